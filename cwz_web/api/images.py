@@ -1,0 +1,112 @@
+"""`POST /v1/images`: data in, picture out."""
+
+import json
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pyramid.request import Request
+from pyramid.response import Response
+from pyramid.view import view_config
+
+from cwz_web.api.problems import Problem
+from cwz_web.api.signed import asset_url
+from cwz_web.generation.assets import record_asset
+from cwz_web.generation.keys import KeyOwner
+from cwz_web.generation.templates import find_template, open_design
+from cwz_web.imaging.encoders import Format, Output
+from cwz_web.imaging.engine import Rendered
+from cwz_web.resources import Api, Permission
+from cwz_web.storage.connections import asset_key, default_connection
+from cwz_web.web.forms import messages
+
+MAX_BODY = 256 * 1024
+JSON = "application/json"
+PICTURES = {format.content_type: format for format in (Format.JPEG, Format.PNG, Format.WEBP, Format.AVIF)}
+
+Value = Annotated[str, Field(max_length=10_000)] | int | float | bool | None
+
+
+class ImageRequest(BaseModel):
+    """The body of `POST /v1/images`. Columns that `data` does not name show the template's defaults."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    template: Annotated[str, Field(min_length=1, max_length=100)]
+    data: Annotated[dict[str, Value], Field(max_length=200)] = {}
+    format: Format | None = None
+    quality: Annotated[int, Field(ge=1, le=100)] = 84
+
+    def texts(self) -> dict[str, str]:
+        """The data as the engine takes it."""
+        return {name: "" if value is None else str(value) for name, value in self.data.items()}
+
+
+@view_config(context=Api, name="images", request_method="POST", permission=Permission.GENERATE, require_csrf=False)
+def create_image(context: Api, request: Request) -> Response:
+    """The picture itself, or, for `Accept: application/json`, a kept picture's description."""
+    owner: KeyOwner = request.identity
+    wanted = _read(request)
+    accepted = _negotiate(request, wanted.format)
+    output = Output(format=PICTURES.get(accepted, wanted.format or Format.JPEG), quality=wanted.quality)
+    services = request.services
+    with services.database.transaction(owner.workspace_id) as db:
+        template = find_template(db, owner.workspace_id, wanted.template)
+        if template is None:
+            raise Problem(422, "unknown_template", "There is no such template", {"template": "Use its id or its slug"})
+        design = open_design(db, template)
+        connection = default_connection(db, owner.workspace_id)
+    bucket = services.providers.open(connection.provider, connection.settings)
+    picture = services.maker.make(owner.workspace_id, bucket, design.document, wanted.texts(), output)
+    if accepted != JSON:
+        return picture_response(picture)
+    key = asset_key(owner.workspace_id, picture.digest, output.format.value)
+    bucket.put(key, picture.data, content_type=output.format.content_type)
+    with services.database.transaction(owner.workspace_id) as db:
+        asset_id = record_asset(
+            db, owner.workspace_id,
+            {"digest": picture.digest, "key": key, "content_type": output.format.content_type,
+             "width": picture.width, "height": picture.height, "size": len(picture.data)},
+            name=template.name, connection_id=connection.id, template_id=template.id, version=template.version,
+        )
+    url = asset_url(services.settings, owner.workspace_id, asset_id, output.format)
+    return Response(
+        json_body={
+            "id": str(asset_id), "url": url, "digest": picture.digest, "width": picture.width, "height": picture.height,
+            "bytes": len(picture.data), "content_type": output.format.content_type,
+        },
+        status=201,
+    )
+
+
+def picture_response(picture: Rendered) -> Response:
+    """The bytes of a picture, named by what it was made of."""
+    response = Response(picture.data, content_type=picture.output.format.content_type)
+    response.etag = picture.digest
+    return response
+
+
+def _read(request: Request) -> ImageRequest:
+    if request.content_type != JSON:
+        raise Problem(415, "not_json", "Send the body as application/json")
+    if (request.content_length or 0) > MAX_BODY:
+        raise Problem(413, "body_too_large", f"The body may have {MAX_BODY // 1024} KB at the most")
+    try:
+        # json first: pydantic's own parser would let a NUL and lone surrogates through.
+        body = json.loads(request.body.decode())
+    except (ValueError, RecursionError):
+        raise Problem(400, "bad_json", "The body is not valid JSON in UTF-8") from None
+    if "\\u0000" in json.dumps(body):
+        raise Problem(422, "bad_characters", "The data holds a NUL character, which no text may have")
+    try:
+        return ImageRequest.model_validate(body)
+    except ValidationError as error:
+        raise Problem(422, "invalid", "The request is not valid", messages(error)) from None
+
+
+def _negotiate(request: Request, format: Format | None) -> str:
+    """The content type to answer with: what Accept likes best, or the format that the body names."""
+    offers = [format.content_type, JSON] if format else [*PICTURES, JSON]
+    acceptable = request.accept.acceptable_offers(offers)
+    if not acceptable:
+        raise Problem(406, "not_acceptable", f"Accept one of {', '.join(offers)}")
+    return str(acceptable[0][0])

@@ -1,0 +1,36 @@
+"""`POST /hooks/render`: workers ask what to draw, and tell what they drew. Each message is signed and taken once."""
+
+from pydantic import ValidationError
+from pyramid.request import Request
+from pyramid.response import Response
+from pyramid.security import NO_PERMISSION_REQUIRED
+from pyramid.view import view_config
+
+from cwz_web.api.problems import Problem
+from cwz_web.resources import Hooks
+from cwz_web.runs.callback import apply_report, specify, take_message
+from cwz_web.runs.protocol import Gone, Refused, Report, verify
+
+MAX_BODY = 2 * 1024 * 1024
+
+
+@view_config(context=Hooks, name="render", request_method="POST", permission=NO_PERMISSION_REQUIRED, require_csrf=False)
+def render_hook(context: Hooks, request: Request) -> Response:
+    """Take one message, in one transaction."""
+    if (request.content_length or 0) > MAX_BODY:
+        raise Problem(413, "body_too_large", "The message is too large")
+    services = request.services
+    try:
+        identity, message = verify(services.settings.render_secret.get_secret_value(), request.headers, request.body)
+        with services.database.transaction(message.workspace_id) as db:
+            take_message(db, identity)
+            if isinstance(message, Report):
+                apply_report(db, message)
+                return Response(status=204)
+            return Response(specify(db, message).model_dump_json(), content_type="application/json", charset="utf-8")
+    except Refused:
+        raise Problem(401, "bad_signature", "The message is not signed by this installation, is old, or came before") from None
+    except ValidationError:
+        raise Problem(422, "invalid", "The message is signed but not understood; is the worker of another version?") from None
+    except Gone:
+        raise Problem(404, "not_found", "There is no such run") from None

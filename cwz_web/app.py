@@ -1,0 +1,67 @@
+"""The WSGI application: settings, then one ordered list of includes, each with its reason."""
+
+from typing import Any
+
+from pyramid.config import Configurator
+from pyramid.router import Router
+from sqlalchemy.exc import OperationalError
+import structlog
+
+from cwz_web.db.embedded import EmbeddedPostgres
+from cwz_web.db.migrate import migrate, pending
+from cwz_web.logs import configure_logs
+from cwz_web.resources import Permission, Root
+from cwz_web.settings import Settings, SettingsError
+from cwz_web.web.services import Services
+
+log = structlog.get_logger()
+
+
+def main(global_config: dict[str, str], **ini: str) -> Router:
+    """The entry point of an .ini file (`use = egg:cwz-web`). Stops with a plain message when it can not start."""
+    try:
+        settings = Settings.load(ini)
+        configure_logs(development=settings.development)
+        prepare_database(settings)
+    except SettingsError as error:
+        raise SystemExit(str(error)) from None
+    return create_app(Services.start(settings))
+
+
+def prepare_database(settings: Settings) -> None:
+    """Start and migrate the embedded database, or see that an outside one has our schema.
+
+    Raises SettingsError when it has not. An outside database that does not answer is waited for, request by request.
+    """
+    app_url = settings.database_url.get_secret_value()
+    if settings.embedded_database:
+        EmbeddedPostgres(settings.embedded_database).start()
+        if pending(app_url):
+            assert settings.database_owner_url is not None
+            migrate(settings.database_owner_url.get_secret_value(), app_url)
+        return
+    try:
+        behind = pending(app_url)
+    except OperationalError:
+        log.error("the database does not answer; pages will say so until it does")
+        return
+    if behind:
+        raise SettingsError("The database has no schema of this version. Run first: cwz -c production.ini migrate")
+
+
+def create_app(services: Services) -> Router:
+    """Put the application together."""
+    config = Configurator(root_factory=Root)
+    config.registry["services"] = services
+    config.add_request_method(lambda request: request.registry["services"], "services", property=True)
+    config.set_default_permission(Permission.VIEW)  # what a view does not open stays shut
+    config.include("cwz_web.web.headers")  # outermost, so that errors carry the headers too
+    config.include("cwz_web.web.intake")  # what is refused before anything looks at it
+    config.include("cwz_web.web.transactions")  # request.db
+    config.include("cwz_web.security")  # who is asking; needs request.db
+    config.include("cwz_web.web.csrf")  # needs to know who is asking
+    config.include("cwz_web.web.paths")  # request.workspace
+    config.include("cwz_web.web.rendering")  # Jinja2, icons, static files
+    config.scan("cwz_web.views")  # the pages
+    config.scan("cwz_web.api")  # /v1, /i and /hooks
+    return config.make_wsgi_app()

@@ -1,0 +1,96 @@
+"""The `cwz` command: `cwz -c FILE.ini serve | worker | migrate | demo`."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+import plaster
+
+from cwz_web.db.migrate import MigrationError, migrate
+from cwz_web.logs import configure_logs
+from cwz_web.settings import Settings, SettingsError
+
+PORT = "6543"
+
+
+class Deployment:
+    """An .ini file, read when something needs it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.defaults = {"port": os.environ.get("PORT", PORT)}
+
+    @property
+    def loader(self) -> Any:
+        return plaster.get_loader(str(self.path), protocols=["wsgi"])
+
+    def settings(self) -> Settings:
+        """The typed settings, with logs set up for them. Ends the command with a plain message when they are not usable."""
+        try:
+            settings = Settings.load(self.loader.get_wsgi_app_settings(defaults=self.defaults))
+        except SettingsError as error:
+            raise click.ClickException(str(error)) from None
+        configure_logs(development=settings.development)
+        return settings
+
+
+@click.group()
+@click.option("-c", "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True, help="The deployment's .ini file.")
+@click.pass_context
+def main(context: click.Context, config: Path) -> None:
+    """Run and look after a ConnectWyze installation."""
+    context.obj = Deployment(config)
+
+
+@main.command()
+@click.pass_obj
+def serve(deployment: Deployment) -> None:
+    """Serve the web application, with a worker beside it, until Ctrl-C."""
+    from cwz_web.cli.serve import run  # imports the whole application
+
+    run(deployment)
+
+
+@main.command()
+@click.option("--with-parent", is_flag=True, hidden=True, help="End when the standard input does.")
+@click.pass_obj
+def worker(deployment: Deployment, with_parent: bool) -> None:
+    """Draw pictures of runs, until Ctrl-C. Start as many as there are machines."""
+    from cwz_web.cli.worker import run  # imports the image engine
+
+    run(deployment.settings(), with_parent=with_parent)
+
+
+@main.command("migrate")
+@click.pass_obj
+def migrate_command(deployment: Deployment) -> None:
+    """Bring the database to this version's schema."""
+    from cwz_web.db.embedded import EmbeddedPostgres
+
+    settings = deployment.settings()
+    if settings.database_owner_url is None:
+        raise click.ClickException("Set DATABASE_OWNER_URL: the role that owns the tables")
+    if settings.embedded_database:
+        EmbeddedPostgres(settings.embedded_database).start()
+    try:
+        migrate(settings.database_owner_url.get_secret_value(), settings.database_url.get_secret_value())
+    except MigrationError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo("The database has the schema of this version.")
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts.")
+@click.pass_obj
+def demo(deployment: Deployment, as_json: bool) -> None:
+    """Make the demo workspace if it is not there, and say how to get in."""
+    from cwz_web.cli.demo import describe
+
+    facts = describe(deployment.settings())
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    for name, value in facts.items():
+        click.echo(f"{name:>12}  {value}")

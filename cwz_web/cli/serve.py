@@ -1,0 +1,89 @@
+"""`cwz serve`: the web application in this process, a worker in another, the database below them if it is ours."""
+
+import signal
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cwz_web.app import create_app, prepare_database
+from cwz_web.cli.demo import facts_of, serving_file
+from cwz_web.settings import SettingsError
+from cwz_web.web.services import Services
+
+if TYPE_CHECKING:
+    from cwz_web.cli import Deployment
+
+STOP_SECONDS = 30
+
+
+def run(deployment: "Deployment") -> None:
+    """Serve until SIGINT or SIGTERM; then end the worker, which finishes its pictures, and the embedded database."""
+    settings = deployment.settings()
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        prepare_database(settings)
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None
+    services = Services.start(settings)
+    app = create_app(services)
+    server = deployment.loader.get_wsgi_server(defaults=deployment.defaults)
+    worker = WorkerProcess([sys.argv[0], "-c", str(deployment.path), "worker", "--with-parent"])
+    try:
+        worker.start()
+        _greet(services)
+        serving_file(settings).write_text(settings.url)
+        server(app)
+    finally:
+        serving_file(settings).unlink(missing_ok=True)
+        worker.stop()
+        services.database.dispose()
+
+
+class WorkerProcess:
+    """A worker that is started again whenever it ends by itself."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._command = command
+        self._stopping = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and a thread that watches it."""
+        threading.Thread(target=self._keep_running, daemon=True).start()
+
+    def stop(self) -> None:
+        """Let it finish what it has at hand, then end it."""
+        self._stopping.set()
+        process = self._process
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+    def _keep_running(self) -> None:
+        while not self._stopping.is_set():
+            # A group of its own: Ctrl-C reaches this process, which then tells the worker.
+            self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603
+            self._process.wait()
+            self._stopping.wait(1)
+
+
+def _greet(services: Services) -> None:
+    settings = services.settings
+    click.echo(f"\n  ConnectWyze is at  {settings.url}\n")
+    if settings.demo:
+        facts = facts_of(services)
+        click.echo(f"  Sign in with       {facts['email']}")
+        click.echo(f"  and the password   {facts['password']}\n")
+        click.echo(f"  A signed picture   {facts['signed_url']}\n")
+    click.echo("  Ctrl-C stops everything.\n")
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt

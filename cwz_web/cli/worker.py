@@ -1,0 +1,42 @@
+"""`cwz worker`: a process that draws the chunks of runs."""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+
+from cwz_web.generation.maker import PictureMaker
+from cwz_web.generation.sources import Sources
+from cwz_web.imaging.engine import Engine
+from cwz_web.imaging.fonts import install_fonts
+from cwz_web.jobs import run_worker
+from cwz_web.net.client import Fetcher
+from cwz_web.runs import tasks
+from cwz_web.runs.protocol import RenderClient
+from cwz_web.runs.worker import Worker
+from cwz_web.settings import Settings
+from cwz_web.storage.plugins import Providers
+
+# Importing a domain's tasks declares them.
+TASKS = (tasks,)
+
+
+def run(settings: Settings, *, with_parent: bool) -> None:
+    """Work until SIGINT or SIGTERM; with_parent, also until the standard input ends."""
+    if with_parent:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    install_fonts(settings.node_modules, settings.var / "fonts")
+    worker = Worker(
+        RenderClient(settings.worker_target, settings.render_secret.get_secret_value()),
+        PictureMaker(Engine(), Sources(Fetcher(settings.net_allow))),
+        Providers(settings.storage, settings.plugins_block),
+    )
+    concurrency = settings.workers or os.cpu_count() or 1
+    url = settings.database_url.get_secret_value()
+    asyncio.run(run_worker(url, concurrency=concurrency, context={"worker": worker}))
+
+
+def _end_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)

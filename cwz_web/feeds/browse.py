@@ -1,0 +1,27 @@
+"""Looking at feeds and their items. Pages go by position (keyset), so the last page costs what the first does."""
+
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cwz_web.feeds.models import Feed, Item
+
+PAGE = 50
+
+
+def list_feeds(db: Session, workspace_id: UUID) -> list[Feed]:
+    """The workspace's feeds, newest first."""
+    return list(db.scalars(select(Feed).where(Feed.workspace_id == workspace_id).order_by(Feed.id.desc())))
+
+
+def items_after(db: Session, feed: Feed, position: int = 0, limit: int = PAGE) -> list[Item]:
+    """The feed's items that come after a position, in the file's order."""
+    return list(
+        db.scalars(
+            select(Item)
+            .where(Item.workspace_id == feed.workspace_id, Item.feed_id == feed.id, Item.position > position)
+            .order_by(Item.position)
+            .limit(limit)
+        )
+    )

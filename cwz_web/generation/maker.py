@@ -1,0 +1,69 @@
+"""Data in, finished picture out: the engine, the sources and a memory of finished pictures, put together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from threading import Lock
+from uuid import UUID
+
+import cachetools
+
+from cwz_web.generation.sources import Sources
+from cwz_web.imaging.documents import ImageTemplate
+from cwz_web.imaging.encoders import Output
+from cwz_web.imaging.engine import Engine, Plan, Rendered
+from cwz_web.imaging.engine import Sources as FoundSources
+from cwz_web.storage.contract import Bucket
+
+FINISHED_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Order:
+    """A picture that is known by name before it is drawn, so that one that exists need not be."""
+
+    plan: Plan
+    values: Mapping[str, str]
+    found: FoundSources
+    output: Output
+    digest: str
+
+
+class PictureMaker:
+    """Makes pictures for workspaces. One a process; safe to use from several threads."""
+
+    def __init__(self, engine: Engine, sources: Sources) -> None:
+        self._engine = engine
+        self._sources = sources
+        self._finished: cachetools.LRUCache[tuple[UUID, str], Rendered] = cachetools.LRUCache(
+            FINISHED_BYTES, getsizeof=lambda picture: len(picture.data)
+        )
+        self._lock = Lock()
+
+    def order(
+        self, workspace_id: UUID, bucket: Bucket, template: ImageTemplate, data: Mapping[str, str], output: Output
+    ) -> Order:
+        """Gather everything that the picture is made of. Raises ImagingError, or the storage's StorageError."""
+        plan = self._engine.plan(template)
+        values = plan.values(data)
+        found = plan.load(values, lambda reference: self._sources.load(workspace_id, bucket, reference))
+        return Order(plan, values, found, output, plan.picture_digest(values, found, output))
+
+    def finish(self, order: Order) -> Rendered:
+        """Draw the picture. Raises ImagingError."""
+        return order.plan.render(order.values, order.found, order.output)
+
+    def make(
+        self, workspace_id: UUID, bucket: Bucket, template: ImageTemplate, data: Mapping[str, str], output: Output
+    ) -> Rendered:
+        """The picture of some data, from memory when it was made before. Raises what order and finish raise."""
+        order = self.order(workspace_id, bucket, template, data, output)
+        key = (workspace_id, order.digest)
+        with self._lock:
+            kept = self._finished.get(key)
+        if kept is not None:
+            return kept
+        picture = self.finish(order)
+        with self._lock:
+            if len(picture.data) <= FINISHED_BYTES:
+                self._finished[key] = picture
+        return picture

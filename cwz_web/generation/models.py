@@ -1,0 +1,74 @@
+"""Tables of templates, finished pictures and API keys."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ForeignKeyConstraint, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from cwz_web.db.base import Base, WorkspaceOwned
+
+
+class Template(WorkspaceOwned, Base):
+    """A customer's design. Its document lives in its versions; `version` is the one in use."""
+
+    __tablename__ = "templates"
+
+    slug: Mapped[str]
+    name: Mapped[str]
+    version: Mapped[int]
+
+    __table_args__ = (UniqueConstraint("workspace_id", "slug"),)
+
+
+class TemplateVersion(WorkspaceOwned, Base):
+    """What a template was at one time. Never changed once it is there."""
+
+    __tablename__ = "template_versions"
+
+    template_id: Mapped[UUID]
+    number: Mapped[int]
+    document: Mapped[dict[str, Any]] = mapped_column(JSONB)
+
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["workspace_id", "template_id"], ["templates.workspace_id", "templates.id"], ondelete="CASCADE"
+        ),
+        UniqueConstraint("workspace_id", "template_id", "number"),
+    )
+
+
+class Asset(WorkspaceOwned, Base):
+    """A finished picture in the workspace's storage. `digest` is unique: the same picture is never kept twice."""
+
+    __tablename__ = "assets"
+
+    digest: Mapped[str]
+    connection_id: Mapped[UUID]
+    key: Mapped[str]
+    name: Mapped[str]
+    content_type: Mapped[str]
+    width: Mapped[int]
+    height: Mapped[int]
+    size: Mapped[int]
+    template_id: Mapped[UUID]
+    template_version: Mapped[int]
+
+    __table_args__ = (
+        UniqueConstraint("workspace_id", "digest"),
+        ForeignKeyConstraint(["workspace_id", "connection_id"], ["connections.workspace_id", "connections.id"]),
+        ForeignKeyConstraint(["workspace_id", "template_id"], ["templates.workspace_id", "templates.id"]),
+    )
+
+
+class ApiKey(WorkspaceOwned, Base):
+    """A key for /v1. Only its SHA-256 is kept; `prefix` lets people recognise it."""
+
+    __tablename__ = "api_keys"
+
+    name: Mapped[str]
+    prefix: Mapped[str]
+    digest: Mapped[str] = mapped_column(unique=True)
+    revoked_at: Mapped[datetime | None]

@@ -1,0 +1,146 @@
+"""An HTTP client that resolves a name once, checks every address, and connects to the address that it checked."""
+
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import urljoin
+
+import certifi
+import httpcore
+import httpx
+
+from cwz_web.net.addresses import is_public
+
+MAX_REDIRECTS = 5
+ALLOWED_PORTS = {80, 443}
+CONNECT_SECONDS = 3.0
+READ_SECONDS = 10.0
+CHUNK = 64 * 1024
+
+Resolver = Callable[[str, int], list[str]]
+
+
+class FetchError(Exception):
+    """The address could not be fetched. The message is for people and tells nothing of what lies inside the network."""
+
+
+class Refused(FetchError):
+    """An address that is not to be fetched at all."""
+
+    def __init__(self) -> None:
+        super().__init__("This address may not be fetched: only public http and https addresses are")
+
+
+class Unreached(FetchError):
+    """The host does not answer at all; another address there would fare no better."""
+
+
+class TooLarge(FetchError):
+    """The answer is larger than was asked for."""
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """The IP addresses of a host, by the system's resolver."""
+    return [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+
+
+class PinnedBackend(httpcore.SyncBackend):
+    """Opens connections for httpcore, to checked addresses only.
+
+    Arguments:
+        allow: `host:port` pairs that the operator opened although they are private.
+        resolver: host and port to IP addresses.
+    """
+
+    def __init__(self, allow: Iterable[str] = (), resolver: Resolver = resolve) -> None:
+        self._allow = frozenset(allow)
+        self._resolver = resolver
+
+    def connect_tcp(
+        self, host: str, port: int, timeout: float | None = None, local_address: str | None = None,
+        socket_options: Any = None,
+    ) -> httpcore.NetworkStream:
+        """Resolve, check, connect. One internal address among several refuses them all."""
+        allowed = f"{host}:{port}" in self._allow
+        if not allowed and port not in ALLOWED_PORTS:
+            raise Refused
+        try:
+            addresses = self._resolver(host, port)
+        except (OSError, UnicodeError):
+            raise httpcore.ConnectError("unknown host") from None
+        if not addresses or not (allowed or all(map(is_public, addresses))):
+            raise Refused
+        return super().connect_tcp(addresses[0], port, timeout, local_address, socket_options)
+
+    def connect_unix_socket(self, *args: Any, **kwargs: Any) -> httpcore.NetworkStream:
+        """A socket of this machine is never outbound."""
+        raise Refused
+
+
+class Fetcher:
+    """Fetches what a URL names. Keeps its connections; safe to use from several threads.
+
+    Neither proxies nor credentials of the environment are used.
+    """
+
+    def __init__(self, allow: Iterable[str] = (), resolver: Resolver = resolve) -> None:
+        transport = httpx.HTTPTransport(trust_env=False)
+        transport._pool = httpcore.ConnectionPool(
+            ssl_context=ssl.create_default_context(cafile=certifi.where()),
+            max_connections=32, max_keepalive_connections=16, keepalive_expiry=15,
+            network_backend=PinnedBackend(allow, resolver),
+        )
+        self._client = httpx.Client(
+            transport=transport, trust_env=False, follow_redirects=False,
+            timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
+            headers={"User-Agent": "ConnectWyze/1", "Accept-Encoding": "identity"},
+        )
+
+    def get(self, url: str, *, max_bytes: int, seconds: float = 20.0) -> bytes:
+        """The body of a public URL.
+
+        Arguments:
+            max_bytes: the largest body that is read.
+            seconds: how long everything together may take.
+        Raises Refused, TooLarge, or another FetchError that says what happened.
+        """
+        ends = time.monotonic() + seconds
+        for _ in range(MAX_REDIRECTS + 1):
+            try:
+                with self._client.stream("GET", check_url(url)) as response:
+                    if not response.is_redirect:
+                        return _read(response, max_bytes, ends)
+                    url = urljoin(url, response.headers.get("Location", ""))
+            except httpx.TimeoutException:
+                raise Unreached("The server did not answer in time") from None
+            except httpx.HTTPError:
+                raise Unreached("The server could not be reached") from None
+        raise FetchError(f"The address was redirected more than {MAX_REDIRECTS} times")
+
+
+def check_url(url: str) -> httpx.URL:
+    """The URL, rebuilt from its parts. Raises Refused for one that two parsers could read as two different hosts."""
+    if len(url) > 2048 or not url.isascii() or not url.isprintable() or "\\" in url or " " in url:
+        raise Refused
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        raise Refused from None
+    if parsed.scheme not in ("http", "https") or not parsed.host or parsed.userinfo or "%" in parsed.host:
+        raise Refused
+    return parsed.copy_with(fragment=None)
+
+
+def _read(response: httpx.Response, max_bytes: int, ends: float) -> bytes:
+    if response.status_code != 200:
+        raise FetchError(f"The server answered with status {response.status_code}")
+    body = bytearray()
+    for part in response.iter_raw(CHUNK):
+        body += part
+        if len(body) > max_bytes:
+            raise TooLarge(f"The answer is larger than {max_bytes // 1024**2} MB")
+        if time.monotonic() > ends:
+            raise FetchError("The server took too long to send its answer")
+    return bytes(body)

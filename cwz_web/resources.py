@@ -1,0 +1,247 @@
+"""The traversal tree: what exists at which address, and who may do what there.
+
+A URL is a path through a tree of resources: `/w/acme/feeds/{id}` is Root -> Workspaces -> WorkspaceResource -> Feeds ->
+FeedResource. Each step finds the next one *through* its workspace, so that another tenant's id is simply not there (404).
+A view names the kind of resource it is for and the permission that it takes; the table PERMISSIONS below says which role
+has which. Everything else is denied.
+
+`__getitem__` raises KeyError for "not there". `__acl__` is a method, never a property: an AttributeError inside a
+property would silently drop the ACL.
+"""
+
+from enum import StrEnum
+from typing import Any, ClassVar
+from uuid import UUID
+
+from pyramid.authorization import DENY_ALL, Allow, Authenticated
+from pyramid.request import Request
+from sqlalchemy import text
+
+from cwz_web.db.base import WorkspaceOwned
+from cwz_web.db.session import enter_workspace
+from cwz_web.feeds.models import Feed
+from cwz_web.generation.models import ApiKey, Asset, Template
+from cwz_web.imaging.encoders import Format
+from cwz_web.runs.models import Run
+from cwz_web.workspaces.access import Access
+from cwz_web.workspaces.models import Role
+
+
+class Permission(StrEnum):
+    """What a view can ask for."""
+
+    SIGNED_IN = "signed-in"
+    GENERATE = "picture.generate"
+    VIEW = "workspace.view"
+    FEED_EDIT = "feed.edit"
+    TEMPLATE_EDIT = "template.edit"
+    RUN_START = "run.start"
+    RUN_RETRY = "run.retry"
+    KEY_MANAGE = "key.manage"
+
+
+P = Permission
+PERMISSIONS: dict[Role, frozenset[Permission]] = {
+    Role.ADMIN: frozenset({P.VIEW, P.FEED_EDIT, P.TEMPLATE_EDIT, P.RUN_START, P.RUN_RETRY, P.KEY_MANAGE}),
+    Role.SUPPORT: frozenset({P.VIEW, P.RUN_RETRY}),
+    Role.USER: frozenset({P.VIEW, P.FEED_EDIT, P.TEMPLATE_EDIT, P.RUN_START}),
+}
+
+
+def principal(workspace_id: UUID, role: Role) -> str:
+    """The principal of a member; an identity carries one for each of its workspaces, so an ACL costs no query."""
+    return f"ws:{workspace_id}:{role}"
+
+
+def api_principal(workspace_id: UUID) -> str:
+    """The principal of an API key of a workspace."""
+    return f"api:{workspace_id}"
+
+
+class Resource:
+    """A node of the tree. Subclasses set `children`, or override __getitem__."""
+
+    children: ClassVar[dict[str, "type[Resource]"]] = {}
+
+    def __init__(self, request: Request, parent: "Resource | None" = None, name: str = "") -> None:
+        self.request = request
+        self.__parent__ = parent
+        self.__name__ = name
+
+    def __getitem__(self, name: str) -> "Resource":
+        return self.children[name](self.request, self, name)
+
+
+class Rows(Resource):
+    """The rows of one kind in a workspace, by id."""
+
+    model: ClassVar[type[WorkspaceOwned]]
+    row_resource: ClassVar[type["Row"]]
+
+    def __getitem__(self, name: str) -> "Row":
+        workspace = self.__parent__
+        assert isinstance(workspace, WorkspaceResource)
+        row = self.request.db.get(self.model, (workspace.access.workspace_id, as_uuid(name)))
+        if row is None:
+            raise KeyError(name)
+        return self.row_resource(self.request, self, name, row)
+
+
+class Row(Resource):
+    """One row of a workspace."""
+
+    def __init__(self, request: Request, parent: Resource, name: str, row: Any) -> None:
+        super().__init__(request, parent, name)
+        self.row = row
+
+
+class FeedResource(Row):
+    row: Feed
+
+
+class TemplateResource(Row):
+    row: Template
+
+
+class RunResource(Row):
+    row: Run
+
+
+class AssetResource(Row):
+    row: Asset
+
+
+class KeyResource(Row):
+    row: ApiKey
+
+
+class Feeds(Rows):
+    model, row_resource = Feed, FeedResource
+
+
+class Templates(Rows):
+    model, row_resource = Template, TemplateResource
+
+
+class Runs(Rows):
+    model, row_resource = Run, RunResource
+
+
+class Assets(Rows):
+    model, row_resource = Asset, AssetResource
+
+
+class Keys(Rows):
+    model, row_resource = ApiKey, KeyResource
+
+
+class WorkspaceResource(Resource):
+    """A workspace, reached by one of its members."""
+
+    children: ClassVar[dict[str, type[Resource]]] = {
+        "feeds": Feeds, "templates": Templates, "runs": Runs, "assets": Assets, "keys": Keys,
+    }
+
+    def __init__(self, request: Request, parent: Resource, access: Access) -> None:
+        super().__init__(request, parent, access.slug)
+        self.access = access
+        enter_workspace(request.db, access.workspace_id)
+
+    def __acl__(self) -> list[Any]:
+        workspace_id = self.access.workspace_id
+        return [(Allow, principal(workspace_id, role), granted) for role, granted in PERMISSIONS.items()] + [DENY_ALL]
+
+
+class Workspaces(Resource):
+    """The workspaces that the person is a member of, by slug. Any other does not exist, for them."""
+
+    def __getitem__(self, name: str) -> WorkspaceResource:
+        identity = self.request.identity
+        for access in getattr(identity, "workspaces", ()):
+            if access.slug == name:
+                return WorkspaceResource(self.request, self, access)
+        raise KeyError(name)
+
+
+class Api(Resource):
+    """`/v1`: whoever has a key."""
+
+    def __acl__(self) -> list[Any]:
+        owner = self.request.identity
+        workspace_id = getattr(owner, "workspace_id", None)
+        return [(Allow, api_principal(workspace_id), Permission.GENERATE), DENY_ALL] if workspace_id else [DENY_ALL]
+
+
+class SignedFile(Resource):
+    """A file that a signature opens: `{name}.{extension}`, of a workspace. The view checks the signature."""
+
+    def __init__(self, request: Request, parent: Resource, name: str, workspace_id: UUID) -> None:
+        super().__init__(request, parent, name)
+        self.workspace_id = workspace_id
+        stem, _, extension = name.rpartition(".")
+        self.id = as_uuid(stem)
+        if extension not in list(Format):
+            raise KeyError(name)
+        self.format = Format(extension)
+
+
+class SignedImage(SignedFile):
+    """`/i/{template}.{extension}`: a picture made when it is asked for."""
+
+
+class SignedAsset(SignedFile):
+    """`/i/assets/{workspace}/{asset}.{extension}`: a picture that is kept."""
+
+
+class SignedAssetFolder(Resource):
+    """The kept pictures of a workspace."""
+
+    def __getitem__(self, name: str) -> SignedAsset:
+        return SignedAsset(self.request, self, name, as_uuid(self.__name__))
+
+
+class SignedAssets(Resource):
+    """The kept pictures, by workspace."""
+
+    def __getitem__(self, name: str) -> SignedAssetFolder:
+        return SignedAssetFolder(self.request, self, name)
+
+
+class SignedImages(Resource):
+    """`/i`: pictures for whoever has their signed address."""
+
+    children: ClassVar[dict[str, type[Resource]]] = {"assets": SignedAssets}
+
+    def __getitem__(self, name: str) -> Resource:
+        if name in self.children:
+            return super().__getitem__(name)
+        template_id = as_uuid(name.rpartition(".")[0])
+        with self.request.services.database.transaction() as db:
+            workspace_id = db.scalar(text("SELECT workspace_of_template(:id)"), {"id": template_id})
+        if workspace_id is None:
+            raise KeyError(name)
+        return SignedImage(self.request, self, name, workspace_id)
+
+
+class Hooks(Resource):
+    """`/hooks`: machines that prove themselves by a signature."""
+
+
+class Root(Resource):
+    """The top of the tree."""
+
+    children: ClassVar[dict[str, type[Resource]]] = {"w": Workspaces, "v1": Api, "i": SignedImages, "hooks": Hooks}
+
+    def __acl__(self) -> list[Any]:
+        return [(Allow, Authenticated, Permission.SIGNED_IN), DENY_ALL]
+
+
+def as_uuid(text: str) -> UUID:
+    """The id that a part of a path names. Raises KeyError, since anything else is not there."""
+    try:
+        parsed = UUID(text)
+    except ValueError:
+        raise KeyError(text) from None
+    if str(parsed) != text:  # one address for one thing
+        raise KeyError(text)
+    return parsed

@@ -1,0 +1,47 @@
+"""All pictures of a run as one zip file, sent while it is read: its size in memory is that of one picture."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from slugify import slugify
+from sqlalchemy import and_, select
+from sqlalchemy.orm import Session
+from zipstream import ZIP_STORED, ZipStream
+
+from cwz_web.generation.models import Asset
+from cwz_web.runs.models import Run, RunItem
+from cwz_web.storage.contract import Bucket
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file of the archive."""
+
+    name: str
+    key: str
+
+
+def entries_of(db: Session, run: Run) -> list[Entry]:
+    """The run's pictures, in order, under names that sort and tell."""
+    query = (
+        select(RunItem.position, RunItem.key, Asset.key)
+        .join(Asset, and_(Asset.workspace_id == RunItem.workspace_id, Asset.id == RunItem.asset_id))
+        .where(RunItem.workspace_id == run.workspace_id, RunItem.run_id == run.id)
+        .order_by(RunItem.position)
+    )
+    return [
+        Entry(f"{position:05}-{slugify(name, max_length=80) or 'picture'}.{key.rpartition('.')[2]}", key)
+        for position, name, key in db.execute(query)
+    ]
+
+
+def zip_stream(entries: Sequence[Entry], bucket: Bucket) -> Iterator[bytes]:
+    """The bytes of the archive. Pictures do not get smaller, so they are stored as they are."""
+    archive = ZipStream(compress_type=ZIP_STORED)
+    for entry in entries:
+        archive.add(_read(bucket, entry.key), entry.name)
+    yield from archive
+
+
+def _read(bucket: Bucket, key: str) -> Iterator[bytes]:
+    yield bucket.get(key)

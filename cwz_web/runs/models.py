@@ -1,0 +1,73 @@
+"""Tables of runs and their items."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, func
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from cwz_web.db.base import Base, WorkspaceOwned
+
+
+class Run(WorkspaceOwned, Base):
+    """A feed drawn with one version of a template. The counts change in the same transaction as the items do."""
+
+    __tablename__ = "runs"
+
+    feed_id: Mapped[UUID]
+    template_id: Mapped[UUID]
+    template_version: Mapped[int]
+    connection_id: Mapped[UUID]
+    mapping: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    output: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    total: Mapped[int]
+    done: Mapped[int] = mapped_column(default=0)
+    failed: Mapped[int] = mapped_column(default=0)
+    started_by: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        ForeignKeyConstraint(["workspace_id", "feed_id"], ["feeds.workspace_id", "feeds.id"]),
+        ForeignKeyConstraint(["workspace_id", "template_id"], ["templates.workspace_id", "templates.id"]),
+        ForeignKeyConstraint(["workspace_id", "connection_id"], ["connections.workspace_id", "connections.id"]),
+        CheckConstraint("done + failed <= total", name="counts"),
+    )
+
+    @property
+    def pending(self) -> int:
+        return self.total - self.done - self.failed
+
+
+class RunItem(Base):
+    """One row of a run: the values it is drawn with, and what became of it (`pending`, `done` or `failed`)."""
+
+    __tablename__ = "run_items"
+
+    workspace_id: Mapped[UUID] = mapped_column(primary_key=True)
+    run_id: Mapped[UUID] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    chunk: Mapped[int]
+    key: Mapped[str]
+    data: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    state: Mapped[str] = mapped_column(server_default="pending")
+    error: Mapped[str | None]
+    asset_id: Mapped[UUID | None]
+
+    __table_args__ = (
+        ForeignKeyConstraint(["workspace_id", "run_id"], ["runs.workspace_id", "runs.id"], ondelete="CASCADE"),
+        ForeignKeyConstraint(["workspace_id", "asset_id"], ["assets.workspace_id", "assets.id"]),
+        CheckConstraint("state IN ('pending', 'done', 'failed')", name="state"),
+        Index(None, "workspace_id", "run_id", "chunk"),
+        Index(None, "workspace_id", "asset_id"),
+    )
+
+
+class RenderMessage(Base):
+    """A signed message of a worker that was taken, so that a copy of it is not taken again."""
+
+    __tablename__ = "render_messages"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    received_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)

@@ -1,0 +1,74 @@
+"""What people see of a run: how far it is, how fast, and when it will be done."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy import and_, select
+from sqlalchemy.orm import Session
+
+from cwz_web.generation.models import Asset
+from cwz_web.runs.models import Run, RunItem
+
+PAGE = 48
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A run at a moment. Times are in seconds."""
+
+    total: int
+    done: int
+    failed: int
+    elapsed: float
+
+    @property
+    def finished(self) -> bool:
+        return self.done + self.failed == self.total
+
+    @property
+    def percent(self) -> int:
+        return 100 * (self.done + self.failed) // self.total
+
+    @property
+    def per_second(self) -> float:
+        return (self.done + self.failed) / self.elapsed if self.elapsed else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """The time left at the pace so far; None before there is a pace."""
+        return (self.total - self.done - self.failed) / self.per_second if self.per_second else None
+
+
+def progress_of(run: Run) -> Progress:
+    """How far a run is now, or was when it ended."""
+    until = run.finished_at or datetime.now(UTC)
+    return Progress(run.total, run.done, run.failed, max((until - run.created_at).total_seconds(), 0.001))
+
+
+def results_after(
+    db: Session, run: Run, position: int = 0, *, state: str | None = None, limit: int = PAGE
+) -> list[tuple[RunItem, Asset | None]]:
+    """The run's items after a position that have ended, with their pictures; or only those of one state."""
+    states = ("done", "failed") if state is None else (state,)
+    query = (
+        select(RunItem, Asset)
+        .outerjoin(Asset, and_(Asset.workspace_id == RunItem.workspace_id, Asset.id == RunItem.asset_id))
+        .where(
+            RunItem.workspace_id == run.workspace_id, RunItem.run_id == run.id, RunItem.position > position,
+            RunItem.state.in_(states),
+        )
+        .order_by(RunItem.position)
+        .limit(limit)
+    )
+    return [(item, asset) for item, asset in db.execute(query)]
+
+
+def run_of_asset(db: Session, workspace_id: UUID, asset_id: UUID) -> UUID | None:
+    """A run that the picture is part of."""
+    return db.scalar(
+        select(RunItem.run_id)
+        .where(RunItem.workspace_id == workspace_id, RunItem.asset_id == asset_id)
+        .order_by(RunItem.run_id.desc())
+        .limit(1)
+    )

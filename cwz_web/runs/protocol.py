@@ -1,0 +1,149 @@
+"""How a worker and the web application talk about a chunk: signed JSON over HTTP, to `/hooks/render`.
+
+The signature is that of Standard Webhooks (https://www.standardwebhooks.com): HMAC-SHA256 over id, timestamp and body,
+five minutes of tolerance, compared in constant time. The key is derived from the render secret.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import httpx
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+from uuid_utils.compat import uuid7
+
+from cwz_web.imaging.documents import ImageTemplate
+from cwz_web.imaging.encoders import Output
+
+PATH = "/hooks/render"
+TIMEOUT = httpx.Timeout(30, connect=5)
+
+
+class Message(BaseModel):
+    """Anything that is said: what it does not know, it refuses."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Kept(Message):
+    """A picture that the worker put into storage. `size` in bytes."""
+
+    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    key: Annotated[str, Field(max_length=200)]
+    content_type: Annotated[str, Field(max_length=50)]
+    width: int
+    height: int
+    size: int
+
+
+class Result(Message):
+    """What became of one item: a picture, or the reason why there is none."""
+
+    position: int
+    kept: Kept | None = None
+    error: Annotated[str, Field(max_length=500)] | None = None
+
+
+class AskSpecification(Message):
+    """The worker asks what a chunk consists of."""
+
+    type: Literal["specification"] = "specification"
+    workspace_id: UUID
+    run_id: UUID
+    chunk: int
+
+
+class Report(Message):
+    """The worker tells what became of items."""
+
+    type: Literal["report"] = "report"
+    workspace_id: UUID
+    run_id: UUID
+    results: Annotated[tuple[Result, ...], Field(max_length=500)]
+
+
+class Item(Message):
+    """A row to draw."""
+
+    position: int
+    data: dict[str, str]
+
+
+class Specification(Message):
+    """Everything that a worker needs for a chunk: the items that are still to do, and how and where."""
+
+    template: ImageTemplate
+    output: Output
+    provider: str
+    settings: dict[str, Any]
+    items: tuple[Item, ...]
+
+
+class Refused(Exception):  # noqa: N818
+    """A message is not signed as it must be."""
+
+
+class Gone(Exception):  # noqa: N818
+    """The run is not there any more."""
+
+
+AnyMessage: TypeAdapter[AskSpecification | Report] = TypeAdapter(
+    Annotated[AskSpecification | Report, Field(discriminator="type")]
+)
+
+
+def sign(secret: str, body: str) -> dict[str, str]:
+    """The headers of a signed message."""
+    identity, now = f"msg_{uuid7().hex}", datetime.now(UTC)
+    return {
+        "webhook-id": identity,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": _webhook(secret).sign(identity, now, body),
+    }
+
+
+def verify(secret: str, headers: Mapping[str, str], body: bytes) -> tuple[str, AskSpecification | Report]:
+    """The id and the content of a signed message. Raises Refused, and pydantic's ValidationError for odd content."""
+    try:
+        _webhook(secret).verify(body, dict(headers), json_parse=False)
+    except (WebhookVerificationError, ValueError):  # malformed headers surface as ValueError
+        raise Refused from None
+    identity = {name.lower(): value for name, value in headers.items()}["webhook-id"]
+    return identity, AnyMessage.validate_json(body)
+
+
+class RenderClient:
+    """The worker's side. Keeps its connection; safe to use from several threads.
+
+    Arguments:
+        target: the web application's base URL.
+        secret: the render secret.
+    """
+
+    def __init__(self, target: str, secret: str) -> None:
+        self._secret = secret
+        self._client = httpx.Client(base_url=target, timeout=TIMEOUT, trust_env=False)
+
+    def specification(self, ask: AskSpecification) -> Specification:
+        """What the chunk consists of. Raises Gone, or httpx.HTTPError when the web does not answer."""
+        return Specification.model_validate_json(self._send(ask))
+
+    def report(self, report: Report) -> None:
+        """Tell what became of items. Raises Gone, or httpx.HTTPError when the web does not answer."""
+        self._send(report)
+
+    def _send(self, message: AskSpecification | Report) -> bytes:
+        body = message.model_dump_json()
+        headers = {"Content-Type": "application/json", **sign(self._secret, body)}
+        response = self._client.post(PATH, content=body, headers=headers)
+        if response.status_code == httpx.codes.NOT_FOUND:
+            raise Gone
+        response.raise_for_status()
+        return response.content
+
+
+def _webhook(secret: str) -> Webhook:
+    return Webhook(sha256(b"render/1/" + secret.encode()).digest())

@@ -1,0 +1,104 @@
+"""A worker draws a chunk: it asks the web application what to do, draws, stores, and reports as it goes.
+
+It keeps no state: killed at any moment, the chunk is taken up by another worker, which draws only what was not
+reported. A picture's place in storage is named by its content, so storing it twice stores it once.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+
+from cwz_web.generation.maker import PictureMaker
+from cwz_web.imaging.errors import ImagingError
+from cwz_web.runs.protocol import AskSpecification, Item, Kept, Report, Result, Specification
+from cwz_web.storage.connections import asset_key
+from cwz_web.storage.contract import Bucket, NotFound, StorageError, Unreachable
+from cwz_web.storage.plugins import Providers
+
+log = structlog.get_logger()
+
+REPORT_EVERY = 0.5
+STORAGE_GAVE_UP = "The storage did not take the picture. Check the connection, then retry what failed"
+
+
+class Client(Protocol):
+    """A worker's way to the web application."""
+
+    def specification(self, ask: AskSpecification) -> Specification:
+        """What a chunk consists of."""
+
+    def report(self, report: Report) -> None:
+        """Tell what became of items."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """What a worker works with."""
+
+    client: Client
+    maker: PictureMaker
+    providers: Providers
+
+    def render_chunk(self, ask: AskSpecification, *, last_try: bool) -> None:
+        """Draw what is still pending of a chunk and report it.
+
+        With last_try, items that the storage does not take are reported as failed; before, Unreachable is raised, so
+        that the job is tried again later. Raises Gone, and httpx.HTTPError when the web does not answer.
+        """
+        specification = self.client.specification(ask)
+        if not specification.items:
+            return
+        bucket = self.providers.open(specification.provider, specification.settings)
+        results: list[Result] = []
+        reported = time.monotonic()
+        try:
+            for item in specification.items:
+                results.append(self._result(ask.workspace_id, specification, bucket, item, last_try))
+                if time.monotonic() - reported > REPORT_EVERY:
+                    self._report(ask, results)
+                    reported = time.monotonic()
+        finally:
+            self._report(ask, results)
+
+    def _report(self, ask: AskSpecification, results: list[Result]) -> None:
+        if results:
+            self.client.report(Report(workspace_id=ask.workspace_id, run_id=ask.run_id, results=tuple(results)))
+            results.clear()
+
+    def _result(
+        self, workspace_id: UUID, specification: Specification, bucket: Bucket, item: Item, last_try: bool
+    ) -> Result:
+        try:
+            return Result(position=item.position, kept=self._keep(workspace_id, specification, bucket, item))
+        except ImagingError as error:
+            return Result(position=item.position, error=str(error)[:500])
+        except Unreachable:
+            if not last_try:
+                raise
+            return Result(position=item.position, error=STORAGE_GAVE_UP)
+        except StorageError as error:
+            return Result(position=item.position, error=str(error)[:500])
+        except Exception:
+            # One row must never take the others with it; the log has the trace, the person a sentence.
+            log.exception("row failed", workspace=str(workspace_id), position=item.position)
+            return Result(position=item.position, error="Something went wrong on our side; the error was recorded")
+
+    def _keep(self, workspace_id: UUID, specification: Specification, bucket: Bucket, item: Item) -> Kept:
+        """The picture of an item, drawn and stored unless it is stored already."""
+        output = specification.output
+        order = self.maker.order(workspace_id, bucket, specification.template, item.data, output)
+        key = asset_key(workspace_id, order.digest, output.format.value)
+        try:
+            size = bucket.head(key).size
+        except NotFound:
+            data = self.maker.finish(order).data
+            bucket.put(key, data, content_type=output.format.content_type)
+            size = len(data)
+        canvas = specification.template.canvas
+        return Kept(
+            digest=order.digest, key=key, content_type=output.format.content_type, width=canvas.width,
+            height=canvas.height, size=size,
+        )

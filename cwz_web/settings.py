@@ -1,0 +1,156 @@
+"""The .ini file and the environment as one typed, frozen object.
+
+Everything that an operator can set is named here. `Settings.load` fails at start with one message that names
+every problem, so that nobody mends a deployment one restart at a time. Secrets never stand in an .ini file: they
+come from the environment, or, in development only, from a file that is written on first use.
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+
+from cwz_web.db.embedded import socket_directory
+
+PREFIX = "cwz."
+SECRETS = ("session_secret", "csrf_secret", "password_pepper", "render_secret", "signing_secret")
+ENVIRONMENT = {name: f"CWZ_{name.upper()}" for name in SECRETS} | {
+    "database_url": "DATABASE_URL",
+    "database_owner_url": "DATABASE_OWNER_URL",
+}
+MIN_SECRET_LENGTH = 32
+
+
+class SettingsError(Exception):
+    """The application can not start with these settings; the message names each problem."""
+
+
+class Settings(BaseModel):
+    """What an operator decides. Keys of the .ini carry the prefix `cwz.`; see development.ini and production.ini."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    environment: Literal["development", "production"] = "production"
+    url: str = Field(pattern=r"^https?://[A-Za-z0-9.\-\[\]:]+$", description="where people reach the application")
+    internal_url: str = Field(default="", description="where workers reach it; the same as url unless set")
+    var: Path = Field(description="the folder for everything that this machine keeps")
+    node_modules: Path = Field(description="the installed front-end packages: htmx, icons, fonts")
+    database_url: SecretStr = Field(description="the application's role: not the owner, bound by row-level security")
+    database_owner_url: SecretStr | None = Field(default=None, description="the tables' owner; for `cwz migrate` only")
+    embedded_database: Path | None = Field(default=None, description="run PostgreSQL from the wheel in this folder")
+    demo: bool = Field(default=False, description="create the demo workspace, and offer it on the sign-in page")
+    plugins_block: tuple[str, ...] = ()
+    net_allow: tuple[str, ...] = Field(default=(), description="host:port that outbound requests may reach although private")
+    workers: int = Field(default=0, ge=0, le=64, description="pictures a worker renders at once; 0: one a core")
+    session_secret: SecretStr
+    csrf_secret: SecretStr
+    password_pepper: SecretStr
+    render_secret: SecretStr
+    signing_secret: SecretStr
+    storage: dict[str, dict[str, str]] = Field(default_factory=dict, description="cwz.storage.<provider>.<key>")
+
+    @property
+    def development(self) -> bool:
+        return self.environment == "development"
+
+    @property
+    def worker_target(self) -> str:
+        """The base URL at which a worker asks for its specification."""
+        return self.internal_url or self.url
+
+    @field_validator("url", "internal_url")
+    @classmethod
+    def _without_trailing_slash(cls, value: str) -> str:
+        return value.rstrip("/")
+
+    @field_validator("plugins_block", "net_allow", mode="before")
+    @classmethod
+    def _split_words(cls, value: object) -> object:
+        return tuple(value.split()) if isinstance(value, str) else value
+
+    @field_validator(*SECRETS)
+    @classmethod
+    def _strong(cls, value: SecretStr) -> SecretStr:
+        text = value.get_secret_value()
+        if len(text) < MIN_SECRET_LENGTH or len(set(text)) < 10:
+            raise ValueError(f"is too weak: use at least {MIN_SECRET_LENGTH} random characters")
+        return value
+
+    @model_validator(mode="after")
+    def _secrets_differ(self) -> Self:
+        values = [getattr(self, name).get_secret_value() for name in SECRETS]
+        if len(set(values)) != len(values):
+            raise ValueError(f"each of {', '.join(ENVIRONMENT[name] for name in SECRETS)} needs a value of its own")
+        if not self.development and not self.url.startswith("https://"):
+            raise ValueError("cwz.url must begin with https:// in production")
+        return self
+
+    @classmethod
+    def load(cls, ini: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> Self:
+        """Read the `cwz.` keys of an .ini section and the environment.
+
+        Raises SettingsError with one line for each setting that is missing, misspelt or unusable.
+        """
+        given: dict[str, object] = {}
+        for key, value in ini.items():
+            if key.startswith(f"{PREFIX}storage."):
+                provider, _, name = key.removeprefix(f"{PREFIX}storage.").partition(".")
+                given.setdefault("storage", {}).setdefault(provider, {})[name] = value  # type: ignore[attr-defined]
+            elif key.startswith(PREFIX):
+                given[key.removeprefix(PREFIX).replace(".", "_")] = value
+        misplaced = [name for name in SECRETS if name in given]
+        if misplaced:
+            names = ", ".join(f"{PREFIX}{name} (use {ENVIRONMENT[name]})" for name in misplaced)
+            raise SettingsError(f"Secrets do not belong in an .ini file: {names}")
+        secrets_file = given.pop("secrets_file", None)
+        if isinstance(secrets_file, str) and given.get("environment") == "development":
+            given |= _generated_secrets(Path(secrets_file))
+        given |= {name: environ[variable] for name, variable in ENVIRONMENT.items() if environ.get(variable)}
+        if isinstance(folder := given.get("embedded_database"), str):
+            given |= _embedded_urls(Path(folder))
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            raise SettingsError(_explain(error)) from None
+
+
+def _generated_secrets(path: Path) -> dict[str, str]:
+    """The development secrets, made on first use and readable by their owner only."""
+    try:
+        found: dict[str, str] = json.loads(path.read_text())
+        return found
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    made = {name: secrets.token_urlsafe(48) for name in SECRETS}
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(made, file)
+    except FileExistsError:  # another process was first
+        return _generated_secrets(path)
+    return made
+
+
+def _embedded_urls(folder: Path) -> dict[str, str]:
+    host = socket_directory(folder)
+    return {role: f"postgresql://{user}@/cwz?host={host}" for role, user in (
+        ("database_url", "cwz_app"), ("database_owner_url", "cwz_owner"))}
+
+
+def _explain(error: ValidationError) -> str:
+    lines = ["ConnectWyze can not start:"]
+    for problem in error.errors():
+        name = str(problem["loc"][0]) if problem["loc"] else ""
+        where = ENVIRONMENT.get(name, f"{PREFIX}{name}") if name else ""
+        if problem["type"] == "missing":
+            place = "the environment" if name in ENVIRONMENT else "the .ini file"
+            what = f"is missing; set it in {place} ({Settings.model_fields[name].description or 'a secret of its own'})"
+        elif problem["type"] == "extra_forbidden":
+            what = "is not a setting of ConnectWyze; is it misspelt?"
+        else:
+            what = problem["msg"].removeprefix("Value error, ")
+        lines.append(f"  {where} {what}".rstrip())
+    return "\n".join(lines)

@@ -1,0 +1,32 @@
+// The little that pages do by themselves: the theme's switch, copy buttons, and the menu, which is open beside a page.
+"use strict";
+
+const narrow = matchMedia("(max-width: 56rem)");
+const menu = document.getElementById("menu");
+
+function fitMenu() {
+  if (menu) menu.open = !narrow.matches;
+}
+
+function switchTheme() {
+  const root = document.documentElement;
+  const dark = root.dataset.theme === "dark" || (root.dataset.theme === "auto" && matchMedia("(prefers-color-scheme: dark)").matches);
+  root.dataset.theme = dark ? "light" : "dark";
+  const secure = location.protocol === "https:" ? "; Secure" : "";
+  document.cookie = `theme=${root.dataset.theme}; Path=/; Max-Age=31536000; SameSite=Lax${secure}`;
+}
+
+async function copy(button) {
+  const label = button.querySelector("span");
+  await navigator.clipboard.writeText(button.closest(".copy").querySelector("code").textContent);
+  label.textContent = "Copied";
+  setTimeout(() => { label.textContent = "Copy"; }, 2000);
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-theme-switch], [data-copy]");
+  if (!button) return;
+  if ("themeSwitch" in button.dataset) switchTheme(); else copy(button);
+});
+narrow.addEventListener("change", fitMenu);
+fitMenu();

@@ -1,0 +1,110 @@
+"""When something is wrong: one view turns each family of errors into a page for people, or a problem for machines."""
+
+import structlog
+from pyramid.exceptions import BadCSRFOrigin, BadCSRFToken
+from pyramid.httpexceptions import HTTPException, HTTPForbidden, HTTPNotFound, HTTPSeeOther
+from pyramid.renderers import render_to_response
+from pyramid.request import Request
+from pyramid.response import Response
+from pyramid.view import exception_view_config, forbidden_view_config, notfound_view_config
+from sqlalchemy.exc import OperationalError
+
+from cwz_web.api.problems import Problem, is_machine, problem_response
+from cwz_web.imaging.errors import ImagingError, UnknownColumns
+from cwz_web.storage.contract import StorageError
+from cwz_web.web.paths import sign_in_path
+
+log = structlog.get_logger()
+
+SAYINGS = {
+    400: ("bad_request", "This request can not be understood"),
+    403: ("forbidden", "You may not do this"),
+    404: ("not_found", "There is nothing here"),
+    405: ("method_not_allowed", "This address does not take that method"),
+}
+
+
+@notfound_view_config(append_slash=False)
+def not_found(exc: HTTPNotFound, request: Request) -> Response:
+    """Nothing there; or nothing for a visitor, who may sign in first."""
+    if not is_machine(request) and request.path.startswith("/w/") and request.identity is None:
+        return HTTPSeeOther(sign_in_path(request))
+    if request.path.startswith("/v1/") and request.identity is None:
+        return problem_response(request, _unauthorized())
+    return _answer(request, Problem(404, *SAYINGS[404]))
+
+
+@forbidden_view_config()
+def forbidden(exc: HTTPForbidden, request: Request) -> Response:
+    """Not allowed; or not signed in."""
+    if request.path.startswith("/v1/"):
+        return problem_response(request, _unauthorized() if request.identity is None else Problem(403, *SAYINGS[403]))
+    if request.identity is None:
+        return HTTPSeeOther(sign_in_path(request))
+    return _answer(request, Problem(403, *SAYINGS[403]))
+
+
+@exception_view_config(BadCSRFToken)
+@exception_view_config(BadCSRFOrigin)
+def bad_csrf(exc: Exception, request: Request) -> Response:
+    """A form that is out of date, or forged."""
+    log.warning("request refused", reason=type(exc).__name__, path=request.path, request=request.id)
+    return _answer(request, Problem(400, "bad_csrf", "This form is out of date. Go back, reload the page, and try again"))
+
+
+@exception_view_config(HTTPException)
+def http_error(exc: HTTPException, request: Request) -> Response:
+    """Any other error that Pyramid or we raise by its status."""
+    if exc.status_int < 400:
+        return exc
+    code, saying = SAYINGS.get(exc.status_int, ("error", exc.title))
+    return _answer(request, Problem(exc.status_int, code, exc.detail or saying))
+
+
+@exception_view_config(Problem)
+def problem(exc: Problem, request: Request) -> Response:
+    """What the API has to say."""
+    return _answer(request, exc)
+
+
+@exception_view_config(ImagingError)
+def imaging_error(exc: ImagingError, request: Request) -> Response:
+    """A picture can not be made of what was given."""
+    errors = {f"data.{name}": "The template has no such column" for name in exc.unknown} if isinstance(exc, UnknownColumns) else {}
+    return _answer(request, Problem(422, "cannot_render", str(exc), errors))
+
+
+@exception_view_config(StorageError)
+def storage_error(exc: StorageError, request: Request) -> Response:
+    """The workspace's storage has a problem."""
+    return _answer(request, Problem(503, "storage_unavailable", str(exc)))
+
+
+@exception_view_config(OperationalError)
+def database_error(exc: OperationalError, request: Request) -> Response:
+    """The database does not answer."""
+    log.error("database unavailable", request=request.id, error=str(exc.orig))
+    response = _answer(request, Problem(503, "unavailable", "We can not reach our database just now. Please try again in a minute"))
+    response.headers["Retry-After"] = "30"
+    return response
+
+
+@exception_view_config(Exception)
+def fault(exc: Exception, request: Request) -> Response:
+    """A mistake of ours: the log has the trace, the person the id to quote."""
+    log.exception("request failed", path=request.path, method=request.method, request=request.id)
+    return _answer(request, Problem(500, "fault", "Something went wrong on our side. The error was recorded"))
+
+
+def _unauthorized() -> Problem:
+    return Problem(401, "unauthorized", "Send an API key: Authorization: Bearer cwz_live_…")
+
+
+def _answer(request: Request, problem: Problem) -> Response:
+    if is_machine(request):
+        return problem_response(request, problem)
+    response = render_to_response("errors/error.jinja2", {"problem": problem}, request=request)
+    response.status = problem.status
+    return response
+
+

@@ -1,0 +1,65 @@
+"""The front door, and a workspace's overview."""
+
+from typing import Any
+
+from pyramid.httpexceptions import HTTPSeeOther
+from pyramid.request import Request
+from pyramid.response import Response
+from pyramid.security import NO_PERMISSION_REQUIRED
+from pyramid.view import view_config
+from sqlalchemy import func, select
+
+from cwz_web.feeds.models import Feed
+from cwz_web.generation.assets import assets_before
+from cwz_web.generation.models import Asset, Template
+from cwz_web.resources import Permission, Root, WorkspaceResource
+from cwz_web.runs.models import Run
+from cwz_web.runs.planning import latest_runs
+from cwz_web.runs.progress import progress_of
+from cwz_web.views.pictures import picture_links
+
+
+@view_config(context=Root, request_method="GET", permission=NO_PERMISSION_REQUIRED)
+def front_door(context: Root, request: Request) -> Response:
+    """To the first workspace, or to the sign-in page."""
+    if request.identity is None:
+        return HTTPSeeOther("/signin")
+    if request.identity.workspaces:
+        return HTTPSeeOther(f"/w/{request.identity.workspaces[0].slug}")
+    return HTTPSeeOther("/nowhere")
+
+
+@view_config(context=Root, name="nowhere", request_method="GET", renderer="nowhere.jinja2", permission=Permission.SIGNED_IN)
+def nowhere(context: Root, request: Request) -> dict[str, Any]:
+    """For somebody who belongs to no workspace."""
+    return {}
+
+
+@view_config(context=WorkspaceResource, request_method="GET", renderer="overview.jinja2", permission=Permission.VIEW)
+def overview(context: WorkspaceResource, request: Request) -> dict[str, Any]:
+    """What there is, what happens, what came of it."""
+    workspace_id = context.access.workspace_id
+    counts = request.db.execute(
+        select(*(_count(model, workspace_id) for model in (Feed, Template, Run, Asset)))
+    ).one()
+    runs = latest_runs(request.db, workspace_id, limit=5)
+    return {
+        "counts": dict(zip(("feeds", "templates", "runs", "pictures"), counts, strict=True)),
+        "runs": [(run, progress_of(run)) for run in runs],
+        "names": run_names(request, runs),
+        "pictures": picture_links(request, assets_before(request.db, workspace_id, limit=8)),
+    }
+
+
+def run_names(request: Request, runs: list[Run]) -> dict[Any, str]:
+    """The names of the feeds and templates of some runs, by id; two queries for them all."""
+    names: dict[Any, str] = {}
+    workspace_id = request.workspace.workspace_id
+    for model, ids in ((Feed, {run.feed_id for run in runs}), (Template, {run.template_id for run in runs})):
+        rows = request.db.execute(select(model.id, model.name).where(model.workspace_id == workspace_id, model.id.in_(ids)))
+        names |= {row.id: row.name for row in rows}
+    return names
+
+
+def _count(model: type[Feed | Template | Run | Asset], workspace_id: Any) -> Any:
+    return select(func.count()).where(model.workspace_id == workspace_id).scalar_subquery()

@@ -1,0 +1,54 @@
+"""The API page: how to call it, and its keys."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+from pyramid.httpexceptions import HTTPSeeOther
+from pyramid.request import Request
+from pyramid.response import Response
+from pyramid.view import view_config
+
+from cwz_web.generation.keys import create_key, list_keys, revoke_key
+from cwz_web.generation.templates import list_templates
+from cwz_web.resources import KeyResource, Keys, Permission
+from cwz_web.web.forms import Filled, Form, empty_form, read_form
+
+PAGE = "keys.jinja2"
+
+
+class KeyForm(Form):
+    """What a key is for."""
+
+    name: Annotated[str, Field(min_length=1, max_length=60)]
+
+
+@view_config(context=Keys, request_method="GET", renderer=PAGE, permission=Permission.KEY_MANAGE)
+def key_page(context: Keys, request: Request) -> dict[str, Any]:
+    """Examples, and the workspace's keys."""
+    return _page(request, empty_form())
+
+
+@view_config(context=Keys, request_method="POST", renderer=PAGE, permission=Permission.KEY_MANAGE)
+def key_form(context: Keys, request: Request) -> dict[str, Any]:
+    """Make a key and show it, this once."""
+    form = read_form(KeyForm, request.POST)
+    if form.value is None:
+        request.response.status = 422
+        return _page(request, form)
+    _, plain = create_key(request.db, request.workspace.workspace_id, form.value.name)
+    return _page(request, empty_form()) | {"fresh": plain}
+
+
+@view_config(context=KeyResource, name="revoke", request_method="POST", permission=Permission.KEY_MANAGE)
+def revoke(context: KeyResource, request: Request) -> Response:
+    """Make a key useless."""
+    revoke_key(request.db, context.row)
+    return HTTPSeeOther(request.path_in("keys"))
+
+
+def _page(request: Request, form: Filled[KeyForm]) -> dict[str, Any]:
+    templates = list_templates(request.db, request.workspace.workspace_id)
+    return {
+        "form": form, "keys": list_keys(request.db, request.workspace.workspace_id), "fresh": None,
+        "template": templates[0].slug if templates else "my-template", "base_url": request.services.settings.url,
+    }

@@ -1,0 +1,143 @@
+"""Runs: the list, starting one, watching it, its pictures as a zip."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import Field
+from pyramid.httpexceptions import HTTPSeeOther
+from pyramid.request import Request
+from pyramid.response import Response
+from pyramid.view import view_config
+from slugify import slugify
+
+from cwz_web.feeds.browse import items_after, list_feeds
+from cwz_web.feeds.models import Feed
+from cwz_web.generation.models import Template
+from cwz_web.generation.templates import Design, list_templates, open_design
+from cwz_web.imaging.encoders import Format, Output
+from cwz_web.resources import Permission, RunResource, Runs
+from cwz_web.runs.archive import entries_of, zip_stream
+from cwz_web.runs.mapping import apply_mapping, guess_mapping
+from cwz_web.runs.planning import EmptyFeed, latest_runs, retry_failed, start_run
+from cwz_web.runs.progress import PAGE, progress_of, results_after
+from cwz_web.storage.contract import BadSettings
+from cwz_web.storage.models import Connection
+from cwz_web.views.home import run_names
+from cwz_web.views.pictures import picture_links
+from cwz_web.views.templates import preview_path
+from cwz_web.web.forms import Filled, Form, empty_form, read_form
+
+DEFAULT = "=default"
+SAMPLE = 20
+
+
+class RunForm(Form):
+    """Which feed with which template. The columns' fields (`map.<column>`) come beside it."""
+
+    feed: UUID
+    template: UUID
+    format: Annotated[Format, Field()] = Format.JPEG
+
+
+@view_config(context=Runs, request_method="GET", renderer="runs/list.jinja2", permission=Permission.VIEW)
+def run_list(context: Runs, request: Request) -> dict[str, Any]:
+    """The latest runs."""
+    runs = latest_runs(request.db, request.workspace.workspace_id)
+    return {"runs": [(run, progress_of(run)) for run in runs], "names": run_names(request, runs)}
+
+
+@view_config(context=Runs, name="new", request_method="GET", renderer="runs/new.jinja2", permission=Permission.RUN_START, partial=False)
+@view_config(context=Runs, name="new", request_method="GET", renderer="runs/_mapping.jinja2", permission=Permission.RUN_START, partial=True)
+def new_run_page(context: Runs, request: Request) -> dict[str, Any]:
+    """The form, with a guess which columns belong together and the picture of the first row."""
+    return _page(request, empty_form(), dict(request.GET))
+
+
+@view_config(context=Runs, name="new", request_method="POST", renderer="runs/new.jinja2", permission=Permission.RUN_START)
+def new_run_form(context: Runs, request: Request) -> Any:
+    """Start a run and go to watch it."""
+    form = read_form(RunForm, request.POST)
+    if form.value is not None:
+        workspace_id = request.workspace.workspace_id
+        feed = request.db.get(Feed, (workspace_id, form.value.feed))
+        template = request.db.get(Template, (workspace_id, form.value.template))
+        if feed is None or template is None:
+            missing = "feed" if feed is None else "template"
+            form = form.with_error(missing, f"There is no such {missing}; choose one of the list")
+        else:
+            mapping = _mapping_of(form.typed, open_design(request.db, template), feed)
+            try:
+                run = start_run(
+                    request.db, feed=feed, template=template, mapping=mapping,
+                    output=Output(format=form.value.format), started_by=request.identity.account.id,
+                )
+            except (EmptyFeed, BadSettings) as error:
+                form = form.with_error("feed", str(error))
+            else:
+                return HTTPSeeOther(request.path_in("runs", run.id))
+    request.response.status = 422
+    return _page(request, form, form.typed)
+
+
+@view_config(context=RunResource, request_method="GET", renderer="runs/show.jinja2", permission=Permission.VIEW, partial=False)
+@view_config(context=RunResource, request_method="GET", renderer="runs/_results.jinja2", permission=Permission.VIEW, partial=True)
+def show_run(context: RunResource, request: Request) -> dict[str, Any]:
+    """How far it is, and the pictures so far; the page asks again for this part while the run goes on."""
+    run = context.row
+    after = request.GET.get("after", "0")
+    position = int(after) if after.isdecimal() and len(after) < 10 else 0
+    results = results_after(request.db, run, position)
+    paths = {link.asset.id: link.path for link in picture_links(request, [a for _, a in results if a is not None])}
+    return {
+        "run": run, "progress": progress_of(run), "results": results, "paths": paths, "names": run_names(request, [run]),
+        "failures": results_after(request.db, run, state="failed", limit=10) if run.failed else [],
+        "after": position, "more": results[-1][0].position if len(results) == PAGE else None,
+    }
+
+
+@view_config(context=RunResource, name="retry", request_method="POST", permission=Permission.RUN_RETRY)
+def retry_run(context: RunResource, request: Request) -> Response:
+    """Draw again what failed."""
+    retry_failed(request.db, context.row)
+    return HTTPSeeOther(request.path_in("runs", context.row.id))
+
+
+@view_config(context=RunResource, name="pictures.zip", request_method="GET", permission=Permission.VIEW)
+def download_run(context: RunResource, request: Request) -> Response:
+    """All pictures of the run; the bytes flow after the transaction has ended."""
+    run = context.row
+    connection = request.db.get_one(Connection, (run.workspace_id, run.connection_id))
+    bucket = request.services.providers.open(connection.provider, connection.settings)
+    name = slugify(run_names(request, [run]).get(run.feed_id, ""), max_length=60) or "pictures"
+    response = Response(app_iter=zip_stream(entries_of(request.db, run), bucket), content_type="application/zip")
+    response.content_disposition = f'attachment; filename="{name}.zip"'
+    return response
+
+
+def _page(request: Request, form: Filled[RunForm], chosen: dict[str, Any]) -> dict[str, Any]:
+    workspace_id = request.workspace.workspace_id
+    feeds = list_feeds(request.db, workspace_id)
+    templates = list_templates(request.db, workspace_id)
+    feed = next((f for f in feeds if str(f.id) == chosen.get("feed")), feeds[0] if feeds else None)
+    template = next((t for t in templates if str(t.id) == chosen.get("template")), templates[0] if templates else None)
+    page = {"form": form, "feeds": feeds, "templates": templates, "feed": feed, "template": template,
+            "format": chosen.get("format", Format.JPEG), "formats": list(Format), "DEFAULT": DEFAULT}
+    if feed is None or template is None:
+        return page
+    design = open_design(request.db, template)
+    sample = items_after(request.db, feed, limit=SAMPLE)
+    same = chosen.get("mapped") == f"{feed.id} {template.id}"
+    mapping = _mapping_of(chosen, design, feed) if same else guess_mapping(
+        design.document.columns, feed.columns, [item.data for item in sample]
+    )
+    first = apply_mapping(mapping, sample[0].data) if sample else {}
+    return page | {
+        "design": design, "mapping": mapping, "first": first, "preview": preview_path(request, design, first),
+        "mapped": f"{feed.id} {template.id}",
+    }
+
+
+def _mapping_of(typed: dict[str, str], design: Design, feed: Feed) -> dict[str, str]:
+    """The mapping that the fields say: a column of the feed, nothing, or the template's default (left out)."""
+    fields = {column.name: typed.get(f"map.{column.name}", DEFAULT) for column in design.document.columns}
+    return {name: value for name, value in fields.items() if value == "" or value in feed.columns}

@@ -1,0 +1,55 @@
+"""The headers of every answer: an id, a Content-Security-Policy with a nonce of its own, and the other locks.
+
+htmx runs with its `hx-csp` extension: an element whose `hx-nonce` is not the page's is inert, and only the Trusted Types
+policy `htmx` may write HTML into the page.
+"""
+
+import secrets
+from collections.abc import Callable
+
+from pyramid.config import Configurator
+from pyramid.request import Request
+from pyramid.response import Response
+from uuid_utils.compat import uuid7
+
+CSP = (
+    "default-src 'none'; script-src 'nonce-{nonce}' 'strict-dynamic'; style-src 'self'; img-src 'self'; font-src 'self';"
+    " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none';"
+    " require-trusted-types-for 'script'; trusted-types htmx"
+)
+FIXED = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+HSTS = "max-age=63072000; includeSubDomains"
+NO_STORE = "private, no-store"
+
+Handler = Callable[[Request], Response]
+
+
+def headers_tween(handler: Handler, registry: object) -> Handler:
+    """Put the headers on whatever answer comes out, errors included."""
+
+    def with_headers(request: Request) -> Response:
+        response = handler(request)
+        response.headers["X-Request-Id"] = request.id
+        response.headers.update(FIXED)
+        # Pictures of /i are made to be shown on other sites; everything else is ours alone.
+        shared = request.path.startswith("/i/")
+        response.headers["Cross-Origin-Resource-Policy"] = "cross-origin" if shared else "same-origin"
+        response.headers.setdefault("Content-Security-Policy", CSP.format(nonce=request.csp_nonce))
+        response.headers.setdefault("Cache-Control", NO_STORE)
+        if not request.services.settings.development:
+            response.headers["Strict-Transport-Security"] = HSTS
+        return response
+
+    return with_headers
+
+
+def includeme(config: Configurator) -> None:
+    """Install the tween, `request.id` and `request.csp_nonce`."""
+    config.add_request_method(lambda request: f"req_{uuid7().hex}", "id", reify=True)
+    config.add_request_method(lambda request: secrets.token_urlsafe(18), "csp_nonce", reify=True)
+    config.add_tween("cwz_web.web.headers.headers_tween")

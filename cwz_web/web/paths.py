@@ -1,0 +1,43 @@
+"""Addresses inside the site: where a page lies, which workspace it is in, and where somebody may be sent."""
+
+from urllib.parse import urlencode
+
+from pyramid.config import Configurator
+from pyramid.location import lineage
+from pyramid.request import Request
+
+from cwz_web.resources import WorkspaceResource
+from cwz_web.workspaces.access import Access
+
+SIGN_IN = "/signin"
+
+
+def workspace_of(request: Request) -> Access | None:
+    """The workspace that the address lies in."""
+    for resource in lineage(getattr(request, "context", None) or ()):
+        if isinstance(resource, WorkspaceResource):
+            return resource.access
+    return None
+
+
+def path_in(request: Request, *parts: object) -> str:
+    """The path of a page of the address's workspace: `path_in(request, "feeds", feed.id)`."""
+    return "/".join(["/w", request.workspace.slug, *map(str, parts)])
+
+
+def sign_in_path(request: Request) -> str:
+    """The sign-in page, with the way back to where somebody wanted to go."""
+    wanted = request.path_qs if request.method == "GET" else request.path
+    return f"{SIGN_IN}?{urlencode({'next': wanted})}"
+
+
+def safe_next(path: str) -> str:
+    """The path when it lies inside this site, else the front page. `//host`, `/\\host` and the like lead outside."""
+    inside = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
+    return path if inside else "/"
+
+
+def includeme(config: Configurator) -> None:
+    """Install `request.workspace` and `request.path_in`."""
+    config.add_request_method(workspace_of, "workspace", reify=True)
+    config.add_request_method(path_in, "path_in")

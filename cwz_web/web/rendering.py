@@ -1,0 +1,94 @@
+"""How pages are written: Jinja2 with autoescape and strict names, icons, static addresses, and a few filters."""
+
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+from pyramid.config import Configurator
+from pyramid.request import Request
+
+YEAR = 365 * 24 * 3600
+PRODUCT = "ConnectWyze"
+
+
+def ago(moment: datetime) -> str:
+    """How long ago, in words."""
+    seconds = (datetime.now(UTC) - moment).total_seconds()
+    for size, unit in ((86400 * 2, None), (3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            if unit is None:
+                return moment.strftime("%-d %B %Y")
+            count = int(seconds // size)
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "just now"
+
+
+def bytes_size(size: int) -> str:
+    """A number of bytes, for people."""
+    return f"{size / 1024**2:.1f} MB" if size >= 1024**2 else f"{max(round(size / 1024), 1)} KB"
+
+
+def duration(seconds: float) -> str:
+    """A number of seconds, for people."""
+    if seconds < 60:
+        return f"{max(round(seconds), 1)} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
+class Icons:
+    """Icons of the npm package lucide-static, written into the page so that they take the text's colour."""
+
+    def __init__(self, node_modules: Path) -> None:
+        self._folder = node_modules / "lucide-static" / "icons"
+
+    @lru_cache(maxsize=200)  # noqa: B019 - one object a process
+    def __call__(self, name: str) -> Markup:
+        """The icon's SVG; hidden from screen readers, since a text always stands beside it."""
+        svg = (self._folder / f"{name}.svg").read_text()
+        svg = svg[svg.index("<svg") :].replace("<svg", '<svg aria-hidden="true" focusable="false"', 1)
+        return Markup(svg)  # noqa: S704 - a file of a pinned package
+
+
+def includeme(config: Configurator) -> None:
+    """Install the renderer, the static files, and the predicate `partial`."""
+    services = config.registry["services"]
+    node_modules = services.settings.node_modules
+    config.add_settings(
+        {"jinja2.undefined": "strict", "jinja2.trim_blocks": True, "jinja2.lstrip_blocks": True, "jinja2.directories": "cwz_web:templates"}
+    )
+    config.include("pyramid_jinja2")
+    config.commit()
+    environment = config.get_jinja2_environment()
+    environment.filters |= {"ago": ago, "bytes": bytes_size, "duration": duration}
+    environment.globals |= {"icon": Icons(node_modules), "product": PRODUCT}
+    release = version("cwz-web")
+    config.add_static_view(f"static/{release}/own", "cwz_web:static", cache_max_age=YEAR if not services.settings.development else 0)
+    for name, package in (("htmx", "htmx.org/dist"), ("inter", "@fontsource-variable/inter/files")):
+        config.add_static_view(f"static/{release}/{name}", str((node_modules / package).resolve()), cache_max_age=YEAR)
+    environment.globals["static"] = f"/static/{release}"
+    config.add_view_predicate("partial", PartialPredicate)
+
+
+class PartialPredicate:
+    """`partial=True`: the view answers htmx's request for a part of a page; `partial=False`: any other request.
+
+    Neither a boosted link nor a restored page counts as a part: those get the whole page.
+    """
+
+    def __init__(self, wanted: bool, info: Any) -> None:
+        self.wanted = wanted
+
+    def text(self) -> str:
+        return f"partial = {self.wanted}"
+
+    phash = text
+
+    def __call__(self, context: Any, request: Request) -> bool:
+        headers = request.headers
+        asked = headers.get("HX-Request") == "true" and headers.get("HX-Request-Type", "partial") == "partial"
+        whole = headers.get("HX-Boosted") == "true" or headers.get("HX-History-Restore-Request") == "true"
+        return (asked and not whole) == self.wanted
