@@ -1,11 +1,9 @@
 """The WSGI application: settings, then one ordered list of includes, each with its reason."""
 
-from typing import Any
-
+import structlog
 from pyramid.config import Configurator
 from pyramid.router import Router
 from sqlalchemy.exc import OperationalError
-import structlog
 
 from cwz_web.db.embedded import EmbeddedPostgres
 from cwz_web.db.migrate import migrate, pending

@@ -1,4 +1,4 @@
-"""Logs: structlog, lines for people in development and JSON in production. No request body, header or query is logged."""
+"""Logs: structlog, lines for people in development and JSON in production. No body, header or query is logged."""
 
 import logging
 import sys

@@ -1,9 +1,9 @@
 """The traversal tree: what exists at which address, and who may do what there.
 
 A URL is a path through a tree of resources: `/w/acme/feeds/{id}` is Root -> Workspaces -> WorkspaceResource -> Feeds ->
-FeedResource. Each step finds the next one *through* its workspace, so that another tenant's id is simply not there (404).
-A view names the kind of resource it is for and the permission that it takes; the table PERMISSIONS below says which role
-has which. Everything else is denied.
+FeedResource. Each step finds the next one *through* its workspace, so that another tenant's id is simply not there
+(404). A view names the kind of resource it is for and the permission that it takes; the table PERMISSIONS below says
+which role has which. Everything else is denied.
 
 `__getitem__` raises KeyError for "not there". `__acl__` is a method, never a property: an AttributeError inside a
 property would silently drop the ACL.
@@ -139,7 +139,11 @@ class WorkspaceResource(Resource):
     """A workspace, reached by one of its members."""
 
     children: ClassVar[dict[str, type[Resource]]] = {
-        "feeds": Feeds, "templates": Templates, "runs": Runs, "assets": Assets, "keys": Keys,
+        "feeds": Feeds,
+        "templates": Templates,
+        "runs": Runs,
+        "assets": Assets,
+        "keys": Keys,
     }
 
     def __init__(self, request: Request, parent: Resource, access: Access) -> None:

@@ -44,7 +44,9 @@ class Settings(BaseModel):
     embedded_database: Path | None = Field(default=None, description="run PostgreSQL from the wheel in this folder")
     demo: bool = Field(default=False, description="create the demo workspace, and offer it on the sign-in page")
     plugins_block: tuple[str, ...] = ()
-    net_allow: tuple[str, ...] = Field(default=(), description="host:port that outbound requests may reach although private")
+    net_allow: tuple[str, ...] = Field(
+        default=(), description="host:port that outbound requests may reach although private"
+    )
     workers: int = Field(default=0, ge=0, le=64, description="pictures a worker renders at once; 0: one a core")
     session_secret: SecretStr
     csrf_secret: SecretStr
@@ -136,8 +138,10 @@ def _generated_secrets(path: Path) -> dict[str, str]:
 
 def _embedded_urls(folder: Path) -> dict[str, str]:
     host = socket_directory(folder)
-    return {role: f"postgresql://{user}@/cwz?host={host}" for role, user in (
-        ("database_url", "cwz_app"), ("database_owner_url", "cwz_owner"))}
+    return {
+        role: f"postgresql://{user}@/cwz?host={host}"
+        for role, user in (("database_url", "cwz_app"), ("database_owner_url", "cwz_owner"))
+    }
 
 
 def _explain(error: ValidationError) -> str:

@@ -33,13 +33,11 @@ _claims = jwt.JWTClaimsRegistry(
 )
 
 
-class SignInRefused(Exception):  # noqa: N818 - a refusal is what it is, not a fault
+class SignInRefused(Exception):
     """Address and password do not belong together. Never says which of the two is wrong."""
 
 
-def sign_in(
-    db: Session, *, email: str, password: str, pepper: str, secret: str, address: str, user_agent: str
-) -> str:
+def sign_in(db: Session, *, email: str, password: str, pepper: str, secret: str, address: str, user_agent: str) -> str:
     """Check an address and a password, and start a session.
 
     Returns the token for the cookie. Raises SignInRefused, after the same time whether the account exists or not.
@@ -52,8 +50,12 @@ def sign_in(
     db.flush()
     now = datetime.now(UTC)
     claims = {
-        "iss": ISSUER, "sub": str(account.id), "jti": str(session.id), "epoch": account.epoch,
-        "iat": int(now.timestamp()), "exp": int((now + ABSOLUTE_LIMIT).timestamp()),
+        "iss": ISSUER,
+        "sub": str(account.id),
+        "jti": str(session.id),
+        "epoch": account.epoch,
+        "iat": int(now.timestamp()),
+        "exp": int((now + ABSOLUTE_LIMIT).timestamp()),
     }
     return jwt.encode({"alg": ALGORITHM, "kid": KEY_ID}, claims, OctKey.import_key(secret))
 

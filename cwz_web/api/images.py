@@ -8,16 +8,15 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.api.problems import Problem
-from cwz_web.api.signed import asset_url
 from cwz_web.generation.assets import record_asset
 from cwz_web.generation.keys import KeyOwner
 from cwz_web.generation.templates import find_template, open_design
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.engine import Rendered
 from cwz_web.resources import Api, Permission
-from cwz_web.storage.connections import asset_key, default_connection
+from cwz_web.storage.connections import default_connection
 from cwz_web.web.forms import messages
+from cwz_web.web.problems import Problem
 
 MAX_BODY = 256 * 1024
 JSON = "application/json"
@@ -56,29 +55,26 @@ def create_image(context: Api, request: Request) -> Response:
         design = open_design(db, template)
         connection = default_connection(db, owner.workspace_id)
     bucket = services.providers.open(connection.provider, connection.settings)
-    picture = services.maker.make(owner.workspace_id, bucket, design.document, wanted.texts(), output)
     if accepted != JSON:
-        return picture_response(picture)
-    key = asset_key(owner.workspace_id, picture.digest, output.format.value)
-    bucket.put(key, picture.data, content_type=output.format.content_type)
+        return _picture(services.maker.make(owner.workspace_id, bucket, design.document, wanted.texts(), output))
+    order = services.maker.order(owner.workspace_id, bucket, design.document, wanted.texts(), output)
+    kept = services.maker.keep(owner.workspace_id, bucket, order)
     with services.database.transaction(owner.workspace_id) as db:
-        asset_id = record_asset(
-            db, owner.workspace_id,
-            {"digest": picture.digest, "key": key, "content_type": output.format.content_type,
-             "width": picture.width, "height": picture.height, "size": len(picture.data)},
-            name=template.name, connection_id=connection.id, template_id=template.id, version=template.version,
+        asset = record_asset(
+            db,
+            owner.workspace_id,
+            kept,
+            name=template.name,
+            connection_id=connection.id,
+            template_id=template.id,
+            version=template.version,
         )
-    url = asset_url(services.settings, owner.workspace_id, asset_id, output.format)
-    return Response(
-        json_body={
-            "id": str(asset_id), "url": url, "digest": picture.digest, "width": picture.width, "height": picture.height,
-            "bytes": len(picture.data), "content_type": output.format.content_type,
-        },
-        status=201,
-    )
+    url = services.settings.url + services.addresses.asset(asset)
+    described = kept.model_dump(include={"digest", "width", "height", "content_type"})
+    return Response(json_body={"id": str(asset.id), "url": url, "bytes": kept.size, **described}, status=201)
 
 
-def picture_response(picture: Rendered) -> Response:
+def _picture(picture: Rendered) -> Response:
     """The bytes of a picture, named by what it was made of."""
     response = Response(picture.data, content_type=picture.output.format.content_type)
     response.etag = picture.digest

@@ -6,10 +6,10 @@ from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
-from cwz_web.api.problems import Problem
 from cwz_web.resources import Hooks
 from cwz_web.runs.callback import apply_report, specify, take_message
 from cwz_web.runs.protocol import Gone, Refused, Report, verify
+from cwz_web.web.problems import Problem
 
 MAX_BODY = 2 * 1024 * 1024
 
@@ -29,8 +29,12 @@ def render_hook(context: Hooks, request: Request) -> Response:
                 return Response(status=204)
             return Response(specify(db, message).model_dump_json(), content_type="application/json", charset="utf-8")
     except Refused:
-        raise Problem(401, "bad_signature", "The message is not signed by this installation, is old, or came before") from None
+        raise Problem(
+            401, "bad_signature", "The message is not signed by this installation, is old, or came before"
+        ) from None
     except ValidationError:
-        raise Problem(422, "invalid", "The message is signed but not understood; is the worker of another version?") from None
+        raise Problem(
+            422, "invalid", "The message is signed but not understood; is the worker of another version?"
+        ) from None
     except Gone:
         raise Problem(404, "not_found", "There is no such run") from None

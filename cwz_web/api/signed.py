@@ -1,6 +1,5 @@
 """`/i`: pictures for whoever has their signed address; for e-mails and `<img>`."""
 
-from collections.abc import Mapping
 from uuid import UUID
 
 from pyramid.request import Request
@@ -8,31 +7,18 @@ from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
-from cwz_web.api.problems import Problem
 from cwz_web.generation.models import Asset, Template
-from cwz_web.generation.signing import PARAMETER, is_signed, signed_path, signing_key
+from cwz_web.generation.signing import PARAMETER
 from cwz_web.generation.templates import open_design
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.resources import SignedAsset, SignedImage
-from cwz_web.settings import Settings
 from cwz_web.storage.connections import default_connection
 from cwz_web.storage.models import Connection
+from cwz_web.web.problems import Problem
 
 MAX_QUERY = 8000
 # A picture follows its template, so a browser asks again after a while.
 FRESH_SECONDS = 300
-
-
-def image_url(settings: Settings, workspace_id: UUID, template_id: UUID, format: Format, data: Mapping[str, str]) -> str:
-    """The signed address of a picture that is made when it is asked for."""
-    key = signing_key(settings.signing_secret.get_secret_value(), workspace_id)
-    return settings.url + signed_path(key, f"{template_id}.{format}", data)
-
-
-def asset_url(settings: Settings, workspace_id: UUID, asset_id: UUID, format: Format) -> str:
-    """The signed address of a kept picture."""
-    key = signing_key(settings.signing_secret.get_secret_value(), workspace_id)
-    return settings.url + signed_path(key, f"assets/{workspace_id}/{asset_id}.{format}", {})
 
 
 @view_config(context=SignedImage, request_method="GET", permission=NO_PERMISSION_REQUIRED)
@@ -62,15 +48,14 @@ def show_asset(context: SignedAsset, request: Request) -> Response:
     return _cacheable(request, data, context.format, asset.digest, "public, max-age=31536000, immutable")
 
 
-def _checked_parameters(request: Request, workspace_id: UUID, file_name: str) -> dict[str, str]:
+def _checked_parameters(request: Request, workspace_id: UUID, path: str) -> dict[str, str]:
     """The parameters, without the signature. Raises a Problem when it is not theirs."""
     if len(request.query_string) > MAX_QUERY:
         raise Problem(414, "address_too_long", f"The address may have {MAX_QUERY} characters of parameters at the most")
     parameters = dict(request.GET)
     if len(parameters) != len(request.GET):
         raise Problem(400, "repeated_parameter", "Each parameter may stand in the address once")
-    key = signing_key(request.services.settings.signing_secret.get_secret_value(), workspace_id)
-    if not is_signed(key, file_name, parameters):
+    if not request.services.addresses.is_signed(workspace_id, path, parameters):
         raise Problem(403, "bad_signature", "The signature does not fit this address: sign it again after any change")
     del parameters[PARAMETER]
     return parameters

@@ -27,7 +27,7 @@ class Deployment:
         return plaster.get_loader(str(self.path), protocols=["wsgi"])
 
     def settings(self) -> Settings:
-        """The typed settings, with logs set up for them. Ends the command with a plain message when they are not usable."""
+        """The typed settings, with logs set up for them. Ends with a plain message when they are not usable."""
         try:
             settings = Settings.load(self.loader.get_wsgi_app_settings(defaults=self.defaults))
         except SettingsError as error:
@@ -37,7 +37,13 @@ class Deployment:
 
 
 @click.group()
-@click.option("-c", "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True, help="The deployment's .ini file.")
+@click.option(
+    "-c",
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="The deployment's .ini file.",
+)
 @click.pass_context
 def main(context: click.Context, config: Path) -> None:
     """Run and look after a ConnectWyze installation."""

@@ -2,14 +2,17 @@
 
 from pathlib import Path
 
-from cwz_web.api.signed import asset_url, image_url
 from cwz_web.app import prepare_database
 from cwz_web.demo import contents, demo_api_key, demo_password, ensure_demo
 from cwz_web.imaging.encoders import Format
 from cwz_web.settings import Settings
 from cwz_web.web.services import Services
 
-SAMPLE = {"title": "Your first picture", "price": "€ 0", "description": "Change this sentence in the address: the signature will not fit any more."}
+SAMPLE = {
+    "title": "Your first picture",
+    "price": "€ 0",
+    "description": "Change this sentence in the address: the signature will not fit any more.",
+}
 
 
 def describe(settings: Settings) -> dict[str, str]:
@@ -26,8 +29,11 @@ def facts_of(services: Services) -> dict[str, str]:
     settings = services.settings
     secret = settings.signing_secret.get_secret_value()
     demo = ensure_demo(
-        services.database, services.providers, services.maker,
-        secret=secret, pepper=settings.password_pepper.get_secret_value(),
+        services.database,
+        services.providers,
+        services.maker,
+        secret=secret,
+        pepper=settings.password_pepper.get_secret_value(),
     )
     return {
         "url": settings.url,
@@ -36,8 +42,8 @@ def facts_of(services: Services) -> dict[str, str]:
         "workspace": contents.SLUG,
         "api_key": demo_api_key(secret),
         "template": str(demo.template_id),
-        "image_url": asset_url(settings, demo.workspace_id, demo.picture_id, Format.JPEG),
-        "signed_url": image_url(settings, demo.workspace_id, demo.template_id, Format.PNG, SAMPLE),
+        "image_url": settings.url + services.addresses.asset(demo.picture),
+        "signed_url": settings.url + services.addresses.image(demo.workspace_id, demo.template_id, Format.PNG, SAMPLE),
     }
 
 

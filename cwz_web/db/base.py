@@ -1,6 +1,7 @@
 """What every table shares: the metadata with its naming convention, and the columns of a row that a workspace owns."""
 
 from datetime import datetime
+from typing import ClassVar
 from uuid import UUID
 
 from sqlalchemy import DateTime, ForeignKey, MetaData, func
@@ -21,7 +22,7 @@ class Base(DeclarativeBase):
     """The declarative base of every model."""
 
     metadata = MetaData(naming_convention=NAMES)
-    type_annotation_map = {datetime: DateTime(timezone=True), dict: JSONB, list: JSONB}
+    type_annotation_map: ClassVar = {datetime: DateTime(timezone=True), dict: JSONB, list: JSONB}
 
 
 class Timestamped:

@@ -53,14 +53,14 @@ class EmbeddedPostgres:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
         self.socket = socket_directory(folder)
-        self._user = UNPRIVILEGED if os.geteuid() == 0 else None
+        self._user = pwd.getpwnam(UNPRIVILEGED) if os.geteuid() == 0 else None
         self._handle: IO[str] | None = None
 
     def start(self) -> None:
         """Make the cluster if there is none, start it if it does not run, and create roles and database once."""
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         with self._exclusive():
-            self._handle = open(self._file("users"), "w")
+            self._handle = open(self._file("users"), "w")  # noqa: SIM115 - held until release
             fcntl.flock(self._handle, fcntl.LOCK_SH)
             if not (self.folder / "PG_VERSION").exists():
                 self._initialise()
@@ -119,16 +119,21 @@ class EmbeddedPostgres:
     def _own_directory(self, path: Path) -> None:
         path.mkdir(mode=0o700, exist_ok=True)
         if self._user:
-            owner = pwd.getpwnam(self._user)
-            os.chown(path, owner.pw_uid, owner.pw_gid)
+            os.chown(path, self._user.pw_uid, self._user.pw_gid)
 
     def _run(self, program: str, *arguments: str, check: bool = True) -> int:
         # A file, not a pipe: the server inherits it and would keep a pipe open for ever.
         with tempfile.TemporaryFile() as output:
             done = subprocess.run(  # noqa: S603
                 [str(_programs() / program), *arguments],
-                stdout=output, stderr=output, stdin=subprocess.DEVNULL, cwd="/",
-                user=self._user, extra_groups=[] if self._user else None, start_new_session=True,
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                cwd="/",
+                user=self._user.pw_uid if self._user else None,
+                group=self._user.pw_gid if self._user else None,
+                extra_groups=[] if self._user else None,
+                start_new_session=True,
             )
             output.seek(0)
             if check and done.returncode != 0:

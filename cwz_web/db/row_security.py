@@ -27,7 +27,7 @@ def crossing(table: str) -> str:
 def definer(signature: str, returns: str, query: str) -> list[str]:
     """The statements that make a function which reads with its owner's rights, for the application's use only."""
     return [
-        f"CREATE FUNCTION {signature} RETURNS {returns} LANGUAGE sql STABLE SECURITY DEFINER "  # noqa: S608
+        f"CREATE FUNCTION {signature} RETURNS {returns} LANGUAGE sql STABLE SECURITY DEFINER "
         f"SET search_path = pg_catalog, public AS $$ {query} $$",
         f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC",
     ]

@@ -5,12 +5,8 @@ they are stored nowhere in clear.
 """
 
 import base64
-import csv
 import hmac
-import io
-import json
 from dataclasses import dataclass
-from importlib.resources import files
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -50,7 +46,7 @@ class Demo:
 
     workspace_id: UUID
     template_id: UUID
-    picture_id: UUID
+    picture: Asset
 
 
 def demo_password(secret: str) -> str:
@@ -91,7 +87,7 @@ def _find(db: Session) -> Demo | None:
     enter_workspace(db, access.workspace_id)
     mine = access.workspace_id
     template = db.scalar(select(Template.id).where(Template.workspace_id == mine).order_by(Template.id).limit(1))
-    picture = db.scalar(select(Asset.id).where(Asset.workspace_id == mine).order_by(Asset.id).limit(1))
+    picture = db.scalar(select(Asset).where(Asset.workspace_id == mine).order_by(Asset.id).limit(1))
     return Demo(mine, template, picture) if template and picture else None
 
 
@@ -104,22 +100,17 @@ def _fill(db: Session, workspace: Workspace, account_id: UUID, providers: Provid
     db.add(Connection(workspace_id=workspace.id, name="This server", provider=PROVIDER, settings={}, is_default=True))
     create_key(db, workspace.id, "Demo", demo_api_key(secret))
     bucket = providers.open(PROVIDER, {})
-    feed_rows = []
-    for product in contents.PRODUCTS:
-        source = Source.of(contents.draw(product))
+    rows = contents.read_products()
+    for row in rows:
+        source = Source.of(contents.draw(row[contents.PICTURE]))
         bucket.put(original_key(workspace.id, source.digest), source.data, content_type="image/jpeg")
-        feed_rows.append([*product[:6], f"original:{source.digest}"])
-    document = json.loads(files(__package__).joinpath("template.json").read_text())
-    _set_default(document, "image", feed_rows[0][-1])
-    template = create_template(
-        db, workspace.id, name=contents.TEMPLATE, document=ImageTemplate.model_validate(document)
-    )
-    text = io.StringIO()
-    csv.writer(text).writerows([contents.COLUMNS, *feed_rows])
-    feed = upload_feed(
-        db, workspace.id, name=contents.FEED, file_name="harbour-goods.csv", data=text.getvalue().encode()
-    )
-    mapping = guess_mapping(ImageTemplate.model_validate(document).columns, feed.columns, [])
+        row[contents.PICTURE] = f"original:{source.digest}"
+    document = contents.read_template()
+    next(c for c in document["columns"] if c["name"] == contents.PICTURE)["default"] = rows[0][contents.PICTURE]
+    design = ImageTemplate.model_validate(document)
+    template = create_template(db, workspace.id, name=contents.TEMPLATE, document=design)
+    feed = upload_feed(db, workspace.id, name=contents.FEED, file_name=contents.FILE, data=contents.write_csv(rows))
+    mapping = guess_mapping(design.columns, feed.columns, rows)
     return start_run(db, feed=feed, template=template, mapping=mapping, output=Output(), started_by=account_id)
 
 
@@ -143,11 +134,5 @@ class _SameProcess:
         apply_report(self.db, report)
 
 
-def _set_default(document: dict[str, list[dict[str, str]]], column: str, value: str) -> None:
-    next(each for each in document["columns"] if each["name"] == column)["default"] = value
-
-
 def _derive(secret: str, purpose: str) -> bytes:
     return hmac.digest(secret.encode(), purpose.encode(), "sha256")
-
-

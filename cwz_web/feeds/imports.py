@@ -17,8 +17,13 @@ def upload_feed(db: Session, workspace_id: UUID, *, name: str, file_name: str, d
     """Make a feed of an uploaded file. Raises BadFile."""
     keyed = with_keys(read_csv(data))
     feed = Feed(
-        workspace_id=workspace_id, name=name, file_name=file_name[-200:], columns=keyed.table.columns,
-        key_columns=keyed.key_columns, notes=keyed.table.notes, item_count=len(keyed.keys),
+        workspace_id=workspace_id,
+        name=name,
+        file_name=file_name[-200:],
+        columns=keyed.table.columns,
+        key_columns=keyed.key_columns,
+        notes=keyed.table.notes,
+        item_count=len(keyed.keys),
     )
     db.add(feed)
     db.flush()

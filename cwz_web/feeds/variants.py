@@ -1,8 +1,8 @@
 """The key of each row, and the pattern of shop exports that continue a product on further rows.
 
 Shopify and its like write a product once and then, below the same handle, one row a variant with only the cells that
-differ, and one row for each further photo. A picture needs whole rows: what a variant does not say about the product, it
-takes from the row above; a row with nothing but a photo is no row of its own.
+differ, and one row for each further photo. A picture needs whole rows: what a variant does not say about the product,
+it takes from the row above; a row with nothing but a photo is no row of its own.
 """
 
 import re
@@ -12,8 +12,23 @@ from cwz_web.feeds.csv_reader import Table
 
 # Columns that name a row, best first, compared without case, spaces and signs.
 KEY_NAMES = (
-    "gid", "id", "itemid", "productid", "articleid", "sku", "variantsku", "articlenumber", "artikelnummer", "ean",
-    "gtin", "barcode", "handle", "slug", "key", "link", "url",
+    "gid",
+    "id",
+    "itemid",
+    "productid",
+    "articleid",
+    "sku",
+    "variantsku",
+    "articlenumber",
+    "artikelnummer",
+    "ean",
+    "gtin",
+    "barcode",
+    "handle",
+    "slug",
+    "key",
+    "link",
+    "url",
 )
 GROUP_NAMES = ("handle", "itemgroupid", "productid", "parentsku", "groupid")
 _option = re.compile(r"option\d*value|colou?r|size|variant(name|title)?")

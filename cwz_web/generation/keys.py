@@ -38,7 +38,9 @@ def find_owner(db: Session, plain: str) -> KeyOwner | None:
     """Whose key this is, or None when it is not one, or was revoked."""
     if not _form.match(plain):
         return None
-    row = db.execute(text("SELECT id, workspace_id FROM api_key_owner(:digest)"), {"digest": _digest(plain)}).one_or_none()
+    row = db.execute(
+        text("SELECT id, workspace_id FROM api_key_owner(:digest)"), {"digest": _digest(plain)}
+    ).one_or_none()
     return KeyOwner(row.id, row.workspace_id) if row else None
 
 

@@ -7,12 +7,15 @@ from uuid import UUID
 
 import cachetools
 
+from cwz_web.generation.assets import Kept
 from cwz_web.generation.sources import Sources
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.engine import Engine, Plan, Rendered
 from cwz_web.imaging.engine import Sources as FoundSources
-from cwz_web.storage.contract import Bucket
+from cwz_web.imaging.errors import SourceMissing
+from cwz_web.storage.connections import asset_key
+from cwz_web.storage.contract import Bucket, NotFound
 
 FINISHED_BYTES = 64 * 1024 * 1024
 
@@ -26,6 +29,12 @@ class Order:
     found: FoundSources
     output: Output
     digest: str
+
+    @property
+    def note(self) -> str | None:
+        """What is missing in the picture, in a sentence: the pictures that could not be had."""
+        missing = {str(found) for found in self.found.values() if isinstance(found, SourceMissing)}
+        return f"Drawn without its photo: {', '.join(sorted(missing))}"[:500] if missing else None
 
 
 class PictureMaker:
@@ -51,6 +60,29 @@ class PictureMaker:
     def finish(self, order: Order) -> Rendered:
         """Draw the picture. Raises ImagingError."""
         return order.plan.render(order.values, order.found, order.output)
+
+    def keep(self, workspace_id: UUID, bucket: Bucket, order: Order) -> Kept:
+        """The picture in the workspace's storage, drawn and put there unless it is there already.
+
+        Raises ImagingError, or the storage's StorageError.
+        """
+        format = order.output.format
+        key = asset_key(workspace_id, order.digest, format)
+        try:
+            size = bucket.head(key).size
+        except NotFound:
+            data = self.finish(order).data
+            bucket.put(key, data, content_type=format.content_type)
+            size = len(data)
+        canvas = order.plan.template.canvas
+        return Kept(
+            digest=order.digest,
+            key=key,
+            content_type=format.content_type,
+            width=canvas.width,
+            height=canvas.height,
+            size=size,
+        )
 
     def make(
         self, workspace_id: UUID, bucket: Bucket, template: ImageTemplate, data: Mapping[str, str], output: Output

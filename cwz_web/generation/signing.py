@@ -1,6 +1,6 @@
-"""Signed image URLs: `/i/{template}.{extension}?column=value&s=signature`.
+"""Signed addresses of pictures: `/i/{template}.{extension}?column=value&s=signature`, and `/i/assets/…` for kept ones.
 
-The signature is HMAC-SHA256 (RFC 2104), in base64url without padding, over the path's last part, a line feed, and the
+The signature is HMAC-SHA256 (RFC 2104), in base64url without padding, over the path below `/i/`, a line feed, and the
 parameters, sorted by name and encoded as application/x-www-form-urlencoded, without `s` itself. The key belongs to one
 workspace and is derived from the installation's signing secret with HKDF (RFC 5869), so it is stored nowhere.
 """
@@ -8,39 +8,54 @@ workspace and is derived from the installation's signing secret with HKDF (RFC 5
 import base64
 import hmac
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import urlencode
 from uuid import UUID
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from cwz_web.generation.models import Asset
+from cwz_web.imaging.encoders import Format
+
 PARAMETER = "s"
 
 
-def signing_key(secret: str, workspace_id: UUID) -> bytes:
-    """The key of a workspace's signed URLs."""
-    return HKDF(SHA256(), length=32, salt=None, info=b"signed-url/1/" + workspace_id.bytes).derive(secret.encode())
-
-
-def sign(key: bytes, file_name: str, parameters: Mapping[str, str]) -> str:
-    """The signature of a picture's address.
+class Addresses:
+    """The installation's signed addresses: makes them and checks them.
 
     Arguments:
-        file_name: `{template}.{extension}`, as in the path.
-        parameters: the query, each name once.
+        secret: the installation's signing secret.
     """
-    query = urlencode(sorted((name, value) for name, value in parameters.items() if name != PARAMETER))
-    digest = hmac.digest(key, f"{file_name}\n{query}".encode(), "sha256")
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
+    def __init__(self, secret: str) -> None:
+        self._secret = secret
+        self._key = lru_cache(maxsize=1024)(self._derive)
 
-def signed_path(key: bytes, file_name: str, parameters: Mapping[str, str]) -> str:
-    """The path and query of a picture's signed address."""
-    query = urlencode(sorted(parameters.items()) + [(PARAMETER, sign(key, file_name, parameters))])
-    return f"/i/{file_name}?{query}"
+    def image(self, workspace_id: UUID, template_id: UUID, format: Format, data: Mapping[str, str]) -> str:
+        """The path and query of a picture that is made when it is asked for."""
+        return self._signed(workspace_id, f"{template_id}.{format}", data)
 
+    def asset(self, asset: Asset) -> str:
+        """The path and query of a kept picture."""
+        extension = asset.key.rpartition(".")[2]
+        return self._signed(asset.workspace_id, f"assets/{asset.workspace_id}/{asset.id}.{extension}", {})
 
-def is_signed(key: bytes, file_name: str, parameters: Mapping[str, str]) -> bool:
-    """Whether the parameters carry the right signature; compared in constant time."""
-    given = parameters.get(PARAMETER, "")
-    return hmac.compare_digest(given.encode("utf-8", "replace"), sign(key, file_name, parameters).encode())
+    def is_signed(self, workspace_id: UUID, path: str, parameters: Mapping[str, str]) -> bool:
+        """Whether the parameters carry the right signature for the path below `/i/`; compared in constant time."""
+        given = parameters.get(PARAMETER, "")
+        return hmac.compare_digest(given.encode("utf-8", "replace"), self.sign(workspace_id, path, parameters).encode())
+
+    def sign(self, workspace_id: UUID, path: str, parameters: Mapping[str, str]) -> str:
+        """The signature of a path below `/i/` and its parameters."""
+        query = urlencode(sorted((name, value) for name, value in parameters.items() if name != PARAMETER))
+        digest = hmac.digest(self._key(workspace_id), f"{path}\n{query}".encode(), "sha256")
+        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+    def _signed(self, workspace_id: UUID, path: str, parameters: Mapping[str, str]) -> str:
+        signature = self.sign(workspace_id, path, parameters)
+        return f"/i/{path}?{urlencode([*sorted(parameters.items()), (PARAMETER, signature)])}"
+
+    def _derive(self, workspace_id: UUID) -> bytes:
+        info = b"signed-url/1/" + workspace_id.bytes
+        return HKDF(SHA256(), length=32, salt=None, info=info).derive(self._secret.encode())

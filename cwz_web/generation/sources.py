@@ -21,7 +21,7 @@ _original = re.compile(r"\Aoriginal:([0-9a-f]{64})\Z")
 
 
 class Sources:
-    """Loads pictures by reference and keeps their bytes for a while. One a process; safe to use from several threads."""
+    """Loads pictures by reference and keeps their bytes for a while. One a process; safe for several threads."""
 
     def __init__(self, fetcher: Fetcher) -> None:
         self._fetcher = fetcher

@@ -1,5 +1,6 @@
 """A workspace's templates: finding, making, changing. Each change is a new version; old ones stay as they were."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -27,10 +28,8 @@ def list_templates(db: Session, workspace_id: UUID) -> list[Template]:
 def find_template(db: Session, workspace_id: UUID, name: str) -> Template | None:
     """A template by its id or its slug."""
     where = Template.slug == name
-    try:
+    with suppress(ValueError):
         where = Template.id == UUID(name)
-    except ValueError:
-        pass
     return db.scalar(select(Template).where(Template.workspace_id == workspace_id, where))
 
 
@@ -60,7 +59,9 @@ def publish(db: Session, template: Template, document: ImageTemplate) -> None:
     db.refresh(template, with_for_update=True)
     template.version += 1
     version = TemplateVersion(
-        workspace_id=template.workspace_id, template_id=template.id, number=template.version,
+        workspace_id=template.workspace_id,
+        template_id=template.id,
+        number=template.version,
         document=document.canonical(),
     )
     db.add(version)

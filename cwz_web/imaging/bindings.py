@@ -41,7 +41,7 @@ def truncate(text: str, length: int) -> str:
 
 
 # name -> (function, the kind of argument it takes)
-FILTERS: dict[str, tuple[Callable[..., str], type | None]] = {
+FILTERS: dict[str, tuple[Callable[..., str], type[int] | type[str] | None]] = {
     "upper": (str.upper, None),
     "lower": (str.lower, None),
     "title": (str.title, None),
@@ -89,7 +89,7 @@ def parse(text: str) -> BoundText:
         end = match.end()
     rest = text[end:]
     if "{{" in rest:
-        raise BindingError(f"“{rest[rest.index('{{'):][:40]}” is never closed: end it with }}}}")
+        raise BindingError(f"“{rest[rest.index('{{') :][:40]}” is never closed: end it with }}}}")
     return BoundText(tuple(part for part in [*parts, rest] if part != ""))
 
 
@@ -110,7 +110,11 @@ def _parse_filter(written: str) -> tuple[Callable[..., str], tuple[object, ...]]
     if takes is None and given is None:
         return function, ()
     if takes is None or not isinstance(given, takes):
-        wanted = {None: "takes no argument", int: "takes a number, as in truncate(40)", str: 'takes a text, as in default("none")'}
+        wanted = {
+            None: "takes no argument",
+            int: "takes a number, as in truncate(40)",
+            str: 'takes a text, as in default("none")',
+        }
         raise BindingError(f"The filter {match[1]} {wanted[takes]}")
     return function, (given,)
 

@@ -173,8 +173,8 @@ class ImageTemplate(Strict):
             unknown = layer.columns() - known
             if unknown:
                 raise ValueError(
-                    f"The layer “{layer.name}” uses the column {', '.join(sorted(unknown))}, which the template does not"
-                    f" have; it has {', '.join(sorted(known)) or 'none'}"
+                    f"The layer “{layer.name}” uses the column {', '.join(sorted(unknown))}, which the template"
+                    f" does not have; it has {', '.join(sorted(known)) or 'none'}"
                 )
         return self
 

@@ -14,7 +14,12 @@ FAMILIES = {
 }
 # For the characters that those lack: Pango falls back to whichever of these has them.
 FALLBACKS = (
-    "noto-sans-arabic", "noto-sans-devanagari", "noto-sans-hebrew", "noto-sans-jp", "noto-sans-thai", "noto-emoji",
+    "noto-sans-arabic",
+    "noto-sans-devanagari",
+    "noto-sans-hebrew",
+    "noto-sans-jp",
+    "noto-sans-thai",
+    "noto-emoji",
 )
 
 CONFIGURATION = """<?xml version="1.0"?>

@@ -12,10 +12,10 @@ import cachetools
 import numpy as np
 import pyvips
 
-from cwz_web.imaging.canvas import Patch, faded, parse_colour
+from cwz_web.imaging.canvas import Patch, faded
 from cwz_web.imaging.documents import ImageLayer
 from cwz_web.imaging.errors import BadPicture
-from cwz_web.imaging.shapes import rounded_mask
+from cwz_web.imaging.shapes import draw_placeholder, rounded_mask
 
 MAX_BYTES = 20 * 1024 * 1024
 MAX_PIXELS = 50_000_000
@@ -68,10 +68,8 @@ class FittedPictures:
 
 
 def placeholder(layer: ImageLayer) -> Patch:
-    """A quiet area of the layer's placeholder colour, in its shape."""
-    colour, opacity = parse_colour(layer.placeholder)
-    mask = rounded_mask(layer.width, layer.height, layer.radius)
-    return Patch(layer.x, layer.y, colour, faded(mask, opacity * layer.opacity))
+    """A quiet area of the layer's placeholder colour, in its shape, with the sign of a picture in its middle."""
+    return draw_placeholder(layer.x, layer.y, layer.width, layer.height, layer.radius, layer.placeholder, layer.opacity)
 
 
 def check_picture(data: bytes) -> tuple[int, int]:
@@ -86,7 +84,9 @@ def check_picture(data: bytes) -> tuple[int, int]:
     if loader not in LOADERS:
         raise BadPicture(f"This kind of picture is not supported; use {ACCEPTED}")
     if image.width * image.height > MAX_PIXELS:
-        raise BadPicture(f"The picture has {image.width} x {image.height} pixels; {MAX_PIXELS // 10**6} million are the most")
+        raise BadPicture(
+            f"The picture has {image.width} x {image.height} pixels; {MAX_PIXELS // 10**6} million are the most"
+        )
     return image.width, image.height
 
 
@@ -94,7 +94,10 @@ def _fit(layer: ImageLayer, data: bytes) -> Patch:
     check_picture(data)
     try:
         image = pyvips.Image.thumbnail_buffer(
-            data, layer.width, height=layer.height, fail_on="error",
+            data,
+            layer.width,
+            height=layer.height,
+            fail_on="error",
             **{"cover": {"crop": "centre"}, "contain": {}, "fill": {"size": "force"}}[layer.fit],
         )
         if image.get_typeof("icc-profile-data"):

@@ -51,9 +51,14 @@ class _Drawn:
     left: int
     top: int
 
+    @property
+    def bottom(self) -> int:
+        """Where the ink ends, below the layout's top."""
+        return self.top + int(self.mask.shape[0])
+
     def lines(self, style: _Style, size: float) -> int:
         """How many lines the layout has. The ink ends around the last line's baseline, whatever the words are."""
-        last = (self.top + self.mask.shape[0] - _baseline(style, size)) / style.line(size)
+        last = (self.bottom - _baseline(style, size)) / style.line(size)
         return max(round(last + 0.1), 0) + 1
 
 
@@ -69,7 +74,9 @@ def draw_text(layer: TextLayer, text: str) -> Patch | None:
     room = layer.height - drawn.lines(style, size) * style.line(size)
     down = {"top": 0.0, "middle": room / 2, "bottom": room}[layer.valign]
     colour, opacity = parse_colour(layer.colour)
-    return Patch(layer.x + drawn.left, layer.y + drawn.top + round(down), colour, faded(drawn.mask, opacity * layer.opacity))
+    return Patch(
+        layer.x + drawn.left, layer.y + drawn.top + round(down), colour, faded(drawn.mask, opacity * layer.opacity)
+    )
 
 
 def _fit(layer: TextLayer, style: _Style, text: str) -> tuple[int, _Drawn | None]:
@@ -119,7 +126,11 @@ def _draw(text: str, style: _Style, size: float) -> _Drawn | None:
     markup = f'<span weight="{style.weight}" line_height="{line}"{spacing}>{escape(text)}</span>'
     try:
         image = pyvips.Image.text(
-            markup, font=f"{style.font} {size}", dpi=72, width=style.width, wrap="word-char",
+            markup,
+            font=f"{style.font} {size}",
+            dpi=72,
+            width=style.width,
+            wrap="word-char",
             align=ALIGNMENTS[style.align],
         )
     except pyvips.Error:  # only invisible characters: there is no ink
@@ -133,7 +144,7 @@ def _baseline(style: _Style, size: float) -> int:
     """How far the first baseline lies below the layout's top, in pixels."""
     drawn = _draw("H", style, size)
     assert drawn is not None, "every font of ours has an H"
-    return drawn.top + drawn.mask.shape[0]
+    return drawn.bottom
 
 
 def _clean(text: str) -> str:

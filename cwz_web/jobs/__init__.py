@@ -41,7 +41,11 @@ async def run_worker(database_url: str, *, concurrency: int, context: dict[str, 
     with app.replace_connector(PsycopgConnector(conninfo=database_url)) as worker_app:
         async with worker_app.open_async():
             await worker_app.run_worker_async(
-                concurrency=concurrency, additional_context=context, fetch_job_polling_interval=1.0,
-                update_heartbeat_interval=HEARTBEAT_SECONDS, stalled_worker_timeout=STALLED_SECONDS,
-                shutdown_graceful_timeout=30, delete_jobs="successful",
+                concurrency=concurrency,
+                additional_context=context,
+                fetch_job_polling_interval=1.0,
+                update_heartbeat_interval=HEARTBEAT_SECONDS,
+                stalled_worker_timeout=STALLED_SECONDS,
+                shutdown_graceful_timeout=30,
+                delete_jobs="successful",
             )

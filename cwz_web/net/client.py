@@ -59,7 +59,11 @@ class PinnedBackend(httpcore.SyncBackend):
         self._resolver = resolver
 
     def connect_tcp(
-        self, host: str, port: int, timeout: float | None = None, local_address: str | None = None,
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
         socket_options: Any = None,
     ) -> httpcore.NetworkStream:
         """Resolve, check, connect. One internal address among several refuses them all."""
@@ -89,11 +93,15 @@ class Fetcher:
         transport = httpx.HTTPTransport(trust_env=False)
         transport._pool = httpcore.ConnectionPool(
             ssl_context=ssl.create_default_context(cafile=certifi.where()),
-            max_connections=32, max_keepalive_connections=16, keepalive_expiry=15,
+            max_connections=32,
+            max_keepalive_connections=16,
+            keepalive_expiry=15,
             network_backend=PinnedBackend(allow, resolver),
         )
         self._client = httpx.Client(
-            transport=transport, trust_env=False, follow_redirects=False,
+            transport=transport,
+            trust_env=False,
+            follow_redirects=False,
             timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
             headers={"User-Agent": "ConnectWyze/1", "Accept-Encoding": "identity"},
         )

@@ -35,7 +35,9 @@ def specify(db: Session, ask: AskSpecification) -> Specification:
     items = db.scalars(
         select(RunItem)
         .where(
-            RunItem.workspace_id == run.workspace_id, RunItem.run_id == run.id, RunItem.chunk == ask.chunk,
+            RunItem.workspace_id == run.workspace_id,
+            RunItem.run_id == run.id,
+            RunItem.chunk == ask.chunk,
             RunItem.state == "pending",
         )
         .order_by(RunItem.position)
@@ -61,7 +63,8 @@ def apply_report(db: Session, report: Report) -> None:
         update(Run)
         .where(Run.workspace_id == run.workspace_id, Run.id == run.id)
         .values(
-            done=done, failed=failed,
+            done=done,
+            failed=failed,
             finished_at=case((done + failed == Run.total, func.coalesce(Run.finished_at, func.clock_timestamp()))),
         )
     )
@@ -72,7 +75,9 @@ def _settle(db: Session, run: Run, result: Result) -> str | None:
     item = db.scalar(
         select(RunItem)
         .where(
-            RunItem.workspace_id == run.workspace_id, RunItem.run_id == run.id, RunItem.position == result.position,
+            RunItem.workspace_id == run.workspace_id,
+            RunItem.run_id == run.id,
+            RunItem.position == result.position,
             RunItem.state == "pending",
         )
         .with_for_update()
@@ -80,11 +85,16 @@ def _settle(db: Session, run: Run, result: Result) -> str | None:
     if item is None:
         return None
     if result.kept is not None:
-        item.state = "done"
+        item.state, item.note = "done", result.note
         item.asset_id = record_asset(
-            db, run.workspace_id, result.kept.model_dump(), name=item.key,  # type: ignore[arg-type]
-            connection_id=run.connection_id, template_id=run.template_id, version=run.template_version,
-        )
+            db,
+            run.workspace_id,
+            result.kept,
+            name=item.key,
+            connection_id=run.connection_id,
+            template_id=run.template_id,
+            version=run.template_version,
+        ).id
     else:
         item.state, item.error = "failed", result.error or "The picture could not be made"
     return item.state

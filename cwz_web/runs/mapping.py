@@ -7,17 +7,50 @@ from cwz_web.imaging.documents import Column
 
 # What shops call the things that templates show; compared without case, spaces and signs, best first.
 SYNONYMS = {
-    "title": ["title", "name", "productname", "producttitle", "itemname", "product", "headline", "titel", "bezeichnung",
-              "artikel", "nom", "nombre", "seotitle"],
+    "title": [
+        "title",
+        "name",
+        "productname",
+        "producttitle",
+        "itemname",
+        "product",
+        "headline",
+        "titel",
+        "bezeichnung",
+        "artikel",
+        "nom",
+        "nombre",
+        "seotitle",
+    ],
     "subtitle": ["subtitle", "vendor", "brand", "marke", "type", "producttype", "category", "producer", "manufacturer"],
     "description": ["description", "bodyhtml", "body", "shortdescription", "summary", "text", "beschreibung"],
     "price": ["price", "variantprice", "saleprice", "regularprice", "amount", "preis", "prix", "precio", "cost"],
     "old_price": ["variantcompareatprice", "compareatprice", "oldprice", "listprice", "msrp", "rrp", "uvp"],
-    "image": ["image", "imagelink", "imagesrc", "imageurl", "mainimage", "picture", "pictureurl", "photo", "images",
-              "thumbnail", "bild", "img", "variantimage"],
+    "image": [
+        "image",
+        "imagelink",
+        "imagesrc",
+        "imageurl",
+        "mainimage",
+        "picture",
+        "pictureurl",
+        "photo",
+        "images",
+        "thumbnail",
+        "bild",
+        "img",
+        "variantimage",
+    ],
 }
-ALIASES = {"picture": "image", "photo": "image", "name": "title", "headline": "title", "vendor": "subtitle",
-           "brand": "subtitle", "compare_at_price": "old_price"}
+ALIASES = {
+    "picture": "image",
+    "photo": "image",
+    "name": "title",
+    "headline": "title",
+    "vendor": "subtitle",
+    "brand": "subtitle",
+    "compare_at_price": "old_price",
+}
 # A column of the template that stays empty. One that is not in a mapping at all shows the template's default.
 NOTHING = ""
 _picture_url = re.compile(r"\Ahttps?://\S+\.(?:jpe?g|png|webp|gif|avif)(?:\?\S*)?\Z", re.IGNORECASE)

@@ -41,7 +41,10 @@ class Run(WorkspaceOwned, Base):
 
 
 class RunItem(Base):
-    """One row of a run: the values it is drawn with, and what became of it (`pending`, `done` or `failed`)."""
+    """One row of a run: the values it is drawn with, and what became of it (`pending`, `done` or `failed`).
+
+    `error` says why there is no picture; `note` what is missing in the one there is.
+    """
 
     __tablename__ = "run_items"
 
@@ -53,6 +56,7 @@ class RunItem(Base):
     data: Mapped[dict[str, Any]] = mapped_column(JSONB)
     state: Mapped[str] = mapped_column(server_default="pending")
     error: Mapped[str | None]
+    note: Mapped[str | None]
     asset_id: Mapped[UUID | None]
 
     __table_args__ = (

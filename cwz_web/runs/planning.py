@@ -1,8 +1,9 @@
 """A run begins: its rows are written down, cut into chunks, and a job for each chunk is enqueued, all at once."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from uuid import UUID
 
+from procrastinate.types import JSONDict
 from sqlalchemy import bindparam, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
@@ -22,13 +23,15 @@ CHUNK = 16
 _WRITE_ITEMS = text("""
     INSERT INTO run_items (workspace_id, run_id, position, chunk, key, data)
     SELECT workspace_id, :run, number, (number - 1) / :chunk, key,
-           coalesce((SELECT jsonb_object_agg(m.key, coalesce(data ->> m.value, '')) FROM jsonb_each_text(:mapping) m), '{}')
+           coalesce(
+               (SELECT jsonb_object_agg(m.key, coalesce(data ->> m.value, '')) FROM jsonb_each_text(:mapping) m), '{}'
+           )
     FROM (SELECT *, row_number() OVER (ORDER BY position) AS number FROM items
           WHERE workspace_id = :workspace AND feed_id = :feed) AS numbered
 """).bindparams(bindparam("mapping", type_=JSONB))
 
 
-class EmptyFeed(Exception):  # noqa: N818 - a refusal
+class EmptyFeed(Exception):
     """There is nothing to draw."""
 
 
@@ -45,9 +48,15 @@ def start_run(
     if feed.item_count == 0:
         raise EmptyFeed("This feed has no rows")
     run = Run(
-        workspace_id=feed.workspace_id, feed_id=feed.id, template_id=template.id, template_version=template.version,
-        connection_id=default_connection(db, feed.workspace_id).id, mapping=dict(mapping),
-        output=output.model_dump(mode="json"), total=feed.item_count, started_by=started_by,
+        workspace_id=feed.workspace_id,
+        feed_id=feed.id,
+        template_id=template.id,
+        template_version=template.version,
+        connection_id=default_connection(db, feed.workspace_id).id,
+        mapping=dict(mapping),
+        output=output.model_dump(mode="json"),
+        total=feed.item_count,
+        started_by=started_by,
     )
     db.add(run)
     db.flush()
@@ -61,7 +70,10 @@ def retry_failed(db: Session, run: Run) -> int:
     """Draw again what failed. Returns how many items that are."""
     mine = (RunItem.workspace_id == run.workspace_id, RunItem.run_id == run.id)
     chunks = db.scalars(
-        update(RunItem).where(*mine, RunItem.state == "failed").values(state="pending", error=None).returning(RunItem.chunk)
+        update(RunItem)
+        .where(*mine, RunItem.state == "failed")
+        .values(state="pending", error=None)
+        .returning(RunItem.chunk)
     ).all()
     if chunks:
         db.execute(
@@ -78,8 +90,8 @@ def latest_runs(db: Session, workspace_id: UUID, limit: int = 50) -> list[Run]:
     return list(db.scalars(select(Run).where(Run.workspace_id == workspace_id).order_by(Run.id.desc()).limit(limit)))
 
 
-def _enqueue(db: Session, run: Run, chunks: "range | list[int]") -> None:
-    workspace_id, run_id = str(run.workspace_id), str(run.id)
-    render_chunk.configure(connection=raw_connection(db)).batch_defer(
-        *({"workspace_id": workspace_id, "run_id": run_id, "chunk": chunk} for chunk in chunks)
-    )
+def _enqueue(db: Session, run: Run, chunks: Iterable[int]) -> None:
+    jobs: list[JSONDict] = [
+        {"workspace_id": str(run.workspace_id), "run_id": str(run.id), "chunk": chunk} for chunk in chunks
+    ]
+    render_chunk.configure(connection=raw_connection(db)).batch_defer(*jobs)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from sqlalchemy import and_, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from cwz_web.generation.models import Asset
@@ -55,13 +55,28 @@ def results_after(
         select(RunItem, Asset)
         .outerjoin(Asset, and_(Asset.workspace_id == RunItem.workspace_id, Asset.id == RunItem.asset_id))
         .where(
-            RunItem.workspace_id == run.workspace_id, RunItem.run_id == run.id, RunItem.position > position,
+            RunItem.workspace_id == run.workspace_id,
+            RunItem.run_id == run.id,
+            RunItem.position > position,
             RunItem.state.in_(states),
         )
         .order_by(RunItem.position)
         .limit(limit)
     )
     return [(item, asset) for item, asset in db.execute(query)]
+
+
+def notes_of(db: Session, run: Run, limit: int = 5) -> list[tuple[str, int]]:
+    """What is missing in the run's pictures, and in how many; the most frequent first."""
+    count = func.count()
+    query = (
+        select(RunItem.note, count)
+        .where(RunItem.workspace_id == run.workspace_id, RunItem.run_id == run.id, RunItem.note.is_not(None))
+        .group_by(RunItem.note)
+        .order_by(count.desc())
+        .limit(limit)
+    )
+    return [(note, number) for note, number in db.execute(query) if note]
 
 
 def run_of_asset(db: Session, workspace_id: UUID, asset_id: UUID) -> UUID | None:

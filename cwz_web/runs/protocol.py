@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from uuid_utils.compat import uuid7
 
+from cwz_web.generation.assets import Kept
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Output
 
@@ -28,22 +29,12 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Kept(Message):
-    """A picture that the worker put into storage. `size` in bytes."""
-
-    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    key: Annotated[str, Field(max_length=200)]
-    content_type: Annotated[str, Field(max_length=50)]
-    width: int
-    height: int
-    size: int
-
-
 class Result(Message):
-    """What became of one item: a picture, or the reason why there is none."""
+    """What became of one item: a picture, perhaps with a note of what is missing in it, or why there is none."""
 
     position: int
     kept: Kept | None = None
+    note: Annotated[str, Field(max_length=500)] | None = None
     error: Annotated[str, Field(max_length=500)] | None = None
 
 
@@ -82,11 +73,11 @@ class Specification(Message):
     items: tuple[Item, ...]
 
 
-class Refused(Exception):  # noqa: N818
+class Refused(Exception):
     """A message is not signed as it must be."""
 
 
-class Gone(Exception):  # noqa: N818
+class Gone(Exception):
     """The run is not there any more."""
 
 

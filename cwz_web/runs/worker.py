@@ -13,9 +13,8 @@ import structlog
 
 from cwz_web.generation.maker import PictureMaker
 from cwz_web.imaging.errors import ImagingError
-from cwz_web.runs.protocol import AskSpecification, Item, Kept, Report, Result, Specification
-from cwz_web.storage.connections import asset_key
-from cwz_web.storage.contract import Bucket, NotFound, StorageError, Unreachable
+from cwz_web.runs.protocol import AskSpecification, Item, Report, Result, Specification
+from cwz_web.storage.contract import Bucket, StorageError, Unreachable
 from cwz_web.storage.plugins import Providers
 
 log = structlog.get_logger()
@@ -72,7 +71,9 @@ class Worker:
         self, workspace_id: UUID, specification: Specification, bucket: Bucket, item: Item, last_try: bool
     ) -> Result:
         try:
-            return Result(position=item.position, kept=self._keep(workspace_id, specification, bucket, item))
+            order = self.maker.order(workspace_id, bucket, specification.template, item.data, specification.output)
+            kept = self.maker.keep(workspace_id, bucket, order)
+            return Result(position=item.position, kept=kept, note=order.note)
         except ImagingError as error:
             return Result(position=item.position, error=str(error)[:500])
         except Unreachable:
@@ -85,20 +86,3 @@ class Worker:
             # One row must never take the others with it; the log has the trace, the person a sentence.
             log.exception("row failed", workspace=str(workspace_id), position=item.position)
             return Result(position=item.position, error="Something went wrong on our side; the error was recorded")
-
-    def _keep(self, workspace_id: UUID, specification: Specification, bucket: Bucket, item: Item) -> Kept:
-        """The picture of an item, drawn and stored unless it is stored already."""
-        output = specification.output
-        order = self.maker.order(workspace_id, bucket, specification.template, item.data, output)
-        key = asset_key(workspace_id, order.digest, output.format.value)
-        try:
-            size = bucket.head(key).size
-        except NotFound:
-            data = self.maker.finish(order).data
-            bucket.put(key, data, content_type=output.format.content_type)
-            size = len(data)
-        canvas = specification.template.canvas
-        return Kept(
-            digest=order.digest, key=key, content_type=output.format.content_type, width=canvas.width,
-            height=canvas.height, size=size,
-        )

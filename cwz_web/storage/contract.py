@@ -63,10 +63,21 @@ class Bucket(Protocol):
 class StorageProvider(Protocol):
     """What a plugin registers. An instance holds no state of any connection."""
 
-    api_version: int
-    name: str
-    label: str
-    settings_model: type[BaseModel]
+    @property
+    def api_version(self) -> int:
+        """The version of this contract that the plugin was written for."""
+
+    @property
+    def name(self) -> str:
+        """2 to 31 lower-case letters, digits and underscores; stands in the database, so it never changes."""
+
+    @property
+    def label(self) -> str:
+        """What people read."""
+
+    @property
+    def settings_model(self) -> type[BaseModel]:
+        """What a workspace types in, and how it is checked."""
 
     def open(self, settings: BaseModel, operator: Mapping[str, str]) -> Bucket:
         """Open a bucket for validated settings.

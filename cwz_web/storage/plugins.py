@@ -1,8 +1,8 @@
 """Finding the storage plugins: entry points of the group `cwz.storage`, checked before anything uses them."""
 
 import re
-from collections.abc import Iterable, Mapping
-from importlib.metadata import entry_points
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import EntryPoint, entry_points
 
 import pluggy
 import structlog
@@ -23,27 +23,36 @@ class Providers:
     def __init__(self, operator: Mapping[str, Mapping[str, str]], blocked: Iterable[str] = ()) -> None:
         self._operator = operator
         self._by_name: dict[str, StorageProvider] = {}
-        blocked = set(blocked)
         manager = pluggy.PluginManager(hookspecs.PROJECT)
         manager.add_hookspecs(hookspecs)
+        for name in blocked:
+            manager.set_blocked(name)
         for point in entry_points(group=hookspecs.PROJECT):
-            if point.name in blocked:
-                continue
-            try:
-                name = manager.register(point.load(), point.name)
-                manager.check_pending()
-            except Exception as error:
-                manager.unregister(name=point.name) if manager.has_plugin(point.name) else None
-                log.error("storage plugin left out", plugin=point.name, reason=str(error))
-            else:
-                log.debug("storage plugin loaded", plugin=name)
-        for provider in (one for some in manager.hook.cwz_storage_providers() for one in some):
-            if problem := self._problem(provider):
-                log.error("storage provider left out", provider=getattr(provider, "name", "?"), reason=problem)
-            else:
-                self._by_name[provider.name] = provider
+            if not manager.is_blocked(point.name):
+                self._load(manager, point)
 
-    def __iter__(self) -> Iterable[StorageProvider]:
+    def _load(self, manager: pluggy.PluginManager, point: EntryPoint) -> None:
+        """Add one plugin's providers, or log why it has none that can be used."""
+        try:
+            plugin = point.load()
+            manager.register(plugin, point.name)
+            manager.check_pending()  # without it a misspelt hook is ignored in silence
+            others = [other for other in manager.get_plugins() if other is not plugin]
+            answers = manager.subset_hook_caller("cwz_storage_providers", others)()
+            for provider in (provider for answer in answers for provider in answer):
+                self._add(provider, point.name)
+        except Exception as error:
+            log.error("storage plugin left out", plugin=point.name, reason=str(error))
+            if manager.has_plugin(point.name):
+                manager.unregister(name=point.name)
+
+    def _add(self, provider: StorageProvider, plugin: str) -> None:
+        if problem := self._problem(provider):
+            log.error("storage provider left out", plugin=plugin, reason=problem)
+        else:
+            self._by_name[provider.name] = provider
+
+    def __iter__(self) -> Iterator[StorageProvider]:
         return iter(self._by_name.values())
 
     def get(self, name: str) -> StorageProvider | None:
@@ -58,7 +67,9 @@ class Providers:
         try:
             checked: BaseModel = provider.settings_model.model_validate(settings)
         except ValidationError as error:
-            raise BadSettings(f"The settings of {provider.label} are not valid: {error.error_count()} problem(s)") from None
+            raise BadSettings(
+                f"The settings of {provider.label} are not valid: {error.error_count()} problem(s)"
+            ) from None
         return provider.open(checked, self._operator.get(name, {}))
 
     def _problem(self, provider: object) -> str | None:

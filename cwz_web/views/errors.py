@@ -9,10 +9,10 @@ from pyramid.response import Response
 from pyramid.view import exception_view_config, forbidden_view_config, notfound_view_config
 from sqlalchemy.exc import OperationalError
 
-from cwz_web.api.problems import Problem, is_machine, problem_response
 from cwz_web.imaging.errors import ImagingError, UnknownColumns
 from cwz_web.storage.contract import StorageError
 from cwz_web.web.paths import sign_in_path
+from cwz_web.web.problems import Problem, is_machine, problem_response
 
 log = structlog.get_logger()
 
@@ -49,7 +49,9 @@ def forbidden(exc: HTTPForbidden, request: Request) -> Response:
 def bad_csrf(exc: Exception, request: Request) -> Response:
     """A form that is out of date, or forged."""
     log.warning("request refused", reason=type(exc).__name__, path=request.path, request=request.id)
-    return _answer(request, Problem(400, "bad_csrf", "This form is out of date. Go back, reload the page, and try again"))
+    return _answer(
+        request, Problem(400, "bad_csrf", "This form is out of date. Go back, reload the page, and try again")
+    )
 
 
 @exception_view_config(HTTPException)
@@ -70,7 +72,11 @@ def problem(exc: Problem, request: Request) -> Response:
 @exception_view_config(ImagingError)
 def imaging_error(exc: ImagingError, request: Request) -> Response:
     """A picture can not be made of what was given."""
-    errors = {f"data.{name}": "The template has no such column" for name in exc.unknown} if isinstance(exc, UnknownColumns) else {}
+    errors = (
+        {f"data.{name}": "The template has no such column" for name in exc.unknown}
+        if isinstance(exc, UnknownColumns)
+        else {}
+    )
     return _answer(request, Problem(422, "cannot_render", str(exc), errors))
 
 
@@ -84,7 +90,9 @@ def storage_error(exc: StorageError, request: Request) -> Response:
 def database_error(exc: OperationalError, request: Request) -> Response:
     """The database does not answer."""
     log.error("database unavailable", request=request.id, error=str(exc.orig))
-    response = _answer(request, Problem(503, "unavailable", "We can not reach our database just now. Please try again in a minute"))
+    response = _answer(
+        request, Problem(503, "unavailable", "We can not reach our database just now. Please try again in a minute")
+    )
     response.headers["Retry-After"] = "30"
     return response
 
@@ -106,5 +114,3 @@ def _answer(request: Request, problem: Problem) -> Response:
     response = render_to_response("errors/error.jinja2", {"problem": problem}, request=request)
     response.status = problem.status
     return response
-
-

@@ -26,13 +26,17 @@ def feed_list(context: Feeds, request: Request) -> dict[str, Any]:
     return {"feeds": list_feeds(request.db, request.workspace.workspace_id)}
 
 
-@view_config(context=Feeds, name="new", request_method="GET", renderer="feeds/new.jinja2", permission=Permission.FEED_EDIT)
+@view_config(
+    context=Feeds, name="new", request_method="GET", renderer="feeds/new.jinja2", permission=Permission.FEED_EDIT
+)
 def upload_page(context: Feeds, request: Request) -> dict[str, Any]:
     """The form for an upload."""
     return {"form": empty_form()}
 
 
-@view_config(context=Feeds, name="new", request_method="POST", renderer="feeds/new.jinja2", permission=Permission.FEED_EDIT)
+@view_config(
+    context=Feeds, name="new", request_method="POST", renderer="feeds/new.jinja2", permission=Permission.FEED_EDIT
+)
 def upload_form(context: Feeds, request: Request) -> Any:
     """Bring a file in, or say what is wrong with it."""
     form = read_form(UploadForm, request.POST)
@@ -54,8 +58,12 @@ def upload_form(context: Feeds, request: Request) -> Any:
     return {"form": form}
 
 
-@view_config(context=FeedResource, request_method="GET", renderer="feeds/show.jinja2", permission=Permission.VIEW, partial=False)
-@view_config(context=FeedResource, request_method="GET", renderer="feeds/_rows.jinja2", permission=Permission.VIEW, partial=True)
+@view_config(
+    context=FeedResource, request_method="GET", renderer="feeds/show.jinja2", permission=Permission.VIEW, partial=False
+)
+@view_config(
+    context=FeedResource, request_method="GET", renderer="feeds/_rows.jinja2", permission=Permission.VIEW, partial=True
+)
 def show_feed(context: FeedResource, request: Request) -> dict[str, Any]:
     """A feed's rows, a page at a time."""
     after = request.GET.get("after", "0")

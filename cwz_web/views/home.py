@@ -17,6 +17,7 @@ from cwz_web.runs.models import Run
 from cwz_web.runs.planning import latest_runs
 from cwz_web.runs.progress import progress_of
 from cwz_web.views.pictures import picture_links
+from cwz_web.web.rendering import static_path
 
 
 @view_config(context=Root, request_method="GET", permission=NO_PERMISSION_REQUIRED)
@@ -29,7 +30,15 @@ def front_door(context: Root, request: Request) -> Response:
     return HTTPSeeOther("/nowhere")
 
 
-@view_config(context=Root, name="nowhere", request_method="GET", renderer="nowhere.jinja2", permission=Permission.SIGNED_IN)
+@view_config(context=Root, name="favicon.ico", request_method="GET", permission=NO_PERMISSION_REQUIRED)
+def favicon(context: Root, request: Request) -> Response:
+    """For browsers that ask for it beside a picture that they show alone."""
+    return HTTPSeeOther(f"{static_path()}/own/icon.svg")
+
+
+@view_config(
+    context=Root, name="nowhere", request_method="GET", renderer="nowhere.jinja2", permission=Permission.SIGNED_IN
+)
 def nowhere(context: Root, request: Request) -> dict[str, Any]:
     """For somebody who belongs to no workspace."""
     return {}
@@ -39,9 +48,7 @@ def nowhere(context: Root, request: Request) -> dict[str, Any]:
 def overview(context: WorkspaceResource, request: Request) -> dict[str, Any]:
     """What there is, what happens, what came of it."""
     workspace_id = context.access.workspace_id
-    counts = request.db.execute(
-        select(*(_count(model, workspace_id) for model in (Feed, Template, Run, Asset)))
-    ).one()
+    counts = request.db.execute(select(*(_count(model, workspace_id) for model in (Feed, Template, Run, Asset)))).one()
     runs = latest_runs(request.db, workspace_id, limit=5)
     return {
         "counts": dict(zip(("feeds", "templates", "runs", "pictures"), counts, strict=True)),
@@ -56,7 +63,9 @@ def run_names(request: Request, runs: list[Run]) -> dict[Any, str]:
     names: dict[Any, str] = {}
     workspace_id = request.workspace.workspace_id
     for model, ids in ((Feed, {run.feed_id for run in runs}), (Template, {run.template_id for run in runs})):
-        rows = request.db.execute(select(model.id, model.name).where(model.workspace_id == workspace_id, model.id.in_(ids)))
+        rows = request.db.execute(
+            select(model.id, model.name).where(model.workspace_id == workspace_id, model.id.in_(ids))
+        )
         names |= {row.id: row.name for row in rows}
     return names
 

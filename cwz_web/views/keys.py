@@ -49,6 +49,9 @@ def revoke(context: KeyResource, request: Request) -> Response:
 def _page(request: Request, form: Filled[KeyForm]) -> dict[str, Any]:
     templates = list_templates(request.db, request.workspace.workspace_id)
     return {
-        "form": form, "keys": list_keys(request.db, request.workspace.workspace_id), "fresh": None,
-        "template": templates[0].slug if templates else "my-template", "base_url": request.services.settings.url,
+        "form": form,
+        "keys": list_keys(request.db, request.workspace.workspace_id),
+        "fresh": None,
+        "template": templates[0].slug if templates else "my-template",
+        "base_url": request.services.settings.url,
     }

@@ -6,10 +6,8 @@ from uuid import UUID
 from pyramid.request import Request
 from pyramid.view import view_config
 
-from cwz_web.api.signed import asset_url
 from cwz_web.generation.assets import PAGE, assets_before
 from cwz_web.generation.models import Asset, Template
-from cwz_web.imaging.encoders import Format
 from cwz_web.resources import AssetResource, Assets, Permission, as_uuid
 from cwz_web.runs.models import Run
 from cwz_web.runs.progress import run_of_asset
@@ -24,11 +22,15 @@ class PictureLink(NamedTuple):
 
 def picture_links(request: Request, assets: list[Asset]) -> list[PictureLink]:
     """The pictures with their addresses. They are signed: an `<img>` needs no session, and browsers may keep it."""
-    return [PictureLink(asset, _path(request, asset)) for asset in assets]
+    return [PictureLink(asset, request.services.addresses.asset(asset)) for asset in assets]
 
 
-@view_config(context=Assets, request_method="GET", renderer="pictures/list.jinja2", permission=Permission.VIEW, partial=False)
-@view_config(context=Assets, request_method="GET", renderer="pictures/_page.jinja2", permission=Permission.VIEW, partial=True)
+@view_config(
+    context=Assets, request_method="GET", renderer="pictures/list.jinja2", permission=Permission.VIEW, partial=False
+)
+@view_config(
+    context=Assets, request_method="GET", renderer="pictures/_page.jinja2", permission=Permission.VIEW, partial=True
+)
 def list_pictures(context: Assets, request: Request) -> dict[str, Any]:
     """The newest pictures, or those before one."""
     assets = assets_before(request.db, request.workspace.workspace_id, before_id(request))
@@ -42,7 +44,7 @@ def show_picture(context: AssetResource, request: Request) -> dict[str, Any]:
     run_id = run_of_asset(request.db, asset.workspace_id, asset.id)
     return {
         "asset": asset,
-        "path": _path(request, asset),
+        "path": request.services.addresses.asset(asset),
         "template": request.db.get_one(Template, (asset.workspace_id, asset.template_id)),
         "run": request.db.get(Run, (asset.workspace_id, run_id)) if run_id else None,
     }
@@ -54,9 +56,3 @@ def before_id(request: Request) -> UUID | None:
         return as_uuid(request.GET.get("before", ""))
     except KeyError:
         return None
-
-
-def _path(request: Request, asset: Asset) -> str:
-    settings = request.services.settings
-    extension = Format(asset.key.rpartition(".")[2])
-    return asset_url(settings, asset.workspace_id, asset.id, extension).removeprefix(settings.url)

@@ -1,9 +1,8 @@
 """Runs: the list, starting one, watching it, its pictures as a zip."""
 
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from pydantic import Field
 from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.request import Request
 from pyramid.response import Response
@@ -19,7 +18,7 @@ from cwz_web.resources import Permission, RunResource, Runs
 from cwz_web.runs.archive import entries_of, zip_stream
 from cwz_web.runs.mapping import apply_mapping, guess_mapping
 from cwz_web.runs.planning import EmptyFeed, latest_runs, retry_failed, start_run
-from cwz_web.runs.progress import PAGE, progress_of, results_after
+from cwz_web.runs.progress import PAGE, notes_of, progress_of, results_after
 from cwz_web.storage.contract import BadSettings
 from cwz_web.storage.models import Connection
 from cwz_web.views.home import run_names
@@ -36,7 +35,7 @@ class RunForm(Form):
 
     feed: UUID
     template: UUID
-    format: Annotated[Format, Field()] = Format.JPEG
+    format: Format = Format.JPEG
 
 
 @view_config(context=Runs, request_method="GET", renderer="runs/list.jinja2", permission=Permission.VIEW)
@@ -46,21 +45,38 @@ def run_list(context: Runs, request: Request) -> dict[str, Any]:
     return {"runs": [(run, progress_of(run)) for run in runs], "names": run_names(request, runs)}
 
 
-@view_config(context=Runs, name="new", request_method="GET", renderer="runs/new.jinja2", permission=Permission.RUN_START, partial=False)
-@view_config(context=Runs, name="new", request_method="GET", renderer="runs/_mapping.jinja2", permission=Permission.RUN_START, partial=True)
+@view_config(
+    context=Runs,
+    name="new",
+    request_method="GET",
+    renderer="runs/new.jinja2",
+    permission=Permission.RUN_START,
+    partial=False,
+)
+@view_config(
+    context=Runs,
+    name="new",
+    request_method="GET",
+    renderer="runs/_mapping.jinja2",
+    permission=Permission.RUN_START,
+    partial=True,
+)
 def new_run_page(context: Runs, request: Request) -> dict[str, Any]:
     """The form, with a guess which columns belong together and the picture of the first row."""
     return _page(request, empty_form(), dict(request.GET))
 
 
-@view_config(context=Runs, name="new", request_method="POST", renderer="runs/new.jinja2", permission=Permission.RUN_START)
+@view_config(
+    context=Runs, name="new", request_method="POST", renderer="runs/new.jinja2", permission=Permission.RUN_START
+)
 def new_run_form(context: Runs, request: Request) -> Any:
     """Start a run and go to watch it."""
     form = read_form(RunForm, request.POST)
     if form.value is not None:
         workspace_id = request.workspace.workspace_id
-        feed = request.db.get(Feed, (workspace_id, form.value.feed))
-        template = request.db.get(Template, (workspace_id, form.value.template))
+        chosen = form.value
+        feed = request.db.get(Feed, (workspace_id, chosen.feed))
+        template = request.db.get(Template, (workspace_id, chosen.template))
         if feed is None or template is None:
             missing = "feed" if feed is None else "template"
             form = form.with_error(missing, f"There is no such {missing}; choose one of the list")
@@ -68,8 +84,12 @@ def new_run_form(context: Runs, request: Request) -> Any:
             mapping = _mapping_of(form.typed, open_design(request.db, template), feed)
             try:
                 run = start_run(
-                    request.db, feed=feed, template=template, mapping=mapping,
-                    output=Output(format=form.value.format), started_by=request.identity.account.id,
+                    request.db,
+                    feed=feed,
+                    template=template,
+                    mapping=mapping,
+                    output=Output(format=chosen.format),
+                    started_by=request.identity.account.id,
                 )
             except (EmptyFeed, BadSettings) as error:
                 form = form.with_error("feed", str(error))
@@ -79,8 +99,12 @@ def new_run_form(context: Runs, request: Request) -> Any:
     return _page(request, form, form.typed)
 
 
-@view_config(context=RunResource, request_method="GET", renderer="runs/show.jinja2", permission=Permission.VIEW, partial=False)
-@view_config(context=RunResource, request_method="GET", renderer="runs/_results.jinja2", permission=Permission.VIEW, partial=True)
+@view_config(
+    context=RunResource, request_method="GET", renderer="runs/show.jinja2", permission=Permission.VIEW, partial=False
+)
+@view_config(
+    context=RunResource, request_method="GET", renderer="runs/_results.jinja2", permission=Permission.VIEW, partial=True
+)
 def show_run(context: RunResource, request: Request) -> dict[str, Any]:
     """How far it is, and the pictures so far; the page asks again for this part while the run goes on."""
     run = context.row
@@ -89,9 +113,15 @@ def show_run(context: RunResource, request: Request) -> dict[str, Any]:
     results = results_after(request.db, run, position)
     paths = {link.asset.id: link.path for link in picture_links(request, [a for _, a in results if a is not None])}
     return {
-        "run": run, "progress": progress_of(run), "results": results, "paths": paths, "names": run_names(request, [run]),
+        "run": run,
+        "progress": progress_of(run),
+        "results": results,
+        "paths": paths,
+        "names": run_names(request, [run]),
         "failures": results_after(request.db, run, state="failed", limit=10) if run.failed else [],
-        "after": position, "more": results[-1][0].position if len(results) == PAGE else None,
+        "notes": notes_of(request.db, run),
+        "after": position,
+        "more": results[-1][0].position if len(results) == PAGE else None,
     }
 
 
@@ -120,19 +150,32 @@ def _page(request: Request, form: Filled[RunForm], chosen: dict[str, Any]) -> di
     templates = list_templates(request.db, workspace_id)
     feed = next((f for f in feeds if str(f.id) == chosen.get("feed")), feeds[0] if feeds else None)
     template = next((t for t in templates if str(t.id) == chosen.get("template")), templates[0] if templates else None)
-    page = {"form": form, "feeds": feeds, "templates": templates, "feed": feed, "template": template,
-            "format": chosen.get("format", Format.JPEG), "formats": list(Format), "DEFAULT": DEFAULT}
+    page = {
+        "form": form,
+        "feeds": feeds,
+        "templates": templates,
+        "feed": feed,
+        "template": template,
+        "format": chosen.get("format", Format.JPEG),
+        "formats": list(Format),
+        "DEFAULT": DEFAULT,
+    }
     if feed is None or template is None:
         return page
     design = open_design(request.db, template)
     sample = items_after(request.db, feed, limit=SAMPLE)
     same = chosen.get("mapped") == f"{feed.id} {template.id}"
-    mapping = _mapping_of(chosen, design, feed) if same else guess_mapping(
-        design.document.columns, feed.columns, [item.data for item in sample]
+    mapping = (
+        _mapping_of(chosen, design, feed)
+        if same
+        else guess_mapping(design.document.columns, feed.columns, [item.data for item in sample])
     )
     first = apply_mapping(mapping, sample[0].data) if sample else {}
     return page | {
-        "design": design, "mapping": mapping, "first": first, "preview": preview_path(request, design, first),
+        "design": design,
+        "mapping": mapping,
+        "first": first,
+        "preview": preview_path(request, design, first),
         "mapped": f"{feed.id} {template.id}",
     }
 

@@ -43,9 +43,13 @@ def sign_in_form(context: Root, request: Request) -> Any:
         settings = request.services.settings
         try:
             token = sign_in(
-                request.db, email=form.value.email, password=form.value.password,
-                pepper=settings.password_pepper.get_secret_value(), secret=settings.session_secret.get_secret_value(),
-                address=request.client_addr or "", user_agent=request.user_agent or "",
+                request.db,
+                email=form.value.email,
+                password=form.value.password,
+                pepper=settings.password_pepper.get_secret_value(),
+                secret=settings.session_secret.get_secret_value(),
+                address=request.client_addr or "",
+                user_agent=request.user_agent or "",
             )
         except SignInRefused:
             form = form.with_error("password", "This e-mail address and password do not belong together")

@@ -8,7 +8,6 @@ from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.request import Request
 from pyramid.view import view_config
 
-from cwz_web.api.signed import image_url
 from cwz_web.generation.templates import Design, list_templates, open_design, publish
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format
@@ -25,20 +24,41 @@ def template_list(context: Templates, request: Request) -> dict[str, Any]:
     return {"designs": [(design, preview_path(request, design, {})) for design in designs]}
 
 
-@view_config(context=TemplateResource, request_method="GET", renderer="templates/show.jinja2", permission=Permission.VIEW, partial=False)
-@view_config(context=TemplateResource, request_method="GET", renderer="templates/_preview.jinja2", permission=Permission.VIEW, partial=True)
+@view_config(
+    context=TemplateResource,
+    request_method="GET",
+    renderer="templates/show.jinja2",
+    permission=Permission.VIEW,
+    partial=False,
+)
+@view_config(
+    context=TemplateResource,
+    request_method="GET",
+    renderer="templates/_preview.jinja2",
+    permission=Permission.VIEW,
+    partial=True,
+)
 def show_template(context: TemplateResource, request: Request) -> dict[str, Any]:
     """A template, drawn with the values of the form beside it."""
     design = open_design(request.db, context.row)
     given = {c.name: request.GET[c.name][:2000] for c in design.document.columns if c.name in request.GET}
     changed = {c.name: given[c.name] for c in design.document.columns if given.get(c.name, c.default) != c.default}
     return {
-        "design": design, "given": given, "preview": preview_path(request, design, changed), "changed": changed,
+        "design": design,
+        "given": given,
+        "preview": preview_path(request, design, changed),
+        "changed": changed,
         "base_url": request.services.settings.url,
     }
 
 
-@view_config(context=TemplateResource, name="document", request_method="GET", renderer="templates/document.jinja2", permission=Permission.TEMPLATE_EDIT)
+@view_config(
+    context=TemplateResource,
+    name="document",
+    request_method="GET",
+    renderer="templates/document.jinja2",
+    permission=Permission.TEMPLATE_EDIT,
+)
 def document_page(context: TemplateResource, request: Request) -> dict[str, Any]:
     """The document as text."""
     design = open_design(request.db, context.row)
@@ -46,7 +66,13 @@ def document_page(context: TemplateResource, request: Request) -> dict[str, Any]
     return {"template": context.row, "form": Filled(None, {}, {"document": text})}
 
 
-@view_config(context=TemplateResource, name="document", request_method="POST", renderer="templates/document.jinja2", permission=Permission.TEMPLATE_EDIT)
+@view_config(
+    context=TemplateResource,
+    name="document",
+    request_method="POST",
+    renderer="templates/document.jinja2",
+    permission=Permission.TEMPLATE_EDIT,
+)
 def document_form(context: TemplateResource, request: Request) -> Any:
     """Publish a document as the next version, or say where it is wrong."""
     text = request.POST.get("document", "")
@@ -67,7 +93,7 @@ def document_form(context: TemplateResource, request: Request) -> Any:
 
 
 def preview_path(request: Request, design: Design, data: dict[str, str]) -> str:
-    """The path of a picture of the template; with the version, so that a browser never shows an older one."""
-    settings = request.services.settings
-    url = image_url(settings, design.template.workspace_id, design.template.id, Format.JPEG, data)
-    return url.removeprefix(settings.url)
+    """The path of a picture of the template: the same signed address that people may use elsewhere."""
+    template = design.template
+    path: str = request.services.addresses.image(template.workspace_id, template.id, Format.JPEG, data)
+    return path

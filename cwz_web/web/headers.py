@@ -1,7 +1,7 @@
 """The headers of every answer: an id, a Content-Security-Policy with a nonce of its own, and the other locks.
 
-htmx runs with its `hx-csp` extension: an element whose `hx-nonce` is not the page's is inert, and only the Trusted Types
-policy `htmx` may write HTML into the page.
+htmx runs with its `hx-csp` extension: an element whose `hx-nonce` is not the page's is inert, and only the Trusted
+Types policy `htmx` may write HTML into the page.
 """
 
 import secrets
@@ -13,10 +13,12 @@ from pyramid.response import Response
 from uuid_utils.compat import uuid7
 
 CSP = (
-    "default-src 'none'; script-src 'nonce-{nonce}' 'strict-dynamic'; style-src 'self'; img-src 'self'; font-src 'self';"
-    " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none';"
+    "default-src 'none'; script-src 'nonce-{nonce}' 'strict-dynamic'; style-src 'self'; img-src 'self';"
+    " font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none';"
     " require-trusted-types-for 'script'; trusted-types htmx"
 )
+# A picture that is opened alone: the browser's own page around it has styles, and nothing else is in it.
+PICTURE_CSP = "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 FIXED = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -39,7 +41,7 @@ def headers_tween(handler: Handler, registry: object) -> Handler:
         # Pictures of /i are made to be shown on other sites; everything else is ours alone.
         shared = request.path.startswith("/i/")
         response.headers["Cross-Origin-Resource-Policy"] = "cross-origin" if shared else "same-origin"
-        response.headers.setdefault("Content-Security-Policy", CSP.format(nonce=request.csp_nonce))
+        response.headers["Content-Security-Policy"] = PICTURE_CSP if shared else CSP.format(nonce=request.csp_nonce)
         response.headers.setdefault("Cache-Control", NO_STORE)
         if not request.services.settings.development:
             response.headers["Strict-Transport-Security"] = HSTS

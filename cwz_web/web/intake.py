@@ -1,4 +1,4 @@
-"""What is refused before anything looks at it: odd methods, and addresses that are no UTF-8 or hold control characters."""
+"""What is refused before anything looks at it: odd methods, addresses that are no UTF-8 or hold a NUL."""
 
 from collections.abc import Callable
 

@@ -39,6 +39,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes / 60:.1f} h"
 
 
+def static_path() -> str:
+    """Where static files lie; the release stands in it, so that a browser may keep them for a year."""
+    return f"/static/{version('cwz-web')}"
+
+
 class Icons:
     """Icons of the npm package lucide-static, written into the page so that they take the text's colour."""
 
@@ -58,18 +63,23 @@ def includeme(config: Configurator) -> None:
     services = config.registry["services"]
     node_modules = services.settings.node_modules
     config.add_settings(
-        {"jinja2.undefined": "strict", "jinja2.trim_blocks": True, "jinja2.lstrip_blocks": True, "jinja2.directories": "cwz_web:templates"}
+        {
+            "jinja2.undefined": "strict",
+            "jinja2.trim_blocks": True,
+            "jinja2.lstrip_blocks": True,
+            "jinja2.directories": "cwz_web:templates",
+        }
     )
     config.include("pyramid_jinja2")
     config.commit()
     environment = config.get_jinja2_environment()
     environment.filters |= {"ago": ago, "bytes": bytes_size, "duration": duration}
     environment.globals |= {"icon": Icons(node_modules), "product": PRODUCT}
-    release = version("cwz-web")
-    config.add_static_view(f"static/{release}/own", "cwz_web:static", cache_max_age=YEAR if not services.settings.development else 0)
+    environment.globals["static"] = static_path()
+    own = "cwz_web:static"
+    config.add_static_view(f"{static_path()}/own", own, cache_max_age=0 if services.settings.development else YEAR)
     for name, package in (("htmx", "htmx.org/dist"), ("inter", "@fontsource-variable/inter/files")):
-        config.add_static_view(f"static/{release}/{name}", str((node_modules / package).resolve()), cache_max_age=YEAR)
-    environment.globals["static"] = f"/static/{release}"
+        config.add_static_view(f"{static_path()}/{name}", str((node_modules / package).resolve()), cache_max_age=YEAR)
     config.add_view_predicate("partial", PartialPredicate)
 
 

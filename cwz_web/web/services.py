@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from cwz_web.db.session import Database
 from cwz_web.generation.maker import PictureMaker
+from cwz_web.generation.signing import Addresses
 from cwz_web.generation.sources import Sources
 from cwz_web.imaging.engine import Engine
 from cwz_web.imaging.fonts import install_fonts
@@ -20,6 +21,7 @@ class Services:
     database: Database
     providers: Providers
     maker: PictureMaker
+    addresses: Addresses
 
     @classmethod
     def start(cls, settings: Settings) -> "Services":
@@ -30,4 +32,5 @@ class Services:
             Database(settings.database_url.get_secret_value()),
             Providers(settings.storage, settings.plugins_block),
             PictureMaker(Engine(), Sources(Fetcher(settings.net_allow))),
+            Addresses(settings.signing_secret.get_secret_value()),
         )

@@ -21,5 +21,7 @@ class Access:
 
 def workspaces_of(db: Session, account_id: UUID) -> list[Access]:
     """The person's workspaces, by name."""
-    rows = db.execute(text("SELECT workspace_id, slug, name, role FROM memberships_of(:account)"), {"account": account_id})
+    rows = db.execute(
+        text("SELECT workspace_id, slug, name, role FROM memberships_of(:account)"), {"account": account_id}
+    )
     return [Access(row.workspace_id, row.slug, row.name, Role(row.role)) for row in rows]

@@ -92,13 +92,17 @@ class LocalBucket:
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """Walk the folder that the prefix lies in."""
-        folder = self._root.joinpath(*check_key(prefix.rstrip("/")).split("/")) if prefix else self._root
-        start = folder if folder.is_dir() else folder.parent
+        inside = prefix.rpartition("/")[0]
+        start = self._path(inside) if inside else self._root
         for path in sorted(start.rglob("*")) if start.is_dir() else ():
-            if path.is_file() and not path.is_symlink() and not path.name.startswith(PARTIAL):
-                info = self._info(path)
-                if info.key.startswith(prefix):
-                    yield info
+            key = path.relative_to(self._root).as_posix()
+            if (
+                key.startswith(prefix)
+                and not path.name.startswith(PARTIAL)
+                and not path.is_symlink()
+                and path.is_file()
+            ):
+                yield self._info(path)
 
     def delete(self, key: str) -> None:
         """Remove a file, and the folders that are empty then."""

@@ -68,6 +68,7 @@ def upgrade() -> None:
         sa.Column("data", postgresql.JSONB(), nullable=False),
         sa.Column("state", sa.String(), server_default="pending", nullable=False),
         sa.Column("error", sa.String(), nullable=True),
+        sa.Column("note", sa.String(), nullable=True),
         sa.Column("asset_id", sa.Uuid(), nullable=True),
         sa.CheckConstraint("state IN ('pending', 'done', 'failed')", name=op.f("ck_run_items_state")),
         sa.ForeignKeyConstraint(

@@ -24,7 +24,8 @@ def downgrade() -> None:
                 WHERE relname LIKE 'procrastinate%' AND relkind = 'r' AND relnamespace = current_schema()::regnamespace
             LOOP EXECUTE 'DROP TABLE ' || found.name || ' CASCADE'; END LOOP;
             FOR found IN SELECT oid::regtype AS name FROM pg_type
-                WHERE typname LIKE 'procrastinate%' AND typtype IN ('e', 'c') AND typnamespace = current_schema()::regnamespace
+                WHERE typname LIKE 'procrastinate%' AND typtype IN ('e', 'c')
+                AND typnamespace = current_schema()::regnamespace
             LOOP EXECUTE 'DROP TYPE ' || found.name || ' CASCADE'; END LOOP;
         END $$
         """

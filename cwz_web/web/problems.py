@@ -9,7 +9,7 @@ from pyramid.response import Response
 MACHINES = ("/v1/", "/i/", "/hooks/")
 
 
-class Problem(Exception):  # noqa: N818 - RFC 9457's word
+class Problem(Exception):
     """Something is wrong with a machine's request.
 
     Arguments:
@@ -32,8 +32,12 @@ def is_machine(request: Request) -> bool:
 def problem_response(request: Request, problem: Problem) -> Response:
     """The answer that tells of a problem."""
     body: dict[str, object] = {
-        "type": "about:blank", "title": Response(status=problem.status).status.partition(" ")[2],
-        "status": problem.status, "code": problem.code, "detail": problem.detail, "request_id": request.id,
+        "type": "about:blank",
+        "title": Response(status=problem.status).status.partition(" ")[2],
+        "status": problem.status,
+        "code": problem.code,
+        "detail": problem.detail,
+        "request_id": request.id,
     }
     if problem.errors:
         body["errors"] = problem.errors

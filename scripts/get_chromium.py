@@ -1,0 +1,92 @@
+"""Find a Chromium for the browser tests, or get one, and write its path to the file named on the command line.
+
+In this order: one that is installed; Playwright's own; Debian's package, installed as root, or, as a plain user,
+unpacked with the libraries it needs into .venv/chromium.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+TARGET = Path(sys.argv[1])
+UNPACKED = TARGET.with_name("chromium")
+
+
+def main() -> None:
+    for attempt in (installed, from_playwright, from_debian_as_root, from_debian_unpacked):
+        path = attempt()
+        if path:
+            TARGET.write_text(path)
+            return
+    sys.exit("The browser tests need Chromium. Install it first: sudo apt-get install chromium")
+
+
+def installed() -> str | None:
+    return next((path for name in NAMES if (path := shutil.which(name))), None)
+
+
+def from_playwright() -> str | None:
+    print("Getting Chromium for the browser tests (once) …")
+    done = subprocess.run(
+        [sys.executable, "-m", "playwright", "install", "chromium-headless-shell"], capture_output=True, timeout=300
+    )
+    if done.returncode:
+        return None
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        path = playwright.chromium.executable_path
+    return path if runs(path) else None
+
+
+def from_debian_as_root() -> str | None:
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        return None
+    quiet = {"check": False, "stdout": subprocess.DEVNULL}
+    subprocess.run(["apt-get", "update", "-qq"], **quiet)
+    subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"], **quiet)
+    return installed()
+
+
+def from_debian_unpacked() -> str | None:
+    """Download Debian's packages into a folder of ours, which needs no root, and unpack them."""
+    if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
+        return None
+    apt = UNPACKED / "apt"
+    for folder in ("state/lists/partial", "cache/archives/partial"):
+        (apt / folder).mkdir(parents=True, exist_ok=True)
+    options = [
+        f"-oDir::State={apt / 'state'}",
+        f"-oDir::Cache={apt / 'cache'}",
+        "-oDebug::NoLocking=true",
+        "-oDir::State::status=/var/lib/dpkg/status",
+        "-oAPT::Sandbox::User=",
+        "-qq",
+    ]
+    wanted = ["install", "-y", "--download-only", "--no-install-recommends", "chromium"]
+    if any(
+        subprocess.run(["apt-get", *options, *arguments], check=False).returncode for arguments in (["update"], wanted)
+    ):
+        return None
+    for package in (apt / "cache/archives").glob("*.deb"):
+        subprocess.run(["dpkg-deb", "-x", package, UNPACKED], check=True)
+    shutil.rmtree(apt)
+    libraries = [str(path.resolve()) for path in UNPACKED.glob("usr/lib/*-linux-gnu*")]
+    start = UNPACKED / "start"
+    program = UNPACKED.resolve() / "usr/lib/chromium/chromium"
+    start.write_text(f'#!/bin/sh\nexport LD_LIBRARY_PATH="{":".join(libraries)}"\nexec "{program}" "$@"\n')
+    start.chmod(0o755)
+    return str(start.resolve()) if runs(str(start)) else None
+
+
+def runs(path: str) -> bool:
+    try:
+        return subprocess.run([path, "--version"], capture_output=True, timeout=60).returncode == 0
+    except OSError:
+        return False
+
+
+main()

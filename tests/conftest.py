@@ -1,0 +1,178 @@
+"""What every test may use: a database of its own worker, the services, the application, and a real HTTP server.
+
+PostgreSQL is the embedded one, started once for all workers; each has a clone of the migrated template database, which
+is emptied after each test that used it.
+"""
+
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import psycopg
+import pytest
+from webtest import TestApp
+
+from cwz_web.app import create_app
+from cwz_web.db.embedded import EmbeddedPostgres
+from cwz_web.db.migrate import migrate
+from cwz_web.db.session import Database
+from cwz_web.imaging.fonts import install_fonts
+from cwz_web.settings import SECRETS, Settings
+from cwz_web.web.services import Services
+from tests.factories import Factory
+
+ROOT = Path(__file__).parent.parent
+DATA = Path(__file__).parent / "data"
+KEPT_TABLES = {"alembic_version"}
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all workers of this run."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fonts(shared_folder: Path) -> None:
+    install_fonts(ROOT / "node_modules", shared_folder / "fonts")
+
+
+@pytest.fixture(scope="session")
+def postgres(shared_folder: Path) -> Iterator[EmbeddedPostgres]:
+    """The server, with `cwz` migrated as the template of every worker's database."""
+    server = EmbeddedPostgres(shared_folder / "pg")
+    server.start()
+    with open(shared_folder / "migrated.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        marker = shared_folder / "migrated"
+        if not marker.exists():
+            migrate(url_of(server, "cwz_owner", "cwz"), url_of(server, "cwz_app", "cwz"))
+            marker.touch()
+    yield server
+    server.release()
+
+
+def url_of(server: EmbeddedPostgres, role: str, database: str) -> str:
+    return f"postgresql://{role}@/{database}?host={server.socket}"
+
+
+@pytest.fixture(scope="session")
+def database_name(postgres: EmbeddedPostgres) -> str:
+    """This worker's own database."""
+    name = f"cwz_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
+    with psycopg.connect(postgres.admin_url(), autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(1)")  # two clones of one template at once are refused
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE cwz OWNER cwz_owner")
+    return name
+
+
+@pytest.fixture(scope="session")
+def app_url(postgres: EmbeddedPostgres, database_name: str) -> str:
+    return url_of(postgres, "cwz_app", database_name)
+
+
+@pytest.fixture(scope="session")
+def owner_url(postgres: EmbeddedPostgres, database_name: str) -> str:
+    return url_of(postgres, "cwz_owner", database_name)
+
+
+@pytest.fixture(scope="session")
+def _services(app_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    services = Services.start(make_settings(app_url, tmp_path_factory.mktemp("installation")))
+    yield services
+    services.database.dispose()
+
+
+def make_settings(app_url: str, folder: Path, **more: object) -> Settings:
+    given: dict[str, object] = {
+        "environment": "development",
+        "url": "http://localhost",
+        "var": folder,
+        "node_modules": ROOT / "node_modules",
+        "database_url": app_url,
+        "storage": {"local": {"root": str(folder / "storage")}},
+        **{name: f"{name} 0123456789 abcdefghijklmnop" for name in SECRETS},
+    }
+    return Settings.model_validate(given | more)
+
+
+@pytest.fixture
+def services(_services: Services, postgres: EmbeddedPostgres, database_name: str) -> Iterator[Services]:
+    """The services over an empty database."""
+    yield _services
+    with psycopg.connect(postgres.admin_url(database_name)) as connection:
+        rows = connection.execute(
+            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+        )
+        tables = ", ".join(sorted({row[0] for row in rows} - KEPT_TABLES))
+        connection.execute(f"TRUNCATE {tables} CASCADE")
+
+
+@pytest.fixture
+def database(services: Services) -> Database:
+    return services.database
+
+
+@pytest.fixture
+def make(services: Services) -> Factory:
+    """Makes people, workspaces and what is in them."""
+    return Factory(services)
+
+
+@pytest.fixture(scope="session")
+def _wsgi(_services: Services) -> object:
+    return create_app(_services)
+
+
+@pytest.fixture
+def app(_wsgi: object, services: Services) -> TestApp:
+    """The application, as somebody's browser meets it: cookies are kept, nobody is signed in."""
+    return TestApp(_wsgi)
+
+
+@pytest.fixture
+def http_server() -> Iterator["Canary"]:
+    """A real HTTP server on loopback that notes every request."""
+    canary = Canary()
+    yield canary
+    canary.close()
+
+
+class Canary:
+    """Answers `paths[path]` = (status, headers, body); `seen` tells what was asked."""
+
+    def __init__(self) -> None:
+        self.paths: dict[str, tuple[int, dict[str, str], bytes]] = {}
+        self.seen: list[str] = []
+        canary = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                canary.seen.append(self.path)
+                status, headers, body = canary.paths.get(self.path, (404, {}, b""))
+                self.send_response(status)
+                for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self._server.server_port
+        self.host = f"127.0.0.1:{self.port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self._thread.start()
+
+    def url(self, path: str = "/") -> str:
+        return f"http://{self.host}{path}"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

@@ -1,0 +1,163 @@
+"""Makes people, workspaces and what is in them, as the product itself does."""
+
+import itertools
+import json
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+import pyvips
+from webtest import TestApp
+
+from cwz_web.accounts.models import Account
+from cwz_web.accounts.passwords import hash_password
+from cwz_web.db.session import enter_workspace
+from cwz_web.feeds.imports import upload_feed
+from cwz_web.feeds.models import Feed
+from cwz_web.generation.keys import create_key
+from cwz_web.generation.models import Template
+from cwz_web.generation.templates import create_template
+from cwz_web.imaging.documents import ImageTemplate
+from cwz_web.imaging.encoders import Output
+from cwz_web.runs.models import Run
+from cwz_web.runs.planning import start_run
+from cwz_web.storage.models import Connection
+from cwz_web.web.services import Services
+from cwz_web.workspaces.models import Membership, Role, Workspace
+
+PASSWORD = "correct horse battery staple"
+PEPPER = "password_pepper 0123456789 abcdefghijklmnop"
+
+_numbers = itertools.count(1)
+
+
+@lru_cache
+def password_hash() -> str:
+    """Of PASSWORD; cheap, since tests sign in often."""
+    return hash_password(PASSWORD, PEPPER, cost=4)
+
+
+def small_document(**more: Any) -> dict[str, Any]:
+    """A template of 300 x 200 with a title and a picture that may be missing."""
+    return {
+        "canvas": {"width": 300, "height": 200, "background": "#ffffff"},
+        "columns": [
+            {"name": "title", "label": "Title", "default": "Hello"},
+            {"name": "image", "label": "Picture", "kind": "image"},
+        ],
+        "layers": [
+            {
+                "type": "image",
+                "name": "Picture",
+                "source": "{{ image }}",
+                "x": 150,
+                "y": 0,
+                "width": 150,
+                "height": 200,
+            },
+            {
+                "type": "text",
+                "name": "Title",
+                "text": "{{ title }}",
+                "x": 10,
+                "y": 10,
+                "width": 130,
+                "height": 60,
+                "size": 24,
+                "max_lines": 2,
+            },
+        ],
+        **more,
+    }
+
+
+def jpeg(width: int = 60, height: int = 40, colour: tuple[int, int, int] = (200, 30, 40)) -> bytes:
+    """A JPEG of one colour."""
+    image = pyvips.Image.black(width, height, bands=3) + list(colour)
+    data: bytes = image.cast("uchar").copy(interpretation="srgb").jpegsave_buffer(Q=95)
+    return data
+
+
+class Factory:
+    """Each method commits what it makes."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.database = services.database
+
+    def account(self, **given: Any) -> Account:
+        number = next(_numbers)
+        values = {"email": f"person{number}@example.org", "name": f"Person {number}", "password_hash": password_hash()}
+        account = Account(**(values | given))
+        with self.database.transaction() as db:
+            db.add(account)
+        return account
+
+    def workspace(self, **given: Any) -> Workspace:
+        number = next(_numbers)
+        workspace = Workspace(**({"slug": f"space-{number}", "name": f"Space {number}"} | given))
+        with self.database.transaction() as db:
+            from uuid_utils.compat import uuid7
+
+            workspace.id = uuid7()
+            enter_workspace(db, workspace.id)
+            db.add(workspace)
+            db.flush()
+            db.add(Connection(workspace_id=workspace.id, name="Here", provider="local", settings={}, is_default=True))
+        return workspace
+
+    def member(self, workspace: Workspace, role: Role = Role.ADMIN) -> Account:
+        account = self.account()
+        with self.database.transaction(workspace.id) as db:
+            db.add(Membership(workspace_id=workspace.id, account_id=account.id, role=role))
+        return account
+
+    def feed(
+        self, workspace: Workspace, data: bytes = b"sku,title\n1,One\n2,Two\n3,Three\n", name: str = "Feed"
+    ) -> Feed:
+        with self.database.transaction(workspace.id) as db:
+            return upload_feed(db, workspace.id, name=name, file_name="feed.csv", data=data)
+
+    def template(self, workspace: Workspace, document: dict[str, Any] | None = None, name: str = "Card") -> Template:
+        design = ImageTemplate.model_validate(document or small_document())
+        with self.database.transaction(workspace.id) as db:
+            return create_template(db, workspace.id, name=name, document=design)
+
+    def run(self, feed: Feed, template: Template, mapping: dict[str, str] | None = None) -> Run:
+        with self.database.transaction(feed.workspace_id) as db:
+            return start_run(
+                db,
+                feed=feed,
+                template=template,
+                mapping=mapping if mapping is not None else {"title": "title"},
+                output=Output(),
+                started_by=None,
+            )
+
+    def key(self, workspace: Workspace) -> str:
+        with self.database.transaction(workspace.id) as db:
+            return create_key(db, workspace.id, "Test")[1]
+
+    def reload(self, row: Any) -> Any:
+        """The row as it is in the database now."""
+        with self.database.transaction(row.workspace_id) as db:
+            return db.get_one(type(row), (row.workspace_id, row.id))
+
+    def count(self, model: Any, workspace_id: UUID) -> int:
+        with self.database.transaction(workspace_id) as db:
+            return db.query(model).count()
+
+
+def sign_in(app: TestApp, account: Account, password: str = PASSWORD) -> None:
+    """Sign in through the form."""
+    form = app.get("/signin").forms[0]
+    form["email"], form["password"] = account.email, password
+    form.submit(status=303)
+
+
+def api(
+    app: TestApp, key: str, body: Any, accept: str = "image/png", status: int | None = None, path: str = "/v1/images"
+) -> Any:
+    """A call of the API with a key."""
+    headers = {"Authorization": f"Bearer {key}", "Accept": accept}
+    return app.post(path, json.dumps(body), headers=headers, content_type="application/json", status=status)

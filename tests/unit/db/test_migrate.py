@@ -1,0 +1,79 @@
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, text
+
+from cwz_web.db import migrate as module
+from cwz_web.db.base import Base
+from cwz_web.db.embedded import EmbeddedPostgres
+from cwz_web.db.migrate import MigrationError, migrate, pending
+from tests.conftest import url_of
+
+
+@pytest.fixture
+def empty(postgres: EmbeddedPostgres, database_name: str) -> Iterator[str]:
+    """A database with nothing in it."""
+    name = f"{database_name}_empty"
+    with psycopg.connect(postgres.admin_url(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} OWNER cwz_owner TEMPLATE template0")
+        yield name
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_models_and_migrations_agree(owner_url: str, services: object) -> None:
+    engine = create_engine(owner_url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection,
+            opts={"include_name": lambda name, kind, _: not (kind == "table" and name.startswith("procrastinate"))},
+        )
+        differences = compare_metadata(context, Base.metadata)
+    engine.dispose()
+    assert differences == []
+
+
+def test_all_migrations_go_up_and_down_and_up_again(postgres: EmbeddedPostgres, empty: str) -> None:
+    owner, app = url_of(postgres, "cwz_owner", empty), url_of(postgres, "cwz_app", empty)
+    assert pending(app)
+    migrate(owner, app)
+    assert not pending(app)
+    engine = create_engine(owner)
+    with engine.begin() as connection:
+        config = module._alembic()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+        left = connection.scalars(
+            text("SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace")
+        ).all()
+        functions = connection.scalar(text("SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace"))
+    engine.dispose()
+    assert left == ["alembic_version"]
+    assert functions == 0
+    migrate(owner, app)
+    assert not pending(app)
+
+
+def test_a_failing_migration_leaves_the_database_as_it_was(
+    postgres: EmbeddedPostgres, empty: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, app = url_of(postgres, "cwz_owner", empty), url_of(postgres, "cwz_app", empty)
+    monkeypatch.setattr(module, "GRANTS", "GRANT NOTHING {role}")
+    with pytest.raises(Exception, match="syntax error"):
+        migrate(owner, app)
+    with psycopg.connect(postgres.admin_url(empty)) as connection:
+        assert connection.execute("SELECT count(*) FROM pg_class WHERE relname = 'accounts'").fetchone() == (0,)
+
+
+def test_the_owner_may_not_serve(postgres: EmbeddedPostgres, empty: str) -> None:
+    owner = url_of(postgres, "cwz_owner", empty)
+    with pytest.raises(MigrationError, match="two different roles"):
+        migrate(owner, owner)
+
+
+def test_a_role_that_bypasses_row_security_may_not_serve(postgres: EmbeddedPostgres, empty: str) -> None:
+    with pytest.raises(MigrationError, match="can bypass row-level security"):
+        migrate(url_of(postgres, "cwz_owner", empty), url_of(postgres, "postgres", empty))

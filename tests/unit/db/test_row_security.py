@@ -1,0 +1,121 @@
+"""The second wall, looked at in the database's own catalogue and tried without the first."""
+
+import pytest
+from sqlalchemy import create_engine, select, text
+from sqlalchemy.exc import DBAPIError, ProgrammingError
+
+from cwz_web.db.base import Base
+from cwz_web.feeds.models import Feed, Item
+from cwz_web.web.services import Services
+from tests.factories import Factory
+
+WALLED = """
+    SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity,
+           (SELECT array_agg(pg_get_expr(p.polqual, p.polrelid)) FROM pg_policy p
+            WHERE p.polrelid = c.oid AND p.polname = 'tenant' AND p.polpermissive AND p.polcmd = '*') AS reads,
+           (SELECT array_agg(pg_get_expr(p.polwithcheck, p.polrelid)) FROM pg_policy p
+            WHERE p.polrelid = c.oid AND p.polname = 'tenant') AS writes
+    FROM pg_class c WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace
+      AND (c.relname = 'workspaces' OR EXISTS (
+          SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'workspace_id' AND NOT a.attisdropped))
+"""
+
+
+def test_every_table_of_a_workspace_is_behind_the_wall(services: Services) -> None:
+    with services.database.transaction() as db:
+        tables = db.execute(text(WALLED)).all()
+    mapped = {table.name for table in Base.metadata.tables.values() if "workspace_id" in table.columns} | {"workspaces"}
+    assert {table.relname for table in tables} == mapped
+    for table in tables:
+        column = "id" if table.relname == "workspaces" else "workspace_id"
+        expected = f"({column} = (NULLIF(current_setting('cwz.workspace_id'::text, true), ''::text))::uuid)"
+        assert table.relrowsecurity, table.relname
+        assert table.relforcerowsecurity, table.relname
+        assert table.reads == table.writes == [expected], table.relname
+
+
+def test_no_other_policy_opens_a_table_to_the_application(services: Services) -> None:
+    query = """SELECT polrelid::regclass::text, polname, polcmd, polroles::regrole[]::text[] AS roles
+               FROM pg_policy WHERE polname <> 'tenant'"""
+    with services.database.transaction() as db:
+        others = {row.polrelid: row for row in db.execute(text(query))}
+    assert set(others) == {"workspaces", "memberships", "templates", "api_keys"}
+    assert all((row.polname, row.polcmd, row.roles) == ("crossing", "r", ["cwz_owner"]) for row in others.values())
+
+
+def test_the_applications_role_can_not_go_round_the_wall(services: Services) -> None:
+    with services.database.transaction() as db:
+        role = db.execute(
+            text("SELECT rolsuper, rolbypassrls, rolcreaterole, rolcreatedb FROM pg_roles WHERE rolname = current_user")
+        ).one()
+        owned = db.scalar(
+            text(
+                "SELECT count(*) FROM pg_class WHERE relowner = current_user::regrole AND relnamespace = 'public'::regnamespace"
+            )
+        )
+        member = db.scalar(text("SELECT pg_has_role('cwz_owner', 'MEMBER')"))
+    assert not any(role)
+    assert owned == 0
+    assert member is False
+
+
+def test_without_a_workspace_the_tables_read_as_empty(make: Factory) -> None:
+    make.feed(make.workspace())
+    with make.database.transaction() as db:
+        assert db.scalars(select(Feed)).all() == []
+
+
+def test_a_query_without_where_sees_one_workspace_only(make: Factory) -> None:
+    one, other = make.workspace(), make.workspace()
+    make.feed(one, name="mine")
+    make.feed(other, name="theirs")
+    with make.database.transaction(one.id) as db:
+        assert [feed.name for feed in db.scalars(select(Feed))] == ["mine"]
+        assert db.query(Item).count() == 3
+
+
+def test_writing_into_another_workspace_is_refused(make: Factory) -> None:
+    one, other = make.workspace(), make.workspace()
+    feed = Feed(workspace_id=other.id, name="smuggled", file_name="f", columns=[], key_columns=[], item_count=0)
+    with pytest.raises(ProgrammingError, match="row-level security"), make.database.transaction(one.id) as db:
+        db.add(feed)
+
+
+def test_moving_a_row_to_another_workspace_is_refused(make: Factory) -> None:
+    one, other = make.workspace(), make.workspace()
+    make.feed(one)
+    with pytest.raises(DBAPIError), make.database.transaction(one.id) as db:
+        db.execute(text("UPDATE feeds SET workspace_id = :other"), {"other": other.id})
+
+
+def test_a_reference_can_not_point_across(make: Factory) -> None:
+    one, other = make.workspace(), make.workspace()
+    theirs = make.feed(other)
+    with pytest.raises(DBAPIError, match="foreign key"), make.database.transaction(one.id) as db:
+        db.add(Item(workspace_id=one.id, feed_id=theirs.id, position=1, key="x", data={}))
+
+
+def test_the_setting_ends_with_its_transaction(make: Factory) -> None:
+    space = make.workspace()
+    make.feed(space)
+    engine = create_engine(make.database.engine.url, pool_size=1, max_overflow=0)
+    try:
+        with engine.begin() as connection:
+            connection.execute(text("SELECT set_config('cwz.workspace_id', :id, true)"), {"id": str(space.id)})
+            assert connection.scalar(text("SELECT count(*) FROM feeds")) == 1
+        with engine.begin() as connection:
+            assert connection.scalar(text("SELECT count(*) FROM feeds")) == 0
+    finally:
+        engine.dispose()
+
+
+def test_functions_that_cross_are_for_the_application_only_and_safe(services: Services) -> None:
+    query = """SELECT p.proname, p.proconfig, EXISTS (
+                 SELECT 1 FROM aclexplode(p.proacl) a WHERE a.grantee = 0) AS open_to_all
+               FROM pg_proc p WHERE p.prosecdef AND p.pronamespace = 'public'::regnamespace"""
+    with services.database.transaction() as db:
+        functions = db.execute(text(query)).all()
+    assert {function.proname for function in functions} == {"memberships_of", "api_key_owner", "workspace_of_template"}
+    for function in functions:
+        assert function.proconfig == ["search_path=pg_catalog, public"], function.proname
+        assert not function.open_to_all, function.proname

@@ -1,0 +1,106 @@
+import codecs
+import csv
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cwz_web.feeds import csv_reader
+from cwz_web.feeds.csv_reader import BadFile, read_csv
+
+cells = st.text(
+    st.characters(codec="utf-8", exclude_characters="\x00\r\n", exclude_categories=["Zs", "Cc"]),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(st.lists(st.tuples(cells, cells, cells), min_size=1, max_size=8), st.sampled_from([",", ";", "\t", "|"]))
+def test_what_a_spreadsheet_writes_is_what_is_read(rows: list[tuple[str, ...]], delimiter: str) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=delimiter, quoting=csv.QUOTE_ALL)
+    writer.writerows([("a", "b", "c"), *rows])
+    table = read_csv(text.getvalue().encode())
+    assert table.columns == ["a", "b", "c"]
+    assert [tuple(row.get(name, "") for name in "abc") for row in table.rows] == [
+        tuple(cell.strip() for cell in row) for row in rows
+    ]
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        lambda text: text.encode(),
+        lambda text: codecs.BOM_UTF8 + text.encode(),
+        lambda text: text.encode("utf-16"),
+        lambda text: codecs.BOM_UTF16_BE + text.encode("utf-16-be"),
+        lambda text: text.encode("cp1252"),
+    ],
+    ids=["utf-8", "utf-8 with BOM", "utf-16", "utf-16 big endian", "windows"],
+)
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_encodings_delimiters_and_line_ends(encode: object, delimiter: str, newline: str) -> None:
+    lines = [["Größe", "Preis"], ["klein, rot", "9,90 €"], ["groß; blau", "12"]]
+    text = newline.join(delimiter.join(f'"{cell}"' for cell in line) for line in lines)
+    table = read_csv(encode(text))  # type: ignore[operator]
+    assert table.rows == [{"Größe": "klein, rot", "Preis": "9,90 €"}, {"Größe": "groß; blau", "Preis": "12"}]
+
+
+def test_line_breaks_and_quotes_inside_a_cell() -> None:
+    assert read_csv(b'a,b\n"one\n""two""",3\n').rows == [{"a": 'one\n"two"', "b": "3"}]
+
+
+def test_one_column_is_enough() -> None:
+    assert read_csv(b"name\nAda\nGrace\n").rows == [{"name": "Ada"}, {"name": "Grace"}]
+
+
+def test_names_are_trimmed_numbered_and_made_unique() -> None:
+    table = read_csv(b" Price ,,Price\n1,2,3\n")
+    assert table.columns == ["Price", "Column 2", "Price (2)"]
+
+
+def test_empty_columns_and_surplus_cells_are_told() -> None:
+    table = read_csv(b"a,b,c\n1,,\n2,,,9\n")
+    assert table.columns == ["a"]
+    assert any("more cells than the header" in note for note in table.notes)
+    assert any("2 column(s) hold nothing" in note for note in table.notes)
+
+
+@pytest.mark.parametrize(
+    ("data", "saying"),
+    [
+        (b"", "empty"),
+        (b"\n , \n", "empty"),
+        (b"a,b\n", "no rows of data"),
+        (b"a,b\n,\n", "no rows of data"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00", "not a text file"),
+        (b"a\x00b,c\n1,2", "not a text file"),
+        (codecs.BOM_UTF16_LE + b"\x00\xd8", "encoding is not known"),
+        (b'a,b\n"' + b"x" * 200_000, "Line 2"),
+        (b",".join(b"c" for _ in range(600)) + b"\n1\n", "600 columns"),
+    ],
+)
+def test_what_can_not_be_read_says_why(data: bytes, saying: str) -> None:
+    with pytest.raises(BadFile, match=saying):
+        read_csv(data)
+
+
+def test_size_and_rows_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_reader, "MAX_ROWS", 3)
+    with pytest.raises(BadFile, match="more than 3 rows"):
+        read_csv(b"a\n1\n2\n3\n4\n")
+    monkeypatch.setattr(csv_reader, "MAX_BYTES", 3)
+    with pytest.raises(BadFile, match="larger"):
+        read_csv(b"a\n1\n")
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+    try:
+        table = read_csv(data)
+    except BadFile as error:
+        assert str(error)
+    else:
+        assert table.rows

@@ -1,0 +1,61 @@
+from uuid import uuid4
+
+import pytest
+
+from cwz_web.generation.sources import Sources
+from cwz_web.imaging.errors import SourceMissing
+from cwz_web.imaging.pictures import Source
+from cwz_web.net.client import Fetcher
+from cwz_web.storage.connections import original_key
+from cwz_web.web.services import Services
+from tests.conftest import Canary
+from tests.factories import jpeg
+
+SPACE = uuid4()
+
+
+def test_a_picture_of_the_web_is_fetched_once(http_server: Canary, services: Services) -> None:
+    http_server.paths["/a.jpg"] = (200, {}, jpeg())
+    sources, bucket = Sources(Fetcher([http_server.host])), services.providers.open("local", {})
+    for _ in range(3):
+        assert sources.load(SPACE, bucket, http_server.url("/a.jpg")).data == jpeg()
+    assert http_server.seen == ["/a.jpg"]
+
+
+def test_an_original_is_found_in_its_own_workspace_only(services: Services) -> None:
+    sources, bucket = Sources(Fetcher()), services.providers.open("local", {})
+    source = Source.of(jpeg(61))
+    bucket.put(original_key(SPACE, source.digest), source.data, content_type="image/jpeg")
+    assert sources.load(SPACE, bucket, f"original:{source.digest}") == source
+    with pytest.raises(SourceMissing, match="does not keep this picture"):
+        sources.load(uuid4(), bucket, f"original:{source.digest}")
+
+
+def test_a_host_that_does_not_answer_is_not_asked_for_every_row(services: Services) -> None:
+    asked: list[str] = []
+
+    def nobody(host: str, port: int) -> list[str]:
+        asked.append(host)
+        raise OSError
+
+    sources, bucket = Sources(Fetcher(resolver=nobody)), services.providers.open("local", {})
+    for number in range(5):
+        with pytest.raises(SourceMissing, match="could not be reached"):
+            sources.load(SPACE, bucket, f"https://dead.example/{number}.jpg")
+    assert asked == ["dead.example"]
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "",
+        "picture.jpg",
+        "file:///etc/passwd",
+        "original:../../etc/passwd",
+        "data:image/png;base64,AA",
+        "http://127.0.0.1/x.jpg",
+    ],
+)
+def test_what_names_no_picture_is_missing(services: Services, reference: str) -> None:
+    with pytest.raises(SourceMissing):
+        Sources(Fetcher()).load(SPACE, services.providers.open("local", {}), reference)

@@ -1,0 +1,50 @@
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cwz_web.imaging.canvas import Patch, blank, faded, lay, parse_colour
+
+
+@given(
+    st.integers(-12, 12),
+    st.integers(-12, 12),
+    st.integers(1, 14),
+    st.integers(1, 14),
+    st.integers(0, 2**32 - 1),
+    st.booleans(),
+)
+@settings(max_examples=150)
+def test_lay_blends_as_the_formula_says_and_touches_nothing_else(
+    x: int, y: int, width: int, height: int, seed: int, solid: bool
+) -> None:
+    random = np.random.default_rng(seed)
+    canvas = random.integers(0, 256, (10, 9, 3), np.uint8)
+    alpha = random.integers(0, 256, (height, width), np.uint8)
+    colours = random.integers(0, 256, (height, width, 3), np.uint8)
+    colour = (10, 200, 77)
+    if solid:
+        colours[:] = colour
+    expected = canvas.copy()
+    for row in range(height):
+        for column in range(width):
+            at = (y + row, x + column)
+            if 0 <= at[0] < 10 and 0 <= at[1] < 9:
+                cover = alpha[row, column] / 255
+                expected[at] = np.rint(colours[row, column] * cover + expected[at] * (1 - cover))
+    lay(canvas, Patch(x, y, colour if solid else colours, alpha))
+    assert np.abs(canvas.astype(int) - expected.astype(int)).max() == 0
+
+
+def test_a_patch_without_mask_covers_everything() -> None:
+    canvas = blank(4, 3, (1, 2, 3))
+    lay(canvas, Patch(1, 1, np.full((5, 5, 3), 9, np.uint8), None))
+    assert canvas[0].tolist() == [[1, 2, 3]] * 4
+    assert canvas[1].tolist() == [[1, 2, 3], [9, 9, 9], [9, 9, 9], [9, 9, 9]]
+
+
+def test_colours_and_opacity() -> None:
+    assert parse_colour("#ff0080") == ((255, 0, 128), 1.0)
+    assert parse_colour("#ff008000") == ((255, 0, 128), 0.0)
+    mask = np.array([[0, 100, 255]], np.uint8)
+    assert faded(mask, 0.5).tolist() == [[0, 50, 128]]
+    assert faded(mask, 1) is mask

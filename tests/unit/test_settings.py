@@ -1,0 +1,75 @@
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from cwz_web.settings import ENVIRONMENT, SECRETS, Settings, SettingsError
+
+STRONG = {ENVIRONMENT[name]: f"{name} 0123456789 abcdefghijklmnop" for name in SECRETS}
+INI = {"cwz.url": "https://pictures.example.org", "cwz.var": "/tmp/cwz", "cwz.node_modules": "/tmp/modules"}  # noqa: S108
+OUTSIDE = {"DATABASE_URL": "postgresql://app@db/cwz", **STRONG}
+
+
+def test_production_takes_its_secrets_from_the_environment() -> None:
+    settings = Settings.load(INI, OUTSIDE)
+    assert not settings.development
+    assert settings.render_secret.get_secret_value() == STRONG["CWZ_RENDER_SECRET"]
+    assert "0123456789" not in repr(settings)
+
+
+def test_every_missing_secret_is_named_at_once() -> None:
+    with pytest.raises(SettingsError) as refusal:
+        Settings.load(INI, {})
+    for variable in ("DATABASE_URL", *STRONG):
+        assert f"{variable} is missing" in str(refusal.value)
+
+
+@pytest.mark.parametrize("weak", ["short", "a" * 64, "changeme" * 8])
+def test_a_weak_secret_is_refused_by_name(weak: str) -> None:
+    with pytest.raises(SettingsError, match="CWZ_RENDER_SECRET is too weak"):
+        Settings.load(INI, OUTSIDE | {"CWZ_RENDER_SECRET": weak})
+
+
+def test_two_secrets_may_not_be_the_same() -> None:
+    with pytest.raises(SettingsError, match="a value of its own"):
+        Settings.load(INI, OUTSIDE | {"CWZ_RENDER_SECRET": STRONG["CWZ_CSRF_SECRET"]})
+
+
+def test_a_secret_in_the_ini_file_is_refused_and_not_repeated() -> None:
+    with pytest.raises(SettingsError) as refusal:
+        Settings.load(INI | {"cwz.render_secret": "hidden-value-of-the-secret-in-a-file"}, OUTSIDE)
+    assert "CWZ_RENDER_SECRET" in str(refusal.value)
+    assert "hidden-value" not in str(refusal.value)
+
+
+def test_a_misspelt_setting_is_named() -> None:
+    with pytest.raises(SettingsError, match=r"cwz\.urll is not a setting"):
+        Settings.load(INI | {"cwz.urll": "x"}, OUTSIDE)
+
+
+def test_production_wants_https() -> None:
+    with pytest.raises(SettingsError, match="https://"):
+        Settings.load(INI | {"cwz.url": "http://pictures.example.org"}, OUTSIDE)
+
+
+def test_a_plugins_settings_are_kept_by_provider() -> None:
+    settings = Settings.load(INI | {"cwz.storage.local.root": "/srv/pictures"}, OUTSIDE)
+    assert settings.storage == {"local": {"root": "/srv/pictures"}}
+
+
+def test_development_makes_its_secrets_once_for_its_owner_only(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "secrets.json"
+    ini = INI | {"cwz.environment": "development", "cwz.secrets_file": str(file)}
+    environment = {"DATABASE_URL": "postgresql://app@db/cwz"}
+    first = Settings.load(ini, environment)
+    assert Settings.load(ini, environment) == first
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert set(json.loads(file.read_text())) == set(SECRETS)
+
+
+def test_production_never_makes_secrets(tmp_path: Path) -> None:
+    file = tmp_path / "secrets.json"
+    with pytest.raises(SettingsError):
+        Settings.load(INI | {"cwz.secrets_file": str(file)}, {"DATABASE_URL": "postgresql://app@db/cwz"})
+    assert not file.exists()
