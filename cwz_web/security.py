@@ -82,7 +82,7 @@ def set_session_cookie(request: Request, response: Response, token: str | None) 
 
 
 def _find_identity(request: Request) -> Person | KeyOwner | None:
-    if request.path.startswith(API):
+    if request.raw_path.startswith(API):
         return _key_owner(request)
     token = request.cookies.get(cookie_name(request))
     if not token or not request.uses_transaction:

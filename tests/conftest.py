@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from pyramid.router import Router
 from webtest import TestApp
 
 from cwz_web.app import create_app
@@ -124,14 +125,14 @@ def make(services: Services) -> Factory:
 
 
 @pytest.fixture(scope="session")
-def _wsgi(_services: Services) -> object:
+def wsgi(_services: Services) -> Router:
     return create_app(_services)
 
 
 @pytest.fixture
-def app(_wsgi: object, services: Services) -> TestApp:
+def app(wsgi: Router, services: Services) -> TestApp:
     """The application, as somebody's browser meets it: cookies are kept, nobody is signed in."""
-    return TestApp(_wsgi)
+    return TestApp(wsgi)
 
 
 @pytest.fixture

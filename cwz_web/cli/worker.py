@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 
+from cwz_web.db.session import Database
 from cwz_web.generation.maker import PictureMaker
 from cwz_web.generation.sources import Sources
 from cwz_web.imaging.engine import Engine
@@ -34,7 +35,8 @@ def run(settings: Settings, *, with_parent: bool) -> None:
     )
     concurrency = settings.workers or os.cpu_count() or 1
     url = settings.database_url.get_secret_value()
-    asyncio.run(run_worker(url, concurrency=concurrency, context={"worker": worker}))
+    context = {"worker": worker, "database": Database(url, pool_size=2)}
+    asyncio.run(run_worker(url, concurrency=concurrency, context=context))
 
 
 def _end_with_parent() -> None:

@@ -6,9 +6,18 @@ import structlog
 from procrastinate import JobContext
 
 from cwz_web.jobs import RETRY, app
+from cwz_web.runs.callback import forget_messages
 from cwz_web.runs.protocol import AskSpecification, Gone
 
 log = structlog.get_logger()
+
+
+@app.periodic(cron="17 * * * *")
+@app.task(name="runs.forget_messages", queueing_lock="forget_messages", pass_context=True)
+def forget_old_messages(context: JobContext, timestamp: int) -> None:
+    """Drop what is remembered of workers' messages when it is too old to matter."""
+    with context.additional_context["database"].transaction() as db:
+        forget_messages(db)
 
 
 @app.task(name="runs.render_chunk", queue="render", retry=RETRY, pass_context=True)

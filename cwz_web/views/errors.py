@@ -27,9 +27,9 @@ SAYINGS = {
 @notfound_view_config(append_slash=False)
 def not_found(exc: HTTPNotFound, request: Request) -> Response:
     """Nothing there; or nothing for a visitor, who may sign in first."""
-    if not is_machine(request) and request.path.startswith("/w/") and request.identity is None:
+    if not is_machine(request) and request.raw_path.startswith("/w/") and request.identity is None:
         return HTTPSeeOther(sign_in_path(request))
-    if request.path.startswith("/v1/") and request.identity is None:
+    if request.raw_path.startswith("/v1/") and request.identity is None:
         return problem_response(request, _unauthorized())
     return _answer(request, Problem(404, *SAYINGS[404]))
 
@@ -37,7 +37,7 @@ def not_found(exc: HTTPNotFound, request: Request) -> Response:
 @forbidden_view_config()
 def forbidden(exc: HTTPForbidden, request: Request) -> Response:
     """Not allowed; or not signed in."""
-    if request.path.startswith("/v1/"):
+    if request.raw_path.startswith("/v1/"):
         return problem_response(request, _unauthorized() if request.identity is None else Problem(403, *SAYINGS[403]))
     if request.identity is None:
         return HTTPSeeOther(sign_in_path(request))
@@ -48,7 +48,7 @@ def forbidden(exc: HTTPForbidden, request: Request) -> Response:
 @exception_view_config(BadCSRFOrigin)
 def bad_csrf(exc: Exception, request: Request) -> Response:
     """A form that is out of date, or forged."""
-    log.warning("request refused", reason=type(exc).__name__, path=request.path, request=request.id)
+    log.warning("request refused", reason=type(exc).__name__, path=request.raw_path, request=request.id)
     return _answer(
         request, Problem(400, "bad_csrf", "This form is out of date. Go back, reload the page, and try again")
     )
@@ -100,7 +100,7 @@ def database_error(exc: OperationalError, request: Request) -> Response:
 @exception_view_config(Exception)
 def fault(exc: Exception, request: Request) -> Response:
     """A mistake of ours: the log has the trace, the person the id to quote."""
-    log.exception("request failed", path=request.path, method=request.method, request=request.id)
+    log.exception("request failed", path=request.raw_path, method=request.method, request=request.id)
     return _answer(request, Problem(500, "fault", "Something went wrong on our side. The error was recorded"))
 
 

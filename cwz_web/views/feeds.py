@@ -12,6 +12,7 @@ from cwz_web.feeds.csv_reader import MAX_BYTES, BadFile
 from cwz_web.feeds.imports import upload_feed
 from cwz_web.resources import FeedResource, Feeds, Permission
 from cwz_web.web.forms import Form, empty_form, read_form
+from cwz_web.web.paths import after_position
 
 
 class UploadForm(Form):
@@ -66,6 +67,5 @@ def upload_form(context: Feeds, request: Request) -> Any:
 )
 def show_feed(context: FeedResource, request: Request) -> dict[str, Any]:
     """A feed's rows, a page at a time."""
-    after = request.GET.get("after", "0")
-    items = items_after(request.db, context.row, int(after) if after.isdecimal() and len(after) < 10 else 0)
+    items = items_after(request.db, context.row, after_position(request))
     return {"feed": context.row, "items": items, "more": items[-1].position if len(items) == PAGE else None}

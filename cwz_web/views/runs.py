@@ -25,6 +25,7 @@ from cwz_web.views.home import run_names
 from cwz_web.views.pictures import picture_links
 from cwz_web.views.templates import preview_path
 from cwz_web.web.forms import Filled, Form, empty_form, read_form
+from cwz_web.web.paths import after_position
 
 DEFAULT = "=default"
 SAMPLE = 20
@@ -108,8 +109,7 @@ def new_run_form(context: Runs, request: Request) -> Any:
 def show_run(context: RunResource, request: Request) -> dict[str, Any]:
     """How far it is, and the pictures so far; the page asks again for this part while the run goes on."""
     run = context.row
-    after = request.GET.get("after", "0")
-    position = int(after) if after.isdecimal() and len(after) < 10 else 0
+    position = after_position(request)
     results = results_after(request.db, run, position)
     paths = {link.asset.id: link.path for link in picture_links(request, [a for _, a in results if a is not None])}
     return {

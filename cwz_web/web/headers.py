@@ -39,10 +39,12 @@ def headers_tween(handler: Handler, registry: object) -> Handler:
         response.headers["X-Request-Id"] = request.id
         response.headers.update(FIXED)
         # Pictures of /i are made to be shown on other sites; everything else is ours alone.
-        shared = request.path.startswith("/i/")
+        shared = request.raw_path.startswith("/i/")
         response.headers["Cross-Origin-Resource-Policy"] = "cross-origin" if shared else "same-origin"
         response.headers["Content-Security-Policy"] = PICTURE_CSP if shared else CSP.format(nonce=request.csp_nonce)
         response.headers.setdefault("Cache-Control", NO_STORE)
+        if response.content_type == "text/html":  # a page and its part share an address
+            response.vary = "HX-Request"
         if not request.services.settings.development:
             response.headers["Strict-Transport-Security"] = HSTS
         return response

@@ -1,21 +1,30 @@
-"""What is refused before anything looks at it: odd methods, addresses that are no UTF-8 or hold a NUL."""
+"""What is refused before anything looks at it: odd methods, foreign hosts, addresses with bytes that are no text."""
 
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from pyramid.config import Configurator
 from pyramid.httpexceptions import HTTPBadRequest, HTTPMethodNotAllowed
 from pyramid.request import Request
 from pyramid.response import Response
 
+from cwz_web.settings import Settings
+
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+# Asked by whatever watches a machine, under whatever name.
+ANY_HOST = {"/healthz", "/readyz"}
 
 
 def intake_tween(handler: Callable[[Request], Response], registry: object) -> Callable[[Request], Response]:
     """Answer what can not be a request of ours, by raising for the error views."""
+    hosts = _hosts(registry["services"].settings)  # type: ignore[index]
 
     def checked(request: Request) -> Response:
         if request.method not in METHODS:
             raise HTTPMethodNotAllowed
+        # Nothing may be built from a name that somebody made up: not a link, not a redirect, not an origin.
+        if _host(request.scheme, request.host) not in hosts and request.raw_path not in ANY_HOST:
+            raise HTTPBadRequest("This is not the name of this site")
         try:
             spoken = [request.path_info, *request.GET.keys(), *request.GET.values()]
         except UnicodeDecodeError:
@@ -27,6 +36,24 @@ def intake_tween(handler: Callable[[Request], Response], registry: object) -> Ca
     return checked
 
 
+def _hosts(settings: Settings) -> set[str]:
+    """The names that this site has: those of the settings, and in development this machine's own."""
+    urls = [settings.url, settings.worker_target]
+    if settings.development:
+        port = urlsplit(settings.url).port or 80
+        urls += [f"http://localhost:{port}", f"http://127.0.0.1:{port}"]
+    return {_host(urlsplit(url).scheme, urlsplit(url).netloc) for url in urls}
+
+
+def _host(scheme: str, netloc: str) -> str:
+    default = ":443" if scheme == "https" else ":80"
+    return netloc.lower().removesuffix(default)
+
+
 def includeme(config: Configurator) -> None:
-    """Install the tween below the one that turns exceptions into pages."""
+    """Install the tween below the one that turns exceptions into pages, and `request.raw_path`.
+
+    The raw path is the undecoded one (as WSGI has it): safe to look at whatever bytes were sent.
+    """
+    config.add_request_method(lambda request: request.environ.get("PATH_INFO", ""), "raw_path", property=True)
     config.add_tween("cwz_web.web.intake.intake_tween", under="pyramid.tweens.excview_tween_factory")

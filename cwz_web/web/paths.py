@@ -37,6 +37,12 @@ def safe_next(path: str) -> str:
     return path if inside else "/"
 
 
+def after_position(request: Request) -> int:
+    """Where a page of rows begins (`?after=`); anything that is no position begins at the top."""
+    after = request.GET.get("after", "")
+    return int(after) if after.isascii() and after.isdecimal() and len(after) < 10 else 0
+
+
 def includeme(config: Configurator) -> None:
     """Install `request.workspace` and `request.path_in`."""
     config.add_request_method(workspace_of, "workspace", reify=True)

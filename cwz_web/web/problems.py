@@ -26,7 +26,7 @@ class Problem(Exception):
 
 def is_machine(request: Request) -> bool:
     """Whether the address is one that programs use."""
-    return request.path.startswith(MACHINES)
+    return request.raw_path.startswith(MACHINES)
 
 
 def problem_response(request: Request, problem: Problem) -> Response:

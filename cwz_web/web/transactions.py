@@ -28,7 +28,7 @@ def includeme(config: Configurator) -> None:
 
 def uses_transaction(request: Request) -> bool:
     """Whether the request has a transaction around it."""
-    return not request.path.startswith(WITHOUT)
+    return not request.raw_path.startswith(WITHOUT)
 
 
 def _session(request: Request) -> Session:

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-
 from cwz_storage_local import LocalBucket, LocalProvider, LocalSettings
+
 from cwz_web.storage import BadSettings, NotFound, NotPermitted, StorageError
 
 

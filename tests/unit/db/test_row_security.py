@@ -50,7 +50,8 @@ def test_the_applications_role_can_not_go_round_the_wall(services: Services) -> 
         ).one()
         owned = db.scalar(
             text(
-                "SELECT count(*) FROM pg_class WHERE relowner = current_user::regrole AND relnamespace = 'public'::regnamespace"
+                "SELECT count(*) FROM pg_class"
+                " WHERE relowner = current_user::regrole AND relnamespace = 'public'::regnamespace"
             )
         )
         member = db.scalar(text("SELECT pg_has_role('cwz_owner', 'MEMBER')"))

@@ -1,6 +1,7 @@
 import codecs
 import csv
 import io
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -98,9 +99,5 @@ def test_size_and_rows_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @given(st.binary(max_size=400))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
-    try:
-        table = read_csv(data)
-    except BadFile as error:
-        assert str(error)
-    else:
-        assert table.rows
+    with suppress(BadFile):  # anything else fails the test
+        assert read_csv(data).rows

@@ -1,6 +1,6 @@
 from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint
-from types import SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -38,12 +38,18 @@ def install(monkeypatch: pytest.MonkeyPatch, **plugin_by_name: Any) -> None:
     monkeypatch.setattr(plugins, "entry_points", lambda group: points)
 
 
+def module(hook: Any) -> ModuleType:
+    made = ModuleType("plugin")
+    made.cwz_storage_providers = hook  # type: ignore[attr-defined]
+    return made
+
+
 def plugin(*providers: Any) -> Any:
     @hookimpl
     def cwz_storage_providers() -> Iterable[Any]:
         return providers
 
-    return SimpleNamespace(cwz_storage_providers=cwz_storage_providers)
+    return module(cwz_storage_providers)
 
 
 def names(blocked: tuple[str, ...] = ()) -> list[str]:
@@ -97,7 +103,7 @@ def test_a_hook_that_fails_takes_no_other_plugin_with_it(monkeypatch: pytest.Mon
     def cwz_storage_providers() -> Iterable[Any]:
         raise RuntimeError("at the wrong time")
 
-    install(monkeypatch, broken=SimpleNamespace(cwz_storage_providers=cwz_storage_providers), good=plugin(Provider()))
+    install(monkeypatch, broken=module(cwz_storage_providers), good=plugin(Provider()))
     assert names() == ["memory"]
 
 

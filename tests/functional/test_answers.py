@@ -1,0 +1,113 @@
+"""What every answer carries, and what odd requests get."""
+
+import re
+
+import pytest
+from sqlalchemy.exc import OperationalError
+from webob import Request
+from webtest import TestApp
+
+from cwz_web.web.services import Services
+from tests.factories import Factory, sign_in
+
+
+def test_a_page_carries_its_locks(app: TestApp) -> None:
+    page = app.get("/signin")
+    policy = page.headers["Content-Security-Policy"]
+    [nonce] = re.findall(r"'nonce-([^']+)'", policy)
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "require-trusted-types-for 'script'" in policy
+    assert page.headers["X-Content-Type-Options"] == "nosniff"
+    assert page.headers["Cache-Control"] == "private, no-store"
+    assert page.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert page.headers["X-Request-Id"].startswith("req_")
+    for script in page.html.find_all("script"):
+        assert script["nonce"] == nonce
+        assert script["src"]
+        assert not script.text
+    assert page.html.body["hx-nonce"] == nonce
+    assert not page.html.find_all(style=True)
+    assert not page.html.find_all("style")
+
+
+def test_each_answer_has_a_nonce_of_its_own(app: TestApp) -> None:
+    assert (
+        app.get("/signin").headers["Content-Security-Policy"] != app.get("/signin").headers["Content-Security-Policy"]
+    )
+
+
+def test_errors_carry_the_locks_too(app: TestApp) -> None:
+    for path in ("/nothing-here", "/v1/nothing-here"):
+        answer = app.get(path, status="*")
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        assert answer.headers["X-Request-Id"]
+
+
+def test_pages_differ_by_who_asks_and_are_not_kept(app: TestApp, make: Factory) -> None:
+    space = make.workspace()
+    sign_in(app, make.member(space))
+    assert app.get(f"/w/{space.slug}").headers["Cache-Control"] == "private, no-store"
+
+
+@pytest.mark.parametrize("path", ["/%ff", "/w/%c3%28", "/signin?next=%ff", "/signin?%ff=1", "/w/%00", "/signin?a=%00"])
+def test_bytes_that_are_no_text_are_refused_plainly(app: TestApp, path: str) -> None:
+    answer = Request.blank(path).get_response(app.app)  # WebTest's own cookie jar breaks on such a path
+    assert answer.status_int == 400
+    assert "quote" in answer.text
+
+
+@pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PROPFIND", "FOO"])
+def test_odd_methods_are_refused(app: TestApp, method: str) -> None:
+    assert TestApp(app.app, lint=False).request("/signin", method=method, status="*").status_int == 405
+
+
+@pytest.mark.parametrize("host", ["evil.test", "localhost.evil.test", "localhost:81", "localhost@evil.test"])
+def test_a_name_that_is_not_ours_is_refused_and_never_repeated(app: TestApp, host: str) -> None:
+    answer = app.get("/w/demo", headers={"Host": host}, status="*")
+    assert answer.status_int == 400
+    assert "evil" not in str(answer.headers) + answer.text
+    assert app.get("/healthz", headers={"Host": "10.0.0.7:8080"}).status_int == 200
+
+
+def test_a_page_that_is_not_there(app: TestApp) -> None:
+    page = app.get("/nothing", status=404)
+    assert "There is nothing here" in page.text
+    assert page.html.find("a", href="/")
+
+
+def test_a_mistake_of_ours_tells_nothing_of_the_inside(app: TestApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("secret detail of the inside")
+
+    monkeypatch.setattr("cwz_web.views.sign_in.empty_form", fail)
+    page = app.get("/signin", status=500)
+    assert "secret detail" not in page.text
+    assert "Traceback" not in page.text
+    assert page.headers["X-Request-Id"] in page.text
+
+
+def test_a_database_that_is_away_is_told_so(app: TestApp, services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> None:
+        raise OperationalError("SELECT 1", {}, Exception("password=hidden connection refused"))
+
+    monkeypatch.setattr(services.database.engine.pool, "connect", away)
+    page = app.get("/readyz", status=503)
+    assert page.headers["Retry-After"] == "30"
+    assert "hidden" not in page.text
+    assert app.get("/healthz").json == {"status": "ok"}
+
+
+def test_ready_and_alive(app: TestApp) -> None:
+    assert app.get("/readyz").json == app.get("/healthz").json == {"status": "ok"}
+
+
+def test_static_files_are_kept_and_named_by_release(app: TestApp) -> None:
+    page = app.get("/signin")
+    for path in [link["href"] for link in page.html.find_all("link")] + [
+        script["src"] for script in page.html.find_all("script")
+    ]:
+        assert app.get(path).status_int == 200
+        assert re.match(r"/static/\d+\.\d+\.\d+/", path)
+    assert app.get("/static/../settings.py", status="*").status_int == 404
+    assert app.get(f"{page.html.find('script')['src']}/../../../package.json", status="*").status_int == 404

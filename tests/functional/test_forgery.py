@@ -1,0 +1,75 @@
+"""Requests that another site, or somebody without the page, sends in a signed-in person's name."""
+
+import pytest
+from webtest import TestApp
+
+from cwz_web.workspaces.models import Workspace
+from tests.factories import Factory, sign_in
+
+
+@pytest.fixture
+def space(app: TestApp, make: Factory) -> Workspace:
+    space = make.workspace()
+    sign_in(app, make.member(space))
+    return space
+
+
+def token(app: TestApp) -> str:
+    return str(app.get("/nowhere").html.find("input", {"name": "csrf_token"})["value"])
+
+
+def test_with_the_token_it_works(app: TestApp, space: Workspace) -> None:
+    assert app.post(f"/w/{space.slug}/keys", {"name": "x", "csrf_token": token(app)}).status_int == 200
+    assert app.post(f"/w/{space.slug}/keys", {"name": "x"}, headers={"X-CSRF-Token": token(app)}).status_int == 200
+
+
+@pytest.mark.parametrize("given", ["", "x", "ü", "0" * 64])
+def test_without_the_token_it_is_refused(app: TestApp, space: Workspace, given: str) -> None:
+    assert app.post(f"/w/{space.slug}/keys", {"name": "x", "csrf_token": given}, status="*").status_int == 400
+
+
+def test_another_sessions_token_is_refused(app: TestApp, make: Factory, space: Workspace) -> None:
+    stranger = TestApp(app.app)
+    before = stranger.get("/signin").forms[0]["csrf_token"].value
+    sign_in(stranger, make.account())
+    for foreign in (before, token(stranger)):
+        assert app.post(f"/w/{space.slug}/keys", {"name": "x", "csrf_token": foreign}, status="*").status_int == 400
+
+
+def test_a_planted_cookie_does_not_help(app: TestApp) -> None:
+    """The token before sign-in is bound to a cookie; knowing the cookie is not knowing the token."""
+    app.set_cookie("cwz_visitor", "A" * 43)
+    body = {"email": "a@example.org", "password": "x", "csrf_token": "A" * 43}
+    assert app.post("/signin", body, status="*").status_int == 400
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://evil.test"},
+        {"Origin": "null"},
+        {"Origin": "http://localhost.evil.test"},
+        {"Origin": "https://evil.test", "Host": "evil.test"},
+    ],
+)
+def test_a_request_from_elsewhere_is_refused_even_with_the_token(
+    app: TestApp, space: Workspace, headers: dict[str, str]
+) -> None:
+    body = {"name": "x", "csrf_token": token(app)}
+    assert app.post(f"/w/{space.slug}/keys", body, headers=headers, status="*").status_int == 400
+
+
+def test_our_own_pages_may(app: TestApp, space: Workspace) -> None:
+    headers = {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
+    assert app.post(f"/w/{space.slug}/keys", {"name": "x", "csrf_token": token(app)}, headers=headers).status_int == 200
+
+
+def test_signing_in_is_protected_too(app: TestApp) -> None:
+    assert app.post("/signin", {"email": "a@example.org", "password": "x"}, status="*").status_int == 400
+
+
+def test_a_get_changes_nothing(app: TestApp, space: Workspace) -> None:
+    assert app.get("/signout", status="*").status_int == 404
+    assert app.get(f"/w/{space.slug}", status=200)

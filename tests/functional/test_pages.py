@@ -1,0 +1,212 @@
+"""The story of a first picture, through the forms, without JavaScript."""
+
+import re
+from pathlib import Path
+
+import pytest
+from webtest import TestApp
+
+from cwz_web.generation.models import TemplateVersion
+from cwz_web.workspaces.models import Workspace
+from tests.factories import Factory, sign_in, small_document
+from tests.unit.runs.test_runs import work
+
+DATA = Path(__file__).parent.parent / "data"
+HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
+
+
+@pytest.fixture
+def space(app: TestApp, make: Factory) -> Workspace:
+    space = make.workspace()
+    sign_in(app, make.member(space))
+    return space
+
+
+def upload(app: TestApp, space: Workspace, data: bytes, file_name: str = "shop.csv", status: int = 303) -> object:
+    form = app.get(f"/w/{space.slug}/feeds/new").forms[1]
+    form["file"] = (file_name, data)
+    return form.submit(status=status)
+
+
+def test_from_a_shops_export_to_pictures(app: TestApp, make: Factory, space: Workspace) -> None:
+    make.template(space)
+    page = upload(app, space, (DATA / "shopify-apparel.csv").read_bytes(), "shopify-apparel.csv").follow()  # type: ignore[attr-defined]
+    assert page.html.h1.text == "shopify-apparel"
+    assert len(page.html.find("table", class_="rows").tbody.find_all("tr")) == 22
+    assert "Rows that share “Handle” are variants of one product" in page.text
+    new = app.get(
+        page.html.find("a", string=re.compile("Make pictures"))["href"]
+        if page.html.find("a", string=re.compile("Make pictures"))
+        else f"/w/{space.slug}/runs/new"
+    )
+    form = new.forms["run-form"]
+    assert form["map.title"].value == "Title"
+    run_page = form.submit(status=303).follow()
+    assert "0 of 22" in run_page.text
+    assert run_page.html.find(id="results")["hx-trigger"] == "every 1s"
+    from cwz_web.runs.models import Run
+
+    with make.database.transaction(space.id) as db:
+        run = db.query(Run).one()
+    work(make, run)
+    part = app.get(f"/w/{space.slug}/runs/{run.id}", headers=HTMX)
+    assert part.text.lstrip().startswith('<div id="results"')
+    assert "22 of 22" in part.text
+    assert "hx-trigger" not in part.text
+    assert part.headers["Vary"]
+    pictures = part.html.find_all("img")
+    assert len(pictures) == 22
+    assert app.get(pictures[0]["src"]).content_type == "image/jpeg"
+    asset = app.get(part.html.find("ul", class_="gallery").a["href"])
+    assert "300 × 200" in asset.text
+    archive = app.get(f"/w/{space.slug}/runs/{run.id}/pictures.zip")
+    assert archive.headers["Content-Disposition"] == 'attachment; filename="shopify-apparel.zip"'
+    assert archive.body[:2] == b"PK"
+    assert len(app.get(f"/w/{space.slug}/assets").html.find_all("img")) > 10
+    assert "22 of 22" in app.get(f"/w/{space.slug}").text
+
+
+def test_a_bad_file_is_refused_beside_the_field_and_nothing_is_kept(app: TestApp, space: Workspace) -> None:
+    page = upload(app, space, b"\x89PNG\r\n\x1a\n\x00", status=422)
+    assert "not a text file" in page.html.find(id="file-error").text  # type: ignore[attr-defined]
+    assert "No feed yet" in app.get(f"/w/{space.slug}/feeds").text
+    form = app.get(f"/w/{space.slug}/feeds/new").forms[1]
+    assert "Choose a file" in form.submit(status=422).html.find(id="file-error").text
+
+
+def test_cells_are_text_whatever_they_hold(app: TestApp, space: Workspace) -> None:
+    evil = b"sku,<script>alert(1)</script>\n<img src=x onerror=alert(2)>,{{ 7*7 }}\n"
+    page = upload(app, space, evil, "<b>x.csv").follow()  # type: ignore[attr-defined]
+    assert "<script>alert" not in page.text
+    assert "<img src=x" not in page.text
+    assert "{{ 7*7 }}" in page.text
+    assert "<b>x" not in page.text
+
+
+def test_the_next_rows_come_alone_for_htmx_and_as_a_page_otherwise(
+    app: TestApp, make: Factory, space: Workspace
+) -> None:
+    feed = make.feed(space, b"sku\n" + b"\n".join(b"n%d" % n for n in range(70)))
+    first = app.get(f"/w/{space.slug}/feeds/{feed.id}")
+    more = first.html.find("a", string="Show the next rows")
+    part = app.get(f"/w/{space.slug}/feeds/{feed.id}{more['href']}", headers=HTMX)
+    whole = app.get(f"/w/{space.slug}/feeds/{feed.id}{more['href']}")
+    assert "<html" not in part.text
+    assert "<html" in whole.text
+    for page in (part, whole):
+        assert "n50" in page.text
+        assert "n49<" not in page.text
+        assert page.headers["Vary"] == "HX-Request"
+    assert "<html" in app.get(f"/w/{space.slug}/feeds/{feed.id}", headers=HTMX | {"HX-Boosted": "true"}).text
+
+
+@pytest.mark.parametrize("after", ["-1", "x", "99999999999999999999", "1e3", "٣"])
+def test_an_odd_page_begins_at_the_top(app: TestApp, make: Factory, space: Workspace, after: str) -> None:
+    feed = make.feed(space)
+    assert "One" in app.get(f"/w/{space.slug}/feeds/{feed.id}", {"after": after}).text
+
+
+def test_choosing_another_feed_guesses_anew_and_choosing_a_column_is_kept(
+    app: TestApp, make: Factory, space: Workspace
+) -> None:
+    template = make.template(space)
+    one, two = make.feed(space, b"title,other\nA,B\n"), make.feed(space, b"name,photo\nC,https://x.example/1.jpg\n")
+    page = app.get(f"/w/{space.slug}/runs/new", {"feed": str(one.id)})
+    assert page.forms["run-form"]["map.title"].value == "title"
+    sent = {
+        "feed": str(two.id),
+        "template": str(template.id),
+        "mapped": f"{one.id} {template.id}",
+        "map.title": "title",
+    }
+    part = app.get(f"/w/{space.slug}/runs/new", sent, headers=HTMX)
+    assert part.html.find(id="map.title").find("option", selected=True)["value"] == "name"
+    assert part.html.find(id="map.image").find("option", selected=True)["value"] == "photo"
+    sent |= {"mapped": f"{two.id} {template.id}", "map.title": "photo"}
+    part = app.get(f"/w/{space.slug}/runs/new", sent, headers=HTMX)
+    assert part.html.find(id="map.title").find("option", selected=True)["value"] == "photo"
+
+
+def test_a_run_over_what_is_not_there_is_refused_beside_the_field(
+    app: TestApp, make: Factory, space: Workspace
+) -> None:
+    make.template(space)
+    make.feed(space)
+    theirs = make.feed(make.workspace())
+    form = app.get(f"/w/{space.slug}/runs/new").forms["run-form"]
+    form["feed"].force_value(str(theirs.id))
+    page = form.submit(status=422)
+    assert "There is no such feed" in page.html.find(id="feed-error").text
+    form["feed"].force_value("x")
+    assert "Please choose one" in form.submit(status=422).html.find(id="feed-error").text
+
+
+def test_a_template_is_tried_with_other_values(app: TestApp, make: Factory, space: Workspace) -> None:
+    template = make.template(space)
+    path = f"/w/{space.slug}/templates/{template.id}"
+    plain = app.get(path).html.find("img", width="300")["src"]
+    part = app.get(path, {"title": "Other words"}, headers=HTMX)
+    changed = part.html.img["src"]
+    assert changed != plain
+    assert app.get(changed).body != app.get(plain).body
+
+
+def test_a_document_is_published_as_a_new_version(app: TestApp, make: Factory, space: Workspace) -> None:
+    template = make.template(space)
+    form = app.get(f"/w/{space.slug}/templates/{template.id}/document").forms[1]
+    form["document"] = form["document"].value.replace('"width": 300', '"width": 444')
+    assert "version 2" in form.submit(status=303).follow().text or make.reload(template).version == 2
+    assert make.reload(template).version == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "saying"),
+    [
+        ("{", "not valid JSON"),
+        ("[]", "valid dictionary"),
+        ('{"canvas": {"width": 99999, "height": 1}, "layers": []}', "canvas.width"),
+        ("[" * 100_000, "not valid JSON"),
+    ],
+)
+def test_a_wrong_document_is_refused_and_what_was_typed_stays(
+    app: TestApp, make: Factory, space: Workspace, text: str, saying: str
+) -> None:
+    template = make.template(space)
+    form = app.get(f"/w/{space.slug}/templates/{template.id}/document").forms[1]
+    form["document"] = text
+    page = form.submit(status=422)
+    assert saying in page.html.find(class_="problem").text
+    assert page.html.textarea.text.strip() == text
+    assert make.count(TemplateVersion, space.id) == 1
+
+
+def test_a_key_is_shown_once_and_works_until_it_is_revoked(app: TestApp, make: Factory, space: Workspace) -> None:
+    form = app.get(f"/w/{space.slug}/keys").forms[1]
+    form["name"] = "Shop"
+    page = form.submit()
+    [plain] = set(re.findall(r"cwz_live_[A-Za-z0-9_-]{43}", page.text))
+    again = app.get(f"/w/{space.slug}/keys")
+    assert plain not in again.text
+    template = make.template(space)
+    from tests.factories import api
+
+    assert api(TestApp(app.app), plain, {"template": template.slug}).content_type == "image/png"
+    again.forms[2].submit(status=303)
+    assert api(TestApp(app.app), plain, {"template": template.slug}, status=401).json["code"] == "unauthorized"
+    assert "Revoked" in app.get(f"/w/{space.slug}/keys").text
+
+
+def test_empty_pages_lead_on(app: TestApp, make: Factory, space: Workspace) -> None:
+    for page, words in {
+        "": "Begin with your data",
+        "/feeds": "No feed yet",
+        "/templates": "No template yet",
+        "/runs": "No run yet",
+        "/assets": "No image yet",
+        "/runs/new": "First a feed",
+    }.items():
+        assert words in app.get(f"/w/{space.slug}{page}").text
+
+
+def test_small_documents_are_valid() -> None:
+    assert small_document()["layers"]

@@ -1,0 +1,305 @@
+"""A run from its plan to its last picture, with the worker in this process."""
+
+import zipfile
+from io import BytesIO
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import select, text, update
+
+from cwz_web.db.session import Database, enter_workspace
+from cwz_web.feeds.models import Feed
+from cwz_web.generation.models import Asset
+from cwz_web.imaging.encoders import Output
+from cwz_web.runs.archive import entries_of, zip_stream
+from cwz_web.runs.callback import apply_report, forget_messages, specify, take_message
+from cwz_web.runs.models import RenderMessage, Run, RunItem
+from cwz_web.runs.planning import CHUNK, EmptyFeed, retry_failed, start_run
+from cwz_web.runs.progress import Progress, notes_of, progress_of, results_after, run_of_asset
+from cwz_web.runs.protocol import AskSpecification, Gone, Refused, Report, Result, Specification
+from cwz_web.runs.worker import STORAGE_GAVE_UP, Worker
+from cwz_web.storage.contract import NotPermitted, StorageError, Unreachable
+from cwz_web.storage.models import Connection
+from tests.factories import Factory, small_document
+
+
+class Direct:
+    """The worker's way to the web without the web; notes what was reported."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.reports: list[Report] = []
+
+    def specification(self, ask: AskSpecification) -> Specification:
+        with self.database.transaction(ask.workspace_id) as db:
+            return specify(db, ask)
+
+    def report(self, report: Report) -> None:
+        self.reports.append(report)
+        with self.database.transaction(report.workspace_id) as db:
+            apply_report(db, report)
+
+
+def ask(run: Run, chunk: int = 0) -> AskSpecification:
+    return AskSpecification(workspace_id=run.workspace_id, run_id=run.id, chunk=chunk)
+
+
+def worker(make: Factory) -> Worker:
+    return Worker(Direct(make.database), make.services.maker, make.services.providers)
+
+
+def work(make: Factory, run: Run, *, last_try: bool = False) -> Run:
+    """Draw all chunks. Returns the run as it is then."""
+    for chunk in range(-(-run.total // CHUNK)):
+        worker(make).render_chunk(ask(run, chunk), last_try=last_try)
+    reloaded: Run = make.reload(run)
+    return reloaded
+
+
+def rows(number: int) -> bytes:
+    return b"sku,title\n" + b"".join(b"%d,Title %d\n" % (n, n) for n in range(number))
+
+
+def jobs(make: Factory) -> list[dict[str, object]]:
+    with make.database.transaction() as db:
+        return list(
+            db.scalars(text("SELECT args FROM procrastinate_jobs WHERE task_name = 'runs.render_chunk' ORDER BY id"))
+        )
+
+
+def test_a_run_writes_down_its_rows_and_enqueues_its_chunks(make: Factory) -> None:
+    space = make.workspace()
+    run = make.run(make.feed(space, rows(2 * CHUNK + 1)), make.template(space), {"title": "title", "image": ""})
+    assert [job["chunk"] for job in jobs(make)] == [0, 1, 2]
+    with make.database.transaction(space.id) as db:
+        items = list(db.scalars(select(RunItem).order_by(RunItem.position)))
+    assert [item.position for item in items] == list(range(1, 2 * CHUNK + 2))
+    assert items[3].data == {"title": "Title 3", "image": ""}
+    assert {item.chunk for item in items[:CHUNK]} == {0}
+    assert items[-1].chunk == 2
+    assert run.pending == run.total == 2 * CHUNK + 1
+
+
+def test_nothing_is_enqueued_when_the_transaction_fails(make: Factory) -> None:
+    space = make.workspace()
+    feed, template = make.feed(space), make.template(space)
+    with make.database.session() as db:
+        db.begin()
+        enter_workspace(db, space.id)
+        start_run(db, feed=feed, template=template, mapping={}, output=Output(), started_by=None)
+        db.rollback()
+    assert jobs(make) == []
+    assert make.count(Run, space.id) == make.count(RunItem, space.id) == 0
+
+
+def test_an_empty_feed_starts_no_run(make: Factory) -> None:
+    space = make.workspace()
+    feed, template = make.feed(space), make.template(space)
+    with make.database.transaction(space.id) as db:
+        db.execute(update(Feed).values(item_count=0))
+        db.expire_all()
+        with pytest.raises(EmptyFeed):
+            start_run(
+                db,
+                feed=db.get_one(Feed, (space.id, feed.id)),
+                template=template,
+                mapping={},
+                output=Output(),
+                started_by=None,
+            )
+
+
+def test_every_row_becomes_a_picture_in_storage(make: Factory) -> None:
+    space = make.workspace()
+    run = work(make, make.run(make.feed(space, rows(CHUNK + 2)), make.template(space)))
+    assert (run.done, run.failed) == (CHUNK + 2, 0)
+    assert run.finished_at is not None
+    bucket = make.services.providers.open("local", {})
+    with make.database.transaction(space.id) as db:
+        results = results_after(db, run)
+        assert len(results) == CHUNK + 2
+        for item, asset in results:
+            assert asset is not None
+            assert bucket.head(asset.key).size == asset.size
+            assert asset.key.startswith(f"{space.id}/")
+            assert run_of_asset(db, space.id, asset.id) == run.id
+            assert item.key == asset.name
+
+
+def test_the_same_picture_is_kept_once(make: Factory) -> None:
+    space = make.workspace()
+    run = work(make, make.run(make.feed(space, b"sku,title\n1,Same\n2,Same\n3,Other\n"), make.template(space)))
+    assert run.done == 3
+    assert make.count(Asset, space.id) == 2
+
+
+def test_a_report_that_comes_twice_counts_once(make: Factory) -> None:
+    space = make.workspace()
+    run = make.run(make.feed(space), make.template(space))
+    client = Direct(make.database)
+    Worker(client, make.services.maker, make.services.providers).render_chunk(ask(run), last_try=False)
+    for report in list(client.reports):
+        client.report(report)
+    client.report(
+        Report(
+            workspace_id=space.id,
+            run_id=run.id,
+            results=(Result(position=1, error="no"), Result(position=99, error="no")),
+        )
+    )
+    run = make.reload(run)
+    assert (run.done, run.failed) == (3, 0)
+
+
+def test_a_chunk_that_is_taken_up_again_draws_only_what_is_left(make: Factory) -> None:
+    space = make.workspace()
+    run = make.run(make.feed(space), make.template(space))
+    client = Direct(make.database)
+    client.report(Report(workspace_id=space.id, run_id=run.id, results=(Result(position=2, error="told before"),)))
+    Worker(client, make.services.maker, make.services.providers).render_chunk(ask(run), last_try=False)
+    drawn = [result.position for report in client.reports[1:] for result in report.results]
+    assert drawn == [1, 3]
+    assert Worker(client, make.services.maker, make.services.providers).render_chunk(ask(run), last_try=False) is None
+    run = make.reload(run)
+    assert (run.done, run.failed) == (2, 1)
+
+
+def test_a_row_that_fails_says_why_and_takes_no_other_with_it(make: Factory) -> None:
+    space = make.workspace()
+    document = small_document()
+    document["layers"][0]["missing"] = "fail"
+    run = make.run(
+        make.feed(space, b"sku,title,image\n1,One,nowhere\n2,Two,\n"),
+        make.template(space, document),
+        {"image": "image"},
+    )
+    run = work(make, run)
+    assert (run.done, run.failed) == (0, 2)
+    with make.database.transaction(space.id) as db:
+        assert "not a web address" in str(results_after(db, run, state="failed")[0][0].error)
+
+
+def test_a_picture_without_its_photo_is_noted(make: Factory) -> None:
+    space = make.workspace()
+    run = make.run(
+        make.feed(space, b"sku,title,image\n1,One,nowhere\n2,Two,nowhere\n"), make.template(space), {"image": "image"}
+    )
+    run = work(make, run)
+    assert run.done == 2
+    with make.database.transaction(space.id) as db:
+        [(note, number)] = notes_of(db, run)
+    assert number == 2
+    assert "without its photo: it is not a web address" in note
+
+
+def test_what_failed_can_be_retried(make: Factory) -> None:
+    space = make.workspace()
+    run = make.run(make.feed(space), make.template(space))
+    client = Direct(make.database)
+    client.report(
+        Report(workspace_id=space.id, run_id=run.id, results=tuple(Result(position=n, error="no") for n in (1, 3)))
+    )
+    run = work(make, run)
+    assert (run.done, run.failed) == (1, 2)
+    enqueued = len(jobs(make))
+    with make.database.transaction(space.id) as db:
+        assert retry_failed(db, db.get_one(Run, (space.id, run.id))) == 2
+    assert len(jobs(make)) == enqueued + 1
+    run = make.reload(run)
+    assert (run.done, run.failed, run.finished_at) == (1, 0, None)
+    run = work(make, run)
+    assert (run.done, run.failed) == (3, 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "last_try", "waits"),
+    [(Unreachable, False, True), (Unreachable, True, False), (NotPermitted, False, False)],
+)
+def test_storage_that_does_not_answer_delays_and_loses_nothing(
+    make: Factory, monkeypatch: pytest.MonkeyPatch, error: type[StorageError], last_try: bool, waits: bool
+) -> None:
+    space = make.workspace()
+    run = make.run(make.feed(space), make.template(space))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise error("no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cwz_storage_local.LocalBucket.put", refuse)
+        if waits:
+            with pytest.raises(Unreachable):
+                worker(make).render_chunk(ask(run), last_try=last_try)
+        else:
+            worker(make).render_chunk(ask(run), last_try=last_try)
+    run = make.reload(run)
+    assert (run.done, run.failed) == (0, 0 if waits else 3)
+    if last_try:
+        with make.database.transaction(space.id) as db:
+            assert results_after(db, run)[0][0].error == STORAGE_GAVE_UP
+    if waits:
+        assert work(make, run).done == 3
+
+
+def test_a_run_that_is_gone(make: Factory) -> None:
+    space = make.workspace()
+    run = make.run(make.feed(space), make.template(space))
+    missing = AskSpecification(workspace_id=space.id, run_id=uuid4(), chunk=0)
+    with pytest.raises(Gone):
+        worker(make).render_chunk(missing, last_try=False)
+    other = make.workspace()
+    with pytest.raises(Gone):
+        worker(make).render_chunk(AskSpecification(workspace_id=other.id, run_id=run.id, chunk=0), last_try=False)
+
+
+def test_a_message_is_taken_once_and_forgotten_when_it_is_old(make: Factory) -> None:
+    with make.database.transaction() as db:
+        take_message(db, "msg_1")
+    with pytest.raises(Refused), make.database.transaction() as db:
+        take_message(db, "msg_1")
+    with make.database.transaction() as db:
+        db.execute(text("UPDATE render_messages SET received_at = now() - interval '2 hours'"))
+        take_message(db, "msg_2")
+        forget_messages(db)
+        assert db.scalars(select(RenderMessage.id)).all() == ["msg_2"]
+
+
+def test_the_zip_holds_every_picture_under_a_name_that_tells(make: Factory) -> None:
+    space = make.workspace()
+    feed = make.feed(space, b"sku,title\n../../etc/passwd,One\nT\xc3\xb6pfe & Pfannen,Two\n")
+    run = work(make, make.run(feed, make.template(space)))
+    with make.database.transaction(space.id) as db:
+        entries = entries_of(db, run)
+    stream = zip_stream(entries, make.services.providers.open("local", {}))
+    archive = zipfile.ZipFile(BytesIO(b"".join(stream)))
+    assert archive.testzip() is None
+    assert archive.namelist() == ["00001-etc-passwd.jpg", "00002-topfe-pfannen.jpg"]
+    assert archive.read(archive.namelist()[0])[:3] == b"\xff\xd8\xff"
+
+
+@pytest.mark.parametrize(
+    ("progress", "percent", "left"),
+    [
+        (Progress(total=10, done=0, failed=0, elapsed=5), 0, None),
+        (Progress(total=10, done=4, failed=1, elapsed=5), 50, 5.0),
+        (Progress(total=10, done=10, failed=0, elapsed=2), 100, 0.0),
+    ],
+)
+def test_progress(progress: Progress, percent: int, left: float | None) -> None:
+    assert progress.percent == percent
+    assert progress.seconds_left == left
+    assert progress.finished == (percent == 100)
+
+
+def test_progress_of_a_finished_run_stands_still(make: Factory) -> None:
+    space = make.workspace()
+    run = work(make, make.run(make.feed(space), make.template(space)))
+    assert progress_of(run).elapsed == progress_of(run).elapsed
+
+
+def test_a_workspace_without_storage_can_not_start(make: Factory) -> None:
+    space = make.workspace()
+    feed, template = make.feed(space), make.template(space)
+    with make.database.transaction(space.id) as db:
+        db.execute(update(Connection).values(is_default=False))
+    with pytest.raises(StorageError, match="Connect a storage first"):
+        make.run(feed, template)
