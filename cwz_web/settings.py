@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
@@ -108,6 +109,8 @@ class Settings(BaseModel):
         if misplaced:
             names = ", ".join(f"{PREFIX}{name} (use {ENVIRONMENT[name]})" for name in misplaced)
             raise SettingsError(f"Secrets do not belong in an .ini file: {names}")
+        if port := environ.get("PORT"):
+            _use_port(given, port)
         secrets_file = given.pop("secrets_file", None)
         if isinstance(secrets_file, str) and given.get("environment") == "development":
             given |= _generated_secrets(Path(secrets_file))
@@ -118,6 +121,14 @@ class Settings(BaseModel):
             return cls.model_validate(given)
         except ValidationError as error:
             raise SettingsError(_explain(error)) from None
+
+
+def _use_port(given: dict[str, object], port: str) -> None:
+    """Let PORT, which the server listens on (server.py), stand in the addresses that lead straight to it."""
+    for name in ("url", "internal_url") if given.get("environment") == "development" else ("internal_url",):
+        if isinstance(url := given.get(name), str):
+            parts = urlsplit(url)
+            given[name] = f"{parts.scheme}://{parts.hostname}:{port}"
 
 
 def _generated_secrets(path: Path) -> dict[str, str]:

@@ -24,6 +24,7 @@ from cwz_web.imaging.fonts import install_fonts
 from cwz_web.settings import SECRETS, Settings
 from cwz_web.web.services import Services
 from tests.factories import Factory
+from tests.installation import Installation
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(__file__).parent / "data"
@@ -133,6 +134,15 @@ def wsgi(_services: Services) -> Router:
 def app(wsgi: Router, services: Services) -> TestApp:
     """The application, as somebody's browser meets it: cookies are kept, nobody is signed in."""
     return TestApp(wsgi)
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """A whole installation, served by real processes."""
+    installation = Installation(tmp_path_factory.mktemp("serve"))
+    installation.start()
+    yield installation
+    installation.stop()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The `cwz` command: `cwz -c FILE.ini serve | worker | migrate | demo`."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +11,12 @@ from cwz_web.db.migrate import MigrationError, migrate
 from cwz_web.logs import configure_logs
 from cwz_web.settings import Settings, SettingsError
 
-PORT = "6543"
-
 
 class Deployment:
     """An .ini file, read when something needs it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.defaults = {"port": os.environ.get("PORT", PORT)}
 
     @property
     def loader(self) -> Any:
@@ -29,7 +25,7 @@ class Deployment:
     def settings(self) -> Settings:
         """The typed settings, with logs set up for them. Ends with a plain message when they are not usable."""
         try:
-            settings = Settings.load(self.loader.get_wsgi_app_settings(defaults=self.defaults))
+            settings = Settings.load(self.loader.get_wsgi_app_settings())
         except SettingsError as error:
             raise click.ClickException(str(error)) from None
         configure_logs(development=settings.development)

@@ -29,7 +29,7 @@ def run(deployment: "Deployment") -> None:
         raise click.ClickException(str(error)) from None
     services = Services.start(settings)
     app = create_app(services)
-    server = deployment.loader.get_wsgi_server(defaults=deployment.defaults)
+    server = deployment.loader.get_wsgi_server()
     worker = WorkerProcess([sys.argv[0], "-c", str(deployment.path), "worker", "--with-parent"])
     try:
         worker.start()

@@ -1,0 +1,208 @@
+"""`cwz serve` with real processes, real signals, and a worker that is killed in the middle of its work."""
+
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.installation import CWZ, ROOT, Installation, wait_for
+
+ROWS = 400
+
+
+def test_scripts_find_their_way(installation: Installation) -> None:
+    facts = installation.demo()
+    assert set(facts) == {"url", "email", "password", "workspace", "api_key", "template", "image_url", "signed_url"}
+    assert facts["url"] == installation.url
+    for name in ("image_url", "signed_url"):
+        answer = httpx.get(facts[name])
+        assert answer.status_code == 200
+        assert answer.headers["Content-Type"].startswith("image/")
+    assert httpx.get(facts["signed_url"].replace("first", "second")).status_code == 403
+    picture = httpx.post(
+        f"{facts['url']}/v1/images",
+        json={"template": facts["template"], "data": {}},
+        headers={"Authorization": f"Bearer {facts['api_key']}", "Accept": "image/webp"},
+    )
+    assert picture.headers["Content-Type"] == "image/webp"
+    assert installation.demo() == facts, "asking again changes nothing"
+
+
+def test_the_greeting_tells_where_and_how(installation: Installation) -> None:
+    facts, log = installation.demo(), installation.log()
+    for fact in ("url", "email", "password", "signed_url"):
+        assert facts[fact] in log
+    assert facts["api_key"] not in log
+
+
+def test_no_secret_is_in_the_log(installation: Installation) -> None:
+    secrets = (installation.folder / "var" / "secrets.json").read_text()
+    for secret in re.findall(r'"([^"]{40,})"', secrets):
+        assert secret not in installation.log()
+
+
+def test_a_worker_that_is_killed_loses_and_doubles_nothing(installation: Installation) -> None:
+    facts = installation.demo()
+    rows = "".join(f"{n},Picture number {n}\n" for n in range(ROWS))
+    with installation.browser() as browser, installation.database() as db:
+        browser.submit("/w/demo/feeds/new", files={"file": ("many.csv", f"id,title\n{rows}".encode())})
+        [(feed,)] = db.execute("SELECT id FROM feeds WHERE name = 'many'").fetchall()
+        page = browser.submit("/w/demo/runs/new", feed=str(feed), template=facts["template"], **{"map.title": "title"})
+        run = page.url.path.rpartition("/")[2]
+
+        def done() -> int:
+            [(count,)] = db.execute("SELECT done FROM runs WHERE id = %s", [run]).fetchall()
+            return int(str(count))
+
+        for so_far in (20, 120):
+            wait_for(lambda so_far=so_far: done() >= so_far)  # type: ignore[misc]
+            [worker] = installation.workers()
+            os.kill(worker, signal.SIGKILL)
+            wait_for(lambda worker=worker: [pid for pid in installation.workers() if pid != worker])  # type: ignore[misc]
+        assert done() < ROWS, "the worker was to be killed in the middle"
+        wait_for(lambda: done() == ROWS)
+        states = db.execute(
+            "SELECT state, count(*), count(DISTINCT asset_id) FROM run_items WHERE run_id = %s GROUP BY 1", [run]
+        )
+        assert states.fetchall() == [("done", ROWS, ROWS)]
+        assert db.execute("SELECT failed, finished_at IS NOT NULL FROM runs WHERE id = %s", [run]).fetchone() == (
+            0,
+            True,
+        )
+        keys = [
+            str(key)
+            for (key,) in db.execute(
+                "SELECT a.key FROM assets a JOIN run_items i ON i.asset_id = a.id AND i.run_id = %s", [run]
+            )
+        ]
+        wait_for(
+            lambda: (
+                db.execute(
+                    "SELECT count(*) FROM procrastinate_jobs WHERE status IN ('todo', 'doing') AND task_name = 'runs.render_chunk'"
+                ).fetchone()
+                == (0,)
+            )
+        )
+    storage = installation.folder / "var" / "storage"
+    assert len(set(keys)) == ROWS
+    for key in keys:
+        assert (storage / key).read_bytes()[-2:] == b"\xff\xd9", "a whole JPEG"
+
+
+def test_ctrl_c_stops_everything_and_the_data_stays(tmp_path: Path) -> None:
+    installation = Installation(tmp_path)
+    installation.start()
+    before = installation.demo()
+    [worker] = installation.workers()
+    installation.stop(signal.SIGINT)
+    assert not installation.database_runs()
+    assert not Path(f"/proc/{worker}").exists()
+    installation.start()
+    try:
+        assert installation.demo() == before
+        assert httpx.get(before["image_url"]).status_code == 200
+    finally:
+        installation.stop(signal.SIGTERM)
+    assert not installation.database_runs()
+
+
+def test_when_the_server_is_killed_its_worker_ends_and_it_starts_again(tmp_path: Path) -> None:
+    installation = Installation(tmp_path)
+    installation.start()
+    [worker] = installation.workers()
+    installation.stop(signal.SIGKILL)
+    wait_for(lambda: not Path(f"/proc/{worker}").exists())
+    installation.start()
+    installation.stop()
+    assert not installation.database_runs()
+
+
+# pserve
+
+
+PSERVE = str(Path(CWZ).with_name("pserve"))
+
+
+def test_pserve_serves_the_development_file(tmp_path: Path) -> None:
+    installation = Installation(tmp_path)
+    process = subprocess.Popen(
+        [PSERVE, str(installation.ini)],
+        env=installation.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    installation.process = process  # type: ignore[assignment]
+    try:
+        wait_for(installation.answers)
+    finally:
+        installation.stop()
+    assert not installation.database_runs()
+
+
+def production(tmp_path: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("CWZ_", "DATABASE_"))}
+    return subprocess.run(
+        [PSERVE, str(ROOT / "production.ini")], env=clean | environment, capture_output=True, text=True, timeout=60
+    )
+
+
+def test_production_names_every_missing_secret_and_does_not_start(tmp_path: Path) -> None:
+    done = production(tmp_path)
+    assert done.returncode != 0
+    for name in (
+        "DATABASE_URL",
+        "CWZ_SESSION_SECRET",
+        "CWZ_CSRF_SECRET",
+        "CWZ_PASSWORD_PEPPER",
+        "CWZ_RENDER_SECRET",
+        "CWZ_SIGNING_SECRET",
+    ):
+        assert f"{name} is missing" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def strong() -> dict[str, str]:
+    names = ("SESSION_SECRET", "CSRF_SECRET", "PASSWORD_PEPPER", "RENDER_SECRET", "SIGNING_SECRET")
+    return {f"CWZ_{name}": f"{name} 0123456789 abcdefghijklmnop" for name in names}
+
+
+def test_production_serves_an_outside_database(
+    tmp_path: Path, app_url: str, owner_url: str, services: object, strong: dict[str, str]
+) -> None:
+    installation = Installation(tmp_path)
+    text = (ROOT / "production.ini").read_text().replace("%(here)s/node_modules", str(ROOT / "node_modules"))
+    installation.ini.write_text(text)
+    environment = {**installation.environment, **strong, "DATABASE_URL": app_url, "DATABASE_OWNER_URL": owner_url}
+    subprocess.run([CWZ, "-c", str(installation.ini), "migrate"], env=environment, check=True, capture_output=True)
+    process = subprocess.Popen(
+        [PSERVE, str(installation.ini)],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    installation.process = process  # type: ignore[assignment]
+    try:
+        wait_for(installation.answers)
+        proxied = {"Host": "connectwyze.example.com", "X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.7"}
+        page = httpx.get(f"{installation.url}/signin", headers=proxied)
+        assert page.status_code == 200
+        assert "demo" not in page.text
+        assert page.headers["Strict-Transport-Security"]
+        assert "__Host-cwz_visitor=" in page.headers["Set-Cookie"]
+        assert "secure" in page.headers["Set-Cookie"].lower()
+    finally:
+        installation.stop()
+
+
+def test_production_says_when_the_database_is_not_migrated(
+    tmp_path: Path, postgres: object, strong: dict[str, str]
+) -> None:
+    url = f"postgresql://cwz_app@/postgres?host={postgres.socket}"  # type: ignore[attr-defined]
+    done = production(tmp_path, DATABASE_URL=url, **strong)
+    assert done.returncode != 0
+    assert "cwz -c production.ini migrate" in done.stderr

@@ -1,0 +1,125 @@
+"""A whole installation in a folder of its own, run as people run it: `cwz serve`, with processes that can be killed."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psycopg
+
+from cwz_web.db.embedded import EmbeddedPostgres
+
+ROOT = Path(__file__).parent.parent
+CWZ = str(Path(sys.executable).with_name("cwz"))
+
+
+def wait_for(what: Callable[[], object], seconds: float = 60) -> None:
+    """Wait until something is true, looking every twentieth of a second; fail when it never is."""
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+class Installation:
+    """`development.ini` with other folders and a free port."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.ini = folder / "installation.ini"
+        text = (ROOT / "development.ini").read_text()
+        self.ini.write_text(text.replace("%(here)s/node_modules", str(ROOT / "node_modules")))
+        self.environment = {**os.environ, "PORT": str(self.port)}
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Start `cwz serve`, and wait until it answers and has greeted."""
+        log = open(self.folder / "serve.log", "a")  # noqa: SIM115
+        with log:
+            self.process = subprocess.Popen(
+                [CWZ, "-c", str(self.ini), "serve"],
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
+        wait_for(self.answers)
+
+    def answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log()
+        try:
+            return httpx.get(f"{self.url}/readyz").status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def stop(self, how: int = signal.SIGINT) -> None:
+        """End it as Ctrl-C does, and wait."""
+        if self.process is not None:
+            os.kill(self.process.pid, how)
+            self.process.wait(60)
+            self.process = None
+
+    def log(self) -> str:
+        return (self.folder / "serve.log").read_text()
+
+    def demo(self) -> dict[str, str]:
+        """What `cwz demo --json` prints."""
+        done = subprocess.run(
+            [CWZ, "-c", str(self.ini), "demo", "--json"],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        facts: dict[str, str] = json.loads(done.stdout)
+        return facts
+
+    def workers(self) -> list[int]:
+        """The process ids of the workers."""
+        assert self.process is not None
+        threads = Path(f"/proc/{self.process.pid}/task").iterdir()
+        children = [child for thread in threads for child in (thread / "children").read_text().split()]
+        return [pid for pid in map(int, children) if b"worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+    def database(self) -> "psycopg.Connection[tuple[object, ...]]":
+        """A superuser's connection, for looking behind the walls."""
+        return psycopg.connect(EmbeddedPostgres(self.folder / "var" / "postgres").admin_url("cwz"), autocommit=True)
+
+    def database_runs(self) -> bool:
+        return EmbeddedPostgres(self.folder / "var" / "postgres")._is_running()
+
+    @contextmanager
+    def browser(self) -> "Iterator[Browser]":
+        """A plain HTTP client that is signed in to the demo."""
+        facts = self.demo()
+        with httpx.Client(base_url=self.url, follow_redirects=True, timeout=30) as client:
+            browser = Browser(client)
+            browser.submit("/signin", email=facts["email"], password=facts["password"])
+            yield browser
+
+
+class Browser:
+    """Fills in forms."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self.client = client
+
+    def submit(self, path: str, files: dict[str, tuple[str, bytes]] | None = None, **fields: str) -> httpx.Response:
+        """Fill in a page's form and send it."""
+        html = self.client.get(path).text
+        [token, *_] = re.findall(r'name="csrf_token" value="([0-9a-f]+)"', html)
+        return self.client.post(path, data={"csrf_token": token, **fields}, files=files).raise_for_status()
