@@ -82,7 +82,8 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(installation: Install
         wait_for(
             lambda: (
                 db.execute(
-                    "SELECT count(*) FROM procrastinate_jobs WHERE status IN ('todo', 'doing') AND task_name = 'runs.render_chunk'"
+                    "SELECT count(*) FROM procrastinate_jobs"
+                    " WHERE status IN ('todo', 'doing') AND task_name = 'runs.render_chunk'"
                 ).fetchone()
                 == (0,)
             )

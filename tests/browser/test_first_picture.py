@@ -1,0 +1,171 @@
+"""The story of the product, as a person lives it."""
+
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.installation import ROOT
+
+DATA = Path(__file__).parent.parent / "data"
+PAGES = ["", "/templates", "/feeds", "/feeds/new", "/runs", "/runs/new", "/assets", "/keys"]
+AXE = (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text()
+
+
+def test_from_a_shops_export_to_pictures(page: Page, tmp_path: Path) -> None:
+    page.get_by_role("link", name="Feeds", exact=True).first.click()
+    page.get_by_role("link", name="Upload a feed").click()
+    page.get_by_label("File").set_input_files(DATA / "shopify-apparel.csv")
+    page.get_by_role("button", name="Upload").click()
+    expect(page.get_by_role("row", name=re.compile("ocean-blue-shirt"))).to_be_visible()
+    page.get_by_role("link", name="Make pictures").click()
+    expect(page.get_by_label("Title", exact=True)).to_have_value("Title")
+    page.evaluate("window.notReloaded = true")
+    page.get_by_label("Price", exact=True).select_option("Vendor")
+    expect(page.get_by_text("First row: partners-demo").nth(1)).to_be_visible()
+    assert page.evaluate("window.notReloaded"), "the mapping changes in place"
+    page.get_by_role("button", name="Make 22 pictures").click()
+    page.wait_for_url(re.compile("/runs/[0-9a-f-]{36}$"))
+    page.evaluate("window.notReloaded = true")
+    expect(page.get_by_role("status")).to_contain_text("22 of 22", timeout=60_000)
+    assert page.evaluate("window.notReloaded"), "progress comes without a new page"
+    pictures = page.locator(".gallery img")
+    expect(pictures).to_have_count(22)
+    expect(pictures.first).to_have_js_property("complete", True)
+    assert pictures.first.evaluate("image => image.naturalWidth") == 1200
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download all as zip").click()
+    download.value.save_as(tmp_path / "all.zip")
+    assert len(zipfile.ZipFile(tmp_path / "all.zip").namelist()) == 22
+    pictures.first.click()
+    page.get_by_role("link", name="Full size").click()
+    assert page.locator("img").evaluate("image => image.naturalWidth") == 1200
+
+
+def test_the_preview_follows_the_typing(page: Page) -> None:
+    page.get_by_role("link", name="Templates", exact=True).first.click()
+    page.get_by_role("link", name="Product card").click()
+    before = page.locator("#preview img").get_attribute("src")
+    page.get_by_label("Title title").fill("Typed by a person")
+    expect(page.locator("#preview img")).to_have_attribute("src", re.compile("Typed"))
+    assert page.locator("#preview img").get_attribute("src") != before
+    expect(page.get_by_label("Title title")).to_be_focused()
+
+
+def test_everything_works_without_javascript(context: BrowserContext, page: Page) -> None:
+    state = context.storage_state()
+    plain = context.browser.new_context(
+        java_script_enabled=False, storage_state=state, base_url=page.url.partition("/w/")[0]
+    )  # type: ignore[union-attr]
+    still = plain.new_page()
+    still.goto("/w/demo/runs/new")
+    still.get_by_role("button", name=re.compile("Make .* pictures")).click()
+    expect(still).to_have_url(re.compile("/runs/[0-9a-f-]{36}$"))
+    still.get_by_role("link", name="Templates", exact=True).first.click()
+    still.get_by_role("link", name="Product card").click()
+    still.get_by_label("Title title").fill("By form alone")
+    still.get_by_role("button", name="Draw").click()
+    expect(still.locator("#preview img")).to_have_attribute("src", re.compile("By"))
+    plain.close()
+
+
+def test_injected_markup_is_inert(page: Page, complaints: list[str]) -> None:
+    """What an attacker could smuggle into a page has no nonce: htmx does nothing with it, and no script runs."""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.evaluate(
+        """() => {
+            const div = document.createElement('div');
+            div.setAttribute('hx-get', '/stolen');
+            div.setAttribute('hx-trigger', 'load');
+            document.getElementById('main').append(div);
+            htmx.process(document.body);
+        }"""
+    )
+    refused = page.evaluate(
+        "() => { try { document.body.innerHTML = '<b>x</b>'; return false } catch { return true } }"
+    )
+    page.wait_for_timeout(300)
+    assert refused, "Trusted Types guard the page"
+    assert not [url for url in asked if "stolen" in url]
+    assert "[hx-csp] blocked" in complaints[0]
+    complaints.clear()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_page_is_wider_than_its_window(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 844})
+    for path in PAGES:
+        page.goto(f"/w/demo{path}")
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, path
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_for_axe_to_find(context: BrowserContext, page: Page, scheme: str) -> None:
+    # axe is injected past the page's own Content-Security-Policy, which would refuse it.
+    open_context = context.browser.new_context(  # type: ignore[union-attr]
+        bypass_csp=True,
+        storage_state=context.storage_state(),
+        color_scheme=scheme,  # type: ignore[arg-type]
+        base_url=page.url.partition("/w/")[0],
+        viewport={"width": 1280, "height": 900},
+    )
+    looking = open_context.new_page()
+    feed = page.request.get("/w/demo/feeds").text()
+    [first_feed, *_] = re.findall(r"/w/demo/feeds/[0-9a-f-]{36}", feed)
+    [template, *_] = re.findall(r"/w/demo/templates/[0-9a-f-]{36}", page.request.get("/w/demo/templates").text())
+    [run, *_] = re.findall(r"/w/demo/runs/[0-9a-f-]{36}", page.request.get("/w/demo/runs").text())
+    more = [first_feed, template, f"{template}/document", run, "/nothing-here"]
+    found = []
+    for path in [*(f"/w/demo{path}" for path in PAGES), *more]:
+        looking.goto(path)
+        looking.evaluate(AXE)
+        for violation in looking.evaluate("axe.run().then(result => result.violations)"):
+            found.append((path, violation["id"], [node["html"][:120] for node in violation["nodes"]]))
+    open_context.close()
+    assert found == []
+
+
+def test_the_menu_folds_on_a_phone(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto("/w/demo")
+    feeds = page.get_by_role("link", name="Feeds", exact=True).first
+    expect(feeds).to_be_hidden()
+    page.get_by_text("Menu", exact=True).click()
+    expect(feeds).to_be_visible()
+    feeds.click()
+    expect(page.get_by_role("heading", name="Feeds")).to_be_visible()
+
+
+def test_the_keyboard_reaches_the_content_first(page: Page) -> None:
+    page.goto("/w/demo/feeds")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Upload a feed")).to_be_focused()
+
+
+def test_light_and_dark_can_be_switched_and_stay(page: Page) -> None:
+    page.emulate_media(color_scheme="light")
+    page.get_by_role("button", name="Light or dark").click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 20, 22)"
+
+
+def test_nothing_jumps(page: Page) -> None:
+    for path in ("", "/assets", "/runs/new"):
+        page.goto(f"/w/demo{path}")
+        page.wait_for_load_state("networkidle")
+        shift = page.evaluate(
+            """() => new Promise(done => {
+                const sum = list => list.getEntries().reduce((total, entry) => total + entry.value, 0);
+                new PerformanceObserver(list => done(sum(list))).observe({type: "layout-shift", buffered: true});
+                setTimeout(() => done(0), 300);
+            })"""
+        )
+        assert shift < 0.02, path
