@@ -22,7 +22,8 @@ STOP_SECONDS = 30
 def run(deployment: "Deployment") -> None:
     """Serve until SIGINT or SIGTERM; then end the worker, which finishes its pictures, and the embedded database."""
     settings = deployment.settings()
-    signal.signal(signal.SIGTERM, _interrupt)
+    for stop in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell's background job inherits it ignored
+        signal.signal(stop, _interrupt)
     try:
         prepare_database(settings)
     except SettingsError as error:
