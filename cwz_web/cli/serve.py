@@ -1,15 +1,15 @@
 """`cwz serve`: the web application in this process, a worker in another, the database below them if it is ours."""
 
-import signal
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from cwz_web.app import create_app, prepare_database
 from cwz_web.cli.demo import facts_of, serving_file
+from cwz_web.server import stop_on_signals
 from cwz_web.settings import SettingsError
 from cwz_web.web.services import Services
 
@@ -22,8 +22,7 @@ STOP_SECONDS = 30
 def run(deployment: "Deployment") -> None:
     """Serve until SIGINT or SIGTERM; then end the worker, which finishes its pictures, and the embedded database."""
     settings = deployment.settings()
-    for stop in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell's background job inherits it ignored
-        signal.signal(stop, _interrupt)
+    stop_on_signals()
     try:
         prepare_database(settings)
     except SettingsError as error:
@@ -84,7 +83,3 @@ def _greet(services: Services) -> None:
         click.echo(f"  and the password   {facts['password']}\n")
         click.echo(f"  A signed picture   {facts['signed_url']}\n")
     click.echo("  Ctrl-C stops everything.\n")
-
-
-def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt

@@ -40,5 +40,7 @@ def run(settings: Settings, *, with_parent: bool) -> None:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
+    # Unbuffered: a thread that waits inside a buffered reader upsets the interpreter's end.
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
     os.kill(os.getpid(), signal.SIGTERM)

@@ -140,7 +140,7 @@ def test_pserve_serves_the_development_file(tmp_path: Path) -> None:
     try:
         wait_for(installation.answers)
     finally:
-        installation.stop()
+        installation.stop(signal.SIGTERM)
     assert not installation.database_runs()
 
 
