@@ -33,8 +33,9 @@ class Order:
     @property
     def note(self) -> str | None:
         """What is missing in the picture, in a sentence: the pictures that could not be had."""
-        missing = {str(found) for found in self.found.values() if isinstance(found, SourceMissing)}
-        return f"Drawn without its photo: {', '.join(sorted(missing))}"[:500] if missing else None
+        reasons = {str(found) for found in self.found.values() if isinstance(found, SourceMissing)}
+        texts = sorted(reason[:1].lower() + reason[1:] for reason in reasons)
+        return f"The photo is missing: {', '.join(texts)}"[:500] if texts else None
 
 
 class PictureMaker:

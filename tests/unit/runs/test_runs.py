@@ -189,7 +189,7 @@ def test_a_picture_without_its_photo_is_noted(make: Factory) -> None:
     with make.database.transaction(space.id) as db:
         [(note, number)] = notes_of(db, run)
     assert number == 2
-    assert "without its photo: it is not a web address" in note
+    assert "The photo is missing: it is not a web address" in note
 
 
 def test_what_failed_can_be_retried(make: Factory) -> None:
