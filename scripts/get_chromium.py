@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-TARGET = Path(sys.argv[1])
+TARGET = Path(sys.argv[1]).absolute()
 UNPACKED = TARGET.with_name("chromium")
 
 
@@ -74,12 +74,12 @@ def from_debian_unpacked() -> str | None:
     for package in (apt / "cache/archives").glob("*.deb"):
         subprocess.run(["dpkg-deb", "-x", package, UNPACKED], check=True)
     shutil.rmtree(apt)
-    libraries = [str(path.resolve()) for path in UNPACKED.glob("usr/lib/*-linux-gnu*")]
+    libraries = [str(path) for path in UNPACKED.glob("usr/lib/*-linux-gnu*")]
     start = UNPACKED / "start"
-    program = UNPACKED.resolve() / "usr/lib/chromium/chromium"
+    program = UNPACKED / "usr/lib/chromium/chromium"
     start.write_text(f'#!/bin/sh\nexport LD_LIBRARY_PATH="{":".join(libraries)}"\nexec "{program}" "$@"\n')
     start.chmod(0o755)
-    return str(start.resolve()) if runs(str(start)) else None
+    return str(start) if runs(str(start)) else None
 
 
 def runs(path: str) -> bool:

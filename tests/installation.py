@@ -83,8 +83,8 @@ class Installation:
             env=self.environment,
             capture_output=True,
             text=True,
-            check=True,
         )
+        assert done.returncode == 0, done.stderr
         facts: dict[str, str] = json.loads(done.stdout)
         return facts
 
