@@ -59,6 +59,8 @@ class EmbeddedPostgres:
     def start(self) -> None:
         """Make the cluster if there is none, start it if it does not run, and create roles and database once."""
         self.folder.parent.mkdir(parents=True, exist_ok=True)
+        if self._user:
+            _let_traverse(self.folder.parent, _programs())
         with self._exclusive():
             self._handle = open(self._file("users"), "w")  # noqa: SIM115 - held until release
             fcntl.flock(self._handle, fcntl.LOCK_SH)
@@ -96,8 +98,6 @@ class EmbeddedPostgres:
         return _FileLock(self._file("lock"))
 
     def _initialise(self) -> None:
-        if self._user:
-            _let_traverse(self.folder.parent, _programs())
         self._own_directory(self.folder)
         self._run("initdb", "-D", str(self.folder), "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--auth=trust")
 

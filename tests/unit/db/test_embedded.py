@@ -64,6 +64,17 @@ def test_data_stays_from_one_start_to_the_next(tmp_path: Path) -> None:
         assert not server._is_running()
 
 
+def test_a_folder_above_that_was_closed_since_is_no_hindrance(tmp_path: Path) -> None:
+    above = tmp_path / "above"
+    server = EmbeddedPostgres(above / "postgres")
+    server.start()
+    server.release()
+    above.chmod(0o700)
+    server.start()
+    assert server._is_running()
+    server.release()
+
+
 def test_only_its_owner_reaches_the_server(tmp_path: Path) -> None:
     server = EmbeddedPostgres(tmp_path / "postgres")
     server.start()
