@@ -58,7 +58,10 @@ def create_app(services: Services) -> Router:
     config.include("cwz_web.web.transactions")  # request.db
     config.include("cwz_web.security")  # who is asking; needs request.db
     config.include("cwz_web.web.csrf")  # needs to know who is asking
+    config.include("cwz_web.web.entering")  # the steps between a password and a session
+    config.include("cwz_web.web.limits")  # how often something may be tried
     config.include("cwz_web.web.paths")  # request.workspace
+    config.include("cwz_web.web.auditing")  # request.audit
     config.include("cwz_web.web.rendering")  # Jinja2, icons, static files
     config.scan("cwz_web.views")  # the pages
     config.scan("cwz_web.api")  # /v1, /i and /hooks

@@ -11,7 +11,9 @@ def configure_logs(*, development: bool) -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     for chatty in ("httpx", "httpcore", "procrastinate", "pyvips", "waitress.queue", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    renderer = structlog.dev.ConsoleRenderer(colors=False) if development else structlog.processors.JSONRenderer()
+    # Plain tracebacks: the fancy ones show local variables, and with them secrets.
+    lines = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    renderer = lines if development else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

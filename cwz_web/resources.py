@@ -24,7 +24,8 @@ from cwz_web.generation.models import ApiKey, Asset, Template
 from cwz_web.imaging.encoders import Format
 from cwz_web.runs.models import Run
 from cwz_web.workspaces.access import Access
-from cwz_web.workspaces.models import Role
+from cwz_web.workspaces.members import Member, find_member
+from cwz_web.workspaces.models import Invitation, Role
 
 
 class Permission(StrEnum):
@@ -38,12 +39,31 @@ class Permission(StrEnum):
     RUN_START = "run.start"
     RUN_RETRY = "run.retry"
     KEY_MANAGE = "key.manage"
+    MEMBER_VIEW = "member.view"
+    MEMBER_MANAGE = "member.manage"
+    AUDIT_VIEW = "audit.view"
+    STORAGE_MANAGE = "storage.manage"
+    SETTINGS_MANAGE = "settings.manage"
 
 
 P = Permission
+# What a permission is to people; the members' page shows this very table.
+PERMISSION_WORDS: dict[Permission, str] = {
+    P.VIEW: "See feeds, templates, runs and images",
+    P.FEED_EDIT: "Add and edit feeds",
+    P.TEMPLATE_EDIT: "Edit templates",
+    P.RUN_START: "Start runs",
+    P.RUN_RETRY: "Retry what failed",
+    P.MEMBER_VIEW: "See who is a member",
+    P.AUDIT_VIEW: "See the activity log",
+    P.MEMBER_MANAGE: "Invite and remove members, change roles",
+    P.KEY_MANAGE: "Make and revoke API keys",
+    P.STORAGE_MANAGE: "Connect storage",
+    P.SETTINGS_MANAGE: "Change the workspace's settings",
+}
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
-    Role.ADMIN: frozenset({P.VIEW, P.FEED_EDIT, P.TEMPLATE_EDIT, P.RUN_START, P.RUN_RETRY, P.KEY_MANAGE}),
-    Role.SUPPORT: frozenset({P.VIEW, P.RUN_RETRY}),
+    Role.ADMIN: frozenset(PERMISSION_WORDS),
+    Role.SUPPORT: frozenset({P.VIEW, P.RUN_RETRY, P.MEMBER_VIEW, P.AUDIT_VIEW}),
     Role.USER: frozenset({P.VIEW, P.FEED_EDIT, P.TEMPLATE_EDIT, P.RUN_START}),
 }
 
@@ -115,6 +135,14 @@ class KeyResource(Row):
     row: ApiKey
 
 
+class InvitationResource(Row):
+    row: Invitation
+
+
+class MemberResource(Row):
+    row: Member
+
+
 class Feeds(Rows):
     model, row_resource = Feed, FeedResource
 
@@ -135,6 +163,22 @@ class Keys(Rows):
     model, row_resource = ApiKey, KeyResource
 
 
+class Invitations(Rows):
+    model, row_resource = Invitation, InvitationResource
+
+
+class Members(Resource):
+    """The members of a workspace, by the id of their account."""
+
+    def __getitem__(self, name: str) -> MemberResource:
+        workspace = self.__parent__
+        assert isinstance(workspace, WorkspaceResource)
+        member = find_member(self.request.db, workspace.access.workspace_id, as_uuid(name))
+        if member is None:
+            raise KeyError(name)
+        return MemberResource(self.request, self, name, member)
+
+
 class WorkspaceResource(Resource):
     """A workspace, reached by one of its members."""
 
@@ -144,6 +188,8 @@ class WorkspaceResource(Resource):
         "runs": Runs,
         "assets": Assets,
         "keys": Keys,
+        "members": Members,
+        "invitations": Invitations,
     }
 
     def __init__(self, request: Request, parent: Resource, access: Access) -> None:
@@ -165,6 +211,42 @@ class Workspaces(Resource):
             if access.slug == name:
                 return WorkspaceResource(self.request, self, access)
         raise KeyError(name)
+
+
+class SessionResource(Resource):
+    """A browser in which the person is signed in."""
+
+
+class Sessions(Resource):
+    """Where the person is signed in. Whose session it is, the view asks of the database."""
+
+    def __getitem__(self, name: str) -> SessionResource:
+        as_uuid(name)
+        return SessionResource(self.request, self, name)
+
+
+class SecondFactor(Resource):
+    """`/account/second-factor`: codes from a phone."""
+
+
+class AccountPlace(Resource):
+    """`/account`: what a person decides about themselves."""
+
+    children: ClassVar[dict[str, type[Resource]]] = {"sessions": Sessions, "second-factor": SecondFactor}
+
+
+class GooglePlace(Resource):
+    """`/signin/google`: to the provider and back."""
+
+
+class SignInPlace(Resource):
+    """`/signin`: proving who one is."""
+
+    children: ClassVar[dict[str, type[Resource]]] = {"google": GooglePlace}
+
+
+class DevelopmentPlace(Resource):
+    """`/dev`: what helps in development, and is not there in production."""
 
 
 class Api(Resource):
@@ -234,7 +316,20 @@ class Hooks(Resource):
 class Root(Resource):
     """The top of the tree."""
 
-    children: ClassVar[dict[str, type[Resource]]] = {"w": Workspaces, "v1": Api, "i": SignedImages, "hooks": Hooks}
+    children: ClassVar[dict[str, type[Resource]]] = {
+        "w": Workspaces,
+        "account": AccountPlace,
+        "signin": SignInPlace,
+        "v1": Api,
+        "i": SignedImages,
+        "hooks": Hooks,
+        "dev": DevelopmentPlace,
+    }
+
+    def __getitem__(self, name: str) -> Resource:
+        if name == "dev" and not self.request.services.settings.development:
+            raise KeyError(name)
+        return super().__getitem__(name)
 
     def __acl__(self) -> list[Any]:
         return [(Allow, Authenticated, Permission.SIGNED_IN), DENY_ALL]

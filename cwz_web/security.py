@@ -6,14 +6,14 @@ The identity carries its principals; what they may do stands in resources.py.
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 from pyramid.authorization import ACLHelper, Authenticated, Everyone
 from pyramid.config import Configurator
 from pyramid.request import Request
 from pyramid.response import Response
+from sqlalchemy.orm import Session
 
-from cwz_web.accounts.models import Account
+from cwz_web.accounts.models import Account, SignIn
 from cwz_web.accounts.sessions import ABSOLUTE_LIMIT, find_session
 from cwz_web.generation.keys import KeyOwner, find_owner
 from cwz_web.resources import api_principal, principal
@@ -26,13 +26,22 @@ API = "/v1/"
 class Person:
     """Somebody who is signed in."""
 
-    account: Account
-    session_id: UUID
+    session: SignIn
     workspaces: tuple[Access, ...]
 
     @property
+    def account(self) -> Account:
+        return self.session.account
+
+    @property
     def principals(self) -> list[str]:
-        return [Authenticated, *(principal(access.workspace_id, access.role) for access in self.workspaces)]
+        """A workspace that wants a second factor counts only for those who have one."""
+        open_ones = [access for access in self.workspaces if not self.lacks_second_factor(access)]
+        return [Authenticated, *(principal(access.workspace_id, access.role) for access in open_ones)]
+
+    def lacks_second_factor(self, access: Access) -> bool:
+        """Whether the workspace stays shut until the person sets up a second factor."""
+        return access.second_factor_required and not self.account.has_second_factor
 
 
 class SecurityPolicy:
@@ -66,32 +75,43 @@ class SecurityPolicy:
         raise NotImplementedError("A session ends in views/sign_in.py")
 
 
-def cookie_name(request: Request) -> str:
-    """The session cookie. `__Host-` ties it to this very host; browsers take that prefix over https only."""
-    return "cwz_session" if request.services.settings.development else "__Host-cwz_session"
+def cookie_name(request: Request, what: str = "session") -> str:
+    """A cookie of ours. `__Host-` ties it to this very host; browsers take that prefix over https only."""
+    return f"cwz_{what}" if request.services.settings.development else f"__Host-cwz_{what}"
+
+
+def keep_cookie(
+    request: Request, response: Response, what: str, value: str | None, max_age: timedelta | None = None
+) -> None:
+    """Give the browser a cookie that no script can read, or, for None, take it away.
+
+    Arguments:
+        max_age: how long to keep it; None for as long as the browser runs.
+    """
+    secure = not request.services.settings.development
+    options = {"path": "/", "secure": secure, "httponly": True, "samesite": "Lax"}
+    if value is None:
+        response.set_cookie(cookie_name(request, what), "", max_age=timedelta(0), **options)
+    else:
+        response.set_cookie(cookie_name(request, what), value, max_age=max_age, **options)
 
 
 def set_session_cookie(request: Request, response: Response, token: str | None) -> None:
     """Give the browser its session, or take it away."""
-    secure = not request.services.settings.development
-    options = {"path": "/", "secure": secure, "httponly": True, "samesite": "Lax"}
-    if token is None:
-        response.set_cookie(cookie_name(request), "", max_age=timedelta(0), **options)
-    else:
-        response.set_cookie(cookie_name(request), token, max_age=ABSOLUTE_LIMIT, **options)
+    keep_cookie(request, response, "session", token, ABSOLUTE_LIMIT)
+
+
+def session_of(request: Request, db: Session) -> SignIn | None:
+    """The live session of the browser."""
+    token = request.cookies.get(cookie_name(request))
+    return find_session(db, token, request.services.browser_tokens) if token else None
 
 
 def _find_identity(request: Request) -> Person | KeyOwner | None:
     if request.raw_path.startswith(API):
         return _key_owner(request)
-    token = request.cookies.get(cookie_name(request))
-    if not token or not request.uses_transaction:
-        return None
-    secret = request.services.settings.session_secret.get_secret_value()
-    session = find_session(request.db, token, secret)
-    if session is None:
-        return None
-    return Person(session.account, session.id, tuple(workspaces_of(request.db, session.account_id)))
+    session = session_of(request, request.db) if request.uses_transaction else None
+    return Person(session, tuple(workspaces_of(request.db, session.account_id))) if session else None
 
 
 def _key_owner(request: Request) -> KeyOwner | None:

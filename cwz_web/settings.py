@@ -5,6 +5,7 @@ every problem, so that nobody mends a deployment one restart at a time. Secrets 
 come from the environment, or, in development only, from a file that is written on first use.
 """
 
+import fcntl
 import json
 import os
 import secrets
@@ -15,11 +16,13 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
+from cwz_web.crypto import parse_keys
 from cwz_web.db.embedded import socket_directory
 
 PREFIX = "cwz."
 SECRETS = ("session_secret", "csrf_secret", "password_pepper", "render_secret", "signing_secret")
-ENVIRONMENT = {name: f"CWZ_{name.upper()}" for name in SECRETS} | {
+OPTIONAL_SECRETS = ("session_secret_before", "google_client_secret", "smtp_password", "resend_api_key")
+ENVIRONMENT = {name: f"CWZ_{name.upper()}" for name in (*SECRETS, "encryption_keys", *OPTIONAL_SECRETS)} | {
     "database_url": "DATABASE_URL",
     "database_owner_url": "DATABASE_OWNER_URL",
 }
@@ -49,7 +52,24 @@ class Settings(BaseModel):
         default=(), description="host:port that outbound requests may reach although private"
     )
     workers: int = Field(default=0, ge=0, le=64, description="pictures a worker renders at once; 0: one a core")
+    mail: Literal["folder", "smtp", "resend"] = Field(default="smtp", description="how mail leaves")
+    mail_from: str = Field(
+        default="ConnectWyze <no-reply@localhost>", max_length=200, pattern=r"^[^\r\n<>]*<[^<>@\s]+@[^<>@\s]+>$"
+    )
+    smtp_host: str = "localhost"
+    smtp_port: int = Field(default=587, ge=1, le=65535)
+    smtp_tls: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_user: str = ""
+    smtp_password: SecretStr = SecretStr("")
+    resend_api_key: SecretStr = SecretStr("")
+    google_discovery_url: str = "https://accounts.google.com/.well-known/openid-configuration"
+    google_client_id: str = Field(default="", description="switches sign-in with Google on")
+    google_client_secret: SecretStr = SecretStr("")
+    rate_limits: str = Field(default="memory://", description="where attempts are counted; redis:// for several nodes")
+    limit: dict[str, str] = Field(default_factory=dict, description="cwz.limit.<name> = 20 per 10 minutes")
     session_secret: SecretStr
+    session_secret_before: SecretStr | None = Field(default=None, description="still accepted while it is replaced")
+    encryption_keys: SecretStr = Field(description="32 random bytes in base64url; newest first, between commas")
     csrf_secret: SecretStr
     password_pepper: SecretStr
     render_secret: SecretStr
@@ -75,6 +95,12 @@ class Settings(BaseModel):
     def _split_words(cls, value: object) -> object:
         return tuple(value.split()) if isinstance(value, str) else value
 
+    @field_validator("encryption_keys")
+    @classmethod
+    def _usable_keys(cls, value: SecretStr) -> SecretStr:
+        parse_keys(value.get_secret_value())
+        return value
+
     @field_validator(*SECRETS)
     @classmethod
     def _strong(cls, value: SecretStr) -> SecretStr:
@@ -90,6 +116,12 @@ class Settings(BaseModel):
             raise ValueError(f"each of {', '.join(ENVIRONMENT[name] for name in SECRETS)} needs a value of its own")
         if not self.development and not self.url.startswith("https://"):
             raise ValueError("cwz.url must begin with https:// in production")
+        if self.mail == "resend" and not self.resend_api_key.get_secret_value():
+            raise ValueError(f"cwz.mail = resend needs {ENVIRONMENT['resend_api_key']}")
+        if self.mail == "folder" and not self.development:
+            raise ValueError("cwz.mail = folder is for development: nobody would get a mail")
+        if self.google_client_id and not self.google_client_secret.get_secret_value():
+            raise ValueError(f"cwz.google_client_id needs {ENVIRONMENT['google_client_secret']}")
         return self
 
     @classmethod
@@ -103,9 +135,11 @@ class Settings(BaseModel):
             if key.startswith(f"{PREFIX}storage."):
                 provider, _, name = key.removeprefix(f"{PREFIX}storage.").partition(".")
                 given.setdefault("storage", {}).setdefault(provider, {})[name] = value  # type: ignore[attr-defined]
+            elif key.startswith(f"{PREFIX}limit."):
+                given.setdefault("limit", {})[key.removeprefix(f"{PREFIX}limit.")] = value  # type: ignore[index]
             elif key.startswith(PREFIX):
                 given[key.removeprefix(PREFIX).replace(".", "_")] = value
-        misplaced = [name for name in SECRETS if name in given]
+        misplaced = [name for name in (*SECRETS, "encryption_keys", *OPTIONAL_SECRETS) if name in given]
         if misplaced:
             names = ", ".join(f"{PREFIX}{name} (use {ENVIRONMENT[name]})" for name in misplaced)
             raise SettingsError(f"Secrets do not belong in an .ini file: {names}")
@@ -133,18 +167,16 @@ def _use_port(given: dict[str, object], port: str) -> None:
 
 def _generated_secrets(path: Path) -> dict[str, str]:
     """The development secrets, made on first use and readable by their owner only."""
-    try:
-        found: dict[str, str] = json.loads(path.read_text())
-        return found
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    made = {name: secrets.token_urlsafe(48) for name in SECRETS}
-    try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump(made, file)
-    except FileExistsError:  # another process was first
-        return _generated_secrets(path)
-    return made
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made = {name: secrets.token_urlsafe(48) for name in SECRETS} | {"encryption_keys": secrets.token_urlsafe(32)}
+    with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # another process may be first
+        found: dict[str, str] = json.loads(file.read() or "{}")
+        if not made.keys() <= found.keys():  # a release may bring a new one
+            found = made | found
+            file.seek(0)
+            json.dump(found, file)
+    return found
 
 
 def _embedded_urls(folder: Path) -> dict[str, str]:

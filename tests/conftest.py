@@ -4,8 +4,10 @@ PostgreSQL is the embedded one, started once for all workers; each has a clone o
 is emptied after each test that used it.
 """
 
+import dataclasses
 import fcntl
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,13 +23,16 @@ from cwz_web.db.embedded import EmbeddedPostgres
 from cwz_web.db.migrate import migrate
 from cwz_web.db.session import Database
 from cwz_web.imaging.fonts import install_fonts
+from cwz_web.notify.delivery import mail_folder
 from cwz_web.settings import SECRETS, Settings
 from cwz_web.web.services import Services
-from tests.factories import Factory
+from tests.factories import PASSWORDS, Factory
 from tests.installation import Installation
+from tests.mailbox import Mailbox
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(__file__).parent / "data"
+ENCRYPTION_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"  # 32 bytes
 KEPT_TABLES = {"alembic_version"}
 
 
@@ -85,6 +90,7 @@ def owner_url(postgres: EmbeddedPostgres, database_name: str) -> str:
 @pytest.fixture(scope="session")
 def _services(app_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     services = Services.start(make_settings(app_url, tmp_path_factory.mktemp("installation")))
+    services = dataclasses.replace(services, passwords=PASSWORDS)
     yield services
     services.database.dispose()
 
@@ -97,6 +103,8 @@ def make_settings(app_url: str, folder: Path, **more: object) -> Settings:
         "node_modules": ROOT / "node_modules",
         "database_url": app_url,
         "storage": {"local": {"root": str(folder / "storage")}},
+        "mail": "folder",
+        "encryption_keys": ENCRYPTION_KEY,
         **{name: f"{name} 0123456789 abcdefghijklmnop" for name in SECRETS},
     }
     return Settings.model_validate(given | more)
@@ -104,8 +112,10 @@ def make_settings(app_url: str, folder: Path, **more: object) -> Settings:
 
 @pytest.fixture
 def services(_services: Services, postgres: EmbeddedPostgres, database_name: str) -> Iterator[Services]:
-    """The services over an empty database."""
+    """The services over an empty database, with no attempt counted and no mail written."""
     yield _services
+    _services.limiter.forget()
+    shutil.rmtree(mail_folder(_services.settings), ignore_errors=True)
     with psycopg.connect(postgres.admin_url(database_name)) as connection:
         rows = connection.execute(
             "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
@@ -123,6 +133,12 @@ def database(services: Services) -> Database:
 def make(services: Services) -> Factory:
     """Makes people, workspaces and what is in them."""
     return Factory(services)
+
+
+@pytest.fixture
+def mailbox(services: Services, app_url: str) -> Mailbox:
+    """The mails that were written, once the jobs that write them have run."""
+    return Mailbox(services, app_url)
 
 
 @pytest.fixture(scope="session")

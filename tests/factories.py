@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -10,7 +11,7 @@ import pyvips
 from webtest import TestApp
 
 from cwz_web.accounts.models import Account
-from cwz_web.accounts.passwords import hash_password
+from cwz_web.accounts.passwords import Passwords
 from cwz_web.db.session import enter_workspace
 from cwz_web.feeds.imports import upload_feed
 from cwz_web.feeds.models import Feed
@@ -27,14 +28,16 @@ from cwz_web.workspaces.models import Membership, Role, Workspace
 
 PASSWORD = "correct horse battery staple"
 PEPPER = "password_pepper 0123456789 abcdefghijklmnop"
+# Cheap, since tests sign in often.
+PASSWORDS = Passwords(PEPPER, cost=4)
 
 _numbers = itertools.count(1)
 
 
 @lru_cache
 def password_hash() -> str:
-    """Of PASSWORD; cheap, since tests sign in often."""
-    return hash_password(PASSWORD, PEPPER, cost=4)
+    """Of PASSWORD."""
+    return PASSWORDS.hash(PASSWORD)
 
 
 def small_document(**more: Any) -> dict[str, Any]:
@@ -87,7 +90,12 @@ class Factory:
 
     def account(self, **given: Any) -> Account:
         number = next(_numbers)
-        values = {"email": f"person{number}@example.org", "name": f"Person {number}", "password_hash": password_hash()}
+        values = {
+            "email": f"person{number}@example.org",
+            "name": f"Person {number}",
+            "password_hash": password_hash(),
+            "verified_at": datetime.now(UTC),
+        }
         account = Account(**(values | given))
         with self.database.transaction() as db:
             db.add(account)

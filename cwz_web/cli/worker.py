@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 
+from cwz_web.accounts import tasks as account_tasks
 from cwz_web.db.session import Database
 from cwz_web.generation.maker import PictureMaker
 from cwz_web.generation.sources import Sources
@@ -13,14 +14,17 @@ from cwz_web.imaging.engine import Engine
 from cwz_web.imaging.fonts import install_fonts
 from cwz_web.jobs import run_worker
 from cwz_web.net.client import Fetcher
-from cwz_web.runs import tasks
+from cwz_web.notify import tasks as notify_tasks
+from cwz_web.notify.tasks import PostOffice
+from cwz_web.runs import tasks as run_tasks
 from cwz_web.runs.protocol import RenderClient
 from cwz_web.runs.worker import Worker
 from cwz_web.settings import Settings
 from cwz_web.storage.plugins import Providers
+from cwz_web.workspaces import tasks as workspace_tasks
 
 # Importing a domain's tasks declares them.
-TASKS = (tasks,)
+TASKS = (account_tasks, notify_tasks, run_tasks, workspace_tasks)
 
 
 def run(settings: Settings, *, with_parent: bool) -> None:
@@ -35,7 +39,7 @@ def run(settings: Settings, *, with_parent: bool) -> None:
     )
     concurrency = settings.workers or os.cpu_count() or 1
     url = settings.database_url.get_secret_value()
-    context = {"worker": worker, "database": Database(url, pool_size=2)}
+    context = {"worker": worker, "database": Database(url, pool_size=2), "post": PostOffice.of(settings)}
     asyncio.run(run_worker(url, concurrency=concurrency, context=context))
 
 

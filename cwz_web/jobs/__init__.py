@@ -7,7 +7,15 @@ that it is about. In: the app, rescuing the jobs of a killed worker. Not in: wha
 
 import procrastinate
 import structlog
-from procrastinate import JobContext, PsycopgConnector, RetryStrategy, SyncPsycopgConnector
+from procrastinate import (
+    BaseRetryStrategy,
+    JobContext,
+    PsycopgConnector,
+    RetryDecision,
+    RetryStrategy,
+    SyncPsycopgConnector,
+)
+from procrastinate.jobs import Job
 
 log = structlog.get_logger()
 
@@ -17,6 +25,16 @@ app = procrastinate.App(connector=SyncPsycopgConnector())
 HEARTBEAT_SECONDS = 3.0
 STALLED_SECONDS = 10.0
 RETRY = RetryStrategy(max_attempts=12, exponential_wait=2)
+
+
+class Patient(BaseRetryStrategy):
+    """Tries again for about three days, at first after seconds and then four times an hour."""
+
+    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
+        """When to try again; None once it has been tried long enough."""
+        if job.attempts > 300:
+            return None
+        return RetryDecision(retry_in={"seconds": min(2**job.attempts, 900)})
 
 
 @app.periodic(cron="* * * * * */5")

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from cwz_web.storage.contract import BadSettings
@@ -15,6 +15,11 @@ def default_connection(db: Session, workspace_id: UUID) -> Connection:
     if found is None:
         raise BadSettings("Connect a storage first: this workspace has no place to keep pictures")
     return found
+
+
+def has_storage(db: Session, workspace_id: UUID) -> bool:
+    """Whether the workspace has a place for pictures."""
+    return db.scalar(select(exists().where(Connection.workspace_id == workspace_id, Connection.is_default))) or False
 
 
 def asset_key(workspace_id: UUID, digest: str, extension: str) -> str:

@@ -9,8 +9,10 @@ from pyramid.response import Response
 from pyramid.view import exception_view_config, forbidden_view_config, notfound_view_config
 from sqlalchemy.exc import OperationalError
 
+from cwz_web.accounts.passwords import TooBusy
 from cwz_web.imaging.errors import ImagingError, UnknownColumns
 from cwz_web.storage.contract import StorageError
+from cwz_web.web.limits import TooMany
 from cwz_web.web.paths import sign_in_path
 from cwz_web.web.problems import Problem, is_machine, problem_response
 
@@ -27,7 +29,7 @@ SAYINGS = {
 @notfound_view_config(append_slash=False)
 def not_found(exc: HTTPNotFound, request: Request) -> Response:
     """Nothing there; or nothing for a visitor, who may sign in first."""
-    if not is_machine(request) and request.raw_path.startswith("/w/") and request.identity is None:
+    if not is_machine(request) and request.raw_path.startswith(("/w/", "/account/")) and request.identity is None:
         return HTTPSeeOther(sign_in_path(request))
     if request.raw_path.startswith("/v1/") and request.identity is None:
         return problem_response(request, _unauthorized())
@@ -39,8 +41,12 @@ def forbidden(exc: HTTPForbidden, request: Request) -> Response:
     """Not allowed; or not signed in."""
     if request.raw_path.startswith("/v1/"):
         return problem_response(request, _unauthorized() if request.identity is None else Problem(403, *SAYINGS[403]))
-    if request.identity is None:
+    person = request.identity
+    if person is None:
         return HTTPSeeOther(sign_in_path(request))
+    if request.workspace is not None and person.lacks_second_factor(request.workspace):
+        return HTTPSeeOther("/account/second-factor")
+    log.warning("not allowed", account=str(person.account.id), path=request.raw_path, method=request.method)
     return _answer(request, Problem(403, *SAYINGS[403]))
 
 
@@ -52,6 +58,23 @@ def bad_csrf(exc: Exception, request: Request) -> Response:
     return _answer(
         request, Problem(400, "bad_csrf", "This form is out of date. Go back, reload the page, and try again")
     )
+
+
+@exception_view_config(TooMany)
+def too_many(exc: TooMany, request: Request) -> Response:
+    """Tried too often: says when to try again."""
+    wait = f"{exc.seconds} seconds" if exc.seconds < 100 else f"{round(exc.seconds / 60)} minutes"
+    response = _answer(request, Problem(429, "too_many", f"That was tried too often. Please try again in {wait}"))
+    response.headers["Retry-After"] = str(exc.seconds)
+    return response
+
+
+@exception_view_config(TooBusy)
+def too_busy(exc: TooBusy, request: Request) -> Response:
+    """More passwords are being checked than this machine can."""
+    response = _answer(request, Problem(503, "busy", "We are very busy just now. Please try again in a moment"))
+    response.headers["Retry-After"] = "5"
+    return response
 
 
 @exception_view_config(HTTPException)

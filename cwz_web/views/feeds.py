@@ -54,6 +54,7 @@ def upload_form(context: Feeds, request: Request) -> Any:
         except BadFile as error:
             form = form.with_error("file", str(error))
         else:
+            request.audit("feed.upload", feed.name, file=file.filename[:200], rows=feed.item_count)
             return HTTPSeeOther(request.path_in("feeds", feed.id))
     request.response.status = 422
     return {"form": form}

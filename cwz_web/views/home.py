@@ -16,6 +16,7 @@ from cwz_web.resources import Permission, Root, WorkspaceResource
 from cwz_web.runs.models import Run
 from cwz_web.runs.planning import latest_runs
 from cwz_web.runs.progress import progress_of
+from cwz_web.storage.connections import has_storage
 from cwz_web.views.pictures import picture_links
 from cwz_web.web.rendering import static_path
 
@@ -27,21 +28,13 @@ def front_door(context: Root, request: Request) -> Response:
         return HTTPSeeOther("/signin")
     if request.identity.workspaces:
         return HTTPSeeOther(f"/w/{request.identity.workspaces[0].slug}")
-    return HTTPSeeOther("/nowhere")
+    return HTTPSeeOther("/w")
 
 
 @view_config(context=Root, name="favicon.ico", request_method="GET", permission=NO_PERMISSION_REQUIRED)
 def favicon(context: Root, request: Request) -> Response:
     """For browsers that ask for it beside a picture that they show alone."""
     return HTTPSeeOther(f"{static_path()}/own/icon.svg")
-
-
-@view_config(
-    context=Root, name="nowhere", request_method="GET", renderer="nowhere.jinja2", permission=Permission.SIGNED_IN
-)
-def nowhere(context: Root, request: Request) -> dict[str, Any]:
-    """For somebody who belongs to no workspace."""
-    return {}
 
 
 @view_config(context=WorkspaceResource, request_method="GET", renderer="overview.jinja2", permission=Permission.VIEW)
@@ -55,6 +48,7 @@ def overview(context: WorkspaceResource, request: Request) -> dict[str, Any]:
         "runs": [(run, progress_of(run)) for run in runs],
         "names": run_names(request, runs),
         "pictures": picture_links(request, assets_before(request.db, workspace_id, limit=8)),
+        "is_set_up": all(counts[:2]) and has_storage(request.db, workspace_id),
     }
 
 

@@ -35,7 +35,8 @@ def key_form(context: Keys, request: Request) -> dict[str, Any]:
     if form.value is None:
         request.response.status = 422
         return _page(request, form)
-    _, plain = create_key(request.db, request.workspace.workspace_id, form.value.name)
+    key, plain = create_key(request.db, request.workspace.workspace_id, form.value.name)
+    request.audit("key.make", key.name, prefix=key.prefix)
     return _page(request, empty_form()) | {"fresh": plain}
 
 
@@ -43,6 +44,7 @@ def key_form(context: Keys, request: Request) -> dict[str, Any]:
 def revoke(context: KeyResource, request: Request) -> Response:
     """Make a key useless."""
     revoke_key(request.db, context.row)
+    request.audit("key.revoke", context.row.name, prefix=context.row.prefix)
     return HTTPSeeOther(request.path_in("keys"))
 
 

@@ -95,6 +95,7 @@ def new_run_form(context: Runs, request: Request) -> Any:
             except (EmptyFeed, BadSettings) as error:
                 form = form.with_error("feed", str(error))
             else:
+                request.audit("run.start", f"{feed.name} with {template.name}", run=str(run.id), rows=run.total)
                 return HTTPSeeOther(request.path_in("runs", run.id))
     request.response.status = 422
     return _page(request, form, form.typed)
@@ -129,6 +130,8 @@ def show_run(context: RunResource, request: Request) -> dict[str, Any]:
 def retry_run(context: RunResource, request: Request) -> Response:
     """Draw again what failed."""
     retry_failed(request.db, context.row)
+    names = run_names(request, [context.row])
+    request.audit("run.retry", names.get(context.row.feed_id, ""), run=str(context.row.id))
     return HTTPSeeOther(request.path_in("runs", context.row.id))
 
 

@@ -1,76 +1,209 @@
-"""Signing in and out."""
+"""Signing in and out: the password, the second factor, linking Google to an account that exists."""
 
+from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import Field
+import structlog
+from pydantic import StringConstraints
 from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
-from cwz_web.accounts.sessions import SignInRefused, end_session, sign_in
+from cwz_web.accounts.google import GooglePerson
+from cwz_web.accounts.registration import NotVerified, SignInRefused, check_password
+from cwz_web.accounts.second_factor import WrongCode, check_second_factor
+from cwz_web.accounts.sessions import end_session
 from cwz_web.demo import demo_password
 from cwz_web.demo.contents import EMAIL
-from cwz_web.resources import Permission, Root
-from cwz_web.security import set_session_cookie
-from cwz_web.web.forms import Filled, Form, empty_form, read_form
+from cwz_web.resources import Permission, Root, SignInPlace
+from cwz_web.security import cookie_name, keep_cookie, set_session_cookie
+from cwz_web.web.entering import account_of_step, begin_session, let_in
+from cwz_web.web.forms import Code, Filled, Form, TypedPassword, empty_form, read_form
 from cwz_web.web.paths import safe_next
 
+log = structlog.get_logger()
+
 PAGE = "sign_in.jinja2"
+CODE_PAGE = "sign_in_code.jinja2"
+LINK_PAGE = "sign_in_link.jinja2"
+PROOF = "google-proof"
+PROOF_LIFETIME = timedelta(minutes=10)
+REFUSAL = "This e-mail address and password do not belong together"
+# What has just been done elsewhere, said on the sign-in page.
+NEWS = {
+    "verified": "Your address is confirmed. Sign in to begin.",
+    "reset": "Your new password is set, and every browser was signed out. Sign in with it.",
+    "email": "Your new address is confirmed. Sign in with it from now on.",
+    "google": "Google did not let you in. Try again, or sign in with your password.",
+    "unproved": "Google does not say that this e-mail address is yours. Sign in in another way.",
+    "signed-out": "You are signed out.",
+}
 
 
 class SignInForm(Form):
     """Address and password."""
 
-    email: Annotated[str, Field(min_length=1, max_length=254)]
-    password: Annotated[str, Field(min_length=1, max_length=256)]
+    email: Annotated[str, StringConstraints(min_length=1, max_length=254)]
+    password: TypedPassword
 
 
-@view_config(context=Root, name="signin", request_method="GET", renderer=PAGE, permission=NO_PERMISSION_REQUIRED)
-def sign_in_page(context: Root, request: Request) -> Any:
+class CodeForm(Form):
+    """A code from a phone, or a recovery code."""
+
+    code: Code
+
+
+class LinkForm(Form):
+    """The password of the account that Google is to be linked to."""
+
+    password: TypedPassword
+
+
+@view_config(context=SignInPlace, request_method="GET", renderer=PAGE, permission=NO_PERMISSION_REQUIRED)
+def sign_in_page(context: SignInPlace, request: Request) -> Any:
     """The form; whoever is signed in needs none."""
     if request.identity is not None:
-        return HTTPSeeOther(safe_next(request.params.get("next", "/")))
+        return HTTPSeeOther(safe_next(request.GET.get("next", "/")))
     return _page(request, empty_form())
 
 
-@view_config(context=Root, name="signin", request_method="POST", renderer=PAGE, permission=NO_PERMISSION_REQUIRED)
-def sign_in_form(context: Root, request: Request) -> Any:
+@view_config(
+    context=SignInPlace,
+    request_method="POST",
+    renderer=PAGE,
+    permission=NO_PERMISSION_REQUIRED,
+    rate_limit="sign-in",
+)
+def sign_in_form(context: SignInPlace, request: Request) -> Any:
     """Start a session, or say that address and password do not belong together."""
     form = read_form(SignInForm, request.POST)
     if form.value is not None:
-        settings = request.services.settings
+        typed = form.value
         try:
-            token = sign_in(
-                request.db,
-                email=form.value.email,
-                password=form.value.password,
-                pepper=settings.password_pepper.get_secret_value(),
-                secret=settings.session_secret.get_secret_value(),
-                address=request.client_addr or "",
-                user_agent=request.user_agent or "",
+            account = check_password(
+                request.db, email=typed.email, password=typed.password, passwords=request.services.passwords
             )
         except SignInRefused:
-            form = form.with_error("password", "This e-mail address and password do not belong together")
+            log.warning("sign-in refused", address=request.remote_addr)
+            form = form.with_error("password", REFUSAL)
+        except NotVerified:
+            request.override_renderer = "check_mail.jinja2"
+            return {"email": typed.email, "again": True}
         else:
-            response = HTTPSeeOther(safe_next(request.POST.get("next", "/")))
-            set_session_cookie(request, response, token)
-            return response
+            return let_in(request, request.db, account, safe_next(request.POST.get("next", "/")))
     request.response.status = 422
     return _page(request, form)
+
+
+@view_config(
+    context=SignInPlace, name="code", request_method="GET", renderer=CODE_PAGE, permission=NO_PERMISSION_REQUIRED
+)
+def code_page(context: SignInPlace, request: Request) -> Any:
+    """Ask for the second factor."""
+    return {"form": empty_form()} if account_of_step(request, request.db) else HTTPSeeOther("/signin")
+
+
+@view_config(
+    context=SignInPlace,
+    name="code",
+    request_method="POST",
+    renderer=CODE_PAGE,
+    permission=NO_PERMISSION_REQUIRED,
+    rate_limit="second-factor",
+)
+def code_form(context: SignInPlace, request: Request) -> Any:
+    """Take the second factor."""
+    account = account_of_step(request, request.db)
+    if account is None:
+        return HTTPSeeOther("/signin")
+    form = read_form(CodeForm, request.POST)
+    if form.value is not None:
+        try:
+            check_second_factor(request.db, account, form.value.code, request.services.ring)
+        except WrongCode:
+            log.warning("second factor refused", account=str(account.id), address=request.remote_addr)
+            form = form.with_error("code", "This code is wrong, or was used already. Wait for the next one")
+        else:
+            google = GooglePerson.from_claims(request.step)
+            return begin_session(request, request.db, account, safe_next(request.step["next"]), google)
+    request.response.status = 422
+    return {"form": form}
+
+
+@view_config(
+    context=SignInPlace, name="link", request_method="GET", renderer=LINK_PAGE, permission=NO_PERMISSION_REQUIRED
+)
+def link_page(context: SignInPlace, request: Request) -> Any:
+    """An account with the address of a Google account exists: ask its owner for the password."""
+    person = _unproved(request)
+    return {"form": empty_form(), "person": person} if person else HTTPSeeOther("/signin")
+
+
+@view_config(
+    context=SignInPlace,
+    name="link",
+    request_method="POST",
+    renderer=LINK_PAGE,
+    permission=NO_PERMISSION_REQUIRED,
+    rate_limit="sign-in",
+)
+def link_form(context: SignInPlace, request: Request) -> Any:
+    """Link Google, and sign in."""
+    person = _unproved(request)
+    if person is None:
+        return HTTPSeeOther("/signin")
+    form = read_form(LinkForm, request.POST)
+    if form.value is not None:
+        try:
+            account = check_password(
+                request.db, email=person.email, password=form.value.password, passwords=request.services.passwords
+            )
+        except (SignInRefused, NotVerified):
+            form = form.with_error("password", "This is not the password of that account")
+        else:
+            response = let_in(request, request.db, account, "/", person)
+            keep_cookie(request, response, PROOF, None)
+            return response
+    request.response.status = 422
+    return {"form": form, "person": person}
 
 
 @view_config(context=Root, name="signout", request_method="POST", permission=Permission.SIGNED_IN)
 def sign_out(context: Root, request: Request) -> Response:
     """End this browser's session."""
-    end_session(request.db, request.identity.session_id)
-    response = HTTPSeeOther("/signin")
+    person = request.identity
+    end_session(request.db, person.account.id, person.session.id)
+    log.info("signed out", account=str(person.account.id))
+    response = HTTPSeeOther("/signin?done=signed-out")
+    response.headers["Clear-Site-Data"] = '"cache", "storage"'
     set_session_cookie(request, response, None)
     return response
 
 
+def ask_for_proof(request: Request, person: GooglePerson) -> Response:
+    """To the page that asks for the password before Google is linked."""
+    response = HTTPSeeOther("/signin/link")
+    token = request.services.browser_tokens.sign(PROOF, PROOF_LIFETIME, **person.as_claims())
+    keep_cookie(request, response, PROOF, token, PROOF_LIFETIME)
+    return response
+
+
+def _unproved(request: Request) -> GooglePerson | None:
+    token = request.cookies.get(cookie_name(request, PROOF))
+    claims = request.services.browser_tokens.read(PROOF, token) if token else None
+    return GooglePerson.from_claims(claims) if claims else None
+
+
 def _page(request: Request, form: Filled[SignInForm]) -> dict[str, Any]:
-    settings = request.services.settings
+    services = request.services
+    settings = services.settings
     demo = (EMAIL, demo_password(settings.signing_secret.get_secret_value())) if settings.demo else None
-    return {"form": form, "next": safe_next(request.params.get("next", "/")), "demo": demo}
+    return {
+        "form": form,
+        "next": safe_next(request.params.get("next", "/")),
+        "demo": demo,
+        "google": services.google is not None,
+        "news": NEWS.get(request.GET.get("done", "")),
+    }

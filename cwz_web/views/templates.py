@@ -87,6 +87,7 @@ def document_form(context: TemplateResource, request: Request) -> Any:
         errors = {"document": f"This is not valid JSON: {error}"}
     else:
         publish(request.db, context.row, document)
+        request.audit("template.edit", context.row.name, version=context.row.version)
         return HTTPSeeOther(request.path_in("templates", context.row.id))
     request.response.status = 422
     return {"template": context.row, "form": Filled(None, errors, {"document": text})}

@@ -14,7 +14,7 @@ from pyramid.interfaces import ICSRFStoragePolicy
 from pyramid.request import Request
 from zope.interface import implementer
 
-from cwz_web.security import Person, cookie_name
+from cwz_web.security import Person, cookie_name, keep_cookie
 
 HEADER = "X-CSRF-Token"
 FIELD = "csrf_token"
@@ -41,20 +41,16 @@ def _binding(request: Request) -> str:
     """What the token is bound to: the session of who is signed in, else a random value in a cookie."""
     identity = request.found_identity
     if isinstance(identity, Person):
-        return f"session:{identity.session_id}"
+        return f"session:{identity.session.id}"
     return f"visitor:{request.visitor}"
 
 
 def _visitor(request: Request) -> str:
-    name = cookie_name(request).replace("session", "visitor")
-    known = request.cookies.get(name, "")
+    known = request.cookies.get(cookie_name(request, "visitor"), "")
     if len(known) == 43:
         return known
     fresh = secrets.token_urlsafe(32)
-    secure = not request.services.settings.development
-    request.add_response_callback(
-        lambda _, response: response.set_cookie(name, fresh, path="/", secure=secure, httponly=True, samesite="Lax")
-    )
+    request.add_response_callback(lambda _, response: keep_cookie(request, response, "visitor", fresh))
     return fresh
 
 

@@ -1,12 +1,21 @@
 """Forms: the fields of a request through a pydantic model, with a message beside each field that is wrong."""
 
+import re
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
+from pyramid.httpexceptions import HTTPBadRequest
 from webob.multidict import MultiDict
 
+from cwz_web.accounts.passwords import MAX_LENGTH, MIN_LENGTH
+from cwz_web.accounts.registration import clean_email
+from cwz_web.workspaces.creation import clean_slug
+
 M = TypeVar("M", bound="Form")
+
+# NUL, and halves of surrogate pairs: neither can be stored.
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 PLAIN = {
     "missing": "Please fill this in",
@@ -14,7 +23,35 @@ PLAIN = {
     "string_too_long": "This is too long: {max_length} characters are the most",
     "uuid_parsing": "Please choose one",
     "uuid_type": "Please choose one",
+    "enum": "Please choose one",
+    "literal_error": "Please choose one",
+    "date_from_datetime_parsing": "This is not a date",
+    "date_parsing": "This is not a date",
 }
+
+
+def _long_enough(password: str) -> str:
+    if len(password) < MIN_LENGTH:
+        raise ValueError(f"Use at least {MIN_LENGTH} characters; a few words together are good")
+    return password
+
+
+def _printable(text: str) -> str:
+    """One line that can stand in a mail, a page, and a log. Something that looks like a link is no name."""
+    if not text.isprintable() or "://" in text:
+        raise ValueError("Please use letters, digits and ordinary signs only")
+    return text
+
+
+Email = Annotated[str, StringConstraints(max_length=254), AfterValidator(clean_email)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_printable)]
+Slug = Annotated[str, StringConstraints(to_lower=True), AfterValidator(clean_slug)]
+Code = Annotated[str, StringConstraints(min_length=1, max_length=40)]
+# A password is taken as it was typed, spaces included.
+TypedPassword = Annotated[str, StringConstraints(strip_whitespace=False, min_length=1, max_length=MAX_LENGTH)]
+NewPassword = Annotated[
+    str, StringConstraints(strip_whitespace=False, max_length=MAX_LENGTH), AfterValidator(_long_enough)
+]
 
 
 class Form(BaseModel):
@@ -39,6 +76,11 @@ class Filled(Generic[M]):
 def read_form(model: type[M], posted: MultiDict[str, Any]) -> Filled[M]:
     """Validate the fields of a request."""
     typed = {name: value for name, value in posted.items() if isinstance(value, str)}
+    twice = {name: "Please give this once" for name in model.model_fields if len(posted.getall(name)) > 1}
+    if twice:  # two readers must not see two different values
+        return Filled(None, twice, typed)
+    if any(UNSTORABLE.search(value) for value in typed.values()):
+        raise HTTPBadRequest("The form holds a character that is not allowed")
     try:
         return Filled(model.model_validate(typed), {}, typed)
     except ValidationError as error:

@@ -3,6 +3,8 @@
 from urllib.parse import urlencode
 
 from pyramid.config import Configurator
+from pyramid.events import ContextFound
+from pyramid.httpexceptions import HTTPNotFound
 from pyramid.location import lineage
 from pyramid.request import Request
 
@@ -43,7 +45,15 @@ def after_position(request: Request) -> int:
     return int(after) if after.isascii() and after.isdecimal() and len(after) < 10 else 0
 
 
+def _refuse_what_follows(event: ContextFound) -> None:
+    """A path that goes on after its page names nothing: `/signup/and/more` is not there."""
+    request = event.request
+    if request.matched_route is None and request.subpath:
+        raise HTTPNotFound
+
+
 def includeme(config: Configurator) -> None:
     """Install `request.workspace` and `request.path_in`."""
+    config.add_subscriber(_refuse_what_follows, ContextFound)
     config.add_request_method(workspace_of, "workspace", reify=True)
     config.add_request_method(path_in, "path_in")

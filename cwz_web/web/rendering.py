@@ -10,8 +10,20 @@ from markupsafe import Markup
 from pyramid.config import Configurator
 from pyramid.request import Request
 
+from cwz_web.notify.letters import PRODUCT
+from cwz_web.workspaces.models import Role
+
 YEAR = 365 * 24 * 3600
-PRODUCT = "ConnectWyze"
+# The first mark that is found decides: others say several.
+BROWSERS = (("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
+SYSTEMS = (
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Windows", "Windows"),
+    ("Mac OS X", "macOS"),
+    ("Linux", "Linux"),
+)
 
 
 def ago(moment: datetime) -> str:
@@ -37,6 +49,13 @@ def duration(seconds: float) -> str:
         return f"{max(round(seconds), 1)} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
+def device(user_agent: str) -> str:
+    """A browser and its system, as people call them; a guess from what it says of itself."""
+    browser = next((name for mark, name in BROWSERS if mark in user_agent), "A program")
+    system = next((name for mark, name in SYSTEMS if mark in user_agent), "")
+    return f"{browser} on {system}" if system else browser
 
 
 def static_path() -> str:
@@ -73,7 +92,8 @@ def includeme(config: Configurator) -> None:
     config.include("pyramid_jinja2")
     config.commit()
     environment = config.get_jinja2_environment()
-    environment.filters |= {"ago": ago, "bytes": bytes_size, "duration": duration}
+    environment.filters |= {"ago": ago, "bytes": bytes_size, "device": device, "duration": duration}
+    environment.filters["role_label"] = lambda role: Role(role).label
     environment.globals |= {"icon": Icons(node_modules), "product": PRODUCT}
     environment.globals["static"] = static_path()
     own = "cwz_web:static"

@@ -2,6 +2,12 @@
 
 from dataclasses import dataclass
 
+from pydantic import SecretStr
+
+from cwz_web.accounts.google import Google
+from cwz_web.accounts.passwords import Passwords
+from cwz_web.accounts.sessions import BrowserTokens
+from cwz_web.crypto import KeyRing, parse_keys
 from cwz_web.db.session import Database
 from cwz_web.generation.maker import PictureMaker
 from cwz_web.generation.signing import Addresses
@@ -11,6 +17,10 @@ from cwz_web.imaging.fonts import install_fonts
 from cwz_web.net.client import Fetcher
 from cwz_web.settings import Settings
 from cwz_web.storage.plugins import Providers
+from cwz_web.web.limits import Limiter
+
+# As registered with the provider.
+GOOGLE_CALLBACK = "/signin/google/callback"
 
 
 @dataclass(frozen=True)
@@ -22,6 +32,11 @@ class Services:
     providers: Providers
     maker: PictureMaker
     addresses: Addresses
+    passwords: Passwords
+    browser_tokens: BrowserTokens
+    ring: KeyRing
+    limiter: Limiter
+    google: Google | None
 
     @classmethod
     def start(cls, settings: Settings) -> "Services":
@@ -33,4 +48,20 @@ class Services:
             Providers(settings.storage, settings.plugins_block),
             PictureMaker(Engine(), Sources(Fetcher(settings.net_allow))),
             Addresses(settings.signing_secret.get_secret_value()),
+            Passwords(settings.password_pepper.get_secret_value()),
+            BrowserTokens(settings.session_secret.get_secret_value(), _value(settings.session_secret_before)),
+            KeyRing(parse_keys(settings.encryption_keys.get_secret_value())),
+            Limiter(settings.rate_limits, settings.limit),
+            _google(settings),
         )
+
+
+def _google(settings: Settings) -> Google | None:
+    if not settings.google_client_id:
+        return None
+    secret = settings.google_client_secret.get_secret_value()
+    return Google(settings.google_discovery_url, settings.google_client_id, secret, f"{settings.url}{GOOGLE_CALLBACK}")
+
+
+def _value(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None

@@ -1,7 +1,7 @@
 """One transaction a request: `request.db` is a session that pyramid_tm commits, or rolls back on an error or a 4xx.
 
-Addresses that talk to the network while they work (/v1, /i, /hooks) have none: no transaction stays open across a
-network call. They open short ones of their own with `request.services.database.transaction()`.
+Addresses that talk to the network while they work (/v1, /i, /hooks, Google) have none: no transaction stays open
+across a network call. They open short ones of their own with `request.services.database.transaction()`.
 """
 
 import zope.sqlalchemy
@@ -9,7 +9,7 @@ from pyramid.config import Configurator
 from pyramid.request import Request
 from sqlalchemy.orm import Session
 
-WITHOUT = ("/v1/", "/i/", "/hooks/", "/static/", "/healthz")
+WITHOUT = ("/v1/", "/i/", "/hooks/", "/signin/google", "/static/", "/healthz")
 
 
 def includeme(config: Configurator) -> None:

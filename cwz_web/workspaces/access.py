@@ -17,11 +17,13 @@ class Access:
     slug: str
     name: str
     role: Role
+    second_factor_required: bool
 
 
 def workspaces_of(db: Session, account_id: UUID) -> list[Access]:
     """The person's workspaces, by name."""
     rows = db.execute(
-        text("SELECT workspace_id, slug, name, role FROM memberships_of(:account)"), {"account": account_id}
+        text("SELECT workspace_id, slug, name, role, second_factor_required FROM memberships_of(:account)"),
+        {"account": account_id},
     )
-    return [Access(row.workspace_id, row.slug, row.name, Role(row.role)) for row in rows]
+    return [Access(row.workspace_id, row.slug, row.name, Role(row.role), row.second_factor_required) for row in rows]

@@ -1,13 +1,16 @@
-"""Tables of workspaces and their members."""
+"""Tables of workspaces, their members, invitations, and what was done in them."""
 
+from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, func, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 from uuid_utils.compat import uuid7
 
-from cwz_web.db.base import Base, Timestamped
+from cwz_web.db.base import Base, Timestamped, WorkspaceOwned
 
 
 class Role(StrEnum):
@@ -30,6 +33,7 @@ class Workspace(Timestamped, Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
     slug: Mapped[str] = mapped_column(unique=True)
     name: Mapped[str]
+    second_factor_required: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
 
 
 class Membership(Timestamped, Base):
@@ -44,3 +48,57 @@ class Membership(Timestamped, Base):
     role: Mapped[str]
 
     __table_args__ = (CheckConstraint("role IN ('admin', 'support', 'user')", name="role"),)
+
+
+class Invitation(WorkspaceOwned, Base):
+    """A link in a mail that makes the owner of an address a member, once.
+
+    Only the SHA-256 of the link is kept; there is none before its mail has left.
+    """
+
+    __tablename__ = "invitations"
+
+    email: Mapped[str]
+    role: Mapped[str]
+    digest: Mapped[str | None] = mapped_column(unique=True)
+    invited_by: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
+    expires_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+
+    __table_args__ = (CheckConstraint("role IN ('admin', 'support', 'user')", name="role"),)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can still be accepted: neither accepted, nor taken back, nor too old."""
+        return self.ended_at is None and datetime.now(UTC) < self.expires_at
+
+
+Index(
+    "uq_invitations_open",
+    Invitation.workspace_id,
+    func.lower(Invitation.email),
+    unique=True,
+    postgresql_where=Invitation.ended_at.is_(None),
+)
+
+
+class AuditEntry(Base):
+    """Who did what to which thing, from where. Never changed and never removed: the application's role may only add.
+
+    `digest` covers the entry and the digest of the one before it (audit.py), so that a change anywhere shows.
+    """
+
+    __tablename__ = "audit_entries"
+
+    workspace_id: Mapped[UUID] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    at: Mapped[datetime]
+    actor_id: Mapped[UUID | None]
+    actor: Mapped[str]
+    action: Mapped[str]
+    target: Mapped[str]
+    details: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    address: Mapped[str]
+    digest: Mapped[str]
+
+    __table_args__ = (Index("ix_audit_entries_actor", "workspace_id", "actor_id", "number"),)

@@ -57,7 +57,7 @@ class Place:
 
 def token_of(app: TestApp) -> str:
     """The token of whoever is signed in, from the sign-out form of a page that everyone has."""
-    return str(app.get("/nowhere").html.find("input", {"name": "csrf_token"})["value"])
+    return str(app.get("/w").html.find("input", {"name": "csrf_token"})["value"])
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ def space(app: TestApp, make: Factory) -> Workspace:
 
 
 def token(app: TestApp) -> str:
-    return str(app.get("/nowhere").html.find("input", {"name": "csrf_token"})["value"])
+    return str(app.get("/w").html.find("input", {"name": "csrf_token"})["value"])
 
 
 def test_with_the_token_it_works(app: TestApp, space: Workspace) -> None:

@@ -161,6 +161,7 @@ def test_production_names_every_missing_secret_and_does_not_start(tmp_path: Path
         "CWZ_PASSWORD_PEPPER",
         "CWZ_RENDER_SECRET",
         "CWZ_SIGNING_SECRET",
+        "CWZ_ENCRYPTION_KEYS",
     ):
         assert f"{name} is missing" in done.stderr
     assert "Traceback" not in done.stderr

@@ -11,7 +11,6 @@ def test_every_pinned_package_takes_the_oldest_python() -> None:
     refusing = [
         f"{distribution.name} {distribution.version} wants Python {wanted}"
         for distribution in distributions()
-        if (wanted := distribution.metadata.get("Requires-Python"))
-        and not SpecifierSet(wanted).contains(OLDEST_PYTHON)
+        if (wanted := distribution.metadata.get("Requires-Python")) and not SpecifierSet(wanted).contains(OLDEST_PYTHON)
     ]
     assert refusing == []

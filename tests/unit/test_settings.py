@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 
 from cwz_web.settings import ENVIRONMENT, SECRETS, Settings, SettingsError
+from tests.conftest import ENCRYPTION_KEY
 
-STRONG = {ENVIRONMENT[name]: f"{name} 0123456789 abcdefghijklmnop" for name in SECRETS}
+STRONG = {ENVIRONMENT[name]: f"{name} 0123456789 abcdefghijklmnop" for name in SECRETS} | {
+    "CWZ_ENCRYPTION_KEYS": ENCRYPTION_KEY
+}
 INI = {"cwz.url": "https://pictures.example.org", "cwz.var": "/tmp/cwz", "cwz.node_modules": "/tmp/modules"}  # noqa: S108
 OUTSIDE = {"DATABASE_URL": "postgresql://app@db/cwz", **STRONG}
 
@@ -65,7 +68,7 @@ def test_development_makes_its_secrets_once_for_its_owner_only(tmp_path: Path) -
     first = Settings.load(ini, environment)
     assert Settings.load(ini, environment) == first
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert set(json.loads(file.read_text())) == set(SECRETS)
+    assert set(json.loads(file.read_text())) == {*SECRETS, "encryption_keys"}
 
 
 def test_production_never_makes_secrets(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_no_other_policy_opens_a_table_to_the_application(services: Services) ->
                FROM pg_policy WHERE polname <> 'tenant'"""
     with services.database.transaction() as db:
         others = {row.polrelid: row for row in db.execute(text(query))}
-    assert set(others) == {"workspaces", "memberships", "templates", "api_keys"}
+    assert set(others) == {"workspaces", "memberships", "templates", "api_keys", "invitations"}
     assert all((row.polname, row.polcmd, row.roles) == ("crossing", "r", ["cwz_owner"]) for row in others.values())
 
 
@@ -116,7 +116,13 @@ def test_functions_that_cross_are_for_the_application_only_and_safe(services: Se
                FROM pg_proc p WHERE p.prosecdef AND p.pronamespace = 'public'::regnamespace"""
     with services.database.transaction() as db:
         functions = db.execute(text(query)).all()
-    assert {function.proname for function in functions} == {"memberships_of", "api_key_owner", "workspace_of_template"}
+    assert {function.proname for function in functions} == {
+        "memberships_of",
+        "fates_of",
+        "api_key_owner",
+        "workspace_of_template",
+        "workspace_of_invitation",
+    }
     for function in functions:
         assert function.proconfig == ["search_path=pg_catalog, public"], function.proname
         assert not function.open_to_all, function.proname

@@ -1,0 +1,70 @@
+"""A letter: what we write to a person, and how it becomes a mail with a text and an HTML part."""
+
+from dataclasses import asdict, dataclass
+from email.message import EmailMessage
+from email.utils import formatdate
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from uuid_utils.compat import uuid7
+
+PRODUCT = "ConnectWyze"
+
+
+@dataclass(frozen=True)
+class Letter:
+    """Plain words to one person.
+
+    Arguments:
+        subject: one line.
+        paragraphs: what it says, each without markup.
+        button: the one thing to do, as label and full URL; or None.
+        reason: why this person gets it, in small print.
+    """
+
+    subject: str
+    paragraphs: tuple[str, ...]
+    button: tuple[str, str] | None = None
+    reason: str = "You get this mail because of your account at ConnectWyze."
+
+    def as_json(self) -> dict[str, Any]:
+        """For a job's arguments. Only for letters that hold no token."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Letter":
+        """What as_json() wrote."""
+        button = value["button"]
+        return cls(value["subject"], tuple(value["paragraphs"]), tuple(button) if button else None, value["reason"])
+
+
+def as_mail(letter: Letter, *, to: str, sender: str) -> EmailMessage:
+    """The mail of a letter (RFC 5322) from a sender to one address."""
+    mail = EmailMessage()
+    mail["From"], mail["To"] = sender, to
+    mail["Subject"] = " ".join(letter.subject.split())
+    mail["Date"] = formatdate()
+    mail["Message-ID"] = f"<{uuid7()}@{sender.rpartition('@')[2].rstrip('>')}>"
+    mail["Auto-Submitted"] = "auto-generated"
+    mail.set_content(as_text(letter))
+    mail.add_alternative(as_html(letter), subtype="html")
+    return mail
+
+
+def as_text(letter: Letter) -> str:
+    """The letter for a reader without HTML."""
+    parts = [*letter.paragraphs]
+    if letter.button:
+        parts.append(f"{letter.button[0]}:\n{letter.button[1]}")
+    return "\n\n".join([*parts, f"-- \n{PRODUCT}\n{letter.reason}"]) + "\n"
+
+
+def as_html(letter: Letter) -> str:
+    """The letter as HTML."""
+    return _environment().get_template("letter.html").render(letter=letter, product=PRODUCT)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    return Environment(loader=PackageLoader("cwz_web.notify", "."), autoescape=True, undefined=StrictUndefined)

@@ -1,0 +1,53 @@
+"""Jobs that send mail: made in the transaction that has the news, run after its commit, repeated while mail is down."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from procrastinate import JobContext
+from sqlalchemy.orm import Session
+
+from cwz_web.db.session import raw_connection
+from cwz_web.jobs import Patient, app
+from cwz_web.notify.delivery import Delivery, Undeliverable, delivery
+from cwz_web.notify.letters import Letter, as_mail
+from cwz_web.settings import Settings
+
+log = structlog.get_logger()
+
+QUEUE = "mail"
+# Somebody waits for a mail; a picture of a run can wait a moment.
+PRIORITY = 10
+RETRY = Patient()
+
+
+@dataclass(frozen=True)
+class PostOffice:
+    """What the mail jobs of a worker need: the way mail leaves, the sender, and the address of the site for links."""
+
+    way: Delivery
+    sender: str
+    url: str
+
+    @classmethod
+    def of(cls, settings: Settings) -> "PostOffice":
+        """The post office that the settings describe."""
+        return cls(delivery(settings), settings.mail_from, settings.url)
+
+    def send(self, to: str, letter: Letter) -> None:
+        """Send now. Raises DeliveryFailed, so that the job is repeated; what can never arrive is only noted."""
+        try:
+            self.way.send(as_mail(letter, to=to, sender=self.sender))
+        except Undeliverable as error:
+            log.warning("mail undeliverable", subject=letter.subject, reason=str(error))
+
+
+@app.task(name="notify.send_letter", queue=QUEUE, priority=PRIORITY, retry=RETRY, pass_context=True)
+def send_letter(context: JobContext, to: str, letter: dict[str, Any]) -> None:
+    """Send a letter that holds no token."""
+    context.additional_context["post"].send(to, Letter.from_json(letter))
+
+
+def queue_letter(db: Session, to: str, letter: Letter) -> None:
+    """Send a letter once the transaction has committed. Not for letters with a token: a job's arguments are stored."""
+    send_letter.configure(connection=raw_connection(db)).defer(to=to, letter=letter.as_json())

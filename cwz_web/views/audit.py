@@ -1,0 +1,74 @@
+"""The activity page: the audit log, filtered, checked, and as CSV."""
+
+from datetime import date
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from pydantic import BeforeValidator, StringConstraints
+from pyramid.request import Request
+from pyramid.response import Response
+from pyramid.view import view_config
+
+from cwz_web.resources import Permission, WorkspaceResource
+from cwz_web.web.forms import Filled, Form, read_form
+from cwz_web.web.paths import after_position
+from cwz_web.workspaces.audit import PAGE, AuditFilter, actions_of, as_csv, entries_before, first_break
+
+Day = Annotated[date | None, BeforeValidator(lambda value: value or None)]
+
+
+class FilterForm(Form):
+    """Which entries to show."""
+
+    actor: Annotated[str, StringConstraints(max_length=100)] = ""
+    action: Annotated[str, StringConstraints(max_length=60)] = ""
+    since: Day = None
+    until: Day = None
+
+
+@view_config(
+    context=WorkspaceResource,
+    name="audit",
+    request_method="GET",
+    renderer="audit/show.jinja2",
+    permission=Permission.AUDIT_VIEW,
+    partial=False,
+)
+@view_config(
+    context=WorkspaceResource,
+    name="audit",
+    request_method="GET",
+    renderer="audit/_entries.jinja2",
+    permission=Permission.AUDIT_VIEW,
+    partial=True,
+)
+def audit_page(context: WorkspaceResource, request: Request) -> dict[str, Any]:
+    """The log, the newest first."""
+    workspace_id = context.access.workspace_id
+    form = read_form(FilterForm, request.GET)
+    entries = entries_before(request.db, workspace_id, _wanted(form), after_position(request) or None)
+    checked = "check" in request.GET
+    typed = {name: value for name, value in form.typed.items() if name in FilterForm.model_fields and value}
+    return {
+        "form": form,
+        "entries": entries,
+        "actions": actions_of(request.db, workspace_id),
+        "query": urlencode(typed),
+        "more": entries[-1].number if len(entries) == PAGE else None,
+        "checked": checked,
+        "broken": first_break(request.db, workspace_id) if checked else None,
+    }
+
+
+@view_config(context=WorkspaceResource, name="audit.csv", request_method="GET", permission=Permission.AUDIT_VIEW)
+def audit_csv(context: WorkspaceResource, request: Request) -> Response:
+    """The log as a file."""
+    wanted = _wanted(read_form(FilterForm, request.GET))
+    body = b"".join(as_csv(request.db, context.access.workspace_id, wanted))
+    response = Response(body, content_type="text/csv", charset="utf-8")
+    response.content_disposition = f'attachment; filename="{context.access.slug}-activity.csv"'
+    return response
+
+
+def _wanted(form: Filled[FilterForm]) -> AuditFilter:
+    return AuditFilter(**form.value.model_dump()) if form.value else AuditFilter()

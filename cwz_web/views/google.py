@@ -1,0 +1,114 @@
+"""To Google and back. No transaction stays open while we talk to the provider."""
+
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from pyramid.httpexceptions import HTTPBadRequest, HTTPNotFound, HTTPSeeOther
+from pyramid.request import Request
+from pyramid.response import Response
+from pyramid.security import NO_PERMISSION_REQUIRED
+from pyramid.view import view_config
+
+from cwz_web.accounts.google import (
+    Google,
+    GoogleFailed,
+    GooglePerson,
+    NotVouchedFor,
+    ProofNeeded,
+    Visit,
+    enter_with_google,
+)
+from cwz_web.accounts.models import SignIn
+from cwz_web.resources import GooglePlace
+from cwz_web.security import cookie_name, keep_cookie, session_of
+from cwz_web.views.sign_in import ask_for_proof
+from cwz_web.web.entering import let_in
+from cwz_web.web.paths import safe_next
+
+log = structlog.get_logger()
+
+VISIT = "google"
+VISIT_LIFETIME = timedelta(minutes=10)
+
+
+@view_config(context=GooglePlace, request_method="GET", permission=NO_PERMISSION_REQUIRED, rate_limit="google")
+def leave(context: GooglePlace, request: Request) -> Response:
+    """Send the browser to the provider. `?link=1` means: for the account that is signed in here."""
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+        raise HTTPBadRequest("Begin on the sign-in page")
+    visit = Visit.begin()
+    try:
+        address = _provider(request).address(visit)
+    except GoogleFailed as error:
+        return _failed(error)
+    link = ""
+    if request.GET.get("link"):
+        with request.services.database.transaction() as db:
+            session = session_of(request, db)
+            link = str(session.id) if session else ""
+    claims = {"next": safe_next(request.GET.get("next", "/")), "link": link}
+    response = HTTPSeeOther(address)
+    token = request.services.browser_tokens.sign(VISIT, VISIT_LIFETIME, **asdict(visit), **claims)
+    keep_cookie(request, response, VISIT, token, VISIT_LIFETIME)
+    return response
+
+
+@view_config(
+    context=GooglePlace, name="callback", request_method="GET", permission=NO_PERMISSION_REQUIRED, rate_limit="google"
+)
+def come_back(context: GooglePlace, request: Request) -> Response:
+    """Take the provider's answer. The state must be the one that this very browser left with."""
+    token = request.cookies.get(cookie_name(request, VISIT))
+    claims = request.services.browser_tokens.read(VISIT, token) if token else None
+    state, code = _one(request, "state"), _one(request, "code")
+    if claims is None or state is None or state != claims["state"]:
+        return _failed(GoogleFailed("another browser, or too late"))
+    if code is None:
+        return _failed(GoogleFailed("the person or the provider refused"))
+    try:
+        visit = Visit(claims["state"], claims["nonce"], claims["verifier"])
+        person = _provider(request).person(visit, code, _one(request, "iss"))
+        response = _enter(request, person, claims)
+    except GoogleFailed as error:
+        return _failed(error)
+    except NotVouchedFor:
+        return HTTPSeeOther("/signin?done=unproved")
+    keep_cookie(request, response, VISIT, None)
+    return response
+
+
+def _enter(request: Request, person: GooglePerson, claims: dict[str, Any]) -> Response:
+    with request.services.database.transaction() as db:
+        session = session_of(request, db)
+        linking = session if session and str(session.id) == claims["link"] else None
+        try:
+            account = enter_with_google(db, person, signed_in=linking)
+        except ProofNeeded:
+            return ask_for_proof(request, person)
+        if linking is not None:
+            return HTTPSeeOther(f"/account?done={_outcome(linking, account.id)}")
+        return let_in(request, db, account, claims["next"])
+
+
+def _outcome(session: SignIn, account_id: object) -> str:
+    return "google-linked" if session.account_id == account_id else "google-taken"
+
+
+def _provider(request: Request) -> Google:
+    google: Google | None = request.services.google
+    if google is None:
+        raise HTTPNotFound
+    return google
+
+
+def _one(request: Request, name: str) -> str | None:
+    """A parameter that came exactly once."""
+    values = request.GET.getall(name)
+    return values[0] if len(values) == 1 else None
+
+
+def _failed(error: GoogleFailed) -> Response:
+    log.warning("sign-in with Google failed", reason=str(error))
+    return HTTPSeeOther("/signin?done=google")

@@ -1,0 +1,247 @@
+"""Members: who is in a workspace, invitations, and what each role may do."""
+
+from typing import Any
+
+from pyramid.httpexceptions import HTTPSeeOther
+from pyramid.request import Request
+from pyramid.response import Response
+from pyramid.security import NO_PERMISSION_REQUIRED
+from pyramid.view import view_config
+
+from cwz_web.resources import (
+    PERMISSION_WORDS,
+    PERMISSIONS,
+    InvitationResource,
+    MemberResource,
+    Members,
+    Permission,
+    Root,
+)
+from cwz_web.web.auditing import actor_of
+from cwz_web.web.forms import Email, Filled, Form, empty_form, read_form
+from cwz_web.workspaces.audit import record
+from cwz_web.workspaces.invitations import (
+    InvitationRefused,
+    accept,
+    find_invitation,
+    invite,
+    list_invitations,
+    take_back,
+)
+from cwz_web.workspaces.members import LastAdmin, change_role, find_member, list_members, remove_member
+from cwz_web.workspaces.models import Role
+from cwz_web.workspaces.tasks import queue_invitation
+
+PAGE = "members.jinja2"
+INVITATION = "invitation.jinja2"
+NEEDED = "This is the only admin. Make somebody else an admin first"
+NEWS = {
+    "invited": "The invitation is on its way.",
+    "role": "The role is changed. It counts at once.",
+    "removed": "The member is removed.",
+    "taken-back": "The invitation is taken back.",
+}
+
+
+class InviteForm(Form):
+    """Whom to invite, as what."""
+
+    email: Email
+    role: Role
+
+
+class RoleForm(Form):
+    """Another role."""
+
+    role: Role
+
+
+@view_config(context=Members, request_method="GET", renderer=PAGE, permission=Permission.MEMBER_VIEW)
+def member_page(context: Members, request: Request) -> dict[str, Any]:
+    """Members, open invitations, and the table of roles."""
+    return _page(request, empty_form())
+
+
+@view_config(
+    context=Members,
+    request_method="POST",
+    renderer=PAGE,
+    permission=Permission.MEMBER_MANAGE,
+    rate_limit="invitation",
+)
+def invite_form(context: Members, request: Request) -> Any:
+    """Invite somebody by mail."""
+    form = read_form(InviteForm, request.POST)
+    if form.value is not None:
+        try:
+            invitation = invite(
+                request.db,
+                request.workspace.workspace_id,
+                email=form.value.email,
+                role=form.value.role,
+                invited_by=request.identity.account,
+            )
+        except InvitationRefused as error:
+            form = form.with_error("email", str(error))
+        else:
+            queue_invitation(request.db, invitation)
+            request.audit("member.invite", invitation.email, role=invitation.role)
+            return _back(request, "invited")
+    return _again(request, form)
+
+
+@view_config(
+    context=InvitationResource,
+    name="resend",
+    request_method="POST",
+    permission=Permission.MEMBER_MANAGE,
+    rate_limit="invitation",
+)
+def resend_invitation(context: InvitationResource, request: Request) -> Response:
+    """Write again, for another seven days; the older link is dead."""
+    old = context.row
+    if old.ended_at is None:
+        renewed = invite(
+            request.db,
+            old.workspace_id,
+            email=old.email,
+            role=Role(old.role),
+            invited_by=request.identity.account,
+        )
+        queue_invitation(request.db, renewed)
+        request.audit("member.invite", renewed.email, role=renewed.role)
+    return _back(request, "invited")
+
+
+@view_config(context=InvitationResource, name="revoke", request_method="POST", permission=Permission.MEMBER_MANAGE)
+def revoke_invitation(context: InvitationResource, request: Request) -> Response:
+    """Take an invitation back."""
+    take_back(context.row)
+    request.audit("member.invite-revoke", context.row.email)
+    return _back(request, "taken-back")
+
+
+@view_config(
+    context=MemberResource, name="role", request_method="POST", renderer=PAGE, permission=Permission.MEMBER_MANAGE
+)
+def role_form(context: MemberResource, request: Request) -> Any:
+    """Give a member another role."""
+    member = context.row
+    form = read_form(RoleForm, request.POST)
+    if form.value is None:
+        return _again(request, form)
+    before, role = member.role, form.value.role
+    try:
+        change_role(request.db, member.membership, role)
+    except LastAdmin:
+        return _again(request, form.with_error(str(member.account.id), NEEDED))
+    request.audit("member.role", member.account.email, before=before, role=role)
+    return _back(request, "role")
+
+
+@view_config(
+    context=MemberResource, name="remove", request_method="POST", renderer=PAGE, permission=Permission.MEMBER_MANAGE
+)
+def remove_form(context: MemberResource, request: Request) -> Any:
+    """End somebody's membership."""
+    member = context.row
+    try:
+        remove_member(request.db, member.membership)
+    except LastAdmin:
+        return _again(request, empty_form().with_error(str(member.account.id), NEEDED))
+    request.audit("member.remove", member.account.email)
+    return _back(request, "removed")
+
+
+@view_config(context=Members, name="leave", request_method="GET", renderer="leave.jinja2", permission=Permission.VIEW)
+def leave_page(context: Members, request: Request) -> dict[str, Any]:
+    """What leaving means."""
+    return {"form": empty_form()}
+
+
+@view_config(context=Members, name="leave", request_method="POST", renderer="leave.jinja2", permission=Permission.VIEW)
+def leave_form(context: Members, request: Request) -> Any:
+    """End one's own membership."""
+    account = request.identity.account
+    member = find_member(request.db, request.workspace.workspace_id, account.id)
+    assert member is not None
+    try:
+        remove_member(request.db, member.membership)
+    except LastAdmin:
+        request.response.status = 422
+        return {"form": empty_form().with_error("leave", "You are the only admin. Make somebody else an admin first")}
+    request.audit("member.leave", account.email)
+    return HTTPSeeOther("/")
+
+
+@view_config(
+    context=Root, name="invitation", request_method="GET", renderer=INVITATION, permission=NO_PERMISSION_REQUIRED
+)
+def invitation_page(context: Root, request: Request) -> dict[str, Any]:
+    """An invitation, for whoever holds its link."""
+    return _invitation_page(request, empty_form())
+
+
+@view_config(
+    context=Root,
+    name="invitation",
+    request_method="POST",
+    renderer=INVITATION,
+    permission=Permission.SIGNED_IN,
+    rate_limit="verification",
+)
+def invitation_form(context: Root, request: Request) -> Any:
+    """Accept an invitation."""
+    account = request.identity.account
+    found = find_invitation(request.db, _token(request))
+    if found is not None:
+        invitation, workspace = found
+        try:
+            accept(request.db, invitation, account)
+        except InvitationRefused as error:
+            request.response.status = 422
+            return _invitation_page(request, empty_form().with_error("token", str(error)))
+        record(request.db, workspace.id, actor_of(request), "member.join", account.email, {"role": invitation.role})
+        return HTTPSeeOther(f"/w/{workspace.slug}")
+    request.response.status = 422
+    return _invitation_page(request, empty_form())
+
+
+def _invitation_page(request: Request, form: Filled[Any]) -> dict[str, Any]:
+    found = find_invitation(request.db, _token(request))
+    if found is None and request.method == "GET":
+        request.response.status = 404
+    invitation, workspace = found or (None, None)
+    return {
+        "form": form,
+        "token": _token(request),
+        "invitation": invitation,
+        "invited_to": workspace,
+        "role": Role(invitation.role) if invitation else None,
+    }
+
+
+def _token(request: Request) -> str:
+    return str(request.params.get("token", ""))
+
+
+def _back(request: Request, done: str) -> Response:
+    return HTTPSeeOther(f"{request.path_in('members')}?done={done}")
+
+
+def _again(request: Request, form: Filled[Any]) -> dict[str, Any]:
+    request.response.status = 422
+    return _page(request, form)
+
+
+def _page(request: Request, form: Filled[Any]) -> dict[str, Any]:
+    workspace_id = request.workspace.workspace_id
+    return {
+        "form": form,
+        "members": list_members(request.db, workspace_id),
+        "invitations": list_invitations(request.db, workspace_id),
+        "roles": list(Role),
+        "words": PERMISSION_WORDS,
+        "permissions": PERMISSIONS,
+        "news": NEWS.get(request.GET.get("done", "")),
+    }

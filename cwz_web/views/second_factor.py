@@ -1,0 +1,155 @@
+"""`/account/second-factor`: turning sign-in with a code on and off."""
+
+from typing import Any
+
+import structlog
+from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther
+from pyramid.request import Request
+from pyramid.response import Response
+from pyramid.view import view_config
+
+from cwz_web.accounts.second_factor import (
+    WrongCode,
+    begin_enrolment,
+    confirm_enrolment,
+    enrolment_uri,
+    recovery_codes_left,
+    renew_recovery_codes,
+    shared_secret,
+    turn_off,
+)
+from cwz_web.imaging.codes import qr_png
+from cwz_web.resources import Permission, SecondFactor
+from cwz_web.views.account import ProofForm, proof_error
+from cwz_web.web.forms import Code, Filled, Form, empty_form, read_form
+
+log = structlog.get_logger()
+
+PAGE = "account/second_factor.jinja2"
+CODES_PAGE = "account/recovery_codes.jinja2"
+
+
+class FirstCodeForm(Form):
+    """The first code of a new phone."""
+
+    code: Code
+
+
+@view_config(context=SecondFactor, request_method="GET", renderer=PAGE, permission=Permission.SIGNED_IN)
+def second_factor_page(context: SecondFactor, request: Request) -> dict[str, Any]:
+    """On, off, or in the middle of being set up."""
+    return _page(request, empty_form())
+
+
+@view_config(
+    context=SecondFactor,
+    name="begin",
+    request_method="POST",
+    renderer=PAGE,
+    permission=Permission.SIGNED_IN,
+    rate_limit="proof",
+)
+def begin(context: SecondFactor, request: Request) -> Any:
+    """Make a secret for a phone, once the person has proved who they are."""
+    account = request.identity.account
+    if account.has_second_factor:
+        return HTTPSeeOther("/account/second-factor")
+    form = _proof(request)
+    if form.value is None:
+        return _again(request, form)
+    begin_enrolment(account, request.services.ring)
+    return HTTPSeeOther("/account/second-factor")
+
+
+@view_config(context=SecondFactor, name="qr.png", request_method="GET", permission=Permission.SIGNED_IN)
+def qr(context: SecondFactor, request: Request) -> Response:
+    """The code to scan; only until the set-up is finished."""
+    account = request.identity.account
+    secret = shared_secret(account, request.services.ring)
+    if secret is None:
+        raise HTTPNotFound
+    return Response(qr_png(enrolment_uri(account, secret)), content_type="image/png")
+
+
+@view_config(
+    context=SecondFactor,
+    name="confirm",
+    request_method="POST",
+    renderer=PAGE,
+    permission=Permission.SIGNED_IN,
+    rate_limit="second-factor",
+)
+def confirm(context: SecondFactor, request: Request) -> Any:
+    """Finish the set-up with a first code, and show the recovery codes, this once."""
+    form = read_form(FirstCodeForm, request.POST)
+    account = request.identity.account
+    if form.value is not None:
+        try:
+            codes = confirm_enrolment(request.db, account, form.value.code, request.services.ring)
+        except WrongCode:
+            form = form.with_error("code", "This code is wrong. Is the phone's clock right? Try the next one")
+        else:
+            log.info("second factor on", account=str(account.id), address=request.remote_addr)
+            return _codes(request, codes)
+    return _again(request, form)
+
+
+@view_config(
+    context=SecondFactor,
+    name="codes",
+    request_method="POST",
+    renderer=PAGE,
+    permission=Permission.SIGNED_IN,
+    rate_limit="proof",
+)
+def new_codes(context: SecondFactor, request: Request) -> Any:
+    """New recovery codes in place of the old ones."""
+    form = _proof(request)
+    if form.value is None or not request.identity.account.has_second_factor:
+        return _again(request, form)
+    return _codes(request, renew_recovery_codes(request.db, request.identity.account))
+
+
+@view_config(
+    context=SecondFactor,
+    name="off",
+    request_method="POST",
+    renderer=PAGE,
+    permission=Permission.SIGNED_IN,
+    rate_limit="proof",
+)
+def off(context: SecondFactor, request: Request) -> Any:
+    """Sign in without a code again."""
+    form = _proof(request)
+    if form.value is None:
+        return _again(request, form)
+    turn_off(request.db, request.identity.account)
+    log.info("second factor off", account=str(request.identity.account.id), address=request.remote_addr)
+    return HTTPSeeOther("/account/second-factor")
+
+
+def _proof(request: Request) -> Filled[ProofForm]:
+    form = read_form(ProofForm, request.POST)
+    error = proof_error(request, form.value.proof) if form.value else None
+    return form.with_error("proof", error) if error else form
+
+
+def _codes(request: Request, codes: list[str]) -> dict[str, Any]:
+    request.override_renderer = CODES_PAGE
+    return {"codes": codes}
+
+
+def _again(request: Request, form: Filled[Any]) -> dict[str, Any]:
+    request.response.status = 422
+    return _page(request, form)
+
+
+def _page(request: Request, form: Filled[Any]) -> dict[str, Any]:
+    person = request.identity
+    return {
+        "form": form,
+        "account": person.account,
+        "secret": shared_secret(person.account, request.services.ring),
+        "codes_left": recovery_codes_left(request.db, person.account),
+        "wanted_by": [access for access in person.workspaces if person.lacks_second_factor(access)],
+    }

@@ -1,0 +1,249 @@
+"""Signing up, and the links of the mails that follow: confirming an address, a forgotten password, a new address.
+
+A link's page shows a button, and the button does it: programs that read mail follow links.
+"""
+
+from typing import Any
+
+import structlog
+from pyramid.httpexceptions import HTTPSeeOther
+from pyramid.request import Request
+from pyramid.security import NO_PERMISSION_REQUIRED
+from pyramid.view import view_config
+
+from cwz_web.accounts.credentials import change_email, reset_password
+from cwz_web.accounts.passwords import weakness
+from cwz_web.accounts.registration import OtherBrowser, confirm_address, sign_up
+from cwz_web.accounts.tasks import queue_forgotten_answer, queue_sign_up_answer
+from cwz_web.accounts.tokens import BadToken, Purpose, digest, look
+from cwz_web.resources import Root
+from cwz_web.web.forms import Email, Form, Name, NewPassword, TypedPassword, empty_form, read_form
+
+log = structlog.get_logger()
+
+SIGN_UP = "sign_up.jinja2"
+CHECK_MAIL = "check_mail.jinja2"
+FORGOT = "forgot.jinja2"
+VERIFY = "verify.jinja2"
+RESET = "reset.jinja2"
+EMAIL = "new_email.jinja2"
+BAD_LINK = "bad_link.jinja2"
+
+
+class SignUpForm(Form):
+    """Who somebody is, and the password that they choose."""
+
+    name: Name
+    email: Email
+    password: NewPassword
+
+
+class AddressForm(Form):
+    """An address."""
+
+    email: Email
+
+
+class ConfirmForm(Form):
+    """The password, where another browser signed up."""
+
+    password: TypedPassword | None = None
+
+
+class ResetForm(Form):
+    """A new password."""
+
+    password: NewPassword
+
+
+@view_config(context=Root, name="signup", request_method="GET", renderer=SIGN_UP, permission=NO_PERMISSION_REQUIRED)
+def sign_up_page(context: Root, request: Request) -> Any:
+    """The form."""
+    return HTTPSeeOther("/") if request.identity else _sign_up_page(request, empty_form())
+
+
+@view_config(
+    context=Root,
+    name="signup",
+    request_method="POST",
+    renderer=SIGN_UP,
+    permission=NO_PERMISSION_REQUIRED,
+    rate_limit="sign-up",
+)
+def sign_up_form(context: Root, request: Request) -> Any:
+    """Make the account; the answer is the same whether the address has one already."""
+    form = read_form(SignUpForm, request.POST)
+    if form.value is not None and (advice := weakness(form.value.password, form.value.name, form.value.email)):
+        form = form.with_error("password", advice)
+    if form.value is None:
+        request.response.status = 422
+        return _sign_up_page(request, form)
+    typed = form.value
+    sign_up(
+        request.db,
+        email=typed.email,
+        name=typed.name,
+        password=typed.password,
+        passwords=request.services.passwords,
+    )
+    queue_sign_up_answer(request.db, typed.email, digest(request.visitor))
+    request.override_renderer = CHECK_MAIL
+    return {"email": typed.email, "again": True}
+
+
+@view_config(
+    context=Root,
+    name="resend",
+    request_method="POST",
+    renderer=CHECK_MAIL,
+    permission=NO_PERMISSION_REQUIRED,
+    rate_limit="resend",
+)
+def resend(context: Root, request: Request) -> Any:
+    """Write again to somebody who signed up and got no mail."""
+    form = read_form(AddressForm, request.POST)
+    if form.value is None:
+        return HTTPSeeOther("/signup")
+    queue_sign_up_answer(request.db, form.value.email, digest(request.visitor))
+    return {"email": form.value.email, "again": False}
+
+
+@view_config(context=Root, name="verify", request_method="GET", renderer=VERIFY, permission=NO_PERMISSION_REQUIRED)
+def verify_page(context: Root, request: Request) -> Any:
+    """The button that confirms an address."""
+    try:
+        token, _ = look(request.db, _token(request), Purpose.VERIFY)
+    except BadToken:
+        return _bad_link(request, "/signup", "Sign up again")
+    return {"form": empty_form(), "token": _token(request), "elsewhere": token.browser != digest(request.visitor)}
+
+
+@view_config(
+    context=Root,
+    name="verify",
+    request_method="POST",
+    renderer=VERIFY,
+    permission=NO_PERMISSION_REQUIRED,
+    rate_limit="verification",
+)
+def verify_form(context: Root, request: Request) -> Any:
+    """Confirm an address."""
+    form = read_form(ConfirmForm, request.POST)
+    try:
+        account = confirm_address(
+            request.db,
+            _token(request),
+            browser=request.visitor,
+            password=form.value.password if form.value else None,
+            passwords=request.services.passwords,
+        )
+    except BadToken:
+        return _bad_link(request, "/signup", "Sign up again")
+    except OtherBrowser:
+        request.response.status = 422
+        form = form.with_error("password", "This is not the password with which this address was signed up")
+        return {"form": form, "token": _token(request), "elsewhere": True}
+    log.info("address confirmed", account=str(account.id))
+    return HTTPSeeOther("/signin?done=verified")
+
+
+@view_config(context=Root, name="forgot", request_method="GET", renderer=FORGOT, permission=NO_PERMISSION_REQUIRED)
+def forgot_page(context: Root, request: Request) -> dict[str, Any]:
+    """The form that asks for a link."""
+    return {"form": empty_form()}
+
+
+@view_config(
+    context=Root,
+    name="forgot",
+    request_method="POST",
+    renderer=FORGOT,
+    permission=NO_PERMISSION_REQUIRED,
+    rate_limit="reset",
+)
+def forgot_form(context: Root, request: Request) -> Any:
+    """Send a link, if there is such an account; the answer is the same if there is none."""
+    form = read_form(AddressForm, request.POST)
+    if form.value is None:
+        request.response.status = 422
+        return {"form": form}
+    queue_forgotten_answer(request.db, form.value.email)
+    request.override_renderer = CHECK_MAIL
+    return {"email": form.value.email, "again": False}
+
+
+@view_config(context=Root, name="reset", request_method="GET", renderer=RESET, permission=NO_PERMISSION_REQUIRED)
+def reset_page(context: Root, request: Request) -> Any:
+    """The form for a new password."""
+    try:
+        look(request.db, _token(request), Purpose.RESET)
+    except BadToken:
+        return _bad_link(request, "/forgot", "Ask for a new link")
+    return {"form": empty_form(), "token": _token(request)}
+
+
+@view_config(
+    context=Root,
+    name="reset",
+    request_method="POST",
+    renderer=RESET,
+    permission=NO_PERMISSION_REQUIRED,
+    rate_limit="verification",
+)
+def reset_form(context: Root, request: Request) -> Any:
+    """Set a new password; every session ends."""
+    form = read_form(ResetForm, request.POST)
+    try:
+        _, account = look(request.db, _token(request), Purpose.RESET)
+        if form.value is not None and (advice := weakness(form.value.password, account.name, account.email)):
+            form = form.with_error("password", advice)
+        if form.value is None:
+            request.response.status = 422
+            return {"form": form, "token": _token(request)}
+        reset_password(request.db, _token(request), form.value.password, request.services.passwords)
+    except BadToken:
+        return _bad_link(request, "/forgot", "Ask for a new link")
+    log.info("password reset", account=str(account.id), address=request.remote_addr)
+    return HTTPSeeOther("/signin?done=reset")
+
+
+@view_config(context=Root, name="email", request_method="GET", renderer=EMAIL, permission=NO_PERMISSION_REQUIRED)
+def new_email_page(context: Root, request: Request) -> Any:
+    """The button that confirms a new address."""
+    try:
+        token, _ = look(request.db, _token(request), Purpose.EMAIL)
+    except BadToken:
+        return _bad_link(request, "/account", "To your account")
+    return {"token": _token(request), "email": token.email}
+
+
+@view_config(
+    context=Root,
+    name="email",
+    request_method="POST",
+    permission=NO_PERMISSION_REQUIRED,
+    rate_limit="verification",
+    renderer=EMAIL,
+)
+def new_email_form(context: Root, request: Request) -> Any:
+    """Confirm a new address."""
+    try:
+        account = change_email(request.db, _token(request))
+    except BadToken:
+        return _bad_link(request, "/account", "To your account")
+    log.info("address changed", account=str(account.id), address=request.remote_addr)
+    return HTTPSeeOther("/account?done=email" if request.identity else "/signin?done=email")
+
+
+def _sign_up_page(request: Request, form: Any) -> dict[str, Any]:
+    return {"form": form, "google": request.services.google is not None}
+
+
+def _token(request: Request) -> str:
+    return str(request.params.get("token", ""))
+
+
+def _bad_link(request: Request, path: str, label: str) -> dict[str, Any]:
+    request.override_renderer = BAD_LINK
+    request.response.status = 404 if request.method == "GET" else 422
+    return {"path": path, "label": label}

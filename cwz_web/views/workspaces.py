@@ -1,0 +1,212 @@
+"""A person's workspaces: the list to switch between, a new one, its first steps, its settings."""
+
+from typing import Any
+
+from pyramid.httpexceptions import HTTPSeeOther
+from pyramid.request import Request
+from pyramid.view import view_config
+
+from cwz_web.demo.samples import add_sample_feed, add_sample_template, connect
+from cwz_web.feeds.browse import list_feeds
+from cwz_web.generation.templates import list_templates
+from cwz_web.resources import Permission, WorkspaceResource, Workspaces
+from cwz_web.storage.connections import has_storage
+from cwz_web.storage.contract import BadSettings, StorageProvider
+from cwz_web.web.auditing import actor_of
+from cwz_web.web.forms import Filled, Form, Name, Slug, empty_form, read_form
+from cwz_web.workspaces.audit import record
+from cwz_web.workspaces.creation import SlugTaken, create_workspace, suggest_slug
+from cwz_web.workspaces.models import Workspace
+
+NEW = "workspaces/new.jinja2"
+SETTINGS = "workspaces/settings.jinja2"
+SETUP = "workspaces/setup.jinja2"
+
+
+class WorkspaceForm(Form):
+    """A new workspace."""
+
+    name: Name
+    slug: Slug
+
+
+class SettingsForm(Form):
+    """What an admin may change."""
+
+    name: Name
+    second_factor_required: bool = False
+
+
+class StorageForm(Form):
+    """Which provider keeps the pictures."""
+
+    provider: str
+
+
+@view_config(
+    context=Workspaces, request_method="GET", renderer="workspaces/list.jinja2", permission=Permission.SIGNED_IN
+)
+def workspace_list(context: Workspaces, request: Request) -> dict[str, Any]:
+    """All of a person's workspaces."""
+    return {"workspaces": request.identity.workspaces}
+
+
+@view_config(context=Workspaces, name="new", request_method="GET", renderer=NEW, permission=Permission.SIGNED_IN)
+def new_page(context: Workspaces, request: Request) -> dict[str, Any]:
+    """The form."""
+    return {"form": empty_form()}
+
+
+@view_config(
+    context=Workspaces,
+    name="new",
+    request_method="POST",
+    renderer=NEW,
+    permission=Permission.SIGNED_IN,
+    rate_limit="workspace",
+)
+def new_form(context: Workspaces, request: Request) -> Any:
+    """Make a workspace and go on to its first steps."""
+    form = read_form(WorkspaceForm, request.POST)
+    if form.value is None and set(form.errors) == {"slug"} and not form.typed.get("slug", "").strip():
+        # Left empty: the name says it.
+        form = read_form(WorkspaceForm, _with(request.POST, "slug", suggest_slug(form.typed["name"])))
+    if form.value is not None:
+        account = request.identity.account
+        try:
+            workspace = create_workspace(request.db, account, name=form.value.name, slug=form.value.slug)
+        except SlugTaken:
+            form = form.with_error("slug", "This address is taken; choose another one")
+        else:
+            record(request.db, workspace.id, actor_of(request), "workspace.make", workspace.name)
+            return HTTPSeeOther(f"/w/{workspace.slug}/setup")
+    request.response.status = 422
+    return {"form": form}
+
+
+@view_config(
+    context=WorkspaceResource,
+    name="setup",
+    request_method="GET",
+    renderer=SETUP,
+    permission=Permission.SETTINGS_MANAGE,
+)
+def setup_page(context: WorkspaceResource, request: Request) -> dict[str, Any]:
+    """The first steps: storage, a feed, a template. Each can be left for later."""
+    return _setup_page(request, empty_form())
+
+
+@view_config(
+    context=WorkspaceResource,
+    name="setup-storage",
+    request_method="POST",
+    renderer=SETUP,
+    permission=Permission.STORAGE_MANAGE,
+)
+def setup_storage(context: WorkspaceResource, request: Request) -> Any:
+    """Take a provider that needs no settings."""
+    form = read_form(StorageForm, request.POST)
+    chosen = next((p for p in _ready_providers(request) if form.value and p.name == form.value.provider), None)
+    if chosen is None:
+        return _setup_again(request, form.with_error("provider", "Please choose one"))
+    if not has_storage(request.db, request.workspace.workspace_id):
+        connect(request.db, request.workspace.workspace_id, chosen.name, chosen.label)
+        request.audit("storage.connect", chosen.label)
+    return HTTPSeeOther(request.path_in("setup"))
+
+
+@view_config(
+    context=WorkspaceResource,
+    name="setup-feed",
+    request_method="POST",
+    renderer=SETUP,
+    permission=Permission.FEED_EDIT,
+)
+def setup_feed(context: WorkspaceResource, request: Request) -> Any:
+    """Begin with the sample feed."""
+    try:
+        feed = add_sample_feed(request.db, request.workspace.workspace_id, request.services.providers)
+    except BadSettings as error:
+        return _setup_again(request, empty_form().with_error("feed", str(error)))
+    request.audit("feed.sample", feed.name)
+    return HTTPSeeOther(request.path_in("setup"))
+
+
+@view_config(
+    context=WorkspaceResource,
+    name="setup-template",
+    request_method="POST",
+    renderer=SETUP,
+    permission=Permission.TEMPLATE_EDIT,
+)
+def setup_template(context: WorkspaceResource, request: Request) -> Any:
+    """Begin with the sample template."""
+    try:
+        template = add_sample_template(request.db, request.workspace.workspace_id, request.services.providers)
+    except BadSettings as error:
+        return _setup_again(request, empty_form().with_error("template", str(error)))
+    request.audit("template.sample", template.name)
+    return HTTPSeeOther(request.path_in("setup"))
+
+
+@view_config(
+    context=WorkspaceResource,
+    name="settings",
+    request_method="GET",
+    renderer=SETTINGS,
+    permission=Permission.SETTINGS_MANAGE,
+)
+def settings_page(context: WorkspaceResource, request: Request) -> dict[str, Any]:
+    """The workspace's name, and what it asks of its members."""
+    return {"form": empty_form(), "saved": request.GET.get("done") == "saved"}
+
+
+@view_config(
+    context=WorkspaceResource,
+    name="settings",
+    request_method="POST",
+    renderer=SETTINGS,
+    permission=Permission.SETTINGS_MANAGE,
+)
+def settings_form(context: WorkspaceResource, request: Request) -> Any:
+    """Change them. An admin without a second factor would shut themselves out, so they need one first."""
+    form = read_form(SettingsForm, request.POST)
+    required = form.value is not None and form.value.second_factor_required
+    if required and not request.identity.account.has_second_factor:
+        form = form.with_error("second_factor_required", "Set up a code for your own account first")
+    if form.value is None:
+        request.response.status = 422
+        return {"form": form, "saved": False}
+    workspace = request.db.get_one(Workspace, request.workspace.workspace_id)
+    workspace.name = form.value.name
+    workspace.second_factor_required = form.value.second_factor_required
+    request.audit("workspace.settings", form.value.name, second_factor_required=form.value.second_factor_required)
+    return HTTPSeeOther(f"{request.path_in('settings')}?done=saved")
+
+
+def _ready_providers(request: Request) -> list[StorageProvider]:
+    """The providers that can be used without any settings."""
+    providers = request.services.providers
+    return [p for p in providers if not any(f.is_required() for f in p.settings_model.model_fields.values())]
+
+
+def _setup_page(request: Request, form: Filled[Any]) -> dict[str, Any]:
+    workspace_id = request.workspace.workspace_id
+    return {
+        "form": form,
+        "providers": _ready_providers(request),
+        "storage": has_storage(request.db, workspace_id),
+        "feeds": list_feeds(request.db, workspace_id),
+        "templates": list_templates(request.db, workspace_id),
+    }
+
+
+def _setup_again(request: Request, form: Filled[Any]) -> dict[str, Any]:
+    request.response.status = 422
+    return _setup_page(request, form)
+
+
+def _with(posted: Any, name: str, value: str) -> Any:
+    changed = posted.copy()
+    changed[name] = value
+    return changed

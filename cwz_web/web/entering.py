@@ -1,0 +1,82 @@
+"""From a proof to a session: the step in between where a second factor is asked for, and what follows at the end."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+from pyramid.config import Configurator
+from pyramid.httpexceptions import HTTPSeeOther
+from pyramid.request import Request
+from pyramid.response import Response
+from sqlalchemy.orm import Session
+
+from cwz_web.accounts.google import GooglePerson, link_google
+from cwz_web.accounts.models import Account
+from cwz_web.accounts.sessions import end_session, start_session
+from cwz_web.security import cookie_name, keep_cookie, session_of, set_session_cookie
+
+log = structlog.get_logger()
+
+STEP = "second-factor"
+STEP_LIFETIME = timedelta(minutes=10)
+
+
+def let_in(
+    request: Request, db: Session, account: Account, next_path: str, google: GooglePerson | None = None
+) -> Response:
+    """Go on with somebody who proved who they are: to the page for the code when they have a second factor.
+
+    Arguments:
+        google: who is to be linked to the account once everything is proved.
+    """
+    if not account.has_second_factor:
+        return begin_session(request, db, account, next_path, google)
+    claims = google.as_claims() if google else {}
+    token = request.services.browser_tokens.sign(
+        STEP, STEP_LIFETIME, sub=str(account.id), epoch=account.epoch, next=next_path, **claims
+    )
+    response = HTTPSeeOther("/signin/code")
+    keep_cookie(request, response, "step", token, STEP_LIFETIME)
+    return response
+
+
+def begin_session(
+    request: Request, db: Session, account: Account, next_path: str, google: GooglePerson | None = None
+) -> Response:
+    """Start a session in place of any that the browser had."""
+    if google is not None:
+        link_google(db, account, google)
+    before = session_of(request, db)
+    if before is not None:
+        end_session(db, before.account_id, before.id)
+    _, token = start_session(
+        db,
+        account,
+        request.services.browser_tokens,
+        address=request.remote_addr or "",
+        user_agent=request.user_agent or "",
+    )
+    log.info("signed in", account=str(account.id), address=request.remote_addr)
+    response = HTTPSeeOther(next_path)
+    set_session_cookie(request, response, token)
+    keep_cookie(request, response, "step", None)
+    return response
+
+
+def account_of_step(request: Request, db: Session) -> Account | None:
+    """Whose first step was done in this browser, if that still counts."""
+    if request.step is None:
+        return None
+    account = db.get(Account, UUID(request.step["sub"]))
+    return account if account and account.epoch == request.step["epoch"] else None
+
+
+def _step(request: Request) -> dict[str, Any] | None:
+    token = request.cookies.get(cookie_name(request, "step"))
+    return request.services.browser_tokens.read(STEP, token) if token else None
+
+
+def includeme(config: Configurator) -> None:
+    """Install `request.step`: the claims of somebody who still has to give the second factor."""
+    config.add_request_method(_step, "step", reify=True)

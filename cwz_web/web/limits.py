@@ -1,0 +1,145 @@
+"""How often something may be tried: counted per network address, per account, and for everybody together.
+
+A view declares `rate_limit="sign-in"`; the table below says what that means, and `cwz.limit.<name>.<scope>` in the .ini
+says otherwise. The count comes before the view, so that an attempt too many costs nothing. When the counting storage is
+broken, people are let in, and the log says so: a dead Valkey must not lock everybody out.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Any
+
+import structlog
+from limits import RateLimitItem, parse
+from limits.errors import StorageError
+from limits.storage import storage_from_string
+from limits.strategies import MovingWindowRateLimiter
+from pyramid.config import Configurator
+from pyramid.request import Request
+from pyramid.response import Response
+
+from cwz_web.settings import SettingsError
+
+log = structlog.get_logger()
+
+# name -> scope -> how often
+LIMITS: dict[str, dict[str, str]] = {
+    "sign-in": {"address": "60 per 10 minutes", "account": "10 per 15 minutes", "everyone": "3000 per 10 minutes"},
+    "second-factor": {"address": "30 per 10 minutes", "account": "6 per 15 minutes"},
+    "sign-up": {"address": "20 per hour", "account": "5 per hour", "everyone": "1000 per hour"},
+    "reset": {"address": "20 per hour", "account": "5 per hour", "everyone": "1000 per hour"},
+    "resend": {"address": "20 per hour", "account": "5 per hour"},
+    "verification": {"address": "30 per 10 minutes"},
+    "google": {"address": "60 per 10 minutes"},
+    "proof": {"account": "10 per 15 minutes"},
+    "new-address": {"account": "5 per hour"},
+    "workspace": {"address": "30 per hour", "account": "10 per hour"},
+    "invitation": {"account": "60 per hour"},
+}
+
+
+class TooMany(Exception):
+    """Tried too often.
+
+    Arguments:
+        seconds: after which it may be tried again.
+    """
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"in {seconds} s")
+        self.seconds = seconds
+
+
+class Limiter:
+    """Counts attempts.
+
+    Arguments:
+        storage: `memory://` for one process, `redis://…` for several.
+        changed: `<name>.<scope>` to how often, where the operator wants something else than LIMITS.
+    Raises SettingsError when one of those is no limit, or names none.
+    """
+
+    def __init__(self, storage: str, changed: Mapping[str, str]) -> None:
+        self._storage = storage_from_string(storage, wrap_exceptions=True)
+        self._strategy = MovingWindowRateLimiter(self._storage)
+        known = {f"{name}.{scope}": often for name, scopes in LIMITS.items() for scope, often in scopes.items()}
+        if unknown := changed.keys() - known.keys():
+            raise SettingsError(f"There is no limit {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
+        self._items: dict[str, RateLimitItem] = {}
+        for name, often in (known | dict(changed)).items():
+            try:
+                self._items[name] = parse(often)
+            except ValueError:
+                raise SettingsError(f"cwz.limit.{name} is not like '20 per 10 minutes': {often}") from None
+
+    def take(self, name: str, who: Mapping[str, str]) -> None:
+        """Count an attempt. Raises TooMany when it is one too many.
+
+        Arguments:
+            who: scope to the one that attempts; a scope that is missing here is not counted.
+        """
+        for scope in LIMITS[name]:
+            if scope not in who:
+                continue
+            item = self._items[f"{name}.{scope}"]
+            try:
+                if not self._strategy.hit(item, name, scope, who[scope]):
+                    reset = self._strategy.get_window_stats(item, name, scope, who[scope]).reset_time
+                    log.warning("too many attempts", limit=f"{name}.{scope}", who=who[scope])
+                    raise TooMany(max(int(reset - time.time()) + 1, 1))
+            except StorageError as error:
+                log.error("rate limits do not count", error=type(error.storage_error).__name__)
+
+    def forget(self) -> None:
+        """Forget every attempt."""
+        self._storage.reset()
+
+
+def network_of(address: str) -> str:
+    """What an address counts as: itself; of IPv6 the /64, which is what one customer gets."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv6Address):
+        return str(ip_network((parsed, 64), strict=False)) if parsed.ipv4_mapped is None else str(parsed.ipv4_mapped)
+    return address
+
+
+def limited_view(view: Callable[[Any, Request], Response], info: Any) -> Callable[[Any, Request], Response]:
+    """The view deriver behind `rate_limit`."""
+    name = info.options.get("rate_limit")
+    if name is None:
+        return view
+    if name not in LIMITS:
+        raise SettingsError(f"A view names the rate limit {name}, which does not exist")
+
+    def limited(context: Any, request: Request) -> Response:
+        who = {"address": network_of(request.remote_addr or ""), "everyone": ""}
+        if account := _account(request):
+            who["account"] = account
+        request.services.limiter.take(name, who)
+        return view(context, request)
+
+    return limited
+
+
+limited_view.options = ("rate_limit",)  # type: ignore[attr-defined]
+
+
+def _account(request: Request) -> str | None:
+    """Whose attempt it is: the account that is signed in, or whose first step is done; else the address typed."""
+    if request.identity is not None:
+        return str(request.identity.account.id)
+    if request.step is not None:
+        return str(request.step["sub"])
+    typed = request.POST.get("email")
+    # A digest: what is typed is of any length, and may be a password in the wrong field.
+    return hashlib.sha256(typed.strip().lower().encode()).hexdigest() if isinstance(typed, str) and typed else None
+
+
+def includeme(config: Configurator) -> None:
+    """Install the view option `rate_limit`."""
+    config.add_view_deriver(limited_view, name="rate_limited")

@@ -1,0 +1,47 @@
+"""A new workspace, with the person who made it as its admin."""
+
+import re
+
+from slugify import slugify
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+from uuid_utils.compat import uuid7
+
+from cwz_web.accounts.models import Account
+from cwz_web.db.session import enter_workspace
+from cwz_web.workspaces.models import Membership, Role, Workspace
+
+SLUG = re.compile(r"\A[a-z0-9](?:[a-z0-9-]{1,38}[a-z0-9])\Z")
+RESERVED = frozenset({"new", "api", "www", "admin", "help", "support", "account", "static", "billing"})
+
+
+class SlugTaken(Exception):
+    """Another workspace has this slug."""
+
+
+def clean_slug(text: str) -> str:
+    """A slug that can stand in an address. Raises ValueError with a message for people."""
+    if not SLUG.match(text) or "--" in text:
+        raise ValueError("Use 3 to 40 small letters, digits and single hyphens; begin and end with a letter or digit")
+    if text in RESERVED:
+        raise ValueError("This word is reserved; choose another one")
+    return text
+
+
+def suggest_slug(name: str) -> str:
+    """A slug for a name."""
+    return slugify(name, max_length=40, word_boundary=True)
+
+
+def create_workspace(db: Session, account: Account, *, name: str, slug: str) -> Workspace:
+    """Make a workspace; the session has entered it afterwards. Raises SlugTaken."""
+    workspace = Workspace(id=uuid7(), name=name, slug=slug)
+    enter_workspace(db, workspace.id)
+    try:
+        with db.begin_nested():
+            db.add(workspace)
+    except IntegrityError:
+        raise SlugTaken from None
+    db.add(Membership(workspace_id=workspace.id, account_id=account.id, role=Role.ADMIN))
+    db.flush()
+    return workspace

@@ -1,0 +1,78 @@
+"""The mails that an application under test writes: its mail jobs are run by a real worker, on demand."""
+
+import asyncio
+import re
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+
+import psycopg
+from procrastinate import PsycopgConnector
+
+from cwz_web.accounts import tasks as account_tasks
+from cwz_web.jobs import app as jobs
+from cwz_web.notify.delivery import mail_folder
+from cwz_web.notify.tasks import QUEUE, PostOffice
+from cwz_web.web.services import Services
+from cwz_web.workspaces import tasks as workspace_tasks
+
+# Importing them declares the jobs.
+TASKS = (account_tasks, workspace_tasks)
+
+
+class Mailbox:
+    """Reads what was written."""
+
+    def __init__(self, services: Services, app_url: str) -> None:
+        self.services = services
+        self.app_url = app_url
+        self.folder = mail_folder(services.settings)
+
+    def deliver(self, post: PostOffice | None = None) -> None:
+        """Run the mail jobs that wait."""
+        context = {"database": self.services.database, "post": post or PostOffice.of(self.services.settings)}
+        asyncio.run(self._work(context))
+
+    def mails(self) -> list[EmailMessage]:
+        """Every mail so far, the oldest first."""
+        self.deliver()
+        paths = sorted(self.folder.glob("*.eml"))
+        return [message_from_bytes(path.read_bytes(), policy=policy.default) for path in paths]  # type: ignore[misc]
+
+    def last(self, to: str) -> EmailMessage:
+        """The newest mail to an address."""
+        found = [mail for mail in self.mails() if mail["To"] == to]
+        assert found, f"no mail to {to}"
+        return found[-1]
+
+    def link(self, to: str) -> str:
+        """The path of the link in the newest mail to an address."""
+        [url] = re.findall(r"https?://\S+", text_of(self.last(to)))
+        return str(url.removeprefix(self.services.settings.url))
+
+    def waiting(self) -> int:
+        """How many mail jobs wait."""
+        with psycopg.connect(self.app_url) as connection:
+            row = connection.execute(
+                "SELECT count(*) FROM procrastinate_jobs WHERE queue_name = %s AND status = 'todo'", [QUEUE]
+            ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    async def _work(self, context: dict[str, object]) -> None:
+        with jobs.replace_connector(PsycopgConnector(conninfo=self.app_url)) as worker_app:
+            async with worker_app.open_async():
+                await worker_app.run_worker_async(
+                    queues=[QUEUE],
+                    wait=False,
+                    additional_context=context,
+                    install_signal_handlers=False,
+                    listen_notify=False,
+                    delete_jobs="successful",
+                )
+
+
+def text_of(mail: EmailMessage) -> str:
+    """What a mail says."""
+    body = mail.get_body(("plain",))
+    assert body is not None
+    return str(body.get_content())
