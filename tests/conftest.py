@@ -88,7 +88,7 @@ def owner_url(postgres: EmbeddedPostgres, database_name: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def _services(app_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+def kept_services(app_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     services = Services.start(make_settings(app_url, tmp_path_factory.mktemp("installation")))
     services = dataclasses.replace(services, passwords=PASSWORDS)
     yield services
@@ -111,11 +111,11 @@ def make_settings(app_url: str, folder: Path, **more: object) -> Settings:
 
 
 @pytest.fixture
-def services(_services: Services, postgres: EmbeddedPostgres, database_name: str) -> Iterator[Services]:
+def services(kept_services: Services, postgres: EmbeddedPostgres, database_name: str) -> Iterator[Services]:
     """The services over an empty database, with no attempt counted and no mail written."""
-    yield _services
-    _services.limiter.forget()
-    shutil.rmtree(mail_folder(_services.settings), ignore_errors=True)
+    yield kept_services
+    kept_services.limiter.forget()
+    shutil.rmtree(mail_folder(kept_services.settings), ignore_errors=True)
     with psycopg.connect(postgres.admin_url(database_name)) as connection:
         rows = connection.execute(
             "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
@@ -142,8 +142,8 @@ def mailbox(services: Services, app_url: str) -> Mailbox:
 
 
 @pytest.fixture(scope="session")
-def wsgi(_services: Services) -> Router:
-    return create_app(_services)
+def wsgi(kept_services: Services) -> Router:
+    return create_app(kept_services)
 
 
 @pytest.fixture

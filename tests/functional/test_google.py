@@ -1,0 +1,285 @@
+"""Sign-in with Google, against a real OpenID provider on loopback (npm oidc-provider)."""
+
+import dataclasses
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pyotp
+import pytest
+from sqlalchemy import select
+from webtest import TestApp
+
+from cwz_web.accounts.google import WELL_KNOWN, Google
+from cwz_web.accounts.models import Account, OutsideIdentity, SignIn
+from cwz_web.accounts.second_factor import begin_enrolment, confirm_enrolment, shared_secret
+from cwz_web.app import create_app
+from cwz_web.web.services import GOOGLE_CALLBACK, Services
+from tests.factories import PASSWORD, Factory, sign_in
+from tests.mailbox import Mailbox
+
+ROOT = Path(__file__).parent.parent.parent
+CLIENT = ("connectwyze", "a client secret for the tests")
+CALLBACK = f"http://localhost{GOOGLE_CALLBACK}"
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[str]:
+    node = shutil.which("node") or str(Path(sys.executable).with_name("node"))
+    process = subprocess.Popen(
+        [node, "tests/oidc/provider.mjs", *CLIENT, CALLBACK],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    yield process.stdout.readline().strip()
+    process.terminate()
+    process.communicate()
+
+
+@pytest.fixture(scope="module")
+def google_wsgi(kept_services: Services, issuer: str) -> Any:
+    return create_app(dataclasses.replace(kept_services, google=Google(issuer + WELL_KNOWN, *CLIENT, CALLBACK)))
+
+
+@pytest.fixture
+def app(google_wsgi: Any, services: Services) -> TestApp:
+    return TestApp(google_wsgi)
+
+
+def at_the_provider(url: str, login: str) -> str:
+    """Sign in and consent there, as a browser does. Returns where the provider sends the person back to."""
+    with httpx.Client(follow_redirects=False) as browser:
+        answer = browser.get(url)
+        for _ in range(12):
+            if answer.is_redirect:
+                target = str(answer.url.join(answer.headers["location"]))
+                if target.startswith(CALLBACK):
+                    return target
+                answer = browser.get(target)
+                continue
+            assert answer.status_code == 200, answer.text
+            [action] = re.findall(r'action="([^"]+)"', answer.text)
+            fields = dict(re.findall(r'name="(prompt)" value="([^"]+)"', answer.text))
+            if fields["prompt"] == "login":
+                fields |= {"login": login, "password": "any"}
+            answer = browser.post(unescape(action), data=fields)
+    raise AssertionError("the provider never sent the person back")
+
+
+def go(app: TestApp, login: str, start: str = "/signin/google") -> Any:
+    """Through the whole flow; returns the answer to the browser's return."""
+    return app.get(at_the_provider(app.get(start, status=303).location, login))
+
+
+def stored(make: Factory, email: str) -> Account:
+    with make.database.transaction() as db:
+        return db.scalars(select(Account).where(Account.email == email)).one()
+
+
+def test_somebody_new_gets_a_verified_account_without_a_password(app: TestApp, make: Factory) -> None:
+    answer = go(app, "g1|ada@example.org|true")
+    assert answer.location == "http://localhost/"
+    assert "From Outside" in app.get("/account").text
+    account = stored(make, "ada@example.org")
+    assert account.password_hash is None
+    assert account.verified_at is not None
+    form = TestApp(app.app).get("/signin").forms[0]
+    form["email"], form["password"] = "ada@example.org", "nobody has this password"
+    assert form.submit(status=422)
+
+
+def test_the_same_person_comes_back_by_issuer_and_subject(app: TestApp, make: Factory) -> None:
+    go(app, "g1|ada@example.org|true")
+    with make.database.transaction() as db:
+        db.scalars(select(Account)).one().email = "elsewhere@example.org"
+    back = TestApp(app.app)
+    go(back, "g1|ada@example.org|true")
+    assert "elsewhere@example.org" in back.get("/account").text
+
+
+@pytest.mark.parametrize("verified", ["false", "False", "", "yes"])
+def test_an_address_that_is_not_vouched_for_is_refused(app: TestApp, make: Factory, verified: str) -> None:
+    answer = go(app, f"g1|ada@example.org|{verified}")
+    assert answer.location == "http://localhost/signin?done=unproved"
+    assert "cwz_session" not in app.cookies
+    with make.database.transaction() as db:
+        assert db.query(Account).count() == 0
+
+
+def test_the_text_true_is_not_true(app: TestApp) -> None:
+    assert go(app, "g1|ada@example.org|text:true").location == "http://localhost/signin?done=unproved"
+
+
+def test_an_unverified_account_loses_what_somebody_else_prepared(app: TestApp, make: Factory) -> None:
+    prepared = make.account(verified_at=None)
+    go(app, f"g1|{prepared.email}|true")
+    account = stored(make, prepared.email)
+    assert account.id == prepared.id
+    assert account.password_hash is None
+    assert account.epoch > prepared.epoch
+    form = TestApp(app.app).get("/signin").forms[0]
+    form["email"], form["password"] = prepared.email, PASSWORD
+    form.submit(status=422)
+
+
+def test_a_verified_account_is_linked_after_its_password(app: TestApp, make: Factory, mailbox: Mailbox) -> None:
+    account = make.account()
+    assert go(app, f"g1|{account.email}|true").location == "http://localhost/signin/link"
+    assert app.get("/account").status_int == 303, "nobody is signed in yet"
+    form = app.get("/signin/link").forms[0]
+    form["password"] = "wrong"
+    form = form.submit(status=422).forms[0]
+    with make.database.transaction() as db:
+        assert db.query(OutsideIdentity).count() == 0
+    form["password"] = PASSWORD
+    form.submit(status=303)
+    assert account.email in app.get("/account").text
+    assert "Google" in mailbox.last(account.email)["Subject"]
+    back = TestApp(app.app)
+    assert go(back, f"g1|{account.email}|true").location == "http://localhost/"
+
+
+def test_google_does_not_go_round_the_second_factor(app: TestApp, make: Factory) -> None:
+    account = make.account()
+    ring = make.services.ring
+    with make.database.transaction() as db:
+        mine = db.get_one(Account, account.id)
+        begin_enrolment(mine, ring)
+        secret = shared_secret(mine, ring)
+        assert secret is not None
+        totp = pyotp.TOTP(secret)
+        confirm_enrolment(db, mine, totp.now(), ring)
+        mine.totp_last_step = None
+    go(app, f"g1|{account.email}|true")
+    form = app.get("/signin/link").forms[0]
+    form["password"] = PASSWORD
+    assert form.submit(status=303).location.endswith("/signin/code")
+    with make.database.transaction() as db:
+        assert db.query(OutsideIdentity).count() == 0, "linked only when everything is proved"
+    form = app.get("/signin/code").forms[0]
+    form["code"] = totp.now()
+    form.submit(status=303)
+    with make.database.transaction() as db:
+        assert db.query(OutsideIdentity).count() == 1
+    back = TestApp(app.app)
+    assert go(back, f"g1|{account.email}|true").location.endswith("/signin/code")
+
+
+def test_whoever_is_signed_in_links_from_the_account_page(app: TestApp, make: Factory) -> None:
+    account = make.account()
+    sign_in(app, account)
+    answer = go(app, "g9|other@example.org|true", "/signin/google?link=1")
+    assert answer.location == "http://localhost/account?done=google-linked"
+    assert "other@example.org" in app.get("/account").text
+    app.get("/account").forms[4].submit()
+    assert "other@example.org" not in app.get("/account").text
+
+
+def test_a_google_account_of_somebody_else_is_not_linked(app: TestApp, make: Factory) -> None:
+    go(app, "g1|ada@example.org|true")
+    other = TestApp(app.app)
+    sign_in(other, make.account())
+    answer = go(other, "g1|ada@example.org|true", "/signin/google?link=1")
+    assert answer.location == "http://localhost/account?done=google-taken"
+
+
+def test_whoever_has_no_password_can_not_unlink(app: TestApp) -> None:
+    go(app, "g1|ada@example.org|true")
+    form = next(form for form in app.get("/account").forms.values() if form.action == "/account/unlink-google")
+    assert "Set a password first" in form.submit(status=422).text
+
+
+def test_a_first_password_needs_a_fresh_sign_in(app: TestApp, make: Factory) -> None:
+    go(app, "g1|ada@example.org|true")
+    form = next(form for form in app.get("/account").forms.values() if form.action == "/account/password")
+    form["password"] = "violet harbour 93 teapots"
+    with make.database.transaction() as db:
+        session = db.scalars(select(SignIn)).one()
+        proved, session.proved_at = session.proved_at, session.proved_at.replace(year=2020)
+    assert "Sign in with Google again" in form.submit(status=422).text
+    with make.database.transaction() as db:
+        db.scalars(select(SignIn)).one().proved_at = proved
+    form.submit(status=303)
+
+
+def test_an_answer_in_another_browser_is_refused(app: TestApp) -> None:
+    target = at_the_provider(app.get("/signin/google").location, "g1|ada@example.org|true")
+    stranger = TestApp(app.app)
+    assert stranger.get(target).location == "http://localhost/signin?done=google"
+    assert "cwz_session" not in stranger.cookies
+
+
+@pytest.mark.parametrize(
+    "change", ["state=wrong", "code=wrong", "iss=https://evil.test", "code=", "error=access_denied"]
+)
+def test_an_answer_that_was_changed_is_refused(app: TestApp, change: str) -> None:
+    target = at_the_provider(app.get("/signin/google").location, "g1|ada@example.org|true")
+    name, _, value = change.partition("=")
+    query = {key: values[0] for key, values in parse_qs(urlsplit(target).query).items()}
+    query = {"state": query["state"], name: value} if name == "error" else query | {name: value}
+    assert app.get(GOOGLE_CALLBACK, query).location == "http://localhost/signin?done=google"
+    assert "cwz_session" not in app.cookies
+
+
+def test_an_answer_counts_once(app: TestApp) -> None:
+    target = at_the_provider(app.get("/signin/google").location, "g1|ada@example.org|true")
+    assert app.get(target).location == "http://localhost/"
+    assert app.get(target).location == "http://localhost/signin?done=google"
+
+
+def test_the_way_out_carries_pkce_state_and_nonce(app: TestApp) -> None:
+    query = parse_qs(urlsplit(app.get("/signin/google").location).query)
+    assert query["code_challenge_method"] == ["S256"]
+    assert all(len(query[name][0]) >= 43 for name in ("state", "nonce", "code_challenge"))
+    again = parse_qs(urlsplit(app.get("/signin/google").location).query)
+    assert all(query[name] != again[name] for name in ("state", "nonce", "code_challenge"))
+
+
+def test_another_site_does_not_begin_it(app: TestApp) -> None:
+    app.get("/signin/google", headers={"Sec-Fetch-Site": "cross-site"}, status=400)
+
+
+def test_afterwards_people_are_where_they_wanted_to_be(app: TestApp) -> None:
+    assert go(app, "g1|a@example.org|true", "/signin/google?next=/account").location == "http://localhost/account"
+    other = TestApp(app.app)
+    assert go(other, "g2|b@example.org|true", "/signin/google?next=//evil.test").location == "http://localhost/"
+
+
+def test_a_provider_that_is_down_is_said_plainly(kept_services: Services, services: Services) -> None:
+    google = Google("http://127.0.0.1:9/.well-known/openid-configuration", *CLIENT, CALLBACK)
+    app = TestApp(create_app(dataclasses.replace(kept_services, google=google)))
+    assert app.get("/signin/google").location == "http://localhost/signin?done=google"
+    assert "Google did not let you in" in app.get("/signin?done=google").text
+
+
+def test_without_settings_there_is_no_google(wsgi: Any, services: Services) -> None:
+    app = TestApp(wsgi)
+    assert "Google" not in app.get("/signin").text
+    app.get("/signin/google", status=404)
+
+
+def test_the_keys_of_an_unknown_provider_are_not_asked_for(
+    kept_services: Services, services: Services, http_server: Any
+) -> None:
+    """A discovery document that names another issuer than the one it lies at is none."""
+    found = {
+        "issuer": "https://elsewhere.test",
+        "authorization_endpoint": http_server.url("/a"),
+        "token_endpoint": http_server.url("/t"),
+        "jwks_uri": http_server.url("/k"),
+    }
+    http_server.paths[WELL_KNOWN] = (200, {"Content-Type": "application/json"}, json.dumps(found).encode())
+    google = Google(http_server.url(WELL_KNOWN), *CLIENT, CALLBACK)
+    app = TestApp(create_app(dataclasses.replace(kept_services, google=google)))
+    assert app.get("/signin/google").location == "http://localhost/signin?done=google"
