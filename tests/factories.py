@@ -15,13 +15,15 @@ from cwz_web.accounts.passwords import Passwords
 from cwz_web.db.session import enter_workspace
 from cwz_web.feeds.imports import upload_feed
 from cwz_web.feeds.models import Feed
+from cwz_web.generation.assets import Kept, record_asset
 from cwz_web.generation.keys import create_key
-from cwz_web.generation.models import Template
+from cwz_web.generation.models import Asset, Template
 from cwz_web.generation.templates import create_template
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Output
 from cwz_web.runs.models import Run
 from cwz_web.runs.planning import start_run
+from cwz_web.storage.connections import default_connection
 from cwz_web.storage.models import Connection
 from cwz_web.web.services import Services
 from cwz_web.workspaces.models import Membership, Role, Workspace
@@ -140,6 +142,21 @@ class Factory:
                 mapping=mapping if mapping is not None else {"title": "title"},
                 output=Output(),
                 started_by=None,
+            )
+
+    def asset(self, template: Template) -> Asset:
+        """A picture that is kept, as far as the database knows."""
+        digest = f"{next(_numbers):064x}"
+        kept = Kept(digest=digest, key=f"k/{digest}", content_type="image/jpeg", width=3, height=2, size=9)
+        with self.database.transaction(template.workspace_id) as db:
+            return record_asset(
+                db,
+                template.workspace_id,
+                kept,
+                name="Picture",
+                connection_id=default_connection(db, template.workspace_id).id,
+                template_id=template.id,
+                version=template.version,
             )
 
     def key(self, workspace: Workspace) -> str:

@@ -1,63 +1,109 @@
-"""Who gets where: every page of the workspace, as nobody, as a stranger, and in each role."""
+"""Who gets where: every view of the application, found by itself, as nobody, as a stranger, and in each role.
 
-from typing import Any
+The views come from Pyramid's own registry and their addresses from the resource tree, so that a new one can not be
+forgotten: without a sample of its kind of resource in `Place`, the test fails and says so.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+from uuid import uuid4
 
 import pytest
+from pyramid.security import NO_PERMISSION_REQUIRED
 from webtest import TestApp
 
-from cwz_web.resources import PERMISSIONS, Permission
-from cwz_web.workspaces.models import Membership, Role
-from tests.factories import Factory, sign_in
+from cwz_web import resources
+from cwz_web.generation.keys import create_key
+from cwz_web.resources import PERMISSIONS, Permission, Resource, Role, Root, Rows, WorkspaceResource
+from cwz_web.workspaces.invitations import invite
+from cwz_web.workspaces.models import AuditEntry, Membership
+from tests.factories import Factory, api, sign_in
 
 P = Permission
-# path below /w/{slug} -> method, permission, the status for whoever has it
-PAGES = {
-    "": ("GET", P.VIEW, 200),
-    "/feeds": ("GET", P.VIEW, 200),
-    "/feeds/new": ("GET", P.FEED_EDIT, 200),
-    "/feeds/new ": ("POST", P.FEED_EDIT, 422),
-    "/feeds/{feed}": ("GET", P.VIEW, 200),
-    "/templates": ("GET", P.VIEW, 200),
-    "/templates/{template}": ("GET", P.VIEW, 200),
-    "/templates/{template}/document": ("GET", P.TEMPLATE_EDIT, 200),
-    "/templates/{template}/document ": ("POST", P.TEMPLATE_EDIT, 422),
-    "/runs": ("GET", P.VIEW, 200),
-    "/runs/new": ("GET", P.RUN_START, 200),
-    "/runs/new ": ("POST", P.RUN_START, 422),
-    "/runs/{run}": ("GET", P.VIEW, 200),
-    "/runs/{run}/retry": ("POST", P.RUN_RETRY, 303),
-    "/runs/{run}/pictures.zip": ("GET", P.VIEW, 200),
-    "/assets": ("GET", P.VIEW, 200),
-    "/keys": ("GET", P.KEY_MANAGE, 200),
-    "/keys ": ("POST", P.KEY_MANAGE, 422),
-}
+
+
+class Page(NamedTuple):
+    """A view, as somebody meets it."""
+
+    context: type[Resource]
+    name: str
+    method: str
+    permission: Any
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.context.__name__}/{self.name}"
+
+
+def all_pages(wsgi: Any) -> list[Page]:
+    """Every view that is reached by a path, as Pyramid's registry knows them."""
+    pages = set()
+    for entry in wsgi.registry.introspector.get_category("views"):
+        view = entry["introspectable"]
+        context = view["context"]
+        if not (isinstance(context, type) and issubclass(context, Resource)):
+            continue  # an exception view, or a static file
+        [permission] = [related["value"] for related in entry["related"] if related.category_name == "permissions"] or [
+            NO_PERMISSION_REQUIRED
+        ]
+        methods = view["request_methods"] or ("GET",)
+        for method in {methods} if isinstance(methods, str) else set(methods) - {"HEAD"}:
+            pages.add(Page(context, view["name"] or "", method, permission))
+    return sorted(pages, key=str)
 
 
 class Place:
-    """A workspace with one of everything."""
+    """A workspace with one of everything, and the address of each kind of resource."""
 
     def __init__(self, make: Factory) -> None:
         self.make = make
         self.space = make.workspace()
+        owner = make.member(self.space)
         feed, template = make.feed(self.space), make.template(self.space)
-        self.ids = {"feed": feed.id, "template": template.id, "run": make.run(feed, template).id}
+        run = make.run(feed, template)
+        asset = make.asset(template)
+        with make.database.transaction(self.space.id) as db:
+            key, _ = create_key(db, self.space.id, "A key")
+            invitation = invite(db, self.space.id, email="invited@example.org", role=Role.USER, invited_by=owner)
+        self.member = make.member(self.space, Role.USER)
+        rows = {row.__tablename__: str(row.id) for row in (feed, template, run, asset, key, invitation)}
+        self.paths = dict(self._walk(Root, "", rows))
 
-    def visit(self, app: TestApp, page: str, slug: str | None = None) -> int:
-        method, _, _ = PAGES[page]
-        path = f"/w/{slug or self.space.slug}{page.strip().format(**self.ids)}"
-        if method == "GET":
+    def _walk(self, kind: type[Resource], path: str, rows: dict[str, str]) -> Iterator[tuple[type[Resource], str]]:
+        """The address of a kind of resource, and of every kind below it."""
+        yield kind, path
+        below = dict(kind.children)
+        if issubclass(kind, Rows):
+            below[rows[kind.model.__tablename__]] = kind.row_resource
+        below |= {
+            resources.Workspaces: {self.space.slug: WorkspaceResource},
+            resources.Members: {str(self.member.id): resources.MemberResource},
+            resources.Sessions: {str(uuid4()): resources.SessionResource},
+            resources.SignedImages: {f"{rows['templates']}.png": resources.SignedImage},
+            resources.SignedAssets: {str(self.space.id): resources.SignedAssetFolder},
+            resources.SignedAssetFolder: {f"{rows['assets']}.jpg": resources.SignedAsset},
+        }.get(kind, {})
+        for name, child in below.items():
+            yield from self._walk(child, f"{path}/{name}", rows)
+
+    def visit(self, app: TestApp, page: Page, slug: str | None = None) -> int:
+        path = self.paths[page.context]
+        if slug is not None:
+            path = path.replace(f"/w/{self.space.slug}", f"/w/{slug}", 1)
+        path = f"{path}/{page.name}".rstrip("/") or "/"
+        if page.method == "GET":
             return int(app.get(path, status="*").status_int)
-        token = (
-            app.get("/signin", status="*").forms[0]["csrf_token"].value
-            if not app.cookies.get("cwz_session")
-            else token_of(app)
-        )
-        return int(app.post(path, {"csrf_token": token}, status="*").status_int)
+        return int(app.post(path, {"csrf_token": token_of(app)}, status="*").status_int)
 
 
 def token_of(app: TestApp) -> str:
-    """The token of whoever is signed in, from the sign-out form of a page that everyone has."""
-    return str(app.get("/w").html.find("input", {"name": "csrf_token"})["value"])
+    """The token of the browser, signed in or not."""
+    page = app.get("/w" if app.cookies.get("cwz_session") else "/signin", status="*")
+    return str(page.html.find("input", {"name": "csrf_token"})["value"])
+
+
+def in_workspace(page: Page) -> bool:
+    """Whether a view lies in a workspace: its permission is one that a role can have."""
+    return page.permission in PERMISSIONS[Role.ADMIN]
 
 
 @pytest.fixture
@@ -65,54 +111,152 @@ def place(make: Factory) -> Place:
     return Place(make)
 
 
-@pytest.mark.parametrize("role", list(Role))
-def test_each_role_may_do_what_the_table_says(app: TestApp, place: Place, role: Role) -> None:
-    sign_in(app, place.make.member(place.space, role))
-    answers = {page: place.visit(app, page) for page in PAGES}
-    expected = {page: status if needed in PERMISSIONS[role] else 403 for page, (_, needed, status) in PAGES.items()}
+@pytest.fixture
+def pages(wsgi: Any) -> list[Page]:
+    return all_pages(wsgi)
+
+
+def test_the_enumeration_sees_every_kind_of_resource(place: Place, pages: list[Page]) -> None:
+    kinds = {
+        kind
+        for kind in vars(resources).values()
+        if isinstance(kind, type) and issubclass(kind, Resource) and kind not in (Resource, Rows, resources.Row)
+    }
+    assert kinds - place.paths.keys() == {resources.SignedFile}, "give the new kind a sample in Place"
+    assert len([page for page in pages if in_workspace(page)]) > 30
+
+
+def test_every_view_declares_a_permission(pages: list[Page]) -> None:
+    """None lives by the default; what is open to everybody says so, and there is a list of it."""
+    assert all(page.permission in (*Permission, NO_PERMISSION_REQUIRED) for page in pages)
+    open_ones = {f"{page.context.__name__}/{page.name}" for page in pages if page.permission == NO_PERMISSION_REQUIRED}
+    assert open_ones == {
+        "DevelopmentPlace/mail",
+        "GooglePlace/",
+        "GooglePlace/callback",
+        "Hooks/render",
+        "Root/",
+        "Root/email",
+        "Root/favicon.ico",
+        "Root/forgot",
+        "Root/healthz",
+        "Root/invitation",
+        "Root/readyz",
+        "Root/resend",
+        "Root/reset",
+        "Root/signup",
+        "Root/verify",
+        "SignInPlace/",
+        "SignInPlace/code",
+        "SignInPlace/link",
+        "SignedAsset/",
+        "SignedImage/",
+    }
+
+
+def test_nobody_gets_no_further_than_the_sign_in_page(app: TestApp, place: Place, pages: list[Page]) -> None:
+    shut = [page for page in pages if page.permission != NO_PERMISSION_REQUIRED]
+    answers = {str(page): place.visit(app, page) for page in shut}
+    expected = {str(page): 401 if page.permission == P.GENERATE else 303 for page in shut}
     assert answers == expected
+    for path in (f"/w/{place.space.slug}/feeds", "/w/no-such-workspace/feeds", "/account"):
+        assert app.get(path).location == f"http://localhost/signin?next={path.replace('/', '%2F')}"
 
 
-def test_a_member_of_another_workspace_finds_nothing(app: TestApp, place: Place) -> None:
+@pytest.mark.parametrize("role", list(Role))
+def test_each_role_may_do_what_the_table_says(app: TestApp, make: Factory, pages: list[Page], role: Role) -> None:
+    """Each view in a place of its own: a view may change what the next one finds."""
+    for page in filter(in_workspace, pages):
+        place = Place(make)
+        browser = TestApp(app.app)
+        sign_in(browser, make.member(place.space, role))
+        answer = place.visit(browser, page)
+        if page.permission in PERMISSIONS[role]:
+            assert answer in (200, 303, 422), f"{page} as {role}: {answer}"
+        else:
+            assert answer == 403, f"{page} as {role}: {answer}"
+
+
+def test_a_member_of_another_workspace_finds_nothing(app: TestApp, place: Place, pages: list[Page]) -> None:
     other = place.make.workspace()
     sign_in(app, place.make.member(other))
-    assert {place.visit(app, page) for page in PAGES} == {404}
+    inside = [page for page in pages if in_workspace(page)]
+    assert {str(page): place.visit(app, page) for page in inside} == {str(page): 404 for page in inside}
     # nor through a workspace of their own
-    inside = [page for page in PAGES if "{" in page]
-    assert {place.visit(app, page, slug=other.slug) for page in inside} == {404}
+    things = [page for page in inside if issubclass(page.context, resources.Row)]
+    assert {str(page): place.visit(app, page, slug=other.slug) for page in things} == {
+        str(page): 404 for page in things
+    }
 
 
-def test_nobody_is_sent_to_sign_in_whether_the_workspace_exists_or_not(app: TestApp, place: Place) -> None:
-    assert {place.visit(app, page) for page in PAGES} == {303}
-    for path in (f"/w/{place.space.slug}/feeds", "/w/no-such-workspace/feeds"):
-        assert app.get(path).location == f"http://localhost/signin?next={path.replace('/', '%2F')}"
+def test_an_api_key_opens_the_api_and_no_page(app: TestApp, place: Place, pages: list[Page]) -> None:
+    key = place.make.key(place.space)
+    bearer = TestApp(app.app, extra_environ={"HTTP_AUTHORIZATION": f"Bearer {key}"})
+    inside = [page for page in pages if page.method == "GET" and page.permission != NO_PERMISSION_REQUIRED]
+    assert {place.visit(bearer, page) for page in inside} <= {303, 404, 401}
+    api(app, key, {"template": "card"}, status=200)
+
+
+def test_a_session_opens_no_api(app: TestApp, place: Place) -> None:
+    sign_in(app, place.make.member(place.space))
+    app.post_json("/v1/images", {"template": "card"}, status=401)
+
+
+def test_every_change_in_a_workspace_leaves_an_entry_in_its_log(app: TestApp, make: Factory, pages: list[Page]) -> None:
+    """Whatever a bare form can do; what needs more is tried in the tests of its page."""
+    for page in pages:
+        if page.method != "POST" or not in_workspace(page):
+            continue
+        place = Place(make)
+        browser = TestApp(app.app)
+        sign_in(browser, make.member(place.space, Role.ADMIN))
+        if place.visit(browser, page) == 303:
+            assert make.count(AuditEntry, place.space.id) == 1, f"{page} changed something and left no entry"
 
 
 def test_a_role_that_changes_counts_at_once(app: TestApp, place: Place) -> None:
     account = place.make.member(place.space, Role.ADMIN)
     sign_in(app, account)
-    assert place.visit(app, "/keys") == 200
+    assert app.get(f"/w/{place.space.slug}/keys").status_int == 200
     with place.make.database.transaction(place.space.id) as db:
         db.get_one(Membership, (place.space.id, account.id)).role = Role.USER
-    assert place.visit(app, "/keys") == 403
+    app.get(f"/w/{place.space.slug}/keys", status=403)
+    with place.make.database.transaction(place.space.id) as db:
+        db.delete(db.get_one(Membership, (place.space.id, account.id)))
+    app.get(f"/w/{place.space.slug}", status=404)
 
 
-def test_support_sees_no_button_that_it_may_not_press(app: TestApp, place: Place) -> None:
-    sign_in(app, place.make.member(place.space, Role.SUPPORT))
-    page = app.get(f"/w/{place.space.slug}/feeds")
-    assert "Upload a feed" not in page.text
-    assert "/keys" not in page.text
+def test_nobody_sees_a_link_that_they_may_not_follow(app: TestApp, place: Place) -> None:
+    for role in Role:
+        browser = TestApp(app.app)
+        sign_in(browser, place.make.member(place.space, role))
+        page = browser.get(f"/w/{place.space.slug}")
+        for link in page.html.find("nav").find_all("a"):
+            assert browser.get(link["href"], status="*").status_int in (200, 303), (role, link["href"])
 
 
 @pytest.mark.parametrize("name", ["not-an-id", "00000000-0000-0000-0000-000000000000", "A" * 300])
 def test_an_id_that_is_none_is_not_there(app: TestApp, place: Place, name: str) -> None:
     sign_in(app, place.make.member(place.space))
-    for kind in ("feeds", "templates", "runs", "assets"):
+    for kind in ("feeds", "templates", "runs", "assets", "members", "invitations", "keys"):
         assert app.get(f"/w/{place.space.slug}/{kind}/{name}", status="*").status_int == 404
+
+
+def test_a_path_that_goes_on_after_its_page_is_not_there(app: TestApp, place: Place) -> None:
+    sign_in(app, place.make.member(place.space))
+    for path in ("/signup/more", "/healthz/more", "/account/export/more", f"/w/{place.space.slug}/audit/more"):
+        app.get(path, status=404)
 
 
 def test_a_view_without_a_permission_of_its_own_is_denied(wsgi: Any) -> None:
     """Deny by default: outside a workspace nobody has the permission that such a view would ask for."""
-    introspector = wsgi.registry.introspector
-    [default] = introspector.get_category("default permission")
+    [default] = wsgi.registry.introspector.get_category("default permission")
     assert default["introspectable"]["value"] == Permission.VIEW
+
+
+def test_the_members_page_shows_the_very_table(app: TestApp, place: Place) -> None:
+    sign_in(app, place.make.member(place.space))
+    table = app.get(f"/w/{place.space.slug}/members").html.find_all("table")[-1]
+    for row, permission in zip(table.tbody.find_all("tr"), resources.PERMISSION_WORDS, strict=True):
+        said = ["yes" in cell.text for cell in row.find_all("td")]
+        assert said == [permission in PERMISSIONS[role] for role in Role]

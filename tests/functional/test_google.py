@@ -269,7 +269,7 @@ def test_without_settings_there_is_no_google(wsgi: Any, services: Services) -> N
     app.get("/signin/google", status=404)
 
 
-def test_the_keys_of_an_unknown_provider_are_not_asked_for(
+def test_a_provider_that_calls_itself_otherwise_is_refused(
     kept_services: Services, services: Services, http_server: Any
 ) -> None:
     """A discovery document that names another issuer than the one it lies at is none."""

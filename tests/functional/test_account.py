@@ -1,0 +1,385 @@
+"""What people decide about themselves, on /account."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyotp
+import pytest
+from sqlalchemy import select
+from webtest import TestApp
+
+from cwz_web.accounts.models import Account, RecoveryCode
+from cwz_web.workspaces.departure import delete_due_accounts
+from cwz_web.workspaces.models import Membership, Role, Workspace
+from tests.factories import PASSWORD, Factory, sign_in
+from tests.mailbox import Mailbox, text_of
+
+GOOD = "violet harbour 93 teapots"
+
+
+def form_of(page: Any, action: str) -> Any:
+    return next(form for form in page.forms.values() if form.action == action)
+
+
+@pytest.fixture
+def account(app: TestApp, make: Factory) -> Account:
+    account = make.account()
+    sign_in(app, account)
+    return account
+
+
+def reload(make: Factory, account: Account) -> Account | None:
+    with make.database.transaction() as db:
+        return db.get(Account, account.id)
+
+
+def test_a_name_is_changed(app: TestApp, account: Account) -> None:
+    form = form_of(app.get("/account"), "/account/profile")
+    form["name"] = "Another Name"
+    assert "Your name is changed" in form.submit().follow().text
+    assert app.get("/account").forms[1]["name"].value == "Another Name"
+
+
+def test_a_password_is_changed_and_every_other_session_ends(
+    app: TestApp, make: Factory, mailbox: Mailbox, account: Account
+) -> None:
+    elsewhere = TestApp(app.app)
+    sign_in(elsewhere, account)
+    stale = app.cookies["cwz_session"]
+    form = form_of(app.get("/account"), "/account/password")
+    form["current"], form["password"] = PASSWORD, GOOD
+    assert "Your password is changed" in form.submit(status=303).follow().text
+    assert app.get("/account").status_int == 200, "this browser stays signed in"
+    assert elsewhere.get("/account").status_int == 303
+    elsewhere.set_cookie("cwz_session", stale)
+    assert elsewhere.get("/account").status_int == 303, "the token of before is of no use"
+    assert "password was changed" in mailbox.last(account.email)["Subject"]
+    sign_in(TestApp(app.app), account, GOOD)
+
+
+@pytest.mark.parametrize(
+    ("current", "password", "field", "message"),
+    [
+        ("wrong", GOOD, "current", "not your password"),
+        ("", GOOD, "current", "fill this in"),
+        (PASSWORD, "short", "password", "at least 10"),
+        (PASSWORD, "password123", "password", "easy to guess"),
+    ],
+)
+def test_a_password_is_not_changed_without_the_old_one_and_a_good_new_one(
+    app: TestApp, make: Factory, account: Account, current: str, password: str, field: str, message: str
+) -> None:
+    form = form_of(app.get("/account"), "/account/password")
+    form["current"], form["password"] = current, password
+    assert message in form.submit(status=422).html.find(id=f"{field}-error").text
+    now = reload(make, account)
+    assert now is not None
+    assert now.password_hash == account.password_hash
+
+
+def test_an_address_is_changed_by_a_link_in_the_new_mailbox(
+    app: TestApp, make: Factory, mailbox: Mailbox, account: Account
+) -> None:
+    form = form_of(app.get("/account"), "/account/email")
+    form["email"], form["email_password"] = "new@example.org", PASSWORD
+    form.submit(status=303)
+    link = mailbox.link("new@example.org")
+    assert "Waiting for new@example.org" in app.get("/account").text
+    unchanged = reload(make, account)
+    assert unchanged is not None
+    assert unchanged.email == account.email
+    assert app.get(link).forms[0].submit(status=303).location.endswith("/account?done=email")
+    assert "new@example.org" in text_of(mailbox.last(account.email))
+    changed = reload(make, account)
+    assert changed is not None
+    assert changed.email == "new@example.org"
+    app.get(link, status=404)
+
+
+def test_an_address_that_is_taken_is_answered_alike_and_its_owner_told(
+    app: TestApp, make: Factory, mailbox: Mailbox, account: Account
+) -> None:
+    other = make.account()
+    form = form_of(app.get("/account"), "/account/email")
+    form["email"], form["email_password"] = other.email, PASSWORD
+    assert form.submit(status=303).location.endswith("done=asked-email")
+    assert "have a ConnectWyze account already" in mailbox.last(other.email)["Subject"]
+
+
+def test_an_address_that_is_taken_meanwhile_is_not_changed(
+    app: TestApp, make: Factory, mailbox: Mailbox, account: Account
+) -> None:
+    form = form_of(app.get("/account"), "/account/email")
+    form["email"], form["email_password"] = "new@example.org", PASSWORD
+    form.submit(status=303)
+    page = app.get(mailbox.link("new@example.org"))
+    make.account(email="new@example.org")
+    page.forms[0].submit(status=422)
+    unchanged = reload(make, account)
+    assert unchanged is not None
+    assert unchanged.email == account.email
+
+
+def test_an_address_is_not_changed_without_the_password(app: TestApp, mailbox: Mailbox, account: Account) -> None:
+    form = form_of(app.get("/account"), "/account/email")
+    form["email"], form["email_password"] = "new@example.org", "wrong"
+    assert "not your password" in form.submit(status=422).text
+    assert mailbox.mails() == []
+
+
+def test_sessions_are_listed_and_ended_one_by_one(app: TestApp, account: Account) -> None:
+    phone = TestApp(app.app, extra_environ={"HTTP_USER_AGENT": "Mozilla (iPhone) Safari/1", "REMOTE_ADDR": "192.0.2.7"})
+    sign_in(phone, account)
+    page = app.get("/account")
+    assert "Safari on iPhone" in page.text
+    assert "192.0.2.7" in page.text
+    assert "This one" in page.text
+    form = next(form for form in page.forms.values() if form.action.endswith("/end"))
+    form.submit(status=303)
+    assert phone.get("/account").status_int == 303
+    assert app.get("/account").status_int == 200
+    form.submit(status=404)
+
+
+def test_all_other_sessions_are_ended_at_once(app: TestApp, account: Account) -> None:
+    others = [TestApp(app.app) for _ in range(2)]
+    for other in others:
+        sign_in(other, account)
+    form_of(app.get("/account"), "/account/sessions/end-all").submit(status=303)
+    assert [other.get("/account").status_int for other in others] == [303, 303]
+    assert app.get("/account").status_int == 200
+
+
+def test_nobody_ends_a_strangers_session(app: TestApp, make: Factory, account: Account) -> None:
+    stranger = TestApp(app.app)
+    sign_in(stranger, make.account())
+    other = TestApp(app.app)
+    sign_in(other, account)
+    action = next(form.action for form in app.get("/account").forms.values() if form.action.endswith("/end"))
+    token = stranger.get("/account").forms[0]["csrf_token"].value
+    stranger.post(action, {"csrf_token": token}, status=404)
+    assert other.get("/account").status_int == 200
+
+
+# -- the second factor ---------------------------------------------------------------------------------------------
+
+
+def turn_on(app: TestApp) -> tuple[pyotp.TOTP, list[str]]:
+    form = app.get("/account/second-factor").forms[1]
+    form["proof"] = PASSWORD
+    page = form.submit(status=303).follow()
+    totp = pyotp.TOTP(page.html.find("details").code.text)
+    form = page.forms[1]
+    form["code"] = totp.at(datetime.now(UTC) - timedelta(seconds=30))
+    return totp, form.submit(status=200).html.find("pre").text.split()
+
+
+def sign_in_with(app: TestApp, account: Account, code: str, status: int) -> Any:
+    form = app.get("/signin").forms[0]
+    form["email"], form["password"] = account.email, PASSWORD
+    page = form.submit(status=303)
+    assert page.location.endswith("/signin/code")
+    form = page.follow().forms[0]
+    form["code"] = code
+    return form.submit(status=status)
+
+
+def test_a_code_is_asked_for_once_it_is_on(app: TestApp, mailbox: Mailbox, account: Account) -> None:
+    totp, codes = turn_on(app)
+    assert len(codes) == len(set(codes)) == 10
+    assert "is now on" in mailbox.last(account.email)["Subject"]
+    other = TestApp(app.app)
+    assert "wrong" in sign_in_with(other, account, "000000", 422).html.find(id="code-error").text
+    assert other.get("/account").status_int == 303, "the password alone opens nothing"
+    sign_in_with(other, account, totp.now(), 303)
+    assert other.get("/account").status_int == 200
+
+
+def test_a_code_counts_once(app: TestApp, account: Account) -> None:
+    totp, _ = turn_on(app)
+    code = totp.now()
+    sign_in_with(TestApp(app.app), account, code, 303)
+    sign_in_with(TestApp(app.app), account, code, 422)
+
+
+def test_a_recovery_code_counts_once_and_its_use_is_told(
+    app: TestApp, make: Factory, mailbox: Mailbox, account: Account
+) -> None:
+    _, codes = turn_on(app)
+    sign_in_with(TestApp(app.app), account, codes[3].upper(), 303)
+    sign_in_with(TestApp(app.app), account, codes[3], 422)
+    assert "9 are left" in text_of(mailbox.last(account.email))
+    with make.database.transaction() as db:
+        kept = db.scalars(select(RecoveryCode.digest)).all()
+    assert not set(kept) & {code.replace("-", "") for code in codes}
+
+
+def test_new_recovery_codes_replace_the_old_ones(app: TestApp, account: Account) -> None:
+    _, codes = turn_on(app)
+    form = form_of(app.get("/account/second-factor"), "/account/second-factor/codes")
+    form["proof"] = "wrong"
+    form = form_of(form.submit(status=422), "/account/second-factor/codes")
+    form["proof"] = PASSWORD
+    fresh = form.submit(status=200).html.find("pre").text.split()
+    assert not set(fresh) & set(codes)
+    sign_in_with(TestApp(app.app), account, codes[0], 422)
+    sign_in_with(TestApp(app.app), account, fresh[0], 303)
+
+
+def test_it_is_turned_off_with_the_password_only(app: TestApp, account: Account) -> None:
+    turn_on(app)
+    form = form_of(app.get("/account/second-factor"), "/account/second-factor/off")
+    form["proof"] = "wrong"
+    form = form_of(form.submit(status=422), "/account/second-factor/off")
+    form["proof"] = PASSWORD
+    form.submit(status=303)
+    sign_in(TestApp(app.app), account)
+
+
+def test_the_secret_is_shown_until_it_is_on_and_never_again(app: TestApp, make: Factory, account: Account) -> None:
+    app.get("/account/second-factor/qr.png", status=404)
+    form = app.get("/account/second-factor").forms[1]
+    form["proof"] = PASSWORD
+    page = form.submit().follow()
+    secret = page.html.find("details").code.text
+    assert app.get("/account/second-factor/qr.png").content_type == "image/png"
+    now = reload(make, account)
+    assert now is not None
+    assert now.totp_envelope is not None
+    assert secret.encode() not in now.totp_envelope
+    page.forms[1]["code"] = pyotp.TOTP(secret).now()
+    page.forms[1].submit(status=200)
+    app.get("/account/second-factor/qr.png", status=404)
+    assert secret not in app.get("/account/second-factor").text
+    assert secret not in app.get("/account/export").text
+
+
+def test_guessing_codes_is_stopped(app: TestApp, account: Account) -> None:
+    turn_on(app)
+    statuses = []
+    for _ in range(8):
+        other = TestApp(app.app)
+        form = other.get("/signin").forms[0]
+        form["email"], form["password"] = account.email, PASSWORD
+        form = form.submit(status=303).follow().forms[0]
+        form["code"] = "000000"
+        statuses.append(form.submit(status="*").status_int)
+    assert statuses[-1] == 429, statuses
+    assert statuses.count(422) <= 6
+
+
+def test_the_step_between_ends_with_a_password_change(app: TestApp, make: Factory, account: Account) -> None:
+    totp, _ = turn_on(app)
+    other = TestApp(app.app)
+    form = other.get("/signin").forms[0]
+    form["email"], form["password"] = account.email, PASSWORD
+    code = form.submit(status=303).follow().forms[0]
+    change = form_of(app.get("/account"), "/account/password")
+    change["current"], change["password"] = PASSWORD, GOOD
+    change.submit(status=303)
+    code["code"] = totp.now()
+    assert code.submit().location == "http://localhost/signin"
+    assert other.get("/account").status_int == 303
+
+
+def test_a_workspace_may_require_it(app: TestApp, make: Factory) -> None:
+    space = make.workspace()
+    admin, user = make.member(space), make.member(space, Role.USER)
+    sign_in(app, admin)
+    form = form_of(app.get(f"/w/{space.slug}/settings"), "")
+    form["second_factor_required"] = True
+    assert "for your own account first" in form.submit(status=422).text
+    turn_on(app)
+    form = form_of(app.get(f"/w/{space.slug}/settings"), "")
+    form["second_factor_required"] = True
+    form.submit(status=303)
+    assert app.get(f"/w/{space.slug}").status_int == 200
+    other = TestApp(app.app)
+    sign_in(other, user)
+    assert other.get(f"/w/{space.slug}/feeds").location == "http://localhost/account/second-factor"
+    assert space.name in other.get("/account/second-factor").text
+    turn_on(other)
+    assert other.get(f"/w/{space.slug}/feeds").status_int == 200
+
+
+# -- export and deletion -------------------------------------------------------------------------------------------
+
+
+def test_the_export_holds_what_is_tied_to_the_account_and_no_secret(app: TestApp, make: Factory) -> None:
+    space = make.workspace()
+    account = make.member(space)
+    sign_in(app, account)
+    form = form_of(app.get(f"/w/{space.slug}/keys"), "")
+    form["name"] = "A key of mine"
+    form.submit()
+    answer = app.get("/account/export")
+    assert "attachment" in answer.headers["Content-Disposition"]
+    told = json.loads(answer.text)
+    assert told["account"]["email"] == account.email
+    assert told["workspaces"][0]["slug"] == space.slug
+    assert told["workspaces"][0]["done"][0]["target"] == "A key of mine"
+    assert len(told["sign_ins"]) == 1
+    assert account.password_hash is not None
+    assert account.password_hash not in answer.text
+
+
+def ask_for_deletion(app: TestApp, account: Account, proof: str = PASSWORD) -> Any:
+    form = form_of(app.get("/account/delete"), "")
+    form["confirm"], form["proof"] = account.email, proof
+    return form.submit(status="*")
+
+
+def test_a_deletion_can_be_cancelled(app: TestApp, make: Factory, mailbox: Mailbox, account: Account) -> None:
+    elsewhere = TestApp(app.app)
+    sign_in(elsewhere, account)
+    assert ask_for_deletion(app, account).status_int == 303
+    assert elsewhere.get("/account").status_int == 303
+    assert mailbox.link(account.email) == "/account/delete"
+    page = app.get("/account")
+    assert "will be deleted on" in page.text
+    form_of(page, "/account/keep").submit(status=303)
+    now = reload(make, account)
+    assert now is not None
+    assert now.delete_at is None
+    assert "stays" in mailbox.last(account.email)["Subject"]
+
+
+def test_a_deletion_takes_the_password_and_the_address(app: TestApp, make: Factory, account: Account) -> None:
+    assert ask_for_deletion(app, account, "wrong").status_int == 422
+    form = form_of(app.get("/account/delete"), "")
+    form["confirm"], form["proof"] = "somebody@example.org", PASSWORD
+    assert "to confirm" in form.submit(status=422).html.find(id="confirm-error").text
+    now = reload(make, account)
+    assert now is not None
+    assert now.delete_at is None
+
+
+def test_after_thirty_days_everything_of_the_person_is_gone(app: TestApp, make: Factory, mailbox: Mailbox) -> None:
+    alone, shared = make.workspace(), make.workspace()
+    account = make.member(alone)
+    make.feed(alone)
+    make.member(shared)
+    with make.database.transaction(shared.id) as db:
+        db.add(Membership(workspace_id=shared.id, account_id=account.id, role=Role.ADMIN))
+    sign_in(app, account)
+    page = app.get("/account/delete").text
+    assert f"{alone.name} is deleted with you" in page
+    assert f"{shared.name} stays" in page
+    ask_for_deletion(app, account)
+    with make.database.transaction() as db:
+        assert delete_due_accounts(db) == 0
+        mine = db.get_one(Account, account.id)
+        assert mine.delete_at is not None
+        assert timedelta(days=29, hours=23) < mine.delete_at - datetime.now(UTC) <= timedelta(days=30)
+        mine.delete_at = datetime.now(UTC)
+    with make.database.transaction() as db:
+        assert delete_due_accounts(db) == 1
+    assert reload(make, account) is None
+    with make.database.transaction(alone.id) as db:
+        assert db.get(Workspace, alone.id) is None
+    with make.database.transaction(shared.id) as db:
+        assert db.get(Workspace, shared.id) is not None
+        assert db.query(Membership).count() == 1
+    assert "was deleted" in mailbox.last(account.email)["Subject"]
+    assert app.get("/account").status_int == 303
