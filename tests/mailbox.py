@@ -58,6 +58,11 @@ class Mailbox:
         assert row is not None
         return int(row[0])
 
+    def make_due(self) -> None:
+        """Let the time pass that a repeated job waits."""
+        with psycopg.connect(self.app_url) as connection:
+            connection.execute("UPDATE procrastinate_jobs SET scheduled_at = NULL WHERE queue_name = %s", [QUEUE])
+
     async def _work(self, context: dict[str, object]) -> None:
         with jobs.replace_connector(PsycopgConnector(conninfo=self.app_url)) as worker_app:
             async with worker_app.open_async():

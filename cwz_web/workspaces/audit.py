@@ -100,20 +100,22 @@ def first_break(db: Session, workspace_id: UUID) -> int | None:
     """The number of the first entry that does not follow from the one before it; None when the chain is whole."""
     digest = BEGINNING
     entries = select(AuditEntry).where(AuditEntry.workspace_id == workspace_id).order_by(AuditEntry.number)
-    for number, entry in enumerate(db.scalars(entries.execution_options(yield_per=500)), start=1):
-        if entry.number != number or entry.digest != _digest(digest, entry):
-            return number
-        digest = entry.digest
+    with db.scalars(entries.execution_options(yield_per=500)) as found:
+        for number, entry in enumerate(found, start=1):
+            if entry.number != number or entry.digest != _digest(digest, entry):
+                return number
+            digest = entry.digest
     return None
 
 
 def as_csv(db: Session, workspace_id: UUID, wanted: AuditFilter) -> Iterator[bytes]:
     """The log as CSV (RFC 4180), the newest first, in parts; no cell is a formula."""
     yield _csv_line(COLUMNS)
-    for entry in db.scalars(_filtered(workspace_id, wanted).execution_options(yield_per=500)):
-        details = json.dumps(entry.details, ensure_ascii=False, sort_keys=True) if entry.details else ""
-        values = (entry.number, entry.at.isoformat(), entry.actor, entry.action, entry.target, details)
-        yield _csv_line((*values, entry.address, entry.digest))
+    with db.scalars(_filtered(workspace_id, wanted).execution_options(yield_per=500)) as found:
+        for entry in found:
+            details = json.dumps(entry.details, ensure_ascii=False, sort_keys=True) if entry.details else ""
+            values = (entry.number, entry.at.isoformat(), entry.actor, entry.action, entry.target, details)
+            yield _csv_line((*values, entry.address, entry.digest))
 
 
 def plain_cell(value: object) -> str:

@@ -1,0 +1,280 @@
+"""Workspaces and their people: making one, inviting, roles, leaving, the log."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+from webtest import TestApp
+
+from cwz_web.accounts.models import Account
+from cwz_web.workspaces.invitations import LIFETIME
+from cwz_web.workspaces.models import Invitation, Membership, Role, Workspace
+from tests.factories import Factory, sign_in
+from tests.mailbox import Mailbox, text_of
+
+
+def form_of(page: Any, action: str) -> Any:
+    return next(form for form in page.forms.values() if form.action == action)
+
+
+@pytest.fixture
+def space(make: Factory) -> Workspace:
+    return make.workspace()
+
+
+@pytest.fixture
+def admin(app: TestApp, make: Factory, space: Workspace) -> Account:
+    admin = make.member(space)
+    sign_in(app, admin)
+    return admin
+
+
+def roles(make: Factory, space: Workspace) -> dict[Any, str]:
+    with make.database.transaction(space.id) as db:
+        return {row.account_id: row.role for row in db.scalars(select(Membership))}
+
+
+def invite(app: TestApp, space: Workspace, email: str, role: str = "user", status: int = 303) -> Any:
+    form = form_of(app.get(f"/w/{space.slug}/members"), "")
+    form["email"], form["role"] = email, role
+    return form.submit(status=status)
+
+
+def test_from_sign_in_to_a_workspace_that_is_ready(app: TestApp, make: Factory) -> None:
+    sign_in(app, make.account())
+    form = form_of(app.get("/w/new"), "")
+    form["name"] = "Blue Door & Söhne"
+    setup = form.submit(status=303).follow()
+    assert setup.request.path == "/w/blue-door-sohne/setup"
+    assert "Go on with the first steps" in app.get("/w/blue-door-sohne").text
+    setup = form_of(setup, "/w/blue-door-sohne/setup-storage").submit().follow()
+    setup = form_of(setup, "/w/blue-door-sohne/setup-feed").submit().follow()
+    setup = form_of(setup, "/w/blue-door-sohne/setup-template").submit().follow()
+    assert "Start the first run" in setup.text
+    form_of(app.get("/w/blue-door-sohne/runs/new"), "").submit(status=303)
+    assert "Go on with the first steps" not in app.get("/w/blue-door-sohne").text
+    log = app.get("/w/blue-door-sohne/audit?check=1")
+    assert "nothing was changed or removed" in log.text
+    assert [code.text for code in log.html.find_all("code")] == [
+        "run.start",
+        "template.sample",
+        "feed.sample",
+        "storage.connect",
+        "workspace.make",
+    ]
+
+
+def test_each_step_can_be_left_for_later_and_says_what_it_needs(app: TestApp, make: Factory) -> None:
+    sign_in(app, make.account())
+    form = form_of(app.get("/w/new"), "")
+    form["name"], form["slug"] = "Later", "later-on"
+    setup = form.submit(status=303).follow()
+    token = setup.forms[0]["csrf_token"].value
+    for step in ("feed", "template"):
+        page = app.post(f"/w/later-on/setup-{step}", {"csrf_token": token}, status=422)
+        assert "Connect a storage first" in page.html.find(id=f"{step}-error").text
+    app.post("/w/later-on/setup-storage", {"csrf_token": token, "provider": "nonsense"}, status=422)
+    assert app.get("/w/later-on").status_int == 200
+
+
+@pytest.mark.parametrize(
+    ("slug", "message"),
+    [
+        ("new", "reserved"),
+        ("a", "3 to 40"),
+        ("-x-", "3 to 40"),
+        ("a b", "3 to 40"),
+        ("x" * 41, "3 to 40"),
+        ("taken", "taken"),
+    ],
+)
+def test_an_address_that_can_not_be_is_said_beside_it(app: TestApp, make: Factory, slug: str, message: str) -> None:
+    make.workspace(slug="taken")
+    sign_in(app, make.account())
+    form = form_of(app.get("/w/new"), "")
+    form["name"], form["slug"] = "Name", slug
+    page = form.submit(status=422)
+    assert message in page.html.find(id="slug-error").text
+    assert page.html.find(id="name")["value"] == "Name"
+
+
+def test_the_switcher_knows_all_of_a_persons_workspaces(app: TestApp, make: Factory, space: Workspace) -> None:
+    account = make.member(space)
+    other = make.workspace()
+    with make.database.transaction(other.id) as db:
+        db.add(Membership(workspace_id=other.id, account_id=account.id, role=Role.USER))
+    make.workspace(name="Not mine")
+    sign_in(app, account)
+    for path in ("/w", f"/w/{space.slug}"):
+        page = app.get(path).text
+        assert space.name in page
+        assert other.name in page
+        assert "Not mine" not in page
+
+
+def test_somebody_is_invited_and_joins(
+    app: TestApp, make: Factory, mailbox: Mailbox, space: Workspace, admin: Account
+) -> None:
+    guest = make.account()
+    invite(app, space, guest.email.upper().replace("EXAMPLE.ORG", "example.org"), "support")
+    assert space.name in mailbox.mails()[-1]["Subject"]
+    link = mailbox.link(mailbox.mails()[-1]["To"])
+    browser = TestApp(app.app)
+    page = browser.get(link)
+    assert "Support Agent" in page.text
+    assert "/signin?next=%2Finvitation" in page.text or "/signin?next=/invitation" in page.text
+    sign_in(browser, guest)
+    assert browser.get(f"/w/{space.slug}", status=404)
+    form_of(browser.get(link), "/invitation").submit(status=303)
+    assert roles(make, space)[guest.id] == Role.SUPPORT
+    assert browser.get(f"/w/{space.slug}").status_int == 200
+    browser.get(link, status=404)
+    assert "member.join" in app.get(f"/w/{space.slug}/audit").text
+
+
+def test_an_invitation_is_for_its_address_only(
+    app: TestApp, make: Factory, mailbox: Mailbox, space: Workspace, admin: Account
+) -> None:
+    invite(app, space, "guest@example.org")
+    link = mailbox.link("guest@example.org")
+    stranger = TestApp(app.app)
+    account = make.account()
+    sign_in(stranger, account)
+    page = stranger.get(link)
+    assert f"You are signed in as {account.email}" in page.text
+    token = page.forms[0]["csrf_token"].value
+    answer = stranger.post("/invitation", {"csrf_token": token, "token": link.partition("=")[2]}, status=422)
+    assert "for guest@example.org" in answer.text
+    assert account.id not in roles(make, space)
+
+
+def test_an_invitation_dies_when_taken_back_renewed_or_old(
+    app: TestApp, make: Factory, mailbox: Mailbox, space: Workspace, admin: Account
+) -> None:
+    invite(app, space, "guest@example.org")
+    first = mailbox.link("guest@example.org")
+    page = app.get(f"/w/{space.slug}/members")
+    next(form for form in page.forms.values() if form.action.endswith("/resend")).submit(status=303)
+    second = mailbox.link("guest@example.org")
+    app.get(first, status=404)
+    assert app.get(second).status_int == 200
+    with make.database.transaction(space.id) as db:
+        invitation = db.scalars(select(Invitation)).one()
+        assert invitation.digest not in second
+        assert LIFETIME.days == 7
+        db.execute(update(Invitation).values(expires_at=invitation.created_at))
+    app.get(second, status=404)
+    assert "Too old" in app.get(f"/w/{space.slug}/members").text
+    page = app.get(f"/w/{space.slug}/members")
+    next(form for form in page.forms.values() if form.action.endswith("/revoke")).submit(status=303)
+    assert "guest@example.org" not in app.get(f"/w/{space.slug}/members").html.find("main").text
+
+
+@pytest.mark.parametrize(("email", "role"), [("nonsense", "user"), ("a@example.org", "owner"), ("", "user")])
+def test_an_invitation_to_nobody_is_refused(
+    app: TestApp, mailbox: Mailbox, space: Workspace, admin: Account, email: str, role: str
+) -> None:
+    token = app.get("/account").forms[0]["csrf_token"].value
+    fields = {"csrf_token": token, "email": email, "role": role}
+    page = app.post(f"/w/{space.slug}/members", fields, status=422)
+    assert page.html.find(class_="error") is not None
+    assert mailbox.mails() == []
+
+
+def test_a_member_is_not_invited_again(app: TestApp, space: Workspace, admin: Account) -> None:
+    assert "member already" in invite(app, space, admin.email, status=422).text
+
+
+def test_roles_change_and_members_go(app: TestApp, make: Factory, space: Workspace, admin: Account) -> None:
+    other = make.member(space, Role.USER)
+    at = f"/w/{space.slug}/members/{other.id}"
+    form = form_of(app.get(f"/w/{space.slug}/members"), f"{at}/role")
+    form["role"] = "support"
+    form.submit(status=303)
+    assert roles(make, space)[other.id] == Role.SUPPORT
+    form_of(app.get(f"/w/{space.slug}/members"), f"{at}/remove").submit(status=303)
+    assert other.id not in roles(make, space)
+    log = [code.text for code in app.get(f"/w/{space.slug}/audit").html.find_all("code")]
+    assert log == ["member.remove", "member.role"]
+
+
+def test_the_last_admin_stays_one(app: TestApp, make: Factory, space: Workspace, admin: Account) -> None:
+    make.member(space, Role.USER)
+    token = app.get("/account").forms[0]["csrf_token"].value
+    at = f"/w/{space.slug}/members"
+    for path, fields in (
+        (f"{at}/{admin.id}/role", {"role": "user"}),
+        (f"{at}/{admin.id}/remove", {}),
+        (f"{at}/leave", {}),
+    ):
+        assert "only admin" in app.post(path, {"csrf_token": token, **fields}, status=422).text
+    assert roles(make, space)[admin.id] == Role.ADMIN
+    make.member(space, Role.ADMIN)
+    app.post(f"{at}/leave", {"csrf_token": token}, status=303)
+    assert admin.id not in roles(make, space)
+
+
+def test_two_admins_can_not_demote_each_other_at_once(make: Factory, space: Workspace) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from cwz_web.workspaces.members import LastAdmin, change_role
+
+    admins = [make.member(space, Role.ADMIN) for _ in range(2)]
+
+    def demote(account: Account) -> bool:
+        try:
+            with make.database.transaction(space.id) as db:
+                change_role(db, db.get_one(Membership, (space.id, account.id)), Role.USER)
+        except LastAdmin:
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(demote, admins)) == [False, True]
+
+
+def test_support_sees_the_members_and_changes_nothing(app: TestApp, make: Factory, space: Workspace) -> None:
+    sign_in(app, make.member(space, Role.SUPPORT))
+    page = app.get(f"/w/{space.slug}/members")
+    assert [form.action for form in page.forms.values()] == ["/signout"]
+
+
+def test_the_log_is_filtered_paged_and_downloaded(
+    app: TestApp, make: Factory, space: Workspace, admin: Account
+) -> None:
+    token = app.get("/w").forms[0]["csrf_token"].value
+    for number in range(60):
+        app.post(f"/w/{space.slug}/keys", {"csrf_token": token, "name": f"=key {number}"})
+    page = app.get(f"/w/{space.slug}/audit")
+    assert len(page.html.tbody.find_all("tr")) == 51
+    older = app.get(f"/w/{space.slug}/audit?after=11", headers={"HX-Request": "true"})
+    assert len(older.html.find_all("tr")) == 10
+    assert "Nothing to show" in app.get(f"/w/{space.slug}/audit?actor=nobody").text
+    assert "Nothing to show" in app.get(f"/w/{space.slug}/audit?since=2999-01-01").text
+    assert app.get(f"/w/{space.slug}/audit?since=nonsense").html.find(id="since-error") is not None
+    answer = app.get(f"/w/{space.slug}/audit.csv?action=key.make")
+    assert answer.content_type == "text/csv"
+    assert len(answer.text.splitlines()) == 61
+    assert ",'=key 5," in answer.text
+
+
+def test_a_mail_that_is_asked_for_by_a_removed_member_says_nothing(
+    app: TestApp, make: Factory, mailbox: Mailbox, space: Workspace, admin: Account
+) -> None:
+    """The job looks again when it runs: an invitation that was taken back meanwhile is not sent."""
+    invite(app, space, "guest@example.org")
+    page = app.get(f"/w/{space.slug}/members")
+    next(form for form in page.forms.values() if form.action.endswith("/revoke")).submit(status=303)
+    assert mailbox.mails() == []
+
+
+def test_names_in_letters_are_text(app: TestApp, make: Factory, mailbox: Mailbox) -> None:
+    space = make.workspace(name="<b>Bold</b> & co")
+    account = make.member(space)
+    sign_in(app, account)
+    invite(app, space, "guest@example.org")
+    mail = mailbox.last("guest@example.org")
+    html = mail.get_body(("html",))
+    assert html is not None
+    assert "<b>Bold" not in html.get_content()
+    assert "<b>Bold</b> & co" in text_of(mail)

@@ -1,0 +1,225 @@
+"""Letters become mails, and mails leave: into a folder, by a real SMTP server, by Resend's API on loopback."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from email.message import EmailMessage
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import resend
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, AuthResult
+
+from cwz_web.notify.delivery import DeliveryFailed, FolderDelivery, ResendDelivery, SmtpDelivery, Undeliverable
+from cwz_web.notify.letters import Letter, as_html, as_mail, as_text
+from cwz_web.notify.tasks import PostOffice, queue_letter
+from cwz_web.web.services import Services
+from tests.factories import Factory
+from tests.mailbox import Mailbox
+
+LETTER = Letter(
+    "News <b>", ("Hello <script>alert(1)</script> & you,", "All is well."), ("Go", "http://localhost/x?a=1&b=2")
+)
+
+
+def mail(to: str = "ada@example.org") -> EmailMessage:
+    return as_mail(LETTER, to=to, sender="ConnectWyze <no-reply@example.org>")
+
+
+def test_a_letter_has_a_text_and_an_html_part_that_say_the_same() -> None:
+    for paragraph in LETTER.paragraphs:
+        assert paragraph in as_text(LETTER)
+    assert "http://localhost/x?a=1&b=2" in as_text(LETTER)
+    assert "All is well." in as_html(LETTER)
+    assert 'href="http://localhost/x?a=1&amp;b=2"' in as_html(LETTER)
+    assert "<script>" not in as_html(LETTER)
+
+
+def test_nothing_in_a_subject_becomes_a_header() -> None:
+    letter = Letter("Hello\r\nBcc: eve@example.org\r\n\r\nbody", ("x",))
+    sent = as_mail(letter, to="ada@example.org", sender="ConnectWyze <no-reply@example.org>")
+    assert sent["Bcc"] is None
+    assert sent["Subject"] == "Hello Bcc: eve@example.org body"
+
+
+def test_a_letter_survives_a_jobs_arguments() -> None:
+    assert Letter.from_json(json.loads(json.dumps(LETTER.as_json()))) == LETTER
+    plain = Letter("s", ("p",))
+    assert Letter.from_json(json.loads(json.dumps(plain.as_json()))) == plain
+
+
+def test_the_folder_gets_a_file(tmp_path: Path) -> None:
+    FolderDelivery(tmp_path / "mail").send(mail())
+    [path] = (tmp_path / "mail").iterdir()
+    assert path.suffix == ".eml"
+    assert b"To: ada@example.org" in path.read_bytes()
+
+
+GOOD = "pass"
+
+
+class Inbox:
+    """What aiosmtpd hands over."""
+
+    def __init__(self) -> None:
+        self.mails: list[Any] = []
+        self.refusal: str | None = None
+
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:  # noqa: N802
+        if self.refusal:
+            return self.refusal
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+        self.mails.append(envelope)
+        return "250 OK"
+
+
+class LoginController(Controller):
+    """A server that wants a user and a password."""
+
+    def factory(self) -> SMTP:
+        return SMTP(
+            self.handler,
+            authenticator=lambda server, session, envelope, mechanism, data: AuthResult(
+                success=data.login == b"user" and data.password == GOOD.encode(), handled=False
+            ),
+            auth_require_tls=False,
+        )
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def inbox() -> Iterator[Inbox]:
+    inbox = Inbox()
+    controller = LoginController(inbox, hostname="127.0.0.1", port=free_port())
+    controller.start()
+    inbox.port = controller.port  # type: ignore[attr-defined]
+    yield inbox
+    controller.stop()
+
+
+def smtp(inbox: Any, password: str = GOOD, tls: str = "none") -> SmtpDelivery:
+    return SmtpDelivery("127.0.0.1", inbox.port, tls, "user", password)
+
+
+def test_smtp_hands_a_mail_over(inbox: Inbox) -> None:
+    smtp(inbox).send(mail())
+    [envelope] = inbox.mails
+    assert envelope.rcpt_tos == ["ada@example.org"]
+    assert b"All is well." in envelope.content
+
+
+def test_smtp_tells_never_from_later(inbox: Inbox) -> None:
+    inbox.refusal = "550 no such user"
+    with pytest.raises(Undeliverable):
+        smtp(inbox).send(mail())
+    inbox.refusal = "450 try later"
+    with pytest.raises(DeliveryFailed):
+        smtp(inbox).send(mail())
+
+
+@pytest.mark.parametrize("how", [{"password": "wrong"}, {"tls": "starttls"}, {"tls": "tls"}])
+def test_smtp_that_does_not_go_as_it_should_is_for_later(inbox: Inbox, how: dict[str, str]) -> None:
+    with pytest.raises(DeliveryFailed) as refusal:
+        smtp(inbox, **how).send(mail())
+    assert "wrong" not in str(refusal.value)
+    assert inbox.mails == [], "never in clear when TLS was asked for"
+
+
+def test_smtp_that_is_not_there_is_for_later() -> None:
+    with pytest.raises(DeliveryFailed):
+        SmtpDelivery("127.0.0.1", free_port(), "none", "", "").send(mail())
+
+
+@pytest.fixture
+def resend_api(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """Resend's API, as far as it is used: the paid side is stood in for by a server on loopback."""
+    talk: dict[str, Any] = {"status": 200, "answer": {"id": "1"}, "asked": []}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            talk["asked"].append((self.path, self.headers["Authorization"], json.loads(body)))
+            answer = json.dumps(talk["answer"]).encode()
+            self.send_response(talk["status"])
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    monkeypatch.setattr(resend, "api_url", f"http://127.0.0.1:{server.server_port}")
+    yield talk
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_resend_gets_both_parts(resend_api: dict[str, Any]) -> None:
+    ResendDelivery("re_key").send(mail())
+    [(path, authorization, body)] = resend_api["asked"]
+    assert (path, authorization) == ("/emails", "Bearer re_key")
+    assert body["to"] == ["ada@example.org"]
+    assert "All is well." in body["text"]
+    assert "All is well." in body["html"]
+
+
+@pytest.mark.parametrize(("status", "name"), [(429, "rate_limit_exceeded"), (401, "missing_api_key"), (500, "x")])
+def test_resend_that_refuses_is_for_later_and_the_key_is_not_told(
+    resend_api: dict[str, Any], status: int, name: str
+) -> None:
+    resend_api["status"] = status
+    resend_api["answer"] = {"statusCode": status, "name": name, "message": "re_key is no good"}
+    with pytest.raises(DeliveryFailed) as refusal:
+        ResendDelivery("re_key").send(mail())
+    assert "re_key" not in str(refusal.value)
+
+
+class Down:
+    """A mail server that does not answer."""
+
+    def send(self, mail: EmailMessage) -> None:
+        raise DeliveryFailed("down")
+
+
+def test_a_dead_mail_server_delays_a_mail_and_loses_nothing(services: Services, mailbox: Mailbox) -> None:
+    with services.database.transaction() as db:
+        queue_letter(db, "ada@example.org", LETTER)
+    mailbox.deliver(PostOffice(Down(), "ConnectWyze <x@example.org>", "http://localhost"))
+    assert mailbox.waiting() == 1
+    assert not mailbox.folder.exists()
+    mailbox.make_due()
+    assert mailbox.last("ada@example.org")["Subject"] == "News <b>"
+    assert mailbox.waiting() == 0
+
+
+def test_a_mail_that_can_never_arrive_is_not_tried_again(services: Services, mailbox: Mailbox, inbox: Inbox) -> None:
+    inbox.refusal = "550 no such user"
+    with services.database.transaction() as db:
+        queue_letter(db, "ada@example.org", LETTER)
+    mailbox.deliver(PostOffice(smtp(inbox), "ConnectWyze <x@example.org>", "http://localhost"))
+    assert mailbox.waiting() == 0
+
+
+def test_a_transaction_that_fails_writes_no_mail(make: Factory, services: Services, mailbox: Mailbox) -> None:
+    with services.database.session() as db:
+        queue_letter(db, "ada@example.org", LETTER)
+        db.rollback()
+    assert mailbox.mails() == []
