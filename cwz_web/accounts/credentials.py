@@ -30,6 +30,12 @@ def prove(session: SignIn, password: str, passwords: Passwords) -> None:
         raise NotProved
 
 
+def prove_again(session: SignIn, password: str, passwords: Passwords) -> None:
+    """Take a proof that counts for the next minutes. Raises NotProved."""
+    prove(session, password, passwords)
+    session.proved_at = datetime.now(UTC)
+
+
 def reset_password(db: Session, link: str, password: str, passwords: Passwords) -> Account:
     """Take the link of a forgotten password. Every session ends. The link proves the address as well.
 

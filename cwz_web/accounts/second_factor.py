@@ -57,11 +57,14 @@ def confirm_enrolment(db: Session, account: Account, code: str, ring: KeyRing) -
 
 
 def renew_recovery_codes(db: Session, account: Account) -> list[str]:
-    """New recovery codes in place of the old ones: 80 random bits each, of which the database keeps the SHA-256."""
-    plain = [base64.b32encode(secrets.token_bytes(10)).decode().lower() for _ in range(RECOVERY_CODES)]
+    """New recovery codes in place of the old ones.
+
+    Each has 120 random bits: enough for the database to keep a plain SHA-256 of it (OWASP ASVS 5.0, 6.5.2).
+    """
+    plain = [base64.b32encode(secrets.token_bytes(15)).decode().lower() for _ in range(RECOVERY_CODES)]
     db.execute(delete(RecoveryCode).where(RecoveryCode.account_id == account.id))
     db.add_all(RecoveryCode(account_id=account.id, digest=digest(code)) for code in plain)
-    return ["-".join(code[i : i + 4] for i in range(0, 16, 4)) for code in plain]
+    return ["-".join(code[i : i + 4] for i in range(0, 24, 4)) for code in plain]
 
 
 def check_second_factor(db: Session, account: Account, code: str, ring: KeyRing) -> None:

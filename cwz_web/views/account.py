@@ -11,12 +11,12 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.accounts.credentials import NotProved, change_password, pending_email, prove
+from cwz_web.accounts.credentials import NotProved, change_password, pending_email, prove, prove_again
 from cwz_web.accounts.deletion import begin_deletion, cancel_deletion
 from cwz_web.accounts.google import identities_of, unlink_google
 from cwz_web.accounts.passwords import weakness
 from cwz_web.accounts.second_factor import recovery_codes_left
-from cwz_web.accounts.sessions import end_all_sessions, end_session, live_sessions, session_token
+from cwz_web.accounts.sessions import end_all_sessions, end_session, is_fresh, live_sessions, session_token
 from cwz_web.accounts.tasks import queue_new_address
 from cwz_web.resources import AccountPlace, Permission, SessionResource, Sessions, as_uuid
 from cwz_web.security import set_session_cookie
@@ -27,6 +27,7 @@ from cwz_web.workspaces.export import export_account
 log = structlog.get_logger()
 
 PAGE = "account/show.jinja2"
+PROVE_PAGE = "account/prove.jinja2"
 DELETE_PAGE = "account/delete.jinja2"
 NOT_YOURS = "This is not your password"
 SIGN_IN_AGAIN = "Sign in with Google again first, then do this within 15 minutes"
@@ -153,10 +154,40 @@ def unlink(context: AccountPlace, request: Request) -> Any:
     return HTTPSeeOther("/account?done=google-unlinked")
 
 
+@view_config(
+    context=AccountPlace, name="prove", request_method="GET", renderer=PROVE_PAGE, permission=Permission.SIGNED_IN
+)
+def prove_page(context: AccountPlace, request: Request) -> dict[str, Any]:
+    """Ask again who somebody is, before something that matters."""
+    return {"form": empty_form(), "account": request.identity.account}
+
+
+@view_config(
+    context=AccountPlace,
+    name="prove",
+    request_method="POST",
+    renderer=PROVE_PAGE,
+    permission=Permission.SIGNED_IN,
+    rate_limit="proof",
+)
+def prove_form(context: AccountPlace, request: Request) -> Any:
+    """Take the proof, which counts for the next minutes."""
+    form = read_form(ProofForm, request.POST)
+    try:
+        prove_again(request.identity.session, form.value.proof or "" if form.value else "", request.services.passwords)
+    except NotProved:
+        request.response.status = 422
+        form = form.with_error("proof", NOT_YOURS)
+        return {"form": form, "account": request.identity.account}
+    return HTTPSeeOther("/account#sessions")
+
+
 @view_config(context=SessionResource, name="end", request_method="POST", permission=Permission.SIGNED_IN)
 def end_one(context: SessionResource, request: Request) -> Response:
     """Sign one browser out."""
     person = request.identity
+    if not is_fresh(person.session):
+        return HTTPSeeOther("/account/prove")
     if not end_session(request.db, person.account.id, as_uuid(context.__name__)):
         raise HTTPNotFound
     return HTTPSeeOther("/account?done=ended#sessions")
@@ -166,6 +197,8 @@ def end_one(context: SessionResource, request: Request) -> Response:
 def end_others(context: Sessions, request: Request) -> Response:
     """Sign every other browser out."""
     person = request.identity
+    if not is_fresh(person.session):
+        return HTTPSeeOther("/account/prove")
     end_all_sessions(request.db, person.account, keep=person.session.id)
     log.info("signed out everywhere", account=str(person.account.id))
     return _renewed(request, HTTPSeeOther("/account?done=all-ended#sessions"))

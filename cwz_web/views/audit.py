@@ -4,7 +4,7 @@ from datetime import date
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from pydantic import BeforeValidator, StringConstraints
+from pydantic import BeforeValidator, ConfigDict, StringConstraints
 from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
@@ -18,7 +18,9 @@ Day = Annotated[date | None, BeforeValidator(lambda value: value or None)]
 
 
 class FilterForm(Form):
-    """Which entries to show."""
+    """Which entries to show; an address may carry more."""
+
+    model_config = ConfigDict(extra="ignore")
 
     actor: Annotated[str, StringConstraints(max_length=100)] = ""
     action: Annotated[str, StringConstraints(max_length=60)] = ""

@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from pydantic import ConfigDict
 from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.request import Request
 from pyramid.response import Response
@@ -33,6 +34,8 @@ SAMPLE = 20
 
 class RunForm(Form):
     """Which feed with which template. The columns' fields (`map.<column>`) come beside it."""
+
+    model_config = ConfigDict(extra="ignore")
 
     feed: UUID
     template: UUID

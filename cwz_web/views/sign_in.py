@@ -47,6 +47,7 @@ class SignInForm(Form):
 
     email: Annotated[str, StringConstraints(min_length=1, max_length=254)]
     password: TypedPassword
+    next: str = "/"
 
 
 class CodeForm(Form):
@@ -92,7 +93,7 @@ def sign_in_form(context: SignInPlace, request: Request) -> Any:
             request.override_renderer = "check_mail.jinja2"
             return {"email": typed.email, "again": True}
         else:
-            return let_in(request, request.db, account, safe_next(request.POST.get("next", "/")))
+            return let_in(request, request.db, account, safe_next(typed.next))
     request.response.status = 422
     return _page(request, form)
 

@@ -47,12 +47,14 @@ class AddressForm(Form):
 class ConfirmForm(Form):
     """The password, where another browser signed up."""
 
+    token: str
     password: TypedPassword | None = None
 
 
 class ResetForm(Form):
     """A new password."""
 
+    token: str
     password: NewPassword
 
 

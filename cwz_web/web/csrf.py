@@ -15,9 +15,9 @@ from pyramid.request import Request
 from zope.interface import implementer
 
 from cwz_web.security import Person, cookie_name, keep_cookie
+from cwz_web.web.forms import CSRF_FIELD
 
 HEADER = "X-CSRF-Token"
-FIELD = "csrf_token"
 
 
 @implementer(ICSRFStoragePolicy)
@@ -76,5 +76,5 @@ def includeme(config: Configurator) -> None:
     """Every view that changes something takes the token, unless it says `require_csrf=False` (it takes no cookie)."""
     config.set_csrf_storage_policy(BoundToken())
     # Pyramid's own look at the origin trusts the Host header and is skipped over http; ours is above.
-    config.set_default_csrf_options(require_csrf=True, token=FIELD, header=HEADER, check_origin=False)
+    config.set_default_csrf_options(require_csrf=True, token=CSRF_FIELD, header=HEADER, check_origin=False)
     config.add_request_method(_visitor, "visitor", reify=True)

@@ -14,6 +14,7 @@ from cwz_web.workspaces.creation import clean_slug
 
 M = TypeVar("M", bound="Form")
 
+CSRF_FIELD = "csrf_token"
 # NUL, and halves of surrogate pairs: neither can be stored.
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -55,9 +56,9 @@ NewPassword = Annotated[
 
 
 class Form(BaseModel):
-    """A form's fields. Unknown ones are ignored only in so far as the page itself sends them (the CSRF token)."""
+    """A form's fields. What a page sends besides them is refused, the CSRF token excepted."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, str_strip_whitespace=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ class Filled(Generic[M]):
 
 
 def read_form(model: type[M], posted: MultiDict[str, Any]) -> Filled[M]:
-    """Validate the fields of a request."""
-    typed = {name: value for name, value in posted.items() if isinstance(value, str)}
+    """Validate the fields of a request. Raises HTTPBadRequest for what no person can have typed into the form."""
+    typed = {name: value for name, value in posted.items() if isinstance(value, str) and name != CSRF_FIELD}
     twice = {name: "Please give this once" for name in model.model_fields if len(posted.getall(name)) > 1}
     if twice:  # two readers must not see two different values
         return Filled(None, twice, typed)
@@ -84,6 +85,9 @@ def read_form(model: type[M], posted: MultiDict[str, Any]) -> Filled[M]:
     try:
         return Filled(model.model_validate(typed), {}, typed)
     except ValidationError as error:
+        unknown = [str(problem["loc"][0]) for problem in error.errors() if problem["type"] == "extra_forbidden"]
+        if unknown:
+            raise HTTPBadRequest(f"The form has no field of this name: {', '.join(unknown)[:200]}") from None
         return Filled(None, messages(error), typed)
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import pyotp
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from webtest import TestApp
 
-from cwz_web.accounts.models import Account, RecoveryCode
+from cwz_web.accounts.models import Account, RecoveryCode, SignIn
+from cwz_web.accounts.sessions import FRESH
 from cwz_web.workspaces.departure import delete_due_accounts
 from cwz_web.workspaces.models import Membership, Role, Workspace
 from tests.factories import PASSWORD, Factory, sign_in
@@ -149,6 +150,28 @@ def test_all_other_sessions_are_ended_at_once(app: TestApp, account: Account) ->
     form_of(app.get("/account"), "/account/sessions/end-all").submit(status=303)
     assert [other.get("/account").status_int for other in others] == [303, 303]
     assert app.get("/account").status_int == 200
+
+
+def test_whoever_signed_in_long_ago_proves_again_before_ending_sessions(
+    app: TestApp, make: Factory, account: Account
+) -> None:
+    other = TestApp(app.app)
+    sign_in(other, account)
+    with make.database.transaction() as db:
+        db.execute(update(SignIn).values(proved_at=datetime.now(UTC) - FRESH))
+    for action in (
+        "/account/sessions/end-all",
+        next(form.action for form in app.get("/account").forms.values() if form.action.endswith("/end")),
+    ):
+        assert form_of(app.get("/account"), action).submit().location == "http://localhost/account/prove"
+    assert other.get("/account").status_int == 200
+    form = form_of(app.get("/account/prove"), "")
+    form["proof"] = "wrong"
+    form = form_of(form.submit(status=422), "")
+    form["proof"] = PASSWORD
+    form.submit(status=303)
+    form_of(app.get("/account"), "/account/sessions/end-all").submit()
+    assert other.get("/account").status_int == 303
 
 
 def test_nobody_ends_a_strangers_session(app: TestApp, make: Factory, account: Account) -> None:
