@@ -1,8 +1,9 @@
 """How often something may be tried: counted per network address, per account, and for everybody together.
 
 A view declares `rate_limit="sign-in"`; the table below says what that means, and `cwz.limit.<name>.<scope>` in the .ini
-says otherwise. The count comes before the view, so that an attempt too many costs nothing. When the counting storage is
-broken, people are let in, and the log says so: a dead Valkey must not lock everybody out.
+says otherwise. The look comes before the view, so that an attempt too many costs nothing. Where somebody guesses, only
+what was refused counts, so that nobody is locked out by signing in often. When the counting storage is broken, people
+are let in, and the log says so: a dead Valkey must not lock everybody out.
 """
 
 import hashlib
@@ -38,6 +39,8 @@ LIMITS: dict[str, dict[str, str]] = {
     "workspace": {"address": "30 per hour", "account": "10 per hour"},
     "invitation": {"account": "60 per hour"},
 }
+# Where only refused attempts count.
+GUESSES = frozenset({"sign-in", "second-factor", "proof", "verification"})
 
 
 class TooMany(Exception):
@@ -74,23 +77,33 @@ class Limiter:
             except ValueError:
                 raise SettingsError(f"cwz.limit.{name} is not like '20 per 10 minutes': {often}") from None
 
-    def take(self, name: str, who: Mapping[str, str]) -> None:
-        """Count an attempt. Raises TooMany when it is one too many.
+    def look(self, name: str, who: Mapping[str, str]) -> None:
+        """See whether there may be another attempt. Raises TooMany when there may not.
 
         Arguments:
             who: scope to the one that attempts; a scope that is missing here is not counted.
         """
-        for scope in LIMITS[name]:
-            if scope not in who:
-                continue
-            item = self._items[f"{name}.{scope}"]
-            try:
-                if not self._strategy.hit(item, name, scope, who[scope]):
-                    reset = self._strategy.get_window_stats(item, name, scope, who[scope]).reset_time
-                    log.warning("too many attempts", limit=f"{name}.{scope}", who=who[scope])
-                    raise TooMany(max(int(reset - time.time()) + 1, 1))
-            except StorageError as error:
-                log.error("rate limits do not count", error=type(error.storage_error).__name__)
+        for scope, item in self._scopes(name, who):
+            if not self._safely(self._strategy.test, item, name, scope, who[scope]):
+                reset = self._strategy.get_window_stats(item, name, scope, who[scope]).reset_time
+                log.warning("too many attempts", limit=f"{name}.{scope}", who=who[scope])
+                raise TooMany(max(int(reset - time.time()) + 1, 1))
+
+    def count(self, name: str, who: Mapping[str, str]) -> None:
+        """Count an attempt."""
+        for scope, item in self._scopes(name, who):
+            self._safely(self._strategy.hit, item, name, scope, who[scope])
+
+    def _scopes(self, name: str, who: Mapping[str, str]) -> list[tuple[str, RateLimitItem]]:
+        return [(scope, self._items[f"{name}.{scope}"]) for scope in LIMITS[name] if scope in who]
+
+    def _safely(self, ask: Callable[..., bool], *arguments: Any) -> bool:
+        """What the storage answers; yes when it is broken."""
+        try:
+            return ask(*arguments)
+        except StorageError as error:
+            log.error("rate limits do not count", error=type(error.storage_error).__name__)
+            return True
 
     def forget(self) -> None:
         """Forget every attempt."""
@@ -120,8 +133,15 @@ def limited_view(view: Callable[[Any, Request], Response], info: Any) -> Callabl
         who = {"address": network_of(request.remote_addr or ""), "everyone": ""}
         if account := _account(request):
             who["account"] = account
-        request.services.limiter.take(name, who)
-        return view(context, request)
+        limiter: Limiter = request.services.limiter
+        limiter.look(name, who)
+        if name not in GUESSES:
+            limiter.count(name, who)
+            return view(context, request)
+        response = view(context, request)
+        if response.status_int >= 400:
+            limiter.count(name, who)
+        return response
 
     return limited
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.conftest import ENCRYPTION_KEY
 from tests.installation import CWZ, ROOT, Installation, wait_for
 
 ROWS = 400
@@ -170,7 +171,8 @@ def test_production_names_every_missing_secret_and_does_not_start(tmp_path: Path
 @pytest.fixture
 def strong() -> dict[str, str]:
     names = ("SESSION_SECRET", "CSRF_SECRET", "PASSWORD_PEPPER", "RENDER_SECRET", "SIGNING_SECRET")
-    return {f"CWZ_{name}": f"{name} 0123456789 abcdefghijklmnop" for name in names}
+    secrets = {f"CWZ_{name}": f"{name} 0123456789 abcdefghijklmnop" for name in names}
+    return secrets | {"CWZ_ENCRYPTION_KEYS": ENCRYPTION_KEY}
 
 
 def test_production_serves_an_outside_database(
