@@ -29,7 +29,7 @@ from cwz_web.workspaces.invitations import (
     take_back,
 )
 from cwz_web.workspaces.members import LastAdmin, change_role, find_member, list_members, remove_member
-from cwz_web.workspaces.models import Role
+from cwz_web.workspaces.models import Invitation, Role, Workspace
 from cwz_web.workspaces.tasks import queue_invitation
 
 PAGE = "members.jinja2"
@@ -192,19 +192,23 @@ def invitation_page(context: Root, request: Request) -> dict[str, Any]:
 )
 def invitation_form(context: Root, request: Request) -> Any:
     """Accept an invitation."""
-    account = request.identity.account
     found = find_invitation(request.db, _token(request))
+    form = empty_form()
     if found is not None:
-        invitation, workspace = found
         try:
-            accept(request.db, invitation, account)
+            return HTTPSeeOther(f"/w/{join_workspace(request, *found).slug}")
         except InvitationRefused as error:
-            request.response.status = 422
-            return _invitation_page(request, empty_form().with_error("token", str(error)))
-        record(request.db, workspace.id, actor_of(request), "member.join", account.email, {"role": invitation.role})
-        return HTTPSeeOther(f"/w/{workspace.slug}")
+            form = form.with_error("token", str(error))
     request.response.status = 422
-    return _invitation_page(request, empty_form())
+    return _invitation_page(request, form)
+
+
+def join_workspace(request: Request, invitation: Invitation, workspace: Workspace) -> Workspace:
+    """Make the person at the browser a member. Raises InvitationRefused when the invitation is not for them."""
+    account = request.identity.account
+    accept(request.db, invitation, account)
+    record(request.db, workspace.id, actor_of(request), "member.join", account.email, {"role": invitation.role})
+    return workspace
 
 
 def _invitation_page(request: Request, form: Filled[Any]) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """A person's workspaces: the list to switch between, a new one, its first steps, its settings."""
 
 from typing import Any
+from uuid import UUID
 
 from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.request import Request
+from pyramid.response import Response
 from pyramid.view import view_config
 
 from cwz_web.demo.samples import add_sample_feed, add_sample_template, connect
@@ -12,10 +14,12 @@ from cwz_web.generation.templates import list_templates
 from cwz_web.resources import Permission, WorkspaceResource, Workspaces
 from cwz_web.storage.connections import has_storage
 from cwz_web.storage.contract import BadSettings, StorageProvider
+from cwz_web.views.members import join_workspace
 from cwz_web.web.auditing import actor_of
 from cwz_web.web.forms import Filled, Form, Name, Slug, empty_form, read_form
 from cwz_web.workspaces.audit import record
 from cwz_web.workspaces.creation import SlugTaken, create_workspace, suggest_slug
+from cwz_web.workspaces.invitations import invitation_for, open_invitations_of
 from cwz_web.workspaces.models import Workspace
 
 NEW = "workspaces/new.jinja2"
@@ -37,6 +41,12 @@ class SettingsForm(Form):
     second_factor_required: bool = False
 
 
+class JoinForm(Form):
+    """Which invitation."""
+
+    invitation: UUID
+
+
 class StorageForm(Form):
     """Which provider keeps the pictures."""
 
@@ -48,7 +58,18 @@ class StorageForm(Form):
 )
 def workspace_list(context: Workspaces, request: Request) -> dict[str, Any]:
     """All of a person's workspaces."""
-    return {"workspaces": request.identity.workspaces}
+    person = request.identity
+    return {"workspaces": person.workspaces, "invitations": open_invitations_of(request.db, person.account)}
+
+
+@view_config(context=Workspaces, name="join", request_method="POST", permission=Permission.SIGNED_IN)
+def join(context: Workspaces, request: Request) -> Response:
+    """Accept an invitation that waits for the person."""
+    form = read_form(JoinForm, request.POST)
+    found = invitation_for(request.db, request.identity.account, form.value.invitation) if form.value else None
+    if found is None:
+        return HTTPSeeOther("/w")
+    return HTTPSeeOther(f"/w/{join_workspace(request, *found).slug}")
 
 
 @view_config(context=Workspaces, name="new", request_method="GET", renderer=NEW, permission=Permission.SIGNED_IN)

@@ -11,6 +11,7 @@ from pyramid.response import Response
 from cwz_web.settings import Settings
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+FORMS = {"application/x-www-form-urlencoded", "multipart/form-data"}
 # Asked by whatever watches a machine, under whatever name.
 ANY_HOST = {"/healthz", "/readyz"}
 
@@ -31,6 +32,11 @@ def intake_tween(handler: Callable[[Request], Response], registry: object) -> Ca
             raise HTTPBadRequest("The address is not valid UTF-8") from None
         if any("\x00" in text for text in spoken):
             raise HTTPBadRequest("The address holds a character that is not allowed")
+        if request.content_type in FORMS:
+            try:
+                _ = request.POST  # read once, here, and kept
+            except (ValueError, KeyError):
+                raise HTTPBadRequest("The form can not be read") from None
         return handler(request)
 
     return checked

@@ -1,6 +1,7 @@
 """Invitations: an admin names an address and a role, its owner follows a link, and is a member."""
 
 import secrets
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -65,12 +66,29 @@ def find_invitation(db: Session, link: str) -> tuple[Invitation, Workspace] | No
     found = db.execute(
         text("SELECT workspace_id, id FROM workspace_of_invitation(:digest)"), {"digest": digest(link)}
     ).one_or_none()
-    if found is None:
-        return None
-    enter_workspace(db, found.workspace_id)
-    invitation = db.get(Invitation, (found.workspace_id, found.id), with_for_update=True)
-    workspace = db.get(Workspace, found.workspace_id)
-    return (invitation, workspace) if invitation and workspace and invitation.is_open else None
+    return _open_one(db, found.workspace_id, found.id) if found else None
+
+
+@dataclass(frozen=True)
+class OpenInvitation:
+    """An invitation, as the person who is invited sees it."""
+
+    workspace_id: UUID
+    id: UUID
+    name: str
+    role: Role
+
+
+def open_invitations_of(db: Session, account: Account) -> list[OpenInvitation]:
+    """The invitations that wait for a person, whose address is proved: they need no link for these."""
+    rows = db.execute(text("SELECT * FROM open_invitations_of(:address)"), {"address": account.email})
+    return [OpenInvitation(row.workspace_id, row.id, row.name, Role(row.role)) for row in rows]
+
+
+def invitation_for(db: Session, account: Account, invitation_id: UUID) -> tuple[Invitation, Workspace] | None:
+    """One of those, with its workspace, which the session then has entered."""
+    found = next((known for known in open_invitations_of(db, account) if known.id == invitation_id), None)
+    return _open_one(db, found.workspace_id, found.id) if found else None
 
 
 def accept(db: Session, invitation: Invitation, account: Account) -> None:
@@ -81,6 +99,13 @@ def accept(db: Session, invitation: Invitation, account: Account) -> None:
         db.add(Membership(workspace_id=invitation.workspace_id, account_id=account.id, role=invitation.role))
     invitation.ended_at = datetime.now(UTC)
     db.flush()
+
+
+def _open_one(db: Session, workspace_id: UUID, invitation_id: UUID) -> tuple[Invitation, Workspace] | None:
+    enter_workspace(db, workspace_id)
+    invitation = db.get(Invitation, (workspace_id, invitation_id), with_for_update=True)
+    workspace = db.get(Workspace, workspace_id)
+    return (invitation, workspace) if invitation and workspace and invitation.is_open else None
 
 
 def _open(workspace_id: UUID) -> Select[Invitation]:

@@ -80,6 +80,7 @@ Index(
     unique=True,
     postgresql_where=Invitation.ended_at.is_(None),
 )
+Index("ix_invitations_email", func.lower(Invitation.email))
 
 
 class AuditEntry(Base):

@@ -1,6 +1,8 @@
 """What every answer carries, and what odd requests get."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -96,6 +98,49 @@ def test_a_database_that_is_away_is_told_so(app: TestApp, services: Services, mo
     assert page.headers["Retry-After"] == "30"
     assert "hidden" not in page.text
     assert app.get("/healthz").json == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("multipart/form-data", b"email=x"),
+        ("multipart/form-data; boundary=", b"--x"),
+        ("application/x-www-form-urlencoded", b"email=%ff"),
+        ("application/x-www-form-urlencoded", b"email=\xff&\xff=1"),
+        ("application/x-www-form-urlencoded", b"csrf_token=%00"),
+        ("application/json", b"{}"),
+        ("text/plain", b"email=x"),
+    ],
+)
+def test_a_form_that_is_none_is_refused_plainly(app: TestApp, content_type: str, body: bytes) -> None:
+    app.get("/signin")
+    assert app.post("/signin", body, content_type=content_type, status=400).html.h1 is not None
+
+
+def test_a_field_that_the_form_does_not_have_is_refused(app: TestApp) -> None:
+    form = app.get("/signup").forms[0]
+    fields = dict(form.submit_fields()) | {"name": "Ada", "email": "ada@example.org", "verified_at": "2026-01-01"}
+    assert "no field of this name: verified_at" in app.post("/signup", fields, status=400).text
+
+
+FAILING = """
+import structlog
+from cwz_web.logs import configure_logs
+configure_logs(development=%s)
+def fail(secret):
+    raise ValueError("a mistake")
+try:
+    fail("canary" + "-5512")
+except ValueError:
+    structlog.get_logger().exception("request failed")
+"""
+
+
+@pytest.mark.parametrize("development", [True, False])
+def test_a_traceback_in_the_log_shows_no_variable(development: bool) -> None:
+    done = subprocess.run([sys.executable, "-c", FAILING % development], capture_output=True, text=True, check=True)
+    assert "a mistake" in done.stderr
+    assert "canary-5512" not in done.stderr
 
 
 def test_ready_and_alive(app: TestApp) -> None:

@@ -132,6 +132,26 @@ def test_somebody_is_invited_and_joins(
     assert "member.join" in app.get(f"/w/{space.slug}/audit").text
 
 
+def test_an_invitation_waits_for_whoever_signs_up_with_its_address(
+    app: TestApp, make: Factory, space: Workspace, admin: Account
+) -> None:
+    invite(app, space, "guest@example.org", "support")
+    guest, other = make.account(email="Guest@example.org"), make.account()
+    browser, stranger = TestApp(app.app), TestApp(app.app)
+    sign_in(browser, guest)
+    sign_in(stranger, other)
+    form = form_of(browser.get("/w"), "/w/join")
+    page = stranger.get("/w")
+    assert space.name not in page.text
+    fields = {"csrf_token": page.forms[0]["csrf_token"].value, "invitation": form["invitation"].value}
+    assert stranger.post("/w/join", fields).location == "http://localhost/w"
+    assert stranger.post("/w/join", fields | {"invitation": "nonsense"}).location == "http://localhost/w"
+    assert other.id not in roles(make, space)
+    assert form.submit(status=303).location == f"http://localhost/w/{space.slug}"
+    assert roles(make, space)[guest.id] == Role.SUPPORT
+    assert "You are invited" not in browser.get("/w").text
+
+
 def test_an_invitation_is_for_its_address_only(
     app: TestApp, make: Factory, mailbox: Mailbox, space: Workspace, admin: Account
 ) -> None:

@@ -149,6 +149,7 @@ def test_functions_that_cross_are_for_the_application_only_and_safe(services: Se
         "api_key_owner",
         "workspace_of_template",
         "workspace_of_invitation",
+        "open_invitations_of",
     }
     for function in functions:
         assert function.proconfig == ["search_path=pg_catalog, public"], function.proname

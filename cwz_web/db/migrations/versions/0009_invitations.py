@@ -47,6 +47,7 @@ def upgrade() -> None:
         unique=True,
         postgresql_where=sa.text("ended_at IS NULL"),
     )
+    op.create_index("ix_invitations_email", "invitations", [sa.literal_column("lower(email)")], unique=False)
     for statement in [
         *wall("invitations"),
         crossing("invitations"),
@@ -60,6 +61,13 @@ def upgrade() -> None:
             "workspace_of_invitation(link_digest varchar)",
             "TABLE (workspace_id uuid, id uuid)",
             "SELECT i.workspace_id, i.id FROM invitations i WHERE i.digest = link_digest",
+        ),
+        *definer(
+            "open_invitations_of(address varchar)",
+            "TABLE (workspace_id uuid, id uuid, name varchar, role varchar)",
+            "SELECT w.id, i.id, w.name, i.role FROM invitations i JOIN workspaces w ON w.id = i.workspace_id"
+            " WHERE lower(i.email) = lower(address) AND i.ended_at IS NULL AND i.expires_at > now()"
+            " ORDER BY lower(w.name), i.id",
         ),
         *definer(
             "fates_of(account uuid)",
@@ -77,6 +85,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("DROP FUNCTION fates_of(uuid)")
+    op.execute("DROP FUNCTION open_invitations_of(varchar)")
     op.execute("DROP FUNCTION workspace_of_invitation(varchar)")
     op.execute("DROP FUNCTION memberships_of(uuid)")
     for statement in definer(

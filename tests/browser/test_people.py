@@ -1,0 +1,127 @@
+"""People, in a real browser: from nothing to a workspace of one's own, the second factor, and how the pages look."""
+
+import re
+
+import pyotp
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.installation import ROOT
+
+PASSWORD = "violet harbour 93 teapots"
+AXE = (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text()
+OUTSIDE = ["/signin", "/signup", "/forgot", "/verify?token=x", "/invitation?token=x", "/dev/mail"]
+INSIDE = ["/account", "/account/delete", "/account/second-factor", "/account/prove", "/w", "/w/new"]
+OF_A_WORKSPACE = ["/members", "/members/leave", "/audit?check=1", "/settings", "/setup"]
+
+
+def sign_up(page: Page, email: str) -> None:
+    """From the sign-in page to the list of workspaces, through the mail that arrives."""
+    page.goto("/signin")
+    page.get_by_role("link", name="Sign up").click()
+    page.get_by_label("Your name").fill("Ada Lovelace")
+    page.get_by_label("E-mail").fill(email)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign up").click()
+    expect(page.get_by_role("heading", name="Check your mail")).to_be_visible()
+    follow_mail(page, email)
+    page.get_by_role("button", name="Confirm my address").click()
+    sign_in(page, email)
+    page.wait_for_url("**/w")
+
+
+def follow_mail(page: Page, to: str) -> None:
+    """Follow the link of the newest mail to an address, once the worker has written it."""
+    page.goto("/dev/mail")
+    mail = page.get_by_role("link").filter(has_text=f"To {to}").first
+    for _ in range(100):
+        if mail.count():
+            break
+        page.wait_for_timeout(100)
+        page.reload()
+    mail.click()
+    page.get_by_role("link", name="Follow the link").click()
+
+
+def sign_in(page: Page, email: str) -> None:
+    page.goto("/signin")
+    page.get_by_label("E-mail").fill(email)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+
+
+@pytest.fixture
+def fresh(context: BrowserContext) -> Page:
+    """A browser in which nobody is signed in."""
+    return context.new_page()
+
+
+def test_from_nothing_to_a_first_picture_of_ones_own(fresh: Page, complaints: list[str]) -> None:
+    sign_up(fresh, "ada@example.org")
+    fresh.get_by_role("link", name="Make a workspace").click()
+    fresh.get_by_label("Name").fill("Blue Door")
+    fresh.get_by_role("button", name="Make the workspace").click()
+    fresh.get_by_role("button", name=re.compile("^Use ")).click()
+    fresh.get_by_role("button", name="Try it with a sample shop").click()
+    fresh.get_by_role("button", name="Begin with a product card").click()
+    fresh.get_by_role("link", name="Start the first run").click()
+    fresh.get_by_role("button", name=re.compile("Make .* pictures")).click()
+    expect(fresh.get_by_role("status")).to_contain_text(re.compile(r"(\d+) of \1"), timeout=60_000)
+    fresh.goto("/w/blue-door/members")
+    fresh.get_by_label("Invite somebody").fill("bob@example.org")
+    fresh.get_by_role("button", name="Send the invitation").click()
+    expect(fresh.get_by_text("The invitation is on its way")).to_be_visible()
+    fresh.goto("/w/demo")
+    expect(fresh.get_by_text("There is nothing here")).to_be_visible()
+    complaints.clear()  # that page is a 404
+
+
+def test_a_code_from_the_phone(fresh: Page) -> None:
+    sign_up(fresh, "eve@example.org")
+    fresh.goto("/account/second-factor")
+    fresh.get_by_label("Your password").fill(PASSWORD)
+    fresh.get_by_role("button", name="Set it up").click()
+    expect(fresh.locator("img.qr")).to_have_js_property("complete", True)
+    assert fresh.locator("img.qr").evaluate("image => image.naturalWidth") > 150
+    fresh.get_by_text("Type it instead").click()
+    totp = pyotp.TOTP(fresh.locator("details code").inner_text())
+    fresh.get_by_label("Code", exact=True).fill(totp.now())
+    fresh.get_by_role("button", name="Turn it on").click()
+    first = fresh.get_by_label("Recovery codes").inner_text().split()[0]
+    fresh.get_by_role("link", name="I have kept them").click()
+    fresh.get_by_role("button", name="Sign out").click()
+    sign_in(fresh, "eve@example.org")
+    fresh.get_by_label("Code", exact=True).fill(first)
+    fresh.get_by_role("button", name="Go on").click()
+    fresh.wait_for_url("**/w")
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_page_is_wider_than_its_window(page: Page, width: int, complaints: list[str]) -> None:
+    page.set_viewport_size({"width": width, "height": 844})
+    for path in [*OUTSIDE, *INSIDE, *(f"/w/demo{path}" for path in OF_A_WORKSPACE)]:
+        page.goto(path)
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, path
+    complaints.clear()  # a link that does not work is a 404
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_for_axe_to_find(context: BrowserContext, page: Page, scheme: str) -> None:
+    found = []
+    inside = [*INSIDE, *(f"/w/demo{path}" for path in OF_A_WORKSPACE)]
+    for paths, state in ((OUTSIDE, None), (inside, context.storage_state())):
+        # axe is injected past the page's own Content-Security-Policy, which would refuse it.
+        looking = context.browser.new_context(  # type: ignore[union-attr]
+            bypass_csp=True,
+            storage_state=state,
+            color_scheme=scheme,  # type: ignore[arg-type]
+            base_url=page.url.partition("/w/")[0],
+        )
+        tab = looking.new_page()
+        for path in paths:
+            tab.goto(path)
+            tab.evaluate(AXE)
+            for violation in tab.evaluate("axe.run().then(result => result.violations)"):
+                found.append((path, violation["id"], [node["html"][:120] for node in violation["nodes"]]))
+        looking.close()
+    assert found == []
