@@ -23,8 +23,9 @@ lint: $(VENV)/.installed-dev ## Check style, types and the three floors
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: $(VENV)/.installed-dev node_modules/.installed ## Measure the image engine beside its floor and Pillow
+bench: $(VENV)/.installed-dev node_modules/.installed ## Measure the image engine beside its floor and Pillow, and what people wait for
 	@$(BIN)/python bench/engine.py
+	@$(BIN)/python bench/people.py
 
 clean: ## Remove what was installed and everything that was kept (var/)
 	rm -rf $(VENV) node_modules var
