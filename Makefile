@@ -33,9 +33,9 @@ clean: ## Remove what was installed and everything that was kept (var/)
 $(VENV)/bin/python:
 	@$(PYTHON) scripts/make_venv.py $(VENV)
 
-$(VENV)/.installed: $(VENV)/bin/python setup.cfg plugins/local/setup.cfg constraints.txt
+$(VENV)/.installed: $(VENV)/bin/python setup.cfg $(wildcard plugins/*/setup.cfg) constraints.txt
 	@echo "Installing the project (once) …"
-	@$(PIP) install --quiet --editable . --editable plugins/local
+	@$(PIP) install --quiet --editable . $(patsubst %/setup.cfg,--editable %,$(wildcard plugins/*/setup.cfg))
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

@@ -53,6 +53,10 @@ class KeyRing:
         except (InvalidTag, ValueError):
             raise CannotDecrypt("This secret is damaged, or was copied from elsewhere") from None
 
+    def is_newest(self, envelope: bytes) -> bool:
+        """Whether the envelope was made with the newest key."""
+        return envelope[len(VERSION) : HEADER] == self._newest
+
 
 def key_id(key: bytes) -> bytes:
     """What stands for a key in an envelope; it tells nothing of the key."""

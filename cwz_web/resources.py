@@ -23,6 +23,7 @@ from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import ApiKey, Asset, Template
 from cwz_web.imaging.encoders import Format
 from cwz_web.runs.models import Run
+from cwz_web.storage.models import Connection
 from cwz_web.workspaces.access import Access
 from cwz_web.workspaces.members import Member, find_member
 from cwz_web.workspaces.models import Invitation, Role
@@ -42,6 +43,7 @@ class Permission(StrEnum):
     MEMBER_VIEW = "member.view"
     MEMBER_MANAGE = "member.manage"
     AUDIT_VIEW = "audit.view"
+    STORAGE_VIEW = "storage.view"
     STORAGE_MANAGE = "storage.manage"
     SETTINGS_MANAGE = "settings.manage"
 
@@ -56,14 +58,15 @@ PERMISSION_WORDS: dict[Permission, str] = {
     P.RUN_RETRY: "Retry what failed",
     P.MEMBER_VIEW: "See who is a member",
     P.AUDIT_VIEW: "See the activity log",
+    P.STORAGE_VIEW: "See and re-test storage connections",
     P.MEMBER_MANAGE: "Invite and remove members, change roles",
     P.KEY_MANAGE: "Make and revoke API keys",
-    P.STORAGE_MANAGE: "Connect storage",
+    P.STORAGE_MANAGE: "Connect storage, with its secrets",
     P.SETTINGS_MANAGE: "Change the workspace's settings",
 }
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.ADMIN: frozenset(PERMISSION_WORDS),
-    Role.SUPPORT: frozenset({P.VIEW, P.RUN_RETRY, P.MEMBER_VIEW, P.AUDIT_VIEW}),
+    Role.SUPPORT: frozenset({P.VIEW, P.RUN_RETRY, P.MEMBER_VIEW, P.AUDIT_VIEW, P.STORAGE_VIEW}),
     Role.USER: frozenset({P.VIEW, P.FEED_EDIT, P.TEMPLATE_EDIT, P.RUN_START}),
 }
 
@@ -135,6 +138,10 @@ class KeyResource(Row):
     row: ApiKey
 
 
+class ConnectionResource(Row):
+    row: Connection
+
+
 class InvitationResource(Row):
     row: Invitation
 
@@ -163,6 +170,10 @@ class Keys(Rows):
     model, row_resource = ApiKey, KeyResource
 
 
+class Connections(Rows):
+    model, row_resource = Connection, ConnectionResource
+
+
 class Invitations(Rows):
     model, row_resource = Invitation, InvitationResource
 
@@ -188,6 +199,7 @@ class WorkspaceResource(Resource):
         "runs": Runs,
         "assets": Assets,
         "keys": Keys,
+        "storage": Connections,
         "members": Members,
         "invitations": Invitations,
     }

@@ -24,7 +24,9 @@ from cwz_web.imaging.encoders import Output
 from cwz_web.runs.models import Run
 from cwz_web.runs.planning import start_run
 from cwz_web.storage.connections import default_connection
+from cwz_web.storage.contract import Bucket
 from cwz_web.storage.models import Connection
+from cwz_web.storage.plugins import Place
 from cwz_web.web.services import Services
 from cwz_web.workspaces.models import Membership, Role, Workspace
 
@@ -81,6 +83,12 @@ def jpeg(width: int = 60, height: int = 40, colour: tuple[int, int, int] = (200,
     image = pyvips.Image.black(width, height, bands=3) + list(colour)
     data: bytes = image.cast("uchar").copy(interpretation="srgb").jpegsave_buffer(Q=95)
     return data
+
+
+def local_bucket(services: Services) -> Bucket:
+    """The local folder of the tests."""
+    place = Place(workspace_id=UUID(int=0), connection_id=UUID(int=0), provider="local", settings="{}")
+    return services.providers.open(place)
 
 
 class Factory:

@@ -89,6 +89,14 @@ def recovery_codes_left(db: Session, account: Account) -> int:
     return db.scalar(select(func.count()).where(RecoveryCode.account_id == account.id)) or 0
 
 
+def reseal_second_factor(account: Account, ring: KeyRing) -> bool:
+    """Encrypt the shared secret with the newest key. Returns whether that changed anything."""
+    if account.totp_envelope is None or ring.is_newest(account.totp_envelope):
+        return False
+    account.totp_envelope = ring.encrypt(_secret(account, ring), *_context(account))
+    return True
+
+
 def turn_off(db: Session, account: Account) -> None:
     """Sign in without a code again."""
     account.totp_envelope = account.totp_confirmed_at = account.totp_last_step = None

@@ -14,7 +14,7 @@ from cwz_web.generation.templates import find_template, open_design
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.engine import Rendered
 from cwz_web.resources import Api, Permission
-from cwz_web.storage.connections import default_connection
+from cwz_web.storage.connections import connection_of
 from cwz_web.web.forms import messages
 from cwz_web.web.problems import Problem
 
@@ -53,8 +53,8 @@ def create_image(context: Api, request: Request) -> Response:
         if template is None:
             raise Problem(422, "unknown_template", "There is no such template", {"template": "Use its id or its slug"})
         design = open_design(db, template)
-        connection = default_connection(db, owner.workspace_id)
-    bucket = services.providers.open(connection.provider, connection.settings)
+        connection = connection_of(db, owner.workspace_id, template.connection_id)
+    bucket = services.providers.open(connection.place)
     if accepted != JSON:
         return _picture(services.maker.make(owner.workspace_id, bucket, design.document, wanted.texts(), output))
     order = services.maker.order(owner.workspace_id, bucket, design.document, wanted.texts(), output)

@@ -12,7 +12,7 @@ from cwz_web.generation.signing import PARAMETER
 from cwz_web.generation.templates import open_design
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.resources import SignedAsset, SignedImage
-from cwz_web.storage.connections import default_connection
+from cwz_web.storage.connections import connection_of
 from cwz_web.storage.models import Connection
 from cwz_web.web.problems import Problem
 
@@ -28,8 +28,8 @@ def show_image(context: SignedImage, request: Request) -> Response:
     services = request.services
     with services.database.transaction(context.workspace_id) as db:
         design = open_design(db, db.get_one(Template, (context.workspace_id, context.id)))
-        connection = default_connection(db, context.workspace_id)
-    bucket = services.providers.open(connection.provider, connection.settings)
+        connection = connection_of(db, context.workspace_id, design.template.connection_id)
+    bucket = services.providers.open(connection.place)
     picture = services.maker.make(context.workspace_id, bucket, design.document, data, Output(format=context.format))
     return _cacheable(request, picture.data, context.format, picture.digest, f"public, max-age={FRESH_SECONDS}")
 
@@ -44,7 +44,7 @@ def show_asset(context: SignedAsset, request: Request) -> Response:
         if asset is None or asset.content_type != context.format.content_type:
             raise Problem(404, "not_found", "There is no such picture")
         connection = db.get_one(Connection, (context.workspace_id, asset.connection_id))
-    data = services.providers.open(connection.provider, connection.settings).get(asset.key)
+    data = services.providers.open(connection.place).get(asset.key)
     return _cacheable(request, data, context.format, asset.digest, "public, max-age=31536000, immutable")
 
 

@@ -1,4 +1,4 @@
-"""The `cwz` command: `cwz -c FILE.ini serve | worker | migrate | demo`."""
+"""The `cwz` command: `cwz -c FILE.ini serve | worker | migrate | demo | keys | plugins`."""
 
 import json
 from pathlib import Path
@@ -96,3 +96,55 @@ def demo(deployment: Deployment, as_json: bool) -> None:
         return
     for name, value in facts.items():
         click.echo(f"{name:>12}  {value}")
+
+
+@main.group()
+def keys() -> None:
+    """The keys that encrypt secrets at rest."""
+
+
+@keys.command("new")
+def keys_new() -> None:
+    """Print a fresh key, to be put in front of the others in CWZ_ENCRYPTION_KEYS."""
+    from cwz_web.cli.keys import new
+
+    new()
+
+
+@keys.command("rotate")
+@click.pass_obj
+def keys_rotate(deployment: Deployment) -> None:
+    """Encrypt every secret with the newest key. Can be stopped and called again."""
+    from cwz_web.cli.keys import rotate
+    from cwz_web.db.embedded import EmbeddedPostgres
+
+    settings = deployment.settings()
+    if settings.embedded_database:
+        EmbeddedPostgres(settings.embedded_database).start()
+    if rotate(settings):
+        raise click.exceptions.Exit(1)
+
+
+@main.group()
+def plugins() -> None:
+    """The storage plugins."""
+
+
+@plugins.command("list")
+@click.pass_obj
+def plugins_list(deployment: Deployment) -> None:
+    """Print the plugins that are installed, and what was left out and why."""
+    from cwz_web.cli.plugins import show
+
+    show(deployment.settings())
+
+
+@plugins.command("check")
+@click.argument("name")
+@click.pass_obj
+def plugins_check(deployment: Deployment, name: str) -> None:
+    """Look at one plugin closely."""
+    from cwz_web.cli.plugins import check
+
+    if not check(deployment.settings(), name):
+        raise click.exceptions.Exit(1)

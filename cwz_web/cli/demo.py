@@ -28,7 +28,7 @@ def facts_of(services: Services) -> dict[str, str]:
     """The demo's address, sign-in, key and pictures."""
     settings = services.settings
     secret = settings.signing_secret.get_secret_value()
-    demo = ensure_demo(services.database, services.providers, services.maker, services.passwords, secret)
+    demo = ensure_demo(services.database, services.providers, services.maker, services.passwords, services.ring, secret)
     return {
         "url": settings.url,
         "email": contents.EMAIL,

@@ -20,11 +20,12 @@ from cwz_web.runs import tasks as run_tasks
 from cwz_web.runs.protocol import RenderClient
 from cwz_web.runs.worker import Worker
 from cwz_web.settings import Settings
-from cwz_web.storage.plugins import Providers
+from cwz_web.storage import tasks as storage_tasks
+from cwz_web.web.services import providers_of
 from cwz_web.workspaces import tasks as workspace_tasks
 
 # Importing a domain's tasks declares them.
-TASKS = (account_tasks, notify_tasks, run_tasks, workspace_tasks)
+TASKS = (account_tasks, notify_tasks, run_tasks, storage_tasks, workspace_tasks)
 
 
 def run(settings: Settings, *, with_parent: bool) -> None:
@@ -35,7 +36,7 @@ def run(settings: Settings, *, with_parent: bool) -> None:
     worker = Worker(
         RenderClient(settings.worker_target, settings.render_secret.get_secret_value()),
         PictureMaker(Engine(), Sources(Fetcher(settings.net_allow))),
-        Providers(settings.storage, settings.plugins_block),
+        providers_of(settings),
     )
     concurrency = settings.workers or os.cpu_count() or 1
     url = settings.database_url.get_secret_value()

@@ -15,9 +15,10 @@ from sqlalchemy.orm import Session
 
 from cwz_web.accounts.models import Account, has_email
 from cwz_web.accounts.passwords import Passwords
+from cwz_web.crypto import KeyRing
 from cwz_web.db.session import Database, enter_workspace
 from cwz_web.demo import contents
-from cwz_web.demo.samples import add_sample_feed, add_sample_template, connect
+from cwz_web.demo.samples import add_sample_feed, add_sample_template
 from cwz_web.feeds.browse import items_after
 from cwz_web.generation.keys import PREFIX, create_key
 from cwz_web.generation.maker import PictureMaker
@@ -30,6 +31,7 @@ from cwz_web.runs.models import Run
 from cwz_web.runs.planning import CHUNK, start_run
 from cwz_web.runs.protocol import AskSpecification, Report, Specification
 from cwz_web.runs.worker import Worker
+from cwz_web.storage.connections import connect
 from cwz_web.storage.plugins import Providers
 from cwz_web.workspaces.access import workspaces_of
 from cwz_web.workspaces.creation import create_workspace
@@ -58,7 +60,7 @@ def demo_api_key(secret: str) -> str:
 
 
 def ensure_demo(
-    database: Database, providers: Providers, maker: PictureMaker, passwords: Passwords, secret: str
+    database: Database, providers: Providers, maker: PictureMaker, passwords: Passwords, ring: KeyRing, secret: str
 ) -> Demo:
     """The demo, made now if it is not there. All of it appears at once, or nothing does."""
     with database.transaction() as db:
@@ -73,7 +75,7 @@ def ensure_demo(
         )
         db.add(account)
         db.flush()
-        run = _fill(db, account, providers, secret)
+        run = _fill(db, account, providers, ring, secret)
         _finish(db, run, maker, providers)
         found = _find(db)
         assert found is not None
@@ -92,9 +94,9 @@ def _find(db: Session) -> Demo | None:
     return Demo(mine, template, picture) if template and picture else None
 
 
-def _fill(db: Session, account: Account, providers: Providers, secret: str) -> Run:
+def _fill(db: Session, account: Account, providers: Providers, ring: KeyRing, secret: str) -> Run:
     workspace = create_workspace(db, account, name=contents.WORKSPACE, slug=contents.SLUG)
-    connect(db, workspace.id, PROVIDER, "This server")
+    connect(db, workspace.id, ring, provider=PROVIDER, name="This server")
     create_key(db, workspace.id, "Demo", demo_api_key(secret))
     template = add_sample_template(db, workspace.id, providers)
     feed = add_sample_feed(db, workspace.id, providers)

@@ -13,16 +13,7 @@ from cwz_web.generation.templates import create_template
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.pictures import Source
 from cwz_web.storage.connections import default_connection, original_key
-from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import Providers
-
-
-def connect(db: Session, workspace_id: UUID, provider: str, name: str) -> Connection:
-    """Make a provider that needs no settings the workspace's place for pictures."""
-    connection = Connection(workspace_id=workspace_id, name=name, provider=provider, settings={}, is_default=True)
-    db.add(connection)
-    db.flush()
-    return connection
 
 
 def add_sample_feed(db: Session, workspace_id: UUID, providers: Providers) -> Feed:
@@ -43,7 +34,7 @@ def add_sample_template(db: Session, workspace_id: UUID, providers: Providers) -
 def _rows(db: Session, workspace_id: UUID, providers: Providers) -> list[dict[str, Any]]:
     """The sample's rows, their drawings put into the workspace's storage."""
     connection = default_connection(db, workspace_id)
-    bucket = providers.open(connection.provider, connection.settings)
+    bucket = providers.open(connection.place)
     rows = contents.read_products()
     for row in rows:
         source = Source.of(contents.draw(row[contents.PICTURE]))

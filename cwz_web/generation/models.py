@@ -12,15 +12,22 @@ from cwz_web.db.base import Base, WorkspaceOwned
 
 
 class Template(WorkspaceOwned, Base):
-    """A customer's design. Its document lives in its versions; `version` is the one in use."""
+    """A customer's design. Its document lives in its versions; `version` is the one in use.
+
+    `connection_id` is the storage that its pictures go to; NULL for the workspace's default.
+    """
 
     __tablename__ = "templates"
 
     slug: Mapped[str]
     name: Mapped[str]
     version: Mapped[int]
+    connection_id: Mapped[UUID | None]
 
-    __table_args__ = (UniqueConstraint("workspace_id", "slug"),)
+    __table_args__ = (
+        UniqueConstraint("workspace_id", "slug"),
+        ForeignKeyConstraint(["workspace_id", "connection_id"], ["connections.workspace_id", "connections.id"]),
+    )
 
 
 class TemplateVersion(WorkspaceOwned, Base):

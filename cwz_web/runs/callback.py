@@ -45,8 +45,7 @@ def specify(db: Session, ask: AskSpecification) -> Specification:
     return Specification(
         template=open_design(db, template, run.template_version).document,
         output=Output.model_validate(run.output),
-        provider=connection.provider,
-        settings=connection.settings,
+        place=connection.place,
         items=tuple(Item(position=item.position, data=item.data) for item in items),
     )
 

@@ -14,7 +14,7 @@ from cwz_web.generation.models import Template
 from cwz_web.imaging.encoders import Output
 from cwz_web.runs.models import Run, RunItem
 from cwz_web.runs.tasks import render_chunk
-from cwz_web.storage.connections import default_connection
+from cwz_web.storage.connections import connection_of
 
 # Small enough that progress moves and a killed worker repeats little, large enough that the queue is not the bound.
 CHUNK = 16
@@ -36,13 +36,21 @@ class EmptyFeed(Exception):
 
 
 def start_run(
-    db: Session, *, feed: Feed, template: Template, mapping: Mapping[str, str], output: Output, started_by: UUID | None
+    db: Session,
+    *,
+    feed: Feed,
+    template: Template,
+    mapping: Mapping[str, str],
+    output: Output,
+    started_by: UUID | None,
+    connection_id: UUID | None = None,
 ) -> Run:
     """Plan a run over all items of a feed and enqueue it, in the caller's transaction.
 
     Arguments:
         mapping: the template's columns to the feed's (see runs.mapping).
         started_by: the account that asked for it.
+        connection_id: where its pictures go, if not where the template's do.
     Raises EmptyFeed; BadSettings when the workspace has no storage.
     """
     if feed.item_count == 0:
@@ -52,7 +60,7 @@ def start_run(
         feed_id=feed.id,
         template_id=template.id,
         template_version=template.version,
-        connection_id=default_connection(db, feed.workspace_id).id,
+        connection_id=connection_of(db, feed.workspace_id, connection_id or template.connection_id).id,
         mapping=dict(mapping),
         output=output.model_dump(mode="json"),
         total=feed.item_count,

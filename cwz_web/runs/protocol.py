@@ -7,7 +7,7 @@ five minutes of tolerance, compared in constant time. The key is derived from th
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 import httpx
@@ -18,6 +18,7 @@ from uuid_utils.compat import uuid7
 from cwz_web.generation.assets import Kept
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Output
+from cwz_web.storage.plugins import Place
 
 PATH = "/hooks/render"
 TIMEOUT = httpx.Timeout(30, connect=5)
@@ -68,8 +69,7 @@ class Specification(Message):
 
     template: ImageTemplate
     output: Output
-    provider: str
-    settings: dict[str, Any]
+    place: Place
     items: tuple[Item, ...]
 
 

@@ -50,7 +50,7 @@ class Worker:
         specification = self.client.specification(ask)
         if not specification.items:
             return
-        bucket = self.providers.open(specification.provider, specification.settings)
+        bucket = self.providers.open(specification.place)
         results: list[Result] = []
         reported = time.monotonic()
         try:

@@ -1,10 +1,13 @@
 """The contract between the application and a storage plugin: a provider, the bucket it opens, one family of errors."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import BinaryIO, Protocol, runtime_checkable
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
+
+from cwz_web.net.guard import Outbound
 
 API_VERSION = 1
 MAX_KEY_BYTES = 1024
@@ -18,45 +21,139 @@ class BadSettings(StorageError):
     """The connection's settings, or the operator's, can not work."""
 
 
+class BadCredentials(StorageError):
+    """The storage does not know these credentials."""
+
+
+class NoSuchBucket(StorageError):
+    """The bucket is not there."""
+
+
 class NotFound(StorageError):
     """There is no such object."""
+
+
+class AlreadyThere(StorageError):
+    """There is such an object, and it was to be put only if there was none."""
 
 
 class NotPermitted(StorageError):
     """The storage refuses this to us."""
 
 
+class ClockSkew(StorageError):
+    """The storage refuses the request because this machine's clock is wrong."""
+
+
 class Unreachable(StorageError):
     """The storage does not answer; trying again later may help."""
 
 
+class Throttled(Unreachable):
+    """The storage wants fewer requests; trying again later helps."""
+
+
+class UnsafeAddress(StorageError):
+    """The storage's address leads where no request of ours may go."""
+
+
+class Capability(StrEnum):
+    """What a provider's buckets can do besides the basics."""
+
+    RANGE = "range"  # read a part of an object
+    MULTIPART = "multipart"  # put a large stream in parts
+    PRESIGNED_GET = "presigned-get"
+    PRESIGNED_PUT = "presigned-put"
+    PUBLIC_URL = "public-url"  # an object has an address that works without a signature
+
+
+class Fields(BaseModel):
+    """What a workspace types in for a connection. The form is made of it: of a field's title, description and examples.
+
+    A pattern in it ends with `\\Z`, never with `$`, which lets a line break through.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, hide_input_in_errors=True)
+
+
 @dataclass(frozen=True)
 class ObjectInfo:
-    """What is known of a stored object. `size` is in bytes."""
+    """What is known of a stored object. `size` is in bytes; a list tells key and size for certain, `head` the rest."""
 
     key: str
     size: int
-    content_type: str
+    content_type: str = "application/octet-stream"
+    cache_control: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @runtime_checkable
 class Bucket(Protocol):
-    """A place for objects. Safe to use from several threads. Every method raises only StorageErrors."""
+    """A place for objects. Safe to use from several threads. Every method raises only StorageErrors.
 
-    def put(self, key: str, body: bytes, *, content_type: str) -> None:
-        """Store an object whole, in place of one of the same key; nobody ever sees half of it."""
+    What a bucket can not do, it refuses with BadSettings; its provider's capabilities say what that is.
+    """
 
-    def get(self, key: str) -> bytes:
-        """The object's bytes. Raises NotFound."""
+    def put(
+        self,
+        key: str,
+        body: bytes | BinaryIO,
+        *,
+        content_type: str,
+        cache_control: str = "",
+        metadata: Mapping[str, str] | None = None,
+        if_absent: bool = False,
+    ) -> None:
+        """Store an object whole, in place of one of the same key; nobody ever sees half of it.
+
+        Arguments:
+            body: bytes, or a file that is read to its end.
+            metadata: names of small letters, digits and hyphens; values in ASCII.
+            if_absent: raise AlreadyThere instead of replacing one.
+        """
+
+    def get(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        """The object's bytes, or, with RANGE, `length` of them from `start` (fewer where it ends). Raises NotFound."""
+
+    def stream(self, key: str) -> Iterator[bytes]:
+        """The object's bytes in parts. Raises NotFound before the first one."""
 
     def head(self, key: str) -> ObjectInfo:
         """What is known of an object. Raises NotFound."""
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """The objects whose key begins with the prefix, by key."""
+        """The objects whose key begins with the prefix, by key, however many there are."""
 
     def delete(self, key: str) -> None:
         """Remove an object. One that is not there is no error."""
+
+    def delete_many(self, keys: Iterable[str]) -> None:
+        """Remove objects, however many."""
+
+    def presign_get(self, key: str, seconds: int) -> str:
+        """A URL that reads the object, for so many seconds, for whoever has it."""
+
+    def presign_put(self, key: str, seconds: int, *, content_type: str) -> str:
+        """A URL that stores the object by HTTP PUT with this Content-Type, for so many seconds."""
+
+    def public_url(self, key: str) -> str:
+        """The object's address without a signature; whether it is open is the bucket's own affair."""
+
+
+@dataclass(frozen=True)
+class Opening:
+    """Everything that a bucket is opened with.
+
+    Arguments:
+        settings, credentials: instances of the provider's two models.
+        operator: the .ini keys `cwz.storage.<name>.*`: what the operator decided.
+        outbound: the only way out: connections that are checked (see `cwz_web.net.guard`).
+    """
+
+    settings: BaseModel
+    credentials: BaseModel
+    operator: Mapping[str, str]
+    outbound: Outbound
 
 
 @runtime_checkable
@@ -76,17 +173,30 @@ class StorageProvider(Protocol):
         """What people read."""
 
     @property
+    def icon(self) -> str:
+        """The name of an icon of `lucide-static`."""
+
+    @property
+    def help_url(self) -> str:
+        """Where it is said how to find the values; may be empty."""
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What its buckets can do."""
+
+    @property
     def settings_model(self) -> type[BaseModel]:
-        """What a workspace types in, and how it is checked."""
+        """What a workspace types in that may be shown again."""
 
-    def open(self, settings: BaseModel, operator: Mapping[str, str]) -> Bucket:
-        """Open a bucket for validated settings.
+    @property
+    def credentials_model(self) -> type[BaseModel]:
+        """What a workspace types in that is never shown again: its fields are SecretStr."""
 
-        Arguments:
-            settings: an instance of settings_model: what the workspace typed.
-            operator: the .ini keys `cwz.storage.<name>.*`: what the operator decided.
-        Raises BadSettings.
-        """
+    def hosts(self, settings: BaseModel, operator: Mapping[str, str]) -> Iterable[str]:
+        """Every host that a bucket of these settings may talk to, as `host` (port 443) or `host:port`."""
+
+    def open(self, opening: Opening) -> Bucket:
+        """Open a bucket. Asks the network nothing yet. Raises BadSettings, or BadCredentials."""
 
 
 def check_key(key: str) -> str:
@@ -99,3 +209,8 @@ def check_key(key: str) -> str:
     if unsafe or len(key.encode("utf-8", "replace")) > MAX_KEY_BYTES:
         raise BadSettings("An object's key must be a relative path without empty, '.' or '..' parts")
     return key
+
+
+def not_able(what: str) -> BadSettings:
+    """The refusal of something that a provider does not declare."""
+    return BadSettings(f"This storage can not {what}")

@@ -1,28 +1,84 @@
 """Finding the storage plugins: entry points of the group `cwz.storage`, checked before anything uses them."""
 
+import base64
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
+from threading import Lock
+from uuid import UUID
 
+import cachetools
 import pluggy
 import structlog
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from cwz_web.crypto import CannotDecrypt, KeyRing
+from cwz_web.net.client import Resolver, resolve
+from cwz_web.net.guard import Outbound
 from cwz_web.storage import hookspecs
-from cwz_web.storage.contract import API_VERSION, BadSettings, Bucket, StorageProvider
+from cwz_web.storage.contract import (
+    API_VERSION,
+    BadCredentials,
+    BadSettings,
+    Bucket,
+    Opening,
+    StorageProvider,
+)
 
 log = structlog.get_logger()
+
+# Clients are costly to build and cheap to keep.
+KEPT_BUCKETS = 256
+
+
+class Place(BaseModel):
+    """Everything that a bucket of a saved connection is opened with. The secrets in it are encrypted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    workspace_id: UUID
+    connection_id: UUID
+    provider: str
+    settings: str  # JSON
+    sealed: str = ""  # base64 of the envelope
+
+    @property
+    def context(self) -> tuple[str, ...]:
+        """What the envelope is bound to: copied to another row, it does not open."""
+        return ("connections", str(self.workspace_id), str(self.connection_id), self.provider, "credentials")
 
 
 class Providers:
     """The providers that are installed, by name, and the operator's settings for each.
 
     A plugin that can not be imported, or declares nonsense, is logged and left out: it never stops the application.
+
+    Arguments:
+        operator: provider to the .ini keys `cwz.storage.<provider>.*`.
+        blocked: plugins that the operator does not want.
+        allow: `host:port` pairs that may be reached although they are private.
+        ring: the keys that open the secrets of connections.
+        resolver: host and port to IP addresses.
     """
 
-    def __init__(self, operator: Mapping[str, Mapping[str, str]], blocked: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        operator: Mapping[str, Mapping[str, str]],
+        blocked: Iterable[str] = (),
+        *,
+        allow: Iterable[str] = (),
+        ring: KeyRing | None = None,
+        resolver: Resolver = resolve,
+    ) -> None:
         self._operator = operator
+        self._allow = tuple(allow)
+        self._ring = ring
+        self._resolver = resolver
         self._by_name: dict[str, StorageProvider] = {}
+        self.left_out: dict[str, str] = {}
+        self._kept: cachetools.LRUCache[Place, Bucket] = cachetools.LRUCache(KEPT_BUCKETS)
+        self._lock = Lock()
         manager = pluggy.PluginManager(hookspecs.PROJECT)
         manager.add_hookspecs(hookspecs)
         for name in blocked:
@@ -42,15 +98,19 @@ class Providers:
             for provider in (provider for answer in answers for provider in answer):
                 self._add(provider, point.name)
         except Exception as error:
-            log.error("storage plugin left out", plugin=point.name, reason=str(error))
+            self._leave_out(point.name, str(error))
             if manager.has_plugin(point.name):
                 manager.unregister(name=point.name)
 
     def _add(self, provider: StorageProvider, plugin: str) -> None:
         if problem := self._problem(provider):
-            log.error("storage provider left out", plugin=plugin, reason=problem)
+            self._leave_out(plugin, problem)
         else:
             self._by_name[provider.name] = provider
+
+    def _leave_out(self, plugin: str, reason: str) -> None:
+        log.error("storage plugin left out", plugin=plugin, reason=reason)
+        self.left_out[plugin] = reason
 
     def __iter__(self) -> Iterator[StorageProvider]:
         return iter(self._by_name.values())
@@ -59,18 +119,46 @@ class Providers:
         """The provider of that name, or None when its plugin is not installed."""
         return self._by_name.get(name)
 
-    def open(self, name: str, settings: Mapping[str, object]) -> Bucket:
-        """Open a bucket. Raises BadSettings when the provider is gone or does not take the settings."""
-        provider = self.get(name)
+    def open(self, place: Place) -> Bucket:
+        """The bucket of a connection, kept for its next use. Raises BadSettings when the provider is gone or does not
+        take the settings, BadCredentials when the secrets can not be read."""
+        with self._lock:
+            bucket = self._kept.get(place)
+        if bucket is not None:
+            return bucket
+        provider = self.get(place.provider)
         if provider is None:
-            raise BadSettings(f"The storage provider {name} is not available on this server")
+            raise BadSettings(f"The storage provider {place.provider} is not available on this server")
         try:
-            checked: BaseModel = provider.settings_model.model_validate(settings)
+            settings = provider.settings_model.model_validate_json(place.settings)
+            credentials = provider.credentials_model.model_validate(self._unseal(place))
         except ValidationError as error:
             raise BadSettings(
                 f"The settings of {provider.label} are not valid: {error.error_count()} problem(s)"
             ) from None
-        return provider.open(checked, self._operator.get(name, {}))
+        bucket = self.open_unsaved(provider, settings, credentials)
+        with self._lock:
+            self._kept[place] = bucket
+        return bucket
+
+    def open_unsaved(self, provider: StorageProvider, settings: BaseModel, credentials: BaseModel) -> Bucket:
+        """A bucket of settings that are not a connection yet. Raises StorageErrors."""
+        operator = self._operator.get(provider.name, {})
+        outbound = Outbound(provider.hosts(settings, operator), self._allow, self._resolver)
+        return provider.open(Opening(settings, credentials, operator, outbound))
+
+    def _unseal(self, place: Place) -> dict[str, str]:
+        if not place.sealed:
+            return {}
+        if self._ring is None:
+            raise BadCredentials("This process has no keys for the secrets of connections")
+        try:
+            secrets: dict[str, str] = json.loads(self._ring.decrypt(base64.b64decode(place.sealed), *place.context))
+        except CannotDecrypt as error:
+            raise BadCredentials(
+                f"The secrets of this connection can not be read; type them in again ({error})"
+            ) from None
+        return secrets
 
     def _problem(self, provider: object) -> str | None:
         if not isinstance(provider, StorageProvider):

@@ -1,6 +1,6 @@
 """Runs: the list, starting one, watching it, its pictures as a zip."""
 
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import ConfigDict
@@ -20,6 +20,7 @@ from cwz_web.runs.archive import entries_of, zip_stream
 from cwz_web.runs.mapping import apply_mapping, guess_mapping
 from cwz_web.runs.planning import EmptyFeed, latest_runs, retry_failed, start_run
 from cwz_web.runs.progress import PAGE, notes_of, progress_of, results_after
+from cwz_web.storage.connections import list_connections
 from cwz_web.storage.contract import BadSettings
 from cwz_web.storage.models import Connection
 from cwz_web.views.home import run_names
@@ -40,6 +41,7 @@ class RunForm(Form):
     feed: UUID
     template: UUID
     format: Format = Format.JPEG
+    storage: UUID | Literal[""] = ""
 
 
 @view_config(context=Runs, request_method="GET", renderer="runs/list.jinja2", permission=Permission.VIEW)
@@ -94,6 +96,7 @@ def new_run_form(context: Runs, request: Request) -> Any:
                     mapping=mapping,
                     output=Output(format=chosen.format),
                     started_by=request.identity.account.id,
+                    connection_id=chosen.storage or None,
                 )
             except (EmptyFeed, BadSettings) as error:
                 form = form.with_error("feed", str(error))
@@ -143,7 +146,7 @@ def download_run(context: RunResource, request: Request) -> Response:
     """All pictures of the run; the bytes flow after the transaction has ended."""
     run = context.row
     connection = request.db.get_one(Connection, (run.workspace_id, run.connection_id))
-    bucket = request.services.providers.open(connection.provider, connection.settings)
+    bucket = request.services.providers.open(connection.place)
     name = slugify(run_names(request, [run]).get(run.feed_id, ""), max_length=60) or "pictures"
     response = Response(app_iter=zip_stream(entries_of(request.db, run), bucket), content_type="application/zip")
     response.content_disposition = f'attachment; filename="{name}.zip"'
@@ -165,6 +168,8 @@ def _page(request: Request, form: Filled[RunForm], chosen: dict[str, Any]) -> di
         "format": chosen.get("format", Format.JPEG),
         "formats": list(Format),
         "DEFAULT": DEFAULT,
+        "connections": list_connections(request.db, workspace_id),
+        "storage": chosen.get("storage", ""),
     }
     if feed is None or template is None:
         return page

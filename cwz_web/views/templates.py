@@ -1,20 +1,30 @@
 """Templates: the list, one with a form to try it, its document."""
 
 import json
-from typing import Any
+from typing import Any, Literal
+from uuid import UUID
 
 from pydantic import ValidationError
-from pyramid.httpexceptions import HTTPSeeOther
+from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.request import Request
+from pyramid.response import Response
 from pyramid.view import view_config
 
 from cwz_web.generation.templates import Design, list_templates, open_design, publish
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format
 from cwz_web.resources import Permission, TemplateResource, Templates
-from cwz_web.web.forms import Filled, messages
+from cwz_web.storage.connections import connection_of, list_connections
+from cwz_web.storage.contract import BadSettings
+from cwz_web.web.forms import Filled, Form, messages, read_form
 
 MAX_DOCUMENT = 500_000
+
+
+class StorageForm(Form):
+    """Which connection; empty for the workspace's default."""
+
+    storage: UUID | Literal[""] = ""
 
 
 @view_config(context=Templates, request_method="GET", renderer="templates/list.jinja2", permission=Permission.VIEW)
@@ -49,7 +59,30 @@ def show_template(context: TemplateResource, request: Request) -> dict[str, Any]
         "preview": preview_path(request, design, changed),
         "changed": changed,
         "base_url": request.services.settings.url,
+        "connections": list_connections(request.db, request.workspace.workspace_id),
     }
+
+
+@view_config(
+    context=TemplateResource,
+    name="storage",
+    request_method="POST",
+    permission=Permission.TEMPLATE_EDIT,
+)
+def storage_form(context: TemplateResource, request: Request) -> Response:
+    """Let the template's pictures go to another storage, from now on."""
+    form = read_form(StorageForm, request.POST)
+    if form.value is None:
+        raise HTTPUnprocessableEntity("Choose one of the workspace's connections")
+    template = context.row
+    chosen = form.value.storage or None
+    try:
+        name = connection_of(request.db, template.workspace_id, chosen).name
+    except BadSettings as error:
+        raise HTTPUnprocessableEntity(str(error)) from None
+    template.connection_id = chosen
+    request.audit("template.storage", template.name, storage=name)
+    return HTTPSeeOther(request.path_in("templates", template.id))
 
 
 @view_config(

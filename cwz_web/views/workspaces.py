@@ -8,11 +8,11 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.demo.samples import add_sample_feed, add_sample_template, connect
+from cwz_web.demo.samples import add_sample_feed, add_sample_template
 from cwz_web.feeds.browse import list_feeds
 from cwz_web.generation.templates import list_templates
 from cwz_web.resources import Permission, WorkspaceResource, Workspaces
-from cwz_web.storage.connections import has_storage
+from cwz_web.storage.connections import connect, has_storage
 from cwz_web.storage.contract import BadSettings, StorageProvider
 from cwz_web.views.members import join_workspace
 from cwz_web.web.auditing import actor_of
@@ -131,7 +131,13 @@ def setup_storage(context: WorkspaceResource, request: Request) -> Any:
     if chosen is None:
         return _setup_again(request, form.with_error("provider", "Please choose one"))
     if not has_storage(request.db, request.workspace.workspace_id):
-        connect(request.db, request.workspace.workspace_id, chosen.name, chosen.label)
+        connect(
+            request.db,
+            request.workspace.workspace_id,
+            request.services.ring,
+            provider=chosen.name,
+            name=chosen.label,
+        )
         request.audit("storage.connect", chosen.label)
     return HTTPSeeOther(request.path_in("setup"))
 
@@ -205,10 +211,15 @@ def settings_form(context: WorkspaceResource, request: Request) -> Any:
     return HTTPSeeOther(f"{request.path_in('settings')}?done=saved")
 
 
+def needs_nothing(provider: StorageProvider) -> bool:
+    """Whether a provider works without anything typed in."""
+    models = (provider.settings_model, provider.credentials_model)
+    return not any(field.is_required() for model in models for field in model.model_fields.values())
+
+
 def _ready_providers(request: Request) -> list[StorageProvider]:
     """The providers that can be used without any settings."""
-    providers = request.services.providers
-    return [p for p in providers if not any(f.is_required() for f in p.settings_model.model_fields.values())]
+    return [provider for provider in request.services.providers if needs_nothing(provider)]
 
 
 def _setup_page(request: Request, form: Filled[Any]) -> dict[str, Any]:

@@ -37,6 +37,7 @@ LIMITS: dict[str, dict[str, str]] = {
     "proof": {"account": "10 per 15 minutes"},
     "new-address": {"account": "5 per hour"},
     "workspace": {"address": "30 per hour", "account": "10 per hour"},
+    "storage": {"account": "120 per hour"},
     "invitation": {"account": "60 per hour"},
 }
 # Where only refused attempts count.

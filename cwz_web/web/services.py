@@ -45,15 +45,25 @@ class Services:
         return cls(
             settings,
             Database(settings.database_url.get_secret_value()),
-            Providers(settings.storage, settings.plugins_block),
+            providers_of(settings),
             PictureMaker(Engine(), Sources(Fetcher(settings.net_allow))),
             Addresses(settings.signing_secret.get_secret_value()),
             Passwords(settings.password_pepper.get_secret_value()),
             BrowserTokens(settings.session_secret.get_secret_value(), _value(settings.session_secret_before)),
-            KeyRing(parse_keys(settings.encryption_keys.get_secret_value())),
+            ring_of(settings),
             Limiter(settings.rate_limits, settings.limit),
             _google(settings),
         )
+
+
+def ring_of(settings: Settings) -> KeyRing:
+    """The keys for secrets at rest."""
+    return KeyRing(parse_keys(settings.encryption_keys.get_secret_value()))
+
+
+def providers_of(settings: Settings) -> Providers:
+    """The storage plugins, as the operator wants them."""
+    return Providers(settings.storage, settings.plugins_block, allow=settings.net_allow, ring=ring_of(settings))
 
 
 def _google(settings: Settings) -> Google | None:

@@ -31,6 +31,13 @@ def uses_transaction(request: Request) -> bool:
     return not request.raw_path.startswith(WITHOUT)
 
 
+def let_go(request: Request) -> None:
+    """End the request's transaction, before a view talks to the network. What was read stays readable; what is written
+    afterwards goes into `request.services.database.transaction()`."""
+    request.tm.abort()
+    request.tm.begin()
+
+
 def _session(request: Request) -> Session:
     assert request.uses_transaction, "this address opens its own transactions"
     session = request.services.database.session()

@@ -15,6 +15,7 @@ from webtest import TestApp
 from cwz_web import resources
 from cwz_web.generation.keys import create_key
 from cwz_web.resources import PERMISSIONS, Permission, Resource, Role, Root, Rows, WorkspaceResource
+from cwz_web.storage.connections import default_connection
 from cwz_web.workspaces.invitations import invite
 from cwz_web.workspaces.models import AuditEntry, Membership
 from tests.factories import Factory, api, sign_in
@@ -64,8 +65,10 @@ class Place:
         with make.database.transaction(self.space.id) as db:
             key, _ = create_key(db, self.space.id, "A key")
             invitation = invite(db, self.space.id, email="invited@example.org", role=Role.USER, invited_by=owner)
+            connection = default_connection(db, self.space.id)
         self.member = make.member(self.space, Role.USER)
-        rows = {row.__tablename__: str(row.id) for row in (feed, template, run, asset, key, invitation)}
+        found = (feed, template, run, asset, key, invitation, connection)
+        rows = {row.__tablename__: str(row.id) for row in found}
         self.paths = dict(self._walk(Root, "", rows))
 
     def _walk(self, kind: type[Resource], path: str, rows: dict[str, str]) -> Iterator[tuple[type[Resource], str]]:

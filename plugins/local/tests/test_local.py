@@ -1,13 +1,15 @@
 """The local folder, on a real disk."""
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from cwz_storage_local import LocalBucket, LocalProvider, LocalSettings
 
-from cwz_web.storage import BadSettings, NotFound, NotPermitted, StorageError
+from cwz_web.storage import BadSettings, Bucket, NotFound, NotPermitted, Opening, Outbound, StorageError
+from cwz_web.storage.testing import Opened, StorageConformance
 
 
 @pytest.fixture
@@ -17,7 +19,30 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def bucket(root: Path) -> LocalBucket:
-    return LocalProvider().open(LocalSettings(), {"root": str(root)})
+    return open_local(root)
+
+
+def open_local(root: Path | None) -> LocalBucket:
+    operator = {"root": str(root)} if root else {}
+    return LocalProvider().open(Opening(LocalSettings(), LocalSettings(), operator, Outbound(())))
+
+
+class TestLocal(StorageConformance):
+    @pytest.fixture
+    def opened(self, root: Path) -> Opened:
+        return Opened(LocalProvider(), operator={"root": str(root)})
+
+    @pytest.fixture
+    def break_with(self, tmp_path: Path) -> Callable[[str], Bucket]:
+        def broken(kind: str) -> Bucket:
+            if kind != "down":
+                pytest.skip("a folder has neither credentials nor a bucket's name, and root may do everything")
+            bucket = open_local(tmp_path / "vanishes")
+            (tmp_path / "vanishes").rmdir()
+            (tmp_path / "vanishes").write_text("a file where the folder was")
+            return bucket
+
+        return broken
 
 
 def test_round_trip(bucket: LocalBucket) -> None:
@@ -98,12 +123,12 @@ def test_many_at_once_leave_one_whole_object(bucket: LocalBucket, root: Path) ->
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda body: bucket.put("same/key", body, content_type="t"), bodies))
     assert bucket.get("same/key") in bodies
-    assert [path.name for path in (root / "same").iterdir()] == ["key"]
+    assert {path.name for path in (root / "same").iterdir()} == {"key", ".told-key"}
 
 
 def test_without_a_folder_of_the_operator_it_says_which_setting(tmp_path: Path) -> None:
     with pytest.raises(BadSettings, match=r"cwz\.storage\.local\.root"):
-        LocalProvider().open(LocalSettings(), {})
+        open_local(None)
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError):
-        LocalProvider().open(LocalSettings(), {"root": str(tmp_path / "file" / "below")})
+        open_local(tmp_path / "file" / "below")

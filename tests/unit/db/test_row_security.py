@@ -42,7 +42,7 @@ def test_no_other_policy_opens_a_table_to_the_application(services: Services) ->
                FROM pg_policy WHERE polname <> 'tenant'"""
     with services.database.transaction() as db:
         others = {row.polrelid: row for row in db.execute(text(query))}
-    assert set(others) == {"workspaces", "memberships", "templates", "api_keys", "invitations"}
+    assert set(others) == {"workspaces", "memberships", "templates", "api_keys", "invitations", "connections"}
     assert all((row.polname, row.polcmd, row.roles) == ("crossing", "r", ["cwz_owner"]) for row in others.values())
 
 
@@ -150,6 +150,7 @@ def test_functions_that_cross_are_for_the_application_only_and_safe(services: Se
         "workspace_of_template",
         "workspace_of_invitation",
         "open_invitations_of",
+        "all_connections",
     }
     for function in functions:
         assert function.proconfig == ["search_path=pg_catalog, public"], function.proname

@@ -9,21 +9,21 @@ from cwz_web.net.client import Fetcher
 from cwz_web.storage.connections import original_key
 from cwz_web.web.services import Services
 from tests.conftest import Canary
-from tests.factories import jpeg
+from tests.factories import jpeg, local_bucket
 
 SPACE = uuid4()
 
 
 def test_a_picture_of_the_web_is_fetched_once(http_server: Canary, services: Services) -> None:
     http_server.paths["/a.jpg"] = (200, {}, jpeg())
-    sources, bucket = Sources(Fetcher([http_server.host])), services.providers.open("local", {})
+    sources, bucket = Sources(Fetcher([http_server.host])), local_bucket(services)
     for _ in range(3):
         assert sources.load(SPACE, bucket, http_server.url("/a.jpg")).data == jpeg()
     assert http_server.seen == ["/a.jpg"]
 
 
 def test_an_original_is_found_in_its_own_workspace_only(services: Services) -> None:
-    sources, bucket = Sources(Fetcher()), services.providers.open("local", {})
+    sources, bucket = Sources(Fetcher()), local_bucket(services)
     source = Source.of(jpeg(61))
     bucket.put(original_key(SPACE, source.digest), source.data, content_type="image/jpeg")
     assert sources.load(SPACE, bucket, f"original:{source.digest}") == source
@@ -38,7 +38,7 @@ def test_a_host_that_does_not_answer_is_not_asked_for_every_row(services: Servic
         asked.append(host)
         raise OSError
 
-    sources, bucket = Sources(Fetcher(resolver=nobody)), services.providers.open("local", {})
+    sources, bucket = Sources(Fetcher(resolver=nobody)), local_bucket(services)
     for number in range(5):
         with pytest.raises(SourceMissing, match="could not be reached"):
             sources.load(SPACE, bucket, f"https://dead.example/{number}.jpg")
@@ -58,4 +58,4 @@ def test_a_host_that_does_not_answer_is_not_asked_for_every_row(services: Servic
 )
 def test_what_names_no_picture_is_missing(services: Services, reference: str) -> None:
     with pytest.raises(SourceMissing):
-        Sources(Fetcher()).load(SPACE, services.providers.open("local", {}), reference)
+        Sources(Fetcher()).load(SPACE, local_bucket(services), reference)

@@ -20,7 +20,7 @@ from cwz_web.runs.protocol import AskSpecification, Gone, Refused, Report, Resul
 from cwz_web.runs.worker import STORAGE_GAVE_UP, Worker
 from cwz_web.storage.contract import NotPermitted, StorageError, Unreachable
 from cwz_web.storage.models import Connection
-from tests.factories import Factory, small_document
+from tests.factories import Factory, local_bucket, small_document
 
 
 class Direct:
@@ -114,7 +114,7 @@ def test_every_row_becomes_a_picture_in_storage(make: Factory) -> None:
     run = work(make, make.run(make.feed(space, rows(CHUNK + 2)), make.template(space)))
     assert (run.done, run.failed) == (CHUNK + 2, 0)
     assert run.finished_at is not None
-    bucket = make.services.providers.open("local", {})
+    bucket = local_bucket(make.services)
     with make.database.transaction(space.id) as db:
         results = results_after(db, run)
         assert len(results) == CHUNK + 2
@@ -269,7 +269,7 @@ def test_the_zip_holds_every_picture_under_a_name_that_tells(make: Factory) -> N
     run = work(make, make.run(feed, make.template(space)))
     with make.database.transaction(space.id) as db:
         entries = entries_of(db, run)
-    stream = zip_stream(entries, make.services.providers.open("local", {}))
+    stream = zip_stream(entries, local_bucket(make.services))
     archive = zipfile.ZipFile(BytesIO(b"".join(stream)))
     assert archive.testzip() is None
     assert archive.namelist() == ["00001-etc-passwd.jpg", "00002-topfe-pfannen.jpg"]

@@ -1,27 +1,69 @@
+import base64
+import json
 from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint
 from types import ModuleType
 from typing import Any
+from uuid import UUID
 
 import pytest
 from pydantic import BaseModel
 
-from cwz_web.storage import API_VERSION, BadSettings, check_key, hookimpl, plugins
-from cwz_web.storage.plugins import Providers
+from cwz_web.crypto import KeyRing
+from cwz_web.storage import (
+    API_VERSION,
+    BadCredentials,
+    BadSettings,
+    Capability,
+    Fields,
+    Opening,
+    check_key,
+    hookimpl,
+    plugins,
+)
+from cwz_web.storage.plugins import Place, Providers
+
+RING = KeyRing([bytes(range(32))])
 
 
-class Settings(BaseModel):
+class Settings(Fields):
     folder: str
+
+
+class Secrets(Fields):
+    token: str = ""
 
 
 class Provider:
     api_version = API_VERSION
     name = "memory"
     label = "Memory"
+    icon = "cloud"
+    help_url = ""
+    capabilities = frozenset[Capability]()
     settings_model = Settings
+    credentials_model = Secrets
 
-    def open(self, settings: BaseModel, operator: Mapping[str, str]) -> Any:
-        return settings, operator
+    def hosts(self, settings: BaseModel, operator: Mapping[str, str]) -> Iterable[str]:
+        return ["storage.example.com"]
+
+    def open(self, opening: Opening) -> Any:
+        return opening
+
+
+def place(provider: str = "memory", sealed: str = "", **settings: str) -> Place:
+    return Place(
+        workspace_id=UUID(int=1),
+        connection_id=UUID(int=2),
+        provider=provider,
+        settings=json.dumps(settings),
+        sealed=sealed,
+    )
+
+
+def seal(where: Place, **secrets: str) -> Place:
+    envelope = RING.encrypt(json.dumps(secrets), *where.context)
+    return where.model_copy(update={"sealed": base64.b64encode(envelope).decode()})
 
 
 def install(monkeypatch: pytest.MonkeyPatch, **plugin_by_name: Any) -> None:
@@ -64,11 +106,34 @@ def test_the_local_plugin_is_installed_like_any_other() -> None:
 def test_a_provider_gets_checked_settings_and_the_operators(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, good=plugin(Provider()))
     providers = Providers({"memory": {"limit": "3"}})
-    assert providers.open("memory", {"folder": "x"}) == (Settings(folder="x"), {"limit": "3"})
+    opening: Any = providers.open(place(folder="x"))
+    assert (opening.settings, opening.operator) == (Settings(folder="x"), {"limit": "3"})
+    assert opening.outbound.hosts == {"storage.example.com:443"}
+    assert providers.open(place(folder="x")) is opening, "kept for its next use"
     with pytest.raises(BadSettings, match="Memory are not valid"):
-        providers.open("memory", {})
+        providers.open(place())
     with pytest.raises(BadSettings, match="not available on this server"):
-        providers.open("tape", {})
+        providers.open(place("tape"))
+
+
+def test_secrets_open_in_their_own_connection_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, good=plugin(Provider()))
+    providers = Providers({}, ring=RING)
+    sealed = seal(place(folder="x"), token="canary-1177")
+    opening: Any = providers.open(sealed)
+    assert opening.credentials.token == "canary-1177"
+    assert "canary" not in repr(sealed)
+    for other in ({"workspace_id": UUID(int=3)}, {"connection_id": UUID(int=3)}):
+        with pytest.raises(BadCredentials, match="copied from elsewhere") as refusal:
+            providers.open(sealed.model_copy(update=other))
+        assert "canary" not in str(refusal.value)
+    with pytest.raises(BadCredentials):
+        Providers({}).open(sealed)
+
+
+def test_a_plugin_that_is_left_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, broken=ImportError("no module named boto9"), good=plugin(Provider()))
+    assert Providers({}).left_out == {"broken": "no module named boto9"}
 
 
 class Misspelt:

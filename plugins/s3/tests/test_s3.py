@@ -1,0 +1,195 @@
+"""AWS S3, against moto's server, and against every refusal that moto never makes."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+from cwz_storage_s3 import S3Credentials, S3Provider, S3Settings
+from cwz_storage_s3.bucket import known_regions, region_host
+from pydantic import ValidationError
+
+from cwz_web.storage import (
+    BadCredentials,
+    BadSettings,
+    Bucket,
+    ClockSkew,
+    NotPermitted,
+    StorageError,
+    Throttled,
+    Unreachable,
+    UnsafeAddress,
+)
+from cwz_web.storage.testing import Opened, StorageConformance
+from tests.emulators import BUCKET, answering, host_of, moto_server, s3_error
+
+KEYS = {"access_key_id": "AKIA" + "CANARY0000000001", "secret_access_key": "canary/secret/0000000000000000001"}
+SETTINGS = {"region": "eu-central-1", "bucket": BUCKET}
+REFUSALS = {
+    "credentials": (403, "InvalidAccessKeyId"),
+    "permission": (403, "AccessDenied"),
+    "down": (500, "InternalError"),
+}
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[str]:
+    with moto_server() as address:
+        yield address
+
+
+def at(address: str) -> Opened:
+    return Opened(S3Provider(), SETTINGS, KEYS, {"endpoint": address}, [host_of(address)])
+
+
+class TestS3(StorageConformance):
+    @pytest.fixture
+    def opened(self, moto: str) -> Opened:
+        return at(moto)
+
+    @pytest.fixture
+    def break_with(self, opened: Opened) -> Iterator[Callable[[str], Bucket]]:
+        with ExitStack() as stack:
+
+            def broken(kind: str) -> Bucket:
+                if kind == "bucket":
+                    return opened.bucket(settings={"bucket": "no-such-bucket"})
+                status, code = REFUSALS[kind]
+                return at(stack.enter_context(answering(status, s3_error(code)))).bucket()
+
+            yield broken
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        (403, "SignatureDoesNotMatch", BadCredentials),
+        (400, "ExpiredToken", BadCredentials),
+        (401, "Unauthorized", BadCredentials),
+        (403, "RequestTimeTooSkewed", ClockSkew),
+        (503, "SlowDown", Throttled),
+        (429, "TooManyRequests", Throttled),
+        (301, "PermanentRedirect", BadSettings),
+        (400, "IllegalLocationConstraintException", BadSettings),
+        (403, "SomethingNew", NotPermitted),
+        (502, "x", Unreachable),
+        (418, "Teapot", BadSettings),
+    ],
+)
+def test_each_refusal_has_its_word(status: int, code: str, expected: type[StorageError]) -> None:
+    with answering(status, s3_error(code)) as address, pytest.raises(expected):
+        at(address).bucket().put("a", b"x", content_type="image/png")
+
+
+def test_an_answer_that_is_no_xml_is_a_storage_error() -> None:
+    with answering(200, "a captive portal <") as address, pytest.raises(Unreachable):
+        list(at(address).bucket().list())
+
+
+def test_nothing_listens() -> None:
+    with pytest.raises(Unreachable):
+        Opened(S3Provider(), SETTINGS, KEYS, {"endpoint": "http://127.0.0.1:9"}, ["127.0.0.1:9"]).bucket().head("a")
+
+
+def test_nothing_of_the_environment_is_used(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "AKIAFROMTHEENVIRONMENT",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_SESSION_TOKEN": "a-token",
+        "AWS_PROFILE": "nobody-has-this-profile",
+        "AWS_CONFIG_FILE": "/nowhere/config",
+        "AWS_SHARED_CREDENTIALS_FILE": "/nowhere/credentials",
+        "AWS_DEFAULT_REGION": "mars-north-1",
+        "AWS_REGION": "mars-north-1",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9",
+        "AWS_CA_BUNDLE": "/nowhere/ca.pem",
+        "AWS_USE_FIPS_ENDPOINT": "true",
+        "AWS_USE_DUALSTACK_ENDPOINT": "true",
+        "AWS_MAX_ATTEMPTS": "nonsense",
+        "AWS_DATA_PATH": "/nowhere",
+        "REQUESTS_CA_BUNDLE": "/nowhere/ca.pem",
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+        "ALL_PROXY": "http://127.0.0.1:9",
+    }.items():
+        monkeypatch.setenv(name, value)
+    bucket = at(moto).bucket()
+    bucket.put("environment", b"x", content_type="image/png")
+    assert bucket.get("environment") == b"x"
+    url = bucket.presign_get("environment", 60)
+    assert KEYS["access_key_id"] in url
+    assert "Security-Token" not in url
+    assert url.startswith(moto)
+    assert region_host("eu-central-1", "standard") == "s3.eu-central-1.amazonaws.com"
+    assert os.environ["AWS_PROFILE"] == "nobody-has-this-profile"
+
+
+@pytest.mark.parametrize(
+    ("region", "kind", "host"),
+    [
+        ("eu-central-1", "standard", "s3.eu-central-1.amazonaws.com"),
+        ("us-east-1", "standard", "s3.us-east-1.amazonaws.com"),
+        ("cn-north-1", "standard", "s3.cn-north-1.amazonaws.com.cn"),
+        ("us-west-2", "dualstack", "s3.dualstack.us-west-2.amazonaws.com"),
+        ("us-west-2", "fips", "s3-fips.us-west-2.amazonaws.com"),
+        ("us-west-2", "dualstack-fips", "s3-fips.dualstack.us-west-2.amazonaws.com"),
+    ],
+)
+def test_it_goes_to_the_regions_endpoint_and_nowhere_else(region: str, kind: str, host: str) -> None:
+    settings = S3Settings(region=region, bucket="our-pictures", endpoint=kind)  # type: ignore[arg-type]
+    assert list(S3Provider().hosts(settings, {})) == [host, f"our-pictures.{host}"]
+
+
+@pytest.mark.parametrize("bucket", ["our-pictures", "our.pictures"])
+def test_a_request_goes_to_a_declared_host_and_a_private_one_is_refused(bucket: str) -> None:
+    """The name resolves to this machine: refused before a packet leaves."""
+    from cwz_web.net.guard import Outbound
+    from cwz_web.storage import Opening
+
+    asked: list[str] = []
+
+    def resolver(host: str, port: int) -> list[str]:
+        asked.append(host)
+        return ["127.0.0.1"]
+
+    settings = S3Settings(region="eu-central-1", bucket=bucket)
+    outbound = Outbound(S3Provider().hosts(settings, {}), resolver=resolver)
+    opened = S3Provider().open(Opening(settings, S3Credentials.model_validate(KEYS), {}, outbound))
+    with pytest.raises(UnsafeAddress):
+        opened.put("a", b"x", content_type="image/png")
+    assert set(asked) <= set(S3Provider().hosts(settings, {}))
+    assert asked
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"region": "eu-central-1\n"},
+        {"region": "mars-north-1"},
+        {"region": "eu-central-1.evil.test/#"},
+        {"region": ""},
+        {"bucket": "Upper"},
+        {"bucket": "a"},
+        {"bucket": "a..b"},
+        {"bucket": "evil.test/"},
+        {"bucket": "a@b"},
+        {"bucket": "127.0.0.1"},
+        {"bucket": "bucket\n"},
+        {"bucket": "-bucket"},
+        {"endpoint": "http://127.0.0.1"},
+        {"endpoint_url": "http://127.0.0.1"},
+    ],
+)
+def test_settings_that_lead_elsewhere_are_refused(change: dict[str, str]) -> None:
+    if change == {"region": "eu-central-1\n"} or change == {"bucket": "bucket\n"}:
+        # White space around a value is taken off; inside it stays refused.
+        [(name, value)] = change.items()
+        assert getattr(S3Settings.model_validate(SETTINGS | change), name) == value.strip()
+        return
+    with pytest.raises(ValidationError):
+        S3Settings.model_validate(SETTINGS | change)
+
+
+def test_all_regions_are_known() -> None:
+    assert {"eu-central-1", "us-east-1", "cn-north-1", "us-gov-west-1"} <= known_regions()

@@ -1,0 +1,152 @@
+"""Real peers of the storage plugins on loopback: moto's S3 server, an emulator of Google Cloud Storage, and a server
+that answers whatever it is told, for what emulators never refuse."""
+
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
+from typing import Any
+
+import boto3
+import requests
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from gcp_storage_emulator.exceptions import Conflict, NotFound
+from gcp_storage_emulator.server import RequestHandler
+from gcp_storage_emulator.storage import Storage
+from moto.server import ThreadedMotoServer
+
+BUCKET = "conformance-bucket"
+
+
+@contextmanager
+def moto_server() -> Iterator[str]:
+    """moto's S3 over HTTP, with a bucket. Yields its address."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer("127.0.0.1", 0)
+    server.start()
+    host, port = server.get_host_and_port()
+    address = f"http://{host}:{port}"
+    client = boto3.client(
+        "s3", endpoint_url=address, region_name="us-east-1", aws_access_key_id="x" * 16, aws_secret_access_key="y" * 16
+    )
+    client.create_bucket(Bucket=BUCKET)
+    yield address
+    server.stop()
+
+
+class GcsStorage(Storage):  # type: ignore[misc]
+    """The emulator's storage, with the one precondition that we use: it has none of its own."""
+
+    only_if_absent = False
+
+    def create_file(self, bucket_name: str, file_name: str, *rest: Any) -> Any:
+        if self.only_if_absent and self.get_file_obj_or_none(bucket_name, file_name) is not None:
+            raise Conflict("conditionNotMet")
+        return super().create_file(bucket_name, file_name, *rest)
+
+    def get_file_obj_or_none(self, bucket_name: str, file_name: str) -> Any:
+        try:
+            return self.get_file_obj(bucket_name, file_name)
+        except NotFound:
+            return None
+
+
+class GcsHandler(RequestHandler):  # type: ignore[misc]
+    """The emulator's handler; a precondition that fails is HTTP 412, as Google has it."""
+
+    def do_POST(self) -> None:  # noqa: N802
+        self.storage.only_if_absent = "ifGenerationMatch=0" in self.path
+        super().do_POST()
+
+    def send_response(self, code: int, message: str | None = None) -> None:
+        super().send_response(412 if code == 400 and self.storage.only_if_absent else code, message)
+
+
+class PatientServer(HTTPServer):
+    """The emulator answers one request after the other; more of them may wait than its own server lets."""
+
+    request_queue_size = 256
+
+
+@contextmanager
+def gcs_emulator() -> Iterator[str]:
+    """gcp-storage-emulator over HTTP, with a bucket. Yields its address."""
+    logging.getLogger("gcp_storage_emulator").setLevel(logging.CRITICAL)
+    server = PatientServer(("127.0.0.1", 0), partial(GcsHandler, GcsStorage(use_memory_fs=True)))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    requests.post(f"{address}/storage/v1/b?project=p", json={"name": BUCKET}, timeout=10).raise_for_status()
+    yield address
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@contextmanager
+def answering(status: int, body: str, content_type: str = "application/xml") -> Iterator[str]:
+    """A server that gives one answer to every request. Yields its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _answer(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body.encode())))
+            self.send_header("Connection", "close")
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body.encode())
+
+        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _answer  # noqa: N815
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def s3_error(code: str) -> str:
+    """What S3 says when it refuses."""
+    return f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>no</Message></Error>'
+
+
+def google_error(status: int, message: str) -> str:
+    """What Google says when it refuses."""
+    return json.dumps({"error": {"code": status, "message": message, "errors": []}})
+
+
+def service_account(**changed: object) -> str:
+    """A service account's key file with a private key of its own."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    info = {
+        "type": "service_account",
+        "project_id": "a-project",
+        "private_key_id": "0123456789abcdef",
+        "private_key": pem,
+        "client_email": "pictures@a-project.iam.gserviceaccount.com",
+        "client_id": "1",
+        "token_uri": "https://oauth2.googleapis.com/token",
+        "universe_domain": "googleapis.com",
+    }
+    return json.dumps({name: value for name, value in (info | changed).items() if value is not None})
+
+
+def host_of(address: str) -> str:
+    """`host:port` of an address."""
+    return address.removeprefix("http://")

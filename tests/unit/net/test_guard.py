@@ -1,0 +1,96 @@
+"""Connections of foreign SDKs: the refusal comes before a packet could leave. Names resolve to where the test says."""
+
+import pytest
+import requests
+
+from cwz_web.net.client import Refused
+from cwz_web.net.guard import Outbound, refusal_in
+from tests.conftest import Canary
+
+HOST = "storage.example.com"
+
+
+def outbound(*addresses: str, allow: tuple[str, ...] = (), hosts: tuple[str, ...] = (HOST,)) -> Outbound:
+    return Outbound(hosts, allow, lambda host, port: list(addresses))
+
+
+def test_a_declared_host_with_a_public_address_is_connected_to_at_that_address() -> None:
+    assert outbound("93.184.216.34").address_of(HOST, 443, secure=True) == "93.184.216.34"
+    assert outbound("93.184.216.34").address_of(HOST.upper(), 443, secure=True) == "93.184.216.34"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1", "10.1.2.3", "192.168.0.1", "172.16.0.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
+        "168.63.129.16", "::1", "::", "fe80::1", "fc00::1", "fec0::1", "ff02::1", "::ffff:10.0.0.1", "64:ff9b::7f00:1",
+        "2002:7f00:1::", "2001::1", "::127.0.0.1", "nonsense",
+    ],
+)  # fmt: skip
+def test_an_address_within_is_refused(address: str) -> None:
+    with pytest.raises(Refused):
+        outbound(address).address_of(HOST, 443, secure=True)
+    with pytest.raises(Refused):
+        outbound("93.184.216.34", address).address_of(HOST, 443, secure=True)
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "secure"),
+    [
+        ("other.example.com", 443, True),
+        (f"evil.{HOST}", 443, True),
+        (f"{HOST}.evil.test", 443, True),
+        (HOST, 80, False),
+        (HOST, 443, False),
+        (HOST, 8443, True),
+        ("93.184.216.34", 443, True),
+        ("", 443, True),
+    ],
+)
+def test_only_declared_hosts_over_tls(host: str, port: int, secure: bool) -> None:
+    with pytest.raises(Refused):
+        outbound("93.184.216.34").address_of(host, port, secure=secure)
+
+
+def test_what_the_operator_opened_is_reached_by_whoever_declares_it(http_server: Canary) -> None:
+    http_server.paths["/x"] = (200, {}, b"inside")
+    opened = Outbound([http_server.host], [http_server.host])
+    assert opened.guard(requests.Session()).get(http_server.url("/x"), timeout=5).content == b"inside"
+    for closed in (Outbound([], [http_server.host]), Outbound([http_server.host])):
+        with pytest.raises((Refused, requests.RequestException)) as refusal:
+            closed.guard(requests.Session()).get(http_server.url("/y"), timeout=5)
+        assert refusal_in(refusal.value)
+    assert http_server.seen == ["/x"], "nothing else arrived"
+
+
+@pytest.mark.parametrize("target", ["http://127.0.0.1:1/", "https://169.254.169.254/", "https://other.example.com/"])
+def test_a_redirect_does_not_lead_out(http_server: Canary, target: str) -> None:
+    http_server.paths["/go"] = (302, {"Location": target}, b"")
+    session = Outbound([http_server.host], [http_server.host]).guard(requests.Session())
+    with pytest.raises((Refused, requests.RequestException)) as refusal:
+        session.get(http_server.url("/go"), timeout=5)
+    assert refusal_in(refusal.value)
+
+
+def test_proxies_and_certificates_of_the_environment_are_not_used(
+    http_server: Canary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere")
+    http_server.paths["/x"] = (200, {}, b"direct")
+    session = Outbound([http_server.host], [http_server.host]).guard(requests.Session())
+    assert session.get(http_server.url("/x"), timeout=5).content == b"direct"
+
+
+def test_a_name_that_nobody_knows_is_no_refusal() -> None:
+    with pytest.raises(OSError, match="unknown host"):
+        outbound().address_of(HOST, 443, secure=True)
+
+
+def test_a_rebound_name_is_connected_to_where_it_was_checked() -> None:
+    answers = iter([["93.184.216.34"], ["127.0.0.1"]])
+    rebinding = Outbound([HOST], (), lambda host, port: next(answers))
+    assert rebinding.address_of(HOST, 443, secure=True) == "93.184.216.34"
+    with pytest.raises(Refused):
+        rebinding.address_of(HOST, 443, secure=True)
