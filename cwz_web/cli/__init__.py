@@ -98,12 +98,12 @@ def demo(deployment: Deployment, as_json: bool) -> None:
         click.echo(f"{name:>12}  {value}")
 
 
-@main.group()
-def keys() -> None:
+@main.group("keys")
+def keys_group() -> None:
     """The keys that encrypt secrets at rest."""
 
 
-@keys.command("new")
+@keys_group.command("new")
 def keys_new() -> None:
     """Print a fresh key, to be put in front of the others in CWZ_ENCRYPTION_KEYS."""
     from cwz_web.cli.keys import new
@@ -111,26 +111,28 @@ def keys_new() -> None:
     new()
 
 
-@keys.command("rotate")
+@keys_group.command("rotate")
 @click.pass_obj
 def keys_rotate(deployment: Deployment) -> None:
     """Encrypt every secret with the newest key. Can be stopped and called again."""
+    from cwz_web.app import prepare_database
     from cwz_web.cli.keys import rotate
-    from cwz_web.db.embedded import EmbeddedPostgres
 
     settings = deployment.settings()
-    if settings.embedded_database:
-        EmbeddedPostgres(settings.embedded_database).start()
+    try:
+        prepare_database(settings)
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None
     if rotate(settings):
         raise click.exceptions.Exit(1)
 
 
-@main.group()
-def plugins() -> None:
+@main.group("plugins")
+def plugins_group() -> None:
     """The storage plugins."""
 
 
-@plugins.command("list")
+@plugins_group.command("list")
 @click.pass_obj
 def plugins_list(deployment: Deployment) -> None:
     """Print the plugins that are installed, and what was left out and why."""
@@ -139,7 +141,7 @@ def plugins_list(deployment: Deployment) -> None:
     show(deployment.settings())
 
 
-@plugins.command("check")
+@plugins_group.command("check")
 @click.argument("name")
 @click.pass_obj
 def plugins_check(deployment: Deployment, name: str) -> None:

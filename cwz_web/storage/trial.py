@@ -46,9 +46,11 @@ def try_connection(open_bucket: Callable[[], Bucket], workspace_id: UUID) -> lis
     steps: list[Step] = []
     try:
         for label, attempt in work:
+            broken = any(step.trouble for step in steps)
             # A probe that was written is deleted in any case, so that none is left behind.
-            stopped = any(step.trouble for step in steps) and not (label == "Delete" and len(steps) > 2)
-            steps.append(Step(label, tried=False) if stopped else _step(pool, label, attempt, ends))
+            written = any(step.label == "Write" and step.tried and not step.trouble for step in steps)
+            wanted = not broken or (label == "Delete" and written)
+            steps.append(_step(pool, label, attempt, ends) if wanted else Step(label, tried=False))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     return steps

@@ -1,18 +1,27 @@
 """Cloudflare R2 as a ConnectWyze storage provider: S3 at an address of its own."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal
 
 from cwz_storage_s3 import OBJECT_STORAGE, BucketName, S3Credentials
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field
 
 from cwz_web.storage import API_VERSION, Bucket, Fields, Opening, StorageProvider, hookimpl
+
+_account = re.compile(r"\A[0-9a-f]{32}\Z")
+
+
+def _check_account(account_id: str) -> str:
+    if not _account.match(account_id):
+        raise ValueError("An account ID has 32 characters, digits and the letters a to f")
+    return account_id
 
 
 class R2Settings(Fields):
     """Where the bucket is."""
 
-    account_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] = Field(
+    account_id: Annotated[str, AfterValidator(_check_account)] = Field(
         title="Account ID",
         description="32 letters and digits, on the R2 page of Cloudflare's dashboard",
         examples=["0123456789abcdef0123456789abcdef"],

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr, StringConstraints, field_validator
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, field_validator
 
 from cwz_web.storage import API_VERSION, Bucket, Capability, Fields, Opening, StorageProvider, hookimpl
 
@@ -26,7 +26,7 @@ Secret = Annotated[SecretStr, Field(min_length=8, max_length=200)]
 class S3Settings(Fields):
     """Where the bucket is."""
 
-    region: Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z]+){1,3}-\d{1,2}$", max_length=40)] = Field(
+    region: str = Field(
         title="Region",
         description="The bucket's region, as the S3 console shows it beside the name",
         examples=["eu-central-1"],
@@ -42,7 +42,7 @@ class S3Settings(Fields):
         from cwz_storage_s3.bucket import known_regions
 
         if value not in known_regions():
-            raise ValueError("AWS has no region of this name; it looks like eu-central-1")
+            raise ValueError("AWS has no region of this name; one looks like eu-central-1")
         return value
 
 
