@@ -1,5 +1,6 @@
 """The contract between the application and a storage plugin: a provider, the bucket it opens, one family of errors."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -138,6 +139,39 @@ class Bucket(Protocol):
 
     def public_url(self, key: str) -> str:
         """The object's address without a signature; whether it is open is the bucket's own affair."""
+
+
+class BasicBucket(ABC):
+    """What a bucket can do without knowing how: derive from it, and write the rest of Bucket."""
+
+    @abstractmethod
+    def get(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        """As in Bucket."""
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """As in Bucket."""
+
+    def stream(self, key: str) -> Iterator[bytes]:
+        """The object in one part."""
+        return iter([self.get(key)])
+
+    def delete_many(self, keys: Iterable[str]) -> None:
+        """One after the other."""
+        for key in keys:
+            self.delete(key)
+
+    def presign_get(self, key: str, seconds: int) -> str:
+        """Refused."""
+        raise not_able("give signed addresses")
+
+    def presign_put(self, key: str, seconds: int, *, content_type: str) -> str:
+        """Refused."""
+        raise not_able("take uploads by a signed address")
+
+    def public_url(self, key: str) -> str:
+        """Refused."""
+        raise not_able("give public addresses")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from cwz_web.storage import (
     API_VERSION,
     AlreadyThere,
     BadSettings,
+    BasicBucket,
     Capability,
     Fields,
     NotFound,
@@ -28,7 +29,6 @@ from cwz_web.storage import (
     Unreachable,
     check_key,
     hookimpl,
-    not_able,
 )
 
 PARTIAL = ".partial-"
@@ -67,7 +67,7 @@ class LocalProvider:
             return LocalBucket(root.resolve(strict=True))
 
 
-class LocalBucket:
+class LocalBucket(BasicBucket):
     """Objects as files below one folder. A symbolic link below it is never followed."""
 
     def __init__(self, root: Path) -> None:
@@ -163,23 +163,6 @@ class LocalBucket:
                     if folder == self._root:
                         break
                     folder.rmdir()
-
-    def delete_many(self, keys: Iterable[str]) -> None:
-        """Remove files, one after the other."""
-        for key in keys:
-            self.delete(key)
-
-    def presign_get(self, key: str, seconds: int) -> str:
-        """Not declared: the application's own signed addresses show what lies here."""
-        raise not_able("give signed addresses")
-
-    def presign_put(self, key: str, seconds: int, *, content_type: str) -> str:
-        """Not declared."""
-        raise not_able("take uploads by a signed address")
-
-    def public_url(self, key: str) -> str:
-        """Not declared."""
-        raise not_able("give public addresses")
 
     def _path(self, key: str) -> Path:
         parts = check_key(key).split("/")

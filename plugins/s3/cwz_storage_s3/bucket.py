@@ -25,6 +25,7 @@ from cwz_web.storage import (
     AlreadyThere,
     BadCredentials,
     BadSettings,
+    BasicBucket,
     ClockSkew,
     NoSuchBucket,
     NotFound,
@@ -36,7 +37,6 @@ from cwz_web.storage import (
     Unreachable,
     UnsafeAddress,
     check_key,
-    not_able,
 )
 
 CONNECT_SECONDS, READ_SECONDS = 3, 15
@@ -144,7 +144,7 @@ def _never_redirect(context: dict[str, Any], **more: Any) -> None:
         context["s3_redirect"]["redirected"] = True
 
 
-class S3Bucket:
+class S3Bucket(BasicBucket):
     """Objects of one bucket."""
 
     def __init__(self, client: Any, name: str) -> None:
@@ -262,10 +262,6 @@ class S3Bucket:
         with _storage_errors():
             told = self._at(key) | {"ContentType": content_type}
             return str(self._client.generate_presigned_url("put_object", Params=told, ExpiresIn=seconds))
-
-    def public_url(self, key: str) -> str:
-        """Not declared: AWS closes buckets by default."""
-        raise not_able("give public addresses")
 
     def _at(self, key: str) -> dict[str, str]:
         return {"Bucket": self._name, "Key": check_key(key)}
