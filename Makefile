@@ -23,9 +23,10 @@ lint: $(VENV)/.installed-dev ## Check style, types and the three floors
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: $(VENV)/.installed-dev node_modules/.installed ## Measure the image engine beside its floor and Pillow, and what people wait for
+bench: $(VENV)/.installed-dev node_modules/.installed ## Measure the image engine beside its floor and Pillow, what people wait for, and storage beside the bare SDKs
 	@$(BIN)/python bench/engine.py
 	@$(BIN)/python bench/people.py
+	@$(BIN)/python bench/storage.py
 
 clean: ## Remove what was installed and everything that was kept (var/)
 	rm -rf $(VENV) node_modules var

@@ -5,6 +5,8 @@ reported. A picture's place in storage is named by its content, so storing it tw
 """
 
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -20,6 +22,8 @@ from cwz_web.storage.plugins import Providers
 log = structlog.get_logger()
 
 REPORT_EVERY = 0.5
+# A cloud answers an upload after tens of milliseconds; a picture is drawn in less.
+IN_FLIGHT = 8
 STORAGE_GAVE_UP = "The storage did not take the picture. Check the connection, then retry what failed"
 
 
@@ -54,8 +58,8 @@ class Worker:
         results: list[Result] = []
         reported = time.monotonic()
         try:
-            for item in specification.items:
-                results.append(self._result(ask.workspace_id, specification, bucket, item, last_try))
+            for result in self._results(ask.workspace_id, specification, bucket, last_try):
+                results.append(result)
                 if time.monotonic() - reported > REPORT_EVERY:
                     self._report(ask, results)
                     reported = time.monotonic()
@@ -66,6 +70,15 @@ class Worker:
         if results:
             self.client.report(Report(workspace_id=ask.workspace_id, run_id=ask.run_id, results=tuple(results)))
             results.clear()
+
+    def _results(
+        self, workspace_id: UUID, specification: Specification, bucket: Bucket, last_try: bool
+    ) -> Iterator[Result]:
+        """The results in order, several pictures in flight: while one is stored, the next ones are drawn."""
+        with ThreadPoolExecutor(IN_FLIGHT) as pool:
+            yield from pool.map(
+                lambda item: self._result(workspace_id, specification, bucket, item, last_try), specification.items
+            )
 
     def _result(
         self, workspace_id: UUID, specification: Specification, bucket: Bucket, item: Item, last_try: bool
