@@ -68,9 +68,7 @@ def put_of(opened: Opened) -> Put:
 def main() -> None:
     results: dict[str, float] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     keys = {"access_key_id": "x" * 20, "secret_access_key": "y" * 40}
-    print(
-        f"puts/s of {len(BODY) // 1000} KB, {IN_FLIGHT} in flight: ours, the bare SDK, and how many times faster that is"
-    )
+    print(f"puts/s of {len(BODY) // 1000} KB, {IN_FLIGHT} in flight: ours, the bare SDK, how many times faster that is")
     with moto_server() as address:
         config = Config(max_pool_connections=32, request_checksum_calculation="when_required")
         client: Any = boto3.client(

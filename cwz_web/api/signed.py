@@ -12,8 +12,9 @@ from cwz_web.generation.signing import PARAMETER
 from cwz_web.generation.templates import open_design
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.resources import SignedAsset, SignedImage
-from cwz_web.storage.connections import connection_of
+from cwz_web.storage.connections import connection_of, places_from
 from cwz_web.storage.models import Connection
+from cwz_web.storage.originals import Originals
 from cwz_web.web.problems import Problem
 
 MAX_QUERY = 8000
@@ -29,8 +30,8 @@ def show_image(context: SignedImage, request: Request) -> Response:
     with services.database.transaction(context.workspace_id) as db:
         design = open_design(db, db.get_one(Template, (context.workspace_id, context.id)))
         connection = connection_of(db, context.workspace_id, design.template.connection_id)
-    bucket = services.providers.open(connection.place)
-    picture = services.maker.make(context.workspace_id, bucket, design.document, data, Output(format=context.format))
+        originals = Originals(context.workspace_id, places_from(db, connection), services.providers.open)
+    picture = services.maker.make(originals, design.document, data, Output(format=context.format))
     return _cacheable(request, picture.data, context.format, picture.digest, f"public, max-age={FRESH_SECONDS}")
 
 

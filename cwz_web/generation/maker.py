@@ -16,6 +16,7 @@ from cwz_web.imaging.engine import Sources as FoundSources
 from cwz_web.imaging.errors import SourceMissing
 from cwz_web.storage.connections import asset_key
 from cwz_web.storage.contract import Bucket, NotFound
+from cwz_web.storage.originals import Originals
 
 FINISHED_BYTES = 64 * 1024 * 1024
 
@@ -49,13 +50,11 @@ class PictureMaker:
         )
         self._lock = Lock()
 
-    def order(
-        self, workspace_id: UUID, bucket: Bucket, template: ImageTemplate, data: Mapping[str, str], output: Output
-    ) -> Order:
+    def order(self, originals: Originals, template: ImageTemplate, data: Mapping[str, str], output: Output) -> Order:
         """Gather everything that the picture is made of. Raises ImagingError, or the storage's StorageError."""
         plan = self._engine.plan(template)
         values = plan.values(data)
-        found = plan.load(values, lambda reference: self._sources.load(workspace_id, bucket, reference))
+        found = plan.load(values, lambda reference: self._sources.load(originals, reference))
         return Order(plan, values, found, output, plan.picture_digest(values, found, output))
 
     def finish(self, order: Order) -> Rendered:
@@ -85,12 +84,10 @@ class PictureMaker:
             size=size,
         )
 
-    def make(
-        self, workspace_id: UUID, bucket: Bucket, template: ImageTemplate, data: Mapping[str, str], output: Output
-    ) -> Rendered:
+    def make(self, originals: Originals, template: ImageTemplate, data: Mapping[str, str], output: Output) -> Rendered:
         """The picture of some data, from memory when it was made before. Raises what order and finish raise."""
-        order = self.order(workspace_id, bucket, template, data, output)
-        key = (workspace_id, order.digest)
+        order = self.order(originals, template, data, output)
+        key = (originals.workspace_id, order.digest)
         with self._lock:
             kept = self._finished.get(key)
         if kept is not None:

@@ -10,8 +10,8 @@ import cachetools
 from cwz_web.imaging.errors import SourceMissing
 from cwz_web.imaging.pictures import MAX_BYTES, Source
 from cwz_web.net.client import Fetcher, FetchError, Unreached
-from cwz_web.storage.connections import original_key
-from cwz_web.storage.contract import Bucket, NotFound
+from cwz_web.storage.contract import NotFound
+from cwz_web.storage.originals import Originals
 
 KEPT_BYTES = 128 * 1024 * 1024
 KEPT_SECONDS = 300
@@ -31,18 +31,18 @@ class Sources:
         self._dead: cachetools.TTLCache[str, str] = cachetools.TTLCache(1000, DEAD_HOST_SECONDS)
         self._lock = Lock()
 
-    def load(self, workspace_id: UUID, bucket: Bucket, reference: str) -> Source:
-        """The picture that a reference names: a URL, or `original:<sha256>` in the workspace's storage.
+    def load(self, originals: Originals, reference: str) -> Source:
+        """The picture that a reference names: a URL, or `original:<sha256>` of the workspace.
 
         Raises SourceMissing, which says why; a storage that does not answer raises its StorageError.
         """
-        key = (workspace_id, reference)
+        key = (originals.workspace_id, reference)
         with self._lock:
             kept = self._kept.get(key)
         if kept is not None:
             return kept
         if match := _original.match(reference):
-            source = self._original(workspace_id, bucket, match[1])
+            source = self._original(originals, match[1])
         elif reference.startswith(("http://", "https://")):
             source = self._fetch(reference)
         elif not reference:
@@ -54,9 +54,9 @@ class Sources:
                 self._kept[key] = source
         return source
 
-    def _original(self, workspace_id: UUID, bucket: Bucket, digest: str) -> Source:
+    def _original(self, originals: Originals, digest: str) -> Source:
         try:
-            data = bucket.get(original_key(workspace_id, digest))
+            data = originals.get(digest)
         except NotFound:
             raise SourceMissing("the workspace does not keep this picture any more") from None
         return Source.of(data)

@@ -12,6 +12,7 @@ from cwz_web.generation.templates import open_design
 from cwz_web.imaging.encoders import Output
 from cwz_web.runs.models import RenderMessage, Run, RunItem
 from cwz_web.runs.protocol import AskSpecification, Gone, Item, Refused, Report, Result, Specification
+from cwz_web.storage.connections import places_from
 from cwz_web.storage.models import Connection
 
 
@@ -45,7 +46,7 @@ def specify(db: Session, ask: AskSpecification) -> Specification:
     return Specification(
         template=open_design(db, template, run.template_version).document,
         output=Output.model_validate(run.output),
-        place=connection.place,
+        places=places_from(db, connection),
         items=tuple(Item(position=item.position, data=item.data) for item in items),
     )
 

@@ -69,7 +69,7 @@ class Specification(Message):
 
     template: ImageTemplate
     output: Output
-    place: Place
+    places: Annotated[tuple[Place, ...], Field(min_length=1)]  # the first is where the pictures go
     items: tuple[Item, ...]
 
 

@@ -17,6 +17,7 @@ from cwz_web.generation.maker import PictureMaker
 from cwz_web.imaging.errors import ImagingError
 from cwz_web.runs.protocol import AskSpecification, Item, Report, Result, Specification
 from cwz_web.storage.contract import Bucket, StorageError, Unreachable
+from cwz_web.storage.originals import Originals
 from cwz_web.storage.plugins import Providers
 
 log = structlog.get_logger()
@@ -54,7 +55,7 @@ class Worker:
         specification = self.client.specification(ask)
         if not specification.items:
             return
-        bucket = self.providers.open(specification.place)
+        bucket = self.providers.open(specification.places[0])
         results: list[Result] = []
         reported = time.monotonic()
         try:
@@ -84,7 +85,8 @@ class Worker:
         self, workspace_id: UUID, specification: Specification, bucket: Bucket, item: Item, last_try: bool
     ) -> Result:
         try:
-            order = self.maker.order(workspace_id, bucket, specification.template, item.data, specification.output)
+            originals = Originals(workspace_id, specification.places, self.providers.open)
+            order = self.maker.order(originals, specification.template, item.data, specification.output)
             kept = self.maker.keep(workspace_id, bucket, order)
             return Result(position=item.position, kept=kept, note=order.note)
         except ImagingError as error:

@@ -13,6 +13,7 @@ from uuid_utils.compat import uuid7
 from cwz_web.crypto import KeyRing
 from cwz_web.storage.contract import BadSettings
 from cwz_web.storage.models import Connection
+from cwz_web.storage.plugins import Place
 
 Values = Mapping[str, Any]
 
@@ -55,6 +56,12 @@ def connection_of(db: Session, workspace_id: UUID, connection_id: UUID | None) -
     if found is None:
         raise BadSettings("The storage that was chosen is gone; choose another one")
     return found
+
+
+def places_from(db: Session, connection: Connection) -> tuple[Place, ...]:
+    """The places of all connections of the workspace, this one first."""
+    others = [c for c in list_connections(db, connection.workspace_id) if c.id != connection.id]
+    return tuple(c.place for c in (connection, *others))
 
 
 def has_storage(db: Session, workspace_id: UUID) -> bool:

@@ -29,9 +29,11 @@ def cwz(*arguments: str, path: str = "") -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_the_example_of_the_guide_passes_the_conformance_suite(example: Path) -> None:
+def test_the_example_of_the_guide_passes_the_conformance_suite(example: Path, tmp_path: Path) -> None:
+    # A folder of its own: pytest closes the common one to everybody else, and our PostgreSQL lies in it.
+    pytest_here = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'own'}"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLE / "tests")],
+        [*pytest_here, str(EXAMPLE / "tests")],
         env={**os.environ, "PYTHONPATH": f"{example}{os.pathsep}{ROOT}"},
         capture_output=True,
         text=True,

@@ -21,7 +21,7 @@ def test_a_chunk_is_told_and_reported(app: TestApp, services: Services, make: Fa
     run = make.run(make.feed(space), make.template(space))
     told = send(app, services, AskSpecification(workspace_id=space.id, run_id=run.id, chunk=0)).json
     assert [item["data"]["title"] for item in told["items"]] == ["One", "Two", "Three"]
-    assert told["place"]["provider"] == "local"
+    assert told["places"][0]["provider"] == "local"
     send(
         app,
         services,

@@ -1,4 +1,5 @@
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -7,6 +8,9 @@ from cwz_web.imaging.errors import SourceMissing
 from cwz_web.imaging.pictures import Source
 from cwz_web.net.client import Fetcher
 from cwz_web.storage.connections import original_key
+from cwz_web.storage.contract import Bucket, NotFound, Unreachable
+from cwz_web.storage.originals import Originals
+from cwz_web.storage.plugins import Place
 from cwz_web.web.services import Services
 from tests.conftest import Canary
 from tests.factories import jpeg, local_bucket
@@ -14,11 +18,39 @@ from tests.factories import jpeg, local_bucket
 SPACE = uuid4()
 
 
+def place(number: int) -> Place:
+    return Place(workspace_id=SPACE, connection_id=UUID(int=number), provider="local", settings="{}")
+
+
+def at(workspace_id: UUID, *buckets: Bucket) -> Originals:
+    """The originals of a workspace that has these buckets."""
+    places = [place(number) for number in range(len(buckets))]
+    return Originals(workspace_id, places, lambda where: buckets[where.connection_id.int])
+
+
+class Broken:
+    """A bucket of a storage that does not answer."""
+
+    def get(self, key: str) -> bytes:
+        raise Unreachable("down")
+
+
+def test_an_original_is_found_in_whichever_connection_has_it(services: Services) -> None:
+    here, source = local_bucket(services), Source.of(jpeg(62))
+    here.put(original_key(SPACE, source.digest), source.data, content_type="image/jpeg")
+    broken: Any = Broken()
+    assert at(SPACE, broken, here).get(source.digest) == source.data
+    with pytest.raises(Unreachable):
+        at(SPACE, here, broken).get("0" * 64)
+    with pytest.raises(NotFound):
+        at(SPACE, here).get("0" * 64)
+
+
 def test_a_picture_of_the_web_is_fetched_once(http_server: Canary, services: Services) -> None:
     http_server.paths["/a.jpg"] = (200, {}, jpeg())
     sources, bucket = Sources(Fetcher([http_server.host])), local_bucket(services)
     for _ in range(3):
-        assert sources.load(SPACE, bucket, http_server.url("/a.jpg")).data == jpeg()
+        assert sources.load(at(SPACE, bucket), http_server.url("/a.jpg")).data == jpeg()
     assert http_server.seen == ["/a.jpg"]
 
 
@@ -26,9 +58,9 @@ def test_an_original_is_found_in_its_own_workspace_only(services: Services) -> N
     sources, bucket = Sources(Fetcher()), local_bucket(services)
     source = Source.of(jpeg(61))
     bucket.put(original_key(SPACE, source.digest), source.data, content_type="image/jpeg")
-    assert sources.load(SPACE, bucket, f"original:{source.digest}") == source
+    assert sources.load(at(SPACE, bucket), f"original:{source.digest}") == source
     with pytest.raises(SourceMissing, match="does not keep this picture"):
-        sources.load(uuid4(), bucket, f"original:{source.digest}")
+        sources.load(at(uuid4(), bucket), f"original:{source.digest}")
 
 
 def test_a_host_that_does_not_answer_is_not_asked_for_every_row(services: Services) -> None:
@@ -41,7 +73,7 @@ def test_a_host_that_does_not_answer_is_not_asked_for_every_row(services: Servic
     sources, bucket = Sources(Fetcher(resolver=nobody)), local_bucket(services)
     for number in range(5):
         with pytest.raises(SourceMissing, match="could not be reached"):
-            sources.load(SPACE, bucket, f"https://dead.example/{number}.jpg")
+            sources.load(at(SPACE, bucket), f"https://dead.example/{number}.jpg")
     assert asked == ["dead.example"]
 
 
@@ -58,4 +90,4 @@ def test_a_host_that_does_not_answer_is_not_asked_for_every_row(services: Servic
 )
 def test_what_names_no_picture_is_missing(services: Services, reference: str) -> None:
     with pytest.raises(SourceMissing):
-        Sources(Fetcher()).load(SPACE, local_bucket(services), reference)
+        Sources(Fetcher()).load(at(SPACE, local_bucket(services)), reference)

@@ -1,0 +1,35 @@
+"""Pictures that people brought in: found in whichever of the workspace's connections they were put."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from cwz_web.storage.connections import original_key
+from cwz_web.storage.contract import Bucket, NotFound, StorageError
+from cwz_web.storage.plugins import Place
+
+
+@dataclass(frozen=True)
+class Originals:
+    """The originals of one workspace.
+
+    Arguments:
+        places: its connections, the likeliest first.
+        open_bucket: opens one; asked for only as far as needed.
+    """
+
+    workspace_id: UUID
+    places: Sequence[Place]
+    open_bucket: Callable[[Place], Bucket]
+
+    def get(self, digest: str) -> bytes:
+        """The original of a SHA-256. Raises NotFound when none has it, or the error of one that could not be asked."""
+        trouble: StorageError | None = None
+        for place in self.places:
+            try:
+                return self.open_bucket(place).get(original_key(self.workspace_id, digest))
+            except NotFound:
+                continue
+            except StorageError as error:
+                trouble = trouble or error
+        raise trouble or NotFound("The workspace does not keep this picture")
