@@ -167,7 +167,8 @@ def test_a_storage_that_is_gone_is_told(client: Client, make: Factory) -> None:
 
     with make.database.transaction(client.space.id) as db:
         db.execute(update(Connection).values(provider="tape"))
-    assert client.post(status=503).json["code"] == "storage_unavailable"
+    assert client.post(accept="application/json", status=503).json["code"] == "storage_unavailable"
+    assert client.post(status=200).content_type == "image/png", "a picture that is not kept needs none"
 
 
 # The signed addresses
