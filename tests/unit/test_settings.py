@@ -71,6 +71,19 @@ def test_development_makes_its_secrets_once_for_its_owner_only(tmp_path: Path) -
     assert set(json.loads(file.read_text())) == {*SECRETS, "encryption_keys"}
 
 
+def test_a_secret_that_a_release_brings_is_added_and_the_others_stay(tmp_path: Path) -> None:
+    file = tmp_path / "secrets.json"
+    ini = INI | {"cwz.environment": "development", "cwz.secrets_file": str(file)}
+    environment = {"DATABASE_URL": "postgresql://app@db/cwz"}
+    first = Settings.load(ini, environment)
+    known = json.loads(file.read_text())
+    file.write_text(json.dumps({name: value for name, value in known.items() if name != "encryption_keys"}))
+    again = Settings.load(ini, environment)
+    assert again.session_secret == first.session_secret
+    assert again.encryption_keys != first.encryption_keys
+    assert Settings.load(ini, environment) == again
+
+
 def test_production_never_makes_secrets(tmp_path: Path) -> None:
     file = tmp_path / "secrets.json"
     with pytest.raises(SettingsError):

@@ -107,7 +107,7 @@ class GcsProvider:
 def hosts_of(operator: Mapping[str, str]) -> Iterable[str]:
     """Google's hosts, or the emulator's."""
     endpoint = operator.get("endpoint")
-    return [endpoint.partition("://")[2]] if endpoint else HOSTS
+    return [endpoint.partition("://")[2].rstrip("/")] if endpoint else HOSTS
 
 
 @hookimpl
