@@ -1,5 +1,6 @@
 """A person's workspaces: the list to switch between, a new one, its first steps, its settings."""
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -7,13 +8,17 @@ from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
+from sqlalchemy.orm import Session
 
 from cwz_web.demo.samples import add_sample_feed, add_sample_template
 from cwz_web.feeds.browse import list_feeds
+from cwz_web.feeds.models import Feed
+from cwz_web.generation.models import Template
 from cwz_web.generation.templates import list_templates
 from cwz_web.resources import Permission, WorkspaceResource, Workspaces
 from cwz_web.storage.connections import connect, has_storage
-from cwz_web.storage.contract import BadSettings, StorageProvider
+from cwz_web.storage.contract import StorageError, StorageProvider
+from cwz_web.storage.plugins import Providers
 from cwz_web.views.members import join_workspace
 from cwz_web.web.auditing import actor_of
 from cwz_web.web.forms import Filled, Form, Name, Slug, empty_form, read_form
@@ -151,12 +156,7 @@ def setup_storage(context: WorkspaceResource, request: Request) -> Any:
 )
 def setup_feed(context: WorkspaceResource, request: Request) -> Any:
     """Begin with the sample feed."""
-    try:
-        feed = add_sample_feed(request.db, request.workspace.workspace_id, request.services.providers)
-    except BadSettings as error:
-        return _setup_again(request, empty_form().with_error("feed", str(error)))
-    request.audit("feed.sample", feed.name)
-    return HTTPSeeOther(request.path_in("setup"))
+    return _add_sample(request, "feed", add_sample_feed)
 
 
 @view_config(
@@ -168,12 +168,7 @@ def setup_feed(context: WorkspaceResource, request: Request) -> Any:
 )
 def setup_template(context: WorkspaceResource, request: Request) -> Any:
     """Begin with the sample template."""
-    try:
-        template = add_sample_template(request.db, request.workspace.workspace_id, request.services.providers)
-    except BadSettings as error:
-        return _setup_again(request, empty_form().with_error("template", str(error)))
-    request.audit("template.sample", template.name)
-    return HTTPSeeOther(request.path_in("setup"))
+    return _add_sample(request, "template", add_sample_template)
 
 
 @view_config(
@@ -209,6 +204,15 @@ def settings_form(context: WorkspaceResource, request: Request) -> Any:
     workspace.second_factor_required = form.value.second_factor_required
     request.audit("workspace.settings", form.value.name, second_factor_required=form.value.second_factor_required)
     return HTTPSeeOther(f"{request.path_in('settings')}?done=saved")
+
+
+def _add_sample(request: Request, kind: str, add: Callable[[Session, UUID, Providers], Feed | Template]) -> Any:
+    try:
+        made = add(request.db, request.workspace.workspace_id, request.services.providers)
+    except StorageError as error:
+        return _setup_again(request, empty_form().with_error(kind, str(error)))
+    request.audit(f"{kind}.sample", made.name)
+    return HTTPSeeOther(request.path_in("setup"))
 
 
 def needs_nothing(provider: StorageProvider) -> bool:
