@@ -21,6 +21,7 @@ CSP = (
 PICTURE_CSP = "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 FIXED = {
     "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",  # for what is older than frame-ancestors
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",

@@ -21,6 +21,7 @@ def test_a_page_carries_its_locks(app: TestApp) -> None:
     assert "unsafe" not in policy
     assert "require-trusted-types-for 'script'" in policy
     assert page.headers["X-Content-Type-Options"] == "nosniff"
+    assert page.headers["X-Frame-Options"] == "DENY"
     assert page.headers["Cache-Control"] == "private, no-store"
     assert page.headers["Cross-Origin-Opener-Policy"] == "same-origin"
     assert page.headers["X-Request-Id"].startswith("req_")

@@ -1,0 +1,65 @@
+"""What is different in production: cookies for this host over TLS only, HSTS, no development pages."""
+
+import dataclasses
+
+import pytest
+from webtest import TestApp
+
+from cwz_web.app import create_app
+from cwz_web.web.services import Services
+from tests.factories import Factory, sign_in
+
+URL = "https://pictures.example.org"
+
+
+@pytest.fixture
+def app(kept_services: Services, services: Services) -> TestApp:
+    settings = kept_services.settings.model_copy(update={"environment": "production", "url": URL, "mail": "smtp"})
+    wsgi = create_app(dataclasses.replace(kept_services, settings=settings))
+    return TestApp(wsgi, extra_environ={"wsgi.url_scheme": "https", "HTTP_HOST": "pictures.example.org"})
+
+
+def test_cookies_are_bound_to_this_host_and_to_tls(app: TestApp, make: Factory) -> None:
+    form = app.get("/signin").forms[0]
+    account = make.account()
+    form["email"], form["password"] = account.email, "correct horse battery staple"
+    answer = form.submit(status=303)
+    [session] = [
+        c for c in answer.headers.getall("Set-Cookie") if c.startswith("__Host-cwz_session=") and "Max-Age=0" not in c
+    ]
+    for part in ("secure", "httponly", "samesite=lax", "path=/"):
+        assert part in session.lower()
+    assert "domain" not in session.lower()
+    assert answer.headers["Strict-Transport-Security"].startswith("max-age=63072000")
+
+
+def test_whoever_is_signed_in_stays_so(app: TestApp, make: Factory) -> None:
+    sign_in(app, make.account())
+    assert app.get("/account").status_int == 200
+
+
+def test_there_are_no_development_pages(app: TestApp) -> None:
+    app.get("/dev/mail", status=404)
+    assert "demo" not in app.get("/signin").text.lower()
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:6543", "evil.test", "pictures.example.org.evil.test"])
+def test_no_other_name_is_answered(app: TestApp, host: str) -> None:
+    app.get("/signin", extra_environ={"HTTP_HOST": host}, status=400)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.test"},
+        {"Origin": "http://pictures.example.org"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+def test_a_form_of_another_site_is_refused(app: TestApp, headers: dict[str, str]) -> None:
+    token = app.get("/signin").forms[0]["csrf_token"].value
+    app.post("/signin", {"csrf_token": token, "email": "a@example.org", "password": "x"}, headers=headers, status=400)
+    right = {"Origin": URL, "Sec-Fetch-Site": "same-origin"}
+    app.post("/signin", {"csrf_token": token, "email": "a@example.org", "password": "x"}, headers=right, status=422)
