@@ -22,6 +22,7 @@ def test_from_a_shops_export_to_pictures(page: Page, tmp_path: Path) -> None:
     expect(page.get_by_role("row", name=re.compile("ocean-blue-shirt"))).to_be_visible()
     page.get_by_role("link", name="Make pictures").click()
     expect(page.get_by_label("Title", exact=True)).to_have_value("Title")
+    page.wait_for_load_state()  # faster than any person, a test could choose before htmx listens
     page.evaluate("window.notReloaded = true")
     page.get_by_label("Price", exact=True).select_option("Vendor")
     expect(page.get_by_text("First row: partners-demo").nth(1)).to_be_visible()
@@ -47,6 +48,8 @@ def test_from_a_shops_export_to_pictures(page: Page, tmp_path: Path) -> None:
 def test_the_preview_follows_the_typing(page: Page) -> None:
     page.get_by_role("link", name="Templates", exact=True).first.click()
     page.get_by_role("link", name="Product card").click()
+    page.wait_for_url("**/templates/*")
+    page.wait_for_load_state()
     before = page.locator("#preview img").get_attribute("src")
     page.get_by_label("Title title").fill("Typed by a person")
     expect(page.locator("#preview img")).to_have_attribute("src", re.compile("Typed"))
