@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from cwz_web.cli import Deployment
 
 STOP_SECONDS = 30
+LIVED_SECONDS = 10.0
+LONGEST_WAIT = 60.0
 
 
 def run(deployment: "Deployment") -> None:
@@ -67,11 +70,16 @@ class WorkerProcess:
             process.kill()
 
     def _keep_running(self) -> None:
+        wait = 1.0
         while not self._stopping.is_set():
+            began = time.monotonic()
             # A group of its own: Ctrl-C reaches this process, which then tells the worker.
-            self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603
-            self._process.wait()
-            self._stopping.wait(1)
+            with subprocess.Popen(self._command, stdin=subprocess.PIPE, start_new_session=True) as process:  # noqa: S603
+                self._process = process
+                process.wait()
+            # One that can not even start is not started over and over at the cost of a core.
+            wait = 1.0 if time.monotonic() - began > LIVED_SECONDS else min(wait * 2, LONGEST_WAIT)
+            self._stopping.wait(wait)
 
 
 def _greet(services: Services) -> None:

@@ -4,15 +4,26 @@ import os
 import re
 import signal
 import subprocess
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from cwz_web.cli.serve import WorkerProcess
 from tests.conftest import ENCRYPTION_KEY
 from tests.installation import CWZ, ROOT, Installation, wait_for
 
 ROWS = 400
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Installation]:
+    """An installation of the test's own, which ends with it, whatever becomes of it."""
+    installation = Installation(tmp_path)
+    yield installation
+    installation.stop(signal.SIGTERM)
 
 
 def test_scripts_find_their_way(installation: Installation) -> None:
@@ -95,32 +106,52 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(installation: Install
         assert (storage / key).read_bytes()[-2:] == b"\xff\xd9", "a whole JPEG"
 
 
-def test_ctrl_c_stops_everything_and_the_data_stays(tmp_path: Path) -> None:
-    installation = Installation(tmp_path)
-    installation.start()
-    before = installation.demo()
-    [worker] = installation.workers()
-    installation.stop(signal.SIGINT)
-    assert not installation.database_runs()
+def test_ctrl_c_stops_everything_and_the_data_stays(own: Installation) -> None:
+    own.start()
+    before = own.demo()
+    [worker] = own.workers()
+    own.stop(signal.SIGINT)
+    assert not own.database_runs()
     assert not Path(f"/proc/{worker}").exists()
-    installation.start()
-    try:
-        assert installation.demo() == before
-        assert httpx.get(before["image_url"]).status_code == 200
-    finally:
-        installation.stop(signal.SIGTERM)
-    assert not installation.database_runs()
+    own.start()
+    assert own.demo() == before
+    assert httpx.get(before["image_url"]).status_code == 200
+    own.stop(signal.SIGTERM)
+    assert not own.database_runs()
 
 
-def test_when_the_server_is_killed_its_worker_ends_and_it_starts_again(tmp_path: Path) -> None:
-    installation = Installation(tmp_path)
-    installation.start()
-    [worker] = installation.workers()
-    installation.stop(signal.SIGKILL)
+def test_when_the_server_is_killed_its_worker_ends_and_it_starts_again(own: Installation) -> None:
+    own.start()
+    [worker] = own.workers()
+    own.stop(signal.SIGKILL)
     wait_for(lambda: not Path(f"/proc/{worker}").exists())
-    installation.start()
-    installation.stop()
-    assert not installation.database_runs()
+    own.start()
+    own.stop()
+    assert not own.database_runs()
+
+
+class Failing(WorkerProcess):
+    """A worker that can not start, and how long it is let be each time."""
+
+    def __init__(self) -> None:
+        super().__init__(["false"])
+        self.waits: list[float] = []
+        waits = self.waits
+
+        class Stopping(threading.Event):
+            def wait(self, timeout: float | None = None) -> bool:
+                waits.append(timeout or 0)
+                if len(waits) == 8:
+                    self.set()
+                return self.is_set()
+
+        self._stopping = Stopping()
+
+
+def test_a_worker_that_can_not_start_is_let_be_longer_and_longer() -> None:
+    worker = Failing()
+    worker._keep_running()
+    assert worker.waits == [2, 4, 8, 16, 32, 60, 60, 60]
 
 
 # pserve
