@@ -13,6 +13,7 @@ AXE = (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text()
 OUTSIDE = ["/signin", "/signup", "/forgot", "/verify?token=x", "/invitation?token=x", "/dev/mail"]
 INSIDE = ["/account", "/account/delete", "/account/second-factor", "/account/prove", "/w", "/w/new"]
 OF_A_WORKSPACE = ["/members", "/members/leave", "/audit?check=1", "/settings", "/setup"]
+STORAGE = ["/storage", "/storage/new", "/storage/new?provider=s3", "/storage/new?provider=gcs"]
 
 
 def sign_up(page: Page, email: str) -> None:
@@ -99,7 +100,7 @@ def test_a_code_from_the_phone(fresh: Page) -> None:
 @pytest.mark.parametrize("width", [390, 1280])
 def test_no_page_is_wider_than_its_window(page: Page, width: int, complaints: list[str]) -> None:
     page.set_viewport_size({"width": width, "height": 844})
-    for path in [*OUTSIDE, *INSIDE, *(f"/w/demo{path}" for path in OF_A_WORKSPACE)]:
+    for path in [*OUTSIDE, *INSIDE, *(f"/w/demo{path}" for path in OF_A_WORKSPACE + STORAGE)]:
         page.goto(path)
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, path
     complaints.clear()  # a link that does not work is a 404
@@ -108,7 +109,7 @@ def test_no_page_is_wider_than_its_window(page: Page, width: int, complaints: li
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_for_axe_to_find(context: BrowserContext, page: Page, scheme: str) -> None:
     found = []
-    inside = [*INSIDE, *(f"/w/demo{path}" for path in OF_A_WORKSPACE)]
+    inside = [*INSIDE, *(f"/w/demo{path}" for path in OF_A_WORKSPACE + STORAGE)]
     for paths, state in ((OUTSIDE, None), (inside, context.storage_state())):
         # axe is injected past the page's own Content-Security-Policy, which would refuse it.
         looking = context.browser.new_context(  # type: ignore[union-attr]
