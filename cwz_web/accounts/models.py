@@ -12,7 +12,10 @@ from cwz_web.db.base import Base, Timestamped
 
 
 class Account(Timestamped, Base):
-    """A person. `epoch` grows when every session must end; `password_hash` is NULL for one without a password."""
+    """A person. `epoch` grows when every session must end; `password_hash` is NULL for one without a password.
+
+    `sign_up_browser` is a digest of the cookie of the browser that chose the password, until the address is proved.
+    """
 
     __tablename__ = "accounts"
 
@@ -20,6 +23,7 @@ class Account(Timestamped, Base):
     email: Mapped[str]
     name: Mapped[str]
     password_hash: Mapped[str | None]
+    sign_up_browser: Mapped[str | None]
     epoch: Mapped[int] = mapped_column(default=0)
     verified_at: Mapped[datetime | None]
     signed_in_at: Mapped[datetime | None]
@@ -62,8 +66,8 @@ class SignIn(Timestamped, Base):
 class Token(Timestamped, Base):
     """A link in a mail, once. Only the SHA-256 of what the link holds is kept.
 
-    `state` is a digest of what the token depends on: when that changes, the token is dead. `browser` is a digest of the
-    cookie of the browser that asked for it, and `email` a new address to be confirmed.
+    `state` is a digest of what the token depends on: when that changes, the token is dead. `email` is a new address to
+    be confirmed.
     """
 
     __tablename__ = "tokens"
@@ -73,7 +77,6 @@ class Token(Timestamped, Base):
     purpose: Mapped[str]
     digest: Mapped[str] = mapped_column(unique=True)
     state: Mapped[str]
-    browser: Mapped[str | None]
     email: Mapped[str | None]
     expires_at: Mapped[datetime]
 

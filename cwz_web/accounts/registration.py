@@ -43,18 +43,24 @@ def clean_email(text: str) -> str:
     return found.ascii_email
 
 
-def sign_up(db: Session, *, email: str, name: str, password: str, passwords: Passwords) -> None:
+def sign_up(db: Session, *, email: str, name: str, password: str, browser: str, passwords: Passwords) -> None:
     """Make an account that is good for nothing until its address is proved.
 
-    For an address that was not proved yet, the newest name and password count; one that was proved is left alone.
+    For an address that was not proved yet, the newest name and password count, and the browser (its cookie) that chose
+    them; one that was proved is left alone.
     """
-    fresh = {"name": name, "password_hash": passwords.hash(password)}
+    fresh = {"name": name, "password_hash": passwords.hash(password), "sign_up_browser": digest(browser)}
     statement = insert(Account).values(id=uuid7(), email=email, epoch=0, **fresh)
     db.execute(
         statement.on_conflict_do_update(
             index_elements=[func.lower(Account.email)], set_=fresh, where=Account.verified_at.is_(None)
         )
     )
+
+
+def signed_up_in(account: Account, browser: str) -> bool:
+    """Whether it was this browser that chose the password of an account whose address is not proved yet."""
+    return account.sign_up_browser == digest(browser)
 
 
 def confirm_address(db: Session, link: str, *, browser: str, password: str | None, passwords: Passwords) -> Account:
@@ -65,10 +71,10 @@ def confirm_address(db: Session, link: str, *, browser: str, password: str | Non
         password: what was typed, when another browser signed up.
     Raises BadToken, OtherBrowser.
     """
-    token, account = look(db, link, Purpose.VERIFY)
-    if token.browser != digest(browser) and not passwords.verify(password or "", account.password_hash):
+    _, account = look(db, link, Purpose.VERIFY)
+    if not signed_up_in(account, browser) and not passwords.verify(password or "", account.password_hash):
         raise OtherBrowser
-    account.verified_at = datetime.now(UTC)
+    account.verified_at, account.sign_up_browser = datetime.now(UTC), None
     forget_tokens(db, account)
     return account
 

@@ -15,7 +15,7 @@ from cwz_web.notify.tasks import PRIORITY, QUEUE, RETRY
 
 
 @app.task(name="accounts.answer_sign_up", queue=QUEUE, priority=PRIORITY, retry=RETRY, pass_context=True)
-def answer_sign_up(context: JobContext, email: str, browser: str) -> None:
+def answer_sign_up(context: JobContext, email: str) -> None:
     """Write to whoever signed up: how to prove the address, or that there is an account already."""
     post = context.additional_context["post"]
     with context.additional_context["database"].transaction() as db:
@@ -23,7 +23,7 @@ def answer_sign_up(context: JobContext, email: str, browser: str) -> None:
         if account is None:
             return
         if account.verified_at is None:
-            link = issue(db, account, Purpose.VERIFY, browser=browser)
+            link = issue(db, account, Purpose.VERIFY)
             letter = letters.verification(f"{post.url}/verify?token={link}")
         else:
             letter = letters.already_a_member(account, f"{post.url}/signin")
@@ -63,9 +63,9 @@ def ask_new_address(context: JobContext, account_id: str, email: str) -> None:
     post.send(email, letter)
 
 
-def queue_sign_up_answer(db: Session, email: str, browser: str) -> None:
-    """Once the transaction has committed, write to whoever signed up from a browser (the digest of its cookie)."""
-    answer_sign_up.configure(connection=raw_connection(db)).defer(email=email, browser=browser)
+def queue_sign_up_answer(db: Session, email: str) -> None:
+    """Once the transaction has committed, write to whoever signed up."""
+    answer_sign_up.configure(connection=raw_connection(db)).defer(email=email)
 
 
 def queue_forgotten_answer(db: Session, email: str) -> None:

@@ -33,13 +33,10 @@ class BadToken(Exception):
     """The link was used, is too old, was replaced by a newer one, or never was one."""
 
 
-def issue(
-    db: Session, account: Account, purpose: Purpose, *, browser: str | None = None, email: str | None = None
-) -> str:
+def issue(db: Session, account: Account, purpose: Purpose, *, email: str | None = None) -> str:
     """Make a token and make earlier ones for the same purpose worthless.
 
     Arguments:
-        browser: a digest of the cookie of the browser that asked.
         email: a new address that the link will confirm.
     Returns what the link holds; it is kept nowhere.
     """
@@ -47,7 +44,6 @@ def issue(
     values = {
         "digest": digest(plain),
         "state": _state(account, purpose),
-        "browser": browser,
         "email": email,
         "expires_at": datetime.now(UTC) + LIFETIME[purpose],
         "created_at": func.now(),
@@ -73,9 +69,9 @@ def look(db: Session, plain: str, purpose: Purpose) -> tuple[Token, Account]:
     return token, account
 
 
-def forget_tokens(db: Session, account: Account, *purposes: Purpose) -> None:
-    """Make a person's links worthless: those of some purposes, or all."""
-    db.execute(delete(Token).where(Token.account_id == account.id, Token.purpose.in_(purposes or list(Purpose))))
+def forget_tokens(db: Session, account: Account) -> None:
+    """Make all of a person's links worthless."""
+    db.execute(delete(Token).where(Token.account_id == account.id))
 
 
 def digest(plain: str) -> str:

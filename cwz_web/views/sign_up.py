@@ -13,9 +13,9 @@ from pyramid.view import view_config
 
 from cwz_web.accounts.credentials import change_email, reset_password
 from cwz_web.accounts.passwords import weakness
-from cwz_web.accounts.registration import OtherBrowser, confirm_address, sign_up
+from cwz_web.accounts.registration import OtherBrowser, confirm_address, sign_up, signed_up_in
 from cwz_web.accounts.tasks import queue_forgotten_answer, queue_sign_up_answer
-from cwz_web.accounts.tokens import BadToken, Purpose, digest, look
+from cwz_web.accounts.tokens import BadToken, Purpose, look
 from cwz_web.resources import Root
 from cwz_web.web.forms import Email, Form, Name, NewPassword, TypedPassword, empty_form, read_form
 
@@ -86,9 +86,10 @@ def sign_up_form(context: Root, request: Request) -> Any:
         email=typed.email,
         name=typed.name,
         password=typed.password,
+        browser=request.visitor,
         passwords=request.services.passwords,
     )
-    queue_sign_up_answer(request.db, typed.email, digest(request.visitor))
+    queue_sign_up_answer(request.db, typed.email)
     request.override_renderer = CHECK_MAIL
     return {"email": typed.email, "again": True}
 
@@ -106,7 +107,7 @@ def resend(context: Root, request: Request) -> Any:
     form = read_form(AddressForm, request.POST)
     if form.value is None:
         return HTTPSeeOther("/signup")
-    queue_sign_up_answer(request.db, form.value.email, digest(request.visitor))
+    queue_sign_up_answer(request.db, form.value.email)
     return {"email": form.value.email, "again": False}
 
 
@@ -114,10 +115,11 @@ def resend(context: Root, request: Request) -> Any:
 def verify_page(context: Root, request: Request) -> Any:
     """The button that confirms an address."""
     try:
-        token, _ = look(request.db, _token(request), Purpose.VERIFY)
+        _, account = look(request.db, _token(request), Purpose.VERIFY)
     except BadToken:
         return _bad_link(request, "/signup", "Sign up again")
-    return {"form": empty_form(), "token": _token(request), "elsewhere": token.browser != digest(request.visitor)}
+    elsewhere = not signed_up_in(account, request.visitor)
+    return {"form": empty_form(), "token": _token(request), "elsewhere": elsewhere}
 
 
 @view_config(

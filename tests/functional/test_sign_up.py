@@ -130,6 +130,24 @@ def test_whoever_signs_up_with_anothers_address_gets_no_account_by_the_owners_cl
     assert account.verified_at is None
 
 
+@pytest.mark.parametrize("delayed", [False, True])
+def test_the_browser_that_counts_is_the_one_that_chose_the_password(
+    app: TestApp, make: Factory, mailbox: Mailbox, delayed: bool
+) -> None:
+    """Neither writing again from the owner's browser nor a mail that was late makes an attacker's password count."""
+    owner, attacker = TestApp(app.app), TestApp(app.app)
+    page = fill_in(owner, "ada@example.org", "owner violet harbour 93")
+    if not delayed:
+        mailbox.deliver()
+    fill_in(attacker, "ada@example.org", "attacker violet harbour 93")
+    page.forms[0].submit()
+    form = owner.get(mailbox.link("ada@example.org")).forms[0]
+    form.submit(status=422)
+    account = stored(make, "ada@example.org")
+    assert account is not None
+    assert account.verified_at is None
+
+
 def test_another_browser_may_confirm_with_the_password(app: TestApp, mailbox: Mailbox) -> None:
     fill_in(app, "ada@example.org")
     phone = TestApp(app.app)

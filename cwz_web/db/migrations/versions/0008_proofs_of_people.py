@@ -10,6 +10,7 @@ MOMENT = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
+    op.add_column("accounts", sa.Column("sign_up_browser", sa.String(), nullable=True))
     op.add_column("accounts", sa.Column("verified_at", MOMENT, nullable=True))
     op.add_column("accounts", sa.Column("signed_in_at", MOMENT, nullable=True))
     op.add_column("accounts", sa.Column("totp_envelope", sa.LargeBinary(), nullable=True))
@@ -26,7 +27,6 @@ def upgrade() -> None:
         sa.Column("purpose", sa.String(), nullable=False),
         sa.Column("digest", sa.String(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
-        sa.Column("browser", sa.String(), nullable=True),
         sa.Column("email", sa.String(), nullable=True),
         sa.Column("expires_at", MOMENT, nullable=False),
         sa.Column("created_at", MOMENT, server_default=sa.text("now()"), nullable=False),
@@ -74,5 +74,6 @@ def downgrade() -> None:
         "totp_envelope",
         "signed_in_at",
         "verified_at",
+        "sign_up_browser",
     ):
         op.drop_column("accounts", column)
