@@ -109,7 +109,7 @@ def _take_code(account: Account, code: str, ring: KeyRing) -> None:
     now = int(datetime.now(UTC).timestamp()) // STEP_SECONDS
     for step in range(now - STEPS_AROUND, now + STEPS_AROUND + 1):
         unused = account.totp_last_step is None or step > account.totp_last_step
-        if hmac.compare_digest(totp.generate_otp(step), code.strip()) and unused:
+        if hmac.compare_digest(totp.generate_otp(step).encode(), code.strip().encode()) and unused:
             account.totp_last_step = step
             return
     raise WrongCode

@@ -219,6 +219,24 @@ def test_a_code_is_asked_for_once_it_is_on(app: TestApp, mailbox: Mailbox, accou
     assert other.get("/account").status_int == 200
 
 
+@pytest.mark.parametrize("code", ["١٢٣٤٥٦", "１２３４５６", "ü", "-", "0" * 40, "😀"])
+def test_a_code_that_is_none_is_refused_plainly(app: TestApp, account: Account, code: str) -> None:
+    form = app.get("/account/second-factor").forms[1]
+    form["proof"] = PASSWORD
+    form = form.submit(status=303).follow().forms[1]
+    form["code"] = code
+    assert form.submit(status=422).html.find(id="code-error") is not None
+    turn_on_again(app)
+    sign_in_with(TestApp(app.app), account, code, 422)
+
+
+def turn_on_again(app: TestApp) -> None:
+    """Finish an enrolment that has begun."""
+    page = app.get("/account/second-factor")
+    page.forms[1]["code"] = pyotp.TOTP(page.html.find("details").code.text).now()
+    page.forms[1].submit(status=200)
+
+
 def test_a_code_counts_once(app: TestApp, account: Account) -> None:
     totp, _ = turn_on(app)
     code = totp.now()
