@@ -31,9 +31,10 @@ def prove(session: SignIn, password: str, passwords: Passwords) -> None:
 
 
 def prove_again(session: SignIn, password: str, passwords: Passwords) -> None:
-    """Take a proof that counts for the next minutes. Raises NotProved."""
+    """Take a proof that counts for the next minutes; without a password only a new sign-in is one. Raises NotProved."""
     prove(session, password, passwords)
-    session.proved_at = datetime.now(UTC)
+    if session.account.password_hash is not None:
+        session.proved_at = datetime.now(UTC)
 
 
 def reset_password(db: Session, link: str, password: str, passwords: Passwords) -> Account:

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from datetime import timedelta
+from hmac import compare_digest
 from typing import Any
 
 import structlog
@@ -63,7 +64,7 @@ def come_back(context: GooglePlace, request: Request) -> Response:
     token = request.cookies.get(cookie_name(request, VISIT))
     claims = request.services.browser_tokens.read(VISIT, token) if token else None
     state, code = _one(request, "state"), _one(request, "code")
-    if claims is None or state is None or state != claims["state"]:
+    if claims is None or state is None or not compare_digest(state.encode(), claims["state"].encode()):
         return _failed(GoogleFailed("another browser, or too late"))
     if code is None:
         return _failed(GoogleFailed("the person or the provider refused"))

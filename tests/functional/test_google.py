@@ -216,6 +216,16 @@ def test_a_first_password_needs_a_fresh_sign_in(app: TestApp, make: Factory) -> 
     form.submit(status=303)
 
 
+def test_whoever_has_no_password_can_not_prolong_a_proof(app: TestApp, make: Factory) -> None:
+    go(app, "g1|ada@example.org|true")
+    with make.database.transaction() as db:
+        before = db.scalars(select(SignIn)).one().proved_at
+    token = app.get("/account").forms[0]["csrf_token"].value
+    app.post("/account/prove", {"csrf_token": token}, status="*")
+    with make.database.transaction() as db:
+        assert db.scalars(select(SignIn)).one().proved_at == before
+
+
 def test_an_answer_in_another_browser_is_refused(app: TestApp) -> None:
     target = at_the_provider(app.get("/signin/google").location, "g1|ada@example.org|true")
     stranger = TestApp(app.app)
