@@ -1,6 +1,7 @@
 """Forms: the fields of a request through a pydantic model, with a message beside each field that is wrong."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -77,11 +78,8 @@ class Filled(Generic[M]):
 def read_form(model: type[M], posted: MultiDict[str, Any]) -> Filled[M]:
     """Validate the fields of a request. Raises HTTPBadRequest for what no person can have typed into the form."""
     typed = {name: value for name, value in posted.items() if isinstance(value, str) and name != CSRF_FIELD}
-    twice = {name: "Please give this once" for name in model.model_fields if len(posted.getall(name)) > 1}
-    if twice:  # two readers must not see two different values
+    if twice := refuse_odd(posted, model.model_fields):
         return Filled(None, twice, typed)
-    if any(UNSTORABLE.search(value) for value in typed.values()):
-        raise HTTPBadRequest("The form holds a character that is not allowed")
     try:
         return Filled(model.model_validate(typed), {}, typed)
     except ValidationError as error:
@@ -89,6 +87,16 @@ def read_form(model: type[M], posted: MultiDict[str, Any]) -> Filled[M]:
         if unknown:
             raise HTTPBadRequest(f"The form has no field of this name: {', '.join(unknown)[:200]}") from None
         return Filled(None, messages(error), typed)
+
+
+def refuse_odd(posted: MultiDict[str, Any], names: Iterable[str]) -> dict[str, str]:
+    """A message for each field that came twice: two readers must not see two different values.
+
+    Raises HTTPBadRequest for a character that can not be stored.
+    """
+    if any(UNSTORABLE.search(value) for value in posted.values() if isinstance(value, str)):
+        raise HTTPBadRequest("The form holds a character that is not allowed")
+    return {name: "Please give this once" for name in names if len(posted.getall(name)) > 1}
 
 
 def messages(error: ValidationError) -> dict[str, str]:

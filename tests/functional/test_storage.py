@@ -206,6 +206,14 @@ def test_a_field_that_the_provider_does_not_have_is_refused(app: TestApp, space:
     assert "no field of this name" in app.post(f"/w/{space.slug}/storage/new", fields, status=400).text
 
 
+def test_an_odd_value_of_a_providers_field_is_refused(app: TestApp, space: Workspace) -> None:
+    fields = [*fill_in(app, space).submit_fields(), ("action", "save")]
+    twice = app.post(f"/w/{space.slug}/storage/new", [*fields, ("bucket", "another-bucket")], status=422)
+    assert "once" in twice.html.find(id="bucket-error").text
+    nul = [(name, "a\x00b" if name == "secret_access_key" else value) for name, value in fields]
+    app.post(f"/w/{space.slug}/storage/new", nul, status=400)
+
+
 def test_changing_where_it_points_asks_for_the_secret_again(app: TestApp, make: Factory, space: Workspace) -> None:
     connection = connected(app, make, space)
     at = f"/w/{space.slug}/storage/{connection.id}"
