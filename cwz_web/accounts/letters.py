@@ -82,7 +82,7 @@ def email_changed(account: Account, new: str) -> Letter:
         (
             f"Hello {account.name},",
             f"Your account is now at {new}. This is the last mail to this address.",
-            "If this was not you, answer this mail: somebody else is in your account.",
+            "If this was not you, somebody else is in your account: ask whoever runs this site for help at once.",
         ),
     )
 

@@ -20,6 +20,7 @@ from google.oauth2 import service_account
 from google.resumable_media.common import DataCorruption, InvalidResponse
 
 from cwz_storage_gcs import ENDPOINT
+from cwz_web.net.client import Refused
 from cwz_web.net.guard import refusal_in
 from cwz_web.storage import (
     AlreadyThere,
@@ -184,13 +185,9 @@ def _storage_errors() -> Iterator[None]:
         if "iat" in str(error) or "clock" in str(error).lower():
             raise ClockSkew("This server's clock is wrong; its operator has to set it") from None
         raise BadCredentials("Google does not accept this key any more; make a new one and type it in") from None
-    except (google.auth.exceptions.GoogleAuthError, requests.RequestException, DataCorruption, Exception) as error:
-        if isinstance(error, StorageError):
-            raise
+    except (Refused, google.auth.exceptions.GoogleAuthError, requests.RequestException, DataCorruption) as error:
         if refusal_in(error):
             raise UnsafeAddress("The storage's address leads where no request of ours may go") from None
-        if not isinstance(error, google.auth.exceptions.GoogleAuthError | requests.RequestException | DataCorruption):
-            raise
         raise Unreachable("The storage does not answer; it is tried again later") from None
 
 
