@@ -14,7 +14,7 @@ from cwz_web.generation.templates import find_template, open_design
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.engine import Rendered
 from cwz_web.resources import Api, Permission
-from cwz_web.storage.connections import connection_of, places_from
+from cwz_web.storage.connections import connections_from
 from cwz_web.storage.originals import Originals
 from cwz_web.web.forms import messages
 from cwz_web.web.problems import Problem
@@ -54,8 +54,9 @@ def create_image(context: Api, request: Request) -> Response:
         if template is None:
             raise Problem(422, "unknown_template", "There is no such template", {"template": "Use its id or its slug"})
         design = open_design(db, template)
-        connection = connection_of(db, owner.workspace_id, template.connection_id)
-        originals = Originals(owner.workspace_id, places_from(db, connection), services.providers.open)
+        connections = connections_from(db, owner.workspace_id, template.connection_id)
+    connection = connections[0]
+    originals = Originals(owner.workspace_id, [each.place for each in connections], services.providers.open)
     if accepted != JSON:
         return _picture(services.maker.make(originals, design.document, wanted.texts(), output))
     order = services.maker.order(originals, design.document, wanted.texts(), output)

@@ -12,7 +12,7 @@ from cwz_web.generation.signing import PARAMETER
 from cwz_web.generation.templates import open_design
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.resources import SignedAsset, SignedImage
-from cwz_web.storage.connections import connection_of, places_from
+from cwz_web.storage.connections import connections_from
 from cwz_web.storage.models import Connection
 from cwz_web.storage.originals import Originals
 from cwz_web.web.problems import Problem
@@ -29,8 +29,8 @@ def show_image(context: SignedImage, request: Request) -> Response:
     services = request.services
     with services.database.transaction(context.workspace_id) as db:
         design = open_design(db, db.get_one(Template, (context.workspace_id, context.id)))
-        connection = connection_of(db, context.workspace_id, design.template.connection_id)
-        originals = Originals(context.workspace_id, places_from(db, connection), services.providers.open)
+        connections = connections_from(db, context.workspace_id, design.template.connection_id)
+    originals = Originals(context.workspace_id, [each.place for each in connections], services.providers.open)
     picture = services.maker.make(originals, design.document, data, Output(format=context.format))
     return _cacheable(request, picture.data, context.format, picture.digest, f"public, max-age={FRESH_SECONDS}")
 

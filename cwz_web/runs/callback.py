@@ -12,8 +12,7 @@ from cwz_web.generation.templates import open_design
 from cwz_web.imaging.encoders import Output
 from cwz_web.runs.models import RenderMessage, Run, RunItem
 from cwz_web.runs.protocol import AskSpecification, Gone, Item, Refused, Report, Result, Specification
-from cwz_web.storage.connections import places_from
-from cwz_web.storage.models import Connection
+from cwz_web.storage.connections import connections_from
 
 
 def take_message(db: Session, identity: str) -> None:
@@ -32,7 +31,7 @@ def specify(db: Session, ask: AskSpecification) -> Specification:
     """What is still to do of a chunk. Raises Gone."""
     run = _run(db, ask.workspace_id, ask.run_id)
     template = db.get_one(Template, (run.workspace_id, run.template_id))
-    connection = db.get_one(Connection, (run.workspace_id, run.connection_id))
+    connections = connections_from(db, run.workspace_id, run.connection_id)
     items = db.scalars(
         select(RunItem)
         .where(
@@ -46,7 +45,7 @@ def specify(db: Session, ask: AskSpecification) -> Specification:
     return Specification(
         template=open_design(db, template, run.template_version).document,
         output=Output.model_validate(run.output),
-        places=places_from(db, connection),
+        places=tuple(connection.place for connection in connections),
         items=tuple(Item(position=item.position, data=item.data) for item in items),
     )
 

@@ -13,9 +13,10 @@ from uuid_utils.compat import uuid7
 from cwz_web.crypto import KeyRing
 from cwz_web.storage.contract import BadSettings
 from cwz_web.storage.models import Connection
-from cwz_web.storage.plugins import Place
 
 Values = Mapping[str, Any]
+NO_DEFAULT = "Connect a storage first: this workspace has no place to keep pictures"
+CHOSEN_GONE = "The storage that was chosen is gone; choose another one"
 
 
 class SecretsNeeded(Exception):
@@ -44,7 +45,7 @@ def default_connection(db: Session, workspace_id: UUID) -> Connection:
     """The connection that new pictures go to. Raises BadSettings when the workspace has none."""
     found = db.scalar(select(Connection).where(Connection.workspace_id == workspace_id, Connection.is_default))
     if found is None:
-        raise BadSettings("Connect a storage first: this workspace has no place to keep pictures")
+        raise BadSettings(NO_DEFAULT)
     return found
 
 
@@ -54,14 +55,20 @@ def connection_of(db: Session, workspace_id: UUID, connection_id: UUID | None) -
         return default_connection(db, workspace_id)
     found = db.get(Connection, (workspace_id, connection_id))
     if found is None:
-        raise BadSettings("The storage that was chosen is gone; choose another one")
+        raise BadSettings(CHOSEN_GONE)
     return found
 
 
-def places_from(db: Session, connection: Connection) -> tuple[Place, ...]:
-    """The places of all connections of the workspace, this one first."""
-    others = [c for c in list_connections(db, connection.workspace_id) if c.id != connection.id]
-    return tuple(c.place for c in (connection, *others))
+def connections_from(db: Session, workspace_id: UUID, connection_id: UUID | None) -> list[Connection]:
+    """All connections of the workspace, in one query; the one of that id, or the default for None, is the first.
+
+    Raises BadSettings when there is none.
+    """
+    known = list_connections(db, workspace_id)
+    first = [c for c in known if (c.is_default if connection_id is None else c.id == connection_id)]
+    if not first:
+        raise BadSettings(NO_DEFAULT if connection_id is None else CHOSEN_GONE)
+    return first + [c for c in known if c is not first[0]]
 
 
 def has_storage(db: Session, workspace_id: UUID) -> bool:

@@ -102,4 +102,7 @@ class AuditEntry(Base):
     address: Mapped[str]
     digest: Mapped[str]
 
-    __table_args__ = (Index("ix_audit_entries_actor", "workspace_id", "actor_id", "number"),)
+    __table_args__ = (
+        Index("ix_audit_entries_actor", "workspace_id", "actor_id", "number"),
+        Index("ix_audit_entries_action", "workspace_id", "action", "number"),
+    )

@@ -32,6 +32,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("workspace_id", "number", name=op.f("pk_audit_entries")),
     )
     op.create_index("ix_audit_entries_actor", "audit_entries", ["workspace_id", "actor_id", "number"], unique=False)
+    op.create_index("ix_audit_entries_action", "audit_entries", ["workspace_id", "action", "number"], unique=False)
     for statement in wall("audit_entries"):
         op.execute(statement)
 
