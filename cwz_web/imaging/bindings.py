@@ -1,54 +1,28 @@
-"""Bindings: `{{ column | filter | filter(argument) }}` inside a layer's text.
+"""Bindings: `{{ column | filter | filter(argument, argument) }}` inside a layer's text.
 
-A closed, tiny language on purpose: no expressions, no loops, nothing that a template could do to a server. A filter
-takes text and gives text.
+A closed, tiny language on purpose: no expressions, no loops, nothing that a template could do to a server. The filters
+are those of `filters.py`.
 """
 
-import html
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+
+from cwz_web.imaging.filters import FILTERS
 
 COLUMN = r"[A-Za-z_][A-Za-z0-9_]{0,62}"
 
 _binding = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _column = re.compile(rf"\A{COLUMN}\Z")
-_filter = re.compile(r"""\A([a-z_]+)(?:\(\s*(?:"([^"]*)"|'([^']*)'|(\d+))\s*\))?\Z""")
+_argument = r"""(?:"[^"]*"|'[^']*'|\d+)"""
+_filter = re.compile(rf"\A([a-z_]+)(?:\(\s*({_argument}(?:\s*,\s*{_argument})*)?\s*\))?\Z")
+_arguments = re.compile(_argument)
 _pipe = re.compile(r"""\|(?=(?:[^"']|"[^"]*"|'[^']*')*\Z)""")
-_block_end = re.compile(r"</(?:p|div|li|h[1-6]|tr)\s*>|<br\s*/?>", re.IGNORECASE)
-_hidden = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
-_tag = re.compile(r"</?[A-Za-z][^<>]*>")
 
 
 class BindingError(ValueError):
     """A binding is not written as one; the message quotes it."""
-
-
-def strip_html(text: str) -> str:
-    """The text that a browser would show of a piece of HTML, on one line a block."""
-    text = _tag.sub("", _block_end.sub("\n", _hidden.sub("", text)))
-    lines = (" ".join(line.split()) for line in html.unescape(text).splitlines())
-    return "\n".join(line for line in lines if line)
-
-
-def truncate(text: str, length: int) -> str:
-    """At most `length` characters, cut between words where there is one, with an ellipsis."""
-    if len(text) <= length:
-        return text
-    cut = text[: max(length - 1, 0)]
-    head, space, _ = cut.rpartition(" ")
-    return (head if space and len(head) > length // 2 else cut).rstrip() + "…"
-
-
-# name -> (function, the kind of argument it takes)
-FILTERS: dict[str, tuple[Callable[..., str], type[int] | type[str] | None]] = {
-    "upper": (str.upper, None),
-    "lower": (str.lower, None),
-    "title": (str.title, None),
-    "strip_html": (strip_html, None),
-    "truncate": (truncate, int),
-    "default": (lambda text, other: text if text.strip() else other, str),
-}
 
 
 @dataclass(frozen=True)
@@ -80,6 +54,7 @@ class BoundText:
         return "".join(part if isinstance(part, str) else part.resolve(values) for part in self.parts)
 
 
+@lru_cache(maxsize=4096)
 def parse(text: str) -> BoundText:
     """Parse the bindings of a text. Raises BindingError, which quotes what is wrong and says what would be right."""
     parts: list[str | Binding] = []
@@ -103,21 +78,10 @@ def _parse_binding(inside: str) -> Binding:
 def _parse_filter(written: str) -> tuple[Callable[..., str], tuple[object, ...]]:
     match = _filter.match(written)
     if match is None or match[1] not in FILTERS:
-        raise BindingError(f"“{written}” is not a filter; there are {_names(FILTERS)}")
-    function, takes = FILTERS[match[1]]
-    quoted = match[2] if match[2] is not None else match[3]
-    given: object = int(match[4]) if match[4] is not None else quoted
-    if takes is None and given is None:
-        return function, ()
-    if takes is None or not isinstance(given, takes):
-        wanted = {
-            None: "takes no argument",
-            int: "takes a number, as in truncate(40)",
-            str: 'takes a text, as in default("none")',
-        }
-        raise BindingError(f"The filter {match[1]} {wanted[takes]}")
-    return function, (given,)
-
-
-def _names(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names))
+        raise BindingError(f"“{written}” is not a filter; there are {', '.join(sorted(FILTERS))}")
+    found = FILTERS[match[1]]
+    arguments = [each.strip("\"'") for each in _arguments.findall(match[2] or "")]
+    try:
+        return found.function, found.arguments(match[1], arguments)
+    except ValueError as error:
+        raise BindingError(str(error)) from None

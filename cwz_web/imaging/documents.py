@@ -1,59 +1,39 @@
 """The template document: what a customer designs, as a validated, versioned JSON document.
 
-The engine's word for it is always ImageTemplate, so that it is never taken for a Jinja template. Lengths are pixels of
-the canvas, colours are `#rrggbb` or `#rrggbbaa`, layers are drawn in order, the first one lowest.
+The engine's word for it is always ImageTemplate, so that it is never taken for a Jinja template. What its layers hold
+is in `layers.py`. A document of an older version is understood, and written anew in the present one.
 """
 
+import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from cwz_web.imaging.bindings import COLUMN, BindingError, BoundText, parse
-from cwz_web.imaging.fonts import FAMILIES
+from cwz_web.imaging.layers import (
+    Anchor,
+    AnyLayer,
+    Colour,
+    ColumnName,
+    Fill,
+    Layer,
+    Length,
+    Position,
+    Strict,
+)
 
-MAX_SIDE = 4096
 MAX_LAYERS = 100
-# Parameters that a signed URL keeps for itself, so no column may bear these names.
-RESERVED_COLUMNS = {"s", "k", "e", "v"}
+MAX_DOCUMENT_BYTES = 500_000
+# The name of the canvas's own size, beside the formats that a template has.
+OWN_SIZE = "default"
 
 
-def _bound(value: str) -> str:
-    parse(value)
+def _opaque(value: Colour | Any) -> Colour | Any:
+    if isinstance(value, str) and len(value) > 7:
+        raise ValueError("The background of the canvas can not be see-through: use #rrggbb")
     return value
 
 
-def _font(value: str) -> str:
-    if value not in FAMILIES:
-        raise ValueError(f"There is no font {value}; there are {', '.join(sorted(FAMILIES))}")
-    return value
-
-
-def _not_reserved(value: str) -> str:
-    if value in RESERVED_COLUMNS:
-        raise ValueError(f"{value} is reserved for signed URLs; choose another name")
-    return value
-
-
-Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}(?:[0-9a-fA-F]{2})?$")]
-ColumnName = Annotated[str, Field(pattern=rf"^{COLUMN}$"), AfterValidator(_not_reserved)]
-Bound = Annotated[str, Field(max_length=2000), AfterValidator(_bound)]
-Position = Annotated[int, Field(ge=-MAX_SIDE, le=MAX_SIDE)]
-Length = Annotated[int, Field(ge=1, le=MAX_SIDE)]
-Opacity = Annotated[float, Field(ge=0, le=1)]
-
-
-class Strict(BaseModel):
-    """A part of a document: what it does not know, it refuses."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, str_max_length=10_000)
-
-
-class Gradient(Strict):
-    """A linear gradient. `angle` in degrees: 0 runs to the right, 90 downwards."""
-
-    start: Colour
-    end: Colour
-    angle: Annotated[float, Field(ge=-360, le=360)] = 90
+Opaque = Annotated[Fill, AfterValidator(_opaque)]
 
 
 class Canvas(Strict):
@@ -61,7 +41,7 @@ class Canvas(Strict):
 
     width: Length
     height: Length
-    background: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")] = "#ffffff"
+    background: Opaque = "#ffffff"
 
 
 class Column(Strict):
@@ -73,94 +53,53 @@ class Column(Strict):
     default: Annotated[str, Field(max_length=2000)] = ""
 
 
-class Layer(Strict):
-    """What every layer has. With `show_if`, it is drawn only for rows where that column is not empty."""
+class Override(Strict):
+    """How a layer differs in one format: what is None is as in the template."""
 
-    name: Annotated[str, Field(min_length=1, max_length=60)]
-    x: Position
-    y: Position
+    x: Position | None = None
+    y: Position | None = None
+    width: Length | None = None
+    height: Length | None = None
+    anchor: Anchor | None = None
+    size: Annotated[int | None, Field(ge=6, le=1000)] = None
+    min_size: Annotated[int | None, Field(ge=6, le=1000)] = None
+    max_lines: Annotated[int | None, Field(ge=1, le=50)] = None
+    hidden: bool | None = None
+
+    def changes(self, layer: Layer) -> dict[str, Any]:
+        """What it changes of a layer: the fields that the layer has."""
+        fields = type(layer).model_fields
+        return {name: value for name, value in self if value is not None and name in fields}
+
+
+class Format(Strict):
+    """Another size of the same design. It shares the layers; `overrides` moves them, by name."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
     width: Length
     height: Length
-    opacity: Opacity = 1
-    show_if: ColumnName | None = None
-
-    def content_columns(self) -> frozenset[str]:
-        """The columns that decide what the layer looks like when it is drawn."""
-        return frozenset()
-
-    def columns(self) -> frozenset[str]:
-        """The columns that decide how the layer looks, and whether it is drawn at all."""
-        return self.content_columns() | ({self.show_if} if self.show_if else set())
-
-
-class ShapeLayer(Layer):
-    """A rectangle (rounded with `radius`) or an ellipse."""
-
-    type: Literal["shape"]
-    shape: Literal["rectangle", "ellipse"] = "rectangle"
-    fill: Colour | Gradient | None = None
-    stroke: Colour | None = None
-    stroke_width: Annotated[float, Field(ge=0, le=200)] = 0
-    radius: Annotated[float, Field(ge=0, le=MAX_SIDE)] = 0
-
-
-class ImageLayer(Layer):
-    """A picture: a URL, or `original:<sha256>` for one that the workspace keeps.
-
-    `missing` says what happens when it can not be had: draw a placeholder, leave the layer out, or fail the row.
-    """
-
-    type: Literal["image"]
-    source: Bound
-    fit: Literal["cover", "contain", "fill"] = "cover"
-    radius: Annotated[float, Field(ge=0, le=MAX_SIDE)] = 0
-    missing: Literal["placeholder", "skip", "fail"] = "placeholder"
-    placeholder: Colour = "#d5dae3"
-
-    def content_columns(self) -> frozenset[str]:
-        return self.bound_source().columns
-
-    def bound_source(self) -> BoundText:
-        return parse(self.source)
-
-
-class TextLayer(Layer):
-    """Plain text, never markup: wrapped into the box, made smaller down to `min_size`, then cut with an ellipsis."""
-
-    type: Literal["text"]
-    text: Bound
-    font: Annotated[str, AfterValidator(_font)] = "Inter"
-    weight: Annotated[int, Field(ge=100, le=900, multiple_of=100)] = 400
-    size: Annotated[int, Field(ge=6, le=1000)]
-    min_size: Annotated[int, Field(ge=6, le=1000)] | None = None
-    colour: Colour = "#111111"
-    align: Literal["start", "centre", "end"] = "start"
-    valign: Literal["top", "middle", "bottom"] = "top"
-    line_height: Annotated[float, Field(ge=0.7, le=3)] = 1.2
-    letter_spacing: Annotated[float, Field(ge=-20, le=100)] = 0
-    max_lines: Annotated[int, Field(ge=1, le=50)] = 1
-
-    def content_columns(self) -> frozenset[str]:
-        return self.bound_text().columns
-
-    def bound_text(self) -> BoundText:
-        return parse(self.text)
-
-
-AnyLayer = Annotated[ShapeLayer | ImageLayer | TextLayer, Field(discriminator="type")]
+    background: Opaque | None = None
+    overrides: dict[str, Override] = Field(default_factory=dict)
 
 
 class ImageTemplate(Strict):
-    """A template: canvas, columns, layers."""
+    """A template: canvas, columns, layers, and other formats."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     canvas: Canvas
     columns: Annotated[tuple[Column, ...], Field(max_length=50)] = ()
     layers: Annotated[tuple[AnyLayer, ...], Field(max_length=MAX_LAYERS)]
+    formats: Annotated[tuple[Format, ...], Field(max_length=12)] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _upgrade(cls, document: Any) -> Any:
+        return _from_version_1(document) if isinstance(document, dict) and document.get("version") == 1 else document
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
-        for what, names in (("columns", [c.name for c in self.columns]), ("layers", [la.name for la in self.layers])):
+        for what, parts in (("columns", self.columns), ("layers", self.layers), ("formats", self.formats)):
+            names = [part.name for part in parts]
             twice = {name for name in names if names.count(name) > 1}
             if twice:
                 raise ValueError(f"Two {what} share the name {', '.join(sorted(twice))}")
@@ -178,9 +117,67 @@ class ImageTemplate(Strict):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _formats_move_layers_that_exist(self) -> Self:
+        known = {layer.name for layer in self.layers}
+        for format in self.formats:
+            if format.name == OWN_SIZE:
+                raise ValueError(f"“{OWN_SIZE}” is the canvas’s own size; give the format another name")
+            if unknown := set(format.overrides) - known:
+                raise ValueError(f"The format {format.name} moves {', '.join(sorted(unknown))}, which is no layer")
+        return self
+
+    def layer(self, name: str) -> AnyLayer | None:
+        """The layer of a name."""
+        return next((layer for layer in self.layers if layer.name == name), None)
+
+    def format(self, name: str) -> Format | None:
+        """The format of a name."""
+        return next((format for format in self.formats if format.name == name), None)
+
+    def in_format(self, name: str) -> "ImageTemplate":
+        """The template as one of its formats shows it, which has no other formats.
+
+        Raises KeyError for a format that it does not have.
+        """
+        if name == OWN_SIZE:
+            return self.model_copy(update={"formats": ()})
+        format = self.format(name)
+        if format is None:
+            raise KeyError(name)
+        background = format.background or self.canvas.background
+        canvas = Canvas(width=format.width, height=format.height, background=background)
+        unmoved = Override()
+        layers = (
+            layer.model_copy(update=format.overrides.get(layer.name, unmoved).changes(layer)) for layer in self.layers
+        )
+        return self.model_copy(update={"canvas": canvas, "layers": tuple(layers), "formats": ()})
+
     def canonical(self) -> dict[str, Any]:
         """The document as plain JSON values, with every default written out."""
         return self.model_dump(mode="json")
 
+    def written(self) -> str:
+        """The document as text for people and files: what is as usual is left out."""
+        document = {"version": 2, **self.model_dump(mode="json", exclude_defaults=True)}
+        return json.dumps(document, indent=2, ensure_ascii=False)
 
-__all__ = ["BindingError", "Canvas", "Column", "Gradient", "ImageLayer", "ImageTemplate", "ShapeLayer", "TextLayer"]
+
+def _from_version_1(document: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 had `show_if` as a column's name, and a shape's outline in two fields of its own."""
+    layers = document.get("layers")
+    if not isinstance(layers, list | tuple):
+        return document
+    return {**document, "version": 2, "layers": [_layer_from_version_1(layer) for layer in layers]}
+
+
+def _layer_from_version_1(layer: Any) -> Any:
+    if not isinstance(layer, dict):
+        return layer
+    layer = dict(layer)
+    if isinstance(layer.get("show_if"), str):
+        layer["show_if"] = {"column": layer["show_if"]}
+    colour, width = layer.pop("stroke", None), layer.pop("stroke_width", 0)
+    if colour and width:
+        layer["border"] = {"colour": colour, "width": width}
+    return layer

@@ -3,10 +3,11 @@
 from enum import StrEnum
 
 import pyvips
+import simplejpeg
 from pydantic import Field
 
 from cwz_web.imaging.canvas import Pixels
-from cwz_web.imaging.documents import Strict
+from cwz_web.imaging.layers import Strict
 
 
 class Format(StrEnum):
@@ -23,22 +24,36 @@ class Format(StrEnum):
 
 
 class Output(Strict):
-    """How a picture is written. `quality` (1 to 100) is for the lossy formats; PNG ignores it."""
+    """How a picture is written.
+
+    `quality` (1 to 100) is for the lossy formats, `scale` multiplies the canvas's pixels. `progressive` is for JPEG: a
+    tenth smaller, and four times the work. `palette` is for PNG: at most 256 colours, a third of the size, and many
+    times the work.
+    """
 
     format: Format = Format.JPEG
     quality: int = Field(default=84, ge=1, le=100)
+    scale: int = Field(default=1, ge=1, le=3)
+    progressive: bool = False
+    palette: bool = False
 
 
 def encode(pixels: Pixels, output: Output) -> bytes:
     """The bytes of a picture file, in sRGB, without metadata."""
+    if output.format is Format.JPEG and not output.progressive:
+        # libjpeg-turbo itself: a third faster than through libvips.
+        jpeg: bytes = simplejpeg.encode_jpeg(pixels, quality=output.quality, colorspace="RGBX", colorsubsampling="420")
+        return jpeg
     height, width = pixels.shape[:2]
-    image = pyvips.Image.new_from_memory(pixels.data, width, height, 3, "uchar").copy(interpretation="srgb")
+    image = pyvips.Image.new_from_memory(pixels.data, width, height, 4, "uchar")[0:3].copy(interpretation="srgb")
     encoded: bytes
     match output.format:
         case Format.JPEG:
-            encoded = image.jpegsave_buffer(Q=output.quality, keep="none")
+            encoded = image.jpegsave_buffer(Q=output.quality, interlace=True, optimize_coding=True, keep="none")
+        case Format.PNG if output.palette:
+            encoded = image.pngsave_buffer(compression=6, palette=True, effort=1, dither=0.8, keep="none")
         case Format.PNG:
-            encoded = image.pngsave_buffer(compression=4, filter="sub", keep="none")
+            encoded = image.pngsave_buffer(compression=3, filter="sub", keep="none")
         case Format.WEBP:
             encoded = image.webpsave_buffer(Q=output.quality, effort=2, keep="none")
         case Format.AVIF:

@@ -1,31 +1,51 @@
 """A template document becomes a plan; a plan and a row's values become a picture.
 
 What does not depend on the row is drawn once: the lowest static layers as the plan's base, each static layer above a
-changing one as a patch. A row then copies the base and touches only the rectangles of its own layers.
+changing one as a few patches. A row then copies the base and touches only the rectangles of its own layers.
 """
 
 import json
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
+from importlib.metadata import version
 from threading import Lock
 
 import cachetools
 import pyvips
 
 from cwz_web.imaging.canvas import Patch, Pixels, blank, lay, parse_colour
-from cwz_web.imaging.documents import ImageLayer, ImageTemplate, Layer, ShapeLayer, TextLayer
+from cwz_web.imaging.codes import draw_code
+from cwz_web.imaging.documents import OWN_SIZE, ImageTemplate
+from cwz_web.imaging.effects import finish
 from cwz_web.imaging.encoders import Output, encode
-from cwz_web.imaging.errors import BadPicture, SourceMissing, UnknownColumns
-from cwz_web.imaging.pictures import FittedPictures, Source, placeholder
-from cwz_web.imaging.shapes import draw_shape
-from cwz_web.imaging.text import draw_text
+from cwz_web.imaging.errors import (
+    BadCode,
+    BadFont,
+    BadPicture,
+    SourceMissing,
+    TookTooLong,
+    TooLarge,
+    UnknownColumns,
+    UnknownFormat,
+)
+from cwz_web.imaging.filters import parse_number
+from cwz_web.imaging.fonts import FAMILIES, fonts_version, use_font
+from cwz_web.imaging.layers import CodeLayer, Condition, ImageLayer, Layer, RatingLayer, ShapeLayer, TextLayer
+from cwz_web.imaging.lint import ENLARGED, Check, Finding, contrast_finding, text_findings
+from cwz_web.imaging.pictures import FittedPictures, Source
+from cwz_web.imaging.shapes import draw_box, draw_placeholder, draw_rating, draw_shape, elliptic_mask, rounded_mask
+from cwz_web.imaging.text import Typeface, draw_text
 
-# Grows whenever the same inputs would give other pixels, so that no old picture is taken for a new one.
-ENGINE_VERSION = f"1/{pyvips.version(0)}.{pyvips.version(1)}"
+# The first number grows whenever the same inputs would give other pixels: no old picture is taken for a new one.
+ENGINE_VERSION = f"2/{pyvips.version(0)}.{pyvips.version(1)}/{version('simplejpeg')}"
+MAX_PIXELS = 25_000_000
+MAX_SOURCE_BYTES = 100 * 1024 * 1024
+RENDER_SECONDS = 20.0
 
-# Loads the picture that a reference names: a URL or `original:<sha256>`. Raises SourceMissing.
+# Loads the picture or the font that a reference names: a URL or `original:<sha256>`. Raises SourceMissing.
 LoadSource = Callable[[str], Source]
 # The references that a picture shows, with what was found there: the source, or why there is none.
 Sources = Mapping[str, Source | SourceMissing]
@@ -42,6 +62,14 @@ class Rendered:
     output: Output
 
 
+@dataclass(frozen=True)
+class _Drawing:
+    """A layer, drawn: its patches, and what should be looked at."""
+
+    patches: tuple[Patch, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
 class Engine:
     """Makes plans and keeps them. One a process; safe to use from several threads.
 
@@ -55,13 +83,27 @@ class Engine:
         self._plans: cachetools.LRUCache[str, Plan] = cachetools.LRUCache(plans)
         self._lock = Lock()
 
-    def plan(self, template: ImageTemplate) -> "Plan":
-        """The plan of a template, made once."""
-        digest = _digest(template.canonical())
+    def plan(self, template: ImageTemplate, size: str = OWN_SIZE, scale: int = 1) -> "Plan":
+        """The plan of a template, made once.
+
+        Arguments:
+            size: the name of one of its formats.
+            scale: how many pixels of the picture a pixel of the canvas becomes.
+        Raises UnknownFormat, and TooLarge.
+        """
+        try:
+            template = template.in_format(size)
+        except KeyError:
+            raise UnknownFormat(size, [OWN_SIZE, *(format.name for format in template.formats)]) from None
+        if template.canvas.width * template.canvas.height * scale**2 > MAX_PIXELS:
+            raise TooLarge(
+                f"The picture would have more than {MAX_PIXELS // 10**6} million pixels; use a smaller scale"
+            )
+        digest = _digest([template.canonical(), scale])
         with self._lock:
             plan = self._plans.get(digest)
             if plan is None:
-                plan = self._plans[digest] = Plan(template, digest, self._pictures)
+                plan = self._plans[digest] = Plan(template.scaled(scale), digest, self._pictures)
         return plan
 
 
@@ -73,11 +115,12 @@ class Plan:
         self.digest = digest
         self._pictures = pictures
         self._defaults = {column.name: column.default for column in template.columns}
-        self._used = frozenset[str]().union(*(layer.columns() for layer in template.layers))
-        changing = [bool(layer.columns()) for layer in template.layers]
+        self._layers = tuple(layer for layer in template.layers if not layer.hidden)
+        self._used = frozenset[str]().union(*(layer.columns() for layer in self._layers))
+        changing = [bool(layer.columns()) for layer in self._layers]
         first = changing.index(True) if True in changing else len(changing)
-        self._below, self._above = template.layers[:first], template.layers[first:]
-        self._static: dict[tuple[str, str], Patch | None] = {}
+        self._below, self._above = self._layers[:first], self._layers[first:]
+        self._static: cachetools.LRUCache[tuple[str, str], _Drawing] = cachetools.LRUCache(200)
         self._bases: cachetools.LRUCache[tuple[str, ...], Pixels] = cachetools.LRUCache(2)
 
     @cached_property
@@ -93,97 +136,249 @@ class Plan:
         return {**self._defaults, **data}
 
     def load(self, values: Mapping[str, str], load: LoadSource) -> dict[str, Source | SourceMissing]:
-        """Load every picture that the row shows. Raises SourceMissing for one that a layer can not do without."""
+        """Load every picture and font that the row shows.
+
+        Raises SourceMissing for one that a layer can not do without, and TooLarge when they are too much together.
+        """
         found: dict[str, Source | SourceMissing] = {}
-        for layer in self.template.layers:
-            if not isinstance(layer, ImageLayer) or not _is_shown(layer, values):
-                continue
-            reference = layer.bound_source().resolve(values).strip()
+        for layer, reference, needed in self._references(values):
             if reference not in found:
                 try:
                     found[reference] = load(reference)
                 except SourceMissing as missing:
                     found[reference] = missing
             result = found[reference]
-            if isinstance(result, SourceMissing) and layer.missing == "fail":
-                raise SourceMissing(f"The picture of the layer “{layer.name}” is missing: {result}")
+            if isinstance(result, SourceMissing) and needed:
+                raise SourceMissing(f"The {needed} of the layer “{layer.name}” is missing: {result}")
+        if sum(len(source.data) for source in found.values() if isinstance(source, Source)) > MAX_SOURCE_BYTES:
+            raise TooLarge(f"The pictures of this row have more than {MAX_SOURCE_BYTES // 1024**2} MB together")
         return found
 
     def picture_digest(self, values: Mapping[str, str], sources: Sources, output: Output) -> str:
         """The name of the picture: it is the same exactly when everything that the picture is made of is."""
         used = {name: values[name] for name in self._used}
         digests = {key: found.digest if isinstance(found, Source) else None for key, found in sources.items()}
-        return _digest([ENGINE_VERSION, self.digest, used, digests, output.model_dump(mode="json")])
+        engine = [ENGINE_VERSION, fonts_version()]
+        return _digest([engine, self.digest, used, digests, output.model_dump(mode="json")])
 
     def render(self, values: Mapping[str, str], sources: Sources, output: Output) -> Rendered:
-        """Draw and encode the picture of a row. Raises BadPicture for a source that a layer can not do without."""
+        """Draw and encode the picture of a row. Raises ImagingError for what can not be drawn."""
         pixels = self.draw(values, sources)
         digest = self.picture_digest(values, sources, output)
         canvas = self.template.canvas
         return Rendered(encode(pixels, output), digest, canvas.width, canvas.height, output)
 
     def draw(self, values: Mapping[str, str], sources: Sources) -> Pixels:
-        """The pixels of a row's picture."""
+        """The pixels of a row's picture. Raises ImagingError."""
+        ends = time.monotonic() + RENDER_SECONDS
         canvas = self._base(sources).copy()
         for layer in self._above:
             if _is_shown(layer, values):
-                patch = self._patch(layer, values, sources)
-                if patch is not None:
+                for patch in self._drawing(layer, values, sources).patches:
                     lay(canvas, patch)
+                if time.monotonic() > ends:
+                    raise TookTooLong(f"The picture takes longer than {RENDER_SECONDS:.0f} seconds")
         return canvas
+
+    def lint(self, values: Mapping[str, str], sources: Sources) -> list[Finding]:
+        """What somebody should look at in a row's picture, from the lowest layer to the highest."""
+        findings: list[Finding] = []
+        canvas = self._blank()
+        for layer in self._layers:
+            if not _is_shown(layer, values):
+                continue
+            try:
+                drawing = self._drawing(layer, values, sources)
+            except BadCode as error:
+                findings.append(Finding(layer.name, Check.BAD_CODE, f"can not be drawn: {error.reason}"))
+                continue
+            except (BadPicture, BadFont) as error:
+                findings.append(Finding(layer.name, Check.DEAD_IMAGE, f"can not be drawn: {error}"))
+                continue
+            findings += drawing.findings
+            if isinstance(layer, TextLayer) and drawing.patches and not layer.stroke:
+                findings += self._contrast(layer, values, sources, canvas)
+            for patch in drawing.patches:
+                lay(canvas, patch)
+        return findings
+
+    def _contrast(
+        self, layer: TextLayer, values: Mapping[str, str], sources: Sources, canvas: Pixels
+    ) -> Iterator[Finding]:
+        lettering = draw_text(layer, layer.bound().resolve(values), _typeface(layer, sources))
+        *box, letters = lettering.patches
+        under = canvas.copy() if box else canvas
+        for patch in box:
+            lay(under, patch)
+        finding = contrast_finding(layer, lettering.size, letters, under)
+        if finding:
+            yield finding
+
+    def _references(self, values: Mapping[str, str]) -> Iterator[tuple[Layer, str, str]]:
+        """The pictures and fonts of the layers that are shown; the last word says what can not be done without."""
+        for layer in self._layers:
+            if not _is_shown(layer, values):
+                continue
+            if isinstance(layer, ImageLayer):
+                yield layer, layer.bound().resolve(values).strip(), "picture" if layer.missing == "fail" else ""
+                if layer.missing == "fallback":
+                    yield layer, layer.fallback, ""
+            elif isinstance(layer, TextLayer) and layer.font not in FAMILIES:
+                yield layer, layer.font, "font"
 
     def _base(self, sources: Sources) -> Pixels:
         """The canvas with the static layers below every changing one, kept for the sources it was drawn with."""
-        key = tuple(_state(layer, sources) for layer in self._below)
+        key = tuple(self._state(layer, sources) for layer in self._below)
         base = self._bases.get(key)
         if base is None:
-            size = self.template.canvas
-            base = blank(size.width, size.height, parse_colour(size.background)[0])
+            base = self._blank()
             for layer in self._below:
-                patch = self._draw_layer(layer, self._defaults, sources)
-                if patch is not None:
+                for patch in self._draw_layer(layer, self._defaults, sources).patches:
                     lay(base, patch)
             self._bases[key] = base
         return base
 
-    def _patch(self, layer: Layer, values: Mapping[str, str], sources: Sources) -> Patch | None:
+    def _blank(self) -> Pixels:
+        canvas = self.template.canvas
+        if isinstance(canvas.background, str):
+            return blank(canvas.width, canvas.height, parse_colour(canvas.background)[0])
+        pixels = blank(canvas.width, canvas.height, (255, 255, 255))
+        lay(pixels, draw_box(0, 0, canvas.width, canvas.height, canvas.background))
+        return pixels
+
+    def _drawing(self, layer: Layer, values: Mapping[str, str], sources: Sources) -> _Drawing:
         if layer.content_columns():
             return self._draw_layer(layer, values, sources)
-        key = (layer.name, _state(layer, sources))
-        if key not in self._static:
-            self._static[key] = self._draw_layer(layer, self._defaults, sources)
-        return self._static[key]
+        key = (layer.name, self._state(layer, sources))
+        drawing = self._static.get(key)
+        if drawing is None:
+            drawing = self._static[key] = self._draw_layer(layer, self._defaults, sources)
+        return drawing
 
-    def _draw_layer(self, layer: Layer, values: Mapping[str, str], sources: Sources) -> Patch | None:
+    def _state(self, layer: Layer, sources: Sources) -> str:
+        """What a static layer depends on beyond the document: the picture that was found for it."""
+        if not isinstance(layer, ImageLayer):
+            return ""
+        found = sources[layer.bound().resolve(self._defaults).strip()]
+        return found.digest if isinstance(found, Source) else "missing"
+
+    def _draw_layer(self, layer: Layer, values: Mapping[str, str], sources: Sources) -> _Drawing:
+        bound = layer.bound()
+        content = bound.resolve(values) if bound else ""
         match layer:
             case ShapeLayer():
-                return draw_shape(layer)
+                drawing = _Drawing((draw_shape(layer),))
             case TextLayer():
-                return draw_text(layer, layer.bound_text().resolve(values))
+                lettering = draw_text(layer, content, _typeface(layer, sources))
+                drawing = _Drawing(lettering.patches, text_findings(layer, lettering.cut, lettering.missing))
             case ImageLayer():
-                return self._draw_image(layer, sources[layer.bound_source().resolve(values).strip()])
-        raise AssertionError(layer)
+                drawing = self._draw_image(layer, content.strip(), sources)
+            case CodeLayer():
+                drawing = _draw_code(layer, content)
+            case RatingLayer():
+                drawing = _draw_rating(layer, content)
+            case _:
+                raise AssertionError(layer)
+        return _Drawing(tuple(finish(layer, drawing.patches)), drawing.findings)
 
-    def _draw_image(self, layer: ImageLayer, source: Source | SourceMissing) -> Patch | None:
-        if isinstance(source, Source):
-            try:
-                return self._pictures.fit(layer, source)
-            except BadPicture as bad:
-                if layer.missing == "fail":
+    def _draw_image(self, layer: ImageLayer, reference: str, sources: Sources) -> _Drawing:
+        place = (layer.left, layer.top, layer.width, layer.height)
+        patches: list[Patch] = [draw_box(*place, layer.background)] if layer.background else []
+        findings = []
+        try:
+            picture = self._pictures.fit(layer, _present(sources[reference]))
+        except (BadPicture, SourceMissing) as bad:
+            reason = str(bad)[:1].lower() + str(bad)[1:]
+            findings.append(Finding(layer.name, Check.DEAD_IMAGE, f"has no picture: {reason}"))
+            match layer.missing:
+                case "fail":
                     raise BadPicture(f"The picture of the layer “{layer.name}” can not be used: {bad}") from None
-        return placeholder(layer) if layer.missing == "placeholder" else None
+                case "skip":
+                    return _Drawing((), tuple(findings))
+                case "placeholder":
+                    patches.append(draw_placeholder(*place, layer.placeholder))
+                case "fallback":
+                    patches.append(self._fallback(layer, sources))
+        else:
+            patches.append(picture.patch.moved(layer.left, layer.top))
+            if picture.enlarged > ENLARGED:
+                message = f"is shown {picture.enlarged:.1f} times as large as it is, and will look soft"
+                findings.append(Finding(layer.name, Check.UPSCALED, message))
+        patches = [_clip(layer, patch) for patch in patches]
+        if layer.border:
+            radius = min(layer.width, layer.height) / 2 if layer.mask == "circle" else layer.radius
+            patches.append(draw_box(*place, None, radius, layer.border))
+        return _Drawing(tuple(patches), tuple(findings))
+
+    def _fallback(self, layer: ImageLayer, sources: Sources) -> Patch:
+        try:
+            return self._pictures.fit(layer, _present(sources[layer.fallback])).patch.moved(layer.left, layer.top)
+        except (BadPicture, SourceMissing):
+            return draw_placeholder(layer.left, layer.top, layer.width, layer.height, layer.placeholder)
+
+
+def _draw_code(layer: CodeLayer, content: str) -> _Drawing:
+    try:
+        bars = draw_code(layer, content)
+    except BadCode as error:
+        raise BadCode(f"The code of the layer “{layer.name}” can not be drawn: {error}", str(error)) from None
+    if bars is None:
+        return _Drawing()
+    box = (layer.left, layer.top, layer.width, layer.height, layer.background, layer.radius, layer.border)
+    return _Drawing((draw_box(*box), bars))
+
+
+def _draw_rating(layer: RatingLayer, content: str) -> _Drawing:
+    value = parse_number(content)
+    if value is not None:
+        return _Drawing((draw_rating(layer, float(value)),))
+    if not content.strip():
+        return _Drawing()
+    return _Drawing((), (Finding(layer.name, Check.NO_NUMBER, f"has no number in “{content[:40]}”"),))
+
+
+def _clip(layer: ImageLayer, patch: Patch) -> Patch:
+    """What the layer's mask and corners leave of a patch."""
+    height, width = patch.shape
+    if layer.mask == "circle":
+        return patch.clipped(elliptic_mask(width, height))
+    return patch.clipped(rounded_mask(width, height, layer.radius)) if layer.radius else patch
+
+
+def _typeface(layer: TextLayer, sources: Sources) -> Typeface:
+    if layer.font in FAMILIES:
+        return Typeface(layer.font)
+    source = _present(sources[layer.font])
+    return Typeface(*use_font(source.data, source.digest))
+
+
+def _present(found: Source | SourceMissing) -> Source:
+    if isinstance(found, SourceMissing):
+        raise found
+    return found
 
 
 def _is_shown(layer: Layer, values: Mapping[str, str]) -> bool:
-    return layer.show_if is None or bool(values[layer.show_if].strip())
+    return layer.show_if is None or _holds(layer.show_if, values[layer.show_if.column].strip())
 
 
-def _state(layer: Layer, sources: Sources) -> str:
-    """What a static layer depends on beyond the document: the picture that was found for it."""
-    if not isinstance(layer, ImageLayer):
-        return ""
-    found = sources[layer.bound_source().resolve({}).strip()]
-    return found.digest if isinstance(found, Source) else "missing"
+def _holds(condition: Condition, text: str) -> bool:
+    wanted = condition.value.strip()
+    match condition.test:
+        case "filled":
+            return bool(text)
+        case "empty":
+            return not text
+        case "equal":
+            return text.casefold() == wanted.casefold()
+        case "different":
+            return text.casefold() != wanted.casefold()
+        case "contains":
+            return wanted.casefold() in text.casefold()
+    number, other = parse_number(text), parse_number(wanted)
+    if number is None or other is None:
+        return False
+    return number > other if condition.test == "more" else number < other
 
 
 def _digest(value: object) -> str:

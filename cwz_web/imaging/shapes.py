@@ -1,31 +1,52 @@
 """Shapes: SVG of our own making, drawn by librsvg inside libvips. No customer's SVG ever comes here."""
 
-from functools import lru_cache
-from math import cos, radians, sin
+from math import ceil, cos, pi, radians, sin
 
-import numpy as np
 import pyvips
 
-from cwz_web.imaging.canvas import Patch, Pixels, faded
-from cwz_web.imaging.documents import Gradient, ShapeLayer
+from cwz_web.imaging.canvas import Patch, Pixels
+from cwz_web.imaging.effects import to_pixels
+from cwz_web.imaging.layers import Border, Fill, Gradient, RatingLayer, ShapeLayer
+from cwz_web.imaging.memory import remembered
+
+STAR_INNER = 0.42  # how far the inner corners of a star lie from its middle, compared with the outer ones
 
 
 def draw_shape(layer: ShapeLayer) -> Patch:
-    """The layer as a patch."""
-    inset = layer.stroke_width / 2
-    width, height = max(layer.width - layer.stroke_width, 0), max(layer.height - layer.stroke_width, 0)
+    """The layer's shape."""
+    width, height = layer.width, layer.height
+    if layer.shape == "rectangle":
+        return draw_box(layer.left, layer.top, width, height, layer.fill, layer.radius, layer.border)
+    line = layer.border.width if layer.border else 0
     if layer.shape == "ellipse":
-        geometry = f'<ellipse cx="{layer.width / 2}" cy="{layer.height / 2}" rx="{width / 2}" ry="{height / 2}"'
+        radii = f'rx="{max(width - line, 0) / 2}" ry="{max(height - line, 0) / 2}"'
+        geometry = f'<ellipse cx="{width / 2}" cy="{height / 2}" {radii}'
     else:
-        geometry = f'<rect x="{inset}" y="{inset}" width="{width}" height="{height}" rx="{layer.radius}"'
-    definitions, fill = _fill(layer.fill)
-    stroke = f' stroke-width="{layer.stroke_width}" {_paint("stroke", layer.stroke)}' if layer.stroke else ""
-    pixels = _render(layer.width, layer.height, f"{definitions}{geometry} {fill}{stroke}/>")
-    return _patch(layer.x, layer.y, pixels, layer.opacity)
+        points = " ".join(f"{x * width:.2f},{y * height:.2f}" for x, y in layer.points)
+        element = "polyline" if layer.shape == "line" else "polygon"
+        geometry = f'<{element} points="{points}" stroke-linecap="round" stroke-linejoin="round"'
+    fill = None if layer.shape == "line" else layer.fill
+    # The line of a polygon or a line lies half outside of the box.
+    room = ceil(line / 2) if layer.points else 0
+    return _patch(
+        layer.left - room, layer.top - room, _render(width, height, _painted(geometry, fill, layer.border), room)
+    )
 
 
-@lru_cache(maxsize=64)
-def draw_placeholder(x: int, y: int, width: int, height: int, radius: float, colour: str, opacity: float) -> Patch:
+@remembered(32 * 1024 * 1024)
+def draw_box(
+    x: int, y: int, width: int, height: int, fill: Fill | None, radius: float = 0, border: Border | None = None
+) -> Patch:
+    """A rectangle with round corners; its border lies inside."""
+    line = border.width if border else 0
+    across, down = max(width - line, 0), max(height - line, 0)
+    corner = min(max(radius - line / 2, 0), across / 2, down / 2)
+    geometry = f'<rect x="{line / 2}" y="{line / 2}" width="{across}" height="{down}" rx="{corner}"'
+    return _patch(x, y, _render(width, height, _painted(geometry, fill, border)))
+
+
+@remembered(16 * 1024 * 1024)
+def draw_placeholder(x: int, y: int, width: int, height: int, colour: str) -> Patch:
     """What stands where a picture is missing: an area with a small frame, a sun and a hill in its middle."""
     side = min(width, height) * 0.22
     sign = (
@@ -34,34 +55,77 @@ def draw_placeholder(x: int, y: int, width: int, height: int, radius: float, col
         '<path d="M2 19l6-6 4 4 5-6 6 7"/></g>'
     )
     place = f"translate({(width - side) / 2:.2f} {(height - side) / 2:.2f}) scale({side / 24:.4f})"
-    area = (
-        f'<rect width="{width}" height="{height}" rx="{min(radius, width / 2, height / 2)}" {_paint("fill", colour)}/>'
+    area = f'<rect width="{width}" height="{height}" {_paint("fill", colour)}/>'
+    return _patch(x, y, _render(width, height, f'{area}<g transform="{place}">{sign}</g>'))
+
+
+def draw_rating(layer: RatingLayer, value: float) -> Patch:
+    """A row of stars, of which as many are filled as the value says."""
+    side = min(layer.height, layer.width / layer.stars)
+    step = (layer.width - side) / (layer.stars - 1) if layer.stars > 1 else 0
+    step = min(step, side * 1.15)
+    stars = "".join(_star(at * step + side / 2, layer.height / 2, side / 2) for at in range(layer.stars))
+    whole = min(max(value, 0), layer.stars)
+    filled = int(whole) * step + (whole - int(whole)) * side
+    body = (
+        f'<defs><clipPath id="filled"><rect width="{filled:.2f}" height="{layer.height}"/></clipPath></defs>'
+        f"<g {_paint('fill', layer.empty)}>{stars}</g>"
+        f'<g {_paint("fill", layer.colour)} clip-path="url(#filled)">{stars}</g>'
     )
-    return _patch(x, y, _render(width, height, f'{area}<g transform="{place}">{sign}</g>'), opacity)
+    return _patch(layer.left, layer.top, _render(layer.width, layer.height, body))
 
 
-@lru_cache(maxsize=256)
+@remembered(16 * 1024 * 1024)
 def rounded_mask(width: int, height: int, radius: float) -> Pixels:
     """A mask (height, width) of a rectangle with round corners; a radius of half the side makes a circle."""
     body = f'<rect width="{width}" height="{height}" rx="{min(radius, width / 2, height / 2)}"/>'
     return _render(width, height, body)[..., 3].copy()
 
 
-def _patch(x: int, y: int, pixels: Pixels, opacity: float) -> Patch:
-    return Patch(x, y, np.ascontiguousarray(pixels[..., :3]), faded(pixels[..., 3].copy(), opacity))
+@remembered(16 * 1024 * 1024)
+def elliptic_mask(width: int, height: int) -> Pixels:
+    """A mask (height, width) of the largest ellipse."""
+    body = f'<ellipse cx="{width / 2}" cy="{height / 2}" rx="{width / 2}" ry="{height / 2}"/>'
+    return _render(width, height, body)[..., 3].copy()
 
 
-def _render(width: int, height: int, body: str) -> Pixels:
-    svg = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">{body}</svg>'
-    pixels: Pixels = pyvips.Image.svgload_buffer(svg.encode()).numpy()
-    return pixels
+def _star(x: float, y: float, radius: float) -> str:
+    corners = (
+        (x + sin(at * pi / 5) * reach, y - cos(at * pi / 5) * reach)
+        for at in range(10)
+        for reach in [radius if at % 2 == 0 else radius * STAR_INNER]
+    )
+    return f'<polygon points="{" ".join(f"{a:.2f},{b:.2f}" for a, b in corners)}"/>'
 
 
-def _fill(fill: str | Gradient | None) -> tuple[str, str]:
+def _patch(x: int, y: int, pixels: Pixels) -> Patch:
+    return Patch(x, y, pixels, pixels[..., 3].copy())
+
+
+def _render(width: int, height: int, body: str, room: int = 0) -> Pixels:
+    """The pixels of a piece of SVG, with so many more pixels on every side."""
+    width, height = width + 2 * room, height + 2 * room
+    view = f'viewBox="{-room} {-room} {width} {height}"'
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" {view}>{body}</svg>'
+    return to_pixels(pyvips.Image.svgload_buffer(svg.encode()))
+
+
+def _painted(geometry: str, fill: Fill | None, border: Border | None) -> str:
+    definitions, paint = _fill(fill)
+    stroke = f' stroke-width="{border.width}" {_paint("stroke", border.colour)}' if border else ""
+    return f"{definitions}{geometry} {paint}{stroke}/>"
+
+
+def _fill(fill: Fill | None) -> tuple[str, str]:
     if not isinstance(fill, Gradient):
         return "", _paint("fill", fill)
+    colours = [fill.start, *([fill.middle] if fill.middle else []), fill.end]
+    stops = "".join(
+        f'<stop offset="{at / (len(colours) - 1)}" {_paint("stop", colour)}/>' for at, colour in enumerate(colours)
+    )
+    if fill.kind == "radial":
+        return f'<defs><radialGradient id="fill" r="0.71">{stops}</radialGradient></defs>', 'fill="url(#fill)"'
     across, down = cos(radians(fill.angle)) / 2, sin(radians(fill.angle)) / 2
-    stops = f'<stop offset="0" {_paint("stop", fill.start)}/><stop offset="1" {_paint("stop", fill.end)}/>'
     line = f'x1="{0.5 - across:.4f}" y1="{0.5 - down:.4f}" x2="{0.5 + across:.4f}" y2="{0.5 + down:.4f}"'
     return f'<defs><linearGradient id="fill" {line}>{stops}</linearGradient></defs>', 'fill="url(#fill)"'
 

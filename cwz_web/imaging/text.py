@@ -8,35 +8,73 @@ layer's `min_size`, and is then cut with an ellipsis.
 import re
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from html import escape
+from math import ceil
+from pathlib import Path
 
-import numpy as np
 import pyvips
 
-from cwz_web.imaging.canvas import Patch, Pixels, faded, parse_colour
-from cwz_web.imaging.documents import TextLayer
+from cwz_web.imaging import filters
+from cwz_web.imaging.canvas import RGB, Patch, Pixels, parse_colour
+from cwz_web.imaging.effects import outline, to_pixels
+from cwz_web.imaging.fonts import MISSING, families, holds_emoji, missing_characters
+from cwz_web.imaging.layers import MAX_SIDE, TextLayer
+from cwz_web.imaging.memory import remembered
+from cwz_web.imaging.shapes import draw_box
 
 MAX_CHARACTERS = 2000
 PANGO_SCALE = 1024
 ELLIPSIS = "…"
-ALIGNMENTS = {"start": "low", "centre": "centre", "end": "high"}
+ALIGNMENTS = {"centre": "centre", "end": "high"}
+CASES: dict[str, Callable[[str], str]] = {"none": str, "upper": str.upper, "lower": str.lower, "title": filters.title}
+# No script is so narrow that its letters are on average less wide than this part of their size.
+NARROWEST = 0.15
 
+# Words of scripts that put spaces between them: those are better made smaller than broken.
+_words = re.compile(r"[^\s/\u00ad\u200b\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2010-\u2015\u2e80-\U0010ffff-]+")
 _control = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _joiners = {"\u200d", "\ufe0f", "\ufe0e"}
+
+
+@dataclass(frozen=True)
+class Typeface:
+    """The family that Pango is asked for, and the file of one that a workspace brought."""
+
+    family: str
+    file: Path | None = None
+
+
+@dataclass(frozen=True)
+class Lettering:
+    """A text as a layer shows it, and what had to be done to it.
+
+    Attributes:
+        patches: the box behind it, its outline, its letters; in this order, as far as there are any.
+        size: the size of the letters, in pixels.
+        cut: whether the end of the text is missing.
+        missing: the characters that no font has.
+    """
+
+    patches: tuple[Patch, ...]
+    size: int
+    cut: bool
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class _Style:
     """What decides how a text looks, apart from its size: the part of a layer that drawn text is remembered by."""
 
-    font: str
+    typeface: Typeface
     weight: int
+    italic: bool
     line_height: float
     letter_spacing: float
     align: str
     width: int
+    colour: RGB
 
     def line(self, size: float) -> float:
         """The height of a line, in pixels."""
@@ -45,11 +83,17 @@ class _Style:
 
 @dataclass(frozen=True)
 class _Drawn:
-    """A text's ink: a mask and where its corner lies in the layout."""
+    """A text's ink: a mask, its colours if they are its own, and where its corner lies in the layout."""
 
     mask: Pixels
+    colours: Pixels | None
     left: int
     top: int
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory the drawing holds."""
+        return self.mask.nbytes + (self.colours.nbytes if self.colours is not None else 0)
 
     @property
     def bottom(self) -> int:
@@ -62,42 +106,94 @@ class _Drawn:
         return max(round(last + 0.1), 0) + 1
 
 
-def draw_text(layer: TextLayer, text: str) -> Patch | None:
-    """The text as the layer shows it, or None when there is nothing to draw."""
-    text = _clean(text)
-    if not text:
-        return None
-    style = _Style(layer.font, layer.weight, layer.line_height, layer.letter_spacing, layer.align, layer.width)
-    size, drawn = _fit(layer, style, text)
-    if drawn is None:
-        return None
-    room = layer.height - drawn.lines(style, size) * style.line(size)
-    down = {"top": 0.0, "middle": room / 2, "bottom": room}[layer.valign]
+def draw_text(layer: TextLayer, text: str, typeface: Typeface | None = None) -> Lettering:
+    """The text as the layer shows it. An empty text has no letters, and with `hug` no box."""
+    typeface = typeface or Typeface(layer.font)
+    text = CASES[layer.case](_clean(text))
+    missing = missing_characters(typeface.family, text)
+    for character in missing:
+        text = text.replace(character, MISSING)
     colour, opacity = parse_colour(layer.colour)
-    return Patch(
-        layer.x + drawn.left, layer.y + drawn.top + round(down), colour, faded(drawn.mask, opacity * layer.opacity)
+    width = max(layer.width - 2 * layer.padding, 1)
+    style = _Style(
+        typeface, layer.weight, layer.italic, layer.line_height, layer.letter_spacing, layer.align, width, colour
     )
+    size, cut, drawn = _fit(layer, style, text) if text else (layer.size, False, None)
+    if drawn is None:
+        return Lettering((() if layer.hug else tuple(_box(layer))), size, cut, tuple(missing))
+    height = drawn.lines(style, size) * style.line(size)
+    room = layer.height - 2 * layer.padding - height
+    down = layer.padding + round({"top": 0.0, "middle": room / 2, "bottom": room}[layer.valign])
+    x, y = layer.left + layer.padding + drawn.left, layer.top + down + drawn.top
+    ink = drawn.mask.shape[1]
+    box = (
+        x - layer.padding,
+        layer.top + down - layer.padding,
+        ink + 2 * layer.padding,
+        ceil(height) + 2 * layer.padding,
+    )
+    patches = _box(layer, *box) if layer.hug else _box(layer)
+    if layer.stroke:
+        grown = ceil(layer.stroke.width)
+        stroke_colour, stroke_opacity = parse_colour(layer.stroke.colour)
+        rim = outline(drawn.mask, layer.stroke.width)
+        patches.append(Patch(x - grown, y - grown, stroke_colour, rim).faded(stroke_opacity))
+    letters = Patch(x, y, colour if drawn.colours is None else drawn.colours, drawn.mask)
+    return Lettering((*patches, letters.faded(opacity)), size, cut, tuple(missing))
 
 
-def _fit(layer: TextLayer, style: _Style, text: str) -> tuple[int, _Drawn | None]:
+def _box(layer: TextLayer, *place: int) -> list[Patch]:
+    """The box behind the text: at a place (x, y, width, height), or the layer's own."""
+    if layer.background is None and layer.border is None:
+        return []
+    x, y, width, height = place or (layer.left, layer.top, layer.width, layer.height)
+    # Drawn at (0, 0) and moved, so that a box is remembered by its look.
+    return [draw_box(0, 0, width, height, layer.background, layer.radius, layer.border).moved(x, y)]
+
+
+def _fit(layer: TextLayer, style: _Style, text: str) -> tuple[int, bool, _Drawn | None]:
     """The largest size at which the text fits, or the smallest with the text cut short."""
+    height = layer.height - 2 * layer.padding
 
     def fits(text: str, size: int) -> bool:
-        drawn = _draw(text, style, size)
-        if drawn is None:
-            return True
-        lines = drawn.lines(style, size)
         # One line may be taller than its box: the box then only places it.
-        return lines <= layer.max_lines and (lines == 1 or lines * style.line(size) <= layer.height + 1)
+        most = max(min(layer.max_lines, int((height + 1) / style.line(size))), 1)
+        if _least_lines(text, style, size) > most:  # never draw what can not fit: it might be huge
+            return False
+        if size > smallest and _breaks_a_word(text, style, size):
+            return False
+        drawn = _draw(text, style, size)
+        return drawn is None or drawn.lines(style, size) <= most
 
     smallest = min(layer.min_size or layer.size, layer.size)
     size = _largest(smallest, layer.size, lambda size: fits(text, size))
-    if size is None:
-        size = smallest
-        ends = _cut_places(text)
-        best = _largest(0, len(ends) - 1, lambda at: fits(text[: ends[at]].rstrip() + ELLIPSIS, smallest))
-        text = text[: ends[best or 0]].rstrip() + ELLIPSIS
-    return size, _draw(text, style, size)
+    if size is not None:
+        return size, False, _draw(text, style, size)
+    ends = _cut_places(text)
+    best = _largest(0, len(ends) - 1, lambda at: fits(text[: ends[at]].rstrip() + ELLIPSIS, smallest))
+    return smallest, True, _draw(text[: ends[best or 0]].rstrip() + ELLIPSIS, style, smallest)
+
+
+def _breaks_a_word(text: str, style: _Style, size: int) -> bool:
+    """Whether the longest word is wider than a line."""
+    longest = max(_words.findall(text), key=len, default="")
+    if (
+        len(longest) * max(size + style.letter_spacing, 1) < style.width
+    ):  # no letter is wider than it is high, or hardly
+        return False
+    if _least_lines(longest, style, size) > 1:
+        return True
+    drawn = _draw(longest, replace(style, width=MAX_SIDE * 3, align="start"), size)
+    return drawn is not None and drawn.mask.shape[1] > style.width
+
+
+def _least_lines(text: str, style: _Style, size: int) -> float:
+    """A number of lines that the text can not go below."""
+    advance = max(size * NARROWEST + min(style.letter_spacing, 0), size * NARROWEST / 4)
+    return sum(
+        max(sum(not unicodedata.combining(c) and c not in _joiners for c in line) * advance / style.width, 1)
+        for line in text.split("\n")
+    )
 
 
 def _largest(low: int, high: int, holds: Callable[[int], bool]) -> int | None:
@@ -117,33 +213,41 @@ def _largest(low: int, high: int, holds: Callable[[int], bool]) -> int | None:
     return best
 
 
-@lru_cache(maxsize=512)
+@remembered(48 * 1024 * 1024)
 def _draw(text: str, style: _Style, size: float) -> _Drawn | None:
     """Pango's drawing of a text wrapped at the style's width."""
-    spacing = f' letter_spacing="{round(style.letter_spacing * PANGO_SCALE)}"' if style.letter_spacing else ""
     # Above 1,024 Pango takes a line height as absolute, in 1,024ths of a point; at 72 dpi a point is a pixel.
-    line = round(style.line(size) * PANGO_SCALE)
-    markup = f'<span weight="{style.weight}" line_height="{line}"{spacing}>{escape(text)}</span>'
+    attributes = f'weight="{style.weight}" line_height="{round(style.line(size) * PANGO_SCALE)}"'
+    if style.letter_spacing:
+        attributes += f' letter_spacing="{round(style.letter_spacing * PANGO_SCALE)}"'
+    if style.italic:
+        attributes += ' style="italic"'
+    family = style.typeface.family
+    in_colour = holds_emoji(family, text)
+    if in_colour:
+        attributes += f' foreground="#{bytes(style.colour).hex()}"'
+    # Only what differs from libvips' own defaults, since each option costs time to set.
+    options: dict[str, object] = {"width": style.width, "wrap": "word-char"}
+    options |= {"align": ALIGNMENTS[style.align]} if style.align in ALIGNMENTS else {}
+    options |= {"justify": True} if style.align == "justify" else {}
+    options |= {"rgba": True} if in_colour else {}
+    options |= {"fontfile": str(style.typeface.file)} if style.typeface.file else {}
+    font = f"{families(family, text)} {size}"
     try:
-        image = pyvips.Image.text(
-            markup,
-            font=f"{style.font} {size}",
-            dpi=72,
-            width=style.width,
-            wrap="word-char",
-            align=ALIGNMENTS[style.align],
-        )
+        image = pyvips.Image.text(f"<span {attributes}>{escape(text)}</span>", font=font, **options)
     except pyvips.Error:  # only invisible characters: there is no ink
         return None
-    mask = np.frombuffer(image.write_to_memory(), np.uint8).reshape(image.height, image.width)
-    return _Drawn(mask, image.xoffset, image.yoffset)
+    pixels = to_pixels(image)
+    if in_colour:
+        return _Drawn(pixels[..., 3].copy(), pixels, image.xoffset, image.yoffset)
+    return _Drawn(pixels, None, image.xoffset, image.yoffset)
 
 
 @lru_cache(maxsize=1024)
 def _baseline(style: _Style, size: float) -> int:
     """How far the first baseline lies below the layout's top, in pixels."""
-    drawn = _draw("H", style, size)
-    assert drawn is not None, "every font of ours has an H"
+    drawn = _draw("H", style, size) or _draw(MISSING, style, size)
+    assert drawn is not None, "the fallbacks have this sign"
     return drawn.bottom
 
 
@@ -158,5 +262,8 @@ def _cut_places(text: str) -> list[int]:
     return [
         at
         for at in range(len(text))
-        if not unicodedata.combining(text[at]) and text[at] not in _joiners and (at == 0 or text[at - 1] != "\u200d")
+        if not unicodedata.combining(text[at])
+        and text[at] not in _joiners
+        and not "\U0001f3fb" <= text[at] <= "\U0001f3ff"
+        and (at == 0 or text[at - 1] != "\u200d")
     ]

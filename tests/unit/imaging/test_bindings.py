@@ -1,10 +1,11 @@
+import re
 from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cwz_web.imaging.bindings import FILTERS, BindingError, parse, strip_html, truncate
+from cwz_web.imaging.bindings import BindingError, parse
 
 
 def test_text_without_bindings_stays_as_it_is() -> None:
@@ -33,16 +34,17 @@ def test_a_value_is_never_parsed_again() -> None:
         ("{{ a b }}", "a b"),
         ("{{ }}", "does not name a column"),
         ("{{ a | nonsense }}", "nonsense"),
-        ("{{ a | truncate }}", "takes a number"),
+        ("{{ a | truncate }}", "takes other arguments, as in truncate(40)"),
         ("{{ a | upper(3) }}", "takes no argument"),
-        ("{{ a | default(3) }}", "takes a text"),
+        ("{{ a | truncate('x') }}", "takes a number"),
+        ("{{ a | default }}", "takes other arguments"),
         ("{{ a", "never closed"),
         ("{{ a.__class__ }}", "does not name a column"),
         ("{{ a | truncate(__import__('os')) }}", "is not a filter"),
     ],
 )
 def test_what_is_wrong_is_quoted(text: str, quoted: str) -> None:
-    with pytest.raises(BindingError, match=quoted.replace("(", r"\(")):
+    with pytest.raises(BindingError, match=re.escape(quoted)):
         parse(text)
 
 
@@ -51,28 +53,3 @@ def test_any_text_parses_or_is_refused_with_a_message(text: str) -> None:
     with suppress(BindingError):  # anything else fails the test
         bound = parse(text)
         assert isinstance(bound.resolve(dict.fromkeys(bound.columns, "v")), str)
-
-
-@given(st.text(max_size=200), st.integers(0, 60))
-def test_truncate_keeps_the_length(text: str, length: int) -> None:
-    assert len(truncate(text, length)) <= max(length, 1)
-
-
-@pytest.mark.parametrize(
-    ("html", "text"),
-    [
-        ("<p>Classic blown clay pot</p><p>for plants</p>", "Classic blown clay pot\nfor plants"),
-        ("a&nbsp;&amp; b<br/>c", "a & b\nc"),
-        ("<script>alert(1)</script>x<!-- hidden -->y", "xy"),
-        ("1 < 2 and 3 > 2", "1 < 2 and 3 > 2"),
-        ("&lt;b&gt;", "<b>"),
-    ],
-)
-def test_strip_html(html: str, text: str) -> None:
-    assert strip_html(html) == text
-
-
-def test_every_filter_takes_text_and_gives_text() -> None:
-    arguments = {None: (), int: (5,), str: ("x",)}
-    for function, takes in FILTERS.values():
-        assert isinstance(function("Some text", *arguments[takes]), str)

@@ -22,8 +22,10 @@ def change(path: str, value: Any) -> dict[str, Any]:
     ("path", "value", "where", "saying"),
     [
         ("canvas.width", 5000, "canvas.width", "less than or equal to 4096"),
-        ("canvas.background", "red", "canvas.background", "pattern"),
-        ("canvas.background", "#ffffff\n", "canvas.background", "pattern"),
+        ("canvas.background", "red", "canvas.background.colour", "pattern"),
+        ("canvas.background", "#ffffff\n", "canvas.background.colour", "pattern"),
+        ("canvas.background", "#ffffff80", "canvas.background", "can not be see-through"),
+        ("canvas.background", {"start": "#ffffff"}, "canvas.background.gradient.end", "required"),
         ("layers.1.font", "Comic Sans", "layers.1.text.font", "There is no font Comic Sans"),
         ("layers.1.text", "{{ nothing_there }}", "", "uses the column nothing_there"),
         ("layers.1.text", "{{ title | boom }}", "layers.1.text.text", "boom"),
@@ -32,8 +34,8 @@ def change(path: str, value: Any) -> dict[str, Any]:
         ("layers.1.name", "Picture", "", "share the name Picture"),
         ("columns.0.name", "s", "columns.0.name", "reserved for signed URLs"),
         ("columns.0.name", "a b", "columns.0.name", "pattern"),
-        ("layers.1.show_if", "absent", "", "uses the column absent"),
-        ("version", 2, "version", "1"),
+        ("layers.1.show_if", {"column": "absent"}, "", "uses the column absent"),
+        ("version", 3, "version", "2"),
     ],
 )
 def test_a_wrong_document_is_refused_where_it_is_wrong(path: str, value: Any, where: str, saying: str) -> None:

@@ -31,7 +31,7 @@ def plan_of(layers: list[dict[str, Any]] | None = None, **more: Any) -> Plan:
 
 def draw(plan: Plan, **data: str) -> Pixels:
     values = plan.values(data)
-    return plan.draw(values, plan.load(values, load))
+    return plan.draw(values, plan.load(values, load))[..., :3]
 
 
 def shape(name: str, colour: str, x: int, **more: Any) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def test_one_row_leaves_nothing_in_the_next() -> None:
 
 
 def test_a_hidden_layer_is_not_drawn() -> None:
-    plan = plan_of([shape("badge", "#ff0000", 0, show_if="title")])
+    plan = plan_of([shape("badge", "#ff0000", 0, show_if={"column": "title"})])
     assert draw(plan, title=" ")[10, 10].tolist() == [255, 255, 255]
     assert draw(plan, title="x")[10, 10].tolist() == [255, 0, 0]
 
@@ -68,7 +68,7 @@ def test_a_layer_that_shows_the_column_it_depends_on_changes_with_it() -> None:
         "type": "text",
         "name": "t",
         "text": "{{ title }}",
-        "show_if": "title",
+        "show_if": {"column": "title"},
         "x": 0,
         "y": 0,
         "width": 300,

@@ -38,8 +38,8 @@ SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><image href
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"not a picture", SVG, b"%PDF-1.4\n%%EOF", pyvips.Image.black(4, 4).tiffsave_buffer(), b"\x89PNG\r\n\x1a\n"],
-    ids=["empty", "text", "svg", "pdf", "tiff", "truncated"],
+    [b"not a picture", SVG, b"%PDF-1.4\n%%EOF", pyvips.Image.black(4, 4).tiffsave_buffer(), b"\x89PNG\r\n\x1a\n"],
+    ids=["text", "svg", "pdf", "tiff", "truncated"],
 )
 def test_anything_but_the_known_formats_is_refused(data: bytes) -> None:
     with pytest.raises(BadPicture, match="use JPEG, PNG, WebP, GIF or AVIF"):

@@ -5,13 +5,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cwz_web.imaging.documents import TextLayer
-from cwz_web.imaging.text import draw_text
+from cwz_web.imaging import text as lettering
+from cwz_web.imaging.canvas import Patch
+from cwz_web.imaging.layers import TextLayer
 
 
 def layer(**more: Any) -> TextLayer:
     given = {"type": "text", "name": "t", "text": "x", "x": 0, "y": 0, "width": 400, "height": 100, "size": 40}
     return TextLayer.model_validate(given | more)
+
+
+def draw_text(layer: TextLayer, text: str) -> Patch | None:
+    """The letters alone, when nothing else is drawn."""
+    patches = lettering.draw_text(layer, text).patches
+    return patches[-1] if patches else None
 
 
 def bottom_of(patch: Any) -> int:

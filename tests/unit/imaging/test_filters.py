@@ -1,0 +1,80 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cwz_web.imaging.bindings import BindingError, parse
+from cwz_web.imaging.filters import FILTERS, strip_html, truncate
+
+
+@given(st.text(max_size=200), st.integers(0, 60))
+def test_truncate_keeps_the_length(text: str, length: int) -> None:
+    assert len(truncate(text, length)) <= max(length, 1)
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("<p>Classic blown clay pot</p><p>for plants</p>", "Classic blown clay pot\nfor plants"),
+        ("a&nbsp;&amp; b<br/>c", "a & b\nc"),
+        ("<script>alert(1)</script>x<!-- hidden -->y", "xy"),
+        ("1 < 2 and 3 > 2", "1 < 2 and 3 > 2"),
+        ("&lt;b&gt;", "<b>"),
+    ],
+)
+def test_strip_html(html: str, text: str) -> None:
+    assert strip_html(html) == text
+
+
+@pytest.mark.parametrize(
+    ("binding", "value", "shown"),
+    [
+        ("a | title", "don't stop the iPhone-sale", "Don't Stop The IPhone-sale"),
+        ("a | number", "1234567.5", "1,234,567.5"),
+        ("a | number('de')", "1,234.5", "1.234,5"),
+        ("a | number", "-20", "-20"),
+        ("a | number", "soon", "soon"),
+        ("a | currency('EUR', 'de')", "24", "24\xa0€"),
+        ("a | currency('EUR', 'de')", "9.90", "9,90\xa0€"),
+        ("a | currency('USD')", "1.234,50", "$1,234.50"),
+        ("a | currency", "19.90 EUR", "€19.90"),
+        ("a | currency", "€ 24", "€24"),
+        ("a | currency('JPY', 'ja')", "1200", "￥1,200"),
+        ("a | currency", "24", "24"),
+        ("a | currency('EUR')", "on request", "on request"),
+        ("a | date('long', 'de')", "2026-11-24", "24. November 2026"),
+        ("a | date", "2026-11-24T10:00:00Z", "Nov 24, 2026"),
+        ("a | date('short', 'en-GB')", "03.04.2026", "03/04/2026"),
+        ("a | date", "in spring", "in spring"),
+        ("a | date", "24", "24"),
+        ("a | default('none') | upper", " ", "NONE"),
+    ],
+)
+def test_filters(binding: str, value: str, shown: str) -> None:
+    assert parse("{{ " + binding + " }}").resolve({"a": value}).replace("\u202f", "\xa0") == shown
+
+
+@pytest.mark.parametrize(
+    ("filter_", "saying"),
+    [
+        ("currency('XXQ')", "not a currency"),
+        ("number('klingon!')", "not a language"),
+        ("date('huge')", "not a style"),
+        ("currency('EUR', 'de', 'x')", "as in currency"),
+    ],
+)
+def test_a_wrong_argument_is_refused_when_the_template_is_read(filter_: str, saying: str) -> None:
+    with pytest.raises(BindingError, match=saying):
+        parse("{{ a | " + filter_ + " }}")
+
+
+@pytest.mark.parametrize("name", sorted(FILTERS))
+@given(st.text(max_size=60))
+def test_no_filter_ever_fails_a_picture(name: str, text: str) -> None:
+    arguments = {"truncate": "(5)", "default": "('x')", "currency": "('EUR', 'de')"}.get(name, "")
+    assert isinstance(parse("{{ a | " + name + arguments + " }}").resolve({"a": text}), str)
+
+
+@given(st.text(alphabet="0123456789.,-−€ $'\u00a0eEx²٣", max_size=20))
+def test_no_number_fails(text: str) -> None:
+    for name in ("number", "currency('EUR')", "date"):
+        parse("{{ a | " + name + " }}").resolve({"a": text})
