@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: help serve test lint bench clean
+.PHONY: help serve test lint bench bench-peers clean
 .DEFAULT_GOAL := help
 
 help: ## Print every target with one line
@@ -27,6 +27,10 @@ bench: $(VENV)/.installed-dev node_modules/.installed ## Measure the image engin
 	@$(BIN)/python bench/engine.py
 	@$(BIN)/python bench/people.py
 	@$(BIN)/python bench/storage.py
+
+bench-peers: $(VENV)/.installed-dev node_modules/.installed $(VENV)/.chromium ## Measure the image engine beside takumi, satori + resvg, and Chromium
+	@PATH="$$PATH:$(CURDIR)/$(BIN)" npm --prefix bench/peers ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@PATH="$$PATH:$(CURDIR)/$(BIN)" $(BIN)/python bench/engine.py --peers
 
 clean: ## Remove what was installed and everything that was kept (var/)
 	rm -rf $(VENV) node_modules var

@@ -1,234 +1,126 @@
-"""The image engine on the photo card, beside its floor and Pillow, in one run: `make bench`.
+"""The image engine beside its floor and Pillow, in one run: `make bench`; beside its peers too: `make bench-peers`.
 
-The photo card (1200 x 630): a JPEG photo of 2000 x 1300 as background, a gradient, a round logo, a badge, three texts
-that change with every picture. The floor is libvips' bare JPEG encode of the same pixels, same settings. Medians.
+The floor is libvips' bare encode of the same pixels. Medians; the peers are asked for the same card, with the same
+photo, fonts and words, and whatever they keep between two pictures.
 """
 
-import io
+import argparse
 import json
 import os
 import platform
+import shutil
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-from cwz_web.imaging.fonts import install_fonts
+import pyvips
+from cards import CARDS, OUTPUTS, ROOT, PillowCard, load, picture, plan_of, row
+from peers import chromium_times, node_times
 
-ROOT = Path(__file__).parent.parent
-install_fonts(ROOT / "node_modules", Path(tempfile.gettempdir()) / "cwz-bench-fonts")
-
-import pyvips  # noqa: E402 - fontconfig reads its settings once
-from PIL import Image, ImageDraw, ImageFont  # noqa: E402
-
-from cwz_web.imaging.documents import ImageTemplate  # noqa: E402
-from cwz_web.imaging.encoders import Output, encode  # noqa: E402
-from cwz_web.imaging.engine import Engine, Plan  # noqa: E402
-from cwz_web.imaging.pictures import Source  # noqa: E402
+from cwz_web.imaging.canvas import Pixels
+from cwz_web.imaging.encoders import Format, Output
+from cwz_web.imaging.engine import Engine, Plan
+from cwz_web.imaging.shapes import draw_box, rounded_mask
 
 ROUNDS = 80
-WIDTH, HEIGHT = 1200, 630
-INTER = ROOT / "node_modules/@expo-google-fonts/inter"
+ROUNDS_PEERS = 30
+COLD_ROUNDS = 15
 
 
-def photo_like(width: int, height: int, seed: int = 1) -> bytes:
-    """A JPEG with the smooth areas and the grain of a photo."""
-    bands = [pyvips.Image.perlin(width, height, cell_size=size, seed=seed + size) for size in (256, 190, 310)]
-    smooth = bands[0].bandjoin(bands[1:]) * 100 + 128
-    grainy = smooth + pyvips.Image.gaussnoise(width, height, mean=0, sigma=6, seed=seed)
-    data: bytes = grainy.cast("uchar").copy(interpretation="srgb").jpegsave_buffer(Q=90)
-    return data
+def bare_encode(pixels: Pixels, output: Output) -> bytes:
+    """libvips alone, with the settings of ours."""
+    image = pyvips.Image.new_from_memory(pixels.data, pixels.shape[1], pixels.shape[0], 3, "uchar")
+    image = image.copy(interpretation="srgb")
+    if output.format is Format.JPEG:
+        jpeg: bytes = image.jpegsave_buffer(Q=output.quality, keep="none")
+        return jpeg
+    png: bytes = image.pngsave_buffer(compression=3, filter="sub", keep="none")
+    return png
 
 
-PHOTO, LOGO = photo_like(2000, 1300), photo_like(400, 400, seed=9)
-CARD = ImageTemplate.model_validate(
-    {
-        "canvas": {"width": WIDTH, "height": HEIGHT, "background": "#101020"},
-        "columns": [{"name": name, "label": name} for name in ("title", "subtitle", "price")],
-        "layers": [
-            {"type": "image", "name": "photo", "source": "photo", "x": 0, "y": 0, "width": WIDTH, "height": HEIGHT},
-            {
-                "type": "shape",
-                "name": "shade",
-                "x": 0,
-                "y": 0,
-                "width": WIDTH,
-                "height": HEIGHT,
-                "fill": {"start": "#00000000", "end": "#000000cc", "angle": 90},
-            },
-            {
-                "type": "image",
-                "name": "logo",
-                "source": "logo",
-                "x": 60,
-                "y": 50,
-                "width": 96,
-                "height": 96,
-                "radius": 48,
-            },
-            {
-                "type": "shape",
-                "name": "badge",
-                "x": 900,
-                "y": 60,
-                "width": 240,
-                "height": 90,
-                "fill": "#ff3355",
-                "radius": 45,
-            },
-            {
-                "type": "text",
-                "name": "title",
-                "text": "{{ title }}",
-                "x": 60,
-                "y": 300,
-                "width": 1000,
-                "height": 170,
-                "size": 68,
-                "weight": 800,
-                "colour": "#ffffff",
-                "max_lines": 2,
-            },
-            {
-                "type": "text",
-                "name": "subtitle",
-                "text": "{{ subtitle }}",
-                "x": 60,
-                "y": 500,
-                "width": 1000,
-                "height": 50,
-                "size": 32,
-                "colour": "#ffffff",
-            },
-            {
-                "type": "text",
-                "name": "price",
-                "text": "{{ price }}",
-                "x": 900,
-                "y": 60,
-                "width": 240,
-                "height": 90,
-                "size": 40,
-                "weight": 700,
-                "colour": "#ffffff",
-                "align": "centre",
-                "valign": "middle",
-            },
-        ],
-    }
-)
-OUTPUT = Output()
-SOURCES = {"photo": Source.of(PHOTO), "logo": Source.of(LOGO)}
-
-
-def row(number: int) -> dict[str, str]:
-    return {
-        "title": f"Summer sale {number}: all for long days outside",
-        "subtitle": f"Only this week, number {number}, in every shop and online",
-        "price": f"€ {number}.90",
-    }
-
-
-def load(reference: str) -> Source:
-    """As generation.sources does for a picture that it keeps."""
-    return SOURCES[reference]
-
-
-def picture(plan: Plan, number: int) -> bytes:
-    """The real path: values, sources, drawing, encoding, digest."""
-    values = plan.values(row(number))
-    return plan.render(values, plan.load(values, load), OUTPUT).data
-
-
-class PillowCard:
-    """The same card, drawn plainly with Pillow, with its static layers composed once as well."""
-
-    def __init__(self) -> None:
-        base = Image.open(io.BytesIO(PHOTO)).resize((WIDTH, HEIGHT)).convert("RGBA")
-        shade = Image.new("L", (1, 256))
-        for level in range(256):
-            shade.putpixel((0, level), int(level * 0.8))
-        base.alpha_composite(
-            Image.merge("RGBA", [Image.new("L", (WIDTH, HEIGHT))] * 3 + [shade.resize((WIDTH, HEIGHT))])
-        )
-        mask = Image.new("L", (96, 96))
-        ImageDraw.Draw(mask).ellipse((0, 0, 95, 95), fill=255)
-        base.paste(Image.open(io.BytesIO(LOGO)).resize((96, 96)), (60, 50), mask)
-        ImageDraw.Draw(base).rounded_rectangle((900, 60, 1140, 150), 45, fill="#ff3355")
-        self.base = base.convert("RGB")
-        self.fonts = {
-            size: ImageFont.truetype(str(INTER / weight / f"Inter_{weight}.ttf"), size)
-            for size, weight in ((68, "800ExtraBold"), (32, "400Regular"), (40, "700Bold"))
-        }
-
-    def picture(self, number: int) -> bytes:
-        values = row(number)
-        canvas = self.base.copy()
-        pen = ImageDraw.Draw(canvas)
-        words, lines = values["title"].split(), [""]
-        for word in words:
-            longer = f"{lines[-1]} {word}".strip()
-            if pen.textlength(longer, self.fonts[68]) <= 1000:
-                lines[-1] = longer
-            else:
-                lines.append(word)
-        for at, line in enumerate(lines[:2]):
-            pen.text((60, 300 + at * 82), line, "#ffffff", self.fonts[68])
-        pen.text((60, 500), values["subtitle"], "#ffffff", self.fonts[32])
-        pen.text((1020, 105), values["price"], "#ffffff", self.fonts[40], anchor="mm")
-        out = io.BytesIO()
-        canvas.save(out, "JPEG", quality=OUTPUT.quality)
-        return out.getvalue()
-
-
-def median_ms(work: Callable[[int], object]) -> float:
+def median_ms(work: Callable[[int], object], rounds: int = ROUNDS) -> float:
     work(0)
     times = []
-    for number in range(1, ROUNDS + 1):
+    for number in range(1, rounds + 1):
         began = time.perf_counter()
         work(number)
         times.append(time.perf_counter() - began)
     return statistics.median(times) * 1000
 
 
-def per_second(work: Callable[[int], object], threads: int, pictures: int = 400) -> float:
+def per_second(work: Callable[[int], object], threads: int, pictures: int = 600) -> float:
     with ThreadPoolExecutor(threads) as pool:
         began = time.perf_counter()
         list(pool.map(work, range(1000, 1000 + pictures)))
         return pictures / (time.perf_counter() - began)
 
 
-def main() -> None:
-    cold_began = time.perf_counter()
-    plan = Engine().plan(CARD)
-    picture(plan, 0)
-    cold = (time.perf_counter() - cold_began) * 1000
+def cold_ms(output: Output) -> float:
+    """The first picture of a template in a process that has drawn others: nothing of this one is kept."""
+
+    def first(number: int) -> bytes:
+        for remembered in (draw_box, rounded_mask):
+            remembered.cache.clear()  # type: ignore[attr-defined]
+        return picture(plan_of("photo_card", Engine()), number, output)
+
+    return median_ms(first, COLD_ROUNDS)
+
+
+def measure(card: str, name: str, output: Output, plan: Plan) -> dict[str, float]:
+    """Ours, the floor, and Pillow: milliseconds by name."""
     values = plan.values(row(1))
-    pixels = plan.draw(values, plan.load(values, load))
-    pillow = PillowCard()
-    cores = len(os.sched_getaffinity(0))
-    results = {
-        "engine_photo_card_jpeg_ms": median_ms(lambda number: picture(plan, number)),
-        "floor_photo_card_jpeg_ms": median_ms(lambda number: encode(pixels, OUTPUT)),
-        "pillow_photo_card_jpeg_ms": median_ms(pillow.picture),
-        "engine_photo_card_cold_ms": cold,
-        "engine_photo_card_one_thread_images_per_s": per_second(lambda number: picture(plan, number), 1),
-        "engine_photo_card_images_per_s": per_second(lambda number: picture(plan, number), cores),
+    pixels = plan.draw(values, plan.load(values, load))[..., :3].copy()
+    pillow = PillowCard(card)
+    rounds = ROUNDS if name == "jpeg" else ROUNDS // 2
+    return {
+        f"engine_{card}_{name}_ms": median_ms(lambda number: picture(plan, number, output), rounds),
+        f"floor_{card}_{name}_ms": median_ms(lambda number: bare_encode(pixels, output), rounds),
+        f"pillow_{card}_{name}_ms": median_ms(lambda number: pillow.picture(number, output), rounds),
     }
-    (ROOT / "bench" / "results.json").write_text(json.dumps(results, indent=2) + "\n")
-    ours, floor = results["engine_photo_card_jpeg_ms"], results["floor_photo_card_jpeg_ms"]
-    print(f"Photo card, 1200 x 630, JPEG, {cores} cores, Python {platform.python_version()} on {sys.platform}")
-    print(f"{'':28}{'ms a picture':>14}{'of the floor':>14}")
-    for name in ("engine", "floor", "pillow"):
-        took = results[f"{name}_photo_card_jpeg_ms"]
-        print(f"{name:28}{took:14.1f}{took / floor:13.1f}x")
-    print(f"{'engine, first picture':28}{cold:14.1f}{cold / floor:13.1f}x")
-    one, all_cores = results["engine_photo_card_one_thread_images_per_s"], results["engine_photo_card_images_per_s"]
-    print(f"engine: {one:.0f} pictures/s on one thread, {all_cores:.0f} on {cores} ({all_cores / one:.2f}x)")
-    print(f"engine: {results['pillow_photo_card_jpeg_ms'] / ours:.1f}x as fast as Pillow")
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--peers", action="store_true", help="measure the peers as well")
+    results: dict[str, float] = {}
+    plans = {card: plan_of(card) for card in CARDS}
+    for card, plan in plans.items():
+        for name, output in OUTPUTS.items():
+            results |= measure(card, name, output, plan)
+    jpeg = OUTPUTS["jpeg"]
+    results["engine_photo_card_cold_ms"] = cold_ms(jpeg)
+    cores = len(os.sched_getaffinity(0))
+    for threads, name in ((1, "one_thread_"), (2, "two_threads_"), (cores, "")):
+        rate = per_second(lambda number: picture(plans["photo_card"], number, jpeg), threads)
+        results[f"engine_photo_card_{name}images_per_s"] = rate
+    if arguments.parse_args().peers:
+        results |= node_times(ROUNDS_PEERS)
+        results |= chromium_times(ROUNDS_PEERS)
+    path = ROOT / "bench" / "results.json"
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(kept | results, indent=2) + "\n")
+    report(results, cores)
+
+
+def report(results: dict[str, float], cores: int) -> None:
+    """Print the table: ms, of the floor, and how many times as fast ours is."""
+    node = shutil.which("node") or "none"
+    print(f"{cores} cores, Python {platform.python_version()} on {sys.platform}, libvips {pyvips.version(0)}."
+          f"{pyvips.version(1)}, node: {'yes' if node != 'none' else 'no'}")  # fmt: skip
+    print(f"{'card of 1200 x 630':24}{'by':12}{'ms':>9}{'of the floor':>14}{'ours is':>12}")
+    for card in CARDS:
+        for name in OUTPUTS:
+            ours, floor = (results[f"{who}_{card}_{name}_ms"] for who in ("engine", "floor"))
+            for who in ("engine", "floor", "pillow", "takumi", "satori", "chromium"):
+                took = results.get(f"{who}_{card}_{name}_ms")
+                if took is not None:
+                    print(f"{card + ', ' + name:24}{who:12}{took:9.1f}{took / floor:13.1f}x{took / ours:11.1f}x")
+    cold, floor = results["engine_photo_card_cold_ms"], results["floor_photo_card_jpeg_ms"]
+    print(f"{'first of a template':24}{'engine':12}{cold:9.1f}{cold / floor:13.1f}x")
+    one, two = (results[f"engine_photo_card_{n}images_per_s"] for n in ("one_thread_", "two_threads_"))
+    print(f"engine: {one:.0f} photo cards/s on one thread, {two:.0f} on two ({two / one:.2f}x)")
 
 
 if __name__ == "__main__":

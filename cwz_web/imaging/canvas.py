@@ -78,9 +78,8 @@ class Patch:
 
 def blank(width: int, height: int, colour: RGB) -> Pixels:
     """A canvas of one colour."""
-    canvas = np.empty((height, width, 4), np.uint8)
-    canvas[:] = (*colour, 255)
-    return canvas
+    pixel = np.array((*colour, 255), np.uint8).view(np.uint32)
+    return np.full((height, width), pixel, np.uint32).view(np.uint8).reshape(height, width, 4)
 
 
 def lay(canvas: Pixels, patch: Patch) -> None:

@@ -115,7 +115,7 @@ def from_pixels(pixels: NDArray[np.uint8]) -> pyvips.Image:
 
 def to_pixels(image: pyvips.Image) -> Pixels:
     """The pixels of an image, as an array (height, width), or (height, width, bands) for more than one band."""
-    width, height, bands = image.width, image.height, image.bands
+    width, height, bands = (image.get(name) for name in ("width", "height", "bands"))
     # By a region, since libvips' other ways start threads, which cost more than the pixels of a word.
     pixels = np.frombuffer(pyvips.Region.new(image).fetch(0, 0, width, height), np.uint8)
     return pixels.reshape((height, width, bands) if bands > 1 else (height, width))

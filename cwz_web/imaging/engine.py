@@ -7,6 +7,7 @@ changing one as a few patches. A row then copies the base and touches only the r
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -232,9 +233,11 @@ class Plan:
         base = self._bases.get(key)
         if base is None:
             base = self._blank()
-            for layer in self._below:
-                for patch in self._draw_layer(layer, self._defaults, sources).patches:
-                    lay(base, patch)
+            # Together, since to decode one photo takes as long as all the rest.
+            with ThreadPoolExecutor(2) as pool:
+                drawings = list(pool.map(lambda layer: self._drawing(layer, self._defaults, sources), self._below))
+            for patch in (patch for drawing in drawings for patch in drawing.patches):
+                lay(base, patch)
             self._bases[key] = base
         return base
 

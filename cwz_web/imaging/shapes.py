@@ -2,9 +2,10 @@
 
 from math import ceil, cos, pi, radians, sin
 
+import numpy as np
 import pyvips
 
-from cwz_web.imaging.canvas import Patch, Pixels
+from cwz_web.imaging.canvas import Patch, Pixels, parse_colour
 from cwz_web.imaging.effects import to_pixels
 from cwz_web.imaging.layers import Border, Fill, Gradient, RatingLayer, ShapeLayer
 from cwz_web.imaging.memory import remembered
@@ -38,6 +39,8 @@ def draw_box(
     x: int, y: int, width: int, height: int, fill: Fill | None, radius: float = 0, border: Border | None = None
 ) -> Patch:
     """A rectangle with round corners; its border lies inside."""
+    if isinstance(fill, Gradient) and not radius and not border and (steps := _straight(fill, width, height)):
+        return Patch(x, y, *steps)
     line = border.width if border else 0
     across, down = max(width - line, 0), max(height - line, 0)
     corner = min(max(radius - line / 2, 0), across / 2, down / 2)
@@ -87,6 +90,23 @@ def elliptic_mask(width: int, height: int) -> Pixels:
     """A mask (height, width) of the largest ellipse."""
     body = f'<ellipse cx="{width / 2}" cy="{height / 2}" rx="{width / 2}" ry="{height / 2}"/>'
     return _render(width, height, body)[..., 3].copy()
+
+
+def _straight(fill: Gradient, width: int, height: int) -> tuple[Pixels, Pixels] | None:
+    """The colours and the alpha of a gradient that runs straight down or across, which needs no drawing; else None."""
+    if fill.kind != "linear" or fill.angle not in (0, 90, 180, 270):
+        return None
+    down = fill.angle in (90, 270)
+    side = height if down else width
+    stops = [parse_colour(colour) for colour in (fill.start, fill.middle, fill.end) if colour]
+    if fill.angle >= 180:
+        stops.reverse()
+    places = (np.arange(side) + 0.5) / side
+    bands = [[rgb[band] for rgb, _ in stops] for band in range(3)] + [[opacity * 255 for _, opacity in stops]]
+    values = [np.interp(places, np.linspace(0, 1, len(stops)), band) for band in bands]
+    line = np.rint(np.stack(values, axis=-1)).astype(np.uint8)
+    pixels = np.repeat(line[:, None] if down else line[None, :], width if down else height, axis=1 if down else 0)
+    return pixels, pixels[..., 3].copy()
 
 
 def _star(x: float, y: float, radius: float) -> str:

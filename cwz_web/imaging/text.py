@@ -237,10 +237,10 @@ def _draw(text: str, style: _Style, size: float) -> _Drawn | None:
         image = pyvips.Image.text(f"<span {attributes}>{escape(text)}</span>", font=font, **options)
     except pyvips.Error:  # only invisible characters: there is no ink
         return None
-    pixels = to_pixels(image)
+    pixels, left, top = to_pixels(image), image.get("xoffset"), image.get("yoffset")
     if in_colour:
-        return _Drawn(pixels[..., 3].copy(), pixels, image.xoffset, image.yoffset)
-    return _Drawn(pixels, None, image.xoffset, image.yoffset)
+        return _Drawn(pixels[..., 3].copy(), pixels, left, top)
+    return _Drawn(pixels, None, left, top)
 
 
 @lru_cache(maxsize=1024)

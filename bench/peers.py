@@ -1,0 +1,83 @@
+"""The peers of the image engine: takumi and satori + resvg under Node, and a headless Chromium's screenshot."""
+
+import base64
+import json
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from cards import CARDS, FONTS, HEIGHT, LOGO, OUTPUTS, PHOTO, ROOT, WIDTH, row
+from playwright.sync_api import sync_playwright
+
+PEERS = ROOT / "bench" / "peers"
+
+
+def node_times(rounds: int) -> dict[str, float]:
+    """Medians of takumi and of satori + resvg, in milliseconds by name."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = {"photo": Path(folder, "photo.jpg"), "logo": Path(folder, "logo.jpg")}
+        files["photo"].write_bytes(PHOTO)
+        files["logo"].write_bytes(LOGO)
+        job = {
+            "rounds": rounds,
+            "width": WIDTH,
+            "height": HEIGHT,
+            "quality": OUTPUTS["jpeg"].quality,
+            "rows": [row(number) for number in range(rounds + 1)],
+            "fonts": {weight: str(path) for weight, path in FONTS.items()},
+            **{name: str(path) for name, path in files.items()},
+        }
+        answer = subprocess.run(
+            ["node", str(PEERS / "render.mjs")], input=json.dumps(job), capture_output=True, text=True, check=True
+        )
+    times: dict[str, float] = json.loads(answer.stdout)
+    return times
+
+
+def chromium_times(rounds: int) -> dict[str, float]:
+    """Medians of setting a page's words and taking its picture, the page being open already."""
+    results = {}
+    noted = ROOT / ".venv" / ".chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=noted.read_text() if noted.exists() else None, args=["--no-sandbox", "--disable-gpu"]
+        )
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+        for card in CARDS:
+            page.set_content(_html(card))
+            page.evaluate("document.fonts.ready")
+            for name, output in OUTPUTS.items():
+                times = []
+                for number in range(rounds + 1):
+                    began = time.perf_counter()
+                    page.evaluate("row => { for (const key in row) document.getElementById(key).textContent = row[key] }", row(number))  # fmt: skip
+                    options = {"type": "jpeg", "quality": output.quality} if name == "jpeg" else {"type": "png"}
+                    page.screenshot(**options)  # type: ignore[arg-type]
+                    times.append(time.perf_counter() - began)
+                results[f"chromium_{card}_{name}_ms"] = statistics.median(times[1:]) * 1000
+        browser.close()
+    return results
+
+
+def _html(card: str) -> str:
+    def data(kind: str, content: bytes) -> str:
+        return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+    faces = "".join(
+        f"@font-face {{ font-family: Inter; font-weight: {weight}; src: url({data('font/ttf', path.read_bytes())}) }}"
+        for weight, path in FONTS.items()
+    )
+    pictures = (
+        f'<img src="{data("image/jpeg", PHOTO)}" style="width:{WIDTH}px;height:{HEIGHT}px;object-fit:cover">'
+        f'<div style="width:{WIDTH}px;height:{HEIGHT}px;background:linear-gradient(transparent,#000000cc)"></div>'
+        f'<img src="{data("image/jpeg", LOGO)}" style="left:60px;top:50px;width:96px;height:96px;border-radius:48px">'
+        '<div style="left:900px;top:60px;width:240px;height:90px;border-radius:45px;background:#ff3355"></div>'
+    )
+    return f"""<style>{faces} body {{ margin: 0; background: #101020; color: #fff; font-family: Inter }}
+        body > * {{ position: absolute; left: 0; top: 0 }}</style>
+        {pictures if card == "photo_card" else ""}
+        <div id="title" style="left:60px;top:300px;width:1000px;font:800 68px/1.2 Inter"></div>
+        <div id="subtitle" style="left:60px;top:500px;width:1000px;font:400 32px/1.2 Inter"></div>
+        <div id="price" style="left:900px;top:60px;width:240px;font:700 40px/90px Inter;text-align:center"></div>"""
