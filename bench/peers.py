@@ -12,6 +12,7 @@ from cards import CARDS, FONTS, HEIGHT, LOGO, OUTPUTS, PHOTO, ROOT, WIDTH, row
 from playwright.sync_api import sync_playwright
 
 PEERS = ROOT / "bench" / "peers"
+SHOW = "row => { for (const key in row) document.getElementById(key).textContent = row[key] }"
 
 
 def node_times(rounds: int) -> dict[str, float]:
@@ -52,7 +53,7 @@ def chromium_times(rounds: int) -> dict[str, float]:
                 times = []
                 for number in range(rounds + 1):
                     began = time.perf_counter()
-                    page.evaluate("row => { for (const key in row) document.getElementById(key).textContent = row[key] }", row(number))  # fmt: skip
+                    page.evaluate(SHOW, row(number))
                     options = {"type": "jpeg", "quality": output.quality} if name == "jpeg" else {"type": "png"}
                     page.screenshot(**options)  # type: ignore[arg-type]
                     times.append(time.perf_counter() - began)

@@ -20,7 +20,7 @@ from sqlalchemy import text
 from cwz_web.db.base import WorkspaceOwned
 from cwz_web.db.session import enter_workspace
 from cwz_web.feeds.models import Feed
-from cwz_web.generation.models import ApiKey, Asset, Template
+from cwz_web.generation.models import ApiKey, Asset, Font, Template
 from cwz_web.imaging.encoders import Format
 from cwz_web.runs.models import Run
 from cwz_web.storage.models import Connection
@@ -142,6 +142,10 @@ class ConnectionResource(Row):
     row: Connection
 
 
+class FontResource(Row):
+    row: Font
+
+
 class InvitationResource(Row):
     row: Invitation
 
@@ -174,6 +178,10 @@ class Connections(Rows):
     model, row_resource = Connection, ConnectionResource
 
 
+class Fonts(Rows):
+    model, row_resource = Font, FontResource
+
+
 class Invitations(Rows):
     model, row_resource = Invitation, InvitationResource
 
@@ -199,6 +207,7 @@ class WorkspaceResource(Resource):
         "runs": Runs,
         "assets": Assets,
         "keys": Keys,
+        "fonts": Fonts,
         "storage": Connections,
         "members": Members,
         "invitations": Invitations,

@@ -4,6 +4,7 @@ import itertools
 import json
 from datetime import UTC, datetime
 from functools import lru_cache
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
@@ -16,20 +17,23 @@ from cwz_web.db.session import enter_workspace
 from cwz_web.feeds.imports import upload_feed
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.assets import Kept, record_asset
+from cwz_web.generation.fonts import add_font
 from cwz_web.generation.keys import create_key
-from cwz_web.generation.models import Asset, Template
+from cwz_web.generation.models import Asset, Font, Template
 from cwz_web.generation.templates import create_template
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Output
 from cwz_web.runs.models import Run
 from cwz_web.runs.planning import start_run
-from cwz_web.storage.connections import default_connection
+from cwz_web.storage.connections import default_connection, original_key
 from cwz_web.storage.contract import Bucket
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import Place
 from cwz_web.web.services import Services
 from cwz_web.workspaces.models import Membership, Role, Workspace
+from tests.installation import ROOT
 
+FONT = ROOT / "node_modules/@expo-google-fonts/caveat/700Bold/Caveat_700Bold.ttf"
 PASSWORD = "correct horse battery staple"
 PEPPER = "password_pepper 0123456789 abcdefghijklmnop"
 # Cheap, since tests sign in often.
@@ -166,6 +170,14 @@ class Factory:
                 template_id=template.id,
                 version=template.version,
             )
+
+    def font(self, workspace: Workspace) -> Font:
+        """One of the installed fonts, as if the workspace had brought it."""
+        data = FONT.read_bytes()
+        key = original_key(workspace.id, sha256(data).hexdigest())
+        local_bucket(self.services).put(key, data, content_type="font/ttf")
+        with self.database.transaction(workspace.id) as db:
+            return add_font(db, workspace.id, data)
 
     def key(self, workspace: Workspace) -> str:
         with self.database.transaction(workspace.id) as db:

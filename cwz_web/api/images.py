@@ -11,6 +11,7 @@ from pyramid.view import view_config
 from cwz_web.generation.assets import record_asset
 from cwz_web.generation.keys import KeyOwner
 from cwz_web.generation.templates import find_template, open_design
+from cwz_web.imaging.documents import OWN_SIZE
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.engine import Rendered
 from cwz_web.resources import Api, Permission
@@ -27,13 +28,18 @@ Value = Annotated[str, Field(max_length=10_000)] | int | float | bool | None
 
 
 class ImageRequest(BaseModel):
-    """The body of `POST /v1/images`. Columns that `data` does not name show the template's defaults."""
+    """The body of `POST /v1/images`. Columns that `data` does not name show the template's defaults.
+
+    `size` names one of the template's formats; `scale` multiplies its pixels.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     template: Annotated[str, Field(min_length=1, max_length=100)]
     data: Annotated[dict[str, Value], Field(max_length=200)] = {}
     format: Format | None = None
+    size: Annotated[str, Field(max_length=40)] = OWN_SIZE
+    scale: Annotated[int, Field(ge=1, le=3)] = 1
     quality: Annotated[int, Field(ge=1, le=100)] = 84
 
     def texts(self) -> dict[str, str]:
@@ -47,7 +53,8 @@ def create_image(context: Api, request: Request) -> Response:
     owner: KeyOwner = request.identity
     wanted = _read(request)
     accepted = _negotiate(request, wanted.format)
-    output = Output(format=PICTURES.get(accepted, wanted.format or Format.JPEG), quality=wanted.quality)
+    format = PICTURES.get(accepted, wanted.format or Format.JPEG)
+    output = Output(format=format, quality=wanted.quality, scale=wanted.scale)
     services = request.services
     with services.database.transaction(owner.workspace_id) as db:
         template = find_template(db, owner.workspace_id, wanted.template)
@@ -58,8 +65,8 @@ def create_image(context: Api, request: Request) -> Response:
     connection = connections[0]
     originals = Originals(owner.workspace_id, [each.place for each in connections], services.providers.open)
     if accepted != JSON:
-        return _picture(services.maker.make(originals, design.document, wanted.texts(), output))
-    order = services.maker.order(originals, design.document, wanted.texts(), output)
+        return _picture(services.maker.make(originals, design.document, wanted.texts(), output, wanted.size))
+    order = services.maker.order(originals, design.document, wanted.texts(), output, wanted.size)
     kept = services.maker.keep(owner.workspace_id, services.providers.open(connection.place), order)
     with services.database.transaction(owner.workspace_id) as db:
         asset = record_asset(

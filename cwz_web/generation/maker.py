@@ -9,11 +9,13 @@ import cachetools
 
 from cwz_web.generation.assets import Kept
 from cwz_web.generation.sources import Sources
-from cwz_web.imaging.documents import ImageTemplate
-from cwz_web.imaging.encoders import Output
+from cwz_web.imaging.documents import OWN_SIZE, ImageTemplate
+from cwz_web.imaging.effects import shrink
+from cwz_web.imaging.encoders import Output, encode
 from cwz_web.imaging.engine import Engine, Plan, Rendered
 from cwz_web.imaging.engine import Sources as FoundSources
 from cwz_web.imaging.errors import SourceMissing
+from cwz_web.imaging.lint import Finding
 from cwz_web.storage.connections import asset_key
 from cwz_web.storage.contract import Bucket, NotFound
 from cwz_web.storage.originals import Originals
@@ -50,9 +52,20 @@ class PictureMaker:
         )
         self._lock = Lock()
 
-    def order(self, originals: Originals, template: ImageTemplate, data: Mapping[str, str], output: Output) -> Order:
-        """Gather everything that the picture is made of. Raises ImagingError, or the storage's StorageError."""
-        plan = self._engine.plan(template)
+    def order(
+        self,
+        originals: Originals,
+        template: ImageTemplate,
+        data: Mapping[str, str],
+        output: Output,
+        size: str = OWN_SIZE,
+    ) -> Order:
+        """Gather everything that the picture is made of. Raises ImagingError, or the storage's StorageError.
+
+        Arguments:
+            size: the name of one of the template's formats.
+        """
+        plan = self._engine.plan(template, size, output.scale)
         values = plan.values(data)
         found = plan.load(values, lambda reference: self._sources.load(originals, reference))
         return Order(plan, values, found, output, plan.picture_digest(values, found, output))
@@ -60,6 +73,15 @@ class PictureMaker:
     def finish(self, order: Order) -> Rendered:
         """Draw the picture. Raises ImagingError."""
         return order.plan.render(order.values, order.found, order.output)
+
+    def preview(self, order: Order, width: int | None = None) -> bytes:
+        """The picture for somebody to look at, at most so many pixels wide. Raises ImagingError."""
+        pixels = order.plan.draw(order.values, order.found)
+        return encode(shrink(pixels, width) if width else pixels, order.output)
+
+    def lint(self, order: Order) -> list[Finding]:
+        """What somebody should look at in the picture."""
+        return order.plan.lint(order.values, order.found)
 
     def keep(self, workspace_id: UUID, bucket: Bucket, order: Order) -> Kept:
         """The picture in the workspace's storage, drawn and put there unless it is there already.
@@ -84,9 +106,16 @@ class PictureMaker:
             size=size,
         )
 
-    def make(self, originals: Originals, template: ImageTemplate, data: Mapping[str, str], output: Output) -> Rendered:
+    def make(
+        self,
+        originals: Originals,
+        template: ImageTemplate,
+        data: Mapping[str, str],
+        output: Output,
+        size: str = OWN_SIZE,
+    ) -> Rendered:
         """The picture of some data, from memory when it was made before. Raises what order and finish raise."""
-        order = self.order(originals, template, data, output)
+        order = self.order(originals, template, data, output, size)
         key = (originals.workspace_id, order.digest)
         with self._lock:
             kept = self._finished.get(key)

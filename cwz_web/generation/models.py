@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKeyConstraint, Index, UniqueConstraint
+from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -14,7 +14,8 @@ from cwz_web.db.base import Base, WorkspaceOwned
 class Template(WorkspaceOwned, Base):
     """A customer's design. Its document lives in its versions; `version` is the one in use.
 
-    `connection_id` is the storage that its pictures go to; NULL for the workspace's default.
+    `connection_id` is the storage that its pictures go to; NULL for the workspace's default. `step` is where its draft
+    is, 0 for none. One that was deleted stays for a while, so that this can be undone.
     """
 
     __tablename__ = "templates"
@@ -23,6 +24,8 @@ class Template(WorkspaceOwned, Base):
     name: Mapped[str]
     version: Mapped[int]
     connection_id: Mapped[UUID | None]
+    step: Mapped[int] = mapped_column(default=0, server_default="0")
+    deleted_at: Mapped[datetime | None]
 
     __table_args__ = (
         UniqueConstraint("workspace_id", "slug"),
@@ -38,6 +41,7 @@ class TemplateVersion(WorkspaceOwned, Base):
     template_id: Mapped[UUID]
     number: Mapped[int]
     document: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    published_by: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
 
     __table_args__ = (
         ForeignKeyConstraint(
@@ -45,6 +49,48 @@ class TemplateVersion(WorkspaceOwned, Base):
         ),
         UniqueConstraint("workspace_id", "template_id", "number"),
     )
+
+
+class TemplateStep(Base):
+    """One step of designing a template: the whole document after it, and what was changed."""
+
+    __tablename__ = "template_steps"
+
+    workspace_id: Mapped[UUID] = mapped_column(primary_key=True)
+    template_id: Mapped[UUID] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    what: Mapped[str]
+    document: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    changed_at: Mapped[datetime]
+
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["workspace_id", "template_id"], ["templates.workspace_id", "templates.id"], ondelete="CASCADE"
+        ),
+    )
+
+
+class Font(WorkspaceOwned, Base):
+    """A font that a workspace brought. Its file is kept as an original, named by its SHA-256."""
+
+    __tablename__ = "fonts"
+
+    digest: Mapped[str]
+    family: Mapped[str]
+    style: Mapped[str]
+    size: Mapped[int]
+
+    __table_args__ = (UniqueConstraint("workspace_id", "digest"),)
+
+    @property
+    def reference(self) -> str:
+        """What a template's `font` says for it."""
+        return f"original:{self.digest}"
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return f"{self.family} {self.style}"
 
 
 class Asset(WorkspaceOwned, Base):

@@ -5,6 +5,7 @@ is in `layers.py`. A document of an older version is understood, and written ane
 """
 
 import json
+from hashlib import sha256
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -156,6 +157,11 @@ class ImageTemplate(Strict):
     def canonical(self) -> dict[str, Any]:
         """The document as plain JSON values, with every default written out."""
         return self.model_dump(mode="json")
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the document."""
+        return sha256(json.dumps(self.canonical(), sort_keys=True).encode()).hexdigest()
 
     def written(self) -> str:
         """The document as text for people and files: what is as usual is left out."""

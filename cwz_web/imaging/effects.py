@@ -105,6 +105,14 @@ def _disc(radius: float) -> list[tuple[int, int, int]]:
     return places
 
 
+def shrink(pixels: Pixels, width: int) -> Pixels:
+    """The pixels of a canvas, at most so many wide."""
+    if pixels.shape[1] <= width:
+        return pixels
+    image = from_pixels(pixels)[0:3].thumbnail_image(width).bandjoin(255)
+    return np.ascontiguousarray(to_pixels(image))
+
+
 def from_pixels(pixels: NDArray[np.uint8]) -> pyvips.Image:
     """An array (height, width) or (height, width, bands) as an image in sRGB, or in grey. The bytes are shared."""
     bands = pixels.shape[2] if pixels.ndim == 3 else 1

@@ -1,24 +1,33 @@
-"""Templates: the list, one with a form to try it, its document."""
+"""Templates: the list, one with a form to try it, its document, its versions, and what can be done with a whole one."""
 
 import json
-from typing import Any, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
+from sqlalchemy.exc import NoResultFound
 
-from cwz_web.generation.templates import Design, list_templates, open_design, publish
-from cwz_web.imaging.documents import ImageTemplate
+from cwz_web.generation.drafts import discard_draft
+from cwz_web.generation.models import Template
+from cwz_web.generation.templates import (
+    Design,
+    create_template,
+    list_versions,
+    open_design,
+    open_designs,
+    publish,
+)
+from cwz_web.imaging.documents import MAX_DOCUMENT_BYTES, ImageTemplate
 from cwz_web.imaging.encoders import Format
 from cwz_web.resources import Permission, TemplateResource, Templates
 from cwz_web.storage.connections import connection_of, list_connections
 from cwz_web.storage.contract import BadSettings
-from cwz_web.web.forms import Filled, Form, messages, read_form
-
-MAX_DOCUMENT = 500_000
+from cwz_web.web.forms import Filled, Form, Name, messages, read_form
 
 
 class StorageForm(Form):
@@ -27,11 +36,22 @@ class StorageForm(Form):
     storage: UUID | Literal[""] = ""
 
 
+class NameForm(Form):
+    """What people call the template. Its slug, which programs use, stays."""
+
+    name: Name
+
+
+class VersionForm(Form):
+    """Which version."""
+
+    version: Annotated[int, Field(ge=1)]
+
+
 @view_config(context=Templates, request_method="GET", renderer="templates/list.jinja2", permission=Permission.VIEW)
 def template_list(context: Templates, request: Request) -> dict[str, Any]:
     """All templates, each drawn with its own sample values."""
-    designs = [open_design(request.db, t) for t in list_templates(request.db, request.workspace.workspace_id)]
-    return {"designs": [(design, preview_path(request, design, {})) for design in designs]}
+    return {"designs": open_designs(request.db, request.workspace.workspace_id)}
 
 
 @view_config(
@@ -63,12 +83,18 @@ def show_template(context: TemplateResource, request: Request) -> dict[str, Any]
     }
 
 
-@view_config(
-    context=TemplateResource,
-    name="storage",
-    request_method="POST",
-    permission=Permission.TEMPLATE_EDIT,
-)
+@view_config(context=TemplateResource, name="name", request_method="POST", permission=Permission.TEMPLATE_EDIT)
+def name_form(context: TemplateResource, request: Request) -> Response:
+    """Call the template something else."""
+    form = read_form(NameForm, request.POST)
+    if form.value is None:
+        raise HTTPUnprocessableEntity(f"The name: {form.errors.get('name', 'please give one')}")
+    request.audit("template.rename", context.row.name, to=form.value.name)
+    context.row.name = form.value.name
+    return HTTPSeeOther(request.path_in("templates", context.row.id))
+
+
+@view_config(context=TemplateResource, name="storage", request_method="POST", permission=Permission.TEMPLATE_EDIT)
 def storage_form(context: TemplateResource, request: Request) -> Response:
     """Let the template's pictures go to another storage, from now on."""
     form = read_form(StorageForm, request.POST)
@@ -94,9 +120,8 @@ def storage_form(context: TemplateResource, request: Request) -> Response:
 )
 def document_page(context: TemplateResource, request: Request) -> dict[str, Any]:
     """The document as text."""
-    design = open_design(request.db, context.row)
-    text = json.dumps(design.document.model_dump(mode="json", exclude_defaults=True), indent=2, ensure_ascii=False)
-    return {"template": context.row, "form": Filled(None, {}, {"document": text})}
+    document = open_design(request.db, context.row).document
+    return {"template": context.row, "form": Filled(None, {}, {"document": document.written()})}
 
 
 @view_config(
@@ -109,25 +134,101 @@ def document_page(context: TemplateResource, request: Request) -> dict[str, Any]
 def document_form(context: TemplateResource, request: Request) -> Any:
     """Publish a document as the next version, or say where it is wrong."""
     text = request.POST.get("document", "")
-    errors: dict[str, str] = {}
+    document, errors = read_document(text)
+    if document is None:
+        request.response.status = 422
+        return {"template": context.row, "form": Filled(None, errors, {"document": text})}
+    discard_draft(request.db, context.row)
+    publish(request.db, context.row, document, request.identity.account.id)
+    request.audit("template.edit", context.row.name, version=context.row.version)
+    return HTTPSeeOther(request.path_in("templates", context.row.id))
+
+
+@view_config(context=TemplateResource, name="template.json", request_method="GET", permission=Permission.VIEW)
+def export_template(context: TemplateResource, request: Request) -> Response:
+    """The document as a file, to be brought in elsewhere."""
+    template = context.row
+    response = Response(open_design(request.db, template).document.written(), content_type="application/json")
+    response.charset = "utf-8"
+    response.content_disposition = f'attachment; filename="{template.slug}.json"'
+    return response
+
+
+@view_config(
+    context=TemplateResource,
+    name="versions",
+    request_method="GET",
+    renderer="templates/versions.jinja2",
+    permission=Permission.VIEW,
+)
+def version_list(context: TemplateResource, request: Request) -> dict[str, Any]:
+    """Every version, each as it looks, and the way back to it."""
+    return {"template": context.row, "versions": list_versions(request.db, context.row)}
+
+
+@view_config(context=TemplateResource, name="versions", request_method="POST", permission=Permission.TEMPLATE_EDIT)
+def rollback_form(context: TemplateResource, request: Request) -> Response:
+    """Make an old version the newest: what came between stays in the list."""
+    form = read_form(VersionForm, request.POST)
+    template = context.row
     try:
-        if len(text) > MAX_DOCUMENT:
-            raise ValueError("the document is too long")
-        document = ImageTemplate.model_validate(json.loads(text))
-    except ValidationError as error:
-        errors = messages(error)
-    except (ValueError, RecursionError) as error:
-        errors = {"document": f"This is not valid JSON: {error}"}
-    else:
-        publish(request.db, context.row, document)
-        request.audit("template.edit", context.row.name, version=context.row.version)
-        return HTTPSeeOther(request.path_in("templates", context.row.id))
-    request.response.status = 422
-    return {"template": context.row, "form": Filled(None, errors, {"document": text})}
+        document = open_design(request.db, template, form.value.version).document if form.value else None
+    except NoResultFound:
+        document = None
+    if form.value is None or document is None:
+        raise HTTPUnprocessableEntity("Choose one of the template's versions")
+    discard_draft(request.db, template)
+    publish(request.db, template, document, request.identity.account.id)
+    request.audit("template.rollback", template.name, to=form.value.version, version=template.version)
+    return HTTPSeeOther(request.path_in("templates", template.id, "versions"))
+
+
+@view_config(context=TemplateResource, name="duplicate", request_method="POST", permission=Permission.TEMPLATE_EDIT)
+def duplicate_template(context: TemplateResource, request: Request) -> Response:
+    """A template like this one, to go on from."""
+    design = open_design(request.db, context.row)
+    copy = create_template(
+        request.db,
+        context.row.workspace_id,
+        name=f"{context.row.name[:90]} (copy)",
+        document=design.document,
+        published_by=request.identity.account.id,
+    )
+    copy.connection_id = context.row.connection_id
+    request.audit("template.create", copy.name, copy_of=context.row.name)
+    return HTTPSeeOther(request.path_in("templates", copy.id))
+
+
+@view_config(context=TemplateResource, name="delete", request_method="POST", permission=Permission.TEMPLATE_EDIT)
+def delete_template(context: TemplateResource, request: Request) -> Response:
+    """Take a template out of use. Its page still offers the way back."""
+    context.row.deleted_at = datetime.now(UTC)
+    request.audit("template.delete", context.row.name)
+    return HTTPSeeOther(request.path_in("templates", context.row.id))
+
+
+@view_config(context=TemplateResource, name="restore", request_method="POST", permission=Permission.TEMPLATE_EDIT)
+def restore_template(context: TemplateResource, request: Request) -> Response:
+    """Take a deleted template into use again."""
+    context.row.deleted_at = None
+    request.audit("template.restore", context.row.name)
+    return HTTPSeeOther(request.path_in("templates", context.row.id))
 
 
 def preview_path(request: Request, design: Design, data: dict[str, str]) -> str:
     """The path of a picture of the template: the same signed address that people may use elsewhere."""
-    template = design.template
+    template: Template = design.template
     path: str = request.services.addresses.image(template.workspace_id, template.id, Format.JPEG, data)
     return path
+
+
+def read_document(text: str) -> tuple[ImageTemplate | None, dict[str, str]]:
+    """A document that somebody wrote or brought, or messages that say where it is wrong."""
+    try:
+        if len(text) > MAX_DOCUMENT_BYTES:
+            raise ValueError("the document is too long")
+        return ImageTemplate.model_validate(json.loads(text)), {}
+    except ValidationError as error:
+        return None, messages(error)
+    except (ValueError, RecursionError) as error:
+        return None, {"document": f"This is not valid JSON: {error}"}

@@ -27,6 +27,10 @@ PLAIN = {
     "uuid_type": "Please choose one",
     "enum": "Please choose one",
     "literal_error": "Please choose one",
+    "int_parsing": "Write a whole number",
+    "float_parsing": "Write a number",
+    "less_than_equal": "{le} is the most",
+    "greater_than_equal": "{ge} is the least",
     "date_from_datetime_parsing": "This is not a date",
     "date_parsing": "This is not a date",
 }

@@ -67,7 +67,8 @@ class Place:
             invitation = invite(db, self.space.id, email="invited@example.org", role=Role.USER, invited_by=owner)
             connection = default_connection(db, self.space.id)
         self.member = make.member(self.space, Role.USER)
-        found = (feed, template, run, asset, key, invitation, connection)
+        font = make.font(self.space)
+        found = (font, feed, template, run, asset, key, invitation, connection)
         rows = {row.__tablename__: str(row.id) for row in found}
         self.paths = dict(self._walk(Root, "", rows))
 

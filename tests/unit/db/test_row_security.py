@@ -6,6 +6,9 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from cwz_web.db.base import Base
 from cwz_web.feeds.models import Feed, Item
+from cwz_web.generation.drafts import save_draft
+from cwz_web.generation.models import Template
+from cwz_web.generation.templates import open_design
 from cwz_web.web.services import Services
 from cwz_web.workspaces.audit import Actor, record
 from cwz_web.workspaces.invitations import invite
@@ -97,8 +100,10 @@ def fill(make: Factory, space: Workspace) -> None:
     make.run(feed, template)
     make.asset(template)
     make.key(space)
+    make.font(space)
     with make.database.transaction(space.id) as db:
         invite(db, space.id, email="guest@example.org", role=Role.USER, invited_by=admin)
+        save_draft(db, db.get_one(Template, (space.id, template.id)), open_design(db, template).document, "nothing")
         record(db, space.id, Actor(admin.id, admin.email, ""), "feed.upload", feed.name)
 
 

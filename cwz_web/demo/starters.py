@@ -1,0 +1,70 @@
+"""Starter templates: designs of our own that a workspace begins with. Their photos are drawings of our own too."""
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from uuid import UUID
+
+from cwz_web.demo import contents
+from cwz_web.imaging.documents import ImageTemplate
+from cwz_web.imaging.pictures import Source
+from cwz_web.storage.contract import Bucket, NotFound
+from cwz_web.storage.originals import Originals
+from cwz_web.storage.plugins import Place
+
+# In the order of the gallery: the file's name, and what people call it.
+NAMES = {
+    "social-card": "Social card",
+    "product-ad": "Product ad",
+    "sale-badge": "Sale badge",
+    "listing": "Listing",
+    "event-invitation": "Event invitation",
+    "quote": "Quote",
+    "certificate": "Certificate",
+    "e-mail-header": "E-mail header",
+}
+DRAWING = "drawing:"
+
+_here = files(__package__).joinpath("starters")
+
+
+@dataclass(frozen=True)
+class Starter:
+    """A starter template. Its document names drawings as originals, by their SHA-256."""
+
+    slug: str
+    name: str
+    document: ImageTemplate
+    drawings: tuple[Source, ...]
+
+
+@lru_cache(maxsize=len(NAMES))
+def open_starter(slug: str) -> Starter:
+    """The starter of a name. Raises KeyError."""
+    name = NAMES[slug]
+    document = json.loads(_here.joinpath(f"{slug}.json").read_text())
+    drawings = []
+    for column in document["columns"]:
+        if column.get("default", "").startswith(DRAWING):
+            source = Source.of(contents.draw(column["default"].removeprefix(DRAWING)))
+            column["default"] = f"original:{source.digest}"
+            drawings.append(source)
+    return Starter(slug, name, ImageTemplate.model_validate(document), tuple(drawings))
+
+
+class DrawnOriginals(Originals):
+    """The drawings of a starter, before any workspace keeps them."""
+
+    def __init__(self, starter: Starter) -> None:
+        super().__init__(UUID(int=0), (), self._no_bucket)
+        self._drawings = {source.digest: source.data for source in starter.drawings}
+
+    def get(self, digest: str) -> bytes:
+        if digest not in self._drawings:
+            raise NotFound("The starter has no such drawing")
+        return self._drawings[digest]
+
+    @staticmethod
+    def _no_bucket(place: Place) -> Bucket:
+        raise AssertionError("a starter has no storage")

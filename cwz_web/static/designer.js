@@ -1,0 +1,139 @@
+// What the designer adds for the mouse and the keyboard: moving and resizing on the picture, dragging layers in their
+// list, undo by keys, and colour pickers. Everything it does is typed into the page's own forms; without it they do all.
+"use strict";
+
+const STEP = 1, BIG_STEP = 10, SMALLEST = 4;
+const field = (name) => document.querySelector(`.properties [name="${name}"]`);
+const number = (name) => Number(field(name).value) || 0;
+
+function announce(element, type) {
+  element.dispatchEvent(new Event(type, { bubbles: true }));
+}
+
+function place(box) {
+  for (const [name, value] of Object.entries(box)) field(name).value = Math.round(value);
+}
+
+// Where the box begins, compared with the layer's anchor.
+function corner(width, height) {
+  const anchor = field("anchor").value;
+  const across = anchor.includes("left") ? 0 : anchor.includes("right") ? width : width / 2;
+  const down = anchor.includes("top") ? 0 : anchor.includes("bottom") ? height : height / 2;
+  return { across, down };
+}
+
+function resized(start, dx, dy, handle) {
+  const width = Math.max(start.width + (handle[0] === "1" ? dx : -dx), SMALLEST);
+  const height = Math.max(start.height + (handle[1] === "1" ? dy : -dy), SMALLEST);
+  const before = corner(start.width, start.height), after = corner(width, height);
+  const left = start.x - before.across + (handle[0] === "1" ? 0 : start.width - width);
+  const top = start.y - before.down + (handle[1] === "1" ? 0 : start.height - height);
+  return { x: left + after.across, y: top + after.down, width, height };
+}
+
+function read() {
+  return { x: number("x"), y: number("y"), width: number("width"), height: number("height") };
+}
+
+function show(group, box) {
+  const { across, down } = corner(box.width, box.height);
+  const [left, top] = [box.x - across, box.y - down];
+  const chosen = group.querySelector(".chosen");
+  for (const [name, value] of Object.entries({ x: left, y: top, width: box.width, height: box.height })) chosen.setAttribute(name, value);
+  for (const handle of group.querySelectorAll(".handle")) {
+    const half = handle.getAttribute("width") / 2, [right, low] = handle.dataset.handle;
+    handle.setAttribute("x", left + box.width * right - half);
+    handle.setAttribute("y", top + box.height * low - half);
+  }
+  group.setAttribute("transform", `rotate(${number("rotation")} ${left + box.width / 2} ${top + box.height / 2})`);
+}
+
+function point(svg, event) {
+  return new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
+}
+
+document.addEventListener("pointerdown", (event) => {
+  const group = event.target.closest("#chosen[data-movable]");
+  if (!group || event.button !== 0) return;
+  event.preventDefault();
+  group.focus();
+  const svg = group.ownerSVGElement, start = read(), from = point(svg, event), handle = event.target.dataset.handle;
+  const angle = handle ? -number("rotation") * Math.PI / 180 : 0;
+  let moved = false;
+
+  function move(event) {
+    const to = point(svg, event), right = to.x - from.x, down = to.y - from.y;
+    // A handle of a turned layer follows the layer's own sides.
+    const dx = right * Math.cos(angle) - down * Math.sin(angle), dy = right * Math.sin(angle) + down * Math.cos(angle);
+    const box = handle ? resized(start, dx, dy, handle) : { ...start, x: start.x + dx, y: start.y + dy };
+    moved = true;
+    place(box);
+    show(group, box);
+    announce(field("x"), "input");
+  }
+
+  function end() {
+    document.removeEventListener("pointermove", move);
+    document.removeEventListener("pointerup", end);
+    document.removeEventListener("pointercancel", end);
+    if (moved) announce(field("x"), "change");
+  }
+
+  document.addEventListener("pointermove", move);
+  document.addEventListener("pointerup", end);
+  document.addEventListener("pointercancel", end);
+});
+
+function nudge(event, group) {
+  const direction = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+  if (!direction) return;
+  event.preventDefault();
+  const step = event.shiftKey ? BIG_STEP : STEP, start = read();
+  const [dx, dy] = direction.map((part) => part * step);
+  const box = event.altKey ? resized(start, dx, dy, "11") : { ...start, x: start.x + dx, y: start.y + dy };
+  place(box);
+  show(group, box);
+  announce(field("x"), "input");
+}
+
+document.addEventListener("keydown", (event) => {
+  const group = event.target.closest?.("#chosen[data-movable]");
+  if (group) nudge(event, group);
+  const typing = event.target.closest?.("input, textarea, select");
+  if (typing || !(event.ctrlKey || event.metaKey)) return;
+  const key = event.key.toLowerCase();
+  const button = key === "z" && !event.shiftKey ? "[data-undo]" : key === "y" || key === "z" ? "[data-redo]" : null;
+  if (!button) return;
+  event.preventDefault();
+  document.querySelector(button)?.click();
+});
+
+// Layers in their list.
+let dragged = null;
+
+document.addEventListener("dragstart", (event) => {
+  dragged = event.target.closest?.("li[data-place]");
+  if (dragged) event.dataTransfer.effectAllowed = "move";
+});
+document.addEventListener("dragover", (event) => {
+  if (dragged && event.target.closest("li[data-place]")) event.preventDefault();
+});
+document.addEventListener("drop", (event) => {
+  const target = event.target.closest("li[data-place]");
+  if (!dragged || !target || target === dragged) return;
+  event.preventDefault();
+  const form = document.querySelector("form.dropped");
+  form.querySelector("[data-dragged]").value = dragged.querySelector("a span").textContent;
+  form.querySelector("[data-dropped]").value = target.dataset.place;
+  form.requestSubmit();
+});
+document.addEventListener("dragend", () => { dragged = null; });
+
+// A colour picker beside a colour that is typed.
+document.addEventListener("input", (event) => {
+  const name = event.target.dataset?.colour;
+  if (!name) return;
+  const typed = document.getElementById(name);
+  typed.value = event.target.value + (typed.value.length === 9 ? typed.value.slice(7) : "");
+  announce(typed, "input");
+});

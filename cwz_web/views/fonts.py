@@ -1,0 +1,62 @@
+"""The workspace's own fonts: the list, an upload, and taking one off the list."""
+
+from typing import Any
+
+from pyramid.httpexceptions import HTTPSeeOther
+from pyramid.request import Request
+from pyramid.response import Response
+from pyramid.view import view_config
+
+from cwz_web.generation.fonts import TooManyFonts, add_font, list_fonts
+from cwz_web.imaging.errors import BadFont
+from cwz_web.imaging.fonts import FAMILIES, MAX_FONT_BYTES, check_font
+from cwz_web.imaging.pictures import Source
+from cwz_web.resources import FontResource, Fonts, Permission
+from cwz_web.storage.connections import default_connection, original_key
+from cwz_web.storage.contract import StorageError
+from cwz_web.web.auditing import actor_of
+from cwz_web.web.forms import Filled, empty_form
+from cwz_web.web.transactions import let_go
+from cwz_web.workspaces.audit import record
+
+
+@view_config(context=Fonts, request_method="GET", renderer="fonts.jinja2", permission=Permission.VIEW)
+def font_list(context: Fonts, request: Request) -> dict[str, Any]:
+    """The fonts that the workspace brought, and those that are always there."""
+    return _page(request, empty_form())
+
+
+@view_config(context=Fonts, request_method="POST", renderer="fonts.jinja2", permission=Permission.TEMPLATE_EDIT)
+def upload_font(context: Fonts, request: Request) -> Any:
+    """Bring a font in, or say what is wrong with the file."""
+    file = request.POST.get("file")
+    data = file.file.read(MAX_FONT_BYTES + 1) if hasattr(file, "file") else b""
+    form = empty_form()
+    workspace_id = request.workspace.workspace_id
+    try:
+        if not data:
+            raise BadFont("Choose a TTF or OTF file")
+        check_font(data)
+        place = default_connection(request.db, workspace_id).place
+        let_go(request)
+        key = original_key(workspace_id, Source.of(data).digest)
+        request.services.providers.open(place).put(key, data, content_type="application/octet-stream")
+        with request.services.database.transaction(workspace_id) as db:
+            font = add_font(db, workspace_id, data)
+            record(db, workspace_id, actor_of(request), "font.add", font.name, {})
+    except (BadFont, TooManyFonts, StorageError) as error:
+        request.response.status = 422
+        return _page(request, form.with_error("file", str(error)))
+    return HTTPSeeOther(request.path_in("fonts"))
+
+
+@view_config(context=FontResource, name="delete", request_method="POST", permission=Permission.TEMPLATE_EDIT)
+def remove_font(context: FontResource, request: Request) -> Response:
+    """Take a font off the list. Templates that use it go on to: its file stays."""
+    request.audit("font.remove", context.row.name)
+    request.db.delete(context.row)
+    return HTTPSeeOther(request.path_in("fonts"))
+
+
+def _page(request: Request, form: Filled[Any]) -> dict[str, Any]:
+    return {"form": form, "own": list_fonts(request.db, request.workspace.workspace_id), "ready": sorted(FAMILIES)}

@@ -1,0 +1,85 @@
+"""Pictures of a template for its own people: of its draft, of any version, small or whole. Signed in, not signed."""
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pyramid.httpexceptions import HTTPNotFound, HTTPUnprocessableEntity
+from pyramid.request import Request
+from pyramid.response import Response
+from pyramid.view import view_config
+from sqlalchemy.exc import NoResultFound
+
+from cwz_web.feeds.browse import items_after
+from cwz_web.feeds.models import Feed
+from cwz_web.generation.drafts import open_draft
+from cwz_web.generation.models import Template
+from cwz_web.generation.templates import open_design
+from cwz_web.imaging.documents import OWN_SIZE, ImageTemplate
+from cwz_web.imaging.encoders import Output
+from cwz_web.resources import Permission, TemplateResource
+from cwz_web.runs.mapping import apply_mapping, guess_mapping
+from cwz_web.storage.connections import connections_from
+from cwz_web.storage.contract import BadSettings
+from cwz_web.storage.originals import Originals
+from cwz_web.web.transactions import let_go
+
+SAMPLE = 20
+
+
+class Wanted(BaseModel):
+    """Which picture: of the draft (`draft` is only there to tell addresses apart) or of a version, with which row."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    draft: Annotated[str, Field(max_length=64)] = ""
+    version: Annotated[int, Field(ge=1)] | None = None
+    size: Annotated[str, Field(max_length=40)] = OWN_SIZE
+    feed: UUID | None = None
+    row: Annotated[int, Field(ge=1)] = 1
+    width: Annotated[int, Field(ge=16, le=2000)] | None = None
+
+
+@view_config(context=TemplateResource, name="preview", request_method="GET", permission=Permission.VIEW)
+def preview(context: TemplateResource, request: Request) -> Response:
+    """The picture. It is private, and asked for again each time; unchanged, it is not sent again."""
+    try:
+        wanted = Wanted.model_validate(dict(request.GET))
+    except ValidationError:
+        raise HTTPUnprocessableEntity("The address of this picture is not one of ours") from None
+    template = context.row
+    try:
+        version = wanted.version
+        design = open_design(request.db, template, version) if version else open_draft(request.db, template)
+    except NoResultFound:
+        raise HTTPNotFound from None
+    data = sample_values(request, design.document, wanted.feed, wanted.row)
+    originals = originals_of(request, template)
+    let_go(request)  # what is drawn may be fetched
+    maker, output = request.services.maker, Output()
+    order = maker.order(originals, design.document, data, output, wanted.size)
+    response = Response(content_type=output.format.content_type, conditional_response=True)
+    response.etag = f"{order.digest}-{wanted.width or 0}"
+    response.headers["Cache-Control"] = "private, no-cache"
+    if response.etag not in request.if_none_match:
+        response.body = maker.preview(order, wanted.width)
+    return response
+
+
+def sample_values(request: Request, document: ImageTemplate, feed_id: UUID | None, row: int) -> dict[str, str]:
+    """The values of a row of a feed under the template's names; of none, the template's own."""
+    feed = request.db.get(Feed, (request.workspace.workspace_id, feed_id)) if feed_id else None
+    items = items_after(request.db, feed, row - 1, limit=1) if feed else []
+    if feed is None or not items:
+        return {}
+    first = [item.data for item in items_after(request.db, feed, limit=SAMPLE)]
+    return apply_mapping(guess_mapping(document.columns, feed.columns, first), items[0].data)
+
+
+def originals_of(request: Request, template: Template) -> Originals:
+    """Where the pictures that a template shows may lie; without any storage, nowhere."""
+    try:
+        connections = connections_from(request.db, template.workspace_id, template.connection_id)
+    except BadSettings:
+        connections = []
+    return Originals(template.workspace_id, [each.place for each in connections], request.services.providers.open)
