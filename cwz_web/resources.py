@@ -270,8 +270,14 @@ class DevelopmentPlace(Resource):
     """`/dev`: what helps in development, and is not there in production."""
 
 
+class Schemas(Resource):
+    """`/v1/schemas`: what documents look like, for everybody."""
+
+
 class Api(Resource):
     """`/v1`: whoever has a key."""
+
+    children: ClassVar[dict[str, type[Resource]]] = {"schemas": Schemas}
 
     def __acl__(self) -> list[Any]:
         owner = self.request.identity

@@ -5,9 +5,10 @@ decoded, and decoding ends when its time is up.
 """
 
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 
 import cachetools
 import numpy as np
@@ -24,8 +25,10 @@ MAX_PIXELS = 50_000_000
 # A progressive JPEG is decoded once for each of its scans; honest ones have about ten.
 MAX_SCANS = 20
 DECODE_SECONDS = 8.0
-JPEG = "jpegload_buffer"
-LOADERS = {JPEG, "pngload_buffer", "webpload_buffer", "gifload_buffer", "heifload_buffer"}
+# Of pictures with more pixels than these, at most two are in memory whole at a time.
+LARGE_PIXELS = 12_000_000
+JPEG, WEBP = "jpegload_buffer", "webpload_buffer"
+LOADERS = {JPEG, WEBP, "pngload_buffer", "gifload_buffer", "heifload_buffer"}
 ACCEPTED = "JPEG, PNG, WebP, GIF or AVIF"
 SIDEWAYS = 5  # from this EXIF orientation on, width and height change places
 
@@ -33,6 +36,8 @@ SIDEWAYS = 5  # from this EXIF orientation on, width and height change places
 pyvips.operation_block_set("VipsForeignLoad", True)
 for _allowed in ("Jpeg", "Png", "Webp", "Nsgif", "Heif", "Svg"):
     pyvips.operation_block_set(f"VipsForeignLoad{_allowed}", False)
+
+_large = BoundedSemaphore(2)
 
 
 @dataclass(frozen=True)
@@ -126,7 +131,6 @@ def _fit(layer: ImageLayer, data: bytes) -> Fitted:
         image = _fitted(layer, data, header)
         opaque = not image.hasalpha()
         image = image.bandjoin(255) if opaque else image
-        _limit_time(image)
         pixels = np.frombuffer(image.write_to_memory(), np.uint8).reshape(image.height, image.width, 4)
     except pyvips.Error as error:
         if "killed" in str(error):
@@ -140,15 +144,13 @@ def _fit(layer: ImageLayer, data: bytes) -> Fitted:
 
 
 def _fitted(layer: ImageLayer, data: bytes, header: pyvips.Image) -> pyvips.Image:
-    """The picture at the size in which the layer shows it, in sRGB, about to be decoded. Raises pyvips.Error."""
+    """The picture at the size in which the layer shows it, in sRGB. Raises pyvips.Error."""
     box = (layer.width, layer.height)
     size = _shown_size(header)
     ratios = [side / own for side, own in zip(box, size, strict=True)]
     scale = min(ratios) if layer.fit == "contain" else max(ratios)
     whole = box if layer.fit == "fill" else tuple(max(round(own * scale), 1) for own in size)
-    image = _plain_jpeg(data, header, *whole)
-    if image is None:
-        image = pyvips.Image.thumbnail_buffer(data, whole[0], height=whole[1], size="force", fail_on="error")
+    image = _decoded(data, header, *whole)
     if layer.fit == "cover" and layer.focus == "attention":
         image = _resized(image, *whole).smartcrop(*box, interesting="attention")
     elif layer.fit == "cover":
@@ -173,11 +175,34 @@ def _fitted(layer: ImageLayer, data: bytes, header: pyvips.Image) -> pyvips.Imag
 def _resized(image: pyvips.Image, width: int, height: int) -> pyvips.Image:
     if (image.width, image.height) == (width, height):
         return image
-    return image.resize(width / image.width, vscale=height / image.height)
+    across, down = width / image.width, height / image.height
+    if not image.hasalpha():
+        return image.resize(across, vscale=down)
+    # What is see-through has a colour too, which must not seep into its neighbours.
+    return image.premultiply().resize(across, vscale=down).unpremultiply().cast("uchar")
+
+
+def _decoded(data: bytes, header: pyvips.Image, width: int, height: int) -> pyvips.Image:
+    """The whole picture, upright, in memory, at least as large as asked for where it is. Raises pyvips.Error."""
+    plain = _plain_jpeg(data, header, width, height)
+    if plain is not None:
+        return plain
+    size = _shown_size(header)
+    ratio = min(own / wanted for own, wanted in zip(size, (width, height), strict=True))
+    options: dict[str, object] = {}
+    if header.get("vips-loader") == JPEG:
+        options = {"shrink": max(shrink for shrink in (1, 2, 4, 8) if shrink <= max(ratio, 1))}
+    elif header.get("vips-loader") == WEBP:
+        options = {"scale": min(1 / ratio, 1)}
+    with _large if header.width * header.height > LARGE_PIXELS else nullcontext():
+        image = pyvips.Image.new_from_buffer(data, "", access="sequential", fail_on="truncated", **options)
+        _limit_time(image)
+        image = image.copy_memory()
+    return image.autorot() if _orientation(header) != 1 else image
 
 
 def _plain_jpeg(data: bytes, header: pyvips.Image, width: int, height: int) -> pyvips.Image | None:
-    """A JPEG without a colour profile that stands upright, at least as large as asked for, or None for any other.
+    """A JPEG without a colour profile that stands upright, or None for any other.
 
     libjpeg-turbo decodes it faster than libvips lets it, and at a scale nearer to the one that is wanted.
     """

@@ -31,6 +31,9 @@ ALIGNMENTS = {"centre": "centre", "end": "high"}
 CASES: dict[str, Callable[[str], str]] = {"none": str, "upper": str.upper, "lower": str.lower, "title": filters.title}
 # No script is so narrow that its letters are on average less wide than this part of their size.
 NARROWEST = 0.15
+# From so many square pixels on, a text is measured small before it is drawn large.
+LARGE_TEXT = 2_000_000
+SAMPLE, SAMPLE_SIZE = 100, 12
 
 # Words of scripts that put spaces between them: those are better made smaller than broken.
 _words = re.compile(r"[^\s/\u00ad\u200b\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2010-\u2015\u2e80-\U0010ffff-]+")
@@ -184,16 +187,26 @@ def _breaks_a_word(text: str, style: _Style, size: int) -> bool:
     if _least_lines(longest, style, size) > 1:
         return True
     drawn = _draw(longest, replace(style, width=MAX_SIDE * 3, align="start"), size)
-    return drawn is not None and drawn.mask.shape[1] > style.width
+    # The ink is a little narrower than the room that Pango gives it.
+    return drawn is not None and drawn.mask.shape[1] + size * 0.2 > style.width
 
 
 def _least_lines(text: str, style: _Style, size: int) -> float:
     """A number of lines that the text can not go below."""
-    advance = max(size * NARROWEST + min(style.letter_spacing, 0), size * NARROWEST / 4)
-    return sum(
-        max(sum(not unicodedata.combining(c) and c not in _joiners for c in line) * advance / style.width, 1)
-        for line in text.split("\n")
-    )
+    letter = _letter_width(text[:SAMPLE], style) if len(text) * size**2 > LARGE_TEXT else NARROWEST
+    advance = max(size * letter + min(style.letter_spacing, 0), size * letter / 4)
+    return sum(max(_letters(line) * advance / style.width, 1) for line in text.split("\n"))
+
+
+def _letters(text: str) -> int:
+    """How many letters a text has that take up room."""
+    return sum(not unicodedata.combining(character) and character not in _joiners for character in text)
+
+
+def _letter_width(text: str, style: _Style) -> float:
+    """How wide a text's letters are at the least, compared with their size: measured on the text itself, but small."""
+    drawn = _draw(text.replace("\n", " "), replace(style, width=MAX_SIDE, letter_spacing=0, align="start"), SAMPLE_SIZE)
+    return drawn.mask.shape[1] / (max(_letters(text), 1) * SAMPLE_SIZE) * 0.8 if drawn else NARROWEST
 
 
 def _largest(low: int, high: int, holds: Callable[[int], bool]) -> int | None:

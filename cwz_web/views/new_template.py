@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther
+from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
@@ -107,7 +107,7 @@ def starter_picture(context: Templates, request: Request) -> Response:
     try:
         starter = open_starter(request.GET.get("name", ""))
     except KeyError:
-        raise HTTPNotFound from None
+        raise HTTPUnprocessableEntity(f"There is no such starter; there are {', '.join(NAMES)}") from None
     maker, output = request.services.maker, Output()
     order = maker.order(DrawnOriginals(starter), starter.document, {}, output)
     response = Response(content_type=output.format.content_type, conditional_response=True)

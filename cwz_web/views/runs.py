@@ -3,8 +3,8 @@
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict
-from pyramid.httpexceptions import HTTPSeeOther
+from pydantic import ConfigDict, ValidationError
+from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
@@ -20,14 +20,17 @@ from cwz_web.runs.archive import entries_of, zip_stream
 from cwz_web.runs.mapping import apply_mapping, guess_mapping
 from cwz_web.runs.planning import EmptyFeed, latest_runs, retry_failed, start_run
 from cwz_web.runs.progress import PAGE, notes_of, progress_of, results_after
+from cwz_web.runs.review import review
 from cwz_web.storage.connections import list_connections
 from cwz_web.storage.contract import BadSettings
 from cwz_web.storage.models import Connection
 from cwz_web.views.home import run_names
 from cwz_web.views.pictures import picture_links
+from cwz_web.views.previews import originals_of
 from cwz_web.views.templates import preview_path
 from cwz_web.web.forms import Filled, Form, empty_form, read_form
 from cwz_web.web.paths import after_position
+from cwz_web.web.transactions import let_go
 
 DEFAULT = "=default"
 SAMPLE = 20
@@ -70,6 +73,45 @@ def run_list(context: Runs, request: Request) -> dict[str, Any]:
 def new_run_page(context: Runs, request: Request) -> dict[str, Any]:
     """The form, with a guess which columns belong together and the picture of the first row."""
     return _page(request, empty_form(), dict(request.GET))
+
+
+@view_config(
+    context=Runs,
+    name="checks",
+    request_method="GET",
+    renderer="runs/checks.jinja2",
+    permission=Permission.RUN_START,
+    partial=False,
+)
+@view_config(
+    context=Runs,
+    name="checks",
+    request_method="GET",
+    renderer="runs/_checks.jinja2",
+    permission=Permission.RUN_START,
+    partial=True,
+)
+def check_rows(context: Runs, request: Request) -> dict[str, Any]:
+    """What somebody should look at in the first rows, before a run draws them all."""
+    workspace_id = request.workspace.workspace_id
+    try:
+        asked = RunForm.model_validate(dict(request.GET))
+    except ValidationError:
+        raise HTTPUnprocessableEntity("Choose a feed and a template") from None
+    feed = request.db.get(Feed, (workspace_id, asked.feed))
+    template = request.db.get(Template, (workspace_id, asked.template))
+    if feed is None or template is None:
+        raise HTTPNotFound
+    design = open_design(request.db, template)
+    mapping = _mapping_of(dict(request.GET), design, feed)
+    rows = [apply_mapping(mapping, item.data) for item in items_after(request.db, feed, limit=SAMPLE)]
+    originals = originals_of(request, template)
+    let_go(request)  # what is drawn may be fetched
+    return {
+        "feed": feed,
+        "template": template,
+        "review": review(request.services.maker, originals, design.document, rows),
+    }
 
 
 @view_config(

@@ -148,8 +148,8 @@ def document_form(context: TemplateResource, request: Request) -> Any:
 def export_template(context: TemplateResource, request: Request) -> Response:
     """The document as a file, to be brought in elsewhere."""
     template = context.row
-    response = Response(open_design(request.db, template).document.written(), content_type="application/json")
-    response.charset = "utf-8"
+    written = open_design(request.db, template).document.written().encode()
+    response = Response(written, content_type="application/json")
     response.content_disposition = f'attachment; filename="{template.slug}.json"'
     return response
 

@@ -150,6 +150,7 @@ def test_every_view_declares_a_permission(pages: list[Page]) -> None:
         "Root/reset",
         "Root/signup",
         "Root/verify",
+        "Schemas/template",
         "SignInPlace/",
         "SignInPlace/code",
         "SignInPlace/link",

@@ -1,16 +1,27 @@
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 import pyvips
 
+from cwz_web.imaging import engine
 from cwz_web.imaging.canvas import Pixels
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.engine import Engine, Plan
-from cwz_web.imaging.errors import BadPicture, SourceMissing, UnknownColumns
+from cwz_web.imaging.errors import (
+    BadCode,
+    BadFont,
+    BadPicture,
+    SourceMissing,
+    TookTooLong,
+    TooLarge,
+    UnknownColumns,
+    UnknownFormat,
+)
 from cwz_web.imaging.pictures import Source
-from tests.factories import jpeg, small_document
+from tests.factories import FONT, jpeg, small_document
 
 RED = Source.of(jpeg(colour=(250, 0, 0)))
 BLUE = Source.of(jpeg(colour=(0, 0, 250)))
@@ -162,3 +173,257 @@ def test_the_digest_changes_with_everything_that_the_picture_is_made_of_and_noth
         digest(plan_of(columns=columns, canvas={"width": 301, "height": 200}), title="a", image="red"),
     }
     assert len(others | {same}) == 7
+
+
+def text(name: str, words: str, **more: Any) -> dict[str, Any]:
+    box = {"x": 0, "y": 0, "width": 300, "height": 60, "size": 30}
+    return {"type": "text", "name": name, "text": words, **box, **more}
+
+
+@pytest.mark.parametrize(
+    ("condition", "value", "shown"),
+    [
+        ({"is": "filled"}, "x", True),
+        ({"is": "filled"}, " ", False),
+        ({"is": "empty"}, " ", True),
+        ({"is": "equal", "value": "SALE"}, "sale", True),
+        ({"is": "different", "value": "sale"}, "sale", False),
+        ({"is": "contains", "value": "sal"}, "Big SALE", True),
+        ({"is": "more", "value": "10"}, "€ 9.90", False),
+        ({"is": "more", "value": "10"}, "1.200,00", True),
+        ({"is": "less", "value": "10"}, "-3", True),
+        ({"is": "less", "value": "10"}, "soon", False),
+    ],
+)
+def test_a_layer_is_shown_when_its_condition_holds(condition: dict[str, str], value: str, shown: bool) -> None:
+    plan = plan_of([shape("badge", "#ff0000", 0, show_if={"column": "title", **condition})])
+    assert (draw(plan, title=value)[10, 10].tolist() == [255, 0, 0]) == shown
+
+
+def test_a_hidden_layer_is_never_drawn_and_its_picture_never_loaded() -> None:
+    plan = plan_of([image(hidden=True, missing="fail"), shape("s", "#ff0000", 200, hidden=True)])
+    assert draw(plan, image="gone")[10, 210].tolist() == [255, 255, 255]
+
+
+def test_a_picture_falls_back_on_another_and_then_on_a_placeholder() -> None:
+    plan = plan_of([image(missing="fallback", fallback="blue")])
+    for reference in ("", "gone", "broken"):
+        assert draw(plan, image=reference)[50, 50, 2] > 240
+    assert draw(plan, image="red")[50, 50, 0] > 240
+    nothing = plan_of([image(missing="fallback", fallback="gone", placeholder="#112233")])
+    assert draw(nothing, image="gone")[2, 2].tolist() == [17, 34, 51]
+
+
+def test_a_circle_and_grey_and_a_border() -> None:
+    round_ = draw(plan_of([image(mask="circle")]), image="red")
+    assert round_[3, 3].tolist() == [255, 255, 255]
+    assert round_[50, 50, 0] > 240
+    grey = draw(plan_of([image(greyscale=True)]), image="red")[50, 50]
+    assert grey[0] == grey[1] == grey[2]
+    framed = draw(plan_of([image(border={"colour": "#00ff00", "width": 4})]), image="red")
+    assert framed[1, 50].tolist() == [0, 255, 0]
+
+
+def test_a_background_shows_where_the_picture_does_not_reach() -> None:
+    pixels = draw(plan_of([image(fit="contain", background="#0000ff")]), image="red")
+    assert pixels[3, 50].tolist() == [0, 0, 255]
+
+
+@pytest.mark.parametrize(("focus", "colour"), [([0, 0.5], 0), ([1, 0.5], 2), ("centre", None)])
+def test_the_focus_stays_in_sight(focus: Any, colour: int | None) -> None:
+    left, right = (pyvips.Image.black(100, 60) + c for c in ([250, 0, 0], [0, 0, 250]))
+    both = left.join(right, "horizontal").cast("uchar").copy(interpretation="srgb").jpegsave_buffer(Q=95)
+    plan = plan_of([image(width=60, height=60, focus=focus, source="both")])
+    pixels = plan.draw(plan.values({}), {"both": Source.of(both)})[:60, :60, :3]
+    means = pixels.reshape(-1, 3).mean(axis=0)
+    if colour is None:
+        assert means[0] == pytest.approx(means[2], abs=12)
+    else:
+        assert means[colour] > 235
+
+
+def test_attention_finds_what_draws_the_eye() -> None:
+    plain = pyvips.Image.black(400, 100) + [200, 200, 200]
+    marked = plain.draw_rect([250, 20, 20], 330, 30, 40, 40, fill=True)
+    picture = Source.of(marked.cast("uchar").copy(interpretation="srgb").pngsave_buffer())
+    plan = plan_of([image(width=100, height=100, focus="attention", source="p")])
+    pixels = plan.draw(plan.values({}), {"p": picture})[:100, :100, :3].astype(int)
+    assert (pixels[..., 0] - pixels[..., 1] > 150).sum() > 800
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_photo_that_lies_on_its_side_is_put_upright(orientation: int) -> None:
+    upright = pyvips.Image.black(80, 40) + [250, 0, 0]
+    lying = upright.copy(interpretation="srgb").cast("uchar")
+    lying.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    data = lying.jpegsave_buffer(Q=95)
+    plan = plan_of([image(fit="contain", source="p")])
+    pixels = plan.draw(plan.values({}), {"p": Source.of(data)})
+    wide = orientation in (1, 3)
+    assert (pixels[50, 5, 1] < 60) == wide
+    assert (pixels[5, 50, 1] < 60) == (not wide)
+
+
+def test_a_transparent_picture_lets_through_what_lies_below() -> None:
+    png = (pyvips.Image.black(50, 50) + [0, 0, 250, 128]).cast("uchar").copy(interpretation="srgb").pngsave_buffer()
+    plan = plan_of([shape("low", "#ff0000", 0), image(source="p")])
+    below = plan.draw(plan.values({}), {"p": Source.of(png)})[50, 50, :3]
+    assert below.tolist() == pytest.approx([127, 0, 125], abs=3)
+
+
+def test_a_format_is_a_picture_of_its_own_size_with_moved_layers() -> None:
+    overrides = {"s": {"x": 10, "y": 250}, "t": {"hidden": True}}
+    formats = [{"name": "tall", "width": 100, "height": 300, "overrides": overrides}]
+    layers = [shape("s", "#ff0000", 0, width=20, height=20), shape("t", "#00ff00", 100)]
+    template = ImageTemplate.model_validate(small_document(layers=layers, formats=formats))
+    plan = Engine().plan(template, "tall")
+    pixels = draw(plan)
+    assert pixels.shape[:2] == (300, 100)
+    assert pixels[260, 20].tolist() == [255, 0, 0]
+    assert pixels[5, 5].tolist() == [255, 255, 255]
+    with pytest.raises(UnknownFormat, match="no format wide; it has default, tall"):
+        Engine().plan(template, "wide")
+
+
+def test_another_format_changes_no_name_of_this_ones_pictures() -> None:
+    one = small_document()
+    other = small_document(formats=[{"name": "tall", "width": 100, "height": 300}])
+    plans = [Engine().plan(ImageTemplate.model_validate(document)) for document in (one, other)]
+    assert plans[0].digest == plans[1].digest
+
+
+def test_a_scaled_picture_has_more_pixels_of_the_same_card() -> None:
+    template = ImageTemplate.model_validate(small_document())
+    small, large = (Engine().plan(template, scale=scale) for scale in (1, 3))
+    values = small.values({"title": "Sharp", "image": "red"})
+    pictures = [plan.draw(values, plan.load(values, load))[..., :3] for plan in (small, large)]
+    assert pictures[1].shape == (600, 900, 3)
+    shrunk = pyvips.Image.new_from_array(pictures[1]).shrink(3, 3).numpy()
+    assert np.abs(shrunk.astype(int) - pictures[0].astype(int)).mean() < 6
+    rendered = large.render(values, large.load(values, load), Output(scale=3))
+    assert (rendered.width, rendered.height) == (900, 600)
+
+
+def test_a_picture_of_too_many_pixels_is_refused_before_it_is_drawn() -> None:
+    huge = ImageTemplate.model_validate(small_document(canvas={"width": 4000, "height": 4000}))
+    Engine().plan(huge)
+    with pytest.raises(TooLarge, match="25 million"):
+        Engine().plan(huge, scale=2)
+
+
+def test_pictures_that_are_too_much_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "MAX_SOURCE_BYTES", 100)
+    with pytest.raises(TooLarge):
+        draw(plan_of([image()]), image="red")
+
+
+def test_a_render_has_a_time_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "RENDER_SECONDS", -1.0)
+    with pytest.raises(TookTooLong):
+        draw(plan_of([text("t", "{{ title }}")]), title="x")
+
+
+def test_a_code_that_can_not_be_drawn_fails_the_row_and_names_its_layer() -> None:
+    code = {"type": "code", "name": "Bars", "code": "ean13", "content": "{{ title }}", "x": 0, "y": 0}
+    plan = plan_of([{**code, "width": 200, "height": 100}])
+    with pytest.raises(BadCode, match="layer “Bars” can not be drawn: “soon” is not 12 or 13 digits"):
+        draw(plan, title="soon")
+    assert (draw(plan, title="4006381333931") == 0).any()
+
+
+def test_stars_without_a_number_are_not_drawn() -> None:
+    stars = {"type": "rating", "name": "r", "value": "{{ title }}", "x": 0, "y": 0, "width": 200, "height": 40}
+    plan = plan_of([stars])
+    assert (draw(plan, title="new") == 255).all()
+    assert not (draw(plan, title="4,5 of 5") == 255).all()
+
+
+def test_a_workspaces_font_is_loaded_as_pictures_are() -> None:
+    reference = f"original:{'a' * 64}"
+    plan = plan_of([text("t", "{{ title }}", font=reference)])
+    values = plan.values({"title": "Sphinx"})
+    found = plan.load(values, lambda name: {reference: Source.of(FONT.read_bytes())}[name])
+    theirs = plan.draw(values, found)
+    named = plan_of([text("t", "{{ title }}", font="Caveat", weight=700)])
+    assert np.array_equal(theirs, named.draw(values, {}))
+    with pytest.raises(SourceMissing, match="The font of the layer “t” is missing: it is not there"):
+        plan.load(values, load)
+    with pytest.raises(BadFont):
+        plan.draw(values, {reference: RED})
+
+
+def test_a_gradient_can_lie_below_everything() -> None:
+    plan = plan_of([], canvas={"width": 300, "height": 200, "background": {"start": "#ff0000", "end": "#0000ff"}})
+    pixels = draw(plan)
+    assert pixels[1, 150, 0] > 245
+    assert pixels[198, 150, 2] > 245
+
+
+@pytest.mark.parametrize("more", [{"progressive": True}, {"palette": True, "format": Format.PNG}])
+def test_other_ways_to_write_a_picture(more: dict[str, Any]) -> None:
+    plan = plan_of()
+    values = plan.values({"image": "red"})
+    found = plan.load(values, load)
+    plain = plan.render(values, found, Output(format=more.get("format", Format.JPEG)))
+    other = plan.render(values, found, Output(**more))
+    assert plain.digest != other.digest
+    picture = pyvips.Image.new_from_buffer(other.data, "")
+    assert (picture.width, picture.height) == (300, 200)
+    if "palette" in more:
+        assert picture.get("palette") == 1
+    else:
+        assert picture.get("interlaced") == 1
+
+
+def test_lint_says_what_should_be_looked_at_beside_its_layer() -> None:
+    layers = [
+        image(missing="skip"),
+        text("long", "{{ title }}", y=100, width=60),
+        text("tight", "{{ title }}", y=100, width=60, min_size=28),
+        text("pale", "Pale", y=60, colour="#dddddd"),
+        text("strange", "𓀀", y=140, height=50),
+        {"type": "rating", "name": "stars", "value": "{{ title }}", "x": 0, "y": 0, "width": 20, "height": 20},
+        {"type": "code", "name": "bars", "code": "ean13", "content": "{{ title }}", "x": 0, "y": 0}
+        | {"width": 200, "height": 100},
+        {**image(source="red", width=290, height=190), "name": "big"},
+    ]
+    plan = plan_of(layers)
+    values = plan.values({"title": "Many words, and no end of them", "image": "gone"})
+    found = {finding.layer: finding.check.value for finding in plan.lint(values, plan.load(values, load))}
+    assert found == {
+        "i": "dead_image",
+        "long": "overflow",
+        "tight": "below_minimum",
+        "pale": "low_contrast",
+        "strange": "missing_glyph",
+        "stars": "no_number",
+        "bars": "bad_code",
+        "big": "upscaled",
+    }
+
+
+def test_lint_finds_nothing_where_there_is_nothing() -> None:
+    plan = plan_of([text("fine", "{{ title }}"), image(y=80, width=40, height=40)])
+    values = plan.values({"title": "Short", "image": "red"})
+    assert plan.lint(values, plan.load(values, load)) == []
+
+
+def test_contrast_is_that_with_what_lies_below() -> None:
+    dark_box = text("t", "White", colour="#ffffff", background="#101010")
+    pale_box = text("t", "White", colour="#ffffff", background="#eeeeee")
+    for layer, expected in ((dark_box, []), (pale_box, ["low_contrast"])):
+        plan = plan_of([layer])
+        assert [finding.check.value for finding in plan.lint(plan.values({}), {})] == expected
+
+
+def test_many_threads_draw_what_one_does() -> None:
+    plan = plan_of()
+    rows = [{"title": f"Row {number} 👍 é", "image": ("red", "blue", "gone")[number % 3]} for number in range(60)]
+
+    def picture(row: dict[str, str]) -> bytes:
+        values = plan.values(row)
+        return plan.render(values, plan.load(values, load), Output()).data
+
+    alone = [picture(row) for row in rows]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(picture, rows)) == alone

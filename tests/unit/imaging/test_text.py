@@ -1,3 +1,4 @@
+import resource
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from cwz_web.imaging import text as lettering
 from cwz_web.imaging.canvas import Patch
+from cwz_web.imaging.fonts import FAMILIES
 from cwz_web.imaging.layers import TextLayer
 
 
@@ -98,3 +100,119 @@ def test_scripts_have_glyphs(text: str) -> None:
 def test_any_text_stays_in_its_width(text: str) -> None:
     patch = draw_text(layer(width=180, height=60, min_size=14, size=24, max_lines=2), text)
     assert patch is None or (patch.alpha.ndim == 2 and patch.alpha.shape[1] <= 240)
+
+
+def lettered(text: str, **more: Any) -> lettering.Lettering:
+    return lettering.draw_text(layer(**more), text)
+
+
+def test_a_long_word_gets_smaller_before_it_is_broken() -> None:
+    word = "Donaudampfschifffahrtsgesellschaftskapitän"
+    shrunk = lettered(word, width=400, height=200, max_lines=3, min_size=12)
+    assert not shrunk.cut
+    assert shrunk.patches[-1].shape[0] < shrunk.size * 1.5, "it stands on one line"
+    assert lettered(word, width=400, height=200, max_lines=3).size == 40, "without leave to shrink it is broken"
+
+
+def test_a_text_that_can_not_fit_is_not_drawn_whole_first() -> None:
+    """2,000 letters of 1,000 pixels would be gigabytes."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    drawn = lettered("W" * 2000, width=4000, height=4000, size=1000, min_size=900, max_lines=50)
+    assert drawn.cut
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400_000
+
+
+@pytest.mark.parametrize(
+    ("case", "shown"), [("upper", "STRASSE ÉCOLE"), ("lower", "strasse école"), ("title", "Strasse École")]
+)
+def test_letters_can_be_changed(case: str, shown: str) -> None:
+    one, other = lettered("Strasse École", case=case, width=900), lettered(shown, width=900)
+    assert np.array_equal(one.patches[-1].mask(), other.patches[-1].mask())
+
+
+def test_a_box_that_hugs_is_as_wide_as_the_text() -> None:
+    more: dict[str, Any] = {"background": "#ff0000", "padding": 10, "hug": True, "width": 390}
+    short, long = (lettered(text, **more).patches for text in ("ab", "abcdefgh"))
+    assert short[0].shape[1] == short[1].shape[1] + 20
+    assert short[0].shape[1] < long[0].shape[1] < 390
+    assert short[0].shape[0] == long[0].shape[0] == 48 + 20, "a line and the padding"
+    assert lettered("", **more).patches == ()
+    assert lettered("", **(more | {"hug": False})).patches[0].shape == (100, 390)
+
+
+@pytest.mark.parametrize("align", ["start", "centre", "end"])
+def test_a_box_that_hugs_stays_with_the_alignment(align: str) -> None:
+    box, letters = lettered("ab", align=align, background="#ff0000", padding=10, hug=True).patches
+    assert letters.x - box.x == 10
+    assert 0 <= box.x <= 400 - box.shape[1]
+
+
+def test_an_outline_lies_below_and_around_the_letters() -> None:
+    rim, letters = lettered("H", stroke={"colour": "#ff0000", "width": 4}).patches
+    assert rim.colour == (255, 0, 0)
+    assert (rim.x, rim.y) == (letters.x - 4, letters.y - 4)
+    assert rim.shape == (letters.shape[0] + 8, letters.shape[1] + 8)
+
+
+def test_lines_can_be_justified() -> None:
+    text = "One two three four five six Donaudampfschifffahrt seven"
+    ragged, even = (lettered(text, align=align, size=20, max_lines=5).patches[-1] for align in ("start", "justify"))
+    assert ragged.shape[1] < even.shape[1]
+    assert even.shape[1] == pytest.approx(400, abs=3)
+
+
+@pytest.mark.parametrize("emoji", ["👍🏽", "👩‍👩‍👧‍👦", "🇩🇪", "❤️", "🏳️‍🌈"])
+def test_emoji_are_one_picture_in_their_own_colours(emoji: str) -> None:
+    [drawn] = lettered(emoji).patches
+    assert isinstance(drawn.colour, np.ndarray)
+    assert drawn.shape[1] < 60, "one sign, not its parts beside each other"
+    covered = drawn.colour[drawn.mask() > 200][:, :3].astype(int)
+    assert len(np.unique(covered, axis=0)) > 20
+
+
+def test_skin_tones_differ() -> None:
+    light, dark = (lettered(text).patches[0].colour for text in ("👍🏻", "👍🏿"))
+    assert isinstance(light, np.ndarray)
+    assert not np.array_equal(light, dark)
+
+
+def test_a_text_beside_emoji_keeps_its_colour() -> None:
+    [drawn] = lettered("Hi 👍", colour="#ff0000").patches
+    assert isinstance(drawn.colour, np.ndarray)
+    left = drawn.colour[:, :20][drawn.mask()[:, :20] > 250]
+    assert (left[:, :3] == [255, 0, 0]).all()
+
+
+def test_right_to_left_begins_at_the_right() -> None:
+    [arabic] = lettered("مرحبا 123").patches
+    [latin] = lettered("hello 123").patches
+    assert latin.x < 20
+    assert arabic.x + arabic.shape[1] > 380
+
+
+def test_what_no_font_has_is_named_and_drawn_as_a_sign_for_it() -> None:
+    drawn = lettered("a𓀀b")
+    assert drawn.missing == ("𓀀",)
+    assert np.array_equal(drawn.patches[-1].mask(), lettered("a\ufffdb").patches[-1].mask())
+    assert lettered("Ελληνικά 日本 한국 👍🏽 é\u0301\u200d").missing == ()
+
+
+def test_han_characters_follow_their_language() -> None:
+    """The same character, as a Japanese, a Korean and a Chinese text draws it."""
+
+    def first(text: str) -> Any:
+        return lettered(text, size=80, width=900).patches[-1].mask()[:, :60]
+
+    assert not np.array_equal(first("直す"), first("直到"))
+
+
+def test_the_same_words_in_another_font_look_different() -> None:
+    masks = [lettered("Hamburg", font=font, width=900).patches[-1].mask() for font in FAMILIES]
+    assert len({mask.tobytes() for mask in masks}) == len(FAMILIES)
+
+
+def test_an_emoji_is_never_cut_in_two() -> None:
+    drawn = lettered("👩‍👩‍👧‍👦" * 12, width=300)
+    [patch] = drawn.patches
+    assert drawn.cut
+    assert isinstance(patch.colour, np.ndarray)

@@ -1,0 +1,27 @@
+"""`/v1/schemas`: JSON Schemas (2020-12) of the documents that people and programs exchange with us."""
+
+from typing import Any
+
+from pyramid.request import Request
+from pyramid.response import Response
+from pyramid.security import NO_PERMISSION_REQUIRED
+from pyramid.view import view_config
+
+from cwz_web.imaging.documents import ImageTemplate
+from cwz_web.resources import Schemas
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+FRESH_SECONDS = 3600
+
+
+@view_config(context=Schemas, name="template", request_method="GET", permission=NO_PERMISSION_REQUIRED)
+def template_schema(context: Schemas, request: Request) -> Response:
+    """The schema of a template document, as the engine itself checks it."""
+    schema: dict[str, Any] = {
+        "$schema": DIALECT,
+        "$id": f"{request.services.settings.url}/v1/schemas/template",
+        **ImageTemplate.model_json_schema(),
+    }
+    response = Response(json_body=schema, content_type="application/schema+json", charset="utf-8")
+    response.headers["Cache-Control"] = f"public, max-age={FRESH_SECONDS}"
+    return response
