@@ -1,13 +1,20 @@
 """Encoders: pixels become the bytes of a PNG, JPEG, WebP or AVIF file. Settings are chosen by measurement (bench/)."""
 
+import struct
+import zlib
 from enum import StrEnum
 
+import numpy as np
 import pyvips
 import simplejpeg
+from isal import isal_zlib
 from pydantic import Field
 
 from cwz_web.imaging.canvas import Pixels
 from cwz_web.imaging.layers import Strict
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_TRUECOLOUR, PNG_UP = 2, 2
 
 
 class Format(StrEnum):
@@ -44,18 +51,39 @@ def encode(pixels: Pixels, output: Output) -> bytes:
         # libjpeg-turbo itself: a third faster than through libvips.
         jpeg: bytes = simplejpeg.encode_jpeg(pixels, quality=output.quality, colorspace="RGBX", colorsubsampling="420")
         return jpeg
+    if output.format is Format.PNG and not output.palette:
+        return _png(pixels)
     height, width = pixels.shape[:2]
     image = pyvips.Image.new_from_memory(pixels.data, width, height, 4, "uchar")[0:3].copy(interpretation="srgb")
     encoded: bytes
     match output.format:
         case Format.JPEG:
             encoded = image.jpegsave_buffer(Q=output.quality, interlace=True, optimize_coding=True, keep="none")
-        case Format.PNG if output.palette:
-            encoded = image.pngsave_buffer(compression=6, palette=True, effort=1, dither=0.8, keep="none")
         case Format.PNG:
-            encoded = image.pngsave_buffer(compression=3, filter="sub", keep="none")
+            encoded = image.pngsave_buffer(compression=6, palette=True, effort=1, dither=0.8, keep="none")
         case Format.WEBP:
             encoded = image.webpsave_buffer(Q=output.quality, effort=2, keep="none")
         case Format.AVIF:
             encoded = image.heifsave_buffer(Q=round(output.quality * 0.75), compression="av1", effort=0, keep="none")
     return encoded
+
+
+def _png(pixels: Pixels) -> bytes:
+    """A truecolour PNG (RFC 2083): every row as its difference to the one above, compressed by ISA-L.
+
+    A quarter of the time that libvips takes with libpng and zlib, for a file that is a twentieth larger.
+    """
+    height, width = pixels.shape[:2]
+    filtered = np.empty((height, width * 3 + 1), np.uint8)
+    filtered[:, 0] = PNG_UP
+    rows = filtered[:, 1:].reshape(height, width, 3)
+    rows[0] = pixels[0, :, :3]
+    for band in range(3):  # numpy is four times as fast over one band than over triples
+        np.subtract(pixels[1:, :, band], pixels[:-1, :, band], out=rows[1:, :, band])
+    header = struct.pack(">IIBBBBB", width, height, 8, PNG_TRUECOLOUR, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", isal_zlib.compress(filtered, 2)), (b"IEND", b""))
+    return PNG_SIGNATURE + b"".join(_chunk(kind, content) for kind, content in parts)
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))

@@ -195,6 +195,8 @@ def _least_lines(text: str, style: _Style, size: int) -> float:
     """A number of lines that the text can not go below."""
     letter = _letter_width(text[:SAMPLE], style) if len(text) * size**2 > LARGE_TEXT else NARROWEST
     advance = max(size * letter + min(style.letter_spacing, 0), size * letter / 4)
+    if len(text) * advance <= style.width and "\n" not in text:
+        return 1
     return sum(max(_letters(line) * advance / style.width, 1) for line in text.split("\n"))
 
 
