@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 Pixels: TypeAlias = NDArray[np.uint8]
 RGB: TypeAlias = tuple[int, int, int]
 
-# Blending goes by strips of at most so many values: what is computed on the way stays in the processor's cache, and in
-# memory that is there already; fresh memory for each strip would cost more than the arithmetic.
-STRIP = 120_000
+# Blending goes by strips of at most so many values, computed in memory that is there already: fresh memory would cost
+# more than the arithmetic, and many small strips would let threads wait for each other.
+STRIP = 600_000
 
 
 class _Scratch(local):

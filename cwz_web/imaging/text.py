@@ -241,15 +241,14 @@ def _draw(text: str, style: _Style, size: float) -> _Drawn | None:
     in_colour = holds_emoji(family, text)
     if in_colour:
         attributes += f' foreground="#{bytes(style.colour).hex()}"'
-    # Only what differs from libvips' own defaults, since each option costs time to set.
-    options: dict[str, object] = {"width": style.width, "wrap": "word-char"}
-    options |= {"align": ALIGNMENTS[style.align]} if style.align in ALIGNMENTS else {}
-    options |= {"justify": True} if style.align == "justify" else {}
-    options |= {"rgba": True} if in_colour else {}
-    options |= {"fontfile": str(style.typeface.file)} if style.typeface.file else {}
-    font = f"{families(family, text)} {size}"
+    # As one string: to set each option by itself takes a tenth of the time of the whole drawing.
+    options = [f'font="{families(family, text)} {size}"', f"width={style.width}", "wrap=word-char"]
+    options += [f"align={ALIGNMENTS[style.align]}"] if style.align in ALIGNMENTS else []
+    options += ["justify"] if style.align == "justify" else []
+    options += ["rgba"] if in_colour else []
+    file = {"fontfile": str(style.typeface.file)} if style.typeface.file else {}
     try:
-        image = pyvips.Image.text(f"<span {attributes}>{escape(text)}</span>", font=font, **options)
+        image = pyvips.Image.text(f"<span {attributes}>{escape(text)}</span>", string_options=",".join(options), **file)
     except pyvips.Error:  # only invisible characters: there is no ink
         return None
     pixels, left, top = to_pixels(image), image.get("xoffset"), image.get("yoffset")
