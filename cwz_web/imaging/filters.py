@@ -17,6 +17,7 @@ from dateutil import parser as dates
 from price_parser import Price
 
 LOCALE = "en"
+MAX_DIGITS = 20
 # For signs that several currencies share, what they mean most often.
 SIGNS = {"€": "EUR", "$": "USD", "£": "GBP", "¥": "JPY", "₹": "INR", "₩": "KRW", "zł": "PLN", "Kč": "CZK", "kr": "SEK"}
 
@@ -55,11 +56,16 @@ def default(text: str, other: str) -> str:
 
 
 def parse_number(text: str) -> Decimal | None:
-    """The number in a text, whether it is written 1,234.5 or 1.234,5; None when there is none."""
+    """The number in a text, whether it is written 1,234.5 or 1.234,5; None when there is none.
+
+    A row of more digits than any price or amount has is no number, but a name for something.
+    """
     if not any(character.isdecimal() for character in text):
         return None
     amount = Price.fromstring(text).amount
-    return -amount if amount is not None and text.strip().startswith(("-", "−")) else amount
+    if amount is None or len(amount.as_tuple().digits) > MAX_DIGITS:
+        return None
+    return -amount if text.strip().startswith(("-", "−")) else amount
 
 
 def number(text: str, locale: str = LOCALE) -> str:

@@ -109,7 +109,10 @@ def messages(error: ValidationError) -> dict[str, str]:
     for problem in error.errors():
         field = ".".join(str(part) for part in problem["loc"])
         text = PLAIN.get(problem["type"], problem["msg"].removeprefix("Value error, "))
-        found.setdefault(field, text.format(**problem.get("ctx", {})) if problem["type"] in PLAIN else text)
+        limits = {
+            name: f"{limit:g}" if isinstance(limit, float) else limit for name, limit in problem.get("ctx", {}).items()
+        }
+        found.setdefault(field, text.format(**limits) if problem["type"] in PLAIN else text)
     return found
 
 

@@ -33,6 +33,7 @@ def test_strip_html(html: str, text: str) -> None:
         ("a | number('de')", "1,234.5", "1.234,5"),
         ("a | number", "-20", "-20"),
         ("a | number", "soon", "soon"),
+        ("a | number", "10000000000000000000000000", "10000000000000000000000000"),
         ("a | currency('EUR', 'de')", "24", "24\xa0€"),
         ("a | currency('EUR', 'de')", "9.90", "9,90\xa0€"),
         ("a | currency('USD')", "1.234,50", "$1,234.50"),

@@ -1,0 +1,365 @@
+"""Templates and their designer, as a browser without scripts meets them; htmx is in tests/browser."""
+
+import json
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from webtest import TestApp, Upload
+
+from cwz_web.generation.models import Font, Template
+from cwz_web.imaging.documents import ImageTemplate
+from cwz_web.imaging.fonts import MAX_FONT_BYTES
+from cwz_web.resources import Role
+from cwz_web.workspaces.models import AuditEntry
+from tests.factories import FONT, Factory, api, sign_in, small_document
+
+
+class Studio:
+    """A workspace with a template, and somebody who designs it."""
+
+    def __init__(self, app: TestApp, make: Factory, role: Role = Role.USER) -> None:
+        self.app, self.make = app, make
+        self.space = make.workspace()
+        self.template = make.template(self.space)
+        sign_in(app, make.member(self.space, role))
+        self.base = f"/w/{self.space.slug}/templates"
+        self.here = f"{self.base}/{self.template.id}"
+
+    def page(self, query: str = "") -> Any:
+        return self.app.get(f"{self.here}/design?{query}")
+
+    def form(self, page: Any, do: str) -> Any:
+        """The form of a page that asks for a change."""
+        forms = (form for form in page.forms.values() if "do" in form.fields)
+        return next(form for form in forms if form.fields["do"][0].value == do)
+
+    @property
+    def document(self) -> ImageTemplate:
+        """What is published."""
+        return ImageTemplate.model_validate_json(self.app.get(f"{self.here}/template.json").body)
+
+    @property
+    def log(self) -> list[str]:
+        with self.make.database.transaction(self.space.id) as db:
+            return [entry.action for entry in db.query(AuditEntry).order_by(AuditEntry.number)]
+
+
+@pytest.fixture
+def studio(app: TestApp, make: Factory) -> Studio:
+    return Studio(app, make)
+
+
+def change(studio: Studio, layer: str = "Title", status: int = 303, **typed: str) -> Any:
+    form = studio.form(studio.page(f"layer={layer}"), "properties")
+    for name, value in typed.items():
+        form[name] = value
+    answer = form.submit(status=status)
+    return answer.follow() if status == 303 else answer
+
+
+def test_a_change_is_a_draft_until_it_is_published(studio: Studio) -> None:
+    page = change(studio, x="33")
+    assert "Draft saved, not published" in page.text
+    assert studio.form(page, "properties")["x"].value == "33"
+    assert studio.document.layer("Title").x != 33  # type: ignore[union-attr]
+    publish = next(form for form in page.forms.values() if form.action.partition("?")[0].endswith("/publish"))
+    page = publish.submit().follow()
+    assert "Version 2 is published" in page.text
+    assert studio.document.layer("Title").x == 33  # type: ignore[union-attr]
+    assert studio.log == ["template.draft", "template.edit"]
+
+
+def test_a_wrong_value_is_said_at_its_field_and_what_was_typed_stays(studio: Studio) -> None:
+    change(studio, x="33")
+    page = change(studio, status=422, size="tall", x="44")
+    assert page.html.find(id="size-error").text == "Write a whole number"
+    assert page.html.find(id="p-size")["value"] == "tall"
+    assert page.html.find(id="p-x")["value"] == "44"
+    assert studio.form(studio.page("layer=Title"), "properties")["x"].value == "33", "nothing of it is kept"
+
+
+def test_undo_and_redo_are_buttons(studio: Studio) -> None:
+    def press(page: Any, name: str) -> Any:
+        form = next(form for form in page.forms.values() if form.action.partition("?")[0].endswith(f"/{name}"))
+        return form.submit().follow()
+
+    def x(page: Any) -> str:
+        return str(page.html.find(id="p-x")["value"])
+
+    before = x(studio.page("layer=Title"))
+    page = change(studio, x="33")
+    stale = page
+    page = press(page, "undo")
+    assert x(page) == before
+    assert x(press(stale, "undo")) == before, "a button that is pressed twice works once"
+    page = press(page, "redo")
+    assert x(page) == "33"
+    assert x(press(page, "discard")) == before
+    assert "Version 1 is published" in studio.page().text
+
+
+def test_layers_are_added_moved_hidden_locked_copied_and_removed(studio: Studio) -> None:
+    def names(page: Any) -> list[str]:
+        return [link.text.strip() for link in page.html.select(".layer-head a")]
+
+    def do(what: str, **more: str) -> Any:
+        token = studio.page().html.find("input", {"name": "csrf_token"})["value"]
+        return studio.app.post(f"{studio.here}/design", {"csrf_token": token, "do": what, **more}).follow()
+
+    assert names(studio.page()) == ["Title", "Picture"], "the highest first"
+    page = do("add", kind="rating")
+    assert names(page) == ["Stars", "Title", "Picture"]
+    assert page.html.find(id="p-stars") is not None, "the new one is chosen"
+    assert names(do("move", layer="Stars", to="0")) == ["Title", "Picture", "Stars"]
+    assert names(do("duplicate", layer="Title")) == ["Title 2", "Title", "Picture", "Stars"]
+    assert names(do("remove", layer="Title 2")) == ["Title", "Picture", "Stars"]
+    hidden = do("hide", layer="Title").html.select('.layer-head button[value="hide"]')
+    assert [button["aria-pressed"] for button in hidden] == ["true", "false", "false"]
+    do("lock", layer="Picture")
+    assert studio.page("layer=Picture").html.select_one(".properties fieldset").has_attr("disabled")
+    assert studio.log == ["template.draft"], "one entry for a draft, not one for each stroke"
+
+
+def test_sizes_share_the_layers_and_move_them(studio: Studio) -> None:
+    form = studio.form(studio.page(), "add-format")
+    form["width"], form["height"] = "200", "400"
+    page = form.submit().follow()
+    assert page.html.find(id="stage-picture")["height"] == "400"
+    form = studio.form(studio.page("layer=Title&size=200x400"), "properties")
+    form["x"] = "5"
+    form.submit()
+    assert studio.page("layer=Title&size=200x400").html.find(id="p-x")["value"] == "5"
+    assert studio.page("layer=Title").html.find(id="p-x")["value"] != "5"
+    assert (
+        studio.form(studio.page("size=200x400"), "remove-format")
+        .submit()
+        .follow()
+        .html.find(id="stage-picture")["height"]
+        == "200"
+    )
+
+
+def test_columns_are_edited_and_one_in_use_stays(studio: Studio) -> None:
+    form = studio.form(studio.page(), "columns")
+    form["2.name"], form["2.label"], form["2.default"] = "price", "Price", "€ 5"
+    page = form.submit().follow()
+    assert studio.form(page, "columns")["2.label"].value == "Price"
+    form = studio.form(page, "columns")
+    form["0.name"] = ""
+    refused = form.submit(status=422)
+    assert "uses the column title" in refused.text
+    assert studio.form(studio.page(), "columns")["0.name"].value == "title"
+
+
+def test_the_picture_shows_the_draft_with_a_row_of_a_feed(studio: Studio) -> None:
+    feed = studio.make.feed(studio.space, b"sku,title\n1,First product\n2,Second product\n")
+    change(studio, text="{{ title | upper }}")
+    pictures = set()
+    for query in ("", f"feed={feed.id}&row=1", f"feed={feed.id}&row=2"):
+        page = studio.page(query)
+        source = page.html.find(id="stage-picture")["src"]
+        answer = studio.app.get(source)
+        assert answer.content_type == "image/jpeg"
+        assert answer.headers["Cache-Control"] == "private, no-cache"
+        pictures.add(answer.body)
+        studio.app.get(source, headers={"If-None-Match": answer.headers["ETag"]}, status=304)
+    assert len(pictures) == 3
+    assert studio.app.get(f"{studio.here}/preview?version=1").body not in pictures
+
+
+def test_findings_stand_beside_their_layer(studio: Studio) -> None:
+    page = change(studio, text="Much too long for such a small box, and longer still " * 3, colour="#fefefe")
+    item = next(item for item in page.html.select(".layer-list li") if "Title" in item.select_one(".layer-head a").text)
+    findings = [finding.text.strip() for finding in item.select(".finding")]
+    assert any("does not fit" in finding for finding in findings)
+    assert any("hard to read" in finding for finding in findings)
+
+
+def test_a_code_that_can_not_be_drawn_leaves_the_designer_usable(studio: Studio) -> None:
+    token = studio.page().html.find("input", {"name": "csrf_token"})["value"]
+    page = studio.app.post(f"{studio.here}/design", {"csrf_token": token, "do": "add", "kind": "code"}).follow()
+    form = studio.form(page, "properties")
+    form["code"], form["content"] = "ean13", "soon"
+    page = form.submit().follow()
+    assert "not 12 or 13 digits" in page.html.select_one(".layer-list").text
+
+
+@pytest.mark.parametrize(
+    "query", ["version=99", "version=0", "size=gone", "feed=x", "width=1", "width=99999", "more=1"]
+)
+def test_a_preview_of_nothing_is_refused(studio: Studio, query: str) -> None:
+    studio.app.get(f"{studio.here}/preview?{query}", status=[404, 422])
+
+
+def test_versions_show_how_they_looked_and_lead_back(studio: Studio) -> None:
+    page = studio.app.get(f"{studio.here}/document")
+    form = page.forms[1] if "document" in page.forms[1].fields else page.forms[0]
+    document = json.loads(form["document"].value)
+    document["canvas"]["width"] = 400
+    form["document"] = json.dumps(document)
+    form.submit(status=303)
+    page = studio.app.get(f"{studio.here}/versions")
+    assert [image["width"] for image in page.html.select(".version img")] == ["400", "300"]
+    for image in page.html.select(".version img"):
+        assert studio.app.get(image["src"]).content_type == "image/jpeg"
+    back = next(form for form in page.forms.values() if "version" in form.fields)
+    assert "Version 3" in back.submit().follow().text
+    assert studio.document.canvas.width == 300
+    token = page.html.find("input", {"name": "csrf_token"})["value"]
+    for version in ("9", "x", "0"):
+        studio.app.post(f"{studio.here}/versions", {"csrf_token": token, "version": version}, status=422)
+    assert studio.log == ["template.edit", "template.rollback"]
+
+
+def test_a_template_is_exported_and_brought_in_again(studio: Studio) -> None:
+    exported = studio.app.get(f"{studio.here}/template.json")
+    assert exported.headers["Content-Disposition"] == 'attachment; filename="card.json"'
+    form = next(form for form in studio.app.get(f"{studio.base}/new").forms.values() if "file" in form.fields)
+    form["file"], form["name"] = Upload("card.json", exported.body), "Brought in"
+    page = form.submit().follow()
+    assert "Brought in" in page.text
+    brought = page.request.path.removesuffix("/design")
+    assert studio.app.get(f"{brought}/template.json").body == exported.body
+
+
+@pytest.mark.parametrize(
+    ("data", "saying"),
+    [
+        (b"", "Choose a file"),
+        (b"\xff\xfe not json", "not valid JSON"),
+        (b"[1, 2]", "valid"),
+        (b'{"version": 9, "canvas": {"width": 1, "height": 1}, "layers": []}', "version"),
+        (b"[" * 100_000, "JSON"),
+        (b'{"a": "' + b"x" * 600_000 + b'"}', "too long"),
+    ],
+)
+def test_a_file_that_is_no_template_is_refused_in_words(studio: Studio, data: bytes, saying: str) -> None:
+    form = next(form for form in studio.app.get(f"{studio.base}/new").forms.values() if "file" in form.fields)
+    form["file"], form["name"] = Upload("card.json", data), "Broken"
+    page = form.submit(status=422)
+    assert saying in page.html.find(id="file-error").text
+    assert page.html.find(id="name")["value"] == "Broken"
+
+
+def test_a_new_template_begins_with_a_starter(studio: Studio) -> None:
+    page = studio.app.get(f"{studio.base}/new")
+    starters = [button["value"] for button in page.html.select('button[name="starter"]')]
+    assert len(starters) == 9
+    for image in page.html.select(".starters img"):
+        assert studio.app.get(image["src"]).content_type == "image/jpeg"
+    for starter in starters:
+        form = next(form for form in page.forms.values() if "starter" in form.fields)
+        designer = form.submit("starter", value=starter).follow()
+        assert designer.html.select(".finding") == [] or starter in ("quote", "certificate"), starter
+        assert studio.app.get(designer.html.find(id="stage-picture")["src"]).content_type == "image/jpeg"
+    studio.app.get(f"{studio.base}/starter?name=../../etc/passwd", status=422)
+
+
+def test_a_starter_needs_storage_for_its_drawings_and_says_so(studio: Studio) -> None:
+    with studio.make.database.transaction(studio.space.id) as db:
+        db.execute(text("UPDATE connections SET is_default = false"))
+    form = next(f for f in studio.app.get(f"{studio.base}/new").forms.values() if "starter" in f.fields)
+    page = form.submit("starter", value="quote", status=422)
+    assert page.html.select_one(".banner") is not None
+    assert studio.make.count(Template, studio.space.id) == 1
+
+
+def test_a_template_is_renamed_duplicated_deleted_and_brought_back(studio: Studio) -> None:
+    app, key = studio.app, studio.make.key(studio.space)
+
+    def submit(ending: str, **typed: str) -> Any:
+        page = app.get(studio.here)
+        form = next(form for form in page.forms.values() if form.action.endswith(ending))
+        for name, value in typed.items():
+            form[name] = value
+        return form.submit().follow()
+
+    assert "Autumn card" in submit("/name", name="Autumn card")
+    assert "Autumn card (copy)" in submit("/duplicate")
+    picture = app.get(studio.here).html.select_one("figure img")["src"]
+    app.get(picture)
+    api(app, key, {"template": "card"}, status=200)
+    page = submit("/delete")
+    assert "was deleted" in page.text
+    app.get(picture, status=404)
+    api(app, key, {"template": "card"}, status=422)
+    assert "Autumn card</strong>" not in app.get(studio.base).text
+    assert f'value="{studio.template.id}"' not in app.get(f"/w/{studio.space.slug}/runs/new").text
+    assert "was deleted" not in submit("/restore").text
+    app.get(picture)
+    api(app, key, {"template": "card"}, status=200)
+    assert studio.log == ["template.rename", "template.create", "template.delete", "template.restore"]
+
+
+def test_a_support_agent_looks_and_does_not_touch(app: TestApp, make: Factory) -> None:
+    studio = Studio(app, make, Role.SUPPORT)
+    page = app.get(studio.here)
+    assert "Design" not in [link.text.strip() for link in page.html.select(".head a")]
+    app.get(f"{studio.here}/versions")
+    app.get(f"{studio.here}/preview")
+    app.get(f"{studio.here}/design", status=403)
+
+
+def test_a_font_is_brought_used_and_taken_off_the_list(studio: Studio) -> None:
+    fonts = f"/w/{studio.space.slug}/fonts"
+    form = next(form for form in studio.app.get(fonts).forms.values() if "file" in form.fields)
+    form["file"] = Upload("caveat.ttf", FONT.read_bytes())
+    page = form.submit().follow()
+    assert "Caveat" in page.html.table.text
+    again = next(form for form in page.forms.values() if "file" in form.fields)
+    again["file"] = Upload("other-name.ttf", FONT.read_bytes())
+    again.submit()
+    assert studio.make.count(Font, studio.space.id) == 1
+    options = studio.page("layer=Title").html.find(id="p-font").select("optgroup")[0].select("option")
+    assert [option.text for option in options] == ["Caveat Bold"]
+    page = change(studio, font=options[0]["value"])
+    with_font = studio.app.get(page.html.find(id="stage-picture")["src"]).body
+    page = studio.app.get(fonts)
+    next(form for form in page.forms.values() if form.action.endswith("/delete")).submit()
+    assert studio.app.get(studio.page().html.find(id="stage-picture")["src"]).body == with_font
+    assert "A font that was removed" in studio.page("layer=Title").text
+    change(studio, x="12")
+    assert studio.log == ["font.add", "font.add", "template.draft", "font.remove"]
+
+
+@pytest.mark.parametrize("data", [b"", b"no font", FONT.read_bytes()[:900], b"\0\1\0\0" + bytes(MAX_FONT_BYTES)])
+def test_what_is_no_font_is_refused_in_words(studio: Studio, data: bytes) -> None:
+    form = next(f for f in studio.app.get(f"/w/{studio.space.slug}/fonts").forms.values() if "file" in f.fields)
+    form["file"] = Upload("font.ttf", data)
+    assert form.submit(status=422).html.find(id="file-error") is not None
+    assert studio.make.count(Font, studio.space.id) == 0
+
+
+def test_the_schema_is_published_and_says_what_the_engine_says(app: TestApp, make: Factory) -> None:
+    answer = app.get("/v1/schemas/template")
+    assert answer.content_type == "application/schema+json"
+    schema = answer.json
+    assert schema["$schema"].endswith("2020-12/schema")
+    assert set(schema["required"]) == {"canvas", "layers"}
+    assert schema["additionalProperties"] is False
+
+
+def test_a_picture_of_another_size_and_scale_by_the_api(app: TestApp, make: Factory) -> None:
+    space = make.workspace()
+    formats = [{"name": "tall", "width": 100, "height": 300}]
+    make.template(space, small_document(formats=formats))
+    key = make.key(space)
+    described = api(app, key, {"template": "card", "size": "tall", "scale": 2}, accept="application/json", status=201)
+    assert (described.json["width"], described.json["height"]) == (200, 600)
+    refused = api(app, key, {"template": "card", "size": "wide"}, status=422)
+    assert "it has default, tall" in refused.json["detail"]
+    api(app, key, {"template": "card", "scale": 4}, status=422)
+
+
+def test_a_run_says_before_it_starts_what_to_look_at(app: TestApp, make: Factory) -> None:
+    studio = Studio(app, make)
+    rows = b"sku,title\n" + b"".join(b"%d,%s\n" % (n, b"Long words " * (30 if n % 2 else 0) + b"x") for n in range(6))
+    feed = make.feed(studio.space, rows)
+    asked = f"feed={feed.id}&template={studio.template.id}&map.title=title&format=jpg"
+    page = app.get(f"/w/{studio.space.slug}/runs/checks?{asked}")
+    assert "3 of 6" in page.html.find(id="checks").text
+    assert "does not fit" in page.html.find(id="checks").text
+    part = app.get(f"/w/{studio.space.slug}/runs/checks?{asked}", headers={"HX-Request": "true"})
+    assert "<html" not in part.text
+    app.get(f"/w/{studio.space.slug}/runs/checks?feed=x", status=422)

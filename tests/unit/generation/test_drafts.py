@@ -1,0 +1,158 @@
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from cwz_web.generation import drafts
+from cwz_web.generation.drafts import (
+    can_redo,
+    can_undo,
+    discard_draft,
+    open_draft,
+    publish_draft,
+    redo,
+    save_draft,
+    undo,
+)
+from cwz_web.generation.models import Template, TemplateStep
+from cwz_web.generation.templates import list_versions, open_design
+from cwz_web.imaging.documents import ImageTemplate
+from cwz_web.imaging.editing import change_canvas
+from tests.factories import Factory
+
+
+@pytest.fixture(autouse=True)
+def each_change_is_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drafts, "ONE_CHANGE", timedelta(0))
+
+
+class Desk:
+    """A template on somebody's desk."""
+
+    def __init__(self, make: Factory) -> None:
+        self.make = make
+        self.space = make.workspace()
+        self.person = make.member(self.space)
+        self.template = make.template(self.space)
+
+    def do(self, work: Any) -> Any:
+        """Something with the template, in a transaction of its own."""
+        with self.make.database.transaction(self.space.id) as db:
+            return work(db, db.get_one(Template, (self.space.id, self.template.id)))
+
+    def widen(self, width: int, what: str = "canvas") -> bool:
+        def save(db: Any, template: Template) -> bool:
+            wider = change_canvas(open_draft(db, template).document, {"width": width})
+            return save_draft(db, template, wider, what)
+
+        began: bool = self.do(save)
+        return began
+
+    @property
+    def width(self) -> int:
+        width: int = self.do(lambda db, template: open_draft(db, template).document.canvas.width)
+        return width
+
+    @property
+    def can(self) -> tuple[bool, bool]:
+        can: tuple[bool, bool] = self.do(lambda db, template: (can_undo(db, template), can_redo(db, template)))
+        return can
+
+
+@pytest.fixture
+def desk(make: Factory) -> Desk:
+    return Desk(make)
+
+
+def test_a_draft_changes_nothing_that_is_published(desk: Desk) -> None:
+    assert desk.widen(400)
+    assert not desk.widen(401), "it has begun already"
+    assert desk.width == 401
+    assert desk.do(lambda db, template: open_design(db, template).document.canvas.width) == 300
+
+
+def test_undo_and_redo_go_through_the_steps_and_no_further(desk: Desk) -> None:
+    assert desk.can == (False, False)
+    for width in (400, 500):
+        desk.widen(width)
+    seen = [desk.width]
+    while desk.do(undo):
+        seen.append(desk.width)
+    assert seen == [500, 400, 300]
+    assert desk.can == (False, True)
+    while desk.do(redo):
+        seen.append(desk.width)
+    assert seen[3:] == [400, 500]
+    assert desk.can == (True, False)
+
+
+def test_a_change_after_an_undo_forgets_what_was_undone(desk: Desk) -> None:
+    for width in (400, 500):
+        desk.widen(width)
+    desk.do(undo)
+    desk.widen(600)
+    assert desk.can == (True, False)
+    desk.do(undo)
+    assert desk.width == 400
+
+
+def test_a_change_after_everything_was_undone_begins_anew(desk: Desk) -> None:
+    desk.widen(400)
+    desk.do(undo)
+    assert desk.width == 300
+    assert desk.widen(500)
+    assert desk.do(undo)
+    assert desk.width == 300
+
+
+def test_quick_changes_of_the_same_thing_are_one_step(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drafts, "ONE_CHANGE", timedelta(hours=1))
+    for width in (400, 410, 420):
+        desk.widen(width)
+    desk.widen(500, "something else")
+    desk.do(undo)
+    assert desk.width == 420
+    desk.do(undo)
+    assert desk.width == 300
+
+
+def test_only_so_many_steps_are_kept(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drafts, "MAX_STEPS", 5)
+    for width in range(400, 412):
+        desk.widen(width)
+    assert desk.make.count(TemplateStep, desk.space.id) == 5
+    went = 0
+    while desk.do(undo):
+        went += 1
+    assert went == 4
+    assert desk.width == 407, "what was forgotten is never taken for what is published"
+
+
+def test_publishing_makes_a_version_and_ends_the_draft(desk: Desk) -> None:
+    desk.widen(400)
+    assert desk.do(lambda db, template: publish_draft(db, template, desk.person.id))
+    assert not desk.do(lambda db, template: publish_draft(db, template, desk.person.id))
+    assert desk.can == (False, False)
+    versions = desk.do(lambda db, template: [(v.number, who) for v, who in list_versions(db, template)])
+    assert versions == [(2, desk.person.name), (1, None)]
+    assert desk.do(lambda db, template: open_design(db, template, 1).document.canvas.width) == 300
+
+
+def test_discarding_goes_back_to_what_is_published(desk: Desk) -> None:
+    desk.widen(400)
+    desk.do(discard_draft)
+    assert desk.width == 300
+    assert desk.make.count(TemplateStep, desk.space.id) == 0
+
+
+def test_a_step_of_an_older_version_of_the_document_can_be_opened(desk: Desk) -> None:
+    desk.widen(400)
+
+    def make_old(db: Any, template: Template) -> None:
+        step = db.get_one(TemplateStep, (template.workspace_id, template.id, 1))
+        shape = {"type": "shape", "name": "s", "x": 0, "y": 0, "width": 9, "height": 9, "show_if": "title"}
+        step.document = {**step.document, "version": 1, "layers": [shape]}
+
+    desk.do(make_old)
+    document: ImageTemplate = desk.do(lambda db, template: open_draft(db, template).document)
+    assert document.layers[0].show_if is not None

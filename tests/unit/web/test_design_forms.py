@@ -1,0 +1,97 @@
+import pytest
+
+from cwz_web.imaging.documents import ImageTemplate
+from cwz_web.imaging.editing import add_format
+from cwz_web.web.design_forms import CHANGES, Chosen, WrongDesign, change_design, read_chosen
+from cwz_web.web.layer_forms import typed_of
+from tests.factories import small_document
+
+
+@pytest.fixture
+def document() -> ImageTemplate:
+    return add_format(ImageTemplate.model_validate(small_document()), "square", 200, 200)
+
+
+def test_what_an_address_says_wrong_is_as_usual(document: ImageTemplate) -> None:
+    chosen = read_chosen({"layer": "Title", "row": "x", "zoom": "900", "feed": "nonsense", "size": "gone", "more": "1"})
+    assert chosen.within(document) == Chosen(layer="Title")
+    assert read_chosen({"layer": "nobody"}).within(document) == Chosen()
+
+
+def test_an_address_holds_what_is_chosen_and_nothing_else() -> None:
+    assert Chosen().query() == ""
+    assert Chosen(layer="A & B", zoom="200").query() == "layer=A+%26+B&zoom=200"
+    assert Chosen(layer="A", size="square").query(layer="") == "size=square"
+
+
+def test_properties_in_a_size_move_the_layer_there_alone(document: ImageTemplate) -> None:
+    chosen = Chosen(layer="Title", size="square")
+    layer = document.in_format("square").layer("Title")
+    assert layer is not None
+    changed, _, what = change_design(document, chosen, {**typed_of(layer), "do": "properties", "x": "3"})
+    assert changed.in_format("square").layer("Title").x == 3  # type: ignore[union-attr]
+    assert changed.layer("Title") == document.layer("Title")
+    assert what == "Title: x"
+
+
+def test_a_new_layer_is_chosen_and_a_removed_one_no_more(document: ImageTemplate) -> None:
+    changed, chosen, _ = change_design(document, Chosen(), {"do": "add", "kind": "text"})
+    assert chosen.layer == "Text"
+    _, chosen, _ = change_design(changed, chosen, {"do": "remove", "layer": "Text"})
+    assert chosen.layer == ""
+
+
+def test_renaming_goes_on_with_the_layer(document: ImageTemplate) -> None:
+    layer = document.layer("Title")
+    assert layer is not None
+    typed = {**typed_of(layer), "do": "properties", "name": "Headline"}
+    assert change_design(document, Chosen(layer="Title"), typed)[1].layer == "Headline"
+
+
+def test_columns_without_a_name_are_left_out_and_labels_are_made(document: ImageTemplate) -> None:
+    typed = {
+        "do": "columns",
+        "0.name": "title",
+        "1.name": "image",
+        "1.kind": "image",
+        "2.name": " ",
+        "3.name": "old_price",
+    }
+    columns = change_design(document, Chosen(), typed)[0].columns
+    assert [(column.name, column.label, column.kind) for column in columns] == [
+        ("title", "Title", "text"),
+        ("image", "Image", "image"),
+        ("old_price", "Old price", "text"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "field"),
+    [
+        ({}, "do"),
+        ({"do": "explode"}, "do"),
+        ({"do": "add", "kind": "video"}, "kind"),
+        ({"do": "remove", "layer": "nobody"}, "layer"),
+        ({"do": "hide"}, "layer"),
+        ({"do": "properties"}, "layer"),
+        ({"do": "move", "layer": "Title", "to": "up"}, "to"),
+        ({"do": "canvas", "width": "0"}, "width"),
+        ({"do": "canvas", "width": "wide"}, "width"),
+        ({"do": "columns"}, ""),
+        ({"do": "add-format", "width": "0", "height": "10"}, "width"),
+        ({"do": "add-format", "name": "square", "width": "10", "height": "10"}, ""),
+    ],
+)
+def test_what_can_not_be_done_is_said_at_its_field(document: ImageTemplate, typed: dict[str, str], field: str) -> None:
+    with pytest.raises(WrongDesign) as wrong:
+        change_design(document, Chosen(), typed)
+    assert field in {name.rpartition(".")[2] for name in wrong.value.errors}
+
+
+@pytest.mark.parametrize("do", sorted(CHANGES))
+def test_a_change_without_its_fields_never_fails_otherwise(document: ImageTemplate, do: str) -> None:
+    for chosen in (Chosen(), Chosen(layer="Title"), Chosen(size="square")):
+        try:
+            change_design(document, chosen, {"do": do})
+        except WrongDesign:
+            continue

@@ -1,0 +1,108 @@
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from cwz_web.demo.starters import NAMES, open_starter
+from cwz_web.imaging.documents import ImageTemplate
+from cwz_web.imaging.editing import add_layer
+from cwz_web.imaging.layers import AnyLayer, Layer
+from cwz_web.web.layer_forms import CHECKS, groups_of, read_layer, typed_of
+from tests.factories import small_document
+
+_layer: TypeAdapter[Layer] = TypeAdapter(AnyLayer)
+
+
+def every_layer() -> list[Layer]:
+    kinds: list[Any] = ["text", "image", "shape", "code", "rating"]
+    fresh = [add_layer(ImageTemplate.model_validate(small_document()), kind)[0].layers[-1] for kind in kinds]
+    return [*fresh, *(layer for slug in NAMES for layer in open_starter(slug).document.layers)]
+
+
+@pytest.mark.parametrize("layer", every_layer(), ids=lambda layer: f"{layer.type}-{layer.name}")
+def test_a_form_that_is_sent_as_it_was_shown_changes_nothing(layer: Layer) -> None:
+    values, errors = read_layer(layer, typed_of(layer))
+    assert errors == {}
+    assert _layer.validate_python(values) == layer
+
+
+def test_the_form_shows_every_field_of_every_kind() -> None:
+    """One that is forgotten could never be changed in the designer."""
+    elsewhere = {"type", "hidden", "locked"}
+    for layer in every_layer()[:5]:
+        shown = {field.name.partition(".")[0] for group in groups_of(layer) for field in group.fields}
+        assert shown == set(type(layer).model_fields) - elsewhere, layer.name
+
+
+def text_layer(**typed: str) -> tuple[dict[str, Any], dict[str, str]]:
+    layer = next(layer for layer in every_layer() if layer.model_dump()["type"] == "text")
+    return read_layer(layer, {**typed_of(layer), **typed})
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "saying"),
+    [
+        ("x", "left", "whole number"),
+        ("x", "", "whole number"),
+        ("width", "0", "1 is the least"),
+        ("width", "9999", "4096 is the most"),
+        ("opacity", "7", "1 is the most"),
+        ("rotation", "much", "Write a number"),
+        ("colour", "red", "Write a colour as #rrggbb"),
+        ("text", "{{ a | b }}", "“b” is not a filter"),
+        ("text", "{{ a", "never closed"),
+        ("font", "Comic Sans", "There is no font Comic Sans"),
+        ("name", "", "Please fill this in"),
+    ],
+)
+def test_what_is_wrong_is_said_at_its_field(field: str, typed: str, saying: str) -> None:
+    values, errors = text_layer(**{field: typed})
+    assert values == {}
+    assert list(errors) == [field]
+    assert saying in errors[field]
+
+
+@pytest.mark.parametrize(
+    ("typed", "field"),
+    [
+        ({"background.kind": "solid", "background.start": "blue"}, "background.start"),
+        ({"background.kind": "linear", "background.end": "blue"}, "background.end"),
+        ({"stroke.width": "4", "stroke.colour": "blue"}, "stroke.colour"),
+        ({"border.width": "4", "border.colour": "blue"}, "border.colour"),
+        ({"shadow.on": "on", "shadow.blur": "-3"}, "shadow.blur"),
+    ],
+)
+def test_so_it_is_for_fields_that_lie_deeper(typed: dict[str, str], field: str) -> None:
+    assert list(text_layer(**typed)[1]) == [field]
+
+
+@pytest.mark.parametrize(
+    ("typed", "part", "expected"),
+    [
+        ({"border.width": "0", "border.colour": "#000000"}, "border", None),
+        ({"border.width": "3", "border.colour": "#000000"}, "border", {"width": "3", "colour": "#000000"}),
+        ({"background.kind": "none", "background.start": "#000000"}, "background", None),
+        ({"background.kind": "solid", "background.start": "#112233"}, "background", "#112233"),
+        ({"show_if.column": "", "show_if.is": "filled"}, "show_if", None),
+        ({"min_size": ""}, "min_size", None),
+        ({"italic": "on"}, "italic", True),
+    ],
+)
+def test_parts_are_there_or_not(typed: dict[str, str], part: str, expected: Any) -> None:
+    values, errors = text_layer(**typed)
+    assert errors == {}
+    assert values[part] == expected
+
+
+def test_a_box_that_is_not_ticked_is_false() -> None:
+    assert "italic" in CHECKS
+    assert text_layer()[0]["italic"] is False
+
+
+def test_a_picture_can_have_its_focus_anywhere() -> None:
+    layer = next(layer for layer in every_layer() if layer.model_dump()["type"] == "image")
+    for typed, focus in (("0.5,0", (0.5, 0)), ("attention", "attention"), ("centre", "centre")):
+        values, errors = read_layer(layer, {**typed_of(layer), "focus": typed})
+        assert errors == {}
+        assert _layer.validate_python(values).focus == focus  # type: ignore[attr-defined]
+    assert list(read_layer(layer, {**typed_of(layer), "focus": "9,9"})[1]) == ["focus"]
