@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: help serve test lint bench bench-peers clean
+.PHONY: help serve test lint bench bench-peers soak clean
 .DEFAULT_GOAL := help
 
 help: ## Print every target with one line
@@ -31,6 +31,9 @@ bench: $(VENV)/.installed-dev node_modules/.installed ## Measure the image engin
 bench-peers: $(VENV)/.installed-dev node_modules/.installed $(VENV)/.chromium ## Measure the image engine beside takumi, satori + resvg, and Chromium
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" npm --prefix bench/peers ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" $(BIN)/python bench/engine.py --peers
+
+soak: $(VENV)/.installed-dev node_modules/.installed ## Draw 16,000 mixed pictures with eight threads, and watch the memory
+	@$(BIN)/python bench/soak.py
 
 clean: ## Remove what was installed and everything that was kept (var/)
 	rm -rf $(VENV) node_modules var

@@ -1,0 +1,216 @@
+"""A card is built in the designer: with the mouse, with the keyboard alone, and without any script."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.browser.test_first_picture import AXE
+
+
+@pytest.fixture
+def designer(page: Page) -> Page:
+    """The designer with a fresh template of its own."""
+    page.goto("/w/demo/templates/new")
+    page.get_by_role("button", name="Begin with nothing").click()
+    page.wait_for_url("**/design")
+    page.wait_for_load_state("networkidle")
+    page.evaluate("window.notReloaded = true")
+    return page
+
+
+@pytest.fixture(autouse=True)
+def no_more_templates(page: Page) -> Iterator[None]:
+    """The demo is left as other tests expect it: the templates that were made are deleted again."""
+    yield
+    for path in set(re.findall(r"/w/demo/templates/[0-9a-f-]{36}", page.request.get("/w/demo/templates").text())):
+        shown = page.request.get(path).text()
+        if "Product card" in shown:
+            continue
+        token = re.search(r'name="csrf_token" value="([^"]+)"', shown)
+        assert token is not None
+        origin = page.url.partition("/w/")[0]
+        page.request.post(f"{path}/delete", form={"csrf_token": token[1]}, headers={"Origin": origin})
+
+
+def layers(page: Page) -> list[str]:
+    return [link.inner_text().strip() for link in page.locator(".layer-head a").all()]
+
+
+def picture(page: Page) -> str:
+    return page.locator("#stage-picture").get_attribute("src") or ""
+
+
+def value(page: Page, name: str) -> str:
+    return page.locator(f".properties [name='{name}']").input_value()
+
+
+def test_a_card_is_built_with_the_mouse(designer: Page) -> None:
+    page = designer
+    page.locator("svg a").first.click()
+    expect(page.locator("#p-text")).to_have_value("{{ title }}")
+    before = picture(page)
+    page.locator("#p-text").fill("Autumn in the harbour")
+    expect(page.locator("#stage-picture")).not_to_have_attribute("src", before)
+    expect(page.locator("#p-text")).to_be_focused()
+    expect(page.get_by_text("Draft saved, not published")).to_be_visible()
+
+    box = page.locator("#chosen rect.chosen").bounding_box()
+    assert box is not None
+    start = (int(value(page, "x")), int(value(page, "width")))
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2 + 30, box["y"] + box["height"] / 2 + 12, steps=4)
+    before = picture(page)
+    page.mouse.up()
+    expect(page.locator("#stage-picture")).not_to_have_attribute("src", before)
+    assert int(value(page, "x")) > start[0]
+    handle = page.locator('[data-handle="11"]').bounding_box()
+    assert handle is not None
+    page.mouse.move(handle["x"] + 2, handle["y"] + 2)
+    page.mouse.down()
+    page.mouse.move(handle["x"] - 60, handle["y"] + 2, steps=4)
+    page.mouse.up()
+    assert int(value(page, "width")) < start[1]
+
+    page.get_by_label("Kind of the new layer").select_option("shape")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.locator("#p-shape")).to_be_visible()
+    assert layers(page) == ["Shape", "Title"]
+    page.locator(".layer-list li").nth(0).drag_to(page.locator(".layer-list li").nth(1))
+    expect(page.locator(".layer-head a").first).to_have_text("Title")
+
+    page.get_by_role("button", name="Publish").click()
+    expect(page.get_by_text("Version 2 is published")).to_be_visible()
+    assert page.evaluate("window.notReloaded"), "all of it happened in place"
+
+
+def test_a_card_is_built_with_the_keyboard_alone(designer: Page) -> None:
+    page = designer
+
+    def press_on(name: str, key: str = "Enter") -> None:
+        page.get_by_role("button", name=name, exact=True).focus()
+        page.keyboard.press(key)
+
+    page.get_by_label("Kind of the new layer").focus()
+    page.keyboard.type("Sta")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#p-stars")).to_be_visible()
+    page.locator("#chosen").focus()
+    x, width = int(value(page, "x")), int(value(page, "width"))
+    before = picture(page)
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Alt+ArrowLeft")
+    expect(page.locator("#stage-picture")).not_to_have_attribute("src", before)
+    assert (int(value(page, "x")), int(value(page, "width"))) == (x + 11, width - 1)
+    expect(page.locator("#chosen")).to_be_focused()
+    press_on("Move Stars down")
+    expect(page.locator(".layer-head a").first).to_have_text("Title")
+    press_on("Duplicate Stars")
+    expect(page.locator(".layer-head a").nth(1)).to_have_text("Stars 2")
+    press_on("Undo")
+    expect(page.locator(".layer-head a")).to_have_count(2)
+    page.locator("#chosen, .layer-head a").first.focus()
+    page.keyboard.press("Control+Shift+Z")
+    expect(page.locator(".layer-head a")).to_have_count(3)
+    page.keyboard.press("Control+Z")
+    expect(page.locator(".layer-head a")).to_have_count(2)
+
+
+def test_a_wrong_value_is_told_and_the_picture_stays(designer: Page, complaints: list[str]) -> None:
+    page = designer
+    page.get_by_role("link", name="Title", exact=True).first.click()
+    before = picture(page)
+    page.locator("#p-size").fill("3")
+    expect(page.locator("#size-error")).to_have_text("6 is the least")
+    expect(page.locator("#p-size")).to_be_focused()
+    assert picture(page) == before
+    page.locator("#p-size").fill("64")
+    expect(page.locator("#size-error")).to_have_count(0)
+    expect(page.locator("#stage-picture")).not_to_have_attribute("src", before)
+    assert all("422" in complaint for complaint in complaints)
+    complaints.clear()
+
+
+def test_an_old_answer_never_overwrites_a_newer_one(designer: Page) -> None:
+    """The first answer is held back until a second change is on its way."""
+    page = designer
+    page.get_by_role("link", name="Title", exact=True).first.click()
+    expect(page.locator("#p-text")).to_be_visible()
+    held = []
+
+    def hold(route: object) -> None:
+        held.append(route)
+        if len(held) == 1:
+            page.wait_for_timeout(600)
+        route.continue_()  # type: ignore[attr-defined]
+
+    page.route("**/design?*", lambda route: hold(route) if route.request.method == "POST" else route.continue_())
+    page.locator("#p-text").fill("First")
+    page.wait_for_timeout(250)
+    page.locator("#p-text").fill("Second and last")
+    expect(page.locator(".toolbar")).to_contain_text("Draft saved")
+    page.wait_for_timeout(1200)
+    page.unroute("**/design?*")
+    expect(page.locator("#p-text")).to_have_value("Second and last")
+    page.reload()
+    expect(page.locator("#p-text")).to_have_value("Second and last")
+
+
+def test_everything_works_without_scripts(context: BrowserContext, page: Page) -> None:
+    still = context.browser.new_context(  # type: ignore[union-attr]
+        java_script_enabled=False, storage_state=context.storage_state(), base_url=page.url.partition("/w/")[0]
+    ).new_page()
+    still.goto("/w/demo/templates/new")
+    still.get_by_role("button", name=re.compile("Quote")).click()
+    still.wait_for_url("**/design")
+    still.get_by_role("link", name="Author", exact=True).first.click()
+    still.locator("#p-x").fill("300")
+    still.get_by_role("button", name="Save and draw").click()
+    expect(still.locator("#p-x")).to_have_value("300")
+    still.get_by_role("button", name="Move Author down").click()
+    still.get_by_role("button", name="Undo").click()
+    still.get_by_role("button", name="Publish").click()
+    expect(still.get_by_text("Version 2 is published")).to_be_visible()
+    expect(still.locator("#p-x")).to_have_value("300")
+    still.context.close()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_page_is_wider_than_its_window(designer: Page, width: int) -> None:
+    page = designer
+    here = page.url.partition("?")[0]
+    page.set_viewport_size({"width": width, "height": 844})
+    for path in (
+        "/w/demo/templates/new",
+        "/w/demo/fonts",
+        here,
+        f"{here}?layer=Title",
+        here.replace("design", "versions"),
+    ):
+        page.goto(path)
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, path
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_for_axe_to_find(context: BrowserContext, designer: Page, scheme: str) -> None:
+    here = designer.url.partition("?")[0]
+    open_context = context.browser.new_context(  # type: ignore[union-attr]
+        bypass_csp=True,
+        storage_state=context.storage_state(),
+        color_scheme=scheme,  # type: ignore[arg-type]
+        viewport={"width": 1280, "height": 900},
+    )
+    looking, found = open_context.new_page(), []
+    root = here.partition("/w/")[0]
+    paths = (f"{root}/w/demo/templates/new", f"{root}/w/demo/fonts", here, f"{here}?layer=Title")
+    for path in (*paths, here.replace("design", "versions")):
+        looking.goto(path)
+        looking.evaluate(AXE)
+        for violation in looking.evaluate("axe.run().then(result => result.violations)"):
+            found.append((path, violation["id"], [node["html"][:160] for node in violation["nodes"]]))
+    open_context.close()
+    assert found == []
