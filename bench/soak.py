@@ -47,7 +47,7 @@ def memory_mb() -> int:
 
 
 def main() -> None:
-    engine = Engine(picture_cache_bytes=64 * 1024 * 1024)
+    engine = Engine(memory=48 * 1024 * 1024)
     starters = [open_starter(slug) for slug in NAMES]
     sources = [Source.of(data) for data in PICTURE_BYTES]
     done, failed, lock = itertools.count(1), itertools.count(), threading.Lock()
@@ -85,9 +85,8 @@ def main() -> None:
     after_warming = [megabytes for number, megabytes in curve if number > WARM]
     growth = after_warming[-1] / after_warming[0]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(
-        f"{THREADS * PICTURES} pictures, {next(failed)} refused in words; memory {after_warming[0]} -> {after_warming[-1]} MB"
-    )
+    print(f"{THREADS * PICTURES} pictures, {next(failed)} refused in words")
+    print(f"memory {after_warming[0]} -> {after_warming[-1]} MB")
     print(f"after warming it grew {growth:.2f} times; the peak was {peak} MB")
     path = ROOT / "bench" / "results.json"
     kept = json.loads(path.read_text()) if path.exists() else {}

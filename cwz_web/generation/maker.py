@@ -2,10 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from threading import Lock
 from uuid import UUID
-
-import cachetools
 
 from cwz_web.generation.assets import Kept
 from cwz_web.generation.sources import Sources
@@ -16,6 +13,7 @@ from cwz_web.imaging.engine import Engine, Plan, Rendered
 from cwz_web.imaging.engine import Sources as FoundSources
 from cwz_web.imaging.errors import SourceMissing
 from cwz_web.imaging.lint import Finding
+from cwz_web.imaging.memory import Memory
 from cwz_web.storage.connections import asset_key
 from cwz_web.storage.contract import Bucket, NotFound
 from cwz_web.storage.originals import Originals
@@ -47,10 +45,7 @@ class PictureMaker:
     def __init__(self, engine: Engine, sources: Sources) -> None:
         self._engine = engine
         self._sources = sources
-        self._finished: cachetools.LRUCache[tuple[UUID, str], Rendered] = cachetools.LRUCache(
-            FINISHED_BYTES, getsizeof=lambda picture: len(picture.data)
-        )
-        self._lock = Lock()
+        self._finished: Memory[Rendered] = Memory(FINISHED_BYTES)
 
     def order(
         self,
@@ -117,12 +112,4 @@ class PictureMaker:
         """The picture of some data, from memory when it was made before. Raises what order and finish raise."""
         order = self.order(originals, template, data, output, size)
         key = (originals.workspace_id, order.digest)
-        with self._lock:
-            kept = self._finished.get(key)
-        if kept is not None:
-            return kept
-        picture = self.finish(order)
-        with self._lock:
-            if len(picture.data) <= FINISHED_BYTES:
-                self._finished[key] = picture
-        return picture
+        return self._finished.get(key) or self._finished.keep(key, self.finish(order))

@@ -36,6 +36,7 @@ from cwz_web.imaging.filters import parse_number
 from cwz_web.imaging.fonts import FAMILIES, fonts_version, use_font
 from cwz_web.imaging.layers import CodeLayer, Condition, ImageLayer, Layer, RatingLayer, ShapeLayer, TextLayer
 from cwz_web.imaging.lint import ENLARGED, Check, Finding, contrast_finding, text_findings
+from cwz_web.imaging.memory import Memory
 from cwz_web.imaging.pictures import FittedPictures, Source
 from cwz_web.imaging.shapes import draw_box, draw_placeholder, draw_rating, draw_shape, elliptic_mask, rounded_mask
 from cwz_web.imaging.text import Typeface, draw_text
@@ -62,6 +63,11 @@ class Rendered:
     height: int
     output: Output
 
+    @property
+    def nbytes(self) -> int:
+        """How large the file is."""
+        return len(self.data)
+
 
 @dataclass(frozen=True)
 class _Drawing:
@@ -70,17 +76,24 @@ class _Drawing:
     patches: tuple[Patch, ...] = ()
     findings: tuple[Finding, ...] = ()
 
+    @property
+    def nbytes(self) -> int:
+        """How much memory the patches hold."""
+        return sum(patch.nbytes for patch in self.patches)
+
 
 class Engine:
     """Makes plans and keeps them. One a process; safe to use from several threads.
 
     Arguments:
-        picture_cache_bytes: memory for decoded pictures.
+        memory: bytes for each of three: decoded pictures, the bases of templates, and their static layers above.
         plans: how many templates are kept ready.
     """
 
-    def __init__(self, picture_cache_bytes: int = 256 * 1024 * 1024, plans: int = 64) -> None:
-        self._pictures = FittedPictures(picture_cache_bytes)
+    def __init__(self, memory: int = 128 * 1024 * 1024, plans: int = 64) -> None:
+        self._pictures = FittedPictures(memory)
+        self._bases: Memory[Pixels] = Memory(memory)
+        self._layers_drawn: Memory[_Drawing] = Memory(memory)
         self._plans: cachetools.LRUCache[str, Plan] = cachetools.LRUCache(plans)
         self._lock = Lock()
 
@@ -104,25 +117,32 @@ class Engine:
         with self._lock:
             plan = self._plans.get(digest)
             if plan is None:
-                plan = self._plans[digest] = Plan(template.scaled(scale), digest, self._pictures)
+                plan = self._plans[digest] = Plan(
+                    template.scaled(scale), digest, self._pictures, self._bases, self._layers_drawn
+                )
         return plan
 
 
 class Plan:
-    """A template, ready to draw."""
+    """A template, ready to draw. Made by the engine, which lends it its memory."""
 
-    def __init__(self, template: ImageTemplate, digest: str, pictures: FittedPictures) -> None:
+    def __init__(
+        self,
+        template: ImageTemplate,
+        digest: str,
+        pictures: FittedPictures,
+        bases: Memory[Pixels],
+        layers_drawn: "Memory[_Drawing]",
+    ) -> None:
         self.template = template
         self.digest = digest
-        self._pictures = pictures
+        self._pictures, self._bases, self._layers_drawn = pictures, bases, layers_drawn
         self._defaults = {column.name: column.default for column in template.columns}
         self._layers = tuple(layer for layer in template.layers if not layer.hidden)
         self._used = frozenset[str]().union(*(layer.columns() for layer in self._layers))
         changing = [bool(layer.columns()) for layer in self._layers]
         first = changing.index(True) if True in changing else len(changing)
         self._below, self._above = self._layers[:first], self._layers[first:]
-        self._static: cachetools.LRUCache[tuple[str, str], _Drawing] = cachetools.LRUCache(200)
-        self._bases: cachetools.LRUCache[tuple[str, ...], Pixels] = cachetools.LRUCache(2)
 
     @cached_property
     def columns(self) -> list[str]:
@@ -229,16 +249,16 @@ class Plan:
 
     def _base(self, sources: Sources) -> Pixels:
         """The canvas with the static layers below every changing one, kept for the sources it was drawn with."""
-        key = tuple(self._state(layer, sources) for layer in self._below)
+        key = (self.digest, *(self._state(layer, sources) for layer in self._below))
         base = self._bases.get(key)
         if base is None:
             base = self._blank()
             # Together, since to decode one photo takes as long as all the rest.
             with ThreadPoolExecutor(2) as pool:
-                drawings = list(pool.map(lambda layer: self._drawing(layer, self._defaults, sources), self._below))
+                drawings = list(pool.map(lambda layer: self._draw_layer(layer, self._defaults, sources), self._below))
             for patch in (patch for drawing in drawings for patch in drawing.patches):
                 lay(base, patch)
-            self._bases[key] = base
+            self._bases.keep(key, base)
         return base
 
     def _blank(self) -> Pixels:
@@ -252,11 +272,10 @@ class Plan:
     def _drawing(self, layer: Layer, values: Mapping[str, str], sources: Sources) -> _Drawing:
         if layer.content_columns():
             return self._draw_layer(layer, values, sources)
-        key = (layer.name, self._state(layer, sources))
-        drawing = self._static.get(key)
-        if drawing is None:
-            drawing = self._static[key] = self._draw_layer(layer, self._defaults, sources)
-        return drawing
+        key = (self.digest, layer.name, self._state(layer, sources))
+        return self._layers_drawn.get(key) or self._layers_drawn.keep(
+            key, self._draw_layer(layer, self._defaults, sources)
+        )
 
     def _state(self, layer: Layer, sources: Sources) -> str:
         """What a static layer depends on beyond the document: the picture that was found for it."""

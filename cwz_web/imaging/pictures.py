@@ -8,9 +8,8 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
-from threading import BoundedSemaphore, Lock
+from threading import BoundedSemaphore
 
-import cachetools
 import numpy as np
 import pyvips
 import simplejpeg
@@ -19,6 +18,7 @@ from cwz_web.imaging.canvas import Patch
 from cwz_web.imaging.effects import from_pixels
 from cwz_web.imaging.errors import BadPicture
 from cwz_web.imaging.layers import ImageLayer
+from cwz_web.imaging.memory import Memory
 
 MAX_BYTES = 20 * 1024 * 1024
 MAX_PIXELS = 50_000_000
@@ -36,6 +36,8 @@ SIDEWAYS = 5  # from this EXIF orientation on, width and height change places
 pyvips.operation_block_set("VipsForeignLoad", True)
 for _allowed in ("Jpeg", "Png", "Webp", "Nsgif", "Heif", "Svg"):
     pyvips.operation_block_set(f"VipsForeignLoad{_allowed}", False)
+# What is worth keeping is kept by us; libvips would keep a hundred operations with their pixels, and look there first.
+pyvips.cache_set_max(0)
 
 _large = BoundedSemaphore(2)
 
@@ -59,6 +61,11 @@ class Fitted:
     patch: Patch
     enlarged: float
 
+    @property
+    def nbytes(self) -> int:
+        """How much memory the picture holds."""
+        return self.patch.nbytes
+
 
 class FittedPictures:
     """Decoded pictures, cut to the boxes they were needed in. Decoding costs more than all the rest of a card.
@@ -68,23 +75,12 @@ class FittedPictures:
     """
 
     def __init__(self, max_bytes: int) -> None:
-        self._kept: cachetools.LRUCache[tuple[object, ...], Fitted] = cachetools.LRUCache(
-            max_bytes, getsizeof=lambda fitted: fitted.patch.nbytes
-        )
-        self._lock = Lock()
+        self._kept: Memory[Fitted] = Memory(max_bytes)
 
     def fit(self, layer: ImageLayer, source: Source) -> Fitted:
         """The picture as the layer's box shows it. Raises BadPicture."""
         key = (source.digest, layer.width, layer.height, layer.fit, layer.focus, layer.greyscale)
-        with self._lock:
-            kept = self._kept.get(key)
-        if kept is not None:
-            return kept
-        fitted = _fit(layer, source.data)
-        with self._lock:
-            if fitted.patch.nbytes <= self._kept.maxsize:
-                self._kept[key] = fitted
-        return fitted
+        return self._kept.get(key) or self._kept.keep(key, _fit(layer, source.data))
 
 
 def check_picture(data: bytes) -> tuple[int, int]:
