@@ -21,9 +21,11 @@ from cwz_web.imaging.editing import (
     remove_layer,
 )
 from cwz_web.web.forms import messages
-from cwz_web.web.layer_forms import read_layer
+from cwz_web.web.layer_forms import bound_columns, read_layer
 
 MAX_COLUMNS = 50
+# The key of an error that names a column which a layer shows and the template does not have: it can be added at once.
+MISSING_COLUMN = "missing-column"
 
 
 class Chosen(BaseModel):
@@ -137,11 +139,22 @@ def _properties(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change
     values, errors = read_layer(layer, typed)
     if errors:
         raise WrongDesign(errors)
+    if typed.get("add"):
+        document = _with_column(document, typed["add"], "image" if layer.type == "image" else "text")
+    unknown = sorted(bound_columns(values) - {column.name for column in document.columns})
+    if unknown:
+        raise WrongDesign({MISSING_COLUMN: unknown[0]})
     changed = change_layer(document, layer.name, values, chosen.size)
     place = [each.name for each in document.layers].index(layer.name)
     now = changed.in_format(chosen.size).layers[place]
     fields = sorted(name for name in type(layer).model_fields if getattr(now, name) != getattr(layer, name))
     return changed, chosen.model_copy(update={"layer": now.name}), f"{layer.name}: {', '.join(fields)}"
+
+
+def _with_column(document: ImageTemplate, name: str, kind: str) -> ImageTemplate:
+    """The document with a new column, which a layer is about to show."""
+    column = {"name": name, "label": name.replace("_", " ").capitalize(), "kind": kind}
+    return change_columns(document, [*(column.model_dump() for column in document.columns), column])
 
 
 def _canvas(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change:

@@ -284,6 +284,11 @@ def read_layer(layer: Layer, typed: Mapping[str, str]) -> tuple[dict[str, Any], 
     return values, {}
 
 
+def bound_columns(values: Mapping[str, Any]) -> frozenset[str]:
+    """The columns that a layer of these values shows, or depends on."""
+    return _any_layer.validate_python(values).columns()
+
+
 def _values(names: Iterable[str], typed: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name in names:

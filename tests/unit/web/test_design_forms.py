@@ -48,6 +48,19 @@ def test_renaming_goes_on_with_the_layer(document: ImageTemplate) -> None:
     assert change_design(document, Chosen(layer="Title"), typed)[1].layer == "Headline"
 
 
+def test_a_column_that_is_not_there_yet_can_be_added_with_the_change_that_shows_it(document: ImageTemplate) -> None:
+    layer = document.layer("Title")
+    assert layer is not None
+    typed = {**typed_of(layer), "do": "properties", "text": "{{ title }} {{ old_price | currency }}"}
+    with pytest.raises(WrongDesign) as wrong:
+        change_design(document, Chosen(layer="Title"), typed)
+    assert wrong.value.errors == {"missing-column": "old_price"}
+    changed, _, _ = change_design(document, Chosen(layer="Title"), {**typed, "add": "old_price"})
+    assert (changed.columns[-1].name, changed.columns[-1].label) == ("old_price", "Old price")
+    with pytest.raises(WrongDesign):
+        change_design(document, Chosen(layer="Title"), {**typed, "add": "title"})
+
+
 def test_columns_without_a_name_are_left_out_and_labels_are_made(document: ImageTemplate) -> None:
     typed = {
         "do": "columns",
