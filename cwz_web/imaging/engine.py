@@ -4,9 +4,10 @@ What does not depend on the row is drawn once: the lowest static layers as the p
 changing one as a few patches. A row then copies the base and touches only the rectangles of its own layers.
 """
 
+import itertools
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -192,13 +193,24 @@ class Plan:
     def draw(self, values: Mapping[str, str], sources: Sources) -> Pixels:
         """The pixels of a row's picture. Raises ImagingError."""
         ends = time.monotonic() + RENDER_SECONDS
-        canvas = self._base(sources).copy()
-        for layer in self._above:
-            if _is_shown(layer, values):
-                for patch in self._drawing(layer, values, sources).patches:
-                    lay(canvas, patch)
-                if time.monotonic() > ends:
-                    raise TookTooLong(f"The picture takes longer than {RENDER_SECONDS:.0f} seconds")
+        above = [layer for layer in self._above if _is_shown(layer, values)]
+        key = (self.digest, *(self._state(layer, sources) for layer in self._below))
+        base = self._bases.get(key)
+        drawings: Iterable[_Drawing]
+        if base is None:
+            # The first time all layers are drawn side by side: to decode one photo takes as long as all the rest.
+            with ThreadPoolExecutor(2) as pool:
+                all_drawings = pool.map(lambda layer: self._drawing(layer, values, sources), [*self._below, *above])
+                base = self._bases.keep(key, self._laid(itertools.islice(all_drawings, len(self._below))))
+                drawings = list(all_drawings)
+        else:
+            drawings = (self._drawing(layer, values, sources) for layer in above)
+        canvas = base.copy()
+        for drawing in drawings:
+            for patch in drawing.patches:
+                lay(canvas, patch)
+            if time.monotonic() > ends:
+                raise TookTooLong(f"The picture takes longer than {RENDER_SECONDS:.0f} seconds")
         return canvas
 
     def lint(self, values: Mapping[str, str], sources: Sources) -> list[Finding]:
@@ -247,18 +259,12 @@ class Plan:
             elif isinstance(layer, TextLayer) and layer.font not in FAMILIES:
                 yield layer, layer.font, "font"
 
-    def _base(self, sources: Sources) -> Pixels:
-        """The canvas with the static layers below every changing one, kept for the sources it was drawn with."""
-        key = (self.digest, *(self._state(layer, sources) for layer in self._below))
-        base = self._bases.get(key)
-        if base is None:
-            base = self._blank()
-            # Together, since to decode one photo takes as long as all the rest.
-            with ThreadPoolExecutor(2) as pool:
-                drawings = list(pool.map(lambda layer: self._draw_layer(layer, self._defaults, sources), self._below))
-            for patch in (patch for drawing in drawings for patch in drawing.patches):
+    def _laid(self, drawings: Iterable[_Drawing]) -> Pixels:
+        """The canvas with the static layers below every changing one."""
+        base = self._blank()
+        for drawing in drawings:
+            for patch in drawing.patches:
                 lay(base, patch)
-            self._bases.keep(key, base)
         return base
 
     def _blank(self) -> Pixels:
