@@ -1,10 +1,14 @@
+import re
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from cwz_web.imaging.documents import ImageTemplate
+from cwz_web.imaging.filters import FILTERS
+from cwz_web.imaging.lint import Check
 from tests.factories import small_document
+from tests.installation import ROOT
 
 
 def change(path: str, value: Any) -> dict[str, Any]:
@@ -132,3 +136,14 @@ def test_the_schema_says_what_is_valid() -> None:
     schema = ImageTemplate.model_json_schema()
     assert set(schema["properties"]) == {"version", "canvas", "columns", "layers", "formats"}
     assert {"TextLayer", "ImageLayer", "ShapeLayer", "CodeLayer", "RatingLayer"} <= set(schema["$defs"])
+
+
+def test_the_example_of_the_documentation_is_a_template() -> None:
+    text = (ROOT / "docs" / "templates.md").read_text()
+    example = re.search(r"```json\n(.*?)```", text, re.DOTALL)
+    assert example is not None
+    assert len(ImageTemplate.model_validate_json(example[1]).layers) == 2
+    for name in FILTERS:
+        assert f"`{name}" in text, f"docs/templates.md says nothing of the filter {name}"
+    for check in Check:
+        assert f"`{check.value}`" in text
