@@ -1,5 +1,5 @@
 """Feeds: rows of data that pictures are made of.
 
-In: reading a file (`csv_reader.py`), the patterns that shops' exports have (`variants.py`), and keeping the rows
-(`imports.py`, `browse.py`).
+In: reading a file of any kind (`files.py`, a reader for each kind, `tables.py`), the patterns that shops' exports have
+(`variants.py`), and keeping the rows (`imports.py`, `browse.py`).
 """

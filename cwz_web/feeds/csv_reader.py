@@ -3,34 +3,15 @@
 import codecs
 import csv
 import io
-from dataclasses import dataclass, field
 
-MAX_BYTES = 32 * 1024 * 1024
-MAX_ROWS = 100_000
-MAX_COLUMNS = 500
-MAX_CELL = 100_000
-MAX_NAME = 200
+from cwz_web.feeds.tables import MAX_CELL, MAX_NAME, BadFile, Table, check_columns, check_rows
+
 DELIMITERS = ",;\t|"
 SAMPLE_ROWS = 50
 
 
-class BadFile(Exception):
-    """The file can not be read as rows; the message says why and what would be right."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of a file: each a dictionary of its cells that are not empty. `notes` tell what was done to them."""
-
-    columns: list[str]
-    rows: list[dict[str, str]]
-    notes: list[str] = field(default_factory=list)
-
-
 def read_csv(data: bytes) -> Table:
     """Read a file of delimited text with a header row. Raises BadFile."""
-    if len(data) > MAX_BYTES:
-        raise BadFile(f"The file is larger than {MAX_BYTES // 1024**2} MB; split it")
     text = _decode(data)
     delimiter = _delimiter(text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
@@ -48,8 +29,7 @@ def read_csv(data: bytes) -> Table:
             surplus += any(cell.strip() for cell in row[len(names) :])
             if cells:
                 rows.append(cells)
-            if len(rows) > MAX_ROWS:
-                raise BadFile(f"The file has more than {MAX_ROWS:,} rows; split it")
+            check_rows(len(rows))
     except csv.Error as error:
         raise BadFile(f"Line {reader.line_num} can not be read: {error}") from None
     if not rows:
@@ -106,8 +86,7 @@ def _delimiter(text: str) -> str:
 
 def _names(header: list[str]) -> list[str]:
     """The header's names: trimmed, bounded, unique; a column without a name gets its number."""
-    if len(header) > MAX_COLUMNS:
-        raise BadFile(f"The file has {len(header)} columns; {MAX_COLUMNS} are the most")
+    check_columns(len(header))
     names: list[str] = []
     taken: set[str] = set()
     for number, cell in enumerate(header, 1):

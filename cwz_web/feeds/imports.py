@@ -8,14 +8,14 @@ from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
 from cwz_web.db.session import raw_connection
-from cwz_web.feeds.csv_reader import read_csv
+from cwz_web.feeds.files import read_table
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.variants import with_keys
 
 
 def upload_feed(db: Session, workspace_id: UUID, *, name: str, file_name: str, data: bytes) -> Feed:
     """Make a feed of an uploaded file. Raises BadFile."""
-    keyed = with_keys(read_csv(data))
+    keyed = with_keys(read_table(data))
     feed = Feed(
         workspace_id=workspace_id,
         name=name,

@@ -8,7 +8,7 @@ it takes from the row above; a row with nothing but a photo is no row of its own
 import re
 from dataclasses import dataclass
 
-from cwz_web.feeds.csv_reader import Table
+from cwz_web.feeds.tables import Table
 
 # Columns that name a row, best first, compared without case, spaces and signs.
 KEY_NAMES = (

@@ -8,8 +8,8 @@ from pyramid.request import Request
 from pyramid.view import view_config
 
 from cwz_web.feeds.browse import PAGE, items_after, list_feeds
-from cwz_web.feeds.csv_reader import MAX_BYTES, BadFile
 from cwz_web.feeds.imports import upload_feed
+from cwz_web.feeds.tables import MAX_BYTES, BadFile
 from cwz_web.resources import FeedResource, Feeds, Permission
 from cwz_web.web.forms import Form, empty_form, read_form
 from cwz_web.web.paths import after_position

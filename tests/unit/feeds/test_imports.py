@@ -1,8 +1,8 @@
 import pytest
 
 from cwz_web.feeds.browse import items_after, list_feeds
-from cwz_web.feeds.csv_reader import BadFile
 from cwz_web.feeds.models import Feed, Item
+from cwz_web.feeds.tables import BadFile
 from tests.factories import Factory
 
 

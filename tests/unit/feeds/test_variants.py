@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from cwz_web.feeds.csv_reader import Table, read_csv
+from cwz_web.feeds.csv_reader import read_csv
+from cwz_web.feeds.tables import Table
 from cwz_web.feeds.variants import with_keys
 
 DATA = Path(__file__).parents[2] / "data"

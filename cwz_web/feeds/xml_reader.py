@@ -1,0 +1,114 @@
+"""Reading XML: Google Merchant and Meta feeds (RSS 2.0 or Atom with `g:`), and any file that repeats one element.
+
+Neither DTDs nor entities are read (defusedxml), and the file is read as a stream. A row is one repeated element: its
+children's texts under their names, deeper ones with a dot, attributes with an @, repeated ones joined.
+"""
+
+import io
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import iterparse
+
+from cwz_web.feeds.tables import BadFile, Table, table_of
+
+GOOGLE = "http://base.google.com/ns/1.0"
+# Elements that are rows wherever they are; else the element that is repeated most often is.
+ROWS = ("item", "entry", "product", "offer", "row", "record")
+MAX_DEPTH = 5
+SAMPLE_ELEMENTS = 20_000
+JOINED = ", "
+
+
+def read_xml(data: bytes) -> Table:
+    """Read a file of XML. Raises BadFile."""
+    try:
+        name = _row_name(data)
+        return table_of(_records(data, name), f"<{name}>")
+    except DefusedXmlException:
+        raise BadFile("The XML declares a DTD or entities of its own, which is not allowed; leave them out") from None
+    except (ParseError, LookupError, ValueError) as error:
+        raise BadFile(f"This is not valid XML: {str(error)[:120]}") from None
+
+
+def _row_name(data: bytes) -> str:
+    """The local name of the element that is a row: one of the known ones, or else the one that is repeated most."""
+    seen: Counter[tuple[int, str]] = Counter()
+    filled: set[str] = set()
+    depth = 0
+    for event, element in _events(data):
+        if event == "start":
+            depth += 1
+            name = _local(element.tag)
+            if depth > 1:
+                seen[depth, name] += 1
+                if sum(seen.values()) > SAMPLE_ELEMENTS:
+                    break
+        else:
+            depth -= 1
+            if len(element) or element.attrib:
+                filled.add(_local(element.tag))
+            if depth > 1:
+                continue
+            element.clear()
+    known = [name for name in ROWS if any(name == found for _, found in seen)]
+    if known:
+        return known[0]
+    repeated = [(count, -depth, name) for (depth, name), count in seen.items() if count > 1 and name in filled]
+    if not repeated:
+        raise BadFile("The XML repeats no element; a feed has one element for each row")
+    highest = max(depth for _, depth, _ in repeated)
+    return max(each for each in repeated if each[1] == highest)[2]
+
+
+def _records(data: bytes, name: str) -> Iterator[dict[str, str]]:
+    inside = 0
+    for event, element in _events(data):
+        if _local(element.tag) != name:
+            if event == "end" and not inside:
+                element.clear()
+            continue
+        inside += 1 if event == "start" else -1
+        if event == "end" and not inside:
+            yield _flat(element)
+            element.clear()
+
+
+def _flat(element: Element, before: str = "", depth: int = 1) -> dict[str, str]:
+    flat: dict[str, str] = {}
+
+    def add(name: str, value: str) -> None:
+        if value.strip():
+            flat[name] = f"{flat[name]}{JOINED}{value.strip()}" if name in flat else value.strip()
+
+    for name, value in element.attrib.items():
+        add(f"{before}@{_name(name)}", value)
+    for child in element:
+        name = f"{before}{_name(child.tag)}"
+        if len(child) and depth < MAX_DEPTH:
+            for deeper, value in _flat(child, f"{name}.", depth + 1).items():
+                add(deeper, value)
+            continue
+        add(name, child.text or "")
+        for attribute, value in child.attrib.items():
+            add(f"{name}@{_name(attribute)}", value)
+    if not len(element) and element.text:
+        add(f"{before}text" if before else "text", element.text)
+    return flat
+
+
+def _events(data: bytes) -> Iterator[tuple[str, Any]]:
+    events: Iterator[tuple[str, Any]] = iterparse(io.BytesIO(data), events=("start", "end"), forbid_dtd=True)
+    return events
+
+
+def _local(tag: str) -> str:
+    return tag.rpartition("}")[2]
+
+
+def _name(tag: str) -> str:
+    """The name that people know: Google's own with its `g:`, any other without its namespace."""
+    return f"g:{_local(tag)}" if tag.startswith(f"{{{GOOGLE}}}") else _local(tag)

@@ -1,0 +1,188 @@
+import gzip
+import json
+import resource
+import time
+from contextlib import suppress
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cwz_web.feeds import files
+from cwz_web.feeds.files import read_table
+from cwz_web.feeds.tables import BadFile
+
+ROWS = [{"id": "1", "title": "Mug"}, {"id": "2", "title": "Lamp"}]
+GOOGLE = b"""<?xml version="1.0"?>
+<rss version="2.0" xmlns:g="http://base.google.com/ns/1.0"><channel><title>Shop</title><link>https://example.org</link>
+<item><g:id>1</g:id><title>Mug &amp; plate</title><g:price>24.00 EUR</g:price>
+<g:additional_image_link>https://example.org/a.jpg</g:additional_image_link>
+<g:additional_image_link>https://example.org/b.jpg</g:additional_image_link>
+<g:shipping><g:country>DE</g:country><g:price>4.90 EUR</g:price></g:shipping></item>
+<item><g:id>2</g:id><title><![CDATA[<b>Lamp</b>]]></title><g:price>64.00 EUR</g:price></item>
+</channel></rss>"""
+ATOM = b"""<feed xmlns="http://www.w3.org/2005/Atom" xmlns:g="http://base.google.com/ns/1.0"><title>Shop</title>
+<entry><g:id>1</g:id><title>Mug</title><link href="https://example.org/1"/></entry>
+<entry><g:id>2</g:id><title>Lamp</title><link href="https://example.org/2"/></entry></feed>"""
+OWN = b"""<shop><meta><name>Shop</name></meta><articles>
+<article nr="1"><name>Mug</name><price currency="EUR">24</price></article>
+<article nr="2"><name>Lamp</name><price currency="EUR">64</price></article></articles></shop>"""
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"id,title\n1,Mug\n2,Lamp\n",
+        b"id\ttitle\n1\tMug\n2\tLamp\n",
+        json.dumps(ROWS).encode(),
+        json.dumps(ROWS, indent=2).encode(),
+        b"\xef\xbb\xbf" + json.dumps(ROWS).encode(),
+        json.dumps(ROWS).encode("utf-16"),
+        json.dumps({"shop": "x", "products": ROWS}).encode(),
+        json.dumps({"products": ROWS}, indent=1).encode(),
+        json.dumps({"a": {"b": {"items": ROWS}}}).encode(),
+        b'{"id": "1", "title": "Mug"}\n{"id": "2", "title": "Lamp"}\n',
+        b'{"id": "1", "title": "Mug"}\r\n\r\n{"id": "2", "title": "Lamp"}',
+        gzip.compress(b"id,title\n1,Mug\n2,Lamp\n"),
+        b"<list><row><id>1</id><title>Mug</title></row><row><id>2</id><title>Lamp</title></row></list>",
+    ],
+    ids=lambda data: repr(data[:24]),
+)
+def test_the_same_rows_in_every_kind_of_file(data: bytes) -> None:
+    table = read_table(data)
+    assert table.rows == ROWS
+    assert table.columns == ["id", "title"]
+
+
+def test_a_google_feed() -> None:
+    table = read_table(GOOGLE)
+    assert table.rows[0] == {
+        "g:id": "1",
+        "title": "Mug & plate",
+        "g:price": "24.00 EUR",
+        "g:additional_image_link": "https://example.org/a.jpg, https://example.org/b.jpg",
+        "g:shipping.g:country": "DE",
+        "g:shipping.g:price": "4.90 EUR",
+    }
+    assert table.rows[1]["title"] == "<b>Lamp</b>"
+
+
+def test_an_atom_feed_and_one_of_somebodys_own() -> None:
+    assert [row["link@href"] for row in read_table(ATOM).rows] == ["https://example.org/1", "https://example.org/2"]
+    assert read_table(OWN).rows[1] == {"@nr": "2", "name": "Lamp", "price": "64", "price@currency": "EUR"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "iso-8859-1"])
+def test_xml_in_other_encodings(encoding: str) -> None:
+    text = f'<?xml version="1.0" encoding="{encoding}"?><l><row><t>Größe</t></row><row><t>Maß</t></row></l>'
+    assert [row["t"] for row in read_table(text.encode(encoding)).rows] == ["Größe", "Maß"]
+
+
+def test_what_lies_deeper_in_json_gets_a_dotted_name() -> None:
+    record: dict[str, Any] = {
+        "id": 7,
+        "price": {"amount": 19.90, "currency": "EUR"},
+        "tags": ["new", "blue", 3],
+        "images": [{"src": "https://example.org/a.jpg"}, {"src": "https://example.org/b.jpg"}],
+        "sold_out": False,
+        "nothing": None,
+        "empty": [],
+    }
+    assert read_table(json.dumps([record]).encode()).rows == [
+        {
+            "id": "7",
+            "price.amount": "19.9",
+            "price.currency": "EUR",
+            "tags": "new, blue, 3",
+            "images.src": "https://example.org/a.jpg",
+            "sold_out": "false",
+        }
+    ]
+
+
+@pytest.mark.parametrize("number", ["19.90", "1e3", "12345678901234567890", "0.1", "-5"])
+def test_numbers_of_json_are_not_rounded(number: str) -> None:
+    [row] = read_table(f'[{{"n": {number}}}]'.encode()).rows
+    assert Decimal(row["n"]) == Decimal(number)
+
+
+def test_columns_come_in_the_order_in_which_they_were_first_seen() -> None:
+    table = read_table(b'[{"b": 1, "a": 2}, {"c": 3, "a": 4}]')
+    assert table.columns == ["b", "a", "c"]
+
+
+LAUGHS = (
+    b'<!DOCTYPE l [<!ENTITY a "ha">'
+    + b"".join(b'<!ENTITY %c "%s">' % (98 + n, b"&%c;" % (97 + n) * 10) for n in range(9))
+    + b"]><l><row><t>&j;</t></row><row><t>x</t></row></l>"
+)
+
+
+@pytest.mark.parametrize(
+    ("data", "saying"),
+    [
+        (LAUGHS, "DTD or entities"),
+        (b'<!DOCTYPE l SYSTEM "file:///etc/passwd"><l><row><t>1</t></row></l>', "DTD or entities"),
+        (b'<!DOCTYPE l [<!ENTITY x SYSTEM "file:///etc/passwd">]><l><row><t>&x;</t></row></l>', "DTD or entities"),
+        (b"<l><row><t>1</t></row><row><t>2</row></l>", "not valid XML"),
+        (b'<?xml version="1.0" encoding="klingon"?><l><row/></l>', "not valid XML"),
+        (b"<shop><name>x</name></shop>", "repeats no element"),
+        (b"<!DOCTYPE html><html><body>Sign in</body></html>", "web page"),
+        (b"\n <HTML><body>", "web page"),
+        (b"[1, 2, 3]", "no list of objects"),
+        (b'{"a": 1}', "no list of objects"),
+        (b'[{"a": 1}, {"b": ', "not valid JSON"),
+        (b"[" * 100_000, "JSON"),
+        (b'{"a": ' * 100_000, "JSON"),
+        (b'{"a": 1}\n{"a": \n', "Line 2"),
+        (b'{"a": 1}\n{"b": 2}\n[3]\n', "Line 3"),
+        (b'[{"a": "' + b"x" * 100_001 + b'"}]', "100,001 characters"),
+        (b"PK\x03\x04 spreadsheet", "save the table as CSV"),
+        (b"%PDF-1.7", "PDF"),
+        (gzip.compress(b"id\n1\n")[:-6], "end is missing"),
+        (b"\x1f\x8b nonsense", "damaged"),
+        (b"", "empty"),
+    ],
+    ids=lambda value: repr(value[:20]) if isinstance(value, bytes) else None,
+)
+def test_what_can_not_be_read_says_why_and_quickly(data: bytes, saying: str) -> None:
+    began = time.perf_counter()
+    with pytest.raises(BadFile, match=saying):
+        read_table(data)
+    assert time.perf_counter() - began < 10
+
+
+def test_a_gzip_bomb_is_never_unpacked_whole() -> None:
+    bomb = gzip.compress(bytes(400 * 1024 * 1024), 9)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(BadFile, match="Unpacked, the file is larger"):
+        read_table(bomb)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 150_000
+
+
+def test_a_file_that_is_too_large_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "MAX_BYTES", 5)
+    with pytest.raises(BadFile, match="larger than"):
+        read_table(b"id\n1\n2\n")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(st.lists(st.dictionaries(st.text(max_size=6), json_values, max_size=4), max_size=5))
+def test_any_json_is_read_or_refused(records: list[dict[str, Any]]) -> None:
+    with suppress(BadFile):
+        for row in read_table(json.dumps(records).encode()).rows:
+            assert all(isinstance(value, str) and value for value in row.values())
+
+
+@given(st.sampled_from([b"<", b"[", b"{", b"\x1f\x8b", b"PK", b""]), st.binary(max_size=300))
+def test_any_bytes_are_read_or_refused(begin: bytes, rest: bytes) -> None:
+    with suppress(BadFile):
+        assert read_table(begin + rest).rows
