@@ -14,8 +14,8 @@ from webtest import TestApp
 from cwz_web.accounts.models import Account
 from cwz_web.accounts.passwords import Passwords
 from cwz_web.db.session import enter_workspace
-from cwz_web.feeds.imports import upload_feed
-from cwz_web.feeds.models import Feed
+from cwz_web.feeds.imports import import_file, upload_feed
+from cwz_web.feeds.models import Feed, FeedImport
 from cwz_web.generation.assets import Kept, record_asset
 from cwz_web.generation.fonts import add_font
 from cwz_web.generation.keys import create_key
@@ -139,6 +139,12 @@ class Factory:
     ) -> Feed:
         with self.database.transaction(workspace.id) as db:
             return upload_feed(db, workspace.id, name=name, file_name="feed.csv", data=data)
+
+    def held_import(self, feed: Feed) -> FeedImport:
+        """An import of one row, which waits since it would remove the others."""
+        with self.database.transaction(feed.workspace_id) as db:
+            feed = db.get_one(Feed, (feed.workspace_id, feed.id))
+            return import_file(db, feed, file_name="short.csv", data=b"sku,title\n1,Alone\n")
 
     def template(self, workspace: Workspace, document: dict[str, Any] | None = None, name: str = "Card") -> Template:
         design = ImageTemplate.model_validate(document or small_document())

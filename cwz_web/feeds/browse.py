@@ -12,7 +12,8 @@ PAGE = 50
 
 def list_feeds(db: Session, workspace_id: UUID) -> list[Feed]:
     """The workspace's feeds, newest first."""
-    return list(db.scalars(select(Feed).where(Feed.workspace_id == workspace_id).order_by(Feed.id.desc())))
+    mine = select(Feed).where(Feed.workspace_id == workspace_id, Feed.deleted_at.is_(None))
+    return list(db.scalars(mine.order_by(Feed.id.desc())))
 
 
 def items_after(db: Session, feed: Feed, position: int = 0, limit: int = PAGE) -> list[Item]:

@@ -1,43 +1,184 @@
-"""Bringing a file in as a feed: parsed whole first, then written in one go, so that nothing is ever half there."""
+"""Bringing a file in: its rows are staged, compared with the feed's, and applied all at once, or not at all.
+
+An import that would remove more of the feed than its guard allows is held until somebody says so: a shop's export that
+suddenly has three rows is more likely broken than true. Rows that stay keep their place; new ones come last.
+"""
 
 import json
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import delete, select, text
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
 from cwz_web.db.session import raw_connection
 from cwz_web.feeds.files import read_table
-from cwz_web.feeds.models import Feed
-from cwz_web.feeds.variants import with_keys
+from cwz_web.feeds.models import Feed, FeedImport, StagedItem
+from cwz_web.feeds.variants import Keyed, with_keys
+
+HISTORY = 50
+
+_COUNT = text("""
+    SELECT count(*) FILTER (WHERE i.key IS NULL) AS added,
+           count(*) FILTER (WHERE i.key IS NOT NULL AND s.key IS NOT NULL AND i.data <> s.data) AS changed,
+           count(*) FILTER (WHERE i.key IS NOT NULL AND s.key IS NOT NULL AND i.data = s.data) AS unchanged,
+           count(*) FILTER (WHERE s.key IS NULL) AS removed
+    FROM staged s FULL JOIN (SELECT key, data FROM items WHERE workspace_id = :workspace AND feed_id = :feed) i
+         ON i.key = s.key
+""")
+_REMOVE = text("""
+    DELETE FROM items i WHERE workspace_id = :workspace AND feed_id = :feed
+           AND NOT EXISTS (SELECT FROM staged s WHERE s.key = i.key)
+""")
+_CHANGE = text("""
+    UPDATE items i SET data = s.data, changed_at = now() FROM staged s
+    WHERE i.workspace_id = :workspace AND i.feed_id = :feed AND i.key = s.key AND i.data <> s.data
+""")
+_ADD = text("""
+    INSERT INTO items (workspace_id, feed_id, id, position, key, data)
+    SELECT :workspace, :feed, s.id, s.position + last.position, s.key, s.data FROM staged s,
+           (SELECT coalesce(max(position), 0) AS position FROM items
+            WHERE workspace_id = :workspace AND feed_id = :feed) AS last
+    WHERE NOT EXISTS (SELECT FROM items i WHERE i.workspace_id = :workspace AND i.feed_id = :feed AND i.key = s.key)
+    ORDER BY s.position
+""")
 
 
-def upload_feed(db: Session, workspace_id: UUID, *, name: str, file_name: str, data: bytes) -> Feed:
+class NotHeld(Exception):
+    """The import does not wait to be applied: it was decided on, or a newer one came."""
+
+
+def upload_feed(
+    db: Session, workspace_id: UUID, *, name: str, file_name: str, data: bytes, started_by: UUID | None = None
+) -> Feed:
     """Make a feed of an uploaded file. Raises BadFile."""
     keyed = with_keys(read_table(data))
     feed = Feed(
         workspace_id=workspace_id,
         name=name,
         file_name=file_name[-200:],
-        columns=keyed.table.columns,
+        columns=[],
         key_columns=keyed.key_columns,
-        notes=keyed.table.notes,
-        item_count=len(keyed.keys),
+        notes=[],
+        item_count=0,
     )
     db.add(feed)
     db.flush()
-    # COPY is not for tables behind row-level security: it fills a table of this transaction's own first.
-    db.execute(text("CREATE TEMPORARY TABLE staged (id uuid, position int, key text, data jsonb) ON COMMIT DROP"))
+    _import(db, feed, keyed, file_name, started_by)
+    return feed
+
+
+def import_file(db: Session, feed: Feed, *, file_name: str, data: bytes, started_by: UUID | None = None) -> FeedImport:
+    """Bring a newer file of the same kind into a feed. Raises BadFile, and then nothing has changed."""
+    keyed = with_keys(read_table(data), feed.key_columns)
+    return _import(db, feed, keyed, file_name, started_by)
+
+
+def apply_held(db: Session, held: FeedImport) -> None:
+    """Apply an import that was held. Raises NotHeld."""
+    feed = _take(db, held)
+    _stage_table(db)
+    db.execute(
+        text(
+            "INSERT INTO staged SELECT id, position, key, data FROM staged_items"
+            " WHERE workspace_id = :workspace AND import_id = :import"
+        ),
+        {"workspace": held.workspace_id, "import": held.id},
+    )
+    _count(db, held)
+    _apply(db, feed, held)
+    _forget_staged(db, held)
+
+
+def discard_held(db: Session, held: FeedImport) -> None:
+    """Decide against an import that was held. Raises NotHeld."""
+    _take(db, held)
+    held.state = "discarded"
+    _forget_staged(db, held)
+
+
+def list_imports(db: Session, feed: Feed) -> list[FeedImport]:
+    """The feed's imports, newest first."""
+    mine = select(FeedImport).where(FeedImport.workspace_id == feed.workspace_id, FeedImport.feed_id == feed.id)
+    return list(db.scalars(mine.order_by(FeedImport.number.desc()).limit(HISTORY)))
+
+
+def find_import(db: Session, feed: Feed, number: int) -> FeedImport | None:
+    """The feed's import of a number."""
+    return db.scalar(
+        select(FeedImport).where(
+            FeedImport.workspace_id == feed.workspace_id,
+            FeedImport.feed_id == feed.id,
+            FeedImport.number == number,
+        )
+    )
+
+
+def _import(db: Session, feed: Feed, keyed: Keyed, file_name: str, started_by: UUID | None) -> FeedImport:
+    db.refresh(feed, with_for_update=True)  # one import of a feed at a time
+    feed.import_number += 1
+    record = FeedImport(
+        workspace_id=feed.workspace_id,
+        id=uuid7(),
+        feed_id=feed.id,
+        number=feed.import_number,
+        file_name=file_name[-200:],
+        columns=keyed.table.columns,
+        notes=keyed.table.notes,
+        started_by=started_by,
+    )
+    _stage_table(db)
     with raw_connection(db).cursor().copy("COPY staged FROM STDIN") as copy:
         for position, (key, row) in enumerate(zip(keyed.keys, keyed.table.rows, strict=True), 1):
             copy.write_row((uuid7(), position, key, json.dumps(row)))
-    db.execute(
-        text(
-            "INSERT INTO items (workspace_id, feed_id, id, position, key, data)"
-            " SELECT :workspace, :feed, id, position, key, data FROM staged ORDER BY position"
-        ),
-        {"workspace": workspace_id, "feed": feed.id},
-    )
+    db.execute(text("ANALYZE staged"))
+    _count(db, record)
+    db.add(record)
+    if record.removed * 100 > feed.item_count * feed.guard_percent:
+        record.state = "held"
+        db.flush()
+        db.execute(
+            text("INSERT INTO staged_items SELECT :workspace, :import, id, position, key, data FROM staged"),
+            {"workspace": feed.workspace_id, "import": record.id},
+        )
+    else:
+        _apply(db, feed, record)
+    db.flush()
     db.execute(text("DROP TABLE staged"))
+    return record
+
+
+def _stage_table(db: Session) -> None:
+    # COPY is not for tables behind row-level security: it fills a table of this transaction's own first.
+    db.execute(text("CREATE TEMPORARY TABLE staged (id uuid, position int, key text, data jsonb) ON COMMIT DROP"))
+
+
+def _count(db: Session, record: FeedImport) -> None:
+    counts = db.execute(_COUNT, {"workspace": record.workspace_id, "feed": record.feed_id}).one()
+    record.added, record.changed, record.unchanged, record.removed = counts
+
+
+def _apply(db: Session, feed: Feed, record: FeedImport) -> None:
+    names = {"workspace": feed.workspace_id, "feed": feed.id}
+    for count, statement in ((record.removed, _REMOVE), (record.changed, _CHANGE), (record.added, _ADD)):
+        if count:
+            db.execute(statement, names)
+    record.state = "applied"
+    feed.item_count = record.added + record.changed + record.unchanged
+    feed.columns, feed.notes, feed.file_name = record.columns, record.notes, record.file_name
+    feed.imported_at = db.scalar(text("SELECT now()"))
+
+
+def _take(db: Session, held: FeedImport) -> Feed:
+    """The feed of an import that still waits, locked. Raises NotHeld."""
+    feed = db.get_one(Feed, (held.workspace_id, held.feed_id), with_for_update=True)
+    db.refresh(held)
+    if held.state != "held":
+        raise NotHeld("This import was decided on already")
+    if held.number != feed.import_number:
+        raise NotHeld("A newer import came since; this one can only be discarded")
     return feed
+
+
+def _forget_staged(db: Session, held: FeedImport) -> None:
+    db.execute(delete(StagedItem).where(StagedItem.workspace_id == held.workspace_id, StagedItem.import_id == held.id))

@@ -6,9 +6,10 @@ it takes from the row above; a row with nothing but a photo is no row of its own
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cwz_web.feeds.tables import Table
+from cwz_web.feeds.tables import BadFile, Table
 
 # Columns that name a row, best first, compared without case, spaces and signs.
 KEY_NAMES = (
@@ -44,9 +45,19 @@ class Keyed:
     key_columns: list[str]
 
 
-def with_keys(table: Table) -> Keyed:
-    """Fill variants down, fold rows of further photos into their product, and give each row a key."""
+def with_keys(table: Table, chosen: Sequence[str] | None = None) -> Keyed:
+    """Fill variants down, fold rows of further photos into their product, and give each row a key.
+
+    Arguments:
+        chosen: the columns that the keys are made of, where that is known; else they are guessed.
+    Raises BadFile when a chosen column is not there.
+    """
+    missing = [column for column in chosen or () if column not in table.columns]
+    if missing:
+        raise BadFile(f"The file has no column “{missing[0]}”, by which the feed knows its rows")
     group = _grouping_column(table)
+    if chosen is not None:
+        return _unique(_fill_down(table, group) if group in chosen and group else table, list(chosen))
     if group is not None:
         table = _fill_down(table, group)
         options = [c for c in table.columns if _option.fullmatch(_plain(c)) and c != group]

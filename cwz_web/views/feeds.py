@@ -1,24 +1,51 @@
-"""Feeds: the list, an upload, a feed's rows."""
+"""Feeds: the list, an upload, a feed's rows and its imports, and what can be done with a whole one."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import Field
-from pyramid.httpexceptions import HTTPSeeOther
+from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.request import Request
+from pyramid.response import Response
 from pyramid.view import view_config
 
 from cwz_web.feeds.browse import PAGE, items_after, list_feeds
-from cwz_web.feeds.imports import upload_feed
+from cwz_web.feeds.imports import (
+    NotHeld,
+    apply_held,
+    discard_held,
+    find_import,
+    import_file,
+    list_imports,
+    upload_feed,
+)
+from cwz_web.feeds.models import Feed, FeedImport
 from cwz_web.feeds.tables import MAX_BYTES, BadFile
 from cwz_web.resources import FeedResource, Feeds, Permission
-from cwz_web.web.forms import Form, empty_form, read_form
+from cwz_web.web.forms import Filled, Form, Name, empty_form, read_form
 from cwz_web.web.paths import after_position
+
+NO_FILE = "Choose a file with at least one row of data"
 
 
 class UploadForm(Form):
-    """A name; the file comes beside it."""
+    """A name; the file or the pasted text comes beside it."""
 
     name: Annotated[str, Field(max_length=100)] = ""
+    pasted: Annotated[str, Field(max_length=2_000_000)] = ""
+
+
+class SettingsForm(Form):
+    """What a feed is called, and how much of it an import may remove by itself."""
+
+    name: Name
+    guard_percent: Annotated[int, Field(ge=0, le=100)]
+
+
+class ImportForm(Form):
+    """Which import is decided on."""
+
+    number: Annotated[int, Field(ge=1)]
 
 
 @view_config(context=Feeds, request_method="GET", renderer="feeds/list.jinja2", permission=Permission.VIEW)
@@ -39,22 +66,24 @@ def upload_page(context: Feeds, request: Request) -> dict[str, Any]:
     context=Feeds, name="new", request_method="POST", renderer="feeds/new.jinja2", permission=Permission.FEED_EDIT
 )
 def upload_form(context: Feeds, request: Request) -> Any:
-    """Bring a file in, or say what is wrong with it."""
+    """Bring a file in, or a table that was pasted, or say what is wrong with it."""
     form = read_form(UploadForm, request.POST)
-    file = request.POST.get("file")
-    data = file.file.read(MAX_BYTES + 1) if hasattr(file, "file") else b""
+    file_name, data = _posted_file(request)
+    if form.value is not None and not data:
+        file_name, data = "pasted text", form.value.pasted.encode()
     if not data:
-        form = form.with_error("file", "Choose a file with a header row and at least one row of data")
+        form = form.with_error("file", NO_FILE)
     if form.value is not None:
-        name = form.value.name or file.filename.rpartition(".")[0] or file.filename
+        name = form.value.name or file_name.rpartition(".")[0] or file_name
+        workspace_id, person = request.workspace.workspace_id, request.identity.account
         try:
             feed = upload_feed(
-                request.db, request.workspace.workspace_id, name=name[:100], file_name=file.filename, data=data
+                request.db, workspace_id, name=name[:100], file_name=file_name, data=data, started_by=person.id
             )
         except BadFile as error:
             form = form.with_error("file", str(error))
         else:
-            request.audit("feed.upload", feed.name, file=file.filename[:200], rows=feed.item_count)
+            request.audit("feed.upload", feed.name, file=file_name[:200], rows=feed.item_count)
             return HTTPSeeOther(request.path_in("feeds", feed.id))
     request.response.status = 422
     return {"form": form}
@@ -68,5 +97,97 @@ def upload_form(context: Feeds, request: Request) -> Any:
 )
 def show_feed(context: FeedResource, request: Request) -> dict[str, Any]:
     """A feed's rows, a page at a time."""
-    items = items_after(request.db, context.row, after_position(request))
-    return {"feed": context.row, "items": items, "more": items[-1].position if len(items) == PAGE else None}
+    return _page(request, context.row, empty_form())
+
+
+@view_config(
+    context=FeedResource,
+    name="import",
+    request_method="POST",
+    renderer="feeds/show.jinja2",
+    permission=Permission.FEED_EDIT,
+)
+def import_form(context: FeedResource, request: Request) -> Any:
+    """Bring a newer file into the feed, or say what is wrong with it."""
+    feed = context.row
+    file_name, data = _posted_file(request)
+    try:
+        if not data:
+            raise BadFile(NO_FILE)
+        record = import_file(request.db, feed, file_name=file_name, data=data, started_by=request.identity.account.id)
+    except BadFile as error:
+        request.response.status = 422
+        return _page(request, feed, empty_form().with_error("file", str(error)))
+    request.audit("feed.import", feed.name, file=file_name[:200], number=record.number, state=record.state)
+    return HTTPSeeOther(request.path_in("feeds", feed.id))
+
+
+@view_config(context=FeedResource, name="apply", request_method="POST", permission=Permission.FEED_EDIT)
+@view_config(context=FeedResource, name="discard", request_method="POST", permission=Permission.FEED_EDIT)
+def decide_form(context: FeedResource, request: Request) -> Response:
+    """Apply an import that was held, or decide against it."""
+    feed, what = context.row, request.view_name
+    held = _held(request, feed)
+    try:
+        (apply_held if what == "apply" else discard_held)(request.db, held)
+    except NotHeld as error:
+        raise HTTPUnprocessableEntity(str(error)) from None
+    request.audit(f"feed.{what}", feed.name, number=held.number, removed=held.removed)
+    return HTTPSeeOther(request.path_in("feeds", feed.id))
+
+
+@view_config(
+    context=FeedResource,
+    name="settings",
+    request_method="POST",
+    renderer="feeds/show.jinja2",
+    permission=Permission.FEED_EDIT,
+)
+def settings_form(context: FeedResource, request: Request) -> Any:
+    """Call the feed something else, or set its guard."""
+    form = read_form(SettingsForm, request.POST)
+    feed = context.row
+    if form.value is None:
+        request.response.status = 422
+        return _page(request, feed, form)
+    request.audit("feed.settings", feed.name, to=form.value.name, guard_percent=form.value.guard_percent)
+    feed.name, feed.guard_percent = form.value.name, form.value.guard_percent
+    return HTTPSeeOther(request.path_in("feeds", feed.id))
+
+
+@view_config(context=FeedResource, name="delete", request_method="POST", permission=Permission.FEED_EDIT)
+def delete_feed(context: FeedResource, request: Request) -> Response:
+    """Take a feed out of use. Its page still offers the way back."""
+    context.row.deleted_at = datetime.now(UTC)
+    request.audit("feed.delete", context.row.name)
+    return HTTPSeeOther(request.path_in("feeds", context.row.id))
+
+
+@view_config(context=FeedResource, name="restore", request_method="POST", permission=Permission.FEED_EDIT)
+def restore_feed(context: FeedResource, request: Request) -> Response:
+    """Take a deleted feed into use again."""
+    context.row.deleted_at = None
+    request.audit("feed.restore", context.row.name)
+    return HTTPSeeOther(request.path_in("feeds", context.row.id))
+
+
+def _page(request: Request, feed: Feed, form: Filled[Any]) -> dict[str, Any]:
+    items = items_after(request.db, feed, after_position(request))
+    imports = list_imports(request.db, feed)
+    waiting = imports[0] if imports and imports[0].state == "held" else None
+    more = items[-1].position if len(items) == PAGE else None
+    return {"feed": feed, "items": items, "more": more, "imports": imports, "held": waiting, "form": form}
+
+
+def _held(request: Request, feed: Feed) -> FeedImport:
+    form = read_form(ImportForm, request.POST)
+    held = find_import(request.db, feed, form.value.number) if form.value else None
+    if held is None:
+        raise HTTPUnprocessableEntity("Choose one of the feed's imports")
+    return held
+
+
+def _posted_file(request: Request) -> tuple[str, bytes]:
+    """The name and the content of the file in the form; at most one byte more than a file may have."""
+    file = request.POST.get("file")
+    return (file.filename, file.file.read(MAX_BYTES + 1)) if hasattr(file, "file") else ("", b"")

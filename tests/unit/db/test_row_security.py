@@ -101,6 +101,7 @@ def fill(make: Factory, space: Workspace) -> None:
     make.asset(template)
     make.key(space)
     make.font(space)
+    make.held_import(feed)
     with make.database.transaction(space.id) as db:
         invite(db, space.id, email="guest@example.org", role=Role.USER, invited_by=admin)
         save_draft(db, db.get_one(Template, (space.id, template.id)), open_design(db, template).document, "nothing")
