@@ -177,17 +177,24 @@ def http_server() -> Iterator["Canary"]:
 
 
 class Canary:
-    """Answers `paths[path]` = (status, headers, body); `seen` tells what was asked."""
+    """Answers `paths[path]` = (status, headers, body); `seen` tells what was asked, `headers` with which headers.
+
+    A path with an ETag answers 304 to whoever has it.
+    """
 
     def __init__(self) -> None:
         self.paths: dict[str, tuple[int, dict[str, str], bytes]] = {}
         self.seen: list[str] = []
+        self.headers: list[dict[str, str]] = []
         canary = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 canary.seen.append(self.path)
+                canary.headers.append(dict(self.headers))
                 status, headers, body = canary.paths.get(self.path, (404, {}, b""))
+                if "ETag" in headers and self.headers.get("If-None-Match") == headers["ETag"]:
+                    status, body = 304, b""
                 self.send_response(status)
                 for name, value in {"Content-Length": str(len(body)), **headers}.items():
                     self.send_header(name, value)

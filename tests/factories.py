@@ -15,7 +15,7 @@ from cwz_web.accounts.models import Account
 from cwz_web.accounts.passwords import Passwords
 from cwz_web.db.session import enter_workspace
 from cwz_web.feeds.imports import import_file, upload_feed
-from cwz_web.feeds.models import Feed, FeedImport
+from cwz_web.feeds.models import Feed, FeedImport, FeedSource
 from cwz_web.generation.assets import Kept, record_asset
 from cwz_web.generation.fonts import add_font
 from cwz_web.generation.keys import create_key
@@ -145,6 +145,13 @@ class Factory:
         with self.database.transaction(feed.workspace_id) as db:
             feed = db.get_one(Feed, (feed.workspace_id, feed.id))
             return import_file(db, feed, file_name="short.csv", data=b"sku,title\n1,Alone\n")
+
+    def source(self, feed: Feed, url: str = "https://shop.example/feed.csv", **more: Any) -> FeedSource:
+        """Where a feed comes from."""
+        source = FeedSource(workspace_id=feed.workspace_id, feed_id=feed.id, url=url, **more)
+        with self.database.transaction(feed.workspace_id) as db:
+            db.add(source)
+        return source
 
     def template(self, workspace: Workspace, document: dict[str, Any] | None = None, name: str = "Card") -> Template:
         design = ImageTemplate.model_validate(document or small_document())

@@ -1,18 +1,34 @@
 """`cwz keys`: the keys for secrets at rest."""
 
 import secrets
+from collections.abc import Callable
+from typing import Any
 
 import click
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from cwz_web.accounts.models import Account
 from cwz_web.accounts.second_factor import reseal_second_factor
-from cwz_web.crypto import CannotDecrypt
+from cwz_web.crypto import CannotDecrypt, KeyRing
 from cwz_web.db.session import Database
+from cwz_web.feeds.models import FeedSource
+from cwz_web.feeds.sources import reseal_source
 from cwz_web.settings import Settings
 from cwz_web.storage.connections import reseal
 from cwz_web.storage.models import Connection
 from cwz_web.web.services import ring_of
+
+# Whatever holds a secret: its rows, found across workspaces, and how one is encrypted anew.
+SECRETS: tuple[tuple[Any, str, Callable[[Session, Any, KeyRing], bool]], ...] = (
+    (Connection, "SELECT workspace_id, id FROM all_connections()", reseal),
+    (FeedSource, "SELECT workspace_id, feed_id FROM sealed_feeds()", lambda db, row, ring: reseal_source(ring, row)),
+    (
+        Account,
+        "SELECT id FROM accounts WHERE totp_envelope IS NOT NULL ORDER BY id",
+        lambda db, row, ring: reseal_second_factor(row, ring),
+    ),
+)
 
 
 def new() -> None:
@@ -28,20 +44,14 @@ def rotate(settings: Settings) -> int:
     ring = ring_of(settings)
     database = Database(settings.database_url.get_secret_value(), pool_size=2)
     with database.transaction() as db:
-        connections = [(row.workspace_id, row.id) for row in db.execute(text("SELECT * FROM all_connections()"))]
-        accounts = list(db.scalars(text("SELECT id FROM accounts WHERE totp_envelope IS NOT NULL ORDER BY id")))
+        found = [(model, tuple(row), again) for model, query, again in SECRETS for row in db.execute(text(query)).all()]
     changed = unreadable = 0
-    with click.progressbar([*connections, *accounts], label="Encrypting anew", show_pos=True) as rows:
-        for row in rows:
+    with click.progressbar(found, label="Encrypting anew", show_pos=True) as rows:
+        for model, key, again in rows:
             try:
-                if isinstance(row, tuple):
-                    with database.transaction(row[0]) as db:
-                        connection = db.get(Connection, row, with_for_update=True)
-                        changed += connection is not None and reseal(db, connection, ring)
-                else:
-                    with database.transaction() as db:
-                        account = db.get(Account, row, with_for_update=True)
-                        changed += account is not None and reseal_second_factor(account, ring)
+                with database.transaction(key[0] if len(key) > 1 else None) as db:
+                    row = db.get(model, key, with_for_update=True)
+                    changed += row is not None and again(db, row, ring)
             except CannotDecrypt:
                 unreadable += 1
     database.dispose()

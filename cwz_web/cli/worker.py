@@ -8,6 +8,7 @@ import threading
 
 from cwz_web.accounts import tasks as account_tasks
 from cwz_web.db.session import Database
+from cwz_web.feeds import tasks as feed_tasks
 from cwz_web.generation.maker import PictureMaker
 from cwz_web.generation.sources import Sources
 from cwz_web.imaging.engine import Engine
@@ -21,11 +22,11 @@ from cwz_web.runs.protocol import RenderClient
 from cwz_web.runs.worker import Worker
 from cwz_web.settings import Settings
 from cwz_web.storage import tasks as storage_tasks
-from cwz_web.web.services import providers_of
+from cwz_web.web.services import providers_of, ring_of
 from cwz_web.workspaces import tasks as workspace_tasks
 
 # Importing a domain's tasks declares them.
-TASKS = (account_tasks, notify_tasks, run_tasks, storage_tasks, workspace_tasks)
+TASKS = (account_tasks, feed_tasks, notify_tasks, run_tasks, storage_tasks, workspace_tasks)
 
 
 def run(settings: Settings, *, with_parent: bool) -> None:
@@ -33,14 +34,21 @@ def run(settings: Settings, *, with_parent: bool) -> None:
     if with_parent:
         threading.Thread(target=_end_with_parent, daemon=True).start()
     install_fonts(settings.node_modules, settings.var / "fonts")
+    fetcher = Fetcher(settings.net_allow)
     worker = Worker(
         RenderClient(settings.worker_target, settings.render_secret.get_secret_value()),
-        PictureMaker(Engine(), Sources(Fetcher(settings.net_allow))),
+        PictureMaker(Engine(), Sources(fetcher)),
         providers_of(settings),
     )
     concurrency = settings.workers or os.cpu_count() or 1
     url = settings.database_url.get_secret_value()
-    context = {"worker": worker, "database": Database(url, pool_size=2), "post": PostOffice.of(settings)}
+    context = {
+        "worker": worker,
+        "database": Database(url, pool_size=2),
+        "post": PostOffice.of(settings),
+        "fetcher": fetcher,
+        "ring": ring_of(settings),
+    }
     asyncio.run(run_worker(url, concurrency=concurrency, context=context))
 
 

@@ -14,6 +14,7 @@ from uuid_utils.compat import uuid7
 from cwz_web.db.session import raw_connection
 from cwz_web.feeds.files import read_table
 from cwz_web.feeds.models import Feed, FeedImport, StagedItem
+from cwz_web.feeds.tables import Table
 from cwz_web.feeds.variants import Keyed, with_keys
 
 HISTORY = 50
@@ -52,7 +53,14 @@ def upload_feed(
     db: Session, workspace_id: UUID, *, name: str, file_name: str, data: bytes, started_by: UUID | None = None
 ) -> Feed:
     """Make a feed of an uploaded file. Raises BadFile."""
-    keyed = with_keys(read_table(data))
+    return feed_of(db, workspace_id, name=name, file_name=file_name, table=read_table(data), started_by=started_by)
+
+
+def feed_of(
+    db: Session, workspace_id: UUID, *, name: str, file_name: str, table: Table, started_by: UUID | None = None
+) -> Feed:
+    """Make a feed of a table."""
+    keyed = with_keys(table)
     feed = Feed(
         workspace_id=workspace_id,
         name=name,

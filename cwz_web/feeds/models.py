@@ -91,3 +91,31 @@ class StagedItem(Base):
             ["workspace_id", "import_id"], ["feed_imports.workspace_id", "feed_imports.id"], ondelete="CASCADE"
         ),
     )
+
+
+class FeedSource(Base):
+    """Where a feed comes from by itself. `every` is in minutes, NULL for only when somebody asks.
+
+    `etag`, `last_modified` and `digest` tell whether there is anything new; `failures` counts those in a row.
+    """
+
+    __tablename__ = "feed_sources"
+
+    workspace_id: Mapped[UUID] = mapped_column(primary_key=True)
+    feed_id: Mapped[UUID] = mapped_column(primary_key=True)
+    url: Mapped[str]
+    username: Mapped[str] = mapped_column(default="")
+    header: Mapped[str] = mapped_column(default="")
+    sealed: Mapped[bytes | None]
+    every: Mapped[int | None]
+    next_at: Mapped[datetime | None] = mapped_column(index=True)
+    etag: Mapped[str | None]
+    last_modified: Mapped[str | None]
+    digest: Mapped[str] = mapped_column(default="")
+    fetched_at: Mapped[datetime | None]
+    failures: Mapped[int] = mapped_column(default=0)
+    trouble: Mapped[str | None]
+
+    __table_args__ = (
+        ForeignKeyConstraint(["workspace_id", "feed_id"], ["feeds.workspace_id", "feeds.id"], ondelete="CASCADE"),
+    )

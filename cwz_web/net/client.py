@@ -3,7 +3,8 @@
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin
 
@@ -44,6 +45,15 @@ class TooLarge(FetchError):
 def resolve(host: str, port: int) -> list[str]:
     """The IP addresses of a host, by the system's resolver."""
     return [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What was fetched: the body, or None when it has not changed; and by what the next request can ask for that."""
+
+    data: bytes | None
+    etag: str | None
+    last_modified: str | None
 
 
 class PinnedBackend(httpcore.SyncBackend):
@@ -107,19 +117,39 @@ class Fetcher:
         )
 
     def get(self, url: str, *, max_bytes: int, seconds: float = 20.0) -> bytes:
-        """The body of a public URL.
+        """The body of a public URL. As fetch(), for one that is asked without conditions."""
+        fetched = self.fetch(url, max_bytes=max_bytes, seconds=seconds)
+        if fetched.data is None:
+            raise FetchError("The server answered with status 304")
+        return fetched.data
+
+    def fetch(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        secret_headers: Mapping[str, str] | None = None,
+        max_bytes: int,
+        seconds: float,
+    ) -> Fetched:
+        """What a public URL names, or that it has not changed.
 
         Arguments:
+            headers: sent to whoever the address leads to.
+            secret_headers: sent to the address's own origin, and never to another that it redirects to.
             max_bytes: the largest body that is read.
             seconds: how long everything together may take.
         Raises Refused, TooLarge, or another FetchError that says what happened.
         """
         ends = time.monotonic() + seconds
+        origin = _origin(check_url(url))
         for _ in range(MAX_REDIRECTS + 1):
+            checked = check_url(url)
+            sent = dict(headers or {}) | (dict(secret_headers or {}) if _origin(checked) == origin else {})
             try:
-                with self._client.stream("GET", check_url(url)) as response:
-                    if not response.is_redirect:
-                        return _read(response, max_bytes, ends)
+                with self._client.stream("GET", checked, headers=sent) as response:
+                    if not response.has_redirect_location:
+                        return _fetched(response, max_bytes, ends)
                     url = urljoin(url, response.headers.get("Location", ""))
             except httpx.TimeoutException:
                 raise Unreached("The server did not answer in time") from None
@@ -139,6 +169,16 @@ def check_url(url: str) -> httpx.URL:
     if parsed.scheme not in ("http", "https") or not parsed.host or parsed.userinfo or "%" in parsed.host:
         raise Refused
     return parsed.copy_with(fragment=None)
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
+
+
+def _fetched(response: httpx.Response, max_bytes: int, ends: float) -> Fetched:
+    unchanged = response.status_code == httpx.codes.NOT_MODIFIED
+    data = None if unchanged else _read(response, max_bytes, ends)
+    return Fetched(data, response.headers.get("ETag"), response.headers.get("Last-Modified"))
 
 
 def _read(response: httpx.Response, max_bytes: int, ends: float) -> bytes:

@@ -5,17 +5,16 @@ from uuid import UUID
 
 import structlog
 from procrastinate import JobContext
-from sqlalchemy import select, text
+from sqlalchemy import text
 
-from cwz_web.accounts.models import Account
 from cwz_web.db.session import Database
 from cwz_web.jobs import app
 from cwz_web.notify.letters import Letter
-from cwz_web.notify.tasks import queue_letter
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import Providers
 from cwz_web.storage.trial import trouble_of, try_connection
-from cwz_web.workspaces.models import Membership, Role, Workspace
+from cwz_web.workspaces.members import tell_admins
+from cwz_web.workspaces.models import Workspace
 
 log = structlog.get_logger()
 
@@ -51,14 +50,8 @@ def _check(database: Database, providers: Providers, url: str, workspace_id: UUI
             return trouble is not None
         workspace = db.get_one(Workspace, workspace_id)
         log.warning("connection changed", workspace=str(workspace_id), connection=str(connection_id), works=not trouble)
-        letter = _letter(workspace, connection, trouble, f"{url}/w/{workspace.slug}/storage/{connection.id}")
-        admins = (
-            select(Account.email)
-            .join(Membership, Membership.account_id == Account.id)
-            .where(Membership.workspace_id == workspace_id, Membership.role == Role.ADMIN)
-        )
-        for email in db.scalars(admins):
-            queue_letter(db, email, letter)
+        link = f"{url}/w/{workspace.slug}/storage/{connection.id}"
+        tell_admins(db, workspace_id, _letter(workspace, connection, trouble, link))
         return trouble is not None
 
 

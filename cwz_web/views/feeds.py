@@ -20,8 +20,10 @@ from cwz_web.feeds.imports import (
     upload_feed,
 )
 from cwz_web.feeds.models import Feed, FeedImport
+from cwz_web.feeds.sources import find_source
 from cwz_web.feeds.tables import MAX_BYTES, BadFile
 from cwz_web.resources import FeedResource, Feeds, Permission
+from cwz_web.views.feed_sources import SCHEDULES
 from cwz_web.web.forms import Filled, Form, Name, empty_form, read_form
 from cwz_web.web.paths import after_position
 
@@ -176,7 +178,9 @@ def _page(request: Request, feed: Feed, form: Filled[Any]) -> dict[str, Any]:
     imports = list_imports(request.db, feed)
     waiting = imports[0] if imports and imports[0].state == "held" else None
     more = items[-1].position if len(items) == PAGE else None
-    return {"feed": feed, "items": items, "more": more, "imports": imports, "held": waiting, "form": form}
+    source = find_source(request.db, feed.workspace_id, feed.id)
+    page = {"feed": feed, "items": items, "more": more, "imports": imports, "held": waiting, "form": form}
+    return page | {"source": source, "schedules": SCHEDULES}
 
 
 def _held(request: Request, feed: Feed) -> FeedImport:

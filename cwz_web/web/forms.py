@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pyramid.httpexceptions import HTTPBadRequest
 from webob.multidict import MultiDict
 
@@ -53,6 +53,10 @@ Email = Annotated[str, StringConstraints(max_length=254), AfterValidator(clean_e
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_printable)]
 Slug = Annotated[str, StringConstraints(to_lower=True), AfterValidator(clean_slug)]
 Code = Annotated[str, StringConstraints(min_length=1, max_length=40)]
+# A secret that travels in a header: no line break, nothing that is not seen.
+Printable = Annotated[
+    str, StringConstraints(strip_whitespace=False, max_length=500, pattern=r"^[\x20-\x7e]*$"), Field(repr=False)
+]
 # A password is taken as it was typed, spaces included.
 TypedPassword = Annotated[str, StringConstraints(strip_whitespace=False, min_length=1, max_length=MAX_LENGTH)]
 NewPassword = Annotated[

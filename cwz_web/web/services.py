@@ -30,6 +30,7 @@ class Services:
     settings: Settings
     database: Database
     providers: Providers
+    fetcher: Fetcher
     maker: PictureMaker
     addresses: Addresses
     passwords: Passwords
@@ -42,11 +43,13 @@ class Services:
     def start(cls, settings: Settings) -> "Services":
         """Build them from the settings. Touches neither network nor database."""
         install_fonts(settings.node_modules, settings.var / "fonts")
+        fetcher = Fetcher(settings.net_allow)
         return cls(
             settings,
             Database(settings.database_url.get_secret_value()),
             providers_of(settings),
-            PictureMaker(Engine(), Sources(Fetcher(settings.net_allow))),
+            fetcher,
+            PictureMaker(Engine(), Sources(fetcher)),
             Addresses(settings.signing_secret.get_secret_value()),
             Passwords(settings.password_pepper.get_secret_value()),
             BrowserTokens(settings.session_secret.get_secret_value(), _value(settings.session_secret_before)),

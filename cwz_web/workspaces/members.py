@@ -7,6 +7,8 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from cwz_web.accounts.models import Account
+from cwz_web.notify.letters import Letter
+from cwz_web.notify.tasks import queue_letter
 from cwz_web.workspaces.models import Membership, Role, Workspace
 
 
@@ -29,6 +31,17 @@ def list_members(db: Session, workspace_id: UUID) -> list[Member]:
     """Everybody in a workspace, by name."""
     rows = db.execute(_members(workspace_id).order_by(func.lower(Account.name), Account.id))
     return [Member(*row) for row in rows]
+
+
+def tell_admins(db: Session, workspace_id: UUID, letter: Letter) -> None:
+    """Send a letter to every admin of a workspace, once the transaction has committed."""
+    admins = (
+        select(Account.email)
+        .join(Membership, Membership.account_id == Account.id)
+        .where(Membership.workspace_id == workspace_id, Membership.role == Role.ADMIN)
+    )
+    for email in db.scalars(admins):
+        queue_letter(db, email, letter)
 
 
 def find_member(db: Session, workspace_id: UUID, account_id: UUID) -> Member | None:

@@ -45,7 +45,15 @@ def test_no_other_policy_opens_a_table_to_the_application(services: Services) ->
                FROM pg_policy WHERE polname <> 'tenant'"""
     with services.database.transaction() as db:
         others = {row.polrelid: row for row in db.execute(text(query))}
-    assert set(others) == {"workspaces", "memberships", "templates", "api_keys", "invitations", "connections"}
+    assert set(others) == {
+        "workspaces",
+        "memberships",
+        "templates",
+        "api_keys",
+        "invitations",
+        "connections",
+        "feed_sources",
+    }
     assert all((row.polname, row.polcmd, row.roles) == ("crossing", "r", ["cwz_owner"]) for row in others.values())
 
 
@@ -102,6 +110,7 @@ def fill(make: Factory, space: Workspace) -> None:
     make.key(space)
     make.font(space)
     make.held_import(feed)
+    make.source(feed)
     with make.database.transaction(space.id) as db:
         invite(db, space.id, email="guest@example.org", role=Role.USER, invited_by=admin)
         save_draft(db, db.get_one(Template, (space.id, template.id)), open_design(db, template).document, "nothing")
@@ -157,6 +166,8 @@ def test_functions_that_cross_are_for_the_application_only_and_safe(services: Se
         "workspace_of_invitation",
         "open_invitations_of",
         "all_connections",
+        "due_feeds",
+        "sealed_feeds",
     }
     for function in functions:
         assert function.proconfig == ["search_path=pg_catalog, public"], function.proname

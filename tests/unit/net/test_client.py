@@ -147,3 +147,30 @@ def test_an_unknown_host_is_unreached() -> None:
 
     with pytest.raises(Unreached):
         Fetcher(resolver=nobody).get("http://nobody.example/", max_bytes=10)
+
+
+def test_what_has_not_changed_is_not_sent_again(http_server: Canary) -> None:
+    http_server.paths["/a"] = (200, {"ETag": '"v1"', "Last-Modified": "Tue, 24 Nov 2026 10:00:00 GMT"}, b"rows")
+    fetcher = fetcher_at(http_server)
+    first = fetcher.fetch(http_server.url("/a"), max_bytes=100, seconds=5)
+    assert (first.data, first.etag, first.last_modified) == (b"rows", '"v1"', "Tue, 24 Nov 2026 10:00:00 GMT")
+    again = fetcher.fetch(http_server.url("/a"), headers={"If-None-Match": '"v1"'}, max_bytes=100, seconds=5)
+    assert again.data is None
+
+
+def test_a_secret_never_follows_a_redirect_to_somebody_else(http_server: Canary) -> None:
+    other = Canary()
+    try:
+        other.paths["/b"] = (200, {}, b"ok")
+        http_server.paths |= {
+            "/a": (302, {"Location": "/here"}, b""),
+            "/here": (302, {"Location": other.url("/b")}, b""),
+        }
+        fetcher = Fetcher(allow=[http_server.host, other.host])
+        secret = {"X-Api-Key": "planted-canary"}
+        fetched = fetcher.fetch(http_server.url("/a"), secret_headers=secret, max_bytes=100, seconds=5)
+        assert fetched.data == b"ok"
+        assert [seen.get("X-Api-Key") for seen in http_server.headers] == ["planted-canary"] * 2
+        assert [seen.get("X-Api-Key") for seen in other.headers] == [None]
+    finally:
+        other.close()

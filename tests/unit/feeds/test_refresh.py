@@ -1,0 +1,207 @@
+import itertools
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from sqlalchemy import text
+
+from cwz_web.feeds import tasks
+from cwz_web.feeds.browse import items_after
+from cwz_web.feeds.models import Feed, FeedImport, FeedSource
+from cwz_web.feeds.refresh import plan_next, refresh_feed
+from cwz_web.feeds.sources import Place, seal
+from cwz_web.net.client import Fetcher
+from tests.conftest import Canary
+from tests.factories import Factory
+from tests.mailbox import Mailbox
+
+
+class Subscription:
+    """A feed that comes from a server on loopback, which the operator has opened."""
+
+    def __init__(self, make: Factory, server: Canary, **more: Any) -> None:
+        self.make, self.server = make, server
+        self.space = make.workspace()
+        self.admin = make.member(self.space)
+        self.feed = make.feed(self.space, b"sku,title\n1,One\n2,Two\n")
+        make.source(self.feed, server.url("/feed.csv"), **more)
+
+    def serve(self, body: bytes, status: int = 200, **headers: str) -> None:
+        self.server.paths["/feed.csv"] = (status, headers, body)
+
+    def refresh(self, allow: bool = True) -> str:
+        services = self.make.services
+        fetcher = Fetcher([self.server.host] if allow else [])
+        return refresh_feed(services.database, fetcher, services.ring, "http://localhost", self.space.id, self.feed.id)
+
+    @property
+    def source(self) -> FeedSource:
+        with self.make.database.transaction(self.space.id) as db:
+            return db.get_one(FeedSource, (self.space.id, self.feed.id))
+
+    @property
+    def rows(self) -> dict[str, str]:
+        with self.make.database.transaction(self.space.id) as db:
+            return {item.key: item.data["title"] for item in items_after(db, self.feed)}
+
+
+@pytest.fixture
+def subscription(make: Factory, http_server: Canary) -> Iterator[Subscription]:
+    return Subscription(make, http_server)
+
+
+def test_what_is_new_is_imported(subscription: Subscription) -> None:
+    subscription.serve(b"sku,title\n1,One\n2,Two!\n3,Three\n", ETag='"v1"')
+    assert subscription.refresh() == "1 new, 1 changed, 0 removed"
+    assert subscription.rows == {"1": "One", "2": "Two!", "3": "Three"}
+    source = subscription.source
+    assert (source.etag, source.failures, source.trouble) == ('"v1"', 0, None)
+
+
+@pytest.mark.parametrize("headers", [{"ETag": '"v1"'}, {}])
+def test_an_unchanged_feed_costs_one_request_and_no_import(subscription: Subscription, headers: dict[str, str]) -> None:
+    subscription.serve(b"sku,title\n1,One\n2,Two!\n", **headers)
+    subscription.refresh()
+    imports = subscription.make.count(FeedImport, subscription.space.id)
+    assert subscription.refresh() == "Nothing has changed since the last time"
+    assert len(subscription.server.seen) == 2
+    assert subscription.make.count(FeedImport, subscription.space.id) == imports
+
+
+def test_a_feed_that_shrinks_waits(subscription: Subscription) -> None:
+    with subscription.make.database.transaction(subscription.space.id) as db:
+        db.get_one(Feed, (subscription.space.id, subscription.feed.id)).guard_percent = 20
+    subscription.serve(b"sku,title\n1,One\n")
+    assert subscription.refresh() == "It would remove 1 rows and waits for you"
+    assert subscription.rows == {"1": "One", "2": "Two"}
+
+
+def test_whoever_needs_a_secret_gets_it(make: Factory, http_server: Canary) -> None:
+    for place, header, sent in (
+        ({"username": "shop"}, "Authorization", "Basic c2hvcDpwbGFudGVk"),
+        ({"header": "X-Api-Key"}, "X-Api-Key", "planted"),
+    ):
+        subscription = Subscription(make, http_server, **place)
+        with make.database.transaction(subscription.space.id) as db:
+            source = db.get_one(FeedSource, (subscription.space.id, subscription.feed.id))
+            seal(make.services.ring, source, "planted")
+            assert b"planted" not in source.sealed
+        subscription.serve(b"sku,title\n1,One\n2,Two\n")
+        subscription.refresh()
+        assert http_server.headers[-1][header] == sent
+
+
+def test_a_secret_that_was_copied_to_another_feed_does_not_open_there(make: Factory, http_server: Canary) -> None:
+    one, other = (Subscription(make, http_server, header="X-Key") for _ in range(2))
+    with make.database.transaction(one.space.id) as db:
+        source = db.get_one(FeedSource, (one.space.id, one.feed.id))
+        seal(make.services.ring, source, "planted")
+        stolen = source.sealed
+    with make.database.transaction(other.space.id) as db:
+        db.get_one(FeedSource, (other.space.id, other.feed.id)).sealed = stolen
+    assert "type it in again" in other.refresh()
+    assert http_server.seen == []
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "saying"),
+    [
+        (500, b"", "status 500"),
+        (404, b"", "status 404"),
+        (200, b"<!doctype html><html>", "web page"),
+        (200, b"", "empty"),
+        (200, b"other,columns\n1,2\n", "no column “sku”"),
+        (304, b"", "Nothing has changed"),
+    ],
+)
+def test_what_goes_wrong_is_said_and_the_rows_stay(
+    subscription: Subscription, status: int, body: bytes, saying: str
+) -> None:
+    subscription.serve(body, status)
+    assert saying in subscription.refresh()
+    assert subscription.rows == {"1": "One", "2": "Two"}
+
+
+def test_an_address_inside_is_refused_before_anything_is_sent(subscription: Subscription) -> None:
+    assert "may not be fetched" in subscription.refresh(allow=False)
+    assert subscription.server.seen == []
+
+
+def test_admins_are_told_after_three_failures_and_when_it_works_again(
+    subscription: Subscription, mailbox: Mailbox
+) -> None:
+    for _ in range(5):
+        subscription.refresh()
+    assert subscription.source.failures == 5
+    mailbox.deliver()
+    [letter] = mailbox.mails()
+    assert letter["to"] == subscription.admin.email
+    assert "can not be fetched" in letter["subject"]
+    subscription.serve(b"sku,title\n1,One\n2,Two\n")
+    subscription.refresh()
+    assert subscription.source.failures == 0
+    mailbox.deliver()
+    assert sum("is fetched again" in mail["subject"] for mail in mailbox.mails()) == 1
+
+
+def test_a_source_that_fails_is_asked_later_and_later_but_not_later_than_its_schedule() -> None:
+    waits = []
+    for failures in range(12):
+        source = FeedSource(every=1440, failures=failures)
+        plan_next(source)
+        assert source.next_at is not None
+        waits.append((source.next_at - datetime.now(UTC)).total_seconds() / 60)
+    day, *after_failures = waits
+    assert 1439 <= day <= 1440 * 1.1
+    assert 4.9 <= after_failures[0] <= 5.6
+    assert all(later > earlier for earlier, later in itertools.pairwise(after_failures[:8]))
+    assert max(after_failures) <= 1440 * 1.1
+    source = FeedSource(every=None, failures=0)
+    plan_next(source)
+    assert source.next_at is None
+
+
+def test_what_is_due_is_found_across_workspaces_and_nothing_else(make: Factory, http_server: Canary) -> None:
+    past, future = datetime.now(UTC) - timedelta(minutes=1), datetime.now(UTC) + timedelta(minutes=1)
+    due = [Subscription(make, http_server, next_at=past) for _ in range(2)]
+    Subscription(make, http_server, next_at=future)
+    Subscription(make, http_server)
+    with make.database.transaction() as db:
+        found = {row.feed_id for row in db.execute(text("SELECT * FROM due_feeds()"))}
+    assert found == {each.feed.id for each in due}
+
+
+def test_due_feeds_are_enqueued_once(make: Factory, http_server: Canary) -> None:
+    subscription = Subscription(make, http_server, next_at=datetime.now(UTC))
+
+    class Context:
+        additional_context = {"database": make.database}  # noqa: RUF012
+
+    for _ in range(2):
+        tasks.find_due(Context(), 0)  # type: ignore[arg-type]
+    with make.database.transaction() as db:
+        jobs = db.execute(text("SELECT args FROM procrastinate_jobs WHERE task_name = 'feeds.fetch'")).all()
+        db.execute(text("DELETE FROM procrastinate_jobs"))
+    assert [job.args["feed_id"] for job in jobs] == [str(subscription.feed.id)]
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"url": "file:///etc/passwd"}, "url"),
+        ({"url": "https://user:pass@shop.example/"}, "url"),
+        ({"url": "https://shop.example\\@127.0.0.1/"}, "url"),
+        ({"url": "shop.example/feed.csv"}, "url"),
+        ({"header": "Host"}, "header"),
+        ({"header": "Cookie"}, "header"),
+        ({"header": "Content-Length"}, "header"),
+        ({"header": "X-Key\r\nX: y"}, "header"),
+        ({"header": "X-Key", "username": "me"}, ""),
+    ],
+)
+def test_a_place_that_is_none_is_refused(given: dict[str, str], field: str) -> None:
+    with pytest.raises(ValidationError) as refusal:
+        Place(**{"url": "https://shop.example/feed.csv", **given})
+    assert {".".join(map(str, error["loc"])) for error in refusal.value.errors()} == {field}
