@@ -23,10 +23,11 @@ lint: $(VENV)/.installed-dev ## Check style, types and the three floors
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: $(VENV)/.installed-dev node_modules/.installed ## Measure the image engine beside its floor and Pillow, what people wait for, and storage beside the bare SDKs
+bench: $(VENV)/.installed-dev node_modules/.installed ## Measure the image engine beside its floor and Pillow, what people wait for, storage beside the bare SDKs, a feed of a million rows
 	@$(BIN)/python bench/engine.py
 	@$(BIN)/python bench/people.py
 	@$(BIN)/python bench/storage.py
+	@$(BIN)/python bench/feeds.py
 
 bench-peers: $(VENV)/.installed-dev node_modules/.installed $(VENV)/.chromium ## Measure the image engine beside takumi, satori + resvg, and Chromium
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" npm --prefix bench/peers ci --ignore-scripts --no-audit --no-fund --loglevel=error

@@ -14,7 +14,8 @@ from webtest import TestApp
 from cwz_web.accounts.models import Account
 from cwz_web.accounts.passwords import Passwords
 from cwz_web.db.session import enter_workspace
-from cwz_web.feeds.imports import import_file, upload_feed
+from cwz_web.feeds.files import spooled
+from cwz_web.feeds.imports import import_file, new_feed
 from cwz_web.feeds.models import Feed, FeedImport, FeedSource
 from cwz_web.generation.assets import Kept, record_asset
 from cwz_web.generation.fonts import add_font
@@ -138,13 +139,13 @@ class Factory:
         self, workspace: Workspace, data: bytes = b"sku,title\n1,One\n2,Two\n3,Three\n", name: str = "Feed"
     ) -> Feed:
         with self.database.transaction(workspace.id) as db:
-            return upload_feed(db, workspace.id, name=name, file_name="feed.csv", data=data)
+            return new_feed(db, workspace.id, name=name, file_name="feed.csv", file=spooled(data))
 
     def held_import(self, feed: Feed) -> FeedImport:
         """An import of one row, which waits since it would remove the others."""
         with self.database.transaction(feed.workspace_id) as db:
             feed = db.get_one(Feed, (feed.workspace_id, feed.id))
-            return import_file(db, feed, file_name="short.csv", data=b"sku,title\n1,Alone\n")
+            return import_file(db, feed, file_name="short.csv", file=spooled(b"sku,title\n1,Alone\n"))
 
     def source(self, feed: Feed, url: str = "https://shop.example/feed.csv", **more: Any) -> FeedSource:
         """Where a feed comes from."""

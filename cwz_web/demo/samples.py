@@ -6,7 +6,8 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from cwz_web.demo import contents
-from cwz_web.feeds.imports import upload_feed
+from cwz_web.feeds.files import spooled
+from cwz_web.feeds.imports import new_feed
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import create_template
@@ -19,7 +20,7 @@ from cwz_web.storage.plugins import Providers
 def add_sample_feed(db: Session, workspace_id: UUID, providers: Providers) -> Feed:
     """The products of a small shop, with drawings. Raises StorageError when the workspace has no place for them."""
     data = contents.write_csv(_rows(db, workspace_id, providers))
-    return upload_feed(db, workspace_id, name=contents.FEED, file_name=contents.FILE, data=data)
+    return new_feed(db, workspace_id, name=contents.FEED, file_name=contents.FILE, file=spooled(data))
 
 
 def add_sample_template(db: Session, workspace_id: UUID, providers: Providers) -> Template:

@@ -3,70 +3,99 @@
 import codecs
 import csv
 import io
+from collections.abc import Iterator
+from itertools import dropwhile
+from typing import BinaryIO
 
-from cwz_web.feeds.tables import MAX_CELL, MAX_NAME, BadFile, Table, check_columns, check_rows
+from cwz_web.feeds.tables import MAX_CELL, MAX_NAME, BadFile, Records, Row, check_columns
 
 DELIMITERS = ",;\t|"
 SAMPLE_ROWS = 50
+SAMPLE_CHARACTERS = 200_000
+CHUNK = 1024 * 1024
 
 
-def read_csv(data: bytes) -> Table:
-    """Read a file of delimited text with a header row. Raises BadFile."""
-    text = _decode(data)
-    delimiter = _delimiter(text)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    notes: list[str] = []
-    rows: list[dict[str, str]] = []
-    surplus = 0
+def csv_records(file: BinaryIO) -> Records:
+    """The rows of a file of delimited text with a header row. Raises BadFile, at once or while reading."""
+    encoding = _encoding(file)
+    delimiter = _delimiter(_text(file, encoding).read(SAMPLE_CHARACTERS))
     csv.field_size_limit(MAX_CELL)
-    try:
-        header = next((row for row in reader if any(cell.strip() for cell in row)), None)
-        if header is None:
-            raise BadFile("The file is empty; it needs a header row and at least one row of data")
-        names = _names(header)
-        for row in reader:
-            cells = {name: cell.strip() for name, cell in zip(names, row, strict=False) if cell.strip()}
-            surplus += any(cell.strip() for cell in row[len(names) :])
-            if cells:
-                rows.append(cells)
-            check_rows(len(rows))
-    except csv.Error as error:
-        raise BadFile(f"Line {reader.line_num} can not be read: {error}") from None
-    if not rows:
+    records = Records(lambda: _rows(file, encoding, delimiter, records), "row of data")
+    for header in _cells(file, encoding, delimiter):
+        records.header = _names(header)
+        return records
+    raise BadFile("The file is empty; it needs a header row and at least one row of data")
+
+
+def _rows(file: BinaryIO, encoding: str, delimiter: str, records: Records) -> Iterator[Row]:
+    lines = _cells(file, encoding, delimiter)
+    next(lines)
+    names, width, surplus, any_row = records.header, len(records.header), 0, False
+    for line in lines:
+        row = {name: text for name, cell in zip(names, line) if (text := cell.strip())}  # noqa: B905 - it costs a tenth
+        if len(line) > width:
+            surplus += any(cell.strip() for cell in line[width:])
+        if row:
+            any_row = True
+            yield row
+    if not any_row:
         raise BadFile("The file has a header row but no rows of data below it")
     if surplus:
-        notes.append(f"{surplus} row(s) have more cells than the header has columns; those cells were left out")
-    filled = set().union(*rows)
-    empty = len(names) - len(filled)
-    if empty:
-        notes.append(f"{empty} column(s) hold nothing at all and are not shown")
-    return Table([name for name in names if name in filled], rows, notes)
+        records.notes.append(f"{surplus} row(s) have more cells than the header has columns; those cells were left out")
 
 
-def _decode(data: bytes) -> str:
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        encodings = ["utf-16"]
-    else:
-        # Windows' own encoding takes what is not UTF-8: nearly every byte has a meaning in it.
-        encodings = ["utf-8-sig", "cp1252", "latin-1"]
-    for encoding in encodings:
-        try:
-            text = data.decode(encoding)
-            break
-        except UnicodeDecodeError:
-            continue
-    else:
+def _cells(file: BinaryIO, encoding: str, delimiter: str) -> Iterator[list[str]]:
+    """The lines of the file, as cells, from the first one that has any."""
+    reader = csv.reader(_text(file, encoding), delimiter=delimiter)
+    try:
+        yield from dropwhile(lambda line: not any(cell.strip() for cell in line), reader)
+    except csv.Error as error:
+        raise BadFile(f"Line {reader.line_num} can not be read: {error}") from None
+
+
+def _text(file: BinaryIO, encoding: str) -> io.TextIOWrapper:
+    """The file as text from its start. The wrapper does not close it."""
+    file.seek(0)
+    return _Wrapper(file, encoding=encoding, newline="")
+
+
+class _Wrapper(io.TextIOWrapper):
+    """Text over a file that goes on to be used."""
+
+    def __del__(self) -> None:
+        if not self.closed:
+            self.detach()
+
+
+def _encoding(file: BinaryIO) -> str:
+    file.seek(0)
+    begin = file.read(4)
+    if begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        if _decodes(file, "utf-16"):
+            return "utf-16"
         raise BadFile("The file's encoding is not known; save it as CSV in UTF-8")
-    if "\x00" in text:
-        raise BadFile("This is not a text file; save the table as CSV")
-    return text
+    # Windows' own encoding takes what is not UTF-8: nearly every byte has a meaning in it.
+    return next(encoding for encoding in ("utf-8-sig", "cp1252", "latin-1") if _decodes(file, encoding))
+
+
+def _decodes(file: BinaryIO, encoding: str) -> bool:
+    file.seek(0)
+    decoder = codecs.getincrementaldecoder(encoding)()
+    try:
+        while chunk := file.read(CHUNK):
+            if "\x00" in decoder.decode(chunk):
+                raise BadFile("This is not a text file; save the table as CSV")
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _delimiter(text: str) -> str:
     """The delimiter with which the first rows have the most columns, in the greatest agreement."""
 
     def score(delimiter: str) -> tuple[int, int]:
-        reader = csv.reader(io.StringIO(text[:200_000], newline=""), delimiter=delimiter)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
         widths = []
         try:
             for row in reader:

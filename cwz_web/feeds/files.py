@@ -1,17 +1,23 @@
-"""A file of any kind that we know becomes a table: unpacked if it is gzip, and recognised by what is in it."""
+"""A file of any kind that we know becomes a stream of rows: unpacked if it is gzip, recognised by what is in it."""
 
 import codecs
 import io
 import re
+import tempfile
 import zlib
+from itertools import islice
+from typing import BinaryIO
 
-from cwz_web.feeds.csv_reader import read_csv
-from cwz_web.feeds.json_reader import read_json, read_json_lines
-from cwz_web.feeds.tables import MAX_BYTES, BadFile, Table
-from cwz_web.feeds.xml_reader import read_xml
+from cwz_web.feeds.csv_reader import csv_records
+from cwz_web.feeds.json_reader import json_lines_records, json_records
+from cwz_web.feeds.tables import MAX_BYTES, BadFile, Records, Table
+from cwz_web.feeds.xml_reader import xml_records
 
 GZIP = b"\x1f\x8b"
 CHUNK = 64 * 1024
+HEAD = 64 * 1024
+# What is kept in memory; more goes to a file without a name.
+IN_MEMORY = 8 * 1024 * 1024
 # What people send by mistake, and what would be right.
 MISTAKES = (
     (b"PK\x03\x04", "This is a spreadsheet or a zip file; save the table as CSV"),
@@ -21,66 +27,103 @@ MISTAKES = (
 _web_page = re.compile(r"\A\s*<(?:!doctype\s+html|html[\s>])", re.IGNORECASE)
 
 
-def read_table(data: bytes) -> Table:
-    """Read a file of CSV, TSV, JSON, JSON Lines or XML, gzipped or not. Raises BadFile."""
-    if data.startswith(GZIP):
-        data = _unpacked(data)
-    if len(data) > MAX_BYTES:
+def open_records(file: BinaryIO) -> Records:
+    """The rows of a file of CSV, TSV, JSON, JSON Lines or XML, gzipped or not. Raises BadFile, now or while reading."""
+    head = _head(file)
+    if head.startswith(GZIP):
+        file = _unpacked(file)
+        head = _head(file)
+    if file.seek(0, io.SEEK_END) > MAX_BYTES:
         raise BadFile(f"The file is larger than {MAX_BYTES // 1024**2} MB; split it")
     for begins, saying in MISTAKES:
-        if data.startswith(begins):
+        if head.startswith(begins):
             raise BadFile(saying)
-    head = _head(data)
-    if _web_page.match(head):
+    text = _as_text(head)
+    if _web_page.match(text):
         raise BadFile("This is a web page, not a feed; look for the address of the file itself")
-    match head.lstrip()[:1]:
+    match text.lstrip()[:1]:
         case "<":
-            return read_xml(data)
+            return xml_records(file)
         case "[":
-            return read_json(_utf_8(data))
+            return json_records(_utf_8(file))
         case "{":
-            data = _utf_8(data)
-            return read_json_lines(data) if _is_lines(data) else read_json(data)
-    return read_csv(data)
+            file = _utf_8(file)
+            return json_lines_records(file) if _is_lines(_head(file)) else json_records(file)
+    return csv_records(file)
 
 
-def _unpacked(data: bytes) -> bytes:
+def read_table(file: BinaryIO, limit: int | None = None) -> Table:
+    """The file's rows in memory, or the first of them. Raises BadFile."""
+    records = open_records(file)
+    rows = list(islice(records, limit))
+    return Table(records.columns, rows, records.notes)
+
+
+class _Spooled(tempfile.SpooledTemporaryFile[bytes]):
+    """A file that closes itself when nobody reads it any more: a stream of rows may be dropped half-way."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def spooled(data: bytes = b"") -> BinaryIO:
+    """A file of our own, in memory as long as it is small."""
+    file: BinaryIO = _Spooled(IN_MEMORY)  # type: ignore[assignment]
+    file.write(data)
+    return file
+
+
+def _unpacked(packed: BinaryIO) -> BinaryIO:
     """The content of a gzip file, which is never unpacked beyond what a file may have."""
     unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-    content, source = bytearray(), io.BytesIO(data)
+    content, size = spooled(), 0
+    packed.seek(0)
     try:
-        while part := source.read(CHUNK):
+        while part := packed.read(CHUNK):
             while part:
-                content += unpacker.decompress(part, MAX_BYTES + 1 - len(content))
-                if len(content) > MAX_BYTES:
+                piece = unpacker.decompress(part, CHUNK * 16)
+                size += len(piece)
+                if size > MAX_BYTES:
                     raise BadFile(f"Unpacked, the file is larger than {MAX_BYTES // 1024**2} MB; split it")
+                content.write(piece)
                 part = unpacker.unconsumed_tail
     except zlib.error:
         raise BadFile("The file is packed with gzip, and damaged") from None
     if not unpacker.eof:
         raise BadFile("The file is packed with gzip, and its end is missing")
-    return bytes(content)
+    return content
 
 
-def _head(data: bytes) -> str:
+def _head(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read(HEAD)
+
+
+def _as_text(head: bytes) -> str:
     """The beginning, as text, to recognise it by."""
-    begin = data[:4096]
-    if begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return begin.decode("utf-16", "replace")
-    return begin.decode("utf-8-sig", "replace")
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return head.decode("utf-16", "replace")
+    return head.decode("utf-8-sig", "replace")
 
 
-def _utf_8(data: bytes) -> bytes:
-    """JSON is UTF-8 (RFC 8259); some write it otherwise all the same."""
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        try:
-            return data.decode("utf-16").encode()
-        except UnicodeDecodeError:
-            raise BadFile("The file's encoding is not known; save it in UTF-8") from None
-    return data.removeprefix(codecs.BOM_UTF8)
+def _utf_8(file: BinaryIO) -> BinaryIO:
+    """JSON is UTF-8 without a mark (RFC 8259); some write it otherwise all the same."""
+    head = _head(file)
+    wide = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    if not wide and not head.startswith(codecs.BOM_UTF8):
+        return file
+    plain, decoder = spooled(), codecs.getincrementaldecoder("utf-16" if wide else "utf-8-sig")()
+    file.seek(0)
+    try:
+        while part := file.read(CHUNK):
+            plain.write(decoder.decode(part).encode())
+        plain.write(decoder.decode(b"", final=True).encode())
+    except UnicodeError:
+        raise BadFile("The file's encoding is not known; save it in UTF-8") from None
+    return plain
 
 
-def _is_lines(data: bytes) -> bool:
+def _is_lines(head: bytes) -> bool:
     """Whether the first line is an object of its own, and another one follows."""
-    first, _, rest = data.lstrip().partition(b"\n")
-    return first.rstrip().endswith(b"}") and rest[:CHUNK].lstrip().startswith(b"{")
+    first, _, rest = head.lstrip().partition(b"\n")
+    return first.rstrip().endswith(b"}") and rest.lstrip().startswith(b"{")

@@ -1,23 +1,35 @@
 """Bringing a file in: its rows are staged, compared with the feed's, and applied all at once, or not at all.
 
-An import that would remove more of the feed than its guard allows is held until somebody says so: a shop's export that
-suddenly has three rows is more likely broken than true. Rows that stay keep their place; new ones come last.
+The file is read as a stream, and the database does the comparing, so that a million rows take no more memory than a
+hundred. An import that would remove more of the feed than its guard allows is held until somebody says so: a shop's
+export that suddenly has three rows is more likely broken than true. Rows that stay keep their place; new ones come
+last.
 """
 
-import json
+import re
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from typing import BinaryIO
 from uuid import UUID
 
+import orjson
+from psycopg.copy import QueuedLibpqWriter
 from sqlalchemy import delete, select, text
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
 from cwz_web.db.session import raw_connection
-from cwz_web.feeds.files import read_table
+from cwz_web.feeds.files import open_records
 from cwz_web.feeds.models import Feed, FeedImport, StagedItem
-from cwz_web.feeds.tables import Table
-from cwz_web.feeds.variants import Keyed, with_keys
+from cwz_web.feeds.tables import Records, Row, Table
+from cwz_web.feeds.variants import keyed_rows, plan_keys
 
 HISTORY = 50
+# From so many first rows it is guessed by what the rows can be known.
+SAMPLE = 1000
+BATCH = 1000
+_unstorable = re.compile("[\x00\ud800-\udfff]")
+_escapes = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 _COUNT = text("""
     SELECT count(*) FILTER (WHERE i.key IS NULL) AS added,
@@ -26,6 +38,12 @@ _COUNT = text("""
            count(*) FILTER (WHERE s.key IS NULL) AS removed
     FROM staged s FULL JOIN (SELECT key, data FROM items WHERE workspace_id = :workspace AND feed_id = :feed) i
          ON i.key = s.key
+""")
+# A key that comes again gets a number, as often as it takes for all to differ.
+_TELL_APART = text("""
+    UPDATE staged s SET key = s.key || ' #' || d.n
+    FROM (SELECT position, row_number() OVER (PARTITION BY key ORDER BY position) AS n FROM staged) d
+    WHERE d.position = s.position AND d.n > 1
 """)
 _REMOVE = text("""
     DELETE FROM items i WHERE workspace_id = :workspace AND feed_id = :feed
@@ -36,12 +54,11 @@ _CHANGE = text("""
     WHERE i.workspace_id = :workspace AND i.feed_id = :feed AND i.key = s.key AND i.data <> s.data
 """)
 _ADD = text("""
-    INSERT INTO items (workspace_id, feed_id, id, position, key, data)
-    SELECT :workspace, :feed, s.id, s.position + last.position, s.key, s.data FROM staged s,
+    INSERT INTO items (workspace_id, feed_id, position, key, data)
+    SELECT :workspace, :feed, s.position + last.position, s.key, s.data FROM staged s,
            (SELECT coalesce(max(position), 0) AS position FROM items
             WHERE workspace_id = :workspace AND feed_id = :feed) AS last
     WHERE NOT EXISTS (SELECT FROM items i WHERE i.workspace_id = :workspace AND i.feed_id = :feed AND i.key = s.key)
-    ORDER BY s.position
 """)
 
 
@@ -49,37 +66,42 @@ class NotHeld(Exception):
     """The import does not wait to be applied: it was decided on, or a newer one came."""
 
 
-def upload_feed(
-    db: Session, workspace_id: UUID, *, name: str, file_name: str, data: bytes, started_by: UUID | None = None
+def new_feed(
+    db: Session, workspace_id: UUID, *, name: str, file_name: str, file: BinaryIO, started_by: UUID | None = None
 ) -> Feed:
-    """Make a feed of an uploaded file. Raises BadFile."""
-    return feed_of(db, workspace_id, name=name, file_name=file_name, table=read_table(data), started_by=started_by)
-
-
-def feed_of(
-    db: Session, workspace_id: UUID, *, name: str, file_name: str, table: Table, started_by: UUID | None = None
-) -> Feed:
-    """Make a feed of a table."""
-    keyed = with_keys(table)
+    """Make a feed of a file. Raises BadFile, and then there is none."""
+    records, rows, sample = _begin(file)
+    plan = plan_keys(sample)
     feed = Feed(
         workspace_id=workspace_id,
         name=name,
         file_name=file_name[-200:],
         columns=[],
-        key_columns=keyed.key_columns,
+        key_columns=plan.columns,
         notes=[],
         item_count=0,
     )
     db.add(feed)
     db.flush()
-    _import(db, feed, keyed, file_name, started_by)
+    _import(db, feed, records, keyed_rows(rows, plan, records.notes), file_name, started_by)
     return feed
 
 
-def import_file(db: Session, feed: Feed, *, file_name: str, data: bytes, started_by: UUID | None = None) -> FeedImport:
-    """Bring a newer file of the same kind into a feed. Raises BadFile, and then nothing has changed."""
-    keyed = with_keys(read_table(data), feed.key_columns)
-    return _import(db, feed, keyed, file_name, started_by)
+def import_file(
+    db: Session, feed: Feed, *, file_name: str, file: BinaryIO, started_by: UUID | None = None
+) -> FeedImport:
+    """Bring a newer file of the same kind into a feed. Raises BadFile; then the transaction must be rolled back."""
+    records, rows, sample = _begin(file)
+    plan = plan_keys(sample, feed.key_columns)
+    return _import(db, feed, records, keyed_rows(rows, plan, records.notes), file_name, started_by)
+
+
+def _begin(file: BinaryIO) -> tuple[Records, Iterator[Row], Table]:
+    """A file's rows as a stream, of which the first ones have been looked at."""
+    records = open_records(file)
+    rows = iter(records)
+    first = list(islice(rows, SAMPLE))
+    return records, chain(first, rows), Table(records.columns, first)
 
 
 def apply_held(db: Session, held: FeedImport) -> None:
@@ -88,7 +110,7 @@ def apply_held(db: Session, held: FeedImport) -> None:
     _stage_table(db)
     db.execute(
         text(
-            "INSERT INTO staged SELECT id, position, key, data FROM staged_items"
+            "INSERT INTO staged SELECT position, key, data FROM staged_items"
             " WHERE workspace_id = :workspace AND import_id = :import"
         ),
         {"workspace": held.workspace_id, "import": held.id},
@@ -122,8 +144,17 @@ def find_import(db: Session, feed: Feed, number: int) -> FeedImport | None:
     )
 
 
-def _import(db: Session, feed: Feed, keyed: Keyed, file_name: str, started_by: UUID | None) -> FeedImport:
+def _import(
+    db: Session,
+    feed: Feed,
+    records: Records,
+    rows: Iterable[tuple[str, Row]],
+    file_name: str,
+    started_by: UUID | None,
+) -> FeedImport:
     db.refresh(feed, with_for_update=True)  # one import of a feed at a time
+    _stage_table(db)
+    _stage(db, rows)
     feed.import_number += 1
     record = FeedImport(
         workspace_id=feed.workspace_id,
@@ -131,22 +162,17 @@ def _import(db: Session, feed: Feed, keyed: Keyed, file_name: str, started_by: U
         feed_id=feed.id,
         number=feed.import_number,
         file_name=file_name[-200:],
-        columns=keyed.table.columns,
-        notes=keyed.table.notes,
+        columns=records.columns,
+        notes=list(records.notes),
         started_by=started_by,
     )
-    _stage_table(db)
-    with raw_connection(db).cursor().copy("COPY staged FROM STDIN") as copy:
-        for position, (key, row) in enumerate(zip(keyed.keys, keyed.table.rows, strict=True), 1):
-            copy.write_row((uuid7(), position, key, json.dumps(row)))
-    db.execute(text("ANALYZE staged"))
     _count(db, record)
     db.add(record)
     if record.removed * 100 > feed.item_count * feed.guard_percent:
         record.state = "held"
         db.flush()
         db.execute(
-            text("INSERT INTO staged_items SELECT :workspace, :import, id, position, key, data FROM staged"),
+            text("INSERT INTO staged_items SELECT :workspace, :import, position, key, data FROM staged"),
             {"workspace": feed.workspace_id, "import": record.id},
         )
     else:
@@ -158,7 +184,47 @@ def _import(db: Session, feed: Feed, keyed: Keyed, file_name: str, started_by: U
 
 def _stage_table(db: Session) -> None:
     # COPY is not for tables behind row-level security: it fills a table of this transaction's own first.
-    db.execute(text("CREATE TEMPORARY TABLE staged (id uuid, position int, key text, data jsonb) ON COMMIT DROP"))
+    db.execute(text("CREATE TEMPORARY TABLE staged (position int, key text, data jsonb) ON COMMIT DROP"))
+    db.execute(text("SET LOCAL work_mem = '64MB'"))
+
+
+def _stage(db: Session, rows: Iterable[tuple[str, Row]]) -> None:
+    """Write the rows into the staging table; keys that come again are told apart."""
+    seen: set[int] = set()
+    lines: list[bytes] = []
+    position = 0
+    cursor = raw_connection(db).cursor()
+    # Written by a thread: while PostgreSQL takes a batch, the next one is read.
+    with cursor.copy("COPY staged FROM STDIN", writer=QueuedLibpqWriter(cursor)) as copy:
+        for position, (key, row) in enumerate(rows, 1):
+            seen.add(hash(key))
+            lines.append(_line(position, key, row))
+            if len(lines) == BATCH:
+                copy.write(b"".join(lines))
+                lines.clear()
+        copy.write(b"".join(lines))
+    while len(seen) < position:
+        if not db.execute(_TELL_APART).rowcount:  # type: ignore[attr-defined]
+            break
+    db.execute(text("ANALYZE staged"))
+
+
+def _line(position: int, key: str, row: Row) -> bytes:
+    """A row in PostgreSQL's text format for COPY."""
+    try:
+        data = orjson.dumps(row)
+    except orjson.JSONEncodeError:
+        data = b"\\u0000"
+    if b"\\u0000" in data:  # what can not be stored; rare, and looked for only then
+        data = orjson.dumps({_storable(name): _storable(value) for name, value in row.items()})
+        key = _storable(key)
+    if "\\" in key or not key.isprintable():
+        key = key.translate(_escapes)
+    return b"%d\t%b\t%b\n" % (position, key.encode(), data.replace(b"\\", b"\\\\"))
+
+
+def _storable(text: str) -> str:
+    return _unstorable.sub("", text)
 
 
 def _count(db: Session, record: FeedImport) -> None:

@@ -4,14 +4,14 @@ The file is read as a stream (ijson), so that deep or endless nesting costs noth
 deeper gets a dotted name, a list of plain values is joined, and of a list of objects the first one counts.
 """
 
-import io
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
 
 import ijson
 
-from cwz_web.feeds.tables import BadFile, Table, table_of
+from cwz_web.feeds.tables import BadFile, Records, Row, clean_row
 
 MAX_DEPTH = 5
 DEEPEST = 50
@@ -21,25 +21,29 @@ JOINED = ", "
 LIKELY = ("products", "items", "rows", "data", "entries", "records", "results", "offers", "listings")
 
 
-def read_json(data: bytes) -> Table:
-    """Read a file of JSON. Raises BadFile."""
-    try:
-        prefix = _rows_at(data)
-        records = ijson.items(io.BytesIO(data), f"{prefix}.{ITEM}" if prefix else ITEM, use_float=False)
-        return table_of((_flat(record) for record in records if isinstance(record, dict)), "object")
-    except (ijson.JSONError, UnicodeDecodeError) as error:
-        raise BadFile(f"This is not valid JSON: {_short(error)}") from None
-    except RecursionError:
-        raise BadFile("The JSON is nested too deep") from None
+def json_records(file: BinaryIO) -> Records:
+    """The rows of a file of JSON. Raises BadFile, at once or while reading."""
+    with _told():
+        prefix = _rows_at(file)
+    return Records(lambda: _objects(file, prefix), "object")
 
 
-def read_json_lines(data: bytes) -> Table:
-    """Read a file with one JSON object a line. Raises BadFile, which names the line."""
-    return table_of(_lines(data), "line")
+def json_lines_records(file: BinaryIO) -> Records:
+    """The rows of a file with one JSON object a line. Raises BadFile while reading, and names the line."""
+    return Records(lambda: _lines(file), "line")
 
 
-def _lines(data: bytes) -> Iterator[dict[str, str]]:
-    for number, line in enumerate(io.BytesIO(data), 1):
+def _objects(file: BinaryIO, prefix: str) -> Iterator[Row]:
+    with _told():
+        events = ijson.parse(_shallow(_events(file)))
+        for number, record in enumerate(ijson.items(events, f"{prefix}.{ITEM}" if prefix else ITEM), 1):
+            if isinstance(record, dict) and (row := clean_row(_flat(record), number, "object")):
+                yield row
+
+
+def _lines(file: BinaryIO) -> Iterator[Row]:
+    file.seek(0)
+    for number, line in enumerate(file, 1):
         if not line.strip():
             continue
         try:
@@ -48,17 +52,43 @@ def _lines(data: bytes) -> Iterator[dict[str, str]]:
             raise BadFile(f"Line {number} is not valid JSON") from None
         if not isinstance(record, dict):
             raise BadFile(f"Line {number} is not a JSON object")
-        yield _flat(record)
+        if row := clean_row(_flat(record), number, "line"):
+            yield row
 
 
-def _rows_at(data: bytes) -> str:
-    """The path of the list of objects that the rows are: the top, a likely name, or else the first one there is.
+@contextmanager
+def _told() -> Iterator[None]:
+    """What the parser raises, as a message for people."""
+    try:
+        yield
+    except (ijson.JSONError, UnicodeDecodeError) as error:
+        raise BadFile(f"This is not valid JSON: {_short(error)}") from None
 
-    Raises BadFile for nesting that no feed has, before anything is built of it.
-    """
+
+def _events(file: BinaryIO) -> Iterator[tuple[str, Any]]:
+    file.seek(0)
+    events: Iterator[tuple[str, Any]] = ijson.basic_parse(file)
+    return events
+
+
+def _shallow(events: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """The events, as long as the nesting is what a feed has: a path is built for each level."""
+    depth = 0
+    for event in events:
+        if event[0] in ("start_map", "start_array"):
+            depth += 1
+            if depth > DEEPEST:
+                raise BadFile(f"The JSON is nested deeper than {DEEPEST} levels")
+        elif event[0] in ("end_map", "end_array"):
+            depth -= 1
+        yield event
+
+
+def _rows_at(file: BinaryIO) -> str:
+    """The path of the list of objects that the rows are: the top, a likely name, or else the first one there is."""
     found: dict[str, None] = {}
     path: list[str] = []  # a name for each object that is open, "item" for each list
-    for event, value in ijson.basic_parse(io.BytesIO(data)):
+    for event, value in _shallow(_events(file)):
         if event == "map_key":
             path[-1] = value
         elif event in ("start_map", "start_array"):
@@ -67,9 +97,9 @@ def _rows_at(data: bytes) -> str:
                     return ""
                 if ITEM not in path[:-1]:
                     found[".".join(path[:-1])] = None
+                    if path[-2].lower() in LIKELY:
+                        break
             path.append(ITEM if event == "start_array" else "")
-            if len(path) > DEEPEST:
-                raise BadFile(f"The JSON is nested deeper than {DEEPEST} levels")
         elif event in ("end_map", "end_array"):
             path.pop()
     if not found:
@@ -99,7 +129,7 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value)
+    return str(value).replace("\x00", "")
 
 
 def _short(error: Exception) -> str:

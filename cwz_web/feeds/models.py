@@ -4,11 +4,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, func
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, UniqueConstraint, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from cwz_web.db.base import Base, WorkspaceOwned
+from cwz_web.db.base import Base, Timestamped, WorkspaceOwned
 
 
 class Feed(WorkspaceOwned, Base):
@@ -32,13 +32,14 @@ class Feed(WorkspaceOwned, Base):
     deleted_at: Mapped[datetime | None]
 
 
-class Item(WorkspaceOwned, Base):
-    """A row of a feed. `data` holds only the cells that are not empty."""
+class Item(Timestamped, Base):
+    """A row of a feed, at its place. `data` holds only the cells that are not empty."""
 
     __tablename__ = "items"
 
-    feed_id: Mapped[UUID]
-    position: Mapped[int]
+    workspace_id: Mapped[UUID] = mapped_column(primary_key=True)
+    feed_id: Mapped[UUID] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
     key: Mapped[str]
     data: Mapped[dict[str, Any]] = mapped_column(JSONB)
     changed_at: Mapped[datetime | None]
@@ -46,7 +47,6 @@ class Item(WorkspaceOwned, Base):
     __table_args__ = (
         ForeignKeyConstraint(["workspace_id", "feed_id"], ["feeds.workspace_id", "feeds.id"], ondelete="CASCADE"),
         UniqueConstraint("workspace_id", "feed_id", "key"),
-        Index(None, "workspace_id", "feed_id", "position"),
     )
 
 
@@ -81,7 +81,6 @@ class StagedItem(Base):
 
     workspace_id: Mapped[UUID] = mapped_column(primary_key=True)
     import_id: Mapped[UUID] = mapped_column(primary_key=True)
-    id: Mapped[UUID]
     position: Mapped[int] = mapped_column(primary_key=True)
     key: Mapped[str]
     data: Mapped[dict[str, Any]] = mapped_column(JSONB)

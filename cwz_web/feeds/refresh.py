@@ -69,8 +69,8 @@ def _take(db: Session, workspace_id: UUID, feed_id: UUID, fresh: Fresh, url: str
     source = db.get_one(FeedSource, (workspace_id, feed_id), with_for_update=True)
     feed = db.get_one(Feed, (workspace_id, feed_id))
     said = "Nothing has changed since the last time"
-    if fresh.data is not None:
-        record = import_file(db, feed, file_name=_file_name(source.url), data=fresh.data)
+    if fresh.file is not None:
+        record = import_file(db, feed, file_name=_file_name(source.url), file=fresh.file)
         waits = record.state == "held"
         said = f"{record.added} new, {record.changed} changed, {record.removed} removed"
         said = f"It would remove {record.removed} rows and waits for you" if waits else said

@@ -4,18 +4,20 @@ import base64
 import re
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Annotated, Self
+from typing import Annotated, BinaryIO, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy.orm import Session
 
 from cwz_web.crypto import CannotDecrypt, KeyRing
+from cwz_web.feeds.files import spooled
 from cwz_web.feeds.models import FeedSource
 from cwz_web.feeds.tables import MAX_BYTES
 from cwz_web.net.client import Fetched, Fetcher, FetchError, Refused, check_url
 
-SECONDS = 60.0
+SECONDS = 120.0
+CHUNK = 1024 * 1024
 _header = re.compile(r"\A[A-Za-z][A-Za-z0-9-]{0,59}\Z")
 # Headers that say how to talk, not who is talking; and Cookie, which is a browser's.
 FORBIDDEN = {"host", "cookie", "connection", "upgrade", "te", "trailer", "expect", "range", "via"}
@@ -69,7 +71,7 @@ class Place(BaseModel):
 class Fresh:
     """What was fetched: the file, or None when it is the same as before; and by what the next time can tell."""
 
-    data: bytes | None
+    file: BinaryIO | None
     etag: str | None
     last_modified: str | None
     digest: str
@@ -78,10 +80,12 @@ class Fresh:
 def fetch_source(fetcher: Fetcher, place: Place, secret: str, known: FeedSource | None = None) -> Fresh:
     """Fetch a feed, if it is another than the one that is known. Raises FetchError, which says why not."""
     conditions = {"If-None-Match": known.etag, "If-Modified-Since": known.last_modified} if known else {}
+    file = spooled()
     fetched: Fetched = fetcher.fetch(
         place.url,
         headers={name: value for name, value in conditions.items() if value},
         secret_headers=place.headers(secret),
+        into=file,
         max_bytes=MAX_BYTES,
         seconds=SECONDS,
     )
@@ -89,9 +93,12 @@ def fetch_source(fetcher: Fetcher, place: Place, secret: str, known: FeedSource 
         if known is None:
             raise FetchError("The server answered that nothing has changed, although it was asked for the first time")
         return Fresh(None, known.etag, known.last_modified, known.digest)
-    digest = sha256(fetched.data).hexdigest()
-    same = known is not None and known.digest == digest
-    return Fresh(None if same else fetched.data, fetched.etag, fetched.last_modified, digest)
+    file.seek(0)
+    digest = sha256()
+    while part := file.read(CHUNK):
+        digest.update(part)
+    same = known is not None and known.digest == digest.hexdigest()
+    return Fresh(None if same else file, fetched.etag, fetched.last_modified, digest.hexdigest())
 
 
 def seal(ring: KeyRing, source: FeedSource, secret: str) -> None:

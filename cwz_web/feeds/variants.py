@@ -6,10 +6,13 @@ it takes from the row above; a row with nothing but a photo is no row of its own
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
-from cwz_web.feeds.tables import BadFile, Table
+from cwz_web.feeds.tables import MAX_COLUMNS, BadFile, Row, Table
+
+MAX_KEY = 400
 
 # Columns that name a row, best first, compared without case, spaces and signs.
 KEY_NAMES = (
@@ -37,37 +40,49 @@ _photo = re.compile(r"image|photo|picture|bild|foto")
 
 
 @dataclass(frozen=True)
-class Keyed:
-    """A table whose rows have unique keys, and the columns that the keys were made of."""
+class KeyPlan:
+    """The columns that a feed's rows are known by, and the one that variants of a product share, if there is one."""
 
-    table: Table
-    keys: list[str]
-    key_columns: list[str]
+    columns: list[str]
+    group: str | None
 
 
-def with_keys(table: Table, chosen: Sequence[str] | None = None) -> Keyed:
-    """Fill variants down, fold rows of further photos into their product, and give each row a key.
+def plan_keys(sample: Table, chosen: Sequence[str] | None = None) -> KeyPlan:
+    """By what the rows of a file can be known, as far as its first rows tell.
 
     Arguments:
         chosen: the columns that the keys are made of, where that is known; else they are guessed.
     Raises BadFile when a chosen column is not there.
     """
-    missing = [column for column in chosen or () if column not in table.columns]
+    missing = [column for column in chosen or () if column not in sample.columns]
     if missing:
         raise BadFile(f"The file has no column “{missing[0]}”, by which the feed knows its rows")
-    group = _grouping_column(table)
+    group = _grouping_column(sample)
     if chosen is not None:
-        return _unique(_fill_down(table, group) if group in chosen and group else table, list(chosen))
+        return KeyPlan(list(chosen), group if group in chosen else None)
     if group is not None:
-        table = _fill_down(table, group)
-        options = [c for c in table.columns if _option.fullmatch(_plain(c)) and c != group]
-        return _unique(table, [group, *options])
-    by_name = {_plain(column): column for column in reversed(table.columns)}
+        options = [c for c in sample.columns if _option.fullmatch(_plain(c)) and c != group]
+        return KeyPlan([group, *options], group)
+    by_name = {_plain(column): column for column in reversed(sample.columns)}
     for name in KEY_NAMES:
         column = by_name.get(name)
-        if column and len({row.get(column) for row in table.rows} - {None}) == len(table.rows):
-            return _unique(table, [column])
-    return _unique(table, [])
+        if column and len({row.get(column) for row in sample.rows} - {None}) == len(sample.rows):
+            return KeyPlan([column], None)
+    return KeyPlan([], None)
+
+
+def keyed_rows(rows: Iterable[Row], plan: KeyPlan, notes: list[str]) -> Iterator[tuple[str, Row]]:
+    """The rows with their keys, variants filled down; a key may come twice. The notes are complete at the end."""
+    if plan.group is not None:
+        rows = _filled_down(rows, plan.group, notes)
+    if len(plan.columns) == 1 and plan.group is None:
+        [column] = plan.columns
+        for number, row in enumerate(rows, 1):
+            yield row.get(column, "")[:MAX_KEY] or f"row {number}", row
+        return
+    for number, row in enumerate(rows, 1):
+        parts = [row[c] for c in plan.columns if row.get(c) and row[c] != "Default Title"]
+        yield " / ".join(parts)[:MAX_KEY] or f"row {number}", row
 
 
 def _grouping_column(table: Table) -> str | None:
@@ -81,41 +96,28 @@ def _grouping_column(table: Table) -> str | None:
     return None
 
 
-def _fill_down(table: Table, group: str) -> Table:
-    filled: list[dict[str, str]] = []
+def _filled_down(rows: Iterable[Row], group: str, notes: list[str]) -> Iterator[Row]:
+    """Each row whole: what a variant does not say about its product is taken from the row above."""
     photos = 0
-    for row in table.rows:
-        continues = bool(filled) and filled[-1].get(group) == row.get(group)
-        if continues and all(column == group or _photo.search(_plain(column)) for column in row):
+    before: Row | None = None
+    is_photo = lru_cache(MAX_COLUMNS)(lambda column: column == group or bool(_photo.search(_plain(column))))
+    for row in rows:
+        continues = before is not None and before.get(group) == row.get(group)
+        if continues and all(map(is_photo, row)):
             photos += 1
-        else:
-            filled.append(_of_product(filled[-1]) | row if continues else row)
-    notes = list(table.notes)
+            continue
+        before = _of_product(before) | row if before is not None and continues else row
+        yield before
     notes.append(f"Rows that share “{group}” are variants of one product: blank cells were filled from the row above")
     if photos:
         notes.append(f"{photos} row(s) that only add a photo to a product were folded into it")
-    return Table(table.columns, filled, notes)
 
 
-def _of_product(row: dict[str, str]) -> dict[str, str]:
+def _of_product(row: Row) -> Row:
     """The cells that every variant of a product shares. A “Variant …” cell that is blank is blank on purpose."""
     return {column: value for column, value in row.items() if not _plain(column).startswith("variant")}
 
 
-def _unique(table: Table, columns: list[str]) -> Keyed:
-    """Keys made of the columns' values; a number makes one unique where that is not enough."""
-    keys: list[str] = []
-    taken: set[str] = set()
-    for number, row in enumerate(table.rows, 1):
-        parts = [row[c] for c in columns if row.get(c) and row[c] != "Default Title"]
-        wanted = " / ".join(parts)[:400] or f"row {number}"
-        key, again = wanted, 2
-        while key in taken:
-            key, again = f"{wanted} #{again}", again + 1
-        taken.add(key)
-        keys.append(key)
-    return Keyed(table, keys, columns)
-
-
+@lru_cache(MAX_COLUMNS * 4)
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())

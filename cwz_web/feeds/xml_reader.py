@@ -4,16 +4,16 @@ Neither DTDs nor entities are read (defusedxml), and the file is read as a strea
 children's texts under their names, deeper ones with a dot, attributes with an @, repeated ones joined.
 """
 
-import io
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, BinaryIO
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
-from cwz_web.feeds.tables import BadFile, Table, table_of
+from cwz_web.feeds.tables import BadFile, Records, Row, clean_row
 
 GOOGLE = "http://base.google.com/ns/1.0"
 # Elements that are rows wherever they are; else the element that is repeated most often is.
@@ -23,23 +23,30 @@ SAMPLE_ELEMENTS = 20_000
 JOINED = ", "
 
 
-def read_xml(data: bytes) -> Table:
-    """Read a file of XML. Raises BadFile."""
+def xml_records(file: BinaryIO) -> Records:
+    """The rows of a file of XML. Raises BadFile, at once or while reading."""
+    with _told():
+        name = _row_name(file)
+    return Records(lambda: _records(file, name), f"<{name}>")
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What the parser raises, as a message for people."""
     try:
-        name = _row_name(data)
-        return table_of(_records(data, name), f"<{name}>")
+        yield
     except DefusedXmlException:
         raise BadFile("The XML declares a DTD or entities of its own, which is not allowed; leave them out") from None
     except (ParseError, LookupError, ValueError) as error:
         raise BadFile(f"This is not valid XML: {str(error)[:120]}") from None
 
 
-def _row_name(data: bytes) -> str:
+def _row_name(file: BinaryIO) -> str:
     """The local name of the element that is a row: one of the known ones, or else the one that is repeated most."""
     seen: Counter[tuple[int, str]] = Counter()
     filled: set[str] = set()
     depth = 0
-    for event, element in _events(data):
+    for event, element in _events(file):
         if event == "start":
             depth += 1
             name = _local(element.tag)
@@ -64,17 +71,24 @@ def _row_name(data: bytes) -> str:
     return max(each for each in repeated if each[1] == highest)[2]
 
 
-def _records(data: bytes, name: str) -> Iterator[dict[str, str]]:
-    inside = 0
-    for event, element in _events(data):
-        if _local(element.tag) != name:
-            if event == "end" and not inside:
-                element.clear()
-            continue
-        inside += 1 if event == "start" else -1
-        if event == "end" and not inside:
-            yield _flat(element)
-            element.clear()
+def _records(file: BinaryIO, name: str) -> Iterator[Row]:
+    with _told():
+        open_elements: list[Element] = []
+        inside = number = 0
+        for event, element in _events(file):
+            if event == "start":
+                open_elements.append(element)
+                inside += _local(element.tag) == name
+                continue
+            open_elements.pop()
+            if inside and _local(element.tag) == name:
+                inside -= 1
+                if not inside:
+                    number += 1
+                    if row := clean_row(_flat(element), number, f"<{name}>"):
+                        yield row
+            if not inside and open_elements:
+                open_elements[-1].remove(element)  # what was read is not kept
 
 
 def _flat(element: Element, before: str = "", depth: int = 1) -> dict[str, str]:
@@ -100,8 +114,9 @@ def _flat(element: Element, before: str = "", depth: int = 1) -> dict[str, str]:
     return flat
 
 
-def _events(data: bytes) -> Iterator[tuple[str, Any]]:
-    events: Iterator[tuple[str, Any]] = iterparse(io.BytesIO(data), events=("start", "end"), forbid_dtd=True)
+def _events(file: BinaryIO) -> Iterator[tuple[str, Any]]:
+    file.seek(0)
+    events: Iterator[tuple[str, Any]] = iterparse(file, events=("start", "end"), forbid_dtd=True)
     return events
 
 

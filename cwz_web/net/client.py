@@ -1,11 +1,12 @@
 """An HTTP client that resolves a name once, checks every address, and connects to the address that it checked."""
 
+import io
 import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urljoin
 
 import certifi
@@ -129,6 +130,7 @@ class Fetcher:
         *,
         headers: Mapping[str, str] | None = None,
         secret_headers: Mapping[str, str] | None = None,
+        into: BinaryIO | None = None,
         max_bytes: int,
         seconds: float,
     ) -> Fetched:
@@ -137,6 +139,7 @@ class Fetcher:
         Arguments:
             headers: sent to whoever the address leads to.
             secret_headers: sent to the address's own origin, and never to another that it redirects to.
+            into: a file that the body is written to, instead of into memory; `data` is then empty.
             max_bytes: the largest body that is read.
             seconds: how long everything together may take.
         Raises Refused, TooLarge, or another FetchError that says what happened.
@@ -149,7 +152,7 @@ class Fetcher:
             try:
                 with self._client.stream("GET", checked, headers=sent) as response:
                     if not response.has_redirect_location:
-                        return _fetched(response, max_bytes, ends)
+                        return _fetched(response, into, max_bytes, ends)
                     url = urljoin(url, response.headers.get("Location", ""))
             except httpx.TimeoutException:
                 raise Unreached("The server did not answer in time") from None
@@ -175,20 +178,21 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port
 
 
-def _fetched(response: httpx.Response, max_bytes: int, ends: float) -> Fetched:
+def _fetched(response: httpx.Response, into: BinaryIO | None, max_bytes: int, ends: float) -> Fetched:
     unchanged = response.status_code == httpx.codes.NOT_MODIFIED
-    data = None if unchanged else _read(response, max_bytes, ends)
+    data = None if unchanged else _read(response, into, max_bytes, ends)
     return Fetched(data, response.headers.get("ETag"), response.headers.get("Last-Modified"))
 
 
-def _read(response: httpx.Response, max_bytes: int, ends: float) -> bytes:
+def _read(response: httpx.Response, into: BinaryIO | None, max_bytes: int, ends: float) -> bytes:
     if response.status_code != 200:
         raise FetchError(f"The server answered with status {response.status_code}")
-    body = bytearray()
+    body, size = io.BytesIO() if into is None else into, 0
     for part in response.iter_raw(CHUNK):
-        body += part
-        if len(body) > max_bytes:
+        body.write(part)
+        size += len(part)
+        if size > max_bytes:
             raise TooLarge(f"The answer is larger than {max_bytes // 1024**2} MB")
         if time.monotonic() > ends:
             raise FetchError("The server took too long to send its answer")
-    return bytes(body)
+    return body.getvalue() if isinstance(body, io.BytesIO) and into is None else b""

@@ -1,6 +1,6 @@
 """Feeds that come from an address: trying one, connecting it, its schedule, and fetching it now."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, BinaryIO, Literal
 from uuid import UUID
 
 from pydantic import Field, ValidationError
@@ -11,7 +11,7 @@ from pyramid.view import view_config
 from sqlalchemy.orm import Session
 
 from cwz_web.feeds.files import read_table
-from cwz_web.feeds.imports import feed_of
+from cwz_web.feeds.imports import new_feed
 from cwz_web.feeds.models import Feed, FeedSource
 from cwz_web.feeds.refresh import plan_next, refresh_feed
 from cwz_web.feeds.sources import Fresh, Place, fetch_source, find_source, place_of, seal
@@ -86,11 +86,10 @@ def connect_form(context: Feeds, request: Request) -> Any:
     let_go(request)
     try:
         fresh = fetch_source(request.services.fetcher, place, form.value.secret)
-        assert fresh.data is not None, "nothing was known before"
-        table = read_table(fresh.data)
+        assert fresh.file is not None, "nothing was known before"
         if form.value.do == "test":
-            return _page(form, table)
-        feed_id = _connect(request, form.value, place, fresh, table)
+            return _page(form, read_table(fresh.file))
+        feed_id = _connect(request, form.value, place, fresh, fresh.file)
     except (FetchError, BadFile) as error:
         request.response.status = 422
         return _page(form.with_error("url", str(error)))
@@ -130,11 +129,11 @@ def schedule_form(context: FeedResource, request: Request) -> Response:
     return HTTPSeeOther(request.path_in("feeds", feed.id))
 
 
-def _connect(request: Request, form: SourceForm, place: Place, fresh: Fresh, table: Table) -> UUID:
+def _connect(request: Request, form: SourceForm, place: Place, fresh: Fresh, file: BinaryIO) -> UUID:
     workspace_id, person = request.workspace.workspace_id, request.identity.account
     host = place.url.partition("://")[2].partition("/")[0]
     with request.services.database.transaction(workspace_id) as db:
-        feed = feed_of(db, workspace_id, name=form.name or host, file_name=host, table=table, started_by=person.id)
+        feed = new_feed(db, workspace_id, name=form.name or host, file_name=host, file=file, started_by=person.id)
         _keep_source(db, request, form, place, fresh, feed)
         record(db, workspace_id, actor_of(request), "feed.connect", feed.name, {"host": host, "rows": feed.item_count})
         return feed.id

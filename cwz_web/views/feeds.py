@@ -1,7 +1,7 @@
 """Feeds: the list, an upload, a feed's rows and its imports, and what can be done with a whole one."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
 from pydantic import Field
 from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
@@ -10,6 +10,7 @@ from pyramid.response import Response
 from pyramid.view import view_config
 
 from cwz_web.feeds.browse import PAGE, items_after, list_feeds
+from cwz_web.feeds.files import spooled
 from cwz_web.feeds.imports import (
     NotHeld,
     apply_held,
@@ -17,11 +18,11 @@ from cwz_web.feeds.imports import (
     find_import,
     import_file,
     list_imports,
-    upload_feed,
+    new_feed,
 )
 from cwz_web.feeds.models import Feed, FeedImport
 from cwz_web.feeds.sources import find_source
-from cwz_web.feeds.tables import MAX_BYTES, BadFile
+from cwz_web.feeds.tables import BadFile
 from cwz_web.resources import FeedResource, Feeds, Permission
 from cwz_web.views.feed_sources import SCHEDULES
 from cwz_web.web.forms import Filled, Form, Name, empty_form, read_form
@@ -70,18 +71,19 @@ def upload_page(context: Feeds, request: Request) -> dict[str, Any]:
 def upload_form(context: Feeds, request: Request) -> Any:
     """Bring a file in, or a table that was pasted, or say what is wrong with it."""
     form = read_form(UploadForm, request.POST)
-    file_name, data = _posted_file(request)
-    if form.value is not None and not data:
-        file_name, data = "pasted text", form.value.pasted.encode()
-    if not data:
+    file_name, file = _posted_file(request)
+    if form.value is not None and file is None and form.value.pasted:
+        file_name, file = "pasted text", spooled(form.value.pasted.encode())
+    if file is None:
         form = form.with_error("file", NO_FILE)
-    if form.value is not None:
+    if form.value is not None and file is not None:
         name = form.value.name or file_name.rpartition(".")[0] or file_name
         workspace_id, person = request.workspace.workspace_id, request.identity.account
         try:
-            feed = upload_feed(
-                request.db, workspace_id, name=name[:100], file_name=file_name, data=data, started_by=person.id
-            )
+            with request.db.begin_nested():
+                feed = new_feed(
+                    request.db, workspace_id, name=name[:100], file_name=file_name, file=file, started_by=person.id
+                )
         except BadFile as error:
             form = form.with_error("file", str(error))
         else:
@@ -112,11 +114,14 @@ def show_feed(context: FeedResource, request: Request) -> dict[str, Any]:
 def import_form(context: FeedResource, request: Request) -> Any:
     """Bring a newer file into the feed, or say what is wrong with it."""
     feed = context.row
-    file_name, data = _posted_file(request)
+    file_name, file = _posted_file(request)
     try:
-        if not data:
+        if file is None:
             raise BadFile(NO_FILE)
-        record = import_file(request.db, feed, file_name=file_name, data=data, started_by=request.identity.account.id)
+        with request.db.begin_nested():
+            record = import_file(
+                request.db, feed, file_name=file_name, file=file, started_by=request.identity.account.id
+            )
     except BadFile as error:
         request.response.status = 422
         return _page(request, feed, empty_form().with_error("file", str(error)))
@@ -191,7 +196,9 @@ def _held(request: Request, feed: Feed) -> FeedImport:
     return held
 
 
-def _posted_file(request: Request) -> tuple[str, bytes]:
-    """The name and the content of the file in the form; at most one byte more than a file may have."""
-    file = request.POST.get("file")
-    return (file.filename, file.file.read(MAX_BYTES + 1)) if hasattr(file, "file") else ("", b"")
+def _posted_file(request: Request) -> tuple[str, BinaryIO | None]:
+    """The name and the content of the file in the form, if there is one."""
+    posted = request.POST.get("file")
+    if not hasattr(posted, "file"):
+        return "", None
+    return posted.filename, posted.file

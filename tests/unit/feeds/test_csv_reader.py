@@ -8,8 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cwz_web.feeds import tables
-from cwz_web.feeds.csv_reader import read_csv
-from cwz_web.feeds.tables import BadFile
+from cwz_web.feeds.csv_reader import csv_records
+from cwz_web.feeds.files import spooled
+from cwz_web.feeds.tables import BadFile, Table
+
+
+def read_csv(data: bytes) -> Table:
+    """All of a file, by the reader for CSV."""
+    records = csv_records(spooled(data))
+    rows = list(records)
+    return Table(records.columns, rows, records.notes)
+
 
 cells = st.text(
     st.characters(codec="utf-8", exclude_characters="\x00\r\n", exclude_categories=["Zs", "Cc"]),

@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cwz_web.feeds.browse import items_after, list_feeds
+from cwz_web.feeds.files import spooled
 from cwz_web.feeds.imports import NotHeld, apply_held, discard_held, import_file, list_imports
 from cwz_web.feeds.models import Feed, FeedImport, Item, StagedItem
 from cwz_web.feeds.tables import BadFile
@@ -54,7 +55,9 @@ class Shop:
 
     def bring(self, data: bytes) -> FeedImport:
         with self.make.database.transaction(self.space.id) as db:
-            return import_file(db, db.get_one(Feed, (self.space.id, self.feed.id)), file_name="new.csv", data=data)
+            return import_file(
+                db, db.get_one(Feed, (self.space.id, self.feed.id)), file_name="new.csv", file=spooled(data)
+            )
 
     def decide(self, how: Any, record: FeedImport) -> None:
         with self.make.database.transaction(self.space.id) as db:

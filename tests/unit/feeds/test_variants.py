@@ -2,28 +2,44 @@ from pathlib import Path
 
 import pytest
 
-from cwz_web.feeds.csv_reader import read_csv
-from cwz_web.feeds.tables import Table
-from cwz_web.feeds.variants import with_keys
+from cwz_web.feeds.files import read_table, spooled
+from cwz_web.feeds.tables import Row, Table
+from cwz_web.feeds.variants import keyed_rows, plan_keys
 
 DATA = Path(__file__).parents[2] / "data"
 
 
+class Keyed:
+    """A table's rows with their keys, as an import gets them."""
+
+    def __init__(self, table: Table) -> None:
+        plan = plan_keys(table)
+        self.notes = list(table.notes)
+        found = list(keyed_rows(table.rows, plan, self.notes))
+        self.keys: list[str] = [key for key, _ in found]
+        self.rows: list[Row] = [row for _, row in found]
+        self.key_columns = plan.columns
+
+
+def read_csv(data: bytes) -> Table:
+    return read_table(spooled(data))
+
+
 @pytest.mark.parametrize(("file", "rows"), [("shopify-apparel.csv", 22), ("shopify-home-and-garden.csv", 21)])
 def test_a_shopify_export_becomes_whole_rows_with_unique_keys(file: str, rows: int) -> None:
-    keyed = with_keys(read_csv((DATA / file).read_bytes()))
+    keyed = Keyed(read_csv((DATA / file).read_bytes()))
     assert len(keyed.keys) == len(set(keyed.keys)) == rows
     assert keyed.key_columns[0] == "Handle"
-    assert all(row.get("Title") and row.get("Variant Price") and row.get("Image Src") for row in keyed.table.rows)
+    assert all(row.get("Title") and row.get("Variant Price") and row.get("Image Src") for row in keyed.rows)
 
 
 def test_a_variant_takes_the_products_cells_but_not_another_variants() -> None:
     table = read_csv(
         b"Handle,Title,Option1 Value,Variant Price,Variant Compare At Price\npot,Clay pot,Small,10,15\npot,,Large,20,\n"
     )
-    keyed = with_keys(table)
+    keyed = Keyed(table)
     assert keyed.keys == ["pot / Small", "pot / Large"]
-    assert keyed.table.rows[1] == {
+    assert keyed.rows[1] == {
         "Handle": "pot",
         "Title": "Clay pot",
         "Option1 Value": "Large",
@@ -38,10 +54,10 @@ def test_rows_that_only_add_a_photo_are_folded() -> None:
         b"pot,,,b.jpg,2\n"
         b"cup,Cup,5,c.jpg,1\n"
     )
-    keyed = with_keys(table)
+    keyed = Keyed(table)
     assert keyed.keys == ["pot", "cup"]
-    assert keyed.table.rows[0]["Image Src"] == "a.jpg"
-    assert any("1 row(s) that only add a photo" in note for note in keyed.table.notes)
+    assert keyed.rows[0]["Image Src"] == "a.jpg"
+    assert any("1 row(s) that only add a photo" in note for note in keyed.notes)
 
 
 @pytest.mark.parametrize(
@@ -57,18 +73,6 @@ def test_rows_that_only_add_a_photo_are_folded() -> None:
 def test_the_key_is_a_column_that_names_each_row(
     columns: list[str], rows: list[dict[str, str]], key: list[str]
 ) -> None:
-    keyed = with_keys(Table(columns, rows))
+    keyed = Keyed(Table(columns, rows))
     assert keyed.key_columns == key
     assert len(set(keyed.keys)) == len(rows)
-
-
-def test_the_same_variant_twice_still_gets_keys_of_its_own() -> None:
-    table = Table(
-        ["Handle", "Title", "Size"],
-        [
-            {"Handle": "a", "Title": "A", "Size": "S"},
-            {"Handle": "a", "Size": "S"},
-            {"Handle": "a", "Size": "S"},
-        ],
-    )
-    assert with_keys(table).keys == ["a / S", "a / S #2", "a / S #3"]

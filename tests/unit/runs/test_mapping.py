@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from cwz_web.demo.contents import read_template
-from cwz_web.feeds.csv_reader import read_csv
+from cwz_web.feeds.files import read_table, spooled
 from cwz_web.imaging.documents import Column, ImageTemplate
 from cwz_web.runs.mapping import apply_mapping, guess_mapping
 
@@ -13,7 +13,7 @@ COLUMNS = ImageTemplate.model_validate(read_template()).columns
 
 @pytest.mark.parametrize("file", ["shopify-apparel.csv", "shopify-home-and-garden.csv"])
 def test_a_shopify_export_needs_no_set_up(file: str) -> None:
-    table = read_csv((DATA / file).read_bytes())
+    table = read_table(spooled((DATA / file).read_bytes()))
     mapping = guess_mapping(COLUMNS, table.columns, table.rows)
     assert mapping["title"] == "Title"
     assert mapping["price"] == "Variant Price"
