@@ -10,7 +10,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from tests.installation import ROOT
 
 DATA = Path(__file__).parent.parent / "data"
-PAGES = ["", "/templates", "/feeds", "/feeds/new", "/runs", "/runs/new", "/assets", "/keys"]
+PAGES = ["", "/templates", "/feeds", "/feeds/new", "/feeds/connect", "/runs", "/runs/new", "/assets", "/keys"]
 AXE = (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text()
 
 
@@ -148,7 +148,7 @@ def test_the_keyboard_reaches_the_content_first(page: Page) -> None:
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Upload a feed")).to_be_focused()
+    expect(page.get_by_role("link", name="Connect an address")).to_be_focused()
 
 
 def test_light_and_dark_can_be_switched_and_stay(page: Page) -> None:

@@ -92,6 +92,23 @@ def test_a_newer_file_is_a_diff(office: Office) -> None:
     assert office.log == ["feed.upload", "feed.import"]
 
 
+BROKEN_LATE = b"".join(b'{"sku": "%d", "title": "Thing"}\n' % number for number in range(3000)) + b'{"sku": \n'
+
+
+def test_a_file_that_breaks_off_late_leaves_nothing_behind(office: Office) -> None:
+    """After thousands of rows have gone to the database already."""
+    form = next(form for form in office.app.get(f"{office.feeds}/new").forms.values() if "file" in form.fields)
+    form["file"] = Upload("shop.jsonl", BROKEN_LATE)
+    page = form.submit(status=422)
+    assert page.html.find(id="file-error").text == "Line 3001 is not valid JSON"
+    assert office.make.count(Feed, office.space.id) == 0
+    page = office.upload("shop.csv", b"sku,title\n1,Mug\n")
+    refused = office.again(page, BROKEN_LATE, status=422)
+    assert "Line 3001" in refused.html.find(id="file-error").text
+    assert "Mug" in refused.html.table.text
+    assert office.again(page, b"sku,title\n1,Bowl\n").follow().html.table.text.count("Bowl") == 1
+
+
 def test_an_import_that_removes_too_much_waits_for_somebody(office: Office) -> None:
     page = office.upload("shop.csv", b"sku,title\n" + b"".join(b"%d,Thing %d\n" % (n, n) for n in range(10)))
     path = page.request.path

@@ -171,3 +171,35 @@ def test_after_any_imports_the_rows_are_those_of_the_last_file(make: Factory, im
         assert record.removed == len(before.keys() - rows.keys())
         assert record.changed == sum(before[key] != rows[key] for key in rows.keys() & before.keys())
         before = rows
+
+
+def test_keys_that_come_again_are_told_apart(make: Factory) -> None:
+    space = make.workspace()
+    rows = b"Handle,Title,Size\na,A,S\na,,S\na,,S\nb,B,S\n"
+    feed = make.feed(space, rows)
+    with make.database.transaction(space.id) as db:
+        assert [item.key for item in items_after(db, feed)] == ["a / S", "a / S #2", "a / S #3", "b / S"]
+
+
+# As JSON writes them; what can not be stored is left out.
+ODD = {
+    r"tab\there": "tab\there",
+    r"line\nbreak\r": "line\nbreak",
+    r"back\\slash": "back\\slash",
+    r"quote\"d": 'quote"d',
+    r"emoji \ud83d\udc4d": "emoji 👍",
+    r"\u0000nul": "nul",
+    r"\ud800half": "?half",
+    r"\\N": "\\N",
+    r"\\.": "\\.",
+}
+
+
+@pytest.mark.parametrize("written", list(ODD))
+def test_any_text_comes_through_copy_unchanged(make: Factory, written: str) -> None:
+    space = make.workspace()
+    feed = make.feed(space, f'[{{"sku": "k{written}", "title": "{written}"}}]'.encode())
+    with make.database.transaction(space.id) as db:
+        [item] = items_after(db, feed)
+    assert item.data["title"] == ODD[written]
+    assert item.key == f"k{ODD[written]}"
