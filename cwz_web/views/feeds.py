@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, BinaryIO
+from urllib.parse import urlencode
 
 from pydantic import Field
 from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
@@ -9,7 +10,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.feeds.browse import PAGE, items_after, list_feeds
+from cwz_web.feeds.browse import PAGE, items_after, items_with_key, list_feeds
 from cwz_web.feeds.files import spooled
 from cwz_web.feeds.imports import (
     NotHeld,
@@ -179,13 +180,19 @@ def restore_feed(context: FeedResource, request: Request) -> Response:
 
 
 def _page(request: Request, feed: Feed, form: Filled[Any]) -> dict[str, Any]:
-    items = items_after(request.db, feed, after_position(request))
+    sought = request.GET.get("key", "")[:400]
+    items = (
+        items_with_key(request.db, feed, sought, request.GET.get("from", ""))
+        if sought
+        else items_after(request.db, feed, after_position(request))
+    )
     imports = list_imports(request.db, feed)
     waiting = imports[0] if imports and imports[0].state == "held" else None
-    more = items[-1].position if len(items) == PAGE else None
+    last = items[-1] if len(items) == PAGE else None
+    more = last and urlencode({"key": sought, "from": last.key} if sought else {"after": last.position})
     source = find_source(request.db, feed.workspace_id, feed.id)
     page = {"feed": feed, "items": items, "more": more, "imports": imports, "held": waiting, "form": form}
-    return page | {"source": source, "schedules": SCHEDULES}
+    return page | {"source": source, "schedules": SCHEDULES, "sought": sought}
 
 
 def _held(request: Request, feed: Feed) -> FeedImport:

@@ -215,3 +215,21 @@ def test_a_support_agent_fetches_again_and_changes_nothing(
     page = support.form(f"{support.feeds}/{feed.id}", "/fetch").submit().follow()
     assert "Four" in page.text
     assert not [form for form in page.forms.values() if form.action.endswith(("/import", "/delete", "/schedule"))]
+
+
+def test_a_row_is_found_by_the_beginning_of_its_key(office: Office) -> None:
+    rows = b"sku,title\n" + b"".join(b"%s-%03d,Thing\n" % (kind, n) for kind in (b"mug", b"lamp") for n in range(60))
+    path = office.upload("shop.csv", rows + b"100%,Percent\n").request.path
+
+    def keys(page: Any) -> list[str]:
+        return [cell.text for cell in page.html.select("tbody tr th")][: 50 if "from" not in page.request.url else None]
+
+    page = office.app.get(f"{path}?key=lamp-")
+    assert keys(page)[0] == "lamp-000"
+    assert len(keys(page)) == 50
+    more = page.html.find("a", string="Show the next rows")["href"]
+    rest = office.app.get(f"{path}{more}", headers={"HX-Request": "true"})
+    assert [cell.text for cell in rest.html.select("th")] == [f"lamp-{n:03}" for n in range(50, 60)]
+    assert keys(office.app.get(f"{path}?key=100%25"))[0] == "100%"
+    assert "No key begins with" in office.app.get(f"{path}?key=%25").text, "a sign is a sign, not a pattern"
+    assert "No key begins with" in office.app.get(f"{path}?key=%3Cb%3E").text
