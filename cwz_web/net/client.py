@@ -1,10 +1,12 @@
 """An HTTP client that resolves a name once, checks every address, and connects to the address that it checked."""
 
 import io
+import math
 import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 from urllib.parse import urljoin
@@ -19,9 +21,11 @@ MAX_REDIRECTS = 5
 ALLOWED_PORTS = {80, 443}
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 10.0
-CHUNK = 64 * 1024
 
 Resolver = Callable[[str, int], list[str]]
+# When what this thread fetches has to be over, on the monotonic clock. A server that sends a byte every few seconds,
+# as a header or as a body, never times out by itself.
+_ends: ContextVar[float] = ContextVar("ends", default=math.inf)
 
 
 class FetchError(Exception):
@@ -50,11 +54,42 @@ def resolve(host: str, port: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Fetched:
-    """What was fetched: the body, or None when it has not changed; and by what the next request can ask for that."""
+    """What was fetched: the body, or None when it has not changed; and by what the next request can ask for that.
+
+    `whole` is False when only the beginning of the body was wanted, and is there.
+    """
 
     data: bytes | None
     etag: str | None
     last_modified: str | None
+    whole: bool = True
+
+
+class _Timed(httpcore.NetworkStream):
+    """A connection on which nothing is waited for longer than the fetch may take."""
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        left = _ends.get() - time.monotonic()
+        if left <= 0:
+            raise httpcore.ReadTimeout
+        return self._stream.read(max_bytes, min(timeout or READ_SECONDS, left))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, timeout)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        return _Timed(self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
 
 
 class PinnedBackend(httpcore.SyncBackend):
@@ -87,7 +122,7 @@ class PinnedBackend(httpcore.SyncBackend):
             raise httpcore.ConnectError("unknown host") from None
         if not addresses or not (allowed or all(map(is_public, addresses))):
             raise Refused
-        return super().connect_tcp(addresses[0], port, timeout, local_address, socket_options)
+        return _Timed(super().connect_tcp(addresses[0], port, timeout, local_address, socket_options))
 
     def connect_unix_socket(self, *args: Any, **kwargs: Any) -> httpcore.NetworkStream:
         """A socket of this machine is never outbound."""
@@ -133,6 +168,7 @@ class Fetcher:
         into: BinaryIO | None = None,
         max_bytes: int,
         seconds: float,
+        enough: int | None = None,
     ) -> Fetched:
         """What a public URL names, or that it has not changed.
 
@@ -142,22 +178,25 @@ class Fetcher:
             into: a file that the body is written to, instead of into memory; `data` is then empty.
             max_bytes: the largest body that is read.
             seconds: how long everything together may take.
+            enough: so many bytes will do, or what has come when the time is over.
         Raises Refused, TooLarge, or another FetchError that says what happened.
         """
-        ends = time.monotonic() + seconds
         origin = _origin(check_url(url))
-        for _ in range(MAX_REDIRECTS + 1):
-            checked = check_url(url)
-            sent = dict(headers or {}) | (dict(secret_headers or {}) if _origin(checked) == origin else {})
-            try:
+        token = _ends.set(time.monotonic() + seconds)
+        try:
+            for _ in range(MAX_REDIRECTS + 1):
+                checked = check_url(url)
+                sent = dict(headers or {}) | (dict(secret_headers or {}) if _origin(checked) == origin else {})
                 with self._client.stream("GET", checked, headers=sent) as response:
                     if not response.has_redirect_location:
-                        return _fetched(response, into, max_bytes, ends)
+                        return _fetched(response, into, max_bytes, enough)
                     url = urljoin(url, response.headers.get("Location", ""))
-            except httpx.TimeoutException:
-                raise Unreached("The server did not answer in time") from None
-            except httpx.HTTPError:
-                raise Unreached("The server could not be reached") from None
+        except httpx.TimeoutException:
+            raise Unreached("The server did not answer in time") from None
+        except httpx.HTTPError:
+            raise Unreached("The server could not be reached") from None
+        finally:
+            _ends.reset(token)
         raise FetchError(f"The address was redirected more than {MAX_REDIRECTS} times")
 
 
@@ -178,21 +217,34 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port
 
 
-def _fetched(response: httpx.Response, into: BinaryIO | None, max_bytes: int, ends: float) -> Fetched:
-    unchanged = response.status_code == httpx.codes.NOT_MODIFIED
-    data = None if unchanged else _read(response, into, max_bytes, ends)
-    return Fetched(data, response.headers.get("ETag"), response.headers.get("Last-Modified"))
-
-
-def _read(response: httpx.Response, into: BinaryIO | None, max_bytes: int, ends: float) -> bytes:
+def _fetched(response: httpx.Response, into: BinaryIO | None, max_bytes: int, enough: int | None) -> Fetched:
+    etag, last_modified = response.headers.get("ETag"), response.headers.get("Last-Modified")
+    if response.status_code == httpx.codes.NOT_MODIFIED:
+        return Fetched(None, etag, last_modified)
     if response.status_code != 200:
         raise FetchError(f"The server answered with status {response.status_code}")
-    body, size = io.BytesIO() if into is None else into, 0
-    for part in response.iter_raw(CHUNK):
-        body.write(part)
-        size += len(part)
-        if size > max_bytes:
-            raise TooLarge(f"The answer is larger than {max_bytes // 1024**2} MB")
-        if time.monotonic() > ends:
-            raise FetchError("The server took too long to send its answer")
-    return body.getvalue() if isinstance(body, io.BytesIO) and into is None else b""
+    body = io.BytesIO() if into is None else into
+    whole = _read(response, body, max_bytes, enough)
+    return Fetched(body.getvalue() if isinstance(body, io.BytesIO) else b"", etag, last_modified, whole)
+
+
+def _read(response: httpx.Response, body: BinaryIO, max_bytes: int, enough: int | None) -> bool:
+    """Read the answer's body. Returns whether it is whole."""
+    size = 0
+    try:
+        for part in response.iter_raw():
+            body.write(part)
+            size += len(part)
+            if size > max_bytes:
+                raise TooLarge(f"The answer is larger than {max_bytes // 1024**2} MB")
+            if enough is not None and size >= enough:
+                return False
+            if time.monotonic() > _ends.get():
+                raise httpx.ReadTimeout("")
+    except httpx.TimeoutException:
+        if enough is None or not size:
+            raise FetchError("The server took too long to send its answer") from None
+        return False
+    except httpx.RemoteProtocolError:
+        raise FetchError("The server broke off its answer before the end") from None
+    return True

@@ -1,3 +1,9 @@
+import io
+import socket
+import threading
+import time
+from contextlib import suppress
+
 import pytest
 
 from cwz_web.net import client
@@ -110,7 +116,7 @@ def test_a_body_that_is_too_large_is_not_read_to_its_end(http_server: Canary) ->
 
 def test_a_server_that_lies_about_the_length_gets_a_plain_error(http_server: Canary) -> None:
     http_server.paths["/liar"] = (200, {"Content-Length": "1000"}, b"short")
-    with pytest.raises(Unreached):
+    with pytest.raises(FetchError, match="broke off"):
         fetcher_at(http_server).get(http_server.url("/liar"), max_bytes=10_000)
 
 
@@ -127,6 +133,65 @@ def test_the_whole_answer_has_a_time(http_server: Canary, monkeypatch: pytest.Mo
     monkeypatch.setattr(client.time, "monotonic", lambda: next(clock))
     with pytest.raises(FetchError, match="too long"):
         fetcher_at(http_server).get(http_server.url("/slow"), max_bytes=1_000_000)
+
+
+class Dripping:
+    """A server that sends a byte of its answer now and then, and never comes to the end."""
+
+    def __init__(self, answer: bytes) -> None:
+        self._answer, self._over = answer, threading.Event()
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.host = f"127.0.0.1:{self._socket.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            connection, _ = self._socket.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(self._answer)
+                while not self._over.wait(0.05):
+                    connection.sendall(b"x")
+
+    def close(self) -> None:
+        self._over.set()
+        self._socket.close()
+        self._thread.join()
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 2"])
+def test_a_server_that_drips_does_not_hold_us(answer: bytes) -> None:
+    """Neither by its header nor by its body: each byte comes well before a timeout of its own."""
+    server = Dripping(answer)
+    began = time.monotonic()
+    try:
+        with pytest.raises(FetchError):
+            Fetcher([server.host]).get(f"http://{server.host}/", max_bytes=10_000_000, seconds=0.5)
+    finally:
+        server.close()
+    assert time.monotonic() - began < 5
+
+
+def test_a_look_takes_what_has_come_when_it_is_enough_or_the_time_is_over(http_server: Canary) -> None:
+    http_server.paths["/long"] = (200, {}, b"line\n" * 100_000)
+    file = io.BytesIO()
+    fetcher = fetcher_at(http_server)
+    fetched = fetcher.fetch(http_server.url("/long"), into=file, max_bytes=1_000_000, seconds=10, enough=100_000)
+    assert (fetched.whole, file.getvalue()[:5]) == (False, b"line\n")
+    assert 100_000 <= len(file.getvalue()) < 500_000
+    http_server.paths["/short"] = (200, {}, b"line")
+    assert fetcher.fetch(http_server.url("/short"), into=file, max_bytes=10, seconds=10, enough=100).whole
+    server = Dripping(b"HTTP/1.1 200 OK\r\n\r\nbegun ")
+    file = io.BytesIO()
+    try:
+        fetched = Fetcher([server.host]).fetch(
+            f"http://{server.host}/", into=file, max_bytes=1_000_000, seconds=0.5, enough=100_000
+        )
+    finally:
+        server.close()
+    assert not fetched.whole
+    assert file.getvalue().startswith(b"begun x")
 
 
 def test_proxies_of_the_environment_are_not_used(http_server: Canary, monkeypatch: pytest.MonkeyPatch) -> None:
