@@ -4,9 +4,7 @@ An entry's digest is SHA-256 over the digest before it and the entry itself as J
 spirit: one form for one content). `first_break` reads the chain again.
 """
 
-import csv
 import hashlib
-import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,12 +15,11 @@ from uuid import UUID
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
+from cwz_web.spreadsheets import csv_line
 from cwz_web.workspaces.models import AuditEntry
 
 PAGE = 50
 BEGINNING = "0" * 64
-# A cell that begins with one of these is a formula to a spreadsheet (OWASP, CSV injection).
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 COLUMNS = ("number", "at", "actor", "action", "target", "details", "address", "digest")
 
 
@@ -110,24 +107,12 @@ def first_break(db: Session, workspace_id: UUID) -> int | None:
 
 def as_csv(db: Session, workspace_id: UUID, wanted: AuditFilter) -> Iterator[bytes]:
     """The log as CSV (RFC 4180), the newest first, in parts; no cell is a formula."""
-    yield _csv_line(COLUMNS)
+    yield csv_line(COLUMNS)
     with db.scalars(_filtered(workspace_id, wanted).execution_options(yield_per=500)) as found:
         for entry in found:
             details = json.dumps(entry.details, ensure_ascii=False, sort_keys=True) if entry.details else ""
             values = (entry.number, entry.at.isoformat(), entry.actor, entry.action, entry.target, details)
-            yield _csv_line((*values, entry.address, entry.digest))
-
-
-def plain_cell(value: object) -> str:
-    """A cell that a spreadsheet takes for text."""
-    text = str(value)
-    return f"'{text}" if text.startswith(FORMULA) else text
-
-
-def _csv_line(values: tuple[object, ...]) -> bytes:
-    line = io.StringIO()
-    csv.writer(line).writerow([plain_cell(value) for value in values])
-    return line.getvalue().encode()
+            yield csv_line((*values, entry.address, entry.digest))
 
 
 def _newest_first(workspace_id: UUID) -> Select[AuditEntry]:
