@@ -14,12 +14,14 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from pyramid.authorization import DENY_ALL, Allow, Authenticated
+from pyramid.location import lineage
 from pyramid.request import Request
 from sqlalchemy import text
 
 from cwz_web.db.base import WorkspaceOwned
 from cwz_web.db.session import enter_workspace
 from cwz_web.feeds.models import Feed
+from cwz_web.generation.keys import Scope
 from cwz_web.generation.models import ApiKey, Asset, Font, Template
 from cwz_web.imaging.encoders import Format
 from cwz_web.runs.models import Run
@@ -34,6 +36,8 @@ class Permission(StrEnum):
 
     SIGNED_IN = "signed-in"
     GENERATE = "picture.generate"
+    API_READ = "api.read"
+    API_FEEDS_WRITE = "api.feeds.write"
     VIEW = "workspace.view"
     FEED_EDIT = "feed.edit"
     TEMPLATE_EDIT = "template.edit"
@@ -49,6 +53,12 @@ class Permission(StrEnum):
 
 
 P = Permission
+# What the scope of an API key allows.
+SCOPE_PERMISSIONS: dict[Scope, Permission] = {
+    Scope.GENERATE: P.GENERATE,
+    Scope.READ: P.API_READ,
+    Scope.FEEDS_WRITE: P.API_FEEDS_WRITE,
+}
 # What a permission is to people; the members' page shows this very table.
 PERMISSION_WORDS: dict[Permission, str] = {
     P.VIEW: "See feeds, templates, runs and images",
@@ -270,6 +280,91 @@ class DevelopmentPlace(Resource):
     """`/dev`: what helps in development, and is not there in production."""
 
 
+class ApiItem(Resource):
+    """`/v1/feeds/{id}/items/{key}`: a row by its key, in which there may be slashes."""
+
+    def __init__(self, request: Request, parent: Resource, name: str, feed: Feed, key: str) -> None:
+        super().__init__(request, parent, name)
+        self.feed, self.key = feed, key
+
+    def __getitem__(self, name: str) -> "ApiItem":
+        return ApiItem(self.request, self, name, self.feed, f"{self.key}/{name}")
+
+
+class ApiItems(Resource):
+    """The rows of a feed."""
+
+    @property
+    def feed(self) -> Feed:
+        """The feed that they are of."""
+        return _feed_of(self)
+
+    def __getitem__(self, name: str) -> ApiItem:
+        return ApiItem(self.request, self, name, self.feed, name)
+
+
+class ApiImport(Resource):
+    """An import of a feed, by its number."""
+
+    def __init__(self, request: Request, parent: Resource, name: str) -> None:
+        super().__init__(request, parent, name)
+        if not (name.isascii() and name.isdecimal() and len(name) < 10):
+            raise KeyError(name)
+        self.number = int(name)
+
+    @property
+    def feed(self) -> Feed:
+        """The feed that it is of."""
+        return _feed_of(self)
+
+
+class ApiImports(Resource):
+    """The imports of a feed."""
+
+    @property
+    def feed(self) -> Feed:
+        """The feed that they are of."""
+        return _feed_of(self)
+
+    def __getitem__(self, name: str) -> ApiImport:
+        return ApiImport(self.request, self, name)
+
+
+class ApiFeed(Resource):
+    """`/v1/feeds/{id}`: a feed of the key's workspace."""
+
+    children: ClassVar[dict[str, type[Resource]]] = {"items": ApiItems, "imports": ApiImports}
+
+    def __init__(self, request: Request, parent: Resource, name: str, feed: Feed) -> None:
+        super().__init__(request, parent, name)
+        self.feed = feed
+
+
+class ApiFeeds(Resource):
+    """The feeds of the key's workspace. To whoever has no key, none is there."""
+
+    @property
+    def workspace_id(self) -> UUID:
+        """The key's workspace."""
+        workspace_id: UUID = self.request.identity.workspace_id
+        return workspace_id
+
+    def __getitem__(self, name: str) -> ApiFeed:
+        feed_id = as_uuid(name)
+        if self.request.identity is None:
+            raise KeyError(name)
+        with self.request.services.database.transaction(self.workspace_id) as db:
+            feed = db.get(Feed, (self.workspace_id, feed_id))
+        if feed is None or feed.deleted_at:
+            raise KeyError(name)
+        return ApiFeed(self.request, self, name, feed)
+
+
+def _feed_of(resource: Resource) -> Feed:
+    found = next(above for above in lineage(resource) if isinstance(above, ApiFeed))
+    return found.feed
+
+
 class Schemas(Resource):
     """`/v1/schemas`: what documents look like, for everybody."""
 
@@ -277,12 +372,14 @@ class Schemas(Resource):
 class Api(Resource):
     """`/v1`: whoever has a key."""
 
-    children: ClassVar[dict[str, type[Resource]]] = {"schemas": Schemas}
+    children: ClassVar[dict[str, type[Resource]]] = {"schemas": Schemas, "feeds": ApiFeeds}
 
     def __acl__(self) -> list[Any]:
         owner = self.request.identity
-        workspace_id = getattr(owner, "workspace_id", None)
-        return [(Allow, api_principal(workspace_id), Permission.GENERATE), DENY_ALL] if workspace_id else [DENY_ALL]
+        if owner is None:
+            return [DENY_ALL]
+        granted = {SCOPE_PERMISSIONS[Scope(scope)] for scope in owner.scopes}
+        return [(Allow, api_principal(owner.workspace_id), granted), DENY_ALL]
 
 
 class SignedFile(Resource):

@@ -17,9 +17,10 @@ from cwz_web.db.session import enter_workspace
 from cwz_web.feeds.files import spooled
 from cwz_web.feeds.imports import import_file, new_feed
 from cwz_web.feeds.models import Feed, FeedImport, FeedSource
+from cwz_web.feeds.refresh import Office
 from cwz_web.generation.assets import Kept, record_asset
 from cwz_web.generation.fonts import add_font
-from cwz_web.generation.keys import create_key
+from cwz_web.generation.keys import Scope, create_key
 from cwz_web.generation.models import Asset, Font, Template
 from cwz_web.generation.templates import create_template
 from cwz_web.imaging.documents import ImageTemplate
@@ -103,6 +104,12 @@ class Factory:
         self.services = services
         self.database = services.database
 
+    @property
+    def office(self) -> Office:
+        """What the jobs of feeds need."""
+        services = self.services
+        return Office(services.database, services.fetcher, services.ring, services.settings.url)
+
     def account(self, **given: Any) -> Account:
         number = next(_numbers)
         values = {
@@ -139,13 +146,22 @@ class Factory:
         self, workspace: Workspace, data: bytes = b"sku,title\n1,One\n2,Two\n3,Three\n", name: str = "Feed"
     ) -> Feed:
         with self.database.transaction(workspace.id) as db:
-            return new_feed(db, workspace.id, name=name, file_name="feed.csv", file=spooled(data))
+            feed = new_feed(db, workspace.id, name=name, file_name="feed.csv")
+            import_file(db, feed, file_name="feed.csv", file=spooled(data))
+            return feed
 
     def held_import(self, feed: Feed) -> FeedImport:
         """An import of one row, which waits since it would remove the others."""
         with self.database.transaction(feed.workspace_id) as db:
             feed = db.get_one(Feed, (feed.workspace_id, feed.id))
             return import_file(db, feed, file_name="short.csv", file=spooled(b"sku,title\n1,Alone\n"))
+
+    def left_out(self, feed: Feed) -> FeedImport:
+        """An import in which a row is left out."""
+        with self.database.transaction(feed.workspace_id) as db:
+            feed = db.get_one(Feed, (feed.workspace_id, feed.id))
+            file = spooled(b"sku,title\n1,One\n2,Two\n3,Three\n,No key\n")
+            return import_file(db, feed, file_name="odd.csv", file=file)
 
     def source(self, feed: Feed, url: str = "https://shop.example/feed.csv", **more: Any) -> FeedSource:
         """Where a feed comes from."""
@@ -193,9 +209,9 @@ class Factory:
         with self.database.transaction(workspace.id) as db:
             return add_font(db, workspace.id, data)
 
-    def key(self, workspace: Workspace) -> str:
+    def key(self, workspace: Workspace, *scopes: Scope) -> str:
         with self.database.transaction(workspace.id) as db:
-            return create_key(db, workspace.id, "Test")[1]
+            return create_key(db, workspace.id, "Test", scopes=scopes or [Scope.GENERATE])[1]
 
     def reload(self, row: Any) -> Any:
         """The row as it is in the database now."""

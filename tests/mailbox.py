@@ -1,22 +1,15 @@
 """The mails that an application under test writes: its mail jobs are run by a real worker, on demand."""
 
-import asyncio
 import re
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 
 import psycopg
-from procrastinate import PsycopgConnector
 
-from cwz_web.accounts import tasks as account_tasks
-from cwz_web.jobs import app as jobs
 from cwz_web.notify.delivery import mail_folder
 from cwz_web.notify.tasks import QUEUE, PostOffice
 from cwz_web.web.services import Services
-from cwz_web.workspaces import tasks as workspace_tasks
-
-# Importing them declares the jobs.
-TASKS = (account_tasks, workspace_tasks)
+from tests.jobs import run_jobs
 
 
 class Mailbox:
@@ -30,7 +23,7 @@ class Mailbox:
     def deliver(self, post: PostOffice | None = None) -> None:
         """Run the mail jobs that wait."""
         context = {"database": self.services.database, "post": post or PostOffice.of(self.services.settings)}
-        asyncio.run(self._work(context))
+        run_jobs(self.app_url, QUEUE, context)
 
     def mails(self) -> list[EmailMessage]:
         """Every mail so far, the oldest first."""
@@ -62,18 +55,6 @@ class Mailbox:
         """Let the time pass that a repeated job waits."""
         with psycopg.connect(self.app_url) as connection:
             connection.execute("UPDATE procrastinate_jobs SET scheduled_at = NULL WHERE queue_name = %s", [QUEUE])
-
-    async def _work(self, context: dict[str, object]) -> None:
-        with jobs.replace_connector(PsycopgConnector(conninfo=self.app_url)) as worker_app:
-            async with worker_app.open_async():
-                await worker_app.run_worker_async(
-                    queues=[QUEUE],
-                    wait=False,
-                    additional_context=context,
-                    install_signal_handlers=False,
-                    listen_notify=False,
-                    delete_jobs="successful",
-                )
 
 
 def text_of(mail: EmailMessage) -> str:

@@ -1,13 +1,13 @@
 """`POST /v1/images`: data in, picture out."""
 
-import json
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
+from cwz_web.api.bodies import JSON, read_body
 from cwz_web.generation.assets import record_asset
 from cwz_web.generation.keys import KeyOwner
 from cwz_web.generation.templates import find_template, open_design
@@ -17,11 +17,8 @@ from cwz_web.imaging.engine import Rendered
 from cwz_web.resources import Api, Permission
 from cwz_web.storage.connections import connections_from
 from cwz_web.storage.originals import Originals
-from cwz_web.web.forms import messages
 from cwz_web.web.problems import Problem
 
-MAX_BODY = 256 * 1024
-JSON = "application/json"
 PICTURES = {format.content_type: format for format in (Format.JPEG, Format.PNG, Format.WEBP, Format.AVIF)}
 
 Value = Annotated[str, Field(max_length=10_000)] | int | float | bool | None
@@ -51,7 +48,7 @@ class ImageRequest(BaseModel):
 def create_image(context: Api, request: Request) -> Response:
     """The picture itself, or, for `Accept: application/json`, a kept picture's description."""
     owner: KeyOwner = request.identity
-    wanted = _read(request)
+    wanted = read_body(request, ImageRequest)
     accepted = _negotiate(request, wanted.format)
     format = PICTURES.get(accepted, wanted.format or Format.JPEG)
     output = Output(format=format, quality=wanted.quality, scale=wanted.scale)
@@ -88,24 +85,6 @@ def _picture(picture: Rendered) -> Response:
     response = Response(picture.data, content_type=picture.output.format.content_type)
     response.etag = picture.digest
     return response
-
-
-def _read(request: Request) -> ImageRequest:
-    if request.content_type != JSON:
-        raise Problem(415, "not_json", "Send the body as application/json")
-    if (request.content_length or 0) > MAX_BODY:
-        raise Problem(413, "body_too_large", f"The body may have {MAX_BODY // 1024} KB at the most")
-    try:
-        # json first: pydantic's own parser would let a NUL and lone surrogates through.
-        body = json.loads(request.body.decode())
-    except (ValueError, RecursionError):
-        raise Problem(400, "bad_json", "The body is not valid JSON in UTF-8") from None
-    if "\\u0000" in json.dumps(body):
-        raise Problem(422, "bad_characters", "The data holds a NUL character, which no text may have")
-    try:
-        return ImageRequest.model_validate(body)
-    except ValidationError as error:
-        raise Problem(422, "invalid", "The request is not valid", messages(error)) from None
 
 
 def _negotiate(request: Request, format: Format | None) -> str:

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from cwz_web.demo import contents
 from cwz_web.feeds.files import spooled
-from cwz_web.feeds.imports import new_feed
+from cwz_web.feeds.imports import import_file, new_feed
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import create_template
@@ -20,7 +20,9 @@ from cwz_web.storage.plugins import Providers
 def add_sample_feed(db: Session, workspace_id: UUID, providers: Providers) -> Feed:
     """The products of a small shop, with drawings. Raises StorageError when the workspace has no place for them."""
     data = contents.write_csv(_rows(db, workspace_id, providers))
-    return new_feed(db, workspace_id, name=contents.FEED, file_name=contents.FILE, file=spooled(data))
+    feed = new_feed(db, workspace_id, name=contents.FEED, file_name=contents.FILE)
+    import_file(db, feed, file_name=contents.FILE, file=spooled(data))
+    return feed
 
 
 def add_sample_template(db: Session, workspace_id: UUID, providers: Providers) -> Template:

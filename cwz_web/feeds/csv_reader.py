@@ -3,11 +3,12 @@
 import codecs
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterator
-from itertools import dropwhile
+from itertools import islice
 from typing import BinaryIO
 
-from cwz_web.feeds.tables import MAX_CELL, MAX_NAME, BadFile, Records, Row, check_columns
+from cwz_web.feeds.tables import MAX_CELL, MAX_NAME, BadFile, Entry, Invalid, Records, check_columns
 
 DELIMITERS = ",;\t|"
 SAMPLE_ROWS = 50
@@ -20,37 +21,51 @@ def csv_records(file: BinaryIO) -> Records:
     encoding = _encoding(file)
     delimiter = _delimiter(_text(file, encoding).read(SAMPLE_CHARACTERS))
     csv.field_size_limit(MAX_CELL)
-    records = Records(lambda: _rows(file, encoding, delimiter, records), "row of data")
-    for header in _cells(file, encoding, delimiter):
-        records.header = _names(header)
-        return records
-    raise BadFile("The file is empty; it needs a header row and at least one row of data")
-
-
-def _rows(file: BinaryIO, encoding: str, delimiter: str, records: Records) -> Iterator[Row]:
-    lines = _cells(file, encoding, delimiter)
-    next(lines)
-    names, width, surplus, any_row = records.header, len(records.header), 0, False
-    for line in lines:
-        row = {name: text for name, cell in zip(names, line) if (text := cell.strip())}  # noqa: B905 - it costs a tenth
-        if len(line) > width:
-            surplus += any(cell.strip() for cell in line[width:])
-        if row:
-            any_row = True
-            yield row
-    if not any_row:
+    records = Records(file, lambda: _rows(file, encoding, delimiter, records), "row of data")
+    first = [cells for _, cells in islice(_lines(file, encoding, delimiter), SAMPLE_ROWS)]
+    if not first:
+        raise BadFile("The file is empty; it needs a header row and at least one row of data")
+    if len(first) == 1:
         raise BadFile("The file has a header row but no rows of data below it")
-    if surplus:
-        records.notes.append(f"{surplus} row(s) have more cells than the header has columns; those cells were left out")
+    # Some write a column more in each row than the header names.
+    [(usual, _)] = Counter(map(_width, first[1:])).most_common(1)
+    records.header = _names(first[0] + [""] * (usual - len(first[0])))
+    return records
 
 
-def _cells(file: BinaryIO, encoding: str, delimiter: str) -> Iterator[list[str]]:
-    """The lines of the file, as cells, from the first one that has any."""
+def _rows(file: BinaryIO, encoding: str, delimiter: str, records: Records) -> Iterator[Entry]:
+    lines = _lines(file, encoding, delimiter)
+    next(lines)
+    names, width = records.header, len(records.header)
+    for number, line in lines:
+        row = {name: text for name, cell in zip(names, line) if (text := cell.strip())}  # noqa: B905 - it costs a tenth
+        if len(line) > width and _width(line) > width:
+            more = f"The row has {_width(line)} cells, and the header {width}"
+            yield Invalid(number, f"{more}; is a cell with a “{delimiter}” in it not quoted?", row)
+        elif row:
+            yield number, row
+
+
+def _width(line: list[str]) -> int:
+    """The cells of a line, without the empty ones at its end."""
+    width = len(line)
+    while width and not line[width - 1].strip():
+        width -= 1
+    return width
+
+
+def _lines(file: BinaryIO, encoding: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """The lines of the file, numbered, as cells, from the first one that has any."""
     reader = csv.reader(_text(file, encoding), delimiter=delimiter)
     try:
-        yield from dropwhile(lambda line: not any(cell.strip() for cell in line), reader)
+        for line in reader:
+            if any(cell.strip() for cell in line):
+                yield reader.line_num, line
+                break
+        for line in reader:
+            yield reader.line_num, line
     except csv.Error as error:
-        raise BadFile(f"Line {reader.line_num} can not be read: {error}") from None
+        raise BadFile(f"Line {reader.line_num} can not be read ({error}); is a quotation mark not closed?") from None
 
 
 def _text(file: BinaryIO, encoding: str) -> io.TextIOWrapper:

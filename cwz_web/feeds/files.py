@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from cwz_web.feeds.csv_reader import csv_records
 from cwz_web.feeds.json_reader import json_lines_records, json_records
-from cwz_web.feeds.tables import MAX_BYTES, BadFile, Records, Table
+from cwz_web.feeds.tables import MAX_BYTES, BadFile, Invalid, Records, Row, Table
 from cwz_web.feeds.xml_reader import xml_records
 
 GZIP = b"\x1f\x8b"
@@ -53,10 +53,38 @@ def open_records(file: BinaryIO) -> Records:
 
 
 def read_table(file: BinaryIO, limit: int | None = None) -> Table:
-    """The file's rows in memory, or the first of them. Raises BadFile."""
+    """The file's rows in memory, or the first of them, without those that are left out. Raises BadFile."""
     records = open_records(file)
-    rows = list(islice(records, limit))
+    rows = [entry[1] for entry in islice(records, limit) if not isinstance(entry, Invalid)]
     return Table(records.columns, rows, records.notes)
+
+
+def read_sample(file: BinaryIO, limit: int) -> Table:
+    """The first rows of a file that may break off, as far as they are whole. Raises BadFile when there are none."""
+    records = open_records(file)
+    rows: list[Row] = []
+    try:
+        for entry in islice(records, limit):
+            if not isinstance(entry, Invalid):
+                rows.append(entry[1])
+    except BadFile:
+        if not rows:
+            raise
+    return Table(records.columns, rows, records.notes)
+
+
+def to_line_end(file: BinaryIO) -> BinaryIO:
+    """The beginning of a file up to the end of its last whole line, so that no character is cut in two."""
+    file.seek(0)
+    begin = file.read()
+    if begin.startswith(GZIP):
+        try:
+            begin = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(begin, CHUNK * 64)
+        except zlib.error:
+            raise BadFile("The file is packed with gzip, and damaged") from None
+    if begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return spooled(begin[: len(begin) // 2 * 2])
+    return spooled(begin[: begin.rfind(b"\n") + 1] or begin)
 
 
 class _Spooled(tempfile.SpooledTemporaryFile[bytes]):

@@ -3,29 +3,39 @@
 The file is read as a stream, and the database does the comparing, so that a million rows take no more memory than a
 hundred. An import that would remove more of the feed than its guard allows is held until somebody says so: a shop's
 export that suddenly has three rows is more likely broken than true. Rows that stay keep their place; new ones come
-last.
+last. Rows that can not be taken are listed, with the reason, and stop nothing.
+
+What a request takes in, a job brings in (tasks.py): a file is kept until then, and longer, so that its columns can be
+shaped another way.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from itertools import chain, islice
 from typing import BinaryIO
 from uuid import UUID
 
 import orjson
 from psycopg.copy import QueuedLibpqWriter
-from sqlalchemy import delete, select, text
+from sqlalchemy import ColumnElement, delete, insert, select, text
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
 from cwz_web.db.session import raw_connection
 from cwz_web.feeds.files import open_records
-from cwz_web.feeds.models import Feed, FeedImport, StagedItem
-from cwz_web.feeds.tables import Records, Row, Table
-from cwz_web.feeds.variants import keyed_rows, plan_keys
+from cwz_web.feeds.kept_files import forget_file, keep_file
+from cwz_web.feeds.models import Feed, FeedImport, FilePart, InvalidRow, ItemVersion
+from cwz_web.feeds.shaping import Shape, guess_shape
+from cwz_web.feeds.tables import MAX_INVALID, Entry, Invalid, Records, Row, Table
+from cwz_web.feeds.variants import keyed_rows
+from cwz_web.jobs import FEEDS_QUEUE, app, defer_once
 
 HISTORY = 50
-# From so many first rows it is guessed by what the rows can be known.
+# What a row was is known for so many changes of its feed, and what was left out for so many imports.
+KEPT_REVISIONS = 100
+KEPT_IMPORTS = 10
+# From so many first rows a file's shape is guessed.
 SAMPLE = 1000
 BATCH = 1000
 _unstorable = re.compile("[\x00\ud800-\udfff]")
@@ -39,98 +49,170 @@ _COUNT = text("""
     FROM staged s FULL JOIN (SELECT key, data FROM items WHERE workspace_id = :workspace AND feed_id = :feed) i
          ON i.key = s.key
 """)
-# A key that comes again gets a number, as often as it takes for all to differ.
-_TELL_APART = text("""
-    UPDATE staged s SET key = s.key || ' #' || d.n
-    FROM (SELECT position, row_number() OVER (PARTITION BY key ORDER BY position) AS n FROM staged) d
-    WHERE d.position = s.position AND d.n > 1
-""")
-_REMOVE = text("""
-    DELETE FROM items i WHERE workspace_id = :workspace AND feed_id = :feed
-           AND NOT EXISTS (SELECT FROM staged s WHERE s.key = i.key)
-""")
-_CHANGE = text("""
-    UPDATE items i SET data = s.data, changed_at = now() FROM staged s
-    WHERE i.workspace_id = :workspace AND i.feed_id = :feed AND i.key = s.key AND i.data <> s.data
-""")
-_ADD = text("""
-    INSERT INTO items (workspace_id, feed_id, position, key, data)
-    SELECT :workspace, :feed, s.position + last.position, s.key, s.data FROM staged s,
-           (SELECT coalesce(max(position), 0) AS position FROM items
-            WHERE workspace_id = :workspace AND feed_id = :feed) AS last
+# Of rows with the same key the first one counts.
+_AGAIN = """
+    (SELECT position, row_number() OVER again AS n, first_value(line) OVER again AS line FROM staged
+     WINDOW again AS (PARTITION BY key ORDER BY position)) AS first
+    WHERE first.position = s.position AND first.n > 1
+"""
+_NOTE_TWICE = text(
+    f"""
+    INSERT INTO invalid_rows (workspace_id, import_id, number, line, reason, data)
+    SELECT :workspace, :import, :number + row_number() OVER (ORDER BY s.position), s.line,
+           'The key “' || left(s.key, 100) || '” is in line ' || first.line || ' already', s.data
+    FROM staged s, {_AGAIN} ORDER BY s.position LIMIT :most
+"""  # noqa: S608 - our own words
+)
+_REMOVE_TWICE = text(f"DELETE FROM staged s USING {_AGAIN}")  # noqa: S608 - our own words
+_CHANGED = """
+    staged s WHERE i.workspace_id = :workspace AND i.feed_id = :feed AND i.key = s.key AND i.data <> s.data
+"""
+_GONE = """
+    i.workspace_id = :workspace AND i.feed_id = :feed AND NOT EXISTS (SELECT FROM staged s WHERE s.key = i.key)
+"""
+_VERSION = """
+    INSERT INTO item_versions (workspace_id, feed_id, key, revision, data, removed)
+    SELECT :workspace, :feed, i.key, :revision, i.data,
+"""
+_REMOVE = (
+    text(f"{_VERSION} true FROM items i WHERE {_GONE}"),
+    text(f"DELETE FROM items i WHERE {_GONE}"),  # noqa: S608 - our own words
+)
+_CHANGE = (
+    text(f"{_VERSION} false FROM items i, {_CHANGED}"),
+    text(f"UPDATE items i SET data = s.data, changed_at = now(), revision = :revision FROM {_CHANGED}"),  # noqa: S608
+)
+_ADD_ALL = """
+    INSERT INTO items (workspace_id, feed_id, position, key, data, revision)
+    SELECT :workspace, :feed, s.position + :last, s.key, s.data, :revision FROM staged s
+"""
+_ADD_NEW = f"""{_ADD_ALL}
     WHERE NOT EXISTS (SELECT FROM items i WHERE i.workspace_id = :workspace AND i.feed_id = :feed AND i.key = s.key)
-""")
+"""
+_LAST = text("SELECT coalesce(max(position), 0) FROM items WHERE workspace_id = :workspace AND feed_id = :feed")
+
+# Told how many rows have been read, and how much of the file in percent.
+Progress = Callable[[int, int], None]
 
 
 class NotHeld(Exception):
     """The import does not wait to be applied: it was decided on, or a newer one came."""
 
 
-def new_feed(
-    db: Session, workspace_id: UUID, *, name: str, file_name: str, file: BinaryIO, started_by: UUID | None = None
-) -> Feed:
-    """Make a feed of a file. Raises BadFile, and then there is none."""
-    records, rows, sample = _begin(file)
-    plan = plan_keys(sample)
+def new_feed(db: Session, workspace_id: UUID, *, name: str, file_name: str, shape: Shape | None = None) -> Feed:
+    """A feed without any rows yet."""
     feed = Feed(
         workspace_id=workspace_id,
         name=name,
         file_name=file_name[-200:],
         columns=[],
-        key_columns=plan.columns,
+        shape=shape.model_dump(mode="json") if shape else {},
         notes=[],
-        item_count=0,
     )
     db.add(feed)
     db.flush()
-    _import(db, feed, records, keyed_rows(rows, plan, records.notes), file_name, started_by)
     return feed
+
+
+def new_import(
+    db: Session,
+    feed: Feed,
+    *,
+    file_name: str,
+    file: BinaryIO | None = None,
+    state: str = "queued",
+    fetched: bool = False,
+    started_by: UUID | None = None,
+) -> FeedImport:
+    """An import that is to come, with its file, if it is there already. It begins with `enqueue` or `run_import`."""
+    db.refresh(feed, with_for_update=True)
+    feed.import_number += 1
+    record = FeedImport(
+        workspace_id=feed.workspace_id,
+        id=uuid7(),
+        feed_id=feed.id,
+        number=feed.import_number,
+        file_name=file_name[-200:],
+        state=state,
+        fetched=fetched,
+        started_by=started_by,
+    )
+    db.add(record)
+    db.flush()
+    if file is not None:
+        keep_file(db, record, file)
+    return record
 
 
 def import_file(
     db: Session, feed: Feed, *, file_name: str, file: BinaryIO, started_by: UUID | None = None
 ) -> FeedImport:
-    """Bring a newer file of the same kind into a feed. Raises BadFile; then the transaction must be rolled back."""
-    records, rows, sample = _begin(file)
-    plan = plan_keys(sample, feed.key_columns)
-    return _import(db, feed, records, keyed_rows(rows, plan, records.notes), file_name, started_by)
+    """Bring a file into a feed at once. Raises BadFile; then the transaction must be rolled back."""
+    record = new_import(db, feed, file_name=file_name, file=file, started_by=started_by)
+    run_import(db, feed, record, file)
+    return record
 
 
-def _begin(file: BinaryIO) -> tuple[Records, Iterator[Row], Table]:
-    """A file's rows as a stream, of which the first ones have been looked at."""
+def enqueue(db: Session, record: FeedImport) -> None:
+    """Have a job bring in an import's file, or fetch it first, once the transaction is through."""
+    job = app.configure_task(
+        "feeds.bring_in", queue=FEEDS_QUEUE, connection=raw_connection(db), lock=f"feed {record.feed_id}"
+    )
+    job.defer(workspace_id=str(record.workspace_id), import_id=str(record.id))
+
+
+def run_import(db: Session, feed: Feed, record: FeedImport, file: BinaryIO, progress: Progress | None = None) -> None:
+    """Bring an import's file into its feed, or hold it. Raises BadFile; then the transaction must be rolled back."""
+    db.refresh(feed, with_for_update=True)  # one import of a feed at a time
     records = open_records(file)
-    rows = iter(records)
-    first = list(islice(rows, SAMPLE))
-    return records, chain(first, rows), Table(records.columns, first)
+    entries = iter(records)
+    first = list(islice(entries, SAMPLE))
+    sample = Table(records.columns, [entry[1] for entry in first if not isinstance(entry, Invalid)])
+    shape = shape_for(feed, sample)
+    db.execute(text("CREATE TEMPORARY TABLE staged (position int, line int, key text, data jsonb) ON COMMIT DROP"))
+    db.execute(text("SET LOCAL work_mem = '64MB'"))
+    counted = _counted(chain(first, entries), records, record, progress)
+    _stage(db, record, keyed_rows(counted, shape, records.notes))
+    _count(db, feed, record)
+    record.columns, record.notes = shape.names(records.columns), list(records.notes)
+    if not record.confirmed and record.removed * 100 > feed.item_count * feed.guard_percent:
+        record.state = "held"
+    else:
+        feed.shape = shape.model_dump(mode="json")
+        _apply(db, feed, record)
+    record.finished_at = datetime.now(UTC)
+    db.flush()
+    db.execute(text("DROP TABLE staged"))
+
+
+def shape_for(feed: Feed, sample: Table) -> Shape:
+    """The feed's shape, with guesses for what it does not say. Raises BadFile when the key's columns are not there."""
+    return Shape.model_validate(feed.shape).completed(sample) if feed.shape else guess_shape(sample)
+
+
+def fail_import(db: Session, record: FeedImport, why: str) -> None:
+    """An import came to nothing."""
+    record.state, record.trouble, record.finished_at = "failed", why[:500], datetime.now(UTC)
 
 
 def apply_held(db: Session, held: FeedImport) -> None:
-    """Apply an import that was held. Raises NotHeld."""
-    feed = _take(db, held)
-    _stage_table(db)
-    db.execute(
-        text(
-            "INSERT INTO staged SELECT position, key, data FROM staged_items"
-            " WHERE workspace_id = :workspace AND import_id = :import"
-        ),
-        {"workspace": held.workspace_id, "import": held.id},
-    )
-    _count(db, held)
-    _apply(db, feed, held)
-    _forget_staged(db, held)
+    """Have an import that was held brought in after all. Raises NotHeld."""
+    _take(db, held)
+    held.state, held.confirmed, held.finished_at = "queued", True, None
+    enqueue(db, held)
 
 
 def discard_held(db: Session, held: FeedImport) -> None:
     """Decide against an import that was held. Raises NotHeld."""
-    _take(db, held)
+    _take(db, held, newest=False)
     held.state = "discarded"
-    _forget_staged(db, held)
+    forget_file(db, held)
 
 
-def list_imports(db: Session, feed: Feed) -> list[FeedImport]:
+def list_imports(db: Session, feed: Feed, limit: int = HISTORY) -> list[FeedImport]:
     """The feed's imports, newest first."""
     mine = select(FeedImport).where(FeedImport.workspace_id == feed.workspace_id, FeedImport.feed_id == feed.id)
-    return list(db.scalars(mine.order_by(FeedImport.number.desc()).limit(HISTORY)))
+    return list(db.scalars(mine.order_by(FeedImport.number.desc()).limit(limit)))
 
 
 def find_import(db: Session, feed: Feed, number: int) -> FeedImport | None:
@@ -144,72 +226,106 @@ def find_import(db: Session, feed: Feed, number: int) -> FeedImport | None:
     )
 
 
-def _import(
-    db: Session,
-    feed: Feed,
-    records: Records,
-    rows: Iterable[tuple[str, Row]],
-    file_name: str,
-    started_by: UUID | None,
-) -> FeedImport:
-    db.refresh(feed, with_for_update=True)  # one import of a feed at a time
-    _stage_table(db)
-    _stage(db, rows)
-    feed.import_number += 1
-    record = FeedImport(
-        workspace_id=feed.workspace_id,
-        id=uuid7(),
-        feed_id=feed.id,
-        number=feed.import_number,
-        file_name=file_name[-200:],
-        columns=records.columns,
-        notes=list(records.notes),
-        started_by=started_by,
+def newest_kept(db: Session, feed: Feed) -> FeedImport | None:
+    """The newest import of the feed whose file is still kept."""
+    kept = select(FilePart.import_id).where(FilePart.workspace_id == feed.workspace_id, FilePart.part == 0)
+    mine = select(FeedImport).where(FeedImport.workspace_id == feed.workspace_id, FeedImport.feed_id == feed.id)
+    return db.scalar(mine.where(FeedImport.id.in_(kept)).order_by(FeedImport.number.desc()).limit(1))
+
+
+def invalid_rows(db: Session, record: FeedImport, after: int = 0, limit: int = MAX_INVALID) -> list[InvalidRow]:
+    """The rows that an import left out, in order, those after a number."""
+    mine = select(InvalidRow).where(
+        InvalidRow.workspace_id == record.workspace_id,
+        InvalidRow.import_id == record.id,
+        InvalidRow.number > after,
     )
-    _count(db, record)
-    db.add(record)
-    if record.removed * 100 > feed.item_count * feed.guard_percent:
-        record.state = "held"
-        db.flush()
-        db.execute(
-            text("INSERT INTO staged_items SELECT :workspace, :import, position, key, data FROM staged"),
-            {"workspace": feed.workspace_id, "import": record.id},
+    return list(db.scalars(mine.order_by(InvalidRow.number).limit(limit)))
+
+
+def next_revision(db: Session, feed: Feed, *, wait: int = 0) -> int:
+    """The number of a change of the feed's rows, which is about to be made under its lock. Its followers are told.
+
+    Arguments:
+        wait: seconds until they are, so that several changes are told as one.
+    """
+    feed.revision += 1
+    db.execute(
+        delete(ItemVersion).where(
+            ItemVersion.workspace_id == feed.workspace_id,
+            ItemVersion.feed_id == feed.id,
+            ItemVersion.revision < feed.revision - KEPT_REVISIONS,
         )
-    else:
-        _apply(db, feed, record)
-    db.flush()
-    db.execute(text("DROP TABLE staged"))
-    return record
+    )
+    defer_once(
+        db,
+        "runs.follow_feed",
+        queue=FEEDS_QUEUE,
+        once=f"follow {feed.id}",
+        wait=wait,
+        workspace_id=str(feed.workspace_id),
+        feed_id=str(feed.id),
+    )
+    return feed.revision
 
 
-def _stage_table(db: Session) -> None:
-    # COPY is not for tables behind row-level security: it fills a table of this transaction's own first.
-    db.execute(text("CREATE TEMPORARY TABLE staged (position int, key text, data jsonb) ON COMMIT DROP"))
-    db.execute(text("SET LOCAL work_mem = '64MB'"))
+def _counted(
+    entries: Iterable[Entry], records: Records, record: FeedImport, progress: Progress | None
+) -> Iterator[Entry]:
+    """The entries, counted, while the progress is told now and then."""
+    for number, entry in enumerate(entries, 1):
+        if number % BATCH == 0 and progress is not None:
+            progress(number, records.percent)
+        yield entry
+    record.rows_read, record.percent = number, 100
 
 
-def _stage(db: Session, rows: Iterable[tuple[str, Row]]) -> None:
-    """Write the rows into the staging table; keys that come again are told apart."""
+def _stage(db: Session, record: FeedImport, rows: Iterable[tuple[int, str, Row] | Invalid]) -> None:
+    """Write the rows into the staging table, and down those that are left out. Of rows with one key the first stays."""
     seen: set[int] = set()
     lines: list[bytes] = []
-    position = 0
+    left: list[Invalid] = []
+    taken = record.invalid = 0
+    # COPY is not for tables behind row-level security: it fills a table of this transaction's own first.
     cursor = raw_connection(db).cursor()
     # Written by a thread: while PostgreSQL takes a batch, the next one is read.
     with cursor.copy("COPY staged FROM STDIN", writer=QueuedLibpqWriter(cursor)) as copy:
-        for position, (key, row) in enumerate(rows, 1):
+        for entry in rows:
+            if isinstance(entry, Invalid):
+                record.invalid += 1
+                if len(left) < MAX_INVALID:
+                    left.append(entry)
+                continue
+            line, key, row = entry
+            if not key.isprintable():
+                key = _storable(key)
+            taken += 1
             seen.add(hash(key))
-            lines.append(_line(position, key, row))
+            lines.append(_line(taken, line, key, row))
             if len(lines) == BATCH:
                 copy.write(b"".join(lines))
                 lines.clear()
         copy.write(b"".join(lines))
-    while len(seen) < position:
-        if not db.execute(_TELL_APART).rowcount:  # type: ignore[attr-defined]
-            break
-    db.execute(text("ANALYZE staged"))
+    db.execute(delete(InvalidRow).where(*_of(record)))
+    if left:
+        db.execute(insert(InvalidRow), [_left_out(record, number, each) for number, each in enumerate(left, 1)])
+    if len(seen) < taken:
+        names = {"workspace": record.workspace_id, "import": record.id, "number": len(left)}
+        db.execute(_NOTE_TWICE, names | {"most": MAX_INVALID - len(left)})
+        record.invalid += db.execute(_REMOVE_TWICE).rowcount  # type: ignore[attr-defined]
 
 
-def _line(position: int, key: str, row: Row) -> bytes:
+def _left_out(record: FeedImport, number: int, invalid: Invalid) -> dict[str, object]:
+    row = {_storable(name): _storable(value) for name, value in invalid.row.items()}
+    place = {"workspace_id": record.workspace_id, "import_id": record.id, "number": number, "line": invalid.line}
+    return place | {"reason": _storable(invalid.reason), "data": row}
+
+
+def _of(record: FeedImport) -> tuple[ColumnElement[bool], ...]:
+    return InvalidRow.workspace_id == record.workspace_id, InvalidRow.import_id == record.id
+
+
+def _line(position: int, line: int, key: str, row: Row) -> bytes:
     """A row in PostgreSQL's text format for COPY."""
     try:
         data = orjson.dumps(row)
@@ -217,42 +333,54 @@ def _line(position: int, key: str, row: Row) -> bytes:
         data = b"\\u0000"
     if b"\\u0000" in data:  # what can not be stored; rare, and looked for only then
         data = orjson.dumps({_storable(name): _storable(value) for name, value in row.items()})
-        key = _storable(key)
     if "\\" in key or not key.isprintable():
         key = key.translate(_escapes)
-    return b"%d\t%b\t%b\n" % (position, key.encode(), data.replace(b"\\", b"\\\\"))
+    return b"%d\t%d\t%b\t%b\n" % (position, line, key.encode(), data.replace(b"\\", b"\\\\"))
 
 
 def _storable(text: str) -> str:
     return _unstorable.sub("", text)
 
 
-def _count(db: Session, record: FeedImport) -> None:
+def _count(db: Session, feed: Feed, record: FeedImport) -> None:
+    if not feed.item_count:
+        record.added = db.scalar(text("SELECT count(*) FROM staged")) or 0
+        record.changed = record.unchanged = record.removed = 0
+        return
+    db.execute(text("ANALYZE staged"))
     counts = db.execute(_COUNT, {"workspace": record.workspace_id, "feed": record.feed_id}).one()
     record.added, record.changed, record.unchanged, record.removed = counts
 
 
 def _apply(db: Session, feed: Feed, record: FeedImport) -> None:
-    names = {"workspace": feed.workspace_id, "feed": feed.id}
-    for count, statement in ((record.removed, _REMOVE), (record.changed, _CHANGE), (record.added, _ADD)):
-        if count:
-            db.execute(statement, names)
+    if record.added or record.changed or record.removed:
+        record.revision = next_revision(db, feed)
+        names = {"workspace": feed.workspace_id, "feed": feed.id, "revision": record.revision}
+        last = db.scalar(_LAST, names)
+        add = (text(_ADD_NEW if feed.item_count else _ADD_ALL),)
+        for count, statements in ((record.removed, _REMOVE), (record.changed, _CHANGE), (record.added, add)):
+            for statement in statements if count else ():
+                db.execute(statement, names | {"last": last})
     record.state = "applied"
     feed.item_count = record.added + record.changed + record.unchanged
     feed.columns, feed.notes, feed.file_name = record.columns, record.notes, record.file_name
     feed.imported_at = db.scalar(text("SELECT now()"))
+    _forget_earlier(db, feed, record)
 
 
-def _take(db: Session, held: FeedImport) -> Feed:
-    """The feed of an import that still waits, locked. Raises NotHeld."""
+def _forget_earlier(db: Session, feed: Feed, record: FeedImport) -> None:
+    """What was kept for earlier imports: the file that is replaced now, and rows that were left out long ago."""
+    earlier = select(FeedImport.id).where(FeedImport.workspace_id == feed.workspace_id, FeedImport.feed_id == feed.id)
+    for model, before in ((FilePart, record.number), (InvalidRow, record.number - KEPT_IMPORTS)):
+        ids = earlier.where(FeedImport.number < before)
+        db.execute(delete(model).where(model.workspace_id == feed.workspace_id, model.import_id.in_(ids)))
+
+
+def _take(db: Session, held: FeedImport, *, newest: bool = True) -> None:
+    """See that an import still waits, under its feed's lock. Raises NotHeld."""
     feed = db.get_one(Feed, (held.workspace_id, held.feed_id), with_for_update=True)
     db.refresh(held)
     if held.state != "held":
         raise NotHeld("This import was decided on already")
-    if held.number != feed.import_number:
+    if newest and held.number != feed.import_number:
         raise NotHeld("A newer import came since; this one can only be discarded")
-    return feed
-
-
-def _forget_staged(db: Session, held: FeedImport) -> None:
-    db.execute(delete(StagedItem).where(StagedItem.workspace_id == held.workspace_id, StagedItem.import_id == held.id))

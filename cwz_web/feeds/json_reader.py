@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 import ijson
 
-from cwz_web.feeds.tables import BadFile, Records, Row, clean_row
+from cwz_web.feeds.tables import BadFile, Entry, Invalid, Records, clean_row
 
 MAX_DEPTH = 5
 DEEPEST = 50
@@ -25,23 +25,25 @@ def json_records(file: BinaryIO) -> Records:
     """The rows of a file of JSON. Raises BadFile, at once or while reading."""
     with _told():
         prefix = _rows_at(file)
-    return Records(lambda: _objects(file, prefix), "object")
+    return Records(file, lambda: _objects(file, prefix), "object")
 
 
 def json_lines_records(file: BinaryIO) -> Records:
-    """The rows of a file with one JSON object a line. Raises BadFile while reading, and names the line."""
-    return Records(lambda: _lines(file), "line")
+    """The rows of a file with one JSON object a line. Raises BadFile while reading, when the last one breaks off."""
+    return Records(file, lambda: _lines(file), "line")
 
 
-def _objects(file: BinaryIO, prefix: str) -> Iterator[Row]:
+def _objects(file: BinaryIO, prefix: str) -> Iterator[Entry]:
     with _told():
         events = ijson.parse(_shallow(_events(file)))
         for number, record in enumerate(ijson.items(events, f"{prefix}.{ITEM}" if prefix else ITEM), 1):
-            if isinstance(record, dict) and (row := clean_row(_flat(record), number, "object")):
-                yield row
+            if not isinstance(record, dict):
+                yield Invalid(number, "This is not an object", {"value": _text(record)[:200]})
+            elif isinstance(entry := clean_row(_flat(record), number), Invalid) or entry[1]:
+                yield entry
 
 
-def _lines(file: BinaryIO) -> Iterator[Row]:
+def _lines(file: BinaryIO) -> Iterator[Entry]:
     file.seek(0)
     for number, line in enumerate(file, 1):
         if not line.strip():
@@ -49,11 +51,14 @@ def _lines(file: BinaryIO) -> Iterator[Row]:
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):
-            raise BadFile(f"Line {number} is not valid JSON") from None
+            if not line.endswith(b"\n"):
+                raise BadFile(f"The file breaks off in line {number}") from None
+            yield Invalid(number, "The line is not valid JSON", {"line": line[:200].decode(errors="replace").strip()})
+            continue
         if not isinstance(record, dict):
-            raise BadFile(f"Line {number} is not a JSON object")
-        if row := clean_row(_flat(record), number, "line"):
-            yield row
+            yield Invalid(number, "The line is not a JSON object", {"line": _text(record)[:200]})
+        elif isinstance(entry := clean_row(_flat(record), number), Invalid) or entry[1]:
+            yield entry
 
 
 @contextmanager
@@ -87,24 +92,33 @@ def _shallow(events: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
 def _rows_at(file: BinaryIO) -> str:
     """The path of the list of objects that the rows are: the top, a likely name, or else the first one there is."""
     found: dict[str, None] = {}
+    try:
+        for path in _lists_of_objects(file):
+            if path in found:
+                continue
+            found[path] = None
+            if not path or path.rpartition(".")[2].lower() in LIKELY:
+                return path
+    except ijson.JSONError:
+        if not found:  # else it is told where it is met when the rows are read
+            raise
+    if not found:
+        raise BadFile("The JSON holds no list of objects; a feed is a list with one object a row")
+    return min(found, key=lambda path: path.count("."))
+
+
+def _lists_of_objects(file: BinaryIO) -> Iterator[str]:
+    """The path of the list that each object lies in which lies in no other list; "" for the top."""
     path: list[str] = []  # a name for each object that is open, "item" for each list
     for event, value in _shallow(_events(file)):
         if event == "map_key":
             path[-1] = value
         elif event in ("start_map", "start_array"):
-            if event == "start_map" and path and path[-1] == ITEM:
-                if len(path) == 1:
-                    return ""
-                if ITEM not in path[:-1]:
-                    found[".".join(path[:-1])] = None
-                    if path[-2].lower() in LIKELY:
-                        break
+            if event == "start_map" and path and path[-1] == ITEM and ITEM not in path[:-1]:
+                yield ".".join(path[:-1])
             path.append(ITEM if event == "start_array" else "")
         elif event in ("end_map", "end_array"):
             path.pop()
-    if not found:
-        raise BadFile("The JSON holds no list of objects; a feed is a list with one object a row")
-    return min(found, key=lambda path: (path.rpartition(".")[2].lower() not in LIKELY, path.count(".")))
 
 
 def _flat(record: dict[str, Any], before: str = "", depth: int = 1) -> dict[str, str]:

@@ -11,12 +11,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from sqlalchemy.orm import Session
 
 from cwz_web.crypto import CannotDecrypt, KeyRing
-from cwz_web.feeds.files import spooled
+from cwz_web.feeds.files import spooled, to_line_end
 from cwz_web.feeds.models import FeedSource
 from cwz_web.feeds.tables import MAX_BYTES
 from cwz_web.net.client import Fetched, Fetcher, FetchError, Refused, check_url
 
 SECONDS = 120.0
+# A look at what is there answers in this time, with the beginning of a file that is longer.
+LOOK_SECONDS = 8.0
+LOOK_BYTES = 4 * 1024 * 1024
 CHUNK = 1024 * 1024
 _header = re.compile(r"\A[A-Za-z][A-Za-z0-9-]{0,59}\Z")
 # Headers that say how to talk, not who is talking; and Cookie, which is a browser's.
@@ -99,6 +102,22 @@ def fetch_source(fetcher: Fetcher, place: Place, secret: str, known: FeedSource 
         digest.update(part)
     same = known is not None and known.digest == digest.hexdigest()
     return Fresh(None if same else file, fetched.etag, fetched.last_modified, digest.hexdigest())
+
+
+def look_at(fetcher: Fetcher, place: Place, secret: str) -> BinaryIO:
+    """The file at a place, or the beginning of it when it is long. Raises FetchError, which says why not; BadFile."""
+    file = spooled()
+    fetched = fetcher.fetch(
+        place.url,
+        secret_headers=place.headers(secret),
+        into=file,
+        max_bytes=MAX_BYTES,
+        seconds=LOOK_SECONDS,
+        enough=LOOK_BYTES,
+    )
+    if fetched.data is None:
+        raise FetchError("The server answered that nothing has changed, although it was asked for the first time")
+    return file if fetched.whole else to_line_end(file)
 
 
 def seal(ring: KeyRing, source: FeedSource, secret: str) -> None:

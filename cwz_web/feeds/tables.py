@@ -1,13 +1,18 @@
 """What every reader of a file gives: rows of text under names, as a stream, within limits, with notes about them."""
 
+import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 MAX_BYTES = 512 * 1024 * 1024
 MAX_ROWS = 2_000_000
 MAX_COLUMNS = 500
 MAX_CELL = 100_000
 MAX_NAME = 200
+
+# Rows that were left out are counted, and so many of them kept to be looked at.
+MAX_INVALID = 10_000
 
 Row = dict[str, str]
 
@@ -16,37 +21,59 @@ class BadFile(Exception):
     """The file can not be read as rows; the message says why and what would be right."""
 
 
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """A row that is left out, where it stands in the file, and why."""
+
+    line: int
+    reason: str
+    row: Row
+
+
+# A row with the place in the file that it comes from.
+Entry = tuple[int, Row] | Invalid
+
+
 @dataclass
 class Records:
     """A file's rows, each the cells that are not empty.
 
     Attributes:
+        file: what is read.
         read: begins to read, from the start; it may be called again.
         what: what a row is called in this kind of file, for messages.
         header: the names in the file's order, where the file says them first.
         notes: what was done to the rows; complete once all of them were read.
     """
 
-    read: Callable[[], Iterator[Row]]
+    file: BinaryIO
+    read: Callable[[], Iterator[Entry]]
     what: str
     header: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _seen: dict[str, None] = field(default_factory=dict)
 
-    def __iter__(self) -> Iterator[Row]:
+    def __post_init__(self) -> None:
+        self._size = max(size_of(self.file), 1)
+
+    def __iter__(self) -> Iterator[Entry]:
         """The rows, held to the limits. Raises BadFile."""
         self.notes.clear()
         self._seen.clear()
-        number, seen = 0, self._seen.keys()
-        for number, row in enumerate(self.read(), 1):
-            if not row.keys() <= seen:
-                self._seen.update(dict.fromkeys(row))
-                check_columns(len(self._seen))
+        any_row, seen, why = False, self._seen.keys(), f"The file has no {self.what} with anything in it"
+        for number, entry in enumerate(self.read(), 1):
             if number > MAX_ROWS:
                 raise BadFile(f"The file has more than {MAX_ROWS:,} rows; split it")
-            yield row
-        if not number:
-            raise BadFile(f"The file has no {self.what} with anything in it")
+            if isinstance(entry, Invalid):
+                why = entry.reason if number == 1 else why
+            else:
+                any_row = True
+                if not entry[1].keys() <= seen:
+                    self._seen.update(dict.fromkeys(entry[1]))
+                    check_columns(len(self._seen))
+            yield entry
+        if not any_row:
+            raise BadFile(why)
         empty = len(self.header) - len(self.columns) if self.header else 0
         if empty:
             self.notes.append(f"{empty} column(s) hold nothing at all and are not shown")
@@ -55,6 +82,11 @@ class Records:
     def columns(self) -> list[str]:
         """The names that hold anything in the rows so far: in the header's order, or as they were first seen."""
         return [name for name in self.header if name in self._seen] if self.header else list(self._seen)
+
+    @property
+    def percent(self) -> int:
+        """How much of the file has been read."""
+        return min(self.file.tell() * 100 // self._size, 100)
 
 
 @dataclass(frozen=True)
@@ -66,12 +98,22 @@ class Table:
     notes: list[str] = field(default_factory=list)
 
 
-def clean_row(record: Row, number: int, what: str) -> Row:
-    """The cells of a record that are not empty, trimmed. Raises BadFile for one that is too long."""
+def size_of(file: BinaryIO) -> int:
+    """The bytes in a file. Where it is being read stays as it is."""
+    place = file.tell()
+    size = file.seek(0, io.SEEK_END)
+    file.seek(place)
+    return size
+
+
+def clean_row(record: Row, line: int) -> Entry:
+    """The cells of a record that are not empty, trimmed."""
     row = {name[:MAX_NAME]: text for name, value in record.items() if (text := value.strip())}
-    if row and max(map(len, row.values())) > MAX_CELL:
-        raise BadFile(f"The {what} {number} has a value of more than {MAX_CELL:,} characters")
-    return row
+    for name, value in row.items():
+        if len(value) > MAX_CELL:
+            reason = f"The value of “{name}” has more than {MAX_CELL:,} characters"
+            return Invalid(line, reason, {name: value[:200] for name, value in row.items()})
+    return line, row
 
 
 def check_columns(count: int) -> None:

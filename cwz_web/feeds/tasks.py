@@ -1,16 +1,13 @@
-"""The jobs of feeds: each minute those that are due are enqueued, one job a feed."""
+"""The jobs of feeds: each minute those that are due are fetched; files are brought in; rows are put in order."""
 
 from uuid import UUID
 
 from procrastinate import JobContext
-from procrastinate.exceptions import AlreadyEnqueued
 from sqlalchemy import text
 
-from cwz_web.db.session import raw_connection
-from cwz_web.feeds.refresh import refresh_feed
-from cwz_web.jobs import app
-
-QUEUE = "feeds"
+from cwz_web.feeds.ordering import order_rows
+from cwz_web.feeds.refresh import Office, bring_in, fetch_feed
+from cwz_web.jobs import FEEDS_QUEUE, RETRY, app, defer_once
 
 
 @app.periodic(cron="* * * * *")
@@ -19,18 +16,30 @@ def find_due(context: JobContext, timestamp: int) -> None:
     """Enqueue every feed whose time has come."""
     with context.additional_context["database"].transaction() as db:
         for row in db.execute(text("SELECT workspace_id, feed_id FROM due_feeds()")).all():
-            queued = fetch.configure(connection=raw_connection(db), queueing_lock=f"feed {row.feed_id}")
-            try:
-                with db.begin_nested():
-                    queued.defer(workspace_id=str(row.workspace_id), feed_id=str(row.feed_id))
-            except AlreadyEnqueued:
-                continue
+            workspace, feed = str(row.workspace_id), str(row.feed_id)
+            defer_once(db, "feeds.fetch", queue=FEEDS_QUEUE, once=f"feed {feed}", workspace_id=workspace, feed_id=feed)
 
 
-@app.task(name="feeds.fetch", queue=QUEUE, pass_context=True)
+@app.task(name="feeds.fetch", queue=FEEDS_QUEUE, pass_context=True)
 def fetch(context: JobContext, workspace_id: str, feed_id: str) -> None:
-    """Fetch one feed."""
+    """Fetch one feed, since it is time."""
+    fetch_feed(_office(context), UUID(workspace_id), UUID(feed_id))
+
+
+@app.task(name="feeds.bring_in", queue=FEEDS_QUEUE, pass_context=True, retry=RETRY)
+def bring_in_file(context: JobContext, workspace_id: str, import_id: str) -> None:
+    """Bring in the file of one import; fetch it before, where that is asked for."""
+    bring_in(_office(context), UUID(workspace_id), UUID(import_id))
+
+
+@app.task(name="feeds.order", queue=FEEDS_QUEUE, pass_context=True)
+def order(context: JobContext, workspace_id: str, feed_id: str, name: str) -> None:
+    """Put a feed's rows in the order of a column."""
+    workspace = UUID(workspace_id)
+    with context.additional_context["database"].transaction(workspace) as db:
+        order_rows(db, workspace, UUID(feed_id), name)
+
+
+def _office(context: JobContext) -> Office:
     found = context.additional_context
-    refresh_feed(
-        found["database"], found["fetcher"], found["ring"], found["post"].url, UUID(workspace_id), UUID(feed_id)
-    )
+    return Office(found["database"], found["fetcher"], found["ring"], found["post"].url)

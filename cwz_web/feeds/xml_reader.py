@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
-from cwz_web.feeds.tables import BadFile, Records, Row, clean_row
+from cwz_web.feeds.tables import BadFile, Entry, Invalid, Records, clean_row
 
 GOOGLE = "http://base.google.com/ns/1.0"
 # Elements that are rows wherever they are; else the element that is repeated most often is.
@@ -27,7 +27,7 @@ def xml_records(file: BinaryIO) -> Records:
     """The rows of a file of XML. Raises BadFile, at once or while reading."""
     with _told():
         name = _row_name(file)
-    return Records(lambda: _records(file, name), f"<{name}>")
+    return Records(file, lambda: _records(file, name), f"<{name}>")
 
 
 @contextmanager
@@ -46,21 +46,25 @@ def _row_name(file: BinaryIO) -> str:
     seen: Counter[tuple[int, str]] = Counter()
     filled: set[str] = set()
     depth = 0
-    for event, element in _events(file):
-        if event == "start":
-            depth += 1
-            name = _local(element.tag)
-            if depth > 1:
-                seen[depth, name] += 1
-                if sum(seen.values()) > SAMPLE_ELEMENTS:
-                    break
-        else:
-            depth -= 1
-            if len(element) or element.attrib:
-                filled.add(_local(element.tag))
-            if depth > 1:
-                continue
-            element.clear()
+    try:
+        for event, element in _events(file):
+            if event == "start":
+                depth += 1
+                name = _local(element.tag)
+                if depth > 1:
+                    seen[depth, name] += 1
+                    if sum(seen.values()) > SAMPLE_ELEMENTS:
+                        break
+            else:
+                depth -= 1
+                if len(element) or element.attrib:
+                    filled.add(_local(element.tag))
+                if depth > 1:
+                    continue
+                element.clear()
+    except ParseError:
+        if not seen:  # else it is told where it is met when the rows are read
+            raise
     known = [name for name in ROWS if any(name == found for _, found in seen)]
     if known:
         return known[0]
@@ -71,7 +75,7 @@ def _row_name(file: BinaryIO) -> str:
     return max(each for each in repeated if each[1] == highest)[2]
 
 
-def _records(file: BinaryIO, name: str) -> Iterator[Row]:
+def _records(file: BinaryIO, name: str) -> Iterator[Entry]:
     with _told():
         open_elements: list[Element] = []
         inside = number = 0
@@ -85,8 +89,8 @@ def _records(file: BinaryIO, name: str) -> Iterator[Row]:
                 inside -= 1
                 if not inside:
                     number += 1
-                    if row := clean_row(_flat(element), number, f"<{name}>"):
-                        yield row
+                    if isinstance(entry := clean_row(_flat(element), number), Invalid) or entry[1]:
+                        yield entry
             if not inside and open_elements:
                 open_elements[-1].remove(element)  # what was read is not kept
 

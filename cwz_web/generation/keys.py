@@ -2,7 +2,9 @@
 
 import re
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from hashlib import sha256
 from uuid import UUID
 
@@ -19,16 +21,42 @@ _form = re.compile(rf"\A{PREFIX}[A-Za-z0-9_-]{{43}}\Z")
 
 @dataclass(frozen=True)
 class KeyOwner:
-    """Whose key it is."""
+    """Whose key it is, what it is called, and what it may do."""
 
     key_id: UUID
     workspace_id: UUID
+    name: str
+    prefix: str
+    scopes: frozenset[str]
 
 
-def create_key(db: Session, workspace_id: UUID, name: str, plain: str | None = None) -> tuple[ApiKey, str]:
+class Scope(StrEnum):
+    """What a key may do."""
+
+    GENERATE = "generate"
+    READ = "read"
+    FEEDS_WRITE = "feeds.write"
+
+
+SCOPE_WORDS = {
+    Scope.GENERATE: "Make pictures",
+    Scope.READ: "Read feeds and their rows",
+    Scope.FEEDS_WRITE: "Push rows and begin imports",
+}
+
+
+def create_key(
+    db: Session, workspace_id: UUID, name: str, plain: str | None = None, scopes: Iterable[Scope] = (Scope.GENERATE,)
+) -> tuple[ApiKey, str]:
     """A new key: its row, and the key itself, which nobody can see again."""
     plain = plain or PREFIX + secrets.token_urlsafe(32)
-    key = ApiKey(workspace_id=workspace_id, name=name, prefix=plain[:SHOWN], digest=_digest(plain))
+    key = ApiKey(
+        workspace_id=workspace_id,
+        name=name,
+        prefix=plain[:SHOWN],
+        digest=_digest(plain),
+        scopes=[str(scope) for scope in scopes],
+    )
     db.add(key)
     db.flush()
     return key, plain
@@ -38,10 +66,8 @@ def find_owner(db: Session, plain: str) -> KeyOwner | None:
     """Whose key this is, or None when it is not one, or was revoked."""
     if not _form.match(plain):
         return None
-    row = db.execute(
-        text("SELECT id, workspace_id FROM api_key_owner(:digest)"), {"digest": _digest(plain)}
-    ).one_or_none()
-    return KeyOwner(row.id, row.workspace_id) if row else None
+    row = db.execute(text("SELECT * FROM api_key_owner(:digest)"), {"digest": _digest(plain)}).one_or_none()
+    return KeyOwner(row.id, row.workspace_id, row.name, row.prefix, frozenset(row.scopes)) if row else None
 
 
 def list_keys(db: Session, workspace_id: UUID) -> list[ApiKey]:

@@ -118,11 +118,12 @@ class Asset(WorkspaceOwned, Base):
 
 
 class ApiKey(WorkspaceOwned, Base):
-    """A key for /v1. Only its SHA-256 is kept; `prefix` lets people recognise it."""
+    """A key for /v1. Only its SHA-256 is kept; `prefix` lets people recognise it. `scopes` say what it may do."""
 
     __tablename__ = "api_keys"
 
     name: Mapped[str]
     prefix: Mapped[str]
     digest: Mapped[str] = mapped_column(unique=True)
+    scopes: Mapped[list[str]] = mapped_column(JSONB, default=lambda: ["generate"], server_default='["generate"]')
     revoked_at: Mapped[datetime | None]

@@ -5,6 +5,8 @@ transaction: `task.configure(connection=raw_connection(db)).defer(...)`, so that
 that it is about. In: the app, rescuing the jobs of a killed worker. Not in: what the tasks do.
 """
 
+from typing import Any
+
 import procrastinate
 import structlog
 from procrastinate import (
@@ -15,16 +17,51 @@ from procrastinate import (
     RetryStrategy,
     SyncPsycopgConnector,
 )
+from procrastinate.connector import BaseConnector
+from procrastinate.exceptions import AlreadyEnqueued
 from procrastinate.jobs import Job
+from sqlalchemy.orm import Session
+
+from cwz_web.db.session import raw_connection
 
 log = structlog.get_logger()
 
 # Without a connection of its own: it only declares tasks and enqueues on connections that callers hand over.
 app = procrastinate.App(connector=SyncPsycopgConnector())
 
+# Queues that more than one module names.
+FEEDS_QUEUE = "feeds"
+RENDER_QUEUE = "render"
+
 HEARTBEAT_SECONDS = 3.0
 STALLED_SECONDS = 10.0
 RETRY = RetryStrategy(max_attempts=12, exponential_wait=2)
+
+
+def defer_once(db: Session, task: str, *, queue: str, once: str, wait: int = 0, **given: str) -> None:
+    """Enqueue a job in a transaction, unless one with the same name for it waits already.
+
+    Arguments:
+        task: the task's name, so that a module can enqueue what stands on it.
+        once: the name; the first hundred characters count.
+        wait: seconds until it may begin.
+        given: what the task is called with.
+    """
+    try:
+        with db.begin_nested():
+            # Asked for inside: only then is there a savepoint that a refusal can go back to.
+            place: Any = {"connection": raw_connection(db), "schedule_in": {"seconds": wait} if wait else None}
+            app.configure_task(task, queue=queue, queueing_lock=once[:100], **place).defer(**given)
+    except AlreadyEnqueued:
+        pass
+
+
+class WorkerConnector(PsycopgConnector):
+    """A worker's connections, with which its jobs can enqueue on the connection of their own transaction, too."""
+
+    def get_sync_connector(self) -> BaseConnector:
+        """What enqueues on a connection that is handed over; it has none of its own."""
+        return SyncPsycopgConnector()
 
 
 class Patient(BaseRetryStrategy):
@@ -56,7 +93,7 @@ async def run_worker(database_url: str, *, concurrency: int, context: dict[str, 
         concurrency: how many jobs run at once.
         context: what tasks find in `context.additional_context`.
     """
-    with app.replace_connector(PsycopgConnector(conninfo=database_url)) as worker_app:
+    with app.replace_connector(WorkerConnector(conninfo=database_url)) as worker_app:
         async with worker_app.open_async():
             await worker_app.run_worker_async(
                 concurrency=concurrency,

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, func
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -40,6 +40,33 @@ class Run(WorkspaceOwned, Base):
         return self.total - self.done - self.failed
 
 
+class AutoRun(WorkspaceOwned, Base):
+    """A run that begins by itself when its feed changes, over the rows that are newer than `revision`.
+
+    `trouble` says why it could not begin the last time.
+    """
+
+    __tablename__ = "auto_runs"
+
+    feed_id: Mapped[UUID]
+    template_id: Mapped[UUID]
+    connection_id: Mapped[UUID | None]
+    mapping: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    output: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    revision: Mapped[int]
+    trouble: Mapped[str | None]
+    started_by: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
+
+    __table_args__ = (
+        ForeignKeyConstraint(["workspace_id", "feed_id"], ["feeds.workspace_id", "feeds.id"], ondelete="CASCADE"),
+        ForeignKeyConstraint(
+            ["workspace_id", "template_id"], ["templates.workspace_id", "templates.id"], ondelete="CASCADE"
+        ),
+        ForeignKeyConstraint(["workspace_id", "connection_id"], ["connections.workspace_id", "connections.id"]),
+        UniqueConstraint("workspace_id", "feed_id", "template_id"),
+    )
+
+
 class RunItem(Base):
     """One row of a run: the values it is drawn with, and what became of it (`pending`, `done` or `failed`).
 
@@ -65,6 +92,7 @@ class RunItem(Base):
         CheckConstraint("state IN ('pending', 'done', 'failed')", name="state"),
         Index(None, "workspace_id", "run_id", "chunk"),
         Index(None, "workspace_id", "asset_id"),
+        Index(None, "workspace_id", "key"),
     )
 
 

@@ -4,16 +4,16 @@ from collections.abc import Iterable, Mapping
 from uuid import UUID
 
 from procrastinate.types import JSONDict
-from sqlalchemy import bindparam, select, text, update
+from sqlalchemy import bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from cwz_web.db.session import raw_connection
-from cwz_web.feeds.models import Feed
+from cwz_web.feeds.models import Feed, Item
 from cwz_web.generation.models import Template
 from cwz_web.imaging.encoders import Output
+from cwz_web.jobs import RENDER_QUEUE, app
 from cwz_web.runs.models import Run, RunItem
-from cwz_web.runs.tasks import render_chunk
 from cwz_web.storage.connections import connection_of
 
 # Small enough that progress moves and a killed worker repeats little, large enough that the queue is not the bound.
@@ -27,7 +27,7 @@ _WRITE_ITEMS = text("""
                (SELECT jsonb_object_agg(m.key, coalesce(data ->> m.value, '')) FROM jsonb_each_text(:mapping) m), '{}'
            )
     FROM (SELECT *, row_number() OVER (ORDER BY position) AS number FROM items
-          WHERE workspace_id = :workspace AND feed_id = :feed) AS numbered
+          WHERE workspace_id = :workspace AND feed_id = :feed AND revision > :since) AS numbered
 """).bindparams(bindparam("mapping", type_=JSONB))
 
 
@@ -44,17 +44,23 @@ def start_run(
     output: Output,
     started_by: UUID | None,
     connection_id: UUID | None = None,
+    since: int = -1,
 ) -> Run:
-    """Plan a run over all items of a feed and enqueue it, in the caller's transaction.
+    """Plan a run over the items of a feed and enqueue it, in the caller's transaction.
 
     Arguments:
         mapping: the template's columns to the feed's (see runs.mapping).
         started_by: the account that asked for it.
         connection_id: where its pictures go, if not where the template's do.
+        since: only the items that the feed got after this revision.
     Raises EmptyFeed; BadSettings when the workspace has no storage.
     """
-    if feed.item_count == 0:
-        raise EmptyFeed("This feed has no rows")
+    newer = select(func.count()).where(
+        Item.workspace_id == feed.workspace_id, Item.feed_id == feed.id, Item.revision > since
+    )
+    total = feed.item_count if since < 0 else db.scalar(newer) or 0
+    if not total:
+        raise EmptyFeed("This feed has no rows" if since < 0 else "Nothing has changed in this feed")
     run = Run(
         workspace_id=feed.workspace_id,
         feed_id=feed.id,
@@ -63,13 +69,13 @@ def start_run(
         connection_id=connection_of(db, feed.workspace_id, connection_id or template.connection_id).id,
         mapping=dict(mapping),
         output=output.model_dump(mode="json"),
-        total=feed.item_count,
+        total=total,
         started_by=started_by,
     )
     db.add(run)
     db.flush()
     parameters = {"workspace": run.workspace_id, "run": run.id, "feed": feed.id, "chunk": CHUNK, "mapping": run.mapping}
-    db.execute(_WRITE_ITEMS, parameters)
+    db.execute(_WRITE_ITEMS, parameters | {"since": since})
     _enqueue(db, run, range(-(-run.total // CHUNK)))
     return run
 
@@ -102,4 +108,5 @@ def _enqueue(db: Session, run: Run, chunks: Iterable[int]) -> None:
     jobs: list[JSONDict] = [
         {"workspace_id": str(run.workspace_id), "run_id": str(run.id), "chunk": chunk} for chunk in chunks
     ]
-    render_chunk.configure(connection=raw_connection(db)).batch_defer(*jobs)
+    # By its name, since the tasks stand on this module.
+    app.configure_task("runs.render_chunk", queue=RENDER_QUEUE, connection=raw_connection(db)).batch_defer(*jobs)

@@ -79,6 +79,19 @@ def notes_of(db: Session, run: Run, limit: int = 5) -> list[tuple[str, int]]:
     return [(note, number) for note, number in db.execute(query) if note]
 
 
+def pictures_of_row(db: Session, workspace_id: UUID, feed_id: UUID, key: str, limit: int = 24) -> list[Asset]:
+    """The pictures that runs made of the row of a key, newest first; each once."""
+    query = (
+        select(Asset)
+        .join(RunItem, and_(Asset.workspace_id == RunItem.workspace_id, Asset.id == RunItem.asset_id))
+        .join(Run, and_(Run.workspace_id == RunItem.workspace_id, Run.id == RunItem.run_id))
+        .where(RunItem.workspace_id == workspace_id, RunItem.key == key, Run.feed_id == feed_id)
+        .order_by(RunItem.run_id.desc())
+        .limit(limit)
+    )
+    return list(dict.fromkeys(db.scalars(query)))
+
+
 def run_of_asset(db: Session, workspace_id: UUID, asset_id: UUID) -> UUID | None:
     """A run that the picture is part of."""
     return db.scalar(

@@ -5,8 +5,9 @@ from uuid import UUID
 import structlog
 from procrastinate import JobContext
 
-from cwz_web.jobs import RETRY, app
+from cwz_web.jobs import FEEDS_QUEUE, RENDER_QUEUE, RETRY, app
 from cwz_web.runs.callback import forget_messages
+from cwz_web.runs.following import follow_feed
 from cwz_web.runs.protocol import AskSpecification, Gone
 
 log = structlog.get_logger()
@@ -20,7 +21,15 @@ def forget_old_messages(context: JobContext, timestamp: int) -> None:
         forget_messages(db)
 
 
-@app.task(name="runs.render_chunk", queue="render", retry=RETRY, pass_context=True)
+@app.task(name="runs.follow_feed", queue=FEEDS_QUEUE, pass_context=True)
+def follow(context: JobContext, workspace_id: str, feed_id: str) -> None:
+    """Begin the runs that follow a feed, after its rows have changed."""
+    workspace = UUID(workspace_id)
+    with context.additional_context["database"].transaction(workspace) as db:
+        follow_feed(db, workspace, UUID(feed_id))
+
+
+@app.task(name="runs.render_chunk", queue=RENDER_QUEUE, retry=RETRY, pass_context=True)
 def render_chunk(context: JobContext, workspace_id: str, run_id: str, chunk: int) -> None:
     """Draw a chunk of a run."""
     ask = AskSpecification(workspace_id=UUID(workspace_id), run_id=UUID(run_id), chunk=chunk)

@@ -1,40 +1,63 @@
 """Feeds that come from an address: trying one, connecting it, its schedule, and fetching it now."""
 
-from typing import Annotated, Any, BinaryIO, Literal
+from typing import Annotated, Any, BinaryIO, Literal, Self
 from uuid import UUID
 
-from pydantic import Field, ValidationError
+from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
-from sqlalchemy.orm import Session
 
-from cwz_web.feeds.files import read_table
-from cwz_web.feeds.imports import new_feed
+from cwz_web.feeds.files import read_sample
+from cwz_web.feeds.imports import SAMPLE, new_feed, new_import
 from cwz_web.feeds.models import Feed, FeedSource
-from cwz_web.feeds.refresh import plan_next, refresh_feed
-from cwz_web.feeds.sources import Fresh, Place, fetch_source, find_source, place_of, seal
+from cwz_web.feeds.refresh import ask, file_name_of, plan_next
+from cwz_web.feeds.schedules import EVERY, WEEKDAYS, BadSchedule, Schedule, schedule_of, time_zones
+from cwz_web.feeds.shaping import KIND_WORDS, guess_shape
+from cwz_web.feeds.sources import Place, find_source, look_at, place_of, seal
 from cwz_web.feeds.tables import BadFile, Table
 from cwz_web.net.client import FetchError
 from cwz_web.resources import FeedResource, Feeds, Permission
+from cwz_web.views.feed_imports import SHOWN_ROWS
 from cwz_web.web.auditing import actor_of
 from cwz_web.web.forms import Filled, Form, Name, Printable, empty_form, messages, read_form
 from cwz_web.web.transactions import let_go
 from cwz_web.workspaces.audit import record
 
-SHOWN_ROWS = 5
-# How often a feed is fetched, in minutes.
-SCHEDULES = {
-    "": "Only when I ask",
-    "60": "Every hour",
-    "360": "Every six hours",
-    "1440": "Every day",
-    "10080": "Every week",
-}
+
+class ScheduleFields(Form):
+    """How often a feed is fetched, and in whose time."""
+
+    every: Literal["", "hour", "six-hours", "day", "week", "cron"] = ""
+    at: Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "06:00"
+    weekday: Annotated[int, Field(ge=0, le=6)] = 1
+    cron: Annotated[str, Field(max_length=100)] = ""
+    time_zone: Annotated[str, Field(max_length=60)] = "UTC"
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        if name not in time_zones():
+            raise ValueError("Choose a time zone of the list, as in Europe/Berlin")
+        return name
+
+    @model_validator(mode="after")
+    def _keepable(self) -> Self:
+        try:
+            _ = self.expression
+        except BadSchedule as error:
+            raise PydanticCustomError("cron", "{why}", {"why": str(error)}) from None
+        return self
+
+    @property
+    def expression(self) -> str | None:
+        """The schedule as a cron expression."""
+        return Schedule(self.every, self.at, self.weekday, self.cron).expression()
 
 
-class SourceForm(Form):
+class SourceForm(ScheduleFields):
     """An address, a way in, and how often. With `do` = test, nothing is kept."""
 
     url: Annotated[str, Field(min_length=1, max_length=2000)]
@@ -42,18 +65,12 @@ class SourceForm(Form):
     username: Annotated[str, Field(max_length=200)] = ""
     header: Annotated[str, Field(max_length=60)] = ""
     secret: Printable = ""
-    every: Literal["", "60", "360", "1440", "10080"] = ""
     do: Literal["test", "connect"] = "connect"
 
-    def minutes(self) -> int | None:
-        """The schedule, in minutes."""
-        return int(self.every) if self.every else None
 
-
-class ScheduleForm(Form):
+class ScheduleForm(ScheduleFields):
     """How often; and a new secret, if there is one."""
 
-    every: Literal["", "60", "360", "1440", "10080"] = ""
     secret: Printable = ""
 
 
@@ -78,82 +95,95 @@ def connect_page(context: Feeds, request: Request) -> dict[str, Any]:
 )
 def connect_form(context: Feeds, request: Request) -> Any:
     """Fetch what is there, and show its first rows, or make a feed of it; or say why not."""
-    form = read_form(SourceForm, request.POST)
-    place, form = _read_place(form)
+    place, form = _read_place(_at_field(read_form(SourceForm, request.POST)))
     if form.value is None or place is None:
         request.response.status = 422
         return _page(form)
     let_go(request)
     try:
-        fresh = fetch_source(request.services.fetcher, place, form.value.secret)
-        assert fresh.file is not None, "nothing was known before"
-        if form.value.do == "test":
-            return _page(form, read_table(fresh.file))
-        feed_id = _connect(request, form.value, place, fresh, fresh.file)
+        file = look_at(request.services.fetcher, place, form.value.secret)
+        sample = read_sample(file, SAMPLE)
     except (FetchError, BadFile) as error:
         request.response.status = 422
         return _page(form.with_error("url", str(error)))
-    return HTTPSeeOther(request.path_in("feeds", feed_id))
+    if form.value.do == "test":
+        return _page(form, sample)
+    return HTTPSeeOther(request.path_in("feeds", _connect(request, form.value, place, file), "columns"))
 
 
 @view_config(context=FeedResource, name="fetch", request_method="POST", permission=Permission.RUN_RETRY)
 @view_config(context=FeedResource, name="refresh", request_method="POST", permission=Permission.FEED_EDIT)
 def refresh_form(context: FeedResource, request: Request) -> Response:
-    """Fetch the feed now, and import what is new."""
+    """Have the feed fetched now, and what is new brought in."""
     feed = context.row
-    if find_source(request.db, feed.workspace_id, feed.id) is None:
+    source = find_source(request.db, feed.workspace_id, feed.id)
+    if source is None:
         raise HTTPUnprocessableEntity("This feed has no address; bring in a file instead")
-    services, workspace_id = request.services, feed.workspace_id
-    let_go(request)
-    said = refresh_feed(
-        services.database, services.fetcher, services.ring, services.settings.url, workspace_id, feed.id
-    )
-    with services.database.transaction(workspace_id) as db:
-        record(db, workspace_id, actor_of(request), "feed.refresh", feed.name, {"said": said})
+    record = ask(request.db, feed, source, request.identity.account.id)
+    request.audit("feed.refresh", feed.name, number=record.number)
     return HTTPSeeOther(request.path_in("feeds", feed.id))
 
 
-@view_config(context=FeedResource, name="schedule", request_method="POST", permission=Permission.FEED_EDIT)
-def schedule_form(context: FeedResource, request: Request) -> Response:
+@view_config(
+    context=FeedResource,
+    name="schedule",
+    request_method="GET",
+    renderer="feeds/schedule.jinja2",
+    permission=Permission.FEED_EDIT,
+)
+def schedule_page(context: FeedResource, request: Request) -> dict[str, Any]:
+    """When the feed is fetched."""
+    return _schedule_page(context.row, _source_of(context.row, request), empty_form())
+
+
+@view_config(
+    context=FeedResource,
+    name="schedule",
+    request_method="POST",
+    renderer="feeds/schedule.jinja2",
+    permission=Permission.FEED_EDIT,
+)
+def schedule_form(context: FeedResource, request: Request) -> Any:
     """Fetch the feed at other times, or with another secret, from now on."""
-    feed = context.row
-    form = read_form(ScheduleForm, request.POST)
-    source = find_source(request.db, feed.workspace_id, feed.id)
-    if form.value is None or source is None:
-        raise HTTPUnprocessableEntity("Choose how often the feed is fetched")
-    source.every = int(form.value.every) if form.value.every else None
+    feed, source = context.row, _source_of(context.row, request)
+    form = _at_field(read_form(ScheduleForm, request.POST))
+    if form.value is None:
+        request.response.status = 422
+        return _schedule_page(feed, source, form)
+    source.cron, source.time_zone = form.value.expression, form.value.time_zone
     if form.value.secret and place_of(source).has_secret:
         seal(request.services.ring, source, form.value.secret)
     plan_next(source)
-    request.audit("feed.schedule", feed.name, every=SCHEDULES[form.value.every])
+    request.audit("feed.schedule", feed.name, every=str(schedule_of(source.cron)), time_zone=source.time_zone)
     return HTTPSeeOther(request.path_in("feeds", feed.id))
 
 
-def _connect(request: Request, form: SourceForm, place: Place, fresh: Fresh, file: BinaryIO) -> UUID:
+def _connect(request: Request, form: SourceForm, place: Place, file: BinaryIO) -> UUID:
+    """A feed of an address, of which only the beginning has been looked at yet."""
     workspace_id, person = request.workspace.workspace_id, request.identity.account
     host = place.url.partition("://")[2].partition("/")[0]
     with request.services.database.transaction(workspace_id) as db:
-        feed = new_feed(db, workspace_id, name=form.name or host, file_name=host, file=file, started_by=person.id)
-        _keep_source(db, request, form, place, fresh, feed)
-        record(db, workspace_id, actor_of(request), "feed.connect", feed.name, {"host": host, "rows": feed.item_count})
+        feed = new_feed(db, workspace_id, name=form.name or host, file_name=file_name_of(place.url))
+        new_import(db, feed, file_name=feed.file_name, file=file, state="draft", fetched=True, started_by=person.id)
+        source = FeedSource(
+            workspace_id=feed.workspace_id,
+            feed_id=feed.id,
+            cron=form.expression,
+            time_zone=form.time_zone,
+            failures=0,
+            **place.model_dump(),
+        )
+        seal(request.services.ring, source, form.secret if place.has_secret else "")
+        db.add(source)
+        record(db, workspace_id, actor_of(request), "feed.connect", feed.name, {"host": host})
         return feed.id
 
 
-def _keep_source(db: Session, request: Request, form: SourceForm, place: Place, fresh: Fresh, feed: Feed) -> None:
-    source = FeedSource(
-        workspace_id=feed.workspace_id,
-        feed_id=feed.id,
-        every=form.minutes(),
-        etag=fresh.etag,
-        last_modified=fresh.last_modified,
-        digest=fresh.digest,
-        fetched_at=feed.imported_at,
-        failures=0,
-        **place.model_dump(),
-    )
-    seal(request.services.ring, source, form.secret if place.has_secret else "")
-    plan_next(source)
-    db.add(source)
+def _source_of(feed: Feed, request: Request) -> FeedSource:
+    source = find_source(request.db, feed.workspace_id, feed.id)
+    if source is None:
+        raise HTTPUnprocessableEntity("This feed has no address: its rows are uploaded or pushed")
+    return source
 
 
 def _read_place(form: Filled[SourceForm]) -> tuple[Place | None, Filled[SourceForm]]:
@@ -167,5 +197,27 @@ def _read_place(form: Filled[SourceForm]) -> tuple[Place | None, Filled[SourceFo
         return None, form
 
 
-def _page(form: Filled[Any], table: Table | None = None) -> dict[str, Any]:
-    return {"form": form, "schedules": SCHEDULES, "table": table, "shown": SHOWN_ROWS}
+def _at_field(form: Filled[Any]) -> Filled[Any]:
+    """What is wrong with a schedule as a whole stands beside its cron expression."""
+    return form.with_error("cron", form.errors[""]) if "" in form.errors else form
+
+
+def _page(form: Filled[Any], sample: Table | None = None) -> dict[str, Any]:
+    return {
+        "form": form,
+        "sample": sample,
+        "shown": sample.rows[:SHOWN_ROWS] if sample else [],
+        "shape": guess_shape(sample) if sample else None,
+        "kinds": KIND_WORDS,
+        **_choices(Schedule("day"), "UTC"),
+    }
+
+
+def _schedule_page(feed: Feed, source: FeedSource, form: Filled[Any]) -> dict[str, Any]:
+    chosen = _choices(schedule_of(source.cron), source.time_zone)
+    return {"feed": feed, "source": source, "form": form, **chosen}
+
+
+def _choices(schedule: Schedule, time_zone: str) -> dict[str, Any]:
+    kept = {"every": schedule.every, "at": schedule.at, "weekday": str(schedule.weekday), "cron": schedule.cron}
+    return {"kept": kept | {"time_zone": time_zone}, "every": EVERY, "weekdays": WEEKDAYS, "time_zones": time_zones()}

@@ -1,42 +1,44 @@
-"""Feeds: the list, an upload, a feed's rows and its imports, and what can be done with a whole one."""
+"""Feeds: the list, a feed's rows, one row with its history, and what can be done with a whole feed."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
+from uuid import UUID
 
-from pydantic import Field
-from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
+from pydantic import ConfigDict, Field
+from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.feeds.browse import PAGE, items_after, items_with_key, list_feeds
-from cwz_web.feeds.files import spooled
-from cwz_web.feeds.imports import (
-    NotHeld,
-    apply_held,
-    discard_held,
-    find_import,
-    import_file,
-    list_imports,
-    new_feed,
-)
-from cwz_web.feeds.models import Feed, FeedImport
+from cwz_web.feeds import ordering
+from cwz_web.feeds.browse import PAGE, Found, Query, find_item, find_items, items_with_key, list_feeds, versions_of
+from cwz_web.feeds.imports import list_imports
+from cwz_web.feeds.models import Feed, Item, ItemVersion
+from cwz_web.feeds.schedules import schedule_of
+from cwz_web.feeds.shaping import Shape
 from cwz_web.feeds.sources import find_source
-from cwz_web.feeds.tables import BadFile
 from cwz_web.resources import FeedResource, Feeds, Permission
-from cwz_web.views.feed_sources import SCHEDULES
+from cwz_web.runs.following import auto_runs_of, find_auto_run, stop_following
+from cwz_web.runs.progress import pictures_of_row
+from cwz_web.views.feed_imports import seconds_of
+from cwz_web.views.pictures import picture_links
 from cwz_web.web.forms import Filled, Form, Name, empty_form, read_form
 from cwz_web.web.paths import after_position
 
-NO_FILE = "Choose a file with at least one row of data"
+# In the choice of columns: the key's beginning, which an index finds. No column is called so.
+KEY = " key"
 
 
-class UploadForm(Form):
-    """A name; the file or the pasted text comes beside it."""
+class BrowseForm(Form):
+    """Which rows to show; an address may carry more."""
 
-    name: Annotated[str, Field(max_length=100)] = ""
-    pasted: Annotated[str, Field(max_length=2_000_000)] = ""
+    model_config = ConfigDict(extra="ignore", str_strip_whitespace=False)
+
+    text: Annotated[str, Field(max_length=400)] = ""
+    column: Annotated[str, Field(max_length=200)] = ""
+    state: Literal["", "new", "changed"] = ""
+    sort: Annotated[str, Field(max_length=201)] = ""
 
 
 class SettingsForm(Form):
@@ -46,10 +48,10 @@ class SettingsForm(Form):
     guard_percent: Annotated[int, Field(ge=0, le=100)]
 
 
-class ImportForm(Form):
-    """Which import is decided on."""
+class FollowForm(Form):
+    """Which template follows the feed no longer."""
 
-    number: Annotated[int, Field(ge=1)]
+    template: UUID
 
 
 @view_config(context=Feeds, request_method="GET", renderer="feeds/list.jinja2", permission=Permission.VIEW)
@@ -59,89 +61,41 @@ def feed_list(context: Feeds, request: Request) -> dict[str, Any]:
 
 
 @view_config(
-    context=Feeds, name="new", request_method="GET", renderer="feeds/new.jinja2", permission=Permission.FEED_EDIT
-)
-def upload_page(context: Feeds, request: Request) -> dict[str, Any]:
-    """The form for an upload."""
-    return {"form": empty_form()}
-
-
-@view_config(
-    context=Feeds, name="new", request_method="POST", renderer="feeds/new.jinja2", permission=Permission.FEED_EDIT
-)
-def upload_form(context: Feeds, request: Request) -> Any:
-    """Bring a file in, or a table that was pasted, or say what is wrong with it."""
-    form = read_form(UploadForm, request.POST)
-    file_name, file = _posted_file(request)
-    if form.value is not None and file is None and form.value.pasted:
-        file_name, file = "pasted text", spooled(form.value.pasted.encode())
-    if file is None:
-        form = form.with_error("file", NO_FILE)
-    if form.value is not None and file is not None:
-        name = form.value.name or file_name.rpartition(".")[0] or file_name
-        workspace_id, person = request.workspace.workspace_id, request.identity.account
-        try:
-            with request.db.begin_nested():
-                feed = new_feed(
-                    request.db, workspace_id, name=name[:100], file_name=file_name, file=file, started_by=person.id
-                )
-        except BadFile as error:
-            form = form.with_error("file", str(error))
-        else:
-            request.audit("feed.upload", feed.name, file=file_name[:200], rows=feed.item_count)
-            return HTTPSeeOther(request.path_in("feeds", feed.id))
-    request.response.status = 422
-    return {"form": form}
-
-
-@view_config(
     context=FeedResource, request_method="GET", renderer="feeds/show.jinja2", permission=Permission.VIEW, partial=False
 )
-@view_config(
-    context=FeedResource, request_method="GET", renderer="feeds/_rows.jinja2", permission=Permission.VIEW, partial=True
-)
 def show_feed(context: FeedResource, request: Request) -> dict[str, Any]:
-    """A feed's rows, a page at a time."""
+    """A feed: its rows, a page at a time, where they come from, and its imports."""
     return _page(request, context.row, empty_form())
 
 
 @view_config(
-    context=FeedResource,
-    name="import",
-    request_method="POST",
-    renderer="feeds/show.jinja2",
-    permission=Permission.FEED_EDIT,
+    context=FeedResource, request_method="GET", renderer="feeds/_rows.jinja2", permission=Permission.VIEW, partial=True
 )
-def import_form(context: FeedResource, request: Request) -> Any:
-    """Bring a newer file into the feed, or say what is wrong with it."""
-    feed = context.row
-    file_name, file = _posted_file(request)
-    try:
-        if file is None:
-            raise BadFile(NO_FILE)
-        with request.db.begin_nested():
-            record = import_file(
-                request.db, feed, file_name=file_name, file=file, started_by=request.identity.account.id
-            )
-    except BadFile as error:
-        request.response.status = 422
-        return _page(request, feed, empty_form().with_error("file", str(error)))
-    request.audit("feed.import", feed.name, file=file_name[:200], number=record.number, state=record.state)
-    return HTTPSeeOther(request.path_in("feeds", feed.id))
+def more_rows(context: FeedResource, request: Request) -> dict[str, Any]:
+    """The next rows."""
+    return _rows(request, context.row)
 
 
-@view_config(context=FeedResource, name="apply", request_method="POST", permission=Permission.FEED_EDIT)
-@view_config(context=FeedResource, name="discard", request_method="POST", permission=Permission.FEED_EDIT)
-def decide_form(context: FeedResource, request: Request) -> Response:
-    """Apply an import that was held, or decide against it."""
-    feed, what = context.row, request.view_name
-    held = _held(request, feed)
-    try:
-        (apply_held if what == "apply" else discard_held)(request.db, held)
-    except NotHeld as error:
-        raise HTTPUnprocessableEntity(str(error)) from None
-    request.audit(f"feed.{what}", feed.name, number=held.number, removed=held.removed)
-    return HTTPSeeOther(request.path_in("feeds", feed.id))
+@view_config(
+    context=FeedResource, name="row", request_method="GET", renderer="feeds/row.jinja2", permission=Permission.VIEW
+)
+def show_row(context: FeedResource, request: Request) -> dict[str, Any]:
+    """One row, what it was before, and the pictures that were made of it."""
+    feed, key = context.row, request.GET.get("key", "")
+    item = find_item(request.db, feed, key)
+    versions = versions_of(request.db, feed, key)
+    if item is None and not versions:
+        raise HTTPNotFound
+    pictures = pictures_of_row(request.db, feed.workspace_id, feed.id, key)
+    return {
+        "feed": feed,
+        "key": key,
+        "item": item,
+        "columns": [*feed.columns, *(name for name in (item.data if item else {}) if name not in feed.columns)],
+        "kinds": Shape.model_validate(feed.shape).kinds,
+        "history": _history(item, versions),
+        "pictures": picture_links(request, pictures),
+    }
 
 
 @view_config(
@@ -163,6 +117,18 @@ def settings_form(context: FeedResource, request: Request) -> Any:
     return HTTPSeeOther(request.path_in("feeds", feed.id))
 
 
+@view_config(context=FeedResource, name="unfollow", request_method="POST", permission=Permission.RUN_START)
+def unfollow_form(context: FeedResource, request: Request) -> Response:
+    """No longer draw by itself what changes in the feed."""
+    form = read_form(FollowForm, request.POST)
+    auto = find_auto_run(request.db, context.row, form.value.template) if form.value else None
+    if auto is None:
+        raise HTTPUnprocessableEntity("Choose one of the templates that follow the feed")
+    stop_following(request.db, auto)
+    request.audit("feed.unfollow", context.row.name, template=str(auto.template_id))
+    return HTTPSeeOther(request.path_in("feeds", context.row.id))
+
+
 @view_config(context=FeedResource, name="delete", request_method="POST", permission=Permission.FEED_EDIT)
 def delete_feed(context: FeedResource, request: Request) -> Response:
     """Take a feed out of use. Its page still offers the way back."""
@@ -180,32 +146,68 @@ def restore_feed(context: FeedResource, request: Request) -> Response:
 
 
 def _page(request: Request, feed: Feed, form: Filled[Any]) -> dict[str, Any]:
-    sought = request.GET.get("key", "")[:400]
-    items = (
-        items_with_key(request.db, feed, sought, request.GET.get("from", ""))
-        if sought
-        else items_after(request.db, feed, after_position(request))
-    )
     imports = list_imports(request.db, feed)
-    waiting = imports[0] if imports and imports[0].state == "held" else None
-    last = items[-1] if len(items) == PAGE else None
-    more = last and urlencode({"key": sought, "from": last.key} if sought else {"after": last.position})
+    newest = imports[0] if imports else None
     source = find_source(request.db, feed.workspace_id, feed.id)
-    page = {"feed": feed, "items": items, "more": more, "imports": imports, "held": waiting, "form": form}
-    return page | {"source": source, "schedules": SCHEDULES, "sought": sought}
+    return _rows(request, feed) | {
+        "form": form,
+        "imports": imports,
+        "newest": newest,
+        "running": newest if newest and newest.state == "queued" else None,
+        "seconds": seconds_of(newest) if newest else 0,
+        "source": source,
+        "schedule": schedule_of(source.cron) if source else None,
+        "followers": auto_runs_of(request.db, feed),
+        "key_names": Shape.model_validate(feed.shape).key_names,
+    }
 
 
-def _held(request: Request, feed: Feed) -> FeedImport:
-    form = read_form(ImportForm, request.POST)
-    held = find_import(request.db, feed, form.value.number) if form.value else None
-    if held is None:
-        raise HTTPUnprocessableEntity("Choose one of the feed's imports")
-    return held
+def _rows(request: Request, feed: Feed) -> dict[str, Any]:
+    """A page of the rows that the address asks for."""
+    asked = read_form(BrowseForm, request.GET)
+    wanted = asked.value or BrowseForm()
+    by_key = bool(wanted.text) and wanted.column == KEY
+    sort = wanted.sort if wanted.sort.removeprefix("-") in feed.columns and not by_key else ""
+    column = wanted.column if wanted.column in feed.columns else ""
+    query = Query(text=wanted.text.strip(), column=column, state=wanted.state, sort=sort)
+    page = {"feed": feed, "query": query, "column": wanted.column, "KEY": KEY, "sort_link": _sort_link(query)}
+    if sort and not ordering.ready(request.db, feed, sort):
+        return page | {"found": Found(), "waits": True, "more": urlencode(_typed(query)), "looked": 0}
+    looked = after_position(request, "looked")
+    if by_key:
+        items = items_with_key(request.db, feed, query.text, request.GET.get("from", "")[:400])
+        place = {"from": items[-1].key} if len(items) == PAGE else None
+        found = Found(items, 0, len(items))
+    else:
+        found = find_items(request.db, feed, query, after_position(request))
+        place = {"after": str(found.after)} if found.after else None
+    looked += found.looked
+    more = place and urlencode(_typed(query) | {"column": wanted.column, "looked": str(looked)} | place)
+    return page | {"found": found, "waits": False, "more": more, "looked": looked}
 
 
-def _posted_file(request: Request) -> tuple[str, BinaryIO | None]:
-    """The name and the content of the file in the form, if there is one."""
-    posted = request.POST.get("file")
-    if not hasattr(posted, "file"):
-        return "", None
-    return posted.filename, posted.file
+def _typed(query: Query) -> dict[str, str]:
+    """What of a query stands in an address."""
+    fields = {"text": query.text, "column": query.column, "state": query.state, "sort": query.sort}
+    return {name: value for name, value in fields.items() if value}
+
+
+def _sort_link(query: Query) -> Any:
+    """What leads to the same rows in the order of a column; the other way round when they are in it already."""
+    return lambda column: urlencode(_typed(query) | {"sort": f"-{column}" if query.sort == column else column})
+
+
+def _history(item: Item | None, versions: list[ItemVersion]) -> list[dict[str, Any]]:
+    """What happened to a row, newest first: when, what it was called, and each cell that it changed."""
+    history = []
+    after = item.data if item else {}
+    for version in versions:
+        before = version.data
+        if version.removed:
+            cells: list[tuple[str, str, str]] = []
+        else:
+            names = dict.fromkeys([*before, *after])
+            cells = [(n, before.get(n, ""), after.get(n, "")) for n in names if before.get(n) != after.get(n)]
+        history.append({"at": version.replaced_at, "removed": version.removed, "cells": cells})
+        after = before
+    return history

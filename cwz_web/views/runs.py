@@ -17,6 +17,7 @@ from cwz_web.generation.templates import Design, list_templates, open_design
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.resources import Permission, RunResource, Runs
 from cwz_web.runs.archive import entries_of, zip_stream
+from cwz_web.runs.following import find_auto_run, start_following
 from cwz_web.runs.mapping import apply_mapping, guess_mapping
 from cwz_web.runs.planning import EmptyFeed, latest_runs, retry_failed, start_run
 from cwz_web.runs.progress import PAGE, notes_of, progress_of, results_after
@@ -160,6 +161,7 @@ def show_run(context: RunResource, request: Request) -> dict[str, Any]:
     run = context.row
     position = after_position(request)
     results = results_after(request.db, run, position)
+    feed = request.db.get(Feed, (run.workspace_id, run.feed_id))
     paths = {link.asset.id: link.path for link in picture_links(request, [a for _, a in results if a is not None])}
     return {
         "run": run,
@@ -169,6 +171,7 @@ def show_run(context: RunResource, request: Request) -> dict[str, Any]:
         "names": run_names(request, [run]),
         "failures": results_after(request.db, run, state="failed", limit=10) if run.failed else [],
         "notes": notes_of(request.db, run),
+        "follows": feed is not None and find_auto_run(request.db, feed, run.template_id) is not None,
         "after": position,
         "more": results[-1][0].position if len(results) == PAGE else None,
     }
@@ -180,6 +183,15 @@ def retry_run(context: RunResource, request: Request) -> Response:
     retry_failed(request.db, context.row)
     names = run_names(request, [context.row])
     request.audit("run.retry", names.get(context.row.feed_id, ""), run=str(context.row.id))
+    return HTTPSeeOther(request.path_in("runs", context.row.id))
+
+
+@view_config(context=RunResource, name="follow", request_method="POST", permission=Permission.RUN_START)
+def follow_form(context: RunResource, request: Request) -> Response:
+    """From now on, draw by itself what changes in the run's feed."""
+    start_following(request.db, context.row)
+    names = run_names(request, [context.row])
+    request.audit("feed.follow", names.get(context.row.feed_id, ""), run=str(context.row.id))
     return HTTPSeeOther(request.path_in("runs", context.row.id))
 
 

@@ -14,6 +14,12 @@ def actor_of(request: Request) -> Actor:
     return Actor(account.id, f"{account.name} <{account.email}>", request.remote_addr or "")
 
 
+def key_actor(request: Request) -> Actor:
+    """The program with an API key."""
+    owner = request.identity
+    return Actor(None, f"API key {owner.name} ({owner.prefix}…)", request.remote_addr or "")
+
+
 def audit(request: Request, action: str, target: str, **details: Any) -> None:
     """Note what the person has just done in the workspace that the address lies in."""
     record(request.db, request.workspace.workspace_id, actor_of(request), action, target, details)

@@ -39,10 +39,14 @@ def safe_next(path: str) -> str:
     return path if inside else "/"
 
 
-def after_position(request: Request) -> int:
+def after_position(request: Request, name: str = "after") -> int:
     """Where a page of rows begins (`?after=`); anything that is no position begins at the top."""
-    after = request.GET.get("after", "")
-    return int(after) if after.isascii() and after.isdecimal() and len(after) < 10 else 0
+    return as_number(request.GET.get(name, ""))
+
+
+def as_number(text: str) -> int:
+    """The number that a part of an address says; 0 for anything else."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
 
 
 def _refuse_what_follows(event: ContextFound) -> None:

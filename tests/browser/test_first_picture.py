@@ -19,6 +19,8 @@ def test_from_a_shops_export_to_pictures(page: Page, tmp_path: Path) -> None:
     page.get_by_role("link", name="Upload a feed").click()
     page.get_by_label("File").set_input_files(DATA / "shopify-apparel.csv")
     page.get_by_role("button", name="Upload").click()
+    expect(page.get_by_role("row", name=re.compile("Variant Price"))).to_be_visible()
+    page.get_by_role("button", name="Bring it in").click()
     expect(page.get_by_role("row", name=re.compile("ocean-blue-shirt"))).to_be_visible()
     page.get_by_role("link", name="Make pictures").click()
     expect(page.get_by_label("Title", exact=True)).to_have_value("Title")
@@ -120,7 +122,7 @@ def test_nothing_for_axe_to_find(context: BrowserContext, page: Page, scheme: st
     [first_feed, *_] = re.findall(r"/w/demo/feeds/[0-9a-f-]{36}", feed)
     [template, *_] = re.findall(r"/w/demo/templates/[0-9a-f-]{36}", page.request.get("/w/demo/templates").text())
     [run, *_] = re.findall(r"/w/demo/runs/[0-9a-f-]{36}", page.request.get("/w/demo/runs").text())
-    more = [first_feed, template, f"{template}/document", run, "/nothing-here"]
+    more = [first_feed, f"{first_feed}/columns", template, f"{template}/document", run, "/nothing-here"]
     found = []
     for path in [*(f"/w/demo{path}" for path in PAGES), *more]:
         looking.goto(path)

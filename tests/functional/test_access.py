@@ -13,7 +13,7 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from webtest import TestApp
 
 from cwz_web import resources
-from cwz_web.generation.keys import create_key
+from cwz_web.generation.keys import Scope, create_key
 from cwz_web.resources import PERMISSIONS, Permission, Resource, Role, Root, Rows, WorkspaceResource
 from cwz_web.storage.connections import default_connection
 from cwz_web.workspaces.invitations import invite
@@ -21,6 +21,10 @@ from cwz_web.workspaces.models import AuditEntry, Membership
 from tests.factories import Factory, api, sign_in
 
 P = Permission
+# What a key may, and no session.
+API = {P.GENERATE, P.API_READ, P.API_FEEDS_WRITE}
+# What a page has to be asked for.
+QUERIES = {"left-out": "?number=1", "left-out.csv": "?number=1", "row": "?key=1"}
 
 
 class Page(NamedTuple):
@@ -70,6 +74,7 @@ class Place:
         font = make.font(self.space)
         found = (font, feed, template, run, asset, key, invitation, connection)
         rows = {row.__tablename__: str(row.id) for row in found}
+        self.feed_id = rows["feeds"]
         self.paths = dict(self._walk(Root, "", rows))
 
     def _walk(self, kind: type[Resource], path: str, rows: dict[str, str]) -> Iterator[tuple[type[Resource], str]]:
@@ -81,6 +86,9 @@ class Place:
         below |= {
             resources.Workspaces: {self.space.slug: WorkspaceResource},
             resources.Members: {str(self.member.id): resources.MemberResource},
+            resources.ApiFeeds: {rows["feeds"]: resources.ApiFeed},
+            resources.ApiItems: {"1": resources.ApiItem},
+            resources.ApiImports: {"1": resources.ApiImport},
             resources.Sessions: {str(uuid4()): resources.SessionResource},
             resources.SignedImages: {f"{rows['templates']}.png": resources.SignedImage},
             resources.SignedAssets: {str(self.space.id): resources.SignedAssetFolder},
@@ -89,14 +97,18 @@ class Place:
         for name, child in below.items():
             yield from self._walk(child, f"{path}/{name}", rows)
 
+    def path(self, page: Page) -> str:
+        """The address of a view, with what its page asks for."""
+        path = f"{self.paths[page.context]}/{page.name}".rstrip("/") or "/"
+        return path + QUERIES.get(page.name, "")
+
     def visit(self, app: TestApp, page: Page, slug: str | None = None) -> int:
-        path = self.paths[page.context]
+        path = self.path(page)
         if slug is not None:
             path = path.replace(f"/w/{self.space.slug}", f"/w/{slug}", 1)
-        path = f"{path}/{page.name}".rstrip("/") or "/"
-        if page.method == "GET":
-            return int(app.get(path, status="*").status_int)
-        return int(app.post(path, {"csrf_token": token_of(app)}, status="*").status_int)
+        if page.method == "POST":
+            return int(app.post(path, {"csrf_token": token_of(app)}, status="*").status_int)
+        return int(app.request(path, method=page.method, status="*").status_int)
 
 
 def token_of(app: TestApp) -> str:
@@ -162,7 +174,7 @@ def test_every_view_declares_a_permission(pages: list[Page]) -> None:
 def test_nobody_gets_no_further_than_the_sign_in_page(app: TestApp, place: Place, pages: list[Page]) -> None:
     shut = [page for page in pages if page.permission != NO_PERMISSION_REQUIRED]
     answers = {str(page): place.visit(app, page) for page in shut}
-    expected = {str(page): 401 if page.permission == P.GENERATE else 303 for page in shut}
+    expected = {str(page): 401 if page.permission in API else 303 for page in shut}
     assert answers == expected
     for path in (f"/w/{place.space.slug}/feeds", "/w/no-such-workspace/feeds", "/account"):
         assert app.get(path).location == f"http://localhost/signin?next={path.replace('/', '%2F')}"
@@ -195,11 +207,31 @@ def test_a_member_of_another_workspace_finds_nothing(app: TestApp, place: Place,
 
 
 def test_an_api_key_opens_the_api_and_no_page(app: TestApp, place: Place, pages: list[Page]) -> None:
-    key = place.make.key(place.space)
+    key = place.make.key(place.space, *Scope)
     bearer = TestApp(app.app, extra_environ={"HTTP_AUTHORIZATION": f"Bearer {key}"})
-    inside = [page for page in pages if page.method == "GET" and page.permission != NO_PERMISSION_REQUIRED]
-    assert {place.visit(bearer, page) for page in inside} <= {303, 404, 401}
+    shut = [page for page in pages if page.method == "GET" and page.permission != NO_PERMISSION_REQUIRED]
+    assert {place.visit(bearer, page) for page in shut if page.permission not in API} <= {303, 404}
+    assert {place.visit(bearer, page) for page in shut if page.permission in API} == {200}
     api(app, key, {"template": "card"}, status=200)
+
+
+@pytest.mark.parametrize("scope", list(Scope))
+def test_a_key_may_what_its_scopes_say_and_nothing_else(
+    app: TestApp, place: Place, pages: list[Page], scope: Scope
+) -> None:
+    bearer = TestApp(app.app, extra_environ={"HTTP_AUTHORIZATION": f"Bearer {place.make.key(place.space, scope)}"})
+    for page in pages:
+        if page.permission in API:
+            allowed = page.permission == resources.SCOPE_PERMISSIONS[scope]
+            assert (place.visit(bearer, page) != 403) == allowed, str(page)
+
+
+def test_a_key_of_another_workspace_finds_nothing(app: TestApp, place: Place, pages: list[Page]) -> None:
+    key = place.make.key(place.make.workspace(), *Scope)
+    bearer = TestApp(app.app, extra_environ={"HTTP_AUTHORIZATION": f"Bearer {key}"})
+    below = [page for page in pages if page.permission in API and place.feed_id in place.path(page)]
+    assert len(below) > 5
+    assert {str(page): place.visit(bearer, page) for page in below} == {str(page): 404 for page in below}
 
 
 def test_a_session_opens_no_api(app: TestApp, place: Place) -> None:

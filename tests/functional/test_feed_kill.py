@@ -1,4 +1,4 @@
-"""A process that is killed in the middle of an import leaves the feed as it was, and nothing in the next one's way."""
+"""A worker that is killed in the middle of an import leaves the feed as it was, and the next one brings it in."""
 
 import signal
 import subprocess
@@ -6,56 +6,72 @@ import sys
 
 from cwz_web.feeds.browse import items_after
 from cwz_web.feeds.files import spooled
-from cwz_web.feeds.imports import import_file
+from cwz_web.feeds.imports import enqueue, new_import
 from cwz_web.feeds.models import Feed, FeedImport
 from tests.factories import Factory
 from tests.installation import ROOT
 
-# The import itself, which stops to be killed after two thousand rows.
-IMPORT = """
-import sys, time
-from uuid import UUID
+# A worker, which stops to be killed after two thousand rows when it is told to; without that, it works to the end.
+WORKER = """
+import asyncio, sys, time
+from types import SimpleNamespace
 from cwz_web.db.session import Database
-from cwz_web.feeds import imports
-from cwz_web.feeds.files import spooled
-from cwz_web.feeds.models import Feed
+from cwz_web.feeds import imports, tasks
+from cwz_web.jobs import WorkerConnector, app
 
-url, workspace, feed = sys.argv[1], UUID(sys.argv[2]), UUID(sys.argv[3])
+url, stop = sys.argv[1], sys.argv[2] == "stop"
 line = imports._line
 
-def slow(position, key, row):
-    if position == 2000:
+def slow(position, *more):
+    if stop and position == 2000:
         print("in the middle", flush=True)
         time.sleep(60)
-    return line(position, key, row)
+    return line(position, *more)
 
 imports._line = slow
-data = b"sku,title\\n" + b"".join(b"%d,New %d\\n" % (n, n) for n in range(5000))
-with Database(url).transaction(workspace) as db:
-    imports.import_file(db, db.get_one(Feed, (workspace, feed)), file_name="new.csv", file=spooled(data))
+context = {"database": Database(url), "fetcher": None, "ring": None, "post": SimpleNamespace(url="")}
+
+async def work():
+    with app.replace_connector(WorkerConnector(conninfo=url)) as worker_app:
+        async with worker_app.open_async():
+            if not stop:
+                for job in await worker_app.job_manager.get_stalled_jobs(seconds_since_heartbeat=0):
+                    await worker_app.job_manager.retry_job(job)
+            await worker_app.run_worker_async(wait=False, additional_context=context, install_signal_handlers=False)
+
+asyncio.run(work())
 """
 
 
-def test_a_process_that_is_killed_in_the_middle_of_an_import_leaves_the_feed_as_it_was(
+def start_worker(app_url: str, ending: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", WORKER, app_url, ending], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+
+
+def test_an_import_whose_worker_is_killed_in_the_middle_is_brought_in_by_the_next_one(
     make: Factory, app_url: str
 ) -> None:
     space = make.workspace()
     feed = make.feed(space, b"sku,title\n1,One\n2,Two\n")
-    process = subprocess.Popen(
-        [sys.executable, "-c", IMPORT, app_url, str(space.id), str(feed.id)],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    )
+    rows = b"sku,title\n" + b"".join(b"%d,New %d\n" % (number, number) for number in range(5000))
+    with make.database.transaction(space.id) as db:
+        enqueue(db, new_import(db, db.get_one(Feed, (space.id, feed.id)), file_name="new.csv", file=spooled(rows)))
+
+    process = start_worker(app_url, "stop")
     assert process.stdout is not None
-    assert process.stdout.readline() == "in the middle\n"
+    while process.stdout.readline() != "in the middle\n":
+        pass
     process.send_signal(signal.SIGKILL)
     process.wait(10)
     process.stdout.close()
     with make.database.transaction(space.id) as db:
         assert [item.data["title"] for item in items_after(db, feed)] == ["One", "Two"]
-    assert make.count(FeedImport, space.id) == 1
+        assert db.query(FeedImport).filter_by(number=2).one().state == "queued"
+
+    process = start_worker(app_url, "go on")
+    process.communicate(timeout=60)
+    assert make.reload(feed).item_count == 5000
     with make.database.transaction(space.id) as db:
-        again = db.get_one(Feed, (space.id, feed.id))
-        record = import_file(db, again, file_name="n.csv", file=spooled(b"sku,title\n1,One\n2,Two\n3,Three\n"))
-        assert (record.number, record.added) == (2, 1)
+        record = db.query(FeedImport).filter_by(number=2).one()
+        assert (record.state, record.added, record.changed, record.percent) == ("applied", 4998, 2, 100)

@@ -6,6 +6,8 @@ from webtest import TestApp
 from cwz_web.workspaces.models import Workspace
 from tests.factories import Factory, sign_in
 
+KEY = {"name": "x", "generate": "on"}
+
 
 @pytest.fixture
 def space(app: TestApp, make: Factory) -> Workspace:
@@ -19,8 +21,8 @@ def token(app: TestApp) -> str:
 
 
 def test_with_the_token_it_works(app: TestApp, space: Workspace) -> None:
-    assert app.post(f"/w/{space.slug}/keys", {"name": "x", "csrf_token": token(app)}).status_int == 200
-    assert app.post(f"/w/{space.slug}/keys", {"name": "x"}, headers={"X-CSRF-Token": token(app)}).status_int == 200
+    assert app.post(f"/w/{space.slug}/keys", KEY | {"csrf_token": token(app)}).status_int == 200
+    assert app.post(f"/w/{space.slug}/keys", KEY, headers={"X-CSRF-Token": token(app)}).status_int == 200
 
 
 @pytest.mark.parametrize("given", ["", "x", "ü", "0" * 64])
@@ -57,13 +59,13 @@ def test_a_planted_cookie_does_not_help(app: TestApp) -> None:
 def test_a_request_from_elsewhere_is_refused_even_with_the_token(
     app: TestApp, space: Workspace, headers: dict[str, str]
 ) -> None:
-    body = {"name": "x", "csrf_token": token(app)}
+    body = KEY | {"csrf_token": token(app)}
     assert app.post(f"/w/{space.slug}/keys", body, headers=headers, status="*").status_int == 400
 
 
 def test_our_own_pages_may(app: TestApp, space: Workspace) -> None:
     headers = {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
-    assert app.post(f"/w/{space.slug}/keys", {"name": "x", "csrf_token": token(app)}, headers=headers).status_int == 200
+    assert app.post(f"/w/{space.slug}/keys", KEY | {"csrf_token": token(app)}, headers=headers).status_int == 200
 
 
 def test_signing_in_is_protected_too(app: TestApp) -> None:

@@ -264,7 +264,7 @@ def test_the_log_is_filtered_paged_and_downloaded(
 ) -> None:
     token = app.get("/w").forms[0]["csrf_token"].value
     for number in range(60):
-        app.post(f"/w/{space.slug}/keys", {"csrf_token": token, "name": f"=key {number}"})
+        app.post(f"/w/{space.slug}/keys", {"csrf_token": token, "name": f"=key {number}", "generate": "on"})
     page = app.get(f"/w/{space.slug}/audit")
     assert len(page.html.tbody.find_all("tr")) == 51
     older = app.get(f"/w/{space.slug}/audit?after=11", headers={"HX-Request": "true"})

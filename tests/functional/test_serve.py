@@ -63,6 +63,11 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(installation: Install
     with installation.browser() as browser, installation.database() as db:
         browser.submit("/w/demo/feeds/new", files={"file": ("many.csv", f"id,title\n{rows}".encode())})
         [(feed,)] = db.execute("SELECT id FROM feeds WHERE name = 'many'").fetchall()
+        columns = {
+            f"{field}.{n}": name for n, name in enumerate(["id", "title"]) for field in ("source", "name", "keep")
+        }
+        browser.submit(f"/w/demo/feeds/{feed}/columns", **columns, **{"key.0": "on"})
+        wait_for(lambda: db.execute("SELECT item_count FROM feeds WHERE id = %s", [feed]).fetchall() == [(ROWS,)])
         page = browser.submit("/w/demo/runs/new", feed=str(feed), template=facts["template"], **{"map.title": "title"})
         run = page.url.path.rpartition("/")[2]
 

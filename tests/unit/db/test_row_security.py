@@ -6,9 +6,13 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from cwz_web.db.base import Base
 from cwz_web.feeds.models import Feed, Item
+from cwz_web.feeds.ordering import order_rows
+from cwz_web.feeds.pushing import put_items
 from cwz_web.generation.drafts import save_draft
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import open_design
+from cwz_web.runs.following import start_following
+from cwz_web.runs.models import Run
 from cwz_web.web.services import Services
 from cwz_web.workspaces.audit import Actor, record
 from cwz_web.workspaces.invitations import invite
@@ -105,21 +109,25 @@ def fill(make: Factory, space: Workspace) -> None:
     """A row of everything that a workspace can own; the test above fails for a table that is forgotten here."""
     admin = make.member(space)
     feed, template = make.feed(space), make.template(space)
-    make.run(feed, template)
     make.asset(template)
     make.key(space)
     make.font(space)
     make.held_import(feed)
+    make.left_out(feed)
     make.source(feed)
+    run = make.run(feed, template)
     with make.database.transaction(space.id) as db:
         invite(db, space.id, email="guest@example.org", role=Role.USER, invited_by=admin)
         save_draft(db, db.get_one(Template, (space.id, template.id)), open_design(db, template).document, "nothing")
+        start_following(db, db.get_one(Run, (space.id, run.id)))
+        put_items(db, db.get_one(Feed, (space.id, feed.id)), {"1": {"title": "Other"}})
+        order_rows(db, space.id, feed.id, "title")
         record(db, space.id, Actor(admin.id, admin.email, ""), "feed.upload", feed.name)
 
 
 def test_writing_into_another_workspace_is_refused(make: Factory) -> None:
     one, other = make.workspace(), make.workspace()
-    feed = Feed(workspace_id=other.id, name="smuggled", file_name="f", columns=[], key_columns=[], item_count=0)
+    feed = Feed(workspace_id=other.id, name="smuggled", file_name="f", columns=[], item_count=0)
     with pytest.raises(ProgrammingError, match="row-level security"), make.database.transaction(one.id) as db:
         db.add(feed)
 

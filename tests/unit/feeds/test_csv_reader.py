@@ -10,14 +10,19 @@ from hypothesis import strategies as st
 from cwz_web.feeds import tables
 from cwz_web.feeds.csv_reader import csv_records
 from cwz_web.feeds.files import spooled
-from cwz_web.feeds.tables import BadFile, Table
+from cwz_web.feeds.tables import BadFile, Invalid, Table
 
 
 def read_csv(data: bytes) -> Table:
     """All of a file, by the reader for CSV."""
     records = csv_records(spooled(data))
-    rows = list(records)
+    rows = [entry[1] for entry in records if not isinstance(entry, Invalid)]
     return Table(records.columns, rows, records.notes)
+
+
+def left_out(data: bytes) -> list[tuple[int, str]]:
+    """The line and the reason of each row that is left out."""
+    return [(entry.line, entry.reason) for entry in csv_records(spooled(data)) if isinstance(entry, Invalid)]
 
 
 cells = st.text(
@@ -72,11 +77,21 @@ def test_names_are_trimmed_numbered_and_made_unique() -> None:
     assert table.columns == ["Price", "Column 2", "Price (2)"]
 
 
-def test_empty_columns_and_surplus_cells_are_told() -> None:
-    table = read_csv(b"a,b,c\n1,,\n2,,,9\n")
+def test_empty_columns_are_told() -> None:
+    table = read_csv(b"a,b,c\n1,,\n2,,,\n")
     assert table.columns == ["a"]
-    assert any("more cells than the header" in note for note in table.notes)
     assert any("2 column(s) hold nothing" in note for note in table.notes)
+
+
+def test_a_row_with_more_cells_than_the_header_is_left_out_and_its_line_is_named() -> None:
+    data = b'id,title,price\n1,Mug,5\n2,"Lamp\nlarge",7\n3,Bowl, blue,9\n4,Vase,8\n'
+    assert [row["id"] for row in read_csv(data).rows] == ["1", "2", "4"]
+    assert left_out(data) == [(5, "The row has 4 cells, and the header 3; is a cell with a “,” in it not quoted?")]
+
+
+def test_a_column_that_the_header_does_not_name_gets_a_number() -> None:
+    """As R and pandas write an index; every row has one cell more."""
+    assert read_csv(b"id,title\n1,Mug,red\n2,Lamp,blue\n").columns == ["id", "title", "Column 3"]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +100,7 @@ def test_empty_columns_and_surplus_cells_are_told() -> None:
         (b"", "empty"),
         (b"\n , \n", "empty"),
         (b"a,b\n", "no rows of data"),
-        (b"a,b\n,\n", "no rows of data"),
+        (b"a,b\n,\n", "no row of data"),
         (b"\x89PNG\r\n\x1a\n\x00\x00", "not a text file"),
         (b"a\x00b,c\n1,2", "not a text file"),
         (codecs.BOM_UTF16_LE + b"\x00\xd8", "encoding is not known"),

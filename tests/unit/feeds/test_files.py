@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cwz_web.feeds import files
 from cwz_web.feeds.files import spooled
-from cwz_web.feeds.tables import BadFile, Table
+from cwz_web.feeds.tables import BadFile, Invalid, Table
 
 
 def read_table(data: bytes) -> Table:
@@ -143,8 +143,8 @@ LAUGHS = (
         (b'[{"a": 1}, {"b": ', "not valid JSON"),
         (b"[" * 100_000, "JSON"),
         (b'{"a": ' * 100_000, "JSON"),
-        (b'{"a": 1}\n{"a": \n', "Line 2"),
-        (b'{"a": 1}\n{"b": 2}\n[3]\n', "Line 3"),
+        (b'{"a": 1}\n{"a": ', "breaks off in line 2"),
+        (b'{"a": \n{"b": \n', "JSON"),
         (b'[{"a": "' + b"x" * 100_001 + b'"}]', "more than 100,000 characters"),
         (b"PK\x03\x04 spreadsheet", "save the table as CSV"),
         (b"%PDF-1.7", "PDF"),
@@ -159,6 +159,49 @@ def test_what_can_not_be_read_says_why_and_quickly(data: bytes, saying: str) -> 
     with pytest.raises(BadFile, match=saying):
         read_table(data)
     assert time.perf_counter() - began < 10
+
+
+@pytest.mark.parametrize(
+    ("data", "line", "reason"),
+    [
+        (b'{"a": 1}\n{"a": \n{"a": 3}\n', 2, "not valid JSON"),
+        (b'{"a": 1}\n{"b": 2}\n\n[3]\n', 4, "not a JSON object"),
+        (b'[{"a": 1}, 2, {"a": 3}]', 2, "not an object"),
+        (b'[{"a": 1}, {"a": "' + b"x" * 100_001 + b'"}]', 2, "“a” has more than 100,000 characters"),
+        (b"<l><row><t>1</t></row><row><t>" + b"x" * 100_001 + b"</t></row></l>", 2, "“t” has more than 100,000"),
+    ],
+    ids=["line", "no object", "number in a list", "long cell", "long element"],
+)
+def test_a_row_that_can_not_be_taken_stops_no_other(data: bytes, line: int, reason: str) -> None:
+    [left] = [entry for entry in files.open_records(spooled(data)) if isinstance(entry, Invalid)]
+    assert left.line == line
+    assert reason in left.reason
+    assert read_table(data).rows
+
+
+def test_what_there_is_of_a_file_that_breaks_off_is_read() -> None:
+    table = files.read_sample(spooled(b'[{"a": 1}, {"a": 2}, {"a": '), 100)
+    assert [row["a"] for row in table.rows] == ["1", "2"]
+    table = files.read_sample(spooled(b"<l><row><t>1</t></row><row><t>2</t></row><row><t>"), 100)
+    assert [row["t"] for row in table.rows] == ["1", "2"]
+    for broken in (b"", b"[", b"<l><ro"):
+        with pytest.raises(BadFile):
+            files.read_sample(spooled(broken), 100)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_the_beginning_of_a_file_ends_where_no_character_is_cut(encoding: str) -> None:
+    whole = "name\n" + "Größe\n" * 50
+    for size in range(40, 60):
+        table = files.read_sample(files.to_line_end(spooled(whole.encode(encoding)[:size])), 100)
+        assert {row["name"] for row in table.rows[:-1]} == {"Größe"}
+
+
+def test_the_beginning_of_a_gzip_file_is_unpacked_and_bounded() -> None:
+    packed = gzip.compress(b"name\n" + b"Lamp\n" * 10_000_000, mtime=0)
+    begin = files.to_line_end(spooled(packed[:20_000]))
+    assert 1_000_000 < begin.seek(0, 2) < 10_000_000
+    assert {row["name"] for row in files.read_sample(begin, 100).rows} == {"Lamp"}
 
 
 def test_a_gzip_bomb_is_never_unpacked_whole() -> None:

@@ -4,12 +4,28 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy.orm import Session
 
+from cwz_web.feeds import imports as module
 from cwz_web.feeds.browse import items_after, list_feeds
 from cwz_web.feeds.files import spooled
-from cwz_web.feeds.imports import NotHeld, apply_held, discard_held, import_file, list_imports
-from cwz_web.feeds.models import Feed, FeedImport, Item, StagedItem
+from cwz_web.feeds.imports import (
+    NotHeld,
+    apply_held,
+    discard_held,
+    import_file,
+    invalid_rows,
+    list_imports,
+    new_import,
+    newest_kept,
+    run_import,
+)
+from cwz_web.feeds.kept_files import open_kept
+from cwz_web.feeds.models import Feed, FeedImport, FilePart, Item, ItemVersion
+from cwz_web.feeds.refresh import bring_in
+from cwz_web.feeds.shaping import Column, Shape
 from cwz_web.feeds.tables import BadFile
+from cwz_web.workspaces.models import Workspace
 from tests.factories import Factory
 
 
@@ -55,13 +71,24 @@ class Shop:
 
     def bring(self, data: bytes) -> FeedImport:
         with self.make.database.transaction(self.space.id) as db:
-            return import_file(
-                db, db.get_one(Feed, (self.space.id, self.feed.id)), file_name="new.csv", file=spooled(data)
-            )
+            return import_file(db, self.mine(db), file_name="new.csv", file=spooled(data))
+
+    def mine(self, db: Session) -> Feed:
+        return db.get_one(Feed, (self.space.id, self.feed.id))
 
     def decide(self, how: Any, record: FeedImport) -> None:
         with self.make.database.transaction(self.space.id) as db:
             how(db, db.get_one(FeedImport, (self.space.id, record.id)))
+
+    def work(self, record: FeedImport) -> FeedImport:
+        """What the job does."""
+        bring_in(self.make.office, self.space.id, record.id)
+        found: FeedImport = self.make.reload(record)
+        return found
+
+    def left_out(self, record: FeedImport) -> list[tuple[int, str]]:
+        with self.make.database.transaction(self.space.id) as db:
+            return [(row.line, row.reason) for row in invalid_rows(db, record)]
 
     @property
     def rows(self) -> dict[str, str]:
@@ -101,8 +128,9 @@ def test_an_import_that_removes_too_much_waits(make: Factory) -> None:
     assert (record.state, counts(record)) == ("held", (0, 1, 7, 2))
     assert shop.rows == rows, "nothing has changed"
     shop.decide(apply_held, record)
+    assert shop.rows == rows, "a job does it"
+    assert shop.work(record).state == "applied"
     assert shop.rows == {"k1": "x", "k2": "x", "k3": "new words"}
-    assert make.count(StagedItem, shop.space.id) == 0
     with pytest.raises(NotHeld, match="decided on already"):
         shop.decide(apply_held, record)
 
@@ -113,7 +141,8 @@ def test_a_held_import_can_be_decided_against(make: Factory) -> None:
     record = shop.bring(csv_of({"other": "x"}))
     shop.decide(discard_held, record)
     assert shop.rows == rows
-    assert make.count(StagedItem, shop.space.id) == 0
+    with make.database.transaction(shop.space.id) as db:
+        assert open_kept(db, record) is None
     with pytest.raises(NotHeld):
         shop.decide(apply_held, record)
 
@@ -132,7 +161,7 @@ def test_a_held_import_is_not_applied_over_a_newer_one(make: Factory) -> None:
 def test_the_guard_is_the_feeds_own(make: Factory, percent: int, state: str) -> None:
     shop = Shop(make, {f"k{number}": "x" for number in range(10)})
     with make.database.transaction(shop.space.id) as db:
-        db.get_one(Feed, (shop.space.id, shop.feed.id)).guard_percent = percent
+        shop.mine(db).guard_percent = percent
     assert shop.bring(csv_of({f"k{number}": "x" for number in range(8)})).state == state
 
 
@@ -162,7 +191,7 @@ some_rows = st.dictionaries(st.sampled_from("abcdefgh"), st.sampled_from(["One",
 def test_after_any_imports_the_rows_are_those_of_the_last_file(make: Factory, imports: list[dict[str, str]]) -> None:
     shop = Shop(make, imports[0])
     with make.database.transaction(shop.space.id) as db:
-        db.get_one(Feed, (shop.space.id, shop.feed.id)).guard_percent = 100
+        shop.mine(db).guard_percent = 100
     before = imports[0]
     for rows in imports[1:]:
         record = shop.bring(csv_of(rows))
@@ -173,12 +202,145 @@ def test_after_any_imports_the_rows_are_those_of_the_last_file(make: Factory, im
         before = rows
 
 
-def test_keys_that_come_again_are_told_apart(make: Factory) -> None:
-    space = make.workspace()
-    rows = b"Handle,Title,Size\na,A,S\na,,S\na,,S\nb,B,S\n"
-    feed = make.feed(space, rows)
-    with make.database.transaction(space.id) as db:
-        assert [item.key for item in items_after(db, feed)] == ["a / S", "a / S #2", "a / S #3", "b / S"]
+def test_of_rows_with_one_key_the_first_stays_and_the_others_are_listed(make: Factory) -> None:
+    shop = Shop(make, {"a": "One"})
+    record = shop.bring(b"sku,title\na,One\nb,Two\n\na,Again\nb,And again\na,Once more\n")
+    assert counts(record) == (1, 0, 0, 1)
+    assert record.invalid == 3
+    assert shop.rows == {"a": "One", "b": "Two"}
+    assert shop.left_out(record) == [
+        (5, "The key “a” is in line 2 already"),
+        (6, "The key “b” is in line 3 already"),
+        (7, "The key “a” is in line 2 already"),
+    ]
+
+
+def test_rows_that_are_left_out_stop_no_other(make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_INVALID", 3)
+    shop = Shop(make, {"a": "One"})
+    record = shop.bring(b"sku,title\na,One\n,No key\nb,Two,2\nb,Two\nb,Twice\n,None\n")
+    assert (record.invalid, counts(record)) == (4, (1, 0, 0, 1))
+    assert shop.left_out(record) == [
+        (3, "“sku” is empty, by which the feed knows its rows"),
+        (4, "The row has 3 cells, and the header 2; is a cell with a “,” in it not quoted?"),
+        (7, "“sku” is empty, by which the feed knows its rows"),
+    ], "as many as are kept"
+    again = shop.bring(b"sku,title\na,One\nb,Two\n")
+    assert (again.invalid, shop.left_out(again)) == (0, [])
+
+
+def test_rows_that_were_left_out_are_forgotten_after_some_imports(
+    make: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "KEPT_IMPORTS", 2)
+    shop = Shop(make, {"a": "One"})
+    first = shop.bring(b"sku,title\na,One\n,No key\n")
+    for _ in range(2):
+        shop.bring(csv_of({"a": "One"}))
+        assert shop.left_out(first)
+    shop.bring(csv_of({"a": "One"}))
+    assert not shop.left_out(first)
+
+
+def test_what_a_row_was_is_remembered(make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KEPT_REVISIONS", 2)
+    shop = Shop(make, {"a": "One", "b": "Two", "c": "Three"})
+    shop.bring(csv_of({"a": "Uno", "b": "Two", "c": "Three"}))
+    shop.bring(csv_of({"a": "Uno", "c": "Three"}))
+    shop.bring(csv_of({"a": "Uno", "c": "Three"}))
+
+    def versions() -> list[tuple[str, int, str, bool]]:
+        with make.database.transaction(shop.space.id) as db:
+            rows = db.query(ItemVersion).order_by(ItemVersion.revision)
+            return [(row.key, row.revision, row.data["title"], row.removed) for row in rows]
+
+    assert versions() == [("a", 2, "One", False), ("b", 3, "Two", True)]
+    shop.bring(csv_of({"a": "Dos", "c": "Three"}))
+    shop.bring(csv_of({"a": "Tres", "c": "Three"}))
+    assert [revision for _, revision, _, _ in versions()] == [3, 4, 5], "the oldest is forgotten"
+
+
+def test_a_row_carries_the_revision_that_brought_or_changed_it(make: Factory) -> None:
+    shop = Shop(make, {"a": "One", "b": "Two"})
+    shop.bring(csv_of({"a": "One", "b": "Two"}))
+    assert make.reload(shop.feed).revision == 1, "nothing has changed"
+    record = shop.bring(csv_of({"a": "One", "b": "Two!", "c": "Three"}))
+    assert record.revision == 2
+    with make.database.transaction(shop.space.id) as db:
+        assert {item.key: item.revision for item in items_after(db, shop.feed)} == {"a": 1, "b": 2, "c": 2}
+
+
+def test_a_file_waits_for_its_job_and_is_kept_until_a_newer_one_came(make: Factory) -> None:
+    shop = Shop(make, {"a": "One"})
+    data = csv_of({"a": "One", "b": "Two"})
+    with make.database.transaction(shop.space.id) as db:
+        record = new_import(db, shop.mine(db), file_name="n.csv", file=spooled(data))
+    assert (record.state, shop.rows) == ("queued", {"a": "One"})
+    done = shop.work(record)
+    assert (done.state, counts(done), done.rows_read, done.percent) == ("applied", (1, 0, 0, 1), 2, 100)
+    assert done.finished_at is not None
+    shop.work(record)
+    assert counts(make.reload(record)) == (1, 0, 0, 1), "a job that comes twice does nothing"
+    with make.database.transaction(shop.space.id) as db:
+        kept = newest_kept(db, shop.feed)
+        assert kept is not None
+        assert kept.id == record.id
+        file = open_kept(db, kept)
+        assert file is not None
+        file.seek(0)
+        assert file.read() == data
+    assert make.count(FilePart, shop.space.id) == 1
+
+
+def test_a_job_that_finds_a_bad_file_says_so_and_the_rows_stay(make: Factory) -> None:
+    shop = Shop(make, {"a": "One"})
+    with make.database.transaction(shop.space.id) as db:
+        record = new_import(db, shop.mine(db), file_name="n.csv", file=spooled(b"other\n1\n"))
+    failed = shop.work(record)
+    assert (failed.state, failed.trouble) == (
+        "failed",
+        "The file has no column “sku”, by which the feed knows its rows",
+    )
+    assert shop.rows == {"a": "One"}
+
+
+def test_a_feed_is_shaped(make: Factory) -> None:
+    shop = Shop(make, {"a": "One"})
+    columns = {"title": Column(name="Name"), "sku": Column(name="sku", dropped=True)}
+    with make.database.transaction(shop.space.id) as db:
+        feed = shop.mine(db)
+        feed.shape = Shape(columns=columns, key=["sku"]).model_dump(mode="json")
+    shop.bring(csv_of({"a": "One", "b": "Two"}))
+    with make.database.transaction(shop.space.id) as db:
+        assert [(item.key, item.data) for item in items_after(db, shop.feed)] == [
+            ("a", {"Name": "One"}),
+            ("b", {"Name": "Two"}),
+        ]
+    assert make.reload(shop.feed).columns == ["Name"]
+
+
+def test_progress_is_told_and_seen_by_others(make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BATCH", 2)
+    shop = Shop(make, {"a": "One"})
+    told: list[tuple[int, int]] = []
+    with make.database.transaction(shop.space.id) as db:
+        file = spooled(csv_of({f"k{number}": "x" * 20_000 for number in range(9)}))
+        record = new_import(db, shop.mine(db), file_name="n.csv", file=file)
+        run_import(db, shop.mine(db), record, file, lambda rows, percent: told.append((rows, percent)))
+    assert [rows for rows, _ in told] == [2, 4, 6, 8]
+    assert [percent for _, percent in told] == sorted(percent for _, percent in told)
+    assert all(0 <= percent <= 100 for _, percent in told)
+
+
+def test_the_rows_of_a_workspace_that_is_deleted_go_with_it(make: Factory) -> None:
+    """They hang on their feed by triggers, not by a foreign key."""
+    shop, other = Shop(make, {"a": "One"}), Shop(make, {"a": "Uno"})
+    shop.bring(csv_of({"a": "Two"}))
+    with make.database.transaction(shop.space.id) as db:
+        db.delete(db.get_one(Workspace, shop.space.id))
+    for model in (Item, ItemVersion):
+        assert make.count(model, shop.space.id) == 0
+    assert other.rows == {"a": "Uno"}
 
 
 # As JSON writes them; what can not be stored is left out.

@@ -2,6 +2,7 @@ import itertools
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from pydantic import ValidationError
@@ -9,8 +10,10 @@ from sqlalchemy import text
 
 from cwz_web.feeds import tasks
 from cwz_web.feeds.browse import items_after
+from cwz_web.feeds.imports import list_imports, new_import
 from cwz_web.feeds.models import Feed, FeedImport, FeedSource
-from cwz_web.feeds.refresh import plan_next, refresh_feed
+from cwz_web.feeds.pushing import delete_items
+from cwz_web.feeds.refresh import Office, ask, bring_in, fetch_feed, plan_next
 from cwz_web.feeds.sources import Place, seal
 from cwz_web.net.client import Fetcher
 from tests.conftest import Canary
@@ -31,10 +34,23 @@ class Subscription:
     def serve(self, body: bytes, status: int = 200, **headers: str) -> None:
         self.server.paths["/feed.csv"] = (status, headers, body)
 
-    def refresh(self, allow: bool = True) -> str:
+    def refresh(self, allow: bool = True) -> FeedImport | None:
+        """Fetch the feed as its schedule does, with what comes of it. Returns the import, if it began one."""
         services = self.make.services
-        fetcher = Fetcher([self.server.host] if allow else [])
-        return refresh_feed(services.database, fetcher, services.ring, "http://localhost", self.space.id, self.feed.id)
+        office = Office(
+            services.database, Fetcher([self.server.host] if allow else []), services.ring, "http://localhost"
+        )
+        before = self.newest
+        fetch_feed(office, self.space.id, self.feed.id)
+        if self.newest.number == before.number:
+            return None
+        bring_in(office, self.space.id, self.newest.id)
+        return self.newest
+
+    @property
+    def newest(self) -> FeedImport:
+        with self.make.database.transaction(self.space.id) as db:
+            return list_imports(db, self.feed)[0]
 
     @property
     def source(self) -> FeedSource:
@@ -54,7 +70,10 @@ def subscription(make: Factory, http_server: Canary) -> Iterator[Subscription]:
 
 def test_what_is_new_is_imported(subscription: Subscription) -> None:
     subscription.serve(b"sku,title\n1,One\n2,Two!\n3,Three\n", ETag='"v1"')
-    assert subscription.refresh() == "1 new, 1 changed, 0 removed"
+    record = subscription.refresh()
+    assert record is not None
+    assert (record.state, record.fetched, record.file_name) == ("applied", True, "feed.csv")
+    assert (record.added, record.changed, record.removed) == (1, 1, 0)
     assert subscription.rows == {"1": "One", "2": "Two!", "3": "Three"}
     source = subscription.source
     assert (source.etag, source.failures, source.trouble) == ('"v1"', 0, None)
@@ -65,7 +84,7 @@ def test_an_unchanged_feed_costs_one_request_and_no_import(subscription: Subscri
     subscription.serve(b"sku,title\n1,One\n2,Two!\n", **headers)
     subscription.refresh()
     imports = subscription.make.count(FeedImport, subscription.space.id)
-    assert subscription.refresh() == "Nothing has changed since the last time"
+    assert subscription.refresh() is None
     assert len(subscription.server.seen) == 2
     assert subscription.make.count(FeedImport, subscription.space.id) == imports
 
@@ -74,7 +93,9 @@ def test_a_feed_that_shrinks_waits(subscription: Subscription) -> None:
     with subscription.make.database.transaction(subscription.space.id) as db:
         db.get_one(Feed, (subscription.space.id, subscription.feed.id)).guard_percent = 20
     subscription.serve(b"sku,title\n1,One\n")
-    assert subscription.refresh() == "It would remove 1 rows and waits for you"
+    record = subscription.refresh()
+    assert record is not None
+    assert (record.state, record.removed) == ("held", 1)
     assert subscription.rows == {"1": "One", "2": "Two"}
 
 
@@ -101,7 +122,8 @@ def test_a_secret_that_was_copied_to_another_feed_does_not_open_there(make: Fact
         stolen = source.sealed
     with make.database.transaction(other.space.id) as db:
         db.get_one(FeedSource, (other.space.id, other.feed.id)).sealed = stolen
-    assert "type it in again" in other.refresh()
+    other.refresh()
+    assert "type it in again" in str(other.source.trouble)
     assert http_server.seen == []
 
 
@@ -113,19 +135,76 @@ def test_a_secret_that_was_copied_to_another_feed_does_not_open_there(make: Fact
         (200, b"<!doctype html><html>", "web page"),
         (200, b"", "empty"),
         (200, b"other,columns\n1,2\n", "no column “sku”"),
-        (304, b"", "Nothing has changed"),
     ],
 )
 def test_what_goes_wrong_is_said_and_the_rows_stay(
     subscription: Subscription, status: int, body: bytes, saying: str
 ) -> None:
     subscription.serve(body, status)
-    assert saying in subscription.refresh()
+    record = subscription.refresh()
+    source = subscription.source
+    assert saying in str(source.trouble)
+    assert (source.failures, source.digest, source.etag) == (1, "", None), "it has to come again, changed or not"
+    assert record is None or (record.state, saying in str(record.trouble)) == ("failed", True)
     assert subscription.rows == {"1": "One", "2": "Two"}
 
 
+def test_a_bad_file_that_stays_the_same_goes_on_failing(subscription: Subscription) -> None:
+    subscription.serve(b"other,columns\n1,2\n", ETag='"v1"')
+    for _ in range(2):
+        subscription.refresh()
+    assert subscription.source.failures == 2
+
+
+def test_a_feed_that_is_empty_takes_what_comes_even_if_it_has_not_changed(subscription: Subscription) -> None:
+    subscription.serve(b"sku,title\n1,One\n", ETag='"v1"')
+    subscription.refresh()
+    with subscription.make.database.transaction(subscription.space.id) as db:
+        delete_items(db, db.get_one(Feed, (subscription.space.id, subscription.feed.id)), ["1", "2"])
+    assert subscription.rows == {}
+    subscription.refresh()
+    assert subscription.rows == {"1": "One"}
+
+
+def test_an_import_that_is_asked_for_ends_whatever_comes(subscription: Subscription) -> None:
+    services = subscription.make.services
+    office = Office(services.database, Fetcher([subscription.server.host]), services.ring, "http://localhost")
+
+    def once() -> FeedImport:
+        with subscription.make.database.transaction(subscription.space.id) as db:
+            feed, source = db.get_one(Feed, (subscription.space.id, subscription.feed.id)), subscription.source
+            record = ask(db, feed, source)
+            assert ask(db, feed, source).id == record.id, "one is on its way already"
+        for _ in range(2):  # the job that fetches, and the one that brings in
+            bring_in(office, subscription.space.id, record.id)
+        return subscription.newest
+
+    subscription.serve(b"sku,title\n1,One\n2,Two\n3,Three\n")
+    assert once().state == "applied"
+    assert once().state == "unchanged"
+    subscription.serve(b"", 500)
+    failed = once()
+    assert (failed.state, failed.trouble) == ("failed", "The server answered with status 500")
+    with subscription.make.database.transaction(subscription.space.id) as db:
+        db.delete(db.get_one(FeedSource, (subscription.space.id, subscription.feed.id)))
+        feed = db.get_one(Feed, (subscription.space.id, subscription.feed.id))
+        record = new_import(db, feed, file_name="feed.csv", fetched=True)
+    bring_in(office, subscription.space.id, record.id)
+    assert subscription.newest.trouble == "The feed has no address any more"
+
+
+def test_a_deleted_feed_is_not_asked_and_not_forgotten(subscription: Subscription) -> None:
+    with subscription.make.database.transaction(subscription.space.id) as db:
+        db.get_one(Feed, (subscription.space.id, subscription.feed.id)).deleted_at = datetime.now(UTC)
+        db.get_one(FeedSource, (subscription.space.id, subscription.feed.id)).cron = "0 6 * * *"
+    assert subscription.refresh() is None
+    assert subscription.server.seen == []
+    assert subscription.source.next_at is not None
+
+
 def test_an_address_inside_is_refused_before_anything_is_sent(subscription: Subscription) -> None:
-    assert "may not be fetched" in subscription.refresh(allow=False)
+    subscription.refresh(allow=False)
+    assert "may not be fetched" in str(subscription.source.trouble)
     assert subscription.server.seen == []
 
 
@@ -148,17 +227,19 @@ def test_admins_are_told_after_three_failures_and_when_it_works_again(
 
 def test_a_source_that_fails_is_asked_later_and_later_but_not_later_than_its_schedule() -> None:
     waits = []
+    before = datetime.now(UTC) - timedelta(minutes=1)
+    daily = f"{before.minute} {before.hour} * * *"
     for failures in range(12):
-        source = FeedSource(every=1440, failures=failures)
+        source = FeedSource(cron=daily, time_zone="UTC", feed_id=UUID(int=1), failures=failures)
         plan_next(source)
         assert source.next_at is not None
         waits.append((source.next_at - datetime.now(UTC)).total_seconds() / 60)
     day, *after_failures = waits
-    assert 1439 <= day <= 1440 * 1.1
+    assert 1437 <= day <= 1450
     assert 4.9 <= after_failures[0] <= 5.6
     assert all(later > earlier for earlier, later in itertools.pairwise(after_failures[:8]))
-    assert max(after_failures) <= 1440 * 1.1
-    source = FeedSource(every=None, failures=0)
+    assert max(after_failures) <= 1450
+    source = FeedSource(cron=None, failures=0)
     plan_next(source)
     assert source.next_at is None
 

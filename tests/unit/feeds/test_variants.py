@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from cwz_web.feeds.files import read_table, spooled
-from cwz_web.feeds.tables import Row, Table
-from cwz_web.feeds.variants import keyed_rows, plan_keys
+from cwz_web.feeds.shaping import guess_shape
+from cwz_web.feeds.tables import Invalid, Row, Table
+from cwz_web.feeds.variants import keyed_rows
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -13,12 +14,12 @@ class Keyed:
     """A table's rows with their keys, as an import gets them."""
 
     def __init__(self, table: Table) -> None:
-        plan = plan_keys(table)
+        shape = guess_shape(table)
         self.notes = list(table.notes)
-        found = list(keyed_rows(table.rows, plan, self.notes))
-        self.keys: list[str] = [key for key, _ in found]
-        self.rows: list[Row] = [row for _, row in found]
-        self.key_columns = plan.columns
+        found = [row for row in keyed_rows(enumerate(table.rows, 2), shape, self.notes) if not isinstance(row, Invalid)]
+        self.keys: list[str] = [key for _, key, _ in found]
+        self.rows: list[Row] = [row for _, _, row in found]
+        self.key_columns = shape.key
 
 
 def read_csv(data: bytes) -> Table:

@@ -1,0 +1,311 @@
+"""`/v1/feeds`: feeds, their rows, which a shop can push, and their imports."""
+
+from datetime import datetime
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pyramid.request import Request
+from pyramid.response import Response
+from pyramid.view import view_config
+from sqlalchemy.orm import Session
+
+from cwz_web.api.bodies import read_body
+from cwz_web.feeds.browse import find_item, items_after, list_feeds
+from cwz_web.feeds.files import read_table
+from cwz_web.feeds.imports import SAMPLE, enqueue, find_import, list_imports, new_feed, new_import, shape_for
+from cwz_web.feeds.models import Feed, FeedImport, Item
+from cwz_web.feeds.pushing import TooMuch, delete_items, put_items
+from cwz_web.feeds.refresh import ask
+from cwz_web.feeds.shaping import Shape
+from cwz_web.feeds.sources import find_source
+from cwz_web.feeds.tables import MAX_BYTES, MAX_CELL, MAX_COLUMNS, MAX_NAME, BadFile, Row
+from cwz_web.feeds.variants import MAX_KEY
+from cwz_web.resources import ApiFeed, ApiFeeds, ApiImport, ApiImports, ApiItem, ApiItems, Permission
+from cwz_web.web.auditing import key_actor
+from cwz_web.web.forms import UNSTORABLE
+from cwz_web.web.paths import as_number
+from cwz_web.web.problems import Problem
+from cwz_web.workspaces.audit import record
+
+MAX_ITEMS = 1000
+MAX_ITEMS_BODY = 16 * 1024 * 1024
+PAGE = 100
+MAX_PAGE = 1000
+
+
+def _storable(text: str) -> str:
+    if UNSTORABLE.search(text):
+        raise ValueError("This holds a character that no text may have")
+    return text
+
+
+Key = Annotated[str, Field(min_length=1, max_length=MAX_KEY), AfterValidator(_storable)]
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(_storable)]
+Cell = Annotated[str, Field(max_length=MAX_CELL), AfterValidator(_storable)] | int | float | bool | None
+Data = Annotated[dict[Name, Cell], Field(max_length=MAX_COLUMNS)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NewFeed(_Model):
+    """A feed without rows, to push some into."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$"), AfterValidator(_storable)]
+
+
+class ItemData(_Model):
+    """What a row holds; an empty value, or null, is no value."""
+
+    data: Data
+
+    def row(self) -> Row:
+        """The cells as a feed has them: texts, without the empty ones."""
+        texts = {name: _as_text(value) for name, value in self.data.items()}
+        return {name: text for name, text in texts.items() if text}
+
+
+class PushedItem(ItemData):
+    """A row under its key."""
+
+    key: Key
+
+
+class PushedItems(_Model):
+    """Rows to add, or to put in the place of those that have their keys."""
+
+    items: Annotated[list[PushedItem], Field(min_length=1, max_length=MAX_ITEMS)]
+
+    @model_validator(mode="after")
+    def _each_key_once(self) -> Self:
+        keys = [item.key for item in self.items]
+        if len(set(keys)) < len(keys):
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise ValueError(f"The key “{twice[:100]}” is there twice")
+        return self
+
+
+class Keys(_Model):
+    """The keys of rows to remove."""
+
+    keys: Annotated[list[Key], Field(min_length=1, max_length=MAX_ITEMS)]
+
+
+@view_config(context=ApiFeeds, request_method="GET", renderer="json", permission=Permission.API_READ)
+def feeds(context: ApiFeeds, request: Request) -> dict[str, Any]:
+    """The workspace's feeds, newest first."""
+    limit = _limit(request)
+    after = request.GET.get("after")
+    try:
+        before = UUID(after) if after else None
+    except ValueError:
+        raise Problem(422, "invalid", "The request is not valid", {"after": "Use the `next` of a page"}) from None
+    with _transaction(request) as db:
+        found = list_feeds(db, context.workspace_id, after=before, limit=limit)
+    more = str(found[-1].id) if len(found) == limit else None
+    return {"feeds": [_feed(feed) for feed in found], "next": more}
+
+
+@view_config(context=ApiFeeds, request_method="POST", permission=Permission.API_FEEDS_WRITE, require_csrf=False)
+def make_feed(context: ApiFeeds, request: Request) -> Response:
+    """A new feed without rows."""
+    wanted = read_body(request, NewFeed)
+    with _transaction(request) as db:
+        feed = new_feed(db, context.workspace_id, name=wanted.name, file_name="the API")
+        record(db, context.workspace_id, key_actor(request), "feed.make", feed.name, {})
+    return Response(json_body=_feed(feed), status=201)
+
+
+@view_config(context=ApiFeed, request_method="GET", renderer="json", permission=Permission.API_READ)
+def feed(context: ApiFeed, request: Request) -> dict[str, Any]:
+    """A feed."""
+    return _feed(context.feed)
+
+
+@view_config(context=ApiItems, request_method="GET", renderer="json", permission=Permission.API_READ)
+def items(context: ApiItems, request: Request) -> dict[str, Any]:
+    """The feed's rows, in its order."""
+    limit = _limit(request)
+    with _transaction(request) as db:
+        found = items_after(db, context.feed, as_number(request.GET.get("after", "")), limit)
+    more = str(found[-1].position) if len(found) == limit else None
+    return {"items": [_item(item) for item in found], "next": more}
+
+
+@view_config(
+    context=ApiItems, request_method="POST", renderer="json", permission=Permission.API_FEEDS_WRITE, require_csrf=False
+)
+def push_items(context: ApiItems, request: Request) -> dict[str, Any]:
+    """Add rows, or put them in the place of those that are there."""
+    pushed = read_body(request, PushedItems, MAX_ITEMS_BODY)
+    return _put(request, context.feed, {item.key: item.row() for item in pushed.items})
+
+
+@view_config(
+    context=ApiFeed,
+    name="remove",
+    request_method="POST",
+    renderer="json",
+    permission=Permission.API_FEEDS_WRITE,
+    require_csrf=False,
+)
+def remove_items(context: ApiFeed, request: Request) -> dict[str, Any]:
+    """Remove rows by their keys."""
+    keys = read_body(request, Keys, MAX_ITEMS_BODY).keys
+    with _transaction(request) as db:
+        return {"removed": delete_items(db, _locked(db, context.feed), keys)}
+
+
+@view_config(context=ApiItem, request_method="GET", renderer="json", permission=Permission.API_READ)
+def item(context: ApiItem, request: Request) -> dict[str, Any]:
+    """A row."""
+    with _transaction(request) as db:
+        found = find_item(db, context.feed, context.key)
+    if found is None:
+        raise _no_item()
+    return _item(found)
+
+
+@view_config(
+    context=ApiItem, request_method="PUT", renderer="json", permission=Permission.API_FEEDS_WRITE, require_csrf=False
+)
+def put_item(context: ApiItem, request: Request) -> dict[str, Any]:
+    """Add a row, or put it in the place of the one that is there."""
+    if len(context.key) > MAX_KEY:
+        raise Problem(422, "invalid", "The request is not valid", {"key": f"{MAX_KEY} characters are the most"})
+    return _put(request, context.feed, {context.key: read_body(request, ItemData, MAX_ITEMS_BODY).row()})
+
+
+@view_config(context=ApiItem, request_method="DELETE", permission=Permission.API_FEEDS_WRITE, require_csrf=False)
+def delete_item(context: ApiItem, request: Request) -> Response:
+    """Remove a row."""
+    with _transaction(request) as db:
+        if not delete_items(db, _locked(db, context.feed), [context.key]):
+            raise _no_item()
+    return Response(status=204)
+
+
+@view_config(context=ApiImports, request_method="GET", renderer="json", permission=Permission.API_READ)
+def imports(context: ApiImports, request: Request) -> dict[str, Any]:
+    """The feed's imports, newest first."""
+    with _transaction(request) as db:
+        return {"imports": [_import(each) for each in list_imports(db, context.feed)]}
+
+
+@view_config(context=ApiImports, request_method="POST", permission=Permission.API_FEEDS_WRITE, require_csrf=False)
+def begin_import(context: ApiImports, request: Request) -> Response:
+    """Bring the file in the body into the feed; without one, fetch the feed from its address."""
+    if (request.content_length or 0) > MAX_BYTES:
+        raise Problem(413, "body_too_large", f"A file may have {MAX_BYTES // 1024**2} MB at the most")
+    with _transaction(request) as db:
+        feed = _locked(db, context.feed)
+        begun = _of_body(db, request, feed) if request.content_length else _of_source(db, feed)
+        record(db, feed.workspace_id, key_actor(request), "feed.import", feed.name, {"number": begun.number})
+    response = Response(json_body=_import(begun), status=202)
+    response.location = f"{request.path_url.rstrip('/')}/{begun.number}"
+    return response
+
+
+@view_config(context=ApiImport, request_method="GET", renderer="json", permission=Permission.API_READ)
+def import_status(context: ApiImport, request: Request) -> dict[str, Any]:
+    """How an import stands."""
+    with _transaction(request) as db:
+        found = find_import(db, context.feed, context.number)
+    if found is None:
+        raise Problem(404, "not_found", "The feed has no import of this number")
+    return _import(found)
+
+
+def _transaction(request: Request) -> Any:
+    return request.services.database.transaction(request.identity.workspace_id)
+
+
+def _locked(db: Session, feed: Feed) -> Feed:
+    return db.get_one(Feed, (feed.workspace_id, feed.id), with_for_update=True)
+
+
+def _limit(request: Request) -> int:
+    limit = as_number(request.GET.get("limit", str(PAGE)))
+    if not 1 <= limit <= MAX_PAGE:
+        raise Problem(422, "invalid", "The request is not valid", {"limit": f"Use a number from 1 to {MAX_PAGE}"})
+    return limit
+
+
+def _put(request: Request, feed: Feed, rows: dict[str, Row]) -> dict[str, Any]:
+    with _transaction(request) as db:
+        try:
+            pushed = put_items(db, _locked(db, feed), rows)
+        except TooMuch as error:
+            raise Problem(422, "feed_full", str(error)) from None
+    return {"added": pushed.added, "changed": pushed.changed, "unchanged": pushed.unchanged}
+
+
+def _of_body(db: Session, request: Request, feed: Feed) -> FeedImport:
+    file = request.body_file_seekable
+    try:
+        shape_for(feed, read_table(file, SAMPLE))
+    except BadFile as error:
+        raise Problem(422, "bad_file", str(error)) from None
+    begun = new_import(db, feed, file_name="sent to the API", file=file)
+    enqueue(db, begun)
+    return begun
+
+
+def _of_source(db: Session, feed: Feed) -> FeedImport:
+    source = find_source(db, feed.workspace_id, feed.id)
+    if source is None:
+        raise Problem(422, "no_source", "This feed has no address to fetch; send the file as the body")
+    return ask(db, feed, source)
+
+
+def _feed(feed: Feed) -> dict[str, Any]:
+    shape = Shape.model_validate(feed.shape)
+    kinds = shape.kinds
+    return {
+        "id": str(feed.id),
+        "name": feed.name,
+        "items": feed.item_count,
+        "columns": [{"name": name, "kind": kinds.get(name, "text")} for name in feed.columns],
+        "key": shape.key_names,
+        "changed_at": _time(feed.imported_at),
+    }
+
+
+def _item(item: Item) -> dict[str, Any]:
+    return {
+        "key": item.key,
+        "data": item.data,
+        "added_at": _time(item.created_at),
+        "changed_at": _time(item.changed_at),
+    }
+
+
+def _import(record: FeedImport) -> dict[str, Any]:
+    counts = {name: getattr(record, name) for name in ("added", "changed", "removed", "unchanged", "invalid")}
+    return {
+        "number": record.number,
+        "state": record.state,
+        "file": record.file_name,
+        "percent": record.percent,
+        **counts,
+        "trouble": record.trouble,
+        "begun_at": _time(record.created_at),
+        "ended_at": _time(record.finished_at),
+    }
+
+
+def _time(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def _no_item() -> Problem:
+    return Problem(404, "not_found", "The feed has no row of this key")
+
+
+def _as_text(value: Any) -> str:
+    """A value as a feed of JSON would have it (feeds/json_reader.py)."""
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value).strip()

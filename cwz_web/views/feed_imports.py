@@ -1,0 +1,304 @@
+"""How rows come into a feed: an upload, what its columns become, newer files, and what an import did and left out."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, BinaryIO
+
+from pydantic import Field, ValidationError
+from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther, HTTPUnprocessableEntity
+from pyramid.request import Request
+from pyramid.response import Response
+from pyramid.view import view_config
+
+from cwz_web.feeds.browse import items_after
+from cwz_web.feeds.files import read_sample, read_table, spooled
+from cwz_web.feeds.imports import (
+    SAMPLE,
+    NotHeld,
+    apply_held,
+    discard_held,
+    enqueue,
+    find_import,
+    invalid_rows,
+    list_imports,
+    new_feed,
+    new_import,
+    newest_kept,
+    shape_for,
+)
+from cwz_web.feeds.kept_files import forget_file, move_file, open_beginning
+from cwz_web.feeds.models import Feed, FeedImport
+from cwz_web.feeds.shaping import KIND_WORDS, MAX_KEY_COLUMNS, Column, Kind, Shape, guess_group
+from cwz_web.feeds.tables import MAX_COLUMNS, BadFile, Table
+from cwz_web.resources import FeedResource, Feeds, Permission
+from cwz_web.spreadsheets import csv_line
+from cwz_web.web.forms import Filled, Form, empty_form, messages, read_form, refuse_odd
+from cwz_web.web.paths import after_position, as_number
+
+NO_FILE = "Choose a file with at least one row of data"
+SHOWN_ROWS = 5
+SHOWN_INVALID = 200
+
+
+class UploadForm(Form):
+    """A name; the file or the pasted text comes beside it."""
+
+    name: Annotated[str, Field(max_length=100)] = ""
+    pasted: Annotated[str, Field(max_length=2_000_000)] = ""
+
+
+class ImportForm(Form):
+    """Which import is decided on."""
+
+    number: Annotated[int, Field(ge=1)]
+
+
+@view_config(
+    context=Feeds, name="new", request_method="GET", renderer="feeds/new.jinja2", permission=Permission.FEED_EDIT
+)
+def upload_page(context: Feeds, request: Request) -> dict[str, Any]:
+    """The form for an upload."""
+    return {"form": empty_form()}
+
+
+@view_config(
+    context=Feeds, name="new", request_method="POST", renderer="feeds/new.jinja2", permission=Permission.FEED_EDIT
+)
+def upload_form(context: Feeds, request: Request) -> Any:
+    """Take a file, or a table that was pasted, and go to its columns; or say what is wrong with it."""
+    form = read_form(UploadForm, request.POST)
+    file_name, file = _posted_file(request)
+    if form.value is not None and file is None and form.value.pasted:
+        file_name, file = "pasted text", spooled(form.value.pasted.encode())
+    if file is None:
+        form = form.with_error("file", NO_FILE)
+    if form.value is not None and file is not None:
+        name = form.value.name or file_name.rpartition(".")[0] or file_name
+        try:
+            read_table(file, SAMPLE)
+        except BadFile as error:
+            form = form.with_error("file", str(error))
+        else:
+            person = request.identity.account
+            feed = new_feed(request.db, request.workspace.workspace_id, name=name[:100], file_name=file_name)
+            new_import(request.db, feed, file_name=file_name, file=file, state="draft", started_by=person.id)
+            request.audit("feed.upload", feed.name, file=file_name[:200])
+            return HTTPSeeOther(request.path_in("feeds", feed.id, "columns"))
+    request.response.status = 422
+    return {"form": form}
+
+
+@view_config(
+    context=FeedResource,
+    name="columns",
+    request_method="GET",
+    renderer="feeds/columns.jinja2",
+    permission=Permission.FEED_EDIT,
+)
+def columns_page(context: FeedResource, request: Request) -> dict[str, Any]:
+    """What the file's columns become, guessed from its first rows."""
+    return _columns_page(request, context.row, empty_form())
+
+
+@view_config(
+    context=FeedResource,
+    name="columns",
+    request_method="POST",
+    renderer="feeds/columns.jinja2",
+    permission=Permission.FEED_EDIT,
+)
+def columns_form(context: FeedResource, request: Request) -> Any:
+    """Give the columns their shape, and bring the file in with it."""
+    feed = context.row
+    shape, errors = _posted_shape(request)
+    if shape is None:
+        request.response.status = 422
+        return _columns_page(request, feed, Filled(None, errors, dict(request.POST)))
+    feed.shape = shape.model_dump(mode="json")
+    kept = newest_kept(request.db, feed)
+    if kept is not None:
+        _bring_in_again(request, feed, kept)
+    request.audit("feed.columns", feed.name, key=shape.key_names, columns=len(shape.kinds))
+    return HTTPSeeOther(request.path_in("feeds", feed.id))
+
+
+@view_config(context=FeedResource, name="import", request_method="POST", permission=Permission.FEED_EDIT)
+def import_form(context: FeedResource, request: Request) -> Response:
+    """Take a newer file, or say what is wrong with it."""
+    feed = context.row
+    file_name, file = _posted_file(request)
+    try:
+        if file is None:
+            raise BadFile(NO_FILE)
+        shape_for(feed, read_table(file, SAMPLE))
+    except BadFile as error:
+        raise HTTPUnprocessableEntity(f"{error}. The feed is as it was") from None
+    record = new_import(request.db, feed, file_name=file_name, file=file, started_by=request.identity.account.id)
+    enqueue(request.db, record)
+    request.audit("feed.import", feed.name, file=file_name[:200], number=record.number)
+    return HTTPSeeOther(request.path_in("feeds", feed.id))
+
+
+@view_config(
+    context=FeedResource,
+    name="progress",
+    request_method="GET",
+    renderer="feeds/_progress.jinja2",
+    permission=Permission.VIEW,
+)
+def import_progress(context: FeedResource, request: Request) -> dict[str, Any]:
+    """How far the import is; once it is over, the page is to be shown again."""
+    newest = next(iter(list_imports(request.db, context.row, limit=1)), None)
+    if newest is None or newest.state != "queued":
+        request.response.headers["HX-Refresh"] = "true"
+    return {"feed": context.row, "running": newest, "seconds": seconds_of(newest) if newest else 0}
+
+
+@view_config(context=FeedResource, name="apply", request_method="POST", permission=Permission.FEED_EDIT)
+@view_config(context=FeedResource, name="discard", request_method="POST", permission=Permission.FEED_EDIT)
+def decide_form(context: FeedResource, request: Request) -> Response:
+    """Apply an import that was held, or decide against it."""
+    feed, what = context.row, request.view_name
+    form = read_form(ImportForm, request.POST)
+    held = find_import(request.db, feed, form.value.number) if form.value else None
+    if held is None:
+        raise HTTPUnprocessableEntity("Choose one of the feed's imports")
+    try:
+        (apply_held if what == "apply" else discard_held)(request.db, held)
+    except NotHeld as error:
+        raise HTTPUnprocessableEntity(str(error)) from None
+    request.audit(f"feed.{what}", feed.name, number=held.number, removed=held.removed)
+    return HTTPSeeOther(request.path_in("feeds", feed.id))
+
+
+@view_config(
+    context=FeedResource,
+    name="left-out",
+    request_method="GET",
+    renderer="feeds/left_out.jinja2",
+    permission=Permission.VIEW,
+)
+def left_out_page(context: FeedResource, request: Request) -> dict[str, Any]:
+    """The rows that an import left out, and why."""
+    record = _asked_import(context.row, request)
+    rows = invalid_rows(request.db, record, after_position(request), SHOWN_INVALID)
+    more = rows[-1].number if len(rows) == SHOWN_INVALID else None
+    return {"feed": context.row, "record": record, "rows": rows, "more": more}
+
+
+@view_config(context=FeedResource, name="left-out.csv", request_method="GET", permission=Permission.VIEW)
+def left_out_csv(context: FeedResource, request: Request) -> Response:
+    """The rows that an import left out, as a file."""
+    record = _asked_import(context.row, request)
+    rows = invalid_rows(request.db, record)
+    names = dict.fromkeys(name for row in rows for name in row.data)
+    # Rows whose key was there twice come from the database, which keeps no order of columns.
+    columns = [name for name in record.columns if name in names] if names.keys() <= set(record.columns) else list(names)
+    lines = [csv_line(["line", "reason", *columns])]
+    lines += [csv_line([row.line, row.reason, *map(row.data.get, columns)]) for row in rows]
+    response = Response(b"".join(lines), content_type="text/csv", charset="utf-8")
+    response.content_disposition = f'attachment; filename="left-out-{record.number}.csv"'
+    return response
+
+
+def seconds_of(record: FeedImport) -> float:
+    """How long an import has been going on, in seconds."""
+    return ((record.finished_at or datetime.now(UTC)) - record.created_at).total_seconds()
+
+
+def _columns_page(request: Request, feed: Feed, form: Filled[Any]) -> dict[str, Any]:
+    kept = newest_kept(request.db, feed)
+    file = open_beginning(request.db, kept) if kept else None
+    trouble = None
+    try:
+        sample = read_sample(file, SAMPLE) if file else _table_of(request, feed)
+        shape = shape_for(feed, sample)
+    except BadFile as error:
+        # The newest file does not fit the feed's key any more: what it has is shown, to choose another.
+        trouble = str(error)
+        sample = read_sample(file, SAMPLE) if file else _table_of(request, feed)
+        shape = Shape.model_validate(feed.shape).model_copy(update={"key": []}).completed(sample)
+    sources = list(dict.fromkeys([*sample.columns, *shape.columns]))
+    return {
+        "feed": feed,
+        "form": form,
+        "kept": kept,
+        "trouble": trouble,
+        "sample": sample,
+        "shown": sample.rows[:SHOWN_ROWS],
+        "sources": sources,
+        "shape": shape,
+        "group": shape.group or guess_group(sample),
+        "kinds": KIND_WORDS,
+    }
+
+
+def _table_of(request: Request, feed: Feed) -> Table:
+    """The feed's first rows, where no file is kept."""
+    return Table(feed.columns, [item.data for item in items_after(request.db, feed)])
+
+
+def _posted_shape(request: Request) -> tuple[Shape | None, dict[str, str]]:
+    """The shape that the fields say, or a message for each field that is wrong."""
+    posted = request.POST
+    errors = refuse_odd(posted, posted.keys())
+    columns: dict[str, Column] = {}
+    names: set[str] = set()
+    key: list[str] = []
+    for number in range(MAX_COLUMNS):
+        source = posted.get(f"source.{number}")
+        if source is None:
+            break
+        fields = {
+            "name": " ".join(posted.get(f"name.{number}", "").split()),
+            "kind": posted.get(f"kind.{number}", Kind.TEXT),
+            "required": f"required.{number}" in posted,
+            "dropped": f"keep.{number}" not in posted,
+        }
+        if f"key.{number}" in posted:
+            key.append(source)
+        try:
+            columns[source] = Column.model_validate(fields)
+        except ValidationError as error:
+            errors |= {f"{field}.{number}": text for field, text in messages(error).items()}
+            continue
+        if not columns[source].dropped and columns[source].name in names:
+            errors[f"name.{number}"] = "Another column has this name already"
+        names |= set() if columns[source].dropped else {columns[source].name}
+    if not names and not errors:
+        errors["keep.0"] = "Keep at least one column"
+    if len(key) > MAX_KEY_COLUMNS:
+        errors["key"] = f"{MAX_KEY_COLUMNS} columns are the most"
+    group = posted.get("group") or None
+    if errors or (group and group not in columns):
+        return None, errors or {"group": "Choose a column of the file"}
+    return Shape(columns=columns, key=key, group=group), {}
+
+
+def _bring_in_again(request: Request, feed: Feed, kept: FeedImport) -> None:
+    """Have the newest file brought in, with the feed's shape as it is now."""
+    if kept.state == "draft":
+        kept.state = "queued"
+        if kept.fetched:  # what is kept is only its beginning
+            forget_file(request.db, kept)
+        enqueue(request.db, kept)
+        return
+    person = request.identity.account
+    again = new_import(request.db, feed, file_name=kept.file_name, started_by=person.id)
+    again.confirmed = True  # other keys make all rows other rows
+    move_file(request.db, kept, again.id)
+    enqueue(request.db, again)
+
+
+def _asked_import(feed: Feed, request: Request) -> FeedImport:
+    record = find_import(request.db, feed, as_number(request.GET.get("number", "")))
+    if record is None:
+        raise HTTPNotFound
+    return record
+
+
+def _posted_file(request: Request) -> tuple[str, BinaryIO | None]:
+    """The name and the content of the file in the form, if there is one."""
+    posted = request.POST.get("file")
+    if not hasattr(posted, "file"):
+        return "", None
+    return posted.filename, posted.file

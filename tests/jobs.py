@@ -1,0 +1,45 @@
+"""Runs the jobs that an application under test has enqueued, with a real worker, on demand."""
+
+import asyncio
+from typing import Any
+
+from cwz_web.accounts import tasks as account_tasks
+from cwz_web.feeds import tasks as feed_tasks
+from cwz_web.jobs import FEEDS_QUEUE, WorkerConnector, app
+from cwz_web.net.client import Fetcher
+from cwz_web.notify.tasks import PostOffice
+from cwz_web.runs import tasks as run_tasks
+from cwz_web.web.services import Services
+from cwz_web.workspaces import tasks as workspace_tasks
+
+# Importing them declares the jobs.
+TASKS = (account_tasks, feed_tasks, run_tasks, workspace_tasks)
+
+
+def run_jobs(app_url: str, queue: str, context: dict[str, object]) -> None:
+    """Run the jobs of a queue that wait, and those that they enqueue, until none is left."""
+    asyncio.run(_work(app_url, queue, context))
+
+
+def run_feed_jobs(services: Services, fetcher: Fetcher | None = None) -> None:
+    """Run the jobs of feeds that wait."""
+    context: dict[str, Any] = {
+        "database": services.database,
+        "fetcher": fetcher or services.fetcher,
+        "ring": services.ring,
+        "post": PostOffice.of(services.settings),
+    }
+    run_jobs(services.settings.database_url.get_secret_value(), FEEDS_QUEUE, context)
+
+
+async def _work(app_url: str, queue: str, context: dict[str, object]) -> None:
+    with app.replace_connector(WorkerConnector(conninfo=app_url)) as worker_app:
+        async with worker_app.open_async():
+            await worker_app.run_worker_async(
+                queues=[queue],
+                wait=False,
+                additional_context=context,
+                install_signal_handlers=False,
+                listen_notify=False,
+                delete_jobs="successful",
+            )
