@@ -104,7 +104,9 @@ class EmbeddedPostgres:
     def _launch(self) -> None:
         if self.socket != self.folder:
             self._own_directory(self.socket)
-        options = f"-h '' -k '{self.socket}' -c unix_socket_permissions=0700 -c max_connections=200"
+        # wal_buffers: a feed's import writes more at once than the 4 MB that PostgreSQL would take.
+        sizes = "-c max_connections=200 -c wal_buffers=32MB"
+        options = f"-h '' -k '{self.socket}' -c unix_socket_permissions=0700 {sizes}"
         self._run("pg_ctl", "-D", str(self.folder), "-w", "-l", str(self.folder / "server.log"), "-o", options, "start")
 
     def _bootstrap(self) -> None:

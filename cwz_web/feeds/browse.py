@@ -18,7 +18,7 @@ PAGE = 50
 HIGHEST = "\U0010ffff"
 # Rows are looked through in steps of so many, for so many seconds a request.
 STEP = 2000
-SECONDS = 0.06
+SECONDS = 0.04
 
 State = Literal["", "new", "changed"]
 

@@ -17,7 +17,6 @@ from typing import BinaryIO
 from uuid import UUID
 
 import orjson
-from psycopg.copy import QueuedLibpqWriter
 from sqlalchemy import ColumnElement, delete, insert, select, text
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
@@ -288,8 +287,7 @@ def _stage(db: Session, record: FeedImport, rows: Iterable[tuple[int, str, Row] 
     taken = record.invalid = 0
     # COPY is not for tables behind row-level security: it fills a table of this transaction's own first.
     cursor = raw_connection(db).cursor()
-    # Written by a thread: while PostgreSQL takes a batch, the next one is read.
-    with cursor.copy("COPY staged FROM STDIN", writer=QueuedLibpqWriter(cursor)) as copy:
+    with cursor.copy("COPY staged FROM STDIN") as copy:
         for entry in rows:
             if isinstance(entry, Invalid):
                 record.invalid += 1
@@ -331,11 +329,13 @@ def _line(position: int, line: int, key: str, row: Row) -> bytes:
         data = orjson.dumps(row)
     except orjson.JSONEncodeError:
         data = b"\\u0000"
-    if b"\\u0000" in data:  # what can not be stored; rare, and looked for only then
-        data = orjson.dumps({_storable(name): _storable(value) for name, value in row.items()})
+    if data.find(b"\\") >= 0:
+        if b"\\u0000" in data:  # what can not be stored; rare, and looked for only then
+            data = orjson.dumps({_storable(name): _storable(value) for name, value in row.items()})
+        data = data.replace(b"\\", b"\\\\")
     if "\\" in key or not key.isprintable():
         key = key.translate(_escapes)
-    return b"%d\t%d\t%b\t%b\n" % (position, line, key.encode(), data.replace(b"\\", b"\\\\"))
+    return b"%d\t%d\t%b\t%b\n" % (position, line, key.encode(), data)
 
 
 def _storable(text: str) -> str:
