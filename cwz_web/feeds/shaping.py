@@ -46,6 +46,7 @@ _url = re.compile(r"https?://[^\s/]+\S*", re.IGNORECASE)
 _picture = re.compile(r"https?://\S+\.(?:jpe?g|png|webp|gif|avif)(?:[?#]\S*)?", re.IGNORECASE)
 _number = re.compile(r"[-+]?(?:0|[1-9]\d*)(?:[.,]\d+)?(?:[eE][-+]?\d+)?")
 _amount = re.compile(r"[-+]?\d{1,3}(?:[.,' \u00a0\u202f]?\d{3})*(?:[.,]\d{1,4}|,-)?")
+_code = re.compile(r"(?=\S*\d)\S{1,64}")
 _money_sign = re.compile(r"[€$£¥₹₽₩₺₴₫฿]|\b[A-Z]{3}\b|\b(?:kr|zł|Kč|Ft|lei)\b\.?")
 _date = re.compile(
     r"\d{4}-\d{1,2}-\d{1,2}(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z| ?[+-]\d{2}:?\d{2})?)?"
@@ -223,11 +224,19 @@ def _guess_key(sample: Table) -> Shape:
         options = [c for c in sample.columns if _option.fullmatch(plain(c)) and c != group]
         return Shape(key=[group, *options][:MAX_KEY_COLUMNS], group=group)
     by_name = {plain(column): column for column in reversed(sample.columns)}
-    for name in KEY_NAMES:
-        column = by_name.get(name)
-        if column and len({row.get(column) for row in sample.rows} - {None}) == len(sample.rows):
-            return Shape(key=[column])
-    return Shape()
+    named = [by_name[name] for name in KEY_NAMES if name in by_name]
+    codes = [column for column in sample.columns[:1] if _mostly(_code.fullmatch, _values(sample, column))]
+    return next((Shape(key=[column]) for column in named + codes if _tells_apart(sample, column)), Shape())
+
+
+def _tells_apart(sample: Table, column: str) -> bool:
+    """Whether a column has another value in each row, but for a few slips."""
+    slips = len(sample.rows) - len(set(_values(sample, column)))
+    return slips <= max(len(sample.rows) // 20, len(sample.rows) >= 4)
+
+
+def _values(sample: Table, column: str) -> list[str]:
+    return [row[column] for row in sample.rows if column in row]
 
 
 def _mostly(fits: Callable[[str], object], values: list[str]) -> bool:

@@ -35,7 +35,7 @@ from cwz_web.web.forms import Filled, Form, empty_form, messages, read_form, ref
 from cwz_web.web.paths import after_position, as_number
 
 NO_FILE = "Choose a file with at least one row of data"
-SHOWN_ROWS = 5
+SHOWN_ROWS = 3
 SHOWN_INVALID = 200
 
 

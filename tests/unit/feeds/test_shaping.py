@@ -100,3 +100,21 @@ def test_names_are_free(wanted: list[str]) -> None:
     taken: set[str] = set()
     names = [free_name(name, taken) for name in wanted]
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("rows", "key"),
+    [
+        ([{"Artikel": f"A{n:03}", "Titel": "Tasse"} for n in range(5)], ["Artikel"]),
+        ([{"Titel": f"Tasse {n}", "Artikel": f"A{n:03}"} for n in range(5)], []),
+        ([{"Farbe": name} for name in ("rot", "blau", "grau")], []),
+        ([{"Jahr": "2026", "Titel": "Tasse"}, {"Jahr": "2026", "Titel": "Topf"}], []),
+        ([{"id": str(n), "title": "Mug"} for n in range(20)] + [{"title": "Blank"}, {"id": "3"}], []),
+        ([{"id": str(n), "title": "Mug"} for n in range(40)] + [{"title": "Blank"}, {"id": "3"}], ["id"]),
+        ([{"id": "1"}, {"id": "2"}, {"id": "3"}, {"title": "Blank"}], ["id"]),
+        ([{"id": "1", "title": "Blue"}, {"id": "1", "title": "Red"}], []),
+    ],
+)
+def test_the_key_is_guessed_in_spite_of_a_slip(rows: list[dict[str, str]], key: list[str]) -> None:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    assert guess_shape(Table(columns, rows)).key == key
