@@ -1,12 +1,30 @@
-"""The server of an .ini file's `[server:main]`: waitress, on the port that the environment's PORT names, if it does."""
+"""The server of an .ini file's `[server:main]`: waitress, on the port that the environment's PORT names, if it does.
 
+It takes a whole body before anybody looks at it, whoever sends it: so bodies are small (`max_request_body_size`), but
+for the few addresses that take files, and of large ones only so many are taken at once.
+"""
+
+import copy
+import errno
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakSet
 
 import waitress
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
+from waitress.utilities import Error, RequestEntityTooLarge
+
+from cwz_web.feeds.tables import MAX_BYTES
+
+# With room for the form around the file.
+MAX_FILE = MAX_BYTES + 1024 * 1024
+FILES_AT_ONCE = 8
+_takes_files = re.compile(r"/w/[^/]+/feeds/(?:new|[^/]+/import)|/v1/feeds/[^/]+/imports")
 
 
 def server_factory(global_config: dict[str, str], listen: str, **options: str) -> Callable[[Any], None]:
@@ -21,9 +39,52 @@ def server_factory(global_config: dict[str, str], listen: str, **options: str) -
 
     def serve(app: Any) -> None:
         stop_on_signals()
-        waitress.serve(app, listen=address, **options)
+        HTTPChannel.parser_class = Parser
+        try:
+            waitress.serve(app, listen=address, **options)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise SystemExit(f"{address} is taken. Name another port in the environment: PORT=6544") from None
 
     return serve
+
+
+class Busy(Error):  # type: ignore[misc]
+    """Too many large files are on their way."""
+
+    code = 503
+    reason = "Service Unavailable"
+
+
+class Parser(HTTPRequestParser):  # type: ignore[misc]
+    """waitress' own, with more room for the body where a file is taken."""
+
+    on_their_way: ClassVar[WeakSet["Parser"]] = WeakSet()
+    adj: Any
+    error: Any
+    refusal: Error | None = None
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """Read the head of a request, and decide how large its body may be."""
+        super().parse_header(header_plus)
+        self.refusal = RequestEntityTooLarge(f"{self.adj.max_request_body_size // 1024**2} MB are the most here")
+        if self.command != "POST" or not _takes_files.fullmatch(self.path):
+            return
+        if len(self.on_their_way) >= FILES_AT_ONCE:
+            self.refusal = Busy("Several large files are on their way. Try again in a minute")
+            return
+        self.refusal = RequestEntityTooLarge(f"A file may have {MAX_BYTES // 1024**2} MB at the most")
+        self.on_their_way.add(self)
+        self.adj = copy.copy(self.adj)
+        self.adj.max_request_body_size = MAX_FILE
+
+    def received(self, data: bytes) -> int:
+        """Take some of a request, and refuse a body that is too large in plain words."""
+        consumed: int = super().received(data)
+        if isinstance(self.error, RequestEntityTooLarge):
+            self.error = self.refusal
+        return consumed
 
 
 def stop_on_signals() -> None:

@@ -8,6 +8,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
+from cwz_web.feeds.browse import list_feeds
 from cwz_web.generation.keys import SCOPE_WORDS, Scope, create_key, list_keys, revoke_key
 from cwz_web.generation.templates import list_templates
 from cwz_web.resources import KeyResource, Keys, Permission
@@ -60,11 +61,13 @@ def revoke(context: KeyResource, request: Request) -> Response:
 
 def _page(request: Request, form: Filled[KeyForm]) -> dict[str, Any]:
     templates = list_templates(request.db, request.workspace.workspace_id)
+    feeds = list_feeds(request.db, request.workspace.workspace_id, limit=1)
     return {
         "form": form,
         "keys": list_keys(request.db, request.workspace.workspace_id),
         "fresh": None,
         "scopes": SCOPE_WORDS,
+        "feed": feeds[0].id if feeds else None,
         "template": templates[0].slug if templates else "my-template",
         "base_url": request.services.settings.url,
     }
