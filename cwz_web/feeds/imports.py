@@ -48,6 +48,7 @@ _COUNT = text("""
     FROM staged s FULL JOIN (SELECT key, data FROM items WHERE workspace_id = :workspace AND feed_id = :feed) i
          ON i.key = s.key
 """)
+_IS_TWICE = text("SELECT EXISTS (SELECT FROM staged GROUP BY key HAVING count(*) > 1)")
 # Of rows with the same key the first one counts.
 _AGAIN = """
     (SELECT position, row_number() OVER again AS n, first_value(line) OVER again AS line FROM staged
@@ -281,7 +282,6 @@ def _counted(
 
 def _stage(db: Session, record: FeedImport, rows: Iterable[tuple[int, str, Row] | Invalid]) -> None:
     """Write the rows into the staging table, and down those that are left out. Of rows with one key the first stays."""
-    seen: set[int] = set()
     lines: list[bytes] = []
     left: list[Invalid] = []
     taken = record.invalid = 0
@@ -298,7 +298,6 @@ def _stage(db: Session, record: FeedImport, rows: Iterable[tuple[int, str, Row] 
             if not key.isprintable():
                 key = _storable(key)
             taken += 1
-            seen.add(hash(key))
             lines.append(_line(taken, line, key, row))
             if len(lines) == BATCH:
                 copy.write(b"".join(lines))
@@ -307,7 +306,7 @@ def _stage(db: Session, record: FeedImport, rows: Iterable[tuple[int, str, Row] 
     db.execute(delete(InvalidRow).where(*_of(record)))
     if left:
         db.execute(insert(InvalidRow), [_left_out(record, number, each) for number, each in enumerate(left, 1)])
-    if len(seen) < taken:
+    if db.scalar(_IS_TWICE):
         names = {"workspace": record.workspace_id, "import": record.id, "number": len(left)}
         db.execute(_NOTE_TWICE, names | {"most": MAX_INVALID - len(left)})
         record.invalid += db.execute(_REMOVE_TWICE).rowcount  # type: ignore[attr-defined]
