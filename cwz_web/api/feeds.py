@@ -13,13 +13,13 @@ from sqlalchemy.orm import Session
 from cwz_web.api.bodies import read_body
 from cwz_web.feeds.browse import find_item, items_after, list_feeds
 from cwz_web.feeds.files import read_table
-from cwz_web.feeds.imports import SAMPLE, enqueue, find_import, list_imports, new_feed, new_import, shape_for
+from cwz_web.feeds.imports import enqueue, find_import, list_imports, new_feed, new_import, shape_for
 from cwz_web.feeds.models import Feed, FeedImport, Item
 from cwz_web.feeds.pushing import TooMuch, delete_items, put_items
 from cwz_web.feeds.refresh import ask
 from cwz_web.feeds.shaping import Shape
 from cwz_web.feeds.sources import find_source
-from cwz_web.feeds.tables import MAX_BYTES, MAX_CELL, MAX_COLUMNS, MAX_NAME, BadFile, Row
+from cwz_web.feeds.tables import MAX_BYTES, MAX_CELL, MAX_COLUMNS, MAX_NAME, SAMPLE, BadFile, Row
 from cwz_web.feeds.variants import MAX_KEY
 from cwz_web.resources import ApiFeed, ApiFeeds, ApiImport, ApiImports, ApiItem, ApiItems, Permission
 from cwz_web.web.auditing import key_actor

@@ -26,7 +26,7 @@ from cwz_web.feeds.files import open_records
 from cwz_web.feeds.kept_files import forget_file, keep_file
 from cwz_web.feeds.models import Feed, FeedImport, FilePart, InvalidRow, ItemVersion
 from cwz_web.feeds.shaping import Shape, guess_shape
-from cwz_web.feeds.tables import MAX_INVALID, Entry, Invalid, Records, Row, Table
+from cwz_web.feeds.tables import MAX_INVALID, SAMPLE, Entry, Invalid, Records, Row, Table
 from cwz_web.feeds.variants import keyed_rows
 from cwz_web.jobs import FEEDS_QUEUE, app, defer_once
 
@@ -34,8 +34,6 @@ HISTORY = 50
 # What a row was is known for so many changes of its feed, and what was left out for so many imports.
 KEPT_REVISIONS = 100
 KEPT_IMPORTS = 10
-# From so many first rows a file's shape is guessed.
-SAMPLE = 1000
 BATCH = 1000
 _unstorable = re.compile("[\x00\ud800-\udfff]")
 _escapes = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})

@@ -11,9 +11,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from sqlalchemy.orm import Session
 
 from cwz_web.crypto import CannotDecrypt, KeyRing
-from cwz_web.feeds.files import spooled, to_line_end
+from cwz_web.feeds.files import read_sample, spooled, to_line_end
 from cwz_web.feeds.models import FeedSource
-from cwz_web.feeds.tables import MAX_BYTES
+from cwz_web.feeds.tables import MAX_BYTES, SAMPLE, BadFile, Table, size_of
 from cwz_web.net.client import Fetched, Fetcher, FetchError, Refused, check_url
 
 SECONDS = 120.0
@@ -104,8 +104,11 @@ def fetch_source(fetcher: Fetcher, place: Place, secret: str, known: FeedSource 
     return Fresh(None if same else file, fetched.etag, fetched.last_modified, digest.hexdigest())
 
 
-def look_at(fetcher: Fetcher, place: Place, secret: str) -> BinaryIO:
-    """The file at a place, or the beginning of it when it is long. Raises FetchError, which says why not; BadFile."""
+def look_at(fetcher: Fetcher, place: Place, secret: str) -> tuple[BinaryIO, Table]:
+    """The file at a place, or the beginning of it when it is long, and its first rows.
+
+    Raises FetchError and BadFile, which say why not.
+    """
     file = spooled()
     fetched = fetcher.fetch(
         place.url,
@@ -117,7 +120,14 @@ def look_at(fetcher: Fetcher, place: Place, secret: str) -> BinaryIO:
     )
     if fetched.data is None:
         raise FetchError("The server answered that nothing has changed, although it was asked for the first time")
-    return file if fetched.whole else to_line_end(file)
+    too_slow = not fetched.whole and size_of(file) < LOOK_BYTES
+    beginning = file if fetched.whole else to_line_end(file)
+    try:
+        return beginning, read_sample(beginning, SAMPLE)
+    except BadFile:
+        if too_slow:
+            raise FetchError(f"The server is slow: in {LOOK_SECONDS:.0f} seconds not even one whole row came") from None
+        raise
 
 
 def seal(ring: KeyRing, source: FeedSource, secret: str) -> None:

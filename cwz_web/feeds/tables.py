@@ -14,6 +14,9 @@ MAX_NAME = 200
 # Rows that were left out are counted, and so many of them kept to be looked at.
 MAX_INVALID = 10_000
 
+# From so many first rows a file's shape is guessed.
+SAMPLE = 1000
+
 Row = dict[str, str]
 
 

@@ -12,7 +12,6 @@ from pyramid.view import view_config
 from cwz_web.feeds.browse import items_after
 from cwz_web.feeds.files import read_sample, read_table, spooled
 from cwz_web.feeds.imports import (
-    SAMPLE,
     NotHeld,
     apply_held,
     discard_held,
@@ -28,7 +27,7 @@ from cwz_web.feeds.imports import (
 from cwz_web.feeds.kept_files import forget_file, move_file, open_beginning
 from cwz_web.feeds.models import Feed, FeedImport
 from cwz_web.feeds.shaping import KIND_WORDS, MAX_KEY_COLUMNS, Column, Kind, Shape, guess_group
-from cwz_web.feeds.tables import MAX_COLUMNS, BadFile, Table
+from cwz_web.feeds.tables import MAX_COLUMNS, SAMPLE, BadFile, Table
 from cwz_web.resources import FeedResource, Feeds, Permission
 from cwz_web.spreadsheets import csv_line
 from cwz_web.web.forms import Filled, Form, empty_form, messages, read_form, refuse_odd

@@ -10,8 +10,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.feeds.files import read_sample
-from cwz_web.feeds.imports import SAMPLE, new_feed, new_import
+from cwz_web.feeds.imports import new_feed, new_import
 from cwz_web.feeds.models import Feed, FeedSource
 from cwz_web.feeds.refresh import ask, file_name_of, plan_next
 from cwz_web.feeds.schedules import EVERY, WEEKDAYS, BadSchedule, Schedule, schedule_of, time_zones
@@ -101,8 +100,7 @@ def connect_form(context: Feeds, request: Request) -> Any:
         return _page(form)
     let_go(request)
     try:
-        file = look_at(request.services.fetcher, place, form.value.secret)
-        sample = read_sample(file, SAMPLE)
+        file, sample = look_at(request.services.fetcher, place, form.value.secret)
     except (FetchError, BadFile) as error:
         request.response.status = 422
         return _page(form.with_error("url", str(error)))
