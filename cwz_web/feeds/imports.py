@@ -17,7 +17,7 @@ from typing import BinaryIO
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ColumnElement, delete, insert, select, text
+from sqlalchemy import ColumnElement, delete, exists, insert, select, text, update
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
@@ -180,6 +180,8 @@ def run_import(db: Session, feed: Feed, record: FeedImport, file: BinaryIO, prog
         _apply(db, feed, record)
     record.finished_at = datetime.now(UTC)
     db.flush()
+    waited = (*_of_feed(feed), FeedImport.number < record.number, FeedImport.state == "held")
+    db.execute(update(FeedImport).where(*waited).values(state="discarded"))
     db.execute(text("DROP TABLE staged"))
 
 
@@ -202,33 +204,28 @@ def apply_held(db: Session, held: FeedImport) -> None:
 
 def discard_held(db: Session, held: FeedImport) -> None:
     """Decide against an import that was held. Raises NotHeld."""
-    _take(db, held, newest=False)
+    _take(db, held)
     held.state = "discarded"
     forget_file(db, held)
 
 
 def list_imports(db: Session, feed: Feed, limit: int = HISTORY) -> list[FeedImport]:
     """The feed's imports, newest first."""
-    mine = select(FeedImport).where(FeedImport.workspace_id == feed.workspace_id, FeedImport.feed_id == feed.id)
+    mine = select(FeedImport).where(*_of_feed(feed))
     return list(db.scalars(mine.order_by(FeedImport.number.desc()).limit(limit)))
 
 
 def find_import(db: Session, feed: Feed, number: int) -> FeedImport | None:
     """The feed's import of a number."""
-    return db.scalar(
-        select(FeedImport).where(
-            FeedImport.workspace_id == feed.workspace_id,
-            FeedImport.feed_id == feed.id,
-            FeedImport.number == number,
-        )
-    )
+    return db.scalar(select(FeedImport).where(*_of_feed(feed), FeedImport.number == number))
 
 
 def newest_kept(db: Session, feed: Feed) -> FeedImport | None:
     """The newest import of the feed whose file is still kept."""
     kept = select(FilePart.import_id).where(FilePart.workspace_id == feed.workspace_id, FilePart.part == 0)
-    mine = select(FeedImport).where(FeedImport.workspace_id == feed.workspace_id, FeedImport.feed_id == feed.id)
-    return db.scalar(mine.where(FeedImport.id.in_(kept)).order_by(FeedImport.number.desc()).limit(1))
+    return db.scalar(
+        select(FeedImport).where(*_of_feed(feed), FeedImport.id.in_(kept)).order_by(FeedImport.number.desc()).limit(1)
+    )
 
 
 def invalid_rows(db: Session, record: FeedImport, after: int = 0, limit: int = MAX_INVALID) -> list[InvalidRow]:
@@ -316,6 +313,10 @@ def _left_out(record: FeedImport, number: int, invalid: Invalid) -> dict[str, ob
     return place | {"reason": _storable(invalid.reason), "data": row}
 
 
+def _of_feed(feed: Feed) -> tuple[ColumnElement[bool], ...]:
+    return FeedImport.workspace_id == feed.workspace_id, FeedImport.feed_id == feed.id
+
+
 def _of(record: FeedImport) -> tuple[ColumnElement[bool], ...]:
     return InvalidRow.workspace_id == record.workspace_id, InvalidRow.import_id == record.id
 
@@ -367,17 +368,17 @@ def _apply(db: Session, feed: Feed, record: FeedImport) -> None:
 
 def _forget_earlier(db: Session, feed: Feed, record: FeedImport) -> None:
     """What was kept for earlier imports: the file that is replaced now, and rows that were left out long ago."""
-    earlier = select(FeedImport.id).where(FeedImport.workspace_id == feed.workspace_id, FeedImport.feed_id == feed.id)
+    earlier = select(FeedImport.id).where(*_of_feed(feed))
     for model, before in ((FilePart, record.number), (InvalidRow, record.number - KEPT_IMPORTS)):
         ids = earlier.where(FeedImport.number < before)
         db.execute(delete(model).where(model.workspace_id == feed.workspace_id, model.import_id.in_(ids)))
 
 
-def _take(db: Session, held: FeedImport, *, newest: bool = True) -> None:
+def _take(db: Session, held: FeedImport) -> None:
     """See that an import still waits, under its feed's lock. Raises NotHeld."""
     feed = db.get_one(Feed, (held.workspace_id, held.feed_id), with_for_update=True)
     db.refresh(held)
     if held.state != "held":
-        raise NotHeld("This import was decided on already")
-    if newest and held.number != feed.import_number:
-        raise NotHeld("A newer import came since; this one can only be discarded")
+        raise NotHeld("This import was decided on already, or a newer one came")
+    if db.scalar(select(exists().where(*_of_feed(feed), FeedImport.state == "queued"))):
+        raise NotHeld("A newer import is on its way; wait for it")

@@ -105,6 +105,11 @@ def bring_in(office: Office, workspace_id: UUID, import_id: UUID) -> None:
             run_import(db, feed, mine, file, _teller(office.database, record))
             if record.fetched:
                 _note_success(db, office, workspace_id, feed)
+            if mine.fetched and mine.state == "held":
+                said = (
+                    f"What was fetched for the feed {{}} would remove {mine.removed:,} of its {feed.item_count:,} rows."
+                )
+                _tell(db, office, feed, "An import of {} waits for you", f"{said} Nothing changes until you decide.")
     except BadFile as error:
         with office.database.transaction(workspace_id) as db:
             _end(db, workspace_id, import_id, str(error))
@@ -154,7 +159,7 @@ def _note_success(db: Session, office: Office, workspace_id: UUID, feed: Feed) -
     if source is None:
         return
     if source.failures >= TELL_AFTER:
-        _tell(db, office, workspace_id, feed, None)
+        _tell(db, office, feed, "{} is fetched again", "The feed {} can be fetched again.")
     source.failures, source.trouble = 0, None
 
 
@@ -169,7 +174,8 @@ def _note_failure(db: Session, office: Office, workspace_id: UUID, feed_id: UUID
     source.digest = ""
     plan_next(source)
     if source.failures == TELL_AFTER:
-        _tell(db, office, workspace_id, db.get_one(Feed, (workspace_id, feed_id)), why)
+        said = f"The feed {{}} could not be fetched {TELL_AFTER} times in a row. {why}."
+        _tell(db, office, db.get_one(Feed, (workspace_id, feed_id)), "{} can not be fetched", said)
 
 
 def _end(db: Session, workspace_id: UUID, import_id: UUID | None, why: str) -> None:
@@ -193,14 +199,10 @@ def _teller(database: Database, record: FeedImport) -> Progress:
     return tell
 
 
-def _tell(db: Session, office: Office, workspace_id: UUID, feed: Feed, why: str | None) -> None:
-    workspace = db.get_one(Workspace, workspace_id)
+def _tell(db: Session, office: Office, feed: Feed, subject: str, said: str) -> None:
+    """Write to the workspace's admins about a feed. Both texts name it with {}."""
+    workspace = db.get_one(Workspace, feed.workspace_id)
     reason = f"You get this mail because you are an admin of {workspace.name}."
     link = ("See the feed", f"{office.url}/w/{workspace.slug}/feeds/{feed.id}")
-    if why is None:
-        said: tuple[str, ...] = (f"The feed {feed.name} of {workspace.name} can be fetched again.",)
-        letter = Letter(f"{feed.name} is fetched again", said, link, reason)
-    else:
-        said = (f"The feed {feed.name} of {workspace.name} could not be fetched {TELL_AFTER} times in a row. {why}.",)
-        letter = Letter(f"{feed.name} can not be fetched", said, link, reason)
-    tell_admins(db, workspace_id, letter)
+    named = said.replace("{}", f"{feed.name} of {workspace.name}")
+    tell_admins(db, feed.workspace_id, Letter(subject.replace("{}", feed.name), (named,), link, reason))

@@ -153,6 +153,7 @@ def _page(request: Request, feed: Feed, form: Filled[Any]) -> dict[str, Any]:
         "form": form,
         "imports": imports,
         "newest": newest,
+        "held": next((each for each in imports if each.state == "held"), None),
         "running": newest if newest and newest.state == "queued" else None,
         "seconds": seconds_of(newest) if newest else 0,
         "source": source,

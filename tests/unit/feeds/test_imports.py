@@ -152,9 +152,29 @@ def test_a_held_import_is_not_applied_over_a_newer_one(make: Factory) -> None:
     shop = Shop(make, rows)
     held = shop.bring(csv_of({"k1": "old"}))
     shop.bring(csv_of(rows | {"k1": "newer"}))
-    with pytest.raises(NotHeld, match="newer import"):
+    with pytest.raises(NotHeld, match="or a newer one came"):
         shop.decide(apply_held, held)
     assert shop.rows["k1"] == "newer"
+    assert make.reload(held).state == "discarded"
+
+
+def test_an_import_that_waits_is_replaced_by_a_newer_one_that_does(make: Factory) -> None:
+    shop = Shop(make, {f"k{number}": "x" for number in range(10)})
+    first, second = shop.bring(csv_of({"k1": "one"})), shop.bring(csv_of({"k1": "two"}))
+    assert [make.reload(record).state for record in (first, second)] == ["discarded", "held"]
+
+
+def test_an_import_that_waits_is_not_applied_before_one_that_is_on_its_way(make: Factory) -> None:
+    shop = Shop(make, {f"k{number}": "x" for number in range(10)})
+    held = shop.bring(csv_of({"k1": "one"}))
+    with make.database.transaction(shop.space.id) as db:
+        coming = new_import(db, shop.mine(db), file_name="n.csv", fetched=True)
+    with pytest.raises(NotHeld, match="on its way"):
+        shop.decide(apply_held, held)
+    with make.database.transaction(shop.space.id) as db:  # nothing new was fetched
+        db.merge(coming).state = "unchanged"
+    shop.decide(apply_held, held)
+    assert make.reload(held).state == "queued"
 
 
 @pytest.mark.parametrize(("percent", "state"), [(0, "held"), (19, "held"), (20, "applied"), (100, "applied")])

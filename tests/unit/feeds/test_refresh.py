@@ -18,7 +18,7 @@ from cwz_web.feeds.sources import Place, seal
 from cwz_web.net.client import Fetcher
 from tests.conftest import Canary
 from tests.factories import Factory
-from tests.mailbox import Mailbox
+from tests.mailbox import Mailbox, text_of
 
 
 class Subscription:
@@ -89,7 +89,7 @@ def test_an_unchanged_feed_costs_one_request_and_no_import(subscription: Subscri
     assert subscription.make.count(FeedImport, subscription.space.id) == imports
 
 
-def test_a_feed_that_shrinks_waits(subscription: Subscription) -> None:
+def test_a_feed_that_shrinks_waits(subscription: Subscription, mailbox: Mailbox) -> None:
     with subscription.make.database.transaction(subscription.space.id) as db:
         db.get_one(Feed, (subscription.space.id, subscription.feed.id)).guard_percent = 20
     subscription.serve(b"sku,title\n1,One\n")
@@ -97,6 +97,10 @@ def test_a_feed_that_shrinks_waits(subscription: Subscription) -> None:
     assert record is not None
     assert (record.state, record.removed) == ("held", 1)
     assert subscription.rows == {"1": "One", "2": "Two"}
+    [letter] = mailbox.mails()
+    assert letter["subject"] == "An import of Feed waits for you"
+    assert "would remove 1 of its 2 rows" in text_of(letter)
+    assert subscription.refresh() is None, "the same file does not come twice"
 
 
 def test_whoever_needs_a_secret_gets_it(make: Factory, http_server: Canary) -> None:
