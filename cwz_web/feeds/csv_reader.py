@@ -3,17 +3,29 @@
 import codecs
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import BinaryIO
+
+from charset_normalizer import from_bytes
 
 from cwz_web.feeds.tables import MAX_CELL, MAX_NAME, BadFile, Entry, Invalid, Records, check_columns
 
-DELIMITERS = ",;\t|"
+DELIMITERS = ",;\t|^~\x1f"
 SAMPLE_ROWS = 50
 SAMPLE_CHARACTERS = 200_000
+SAMPLE_BYTES = 64 * 1024
 CHUNK = 1024 * 1024
+# Encodings of other scripts than Latin, in which shops still export.
+OTHER_SCRIPTS = ["cp1251", "cp1253", "cp1255", "cp1256", "cp932", "gb18030", "big5", "cp949"]
+# Read after the file: it comes back as a line of its own, unless a quotation mark is still open.
+END = "\x1eend of the file\x1e"
+
+# The line with which Excel names the delimiter.
+_names_delimiter = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)
+_runs = re.compile(rb"[\x80-\xff]{2,}")
 
 
 def csv_records(file: BinaryIO) -> Records:
@@ -21,8 +33,10 @@ def csv_records(file: BinaryIO) -> Records:
     encoding = _encoding(file)
     delimiter = _delimiter(_text(file, encoding).read(SAMPLE_CHARACTERS))
     csv.field_size_limit(MAX_CELL)
-    records = Records(file, lambda: _rows(file, encoding, delimiter, records), "row of data")
     first = [cells for _, cells in islice(_lines(file, encoding, delimiter), SAMPLE_ROWS)]
+    above = _above_header(first)
+    records = Records(file, lambda: _rows(file, encoding, delimiter, records, above), "row of data")
+    first = first[above:]
     if not first:
         raise BadFile("The file is empty; it needs a header row and at least one row of data")
     if len(first) == 1:
@@ -33,10 +47,19 @@ def csv_records(file: BinaryIO) -> Records:
     return records
 
 
-def _rows(file: BinaryIO, encoding: str, delimiter: str, records: Records) -> Iterator[Entry]:
-    lines = _lines(file, encoding, delimiter)
-    next(lines)
+def _above_header(first: list[list[str]]) -> int:
+    """How many lines stand above the header: a title, a date, a remark, with one cell where the others have several."""
+    filled = [sum(1 for cell in line if cell.strip()) for line in first]
+    above = next((number for number, count in enumerate(filled) if count > 1), 0)
+    table = filled[above:]
+    return above if sum(count > 1 for count in table) * 2 > len(table) else 0
+
+
+def _rows(file: BinaryIO, encoding: str, delimiter: str, records: Records, above: int) -> Iterator[Entry]:
+    lines = islice(_lines(file, encoding, delimiter), above + 1, None)
     names, width = records.header, len(records.header)
+    if above:
+        records.notes.append(f"{above} line(s) above the header were left out")
     for number, line in lines:
         row = {name: text for name, cell in zip(names, line) if (text := cell.strip())}  # noqa: B905 - it costs a tenth
         if len(line) > width and _width(line) > width:
@@ -56,16 +79,19 @@ def _width(line: list[str]) -> int:
 
 def _lines(file: BinaryIO, encoding: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """The lines of the file, numbered, as cells, from the first one that has any."""
-    reader = csv.reader(_text(file, encoding), delimiter=delimiter)
+    reader = csv.reader(chain(_text(file, encoding), (END,)), delimiter=delimiter)
+    begun, end, number, begins = False, [END], 0, 1
     try:
         for line in reader:
-            if any(cell.strip() for cell in line):
-                yield reader.line_num, line
-                break
-        for line in reader:
-            yield reader.line_num, line
+            if line == end:
+                return
+            begun = begun or (any(map(str.strip, line)) and not _names_delimiter.fullmatch(delimiter.join(line)))
+            begins, number = number + 1, reader.line_num
+            if begun:
+                yield number, line
     except csv.Error as error:
         raise BadFile(f"Line {reader.line_num} can not be read ({error}); is a quotation mark not closed?") from None
+    raise BadFile(f"A quotation mark in line {begins} or below it is never closed")
 
 
 def _text(file: BinaryIO, encoding: str) -> io.TextIOWrapper:
@@ -89,8 +115,25 @@ def _encoding(file: BinaryIO) -> str:
         if _decodes(file, "utf-16"):
             return "utf-16"
         raise BadFile("The file's encoding is not known; save it as CSV in UTF-8")
+    begin += file.read(SAMPLE_BYTES)
+    for wide, zeros in (("utf-16-le", begin[1::2]), ("utf-16-be", begin[::2])):
+        if zeros.count(0) * 2 > len(zeros) and _decodes(file, wide):
+            return wide
     # Windows' own encoding takes what is not UTF-8: nearly every byte has a meaning in it.
-    return next(encoding for encoding in ("utf-8-sig", "cp1252", "latin-1") if _decodes(file, encoding))
+    likely = ("utf-8-sig", *_other_script(begin), "cp1252", "latin-1")
+    return next(encoding for encoding in likely if _decodes(file, encoding))
+
+
+def _other_script(begin: bytes) -> list[str]:
+    """The encoding of a text, if it is not UTF-8, in another script than Latin.
+
+    In Latin texts the letters beyond ASCII stand alone, and which of their encodings it is can not be told for sure.
+    """
+    beyond = sum(byte > 127 for byte in begin)
+    if sum(map(len, _runs.findall(begin))) * 2 <= beyond:
+        return []
+    best = from_bytes(begin, cp_isolation=OTHER_SCRIPTS).best()
+    return [best.encoding] if best else []
 
 
 def _decodes(file: BinaryIO, encoding: str) -> bool:
@@ -107,7 +150,9 @@ def _decodes(file: BinaryIO, encoding: str) -> bool:
 
 
 def _delimiter(text: str) -> str:
-    """The delimiter with which the first rows have the most columns, in the greatest agreement."""
+    """The delimiter that the first line names, or with which the first rows have the most columns, in agreement."""
+    if named := _names_delimiter.match(text):
+        return named[1]
 
     def score(delimiter: str) -> tuple[int, int]:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)

@@ -147,4 +147,4 @@ def _text(value: Any) -> str:
 
 
 def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:120]
+    return str(error).partition("\n")[0].strip()[:120]

@@ -64,6 +64,53 @@ def test_encodings_delimiters_and_line_ends(encode: object, delimiter: str, newl
     assert table.rows == [{"Größe": "klein, rot", "Preis": "9,90 €"}, {"Größe": "groß; blau", "Preis": "12"}]
 
 
+@pytest.mark.parametrize(
+    ("encoding", "words"),
+    [
+        ("cp1251", "Кружка керамическая, синяя|Лампа настольная с абажуром|Миска для супа глубокая"),
+        ("cp1253", "Κούπα κεραμική μπλε|Επιτραπέζιο φωτιστικό|Μπολ για σούπα βαθύ"),
+        ("cp1255", "ספל קרמיקה כחול|מנורת שולחן עם אהיל|קערת מרק עמוקה"),
+        ("cp1256", "كوب خزفي أزرق|مصباح طاولة|وعاء حساء عميق"),
+        ("cp932", "青い陶器のマグカップ|テーブルランプ|深いスープボウル|花のための花瓶"),
+        ("gb18030", "蓝色陶瓷杯子|带灯罩的台灯|深汤碗|花瓶|铁烛台|白色亚麻桌布，手工制作"),
+        ("big5", "藍色陶瓷杯子|帶燈罩的檯燈|深湯碗|花瓶|鐵燭台|白色亞麻桌布，手工製作"),
+        ("cp949", "파란 도자기 머그컵|갓이 있는 탁상 램프|깊은 수프 그릇"),
+        ("utf-16-le", "Mug|Lamp"),
+        ("utf-16-be", "Mug|Lamp"),
+        ("cp1252", "Café «à l’été» – 5 €|Große Öllampe|Señor"),
+    ],
+)
+def test_encodings_that_the_file_does_not_name(encoding: str, words: str) -> None:
+    text = "id;name\n" + "".join(f"{number};{word}\n" for number, word in enumerate(words.split("|")))
+    assert [row["name"] for row in read_csv(text.encode(encoding)).rows] == words.split("|")
+
+
+@pytest.mark.parametrize("delimiter", ["^", "~", "\x1f"])
+def test_delimiters_that_are_rare(delimiter: str) -> None:
+    assert read_csv(f"id{delimiter}name\n1{delimiter}Mug\n".encode()).rows == [{"id": "1", "name": "Mug"}]
+
+
+def test_the_line_with_which_excel_names_the_delimiter_is_no_header() -> None:
+    assert read_csv(b"sep=;\r\nid;name\r\n1;Mug, blue\r\n").rows == [{"id": "1", "name": "Mug, blue"}]
+
+
+@pytest.mark.parametrize("above", ["Report of sales,,\n,,\nof 2026,,\n", "# a remark\n\n# another one\n"])
+def test_lines_above_the_header_are_left_out_and_told(above: str) -> None:
+    table = read_csv(f"{above}id,name,price\n1,Mug,2\n2,Lamp,3\n".encode())
+    assert table.rows == [{"id": "1", "name": "Mug", "price": "2"}, {"id": "2", "name": "Lamp", "price": "3"}]
+    assert any("line(s) above the header" in note for note in table.notes)
+
+
+def test_a_table_of_which_most_rows_have_one_cell_begins_at_the_top() -> None:
+    assert read_csv(b"name,more\nMug\nLamp\nBowl,x\n").columns == ["name", "more"]
+    assert read_csv(b"name\nMug,x\nLamp\nBowl\n").columns == ["name"]
+
+
+def test_a_quotation_mark_that_is_never_closed_is_told() -> None:
+    with pytest.raises(BadFile, match="quotation mark in line 3 or below"):
+        read_csv(b'id,name\n1,Mug\n2,"Lamp\n3,Bowl\n')
+
+
 def test_line_breaks_and_quotes_inside_a_cell() -> None:
     assert read_csv(b'a,b\n"one\n""two""",3\n').rows == [{"a": 'one\n"two"', "b": "3"}]
 
