@@ -1,12 +1,14 @@
 """How large a body may be, and where, as waitress is told byte by byte."""
 
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 from waitress.adjustments import Adjustments
 
-from cwz_web.server import FILES_AT_ONCE, MAX_FILE, Parser, server_factory
+from cwz_web.server import FILES_AT_ONCE, MAX_FILE, Parser
 
 SMALL = 1000
 
@@ -69,7 +71,10 @@ def test_only_so_many_large_files_are_taken_at_once() -> None:
 
 
 def test_a_port_that_is_taken_is_told_in_a_sentence() -> None:
+    """In a process of its own: what waitress had opened by then is nobody's to close."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(SystemExit, match=r"is taken\. Name another port"):
-            server_factory({}, listen=f"127.0.0.1:{port}")(lambda environ, start_response: [])
+        serve = f"from cwz_web.server import server_factory; server_factory({{}}, listen='127.0.0.1:{port}')(id)"
+        ended = subprocess.run([sys.executable, "-c", serve], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr == f"127.0.0.1:{port} is taken. Name another port in the environment: PORT=6544\n"
