@@ -60,6 +60,7 @@ def create_app(services: Services) -> Router:
     config.include("cwz_web.web.csrf")  # needs to know who is asking
     config.include("cwz_web.web.entering")  # the steps between a password and a session
     config.include("cwz_web.web.limits")  # how often something may be tried
+    config.include("cwz_web.api.metering")  # what a key may do, how often, and only once
     config.include("cwz_web.web.paths")  # request.workspace
     config.include("cwz_web.web.auditing")  # request.audit
     config.include("cwz_web.web.rendering")  # Jinja2, icons, static files

@@ -59,6 +59,7 @@ SCOPE_PERMISSIONS: dict[Scope, Permission] = {
     Scope.READ: P.API_READ,
     Scope.FEEDS_WRITE: P.API_FEEDS_WRITE,
 }
+API_PERMISSIONS = frozenset(SCOPE_PERMISSIONS.values())
 # What a permission is to people; the members' page shows this very table.
 PERMISSION_WORDS: dict[Permission, str] = {
     P.VIEW: "See feeds, templates, runs and images",
@@ -378,7 +379,9 @@ class Api(Resource):
         owner = self.request.identity
         if owner is None:
             return [DENY_ALL]
-        granted = {SCOPE_PERMISSIONS[Scope(scope)] for scope in owner.scopes}
+        granted = (
+            API_PERMISSIONS if Scope.ADMIN in owner.scopes else {SCOPE_PERMISSIONS[Scope(s)] for s in owner.scopes}
+        )
         return [(Allow, api_principal(owner.workspace_id), granted), DENY_ALL]
 
 

@@ -51,6 +51,7 @@ class Settings(BaseModel):
     net_allow: tuple[str, ...] = Field(
         default=(), description="host:port that outbound requests may reach although private"
     )
+    images_a_month: int = Field(default=0, ge=0, description="what a workspace may make in a month; 0: any number")
     workers: int = Field(default=0, ge=0, le=64, description="pictures a worker renders at once; 0: one a core")
     mail: Literal["folder", "smtp", "resend"] = Field(default="smtp", description="how mail leaves")
     mail_from: str = Field(
@@ -79,6 +80,11 @@ class Settings(BaseModel):
     @property
     def development(self) -> bool:
         return self.environment == "development"
+
+    @property
+    def cap(self) -> int | None:
+        """What a workspace may make in a month; None for any number."""
+        return self.images_a_month or None
 
     @property
     def worker_target(self) -> str:

@@ -20,7 +20,7 @@ from cwz_web.feeds.models import Feed, FeedImport, FeedSource
 from cwz_web.feeds.refresh import Office
 from cwz_web.generation.assets import Kept, record_asset
 from cwz_web.generation.fonts import add_font
-from cwz_web.generation.keys import Scope, create_key
+from cwz_web.generation.keys import KeyTerms, Scope, create_key
 from cwz_web.generation.models import Asset, Font, Template
 from cwz_web.generation.templates import create_template
 from cwz_web.imaging.documents import ImageTemplate
@@ -199,7 +199,7 @@ class Factory:
                 connection_id=default_connection(db, template.workspace_id).id,
                 template_id=template.id,
                 version=template.version,
-            )
+            )[0]
 
     def font(self, workspace: Workspace) -> Font:
         """One of the installed fonts, as if the workspace had brought it."""
@@ -209,9 +209,9 @@ class Factory:
         with self.database.transaction(workspace.id) as db:
             return add_font(db, workspace.id, data)
 
-    def key(self, workspace: Workspace, *scopes: Scope) -> str:
+    def key(self, workspace: Workspace, *scopes: Scope, **terms: Any) -> str:
         with self.database.transaction(workspace.id) as db:
-            return create_key(db, workspace.id, "Test", scopes=scopes or [Scope.GENERATE])[1]
+            return create_key(db, workspace.id, "Test", KeyTerms(scopes=scopes or (Scope.GENERATE,), **terms))[1]
 
     def reload(self, row: Any) -> Any:
         """The row as it is in the database now."""

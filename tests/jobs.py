@@ -27,6 +27,7 @@ def run_feed_jobs(services: Services, fetcher: Fetcher | None = None) -> None:
         "database": services.database,
         "fetcher": fetcher or services.fetcher,
         "ring": services.ring,
+        "meters": services.meters,
         "post": PostOffice.of(services.settings),
     }
     run_jobs(services.settings.database_url.get_secret_value(), FEEDS_QUEUE, context)

@@ -1,22 +1,27 @@
 """`POST /v1/images`: data in, picture out."""
 
-from typing import Annotated
+from typing import Annotated, Self
+from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
+from sqlalchemy.exc import NoResultFound
+from sqlalchemy.orm import Session
 
 from cwz_web.api.bodies import JSON, read_body
-from cwz_web.generation.assets import record_asset
+from cwz_web.api.making import Order
+from cwz_web.feeds.browse import find_item
+from cwz_web.feeds.models import Feed
 from cwz_web.generation.keys import KeyOwner
-from cwz_web.generation.templates import find_template, open_design
+from cwz_web.generation.models import Asset
+from cwz_web.generation.templates import Design, find_template, open_design
 from cwz_web.imaging.documents import OWN_SIZE
 from cwz_web.imaging.encoders import Format, Output
-from cwz_web.imaging.engine import Rendered
 from cwz_web.resources import Api, Permission
+from cwz_web.runs.mapping import apply_mapping, guess_mapping
 from cwz_web.storage.connections import connections_from
-from cwz_web.storage.originals import Originals
 from cwz_web.web.problems import Problem
 
 PICTURES = {format.content_type: format for format in (Format.JPEG, Format.PNG, Format.WEBP, Format.AVIF)}
@@ -25,66 +30,129 @@ Value = Annotated[str, Field(max_length=10_000)] | int | float | bool | None
 
 
 class ImageRequest(BaseModel):
-    """The body of `POST /v1/images`. Columns that `data` does not name show the template's defaults.
+    """The body of `POST /v1/images`.
 
-    `size` names one of the template's formats; `scale` multiplies its pixels.
+    What is drawn comes from `data`, by the template's columns, or from a row of a feed: `feed` and `item` (its key),
+    whose columns are matched as a run's are. Columns that are not named show the template's defaults. `version` pins a
+    version of the template; `size` names one of its formats; `scale` multiplies its pixels. With `store` the picture is
+    kept in the workspace's storage, as it is whenever the answer is JSON.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     template: Annotated[str, Field(min_length=1, max_length=100)]
+    version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     data: Annotated[dict[str, Value], Field(max_length=200)] = {}
+    feed: UUID | None = None
+    item: Annotated[str, Field(min_length=1, max_length=400)] | None = None
     format: Format | None = None
     size: Annotated[str, Field(max_length=40)] = OWN_SIZE
     scale: Annotated[int, Field(ge=1, le=3)] = 1
     quality: Annotated[int, Field(ge=1, le=100)] = 84
+    store: bool = False
+
+    @model_validator(mode="after")
+    def _one_row(self) -> Self:
+        if (self.feed is None) != (self.item is None):
+            raise ValueError("feed and item go together: the feed's id and the key of a row")
+        return self
 
     def texts(self) -> dict[str, str]:
         """The data as the engine takes it."""
         return {name: "" if value is None else str(value) for name, value in self.data.items()}
 
 
+class Image(BaseModel):
+    """A picture that is kept. `cached` is whether it was there already, and so did not count."""
+
+    id: UUID
+    url: str
+    digest: str
+    width: int
+    height: int
+    bytes: int
+    content_type: str
+    cached: bool
+
+
 @view_config(context=Api, name="images", request_method="POST", permission=Permission.GENERATE, require_csrf=False)
 def create_image(context: Api, request: Request) -> Response:
     """The picture itself, or, for `Accept: application/json`, a kept picture's description."""
-    owner: KeyOwner = request.identity
     wanted = read_body(request, ImageRequest)
     accepted = _negotiate(request, wanted.format)
     format = PICTURES.get(accepted, wanted.format or Format.JPEG)
     output = Output(format=format, quality=wanted.quality, scale=wanted.scale)
-    services = request.services
-    with services.database.transaction(owner.workspace_id) as db:
-        template = find_template(db, owner.workspace_id, wanted.template)
-        if template is None:
-            raise Problem(422, "unknown_template", "There is no such template", {"template": "Use its id or its slug"})
-        design = open_design(db, template)
-        connections = connections_from(db, owner.workspace_id, template.connection_id)
-    connection = connections[0]
-    originals = Originals(owner.workspace_id, [each.place for each in connections], services.providers.open)
-    if accepted != JSON:
-        return _picture(services.maker.make(originals, design.document, wanted.texts(), output, wanted.size))
-    order = services.maker.order(originals, design.document, wanted.texts(), output, wanted.size)
-    kept = services.maker.keep(owner.workspace_id, services.providers.open(connection.place), order)
-    with services.database.transaction(owner.workspace_id) as db:
-        asset = record_asset(
-            db,
-            owner.workspace_id,
-            kept,
-            name=template.name,
-            connection_id=connection.id,
-            template_id=template.id,
-            version=template.version,
-        )
-    url = services.settings.url + services.addresses.asset(asset)
-    described = kept.model_dump(include={"digest", "width", "height", "content_type"})
-    return Response(json_body={"id": str(asset.id), "url": url, "bytes": kept.size, **described}, status=201)
-
-
-def _picture(picture: Rendered) -> Response:
-    """The bytes of a picture, named by what it was made of."""
-    response = Response(picture.data, content_type=picture.output.format.content_type)
-    response.etag = picture.digest
+    order = _order(request, wanted, output)
+    if accepted != JSON and not wanted.store:
+        picture, cached = order.make()
+        return _picture(picture.data, picture.digest, format, cached)
+    asset, cached = order.keep()
+    described = describe(request, asset, cached)
+    if accepted == JSON:
+        return Response(json_body=described.model_dump(mode="json"), status=200 if cached else 201)
+    response = _picture(order.fetch(asset), asset.digest, format, cached)
+    response.headers["Link"] = f'<{described.url}>; rel="canonical"'
     return response
+
+
+def describe(request: Request, asset: Asset, cached: bool) -> Image:
+    """A picture that is kept, for a program."""
+    return Image(
+        id=asset.id,
+        url=request.services.settings.url + request.services.addresses.asset(asset),
+        digest=asset.digest,
+        width=asset.width,
+        height=asset.height,
+        bytes=asset.size,
+        content_type=asset.content_type,
+        cached=cached,
+    )
+
+
+def _picture(data: bytes, digest: str, format: Format, cached: bool) -> Response:
+    response = Response(data, content_type=format.content_type)
+    response.etag = digest
+    response.headers["Cached"] = "true" if cached else "false"
+    return response
+
+
+def _order(request: Request, wanted: ImageRequest, output: Output) -> Order:
+    owner: KeyOwner = request.identity
+    with request.services.database.transaction(owner.workspace_id) as db:
+        design = find_design(db, owner, wanted.template, wanted.version)
+        connections = connections_from(db, owner.workspace_id, design.template.connection_id)
+        data = _row(db, design, wanted) | wanted.texts()
+    meter = request.services.meters.of(owner.workspace_id, owner)
+    return Order(request, meter, design, connections, data, output, wanted.size)
+
+
+def find_design(db: Session, owner: KeyOwner, name: str, version: int | None) -> Design:
+    """The template that a key asks for, in the version that it asks for. Raises Problem."""
+    template = find_template(db, owner.workspace_id, name)
+    if template is None:
+        raise Problem(422, "unknown_template", "There is no such template", {"template": "Use its id or its slug"})
+    if owner.templates and str(template.id) not in owner.templates:
+        raise Problem(403, "template_not_allowed", "This key may not use this template")
+    try:
+        return open_design(db, template, version)
+    except NoResultFound:
+        newest = f"Its newest version is {template.version}"
+        raise Problem(422, "unknown_version", "The template has no such version", {"version": newest}) from None
+
+
+def _row(db: Session, design: Design, wanted: ImageRequest) -> dict[str, str]:
+    """The values of the feed's row, under the template's names."""
+    if wanted.feed is None or wanted.item is None:
+        return {}
+    workspace_id = design.template.workspace_id
+    feed = db.get(Feed, (workspace_id, wanted.feed))
+    if feed is None or feed.deleted_at:
+        raise Problem(422, "unknown_feed", "There is no such feed", {"feed": "Use its id"})
+    item = find_item(db, feed, wanted.item)
+    if item is None:
+        raise Problem(422, "unknown_item", "The feed has no such row", {"item": "Use the key of a row"})
+    mapping = guess_mapping(design.document.columns, feed.columns, [item.data])
+    return apply_mapping(mapping, item.data)
 
 
 def _negotiate(request: Request, format: Format | None) -> str:

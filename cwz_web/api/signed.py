@@ -1,69 +1,130 @@
 """`/i`: pictures for whoever has their signed address; for e-mails and `<img>`."""
 
-from uuid import UUID
+from typing import Annotated
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
+from sqlalchemy.exc import NoResultFound
 
+from cwz_web.api.making import Order, cacheable
 from cwz_web.generation.models import Asset, Template
-from cwz_web.generation.signing import PARAMETER
+from cwz_web.generation.signing import EXPIRY, KEY, PARAMETER, BadAddress, valid_numbers
 from cwz_web.generation.templates import open_design
-from cwz_web.imaging.encoders import Format, Output
+from cwz_web.imaging.documents import OWN_SIZE
+from cwz_web.imaging.encoders import Output
 from cwz_web.resources import SignedAsset, SignedImage
 from cwz_web.storage.connections import connections_from
 from cwz_web.storage.models import Connection
-from cwz_web.storage.originals import Originals
+from cwz_web.web.forms import messages
 from cwz_web.web.problems import Problem
+from cwz_web.workspaces.models import Workspace
 
 MAX_QUERY = 8000
-# A picture follows its template, so a browser asks again after a while.
-FRESH_SECONDS = 300
+# A picture follows its template, so a browser asks again after a while; one of a pinned version never changes.
+FOLLOWS = "public, max-age=300"
+FOR_EVER = "public, max-age=31536000, immutable"
 
 
-@view_config(context=SignedImage, request_method="GET", permission=NO_PERMISSION_REQUIRED)
+class Options(BaseModel):
+    """How a picture is made, beside its data: the parameters that begin with an underscore."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: Annotated[str, Field(max_length=40)] = OWN_SIZE
+    scale: Annotated[int, Field(ge=1, le=3)] = 1
+    quality: Annotated[int, Field(ge=1, le=100)] = 84
+    version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+
+
+@view_config(context=SignedImage, request_method=("GET", "HEAD"), permission=NO_PERMISSION_REQUIRED)
 def show_image(context: SignedImage, request: Request) -> Response:
     """The picture of the parameters in the address."""
-    data = _checked_parameters(request, context.workspace_id, context.__name__)
-    services = request.services
-    with services.database.transaction(context.workspace_id) as db:
-        design = open_design(db, db.get_one(Template, (context.workspace_id, context.id)))
-        connections = connections_from(db, context.workspace_id, design.template.connection_id)
-    originals = Originals(context.workspace_id, [each.place for each in connections], services.providers.open)
-    picture = services.maker.make(originals, design.document, data, Output(format=context.format))
-    return _cacheable(request, picture.data, context.format, picture.digest, f"public, max-age={FRESH_SECONDS}")
+    workspace_id, services = context.workspace_id, request.services
+    parameters = _parameters(request)
+    options = _options(parameters)
+    with services.database.transaction(workspace_id) as db:
+        template = db.get_one(Template, (workspace_id, context.id))
+        _check(request, db.get_one(Workspace, workspace_id), context.__name__, parameters, template.open_parameters)
+        try:
+            design = open_design(db, template, options.version)
+        except NoResultFound:
+            raise Problem(
+                422, "unknown_version", "The template has no such version", {"_version": "See its page"}
+            ) from None
+        connections = connections_from(db, workspace_id, template.connection_id)
+    data = {name: value for name, value in parameters.items() if not _is_option(name)}
+    output = Output(format=context.format, quality=options.quality, scale=options.scale)
+    order = Order(request, services.meters.of(workspace_id), design, connections, data, output, options.size)
+    cache = FOR_EVER if options.version else FOLLOWS
+    if order.digest in request.if_none_match and "If-None-Match" in request.headers:
+        return _not_modified(order.digest, cache)
+    picture, _ = order.make()
+    return cacheable(request, picture.data, context.format.content_type, picture.digest, cache)
 
 
-@view_config(context=SignedAsset, request_method="GET", permission=NO_PERMISSION_REQUIRED)
+@view_config(context=SignedAsset, request_method=("GET", "HEAD"), permission=NO_PERMISSION_REQUIRED)
 def show_asset(context: SignedAsset, request: Request) -> Response:
     """A kept picture."""
-    _checked_parameters(request, context.workspace_id, f"assets/{context.workspace_id}/{context.__name__}")
-    services = request.services
+    services, parameters = request.services, _parameters(request)
     with services.database.transaction(context.workspace_id) as db:
+        workspace = db.get(Workspace, context.workspace_id)
+        if workspace is None:
+            raise Problem(404, "not_found", "There is no such picture")
+        _check(request, workspace, f"assets/{context.workspace_id}/{context.__name__}", parameters)
         asset = db.get(Asset, (context.workspace_id, context.id))
         if asset is None or asset.content_type != context.format.content_type:
             raise Problem(404, "not_found", "There is no such picture")
         connection = db.get_one(Connection, (context.workspace_id, asset.connection_id))
+    if asset.digest in request.if_none_match and "If-None-Match" in request.headers:
+        return _not_modified(asset.digest, FOR_EVER)
     data = services.providers.open(connection.place).get(asset.key)
-    return _cacheable(request, data, context.format, asset.digest, "public, max-age=31536000, immutable")
+    return cacheable(request, data, context.format.content_type, asset.digest, FOR_EVER)
 
 
-def _checked_parameters(request: Request, workspace_id: UUID, path: str) -> dict[str, str]:
-    """The parameters, without the signature. Raises a Problem when it is not theirs."""
+def _parameters(request: Request) -> dict[str, str]:
     if len(request.query_string) > MAX_QUERY:
         raise Problem(414, "address_too_long", f"The address may have {MAX_QUERY} characters of parameters at the most")
     parameters = dict(request.GET)
     if len(parameters) != len(request.GET):
         raise Problem(400, "repeated_parameter", "Each parameter may stand in the address once")
-    if not request.services.addresses.is_signed(workspace_id, path, parameters):
-        raise Problem(403, "bad_signature", "The signature does not fit this address: sign it again after any change")
-    del parameters[PARAMETER]
     return parameters
 
 
-def _cacheable(request: Request, data: bytes, format: Format, digest: str, cache: str) -> Response:
-    response = Response(data, content_type=format.content_type, conditional_response=True)
+def _check(
+    request: Request, workspace: Workspace, path: str, parameters: dict[str, str], open_ones: list[str] | None = None
+) -> None:
+    """See that the address is signed, or names nothing but what is open to everybody. Raises Problem."""
+    if PARAMETER not in parameters and open_ones is not None:
+        closed = sorted(name for name in parameters if name not in open_ones)
+        if closed:
+            raise Problem(
+                403, "bad_signature", "Without a signature these may not be given", dict.fromkeys(closed, "Sign it")
+            )
+        return
+    try:
+        request.services.addresses.check(workspace.id, path, parameters, valid_numbers(workspace))
+    except BadAddress as error:
+        raise Problem(403, "bad_signature", str(error)) from None
+
+
+def _options(parameters: dict[str, str]) -> Options:
+    given = {name[1:]: value for name, value in parameters.items() if name.startswith("_")}
+    try:
+        return Options.model_validate(given)
+    except ValidationError as error:
+        wrong = {f"_{field}": text for field, text in messages(error).items()}
+        raise Problem(422, "invalid", "The address is not valid", wrong) from None
+
+
+def _is_option(name: str) -> bool:
+    return name.startswith("_") or name in (PARAMETER, KEY, EXPIRY)
+
+
+def _not_modified(digest: str, cache: str) -> Response:
+    response = Response(status=304)
     response.etag = digest
     response.headers["Cache-Control"] = cache
     return response

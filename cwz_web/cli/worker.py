@@ -11,6 +11,7 @@ from cwz_web.db.session import Database
 from cwz_web.feeds import tasks as feed_tasks
 from cwz_web.generation.maker import PictureMaker
 from cwz_web.generation.sources import Sources
+from cwz_web.generation.usage import Meters
 from cwz_web.imaging.engine import Engine
 from cwz_web.imaging.fonts import install_fonts
 from cwz_web.jobs import run_worker
@@ -48,6 +49,7 @@ def run(settings: Settings, *, with_parent: bool) -> None:
         "post": PostOffice.of(settings),
         "fetcher": fetcher,
         "ring": ring_of(settings),
+        "meters": Meters(settings.cap, settings.url),
     }
     asyncio.run(run_worker(url, concurrency=concurrency, context=context))
 

@@ -20,7 +20,7 @@ from cwz_web.db.session import Database, enter_workspace
 from cwz_web.demo import contents
 from cwz_web.demo.samples import add_sample_feed, add_sample_template
 from cwz_web.feeds.browse import items_after
-from cwz_web.generation.keys import PREFIX, Scope, create_key
+from cwz_web.generation.keys import PREFIX, KeyTerms, Scope, create_key
 from cwz_web.generation.maker import PictureMaker
 from cwz_web.generation.models import Asset, Template
 from cwz_web.generation.templates import open_design
@@ -97,7 +97,7 @@ def _find(db: Session) -> Demo | None:
 def _fill(db: Session, account: Account, providers: Providers, ring: KeyRing, secret: str) -> Run:
     workspace = create_workspace(db, account, name=contents.WORKSPACE, slug=contents.SLUG)
     connect(db, workspace.id, ring, provider=PROVIDER, name="This server")
-    create_key(db, workspace.id, "Demo", demo_api_key(secret), scopes=Scope)
+    create_key(db, workspace.id, "Demo", KeyTerms(scopes=(Scope.ADMIN,)), demo_api_key(secret))
     template = add_sample_template(db, workspace.id, providers)
     feed = add_sample_feed(db, workspace.id, providers)
     rows = [item.data for item in items_after(db, feed)]

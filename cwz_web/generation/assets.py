@@ -1,10 +1,10 @@
 """Pictures that are kept: recording them once, and looking at them page by page."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import select
+from sqlalchemy import literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -28,8 +28,8 @@ class Kept(BaseModel):
 
 def record_asset(
     db: Session, workspace_id: UUID, kept: Kept, *, name: str, connection_id: UUID, template_id: UUID, version: int
-) -> Asset:
-    """The asset of this content, recorded now unless it is known already."""
+) -> tuple[Asset, bool]:
+    """The asset of this content, and whether it is recorded only now."""
     values = {
         **kept.model_dump(),
         "workspace_id": workspace_id,
@@ -43,7 +43,13 @@ def record_asset(
     statement = statement.on_conflict_do_update(
         index_elements=["workspace_id", "digest"], set_={"digest": statement.excluded.digest}
     )
-    return db.execute(statement.returning(Asset)).scalar_one()
+    row: Any = db.execute(statement.returning(Asset, literal_column("xmax = 0"))).one()
+    return row[0], bool(row[1])
+
+
+def find_asset(db: Session, workspace_id: UUID, digest: str) -> Asset | None:
+    """The asset of some content, if it is kept."""
+    return db.scalar(select(Asset).where(Asset.workspace_id == workspace_id, Asset.digest == digest))
 
 
 def assets_before(db: Session, workspace_id: UUID, before: UUID | None = None, limit: int = PAGE) -> list[Asset]:

@@ -22,7 +22,8 @@ def open_draft(db: Session, template: Template) -> Design:
     """The template with the document that is being designed: the draft, or without one what is published."""
     if not template.step:
         return open_design(db, template)
-    return Design(template, ImageTemplate.model_validate(_step(db, template, template.step).document))
+    document = ImageTemplate.model_validate(_step(db, template, template.step).document)
+    return Design(template, document, template.version)
 
 
 def save_draft(db: Session, template: Template, document: ImageTemplate, what: str) -> bool:

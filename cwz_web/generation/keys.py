@@ -2,8 +2,8 @@
 
 import re
 import secrets
-from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
 from uuid import UUID
@@ -11,23 +11,31 @@ from uuid import UUID
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
+from cwz_web.db.session import enter_workspace
 from cwz_web.generation.models import ApiKey
 
 PREFIX = "cwz_live_"
 SHOWN = len(PREFIX) + 4
+# How long an old key works on beside the one that replaces it, and how often it is noted that a key is used.
+OVERLAP = timedelta(days=1)
+NOTED_EVERY = timedelta(minutes=1)
 
 _form = re.compile(rf"\A{PREFIX}[A-Za-z0-9_-]{{43}}\Z")
 
 
 @dataclass(frozen=True)
 class KeyOwner:
-    """Whose key it is, what it is called, and what it may do."""
+    """Whose key it is, what it is called, what it may do, and how much of it."""
 
     key_id: UUID
     workspace_id: UUID
     name: str
     prefix: str
     scopes: frozenset[str]
+    templates: frozenset[str] = frozenset()
+    origins: frozenset[str] = frozenset()
+    minute_cap: int | None = None
+    month_cap: int | None = None
 
 
 class Scope(StrEnum):
@@ -36,38 +44,89 @@ class Scope(StrEnum):
     GENERATE = "generate"
     READ = "read"
     FEEDS_WRITE = "feeds.write"
+    ADMIN = "admin"
 
 
 SCOPE_WORDS = {
-    Scope.GENERATE: "Make pictures",
-    Scope.READ: "Read feeds and their rows",
+    Scope.GENERATE: "Make pictures, and start runs",
+    Scope.READ: "Read feeds, templates, runs, pictures and usage",
     Scope.FEEDS_WRITE: "Push rows and begin imports",
+    Scope.ADMIN: "Everything that there is in the API",
 }
 
 
+@dataclass(frozen=True)
+class KeyTerms:
+    """What a new key may do: `KeyOwner` has the same names. `expires_at` is when it ends by itself."""
+
+    scopes: tuple[Scope, ...] = (Scope.GENERATE,)
+    templates: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    minute_cap: int | None = None
+    month_cap: int | None = None
+    expires_at: datetime | None = None
+
+
 def create_key(
-    db: Session, workspace_id: UUID, name: str, plain: str | None = None, scopes: Iterable[Scope] = (Scope.GENERATE,)
+    db: Session, workspace_id: UUID, name: str, terms: KeyTerms | None = None, plain: str | None = None
 ) -> tuple[ApiKey, str]:
     """A new key: its row, and the key itself, which nobody can see again."""
-    plain = plain or PREFIX + secrets.token_urlsafe(32)
+    plain, terms = plain or PREFIX + secrets.token_urlsafe(32), terms or KeyTerms()
     key = ApiKey(
         workspace_id=workspace_id,
         name=name,
         prefix=plain[:SHOWN],
         digest=_digest(plain),
-        scopes=[str(scope) for scope in scopes],
+        scopes=[str(scope) for scope in terms.scopes],
+        templates=list(terms.templates),
+        origins=list(terms.origins),
+        minute_cap=terms.minute_cap,
+        month_cap=terms.month_cap,
+        expires_at=terms.expires_at,
     )
     db.add(key)
     db.flush()
     return key, plain
 
 
+def rotate_key(db: Session, key: ApiKey, overlap: timedelta = OVERLAP) -> tuple[ApiKey, str]:
+    """Another key with the same terms, beside which the old one works on for a while."""
+    terms = KeyTerms(
+        scopes=tuple(Scope(scope) for scope in key.scopes),
+        templates=tuple(key.templates),
+        origins=tuple(key.origins),
+        minute_cap=key.minute_cap,
+        month_cap=key.month_cap,
+        expires_at=key.expires_at,
+    )
+    ends = datetime.now(UTC) + overlap
+    key.expires_at = min(key.expires_at, ends) if key.expires_at else ends
+    return create_key(db, key.workspace_id, key.name, terms)
+
+
 def find_owner(db: Session, plain: str) -> KeyOwner | None:
-    """Whose key this is, or None when it is not one, or was revoked."""
+    """Whose key this is, or None when it is none, has ended, or was revoked. Its use is noted, by the minute."""
     if not _form.match(plain):
         return None
     row = db.execute(text("SELECT * FROM api_key_owner(:digest)"), {"digest": _digest(plain)}).one_or_none()
-    return KeyOwner(row.id, row.workspace_id, row.name, row.prefix, frozenset(row.scopes)) if row else None
+    if row is None:
+        return None
+    now = datetime.now(UTC)
+    if row.last_used_at is None or now - row.last_used_at > NOTED_EVERY:
+        enter_workspace(db, row.workspace_id)
+        mine = (ApiKey.workspace_id == row.workspace_id, ApiKey.id == row.id)
+        db.execute(update(ApiKey).where(*mine).values(last_used_at=now))
+    return KeyOwner(
+        key_id=row.id,
+        workspace_id=row.workspace_id,
+        name=row.name,
+        prefix=row.prefix,
+        scopes=frozenset(row.scopes),
+        templates=frozenset(row.templates),
+        origins=frozenset(row.origins),
+        minute_cap=row.minute_cap,
+        month_cap=row.month_cap,
+    )
 
 
 def list_keys(db: Session, workspace_id: UUID) -> list[ApiKey]:

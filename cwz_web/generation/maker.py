@@ -101,15 +101,10 @@ class PictureMaker:
             size=size,
         )
 
-    def make(
-        self,
-        originals: Originals,
-        template: ImageTemplate,
-        data: Mapping[str, str],
-        output: Output,
-        size: str = OWN_SIZE,
-    ) -> Rendered:
-        """The picture of some data, from memory when it was made before. Raises what order and finish raise."""
-        order = self.order(originals, template, data, output, size)
-        key = (originals.workspace_id, order.digest)
-        return self._finished.get(key) or self._finished.keep(key, self.finish(order))
+    def known(self, workspace_id: UUID, order: Order) -> Rendered | None:
+        """The picture, if it was made not long ago."""
+        return self._finished.get((workspace_id, order.digest))
+
+    def remember(self, workspace_id: UUID, order: Order, picture: Rendered) -> Rendered:
+        """Remember a picture for a while. Returns it."""
+        return self._finished.keep((workspace_id, order.digest), picture)

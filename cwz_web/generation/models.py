@@ -1,10 +1,10 @@
 """Tables of templates, finished pictures and API keys."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -15,7 +15,8 @@ class Template(WorkspaceOwned, Base):
     """A customer's design. Its document lives in its versions; `version` is the one in use.
 
     `connection_id` is the storage that its pictures go to; NULL for the workspace's default. `step` is where its draft
-    is, 0 for none. One that was deleted stays for a while, so that this can be undone.
+    is, 0 for none. With `open_parameters` it is drawn for addresses without a signature, too, if they name no others.
+    One that was deleted stays for a while, so that this can be undone.
     """
 
     __tablename__ = "templates"
@@ -25,6 +26,7 @@ class Template(WorkspaceOwned, Base):
     version: Mapped[int]
     connection_id: Mapped[UUID | None]
     step: Mapped[int] = mapped_column(default=0, server_default="0")
+    open_parameters: Mapped[list[str] | None] = mapped_column(JSONB)
     deleted_at: Mapped[datetime | None]
 
     __table_args__ = (
@@ -118,7 +120,11 @@ class Asset(WorkspaceOwned, Base):
 
 
 class ApiKey(WorkspaceOwned, Base):
-    """A key for /v1. Only its SHA-256 is kept; `prefix` lets people recognise it. `scopes` say what it may do."""
+    """A key for /v1. Only its SHA-256 is kept; `prefix` lets people recognise it. `scopes` say what it may do.
+
+    `templates` and `origins`, where there are any, are the only ones that it may draw and be used from in a browser;
+    `minute_cap` bounds its requests, `month_cap` its pictures.
+    """
 
     __tablename__ = "api_keys"
 
@@ -126,4 +132,39 @@ class ApiKey(WorkspaceOwned, Base):
     prefix: Mapped[str]
     digest: Mapped[str] = mapped_column(unique=True)
     scopes: Mapped[list[str]] = mapped_column(JSONB, default=lambda: ["generate"], server_default='["generate"]')
+    minute_cap: Mapped[int | None]
+    month_cap: Mapped[int | None]
+    templates: Mapped[list[str]] = mapped_column(JSONB, default=list, server_default="[]")
+    origins: Mapped[list[str]] = mapped_column(JSONB, default=list, server_default="[]")
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+
+
+class Usage(Base):
+    """How many pictures a month has made: `subject_id` is the API key, or the workspace itself for all of them."""
+
+    __tablename__ = "usage"
+
+    workspace_id: Mapped[UUID] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"), primary_key=True)
+    subject_id: Mapped[UUID] = mapped_column(primary_key=True)
+    month: Mapped[date] = mapped_column(primary_key=True)
+    used: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = (CheckConstraint("used >= 0", name="used"),)
+
+
+class IdempotencyKey(Base):
+    """A request that was sent with an `Idempotency-Key`, and, once there is one, its answer."""
+
+    __tablename__ = "idempotency_keys"
+
+    workspace_id: Mapped[UUID] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[str]
+    status: Mapped[int | None]
+    headers: Mapped[list[Any] | None] = mapped_column(JSONB)
+    body: Mapped[bytes | None]
+    begun_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (Index(None, "workspace_id", "begun_at"),)

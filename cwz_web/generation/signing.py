@@ -1,12 +1,16 @@
-"""Signed addresses of pictures: `/i/{template}.{extension}?column=value&s=signature`, and `/i/assets/…` for kept ones.
+"""Signed addresses of pictures: `/i/{template}.{extension}?column=value&k=1&s=…`, and `/i/assets/…` for kept ones.
 
 The signature is HMAC-SHA256 (RFC 2104), in base64url without padding, over the path below `/i/`, a line feed, and the
-parameters, sorted by name and encoded as application/x-www-form-urlencoded, without `s` itself. The key belongs to one
-workspace and is derived from the installation's signing secret with HKDF (RFC 5869), so it is stored nowhere.
+parameters, sorted by name and encoded as application/x-www-form-urlencoded, without `s` itself. `k` is the number of
+the workspace's signing key, `e` the Unix time until which the address is good. The keys are derived from the
+installation's signing secret with HKDF (RFC 5869), so they are stored nowhere; customers see theirs and sign with them.
+Addresses without `k` are signed by us, with a key that nobody sees. docs/api.md has test vectors.
 """
 
 import base64
 import hmac
+import re
+import time
 from collections.abc import Mapping
 from functools import lru_cache
 from urllib.parse import urlencode
@@ -17,8 +21,23 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from cwz_web.generation.models import Asset
 from cwz_web.imaging.encoders import Format
+from cwz_web.workspaces.models import Workspace
 
 PARAMETER = "s"
+KEY = "k"
+EXPIRY = "e"
+KEY_PREFIX = "cwz_sign_"
+
+_number = re.compile(r"\d{1,12}", re.ASCII)
+
+
+class BadAddress(Exception):
+    """The address is not signed, or with a key that is good no more, or its time is over. The message says which."""
+
+
+def valid_numbers(workspace: Workspace) -> range:
+    """The numbers of the keys with which a workspace's addresses may be signed."""
+    return range(workspace.signing_oldest, workspace.signing_number + 1)
 
 
 class Addresses:
@@ -30,7 +49,7 @@ class Addresses:
 
     def __init__(self, secret: str) -> None:
         self._secret = secret
-        self._key = lru_cache(maxsize=1024)(self._derive)
+        self._derived = lru_cache(maxsize=4096)(self._derive)
 
     def image(self, workspace_id: UUID, template_id: UUID, format: Format, data: Mapping[str, str]) -> str:
         """The path and query of a picture that is made when it is asked for."""
@@ -41,21 +60,42 @@ class Addresses:
         extension = asset.key.rpartition(".")[2]
         return self._signed(asset.workspace_id, f"assets/{asset.workspace_id}/{asset.id}.{extension}", {})
 
-    def is_signed(self, workspace_id: UUID, path: str, parameters: Mapping[str, str]) -> bool:
-        """Whether the parameters carry the right signature for the path below `/i/`; compared in constant time."""
-        given = parameters.get(PARAMETER, "")
-        return hmac.compare_digest(given.encode("utf-8", "replace"), self.sign(workspace_id, path, parameters).encode())
+    def key(self, workspace_id: UUID, number: int) -> str:
+        """One of the workspace's own signing keys. Its characters, in ASCII, are the key of the HMAC."""
+        derived = self._derived(workspace_id, f"signing-key/{number}")
+        return KEY_PREFIX + base64.urlsafe_b64encode(derived).rstrip(b"=").decode()
 
-    def sign(self, workspace_id: UUID, path: str, parameters: Mapping[str, str]) -> str:
-        """The signature of a path below `/i/` and its parameters."""
-        query = urlencode(sorted((name, value) for name, value in parameters.items() if name != PARAMETER))
-        digest = hmac.digest(self._key(workspace_id), f"{path}\n{query}".encode(), "sha256")
-        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    def check(self, workspace_id: UUID, path: str, parameters: Mapping[str, str], numbers: range) -> None:
+        """See that a path below `/i/` may be shown. Raises BadAddress. Signatures are compared in constant time.
+
+        Arguments:
+            numbers: the keys that are good (see valid_numbers).
+        """
+        if KEY in parameters:
+            number = int(parameters[KEY]) if _number.fullmatch(parameters[KEY]) else 0
+            if number not in numbers:
+                raise BadAddress("The key with which this address was signed is good no more")
+            key = self.key(workspace_id, number).encode()
+        else:
+            key = self._derived(workspace_id, "signed-url/1")
+        given = parameters.get(PARAMETER, "").encode("utf-8", "replace")
+        if not hmac.compare_digest(given, sign(key, path, parameters).encode()):
+            raise BadAddress("The signature does not fit this address: sign it again after any change")
+        expiry = parameters.get(EXPIRY, "")
+        if EXPIRY in parameters and not (_number.fullmatch(expiry) and time.time() < int(expiry)):
+            raise BadAddress("The time of this address is over")
 
     def _signed(self, workspace_id: UUID, path: str, parameters: Mapping[str, str]) -> str:
-        signature = self.sign(workspace_id, path, parameters)
+        signature = sign(self._derived(workspace_id, "signed-url/1"), path, parameters)
         return f"/i/{path}?{urlencode([*sorted(parameters.items()), (PARAMETER, signature)])}"
 
-    def _derive(self, workspace_id: UUID) -> bytes:
-        info = b"signed-url/1/" + workspace_id.bytes
+    def _derive(self, workspace_id: UUID, purpose: str) -> bytes:
+        info = purpose.encode() + b"/" + workspace_id.bytes
         return HKDF(SHA256(), length=32, salt=None, info=info).derive(self._secret.encode())
+
+
+def sign(key: bytes, path: str, parameters: Mapping[str, str]) -> str:
+    """The signature of a path below `/i/` and its parameters."""
+    query = urlencode(sorted((name, value) for name, value in parameters.items() if name != PARAMETER))
+    digest = hmac.digest(key, f"{path}\n{query}".encode(), "sha256")
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

@@ -17,10 +17,11 @@ MAX_VERSIONS = 200
 
 @dataclass(frozen=True)
 class Design:
-    """A template together with the document of its version in use."""
+    """A template together with the document of one of its versions: the one in use, unless another was asked for."""
 
     template: Template
     document: ImageTemplate
+    version: int
 
 
 def list_templates(db: Session, workspace_id: UUID) -> list[Template]:
@@ -42,7 +43,7 @@ def open_designs(db: Session, workspace_id: UUID) -> list[Design]:
         .where(Template.workspace_id == workspace_id, Template.deleted_at.is_(None))
         .order_by(Template.id.desc())
     )
-    return [Design(template, ImageTemplate.model_validate(document)) for template, document in rows]
+    return [Design(template, ImageTemplate.model_validate(document), template.version) for template, document in rows]
 
 
 def list_versions(db: Session, template: Template) -> list[tuple[TemplateVersion, str | None]]:
@@ -69,14 +70,15 @@ def find_template(db: Session, workspace_id: UUID, name: str) -> Template | None
 
 def open_design(db: Session, template: Template, version: int | None = None) -> Design:
     """The template with its document: of the version in use, or of another one. Raises NoResultFound."""
+    number = version or template.version
     document = db.scalars(
         select(TemplateVersion.document).where(
             TemplateVersion.workspace_id == template.workspace_id,
             TemplateVersion.template_id == template.id,
-            TemplateVersion.number == (version or template.version),
+            TemplateVersion.number == number,
         )
     ).one()
-    return Design(template, ImageTemplate.model_validate(document))
+    return Design(template, ImageTemplate.model_validate(document), number)
 
 
 def create_template(

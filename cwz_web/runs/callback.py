@@ -1,5 +1,6 @@
 """What the web application does with a worker's messages. A report may come twice: an item is counted once."""
 
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import case, delete, func, select, text, update
@@ -9,8 +10,10 @@ from sqlalchemy.orm import Session
 from cwz_web.generation.assets import record_asset
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import open_design
+from cwz_web.generation.usage import give_back
 from cwz_web.imaging.encoders import Output
 from cwz_web.runs.models import RenderMessage, Run, RunItem
+from cwz_web.runs.planning import meter_of
 from cwz_web.runs.protocol import AskSpecification, Gone, Item, Refused, Report, Result, Specification
 from cwz_web.storage.connections import connections_from
 
@@ -52,11 +55,14 @@ def specify(db: Session, ask: AskSpecification) -> Specification:
 
 def apply_report(db: Session, report: Report) -> None:
     """Write down what became of items, and count those that were pending until now. Raises Gone."""
-    run = _run(db, report.workspace_id, report.run_id)
-    counted = {"done": 0, "failed": 0}
+    run = _run(db, report.workspace_id, report.run_id, lock=True)
+    counted, free = {"done": 0, "failed": 0}, 0
     for result in sorted(report.results, key=lambda result: result.position):
-        if state := _settle(db, run, result):
-            counted[state] += 1
+        if ended := _settle(db, run, result):
+            counted[ended.state] += 1
+            free += ended.free
+    if free:
+        give_back(db, meter_of(run), free, run.counted_in)
     done, failed = Run.done + counted["done"], Run.failed + counted["failed"]
     db.execute(
         update(Run)
@@ -69,8 +75,15 @@ def apply_report(db: Session, report: Report) -> None:
     )
 
 
-def _settle(db: Session, run: Run, result: Result) -> str | None:
-    """Give a pending item its end. Returns its new state, or None when it had ended before."""
+class _Ended(NamedTuple):
+    """How an item ended, and whether it costs nothing: it failed, or its picture was kept already."""
+
+    state: str
+    free: bool
+
+
+def _settle(db: Session, run: Run, result: Result) -> _Ended | None:
+    """Give a pending item its end. None when it had ended before."""
     item = db.scalar(
         select(RunItem)
         .where(
@@ -85,7 +98,7 @@ def _settle(db: Session, run: Run, result: Result) -> str | None:
         return None
     if result.kept is not None:
         item.state, item.note = "done", result.note
-        item.asset_id = record_asset(
+        asset, is_new = record_asset(
             db,
             run.workspace_id,
             result.kept,
@@ -93,14 +106,15 @@ def _settle(db: Session, run: Run, result: Result) -> str | None:
             connection_id=run.connection_id,
             template_id=run.template_id,
             version=run.template_version,
-        ).id
-    else:
-        item.state, item.error = "failed", result.error or "The picture could not be made"
-    return item.state
+        )
+        item.asset_id = asset.id
+        return _Ended("done", not is_new)
+    item.state, item.error = "failed", result.error or "The picture could not be made"
+    return _Ended("failed", True)
 
 
-def _run(db: Session, workspace_id: UUID, run_id: UUID) -> Run:
-    run = db.get(Run, (workspace_id, run_id))
+def _run(db: Session, workspace_id: UUID, run_id: UUID, *, lock: bool = False) -> Run:
+    run = db.get(Run, (workspace_id, run_id), with_for_update=lock or None)
     if run is None:
         raise Gone
     return run

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Template
+from cwz_web.generation.usage import CapReached, Meter, Meters
 from cwz_web.imaging.encoders import Output
 from cwz_web.runs.models import AutoRun, Run
 from cwz_web.runs.planning import EmptyFeed, start_run
@@ -61,7 +62,7 @@ def find_auto_run(db: Session, feed: Feed, template_id: UUID) -> AutoRun | None:
     )
 
 
-def follow_feed(db: Session, workspace_id: UUID, feed_id: UUID) -> list[Run]:
+def follow_feed(db: Session, workspace_id: UUID, feed_id: UUID, meters: Meters | None = None) -> list[Run]:
     """Begin a run for each that follows a feed, over the rows that changed since its last one."""
     feed = db.get(Feed, (workspace_id, feed_id), with_for_update=True)
     if feed is None or feed.deleted_at:
@@ -71,10 +72,11 @@ def follow_feed(db: Session, workspace_id: UUID, feed_id: UUID) -> list[Run]:
         if auto.revision >= feed.revision or template.deleted_at:
             continue
         try:
-            runs.append(_begin(db, feed, auto, template))
+            with db.begin_nested():
+                runs.append(_begin(db, feed, auto, template, (meters or Meters()).of(workspace_id)))
         except EmptyFeed:  # rows were removed, and nothing else
             pass
-        except BadSettings as error:
+        except (BadSettings, CapReached) as error:
             auto.trouble = str(error)
             continue
         auto.revision, auto.trouble = feed.revision, None
@@ -82,7 +84,7 @@ def follow_feed(db: Session, workspace_id: UUID, feed_id: UUID) -> list[Run]:
     return runs
 
 
-def _begin(db: Session, feed: Feed, auto: AutoRun, template: Template) -> Run:
+def _begin(db: Session, feed: Feed, auto: AutoRun, template: Template, meter: Meter) -> Run:
     mapping: Mapping[str, str] = auto.mapping
     return start_run(
         db,
@@ -93,4 +95,5 @@ def _begin(db: Session, feed: Feed, auto: AutoRun, template: Template) -> Run:
         started_by=auto.started_by,
         connection_id=auto.connection_id,
         since=auto.revision,
+        meter=meter,
     )

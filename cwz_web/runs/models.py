@@ -1,18 +1,23 @@
 """Tables of runs and their items."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, func
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cwz_web.db.base import Base, WorkspaceOwned
+from cwz_web.generation.usage import month_of
 
 
 class Run(WorkspaceOwned, Base):
-    """A feed drawn with one version of a template. The counts change in the same transaction as the items do."""
+    """A feed drawn with one version of a template. The counts change in the same transaction as the items do.
+
+    `unchanged` of the `done` were taken over from an earlier run. Its pictures count in the month `counted_in`, and
+    against the API key `key_id`, if a program started it (generation/usage.py).
+    """
 
     __tablename__ = "runs"
 
@@ -25,6 +30,10 @@ class Run(WorkspaceOwned, Base):
     total: Mapped[int]
     done: Mapped[int] = mapped_column(default=0)
     failed: Mapped[int] = mapped_column(default=0)
+    unchanged: Mapped[int] = mapped_column(default=0, server_default="0")
+    key_id: Mapped[UUID | None]
+    counted_in: Mapped[date] = mapped_column(default=month_of, server_default=text("date_trunc('month', now())::date"))
+    cancelled_at: Mapped[datetime | None]
     started_by: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
     finished_at: Mapped[datetime | None]
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from cwz_web.db.session import raw_connection
 from cwz_web.feeds.models import Feed, Item
 from cwz_web.generation.models import Template
+from cwz_web.generation.usage import Meter, count, give_back, month_of
 from cwz_web.imaging.encoders import Output
 from cwz_web.jobs import RENDER_QUEUE, app
 from cwz_web.runs.models import Run, RunItem
@@ -18,6 +19,7 @@ from cwz_web.storage.connections import connection_of
 
 # Small enough that progress moves and a killed worker repeats little, large enough that the queue is not the bound.
 CHUNK = 16
+CANCELLED = "The run was cancelled"
 
 # The rows as the run will draw them, mapped by the database: the same as mapping.apply_mapping does for one row.
 _WRITE_ITEMS = text("""
@@ -29,6 +31,20 @@ _WRITE_ITEMS = text("""
     FROM (SELECT *, row_number() OVER (ORDER BY position) AS number FROM items
           WHERE workspace_id = :workspace AND feed_id = :feed AND revision > :since) AS numbered
 """).bindparams(bindparam("mapping", type_=JSONB))
+
+# What an earlier run drew of a row in the same way, from the same values, need not be drawn again.
+_TAKE_OVER = text("""
+    UPDATE run_items AS mine SET state = 'done', asset_id = before.asset_id, note = before.note
+    FROM (
+        SELECT DISTINCT ON (item.key) item.key, item.data, item.asset_id, item.note
+        FROM run_items AS item JOIN runs AS run ON run.workspace_id = item.workspace_id AND run.id = item.run_id
+        WHERE item.workspace_id = :workspace AND item.state = 'done' AND run.id <> :run AND run.feed_id = :feed
+          AND run.template_id = :template AND run.template_version = :version AND run.connection_id = :connection
+          AND run.output = :output
+        ORDER BY item.key, item.run_id DESC
+    ) AS before
+    WHERE mine.workspace_id = :workspace AND mine.run_id = :run AND mine.key = before.key AND mine.data = before.data
+""").bindparams(bindparam("output", type_=JSONB))
 
 
 class EmptyFeed(Exception):
@@ -45,6 +61,7 @@ def start_run(
     started_by: UUID | None,
     connection_id: UUID | None = None,
     since: int = -1,
+    meter: Meter | None = None,
 ) -> Run:
     """Plan a run over the items of a feed and enqueue it, in the caller's transaction.
 
@@ -53,11 +70,13 @@ def start_run(
         started_by: the account that asked for it.
         connection_id: where its pictures go, if not where the template's do.
         since: only the items that the feed got after this revision.
-    Raises EmptyFeed; BadSettings when the workspace has no storage.
+        meter: what its pictures count against.
+    Raises EmptyFeed, CapReached; BadSettings when the workspace has no storage.
     """
     newer = select(func.count()).where(
         Item.workspace_id == feed.workspace_id, Item.feed_id == feed.id, Item.revision > since
     )
+    meter = meter or Meter(feed.workspace_id)
     total = feed.item_count if since < 0 else db.scalar(newer) or 0
     if not total:
         raise EmptyFeed("This feed has no rows" if since < 0 else "Nothing has changed in this feed")
@@ -70,18 +89,24 @@ def start_run(
         mapping=dict(mapping),
         output=output.model_dump(mode="json"),
         total=total,
+        key_id=meter.key_id,
         started_by=started_by,
     )
     db.add(run)
     db.flush()
     parameters = {"workspace": run.workspace_id, "run": run.id, "feed": feed.id, "chunk": CHUNK, "mapping": run.mapping}
     db.execute(_WRITE_ITEMS, parameters | {"since": since})
-    _enqueue(db, run, range(-(-run.total // CHUNK)))
+    _take_over(db, run)
+    if run.pending:
+        count(db, meter, run.pending)
+        _enqueue(db, run, _pending_chunks(db, run))
     return run
 
 
-def retry_failed(db: Session, run: Run) -> int:
-    """Draw again what failed. Returns how many items that are."""
+def retry_failed(db: Session, run: Run, meter: Meter | None = None) -> int:
+    """Draw again what failed or was cancelled. Returns how many items that are. Raises CapReached."""
+    db.refresh(run, with_for_update=True)
+    before = run.pending
     mine = (RunItem.workspace_id == run.workspace_id, RunItem.run_id == run.id)
     chunks = db.scalars(
         update(RunItem)
@@ -90,18 +115,65 @@ def retry_failed(db: Session, run: Run) -> int:
         .returning(RunItem.chunk)
     ).all()
     if chunks:
-        db.execute(
-            update(Run)
-            .where(Run.workspace_id == run.workspace_id, Run.id == run.id)
-            .values(failed=Run.failed - len(chunks), finished_at=None)
-        )
+        run.failed -= len(chunks)
+        run.finished_at = run.cancelled_at = None
+        # All that is pending counts in one month: from now on in this one.
+        give_back(db, meter_of(run), before, run.counted_in)
+        run.counted_in = month_of()
+        db.flush()
+        count(db, meter or meter_of(run), run.pending)
         _enqueue(db, run, sorted(set(chunks)))
     return len(chunks)
+
+
+def meter_of(run: Run) -> Meter:
+    """What the run's pictures count against, without any cap."""
+    return Meter(run.workspace_id, key_id=run.key_id)
+
+
+def cancel_run(db: Session, run: Run) -> int:
+    """Draw no further items. They end as failed, so that they can be drawn after all. Returns how many those are."""
+    db.refresh(run, with_for_update=True)
+    mine = (RunItem.workspace_id == run.workspace_id, RunItem.run_id == run.id, RunItem.state == "pending")
+    ended = db.scalars(
+        update(RunItem).where(*mine).values(state="failed", error=CANCELLED).returning(RunItem.position)
+    ).all()
+    if ended:
+        give_back(db, meter_of(run), len(ended), run.counted_in)
+        run.failed += len(ended)
+        run.cancelled_at = run.finished_at = db.scalar(select(func.clock_timestamp()))
+        db.flush()
+    return len(ended)
 
 
 def latest_runs(db: Session, workspace_id: UUID, limit: int = 50) -> list[Run]:
     """The workspace's runs, newest first."""
     return list(db.scalars(select(Run).where(Run.workspace_id == workspace_id).order_by(Run.id.desc()).limit(limit)))
+
+
+def _take_over(db: Session, run: Run) -> None:
+    """End the items that an earlier run drew already."""
+    taken = db.execute(
+        _TAKE_OVER,
+        {
+            "workspace": run.workspace_id,
+            "run": run.id,
+            "feed": run.feed_id,
+            "template": run.template_id,
+            "version": run.template_version,
+            "connection": run.connection_id,
+            "output": run.output,
+        },
+    ).rowcount  # type: ignore[attr-defined]
+    run.unchanged = run.done = taken
+    if not run.pending:
+        run.finished_at = db.scalar(select(func.clock_timestamp()))
+    db.flush()
+
+
+def _pending_chunks(db: Session, run: Run) -> Iterable[int]:
+    mine = (RunItem.workspace_id == run.workspace_id, RunItem.run_id == run.id, RunItem.state == "pending")
+    return db.scalars(select(RunItem.chunk).where(*mine).distinct().order_by(RunItem.chunk)).all()
 
 
 def _enqueue(db: Session, run: Run, chunks: Iterable[int]) -> None:

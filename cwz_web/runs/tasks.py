@@ -26,7 +26,7 @@ def follow(context: JobContext, workspace_id: str, feed_id: str) -> None:
     """Begin the runs that follow a feed, after its rows have changed."""
     workspace = UUID(workspace_id)
     with context.additional_context["database"].transaction(workspace) as db:
-        follow_feed(db, workspace, UUID(feed_id))
+        follow_feed(db, workspace, UUID(feed_id), context.additional_context["meters"])
 
 
 @app.task(name="runs.render_chunk", queue=RENDER_QUEUE, retry=RETRY, pass_context=True)

@@ -10,6 +10,7 @@ from pyramid.view import exception_view_config, forbidden_view_config, notfound_
 from sqlalchemy.exc import OperationalError
 
 from cwz_web.accounts.passwords import TooBusy
+from cwz_web.generation.usage import CapReached
 from cwz_web.imaging.errors import ImagingError, UnknownColumns
 from cwz_web.storage.contract import StorageError
 from cwz_web.web.limits import TooMany
@@ -67,6 +68,12 @@ def too_many(exc: TooMany, request: Request) -> Response:
     response = _answer(request, Problem(429, "too_many", f"That was tried too often. Please try again in {wait}"))
     response.headers["Retry-After"] = str(exc.seconds)
     return response
+
+
+@exception_view_config(CapReached)
+def cap_reached(exc: CapReached, request: Request) -> Response:
+    """No more pictures this month."""
+    return _answer(request, Problem(402, "cap_reached", str(exc)))
 
 
 @exception_view_config(TooBusy)

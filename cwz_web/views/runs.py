@@ -14,12 +14,13 @@ from cwz_web.feeds.browse import items_after, list_feeds
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import Design, list_templates, open_design
+from cwz_web.generation.usage import CapReached
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.resources import Permission, RunResource, Runs
 from cwz_web.runs.archive import entries_of, zip_stream
 from cwz_web.runs.following import find_auto_run, start_following
 from cwz_web.runs.mapping import apply_mapping, guess_mapping
-from cwz_web.runs.planning import EmptyFeed, latest_runs, retry_failed, start_run
+from cwz_web.runs.planning import EmptyFeed, cancel_run, latest_runs, retry_failed, start_run
 from cwz_web.runs.progress import PAGE, notes_of, progress_of, results_after
 from cwz_web.runs.review import review
 from cwz_web.storage.connections import list_connections
@@ -140,8 +141,9 @@ def new_run_form(context: Runs, request: Request) -> Any:
                     output=Output(format=chosen.format),
                     started_by=request.identity.account.id,
                     connection_id=chosen.storage or None,
+                    meter=request.services.meters.of(workspace_id),
                 )
-            except (EmptyFeed, BadSettings) as error:
+            except (EmptyFeed, BadSettings, CapReached) as error:
                 form = form.with_error("feed", str(error))
             else:
                 request.audit("run.start", f"{feed.name} with {template.name}", run=str(run.id), rows=run.total)
@@ -180,9 +182,18 @@ def show_run(context: RunResource, request: Request) -> dict[str, Any]:
 @view_config(context=RunResource, name="retry", request_method="POST", permission=Permission.RUN_RETRY)
 def retry_run(context: RunResource, request: Request) -> Response:
     """Draw again what failed."""
-    retry_failed(request.db, context.row)
+    retry_failed(request.db, context.row, request.services.meters.of(context.row.workspace_id))
     names = run_names(request, [context.row])
     request.audit("run.retry", names.get(context.row.feed_id, ""), run=str(context.row.id))
+    return HTTPSeeOther(request.path_in("runs", context.row.id))
+
+
+@view_config(context=RunResource, name="cancel", request_method="POST", permission=Permission.RUN_START)
+def cancel_form(context: RunResource, request: Request) -> Response:
+    """Draw no further pictures."""
+    left_out = cancel_run(request.db, context.row)
+    names = run_names(request, [context.row])
+    request.audit("run.cancel", names.get(context.row.feed_id, ""), run=str(context.row.id), rows=left_out)
     return HTTPSeeOther(request.path_in("runs", context.row.id))
 
 

@@ -9,14 +9,15 @@ are let in, and the log says so: a dead Valkey must not lock everybody out.
 import hashlib
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
 import structlog
-from limits import RateLimitItem, parse
+from limits import RateLimitItem, RateLimitItemPerMinute, parse
 from limits.errors import StorageError
 from limits.storage import storage_from_string
-from limits.strategies import MovingWindowRateLimiter
+from limits.strategies import MovingWindowRateLimiter, SlidingWindowCounterRateLimiter
 from pyramid.config import Configurator
 from pyramid.request import Request
 from pyramid.response import Response
@@ -39,6 +40,7 @@ LIMITS: dict[str, dict[str, str]] = {
     "workspace": {"address": "30 per hour", "account": "10 per hour"},
     "storage": {"account": "120 per hour"},
     "invitation": {"account": "60 per hour"},
+    "api": {"key": "600000 per minute"},
 }
 # Where only refused attempts count.
 GUESSES = frozenset({"sign-in", "second-factor", "proof", "verification"})
@@ -56,6 +58,23 @@ class TooMany(Exception):
         self.seconds = seconds
 
 
+@dataclass(frozen=True)
+class Left:
+    """What is left of a minute: `limit` in all, `remaining` of them, `seconds` until it is over."""
+
+    allowed: bool
+    limit: int
+    remaining: int
+    seconds: int
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """As the RateLimit header fields say it (draft-ietf-httpapi-ratelimit-headers, version 06)."""
+        told = {"Limit": self.limit, "Remaining": self.remaining, "Reset": self.seconds}
+        retry = {} if self.allowed else {"Retry-After": str(self.seconds)}
+        return {f"RateLimit-{name}": str(value) for name, value in told.items()} | retry
+
+
 class Limiter:
     """Counts attempts.
 
@@ -68,6 +87,7 @@ class Limiter:
     def __init__(self, storage: str, changed: Mapping[str, str]) -> None:
         self._storage = storage_from_string(storage, wrap_exceptions=True)
         self._strategy = MovingWindowRateLimiter(self._storage)
+        self._counter = SlidingWindowCounterRateLimiter(self._storage)
         known = {f"{name}.{scope}": often for name, scopes in LIMITS.items() for scope, often in scopes.items()}
         if unknown := changed.keys() - known.keys():
             raise SettingsError(f"There is no limit {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
@@ -94,6 +114,18 @@ class Limiter:
         """Count an attempt."""
         for scope, item in self._scopes(name, who):
             self._safely(self._strategy.hit, item, name, scope, who[scope])
+
+    def take(self, name: str, key: str, a_minute: int | None) -> Left:
+        """Count a request of a key, and see whether it may be answered.
+
+        Arguments:
+            a_minute: how many it may make; None for what LIMITS says.
+        """
+        item = RateLimitItemPerMinute(a_minute) if a_minute else self._items[f"{name}.key"]
+        allowed = self._safely(self._counter.hit, item, name, key)
+        stats = self._counter.get_window_stats(item, name, key)
+        seconds = max(int(stats.reset_time - time.time()) + 1, 1)
+        return Left(allowed, item.amount, max(stats.remaining, 0), seconds)
 
     def _scopes(self, name: str, who: Mapping[str, str]) -> list[tuple[str, RateLimitItem]]:
         return [(scope, self._items[f"{name}.{scope}"]) for scope in LIMITS[name] if scope in who]

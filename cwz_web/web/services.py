@@ -12,6 +12,7 @@ from cwz_web.db.session import Database
 from cwz_web.generation.maker import PictureMaker
 from cwz_web.generation.signing import Addresses
 from cwz_web.generation.sources import Sources
+from cwz_web.generation.usage import Meters
 from cwz_web.imaging.engine import Engine
 from cwz_web.imaging.fonts import install_fonts
 from cwz_web.net.client import Fetcher
@@ -38,6 +39,11 @@ class Services:
     ring: KeyRing
     limiter: Limiter
     google: Google | None
+
+    @property
+    def meters(self) -> Meters:
+        """What pictures count against."""
+        return Meters(self.settings.cap, self.settings.url)
 
     @classmethod
     def start(cls, settings: Settings) -> "Services":

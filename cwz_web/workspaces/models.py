@@ -26,7 +26,10 @@ class Role(StrEnum):
 
 
 class Workspace(Timestamped, Base):
-    """A tenant. Its slug stands in every address."""
+    """A tenant. Its slug stands in every address.
+
+    Addresses may be signed with its keys from `signing_oldest` to `signing_number` (generation/signing.py).
+    """
 
     __tablename__ = "workspaces"
 
@@ -34,6 +37,8 @@ class Workspace(Timestamped, Base):
     slug: Mapped[str] = mapped_column(unique=True)
     name: Mapped[str]
     second_factor_required: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    signing_number: Mapped[int] = mapped_column(default=1, server_default="1")
+    signing_oldest: Mapped[int] = mapped_column(default=1, server_default="1")
 
 
 class Membership(Timestamped, Base):

@@ -9,8 +9,9 @@ from cwz_web.feeds.models import Feed, Item
 from cwz_web.feeds.ordering import order_rows
 from cwz_web.feeds.pushing import put_items
 from cwz_web.generation.drafts import save_draft
-from cwz_web.generation.models import Template
+from cwz_web.generation.models import IdempotencyKey, Template
 from cwz_web.generation.templates import open_design
+from cwz_web.generation.usage import Meter, count
 from cwz_web.runs.following import start_following
 from cwz_web.runs.models import Run
 from cwz_web.web.services import Services
@@ -122,6 +123,8 @@ def fill(make: Factory, space: Workspace) -> None:
         start_following(db, db.get_one(Run, (space.id, run.id)))
         put_items(db, db.get_one(Feed, (space.id, feed.id)), {"1": {"title": "Other"}})
         order_rows(db, space.id, feed.id, "title")
+        count(db, Meter(space.id))
+        db.add(IdempotencyKey(workspace_id=space.id, key="k", fingerprint="f"))
         record(db, space.id, Actor(admin.id, admin.email, ""), "feed.upload", feed.name)
 
 

@@ -2,19 +2,25 @@
 
 import zipfile
 from io import BytesIO
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import select, text, update
 
 from cwz_web.db.session import Database, enter_workspace
+from cwz_web.feeds.files import spooled
+from cwz_web.feeds.imports import import_file
 from cwz_web.feeds.models import Feed
-from cwz_web.generation.models import Asset
+from cwz_web.generation.models import Asset, Template
+from cwz_web.generation.templates import publish
+from cwz_web.generation.usage import CapReached, Meter, used_in
+from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Output
 from cwz_web.runs.archive import entries_of, zip_stream
 from cwz_web.runs.callback import apply_report, forget_messages, specify, take_message
 from cwz_web.runs.models import RenderMessage, Run, RunItem
-from cwz_web.runs.planning import CHUNK, EmptyFeed, retry_failed, start_run
+from cwz_web.runs.planning import CHUNK, EmptyFeed, cancel_run, retry_failed, start_run
 from cwz_web.runs.progress import Progress, notes_of, progress_of, results_after, run_of_asset
 from cwz_web.runs.protocol import AskSpecification, Gone, Refused, Report, Result, Specification
 from cwz_web.runs.worker import STORAGE_GAVE_UP, Worker
@@ -303,3 +309,90 @@ def test_a_workspace_without_storage_can_not_start(make: Factory) -> None:
         db.execute(update(Connection).values(is_default=False))
     with pytest.raises(StorageError, match="Connect a storage first"):
         make.run(feed, template)
+
+
+def count_of(make: Factory, space_id: UUID) -> int:
+    with make.database.transaction(space_id) as db:
+        return used_in(db, space_id, space_id)
+
+
+def begin(make: Factory, feed: Feed, template: Template, **more: Any) -> Run:
+    with make.database.transaction(feed.workspace_id) as db:
+        mine = db.get_one(Feed, (feed.workspace_id, feed.id))
+        return start_run(
+            db, feed=mine, template=template, mapping={"title": "title"}, output=Output(), started_by=None, **more
+        )
+
+
+def test_what_an_earlier_run_drew_is_taken_over_and_costs_nothing(make: Factory) -> None:
+    space = make.workspace()
+    feed, template = make.feed(space, rows(20)), make.template(space)
+    work(make, make.run(feed, template))
+    assert count_of(make, space.id) == 20
+    again = make.run(feed, template)
+    assert (again.done, again.unchanged, again.pending) == (20, 20, 0)
+    assert again.finished_at is not None
+    assert count_of(make, space.id) == 20
+    with make.database.transaction(space.id) as db:
+        import_file(db, db.get_one(Feed, (space.id, feed.id)), file_name="n.csv", file=spooled(rows(21) + b"3x,New\n"))
+    third = work(make, begin(make, feed, template))
+    assert (third.total, third.done, third.unchanged) == (22, 22, 20)
+    assert count_of(make, space.id) == 22
+
+
+def test_another_version_mapping_or_format_is_drawn_anew(make: Factory) -> None:
+    space = make.workspace()
+    feed, template = make.feed(space, rows(3)), make.template(space)
+    work(make, make.run(feed, template))
+    assert make.run(feed, template, {"title": "sku"}).unchanged == 0
+    with make.database.transaction(space.id) as db:
+        publish(db, db.merge(template), ImageTemplate.model_validate(small_document()))
+    assert make.run(feed, make.reload(template)).unchanged == 0
+
+
+def test_a_run_takes_its_pictures_beforehand_and_gives_back_what_failed_or_was_there(make: Factory) -> None:
+    space = make.workspace()
+    feed, template = make.feed(space, b"sku,title\n1,Same\n2,Same\n3,Other\n"), make.template(space)
+    run = make.run(feed, template)
+    assert count_of(make, space.id) == 3
+    results = (Result(position=1, error="No"), Result(position=1, error="No"))
+    with make.database.transaction(space.id) as db:
+        apply_report(db, Report(workspace_id=space.id, run_id=run.id, results=results))
+    assert count_of(make, space.id) == 2, "a report that comes twice gives back once"
+    work(make, run)
+    assert count_of(make, space.id) == 2
+    with make.database.transaction(space.id) as db:
+        assert retry_failed(db, db.get_one(Run, (space.id, run.id))) == 1
+    assert count_of(make, space.id) == 3
+    work(make, run)
+    assert count_of(make, space.id) == 2, "the same picture twice is one"
+    assert make.count(Asset, space.id) == 2
+
+
+def test_a_run_for_which_there_is_no_room_does_not_begin(make: Factory) -> None:
+    space = make.workspace()
+    feed, template = make.feed(space, rows(5)), make.template(space)
+    with pytest.raises(CapReached):
+        begin(make, feed, template, meter=Meter(space.id, cap=4))
+    assert make.count(Run, space.id) == 0
+    assert count_of(make, space.id) == 0
+    begin(make, feed, template, meter=Meter(space.id, cap=5))
+
+
+def test_a_run_is_cancelled_and_goes_on_later(make: Factory) -> None:
+    space = make.workspace()
+    feed, template = make.feed(space, rows(CHUNK * 2)), make.template(space)
+    run = make.run(feed, template)
+    worker(make).render_chunk(ask(run, 0), last_try=False)
+    with make.database.transaction(space.id) as db:
+        assert cancel_run(db, db.get_one(Run, (space.id, run.id))) == CHUNK
+    cancelled = work(make, run)
+    assert (cancelled.done, cancelled.failed, cancelled.pending) == (CHUNK, CHUNK, 0)
+    assert cancelled.cancelled_at is not None
+    assert count_of(make, space.id) == CHUNK
+    with make.database.transaction(space.id) as db:
+        assert cancel_run(db, db.get_one(Run, (space.id, run.id))) == 0
+        assert retry_failed(db, db.get_one(Run, (space.id, run.id))) == CHUNK
+    resumed = work(make, run)
+    assert (resumed.done, resumed.cancelled_at) == (CHUNK * 2, None)
+    assert count_of(make, space.id) == CHUNK * 2

@@ -1,0 +1,92 @@
+"""Pictures on demand, for a key or a signed address: looked up, drawn, counted, and kept where that is asked for."""
+
+from collections.abc import Mapping
+
+from pyramid.request import Request
+from pyramid.response import Response
+
+from cwz_web.generation.assets import find_asset, record_asset
+from cwz_web.generation.models import Asset
+from cwz_web.generation.templates import Design
+from cwz_web.generation.usage import Meter, check_room, count
+from cwz_web.imaging.encoders import Output
+from cwz_web.imaging.engine import Rendered
+from cwz_web.storage.models import Connection
+from cwz_web.storage.originals import Originals
+
+
+class Order:
+    """A picture that somebody asks for.
+
+    Arguments:
+        meter: what it counts against.
+        connections: where its photos may be; the first one is where it is kept.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        meter: Meter,
+        design: Design,
+        connections: list[Connection],
+        data: Mapping[str, str],
+        output: Output,
+        size: str,
+    ) -> None:
+        self._services, self._meter, self._design, self._connection = request.services, meter, design, connections[0]
+        places = [connection.place for connection in connections]
+        originals = Originals(meter.workspace_id, places, self._services.providers.open)
+        self._order = self._services.maker.order(originals, design.document, data, output, size)
+
+    @property
+    def digest(self) -> str:
+        """What the picture is called before it is drawn."""
+        return self._order.digest
+
+    def make(self) -> tuple[Rendered, bool]:
+        """The picture, and whether it was known already. Raises CapReached, ImagingError."""
+        maker, workspace_id = self._services.maker, self._meter.workspace_id
+        known = maker.known(workspace_id, self._order)
+        if known is not None:
+            return known, True
+        if self._meter.is_capped:
+            with self._services.database.transaction(workspace_id) as db:
+                check_room(db, self._meter)
+        picture = maker.finish(self._order)
+        with self._services.database.transaction(workspace_id) as db:
+            count(db, self._meter)
+        return maker.remember(workspace_id, self._order, picture), False
+
+    def keep(self) -> tuple[Asset, bool]:
+        """The picture in the workspace's storage, and whether it was there already. Raises StorageError, too."""
+        services, workspace_id, template = self._services, self._meter.workspace_id, self._design.template
+        if self._meter.is_capped:
+            with services.database.transaction(workspace_id) as db:
+                if find_asset(db, workspace_id, self.digest) is None:
+                    check_room(db, self._meter)
+        kept = services.maker.keep(workspace_id, services.providers.open(self._connection.place), self._order)
+        with services.database.transaction(workspace_id) as db:
+            asset, is_new = record_asset(
+                db,
+                workspace_id,
+                kept,
+                name=template.name,
+                connection_id=self._connection.id,
+                template_id=template.id,
+                version=self._design.version,
+            )
+            if is_new:
+                count(db, self._meter)
+        return asset, not is_new
+
+    def fetch(self, asset: Asset) -> bytes:
+        """What is kept of the picture. Raises StorageError."""
+        return self._services.providers.open(self._connection.place).get(asset.key)
+
+
+def cacheable(request: Request, data: bytes, content_type: str, digest: str, cache: str) -> Response:
+    """A picture that browsers and proxies may keep, or 304 for those that have it (RFC 9110, 9111)."""
+    response = Response(data, content_type=content_type, conditional_response=True)
+    response.etag = digest
+    response.headers["Cache-Control"] = cache
+    return response

@@ -1,0 +1,144 @@
+"""How many pictures a month has made, and the caps on that: exact, however many requests come at once.
+
+A picture counts in one transaction, when it is there and before anybody gets it: what fails counts nothing, and whoever
+is killed leaves nothing reserved. Whether there is room is looked at before it is drawn as well, so that beyond the cap
+nothing is drawn in vain. A run takes its pictures beforehand, and gives back those that it did not have to draw in the
+transaction that says so. Months are those of UTC.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, select, text, update
+from sqlalchemy.orm import Session
+
+from cwz_web.generation.keys import KeyOwner
+from cwz_web.generation.models import Usage
+from cwz_web.notify.letters import Letter
+from cwz_web.workspaces.members import tell_admins
+from cwz_web.workspaces.models import Workspace
+
+# In percent of the workspace's cap: when its admins are told.
+WARN_AT = (80, 100)
+
+_COUNT = text("""
+    INSERT INTO usage (workspace_id, subject_id, month, used) VALUES (:workspace, :subject, :month, :pictures)
+    ON CONFLICT (workspace_id, subject_id, month) DO UPDATE SET used = usage.used + :pictures
+    WHERE CAST(:cap AS bigint) IS NULL OR usage.used + :pictures <= :cap
+    RETURNING used
+""")
+
+
+class CapReached(Exception):
+    """The month has no room for it. The message says whose."""
+
+
+@dataclass(frozen=True)
+class Meter:
+    """What counts pictures: the workspace's own counter, and a key's.
+
+    Attributes:
+        cap: pictures a month for the workspace; None for as many as it likes.
+        url: the address of the site, for the link in the mail that says that the cap is near.
+        key_cap: the same as `cap` for the key.
+    """
+
+    workspace_id: UUID
+    cap: int | None = None
+    url: str = ""
+    key_id: UUID | None = None
+    key_cap: int | None = None
+
+    @property
+    def is_capped(self) -> bool:
+        """Whether there is any cap."""
+        return self.cap is not None or self.key_cap is not None
+
+    def counters(self) -> Iterable[tuple[UUID, int | None, str]]:
+        """Each counter, what it may reach, and whose it is: in one order, so that no two wait for each other."""
+        yield self.workspace_id, self.cap, "workspace"
+        if self.key_id is not None:
+            yield self.key_id, self.key_cap, "key"
+
+
+@dataclass(frozen=True)
+class Meters:
+    """The installation's terms: what a workspace may make in a month, and where people read about it."""
+
+    cap: int | None = None
+    url: str = ""
+
+    def of(self, workspace_id: UUID, key: KeyOwner | None = None) -> Meter:
+        """What the pictures of a workspace count against, or those of one of its keys."""
+        if key is None:
+            return Meter(workspace_id, self.cap, self.url)
+        return Meter(workspace_id, self.cap, self.url, key.key_id, key.month_cap)
+
+
+def month_of(moment: datetime | None = None) -> date:
+    """The month that a moment counts in; now without one."""
+    return (moment or datetime.now(UTC)).astimezone(UTC).date().replace(day=1)
+
+
+def next_month(month: date) -> date:
+    """When the counters begin anew."""
+    return date(month.year + month.month // 12, month.month % 12 + 1, 1)
+
+
+def used_in(db: Session, workspace_id: UUID, subject_id: UUID, month: date | None = None) -> int:
+    """How many pictures count in a month."""
+    return db.scalar(select(Usage.used).where(*_mine(workspace_id, subject_id, month or month_of()))) or 0
+
+
+def used_by(db: Session, workspace_id: UUID) -> dict[UUID, int]:
+    """How many pictures each counter of the workspace has in this month: its keys', and its own."""
+    mine = select(Usage).where(Usage.workspace_id == workspace_id, Usage.month == month_of())
+    return {usage.subject_id: usage.used for usage in db.scalars(mine)}
+
+
+def check_room(db: Session, meter: Meter, pictures: int = 1) -> None:
+    """See whether there is room for so many more. Raises CapReached."""
+    for subject_id, cap, whose in meter.counters():
+        if cap is not None and used_in(db, meter.workspace_id, subject_id) + pictures > cap:
+            raise _reached(whose, cap)
+
+
+def count(db: Session, meter: Meter, pictures: int = 1) -> None:
+    """Count pictures. Raises CapReached; then the transaction must be rolled back."""
+    for subject_id, cap, whose in meter.counters():
+        names = {"workspace": meter.workspace_id, "subject": subject_id, "month": month_of(), "cap": cap}
+        fits = cap is None or pictures <= cap
+        used = db.scalar(_COUNT, names | {"pictures": pictures}) if fits else None
+        if used is None:
+            raise _reached(whose, cap or 0)
+        if cap is not None and whose == "workspace":
+            _warn(db, meter, used - pictures, used, cap)
+
+
+def give_back(db: Session, meter: Meter, pictures: int, month: date) -> None:
+    """Count pictures of a month no longer: they did not have to be drawn."""
+    for subject_id, _, _ in meter.counters():
+        mine = _mine(meter.workspace_id, subject_id, month)
+        db.execute(update(Usage).where(*mine).values(used=Usage.used - pictures))
+
+
+def _mine(workspace_id: UUID, subject_id: UUID, month: date) -> tuple[ColumnElement[bool], ...]:
+    return Usage.workspace_id == workspace_id, Usage.subject_id == subject_id, Usage.month == month
+
+
+def _reached(whose: str, cap: int) -> CapReached:
+    return CapReached(f"This {whose} may make {cap:,} pictures a month, and there is no room for more in this one")
+
+
+def _warn(db: Session, meter: Meter, before: int, used: int, cap: int) -> None:
+    for percent in WARN_AT:
+        if before * 100 < percent * cap <= used * 100:
+            workspace = db.get_one(Workspace, meter.workspace_id)
+            said = f"{workspace.name} has made {used:,} of the {cap:,} pictures that it may make this month."
+            more = "Further ones are refused until the month is over." if percent == 100 else ""
+            reason = f"You get this mail because you are an admin of {workspace.name}."
+            link = ("See the usage", f"{meter.url}/w/{workspace.slug}/keys")
+            subject = f"{workspace.name}: {percent} % of this month's pictures"
+            tell_admins(db, meter.workspace_id, Letter(subject, (f"{said} {more}".strip(),), link, reason))

@@ -1,0 +1,120 @@
+"""The month's count: exact, whatever comes at once."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cwz_web.generation import usage
+from cwz_web.generation.usage import (
+    CapReached,
+    Meter,
+    check_room,
+    count,
+    give_back,
+    month_of,
+    next_month,
+    used_by,
+    used_in,
+)
+from cwz_web.workspaces.models import Workspace
+from tests.factories import Factory
+from tests.mailbox import Mailbox, text_of
+
+
+class Counter:
+    """A workspace's counters."""
+
+    def __init__(self, make: Factory, cap: int | None = None, key_cap: int | None = None) -> None:
+        self.make = make
+        self.space: Workspace = make.workspace()
+        self.meter = Meter(self.space.id, cap, "https://site.example", uuid4(), key_cap)
+
+    def count(self, pictures: int = 1) -> bool:
+        try:
+            with self.make.database.transaction(self.space.id) as db:
+                count(db, self.meter, pictures)
+        except CapReached:
+            return False
+        return True
+
+    @property
+    def used(self) -> tuple[int, int]:
+        """The workspace's count and the key's."""
+        with self.make.database.transaction(self.space.id) as db:
+            found = used_by(db, self.space.id)
+        return found.get(self.space.id, 0), found.get(self.meter.key_id or uuid4(), 0)
+
+
+def test_of_200_at_once_exactly_as_many_get_through_as_the_cap_allows(make: Factory) -> None:
+    counter = Counter(make, cap=100)
+    with ThreadPoolExecutor(20) as pool:
+        through = list(pool.map(lambda _: counter.count(), range(200)))
+    assert (sum(through), counter.used) == (100, (100, 100))
+
+
+@pytest.mark.parametrize(("cap", "key_cap"), [(3, None), (None, 3), (3, 9), (9, 3)])
+def test_whichever_cap_comes_first_holds_and_the_other_counts_nothing(
+    make: Factory, cap: int | None, key_cap: int | None
+) -> None:
+    counter = Counter(make, cap, key_cap)
+    assert [counter.count() for _ in range(5)] == [True, True, True, False, False]
+    assert counter.used == (3, 3)
+    with make.database.transaction(counter.space.id) as db, pytest.raises(CapReached, match="3 pictures a month"):
+        check_room(db, counter.meter)
+
+
+def test_many_at_once_count_all_or_nothing(make: Factory) -> None:
+    counter = Counter(make, cap=10)
+    assert [counter.count(pictures) for pictures in (11, 6, 5, 4)] == [False, True, False, True]
+    assert counter.used == (10, 10)
+
+
+def test_without_a_cap_anything_goes_and_is_counted(make: Factory) -> None:
+    counter = Counter(make)
+    assert counter.count(1_000_000)
+    assert counter.used == (1_000_000, 1_000_000)
+
+
+def test_what_is_given_back_can_be_used_again(make: Factory) -> None:
+    counter = Counter(make, cap=10)
+    counter.count(10)
+    with make.database.transaction(counter.space.id) as db:
+        give_back(db, counter.meter, 4, month_of())
+    assert [counter.count(5), counter.count(4)] == [False, True]
+
+
+def test_each_month_counts_by_itself(make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    counter = Counter(make, cap=1)
+    assert [counter.count(), counter.count()] == [True, False]
+    later = next_month(month_of())
+    monkeypatch.setattr(usage, "month_of", lambda: later)
+    assert [counter.count(), counter.count()] == [True, False]
+    with make.database.transaction(counter.space.id) as db:
+        assert used_in(db, counter.space.id, counter.space.id, later) == 1
+
+
+def test_admins_are_told_once_at_80_and_at_100_percent(make: Factory, mailbox: Mailbox) -> None:
+    counter = Counter(make, cap=10)
+    admin = make.member(counter.space)
+    for _ in range(12):
+        counter.count()
+    letters = mailbox.mails()
+    assert [letter["to"] for letter in letters] == [admin.email] * 2
+    assert sorted(letter["subject"].partition(": ")[2] for letter in letters) == [
+        "100 % of this month's pictures",
+        "80 % of this month's pictures",
+    ]
+    assert any("8 of the 10 pictures" in text_of(letter) for letter in letters)
+
+
+@given(st.dates(max_value=date(9999, 11, 30)))
+def test_a_month_ends_where_the_next_one_begins(day: date) -> None:
+    begins = month_of(datetime(day.year, day.month, day.day, tzinfo=UTC))
+    ends = next_month(begins)
+    assert begins <= day < ends
+    assert ends.day == 1
+    assert (ends - begins).days in (28, 29, 30, 31)
