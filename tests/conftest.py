@@ -81,6 +81,8 @@ def database_name(postgres: EmbeddedPostgres) -> str:
     with psycopg.connect(postgres.admin_url(), autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(1)")  # two clones of one template at once are refused
         connection.execute(f"CREATE DATABASE {name} TEMPLATE cwz OWNER cwz_owner")
+        # Nothing here has to outlive a power cut.
+        connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
     return name
 
 
@@ -127,8 +129,10 @@ def services(kept_services: Services, postgres: EmbeddedPostgres, database_name:
         rows = connection.execute(
             "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
         )
-        tables = ", ".join(sorted({row[0] for row in rows} - KEPT_TABLES))
-        connection.execute(f"TRUNCATE {tables} CASCADE")
+        tables = {row[0] for row in rows} - KEPT_TABLES
+        # Not TRUNCATE: it makes new files for every table and index, which takes longer than most tests.
+        connection.execute("SET session_replication_role = replica")  # no triggers: everything goes
+        connection.execute(";".join(f"DELETE FROM {table}" for table in sorted(tables)))
 
 
 @pytest.fixture
