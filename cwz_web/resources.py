@@ -331,39 +331,75 @@ class ApiImports(Resource):
         return ApiImport(self.request, self, name)
 
 
-class ApiFeed(Resource):
-    """`/v1/feeds/{id}`: a feed of the key's workspace."""
+class ApiRow(Resource):
+    """A row of the key's workspace."""
+
+    def __init__(self, request: Request, parent: Resource, name: str, row: Any) -> None:
+        super().__init__(request, parent, name)
+        self.row = row
+
+
+class ApiRows(Resource):
+    """Rows of the key's workspace, by id. To whoever has no key, none is there."""
+
+    model: ClassVar[type[Any]]
+    row_resource: ClassVar[type[ApiRow]]
+
+    def __getitem__(self, name: str) -> ApiRow:
+        row_id, owner = as_uuid(name), self.request.identity
+        if owner is None:
+            raise KeyError(name)
+        with self.request.services.database.transaction(owner.workspace_id) as db:
+            row = db.get(self.model, (owner.workspace_id, row_id))
+        if row is None or getattr(row, "deleted_at", None):
+            raise KeyError(name)
+        return self.row_resource(self.request, self, name, row)
+
+
+class ApiFeed(ApiRow):
+    """`/v1/feeds/{id}`."""
 
     children: ClassVar[dict[str, type[Resource]]] = {"items": ApiItems, "imports": ApiImports}
-
-    def __init__(self, request: Request, parent: Resource, name: str, feed: Feed) -> None:
-        super().__init__(request, parent, name)
-        self.feed = feed
+    row: Feed
 
 
-class ApiFeeds(Resource):
-    """The feeds of the key's workspace. To whoever has no key, none is there."""
+class ApiTemplate(ApiRow):
+    """`/v1/templates/{id}`."""
 
-    @property
-    def workspace_id(self) -> UUID:
-        """The key's workspace."""
-        workspace_id: UUID = self.request.identity.workspace_id
-        return workspace_id
+    row: Template
 
-    def __getitem__(self, name: str) -> ApiFeed:
-        feed_id = as_uuid(name)
-        if self.request.identity is None:
-            raise KeyError(name)
-        with self.request.services.database.transaction(self.workspace_id) as db:
-            feed = db.get(Feed, (self.workspace_id, feed_id))
-        if feed is None or feed.deleted_at:
-            raise KeyError(name)
-        return ApiFeed(self.request, self, name, feed)
+
+class ApiRun(ApiRow):
+    """`/v1/runs/{id}`."""
+
+    row: Run
+
+
+class ApiAsset(ApiRow):
+    """`/v1/assets/{id}`."""
+
+    row: Asset
+
+
+class ApiFeeds(ApiRows):
+    model, row_resource = Feed, ApiFeed
+
+
+class ApiTemplates(ApiRows):
+    model, row_resource = Template, ApiTemplate
+
+
+class ApiRuns(ApiRows):
+    model, row_resource = Run, ApiRun
+
+
+class ApiAssets(ApiRows):
+    model, row_resource = Asset, ApiAsset
 
 
 def _feed_of(resource: Resource) -> Feed:
     found = next(above for above in lineage(resource) if isinstance(above, ApiFeed))
-    return found.feed
+    return found.row
 
 
 class Schemas(Resource):
@@ -373,7 +409,13 @@ class Schemas(Resource):
 class Api(Resource):
     """`/v1`: whoever has a key."""
 
-    children: ClassVar[dict[str, type[Resource]]] = {"schemas": Schemas, "feeds": ApiFeeds}
+    children: ClassVar[dict[str, type[Resource]]] = {
+        "schemas": Schemas,
+        "feeds": ApiFeeds,
+        "templates": ApiTemplates,
+        "runs": ApiRuns,
+        "assets": ApiAssets,
+    }
 
     def __acl__(self) -> list[Any]:
         owner = self.request.identity

@@ -1,5 +1,6 @@
 """`/v1/feeds`: feeds, their rows, which a shop can push, and their imports."""
 
+import shutil
 from datetime import datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
@@ -11,13 +12,14 @@ from pyramid.view import view_config
 from sqlalchemy.orm import Session
 
 from cwz_web.api.bodies import read_body
-from cwz_web.feeds.browse import find_item, items_after, list_feeds
-from cwz_web.feeds.files import read_table
+from cwz_web.api.pages import Answer, limit_of, rows_of, transaction
+from cwz_web.feeds.browse import find_item, items_after
+from cwz_web.feeds.files import read_table, spooled
 from cwz_web.feeds.imports import enqueue, find_import, list_imports, new_feed, new_import, shape_for
 from cwz_web.feeds.models import Feed, FeedImport, Item
 from cwz_web.feeds.pushing import TooMuch, delete_items, put_items
 from cwz_web.feeds.refresh import ask
-from cwz_web.feeds.shaping import Shape
+from cwz_web.feeds.shaping import Kind, Shape
 from cwz_web.feeds.sources import find_source
 from cwz_web.feeds.tables import MAX_BYTES, MAX_CELL, MAX_COLUMNS, MAX_NAME, SAMPLE, BadFile, Row
 from cwz_web.feeds.variants import MAX_KEY
@@ -30,8 +32,6 @@ from cwz_web.workspaces.audit import record
 
 MAX_ITEMS = 1000
 MAX_ITEMS_BODY = 16 * 1024 * 1024
-PAGE = 100
-MAX_PAGE = 1000
 
 
 def _storable(text: str) -> str:
@@ -93,45 +93,116 @@ class Keys(_Model):
     keys: Annotated[list[Key], Field(min_length=1, max_length=MAX_ITEMS)]
 
 
+class ColumnInfo(Answer):
+    """A column of a feed, and what its values are."""
+
+    name: str
+    kind: Kind
+
+
+class FeedInfo(Answer):
+    """A feed. `key` names the columns that a row is known by; none for its place, or the key that was pushed."""
+
+    id: UUID
+    name: str
+    items: int
+    columns: list[ColumnInfo]
+    key: list[str]
+    changed_at: datetime | None
+
+
+class FeedPage(Answer):
+    """Some of the feeds, newest first."""
+
+    feeds: list[FeedInfo]
+    next: str | None
+
+
+class ItemInfo(Answer):
+    """A row of a feed."""
+
+    key: str
+    data: dict[str, str]
+    added_at: datetime
+    changed_at: datetime | None
+
+
+class ItemPage(Answer):
+    """Some of the rows, in the feed's order."""
+
+    items: list[ItemInfo]
+    next: str | None
+
+
+class Pushed(Answer):
+    """What became of rows that were pushed."""
+
+    added: int
+    changed: int
+    unchanged: int
+
+
+class Removed(Answer):
+    """How many rows were there to be removed."""
+
+    removed: int
+
+
+class ImportInfo(Answer):
+    """An import, and how far it is."""
+
+    number: int
+    state: str
+    file: str
+    percent: int
+    added: int
+    changed: int
+    removed: int
+    unchanged: int
+    invalid: int
+    trouble: str | None
+    begun_at: datetime
+    ended_at: datetime | None
+
+
+class ImportPage(Answer):
+    """The newest imports of a feed, newest first."""
+
+    imports: list[ImportInfo]
+
+
 @view_config(context=ApiFeeds, request_method="GET", renderer="json", permission=Permission.API_READ)
 def feeds(context: ApiFeeds, request: Request) -> dict[str, Any]:
     """The workspace's feeds, newest first."""
-    limit = _limit(request)
-    after = request.GET.get("after")
-    try:
-        before = UUID(after) if after else None
-    except ValueError:
-        raise Problem(422, "invalid", "The request is not valid", {"after": "Use the `next` of a page"}) from None
-    with _transaction(request) as db:
-        found = list_feeds(db, context.workspace_id, after=before, limit=limit)
-    more = str(found[-1].id) if len(found) == limit else None
-    return {"feeds": [_feed(feed) for feed in found], "next": more}
+    with transaction(request) as db:
+        found, more = rows_of(request, db, Feed)
+    return _json(FeedPage(feeds=[_feed(feed) for feed in found], next=more))
 
 
 @view_config(context=ApiFeeds, request_method="POST", permission=Permission.API_FEEDS_WRITE, require_csrf=False)
 def make_feed(context: ApiFeeds, request: Request) -> Response:
     """A new feed without rows."""
     wanted = read_body(request, NewFeed)
-    with _transaction(request) as db:
-        feed = new_feed(db, context.workspace_id, name=wanted.name, file_name="the API")
-        record(db, context.workspace_id, key_actor(request), "feed.make", feed.name, {})
-    return Response(json_body=_feed(feed), status=201)
+    with transaction(request) as db:
+        feed = new_feed(db, request.identity.workspace_id, name=wanted.name, file_name="the API")
+        record(db, request.identity.workspace_id, key_actor(request), "feed.make", feed.name, {})
+    return Response(json_body=_json(_feed(feed)), status=201)
 
 
 @view_config(context=ApiFeed, request_method="GET", renderer="json", permission=Permission.API_READ)
 def feed(context: ApiFeed, request: Request) -> dict[str, Any]:
     """A feed."""
-    return _feed(context.feed)
+    return _json(_feed(context.row))
 
 
 @view_config(context=ApiItems, request_method="GET", renderer="json", permission=Permission.API_READ)
 def items(context: ApiItems, request: Request) -> dict[str, Any]:
     """The feed's rows, in its order."""
-    limit = _limit(request)
-    with _transaction(request) as db:
+    limit = limit_of(request)
+    with transaction(request) as db:
         found = items_after(db, context.feed, as_number(request.GET.get("after", "")), limit)
     more = str(found[-1].position) if len(found) == limit else None
-    return {"items": [_item(item) for item in found], "next": more}
+    return _json(ItemPage(items=[_item(item) for item in found], next=more))
 
 
 @view_config(
@@ -154,18 +225,18 @@ def push_items(context: ApiItems, request: Request) -> dict[str, Any]:
 def remove_items(context: ApiFeed, request: Request) -> dict[str, Any]:
     """Remove rows by their keys."""
     keys = read_body(request, Keys, MAX_ITEMS_BODY).keys
-    with _transaction(request) as db:
-        return {"removed": delete_items(db, _locked(db, context.feed), keys)}
+    with transaction(request) as db:
+        return _json(Removed(removed=delete_items(db, _locked(db, context.row), keys)))
 
 
 @view_config(context=ApiItem, request_method="GET", renderer="json", permission=Permission.API_READ)
 def item(context: ApiItem, request: Request) -> dict[str, Any]:
     """A row."""
-    with _transaction(request) as db:
+    with transaction(request) as db:
         found = find_item(db, context.feed, context.key)
     if found is None:
         raise _no_item()
-    return _item(found)
+    return _json(_item(found))
 
 
 @view_config(
@@ -181,7 +252,7 @@ def put_item(context: ApiItem, request: Request) -> dict[str, Any]:
 @view_config(context=ApiItem, request_method="DELETE", permission=Permission.API_FEEDS_WRITE, require_csrf=False)
 def delete_item(context: ApiItem, request: Request) -> Response:
     """Remove a row."""
-    with _transaction(request) as db:
+    with transaction(request) as db:
         if not delete_items(db, _locked(db, context.feed), [context.key]):
             raise _no_item()
     return Response(status=204)
@@ -190,8 +261,8 @@ def delete_item(context: ApiItem, request: Request) -> Response:
 @view_config(context=ApiImports, request_method="GET", renderer="json", permission=Permission.API_READ)
 def imports(context: ApiImports, request: Request) -> dict[str, Any]:
     """The feed's imports, newest first."""
-    with _transaction(request) as db:
-        return {"imports": [_import(each) for each in list_imports(db, context.feed)]}
+    with transaction(request) as db:
+        return _json(ImportPage(imports=[_import(each) for each in list_imports(db, context.feed)]))
 
 
 @view_config(context=ApiImports, request_method="POST", permission=Permission.API_FEEDS_WRITE, require_csrf=False)
@@ -199,11 +270,11 @@ def begin_import(context: ApiImports, request: Request) -> Response:
     """Bring the file in the body into the feed; without one, fetch the feed from its address."""
     if (request.content_length or 0) > MAX_BYTES:
         raise Problem(413, "body_too_large", f"A file may have {MAX_BYTES // 1024**2} MB at the most")
-    with _transaction(request) as db:
+    with transaction(request) as db:
         feed = _locked(db, context.feed)
         begun = _of_body(db, request, feed) if request.content_length else _of_source(db, feed)
         record(db, feed.workspace_id, key_actor(request), "feed.import", feed.name, {"number": begun.number})
-    response = Response(json_body=_import(begun), status=202)
+    response = Response(json_body=_json(_import(begun)), status=202)
     response.location = f"{request.path_url.rstrip('/')}/{begun.number}"
     return response
 
@@ -211,39 +282,29 @@ def begin_import(context: ApiImports, request: Request) -> Response:
 @view_config(context=ApiImport, request_method="GET", renderer="json", permission=Permission.API_READ)
 def import_status(context: ApiImport, request: Request) -> dict[str, Any]:
     """How an import stands."""
-    with _transaction(request) as db:
+    with transaction(request) as db:
         found = find_import(db, context.feed, context.number)
     if found is None:
         raise Problem(404, "not_found", "The feed has no import of this number")
-    return _import(found)
-
-
-def _transaction(request: Request) -> Any:
-    return request.services.database.transaction(request.identity.workspace_id)
+    return _json(_import(found))
 
 
 def _locked(db: Session, feed: Feed) -> Feed:
     return db.get_one(Feed, (feed.workspace_id, feed.id), with_for_update=True)
 
 
-def _limit(request: Request) -> int:
-    limit = as_number(request.GET.get("limit", str(PAGE)))
-    if not 1 <= limit <= MAX_PAGE:
-        raise Problem(422, "invalid", "The request is not valid", {"limit": f"Use a number from 1 to {MAX_PAGE}"})
-    return limit
-
-
 def _put(request: Request, feed: Feed, rows: dict[str, Row]) -> dict[str, Any]:
-    with _transaction(request) as db:
+    with transaction(request) as db:
         try:
             pushed = put_items(db, _locked(db, feed), rows)
         except TooMuch as error:
             raise Problem(422, "feed_full", str(error)) from None
-    return {"added": pushed.added, "changed": pushed.changed, "unchanged": pushed.unchanged}
+    return _json(Pushed(added=pushed.added, changed=pushed.changed, unchanged=pushed.unchanged))
 
 
 def _of_body(db: Session, request: Request, feed: Feed) -> FeedImport:
-    file = request.body_file_seekable
+    file = spooled()
+    shutil.copyfileobj(request.body_file, file)  # what a server hands over need not be a file that can be sought in
     try:
         shape_for(feed, read_table(file, SAMPLE))
     except BadFile as error:
@@ -260,44 +321,42 @@ def _of_source(db: Session, feed: Feed) -> FeedImport:
     return ask(db, feed, source)
 
 
-def _feed(feed: Feed) -> dict[str, Any]:
+def _feed(feed: Feed) -> FeedInfo:
     shape = Shape.model_validate(feed.shape)
     kinds = shape.kinds
-    return {
-        "id": str(feed.id),
-        "name": feed.name,
-        "items": feed.item_count,
-        "columns": [{"name": name, "kind": kinds.get(name, "text")} for name in feed.columns],
-        "key": shape.key_names,
-        "changed_at": _time(feed.imported_at),
-    }
+    return FeedInfo(
+        id=feed.id,
+        name=feed.name,
+        items=feed.item_count,
+        columns=[ColumnInfo(name=name, kind=kinds.get(name, Kind.TEXT)) for name in feed.columns],
+        key=shape.key_names,
+        changed_at=feed.imported_at,
+    )
 
 
-def _item(item: Item) -> dict[str, Any]:
-    return {
-        "key": item.key,
-        "data": item.data,
-        "added_at": _time(item.created_at),
-        "changed_at": _time(item.changed_at),
-    }
+def _item(item: Item) -> ItemInfo:
+    return ItemInfo(key=item.key, data=item.data, added_at=item.created_at, changed_at=item.changed_at)
 
 
-def _import(record: FeedImport) -> dict[str, Any]:
-    counts = {name: getattr(record, name) for name in ("added", "changed", "removed", "unchanged", "invalid")}
-    return {
-        "number": record.number,
-        "state": record.state,
-        "file": record.file_name,
-        "percent": record.percent,
-        **counts,
-        "trouble": record.trouble,
-        "begun_at": _time(record.created_at),
-        "ended_at": _time(record.finished_at),
-    }
+def _import(record: FeedImport) -> ImportInfo:
+    return ImportInfo(
+        number=record.number,
+        state=record.state,
+        file=record.file_name,
+        percent=record.percent,
+        added=record.added,
+        changed=record.changed,
+        removed=record.removed,
+        unchanged=record.unchanged,
+        invalid=record.invalid,
+        trouble=record.trouble,
+        begun_at=record.created_at,
+        ended_at=record.finished_at,
+    )
 
 
-def _time(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None
+def _json(answer: Answer) -> dict[str, Any]:
+    return answer.model_dump(mode="json")
 
 
 def _no_item() -> Problem:

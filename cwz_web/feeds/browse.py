@@ -59,11 +59,9 @@ class Found:
     looked: int = 0
 
 
-def list_feeds(db: Session, workspace_id: UUID, *, after: UUID | None = None, limit: int = 1000) -> list[Feed]:
-    """The workspace's feeds, newest first, those after one of them."""
+def list_feeds(db: Session, workspace_id: UUID, limit: int = 1000) -> list[Feed]:
+    """The workspace's feeds, newest first."""
     mine = select(Feed).where(Feed.workspace_id == workspace_id, Feed.deleted_at.is_(None))
-    if after is not None:
-        mine = mine.where(Feed.id < after)
     return list(db.scalars(mine.order_by(Feed.id.desc()).limit(limit)))
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select, text, update
+from sqlalchemy import ColumnElement, func, select, text, update
 from sqlalchemy.orm import Session
 
 from cwz_web.generation.keys import KeyOwner
@@ -121,7 +121,7 @@ def give_back(db: Session, meter: Meter, pictures: int, month: date) -> None:
     """Count pictures of a month no longer: they did not have to be drawn."""
     for subject_id, _, _ in meter.counters():
         mine = _mine(meter.workspace_id, subject_id, month)
-        db.execute(update(Usage).where(*mine).values(used=Usage.used - pictures))
+        db.execute(update(Usage).where(*mine).values(used=func.greatest(Usage.used - pictures, 0)))
 
 
 def _mine(workspace_id: UUID, subject_id: UUID, month: date) -> tuple[ColumnElement[bool], ...]:

@@ -51,6 +51,8 @@ ALIASES = {
     "brand": "subtitle",
     "compare_at_price": "old_price",
 }
+# From so many first rows a mapping is guessed.
+SAMPLE = 20
 # A column of the template that stays empty. One that is not in a mapping at all shows the template's default.
 NOTHING = ""
 _picture_url = re.compile(r"\Ahttps?://\S+\.(?:jpe?g|png|webp|gif|avif)(?:\?\S*)?\Z", re.IGNORECASE)

@@ -119,9 +119,10 @@ def retry_failed(db: Session, run: Run, meter: Meter | None = None) -> int:
         run.finished_at = run.cancelled_at = None
         # All that is pending counts in one month: from now on in this one.
         give_back(db, meter_of(run), before, run.counted_in)
-        run.counted_in = month_of()
+        meter = meter or meter_of(run)
+        run.counted_in, run.key_id = month_of(), meter.key_id
         db.flush()
-        count(db, meter or meter_of(run), run.pending)
+        count(db, meter, run.pending)
         _enqueue(db, run, sorted(set(chunks)))
     return len(chunks)
 

@@ -18,13 +18,11 @@ from cwz_web.generation.templates import open_design
 from cwz_web.imaging.documents import OWN_SIZE, ImageTemplate
 from cwz_web.imaging.encoders import Output
 from cwz_web.resources import Permission, TemplateResource
-from cwz_web.runs.mapping import apply_mapping, guess_mapping
+from cwz_web.runs.mapping import SAMPLE, apply_mapping, guess_mapping
 from cwz_web.storage.connections import connections_from
 from cwz_web.storage.contract import BadSettings
 from cwz_web.storage.originals import Originals
 from cwz_web.web.transactions import let_go
-
-SAMPLE = 20
 
 
 class Wanted(BaseModel):

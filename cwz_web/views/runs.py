@@ -19,7 +19,7 @@ from cwz_web.imaging.encoders import Format, Output
 from cwz_web.resources import Permission, RunResource, Runs
 from cwz_web.runs.archive import entries_of, zip_stream
 from cwz_web.runs.following import find_auto_run, start_following
-from cwz_web.runs.mapping import apply_mapping, guess_mapping
+from cwz_web.runs.mapping import SAMPLE, apply_mapping, guess_mapping
 from cwz_web.runs.planning import EmptyFeed, cancel_run, latest_runs, retry_failed, start_run
 from cwz_web.runs.progress import PAGE, notes_of, progress_of, results_after
 from cwz_web.runs.review import review
@@ -35,7 +35,6 @@ from cwz_web.web.paths import after_position
 from cwz_web.web.transactions import let_go
 
 DEFAULT = "=default"
-SAMPLE = 20
 
 
 class RunForm(Form):

@@ -1,0 +1,158 @@
+"""`/v1/templates`, `/v1/assets`, `/v1/usage`: what a workspace has and has used."""
+
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from pyramid.request import Request
+from pyramid.view import view_config
+
+from cwz_web.api.pages import Answer, rows_of, transaction
+from cwz_web.generation.models import Asset, Template
+from cwz_web.generation.templates import open_design
+from cwz_web.generation.usage import month_of, next_month, used_by
+from cwz_web.resources import Api, ApiAsset, ApiAssets, ApiTemplate, ApiTemplates, Permission
+
+
+class TemplateInfo(Answer):
+    """A template, by its id or its slug. `version` is the one in use."""
+
+    id: UUID
+    slug: str
+    name: str
+    version: int
+
+
+class TemplatePage(Answer):
+    """Some of the templates, newest first."""
+
+    templates: list[TemplateInfo]
+    next: str | None
+
+
+class TemplateColumn(Answer):
+    """A value that changes from picture to picture."""
+
+    name: str
+    label: str
+    kind: str
+    default: str
+
+
+class TemplateSize(Answer):
+    """One of a template's sizes, in pixels; `own` is the canvas's."""
+
+    name: str
+    width: int
+    height: int
+
+
+class TemplateDetails(TemplateInfo):
+    """A template with what it takes."""
+
+    columns: list[TemplateColumn]
+    sizes: list[TemplateSize]
+
+
+class AssetInfo(Answer):
+    """A picture that is kept. `url` opens it for whoever has it."""
+
+    id: UUID
+    name: str
+    url: str
+    digest: str
+    width: int
+    height: int
+    bytes: int
+    content_type: str
+    template: UUID
+    version: int
+    made_at: datetime
+
+
+class AssetPage(Answer):
+    """Some of the pictures, newest first."""
+
+    assets: list[AssetInfo]
+    next: str | None
+
+
+class UsageInfo(Answer):
+    """What this month has made, and may make (null for any number): the workspace, and the key that asks."""
+
+    month: date
+    resets_on: date
+    used: int
+    cap: int | None
+    key_used: int
+    key_cap: int | None
+
+
+@view_config(context=ApiTemplates, request_method="GET", renderer="json", permission=Permission.API_READ)
+def templates(context: ApiTemplates, request: Request) -> dict[str, Any]:
+    """The workspace's templates."""
+    with transaction(request) as db:
+        found, more = rows_of(request, db, Template)
+    page = TemplatePage(templates=[TemplateInfo(**_about(each)) for each in found], next=more)
+    return page.model_dump(mode="json")
+
+
+@view_config(context=ApiTemplate, request_method="GET", renderer="json", permission=Permission.API_READ)
+def template(context: ApiTemplate, request: Request) -> dict[str, Any]:
+    """A template."""
+    with transaction(request) as db:
+        document = open_design(db, context.row).document
+    sizes = [TemplateSize(name="own", width=document.canvas.width, height=document.canvas.height)]
+    sizes += [TemplateSize(name=each.name, width=each.width, height=each.height) for each in document.formats]
+    columns = [TemplateColumn(**each.model_dump()) for each in document.columns]
+    return TemplateDetails(**_about(context.row), columns=columns, sizes=sizes).model_dump(mode="json")
+
+
+@view_config(context=ApiAssets, request_method="GET", renderer="json", permission=Permission.API_READ)
+def assets(context: ApiAssets, request: Request) -> dict[str, Any]:
+    """The workspace's pictures."""
+    with transaction(request) as db:
+        found, more = rows_of(request, db, Asset)
+    return AssetPage(assets=[_asset(request, each) for each in found], next=more).model_dump(mode="json")
+
+
+@view_config(context=ApiAsset, request_method="GET", renderer="json", permission=Permission.API_READ)
+def asset(context: ApiAsset, request: Request) -> dict[str, Any]:
+    """A picture."""
+    return _asset(request, context.row).model_dump(mode="json")
+
+
+@view_config(context=Api, name="usage", request_method="GET", renderer="json", permission=Permission.API_READ)
+def usage(context: Api, request: Request) -> dict[str, Any]:
+    """What this month has made."""
+    owner, month = request.identity, month_of()
+    with transaction(request) as db:
+        used = used_by(db, owner.workspace_id)
+    return UsageInfo(
+        month=month,
+        resets_on=next_month(month),
+        used=used.get(owner.workspace_id, 0),
+        cap=request.services.settings.cap,
+        key_used=used.get(owner.key_id, 0),
+        key_cap=owner.month_cap,
+    ).model_dump(mode="json")
+
+
+def _about(row: Template) -> dict[str, Any]:
+    return {"id": row.id, "slug": row.slug, "name": row.name, "version": row.version}
+
+
+def _asset(request: Request, row: Asset) -> AssetInfo:
+    return AssetInfo(
+        id=row.id,
+        name=row.name,
+        url=request.services.settings.url + request.services.addresses.asset(row),
+        digest=row.digest,
+        width=row.width,
+        height=row.height,
+        bytes=row.size,
+        content_type=row.content_type,
+        template=row.template_id,
+        version=row.template_version,
+        made_at=row.created_at,
+    )

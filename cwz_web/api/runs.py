@@ -1,0 +1,208 @@
+"""`/v1/runs`: a feed drawn with a template, begun and followed by a program."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+from pyramid.request import Request
+from pyramid.response import Response
+from pyramid.view import view_config
+from sqlalchemy.orm import Session
+
+from cwz_web.api.bodies import read_body
+from cwz_web.api.images import find_design
+from cwz_web.api.pages import Answer, limit_of, rows_of, transaction
+from cwz_web.feeds.browse import items_after
+from cwz_web.feeds.models import Feed
+from cwz_web.imaging.encoders import Format, Output
+from cwz_web.resources import ApiRun, ApiRuns, Permission
+from cwz_web.runs.mapping import SAMPLE, guess_mapping
+from cwz_web.runs.models import Run
+from cwz_web.runs.planning import EmptyFeed, cancel_run, retry_failed, start_run
+from cwz_web.runs.progress import results_after
+from cwz_web.storage.contract import BadSettings
+from cwz_web.web.auditing import key_actor
+from cwz_web.web.paths import as_number
+from cwz_web.web.problems import Problem
+from cwz_web.workspaces.audit import record
+
+
+class RunRequest(BaseModel):
+    """The body of `POST /v1/runs`. `mapping` gives the feed's column for some of the template's; others are guessed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    feed: UUID
+    template: Annotated[str, Field(min_length=1, max_length=100)]
+    mapping: Annotated[dict[str, Annotated[str, Field(max_length=200)]], Field(max_length=200)] = {}
+    format: Format = Format.JPEG
+    quality: Annotated[int, Field(ge=1, le=100)] = 84
+    scale: Annotated[int, Field(ge=1, le=3)] = 1
+
+
+class RunInfo(Answer):
+    """A run. `unchanged` of the pictures that are `done` were there already. It is over when `ended_at` says when."""
+
+    id: UUID
+    feed: UUID
+    template: UUID
+    version: int
+    total: int
+    done: int
+    failed: int
+    unchanged: int
+    cancelled: bool
+    begun_at: datetime
+    ended_at: datetime | None
+
+
+class RunPage(Answer):
+    """Some of the runs, newest first."""
+
+    runs: list[RunInfo]
+    next: str | None
+
+
+class RunItemInfo(Answer):
+    """What became of a row: a picture, or why there is none. `note` says what is missing in a picture."""
+
+    key: str
+    state: str
+    error: str | None
+    note: str | None
+    asset: UUID | None
+    url: str | None
+
+
+class RunItemPage(Answer):
+    """Some of a run's rows that have ended, in the feed's order."""
+
+    items: list[RunItemInfo]
+    next: str | None
+
+
+@view_config(context=ApiRuns, request_method="GET", renderer="json", permission=Permission.API_READ)
+def runs(context: ApiRuns, request: Request) -> dict[str, Any]:
+    """The workspace's runs."""
+    with transaction(request) as db:
+        found, more = rows_of(request, db, Run)
+    return RunPage(runs=[_run(each) for each in found], next=more).model_dump(mode="json")
+
+
+@view_config(context=ApiRuns, request_method="POST", permission=Permission.GENERATE, require_csrf=False)
+def begin_run(context: ApiRuns, request: Request) -> Response:
+    """Draw every row of a feed that has not been drawn like that before."""
+    wanted, owner = read_body(request, RunRequest), request.identity
+    with transaction(request) as db:
+        feed = db.get(Feed, (owner.workspace_id, wanted.feed))
+        if feed is None or feed.deleted_at:
+            raise Problem(422, "unknown_feed", "There is no such feed", {"feed": "Use its id"})
+        design = find_design(db, owner, wanted.template, None)
+        columns = {column.name for column in design.document.columns}
+        wrong = {f"mapping.{name}": "The template has no such column" for name in wanted.mapping.keys() - columns}
+        known = {"", *feed.columns}
+        wrong |= {f"mapping.{n}": "The feed has no such column" for n, c in wanted.mapping.items() if c not in known}
+        if wrong:
+            raise Problem(422, "invalid", "The request is not valid", wrong)
+        rows = [item.data for item in items_after(db, feed, limit=SAMPLE)]
+        mapping = guess_mapping(design.document.columns, feed.columns, rows) | wanted.mapping
+        try:
+            run = start_run(
+                db,
+                feed=feed,
+                template=design.template,
+                mapping=mapping,
+                output=Output(format=wanted.format, quality=wanted.quality, scale=wanted.scale),
+                started_by=None,
+                meter=request.services.meters.of(owner.workspace_id, owner),
+            )
+        except (EmptyFeed, BadSettings) as error:
+            raise Problem(422, "nothing_to_draw", str(error), {"feed": str(error)}) from None
+        _note(db, request, "run.start", run)
+    response = Response(json_body=_run(run).model_dump(mode="json"), status=201)
+    response.location = f"{request.path_url.rstrip('/')}/{run.id}"
+    return response
+
+
+@view_config(context=ApiRun, request_method="GET", renderer="json", permission=Permission.API_READ)
+def run_status(context: ApiRun, request: Request) -> dict[str, Any]:
+    """How far a run is."""
+    return _run(context.row).model_dump(mode="json")
+
+
+@view_config(context=ApiRun, name="items", request_method="GET", renderer="json", permission=Permission.API_READ)
+def run_items(context: ApiRun, request: Request) -> dict[str, Any]:
+    """What became of the rows so far."""
+    limit, addresses = limit_of(request), request.services.addresses
+    with transaction(request) as db:
+        results = results_after(db, context.row, as_number(request.GET.get("after", "")), limit=limit)
+    items = [
+        RunItemInfo(
+            key=item.key,
+            state=item.state,
+            error=item.error,
+            note=item.note,
+            asset=item.asset_id,
+            url=request.services.settings.url + addresses.asset(asset) if asset else None,
+        )
+        for item, asset in results
+    ]
+    more = str(results[-1][0].position) if len(results) == limit else None
+    return RunItemPage(items=items, next=more).model_dump(mode="json")
+
+
+@view_config(
+    context=ApiRun,
+    name="cancel",
+    request_method="POST",
+    renderer="json",
+    permission=Permission.GENERATE,
+    require_csrf=False,
+)
+def cancel(context: ApiRun, request: Request) -> dict[str, Any]:
+    """Draw no further rows."""
+    with transaction(request) as db:
+        run = db.get_one(Run, (context.row.workspace_id, context.row.id))
+        cancel_run(db, run)
+        _note(db, request, "run.cancel", run)
+    return _run(run).model_dump(mode="json")
+
+
+@view_config(
+    context=ApiRun,
+    name="retry",
+    request_method="POST",
+    renderer="json",
+    permission=Permission.GENERATE,
+    require_csrf=False,
+)
+def retry(context: ApiRun, request: Request) -> dict[str, Any]:
+    """Draw again what failed or was cancelled."""
+    owner = request.identity
+    with transaction(request) as db:
+        run = db.get_one(Run, (context.row.workspace_id, context.row.id))
+        retry_failed(db, run, request.services.meters.of(owner.workspace_id, owner))
+        _note(db, request, "run.retry", run)
+    return _run(run).model_dump(mode="json")
+
+
+def _note(db: Session, request: Request, action: str, run: Run) -> None:
+    feed = db.get_one(Feed, (run.workspace_id, run.feed_id))
+    record(db, run.workspace_id, key_actor(request), action, feed.name, {"run": str(run.id)})
+
+
+def _run(run: Run) -> RunInfo:
+    return RunInfo(
+        id=run.id,
+        feed=run.feed_id,
+        template=run.template_id,
+        version=run.template_version,
+        total=run.total,
+        done=run.done,
+        failed=run.failed,
+        unchanged=run.unchanged,
+        cancelled=run.cancelled_at is not None,
+        begun_at=run.created_at,
+        ended_at=run.finished_at,
+    )
