@@ -149,10 +149,9 @@ def main() -> None:
     atexit.register(shutil.rmtree, folder)  # runs after the database has been let go
     services, facts = start(folder)
     results: dict[str, float] = {}
-    with services.database.transaction() as db:
-        owner = find_owner(db, facts["api_key"])
-        assert owner is not None
-        workspace_id = owner.workspace_id
+    owner = find_owner(services.database, facts["api_key"])
+    assert owner is not None
+    workspace_id = owner.workspace_id
     try:
         for name, changed in (("feed.csv", 0), ("changed.csv", 100)):
             write(folder / name, changed)

@@ -16,13 +16,13 @@ from uuid import UUID
 from pyramid.authorization import DENY_ALL, Allow, Authenticated
 from pyramid.location import lineage
 from pyramid.request import Request
-from sqlalchemy import text
 
 from cwz_web.db.base import WorkspaceOwned
 from cwz_web.db.session import enter_workspace
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.keys import Scope
 from cwz_web.generation.models import ApiKey, Asset, Font, Template
+from cwz_web.generation.recipes import State
 from cwz_web.imaging.encoders import Format
 from cwz_web.runs.models import Run
 from cwz_web.storage.models import Connection
@@ -443,6 +443,10 @@ class SignedFile(Resource):
 class SignedImage(SignedFile):
     """`/i/{template}.{extension}`: a picture made when it is asked for."""
 
+    def __init__(self, request: Request, parent: Resource, name: str, state: State) -> None:
+        super().__init__(request, parent, name, state.workspace_id)
+        self.state = state
+
 
 class SignedAsset(SignedFile):
     """`/i/assets/{workspace}/{asset}.{extension}`: a picture that is kept."""
@@ -471,11 +475,10 @@ class SignedImages(Resource):
         if name in self.children:
             return super().__getitem__(name)
         template_id = as_uuid(name.rpartition(".")[0])
-        with self.request.services.database.transaction() as db:
-            workspace_id = db.scalar(text("SELECT workspace_of_template(:id)"), {"id": template_id})
-        if workspace_id is None:
+        state = self.request.services.recipes.state(template_id)
+        if state is None:
             raise KeyError(name)
-        return SignedImage(self.request, self, name, workspace_id)
+        return SignedImage(self.request, self, name, state)
 
 
 class Hooks(Resource):

@@ -118,8 +118,7 @@ def _key_owner(request: Request) -> KeyOwner | None:
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         return None
-    with request.services.database.transaction() as db:
-        return find_owner(db, key.strip())
+    return find_owner(request.services.database, key.strip())
 
 
 def includeme(config: Configurator) -> None:

@@ -16,12 +16,12 @@ from cwz_web.feeds.browse import find_item
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.keys import KeyOwner
 from cwz_web.generation.models import Asset
-from cwz_web.generation.templates import Design, find_template, open_design
+from cwz_web.generation.recipes import Recipe
+from cwz_web.generation.templates import Design, find_template
 from cwz_web.imaging.documents import OWN_SIZE
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.resources import Api, Permission
 from cwz_web.runs.mapping import apply_mapping, guess_mapping
-from cwz_web.storage.connections import connections_from
 from cwz_web.web.problems import Problem
 
 PICTURES = {format.content_type: format for format in (Format.JPEG, Format.PNG, Format.WEBP, Format.AVIF)}
@@ -118,26 +118,44 @@ def _picture(data: bytes, digest: str, format: Format, cached: bool) -> Response
 
 def _order(request: Request, wanted: ImageRequest, output: Output) -> Order:
     owner: KeyOwner = request.identity
-    with request.services.database.transaction(owner.workspace_id) as db:
-        design = find_design(db, owner, wanted.template, wanted.version)
-        connections = connections_from(db, owner.workspace_id, design.template.connection_id)
-        data = _row(db, design, wanted) | wanted.texts()
+    recipe = _recipe(request, owner, wanted)
+    data = wanted.texts()
+    if wanted.feed is not None:
+        with request.services.database.transaction(owner.workspace_id) as db:
+            data = _row(db, recipe.design, wanted) | data
     meter = request.services.meters.of(owner.workspace_id, owner)
-    return Order(request, meter, design, connections, data, output, wanted.size)
+    return Order(request, meter, recipe, data, output, wanted.size)
 
 
-def find_design(db: Session, owner: KeyOwner, name: str, version: int | None) -> Design:
+def _recipe(request: Request, owner: KeyOwner, wanted: ImageRequest) -> Recipe:
     """The template that a key asks for, in the version that it asks for. Raises Problem."""
-    template = find_template(db, owner.workspace_id, name)
-    if template is None:
-        raise Problem(422, "unknown_template", "There is no such template", {"template": "Use its id or its slug"})
-    if owner.templates and str(template.id) not in owner.templates:
-        raise Problem(403, "template_not_allowed", "This key may not use this template")
+    recipes = request.services.recipes
     try:
-        return open_design(db, template, version)
+        template_id = UUID(wanted.template)
+    except ValueError:
+        with request.services.database.transaction(owner.workspace_id) as db:
+            template = find_template(db, owner.workspace_id, wanted.template)
+        template_id = template.id if template else UUID(int=0)
+    state = recipes.state(template_id)
+    if state is None or state.workspace_id != owner.workspace_id:
+        raise unknown_template()
+    check_template(owner, template_id)
+    try:
+        return recipes.of(state, wanted.version)
     except NoResultFound:
-        newest = f"Its newest version is {template.version}"
+        newest = f"Its newest version is {state.version}"
         raise Problem(422, "unknown_version", "The template has no such version", {"version": newest}) from None
+
+
+def unknown_template() -> Problem:
+    """There is no such template in the key's workspace."""
+    return Problem(422, "unknown_template", "There is no such template", {"template": "Use its id or its slug"})
+
+
+def check_template(owner: KeyOwner, template_id: UUID) -> None:
+    """See that a key may use a template. Raises Problem."""
+    if owner.templates and str(template_id) not in owner.templates:
+        raise Problem(403, "template_not_allowed", "This key may not use this template")
 
 
 def _row(db: Session, design: Design, wanted: ImageRequest) -> dict[str, str]:

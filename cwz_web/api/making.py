@@ -7,11 +7,10 @@ from pyramid.response import Response
 
 from cwz_web.generation.assets import find_asset, record_asset
 from cwz_web.generation.models import Asset
-from cwz_web.generation.templates import Design
+from cwz_web.generation.recipes import Recipe
 from cwz_web.generation.usage import Meter, check_room, count
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.engine import Rendered
-from cwz_web.storage.models import Connection
 from cwz_web.storage.originals import Originals
 
 
@@ -20,23 +19,22 @@ class Order:
 
     Arguments:
         meter: what it counts against.
-        connections: where its photos may be; the first one is where it is kept.
     """
 
     def __init__(
         self,
         request: Request,
         meter: Meter,
-        design: Design,
-        connections: list[Connection],
+        recipe: Recipe,
         data: Mapping[str, str],
         output: Output,
         size: str,
     ) -> None:
-        self._services, self._meter, self._design, self._connection = request.services, meter, design, connections[0]
-        places = [connection.place for connection in connections]
+        self._services, self._meter = request.services, meter
+        self._design, self._connection = recipe.design, recipe.connections[0]
+        places = [connection.place for connection in recipe.connections]
         originals = Originals(meter.workspace_id, places, self._services.providers.open)
-        self._order = self._services.maker.order(originals, design.document, data, output, size)
+        self._order = self._services.maker.order(originals, self._design.document, data, output, size)
 
     @property
     def digest(self) -> str:

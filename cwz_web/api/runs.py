@@ -11,10 +11,11 @@ from pyramid.view import view_config
 from sqlalchemy.orm import Session
 
 from cwz_web.api.bodies import read_body
-from cwz_web.api.images import find_design
+from cwz_web.api.images import check_template, unknown_template
 from cwz_web.api.pages import Answer, limit_of, rows_of, transaction
 from cwz_web.feeds.browse import items_after
 from cwz_web.feeds.models import Feed
+from cwz_web.generation.templates import find_template, open_design
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.resources import ApiRun, ApiRuns, Permission
 from cwz_web.runs.mapping import SAMPLE, guess_mapping
@@ -98,7 +99,11 @@ def begin_run(context: ApiRuns, request: Request) -> Response:
         feed = db.get(Feed, (owner.workspace_id, wanted.feed))
         if feed is None or feed.deleted_at:
             raise Problem(422, "unknown_feed", "There is no such feed", {"feed": "Use its id"})
-        design = find_design(db, owner, wanted.template, None)
+        template = find_template(db, owner.workspace_id, wanted.template)
+        if template is None:
+            raise unknown_template()
+        check_template(owner, template.id)
+        design = open_design(db, template)
         columns = {column.name for column in design.document.columns}
         wrong = {f"mapping.{name}": "The template has no such column" for name in wanted.mapping.keys() - columns}
         known = {"", *feed.columns}

@@ -1,6 +1,7 @@
 """`/i`: pictures for whoever has their signed address; for e-mails and `<img>`."""
 
 from typing import Annotated
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pyramid.request import Request
@@ -10,13 +11,11 @@ from pyramid.view import view_config
 from sqlalchemy.exc import NoResultFound
 
 from cwz_web.api.making import Order, cacheable
-from cwz_web.generation.models import Asset, Template
+from cwz_web.generation.models import Asset
 from cwz_web.generation.signing import EXPIRY, KEY, PARAMETER, BadAddress, valid_numbers
-from cwz_web.generation.templates import open_design
 from cwz_web.imaging.documents import OWN_SIZE
 from cwz_web.imaging.encoders import Output
 from cwz_web.resources import SignedAsset, SignedImage
-from cwz_web.storage.connections import connections_from
 from cwz_web.storage.models import Connection
 from cwz_web.web.forms import messages
 from cwz_web.web.problems import Problem
@@ -42,22 +41,18 @@ class Options(BaseModel):
 @view_config(context=SignedImage, request_method=("GET", "HEAD"), permission=NO_PERMISSION_REQUIRED)
 def show_image(context: SignedImage, request: Request) -> Response:
     """The picture of the parameters in the address."""
-    workspace_id, services = context.workspace_id, request.services
+    workspace_id, services, state = context.workspace_id, request.services, context.state
     parameters = _parameters(request)
     options = _options(parameters)
-    with services.database.transaction(workspace_id) as db:
-        template = db.get_one(Template, (workspace_id, context.id))
-        _check(request, db.get_one(Workspace, workspace_id), context.__name__, parameters, template.open_parameters)
-        try:
-            design = open_design(db, template, options.version)
-        except NoResultFound:
-            raise Problem(
-                422, "unknown_version", "The template has no such version", {"_version": "See its page"}
-            ) from None
-        connections = connections_from(db, workspace_id, template.connection_id)
+    _check(request, workspace_id, state.signing_numbers, context.__name__, parameters, state.open_parameters)
+    try:
+        recipe = services.recipes.of(state, options.version)
+    except NoResultFound:
+        wrong = {"_version": f"The newest one is {state.version}"}
+        raise Problem(422, "unknown_version", "The template has no such version", wrong) from None
     data = {name: value for name, value in parameters.items() if not _is_option(name)}
     output = Output(format=context.format, quality=options.quality, scale=options.scale)
-    order = Order(request, services.meters.of(workspace_id), design, connections, data, output, options.size)
+    order = Order(request, services.meters.of(workspace_id), recipe, data, output, options.size)
     cache = FOR_EVER if options.version else FOLLOWS
     if order.digest in request.if_none_match and "If-None-Match" in request.headers:
         return _not_modified(order.digest, cache)
@@ -73,7 +68,13 @@ def show_asset(context: SignedAsset, request: Request) -> Response:
         workspace = db.get(Workspace, context.workspace_id)
         if workspace is None:
             raise Problem(404, "not_found", "There is no such picture")
-        _check(request, workspace, f"assets/{context.workspace_id}/{context.__name__}", parameters)
+        _check(
+            request,
+            workspace.id,
+            valid_numbers(workspace),
+            f"assets/{context.workspace_id}/{context.__name__}",
+            parameters,
+        )
         asset = db.get(Asset, (context.workspace_id, context.id))
         if asset is None or asset.content_type != context.format.content_type:
             raise Problem(404, "not_found", "There is no such picture")
@@ -94,7 +95,12 @@ def _parameters(request: Request) -> dict[str, str]:
 
 
 def _check(
-    request: Request, workspace: Workspace, path: str, parameters: dict[str, str], open_ones: list[str] | None = None
+    request: Request,
+    workspace_id: UUID,
+    numbers: range,
+    path: str,
+    parameters: dict[str, str],
+    open_ones: tuple[str, ...] | None = None,
 ) -> None:
     """See that the address is signed, or names nothing but what is open to everybody. Raises Problem."""
     if PARAMETER not in parameters and open_ones is not None:
@@ -105,7 +111,7 @@ def _check(
             )
         return
     try:
-        request.services.addresses.check(workspace.id, path, parameters, valid_numbers(workspace))
+        request.services.addresses.check(workspace_id, path, parameters, numbers)
     except BadAddress as error:
         raise Problem(403, "bad_signature", str(error)) from None
 

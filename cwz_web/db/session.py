@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, LiteralString, cast
 from uuid import UUID
 
 import psycopg
+from psycopg.rows import namedtuple_row
 from sqlalchemy import Engine, create_engine, func, select
 from sqlalchemy.orm import Session
 
@@ -33,6 +35,24 @@ class Database:
             if workspace_id is not None:
                 enter_workspace(session, workspace_id)
             yield session
+
+    def ask(self, query: LiteralString, *values: object) -> Any | None:
+        """The row that a query gives, if it gives one, beside any transaction: for the few that every picture asks.
+
+        A third of what SQLAlchemy takes for it. The query calls a SECURITY DEFINER function and nothing else: no
+        workspace is entered.
+        """
+        pooled = self.engine.raw_connection()
+        try:
+            connection = cast("psycopg.Connection[Any]", pooled.driver_connection)
+            connection.autocommit = True
+            try:
+                with connection.cursor(row_factory=namedtuple_row) as cursor:
+                    return cursor.execute(query, values).fetchone()
+            finally:
+                connection.autocommit = False
+        finally:
+            pooled.close()
 
     def dispose(self) -> None:
         """Close the pool's connections."""

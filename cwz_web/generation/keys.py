@@ -8,10 +8,10 @@ from enum import StrEnum
 from hashlib import sha256
 from uuid import UUID
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from cwz_web.db.session import enter_workspace
+from cwz_web.db.session import Database
 from cwz_web.generation.models import ApiKey
 
 PREFIX = "cwz_live_"
@@ -104,18 +104,18 @@ def rotate_key(db: Session, key: ApiKey, overlap: timedelta = OVERLAP) -> tuple[
     return create_key(db, key.workspace_id, key.name, terms)
 
 
-def find_owner(db: Session, plain: str) -> KeyOwner | None:
+def find_owner(database: Database, plain: str) -> KeyOwner | None:
     """Whose key this is, or None when it is none, has ended, or was revoked. Its use is noted, by the minute."""
     if not _form.match(plain):
         return None
-    row = db.execute(text("SELECT * FROM api_key_owner(:digest)"), {"digest": _digest(plain)}).one_or_none()
+    row = database.ask("SELECT * FROM api_key_owner(%s)", _digest(plain))
     if row is None:
         return None
     now = datetime.now(UTC)
     if row.last_used_at is None or now - row.last_used_at > NOTED_EVERY:
-        enter_workspace(db, row.workspace_id)
-        mine = (ApiKey.workspace_id == row.workspace_id, ApiKey.id == row.id)
-        db.execute(update(ApiKey).where(*mine).values(last_used_at=now))
+        with database.transaction(row.workspace_id) as db:
+            mine = (ApiKey.workspace_id == row.workspace_id, ApiKey.id == row.id)
+            db.execute(update(ApiKey).where(*mine).values(last_used_at=now))
     return KeyOwner(
         key_id=row.id,
         workspace_id=row.workspace_id,

@@ -32,6 +32,7 @@ class Template(WorkspaceOwned, Base):
     __table_args__ = (
         UniqueConstraint("workspace_id", "slug"),
         ForeignKeyConstraint(["workspace_id", "connection_id"], ["connections.workspace_id", "connections.id"]),
+        Index(None, "id"),
     )
 
 

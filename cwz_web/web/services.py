@@ -10,6 +10,7 @@ from cwz_web.accounts.sessions import BrowserTokens
 from cwz_web.crypto import KeyRing, parse_keys
 from cwz_web.db.session import Database
 from cwz_web.generation.maker import PictureMaker
+from cwz_web.generation.recipes import Recipes
 from cwz_web.generation.signing import Addresses
 from cwz_web.generation.sources import Sources
 from cwz_web.generation.usage import Meters
@@ -33,6 +34,7 @@ class Services:
     providers: Providers
     fetcher: Fetcher
     maker: PictureMaker
+    recipes: Recipes
     addresses: Addresses
     passwords: Passwords
     browser_tokens: BrowserTokens
@@ -50,12 +52,14 @@ class Services:
         """Build them from the settings. Touches neither network nor database."""
         install_fonts(settings.node_modules, settings.var / "fonts")
         fetcher = Fetcher(settings.net_allow)
+        database = Database(settings.database_url.get_secret_value())
         return cls(
             settings,
-            Database(settings.database_url.get_secret_value()),
+            database,
             providers_of(settings),
             fetcher,
             PictureMaker(Engine(), Sources(fetcher)),
+            Recipes(database),
             Addresses(settings.signing_secret.get_secret_value()),
             Passwords(settings.password_pepper.get_secret_value()),
             BrowserTokens(settings.session_secret.get_secret_value(), _value(settings.session_secret_before)),

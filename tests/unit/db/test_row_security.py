@@ -173,7 +173,7 @@ def test_functions_that_cross_are_for_the_application_only_and_safe(services: Se
         "memberships_of",
         "fates_of",
         "api_key_owner",
-        "workspace_of_template",
+        "picture_state",
         "workspace_of_invitation",
         "open_invitations_of",
         "all_connections",

@@ -10,8 +10,7 @@ def test_a_key_opens_its_workspace_and_is_kept_only_as_a_digest(make: Factory) -
     space = make.workspace()
     plain = make.key(space)
     assert re.fullmatch(r"cwz_live_[A-Za-z0-9_-]{43}", plain)
-    with make.database.transaction() as db:
-        owner = find_owner(db, plain)
+    owner = find_owner(make.database, plain)
     assert owner is not None
     assert owner.workspace_id == space.id
     with make.database.transaction(space.id) as db:
@@ -24,8 +23,7 @@ def test_a_revoked_key_is_useless_at_once(make: Factory) -> None:
     with make.database.transaction(space.id) as db:
         key, plain = create_key(db, space.id, "short-lived")
         revoke_key(db, key)
-    with make.database.transaction() as db:
-        assert find_owner(db, plain) is None
+    assert find_owner(make.database, plain) is None
 
 
 @pytest.mark.parametrize(
@@ -33,5 +31,4 @@ def test_a_revoked_key_is_useless_at_once(make: Factory) -> None:
 )
 def test_what_is_no_key_opens_nothing(make: Factory, plain: str) -> None:
     make.key(make.workspace())
-    with make.database.transaction() as db:
-        assert find_owner(db, plain) is None
+    assert find_owner(make.database, plain) is None

@@ -84,9 +84,29 @@ def upgrade() -> None:
     for column in run_columns():
         op.add_column("runs", column)
     op.add_column("templates", sa.Column("open_parameters", JSONB, nullable=True))
+    op.create_index("ix_templates_id", "templates", ["id"])
+    op.execute("DROP FUNCTION workspace_of_template(uuid)")
+    for statement in definer(
+        "picture_state(template uuid)",
+        "TABLE (workspace_id uuid, version int, open_parameters jsonb, signing_oldest int, signing_number int,"
+        " connections text)",
+        "SELECT t.workspace_id, t.version, t.open_parameters, w.signing_oldest, w.signing_number,"
+        " (SELECT md5(string_agg(c::text, '' ORDER BY c.id) || coalesce(t.connection_id::text, ''))"
+        "  FROM connections c WHERE c.workspace_id = t.workspace_id)"
+        " FROM templates t JOIN workspaces w ON w.id = t.workspace_id WHERE t.id = template AND t.deleted_at IS NULL",
+    ):
+        op.execute(statement)
 
 
 def downgrade() -> None:
+    op.execute("DROP FUNCTION picture_state(uuid)")
+    for statement in definer(
+        "workspace_of_template(template uuid)",
+        "uuid",
+        "SELECT t.workspace_id FROM templates t WHERE t.id = template AND t.deleted_at IS NULL",
+    ):
+        op.execute(statement)
+    op.drop_index("ix_templates_id", "templates")
     op.drop_column("templates", "open_parameters")
     for column in run_columns():
         op.drop_column("runs", column.name)
