@@ -1,0 +1,96 @@
+"""What the documentation tells programs to do, done."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from webtest import TestApp
+
+from cwz_web.web.services import Services
+from tests.factories import Factory
+from tests.installation import ROOT
+
+API = (ROOT / "docs" / "api.md").read_text()
+KEY = "cwz_sign_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+VALUES = {"title": "a*b~c !'()-_.é/?&=+%😀", "price": " ", "e": "1800000000"}
+
+
+def snippet(language: str) -> str:
+    found = re.search(rf"```{language}\n(.*?)```", API, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def by_python(key: str, template: str, values: dict[str, str]) -> str:
+    names: dict[str, object] = {}
+    exec(snippet("python"), names)  # noqa: S102 - our own documentation
+    return str(names["signed"]("", 1, key, template, "png", values))  # type: ignore[operator]
+
+
+def by_javascript(key: str, template: str, values: dict[str, str], folder: Path) -> str:
+    node = shutil.which("node") or str(Path(sys.executable).with_name("node"))
+    given = json.dumps(["", 1, key, template, "png", values])
+    (folder / "sign.mjs").write_text(f"{snippet('javascript')}\nconsole.log(signed(...{given}));\n")
+    return subprocess.run([node, folder / "sign.mjs"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_both_snippets_sign_alike(tmp_path: Path) -> None:
+    address = by_python(KEY, "t", VALUES)
+    assert by_javascript(KEY, "t", VALUES, tmp_path) == address
+    vector = {"title": "Grüße & mehr", "price": "9", "e": "1800000000"}
+    [signature] = re.findall(r"and `s` is `([\w-]{43})`", API)
+    assert by_python(KEY, "0190b0a0-0000-7000-8000-000000000002", vector).endswith(f"&s={signature}")
+
+
+@given(st.dictionaries(st.sampled_from(["title", "price", "_size"]), st.text(max_size=30)))
+@settings(max_examples=60)
+def test_what_the_snippet_signs_is_accepted(values: dict[str, str]) -> None:
+    from urllib.parse import parse_qsl
+    from uuid import UUID
+
+    from cwz_web.generation.signing import Addresses
+
+    addresses, space = Addresses("a signing secret"), UUID(int=7)
+    address = by_python(addresses.key(space, 1), "t", values)
+    parameters = dict(parse_qsl(address.partition("?")[2], keep_blank_values=True))
+    addresses.check(space, "t.png", parameters, range(1, 2))
+
+
+def test_an_address_that_a_customer_signed_shows_the_picture_until_its_key_is_refused(
+    app: TestApp, make: Factory, services: Services
+) -> None:
+    space = make.workspace()
+    template = make.template(space)
+    address = by_python(services.addresses.key(space.id, 1), str(template.id), {"title": "Mine", "_scale": "2"})
+    first = app.get(address)
+    assert (first.content_type, first.headers["Cache-Control"]) == ("image/png", "public, max-age=300")
+    app.get(address, headers={"If-None-Match": first.headers["ETag"]}, status=304)
+    assert app.head(address).headers["ETag"] == first.headers["ETag"]
+    pinned = by_python(services.addresses.key(space.id, 1), str(template.id), {"_version": "1"})
+    assert "immutable" in app.get(pinned).headers["Cache-Control"]
+    unknown = by_python(services.addresses.key(space.id, 1), str(template.id), {"_version": "9"})
+    assert app.get(unknown, status=422).json["code"] == "unknown_version"
+    with make.database.transaction(space.id) as db:
+        db.merge(space).signing_number = 2
+    app.get(address, status=200)
+    with make.database.transaction(space.id) as db:
+        db.merge(space).signing_oldest = 2
+    assert app.get(address, status=403).json["code"] == "bad_signature"
+    odd = by_python(services.addresses.key(space.id, 2), str(template.id), {"_scale": "9"}).replace("k=1", "k=2")
+    assert app.get(odd, status="*").status_int in (403, 422)
+
+
+def test_a_template_that_is_open_takes_what_is_open_without_a_signature(app: TestApp, make: Factory) -> None:
+    space = make.workspace()
+    template = make.template(space)
+    assert app.get(f"/i/{template.id}.png?title=x", status=403).json["code"] == "bad_signature"
+    with make.database.transaction(space.id) as db:
+        db.merge(template).open_parameters = ["title"]
+    assert app.get(f"/i/{template.id}.png?title=x").content_type == "image/png"
+    assert "price" in app.get(f"/i/{template.id}.png?title=x&price=1", status=403).json["errors"]
+    assert app.get(f"/i/{template.id}.png?title=x&s=wrong", status=403).json["code"] == "bad_signature"
