@@ -331,21 +331,13 @@ class ApiImports(Resource):
         return ApiImport(self.request, self, name)
 
 
-class ApiRow(Resource):
-    """A row of the key's workspace."""
-
-    def __init__(self, request: Request, parent: Resource, name: str, row: Any) -> None:
-        super().__init__(request, parent, name)
-        self.row = row
-
-
 class ApiRows(Resource):
     """Rows of the key's workspace, by id. To whoever has no key, none is there."""
 
     model: ClassVar[type[Any]]
-    row_resource: ClassVar[type[ApiRow]]
+    row_resource: ClassVar[type[Row]]
 
-    def __getitem__(self, name: str) -> ApiRow:
+    def __getitem__(self, name: str) -> Row:
         row_id, owner = as_uuid(name), self.request.identity
         if owner is None:
             raise KeyError(name)
@@ -356,26 +348,26 @@ class ApiRows(Resource):
         return self.row_resource(self.request, self, name, row)
 
 
-class ApiFeed(ApiRow):
+class ApiFeed(Row):
     """`/v1/feeds/{id}`."""
 
     children: ClassVar[dict[str, type[Resource]]] = {"items": ApiItems, "imports": ApiImports}
     row: Feed
 
 
-class ApiTemplate(ApiRow):
+class ApiTemplate(Row):
     """`/v1/templates/{id}`."""
 
     row: Template
 
 
-class ApiRun(ApiRow):
+class ApiRun(Row):
     """`/v1/runs/{id}`."""
 
     row: Run
 
 
-class ApiAsset(ApiRow):
+class ApiAsset(Row):
     """`/v1/assets/{id}`."""
 
     row: Asset

@@ -2,7 +2,7 @@
 
 import shutil
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, BinaryIO, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -270,9 +270,11 @@ def begin_import(context: ApiImports, request: Request) -> Response:
     """Bring the file in the body into the feed; without one, fetch the feed from its address."""
     if (request.content_length or 0) > MAX_BYTES:
         raise Problem(413, "body_too_large", f"A file may have {MAX_BYTES // 1024**2} MB at the most")
+    # Read before the feed is locked: it may take seconds.
+    file = _posted_file(request, context.feed) if request.content_length else None
     with transaction(request) as db:
         feed = _locked(db, context.feed)
-        begun = _of_body(db, request, feed) if request.content_length else _of_source(db, feed)
+        begun = _of_source(db, feed) if file is None else _of_file(db, feed, file)
         record(db, feed.workspace_id, key_actor(request), "feed.import", feed.name, {"number": begun.number})
     response = Response(json_body=_json(_import(begun)), status=202)
     response.location = f"{request.path_url.rstrip('/')}/{begun.number}"
@@ -302,13 +304,18 @@ def _put(request: Request, feed: Feed, rows: dict[str, Row]) -> dict[str, Any]:
     return _json(Pushed(added=pushed.added, changed=pushed.changed, unchanged=pushed.unchanged))
 
 
-def _of_body(db: Session, request: Request, feed: Feed) -> FeedImport:
+def _posted_file(request: Request, feed: Feed) -> BinaryIO:
+    """The body, if the feed can be brought in from it. Raises Problem."""
     file = spooled()
     shutil.copyfileobj(request.body_file, file)  # what a server hands over need not be a file that can be sought in
     try:
         shape_for(feed, read_table(file, SAMPLE))
     except BadFile as error:
         raise Problem(422, "bad_file", str(error)) from None
+    return file
+
+
+def _of_file(db: Session, feed: Feed, file: BinaryIO) -> FeedImport:
     begun = new_import(db, feed, file_name="sent to the API", file=file)
     enqueue(db, begun)
     return begun

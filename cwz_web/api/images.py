@@ -11,11 +11,10 @@ from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session
 
 from cwz_web.api.bodies import JSON, read_body
-from cwz_web.api.making import Order
+from cwz_web.api.making import KeptPicture, Order, about_picture
 from cwz_web.feeds.browse import find_item
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.keys import KeyOwner
-from cwz_web.generation.models import Asset
 from cwz_web.generation.recipes import Recipe
 from cwz_web.generation.templates import Design, find_template
 from cwz_web.imaging.documents import OWN_SIZE
@@ -62,16 +61,9 @@ class ImageRequest(BaseModel):
         return {name: "" if value is None else str(value) for name, value in self.data.items()}
 
 
-class Image(BaseModel):
+class Image(KeptPicture):
     """A picture that is kept. `cached` is whether it was there already, and so did not count."""
 
-    id: UUID
-    url: str
-    digest: str
-    width: int
-    height: int
-    bytes: int
-    content_type: str
     cached: bool
 
 
@@ -87,26 +79,12 @@ def create_image(context: Api, request: Request) -> Response:
         picture, cached = order.make()
         return _picture(picture.data, picture.digest, format, cached)
     asset, cached = order.keep()
-    described = describe(request, asset, cached)
+    described = Image(**about_picture(request, asset), cached=cached)
     if accepted == JSON:
         return Response(json_body=described.model_dump(mode="json"), status=200 if cached else 201)
     response = _picture(order.fetch(asset), asset.digest, format, cached)
     response.headers["Link"] = f'<{described.url}>; rel="canonical"'
     return response
-
-
-def describe(request: Request, asset: Asset, cached: bool) -> Image:
-    """A picture that is kept, for a program."""
-    return Image(
-        id=asset.id,
-        url=request.services.settings.url + request.services.addresses.asset(asset),
-        digest=asset.digest,
-        width=asset.width,
-        height=asset.height,
-        bytes=asset.size,
-        content_type=asset.content_type,
-        cached=cached,
-    )
 
 
 def _picture(data: bytes, digest: str, format: Format, cached: bool) -> Response:
@@ -120,9 +98,9 @@ def _order(request: Request, wanted: ImageRequest, output: Output) -> Order:
     owner: KeyOwner = request.identity
     recipe = _recipe(request, owner, wanted)
     data = wanted.texts()
-    if wanted.feed is not None:
+    if wanted.feed is not None and wanted.item is not None:
         with request.services.database.transaction(owner.workspace_id) as db:
-            data = _row(db, recipe.design, wanted) | data
+            data = _row(db, recipe.design, wanted.feed, wanted.item) | data
     meter = request.services.meters.of(owner.workspace_id, owner)
     return Order(request, meter, recipe, data, output, wanted.size)
 
@@ -135,7 +113,9 @@ def _recipe(request: Request, owner: KeyOwner, wanted: ImageRequest) -> Recipe:
     except ValueError:
         with request.services.database.transaction(owner.workspace_id) as db:
             template = find_template(db, owner.workspace_id, wanted.template)
-        template_id = template.id if template else UUID(int=0)
+        if template is None:
+            raise unknown_template() from None
+        template_id = template.id
     state = recipes.state(template_id)
     if state is None or state.workspace_id != owner.workspace_id:
         raise unknown_template()
@@ -158,15 +138,12 @@ def check_template(owner: KeyOwner, template_id: UUID) -> None:
         raise Problem(403, "template_not_allowed", "This key may not use this template")
 
 
-def _row(db: Session, design: Design, wanted: ImageRequest) -> dict[str, str]:
-    """The values of the feed's row, under the template's names."""
-    if wanted.feed is None or wanted.item is None:
-        return {}
-    workspace_id = design.template.workspace_id
-    feed = db.get(Feed, (workspace_id, wanted.feed))
+def _row(db: Session, design: Design, feed_id: UUID, key: str) -> dict[str, str]:
+    """The values of a feed's row, under the template's names."""
+    feed = db.get(Feed, (design.template.workspace_id, feed_id))
     if feed is None or feed.deleted_at:
         raise Problem(422, "unknown_feed", "There is no such feed", {"feed": "Use its id"})
-    item = find_item(db, feed, wanted.item)
+    item = find_item(db, feed, key)
     if item is None:
         raise Problem(422, "unknown_item", "The feed has no such row", {"item": "Use the key of a row"})
     mapping = guess_mapping(design.document.columns, feed.columns, [item.data])

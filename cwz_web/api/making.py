@@ -1,10 +1,13 @@
 """Pictures on demand, for a key or a signed address: looked up, drawn, counted, and kept where that is asked for."""
 
 from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
 
 from pyramid.request import Request
 from pyramid.response import Response
 
+from cwz_web.api.pages import Answer
 from cwz_web.generation.assets import find_asset, record_asset
 from cwz_web.generation.models import Asset
 from cwz_web.generation.recipes import Recipe
@@ -12,6 +15,18 @@ from cwz_web.generation.usage import Meter, check_room, count
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.engine import Rendered
 from cwz_web.storage.originals import Originals
+
+
+class KeptPicture(Answer):
+    """A picture that is kept. `url` opens it for whoever has it."""
+
+    id: UUID
+    url: str
+    digest: str
+    width: int
+    height: int
+    bytes: int
+    content_type: str
 
 
 class Order:
@@ -82,7 +97,20 @@ class Order:
         return self._services.providers.open(self._connection.place).get(asset.key)
 
 
-def cacheable(request: Request, data: bytes, content_type: str, digest: str, cache: str) -> Response:
+def about_picture(request: Request, asset: Asset) -> dict[str, Any]:
+    """What a KeptPicture says of an asset."""
+    return {
+        "id": asset.id,
+        "url": request.services.settings.url + request.services.addresses.asset(asset),
+        "digest": asset.digest,
+        "width": asset.width,
+        "height": asset.height,
+        "bytes": asset.size,
+        "content_type": asset.content_type,
+    }
+
+
+def cacheable(data: bytes, content_type: str, digest: str, cache: str) -> Response:
     """A picture that browsers and proxies may keep, or 304 for those that have it (RFC 9110, 9111)."""
     response = Response(data, content_type=content_type, conditional_response=True)
     response.etag = digest

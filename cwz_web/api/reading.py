@@ -7,6 +7,7 @@ from uuid import UUID
 from pyramid.request import Request
 from pyramid.view import view_config
 
+from cwz_web.api.making import KeptPicture, about_picture
 from cwz_web.api.pages import Answer, rows_of, transaction
 from cwz_web.generation.models import Asset, Template
 from cwz_web.generation.templates import open_design
@@ -54,17 +55,10 @@ class TemplateDetails(TemplateInfo):
     sizes: list[TemplateSize]
 
 
-class AssetInfo(Answer):
-    """A picture that is kept. `url` opens it for whoever has it."""
+class AssetInfo(KeptPicture):
+    """A picture that is kept, and what it was made with."""
 
-    id: UUID
     name: str
-    url: str
-    digest: str
-    width: int
-    height: int
-    bytes: int
-    content_type: str
     template: UUID
     version: int
     made_at: datetime
@@ -144,14 +138,8 @@ def _about(row: Template) -> dict[str, Any]:
 
 def _asset(request: Request, row: Asset) -> AssetInfo:
     return AssetInfo(
-        id=row.id,
+        **about_picture(request, row),
         name=row.name,
-        url=request.services.settings.url + request.services.addresses.asset(row),
-        digest=row.digest,
-        width=row.width,
-        height=row.height,
-        bytes=row.size,
-        content_type=row.content_type,
         template=row.template_id,
         version=row.template_version,
         made_at=row.created_at,

@@ -101,7 +101,7 @@ class RunItem(Base):
         CheckConstraint("state IN ('pending', 'done', 'failed')", name="state"),
         Index(None, "workspace_id", "run_id", "chunk"),
         Index(None, "workspace_id", "asset_id"),
-        Index(None, "workspace_id", "key"),
+        Index(None, "workspace_id", "key", "run_id"),
     )
 
 

@@ -34,16 +34,20 @@ _WRITE_ITEMS = text("""
 
 # What an earlier run drew of a row in the same way, from the same values, need not be drawn again.
 _TAKE_OVER = text("""
-    UPDATE run_items AS mine SET state = 'done', asset_id = before.asset_id, note = before.note
-    FROM (
-        SELECT DISTINCT ON (item.key) item.key, item.data, item.asset_id, item.note
-        FROM run_items AS item JOIN runs AS run ON run.workspace_id = item.workspace_id AND run.id = item.run_id
-        WHERE item.workspace_id = :workspace AND item.state = 'done' AND run.id <> :run AND run.feed_id = :feed
-          AND run.template_id = :template AND run.template_version = :version AND run.connection_id = :connection
-          AND run.output = :output
-        ORDER BY item.key, item.run_id DESC
-    ) AS before
-    WHERE mine.workspace_id = :workspace AND mine.run_id = :run AND mine.key = before.key AND mine.data = before.data
+    WITH found AS MATERIALIZED (
+        SELECT mine.position, before.asset_id, before.note
+        FROM run_items AS mine CROSS JOIN LATERAL (
+            SELECT item.asset_id, item.note
+            FROM run_items AS item JOIN runs AS run ON run.workspace_id = item.workspace_id AND run.id = item.run_id
+            WHERE item.workspace_id = :workspace AND item.key = mine.key AND item.run_id < :run
+              AND item.state = 'done' AND item.data = mine.data AND run.feed_id = :feed AND run.template_id = :template
+              AND run.template_version = :version AND run.connection_id = :connection AND run.output = :output
+            ORDER BY item.run_id DESC LIMIT 1
+        ) AS before
+        WHERE mine.workspace_id = :workspace AND mine.run_id = :run
+    )
+    UPDATE run_items AS mine SET state = 'done', asset_id = found.asset_id, note = found.note FROM found
+    WHERE mine.workspace_id = :workspace AND mine.run_id = :run AND mine.position = found.position
 """).bindparams(bindparam("output", type_=JSONB))
 
 

@@ -123,7 +123,10 @@ class Limiter:
         """
         item = RateLimitItemPerMinute(a_minute) if a_minute else self._items[f"{name}.key"]
         allowed = self._safely(self._counter.hit, item, name, key)
-        stats = self._counter.get_window_stats(item, name, key)
+        try:
+            stats = self._counter.get_window_stats(item, name, key)
+        except StorageError:  # told by then
+            return Left(allowed, item.amount, item.amount, item.get_expiry())
         seconds = max(int(stats.reset_time - time.time()) + 1, 1)
         return Left(allowed, item.amount, max(stats.remaining, 0), seconds)
 

@@ -56,6 +56,10 @@ def test_a_broken_storage_lets_people_in(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(limiter._strategy, "hit", broken)
     monkeypatch.setattr(limiter._strategy, "test", broken)
     assert attempts(limiter, "proof", {"account": "ada"}, most=5) == 5
+    monkeypatch.setattr(limiter._counter, "hit", broken)
+    monkeypatch.setattr(limiter._counter, "get_window_stats", broken)
+    left = limiter.take("api", "a key", 7)
+    assert (left.allowed, left.headers["RateLimit-Limit"]) == (True, "7")
 
 
 @pytest.mark.parametrize(

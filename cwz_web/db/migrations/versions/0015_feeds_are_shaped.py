@@ -189,7 +189,7 @@ def upgrade() -> None:
             "workspace_id", "feed_id", "template_id", name=op.f("uq_auto_runs_workspace_id_feed_id_template_id")
         ),
     )
-    op.create_index(op.f("ix_run_items_workspace_id_key"), "run_items", ["workspace_id", "key"])
+    op.create_index(op.f("ix_run_items_workspace_id_key_run_id"), "run_items", ["workspace_id", "key", "run_id"])
     op.add_column("api_keys", sa.Column("scopes", JSONB, server_default='["generate"]', nullable=False))
     op.execute("DROP FUNCTION api_key_owner(varchar)")
     for statement in definer(
@@ -217,7 +217,7 @@ def downgrade() -> None:
     ):
         op.execute(statement)
     op.drop_column("api_keys", "scopes")
-    op.drop_index("ix_run_items_workspace_id_key", "run_items")
+    op.drop_index("ix_run_items_workspace_id_key_run_id", "run_items")
     op.add_column("feed_sources", sa.Column("every", sa.Integer(), nullable=True))
     for_all(
         "feed_sources",
