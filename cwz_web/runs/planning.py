@@ -21,34 +21,29 @@ from cwz_web.storage.connections import connection_of
 CHUNK = 16
 CANCELLED = "The run was cancelled"
 
-# The rows as the run will draw them, mapped by the database: the same as mapping.apply_mapping does for one row.
+# The rows as the run will draw them, mapped by the database: the same as mapping.apply_mapping does for one row. What
+# an earlier run drew of a row in the same way, from the same values, is taken over: it need not be drawn again.
 _WRITE_ITEMS = text("""
-    INSERT INTO run_items (workspace_id, run_id, position, chunk, key, data)
-    SELECT workspace_id, :run, number, (number - 1) / :chunk, key,
-           coalesce(
-               (SELECT jsonb_object_agg(m.key, coalesce(data ->> m.value, '')) FROM jsonb_each_text(:mapping) m), '{}'
-           )
-    FROM (SELECT *, row_number() OVER (ORDER BY position) AS number FROM items
-          WHERE workspace_id = :workspace AND feed_id = :feed AND revision > :since) AS numbered
-""").bindparams(bindparam("mapping", type_=JSONB))
-
-# What an earlier run drew of a row in the same way, from the same values, need not be drawn again.
-_TAKE_OVER = text("""
-    WITH found AS MATERIALIZED (
-        SELECT mine.position, before.asset_id, before.note
-        FROM run_items AS mine CROSS JOIN LATERAL (
-            SELECT item.asset_id, item.note
-            FROM run_items AS item JOIN runs AS run ON run.workspace_id = item.workspace_id AND run.id = item.run_id
-            WHERE item.workspace_id = :workspace AND item.key = mine.key AND item.run_id < :run
-              AND item.state = 'done' AND item.data = mine.data AND run.feed_id = :feed AND run.template_id = :template
-              AND run.template_version = :version AND run.connection_id = :connection AND run.output = :output
-            ORDER BY item.run_id DESC LIMIT 1
-        ) AS before
-        WHERE mine.workspace_id = :workspace AND mine.run_id = :run
-    )
-    UPDATE run_items AS mine SET state = 'done', asset_id = found.asset_id, note = found.note FROM found
-    WHERE mine.workspace_id = :workspace AND mine.run_id = :run AND mine.position = found.position
-""").bindparams(bindparam("output", type_=JSONB))
+    INSERT INTO run_items (workspace_id, run_id, position, chunk, key, data, state, asset_id, note)
+    SELECT :workspace, :run, mine.number, (mine.number - 1) / :chunk, mine.key, mine.data,
+           CASE WHEN before.asset_id IS NULL THEN 'pending' ELSE 'done' END, before.asset_id, before.note
+    FROM (
+        SELECT key, row_number() OVER (ORDER BY position) AS number,
+               coalesce(
+                   (SELECT jsonb_object_agg(m.key, coalesce(data ->> m.value, '')) FROM jsonb_each_text(:mapping) m),
+                   '{}'
+               ) AS data
+        FROM items WHERE workspace_id = :workspace AND feed_id = :feed AND revision > :since
+    ) AS mine
+    LEFT JOIN LATERAL (
+        SELECT item.asset_id, item.note
+        FROM run_items AS item JOIN runs AS run ON run.workspace_id = item.workspace_id AND run.id = item.run_id
+        WHERE item.workspace_id = :workspace AND item.key = mine.key AND item.run_id < :run
+          AND item.state = 'done' AND item.data = mine.data AND run.feed_id = :feed AND run.template_id = :template
+          AND run.template_version = :version AND run.connection_id = :connection AND run.output = :output
+        ORDER BY item.run_id DESC LIMIT 1
+    ) AS before ON true
+""").bindparams(bindparam("mapping", type_=JSONB), bindparam("output", type_=JSONB))
 
 
 class EmptyFeed(Exception):
@@ -98,9 +93,7 @@ def start_run(
     )
     db.add(run)
     db.flush()
-    parameters = {"workspace": run.workspace_id, "run": run.id, "feed": feed.id, "chunk": CHUNK, "mapping": run.mapping}
-    db.execute(_WRITE_ITEMS, parameters | {"since": since})
-    _take_over(db, run)
+    _write_items(db, run, since)
     if run.pending:
         count(db, meter, run.pending)
         _enqueue(db, run, _pending_chunks(db, run))
@@ -156,21 +149,23 @@ def latest_runs(db: Session, workspace_id: UUID, limit: int = 50) -> list[Run]:
     return list(db.scalars(select(Run).where(Run.workspace_id == workspace_id).order_by(Run.id.desc()).limit(limit)))
 
 
-def _take_over(db: Session, run: Run) -> None:
-    """End the items that an earlier run drew already."""
-    taken = db.execute(
-        _TAKE_OVER,
-        {
-            "workspace": run.workspace_id,
-            "run": run.id,
-            "feed": run.feed_id,
-            "template": run.template_id,
-            "version": run.template_version,
-            "connection": run.connection_id,
-            "output": run.output,
-        },
-    ).rowcount  # type: ignore[attr-defined]
-    run.unchanged = run.done = taken
+def _write_items(db: Session, run: Run, since: int) -> None:
+    """Write down the run's items, and end those that an earlier run drew already."""
+    parameters = {
+        "workspace": run.workspace_id,
+        "run": run.id,
+        "feed": run.feed_id,
+        "since": since,
+        "chunk": CHUNK,
+        "mapping": run.mapping,
+        "template": run.template_id,
+        "version": run.template_version,
+        "connection": run.connection_id,
+        "output": run.output,
+    }
+    db.execute(_WRITE_ITEMS, parameters)
+    mine = (RunItem.workspace_id == run.workspace_id, RunItem.run_id == run.id, RunItem.state == "done")
+    run.unchanged = run.done = db.scalar(select(func.count()).where(*mine)) or 0
     if not run.pending:
         run.finished_at = db.scalar(select(func.clock_timestamp()))
     db.flush()
