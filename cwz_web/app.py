@@ -33,7 +33,9 @@ def prepare_database(settings: Settings) -> None:
     """
     app_url = settings.database_url.get_secret_value()
     if settings.embedded_database:
-        EmbeddedPostgres(settings.embedded_database).start()
+        server = EmbeddedPostgres(settings.embedded_database)
+        server.start()
+        server.keep_running()
         if pending(app_url):
             assert settings.database_owner_url is not None
             migrate(settings.database_owner_url.get_secret_value(), app_url)

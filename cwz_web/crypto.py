@@ -13,12 +13,19 @@ from collections.abc import Sequence
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 VERSION = b"\x01"
 KEY_BYTES = 32
 KEY_ID_BYTES = 8
 NONCE_BYTES = 12
 HEADER = len(VERSION) + KEY_ID_BYTES
+
+
+def derive(secret: str, info: bytes) -> bytes:
+    """32 bytes for one purpose, from a secret of the installation, so that they are stored nowhere (HKDF, RFC 5869)."""
+    return HKDF(SHA256(), length=32, salt=None, info=info).derive(secret.encode())
 
 
 class CannotDecrypt(Exception):

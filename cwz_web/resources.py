@@ -24,6 +24,7 @@ from cwz_web.generation.keys import Scope
 from cwz_web.generation.models import ApiKey, Asset, Font, Template
 from cwz_web.generation.recipes import State
 from cwz_web.imaging.encoders import Format
+from cwz_web.notify.models import Webhook
 from cwz_web.runs.models import Run
 from cwz_web.storage.models import Connection
 from cwz_web.workspaces.access import Access
@@ -44,6 +45,8 @@ class Permission(StrEnum):
     RUN_START = "run.start"
     RUN_RETRY = "run.retry"
     KEY_MANAGE = "key.manage"
+    WEBHOOK_VIEW = "webhook.view"
+    WEBHOOK_MANAGE = "webhook.manage"
     MEMBER_VIEW = "member.view"
     MEMBER_MANAGE = "member.manage"
     AUDIT_VIEW = "audit.view"
@@ -71,13 +74,15 @@ PERMISSION_WORDS: dict[Permission, str] = {
     P.AUDIT_VIEW: "See the activity log",
     P.STORAGE_VIEW: "See and re-test storage connections",
     P.MEMBER_MANAGE: "Invite and remove members, change roles",
+    P.WEBHOOK_VIEW: "See webhooks and deliveries, send one again",
     P.KEY_MANAGE: "Make and revoke API keys",
+    P.WEBHOOK_MANAGE: "Add webhooks and replace their secrets",
     P.STORAGE_MANAGE: "Connect storage, with its secrets",
     P.SETTINGS_MANAGE: "Change the workspace's settings",
 }
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.ADMIN: frozenset(PERMISSION_WORDS),
-    Role.SUPPORT: frozenset({P.VIEW, P.RUN_RETRY, P.MEMBER_VIEW, P.AUDIT_VIEW, P.STORAGE_VIEW}),
+    Role.SUPPORT: frozenset({P.VIEW, P.RUN_RETRY, P.MEMBER_VIEW, P.AUDIT_VIEW, P.STORAGE_VIEW, P.WEBHOOK_VIEW}),
     Role.USER: frozenset({P.VIEW, P.FEED_EDIT, P.TEMPLATE_EDIT, P.RUN_START}),
 }
 
@@ -116,9 +121,13 @@ class Rows(Resource):
         workspace = self.__parent__
         assert isinstance(workspace, WorkspaceResource)
         row = self.request.db.get(self.model, (workspace.access.workspace_id, as_uuid(name)))
-        if row is None:
+        if row is None or not self.holds(row):
             raise KeyError(name)
         return self.row_resource(self.request, self, name, row)
+
+    def holds(self, row: Any) -> bool:
+        """Whether a row of the model is one of these."""
+        return True
 
 
 class Row(Resource):
@@ -157,6 +166,10 @@ class FontResource(Row):
     row: Font
 
 
+class WebhookResource(Row):
+    row: Webhook
+
+
 class InvitationResource(Row):
     row: Invitation
 
@@ -176,6 +189,10 @@ class Templates(Rows):
 class Runs(Rows):
     model, row_resource = Run, RunResource
 
+    def holds(self, row: Run) -> bool:
+        """A run over a feed; not a picture that was ordered by itself."""
+        return row.feed_id is not None
+
 
 class Assets(Rows):
     model, row_resource = Asset, AssetResource
@@ -191,6 +208,10 @@ class Connections(Rows):
 
 class Fonts(Rows):
     model, row_resource = Font, FontResource
+
+
+class Webhooks(Rows):
+    model, row_resource = Webhook, WebhookResource
 
 
 class Invitations(Rows):
@@ -218,6 +239,7 @@ class WorkspaceResource(Resource):
         "runs": Runs,
         "assets": Assets,
         "keys": Keys,
+        "webhooks": Webhooks,
         "fonts": Fonts,
         "storage": Connections,
         "members": Members,
@@ -343,9 +365,13 @@ class ApiRows(Resource):
             raise KeyError(name)
         with self.request.services.database.transaction(owner.workspace_id) as db:
             row = db.get(self.model, (owner.workspace_id, row_id))
-        if row is None or getattr(row, "deleted_at", None):
+        if row is None or not self.holds(row):
             raise KeyError(name)
         return self.row_resource(self.request, self, name, row)
+
+    def holds(self, row: Any) -> bool:
+        """Whether a row of the model is one of these."""
+        return not getattr(row, "deleted_at", None)
 
 
 class ApiFeed(Row):
@@ -367,6 +393,12 @@ class ApiRun(Row):
     row: Run
 
 
+class ApiOrder(Row):
+    """`/v1/images/{id}`: a picture that was ordered with `Prefer: respond-async`."""
+
+    row: Run
+
+
 class ApiAsset(Row):
     """`/v1/assets/{id}`."""
 
@@ -383,6 +415,18 @@ class ApiTemplates(ApiRows):
 
 class ApiRuns(ApiRows):
     model, row_resource = Run, ApiRun
+
+    def holds(self, row: Run) -> bool:
+        """A run over a feed."""
+        return row.feed_id is not None
+
+
+class ApiImages(ApiRows):
+    model, row_resource = Run, ApiOrder
+
+    def holds(self, row: Run) -> bool:
+        """A picture by itself."""
+        return row.feed_id is None
 
 
 class ApiAssets(ApiRows):
@@ -406,6 +450,7 @@ class Api(Resource):
         "feeds": ApiFeeds,
         "templates": ApiTemplates,
         "runs": ApiRuns,
+        "images": ApiImages,
         "assets": ApiAssets,
     }
 

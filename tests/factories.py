@@ -23,10 +23,13 @@ from cwz_web.generation.fonts import add_font
 from cwz_web.generation.keys import KeyTerms, Scope, create_key
 from cwz_web.generation.models import Asset, Font, Template
 from cwz_web.generation.templates import create_template
+from cwz_web.generation.usage import Meter
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Output
+from cwz_web.notify.models import Webhook
+from cwz_web.notify.webhooks import Event
 from cwz_web.runs.models import Run
-from cwz_web.runs.planning import start_run
+from cwz_web.runs.planning import order_picture, start_run
 from cwz_web.storage.connections import default_connection, original_key
 from cwz_web.storage.contract import Bucket
 from cwz_web.storage.models import Connection
@@ -175,16 +178,30 @@ class Factory:
         with self.database.transaction(workspace.id) as db:
             return create_template(db, workspace.id, name=name, document=design)
 
-    def run(self, feed: Feed, template: Template, mapping: dict[str, str] | None = None) -> Run:
+    def run(self, feed: Feed, template: Template, mapping: dict[str, str] | None = None, *outputs: Output) -> Run:
         with self.database.transaction(feed.workspace_id) as db:
             return start_run(
                 db,
                 feed=feed,
                 template=template,
                 mapping=mapping if mapping is not None else {"title": "title"},
-                output=Output(),
+                outputs=outputs or [Output()],
                 started_by=None,
             )
+
+    def order(self, template: Template, webhook: str | None = None, **data: str) -> Run:
+        """A picture by itself."""
+        with self.database.transaction(template.workspace_id) as db:
+            meter = Meter(template.workspace_id)
+            about = {"template": template, "version": template.version, "output": Output(), "meter": meter}
+            return order_picture(db, **about, data=data, webhook=webhook)
+
+    def webhook(self, workspace: Workspace, url: str = "https://shop.example/hook", *events: Event) -> Webhook:
+        """A webhook that is told of everything, or of some events."""
+        webhook = Webhook(workspace_id=workspace.id, url=url, events=list(events or Event))
+        with self.database.transaction(workspace.id) as db:
+            db.add(webhook)
+        return webhook
 
     def asset(self, template: Template) -> Asset:
         """A picture that is kept, as far as the database knows."""

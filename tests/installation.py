@@ -99,6 +99,19 @@ class Installation:
         """A superuser's connection, for looking behind the walls."""
         return psycopg.connect(EmbeddedPostgres(self.folder / "var" / "postgres").admin_url("cwz"), autocommit=True)
 
+    def database_process(self) -> int:
+        """The process id of the database's server, once it accepts connections."""
+        wait_for(EmbeddedPostgres(self.folder / "var" / "postgres")._listens)
+        return int((self.folder / "var" / "postgres" / "postmaster.pid").read_text().split()[0])
+
+    def drawn(self, run: str) -> int:
+        """How many pictures a run has; -1 while the database does not answer."""
+        try:
+            with self.database() as db:
+                return int(str(db.execute("SELECT done FROM runs WHERE id = %s", [run]).fetchall()[0][0]))
+        except psycopg.OperationalError:
+            return -1
+
     def database_runs(self) -> bool:
         return EmbeddedPostgres(self.folder / "var" / "postgres")._is_running()
 

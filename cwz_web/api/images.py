@@ -1,6 +1,6 @@
 """`POST /v1/images`: data in, picture out."""
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -10,8 +10,9 @@ from pyramid.view import view_config
 from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session
 
-from cwz_web.api.bodies import JSON, read_body
-from cwz_web.api.making import KeptPicture, Order, about_picture
+from cwz_web.api.bodies import JSON, WebhookUrl, read_body
+from cwz_web.api.making import KeptPicture, Order
+from cwz_web.api.pages import Answer, transaction
 from cwz_web.feeds.browse import find_item
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.keys import KeyOwner
@@ -19,8 +20,12 @@ from cwz_web.generation.recipes import Recipe
 from cwz_web.generation.templates import Design, find_template
 from cwz_web.imaging.documents import OWN_SIZE
 from cwz_web.imaging.encoders import Format, Output
-from cwz_web.resources import Api, Permission
+from cwz_web.imaging.errors import UnknownColumns
+from cwz_web.resources import ApiImages, ApiOrder, Permission
 from cwz_web.runs.mapping import apply_mapping, guess_mapping
+from cwz_web.runs.models import Run
+from cwz_web.runs.planning import order_picture
+from cwz_web.runs.progress import results_after
 from cwz_web.web.problems import Problem
 
 PICTURES = {format.content_type: format for format in (Format.JPEG, Format.PNG, Format.WEBP, Format.AVIF)}
@@ -34,7 +39,8 @@ class ImageRequest(BaseModel):
     What is drawn comes from `data`, by the template's columns, or from a row of a feed: `feed` and `item` (its key),
     whose columns are matched as a run's are. Columns that are not named show the template's defaults. `version` pins a
     version of the template; `size` names one of its formats; `scale` multiplies its pixels. With `store` the picture is
-    kept in the workspace's storage, as it is whenever the answer is JSON.
+    kept in the workspace's storage, as it is whenever the answer is JSON. `webhook` is an address that is told when a
+    picture is there that was ordered with `Prefer: respond-async`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -49,6 +55,7 @@ class ImageRequest(BaseModel):
     scale: Annotated[int, Field(ge=1, le=3)] = 1
     quality: Annotated[int, Field(ge=1, le=100)] = 84
     store: bool = False
+    webhook: WebhookUrl | None = None
 
     @model_validator(mode="after")
     def _one_row(self) -> Self:
@@ -67,24 +74,93 @@ class Image(KeptPicture):
     cached: bool
 
 
-@view_config(context=Api, name="images", request_method="POST", permission=Permission.GENERATE, require_csrf=False)
-def create_image(context: Api, request: Request) -> Response:
-    """The picture itself, or, for `Accept: application/json`, a kept picture's description."""
+class OrderInfo(Answer):
+    """A picture that was ordered: `pending`, `done` (then `image` is there), or `failed`, and why."""
+
+    id: UUID
+    state: str
+    status_url: str
+    error: str | None = None
+    note: str | None = None
+    image: KeptPicture | None = None
+
+
+@view_config(context=ApiImages, request_method="POST", permission=Permission.GENERATE, require_csrf=False)
+def create_image(context: ApiImages, request: Request) -> Response:
+    """The picture itself; for `Accept: application/json`, a kept picture's description; for `Prefer: respond-async`,
+    where to ask for it later."""
     wanted = read_body(request, ImageRequest)
+    if _is_patient(request):
+        return _order_for_later(request, wanted)
+    if wanted.webhook:
+        later = {"webhook": "Send it with Prefer: respond-async"}
+        raise Problem(422, "invalid", "Only what is ordered for later is told to a webhook", later)
     accepted = _negotiate(request, wanted.format)
     format = PICTURES.get(accepted, wanted.format or Format.JPEG)
-    output = Output(format=format, quality=wanted.quality, scale=wanted.scale)
-    order = _order(request, wanted, output)
+    order = _order(request, wanted, _output(wanted, format))
     if accepted != JSON and not wanted.store:
         picture, cached = order.make()
         return _picture(picture.data, picture.digest, format, cached)
     asset, cached = order.keep()
-    described = Image(**about_picture(request, asset), cached=cached)
+    described = Image(**request.services.addresses.describe(asset), cached=cached)
     if accepted == JSON:
         return Response(json_body=described.model_dump(mode="json"), status=200 if cached else 201)
     response = _picture(order.fetch(asset), asset.digest, format, cached)
     response.headers["Link"] = f'<{described.url}>; rel="canonical"'
     return response
+
+
+@view_config(context=ApiOrder, request_method="GET", renderer="json", permission=Permission.GENERATE)
+def order_status(context: ApiOrder, request: Request) -> dict[str, Any]:
+    """Whether an ordered picture is there."""
+    with transaction(request) as db:
+        results = results_after(db, context.row, limit=1)
+    info = _order_info(request, context.row)
+    for item, asset in results:
+        image = KeptPicture(**request.services.addresses.describe(asset)) if asset else None
+        changes = {"state": item.state, "error": item.error, "note": item.note, "image": image}
+        info = info.model_copy(update=changes)
+    return info.model_dump(mode="json")
+
+
+def _is_patient(request: Request) -> bool:
+    """Whether the client prefers an answer at once to a picture (RFC 7240)."""
+    preferences = request.headers.get("Prefer", "").split(",")
+    return any(preference.split(";")[0].strip().lower() == "respond-async" for preference in preferences)
+
+
+def _order_for_later(request: Request, wanted: ImageRequest) -> Response:
+    owner: KeyOwner = request.identity
+    recipe = _recipe(request, owner, wanted)
+    with transaction(request) as db:
+        data = wanted.texts()
+        if wanted.feed is not None and wanted.item is not None:
+            data = _row(db, recipe.design, wanted.feed, wanted.item) | data
+        known = {column.name for column in recipe.design.document.columns}
+        if unknown := data.keys() - known:
+            raise UnknownColumns(sorted(unknown), sorted(known))
+        run = order_picture(
+            db,
+            template=recipe.design.template,
+            version=recipe.design.version,
+            data=data,
+            output=_output(wanted, wanted.format or Format.JPEG),
+            meter=request.services.meters.of(owner.workspace_id, owner),
+            webhook=wanted.webhook,
+        )
+    info = _order_info(request, run)
+    response = Response(json_body=info.model_dump(mode="json"), status=202)
+    response.location = info.status_url
+    response.headers["Preference-Applied"] = "respond-async"
+    return response
+
+
+def _order_info(request: Request, run: Run) -> OrderInfo:
+    return OrderInfo(id=run.id, state="pending", status_url=f"{request.services.settings.url}/v1/images/{run.id}")
+
+
+def _output(wanted: ImageRequest, format: Format) -> Output:
+    return Output(size=wanted.size, format=format, quality=wanted.quality, scale=wanted.scale)
 
 
 def _picture(data: bytes, digest: str, format: Format, cached: bool) -> Response:
@@ -102,7 +178,7 @@ def _order(request: Request, wanted: ImageRequest, output: Output) -> Order:
         with request.services.database.transaction(owner.workspace_id) as db:
             data = _row(db, recipe.design, wanted.feed, wanted.item) | data
     meter = request.services.meters.of(owner.workspace_id, owner)
-    return Order(request, meter, recipe, data, output, wanted.size)
+    return Order(request, meter, recipe, data, output)
 
 
 def _recipe(request: Request, owner: KeyOwner, wanted: ImageRequest) -> Recipe:

@@ -1,7 +1,6 @@
 """Pictures on demand, for a key or a signed address: looked up, drawn, counted, and kept where that is asked for."""
 
 from collections.abc import Mapping
-from typing import Any
 from uuid import UUID
 
 from pyramid.request import Request
@@ -43,13 +42,12 @@ class Order:
         recipe: Recipe,
         data: Mapping[str, str],
         output: Output,
-        size: str,
     ) -> None:
         self._services, self._meter = request.services, meter
         self._design, self._connection = recipe.design, recipe.connections[0]
         places = [connection.place for connection in recipe.connections]
         originals = Originals(meter.workspace_id, places, self._services.providers.open)
-        self._order = self._services.maker.order(originals, self._design.document, data, output, size)
+        self._order = self._services.maker.order(originals, self._design.document, data, output)
 
     @property
     def digest(self) -> str:
@@ -95,19 +93,6 @@ class Order:
     def fetch(self, asset: Asset) -> bytes:
         """What is kept of the picture. Raises StorageError."""
         return self._services.providers.open(self._connection.place).get(asset.key)
-
-
-def about_picture(request: Request, asset: Asset) -> dict[str, Any]:
-    """What a KeptPicture says of an asset."""
-    return {
-        "id": asset.id,
-        "url": request.services.settings.url + request.services.addresses.asset(asset),
-        "digest": asset.digest,
-        "width": asset.width,
-        "height": asset.height,
-        "bytes": asset.size,
-        "content_type": asset.content_type,
-    }
 
 
 def cacheable(data: bytes, content_type: str, digest: str, cache: str) -> Response:

@@ -57,8 +57,14 @@ class Operation:
 GENERATE, READ, WRITE = Scope.GENERATE, Scope.READ, Scope.FEEDS_WRITE
 OPERATIONS = (
     Operation(
-        "post", "/images", "Make a picture", GENERATE, {200: images.Image, 201: images.Image}, images.ImageRequest
+        "post",
+        "/images",
+        "Make a picture, or, with Prefer: respond-async, order one",
+        GENERATE,
+        {200: images.Image, 201: images.Image, 202: images.OrderInfo},
+        images.ImageRequest,
     ),
+    Operation("get", "/images/{id}", "Whether an ordered picture is there", GENERATE, {200: images.OrderInfo}),
     Operation("get", "/templates", "List templates", READ, {200: reading.TemplatePage}, pages=True),
     Operation("get", "/templates/{id}", "A template, with its columns and sizes", READ, {200: reading.TemplateDetails}),
     Operation("get", "/feeds", "List feeds", READ, {200: feeds.FeedPage}, pages=True),
@@ -77,6 +83,7 @@ OPERATIONS = (
     Operation("get", "/feeds/{id}/imports/{number}", "How far an import is", READ, {200: feeds.ImportInfo}),
     Operation("get", "/runs", "List runs", READ, {200: runs.RunPage}, pages=True),
     Operation("post", "/runs", "Draw a feed with a template", GENERATE, {201: runs.RunInfo}, runs.RunRequest),
+    Operation("post", "/runs/plan", "What a run would come to", GENERATE, {200: runs.RunPlanInfo}, runs.RunRequest),
     Operation("get", "/runs/{id}", "How far a run is", READ, {200: runs.RunInfo}),
     Operation("get", "/runs/{id}/items", "What became of a run's rows", READ, {200: runs.RunItemPage}, pages=True),
     Operation("post", "/runs/{id}/cancel", "Draw no further rows", GENERATE, {200: runs.RunInfo}),
@@ -148,6 +155,8 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
     if operation.method == "post":
         key = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
         found.append(_parameter("header", HEADER, key))
+    if operation.body is images.ImageRequest:
+        found.append(_parameter("header", "Prefer", {"type": "string", "enum": ["respond-async"]}))
     return found
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 from pyramid.request import Request
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from cwz_web.web.paths import as_number
@@ -34,10 +34,12 @@ def limit_of(request: Request) -> int:
     return limit
 
 
-def rows_of(request: Request, db: Session, model: type[Any]) -> tuple[list[Any], str | None]:
+def rows_of(
+    request: Request, db: Session, model: type[Any], *where: ColumnElement[bool]
+) -> tuple[list[Any], str | None]:
     """The rows of a table, newest first, as the address asks for them; and what `next` is. Raises Problem."""
     limit, after = limit_of(request), request.GET.get("after", "")
-    mine = select(model).where(model.workspace_id == request.identity.workspace_id)
+    mine = select(model).where(model.workspace_id == request.identity.workspace_id, *where)
     if hasattr(model, "deleted_at"):
         mine = mine.where(model.deleted_at.is_(None))
     try:

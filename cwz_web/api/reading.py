@@ -7,7 +7,7 @@ from uuid import UUID
 from pyramid.request import Request
 from pyramid.view import view_config
 
-from cwz_web.api.making import KeptPicture, about_picture
+from cwz_web.api.making import KeptPicture
 from cwz_web.api.pages import Answer, rows_of, transaction
 from cwz_web.generation.models import Asset, Template
 from cwz_web.generation.templates import open_design
@@ -138,7 +138,7 @@ def _about(row: Template) -> dict[str, Any]:
 
 def _asset(request: Request, row: Asset) -> AssetInfo:
     return AssetInfo(
-        **about_picture(request, row),
+        **request.services.addresses.describe(row),
         name=row.name,
         template=row.template_id,
         version=row.template_version,

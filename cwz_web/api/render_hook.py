@@ -25,7 +25,7 @@ def render_hook(context: Hooks, request: Request) -> Response:
         with services.database.transaction(message.workspace_id) as db:
             take_message(db, identity)
             if isinstance(message, Report):
-                apply_report(db, message)
+                apply_report(db, message, services.addresses)
                 return Response(status=204)
             return Response(specify(db, message).model_dump_json(), content_type="application/json", charset="utf-8")
     except Refused:

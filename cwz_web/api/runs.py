@@ -1,27 +1,30 @@
 """`/v1/runs`: a feed drawn with a template, begun and followed by a program."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy.orm import Session
 
-from cwz_web.api.bodies import read_body
+from cwz_web.api.bodies import WebhookUrl, read_body
 from cwz_web.api.images import check_template, unknown_template
 from cwz_web.api.pages import Answer, limit_of, rows_of, transaction
 from cwz_web.feeds.browse import items_after
 from cwz_web.feeds.models import Feed
+from cwz_web.generation.keys import KeyOwner
 from cwz_web.generation.templates import find_template, open_design
+from cwz_web.imaging.documents import OWN_SIZE
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.resources import ApiRun, ApiRuns, Permission
 from cwz_web.runs.mapping import SAMPLE, guess_mapping
 from cwz_web.runs.models import Run
-from cwz_web.runs.planning import EmptyFeed, cancel_run, retry_failed, start_run
-from cwz_web.runs.progress import results_after
+from cwz_web.runs.planning import MAX_OUTPUTS, EmptyFeed, cancel_run, plan_run, retry_failed, start_run
+from cwz_web.runs.progress import describe_run, results_after
 from cwz_web.storage.contract import BadSettings
 from cwz_web.web.auditing import key_actor
 from cwz_web.web.paths import as_number
@@ -29,17 +32,52 @@ from cwz_web.web.problems import Problem
 from cwz_web.workspaces.audit import record
 
 
+class RunOutput(BaseModel):
+    """One of the pictures that each row becomes: a size of the template, by name, and how it is written."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: Annotated[str, Field(max_length=40)] = OWN_SIZE
+    format: Format = Format.JPEG
+    quality: Annotated[int, Field(ge=1, le=100)] = 84
+    scale: Annotated[int, Field(ge=1, le=3)] = 1
+
+
 class RunRequest(BaseModel):
-    """The body of `POST /v1/runs`. `mapping` gives the feed's column for some of the template's; others are guessed."""
+    """The body of `POST /v1/runs`, and of `POST /v1/runs/plan`, which begins nothing.
+
+    `mapping` gives the feed's column for some of the template's; others are guessed. Each row is drawn once for each of
+    the `outputs`. `webhook` is told when the run is over.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     feed: UUID
     template: Annotated[str, Field(min_length=1, max_length=100)]
     mapping: Annotated[dict[str, Annotated[str, Field(max_length=200)]], Field(max_length=200)] = {}
-    format: Format = Format.JPEG
-    quality: Annotated[int, Field(ge=1, le=100)] = 84
-    scale: Annotated[int, Field(ge=1, le=3)] = 1
+    outputs: Annotated[tuple[RunOutput, ...], Field(min_length=1, max_length=MAX_OUTPUTS)] = (RunOutput(),)
+    webhook: WebhookUrl | None = None
+
+    @field_validator("outputs")
+    @classmethod
+    def _all_differ(cls, outputs: tuple[RunOutput, ...]) -> tuple[RunOutput, ...]:
+        if len(set(outputs)) < len(outputs):
+            raise ValueError("no two outputs may be the same")
+        return outputs
+
+
+class RunPlanInfo(Answer):
+    """What a run would come to. `removed` and `invalid` are rows, the others pictures; `to_draw` is how many of this
+    month's pictures it would use up."""
+
+    rows: int
+    pictures: int
+    new: int
+    changed: int
+    unchanged: int
+    removed: int
+    invalid: int
+    to_draw: int
 
 
 class RunInfo(Answer):
@@ -49,6 +87,7 @@ class RunInfo(Answer):
     feed: UUID
     template: UUID
     version: int
+    outputs: list[RunOutput]
     total: int
     done: int
     failed: int
@@ -66,9 +105,13 @@ class RunPage(Answer):
 
 
 class RunItemInfo(Answer):
-    """What became of a row: a picture, or why there is none. `note` says what is missing in a picture."""
+    """What became of a row in one of the run's outputs (by its index): a picture, or why there is none.
+
+    `note` says what is missing in a picture.
+    """
 
     key: str
+    output: int
     state: str
     error: str | None
     note: str | None
@@ -87,7 +130,7 @@ class RunItemPage(Answer):
 def runs(context: ApiRuns, request: Request) -> dict[str, Any]:
     """The workspace's runs."""
     with transaction(request) as db:
-        found, more = rows_of(request, db, Run)
+        found, more = rows_of(request, db, Run, Run.feed_id.is_not(None))
     return RunPage(runs=[_run(each) for each in found], next=more).model_dump(mode="json")
 
 
@@ -96,38 +139,35 @@ def begin_run(context: ApiRuns, request: Request) -> Response:
     """Draw every row of a feed that has not been drawn like that before."""
     wanted, owner = read_body(request, RunRequest), request.identity
     with transaction(request) as db:
-        feed = db.get(Feed, (owner.workspace_id, wanted.feed))
-        if feed is None or feed.deleted_at:
-            raise Problem(422, "unknown_feed", "There is no such feed", {"feed": "Use its id"})
-        template = find_template(db, owner.workspace_id, wanted.template)
-        if template is None:
-            raise unknown_template()
-        check_template(owner, template.id)
-        design = open_design(db, template)
-        columns = {column.name for column in design.document.columns}
-        wrong = {f"mapping.{name}": "The template has no such column" for name in wanted.mapping.keys() - columns}
-        known = {"", *feed.columns}
-        wrong |= {f"mapping.{n}": "The feed has no such column" for n, c in wanted.mapping.items() if c not in known}
-        if wrong:
-            raise Problem(422, "invalid", "The request is not valid", wrong)
-        rows = [item.data for item in items_after(db, feed, limit=SAMPLE)]
-        mapping = guess_mapping(design.document.columns, feed.columns, rows) | wanted.mapping
+        arguments = _arguments(db, owner, wanted)
         try:
-            run = start_run(
-                db,
-                feed=feed,
-                template=design.template,
-                mapping=mapping,
-                output=Output(format=wanted.format, quality=wanted.quality, scale=wanted.scale),
-                started_by=None,
-                meter=request.services.meters.of(owner.workspace_id, owner),
-            )
+            meter = request.services.meters.of(owner.workspace_id, owner)
+            run = start_run(db, **arguments, started_by=None, meter=meter, webhook=wanted.webhook)
         except (EmptyFeed, BadSettings) as error:
-            raise Problem(422, "nothing_to_draw", str(error), {"feed": str(error)}) from None
+            raise nothing_to_draw(error) from None
         _note(db, request, "run.start", run)
     response = Response(json_body=_run(run).model_dump(mode="json"), status=201)
     response.location = f"{request.path_url.rstrip('/')}/{run.id}"
     return response
+
+
+@view_config(
+    context=ApiRuns,
+    name="plan",
+    request_method="POST",
+    renderer="json",
+    permission=Permission.GENERATE,
+    require_csrf=False,
+)
+def plan(context: ApiRuns, request: Request) -> dict[str, Any]:
+    """What a run would come to, without beginning it."""
+    wanted, owner = read_body(request, RunRequest), request.identity
+    with transaction(request) as db:
+        try:
+            planned = plan_run(db, **_arguments(db, owner, wanted))
+        except BadSettings as error:
+            raise nothing_to_draw(error) from None
+    return RunPlanInfo(**asdict(planned), to_draw=planned.to_draw).model_dump(mode="json")
 
 
 @view_config(context=ApiRun, request_method="GET", renderer="json", permission=Permission.API_READ)
@@ -145,6 +185,7 @@ def run_items(context: ApiRun, request: Request) -> dict[str, Any]:
     items = [
         RunItemInfo(
             key=item.key,
+            output=item.output,
             state=item.state,
             error=item.error,
             note=item.note,
@@ -192,22 +233,39 @@ def retry(context: ApiRun, request: Request) -> dict[str, Any]:
     return _run(run).model_dump(mode="json")
 
 
+def _arguments(db: Session, owner: KeyOwner, wanted: RunRequest) -> dict[str, Any]:
+    """What a run takes: feed, template, mapping and outputs. Raises Problem."""
+    feed = db.get(Feed, (owner.workspace_id, wanted.feed))
+    if feed is None or feed.deleted_at:
+        raise Problem(422, "unknown_feed", "There is no such feed", {"feed": "Use its id"})
+    template = find_template(db, owner.workspace_id, wanted.template)
+    if template is None:
+        raise unknown_template()
+    check_template(owner, template.id)
+    design = open_design(db, template)
+    columns = {column.name for column in design.document.columns}
+    wrong = {f"mapping.{name}": "The template has no such column" for name in wanted.mapping.keys() - columns}
+    known = {"", *feed.columns}
+    wrong |= {f"mapping.{n}": "The feed has no such column" for n, c in wanted.mapping.items() if c not in known}
+    if wrong:
+        raise Problem(422, "invalid", "The request is not valid", wrong)
+    rows = [item.data for item in items_after(db, feed, limit=SAMPLE)]
+    mapping = guess_mapping(design.document.columns, feed.columns, rows) | wanted.mapping
+    outputs = [Output.model_validate(output.model_dump()) for output in wanted.outputs]
+    return {"feed": feed, "template": template, "mapping": mapping, "outputs": outputs}
+
+
+def nothing_to_draw(error: Exception) -> Problem:
+    """The feed has no rows, or the workspace no storage."""
+    return Problem(422, "nothing_to_draw", str(error), {"feed": str(error)})
+
+
 def _note(db: Session, request: Request, action: str, run: Run) -> None:
     feed = db.get_one(Feed, (run.workspace_id, run.feed_id))
     record(db, run.workspace_id, key_actor(request), action, feed.name, {"run": str(run.id)})
 
 
 def _run(run: Run) -> RunInfo:
-    return RunInfo(
-        id=run.id,
-        feed=run.feed_id,
-        template=run.template_id,
-        version=run.template_version,
-        total=run.total,
-        done=run.done,
-        failed=run.failed,
-        unchanged=run.unchanged,
-        cancelled=run.cancelled_at is not None,
-        begun_at=run.created_at,
-        ended_at=run.finished_at,
-    )
+    about = describe_run(run)
+    fields = RunOutput.model_fields.keys()
+    return RunInfo(**about | {"outputs": [RunOutput(**{n: o[n] for n in fields}) for o in run.outputs]})

@@ -51,8 +51,8 @@ def show_image(context: SignedImage, request: Request) -> Response:
         wrong = {"_version": f"The newest one is {state.version}"}
         raise Problem(422, "unknown_version", "The template has no such version", wrong) from None
     data = {name: value for name, value in parameters.items() if not _is_option(name)}
-    output = Output(format=context.format, quality=options.quality, scale=options.scale)
-    order = Order(request, services.meters.of(workspace_id), recipe, data, output, options.size)
+    output = Output(size=options.size, format=context.format, quality=options.quality, scale=options.scale)
+    order = Order(request, services.meters.of(workspace_id), recipe, data, output)
     cache = FOR_EVER if options.version else FOLLOWS
     if order.digest in request.if_none_match:
         return _not_modified(order.digest, cache)

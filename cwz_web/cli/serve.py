@@ -1,5 +1,7 @@
 """`cwz serve`: the web application in this process, a worker in another, the database below them if it is ours."""
 
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
 
 STOP_SECONDS = 30
 LIVED_SECONDS = 10.0
-LONGEST_WAIT = 60.0
+# A worker that ended so could start: somebody killed it, or its database went away.
+INNOCENT_ENDS = (-signal.SIGKILL, os.EX_TEMPFAIL)
+LONGEST_WAIT = 10.0
 
 
 def run(deployment: "Deployment") -> None:
@@ -78,7 +82,8 @@ class WorkerProcess:
                 self._process = process
                 process.wait()
             # One that can not even start is not started over and over at the cost of a core.
-            wait = 1.0 if time.monotonic() - began > LIVED_SECONDS else min(wait * 2, LONGEST_WAIT)
+            lived = time.monotonic() - began > LIVED_SECONDS or process.returncode in INNOCENT_ENDS
+            wait = 1.0 if lived else min(wait * 2, LONGEST_WAIT)
             self._stopping.wait(wait)
 
 

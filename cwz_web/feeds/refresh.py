@@ -24,6 +24,7 @@ from cwz_web.feeds.sources import Fresh, fetch_source, find_source, open_secret,
 from cwz_web.feeds.tables import BadFile
 from cwz_web.net.client import Fetcher, FetchError
 from cwz_web.notify.letters import Letter
+from cwz_web.notify.webhooks import Event, emit
 from cwz_web.workspaces.members import tell_admins
 from cwz_web.workspaces.models import Workspace
 
@@ -173,9 +174,12 @@ def _note_failure(db: Session, office: Office, workspace_id: UUID, feed_id: UUID
     source.etag = source.last_modified = None
     source.digest = ""
     plan_next(source)
+    feed = db.get_one(Feed, (workspace_id, feed_id))
+    told = {"feed": feed.id, "name": feed.name, "error": source.trouble, "failures": source.failures}
+    emit(db, workspace_id, Event.FEED_FAILED, told)
     if source.failures == TELL_AFTER:
         said = f"The feed {{}} could not be fetched {TELL_AFTER} times in a row. {why}."
-        _tell(db, office, db.get_one(Feed, (workspace_id, feed_id)), "{} can not be fetched", said)
+        _tell(db, office, feed, "{} can not be fetched", said)
 
 
 def _end(db: Session, workspace_id: UUID, import_id: UUID | None, why: str) -> None:

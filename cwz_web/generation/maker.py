@@ -6,7 +6,7 @@ from uuid import UUID
 
 from cwz_web.generation.assets import Kept
 from cwz_web.generation.sources import Sources
-from cwz_web.imaging.documents import OWN_SIZE, ImageTemplate
+from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.effects import shrink
 from cwz_web.imaging.encoders import Output, encode
 from cwz_web.imaging.engine import Engine, Plan, Rendered
@@ -53,14 +53,9 @@ class PictureMaker:
         template: ImageTemplate,
         data: Mapping[str, str],
         output: Output,
-        size: str = OWN_SIZE,
     ) -> Order:
-        """Gather everything that the picture is made of. Raises ImagingError, or the storage's StorageError.
-
-        Arguments:
-            size: the name of one of the template's formats.
-        """
-        plan = self._engine.plan(template, size, output.scale)
+        """Gather everything that the picture is made of. Raises ImagingError, or the storage's StorageError."""
+        plan = self._engine.plan(template, output.size, output.scale)
         values = plan.values(data)
         found = plan.load(values, lambda reference: self._sources.load(originals, reference))
         return Order(plan, values, found, output, plan.picture_digest(values, found, output))

@@ -13,12 +13,11 @@ import re
 import time
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
+from cwz_web.crypto import derive
 from cwz_web.generation.models import Asset
 from cwz_web.imaging.encoders import Format
 from cwz_web.workspaces.models import Workspace
@@ -45,10 +44,11 @@ class Addresses:
 
     Arguments:
         secret: the installation's signing secret.
+        url: where people reach it.
     """
 
-    def __init__(self, secret: str) -> None:
-        self._secret = secret
+    def __init__(self, secret: str, url: str = "") -> None:
+        self._secret, self._url = secret, url
         self._derived = lru_cache(maxsize=4096)(self._derive)
 
     def image(self, workspace_id: UUID, template_id: UUID, format: Format, data: Mapping[str, str]) -> str:
@@ -59,6 +59,18 @@ class Addresses:
         """The path and query of a kept picture."""
         extension = asset.key.rpartition(".")[2]
         return self._signed(asset.workspace_id, f"assets/{asset.workspace_id}/{asset.id}.{extension}", {})
+
+    def describe(self, asset: Asset) -> dict[str, Any]:
+        """What programs are told of a kept picture; its `url` opens it for whoever has it."""
+        return {
+            "id": str(asset.id),
+            "url": self._url + self.asset(asset),
+            "digest": asset.digest,
+            "width": asset.width,
+            "height": asset.height,
+            "bytes": asset.size,
+            "content_type": asset.content_type,
+        }
 
     def key(self, workspace_id: UUID, number: int) -> str:
         """One of the workspace's own signing keys. Its characters, in ASCII, are the key of the HMAC."""
@@ -90,8 +102,7 @@ class Addresses:
         return f"/i/{path}?{urlencode([*sorted(parameters.items()), (PARAMETER, signature)])}"
 
     def _derive(self, workspace_id: UUID, purpose: str) -> bytes:
-        info = purpose.encode() + b"/" + workspace_id.bytes
-        return HKDF(SHA256(), length=32, salt=None, info=info).derive(self._secret.encode())
+        return derive(self._secret, purpose.encode() + b"/" + workspace_id.bytes)
 
 
 def sign(key: bytes, path: str, parameters: Mapping[str, str]) -> str:

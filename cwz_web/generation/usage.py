@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from cwz_web.generation.keys import KeyOwner
 from cwz_web.generation.models import Usage
 from cwz_web.notify.letters import Letter
+from cwz_web.notify.webhooks import Event, emit
 from cwz_web.workspaces.members import tell_admins
 from cwz_web.workspaces.models import Workspace
 
@@ -141,4 +142,6 @@ def _warn(db: Session, meter: Meter, before: int, used: int, cap: int) -> None:
             reason = f"You get this mail because you are an admin of {workspace.name}."
             link = ("See the usage", f"{meter.url}/w/{workspace.slug}/keys")
             subject = f"{workspace.name}: {percent} % of this month's pictures"
+            told = {"percent": percent, "used": used, "cap": cap, "month": month_of().isoformat()}
+            emit(db, meter.workspace_id, Event.CAP_REACHED, told)
             tell_admins(db, meter.workspace_id, Letter(subject, (f"{said} {more}".strip(),), link, reason))

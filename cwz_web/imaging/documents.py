@@ -136,6 +136,11 @@ class ImageTemplate(Strict):
         """The format of a name."""
         return next((format for format in self.formats if format.name == name), None)
 
+    @property
+    def sizes(self) -> list[str]:
+        """The names of the sizes that it can be drawn in: its own, and its formats'."""
+        return [OWN_SIZE, *(format.name for format in self.formats)]
+
     def in_format(self, name: str) -> "ImageTemplate":
         """The template as one of its formats shows it, which has no other formats.
 

@@ -11,6 +11,7 @@ from isal import isal_zlib
 from pydantic import Field
 
 from cwz_web.imaging.canvas import Pixels
+from cwz_web.imaging.documents import OWN_SIZE
 from cwz_web.imaging.layers import Strict
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -31,13 +32,14 @@ class Format(StrEnum):
 
 
 class Output(Strict):
-    """How a picture is written.
+    """Which of a template's formats a picture has (`size`, by name), and how it is written.
 
     `quality` (1 to 100) is for the lossy formats, `scale` multiplies the canvas's pixels. `progressive` is for JPEG: a
     tenth smaller, and four times the work. `palette` is for PNG: at most 256 colours, a third of the size, and many
     times the work.
     """
 
+    size: str = Field(default=OWN_SIZE, max_length=40)
     format: Format = Format.JPEG
     quality: int = Field(default=84, ge=1, le=100)
     scale: int = Field(default=1, ge=1, le=3)

@@ -109,7 +109,7 @@ class Engine:
         try:
             template = template.in_format(size)
         except KeyError:
-            raise UnknownFormat(size, [OWN_SIZE, *(format.name for format in template.formats)]) from None
+            raise UnknownFormat(size, template.sizes) from None
         if template.canvas.width * template.canvas.height * scale**2 > MAX_PIXELS:
             raise TooLarge(
                 f"The picture would have more than {MAX_PIXELS // 10**6} million pixels; use a smaller scale"
@@ -181,7 +181,9 @@ class Plan:
         used = {name: values[name] for name in self._used}
         digests = {key: found.digest if isinstance(found, Source) else None for key, found in sources.items()}
         engine = [ENGINE_VERSION, fonts_version()]
-        return _digest([engine, self.digest, used, digests, output.model_dump(mode="json")])
+        # The size is in the plan already.
+        written = output.model_dump(mode="json", exclude={"size"})
+        return _digest([engine, self.digest, used, digests, written])
 
     def render(self, values: Mapping[str, str], sources: Sources, output: Output) -> Rendered:
         """Draw and encode the picture of a row. Raises ImagingError for what can not be drawn."""

@@ -5,9 +5,14 @@ transaction: `task.configure(connection=raw_connection(db)).defer(...)`, so that
 that it is about. In: the app, rescuing the jobs of a killed worker. Not in: what the tasks do.
 """
 
+import asyncio
+import os
+import signal
+from dataclasses import dataclass
 from typing import Any
 
 import procrastinate
+import psycopg
 import structlog
 from procrastinate import (
     BaseRetryStrategy,
@@ -32,9 +37,14 @@ app = procrastinate.App(connector=SyncPsycopgConnector())
 # Queues that more than one module names.
 FEEDS_QUEUE = "feeds"
 RENDER_QUEUE = "render"
+# Whoever answers slowly must not keep a worker from drawing, so what only talks to others has workers of its own.
+WORK_QUEUES = ("default", FEEDS_QUEUE, RENDER_QUEUE)
+TALK_QUEUES = ("mail", "webhooks")
+TALKERS = 4
 
 HEARTBEAT_SECONDS = 3.0
 STALLED_SECONDS = 10.0
+LOOK_SECONDS = 1.0
 RETRY = RetryStrategy(max_attempts=12, exponential_wait=2)
 
 
@@ -64,14 +74,32 @@ class WorkerConnector(PsycopgConnector):
         return SyncPsycopgConnector()
 
 
+@dataclass(frozen=True)
 class Patient(BaseRetryStrategy):
-    """Tries again for about three days, at first after seconds and then four times an hour."""
+    """Tries again for a long time, at first after seconds and then every `longest` seconds: for about three days, as it
+    stands."""
+
+    longest: int = 900
+    attempts: int = 300
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
         """When to try again; None once it has been tried long enough."""
-        if job.attempts > 300:
+        if job.attempts > self.attempts:
             return None
-        return RetryDecision(retry_in={"seconds": min(2**job.attempts, 900)})
+        return RetryDecision(retry_in={"seconds": min(2 ** min(job.attempts, 16), self.longest)})
+
+
+@dataclass(frozen=True)
+class Scheduled(BaseRetryStrategy):
+    """Tries again after so many seconds each, and then no more."""
+
+    waits: tuple[int, ...]
+
+    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
+        """When to try again; None once it has been tried often enough."""
+        if job.attempts >= len(self.waits):
+            return None
+        return RetryDecision(retry_in={"seconds": self.waits[job.attempts]})
 
 
 @app.periodic(cron="* * * * * */5")
@@ -85,6 +113,12 @@ async def rescue_stalled(context: JobContext, timestamp: int) -> None:
         await manager.retry_job(job)
 
 
+def _cancel_all(tasks: list[asyncio.Task[None]]) -> None:
+    """Let workers finish what they have at hand; cancelled again, they stop at once."""
+    for task in tasks:
+        task.cancel()
+
+
 async def run_worker(database_url: str, *, concurrency: int, context: dict[str, object]) -> None:
     """Work until told to stop (SIGINT or SIGTERM), then finish the jobs at hand.
 
@@ -95,12 +129,38 @@ async def run_worker(database_url: str, *, concurrency: int, context: dict[str, 
     """
     with app.replace_connector(WorkerConnector(conninfo=database_url)) as worker_app:
         async with worker_app.open_async():
-            await worker_app.run_worker_async(
-                concurrency=concurrency,
-                additional_context=context,
-                fetch_job_polling_interval=1.0,
-                update_heartbeat_interval=HEARTBEAT_SECONDS,
-                stalled_worker_timeout=STALLED_SECONDS,
-                shutdown_graceful_timeout=30,
-                delete_jobs="successful",
-            )
+            shared: dict[str, Any] = {
+                "additional_context": context,
+                "fetch_job_polling_interval": 1.0,
+                "update_heartbeat_interval": HEARTBEAT_SECONDS,
+                "stalled_worker_timeout": STALLED_SECONDS,
+                "shutdown_graceful_timeout": 30,
+                "delete_jobs": "successful",
+                "install_signal_handlers": False,
+            }
+            watch = asyncio.create_task(_end_with_database(database_url))
+            try:
+                async with asyncio.TaskGroup() as group:
+                    workers = [
+                        group.create_task(
+                            worker_app.run_worker_async(queues=list(queues), concurrency=number, **shared)
+                        )
+                        for queues, number in ((WORK_QUEUES, concurrency), (TALK_QUEUES, TALKERS))
+                    ]
+                    for number in (signal.SIGINT, signal.SIGTERM):
+                        asyncio.get_running_loop().add_signal_handler(number, _cancel_all, workers)
+            finally:
+                watch.cancel()
+
+
+async def _end_with_database(database_url: str) -> None:
+    """End the process as soon as the database is lost: whoever started it begins anew, while Procrastinate would wait
+    for minutes to take its leave. A worker that is killed loses nothing."""
+    try:
+        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+            while True:
+                await connection.execute("SELECT 1")
+                await asyncio.sleep(LOOK_SECONDS)
+    except psycopg.OperationalError as error:
+        log.error("the database is lost; this worker ends", reason=str(error))
+        os._exit(os.EX_TEMPFAIL)

@@ -159,6 +159,24 @@ class Fetcher:
             raise FetchError("The server answered with status 304")
         return fetched.data
 
+    def post(self, url: str, body: bytes, headers: Mapping[str, str], *, seconds: float) -> int:
+        """Send something to a public URL. Returns the status of the answer, whatever it is: no redirect is followed.
+
+        Arguments:
+            seconds: how long everything together may take.
+        Raises Refused, or another FetchError that says what happened.
+        """
+        token = _ends.set(time.monotonic() + seconds)
+        try:
+            with self._client.stream("POST", check_url(url), content=body, headers=dict(headers)) as response:
+                return response.status_code
+        except httpx.TimeoutException:
+            raise Unreached("The server did not answer in time") from None
+        except httpx.HTTPError:
+            raise Unreached("The server could not be reached") from None
+        finally:
+            _ends.reset(token)
+
     def fetch(
         self,
         url: str,

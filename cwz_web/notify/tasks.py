@@ -2,15 +2,18 @@
 
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import structlog
 from procrastinate import JobContext
 from sqlalchemy.orm import Session
 
 from cwz_web.db.session import raw_connection
-from cwz_web.jobs import Patient, app
+from cwz_web.jobs import Patient, Scheduled, app
 from cwz_web.notify.delivery import Delivery, Undeliverable, delivery
 from cwz_web.notify.letters import Letter, as_mail
+from cwz_web.notify.webhooks import QUEUE as WEBHOOKS_QUEUE
+from cwz_web.notify.webhooks import WAITS
 from cwz_web.settings import Settings
 
 log = structlog.get_logger()
@@ -46,6 +49,13 @@ class PostOffice:
 def send_letter(context: JobContext, to: str, letter: dict[str, Any]) -> None:
     """Send a letter that holds no token."""
     context.additional_context["post"].send(to, Letter.from_json(letter))
+
+
+@app.task(name="notify.deliver", queue=WEBHOOKS_QUEUE, retry=Scheduled(WAITS), pass_context=True)
+def deliver(context: JobContext, workspace_id: str, delivery_id: str) -> None:
+    """Send a message to a webhook."""
+    extra, last_try = context.additional_context, context.job.attempts >= len(WAITS)
+    extra["webhooks"].deliver(extra["database"], UUID(workspace_id), UUID(delivery_id), last_try=last_try)
 
 
 def queue_letter(db: Session, to: str, letter: Letter) -> None:

@@ -1,21 +1,27 @@
 """What the web application does with a worker's messages. A report may come twice: an item is counted once."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import case, delete, func, select, text, update
+from sqlalchemy import delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from cwz_web.generation.assets import record_asset
-from cwz_web.generation.models import Template
+from cwz_web.generation.models import Asset, Template
+from cwz_web.generation.signing import Addresses
 from cwz_web.generation.templates import open_design
 from cwz_web.generation.usage import give_back
 from cwz_web.imaging.encoders import Output
+from cwz_web.notify.webhooks import Event, emit
 from cwz_web.runs.models import RenderMessage, Run, RunItem
 from cwz_web.runs.planning import meter_of
+from cwz_web.runs.progress import describe_run
 from cwz_web.runs.protocol import AskSpecification, Gone, Item, Refused, Report, Result, Specification
 from cwz_web.storage.connections import connections_from
+
+LOST = "It was tried for hours without success, and then given up"
 
 
 def take_message(db: Session, identity: str) -> None:
@@ -47,38 +53,70 @@ def specify(db: Session, ask: AskSpecification) -> Specification:
     )
     return Specification(
         template=open_design(db, template, run.template_version).document,
-        output=Output.model_validate(run.output),
+        outputs=tuple(Output.model_validate(output) for output in run.outputs),
         places=tuple(connection.place for connection in connections),
-        items=tuple(Item(position=item.position, data=item.data) for item in items),
+        items=tuple(Item(position=item.position, data=item.data, output=item.output) for item in items),
     )
 
 
-def apply_report(db: Session, report: Report) -> None:
-    """Write down what became of items, and count those that were pending until now. Raises Gone."""
+def apply_report(db: Session, report: Report, addresses: Addresses) -> None:
+    """Write down what became of items, count those that were pending until now, and tell webhooks. Raises Gone."""
     run = _run(db, report.workspace_id, report.run_id, lock=True)
-    counted, free = {"done": 0, "failed": 0}, 0
-    for result in sorted(report.results, key=lambda result: result.position):
-        if ended := _settle(db, run, result):
-            counted[ended.state] += 1
-            free += ended.free
+    settled = [_settle(db, run, result) for result in sorted(report.results, key=lambda result: result.position)]
+    ended = [each for each in settled if each is not None]
+    if not ended:
+        return
+    free = sum(each.free for each in ended)
     if free:
         give_back(db, meter_of(run), free, run.counted_in)
-    done, failed = Run.done + counted["done"], Run.failed + counted["failed"]
-    db.execute(
-        update(Run)
-        .where(Run.workspace_id == run.workspace_id, Run.id == run.id)
-        .values(
-            done=done,
-            failed=failed,
-            finished_at=case((done + failed == Run.total, func.coalesce(Run.finished_at, func.clock_timestamp()))),
-        )
+    run.done += sum(each.asset is not None for each in ended)
+    run.failed += sum(each.asset is None for each in ended)
+    run.drawing_seconds += report.seconds
+    if not run.pending:
+        run.finished_at = db.scalar(select(func.clock_timestamp()))
+    db.flush()
+    _tell(db, run, ended, addresses)
+
+
+def give_up_lost(db: Session, workspace_id: UUID, run_id: UUID, chunks: Sequence[int], addresses: Addresses) -> None:
+    """End the pending items of chunks whose jobs are gone, so that the run ends and can be retried. Raises Gone."""
+    lost = select(RunItem.position).where(
+        RunItem.workspace_id == workspace_id,
+        RunItem.run_id == run_id,
+        RunItem.chunk.in_(chunks),
+        RunItem.state == "pending",
     )
+    results = tuple(Result(position=position, error=LOST) for position in db.scalars(lost.limit(500)))
+    apply_report(db, Report(workspace_id=workspace_id, run_id=run_id, results=results), addresses)
+
+
+def _tell(db: Session, run: Run, ended: Sequence["_Ended"], addresses: Addresses) -> None:
+    """Tell webhooks of the new pictures, and of the run when it is over."""
+    about = {"run": str(run.id), "template": str(run.template_id)}
+    created = [
+        {**addresses.describe(each.asset), **about, "key": each.item.key}
+        for each in ended
+        if each.asset and not each.free
+    ]
+    if run.feed_id is None:
+        (only,) = ended
+        if only.asset:
+            event, told = Event.IMAGE_CREATED, {**addresses.describe(only.asset), **about, "key": only.item.key}
+        else:
+            event, told = Event.IMAGE_FAILED, {**about, "error": only.item.error}
+        emit(db, run.workspace_id, event, told, webhook=run.webhook)
+        return
+    emit(db, run.workspace_id, Event.IMAGE_CREATED, *created)
+    if run.finished_at:
+        event = Event.RUN_FAILED if run.failed else Event.RUN_FINISHED
+        emit(db, run.workspace_id, event, describe_run(run), webhook=run.webhook)
 
 
 class _Ended(NamedTuple):
-    """How an item ended, and whether it costs nothing: it failed, or its picture was kept already."""
+    """How an item ended: its picture, if there is one, and whether it costs nothing, since it was kept already."""
 
-    state: str
+    item: RunItem
+    asset: Asset | None
     free: bool
 
 
@@ -108,9 +146,9 @@ def _settle(db: Session, run: Run, result: Result) -> _Ended | None:
             version=run.template_version,
         )
         item.asset_id = asset.id
-        return _Ended("done", not is_new)
+        return _Ended(item, asset, not is_new)
     item.state, item.error = "failed", result.error or "The picture could not be made"
-    return _Ended("failed", True)
+    return _Ended(item, None, True)
 
 
 def _run(db: Session, workspace_id: UUID, run_id: UUID, *, lock: bool = False) -> Run:

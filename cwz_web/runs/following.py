@@ -12,6 +12,7 @@ from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Template
 from cwz_web.generation.usage import CapReached, Meter, Meters
 from cwz_web.imaging.encoders import Output
+from cwz_web.imaging.errors import UnknownFormat
 from cwz_web.runs.models import AutoRun, Run
 from cwz_web.runs.planning import EmptyFeed, start_run
 from cwz_web.storage.contract import BadSettings
@@ -21,11 +22,12 @@ log = structlog.get_logger()
 
 def start_following(db: Session, run: Run) -> None:
     """From now on, draw what changes in a run's feed as that run did. One a template and feed: the newest counts."""
+    assert run.feed_id is not None
     feed = db.get_one(Feed, (run.workspace_id, run.feed_id))
     same = {
         "connection_id": run.connection_id,
         "mapping": run.mapping,
-        "output": run.output,
+        "outputs": run.outputs,
         "revision": feed.revision,
         "trouble": None,
         "started_by": run.started_by,
@@ -76,7 +78,7 @@ def follow_feed(db: Session, workspace_id: UUID, feed_id: UUID, meters: Meters |
                 runs.append(_begin(db, feed, auto, template, (meters or Meters()).of(workspace_id)))
         except EmptyFeed:  # rows were removed, and nothing else
             pass
-        except (BadSettings, CapReached) as error:
+        except (BadSettings, CapReached, UnknownFormat) as error:
             auto.trouble = str(error)
             continue
         auto.revision, auto.trouble = feed.revision, None
@@ -91,7 +93,7 @@ def _begin(db: Session, feed: Feed, auto: AutoRun, template: Template, meter: Me
         feed=feed,
         template=template,
         mapping=mapping,
-        output=Output.model_validate(auto.output),
+        outputs=[Output.model_validate(output) for output in auto.outputs],
         started_by=auto.started_by,
         connection_id=auto.connection_id,
         since=auto.revision,

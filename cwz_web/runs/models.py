@@ -13,20 +13,22 @@ from cwz_web.generation.usage import month_of
 
 
 class Run(WorkspaceOwned, Base):
-    """A feed drawn with one version of a template. The counts change in the same transaction as the items do.
+    """A feed drawn with one version of a template, each row in each of the `outputs`; or, without a feed, one picture
+    that was ordered by itself. The counts change in the same transaction as the items do.
 
     `unchanged` of the `done` were taken over from an earlier run. Its pictures count in the month `counted_in`, and
-    against the API key `key_id`, if a program started it (generation/usage.py).
+    against the API key `key_id`, if a program started it (generation/usage.py). `drawing_seconds` is how long workers
+    were at it, together; `webhook` is an address that is told how it ended.
     """
 
     __tablename__ = "runs"
 
-    feed_id: Mapped[UUID]
+    feed_id: Mapped[UUID | None]
     template_id: Mapped[UUID]
     template_version: Mapped[int]
     connection_id: Mapped[UUID]
     mapping: Mapped[dict[str, Any]] = mapped_column(JSONB)
-    output: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    outputs: Mapped[list[Any]] = mapped_column(JSONB)
     total: Mapped[int]
     done: Mapped[int] = mapped_column(default=0)
     failed: Mapped[int] = mapped_column(default=0)
@@ -34,6 +36,8 @@ class Run(WorkspaceOwned, Base):
     key_id: Mapped[UUID | None]
     counted_in: Mapped[date] = mapped_column(default=month_of, server_default=text("date_trunc('month', now())::date"))
     cancelled_at: Mapped[datetime | None]
+    drawing_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    webhook: Mapped[str | None]
     started_by: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
     finished_at: Mapped[datetime | None]
 
@@ -42,6 +46,8 @@ class Run(WorkspaceOwned, Base):
         ForeignKeyConstraint(["workspace_id", "template_id"], ["templates.workspace_id", "templates.id"]),
         ForeignKeyConstraint(["workspace_id", "connection_id"], ["connections.workspace_id", "connections.id"]),
         CheckConstraint("done + failed <= total", name="counts"),
+        Index("ix_runs_unfinished", "workspace_id", "id", postgresql_where=text("finished_at IS NULL")),
+        Index("ix_runs_template", "workspace_id", "template_id", "id"),
     )
 
     @property
@@ -61,7 +67,7 @@ class AutoRun(WorkspaceOwned, Base):
     template_id: Mapped[UUID]
     connection_id: Mapped[UUID | None]
     mapping: Mapped[dict[str, Any]] = mapped_column(JSONB)
-    output: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    outputs: Mapped[list[Any]] = mapped_column(JSONB)
     revision: Mapped[int]
     trouble: Mapped[str | None]
     started_by: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
@@ -77,7 +83,8 @@ class AutoRun(WorkspaceOwned, Base):
 
 
 class RunItem(Base):
-    """One row of a run: the values it is drawn with, and what became of it (`pending`, `done` or `failed`).
+    """One picture of a run: the values of its row, which of the run's outputs it is (an index), and what became of it
+    (`pending`, `done` or `failed`).
 
     `error` says why there is no picture; `note` what is missing in the one there is.
     """
@@ -88,6 +95,7 @@ class RunItem(Base):
     run_id: Mapped[UUID] = mapped_column(primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)
     chunk: Mapped[int]
+    output: Mapped[int] = mapped_column(default=0, server_default="0")
     key: Mapped[str]
     data: Mapped[dict[str, Any]] = mapped_column(JSONB)
     state: Mapped[str] = mapped_column(server_default="pending")

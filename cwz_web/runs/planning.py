@@ -1,53 +1,181 @@
-"""A run begins: its rows are written down, cut into chunks, and a job for each chunk is enqueued, all at once."""
+"""A run begins: its rows are written down, cut into chunks, and a job for each chunk is enqueued, all at once.
 
-from collections.abc import Iterable, Mapping
+Before that, `plan_run` tells what it would come to. Both ask the database the same question (`_DRAWN`), so that what
+people confirm is what is done.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from procrastinate.types import JSONDict
-from sqlalchemy import bindparam, func, select, text, update
+from sqlalchemy import TextClause, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
+from uuid_utils.compat import uuid7
 
 from cwz_web.db.session import raw_connection
-from cwz_web.feeds.models import Feed, Item
+from cwz_web.feeds.models import Feed, FeedImport, Item
 from cwz_web.generation.models import Template
+from cwz_web.generation.templates import open_design
 from cwz_web.generation.usage import Meter, count, give_back, month_of
 from cwz_web.imaging.encoders import Output
+from cwz_web.imaging.errors import UnknownFormat
 from cwz_web.jobs import RENDER_QUEUE, app
 from cwz_web.runs.models import Run, RunItem
 from cwz_web.storage.connections import connection_of
 
-# Small enough that progress moves and a killed worker repeats little, large enough that the queue is not the bound.
-CHUNK = 16
+MAX_OUTPUTS = 12
+# A chunk is as many pictures as a worker drew in so many seconds the last time: small enough that progress moves and a
+# killed worker repeats little, large enough that the queue is not the bound.
+CHUNK_SECONDS = 2.0
+CHUNK, SMALLEST_CHUNK, LARGEST_CHUNK = 16, 4, 256
+# The pictures of so many earlier runs are looked through for rows that are gone.
+RUNS_BEFORE = 5
 CANCELLED = "The run was cancelled"
 
-# The rows as the run will draw them, mapped by the database: the same as mapping.apply_mapping does for one row. What
-# an earlier run drew of a row in the same way, from the same values, is taken over: it need not be drawn again.
-_WRITE_ITEMS = text("""
-    INSERT INTO run_items (workspace_id, run_id, position, chunk, key, data, state, asset_id, note)
-    SELECT :workspace, :run, mine.number, (mine.number - 1) / :chunk, mine.key, mine.data,
-           CASE WHEN before.asset_id IS NULL THEN 'pending' ELSE 'done' END, before.asset_id, before.note
+# The rows as the run will draw them, mapped by the database: the same as mapping.apply_mapping does for one row, each
+# once for each output. What an earlier run drew of a row in the same way, from the same values, is `asset_id`.
+_DRAWN = """
+    SELECT mine.*, before.asset_id, before.note
     FROM (
-        SELECT key, row_number() OVER (ORDER BY position) AS number,
-               coalesce(
-                   (SELECT jsonb_object_agg(m.key, coalesce(data ->> m.value, '')) FROM jsonb_each_text(:mapping) m),
-                   '{}'
-               ) AS data
-        FROM items WHERE workspace_id = :workspace AND feed_id = :feed AND revision > :since
+        SELECT (rows.number - 1) * :each + wanted.number AS number, rows.key, rows.data,
+               wanted.number - 1 AS output, wanted.value AS written
+        FROM (
+            SELECT key, row_number() OVER (ORDER BY position) AS number,
+                   coalesce(
+                       (SELECT jsonb_object_agg(m.key, coalesce(data ->> m.value, ''))
+                        FROM jsonb_each_text(:mapping) m),
+                       '{}'
+                   ) AS data
+            FROM items WHERE workspace_id = :workspace AND feed_id = :feed AND revision > :since
+        ) AS rows
+        CROSS JOIN jsonb_array_elements(:outputs) WITH ORDINALITY AS wanted (value, number)
     ) AS mine
     LEFT JOIN LATERAL (
         SELECT item.asset_id, item.note
         FROM run_items AS item JOIN runs AS run ON run.workspace_id = item.workspace_id AND run.id = item.run_id
-        WHERE item.workspace_id = :workspace AND item.key = mine.key AND item.run_id < :run
-          AND item.state = 'done' AND item.data = mine.data AND run.feed_id = :feed AND run.template_id = :template
-          AND run.template_version = :version AND run.connection_id = :connection AND run.output = :output
+        WHERE item.workspace_id = :workspace AND item.key = mine.key AND item.run_id <> :run
+          AND item.state = 'done' AND item.data = mine.data AND run.outputs -> item.output = mine.written
+          AND run.feed_id = :feed AND run.template_id = :template
+          AND run.template_version = :version AND run.connection_id = :connection
         ORDER BY item.run_id DESC LIMIT 1
     ) AS before ON true
-""").bindparams(bindparam("mapping", type_=JSONB), bindparam("output", type_=JSONB))
+"""
+
+
+def _with_json(statement: str) -> TextClause:
+    return text(statement).bindparams(bindparam("mapping", type_=JSONB), bindparam("outputs", type_=JSONB))
+
+
+_WRITE_ITEMS = _with_json(f"""
+    INSERT INTO run_items (workspace_id, run_id, position, chunk, output, key, data, state, asset_id, note)
+    SELECT :workspace, :run, number, (number - 1) / :chunk, output, key, data,
+           CASE WHEN asset_id IS NULL THEN 'pending' ELSE 'done' END, asset_id, note
+    FROM ({_DRAWN}) AS drawn
+""")  # noqa: S608 - put together of constants
+
+_COUNT_ITEMS = _with_json(f"""
+    SELECT count(*) AS pictures,
+           count(*) FILTER (WHERE asset_id IS NOT NULL) AS unchanged,
+           count(*) FILTER (WHERE asset_id IS NULL AND was_drawn) AS changed
+    FROM ({_DRAWN}) AS drawn
+    CROSS JOIN LATERAL (
+        SELECT EXISTS (
+            SELECT FROM run_items AS item
+            JOIN runs AS run ON run.workspace_id = item.workspace_id AND run.id = item.run_id
+            WHERE item.workspace_id = :workspace AND item.key = drawn.key AND item.state = 'done'
+              AND run.outputs -> item.output = drawn.written AND run.feed_id = :feed AND run.template_id = :template
+        ) AS was_drawn
+    ) AS ever
+""")  # noqa: S608 - put together of constants
+
+_COUNT_REMOVED = text("""
+    SELECT count(*) FROM (
+        SELECT DISTINCT item.key
+        FROM (
+            SELECT id FROM runs WHERE workspace_id = :workspace AND template_id = :template AND feed_id = :feed
+            ORDER BY id DESC LIMIT :runs
+        ) AS run
+        JOIN run_items AS item ON item.workspace_id = :workspace AND item.run_id = run.id AND item.state = 'done'
+        WHERE NOT EXISTS (SELECT FROM items WHERE workspace_id = :workspace AND feed_id = :feed AND key = item.key)
+    ) AS gone
+""")
+
+# Start-time fair queueing (Goyal, Vin, Cheng 1996): a job's turn is that of the job which is drawn now, plus what its
+# workspace has waiting before it. So a workspace's hundred thousand pictures and another one's ten take turns.
+_TURN = text("""
+    SELECT coalesce(
+        (SELECT max(-priority) FROM procrastinate_jobs
+         WHERE status = 'doing' AND worker_id IS NOT NULL AND queue_name = :queue),
+        (SELECT min(-priority) FROM procrastinate_jobs WHERE status = 'todo' AND queue_name = :queue),
+        0
+    ) + coalesce(
+        (SELECT sum(total - done - failed) FROM runs
+         WHERE workspace_id = :workspace AND finished_at IS NULL AND id <> :run AND (feed_id IS NULL) = :alone),
+        0
+    ) / :chunk
+""")
 
 
 class EmptyFeed(Exception):
     """There is nothing to draw."""
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What a run would come to. `removed` and `invalid` are rows, the others pictures.
+
+    Attributes:
+        new: of rows that were never drawn so.
+        changed: of rows that look different now.
+        unchanged: that are there already.
+        removed: rows that have pictures and are in the feed no more.
+        invalid: rows that the feed's last import left out.
+    """
+
+    rows: int
+    pictures: int
+    new: int
+    changed: int
+    unchanged: int
+    removed: int
+    invalid: int
+
+    @property
+    def to_draw(self) -> int:
+        """How many pictures will be drawn, and count."""
+        return self.new + self.changed
+
+
+def plan_run(
+    db: Session,
+    *,
+    feed: Feed,
+    template: Template,
+    mapping: Mapping[str, str],
+    outputs: Sequence[Output],
+    connection_id: UUID | None = None,
+) -> RunPlan:
+    """What a run with these arguments would come to; nothing is begun. Arguments and errors as for start_run."""
+    _check_outputs(db, template, outputs)
+    planned = _new_run(db, feed, template, mapping, outputs, connection_id)
+    counted = db.execute(_COUNT_ITEMS, _names(planned, since=-1)).one()
+    gone = {"workspace": feed.workspace_id, "template": template.id, "feed": feed.id, "runs": RUNS_BEFORE}
+    last_import = select(FeedImport.invalid).where(
+        FeedImport.workspace_id == feed.workspace_id,
+        FeedImport.feed_id == feed.id,
+        FeedImport.number == feed.import_number,
+    )
+    return RunPlan(
+        rows=feed.item_count,
+        pictures=counted.pictures,
+        new=counted.pictures - counted.unchanged - counted.changed,
+        changed=counted.changed,
+        unchanged=counted.unchanged,
+        removed=db.scalar(_COUNT_REMOVED, gone) or 0,
+        invalid=db.scalar(last_import) or 0,
+    )
 
 
 def start_run(
@@ -56,47 +184,77 @@ def start_run(
     feed: Feed,
     template: Template,
     mapping: Mapping[str, str],
-    output: Output,
+    outputs: Sequence[Output],
     started_by: UUID | None,
     connection_id: UUID | None = None,
     since: int = -1,
     meter: Meter | None = None,
+    webhook: str | None = None,
 ) -> Run:
     """Plan a run over the items of a feed and enqueue it, in the caller's transaction.
 
     Arguments:
         mapping: the template's columns to the feed's (see runs.mapping).
+        outputs: each row is drawn once for each.
         started_by: the account that asked for it.
         connection_id: where its pictures go, if not where the template's do.
         since: only the items that the feed got after this revision.
         meter: what its pictures count against.
-    Raises EmptyFeed, CapReached; BadSettings when the workspace has no storage.
+        webhook: an address that is told how it ended.
+    Raises EmptyFeed, CapReached, UnknownFormat; BadSettings when the workspace has no storage.
     """
     newer = select(func.count()).where(
         Item.workspace_id == feed.workspace_id, Item.feed_id == feed.id, Item.revision > since
     )
     meter = meter or Meter(feed.workspace_id)
-    total = feed.item_count if since < 0 else db.scalar(newer) or 0
-    if not total:
+    rows = feed.item_count if since < 0 else db.scalar(newer) or 0
+    if not rows:
         raise EmptyFeed("This feed has no rows" if since < 0 else "Nothing has changed in this feed")
-    run = Run(
-        workspace_id=feed.workspace_id,
-        feed_id=feed.id,
-        template_id=template.id,
-        template_version=template.version,
-        connection_id=connection_of(db, feed.workspace_id, connection_id or template.connection_id).id,
-        mapping=dict(mapping),
-        output=output.model_dump(mode="json"),
-        total=total,
-        key_id=meter.key_id,
-        started_by=started_by,
-    )
+    _check_outputs(db, template, outputs)
+    run = _new_run(db, feed, template, mapping, outputs, connection_id)
+    run.total = rows * len(outputs)
+    run.key_id, run.started_by, run.webhook = meter.key_id, started_by, webhook
     db.add(run)
     db.flush()
-    _write_items(db, run, since)
+    db.execute(_WRITE_ITEMS, _names(run, since) | {"chunk": chunk_of(db, template)})
+    run.unchanged = run.done = db.scalar(select(func.count()).where(*_items(run, "done"))) or 0
+    if not run.pending:
+        run.finished_at = db.scalar(select(func.clock_timestamp()))
+    db.flush()
     if run.pending:
         count(db, meter, run.pending)
-        _enqueue(db, run, _pending_chunks(db, run))
+        chunks = select(RunItem.chunk).where(*_items(run, "pending")).distinct().order_by(RunItem.chunk)
+        _enqueue(db, run, db.scalars(chunks).all())
+    return run
+
+
+def order_picture(
+    db: Session,
+    *,
+    template: Template,
+    version: int,
+    data: Mapping[str, str],
+    output: Output,
+    meter: Meter,
+    webhook: str | None = None,
+) -> Run:
+    """Enqueue one picture by itself, in the caller's transaction: a run of one row, of no feed.
+
+    Arguments:
+        meter: what it counts against.
+        webhook: an address that is told when it is there, or why it is not.
+    Raises CapReached, UnknownFormat; BadSettings when the workspace has no storage.
+    """
+    _check_outputs(db, template, [output], version)
+    run = _new_run(db, None, template, {}, [output], None)
+    run.template_version, run.total, run.key_id, run.webhook = version, 1, meter.key_id, webhook
+    db.add(run)
+    db.flush()
+    given = {"key": template.name, "data": dict(data)}
+    db.add(RunItem(workspace_id=run.workspace_id, run_id=run.id, position=1, chunk=0, **given))
+    db.flush()
+    count(db, meter, 1)
+    _enqueue(db, run, [0])
     return run
 
 
@@ -104,12 +262,8 @@ def retry_failed(db: Session, run: Run, meter: Meter | None = None) -> int:
     """Draw again what failed or was cancelled. Returns how many items that are. Raises CapReached."""
     db.refresh(run, with_for_update=True)
     before = run.pending
-    mine = (RunItem.workspace_id == run.workspace_id, RunItem.run_id == run.id)
     chunks = db.scalars(
-        update(RunItem)
-        .where(*mine, RunItem.state == "failed")
-        .values(state="pending", error=None)
-        .returning(RunItem.chunk)
+        update(RunItem).where(*_items(run, "failed")).values(state="pending", error=None).returning(RunItem.chunk)
     ).all()
     if chunks:
         run.failed -= len(chunks)
@@ -132,9 +286,11 @@ def meter_of(run: Run) -> Meter:
 def cancel_run(db: Session, run: Run) -> int:
     """Draw no further items. They end as failed, so that they can be drawn after all. Returns how many those are."""
     db.refresh(run, with_for_update=True)
-    mine = (RunItem.workspace_id == run.workspace_id, RunItem.run_id == run.id, RunItem.state == "pending")
     ended = db.scalars(
-        update(RunItem).where(*mine).values(state="failed", error=CANCELLED).returning(RunItem.position)
+        update(RunItem)
+        .where(*_items(run, "pending"))
+        .values(state="failed", error=CANCELLED)
+        .returning(RunItem.position)
     ).all()
     if ended:
         give_back(db, meter_of(run), len(ended), run.counted_in)
@@ -145,40 +301,81 @@ def cancel_run(db: Session, run: Run) -> int:
 
 
 def latest_runs(db: Session, workspace_id: UUID, limit: int = 50) -> list[Run]:
-    """The workspace's runs, newest first."""
-    return list(db.scalars(select(Run).where(Run.workspace_id == workspace_id).order_by(Run.id.desc()).limit(limit)))
+    """The workspace's runs over feeds, newest first."""
+    mine = select(Run).where(Run.workspace_id == workspace_id, Run.feed_id.is_not(None))
+    return list(db.scalars(mine.order_by(Run.id.desc()).limit(limit)))
 
 
-def _write_items(db: Session, run: Run, since: int) -> None:
-    """Write down the run's items, and end those that an earlier run drew already."""
-    parameters = {
+def chunk_of(db: Session, template: Template) -> int:
+    """How many pictures of a template a chunk has: what a worker drew in CHUNK_SECONDS the last time."""
+    drawn, seconds = db.execute(
+        select(Run.done - Run.unchanged, Run.drawing_seconds)
+        .where(Run.workspace_id == template.workspace_id, Run.template_id == template.id, Run.drawing_seconds > 0)
+        .order_by(Run.id.desc())
+        .limit(1)
+    ).one_or_none() or (0, 0.0)
+    if not drawn:
+        return CHUNK
+    return min(max(round(CHUNK_SECONDS * drawn / seconds), SMALLEST_CHUNK), LARGEST_CHUNK)
+
+
+def _new_run(
+    db: Session,
+    feed: Feed | None,
+    template: Template,
+    mapping: Mapping[str, str],
+    outputs: Sequence[Output],
+    connection_id: UUID | None,
+) -> Run:
+    """A run that is not written down yet."""
+    return Run(
+        workspace_id=template.workspace_id,
+        id=uuid7(),
+        feed_id=feed.id if feed else None,
+        template_id=template.id,
+        template_version=template.version,
+        connection_id=connection_of(db, template.workspace_id, connection_id or template.connection_id).id,
+        mapping=dict(mapping),
+        outputs=[output.model_dump(mode="json") for output in outputs],
+    )
+
+
+def _check_outputs(db: Session, template: Template, outputs: Sequence[Output], version: int | None = None) -> None:
+    """See that the template has the formats that are asked for. Raises UnknownFormat."""
+    sizes = open_design(db, template, version).document.sizes
+    for output in outputs:
+        if output.size not in sizes:
+            raise UnknownFormat(output.size, sizes)
+
+
+def _names(run: Run, since: int) -> dict[str, Any]:
+    """The parameters of _DRAWN."""
+    return {
         "workspace": run.workspace_id,
         "run": run.id,
         "feed": run.feed_id,
         "since": since,
-        "chunk": CHUNK,
         "mapping": run.mapping,
+        "outputs": run.outputs,
+        "each": len(run.outputs),
         "template": run.template_id,
         "version": run.template_version,
         "connection": run.connection_id,
-        "output": run.output,
     }
-    db.execute(_WRITE_ITEMS, parameters)
-    mine = (RunItem.workspace_id == run.workspace_id, RunItem.run_id == run.id, RunItem.state == "done")
-    run.unchanged = run.done = db.scalar(select(func.count()).where(*mine)) or 0
-    if not run.pending:
-        run.finished_at = db.scalar(select(func.clock_timestamp()))
-    db.flush()
 
 
-def _pending_chunks(db: Session, run: Run) -> Iterable[int]:
-    mine = (RunItem.workspace_id == run.workspace_id, RunItem.run_id == run.id, RunItem.state == "pending")
-    return db.scalars(select(RunItem.chunk).where(*mine).distinct().order_by(RunItem.chunk)).all()
+def _items(run: Run, state: str) -> tuple[Any, ...]:
+    return RunItem.workspace_id == run.workspace_id, RunItem.run_id == run.id, RunItem.state == state
 
 
 def _enqueue(db: Session, run: Run, chunks: Iterable[int]) -> None:
-    jobs: list[JSONDict] = [
-        {"workspace_id": str(run.workspace_id), "run_id": str(run.id), "chunk": chunk} for chunk in chunks
-    ]
+    names = {"queue": RENDER_QUEUE, "workspace": run.workspace_id, "run": run.id, "alone": run.feed_id is None}
+    turn = int(db.scalar(_TURN, names | {"chunk": CHUNK}) or 0)
     # By its name, since the tasks stand on this module.
-    app.configure_task("runs.render_chunk", queue=RENDER_QUEUE, connection=raw_connection(db)).batch_defer(*jobs)
+    task = app.configure_task("runs.render_chunk", queue=RENDER_QUEUE)
+    given = {"workspace_id": str(run.workspace_id), "run_id": str(run.id)}
+    jobs = [
+        task.make_new_job(**given, chunk=chunk).evolve(priority=-turn - number)
+        for number, chunk in enumerate(chunks, 1)
+    ]
+    app.job_manager.batch_defer_jobs(jobs=jobs, connection=raw_connection(db))

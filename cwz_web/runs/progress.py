@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import and_, func, select
@@ -44,6 +45,24 @@ def progress_of(run: Run) -> Progress:
     """How far a run is now, or was when it ended."""
     until = run.finished_at or datetime.now(UTC)
     return Progress(run.total, run.done, run.failed, max((until - run.created_at).total_seconds(), 0.001))
+
+
+def describe_run(run: Run) -> dict[str, Any]:
+    """What programs are told of a run over a feed."""
+    return {
+        "id": run.id,
+        "feed": run.feed_id,
+        "template": run.template_id,
+        "version": run.template_version,
+        "outputs": run.outputs,
+        "total": run.total,
+        "done": run.done,
+        "failed": run.failed,
+        "unchanged": run.unchanged,
+        "cancelled": run.cancelled_at is not None,
+        "begun_at": run.created_at,
+        "ended_at": run.finished_at,
+    }
 
 
 def results_after(
@@ -96,7 +115,8 @@ def run_of_asset(db: Session, workspace_id: UUID, asset_id: UUID) -> UUID | None
     """A run that the picture is part of."""
     return db.scalar(
         select(RunItem.run_id)
-        .where(RunItem.workspace_id == workspace_id, RunItem.asset_id == asset_id)
+        .join(Run, and_(Run.workspace_id == RunItem.workspace_id, Run.id == RunItem.run_id))
+        .where(RunItem.workspace_id == workspace_id, RunItem.asset_id == asset_id, Run.feed_id.is_not(None))
         .order_by(RunItem.run_id.desc())
         .limit(1)
     )

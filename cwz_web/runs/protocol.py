@@ -55,20 +55,22 @@ class Report(Message):
     workspace_id: UUID
     run_id: UUID
     results: Annotated[tuple[Result, ...], Field(max_length=500)]
+    seconds: Annotated[float, Field(ge=0, le=3600)] = 0.0  # that it took
 
 
 class Item(Message):
-    """A row to draw."""
+    """A picture to draw: the values of its row, and which of the outputs it is."""
 
     position: int
     data: dict[str, str]
+    output: int = 0
 
 
 class Specification(Message):
     """Everything that a worker needs for a chunk: the items that are still to do, and how and where."""
 
     template: ImageTemplate
-    output: Output
+    outputs: Annotated[tuple[Output, ...], Field(min_length=1)]
     places: Annotated[tuple[Place, ...], Field(min_length=1)]  # the first is where the pictures go
     items: tuple[Item, ...]
 

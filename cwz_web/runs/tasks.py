@@ -4,13 +4,17 @@ from uuid import UUID
 
 import structlog
 from procrastinate import JobContext
+from sqlalchemy import text
 
-from cwz_web.jobs import FEEDS_QUEUE, RENDER_QUEUE, RETRY, app
-from cwz_web.runs.callback import forget_messages
+from cwz_web.jobs import FEEDS_QUEUE, RENDER_QUEUE, Patient, app
+from cwz_web.runs.callback import forget_messages, give_up_lost
 from cwz_web.runs.following import follow_feed
 from cwz_web.runs.protocol import AskSpecification, Gone
 
 log = structlog.get_logger()
+
+# A storage that refuses for a minute, or a web that is down, holds a run up a little; after hours it is given up.
+RETRY = Patient(longest=60, attempts=150)
 
 
 @app.periodic(cron="17 * * * *")
@@ -19,6 +23,19 @@ def forget_old_messages(context: JobContext, timestamp: int) -> None:
     """Drop what is remembered of workers' messages when it is too old to matter."""
     with context.additional_context["database"].transaction() as db:
         forget_messages(db)
+
+
+@app.periodic(cron="*/5 * * * *")
+@app.task(name="runs.end_lost", queueing_lock="end_lost", pass_context=True)
+def end_lost(context: JobContext, timestamp: int) -> None:
+    """End what nobody will draw any more, so that no run waits for ever."""
+    extra = context.additional_context
+    with extra["database"].transaction() as db:
+        lost = db.execute(text("SELECT workspace_id, run_id, array_agg(chunk) FROM lost_chunks() GROUP BY 1, 2")).all()
+    for workspace_id, run_id, chunks in lost:
+        log.error("chunks lost", run=str(run_id), chunks=len(chunks))
+        with extra["database"].transaction(workspace_id) as db:
+            give_up_lost(db, workspace_id, run_id, chunks, extra["addresses"])
 
 
 @app.task(name="runs.follow_feed", queue=FEEDS_QUEUE, pass_context=True)
@@ -35,6 +52,6 @@ def render_chunk(context: JobContext, workspace_id: str, run_id: str, chunk: int
     ask = AskSpecification(workspace_id=UUID(workspace_id), run_id=UUID(run_id), chunk=chunk)
     attempts = context.job.attempts
     try:
-        context.additional_context["worker"].render_chunk(ask, last_try=attempts + 1 >= (RETRY.max_attempts or 1))
+        context.additional_context["worker"].render_chunk(ask, last_try=attempts >= RETRY.attempts)
     except Gone:
         log.info("chunk of a run that is gone", run=run_id, chunk=chunk)

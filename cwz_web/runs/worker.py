@@ -62,14 +62,15 @@ class Worker:
             for result in self._results(ask.workspace_id, specification, bucket, last_try):
                 results.append(result)
                 if time.monotonic() - reported > REPORT_EVERY:
-                    self._report(ask, results)
+                    self._report(ask, results, time.monotonic() - reported)
                     reported = time.monotonic()
         finally:
-            self._report(ask, results)
+            self._report(ask, results, time.monotonic() - reported)
 
-    def _report(self, ask: AskSpecification, results: list[Result]) -> None:
+    def _report(self, ask: AskSpecification, results: list[Result], seconds: float) -> None:
         if results:
-            self.client.report(Report(workspace_id=ask.workspace_id, run_id=ask.run_id, results=tuple(results)))
+            about = {"workspace_id": ask.workspace_id, "run_id": ask.run_id}
+            self.client.report(Report(**about, results=tuple(results), seconds=min(seconds, 3600.0)))
             results.clear()
 
     def _results(
@@ -86,7 +87,8 @@ class Worker:
     ) -> Result:
         try:
             originals = Originals(workspace_id, specification.places, self.providers.open)
-            order = self.maker.order(originals, specification.template, item.data, specification.output)
+            output = specification.outputs[item.output]
+            order = self.maker.order(originals, specification.template, item.data, output)
             kept = self.maker.keep(workspace_id, bucket, order)
             return Result(position=item.position, kept=kept, note=order.note)
         except ImagingError as error:

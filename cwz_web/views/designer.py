@@ -178,7 +178,7 @@ def _page(
     originals = originals_of(request, template)
     let_go(request)  # what is drawn may be fetched
     try:
-        order = request.services.maker.order(originals, document, values, Output(), chosen.size)
+        order = request.services.maker.order(originals, document, values, Output(size=chosen.size))
         findings, trouble = request.services.maker.lint(order), ""
     except (ImagingError, StorageError) as error:
         findings, trouble = [], str(error)

@@ -54,8 +54,8 @@ def preview(context: TemplateResource, request: Request) -> Response:
     data = sample_values(request, design.document, wanted.feed, wanted.row)
     originals = originals_of(request, template)
     let_go(request)  # what is drawn may be fetched
-    maker, output = request.services.maker, Output()
-    order = maker.order(originals, design.document, data, output, wanted.size)
+    maker, output = request.services.maker, Output(size=wanted.size)
+    order = maker.order(originals, design.document, data, output)
     response = Response(content_type=output.format.content_type, conditional_response=True)
     response.etag = f"{order.digest}-{wanted.width or 0}"
     response.headers["Cache-Control"] = "private, no-cache"

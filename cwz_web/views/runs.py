@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, ValidationError
 from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther, HTTPUnprocessableEntity
+from pyramid.renderers import render_to_response
 from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
@@ -14,13 +15,14 @@ from cwz_web.feeds.browse import items_after, list_feeds
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import Design, list_templates, open_design
-from cwz_web.generation.usage import CapReached
+from cwz_web.generation.usage import CapReached, used_in
+from cwz_web.imaging.documents import OWN_SIZE
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.resources import Permission, RunResource, Runs
 from cwz_web.runs.archive import entries_of, zip_stream
 from cwz_web.runs.following import find_auto_run, start_following
 from cwz_web.runs.mapping import SAMPLE, apply_mapping, guess_mapping
-from cwz_web.runs.planning import EmptyFeed, cancel_run, latest_runs, retry_failed, start_run
+from cwz_web.runs.planning import MAX_OUTPUTS, EmptyFeed, cancel_run, latest_runs, plan_run, retry_failed, start_run
 from cwz_web.runs.progress import PAGE, notes_of, progress_of, results_after
 from cwz_web.runs.review import review
 from cwz_web.storage.connections import list_connections
@@ -35,17 +37,19 @@ from cwz_web.web.paths import after_position
 from cwz_web.web.transactions import let_go
 
 DEFAULT = "=default"
+FORMAT_WORDS = {Format.JPEG: "JPEG", Format.PNG: "PNG", Format.WEBP: "WebP", Format.AVIF: "AVIF"}
 
 
 class RunForm(Form):
-    """Which feed with which template. The columns' fields (`map.<column>`) come beside it."""
+    """Which feed with which template. Beside it come the columns' fields (`map.<column>`), sizes (`size.<name>`) and
+    formats (`format.<extension>`). A run begins with `confirm`; without it, its plan is shown."""
 
     model_config = ConfigDict(extra="ignore")
 
     feed: UUID
     template: UUID
-    format: Format = Format.JPEG
     storage: UUID | Literal[""] = ""
+    confirm: Literal["yes", ""] = ""
 
 
 @view_config(context=Runs, request_method="GET", renderer="runs/list.jinja2", permission=Permission.VIEW)
@@ -119,7 +123,7 @@ def check_rows(context: Runs, request: Request) -> dict[str, Any]:
     context=Runs, name="new", request_method="POST", renderer="runs/new.jinja2", permission=Permission.RUN_START
 )
 def new_run_form(context: Runs, request: Request) -> Any:
-    """Start a run and go to watch it."""
+    """Show what a run would come to; once that is confirmed, start it and go to watch it."""
     form = read_form(RunForm, request.POST)
     if form.value is not None:
         workspace_id = request.workspace.workspace_id
@@ -130,18 +134,19 @@ def new_run_form(context: Runs, request: Request) -> Any:
             missing = "feed" if feed is None else "template"
             form = form.with_error(missing, f"There is no such {missing}; choose one of the list")
         else:
-            mapping = _mapping_of(form.typed, open_design(request.db, template), feed)
+            design = open_design(request.db, template)
+            arguments: dict[str, Any] = {
+                "feed": feed,
+                "template": template,
+                "mapping": _mapping_of(form.typed, design, feed),
+                "outputs": _outputs_of(form.typed, design),
+                "connection_id": chosen.storage or None,
+            }
             try:
-                run = start_run(
-                    request.db,
-                    feed=feed,
-                    template=template,
-                    mapping=mapping,
-                    output=Output(format=chosen.format),
-                    started_by=request.identity.account.id,
-                    connection_id=chosen.storage or None,
-                    meter=request.services.meters.of(workspace_id),
-                )
+                if not chosen.confirm:
+                    return _plan(request, form, arguments)
+                meter = request.services.meters.of(workspace_id)
+                run = start_run(request.db, **arguments, started_by=request.identity.account.id, meter=meter)
             except (EmptyFeed, BadSettings, CapReached) as error:
                 form = form.with_error("feed", str(error))
             else:
@@ -149,6 +154,26 @@ def new_run_form(context: Runs, request: Request) -> Any:
                 return HTTPSeeOther(request.path_in("runs", run.id))
     request.response.status = 422
     return _page(request, form, form.typed)
+
+
+def _plan(request: Request, form: Filled[RunForm], arguments: dict[str, Any]) -> Response:
+    """What the run would come to, with the form's fields, hidden, and a button that starts it."""
+    plan = plan_run(request.db, **arguments)
+    if not plan.pictures:
+        raise EmptyFeed("This feed has no rows")
+    meter = request.services.meters.of(request.workspace.workspace_id)
+    left = (
+        None if meter.cap is None else max(meter.cap - used_in(request.db, meter.workspace_id, meter.workspace_id), 0)
+    )
+    page = {
+        **arguments,
+        "plan": plan,
+        "left": left,
+        "cap": meter.cap,
+        "typed": {name: value for name, value in form.typed.items() if name != "csrf_token"},
+        "WORDS": FORMAT_WORDS,
+    }
+    return render_to_response("runs/plan.jinja2", page, request=request)
 
 
 @view_config(
@@ -229,8 +254,8 @@ def _page(request: Request, form: Filled[RunForm], chosen: dict[str, Any]) -> di
         "templates": templates,
         "feed": feed,
         "template": template,
-        "format": chosen.get("format", Format.JPEG),
-        "formats": list(Format),
+        "formats": {format: FORMAT_WORDS[format] for format in Format},
+        "chosen_formats": [f for f in Format if f"format.{f}" in chosen] or [Format.JPEG],
         "DEFAULT": DEFAULT,
         "connections": list_connections(request.db, workspace_id),
         "storage": chosen.get("storage", ""),
@@ -252,7 +277,16 @@ def _page(request: Request, form: Filled[RunForm], chosen: dict[str, Any]) -> di
         "first": first,
         "preview": preview_path(request, design, first),
         "mapped": f"{feed.id} {template.id}",
+        "sizes": design.document.sizes,
+        "chosen_sizes": [size for size in design.document.sizes if f"size.{size}" in chosen] or [OWN_SIZE],
     }
+
+
+def _outputs_of(typed: dict[str, str], design: Design) -> list[Output]:
+    """What each row is drawn as: the formats that are ticked, in the sizes that are; of none, the first one."""
+    sizes = [size for size in design.document.sizes if f"size.{size}" in typed] or [OWN_SIZE]
+    formats = [format for format in Format if f"format.{format}" in typed] or [Format.JPEG]
+    return [Output(size=size, format=format) for size in sizes for format in formats][:MAX_OUTPUTS]
 
 
 def _mapping_of(typed: dict[str, str], design: Design, feed: Feed) -> dict[str, str]:

@@ -17,6 +17,7 @@ from cwz_web.generation.usage import Meters
 from cwz_web.imaging.engine import Engine
 from cwz_web.imaging.fonts import install_fonts
 from cwz_web.net.client import Fetcher
+from cwz_web.notify.webhooks import Webhooks
 from cwz_web.settings import Settings
 from cwz_web.storage.plugins import Providers
 from cwz_web.web.limits import Limiter
@@ -36,6 +37,7 @@ class Services:
     maker: PictureMaker
     recipes: Recipes
     addresses: Addresses
+    webhooks: Webhooks
     passwords: Passwords
     browser_tokens: BrowserTokens
     ring: KeyRing
@@ -60,7 +62,8 @@ class Services:
             fetcher,
             PictureMaker(Engine(), Sources(fetcher)),
             Recipes(database),
-            Addresses(settings.signing_secret.get_secret_value()),
+            Addresses(settings.signing_secret.get_secret_value(), settings.url),
+            Webhooks(settings.signing_secret.get_secret_value(), fetcher),
             Passwords(settings.password_pepper.get_secret_value()),
             BrowserTokens(settings.session_secret.get_secret_value(), _value(settings.session_secret_before)),
             ring_of(settings),

@@ -29,6 +29,8 @@ def test_from_a_shops_export_to_pictures(page: Page, tmp_path: Path) -> None:
     page.get_by_label("Price", exact=True).select_option("Vendor")
     expect(page.get_by_text("First row: partners-demo").nth(1)).to_be_visible()
     assert page.evaluate("window.notReloaded"), "the mapping changes in place"
+    page.get_by_role("button", name="Go on with 22 rows").click()
+    expect(page.get_by_role("row", name=re.compile("New"))).to_contain_text("22")
     page.get_by_role("button", name="Make 22 pictures").click()
     page.wait_for_url(re.compile("/runs/[0-9a-f-]{36}$"))
     page.evaluate("window.notReloaded = true")
@@ -66,7 +68,8 @@ def test_everything_works_without_javascript(context: BrowserContext, page: Page
     )  # type: ignore[union-attr]
     still = plain.new_page()
     still.goto("/w/demo/runs/new")
-    still.get_by_role("button", name=re.compile("Make .* pictures")).click()
+    still.get_by_role("button", name=re.compile("Go on with .* rows")).click()
+    still.get_by_role("button", name=re.compile("Make ")).click()
     expect(still).to_have_url(re.compile("/runs/[0-9a-f-]{36}$"))
     still.get_by_role("link", name="Templates", exact=True).first.click()
     still.get_by_role("link", name="Product card").click()

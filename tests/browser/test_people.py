@@ -66,6 +66,7 @@ def test_from_nothing_to_a_first_picture_of_ones_own(fresh: Page, complaints: li
     fresh.get_by_role("button", name="Try it with a sample shop").click()
     fresh.get_by_role("button", name="Begin with a product card").click()
     fresh.get_by_role("link", name="Start the first run").click()
+    fresh.get_by_role("button", name=re.compile("Go on with .* rows")).click()
     fresh.get_by_role("button", name=re.compile("Make .* pictures")).click()
     expect(fresh.get_by_role("status")).to_contain_text(re.compile(r"(\d+) of \1"), timeout=60_000)
     fresh.goto("/w/blue-door/members")

@@ -72,9 +72,10 @@ class Place:
             connection = default_connection(db, self.space.id)
         self.member = make.member(self.space, Role.USER)
         font = make.font(self.space)
-        found = (font, feed, template, run, asset, key, invitation, connection)
+        found = (font, feed, template, run, asset, key, invitation, connection, make.webhook(self.space))
         rows = {row.__tablename__: str(row.id) for row in found}
         self.rows, self.feed_id = rows, rows["feeds"]
+        self.order_id = str(make.order(template).id)
         self.paths = dict(self._walk(Root, "", rows))
 
     def _walk(self, kind: type[Resource], path: str, rows: dict[str, str]) -> Iterator[tuple[type[Resource], str]]:
@@ -88,6 +89,7 @@ class Place:
             resources.Members: {str(self.member.id): resources.MemberResource},
             resources.ApiFeeds: {rows["feeds"]: resources.ApiFeed},
             resources.ApiTemplates: {rows["templates"]: resources.ApiTemplate},
+            resources.ApiImages: {self.order_id: resources.ApiOrder},
             resources.ApiRuns: {rows["runs"]: resources.ApiRun},
             resources.ApiAssets: {rows["assets"]: resources.ApiAsset},
             resources.ApiItems: {"1": resources.ApiItem},

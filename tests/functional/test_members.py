@@ -51,7 +51,8 @@ def test_from_sign_in_to_a_workspace_that_is_ready(app: TestApp, make: Factory) 
     setup = form_of(setup, "/w/blue-door-sohne/setup-feed").submit().follow()
     setup = form_of(setup, "/w/blue-door-sohne/setup-template").submit().follow()
     assert "Start the first run" in setup.text
-    form_of(app.get("/w/blue-door-sohne/runs/new"), "").submit(status=303)
+    plan = form_of(app.get("/w/blue-door-sohne/runs/new"), "").submit(status=200)
+    plan.forms["run-form"].submit("confirm", status=303)
     assert "Go on with the first steps" not in app.get("/w/blue-door-sohne").text
     log = app.get("/w/blue-door-sohne/audit?check=1")
     assert "nothing was changed or removed" in log.text

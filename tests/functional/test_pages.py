@@ -46,7 +46,9 @@ def test_from_a_shops_export_to_pictures(app: TestApp, make: Factory, space: Wor
     )
     form = new.forms["run-form"]
     assert form["map.title"].value == "Title"
-    run_page = form.submit(status=303).follow()
+    plan = form.submit()
+    assert "22 pictures to draw" in plan.html.find(id="plan").text
+    run_page = plan.forms["run-form"].submit("confirm", status=303).follow()
     assert "0 of 22" in run_page.text
     assert run_page.html.find(id="results")["hx-trigger"] == "every 1s"
     from cwz_web.runs.models import Run

@@ -15,6 +15,7 @@ from cwz_web.app import create_app
 from cwz_web.cli import keys as keys_command
 from cwz_web.crypto import KeyRing
 from cwz_web.db.embedded import EmbeddedPostgres
+from cwz_web.generation.signing import Addresses
 from cwz_web.runs.callback import apply_report, specify
 from cwz_web.runs.protocol import AskSpecification, Report, Specification
 from cwz_web.runs.worker import Worker
@@ -138,7 +139,7 @@ class Direct:
 
     def report(self, report: Report) -> None:
         with self.make.database.transaction(report.workspace_id) as db:
-            apply_report(db, report)
+            apply_report(db, report, Addresses("a secret"))
 
 
 def test_the_secret_is_nowhere_again(
@@ -276,7 +277,7 @@ def test_a_template_and_a_run_may_go_elsewhere(app: TestApp, make: Factory, spac
     form = form_of(app.get(f"/w/{space.slug}/runs/new"), "")
     here = next(value for value, _, label in form["storage"].options if label == "Here")
     form["storage"] = here
-    run = form.submit(status=303).location.rpartition("/")[2]
+    run = form.submit().forms["run-form"].submit("confirm", status=303).location.rpartition("/")[2]
     assert app.get(f"/w/{space.slug}/runs/{run}").status_int == 200
     form["storage"].force_value(str(make.workspace().id))
     assert "gone" in form.submit(status=422).text

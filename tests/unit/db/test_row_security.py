@@ -12,6 +12,8 @@ from cwz_web.generation.drafts import save_draft
 from cwz_web.generation.models import IdempotencyKey, Template
 from cwz_web.generation.templates import open_design
 from cwz_web.generation.usage import Meter, count
+from cwz_web.notify.models import Webhook
+from cwz_web.notify.webhooks import Event, emit
 from cwz_web.runs.following import start_following
 from cwz_web.runs.models import Run
 from cwz_web.web.services import Services
@@ -58,6 +60,8 @@ def test_no_other_policy_opens_a_table_to_the_application(services: Services) ->
         "invitations",
         "connections",
         "feed_sources",
+        "runs",
+        "run_items",
     }
     assert all((row.polname, row.polcmd, row.roles) == ("crossing", "r", ["cwz_owner"]) for row in others.values())
 
@@ -124,6 +128,10 @@ def fill(make: Factory, space: Workspace) -> None:
         put_items(db, db.get_one(Feed, (space.id, feed.id)), {"1": {"title": "Other"}})
         order_rows(db, space.id, feed.id, "title")
         count(db, Meter(space.id))
+        hook = Webhook(workspace_id=space.id, url="https://shop.example/hook", events=[Event.RUN_FINISHED])
+        db.add(hook)
+        db.flush()
+        emit(db, space.id, Event.RUN_FINISHED, {"id": run.id})
         db.add(IdempotencyKey(workspace_id=space.id, key="k", fingerprint="f"))
         record(db, space.id, Actor(admin.id, admin.email, ""), "feed.upload", feed.name)
 
@@ -179,6 +187,7 @@ def test_functions_that_cross_are_for_the_application_only_and_safe(services: Se
         "all_connections",
         "due_feeds",
         "sealed_feeds",
+        "lost_chunks",
     }
     for function in functions:
         assert function.proconfig == ["search_path=pg_catalog, public"], function.proname

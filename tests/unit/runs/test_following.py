@@ -60,7 +60,7 @@ def test_a_run_that_begins_by_itself_is_as_the_one_before(make: Factory) -> None
     follower.bring(b"1,One\n2,Two\n3,Drei\n")
     with make.database.transaction(follower.space.id) as db:
         [run] = follow_feed(db, follower.space.id, follower.feed.id)
-    assert (run.total, run.mapping, run.output) == (1, follower.run.mapping, follower.run.output)
+    assert (run.total, run.mapping, run.outputs) == (1, follower.run.mapping, follower.run.outputs)
     assert (run.connection_id, run.template_id) == (follower.run.connection_id, follower.run.template_id)
 
 

@@ -1,5 +1,6 @@
 """A run from its plan to its last picture, with the worker in this process."""
 
+import json
 import zipfile
 from io import BytesIO
 from typing import Any
@@ -13,20 +14,38 @@ from cwz_web.feeds.files import spooled
 from cwz_web.feeds.imports import import_file
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Asset, Template
+from cwz_web.generation.signing import Addresses
 from cwz_web.generation.templates import publish
 from cwz_web.generation.usage import CapReached, Meter, used_in
 from cwz_web.imaging.documents import ImageTemplate
-from cwz_web.imaging.encoders import Output
+from cwz_web.imaging.encoders import Format, Output
+from cwz_web.imaging.errors import UnknownFormat
+from cwz_web.notify.models import Delivery
+from cwz_web.notify.webhooks import Event
 from cwz_web.runs.archive import entries_of, zip_stream
-from cwz_web.runs.callback import apply_report, forget_messages, specify, take_message
+from cwz_web.runs.callback import apply_report, forget_messages, give_up_lost, specify, take_message
 from cwz_web.runs.models import RenderMessage, Run, RunItem
-from cwz_web.runs.planning import CHUNK, EmptyFeed, cancel_run, retry_failed, start_run
+from cwz_web.runs.planning import (
+    CHUNK,
+    LARGEST_CHUNK,
+    SMALLEST_CHUNK,
+    EmptyFeed,
+    RunPlan,
+    cancel_run,
+    chunk_of,
+    latest_runs,
+    plan_run,
+    retry_failed,
+    start_run,
+)
 from cwz_web.runs.progress import Progress, notes_of, progress_of, results_after, run_of_asset
 from cwz_web.runs.protocol import AskSpecification, Gone, Refused, Report, Result, Specification
 from cwz_web.runs.worker import STORAGE_GAVE_UP, Worker
 from cwz_web.storage.contract import NotPermitted, StorageError, Unreachable
 from cwz_web.storage.models import Connection
 from tests.factories import Factory, local_bucket, small_document
+
+ADDRESSES = Addresses("a signing secret")
 
 
 class Direct:
@@ -43,7 +62,7 @@ class Direct:
     def report(self, report: Report) -> None:
         self.reports.append(report)
         with self.database.transaction(report.workspace_id) as db:
-            apply_report(db, report)
+            apply_report(db, report, ADDRESSES)
 
 
 def ask(run: Run, chunk: int = 0) -> AskSpecification:
@@ -92,7 +111,7 @@ def test_nothing_is_enqueued_when_the_transaction_fails(make: Factory) -> None:
     with make.database.session() as db:
         db.begin()
         enter_workspace(db, space.id)
-        start_run(db, feed=feed, template=template, mapping={}, output=Output(), started_by=None)
+        start_run(db, feed=feed, template=template, mapping={}, outputs=[Output()], started_by=None)
         db.rollback()
     assert jobs(make) == []
     assert make.count(Run, space.id) == make.count(RunItem, space.id) == 0
@@ -110,7 +129,7 @@ def test_an_empty_feed_starts_no_run(make: Factory) -> None:
                 feed=db.get_one(Feed, (space.id, feed.id)),
                 template=template,
                 mapping={},
-                output=Output(),
+                outputs=[Output()],
                 started_by=None,
             )
 
@@ -320,7 +339,7 @@ def begin(make: Factory, feed: Feed, template: Template, **more: Any) -> Run:
     with make.database.transaction(feed.workspace_id) as db:
         mine = db.get_one(Feed, (feed.workspace_id, feed.id))
         return start_run(
-            db, feed=mine, template=template, mapping={"title": "title"}, output=Output(), started_by=None, **more
+            db, feed=mine, template=template, mapping={"title": "title"}, outputs=[Output()], started_by=None, **more
         )
 
 
@@ -357,7 +376,7 @@ def test_a_run_takes_its_pictures_beforehand_and_gives_back_what_failed_or_was_t
     assert count_of(make, space.id) == 3
     results = (Result(position=1, error="No"), Result(position=1, error="No"))
     with make.database.transaction(space.id) as db:
-        apply_report(db, Report(workspace_id=space.id, run_id=run.id, results=results))
+        apply_report(db, Report(workspace_id=space.id, run_id=run.id, results=results), ADDRESSES)
     assert count_of(make, space.id) == 2, "a report that comes twice gives back once"
     work(make, run)
     assert count_of(make, space.id) == 2
@@ -396,3 +415,143 @@ def test_a_run_is_cancelled_and_goes_on_later(make: Factory) -> None:
     resumed = work(make, run)
     assert (resumed.done, resumed.cancelled_at) == (CHUNK * 2, None)
     assert count_of(make, space.id) == CHUNK * 2
+
+
+def test_each_row_is_drawn_in_each_output(make: Factory) -> None:
+    space = make.workspace()
+    formats = [{"name": "square", "width": 100, "height": 100}]
+    template = make.template(space, small_document(formats=formats))
+    outputs = Output(), Output(size="square", format=Format.PNG)
+    run = work(make, make.run(make.feed(space, rows(2)), template, None, *outputs))
+    assert (run.total, run.done) == (4, 4)
+    with make.database.transaction(space.id) as db:
+        found = [(item.key, asset.width, asset.content_type) for item, asset in results_after(db, run) if asset]
+    assert found == [
+        ("0", 300, "image/jpeg"),
+        ("0", 100, "image/png"),
+        ("1", 300, "image/jpeg"),
+        ("1", 100, "image/png"),
+    ]
+
+
+def test_a_size_that_the_template_does_not_have_begins_nothing(make: Factory) -> None:
+    space = make.workspace()
+    feed, template = make.feed(space), make.template(space)
+    with pytest.raises(UnknownFormat):
+        make.run(feed, template, None, Output(size="square"))
+    assert make.count(Run, space.id) == 0
+
+
+def test_a_plan_counts_new_changed_unchanged_removed_and_invalid_rows(make: Factory) -> None:
+    space = make.workspace()
+    feed, template = make.feed(space, rows(4)), make.template(space)
+    given: dict[str, Any] = {"mapping": {"title": "title"}, "outputs": [Output()]}
+
+    def plan() -> RunPlan:
+        with make.database.transaction(space.id) as db:
+            return plan_run(db, feed=db.get_one(Feed, (space.id, feed.id)), template=template, **given)
+
+    assert plan() == RunPlan(rows=4, pictures=4, new=4, changed=0, unchanged=0, removed=0, invalid=0)
+    work(make, make.run(feed, template))
+    assert plan() == RunPlan(rows=4, pictures=4, new=0, changed=0, unchanged=4, removed=0, invalid=0)
+    with make.database.transaction(space.id) as db:
+        changed = b"sku,title\n0,Title 0\n1,Other\n3,Title 3\n8,New\n9,New\n,No key\n"
+        import_file(db, db.get_one(Feed, (space.id, feed.id)), file_name="f.csv", file=spooled(changed))
+    assert plan() == RunPlan(rows=5, pictures=5, new=2, changed=1, unchanged=2, removed=1, invalid=1)
+    assert plan().to_draw == 3
+    run = make.run(make.reload(feed), template)
+    assert (run.unchanged, run.pending) == (2, 3), "the run does what the plan says"
+    assert make.count(Run, space.id) == 2, "a plan begins nothing"
+
+
+def test_a_large_run_does_not_hold_up_another_workspaces_small_one(make: Factory) -> None:
+    """The order in which a worker gets the jobs: the small run's comes after one of the large one's at the most."""
+    large, small = make.workspace(), make.workspace()
+    make.run(make.feed(large, rows(40 * CHUNK)), make.template(large))
+    take_job(make)
+    run = make.run(make.feed(small, rows(10)), make.template(small))
+    order = [take_job(make) for _ in range(3)]
+    assert str(run.id) in order[:2]
+    again = make.run(make.feed(small, rows(2 * CHUNK)), make.template(small))
+    other = [take_job(make) for _ in range(5)]
+    assert other.count(str(again.id)) == 2, "they take turns"
+
+
+def take_job(make: Factory) -> str:
+    """The run of the job that a worker would get next."""
+    with make.database.transaction() as db:
+        worker_id = db.scalar(text("SELECT procrastinate_register_worker_v1()"))
+        row = db.execute(
+            text("SELECT id, args FROM procrastinate_fetch_job_v2(ARRAY['render'], :worker)"), {"worker": worker_id}
+        ).one()
+    return str(row.args["run_id"])
+
+
+def test_a_chunk_is_what_a_worker_drew_in_two_seconds(make: Factory) -> None:
+    space = make.workspace()
+    feed, template = make.feed(space, rows(3)), make.template(space)
+
+    def chunk_after(seconds: float) -> int:
+        with make.database.transaction(space.id) as db:
+            db.execute(update(Run).values(done=30, total=30, unchanged=0, drawing_seconds=seconds))
+            return chunk_of(db, template)
+
+    work(make, make.run(feed, template))
+    assert make.reload(make.run(feed, template)).drawing_seconds == 0
+    assert chunk_after(0.0) == CHUNK
+    assert [chunk_after(seconds) for seconds in (1.0, 3.0, 0.01, 600.0)] == [60, 20, LARGEST_CHUNK, SMALLEST_CHUNK]
+
+
+def test_what_nobody_will_draw_any_more_ends_and_can_be_retried(make: Factory) -> None:
+    space = make.workspace()
+    run = make.run(make.feed(space, rows(CHUNK + 1)), make.template(space))
+    lost = text("SELECT run_id, chunk FROM lost_chunks()")
+    with make.database.transaction() as db:
+        assert db.execute(lost).all() == []
+        db.execute(text("UPDATE procrastinate_jobs SET status = 'failed' WHERE (args ->> 'chunk')::int = 1"))
+        assert db.execute(lost).all() == [(run.id, 1)]
+    with make.database.transaction(space.id) as db:
+        give_up_lost(db, space.id, run.id, [1], ADDRESSES)
+        assert db.get_one(Run, (space.id, run.id)).failed == 1
+        assert used_in(db, space.id, space.id) == CHUNK, "and costs nothing"
+        assert retry_failed(db, db.get_one(Run, (space.id, run.id))) == 1
+
+
+def test_a_picture_by_itself_is_drawn_like_a_run_and_told_to_its_webhook(make: Factory) -> None:
+    space = make.workspace()
+    template = make.template(space)
+    make.webhook(space, "https://all.example/")
+    order = make.order(template, "https://named.example/", title="Hello")
+    worker(make).render_chunk(ask(order), last_try=False)
+    with make.database.transaction(space.id) as db:
+        ended = db.get_one(Run, (space.id, order.id))
+        assert (ended.feed_id, ended.done, used_in(db, space.id, space.id)) == (None, 1, 1)
+        sent = sorted((each.url, each.event) for each in db.scalars(select(Delivery)))
+        assert latest_runs(db, space.id) == [], "it is no run to people"
+    assert sent == [("https://all.example/", "image.created"), ("https://named.example/", "image.created")]
+
+
+def test_webhooks_are_told_of_pictures_and_of_the_end_of_a_run_once(make: Factory) -> None:
+    space = make.workspace()
+    make.webhook(space, "https://all.example/")
+    direct = Direct(make.database)
+    run = make.run(make.feed(space, rows(3)), make.template(space))
+    Worker(direct, make.services.maker, make.services.providers).render_chunk(ask(run), last_try=False)
+    for report in list(direct.reports):
+        direct.report(report)
+    with make.database.transaction(space.id) as db:
+        bodies = [json.loads(each.body) for each in db.scalars(select(Delivery).order_by(Delivery.id))]
+    assert [body["type"] for body in bodies] == ["image.created"] * 3 + ["run.finished"]
+    assert {body["data"]["key"] for body in bodies[:3]} == {"0", "1", "2"}
+    assert (bodies[3]["data"]["done"], bodies[3]["data"]["failed"]) == (3, 0)
+
+
+def test_a_run_with_missing_pictures_is_told_as_failed(make: Factory) -> None:
+    space = make.workspace()
+    make.webhook(space, "https://all.example/", Event.RUN_FAILED)
+    run = make.run(make.feed(space, rows(1)), make.template(space))
+    with make.database.transaction(space.id) as db:
+        results = (Result(position=1, error="No"),)
+        apply_report(db, Report(workspace_id=space.id, run_id=run.id, results=results), ADDRESSES)
+        [told] = db.scalars(select(Delivery))
+    assert json.loads(told.body)["data"]["failed"] == 1

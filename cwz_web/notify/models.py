@@ -1,0 +1,50 @@
+"""Tables of outgoing webhooks."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from cwz_web.db.base import Base, WorkspaceOwned
+
+
+class Webhook(WorkspaceOwned, Base):
+    """An address of a customer's that is told of events. `secret_oldest` to `secret_number` are the secrets that its
+    messages are signed with. `trouble` says why it is switched off, or what was given up."""
+
+    __tablename__ = "webhooks"
+
+    url: Mapped[str]
+    events: Mapped[list[str]] = mapped_column(JSONB)
+    active: Mapped[bool] = mapped_column(default=True, server_default="true")
+    trouble: Mapped[str | None]
+    secret_number: Mapped[int] = mapped_column(default=1, server_default="1")
+    secret_oldest: Mapped[int] = mapped_column(default=1, server_default="1")
+
+
+class Delivery(WorkspaceOwned, Base):
+    """A message to a webhook, or, without one, to an address that a request named. `answer` is what came of the last
+    attempt, `status` its HTTP status, if there was one."""
+
+    __tablename__ = "deliveries"
+
+    webhook_id: Mapped[UUID | None]
+    url: Mapped[str]
+    event: Mapped[str]
+    body: Mapped[str]
+    state: Mapped[str] = mapped_column(default="pending", server_default="pending")
+    attempts: Mapped[int] = mapped_column(default=0, server_default="0")
+    status: Mapped[int | None]
+    answer: Mapped[str | None]
+    tried_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["workspace_id", "webhook_id"], ["webhooks.workspace_id", "webhooks.id"], ondelete="CASCADE"
+        ),
+        CheckConstraint("state IN ('pending', 'delivered', 'dead')", name="state"),
+        Index("ix_deliveries_webhook", "workspace_id", "webhook_id", "id"),
+        Index("ix_deliveries_created_at", "workspace_id", "created_at"),
+    )

@@ -1,0 +1,162 @@
+"""Outgoing webhooks: which addresses are told of what, their secrets, and what was sent to them."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import ConfigDict, Field, field_validator
+from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
+from pyramid.request import Request
+from pyramid.response import Response
+from pyramid.view import view_config
+
+from cwz_web.net.client import Refused, check_url
+from cwz_web.notify.models import Delivery, Webhook
+from cwz_web.notify.webhooks import (
+    EVENT_WORDS,
+    MAX_WEBHOOKS,
+    PAGE,
+    Event,
+    deliveries_of,
+    emit_test,
+    list_webhooks,
+    rotate_secret,
+    send_again,
+)
+from cwz_web.resources import Permission, WebhookResource
+from cwz_web.resources import Webhooks as WebhooksPlace
+from cwz_web.views.pictures import before_id
+from cwz_web.web.forms import Filled, Form, empty_form, read_form
+from cwz_web.workspaces.models import Workspace
+
+
+class WebhookForm(Form):
+    """An address. The events' fields (`event.<name>`) come beside it."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    url: Annotated[str, Field(min_length=1, max_length=2000)]
+
+    @field_validator("url")
+    @classmethod
+    def _may_be_asked(cls, url: str) -> str:
+        try:
+            check_url(url)
+        except Refused:
+            raise ValueError("Use a public address that begins with https://") from None
+        return url
+
+
+class ChangeForm(Form):
+    """What to do with a webhook."""
+
+    do: Literal["rotate", "retire", "switch-on", "switch-off", "test", "remove"]
+
+
+class AgainForm(Form):
+    """Which message to send again."""
+
+    delivery: UUID
+
+
+@view_config(
+    context=WebhooksPlace, request_method="GET", renderer="webhooks/list.jinja2", permission=Permission.WEBHOOK_VIEW
+)
+def webhook_list(context: WebhooksPlace, request: Request) -> dict[str, Any]:
+    """The workspace's webhooks, and a form for another one."""
+    return _list(request, empty_form())
+
+
+@view_config(
+    context=WebhooksPlace, request_method="POST", renderer="webhooks/list.jinja2", permission=Permission.WEBHOOK_MANAGE
+)
+def add_webhook(context: WebhooksPlace, request: Request) -> Any:
+    """Add one, and show it with its secret."""
+    workspace_id = request.workspace.workspace_id
+    events = [event for event in Event if f"event.{event}" in request.POST]
+    form = read_form(WebhookForm, request.POST)
+    if form.value is not None and not events:
+        form = form.with_error("events", "Choose at least one event")
+    if form.value is not None and len(list_webhooks(request.db, workspace_id)) >= MAX_WEBHOOKS:
+        form = form.with_error("url", f"A workspace may have {MAX_WEBHOOKS} webhooks; remove one first")
+    if form.value is None:
+        request.response.status = 422
+        return _list(request, form)
+    webhook = Webhook(workspace_id=workspace_id, url=form.value.url, events=events)
+    request.db.add(webhook)
+    request.db.flush()
+    request.audit("webhook.add", webhook.url, events=events)
+    return HTTPSeeOther(request.path_in("webhooks", webhook.id))
+
+
+@view_config(
+    context=WebhookResource, request_method="GET", renderer="webhooks/show.jinja2", permission=Permission.WEBHOOK_VIEW
+)
+def show_webhook(context: WebhookResource, request: Request) -> dict[str, Any]:
+    """A webhook, and what was sent to it."""
+    webhook = context.row
+    deliveries = deliveries_of(request.db, webhook, before_id(request))
+    secrets = []
+    if request.has_permission(Permission.WEBHOOK_MANAGE):
+        numbers = range(webhook.secret_oldest, webhook.secret_number + 1)
+        secrets = request.services.webhooks.secrets_of(webhook.id, numbers)
+    return {
+        "webhook": webhook,
+        "words": EVENT_WORDS,
+        "secrets": secrets,
+        "deliveries": deliveries,
+        "next": deliveries[-1].id if len(deliveries) == PAGE else None,
+    }
+
+
+@view_config(context=WebhookResource, request_method="POST", permission=Permission.WEBHOOK_MANAGE)
+def change_webhook(context: WebhookResource, request: Request) -> Response:
+    """Replace its secret, switch it off or on, try it, or remove it."""
+    webhook, form = context.row, read_form(ChangeForm, request.POST)
+    if form.value is None:
+        raise HTTPUnprocessableEntity("Choose what to do with the webhook")
+    match form.value.do:
+        case "rotate":
+            rotate_secret(webhook)
+        case "retire":
+            webhook.secret_oldest = webhook.secret_number
+        case "switch-on":
+            webhook.active, webhook.trouble = True, None
+        case "switch-off":
+            webhook.active = False
+        case "test":
+            emit_test(request.db, webhook)
+        case "remove":
+            request.db.delete(webhook)
+    request.audit(f"webhook.{form.value.do}", webhook.url)
+    return HTTPSeeOther(request.path_in("webhooks", *([] if form.value.do == "remove" else [webhook.id])))
+
+
+@view_config(context=WebhookResource, name="again", request_method="POST", permission=Permission.WEBHOOK_VIEW)
+def deliver_again(context: WebhookResource, request: Request) -> Response:
+    """Send a message again."""
+    form = read_form(AgainForm, request.POST)
+    found = None
+    if form.value is not None:
+        found = request.db.get(Delivery, (context.row.workspace_id, form.value.delivery), with_for_update=True)
+    if found is None or found.webhook_id != context.row.id:
+        raise HTTPUnprocessableEntity("Choose one of the messages of this webhook")
+    if found.state != "pending":
+        send_again(request.db, found)
+    request.audit("webhook.again", context.row.url, delivery=str(found.id))
+    return HTTPSeeOther(request.path_in("webhooks", context.row.id))
+
+
+def _list(request: Request, form: Filled[WebhookForm]) -> dict[str, Any]:
+    workspace = request.db.get_one(Workspace, request.workspace.workspace_id)
+    secrets = []
+    if request.has_permission(Permission.WEBHOOK_MANAGE):
+        numbers = range(workspace.signing_oldest, workspace.signing_number + 1)
+        secrets = request.services.webhooks.secrets_of(workspace.id, numbers)
+    return {
+        "form": form,
+        "webhooks": list_webhooks(request.db, workspace.id),
+        "words": EVENT_WORDS,
+        "chosen": [event for event in Event if f"event.{event}" in request.POST]
+        or [Event.RUN_FINISHED, Event.RUN_FAILED],
+        "secrets": secrets,
+    }

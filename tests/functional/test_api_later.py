@@ -1,0 +1,202 @@
+"""What the API does later: pictures that are ordered, runs that are planned, webhooks that are told."""
+
+from typing import Any
+
+import pytest
+from pyramid.router import Router
+from sqlalchemy import select
+from webtest import TestApp
+
+from cwz_web.generation.models import Asset
+from cwz_web.generation.signing import Addresses
+from cwz_web.notify.models import Delivery, Webhook
+from cwz_web.runs.callback import apply_report, specify
+from cwz_web.runs.models import Run
+from cwz_web.runs.protocol import AskSpecification, Report, Specification
+from cwz_web.runs.worker import Worker
+from cwz_web.workspaces.models import Role, Workspace
+from tests.factories import Factory, sign_in, small_document
+from tests.functional.test_api_terms import Program
+
+LATER = {"Prefer": "respond-async", "Accept": "application/json"}
+
+
+class Draws:
+    """A worker's way to the web, without HTTP."""
+
+    def __init__(self, make: Factory) -> None:
+        self.make = make
+
+    def specification(self, ask: AskSpecification) -> Specification:
+        with self.make.database.transaction(ask.workspace_id) as db:
+            return specify(db, ask)
+
+    def report(self, report: Report) -> None:
+        with self.make.database.transaction(report.workspace_id) as db:
+            apply_report(db, report, Addresses("a secret", "https://site.example"))
+
+
+def draw(make: Factory, space: Workspace, run_id: str) -> None:
+    with make.database.transaction(space.id) as db:
+        run = db.scalars(select(Run).where(Run.id == run_id)).one()
+    ask = AskSpecification(workspace_id=space.id, run_id=run.id, chunk=0)
+    Worker(Draws(make), make.services.maker, make.services.providers).render_chunk(ask, last_try=True)
+
+
+@pytest.fixture
+def program(wsgi: Router, make: Factory) -> Program:
+    return Program(wsgi, make)
+
+
+def ask_for(program: Program, address: str) -> Any:
+    path = address.removeprefix("http://localhost")
+    return TestApp(program.wsgi).get(path, headers={"Authorization": f"Bearer {program.plain}"}, status="*")
+
+
+def test_a_picture_that_is_ordered_is_there_later(program: Program, make: Factory) -> None:
+    body = {"template": program.template.slug, "data": {"title": "Later"}, "webhook": "https://shop.example/hook"}
+    answer = program.send(body, 202, **LATER)
+    assert answer.headers["Preference-Applied"] == "respond-async"
+    assert answer.json["state"] == "pending"
+    assert answer.location == answer.json["status_url"]
+    assert ask_for(program, answer.location).json["state"] == "pending"
+    draw(make, program.space, answer.json["id"])
+    status = ask_for(program, answer.location).json
+    assert status["state"] == "done"
+    picture = TestApp(program.wsgi).get(status["image"]["url"].removeprefix("http://localhost"))
+    assert picture.content_type == "image/jpeg"
+    assert program.used == 1
+    with make.database.transaction(program.space.id) as db:
+        [delivery] = db.scalars(select(Delivery))
+    assert (delivery.url, delivery.event) == ("https://shop.example/hook", "image.created")
+
+
+def test_an_order_with_the_same_key_is_one_order(program: Program, make: Factory) -> None:
+    body = {"template": program.template.slug, "data": {"title": "Once"}}
+    first, again = (program.send(body, 202, Idempotency_Key="once", **LATER).json["id"] for _ in range(2))
+    assert first == again
+    assert make.count(Run, program.space.id) == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "headers", "field"),
+    [
+        ({"size": "square"}, LATER, ""),
+        ({"data": {"nothing": "x"}}, LATER, ""),
+        ({"webhook": "ftp://shop.example/"}, LATER, "webhook"),
+        ({"webhook": "https://user:password@shop.example/"}, LATER, "webhook"),
+        ({"webhook": "https://shop.example/"}, {"Accept": "image/png"}, "webhook"),
+    ],
+)
+def test_an_order_that_can_not_be_made_is_refused_at_once(
+    program: Program, make: Factory, more: dict[str, Any], headers: dict[str, str], field: str
+) -> None:
+    answer = program.send({"template": program.template.slug} | more, 422, **headers)
+    assert not field or field in answer.json["errors"]
+    assert make.count(Run, program.space.id) == program.used == 0
+
+
+def test_another_workspaces_order_is_not_there_nor_is_a_run_an_order(
+    program: Program, wsgi: Router, make: Factory
+) -> None:
+    answer = program.send({"template": program.template.slug}, 202, **LATER)
+    other = Program(wsgi, make)
+    assert ask_for(other, answer.location).status_int == 404
+    run = make.run(make.feed(program.space), program.template)
+    assert ask_for(program, f"/v1/images/{run.id}").status_int == 404
+
+
+def test_an_order_beyond_the_cap_is_refused(wsgi: Router, make: Factory) -> None:
+    program = Program(wsgi, make, month_cap=1)
+    body = {"template": program.template.slug}
+    assert program.send(body, 202, **LATER)
+    assert program.send(body, 402, **LATER).json["code"] == "cap_reached"
+
+
+def test_a_run_is_planned_and_then_drawn_in_several_outputs(wsgi: Router, make: Factory) -> None:
+    program = Program(wsgi, make)
+    formats = [{"name": "square", "width": 100, "height": 100}]
+    template = make.template(program.space, small_document(formats=formats), "Two sizes")
+    feed = make.feed(program.space)
+    outputs = [{"size": "default"}, {"size": "square", "format": "png"}]
+    body = {"feed": str(feed.id), "template": template.slug, "outputs": outputs}
+    planned = program.send(body, 200, path="/v1/runs/plan").json
+    assert planned == {
+        "rows": 3,
+        "pictures": 6,
+        "new": 6,
+        "changed": 0,
+        "unchanged": 0,
+        "removed": 0,
+        "invalid": 0,
+        "to_draw": 6,
+    }
+    assert make.count(Run, program.space.id) == 0
+    run = program.send(body | {"webhook": "https://shop.example/"}, 201, path="/v1/runs").json
+    assert run["total"] == 6
+    assert [output["size"] for output in run["outputs"]] == ["default", "square"]
+    draw(make, program.space, run["id"])
+    assert program.send(body, 200, path="/v1/runs/plan").json["to_draw"] == 0
+    with make.database.transaction(program.space.id) as db:
+        assert [each.event for each in db.scalars(select(Delivery))] == ["run.finished"]
+    assert make.count(Asset, program.space.id) == 6
+
+
+@pytest.mark.parametrize(
+    "outputs", [[], [{"size": "square"}], [{"format": "gif"}], [{}, {}], [{"quality": n} for n in range(1, 14)]]
+)
+def test_outputs_that_can_not_be(program: Program, make: Factory, outputs: list[Any]) -> None:
+    feed = make.feed(program.space)
+    body = {"feed": str(feed.id), "template": program.template.slug, "outputs": outputs}
+    for path in ("/v1/runs", "/v1/runs/plan"):
+        program.send(body, 422, path=path)
+    assert make.count(Run, program.space.id) == 0
+
+
+def test_a_webhook_is_added_tried_rotated_and_removed(app: TestApp, make: Factory) -> None:
+    space = make.workspace()
+    sign_in(app, make.member(space))
+    page = app.get(f"/w/{space.slug}/webhooks")
+    form = next(form for form in page.forms.values() if "url" in form.fields)
+    form["url"] = "ftp://shop.example"
+    assert "begins with https://" in form.submit(status=422).html.find(id="url-error").text
+    form["url"] = "https://shop.example/hook"
+    for event in ("run.finished", "run.failed"):
+        form[f"event.{event}"] = False
+    assert "at least one" in form.submit(status=422).html.find(id="events-error").text
+    form["event.run.finished"] = True
+    shown = form.submit(status=303).follow()
+    [secret] = [code.text for code in shown.html.find_all("code") if code.text.startswith("whsec_")]
+
+    def act(do: str) -> Any:
+        page = app.get(path)
+        return next(f for f in page.forms.values() if "do" in f.fields and f["do"].value == do).submit(status=303)
+
+    path = shown.request.path
+    after = act("rotate").follow()
+    assert [code.text == secret for code in after.html.find_all("code") if "whsec_" in code.text] == [False, True]
+    after = act("retire").follow()
+    assert secret not in after.text
+    assert "Waiting" in act("test").follow().text
+    assert "Off" in act("switch-off").follow().html.find(class_="badge").text
+    assert "On" in act("switch-on").follow().html.find(class_="badge").text
+    act("remove")
+    assert make.count(Webhook, space.id) == make.count(Delivery, space.id) == 0
+
+
+def test_support_sees_messages_and_sends_them_again_but_sees_no_secret(app: TestApp, make: Factory) -> None:
+    space = make.workspace()
+    hook = make.webhook(space)
+    with make.database.transaction(space.id) as db:
+        row = {"workspace_id": space.id, "webhook_id": hook.id, "url": hook.url, "event": "run.failed", "body": "{}"}
+        db.add(Delivery(**row, state="dead", answer="It answered with status 500"))
+    sign_in(app, make.member(space, Role.SUPPORT))
+    page = app.get(f"/w/{space.slug}/webhooks/{hook.id}")
+    assert "It answered with status 500" in page.text
+    assert "whsec_" not in page.text + app.get(f"/w/{space.slug}/webhooks").text
+    next(form for form in page.forms.values() if form.action.endswith("/again")).submit(status=303)
+    with make.database.transaction(space.id) as db:
+        assert db.scalars(select(Delivery)).one().state == "pending"
+    app.reset()
+    sign_in(app, make.member(space, Role.USER))
+    assert app.get(f"/w/{space.slug}/webhooks", status="*").status_int == 403
