@@ -10,7 +10,7 @@ from cwz_web.api.pages import Answer
 from cwz_web.generation.assets import find_asset, record_asset
 from cwz_web.generation.models import Asset
 from cwz_web.generation.recipes import Recipe
-from cwz_web.generation.usage import Meter, check_room, count
+from cwz_web.generation.usage import Meter, check_room, count, count_one
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.engine import Rendered
 from cwz_web.storage.originals import Originals
@@ -64,8 +64,7 @@ class Order:
             with self._services.database.transaction(workspace_id) as db:
                 check_room(db, self._meter)
         picture = maker.finish(self._order)
-        with self._services.database.transaction(workspace_id) as db:
-            count(db, self._meter)
+        count_one(self._services.database, self._meter)
         return maker.remember(workspace_id, self._order, picture), False
 
     def keep(self) -> tuple[Asset, bool]:

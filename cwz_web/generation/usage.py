@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import ColumnElement, func, select, text, update
 from sqlalchemy.orm import Session
 
+from cwz_web.db.session import Database
 from cwz_web.generation.keys import KeyOwner
 from cwz_web.generation.models import Usage
 from cwz_web.notify.letters import Letter
@@ -23,6 +25,8 @@ from cwz_web.workspaces.models import Workspace
 
 # In percent of the workspace's cap: when its admins are told.
 WARN_AT = (80, 100)
+# What count_picture() (migration 0019) answers with when a cap is reached.
+REACHED = "P0402"
 
 _COUNT = text("""
     INSERT INTO usage (workspace_id, subject_id, month, used) VALUES (:workspace, :subject, :month, :pictures)
@@ -118,6 +122,23 @@ def count(db: Session, meter: Meter, pictures: int = 1) -> None:
             _warn(db, meter, used - pictures, used, cap)
 
 
+def count_one(database: Database, meter: Meter) -> None:
+    """Count one picture, in a transaction of its own: as count(), in one question. Raises CapReached."""
+    caps = {"workspace": meter.cap, "key": meter.key_cap}
+    values = month_of(), meter.workspace_id, meter.key_id, meter.cap, meter.key_cap
+    try:
+        row = database.ask("SELECT count_picture(%s, %s, %s, %s, %s) AS used", *values, again=False)
+    except psycopg.Error as error:
+        if error.sqlstate != REACHED:
+            raise
+        whose = error.diag.message_primary or ""
+        raise _reached(whose, caps[whose] or 0) from None
+    used = row.used if row else 0
+    if meter.cap is not None and _crossed(used - 1, used, meter.cap):
+        with database.transaction(meter.workspace_id) as db:
+            _warn(db, meter, used - 1, used, meter.cap)
+
+
 def give_back(db: Session, meter: Meter, pictures: int, month: date) -> None:
     """Count pictures of a month no longer: they did not have to be drawn."""
     for subject_id, _, _ in meter.counters():
@@ -133,15 +154,19 @@ def _reached(whose: str, cap: int) -> CapReached:
     return CapReached(f"This {whose} may make {cap:,} pictures a month, and there is no room for more in this one")
 
 
+def _crossed(before: int, used: int, cap: int) -> list[int]:
+    """The percents at which admins are told that a count has passed."""
+    return [percent for percent in WARN_AT if before * 100 < percent * cap <= used * 100]
+
+
 def _warn(db: Session, meter: Meter, before: int, used: int, cap: int) -> None:
-    for percent in WARN_AT:
-        if before * 100 < percent * cap <= used * 100:
-            workspace = db.get_one(Workspace, meter.workspace_id)
-            said = f"{workspace.name} has made {used:,} of the {cap:,} pictures that it may make this month."
-            more = "Further ones are refused until the month is over." if percent == 100 else ""
-            reason = f"You get this mail because you are an admin of {workspace.name}."
-            link = ("See the usage", f"{meter.url}/w/{workspace.slug}/keys")
-            subject = f"{workspace.name}: {percent} % of this month's pictures"
-            told = {"percent": percent, "used": used, "cap": cap, "month": month_of().isoformat()}
-            emit(db, meter.workspace_id, Event.CAP_REACHED, told)
-            tell_admins(db, meter.workspace_id, Letter(subject, (f"{said} {more}".strip(),), link, reason))
+    for percent in _crossed(before, used, cap):
+        workspace = db.get_one(Workspace, meter.workspace_id)
+        said = f"{workspace.name} has made {used:,} of the {cap:,} pictures that it may make this month."
+        more = "Further ones are refused until the month is over." if percent == 100 else ""
+        reason = f"You get this mail because you are an admin of {workspace.name}."
+        link = ("See the usage", f"{meter.url}/w/{workspace.slug}/keys")
+        subject = f"{workspace.name}: {percent} % of this month's pictures"
+        told = {"percent": percent, "used": used, "cap": cap, "month": month_of().isoformat()}
+        emit(db, meter.workspace_id, Event.CAP_REACHED, told)
+        tell_admins(db, meter.workspace_id, Letter(subject, (f"{said} {more}".strip(),), link, reason))

@@ -96,6 +96,8 @@ class Engine:
         self._bases: Memory[Pixels] = Memory(memory)
         self._layers_drawn: Memory[_Drawing] = Memory(memory)
         self._plans: cachetools.LRUCache[str, Plan] = cachetools.LRUCache(plans)
+        # The plan of a document that is the very same object: to tell that by its content takes longer than a question.
+        self._asked: cachetools.LRUCache[tuple[int, str, int], tuple[ImageTemplate, Plan]] = cachetools.LRUCache(plans)
         self._lock = Lock()
 
     def plan(self, template: ImageTemplate, size: str = OWN_SIZE, scale: int = 1) -> "Plan":
@@ -106,6 +108,12 @@ class Engine:
             scale: how many pixels of the picture a pixel of the canvas becomes.
         Raises UnknownFormat, and TooLarge.
         """
+        asked = (id(template), size, scale)
+        with self._lock:
+            known = self._asked.get(asked)
+        if known is not None and known[0] is template:
+            return known[1]
+        whole = template
         try:
             template = template.in_format(size)
         except KeyError:
@@ -121,6 +129,7 @@ class Engine:
                 plan = self._plans[digest] = Plan(
                     template.scaled(scale), digest, self._pictures, self._bases, self._layers_drawn
                 )
+            self._asked[asked] = (whole, plan)
         return plan
 
 

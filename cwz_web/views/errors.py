@@ -1,5 +1,6 @@
 """When something is wrong: one view turns each family of errors into a page for people, or a problem for machines."""
 
+import psycopg
 import structlog
 from pyramid.exceptions import BadCSRFOrigin, BadCSRFToken
 from pyramid.httpexceptions import HTTPException, HTTPForbidden, HTTPNotFound, HTTPSeeOther
@@ -116,10 +117,11 @@ def storage_error(exc: StorageError, request: Request) -> Response:
     return _answer(request, Problem(503, "storage_unavailable", str(exc)))
 
 
+@exception_view_config(psycopg.OperationalError)
 @exception_view_config(OperationalError)
-def database_error(exc: OperationalError, request: Request) -> Response:
+def database_error(exc: Exception, request: Request) -> Response:
     """The database does not answer."""
-    log.error("database unavailable", request=request.id, error=str(exc.orig))
+    log.error("database unavailable", request=request.id, error=str(getattr(exc, "orig", exc)))
     response = _answer(
         request, Problem(503, "unavailable", "We can not reach our database just now. Please try again in a minute")
     )

@@ -14,6 +14,7 @@ from cwz_web.generation.usage import (
     Meter,
     check_room,
     count,
+    count_one,
     give_back,
     month_of,
     next_month,
@@ -35,8 +36,11 @@ class Counter:
 
     def count(self, pictures: int = 1) -> bool:
         try:
-            with self.make.database.transaction(self.space.id) as db:
-                count(db, self.meter, pictures)
+            if pictures == 1:
+                count_one(self.make.database, self.meter)
+            else:
+                with self.make.database.transaction(self.space.id) as db:
+                    count(db, self.meter, pictures)
         except CapReached:
             return False
         return True
