@@ -23,7 +23,7 @@ STOP_SECONDS = 30
 LIVED_SECONDS = 10.0
 # A worker that ended so could start: somebody killed it, or its database went away.
 INNOCENT_ENDS = (-signal.SIGKILL, os.EX_TEMPFAIL)
-LONGEST_WAIT = 10.0
+LONGEST_WAIT = 60.0
 
 
 def run(deployment: "Deployment") -> None:
