@@ -5,7 +5,8 @@ import math
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -166,16 +167,9 @@ class Fetcher:
             seconds: how long everything together may take.
         Raises Refused, or another FetchError that says what happened.
         """
-        token = _ends.set(time.monotonic() + seconds)
-        try:
-            with self._client.stream("POST", check_url(url), content=body, headers=dict(headers)) as response:
-                return response.status_code
-        except httpx.TimeoutException:
-            raise Unreached("The server did not answer in time") from None
-        except httpx.HTTPError:
-            raise Unreached("The server could not be reached") from None
-        finally:
-            _ends.reset(token)
+        checked = check_url(url)
+        with _in_time(seconds), self._client.stream("POST", checked, content=body, headers=dict(headers)) as response:
+            return response.status_code
 
     def fetch(
         self,
@@ -200,8 +194,7 @@ class Fetcher:
         Raises Refused, TooLarge, or another FetchError that says what happened.
         """
         origin = _origin(check_url(url))
-        token = _ends.set(time.monotonic() + seconds)
-        try:
+        with _in_time(seconds):
             for _ in range(MAX_REDIRECTS + 1):
                 checked = check_url(url)
                 sent = dict(headers or {}) | (dict(secret_headers or {}) if _origin(checked) == origin else {})
@@ -209,13 +202,21 @@ class Fetcher:
                     if not response.has_redirect_location:
                         return _fetched(response, into, max_bytes, enough)
                     url = urljoin(url, response.headers.get("Location", ""))
-        except httpx.TimeoutException:
-            raise Unreached("The server did not answer in time") from None
-        except httpx.HTTPError:
-            raise Unreached("The server could not be reached") from None
-        finally:
-            _ends.reset(token)
         raise FetchError(f"The address was redirected more than {MAX_REDIRECTS} times")
+
+
+@contextmanager
+def _in_time(seconds: float) -> Iterator[None]:
+    """What is done inside ends after so many seconds. Raises Unreached when it did, or when nobody answered."""
+    token = _ends.set(time.monotonic() + seconds)
+    try:
+        yield
+    except httpx.TimeoutException:
+        raise Unreached("The server did not answer in time") from None
+    except httpx.HTTPError:
+        raise Unreached("The server could not be reached") from None
+    finally:
+        _ends.reset(token)
 
 
 def check_url(url: str) -> httpx.URL:
