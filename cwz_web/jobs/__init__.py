@@ -138,29 +138,29 @@ async def run_worker(database_url: str, *, concurrency: int, context: dict[str, 
                 "delete_jobs": "successful",
                 "install_signal_handlers": False,
             }
-            watch = asyncio.create_task(_end_with_database(database_url))
-            try:
-                async with asyncio.TaskGroup() as group:
-                    workers = [
-                        group.create_task(
-                            worker_app.run_worker_async(queues=list(queues), concurrency=number, **shared)
-                        )
-                        for queues, number in ((WORK_QUEUES, concurrency), (TALK_QUEUES, TALKERS))
-                    ]
-                    for number in (signal.SIGINT, signal.SIGTERM):
-                        asyncio.get_running_loop().add_signal_handler(number, _cancel_all, workers)
-            finally:
-                watch.cancel()
+            async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as watched:
+                watch = asyncio.create_task(_end_with_database(watched))
+                try:
+                    async with asyncio.TaskGroup() as group:
+                        workers = [
+                            group.create_task(
+                                worker_app.run_worker_async(queues=list(queues), concurrency=number, **shared)
+                            )
+                            for queues, number in ((WORK_QUEUES, concurrency), (TALK_QUEUES, TALKERS))
+                        ]
+                        for number in (signal.SIGINT, signal.SIGTERM):
+                            asyncio.get_running_loop().add_signal_handler(number, _cancel_all, workers)
+                finally:
+                    watch.cancel()
 
 
-async def _end_with_database(database_url: str) -> None:
+async def _end_with_database(connection: "psycopg.AsyncConnection[Any]") -> None:
     """End the process as soon as the database is lost: whoever started it begins anew, while Procrastinate would wait
     for minutes to take its leave. A worker that is killed loses nothing."""
     try:
-        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
-            while True:
-                await connection.execute("SELECT 1")
-                await asyncio.sleep(LOOK_SECONDS)
+        while True:
+            await connection.execute("SELECT 1")
+            await asyncio.sleep(LOOK_SECONDS)
     except psycopg.OperationalError as error:
         log.error("the database is lost; this worker ends", reason=str(error))
         os._exit(os.EX_TEMPFAIL)
