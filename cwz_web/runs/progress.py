@@ -5,23 +5,26 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, func, select, true
 from sqlalchemy.orm import Session
 
 from cwz_web.generation.models import Asset
 from cwz_web.runs.models import Run, RunItem
 
 PAGE = 48
+# What programs say, and are told, of an output.
+OUTPUT_FIELDS = ("size", "format", "quality", "scale")
 
 
 @dataclass(frozen=True)
 class Progress:
-    """A run at a moment. Times are in seconds."""
+    """A run at a moment. Times are in seconds; `free` of the items took none: they were there already, or left out."""
 
     total: int
     done: int
     failed: int
     elapsed: float
+    free: int = 0
 
     @property
     def finished(self) -> bool:
@@ -33,7 +36,7 @@ class Progress:
 
     @property
     def per_second(self) -> float:
-        return (self.done + self.failed) / self.elapsed if self.elapsed else 0.0
+        return (self.done + self.failed - self.free) / self.elapsed if self.elapsed else 0.0
 
     @property
     def seconds_left(self) -> float | None:
@@ -44,7 +47,8 @@ class Progress:
 def progress_of(run: Run) -> Progress:
     """How far a run is now, or was when it ended."""
     until = run.finished_at or datetime.now(UTC)
-    return Progress(run.total, run.done, run.failed, max((until - run.created_at).total_seconds(), 0.001))
+    free = run.unchanged + (run.failed if run.cancelled_at else 0)
+    return Progress(run.total, run.done, run.failed, max((until - run.created_at).total_seconds(), 0.001), free)
 
 
 def describe_run(run: Run) -> dict[str, Any]:
@@ -54,7 +58,7 @@ def describe_run(run: Run) -> dict[str, Any]:
         "feed": run.feed_id,
         "template": run.template_id,
         "version": run.template_version,
-        "outputs": run.outputs,
+        "outputs": [{name: output[name] for name in OUTPUT_FIELDS} for output in run.outputs],
         "total": run.total,
         "done": run.done,
         "failed": run.failed,
@@ -66,9 +70,14 @@ def describe_run(run: Run) -> dict[str, Any]:
 
 
 def results_after(
-    db: Session, run: Run, position: int = 0, *, state: str | None = None, limit: int = PAGE
+    db: Session, run: Run, position: int = 0, *, state: str | None = None, but: str | None = None, limit: int = PAGE
 ) -> list[tuple[RunItem, Asset | None]]:
-    """The run's items after a position that have ended, with their pictures; or only those of one state."""
+    """The run's items after a position that have ended, with their pictures.
+
+    Arguments:
+        state: only those of one state.
+        but: without those that this is the error of.
+    """
     states = ("done", "failed") if state is None else (state,)
     query = (
         select(RunItem, Asset)
@@ -78,6 +87,7 @@ def results_after(
             RunItem.run_id == run.id,
             RunItem.position > position,
             RunItem.state.in_(states),
+            RunItem.error.is_distinct_from(but) if but else true(),
         )
         .order_by(RunItem.position)
         .limit(limit)

@@ -22,7 +22,16 @@ from cwz_web.resources import Permission, RunResource, Runs
 from cwz_web.runs.archive import entries_of, zip_stream
 from cwz_web.runs.following import find_auto_run, start_following
 from cwz_web.runs.mapping import SAMPLE, apply_mapping, guess_mapping
-from cwz_web.runs.planning import MAX_OUTPUTS, EmptyFeed, cancel_run, latest_runs, plan_run, retry_failed, start_run
+from cwz_web.runs.planning import (
+    CANCELLED,
+    MAX_OUTPUTS,
+    EmptyFeed,
+    cancel_run,
+    latest_runs,
+    plan_run,
+    retry_failed,
+    start_run,
+)
 from cwz_web.runs.progress import PAGE, notes_of, progress_of, results_after
 from cwz_web.runs.review import review
 from cwz_web.storage.connections import list_connections
@@ -142,6 +151,10 @@ def new_run_form(context: Runs, request: Request) -> Any:
                 "outputs": _outputs_of(form.typed, design),
                 "connection_id": chosen.storage or None,
             }
+            if len(arguments["outputs"]) > MAX_OUTPUTS:
+                form = form.with_error("formats", f"A row can become {MAX_OUTPUTS} pictures at the most: choose fewer")
+                request.response.status = 422
+                return _page(request, form, form.typed)
             try:
                 if not chosen.confirm:
                     return _plan(request, form, arguments)
@@ -170,7 +183,7 @@ def _plan(request: Request, form: Filled[RunForm], arguments: dict[str, Any]) ->
         "plan": plan,
         "left": left,
         "cap": meter.cap,
-        "typed": {name: value for name, value in form.typed.items() if name != "csrf_token"},
+        "typed": form.typed,
         "WORDS": FORMAT_WORDS,
     }
     return render_to_response("runs/plan.jinja2", page, request=request)
@@ -195,7 +208,7 @@ def show_run(context: RunResource, request: Request) -> dict[str, Any]:
         "results": results,
         "paths": paths,
         "names": run_names(request, [run]),
-        "failures": results_after(request.db, run, state="failed", limit=10) if run.failed else [],
+        "failures": results_after(request.db, run, state="failed", but=CANCELLED, limit=10) if run.failed else [],
         "notes": notes_of(request.db, run),
         "follows": feed is not None and find_auto_run(request.db, feed, run.template_id) is not None,
         "after": position,
@@ -286,7 +299,7 @@ def _outputs_of(typed: dict[str, str], design: Design) -> list[Output]:
     """What each row is drawn as: the formats that are ticked, in the sizes that are; of none, the first one."""
     sizes = [size for size in design.document.sizes if f"size.{size}" in typed] or [OWN_SIZE]
     formats = [format for format in Format if f"format.{format}" in typed] or [Format.JPEG]
-    return [Output(size=size, format=format) for size in sizes for format in formats][:MAX_OUTPUTS]
+    return [Output(size=size, format=format) for size in sizes for format in formats]
 
 
 def _mapping_of(typed: dict[str, str], design: Design, feed: Feed) -> dict[str, str]:
