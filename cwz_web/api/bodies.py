@@ -1,12 +1,11 @@
 """What programs send: JSON bodies through a pydantic model, with a problem that names each field that is wrong."""
 
 import json
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 from pyramid.request import Request
 
-from cwz_web.net.client import Refused, check_url
 from cwz_web.web.forms import messages
 from cwz_web.web.problems import Problem
 
@@ -14,18 +13,6 @@ MAX_BODY = 256 * 1024
 JSON = "application/json"
 
 M = TypeVar("M", bound=BaseModel)
-
-
-def _webhook_url(url: str) -> str:
-    try:
-        check_url(url)
-    except Refused:
-        raise ValueError("use a public address that begins with https://") from None
-    return url
-
-
-# An address that we may send to; where it leads is looked at when something is sent.
-WebhookUrl = Annotated[str, Field(max_length=2000), AfterValidator(_webhook_url)]
 
 
 def read_body(request: Request, model: type[M], max_bytes: int = MAX_BODY) -> M:

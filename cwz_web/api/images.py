@@ -10,7 +10,7 @@ from pyramid.view import view_config
 from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session
 
-from cwz_web.api.bodies import JSON, WebhookUrl, read_body
+from cwz_web.api.bodies import JSON, read_body
 from cwz_web.api.making import KeptPicture, Order
 from cwz_web.api.pages import Answer, transaction
 from cwz_web.feeds.browse import find_item
@@ -21,6 +21,7 @@ from cwz_web.generation.templates import Design, find_template
 from cwz_web.imaging.documents import OWN_SIZE
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.errors import UnknownColumns
+from cwz_web.notify.webhooks import WebhookUrl
 from cwz_web.resources import ApiImages, ApiOrder, Permission
 from cwz_web.runs.mapping import apply_mapping, guess_mapping
 from cwz_web.runs.models import Run

@@ -13,6 +13,7 @@ from cwz_web.generation.recipes import Recipe
 from cwz_web.generation.usage import Meter, check_room, count, count_one
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.engine import Rendered
+from cwz_web.notify.webhooks import Event, emit
 from cwz_web.storage.originals import Originals
 
 
@@ -87,6 +88,8 @@ class Order:
             )
             if is_new:
                 count(db, self._meter)
+                about = {"run": None, "template": str(template.id), "key": asset.name}
+                emit(db, workspace_id, Event.IMAGE_CREATED, services.addresses.describe(asset) | about)
         return asset, not is_new
 
     def fetch(self, asset: Asset) -> bytes:

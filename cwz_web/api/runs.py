@@ -11,7 +11,7 @@ from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy.orm import Session
 
-from cwz_web.api.bodies import WebhookUrl, read_body
+from cwz_web.api.bodies import read_body
 from cwz_web.api.images import check_template, unknown_template
 from cwz_web.api.pages import Answer, limit_of, rows_of, transaction
 from cwz_web.feeds.browse import items_after
@@ -20,6 +20,7 @@ from cwz_web.generation.keys import KeyOwner
 from cwz_web.generation.templates import find_template, open_design
 from cwz_web.imaging.documents import OWN_SIZE
 from cwz_web.imaging.encoders import Format, Output
+from cwz_web.notify.webhooks import WebhookUrl
 from cwz_web.resources import ApiRun, ApiRuns, Permission
 from cwz_web.runs.mapping import SAMPLE, guess_mapping
 from cwz_web.runs.models import Run
@@ -266,6 +267,4 @@ def _note(db: Session, request: Request, action: str, run: Run) -> None:
 
 
 def _run(run: Run) -> RunInfo:
-    about = describe_run(run)
-    fields = RunOutput.model_fields.keys()
-    return RunInfo(**about | {"outputs": [RunOutput(**{n: o[n] for n in fields}) for o in run.outputs]})
+    return RunInfo.model_validate(describe_run(run))

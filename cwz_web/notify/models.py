@@ -23,6 +23,16 @@ class Webhook(WorkspaceOwned, Base):
     secret_number: Mapped[int] = mapped_column(default=1, server_default="1")
     secret_oldest: Mapped[int] = mapped_column(default=1, server_default="1")
 
+    @property
+    def place(self) -> str:
+        """The address without its parameters, in which there may be a secret; for everybody, and for logs."""
+        return self.url.partition("?")[0]
+
+    @property
+    def secret_numbers(self) -> range:
+        """The secrets that its messages are signed with."""
+        return range(self.secret_oldest, self.secret_number + 1)
+
 
 class Delivery(WorkspaceOwned, Base):
     """A message to a webhook, or, without one, to an address that a request named. `answer` is what came of the last

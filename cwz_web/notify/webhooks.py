@@ -7,15 +7,16 @@ installation's signing secret, so they are stored nowhere; while one is replaced
 """
 
 import base64
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from procrastinate.types import JSONDict
+from pydantic import AfterValidator, Field
+from pydantic_core import to_json
 from sqlalchemy import delete, insert, select, text
 from sqlalchemy.orm import Session
 from standardwebhooks.webhooks import Webhook as Signer
@@ -24,7 +25,7 @@ from uuid_utils.compat import uuid7
 from cwz_web.crypto import derive
 from cwz_web.db.session import Database, raw_connection
 from cwz_web.jobs import app
-from cwz_web.net.client import Fetcher, FetchError
+from cwz_web.net.client import Fetcher, FetchError, Refused, check_url
 from cwz_web.notify.models import Delivery, Webhook
 
 QUEUE = "webhooks"
@@ -60,6 +61,18 @@ EVENT_WORDS = {
 }
 
 
+def _may_be_asked(url: str) -> str:
+    try:
+        check_url(url)
+    except Refused:
+        raise ValueError("Use a public address that begins with https://") from None
+    return url
+
+
+# An address that we may send to; where it leads is looked at when something is sent.
+WebhookUrl = Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_may_be_asked)]
+
+
 class NotDelivered(Exception):
     """The message has to be sent again."""
 
@@ -80,8 +93,8 @@ def emit(
         places.append((None, webhook))
     if not (places and happened):
         return
-    now = datetime.now(UTC).isoformat()
-    bodies = [json.dumps({"type": event, "timestamp": now, "data": dict(each)}, default=str) for each in happened]
+    now = datetime.now(UTC)
+    bodies = [to_json({"type": event, "timestamp": now, "data": dict(each)}).decode() for each in happened]
     rows: list[dict[str, Any]] = [
         {"workspace_id": workspace_id, "id": uuid7(), "webhook_id": id_, "url": url, "event": event, "body": body}
         for body in bodies
@@ -95,7 +108,7 @@ def emit(
 
 def emit_test(db: Session, webhook: Webhook) -> None:
     """Send a message that says nothing, to see whether it arrives."""
-    body = json.dumps({"type": "test", "timestamp": datetime.now(UTC).isoformat(), "data": {}})
+    body = to_json({"type": "test", "timestamp": datetime.now(UTC), "data": {}}).decode()
     delivery = Delivery(
         workspace_id=webhook.workspace_id, id=uuid7(), webhook_id=webhook.id, url=webhook.url, event="test", body=body
     )
@@ -174,7 +187,7 @@ class Webhooks:
 
     def _secrets(self, db: Session, workspace_id: UUID, webhook: Webhook | None) -> list[str]:
         if webhook is not None:
-            return self.secrets_of(webhook.id, range(webhook.secret_oldest, webhook.secret_number + 1))
+            return self.secrets_of(webhook.id, webhook.secret_numbers)
         # Not by its model: workspaces stand on this package.
         oldest, newest = db.execute(_SIGNING, {"workspace": workspace_id}).one()
         return self.secrets_of(workspace_id, range(oldest, newest + 1))

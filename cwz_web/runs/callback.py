@@ -17,8 +17,8 @@ from cwz_web.imaging.encoders import Output
 from cwz_web.notify.webhooks import Event, emit
 from cwz_web.runs.models import RenderMessage, Run, RunItem
 from cwz_web.runs.planning import meter_of
-from cwz_web.runs.progress import describe_run
 from cwz_web.runs.protocol import AskSpecification, Gone, Item, Refused, Report, Result, Specification
+from cwz_web.runs.telling import tell_end
 from cwz_web.storage.connections import connections_from
 
 LOST = "It was tried for hours without success, and then given up"
@@ -108,8 +108,7 @@ def _tell(db: Session, run: Run, ended: Sequence["_Ended"], addresses: Addresses
         return
     emit(db, run.workspace_id, Event.IMAGE_CREATED, *created)
     if run.finished_at:
-        event = Event.RUN_FAILED if run.failed else Event.RUN_FINISHED
-        emit(db, run.workspace_id, event, describe_run(run), webhook=run.webhook)
+        tell_end(db, run)
 
 
 class _Ended(NamedTuple):

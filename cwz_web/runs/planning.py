@@ -23,6 +23,7 @@ from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.errors import UnknownFormat
 from cwz_web.jobs import RENDER_QUEUE, app
 from cwz_web.runs.models import Run, RunItem
+from cwz_web.runs.telling import tell_end
 from cwz_web.storage.connections import connection_of
 
 MAX_OUTPUTS = 12
@@ -218,10 +219,12 @@ def start_run(
     db.flush()
     db.execute(_WRITE_ITEMS, _names(run, since) | {"chunk": chunk_of(db, template)})
     run.unchanged = run.done = db.scalar(select(func.count()).where(*_items(run, "done"))) or 0
+    db.flush()
     if not run.pending:
         run.finished_at = db.scalar(select(func.clock_timestamp()))
-    db.flush()
-    if run.pending:
+        db.flush()
+        tell_end(db, run)
+    else:
         count(db, meter, run.pending)
         chunks = select(RunItem.chunk).where(*_items(run, "pending")).distinct().order_by(RunItem.chunk)
         _enqueue(db, run, db.scalars(chunks).all())
@@ -297,6 +300,7 @@ def cancel_run(db: Session, run: Run) -> int:
         run.failed += len(ended)
         run.cancelled_at = run.finished_at = db.scalar(select(func.clock_timestamp()))
         db.flush()
+        tell_end(db, run)
     return len(ended)
 
 
@@ -310,7 +314,12 @@ def chunk_of(db: Session, template: Template) -> int:
     """How many pictures of a template a chunk has: what a worker drew in CHUNK_SECONDS the last time."""
     drawn, seconds = db.execute(
         select(Run.done - Run.unchanged, Run.drawing_seconds)
-        .where(Run.workspace_id == template.workspace_id, Run.template_id == template.id, Run.drawing_seconds > 0)
+        .where(
+            Run.workspace_id == template.workspace_id,
+            Run.template_id == template.id,
+            Run.feed_id.is_not(None),
+            Run.drawing_seconds > 0,
+        )
         .order_by(Run.id.desc())
         .limit(1)
     ).one_or_none() or (0, 0.0)

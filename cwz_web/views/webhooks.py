@@ -1,21 +1,22 @@
 """Outgoing webhooks: which addresses are told of what, their secrets, and what was sent to them."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict
 from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.net.client import Refused, check_url
+from cwz_web.generation.signing import valid_numbers
 from cwz_web.notify.models import Delivery, Webhook
 from cwz_web.notify.webhooks import (
     EVENT_WORDS,
     MAX_WEBHOOKS,
     PAGE,
     Event,
+    WebhookUrl,
     deliveries_of,
     emit_test,
     list_webhooks,
@@ -34,16 +35,7 @@ class WebhookForm(Form):
 
     model_config = ConfigDict(extra="ignore")
 
-    url: Annotated[str, Field(min_length=1, max_length=2000)]
-
-    @field_validator("url")
-    @classmethod
-    def _may_be_asked(cls, url: str) -> str:
-        try:
-            check_url(url)
-        except Refused:
-            raise ValueError("Use a public address that begins with https://") from None
-        return url
+    url: WebhookUrl
 
 
 class ChangeForm(Form):
@@ -84,7 +76,7 @@ def add_webhook(context: WebhooksPlace, request: Request) -> Any:
     webhook = Webhook(workspace_id=workspace_id, url=form.value.url, events=events)
     request.db.add(webhook)
     request.db.flush()
-    request.audit("webhook.add", webhook.url, events=events)
+    request.audit("webhook.add", webhook.place, events=events)
     return HTTPSeeOther(request.path_in("webhooks", webhook.id))
 
 
@@ -95,14 +87,10 @@ def show_webhook(context: WebhookResource, request: Request) -> dict[str, Any]:
     """A webhook, and what was sent to it."""
     webhook = context.row
     deliveries = deliveries_of(request.db, webhook, before_id(request))
-    secrets = []
-    if request.has_permission(Permission.WEBHOOK_MANAGE):
-        numbers = range(webhook.secret_oldest, webhook.secret_number + 1)
-        secrets = request.services.webhooks.secrets_of(webhook.id, numbers)
     return {
         "webhook": webhook,
         "words": EVENT_WORDS,
-        "secrets": secrets,
+        "secrets": _secrets(request, webhook.id, webhook.secret_numbers),
         "deliveries": deliveries,
         "next": deliveries[-1].id if len(deliveries) == PAGE else None,
     }
@@ -127,7 +115,7 @@ def change_webhook(context: WebhookResource, request: Request) -> Response:
             emit_test(request.db, webhook)
         case "remove":
             request.db.delete(webhook)
-    request.audit(f"webhook.{form.value.do}", webhook.url)
+    request.audit(f"webhook.{form.value.do}", webhook.place)
     return HTTPSeeOther(request.path_in("webhooks", *([] if form.value.do == "remove" else [webhook.id])))
 
 
@@ -142,21 +130,24 @@ def deliver_again(context: WebhookResource, request: Request) -> Response:
         raise HTTPUnprocessableEntity("Choose one of the messages of this webhook")
     if found.state != "pending":
         send_again(request.db, found)
-    request.audit("webhook.again", context.row.url, delivery=str(found.id))
+    request.audit("webhook.again", context.row.place, delivery=str(found.id))
     return HTTPSeeOther(request.path_in("webhooks", context.row.id))
 
 
 def _list(request: Request, form: Filled[WebhookForm]) -> dict[str, Any]:
     workspace = request.db.get_one(Workspace, request.workspace.workspace_id)
-    secrets = []
-    if request.has_permission(Permission.WEBHOOK_MANAGE):
-        numbers = range(workspace.signing_oldest, workspace.signing_number + 1)
-        secrets = request.services.webhooks.secrets_of(workspace.id, numbers)
     return {
         "form": form,
         "webhooks": list_webhooks(request.db, workspace.id),
         "words": EVENT_WORDS,
         "chosen": [event for event in Event if f"event.{event}" in request.POST]
         or [Event.RUN_FINISHED, Event.RUN_FAILED],
-        "secrets": secrets,
+        "secrets": _secrets(request, workspace.id, valid_numbers(workspace)),
     }
+
+
+def _secrets(request: Request, owner_id: UUID, numbers: range) -> list[str]:
+    """The secrets, for those who may see them."""
+    if not request.has_permission(Permission.WEBHOOK_MANAGE):
+        return []
+    return request.services.webhooks.secrets_of(owner_id, numbers)

@@ -1,5 +1,6 @@
 """What the API does later: pictures that are ordered, runs that are planned, webhooks that are told."""
 
+import json
 from typing import Any
 
 import pytest
@@ -186,17 +187,58 @@ def test_a_webhook_is_added_tried_rotated_and_removed(app: TestApp, make: Factor
 
 def test_support_sees_messages_and_sends_them_again_but_sees_no_secret(app: TestApp, make: Factory) -> None:
     space = make.workspace()
-    hook = make.webhook(space)
+    hook = make.webhook(space, "https://shop.example/hook?token=hush")
     with make.database.transaction(space.id) as db:
         row = {"workspace_id": space.id, "webhook_id": hook.id, "url": hook.url, "event": "run.failed", "body": "{}"}
         db.add(Delivery(**row, state="dead", answer="It answered with status 500"))
     sign_in(app, make.member(space, Role.SUPPORT))
     page = app.get(f"/w/{space.slug}/webhooks/{hook.id}")
     assert "It answered with status 500" in page.text
-    assert "whsec_" not in page.text + app.get(f"/w/{space.slug}/webhooks").text
+    both = page.text + app.get(f"/w/{space.slug}/webhooks").text
+    assert "https://shop.example/hook" in both
+    assert "whsec_" not in both
+    assert "hush" not in both
     next(form for form in page.forms.values() if form.action.endswith("/again")).submit(status=303)
     with make.database.transaction(space.id) as db:
         assert db.scalars(select(Delivery)).one().state == "pending"
     app.reset()
     sign_in(app, make.member(space, Role.USER))
     assert app.get(f"/w/{space.slug}/webhooks", status="*").status_int == 403
+
+
+def test_a_picture_that_a_program_keeps_is_told_once(program: Program, make: Factory) -> None:
+    make.webhook(program.space)
+    body = {"template": program.template.slug, "data": {"title": "Kept"}}
+    first, again = (program.send(body, None, Accept="application/json").json for _ in range(2))
+    assert (first["cached"], again["cached"]) == (False, True)
+    with make.database.transaction(program.space.id) as db:
+        [delivery] = db.scalars(select(Delivery))
+    told = json.loads(delivery.body)
+    assert (told["type"], told["data"]["id"], told["data"]["url"]) == ("image.created", first["id"], first["url"])
+
+
+def test_more_pictures_of_a_row_than_there_may_be_are_refused_beside_the_field(app: TestApp, make: Factory) -> None:
+    space = make.workspace()
+    sign_in(app, make.member(space))
+    formats = [{"name": f"size-{number}", "width": 50, "height": 50} for number in range(3)]
+    make.template(space, small_document(formats=formats))
+    make.feed(space)
+    form = app.get(f"/w/{space.slug}/runs/new").forms["run-form"]
+    for name in form.fields:
+        if name and name.startswith(("size.", "format.")):
+            form[name] = True
+    page = form.submit(status=422)
+    assert "12 pictures at the most" in page.html.find(id="formats-error").text
+    assert make.count(Run, space.id) == 0
+
+
+def test_a_cancelled_run_does_not_call_the_left_out_rows_failures(app: TestApp, make: Factory) -> None:
+    space = make.workspace()
+    sign_in(app, make.member(space))
+    run = make.run(make.feed(space), make.template(space))
+    page = app.get(f"/w/{space.slug}/runs/{run.id}")
+    form = next(form for form in page.forms.values() if form.action.endswith("/cancel"))
+    shown = form.submit(status=303).follow()
+    assert "not drawn: the run was cancelled" in shown.text
+    assert "What failed" not in shown.text
+    assert "0.0 a second" in shown.text

@@ -13,6 +13,7 @@ from sqlalchemy import select, text
 from standardwebhooks.webhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
+from cwz_web.cli.worker import TASKS
 from cwz_web.jobs import TALK_QUEUES, WORK_QUEUES, Scheduled, app
 from cwz_web.net.client import Fetcher, Refused
 from cwz_web.notify.models import Delivery, Webhook
@@ -28,7 +29,6 @@ from cwz_web.notify.webhooks import (
     rotate_secret,
     send_again,
 )
-from tests import jobs as job_modules
 from tests.factories import Factory
 from tests.jobs import run_jobs
 
@@ -229,7 +229,7 @@ def test_tries_go_on_for_three_days_and_then_end() -> None:
 
 
 def test_every_job_has_a_worker() -> None:
-    assert job_modules.TASKS
+    assert TASKS, "importing them declares the jobs"
     queues = {task.queue for task in app.tasks.values() if not task.name.startswith("builtin:")}
     assert queues <= {*WORK_QUEUES, *TALK_QUEUES}
 

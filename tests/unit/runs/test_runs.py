@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from datetime import datetime
 from io import BytesIO
 from typing import Any
 from uuid import UUID, uuid4
@@ -555,3 +556,41 @@ def test_a_run_with_missing_pictures_is_told_as_failed(make: Factory) -> None:
         apply_report(db, Report(workspace_id=space.id, run_id=run.id, results=results), ADDRESSES)
         [told] = db.scalars(select(Delivery))
     assert json.loads(told.body)["data"]["failed"] == 1
+
+
+def told(make: Factory, run: Run) -> list[tuple[str, dict[str, Any]]]:
+    """The webhooks' messages about a workspace's runs, oldest first."""
+    with make.database.transaction(run.workspace_id) as db:
+        sent = db.scalars(select(Delivery).where(Delivery.event.like("run.%")).order_by(Delivery.id))
+        return [(each.url, json.loads(each.body)["data"]) for each in sent]
+
+
+def test_a_run_with_nothing_to_draw_is_told_as_finished(make: Factory) -> None:
+    space = make.workspace()
+    feed, template = make.feed(space, rows(2)), make.template(space)
+    work(make, make.run(feed, template))
+    make.webhook(space, "https://all.example/")
+    run = make.run(feed, template)
+    [(url, about)] = told(make, run)
+    assert (url, about["unchanged"], about["failed"]) == ("https://all.example/", 2, 0)
+    assert datetime.fromisoformat(about["ended_at"]) == make.reload(run).finished_at
+    assert about["outputs"] == [{"size": "default", "format": "jpg", "quality": 84, "scale": 1}]
+
+
+def test_a_cancelled_run_is_told_as_failed_and_cancelled(make: Factory) -> None:
+    space = make.workspace()
+    make.webhook(space, "https://all.example/")
+    run = make.run(make.feed(space, rows(2)), make.template(space))
+    with make.database.transaction(space.id) as db:
+        cancel_run(db, db.get_one(Run, (space.id, run.id)))
+    [(_, about)] = told(make, run)
+    assert (about["cancelled"], about["failed"]) == (True, 2)
+
+
+def test_a_single_order_says_nothing_about_the_size_of_chunks(make: Factory) -> None:
+    space = make.workspace()
+    template = make.template(space)
+    worker(make).render_chunk(ask(make.order(template, title="Slow")), last_try=False)
+    with make.database.transaction(space.id) as db:
+        db.execute(update(Run).values(drawing_seconds=60.0))
+        assert chunk_of(db, template) == CHUNK
