@@ -1,6 +1,6 @@
 """`POST /hooks/render`: workers ask what to draw, and tell what they drew. Each message is signed and taken once."""
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
@@ -8,7 +8,8 @@ from pyramid.view import view_config
 
 from cwz_web.resources import Hooks
 from cwz_web.runs.callback import apply_report, specify, take_message
-from cwz_web.runs.protocol import Gone, Refused, Report, verify
+from cwz_web.runs.lending import lend, lent_place
+from cwz_web.runs.protocol import AskAddress, AskSpecification, Gone, Refused, Report, verify
 from cwz_web.web.problems import Problem
 
 MAX_BODY = 2 * 1024 * 1024
@@ -16,7 +17,7 @@ MAX_BODY = 2 * 1024 * 1024
 
 @view_config(context=Hooks, name="render", request_method="POST", permission=NO_PERMISSION_REQUIRED, require_csrf=False)
 def render_hook(context: Hooks, request: Request) -> Response:
-    """Take one message, in one transaction."""
+    """Take one message, in one transaction; the storage is asked after it."""
     if (request.content_length or 0) > MAX_BODY:
         raise Problem(413, "body_too_large", "The message is too large")
     services = request.services
@@ -24,10 +25,15 @@ def render_hook(context: Hooks, request: Request) -> Response:
         identity, message = verify(services.settings.render_secret.get_secret_value(), request.headers, request.body)
         with services.database.transaction(message.workspace_id) as db:
             take_message(db, identity)
-            if isinstance(message, Report):
-                apply_report(db, message, services.addresses)
-                return Response(status=204)
-            return Response(specify(db, message).model_dump_json(), content_type="application/json", charset="utf-8")
+            match message:
+                case Report():
+                    apply_report(db, message, services.addresses)
+                    return Response(status=204)
+                case AskSpecification():
+                    return _answer(specify(db, message, services.providers))
+                case AskAddress():
+                    place = lent_place(db, message)
+        return _answer(lend(services.providers, place, message.key))
     except Refused:
         raise Problem(
             401, "bad_signature", "The message is not signed by this installation, is old, or came before"
@@ -38,3 +44,7 @@ def render_hook(context: Hooks, request: Request) -> Response:
         ) from None
     except Gone:
         raise Problem(404, "not_found", "There is no such run") from None
+
+
+def _answer(content: BaseModel) -> Response:
+    return Response(content.model_dump_json(), content_type="application/json", charset="utf-8")

@@ -6,6 +6,7 @@ they are stored nowhere in clear.
 
 import base64
 import hmac
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -26,11 +27,11 @@ from cwz_web.generation.models import Asset, Template
 from cwz_web.generation.signing import Addresses
 from cwz_web.generation.templates import open_design
 from cwz_web.imaging.encoders import Output
-from cwz_web.runs.callback import apply_report, specify
+from cwz_web.runs.in_process import InProcess
 from cwz_web.runs.mapping import guess_mapping
 from cwz_web.runs.models import Run
 from cwz_web.runs.planning import CHUNK, start_run
-from cwz_web.runs.protocol import AskSpecification, Report, Specification
+from cwz_web.runs.protocol import AskSpecification
 from cwz_web.runs.worker import Worker
 from cwz_web.storage.connections import connect
 from cwz_web.storage.plugins import Providers
@@ -108,23 +109,9 @@ def _fill(db: Session, account: Account, providers: Providers, ring: KeyRing, se
 
 def _finish(db: Session, run: Run, maker: PictureMaker, providers: Providers, addresses: Addresses) -> None:
     """Draw the run here and now, before there is a worker. Its job will find nothing left to do."""
-    worker = Worker(_SameProcess(db, addresses), maker, providers)
+    worker = Worker(InProcess(lambda _: nullcontext(db), providers, addresses), maker, providers)
     for chunk in range(-(-run.total // CHUNK)):
         worker.render_chunk(AskSpecification(workspace_id=run.workspace_id, run_id=run.id, chunk=chunk), last_try=True)
-
-
-@dataclass(frozen=True)
-class _SameProcess:
-    """A worker's way to the web application when both are one process."""
-
-    db: Session
-    addresses: Addresses
-
-    def specification(self, ask: AskSpecification) -> Specification:
-        return specify(self.db, ask)
-
-    def report(self, report: Report) -> None:
-        apply_report(self.db, report, self.addresses)
 
 
 def _derive(secret: str, purpose: str) -> bytes:

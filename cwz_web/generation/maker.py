@@ -15,7 +15,7 @@ from cwz_web.imaging.errors import SourceMissing
 from cwz_web.imaging.lint import Finding
 from cwz_web.imaging.memory import Memory
 from cwz_web.storage.connections import asset_key
-from cwz_web.storage.contract import Bucket, NotFound
+from cwz_web.storage.contract import NotFound, Shelf
 from cwz_web.storage.originals import Originals
 
 FINISHED_BYTES = 64 * 1024 * 1024
@@ -73,7 +73,7 @@ class PictureMaker:
         """What somebody should look at in the picture."""
         return order.plan.lint(order.values, order.found)
 
-    def keep(self, workspace_id: UUID, bucket: Bucket, order: Order) -> Kept:
+    def keep(self, workspace_id: UUID, bucket: Shelf, order: Order) -> Kept:
         """The picture in the workspace's storage, drawn and put there unless it is there already.
 
         Raises ImagingError, or the storage's StorageError.

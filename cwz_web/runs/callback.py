@@ -20,6 +20,7 @@ from cwz_web.runs.planning import meter_of
 from cwz_web.runs.protocol import AskSpecification, Gone, Item, Refused, Report, Result, Specification
 from cwz_web.runs.telling import tell_end
 from cwz_web.storage.connections import connections_from
+from cwz_web.storage.plugins import Providers
 
 LOST = "It was tried for hours without success, and then given up"
 
@@ -36,7 +37,7 @@ def forget_messages(db: Session) -> None:
     db.execute(delete(RenderMessage).where(RenderMessage.received_at < func.now() - text("interval '1 hour'")))
 
 
-def specify(db: Session, ask: AskSpecification) -> Specification:
+def specify(db: Session, ask: AskSpecification, providers: Providers) -> Specification:
     """What is still to do of a chunk. Raises Gone."""
     run = _run(db, ask.workspace_id, ask.run_id)
     template = db.get_one(Template, (run.workspace_id, run.template_id))
@@ -54,7 +55,7 @@ def specify(db: Session, ask: AskSpecification) -> Specification:
     return Specification(
         template=open_design(db, template, run.template_version).document,
         outputs=tuple(Output.model_validate(output) for output in run.outputs),
-        places=tuple(connection.place for connection in connections),
+        places=tuple(providers.lend(connection.place) for connection in connections),
         items=tuple(Item(position=item.position, data=item.data, output=item.output) for item in items),
     )
 

@@ -7,20 +7,22 @@ five minutes of tolerance, compared in constant time. The key is derived from th
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
 import httpx
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from uuid_utils.compat import uuid7
 
 from cwz_web.generation.assets import Kept
 from cwz_web.imaging.documents import ImageTemplate
-from cwz_web.imaging.encoders import Output
-from cwz_web.storage.plugins import Place
+from cwz_web.imaging.encoders import Format, Output
+from cwz_web.storage.plugins import Lent, Place
 
 PATH = "/hooks/render"
+# What `asset_key` and `original_key` make.
+KEY = rf"^[0-9a-f-]{{36}}/(originals/[0-9a-f]{{64}}|images/[0-9a-f]{{2}}/[0-9a-f]{{64}}\.({'|'.join(Format)}))$"
 TIMEOUT = httpx.Timeout(30, connect=5)
 
 
@@ -58,6 +60,36 @@ class Report(Message):
     seconds: Annotated[float, Field(ge=0, le=3600)] = 0.0  # that it took
 
 
+class AskAddress(Message):
+    """The worker asks for a signed address: to read an original of the workspace, or to store a picture of it."""
+
+    type: Literal["address"] = "address"
+    workspace_id: UUID
+    run_id: UUID
+    connection_id: UUID
+    key: Annotated[str, Field(pattern=KEY)]
+
+    @model_validator(mode="after")
+    def _own(self) -> Self:
+        if not self.key.startswith(f"{self.workspace_id}/"):
+            raise ValueError("An object of another workspace")
+        return self
+
+
+class Address(Message):
+    """A signed address, or the size in bytes of a picture that is stored already and needs none."""
+
+    url: str | None = None
+    size: int | None = None
+
+
+class Trouble(Message):
+    """Why the storage gives no address; whether it may later."""
+
+    message: Annotated[str, Field(max_length=500)]
+    passing: bool
+
+
 class Item(Message):
     """A picture to draw: the values of its row, and which of the outputs it is."""
 
@@ -71,7 +103,7 @@ class Specification(Message):
 
     template: ImageTemplate
     outputs: Annotated[tuple[Output, ...], Field(min_length=1)]
-    places: Annotated[tuple[Place, ...], Field(min_length=1)]  # the first is where the pictures go
+    places: Annotated[tuple[Place | Lent, ...], Field(min_length=1)]  # the first is where the pictures go
     items: tuple[Item, ...]
 
 
@@ -83,9 +115,9 @@ class Gone(Exception):
     """The run is not there any more."""
 
 
-AnyMessage: TypeAdapter[AskSpecification | Report] = TypeAdapter(
-    Annotated[AskSpecification | Report, Field(discriminator="type")]
-)
+Asked = AskSpecification | AskAddress | Report
+AnyMessage: TypeAdapter[Asked] = TypeAdapter(Annotated[Asked, Field(discriminator="type")])
+Lending: TypeAdapter[Address | Trouble] = TypeAdapter(Address | Trouble)
 
 
 def sign(secret: str, body: str) -> dict[str, str]:
@@ -98,7 +130,7 @@ def sign(secret: str, body: str) -> dict[str, str]:
     }
 
 
-def verify(secret: str, headers: Mapping[str, str], body: bytes) -> tuple[str, AskSpecification | Report]:
+def verify(secret: str, headers: Mapping[str, str], body: bytes) -> tuple[str, Asked]:
     """The id and the content of a signed message. Raises Refused, and pydantic's ValidationError for odd content."""
     try:
         _webhook(secret).verify(body, dict(headers), json_parse=False)
@@ -124,11 +156,15 @@ class RenderClient:
         """What the chunk consists of. Raises Gone, or httpx.HTTPError when the web does not answer."""
         return Specification.model_validate_json(self._send(ask))
 
+    def address(self, ask: AskAddress) -> Address | Trouble:
+        """An address to read or store an object. Raises Gone, or httpx.HTTPError when the web does not answer."""
+        return Lending.validate_json(self._send(ask))
+
     def report(self, report: Report) -> None:
         """Tell what became of items. Raises Gone, or httpx.HTTPError when the web does not answer."""
         self._send(report)
 
-    def _send(self, message: AskSpecification | Report) -> bytes:
+    def _send(self, message: Asked) -> bytes:
         body = message.model_dump_json()
         headers = {"Content-Type": "application/json", **sign(self._secret, body)}
         response = self._client.post(PATH, content=body, headers=headers)

@@ -5,20 +5,23 @@ reported. A picture's place in storage is named by its content, so storing it tw
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
+import httpx
 import structlog
 
 from cwz_web.generation.maker import PictureMaker
 from cwz_web.imaging.errors import ImagingError
-from cwz_web.runs.protocol import AskSpecification, Item, Report, Result, Specification
-from cwz_web.storage.contract import Bucket, StorageError, Unreachable
+from cwz_web.runs.lending import AddressClient, LentBucket
+from cwz_web.runs.protocol import AskSpecification, Gone, Item, Report, Result, Specification
+from cwz_web.storage.contract import Shelf, StorageError, Unreachable
 from cwz_web.storage.originals import Originals
-from cwz_web.storage.plugins import Providers
+from cwz_web.storage.plugins import Lent, Place, Providers
 
 log = structlog.get_logger()
 
@@ -28,7 +31,10 @@ IN_FLIGHT = 8
 STORAGE_GAVE_UP = "The storage did not take the picture. Check the connection, then retry what failed"
 
 
-class Client(Protocol):
+Opener = Callable[[Place | Lent], Shelf]
+
+
+class Client(AddressClient, Protocol):
     """A worker's way to the web application."""
 
     def specification(self, ask: AskSpecification) -> Specification:
@@ -55,17 +61,28 @@ class Worker:
         specification = self.client.specification(ask)
         if not specification.items:
             return
-        bucket = self.providers.open(specification.places[0])
         results: list[Result] = []
         reported = time.monotonic()
         try:
-            for result in self._results(ask.workspace_id, specification, bucket, last_try):
-                results.append(result)
-                if time.monotonic() - reported > REPORT_EVERY:
-                    self._report(ask, results, time.monotonic() - reported)
-                    reported = time.monotonic()
+            with self._opener(ask.run_id, specification.places) as opener:
+                for result in self._results(ask.workspace_id, specification, opener, last_try):
+                    results.append(result)
+                    if time.monotonic() - reported > REPORT_EVERY:
+                        self._report(ask, results, time.monotonic() - reported)
+                        reported = time.monotonic()
         finally:
             self._report(ask, results, time.monotonic() - reported)
+
+    @contextmanager
+    def _opener(self, run_id: UUID, places: Sequence[Place | Lent]) -> Iterator[Opener]:
+        """How to open the places of a chunk; those that are lent are open for as long as it takes."""
+        with ExitStack() as stack:
+            lent = {
+                place: stack.enter_context(LentBucket(self.client, run_id, place, self.providers.outbound(place.hosts)))
+                for place in places
+                if isinstance(place, Lent)
+            }
+            yield lambda place: lent[place] if isinstance(place, Lent) else self.providers.open(place)
 
     def _report(self, ask: AskSpecification, results: list[Result], seconds: float) -> None:
         if results:
@@ -74,22 +91,22 @@ class Worker:
             results.clear()
 
     def _results(
-        self, workspace_id: UUID, specification: Specification, bucket: Bucket, last_try: bool
+        self, workspace_id: UUID, specification: Specification, opener: Opener, last_try: bool
     ) -> Iterator[Result]:
         """The results in order, several pictures in flight: while one is stored, the next ones are drawn."""
         with ThreadPoolExecutor(IN_FLIGHT) as pool:
             yield from pool.map(
-                lambda item: self._result(workspace_id, specification, bucket, item, last_try), specification.items
+                lambda item: self._result(workspace_id, specification, opener, item, last_try), specification.items
             )
 
     def _result(
-        self, workspace_id: UUID, specification: Specification, bucket: Bucket, item: Item, last_try: bool
+        self, workspace_id: UUID, specification: Specification, opener: Opener, item: Item, last_try: bool
     ) -> Result:
         try:
-            originals = Originals(workspace_id, specification.places, self.providers.open)
+            originals = Originals(workspace_id, specification.places, opener)
             output = specification.outputs[item.output]
             order = self.maker.order(originals, specification.template, item.data, output)
-            kept = self.maker.keep(workspace_id, bucket, order)
+            kept = self.maker.keep(workspace_id, opener(specification.places[0]), order)
             return Result(position=item.position, kept=kept, note=order.note)
         except ImagingError as error:
             return Result(position=item.position, error=str(error)[:500])
@@ -99,6 +116,8 @@ class Worker:
             return Result(position=item.position, error=STORAGE_GAVE_UP)
         except StorageError as error:
             return Result(position=item.position, error=str(error)[:500])
+        except (Gone, httpx.HTTPError):
+            raise  # the web application did not say where to store it; the chunk is tried again
         except Exception:
             # One row must never take the others with it; the log has the trace, the person a sentence.
             log.exception("row failed", workspace=str(workspace_id), position=item.position)

@@ -141,6 +141,19 @@ class Bucket(Protocol):
         """The object's address without a signature; whether it is open is the bucket's own affair."""
 
 
+class Shelf(Protocol):
+    """As much of a Bucket as drawing needs."""
+
+    def get(self, key: str) -> bytes:
+        """As in Bucket."""
+
+    def head(self, key: str) -> ObjectInfo:
+        """As in Bucket."""
+
+    def put(self, key: str, body: bytes, *, content_type: str) -> None:
+        """As in Bucket, for a key that `head` did not find."""
+
+
 class BasicBucket(ABC):
     """What a bucket can do without knowing how: derive from it, and write the rest of Bucket."""
 

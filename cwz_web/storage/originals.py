@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from cwz_web.storage.connections import original_key
-from cwz_web.storage.contract import Bucket, NotFound, StorageError
-from cwz_web.storage.plugins import Place
+from cwz_web.storage.contract import NotFound, Shelf, StorageError
+from cwz_web.storage.plugins import Lent, Place
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,8 @@ class Originals:
     """
 
     workspace_id: UUID
-    places: Sequence[Place]
-    open_bucket: Callable[[Place], Bucket]
+    places: Sequence[Place | Lent]
+    open_bucket: Callable[[Any], Shelf]
 
     def get(self, digest: str) -> bytes:
         """The original of a SHA-256. Raises NotFound when none has it, or the error of one that could not be asked."""

@@ -22,6 +22,7 @@ from cwz_web.storage.contract import (
     BadCredentials,
     BadSettings,
     Bucket,
+    Capability,
     Opening,
     StorageProvider,
 )
@@ -30,6 +31,7 @@ log = structlog.get_logger()
 
 # Clients are costly to build and cheap to keep.
 KEPT_BUCKETS = 256
+SIGNED_ADDRESSES = {Capability.PRESIGNED_GET, Capability.PRESIGNED_PUT}
 
 
 class Place(BaseModel):
@@ -47,6 +49,19 @@ class Place(BaseModel):
     def context(self) -> tuple[str, ...]:
         """What the envelope is bound to: copied to another row, it does not open."""
         return ("connections", str(self.workspace_id), str(self.connection_id), self.provider, "credentials")
+
+
+class Lent(BaseModel):
+    """A connection as a worker gets it that may use its objects by signed address only: without settings or secrets.
+
+    `hosts` are the only ones that its addresses lead to.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    workspace_id: UUID
+    connection_id: UUID
+    hosts: tuple[str, ...]
 
 
 class Providers:
@@ -144,8 +159,21 @@ class Providers:
     def open_unsaved(self, provider: StorageProvider, settings: BaseModel, credentials: BaseModel) -> Bucket:
         """A bucket of settings that are not a connection yet. Raises StorageErrors."""
         operator = self._operator.get(provider.name, {})
-        outbound = Outbound(provider.hosts(settings, operator), self._allow, self._resolver)
+        outbound = self.outbound(provider.hosts(settings, operator))
         return provider.open(Opening(settings, credentials, operator, outbound))
+
+    def outbound(self, hosts: Iterable[str]) -> Outbound:
+        """The way out to a storage's hosts."""
+        return Outbound(hosts, self._allow, self._resolver)
+
+    def lend(self, place: Place) -> Place | Lent:
+        """What a worker gets of a connection: no secrets, where its provider can sign addresses."""
+        provider = self.get(place.provider)
+        if provider is None or not provider.capabilities >= SIGNED_ADDRESSES:
+            return place
+        settings = provider.settings_model.model_validate_json(place.settings)
+        hosts = provider.hosts(settings, self._operator.get(provider.name, {}))
+        return Lent(workspace_id=place.workspace_id, connection_id=place.connection_id, hosts=tuple(hosts))
 
     def _unseal(self, place: Place) -> dict[str, str]:
         if not place.sealed:

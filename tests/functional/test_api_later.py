@@ -11,9 +11,9 @@ from webtest import TestApp
 from cwz_web.generation.models import Asset
 from cwz_web.generation.signing import Addresses
 from cwz_web.notify.models import Delivery, Webhook
-from cwz_web.runs.callback import apply_report, specify
+from cwz_web.runs.in_process import InProcess
 from cwz_web.runs.models import Run
-from cwz_web.runs.protocol import AskSpecification, Report, Specification
+from cwz_web.runs.protocol import AskSpecification
 from cwz_web.runs.worker import Worker
 from cwz_web.workspaces.models import Role, Workspace
 from tests.factories import Factory, sign_in, small_document
@@ -22,26 +22,13 @@ from tests.functional.test_api_terms import Program
 LATER = {"Prefer": "respond-async", "Accept": "application/json"}
 
 
-class Draws:
-    """A worker's way to the web, without HTTP."""
-
-    def __init__(self, make: Factory) -> None:
-        self.make = make
-
-    def specification(self, ask: AskSpecification) -> Specification:
-        with self.make.database.transaction(ask.workspace_id) as db:
-            return specify(db, ask)
-
-    def report(self, report: Report) -> None:
-        with self.make.database.transaction(report.workspace_id) as db:
-            apply_report(db, report, Addresses("a secret", "https://site.example"))
-
-
 def draw(make: Factory, space: Workspace, run_id: str) -> None:
     with make.database.transaction(space.id) as db:
         run = db.scalars(select(Run).where(Run.id == run_id)).one()
     ask = AskSpecification(workspace_id=space.id, run_id=run.id, chunk=0)
-    Worker(Draws(make), make.services.maker, make.services.providers).render_chunk(ask, last_try=True)
+    services = make.services
+    web = InProcess(make.database.transaction, services.providers, Addresses("a secret", "https://site.example"))
+    Worker(web, services.maker, services.providers).render_chunk(ask, last_try=True)
 
 
 @pytest.fixture

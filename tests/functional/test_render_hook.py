@@ -2,10 +2,12 @@
 
 import json
 from typing import Any
+from uuid import uuid4
 
 from webtest import TestApp
 
-from cwz_web.runs.protocol import AskSpecification, Report, Result, sign
+from cwz_web.runs.protocol import AskAddress, AskSpecification, Report, Result, sign
+from cwz_web.storage.connections import asset_key
 from cwz_web.web.services import Services
 from tests.factories import Factory
 
@@ -64,3 +66,19 @@ def test_a_run_of_another_workspace_is_not_there(app: TestApp, services: Service
 def test_odd_content_is_refused_although_it_is_signed(app: TestApp, services: Services) -> None:
     for odd in ("{}", "[]", '{"type": "order"}', json.dumps({"type": "report", "results": []}), "nonsense"):
         assert send(app, services, odd, status=422).json["code"] == "invalid"
+
+
+def test_where_no_address_can_be_signed_the_answer_says_why(app: TestApp, services: Services, make: Factory) -> None:
+    space = make.workspace()
+    run = make.run(make.feed(space), make.template(space))
+    ask = AskAddress(
+        workspace_id=space.id,
+        run_id=run.id,
+        connection_id=run.connection_id,
+        key=asset_key(space.id, "0" * 64, "jpg"),
+    )
+    told = send(app, services, ask).json
+    assert told["passing"] is False
+    assert "signed address" in told["message"]
+    gone = ask.model_copy(update={"run_id": uuid4()})
+    assert send(app, services, gone, status=404).json["code"] == "not_found"

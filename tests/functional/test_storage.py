@@ -16,8 +16,8 @@ from cwz_web.cli import keys as keys_command
 from cwz_web.crypto import KeyRing
 from cwz_web.db.embedded import EmbeddedPostgres
 from cwz_web.generation.signing import Addresses
-from cwz_web.runs.callback import apply_report, specify
-from cwz_web.runs.protocol import AskSpecification, Report, Specification
+from cwz_web.runs.in_process import InProcess
+from cwz_web.runs.protocol import AskSpecification
 from cwz_web.runs.worker import Worker
 from cwz_web.storage.connections import connect, reseal
 from cwz_web.storage.models import Connection
@@ -109,7 +109,8 @@ def test_a_connection_is_tested_saved_and_used_for_a_run(
     form_of(page, f"/w/{space.slug}/storage/{connection.id}/default").submit(status=303)
     run = make.run(make.feed(space), make.template(space))
     assert run.connection_id == connection.id
-    Worker(Direct(make), installed.maker, installed.providers).render_chunk(
+    web = InProcess(make.database.transaction, installed.providers, Addresses("a secret"))
+    Worker(web, installed.maker, installed.providers).render_chunk(
         AskSpecification(workspace_id=space.id, run_id=run.id, chunk=0), last_try=True
     )
     assert make.reload(run).done == 3
@@ -123,23 +124,6 @@ def test_a_connection_is_tested_saved_and_used_for_a_run(
         app.get(f"/w/{space.slug}/storage/{connection.id}"), f"/w/{space.slug}/storage/{connection.id}/remove"
     )
     assert "first" in with_pictures.submit(status=422).html.find(id="remove-error").text
-
-
-class Direct:
-    """A worker's way to the web application without HTTP."""
-
-    def __init__(self, make: Factory) -> None:
-        self.make = make
-
-    def specification(self, ask: AskSpecification) -> Specification:
-        with self.make.database.transaction(ask.workspace_id) as db:
-            told = specify(db, ask)
-        assert SECRET not in told.model_dump_json(), "secrets travel encrypted"
-        return told
-
-    def report(self, report: Report) -> None:
-        with self.make.database.transaction(report.workspace_id) as db:
-            apply_report(db, report, Addresses("a secret"))
 
 
 def test_the_secret_is_nowhere_again(

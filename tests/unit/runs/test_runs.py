@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from dataclasses import dataclass, field
 from datetime import datetime
 from io import BytesIO
 from typing import Any
@@ -10,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import select, text, update
 
-from cwz_web.db.session import Database, enter_workspace
+from cwz_web.db.session import enter_workspace
 from cwz_web.feeds.files import spooled
 from cwz_web.feeds.imports import import_file
 from cwz_web.feeds.models import Feed
@@ -24,7 +25,8 @@ from cwz_web.imaging.errors import UnknownFormat
 from cwz_web.notify.models import Delivery
 from cwz_web.notify.webhooks import Event
 from cwz_web.runs.archive import entries_of, zip_stream
-from cwz_web.runs.callback import apply_report, forget_messages, give_up_lost, specify, take_message
+from cwz_web.runs.callback import apply_report, forget_messages, give_up_lost, take_message
+from cwz_web.runs.in_process import InProcess
 from cwz_web.runs.models import RenderMessage, Run, RunItem
 from cwz_web.runs.planning import (
     CHUNK,
@@ -40,7 +42,7 @@ from cwz_web.runs.planning import (
     start_run,
 )
 from cwz_web.runs.progress import Progress, notes_of, progress_of, results_after, run_of_asset
-from cwz_web.runs.protocol import AskSpecification, Gone, Refused, Report, Result, Specification
+from cwz_web.runs.protocol import AskSpecification, Gone, Refused, Report, Result
 from cwz_web.runs.worker import STORAGE_GAVE_UP, Worker
 from cwz_web.storage.contract import NotPermitted, StorageError, Unreachable
 from cwz_web.storage.models import Connection
@@ -49,21 +51,19 @@ from tests.factories import Factory, local_bucket, small_document
 ADDRESSES = Addresses("a signing secret")
 
 
-class Direct:
+@dataclass
+class Direct(InProcess):
     """The worker's way to the web without the web; notes what was reported."""
 
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self.reports: list[Report] = []
-
-    def specification(self, ask: AskSpecification) -> Specification:
-        with self.database.transaction(ask.workspace_id) as db:
-            return specify(db, ask)
+    reports: list[Report] = field(default_factory=list)
 
     def report(self, report: Report) -> None:
         self.reports.append(report)
-        with self.database.transaction(report.workspace_id) as db:
-            apply_report(db, report, ADDRESSES)
+        super().report(report)
+
+
+def direct_to(make: Factory) -> Direct:
+    return Direct(make.database.transaction, make.services.providers, ADDRESSES)
 
 
 def ask(run: Run, chunk: int = 0) -> AskSpecification:
@@ -71,7 +71,7 @@ def ask(run: Run, chunk: int = 0) -> AskSpecification:
 
 
 def worker(make: Factory) -> Worker:
-    return Worker(Direct(make.database), make.services.maker, make.services.providers)
+    return Worker(direct_to(make), make.services.maker, make.services.providers)
 
 
 def work(make: Factory, run: Run, *, last_try: bool = False) -> Run:
@@ -162,7 +162,7 @@ def test_the_same_picture_is_kept_once(make: Factory) -> None:
 def test_a_report_that_comes_twice_counts_once(make: Factory) -> None:
     space = make.workspace()
     run = make.run(make.feed(space), make.template(space))
-    client = Direct(make.database)
+    client = direct_to(make)
     Worker(client, make.services.maker, make.services.providers).render_chunk(ask(run), last_try=False)
     for report in list(client.reports):
         client.report(report)
@@ -180,7 +180,7 @@ def test_a_report_that_comes_twice_counts_once(make: Factory) -> None:
 def test_a_chunk_that_is_taken_up_again_draws_only_what_is_left(make: Factory) -> None:
     space = make.workspace()
     run = make.run(make.feed(space), make.template(space))
-    client = Direct(make.database)
+    client = direct_to(make)
     client.report(Report(workspace_id=space.id, run_id=run.id, results=(Result(position=2, error="told before"),)))
     Worker(client, make.services.maker, make.services.providers).render_chunk(ask(run), last_try=False)
     drawn = [result.position for report in client.reports[1:] for result in report.results]
@@ -221,7 +221,7 @@ def test_a_picture_without_its_photo_is_noted(make: Factory) -> None:
 def test_what_failed_can_be_retried(make: Factory) -> None:
     space = make.workspace()
     run = make.run(make.feed(space), make.template(space))
-    client = Direct(make.database)
+    client = direct_to(make)
     client.report(
         Report(workspace_id=space.id, run_id=run.id, results=tuple(Result(position=n, error="no") for n in (1, 3)))
     )
@@ -535,7 +535,7 @@ def test_a_picture_by_itself_is_drawn_like_a_run_and_told_to_its_webhook(make: F
 def test_webhooks_are_told_of_pictures_and_of_the_end_of_a_run_once(make: Factory) -> None:
     space = make.workspace()
     make.webhook(space, "https://all.example/")
-    direct = Direct(make.database)
+    direct = direct_to(make)
     run = make.run(make.feed(space, rows(3)), make.template(space))
     Worker(direct, make.services.maker, make.services.providers).render_chunk(ask(run), last_try=False)
     for report in list(direct.reports):

@@ -1,0 +1,305 @@
+"""A worker without credentials, over signed addresses of a real S3 server on loopback."""
+
+import dataclasses
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from pydantic import ValidationError
+
+from cwz_web.generation.signing import Addresses
+from cwz_web.runs.in_process import InProcess
+from cwz_web.runs.lending import LentBucket, lend
+from cwz_web.runs.models import Run
+from cwz_web.runs.progress import results_after
+from cwz_web.runs.protocol import Address, AskAddress, AskSpecification, Gone, Trouble
+from cwz_web.runs.worker import STORAGE_GAVE_UP, Worker
+from cwz_web.storage.connections import asset_key, connect, make_default, original_key
+from cwz_web.storage.contract import (
+    Bucket,
+    NoSuchBucket,
+    NotFound,
+    NotPermitted,
+    StorageError,
+    Throttled,
+    Unreachable,
+    UnsafeAddress,
+)
+from cwz_web.storage.models import Connection
+from cwz_web.storage.plugins import Lent, Providers
+from cwz_web.workspaces.models import Workspace
+from tests.emulators import BUCKET, answering, host_of, moto_server
+from tests.factories import Factory, jpeg, small_document
+
+KEY, SECRET = "AKIACANARY0000000002", "canary/secret/of/the/customer/00000002"
+PICTURE = "image/jpeg"
+PLACE = asset_key(UUID(int=1), "0" * 64, "jpg")
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[str]:
+    with moto_server() as address:
+        yield address
+
+
+@dataclasses.dataclass
+class Web(InProcess):
+    """The web application; notes what it told the worker, and what it was asked."""
+
+    told: str = ""
+    asked: list[str] = dataclasses.field(default_factory=list)
+
+    def specification(self, ask: AskSpecification) -> Any:
+        specification = super().specification(ask)
+        self.told += specification.model_dump_json()
+        return specification
+
+    def address(self, ask: AskAddress) -> Address | Trouble:
+        self.asked.append(ask.key)
+        address = super().address(ask)
+        self.told += address.model_dump_json()
+        return address
+
+
+class Shop:
+    """A workspace whose storage is S3, and the two sides that talk about it."""
+
+    def __init__(self, make: Factory, address: str) -> None:
+        self.make = make
+        self.space: Workspace = make.workspace()
+        operator = {**make.services.settings.storage, "s3": {"endpoint": address}}
+        self.allow = [host_of(address)]
+        self.providers = Providers(operator, allow=self.allow, ring=make.services.ring)
+        self.web = Web(make.database.transaction, self.providers, Addresses("a secret"))
+        with make.database.transaction(self.space.id) as db:
+            self.connection: Connection = connect(
+                db,
+                self.space.id,
+                make.services.ring,
+                provider="s3",
+                name="Our bucket",
+                settings={"region": "us-east-1", "bucket": BUCKET, "endpoint": "standard"},
+                secrets={"access_key_id": KEY, "secret_access_key": SECRET},
+            )
+            make_default(db, self.connection)
+
+    @property
+    def bucket(self) -> Bucket:
+        return self.providers.open(self.connection.place)
+
+    def worker(self, web: Any = None) -> Worker:
+        """A worker that has no keys, and was told nothing of S3."""
+        return Worker(web or self.web, self.make.services.maker, Providers({}, allow=self.allow))
+
+    def run(self, rows: bytes, document: dict[str, Any] | None = None) -> Run:
+        run: Run = self.make.run(
+            self.make.feed(self.space, rows), self.make.template(self.space, document), {"title": "title"}
+        )
+        return run
+
+    def draw(self, run: Run, web: Any = None, *, last_try: bool = False) -> Run:
+        ask = AskSpecification(workspace_id=run.workspace_id, run_id=run.id, chunk=0)
+        self.worker(web).render_chunk(ask, last_try=last_try)
+        drawn: Run = self.make.reload(run)
+        return drawn
+
+    def ask(self, run: Run, **changed: Any) -> AskAddress:
+        about = {"workspace_id": self.space.id, "run_id": run.id, "connection_id": self.connection.id}
+        return AskAddress(**(about | {"key": asset_key(self.space.id, "0" * 64, "jpg")} | changed))
+
+
+@pytest.fixture
+def shop(make: Factory, moto: str) -> Shop:
+    return Shop(make, moto)
+
+
+def test_pictures_are_stored_by_a_worker_that_holds_no_credentials(shop: Shop) -> None:
+    run = shop.draw(shop.run(b"sku,title\n1,One\n2,Two\n"))
+    assert (run.done, run.failed) == (2, 0)
+    stored = list(shop.bucket.list(f"{shop.space.id}/images/"))
+    assert len(stored) == 2
+    assert all(shop.bucket.get(each.key).startswith(b"\xff\xd8") for each in stored)
+    assert {shop.bucket.head(each.key).content_type for each in stored} == {PICTURE}
+    assert sorted(shop.web.asked) == [each.key for each in stored], "one question a picture"
+    for secret in (SECRET, shop.connection.place.sealed, BUCKET + '"'):
+        assert secret not in shop.web.told
+    assert "X-Amz-Signature" in shop.web.told
+
+
+def test_a_picture_that_is_stored_already_is_not_drawn_again(shop: Shop) -> None:
+    template = shop.make.template(shop.space)
+    first = shop.draw(shop.make.order(template, title="One"))
+    again = shop.draw(shop.make.order(template, title="One"))
+    assert (first.done, again.done) == (1, 1)
+    assert len(shop.web.asked) == 2
+    assert shop.web.told.count("X-Amz-Signature") == 1, "only the first was stored"
+
+
+def test_originals_are_read_by_a_signed_address(shop: Shop) -> None:
+    data = jpeg(colour=(10, 200, 30))
+    digest = sha256(data).hexdigest()
+    shop.bucket.put(original_key(shop.space.id, digest), data, content_type=PICTURE)
+    document = small_document()
+    document["layers"][0]["source"] = f"original:{digest}"
+    document["layers"][0]["missing"] = "fail"
+    run = shop.draw(shop.run(b"sku,title\n1,One\n", document))
+    assert (run.done, run.failed) == (1, 0)
+    assert original_key(shop.space.id, digest) in shop.web.asked
+
+
+def test_an_original_that_is_nowhere_is_missing_in_words(shop: Shop) -> None:
+    document = small_document()
+    document["layers"][0]["source"] = f"original:{'0' * 64}"
+    document["layers"][0]["missing"] = "fail"
+    run = shop.draw(shop.run(b"sku,title\n1,One\n", document))
+    assert (run.done, run.failed) == (0, 1)
+
+
+def test_only_keys_of_the_workspace_can_be_asked_for(shop: Shop) -> None:
+    run = shop.run(b"sku,title\n1,One\n")
+    mine = str(shop.space.id)
+    for key in (
+        asset_key(uuid4(), "0" * 64, "jpg"),
+        f"{mine}/feeds/secret.csv",
+        f"{mine}/images/00/../{'0' * 64}.jpg",
+        f"{mine}/images/00/{'0' * 64}.html",
+        f"{mine}/images/00/{'0' * 64}",
+        f"{mine}/originals/{'0' * 64}.jpg",
+        f"{mine}/originals/{'0' * 64}\n",
+        mine,
+        "",
+    ):
+        with pytest.raises(ValidationError):
+            shop.ask(run, key=key)
+
+
+def test_a_connection_or_a_run_of_another_workspace_is_not_there(shop: Shop, make: Factory, moto: str) -> None:
+    other = Shop(make, moto)
+    run = shop.run(b"sku,title\n1,One\n")
+    for changed in (
+        {"connection_id": other.connection.id},
+        {"connection_id": uuid4()},
+        {"run_id": other.run(b"sku,title\n1,One\n").id},
+    ):
+        with pytest.raises(Gone):
+            shop.web.address(shop.ask(run, **changed))
+    assert isinstance(shop.web.address(shop.ask(run)), Address)
+
+
+def test_a_web_that_goes_away_while_a_chunk_is_drawn_fails_no_row(shop: Shop) -> None:
+    run = shop.run(b"sku,title\n1,One\n2,Two\n")
+
+    class Away(Web):
+        def address(self, ask: AskAddress) -> Address | Trouble:
+            raise httpx.ConnectError("refused")
+
+    away = Away(shop.make.database.transaction, shop.providers, Addresses("a secret"))
+    with pytest.raises(httpx.ConnectError):
+        shop.draw(run, away)
+    untouched = shop.make.reload(run)
+    assert (untouched.done, untouched.failed) == (0, 0)
+    assert shop.draw(run).done == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (403, NotPermitted),
+        (404, NoSuchBucket),
+        (429, Throttled),
+        (503, Throttled),
+        (500, Unreachable),
+        (302, StorageError),
+        (400, StorageError),
+    ],
+)
+def test_what_the_storage_answers_to_an_upload_becomes_an_error_in_words(status: int, kind: type[StorageError]) -> None:
+    with answering(status, "<Error/>") as address, lent(address) as bucket:
+        with pytest.raises(NotFound):
+            bucket.head(PLACE)
+        with pytest.raises(StorageError) as caught:
+            bucket.put(PLACE, b"picture", content_type=PICTURE)
+    assert type(caught.value) is kind
+
+
+def test_reading_what_is_not_there_is_not_found() -> None:
+    with answering(404, "") as address, lent(address) as bucket, pytest.raises(NotFound):
+        bucket.get(PLACE)
+
+
+def test_a_storage_that_does_not_answer_is_tried_again_and_its_address_is_in_no_message() -> None:
+    with answering(200, "") as address:
+        pass  # closed: nobody listens there any more
+    with lent(address, "/?X-Amz-Signature=secret") as bucket, pytest.raises(Unreachable) as caught:
+        bucket.get(PLACE)
+    assert "secret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://169.254.169.254/latest/meta-data",
+        "https://elsewhere.example/",
+        "http://storage.example/",
+        "https://storage.example:8443/",
+        "https://storage.example/",
+    ],
+)
+def test_an_address_beside_the_storages_hosts_or_inside_the_network_is_refused(url: str) -> None:
+    place = Lent(workspace_id=UUID(int=1), connection_id=UUID(int=2), hosts=("storage.example",))
+    inward = Providers({}, resolver=lambda host, port: ["10.0.0.8"])
+    with LentBucket(Says(Address(url=url)), UUID(int=3), place, inward.outbound(place.hosts)) as bucket:
+        with pytest.raises(UnsafeAddress):
+            bucket.get(PLACE)
+        with pytest.raises(NotFound):
+            bucket.head(PLACE)
+        with pytest.raises(UnsafeAddress):
+            bucket.put(PLACE, b"", content_type=PICTURE)
+
+
+def test_trouble_of_the_storage_reaches_the_worker_as_what_it_is() -> None:
+    for trouble, kind in (
+        (Trouble(message="later", passing=True), Unreachable),
+        (Trouble(message="no", passing=False), StorageError),
+    ):
+        place = Lent(workspace_id=UUID(int=1), connection_id=UUID(int=2), hosts=())
+        with LentBucket(Says(trouble), UUID(int=3), place, Providers({}).outbound(())) as bucket:
+            with pytest.raises(StorageError, match=trouble.message) as caught:
+                bucket.get(PLACE)
+            assert type(caught.value) is kind
+
+
+def test_a_storage_that_is_down_makes_the_chunk_wait_and_on_the_last_try_fail_in_words(make: Factory) -> None:
+    with answering(503, "<Error><Code>SlowDown</Code></Error>") as address:
+        shop = Shop(make, address)
+        run = shop.run(b"sku,title\n1,One\n")
+        trouble = lend(shop.providers, shop.connection.place, asset_key(shop.space.id, "0" * 64, "jpg"))
+        assert isinstance(trouble, Trouble)
+        assert trouble.passing
+        with pytest.raises(Unreachable):
+            shop.draw(run)
+        assert shop.make.reload(run).failed == 0
+        assert shop.draw(run, last_try=True).failed == 1
+    with make.database.transaction(shop.space.id) as db:
+        assert [item.error for item, _ in results_after(db, run)] == [STORAGE_GAVE_UP]
+
+
+class Says:
+    """A web application that gives one answer."""
+
+    def __init__(self, answer: Address | Trouble) -> None:
+        self._answer = answer
+
+    def address(self, ask: AskAddress) -> Address | Trouble:
+        return self._answer
+
+
+def lent(address: str, path: str = "/") -> LentBucket:
+    """A lent bucket at an address that the operator allows."""
+    place = Lent(workspace_id=UUID(int=1), connection_id=UUID(int=2), hosts=(host_of(address),))
+    allowed = Providers({}, allow=[host_of(address)])
+    return LentBucket(Says(Address(url=address + path)), UUID(int=3), place, allowed.outbound(place.hosts))
