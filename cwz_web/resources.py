@@ -467,14 +467,20 @@ class Api(Resource):
 class SignedFile(Resource):
     """A file that a signature opens: `{name}.{extension}`, of a workspace. The view checks the signature."""
 
+    extensions: ClassVar[tuple[str, ...]] = tuple(Format)
+
     def __init__(self, request: Request, parent: Resource, name: str, workspace_id: UUID) -> None:
         super().__init__(request, parent, name)
         self.workspace_id = workspace_id
-        stem, _, extension = name.rpartition(".")
+        stem, _, self.extension = name.rpartition(".")
         self.id = as_uuid(stem)
-        if extension not in list(Format):
+        if self.extension not in self.extensions:
             raise KeyError(name)
-        self.format = Format(extension)
+
+    @property
+    def format(self) -> Format:
+        """The format of a picture."""
+        return Format(self.extension)
 
 
 class SignedImage(SignedFile):
@@ -489,24 +495,50 @@ class SignedAsset(SignedFile):
     """`/i/assets/{workspace}/{asset}.{extension}`: a picture that is kept."""
 
 
-class SignedAssetFolder(Resource):
-    """The kept pictures of a workspace."""
+class SignedFeed(SignedFile):
+    """`/i/feeds/{workspace}/{feed}.csv`: a feed with the addresses of its pictures."""
 
-    def __getitem__(self, name: str) -> SignedAsset:
-        return SignedAsset(self.request, self, name, as_uuid(self.__name__))
+    extensions = ("csv",)
 
 
-class SignedAssets(Resource):
-    """The kept pictures, by workspace."""
+class SignedFolder(Resource):
+    """Files of one kind, of one workspace."""
 
-    def __getitem__(self, name: str) -> SignedAssetFolder:
-        return SignedAssetFolder(self.request, self, name)
+    file: ClassVar[type[SignedFile]]
+
+    def __getitem__(self, name: str) -> SignedFile:
+        return self.file(self.request, self, name, as_uuid(self.__name__))
+
+
+class SignedAssetFolder(SignedFolder):
+    file = SignedAsset
+
+
+class SignedFeedFolder(SignedFolder):
+    file = SignedFeed
+
+
+class SignedFolders(Resource):
+    """Files of one kind, by workspace."""
+
+    folder: ClassVar[type[SignedFolder]]
+
+    def __getitem__(self, name: str) -> SignedFolder:
+        return self.folder(self.request, self, name)
+
+
+class SignedAssets(SignedFolders):
+    folder = SignedAssetFolder
+
+
+class SignedFeeds(SignedFolders):
+    folder = SignedFeedFolder
 
 
 class SignedImages(Resource):
     """`/i`: pictures for whoever has their signed address."""
 
-    children: ClassVar[dict[str, type[Resource]]] = {"assets": SignedAssets}
+    children: ClassVar[dict[str, type[Resource]]] = {"assets": SignedAssets, "feeds": SignedFeeds}
 
     def __getitem__(self, name: str) -> Resource:
         if name in self.children:

@@ -1,4 +1,4 @@
-"""Tables that people download: CSV as RFC 4180 has it, in which no cell is a formula."""
+"""Tables that are downloaded: CSV as RFC 4180 has it; in those for people, no cell is a formula."""
 
 import csv
 import io
@@ -9,9 +9,14 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def csv_line(values: Iterable[object]) -> bytes:
-    """A line of a CSV file, in UTF-8; None is an empty cell."""
+    """A line of a CSV file for people, in UTF-8; None is an empty cell."""
+    return csv_record(map(plain_cell, values))
+
+
+def csv_record(values: Iterable[object]) -> bytes:
+    """A line of a CSV file for programs: as csv_line, with every cell as it is."""
     line = io.StringIO()
-    csv.writer(line).writerow([plain_cell(value) for value in values])
+    csv.writer(line).writerow(["" if value is None else value for value in values])
     return line.getvalue().encode()
 
 

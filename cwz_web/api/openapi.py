@@ -84,7 +84,7 @@ OPERATIONS = (
     Operation("get", "/runs", "List runs", READ, {200: runs.RunPage}, pages=True),
     Operation("post", "/runs", "Draw a feed with a template", GENERATE, {201: runs.RunInfo}, runs.RunRequest),
     Operation("post", "/runs/plan", "What a run would come to", GENERATE, {200: runs.RunPlanInfo}, runs.RunRequest),
-    Operation("get", "/runs/{id}", "How far a run is", READ, {200: runs.RunInfo}),
+    Operation("get", "/runs/{id}", "How far a run is", READ, {200: runs.RunStatus}),
     Operation("get", "/runs/{id}/items", "What became of a run's rows", READ, {200: runs.RunItemPage}, pages=True),
     Operation("post", "/runs/{id}/cancel", "Draw no further rows", GENERATE, {200: runs.RunInfo}),
     Operation("post", "/runs/{id}/retry", "Draw what failed again", GENERATE, {200: runs.RunInfo}),

@@ -31,6 +31,7 @@ from cwz_web.web.auditing import key_actor
 from cwz_web.web.paths import as_number
 from cwz_web.web.problems import Problem
 from cwz_web.workspaces.audit import record
+from cwz_web.workspaces.models import Workspace
 
 
 class RunOutput(BaseModel):
@@ -96,6 +97,12 @@ class RunInfo(Answer):
     cancelled: bool
     begun_at: datetime
     ended_at: datetime | None
+
+
+class RunStatus(RunInfo):
+    """A run, and the address of its feed's rows with those of their newest pictures, as CSV."""
+
+    output_feed: str
 
 
 class RunPage(Answer):
@@ -174,7 +181,11 @@ def plan(context: ApiRuns, request: Request) -> dict[str, Any]:
 @view_config(context=ApiRun, request_method="GET", renderer="json", permission=Permission.API_READ)
 def run_status(context: ApiRun, request: Request) -> dict[str, Any]:
     """How far a run is."""
-    return _run(context.row).model_dump(mode="json")
+    run = context.row
+    with transaction(request) as db:
+        workspace = db.get_one(Workspace, run.workspace_id)
+    address = request.services.addresses.output_feed(workspace, run.feed_id, run.template_id)
+    return RunStatus(**describe_run(run), output_feed=address).model_dump(mode="json")
 
 
 @view_config(context=ApiRun, name="items", request_method="GET", renderer="json", permission=Permission.API_READ)

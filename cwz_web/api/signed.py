@@ -1,21 +1,24 @@
 """`/i`: pictures for whoever has their signed address; for e-mails and `<img>`."""
 
+from io import SEEK_END
 from typing import Annotated
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pyramid.request import Request
-from pyramid.response import Response
+from pyramid.response import FileIter, Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 from sqlalchemy.exc import NoResultFound
 
 from cwz_web.api.making import Order, cacheable
+from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Asset
 from cwz_web.generation.signing import EXPIRY, KEY, PARAMETER, BadAddress, valid_numbers
 from cwz_web.imaging.documents import OWN_SIZE
 from cwz_web.imaging.encoders import Output
-from cwz_web.resources import SignedAsset, SignedImage
+from cwz_web.resources import SignedAsset, SignedFeed, SignedImage
+from cwz_web.runs.output_feed import latest_run, version_of, write_output_feed
 from cwz_web.storage.models import Connection
 from cwz_web.web.forms import messages
 from cwz_web.web.problems import Problem
@@ -24,6 +27,7 @@ from cwz_web.workspaces.models import Workspace
 MAX_QUERY = 8000
 # A picture follows its template, so a browser asks again after a while; one of a pinned version never changes.
 FOLLOWS = "public, max-age=300"
+REVALIDATE = "no-cache"
 FOR_EVER = "public, max-age=31536000, immutable"
 
 
@@ -83,6 +87,46 @@ def show_asset(context: SignedAsset, request: Request) -> Response:
         return _not_modified(asset.digest, FOR_EVER)
     data = services.providers.open(connection.place).get(asset.key)
     return cacheable(data, context.format.content_type, asset.digest, FOR_EVER)
+
+
+@view_config(context=SignedFeed, request_method=("GET", "HEAD"), permission=NO_PERMISSION_REQUIRED)
+def show_output_feed(context: SignedFeed, request: Request) -> Response:
+    """A feed's rows with the addresses of their newest pictures."""
+    services, parameters = request.services, _parameters(request)
+    path = f"feeds/{context.workspace_id}/{context.__name__}"
+    column = parameters.get("column", "")
+    with services.database.transaction(context.workspace_id) as db:
+        workspace = db.get(Workspace, context.workspace_id)
+        if workspace is None:
+            raise _no_feed()
+        _check(request, workspace.id, valid_numbers(workspace), path, parameters)
+        feed = db.get(Feed, (workspace.id, context.id))
+        if feed is None or feed.deleted_at:
+            raise _no_feed()
+        latest = latest_run(db, feed, _template_of(parameters))
+        if latest is None:
+            raise _no_feed()
+        version = version_of(db, feed, latest, column)
+        if version in request.if_none_match:
+            return _not_modified(version, REVALIDATE)
+        file = write_output_feed(db, feed, latest, column, services.addresses)
+    size = file.seek(0, SEEK_END)
+    file.seek(0)
+    response = Response(app_iter=FileIter(file), content_type="text/csv", charset="utf-8", conditional_response=True)
+    response.content_length = size
+    response.etag, response.headers["Cache-Control"] = version, REVALIDATE
+    return response
+
+
+def _no_feed() -> Problem:
+    return Problem(404, "not_found", "There is no such feed, or nothing has been drawn of it")
+
+
+def _template_of(parameters: dict[str, str]) -> UUID:
+    try:
+        return UUID(parameters.get("template", ""))
+    except ValueError:
+        raise Problem(422, "invalid", "The address names no template", {"template": "The id of a template"}) from None
 
 
 def _parameters(request: Request) -> dict[str, str]:

@@ -57,8 +57,18 @@ class Addresses:
 
     def asset(self, asset: Asset) -> str:
         """The path and query of a kept picture."""
-        extension = asset.key.rpartition(".")[2]
-        return self._signed(asset.workspace_id, f"assets/{asset.workspace_id}/{asset.id}.{extension}", {})
+        return self._asset(asset.workspace_id, asset.id, asset.key)
+
+    def url_of_asset(self, workspace_id: UUID, asset_id: UUID, key: str) -> str:
+        """The whole address of a kept picture that lies at a key of its storage."""
+        return self._url + self._asset(workspace_id, asset_id, key)
+
+    def output_feed(self, workspace: Workspace, feed_id: UUID, template_id: UUID, column: str = "") -> str:
+        """The whole address of a feed with its pictures' addresses. It is good as long as the newest signing key is."""
+        path, number = f"feeds/{workspace.id}/{feed_id}.csv", workspace.signing_number
+        parameters = {"template": str(template_id), KEY: str(number)} | ({"column": column} if column else {})
+        key = self.key(workspace.id, number).encode()
+        return self._url + _with_signature(key, path, parameters)
 
     def describe(self, asset: Asset) -> dict[str, Any]:
         """What programs are told of a kept picture; its `url` opens it for whoever has it."""
@@ -97,9 +107,12 @@ class Addresses:
         if EXPIRY in parameters and not (_number.fullmatch(expiry) and time.time() < int(expiry)):
             raise BadAddress("The time of this address is over")
 
+    def _asset(self, workspace_id: UUID, asset_id: UUID, key: str) -> str:
+        extension = key.rpartition(".")[2]
+        return self._signed(workspace_id, f"assets/{workspace_id}/{asset_id}.{extension}", {})
+
     def _signed(self, workspace_id: UUID, path: str, parameters: Mapping[str, str]) -> str:
-        signature = sign(self._derived(workspace_id, "signed-url/1"), path, parameters)
-        return f"/i/{path}?{urlencode([*sorted(parameters.items()), (PARAMETER, signature)])}"
+        return _with_signature(self._derived(workspace_id, "signed-url/1"), path, parameters)
 
     def _derive(self, workspace_id: UUID, purpose: str) -> bytes:
         return derive(self._secret, purpose.encode() + b"/" + workspace_id.bytes)
@@ -110,3 +123,9 @@ def sign(key: bytes, path: str, parameters: Mapping[str, str]) -> str:
     query = urlencode(sorted((name, value) for name, value in parameters.items() if name != PARAMETER))
     digest = hmac.digest(key, f"{path}\n{query}".encode(), "sha256")
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _with_signature(key: bytes, path: str, parameters: Mapping[str, str]) -> str:
+    """The path and query of a signed address."""
+    signature = sign(key, path, parameters)
+    return f"/i/{path}?{urlencode([*sorted(parameters.items()), (PARAMETER, signature)])}"

@@ -44,6 +44,7 @@ from cwz_web.views.templates import preview_path
 from cwz_web.web.forms import Filled, Form, empty_form, read_form
 from cwz_web.web.paths import after_position
 from cwz_web.web.transactions import let_go
+from cwz_web.workspaces.models import Workspace
 
 DEFAULT = "=default"
 FORMAT_WORDS = {Format.JPEG: "JPEG", Format.PNG: "PNG", Format.WEBP: "WebP", Format.AVIF: "AVIF"}
@@ -192,6 +193,20 @@ def _plan(request: Request, form: Filled[RunForm], arguments: dict[str, Any]) ->
 @view_config(
     context=RunResource, request_method="GET", renderer="runs/show.jinja2", permission=Permission.VIEW, partial=False
 )
+def run_page(context: RunResource, request: Request) -> dict[str, Any]:
+    """The run, and where the feed with its pictures' addresses is."""
+    run = context.row
+    feed = request.db.get_one(Feed, (run.workspace_id, run.feed_id))
+    column = request.GET.get("column", "")
+    column = column if column in feed.columns else ""
+    workspace = request.db.get_one(Workspace, run.workspace_id)
+    return show_run(context, request) | {
+        "columns": feed.columns,
+        "column": column,
+        "output_feed": request.services.addresses.output_feed(workspace, feed.id, run.template_id, column),
+    }
+
+
 @view_config(
     context=RunResource, request_method="GET", renderer="runs/_results.jinja2", permission=Permission.VIEW, partial=True
 )

@@ -98,6 +98,8 @@ class Place:
             resources.SignedImages: {f"{rows['templates']}.png": resources.SignedImage},
             resources.SignedAssets: {str(self.space.id): resources.SignedAssetFolder},
             resources.SignedAssetFolder: {f"{rows['assets']}.jpg": resources.SignedAsset},
+            resources.SignedFeeds: {str(self.space.id): resources.SignedFeedFolder},
+            resources.SignedFeedFolder: {f"{rows['feeds']}.csv": resources.SignedFeed},
         }.get(kind, {})
         for name, child in below.items():
             yield from self._walk(child, f"{path}/{name}", rows)
@@ -158,7 +160,11 @@ def test_the_enumeration_sees_every_kind_of_resource(place: Place, pages: list[P
         and issubclass(kind, Resource)
         and kind not in (Resource, Rows, resources.Row, resources.ApiRows)
     }
-    assert kinds - place.paths.keys() == {resources.SignedFile}, "give the new kind a sample in Place"
+    assert kinds - place.paths.keys() == {
+        resources.SignedFile,
+        resources.SignedFolder,
+        resources.SignedFolders,
+    }, "give the new kind a sample in Place"
     assert len([page for page in pages if in_workspace(page)]) > 30
 
 
@@ -188,6 +194,7 @@ def test_every_view_declares_a_permission(pages: list[Page]) -> None:
         "SignInPlace/code",
         "SignInPlace/link",
         "SignedAsset/",
+        "SignedFeed/",
         "SignedImage/",
     }
 

@@ -105,7 +105,7 @@ def test_a_run_is_begun_followed_cancelled_and_resumed_by_a_program(app: TestApp
     wanted = {"feed": place.feed_id, "template": "card", "mapping": {"title": "sku"}}
     begun = app.post_json("/v1/runs", wanted, headers=headers, status=201)
     here = begun.location.removeprefix("http://localhost")
-    assert app.get(here, headers=headers).json == begun.json
+    assert begun.json.items() <= app.get(here, headers=headers).json.items()
     assert (begun.json["total"], begun.json["done"]) == (3, 0)
     used = app.get("/v1/usage", headers=headers).json
     assert (used["key_used"], used["cap"]) == (3, None)
