@@ -16,11 +16,13 @@ from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Asset
 from cwz_web.generation.signing import EXPIRY, KEY, PARAMETER, BadAddress, valid_numbers
 from cwz_web.imaging.documents import OWN_SIZE
-from cwz_web.imaging.encoders import Output
+from cwz_web.imaging.encoders import Format, Output
+from cwz_web.imaging.pictures import thumbnail
 from cwz_web.resources import SignedAsset, SignedFeed, SignedImage
 from cwz_web.runs.output_feed import latest_run, version_of, write_output_feed
 from cwz_web.storage.models import Connection
 from cwz_web.web.forms import messages
+from cwz_web.web.paths import as_number
 from cwz_web.web.problems import Problem
 from cwz_web.workspaces.models import Workspace
 
@@ -80,13 +82,26 @@ def show_asset(context: SignedAsset, request: Request) -> Response:
             parameters,
         )
         asset = db.get(Asset, (context.workspace_id, context.id))
-        if asset is None or asset.content_type != context.format.content_type:
+        width = _width(parameters)
+        content_type = Format.WEBP.content_type if width and asset else asset and asset.content_type
+        if asset is None or content_type != context.format.content_type:
             raise Problem(404, "not_found", "There is no such picture")
         connection = db.get_one(Connection, (context.workspace_id, asset.connection_id))
-    if asset.digest in request.if_none_match:
-        return _not_modified(asset.digest, FOR_EVER)
+    tag = f"{asset.digest}-{width}" if width else asset.digest
+    if tag in request.if_none_match:
+        return _not_modified(tag, FOR_EVER)
     data = services.providers.open(connection.place).get(asset.key)
-    return cacheable(data, context.format.content_type, asset.digest, FOR_EVER)
+    return cacheable(thumbnail(data, width) if width else data, context.format.content_type, tag, FOR_EVER)
+
+
+def _width(parameters: dict[str, str]) -> int | None:
+    """How wide a small picture of a kept one is to be; None for the picture itself. Raises Problem."""
+    if "width" not in parameters:
+        return None
+    width = as_number(parameters["width"])
+    if not 16 <= width <= 2000:
+        raise Problem(422, "invalid", "The address is not valid", {"width": "Use a number from 16 to 2000"})
+    return width
 
 
 @view_config(context=SignedFeed, request_method=("GET", "HEAD"), permission=NO_PERMISSION_REQUIRED)

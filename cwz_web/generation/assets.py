@@ -1,5 +1,7 @@
 """Pictures that are kept: recording them once, and looking at them page by page."""
 
+import time
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -11,6 +13,9 @@ from sqlalchemy.orm import Session
 from cwz_web.generation.models import Asset
 
 PAGE = 48
+# Names are looked through in steps of so many, for so many seconds a request.
+STEP = 5000
+SECONDS = 0.04
 
 
 class Kept(BaseModel):
@@ -52,7 +57,42 @@ def find_asset(db: Session, workspace_id: UUID, digest: str) -> Asset | None:
     return db.scalar(select(Asset).where(Asset.workspace_id == workspace_id, Asset.digest == digest))
 
 
-def assets_before(db: Session, workspace_id: UUID, before: UUID | None = None, limit: int = PAGE) -> list[Asset]:
-    """The workspace's pictures, newest first, from before an id."""
-    query = select(Asset).where(Asset.workspace_id == workspace_id).order_by(Asset.id.desc()).limit(limit)
-    return list(db.scalars(query if before is None else query.where(Asset.id < before)))
+@dataclass
+class Found:
+    """A page of pictures; `before` is where the next one goes on, None after the last."""
+
+    assets: list[Asset] = field(default_factory=list)
+    before: UUID | None = None
+
+
+def find_assets(
+    db: Session,
+    workspace_id: UUID,
+    *,
+    template_id: UUID | None = None,
+    name: str = "",
+    before: UUID | None = None,
+    limit: int = PAGE,
+) -> Found:
+    """A page of the workspace's pictures, newest first, from before an id.
+
+    No index finds a text within names: they are looked through for a moment a request, and the page says how far.
+
+    Arguments:
+        template_id: only those that were drawn with this template.
+        name: only those with this in their name, in upper or lower case.
+    """
+    mine = [Asset.workspace_id == workspace_id]
+    if template_id:
+        mine.append(Asset.template_id == template_id)
+    found, ends = Found(before=before), time.monotonic() + SECONDS
+    step = STEP if name else limit
+    while True:
+        older = [*mine, Asset.id < found.before] if found.before else mine
+        looked = db.execute(select(Asset.id, Asset.name).where(*older).order_by(Asset.id.desc()).limit(step)).all()
+        wanted = [row.id for row in looked if name.casefold() in row.name.casefold()][: limit - len(found.assets)]
+        found.assets += db.scalars(select(Asset).where(*mine, Asset.id.in_(wanted)).order_by(Asset.id.desc()))
+        full = len(found.assets) == limit
+        found.before = found.assets[-1].id if full else looked[-1].id if len(looked) == step else None
+        if full or not found.before or time.monotonic() > ends:
+            return found

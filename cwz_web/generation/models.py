@@ -115,6 +115,7 @@ class Asset(WorkspaceOwned, Base):
     __table_args__ = (
         UniqueConstraint("workspace_id", "digest"),
         Index("ix_assets_connection", "workspace_id", "connection_id", "size"),
+        Index("ix_assets_template", "workspace_id", "template_id", "id"),
         ForeignKeyConstraint(["workspace_id", "connection_id"], ["connections.workspace_id", "connections.id"]),
         ForeignKeyConstraint(["workspace_id", "template_id"], ["templates.workspace_id", "templates.id"]),
     )

@@ -26,6 +26,8 @@ PARAMETER = "s"
 KEY = "k"
 EXPIRY = "e"
 KEY_PREFIX = "cwz_sign_"
+# Twice what a page shows it at, for fine screens.
+THUMBNAIL_WIDTH = 480
 
 _number = re.compile(r"\d{1,12}", re.ASCII)
 
@@ -58,6 +60,11 @@ class Addresses:
     def asset(self, asset: Asset) -> str:
         """The path and query of a kept picture."""
         return self._asset(asset.workspace_id, asset.id, asset.key)
+
+    def thumbnail(self, asset: Asset) -> str:
+        """The path and query of a small picture of a kept one, for pages."""
+        path = f"assets/{asset.workspace_id}/{asset.id}.{Format.WEBP}"
+        return self._signed(asset.workspace_id, path, {"width": str(THUMBNAIL_WIDTH)})
 
     def url_of_asset(self, workspace_id: UUID, asset_id: UUID, key: str) -> str:
         """The whole address of a kept picture that lies at a key of its storage."""

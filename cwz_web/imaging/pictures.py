@@ -88,6 +88,20 @@ def check_picture(data: bytes) -> tuple[int, int]:
     return _shown_size(_header(data))
 
 
+def thumbnail(data: bytes, width: int) -> bytes:
+    """A picture as WebP, at most so many pixels wide, without metadata. Raises BadPicture."""
+    header = _header(data)
+    own_width, own_height = _shown_size(header)
+    width = min(width, own_width)
+    height = max(round(own_height * width / own_width), 1)
+    try:
+        image = _resized(_decoded(data, header, width, height), width, height)
+        small: bytes = image.webpsave_buffer(Q=80, effort=2, keep="icc")
+    except pyvips.Error:
+        raise BadPicture("The picture is damaged and can not be decoded") from None
+    return small
+
+
 def _header(data: bytes) -> pyvips.Image:
     """A picture of which only the header has been read. Raises BadPicture for what will not be decoded."""
     if not data:

@@ -10,7 +10,7 @@ from pyramid.view import view_config
 from sqlalchemy import func, select
 
 from cwz_web.feeds.models import Feed
-from cwz_web.generation.assets import assets_before
+from cwz_web.generation.assets import find_assets
 from cwz_web.generation.models import Asset, Template
 from cwz_web.resources import Permission, Root, WorkspaceResource
 from cwz_web.runs.models import Run
@@ -47,7 +47,7 @@ def overview(context: WorkspaceResource, request: Request) -> dict[str, Any]:
         "counts": dict(zip(("feeds", "templates", "runs", "pictures"), counts, strict=True)),
         "runs": [(run, progress_of(run)) for run in runs],
         "names": run_names(request, runs),
-        "pictures": picture_links(request, assets_before(request.db, workspace_id, limit=8)),
+        "pictures": picture_links(request, find_assets(request.db, workspace_id, limit=8).assets),
         "is_set_up": all(counts[:2]) and has_storage(request.db, workspace_id),
     }
 

@@ -63,7 +63,7 @@ def test_from_a_shops_export_to_pictures(app: TestApp, make: Factory, space: Wor
     assert part.headers["Vary"]
     pictures = part.html.find_all("img")
     assert len(pictures) == 22
-    assert app.get(pictures[0]["src"]).content_type == "image/jpeg"
+    assert app.get(pictures[0]["src"]).content_type == "image/webp"
     asset = app.get(part.html.find("ul", class_="gallery").a["href"])
     assert "300 × 200" in asset.text
     archive = app.get(f"/w/{space.slug}/runs/{run.id}/pictures.zip")
