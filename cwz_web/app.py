@@ -62,6 +62,7 @@ def create_app(services: Services) -> Router:
     config.include("cwz_web.web.csrf")  # needs to know who is asking
     config.include("cwz_web.web.entering")  # the steps between a password and a session
     config.include("cwz_web.web.limits")  # how often something may be tried
+    config.include("cwz_web.api.cross_origin")  # what browsers ask before they use a key
     config.include("cwz_web.api.metering")  # what a key may do, how often, and only once
     config.include("cwz_web.web.paths")  # request.workspace
     config.include("cwz_web.web.auditing")  # request.audit

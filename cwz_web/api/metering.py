@@ -7,6 +7,7 @@ from pyramid.config import Configurator
 from pyramid.request import Request
 from pyramid.response import Response
 
+from cwz_web.api.cross_origin import allow
 from cwz_web.api.idempotency import HEADER, answered_once
 from cwz_web.generation.keys import KeyOwner
 from cwz_web.resources import API_PERMISSIONS
@@ -41,8 +42,7 @@ def _check_origin(request: Request, owner: KeyOwner) -> None:
     if owner.origins and origin not in owner.origins:
         raise Problem(403, "origin_not_allowed", "This key may not be used from here: see its origins")
     if owner.origins:
-        allow = {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
-        request.add_response_callback(lambda _, response: response.headers.update(allow))
+        request.add_response_callback(lambda _, response: allow(response, str(origin)))
 
 
 def includeme(config: Configurator) -> None:

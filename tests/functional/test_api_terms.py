@@ -104,6 +104,30 @@ def test_a_key_for_web_pages_works_on_these_only(wsgi: Router, make: Factory) ->
     assert "Access-Control-Allow-Origin" not in server.post("x", 200, Origin="https://shop.example").headers
 
 
+def test_a_browser_is_told_what_it_may_send_before_it_sends_a_key(wsgi: Router) -> None:
+    asks = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST"}
+    for path in ("/v1/images", "/v1/runs/0190b0a0-0000-7000-8000-000000000002/items", "/v1/nothing"):
+        told = TestApp(wsgi).options(path, headers=asks, status=204).headers
+        assert told["Access-Control-Allow-Origin"] == "https://shop.example"
+        assert {"Authorization", "Content-Type", "Idempotency-Key"} <= set(
+            told["Access-Control-Allow-Headers"].split(", ")
+        )
+        assert "DELETE" in told["Access-Control-Allow-Methods"]
+        assert "Access-Control-Allow-Credentials" not in told
+    for path in ("/signin", "/w/demo", "/i/x.png", "/hooks/render", "/v1x"):
+        assert "Access-Control-Allow-Origin" not in TestApp(wsgi).options(path, headers=asks, status="*").headers
+    assert "Access-Control-Allow-Origin" not in TestApp(wsgi).options("/v1/images", status="*").headers
+
+
+def test_a_page_may_read_what_stands_beside_the_answer_and_why_it_was_refused(wsgi: Router, make: Factory) -> None:
+    program = Program(wsgi, make, origins=("https://shop.example",), minute_cap=1)
+    good = program.post("x", 200, Origin="https://shop.example")
+    assert "RateLimit-Remaining" in good.headers["Access-Control-Expose-Headers"]
+    assert "Origin" in good.headers["Vary"]
+    refused = program.post("y", 429, Origin="https://shop.example")
+    assert refused.headers["Access-Control-Allow-Origin"] == "https://shop.example"
+
+
 def test_a_key_ends_by_itself(wsgi: Router, make: Factory) -> None:
     assert Program(wsgi, make, expires_at=datetime.now(UTC) + timedelta(minutes=1)).post("x").status_int == 200
     assert Program(wsgi, make, expires_at=datetime.now(UTC) - timedelta(seconds=1)).post("x").status_int == 401

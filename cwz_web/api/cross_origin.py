@@ -1,0 +1,48 @@
+"""`/v1` for pages of other origins (the Fetch standard's CORS protocol), for keys that are bound to origins.
+
+A preflight carries no key, so any page may ask what it could do; whether it may read an answer says the key.
+"""
+
+from collections.abc import Callable
+
+from pyramid.config import Configurator
+from pyramid.request import Request
+from pyramid.response import Response
+
+Handler = Callable[[Request], Response]
+
+PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, Prefer",
+    "Access-Control-Max-Age": "7200",
+    "Vary": "Origin",
+}
+# What a page may read of an answer beside its body.
+EXPOSED = "Cached, ETag, Link, Location, Preference-Applied, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After"
+
+
+def allow(response: Response, origin: str) -> None:
+    """Let a page of an origin read the answer."""
+    response.headers["Access-Control-Allow-Origin"] = origin
+    response.headers["Access-Control-Expose-Headers"] = EXPOSED
+    response.vary = [*(response.vary or ()), "Origin"]
+
+
+def preflight_tween(handler: Handler, registry: object) -> Handler:
+    """Answer what browsers ask before they send a request with a key."""
+
+    def tween(request: Request) -> Response:
+        origin = request.headers.get("Origin")
+        asks = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+        if not (asks and origin and request.path_info.startswith("/v1/")):
+            return handler(request)
+        response = Response(status=204, headers=PREFLIGHT)
+        response.headers["Access-Control-Allow-Origin"] = origin
+        return response
+
+    return tween
+
+
+def includeme(config: Configurator) -> None:
+    """Install the tween below the one that puts the headers on."""
+    config.add_tween("cwz_web.api.cross_origin.preflight_tween", under="cwz_web.web.intake.intake_tween")
