@@ -18,7 +18,7 @@ PREFLIGHT = {
     "Vary": "Origin",
 }
 # What a page may read of an answer beside its body.
-EXPOSED = "Cached, ETag, Link, Location, Preference-Applied, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After"
+EXPOSED = "Cached, ETag, Link, Location, Preference-Applied, Retry-After, RateLimit-Limit, RateLimit-Remaining"
 
 
 def allow(response: Response, origin: str) -> None:

@@ -40,9 +40,10 @@ def _storable(text: str) -> str:
     return text
 
 
-Key = Annotated[str, Field(min_length=1, max_length=MAX_KEY), AfterValidator(_storable)]
-Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(_storable)]
-Cell = Annotated[str, Field(max_length=MAX_CELL), AfterValidator(_storable)] | int | float | bool | None
+NO_NUL = r"^[^\x00]*$"
+Key = Annotated[str, Field(min_length=1, max_length=MAX_KEY, pattern=NO_NUL), AfterValidator(_storable)]
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=NO_NUL), AfterValidator(_storable)]
+Cell = Annotated[str, Field(max_length=MAX_CELL, pattern=NO_NUL), AfterValidator(_storable)] | int | float | bool | None
 Data = Annotated[dict[Name, Cell], Field(max_length=MAX_COLUMNS)]
 
 

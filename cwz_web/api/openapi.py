@@ -19,6 +19,7 @@ from cwz_web.resources import Api
 
 FRESH_SECONDS = 3600
 REF = "#/components/schemas/{model}"
+UUID_PATTERN = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 FILE = {"schema": {"type": "string", "format": "binary"}}
 
 
@@ -151,7 +152,8 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         found.append(_parameter("path", "number", {"type": "integer", "minimum": 1, "maximum": 999_999_999}))
     if operation.pages:
         limit = {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": PAGE}
-        found += [_parameter("query", "limit", limit), _parameter("query", "after", {"type": "string"})]
+        after = {"type": "string"} | ({} if operation.path.endswith("/items") else {"pattern": f"^({UUID_PATTERN})?$"})
+        found += [_parameter("query", "limit", limit), _parameter("query", "after", after)]
     if operation.method == "post":
         key = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
         found.append(_parameter("header", HEADER, key))

@@ -2,7 +2,7 @@
 
 import psycopg
 import structlog
-from pyramid.exceptions import BadCSRFOrigin, BadCSRFToken
+from pyramid.exceptions import BadCSRFOrigin, BadCSRFToken, PredicateMismatch
 from pyramid.httpexceptions import HTTPException, HTTPForbidden, HTTPNotFound, HTTPSeeOther
 from pyramid.renderers import render_to_response
 from pyramid.request import Request
@@ -35,6 +35,11 @@ def not_found(exc: HTTPNotFound, request: Request) -> Response:
         return HTTPSeeOther(sign_in_path(request))
     if request.raw_path.startswith("/v1/") and request.identity is None:
         return problem_response(request, _unauthorized())
+    allowed = _methods(request) if isinstance(exc, PredicateMismatch) else set()
+    if allowed and request.method not in allowed:
+        response = _answer(request, Problem(405, *SAYINGS[405]))
+        response.allow = sorted(allowed)
+        return response
     return _answer(request, Problem(404, *SAYINGS[404]))
 
 
@@ -91,7 +96,9 @@ def http_error(exc: HTTPException, request: Request) -> Response:
     if exc.status_int < 400:
         return exc
     code, saying = SAYINGS.get(exc.status_int, ("error", exc.title))
-    return _answer(request, Problem(exc.status_int, code, exc.detail or saying))
+    response = _answer(request, Problem(exc.status_int, code, exc.detail or saying))
+    response.allow = exc.allow
+    return response
 
 
 @exception_view_config(Problem)
@@ -134,6 +141,19 @@ def fault(exc: Exception, request: Request) -> Response:
     """A mistake of ours: the log has the trace, the person the id to quote."""
     log.exception("request failed", path=request.raw_path, method=request.method, request=request.id)
     return _answer(request, Problem(500, "fault", "Something went wrong on our side. The error was recorded"))
+
+
+def _methods(request: Request) -> set[str]:
+    """The methods that the address takes."""
+    found: set[str] = set()
+    for view in request.registry.introspector.get_category("views"):
+        introspectable = view["introspectable"]
+        context = introspectable["context"]
+        same_name = (introspectable["name"] or "") == request.view_name
+        if same_name and isinstance(context, type) and isinstance(request.context, context):
+            methods = introspectable["request_methods"] or ()
+            found |= {methods} if isinstance(methods, str) else set(methods)
+    return found | ({"HEAD"} if "GET" in found else set())
 
 
 def _unauthorized() -> Problem:

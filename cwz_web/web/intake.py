@@ -22,7 +22,7 @@ def intake_tween(handler: Callable[[Request], Response], registry: object) -> Ca
 
     def checked(request: Request) -> Response:
         if request.method not in METHODS:
-            raise HTTPMethodNotAllowed
+            raise HTTPMethodNotAllowed(headers={"Allow": ", ".join(sorted(METHODS))})
         # Nothing may be built from a name that somebody made up: not a link, not a redirect, not an origin.
         if _host(request.scheme, request.host) not in hosts and request.raw_path not in ANY_HOST:
             raise HTTPBadRequest("This is not the name of this site")

@@ -156,7 +156,7 @@ def test_another_workspaces_template_is_not_there(client: Client, make: Factory)
 
 def test_other_methods_and_addresses(client: Client) -> None:
     headers = {"Authorization": f"Bearer {client.key}"}
-    assert client.app.get("/v1/images", headers=headers, status="*").status_int == 404
+    assert client.app.get("/v1/images", headers=headers, status="*").status_int == 405
     assert client.app.post_json("/v1/nothing", {}, headers=headers, status=404).json["code"] == "not_found"
 
 

@@ -73,5 +73,5 @@ def test_signing_in_is_protected_too(app: TestApp) -> None:
 
 
 def test_a_get_changes_nothing(app: TestApp, space: Workspace) -> None:
-    assert app.get("/signout", status="*").status_int == 404
+    assert app.get("/signout", status="*").status_int == 405
     assert app.get(f"/w/{space.slug}", status=200)

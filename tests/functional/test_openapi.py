@@ -144,3 +144,26 @@ def test_a_run_beyond_the_keys_cap_is_refused_whole(app: TestApp, place: Place) 
     headers = {"Authorization": f"Bearer {place.make.key(place.space, Scope.GENERATE, month_cap=2)}"}
     wanted = {"feed": place.feed_id, "template": "card", "mapping": {"title": "sku"}}
     assert app.post_json("/v1/runs", wanted, headers=headers, status=402).json["code"] == "cap_reached"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "takes"),
+    [
+        ("POST", "/v1/usage", {"GET", "HEAD"}),
+        ("DELETE", "/v1/runs", {"GET", "HEAD", "POST"}),
+        ("GET", "/v1/runs/plan", {"POST"}),
+        ("PATCH", "/v1/openapi.json", {"GET", "HEAD"}),
+    ],
+)
+def test_a_method_that_an_address_does_not_take_is_told_those_that_it_does(
+    app: TestApp, place: Place, method: str, path: str, takes: set[str]
+) -> None:
+    headers = {"Authorization": f"Bearer {place.make.key(place.space, Scope.ADMIN)}"}
+    answer = app.request(path, method=method, headers=headers, status=405)
+    assert answer.json["code"] == "method_not_allowed"
+    assert set(answer.headers["Allow"].split(", ")) == takes
+    assert app.request(path, method=method, status="*").status_int in (401, 405)
+
+
+def test_no_address_takes_trace(app: TestApp) -> None:
+    assert "GET" in app.request("/v1/usage", method="TRACE", status=405).headers["Allow"]
