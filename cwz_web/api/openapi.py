@@ -108,7 +108,7 @@ def document(url: str) -> dict[str, Any]:
     """The OpenAPI document of an installation."""
     paths: dict[str, Any] = {}
     for operation in OPERATIONS:
-        paths.setdefault(operation.path, {})[operation.method] = _operation(operation)
+        paths.setdefault(operation.path, {})[operation.method] = describe(operation)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -123,7 +123,8 @@ def document(url: str) -> dict[str, Any]:
     }
 
 
-def _operation(operation: Operation) -> dict[str, Any]:
+def describe(operation: Operation) -> dict[str, Any]:
+    """An operation as OpenAPI has it."""
     found: dict[str, Any] = {
         "operationId": f"{operation.method}_{operation.path.strip('/').translate(_name)}".replace("__", "_"),
         "summary": operation.summary,

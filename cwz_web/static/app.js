@@ -1,4 +1,4 @@
-// The little that pages do by themselves: the theme's switch, copy buttons, and the menu, which is open beside a page.
+// The little that pages do by themselves: the theme's switch, copy buttons, a key in the API's examples, and the menu.
 "use strict";
 
 const narrow = matchMedia("(max-width: 56rem)");
@@ -23,6 +23,17 @@ async function copy(button) {
   setTimeout(() => { label.textContent = "Copy"; }, 2000);
 }
 
+// A key that is typed on the API's page stands in its examples. It is kept and sent nowhere.
+function fillKey(input) {
+  for (const code of document.querySelectorAll(".example code")) {
+    code.dataset.plain ??= code.textContent;
+    code.textContent = code.dataset.plain.replaceAll(input.dataset.keyPlace, input.value.trim() || input.dataset.keyPlace);
+  }
+}
+
+document.addEventListener("input", (event) => {
+  if (event.target.matches("[data-key-place]")) fillKey(event.target);
+});
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-theme-switch], [data-copy]");
   if (!button) return;

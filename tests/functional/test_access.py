@@ -176,6 +176,7 @@ def test_every_view_declares_a_permission(pages: list[Page]) -> None:
         "DevelopmentPlace/mail",
         "GooglePlace/",
         "GooglePlace/callback",
+        "Docs/api",
         "Hooks/render",
         "Api/openapi.json",
         "Root/",

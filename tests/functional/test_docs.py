@@ -2,9 +2,7 @@
 
 import json
 import re
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -13,7 +11,7 @@ from webtest import TestApp
 
 from cwz_web.web.services import Services
 from tests.factories import Factory
-from tests.installation import ROOT
+from tests.installation import ROOT, node
 
 API = (ROOT / "docs" / "api.md").read_text()
 KEY = "cwz_sign_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
@@ -33,10 +31,9 @@ def by_python(key: str, template: str, values: dict[str, str]) -> str:
 
 
 def by_javascript(key: str, template: str, values: dict[str, str], folder: Path) -> str:
-    node = shutil.which("node") or str(Path(sys.executable).with_name("node"))
     given = json.dumps(["", 1, key, template, "png", values])
     (folder / "sign.mjs").write_text(f"{snippet('javascript')}\nconsole.log(signed(...{given}));\n")
-    return subprocess.run([node, folder / "sign.mjs"], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run([node(), folder / "sign.mjs"], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def test_both_snippets_sign_alike(tmp_path: Path) -> None:

@@ -4,10 +4,8 @@ import dataclasses
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
@@ -26,6 +24,7 @@ from cwz_web.accounts.second_factor import begin_enrolment, confirm_enrolment, s
 from cwz_web.app import create_app
 from cwz_web.web.services import GOOGLE_CALLBACK, Services
 from tests.factories import PASSWORD, Factory, sign_in
+from tests.installation import node
 from tests.mailbox import Mailbox
 
 ROOT = Path(__file__).parent.parent.parent
@@ -35,9 +34,8 @@ CALLBACK = f"http://localhost{GOOGLE_CALLBACK}"
 
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[str]:
-    node = shutil.which("node") or str(Path(sys.executable).with_name("node"))
     process = subprocess.Popen(
-        [node, "tests/oidc/provider.mjs", *CLIENT, CALLBACK],
+        [node(), "tests/oidc/provider.mjs", *CLIENT, CALLBACK],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
