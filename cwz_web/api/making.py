@@ -55,6 +55,11 @@ class Order:
         """What the picture is called before it is drawn."""
         return self._order.digest
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the picture was made not long ago."""
+        return self._services.maker.known(self._meter.workspace_id, self._order) is not None
+
     def make(self) -> tuple[Rendered, bool]:
         """The picture, and whether it was known already. Raises CapReached, ImagingError."""
         maker, workspace_id = self._services.maker, self._meter.workspace_id

@@ -22,6 +22,7 @@ from cwz_web.resources import SignedAsset, SignedFeed, SignedImage
 from cwz_web.runs.output_feed import latest_run, version_of, write_output_feed
 from cwz_web.storage.models import Connection
 from cwz_web.web.forms import messages
+from cwz_web.web.limits import network_of
 from cwz_web.web.paths import as_number
 from cwz_web.web.problems import Problem
 from cwz_web.workspaces.models import Workspace
@@ -62,6 +63,10 @@ def show_image(context: SignedImage, request: Request) -> Response:
     cache = FOR_EVER if options.version else FOLLOWS
     if order.digest in request.if_none_match:
         return _not_modified(order.digest, cache)
+    if PARAMETER not in parameters and not order.is_known:
+        who = {"address": network_of(request.remote_addr or ""), "template": str(state.template_id)}
+        services.limiter.look("open-picture", who)
+        services.limiter.count("open-picture", who)
     picture, _ = order.make()
     return cacheable(picture.data, context.format.content_type, picture.digest, cache)
 

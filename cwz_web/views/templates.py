@@ -3,9 +3,10 @@
 import json
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
 from uuid import UUID
 
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.request import Request
 from pyramid.response import Response
@@ -40,6 +41,14 @@ class NameForm(Form):
     """What people call the template. Its slug, which programs use, stays."""
 
     name: Name
+
+
+class OpenForm(Form):
+    """Whether the template is drawn without a signature. The parameters' fields (`open.<name>`) come beside it."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    do: Literal["open", "close"]
 
 
 class VersionForm(Form):
@@ -181,6 +190,50 @@ def rollback_form(context: TemplateResource, request: Request) -> Response:
     publish(request.db, template, document, request.identity.account.id)
     request.audit("template.rollback", template.name, to=form.value.version, version=template.version)
     return HTTPSeeOther(request.path_in("templates", template.id, "versions"))
+
+
+@view_config(
+    context=TemplateResource,
+    name="open",
+    request_method="GET",
+    renderer="templates/open.jinja2",
+    permission=Permission.KEY_MANAGE,
+)
+def open_page(context: TemplateResource, request: Request) -> dict[str, Any]:
+    """What addresses without a signature may say."""
+    design, url = open_design(request.db, context.row), request.services.settings.url
+    open_ones = context.row.open_parameters
+    texts = {column.name: column.default for column in design.document.columns if column.name in (open_ones or ())}
+    return {
+        "design": design,
+        "address": f"{url}/i/{context.row.id}.jpg",
+        "example": urlencode(texts),
+        "open_ones": open_ones,
+        "parameters": _openable(design),
+        "photos": any(column.kind == "image" for column in design.document.columns),
+    }
+
+
+@view_config(context=TemplateResource, name="open", request_method="POST", permission=Permission.KEY_MANAGE)
+def open_form(context: TemplateResource, request: Request) -> Response:
+    """Draw for addresses without a signature that say nothing but what is ticked, or for none."""
+    form = read_form(OpenForm, request.POST)
+    if form.value is None:
+        raise HTTPUnprocessableEntity("Choose whether the template is open")
+    template = context.row
+    known = _openable(open_design(request.db, template))
+    template.open_parameters = (
+        [name for name in known if f"open.{name}" in form.typed] if form.value.do == "open" else None
+    )
+    request.audit(f"template.{form.value.do}", template.name, parameters=template.open_parameters or [])
+    return HTTPSeeOther(request.path_in("templates", template.id, "open"))
+
+
+def _openable(design: Design) -> dict[str, str]:
+    """What an address may say, and how people call it."""
+    columns = {column.name: column.label for column in design.document.columns}
+    sizes = {"_size": "Its size, one of the template's"} if len(design.document.sizes) > 1 else {}
+    return columns | sizes | {"_scale": "Its scale, 1 to 3", "_quality": "Its quality, 1 to 100"}
 
 
 @view_config(context=TemplateResource, name="duplicate", request_method="POST", permission=Permission.TEMPLATE_EDIT)

@@ -1,0 +1,75 @@
+"""Templates that are drawn for addresses without a signature: opened by admins, bounded by address."""
+
+import pytest
+from pyramid.router import Router
+from sqlalchemy import select
+from webtest import TestApp
+
+from cwz_web.generation.models import Template
+from cwz_web.workspaces.models import AuditEntry, Role, Workspace
+from tests.factories import Factory, sign_in
+
+
+@pytest.fixture
+def space(app: TestApp, make: Factory) -> Workspace:
+    space: Workspace = make.workspace()
+    sign_in(app, make.member(space))
+    return space
+
+
+def test_an_admin_opens_a_template_and_closes_it_again(app: TestApp, make: Factory, space: Workspace) -> None:
+    template = make.template(space)
+    page = app.get(f"/w/{space.slug}/templates/{template.id}").click("Addresses without a signature")
+    assert page.html.find("h2").text == "Closed"
+    address = f"/i/{template.id}.jpg?title=x"
+    app.get(address, status=403)
+    form = next(form for form in page.forms.values() if "open.title" in form.fields)
+    form["open.title"] = True
+    opened = form.submit("do", value="open", status=303).follow()
+    assert opened.html.find("h2").text == "Open"
+    assert app.get(address).content_type == "image/jpeg"
+    shown = opened.html.find("pre", {"aria-label": "Open address"}).text
+    assert app.get(shown.partition("/i/")[2].join(["/i/", ""])).content_type == "image/jpeg"
+    assert "image" in app.get(f"{address}&image=https://elsewhere.example/x.png", status=403).json["errors"]
+    form = next(form for form in opened.forms.values() if "open.title" in form.fields)
+    assert form["open.title"].checked
+    form.submit("do", value="close", status=303)
+    app.get(address, status=403)
+    with make.database.transaction(space.id) as db:
+        actions = list(db.scalars(select(AuditEntry.action).order_by(AuditEntry.number)))
+    assert actions[-2:] == ["template.open", "template.close"]
+
+
+def test_nothing_can_be_opened_that_the_template_does_not_have(app: TestApp, make: Factory, space: Workspace) -> None:
+    template = make.template(space)
+    page = app.get(f"/w/{space.slug}/templates/{template.id}/open")
+    token = page.html.find("input", {"name": "csrf_token"})["value"]
+    sent = {"csrf_token": token, "do": "open", "open.title": "on", "open.nothing": "on", "open._version": "on"}
+    app.post(f"/w/{space.slug}/templates/{template.id}/open", sent, status=303)
+    assert make.reload(template).open_parameters == ["title"]
+    app.post(f"/w/{space.slug}/templates/{template.id}/open", sent | {"do": "nonsense"}, status=422)
+
+
+@pytest.mark.parametrize("role", [Role.USER, Role.SUPPORT])
+def test_only_admins_open_templates(app: TestApp, make: Factory, role: Role) -> None:
+    space = make.workspace()
+    template = make.template(space)
+    sign_in(app, make.member(space, role))
+    app.get(f"/w/{space.slug}/templates/{template.id}/open", status=403)
+    assert "without a signature" not in app.get(f"/w/{space.slug}/templates/{template.id}").text
+
+
+def test_drawing_is_bounded_by_address_and_what_is_there_is_not(wsgi: Router, app: TestApp, make: Factory) -> None:
+    template: Template = make.template(make.workspace())
+    with make.database.transaction(template.workspace_id) as db:
+        db.merge(template).open_parameters = ["title"]
+    one, other = ({"REMOTE_ADDR": f"203.0.113.{number}"} for number in (7, 8))
+    for number in range(60):
+        app.get(f"/i/{template.id}.jpg?title={number}", extra_environ=one)
+        app.get(f"/i/{template.id}.jpg?title=0", extra_environ=other)
+    refused = app.get(f"/i/{template.id}.jpg?title=61", extra_environ=one, status=429)
+    assert int(refused.headers["Retry-After"]) > 0
+    app.get(f"/i/{template.id}.jpg?title=7", extra_environ=one, status=200)
+    app.get(f"/i/{template.id}.jpg?title=61", extra_environ=other, status=200)
+    signed = make.services.addresses.image(template.workspace_id, template.id, "jpg", {"title": "62"})
+    app.get(signed, extra_environ=one, status=200)
