@@ -9,8 +9,10 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from pydantic import ValidationError
+from sqlalchemy import text
 
 from cwz_web.generation.signing import Addresses
+from cwz_web.jobs import RENDER_QUEUE
 from cwz_web.runs.in_process import InProcess
 from cwz_web.runs.lending import LentBucket, lend
 from cwz_web.runs.models import Run
@@ -33,6 +35,7 @@ from cwz_web.storage.plugins import Lent, Providers
 from cwz_web.workspaces.models import Workspace
 from tests.emulators import BUCKET, answering, host_of, moto_server
 from tests.factories import Factory, jpeg, small_document
+from tests.jobs import run_jobs
 
 KEY, SECRET = "AKIACANARY0000000002", "canary/secret/of/the/customer/00000002"
 PICTURE = "image/jpeg"
@@ -286,6 +289,43 @@ def test_a_storage_that_is_down_makes_the_chunk_wait_and_on_the_last_try_fail_in
         assert shop.draw(run, last_try=True).failed == 1
     with make.database.transaction(shop.space.id) as db:
         assert [item.error for item, _ in results_after(db, run)] == [STORAGE_GAVE_UP]
+
+
+def test_a_storage_that_refuses_for_a_while_holds_a_run_up_and_loses_nothing(make: Factory) -> None:
+    """The job waits longer each time, a minute at the most, and the run is whole once the storage is back."""
+    with answering(503, "<Error><Code>SlowDown</Code></Error>") as address:
+        shop = Shop(make, address)
+        run = shop.run(b"sku,title\n1,One\n2,Two\n")
+        waits = []
+        for _ in range(8):
+            run_jobs(make.services.settings.database_url.get_secret_value(), RENDER_QUEUE, {"worker": shop.worker()})
+            waits.append(wait_of_the_job(make))
+            due_at_once(make)
+    assert [round(wait, -1) for wait in waits[-3:]] == [30, 60, 60]
+    assert sorted(waits) == pytest.approx(waits, abs=1)
+    run = make.reload(run)
+    assert (run.done, run.failed, run.finished_at) == (0, 0, None)
+    with moto_server() as address:
+        again = Providers({"s3": {"endpoint": address}}, allow=[host_of(address)], ring=make.services.ring)
+        web = dataclasses.replace(shop.web, providers=again)
+        worker = Worker(web, make.services.maker, Providers({}, allow=[host_of(address)]))
+        run_jobs(make.services.settings.database_url.get_secret_value(), RENDER_QUEUE, {"worker": worker})
+    run = make.reload(run)
+    assert (run.done, run.failed) == (2, 0)
+    assert run.finished_at is not None
+
+
+def wait_of_the_job(make: Factory) -> float:
+    """In how many seconds the chunk's job is due."""
+    with make.database.transaction() as db:
+        due = "SELECT extract(epoch FROM scheduled_at - now()) FROM procrastinate_jobs WHERE queue_name = :queue"
+        return float(db.scalars(text(due), {"queue": RENDER_QUEUE}).one())
+
+
+def due_at_once(make: Factory) -> None:
+    with make.database.transaction() as db:
+        due = "UPDATE procrastinate_jobs SET scheduled_at = NULL WHERE queue_name = :queue"
+        db.execute(text(due), {"queue": RENDER_QUEUE})
 
 
 class Says:
