@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from weakref import WeakSet
 
 import waitress
+from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.utilities import Error, RequestEntityTooLarge
@@ -40,12 +41,19 @@ def server_factory(global_config: dict[str, str], listen: str, **options: str) -
     def serve(app: Any) -> None:
         stop_on_signals()
         HTTPChannel.parser_class = Parser
+        connections: dict[int, Any] = {}
         try:
-            waitress.serve(app, listen=address, **options)
+            server = waitress.create_server(app, map=connections, listen=address, **options)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
             raise SystemExit(f"{address} is taken. Name another port in the environment: PORT=6544") from None
+        server.print_listen("Serving on http://{}:{}")
+        try:
+            server.run()
+        finally:
+            # waitress leaves them open: whoever asked would wait for an answer as long as the process lives.
+            wasyncore.close_all(connections)
 
     return serve
 

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 import click
+import structlog
 
 from cwz_web.app import create_app, prepare_database
 from cwz_web.cli.demo import facts_of, serving_file
@@ -19,6 +20,8 @@ from cwz_web.web.services import Services
 if TYPE_CHECKING:
     from cwz_web.cli import Deployment
 
+log = structlog.get_logger()
+
 STOP_SECONDS = 30
 LIVED_SECONDS = 10.0
 # A worker that ended so could start: somebody killed it, or its database went away.
@@ -27,7 +30,8 @@ LONGEST_WAIT = 60.0
 
 
 def run(deployment: "Deployment") -> None:
-    """Serve until SIGINT or SIGTERM; then end the worker, which finishes its pictures, and the embedded database."""
+    """Serve until SIGINT or SIGTERM; then end the worker, and the embedded database. Pictures that the worker could not
+    report any more are found where they were stored when their chunk is taken up again."""
     settings = deployment.settings()
     stop_on_signals()
     try:
@@ -62,7 +66,7 @@ class WorkerProcess:
         threading.Thread(target=self._keep_running, daemon=True).start()
 
     def stop(self) -> None:
-        """Let it finish what it has at hand, then end it."""
+        """End it, by force when it does not by itself."""
         self._stopping.set()
         process = self._process
         if process is None:
@@ -71,6 +75,7 @@ class WorkerProcess:
         try:
             process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
+            log.warning("the worker had to be killed")
             process.kill()
 
     def _keep_running(self) -> None:

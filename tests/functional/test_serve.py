@@ -17,7 +17,7 @@ from cwz_web.cli.serve import WorkerProcess
 from tests.conftest import ENCRYPTION_KEY
 from tests.installation import CWZ, ROOT, Installation, wait_for
 
-ROWS = 400
+ROWS = 300
 KILLED_ROWS, KILLINGS = 2000, 20
 
 
@@ -116,6 +116,42 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(installation: Install
         assert (storage / key).read_bytes()[-2:] == b"\xff\xd9", "a whole JPEG"
 
 
+def test_a_small_run_waits_for_little_of_a_large_one_of_another_workspace(installation: Installation) -> None:
+    """How long ten pictures wait is measured in what is drawn of the large run meanwhile: hardly more than a chunk."""
+    facts = installation.demo()
+    with installation.browser() as browser:
+        browser.submit("/w/new", name="Small shop", slug="small")
+        browser.submit("/w/small/storage/new?provider=local", provider="local", connection_name="Here", action="save")
+        browser.submit("/w/small/templates/new", starter="blank")
+        page = browser.submit("/w/small/keys", name="Programs", admin="on").text
+        [key, *_] = re.findall(r"cwz_live_[\w-]{20,}", page)
+
+    def api(key: str) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {key}"}
+        return httpx.Client(base_url=f"{installation.url}/v1", headers=headers, timeout=30)
+
+    def begin(client: httpx.Client, template: str, rows: int) -> str:
+        feed = client.post("/feeds", json={"name": "Rows"}).raise_for_status().json()["id"]
+        for first in range(0, rows, 1000):
+            numbers = range(first, min(first + 1000, rows))
+            items = [{"key": str(n), "data": {"title": f"{template} {n}"}} for n in numbers]
+            client.post(f"/feeds/{feed}/items", json={"items": items}).raise_for_status()
+        asked = {"feed": feed, "template": template}
+        return str(client.post("/runs", json=asked).raise_for_status().json()["id"])
+
+    with api(facts["api_key"]) as large, api(key) as small:
+        template = small.get("/templates").json()["templates"][0]["slug"]
+        many = begin(large, facts["template"], 4000)
+        wait_for(lambda: installation.drawn(many) > 0)
+        before = installation.drawn(many)
+        few = begin(small, template, 10)
+        wait_for(lambda: installation.drawn(few) == 10)
+        after = installation.drawn(many)
+        large.post(f"/runs/{many}/cancel").raise_for_status()
+    assert after < 4000, "the large run was to be in its middle"
+    assert after - before < 400
+
+
 def test_after_twenty_killings_every_picture_is_there_once_and_counted_once(own: Installation) -> None:
     """Worker, web process and PostgreSQL end by SIGKILL at random moments of one run."""
     own.start()
@@ -157,16 +193,27 @@ def test_after_twenty_killings_every_picture_is_there_once_and_counted_once(own:
     assert all((storage / key).read_bytes()[-2:] == b"\xff\xd9" for key in kept), "whole JPEGs"
 
 
-def test_ctrl_c_stops_everything_and_the_data_stays(own: Installation) -> None:
+def test_ctrl_c_in_the_middle_of_a_run_stops_everything_at_once_and_all_of_it_goes_on_later(own: Installation) -> None:
     own.start()
     before = own.demo()
+    headers = {"Authorization": f"Bearer {before['api_key']}"}
+    with httpx.Client(base_url=f"{own.url}/v1", headers=headers, timeout=30) as api:
+        feed = api.post("/feeds", json={"name": "Rows"}).raise_for_status().json()["id"]
+        items = [{"key": str(n), "data": {"title": f"Picture {n}"}} for n in range(ROWS)]
+        api.post(f"/feeds/{feed}/items", json={"items": items}).raise_for_status()
+        asked = {"feed": feed, "template": before["template"]}
+        run = api.post("/runs", json=asked).raise_for_status().json()["id"]
+    wait_for(lambda: own.drawn(run) > 20)
     [worker] = own.workers()
     own.stop(signal.SIGINT)
+    assert "the worker had to be killed" not in own.log()
     assert not own.database_runs()
     assert not Path(f"/proc/{worker}").exists()
     own.start()
+    assert own.drawn(run) < ROWS, "it was to be stopped in the middle"
     assert own.demo() == before
     assert httpx.get(before["image_url"]).status_code == 200
+    wait_for(lambda: own.drawn(run) == ROWS)
     own.stop(signal.SIGTERM)
     assert not own.database_runs()
 
