@@ -17,7 +17,7 @@ from cwz_web.cli.serve import WorkerProcess
 from tests.conftest import ENCRYPTION_KEY
 from tests.installation import CWZ, ROOT, Installation, wait_for
 
-ROWS = 300
+ROWS = 200
 KILLED_ROWS, KILLINGS = 2000, 20
 
 
@@ -60,62 +60,6 @@ def test_no_secret_is_in_the_log(installation: Installation) -> None:
         assert secret not in installation.log()
 
 
-def test_a_worker_that_is_killed_loses_and_doubles_nothing(installation: Installation) -> None:
-    facts = installation.demo()
-    rows = "".join(f"{n},Picture number {n}\n" for n in range(ROWS))
-    with installation.browser() as browser, installation.database() as db:
-        browser.submit("/w/demo/feeds/new", files={"file": ("many.csv", f"id,title\n{rows}".encode())})
-        [(feed,)] = db.execute("SELECT id FROM feeds WHERE name = 'many'").fetchall()
-        columns = {
-            f"{field}.{n}": name for n, name in enumerate(["id", "title"]) for field in ("source", "name", "keep")
-        }
-        browser.submit(f"/w/demo/feeds/{feed}/columns", **columns, **{"key.0": "on"})
-        wait_for(lambda: db.execute("SELECT item_count FROM feeds WHERE id = %s", [feed]).fetchall() == [(ROWS,)])
-        page = browser.submit(
-            "/w/demo/runs/new", feed=str(feed), template=facts["template"], confirm="yes", **{"map.title": "title"}
-        )
-        run = page.url.path.rpartition("/")[2]
-
-        def done() -> int:
-            [(count,)] = db.execute("SELECT done FROM runs WHERE id = %s", [run]).fetchall()
-            return int(str(count))
-
-        for so_far in (20, 120):
-            wait_for(lambda so_far=so_far: done() >= so_far)  # type: ignore[misc]
-            [worker] = installation.workers()
-            os.kill(worker, signal.SIGKILL)
-            wait_for(lambda worker=worker: [pid for pid in installation.workers() if pid != worker])  # type: ignore[misc]
-        assert done() < ROWS, "the worker was to be killed in the middle"
-        wait_for(lambda: done() == ROWS)
-        states = db.execute(
-            "SELECT state, count(*), count(DISTINCT asset_id) FROM run_items WHERE run_id = %s GROUP BY 1", [run]
-        )
-        assert states.fetchall() == [("done", ROWS, ROWS)]
-        assert db.execute("SELECT failed, finished_at IS NOT NULL FROM runs WHERE id = %s", [run]).fetchone() == (
-            0,
-            True,
-        )
-        keys = [
-            str(key)
-            for (key,) in db.execute(
-                "SELECT a.key FROM assets a JOIN run_items i ON i.asset_id = a.id AND i.run_id = %s", [run]
-            )
-        ]
-        wait_for(
-            lambda: (
-                db.execute(
-                    "SELECT count(*) FROM procrastinate_jobs"
-                    " WHERE status IN ('todo', 'doing') AND task_name = 'runs.render_chunk'"
-                ).fetchone()
-                == (0,)
-            )
-        )
-    storage = installation.folder / "var" / "storage"
-    assert len(set(keys)) == ROWS
-    for key in keys:
-        assert (storage / key).read_bytes()[-2:] == b"\xff\xd9", "a whole JPEG"
-
-
 def test_a_small_run_waits_for_little_of_a_large_one_of_another_workspace(installation: Installation) -> None:
     """How long ten pictures wait is measured in what is drawn of the large run meanwhile: hardly more than a chunk."""
     facts = installation.demo()
@@ -141,14 +85,14 @@ def test_a_small_run_waits_for_little_of_a_large_one_of_another_workspace(instal
 
     with api(facts["api_key"]) as large, api(key) as small:
         template = small.get("/templates").json()["templates"][0]["slug"]
-        many = begin(large, facts["template"], 4000)
+        many = begin(large, facts["template"], 2000)
         wait_for(lambda: installation.drawn(many) > 0)
         before = installation.drawn(many)
         few = begin(small, template, 10)
         wait_for(lambda: installation.drawn(few) == 10)
         after = installation.drawn(many)
         large.post(f"/runs/{many}/cancel").raise_for_status()
-    assert after < 4000, "the large run was to be in its middle"
+    assert after < 2000, "the large run was to be in its middle"
     assert after - before < 400
 
 
@@ -181,6 +125,8 @@ def test_after_twenty_killings_every_picture_is_there_once_and_counted_once(own:
     with own.database() as db:
         ended = "SELECT done, failed, finished_at IS NOT NULL FROM runs WHERE id = %s"
         assert db.execute(ended, [run]).fetchone() == (KILLED_ROWS, 0, True)
+        left = "SELECT count(*) FROM procrastinate_jobs WHERE status = 'doing' AND task_name = 'runs.render_chunk'"
+        wait_for(lambda: db.execute(left).fetchone() == (0,))
         made = "SELECT count(*), count(DISTINCT i.asset_id) FROM run_items i WHERE i.run_id = %s AND i.state = 'done'"
         assert db.execute(made, [run]).fetchone() == (KILLED_ROWS, KILLED_ROWS)
         keys = db.execute("SELECT a.key FROM assets a JOIN run_items i ON i.asset_id = a.id AND i.run_id = %s", [run])
