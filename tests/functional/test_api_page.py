@@ -11,10 +11,10 @@ import pytest
 from pyramid.router import Router
 from webtest import TestApp
 
+from cwz_web.api.documentation import Reader, call_of
 from cwz_web.api.examples import KEY, LANGUAGES, Call
 from cwz_web.api.openapi import OPERATIONS
 from cwz_web.generation.keys import Scope
-from cwz_web.views.documentation import Reader, call_of
 from tests.factories import Factory, sign_in
 from tests.installation import node
 
