@@ -4,11 +4,14 @@ Only for connections whose provider can sign addresses for reading and for stori
 the originals of a workspace and store its pictures, one key at a time, for a few minutes.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol, Self
 from uuid import UUID
 
 import requests
 from sqlalchemy.orm import Session
+from urllib3.exceptions import HTTPError
 
 from cwz_web.imaging.encoders import Format
 from cwz_web.imaging.pictures import MAX_BYTES
@@ -31,6 +34,7 @@ from cwz_web.storage.plugins import Lent, Place, Providers
 
 LENT_SECONDS = 300
 TIMEOUT = (5, 60)
+SMALL = 16 * 1024
 ANSWERS: dict[int, tuple[type[StorageError], str]] = {
     403: (NotPermitted, "The storage refused the signed address"),
     404: (NoSuchBucket, "The storage does not know the bucket"),
@@ -48,17 +52,15 @@ def lent_place(db: Session, ask: AskAddress) -> Place:
 
 
 def lend(providers: Providers, place: Place, key: str) -> Address | Trouble:
-    """An address to read an original, or to store a picture unless it is there. Talks to the storage."""
+    """The addresses of an object. Nothing is asked of the storage, so that no request here waits for it."""
     try:
         bucket = providers.open(place)
-        picture, _, extension = key.rpartition(".")
-        if not picture:
-            return Address(url=bucket.presign_get(key, LENT_SECONDS))
-        try:
-            return Address(size=bucket.head(key).size)
-        except NotFound:
-            content_type = Format(extension).content_type
-            return Address(url=bucket.presign_put(key, LENT_SECONDS, content_type=content_type))
+        read = bucket.presign_get(key, LENT_SECONDS)
+        extension = key.partition(".")[2]
+        if not extension:
+            return Address(read=read)
+        content_type = Format(extension).content_type
+        return Address(read=read, store=bucket.presign_put(key, LENT_SECONDS, content_type=content_type))
     except StorageError as error:
         return Trouble(message=str(error)[:500], passing=isinstance(error, Unreachable))
 
@@ -93,24 +95,28 @@ class LentBucket:
 
     def get(self, key: str) -> bytes:
         """As in Bucket, at most as many bytes as a picture may have."""
-        address = self._ask(key)
-        with self._send("GET", address.url) as response:
+        with self._send("GET", self._ask(key).read) as response:
             if response.status_code == 404:
                 raise NotFound("The storage does not have it")
             _check(response)
-            try:
-                data: bytes = response.raw.read(MAX_BYTES + 1, decode_content=False)
-            except Exception as error:  # whatever urllib3 raises when a connection breaks
-                raise Unreachable("The storage broke off its answer") from error
-            return data
+            return _read(response, MAX_BYTES + 1)
 
     def head(self, key: str) -> ObjectInfo:
-        """As in Bucket, for a picture; one that is not there may be put afterwards."""
+        """As in Bucket, for a picture; one that is not there may be put afterwards.
+
+        A storage that does not let us list says 403 of what is not there, so that is no refusal yet.
+        """
         address = self._ask(key)
-        if address.size is None:
-            self._to_store[key] = address.url or ""
+        self._to_store[key] = address.store or ""
+        with self._send("GET", address.read, headers={"Range": "bytes=0-0"}) as response:
+            if response.status_code not in (403, 404, 416):
+                _check(response)
+                size = response.headers.get("Content-Range", "").rpartition("/")[2]
+                size = size or response.headers.get("Content-Length", "")
+                if size.isdecimal():
+                    del self._to_store[key]
+                    return ObjectInfo(key, int(size))
             raise NotFound("There is no such picture yet")
-        return ObjectInfo(key, address.size)
 
     def put(self, key: str, body: bytes, *, content_type: str) -> None:
         """As in Bucket, for a picture that `head` did not find."""
@@ -123,18 +129,34 @@ class LentBucket:
             raise Unreachable(answer.message) if answer.passing else StorageError(answer.message)
         return answer
 
+    @contextmanager
     def _send(
-        self, method: str, url: str | None, body: bytes | None = None, headers: dict[str, str] | None = None
-    ) -> requests.Response:
+        self, method: str, url: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> Iterator[requests.Response]:
+        """Send a request; its answer is read to a small end, without which the connection could not be used again."""
         try:
-            return self._session.request(
-                method, url or "", data=body, headers=headers, timeout=TIMEOUT, stream=True, allow_redirects=False
+            response = self._session.request(
+                method, url, data=body, headers=headers, timeout=TIMEOUT, stream=True, allow_redirects=False
             )
         except (Refused, requests.RequestException) as error:
             if refusal_in(error):
                 raise UnsafeAddress("The storage's address leads where no request of ours may go") from None
             # The error's text has the signed address in it.
             raise Unreachable("The storage does not answer") from None
+        with response:
+            try:
+                yield response
+            finally:
+                _read(response, SMALL)
+
+
+def _read(response: requests.Response, at_most: int) -> bytes:
+    """What the storage sends, or the beginning of it. Raises Unreachable."""
+    try:
+        data: bytes = response.raw.read(at_most, decode_content=False)
+    except (HTTPError, OSError):
+        raise Unreachable("The storage broke off its answer") from None
+    return data
 
 
 def _check(response: requests.Response) -> None:

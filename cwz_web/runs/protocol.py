@@ -77,10 +77,10 @@ class AskAddress(Message):
 
 
 class Address(Message):
-    """A signed address, or the size in bytes of a picture that is stored already and needs none."""
+    """Signed addresses: to read an object, and to store it if it is a picture."""
 
-    url: str | None = None
-    size: int | None = None
+    read: str
+    store: str | None = None
 
 
 class Trouble(Message):

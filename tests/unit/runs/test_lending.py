@@ -1,8 +1,10 @@
 """A worker without credentials, over signed addresses of a real S3 server on loopback."""
 
 import dataclasses
+import threading
 from collections.abc import Iterator
 from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,10 +13,11 @@ import pytest
 from pydantic import ValidationError
 from sqlalchemy import text
 
+from cwz_web.generation.maker import PictureMaker
 from cwz_web.generation.signing import Addresses
 from cwz_web.jobs import RENDER_QUEUE
 from cwz_web.runs.in_process import InProcess
-from cwz_web.runs.lending import LentBucket, lend
+from cwz_web.runs.lending import LentBucket
 from cwz_web.runs.models import Run
 from cwz_web.runs.progress import results_after
 from cwz_web.runs.protocol import Address, AskAddress, AskSpecification, Gone, Trouble
@@ -132,13 +135,16 @@ def test_pictures_are_stored_by_a_worker_that_holds_no_credentials(shop: Shop) -
     assert "X-Amz-Signature" in shop.web.told
 
 
-def test_a_picture_that_is_stored_already_is_not_drawn_again(shop: Shop) -> None:
+def test_a_picture_that_is_stored_already_is_not_drawn_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Any] = []
+    finish = PictureMaker.finish
+    monkeypatch.setattr(PictureMaker, "finish", lambda maker, order: drawn.append(order) or finish(maker, order))
     template = shop.make.template(shop.space)
     first = shop.draw(shop.make.order(template, title="One"))
     again = shop.draw(shop.make.order(template, title="One"))
     assert (first.done, again.done) == (1, 1)
     assert len(shop.web.asked) == 2
-    assert shop.web.told.count("X-Amz-Signature") == 1, "only the first was stored"
+    assert len(drawn) == 1
 
 
 def test_originals_are_read_by_a_signed_address(shop: Shop) -> None:
@@ -220,7 +226,11 @@ def test_a_web_that_goes_away_while_a_chunk_is_drawn_fails_no_row(shop: Shop) ->
     ],
 )
 def test_what_the_storage_answers_to_an_upload_becomes_an_error_in_words(status: int, kind: type[StorageError]) -> None:
-    with answering(status, "<Error/>") as address, lent(address) as bucket:
+    with (
+        answering(404, "") as nowhere,
+        answering(status, "<Error/>") as address,
+        lent(nowhere, store=address) as bucket,
+    ):
         with pytest.raises(NotFound):
             bucket.head(PLACE)
         with pytest.raises(StorageError) as caught:
@@ -255,10 +265,10 @@ def test_a_storage_that_does_not_answer_is_tried_again_and_its_address_is_in_no_
 def test_an_address_beside_the_storages_hosts_or_inside_the_network_is_refused(url: str) -> None:
     place = Lent(workspace_id=UUID(int=1), connection_id=UUID(int=2), hosts=("storage.example",))
     inward = Providers({}, resolver=lambda host, port: ["10.0.0.8"])
-    with LentBucket(Says(Address(url=url)), UUID(int=3), place, inward.outbound(place.hosts)) as bucket:
+    with LentBucket(Says(Address(read=url, store=url)), UUID(int=3), place, inward.outbound(place.hosts)) as bucket:
         with pytest.raises(UnsafeAddress):
             bucket.get(PLACE)
-        with pytest.raises(NotFound):
+        with pytest.raises(UnsafeAddress):
             bucket.head(PLACE)
         with pytest.raises(UnsafeAddress):
             bucket.put(PLACE, b"", content_type=PICTURE)
@@ -280,9 +290,6 @@ def test_a_storage_that_is_down_makes_the_chunk_wait_and_on_the_last_try_fail_in
     with answering(503, "<Error><Code>SlowDown</Code></Error>") as address:
         shop = Shop(make, address)
         run = shop.run(b"sku,title\n1,One\n")
-        trouble = lend(shop.providers, shop.connection.place, asset_key(shop.space.id, "0" * 64, "jpg"))
-        assert isinstance(trouble, Trouble)
-        assert trouble.passing
         with pytest.raises(Unreachable):
             shop.draw(run)
         assert shop.make.reload(run).failed == 0
@@ -338,8 +345,74 @@ class Says:
         return self._answer
 
 
-def lent(address: str, path: str = "/") -> LentBucket:
-    """A lent bucket at an address that the operator allows."""
-    place = Lent(workspace_id=UUID(int=1), connection_id=UUID(int=2), hosts=(host_of(address),))
-    allowed = Providers({}, allow=[host_of(address)])
-    return LentBucket(Says(Address(url=address + path)), UUID(int=3), place, allowed.outbound(place.hosts))
+def lent(address: str, path: str = "/", store: str = "") -> LentBucket:
+    """A lent bucket at an address, or at one to read and one to store, that the operator allows."""
+    hosts = (host_of(address), host_of(store or address))
+    place = Lent(workspace_id=UUID(int=1), connection_id=UUID(int=2), hosts=hosts)
+    told = Address(read=address + path, store=(store or address) + path)
+    return LentBucket(Says(told), UUID(int=3), place, Providers({}, allow=hosts).outbound(hosts))
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "size"),
+    [
+        (206, {"Content-Range": "bytes 0-0/12345"}, 12345),
+        (200, {}, 9),
+        (403, {}, None),
+        (404, {}, None),
+        (416, {"Content-Range": "bytes */0"}, None),
+        (206, {"Content-Range": "bytes 0-0/*"}, None),
+    ],
+)
+def test_whether_a_picture_is_there_is_asked_for_with_its_first_byte(
+    http_server: Any, status: int, headers: dict[str, str], size: int | None
+) -> None:
+    http_server.paths["/picture"] = (status, headers, b"a picture")
+    with lent(http_server.url(""), "/picture") as bucket:
+        if size is None:
+            with pytest.raises(NotFound):
+                bucket.head(PLACE)
+        else:
+            assert bucket.head(PLACE).size == size
+
+
+def test_pictures_of_a_chunk_share_a_connection() -> None:
+    """A handshake a picture would cost more than the picture."""
+    connections = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            connections.append(self)
+            super().setup()
+
+        def do_PUT(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.answer(200, b"<Stored/>")
+
+        def do_GET(self) -> None:
+            self.answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
+
+        def answer(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    with lent(f"http://127.0.0.1:{server.server_port}") as bucket:
+        for number in range(5):
+            key = asset_key(UUID(int=1), f"{number:064x}", "jpg")
+            with pytest.raises(NotFound):
+                bucket.head(key)
+            bucket.put(key, b"picture", content_type=PICTURE)
+    server.shutdown()
+    server.server_close()
+    thread.join()
+    assert len(connections) == 1
