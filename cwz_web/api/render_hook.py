@@ -17,7 +17,7 @@ MAX_BODY = 2 * 1024 * 1024
 
 @view_config(context=Hooks, name="render", request_method="POST", permission=NO_PERMISSION_REQUIRED, require_csrf=False)
 def render_hook(context: Hooks, request: Request) -> Response:
-    """Take one message, in one transaction; the storage is asked after it."""
+    """Take one message, in one transaction."""
     if (request.content_length or 0) > MAX_BODY:
         raise Problem(413, "body_too_large", "The message is too large")
     services = request.services

@@ -19,6 +19,7 @@ from cwz_web.net.client import Refused
 from cwz_web.net.guard import Outbound, refusal_in
 from cwz_web.runs.models import Run
 from cwz_web.runs.protocol import Address, AskAddress, Gone, Trouble
+from cwz_web.storage.connections import CHOSEN_GONE
 from cwz_web.storage.contract import (
     NoSuchBucket,
     NotFound,
@@ -43,16 +44,18 @@ ANSWERS: dict[int, tuple[type[StorageError], str]] = {
 }
 
 
-def lent_place(db: Session, ask: AskAddress) -> Place:
-    """The connection that a worker asks about. Raises Gone when it, or the run, is not there any more."""
-    connection = db.get(Connection, (ask.workspace_id, ask.connection_id))
-    if connection is None or db.get(Run, (ask.workspace_id, ask.run_id)) is None:
+def lent_place(db: Session, ask: AskAddress) -> Place | None:
+    """The connection that a worker asks about; None when it was removed. Raises Gone when the run is not there."""
+    if db.get(Run, (ask.workspace_id, ask.run_id)) is None:
         raise Gone
-    return connection.place
+    connection = db.get(Connection, (ask.workspace_id, ask.connection_id))
+    return connection.place if connection else None
 
 
-def lend(providers: Providers, place: Place, key: str) -> Address | Trouble:
+def lend(providers: Providers, place: Place | None, key: str) -> Address | Trouble:
     """The addresses of an object. Nothing is asked of the storage, so that no request here waits for it."""
+    if place is None:
+        return Trouble(message=CHOSEN_GONE, passing=False)
     try:
         bucket = providers.open(place)
         read = bucket.presign_get(key, LENT_SECONDS)

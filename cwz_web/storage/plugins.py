@@ -167,11 +167,17 @@ class Providers:
         return Outbound(hosts, self._allow, self._resolver)
 
     def lend(self, place: Place) -> Place | Lent:
-        """What a worker gets of a connection: no secrets, where its provider can sign addresses."""
+        """What a worker gets of a connection: no secrets, where its provider can sign addresses.
+
+        One whose provider is gone, or takes its settings no more, is given as it is: who opens it hears what is wrong.
+        """
         provider = self.get(place.provider)
         if provider is None or not provider.capabilities >= SIGNED_ADDRESSES:
             return place
-        settings = provider.settings_model.model_validate_json(place.settings)
+        try:
+            settings = provider.settings_model.model_validate_json(place.settings)
+        except ValidationError:
+            return place
         hosts = provider.hosts(settings, self._operator.get(provider.name, {}))
         return Lent(workspace_id=place.workspace_id, connection_id=place.connection_id, hosts=tuple(hosts))
 

@@ -22,7 +22,7 @@ from cwz_web.runs.models import Run
 from cwz_web.runs.progress import results_after
 from cwz_web.runs.protocol import Address, AskAddress, AskSpecification, Gone, Trouble
 from cwz_web.runs.worker import STORAGE_GAVE_UP, Worker
-from cwz_web.storage.connections import asset_key, connect, make_default, original_key
+from cwz_web.storage.connections import asset_key, connect, list_connections, make_default, original_key
 from cwz_web.storage.contract import (
     Bucket,
     NoSuchBucket,
@@ -188,14 +188,46 @@ def test_only_keys_of_the_workspace_can_be_asked_for(shop: Shop) -> None:
 def test_a_connection_or_a_run_of_another_workspace_is_not_there(shop: Shop, make: Factory, moto: str) -> None:
     other = Shop(make, moto)
     run = shop.run(b"sku,title\n1,One\n")
-    for changed in (
-        {"connection_id": other.connection.id},
-        {"connection_id": uuid4()},
-        {"run_id": other.run(b"sku,title\n1,One\n").id},
-    ):
+    for connection_id in (other.connection.id, uuid4()):
+        assert isinstance(shop.web.address(shop.ask(run, connection_id=connection_id)), Trouble)
+    for run_id in (other.run(b"sku,title\n1,One\n").id, uuid4()):
         with pytest.raises(Gone):
-            shop.web.address(shop.ask(run, **changed))
+            shop.web.address(shop.ask(run, run_id=run_id))
     assert isinstance(shop.web.address(shop.ask(run)), Address)
+
+
+def test_a_connection_that_is_removed_meanwhile_ends_no_chunk(shop: Shop) -> None:
+    """Only an original may be looked for in another connection than the run's; it is then nowhere, in words."""
+    document = small_document()
+    document["layers"][0]["source"] = f"original:{'0' * 64}"
+    template = shop.make.template(shop.space, document)
+    with shop.make.database.transaction(shop.space.id) as db:
+        local = next(each for each in list_connections(db, shop.space.id) if each.provider == "local")
+        make_default(db, local)
+    run = shop.make.run(shop.make.feed(shop.space, b"sku,title\n1,One\n"), template, {"title": "title"})
+
+    class Removed(Web):
+        def address(self, ask: AskAddress) -> Address | Trouble:
+            return super().address(ask.model_copy(update={"connection_id": uuid4()}))
+
+    web = Removed(shop.make.database.transaction, shop.providers, Addresses("a secret"))
+    worker = Worker(web, shop.make.services.maker, shop.make.services.providers)
+    worker.render_chunk(AskSpecification(workspace_id=run.workspace_id, run_id=run.id, chunk=0), last_try=False)
+    ended = shop.make.reload(run)
+    assert (ended.done + ended.failed, ended.pending) == (1, 0)
+    assert web.asked
+
+
+def test_settings_that_are_valid_no_more_end_no_other_connections_run(shop: Shop) -> None:
+    """As after an upgrade of a plugin: the run goes elsewhere, and does not need them."""
+    with shop.make.database.transaction(shop.space.id) as db:
+        local = next(each for each in list_connections(db, shop.space.id) if each.provider == "local")
+        make_default(db, local)
+        db.get_one(Connection, (shop.space.id, shop.connection.id)).settings = {"unheard": "of"}
+    run = shop.run(b"sku,title\n1,One\n")
+    worker = Worker(shop.web, shop.make.services.maker, shop.make.services.providers)
+    worker.render_chunk(AskSpecification(workspace_id=run.workspace_id, run_id=run.id, chunk=0), last_try=False)
+    assert shop.make.reload(run).done == 1
 
 
 def test_a_web_that_goes_away_while_a_chunk_is_drawn_fails_no_row(shop: Shop) -> None:
