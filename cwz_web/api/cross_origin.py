@@ -18,7 +18,10 @@ PREFLIGHT = {
     "Vary": "Origin",
 }
 # What a page may read of an answer beside its body.
-EXPOSED = "Cached, ETag, Link, Location, Preference-Applied, Retry-After, RateLimit-Limit, RateLimit-Remaining"
+EXPOSED = ", ".join(
+    ["Cached", "ETag", "Link", "Location", "Preference-Applied", "Retry-After"]
+    + [f"RateLimit-{name}" for name in ("Limit", "Remaining", "Reset")]
+)
 
 
 def allow(response: Response, origin: str) -> None:

@@ -6,7 +6,7 @@ the examples. A key is never known here: the page's script puts one into the exa
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pyramid.request import Request
@@ -16,13 +16,14 @@ from pyramid.view import view_config
 from cwz_web.api.examples import KEY, LANGUAGES, Call
 from cwz_web.api.feeds import ItemData, Keys, NewFeed, PushedItems
 from cwz_web.api.images import ImageRequest
-from cwz_web.api.openapi import OPERATIONS, Operation, describe, document
+from cwz_web.api.openapi import OPERATIONS, Operation, document
 from cwz_web.api.runs import RunRequest
 from cwz_web.feeds.browse import list_feeds
 from cwz_web.generation.templates import open_designs
 from cwz_web.resources import Docs
 
 AN_ID = "0190b0a0-0000-7000-8000-000000000002"
+BOUNDS = {"minimum": "from", "maximum": "to", "maxLength": "at most", "maxItems": "at most"}
 SECTIONS = {
     "images": "Pictures",
     "templates": "Templates",
@@ -60,10 +61,11 @@ class Field:
 def api_page(context: Docs, request: Request) -> dict[str, Any]:
     """Everything that the API does, each with an example in three languages."""
     reader, url = _reader(request), request.services.settings.url
-    schemas = document(url)["components"]["schemas"]
+    whole = document(url)
+    schemas = whole["components"]["schemas"]
     sections: dict[str, list[dict[str, Any]]] = {title: [] for title in SECTIONS.values()}
     for operation in OPERATIONS:
-        told = describe(operation)
+        told = whole["paths"][operation.path][operation.method]
         sections[SECTIONS[operation.path.split("/")[1]]].append(
             {
                 "id": told["operationId"],
@@ -77,10 +79,14 @@ def api_page(context: Docs, request: Request) -> dict[str, Any]:
                 "examples": {name: write(call_of(operation, url, reader)) for name, write in LANGUAGES.items()},
             }
         )
-    answers = sorted({model.__name__ for each in OPERATIONS for model in each.answers.values() if model})
+    bodies = {operation.body.__name__ for operation in OPERATIONS if operation.body}
     return {
         "sections": sections,
-        "models": {name: (schemas[name].get("description", ""), _properties(schemas[name], "")) for name in answers},
+        "models": {
+            name: (schema.get("description", ""), _properties(schema, "") or [Field("", _kind(schema), False, "")])
+            for name, schema in sorted(schemas.items())
+            if name not in bodies
+        },
         "base_url": url,
         "reader": reader,
         "key": KEY,
@@ -110,18 +116,12 @@ def _reader(request: Request) -> Reader:
         return Reader()
     with request.services.database.transaction(access.workspace_id) as db:
         designs, feeds = open_designs(db, access.workspace_id), list_feeds(db, access.workspace_id, limit=1)
-    found = Reader(workspace=access.name, feed_id=str(feeds[0].id) if feeds else AN_ID)
+    reader = Reader(workspace=access.name, feed_id=str(feeds[0].id) if feeds else AN_ID)
     if not designs:
-        return found
-    newest = designs[0]
-    texts = tuple((column.name, column.default) for column in newest.document.columns if column.kind != "image")
-    return Reader(
-        workspace=access.name,
-        template=newest.template.slug,
-        template_id=str(newest.template.id),
-        feed_id=found.feed_id,
-        data=texts or found.data,
-    )
+        return reader
+    template, columns = designs[0].template, designs[0].document.columns
+    texts = tuple((column.name, column.default) for column in columns if column.kind != "image")
+    return replace(reader, template=template.slug, template_id=str(template.id), data=texts or reader.data)
 
 
 def _body(operation: Operation, reader: Reader) -> Any:
@@ -169,6 +169,3 @@ def _kind(schema: dict[str, Any]) -> str:
     if "default" in schema and schema["default"] not in (None, "", [], {}):
         bounds.append(f"otherwise {json.dumps(schema['default'])}")
     return ", ".join([words, *bounds])
-
-
-BOUNDS = {"minimum": "from", "maximum": "to", "maxLength": "at most", "maxItems": "at most"}

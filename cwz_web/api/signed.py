@@ -1,4 +1,4 @@
-"""`/i`: pictures for whoever has their signed address; for e-mails and `<img>`."""
+"""`/i`: pictures, and feeds with their addresses, for whoever has their signed address."""
 
 from io import SEEK_END
 from typing import Annotated
@@ -86,17 +86,17 @@ def show_asset(context: SignedAsset, request: Request) -> Response:
             f"assets/{context.workspace_id}/{context.__name__}",
             parameters,
         )
-        asset = db.get(Asset, (context.workspace_id, context.id))
         width = _width(parameters)
-        content_type = Format.WEBP.content_type if width and asset else asset and asset.content_type
-        if asset is None or content_type != context.format.content_type:
+        asset = db.get(Asset, (context.workspace_id, context.id))
+        shown = context.format.content_type
+        if asset is None or shown != (Format.WEBP.content_type if width else asset.content_type):
             raise Problem(404, "not_found", "There is no such picture")
         connection = db.get_one(Connection, (context.workspace_id, asset.connection_id))
     tag = f"{asset.digest}-{width}" if width else asset.digest
     if tag in request.if_none_match:
         return _not_modified(tag, FOR_EVER)
     data = services.providers.open(connection.place).get(asset.key)
-    return cacheable(thumbnail(data, width) if width else data, context.format.content_type, tag, FOR_EVER)
+    return cacheable(thumbnail(data, width) if width else data, shown, tag, FOR_EVER)
 
 
 def _width(parameters: dict[str, str]) -> int | None:
@@ -129,6 +129,8 @@ def show_output_feed(context: SignedFeed, request: Request) -> Response:
         version = version_of(db, feed, latest, column)
         if version in request.if_none_match:
             return _not_modified(version, REVALIDATE)
+        services.limiter.look("output-feed", {"feed": str(feed.id)})
+        services.limiter.count("output-feed", {"feed": str(feed.id)})
         file = write_output_feed(db, feed, latest, column, services.addresses)
     size = file.seek(0, SEEK_END)
     file.seek(0)

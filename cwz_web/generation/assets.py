@@ -85,14 +85,17 @@ def find_assets(
     mine = [Asset.workspace_id == workspace_id]
     if template_id:
         mine.append(Asset.template_id == template_id)
+    if not name:
+        older = [*mine, Asset.id < before] if before else mine
+        assets = list(db.scalars(select(Asset).where(*older).order_by(Asset.id.desc()).limit(limit)))
+        return Found(assets, assets[-1].id if len(assets) == limit else None)
     found, ends = Found(before=before), time.monotonic() + SECONDS
-    step = STEP if name else limit
     while True:
         older = [*mine, Asset.id < found.before] if found.before else mine
-        looked = db.execute(select(Asset.id, Asset.name).where(*older).order_by(Asset.id.desc()).limit(step)).all()
+        looked = db.execute(select(Asset.id, Asset.name).where(*older).order_by(Asset.id.desc()).limit(STEP)).all()
         wanted = [row.id for row in looked if name.casefold() in row.name.casefold()][: limit - len(found.assets)]
         found.assets += db.scalars(select(Asset).where(*mine, Asset.id.in_(wanted)).order_by(Asset.id.desc()))
         full = len(found.assets) == limit
-        found.before = found.assets[-1].id if full else looked[-1].id if len(looked) == step else None
+        found.before = found.assets[-1].id if full else looked[-1].id if len(looked) == STEP else None
         if full or not found.before or time.monotonic() > ends:
             return found

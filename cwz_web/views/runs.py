@@ -201,6 +201,7 @@ def run_page(context: RunResource, request: Request) -> dict[str, Any]:
     column = column if column in feed.columns else ""
     workspace = request.db.get_one(Workspace, run.workspace_id)
     return show_run(context, request) | {
+        "feed_is_there": feed.deleted_at is None,
         "columns": feed.columns,
         "column": column,
         "output_feed": request.services.addresses.output_feed(workspace, feed.id, run.template_id, column),

@@ -42,6 +42,8 @@ LIMITS: dict[str, dict[str, str]] = {
     "invitation": {"account": "60 per hour"},
     # Pictures that are drawn for addresses without a signature; those that are there already do not count.
     "open-picture": {"address": "60 per minute", "template": "1200 per minute"},
+    # A feed of a hundred thousand rows is seconds of work; one that has not changed does not count.
+    "output-feed": {"feed": "30 per minute"},
     "api": {"key": "600000 per minute"},
 }
 # Where only refused attempts count.

@@ -28,6 +28,8 @@ def test_everybody_finds_every_operation_with_its_examples(app: TestApp) -> None
     for operation in OPERATIONS:
         assert f"/v1{operation.path}" in page.text
     assert "Sign in" in page.text
+    for part in ("RunOutput", "RunItemInfo", "ColumnInfo", "ProblemInfo"):
+        assert page.html.find(id=part), "what a list is of is told, too"
     for link in page.html.select("main a"):
         if link["href"].startswith("#"):
             assert page.html.find(id=link["href"][1:]), link["href"]

@@ -134,6 +134,16 @@ def test_who_has_it_already_gets_nothing_until_it_changes(shop: Shop) -> None:
     assert int(head.headers["Content-Length"]) == len(shop.app.get(shop.address()).body)
 
 
+def test_it_is_written_so_many_times_a_minute_and_who_has_it_already_does_not_count(shop: Shop) -> None:
+    shop.run(draw=False)
+    tag = {"If-None-Match": shop.app.get(shop.address()).headers["ETag"]}
+    for _ in range(29):
+        shop.app.get(shop.address(), headers=tag, status=304)
+        shop.app.get(shop.address(), status=200)
+    assert int(shop.app.get(shop.address(), status=429).headers["Retry-After"]) > 0
+    shop.app.get(shop.address(), headers=tag, status=304)
+
+
 def test_only_its_own_signature_opens_it(shop: Shop, make: Factory) -> None:
     shop.run()
     address, other = shop.address(), make.workspace()
@@ -179,6 +189,9 @@ def test_the_runs_page_and_the_api_name_the_address(shop: Shop, make: Factory, w
     assert page.html.find("option", {"selected": True}).text == "image_link"
     bearer = {"Authorization": f"Bearer {make.key(shop.space, Scope.READ)}"}
     told = browser.get(f"/v1/runs/{run.id}", headers=bearer).json["output_feed"]
+    with make.database.transaction(shop.space.id) as db:
+        db.execute(update(Feed).values(deleted_at="2026-01-01T00:00:00Z"))
+    assert "The feed with its pictures" not in browser.get(f"/w/{shop.space.slug}/runs/{run.id}")
     assert told == make.services.settings.url + shop.address()
 
 
