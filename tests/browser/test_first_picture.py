@@ -125,7 +125,8 @@ def test_nothing_for_axe_to_find(context: BrowserContext, page: Page, scheme: st
     [first_feed, *_] = re.findall(r"/w/demo/feeds/[0-9a-f-]{36}", feed)
     [template, *_] = re.findall(r"/w/demo/templates/[0-9a-f-]{36}", page.request.get("/w/demo/templates").text())
     [run, *_] = re.findall(r"/w/demo/runs/[0-9a-f-]{36}", page.request.get("/w/demo/runs").text())
-    more = [first_feed, f"{first_feed}/columns", template, f"{template}/document", run, "/nothing-here"]
+    more = [first_feed, f"{first_feed}/columns", template, f"{template}/document", f"{template}/open", run]
+    more += ["/docs/api", "/nothing-here"]
     found = []
     for path in [*(f"/w/demo{path}" for path in PAGES), *more]:
         looking.goto(path)
