@@ -49,6 +49,7 @@ class Installation:
         self.ini.write_text(text.replace("%(here)s/node_modules", str(ROOT / "node_modules")))
         self.environment = {**os.environ, "PORT": str(self.port)}
         self.process: subprocess.Popen[str] | None = None
+        self._looking: psycopg.Connection[tuple[object, ...]] | None = None
 
     def start(self) -> None:
         """Start `cwz serve`, and wait until it answers and has greeted."""
@@ -74,6 +75,7 @@ class Installation:
 
     def stop(self, how: int = signal.SIGINT) -> None:
         """End it as Ctrl-C does, and wait."""
+        self._look_no_more()
         if self.process is not None:
             os.kill(self.process.pid, how)
             self.process.wait(60)
@@ -111,12 +113,18 @@ class Installation:
         return int((self.folder / "var" / "postgres" / "postmaster.pid").read_text().split()[0])
 
     def drawn(self, run: str) -> int:
-        """How many pictures a run has; -1 while the database does not answer."""
+        """How many pictures a run has; -1 while the database does not answer. Asked often, it keeps its connection."""
         try:
-            with self.database() as db:
-                return int(str(db.execute("SELECT done FROM runs WHERE id = %s", [run]).fetchall()[0][0]))
+            self._looking = self._looking or self.database()
+            return int(str(self._looking.execute("SELECT done FROM runs WHERE id = %s", [run]).fetchall()[0][0]))
         except psycopg.OperationalError:
+            self._look_no_more()
             return -1
+
+    def _look_no_more(self) -> None:
+        if self._looking is not None:
+            self._looking.close()
+            self._looking = None
 
     def database_runs(self) -> bool:
         return EmbeddedPostgres(self.folder / "var" / "postgres")._is_running()

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from cwz_web.cli import keys as keys_command
+from cwz_web.crypto import parse_keys
 from tests.installation import CWZ, ROOT
 
 EXAMPLE = ROOT / "docs" / "examples" / "cwz-storage-sqlite"
@@ -65,8 +67,8 @@ def test_a_plugin_that_is_broken_is_listed_with_the_reason(tmp_path: Path) -> No
     assert cwz("plugins", "check", "nobody").returncode == 1
 
 
-def test_a_fresh_key_is_one() -> None:
-    from cwz_web.crypto import parse_keys
-
-    first, second = (cwz("keys", "new").stdout.strip() for _ in range(2))
+def test_a_fresh_key_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    first = cwz("keys", "new").stdout.strip()
+    keys_command.new()
+    second = capsys.readouterr().out.strip()
     assert len(parse_keys(f"{first},{second}")) == 2

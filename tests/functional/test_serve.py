@@ -85,14 +85,14 @@ def test_a_small_run_waits_for_little_of_a_large_one_of_another_workspace(instal
 
     with api(facts["api_key"]) as large, api(key) as small:
         template = small.get("/templates").json()["templates"][0]["slug"]
-        many = begin(large, facts["template"], 2000)
+        many = begin(large, facts["template"], 1000)
         wait_for(lambda: installation.drawn(many) > 0)
         before = installation.drawn(many)
         few = begin(small, template, 10)
         wait_for(lambda: installation.drawn(few) == 10)
         after = installation.drawn(many)
         large.post(f"/runs/{many}/cancel").raise_for_status()
-    assert after < 2000, "the large run was to be in its middle"
+    assert after < 1000, "the large run was to be in its middle"
     assert after - before < 400
 
 
