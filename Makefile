@@ -30,9 +30,10 @@ bench: $(VENV)/.installed-dev node_modules/.installed ## Measure the image engin
 	@$(BIN)/python bench/feeds.py
 	@$(BIN)/python bench/api.py
 
-bench-peers: $(VENV)/.installed-dev node_modules/.installed $(VENV)/.chromium ## Measure the image engine beside takumi, satori + resvg, and Chromium
+bench-peers: $(VENV)/.installed-dev node_modules/.installed $(VENV)/.chromium ## Measure the image engine beside takumi, satori + resvg, and Chromium, and the API beside takumi over HTTP
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" npm --prefix bench/peers ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" $(BIN)/python bench/engine.py --peers
+	@PATH="$$PATH:$(CURDIR)/$(BIN)" $(BIN)/python bench/api.py --peers
 
 soak: $(VENV)/.installed-dev node_modules/.installed ## Draw 16,000 mixed pictures with eight threads, and watch the memory
 	@$(BIN)/python bench/soak.py

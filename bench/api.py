@@ -1,46 +1,72 @@
 """The real-time API through its whole HTTP path, beside the engine alone, in one run: `make bench`.
 
-waitress in this process, as `cwz serve` runs it, and clients on loopback that keep their connection: one, then eight.
-Each picture has a title of its own; "cached" asks for one and the same.
+waitress in this process, as `cwz serve` runs it, and clients in another one, on loopback, that keep their connection:
+one, then eight. The photo card of `cards.py`; each picture has words of its own; "cached" asks for one and the same.
+With --peers, takumi behind Node's HTTP server is asked for the same card (`make bench-peers`).
 """
 
 import atexit
 import http.client
 import json
 import logging
+import multiprocessing
 import shutil
 import statistics
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import waitress
+from cards import CARDS, SOURCES, row
+from peers import takumi_server
 from people import RESULTS, start
 
 from cwz_web.app import create_app
-from cwz_web.imaging.encoders import Output
+from cwz_web.generation.recipes import State
+from cwz_web.generation.templates import create_template
+from cwz_web.imaging.documents import ImageTemplate
+from cwz_web.imaging.encoders import Format, Output
+from cwz_web.storage.connections import default_connection, original_key
 from cwz_web.storage.originals import Originals
 from cwz_web.web.services import Services
 
 PICTURES = 400
-CLIENTS = 8
+CONNECTIONS = 8
+# Stands for the number of a picture in what is asked.
+NUMBER = 123456789
 
 
-def engine(services: Services, template: str) -> list[float]:
-    """The ms of each picture, drawn by the engine alone."""
-    state = services.recipes.state(UUID(template))
+def publish_card(services: Services, demo_template: str) -> State:
+    """The photo card in the demo's workspace, its photo and its logo in the workspace's storage."""
+    demo = services.recipes.state(UUID(demo_template))
+    assert demo is not None
+    with services.database.transaction(demo.workspace_id) as db:
+        bucket = services.providers.open(default_connection(db, demo.workspace_id).place)
+        written = json.dumps(CARDS["photo_card"].canonical())
+        for name, source in SOURCES.items():
+            bucket.put(original_key(demo.workspace_id, source.digest), source.data, content_type="image/jpeg")
+            written = written.replace(f'"source": "{name}"', f'"source": "original:{source.digest}"')
+        document = ImageTemplate.model_validate_json(written)
+        card = create_template(db, demo.workspace_id, name="Photo card", document=document)
+    state = services.recipes.state(card.id)
     assert state is not None
-    recipe = services.recipes.of(state)
+    return state
+
+
+def engine(services: Services, card: State) -> list[float]:
+    """The ms of each picture, drawn by the engine alone."""
+    recipe = services.recipes.of(card)
     places = [connection.place for connection in recipe.connections]
-    originals = Originals(state.workspace_id, places, services.providers.open)
+    originals = Originals(card.workspace_id, places, services.providers.open)
 
     def draw(number: int) -> None:
-        order = services.maker.order(originals, recipe.design.document, {"title": f"Mug {number}"}, Output())
+        order = services.maker.order(originals, recipe.design.document, row(NUMBER + number), Output())
         services.maker.finish(order)
 
     return timed(draw, range(PICTURES))
@@ -56,75 +82,93 @@ def timed(work: Callable[[int], None], numbers: range) -> list[float]:
     return times
 
 
-def asked(port: int, ask: Callable[[http.client.HTTPConnection, int], None], clients: int, first: int) -> list[float]:
+@dataclass(frozen=True)
+class Question:
+    """What clients ask, again and again; NUMBER in the body becomes each one's own."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: str = ""
+
+    def ask(self, connection: http.client.HTTPConnection, number: int) -> None:
+        """Ask it, and read the picture."""
+        connection.request(self.method, self.path, self.body.replace(str(NUMBER), str(number)), self.headers)
+        answer = connection.getresponse()
+        data = answer.read()
+        assert (answer.status, len(data) > 1000) == (200, True), data[:300]
+
+
+def asked(port: int, question: Question, connections: int) -> list[float]:
     """The ms of each request, with so many connections at once."""
 
-    def client(number: int) -> list[float]:
+    def client(first: int) -> list[float]:
         connection = http.client.HTTPConnection("127.0.0.1", port)
-        share = PICTURES // clients
-        begin = first + number * share
         try:
-            return timed(lambda each: ask(connection, each), range(begin, begin + share))
+            return timed(lambda each: question.ask(connection, each), range(first, first + PICTURES // connections))
         finally:
             connection.close()
 
-    with ThreadPoolExecutor(clients) as pool:
-        return [ms for times in pool.map(client, range(clients)) for ms in times]
+    # Numbers that nobody has asked for before.
+    numbers = [NUMBER + time.time_ns() // 10**6 % 10**8 + PICTURES * each for each in range(connections)]
+    with ThreadPoolExecutor(connections) as pool:
+        return [ms for times in pool.map(client, numbers) for ms in times]
 
 
 def main() -> None:
+    peers = "--peers" in sys.argv
     folder = Path(tempfile.mkdtemp(prefix="cwz-bench-"))
     atexit.register(shutil.rmtree, folder)
     services, facts = start(folder)
     logging.getLogger("waitress").setLevel(logging.ERROR)
     server = waitress.create_server(create_app(services), listen="127.0.0.1:0", threads=8)
     threading.Thread(target=server.run, daemon=True).start()
-    port = server.effective_port
+    card = publish_card(services, facts["template"])
+    host = {"Host": "localhost"}
     headers = {
         "Authorization": f"Bearer {facts['api_key']}",
         "Content-Type": "application/json",
         "Accept": "image/jpeg",
     }
-    headers["Host"] = "localhost"
-    address = urlsplit(facts["signed_url"])
-
-    def post(connection: http.client.HTTPConnection, number: int) -> None:
-        body = json.dumps({"template": facts["template"], "data": {"title": f"Mug {number}"}})
-        connection.request("POST", "/v1/images", body, headers)
-        answer = connection.getresponse()
-        data = answer.read()
-        assert answer.status == 200, data[:300]
-
-    def get(connection: http.client.HTTPConnection, number: int) -> None:
-        connection.request("GET", f"{address.path}?{address.query}", headers={"Host": "localhost"})
-        answer = connection.getresponse()
-        assert (answer.status, len(answer.read()) > 1000) == (200, True)
-
-    alone = statistics.median(engine(services, facts["template"]))
+    picture = {"template": str(card.template_id), "data": row(NUMBER)}
+    post = Question("POST", "/v1/images", headers | host, json.dumps(picture))
+    same = replace(post, body=post.body.replace(str(NUMBER), "0"))
+    address = services.addresses.image(card.workspace_id, card.template_id, Format.JPEG, row(0))
+    get = Question("GET", address, host)
+    alone = statistics.median(engine(services, card))
     results = {"api_engine_ms": alone}
     print(f"{'engine alone':28}{alone:8.1f} ms")
-    one = 0.0
-    for name, ask, clients in (
-        ("uncached, one connection", post, 1),
-        (f"uncached, {CLIENTS} connections", post, CLIENTS),
-        ("cached POST, one", lambda connection, _: post(connection, 0), 1),
-        ("cached GET, one", get, 1),
-        (f"cached GET, {CLIENTS}", get, CLIENTS),
-    ):
+    clients = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+
+    def measure(name: str, port: int, question: Question, connections: int) -> tuple[float, float]:
+        """The median in ms, and how many a second."""
         begun = time.perf_counter()
-        times = sorted(asked(port, ask, clients, PICTURES * 10 * clients))
+        times = sorted(clients.submit(asked, port, question, connections).result())
         a_second = len(times) / (time.perf_counter() - begun)
         median, p99 = statistics.median(times), times[len(times) * 99 // 100]
-        ratio = f"{median / alone:.2f}x the engine" if name.startswith("uncached, one") else ""
-        if name.startswith("uncached"):
-            ratio = ratio or f"{a_second / one:.2f}x one connection"
-            one = one or a_second
         results[f"api_{name.replace(', ', '_').replace(' ', '_')}_ms"] = median
-        print(f"{name:28}{median:8.1f} ms, p99 {p99:.1f} ({p99 / median:.1f}x), {a_second:.0f} a second  {ratio}")
+        print(f"{name:28}{median:8.1f} ms, p99 {p99:.1f} ({p99 / median:.1f}x), {a_second:.0f} a second")
+        return median, a_second
+
+    port = server.effective_port
+    # The processes that draw are started when two pictures are drawn at once.
+    clients.submit(asked, port, post, 2).result()
+    median, one = measure("uncached, one connection", port, post, 1)
+    _, many = measure(f"uncached, {CONNECTIONS} connections", port, post, CONNECTIONS)
+    print(f"  {median / alone:.2f}x the engine; {many / one:.2f}x as many as one connection")
+    measure("cached POST, one", port, same, 1)
+    measure("cached GET, one", port, get, 1)
+    measure(f"cached GET, {CONNECTIONS}", port, get, CONNECTIONS)
+    if peers:
+        with takumi_server() as takumi:
+            _, takumi_one = measure("takumi, one connection", takumi, post, 1)
+            _, takumi_many = measure(f"takumi, {CONNECTIONS} connections", takumi, post, CONNECTIONS)
+        print(f"  ours: {one / takumi_one:.1f}x and {many / takumi_many:.1f}x as many")
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     RESULTS.write_text(json.dumps(kept | results, indent=2) + "\n")
+    clients.shutdown()
     server.close()
-    services.database.dispose()
+    services.close()
 
 
 if __name__ == "__main__":

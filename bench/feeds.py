@@ -172,7 +172,7 @@ def main() -> None:
         kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
         RESULTS.write_text(json.dumps(kept | results, indent=2) + "\n")
     finally:
-        services.database.dispose()
+        services.close()
 
 
 if __name__ == "__main__":

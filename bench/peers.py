@@ -6,7 +6,11 @@ import statistics
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from subprocess import PIPE
+from typing import Any
 
 from cards import CARDS, FONTS, HEIGHT, LOGO, OUTPUTS, PHOTO, ROOT, WIDTH, row
 from playwright.sync_api import sync_playwright
@@ -15,26 +19,48 @@ PEERS = ROOT / "bench" / "peers"
 SHOW = "row => { for (const key in row) document.getElementById(key).textContent = row[key] }"
 
 
-def node_times(rounds: int) -> dict[str, float]:
-    """Medians of takumi and of satori + resvg, in milliseconds by name."""
+@contextmanager
+def job(**more: Any) -> Iterator[str]:
+    """What the programs in Node are told: sizes, and files that exist for as long as this lasts."""
     with tempfile.TemporaryDirectory() as folder:
         files = {"photo": Path(folder, "photo.jpg"), "logo": Path(folder, "logo.jpg")}
         files["photo"].write_bytes(PHOTO)
         files["logo"].write_bytes(LOGO)
-        job = {
-            "rounds": rounds,
-            "width": WIDTH,
-            "height": HEIGHT,
-            "quality": OUTPUTS["jpeg"].quality,
-            "rows": [row(number) for number in range(rounds + 1)],
-            "fonts": {weight: str(path) for weight, path in FONTS.items()},
-            **{name: str(path) for name, path in files.items()},
-        }
+        yield json.dumps(
+            {
+                "width": WIDTH,
+                "height": HEIGHT,
+                "quality": OUTPUTS["jpeg"].quality,
+                "fonts": {weight: str(path) for weight, path in FONTS.items()},
+                **{name: str(path) for name, path in files.items()},
+                **more,
+            }
+        )
+
+
+def node_times(rounds: int) -> dict[str, float]:
+    """Medians of takumi and of satori + resvg, in milliseconds by name."""
+    with job(rounds=rounds, rows=[row(number) for number in range(rounds + 1)]) as told:
         answer = subprocess.run(
-            ["node", str(PEERS / "render.mjs")], input=json.dumps(job), capture_output=True, text=True, check=True
+            ["node", str(PEERS / "render.mjs")], input=told, capture_output=True, text=True, check=True
         )
     times: dict[str, float] = json.loads(answer.stdout)
     return times
+
+
+@contextmanager
+def takumi_server() -> Iterator[int]:
+    """The port of a takumi behind Node's HTTP server, which draws the photo card."""
+    with (
+        job() as told,
+        subprocess.Popen(["node", str(PEERS / "serve.mjs")], stdin=PIPE, stdout=PIPE, text=True) as server,
+    ):
+        assert server.stdin is not None
+        assert server.stdout is not None
+        server.stdin.write(f"{told}\n")
+        server.stdin.flush()
+        yield int(server.stdout.readline())
+        server.kill()
 
 
 def chromium_times(rounds: int) -> dict[str, float]:

@@ -102,7 +102,7 @@ def main() -> None:
         ms = statistics.median(measured(lambda page=page: app.get(page)) for _ in range(VISITS))  # type: ignore[misc]
         print(f"  {page:16} {ms:8.1f} {asked:4}")
         results[f"page_{page.rpartition('/')[2] if page != '/w/demo' else 'overview'}_ms"] = round(ms, 2)
-    services.database.dispose()
+    services.close()
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
 
 

@@ -53,6 +53,9 @@ class Settings(BaseModel):
     )
     images_a_month: int = Field(default=0, ge=0, description="what a workspace may make in a month; 0: any number")
     workers: int = Field(default=0, ge=0, le=64, description="pictures a worker renders at once; 0: one a core")
+    drawing_processes: int | None = Field(
+        default=None, ge=0, le=64, description="processes that draw beside a web process; one a core unless set"
+    )
     mail: Literal["folder", "smtp", "resend"] = Field(default="smtp", description="how mail leaves")
     mail_from: str = Field(
         default="ConnectWyze <no-reply@localhost>", max_length=200, pattern=r"^[^\r\n<>]*<[^<>@\s]+@[^<>@\s]+>$"
@@ -85,6 +88,11 @@ class Settings(BaseModel):
     def cap(self) -> int | None:
         """What a workspace may make in a month; None for any number."""
         return self.images_a_month or None
+
+    @property
+    def fonts(self) -> Path:
+        """The folder of the fonts' configuration, fontconfig's cache, and the fonts of workspaces."""
+        return self.var / "fonts"
 
     @property
     def worker_target(self) -> str:

@@ -101,7 +101,7 @@ def kept_services(app_url: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
     services = Services.start(make_settings(app_url, tmp_path_factory.mktemp("installation")))
     services = dataclasses.replace(services, passwords=PASSWORDS)
     yield services
-    services.database.dispose()
+    services.close()
 
 
 def make_settings(app_url: str, folder: Path, **more: object) -> Settings:
@@ -112,6 +112,7 @@ def make_settings(app_url: str, folder: Path, **more: object) -> Settings:
         "node_modules": ROOT / "node_modules",
         "database_url": app_url,
         "storage": {"local": {"root": str(folder / "storage")}},
+        "drawing_processes": 0,
         "mail": "folder",
         "encryption_keys": ENCRYPTION_KEY,
         **{name: f"{name} 0123456789 abcdefghijklmnop" for name in SECRETS},

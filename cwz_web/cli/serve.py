@@ -50,7 +50,7 @@ def run(deployment: "Deployment") -> None:
     finally:
         serving_file(settings).unlink(missing_ok=True)
         worker.stop()
-        services.database.dispose()
+        services.close()
 
 
 class WorkerProcess:

@@ -36,7 +36,7 @@ def run(settings: Settings, *, with_parent: bool) -> None:
     """Work until SIGINT or SIGTERM; with_parent, also until the standard input ends."""
     if with_parent:
         threading.Thread(target=_end_with_parent, daemon=True).start()
-    install_fonts(settings.node_modules, settings.var / "fonts")
+    install_fonts(settings.node_modules, settings.fonts)
     fetcher = Fetcher(settings.net_allow)
     worker = Worker(
         RenderClient(settings.worker_target, settings.render_secret.get_secret_value()),

@@ -12,6 +12,7 @@ from cwz_web.imaging.encoders import Output, encode
 from cwz_web.imaging.engine import Engine, Plan, Rendered
 from cwz_web.imaging.engine import Sources as FoundSources
 from cwz_web.imaging.errors import SourceMissing
+from cwz_web.imaging.helpers import Helpers
 from cwz_web.imaging.lint import Finding
 from cwz_web.imaging.memory import Memory
 from cwz_web.storage.connections import asset_key
@@ -40,10 +41,15 @@ class Order:
 
 
 class PictureMaker:
-    """Makes pictures for workspaces. One a process; safe to use from several threads."""
+    """Makes pictures for workspaces. One a process; safe to use from several threads.
 
-    def __init__(self, engine: Engine, sources: Sources) -> None:
+    Arguments:
+        helpers: the processes that draw beside this one, if any do.
+    """
+
+    def __init__(self, engine: Engine, sources: Sources, helpers: Helpers | None = None) -> None:
         self._engine = engine
+        self._helpers = helpers
         self._sources = sources
         self._finished: Memory[Rendered] = Memory(FINISHED_BYTES)
 
@@ -62,7 +68,8 @@ class PictureMaker:
 
     def finish(self, order: Order) -> Rendered:
         """Draw the picture. Raises ImagingError."""
-        return order.plan.render(order.values, order.found, order.output)
+        draw = Plan.render if self._helpers is None else self._helpers.render
+        return draw(order.plan, order.values, order.found, order.output)
 
     def preview(self, order: Order, width: int | None = None) -> bytes:
         """The picture for somebody to look at, at most so many pixels wide. Raises ImagingError."""

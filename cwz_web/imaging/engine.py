@@ -127,25 +127,35 @@ class Engine:
             plan = self._plans.get(digest)
             if plan is None:
                 plan = self._plans[digest] = Plan(
-                    template.scaled(scale), digest, self._pictures, self._bases, self._layers_drawn
+                    template.scaled(scale),
+                    digest,
+                    whole.model_dump_json(),
+                    self._pictures,
+                    self._bases,
+                    self._layers_drawn,
                 )
             self._asked[asked] = (whole, plan)
         return plan
 
 
 class Plan:
-    """A template, ready to draw. Made by the engine, which lends it its memory."""
+    """A template, ready to draw. Made by the engine, which lends it its memory.
+
+    `template` is what is drawn, in its format and scale; `document` all of the template, as JSON.
+    """
 
     def __init__(
         self,
         template: ImageTemplate,
         digest: str,
+        document: str,
         pictures: FittedPictures,
         bases: Memory[Pixels],
         layers_drawn: "Memory[_Drawing]",
     ) -> None:
         self.template = template
         self.digest = digest
+        self.document = document
         self._pictures, self._bases, self._layers_drawn = pictures, bases, layers_drawn
         self._defaults = {column.name: column.default for column in template.columns}
         self._layers = tuple(layer for layer in template.layers if not layer.hidden)

@@ -1,5 +1,6 @@
 """What a process needs to answer: database, storage providers, the picture maker. Built once, kept in the registry."""
 
+import os
 from dataclasses import dataclass
 
 from pydantic import SecretStr
@@ -16,6 +17,7 @@ from cwz_web.generation.sources import Sources
 from cwz_web.generation.usage import Meters
 from cwz_web.imaging.engine import Engine
 from cwz_web.imaging.fonts import install_fonts
+from cwz_web.imaging.helpers import Helpers
 from cwz_web.net.client import Fetcher
 from cwz_web.notify.webhooks import Webhooks
 from cwz_web.settings import Settings
@@ -35,6 +37,7 @@ class Services:
     providers: Providers
     fetcher: Fetcher
     maker: PictureMaker
+    helpers: Helpers
     recipes: Recipes
     addresses: Addresses
     webhooks: Webhooks
@@ -52,15 +55,17 @@ class Services:
     @classmethod
     def start(cls, settings: Settings) -> "Services":
         """Build them from the settings. Touches neither network nor database."""
-        install_fonts(settings.node_modules, settings.var / "fonts")
+        install_fonts(settings.node_modules, settings.fonts)
         fetcher = Fetcher(settings.net_allow)
+        helpers = _helpers(settings)
         database = Database(settings.database_url.get_secret_value())
         return cls(
             settings,
             database,
             providers_of(settings),
             fetcher,
-            PictureMaker(Engine(), Sources(fetcher)),
+            PictureMaker(Engine(), Sources(fetcher), helpers),
+            helpers,
             Recipes(database),
             Addresses(settings.signing_secret.get_secret_value(), settings.url),
             Webhooks(settings.signing_secret.get_secret_value(), fetcher),
@@ -71,6 +76,11 @@ class Services:
             _google(settings),
         )
 
+    def close(self) -> None:
+        """End the processes that draw, and the connections to the database."""
+        self.helpers.close()
+        self.database.dispose()
+
 
 def ring_of(settings: Settings) -> KeyRing:
     """The keys for secrets at rest."""
@@ -80,6 +90,12 @@ def ring_of(settings: Settings) -> KeyRing:
 def providers_of(settings: Settings) -> Providers:
     """The storage plugins, as the operator wants them."""
     return Providers(settings.storage, settings.plugins_block, allow=settings.net_allow, ring=ring_of(settings))
+
+
+def _helpers(settings: Settings) -> Helpers:
+    """The processes that draw beside this one."""
+    number = settings.drawing_processes
+    return Helpers((os.cpu_count() or 1) if number is None else number, settings.node_modules, settings.fonts)
 
 
 def _google(settings: Settings) -> Google | None:

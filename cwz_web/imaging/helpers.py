@@ -1,0 +1,115 @@
+"""Processes beside this one, which draw while this one is drawing already.
+
+Only one thread of a Python process works at a time, whatever the processors, so that eight pictures would be drawn no
+faster than one after another. A picture that nobody else keeps waiting is drawn here, which is quickest.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import lru_cache
+from pathlib import Path
+
+import structlog
+
+from cwz_web.imaging.documents import ImageTemplate
+from cwz_web.imaging.encoders import Output
+from cwz_web.imaging.engine import Engine, Plan, Rendered, Sources
+from cwz_web.imaging.fonts import install_fonts
+
+log = structlog.get_logger()
+
+# For each of the engine's three memories; this process has them, too.
+MEMORY = 32 * 1024 * 1024
+# Processes that died, for want of memory perhaps, are not started over and over.
+REST_SECONDS = 10.0
+
+
+class Helpers:
+    """So many processes, started when two pictures are drawn at once for the first time. Safe for several threads.
+
+    Arguments:
+        number: how many processes; with 0 everything is drawn here.
+        node_modules: where the fonts are, as for `install_fonts`.
+        fonts: the folder of their configuration.
+    """
+
+    def __init__(self, number: int, node_modules: Path, fonts: Path) -> None:
+        self._number = number
+        self._fonts = (node_modules, fonts)
+        self._lock = threading.Lock()
+        self._drawn_now = 0
+        self._pool: ProcessPoolExecutor | None = None
+        self._ready: Future[int] | None = None
+        self._rest_until = 0.0
+
+    def render(self, plan: Plan, values: Mapping[str, str], sources: Sources, output: Output) -> Rendered:
+        """The picture of a row, drawn here or there. Raises ImagingError."""
+        with self._lock:
+            self._drawn_now += 1
+            pool = self._pool_that_is_ready() if self._drawn_now > 1 else None
+        try:
+            if pool is not None:
+                try:
+                    return pool.submit(_render, plan.document, values, sources, output).result()
+                except BrokenProcessPool:
+                    log.warning("a drawing process died; what it was drawing is drawn here")
+                    self._give_up(pool)
+            return plan.render(values, sources, output)
+        finally:
+            with self._lock:
+                self._drawn_now -= 1
+
+    def close(self) -> None:
+        """End the processes, when they have drawn what they are drawing."""
+        with self._lock:
+            pool, self._number = self._pool, 0
+        if pool is not None:
+            pool.shutdown()
+
+    def _pool_that_is_ready(self) -> Executor | None:
+        if self._pool is None and self._number and time.monotonic() > self._rest_until:
+            # Not by forking: what libvips and the database's driver hold does not survive that.
+            spawn = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self._number, spawn, _begin, self._fonts)
+            self._ready = self._pool.submit(os.getpid)
+        return self._pool if self._ready is not None and self._ready.done() else None
+
+    def _give_up(self, pool: Executor) -> None:
+        with self._lock:
+            if self._pool is pool:
+                self._pool = self._ready = None
+                self._rest_until = time.monotonic() + REST_SECONDS
+
+
+_engine: Engine
+
+
+def _begin(node_modules: Path, fonts: Path) -> None:
+    """What a helper does first. It ends when its parent tells it to, or is no more, and not at Ctrl-C."""
+    global _engine
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    install_fonts(node_modules, fonts)
+    _engine = Engine(MEMORY)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _render(document: str, values: Mapping[str, str], sources: Sources, output: Output) -> Rendered:
+    return _engine.plan(_template(document), output.size, output.scale).render(values, sources, output)
+
+
+@lru_cache(64)
+def _template(document: str) -> ImageTemplate:
+    return ImageTemplate.model_validate_json(document)

@@ -1,0 +1,163 @@
+"""Processes that draw beside this one: they draw the same, fail the same, and nobody notices when one dies."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from subprocess import PIPE
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from cwz_web.imaging.documents import ImageTemplate
+from cwz_web.imaging.encoders import Format, Output
+from cwz_web.imaging.engine import Engine, Plan, Rendered, Sources
+from cwz_web.imaging.errors import BadCode, SourceMissing
+from cwz_web.imaging.helpers import REST_SECONDS, Helpers
+from cwz_web.imaging.pictures import Source
+from tests.factories import FONT, jpeg, small_document
+from tests.installation import ROOT, wait_for
+
+FONT_SOURCE = Source.of(FONT.read_bytes())
+OWN = f"original:{FONT_SOURCE.digest}"
+BOX = {"x": 0, "y": 0, "width": 90, "height": 90}
+TEXT = {"type": "text", "name": "text", "text": "{{ title }} é 👍", "font": OWN, "size": 20, **BOX}
+PHOTO = {"type": "image", "name": "photo", "source": "{{ image }}", **BOX}
+CODE = {"type": "code", "name": "code", "code": "ean13", "content": "{{ title }}", **BOX}
+SQUARE = {"name": "square", "width": 120, "height": 120}
+FOUND = {OWN: FONT_SOURCE, "red": Source.of(jpeg())}
+
+
+@pytest.fixture
+def helpers(tmp_path: Path) -> Iterator[Helpers]:
+    made = Helpers(1, ROOT / "node_modules", tmp_path / "fonts")
+    yield made
+    made.close()
+
+
+class Kept(Plan):
+    """A plan whose picture takes as long as a test wants, and that is drawn in this process for sure."""
+
+    def __init__(self) -> None:
+        self.begun, self.may_end = threading.Event(), threading.Event()
+
+    def render(self, values: Mapping[str, str], sources: Sources, output: Output) -> Rendered:
+        self.begun.set()
+        assert self.may_end.wait(60)
+        return Rendered(b"", "", 1, 1, output)
+
+
+@pytest.fixture
+def busy(helpers: Helpers) -> Iterator[None]:
+    """While this process is drawing something else, and a helper has begun."""
+    kept = keep_busy(helpers)
+    yield
+    kept.may_end.set()
+
+
+def keep_busy(helpers: Helpers) -> Kept:
+    """Let this process draw something, and a helper begin."""
+    kept = Kept()
+    threading.Thread(target=helpers.render, args=(kept, {}, {}, Output()), daemon=True).start()
+    assert kept.begun.wait(60)
+    begin(helpers)
+    return kept
+
+
+def begin(helpers: Helpers) -> None:
+    """Draw until a helper does."""
+    wait_for(lambda: drawn_there(helpers))
+
+
+def drawn_there(helpers: Helpers) -> bool:
+    here = []
+
+    class Watched(Plan):
+        def render(self, *given: Any) -> Rendered:
+            here.append(self)
+            return super().render(*given)
+
+    plan = plan_of()
+    plan.__class__ = Watched
+    helpers.render(plan, plan.values({}), {}, Output())
+    return not here
+
+
+def plan_of(*layers: dict[str, Any], output: Output | None = None) -> Plan:
+    document = small_document(layers=list(layers), formats=[SQUARE])
+    output = output or Output()
+    return Engine().plan(ImageTemplate.model_validate(document), output.size, output.scale)
+
+
+@pytest.mark.usefixtures("busy")
+@pytest.mark.parametrize("output", [Output(), Output(size="square", scale=2, format=Format.PNG), Output(quality=20)])
+def test_a_helper_draws_the_same_picture_under_the_same_name(helpers: Helpers, output: Output) -> None:
+    plan = plan_of(PHOTO, TEXT, output=output)
+    found: Sources = {**FOUND, "gone": SourceMissing("it is not there")}
+    for image in ("red", "gone"):
+        values = plan.values({"title": "Ünï \udc80", "image": image})
+        assert helpers.render(plan, values, found, output) == plan.render(values, found, output)
+
+
+@pytest.mark.usefixtures("busy")
+def test_what_can_not_be_drawn_is_said_as_it_is_here(helpers: Helpers) -> None:
+    plan = plan_of(CODE)
+    with pytest.raises(BadCode) as there:
+        helpers.render(plan, plan.values({"title": "no number"}), {}, Output())
+    with pytest.raises(BadCode) as here:
+        plan.render(plan.values({"title": "no number"}), {}, Output())
+    assert (str(there.value), there.value.reason) == (str(here.value), here.value.reason)
+    assert drawn_there(helpers)
+
+
+def test_one_picture_at_a_time_needs_no_helper(helpers: Helpers) -> None:
+    assert not any(drawn_there(helpers) for _ in range(3))
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.usefixtures("busy")
+def test_a_helper_that_dies_is_not_missed(helpers: Helpers, monkeypatch: pytest.MonkeyPatch) -> None:
+    for child in multiprocessing.active_children():
+        child.kill()
+        child.join()
+    plan = plan_of(TEXT)
+    values = plan.values({})
+    assert helpers.render(plan, values, FOUND, Output()) == plan.render(values, FOUND, Output())
+    assert not drawn_there(helpers)
+    assert not multiprocessing.active_children(), "others are started at once"
+    monkeypatch.setattr("cwz_web.imaging.helpers.time.monotonic", lambda: time.time() + REST_SECONDS)
+    begin(helpers)
+
+
+def test_helpers_end_with_their_parent_however_it_ends(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        dedent(f"""
+        import time
+        from pathlib import Path
+        from cwz_web.imaging.fonts import install_fonts
+        from cwz_web.imaging.helpers import Helpers
+        from tests.unit.imaging.test_helpers import keep_busy
+
+        if __name__ == "__main__":
+            fonts = Path({str(ROOT / "node_modules")!r}), Path({str(tmp_path / "fonts")!r})
+            install_fonts(*fonts)
+            helpers = Helpers(1, *fonts)
+            keep_busy(helpers)
+            print("drawn", flush=True)
+            time.sleep(600)
+        """)
+    )
+    with subprocess.Popen(
+        [sys.executable, script], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=PIPE
+    ) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"drawn\n"
+        parent.kill()
+        # A helper has the same standard output: it is at its end when both are.
+        assert parent.communicate(timeout=60) == (b"", None)
