@@ -94,7 +94,7 @@ def plan_of(card: str, engine: Engine | None = None) -> Plan:
 def picture(plan: Plan, number: int, output: Output) -> bytes:
     """The real path: values, sources, drawing, encoding, digest."""
     values = plan.values(row(number))
-    return plan.render(values, plan.load(values, load), output).data
+    return plan.render(values, plan.load(values, load), output)
 
 
 class PillowCard:

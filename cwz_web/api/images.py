@@ -101,7 +101,7 @@ def create_image(context: ApiImages, request: Request) -> Response:
     order = _order(request, wanted, _output(wanted, format))
     if accepted != JSON and not wanted.store:
         picture, cached = order.make()
-        return _picture(picture.data, picture.digest, format, cached)
+        return _picture(picture, order.digest, format, cached)
     asset, cached = order.keep()
     described = Image(**request.services.addresses.describe(asset), cached=cached)
     if accepted == JSON:

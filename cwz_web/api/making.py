@@ -12,7 +12,6 @@ from cwz_web.generation.models import Asset
 from cwz_web.generation.recipes import Recipe
 from cwz_web.generation.usage import Meter, check_room, count, count_one
 from cwz_web.imaging.encoders import Output
-from cwz_web.imaging.engine import Rendered
 from cwz_web.notify.webhooks import Event, emit
 from cwz_web.storage.originals import Originals
 
@@ -60,7 +59,7 @@ class Order:
         """Whether the picture was made not long ago."""
         return self._services.maker.known(self._meter.workspace_id, self._order) is not None
 
-    def make(self) -> tuple[Rendered, bool]:
+    def make(self) -> tuple[bytes, bool]:
         """The picture, and whether it was known already. Raises CapReached, ImagingError."""
         maker, workspace_id = self._services.maker, self._meter.workspace_id
         known = maker.known(workspace_id, self._order)

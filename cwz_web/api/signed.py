@@ -68,7 +68,7 @@ def show_image(context: SignedImage, request: Request) -> Response:
         services.limiter.look("open-picture", who)
         services.limiter.count("open-picture", who)
     picture, _ = order.make()
-    return cacheable(picture.data, context.format.content_type, picture.digest, cache)
+    return cacheable(picture, context.format.content_type, order.digest, cache)
 
 
 @view_config(context=SignedAsset, request_method=("GET", "HEAD"), permission=NO_PERMISSION_REQUIRED)

@@ -9,7 +9,7 @@ from cwz_web.generation.sources import Sources
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.effects import shrink
 from cwz_web.imaging.encoders import Output, encode
-from cwz_web.imaging.engine import Engine, Plan, Rendered
+from cwz_web.imaging.engine import Engine, Plan
 from cwz_web.imaging.engine import Sources as FoundSources
 from cwz_web.imaging.errors import SourceMissing
 from cwz_web.imaging.helpers import Helpers
@@ -51,7 +51,7 @@ class PictureMaker:
         self._engine = engine
         self._helpers = helpers
         self._sources = sources
-        self._finished: Memory[Rendered] = Memory(FINISHED_BYTES)
+        self._finished: Memory[bytes] = Memory(FINISHED_BYTES)
 
     def order(
         self,
@@ -66,7 +66,7 @@ class PictureMaker:
         found = plan.load(values, lambda reference: self._sources.load(originals, reference))
         return Order(plan, values, found, output, plan.picture_digest(values, found, output))
 
-    def finish(self, order: Order) -> Rendered:
+    def finish(self, order: Order) -> bytes:
         """Draw the picture. Raises ImagingError."""
         draw = Plan.render if self._helpers is None else self._helpers.render
         return draw(order.plan, order.values, order.found, order.output)
@@ -90,7 +90,7 @@ class PictureMaker:
         try:
             size = bucket.head(key).size
         except NotFound:
-            data = self.finish(order).data
+            data = self.finish(order)
             bucket.put(key, data, content_type=format.content_type)
             size = len(data)
         canvas = order.plan.template.canvas
@@ -103,10 +103,10 @@ class PictureMaker:
             size=size,
         )
 
-    def known(self, workspace_id: UUID, order: Order) -> Rendered | None:
+    def known(self, workspace_id: UUID, order: Order) -> bytes | None:
         """The picture, if it was made not long ago."""
         return self._finished.get((workspace_id, order.digest))
 
-    def remember(self, workspace_id: UUID, order: Order, picture: Rendered) -> Rendered:
+    def remember(self, workspace_id: UUID, order: Order, picture: bytes) -> bytes:
         """Remember a picture for a while. Returns it."""
         return self._finished.keep((workspace_id, order.digest), picture)

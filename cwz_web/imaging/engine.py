@@ -55,22 +55,6 @@ Sources = Mapping[str, Source | SourceMissing]
 
 
 @dataclass(frozen=True)
-class Rendered:
-    """A finished picture. `digest` is the SHA-256 of everything that it was made of."""
-
-    data: bytes
-    digest: str
-    width: int
-    height: int
-    output: Output
-
-    @property
-    def nbytes(self) -> int:
-        """How large the file is."""
-        return len(self.data)
-
-
-@dataclass(frozen=True)
 class _Drawing:
     """A layer, drawn: its patches, and what should be looked at."""
 
@@ -204,12 +188,9 @@ class Plan:
         written = output.model_dump(mode="json", exclude={"size"})
         return _digest([engine, self.digest, used, digests, written])
 
-    def render(self, values: Mapping[str, str], sources: Sources, output: Output) -> Rendered:
-        """Draw and encode the picture of a row. Raises ImagingError for what can not be drawn."""
-        pixels = self.draw(values, sources)
-        digest = self.picture_digest(values, sources, output)
-        canvas = self.template.canvas
-        return Rendered(encode(pixels, output), digest, canvas.width, canvas.height, output)
+    def render(self, values: Mapping[str, str], sources: Sources, output: Output) -> bytes:
+        """The file of a row's picture, drawn and encoded. Raises ImagingError for what can not be drawn."""
+        return encode(self.draw(values, sources), output)
 
     def draw(self, values: Mapping[str, str], sources: Sources) -> Pixels:
         """The pixels of a row's picture. Raises ImagingError."""

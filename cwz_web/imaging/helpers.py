@@ -19,7 +19,7 @@ import structlog
 
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Output
-from cwz_web.imaging.engine import Engine, Plan, Rendered, Sources
+from cwz_web.imaging.engine import Engine, Plan, Sources
 from cwz_web.imaging.fonts import install_fonts
 
 log = structlog.get_logger()
@@ -48,8 +48,8 @@ class Helpers:
         self._ready: Future[int] | None = None
         self._rest_until = 0.0
 
-    def render(self, plan: Plan, values: Mapping[str, str], sources: Sources, output: Output) -> Rendered:
-        """The picture of a row, drawn here or there. Raises ImagingError."""
+    def render(self, plan: Plan, values: Mapping[str, str], sources: Sources, output: Output) -> bytes:
+        """The file of a row's picture, drawn here or there. Raises ImagingError."""
         with self._lock:
             self._drawn_now += 1
             pool = self._pool_that_is_ready() if self._drawn_now > 1 else None
@@ -106,7 +106,7 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _render(document: str, values: Mapping[str, str], sources: Sources, output: Output) -> Rendered:
+def _render(document: str, values: Mapping[str, str], sources: Sources, output: Output) -> bytes:
     return _engine.plan(_template(document), output.size, output.scale).render(values, sources, output)
 
 

@@ -13,7 +13,7 @@ NOTHING_BYTES = 64  # what an entry without pixels is taken for
 
 
 class Memory(Generic[V]):
-    """Values by key. A value tells its size by `nbytes`; one that is larger than all of the memory is not kept."""
+    """Values by key: bytes, or what tells its size by `nbytes`; one larger than all of the memory is not kept."""
 
     def __init__(self, max_bytes: int) -> None:
         self._kept: cachetools.LRUCache[Hashable, V] = cachetools.LRUCache(max_bytes, getsizeof=size_of)
@@ -41,4 +41,4 @@ def remembered(max_bytes: int) -> Callable[[F], F]:
 
 def size_of(value: object) -> int:
     """How many bytes a value takes, roughly."""
-    return int(getattr(value, "nbytes", 0)) + NOTHING_BYTES
+    return (len(value) if isinstance(value, bytes) else int(getattr(value, "nbytes", 0))) + NOTHING_BYTES

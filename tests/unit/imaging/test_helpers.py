@@ -16,7 +16,7 @@ import pytest
 
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
-from cwz_web.imaging.engine import Engine, Plan, Rendered, Sources
+from cwz_web.imaging.engine import Engine, Plan, Sources
 from cwz_web.imaging.errors import BadCode, SourceMissing
 from cwz_web.imaging.helpers import REST_SECONDS, Helpers
 from cwz_web.imaging.pictures import Source
@@ -46,10 +46,10 @@ class Kept(Plan):
     def __init__(self) -> None:
         self.begun, self.may_end = threading.Event(), threading.Event()
 
-    def render(self, values: Mapping[str, str], sources: Sources, output: Output) -> Rendered:
+    def render(self, values: Mapping[str, str], sources: Sources, output: Output) -> bytes:
         self.begun.set()
         assert self.may_end.wait(60)
-        return Rendered(b"", "", 1, 1, output)
+        return b""
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def drawn_there(helpers: Helpers) -> bool:
     here = []
 
     class Watched(Plan):
-        def render(self, *given: Any) -> Rendered:
+        def render(self, *given: Any) -> bytes:
             here.append(self)
             return super().render(*given)
 
