@@ -53,6 +53,7 @@ class Permission(StrEnum):
     STORAGE_VIEW = "storage.view"
     STORAGE_MANAGE = "storage.manage"
     SETTINGS_MANAGE = "settings.manage"
+    BILLING_MANAGE = "billing.manage"
 
 
 P = Permission
@@ -79,12 +80,17 @@ PERMISSION_WORDS: dict[Permission, str] = {
     P.WEBHOOK_MANAGE: "Add webhooks and replace their secrets",
     P.STORAGE_MANAGE: "Connect storage, with its secrets",
     P.SETTINGS_MANAGE: "Change the workspace's settings",
+    P.BILLING_MANAGE: "See and change the plan, and what is paid",
 }
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.ADMIN: frozenset(PERMISSION_WORDS),
     Role.SUPPORT: frozenset({P.VIEW, P.RUN_RETRY, P.MEMBER_VIEW, P.AUDIT_VIEW, P.STORAGE_VIEW, P.WEBHOOK_VIEW}),
     Role.USER: frozenset({P.VIEW, P.FEED_EDIT, P.TEMPLATE_EDIT, P.RUN_START}),
 }
+# What is left when a plan was not paid: to look, and to pay.
+READ_ONLY = frozenset(
+    {P.VIEW, P.MEMBER_VIEW, P.AUDIT_VIEW, P.STORAGE_VIEW, P.WEBHOOK_VIEW, P.API_READ, P.BILLING_MANAGE}
+)
 
 
 def principal(workspace_id: UUID, role: Role) -> str:
@@ -230,6 +236,10 @@ class Members(Resource):
         return MemberResource(self.request, self, name, member)
 
 
+class Billing(Resource):
+    """`/w/{slug}/billing`: there is one where there are plans."""
+
+
 class WorkspaceResource(Resource):
     """A workspace, reached by one of its members."""
 
@@ -244,6 +254,7 @@ class WorkspaceResource(Resource):
         "storage": Connections,
         "members": Members,
         "invitations": Invitations,
+        "billing": Billing,
     }
 
     def __init__(self, request: Request, parent: Resource, access: Access) -> None:
@@ -251,9 +262,22 @@ class WorkspaceResource(Resource):
         self.access = access
         enter_workspace(request.db, access.workspace_id)
 
+    def __getitem__(self, name: str) -> Resource:
+        if name == "billing" and not self.request.services.settings.billing:
+            raise KeyError(name)
+        return super().__getitem__(name)
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether it can only be looked at."""
+        return self.access.standing.read_only and self.request.services.settings.billing
+
     def __acl__(self) -> list[Any]:
         workspace_id = self.access.workspace_id
-        return [(Allow, principal(workspace_id, role), granted) for role, granted in PERMISSIONS.items()] + [DENY_ALL]
+        left = READ_ONLY if self.is_read_only else frozenset(Permission)
+        return [(Allow, principal(workspace_id, role), granted & left) for role, granted in PERMISSIONS.items()] + [
+            DENY_ALL
+        ]
 
 
 class Workspaces(Resource):
@@ -461,7 +485,14 @@ class Api(Resource):
         granted = (
             API_PERMISSIONS if Scope.ADMIN in owner.scopes else {SCOPE_PERMISSIONS[Scope(s)] for s in owner.scopes}
         )
-        return [(Allow, api_principal(owner.workspace_id), granted), DENY_ALL]
+        left = READ_ONLY if self.is_read_only else frozenset(Permission)
+        return [(Allow, api_principal(owner.workspace_id), granted & left), DENY_ALL]
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether the key's workspace can only be looked at."""
+        owner = self.request.identity
+        return owner is not None and owner.standing.read_only and self.request.services.settings.billing
 
 
 class SignedFile(Resource):

@@ -21,16 +21,67 @@ from cwz_web.db.embedded import socket_directory
 
 PREFIX = "cwz."
 SECRETS = ("session_secret", "csrf_secret", "password_pepper", "render_secret", "signing_secret")
-OPTIONAL_SECRETS = ("session_secret_before", "google_client_secret", "smtp_password", "resend_api_key")
+OPTIONAL_SECRETS = (
+    "session_secret_before",
+    "google_client_secret",
+    "smtp_password",
+    "resend_api_key",
+    "stripe_secret_key",
+    "stripe_webhook_secrets",
+)
 ENVIRONMENT = {name: f"CWZ_{name.upper()}" for name in (*SECRETS, "encryption_keys", *OPTIONAL_SECRETS)} | {
     "database_url": "DATABASE_URL",
     "database_owner_url": "DATABASE_OWNER_URL",
 }
 MIN_SECRET_LENGTH = 32
+# The plans as they are shipped; `cwz.plan.<name>.<what>` changes one, or adds one. 0 is for any number.
+PLANS: dict[str, dict[str, object]] = {
+    "free": {"label": "Free", "images": 100, "members": 2, "connections": 1, "feeds": 2},
+    "pro": {
+        "label": "Pro",
+        "images": 10_000,
+        "members": 10,
+        "connections": 5,
+        "feeds": 50,
+        "prices": "connectwyze_pro_monthly connectwyze_pro_yearly",
+    },
+    "scale": {
+        "label": "Scale",
+        "images": 100_000,
+        "members": 50,
+        "connections": 20,
+        "feeds": 500,
+        "prices": "connectwyze_scale_monthly connectwyze_scale_yearly",
+    },
+}
+FREE = "free"
 
 
 class SettingsError(Exception):
     """The application can not start with these settings; the message names each problem."""
+
+
+class Plan(BaseModel):
+    """What a workspace may have; 0 is for any number. `prices` are lookup keys of prices in Stripe."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    label: str = Field(min_length=1, max_length=40)
+    images: int = Field(ge=0, description="pictures a month")
+    members: int = Field(ge=0)
+    connections: int = Field(ge=0, description="connected storages")
+    feeds: int = Field(ge=0)
+    prices: tuple[str, ...] = ()
+
+    @property
+    def cap(self) -> int | None:
+        """The pictures a month; None for any number."""
+        return self.images or None
+
+    @field_validator("prices", mode="before")
+    @classmethod
+    def _split_words(cls, value: object) -> object:
+        return tuple(value.split()) if isinstance(value, str) else value
 
 
 class Settings(BaseModel):
@@ -69,6 +120,19 @@ class Settings(BaseModel):
     google_discovery_url: str = "https://accounts.google.com/.well-known/openid-configuration"
     google_client_id: str = Field(default="", description="switches sign-in with Google on")
     google_client_secret: SecretStr = SecretStr("")
+    stripe_secret_key: SecretStr = Field(default=SecretStr(""), description="switches billing on")
+    stripe_webhook_secrets: SecretStr = Field(
+        default=SecretStr(""), description="of Stripe's endpoint; two between commas while one replaces the other"
+    )
+    stripe_api: str = Field(default="https://api.stripe.com", pattern=r"^https?://[A-Za-z0-9.\-:]+$")
+    stripe_pages: tuple[str, ...] = Field(
+        default=("https://checkout.stripe.com", "https://billing.stripe.com"),
+        description="where Stripe's own pages are: people are sent nowhere else",
+    )
+    stripe_tax: bool = Field(default=False, description="let Stripe Tax reckon the tax")
+    stripe_trial_days: int = Field(default=0, ge=0, le=730)
+    grace_days: int = Field(default=7, ge=0, le=90, description="from a failed payment until a workspace is read-only")
+    plan: dict[str, Plan] = Field(default_factory=dict, description="cwz.plan.<name>.<what>", validate_default=True)
     rate_limits: str = Field(default="memory://", description="where attempts are counted; redis:// for several nodes")
     limit: dict[str, str] = Field(default_factory=dict, description="cwz.limit.<name> = 20 per 10 minutes")
     session_secret: SecretStr
@@ -79,6 +143,16 @@ class Settings(BaseModel):
     render_secret: SecretStr
     signing_secret: SecretStr
     storage: dict[str, dict[str, str]] = Field(default_factory=dict, description="cwz.storage.<provider>.<key>")
+
+    @property
+    def billing(self) -> bool:
+        """Whether workspaces have plans; else everything runs without limits."""
+        return bool(self.stripe_secret_key.get_secret_value())
+
+    @property
+    def live_money(self) -> bool:
+        """Whether Stripe's key is not one of its test mode."""
+        return "_live_" in self.stripe_secret_key.get_secret_value()
 
     @property
     def development(self) -> bool:
@@ -95,6 +169,11 @@ class Settings(BaseModel):
         return self.var / "fonts"
 
     @property
+    def plan_caps(self) -> dict[str, int | None] | None:
+        """The pictures a month of each plan; None where there are none."""
+        return {name: plan.cap for name, plan in self.plan.items()} if self.billing else None
+
+    @property
     def worker_target(self) -> str:
         """The base URL at which a worker asks for its specification."""
         return self.internal_url or self.url
@@ -104,7 +183,12 @@ class Settings(BaseModel):
     def _without_trailing_slash(cls, value: str) -> str:
         return value.rstrip("/")
 
-    @field_validator("plugins_block", "net_allow", mode="before")
+    @field_validator("plan", mode="before")
+    @classmethod
+    def _with_shipped_plans(cls, given: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
+        return {name: PLANS.get(name, {}) | given.get(name, {}) for name in [*PLANS, *(set(given) - set(PLANS))]}
+
+    @field_validator("plugins_block", "net_allow", "stripe_pages", mode="before")
     @classmethod
     def _split_words(cls, value: object) -> object:
         return tuple(value.split()) if isinstance(value, str) else value
@@ -134,6 +218,8 @@ class Settings(BaseModel):
             raise ValueError(f"cwz.mail = resend needs {ENVIRONMENT['resend_api_key']}")
         if self.mail == "folder" and not self.development:
             raise ValueError("cwz.mail = folder is for development: nobody would get a mail")
+        if self.billing and not self.stripe_webhook_secrets.get_secret_value():
+            raise ValueError(f"{ENVIRONMENT['stripe_secret_key']} needs {ENVIRONMENT['stripe_webhook_secrets']}")
         if self.google_client_id and not self.google_client_secret.get_secret_value():
             raise ValueError(f"cwz.google_client_id needs {ENVIRONMENT['google_client_secret']}")
         return self
@@ -149,6 +235,9 @@ class Settings(BaseModel):
             if key.startswith(f"{PREFIX}storage."):
                 provider, _, name = key.removeprefix(f"{PREFIX}storage.").partition(".")
                 given.setdefault("storage", {}).setdefault(provider, {})[name] = value  # type: ignore[attr-defined]
+            elif key.startswith(f"{PREFIX}plan."):
+                plan, _, name = key.removeprefix(f"{PREFIX}plan.").partition(".")
+                given.setdefault("plan", {}).setdefault(plan, {})[name] = value  # type: ignore[attr-defined]
             elif key.startswith(f"{PREFIX}limit."):
                 given.setdefault("limit", {})[key.removeprefix(f"{PREFIX}limit.")] = value  # type: ignore[index]
             elif key.startswith(PREFIX):

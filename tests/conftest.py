@@ -19,6 +19,8 @@ from pyramid.router import Router
 from webtest import TestApp
 
 from cwz_web.app import create_app
+from cwz_web.billing.stripe_api import Stripe
+from cwz_web.billing.subscriptions import Cashier
 from cwz_web.db.embedded import EmbeddedPostgres
 from cwz_web.db.migrate import migrate
 from cwz_web.db.session import Database
@@ -29,12 +31,16 @@ from cwz_web.web.services import Services
 from tests.factories import PASSWORDS, Factory
 from tests.installation import Installation
 from tests.mailbox import Mailbox
+from tests.stripe_server import SECRET_KEY, WEBHOOK_SECRET, StripeServer
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(__file__).parent / "data"
 ENCRYPTION_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"  # 32 bytes
 # Begun first, so that at the end no worker waits for one that has just begun them.
 LONGEST_FIRST = ("test_serve.py", "tests/browser/", "plugins/", "test_google.py", "test_storage.py")
+# An installation with billing, and plans that are soon full.
+MONEY = {"stripe_secret_key": SECRET_KEY, "stripe_webhook_secrets": f"whsec_another,{WEBHOOK_SECRET}"}
+SMALL = {"pro": {"images": 3, "feeds": 2}, "free": {"images": 1, "members": 2, "connections": 1, "feeds": 1}}
 KEPT_TABLES = {"alembic_version"}
 
 
@@ -162,6 +168,26 @@ def wsgi(kept_services: Services) -> Router:
 def app(wsgi: Router, services: Services) -> TestApp:
     """The application, as somebody's browser meets it: cookies are kept, nobody is signed in."""
     return TestApp(wsgi)
+
+
+@pytest.fixture(scope="session")
+def kept_stripe() -> Iterator[StripeServer]:
+    server = StripeServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def kept_paid(kept_services: Services, kept_stripe: StripeServer, app_url: str) -> Iterator[Services]:
+    settings = make_settings(app_url, kept_services.settings.var, stripe_api=kept_stripe.url, plan=SMALL, **MONEY)
+    cashier = Cashier(Stripe(settings), settings)
+    yield dataclasses.replace(kept_services, settings=settings, cashier=cashier)
+    cashier.stripe.close()
+
+
+@pytest.fixture(scope="session")
+def wsgi_paid(kept_paid: Services) -> Router:
+    return create_app(kept_paid)
 
 
 @pytest.fixture(scope="module")

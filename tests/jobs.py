@@ -16,9 +16,9 @@ from cwz_web.workspaces import tasks as workspace_tasks
 TASKS = (account_tasks, feed_tasks, run_tasks, workspace_tasks)
 
 
-def run_jobs(app_url: str, queue: str, context: dict[str, object]) -> None:
+def run_jobs(app_url: str, queue: str, context: dict[str, object], concurrency: int = 1) -> None:
     """Run the jobs of a queue that wait, and those that they enqueue, until none is left."""
-    asyncio.run(_work(app_url, queue, context))
+    asyncio.run(_work(app_url, queue, context, concurrency))
 
 
 def run_feed_jobs(services: Services, fetcher: Fetcher | None = None) -> None:
@@ -33,11 +33,12 @@ def run_feed_jobs(services: Services, fetcher: Fetcher | None = None) -> None:
     run_jobs(services.settings.database_url.get_secret_value(), FEEDS_QUEUE, context)
 
 
-async def _work(app_url: str, queue: str, context: dict[str, object]) -> None:
+async def _work(app_url: str, queue: str, context: dict[str, object], concurrency: int) -> None:
     with app.replace_connector(WorkerConnector(conninfo=app_url)) as worker_app:
         async with worker_app.open_async():
             await worker_app.run_worker_async(
                 queues=[queue],
+                concurrency=concurrency,
                 wait=False,
                 additional_context=context,
                 install_signal_handlers=False,

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from cwz_web.api.bodies import read_body
 from cwz_web.api.pages import Answer, limit_of, rows_of, transaction
+from cwz_web.billing.plans import Thing, check_room_for
 from cwz_web.feeds.browse import find_item, items_after
 from cwz_web.feeds.files import read_table, spooled
 from cwz_web.feeds.imports import enqueue, find_import, list_imports, new_feed, new_import, shape_for
@@ -185,6 +186,7 @@ def make_feed(context: ApiFeeds, request: Request) -> Response:
     """A new feed without rows."""
     wanted = read_body(request, NewFeed)
     with transaction(request) as db:
+        check_room_for(db, request.services.settings, request.identity.workspace_id, Thing.FEEDS)
         feed = new_feed(db, request.identity.workspace_id, name=wanted.name, file_name="the API")
         record(db, request.identity.workspace_id, key_actor(request), "feed.make", feed.name, {})
     return Response(json_body=_json(_feed(feed)), status=201)

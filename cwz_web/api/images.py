@@ -146,7 +146,7 @@ def _order_for_later(request: Request, wanted: ImageRequest) -> Response:
             version=recipe.design.version,
             data=data,
             output=_output(wanted, wanted.format or Format.JPEG),
-            meter=request.services.meters.of(owner.workspace_id, owner),
+            meter=request.services.meters.of(owner.workspace_id, owner.standing, owner),
             webhook=wanted.webhook,
         )
     info = _order_info(request, run)
@@ -178,7 +178,7 @@ def _order(request: Request, wanted: ImageRequest, output: Output) -> Order:
     if wanted.feed is not None and wanted.item is not None:
         with request.services.database.transaction(owner.workspace_id) as db:
             data = _row(db, recipe.design, wanted.feed, wanted.item) | data
-    meter = request.services.meters.of(owner.workspace_id, owner)
+    meter = request.services.meters.of(owner.workspace_id, owner.standing, owner)
     return Order(request, meter, recipe, data, output)
 
 

@@ -126,7 +126,7 @@ def usage(context: Api, request: Request) -> dict[str, Any]:
         month=month,
         resets_on=next_month(month),
         used=used.get(owner.workspace_id, 0),
-        cap=request.services.settings.cap,
+        cap=request.services.meters.of(owner.workspace_id, owner.standing).cap,
         key_used=used.get(owner.key_id, 0),
         key_cap=owner.month_cap,
     ).model_dump(mode="json")

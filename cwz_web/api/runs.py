@@ -149,7 +149,7 @@ def begin_run(context: ApiRuns, request: Request) -> Response:
     with transaction(request) as db:
         arguments = _arguments(db, owner, wanted)
         try:
-            meter = request.services.meters.of(owner.workspace_id, owner)
+            meter = request.services.meters.of(owner.workspace_id, owner.standing, owner)
             run = start_run(db, **arguments, started_by=None, meter=meter, webhook=wanted.webhook)
         except (EmptyFeed, BadSettings) as error:
             raise nothing_to_draw(error) from None
@@ -240,7 +240,7 @@ def retry(context: ApiRun, request: Request) -> dict[str, Any]:
     owner = request.identity
     with transaction(request) as db:
         run = db.get_one(Run, (context.row.workspace_id, context.row.id))
-        retry_failed(db, run, request.services.meters.of(owner.workspace_id, owner))
+        retry_failed(db, run, request.services.meters.of(owner.workspace_id, owner.standing, owner))
         _note(db, request, "run.retry", run)
     return _run(run).model_dump(mode="json")
 

@@ -59,7 +59,7 @@ def show_image(context: SignedImage, request: Request) -> Response:
         raise Problem(422, "unknown_version", "The template has no such version", wrong) from None
     data = {name: value for name, value in parameters.items() if not _is_option(name)}
     output = Output(size=options.size, format=context.format, quality=options.quality, scale=options.scale)
-    order = Order(request, services.meters.of(workspace_id), recipe, data, output)
+    order = Order(request, services.meters.of(workspace_id, state.standing), recipe, data, output)
     cache = FOR_EVER if options.version else FOLLOWS
     if order.digest in request.if_none_match:
         return _not_modified(order.digest, cache)

@@ -7,6 +7,7 @@ import sys
 import threading
 
 from cwz_web.accounts import tasks as account_tasks
+from cwz_web.billing import tasks as billing_tasks
 from cwz_web.db.session import Database
 from cwz_web.feeds import tasks as feed_tasks
 from cwz_web.generation.maker import PictureMaker
@@ -25,11 +26,11 @@ from cwz_web.runs.protocol import RenderClient
 from cwz_web.runs.worker import Worker
 from cwz_web.settings import Settings
 from cwz_web.storage import tasks as storage_tasks
-from cwz_web.web.services import providers_of, ring_of
+from cwz_web.web.services import cashier_of, providers_of, ring_of
 from cwz_web.workspaces import tasks as workspace_tasks
 
 # Importing a domain's tasks declares them.
-TASKS = (account_tasks, feed_tasks, notify_tasks, run_tasks, storage_tasks, workspace_tasks)
+TASKS = (account_tasks, billing_tasks, feed_tasks, notify_tasks, run_tasks, storage_tasks, workspace_tasks)
 
 
 def run(settings: Settings, *, with_parent: bool) -> None:
@@ -52,7 +53,8 @@ def run(settings: Settings, *, with_parent: bool) -> None:
         "post": PostOffice.of(settings),
         "fetcher": fetcher,
         "ring": ring_of(settings),
-        "meters": Meters(settings.cap, settings.url),
+        "meters": Meters(settings.cap, settings.url, settings.plan_caps),
+        "cashier": cashier_of(settings),
         "addresses": Addresses(signing_secret, settings.url),
         "webhooks": Webhooks(signing_secret, fetcher),
     }

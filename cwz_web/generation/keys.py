@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from cwz_web.db.session import Database
 from cwz_web.generation.models import ApiKey
+from cwz_web.workspaces.access import Standing
 
 PREFIX = "cwz_live_"
 SHOWN = len(PREFIX) + 4
@@ -36,6 +37,7 @@ class KeyOwner:
     origins: frozenset[str] = frozenset()
     minute_cap: int | None = None
     month_cap: int | None = None
+    standing: Standing = field(default_factory=Standing)
 
 
 class Scope(StrEnum):
@@ -108,7 +110,7 @@ def find_owner(database: Database, plain: str) -> KeyOwner | None:
     """Whose key this is, or None when it is none, has ended, or was revoked. Its use is noted, by the minute."""
     if not _form.match(plain):
         return None
-    row = database.ask("SELECT * FROM api_key_owner(%s)", _digest(plain))
+    row = database.ask("SELECT k.*, s.* FROM api_key_owner(%s) k, standing_of(k.workspace_id) s", _digest(plain))
     if row is None:
         return None
     now = datetime.now(UTC)
@@ -126,6 +128,7 @@ def find_owner(database: Database, plain: str) -> KeyOwner | None:
         origins=frozenset(row.origins),
         minute_cap=row.minute_cap,
         month_cap=row.month_cap,
+        standing=Standing(row.plan, row.unpaid, row.read_only),
     )
 
 

@@ -156,6 +156,16 @@ class Usage(Base):
     __table_args__ = (CheckConstraint("used >= 0", name="used"),)
 
 
+class UsageDay(Base):
+    """How many pictures a day (of UTC) has made in a workspace; a trigger keeps it (migration 0021)."""
+
+    __tablename__ = "usage_days"
+
+    workspace_id: Mapped[UUID] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    used: Mapped[int] = mapped_column(BigInteger)
+
+
 class IdempotencyKey(Base):
     """A request that was sent with an `Idempotency-Key`, and, once there is one, its answer."""
 

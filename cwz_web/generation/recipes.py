@@ -15,6 +15,7 @@ from cwz_web.generation.models import Template
 from cwz_web.generation.templates import Design, open_design
 from cwz_web.storage.connections import connections_from
 from cwz_web.storage.models import Connection
+from cwz_web.workspaces.access import Standing
 
 KEPT = 512
 
@@ -22,7 +23,7 @@ KEPT = 512
 @dataclass(frozen=True)
 class State:
     """How things are with a template: its version in use, what may be asked without a signature, the signing keys that
-    are good, and a digest of the workspace's connections."""
+    are good, a digest of the workspace's connections, and what the workspace may do."""
 
     template_id: UUID
     workspace_id: UUID
@@ -30,6 +31,7 @@ class State:
     open_parameters: tuple[str, ...] | None
     signing_numbers: range
     connections: str
+    standing: Standing
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Recipes:
 
     def state(self, template_id: UUID) -> State | None:
         """How things are with a template now; None when there is no such template."""
-        row = self._database.ask("SELECT * FROM picture_state(%s)", template_id)
+        row = self._database.ask("SELECT p.*, s.* FROM picture_state(%s) p, standing_of(p.workspace_id) s", template_id)
         if row is None:
             return None
         return State(
@@ -60,6 +62,7 @@ class Recipes:
             None if row.open_parameters is None else tuple(row.open_parameters),
             range(row.signing_oldest, row.signing_number + 1),
             row.connections or "",
+            Standing(row.plan, row.unpaid, row.read_only),
         )
 
     def of(self, state: State, version: int | None = None) -> Recipe:

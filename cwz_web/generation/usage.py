@@ -6,9 +6,9 @@ nothing is drawn in vain. A run takes its pictures beforehand, and gives back th
 transaction that says so. Months are those of UTC.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 import psycopg
@@ -17,9 +17,11 @@ from sqlalchemy.orm import Session
 
 from cwz_web.db.session import Database
 from cwz_web.generation.keys import KeyOwner
-from cwz_web.generation.models import Usage
+from cwz_web.generation.models import Usage, UsageDay
 from cwz_web.notify.letters import Letter
 from cwz_web.notify.webhooks import Event, emit
+from cwz_web.settings import FREE
+from cwz_web.workspaces.access import Standing
 from cwz_web.workspaces.members import tell_admins
 from cwz_web.workspaces.models import Workspace
 
@@ -27,6 +29,7 @@ from cwz_web.workspaces.models import Workspace
 WARN_AT = (80, 100)
 # What count_picture() (migration 0019) answers with when a cap is reached.
 REACHED = "P0402"
+READ_ONLY = "This workspace can only be looked at until its plan is paid: see Billing"
 
 _COUNT = text("""
     INSERT INTO usage (workspace_id, subject_id, month, used) VALUES (:workspace, :subject, :month, :pictures)
@@ -48,6 +51,7 @@ class Meter:
         cap: pictures a month for the workspace; None for as many as it likes.
         url: the address of the site, for the link in the mail that says that the cap is near.
         key_cap: the same as `cap` for the key.
+        closed: whether nothing may be made, because the workspace's plan was not paid.
     """
 
     workspace_id: UUID
@@ -55,11 +59,12 @@ class Meter:
     url: str = ""
     key_id: UUID | None = None
     key_cap: int | None = None
+    closed: bool = False
 
     @property
     def is_capped(self) -> bool:
         """Whether there is any cap."""
-        return self.cap is not None or self.key_cap is not None
+        return self.closed or self.cap is not None or self.key_cap is not None
 
     def counters(self) -> Iterable[tuple[UUID, int | None, str]]:
         """Each counter, what it may reach, and whose it is: in one order, so that no two wait for each other."""
@@ -70,16 +75,24 @@ class Meter:
 
 @dataclass(frozen=True)
 class Meters:
-    """The installation's terms: what a workspace may make in a month, and where people read about it."""
+    """The installation's terms: what a workspace may make in a month, and where people read about it.
+
+    Attributes:
+        plans: what a workspace may make with each plan, in place of `cap`; None where there are no plans.
+    """
 
     cap: int | None = None
     url: str = ""
+    plans: Mapping[str, int | None] | None = None
 
-    def of(self, workspace_id: UUID, key: KeyOwner | None = None) -> Meter:
+    def of(self, workspace_id: UUID, standing: Standing, key: KeyOwner | None = None) -> Meter:
         """What the pictures of a workspace count against, or those of one of its keys."""
-        if key is None:
-            return Meter(workspace_id, self.cap, self.url)
-        return Meter(workspace_id, self.cap, self.url, key.key_id, key.month_cap)
+        meter = Meter(workspace_id, self.cap, self.url)
+        if self.plans is not None:
+            # A plan that the operator has taken away counts as the one that costs nothing.
+            cap = self.plans[standing.plan if standing.plan in self.plans else FREE]
+            meter = replace(meter, cap=cap, closed=standing.read_only)
+        return replace(meter, key_id=key.key_id, key_cap=key.month_cap) if key else meter
 
 
 def month_of(moment: datetime | None = None) -> date:
@@ -103,8 +116,18 @@ def used_by(db: Session, workspace_id: UUID) -> dict[UUID, int]:
     return {usage.subject_id: usage.used for usage in db.scalars(mine)}
 
 
+def used_by_day(db: Session, workspace_id: UUID, days: int = 30) -> list[tuple[date, int]]:
+    """How many pictures each of the last days has made, today last."""
+    today = datetime.now(UTC).date()
+    first = today - timedelta(days=days - 1)
+    mine = select(UsageDay.day, UsageDay.used).where(UsageDay.workspace_id == workspace_id, UsageDay.day >= first)
+    used = {row.day: row.used for row in db.execute(mine)}
+    return [(day, used.get(day, 0)) for day in (first + timedelta(days=number) for number in range(days))]
+
+
 def check_room(db: Session, meter: Meter, pictures: int = 1) -> None:
     """See whether there is room for so many more. Raises CapReached."""
+    _check_open(meter)
     for subject_id, cap, whose in meter.counters():
         if cap is not None and used_in(db, meter.workspace_id, subject_id) + pictures > cap:
             raise _reached(whose, cap)
@@ -112,6 +135,7 @@ def check_room(db: Session, meter: Meter, pictures: int = 1) -> None:
 
 def count(db: Session, meter: Meter, pictures: int = 1) -> None:
     """Count pictures. Raises CapReached; then the transaction must be rolled back."""
+    _check_open(meter)
     for subject_id, cap, whose in meter.counters():
         names = {"workspace": meter.workspace_id, "subject": subject_id, "month": month_of(), "cap": cap}
         fits = cap is None or pictures <= cap
@@ -124,6 +148,7 @@ def count(db: Session, meter: Meter, pictures: int = 1) -> None:
 
 def count_one(database: Database, meter: Meter) -> None:
     """Count one picture, in a transaction of its own: as count(), in one question. Raises CapReached."""
+    _check_open(meter)
     caps = {"workspace": meter.cap, "key": meter.key_cap}
     values = month_of(), meter.workspace_id, meter.key_id, meter.cap, meter.key_cap
     try:
@@ -144,6 +169,11 @@ def give_back(db: Session, meter: Meter, pictures: int, month: date) -> None:
     for subject_id, _, _ in meter.counters():
         mine = _mine(meter.workspace_id, subject_id, month)
         db.execute(update(Usage).where(*mine).values(used=func.greatest(Usage.used - pictures, 0)))
+
+
+def _check_open(meter: Meter) -> None:
+    if meter.closed:
+        raise CapReached(READ_ONLY)
 
 
 def _mine(workspace_id: UUID, subject_id: UUID, month: date) -> tuple[ColumnElement[bool], ...]:

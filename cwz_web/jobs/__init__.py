@@ -37,9 +37,10 @@ app = procrastinate.App(connector=SyncPsycopgConnector())
 # Queues that more than one module names.
 FEEDS_QUEUE = "feeds"
 RENDER_QUEUE = "render"
+BILLING_QUEUE = "billing"
 # Whoever answers slowly must not keep a worker from drawing, so what only talks to others has workers of its own.
 WORK_QUEUES = ("default", FEEDS_QUEUE, RENDER_QUEUE)
-TALK_QUEUES = ("mail", "webhooks")
+TALK_QUEUES = ("mail", "webhooks", BILLING_QUEUE)
 TALKERS = 4
 
 HEARTBEAT_SECONDS = 3.0

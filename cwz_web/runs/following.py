@@ -16,6 +16,7 @@ from cwz_web.imaging.errors import UnknownFormat
 from cwz_web.runs.models import AutoRun, Run
 from cwz_web.runs.planning import EmptyFeed, start_run
 from cwz_web.storage.contract import BadSettings
+from cwz_web.workspaces.access import standing_of
 
 log = structlog.get_logger()
 
@@ -75,7 +76,11 @@ def follow_feed(db: Session, workspace_id: UUID, feed_id: UUID, meters: Meters |
             continue
         try:
             with db.begin_nested():
-                runs.append(_begin(db, feed, auto, template, (meters or Meters()).of(workspace_id)))
+                runs.append(
+                    _begin(
+                        db, feed, auto, template, (meters or Meters()).of(workspace_id, standing_of(db, workspace_id))
+                    )
+                )
         except EmptyFeed:  # rows were removed, and nothing else
             pass
         except (BadSettings, CapReached, UnknownFormat) as error:

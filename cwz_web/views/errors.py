@@ -4,6 +4,7 @@ import psycopg
 import structlog
 from pyramid.exceptions import BadCSRFOrigin, BadCSRFToken, PredicateMismatch
 from pyramid.httpexceptions import HTTPException, HTTPForbidden, HTTPNotFound, HTTPSeeOther
+from pyramid.location import lineage
 from pyramid.renderers import render_to_response
 from pyramid.request import Request
 from pyramid.response import Response
@@ -11,7 +12,8 @@ from pyramid.view import exception_view_config, forbidden_view_config, notfound_
 from sqlalchemy.exc import OperationalError
 
 from cwz_web.accounts.passwords import TooBusy
-from cwz_web.generation.usage import CapReached
+from cwz_web.billing.plans import NoRoom
+from cwz_web.generation.usage import READ_ONLY, CapReached
 from cwz_web.imaging.errors import ImagingError, UnknownColumns
 from cwz_web.storage.contract import StorageError
 from cwz_web.web.limits import TooMany
@@ -46,6 +48,8 @@ def not_found(exc: HTTPNotFound, request: Request) -> Response:
 @forbidden_view_config()
 def forbidden(exc: HTTPForbidden, request: Request) -> Response:
     """Not allowed; or not signed in."""
+    if any(getattr(resource, "is_read_only", False) for resource in lineage(request.context)):
+        return _answer(request, Problem(402, "read_only", READ_ONLY))
     if request.raw_path.startswith("/v1/"):
         return problem_response(request, _unauthorized() if request.identity is None else Problem(403, *SAYINGS[403]))
     person = request.identity
@@ -80,6 +84,12 @@ def too_many(exc: TooMany, request: Request) -> Response:
 def cap_reached(exc: CapReached, request: Request) -> Response:
     """No more pictures this month."""
     return _answer(request, Problem(402, "cap_reached", str(exc)))
+
+
+@exception_view_config(NoRoom)
+def no_room(exc: NoRoom, request: Request) -> Response:
+    """The plan has no room for one more."""
+    return _answer(request, Problem(402, "no_room", str(exc)))
 
 
 @exception_view_config(TooBusy)

@@ -9,6 +9,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
+from cwz_web.billing.plans import NoRoom, Thing, check_room_for
 from cwz_web.feeds.browse import items_after
 from cwz_web.feeds.files import read_sample, read_table, spooled
 from cwz_web.feeds.imports import (
@@ -73,8 +74,9 @@ def upload_form(context: Feeds, request: Request) -> Any:
     if form.value is not None and file is not None:
         name = form.value.name or file_name.rpartition(".")[0] or file_name
         try:
+            check_room_for(request.db, request.services.settings, request.workspace.workspace_id, Thing.FEEDS)
             read_table(file, SAMPLE)
-        except BadFile as error:
+        except (BadFile, NoRoom) as error:
             form = form.with_error("file", str(error))
         else:
             person = request.identity.account

@@ -10,6 +10,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
+from cwz_web.billing.plans import Thing, check_room_for
 from cwz_web.feeds.imports import new_feed, new_import
 from cwz_web.feeds.models import Feed, FeedSource
 from cwz_web.feeds.refresh import ask, file_name_of, plan_next
@@ -161,6 +162,7 @@ def _connect(request: Request, form: SourceForm, place: Place, file: BinaryIO) -
     workspace_id, person = request.workspace.workspace_id, request.identity.account
     host = place.url.partition("://")[2].partition("/")[0]
     with request.services.database.transaction(workspace_id) as db:
+        check_room_for(db, request.services.settings, workspace_id, Thing.FEEDS)
         feed = new_feed(db, workspace_id, name=form.name or host, file_name=file_name_of(place.url))
         new_import(db, feed, file_name=feed.file_name, file=file, state="draft", fetched=True, started_by=person.id)
         source = FeedSource(

@@ -11,6 +11,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
+from cwz_web.billing.plans import Thing, check_room_for
 from cwz_web.feeds import ordering
 from cwz_web.feeds.browse import PAGE, Found, Query, find_item, find_items, items_with_key, list_feeds, versions_of
 from cwz_web.feeds.imports import list_imports
@@ -140,6 +141,8 @@ def delete_feed(context: FeedResource, request: Request) -> Response:
 @view_config(context=FeedResource, name="restore", request_method="POST", permission=Permission.FEED_EDIT)
 def restore_feed(context: FeedResource, request: Request) -> Response:
     """Take a deleted feed into use again."""
+    if context.row.deleted_at is not None:
+        check_room_for(request.db, request.services.settings, context.row.workspace_id, Thing.FEEDS)
     context.row.deleted_at = None
     request.audit("feed.restore", context.row.name)
     return HTTPSeeOther(request.path_in("feeds", context.row.id))

@@ -143,7 +143,7 @@ def _page(request: Request, form: Filled[KeyForm]) -> dict[str, Any]:
         "base_url": services.settings.url,
         "used": used,
         "used_in_all": used.get(workspace_id, 0),
-        "cap": services.settings.cap,
+        "cap": services.meters.of(workspace_id, request.workspace.standing).cap,
         "resets": next_month(month_of()),
         "signing": {number: services.addresses.key(workspace_id, number) for number in valid_numbers(workspace)},
     }

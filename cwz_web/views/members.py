@@ -8,6 +8,7 @@ from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
+from cwz_web.billing.plans import NoRoom, Thing, check_room_for
 from cwz_web.resources import (
     PERMISSION_WORDS,
     PERMISSIONS,
@@ -73,15 +74,17 @@ def invite_form(context: Members, request: Request) -> Any:
     """Invite somebody by mail."""
     form = read_form(InviteForm, request.POST)
     if form.value is not None:
+        workspace_id = request.workspace.workspace_id
         try:
+            check_room_for(request.db, request.services.settings, workspace_id, Thing.MEMBERS)
             invitation = invite(
                 request.db,
-                request.workspace.workspace_id,
+                workspace_id,
                 email=form.value.email,
                 role=form.value.role,
                 invited_by=request.identity.account,
             )
-        except InvitationRefused as error:
+        except (InvitationRefused, NoRoom) as error:
             form = form.with_error("email", str(error))
         else:
             queue_invitation(request.db, invitation)

@@ -159,7 +159,7 @@ def new_run_form(context: Runs, request: Request) -> Any:
             try:
                 if not chosen.confirm:
                     return _plan(request, form, arguments)
-                meter = request.services.meters.of(workspace_id)
+                meter = request.services.meters.of(workspace_id, request.workspace.standing)
                 run = start_run(request.db, **arguments, started_by=request.identity.account.id, meter=meter)
             except (EmptyFeed, BadSettings, CapReached) as error:
                 form = form.with_error("feed", str(error))
@@ -175,7 +175,7 @@ def _plan(request: Request, form: Filled[RunForm], arguments: dict[str, Any]) ->
     plan = plan_run(request.db, **arguments)
     if not plan.pictures:
         raise EmptyFeed("This feed has no rows")
-    meter = request.services.meters.of(request.workspace.workspace_id)
+    meter = request.services.meters.of(request.workspace.workspace_id, request.workspace.standing)
     left = (
         None if meter.cap is None else max(meter.cap - used_in(request.db, meter.workspace_id, meter.workspace_id), 0)
     )
@@ -235,7 +235,9 @@ def show_run(context: RunResource, request: Request) -> dict[str, Any]:
 @view_config(context=RunResource, name="retry", request_method="POST", permission=Permission.RUN_RETRY)
 def retry_run(context: RunResource, request: Request) -> Response:
     """Draw again what failed."""
-    retry_failed(request.db, context.row, request.services.meters.of(context.row.workspace_id))
+    retry_failed(
+        request.db, context.row, request.services.meters.of(context.row.workspace_id, request.workspace.standing)
+    )
     names = run_names(request, [context.row])
     request.audit("run.retry", names.get(context.row.feed_id, ""), run=str(context.row.id))
     return HTTPSeeOther(request.path_in("runs", context.row.id))

@@ -9,6 +9,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
+from cwz_web.billing.plans import Thing, check_room_for
 from cwz_web.resources import ConnectionResource, Connections, Permission
 from cwz_web.storage.connections import (
     SecretsNeeded,
@@ -64,6 +65,7 @@ def connection_list(context: Connections, request: Request) -> dict[str, Any]:
 )
 def choose_page(context: Connections, request: Request) -> dict[str, Any]:
     """The providers as cards; or, once one is chosen, its form."""
+    check_room_for(request.db, request.services.settings, request.workspace.workspace_id, Thing.CONNECTIONS)
     provider = request.services.providers.get(request.GET.get("provider", ""))
     if provider is None:
         return {"providers": list(request.services.providers)}
@@ -95,6 +97,7 @@ def new_connection(context: Connections, request: Request) -> Any:
     if not _may_save(typed, steps):
         return _again(request, provider, form, steps)
     with request.services.database.transaction(workspace_id) as db:
+        check_room_for(db, request.services.settings, workspace_id, Thing.CONNECTIONS)
         connection = connect(
             db,
             workspace_id,

@@ -10,6 +10,7 @@ from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy.orm import Session
 
+from cwz_web.billing.plans import Thing, check_room_for
 from cwz_web.demo.samples import add_sample_feed, add_sample_template
 from cwz_web.feeds.browse import list_feeds
 from cwz_web.feeds.models import Feed
@@ -156,6 +157,7 @@ def setup_storage(context: WorkspaceResource, request: Request) -> Any:
 )
 def setup_feed(context: WorkspaceResource, request: Request) -> Any:
     """Begin with the sample feed."""
+    check_room_for(request.db, request.services.settings, request.workspace.workspace_id, Thing.FEEDS)
     return _add_sample(request, "feed", add_sample_feed)
 
 

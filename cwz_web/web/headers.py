@@ -14,7 +14,7 @@ from uuid_utils.compat import uuid7
 
 CSP = (
     "default-src 'none'; script-src 'nonce-{nonce}' 'strict-dynamic'; style-src 'self'; img-src 'self';"
-    " font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none';"
+    " font-src 'self'; connect-src 'self'; form-action {targets}; base-uri 'none'; frame-ancestors 'none';"
     " require-trusted-types-for 'script'; trusted-types htmx"
 )
 # A picture that is opened alone: the browser's own page around it has styles, and nothing else is in it.
@@ -42,7 +42,7 @@ def headers_tween(handler: Handler, registry: object) -> Handler:
         # Pictures of /i are made to be shown on other sites; everything else is ours alone.
         shared = request.raw_path.startswith("/i/")
         response.headers["Cross-Origin-Resource-Policy"] = "cross-origin" if shared else "same-origin"
-        response.headers["Content-Security-Policy"] = PICTURE_CSP if shared else CSP.format(nonce=request.csp_nonce)
+        response.headers["Content-Security-Policy"] = PICTURE_CSP if shared else _csp(request)
         response.headers.setdefault("Cache-Control", NO_STORE)
         if response.content_type == "text/html":  # a page and its part share an address
             response.vary = "HX-Request"
@@ -53,8 +53,15 @@ def headers_tween(handler: Handler, registry: object) -> Handler:
     return with_headers
 
 
+def _csp(request: Request) -> str:
+    targets = " ".join(["'self'", *request.form_targets])
+    return CSP.format(nonce=request.csp_nonce, targets=targets)
+
+
 def includeme(config: Configurator) -> None:
-    """Install the tween, `request.id` and `request.csp_nonce`."""
+    """Install the tween, `request.id`, `request.csp_nonce` and `request.form_targets`."""
     config.add_request_method(lambda request: f"req_{uuid7().hex}", "id", reify=True)
     config.add_request_method(lambda request: secrets.token_urlsafe(18), "csp_nonce", reify=True)
+    # Sites that the answer to a form of this page may lead to.
+    config.add_request_method(lambda request: (), "form_targets", reify=True)
     config.add_tween("cwz_web.web.headers.headers_tween")

@@ -39,6 +39,7 @@ LIMITS: dict[str, dict[str, str]] = {
     "new-address": {"account": "5 per hour"},
     "workspace": {"address": "30 per hour", "account": "10 per hour"},
     "storage": {"account": "120 per hour"},
+    "billing": {"account": "30 per hour"},
     "invitation": {"account": "60 per hour"},
     # Pictures that are drawn for addresses without a signature; those that are there already do not count.
     "open-picture": {"address": "60 per minute", "template": "1200 per minute"},

@@ -1,11 +1,13 @@
 """How pages are written: Jinja2 with autoescape and strict names, icons, static addresses, and a few filters."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from babel.numbers import format_currency, get_currency_precision
 from markupsafe import Markup
 from pyramid.config import Configurator
 from pyramid.request import Request
@@ -51,6 +53,12 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes / 60:.1f} h"
 
 
+def money(amount: int, currency: str) -> str:
+    """An amount in the smallest unit of its currency (ISO 4217), for people."""
+    code = currency.upper()
+    return format_currency(Decimal(amount).scaleb(-get_currency_precision(code)), code, locale="en")
+
+
 def device(user_agent: str) -> str:
     """A browser and its system, as people call them; a guess from what it says of itself."""
     browser = next((name for mark, name in BROWSERS if mark in user_agent), "A program")
@@ -92,7 +100,7 @@ def includeme(config: Configurator) -> None:
     config.include("pyramid_jinja2")
     config.commit()
     environment = config.get_jinja2_environment()
-    environment.filters |= {"ago": ago, "bytes": bytes_size, "device": device, "duration": duration}
+    environment.filters |= {"ago": ago, "bytes": bytes_size, "device": device, "duration": duration, "money": money}
     environment.filters["role_label"] = lambda role: Role(role).label
     environment.globals |= {"icon": Icons(node_modules), "product": PRODUCT}
     environment.globals["static"] = static_path()

@@ -8,6 +8,8 @@ from pydantic import SecretStr
 from cwz_web.accounts.google import Google
 from cwz_web.accounts.passwords import Passwords
 from cwz_web.accounts.sessions import BrowserTokens
+from cwz_web.billing.stripe_api import Stripe
+from cwz_web.billing.subscriptions import Cashier
 from cwz_web.crypto import KeyRing, parse_keys
 from cwz_web.db.session import Database
 from cwz_web.generation.maker import PictureMaker
@@ -46,11 +48,12 @@ class Services:
     ring: KeyRing
     limiter: Limiter
     google: Google | None
+    cashier: Cashier | None
 
     @property
     def meters(self) -> Meters:
         """What pictures count against."""
-        return Meters(self.settings.cap, self.settings.url)
+        return Meters(self.settings.cap, self.settings.url, self.settings.plan_caps)
 
     @classmethod
     def start(cls, settings: Settings) -> "Services":
@@ -74,11 +77,14 @@ class Services:
             ring_of(settings),
             Limiter(settings.rate_limits, settings.limit),
             _google(settings),
+            cashier_of(settings),
         )
 
     def close(self) -> None:
         """End the processes that draw, and the connections to the database."""
         self.helpers.close()
+        if self.cashier:
+            self.cashier.stripe.close()
         self.database.dispose()
 
 
@@ -96,6 +102,11 @@ def _helpers(settings: Settings) -> Helpers:
     """The processes that draw beside this one."""
     number = settings.drawing_processes
     return Helpers((os.cpu_count() or 1) if number is None else number, settings.node_modules, settings.fonts)
+
+
+def cashier_of(settings: Settings) -> Cashier | None:
+    """What billing needs, where there is any."""
+    return Cashier(Stripe(settings), settings) if settings.billing else None
 
 
 def _google(settings: Settings) -> Google | None:

@@ -10,6 +10,16 @@ from cwz_web.workspaces.models import Role
 
 
 @dataclass(frozen=True)
+class Standing:
+    """What a workspace may do: its plan, whether a payment for it is missing, and whether the workspace can therefore
+    only be looked at. All of it means nothing on an installation without billing."""
+
+    plan: str = "free"
+    unpaid: bool = False
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
 class Access:
     """A person's place in one workspace."""
 
@@ -18,12 +28,28 @@ class Access:
     name: str
     role: Role
     second_factor_required: bool
+    standing: Standing
 
 
 def workspaces_of(db: Session, account_id: UUID) -> list[Access]:
     """The person's workspaces, by name."""
     rows = db.execute(
-        text("SELECT workspace_id, slug, name, role, second_factor_required FROM memberships_of(:account)"),
-        {"account": account_id},
+        text("SELECT m.*, s.* FROM memberships_of(:account) m, standing_of(m.workspace_id) s"), {"account": account_id}
     )
-    return [Access(row.workspace_id, row.slug, row.name, Role(row.role), row.second_factor_required) for row in rows]
+    return [
+        Access(
+            row.workspace_id,
+            row.slug,
+            row.name,
+            Role(row.role),
+            row.second_factor_required,
+            Standing(row.plan, row.unpaid, row.read_only),
+        )
+        for row in rows
+    ]
+
+
+def standing_of(db: Session, workspace_id: UUID) -> Standing:
+    """What a workspace may do now. Raises NoResultFound."""
+    row = db.execute(text("SELECT * FROM standing_of(:workspace)"), {"workspace": workspace_id}).one()
+    return Standing(row.plan, row.unpaid, row.read_only)

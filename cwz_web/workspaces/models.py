@@ -28,7 +28,8 @@ class Role(StrEnum):
 class Workspace(Timestamped, Base):
     """A tenant. Its slug stands in every address.
 
-    Addresses may be signed with its keys from `signing_oldest` to `signing_number` (generation/signing.py).
+    Addresses may be signed with its keys from `signing_oldest` to `signing_number` (generation/signing.py). From
+    `read_only_from` on it can be looked at and no more: its plan was not paid (billing/).
     """
 
     __tablename__ = "workspaces"
@@ -39,6 +40,8 @@ class Workspace(Timestamped, Base):
     second_factor_required: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     signing_number: Mapped[int] = mapped_column(default=1, server_default="1")
     signing_oldest: Mapped[int] = mapped_column(default=1, server_default="1")
+    plan: Mapped[str] = mapped_column(default="free", server_default="free")
+    read_only_from: Mapped[datetime | None]
 
 
 class Membership(Timestamped, Base):

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 import pytest
+from pyramid.router import Router
 from pyramid.security import NO_PERMISSION_REQUIRED
 from webtest import TestApp
 
@@ -61,7 +62,7 @@ class Place:
 
     def __init__(self, make: Factory) -> None:
         self.make = make
-        self.space = make.workspace()
+        self.space = make.workspace(plan="scale")
         owner = make.member(self.space)
         feed, template = make.feed(self.space), make.template(self.space)
         run = make.run(feed, template)
@@ -147,6 +148,12 @@ def place(make: Factory) -> Place:
     return Place(make)
 
 
+@pytest.fixture(scope="module")
+def wsgi(wsgi_paid: Router) -> Router:
+    """With billing, so that its pages are there."""
+    return wsgi_paid
+
+
 @pytest.fixture
 def pages(wsgi: Any) -> list[Page]:
     return all_pages(wsgi)
@@ -178,6 +185,7 @@ def test_every_view_declares_a_permission(pages: list[Page]) -> None:
         "GooglePlace/callback",
         "Docs/api",
         "Hooks/render",
+        "Hooks/stripe",
         "Api/openapi.json",
         "Root/",
         "Root/email",

@@ -1,9 +1,13 @@
 """The second wall, looked at in the database's own catalogue and tried without the first."""
 
+from datetime import UTC, datetime
+
 import pytest
 from sqlalchemy import create_engine, select, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
+from cwz_web.billing.models import BillingRecord, Subscription
+from cwz_web.billing.stripe_api import Bill
 from cwz_web.db.base import Base
 from cwz_web.feeds.models import Feed, Item
 from cwz_web.feeds.ordering import order_rows
@@ -62,7 +66,12 @@ def test_no_other_policy_opens_a_table_to_the_application(services: Services) ->
         "feed_sources",
         "runs",
         "run_items",
+        "subscriptions",
+        "billing_records",
     }
+    # What seven years have passed over is dropped by its owner's function.
+    forgetting = others.pop("billing_records")
+    assert (forgetting.polname, forgetting.polcmd, forgetting.roles) == ("forgetting", "*", ["cwz_owner"])
     assert all((row.polname, row.polcmd, row.roles) == ("crossing", "r", ["cwz_owner"]) for row in others.values())
 
 
@@ -132,6 +141,9 @@ def fill(make: Factory, space: Workspace) -> None:
         db.add(hook)
         db.flush()
         emit(db, space.id, Event.RUN_FINISHED, {"id": run.id})
+        db.add(Subscription(workspace_id=space.id, customer=f"cus_{space.id}"))
+        bill = Bill("in_1", "invoice", None, "paid", 1, 1, "eur", datetime.now(UTC))
+        db.add(BillingRecord(workspace_id=space.id, **vars(bill)))
         db.add(IdempotencyKey(workspace_id=space.id, key="k", fingerprint="f"))
         record(db, space.id, Actor(admin.id, admin.email, ""), "feed.upload", feed.name)
 
@@ -188,6 +200,9 @@ def test_functions_that_cross_are_for_the_application_only_and_safe(services: Se
         "due_feeds",
         "sealed_feeds",
         "lost_chunks",
+        "standing_of",
+        "customers",
+        "forget_billing_records",
     }
     for function in functions:
         assert function.proconfig == ["search_path=pg_catalog, public"], function.proname

@@ -1,0 +1,31 @@
+"""`POST /hooks/stripe`: Stripe tells that something happened. Signed, taken once; what is to be done is a job's."""
+
+from pyramid.httpexceptions import HTTPNotFound
+from pyramid.request import Request
+from pyramid.response import Response
+from pyramid.security import NO_PERMISSION_REQUIRED
+from pyramid.view import view_config
+
+from cwz_web.billing.stripe_api import Forged
+from cwz_web.billing.subscriptions import take_event
+from cwz_web.resources import Hooks
+from cwz_web.web.problems import Problem
+
+MAX_BODY = 1024 * 1024
+
+
+@view_config(context=Hooks, name="stripe", request_method="POST", permission=NO_PERMISSION_REQUIRED, require_csrf=False)
+def stripe_hook(context: Hooks, request: Request) -> Response:
+    """Take one event."""
+    services = request.services
+    if services.cashier is None:
+        raise HTTPNotFound
+    if (request.content_length or 0) > MAX_BODY:
+        raise Problem(413, "body_too_large", "The event is too large")
+    try:
+        event = services.cashier.stripe.read_event(request.body, request.headers.get("Stripe-Signature", ""))
+    except Forged:
+        raise Problem(401, "bad_signature", "The event is not signed by Stripe for this site, or is old") from None
+    with services.database.transaction() as db:
+        take_event(db, event)
+    return Response(status=204)

@@ -1,0 +1,161 @@
+"""Billing: the plan, what was used of it, invoices; Stripe's own pages do the rest."""
+
+from time import time
+from typing import Any
+
+import structlog
+from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
+from pyramid.request import Request
+from pyramid.view import view_config
+
+from cwz_web.billing.plans import plan_named, used_of
+from cwz_web.billing.stripe_api import GOOD, UNPAID, NoPrice, Price, StripeDown
+from cwz_web.billing.subscriptions import bills_of, customer_for, queue_look, subscription_of
+from cwz_web.db.session import enter_workspace
+from cwz_web.generation.usage import month_of, next_month, used_by, used_by_day
+from cwz_web.resources import Billing, Permission
+from cwz_web.settings import Plan
+from cwz_web.web.auditing import actor_of
+from cwz_web.web.forms import Form, read_form
+from cwz_web.web.transactions import let_go
+from cwz_web.workspaces.audit import record
+from cwz_web.workspaces.models import Workspace
+
+log = structlog.get_logger()
+
+WAIT_SECONDS = 60
+PAGE = "billing/page.jinja2"
+DOWN = "We can not reach Stripe, which takes the payments, just now. Nothing was changed. Please try again in a minute"
+NOT_FOR_SALE = "This plan can not be bought just now. Nothing was changed; we have been told"
+
+
+class SubscribeForm(Form):
+    """The price that somebody wants to pay, by its lookup key."""
+
+    price: str
+
+
+@view_config(context=Billing, request_method="GET", renderer=PAGE, permission=Permission.BILLING_MANAGE)
+def billing_page(context: Billing, request: Request) -> dict[str, Any]:
+    """How things are. Whoever comes back from Stripe has its news looked at now."""
+    known = subscription_of(request.db, request.workspace.workspace_id)
+    since = 0
+    if known and known.customer and request.GET.get("back"):
+        queue_look(request.db, known.customer)
+        since = int(time())
+    return _page(request, since)
+
+
+@view_config(
+    context=Billing,
+    name="standing",
+    request_method="GET",
+    renderer="billing/_standing.jinja2",
+    permission=Permission.BILLING_MANAGE,
+)
+def standing_part(context: Billing, request: Request) -> dict[str, Any]:
+    """The plan, for the page that waits for Stripe's news."""
+    return _standing(request, _moment(request.GET.get("since", "")))
+
+
+@view_config(
+    context=Billing, request_method="POST", renderer=PAGE, permission=Permission.BILLING_MANAGE, rate_limit="billing"
+)
+def subscribe(context: Billing, request: Request) -> Any:
+    """To Stripe's page on which a plan is paid for; whoever has one changes it there."""
+    cashier, settings = request.services.cashier, request.services.settings
+    form = read_form(SubscribeForm, request.POST)
+    known = subscription_of(request.db, request.workspace.workspace_id)
+    if form.value is None or not any(form.value.price in plan.prices for plan in settings.plan.values()):
+        raise HTTPUnprocessableEntity("Choose one of the plans")
+    if known is not None and known.status in (*GOOD, *UNPAID):
+        raise HTTPUnprocessableEntity("There is a plan already: change it under “Change the plan”")
+    price, back = form.value.price, _back(request)
+    return _to_stripe(
+        request, lambda customer: cashier.stripe.checkout(customer, price, back), "billing.checkout", price
+    )
+
+
+@view_config(
+    context=Billing,
+    name="portal",
+    request_method="POST",
+    renderer=PAGE,
+    permission=Permission.BILLING_MANAGE,
+    rate_limit="billing",
+)
+def portal(context: Billing, request: Request) -> Any:
+    """To Stripe's page on which the plan is changed and invoices are."""
+    cashier, back = request.services.cashier, _back(request)
+    return _to_stripe(request, lambda customer: cashier.stripe.portal(customer, back), "billing.portal", "Stripe")
+
+
+def _to_stripe(request: Request, page: Any, action: str, target: str) -> Any:
+    """To one of Stripe's pages, for the workspace's customer. Stripe is asked outside of any transaction."""
+    services, workspace_id = request.services, request.workspace.workspace_id
+    email = request.identity.account.email
+    let_go(request)
+    try:
+        customer = customer_for(services.database, services.cashier.stripe, workspace_id, email)
+        url = page(customer)
+    except (StripeDown, NoPrice) as error:
+        log.error("stripe", reason=str(error), kind=type(error).__name__)
+        enter_workspace(request.db, workspace_id)
+        request.response.status = 503
+        return _page(request) | {"trouble": NOT_FOR_SALE if isinstance(error, NoPrice) else DOWN}
+    with services.database.transaction(workspace_id) as db:
+        record(db, workspace_id, actor_of(request), action, target, {})
+    return HTTPSeeOther(url)
+
+
+def _back(request: Request) -> str:
+    return f"{request.services.settings.url}{request.path_in('billing')}"
+
+
+def _page(request: Request, since: int = 0) -> dict[str, Any]:
+    workspace_id = request.workspace.workspace_id
+    # The forms' answers lead to Stripe's pages, which the browser has to know beforehand.
+    request.form_targets = request.services.settings.stripe_pages
+    days = used_by_day(request.db, workspace_id)
+    most = max(used for _, used in days) or 1
+    return {
+        **_standing(request, since),
+        "plans": request.services.settings.plan,
+        "prices": _prices(request),
+        "used": used_by(request.db, workspace_id).get(workspace_id, 0),
+        "things": used_of(request.db, workspace_id),
+        "resets": next_month(month_of()),
+        "days": [(day, used, round(used * 100 / most)) for day, used in days],
+        "bills": bills_of(request.db, workspace_id),
+        "trouble": None,
+    }
+
+
+def _standing(request: Request, since: int) -> dict[str, Any]:
+    """How things are; the page waits for what Stripe says after the moment `since`, and not for ever."""
+    workspace = request.db.get_one(Workspace, request.workspace.workspace_id)
+    known = subscription_of(request.db, workspace.id)
+    has_news = known is None or (known.looked_at is not None and known.looked_at.timestamp() >= since)
+    return {
+        "plan": plan_named(request.services.settings, workspace.plan),
+        "known": known,
+        "since": since if since and not has_news and time() < since + WAIT_SECONDS else 0,
+        "has_plan": known is not None and known.status in (*GOOD, *UNPAID),
+        "is_unpaid": known is not None and known.status in UNPAID,
+        "read_only_from": workspace.read_only_from,
+    }
+
+
+def _prices(request: Request) -> list[tuple[Plan, list[Price]]]:
+    """The plans that cost something, with their prices; without prices while Stripe does not answer."""
+    try:
+        known = request.services.cashier.stripe.prices()
+    except StripeDown as error:
+        log.warning("no prices", reason=str(error))
+        known = {}
+    plans = [plan for plan in request.services.settings.plan.values() if plan.prices]
+    return [(plan, [known[key] for key in plan.prices if key in known]) for plan in plans]
+
+
+def _moment(text: str) -> int:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 12 else 0

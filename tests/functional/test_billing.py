@@ -1,0 +1,535 @@
+"""Plans and Stripe: a fake of it over HTTP, real events with real signatures, real jobs."""
+
+import json
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from pyramid.router import Router
+from sqlalchemy import select, text
+from webtest import TestApp
+
+from cwz_web.billing import tasks as billing_tasks
+from cwz_web.billing.models import BillingRecord, StripeEvent, Subscription
+from cwz_web.billing.plans import NoRoom, Thing, check_room_for
+from cwz_web.billing.stripe_api import Forged, StripeDown
+from cwz_web.billing.subscriptions import customer_for
+from cwz_web.feeds.imports import new_feed
+from cwz_web.generation.keys import Scope
+from cwz_web.jobs import BILLING_QUEUE
+from cwz_web.settings import FREE, SettingsError
+from cwz_web.web.services import Services
+from cwz_web.workspaces.departure import delete_due_accounts
+from cwz_web.workspaces.models import Role, Workspace
+from tests.conftest import make_settings
+from tests.factories import Factory, sign_in
+from tests.jobs import run_jobs
+from tests.mailbox import Mailbox, text_of
+from tests.stripe_server import PAGES, SECRET_KEY, WEBHOOK_SECRET, StripeServer, signed
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def stripe(kept_stripe: StripeServer) -> StripeServer:
+    """A Stripe that knows nobody yet."""
+    kept_stripe.begin_anew()
+    return kept_stripe
+
+
+@pytest.fixture
+def paid(services: Services, kept_paid: Services) -> Services:
+    """The services of an installation with billing, over the same database, which is empty."""
+    assert kept_paid.database is services.database
+    return kept_paid
+
+
+@pytest.fixture
+def app(paid: Services, wsgi_paid: Router) -> TestApp:
+    return TestApp(wsgi_paid)
+
+
+@pytest.fixture
+def make(paid: Services) -> Factory:
+    return Factory(paid)
+
+
+@pytest.fixture
+def space(make: Factory) -> Workspace:
+    return make.workspace()
+
+
+@pytest.fixture
+def till(paid: Services, stripe: StripeServer, app: TestApp, space: Workspace, make: Factory) -> "Till":
+    return Till(paid, stripe, app, space)
+
+
+class Till:
+    """A workspace that is a customer of Stripe's."""
+
+    def __init__(self, services: Services, stripe: StripeServer, app: TestApp, space: Workspace) -> None:
+        self.services, self.stripe, self.app, self.space = services, stripe, app, space
+        assert services.cashier is not None
+        self.customer = customer_for(services.database, services.cashier.stripe, space.id, "admin@example.org")
+        self.number = 0
+
+    def send(self, event_type: str = "customer.subscription.updated", about: Any = None, **how: Any) -> None:
+        """Stripe sends an event, once."""
+        self.number += 1
+        about = about or {"object": "subscription", "customer": self.customer}
+        body = self.stripe.event(event_type, about, how.pop("identity", f"evt_{self.number}"))
+        self.app.post("/hooks/stripe", body, headers=signed(body, **how), status=204)
+
+    def work(self, concurrency: int = 1) -> None:
+        """The jobs that wait are done."""
+        context = {"database": self.services.database, "cashier": self.services.cashier}
+        run_jobs(self.services.settings.database_url.get_secret_value(), BILLING_QUEUE, context, concurrency)
+
+    def told(self, **how: Any) -> Workspace:
+        """An event, its job, and the workspace afterwards."""
+        self.send(**how)
+        self.work()
+        return self.now()
+
+    def now(self) -> Workspace:
+        with self.services.database.transaction(self.space.id) as db:
+            return db.get_one(Workspace, self.space.id)
+
+    def known(self) -> Subscription:
+        with self.services.database.transaction(self.space.id) as db:
+            return db.get_one(Subscription, self.space.id)
+
+    def records(self) -> dict[str, str]:
+        with self.services.database.transaction(self.space.id) as db:
+            return {record.id: record.status for record in db.scalars(select(BillingRecord))}
+
+
+def standing(till: Till) -> tuple[Any, ...]:
+    workspace, known = till.now(), till.known()
+    return (
+        workspace.plan,
+        workspace.read_only_from,
+        known.status,
+        known.subscription,
+        known.unpaid_since,
+        till.records(),
+    )
+
+
+def test_without_stripe_there_is_no_billing_and_no_limit(services: Services, wsgi: Any) -> None:
+    app, make = TestApp(wsgi), Factory(services)
+    space = make.workspace()
+    sign_in(app, make.member(space))
+    assert "Billing" not in app.get(f"/w/{space.slug}").text
+    app.get(f"/w/{space.slug}/billing", status=404)
+    app.post("/hooks/stripe", b"{}", headers=signed(b"{}"), status=404)
+    with services.database.transaction(space.id) as db:
+        for number in range(5):
+            check_room_for(db, services.settings, space.id, Thing.FEEDS)
+            make.feed(space, name=f"Feed {number}")
+
+
+@pytest.mark.parametrize(
+    "given", [{"stripe_secret_key": SECRET_KEY}, {"plan": {"pro": {"images": -1}}}, {"plan": {"x": {}}}]
+)
+def test_settings_of_billing_are_checked(app_url: str, tmp_path: Path, given: dict[str, Any]) -> None:
+    with pytest.raises((SettingsError, ValueError)):
+        make_settings(app_url, tmp_path, **given)
+
+
+def test_an_active_subscription_gives_its_plan_at_once(till: Till, make: Factory, mailbox: Mailbox) -> None:
+    admin = make.member(till.space)
+    assert till.now().plan == FREE
+    till.stripe.subscribe(till.customer, "pro")
+    assert till.told().plan == "pro"
+    assert "has the plan Pro" in text_of(mailbox.last(admin.email))
+    till.stripe.subscribe(till.customer, "scale")
+    assert till.told().plan == "scale"
+    till.stripe.objects["subscriptions"]["sub_1"]["status"] = "canceled"
+    assert till.told(event_type="customer.subscription.deleted").plan == FREE
+    assert len([mail for mail in mailbox.mails() if mail["To"] == admin.email]) == 3
+
+
+@pytest.mark.parametrize("status", ["incomplete", "incomplete_expired", "paused", "canceled"])
+def test_what_is_not_paid_for_gives_no_plan(till: Till, status: str) -> None:
+    till.stripe.subscribe(till.customer, "pro", status=status)
+    assert till.told().plan == FREE
+
+
+def test_a_price_that_lost_its_name_to_a_newer_one_is_still_the_plan(till: Till) -> None:
+    subscription = till.stripe.subscribe(till.customer, "pro")
+    subscription["items"]["data"][0]["price"] |= {"id": "price_older", "lookup_key": None}
+    assert till.told().plan == "pro"
+
+
+def test_a_price_that_nobody_knows_takes_nothing_away(till: Till) -> None:
+    subscription = till.stripe.subscribe(till.customer, "pro")
+    till.told()
+    subscription["items"]["data"][0]["price"] |= {"id": "price_x", "lookup_key": None, "product": "prod_x"}
+    assert till.told().plan == "pro"
+
+
+def test_the_better_of_two_subscriptions_counts(till: Till) -> None:
+    till.stripe.subscribe(till.customer, "pro", "sub_1", status="past_due")
+    till.stripe.subscribe(till.customer, "scale", "sub_2", status="canceled", created=9)
+    till.stripe.subscribe(till.customer, "pro", "sub_3")
+    assert till.told().plan == "pro"
+    assert till.known().subscription == "sub_3"
+
+
+def test_a_failed_payment_has_days_of_grace_and_then_the_workspace_is_read_only(
+    till: Till, app: TestApp, make: Factory, mailbox: Mailbox
+) -> None:
+    admin = make.member(till.space)
+    feed = make.feed(till.space)
+    template = make.template(till.space)
+    key = make.key(till.space, Scope.ADMIN)
+    sign_in(app, admin)
+    due = NOW - timedelta(days=2)
+    till.stripe.subscribe(till.customer, status="past_due")
+    till.stripe.invoice(till.customer, "in_1", "open", due)
+    till.stripe.invoice(till.customer, "in_2", "open", NOW)
+    till.told(event_type="invoice.payment_failed", about={"object": "invoice", "customer": till.customer})
+    deadline = till.now().read_only_from
+    assert deadline is not None
+    assert abs(deadline - due - timedelta(days=7)) < timedelta(seconds=2)
+    assert "The last payment did not arrive" in app.get(f"/w/{till.space.slug}").text
+    assert "nothing is deleted" in text_of(mailbox.last(admin.email))
+    head = {"Authorization": f"Bearer {key}", "Accept": "image/png"}
+    app.post_json("/v1/images", {"template": str(template.id)}, headers=head, status=200)
+
+    till.stripe.objects["invoices"]["in_1"]["created"] -= 6 * 86400
+    till.told()
+    page = app.get(f"/w/{till.space.slug}/feeds/{feed.id}")
+    assert "can only be looked at" in page.text
+    assert app.get(f"/w/{till.space.slug}/feeds/new", status=402).html.find("a", string="See the plans")
+    token = page.html.find("input", {"name": "csrf_token"})["value"]
+    app.post(f"/w/{till.space.slug}/feeds/{feed.id}/delete", {"csrf_token": token}, status=402)
+    refused = app.post_json(
+        "/v1/images", {"template": str(template.id), "data": {"title": "New"}}, headers=head, status=402
+    )
+    assert refused.json["code"] == "read_only"
+    app.get("/v1/feeds", headers=head, status=200)
+    signed_address = till.services.addresses.image(till.space.id, template.id, "png", {"title": "Another"})
+    assert app.get(signed_address, status=402).json["code"] == "cap_reached"
+
+    for invoice in till.stripe.objects["invoices"].values():
+        invoice |= {"status": "paid", "amount_paid": 2900}
+    till.stripe.objects["subscriptions"]["sub_1"]["status"] = "active"
+    assert till.told(event_type="invoice.paid").read_only_from is None
+    app.get(signed_address, status=200)
+    assert "arrived" in text_of(mailbox.last(admin.email))
+    assert till.records() == {"in_1": "paid", "in_2": "paid"}
+
+
+def test_only_admins_see_billing(till: Till, app: TestApp, make: Factory) -> None:
+    for role, status in ((Role.USER, 403), (Role.SUPPORT, 403), (Role.ADMIN, 200)):
+        other = TestApp(app.app)
+        sign_in(other, make.member(till.space, role))
+        other.get(f"/w/{till.space.slug}/billing", status=status)
+
+
+@pytest.mark.parametrize("order", range(6))
+def test_events_in_any_order_doubled_end_alike(till: Till, order: int) -> None:
+    """Replay what a quarter of a year sends, shuffled and twice: what Stripe says in the end is what we know."""
+    stripe = till.stripe
+    subscription = stripe.subscribe(till.customer, "scale", status="past_due", latest_invoice="in_3")
+    invoices = [stripe.invoice(till.customer, f"in_{n}", "paid", NOW - timedelta(days=60 - n)) for n in (1, 2)]
+    invoices.append(stripe.invoice(till.customer, "in_3", "open", NOW - timedelta(days=3)))
+    charge = stripe.add("charges", "charge", "ch_1", customer=till.customer, disputed=True)
+    dispute = stripe.add("disputes", "dispute", "dp_1", charge="ch_1")
+    session = {"object": "checkout.session", "id": "cs_1", "customer": till.customer}
+    told: list[tuple[str, Any]] = [("checkout.session.completed", session), ("charge.dispute.created", dispute)]
+    told += [(f"customer.subscription.{what}", subscription) for what in ("created", "updated", "updated")]
+    told += [(kind, invoice) for invoice in invoices for kind in ("invoice.created", "invoice.paid")]
+    told += [("invoice.payment_failed", invoices[2]), ("customer.updated", stripe.objects["customers"][till.customer])]
+    told += [("charge.succeeded", charge), ("price.updated", {"object": "price", "id": "price_1"})]
+    # Payloads that are old, or lie, change nothing.
+    told += [("customer.subscription.updated", subscription | {"status": "active", "items": {"data": []}})]
+    bodies = [stripe.event(kind, about, f"evt_{number}") for number, (kind, about) in enumerate(told)] * 2
+    shuffled = random.Random(order)
+    shuffled.shuffle(bodies)
+    for body in bodies:
+        till.app.post("/hooks/stripe", body, headers=signed(body), status=204)
+        if shuffled.random() < 0.2:
+            till.work()
+    till.work()
+    plan, read_only_from, status, identity, unpaid_since, records = standing(till)
+    assert (plan, status, identity) == ("scale", "past_due", "sub_1")
+    assert read_only_from - unpaid_since == timedelta(days=7)
+    assert records == {"in_1": "paid", "in_2": "paid", "in_3": "open", "dp_1": "warning_needs_response"}
+    with till.services.database.transaction() as db:
+        assert len(db.scalars(select(StripeEvent.id)).all()) == len(told) - 1  # but the one about nobody
+
+
+def test_who_asked_first_does_not_write_last(till: Till) -> None:
+    """Two events about one customer: while the first one's job asks Stripe, the world changes. The second one waits."""
+    till.stripe.subscribe(till.customer, "pro")
+    for _ in range(3):
+        till.send()
+
+    def change(path: str) -> None:
+        if path == "subscriptions":
+            till.stripe.before_answer = lambda path: None
+            till.stripe.subscribe(till.customer, "scale")
+
+    till.stripe.before_answer = change
+    till.work(concurrency=3)
+    till.work()  # what was held back meanwhile
+    assert till.now().plan == "scale"
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"secret": "whsec_wrong"},
+        {"at": NOW - timedelta(minutes=6)},
+        {"at": NOW + timedelta(minutes=6)},
+    ],
+)
+def test_a_forged_event_is_refused(till: Till, how: dict[str, Any]) -> None:
+    body = till.stripe.event(
+        "customer.subscription.updated", {"object": "subscription", "customer": till.customer}, "evt_1"
+    )
+    assert till.app.post("/hooks/stripe", body, headers=signed(body, **how), status=401).json["code"] == "bad_signature"
+    nothing_came(till)
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "t=1", "v1=abc", "t=x,v1=y", "t=1,v1=ü", "t=99999999999999999999,v1=00", "=,=", "t=1,v0=" + "0" * 64],
+)
+def test_a_signature_that_is_none_is_refused(till: Till, header: str) -> None:
+    body = till.stripe.event("customer.updated", {"object": "customer", "id": till.customer}, "evt_1")
+    headers = {"Stripe-Signature": header.encode().decode("latin-1")}
+    till.app.post("/hooks/stripe", body, headers=headers, status=401)
+    nothing_came(till)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"\xff\xfe",
+        b'{"id": "evt_1"}',
+        b'{"id":"evt_1","type":"x","livemode":false,"data":{"object":[]}}',
+    ],
+)
+def test_a_signed_body_that_is_no_event_is_refused(till: Till, body: bytes) -> None:
+    assert till.services.cashier is not None
+    header = signed(body.decode("latin-1").encode()).get("Stripe-Signature", "")
+    with pytest.raises(Forged):
+        till.services.cashier.stripe.read_event(body, header)
+
+
+def test_a_changed_body_and_one_of_live_money_are_refused(till: Till) -> None:
+    body = till.stripe.event("customer.updated", {"object": "customer", "id": till.customer}, "evt_1")
+    till.app.post("/hooks/stripe", body.replace(b"evt_1", b"evt_2"), headers=signed(body), status=401)
+    live = till.stripe.event("customer.updated", {"object": "customer", "id": till.customer}, "evt_1", livemode=True)
+    till.app.post("/hooks/stripe", live, headers=signed(live), status=401)
+    nothing_came(till)
+
+
+def test_an_event_about_a_stranger_is_nobodys_business(till: Till) -> None:
+    till.stripe.add("customers", "customer", "cus_foreign")
+    till.stripe.subscribe("cus_foreign", "scale")
+    assert till.told(about={"object": "subscription", "customer": "cus_foreign"}).plan == FREE
+
+
+def nothing_came(till: Till) -> None:
+    with till.services.database.transaction() as db:
+        assert not db.scalars(select(StripeEvent.id)).all()
+
+
+def test_while_stripe_is_down_events_wait_and_nothing_changes(till: Till, app_url: str) -> None:
+    till.stripe.subscribe(till.customer, "pro")
+    till.told()
+    till.stripe.broken = True
+    till.send()
+    till.work()
+    assert till.now().plan == "pro"
+    till.stripe.broken = False
+    till.stripe.subscribe(till.customer, "scale")
+    with psycopg.connect(app_url) as connection:
+        connection.execute("UPDATE procrastinate_jobs SET scheduled_at = NULL WHERE status = 'todo'")
+    till.work()
+    assert till.now().plan == "scale"
+
+
+def test_the_nightly_look_makes_up_for_a_lost_event(till: Till) -> None:
+    till.stripe.subscribe(till.customer, "pro")
+    billing_tasks.reconcile.defer_async  # noqa: B018 - the job exists
+    with till.services.database.transaction() as db:
+        from cwz_web.db.session import raw_connection
+
+        billing_tasks.reconcile.configure(connection=raw_connection(db)).defer(timestamp=0)
+    till.work()
+    assert till.now().plan == "pro"
+
+
+def test_a_deleted_customer_leaves_the_free_plan_and_can_subscribe_anew(till: Till) -> None:
+    till.stripe.subscribe(till.customer, "pro")
+    till.told()
+    till.stripe.objects["customers"][till.customer] = {"id": till.customer, "object": "customer", "deleted": True}
+    assert till.told(event_type="customer.deleted", about={"object": "customer", "id": till.customer}).plan == FREE
+    assert till.known().customer is None
+    assert till.services.cashier is not None
+    fresh = customer_for(till.services.database, till.services.cashier.stripe, till.space.id, "admin@example.org")
+    assert fresh != till.customer
+
+
+def test_records_outlive_their_workspace_and_its_subscription_does_not(till: Till, make: Factory) -> None:
+    admin = make.member(till.space)
+    till.stripe.subscribe(till.customer, "pro")
+    till.stripe.invoice(till.customer, "in_1", "paid", NOW)
+    till.stripe.invoice(till.customer, "in_old", "paid", NOW - timedelta(days=7 * 366))
+    till.told()
+    with till.services.database.transaction() as db:
+        db.execute(text("UPDATE accounts SET delete_at = now() WHERE id = :id"), {"id": admin.id})
+    with till.services.database.transaction() as db:
+        assert delete_due_accounts(db) == 1
+    till.work()
+    assert till.stripe.objects["subscriptions"]["sub_1"]["status"] == "canceled"
+    assert set(till.records()) == {"in_1", "in_old"}
+    with till.services.database.transaction() as db:
+        db.execute(text("SELECT forget_billing_records()"))
+    assert set(till.records()) == {"in_1"}
+
+
+def test_somebody_subscribes_on_stripes_page(till: Till, app: TestApp, make: Factory) -> None:
+    sign_in(app, make.member(till.space))
+    address = f"/w/{till.space.slug}/billing"
+    page = app.get(address)
+    assert "€" not in page.text
+    assert "$29.00 a month" in page.text
+    assert f"form-action 'self' {PAGES['checkout']}" in page.headers["Content-Security-Policy"]
+    answer = next(form for form in page.forms.values() if "price" in form.fields).submit(status=303)
+    assert answer.location == f"{PAGES['checkout']}/c/pay/{till.customer}"
+    [asked] = [given for _, path, given in till.stripe.asked if path == "checkout/sessions"]
+    assert asked["mode"] == "subscription"
+    assert asked["line_items[0][price]"] == "price_1"
+    assert asked["success_url"].startswith(f"http://localhost{address}")
+    till.stripe.subscribe(till.customer, "pro")
+    back = app.get(f"{address}?back=checkout")
+    assert "Waiting for Stripe" in back.text
+    till.work()
+    part = app.get(back.html.find(id="standing")["hx-get"])
+    assert "Pro" in part.text
+    assert "hx-get" not in part.text
+    page = app.get(address)
+    portal = next(form for form in page.forms.values() if form.action.endswith("/portal")).submit(status=303)
+    assert portal.location.startswith(PAGES["portal"])
+
+
+@pytest.mark.parametrize(("price", "status"), [("", 422), ("connectwyze_free", 422), ("connectwyze_pro_yearly", 503)])
+def test_what_can_not_be_bought_is_said(till: Till, app: TestApp, make: Factory, price: str, status: int) -> None:
+    sign_in(app, make.member(till.space))
+    token = app.get(f"/w/{till.space.slug}/billing").html.find("input", {"name": "csrf_token"})["value"]
+    app.post(f"/w/{till.space.slug}/billing", {"price": price, "csrf_token": token}, status=status)
+
+
+def test_while_stripe_is_down_the_page_says_so_and_pictures_go_on(till: Till, app: TestApp, make: Factory) -> None:
+    sign_in(app, make.member(till.space))
+    page = app.get(f"/w/{till.space.slug}/billing")
+    till.stripe.broken = True
+    form = next(form for form in page.forms.values() if "price" in form.fields)
+    assert "can not reach Stripe" in form.submit(status=503).text
+    key, template = make.key(till.space), make.template(till.space)
+    app.post_json("/v1/images", {"template": str(template.id)}, headers={"Authorization": f"Bearer {key}"}, status="2*")
+
+
+def test_nobody_is_sent_to_a_page_that_is_not_stripes(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert till.services.cashier is not None
+    monkeypatch.setitem(PAGES, "portal", "https://evil.test")
+    with pytest.raises(StripeDown):
+        till.services.cashier.stripe.portal(till.customer, "http://localhost/w/x/billing")
+
+
+def test_a_plan_bounds_pictures_by_what_it_is_now(till: Till, app: TestApp, make: Factory) -> None:
+    key, template = make.key(till.space, Scope.ADMIN), make.template(till.space)
+    head = {"Authorization": f"Bearer {key}", "Accept": "image/png"}
+
+    def picture(title: str) -> int:
+        body = {"template": str(template.id), "data": {"title": title}}
+        return int(app.post_json("/v1/images", body, headers=head, status="*").status_int)
+
+    assert [picture("a"), picture("b")] == [200, 402]
+    assert app.get("/v1/usage", headers=head).json["cap"] == 1
+    till.stripe.subscribe(till.customer, "pro")
+    till.told()
+    assert [picture("b"), picture("c"), picture("d")] == [200, 200, 402]
+    till.stripe.objects["subscriptions"]["sub_1"]["status"] = "canceled"
+    till.told()
+    assert picture("e") == 402
+
+
+def test_a_plan_bounds_members_feeds_and_connections(till: Till, app: TestApp, make: Factory) -> None:
+    sign_in(app, make.member(till.space))
+    base = f"/w/{till.space.slug}"
+    for email, status in (("one@example.org", 303), ("two@example.org", 422)):
+        form = next(form for form in app.get(f"{base}/members").forms.values() if "email" in form.fields)
+        form["email"] = email
+        answer = form.submit(status=status)
+    assert "The plan Free has room for 2 members" in answer.text
+    key = make.key(till.space, Scope.ADMIN)
+    head = {"Authorization": f"Bearer {key}"}
+    app.post_json("/v1/feeds", {"name": "One"}, headers=head, status=201)
+    refused = app.post_json("/v1/feeds", {"name": "Two"}, headers=head, status=402)
+    assert (refused.json["code"], "room for 1 feed," in refused.json["detail"]) == ("no_room", True)
+    assert "room for 1 connection" in app.get(f"{base}/storage/new", status=402).text
+
+
+def test_two_who_take_the_last_place_at_once_do_not_both_get_it(till: Till) -> None:
+    begun = threading.Barrier(4)
+
+    def take(number: int) -> bool:
+        begun.wait()
+        try:
+            with till.services.database.transaction(till.space.id) as db:
+                check_room_for(db, till.services.settings, till.space.id, Thing.FEEDS)
+                new_feed(db, till.space.id, name=f"Feed {number}", file_name="feed.csv")
+            return True
+        except NoRoom:
+            return False
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(take, range(4))) == 1
+
+
+def test_the_page_shows_what_was_used_day_by_day(till: Till, app: TestApp, make: Factory) -> None:
+    sign_in(app, make.member(till.space))
+    key, template = make.key(till.space), make.template(till.space)
+    app.post_json(
+        "/v1/images", {"template": str(template.id)}, headers={"Authorization": f"Bearer {key}", "Accept": "image/png"}
+    )
+    till.stripe.invoice(till.customer, "in_1", "paid", NOW, number="A-0001", currency="jpy", amount_due=2900)
+    till.told()
+    page = app.get(f"/w/{till.space.slug}/billing")
+    today = page.html.find(class_="chart").find_all("title")[-1].text
+    assert today == f"{NOW:%-d %B}: 1"
+    assert "A-0001" in page.text
+    assert "¥2,900" in page.text
+    assert page.html.find("progress")["value"] == "1"
+
+
+def test_stripes_secrets_are_shown_nowhere(
+    till: Till, app: TestApp, make: Factory, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sign_in(app, make.member(till.space))
+    till.stripe.broken = True
+    pages = [app.get(f"/w/{till.space.slug}/billing").text]
+    till.send()
+    till.work()
+    out, err = capfd.readouterr()
+    jobs = repr(till.services.settings) + json.dumps(pages) + out + err
+    with till.services.database.transaction() as db:
+        jobs += "".join(map(str, db.execute(text("SELECT * FROM procrastinate_jobs")).all()))
+    assert SECRET_KEY not in jobs
+    assert WEBHOOK_SECRET not in jobs
