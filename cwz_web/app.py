@@ -7,6 +7,7 @@ from sqlalchemy.exc import OperationalError
 
 from cwz_web.db.embedded import EmbeddedPostgres
 from cwz_web.db.migrate import migrate, pending
+from cwz_web.error_reports import configure_error_reports
 from cwz_web.logs import configure_logs
 from cwz_web.resources import Permission, Root
 from cwz_web.settings import Settings, SettingsError
@@ -20,6 +21,7 @@ def main(global_config: dict[str, str], **ini: str) -> Router:
     try:
         settings = Settings.load(ini)
         configure_logs(development=settings.development)
+        configure_error_reports(settings.sentry_dsn.get_secret_value(), settings.environment)
         prepare_database(settings)
     except SettingsError as error:
         raise SystemExit(str(error)) from None
@@ -56,6 +58,7 @@ def create_app(services: Services) -> Router:
     config.add_request_method(lambda request: request.registry["services"], "services", property=True)
     config.set_default_permission(Permission.VIEW)  # what a view does not open stays shut
     config.include("cwz_web.web.headers")  # outermost, so that errors carry the headers too
+    config.include("cwz_web.web.request_log")  # one line a request
     config.include("cwz_web.web.intake")  # what is refused before anything looks at it
     config.include("cwz_web.web.transactions")  # request.db
     config.include("cwz_web.security")  # who is asking; needs request.db

@@ -1,29 +1,74 @@
-"""Logs: structlog, lines for people in development and JSON in production. No body, header or query is logged."""
+"""Logs: structlog, lines for people in development and JSON in production, for the libraries' own lines as well.
+
+Everything passes `scrubbing`: no body, header, query or secret is in a line. Errors go to Sentry, too, where there is
+one (`error_reports.py`).
+"""
 
 import logging
 import sys
+from typing import Any
 
 import structlog
+from structlog.types import EventDict, Processor
+
+from cwz_web.error_reports import report_error
+from cwz_web.scrubbing import scrub, scrub_trace
+
+CHATTY = (
+    "httpx",
+    "httpcore",
+    "procrastinate",
+    "pyvips",
+    "waitress.queue",
+    "alembic",
+    "stripe",
+    "urllib3",
+    "sentry_sdk",
+)
+# What structlog itself puts into a line.
+OURS = {"event", "level", "timestamp", "logger"}
 
 
 def configure_logs(*, development: bool) -> None:
-    """Set up structlog, and the levels of chatty libraries."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
-    for chatty in ("httpx", "httpcore", "procrastinate", "pyvips", "waitress.queue", "alembic"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    """Set up structlog, the standard library's logging, and the levels of chatty libraries."""
     # Plain tracebacks: the fancy ones show local variables, and with them secrets.
     lines = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
-    renderer = lines if development else structlog.processors.JSONRenderer()
+    renderer: Processor = lines if development else structlog.processors.JSONRenderer()
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        report_error,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        scrub_event,
+    ]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    for chatty in CHATTY:
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
+        processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         # Not the standard output: that belongs to a command's answer.
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+def scrub_event(logger: Any, method: str, event: EventDict) -> EventDict:
+    """A line without what must not leave."""
+    scrubbed: EventDict = {}
+    for name, value in event.items():
+        if name == "exception":
+            scrubbed[name] = scrub_trace(value)
+        elif name.startswith("_"):  # structlog's own, for the renderer
+            scrubbed[name] = value
+        else:
+            scrubbed[name] = scrub(value, "" if name in OURS else name)
+    return scrubbed

@@ -28,6 +28,7 @@ OPTIONAL_SECRETS = (
     "resend_api_key",
     "stripe_secret_key",
     "stripe_webhook_secrets",
+    "sentry_dsn",
 )
 ENVIRONMENT = {name: f"CWZ_{name.upper()}" for name in (*SECRETS, "encryption_keys", *OPTIONAL_SECRETS)} | {
     "database_url": "DATABASE_URL",
@@ -120,6 +121,7 @@ class Settings(BaseModel):
     google_discovery_url: str = "https://accounts.google.com/.well-known/openid-configuration"
     google_client_id: str = Field(default="", description="switches sign-in with Google on")
     google_client_secret: SecretStr = SecretStr("")
+    sentry_dsn: SecretStr = Field(default=SecretStr(""), description="where errors are told, beside the log")
     stripe_secret_key: SecretStr = Field(default=SecretStr(""), description="switches billing on")
     stripe_webhook_secrets: SecretStr = Field(
         default=SecretStr(""), description="of Stripe's endpoint; two between commas while one replaces the other"

@@ -8,6 +8,7 @@ import click
 import plaster
 
 from cwz_web.db.migrate import MigrationError, migrate
+from cwz_web.error_reports import configure_error_reports
 from cwz_web.logs import configure_logs
 from cwz_web.settings import Settings, SettingsError
 
@@ -29,6 +30,7 @@ class Deployment:
         except SettingsError as error:
             raise click.ClickException(str(error)) from None
         configure_logs(development=settings.development)
+        configure_error_reports(settings.sentry_dsn.get_secret_value(), settings.environment)
         return settings
 
 

@@ -22,7 +22,13 @@ class Database:
 
     def __init__(self, url: str, pool_size: int = 10) -> None:
         self.engine: Engine = create_engine(
-            url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, connect_args={"connect_timeout": 5}
+            # An error must not show what a query was given.
+            url,
+            hide_parameters=True,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": 5},
         )
         self._idle: deque[psycopg.Connection[Any]] = deque()
 

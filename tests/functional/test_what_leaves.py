@@ -1,0 +1,206 @@
+"""Secrets are planted in every place that a request has, everything fails loudly, and what leaves is searched for them:
+the log, as in production, and what goes to Sentry, which is played by a server on loopback."""
+
+import gzip
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cwz_web.scrubbing import REMOVED, remember_request, scrub, scrub_trace
+from tests.installation import ROOT
+
+PLANTED = "Canary-7731"
+SCRIPT = """
+import sys
+from pathlib import Path
+from webtest import TestApp
+from cwz_web.app import create_app
+from cwz_web.error_reports import configure_error_reports
+from cwz_web.logs import configure_logs
+from cwz_web.web.services import Services
+from cwz_web.generation import keys
+from cwz_web.web import forms
+from tests.conftest import make_settings
+import cwz_web.views.sign_in, cwz_web.api.images, cwz_web.security, cwz_web.api.stripe_hook
+import structlog, logging
+
+def main():
+    configure_logs(development=False)
+    configure_error_reports(sys.argv[3], "test")
+    services = Services.start(make_settings(sys.argv[1], Path(sys.argv[2])))
+    app = TestApp(create_app(services))
+
+    def fail(*given, **named):
+        # As unlucky as can be: all that was given stands in the message, over several lines.
+        def say(value):
+            request = getattr(value, "environ", None)
+            if request is None:
+                return repr(value) + "\\n  " + str(value)
+            return repr({k: v for k, v in request.items() if isinstance(v, str)}) + repr(value.POST) + repr(value.body)
+        secret_local = "Canary-7731-local"
+        raise RuntimeError("wrong:\\n  " + "\\n ".join(map(say, (*given, *named.values()))))
+
+    cwz_web.views.sign_in.read_form = fail
+    cwz_web.api.images.read_body = fail
+    cwz_web.security.find_session = fail
+    page = app.get("/signin")
+    token = page.forms[0]["csrf_token"].value
+    app.set_cookie("tracking", "Canary-7731-cookie")
+    app.post("/signin?token=Canary-7731-query", {"csrf_token": token, "email": "Canary-7731@example.org",
+             "password": "Canary-7731-password", "odd": "Canary-7731 ünïcode"}, status=500)
+    app.get("/account", headers={"X-Secret": "Canary-7731-header", "User-Agent": "Canary-7731-agent",
+            "Referer": "https://x.example/?k=Canary-7731-referer"}, status="*")
+    keys.ask = None
+    original = services.database.ask
+    app.post_json("/v1/images", {"template": "Canary-7731-template", "data": {"deep": ["Canary-7731-json"]}},
+                  headers={"Authorization": "Bearer cwz_live_Canary-7731-" + "k" * 31}, status="*")
+    object.__setattr__(services.database, "ask", fail)
+    app.post_json("/v1/images", {"data": {"title": "Canary-7731-json"}},
+                  headers={"Authorization": "Bearer cwz_live_Canary-7731-" + "k" * 31}, status=500)
+    app.get("/i/01a210f6-4bee-70ac-8864-d4516f071e4b.png?title=Canary-7731-title&s=Canary-7731-signature", status=500)
+    log = structlog.get_logger()
+    log.error("by name", password="Canary-7731", bot_token="Canary-7731", nested={"client_secret": "Canary-7731"},
+              rows=[{"Authorization": "Canary-7731"}], sealed=b"Canary-7731")
+    log.error("by form", said="key sk_live_Canary7731 and xoxb-Canary-7731 and whsec_Canary7731 "
+              "postgresql://me:Canary-7731@db/cwz?password=Canary-7731 Canary-7731@example.org")
+    logging.getLogger("library").error("by form %s", "xoxb-Canary-7731", extra={"password": "Canary-7731"})
+    try:
+        fail("sk_live_Canary7731")
+    except RuntimeError:
+        logging.getLogger("library").exception("a library's own")
+    import sentry_sdk
+    sentry_sdk.flush(5)
+    services.close()
+
+main()
+"""
+
+
+@dataclass
+class Sentry:
+    """What came, as text."""
+
+    dsn: str
+    came: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def sentry() -> Iterator[Sentry]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            body = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
+            found.came.append(body.decode())
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    found = Sentry(f"http://public@127.0.0.1:{server.server_port}/1")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    yield found
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_no_planted_secret_leaves(app_url: str, tmp_path: Path, sentry: Sentry) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, app_url, str(tmp_path), sentry.dsn],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "Canary" not in done.stdout
+    found = [line for line in done.stderr.splitlines() if "anary" in line]
+    assert not found, found[0][:2000]
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    events = [part for envelope in sentry.came for part in envelope.splitlines() if '"exception"' in part]
+    assert not [part for envelope in sentry.came for part in envelope.splitlines() if "anary" in part]
+
+    # And yet both say enough to find the mistake.
+    failures = [line for line in lines if line["event"] == "request failed"]
+    assert len(failures) >= 3
+    assert all("RuntimeError: wrong:" in line["exception"] for line in failures)
+    assert all("in fail" in line["exception"] for line in failures)
+    assert len(events) == len(failures) + 1
+    told = [json.loads(event) for event in events]
+    assert {event["exception"]["values"][-1]["type"] for event in told} == {"RuntimeError"}
+    assert {frame["function"] for frame in told[0]["exception"]["values"][-1]["stacktrace"]["frames"]} >= {"fail"}
+    assert {event["tags"].get("request") for event in told} >= {line["request"] for line in failures}
+    assert "server_name" not in told[0]
+    requests = [line for line in lines if line["event"] == "request"]
+    assert {"request", "route", "status", "ms", "method"} <= set(requests[0])
+
+
+def test_a_line_a_request_says_who_and_where(app_url: str) -> None:
+    """Looked at in the lines of the test above's kind, with a person signed in, by the tween itself."""
+    from pyramid.testing import DummyRequest
+
+    from cwz_web.web.request_log import said_by
+
+    request = DummyRequest(environ={"PATH_INFO": "/w/demo/" + "t" * 30, "HTTP_AUTHORIZATION": "Bearer abc"})
+    request.GET, request.POST, request.content_type = {"q": "searched"}, {"password": "typed"}, ""
+    request.cookies = {"c": "kept"}
+    assert set(said_by(request)) >= {"t" * 30, "Bearer abc", "abc", "searched", "typed", "kept"}
+    assert "demo" not in set(said_by(request))
+
+
+@given(st.text(min_size=4, max_size=30).filter(str.strip))
+def test_whatever_was_said_is_in_no_message(value: str) -> None:
+    trace = f'Traceback (most recent call last):\n  File "a.py", line 1, in b\n    c()\nValueError: {value} {value!r}'
+    remember_request(lambda: [value])
+    try:
+        message = scrub_trace(trace).partition("c()\n")[2]
+    finally:
+        remember_request(None)
+    assert value not in message.replace(REMOVED, "").replace("ValueError: ", "")
+
+
+@pytest.mark.parametrize(
+    "name", ["password", "PASSWORD_hash", "bot_token", "Cookie", "apiKey", "client_secret", "email"]
+)
+def test_secrets_are_known_by_name(name: str) -> None:
+    held: dict[str, Any] = {"outer": [{name: "x", "title": "Mug"}]}
+    assert scrub(held) == {"outer": [{name: REMOVED, "title": "Mug"}]}
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "cwz_live_" + "a" * 43,
+        "sk_test_51Hxyz",
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        "xoxb-123-456-abc",
+        "AKIAIOSFODNN7EXAMPLE",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.sig",
+        "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----",
+        "someone@example.org",
+        "Bearer abcdefgh",
+    ],
+)
+def test_secrets_are_known_by_form(secret: str) -> None:
+    assert scrub(f"before {secret} after") in (f"before {REMOVED} after", "before [removed] after")
+
+
+def test_plain_words_stay() -> None:
+    line = "feed import ended: 100 rows of /w/demo/feeds/01a210f6, 3 left out (price: no number)"
+    assert scrub(line) == line
