@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ColumnElement, ForeignKey, Index, func
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from uuid_utils.compat import uuid7
 
@@ -15,6 +16,7 @@ class Account(Timestamped, Base):
     """A person. `epoch` grows when every session must end; `password_hash` is NULL for one without a password.
 
     `sign_up_browser` is a digest of the cookie of the browser that chose the password, until the address is proved.
+    `muted` are the topics (notify/topics.py) that the person wants no mail about.
     """
 
     __tablename__ = "accounts"
@@ -31,6 +33,7 @@ class Account(Timestamped, Base):
     totp_confirmed_at: Mapped[datetime | None]
     totp_last_step: Mapped[int | None]
     delete_at: Mapped[datetime | None] = mapped_column(index=True)
+    muted: Mapped[list[str]] = mapped_column(JSONB, default=lambda: ["runs"], server_default='["runs"]')
 
     @property
     def has_second_factor(self) -> bool:

@@ -24,6 +24,7 @@ from cwz_web.feeds.sources import Fresh, fetch_source, find_source, open_secret,
 from cwz_web.feeds.tables import BadFile
 from cwz_web.net.client import Fetcher, FetchError
 from cwz_web.notify.letters import Letter
+from cwz_web.notify.topics import Topic
 from cwz_web.notify.webhooks import Event, emit
 from cwz_web.workspaces.members import tell_admins
 from cwz_web.workspaces.models import Workspace
@@ -209,4 +210,5 @@ def _tell(db: Session, office: Office, feed: Feed, subject: str, said: str) -> N
     reason = f"You get this mail because you are an admin of {workspace.name}."
     link = ("See the feed", f"{office.url}/w/{workspace.slug}/feeds/{feed.id}")
     named = said.replace("{}", f"{feed.name} of {workspace.name}")
-    tell_admins(db, feed.workspace_id, Letter(subject.replace("{}", feed.name), (named,), link, reason))
+    letter = Letter(subject.replace("{}", feed.name), (named,), link, reason, Topic.FEEDS)
+    tell_admins(db, feed.workspace_id, letter)

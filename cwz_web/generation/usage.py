@@ -19,6 +19,7 @@ from cwz_web.db.session import Database
 from cwz_web.generation.keys import KeyOwner
 from cwz_web.generation.models import Usage, UsageDay
 from cwz_web.notify.letters import Letter
+from cwz_web.notify.topics import Topic
 from cwz_web.notify.webhooks import Event, emit
 from cwz_web.settings import FREE
 from cwz_web.workspaces.access import Standing
@@ -199,4 +200,4 @@ def _warn(db: Session, meter: Meter, before: int, used: int, cap: int) -> None:
         subject = f"{workspace.name}: {percent} % of this month's pictures"
         told = {"percent": percent, "used": used, "cap": cap, "month": month_of().isoformat()}
         emit(db, meter.workspace_id, Event.CAP_REACHED, told)
-        tell_admins(db, meter.workspace_id, Letter(subject, (f"{said} {more}".strip(),), link, reason))
+        tell_admins(db, meter.workspace_id, Letter(subject, (f"{said} {more}".strip(),), link, reason, Topic.USAGE))

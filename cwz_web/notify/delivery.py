@@ -83,6 +83,10 @@ class SmtpDelivery:
             raise DeliveryFailed(f"SMTP: {type(error).__name__}") from None
 
 
+# Headers of a mail beside those that Resend has fields for.
+PASSED_ON = ("Auto-Submitted", "List-Unsubscribe", "List-Unsubscribe-Post")
+
+
 @dataclass(frozen=True)
 class ResendDelivery:
     """Hands mails to Resend."""
@@ -105,7 +109,7 @@ class ResendDelivery:
                     "subject": mail["Subject"],
                     "text": text.get_content(),
                     "html": html.get_content(),
-                    "headers": {"Auto-Submitted": "auto-generated"},
+                    "headers": {name: mail[name] for name in PASSED_ON if name in mail},
                 }
             )
         except (ResendError, NoContentError) as error:

@@ -1,6 +1,6 @@
 """Jobs that send mail: made in the transaction that has the news, run after its commit, repeated while mail is down."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from cwz_web.db.session import raw_connection
 from cwz_web.jobs import Patient, Scheduled, app
 from cwz_web.notify.delivery import Delivery, Undeliverable, delivery
 from cwz_web.notify.letters import Letter, as_mail
+from cwz_web.notify.topics import Unsubscribing
 from cwz_web.notify.webhooks import QUEUE as WEBHOOKS_QUEUE
 from cwz_web.notify.webhooks import WAITS
 from cwz_web.settings import Settings
@@ -31,14 +32,20 @@ class PostOffice:
     way: Delivery
     sender: str
     url: str
+    unsubscribing: Unsubscribing
 
     @classmethod
     def of(cls, settings: Settings) -> "PostOffice":
         """The post office that the settings describe."""
-        return cls(delivery(settings), settings.mail_from, settings.url)
+        unsubscribing = Unsubscribing(settings.signing_secret.get_secret_value(), settings.url)
+        return cls(delivery(settings), settings.mail_from, settings.url, unsubscribing)
 
     def send(self, to: str, letter: Letter) -> None:
         """Send now. Raises DeliveryFailed, so that the job is repeated; what can never arrive is only noted."""
+        if letter.button and letter.button[1].startswith("/"):
+            letter = replace(letter, button=(letter.button[0], self.url + letter.button[1]))
+        if letter.topic:
+            letter = replace(letter, unsubscribe=self.unsubscribing.link(letter.account, letter.topic))
         try:
             self.way.send(as_mail(letter, to=to, sender=self.sender))
         except Undeliverable as error:

@@ -1,13 +1,29 @@
-"""Telling webhooks how a run ended: whether its last picture came, it was cancelled, or there was nothing to draw."""
+"""Telling how a run ended: whether its last picture came, it was cancelled, or there was nothing to draw."""
 
 from sqlalchemy.orm import Session
 
+from cwz_web.accounts.models import Account
+from cwz_web.notify.letters import Letter
+from cwz_web.notify.topics import Topic
 from cwz_web.notify.webhooks import Event, emit
 from cwz_web.runs.models import Run
 from cwz_web.runs.progress import describe_run
+from cwz_web.workspaces.members import tell
+from cwz_web.workspaces.models import Workspace
 
 
 def tell_end(db: Session, run: Run) -> None:
-    """Tell the workspace's webhooks, and the one that the run itself names, in the caller's transaction."""
+    """Tell the workspace's webhooks, the one that the run names, and who began it, in the caller's transaction."""
     event = Event.RUN_FAILED if run.failed else Event.RUN_FINISHED
     emit(db, run.workspace_id, event, describe_run(run), webhook=run.webhook)
+    starter = db.get(Account, run.started_by) if run.started_by and run.feed_id else None
+    if starter is not None and Topic.RUNS not in starter.muted:
+        tell(db, starter, _letter(db.get_one(Workspace, run.workspace_id), run))
+
+
+def _letter(workspace: Workspace, run: Run) -> Letter:
+    done, failed = f"{run.done:,} pictures are there", f"{run.failed:,} could not be made"
+    said = f"{done}, and {failed}: the run says why, and can try them again." if run.failed else f"{done}."
+    subject = f"{workspace.name}: a run ended{', and pictures are missing' if run.failed else ''}"
+    button = ("See the run", f"/w/{workspace.slug}/runs/{run.id}")
+    return Letter(subject, (said,), button, "You get this mail because you began the run.", Topic.RUNS)

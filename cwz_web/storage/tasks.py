@@ -10,6 +10,7 @@ from sqlalchemy import text
 from cwz_web.db.session import Database
 from cwz_web.jobs import app
 from cwz_web.notify.letters import Letter
+from cwz_web.notify.topics import Topic
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import Providers
 from cwz_web.storage.trial import trouble_of, try_connection
@@ -59,6 +60,6 @@ def _letter(workspace: Workspace, connection: Connection, trouble: str | None, u
     reason = f"You get this mail because you are an admin of {workspace.name}."
     if trouble is None:
         said = (f"The storage {connection.name} of {workspace.name} works again.",)
-        return Letter(f"{connection.name} works again", said, ("See the connection", url), reason)
+        return Letter(f"{connection.name} works again", said, ("See the connection", url), reason, Topic.STORAGE)
     said = (f"The storage {connection.name} of {workspace.name} does not work any more. {trouble}.",)
-    return Letter(f"{connection.name} does not work", said, ("See the connection", url), reason)
+    return Letter(f"{connection.name} does not work", said, ("See the connection", url), reason, Topic.STORAGE)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import structlog
 from pydantic import StringConstraints
@@ -18,6 +18,7 @@ from cwz_web.accounts.passwords import weakness
 from cwz_web.accounts.second_factor import recovery_codes_left
 from cwz_web.accounts.sessions import end_all_sessions, end_session, is_fresh, live_sessions, session_token
 from cwz_web.accounts.tasks import queue_new_address
+from cwz_web.notify.topics import TOPIC_WORDS, Topic
 from cwz_web.resources import AccountPlace, Permission, SessionResource, Sessions, as_uuid
 from cwz_web.security import set_session_cookie
 from cwz_web.web.forms import Email, Filled, Form, Name, NewPassword, TypedPassword, empty_form, read_form
@@ -32,6 +33,7 @@ DELETE_PAGE = "account/delete.jinja2"
 NOT_YOURS = "This is not your password"
 SIGN_IN_AGAIN = "Sign in with Google again first, then do this within 15 minutes"
 NEWS = {
+    "mails": "The mails are chosen.",
     "profile": "Your name is changed.",
     "password": "Your password is changed, and every other browser is signed out.",
     "email": "Your new address is confirmed.",
@@ -49,6 +51,15 @@ class ProfileForm(Form):
     """How a person is called."""
 
     name: Name
+
+
+class MailsForm(Form):
+    """The topics that somebody wants mails about."""
+
+    feeds: Literal["on", ""] = ""
+    storage: Literal["on", ""] = ""
+    usage: Literal["on", ""] = ""
+    runs: Literal["on", ""] = ""
 
 
 class PasswordForm(Form):
@@ -94,6 +105,16 @@ def change_profile(context: AccountPlace, request: Request) -> Any:
         return _again(request, form)
     request.identity.account.name = form.value.name
     return HTTPSeeOther("/account?done=profile")
+
+
+@view_config(context=AccountPlace, name="mails", request_method="POST", renderer=PAGE, permission=Permission.SIGNED_IN)
+def choose_mails(context: AccountPlace, request: Request) -> Any:
+    """Which mails come beside those that everybody gets."""
+    form = read_form(MailsForm, request.POST)
+    if form.value is None:
+        return _again(request, form)
+    request.identity.account.muted = [topic.value for topic in Topic if not getattr(form.value, topic)]
+    return HTTPSeeOther("/account?done=mails#mails")
 
 
 @view_config(
@@ -293,6 +314,7 @@ def _page(request: Request, form: Filled[Any]) -> dict[str, Any]:
         "pending": pending_email(request.db, person.account),
         "google": request.services.google is not None,
         "identities": identities_of(request.db, person.account),
+        "topics": TOPIC_WORDS,
         "codes_left": recovery_codes_left(request.db, person.account),
         "news": NEWS.get(request.GET.get("done", "")),
     }

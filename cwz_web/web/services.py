@@ -21,6 +21,7 @@ from cwz_web.imaging.engine import Engine
 from cwz_web.imaging.fonts import install_fonts
 from cwz_web.imaging.helpers import Helpers
 from cwz_web.net.client import Fetcher
+from cwz_web.notify.topics import Unsubscribing
 from cwz_web.notify.webhooks import Webhooks
 from cwz_web.settings import Settings
 from cwz_web.storage.plugins import Providers
@@ -49,6 +50,7 @@ class Services:
     limiter: Limiter
     google: Google | None
     cashier: Cashier | None
+    unsubscribing: Unsubscribing
 
     @property
     def meters(self) -> Meters:
@@ -78,6 +80,7 @@ class Services:
             Limiter(settings.rate_limits, settings.limit),
             _google(settings),
             cashier_of(settings),
+            Unsubscribing(settings.signing_secret.get_secret_value(), settings.url),
         )
 
     def close(self) -> None:

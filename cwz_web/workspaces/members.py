@@ -1,5 +1,6 @@
 """Members: who belongs to a workspace, in which role; the last admin can neither leave nor be demoted."""
 
+from dataclasses import replace
 from typing import NamedTuple
 from uuid import UUID
 
@@ -34,14 +35,20 @@ def list_members(db: Session, workspace_id: UUID) -> list[Member]:
 
 
 def tell_admins(db: Session, workspace_id: UUID, letter: Letter) -> None:
-    """Send a letter to every admin of a workspace, once the transaction has committed."""
+    """Send a letter to every admin of a workspace who wants such letters, once the transaction has committed."""
     admins = (
-        select(Account.email)
+        select(Account)
         .join(Membership, Membership.account_id == Account.id)
         .where(Membership.workspace_id == workspace_id, Membership.role == Role.ADMIN)
     )
-    for email in db.scalars(admins):
-        queue_letter(db, email, letter)
+    for account in db.scalars(admins):
+        tell(db, account, letter)
+
+
+def tell(db: Session, account: Account, letter: Letter) -> None:
+    """Send a letter to a person, unless they want none about its topic."""
+    if letter.topic not in account.muted:
+        queue_letter(db, account.email, replace(letter, account=str(account.id)))
 
 
 def find_member(db: Session, workspace_id: UUID, account_id: UUID) -> Member | None:

@@ -186,6 +186,7 @@ def test_every_view_declares_a_permission(pages: list[Page]) -> None:
         "Docs/api",
         "Hooks/render",
         "Hooks/stripe",
+        "Root/unsubscribe",
         "Api/openapi.json",
         "Root/",
         "Root/email",

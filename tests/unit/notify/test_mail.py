@@ -17,10 +17,12 @@ from aiosmtpd.smtp import SMTP, AuthResult
 from cwz_web.notify.delivery import DeliveryFailed, FolderDelivery, ResendDelivery, SmtpDelivery, Undeliverable
 from cwz_web.notify.letters import Letter, as_html, as_mail, as_text
 from cwz_web.notify.tasks import PostOffice, queue_letter
+from cwz_web.notify.topics import Unsubscribing
 from cwz_web.web.services import Services
 from tests.factories import Factory
 from tests.mailbox import Mailbox
 
+LINKS = Unsubscribing("x" * 32, "http://localhost")
 LETTER = Letter(
     "News <b>", ("Hello <script>alert(1)</script> & you,", "All is well."), ("Go", "http://localhost/x?a=1&b=2")
 )
@@ -202,7 +204,7 @@ class Down:
 def test_a_dead_mail_server_delays_a_mail_and_loses_nothing(services: Services, mailbox: Mailbox) -> None:
     with services.database.transaction() as db:
         queue_letter(db, "ada@example.org", LETTER)
-    mailbox.deliver(PostOffice(Down(), "ConnectWyze <x@example.org>", "http://localhost"))
+    mailbox.deliver(PostOffice(Down(), "ConnectWyze <x@example.org>", "http://localhost", LINKS))
     assert mailbox.waiting() == 1
     assert not mailbox.folder.exists()
     mailbox.make_due()
@@ -214,7 +216,7 @@ def test_a_mail_that_can_never_arrive_is_not_tried_again(services: Services, mai
     inbox.refusal = "550 no such user"
     with services.database.transaction() as db:
         queue_letter(db, "ada@example.org", LETTER)
-    mailbox.deliver(PostOffice(smtp(inbox), "ConnectWyze <x@example.org>", "http://localhost"))
+    mailbox.deliver(PostOffice(smtp(inbox), "ConnectWyze <x@example.org>", "http://localhost", LINKS))
     assert mailbox.waiting() == 0
 
 
