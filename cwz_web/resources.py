@@ -236,6 +236,10 @@ class Members(Resource):
         return MemberResource(self.request, self, name, member)
 
 
+class SlackPlace(Resource):
+    """`/w/{slug}/slack`: there is one where the installation is known to Slack."""
+
+
 class Billing(Resource):
     """`/w/{slug}/billing`: there is one where there are plans."""
 
@@ -255,6 +259,7 @@ class WorkspaceResource(Resource):
         "members": Members,
         "invitations": Invitations,
         "billing": Billing,
+        "slack": SlackPlace,
     }
 
     def __init__(self, request: Request, parent: Resource, access: Access) -> None:
@@ -263,7 +268,8 @@ class WorkspaceResource(Resource):
         enter_workspace(request.db, access.workspace_id)
 
     def __getitem__(self, name: str) -> Resource:
-        if name == "billing" and not self.request.services.settings.billing:
+        services = self.request.services
+        if (name == "billing" and services.cashier is None) or (name == "slack" and services.slack is None):
             raise KeyError(name)
         return super().__getitem__(name)
 
@@ -581,6 +587,10 @@ class SignedImages(Resource):
         return SignedImage(self.request, self, name, state)
 
 
+class SlackCallback(Resource):
+    """`/slack`: where Slack sends people back to."""
+
+
 class Docs(Resource):
     """`/docs`: how to use it, for everybody."""
 
@@ -600,6 +610,7 @@ class Root(Resource):
         "i": SignedImages,
         "hooks": Hooks,
         "docs": Docs,
+        "slack": SlackCallback,
         "dev": DevelopmentPlace,
     }
 

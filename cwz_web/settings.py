@@ -29,6 +29,7 @@ OPTIONAL_SECRETS = (
     "stripe_secret_key",
     "stripe_webhook_secrets",
     "sentry_dsn",
+    "slack_client_secret",
 )
 ENVIRONMENT = {name: f"CWZ_{name.upper()}" for name in (*SECRETS, "encryption_keys", *OPTIONAL_SECRETS)} | {
     "database_url": "DATABASE_URL",
@@ -121,6 +122,12 @@ class Settings(BaseModel):
     google_discovery_url: str = "https://accounts.google.com/.well-known/openid-configuration"
     google_client_id: str = Field(default="", description="switches sign-in with Google on")
     google_client_secret: SecretStr = SecretStr("")
+    slack_client_id: str = Field(default="", description="switches Slack on")
+    slack_client_secret: SecretStr = SecretStr("")
+    slack_api: str = Field(default="https://slack.com/api/", pattern=r"^https?://[A-Za-z0-9.\-:]+/api/$")
+    slack_authorize: str = Field(
+        default="https://slack.com/oauth/v2/authorize", pattern=r"^https?://[A-Za-z0-9.\-:/]+$"
+    )
     sentry_dsn: SecretStr = Field(default=SecretStr(""), description="where errors are told, beside the log")
     stripe_secret_key: SecretStr = Field(default=SecretStr(""), description="switches billing on")
     stripe_webhook_secrets: SecretStr = Field(
@@ -222,6 +229,8 @@ class Settings(BaseModel):
             raise ValueError("cwz.mail = folder is for development: nobody would get a mail")
         if self.billing and not self.stripe_webhook_secrets.get_secret_value():
             raise ValueError(f"{ENVIRONMENT['stripe_secret_key']} needs {ENVIRONMENT['stripe_webhook_secrets']}")
+        if self.slack_client_id and not self.slack_client_secret.get_secret_value():
+            raise ValueError(f"cwz.slack_client_id needs {ENVIRONMENT['slack_client_secret']}")
         if self.google_client_id and not self.google_client_secret.get_secret_value():
             raise ValueError(f"cwz.google_client_id needs {ENVIRONMENT['google_client_secret']}")
         return self

@@ -26,6 +26,7 @@ from cwz_web.db.migrate import migrate
 from cwz_web.db.session import Database
 from cwz_web.imaging.fonts import install_fonts
 from cwz_web.notify.delivery import mail_folder
+from cwz_web.notify.slack import Slack
 from cwz_web.settings import SECRETS, Settings
 from cwz_web.web.services import Services
 from tests.factories import PASSWORDS, Factory
@@ -179,9 +180,10 @@ def kept_stripe() -> Iterator[StripeServer]:
 
 @pytest.fixture(scope="session")
 def kept_paid(kept_services: Services, kept_stripe: StripeServer, app_url: str) -> Iterator[Services]:
-    settings = make_settings(app_url, kept_services.settings.var, stripe_api=kept_stripe.url, plan=SMALL, **MONEY)
+    known = {**MONEY, "slack_client_id": "client", "slack_client_secret": "a-client-secret"}
+    settings = make_settings(app_url, kept_services.settings.var, stripe_api=kept_stripe.url, plan=SMALL, **known)
     cashier = Cashier(Stripe(settings), settings)
-    yield dataclasses.replace(kept_services, settings=settings, cashier=cashier)
+    yield dataclasses.replace(kept_services, settings=settings, cashier=cashier, slack=Slack.of(settings))
     cashier.stripe.close()
 
 

@@ -19,8 +19,10 @@ from cwz_web.imaging.fonts import install_fonts
 from cwz_web.jobs import run_worker
 from cwz_web.net.client import Fetcher
 from cwz_web.notify import tasks as notify_tasks
+from cwz_web.notify.slack import Slack
 from cwz_web.notify.tasks import PostOffice
 from cwz_web.notify.webhooks import Webhooks
+from cwz_web.runs import slack_messages
 from cwz_web.runs import tasks as run_tasks
 from cwz_web.runs.protocol import RenderClient
 from cwz_web.runs.worker import Worker
@@ -30,7 +32,16 @@ from cwz_web.web.services import cashier_of, providers_of, ring_of
 from cwz_web.workspaces import tasks as workspace_tasks
 
 # Importing a domain's tasks declares them.
-TASKS = (account_tasks, billing_tasks, feed_tasks, notify_tasks, run_tasks, storage_tasks, workspace_tasks)
+TASKS = (
+    account_tasks,
+    billing_tasks,
+    feed_tasks,
+    notify_tasks,
+    run_tasks,
+    slack_messages,
+    storage_tasks,
+    workspace_tasks,
+)
 
 
 def run(settings: Settings, *, with_parent: bool) -> None:
@@ -54,6 +65,7 @@ def run(settings: Settings, *, with_parent: bool) -> None:
         "fetcher": fetcher,
         "ring": ring_of(settings),
         "meters": Meters(settings.cap, settings.url, settings.plan_caps),
+        "slack": Slack.of(settings),
         "cashier": cashier_of(settings),
         "addresses": Addresses(signing_secret, settings.url),
         "webhooks": Webhooks(signing_secret, fetcher),

@@ -38,9 +38,10 @@ app = procrastinate.App(connector=SyncPsycopgConnector())
 FEEDS_QUEUE = "feeds"
 RENDER_QUEUE = "render"
 BILLING_QUEUE = "billing"
+SLACK_QUEUE = "slack"
 # Whoever answers slowly must not keep a worker from drawing, so what only talks to others has workers of its own.
 WORK_QUEUES = ("default", FEEDS_QUEUE, RENDER_QUEUE)
-TALK_QUEUES = ("mail", "webhooks", BILLING_QUEUE)
+TALK_QUEUES = ("mail", "webhooks", BILLING_QUEUE, SLACK_QUEUE)
 TALKERS = 4
 
 HEARTBEAT_SECONDS = 3.0

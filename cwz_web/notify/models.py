@@ -1,13 +1,13 @@
-"""Tables of outgoing webhooks."""
+"""Tables of outgoing webhooks, and of Slack."""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from cwz_web.db.base import Base, WorkspaceOwned
+from cwz_web.db.base import Base, Timestamped, WorkspaceOwned
 
 
 class Webhook(WorkspaceOwned, Base):
@@ -32,6 +32,22 @@ class Webhook(WorkspaceOwned, Base):
     def secret_numbers(self) -> range:
         """The secrets that its messages are signed with."""
         return range(self.secret_oldest, self.secret_number + 1)
+
+
+class SlackLink(Timestamped, Base):
+    """A workspace's Slack: the team, the bot's token (sealed), the channel that is told, and of which events. `trouble`
+    says why nothing is posted any more."""
+
+    __tablename__ = "slack_links"
+
+    workspace_id: Mapped[UUID] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"), primary_key=True)
+    team: Mapped[str]
+    team_id: Mapped[str]
+    sealed: Mapped[bytes]
+    channel_id: Mapped[str | None]
+    channel: Mapped[str | None]
+    events: Mapped[list[str]] = mapped_column(JSONB)
+    trouble: Mapped[str | None]
 
 
 class Delivery(WorkspaceOwned, Base):

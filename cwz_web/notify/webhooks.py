@@ -27,6 +27,7 @@ from cwz_web.db.session import Database, raw_connection
 from cwz_web.jobs import app
 from cwz_web.net.client import Fetcher, FetchError, Refused, check_url
 from cwz_web.notify.models import Delivery, Webhook
+from cwz_web.notify.slack import queue_post
 
 QUEUE = "webhooks"
 # Seconds before each further attempt; together three days.
@@ -80,11 +81,13 @@ class NotDelivered(Exception):
 def emit(
     db: Session, workspace_id: UUID, event: Event, *happened: Mapping[str, Any], webhook: str | None = None
 ) -> None:
-    """Tell the workspace's webhooks, in the caller's transaction, that something happened, once for each `happened`.
+    """Tell the workspace's webhooks and Slack, in the caller's transaction, of what happened, once for each `happened`.
 
     Arguments:
         webhook: another address, that a request named, that is told as well.
     """
+    for each in happened:
+        queue_post(db, workspace_id, event, each)
     wanting = select(Webhook.id, Webhook.url).where(
         Webhook.workspace_id == workspace_id, Webhook.active, Webhook.events.contains([event])
     )

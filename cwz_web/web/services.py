@@ -21,6 +21,7 @@ from cwz_web.imaging.engine import Engine
 from cwz_web.imaging.fonts import install_fonts
 from cwz_web.imaging.helpers import Helpers
 from cwz_web.net.client import Fetcher
+from cwz_web.notify.slack import Slack
 from cwz_web.notify.topics import Unsubscribing
 from cwz_web.notify.webhooks import Webhooks
 from cwz_web.settings import Settings
@@ -51,6 +52,7 @@ class Services:
     google: Google | None
     cashier: Cashier | None
     unsubscribing: Unsubscribing
+    slack: Slack | None
 
     @property
     def meters(self) -> Meters:
@@ -81,6 +83,7 @@ class Services:
             _google(settings),
             cashier_of(settings),
             Unsubscribing(settings.signing_secret.get_secret_value(), settings.url),
+            Slack.of(settings),
         )
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from pyramid.config import Configurator
 from pyramid.request import Request
 from sqlalchemy.orm import Session
 
-WITHOUT = ("/v1/", "/i/", "/hooks/", "/signin/google", "/static/", "/healthz")
+WITHOUT = ("/v1/", "/i/", "/hooks/", "/signin/google", "/slack/", "/static/", "/healthz")
 
 
 def includeme(config: Configurator) -> None:

@@ -187,6 +187,7 @@ def test_every_view_declares_a_permission(pages: list[Page]) -> None:
         "Hooks/render",
         "Hooks/stripe",
         "Root/unsubscribe",
+        "SlackCallback/callback",
         "Api/openapi.json",
         "Root/",
         "Root/email",

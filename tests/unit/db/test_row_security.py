@@ -16,7 +16,7 @@ from cwz_web.generation.drafts import save_draft
 from cwz_web.generation.models import IdempotencyKey, Template
 from cwz_web.generation.templates import open_design
 from cwz_web.generation.usage import Meter, count
-from cwz_web.notify.models import Webhook
+from cwz_web.notify.models import SlackLink, Webhook
 from cwz_web.notify.webhooks import Event, emit
 from cwz_web.runs.following import start_following
 from cwz_web.runs.models import Run
@@ -144,6 +144,7 @@ def fill(make: Factory, space: Workspace) -> None:
         db.add(Subscription(workspace_id=space.id, customer=f"cus_{space.id}"))
         bill = Bill("in_1", "invoice", None, "paid", 1, 1, "eur", datetime.now(UTC))
         db.add(BillingRecord(workspace_id=space.id, **vars(bill)))
+        db.add(SlackLink(workspace_id=space.id, team="T", team_id="T1", sealed=b"x", events=[]))
         db.add(IdempotencyKey(workspace_id=space.id, key="k", fingerprint="f"))
         record(db, space.id, Actor(admin.id, admin.email, ""), "feed.upload", feed.name)
 

@@ -1,0 +1,296 @@
+"""Slack, played by a server on loopback: adding it, choosing, being told, being thrown out, taking it away."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
+
+import psycopg
+import pytest
+from pyramid.router import Router
+from sqlalchemy import text
+from webtest import TestApp
+
+from cwz_web.accounts.models import Account
+from cwz_web.app import create_app
+from cwz_web.jobs import SLACK_QUEUE
+from cwz_web.notify.models import SlackLink
+from cwz_web.notify.slack import CHANNEL_CLOSED, REMOVED_THERE, Slack, SlackRefused, keep_link, slack_link, token_of
+from cwz_web.notify.webhooks import Event, emit
+from cwz_web.runs import slack_messages
+from cwz_web.runs.models import Run
+from cwz_web.runs.telling import tell_end
+from cwz_web.web.services import Services
+from cwz_web.workspaces.models import Role, Workspace
+from tests.factories import Factory, sign_in
+from tests.jobs import run_jobs
+from tests.slack_server import TOKEN, SlackServer
+
+assert slack_messages.post  # importing it declares the job
+
+
+@pytest.fixture(scope="module")
+def kept_server() -> Iterator[SlackServer]:
+    server = SlackServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def kept(kept_services: Services, kept_server: SlackServer) -> Services:
+    slack = Slack(
+        "client", "a-secret", f"{kept_server.url}/api/", "https://slack.com/oauth/v2/authorize", "http://localhost"
+    )
+    return dataclasses.replace(kept_services, slack=slack)
+
+
+@pytest.fixture(scope="module")
+def wsgi(kept: Services) -> Router:
+    return create_app(kept)
+
+
+@pytest.fixture
+def server(kept_server: SlackServer) -> SlackServer:
+    kept_server.begin_anew()
+    return kept_server
+
+
+@pytest.fixture
+def space(make: Factory) -> Workspace:
+    return make.workspace()
+
+
+@pytest.fixture
+def admin(app: TestApp, make: Factory, space: Workspace) -> Account:
+    admin = make.member(space)
+    sign_in(app, admin)
+    return admin
+
+
+def go_to_slack(app: TestApp, space: Workspace) -> str:
+    """The state with which the browser went."""
+    query = parse_qs(urlsplit(app.get(f"/w/{space.slug}/slack/connect", status=303).location).query)
+    assert query["redirect_uri"] == ["http://localhost/slack/callback"]
+    assert query["scope"] == ["chat:write,chat:write.public,channels:read"]
+    return query["state"][0]
+
+
+def connect(app: TestApp, space: Workspace, channel: str = "C1") -> Any:
+    state = go_to_slack(app, space)
+    assert app.get(f"/slack/callback?code=good-code&state={state}", status=303).location.endswith("done=connected")
+    form = choice(app, space)
+    form["channel"] = channel
+    return form.submit(status=303)
+
+
+def choice(app: TestApp, space: Workspace) -> Any:
+    return next(form for form in app.get(f"/w/{space.slug}/slack").forms.values() if "channel" in form.fields)
+
+
+def link_of(make: Factory, space: Workspace) -> SlackLink | None:
+    with make.database.transaction(space.id) as db:
+        return slack_link(db, space.id)
+
+
+def work(services: Services) -> None:
+    context: dict[str, object] = {
+        "database": services.database,
+        "slack": services.slack,
+        "ring": services.ring,
+        "addresses": services.addresses,
+    }
+    run_jobs(services.settings.database_url.get_secret_value(), SLACK_QUEUE, context)
+
+
+def happen(services: Services, space: Workspace, event: Event = Event.CAP_REACHED, **about: Any) -> None:
+    with services.database.transaction(space.id) as db:
+        emit(db, space.id, event, about or {"percent": 80})
+    work(services)
+
+
+@pytest.mark.usefixtures("admin")
+def test_an_admin_adds_slack_and_a_channel_is_told(
+    app: TestApp, make: Factory, server: SlackServer, space: Workspace, kept: Services
+) -> None:
+    happen(kept, space)
+    connect(app, space)
+    link = link_of(make, space)
+    assert link is not None
+    assert (link.team, link.channel, link.trouble) == ("Harbour Goods", "alerts", None)
+    assert TOKEN.encode() not in link.sealed
+    happen(kept, space)
+    [post] = server.posts()
+    assert post["channel"] == "C1"
+    assert "80 %" in post["text"]
+    form = choice(app, space)
+    assert form["channel"].value == "C1"
+    form["event.cap.reached"] = False
+    form.submit(status=303)
+    happen(kept, space)
+    assert len(server.posts()) == 1
+
+
+@pytest.mark.usefixtures("admin")
+def test_a_run_is_told_with_its_first_pictures_and_a_link(
+    app: TestApp, make: Factory, server: SlackServer, space: Workspace, kept: Services
+) -> None:
+    connect(app, space)
+    feed, template = make.feed(space, name="Autumn <!channel> *now*"), make.template(space)
+    run = make.run(feed, template)
+    asset = make.asset(template)
+    with make.database.transaction(space.id) as db:
+        db.execute(
+            text("UPDATE run_items SET state = 'done', asset_id = :asset WHERE run_id = :run"),
+            {"asset": asset.id, "run": run.id},
+        )
+        tell_end(db, db.get_one(Run, (space.id, run.id)))
+    work(kept)
+    [post] = server.posts()
+    blocks = post["blocks"]
+    assert [block["type"] for block in blocks] == ["section", "image", "image", "image", "actions"]
+    said = blocks[0]["text"]["text"]
+    assert "<!channel>" not in said
+    assert "&lt;!channel&gt;" in said
+    assert blocks[-1]["elements"][0]["url"] == f"http://localhost/w/{space.slug}/runs/{run.id}"
+    app.get(blocks[1]["image_url"].removeprefix("http://localhost"), status="*")
+
+    server.asked.clear()
+    server.errors["chat.postMessage"] = ["invalid_blocks"]
+    with make.database.transaction(space.id) as db:
+        tell_end(db, db.get_one(Run, (space.id, run.id)))
+    work(kept)
+    assert [block["type"] for block in server.posts()[-1]["blocks"]] == ["section", "actions"]
+
+
+@pytest.mark.usefixtures("admin")
+@pytest.mark.parametrize(
+    ("code", "trouble"),
+    [("token_revoked", REMOVED_THERE), ("account_inactive", REMOVED_THERE), ("is_archived", CHANNEL_CLOSED)],
+)
+def test_what_is_gone_for_good_is_shown_and_not_tried_again(
+    app: TestApp, make: Factory, server: SlackServer, space: Workspace, kept: Services, code: str, trouble: str
+) -> None:
+    connect(app, space)
+    server.errors["chat.postMessage"] = [code]
+    happen(kept, space)
+    link = link_of(make, space)
+    assert link is not None
+    assert link.trouble == trouble
+    assert trouble in app.get(f"/w/{space.slug}/slack").text
+    happen(kept, space)
+    assert len(server.posts()) == 1
+    choice(app, space).submit(status=303)
+    happen(kept, space)
+    assert len(server.posts()) == 2
+
+
+@pytest.mark.usefixtures("admin")
+def test_while_slack_is_down_news_wait(
+    app: TestApp, make: Factory, server: SlackServer, space: Workspace, kept: Services, app_url: str
+) -> None:
+    connect(app, space)
+    server.status = 503
+    happen(kept, space)
+    assert "can not reach Slack" in app.get(f"/w/{space.slug}/slack").text
+    page = app.get(f"/w/{space.slug}/slack")
+    remove = next(form for form in page.forms.values() if form.action.endswith("/disconnect"))
+    assert remove.submit(status=303).location.endswith("done=down")
+    server.begin_anew()
+    with psycopg.connect(app_url) as connection:
+        connection.execute("UPDATE procrastinate_jobs SET scheduled_at = NULL WHERE status = 'todo'")
+    work(kept)
+    assert len(server.posts()) == 1
+
+
+@pytest.mark.usefixtures("admin")
+def test_disconnecting_gives_the_token_back(
+    app: TestApp, make: Factory, server: SlackServer, space: Workspace, kept: Services
+) -> None:
+    connect(app, space)
+    page = app.get(f"/w/{space.slug}/slack")
+    next(form for form in page.forms.values() if form.action.endswith("/disconnect")).submit(status=303)
+    assert ("auth.revoke", {"authorization": f"Bearer {TOKEN}"}) in server.asked
+    assert link_of(make, space) is None
+    happen(kept, space)
+    assert not server.posts()
+
+
+def test_the_way_back_is_for_the_session_that_left(
+    app: TestApp, make: Factory, server: SlackServer, space: Workspace, admin: Account
+) -> None:
+    state = go_to_slack(app, space)
+    for query in (
+        "",
+        f"code=good-code&state={state}x",
+        f"code=good-code&state={state}&state={state}",
+        "code=good-code",
+    ):
+        app.get(f"/slack/callback?{query}", status=404)
+    # Another browser, with the address that somebody was lured to.
+    victim = TestApp(app.app)
+    sign_in(victim, make.member(space))
+    victim.get(f"/slack/callback?code=good-code&state={state}", status=404)
+    # The same browser, in which somebody else signed in meanwhile.
+    other = make.member(space)
+    app.reset()
+    sign_in(app, admin)
+    state = go_to_slack(app, space)
+    next(form for form in app.get(f"/w/{space.slug}").forms.values() if form.action == "/signout").submit()
+    sign_in(app, other)
+    app.get(f"/slack/callback?code=good-code&state={state}", status=404)
+    assert not server.asked
+    assert link_of(make, space) is None
+
+
+def test_who_is_no_admin_any_more_on_the_way_back_connects_nothing(
+    app: TestApp, make: Factory, server: SlackServer, space: Workspace, admin: Account
+) -> None:
+    state = go_to_slack(app, space)
+    with make.database.transaction(space.id) as db:
+        db.execute(text("UPDATE memberships SET role = 'user' WHERE account_id = :id"), {"id": admin.id})
+    app.get(f"/slack/callback?code=good-code&state={state}", status=404)
+    assert link_of(make, space) is None
+
+
+@pytest.mark.usefixtures("admin")
+@pytest.mark.parametrize("query", ["error=access_denied", "code=bad-code"])
+def test_a_refusal_changes_nothing(
+    app: TestApp, make: Factory, server: SlackServer, space: Workspace, query: str
+) -> None:
+    state = go_to_slack(app, space)
+    assert app.get(f"/slack/callback?{query}&state={state}", status=303).location.endswith("done=refused")
+    assert link_of(make, space) is None
+
+
+@pytest.mark.usefixtures("admin")
+def test_only_a_channel_of_the_team_is_taken(
+    app: TestApp, make: Factory, server: SlackServer, space: Workspace
+) -> None:
+    connect(app, space)
+    form = choice(app, space)
+    form["channel"].force_value("C-foreign")
+    form.submit(status=422)
+    link = link_of(make, space)
+    assert link is not None
+    assert link.channel_id == "C1"
+
+
+@pytest.mark.parametrize("role", [Role.USER, Role.SUPPORT])
+def test_others_do_not_see_it(app: TestApp, make: Factory, server: SlackServer, space: Workspace, role: Role) -> None:
+    sign_in(app, make.member(space, role))
+    for path in ("", "/connect"):
+        app.get(f"/w/{space.slug}/slack{path}", status=403)
+
+
+def test_a_token_opens_for_its_workspace_only(
+    make: Factory, server: SlackServer, space: Workspace, kept: Services
+) -> None:
+    assert kept.slack is not None
+    installed = kept.slack.install("good-code")
+    with make.database.transaction(space.id) as db:
+        link = keep_link(db, space.id, kept.ring, installed, [])
+        assert token_of(link, kept.ring) == TOKEN
+        stolen = SlackLink(workspace_id=uuid4(), sealed=link.sealed)
+    with pytest.raises(SlackRefused):
+        token_of(stolen, kept.ring)
