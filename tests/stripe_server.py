@@ -5,7 +5,7 @@ import copy
 import json
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ LISTS = {
     "charges": stripe.params.ChargeListParams,
     "disputes": stripe.params.DisputeListParams,
     "prices": stripe.params.PriceListParams,
+    "checkout/sessions": stripe.params.checkout.SessionListParams,
 }
 MADE = {
     "customers": ("customer", stripe.params.CustomerCreateParams),
@@ -128,7 +129,8 @@ class StripeServer:
 
     def answer(self, method: str, path: str, given: dict[str, str], key: str) -> tuple[int, dict[str, Any]]:
         """What Stripe says."""
-        kind, _, identity = path.partition("/")
+        kind = next((kind for kind in self.objects if path == kind or path.startswith(f"{kind}/")), path)
+        identity = path.removeprefix(kind).strip("/")
         if method == "POST" and path in MADE:
             fixture, known = MADE[path]
             if unknown := _unknown(given, known):
@@ -143,6 +145,9 @@ class StripeServer:
                 return 400, _error(f"Received unknown parameter: {unknown}")
             found = [each for each in self.objects[kind].values() if _matches(each, given)]
             return 200, {"object": "list", "data": found, "has_more": False, "url": f"/v1/{kind}"}
+        if identity.endswith("/expire"):
+            self.objects[kind][identity.removesuffix("/expire")]["status"] = "expired"
+            identity = identity.removesuffix("/expire")
         if identity not in self.objects[kind]:
             return 404, _error(f"No such {kind}: '{identity}'")
         if method == "DELETE":
@@ -153,13 +158,16 @@ class StripeServer:
         number = len(self.objects["customers"]) + 1
         if fixture == "customer":
             return self.add("customers", "customer", f"cus_{number}", name=given["name"], email=given["email"])
-        page = "checkout" if fixture == "checkout.session" else "portal"
-        return copy.deepcopy(FIXTURES[fixture]) | {"url": f"{PAGES[page]}/c/pay/{given['customer']}"}
+        if fixture == "checkout.session":
+            sessions = self.objects["checkout/sessions"]
+            url = f"{PAGES['checkout']}/c/pay/{given['customer']}"
+            return self.add("checkout/sessions", fixture, f"cs_{len(sessions)}", url=url, customer=given["customer"])
+        return copy.deepcopy(FIXTURES[fixture]) | {"url": f"{PAGES['portal']}/session/{given['customer']}"}
 
 
-def signed(body: bytes, *, secret: str = WEBHOOK_SECRET, at: datetime | None = None) -> dict[str, str]:
+def signed(body: bytes, *, secret: str = WEBHOOK_SECRET, ago: timedelta = timedelta()) -> dict[str, str]:
     """The headers of an event, signed as Stripe's SDK does."""
-    moment = int((at or datetime.now(UTC)).timestamp())
+    moment = int((datetime.now(UTC) - ago).timestamp())
     header = WebhookSignature.generate_signature_header(body.decode(), secret, moment)
     return {"Stripe-Signature": header, "Content-Type": "application/json"}
 
@@ -173,7 +181,9 @@ def _matches(each: dict[str, Any], given: dict[str, str]) -> bool:
     keys = [value for name, value in given.items() if name.startswith("lookup_keys")]
     if keys and each["lookup_key"] not in keys:
         return False
-    return all(each[name] == given[name] for name in ("customer", "charge") if name in given)
+    return all(
+        each[name] == given[name] for name in ("customer", "charge", "status") if given.get(name, "all") != "all"
+    )
 
 
 def _error(message: str) -> dict[str, Any]:

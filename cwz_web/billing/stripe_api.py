@@ -226,6 +226,9 @@ class Stripe:
             **tax,
         }
         with _told():
+            # Of two tabs only the newer one may be paid for: two subscriptions would both cost.
+            for older in self._stripe.checkout.sessions.list({"customer": customer, "status": "open"}).data:
+                self._stripe.checkout.sessions.expire(older.id)
             return self._page(self._stripe.checkout.sessions.create(about).url)
 
     def portal(self, customer: str, back: str) -> str:

@@ -234,7 +234,7 @@ def test_only_admins_see_billing(till: Till, app: TestApp, make: Factory) -> Non
         other.get(f"/w/{till.space.slug}/billing", status=status)
 
 
-@pytest.mark.parametrize("order", range(6))
+@pytest.mark.parametrize("order", range(3))
 def test_events_in_any_order_doubled_end_alike(till: Till, order: int) -> None:
     """Replay what a quarter of a year sends, shuffled and twice: what Stripe says in the end is what we know."""
     stripe = till.stripe
@@ -256,7 +256,7 @@ def test_events_in_any_order_doubled_end_alike(till: Till, order: int) -> None:
     shuffled.shuffle(bodies)
     for body in bodies:
         till.app.post("/hooks/stripe", body, headers=signed(body), status=204)
-        if shuffled.random() < 0.2:
+        if shuffled.random() < 0.1:
             till.work()
     till.work()
     plan, read_only_from, status, identity, unpaid_since, records = standing(till)
@@ -288,8 +288,8 @@ def test_who_asked_first_does_not_write_last(till: Till) -> None:
     "how",
     [
         {"secret": "whsec_wrong"},
-        {"at": NOW - timedelta(minutes=6)},
-        {"at": NOW + timedelta(minutes=6)},
+        {"ago": timedelta(minutes=6)},
+        {"ago": timedelta(minutes=-6)},
     ],
 )
 def test_a_forged_event_is_refused(till: Till, how: dict[str, Any]) -> None:
@@ -412,7 +412,7 @@ def test_somebody_subscribes_on_stripes_page(till: Till, app: TestApp, make: Fac
     assert f"form-action 'self' {PAGES['checkout']}" in page.headers["Content-Security-Policy"]
     answer = next(form for form in page.forms.values() if "price" in form.fields).submit(status=303)
     assert answer.location == f"{PAGES['checkout']}/c/pay/{till.customer}"
-    [asked] = [given for _, path, given in till.stripe.asked if path == "checkout/sessions"]
+    [asked] = [given for method, path, given in till.stripe.asked if (method, path) == ("POST", "checkout/sessions")]
     assert asked["mode"] == "subscription"
     assert asked["line_items[0][price]"] == "price_1"
     assert asked["success_url"].startswith(f"http://localhost{address}")
@@ -426,6 +426,15 @@ def test_somebody_subscribes_on_stripes_page(till: Till, app: TestApp, make: Fac
     page = app.get(address)
     portal = next(form for form in page.forms.values() if form.action.endswith("/portal")).submit(status=303)
     assert portal.location.startswith(PAGES["portal"])
+
+
+def test_of_two_tabs_only_the_newer_one_can_be_paid_for(till: Till, app: TestApp, make: Factory) -> None:
+    sign_in(app, make.member(till.space))
+    tabs = [app.get(f"/w/{till.space.slug}/billing") for _ in range(2)]
+    for tab in tabs:
+        next(form for form in tab.forms.values() if "price" in form.fields).submit(status=303)
+    sessions = till.stripe.objects["checkout/sessions"].values()
+    assert [session["status"] for session in sessions] == ["expired", "open"]
 
 
 @pytest.mark.parametrize(("price", "status"), [("", 422), ("connectwyze_free", 422), ("connectwyze_pro_yearly", 503)])
