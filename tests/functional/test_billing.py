@@ -19,6 +19,8 @@ from cwz_web.billing.models import BillingRecord, StripeEvent, Subscription
 from cwz_web.billing.plans import NoRoom, Thing, check_room_for
 from cwz_web.billing.stripe_api import Forged, StripeDown
 from cwz_web.billing.subscriptions import customer_for
+from cwz_web.db.session import raw_connection
+from cwz_web.feeds import tasks as feed_tasks
 from cwz_web.feeds.imports import new_feed
 from cwz_web.generation.keys import Scope
 from cwz_web.jobs import BILLING_QUEUE
@@ -36,10 +38,11 @@ NOW = datetime.now(UTC)
 
 
 @pytest.fixture
-def stripe(kept_stripe: StripeServer) -> StripeServer:
-    """A Stripe that knows nobody yet."""
+def stripe(kept_stripe: StripeServer) -> Iterator[StripeServer]:
+    """A Stripe that knows nobody yet; and works again afterwards, for other modules."""
     kept_stripe.begin_anew()
-    return kept_stripe
+    yield kept_stripe
+    kept_stripe.begin_anew()
 
 
 @pytest.fixture
@@ -227,6 +230,23 @@ def test_a_failed_payment_has_days_of_grace_and_then_the_workspace_is_read_only(
     assert till.records() == {"in_1": "paid", "in_2": "paid"}
 
 
+def test_the_feeds_of_a_workspace_that_is_read_only_wait(till: Till, make: Factory, app_url: str) -> None:
+    make.source(make.feed(till.space), cron="* * * * *", next_at=NOW - timedelta(hours=1))
+    context: dict[str, object] = {"database": till.services.database, "meters": till.services.meters}
+    for unpaid_for, expected in ((30, 0), (None, 1)):
+        with till.services.database.transaction(till.space.id) as db:
+            space = db.get_one(Workspace, till.space.id)
+            space.read_only_from = NOW - timedelta(days=unpaid_for) if unpaid_for else None
+        with till.services.database.transaction() as db:
+            feed_tasks.find_due.configure(connection=raw_connection(db)).defer(timestamp=0)
+        run_jobs(app_url, "default", context)
+        with psycopg.connect(app_url) as connection:
+            waiting = connection.execute(
+                "SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'feeds.fetch'"
+            ).fetchone()
+        assert waiting == (expected,)
+
+
 def test_only_admins_see_billing(till: Till, app: TestApp, make: Factory) -> None:
     for role, status in ((Role.USER, 403), (Role.SUPPORT, 403), (Role.ADMIN, 200)):
         other = TestApp(app.app)
@@ -365,10 +385,7 @@ def test_while_stripe_is_down_events_wait_and_nothing_changes(till: Till, app_ur
 
 def test_the_nightly_look_makes_up_for_a_lost_event(till: Till) -> None:
     till.stripe.subscribe(till.customer, "pro")
-    billing_tasks.reconcile.defer_async  # noqa: B018 - the job exists
     with till.services.database.transaction() as db:
-        from cwz_web.db.session import raw_connection
-
         billing_tasks.reconcile.configure(connection=raw_connection(db)).defer(timestamp=0)
     till.work()
     assert till.now().plan == "pro"

@@ -262,7 +262,7 @@ def test_due_feeds_are_enqueued_once(make: Factory, http_server: Canary) -> None
     subscription = Subscription(make, http_server, next_at=datetime.now(UTC))
 
     class Context:
-        additional_context = {"database": make.database}  # noqa: RUF012
+        additional_context = {"database": make.database, "meters": make.services.meters}  # noqa: RUF012
 
     for _ in range(2):
         tasks.find_due(Context(), 0)  # type: ignore[arg-type]
