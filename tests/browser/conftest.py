@@ -27,7 +27,16 @@ def chromium() -> str:
     return path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """One for all modules of a worker: it takes as long to start as ten tests take."""
+    installation = Installation(tmp_path_factory.mktemp("browser"))
+    installation.start()
+    yield installation
+    installation.stop()
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
