@@ -14,6 +14,8 @@ from cwz_web.crypto import CannotDecrypt, KeyRing
 from cwz_web.db.session import Database
 from cwz_web.feeds.models import FeedSource
 from cwz_web.feeds.sources import reseal_source
+from cwz_web.notify.models import SlackLink
+from cwz_web.notify.slack import reseal_link
 from cwz_web.settings import Settings
 from cwz_web.storage.connections import reseal
 from cwz_web.storage.models import Connection
@@ -23,6 +25,7 @@ from cwz_web.web.services import ring_of
 SECRETS: tuple[tuple[Any, str, Callable[[Session, Any, KeyRing], bool]], ...] = (
     (Connection, "SELECT workspace_id, id FROM all_connections()", reseal),
     (FeedSource, "SELECT workspace_id, feed_id FROM sealed_feeds()", lambda db, row, ring: reseal_source(ring, row)),
+    (SlackLink, "SELECT workspace_id FROM sealed_slack_links()", lambda db, row, ring: reseal_link(row, ring)),
     (
         Account,
         "SELECT id FROM accounts WHERE totp_envelope IS NOT NULL ORDER BY id",
@@ -49,7 +52,7 @@ def rotate(settings: Settings) -> int:
     with click.progressbar(found, label="Encrypting anew", show_pos=True) as rows:
         for model, key, again in rows:
             try:
-                with database.transaction(key[0] if len(key) > 1 else None) as db:
+                with database.transaction(key[0] if hasattr(model, "workspace_id") else None) as db:
                     row = db.get(model, key, with_for_update=True)
                     changed += row is not None and again(db, row, ring)
             except CannotDecrypt:

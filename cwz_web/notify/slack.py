@@ -165,6 +165,15 @@ def token_of(link: SlackLink, ring: KeyRing) -> str:
         raise SlackRefused("not_authed") from None
 
 
+def reseal_link(link: SlackLink, ring: KeyRing) -> bool:
+    """Encrypt the token with the newest key. Returns whether that changed anything. Raises CannotDecrypt."""
+    if ring.is_newest(link.sealed):
+        return False
+    context = ("slack", str(link.workspace_id))
+    link.sealed = ring.encrypt(ring.decrypt(link.sealed, *context), *context)
+    return True
+
+
 def queue_post(db: Session, workspace_id: UUID, event: str, happened: Mapping[str, Any]) -> None:
     """Post something once the transaction has committed, when the workspace wants that."""
     link = slack_link(db, workspace_id)

@@ -36,7 +36,8 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     installation.stop()
 
 
-@pytest.fixture(scope="session")
+# Not for longer: while it is open, an event loop runs in this thread, and other tests run their own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)

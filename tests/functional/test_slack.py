@@ -8,12 +8,15 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 from pyramid.router import Router
 from sqlalchemy import text
 from webtest import TestApp
 
 from cwz_web.accounts.models import Account
 from cwz_web.app import create_app
+from cwz_web.cli import keys as keys_command
+from cwz_web.crypto import KeyRing
 from cwz_web.jobs import SLACK_QUEUE
 from cwz_web.notify.models import SlackLink
 from cwz_web.notify.slack import CHANNEL_CLOSED, REMOVED_THERE, Slack, SlackRefused, keep_link, slack_link, token_of
@@ -281,6 +284,20 @@ def test_others_do_not_see_it(app: TestApp, make: Factory, server: SlackServer, 
     sign_in(app, make.member(space, role))
     for path in ("", "/connect"):
         app.get(f"/w/{space.slug}/slack{path}", status=403)
+
+
+@pytest.mark.usefixtures("admin")
+def test_its_token_is_encrypted_anew_with_the_other_secrets(
+    app: TestApp, make: Factory, server: SlackServer, space: Workspace, kept: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(app, space)
+    newest = b"N" * 16 + bytes(range(16))
+    monkeypatch.setattr(keys_command, "ring_of", lambda settings: KeyRing([newest, bytes(range(32))]))
+    with CliRunner().isolation():
+        assert keys_command.rotate(kept.settings) == 0
+    link = link_of(make, space)
+    assert link is not None
+    assert token_of(link, KeyRing([newest])) == TOKEN
 
 
 def test_a_token_opens_for_its_workspace_only(

@@ -67,6 +67,7 @@ def test_no_other_policy_opens_a_table_to_the_application(services: Services) ->
         "runs",
         "run_items",
         "subscriptions",
+        "slack_links",
         "billing_records",
     }
     # What seven years have passed over is dropped by its owner's function.
@@ -202,6 +203,7 @@ def test_functions_that_cross_are_for_the_application_only_and_safe(services: Se
         "sealed_feeds",
         "lost_chunks",
         "standing_of",
+        "sealed_slack_links",
         "customers",
         "forget_billing_records",
     }

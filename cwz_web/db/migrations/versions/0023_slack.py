@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-from cwz_web.db.row_security import wall
+from cwz_web.db.row_security import crossing, definer, wall
 
 revision = "0023"
 down_revision = "0022"
@@ -27,9 +27,16 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("workspace_id", name=op.f("pk_slack_links")),
     )
-    for statement in wall("slack_links"):
+    for statement in [
+        *wall("slack_links"),
+        crossing("slack_links"),
+        *definer(
+            "sealed_slack_links()", "TABLE (workspace_id uuid)", "SELECT s.workspace_id FROM slack_links s ORDER BY 1"
+        ),
+    ]:
         op.execute(statement)
 
 
 def downgrade() -> None:
+    op.execute("DROP FUNCTION sealed_slack_links()")
     op.drop_table("slack_links")
