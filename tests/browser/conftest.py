@@ -27,16 +27,6 @@ def chromium() -> str:
     return path
 
 
-@pytest.fixture(scope="session")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """One for all modules of a worker: it takes as long to start as ten tests take."""
-    installation = Installation(tmp_path_factory.mktemp("browser"))
-    installation.start()
-    yield installation
-    installation.stop()
-
-
-# Not for longer: while it is open, an event loop runs in this thread, and other tests run their own.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
