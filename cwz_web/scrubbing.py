@@ -17,7 +17,7 @@ SHORTEST = 4
 
 _NAMES = re.compile(
     r"passw|secret|token|authorization|cookie|credential|signature|api_?key|private|session|sealed|pepper|dsn|otp|"
-    r"e_?mail|\bto\b|ring",
+    r"e_?mail|\bto\b",
     re.IGNORECASE,
 )
 _FORMS = re.compile(

@@ -4,7 +4,7 @@ The bot's token is encrypted like a storage's credentials and opens with its wor
 in the transaction that has the news; a token or channel that is gone ends in words on the Slack page, never in retries.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -174,16 +174,15 @@ def reseal_link(link: SlackLink, ring: KeyRing) -> bool:
     return True
 
 
-def queue_post(db: Session, workspace_id: UUID, event: str, happened: Mapping[str, Any]) -> None:
-    """Post something once the transaction has committed, when the workspace wants that."""
+def queue_posts(db: Session, workspace_id: UUID, event: str, happened: Iterable[Mapping[str, Any]]) -> None:
+    """Post what happened once the transaction has committed, when the workspace wants that."""
     link = slack_link(db, workspace_id)
     if link is None or link.channel_id is None or event not in link.events:
         return
     place: Any = {"connection": raw_connection(db)}
-    about = to_jsonable_python(dict(happened))
-    app.configure_task("slack.post", queue=SLACK_QUEUE, **place).defer(
-        workspace_id=str(workspace_id), event=event, about=about
-    )
+    task = app.configure_task("slack.post", queue=SLACK_QUEUE, **place)
+    for each in happened:
+        task.defer(workspace_id=str(workspace_id), event=event, about=to_jsonable_python(dict(each)))
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from cwz_web.db.session import Database, raw_connection
 from cwz_web.jobs import app
 from cwz_web.net.client import Fetcher, FetchError, Refused, check_url
 from cwz_web.notify.models import Delivery, Webhook
-from cwz_web.notify.slack import queue_post
+from cwz_web.notify.slack import queue_posts
 
 QUEUE = "webhooks"
 # Seconds before each further attempt; together three days.
@@ -86,8 +86,7 @@ def emit(
     Arguments:
         webhook: another address, that a request named, that is told as well.
     """
-    for each in happened:
-        queue_post(db, workspace_id, event, each)
+    queue_posts(db, workspace_id, event, happened)
     wanting = select(Webhook.id, Webhook.url).where(
         Webhook.workspace_id == workspace_id, Webhook.active, Webhook.events.contains([event])
     )

@@ -17,7 +17,7 @@ def tell_end(db: Session, run: Run) -> None:
     event = Event.RUN_FAILED if run.failed else Event.RUN_FINISHED
     emit(db, run.workspace_id, event, describe_run(run), webhook=run.webhook)
     starter = db.get(Account, run.started_by) if run.started_by and run.feed_id else None
-    if starter is not None and Topic.RUNS not in starter.muted:
+    if starter is not None:
         tell(db, starter, _letter(db.get_one(Workspace, run.workspace_id), run))
 
 

@@ -7,7 +7,6 @@ import secrets
 from datetime import timedelta
 from hmac import compare_digest
 from typing import Annotated, Any
-from uuid import UUID
 
 import structlog
 from pydantic import ConfigDict, Field
@@ -18,6 +17,7 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
 from cwz_web.db.session import enter_workspace
+from cwz_web.notify.models import SlackLink
 from cwz_web.notify.slack import Slack, SlackDown, SlackRefused, keep_link, slack_link, token_of
 from cwz_web.notify.webhooks import EVENT_WORDS, Event
 from cwz_web.resources import PERMISSIONS, Permission, SlackCallback, SlackPlace
@@ -113,12 +113,12 @@ def come_back(context: SlackCallback, request: Request) -> Response:
 def choose(context: SlackPlace, request: Request) -> Any:
     """This channel is told of these events."""
     form = read_form(ChannelForm, request.POST)
+    channels, trouble = _channels(request, slack_link(request.db, request.workspace.workspace_id))
+    if trouble:
+        request.response.status = 503
+        return _page(request)
     link = slack_link(request.db, request.workspace.workspace_id)
-    if link is None or form.value is None:
-        raise HTTPUnprocessableEntity("Choose one of the channels")
-    channels, _ = _channels(request, request.workspace.workspace_id)
-    link = slack_link(request.db, request.workspace.workspace_id)
-    if link is None or form.value.channel not in channels:
+    if link is None or form.value is None or form.value.channel not in channels:
         raise HTTPUnprocessableEntity("Choose one of the channels")
     link.channel_id, link.channel, link.trouble = form.value.channel, channels[form.value.channel], None
     link.events = [str(event) for event in EVENTS if f"event.{event}" in request.POST]
@@ -150,9 +150,8 @@ def disconnect(context: SlackPlace, request: Request) -> Response:
 
 
 def _page(request: Request) -> dict[str, Any]:
-    workspace_id = request.workspace.workspace_id
-    link = slack_link(request.db, workspace_id)
-    channels, trouble = _channels(request, workspace_id) if link is not None else ({}, None)
+    link = slack_link(request.db, request.workspace.workspace_id)
+    channels, trouble = _channels(request, link)
     return {
         "link": link,
         "channels": channels,
@@ -162,12 +161,13 @@ def _page(request: Request) -> dict[str, Any]:
     }
 
 
-def _channels(request: Request, workspace_id: UUID) -> tuple[dict[str, str], str | None]:
+def _channels(request: Request, link: SlackLink | None) -> tuple[dict[str, str], str | None]:
     """The team's channels, or why there are none to see. Slack is asked outside of any transaction."""
-    services, link = request.services, slack_link(request.db, workspace_id)
+    if link is None:
+        return {}, None
+    services = request.services
     let_go(request)
     try:
-        assert link is not None
         return services.slack.channels(token_of(link, services.ring)), None
     except SlackDown as error:
         log.warning("slack", reason=str(error))
@@ -175,7 +175,7 @@ def _channels(request: Request, workspace_id: UUID) -> tuple[dict[str, str], str
     except SlackRefused as error:
         return {}, error.trouble or f"Slack refused: {error.code}"
     finally:
-        enter_workspace(request.db, workspace_id)
+        enter_workspace(request.db, request.workspace.workspace_id)
 
 
 def _manageable(person: Person, slug: str) -> Access:

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 from pyramid.router import Router
-from sqlalchemy import text
+from sqlalchemy import event, text
 from webtest import TestApp
 
 from cwz_web.accounts.models import Account
@@ -106,9 +106,9 @@ def work(services: Services) -> None:
     run_jobs(services.settings.database_url.get_secret_value(), SLACK_QUEUE, context)
 
 
-def happen(services: Services, space: Workspace, event: Event = Event.CAP_REACHED, **about: Any) -> None:
+def happen(services: Services, space: Workspace, what: Event = Event.CAP_REACHED, **about: Any) -> None:
     with services.database.transaction(space.id) as db:
-        emit(db, space.id, event, about or {"percent": 80})
+        emit(db, space.id, what, about or {"percent": 80})
     work(services)
 
 
@@ -132,6 +132,23 @@ def test_an_admin_adds_slack_and_a_channel_is_told(
     form.submit(status=303)
     happen(kept, space)
     assert len(server.posts()) == 1
+
+
+def test_however_much_happens_slack_is_looked_up_once(make: Factory, space: Workspace) -> None:
+    queries: list[str] = []
+
+    def note(*call: Any) -> None:
+        queries.append(call[2])
+
+    counts = []
+    with make.database.transaction(space.id) as db:
+        event.listen(make.database.engine, "before_cursor_execute", note)
+        for pictures in (1, 100):
+            queries.clear()
+            emit(db, space.id, Event.IMAGE_CREATED, *({"id": str(number)} for number in range(pictures)))
+            counts.append(len(queries))
+        event.remove(make.database.engine, "before_cursor_execute", note)
+    assert counts[0] == counts[1]
 
 
 @pytest.mark.usefixtures("admin")
@@ -193,9 +210,11 @@ def test_while_slack_is_down_news_wait(
     app: TestApp, make: Factory, server: SlackServer, space: Workspace, kept: Services, app_url: str
 ) -> None:
     connect(app, space)
+    choice_before = choice(app, space)
     server.status = 503
     happen(kept, space)
     assert "can not reach Slack" in app.get(f"/w/{space.slug}/slack").text
+    assert "can not reach Slack" in choice_before.submit(status=503).text
     page = app.get(f"/w/{space.slug}/slack")
     remove = next(form for form in page.forms.values() if form.action.endswith("/disconnect"))
     assert remove.submit(status=303).location.endswith("done=down")
