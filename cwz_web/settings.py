@@ -305,8 +305,10 @@ def _explain(error: ValidationError) -> str:
     lines = ["ConnectWyze can not start:"]
     for problem in error.errors():
         name = str(problem["loc"][0]) if problem["loc"] else ""
-        where = ENVIRONMENT.get(name, f"{PREFIX}{name}") if name else ""
-        if problem["type"] == "missing":
+        where = ENVIRONMENT.get(name, PREFIX + ".".join(map(str, problem["loc"]))) if name else ""
+        if problem["type"] == "missing" and len(problem["loc"]) > 1:
+            what = "is missing; set it in the .ini file"
+        elif problem["type"] == "missing":
             place = "the environment" if name in ENVIRONMENT else "the .ini file"
             what = f"is missing; set it in {place} ({Settings.model_fields[name].description or 'a secret of its own'})"
         elif problem["type"] == "extra_forbidden":

@@ -203,10 +203,16 @@ class Stripe:
             return self._stripe.customers.create(about, options).id
 
     def checkout(self, customer: str, price_key: str, back: str) -> str:
-        """The address of Stripe's page on which a customer subscribes. Raises NoPrice."""
+        """The address of Stripe's page on which a customer subscribes, for the first time with the days of trial.
+
+        Whoever has a subscription already, of which we may not have heard yet, is sent back. Raises NoPrice.
+        """
         price = self.prices().get(price_key)
         if price is None:
             raise NoPrice(price_key)
+        now = self.state_of(customer)
+        if now.status in (*GOOD, *UNPAID):
+            return f"{back}?back=checkout"
         tax: Any = {}
         if self._settings.stripe_tax:
             tax = {
@@ -214,7 +220,7 @@ class Stripe:
                 "tax_id_collection": {"enabled": True},
                 "customer_update": {"address": "auto", "name": "auto"},
             }
-        days = self._settings.stripe_trial_days
+        days = self._settings.stripe_trial_days if now.subscription is None else 0
         about: Any = {
             "mode": "subscription",
             "customer": customer,

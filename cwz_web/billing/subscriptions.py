@@ -146,10 +146,10 @@ def _keep(db: Session, workspace_id: UUID, bills: tuple[Bill, ...]) -> list[str]
         BillingRecord.workspace_id == workspace_id, BillingRecord.id.in_([bill.id for bill in bills])
     )
     known = set(db.scalars(mine))
-    for bill in bills:
-        row = insert(BillingRecord).values(workspace_id=workspace_id, **vars(bill))
-        changing = {"status": bill.status, "paid": bill.paid, "number": bill.number, "amount": bill.amount}
-        db.execute(row.on_conflict_do_update(index_elements=["workspace_id", "id"], set_=changing))
+    if bills:
+        rows = insert(BillingRecord).values([{"workspace_id": workspace_id, **vars(bill)} for bill in bills])
+        changing = {name: rows.excluded[name] for name in ("number", "status", "amount", "paid")}
+        db.execute(rows.on_conflict_do_update(index_elements=["workspace_id", "id"], set_=changing))
     return [bill.id for bill in bills if bill.kind == "dispute" and bill.id not in known]
 
 

@@ -41,7 +41,8 @@ def billing_page(context: Billing, request: Request) -> dict[str, Any]:
     known = subscription_of(request.db, request.workspace.workspace_id)
     since = 0
     if known and known.customer and request.GET.get("back"):
-        queue_look(request.db, known.customer)
+        with request.services.database.transaction() as db:
+            queue_look(db, known.customer)
         since = int(time())
     return _page(request, since)
 
@@ -118,10 +119,8 @@ def _page(request: Request, since: int = 0) -> dict[str, Any]:
     request.form_targets = request.services.settings.stripe_pages
     days = used_by_day(request.db, workspace_id)
     most = max(used for _, used in days) or 1
-    return {
+    page = {
         **_standing(request, since),
-        "plans": request.services.settings.plan,
-        "prices": _prices(request),
         "used": used_by(request.db, workspace_id).get(workspace_id, 0),
         "things": used_of(request.db, workspace_id),
         "resets": next_month(month_of()),
@@ -129,6 +128,9 @@ def _page(request: Request, since: int = 0) -> dict[str, Any]:
         "bills": bills_of(request.db, workspace_id),
         "trouble": None,
     }
+    # Stripe is asked outside of any transaction, so last.
+    let_go(request)
+    return page | {"prices": () if page["has_plan"] else _prices(request)}
 
 
 def _standing(request: Request, since: int) -> dict[str, Any]:

@@ -104,6 +104,8 @@ def resend_invitation(context: InvitationResource, request: Request) -> Response
     """Write again, for another seven days; the older link is dead."""
     old = context.row
     if old.ended_at is None:
+        if not old.is_open:  # one that is open has its place already
+            check_room_for(request.db, request.services.settings, old.workspace_id, Thing.MEMBERS)
         renewed = invite(
             request.db,
             old.workspace_id,

@@ -18,7 +18,7 @@ from webtest import TestApp
 from cwz_web.billing import tasks as billing_tasks
 from cwz_web.billing.models import BillingRecord, StripeEvent, Subscription
 from cwz_web.billing.plans import NoRoom, Thing, check_room_for
-from cwz_web.billing.stripe_api import Forged, StripeDown
+from cwz_web.billing.stripe_api import Forged, Stripe, StripeDown
 from cwz_web.billing.subscriptions import customer_for
 from cwz_web.db.session import raw_connection
 from cwz_web.feeds import tasks as feed_tasks
@@ -28,8 +28,9 @@ from cwz_web.jobs import BILLING_QUEUE
 from cwz_web.settings import FREE, SettingsError
 from cwz_web.web.services import Services
 from cwz_web.workspaces.departure import delete_due_accounts
+from cwz_web.workspaces.invitations import invite
 from cwz_web.workspaces.models import Role, Workspace
-from tests.conftest import make_settings
+from tests.conftest import MONEY, make_settings
 from tests.factories import Factory, sign_in
 from tests.jobs import run_jobs
 from tests.mailbox import Mailbox, text_of
@@ -453,6 +454,70 @@ def test_of_two_tabs_only_the_newer_one_can_be_paid_for(till: Till, app: TestApp
         next(form for form in tab.forms.values() if "price" in form.fields).submit(status=303)
     sessions = till.stripe.objects["checkout/sessions"].values()
     assert [session["status"] for session in sessions] == ["expired", "open"]
+
+
+def test_who_has_subscribed_already_is_sent_back_before_we_have_heard_of_it(
+    till: Till, app: TestApp, make: Factory
+) -> None:
+    sign_in(app, make.member(till.space))
+    page = app.get(f"/w/{till.space.slug}/billing")
+    till.stripe.subscribe(till.customer, "pro")
+    answer = next(form for form in page.forms.values() if "price" in form.fields).submit(status=303)
+    assert answer.location.endswith(f"/w/{till.space.slug}/billing?back=checkout")
+    assert not till.stripe.objects["checkout/sessions"]
+
+
+def test_a_trial_is_for_the_first_time(till: Till, app_url: str, kept_stripe: StripeServer) -> None:
+    folder = till.services.settings.var
+    settings = make_settings(app_url, folder, stripe_api=kept_stripe.url, stripe_trial_days=14, **MONEY)
+    stripe = Stripe(settings)
+    for before in (None, "canceled"):
+        if before:
+            till.stripe.subscribe(till.customer, "pro", status=before)
+        stripe.checkout(till.customer, "connectwyze_pro_monthly", "http://localhost/w/x/billing")
+    stripe.close()
+    asked = [given for method, path, given in till.stripe.asked if (method, path) == ("POST", "checkout/sessions")]
+    assert [given.get("subscription_data[trial_period_days]") for given in asked] == ["14", None]
+
+
+def test_no_transaction_is_open_while_the_page_asks_stripe(
+    till: Till, app: TestApp, make: Factory, app_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign_in(app, make.member(till.space))
+    assert till.services.cashier is not None
+    monkeypatch.setattr(till.services.cashier.stripe, "_known_until", 0.0)
+    seen = []
+
+    def look(path: str) -> None:
+        with psycopg.connect(app_url) as connection:
+            query = (
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                " AND state = 'idle in transaction' AND pid <> pg_backend_pid()"
+            )
+            seen.append((path, connection.execute(query).fetchone()))
+
+    till.stripe.before_answer = look
+    assert "$29.00 a month" in app.get(f"/w/{till.space.slug}/billing").text
+    assert seen == [("prices", (0,))]
+
+
+def test_an_invitation_that_has_expired_is_not_renewed_beyond_the_plan(till: Till, app: TestApp, make: Factory) -> None:
+    admin = make.member(till.space)
+    sign_in(app, admin)
+    with make.database.transaction(till.space.id) as db:
+        old = invite(db, till.space.id, email="late@example.org", role=Role.USER, invited_by=admin)
+    page = app.get(f"/w/{till.space.slug}/members")
+    resend = next(form for form in page.forms.values() if form.action.endswith("/resend"))
+    resend.submit(status=303)
+    with make.database.transaction(till.space.id) as db:
+        db.execute(text("UPDATE invitations SET expires_at = now() - interval '1 day' WHERE ended_at IS NULL"))
+    make.member(till.space)
+    token = page.html.find("input", {"name": "csrf_token"})["value"]
+    with make.database.transaction(till.space.id) as db:
+        newest = db.scalars(text("SELECT id FROM invitations WHERE ended_at IS NULL")).one()
+    answer = app.post(f"/w/{till.space.slug}/invitations/{newest}/resend", {"csrf_token": token}, status=402)
+    assert "room for 2 members" in answer.text
+    assert old.email == "late@example.org"
 
 
 @pytest.mark.parametrize(("price", "status"), [("", 422), ("connectwyze_free", 422), ("connectwyze_pro_yearly", 503)])

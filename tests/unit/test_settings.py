@@ -51,6 +51,24 @@ def test_a_misspelt_setting_is_named() -> None:
         Settings.load(INI | {"cwz.urll": "x"}, OUTSIDE)
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"cwz.plan.pro.images": "many"}, r"cwz\.plan\.pro\.images Input should be a valid integer"),
+        ({"cwz.plan.huge.images": "5"}, r"cwz\.plan\.huge\.label is missing"),
+        ({"cwz.plan.pro.picturs": "5"}, r"cwz\.plan\.pro\.picturs is not a setting"),
+    ],
+)
+def test_what_is_wrong_with_a_plan_is_named(given: dict[str, str], said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        Settings.load(INI | given, OUTSIDE)
+
+
+def test_a_plan_is_changed_in_one_thing() -> None:
+    plans = Settings.load(INI | {"cwz.plan.pro.images": "5"}, OUTSIDE).plan
+    assert (plans["pro"].images, plans["pro"].members, plans["free"].images) == (5, 10, 100)
+
+
 def test_production_wants_https() -> None:
     with pytest.raises(SettingsError, match="https://"):
         Settings.load(INI | {"cwz.url": "http://pictures.example.org"}, OUTSIDE)
