@@ -61,10 +61,12 @@ def post_news(
             slack.post(token, channel, text, [block for block in blocks if block["type"] != "image"])
     except SlackRefused as error:
         log.warning("slack refused", workspace=str(workspace_id), reason=error.code)
+        if error.trouble is None:
+            return  # this message alone
         with database.transaction(workspace_id) as db:
             now = slack_link(db, workspace_id)
             if now is not None and now.sealed == link.sealed:
-                now.trouble = error.trouble or f"Slack refused a message: {error.code}"
+                now.trouble = error.trouble
 
 
 def _message(

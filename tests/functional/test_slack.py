@@ -206,6 +206,20 @@ def test_what_is_gone_for_good_is_shown_and_not_tried_again(
 
 
 @pytest.mark.usefixtures("admin")
+def test_one_message_that_slack_does_not_take_stops_no_other(
+    app: TestApp, make: Factory, server: SlackServer, space: Workspace, kept: Services
+) -> None:
+    connect(app, space)
+    server.errors["chat.postMessage"] = ["msg_too_long"]
+    happen(kept, space)
+    happen(kept, space)
+    link = link_of(make, space)
+    assert link is not None
+    assert link.trouble is None
+    assert len(server.posts()) == 2
+
+
+@pytest.mark.usefixtures("admin")
 def test_while_slack_is_down_news_wait(
     app: TestApp, make: Factory, server: SlackServer, space: Workspace, kept: Services, app_url: str
 ) -> None:
