@@ -9,9 +9,10 @@ from cwz_web.db.embedded import EmbeddedPostgres
 from cwz_web.db.migrate import migrate, pending
 from cwz_web.error_reports import configure_error_reports
 from cwz_web.logs import configure_logs
+from cwz_web.ops.backups import has_schema, make_backup
 from cwz_web.resources import Permission, Root
 from cwz_web.settings import Settings, SettingsError
-from cwz_web.web.services import Services
+from cwz_web.web.services import Services, ring_of
 
 log = structlog.get_logger()
 
@@ -40,7 +41,10 @@ def prepare_database(settings: Settings) -> None:
         server.keep_running()
         if pending(app_url):
             assert settings.database_owner_url is not None
-            migrate(settings.database_owner_url.get_secret_value(), app_url)
+            owner_url = settings.database_owner_url.get_secret_value()
+            if has_schema(owner_url):
+                make_backup(owner_url, settings.backup_folder, ring_of(settings))
+            migrate(owner_url, app_url)
         return
     try:
         behind = pending(app_url)

@@ -30,21 +30,26 @@ OPTIONAL_SECRETS = (
     "stripe_webhook_secrets",
     "sentry_dsn",
     "slack_client_secret",
+    "backup_credentials",
+    "metrics_token",
 )
 ENVIRONMENT = {name: f"CWZ_{name.upper()}" for name in (*SECRETS, "encryption_keys", *OPTIONAL_SECRETS)} | {
     "database_url": "DATABASE_URL",
     "database_owner_url": "DATABASE_OWNER_URL",
 }
 MIN_SECRET_LENGTH = 32
+# Keys of the .ini with a name behind them: cwz.limit.<name>.
+GROUPS = ("limit", "backup", "operator")
 # The plans as they are shipped; `cwz.plan.<name>.<what>` changes one, or adds one. 0 is for any number.
 PLANS: dict[str, dict[str, object]] = {
-    "free": {"label": "Free", "images": 100, "members": 2, "connections": 1, "feeds": 2},
+    "free": {"label": "Free", "images": 100, "members": 2, "connections": 1, "feeds": 2, "history": 30},
     "pro": {
         "label": "Pro",
         "images": 10_000,
         "members": 10,
         "connections": 5,
         "feeds": 50,
+        "history": 180,
         "prices": "connectwyze_pro_monthly connectwyze_pro_yearly",
     },
     "scale": {
@@ -53,6 +58,7 @@ PLANS: dict[str, dict[str, object]] = {
         "members": 50,
         "connections": 20,
         "feeds": 500,
+        "history": 365,
         "prices": "connectwyze_scale_monthly connectwyze_scale_yearly",
     },
 }
@@ -73,6 +79,7 @@ class Plan(BaseModel):
     members: int = Field(ge=0)
     connections: int = Field(ge=0, description="connected storages")
     feeds: int = Field(ge=0)
+    history: int = Field(ge=0, description="days of imports and of what rows were before")
     prices: tuple[str, ...] = ()
 
     @property
@@ -99,6 +106,18 @@ class Settings(BaseModel):
     database_url: SecretStr = Field(description="the application's role: not the owner, bound by row-level security")
     database_owner_url: SecretStr | None = Field(default=None, description="the tables' owner; for `cwz migrate` only")
     embedded_database: Path | None = Field(default=None, description="run PostgreSQL from the wheel in this folder")
+    backups: Path | None = Field(default=None, description="the folder of backups; `backups` in cwz.var unless set")
+    backup: dict[str, str] = Field(default_factory=dict, description="cwz.backup.provider and its settings")
+    backup_credentials: SecretStr = Field(default=SecretStr(""), description="the provider's secrets, as a JSON object")
+    keep_audit_days: int = Field(default=730, ge=90, description="how long the activity log goes back")
+    keep_history_days: int = Field(default=365, ge=7, description="of imports and of what rows were before")
+    keep_deliveries_days: int = Field(default=30, ge=4, description="of messages to webhooks; they are tried for three")
+    keep_usage_days: int = Field(default=1100, ge=60, description="how long it is known what a month has made")
+    keep_deleted_days: int = Field(default=30, ge=1, description="of the rows of feeds that were deleted")
+    keep_exports_days: int = Field(default=7, ge=1, description="how long an export can be downloaded")
+    metrics_token: SecretStr = Field(default=SecretStr(""), description="opens /metrics; shut without it in production")
+    operators: tuple[str, ...] = Field(default=(), description="e-mail addresses of who may see /ops")
+    operator: dict[str, str] = Field(default_factory=dict, description="cwz.operator.<what>: who runs this")
     demo: bool = Field(default=False, description="create the demo workspace, and offer it on the sign-in page")
     plugins_block: tuple[str, ...] = ()
     net_allow: tuple[str, ...] = Field(
@@ -173,6 +192,21 @@ class Settings(BaseModel):
         return self.images_a_month or None
 
     @property
+    def backup_folder(self) -> Path:
+        """Where backups lie."""
+        return self.backups or self.var / "backups"
+
+    @property
+    def backup_provider(self) -> str:
+        """The storage provider that takes copies of backups; empty for none."""
+        return self.backup.get("provider", "")
+
+    @property
+    def backup_settings(self) -> dict[str, str]:
+        """What that provider is set to."""
+        return {name: value for name, value in self.backup.items() if name != "provider"}
+
+    @property
     def fonts(self) -> Path:
         """The folder of the fonts' configuration, fontconfig's cache, and the fonts of workspaces."""
         return self.var / "fonts"
@@ -197,7 +231,7 @@ class Settings(BaseModel):
     def _with_shipped_plans(cls, given: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
         return {name: PLANS.get(name, {}) | given.get(name, {}) for name in [*PLANS, *(set(given) - set(PLANS))]}
 
-    @field_validator("plugins_block", "net_allow", "stripe_pages", mode="before")
+    @field_validator("plugins_block", "net_allow", "stripe_pages", "operators", mode="before")
     @classmethod
     def _split_words(cls, value: object) -> object:
         return tuple(value.split()) if isinstance(value, str) else value
@@ -249,8 +283,8 @@ class Settings(BaseModel):
             elif key.startswith(f"{PREFIX}plan."):
                 plan, _, name = key.removeprefix(f"{PREFIX}plan.").partition(".")
                 given.setdefault("plan", {}).setdefault(plan, {})[name] = value  # type: ignore[attr-defined]
-            elif key.startswith(f"{PREFIX}limit."):
-                given.setdefault("limit", {})[key.removeprefix(f"{PREFIX}limit.")] = value  # type: ignore[index]
+            elif (group := key.removeprefix(PREFIX).partition("."))[0] in GROUPS:
+                given.setdefault(group[0], {})[group[2]] = value  # type: ignore[index]
             elif key.startswith(PREFIX):
                 given[key.removeprefix(PREFIX).replace(".", "_")] = value
         misplaced = [name for name in (*SECRETS, "encryption_keys", *OPTIONAL_SECRETS) if name in given]

@@ -1,4 +1,4 @@
-"""The `cwz` command: `cwz -c FILE.ini serve | worker | migrate | demo | keys | plugins`."""
+"""The `cwz` command: `cwz -c FILE.ini serve | worker | migrate | backup | restore | doctor | demo | keys | plugins`."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,6 @@ from typing import Any
 import click
 import plaster
 
-from cwz_web.db.migrate import MigrationError, migrate
 from cwz_web.error_reports import configure_error_reports
 from cwz_web.logs import configure_logs
 from cwz_web.settings import Settings, SettingsError
@@ -68,21 +67,55 @@ def worker(deployment: Deployment, with_parent: bool) -> None:
 
 
 @main.command("migrate")
+@click.option("--no-backup", is_flag=True, help="Do not back up first.")
 @click.pass_obj
-def migrate_command(deployment: Deployment) -> None:
-    """Bring the database to this version's schema."""
-    from cwz_web.db.embedded import EmbeddedPostgres
+def migrate_command(deployment: Deployment, no_backup: bool) -> None:
+    """Bring the database to this version's schema; it is backed up first."""
+    from cwz_web.cli.backups import upgrade
 
-    settings = deployment.settings()
-    if settings.database_owner_url is None:
-        raise click.ClickException("Set DATABASE_OWNER_URL: the role that owns the tables")
-    if settings.embedded_database:
-        EmbeddedPostgres(settings.embedded_database).start()
-    try:
-        migrate(settings.database_owner_url.get_secret_value(), settings.database_url.get_secret_value())
-    except MigrationError as error:
-        raise click.ClickException(str(error)) from None
+    upgrade(deployment.settings(), safety=not no_backup)
     click.echo("The database has the schema of this version.")
+
+
+@main.group("backup", invoke_without_command=True)
+@click.pass_context
+def backup_group(context: click.Context) -> None:
+    """Back up the database now. The ten newest backups are kept, and none for longer than thirty days."""
+    if context.invoked_subcommand is None:
+        from cwz_web.cli.backups import back_up
+
+        back_up(context.obj.settings())
+
+
+@backup_group.command("list")
+@click.pass_obj
+def backup_list(deployment: Deployment) -> None:
+    """Print the backups, the newest first."""
+    from cwz_web.cli.backups import show
+
+    show(deployment.settings())
+
+
+@backup_group.command("verify")
+@click.pass_obj
+def backup_verify(deployment: Deployment) -> None:
+    """Restore the newest backup into a server of its own, and compare every table."""
+    from cwz_web.cli.backups import check
+
+    check(deployment.settings())
+
+
+@main.command("restore")
+@click.argument("backup")
+@click.option("--dry-run", is_flag=True, help="Only look whether it could be done, and what it would mean.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--no-backup", is_flag=True, help="Do not back up first what is there now.")
+@click.pass_obj
+def restore_command(deployment: Deployment, backup: str, dry_run: bool, yes: bool, no_backup: bool) -> None:
+    """Put a backup (a file, or a name that `cwz backup list` prints) in place of what the database has."""
+    from cwz_web.cli.backups import bring_back
+
+    bring_back(deployment.settings(), backup, dry_run=dry_run, yes=yes, safety=not no_backup)
 
 
 @main.command()

@@ -52,7 +52,7 @@ def rotate(settings: Settings) -> int:
     with click.progressbar(found, label="Encrypting anew", show_pos=True) as rows:
         for model, key, again in rows:
             try:
-                with database.transaction(key[0] if hasattr(model, "workspace_id") else None) as db:
+                with database.transaction(key[0] if hasattr(model, "workspace_id") else None, deleted=True) as db:
                     row = db.get(model, key, with_for_update=True)
                     changed += row is not None and again(db, row, ring)
             except CannotDecrypt:

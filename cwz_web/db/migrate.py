@@ -9,6 +9,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
+from cwz_web.db.row_security import OPEN_TO_BACKUPS
+
 # One migration at a time, whatever number of machines start at once.
 ADVISORY_LOCK = 7_210_401
 
@@ -49,6 +51,7 @@ def migrate(owner_url: str, app_url: str) -> None:
             role = connection.dialect.identifier_preparer.quote(app.username)
             for statement in filter(str.strip, GRANTS.format(role=role).split(";")):
                 connection.execute(text(statement))
+            connection.exec_driver_sql(OPEN_TO_BACKUPS.replace("%", "%%"))
     finally:
         engine.dispose()
 

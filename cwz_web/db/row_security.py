@@ -19,9 +19,26 @@ def wall(table: str, column: str = "workspace_id") -> list[str]:
     ]
 
 
-def crossing(table: str) -> str:
-    """The statement that lets the owner's SECURITY DEFINER functions read a table across workspaces."""
-    return f"CREATE POLICY crossing ON {table} FOR SELECT TO CURRENT_USER USING (true)"
+def crossing(table: str, rows: str = "true") -> str:
+    """The statement that lets the owner's SECURITY DEFINER functions read a table, or some rows of it, across
+    workspaces."""
+    return f"CREATE POLICY crossing ON {table} FOR SELECT TO CURRENT_USER USING ({rows})"
+
+
+# A backup is made by the owner, who is bound as well: for that alone, in a session that says so, all rows are open to
+# it. Made for whatever is behind the wall, also in a database that is about to be migrated.
+OPEN_TO_BACKUPS = """
+    DO $$
+    DECLARE walled regclass;
+    BEGIN
+        FOR walled IN SELECT c.oid FROM pg_class c WHERE c.relforcerowsecurity AND c.relowner = CURRENT_USER::regrole
+            AND NOT EXISTS (SELECT 1 FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname = 'backing_up')
+        LOOP
+            EXECUTE format('CREATE POLICY backing_up ON %s FOR SELECT TO CURRENT_USER USING '
+                           '(current_setting(''cwz.backing_up'', true) = ''on'')', walled);
+        END LOOP;
+    END $$
+"""
 
 
 def definer(signature: str, returns: str, query: str) -> list[str]:

@@ -3,13 +3,18 @@
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, LiteralString
+from typing import Any, LiteralString, cast
 from uuid import UUID
 
 import psycopg
 from psycopg.rows import namedtuple_row
-from sqlalchemy import Engine, create_engine, func, select
+from sqlalchemy import CursorResult, Engine, Executable, create_engine, func, select, text
 from sqlalchemy.orm import Session
+
+_ENTER = text(
+    "SELECT set_config('cwz.workspace_id',"
+    " CASE WHEN EXISTS (SELECT 1 FROM tombstones WHERE id = :id) THEN '' ELSE :value END, true)"
+)
 
 
 class Database:
@@ -37,10 +42,17 @@ class Database:
         return Session(self.engine, expire_on_commit=False)
 
     @contextmanager
-    def transaction(self, workspace_id: UUID | None = None) -> Iterator[Session]:
-        """One transaction, committed at the end of the block and rolled back on an error."""
+    def transaction(self, workspace_id: UUID | None = None, *, deleted: bool = False) -> Iterator[Session]:
+        """One transaction, committed at the end of the block and rolled back on an error.
+
+        Arguments:
+            workspace_id: the workspace that it is for.
+            deleted: whether it may be one that is deleted; else such a one reads as empty.
+        """
         with self.session() as session, session.begin():
-            if workspace_id is not None:
+            if workspace_id is not None and deleted:
+                session.execute(select(func.set_config("cwz.workspace_id", str(workspace_id), True)))
+            elif workspace_id is not None:
                 enter_workspace(session, workspace_id)
             yield session
 
@@ -90,8 +102,16 @@ class Database:
 
 
 def enter_workspace(session: Session, workspace_id: UUID) -> None:
-    """Open one workspace's rows to the session until its transaction ends (row-level security, see row_security.py)."""
-    session.execute(select(func.set_config("cwz.workspace_id", str(workspace_id), True)))
+    """Open one workspace's rows to the session until its transaction ends (row-level security, see row_security.py).
+
+    Those of a deleted one stay shut.
+    """
+    session.execute(_ENTER, {"id": workspace_id, "value": str(workspace_id)})
+
+
+def affected(session: Session, statement: Executable) -> int:
+    """Execute a statement that changes rows. Returns how many it did."""
+    return cast(CursorResult[Any], session.execute(statement)).rowcount
 
 
 def raw_connection(session: Session) -> psycopg.Connection[tuple[object, ...]]:

@@ -173,6 +173,11 @@ def use_font(data: bytes, digest: str) -> tuple[str, Path]:
     return family, path
 
 
+def forget_font(digest: str) -> None:
+    """Remove this machine's copy of a font that a workspace brought; if others brought it too, it is made again."""
+    (_installed[""] / f"cwz{digest[:24]}.ttf").unlink(missing_ok=True)
+
+
 def _open(data: bytes) -> TTFont:
     if len(data) > MAX_FONT_BYTES:
         raise BadFont(f"The font is larger than {MAX_FONT_BYTES // 1024**2} MB")

@@ -39,6 +39,8 @@ FEEDS_QUEUE = "feeds"
 RENDER_QUEUE = "render"
 BILLING_QUEUE = "billing"
 SLACK_QUEUE = "slack"
+# For workers that may act as the owner of the tables: backups, and what lies beside them.
+UPKEEP_QUEUE = "upkeep"
 # Whoever answers slowly must not keep a worker from drawing, so what only talks to others has workers of its own.
 WORK_QUEUES = ("default", FEEDS_QUEUE, RENDER_QUEUE)
 TALK_QUEUES = ("mail", "webhooks", BILLING_QUEUE, SLACK_QUEUE)
@@ -121,14 +123,18 @@ def _cancel_all(tasks: list[asyncio.Task[None]]) -> None:
         task.cancel()
 
 
-async def run_worker(database_url: str, *, concurrency: int, context: dict[str, object]) -> None:
+async def run_worker(database_url: str, *, concurrency: int, context: dict[str, object], upkeep: bool = False) -> None:
     """Work until told to stop (SIGINT or SIGTERM), then finish the jobs at hand.
 
     Arguments:
         database_url: the application role's URL.
         concurrency: how many jobs run at once.
         context: what tasks find in `context.additional_context`.
+        upkeep: whether to take the jobs of the upkeep as well, one at a time.
     """
+    lanes = [(WORK_QUEUES, concurrency), (TALK_QUEUES, TALKERS)]
+    if upkeep:
+        lanes.append(((UPKEEP_QUEUE,), 1))
     with app.replace_connector(WorkerConnector(conninfo=database_url)) as worker_app:
         async with worker_app.open_async():
             shared: dict[str, Any] = {
@@ -148,7 +154,7 @@ async def run_worker(database_url: str, *, concurrency: int, context: dict[str, 
                             group.create_task(
                                 worker_app.run_worker_async(queues=list(queues), concurrency=number, **shared)
                             )
-                            for queues, number in ((WORK_QUEUES, concurrency), (TALK_QUEUES, TALKERS))
+                            for queues, number in lanes
                         ]
                         for number in (signal.SIGINT, signal.SIGTERM):
                             asyncio.get_running_loop().add_signal_handler(number, _cancel_all, workers)

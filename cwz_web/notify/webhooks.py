@@ -17,7 +17,7 @@ from uuid import UUID
 from procrastinate.types import JSONDict
 from pydantic import AfterValidator, Field
 from pydantic_core import to_json
-from sqlalchemy import delete, insert, select, text
+from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 from standardwebhooks.webhooks import Webhook as Signer
 from uuid_utils.compat import uuid7
@@ -37,7 +37,6 @@ MAX_WEBHOOKS = 20
 PAGE = 50
 GONE = 410
 SWITCHED_OFF = "It answered 410 Gone, so nothing is sent to it any more"
-KEPT = text("now() - interval '30 days'")
 _SIGNING = text("SELECT signing_oldest, signing_number FROM workspaces WHERE id = :workspace")
 
 
@@ -102,8 +101,6 @@ def emit(
         for body in bodies
         for id_, url in places
     ]
-    old = (Delivery.workspace_id == workspace_id, Delivery.created_at < KEPT)
-    db.execute(delete(Delivery).where(*old, Delivery.state != "pending"))
     db.execute(insert(Delivery), rows)
     _enqueue(db, workspace_id, (row["id"] for row in rows))
 

@@ -16,7 +16,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from cwz_web.spreadsheets import csv_line
-from cwz_web.workspaces.models import AuditEntry
+from cwz_web.workspaces.models import AuditEntry, Workspace
 
 PAGE = 50
 BEGINNING = "0" * 64
@@ -95,10 +95,11 @@ def actions_of(db: Session, workspace_id: UUID) -> list[str]:
 
 def first_break(db: Session, workspace_id: UUID) -> int | None:
     """The number of the first entry that does not follow from the one before it; None when the chain is whole."""
-    digest = BEGINNING
+    workspace = db.get_one(Workspace, workspace_id)
+    digest = workspace.audit_digest or BEGINNING  # of the newest entry that has grown too old, if one has
     entries = select(AuditEntry).where(AuditEntry.workspace_id == workspace_id).order_by(AuditEntry.number)
     with db.scalars(entries.execution_options(yield_per=500)) as found:
-        for number, entry in enumerate(found, start=1):
+        for number, entry in enumerate(found, start=workspace.audit_dropped + 1):
             if entry.number != number or entry.digest != _digest(digest, entry):
                 return number
             digest = entry.digest

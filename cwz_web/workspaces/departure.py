@@ -5,7 +5,6 @@ A workspace that would be left without an admin goes with its last one; in any o
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 import structlog
@@ -14,15 +13,13 @@ from sqlalchemy.orm import Session
 
 from cwz_web.accounts import letters
 from cwz_web.accounts.models import Account
-from cwz_web.db.session import enter_workspace, raw_connection
-from cwz_web.jobs import BILLING_QUEUE, app
+from cwz_web.db.session import enter_workspace
 from cwz_web.notify.tasks import queue_letter
 from cwz_web.workspaces.audit import Actor, record
+from cwz_web.workspaces.deletion import bury_account, bury_workspace
 from cwz_web.workspaces.models import Role, Workspace
 
 log = structlog.get_logger()
-
-_SUBSCRIPTION = text("SELECT subscription FROM subscriptions WHERE workspace_id = :workspace")
 
 
 @dataclass(frozen=True)
@@ -54,23 +51,14 @@ def delete_due_accounts(db: Session) -> int:
     return len(accounts)
 
 
-def end_subscription(db: Session, workspace_id: UUID) -> None:
-    """Have a workspace's subscription ended at Stripe, once the transaction has committed."""
-    # Not by its model: billing stands on this package.
-    subscription = db.scalar(_SUBSCRIPTION, {"workspace": workspace_id})
-    if subscription:
-        place: Any = {"connection": raw_connection(db)}
-        app.configure_task("billing.cancel", queue=BILLING_QUEUE, **place).defer(subscription=subscription)
-
-
 def _delete(db: Session, account: Account) -> None:
     for fate in fates_of(db, account.id):
         enter_workspace(db, fate.workspace_id)
         if fate.is_deleted:
-            end_subscription(db, fate.workspace_id)
-            db.execute(delete(Workspace).where(Workspace.id == fate.workspace_id))
+            bury_workspace(db, db.get_one(Workspace, fate.workspace_id))
         else:
             record(db, fate.workspace_id, Actor(account.id, account.email, ""), "member.leave", account.email)
     queue_letter(db, account.email, letters.deletion_done(account.name))
     db.execute(delete(Account).where(Account.id == account.id))
+    bury_account(db, account.id)
     log.info("account deleted", account=str(account.id))

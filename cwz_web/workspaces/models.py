@@ -29,7 +29,8 @@ class Workspace(Timestamped, Base):
     """A tenant. Its slug stands in every address.
 
     Addresses may be signed with its keys from `signing_oldest` to `signing_number` (generation/signing.py). From
-    `read_only_from` on it can be looked at and no more: its plan was not paid (billing/).
+    `read_only_from` on it can be looked at and no more: its plan was not paid (billing/). The entries of its audit log
+    up to `audit_dropped` have grown too old; `audit_digest` is what the first one that is left follows.
     """
 
     __tablename__ = "workspaces"
@@ -42,6 +43,8 @@ class Workspace(Timestamped, Base):
     signing_oldest: Mapped[int] = mapped_column(default=1, server_default="1")
     plan: Mapped[str] = mapped_column(default="free", server_default="free")
     read_only_from: Mapped[datetime | None]
+    audit_dropped: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    audit_digest: Mapped[str | None]
 
 
 class Membership(Timestamped, Base):
@@ -113,4 +116,28 @@ class AuditEntry(Base):
     __table_args__ = (
         Index("ix_audit_entries_actor", "workspace_id", "actor_id", "number"),
         Index("ix_audit_entries_action", "workspace_id", "action", "number"),
+    )
+
+
+class Tombstone(Base):
+    """That a workspace or an account was deleted: at once for people, and for good from `purge_at` on.
+
+    It outlives what it stands for, so that a backup from before does not bring that back; then it names nobody.
+    `report` says what the purge removed.
+    """
+
+    __tablename__ = "tombstones"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    name: Mapped[str]
+    with_pictures: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    deleted_at: Mapped[datetime]
+    purge_at: Mapped[datetime]
+    purged_at: Mapped[datetime | None]
+    report: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default="{}")
+
+    __table_args__ = (
+        CheckConstraint("kind IN ('workspace', 'account')", name="kind"),
+        Index("ix_tombstones_purge_at", "purge_at", postgresql_where=text("purged_at IS NULL")),
     )

@@ -1,11 +1,13 @@
 import base64
+import io
 import secrets
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cwz_web.crypto import CannotDecrypt, KeyRing, parse_keys
+from cwz_web import crypto
+from cwz_web.crypto import CannotDecrypt, KeyRing, decrypt_stream, encrypt_stream, parse_keys
 
 OLD, NEW = secrets.token_bytes(32), secrets.token_bytes(32)
 RING = KeyRing([OLD])
@@ -66,3 +68,36 @@ def test_keys_are_read_from_the_environments_form() -> None:
 def test_a_key_that_is_none_or_weak_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="32 random bytes"):
         parse_keys(text)
+
+
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crypto, "PIECE_BYTES", 7)
+
+
+@pytest.mark.usefixtures("small_pieces")
+@given(st.lists(st.binary(max_size=30), max_size=8))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_stream_is_decrypted_whatever_its_parts(parts: list[bytes]) -> None:
+    sealed = b"".join(encrypt_stream(NEW, parts, b"manifest"))
+    assert b"".join(decrypt_stream(NEW, io.BytesIO(sealed), b"manifest")) == b"".join(parts)
+    for key, bound in ((OLD, b"manifest"), (NEW, b"another")):
+        with pytest.raises(CannotDecrypt):
+            list(decrypt_stream(key, io.BytesIO(sealed), bound))
+
+
+@pytest.mark.usefixtures("small_pieces")
+@given(st.binary(min_size=1, max_size=40), st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_stream_that_was_changed_cut_or_shuffled_is_noticed(content: bytes, data: st.DataObject) -> None:
+    pieces = list(encrypt_stream(NEW, [content], b""))
+    sealed = b"".join(pieces)
+    changed = bytearray(sealed)
+    changed[data.draw(st.integers(0, len(sealed) - 1))] ^= data.draw(st.integers(1, 255))
+    cut = sealed[: data.draw(st.integers(0, len(sealed) - 1))]
+    whole_pieces_cut = b"".join(pieces[: data.draw(st.integers(0, len(pieces) - 1))])
+    longer = sealed + data.draw(st.binary(min_size=1, max_size=30))
+    swapped = b"".join([pieces[1], pieces[0], *pieces[2:]]) if len(pieces) > 1 else cut
+    for damaged in (bytes(changed), cut, whole_pieces_cut, longer, swapped):
+        with pytest.raises(CannotDecrypt):
+            list(decrypt_stream(NEW, io.BytesIO(damaged), b""))

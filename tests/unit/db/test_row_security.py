@@ -18,6 +18,7 @@ from cwz_web.generation.templates import open_design
 from cwz_web.generation.usage import Meter, count
 from cwz_web.notify.models import SlackLink, Webhook
 from cwz_web.notify.webhooks import Event, emit
+from cwz_web.ops.models import Export
 from cwz_web.runs.following import start_following
 from cwz_web.runs.models import Run
 from cwz_web.web.services import Services
@@ -53,7 +54,7 @@ def test_every_table_of_a_workspace_is_behind_the_wall(services: Services) -> No
 
 def test_no_other_policy_opens_a_table_to_the_application(services: Services) -> None:
     query = """SELECT polrelid::regclass::text, polname, polcmd, polroles::regrole[]::text[] AS roles
-               FROM pg_policy WHERE polname <> 'tenant'"""
+               FROM pg_policy WHERE polname NOT IN ('tenant', 'backing_up')"""
     with services.database.transaction() as db:
         others = {row.polrelid: row for row in db.execute(text(query))}
     assert set(others) == {
@@ -69,11 +70,24 @@ def test_no_other_policy_opens_a_table_to_the_application(services: Services) ->
         "subscriptions",
         "slack_links",
         "billing_records",
+        "exports",
     }
     # What seven years have passed over is dropped by its owner's function.
     forgetting = others.pop("billing_records")
     assert (forgetting.polname, forgetting.polcmd, forgetting.roles) == ("forgetting", "*", ["cwz_owner"])
     assert all((row.polname, row.polcmd, row.roles) == ("crossing", "r", ["cwz_owner"]) for row in others.values())
+
+
+def test_a_backup_sees_every_table_and_the_application_no_more_by_its_setting(make: Factory) -> None:
+    fill(make, make.workspace())
+    backing_up = """SELECT c.relname, p.polcmd, p.polroles::regrole[]::text[] AS roles FROM pg_class c
+                    LEFT JOIN pg_policy p ON p.polrelid = c.oid AND p.polname = 'backing_up' WHERE c.relforcerowsecurity"""
+    with make.database.transaction() as db:
+        for table in db.execute(text(backing_up)):
+            assert (table.polcmd, table.roles) == ("r", ["cwz_owner"]), table.relname
+        db.execute(text("SELECT set_config('cwz.backing_up', 'on', true)"))
+        for table in (table for table in Base.metadata.sorted_tables if "workspace_id" in table.columns):
+            assert db.execute(select(table)).all() == [], table.name
 
 
 def test_the_applications_role_can_not_go_round_the_wall(services: Services) -> None:
@@ -146,6 +160,7 @@ def fill(make: Factory, space: Workspace) -> None:
         bill = Bill("in_1", "invoice", None, "paid", 1, 1, "eur", datetime.now(UTC))
         db.add(BillingRecord(workspace_id=space.id, **vars(bill)))
         db.add(SlackLink(workspace_id=space.id, team="T", team_id="T1", sealed=b"x", events=[]))
+        db.add(Export(workspace_id=space.id, with_pictures=False))
         db.add(IdempotencyKey(workspace_id=space.id, key="k", fingerprint="f"))
         record(db, space.id, Actor(admin.id, admin.email, ""), "feed.upload", feed.name)
 
@@ -206,6 +221,10 @@ def test_functions_that_cross_are_for_the_application_only_and_safe(services: Se
         "sealed_slack_links",
         "customers",
         "forget_billing_records",
+        "deletions_of",
+        "all_workspaces",
+        "undone_exports",
+        "forget_audit",
     }
     for function in functions:
         assert function.proconfig == ["search_path=pg_catalog, public"], function.proname

@@ -1,0 +1,125 @@
+"""`cwz backup`, `cwz restore`, and the backup before `cwz migrate`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+from sqlalchemy.exc import SQLAlchemyError
+
+from cwz_web.db.embedded import EmbeddedPostgres
+from cwz_web.db.migrate import MigrationError, migrate, pending
+from cwz_web.db.session import Database
+from cwz_web.ops.archive import Archive
+from cwz_web.ops.backups import BackupError, Progress, has_schema, list_backups
+from cwz_web.ops.purge import purge
+from cwz_web.ops.restoring import check_place, others_connected, restore
+from cwz_web.ops.tombstones import known_tombstones, lay_tombstones
+from cwz_web.settings import Settings, SettingsError
+from cwz_web.web.services import providers_of, ring_of
+from cwz_web.workspaces.models import Tombstone
+
+
+def back_up(settings: Settings) -> None:
+    """Make a backup now."""
+    with _archive(settings, current=True) as (archive, database), _bar("Backing up") as progress:
+        backup = archive.back_up(database, progress)
+    click.echo(f"{backup.path}: {backup.size:,} bytes, {backup.manifest.rows:,} rows.")
+
+
+def show(settings: Settings) -> None:
+    """Print the backups, the newest first."""
+    with _archive(settings) as (archive, _):
+        for backup in list_backups(archive.folder):
+            manifest = backup.manifest
+            click.echo(
+                f"{manifest.made_at:%Y-%m-%d %H:%M} UTC  {backup.size:>14,} bytes  {manifest.rows:>12,} rows  "
+                f"schema {manifest.schema_revision}  {backup.path.name}"
+            )
+
+
+def check(settings: Settings) -> None:
+    """Restore the newest backup into a server of its own, and compare."""
+    with _archive(settings, current=True) as (archive, database), _bar("Restoring on trial") as progress:
+        backup = archive.verify_newest(database, progress)
+    click.echo(f"{backup.path.name} was restored on trial: every table has the same rows.")
+
+
+def bring_back(settings: Settings, name: str, *, dry_run: bool, yes: bool, safety: bool) -> None:
+    """Put a backup in place of what the database has.
+
+    Arguments:
+        name: a file, or the name of a backup in the folder or in the operator's storage.
+        dry_run: only look whether it could be done, and what it would mean.
+        yes: do not ask.
+        safety: back up first what is there now.
+    """
+    with _archive(settings) as (archive, database):
+        backup = archive.fetch(name)
+        manifest = backup.manifest
+        click.echo(f"Made {manifest.made_at:%-d %B %Y, %H:%M} UTC by version {manifest.version},")
+        click.echo(f"schema {manifest.schema_revision}, {len(manifest.tables)} tables, {manifest.rows:,} rows.")
+        check_place(backup, archive.owner_url)
+        stones = known_tombstones(archive.owner_url, archive.folder)
+        later = [stone for stone in stones if stone.deleted_at > manifest.made_at]
+        click.echo(f"{len(later)} workspaces or accounts were deleted since then; they stay deleted.")
+        if dry_run:
+            backup.read_through(archive.ring)
+            click.echo("The file is whole, and its key is at hand. Nothing was changed.")
+            return
+        if others := others_connected(archive.owner_url):
+            raise BackupError(f"Stop the web and the workers first: {others} connections use the database")
+        if not yes:
+            click.confirm("Everything that the database has now is replaced. Go on?", abort=True)
+        if safety and has_schema(archive.owner_url):
+            click.echo(f"What is there now is in {archive.make().path}")
+        with _bar("Restoring") as progress:
+            restore(backup, archive.owner_url, archive.ring, progress)
+        migrate(archive.owner_url, settings.database_url.get_secret_value())
+        gone = lay_tombstones(database, stones)
+        providers = providers_of(settings)
+        with database.transaction() as db:
+            again = [db.get_one(Tombstone, stone.id) for stone in gone if stone.purged_at]
+        for stone in again:
+            purge(database, providers, stone)
+        archive.note(database)
+    click.echo(f"Restored. {len(gone)} deletions were applied again, {len(again)} of them for good.")
+
+
+def upgrade(settings: Settings, *, safety: bool) -> None:
+    """Bring the schema up to this version; a database that has something in it is backed up first."""
+    with _archive(settings) as (archive, database):
+        app_url = settings.database_url.get_secret_value()
+        if safety and has_schema(archive.owner_url) and pending(app_url):
+            click.echo(f"Backed up first: {archive.make().path}")
+        migrate(archive.owner_url, app_url)
+        archive.let_go()
+        archive.note(database)
+
+
+@contextmanager
+def _bar(label: str) -> Iterator[Progress]:
+    """A bar on the terminal."""
+    with click.progressbar(length=100, label=label) as bar:
+        yield lambda share: bar.update(int(share * 100) - bar.pos)
+
+
+@contextmanager
+def _archive(settings: Settings, *, current: bool = False) -> Iterator[tuple[Archive, Database]]:
+    """The archive and the application's database, for the length of a command. What is wrong is said in plain words.
+
+    Arguments:
+        current: whether the database has to have the schema of this version.
+    """
+    if settings.embedded_database:
+        EmbeddedPostgres(settings.embedded_database).start()
+    database = Database(settings.database_url.get_secret_value(), pool_size=1)
+    try:
+        if current and pending(settings.database_url.get_secret_value()):
+            raise BackupError("The database has not this version's schema: run `cwz migrate`, which backs up first")
+        yield Archive.of(settings, providers_of(settings), ring_of(settings)), database
+    except (BackupError, MigrationError, SettingsError) as error:
+        raise click.ClickException(str(error)) from None
+    except SQLAlchemyError as error:
+        raise click.ClickException(f"The database does not do as asked: {error}") from None
+    finally:
+        database.dispose()

@@ -1,0 +1,164 @@
+"""The backups of an installation: in a folder, and, if the operator wants it, in a storage as well."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+import structlog
+from pydantic import ValidationError
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert
+
+from cwz_web.crypto import KeyRing
+from cwz_web.db.session import Database
+from cwz_web.ops.backups import KEPT, OLDEST, SUFFIX, Backup, BackupError, Progress, drop_old, list_backups, make_backup
+from cwz_web.ops.models import BackupRecord
+from cwz_web.ops.restoring import verify
+from cwz_web.ops.tombstones import write_tombstones
+from cwz_web.settings import Settings, SettingsError
+from cwz_web.storage.contract import Bucket, NotFound, StorageError
+from cwz_web.storage.plugins import Providers
+
+log = structlog.get_logger()
+
+PREFIX = "connectwyze-backups/"
+CONTENT_TYPE = "application/octet-stream"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """Where backups are kept.
+
+    Attributes:
+        owner_url: of the role that owns the tables; backups are made as that role.
+        folder: where they lie.
+        bucket: opens the operator's storage, in which each is copied; None without one.
+    """
+
+    owner_url: str
+    folder: Path
+    ring: KeyRing
+    bucket: Callable[[], Bucket] | None = None
+
+    @classmethod
+    def of(cls, settings: Settings, providers: Providers, ring: KeyRing) -> Self:
+        """The archive that the settings describe. Raises SettingsError."""
+        if settings.database_owner_url is None:
+            raise SettingsError("Set DATABASE_OWNER_URL: the role that owns the tables makes the backups")
+        bucket = (lambda: backup_bucket(settings, providers)) if settings.backup_provider else None
+        return cls(settings.database_owner_url.get_secret_value(), settings.backup_folder, ring, bucket)
+
+    def back_up(self, database: Database, progress: Progress | None = None) -> Backup:
+        """Make a backup, copy it, and let go of those that are too many or too old. Raises BackupError.
+
+        A storage that does not take the copy costs the copy: it is tried again with the next backup.
+        """
+        write_tombstones(database, self.folder)
+        backup = self.make(progress)
+        self.let_go()
+        self.note(database, self._copy())
+        return backup
+
+    def make(self, progress: Progress | None = None) -> Backup:
+        """Make a backup and nothing else: of a database with a schema of any version. Raises BackupError."""
+        backup = make_backup(self.owner_url, self.folder, self.ring, progress)
+        log.info("backup made", name=backup.path.name, size=backup.size, rows=backup.manifest.rows)
+        return backup
+
+    def let_go(self) -> None:
+        """Drop what is too many or too old."""
+        for name in drop_old(self.folder):
+            log.info("backup dropped", name=name)
+
+    def verify_newest(self, database: Database, progress: Progress | None = None) -> Backup:
+        """Restore the newest backup on trial, and write down what came of it. Raises BackupError."""
+        newest = next(iter(list_backups(self.folder)), None)
+        if newest is None:
+            raise BackupError(f"There is no backup in {self.folder}")
+        trouble = None
+        try:
+            verify(newest, self.ring, progress)
+        except BackupError as error:
+            trouble = str(error)
+            raise
+        finally:
+            self.note(database)
+            with database.transaction() as db:
+                record = db.get_one(BackupRecord, newest.path.name)
+                record.verified_at, record.trouble = datetime.now(UTC), trouble
+        return newest
+
+    def fetch(self, name: str) -> Backup:
+        """A backup by its file or its name; from the storage when the folder has it not. Raises BackupError."""
+        path = Path(name)
+        if not path.exists():
+            path = self.folder / path.name
+        if not path.exists() and self.bucket is not None:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            partial = path.with_name(f".{path.name}.partial")
+            try:
+                with open(partial, "wb") as file:
+                    for part in self.bucket().stream(PREFIX + path.name):
+                        file.write(part)
+                partial.rename(path)
+            except NotFound:
+                partial.unlink()
+            except StorageError as error:
+                partial.unlink()
+                raise BackupError(f"The storage for backups does not answer: {error}") from error
+        return Backup.open(path)
+
+    def note(self, database: Database, copied: set[str] | None = None) -> None:
+        """Write down which backups there are, for who can not see the folder."""
+        there = {backup.path.name: backup for backup in list_backups(self.folder)}
+        with database.transaction() as db:
+            db.execute(delete(BackupRecord).where(BackupRecord.name.not_in(there)))
+            known = set(db.scalars(select(BackupRecord.name)))
+            for name in there.keys() - known:
+                made_at, rows = there[name].manifest.made_at, there[name].manifest.rows
+                values = {"name": name, "made_at": made_at, "size": there[name].size, "rows": rows}
+                db.execute(insert(BackupRecord).values(**values).on_conflict_do_nothing())
+            for record in db.scalars(select(BackupRecord)) if copied is not None else ():
+                record.copied = record.name in (copied or ())
+
+    def _copy(self) -> set[str] | None:
+        """Bring the storage up to what the folder has. Returns what lies there; None when it can not be known."""
+        if self.bucket is None:
+            return None
+        try:
+            bucket = self.bucket()
+            there = {info.key.removeprefix(PREFIX) for info in bucket.list(PREFIX)}
+            for backup in list_backups(self.folder):
+                if backup.path.name not in there:
+                    with open(backup.path, "rb") as file:
+                        bucket.put(PREFIX + backup.path.name, file, content_type=CONTENT_TYPE)
+                    there.add(backup.path.name)
+            gone = _too_many(there, datetime.now(UTC))
+            bucket.delete_many(PREFIX + name for name in sorted(gone))
+        except StorageError as error:
+            log.error("backups could not be copied", reason=str(error))
+            return None
+        return there - gone
+
+
+def backup_bucket(settings: Settings, providers: Providers) -> Bucket:
+    """The operator's storage for copies of backups. Raises StorageErrors, SettingsError."""
+    provider = providers.get(settings.backup_provider)
+    if provider is None:
+        raise SettingsError(f"cwz.backup.provider: there is no storage provider {settings.backup_provider}")
+    try:
+        place = provider.settings_model.model_validate(settings.backup_settings)
+        secrets = provider.credentials_model.model_validate_json(settings.backup_credentials.get_secret_value() or "{}")
+    except ValidationError as error:
+        fields = ", ".join(".".join(map(str, problem["loc"])) or "the whole" for problem in error.errors())
+        raise SettingsError(f"cwz.backup.* or CWZ_BACKUP_CREDENTIALS is not right: {fields}") from None
+    return providers.open_unsaved(provider, place, secrets)
+
+
+def _too_many(names: set[str], now: datetime) -> set[str]:
+    """Of a storage's backups, by their names alone, those that go: beyond the newest ones, or too old."""
+    oldest = f"connectwyze-{now - OLDEST:%Y%m%dT%H%M%S}"
+    mine = sorted((name for name in names if name.endswith(SUFFIX)), reverse=True)
+    return {name for number, name in enumerate(mine) if number >= KEPT or name < oldest}
