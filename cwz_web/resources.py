@@ -25,6 +25,7 @@ from cwz_web.generation.models import ApiKey, Asset, Font, Template
 from cwz_web.generation.recipes import State
 from cwz_web.imaging.encoders import Format
 from cwz_web.notify.models import Webhook
+from cwz_web.ops.models import Export
 from cwz_web.runs.models import Run
 from cwz_web.storage.models import Connection
 from cwz_web.workspaces.access import Access
@@ -54,6 +55,8 @@ class Permission(StrEnum):
     STORAGE_MANAGE = "storage.manage"
     SETTINGS_MANAGE = "settings.manage"
     BILLING_MANAGE = "billing.manage"
+    LEAVE = "workspace.leave"
+    OPERATE = "operate"
 
 
 P = Permission
@@ -81,15 +84,16 @@ PERMISSION_WORDS: dict[Permission, str] = {
     P.STORAGE_MANAGE: "Connect storage, with its secrets",
     P.SETTINGS_MANAGE: "Change the workspace's settings",
     P.BILLING_MANAGE: "See and change the plan, and what is paid",
+    P.LEAVE: "Export or delete the whole workspace",
 }
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.ADMIN: frozenset(PERMISSION_WORDS),
     Role.SUPPORT: frozenset({P.VIEW, P.RUN_RETRY, P.MEMBER_VIEW, P.AUDIT_VIEW, P.STORAGE_VIEW, P.WEBHOOK_VIEW}),
     Role.USER: frozenset({P.VIEW, P.FEED_EDIT, P.TEMPLATE_EDIT, P.RUN_START}),
 }
-# What is left when a plan was not paid: to look, and to pay.
+# What is left when a plan was not paid: to look, to pay, and to leave.
 READ_ONLY = frozenset(
-    {P.VIEW, P.MEMBER_VIEW, P.AUDIT_VIEW, P.STORAGE_VIEW, P.WEBHOOK_VIEW, P.API_READ, P.BILLING_MANAGE}
+    {P.VIEW, P.MEMBER_VIEW, P.AUDIT_VIEW, P.STORAGE_VIEW, P.WEBHOOK_VIEW, P.API_READ, P.BILLING_MANAGE, P.LEAVE}
 )
 
 
@@ -180,6 +184,10 @@ class InvitationResource(Row):
     row: Invitation
 
 
+class ExportResource(Row):
+    row: Export
+
+
 class MemberResource(Row):
     row: Member
 
@@ -224,6 +232,10 @@ class Invitations(Rows):
     model, row_resource = Invitation, InvitationResource
 
 
+class Exports(Rows):
+    model, row_resource = Export, ExportResource
+
+
 class Members(Resource):
     """The members of a workspace, by the id of their account."""
 
@@ -260,6 +272,7 @@ class WorkspaceResource(Resource):
         "invitations": Invitations,
         "billing": Billing,
         "slack": SlackPlace,
+        "exports": Exports,
     }
 
     def __init__(self, request: Request, parent: Resource, access: Access) -> None:

@@ -242,6 +242,17 @@ class Settings(BaseModel):
         parse_keys(value.get_secret_value())
         return value
 
+    @field_validator("backup_credentials")
+    @classmethod
+    def _is_object(cls, value: SecretStr) -> SecretStr:
+        try:
+            found = json.loads(value.get_secret_value() or "{}")
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise ValueError("is not a JSON object of the storage provider's secrets")
+        return value
+
     @field_validator(*SECRETS)
     @classmethod
     def _strong(cls, value: SecretStr) -> SecretStr:

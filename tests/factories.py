@@ -28,6 +28,7 @@ from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Output
 from cwz_web.notify.models import Webhook
 from cwz_web.notify.webhooks import Event
+from cwz_web.ops.models import Export
 from cwz_web.runs.models import Run
 from cwz_web.runs.planning import order_picture, start_run
 from cwz_web.storage.connections import default_connection, original_key
@@ -202,6 +203,13 @@ class Factory:
         with self.database.transaction(workspace.id) as db:
             db.add(webhook)
         return webhook
+
+    def export(self, workspace: Workspace) -> Export:
+        """An export that was ordered."""
+        export = Export(workspace_id=workspace.id, with_pictures=False)
+        with self.database.transaction(workspace.id) as db:
+            db.add(export)
+        return export
 
     def asset(self, template: Template) -> Asset:
         """A picture that is kept, as far as the database knows."""

@@ -91,7 +91,8 @@ def look_again(database: Database, cashier: Cashier, customer: str) -> None:
         log.info("nobody's customer", customer=customer)
         return
     state = cashier.stripe.state_of(customer)
-    with database.transaction(found.workspace_id) as db:
+    # Of a deleted workspace as well: the books want its last bill, and it may be brought back.
+    with database.transaction(found.workspace_id, deleted=True) as db:
         _write(db, cashier.settings, found.workspace_id, state)
 
 

@@ -36,7 +36,9 @@ from cwz_web.runs.worker import Worker
 from cwz_web.storage.connections import connect
 from cwz_web.storage.plugins import Providers
 from cwz_web.workspaces.access import workspaces_of
+from cwz_web.workspaces.audit import Actor
 from cwz_web.workspaces.creation import create_workspace
+from cwz_web.workspaces.deletion import bring_back, deletions_of
 
 PROVIDER = "local"
 
@@ -69,7 +71,7 @@ def ensure_demo(
         found = _find(db)
         if found is not None:
             return found
-        account = Account(
+        account = db.scalar(select(Account).where(has_email(contents.EMAIL))) or Account(
             email=contents.EMAIL,
             name=contents.NAME,
             password_hash=passwords.hash(demo_password(secret)),
@@ -86,6 +88,8 @@ def ensure_demo(
 
 def _find(db: Session) -> Demo | None:
     account_id = db.scalar(select(Account.id).where(has_email(contents.EMAIL)))
+    for deletion in deletions_of(db, account_id) if account_id else ():
+        bring_back(db, deletion, Actor(None, "cwz demo", ""))
     access = next((a for a in workspaces_of(db, account_id) if a.slug == contents.SLUG), None) if account_id else None
     if access is None:
         return None

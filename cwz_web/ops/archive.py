@@ -1,5 +1,6 @@
 """The backups of an installation: in a folder, and, if the operator wants it, in a storage as well."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 import structlog
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
@@ -148,13 +149,18 @@ def backup_bucket(settings: Settings, providers: Providers) -> Bucket:
     provider = providers.get(settings.backup_provider)
     if provider is None:
         raise SettingsError(f"cwz.backup.provider: there is no storage provider {settings.backup_provider}")
-    try:
-        place = provider.settings_model.model_validate(settings.backup_settings)
-        secrets = provider.credentials_model.model_validate_json(settings.backup_credentials.get_secret_value() or "{}")
-    except ValidationError as error:
-        fields = ", ".join(".".join(map(str, problem["loc"])) or "the whole" for problem in error.errors())
-        raise SettingsError(f"cwz.backup.* or CWZ_BACKUP_CREDENTIALS is not right: {fields}") from None
+    secrets_given = json.loads(settings.backup_credentials.get_secret_value() or "{}")
+    place = _checked(provider.settings_model, settings.backup_settings, "cwz.backup.")
+    secrets = _checked(provider.credentials_model, secrets_given, "CWZ_BACKUP_CREDENTIALS: ")
     return providers.open_unsaved(provider, place, secrets)
+
+
+def _checked(model: type[BaseModel], given: object, where: str) -> BaseModel:
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        fields = (f"{where}{'.'.join(map(str, problem['loc']))} {problem['msg'].lower()}" for problem in error.errors())
+        raise SettingsError("; ".join(fields)) from None
 
 
 def _too_many(names: set[str], now: datetime) -> set[str]:

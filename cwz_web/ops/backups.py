@@ -297,7 +297,8 @@ def _connect(owner_url: str) -> "psycopg.Connection[tuple[object, ...]]":
 def _manifest(connection: "psycopg.Connection[tuple[object, ...]]", key: bytes, ring: KeyRing) -> Manifest:
     closed = connection.execute(
         "SELECT c.relname FROM pg_class c WHERE c.relforcerowsecurity AND NOT EXISTS"
-        " (SELECT 1 FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname = 'backing_up')"
+        " (SELECT 1 FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname = 'backing_up'"
+        "  AND current_user::regrole = ANY(p.polroles))"
     ).fetchall()
     if closed:
         raise BackupError(f"The role can not see all of {closed[0][0]}: it has to be the tables' owner")

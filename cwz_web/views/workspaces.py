@@ -25,6 +25,7 @@ from cwz_web.web.auditing import actor_of
 from cwz_web.web.forms import Filled, Form, Name, Slug, empty_form, read_form
 from cwz_web.workspaces.audit import record
 from cwz_web.workspaces.creation import SlugTaken, create_workspace, suggest_slug
+from cwz_web.workspaces.deletion import deletions_of
 from cwz_web.workspaces.invitations import invitation_for, open_invitations_of
 from cwz_web.workspaces.models import Workspace
 
@@ -65,7 +66,12 @@ class StorageForm(Form):
 def workspace_list(context: Workspaces, request: Request) -> dict[str, Any]:
     """All of a person's workspaces."""
     person = request.identity
-    return {"workspaces": person.workspaces, "invitations": open_invitations_of(request.db, person.account)}
+    return {
+        "workspaces": person.workspaces,
+        "invitations": open_invitations_of(request.db, person.account),
+        "deletions": deletions_of(request.db, person.account.id),
+        "deleted": request.GET.get("done") == "deleted",
+    }
 
 
 @view_config(context=Workspaces, name="join", request_method="POST", permission=Permission.SIGNED_IN)

@@ -73,7 +73,8 @@ class Place:
             connection = default_connection(db, self.space.id)
         self.member = make.member(self.space, Role.USER)
         font = make.font(self.space)
-        found = (font, feed, template, run, asset, key, invitation, connection, make.webhook(self.space))
+        export = make.export(self.space)
+        found = (font, feed, template, run, asset, key, invitation, connection, make.webhook(self.space), export)
         rows = {row.__tablename__: str(row.id) for row in found}
         self.rows, self.feed_id = rows, rows["feeds"]
         self.order_id = str(make.order(template).id)

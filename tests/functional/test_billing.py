@@ -110,7 +110,7 @@ class Till:
             return db.get_one(Subscription, self.space.id)
 
     def records(self) -> dict[str, str]:
-        with self.services.database.transaction(self.space.id) as db:
+        with self.services.database.transaction(self.space.id, deleted=True) as db:
             return {record.id: record.status for record in db.scalars(select(BillingRecord))}
 
 

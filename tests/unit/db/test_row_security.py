@@ -81,7 +81,8 @@ def test_no_other_policy_opens_a_table_to_the_application(services: Services) ->
 def test_a_backup_sees_every_table_and_the_application_no_more_by_its_setting(make: Factory) -> None:
     fill(make, make.workspace())
     backing_up = """SELECT c.relname, p.polcmd, p.polroles::regrole[]::text[] AS roles FROM pg_class c
-                    LEFT JOIN pg_policy p ON p.polrelid = c.oid AND p.polname = 'backing_up' WHERE c.relforcerowsecurity"""
+                    LEFT JOIN pg_policy p ON p.polrelid = c.oid AND p.polname = 'backing_up'
+                    WHERE c.relforcerowsecurity"""
     with make.database.transaction() as db:
         for table in db.execute(text(backing_up)):
             assert (table.polcmd, table.roles) == ("r", ["cwz_owner"]), table.relname

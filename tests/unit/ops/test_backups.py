@@ -1,0 +1,416 @@
+"""Backups, as they are made, kept, tried and restored; against real servers."""
+
+import hashlib
+import re
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select, text
+
+from cwz_web.cli import main
+from cwz_web.crypto import KeyRing, parse_keys
+from cwz_web.db.embedded import EmbeddedPostgres
+from cwz_web.db.migrate import migrate
+from cwz_web.db.programs import start_client
+from cwz_web.db.session import Database
+from cwz_web.feeds.models import Feed
+from cwz_web.ops import archive as archive_module
+from cwz_web.ops.archive import Archive, backup_bucket
+from cwz_web.ops.backups import (
+    KEPT,
+    OLDEST,
+    Backup,
+    BackupError,
+    drop_old,
+    has_schema,
+    list_backups,
+    make_backup,
+    tables_of,
+)
+from cwz_web.ops.models import BackupRecord
+from cwz_web.ops.purge import purge
+from cwz_web.ops.restoring import check_place, restore, verify
+from cwz_web.ops.tombstones import known_tombstones, lay_tombstones, write_tombstones
+from cwz_web.settings import SettingsError
+from cwz_web.storage.contract import Unreachable
+from cwz_web.web.services import Services
+from cwz_web.workspaces.audit import Actor
+from cwz_web.workspaces.deletion import begin_workspace_deletion, bring_back, deletions_of
+from cwz_web.workspaces.models import Tombstone, Workspace
+from tests.conftest import ENCRYPTION_KEY, ROOT, make_settings, url_of
+from tests.factories import Factory
+from tests.unit.db.test_row_security import fill
+
+RING = KeyRing(parse_keys(ENCRYPTION_KEY))
+OTHER = KeyRing([bytes(range(100, 132))])
+
+
+@pytest.fixture
+def empty(postgres: EmbeddedPostgres, database_name: str) -> Iterator[str]:
+    """The owner's URL of a database with nothing in it."""
+    name = f"{database_name}_restored"
+    with psycopg.connect(postgres.admin_url(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} OWNER cwz_owner TEMPLATE template0")
+        yield url_of(postgres, "cwz_owner", name)
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def as_app(owner_url: str) -> str:
+    return owner_url.replace("cwz_owner", "cwz_app")
+
+
+def test_what_is_written_backed_up_destroyed_and_restored_is_the_same_in_every_table(
+    make: Factory, owner_url: str, empty: str, tmp_path: Path
+) -> None:
+    spaces = [make.workspace(), make.workspace()]
+    for space in spaces:
+        fill(make, space)
+    before = tables_of(owner_url)
+    shares: list[float] = []
+    backup = make_backup(owner_url, tmp_path, RING, shares.append)
+    assert backup.manifest.tables == before
+    assert before["items"].rows == 6
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    migrate(empty, as_app(empty))  # what was there is replaced, not added to
+    restore(backup, empty, RING)
+    assert tables_of(empty) == before
+    database = Database(as_app(empty), pool_size=1)
+    try:
+        with database.transaction() as db:
+            assert db.scalars(select(Feed)).all() == []  # the wall stands again
+        with database.transaction(spaces[0].id) as db:
+            assert len(db.scalars(select(Feed)).all()) == 1
+            db.execute(text("UPDATE feeds SET name = 'changed'"))
+        with pytest.raises(Exception, match="permission denied"), database.transaction(spaces[0].id) as db:
+            db.execute(text("DELETE FROM audit_entries"))
+    finally:
+        database.dispose()
+
+
+def test_a_backup_holds_no_row_in_clear(make: Factory, owner_url: str, tmp_path: Path) -> None:
+    make.feed(make.workspace(), name="a name that stands nowhere else")
+    backup = make_backup(owner_url, tmp_path, RING)
+    content = backup.path.read_bytes()
+    assert b"a name that" not in content
+    assert b"PGDMP" not in content
+    assert b"".join(backup.content(RING)).startswith(b"PGDMP")
+    assert backup.path.stat().st_mode & 0o077 == 0
+    digest, name = backup.path.with_name(f"{backup.path.name}.sha256").read_text().split()
+    assert name == backup.path.name
+    assert hashlib.sha256(content).hexdigest() == digest
+
+
+def test_without_its_key_a_backup_stays_shut(make: Factory, owner_url: str, tmp_path: Path) -> None:
+    backup = make_backup(owner_url, tmp_path, RING)
+    with pytest.raises(BackupError, match="No key of this installation"):
+        backup.read_through(OTHER)
+
+
+@pytest.fixture(scope="module")
+def kept_backup(postgres: EmbeddedPostgres, owner_url: str, tmp_path_factory: pytest.TempPathFactory) -> Backup:
+    return make_backup(owner_url, tmp_path_factory.mktemp("backup"), RING)
+
+
+@given(st.data())
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_whatever_is_changed_in_a_backup_it_is_refused(kept_backup: Backup, data: st.DataObject) -> None:
+    content = bytearray(kept_backup.path.read_bytes())
+    content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+    damaged = kept_backup.path.with_name("damaged.backup")
+    damaged.write_bytes(content)
+    with pytest.raises(BackupError):
+        Backup.open(damaged).read_through(RING)
+    damaged.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
+    with pytest.raises(BackupError):
+        Backup.open(damaged).read_through(RING)
+
+
+def test_a_damaged_backup_never_reaches_the_database(kept_backup: Backup, empty: str, tmp_path: Path) -> None:
+    migrate(empty, as_app(empty))
+    before = tables_of(empty)
+    damaged = tmp_path / "damaged.backup"
+    damaged.write_bytes(kept_backup.path.read_bytes()[:-1])
+    with pytest.raises(BackupError, match="damaged, or not whole"):
+        restore(Backup.open(damaged), empty, RING)
+    assert tables_of(empty) == before
+
+
+def test_a_restore_that_fails_half_way_changes_nothing(kept_backup: Backup, empty: str) -> None:
+    migrate(empty, as_app(empty))
+    with psycopg.connect(empty, autocommit=True) as connection:
+        # Something that is not ours in the place of one of the last tables.
+        connection.execute("DROP TABLE workspaces CASCADE")
+        connection.execute("CREATE VIEW workspaces AS SELECT 1")
+    before = tables_of(empty)
+    with pytest.raises(BackupError, match='relation "workspaces" already exists'):
+        restore(kept_backup, empty, RING)
+    assert tables_of(empty) == before
+
+
+def test_a_place_with_other_roles_is_refused_in_words(kept_backup: Backup, empty: str) -> None:
+    check_place(kept_backup, empty)
+    with pytest.raises(BackupError, match="belonged to the role cwz_owner"):
+        check_place(kept_backup, empty.replace("cwz_owner", "postgres"))
+    manifest = kept_backup.manifest.model_copy(update={"roles": ("cwz_app", "cwz_gone")})
+    with pytest.raises(BackupError, match="no role cwz_gone"):
+        check_place(Backup(kept_backup.path, manifest, kept_backup.line), empty)
+
+
+def test_a_role_that_does_not_see_everything_makes_no_backup(app_url: str, tmp_path: Path) -> None:
+    with pytest.raises(BackupError):
+        make_backup(app_url, tmp_path, RING)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dead_database_leaves_no_file(owner_url: str, tmp_path: Path) -> None:
+    with pytest.raises(BackupError, match="could not be backed up"):
+        make_backup(re.sub(r"host=.*", f"host={tmp_path}", owner_url), tmp_path / "backups", RING)
+    assert list((tmp_path / "backups").iterdir()) == []
+
+
+def aged(backup: Backup, folder: Path, ages: list[timedelta]) -> None:
+    """Copies of a backup, as if they had been made so long ago."""
+    for number, age in enumerate(ages):
+        manifest = backup.manifest.model_copy(update={"made_at": datetime.now(UTC) - age})
+        path = folder / f"connectwyze-{manifest.made_at:%Y%m%dT%H%M%S}-{number:06x}.backup"
+        path.write_bytes(manifest.model_dump_json().encode() + b"\n")
+        path.with_name(f"{path.name}.sha256").touch()
+
+
+@given(st.lists(st.integers(0, 60 * 24), max_size=25, unique=True))
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_exactly_the_newest_stay_and_none_that_is_too_old(
+    kept_backup: Backup, tmp_path: Path, hours: list[int]
+) -> None:
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    aged(kept_backup, folder, [timedelta(hours=hour, minutes=1) for hour in hours])
+    drop_old(folder)
+    left = [datetime.now(UTC) - backup.manifest.made_at for backup in list_backups(folder)]
+    young = [hour for hour in sorted(hours) if timedelta(hours=hour, minutes=1) < OLDEST]
+    assert [round(age.total_seconds() / 3600) for age in left] == young[:KEPT]
+    assert len(list(folder.glob("*.sha256"))) == len(left)
+    shutil.rmtree(folder)
+
+
+def test_a_backup_is_verified_by_restoring_it_into_a_server_of_its_own(
+    make: Factory, owner_url: str, tmp_path: Path
+) -> None:
+    fill(make, make.workspace())
+    verify(make_backup(owner_url, tmp_path, RING), RING)
+
+
+def test_what_differs_from_the_manifest_is_found(make: Factory, owner_url: str, tmp_path: Path) -> None:
+    make.feed(make.workspace())
+    backup = make_backup(owner_url, tmp_path, RING)
+    tables = dict(backup.manifest.tables)
+    tables["feeds"] = tables["feeds"].model_copy(update={"rows": 7})
+    tables["items"] = tables["items"].model_copy(update={"checksum": "1"})
+    lying = Backup(backup.path, backup.manifest.model_copy(update={"tables": tables}), backup.line)
+    with pytest.raises(BackupError, match="feeds: 7 in the backup, 1 found; items: the rows are not the same"):
+        verify(lying, RING)
+
+
+def archive_of(services: Services, owner_url: str, folder: Path, **more: object) -> Archive:
+    known = make_settings(services.settings.database_url.get_secret_value(), services.settings.var, **more)
+    known = known.model_copy(update={"database_owner_url": type(known.database_url)(owner_url), "backups": folder})
+    return Archive.of(known, services.providers, RING)
+
+
+def test_what_came_of_a_trial_is_written_down(services: Services, owner_url: str, tmp_path: Path) -> None:
+    archive = archive_of(services, owner_url, tmp_path)
+    backup = archive.back_up(services.database)
+    archive.verify_newest(services.database)
+    assert record_of(services.database, backup).trouble is None
+    backup.path.write_bytes(backup.path.read_bytes()[:-20])
+    with pytest.raises(BackupError):
+        archive.verify_newest(services.database)
+    found = record_of(services.database, backup)
+    assert found.trouble is not None
+    assert "not whole" in found.trouble
+
+
+def record_of(database: Database, backup: Backup) -> BackupRecord:
+    with database.transaction() as db:
+        return db.get_one(BackupRecord, backup.path.name)
+
+
+def test_backups_are_copied_to_a_storage_dropped_there_and_fetched_again(
+    services: Services, owner_url: str, tmp_path: Path, kept_backup: Backup
+) -> None:
+    folder = tmp_path / "here"
+    archive = archive_of(services, owner_url, folder, backup={"provider": "local"})
+    assert archive.bucket is not None
+    bucket = archive.bucket()
+    old = f"connectwyze-{datetime.now(UTC) - timedelta(days=31):%Y%m%dT%H%M%S}-aaaaaa.backup"
+    for name in (old, "connectwyze-20200101T000000-bbbbbb.backup"):
+        bucket.put(f"{archive_module.PREFIX}{name}", b"x", content_type="application/octet-stream")
+    backup = archive.back_up(services.database)
+    assert [info.key for info in bucket.list(archive_module.PREFIX)] == [archive_module.PREFIX + backup.path.name]
+    assert record_of(services.database, backup).copied
+    content = backup.path.read_bytes()
+    shutil.rmtree(folder)
+    assert archive.fetch(backup.path.name).path.read_bytes() == content
+    with pytest.raises(BackupError, match="can not be read"):
+        archive.fetch("nothing.backup")
+
+
+def test_a_storage_that_is_down_costs_the_copy_and_not_the_backup(
+    services: Services, owner_url: str, tmp_path: Path
+) -> None:
+    archive = archive_of(services, owner_url, tmp_path / "here")
+
+    def down() -> None:
+        raise Unreachable("The storage does not answer")
+
+    backup = Archive(archive.owner_url, archive.folder, RING, down).back_up(services.database)  # type: ignore[arg-type]
+    assert list_backups(tmp_path / "here") == [backup]
+    assert not record_of(services.database, backup).copied
+
+
+def test_wrong_settings_of_the_storage_are_named(services: Services, app_url: str) -> None:
+    given = {"provider": "s3", "bucket": "pictures", "region": "eu-central-1"}
+    wrong = make_settings(app_url, services.settings.var, backup=given | {"bucket": "b"})
+    with pytest.raises(SettingsError, match=r"cwz\.backup\.bucket "):
+        backup_bucket(wrong, services.providers)
+    wrong = make_settings(app_url, services.settings.var, backup=given)
+    with pytest.raises(SettingsError, match="CWZ_BACKUP_CREDENTIALS: access_key_id field required"):
+        backup_bucket(wrong, services.providers)
+    wrong = make_settings(app_url, services.settings.var, backup={"provider": "tape"})
+    with pytest.raises(SettingsError, match="no storage provider tape"):
+        backup_bucket(wrong, services.providers)
+
+
+def test_what_was_deleted_after_a_backup_is_purged_again_when_it_is_restored(
+    make: Factory, services: Services, owner_url: str, empty: str, tmp_path: Path
+) -> None:
+    gone, waiting, stays, back = (make.workspace() for _ in range(4))
+    for space in (gone, waiting, stays, back):
+        fill(make, space)
+    backup = make_backup(owner_url, tmp_path, RING)
+    for space in (gone, waiting, back):
+        with make.database.transaction(space.id) as db:
+            begin_workspace_deletion(db, db.get_one(Workspace, space.id), Actor(None, "test", ""), with_pictures=False)
+    with make.database.transaction() as db:
+        db.execute(text("UPDATE tombstones SET purge_at = now() WHERE id = :id"), {"id": gone.id})
+        stone = db.get_one(Tombstone, gone.id)
+        db.expunge(stone)
+    assert purge(make.database, services.providers, stone)
+    owner = make.member(stays)
+    with make.database.transaction(back.id, deleted=True) as db:
+        db.execute(
+            text("INSERT INTO memberships (workspace_id, account_id, role) VALUES (:w, :a, 'admin')"),
+            {"w": back.id, "a": owner.id},
+        )
+    with make.database.transaction() as db:
+        [deletion] = [d for d in deletions_of(db, owner.id) if d.workspace_id == back.id]
+        assert bring_back(db, deletion, Actor(None, "test", "")) is not None
+    write_tombstones(make.database, tmp_path)
+
+    # The machine burns down: the database is another one, only the folder is left.
+    restore(backup, empty, RING)
+    database = Database(as_app(empty), pool_size=1)
+    try:
+        again = lay_tombstones(database, known_tombstones(empty, tmp_path))
+        assert {stone.id for stone in again} == {gone.id, waiting.id}
+        with database.transaction() as db:
+            stones = {stone.id: stone for stone in db.scalars(select(Tombstone))}
+        assert purge(database, services.providers, stones[gone.id])
+        for space, rows in ((gone, 0), (waiting, 0), (stays, 1), (back, 1)):
+            with database.transaction(space.id) as db:
+                assert len(db.scalars(select(Feed)).all()) == rows
+        with database.transaction(gone.id, deleted=True) as db:
+            assert db.scalars(select(Feed)).all() == []
+        with database.transaction(waiting.id, deleted=True) as db:
+            assert len(db.scalars(select(Feed)).all()) == 1
+    finally:
+        database.dispose()
+
+
+def test_a_password_is_not_among_the_arguments_of_a_program(owner_url: str) -> None:
+    process = start_client("pg_dump", "postgresql://someone:a-secret@127.0.0.1:1/db", "--schema-only")
+    try:
+        assert "a-secret" not in " ".join(map(str, process.args))  # type: ignore[arg-type]
+        assert process.wait(30) != 0
+    finally:
+        for pipe in (process.stdout, process.stderr):
+            assert pipe is not None
+            pipe.close()
+
+
+def test_a_manifest_of_another_format_is_refused(kept_backup: Backup, tmp_path: Path) -> None:
+    path = tmp_path / "new.backup"
+    path.write_text(kept_backup.manifest.model_copy(update={"format": 2}).model_dump_json() + "\n")
+    with pytest.raises(BackupError, match="has format 2"):
+        Backup.open(path)
+    path.write_text('{"format": 1}\n')
+    with pytest.raises(BackupError, match="not a backup"):
+        Backup.open(path)
+
+
+@pytest.fixture
+def command(empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Command":
+    """`cwz` over the empty database."""
+    ini = tmp_path / "test.ini"
+    ini.write_text(
+        f"[app:main]\nuse = egg:cwz-web\ncwz.environment = development\ncwz.url = http://localhost\n"
+        f"cwz.var = {tmp_path}\ncwz.node_modules = {ROOT / 'node_modules'}\ncwz.mail = folder\n"
+        f"cwz.secrets_file = {tmp_path}/secrets.json\n"
+    )
+    monkeypatch.setenv("DATABASE_URL", as_app(empty))
+    monkeypatch.setenv("DATABASE_OWNER_URL", empty)
+    return Command(ini)
+
+
+class Command:
+    def __init__(self, ini: Path) -> None:
+        self.ini = ini
+
+    def __call__(self, *arguments: str, code: int = 0, typed: str | None = None) -> str:
+        done = CliRunner().invoke(main, ["-c", str(self.ini), *arguments], input=typed)
+        assert done.exit_code == code, done.output
+        return done.output
+
+
+def test_the_commands_back_up_before_they_migrate_and_restore_when_asked(
+    command: Command, empty: str, tmp_path: Path
+) -> None:
+    backups = tmp_path / "backups"
+    assert "schema of this version" in command("migrate")
+    assert not list(backups.glob("*.backup"))  # there was nothing to lose
+    command("migrate")
+    assert not list(backups.glob("*.backup"))  # and nothing to do
+    with psycopg.connect(empty) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0023'")
+        connection.execute("DROP TABLE backups, exports, tombstones CASCADE")
+        connection.execute("ALTER TABLE workspaces DROP COLUMN audit_dropped, DROP COLUMN audit_digest")
+        for function in ("undone_exports", "all_workspaces", "deletions_of", "forget_audit"):
+            connection.execute(f"DROP FUNCTION IF EXISTS {function}")
+        for table in ("workspaces", "api_keys", "runs"):
+            connection.execute(f"DROP POLICY IF EXISTS crossing ON {table}")
+            connection.execute(f"CREATE POLICY crossing ON {table} FOR SELECT TO CURRENT_USER USING (true)")
+    assert "run `cwz migrate`" in command("backup", code=1)
+    assert "Backed up first" in command("migrate")
+    [before] = backups.glob("*.backup")
+    assert Backup.open(before).manifest.schema_revision == "0023"
+    assert "rows." in command("backup")
+    assert "every table has the same rows" in command("backup", "verify")
+    listed = command("backup", "list").splitlines()
+    assert len(listed) == 2
+    assert listed[1].endswith(before.name)
+    assert "Nothing was changed" in command("restore", before.name, "--dry-run")
+    command("restore", before.name, code=1, typed="n\n")
+    assert "Restored" in command("restore", before.name, "--yes")
+    assert len(list(backups.glob("*.backup"))) == 3  # what was there is not lost
+    assert has_schema(empty)
+    with psycopg.connect(as_app(empty)):
+        assert "Stop the web and the workers first: 1 connection" in command("restore", before.name, "--yes", code=1)
+    assert "can not be read" in command("restore", "nothing.backup", code=1)
