@@ -39,11 +39,12 @@ FEEDS_QUEUE = "feeds"
 RENDER_QUEUE = "render"
 BILLING_QUEUE = "billing"
 SLACK_QUEUE = "slack"
+EXPORT_QUEUE = "exports"
 # For workers that may act as the owner of the tables: backups, and what lies beside them.
 UPKEEP_QUEUE = "upkeep"
 # Whoever answers slowly must not keep a worker from drawing, so what only talks to others has workers of its own.
 WORK_QUEUES = ("default", FEEDS_QUEUE, RENDER_QUEUE)
-TALK_QUEUES = ("mail", "webhooks", BILLING_QUEUE, SLACK_QUEUE)
+TALK_QUEUES = ("mail", "webhooks", BILLING_QUEUE, SLACK_QUEUE, EXPORT_QUEUE)
 TALKERS = 4
 
 HEARTBEAT_SECONDS = 3.0

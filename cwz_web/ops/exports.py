@@ -29,7 +29,7 @@ from cwz_web.db.base import Base
 from cwz_web.db.session import Database, raw_connection
 from cwz_web.generation.models import Asset, Font
 from cwz_web.generation.templates import list_templates, open_design
-from cwz_web.jobs import app
+from cwz_web.jobs import EXPORT_QUEUE, app
 from cwz_web.notify.letters import Letter
 from cwz_web.ops.models import Export
 from cwz_web.storage.connections import connections_from
@@ -128,7 +128,9 @@ def begin_export(db: Session, workspace_id: UUID, asked_by: UUID, *, with_pictur
     db.add(export)
     db.flush()
     place: Any = {"connection": raw_connection(db)}
-    app.configure_task("ops.export", **place).defer(workspace_id=str(workspace_id), export_id=str(export.id))
+    app.configure_task("ops.export", queue=EXPORT_QUEUE, **place).defer(
+        workspace_id=str(workspace_id), export_id=str(export.id)
+    )
     return export
 
 

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from procrastinate import JobContext, RetryStrategy
 
-from cwz_web.jobs import RETRY, UPKEEP_QUEUE, app
+from cwz_web.jobs import EXPORT_QUEUE, RETRY, UPKEEP_QUEUE, app
 from cwz_web.ops.archive import Archive
 from cwz_web.ops.exports import forget_exports, make_export
 from cwz_web.ops.purge import purge_due
@@ -60,7 +60,12 @@ def forget(context: JobContext, timestamp: int) -> None:
     forget_exports(extra["database"], extra["worker"].providers, keep.exports)
 
 
-@app.task(name="ops.export", retry=RetryStrategy(max_attempts=EXPORT_TRIES, exponential_wait=4), pass_context=True)
+@app.task(
+    name="ops.export",
+    queue=EXPORT_QUEUE,
+    retry=RetryStrategy(max_attempts=EXPORT_TRIES, exponential_wait=4),
+    pass_context=True,
+)
 def export(context: JobContext, workspace_id: str, export_id: str) -> None:
     """Write everything that a workspace has into one zip."""
     extra, last_try = context.additional_context, context.job.attempts + 1 >= EXPORT_TRIES

@@ -1,5 +1,6 @@
 """Taking everything along, and leaving: exports of a workspace, its deletion, and the way back."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -21,6 +22,8 @@ from cwz_web.workspaces.deletion import GRACE, begin_workspace_deletion, bring_b
 from cwz_web.workspaces.models import Workspace
 
 DELETE = "workspaces/delete.jinja2"
+# How long an export that is not there yet keeps people from asking again.
+BLOCKS = timedelta(days=1)
 
 
 class ExportForm(Form):
@@ -64,7 +67,8 @@ def export_form(context: Exports, request: Request) -> Any:
     """Order an export. One at a time is enough."""
     form = read_form(ExportForm, request.POST)
     page = export_list(context, request)
-    if form.value is not None and any(export.state == "pending" for export in page["exports"]):
+    begun = datetime.now(UTC) - BLOCKS
+    if form.value is not None and any(e.state == "pending" and e.created_at > begun for e in page["exports"]):
         form = form.with_error("with_pictures", "An export is being made already; wait until it is there")
     if form.value is not None:
         try:

@@ -161,7 +161,7 @@ def fill(make: Factory, space: Workspace) -> None:
         bill = Bill("in_1", "invoice", None, "paid", 1, 1, "eur", datetime.now(UTC))
         db.add(BillingRecord(workspace_id=space.id, **vars(bill)))
         db.add(SlackLink(workspace_id=space.id, team="T", team_id="T1", sealed=b"x", events=[]))
-        db.add(Export(workspace_id=space.id, with_pictures=False))
+        db.add(Export(workspace_id=space.id, with_pictures=False, state="gone"))
         db.add(IdempotencyKey(workspace_id=space.id, key="k", fingerprint="f"))
         record(db, space.id, Actor(admin.id, admin.email, ""), "feed.upload", feed.name)
 
