@@ -600,6 +600,13 @@ class SignedImages(Resource):
         return SignedImage(self.request, self, name, state)
 
 
+class OpsPlace(Resource):
+    """`/ops`: for the people who run the installation; for anybody else there is none."""
+
+    def __acl__(self) -> list[Any]:
+        return [(Allow, Authenticated, Permission.OPERATE), DENY_ALL]
+
+
 class SlackCallback(Resource):
     """`/slack`: where Slack sends people back to."""
 
@@ -625,12 +632,27 @@ class Root(Resource):
         "docs": Docs,
         "slack": SlackCallback,
         "dev": DevelopmentPlace,
+        "ops": OpsPlace,
     }
 
     def __getitem__(self, name: str) -> Resource:
-        if name == "dev" and not self.request.services.settings.development:
+        settings = self.request.services.settings
+        if name == "dev" and not settings.development:
+            raise KeyError(name)
+        if name == "ops" and self.request.identity is not None and not self._is_operator():
             raise KeyError(name)
         return super().__getitem__(name)
+
+    def _is_operator(self) -> bool:
+        """Whether whoever is asking runs the installation: named in the .ini, with a proved address and, but for
+        development, a second factor."""
+        account, settings = getattr(self.request.identity, "account", None), self.request.services.settings
+        return (
+            account is not None
+            and account.verified_at is not None
+            and account.email.lower() in settings.operators
+            and (settings.development or account.has_second_factor)
+        )
 
     def __acl__(self) -> list[Any]:
         return [(Allow, Authenticated, Permission.SIGNED_IN), DENY_ALL]

@@ -116,6 +116,9 @@ class Settings(BaseModel):
     keep_deleted_days: int = Field(default=30, ge=1, description="of the rows of feeds that were deleted")
     keep_exports_days: int = Field(default=7, ge=1, description="how long an export can be downloaded")
     metrics_token: SecretStr = Field(default=SecretStr(""), description="opens /metrics; shut without it in production")
+    worker_metrics: str = Field(
+        default="", pattern=r"^(|[0-9.]+:[0-9]{1,5})$", description="host:port at which a worker tells its own metrics"
+    )
     operators: tuple[str, ...] = Field(default=(), description="e-mail addresses of who may see /ops")
     operator: dict[str, str] = Field(default_factory=dict, description="cwz.operator.<what>: who runs this")
     demo: bool = Field(default=False, description="create the demo workspace, and offer it on the sign-in page")
@@ -230,6 +233,11 @@ class Settings(BaseModel):
     @classmethod
     def _with_shipped_plans(cls, given: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
         return {name: PLANS.get(name, {}) | given.get(name, {}) for name in [*PLANS, *(set(given) - set(PLANS))]}
+
+    @field_validator("operators", mode="after")
+    @classmethod
+    def _in_small_letters(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(address.lower() for address in value)
 
     @field_validator("plugins_block", "net_allow", "stripe_pages", "operators", mode="before")
     @classmethod

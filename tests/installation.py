@@ -27,6 +27,14 @@ def node() -> str:
     return shutil.which("node") or str(Path(sys.executable).with_name("node"))
 
 
+def free_port() -> int:
+    """A port of loopback on which nobody listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
 def wait_for(what: Callable[[], object], seconds: float = 60) -> None:
     """Wait until something is true, looking every twentieth of a second; fail when it never is."""
     end = time.monotonic() + seconds
@@ -40,9 +48,7 @@ class Installation:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.ini = folder / "installation.ini"
         text = (ROOT / "development.ini").read_text()

@@ -185,3 +185,13 @@ def plugins_check(deployment: Deployment, name: str) -> None:
 
     if not check(deployment.settings(), name):
         raise click.exceptions.Exit(1)
+
+
+@main.command("doctor")
+@click.pass_obj
+def doctor(deployment: Deployment) -> None:
+    """Look at the deployment, and say what to mend. Ends with 1 when there is something."""
+    from cwz_web.cli.doctor import show
+
+    if not show(deployment):
+        raise click.exceptions.Exit(1)

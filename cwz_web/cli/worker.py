@@ -6,6 +6,8 @@ import signal
 import sys
 import threading
 
+from prometheus_client import start_http_server
+
 from cwz_web.accounts import tasks as account_tasks
 from cwz_web.billing import tasks as billing_tasks
 from cwz_web.db.session import Database
@@ -79,6 +81,9 @@ def run(settings: Settings, *, with_parent: bool) -> None:
     upkeep = settings.database_owner_url is not None
     if upkeep:
         context["archive"] = Archive.of(settings, worker.providers, ring_of(settings))
+    if settings.worker_metrics:
+        host, _, port = settings.worker_metrics.rpartition(":")
+        start_http_server(int(port), host)
     asyncio.run(run_worker(url, concurrency=concurrency, context=context, upkeep=upkeep))
 
 

@@ -67,6 +67,14 @@ def pending(app_url: str) -> bool:
     return current != ScriptDirectory.from_config(_alembic()).get_current_head()
 
 
+def is_behind(connection: Connection) -> bool:
+    """Whether the schema is one that this code has migrations after. A newer one, of a release that is being rolled
+    out, is not: migrations leave what the release before them needs."""
+    current = MigrationContext.configure(connection).get_current_revision()
+    known = ScriptDirectory.from_config(_alembic())
+    return current is None or current in {script.revision for script in known.walk_revisions()} - set(known.get_heads())
+
+
 def _alembic() -> Config:
     config = Config()
     config.set_main_option("script_location", str(files("cwz_web.db") / "migrations"))

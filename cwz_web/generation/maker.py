@@ -15,6 +15,7 @@ from cwz_web.imaging.errors import SourceMissing
 from cwz_web.imaging.helpers import Helpers
 from cwz_web.imaging.lint import Finding
 from cwz_web.imaging.memory import Memory
+from cwz_web.metrics import DRAWN, FROM_MEMORY
 from cwz_web.storage.connections import asset_key
 from cwz_web.storage.contract import NotFound, Shelf
 from cwz_web.storage.originals import Originals
@@ -69,7 +70,8 @@ class PictureMaker:
     def finish(self, order: Order) -> bytes:
         """Draw the picture. Raises ImagingError."""
         draw = Plan.render if self._helpers is None else self._helpers.render
-        return draw(order.plan, order.values, order.found, order.output)
+        with DRAWN.time():
+            return draw(order.plan, order.values, order.found, order.output)
 
     def preview(self, order: Order, width: int | None = None) -> bytes:
         """The picture for somebody to look at, at most so many pixels wide. Raises ImagingError."""
@@ -105,7 +107,10 @@ class PictureMaker:
 
     def known(self, workspace_id: UUID, order: Order) -> bytes | None:
         """The picture, if it was made not long ago."""
-        return self._finished.get((workspace_id, order.digest))
+        picture = self._finished.get((workspace_id, order.digest))
+        if picture is not None:
+            FROM_MEMORY.inc()
+        return picture
 
     def remember(self, workspace_id: UUID, order: Order, picture: bytes) -> bytes:
         """Remember a picture for a while. Returns it."""

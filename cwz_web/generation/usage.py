@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from cwz_web.db.session import Database
 from cwz_web.generation.keys import KeyOwner
 from cwz_web.generation.models import Usage, UsageDay
+from cwz_web.metrics import CAPS
 from cwz_web.notify.letters import Letter
 from cwz_web.notify.topics import Topic
 from cwz_web.notify.webhooks import Event, emit
@@ -182,6 +183,7 @@ def _mine(workspace_id: UUID, subject_id: UUID, month: date) -> tuple[ColumnElem
 
 
 def _reached(whose: str, cap: int) -> CapReached:
+    CAPS.labels(whose).inc()
     return CapReached(f"This {whose} may make {cap:,} pictures a month, and there is no room for more in this one")
 
 

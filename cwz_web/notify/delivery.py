@@ -3,6 +3,8 @@
 import smtplib
 import ssl
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -62,17 +64,8 @@ class SmtpDelivery:
 
     def send(self, mail: EmailMessage) -> None:
         """One connection a mail: mails are few, and a kept connection dies unseen."""
-        context = ssl.create_default_context()
         try:
-            with (
-                smtplib.SMTP_SSL(self.host, self.port, timeout=SECONDS, context=context)
-                if self.tls == "tls"
-                else smtplib.SMTP(self.host, self.port, timeout=SECONDS)
-            ) as server:
-                if self.tls == "starttls":
-                    server.starttls(context=context)
-                if self.user:
-                    server.login(self.user, self.password)
+            with self._server() as server:
                 server.send_message(mail)
         except smtplib.SMTPRecipientsRefused as error:
             codes = [code for code, _ in error.recipients.values()]
@@ -81,6 +74,28 @@ class SmtpDelivery:
             ) from None
         except (smtplib.SMTPException, OSError) as error:
             raise DeliveryFailed(f"SMTP: {type(error).__name__}") from None
+
+    def check(self) -> None:
+        """See whether the server takes us. Raises DeliveryFailed."""
+        try:
+            with self._server() as server:
+                server.noop()
+        except (smtplib.SMTPException, OSError) as error:
+            raise DeliveryFailed(f"SMTP: {type(error).__name__}") from None
+
+    @contextmanager
+    def _server(self) -> Iterator[smtplib.SMTP]:
+        context = ssl.create_default_context()
+        with (
+            smtplib.SMTP_SSL(self.host, self.port, timeout=SECONDS, context=context)
+            if self.tls == "tls"
+            else smtplib.SMTP(self.host, self.port, timeout=SECONDS)
+        ) as server:
+            if self.tls == "starttls":
+                server.starttls(context=context)
+            if self.user:
+                server.login(self.user, self.password)
+            yield server
 
 
 # Headers of a mail beside those that Resend has fields for.

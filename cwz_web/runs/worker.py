@@ -17,6 +17,7 @@ import structlog
 
 from cwz_web.generation.maker import PictureMaker
 from cwz_web.imaging.errors import ImagingError
+from cwz_web.metrics import STORAGE_ERRORS
 from cwz_web.runs.lending import AddressClient, LentBucket
 from cwz_web.runs.protocol import AskSpecification, Gone, Item, Report, Result, Specification
 from cwz_web.storage.contract import Shelf, StorageError, Unreachable
@@ -110,11 +111,13 @@ class Worker:
             return Result(position=item.position, kept=kept, note=order.note)
         except ImagingError as error:
             return Result(position=item.position, error=str(error)[:500])
-        except Unreachable:
+        except Unreachable as error:
+            STORAGE_ERRORS.labels(type(error).__name__).inc()
             if not last_try:
                 raise
             return Result(position=item.position, error=STORAGE_GAVE_UP)
         except StorageError as error:
+            STORAGE_ERRORS.labels(type(error).__name__).inc()
             return Result(position=item.position, error=str(error)[:500])
         except (Gone, httpx.HTTPError):
             raise  # the web application did not say where to store it; the chunk is tried again

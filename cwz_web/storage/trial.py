@@ -10,6 +10,7 @@ from uuid import UUID
 
 import structlog
 
+from cwz_web.metrics import STORAGE_ERRORS
 from cwz_web.storage.contract import Bucket, StorageError
 
 log = structlog.get_logger()
@@ -65,6 +66,7 @@ def _step(pool: ThreadPoolExecutor, label: str, attempt: Callable[[], object], e
     try:
         pool.submit(attempt).result(max(ends - time.monotonic(), 0.1))
     except StorageError as error:
+        STORAGE_ERRORS.labels(type(error).__name__).inc()
         return Step(label, str(error))
     except NotInTime:
         return Step(label, "The storage did not answer in time; try again in a minute")

@@ -1,4 +1,5 @@
-"""One line a request: its id, the route, who asked, the workspace, the status, and how long it took."""
+"""One line a request: its id, the route, who asked, the workspace, the status, and how long it took; and the same,
+without the names, for the metrics."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -8,12 +9,15 @@ from pyramid.config import Configurator
 from pyramid.request import Request
 from pyramid.response import Response
 
+from cwz_web.metrics import REQUESTS
 from cwz_web.scrubbing import remember_request
 
 log = structlog.get_logger()
 
 # Asked all the time, by machines that watch and browsers that load a page.
-QUIET = ("/static/", "/healthz", "/readyz")
+QUIET = ("/static/", "/healthz", "/readyz", "/metrics")
+NOT_FOUND = 404
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 
 TOKEN = 20
 LARGEST_BODY = 1024 * 1024
@@ -32,8 +36,12 @@ def request_log_tween(handler: Handler, registry: object) -> Handler:
         finally:
             remember_request(None)
         if not request.environ.get("PATH_INFO", "").startswith(QUIET):
-            ms = round((time.perf_counter() - begun) * 1000, 1)
-            log.info("request", request=request.id, ms=ms, status=response.status_int, **_about(request))
+            seconds, about = time.perf_counter() - begun, _about(request)
+            status = response.status_int
+            # What is not there has any name that somebody thinks of.
+            route = about.get("route", "") if status != NOT_FOUND else ""
+            REQUESTS.labels(route, about["method"] if about["method"] in METHODS else "", status).observe(seconds)
+            log.info("request", request=request.id, ms=round(seconds * 1000, 1), status=status, **about)
         return response
 
     return logged

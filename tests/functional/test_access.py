@@ -196,6 +196,7 @@ def test_every_view_declares_a_permission(pages: list[Page]) -> None:
         "Root/forgot",
         "Root/healthz",
         "Root/invitation",
+        "Root/metrics",
         "Root/readyz",
         "Root/resend",
         "Root/reset",

@@ -144,8 +144,8 @@ def test_a_traceback_in_the_log_shows_no_variable(development: bool) -> None:
     assert "canary-5512" not in done.stderr
 
 
-def test_ready_and_alive(app: TestApp) -> None:
-    assert app.get("/readyz").json == app.get("/healthz").json == {"status": "ok"}
+def test_alive(app: TestApp) -> None:
+    assert app.get("/healthz").json == {"status": "ok"}
 
 
 def test_static_files_are_kept_and_named_by_release(app: TestApp) -> None:

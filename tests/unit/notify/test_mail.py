@@ -1,7 +1,6 @@
 """Letters become mails, and mails leave: into a folder, by a real SMTP server, by Resend's API on loopback."""
 
 import json
-import socket
 import threading
 from collections.abc import Iterator
 from email.message import EmailMessage
@@ -20,6 +19,7 @@ from cwz_web.notify.tasks import PostOffice, queue_letter
 from cwz_web.notify.topics import Unsubscribing
 from cwz_web.web.services import Services
 from tests.factories import Factory
+from tests.installation import free_port
 from tests.mailbox import Mailbox
 
 LINKS = Unsubscribing("x" * 32, "http://localhost")
@@ -93,13 +93,6 @@ class LoginController(Controller):
             ),
             auth_require_tls=False,
         )
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 @pytest.fixture

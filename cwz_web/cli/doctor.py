@@ -1,0 +1,33 @@
+"""`cwz doctor`: what is wrong with a deployment, and what to do about it."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from cwz_web.db.embedded import EmbeddedPostgres
+from cwz_web.db.session import Database
+from cwz_web.ops.doctor import Level, Patient, examine
+from cwz_web.web.services import providers_of, ring_of
+
+if TYPE_CHECKING:
+    from cwz_web.cli import Deployment
+
+COLOURS = {Level.FINE: "green", Level.WARNING: "yellow", Level.WRONG: "red"}
+
+
+def show(deployment: "Deployment") -> bool:
+    """Print every finding. Returns whether nothing has to be mended."""
+    settings = deployment.settings()
+    if settings.embedded_database:
+        EmbeddedPostgres(settings.embedded_database).start()
+    database = Database(settings.database_url.get_secret_value(), pool_size=1)
+    server = deployment.loader.get_settings("server:main")
+    wrong = 0
+    try:
+        for found in examine(Patient(settings, database, providers_of(settings), ring_of(settings), server)):
+            wrong += found.level is Level.WRONG
+            click.echo(f"{click.style(found.level.value, fg=COLOURS[found.level])}  {found.about:<18}  {found.said}")
+    finally:
+        database.dispose()
+    click.echo(f"{wrong} things to mend." if wrong else "Nothing has to be mended.")
+    return not wrong

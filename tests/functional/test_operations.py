@@ -1,0 +1,326 @@
+"""What operators see and ask: readiness, metrics, the page of operations, and `cwz doctor`."""
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from aiosmtpd.controller import Controller
+from click.testing import CliRunner
+from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
+from sqlalchemy import text
+from webtest import TestApp
+
+from cwz_web.app import create_app
+from cwz_web.cli import main
+from cwz_web.crypto import KeyRing, parse_keys
+from cwz_web.db.session import Database
+from cwz_web.ops import health
+from cwz_web.ops.doctor import Finding, Level, Patient, examine
+from cwz_web.ops.models import BackupRecord
+from cwz_web.storage.connections import connect
+from cwz_web.web.services import Services
+from tests.conftest import ENCRYPTION_KEY, make_settings
+from tests.factories import Factory, api, sign_in
+from tests.installation import ROOT, free_port
+
+TOKEN = "a-token-for-prometheus"
+
+
+def app_with(services: Services, **settings: object) -> TestApp:
+    """The application with other settings."""
+    known = services.settings.model_copy(update=settings)
+    production = {"wsgi.url_scheme": "https", "HTTP_HOST": known.url.removeprefix("https://")}
+    wsgi = create_app(dataclasses.replace(services, settings=known))
+    return TestApp(wsgi, extra_environ={} if known.development else production)
+
+
+PRODUCTION = {"environment": "production", "url": "https://pictures.example.org", "mail": "smtp"}
+
+
+def job(services: Services, queue: str = "default", task: str = "feeds.find_due", **more: str) -> int:
+    """A job, by hand."""
+    columns, values = ", ".join(["", *more]), "".join(f", {value}" for value in more.values())
+    with services.database.transaction() as db:
+        number = db.scalar(
+            text(
+                f"INSERT INTO procrastinate_jobs (queue_name, task_name{columns})"  # noqa: S608
+                f" VALUES ('{queue}', '{task}'{values}) RETURNING id"
+            )
+        )
+        db.execute(text("INSERT INTO procrastinate_events (job_id, type) VALUES (:id, 'deferred')"), {"id": number})
+    assert number is not None
+    return int(number)
+
+
+def age_jobs(services: Services, minutes: int) -> None:
+    with services.database.transaction() as db:
+        db.execute(text("UPDATE procrastinate_events SET at = at - make_interval(mins => :m)"), {"m": minutes})
+
+
+def test_ready_tells_of_database_schema_and_queue(app: TestApp, services: Services) -> None:
+    assert app.get("/readyz").json == {
+        "status": "ok",
+        "database": "ok",
+        "migrations": "ok",
+        "queue_seconds": 0.0,
+        "queue": "ok",
+    }
+    job(services)
+    job(services, scheduled_at="now() + interval '1 hour'")
+    age_jobs(services, 10)
+    slow = app.get("/readyz").json
+    assert slow["queue"] == "slow"
+    assert 600 <= slow["queue_seconds"] < 700
+    assert slow["status"] == "ok"  # nothing that other web processes would do better
+
+
+def test_an_older_schema_is_not_ready_and_a_newer_one_is(app: TestApp, services: Services, owner_url: str) -> None:
+    for revision, status in (("0023", 503), ("9999", 200)):
+        with psycopg.connect(owner_url) as connection:
+            [before] = connection.execute("SELECT version_num FROM alembic_version").fetchone() or ("",)
+            connection.execute("UPDATE alembic_version SET version_num = %s", [revision])
+        try:
+            assert app.get("/readyz", status="*").status_int == status
+        finally:
+            with psycopg.connect(owner_url) as connection:
+                connection.execute("UPDATE alembic_version SET version_num = %s", [before])
+
+
+def numbers(answer: Any) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+def test_metrics_count_requests_pictures_queues_and_backups(app: TestApp, services: Services, make: Factory) -> None:
+    before = numbers(app.get("/metrics"))
+    space = make.workspace()
+    template, key = make.template(space), make.key(space)
+    for _ in range(2):
+        api(app, key, {"template": template.slug, "data": {"title": "A title of its own"}}, status=200)
+    app.get("/signin")
+    app.get("/an-address-that-somebody-made-up", status=404)
+    job(services, queue="mail")
+    age_jobs(services, 2)
+    with services.database.transaction() as db:
+        hour_ago = datetime.now(UTC) - timedelta(hours=1)
+        db.add(BackupRecord(name="a", made_at=hour_ago, size=1, rows=1))
+    answer = app.get("/metrics")
+    after = numbers(answer)
+
+    def more(name: str, **labels: str) -> float:
+        place = (name, tuple(sorted(labels.items())))
+        return after.get(place, 0) - before.get(place, 0)
+
+    assert more("cwz_http_request_seconds_count", route="ApiImages/", method="POST", status="200") == 2
+    assert more("cwz_http_request_seconds_count", route="SignInPlace/", method="GET", status="200") == 1
+    assert more("cwz_http_request_seconds_count", route="", method="GET", status="404") == 1
+    assert more("cwz_drawing_seconds_count") == 1
+    assert more("cwz_pictures_from_memory_total") == 1
+    assert after["cwz_queue_waiting", (("queue", "mail"),)] == 1
+    assert 120 <= after["cwz_queue_oldest_seconds", (("queue", "mail"),)] < 200
+    assert 3600 <= after["cwz_backup_age_seconds", ()] < 3700
+    assert ("cwz_backup_verified_age_seconds", ()) not in after
+    assert "made-up" not in answer.text
+    assert str(space.id) not in answer.text
+
+
+def test_in_production_metrics_need_their_token(services: Services) -> None:
+    shut = app_with(services, **PRODUCTION)
+    shut.get("/metrics", status=404)
+    app = app_with(services, metrics_token=SecretStr(TOKEN), **PRODUCTION)
+    for header in ({}, {"Authorization": f"Bearer {TOKEN}x"}, {"Authorization": "Bearer "}, {"Authorization": "é"}):
+        app.get("/metrics", headers=header, status=401)
+    assert "cwz_workers" in app.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).text
+
+
+def test_operations_are_for_those_whom_the_ini_names(services: Services, make: Factory) -> None:
+    one, other = make.account(), make.account()
+    app = app_with(services, operators=(one.email.lower(),))
+    assert "/signin" in app.get("/ops", status=303).headers["Location"]
+    sign_in(app, one)
+    assert "Operations" in app.get("/ops").text
+    stranger = TestApp(app.app)
+    sign_in(stranger, other)
+    stranger.get("/ops", status=404)
+    stranger.post("/ops/retry", {"job": "1", "csrf_token": token_of(stranger)}, status=404)
+
+
+def token_of(app: TestApp) -> str:
+    return str(app.get("/w").html.find("input", {"name": "csrf_token"})["value"])
+
+
+def test_in_production_operators_need_a_second_factor(services: Services, make: Factory) -> None:
+    account = make.account()
+    app = app_with(services, operators=(account.email.lower(),), **PRODUCTION)
+    sign_in(app, account)
+    app.get("/ops", status=404)
+    with make.database.transaction() as db:
+        db.execute(text("UPDATE accounts SET totp_confirmed_at = now() WHERE id = :id"), {"id": account.id})
+    app.get("/ops", status=200)
+
+
+@pytest.fixture
+def ops(services: Services, make: Factory) -> TestApp:
+    account = make.account()
+    app = app_with(services, operators=(account.email.lower(),))
+    sign_in(app, account)
+    return app
+
+
+def test_the_page_of_operations_shows_what_is_wrong_and_a_job_is_tried_again(
+    ops: TestApp, services: Services, make: Factory
+) -> None:
+    assert "No worker is alive" in ops.get("/ops").text
+    with services.database.transaction() as db:
+        db.execute(text("INSERT INTO procrastinate_workers DEFAULT VALUES"))
+    failed = job(services, status="'failed'", attempts="3", args="""'{"secret": "a-planted-secret"}'""")
+    stuck = job(services, queue="render", task="runs.render_chunk", status="'doing'")
+    waiting = job(services, queue="mail")
+    age_jobs(services, 90)
+    with services.database.transaction() as db:
+        made = {"made_at": datetime.now(UTC), "size": 2048, "rows": 12345}
+        db.add(BackupRecord(name="whole.backup", verified_at=datetime.now(UTC), copied=True, **made))
+        db.add(BackupRecord(name="broken.backup", verified_at=datetime.now(UTC), trouble="items: rows differ", **made))
+    page = ops.get("/ops")
+    rows = {row.find("th").text: row.text for row in page.html.select("tbody tr")}
+    assert "Too slow" in rows["mail"]
+    assert "Fine" in rows["default"]
+    assert "feeds.find_due" in rows[str(failed)]
+    assert "runs.render_chunk" in rows[str(stuck)]
+    assert "items: rows differ" in page.text
+    assert "12,345" in page.text
+    assert "a-planted-secret" not in page.text
+    assert "Local folder" in page.text
+    [form] = [form for form in page.forms.values() if form.action == "/ops/retry"]
+    form.submit(status=303)
+    with services.database.transaction() as db:
+        status = text("SELECT status, attempts FROM procrastinate_jobs WHERE id = :id")
+        assert tuple(db.execute(status, {"id": failed}).one()) == ("todo", 0)
+        assert health.retry_job(db, waiting) is False
+
+
+def findings(services: Services, server: dict[str, str] | None = None, **settings: object) -> dict[str, list[Finding]]:
+    known = services.settings.model_copy(update=settings)
+    found: dict[str, list[Finding]] = {}
+    for each in examine(Patient(known, services.database, services.providers, services.ring, server or {})):
+        found.setdefault(each.about, []).append(each)
+    return found
+
+
+def worst(found: list[Finding]) -> Level:
+    return max((each.level for each in found), key=list(Level).index)
+
+
+def test_the_doctor_finds_nothing_to_mend_in_a_good_deployment(services: Services, owner_url: str) -> None:
+    found = findings(services, database_owner_url=SecretStr(owner_url))
+    assert [each.said for several in found.values() for each in several if each.level is Level.WRONG] == []
+    assert worst(found["database"]) is Level.FINE
+    assert worst(found["owner's role"]) is Level.FINE
+
+
+def test_the_doctor_finds_a_role_that_goes_round_the_wall(services: Services, owner_url: str) -> None:
+    database = Database(owner_url, pool_size=1)
+    try:
+        found = findings(dataclasses.replace(services, database=database))
+    finally:
+        database.dispose()
+    assert "can go round row-level security" in found["database"][0].said
+    assert found["database"][0].level is Level.WRONG
+
+
+def test_the_doctor_finds_a_database_that_is_gone(services: Services, tmp_path: Path) -> None:
+    url = re.sub(r"host=.*", f"host={tmp_path}", services.settings.database_url.get_secret_value())
+    database = Database(url, pool_size=1)
+    found = findings(dataclasses.replace(services, database=database))
+    database.dispose()
+    assert found["The database and its role"][0].level is Level.WRONG
+    assert "OperationalError" in found["The database and its role"][0].said
+
+
+def test_the_doctor_finds_secrets_that_open_no_more_and_older_keys(services: Services, make: Factory) -> None:
+    space = make.workspace()
+    with services.database.transaction(space.id) as db:
+        connect(db, space.id, services.ring, provider="s3", name="Ours", secrets={"secret_access_key": "x" * 40})
+    assert worst(findings(services)["encryption keys"]) is Level.FINE
+    newer = KeyRing([bytes(range(100, 132)), *parse_keys(ENCRYPTION_KEY)])
+    [old] = findings(dataclasses.replace(services, ring=newer))["encryption keys"]
+    assert (old.level, "cwz keys rotate" in old.said) == (Level.WARNING, True)
+    [shut] = findings(dataclasses.replace(services, ring=KeyRing([bytes(range(100, 132))])))["encryption keys"]
+    assert (shut.level, "1 secrets open with no key" in shut.said) == (Level.WRONG, True)
+
+
+@pytest.fixture
+def smtp() -> Iterator[Controller]:
+    controller = Controller(object(), hostname="127.0.0.1", port=free_port())
+    controller.start()
+    yield controller
+    controller.stop()
+
+
+def test_the_doctor_knocks_at_the_mail_server(services: Services, smtp: Controller) -> None:
+    mail = {"mail": "smtp", "smtp_host": "127.0.0.1", "smtp_tls": "none"}
+    assert worst(findings(services, smtp_port=smtp.port, **mail)["mail"]) is Level.FINE
+    [none] = findings(services, smtp_port=1, **mail)["mail"]
+    assert (none.level, "127.0.0.1:1 does not take us" in none.said) == (Level.WRONG, True)
+
+
+def test_the_doctor_looks_at_production_more_closely(services: Services) -> None:
+    production = PRODUCTION | {"url": "https://127.0.0.1:1"}
+    found = findings(services, **production)
+    said = "\n".join(each.said for several in found.values() for each in several)
+    for word in (
+        "names no trusted_proxy",
+        "There is no backup",
+        "No copy leaves this machine",
+        "None is alive",
+        "every machine has to see this folder",
+        "cwz.operators is empty",
+        "cwz.operator.security_contact",
+        "redis://",
+    ):
+        assert word in said
+    proxied = {"trusted_proxy": "127.0.0.1", "trusted_proxy_headers": "x-forwarded-proto"}
+    [wrong, _] = findings(services, proxied, **production)["proxy and cookies"]
+    assert "x-forwarded-for" in wrong.said
+
+
+def test_the_doctor_finds_missing_files_a_dead_counter_and_a_slow_queue(services: Services, tmp_path: Path) -> None:
+    job(services, queue="render")
+    job(services, queue="mail", status="'failed'")
+    age_jobs(services, 20)
+    found = findings(services, node_modules=tmp_path, rate_limits="redis://127.0.0.1:1")
+    assert "Run `npm ci`" in found["front-end files"][0].said
+    assert worst(found["workers"]) is Level.WRONG
+    assert any("render waits for 20 minutes" in each.said for each in found["workers"])
+    assert any("1 jobs of mail were given up" in each.said for each in found["workers"])
+    limits = found.get("rate limits") or found["Rate limits"]
+    assert worst(limits) is Level.WRONG
+
+
+def test_the_doctor_finds_a_storage_for_copies_that_is_not_there(services: Services, app_url: str) -> None:
+    wrong = make_settings(app_url, services.settings.var, backup={"provider": "tape"})
+    found = findings(services, backup=wrong.backup)
+    assert any("no storage provider tape" in each.said for each in found["backups"])
+
+
+def test_the_doctor_is_a_command(app_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ini = tmp_path / "test.ini"
+    ini.write_text(
+        f"[app:main]\nuse = egg:cwz-web\ncwz.environment = development\ncwz.url = http://127.0.0.1:1\n"
+        f"cwz.var = {tmp_path}\ncwz.node_modules = {ROOT / 'node_modules'}\ncwz.mail = folder\n"
+        f"cwz.secrets_file = {tmp_path}/secrets.json\n[server:main]\nuse = egg:cwz-web\n"
+    )
+    monkeypatch.setenv("DATABASE_URL", app_url)
+    done = CliRunner().invoke(main, ["-c", str(ini), "doctor"])
+    assert done.exit_code == 0, done.output
+    assert "is bound by row-level security" in done.output
+    assert "Nothing has to be mended." in done.output
