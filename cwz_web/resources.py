@@ -607,6 +607,10 @@ class OpsPlace(Resource):
         return [(Allow, Authenticated, Permission.OPERATE), DENY_ALL]
 
 
+class WellKnown(Resource):
+    """`/.well-known`: what programs look for (RFC 8615)."""
+
+
 class SlackCallback(Resource):
     """`/slack`: where Slack sends people back to."""
 
@@ -633,6 +637,7 @@ class Root(Resource):
         "slack": SlackCallback,
         "dev": DevelopmentPlace,
         "ops": OpsPlace,
+        ".well-known": WellKnown,
     }
 
     def __getitem__(self, name: str) -> Resource:

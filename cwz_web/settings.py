@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
@@ -93,6 +94,26 @@ class Plan(BaseModel):
         return tuple(value.split()) if isinstance(value, str) else value
 
 
+class Operator(BaseModel):
+    """Who runs the installation, for its public pages."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(default="", max_length=200)
+    address: str = Field(default="", max_length=300)
+    contact: str = Field(default="", pattern=r"^$|^[^@\s]+@[^@\s]+$", description="an e-mail address")
+    privacy_contact: str = Field(default="", pattern=r"^$|^[^@\s]+@[^@\s]+$", description="an e-mail address")
+    security_contact: str = Field(default="", pattern=r"^$|^[^@\s]+@[^@\s]+$|^https://\S+$", description="or https://…")
+    security_expires: date | None = Field(
+        default=None, description="until when security.txt holds; half a year unless set"
+    )
+    since: date | None = Field(default=None, description="from when privacy page and terms hold")
+    law: str = Field(default="", max_length=200, description="which law applies, and where the court is")
+    hosting: str = Field(default="", max_length=200, description="who runs the servers, and where")
+    processors: str = Field(default="", max_length=2000, description="further sub-processors, with ; between them")
+    source: str = Field(default="", pattern=r"^$|^https://\S+[^/]$", description="where the source code can be read")
+
+
 class Settings(BaseModel):
     """What an operator decides. Keys of the .ini carry the prefix `cwz.`; see development.ini and production.ini."""
 
@@ -120,7 +141,7 @@ class Settings(BaseModel):
         default="", pattern=r"^(|[0-9.]+:[0-9]{1,5})$", description="host:port at which a worker tells its own metrics"
     )
     operators: tuple[str, ...] = Field(default=(), description="e-mail addresses of who may see /ops")
-    operator: dict[str, str] = Field(default_factory=dict, description="cwz.operator.<what>: who runs this")
+    operator: Operator = Field(default_factory=Operator, description="cwz.operator.<what>: who runs this")
     demo: bool = Field(default=False, description="create the demo workspace, and offer it on the sign-in page")
     plugins_block: tuple[str, ...] = ()
     net_allow: tuple[str, ...] = Field(

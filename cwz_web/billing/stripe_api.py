@@ -26,6 +26,7 @@ RETRIES = 1
 # How far the clock that signed an event may be from ours, in either direction.
 TOLERANCE = 300
 CATALOGUE_SECONDS = 300.0
+RETRY_SECONDS = 20.0
 PAGE = 100
 KEYS_AT_ONCE = 10  # what Stripe takes
 UNPAID = ("past_due", "unpaid")
@@ -186,6 +187,9 @@ class Stripe:
                 return self._known
         keys = [key for plan in self._plans.values() for key in plan.prices]
         found: list[dict[str, Any]] = []
+        with self._lock:
+            # While Stripe does not answer, not everybody who looks waits for it.
+            self._known_until = time.monotonic() + RETRY_SECONDS
         with _told():
             for begin in range(0, len(keys), KEYS_AT_ONCE):
                 some: Any = {"lookup_keys": keys[begin : begin + KEYS_AT_ONCE], "active": True, "limit": PAGE}

@@ -309,10 +309,14 @@ def _people(patient: Patient) -> Iterator[Finding]:
     settings = patient.settings
     if settings.development:
         return
-    missing = [name for name in ("name", "address", "contact", "security_contact") if not settings.operator.get(name)]
+    wanted = ("name", "address", "contact", "security_contact", "since", "law")
+    missing = [name for name in wanted if not getattr(settings.operator, name)]
     if missing:
         names = ", ".join(f"cwz.operator.{name}" for name in missing)
         yield Finding(Level.WARNING, "public pages", f"Privacy, terms and security.txt lack {names}")
+    expires = settings.operator.security_expires
+    if expires and expires <= datetime.now(UTC).date():
+        yield Finding(Level.WRONG, "public pages", "security.txt has expired: set cwz.operator.security_expires anew")
     if not settings.operators:
         yield Finding(Level.WARNING, "operators", "cwz.operators is empty: nobody sees /ops")
         return

@@ -1,4 +1,4 @@
-"""The front door, and a workspace's overview."""
+"""A workspace's overview."""
 
 from typing import Any
 
@@ -19,16 +19,6 @@ from cwz_web.runs.progress import progress_of
 from cwz_web.storage.connections import has_storage
 from cwz_web.views.pictures import picture_links
 from cwz_web.web.rendering import static_path
-
-
-@view_config(context=Root, request_method="GET", permission=NO_PERMISSION_REQUIRED)
-def front_door(context: Root, request: Request) -> Response:
-    """To the first workspace, or to the sign-in page."""
-    if request.identity is None:
-        return HTTPSeeOther("/signin")
-    if request.identity.workspaces:
-        return HTTPSeeOther(f"/w/{request.identity.workspaces[0].slug}")
-    return HTTPSeeOther("/w")
 
 
 @view_config(context=Root, name="favicon.ico", request_method="GET", permission=NO_PERMISSION_REQUIRED)

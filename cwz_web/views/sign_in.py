@@ -197,14 +197,18 @@ def _unproved(request: Request) -> GooglePerson | None:
     return GooglePerson.from_claims(claims) if claims else None
 
 
+def demo_of(request: Request) -> tuple[str, str] | None:
+    """The demo's address and password, where people may look around in it."""
+    settings = request.services.settings
+    return (EMAIL, demo_password(settings.signing_secret.get_secret_value())) if settings.demo else None
+
+
 def _page(request: Request, form: Filled[SignInForm]) -> dict[str, Any]:
     services = request.services
-    settings = services.settings
-    demo = (EMAIL, demo_password(settings.signing_secret.get_secret_value())) if settings.demo else None
     return {
         "form": form,
         "next": safe_next(request.params.get("next", "/")),
-        "demo": demo,
+        "demo": demo_of(request),
         "google": services.google is not None,
         "news": NEWS.get(request.GET.get("done", "")),
     }
