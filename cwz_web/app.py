@@ -6,13 +6,13 @@ from pyramid.router import Router
 from sqlalchemy.exc import OperationalError
 
 from cwz_web.db.embedded import EmbeddedPostgres
-from cwz_web.db.migrate import migrate, pending
+from cwz_web.db.migrate import pending
 from cwz_web.error_reports import configure_error_reports
 from cwz_web.logs import configure_logs
-from cwz_web.ops.backups import has_schema, make_backup
+from cwz_web.ops.archive import Archive
 from cwz_web.resources import Permission, Root
 from cwz_web.settings import Settings, SettingsError
-from cwz_web.web.services import Services, ring_of
+from cwz_web.web.services import Services, providers_of, ring_of
 
 log = structlog.get_logger()
 
@@ -40,11 +40,7 @@ def prepare_database(settings: Settings) -> None:
         server.start()
         server.keep_running()
         if pending(app_url):
-            assert settings.database_owner_url is not None
-            owner_url = settings.database_owner_url.get_secret_value()
-            if has_schema(owner_url):
-                make_backup(owner_url, settings.backup_folder, ring_of(settings))
-            migrate(owner_url, app_url)
+            Archive.of(settings, providers_of(settings), ring_of(settings)).migrate(app_url)
         return
     try:
         behind = pending(app_url)

@@ -87,13 +87,9 @@ def bring_back(settings: Settings, name: str, *, dry_run: bool, yes: bool, safet
 
 def upgrade(settings: Settings, *, safety: bool) -> None:
     """Bring the schema up to this version; a database that has something in it is backed up first."""
-    with _archive(settings) as (archive, database):
-        app_url = settings.database_url.get_secret_value()
-        if safety and has_schema(archive.owner_url) and pending(app_url):
-            click.echo(f"Backed up first: {archive.make().path}")
-        migrate(archive.owner_url, app_url)
-        archive.let_go()
-        archive.note(database)
+    with _archive(settings) as (archive, _):
+        if backup := archive.migrate(settings.database_url.get_secret_value(), safety=safety):
+            click.echo(f"Backed up first: {backup.path}")
 
 
 @contextmanager

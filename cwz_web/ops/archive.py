@@ -13,8 +13,20 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from cwz_web.crypto import KeyRing
+from cwz_web.db.migrate import migrate, pending
 from cwz_web.db.session import Database
-from cwz_web.ops.backups import KEPT, OLDEST, SUFFIX, Backup, BackupError, Progress, drop_old, list_backups, make_backup
+from cwz_web.ops.backups import (
+    KEPT,
+    OLDEST,
+    SUFFIX,
+    Backup,
+    BackupError,
+    Progress,
+    drop_old,
+    has_schema,
+    list_backups,
+    make_backup,
+)
 from cwz_web.ops.models import BackupRecord
 from cwz_web.ops.restoring import verify
 from cwz_web.ops.tombstones import write_tombstones
@@ -66,6 +78,22 @@ class Archive:
         """Make a backup and nothing else: of a database with a schema of any version. Raises BackupError."""
         backup = make_backup(self.owner_url, self.folder, self.ring, progress)
         log.info("backup made", name=backup.path.name, size=backup.size, rows=backup.manifest.rows)
+        return backup
+
+    def migrate(self, app_url: str, *, safety: bool = True) -> Backup | None:
+        """Bring the schema up to this version; what is in the database is backed up first. Returns that backup.
+
+        Arguments:
+            safety: whether to back up at all.
+        Raises BackupError, MigrationError.
+        """
+        backup = self.make() if safety and has_schema(self.owner_url) and pending(app_url) else None
+        migrate(self.owner_url, app_url)
+        if backup:
+            self.let_go()
+            database = Database(app_url, pool_size=1)
+            self.note(database)
+            database.dispose()
         return backup
 
     def let_go(self) -> None:
