@@ -13,7 +13,7 @@ from cwz_web.settings import Settings
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 FORMS = {"application/x-www-form-urlencoded", "multipart/form-data"}
 # Asked by whatever watches a machine, under whatever name.
-ANY_HOST = {"/healthz", "/readyz"}
+ANY_HOST = {"/healthz", "/readyz", "/metrics"}
 
 
 def intake_tween(handler: Callable[[Request], Response], registry: object) -> Callable[[Request], Response]:
