@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, ClassVar
 from weakref import WeakSet
@@ -18,28 +19,36 @@ import waitress
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
+from waitress.server import BaseWSGIServer
 from waitress.utilities import Error, RequestEntityTooLarge
 
 from cwz_web.feeds.tables import MAX_BYTES
+from cwz_web.ops.health import draining
 
 # With room for the form around the file.
 MAX_FILE = MAX_BYTES + 1024 * 1024
 FILES_AT_ONCE = 8
+LOOK_SECONDS = 0.25
+FINISH_SECONDS = 30.0
 _takes_files = re.compile(r"/w/[^/]+/feeds/(?:new|[^/]+/import)|/v1/feeds/[^/]+/imports")
 
 
-def server_factory(global_config: dict[str, str], listen: str, **options: str) -> Callable[[Any], None]:
+def server_factory(
+    global_config: dict[str, str], listen: str, drain_seconds: str = "0", **options: str
+) -> Callable[[Any], None]:
     """For `use = egg:cwz-web`.
 
     Arguments:
         listen: host and port to listen on.
+        drain_seconds: for how long, once told to stop, requests are still taken while `/readyz` says 503: the time that
+            the proxy in front needs to find that out.
         options: what else waitress takes.
     """
     host, _, port = listen.rpartition(":")
     address = f"{host}:{os.environ.get('PORT') or port}"
 
     def serve(app: Any) -> None:
-        stop_on_signals()
+        told = _told_by_signals()
         HTTPChannel.parser_class = Parser
         connections: dict[int, Any] = {}
         try:
@@ -50,12 +59,55 @@ def server_factory(global_config: dict[str, str], listen: str, **options: str) -
             raise SystemExit(f"{address} is taken. Name another port in the environment: PORT=6544") from None
         server.print_listen("Serving on http://{}:{}")
         try:
-            server.run()
+            _serve(connections, told, float(drain_seconds))
+        except KeyboardInterrupt:
+            pass  # told a second time
         finally:
+            draining.clear()
+            server.task_dispatcher.shutdown()
             # waitress leaves them open: whoever asked would wait for an answer as long as the process lives.
             wasyncore.close_all(connections)
 
     return serve
+
+
+def _serve(connections: dict[int, Any], told: threading.Event, drain: float) -> None:
+    """Serve until told to stop; then finish what is at hand. waitress by itself would drop it."""
+    while not told.is_set():
+        wasyncore.loop(LOOK_SECONDS, map=connections, count=1, use_poll=True)
+    draining.set()
+    begun = time.monotonic()
+    while time.monotonic() < begun + drain:
+        wasyncore.loop(LOOK_SECONDS, map=connections, count=1, use_poll=True)
+    for part in list(connections.values()):
+        if isinstance(part, BaseWSGIServer):
+            part.del_channel(connections)
+            part.socket.close()
+    while time.monotonic() < begun + drain + FINISH_SECONDS:
+        busy = 0
+        for channel in [part for part in connections.values() if isinstance(part, HTTPChannel)]:
+            if channel.requests or channel.request is not None or channel.total_outbufs_len:
+                busy += 1
+            else:
+                channel.handle_close()
+        if not busy:
+            return
+        wasyncore.loop(LOOK_SECONDS, map=connections, count=1, use_poll=True)
+
+
+def _told_by_signals() -> threading.Event:
+    """What SIGINT and SIGTERM set; a second one raises KeyboardInterrupt."""
+    told = threading.Event()
+
+    def tell(*_: Any) -> None:
+        if told.is_set():
+            raise KeyboardInterrupt
+        told.set()
+
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, tell)
+    return told
 
 
 class Busy(Error):  # type: ignore[misc]

@@ -1,5 +1,6 @@
 """How the installation is: queues, workers, schema, backups; for `/readyz`, `/metrics`, `/ops` and `cwz doctor`."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +16,8 @@ from cwz_web.db.session import affected
 from cwz_web.jobs import STALLED_SECONDS
 from cwz_web.ops.models import BackupRecord
 
+# Set while this process finishes what it has at hand, so that whoever spreads requests passes it by.
+draining = threading.Event()
 # A queue whose oldest job waits longer than this has too few workers.
 SLOW_SECONDS = 300.0
 
@@ -104,6 +107,8 @@ def backups(db: Session) -> list[BackupRecord]:
 
 def readiness(db: Session) -> tuple[bool, dict[str, Any]]:
     """Whether this process can serve, and how things are. Jobs that wait keep nobody from answering; they are told."""
+    if draining.is_set():
+        return False, {"status": "stopping"}
     behind = is_behind(db.connection())
     oldest = max((queue.oldest for queue in queues(db)), default=0.0) if not behind else 0.0
     return not behind, {

@@ -1,15 +1,21 @@
-"""How large a body may be, and where, as waitress is told byte by byte."""
+"""How large a body may be, and where, as waitress is told byte by byte; and how a process ends."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from waitress.adjustments import Adjustments
 
 from cwz_web.server import FILES_AT_ONCE, MAX_FILE, Parser
+from tests.installation import free_port, wait_for
 
 SMALL = 1000
 
@@ -81,3 +87,85 @@ def test_a_port_that_is_taken_is_told_in_a_sentence() -> None:
         )
     assert ended.returncode == 1
     assert ended.stderr == f"127.0.0.1:{port} is taken. Name another port in the environment: PORT=6544\n"
+
+
+STOPPING = """
+import sys, time
+from cwz_web.ops.health import draining
+from cwz_web.server import server_factory
+
+def app(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path == "/slow":
+        time.sleep(1.5)
+    body = b"x" * 3_000_000 if path == "/slow" else str(draining.is_set()).encode()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+
+server_factory({}, listen="127.0.0.1:" + sys.argv[1], drain_seconds=sys.argv[2])(app)
+"""
+
+
+@pytest.fixture
+def stopping(tmp_path: Path) -> Iterator[Callable[[float], "tuple[subprocess.Popen[bytes], str]"]]:
+    """A process that serves, and how long it drains."""
+    script, started = tmp_path / "serve.py", []
+    script.write_text(STOPPING)
+
+    def start(drain: float) -> "tuple[subprocess.Popen[bytes], str]":
+        port = free_port()
+        environment = {name: value for name, value in os.environ.items() if name != "PORT"}
+        process = subprocess.Popen([sys.executable, script, str(port), str(drain)], env=environment)
+        started.append(process)
+        url = f"http://127.0.0.1:{port}"
+        wait_for(lambda: answers(url))
+        return process, url
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_what_is_at_hand_is_finished_before_the_process_ends(stopping: Any, how: int) -> None:
+    process, url = stopping(0)
+    with ThreadPoolExecutor(4) as pool, httpx.Client(base_url=url, timeout=20) as idle:
+        idle.get("/")  # a connection that is kept and does nothing
+        slow = [pool.submit(httpx.get, f"{url}/slow", timeout=20) for _ in range(4)]
+        wait_for(lambda: len(connections_to(url)) >= 5)
+        process.send_signal(how)
+        assert [len(answer.result().content) for answer in slow] == [3_000_000] * 4
+    assert process.wait(20) == 0
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(url)
+
+
+def test_while_it_drains_it_serves_on_and_says_that_it_stops(stopping: Any) -> None:
+    process, url = stopping(2)
+    assert httpx.get(url).text == "False"
+    process.send_signal(signal.SIGTERM)
+    wait_for(lambda: httpx.get(url).text == "True")
+    assert process.wait(20) == 0
+
+
+def test_told_twice_it_ends_at_once(stopping: Any) -> None:
+    process, url = stopping(60)
+    process.send_signal(signal.SIGTERM)
+    wait_for(lambda: httpx.get(url).text == "True")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+
+
+def connections_to(url: str) -> list[str]:
+    """The connections that are established with a port, as the kernel lists them."""
+    port = f":{int(url.rpartition(':')[2]):04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return [row[1] for row in rows if row[1].endswith(port) and row[3] == "01"]
