@@ -29,6 +29,7 @@ bench: $(VENV)/.installed-dev node_modules/.installed ## Measure the image engin
 	@$(BIN)/python bench/storage.py
 	@$(BIN)/python bench/feeds.py
 	@$(BIN)/python bench/api.py
+	@$(BIN)/python bench/backups.py
 
 bench-peers: $(VENV)/.installed-dev node_modules/.installed $(VENV)/.chromium ## Measure the image engine beside takumi, satori + resvg, and Chromium, and the API beside takumi over HTTP
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" npm --prefix bench/peers ci --ignore-scripts --no-audit --no-fund --loglevel=error

@@ -80,7 +80,7 @@ class Plan(BaseModel):
     members: int = Field(ge=0)
     connections: int = Field(ge=0, description="connected storages")
     feeds: int = Field(ge=0)
-    history: int = Field(ge=0, description="days of imports and of what rows were before")
+    history: int = Field(default=0, ge=0, description="days of imports and of what rows were before")
     prices: tuple[str, ...] = ()
 
     @property

@@ -18,6 +18,12 @@ from cwz_web.workspaces.access import standing_of
 
 log = structlog.get_logger()
 
+# Somebody has had time to look at them (/ops).
+_OLD_JOBS = text("""
+    DELETE FROM procrastinate_jobs WHERE status IN ('failed', 'cancelled', 'aborted') AND id IN (
+        SELECT job_id FROM procrastinate_events GROUP BY job_id HAVING max(at) < now() - interval '30 days')
+""")
+
 ENDED = ("applied", "unchanged", "discarded", "failed")
 
 
@@ -56,7 +62,7 @@ def forget_old(database: Database, keep: Keep) -> dict[str, int]:
     """Drop what is too old in every workspace, one transaction each. Returns what went, by table."""
     with database.transaction() as db:
         workspaces = list(db.scalars(text("SELECT * FROM all_workspaces()")))
-    gone: dict[str, int] = {}
+        gone = {"procrastinate_jobs": affected(db, _OLD_JOBS)}
     for workspace_id in workspaces:
         with database.transaction(workspace_id) as db:
             for table, rows in _forget(db, workspace_id, keep).items():

@@ -3,12 +3,15 @@
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from webtest import TestApp
 
+from cwz_web.settings import ENVIRONMENT, Settings
 from cwz_web.web.services import Services
 from tests.factories import Factory
 from tests.installation import ROOT, node
@@ -91,3 +94,55 @@ def test_a_template_that_is_open_takes_what_is_open_without_a_signature(app: Tes
     assert app.get(f"/i/{template.id}.png?title=x").content_type == "image/png"
     assert "price" in app.get(f"/i/{template.id}.png?title=x&price=1", status=403).json["errors"]
     assert app.get(f"/i/{template.id}.png?title=x&s=wrong", status=403).json["code"] == "bad_signature"
+
+
+DOCS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md")]
+# A file's name, a key of development alone, and what a session of PostgreSQL is told.
+NO_SETTINGS = {"ini", "secrets_file", "backing_up", "workspace_id"}
+# Settings that only development.ini has.
+DEVELOPMENT = {"secrets_file", "embedded_database", "demo"}
+
+
+def anchors_of(path: Path) -> set[str]:
+    """The anchors of a page's headings, as code hosts make them."""
+    headings = re.findall(r"^#+ (.*)", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_of_the_documentation_leads_somewhere(path: Path) -> None:
+    text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith(("https://", "mailto:")):
+            continue
+        place, _, anchor = target.partition("#")
+        found = (path.parent / place).resolve() if place else path
+        assert found.exists(), target
+        if anchor:
+            assert anchor in anchors_of(found), target
+
+
+def test_files_that_the_documentation_names_are_there() -> None:
+    for path in DOCS:
+        for name in re.findall(r"`((?:docs|deploy|bench|tests|scripts|plugins|cwz_web)/[\w./-]+)`", path.read_text()):
+            assert (ROOT / name).exists(), f"{path.name}: {name}"
+
+
+def test_every_setting_that_is_written_of_exists_and_each_is_in_production_ini() -> None:
+    known = set(Settings.model_fields)
+    production = (ROOT / "production.ini").read_text()
+    for path in [*DOCS, *ROOT.glob("*.ini"), *ROOT.glob("deploy/*.ini"), *ROOT.glob("deploy/*.yaml")]:
+        for name in re.findall(r"\bcwz\.([a-z][a-z_]+)", path.read_text()):
+            assert name in known | NO_SETTINGS or name.endswith("_"), f"{path.name}: cwz.{name}"
+    written = set(re.findall(r"\bcwz\.([a-z][a-z_]+)", production))
+    secret = set(ENVIRONMENT)
+    assert known - written - secret - DEVELOPMENT == set()
+    for name in secret:
+        assert ENVIRONMENT[name] in production, name
+
+
+def test_the_picture_of_the_architecture_is_what_the_code_is() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts/draw_architecture.py", "--check"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr

@@ -501,6 +501,25 @@ def test_old_history_goes_and_the_rest_stays(make: Factory, services: Services) 
             assert {(r.feed_id, r.number) for r in left if r.state not in ("held", "draft")} <= set(map(tuple, newest))
 
 
+def test_jobs_that_were_given_up_are_kept_for_a_month(services: Services) -> None:
+    for days in (29, 31):
+        with services.database.transaction() as db:
+            job = db.scalar(
+                text(
+                    "INSERT INTO procrastinate_jobs (queue_name, task_name, status, priority)"
+                    " VALUES ('mail', 'x', 'failed', :days) RETURNING id"
+                ),
+                {"days": days},
+            )
+            db.execute(
+                text("INSERT INTO procrastinate_events (job_id, type, at) VALUES (:id, 'failed', :at)"),
+                {"id": job, "at": days_ago(days)},
+            )
+    assert forget_old(services.database, keep()())["procrastinate_jobs"] == 1
+    with services.database.transaction() as db:
+        assert list(db.scalars(text("SELECT priority FROM procrastinate_jobs"))) == [29]
+
+
 def test_a_plan_shortens_the_history_and_lengthens_nothing() -> None:
     terms = keep(history=365)({"free": 30, "pro": 180, "scale": 1000})
     assert [terms.history_of(plan) for plan in ("free", "pro", "scale", "gone")] == [30, 180, 365, 30]

@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Iterator
 
 import psycopg
@@ -5,13 +6,18 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 
 from cwz_web.db import migrate as module
 from cwz_web.db.base import Base
 from cwz_web.db.embedded import EmbeddedPostgres
 from cwz_web.db.migrate import MigrationError, migrate, pending
+from cwz_web.db.session import Database
+from cwz_web.web.services import Services
 from tests.conftest import url_of
+from tests.factories import Factory
+from tests.unit.db.test_row_security import fill
 
 
 @pytest.fixture
@@ -55,6 +61,46 @@ def test_all_migrations_go_up_and_down_and_up_again(postgres: EmbeddedPostgres, 
     assert functions == 0
     migrate(owner, app)
     assert not pending(app)
+
+
+def test_every_migration_goes_down_and_up_on_data(
+    postgres: EmbeddedPostgres, services: Services, empty: str, owner_url: str
+) -> None:
+    """One step after the other, on a workspace with a row of everything."""
+    owner, app = url_of(postgres, "cwz_owner", empty), url_of(postgres, "cwz_app", empty)
+    migrate(owner, app)
+    database = Database(app, pool_size=1)
+    make = Factory(dataclasses.replace(services, database=database))
+    space = make.workspace()
+    fill(make, space)
+    database.dispose()
+    before = counts(postgres, empty)
+    assert all(before[table.name] for table in Base.metadata.tables.values() if "workspace_id" in table.columns)
+    engine = create_engine(owner)
+    revisions = [script.revision for script in ScriptDirectory.from_config(module._alembic()).walk_revisions()]
+    try:
+        for below in revisions[1:]:
+            with engine.begin() as connection:
+                config = module._alembic()
+                config.attributes["connection"] = connection
+                command.downgrade(config, below)
+    finally:
+        engine.dispose()
+    migrate(owner, app)
+    assert not pending(app)
+    assert counts(postgres, empty)["accounts"] == before["accounts"]  # the first migration's, which was never undone
+
+
+def counts(postgres: EmbeddedPostgres, database: str) -> dict[str, int]:
+    with psycopg.connect(postgres.admin_url(database)) as connection:
+        names = connection.execute(
+            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+        ).fetchall()
+        found = {}
+        for (name,) in names:
+            [rows] = connection.execute(f"SELECT count(*) FROM {name}").fetchone() or (0,)  # noqa: S608 - our own names
+            found[str(name)] = int(rows)
+        return found
 
 
 def test_a_failing_migration_leaves_the_database_as_it_was(
