@@ -57,6 +57,12 @@ class Installation:
         self.process: subprocess.Popen[str] | None = None
         self._looking: psycopg.Connection[tuple[object, ...]] | None = None
 
+    def set(self, environment: dict[str, str], **settings: str) -> None:
+        """Add settings to the .ini and the environment, before it starts."""
+        lines = "".join(f"cwz.{name} = {value}\n" for name, value in settings.items())
+        self.ini.write_text(self.ini.read_text().replace("[app:main]\n", f"[app:main]\n{lines}", 1))
+        self.environment |= environment
+
     def start(self) -> None:
         """Start `cwz serve`, and wait until it answers and has greeted."""
         log = open(self.folder / "serve.log", "a")  # noqa: SIM115

@@ -4,7 +4,7 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 TOKEN = "xoxb-a-bot-token-that-nobody-may-see"
 CHANNELS = [{"id": f"C{number}", "name": name} for number, name in enumerate(("shop", "alerts", "random"))]
@@ -31,6 +31,14 @@ class SlackServer:
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)
+
+            def do_GET(self) -> None:
+                """Somebody comes to choose a team, and does."""
+                asked = dict(parse_qsl(urlsplit(self.path).query))
+                self.send_response(303)
+                self.send_header("Location", f"{asked['redirect_uri']}?code=good-code&state={asked['state']}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
 
             def log_message(self, *args: object) -> None:
                 pass

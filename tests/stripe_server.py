@@ -40,6 +40,7 @@ class StripeServer:
 
     def __init__(self) -> None:
         self.begin_anew()
+        self.pages = dict(PAGES)
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -60,6 +61,9 @@ class StripeServer:
                 given = dict(parse_qsl(parts.query) + parse_qsl(body))
                 path = parts.path.removeprefix("/v1/")
                 fake.asked.append((self.command, path, given))
+                if parts.path.startswith("/c/pay/"):
+                    self._page()
+                    return
                 if self.headers["Authorization"] != f"Bearer {SECRET_KEY}":
                     status, answer = 401, _error("Invalid API Key provided")
                 elif fake.broken:
@@ -72,6 +76,15 @@ class StripeServer:
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(data)))
                 self.send_header("Request-Id", "req_123")
+                self.end_headers()
+                self.wfile.write(data)
+
+            def _page(self) -> None:
+                """What people see of Stripe."""
+                data = b"<!doctype html><html lang=en><title>Stripe</title><h1>Pay here</h1></html>"
+                self.send_response(200)
+                self.send_header("Content-Type", "text/html")
+                self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)
 
@@ -160,9 +173,9 @@ class StripeServer:
             return self.add("customers", "customer", f"cus_{number}", name=given["name"], email=given["email"])
         if fixture == "checkout.session":
             sessions = self.objects["checkout/sessions"]
-            url = f"{PAGES['checkout']}/c/pay/{given['customer']}"
+            url = f"{self.pages['checkout']}/c/pay/{given['customer']}"
             return self.add("checkout/sessions", fixture, f"cs_{len(sessions)}", url=url, customer=given["customer"])
-        return copy.deepcopy(FIXTURES[fixture]) | {"url": f"{PAGES['portal']}/session/{given['customer']}"}
+        return copy.deepcopy(FIXTURES[fixture]) | {"url": f"{self.pages['portal']}/session/{given['customer']}"}
 
 
 def signed(body: bytes, *, secret: str = WEBHOOK_SECRET, ago: timedelta = timedelta()) -> dict[str, str]:

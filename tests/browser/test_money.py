@@ -1,0 +1,145 @@
+"""Plans and Slack in a real browser, against a Stripe and a Slack on loopback; and leaving for good."""
+
+import io
+import re
+import zipfile
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.installation import ROOT, Installation, wait_for
+from tests.slack_server import SlackServer
+from tests.stripe_server import SECRET_KEY, WEBHOOK_SECRET, StripeServer, signed
+
+AXE = (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text()
+
+
+@pytest.fixture(scope="module")
+def stripe() -> Iterator[StripeServer]:
+    server = StripeServer()
+    server.pages = dict.fromkeys(server.pages, server.url)
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def slack() -> Iterator[SlackServer]:
+    server = SlackServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def installation(
+    tmp_path_factory: pytest.TempPathFactory, stripe: StripeServer, slack: SlackServer
+) -> Iterator[Installation]:
+    """One in which plans are sold, and Slack can be added."""
+    installation = Installation(tmp_path_factory.mktemp("money"))
+    installation.set(
+        {
+            "CWZ_STRIPE_SECRET_KEY": SECRET_KEY,
+            "CWZ_STRIPE_WEBHOOK_SECRETS": WEBHOOK_SECRET,
+            "CWZ_SLACK_CLIENT_SECRET": "a-client-secret",
+        },
+        stripe_api=stripe.url,
+        stripe_pages=stripe.url,
+        slack_client_id="client",
+        slack_api=f"{slack.url}/api/",
+        slack_authorize=f"{slack.url}/oauth/v2/authorize",
+    )
+    installation.start()
+    yield installation
+    installation.stop()
+
+
+def test_a_plan_is_taken_and_works_when_stripe_says_so(
+    page: Page, stripe: StripeServer, installation: Installation, complaints: list[str]
+) -> None:
+    page.get_by_role("link", name="Billing").click()
+    expect(page.get_by_text("of 100", exact=False).first).to_be_visible()
+    page.get_by_role("button", name=re.compile("a month")).first.click()
+    expect(page.get_by_role("heading", name="Pay here")).to_be_visible()
+    complaints.clear()  # that page is not ours: it has no icon
+    [customer] = stripe.objects["customers"]
+    stripe.subscribe(customer, "pro")
+    body = stripe.event("customer.subscription.created", {"object": "subscription", "customer": customer}, "evt_1")
+    httpx.post(f"{installation.url}/hooks/stripe", content=body, headers=signed(body)).raise_for_status()
+    page.goto("/w/demo/billing")
+    wait_for(lambda: page.reload() and page.get_by_text("of 10,000").count())
+
+
+def test_slack_is_added_chosen_and_taken_away(page: Page, slack: SlackServer) -> None:
+    page.get_by_role("link", name="Settings").click()
+    page.get_by_role("link", name="Slack").click()
+    page.get_by_role("link", name="Add to Slack").click()
+    expect(page.get_by_role("heading", name="Harbour Goods")).to_be_visible()
+    page.get_by_label("Channel").select_option(label="#alerts")
+    page.get_by_role("button", name="Tell this channel").click()
+    expect(page.get_by_role("status")).to_be_visible()
+    expect(page.get_by_label("Channel")).to_have_value("C1")
+    page.get_by_role("button", name="Disconnect Slack").click()
+    expect(page.get_by_role("link", name="Add to Slack")).to_be_visible()
+    assert "auth.revoke" in [method for method, _ in slack.asked]
+
+
+def test_everything_is_taken_along(page: Page) -> None:
+    page.goto("/w/demo/settings")
+    page.get_by_role("link", name="Export everything").click()
+    page.get_by_label("With every finished picture").check()
+    page.get_by_role("button", name="Make an export").click()
+    download = page.get_by_role("link", name="Download")
+    expect(download).to_be_visible(timeout=60_000)  # the page looks by itself
+    with page.expect_download() as found:
+        download.click()
+    names = zipfile.ZipFile(io.BytesIO(found.value.path().read_bytes())).namelist()
+    assert "manifest.json" in names
+    assert any(name.startswith("pictures/") for name in names)
+
+
+def test_a_workspace_is_deleted_and_brought_back(page: Page) -> None:
+    page.goto("/w/demo/settings")
+    page.get_by_role("link", name="Delete this workspace").click()
+    page.get_by_label("Type Harbour Goods to confirm").fill("Harbour Goods")
+    page.get_by_role("button", name="Delete this workspace").click()
+    expect(page.get_by_role("status")).to_contain_text("Nobody can reach it any more")
+    page.get_by_role("button", name="Bring back").click()
+    page.wait_for_url("**/w/demo")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_for_axe_to_find_and_nothing_wider_than_its_window(
+    context: BrowserContext, page: Page, installation: Installation, scheme: str
+) -> None:
+    page.goto("/w/demo/slack")
+    if page.get_by_role("link", name="Add to Slack").count():
+        page.get_by_role("link", name="Add to Slack").click()
+    pages = ["/", "/pricing", "/security", "/privacy", "/terms", "/ops"]
+    pages += [f"/w/demo{path}" for path in ("/billing", "/slack", "/exports", "/delete")]
+    found = []
+    # axe is injected past the page's own Content-Security-Policy, which would refuse it.
+    looking = context.browser.new_context(  # type: ignore[union-attr]
+        bypass_csp=True,
+        storage_state=context.storage_state(),
+        color_scheme=scheme,  # type: ignore[arg-type]
+        base_url=installation.url,
+    )
+    tab = looking.new_page()
+    for path in pages:
+        tab.set_viewport_size({"width": 390, "height": 844})
+        tab.goto(path)
+        assert tab.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, path
+        tab.set_viewport_size({"width": 1280, "height": 900})
+        tab.evaluate(AXE)
+        for violation in tab.evaluate("axe.run().then(result => result.violations)"):
+            found.append((path, violation["id"], [node["html"][:120] for node in violation["nodes"]]))
+    visitor = context.browser.new_context(bypass_csp=True, color_scheme=scheme, base_url=installation.url)  # type: ignore[union-attr, arg-type]
+    tab = visitor.new_page()
+    tab.goto("/")
+    tab.evaluate(AXE)
+    for violation in tab.evaluate("axe.run().then(result => result.violations)"):
+        found.append(("/ for visitors", violation["id"], [node["html"][:120] for node in violation["nodes"]]))
+    visitor.close()
+    looking.close()
+    assert found == []
