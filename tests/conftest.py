@@ -38,7 +38,7 @@ ROOT = Path(__file__).parent.parent
 DATA = Path(__file__).parent / "data"
 ENCRYPTION_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"  # 32 bytes
 # Begun first, so that at the end no worker waits for one that has just begun them.
-LONGEST_FIRST = ("test_serve.py", "tests/browser/", "plugins/", "test_google.py", "test_storage.py")
+LONGEST_FIRST = ("test_serve.py", "tests/browser/", "plugins/", "test_plugins.py", "test_google.py", "test_storage.py")
 # An installation with billing, and plans that are soon full.
 MONEY = {"stripe_secret_key": SECRET_KEY, "stripe_webhook_secrets": f"whsec_another,{WEBHOOK_SECRET}"}
 SMALL = {"pro": {"images": 3, "feeds": 2}, "free": {"images": 1, "members": 2, "connections": 1, "feeds": 1}}
@@ -46,8 +46,9 @@ KEPT_TABLES = {"alembic_version"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the tests so that the longest modules come first."""
-    items.sort(key=lambda item: not any(part in item.nodeid for part in LONGEST_FIRST))
+    """Order the tests so that the longest modules come first; pytest-xdist is told to leave it so (Makefile)."""
+    rank = {part: place for place, part in enumerate(reversed(LONGEST_FIRST), 1)}
+    items.sort(key=lambda item: -max((rank[part] for part in LONGEST_FIRST if part in item.nodeid), default=0))
 
 
 @pytest.fixture(scope="session")

@@ -539,7 +539,7 @@ def test_while_stripe_is_down_the_page_says_so_and_pictures_go_on(till: Till, ap
 
 def test_nobody_is_sent_to_a_page_that_is_not_stripes(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
     assert till.services.cashier is not None
-    monkeypatch.setitem(PAGES, "portal", "https://evil.test")
+    monkeypatch.setitem(till.stripe.pages, "portal", "https://evil.test")
     with pytest.raises(StripeDown):
         till.services.cashier.stripe.portal(till.customer, "http://localhost/w/x/billing")
 
