@@ -644,11 +644,11 @@ class Root(Resource):
         settings = self.request.services.settings
         if name == "dev" and not settings.development:
             raise KeyError(name)
-        if name == "ops" and self.request.identity is not None and not self._is_operator():
+        if name == "ops" and self.request.identity is not None and not self.is_operator():
             raise KeyError(name)
         return super().__getitem__(name)
 
-    def _is_operator(self) -> bool:
+    def is_operator(self) -> bool:
         """Whether whoever is asking runs the installation: named in the .ini, with a proved address and, but for
         development, a second factor."""
         account, settings = getattr(self.request.identity, "account", None), self.request.services.settings

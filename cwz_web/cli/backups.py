@@ -13,7 +13,7 @@ from cwz_web.ops.archive import Archive
 from cwz_web.ops.backups import BackupError, Progress, has_schema, list_backups
 from cwz_web.ops.purge import purge
 from cwz_web.ops.restoring import check_place, others_connected, restore
-from cwz_web.ops.tombstones import known_tombstones, lay_tombstones
+from cwz_web.ops.tombstones import lay_tombstones
 from cwz_web.settings import Settings, SettingsError
 from cwz_web.web.services import providers_of, ring_of
 from cwz_web.workspaces.models import Tombstone
@@ -59,7 +59,7 @@ def bring_back(settings: Settings, name: str, *, dry_run: bool, yes: bool, safet
         click.echo(f"Made {manifest.made_at:%-d %B %Y, %H:%M} UTC by version {manifest.version},")
         click.echo(f"schema {manifest.schema_revision}, {len(manifest.tables)} tables, {manifest.rows:,} rows.")
         check_place(backup, archive.owner_url)
-        stones = known_tombstones(archive.owner_url, archive.folder)
+        stones = archive.tombstones()
         later = [stone for stone in stones if stone.deleted_at > manifest.made_at]
         click.echo(f"{len(later)} workspaces or accounts were deleted since then; they stay deleted.")
         if dry_run:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
-from cwz_web.crypto import KeyRing
+from cwz_web.crypto import CannotDecrypt, KeyRing
 from cwz_web.db.migrate import migrate, pending
 from cwz_web.db.session import Database
 from cwz_web.ops.backups import (
@@ -29,7 +29,7 @@ from cwz_web.ops.backups import (
 )
 from cwz_web.ops.models import BackupRecord
 from cwz_web.ops.restoring import verify
-from cwz_web.ops.tombstones import write_tombstones
+from cwz_web.ops.tombstones import FILE, Stone, known_tombstones, write_tombstones
 from cwz_web.settings import Settings, SettingsError
 from cwz_web.storage.contract import Bucket, NotFound, StorageError
 from cwz_web.storage.plugins import Providers
@@ -68,7 +68,7 @@ class Archive:
 
         A storage that does not take the copy costs the copy: it is tried again with the next backup.
         """
-        write_tombstones(database, self.folder)
+        self.keep_tombstones(database)
         backup = self.make(progress)
         self.let_go()
         self.note(database, self._copy())
@@ -119,24 +119,31 @@ class Archive:
                 record.verified_at, record.trouble = datetime.now(UTC), trouble
         return newest
 
+    def keep_tombstones(self, database: Database) -> None:
+        """Bring the tombstones beside the backups up to date, here and in the storage."""
+        write_tombstones(database, self.folder, self.ring)
+        if self.bucket is not None:
+            try:
+                self.bucket().put(PREFIX + FILE, (self.folder / FILE).read_bytes(), content_type=CONTENT_TYPE)
+            except StorageError as error:
+                log.error("tombstones could not be copied", reason=str(error))
+
+    def tombstones(self) -> list[Stone]:
+        """Everything that is known to have been deleted. Raises BackupError."""
+        if not (self.folder / FILE).exists():
+            self._bring(FILE)
+        try:
+            return known_tombstones(self.owner_url, self.folder, self.ring)
+        except CannotDecrypt as error:
+            raise BackupError(f"{self.folder / FILE}: {error}") from None
+
     def fetch(self, name: str) -> Backup:
         """A backup by its file or its name; from the storage when the folder has it not. Raises BackupError."""
         path = Path(name)
         if not path.exists():
             path = self.folder / path.name
-        if not path.exists() and self.bucket is not None:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            partial = path.with_name(f".{path.name}.partial")
-            try:
-                with open(partial, "wb") as file:
-                    for part in self.bucket().stream(PREFIX + path.name):
-                        file.write(part)
-                partial.rename(path)
-            except NotFound:
-                partial.unlink()
-            except StorageError as error:
-                partial.unlink()
-                raise BackupError(f"The storage for backups does not answer: {error}") from error
+        if not path.exists():
+            self._bring(path.name)
         return Backup.open(path)
 
     def note(self, database: Database, copied: set[str] | None = None) -> None:
@@ -151,6 +158,23 @@ class Archive:
                 db.execute(insert(BackupRecord).values(**values).on_conflict_do_nothing())
             for record in db.scalars(select(BackupRecord)) if copied is not None else ():
                 record.copied = record.name in (copied or ())
+
+    def _bring(self, name: str) -> None:
+        """Get a file from the storage, if there is one that has it. Raises BackupError."""
+        if self.bucket is None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        partial = self.folder / f".{name}.partial"
+        try:
+            with open(partial, "wb") as file:
+                for part in self.bucket().stream(PREFIX + name):
+                    file.write(part)
+            partial.rename(self.folder / name)
+        except NotFound:
+            partial.unlink()
+        except StorageError as error:
+            partial.unlink()
+            raise BackupError(f"The storage for backups does not answer: {error}") from error
 
     def _copy(self) -> set[str] | None:
         """Bring the storage up to what the folder has. Returns what lies there; None when it can not be known."""

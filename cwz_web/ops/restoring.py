@@ -1,6 +1,9 @@
 """Restoring a backup: into the installation's database, or, on trial, into a server that is made for it alone."""
 
+import os
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
@@ -19,6 +22,8 @@ from cwz_web.ops.backups import Backup, BackupError, Progress, differences, part
 
 log = structlog.get_logger()
 
+TRIAL = f"cwz-trial-{os.geteuid()}-"
+TRIAL_SECONDS = 24 * 3600
 # Everything that the owner has in the schema goes; what a newer version added would stay otherwise.
 CLEAR = """
     BEGIN;
@@ -100,7 +105,10 @@ def restore(backup: Backup, owner_url: str, ring: KeyRing, progress: Progress | 
 
 def verify(backup: Backup, ring: KeyRing, progress: Progress | None = None) -> None:
     """Restore a backup into a new server that exists for it alone, and compare. Raises BackupError."""
-    with tempfile.TemporaryDirectory(prefix="cwz-") as folder:
+    for left in Path(tempfile.gettempdir()).glob(f"{TRIAL}*"):
+        if time.time() - left.stat().st_mtime > TRIAL_SECONDS:  # of one that was killed: there are rows in it
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=TRIAL) as folder:
         server = EmbeddedPostgres(Path(folder) / "scratch")
         server.start()
         try:

@@ -9,7 +9,6 @@ from cwz_web.ops.archive import Archive
 from cwz_web.ops.exports import forget_exports, make_export
 from cwz_web.ops.purge import purge_due
 from cwz_web.ops.retention import Keep, forget_old
-from cwz_web.ops.tombstones import write_tombstones
 
 EXPORT_TRIES = 6
 
@@ -32,7 +31,7 @@ def verify_backup(context: JobContext, timestamp: int) -> None:
 @app.task(name="ops.write_tombstones", queue=UPKEEP_QUEUE, retry=RETRY, pass_context=True)
 def note_tombstones(context: JobContext) -> None:
     """Bring the tombstones beside the backups up to date."""
-    write_tombstones(context.additional_context["database"], _archive(context).folder)
+    _archive(context).keep_tombstones(context.additional_context["database"])
 
 
 @app.periodic(cron="19 * * * *")

@@ -1,7 +1,7 @@
 """Tombstones beside the backups: what was deleted stays deleted when a backup from before is restored.
 
 A restored database knows nothing of what happened after its backup; so the tombstones lie in the backups' folder as
-well, as JSON, and those of the database that is replaced are taken along.
+well, as JSON in an envelope of the key ring, and those of the database that is replaced are taken along.
 """
 
 from collections.abc import Iterable
@@ -16,12 +16,13 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
+from cwz_web.crypto import KeyRing
 from cwz_web.db.session import Database
 from cwz_web.workspaces.models import Tombstone
 
 log = structlog.get_logger()
 
-FILE = "tombstones.json"
+FILE = "tombstones"
 
 
 class Stone(BaseModel):
@@ -41,21 +42,25 @@ class Stone(BaseModel):
 _stones = TypeAdapter(list[Stone])
 
 
-def write_tombstones(database: Database, folder: Path) -> None:
+def write_tombstones(database: Database, folder: Path, ring: KeyRing) -> None:
     """Bring the file in the backups' folder up to what the database has."""
     with database.transaction() as db:
         stones = [Stone.model_validate(row) for row in db.scalars(select(Tombstone).order_by(Tombstone.id))]
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     partial = folder / f".{FILE}.partial"
-    partial.write_bytes(_stones.dump_json(stones))
+    partial.write_bytes(ring.encrypt(_stones.dump_json(stones).decode(), FILE))
     partial.replace(folder / FILE)
 
 
-def known_tombstones(owner_url: str, folder: Path) -> list[Stone]:
-    """Those of the folder and of the database as it is now, as far as there is one; what the database says counts."""
+def known_tombstones(owner_url: str, folder: Path, ring: KeyRing) -> list[Stone]:
+    """Those of the folder and of the database as it is now, as far as there is one; what the database says counts.
+
+    Raises CannotDecrypt.
+    """
     found = {}
     if (folder / FILE).exists():
-        found = {stone.id: stone for stone in _stones.validate_json((folder / FILE).read_bytes())}
+        content = ring.decrypt((folder / FILE).read_bytes(), FILE)
+        found = {stone.id: stone for stone in _stones.validate_json(content)}
     try:
         with psycopg.connect(owner_url, connect_timeout=10, row_factory=dict_row) as connection:
             there = {row["id"]: Stone.model_validate(row) for row in connection.execute("SELECT * FROM tombstones")}

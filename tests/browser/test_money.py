@@ -9,7 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.installation import ROOT, Installation, wait_for
+from tests.installation import ROOT, Installation, free_port, wait_for
 from tests.slack_server import SlackServer
 from tests.stripe_server import SECRET_KEY, WEBHOOK_SECRET, StripeServer, signed
 
@@ -48,6 +48,7 @@ def installation(
         slack_client_id="client",
         slack_api=f"{slack.url}/api/",
         slack_authorize=f"{slack.url}/oauth/v2/authorize",
+        worker_metrics=f"127.0.0.1:{free_port()}",
     )
     installation.start()
     yield installation
@@ -68,6 +69,17 @@ def test_a_plan_is_taken_and_works_when_stripe_says_so(
     httpx.post(f"{installation.url}/hooks/stripe", content=body, headers=signed(body)).raise_for_status()
     page.goto("/w/demo/billing")
     wait_for(lambda: page.reload() and page.get_by_text("of 10,000").count())
+
+
+def test_a_worker_tells_its_own_metrics(installation: Installation) -> None:
+    [place] = re.findall(r"^cwz.worker_metrics = (.*)$", installation.ini.read_text(), re.MULTILINE)
+    assert "cwz_drawing_seconds_count" in httpx.get(f"http://{place}/metrics").text
+
+
+def test_an_operator_finds_the_way_to_operations(page: Page) -> None:
+    page.get_by_role("link", name="Demo person").click()
+    page.get_by_role("link", name="Operations").click()
+    expect(page.get_by_text("lanes of workers are alive")).to_be_visible()
 
 
 def test_slack_is_added_chosen_and_taken_away(page: Page, slack: SlackServer) -> None:

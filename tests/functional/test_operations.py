@@ -151,6 +151,8 @@ def test_operations_are_for_those_whom_the_ini_names(services: Services, make: F
     stranger = TestApp(app.app)
     sign_in(stranger, other)
     stranger.get("/ops", status=404)
+    assert not stranger.get("/account").html.find("a", href="/ops")
+    assert app.get("/account").html.find("a", href="/ops")
     stranger.post("/ops/retry", {"job": "1", "csrf_token": token_of(stranger)}, status=404)
 
 

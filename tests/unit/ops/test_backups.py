@@ -1,5 +1,6 @@
 """Backups, as they are made, kept, tried and restored; against real servers."""
 
+import dataclasses
 import hashlib
 import re
 import shutil
@@ -254,11 +255,16 @@ def test_backups_are_copied_to_a_storage_dropped_there_and_fetched_again(
     for name in (old, "connectwyze-20200101T000000-bbbbbb.backup"):
         bucket.put(f"{archive_module.PREFIX}{name}", b"x", content_type="application/octet-stream")
     backup = archive.back_up(services.database)
-    assert [info.key for info in bucket.list(archive_module.PREFIX)] == [archive_module.PREFIX + backup.path.name]
+    there = [info.key.removeprefix(archive_module.PREFIX) for info in bucket.list(archive_module.PREFIX)]
+    assert there == [backup.path.name, "tombstones"]
     assert record_of(services.database, backup).copied
     content = backup.path.read_bytes()
     shutil.rmtree(folder)
     assert archive.fetch(backup.path.name).path.read_bytes() == content
+    assert archive.tombstones() == []
+    assert (folder / "tombstones").exists()
+    with pytest.raises(BackupError, match="No key of this installation"):
+        dataclasses.replace(archive, ring=OTHER).tombstones()
     with pytest.raises(BackupError, match="can not be read"):
         archive.fetch("nothing.backup")
 
@@ -313,13 +319,14 @@ def test_what_was_deleted_after_a_backup_is_purged_again_when_it_is_restored(
     with make.database.transaction() as db:
         [deletion] = [d for d in deletions_of(db, owner.id) if d.workspace_id == back.id]
         assert bring_back(db, deletion, Actor(None, "test", "")) is not None
-    write_tombstones(make.database, tmp_path)
+    write_tombstones(make.database, tmp_path, RING)
+    assert waiting.name.encode() not in (tmp_path / "tombstones").read_bytes()
 
     # The machine burns down: the database is another one, only the folder is left.
     restore(backup, empty, RING)
     database = Database(as_app(empty), pool_size=1)
     try:
-        again = lay_tombstones(database, known_tombstones(empty, tmp_path))
+        again = lay_tombstones(database, known_tombstones(empty, tmp_path, RING))
         assert {stone.id for stone in again} == {gone.id, waiting.id}
         with database.transaction() as db:
             stones = {stone.id: stone for stone in db.scalars(select(Tombstone))}
