@@ -125,7 +125,7 @@ class Archive:
         if self.bucket is not None:
             try:
                 self.bucket().put(PREFIX + FILE, (self.folder / FILE).read_bytes(), content_type=CONTENT_TYPE)
-            except StorageError as error:
+            except (StorageError, SettingsError) as error:
                 log.error("tombstones could not be copied", reason=str(error))
 
     def tombstones(self) -> list[Stone]:
@@ -156,8 +156,9 @@ class Archive:
                 made_at, rows = there[name].manifest.made_at, there[name].manifest.rows
                 values = {"name": name, "made_at": made_at, "size": there[name].size, "rows": rows}
                 db.execute(insert(BackupRecord).values(**values).on_conflict_do_nothing())
-            for record in db.scalars(select(BackupRecord)) if copied is not None else ():
-                record.copied = record.name in (copied or ())
+            if copied is not None:
+                for record in db.scalars(select(BackupRecord)):
+                    record.copied = record.name in copied
 
     def _bring(self, name: str) -> None:
         """Get a file from the storage, if there is one that has it. Raises BackupError."""
@@ -190,7 +191,7 @@ class Archive:
                     there.add(backup.path.name)
             gone = _too_many(there, datetime.now(UTC))
             bucket.delete_many(PREFIX + name for name in sorted(gone))
-        except StorageError as error:
+        except (StorageError, SettingsError) as error:  # the backup is there: to fail would make another one
             log.error("backups could not be copied", reason=str(error))
             return None
         return there - gone

@@ -32,7 +32,7 @@ from cwz_web.generation.templates import list_templates, open_design
 from cwz_web.jobs import EXPORT_QUEUE, app
 from cwz_web.notify.letters import Letter
 from cwz_web.ops.models import Export
-from cwz_web.storage.connections import connections_from
+from cwz_web.storage.connections import connections_from, list_connections
 from cwz_web.storage.contract import BadSettings, NotFound, StorageError
 from cwz_web.storage.plugins import Place, Providers
 from cwz_web.workspaces.members import tell
@@ -185,7 +185,7 @@ def forget_exports(database: Database, providers: Providers, days: int) -> int:
             export = db.get(Export, (workspace_id, export_id))
             if export is None:
                 continue
-            known = {c.id: c.place for c in connections_from(db, workspace_id, None)} if export.key else {}
+            known = {c.id: c.place for c in list_connections(db, workspace_id)}
             place, key = known.get(export.connection_id) if export.connection_id else None, export.key
         try:
             if place is not None and key is not None:

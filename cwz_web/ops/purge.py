@@ -7,6 +7,7 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import delete, func, select, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from cwz_web.accounts.models import Account
@@ -30,7 +31,13 @@ def purge_due(database: Database, providers: Providers) -> int:
     with database.transaction() as db:
         due = select(Tombstone).where(Tombstone.purged_at.is_(None), Tombstone.purge_at <= datetime.now(UTC))
         stones = list(db.scalars(due.order_by(Tombstone.purge_at)))
-    return sum(purge(database, providers, stone) for stone in stones)
+    done = 0
+    for stone in stones:
+        try:
+            done += purge(database, providers, stone)
+        except SQLAlchemyError:
+            log.exception("purge failed", id=str(stone.id))  # the others do not wait for it
+    return done
 
 
 def purge(database: Database, providers: Providers, stone: Tombstone) -> bool:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import delete, exists, func, select, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, aliased
 
 from cwz_web.db.session import Database, affected
@@ -64,9 +65,12 @@ def forget_old(database: Database, keep: Keep) -> dict[str, int]:
         workspaces = list(db.scalars(text("SELECT * FROM all_workspaces()")))
         gone = {"procrastinate_jobs": affected(db, _OLD_JOBS)}
     for workspace_id in workspaces:
-        with database.transaction(workspace_id) as db:
-            for table, rows in _forget(db, workspace_id, keep).items():
-                gone[table] = gone.get(table, 0) + rows
+        try:
+            with database.transaction(workspace_id) as db:
+                for table, rows in _forget(db, workspace_id, keep).items():
+                    gone[table] = gone.get(table, 0) + rows
+        except SQLAlchemyError:
+            log.exception("old history stays", workspace=str(workspace_id))  # the others do not wait for it
     log.info("old history dropped", workspaces=len(workspaces), **gone)
     return gone
 

@@ -59,8 +59,8 @@ def deletions_of(db: Session, account_id: UUID) -> list[Deletion]:
 
 
 def bring_back(db: Session, deletion: Deletion, actor: Actor) -> Workspace | None:
-    """Undo a deletion; the session has entered the workspace afterwards. None when its purge was faster."""
-    gone = delete(Tombstone).where(Tombstone.id == deletion.workspace_id, Tombstone.purged_at.is_(None))
+    """Undo a deletion; the session has entered the workspace afterwards. None when its days are over."""
+    gone = delete(Tombstone).where(Tombstone.id == deletion.workspace_id, Tombstone.purge_at > datetime.now(UTC))
     if not db.execute(gone.returning(Tombstone.id)).all():
         return None
     enter_workspace(db, deletion.workspace_id)

@@ -4,6 +4,7 @@ import io
 import re
 import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -33,10 +34,10 @@ def slack() -> Iterator[SlackServer]:
 
 @pytest.fixture(scope="module")
 def installation(
-    tmp_path_factory: pytest.TempPathFactory, stripe: StripeServer, slack: SlackServer
+    tmp_path_factory: pytest.TempPathFactory, seed: Path, stripe: StripeServer, slack: SlackServer
 ) -> Iterator[Installation]:
     """One in which plans are sold, and Slack can be added."""
-    installation = Installation(tmp_path_factory.mktemp("money"))
+    installation = Installation(tmp_path_factory.mktemp("money"), seed)
     installation.set(
         {
             "CWZ_STRIPE_SECRET_KEY": SECRET_KEY,

@@ -13,6 +13,7 @@ from typing import Any
 import jsonschema
 import pytest
 from sqlalchemy import func, select, text
+from sqlalchemy.exc import OperationalError
 from webtest import TestApp
 
 from cwz_web.accounts.models import Account
@@ -34,12 +35,13 @@ from cwz_web.ops.exports import (
     make_export,
 )
 from cwz_web.ops.models import Export
-from cwz_web.ops.purge import purge_due
+from cwz_web.ops.purge import purge, purge_due
 from cwz_web.ops.retention import Keep, forget_old
 from cwz_web.ops.tasks import export as export_task
 from cwz_web.storage.contract import Unreachable
 from cwz_web.web.services import Services
 from cwz_web.workspaces.audit import Actor, first_break, record
+from cwz_web.workspaces.deletion import begin_workspace_deletion
 from cwz_web.workspaces.departure import delete_due_accounts
 from cwz_web.workspaces.models import AuditEntry, Role, Tombstone, Workspace
 from tests.conftest import make_settings
@@ -174,6 +176,35 @@ def test_only_its_admins_bring_a_workspace_back(office: Office, make: Factory, w
         form = {"csrf_token": token, "workspace": str(office.space.id)}
         browser.post("/w/bring-back", form, status=303)
         browser.get(office.path, status=404)
+
+
+def test_after_its_days_nobody_brings_it_back_although_the_purge_has_not_come_yet(office: Office) -> None:
+    page = office.delete().follow()
+    office.age(14)
+    assert last_form(page).submit(status=303).headers["Location"].endswith("/w")
+    office.app.get(office.path, status=404)
+
+
+def test_one_that_can_not_be_purged_holds_up_no_other(
+    office: Office, make: Factory, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = make.workspace()
+    make.member(other)
+    office.delete()
+    with make.database.transaction(other.id) as db:
+        actor = Actor(None, "test", "")
+        begin_workspace_deletion(db, db.get_one(Workspace, other.id), actor, with_pictures=False)
+    office.age(15)
+
+    def one_fails(database: Any, providers: Any, stone: Tombstone) -> bool:
+        if stone.id == office.space.id:
+            raise OperationalError("", {}, Exception("the disk is full"))
+        return purge(database, providers, stone)
+
+    monkeypatch.setattr("cwz_web.ops.purge.purge", one_fails)
+    assert purge_due(services.database, services.providers) == 1
+    with services.database.transaction() as db:
+        assert db.get_one(Tombstone, other.id).purged_at is not None
 
 
 def test_admins_hear_of_it_by_mail(office: Office, mailbox: Mailbox) -> None:
@@ -424,6 +455,17 @@ def test_whoever_asked_hears_when_it_is_ready_and_it_goes_after_its_days(
     assert forget_exports(services.database, services.providers, days=7) == 1
     assert [found.key for found in local_bucket(services).list(key)] == []
     assert "Removed" in office.app.get(f"{office.path}/exports").text
+
+
+def test_an_export_whose_storage_is_gone_is_forgotten_all_the_same(
+    office: Office, services: Services, make: Factory
+) -> None:
+    export(office, services)
+    with make.database.transaction(office.space.id) as db:
+        db.execute(text("UPDATE exports SET created_at = now() - interval '8 days', connection_id = gen_random_uuid()"))
+        for table in ("run_items", "assets", "auto_runs", "runs", "connections"):
+            db.execute(text(f"DELETE FROM {table}"))  # noqa: S608 - our own names
+    assert forget_exports(services.database, services.providers, days=7) == 1
 
 
 def test_an_export_that_can_not_be_made_says_why(

@@ -22,9 +22,9 @@ KILLED_ROWS, KILLINGS = 2000, 20
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Iterator[Installation]:
+def own(tmp_path: Path, seed: Path) -> Iterator[Installation]:
     """An installation of the test's own, which ends with it, whatever becomes of it."""
-    installation = Installation(tmp_path)
+    installation = Installation(tmp_path, seed)
     yield installation
     installation.stop(signal.SIGTERM)
 
@@ -255,7 +255,7 @@ def test_production_serves_an_outside_database(
 ) -> None:
     installation = Installation(tmp_path)
     text = (ROOT / "production.ini").read_text().replace("%(here)s/node_modules", str(ROOT / "node_modules"))
-    installation.ini.write_text(text)
+    installation.ini.write_text(text.replace("drain_seconds = 5", "drain_seconds = 0"))
     environment = {**installation.environment, **strong, "DATABASE_URL": app_url, "DATABASE_OWNER_URL": owner_url}
     subprocess.run([CWZ, "-c", str(installation.ini), "migrate"], env=environment, check=True, capture_output=True)
     process = subprocess.Popen(

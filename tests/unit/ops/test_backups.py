@@ -282,6 +282,13 @@ def test_a_storage_that_is_down_costs_the_copy_and_not_the_backup(
     assert not record_of(services.database, backup).copied
 
 
+def test_wrong_settings_of_the_storage_cost_the_copy_too(services: Services, owner_url: str, tmp_path: Path) -> None:
+    """Were it an error of the job, each of its attempts would make a backup, and the older ones would go."""
+    archive = archive_of(services, owner_url, tmp_path, backup={"provider": "tape"})
+    archive.back_up(services.database)
+    assert len(list_backups(tmp_path)) == 1
+
+
 def test_wrong_settings_of_the_storage_are_named(services: Services, app_url: str) -> None:
     given = {"provider": "s3", "bucket": "pictures", "region": "eu-central-1"}
     wrong = make_settings(app_url, services.settings.var, backup=given | {"bucket": "b"})
