@@ -61,7 +61,7 @@ class StripeServer:
                 given = dict(parse_qsl(parts.query) + parse_qsl(body))
                 path = parts.path.removeprefix("/v1/")
                 fake.asked.append((self.command, path, given))
-                if parts.path.startswith("/c/pay/"):
+                if parts.path.startswith(("/c/pay/", "/favicon.ico")):
                     self._page()
                     return
                 if self.headers["Authorization"] != f"Bearer {SECRET_KEY}":
