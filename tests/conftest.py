@@ -8,6 +8,7 @@ import dataclasses
 import fcntl
 import os
 import shutil
+import signal
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,7 +39,15 @@ ROOT = Path(__file__).parent.parent
 DATA = Path(__file__).parent / "data"
 ENCRYPTION_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"  # 32 bytes
 # Begun first, so that at the end no worker waits for one that has just begun them.
-LONGEST_FIRST = ("test_serve.py", "tests/browser/", "plugins/", "test_plugins.py", "test_google.py", "test_storage.py")
+LONGEST_FIRST = (
+    "test_killings.py",
+    "test_serve.py",
+    "tests/browser/",
+    "plugins/",
+    "test_plugins.py",
+    "test_access.py",
+    "test_storage.py",
+)
 # An installation with billing, and plans that are soon full.
 MONEY = {"stripe_secret_key": SECRET_KEY, "stripe_webhook_secrets": f"whsec_another,{WEBHOOK_SECRET}"}
 SMALL = {"pro": {"images": 3, "feeds": 2}, "free": {"images": 1, "members": 2, "connections": 1, "feeds": 1}}
@@ -214,6 +223,14 @@ def installation(tmp_path_factory: pytest.TempPathFactory, seed: Path) -> Iterat
     installation.start()
     yield installation
     installation.stop()
+
+
+@pytest.fixture
+def own(tmp_path: Path, seed: Path) -> Iterator[Installation]:
+    """An installation of the test's own, which ends with it, whatever becomes of it."""
+    installation = Installation(tmp_path, seed)
+    yield installation
+    installation.stop(signal.SIGTERM)
 
 
 @pytest.fixture

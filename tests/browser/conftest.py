@@ -1,13 +1,14 @@
 """A real Chromium against a real installation. The machine's Chromium is found by scripts/get_chromium.py."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from tests.installation import ROOT, Installation
 
+AXE = (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text()
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -65,3 +66,30 @@ def page(context: BrowserContext) -> Page:
     page.get_by_role("button", name="Look around in the demo").click()
     page.wait_for_url("**/w/demo")
     return page
+
+
+@pytest.fixture
+def axe(context: BrowserContext, installation: Installation) -> Callable[..., list[object]]:
+    """What axe finds on pages: everything in light, and what colours can change in dark as well."""
+
+    def look(paths: Iterable[str], *, visitor: bool = False) -> list[object]:
+        # axe is injected past the page's own Content-Security-Policy, which would refuse it.
+        looking = context.browser.new_context(  # type: ignore[union-attr]
+            bypass_csp=True,
+            storage_state=None if visitor else context.storage_state(),
+            base_url=installation.url,
+            viewport={"width": 1280, "height": 900},
+        )
+        tab, found = looking.new_page(), []
+        for path in paths:
+            tab.goto(path)
+            tab.evaluate(AXE)
+            for scheme, rules in (("light", "{}"), ("dark", "{runOnly: ['color-contrast']}")):
+                tab.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+                for violation in tab.evaluate(f"axe.run({rules}).then(result => result.violations)"):
+                    found.append((path, scheme, violation["id"], [node["html"][:160] for node in violation["nodes"]]))
+            tab.emulate_media(color_scheme="light")
+        looking.close()
+        return found
+
+    return look

@@ -1,13 +1,10 @@
 """`cwz serve` with real processes, real signals, and a worker that is killed in the middle of its work."""
 
 import os
-import random
 import re
 import signal
 import subprocess
 import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -18,15 +15,6 @@ from tests.conftest import ENCRYPTION_KEY
 from tests.installation import CWZ, ROOT, Installation, wait_for
 
 ROWS = 200
-KILLED_ROWS, KILLINGS = 2000, 20
-
-
-@pytest.fixture
-def own(tmp_path: Path, seed: Path) -> Iterator[Installation]:
-    """An installation of the test's own, which ends with it, whatever becomes of it."""
-    installation = Installation(tmp_path, seed)
-    yield installation
-    installation.stop(signal.SIGTERM)
 
 
 def test_scripts_find_their_way(installation: Installation) -> None:
@@ -94,49 +82,6 @@ def test_a_small_run_waits_for_little_of_a_large_one_of_another_workspace(instal
         large.post(f"/runs/{many}/cancel").raise_for_status()
     assert after < 1000, "the large run was to be in its middle"
     assert after - before < 400
-
-
-def test_after_twenty_killings_every_picture_is_there_once_and_counted_once(own: Installation) -> None:
-    """Worker, web process and PostgreSQL end by SIGKILL at random moments of one run."""
-    own.start()
-    facts, chance = own.demo(), random.Random(7)
-    headers = {"Authorization": f"Bearer {facts['api_key']}"}
-    with httpx.Client(base_url=f"{own.url}/v1", headers=headers, timeout=30) as api:
-        feed = api.post("/feeds", json={"name": "Many"}).raise_for_status().json()["id"]
-        for first in range(0, KILLED_ROWS, 1000):
-            items = [{"key": str(n), "data": {"title": f"Picture {n}"}} for n in range(first, first + 1000)]
-            api.post(f"/feeds/{feed}/items", json={"items": items}).raise_for_status()
-        used = api.get("/usage").json()["used"]
-        asked = {"feed": feed, "template": facts["template"]}
-        run = api.post("/runs", json=asked).raise_for_status().json()["id"]
-    for number in range(KILLINGS):
-        wait_for(lambda number=number: own.drawn(run) >= number * KILLED_ROWS // (KILLINGS + 5))  # type: ignore[misc]
-        time.sleep(chance.random() / 4)  # any moment, not the one after a report
-        match chance.choice(["worker", "web", "database"]):
-            case "worker":
-                for pid in own.workers():
-                    os.kill(pid, signal.SIGKILL)
-            case "web":
-                own.stop(signal.SIGKILL)
-                own.start()
-            case _:
-                os.kill(own.database_process(), signal.SIGKILL)
-    wait_for(lambda: own.drawn(run) == KILLED_ROWS)
-    with own.database() as db:
-        ended = "SELECT done, failed, finished_at IS NOT NULL FROM runs WHERE id = %s"
-        assert db.execute(ended, [run]).fetchone() == (KILLED_ROWS, 0, True)
-        left = "SELECT count(*) FROM procrastinate_jobs WHERE status = 'doing' AND task_name = 'runs.render_chunk'"
-        wait_for(lambda: db.execute(left).fetchone() == (0,))
-        made = "SELECT count(*), count(DISTINCT i.asset_id) FROM run_items i WHERE i.run_id = %s AND i.state = 'done'"
-        assert db.execute(made, [run]).fetchone() == (KILLED_ROWS, KILLED_ROWS)
-        keys = db.execute("SELECT a.key FROM assets a JOIN run_items i ON i.asset_id = a.id AND i.run_id = %s", [run])
-        kept = {str(key) for (key,) in keys.fetchall()}
-    now_used = httpx.get(f"{own.url}/v1/usage", headers=headers).json()["used"]
-    assert now_used - used == KILLED_ROWS
-    storage = own.folder / "var" / "storage"
-    stored = {str(path.relative_to(storage)) for path in storage.rglob("*.jpg") if path.relative_to(storage)}
-    assert kept <= stored
-    assert all((storage / key).read_bytes()[-2:] == b"\xff\xd9" for key in kept), "whole JPEGs"
 
 
 def test_ctrl_c_in_the_middle_of_a_run_stops_everything_at_once_and_all_of_it_goes_on_later(own: Installation) -> None:
