@@ -16,7 +16,7 @@ serve: $(VENV)/.installed node_modules/.installed ## Set everything up, and serv
 	@exec $(BIN)/cwz -c development.ini serve
 
 test: $(VENV)/.installed-dev node_modules/.installed $(VENV)/.chromium ## Run every test: unit, functional, browser, plugins
-	@$(BIN)/pytest -n 4 --dist loadscope --no-loadscope-reorder
+	@$(BIN)/pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 lint: $(VENV)/.installed-dev ## Check style, types and the three floors
 	@$(BIN)/ruff check .

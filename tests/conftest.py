@@ -81,6 +81,10 @@ def postgres(shared_folder: Path) -> Iterator[EmbeddedPostgres]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         marker = shared_folder / "migrated"
         if not marker.exists():
+            with psycopg.connect(server.admin_url(), autocommit=True) as connection:
+                for setting in ("fsync", "full_page_writes", "synchronous_commit"):  # nothing here outlives a power cut
+                    connection.execute(f"ALTER SYSTEM SET {setting} = off")
+                connection.execute("SELECT pg_reload_conf()")
             migrate(url_of(server, "cwz_owner", "cwz"), url_of(server, "cwz_app", "cwz"))
             marker.touch()
     yield server
@@ -98,8 +102,6 @@ def database_name(postgres: EmbeddedPostgres) -> str:
     with psycopg.connect(postgres.admin_url(), autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(1)")  # two clones of one template at once are refused
         connection.execute(f"CREATE DATABASE {name} TEMPLATE cwz OWNER cwz_owner")
-        # Nothing here has to outlive a power cut.
-        connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
     return name
 
 
