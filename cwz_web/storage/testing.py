@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import requests
@@ -93,7 +93,12 @@ class Opened:
 
 
 class StorageConformance:
-    """What every storage provider has to do. Subclass it in a plugin's tests, and override the two fixtures."""
+    """What every storage provider has to do. Subclass it in a plugin's tests, and override the two fixtures.
+
+    `many` is a number of objects that the provider does not list at once.
+    """
+
+    many: ClassVar[int] = 1005
 
     @pytest.fixture
     def opened(self) -> Opened:
@@ -264,8 +269,8 @@ class StorageConformance:
         assert {info.size for info in bucket.list(f"{folder}/")} == {3}
         assert list(bucket.list(f"{folder}/nothing/")) == []
 
-    def test_more_than_a_thousand(self, bucket: Bucket, folder: str) -> None:
-        keys = [f"{folder}/{number:04}" for number in range(1005)]
+    def test_more_than_one_page(self, bucket: Bucket, folder: str) -> None:
+        keys = [f"{folder}/{number:04}" for number in range(self.many)]
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda key: bucket.put(key, b"x", content_type=TYPE), keys))
         assert [info.key for info in bucket.list(f"{folder}/")] == keys

@@ -28,6 +28,8 @@ def at(address: str) -> Opened:
 
 
 class TestFirebase(StorageConformance):
+    many = 25  # the bucket is that of Google Cloud Storage, whose pages are tried there
+
     @pytest.fixture
     def opened(self, emulator: str) -> Opened:
         return at(emulator)

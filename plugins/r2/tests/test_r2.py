@@ -29,6 +29,8 @@ def at(address: str) -> Opened:
 
 
 class TestR2(StorageConformance):
+    many = 25  # the bucket is that of S3, whose pages are tried there
+
     @pytest.fixture
     def opened(self, moto: str) -> Opened:
         return at(moto)
