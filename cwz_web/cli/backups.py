@@ -11,12 +11,11 @@ from cwz_web.db.migrate import MigrationError, migrate, pending
 from cwz_web.db.session import Database
 from cwz_web.ops.archive import Archive
 from cwz_web.ops.backups import BackupError, Progress, has_schema, list_backups
-from cwz_web.ops.purge import purge
+from cwz_web.ops.purge import purge_due
 from cwz_web.ops.restoring import check_place, others_connected, restore
 from cwz_web.ops.tombstones import lay_tombstones
 from cwz_web.settings import Settings, SettingsError
 from cwz_web.web.services import providers_of, ring_of
-from cwz_web.workspaces.models import Tombstone
 
 
 def back_up(settings: Settings) -> None:
@@ -76,13 +75,9 @@ def bring_back(settings: Settings, name: str, *, dry_run: bool, yes: bool, safet
             restore(backup, archive.owner_url, archive.ring, progress)
         migrate(archive.owner_url, settings.database_url.get_secret_value())
         gone = lay_tombstones(database, stones)
-        providers = providers_of(settings)
-        with database.transaction() as db:
-            again = [db.get_one(Tombstone, stone.id) for stone in gone if stone.purged_at]
-        for stone in again:
-            purge(database, providers, stone)
+        purged = purge_due(database, providers_of(settings))
         archive.note(database)
-    click.echo(f"Restored. {len(gone)} deletions were applied again, {len(again)} of them for good.")
+    click.echo(f"Restored. {gone} deletions were applied again, {purged} of them for good.")
 
 
 def upgrade(settings: Settings, *, safety: bool) -> None:

@@ -1,5 +1,6 @@
 """Bring a database to the newest schema: Alembic as the tables' owner, then the application role's grants."""
 
+from functools import lru_cache
 from importlib.resources import files
 
 from alembic import command
@@ -71,8 +72,14 @@ def is_behind(connection: Connection) -> bool:
     """Whether the schema is one that this code has migrations after. A newer one, of a release that is being rolled
     out, is not: migrations leave what the release before them needs."""
     current = MigrationContext.configure(connection).get_current_revision()
+    return current is None or current in _earlier_revisions()
+
+
+@lru_cache(maxsize=1)
+def _earlier_revisions() -> frozenset[str]:
+    """Every revision but the newest. Read once: `/readyz` is asked each second."""
     known = ScriptDirectory.from_config(_alembic())
-    return current is None or current in {script.revision for script in known.walk_revisions()} - set(known.get_heads())
+    return frozenset(script.revision for script in known.walk_revisions()) - set(known.get_heads())
 
 
 def _alembic() -> Config:

@@ -70,8 +70,9 @@ class Archive:
         """
         self.keep_tombstones(database)
         backup = self.make(progress)
+        copied = self._copy()
         self.let_go()
-        self.note(database, self._copy())
+        self.note(database, copied)
         return backup
 
     def make(self, progress: Progress | None = None) -> Backup:
@@ -97,9 +98,17 @@ class Archive:
         return backup
 
     def let_go(self) -> None:
-        """Drop what is too many or too old."""
+        """Drop what is too many or too old, here and in the storage."""
         for name in drop_old(self.folder):
             log.info("backup dropped", name=name)
+        if self.bucket is None:
+            return
+        try:
+            bucket = self.bucket()
+            there = {info.key.removeprefix(PREFIX) for info in bucket.list(PREFIX)}
+            bucket.delete_many(PREFIX + name for name in sorted(_too_many(there, datetime.now(UTC))))
+        except (StorageError, SettingsError) as error:
+            log.error("copies of backups stay", reason=str(error))
 
     def verify_newest(self, database: Database, progress: Progress | None = None) -> Backup:
         """Restore the newest backup on trial, and write down what came of it. Raises BackupError."""
@@ -189,12 +198,10 @@ class Archive:
                     with open(backup.path, "rb") as file:
                         bucket.put(PREFIX + backup.path.name, file, content_type=CONTENT_TYPE)
                     there.add(backup.path.name)
-            gone = _too_many(there, datetime.now(UTC))
-            bucket.delete_many(PREFIX + name for name in sorted(gone))
         except (StorageError, SettingsError) as error:  # the backup is there: to fail would make another one
             log.error("backups could not be copied", reason=str(error))
             return None
-        return there - gone
+        return there
 
 
 def backup_bucket(settings: Settings, providers: Providers) -> Bucket:

@@ -32,6 +32,7 @@ from cwz_web.db.row_security import OPEN_TO_BACKUPS
 
 KEPT = 10
 OLDEST = timedelta(days=30)
+UNFINISHED = timedelta(days=1)
 SUFFIX = ".backup"
 FORMAT = 1
 MAX_MANIFEST = 1024 * 1024
@@ -190,8 +191,15 @@ def make_backup(owner_url: str, folder: Path, ring: KeyRing, progress: Progress 
 
 
 def drop_old(folder: Path, now: datetime | None = None) -> list[str]:
-    """Keep the newest backups, and none that is too old. Returns the names of those that went."""
-    oldest = (now or datetime.now(UTC)) - OLDEST
+    """Keep the newest backups, and none that is too old. Returns the names of those that went.
+
+    What one left behind that was killed half way goes, too.
+    """
+    now = now or datetime.now(UTC)
+    oldest = now - OLDEST
+    for partial in folder.glob(".*.partial"):
+        if partial.stat().st_mtime < (now - UNFINISHED).timestamp():
+            partial.unlink(missing_ok=True)
     gone = [
         backup.path
         for number, backup in enumerate(list_backups(folder))
@@ -305,8 +313,8 @@ def _manifest(connection: "psycopg.Connection[tuple[object, ...]]", key: bytes, 
     server = connection.execute("SELECT current_setting('server_version')").fetchone()
     revision = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     roles = connection.execute(
-        "SELECT DISTINCT g.grantee::regrole::text FROM pg_class c, aclexplode(c.relacl) g"
-        " WHERE c.relnamespace = 'public'::regnamespace AND g.grantee <> 0 ORDER BY 1"
+        "SELECT DISTINCT r.rolname FROM pg_class c, aclexplode(c.relacl) g JOIN pg_roles r ON r.oid = g.grantee"
+        " WHERE c.relnamespace = 'public'::regnamespace ORDER BY 1"
     ).fetchall()
     backup_id = uuid4().hex
     return Manifest(

@@ -32,7 +32,7 @@ from cwz_web.generation.templates import list_templates, open_design
 from cwz_web.jobs import EXPORT_QUEUE, app
 from cwz_web.notify.letters import Letter
 from cwz_web.ops.models import Export
-from cwz_web.storage.connections import connections_from, list_connections
+from cwz_web.storage.connections import default_connection, list_connections
 from cwz_web.storage.contract import BadSettings, NotFound, StorageError
 from cwz_web.storage.plugins import Place, Providers
 from cwz_web.workspaces.members import tell
@@ -123,7 +123,7 @@ class Readable:
 
 def begin_export(db: Session, workspace_id: UUID, asked_by: UUID, *, with_pictures: bool) -> Export:
     """Order an export; a job makes it once the transaction has committed. Raises BadSettings without a storage."""
-    connections_from(db, workspace_id, None)
+    default_connection(db, workspace_id)
     export = Export(workspace_id=workspace_id, asked_by=asked_by, with_pictures=with_pictures)
     db.add(export)
     db.flush()
@@ -149,11 +149,12 @@ def make_export(
         if export is None or export.state != "pending":
             return
         with_pictures = export.with_pictures
-        connection = connections_from(db, workspace_id, None)[0]
-        place, connection_id = connection.place, connection.id
     key = f"{workspace_id}/exports/{export_id}.zip"
     said: dict[str, Any]
     try:
+        with database.transaction(workspace_id) as db:
+            connection = default_connection(db, workspace_id)
+            place, connection_id = connection.place, connection.id
         with TemporaryDirectory(prefix="cwz-export-") as folder:
             packing = _pack(database, providers, workspace_id, Path(folder), with_pictures=with_pictures)
             zipped = Readable(_zip(packing, providers, _reporter(database, workspace_id, export_id)))
@@ -227,7 +228,7 @@ def _pack(
         for template in list_templates(db, workspace_id):
             document = open_design(db, template).document.model_dump_json(indent=1).encode()
             packing.documents[f"templates/{template.slug}.json"] = document
-        places = {c.id: c.place for c in connections_from(db, workspace_id, None)}
+        places = {c.id: c.place for c in list_connections(db, workspace_id)}
         fonts = {font.digest: font.name for font in db.scalars(select(Font).where(Font.workspace_id == workspace_id))}
         pictures = select(Asset.id, Asset.name, Asset.key, Asset.connection_id).where(
             Asset.workspace_id == workspace_id

@@ -9,6 +9,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import REGISTRY, GaugeMetricFamily
 from sqlalchemy import func, select, text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from cwz_web.db.migrate import is_behind
@@ -35,6 +36,12 @@ _QUEUES = text("""
             count(*) FILTER (WHERE status = 'failed') AS failed
         FROM procrastinate_jobs GROUP BY queue_name
     ) q ORDER BY name
+""")
+# Of all queues: the first job in the order of the key, without counting the others.
+_OLDEST = text("""
+    SELECT extract(epoch FROM now() - greatest(j.scheduled_at, e.at)) FROM procrastinate_jobs j
+    JOIN procrastinate_events e ON e.job_id = j.id AND e.type = 'deferred'
+    WHERE j.status = 'todo' AND (j.scheduled_at IS NULL OR j.scheduled_at <= now()) ORDER BY j.id LIMIT 1
 """)
 _FAILED = text("""
     SELECT j.id, j.task_name AS task, j.queue_name AS queue, j.attempts, max(e.at) AS at FROM procrastinate_jobs j
@@ -96,8 +103,12 @@ def stuck_jobs(db: Session) -> list[Any]:
 
 
 def retry_job(db: Session, job_id: int) -> bool:
-    """Let a job that was given up begin anew. Returns whether there was one."""
-    return affected(db, _RETRY.bindparams(id=job_id)) == 1
+    """Let a job that was given up begin anew. Returns whether it does: another one like it may wait already."""
+    try:
+        with db.begin_nested():
+            return affected(db, _RETRY.bindparams(id=job_id)) == 1
+    except IntegrityError:  # its queueing lock is taken
+        return False
 
 
 def backups(db: Session) -> list[BackupRecord]:
@@ -110,7 +121,7 @@ def readiness(db: Session) -> tuple[bool, dict[str, Any]]:
     if draining.is_set():
         return False, {"status": "stopping"}
     behind = is_behind(db.connection())
-    oldest = max((queue.oldest for queue in queues(db)), default=0.0) if not behind else 0.0
+    oldest = float(db.scalar(_OLDEST) or 0)
     return not behind, {
         "status": "migrations are missing: cwz migrate" if behind else "ok",
         "database": "ok",

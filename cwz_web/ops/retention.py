@@ -80,12 +80,12 @@ def _forget(db: Session, workspace_id: UUID, keep: Keep) -> dict[str, int]:
     history = now - timedelta(days=keep.history_of(standing_of(db, workspace_id).plan))
     usage = (now - timedelta(days=keep.usage)).date()
     later = aliased(FeedImport)
-    is_newest = ~exists().where(
+    has_later = exists().where(
         later.workspace_id == workspace_id, later.feed_id == FeedImport.feed_id, later.number > FeedImport.number
     )
     old: dict[Any, tuple[Any, ...]] = {
         # The newest one stays: it says where the rows come from.
-        FeedImport: (FeedImport.state.in_(ENDED), FeedImport.created_at < history, ~is_newest),
+        FeedImport: (FeedImport.state.in_(ENDED), FeedImport.created_at < history, has_later),
         ItemVersion: (ItemVersion.replaced_at < history,),
         Delivery: (Delivery.state != "pending", Delivery.created_at < now - timedelta(days=keep.deliveries)),
         Usage: (Usage.month < usage.replace(day=1),),

@@ -5,22 +5,21 @@ well, as JSON in an envelope of the key ring, and those of the database that is 
 """
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import psycopg
-import structlog
 from psycopg.rows import dict_row
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
 
+from cwz_web.accounts.models import Account
 from cwz_web.crypto import KeyRing
 from cwz_web.db.session import Database
-from cwz_web.workspaces.models import Tombstone
-
-log = structlog.get_logger()
+from cwz_web.workspaces.deletion import GRACE
+from cwz_web.workspaces.models import Tombstone, Workspace
 
 FILE = "tombstones"
 
@@ -37,6 +36,7 @@ class Stone(BaseModel):
     deleted_at: datetime
     purge_at: datetime
     purged_at: datetime | None
+    report: dict[str, Any]
 
 
 _stones = TypeAdapter(list[Stone])
@@ -66,17 +66,40 @@ def known_tombstones(owner_url: str, folder: Path, ring: KeyRing) -> list[Stone]
             there = {row["id"]: Stone.model_validate(row) for row in connection.execute("SELECT * FROM tombstones")}
     except (psycopg.OperationalError, psycopg.errors.UndefinedTable):
         return list(found.values())
-    # One that the database has no more was taken back, unless the database is younger than the file.
     return list((found | there).values())
 
 
-def lay_tombstones(database: Database, stones: Iterable[Stone]) -> list[Stone]:
-    """Put tombstones into a restored database. Returns those of what it brought back to life: they have to be purged
-    again, or wait for their day."""
-    again = []
+def lay_tombstones(database: Database, stones: Iterable[Stone]) -> int:
+    """Put tombstones into a restored database. Returns how many stand for something that it brought back to life.
+
+    What had been purged is due at once. Of anything else nobody can be sure: its deletion may have been taken back
+    since; so it waits for at least as long as a fresh one.
+    """
+    purged = {stone.id: stone for stone in stones if stone.purged_at}
     with database.transaction() as db:
         for stone in stones:
-            values = stone.model_dump() | {"purged_at": None}
-            if db.scalar(insert(Tombstone).values(**values).on_conflict_do_nothing().returning(Tombstone.id)):
-                again.append(stone)
-    return again
+            known = db.get(Tombstone, stone.id)
+            if known is None:
+                db.add(Tombstone(**stone.model_dump()))
+            elif stone.purged_at:
+                known.purged_at, known.report, known.name = stone.purged_at, stone.report, stone.name
+    for stone in purged.values():
+        if _is_there(database, stone):
+            with database.transaction() as db:
+                found = db.get_one(Tombstone, stone.id)
+                found.purged_at, found.purge_at = None, datetime.now(UTC)
+    with database.transaction() as db:
+        waiting = list(db.scalars(select(Tombstone).where(Tombstone.purged_at.is_(None))))
+        for open_one in waiting:
+            if open_one.id not in purged:
+                open_one.purge_at = max(open_one.purge_at, datetime.now(UTC) + GRACE)
+    return len(waiting)
+
+
+def _is_there(database: Database, stone: Stone) -> bool:
+    """Whether the database has what a tombstone stands for."""
+    if stone.kind == "account":
+        with database.transaction() as db:
+            return db.get(Account, stone.id) is not None
+    with database.transaction(stone.id, deleted=True) as db:
+        return db.get(Workspace, stone.id) is not None

@@ -15,6 +15,7 @@ from cwz_web.accounts.passwords import TooBusy
 from cwz_web.billing.plans import NoRoom
 from cwz_web.generation.usage import READ_ONLY, CapReached
 from cwz_web.imaging.errors import ImagingError, UnknownColumns
+from cwz_web.metrics import STORAGE_ERRORS
 from cwz_web.storage.contract import StorageError
 from cwz_web.web.limits import TooMany
 from cwz_web.web.paths import sign_in_path
@@ -131,6 +132,7 @@ def imaging_error(exc: ImagingError, request: Request) -> Response:
 @exception_view_config(StorageError)
 def storage_error(exc: StorageError, request: Request) -> Response:
     """The workspace's storage has a problem."""
+    STORAGE_ERRORS.labels(type(exc).__name__).inc()
     return _answer(request, Problem(503, "storage_unavailable", str(exc)))
 
 

@@ -31,6 +31,7 @@ from cwz_web.ops.exports import (
     LEFT_OUT_TABLES,
     ExportManifest,
     Readable,
+    begin_export,
     forget_exports,
     make_export,
 )
@@ -38,6 +39,7 @@ from cwz_web.ops.models import Export
 from cwz_web.ops.purge import purge, purge_due
 from cwz_web.ops.retention import Keep, forget_old
 from cwz_web.ops.tasks import export as export_task
+from cwz_web.storage.connections import NO_DEFAULT
 from cwz_web.storage.contract import Unreachable
 from cwz_web.web.services import Services
 from cwz_web.workspaces.audit import Actor, first_break, record
@@ -466,6 +468,19 @@ def test_an_export_whose_storage_is_gone_is_forgotten_all_the_same(
         for table in ("run_items", "assets", "auto_runs", "runs", "connections"):
             db.execute(text(f"DELETE FROM {table}"))  # noqa: S608 - our own names
     assert forget_exports(services.database, services.providers, days=7) == 1
+
+
+def test_an_export_whose_storage_went_before_it_was_made_says_so(make: Factory) -> None:
+    bare = make.workspace()
+    admin = make.member(bare)
+    services = make.services
+    with make.database.transaction(bare.id) as db:
+        export_id = begin_export(db, bare.id, admin.id, with_pictures=False).id
+        db.execute(text("DELETE FROM connections"))
+    make_export(services.database, services.providers, bare.id, export_id, last_try=False, url="")
+    with make.database.transaction(bare.id) as db:
+        found = db.get_one(Export, (bare.id, export_id))
+    assert (found.state, found.trouble) == ("failed", NO_DEFAULT)
 
 
 def test_an_export_that_can_not_be_made_says_why(

@@ -210,6 +210,18 @@ def test_the_page_of_operations_shows_what_is_wrong_and_a_job_is_tried_again(
         assert health.retry_job(db, waiting) is False
 
 
+def test_a_job_of_which_another_one_waits_is_not_tried_again(ops: TestApp, services: Services) -> None:
+    lock = {"queueing_lock": "'back_up'"}
+    failed = job(services, queue="upkeep", task="ops.back_up", status="'failed'", **lock)
+    job(services, queue="upkeep", task="ops.back_up", **lock)
+    page = ops.get("/ops")
+    [form] = [form for form in page.forms.values() if form.action == "/ops/retry"]
+    form.submit(status=303)
+    with services.database.transaction() as db:
+        status = db.scalar(text("SELECT status FROM procrastinate_jobs WHERE id = :id"), {"id": failed})
+    assert status == "failed"
+
+
 def findings(services: Services, server: dict[str, str] | None = None, **settings: object) -> dict[str, list[Finding]]:
     known = services.settings.model_copy(update=settings)
     found: dict[str, list[Finding]] = {}

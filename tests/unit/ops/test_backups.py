@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ from cwz_web.ops.backups import (
     tables_of,
 )
 from cwz_web.ops.models import BackupRecord
-from cwz_web.ops.purge import purge
+from cwz_web.ops.purge import purge, purge_due
 from cwz_web.ops.restoring import check_place, restore, verify
 from cwz_web.ops.tombstones import known_tombstones, lay_tombstones, write_tombstones
 from cwz_web.settings import SettingsError
@@ -186,6 +187,15 @@ def aged(backup: Backup, folder: Path, ages: list[timedelta]) -> None:
         path.with_name(f"{path.name}.sha256").touch()
 
 
+def test_what_a_killed_backup_left_goes_after_a_day(tmp_path: Path) -> None:
+    old, fresh = tmp_path / ".a.backup.partial", tmp_path / ".b.backup.partial"
+    for path in (old, fresh):
+        path.touch()
+    os.utime(old, (0, (datetime.now(UTC) - timedelta(days=2)).timestamp()))
+    drop_old(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [fresh.name]
+
+
 @given(st.lists(st.integers(0, 60 * 24), max_size=25, unique=True))
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_exactly_the_newest_stay_and_none_that_is_too_old(
@@ -254,6 +264,8 @@ def test_backups_are_copied_to_a_storage_dropped_there_and_fetched_again(
     old = f"connectwyze-{datetime.now(UTC) - timedelta(days=31):%Y%m%dT%H%M%S}-aaaaaa.backup"
     for name in (old, "connectwyze-20200101T000000-bbbbbb.backup"):
         bucket.put(f"{archive_module.PREFIX}{name}", b"x", content_type="application/octet-stream")
+    archive.let_go()  # by itself, however long there was no new backup
+    assert list(bucket.list(archive_module.PREFIX)) == []
     backup = archive.back_up(services.database)
     there = [info.key.removeprefix(archive_module.PREFIX) for info in bucket.list(archive_module.PREFIX)]
     assert there == [backup.path.name, "tombstones"]
@@ -333,11 +345,12 @@ def test_what_was_deleted_after_a_backup_is_purged_again_when_it_is_restored(
     restore(backup, empty, RING)
     database = Database(as_app(empty), pool_size=1)
     try:
-        again = lay_tombstones(database, known_tombstones(empty, tmp_path, RING))
-        assert {stone.id for stone in again} == {gone.id, waiting.id}
+        assert lay_tombstones(database, known_tombstones(empty, tmp_path, RING)) == 2
+        assert purge_due(database, services.providers) == 1
         with database.transaction() as db:
             stones = {stone.id: stone for stone in db.scalars(select(Tombstone))}
-        assert purge(database, services.providers, stones[gone.id])
+        assert stones[gone.id].purged_at is not None
+        assert stones[waiting.id].purge_at > datetime.now(UTC) + timedelta(days=13)
         for space, rows in ((gone, 0), (waiting, 0), (stays, 1), (back, 1)):
             with database.transaction(space.id) as db:
                 assert len(db.scalars(select(Feed)).all()) == rows
@@ -345,6 +358,71 @@ def test_what_was_deleted_after_a_backup_is_purged_again_when_it_is_restored(
             assert db.scalars(select(Feed)).all() == []
         with database.transaction(waiting.id, deleted=True) as db:
             assert len(db.scalars(select(Feed)).all()) == 1
+    finally:
+        database.dispose()
+
+
+def deleted(make: Factory, space: Workspace, days: int) -> None:
+    """Let a workspace have been deleted so many days ago."""
+    with make.database.transaction(space.id) as db:
+        begin_workspace_deletion(db, db.get_one(Workspace, space.id), Actor(None, "test", ""), with_pictures=False)
+    with make.database.transaction() as db:
+        stone = db.get_one(Tombstone, space.id)
+        stone.deleted_at -= timedelta(days=days)
+        stone.purge_at -= timedelta(days=days)
+
+
+def test_what_may_have_been_taken_back_since_the_backup_is_not_purged_by_a_restore(
+    make: Factory, services: Services, owner_url: str, empty: str, tmp_path: Path
+) -> None:
+    """Its tombstone is in the backup and its day has come; that it was taken back afterwards nobody knows any more."""
+    space = make.workspace()
+    make.feed(space)
+    deleted(make, space, days=13)
+    backup = make_backup(owner_url, tmp_path, RING)
+    with make.database.transaction() as db:
+        db.execute(text("UPDATE tombstones SET purge_at = now() - interval '1 day'"))
+    stale = make_backup(owner_url, tmp_path, RING)
+    for known in (backup, stale):
+        restore(known, empty, RING)
+        database = Database(as_app(empty), pool_size=1)
+        try:
+            assert lay_tombstones(database, []) == 1
+            assert purge_due(database, services.providers) == 0
+            with database.transaction(space.id, deleted=True) as db:
+                assert len(db.scalars(select(Feed)).all()) == 1
+        finally:
+            database.dispose()
+
+
+def test_what_was_purged_is_purged_again_also_when_the_backup_has_its_tombstone_and_reports_are_kept(
+    make: Factory, services: Services, owner_url: str, empty: str, tmp_path: Path
+) -> None:
+    space, later = make.workspace(), make.workspace()
+    make.feed(space)
+    deleted(make, space, days=13)
+    backup = make_backup(owner_url, tmp_path, RING)
+    deleted(make, later, days=20)
+    with make.database.transaction() as db:
+        db.execute(text("UPDATE tombstones SET purge_at = now()"))
+        db.execute(text("DELETE FROM workspaces WHERE id = :id"), {"id": later.id})
+    assert purge_due(services.database, services.providers) == 2
+    with make.database.transaction() as db:
+        before = db.get_one(Tombstone, later.id).report
+    write_tombstones(make.database, tmp_path, RING)
+    stones = known_tombstones(empty, tmp_path, RING)
+    restore(backup, empty, RING)
+    database = Database(as_app(empty), pool_size=1)
+    try:
+        with database.transaction() as db:
+            # It is in the backup; let it be one that never knew of it.
+            db.execute(text("SELECT set_config('cwz.workspace_id', :id, true)"), {"id": str(later.id)})
+            db.execute(text("DELETE FROM workspaces WHERE id = :id"), {"id": later.id})
+        assert lay_tombstones(database, stones) == 1
+        assert purge_due(database, services.providers) == 1
+        with database.transaction() as db:
+            assert db.get_one(Tombstone, space.id).report["rows"]["feeds"] == 1
+            assert db.get_one(Tombstone, later.id).report == before
     finally:
         database.dispose()
 
