@@ -3,9 +3,8 @@
 import io
 import json
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any
@@ -18,13 +17,12 @@ from webtest import TestApp
 
 from cwz_web.accounts.models import Account
 from cwz_web.db.base import Base
-from cwz_web.feeds.models import Feed, FeedImport, Item, ItemVersion
+from cwz_web.feeds.models import Item
 from cwz_web.generation.keys import Scope
-from cwz_web.generation.models import Asset, Template, UsageDay
+from cwz_web.generation.models import Asset, Template
 from cwz_web.generation.signing import Addresses
 from cwz_web.imaging.encoders import Format
 from cwz_web.jobs import EXPORT_QUEUE, UPKEEP_QUEUE
-from cwz_web.notify.models import Delivery, Webhook
 from cwz_web.notify.tasks import PostOffice
 from cwz_web.ops.exports import (
     LEFT_OUT_COLUMNS,
@@ -37,16 +35,15 @@ from cwz_web.ops.exports import (
 )
 from cwz_web.ops.models import Export
 from cwz_web.ops.purge import purge, purge_due
-from cwz_web.ops.retention import Keep, forget_old
+from cwz_web.ops.retention import Keep
 from cwz_web.ops.tasks import export as export_task
 from cwz_web.storage.connections import NO_DEFAULT
 from cwz_web.storage.contract import Unreachable
 from cwz_web.web.services import Services
-from cwz_web.workspaces.audit import Actor, first_break, record
+from cwz_web.workspaces.audit import Actor, first_break
 from cwz_web.workspaces.deletion import begin_workspace_deletion
 from cwz_web.workspaces.departure import delete_due_accounts
 from cwz_web.workspaces.models import AuditEntry, Role, Tombstone, Workspace
-from tests.conftest import make_settings
 from tests.factories import Factory, api, jpeg, local_bucket, sign_in
 from tests.jobs import run_jobs
 from tests.mailbox import Mailbox, text_of
@@ -512,158 +509,6 @@ def test_an_iterator_is_read_as_a_file(sizes: tuple[int, ...]) -> None:
     assert found == b"abcdefghi"
     assert file.read(1) == b""
     assert Readable([b"ab", b"c"]).read() == b"abc"
-
-
-def days_ago(days: int) -> datetime:
-    return datetime.now(UTC) - timedelta(days=days)
-
-
-def keep(**more: int) -> Callable[..., Keep]:
-    days = {"audit": 100, "history": 40, "deliveries": 10, "usage": 90, "deleted": 30, "exports": 7} | more
-    return lambda plans=None: Keep(**days, plans=plans or {})
-
-
-def test_old_history_goes_and_the_rest_stays(make: Factory, services: Services) -> None:
-    space, other = make.workspace(), make.workspace()
-    for each in (space, other):
-        fill(make, each)
-        with make.database.transaction(each.id) as db:
-            feed_id = db.scalars(select(Feed.id)).first()
-            for age in (39, 41):
-                db.add(
-                    ItemVersion(
-                        workspace_id=each.id,
-                        feed_id=feed_id,
-                        key=f"old {age}",
-                        revision=1,
-                        data={},
-                        removed=True,
-                        replaced_at=days_ago(age),
-                    )
-                )
-                db.add(UsageDay(workspace_id=each.id, day=days_ago(age + 50).date(), used=1))
-            db.execute(text("UPDATE deliveries SET created_at = now() - interval '11 days', state = 'delivered'"))
-            db.execute(text("UPDATE feed_imports SET created_at = now() - interval '50 days'"))
-    forget_old(services.database, keep()())
-    for each in (space, other):
-        with make.database.transaction(each.id) as db:
-            assert {v.key for v in db.scalars(select(ItemVersion)) if v.key.startswith("old")} == {"old 39"}
-            assert days_ago(91).date() not in db.scalars(select(UsageDay.day)).all()
-            assert days_ago(89).date() in db.scalars(select(UsageDay.day)).all()
-            assert db.scalars(select(Delivery)).all() == []
-            assert db.scalars(select(Webhook)).all() != []
-            # Each feed keeps the import that its rows are from, and one that waits for somebody.
-            newest = db.execute(select(FeedImport.feed_id, func.max(FeedImport.number)).group_by(FeedImport.feed_id))
-            left = db.scalars(select(FeedImport)).all()
-            assert {(r.feed_id, r.number) for r in left if r.state not in ("held", "draft")} <= set(map(tuple, newest))
-
-
-def test_jobs_that_were_given_up_are_kept_for_a_month(services: Services) -> None:
-    for days in (29, 31):
-        with services.database.transaction() as db:
-            job = db.scalar(
-                text(
-                    "INSERT INTO procrastinate_jobs (queue_name, task_name, status, priority)"
-                    " VALUES ('mail', 'x', 'failed', :days) RETURNING id"
-                ),
-                {"days": days},
-            )
-            db.execute(
-                text("INSERT INTO procrastinate_events (job_id, type, at) VALUES (:id, 'failed', :at)"),
-                {"id": job, "at": days_ago(days)},
-            )
-    assert forget_old(services.database, keep()())["procrastinate_jobs"] == 1
-    with services.database.transaction() as db:
-        assert list(db.scalars(text("SELECT priority FROM procrastinate_jobs"))) == [29]
-
-
-def test_a_plan_shortens_the_history_and_lengthens_nothing() -> None:
-    terms = keep(history=365)({"free": 30, "pro": 180, "scale": 1000})
-    assert [terms.history_of(plan) for plan in ("free", "pro", "scale", "gone")] == [30, 180, 365, 30]
-    assert keep(history=365)().history_of("free") == 365
-
-
-def test_the_settings_say_how_long(app_url: str, services: Services) -> None:
-    settings = make_settings(app_url, services.settings.var, keep_history_days=60, keep_audit_days=200)
-    assert (Keep.of(settings).history, Keep.of(settings).audit, Keep.of(settings).plans) == (60, 200, {})
-
-
-def entries(make: Factory, space: Workspace, ages: list[int]) -> None:
-    """Entries of the log, so many days old each."""
-    with make.database.transaction(space.id) as db:
-        for _ in ages:
-            record(db, space.id, Actor(None, "test", ""), "test.do", "thing")
-
-
-def test_the_log_is_cut_where_it_is_too_old_and_its_chain_still_holds(
-    make: Factory, services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    space = make.workspace()
-    clock = SimpleNamespace(age=0)
-
-    class Clock(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:
-            return days_ago(clock.age)
-
-    monkeypatch.setattr("cwz_web.workspaces.audit.datetime", Clock)
-    for clock.age in (400, 300, 99, 91, 5):
-        entries(make, space, [clock.age])
-
-    def numbers() -> list[int]:
-        with make.database.transaction(space.id) as db:
-            assert first_break(db, space.id) is None
-            return list(db.scalars(select(AuditEntry.number).order_by(AuditEntry.number)))
-
-    assert numbers() == [1, 2, 3, 4, 5]
-    forget_old(services.database, keep(audit=350)())
-    assert numbers() == [2, 3, 4, 5]
-    forget_old(services.database, keep(audit=100)())
-    assert numbers() == [3, 4, 5]
-    entries(make, space, [0])
-    assert numbers() == [3, 4, 5, 6]
-    # Ninety days are safe, whoever asks.
-    with make.database.transaction(space.id) as db:
-        assert db.scalar(select(func.forget_audit(datetime.now(UTC)))) == 2
-    assert numbers() == [5, 6]
-    with make.database.transaction(space.id) as db:
-        db.execute(text("UPDATE workspaces SET audit_digest = 'x'"))
-        assert first_break(db, space.id) == 5
-
-
-def test_the_newest_entry_of_a_log_never_goes(
-    make: Factory, services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    space = make.workspace()
-
-    class Clock(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:
-            return days_ago(500)
-
-    monkeypatch.setattr("cwz_web.workspaces.audit.datetime", Clock)
-    entries(make, space, [500])
-    forget_old(services.database, keep()())
-    monkeypatch.undo()
-    entries(make, space, [0])
-    with make.database.transaction(space.id) as db:
-        assert list(db.scalars(select(AuditEntry.number).order_by(AuditEntry.number))) == [1, 2]
-        assert first_break(db, space.id) is None
-
-
-def test_the_rows_of_a_feed_that_was_deleted_go_after_a_month(make: Factory, services: Services) -> None:
-    space = make.workspace()
-    young, old, there = make.feed(space), make.feed(space), make.feed(space)
-    run = make.run(old, make.template(space))
-    with make.database.transaction(space.id) as db:
-        for feed, days in ((young, 29), (old, 31)):
-            db.execute(text("UPDATE feeds SET deleted_at = :at WHERE id = :id"), {"at": days_ago(days), "id": feed.id})
-    forget_old(services.database, keep()())
-    with make.database.transaction(space.id) as db:
-        left = set(db.scalars(select(Item.feed_id)))
-        assert db.get(Feed, (space.id, old.id)) is not None  # its name stays, for its runs
-        assert db.scalar(text("SELECT count(*) FROM runs WHERE id = :id"), {"id": run.id}) == 1
-    assert left == {young.id, there.id}
 
 
 def test_the_upkeep_has_a_queue_of_its_own_that_other_workers_leave_alone(office: Office, services: Services) -> None:
