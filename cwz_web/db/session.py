@@ -50,10 +50,8 @@ class Database:
             deleted: whether it may be one that is deleted; else such a one reads as empty.
         """
         with self.session() as session, session.begin():
-            if workspace_id is not None and deleted:
-                session.execute(select(func.set_config("cwz.workspace_id", str(workspace_id), True)))
-            elif workspace_id is not None:
-                enter_workspace(session, workspace_id)
+            if workspace_id is not None:
+                enter_workspace(session, workspace_id, deleted=deleted)
             yield session
 
     def ask(self, query: LiteralString, *values: object, again: bool = True) -> Any | None:
@@ -101,12 +99,16 @@ class Database:
                 return
 
 
-def enter_workspace(session: Session, workspace_id: UUID) -> None:
+def enter_workspace(session: Session, workspace_id: UUID, *, deleted: bool = False) -> None:
     """Open one workspace's rows to the session until its transaction ends (row-level security, see row_security.py).
 
-    Those of a deleted one stay shut.
+    Arguments:
+        deleted: whether it may be one that is deleted; else those of such a one stay shut.
     """
-    session.execute(_ENTER, {"id": workspace_id, "value": str(workspace_id)})
+    if deleted:
+        session.execute(select(func.set_config("cwz.workspace_id", str(workspace_id), True)))
+    else:
+        session.execute(_ENTER, {"id": workspace_id, "value": str(workspace_id)})
 
 
 def affected(session: Session, statement: Executable) -> int:

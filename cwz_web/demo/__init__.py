@@ -39,6 +39,7 @@ from cwz_web.workspaces.access import workspaces_of
 from cwz_web.workspaces.audit import Actor
 from cwz_web.workspaces.creation import create_workspace
 from cwz_web.workspaces.deletion import bring_back, deletions_of
+from cwz_web.workspaces.models import Workspace
 
 PROVIDER = "local"
 
@@ -89,7 +90,9 @@ def ensure_demo(
 def _find(db: Session) -> Demo | None:
     account_id = db.scalar(select(Account.id).where(has_email(contents.EMAIL)))
     for deletion in deletions_of(db, account_id) if account_id else ():
-        bring_back(db, deletion, Actor(None, "cwz demo", ""))
+        enter_workspace(db, deletion.workspace_id, deleted=True)
+        if db.get_one(Workspace, deletion.workspace_id).slug == contents.SLUG:
+            bring_back(db, deletion, Actor(None, "cwz demo", ""))
     access = next((a for a in workspaces_of(db, account_id) if a.slug == contents.SLUG), None) if account_id else None
     if access is None:
         return None

@@ -20,13 +20,13 @@ from uuid import UUID
 import structlog
 from pydantic import BaseModel, ConfigDict, Field
 from slugify import slugify
-from sqlalchemy import LargeBinary, Table, func, select, text
+from sqlalchemy import LargeBinary, Table, select, text
 from sqlalchemy.orm import Session
 from zipstream import ZIP_DEFLATED, ZIP_STORED, ZipStream
 
 from cwz_web.accounts.models import Account
 from cwz_web.db.base import Base
-from cwz_web.db.session import Database, raw_connection
+from cwz_web.db.session import Database, enter_workspace, raw_connection
 from cwz_web.generation.models import Asset, Font
 from cwz_web.generation.templates import list_templates, open_design
 from cwz_web.jobs import EXPORT_QUEUE, app
@@ -207,7 +207,7 @@ def _pack(
     """Write the tables into a folder, as of one moment, and find what else belongs to it."""
     with database.transaction() as db:
         db.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
-        db.execute(select(func.set_config("cwz.workspace_id", str(workspace_id), True)))
+        enter_workspace(db, workspace_id)
         workspace = db.get_one(Workspace, workspace_id)
         manifest = ExportManifest(
             version=version("cwz-web"),

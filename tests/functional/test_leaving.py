@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 from webtest import TestApp
 
 from cwz_web.accounts.models import Account
+from cwz_web.cli.demo import facts_of
 from cwz_web.db.base import Base
 from cwz_web.feeds.models import Item
 from cwz_web.generation.keys import Scope
@@ -40,10 +41,11 @@ from cwz_web.ops.tasks import export as export_task
 from cwz_web.storage.connections import NO_DEFAULT
 from cwz_web.storage.contract import Unreachable
 from cwz_web.web.services import Services
+from cwz_web.workspaces.access import workspaces_of
 from cwz_web.workspaces.audit import Actor, first_break
-from cwz_web.workspaces.deletion import begin_workspace_deletion
+from cwz_web.workspaces.deletion import begin_workspace_deletion, deletions_of
 from cwz_web.workspaces.departure import delete_due_accounts
-from cwz_web.workspaces.models import AuditEntry, Role, Tombstone, Workspace
+from cwz_web.workspaces.models import AuditEntry, Membership, Role, Tombstone, Workspace
 from tests.factories import Factory, api, jpeg, local_bucket, sign_in
 from tests.jobs import run_jobs
 from tests.mailbox import Mailbox, text_of
@@ -204,6 +206,24 @@ def test_one_that_can_not_be_purged_holds_up_no_other(
     assert purge_due(services.database, services.providers) == 1
     with services.database.transaction() as db:
         assert db.get_one(Tombstone, other.id).purged_at is not None
+
+
+def test_the_demo_comes_back_by_itself_and_nothing_else_of_its_person_does(make: Factory, services: Services) -> None:
+    facts, other = facts_of(services), make.workspace()
+    with make.database.transaction() as db:
+        person = db.scalars(select(Account.id).where(Account.email == facts["email"])).one()
+        [demo] = [access.workspace_id for access in workspaces_of(db, person)]
+    with make.database.transaction(other.id) as db:
+        db.add(Membership(workspace_id=other.id, account_id=person, role=Role.ADMIN))
+    for workspace_id in (demo, other.id):
+        with make.database.transaction(workspace_id) as db:
+            workspace = db.get_one(Workspace, workspace_id)
+            workspace.name = "Another name"
+            begin_workspace_deletion(db, workspace, Actor(None, "test", ""), with_pictures=False)
+    assert facts_of(services) == facts
+    with make.database.transaction() as db:
+        assert [access.slug for access in workspaces_of(db, person)] == [facts["workspace"]]
+        assert [deletion.workspace_id for deletion in deletions_of(db, person)] == [other.id]
 
 
 def test_admins_hear_of_it_by_mail(office: Office, mailbox: Mailbox) -> None:
