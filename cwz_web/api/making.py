@@ -10,7 +10,7 @@ from cwz_web.api.pages import Answer
 from cwz_web.generation.assets import find_asset, record_asset
 from cwz_web.generation.models import Asset
 from cwz_web.generation.recipes import Recipe
-from cwz_web.generation.usage import Meter, check_room, count, count_one
+from cwz_web.generation.usage import Meter, check_room, count, counting_one
 from cwz_web.imaging.encoders import Output
 from cwz_web.notify.webhooks import Event, emit
 from cwz_web.storage.originals import Originals
@@ -59,26 +59,28 @@ class Order:
         """Whether the picture was made not long ago."""
         return self._services.maker.known(self._meter.workspace_id, self._order) is not None
 
+    @property
+    def _is_kept(self) -> bool:
+        """Whether the picture is in the workspace's storage."""
+        with self._services.database.transaction(self._meter.workspace_id) as db:
+            return find_asset(db, self._meter.workspace_id, self.digest) is not None
+
     def make(self) -> tuple[bytes, bool]:
         """The picture, and whether it was known already. Raises CapReached, ImagingError."""
         maker, workspace_id = self._services.maker, self._meter.workspace_id
         known = maker.known(workspace_id, self._order)
         if known is not None:
             return known, True
-        if self._meter.is_capped:
-            with self._services.database.transaction(workspace_id) as db:
-                check_room(db, self._meter)
-        picture = maker.finish(self._order)
-        count_one(self._services.database, self._meter)
+        check_room(self._services.database, self._meter)
+        with counting_one(self._services.database, self._meter) as begin:
+            picture = maker.finish(self._order, begin)
         return maker.remember(workspace_id, self._order, picture), False
 
     def keep(self) -> tuple[Asset, bool]:
         """The picture in the workspace's storage, and whether it was there already. Raises StorageError, too."""
         services, workspace_id, template = self._services, self._meter.workspace_id, self._design.template
-        if self._meter.is_capped:
-            with services.database.transaction(workspace_id) as db:
-                if find_asset(db, workspace_id, self.digest) is None:
-                    check_room(db, self._meter)
+        if self._meter.is_capped and not self._is_kept:
+            check_room(services.database, self._meter)
         kept = services.maker.keep(workspace_id, services.providers.open(self._connection.place), self._order)
         with services.database.transaction(workspace_id) as db:
             asset, is_new = record_asset(

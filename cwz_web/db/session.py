@@ -1,9 +1,10 @@
 """Engine and sessions. Every transaction says which workspace it is for, or sees no workspace's rows at all."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, LiteralString, cast
+from typing import Any, LiteralString, TypeVar, cast
 from uuid import UUID
 
 import psycopg
@@ -11,6 +12,7 @@ from psycopg.rows import namedtuple_row
 from sqlalchemy import CursorResult, Engine, Executable, create_engine, func, select, text
 from sqlalchemy.orm import Session
 
+T = TypeVar("T")
 _ENTER = text(
     "SELECT set_config('cwz.workspace_id',"
     " CASE WHEN EXISTS (SELECT 1 FROM tombstones WHERE id = :id) THEN '' ELSE :value END, true)"
@@ -36,6 +38,7 @@ class Database:
             connect_args={"connect_timeout": 5},
         )
         self._idle: deque[psycopg.Connection[Any]] = deque()
+        self._threads = ThreadPoolExecutor(pool_size, "database")
 
     def session(self) -> Session:
         """A new session; the caller commits and closes it (the web hands it to the request's transaction)."""
@@ -82,8 +85,13 @@ class Database:
                 self._idle.append(connection)
         return row
 
+    def beside(self, work: Callable[[], T]) -> Future[T]:
+        """Do something with the database beside what this thread goes on with."""
+        return self._threads.submit(work)
+
     def dispose(self) -> None:
         """Close the connections."""
+        self._threads.shutdown()
         self.engine.dispose()
         self._forget_idle()
 

@@ -1,6 +1,6 @@
 """Data in, finished picture out: the engine, the sources and a memory of finished pictures, put together."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from cwz_web.generation.sources import Sources
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.effects import shrink
 from cwz_web.imaging.encoders import Output, encode
-from cwz_web.imaging.engine import Engine, Plan
+from cwz_web.imaging.engine import Engine, Plan, nothing
 from cwz_web.imaging.engine import Sources as FoundSources
 from cwz_web.imaging.errors import SourceMissing
 from cwz_web.imaging.helpers import Helpers
@@ -67,11 +67,15 @@ class PictureMaker:
         found = plan.load(values, lambda reference: self._sources.load(originals, reference))
         return Order(plan, values, found, output, plan.picture_digest(values, found, output))
 
-    def finish(self, order: Order) -> bytes:
-        """Draw the picture. Raises ImagingError."""
-        draw = Plan.render if self._helpers is None else self._helpers.render
+    def finish(self, order: Order, drawn: Callable[[], object] = nothing) -> bytes:
+        """Draw the picture. Raises ImagingError.
+
+        Arguments:
+            drawn: called when it is drawn, before the rest is done.
+        """
+        render = Plan.render if self._helpers is None else self._helpers.render
         with DRAWN.time():
-            return draw(order.plan, order.values, order.found, order.output)
+            return render(order.plan, order.values, order.found, order.output, drawn)
 
     def preview(self, order: Order, width: int | None = None) -> bytes:
         """The picture for somebody to look at, at most so many pixels wide. Raises ImagingError."""

@@ -6,7 +6,9 @@ nothing is drawn in vain. A run takes its pictures beforehand, and gives back th
 transaction that says so. Months are those of UTC.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
@@ -127,11 +129,16 @@ def used_by_day(db: Session, workspace_id: UUID, days: int = 30) -> list[tuple[d
     return [(day, used.get(day, 0)) for day in (first + timedelta(days=number) for number in range(days))]
 
 
-def check_room(db: Session, meter: Meter, pictures: int = 1) -> None:
-    """See whether there is room for so many more. Raises CapReached."""
+def check_room(database: Database, meter: Meter) -> None:
+    """See whether there is room for one more. Raises CapReached."""
     _check_open(meter)
-    for subject_id, cap, whose in meter.counters():
-        if cap is not None and used_in(db, meter.workspace_id, subject_id) + pictures > cap:
+    if not meter.is_capped:
+        return
+    values = month_of(), meter.workspace_id, meter.key_id
+    row = database.ask("SELECT used, key_used FROM pictures_used(%s, %s, %s)", *values)
+    assert row is not None
+    for cap, used, whose in ((meter.cap, row.used, "workspace"), (meter.key_cap, row.key_used, "key")):
+        if cap is not None and (used or 0) >= cap:
             raise _reached(whose, cap)
 
 
@@ -164,6 +171,25 @@ def count_one(database: Database, meter: Meter) -> None:
     if meter.cap is not None and _crossed(used - 1, used, meter.cap):
         with database.transaction(meter.workspace_id) as db:
             _warn(db, meter, used - 1, used, meter.cap)
+
+
+@contextmanager
+def counting_one(database: Database, meter: Meter) -> Iterator[Callable[[], object]]:
+    """Count one picture while the rest is done of it: what comes begins to count, and is to be called once.
+
+    At the end of the block it is counted; when the block fails, it is not. Raises CapReached, at the end as well.
+    """
+    _check_open(meter)
+    counted: list[Future[None]] = []
+    month = month_of()
+    try:
+        yield lambda: counted.append(database.beside(lambda: count_one(database, meter)))
+    except BaseException:
+        if counted and counted[0].exception() is None:
+            with database.transaction(meter.workspace_id) as db:
+                give_back(db, meter, 1, month)
+        raise
+    counted[0].result()
 
 
 def give_back(db: Session, meter: Meter, pictures: int, month: date) -> None:

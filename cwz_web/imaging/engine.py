@@ -54,6 +54,10 @@ LoadSource = Callable[[str], Source]
 Sources = Mapping[str, Source | SourceMissing]
 
 
+def nothing() -> None:
+    """What is done when nothing is to be done."""
+
+
 @dataclass(frozen=True)
 class _Drawing:
     """A layer, drawn: its patches, and what should be looked at."""
@@ -188,9 +192,17 @@ class Plan:
         written = output.model_dump(mode="json", exclude={"size"})
         return _digest([engine, self.digest, used, digests, written])
 
-    def render(self, values: Mapping[str, str], sources: Sources, output: Output) -> bytes:
-        """The file of a row's picture, drawn and encoded. Raises ImagingError for what can not be drawn."""
-        return encode(self.draw(values, sources), output)
+    def render(
+        self, values: Mapping[str, str], sources: Sources, output: Output, drawn: Callable[[], object] = nothing
+    ) -> bytes:
+        """The file of a row's picture, drawn and encoded. Raises ImagingError for what can not be drawn.
+
+        Arguments:
+            drawn: called between the two.
+        """
+        pixels = self.draw(values, sources)
+        drawn()
+        return encode(pixels, output)
 
     def draw(self, values: Mapping[str, str], sources: Sources) -> Pixels:
         """The pixels of a row's picture. Raises ImagingError."""

@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
@@ -19,7 +19,7 @@ import structlog
 
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Output
-from cwz_web.imaging.engine import Engine, Plan, Sources
+from cwz_web.imaging.engine import Engine, Plan, Sources, nothing
 from cwz_web.imaging.fonts import install_fonts
 
 log = structlog.get_logger()
@@ -48,19 +48,32 @@ class Helpers:
         self._ready: Future[int] | None = None
         self._rest_until = 0.0
 
-    def render(self, plan: Plan, values: Mapping[str, str], sources: Sources, output: Output) -> bytes:
-        """The file of a row's picture, drawn here or there. Raises ImagingError."""
+    def render(
+        self,
+        plan: Plan,
+        values: Mapping[str, str],
+        sources: Sources,
+        output: Output,
+        drawn: Callable[[], object] = nothing,
+    ) -> bytes:
+        """The file of a row's picture, drawn here or there. Raises ImagingError.
+
+        Arguments:
+            drawn: called when it is drawn, and here not encoded yet.
+        """
         with self._lock:
             self._drawn_now += 1
             pool = self._pool_that_is_ready() if self._drawn_now > 1 else None
         try:
             if pool is not None:
                 try:
-                    return pool.submit(_render, plan.document, values, sources, output).result()
+                    picture = pool.submit(_render, plan.document, values, sources, output).result()
+                    drawn()
+                    return picture
                 except BrokenProcessPool:
                     log.warning("a drawing process died; what it was drawing is drawn here")
                     self._give_up(pool)
-            return plan.render(values, sources, output)
+            return plan.render(values, sources, output, drawn)
         finally:
             with self._lock:
                 self._drawn_now -= 1

@@ -4,6 +4,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from pyramid.router import Router
@@ -64,6 +65,18 @@ def test_failures_and_pictures_that_are_there_are_free(wsgi: Router, make: Facto
     kept, known = (program.post("Kept", accept="application/json").json for _ in range(2))
     assert [kept["cached"], known["cached"], kept["id"] == known["id"]] == [False, True, True]
     assert program.used == 2
+
+
+def test_a_picture_that_fails_while_it_is_counted_is_free(
+    wsgi: Router, make: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = Program(wsgi, make, month_cap=1)
+    with monkeypatch.context() as broken:
+        broken.setattr("cwz_web.imaging.engine.encode", Mock(side_effect=MemoryError))
+        program.post("Large", 500)
+    assert program.used == 0
+    program.post("Large", 200)
+    program.post("Another", 402)
 
 
 def test_at_the_cap_what_is_there_is_still_served(wsgi: Router, make: Factory) -> None:

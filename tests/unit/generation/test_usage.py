@@ -15,6 +15,7 @@ from cwz_web.generation.usage import (
     check_room,
     count,
     count_one,
+    counting_one,
     give_back,
     month_of,
     next_month,
@@ -45,6 +46,14 @@ class Counter:
             return False
         return True
 
+    def draw(self, *, begins: bool = True, fails: bool = False) -> None:
+        """Count a picture while it is made, whose making begins to count it, or fails before or after that."""
+        with counting_one(self.make.database, self.meter) as begin:
+            if begins:
+                begin()
+            if fails:
+                raise MemoryError
+
     @property
     def used(self) -> tuple[int, int]:
         """The workspace's count and the key's."""
@@ -67,8 +76,34 @@ def test_whichever_cap_comes_first_holds_and_the_other_counts_nothing(
     counter = Counter(make, cap, key_cap)
     assert [counter.count() for _ in range(5)] == [True, True, True, False, False]
     assert counter.used == (3, 3)
-    with make.database.transaction(counter.space.id) as db, pytest.raises(CapReached, match="3 pictures a month"):
-        check_room(db, counter.meter)
+    with pytest.raises(CapReached, match="3 pictures a month"):
+        check_room(make.database, counter.meter)
+
+
+def test_a_picture_counts_when_it_is_there(make: Factory) -> None:
+    counter = Counter(make, cap=1)
+    counter.draw()
+    assert counter.used == (1, 1)
+    with pytest.raises(CapReached):
+        counter.draw()
+    assert counter.used == (1, 1)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_picture_that_fails_does_not_count_even_when_counting_has_begun(make: Factory, begun: bool) -> None:
+    counter = Counter(make, cap=1)
+    with pytest.raises(MemoryError):
+        counter.draw(begins=begun, fails=True)
+    assert counter.used[0] == 0
+    assert counter.count(), "there is room for another one"
+
+
+def test_a_picture_that_fails_beyond_the_cap_gives_nothing_back(make: Factory) -> None:
+    counter = Counter(make, cap=1)
+    counter.count()
+    with pytest.raises(MemoryError):
+        counter.draw(fails=True)
+    assert counter.used == (1, 1)
 
 
 def test_many_at_once_count_all_or_nothing(make: Factory) -> None:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from subprocess import PIPE
 from textwrap import dedent
@@ -16,7 +16,7 @@ import pytest
 
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
-from cwz_web.imaging.engine import Engine, Plan, Sources
+from cwz_web.imaging.engine import Engine, Plan, Sources, nothing
 from cwz_web.imaging.errors import BadCode, SourceMissing
 from cwz_web.imaging.helpers import REST_SECONDS, Helpers
 from cwz_web.imaging.pictures import Source
@@ -46,7 +46,9 @@ class Kept(Plan):
     def __init__(self) -> None:
         self.begun, self.may_end = threading.Event(), threading.Event()
 
-    def render(self, values: Mapping[str, str], sources: Sources, output: Output) -> bytes:
+    def render(
+        self, values: Mapping[str, str], sources: Sources, output: Output, drawn: Callable[[], object] = nothing
+    ) -> bytes:
         self.begun.set()
         assert self.may_end.wait(60)
         return b""
@@ -113,6 +115,20 @@ def test_what_can_not_be_drawn_is_said_as_it_is_here(helpers: Helpers) -> None:
         plan.render(plan.values({"title": "no number"}), {}, Output())
     assert (str(there.value), there.value.reason) == (str(here.value), here.value.reason)
     assert drawn_there(helpers)
+
+
+@pytest.mark.parametrize("where", ["here", "there"])
+def test_whoever_asks_is_told_once_that_it_is_drawn(
+    helpers: Helpers, where: str, request: pytest.FixtureRequest
+) -> None:
+    if where == "there":
+        request.getfixturevalue("busy")
+    told: list[str] = []
+    plan, fails = plan_of(TEXT), plan_of(CODE)
+    helpers.render(plan, plan.values({}), FOUND, Output(), lambda: told.append("drawn"))
+    with pytest.raises(BadCode):
+        helpers.render(fails, fails.values({"title": "no number"}), {}, Output(), lambda: told.append("failed"))
+    assert told == ["drawn"]
 
 
 def test_one_picture_at_a_time_needs_no_helper(helpers: Helpers) -> None:

@@ -1,4 +1,6 @@
 import dataclasses
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from limits.errors import StorageError
@@ -6,9 +8,11 @@ from webtest import TestApp
 
 from cwz_web.app import create_app
 from cwz_web.settings import SettingsError
+from cwz_web.web import limits
 from cwz_web.web.limits import LIMITS, Limiter, TooMany, network_of
 from cwz_web.web.services import Services
 from tests.factories import Factory, sign_in
+from tests.installation import wait_for
 
 
 def attempts(limiter: Limiter, name: str, who: dict[str, str], most: int = 200) -> int:
@@ -39,6 +43,35 @@ def test_the_wait_is_told() -> None:
     with pytest.raises(TooMany) as refusal:
         limiter.look("proof", {"account": "ada"})
     assert 1 <= refusal.value.seconds <= 61
+
+
+def test_what_has_run_out_is_thrown_away_but_not_by_a_thread_for_each_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[threading.Thread] = []
+    start = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: (begun.append(thread), start(thread)))
+    limiter = Limiter("memory://", {"proof.account": "1 per second"})
+    for number in range(50):
+        assert limiter.take("api", f"key {number}", 1).allowed
+    assert len(begun) == 1
+    assert begun[0].daemon, "it does not hold up the end of the process"
+    monkeypatch.setattr(limits, "SWEEP_SECONDS", 0.05)
+    limiter = Limiter("memory://", {"proof.account": "1 per second"})
+    limiter.count("proof", {"account": "ada"})
+    events = limiter._storage.events
+
+    def look() -> bool:
+        limiter.count("proof", {"account": "bob"})
+        return not any(kept for key, kept in events.items() if "ada" in key)
+
+    assert any(kept for key, kept in events.items() if "ada" in key)
+    wait_for(look)
+
+
+def test_a_minute_is_exact_however_many_ask_at_once() -> None:
+    limiter = Limiter("memory://", {})
+    with ThreadPoolExecutor(16) as pool:
+        through = list(pool.map(lambda _: limiter.take("api", "a key", 100).allowed, range(400)))
+    assert sum(through) == 100
 
 
 @pytest.mark.parametrize("changed", [{"sign-in.adress": "1 per minute"}, {"sign-in.address": "a lot"}])
