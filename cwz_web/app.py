@@ -24,9 +24,10 @@ def main(global_config: dict[str, str], **ini: str) -> Router:
         configure_logs(development=settings.development)
         configure_error_reports(settings.sentry_dsn.get_secret_value(), settings.environment)
         prepare_database(settings)
+        services = Services.start(settings)
     except SettingsError as error:
         raise SystemExit(str(error)) from None
-    return create_app(Services.start(settings))
+    return create_app(services)
 
 
 def prepare_database(settings: Settings) -> None:

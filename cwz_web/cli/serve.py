@@ -36,9 +36,9 @@ def run(deployment: "Deployment") -> None:
     stop_on_signals()
     try:
         prepare_database(settings)
+        services = Services.start(settings)
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
-    services = Services.start(settings)
     app = create_app(services)
     server = deployment.loader.get_wsgi_server()
     worker = WorkerProcess([sys.argv[0], "-c", str(deployment.path), "worker", "--with-parent"])

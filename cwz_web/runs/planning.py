@@ -281,6 +281,13 @@ def retry_failed(db: Session, run: Run, meter: Meter | None = None) -> int:
     return len(chunks)
 
 
+def put_back(db: Session, workspace_id: UUID, run_id: UUID, chunk: int) -> None:
+    """Let what is left of a chunk wait for its next turn, when that of others has come."""
+    run = db.get(Run, (workspace_id, run_id))
+    if run is not None:
+        _enqueue(db, run, [chunk])
+
+
 def meter_of(run: Run) -> Meter:
     """What the run's pictures count against, without any cap."""
     return Meter(run.workspace_id, key_id=run.key_id)

@@ -9,12 +9,15 @@ from sqlalchemy import text
 from cwz_web.jobs import FEEDS_QUEUE, RENDER_QUEUE, Patient, app
 from cwz_web.runs.callback import forget_messages, give_up_lost
 from cwz_web.runs.following import follow_feed
+from cwz_web.runs.planning import put_back
 from cwz_web.runs.protocol import AskSpecification, Gone
 
 log = structlog.get_logger()
 
 # A storage that refuses for a minute, or a web that is down, holds a run up a little; after hours it is given up.
 RETRY = Patient(longest=60, attempts=150)
+# Pictures that are slower than those of the run before are shared out anew, so that nobody waits for a whole chunk.
+LONGEST_SECONDS = 5.0
 
 
 @app.periodic(cron="17 * * * *")
@@ -50,8 +53,10 @@ def follow(context: JobContext, workspace_id: str, feed_id: str) -> None:
 def render_chunk(context: JobContext, workspace_id: str, run_id: str, chunk: int) -> None:
     """Draw a chunk of a run."""
     ask = AskSpecification(workspace_id=UUID(workspace_id), run_id=UUID(run_id), chunk=chunk)
-    attempts = context.job.attempts
+    extra, attempts = context.additional_context, context.job.attempts
     try:
-        context.additional_context["worker"].render_chunk(ask, last_try=attempts >= RETRY.attempts)
+        if not extra["worker"].render_chunk(ask, last_try=attempts >= RETRY.attempts, seconds=LONGEST_SECONDS):
+            with extra["database"].transaction(ask.workspace_id) as db:
+                put_back(db, ask.workspace_id, ask.run_id, chunk)
     except Gone:
         log.info("chunk of a run that is gone", run=run_id, chunk=chunk)

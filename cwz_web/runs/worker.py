@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from math import inf
 from typing import Protocol
 from uuid import UUID
 
@@ -53,26 +54,31 @@ class Worker:
     maker: PictureMaker
     providers: Providers
 
-    def render_chunk(self, ask: AskSpecification, *, last_try: bool) -> None:
-        """Draw what is still pending of a chunk and report it.
+    def render_chunk(self, ask: AskSpecification, *, last_try: bool, seconds: float = inf) -> bool:
+        """Draw what is still pending of a chunk and report it. Returns whether that was all; else time was up.
 
         With last_try, items that the storage does not take are reported as failed; before, Unreachable is raised, so
         that the job is tried again later. Raises Gone, and httpx.HTTPError when the web does not answer.
+
+        Arguments:
+            seconds: after which no further picture is begun.
         """
         specification = self.client.specification(ask)
-        if not specification.items:
-            return
         results: list[Result] = []
+        drawn = 0
         reported = time.monotonic()
+        ends = reported + seconds
         try:
             with self._opener(ask.run_id, specification.places) as opener:
-                for result in self._results(ask.workspace_id, specification, opener, last_try):
+                for result in self._results(ask.workspace_id, specification, opener, last_try, ends):
                     results.append(result)
+                    drawn += 1
                     if time.monotonic() - reported > REPORT_EVERY:
                         self._report(ask, results, time.monotonic() - reported)
                         reported = time.monotonic()
         finally:
             self._report(ask, results, time.monotonic() - reported)
+        return drawn == len(specification.items)
 
     @contextmanager
     def _opener(self, run_id: UUID, places: Sequence[Place | Lent]) -> Iterator[Opener]:
@@ -92,13 +98,21 @@ class Worker:
             results.clear()
 
     def _results(
-        self, workspace_id: UUID, specification: Specification, opener: Opener, last_try: bool
+        self, workspace_id: UUID, specification: Specification, opener: Opener, last_try: bool, ends: float
     ) -> Iterator[Result]:
-        """The results in order, several pictures in flight: while one is stored, the next ones are drawn."""
+        """The results in order, several pictures in flight: while one is stored, the next ones are drawn.
+
+        Arguments:
+            ends: the moment after which no other is begun.
+        """
+
+        def result(item: Item) -> Result | None:
+            if time.monotonic() > ends:
+                return None
+            return self._result(workspace_id, specification, opener, item, last_try)
+
         with ThreadPoolExecutor(IN_FLIGHT) as pool:
-            yield from pool.map(
-                lambda item: self._result(workspace_id, specification, opener, item, last_try), specification.items
-            )
+            yield from filter(None, pool.map(result, specification.items))
 
     def _result(
         self, workspace_id: UUID, specification: Specification, opener: Opener, item: Item, last_try: bool

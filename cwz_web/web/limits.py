@@ -16,7 +16,7 @@ from typing import Any
 
 import structlog
 from limits import RateLimitItem, RateLimitItemPerMinute, parse
-from limits.errors import StorageError
+from limits.errors import ConfigurationError, StorageError
 from limits.storage import MemoryStorage, storage_from_string
 from limits.strategies import MovingWindowRateLimiter, SlidingWindowCounterRateLimiter
 from pyramid.config import Configurator
@@ -106,11 +106,14 @@ class Limiter:
     Arguments:
         storage: `memory://` for one process, `redis://…` for several.
         changed: `<name>.<scope>` to how often, where the operator wants something else than LIMITS.
-    Raises SettingsError when one of those is no limit, or names none.
+    Raises SettingsError when the storage can not be used, and when one of those is no limit, or names none.
     """
 
     def __init__(self, storage: str, changed: Mapping[str, str]) -> None:
-        self._storage = storage_from_string(storage, wrap_exceptions=True)
+        try:
+            self._storage = storage_from_string(storage, wrap_exceptions=True)
+        except ConfigurationError as error:
+            raise SettingsError(f"cwz.rate_limits: {error}") from None
         self._strategy = MovingWindowRateLimiter(self._storage)
         self._counter = SlidingWindowCounterRateLimiter(self._storage)
         known = {f"{name}.{scope}": often for name, scopes in LIMITS.items() for scope, often in scopes.items()}

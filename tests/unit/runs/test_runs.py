@@ -5,6 +5,7 @@ import zipfile
 from dataclasses import dataclass, field
 from datetime import datetime
 from io import BytesIO
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -22,6 +23,7 @@ from cwz_web.generation.usage import CapReached, Meter, used_in
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.errors import UnknownFormat
+from cwz_web.jobs import RENDER_QUEUE
 from cwz_web.notify.models import Delivery
 from cwz_web.notify.webhooks import Event
 from cwz_web.runs.archive import entries_of, zip_stream
@@ -38,6 +40,7 @@ from cwz_web.runs.planning import (
     chunk_of,
     latest_runs,
     plan_run,
+    put_back,
     retry_failed,
     start_run,
 )
@@ -47,6 +50,7 @@ from cwz_web.runs.worker import STORAGE_GAVE_UP, Worker
 from cwz_web.storage.contract import NotPermitted, StorageError, Unreachable
 from cwz_web.storage.models import Connection
 from tests.factories import Factory, local_bucket, small_document
+from tests.jobs import run_jobs
 
 ADDRESSES = Addresses("a signing secret")
 
@@ -185,7 +189,7 @@ def test_a_chunk_that_is_taken_up_again_draws_only_what_is_left(make: Factory) -
     Worker(client, make.services.maker, make.services.providers).render_chunk(ask(run), last_try=False)
     drawn = [result.position for report in client.reports[1:] for result in report.results]
     assert drawn == [1, 3]
-    assert Worker(client, make.services.maker, make.services.providers).render_chunk(ask(run), last_try=False) is None
+    assert Worker(client, make.services.maker, make.services.providers).render_chunk(ask(run), last_try=False)
     run = make.reload(run)
     assert (run.done, run.failed) == (2, 1)
 
@@ -486,6 +490,49 @@ def take_job(make: Factory) -> str:
             text("SELECT id, args FROM procrastinate_fetch_job_v2(ARRAY['render'], :worker)"), {"worker": worker_id}
         ).one()
     return str(row.args["run_id"])
+
+
+def test_a_chunk_that_takes_too_long_is_left_where_it_is(make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    space = make.workspace()
+    run = make.run(make.feed(space, rows(CHUNK)), make.template(space))
+    clock = iter(range(10**6))  # a second for each look
+    monkeypatch.setattr("cwz_web.runs.worker.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    assert not worker(make).render_chunk(ask(run), last_try=False, seconds=9)
+    left = make.reload(run)
+    assert 0 < left.done < CHUNK
+    assert (left.failed, left.finished_at) == (0, None)
+    assert worker(make).render_chunk(ask(run), last_try=False, seconds=10**6)
+    assert make.reload(run).done == CHUNK
+
+
+def test_what_is_left_of_a_chunk_is_drawn_when_others_had_their_turn(make: Factory) -> None:
+    slow, small = make.workspace(), make.workspace()
+    run = make.run(make.feed(slow, rows(3 * CHUNK)), make.template(slow))
+    assert take_job(make) == str(run.id)
+    other = make.run(make.feed(small, rows(2)), make.template(small))
+    with make.database.transaction(slow.id) as db:
+        put_back(db, slow.id, run.id, 0)
+    assert jobs(make)[-1]["chunk"] == 0
+    assert str(other.id) in [take_job(make) for _ in range(2)]
+    with make.database.transaction(slow.id) as db:
+        put_back(db, slow.id, uuid4(), 0)  # of a run that is gone
+    assert len(jobs(make)) == 5
+
+
+def test_the_job_of_a_chunk_puts_back_what_is_left_of_it(make: Factory) -> None:
+    space = make.workspace()
+    run = make.run(make.feed(space, rows(2)), make.template(space))
+    asked: list[AskSpecification] = []
+
+    class Slow:
+        def render_chunk(self, ask: AskSpecification, *, last_try: bool, seconds: float) -> bool:
+            asked.append(ask)
+            return len(asked) == 3
+
+    url = make.services.settings.database_url.get_secret_value()
+    run_jobs(url, RENDER_QUEUE, {"worker": Slow(), "database": make.database})
+    assert asked == [ask(run)] * 3
+    assert jobs(make) == []
 
 
 def test_a_chunk_is_what_a_worker_drew_in_two_seconds(make: Factory) -> None:

@@ -80,6 +80,11 @@ def test_a_limit_that_is_none_is_refused_at_start(changed: dict[str, str]) -> No
         Limiter("memory://", changed)
 
 
+def test_a_storage_that_nobody_knows_is_refused_at_start() -> None:
+    with pytest.raises(SettingsError, match=r"cwz\.rate_limits: unknown storage scheme : redi://"):
+        Limiter("redi://127.0.0.1:6379", {})
+
+
 def test_a_broken_storage_lets_people_in(monkeypatch: pytest.MonkeyPatch) -> None:
     limiter = Limiter("memory://", {"proof.account": "1 per minute"})
 
