@@ -21,7 +21,6 @@ from cwz_web.db.embedded import EmbeddedPostgres
 from cwz_web.db.programs import folder_of_programs
 from cwz_web.ops.backups import Backup, make_backup
 from cwz_web.ops.restoring import restore
-from cwz_web.web.services import ring_of
 
 ROWS = int(sys.argv[1]) if len(sys.argv) > 1 else 300_000
 TEXT = "Thrown by hand and glazed in two shades of blue. Keeps a morning’s coffee warm, and a tea as well. "
@@ -70,7 +69,7 @@ def main() -> None:
         db.execute("CREATE DATABASE bare OWNER cwz_owner")
         db.execute("CREATE DATABASE other OWNER cwz_owner")
     with tempfile.TemporaryDirectory() as folder:
-        dump, ring = str(Path(folder) / "bare.dump"), ring_of(settings)
+        dump, ring = str(Path(folder) / "bare.dump"), settings.ring
         floor = seconds(lambda: run("pg_dump", "-d", server.admin_url("cwz"), "--format=custom", f"--file={dump}"))
         ours = seconds(lambda: make_backup(owner, Path(folder), ring))
         [path] = Path(folder).glob("*.backup")

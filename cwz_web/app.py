@@ -12,7 +12,8 @@ from cwz_web.logs import configure_logs
 from cwz_web.ops.archive import Archive
 from cwz_web.resources import Permission, Root
 from cwz_web.settings import Settings, SettingsError
-from cwz_web.web.services import Services, providers_of, ring_of
+from cwz_web.storage.plugins import Providers
+from cwz_web.web.services import Services
 
 log = structlog.get_logger()
 
@@ -41,7 +42,7 @@ def prepare_database(settings: Settings) -> None:
         server.start()
         server.keep_running()
         if pending(app_url):
-            Archive.of(settings, providers_of(settings), ring_of(settings)).migrate(app_url)
+            Archive.of(settings, Providers.of(settings), settings.ring).migrate(app_url)
         return
     try:
         behind = pending(app_url)
@@ -71,6 +72,7 @@ def create_app(services: Services) -> Router:
     config.include("cwz_web.web.paths")  # request.workspace
     config.include("cwz_web.web.auditing")  # request.audit
     config.include("cwz_web.web.rendering")  # Jinja2, icons, static files
+    config.include("cwz_web.web.requests")  # everything that the others put on a request
     config.scan("cwz_web.views")  # the pages
     config.scan("cwz_web.api")  # /v1, /i and /hooks
     return config.make_wsgi_app()

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
-from cwz_web.crypto import parse_keys
+from cwz_web.crypto import KeyRing, parse_keys
 from cwz_web.db.embedded import socket_directory
 
 PREFIX = "cwz."
@@ -195,6 +195,11 @@ class Settings(BaseModel):
     render_secret: SecretStr
     signing_secret: SecretStr
     storage: dict[str, dict[str, str]] = Field(default_factory=dict, description="cwz.storage.<provider>.<key>")
+
+    @property
+    def ring(self) -> KeyRing:
+        """The keys for secrets at rest."""
+        return KeyRing(parse_keys(self.encryption_keys.get_secret_value()))
 
     @property
     def billing(self) -> bool:

@@ -37,6 +37,11 @@ class Cashier:
     stripe: Stripe
     settings: Settings
 
+    @classmethod
+    def of(cls, settings: Settings) -> "Cashier | None":
+        """The one that the settings describe, where there is billing."""
+        return cls(Stripe(settings), settings) if settings.billing else None
+
 
 def take_event(db: Session, event: Event) -> None:
     """Write an event down, and have somebody look at what it is about; once, however often it comes."""

@@ -15,7 +15,7 @@ from cwz_web.ops.purge import purge_due
 from cwz_web.ops.restoring import check_place, others_connected, restore
 from cwz_web.ops.tombstones import lay_tombstones
 from cwz_web.settings import Settings, SettingsError
-from cwz_web.web.services import providers_of, ring_of
+from cwz_web.storage.plugins import Providers
 
 
 def back_up(settings: Settings) -> None:
@@ -75,7 +75,7 @@ def bring_back(settings: Settings, name: str, *, dry_run: bool, yes: bool, safet
             restore(backup, archive.owner_url, archive.ring, progress)
         migrate(archive.owner_url, settings.database_url.get_secret_value())
         gone = lay_tombstones(database, stones)
-        purged = purge_due(database, providers_of(settings))
+        purged = purge_due(database, Providers.of(settings))
         archive.note(database)
     click.echo(f"Restored. {gone} deletions were applied again, {purged} of them for good.")
 
@@ -107,7 +107,7 @@ def _archive(settings: Settings, *, current: bool = False) -> Iterator[tuple[Arc
     try:
         if current and pending(settings.database_url.get_secret_value()):
             raise BackupError("The database has not this version's schema: run `cwz migrate`, which backs up first")
-        yield Archive.of(settings, providers_of(settings), ring_of(settings)), database
+        yield Archive.of(settings, Providers.of(settings), settings.ring), database
     except (BackupError, MigrationError, SettingsError) as error:
         raise click.ClickException(str(error)) from None
     except SQLAlchemyError as error:

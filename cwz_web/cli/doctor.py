@@ -7,7 +7,7 @@ import click
 from cwz_web.db.embedded import EmbeddedPostgres
 from cwz_web.db.session import Database
 from cwz_web.ops.doctor import Level, Patient, examine
-from cwz_web.web.services import providers_of, ring_of
+from cwz_web.storage.plugins import Providers
 
 if TYPE_CHECKING:
     from cwz_web.cli import Deployment
@@ -24,7 +24,7 @@ def show(deployment: "Deployment") -> bool:
     server = deployment.loader.get_settings("server:main")
     wrong = 0
     try:
-        for found in examine(Patient(settings, database, providers_of(settings), ring_of(settings), server)):
+        for found in examine(Patient(settings, database, Providers.of(settings), settings.ring, server)):
             wrong += found.level is Level.WRONG
             click.echo(f"{click.style(found.level.value, fg=COLOURS[found.level])}  {found.about:<18}  {found.said}")
     finally:

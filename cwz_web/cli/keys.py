@@ -19,7 +19,6 @@ from cwz_web.notify.slack import reseal_link
 from cwz_web.settings import Settings
 from cwz_web.storage.connections import reseal
 from cwz_web.storage.models import Connection
-from cwz_web.web.services import ring_of
 
 # Whatever holds a secret: its rows, found across workspaces, and how one is encrypted anew.
 SECRETS: tuple[tuple[Any, str, Callable[[Session, Any, KeyRing], bool]], ...] = (
@@ -44,7 +43,7 @@ def rotate(settings: Settings) -> int:
 
     Returns how many secrets could not be read.
     """
-    ring = ring_of(settings)
+    ring = settings.ring
     database = Database(settings.database_url.get_secret_value(), pool_size=2)
     with database.transaction() as db:
         found = [(model, tuple(row), again) for model, query, again in SECRETS for row in db.execute(text(query)).all()]

@@ -4,12 +4,12 @@ import click
 
 from cwz_web.settings import Settings
 from cwz_web.storage.contract import StorageError, StorageProvider
-from cwz_web.web.services import providers_of
+from cwz_web.storage.plugins import Providers
 
 
 def show(settings: Settings) -> None:
     """Print the providers, and what was left out, with the reason."""
-    providers = providers_of(settings)
+    providers = Providers.of(settings)
     for provider in providers:
         can = ", ".join(sorted(provider.capabilities)) or "the basics"
         click.echo(f"{provider.name:12} {provider.label:24} {can}")
@@ -19,7 +19,7 @@ def show(settings: Settings) -> None:
 
 def check(settings: Settings, name: str) -> bool:
     """Look at one provider closely. Returns whether everything is as it should be."""
-    providers = providers_of(settings)
+    providers = Providers.of(settings)
     provider = providers.get(name)
     if provider is None:
         reason = providers.left_out.get(name, "no plugin of this name is installed")

@@ -10,6 +10,7 @@ from prometheus_client import start_http_server
 
 from cwz_web.accounts import tasks as account_tasks
 from cwz_web.billing import tasks as billing_tasks
+from cwz_web.billing.subscriptions import Cashier
 from cwz_web.db.session import Database
 from cwz_web.feeds import tasks as feed_tasks
 from cwz_web.generation.maker import PictureMaker
@@ -33,7 +34,7 @@ from cwz_web.runs.protocol import RenderClient
 from cwz_web.runs.worker import Worker
 from cwz_web.settings import Settings
 from cwz_web.storage import tasks as storage_tasks
-from cwz_web.web.services import cashier_of, providers_of, ring_of
+from cwz_web.storage.plugins import Providers
 from cwz_web.workspaces import tasks as workspace_tasks
 
 # Importing a domain's tasks declares them.
@@ -59,20 +60,20 @@ def run(settings: Settings, *, with_parent: bool) -> None:
     worker = Worker(
         RenderClient(settings.worker_target, settings.render_secret.get_secret_value()),
         PictureMaker(Engine(), Sources(fetcher)),
-        providers_of(settings),
+        Providers.of(settings),
     )
     concurrency = settings.workers or os.cpu_count() or 1
-    url = settings.database_url.get_secret_value()
+    url, ring = settings.database_url.get_secret_value(), settings.ring
     signing_secret = settings.signing_secret.get_secret_value()
     context = {
         "worker": worker,
         "database": Database(url, pool_size=4),
         "post": PostOffice.of(settings),
         "fetcher": fetcher,
-        "ring": ring_of(settings),
+        "ring": ring,
         "meters": Meters(settings.cap, settings.url, settings.plan_caps),
         "slack": Slack.of(settings),
-        "cashier": cashier_of(settings),
+        "cashier": Cashier.of(settings),
         "addresses": Addresses(signing_secret, settings.url),
         "webhooks": Webhooks(signing_secret, fetcher),
         "keep": Keep.of(settings),
@@ -80,7 +81,7 @@ def run(settings: Settings, *, with_parent: bool) -> None:
     # Whoever may act as the owner of the tables does the upkeep as well.
     upkeep = settings.database_owner_url is not None
     if upkeep:
-        context["archive"] = Archive.of(settings, worker.providers, ring_of(settings))
+        context["archive"] = Archive.of(settings, worker.providers, ring)
     if settings.worker_metrics:
         host, _, port = settings.worker_metrics.rpartition(":")
         start_http_server(int(port), host)

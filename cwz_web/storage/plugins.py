@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from cwz_web.crypto import CannotDecrypt, KeyRing
 from cwz_web.net.client import Resolver, resolve
 from cwz_web.net.guard import Outbound
+from cwz_web.settings import Settings
 from cwz_web.storage import hookspecs
 from cwz_web.storage.contract import (
     API_VERSION,
@@ -101,6 +102,11 @@ class Providers:
         for point in entry_points(group=hookspecs.PROJECT):
             if not manager.is_blocked(point.name):
                 self._load(manager, point)
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Providers":
+        """The plugins, as the operator wants them."""
+        return cls(settings.storage, settings.plugins_block, allow=settings.net_allow, ring=settings.ring)
 
     def _load(self, manager: pluggy.PluginManager, point: EntryPoint) -> None:
         """Add one plugin's providers, or log why it has none that can be used."""

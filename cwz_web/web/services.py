@@ -8,9 +8,8 @@ from pydantic import SecretStr
 from cwz_web.accounts.google import Google
 from cwz_web.accounts.passwords import Passwords
 from cwz_web.accounts.sessions import BrowserTokens
-from cwz_web.billing.stripe_api import Stripe
 from cwz_web.billing.subscriptions import Cashier
-from cwz_web.crypto import KeyRing, parse_keys
+from cwz_web.crypto import KeyRing
 from cwz_web.db.session import Database
 from cwz_web.generation.maker import PictureMaker
 from cwz_web.generation.recipes import Recipes
@@ -69,7 +68,7 @@ class Services:
         return cls(
             settings,
             database,
-            providers_of(settings),
+            Providers.of(settings),
             fetcher,
             PictureMaker(Engine(), Sources(fetcher), helpers),
             helpers,
@@ -78,10 +77,10 @@ class Services:
             Webhooks(settings.signing_secret.get_secret_value(), fetcher),
             Passwords(settings.password_pepper.get_secret_value()),
             BrowserTokens(settings.session_secret.get_secret_value(), _value(settings.session_secret_before)),
-            ring_of(settings),
+            settings.ring,
             Limiter(settings.rate_limits, settings.limit),
             _google(settings),
-            cashier_of(settings),
+            Cashier.of(settings),
             Unsubscribing(settings.signing_secret.get_secret_value(), settings.url),
             Slack.of(settings),
         )
@@ -94,25 +93,10 @@ class Services:
         self.database.dispose()
 
 
-def ring_of(settings: Settings) -> KeyRing:
-    """The keys for secrets at rest."""
-    return KeyRing(parse_keys(settings.encryption_keys.get_secret_value()))
-
-
-def providers_of(settings: Settings) -> Providers:
-    """The storage plugins, as the operator wants them."""
-    return Providers(settings.storage, settings.plugins_block, allow=settings.net_allow, ring=ring_of(settings))
-
-
 def _helpers(settings: Settings) -> Helpers:
     """The processes that draw beside this one."""
     number = settings.drawing_processes
     return Helpers((os.cpu_count() or 1) if number is None else number, settings.node_modules, settings.fonts)
-
-
-def cashier_of(settings: Settings) -> Cashier | None:
-    """What billing needs, where there is any."""
-    return Cashier(Stripe(settings), settings) if settings.billing else None
 
 
 def _google(settings: Settings) -> Google | None:

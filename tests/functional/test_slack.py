@@ -24,6 +24,7 @@ from cwz_web.notify.webhooks import Event, emit
 from cwz_web.runs import slack_messages
 from cwz_web.runs.models import Run
 from cwz_web.runs.telling import tell_end
+from cwz_web.settings import Settings
 from cwz_web.web.services import Services
 from cwz_web.workspaces.models import Role, Workspace
 from tests.factories import Factory, sign_in
@@ -325,7 +326,7 @@ def test_its_token_is_encrypted_anew_with_the_other_secrets(
 ) -> None:
     connect(app, space)
     newest = b"N" * 16 + bytes(range(16))
-    monkeypatch.setattr(keys_command, "ring_of", lambda settings: KeyRing([newest, bytes(range(32))]))
+    monkeypatch.setattr(Settings, "ring", KeyRing([newest, bytes(range(32))]))
     with CliRunner().isolation():
         assert keys_command.rotate(kept.settings) == 0
     link = link_of(make, space)

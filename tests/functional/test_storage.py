@@ -19,6 +19,7 @@ from cwz_web.generation.signing import Addresses
 from cwz_web.runs.in_process import InProcess
 from cwz_web.runs.protocol import AskSpecification
 from cwz_web.runs.worker import Worker
+from cwz_web.settings import Settings
 from cwz_web.storage.connections import connect, reseal
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import Providers
@@ -307,7 +308,7 @@ def test_keys_are_rotated_row_by_row_and_again_without_harm(
 ) -> None:
     connection = connected(app, make, space)
     both = KeyRing([b"N" * 16 + bytes(range(16)), bytes(range(32))])
-    monkeypatch.setattr(keys_command, "ring_of", lambda settings: both)
+    monkeypatch.setattr(Settings, "ring", both)
     runner = CliRunner()
     for expected in ("1 secrets were encrypted", "0 secrets were encrypted"):
         with runner.isolation() as (out, _, _):

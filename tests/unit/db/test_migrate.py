@@ -3,7 +3,6 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -17,6 +16,7 @@ from cwz_web.db.session import Database
 from cwz_web.web.services import Services
 from tests.conftest import url_of
 from tests.factories import Factory
+from tests.migrations import downgrade
 from tests.unit.db.test_row_security import fill
 
 
@@ -47,11 +47,9 @@ def test_all_migrations_go_up_and_down_and_up_again(postgres: EmbeddedPostgres, 
     assert pending(app)
     migrate(owner, app)
     assert not pending(app)
+    downgrade(owner, "base")
     engine = create_engine(owner)
     with engine.begin() as connection:
-        config = module._alembic()
-        config.attributes["connection"] = connection
-        command.downgrade(config, "base")
         left = connection.scalars(
             text("SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace")
         ).all()
@@ -76,16 +74,8 @@ def test_every_migration_goes_down_and_up_on_data(
     database.dispose()
     before = counts(postgres, empty)
     assert all(before[table.name] for table in Base.metadata.tables.values() if "workspace_id" in table.columns)
-    engine = create_engine(owner)
     revisions = [script.revision for script in ScriptDirectory.from_config(module._alembic()).walk_revisions()]
-    try:
-        for below in revisions[1:]:
-            with engine.begin() as connection:
-                config = module._alembic()
-                config.attributes["connection"] = connection
-                command.downgrade(config, below)
-    finally:
-        engine.dispose()
+    downgrade(owner, *revisions[1:])
     migrate(owner, app)
     assert not pending(app)
     assert counts(postgres, empty)["accounts"] == before["accounts"]  # the first migration's, which was never undone

@@ -48,6 +48,7 @@ from cwz_web.workspaces.deletion import begin_workspace_deletion, bring_back, de
 from cwz_web.workspaces.models import Tombstone, Workspace
 from tests.conftest import ENCRYPTION_KEY, ROOT, make_settings, url_of
 from tests.factories import Factory
+from tests.migrations import downgrade
 from tests.unit.db.test_row_security import fill
 
 RING = KeyRing(parse_keys(ENCRYPTION_KEY))
@@ -480,15 +481,7 @@ def test_the_commands_back_up_before_they_migrate_and_restore_when_asked(
     assert not list(backups.glob("*.backup"))  # there was nothing to lose
     command("migrate")
     assert not list(backups.glob("*.backup"))  # and nothing to do
-    with psycopg.connect(empty) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '0023'")
-        connection.execute("DROP TABLE backups, exports, tombstones CASCADE")
-        connection.execute("ALTER TABLE workspaces DROP COLUMN audit_dropped, DROP COLUMN audit_digest")
-        for function in ("undone_exports", "all_workspaces", "deletions_of", "forget_audit"):
-            connection.execute(f"DROP FUNCTION IF EXISTS {function}")
-        for table in ("workspaces", "api_keys", "runs"):
-            connection.execute(f"DROP POLICY IF EXISTS crossing ON {table}")
-            connection.execute(f"CREATE POLICY crossing ON {table} FOR SELECT TO CURRENT_USER USING (true)")
+    downgrade(empty, "0023")  # before there was any table of backups
     assert "run `cwz migrate`" in command("backup", code=1)
     assert "Backed up first" in command("migrate")
     [before] = backups.glob("*.backup")
