@@ -1,6 +1,6 @@
 """How many pictures a month has made, and the caps on that: exact, however many requests come at once.
 
-A picture counts in one transaction, when it is there and before anybody gets it: what fails counts nothing, and whoever
+A picture counts in one transaction, when it is drawn and before anybody gets it: what fails counts nothing, and whoever
 is killed leaves nothing reserved. Whether there is room is looked at before it is drawn as well, so that beyond the cap
 nothing is drawn in vain. A run takes its pictures beforehand, and gives back those that it did not have to draw in the
 transaction that says so. Months are those of UTC.

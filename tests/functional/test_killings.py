@@ -15,7 +15,7 @@ KILLED_ROWS, KILLINGS = 2000, 20
 def test_after_twenty_killings_every_picture_is_there_once_and_counted_once(own: Installation) -> None:
     """Worker, web process and PostgreSQL end by SIGKILL at random moments of one run."""
     own.start()
-    facts, chance = own.demo(), random.Random(7)
+    facts, chance = own.facts, random.Random(7)
     headers = {"Authorization": f"Bearer {facts['api_key']}"}
     with httpx.Client(base_url=f"{own.url}/v1", headers=headers, timeout=30) as api:
         feed = api.post("/feeds", json={"name": "Many"}).raise_for_status().json()["id"]

@@ -18,7 +18,7 @@ ROWS = 200
 
 
 def test_scripts_find_their_way(installation: Installation) -> None:
-    facts = installation.demo()
+    facts = installation.facts
     assert set(facts) == {"url", "email", "password", "workspace", "api_key", "template", "image_url", "signed_url"}
     assert facts["url"] == installation.url
     for name in ("image_url", "signed_url"):
@@ -36,7 +36,7 @@ def test_scripts_find_their_way(installation: Installation) -> None:
 
 
 def test_the_greeting_tells_where_and_how(installation: Installation) -> None:
-    facts, log = installation.demo(), installation.log()
+    facts, log = installation.facts, installation.log()
     for fact in ("url", "email", "password", "signed_url"):
         assert facts[fact] in log
     assert facts["api_key"] not in log
@@ -50,7 +50,7 @@ def test_no_secret_is_in_the_log(installation: Installation) -> None:
 
 def test_a_small_run_waits_for_little_of_a_large_one_of_another_workspace(installation: Installation) -> None:
     """How long ten pictures wait is measured in what is drawn of the large run meanwhile: hardly more than a chunk."""
-    facts = installation.demo()
+    facts = installation.facts
     with installation.browser() as browser:
         browser.submit("/w/new", name="Small shop", slug="small")
         browser.submit("/w/small/storage/new?provider=local", provider="local", connection_name="Here", action="save")
@@ -86,7 +86,7 @@ def test_a_small_run_waits_for_little_of_a_large_one_of_another_workspace(instal
 
 def test_ctrl_c_in_the_middle_of_a_run_stops_everything_at_once_and_all_of_it_goes_on_later(own: Installation) -> None:
     own.start()
-    before = own.demo()
+    before = own.facts
     headers = {"Authorization": f"Bearer {before['api_key']}"}
     with httpx.Client(base_url=f"{own.url}/v1", headers=headers, timeout=30) as api:
         feed = api.post("/feeds", json={"name": "Rows"}).raise_for_status().json()["id"]
