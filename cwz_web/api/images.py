@@ -17,7 +17,7 @@ from cwz_web.feeds.browse import find_item
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.keys import KeyOwner
 from cwz_web.generation.recipes import Recipe
-from cwz_web.generation.templates import Design, find_template
+from cwz_web.generation.templates import Design
 from cwz_web.imaging.documents import OWN_SIZE
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.errors import UnknownColumns
@@ -186,17 +186,12 @@ def _recipe(request: Request, owner: KeyOwner, wanted: ImageRequest) -> Recipe:
     """The template that a key asks for, in the version that it asks for. Raises Problem."""
     recipes = request.services.recipes
     try:
-        template_id = UUID(wanted.template)
+        state = recipes.state(UUID(wanted.template))
     except ValueError:
-        with request.services.database.transaction(owner.workspace_id) as db:
-            template = find_template(db, owner.workspace_id, wanted.template)
-        if template is None:
-            raise unknown_template() from None
-        template_id = template.id
-    state = recipes.state(template_id)
+        state = recipes.state_by_slug(owner.workspace_id, wanted.template)
     if state is None or state.workspace_id != owner.workspace_id:
         raise unknown_template()
-    check_template(owner, template_id)
+    check_template(owner, state.template_id)
     try:
         return recipes.of(state, wanted.version)
     except NoResultFound:

@@ -6,6 +6,7 @@ is published, deleted, or connected anew counts at once, and a request costs one
 
 from dataclasses import dataclass
 from threading import Lock
+from typing import Any, LiteralString
 from uuid import UUID
 
 import cachetools
@@ -18,6 +19,12 @@ from cwz_web.storage.models import Connection
 from cwz_web.workspaces.access import Standing
 
 KEPT = 512
+_BY_ID: LiteralString = """
+    SELECT t.id, p.*, s.* FROM (SELECT %s::uuid) AS t (id), picture_state(t.id) AS p, standing_of(p.workspace_id) AS s
+"""
+_BY_SLUG: LiteralString = """
+    SELECT t.id, p.*, s.* FROM template_of(%s, %s) AS t, picture_state(t.id) AS p, standing_of(p.workspace_id) AS s
+"""
 
 
 @dataclass(frozen=True)
@@ -52,18 +59,11 @@ class Recipes:
 
     def state(self, template_id: UUID) -> State | None:
         """How things are with a template now; None when there is no such template."""
-        row = self._database.ask("SELECT p.*, s.* FROM picture_state(%s) p, standing_of(p.workspace_id) s", template_id)
-        if row is None:
-            return None
-        return State(
-            template_id,
-            row.workspace_id,
-            row.version,
-            None if row.open_parameters is None else tuple(row.open_parameters),
-            range(row.signing_oldest, row.signing_number + 1),
-            row.connections or "",
-            Standing(row.plan, row.unpaid, row.read_only),
-        )
+        return _state(self._database.ask(_BY_ID, template_id))
+
+    def state_by_slug(self, workspace_id: UUID, slug: str) -> State | None:
+        """The same for a template that a workspace calls by a name of its own."""
+        return _state(self._database.ask(_BY_SLUG, workspace_id, slug))
 
     def of(self, state: State, version: int | None = None) -> Recipe:
         """The recipe of a template, in the version in use or another one. Raises NoResultFound, BadSettings."""
@@ -79,3 +79,18 @@ class Recipes:
         with self._lock:
             self._kept[key] = recipe
         return recipe
+
+
+def _state(row: Any | None) -> State | None:
+    """What `_BY_ID` and `_BY_SLUG` find."""
+    if row is None:
+        return None
+    return State(
+        row.id,
+        row.workspace_id,
+        row.version,
+        None if row.open_parameters is None else tuple(row.open_parameters),
+        range(row.signing_oldest, row.signing_number + 1),
+        row.connections or "",
+        Standing(row.plan, row.unpaid, row.read_only),
+    )
