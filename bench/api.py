@@ -6,6 +6,7 @@ With --peers, takumi behind Node's HTTP server is asked for the same card (`make
 """
 
 import atexit
+import gc
 import http.client
 import json
 import logging
@@ -128,6 +129,8 @@ def main() -> None:
     services, facts = start(folder)
     logging.getLogger("waitress").setLevel(logging.ERROR)
     server = waitress.create_server(create_app(services), listen="127.0.0.1:0", threads=8)
+    gc.collect()
+    gc.freeze()
     threading.Thread(target=server.run, daemon=True).start()
     card = publish_card(services, facts["template"])
     host = {"Host": "localhost"}

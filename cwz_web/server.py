@@ -6,6 +6,7 @@ for the few addresses that take files, and of large ones only so many are taken 
 
 import copy
 import errno
+import gc
 import os
 import re
 import signal
@@ -58,6 +59,9 @@ def server_factory(
                 raise
             raise SystemExit(f"{address} is taken. Name another port in the environment: PORT=6544") from None
         server.print_listen("Serving on http://{}:{}")
+        # What is there by now stays for good: the collector need not look through it again and again.
+        gc.collect()
+        gc.freeze()
         try:
             _serve(connections, told, float(drain_seconds))
         except KeyboardInterrupt:
