@@ -12,7 +12,7 @@ from pyramid.view import view_config
 from sqlalchemy.orm import Session
 
 from cwz_web.api.bodies import read_body
-from cwz_web.api.pages import Answer, limit_of, rows_of, transaction
+from cwz_web.api.pages import Answer, limit_of, position_after, rows_of, transaction
 from cwz_web.billing.plans import Thing, check_room_for
 from cwz_web.feeds.browse import find_item, items_after
 from cwz_web.feeds.files import read_table, spooled
@@ -27,7 +27,6 @@ from cwz_web.feeds.variants import MAX_KEY
 from cwz_web.resources import ApiFeed, ApiFeeds, ApiImport, ApiImports, ApiItem, ApiItems, Permission
 from cwz_web.web.auditing import key_actor
 from cwz_web.web.forms import UNSTORABLE
-from cwz_web.web.paths import as_number
 from cwz_web.web.problems import Problem
 from cwz_web.workspaces.audit import record
 
@@ -203,7 +202,7 @@ def items(context: ApiItems, request: Request) -> dict[str, Any]:
     """The feed's rows, in its order."""
     limit = limit_of(request)
     with transaction(request) as db:
-        found = items_after(db, context.feed, as_number(request.GET.get("after", "")), limit)
+        found = items_after(db, context.feed, position_after(request), limit)
     more = str(found[-1].position) if len(found) == limit else None
     return _json(ItemPage(items=[_item(item) for item in found], next=more))
 

@@ -14,7 +14,7 @@ from pyramid.view import view_config
 from cwz_web.api import feeds, images, reading, runs
 from cwz_web.api.idempotency import HEADER
 from cwz_web.api.images import PICTURES
-from cwz_web.api.pages import MAX_PAGE, PAGE
+from cwz_web.api.pages import MAX_PAGE, PAGE, POSITION
 from cwz_web.generation.keys import Scope
 from cwz_web.resources import Api
 
@@ -153,7 +153,8 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         found.append(_parameter("path", "number", {"type": "integer", "minimum": 1, "maximum": 999_999_999}))
     if operation.pages:
         limit = {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": PAGE}
-        after = {"type": "string"} | ({} if operation.path.endswith("/items") else {"pattern": f"^({UUID_PATTERN})?$"})
+        pattern = POSITION if operation.path.endswith("/items") else f"({UUID_PATTERN})?"
+        after = {"type": "string", "pattern": f"^{pattern}$"}
         found += [_parameter("query", "limit", limit), _parameter("query", "after", after)]
     if operation.method == "post":
         key = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}

@@ -1,5 +1,6 @@
 """Lists in pages: `?limit=` and `?after=`, which is what the page before says as `next`."""
 
+import re
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +14,8 @@ from cwz_web.web.problems import Problem
 
 PAGE = 100
 MAX_PAGE = 1000
+# What `next` says in a list that has an order of its own.
+POSITION = "[0-9]{0,18}"
 
 
 class Answer(BaseModel):
@@ -34,6 +37,18 @@ def limit_of(request: Request) -> int:
     return limit
 
 
+def position_after(request: Request) -> int:
+    """After which place in the order the page begins; 0 for the first page. Raises Problem."""
+    after = request.GET.get("after", "")
+    if not re.fullmatch(POSITION, after):
+        raise _bad_cursor()
+    return int(after or 0)
+
+
+def _bad_cursor() -> Problem:
+    return Problem(422, "invalid", "The request is not valid", {"after": "Use the `next` of a page"})
+
+
 def rows_of(
     request: Request, db: Session, model: type[Any], *where: ColumnElement[bool]
 ) -> tuple[list[Any], str | None]:
@@ -45,6 +60,6 @@ def rows_of(
     try:
         mine = mine.where(model.id < UUID(after)) if after else mine
     except ValueError:
-        raise Problem(422, "invalid", "The request is not valid", {"after": "Use the `next` of a page"}) from None
+        raise _bad_cursor() from None
     rows = list(db.scalars(mine.order_by(model.id.desc()).limit(limit)))
     return rows, str(rows[-1].id) if len(rows) == limit else None

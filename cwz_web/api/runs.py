@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from cwz_web.api.bodies import read_body
 from cwz_web.api.images import check_template, unknown_template
-from cwz_web.api.pages import Answer, limit_of, rows_of, transaction
+from cwz_web.api.pages import Answer, limit_of, position_after, rows_of, transaction
 from cwz_web.feeds.browse import items_after
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.keys import KeyOwner
@@ -28,7 +28,6 @@ from cwz_web.runs.planning import MAX_OUTPUTS, EmptyFeed, cancel_run, plan_run, 
 from cwz_web.runs.progress import describe_run, results_after
 from cwz_web.storage.contract import BadSettings
 from cwz_web.web.auditing import key_actor
-from cwz_web.web.paths import as_number
 from cwz_web.web.problems import Problem
 from cwz_web.workspaces.audit import record
 from cwz_web.workspaces.models import Workspace
@@ -193,7 +192,7 @@ def run_items(context: ApiRun, request: Request) -> dict[str, Any]:
     """What became of the rows so far."""
     limit, addresses = limit_of(request), request.services.addresses
     with transaction(request) as db:
-        results = results_after(db, context.row, as_number(request.GET.get("after", "")), limit=limit)
+        results = results_after(db, context.row, position_after(request), limit=limit)
     items = [
         RunItemInfo(
             key=item.key,

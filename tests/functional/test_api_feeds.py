@@ -162,3 +162,6 @@ def test_a_deleted_feed_is_not_there(shop: Shop, feed: str) -> None:
 @pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x", "after=x"])
 def test_a_page_that_is_none_is_refused(shop: Shop, query: str) -> None:
     assert shop.get(f"?{query}", status=422)["code"] == "invalid"
+    feed = shop.post("", {"name": "Rows"}, status=201)["id"]
+    field = query.partition("=")[0]
+    assert list(shop.get(f"/{feed}/items?{query}", status=422)["errors"]) == [field]
