@@ -105,18 +105,29 @@ _COUNT_REMOVED = text("""
 
 # Start-time fair queueing (Goyal, Vin, Cheng 1996): a job's turn is that of the job which is drawn now, plus what its
 # workspace has waiting before it. So a workspace's hundred thousand pictures and another one's ten take turns.
-_TURN = text("""
-    SELECT coalesce(
+_NOW = """
+    coalesce(
         (SELECT max(-priority) FROM procrastinate_jobs
          WHERE status = 'doing' AND worker_id IS NOT NULL AND queue_name = :queue),
         (SELECT min(-priority) FROM procrastinate_jobs WHERE status = 'todo' AND queue_name = :queue),
         0
-    ) + coalesce(
+    )
+"""
+_TURN = text(f"""
+    SELECT {_NOW} + coalesce(
         (SELECT sum(total - done - failed) FROM runs
          WHERE workspace_id = :workspace AND finished_at IS NULL AND id <> :run AND (feed_id IS NULL) = :alone),
         0
     ) / :chunk
-""")
+""")  # noqa: S608 - put together of constants
+# What is put back comes behind the rest of its run: so one that is put back again and again still has one job a turn,
+# and does not wait for whole runs of its workspace that began later.
+_TURN_AGAIN = text(f"""
+    SELECT greatest({_NOW}, (
+        SELECT max(-priority) FROM procrastinate_jobs
+        WHERE status = 'todo' AND queue_name = :queue AND args ->> 'run_id' = :run
+    ))
+""")  # noqa: S608 - put together of constants
 
 
 class EmptyFeed(Exception):
@@ -284,8 +295,8 @@ def retry_failed(db: Session, run: Run, meter: Meter | None = None) -> int:
 def put_back(db: Session, workspace_id: UUID, run_id: UUID, chunk: int) -> None:
     """Let what is left of a chunk wait for its next turn, when that of others has come."""
     run = db.get(Run, (workspace_id, run_id))
-    if run is not None:
-        _enqueue(db, run, [chunk])
+    if run is not None and run.pending:
+        _defer(db, run, [chunk], db.scalar(_TURN_AGAIN, {"queue": RENDER_QUEUE, "run": str(run_id)}))
 
 
 def meter_of(run: Run) -> Meter:
@@ -385,13 +396,18 @@ def _items(run: Run, state: str) -> tuple[Any, ...]:
 
 
 def _enqueue(db: Session, run: Run, chunks: Iterable[int]) -> None:
+    """Let chunks of a run wait for their turns, behind what its workspace has waiting."""
     names = {"queue": RENDER_QUEUE, "workspace": run.workspace_id, "run": run.id, "alone": run.feed_id is None}
-    turn = int(db.scalar(_TURN, names | {"chunk": CHUNK}) or 0)
+    _defer(db, run, chunks, db.scalar(_TURN, names | {"chunk": CHUNK}))
+
+
+def _defer(db: Session, run: Run, chunks: Iterable[int], turn: Any) -> None:
+    """Write the jobs of chunks, for the turns after this one."""
     # By its name, since the tasks stand on this module.
     task = app.configure_task("runs.render_chunk", queue=RENDER_QUEUE)
     given = {"workspace_id": str(run.workspace_id), "run_id": str(run.id)}
     jobs = [
-        task.make_new_job(**given, chunk=chunk).evolve(priority=-turn - number)
+        task.make_new_job(**given, chunk=chunk).evolve(priority=-int(turn) - number)
         for number, chunk in enumerate(chunks, 1)
     ]
     app.job_manager.batch_defer_jobs(jobs=jobs, connection=raw_connection(db))

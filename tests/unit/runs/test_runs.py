@@ -519,6 +519,28 @@ def test_what_is_left_of_a_chunk_is_drawn_when_others_had_their_turn(make: Facto
     assert len(jobs(make)) == 5
 
 
+def test_a_run_that_is_put_back_again_and_again_takes_no_more_turns_than_others(make: Factory) -> None:
+    slow, other = make.workspace(), make.workspace()
+    template = make.template(slow)
+    run = make.run(make.feed(slow, rows(4 * CHUNK)), template)
+    theirs = make.run(make.feed(other, rows(40 * CHUNK)), make.template(other))
+
+    def take(jobs: int) -> list[str]:
+        taken = []
+        for _ in range(jobs):
+            taken.append(take_job(make))
+            if taken[-1] == str(run.id):
+                with make.database.transaction(slow.id) as db:
+                    put_back(db, slow.id, run.id, 0)
+        return taken
+
+    assert 11 <= take(24).count(str(run.id)) <= 13, "the two workspaces take turns"
+    make.run(make.feed(slow, rows(20 * CHUNK)), template)
+    taken = take(24)
+    assert taken.count(str(run.id)) >= 7, "it does not wait for a whole run that began later"
+    assert taken.count(str(theirs.id)) >= 7, "nor does the other workspace"
+
+
 def test_the_job_of_a_chunk_puts_back_what_is_left_of_it(make: Factory) -> None:
     space = make.workspace()
     run = make.run(make.feed(space, rows(2)), make.template(space))
