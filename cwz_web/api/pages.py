@@ -14,8 +14,8 @@ from cwz_web.web.problems import Problem
 
 PAGE = 100
 MAX_PAGE = 1000
-# What `next` says in a list that has an order of its own.
-POSITION = "[0-9]{0,18}"
+# What `next` says in a list that has an order of its own; places are 32-bit integers in the database.
+POSITION = "[0-9]{0,9}"
 
 
 class Answer(BaseModel):

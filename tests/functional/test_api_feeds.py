@@ -159,9 +159,17 @@ def test_a_deleted_feed_is_not_there(shop: Shop, feed: str) -> None:
     assert shop.make.count(Item, shop.space.id) == 3
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x", "after=x"])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=1001", "limit=x", "after=x", "after=-1", "after=1000000000", "after=999999999999999999"]
+)
 def test_a_page_that_is_none_is_refused(shop: Shop, query: str) -> None:
     assert shop.get(f"?{query}", status=422)["code"] == "invalid"
     feed = shop.post("", {"name": "Rows"}, status=201)["id"]
     field = query.partition("=")[0]
     assert list(shop.get(f"/{feed}/items?{query}", status=422)["errors"]) == [field]
+
+
+@pytest.mark.parametrize("after", ["", "0", "999999999"])
+def test_a_page_beyond_the_last_row_is_empty(shop: Shop, after: str) -> None:
+    feed = shop.post("", {"name": "Rows"}, status=201)["id"]
+    assert shop.get(f"/{feed}/items?after={after}") == {"items": [], "next": None}
