@@ -29,7 +29,6 @@ from cwz_web.feeds.imports import new_feed, new_import
 from cwz_web.feeds.models import Feed, FeedImport
 from cwz_web.feeds.ordering import order_rows
 from cwz_web.feeds.refresh import Office, bring_in
-from cwz_web.generation.keys import find_owner
 from cwz_web.web.services import Services
 
 ROWS = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
@@ -149,7 +148,7 @@ def main() -> None:
     atexit.register(shutil.rmtree, folder)  # runs after the database has been let go
     services, facts = start(folder)
     results: dict[str, float] = {}
-    owner = find_owner(services.database, facts["api_key"])
+    owner = services.keys.owner(facts["api_key"])
     assert owner is not None
     workspace_id = owner.workspace_id
     try:

@@ -594,7 +594,7 @@ class SignedImages(Resource):
         if name in self.children:
             return super().__getitem__(name)
         template_id = as_uuid(name.rpartition(".")[0])
-        state = self.request.services.recipes.state(template_id)
+        state = self.request.services.recipes.recent_state(template_id)
         if state is None:
             raise KeyError(name)
         return SignedImage(self.request, self, name, state)

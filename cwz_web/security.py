@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from cwz_web.accounts.models import Account, SignIn
 from cwz_web.accounts.sessions import ABSOLUTE_LIMIT, find_session
-from cwz_web.generation.keys import KeyOwner, find_owner
+from cwz_web.generation.keys import KeyOwner
 from cwz_web.resources import api_principal, principal
 from cwz_web.workspaces.access import Access, workspaces_of
 
@@ -118,7 +118,8 @@ def _key_owner(request: Request) -> KeyOwner | None:
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         return None
-    return find_owner(request.services.database, key.strip())
+    owner: KeyOwner | None = request.services.keys.owner(key.strip())
+    return owner
 
 
 def includeme(config: Configurator) -> None:

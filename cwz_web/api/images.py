@@ -184,14 +184,13 @@ def _order(request: Request, wanted: ImageRequest, output: Output) -> Order:
 
 def _recipe(request: Request, owner: KeyOwner, wanted: ImageRequest) -> Recipe:
     """The template that a key asks for, in the version that it asks for. Raises Problem."""
-    recipes = request.services.recipes
-    try:
-        state = recipes.state(UUID(wanted.template))
-    except ValueError:
-        state = recipes.state_by_slug(owner.workspace_id, wanted.template)
-    if state is None or state.workspace_id != owner.workspace_id:
+    keys, recipes = request.services.keys, request.services.recipes
+    known = owner.asked_for == wanted.template
+    state = owner.state if known else recipes.state_named(owner.workspace_id, wanted.template)
+    if state is None:
         raise unknown_template()
     check_template(owner, state.template_id)
+    keys.asks_for(owner, wanted.template)
     try:
         return recipes.of(state, wanted.version)
     except NoResultFound:

@@ -9,8 +9,8 @@ from uuid import UUID
 
 import psycopg
 from psycopg.rows import namedtuple_row
-from sqlalchemy import CursorResult, Engine, Executable, create_engine, func, select, text
-from sqlalchemy.orm import Session
+from sqlalchemy import CursorResult, Engine, Executable, create_engine, event, func, select, text
+from sqlalchemy.orm import Session, sessionmaker
 
 T = TypeVar("T")
 _ENTER = text(
@@ -25,6 +25,8 @@ class Database:
     Arguments:
         url: a `postgresql://` URL of a role that row-level security binds.
         pool_size: connections kept open; as many again may be opened under load.
+    Attributes:
+        commits: how many transactions this process has committed, or more. What was read before one of them may be old.
     """
 
     def __init__(self, url: str, pool_size: int = 10) -> None:
@@ -37,12 +39,15 @@ class Database:
             pool_pre_ping=True,
             connect_args={"connect_timeout": 5},
         )
+        self.commits = 0
+        self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        event.listen(self._sessions, "after_commit", self._note_commit)
         self._idle: deque[psycopg.Connection[Any]] = deque()
         self._threads = ThreadPoolExecutor(pool_size, "database")
 
     def session(self) -> Session:
         """A new session; the caller commits and closes it (the web hands it to the request's transaction)."""
-        return Session(self.engine, expire_on_commit=False)
+        return self._sessions()
 
     @contextmanager
     def transaction(self, workspace_id: UUID | None = None, *, deleted: bool = False) -> Iterator[Session]:
@@ -94,6 +99,9 @@ class Database:
         self._threads.shutdown()
         self.engine.dispose()
         self._forget_idle()
+
+    def _note_commit(self, _: Session) -> None:
+        self.commits += 1
 
     def _connect(self) -> psycopg.Connection[Any]:
         url = self.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)

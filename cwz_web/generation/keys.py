@@ -1,4 +1,8 @@
-"""API keys: `cwz_live_` and 43 characters of base64url. The database keeps only the SHA-256."""
+"""API keys: `cwz_live_` and 43 characters of base64url. The database keeps only the SHA-256.
+
+Each request asks whose key it has, so that a revoked one is useless at once. Most programs ask for one template again
+and again: the same question tells how things are with the one that the key asked for last.
+"""
 
 import re
 import secrets
@@ -6,13 +10,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
+from threading import Lock
+from typing import LiteralString
 from uuid import UUID
 
+import cachetools
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from cwz_web.db.session import Database
 from cwz_web.generation.models import ApiKey
+from cwz_web.generation.recipes import State, id_in, state_from
 from cwz_web.workspaces.access import Standing
 
 PREFIX = "cwz_live_"
@@ -20,24 +28,37 @@ SHOWN = len(PREFIX) + 4
 # How long an old key works on beside the one that replaces it, and how often it is noted that a key is used.
 OVERLAP = timedelta(days=1)
 NOTED_EVERY = timedelta(minutes=1)
+REMEMBERED = 4096
 
 _form = re.compile(rf"\A{PREFIX}[A-Za-z0-9_-]{{43}}\Z")
+_OWNER: LiteralString = """
+    SELECT k.*, s.*, t.template_id, p.version, p.open_parameters, p.signing_oldest, p.signing_number, p.connections
+    FROM api_key_owner(%s) AS k CROSS JOIN standing_of(k.workspace_id) AS s
+        CROSS JOIN LATERAL (SELECT coalesce(%s::uuid, template_of(k.workspace_id, %s))) AS t (template_id)
+        LEFT JOIN picture_state(t.template_id) AS p ON p.workspace_id = k.workspace_id
+"""
 
 
 @dataclass(frozen=True)
 class KeyOwner:
-    """Whose key it is, what it is called, what it may do, and how much of it."""
+    """Whose key it is, what it is called, what it may do, and how much of it.
+
+    `asked_for` is the template that it asked for last, by its id or its slug, and `state` how things are with that now.
+    """
 
     key_id: UUID
     workspace_id: UUID
     name: str
     prefix: str
+    digest: str = field(repr=False)
     scopes: frozenset[str]
     templates: frozenset[str] = frozenset()
     origins: frozenset[str] = frozenset()
     minute_cap: int | None = None
     month_cap: int | None = None
     standing: Standing = field(default_factory=Standing)
+    asked_for: str = ""
+    state: State | None = None
 
 
 class Scope(StrEnum):
@@ -106,30 +127,50 @@ def rotate_key(db: Session, key: ApiKey, overlap: timedelta = OVERLAP) -> tuple[
     return create_key(db, key.workspace_id, key.name, terms)
 
 
-def find_owner(database: Database, plain: str) -> KeyOwner | None:
-    """Whose key this is, or None when it is none, has ended, or was revoked. Its use is noted, by the minute."""
-    if not _form.match(plain):
-        return None
-    row = database.ask("SELECT k.*, s.* FROM api_key_owner(%s) k, standing_of(k.workspace_id) s", _digest(plain))
-    if row is None:
-        return None
-    now = datetime.now(UTC)
-    if row.last_used_at is None or now - row.last_used_at > NOTED_EVERY:
-        with database.transaction(row.workspace_id) as db:
-            mine = (ApiKey.workspace_id == row.workspace_id, ApiKey.id == row.id)
-            db.execute(update(ApiKey).where(*mine).values(last_used_at=now))
-    return KeyOwner(
-        key_id=row.id,
-        workspace_id=row.workspace_id,
-        name=row.name,
-        prefix=row.prefix,
-        scopes=frozenset(row.scopes),
-        templates=frozenset(row.templates),
-        origins=frozenset(row.origins),
-        minute_cap=row.minute_cap,
-        month_cap=row.month_cap,
-        standing=Standing(row.plan, row.unpaid, row.read_only),
-    )
+class Keys:
+    """Finds whose keys they are. One a process; safe to use from several threads."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._asked_for: cachetools.LRUCache[str, str] = cachetools.LRUCache(REMEMBERED)
+        self._lock = Lock()
+
+    def owner(self, plain: str) -> KeyOwner | None:
+        """Whose key this is, or None when it is none, has ended, or was revoked. Its use is noted, by the minute."""
+        if not _form.match(plain):
+            return None
+        digest = _digest(plain)
+        with self._lock:
+            asked_for = self._asked_for.get(digest, "")
+        row = self._database.ask(_OWNER, digest, id_in(asked_for), asked_for)
+        if row is None:
+            return None
+        now = datetime.now(UTC)
+        if row.last_used_at is None or now - row.last_used_at > NOTED_EVERY:
+            with self._database.transaction(row.workspace_id) as db:
+                mine = (ApiKey.workspace_id == row.workspace_id, ApiKey.id == row.id)
+                db.execute(update(ApiKey).where(*mine).values(last_used_at=now))
+        return KeyOwner(
+            key_id=row.id,
+            workspace_id=row.workspace_id,
+            name=row.name,
+            prefix=row.prefix,
+            digest=digest,
+            scopes=frozenset(row.scopes),
+            templates=frozenset(row.templates),
+            origins=frozenset(row.origins),
+            minute_cap=row.minute_cap,
+            month_cap=row.month_cap,
+            standing=Standing(row.plan, row.unpaid, row.read_only),
+            asked_for=asked_for,
+            state=state_from(row),
+        )
+
+    def asks_for(self, owner: KeyOwner, template: str) -> None:
+        """Remember which template a key asked for, by its id or its slug."""
+        if owner.asked_for != template:
+            with self._lock:
+                self._asked_for[owner.digest] = template
 
 
 def list_keys(db: Session, workspace_id: UUID) -> list[ApiKey]:

@@ -1,7 +1,8 @@
 """What a picture on demand is made by: its template's document and the workspace's storage, read once and kept.
 
-Every request asks the database one question (`picture_state`), which tells whether what is kept is still right: so what
-is published, deleted, or connected anew counts at once, and a request costs one query instead of six.
+A request asks the database one question (`picture_state`), which tells whether what is kept is still right: so what is
+published, deleted, or connected anew counts at once, and a request costs one query instead of six. A signed address
+asks once a second: whoever shows its picture keeps that for minutes.
 """
 
 from dataclasses import dataclass
@@ -19,11 +20,11 @@ from cwz_web.storage.models import Connection
 from cwz_web.workspaces.access import Standing
 
 KEPT = 512
-_BY_ID: LiteralString = """
-    SELECT t.id, p.*, s.* FROM (SELECT %s::uuid) AS t (id), picture_state(t.id) AS p, standing_of(p.workspace_id) AS s
-"""
-_BY_SLUG: LiteralString = """
-    SELECT t.id, p.*, s.* FROM template_of(%s, %s) AS t, picture_state(t.id) AS p, standing_of(p.workspace_id) AS s
+# For how long a signed address may not know what another process changes, in seconds.
+RECENT = 1.0
+_STATE: LiteralString = """
+    SELECT t.template_id, p.*, s.* FROM (SELECT coalesce(%s::uuid, template_of(%s, %s))) AS t (template_id),
+        picture_state(t.template_id) AS p, standing_of(p.workspace_id) AS s
 """
 
 
@@ -55,15 +56,30 @@ class Recipes:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._kept: cachetools.LRUCache[tuple[UUID, int, str], Recipe] = cachetools.LRUCache(KEPT)
+        self._recent: cachetools.TTLCache[tuple[UUID, int], State] = cachetools.TTLCache(KEPT, RECENT)
         self._lock = Lock()
 
     def state(self, template_id: UUID) -> State | None:
         """How things are with a template now; None when there is no such template."""
-        return _state(self._database.ask(_BY_ID, template_id))
+        return state_from(self._database.ask(_STATE, template_id, None, None))
 
-    def state_by_slug(self, workspace_id: UUID, slug: str) -> State | None:
-        """The same for a template that a workspace calls by a name of its own."""
-        return _state(self._database.ask(_BY_SLUG, workspace_id, slug))
+    def recent_state(self, template_id: UUID) -> State | None:
+        """How things were with a template a second ago at most, and since this process changed anything."""
+        key = (template_id, self._database.commits)
+        with self._lock:
+            kept = self._recent.get(key)
+        if kept is not None:
+            return kept
+        state = self.state(template_id)
+        if state is not None:
+            with self._lock:
+                self._recent[key] = state
+        return state
+
+    def state_named(self, workspace_id: UUID, name: str) -> State | None:
+        """The same for what a workspace calls a template: its id or its slug."""
+        state = state_from(self._database.ask(_STATE, id_in(name), workspace_id, name))
+        return state if state and state.workspace_id == workspace_id else None
 
     def of(self, state: State, version: int | None = None) -> Recipe:
         """The recipe of a template, in the version in use or another one. Raises NoResultFound, BadSettings."""
@@ -81,12 +97,20 @@ class Recipes:
         return recipe
 
 
-def _state(row: Any | None) -> State | None:
-    """What `_BY_ID` and `_BY_SLUG` find."""
-    if row is None:
+def id_in(name: str) -> UUID | None:
+    """The id of a template, if that is what it is called by, and not its slug."""
+    try:
+        return UUID(name)
+    except ValueError:
+        return None
+
+
+def state_from(row: Any | None) -> State | None:
+    """What a row of `template_id`, `picture_state` and `standing_of` says; None where there is no template."""
+    if row is None or row.version is None:
         return None
     return State(
-        row.id,
+        row.template_id,
         row.workspace_id,
         row.version,
         None if row.open_parameters is None else tuple(row.open_parameters),

@@ -11,6 +11,7 @@ from cwz_web.accounts.sessions import BrowserTokens
 from cwz_web.billing.subscriptions import Cashier
 from cwz_web.crypto import KeyRing
 from cwz_web.db.session import Database
+from cwz_web.generation.keys import Keys
 from cwz_web.generation.maker import PictureMaker
 from cwz_web.generation.recipes import Recipes
 from cwz_web.generation.signing import Addresses
@@ -41,6 +42,7 @@ class Services:
     fetcher: Fetcher
     maker: PictureMaker
     helpers: Helpers
+    keys: Keys
     recipes: Recipes
     addresses: Addresses
     webhooks: Webhooks
@@ -72,6 +74,7 @@ class Services:
             fetcher,
             PictureMaker(Engine(), Sources(fetcher), helpers),
             helpers,
+            Keys(database),
             Recipes(database),
             Addresses(settings.signing_secret.get_secret_value(), settings.url),
             Webhooks(settings.signing_secret.get_secret_value(), fetcher),

@@ -1,15 +1,16 @@
 """`/v1` and `/i`, as programs meet them."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import pyvips
 from webtest import TestApp
 
-from cwz_web.generation.models import Asset
+from cwz_web.generation.models import Asset, Template
 from cwz_web.imaging.encoders import Format
 from cwz_web.web.services import Services
-from tests.factories import Factory, api
+from tests.factories import Factory, api, small_document
 
 FORMATS = {
     "image/png": "pngload_buffer",
@@ -69,6 +70,18 @@ def test_data_changes_the_picture_and_its_name(client: Client) -> None:
     assert plain.headers["ETag"] == same.headers["ETag"]
     assert other.body != plain.body
     assert other.headers["ETag"] != plain.headers["ETag"]
+
+
+def test_a_key_that_goes_to_and_fro_gets_what_it_asks_for(client: Client, make: Factory) -> None:
+    other = make.template(client.space, small_document(canvas={"width": 500, "height": 200}), name="Other")
+    named = {300: client.template.slug, 500: str(other.id)}
+    for width in (300, 500, 300, 300, 500, 500):
+        picture = pyvips.Image.new_from_buffer(client.post({"template": named[width]}).body, "")
+        assert picture.width == width
+    with make.database.transaction(client.space.id) as db:
+        db.get_one(Template, (client.space.id, other.id)).deleted_at = datetime.now(UTC)
+    assert client.post({"template": named[500]}, status=422).json["code"] == "unknown_template"
+    assert client.post({"template": named[300]}).status_int == 200
 
 
 def test_numbers_and_nothing_are_values_too(client: Client) -> None:

@@ -1,9 +1,17 @@
 from datetime import UTC, datetime
 
+import pytest
+
+from cwz_web.db.session import Database
+from cwz_web.generation import recipes as module
 from cwz_web.generation.models import Template
+from cwz_web.generation.recipes import Recipes
 from cwz_web.generation.templates import publish
 from cwz_web.imaging.documents import ImageTemplate
 from tests.factories import Factory, small_document
+from tests.installation import wait_for
+
+WIDER = ImageTemplate.model_validate(small_document(canvas={"width": 500, "height": 200}))
 
 
 def test_how_a_template_is_counts_at_once_by_its_id_and_by_its_slug(make: Factory) -> None:
@@ -14,15 +22,58 @@ def test_how_a_template_is_counts_at_once_by_its_id_and_by_its_slug(make: Factor
     first = recipes.state(template.id)
     assert first is not None
     assert (first.template_id, first.workspace_id, first.version) == (template.id, space.id, 1)
-    assert recipes.state_by_slug(space.id, "card") == first
-    assert recipes.state_by_slug(other.id, "card") is None
-    assert recipes.state_by_slug(space.id, "other-card") is None
-    wider = ImageTemplate.model_validate(small_document(canvas={"width": 500, "height": 200}))
-    with make.database.transaction(space.id) as db:
-        publish(db, db.get_one(Template, (space.id, template.id)), wider)
-    second = recipes.state_by_slug(space.id, "card")
+    assert recipes.state_named(space.id, "card") == recipes.state_named(space.id, str(template.id)) == first
+    assert recipes.state_named(other.id, "card") is recipes.state_named(other.id, str(template.id)) is None
+    assert recipes.state_named(space.id, "other-card") is None
+    publish_wider(make.database, template)
+    second = recipes.state_named(space.id, "card")
     assert second is not None
-    assert (second.version, recipes.of(second).design.document) == (2, wider)
+    assert (second.version, recipes.of(second).design.document) == (2, WIDER)
     with make.database.transaction(space.id) as db:
         db.get_one(Template, (space.id, template.id)).deleted_at = datetime.now(UTC)
-    assert recipes.state(template.id) is recipes.state_by_slug(space.id, "card") is None
+    assert recipes.state(template.id) is recipes.state_named(space.id, "card") is None
+
+
+def test_a_signed_address_sees_at_once_what_its_own_process_changes(make: Factory) -> None:
+    template = make.template(make.workspace())
+    recipes = make.services.recipes
+    assert version(recipes, template) == 1
+    publish_wider(make.database, template)
+    assert version(recipes, template) == 2
+
+
+def test_a_signed_address_does_not_ask_each_time(make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    template = make.template(make.workspace())
+    monkeypatch.setattr(module, "RECENT", 3600)
+    recipes = Recipes(make.database)
+    assert version(recipes, template) == 1
+    publish_elsewhere(make, template)
+    assert version(recipes, template) == 1
+
+
+def test_what_another_process_changes_is_seen_soon(make: Factory) -> None:
+    template = make.template(make.workspace())
+    recipes = make.services.recipes
+    assert version(recipes, template) == 1
+    publish_elsewhere(make, template)
+    wait_for(lambda: version(recipes, template) == 2)
+
+
+def version(recipes: Recipes, template: Template) -> int:
+    """Which version a signed address would show."""
+    state = recipes.recent_state(template.id)
+    assert state is not None
+    return state.version
+
+
+def publish_wider(database: Database, template: Template) -> None:
+    """Another version, 500 px wide."""
+    with database.transaction(template.workspace_id) as db:
+        publish(db, db.get_one(Template, (template.workspace_id, template.id)), WIDER)
+
+
+def publish_elsewhere(make: Factory, template: Template) -> None:
+    """The same, as another process does it."""
+    elsewhere = Database(make.database.engine.url.render_as_string(hide_password=False))
+    publish_wider(elsewhere, template)
+    elsewhere.dispose()
