@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+# Where the environment forbids it, every process that starts would compile all of our code anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help serve test lint bench bench-peers soak clean
 .DEFAULT_GOAL := help
