@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
 from threading import Lock
-from typing import LiteralString
 from uuid import UUID
 
 import cachetools
@@ -31,12 +30,6 @@ NOTED_EVERY = timedelta(minutes=1)
 REMEMBERED = 4096
 
 _form = re.compile(rf"\A{PREFIX}[A-Za-z0-9_-]{{43}}\Z")
-_OWNER: LiteralString = """
-    SELECT k.*, s.*, t.template_id, p.version, p.open_parameters, p.signing_oldest, p.signing_number, p.connections
-    FROM api_key_owner(%s) AS k CROSS JOIN standing_of(k.workspace_id) AS s
-        CROSS JOIN LATERAL (SELECT coalesce(%s::uuid, template_of(k.workspace_id, %s))) AS t (template_id)
-        LEFT JOIN picture_state(t.template_id) AS p ON p.workspace_id = k.workspace_id
-"""
 
 
 @dataclass(frozen=True)
@@ -142,8 +135,8 @@ class Keys:
         digest = _digest(plain)
         with self._lock:
             asked_for = self._asked_for.get(digest, "")
-        row = self._database.ask(_OWNER, digest, id_in(asked_for), asked_for)
-        if row is None:
+        row = self._database.ask("SELECT * FROM key_state(%s, %s, %s)", digest, id_in(asked_for), asked_for)
+        if row is None or row.id is None:
             return None
         now = datetime.now(UTC)
         if row.last_used_at is None or now - row.last_used_at > NOTED_EVERY:

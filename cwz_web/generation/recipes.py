@@ -1,7 +1,7 @@
 """What a picture on demand is made by: its template's document and the workspace's storage, read once and kept.
 
-A request asks the database one question (`picture_state`), which tells whether what is kept is still right: so what is
-published, deleted, or connected anew counts at once, and a request costs one query instead of six. A signed address
+A request asks the database one question (`template_state`), which tells whether what is kept is still right: so what
+is published, deleted, or connected anew counts at once, and a request costs one query instead of six. A signed address
 asks once a second: whoever shows its picture keeps that for minutes.
 """
 
@@ -22,10 +22,7 @@ from cwz_web.workspaces.access import Standing
 KEPT = 512
 # For how long a signed address may not know what another process changes, in seconds.
 RECENT = 1.0
-_STATE: LiteralString = """
-    SELECT t.template_id, p.*, s.* FROM (SELECT coalesce(%s::uuid, template_of(%s, %s))) AS t (template_id),
-        picture_state(t.template_id) AS p, standing_of(p.workspace_id) AS s
-"""
+_STATE: LiteralString = "SELECT * FROM template_state(%s, %s, %s)"
 
 
 @dataclass(frozen=True)
@@ -106,8 +103,8 @@ def id_in(name: str) -> UUID | None:
 
 
 def state_from(row: Any | None) -> State | None:
-    """What a row of `template_id`, `picture_state` and `standing_of` says; None where there is no template."""
-    if row is None or row.version is None:
+    """What a row of `template_state` or `key_state` says; None where there is no template."""
+    if row is None or row.template_id is None:
         return None
     return State(
         row.template_id,
