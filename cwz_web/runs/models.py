@@ -110,6 +110,8 @@ class RunItem(Base):
         Index(None, "workspace_id", "run_id", "chunk"),
         Index(None, "workspace_id", "asset_id"),
         Index(None, "workspace_id", "key", "run_id"),
+        Index("ix_run_items_failed", "workspace_id", "run_id", "position", postgresql_where=text("state = 'failed'")),
+        Index("ix_run_items_noted", "workspace_id", "run_id", postgresql_where=text("note IS NOT NULL")),
     )
 
 

@@ -75,9 +75,12 @@ def results_after(
     """The run's items after a position that have ended, with their pictures.
 
     Arguments:
+        run: as it is now; its counts tell whether there are any.
         state: only those of one state.
         but: without those that this is the error of.
     """
+    if not run.done + run.failed:
+        return []  # all of a large run would be looked through
     states = ("done", "failed") if state is None else (state,)
     query = (
         select(RunItem, Asset)

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from sqlalchemy import select, text, update
 
@@ -154,6 +155,24 @@ def test_every_row_becomes_a_picture_in_storage(make: Factory) -> None:
             assert asset.key.startswith(f"{space.id}/")
             assert run_of_asset(db, space.id, asset.id) == run.id
             assert item.key == asset.name
+
+
+def test_the_page_of_a_large_run_reads_only_what_it_shows(make: Factory, owner_url: str) -> None:
+    space = make.workspace()
+    run = make.run(make.feed(space, rows(2000)), make.template(space))
+    last = (RunItem.workspace_id == space.id, RunItem.run_id == run.id, RunItem.position == 2000)
+    read = text("SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'run_items'")
+    with psycopg.connect(owner_url, autocommit=True) as owner:
+        owner.execute("ANALYZE run_items")  # as the database does by itself, after a while
+    with make.database.transaction(space.id) as db:
+        mine, before = db.get_one(Run, (space.id, run.id)), db.scalar(read)
+        assert (results_after(db, mine), notes_of(db, mine)) == ([], [])
+        assert db.scalar(read) == before
+        db.execute(update(RunItem).where(*last).values(state="failed", error="No", note="Nothing"))
+        mine.failed, before = 1, db.scalar(read)
+        assert [item.position for item, _ in results_after(db, mine, state="failed")] == [2000]
+        assert notes_of(db, mine) == [("Nothing", 1)]
+        assert db.scalar(read) < before + 10
 
 
 def test_the_same_picture_is_kept_once(make: Factory) -> None:
