@@ -27,6 +27,7 @@ SHOWN = len(PREFIX) + 4
 # How long an old key works on beside the one that replaces it, and how often it is noted that a key is used.
 OVERLAP = timedelta(days=1)
 NOTED_EVERY = timedelta(minutes=1)
+# Of so many keys it is remembered which template they asked for.
 REMEMBERED = 4096
 
 _form = re.compile(rf"\A{PREFIX}[A-Za-z0-9_-]{{43}}\Z")

@@ -60,6 +60,11 @@ class Recipes:
         """How things are with a template now; None when there is no such template."""
         return state_from(self._database.ask(_STATE, template_id, None, None))
 
+    def state_named(self, workspace_id: UUID, name: str) -> State | None:
+        """The same for what a workspace calls a template: its id or its slug."""
+        state = state_from(self._database.ask(_STATE, id_in(name), workspace_id, name))
+        return state if state and state.workspace_id == workspace_id else None
+
     def recent_state(self, template_id: UUID) -> State | None:
         """How things were with a template a second ago at most, and since this process changed anything."""
         key = (template_id, self._database.commits)
@@ -72,11 +77,6 @@ class Recipes:
             with self._lock:
                 self._recent[key] = state
         return state
-
-    def state_named(self, workspace_id: UUID, name: str) -> State | None:
-        """The same for what a workspace calls a template: its id or its slug."""
-        state = state_from(self._database.ask(_STATE, id_in(name), workspace_id, name))
-        return state if state and state.workspace_id == workspace_id else None
 
     def of(self, state: State, version: int | None = None) -> Recipe:
         """The recipe of a template, in the version in use or another one. Raises NoResultFound, BadSettings."""
