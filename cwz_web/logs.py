@@ -6,7 +6,8 @@ one (`error_reports.py`).
 
 import logging
 import sys
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import structlog
 from structlog.types import EventDict, Processor
@@ -56,9 +57,25 @@ def configure_logs(*, development: bool) -> None:
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         # Not the standard output: that belongs to a command's answer.
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Lines(sys.stderr))),
         cache_logger_on_first_use=True,
     )
+
+
+class _Lines:
+    """Where lines go. One that cannot be written, since the disk is full or nobody takes it any more, is lost: what it
+    tells of has been done, and must not fail for it. The standard library's logging does the same."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._file.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._file.flush()
 
 
 def scrub_event(logger: Any, method: str, event: EventDict) -> EventDict:
