@@ -30,8 +30,9 @@ from cwz_web.imaging.encoders import Output
 from cwz_web.runs.in_process import InProcess
 from cwz_web.runs.mapping import guess_mapping
 from cwz_web.runs.models import Run
-from cwz_web.runs.planning import CHUNK, start_run
+from cwz_web.runs.planning import start_run
 from cwz_web.runs.protocol import AskSpecification
+from cwz_web.runs.turns import CHUNK
 from cwz_web.runs.worker import Worker
 from cwz_web.storage.connections import connect
 from cwz_web.storage.plugins import Providers

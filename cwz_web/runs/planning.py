@@ -4,7 +4,7 @@ Before that, `plan_run` tells what it would come to. Both ask the database the s
 people confirm is what is done.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -14,23 +14,18 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
-from cwz_web.db.session import raw_connection
 from cwz_web.feeds.models import Feed, FeedImport, Item
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import open_design
 from cwz_web.generation.usage import Meter, count, give_back, month_of
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.errors import UnknownFormat
-from cwz_web.jobs import RENDER_QUEUE, app
 from cwz_web.runs.models import Run, RunItem
 from cwz_web.runs.telling import tell_end
+from cwz_web.runs.turns import chunk_of, enqueue
 from cwz_web.storage.connections import connection_of
 
 MAX_OUTPUTS = 12
-# A chunk is as many pictures as a worker drew in so many seconds the last time: small enough that progress moves and a
-# killed worker repeats little, large enough that the queue is not the bound.
-CHUNK_SECONDS = 2.0
-CHUNK, SMALLEST_CHUNK, LARGEST_CHUNK = 16, 4, 256
 # The pictures of so many earlier runs are looked through for rows that are gone.
 RUNS_BEFORE = 5
 CANCELLED = "The run was cancelled"
@@ -102,32 +97,6 @@ _COUNT_REMOVED = text("""
         WHERE NOT EXISTS (SELECT FROM items WHERE workspace_id = :workspace AND feed_id = :feed AND key = item.key)
     ) AS gone
 """)
-
-# Start-time fair queueing (Goyal, Vin, Cheng 1996): a job's turn is that of the job which is drawn now, plus what its
-# workspace has waiting before it. So a workspace's hundred thousand pictures and another one's ten take turns.
-_NOW = """
-    coalesce(
-        (SELECT max(-priority) FROM procrastinate_jobs
-         WHERE status = 'doing' AND worker_id IS NOT NULL AND queue_name = :queue),
-        (SELECT min(-priority) FROM procrastinate_jobs WHERE status = 'todo' AND queue_name = :queue),
-        0
-    )
-"""
-_TURN = text(f"""
-    SELECT {_NOW} + coalesce(
-        (SELECT sum(total - done - failed) FROM runs
-         WHERE workspace_id = :workspace AND finished_at IS NULL AND id <> :run AND (feed_id IS NULL) = :alone),
-        0
-    ) / :chunk
-""")  # noqa: S608 - put together of constants
-# What is put back comes behind the rest of its run: so one that is put back again and again still has one job a turn,
-# and does not wait for whole runs of its workspace that began later.
-_TURN_AGAIN = text(f"""
-    SELECT greatest({_NOW}, (
-        SELECT max(-priority) FROM procrastinate_jobs
-        WHERE status = 'todo' AND queue_name = :queue AND args ->> 'run_id' = :run
-    ))
-""")  # noqa: S608 - put together of constants
 
 
 class EmptyFeed(Exception):
@@ -238,7 +207,7 @@ def start_run(
     else:
         count(db, meter, run.pending)
         chunks = select(RunItem.chunk).where(*_items(run, "pending")).distinct().order_by(RunItem.chunk)
-        _enqueue(db, run, db.scalars(chunks).all())
+        enqueue(db, run, db.scalars(chunks).all())
     return run
 
 
@@ -268,7 +237,7 @@ def order_picture(
     db.add(RunItem(workspace_id=run.workspace_id, run_id=run.id, position=1, chunk=0, **given))
     db.flush()
     count(db, meter, 1)
-    _enqueue(db, run, [0])
+    enqueue(db, run, [0])
     return run
 
 
@@ -288,15 +257,8 @@ def retry_failed(db: Session, run: Run, meter: Meter | None = None) -> int:
         run.counted_in, run.key_id = month_of(), meter.key_id
         db.flush()
         count(db, meter, run.pending)
-        _enqueue(db, run, sorted(set(chunks)))
+        enqueue(db, run, sorted(set(chunks)))
     return len(chunks)
-
-
-def put_back(db: Session, workspace_id: UUID, run_id: UUID, chunk: int) -> None:
-    """Let what is left of a chunk wait for its next turn, when that of others has come."""
-    run = db.get(Run, (workspace_id, run_id))
-    if run is not None and run.pending:
-        _defer(db, run, [chunk], db.scalar(_TURN_AGAIN, {"queue": RENDER_QUEUE, "run": str(run_id)}))
 
 
 def meter_of(run: Run) -> Meter:
@@ -326,24 +288,6 @@ def latest_runs(db: Session, workspace_id: UUID, limit: int = 50) -> list[Run]:
     """The workspace's runs over feeds, newest first."""
     mine = select(Run).where(Run.workspace_id == workspace_id, Run.feed_id.is_not(None))
     return list(db.scalars(mine.order_by(Run.id.desc()).limit(limit)))
-
-
-def chunk_of(db: Session, template: Template) -> int:
-    """How many pictures of a template a chunk has: what a worker drew in CHUNK_SECONDS the last time."""
-    drawn, seconds = db.execute(
-        select(Run.done - Run.unchanged, Run.drawing_seconds)
-        .where(
-            Run.workspace_id == template.workspace_id,
-            Run.template_id == template.id,
-            Run.feed_id.is_not(None),
-            Run.drawing_seconds > 0,
-        )
-        .order_by(Run.id.desc())
-        .limit(1)
-    ).one_or_none() or (0, 0.0)
-    if not drawn:
-        return CHUNK
-    return min(max(round(CHUNK_SECONDS * drawn / seconds), SMALLEST_CHUNK), LARGEST_CHUNK)
 
 
 def _new_run(
@@ -393,21 +337,3 @@ def _names(run: Run, since: int) -> dict[str, Any]:
 
 def _items(run: Run, state: str) -> tuple[Any, ...]:
     return RunItem.workspace_id == run.workspace_id, RunItem.run_id == run.id, RunItem.state == state
-
-
-def _enqueue(db: Session, run: Run, chunks: Iterable[int]) -> None:
-    """Let chunks of a run wait for their turns, behind what its workspace has waiting."""
-    names = {"queue": RENDER_QUEUE, "workspace": run.workspace_id, "run": run.id, "alone": run.feed_id is None}
-    _defer(db, run, chunks, db.scalar(_TURN, names | {"chunk": CHUNK}))
-
-
-def _defer(db: Session, run: Run, chunks: Iterable[int], turn: Any) -> None:
-    """Write the jobs of chunks, for the turns after this one."""
-    # By its name, since the tasks stand on this module.
-    task = app.configure_task("runs.render_chunk", queue=RENDER_QUEUE)
-    given = {"workspace_id": str(run.workspace_id), "run_id": str(run.id)}
-    jobs = [
-        task.make_new_job(**given, chunk=chunk).evolve(priority=-int(turn) - number)
-        for number, chunk in enumerate(chunks, 1)
-    ]
-    app.job_manager.batch_defer_jobs(jobs=jobs, connection=raw_connection(db))

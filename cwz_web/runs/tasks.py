@@ -9,8 +9,8 @@ from sqlalchemy import text
 from cwz_web.jobs import FEEDS_QUEUE, RENDER_QUEUE, Patient, app
 from cwz_web.runs.callback import forget_messages, give_up_lost
 from cwz_web.runs.following import follow_feed
-from cwz_web.runs.planning import put_back
 from cwz_web.runs.protocol import AskSpecification, Gone
+from cwz_web.runs.turns import put_back
 
 log = structlog.get_logger()
 

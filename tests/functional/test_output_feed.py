@@ -21,8 +21,8 @@ from cwz_web.imaging.encoders import Format, Output
 from cwz_web.runs.in_process import InProcess
 from cwz_web.runs.models import Run
 from cwz_web.runs.output_feed import picture_columns
-from cwz_web.runs.planning import CHUNK
 from cwz_web.runs.protocol import AskSpecification
+from cwz_web.runs.turns import CHUNK
 from cwz_web.runs.worker import Worker
 from cwz_web.workspaces.models import Role, Workspace
 from tests.factories import Factory, sign_in

@@ -32,21 +32,17 @@ from cwz_web.runs.callback import apply_report, forget_messages, give_up_lost, t
 from cwz_web.runs.in_process import InProcess
 from cwz_web.runs.models import RenderMessage, Run, RunItem
 from cwz_web.runs.planning import (
-    CHUNK,
-    LARGEST_CHUNK,
-    SMALLEST_CHUNK,
     EmptyFeed,
     RunPlan,
     cancel_run,
-    chunk_of,
     latest_runs,
     plan_run,
-    put_back,
     retry_failed,
     start_run,
 )
 from cwz_web.runs.progress import Progress, notes_of, progress_of, results_after, run_of_asset
 from cwz_web.runs.protocol import AskSpecification, Gone, Refused, Report, Result
+from cwz_web.runs.turns import CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK, chunk_of, put_back
 from cwz_web.runs.worker import STORAGE_GAVE_UP, Worker
 from cwz_web.storage.contract import NotPermitted, StorageError, Unreachable
 from cwz_web.storage.models import Connection

@@ -1,0 +1,87 @@
+"""Whose turn it is: runs are drawn a chunk at a time, a job each, and workspaces take turns."""
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from cwz_web.db.session import raw_connection
+from cwz_web.generation.models import Template
+from cwz_web.jobs import RENDER_QUEUE, app
+from cwz_web.runs.models import Run
+
+# A chunk is as many pictures as a worker drew in so many seconds the last time: small enough that progress moves and a
+# killed worker repeats little, large enough that the queue is not the bound.
+CHUNK_SECONDS = 2.0
+CHUNK, SMALLEST_CHUNK, LARGEST_CHUNK = 16, 4, 256
+
+# Start-time fair queueing (Goyal, Vin, Cheng 1996): a job's turn is that of the job which is drawn now, plus what its
+# workspace has waiting before it. So a workspace's hundred thousand pictures and another one's ten take turns.
+_NOW = """
+    coalesce(
+        (SELECT max(-priority) FROM procrastinate_jobs
+         WHERE status = 'doing' AND worker_id IS NOT NULL AND queue_name = :queue),
+        (SELECT min(-priority) FROM procrastinate_jobs WHERE status = 'todo' AND queue_name = :queue),
+        0
+    )
+"""
+_TURN = text(f"""
+    SELECT {_NOW} + coalesce(
+        (SELECT sum(total - done - failed) FROM runs
+         WHERE workspace_id = :workspace AND finished_at IS NULL AND id <> :run AND (feed_id IS NULL) = :alone),
+        0
+    ) / :chunk
+""")  # noqa: S608 - put together of constants
+# What is put back comes behind the rest of its run: so one that is put back again and again still has one job a turn,
+# and does not wait for whole runs of its workspace that began later.
+_TURN_AGAIN = text(f"""
+    SELECT greatest({_NOW}, (
+        SELECT max(-priority) FROM procrastinate_jobs
+        WHERE status = 'todo' AND queue_name = :queue AND args ->> 'run_id' = :run
+    ))
+""")  # noqa: S608 - put together of constants
+
+
+def chunk_of(db: Session, template: Template) -> int:
+    """How many pictures of a template a chunk has: what a worker drew in CHUNK_SECONDS the last time."""
+    drawn, seconds = db.execute(
+        select(Run.done - Run.unchanged, Run.drawing_seconds)
+        .where(
+            Run.workspace_id == template.workspace_id,
+            Run.template_id == template.id,
+            Run.feed_id.is_not(None),
+            Run.drawing_seconds > 0,
+        )
+        .order_by(Run.id.desc())
+        .limit(1)
+    ).one_or_none() or (0, 0.0)
+    if not drawn:
+        return CHUNK
+    return min(max(round(CHUNK_SECONDS * drawn / seconds), SMALLEST_CHUNK), LARGEST_CHUNK)
+
+
+def enqueue(db: Session, run: Run, chunks: Iterable[int]) -> None:
+    """Let chunks of a run wait for their turns, behind what its workspace has waiting."""
+    names = {"queue": RENDER_QUEUE, "workspace": run.workspace_id, "run": run.id, "alone": run.feed_id is None}
+    _defer(db, run, chunks, db.scalar(_TURN, names | {"chunk": CHUNK}))
+
+
+def put_back(db: Session, workspace_id: UUID, run_id: UUID, chunk: int) -> None:
+    """Let what is left of a chunk wait for its next turn, when that of others has come."""
+    run = db.get(Run, (workspace_id, run_id))
+    if run is not None and run.pending:
+        _defer(db, run, [chunk], db.scalar(_TURN_AGAIN, {"queue": RENDER_QUEUE, "run": str(run_id)}))
+
+
+def _defer(db: Session, run: Run, chunks: Iterable[int], turn: Any) -> None:
+    """Write the jobs of chunks, for the turns after this one."""
+    # By its name, since the tasks stand on this module.
+    task = app.configure_task("runs.render_chunk", queue=RENDER_QUEUE)
+    given = {"workspace_id": str(run.workspace_id), "run_id": str(run.id)}
+    jobs = [
+        task.make_new_job(**given, chunk=chunk).evolve(priority=-int(turn) - number)
+        for number, chunk in enumerate(chunks, 1)
+    ]
+    app.job_manager.batch_defer_jobs(jobs=jobs, connection=raw_connection(db))
