@@ -82,18 +82,24 @@ class RunPlanInfo(Answer):
 
 
 class RunInfo(Answer):
-    """A run. `unchanged` of the pictures that are `done` were there already. It is over when `ended_at` says when."""
+    """A run. `unchanged` of the pictures that are `done` were there already. It is over when `ended_at` says when.
+
+    A large one is `prepared` a while after it began: then what is unchanged is known, and its pictures count. When that
+    cannot be done, since this month has no room for it for instance, all of it has `failed`, and `trouble` says why.
+    """
 
     id: UUID
     feed: UUID
     template: UUID
     version: int
     outputs: list[RunOutput]
+    prepared: bool
     total: int
     done: int
     failed: int
     unchanged: int
     cancelled: bool
+    trouble: str | None
     begun_at: datetime
     ended_at: datetime | None
 

@@ -129,9 +129,15 @@ def used_by_day(db: Session, workspace_id: UUID, days: int = 30) -> list[tuple[d
     return [(day, used.get(day, 0)) for day in (first + timedelta(days=number) for number in range(days))]
 
 
+def check_open(meter: Meter) -> None:
+    """See that anything may be made at all. Raises CapReached."""
+    if meter.closed:
+        raise CapReached(READ_ONLY)
+
+
 def check_room(database: Database, meter: Meter) -> None:
     """See whether there is room for one more. Raises CapReached."""
-    _check_open(meter)
+    check_open(meter)
     if not meter.is_capped:
         return
     values = month_of(), meter.workspace_id, meter.key_id
@@ -144,7 +150,7 @@ def check_room(database: Database, meter: Meter) -> None:
 
 def count(db: Session, meter: Meter, pictures: int = 1) -> None:
     """Count pictures. Raises CapReached; then the transaction must be rolled back."""
-    _check_open(meter)
+    check_open(meter)
     for subject_id, cap, whose in meter.counters():
         names = {"workspace": meter.workspace_id, "subject": subject_id, "month": month_of(), "cap": cap}
         fits = cap is None or pictures <= cap
@@ -157,7 +163,7 @@ def count(db: Session, meter: Meter, pictures: int = 1) -> None:
 
 def count_one(database: Database, meter: Meter) -> None:
     """Count one picture, in a transaction of its own: as count(), in one question. Raises CapReached."""
-    _check_open(meter)
+    check_open(meter)
     caps = {"workspace": meter.cap, "key": meter.key_cap}
     values = month_of(), meter.workspace_id, meter.key_id, meter.cap, meter.key_cap
     try:
@@ -179,7 +185,7 @@ def counting_one(database: Database, meter: Meter) -> Iterator[Callable[[], obje
 
     At the end of the block it is counted; when the block fails, it is not. Raises CapReached, at the end as well.
     """
-    _check_open(meter)
+    check_open(meter)
     counted: list[Future[None]] = []
     month = month_of()
     try:
@@ -197,11 +203,6 @@ def give_back(db: Session, meter: Meter, pictures: int, month: date) -> None:
     for subject_id, _, _ in meter.counters():
         mine = _mine(meter.workspace_id, subject_id, month)
         db.execute(update(Usage).where(*mine).values(used=func.greatest(Usage.used - pictures, 0)))
-
-
-def _check_open(meter: Meter) -> None:
-    if meter.closed:
-        raise CapReached(READ_ONLY)
 
 
 def _mine(workspace_id: UUID, subject_id: UUID, month: date) -> tuple[ColumnElement[bool], ...]:

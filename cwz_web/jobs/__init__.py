@@ -40,11 +40,13 @@ RENDER_QUEUE = "render"
 BILLING_QUEUE = "billing"
 SLACK_QUEUE = "slack"
 EXPORT_QUEUE = "exports"
+PREPARE_QUEUE = "runs"
 # For workers that may act as the owner of the tables: backups, and what lies beside them.
 UPKEEP_QUEUE = "upkeep"
-# Whoever answers slowly must not keep a worker from drawing, so what only talks to others has workers of its own.
+# Whoever answers slowly must not keep a worker from drawing, so what only talks to others, or to the database for long,
+# has workers of its own.
 WORK_QUEUES = ("default", FEEDS_QUEUE, RENDER_QUEUE)
-TALK_QUEUES = ("mail", "webhooks", BILLING_QUEUE, SLACK_QUEUE, EXPORT_QUEUE)
+TALK_QUEUES = ("mail", "webhooks", BILLING_QUEUE, SLACK_QUEUE, EXPORT_QUEUE, PREPARE_QUEUE)
 TALKERS = 4
 
 HEARTBEAT_SECONDS = 3.0

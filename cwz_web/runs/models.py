@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, func, text
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, func, text, true
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -19,6 +19,9 @@ class Run(WorkspaceOwned, Base):
     `unchanged` of the `done` were taken over from an earlier run. Its pictures count in the month `counted_in`, and
     against the API key `key_id`, if a program started it (generation/usage.py). `drawing_seconds` is how long workers
     were at it, together; `webhook` is an address that is told how it ended.
+
+    Until it is `prepared` it has no items, and nothing of it counts. One that ended before that is failed as a whole;
+    `trouble` says why, unless it was cancelled.
     """
 
     __tablename__ = "runs"
@@ -29,6 +32,8 @@ class Run(WorkspaceOwned, Base):
     connection_id: Mapped[UUID]
     mapping: Mapped[dict[str, Any]] = mapped_column(JSONB)
     outputs: Mapped[list[Any]] = mapped_column(JSONB)
+    prepared: Mapped[bool] = mapped_column(default=True, server_default=true())
+    trouble: Mapped[str | None]
     total: Mapped[int]
     done: Mapped[int] = mapped_column(default=0)
     failed: Mapped[int] = mapped_column(default=0)

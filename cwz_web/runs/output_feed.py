@@ -116,4 +116,4 @@ def _addresses(addresses: Addresses, workspace_id: UUID, names: Sequence[str], f
 
 
 def _runs(feed: Feed, template_id: UUID) -> tuple[Any, ...]:
-    return Run.workspace_id == feed.workspace_id, Run.feed_id == feed.id, Run.template_id == template_id
+    return Run.workspace_id == feed.workspace_id, Run.feed_id == feed.id, Run.template_id == template_id, Run.prepared

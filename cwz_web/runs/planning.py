@@ -1,7 +1,7 @@
 """A run begins: its rows are written down, cut into chunks, and a job for each chunk is enqueued, all at once.
 
-Before that, `plan_run` tells what it would come to. Both ask the database the same question (`_DRAWN`), so that what
-people confirm is what is done.
+For a small one that is done at once, for a large one by a job. Before that, `plan_run` tells what it would come to. All
+ask the database the same question (`_DRAWN`), so that what people confirm is what is done.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,17 +9,20 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from procrastinate.types import JSONDict
 from sqlalchemy import TextClause, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
+from cwz_web.db.session import raw_connection
 from cwz_web.feeds.models import Feed, FeedImport, Item
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import open_design
-from cwz_web.generation.usage import Meter, count, give_back, month_of
+from cwz_web.generation.usage import Meter, check_open, count, give_back, month_of
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.errors import UnknownFormat
+from cwz_web.jobs import PREPARE_QUEUE, app
 from cwz_web.runs.models import Run, RunItem
 from cwz_web.runs.telling import tell_end
 from cwz_web.runs.turns import chunk_of, enqueue
@@ -28,7 +31,10 @@ from cwz_web.storage.connections import connection_of
 MAX_OUTPUTS = 12
 # The pictures of so many earlier runs are looked through for rows that are gone.
 RUNS_BEFORE = 5
+# Writing down so many takes half a second or so; whoever asks for more is not kept waiting.
+AT_ONCE = 10_000
 CANCELLED = "The run was cancelled"
+NEVER_PREPARED = "Its rows could not be prepared: try it again"
 
 # The rows as the run will draw them, mapped by the database: the same as mapping.apply_mapping does for one row, each
 # once for each output. What an earlier run drew of a row in the same way, from the same values, is `asset_id`.
@@ -65,10 +71,14 @@ def _with_json(statement: str) -> TextClause:
 
 
 _WRITE_ITEMS = _with_json(f"""
-    INSERT INTO run_items (workspace_id, run_id, position, chunk, output, key, data, state, asset_id, note)
-    SELECT :workspace, :run, number, (number - 1) / :chunk, output, key, data,
-           CASE WHEN asset_id IS NULL THEN 'pending' ELSE 'done' END, asset_id, note
-    FROM ({_DRAWN}) AS drawn
+    WITH written AS (
+        INSERT INTO run_items (workspace_id, run_id, position, chunk, output, key, data, state, asset_id, note)
+        SELECT :workspace, :run, number, (number - 1) / :chunk, output, key, data,
+               CASE WHEN asset_id IS NULL THEN 'pending' ELSE 'done' END, asset_id, note
+        FROM ({_DRAWN}) AS drawn
+        RETURNING asset_id
+    )
+    SELECT count(*) AS pictures, count(asset_id) AS unchanged FROM written
 """)  # noqa: S608 - put together of constants
 
 _COUNT_ITEMS = _with_json(f"""
@@ -101,6 +111,10 @@ _COUNT_REMOVED = text("""
 
 class EmptyFeed(Exception):
     """There is nothing to draw."""
+
+
+class HasEnded(Exception):
+    """The run was cancelled while it was prepared, or another job was faster."""
 
 
 @dataclass(frozen=True)
@@ -172,14 +186,15 @@ def start_run(
     meter: Meter | None = None,
     webhook: str | None = None,
 ) -> Run:
-    """Plan a run over the items of a feed and enqueue it, in the caller's transaction.
+    """Begin a run over the items of a feed, in the caller's transaction. A large one is prepared by a job; if there is
+    no room for it, that is found out then.
 
     Arguments:
         mapping: the template's columns to the feed's (see runs.mapping).
         outputs: each row is drawn once for each.
         started_by: the account that asked for it.
         connection_id: where its pictures go, if not where the template's do.
-        since: only the items that the feed got after this revision.
+        since: only the items that the feed got after this revision; they are prepared at once, however many they are.
         meter: what its pictures count against.
         webhook: an address that is told how it ended.
     Raises EmptyFeed, CapReached, UnknownFormat; BadSettings when the workspace has no storage.
@@ -194,21 +209,52 @@ def start_run(
     _check_outputs(db, template, outputs)
     run = _new_run(db, feed, template, mapping, outputs, connection_id)
     run.total = rows * len(outputs)
-    run.key_id, run.started_by, run.webhook = meter.key_id, started_by, webhook
+    run.key_id, run.started_by, run.webhook, run.prepared = meter.key_id, started_by, webhook, False
     db.add(run)
     db.flush()
-    db.execute(_WRITE_ITEMS, _names(run, since) | {"chunk": chunk_of(db, template)})
-    run.unchanged = run.done = db.scalar(select(func.count()).where(*_items(run, "done"))) or 0
-    db.flush()
+    if run.total <= AT_ONCE or since >= 0:
+        prepare_run(db, run, meter, since)
+    else:
+        check_open(meter)
+        _prepare_later(db, run, meter)
+    return run
+
+
+def prepare_run(db: Session, run: Run, meter: Meter, since: int = -1) -> None:
+    """Write down what a run draws, count it, and enqueue it. Arguments as for start_run.
+
+    Raises EmptyFeed, CapReached, HasEnded; then the transaction must be rolled back.
+    """
+    template = db.get_one(Template, (run.workspace_id, run.template_id))
+    names = _names(run, since) | {"chunk": chunk_of(db, template)}
+    written = db.execute(_WRITE_ITEMS, names).one()
+    if not written.pictures:
+        raise EmptyFeed("This feed has no rows" if since < 0 else "Nothing has changed in this feed")
+    _lock(db, run)
+    if run.prepared or run.finished_at:
+        raise HasEnded
+    run.prepared, run.total = True, written.pictures
+    run.unchanged = run.done = written.unchanged
     if not run.pending:
         run.finished_at = db.scalar(select(func.clock_timestamp()))
         db.flush()
         tell_end(db, run)
-    else:
-        count(db, meter, run.pending)
-        chunks = select(RunItem.chunk).where(*_items(run, "pending")).distinct().order_by(RunItem.chunk)
-        enqueue(db, run, db.scalars(chunks).all())
-    return run
+        return
+    run.counted_in = month_of()
+    db.flush()
+    count(db, meter, run.pending)
+    chunks = select(RunItem.chunk).where(*_items(run, "pending")).distinct().order_by(RunItem.chunk)
+    enqueue(db, run, db.scalars(chunks).all())
+
+
+def refuse_run(db: Session, run: Run, why: str) -> None:
+    """End a run that could not begin, unless that was done already."""
+    _lock(db, run)
+    if not run.prepared and not run.finished_at:
+        run.failed, run.trouble = run.total, why
+        run.finished_at = db.scalar(select(func.clock_timestamp()))
+        db.flush()
+        tell_end(db, run)
 
 
 def order_picture(
@@ -242,8 +288,14 @@ def order_picture(
 
 
 def retry_failed(db: Session, run: Run, meter: Meter | None = None) -> int:
-    """Draw again what failed or was cancelled. Returns how many items that are. Raises CapReached."""
-    db.refresh(run, with_for_update=True)
+    """Draw again what failed or was cancelled. Returns how many items that are. Raises CapReached.
+
+    What was never prepared is prepared now, by a job: if there is no room for it, that is found out then.
+    """
+    _lock(db, run)
+    meter = meter or meter_of(run)
+    if not run.prepared:
+        return _begin_again(db, run, meter) if run.finished_at else 0
     before = run.pending
     chunks = db.scalars(
         update(RunItem).where(*_items(run, "failed")).values(state="pending", error=None).returning(RunItem.chunk)
@@ -253,7 +305,6 @@ def retry_failed(db: Session, run: Run, meter: Meter | None = None) -> int:
         run.finished_at = run.cancelled_at = None
         # All that is pending counts in one month: from now on in this one.
         give_back(db, meter_of(run), before, run.counted_in)
-        meter = meter or meter_of(run)
         run.counted_in, run.key_id = month_of(), meter.key_id
         db.flush()
         count(db, meter, run.pending)
@@ -268,20 +319,40 @@ def meter_of(run: Run) -> Meter:
 
 def cancel_run(db: Session, run: Run) -> int:
     """Draw no further items. They end as failed, so that they can be drawn after all. Returns how many those are."""
-    db.refresh(run, with_for_update=True)
-    ended = db.scalars(
-        update(RunItem)
-        .where(*_items(run, "pending"))
-        .values(state="failed", error=CANCELLED)
-        .returning(RunItem.position)
-    ).all()
+    _lock(db, run)
+    ended = run.pending
     if ended:
-        give_back(db, meter_of(run), len(ended), run.counted_in)
-        run.failed += len(ended)
+        if run.prepared:
+            db.execute(update(RunItem).where(*_items(run, "pending")).values(state="failed", error=CANCELLED))
+            give_back(db, meter_of(run), ended, run.counted_in)
+        run.failed += ended
         run.cancelled_at = run.finished_at = db.scalar(select(func.clock_timestamp()))
         db.flush()
         tell_end(db, run)
-    return len(ended)
+    return ended
+
+
+def _begin_again(db: Session, run: Run, meter: Meter) -> int:
+    """Let a job prepare a run that ended before it was prepared. Returns how many pictures were said to be in it."""
+    check_open(meter)
+    run.failed, run.trouble, run.key_id = 0, None, meter.key_id
+    run.finished_at = run.cancelled_at = None
+    db.flush()
+    _prepare_later(db, run, meter)
+    return run.total
+
+
+def _prepare_later(db: Session, run: Run, meter: Meter) -> None:
+    """Let a job prepare a run, on the terms that its pictures have now."""
+    # By its name, since the tasks stand on this module.
+    task = app.configure_task("runs.prepare", queue=PREPARE_QUEUE, connection=raw_connection(db))
+    terms: JSONDict = {"cap": meter.cap, "key_cap": meter.key_cap, "url": meter.url}
+    task.defer(workspace_id=str(run.workspace_id), run_id=str(run.id), terms=terms)
+
+
+def _lock(db: Session, run: Run) -> None:
+    """Hold a run as it is now. Its items may be written meanwhile: for them it only has to stay."""
+    db.refresh(run, with_for_update={"key_share": True})
 
 
 def latest_runs(db: Session, workspace_id: UUID, limit: int = 50) -> list[Run]:

@@ -47,7 +47,7 @@ class Progress:
 def progress_of(run: Run) -> Progress:
     """How far a run is now, or was when it ended."""
     until = run.finished_at or datetime.now(UTC)
-    free = run.unchanged + (run.failed if run.cancelled_at else 0)
+    free = run.unchanged + (run.failed if run.cancelled_at or run.trouble else 0)
     return Progress(run.total, run.done, run.failed, max((until - run.created_at).total_seconds(), 0.001), free)
 
 
@@ -59,11 +59,13 @@ def describe_run(run: Run) -> dict[str, Any]:
         "template": run.template_id,
         "version": run.template_version,
         "outputs": [{name: output[name] for name in OUTPUT_FIELDS} for output in run.outputs],
+        "prepared": run.prepared,
         "total": run.total,
         "done": run.done,
         "failed": run.failed,
         "unchanged": run.unchanged,
         "cancelled": run.cancelled_at is not None,
+        "trouble": run.trouble,
         "begun_at": run.created_at,
         "ended_at": run.finished_at,
     }

@@ -1,14 +1,18 @@
 """The jobs of runs."""
 
+from typing import Any
 from uuid import UUID
 
 import structlog
 from procrastinate import JobContext
 from sqlalchemy import text
 
-from cwz_web.jobs import FEEDS_QUEUE, RENDER_QUEUE, Patient, app
+from cwz_web.generation.usage import CapReached, Meter
+from cwz_web.jobs import FEEDS_QUEUE, PREPARE_QUEUE, RENDER_QUEUE, Patient, app
 from cwz_web.runs.callback import forget_messages, give_up_lost
 from cwz_web.runs.following import follow_feed
+from cwz_web.runs.models import Run
+from cwz_web.runs.planning import NEVER_PREPARED, EmptyFeed, HasEnded, prepare_run, refuse_run
 from cwz_web.runs.protocol import AskSpecification, Gone
 from cwz_web.runs.turns import put_back
 
@@ -39,6 +43,12 @@ def end_lost(context: JobContext, timestamp: int) -> None:
         log.error("chunks lost", run=str(run_id), chunks=len(chunks))
         with extra["database"].transaction(workspace_id) as db:
             give_up_lost(db, workspace_id, run_id, chunks, extra["addresses"])
+    with extra["database"].transaction() as db:
+        unprepared = db.execute(text("SELECT workspace_id, run_id FROM lost_runs()")).all()
+    for workspace_id, run_id in unprepared:
+        log.error("run lost", run=str(run_id))
+        with extra["database"].transaction(workspace_id) as db:
+            refuse_run(db, db.get_one(Run, (workspace_id, run_id)), NEVER_PREPARED)
 
 
 @app.task(name="runs.follow_feed", queue=FEEDS_QUEUE, pass_context=True)
@@ -47,6 +57,25 @@ def follow(context: JobContext, workspace_id: str, feed_id: str) -> None:
     workspace = UUID(workspace_id)
     with context.additional_context["database"].transaction(workspace) as db:
         follow_feed(db, workspace, UUID(feed_id), context.additional_context["meters"])
+
+
+@app.task(name="runs.prepare", queue=PREPARE_QUEUE, retry=RETRY, pass_context=True)
+def prepare(context: JobContext, workspace_id: str, run_id: str, terms: dict[str, Any]) -> None:
+    """Prepare a large run, or end it when there is no room for it."""
+    database, key = context.additional_context["database"], (UUID(workspace_id), UUID(run_id))
+    why = ""
+    try:
+        with database.transaction(key[0]) as db:
+            run = db.get(Run, key)
+            if run and not run.prepared and not run.finished_at:
+                prepare_run(db, run, Meter(key[0], key_id=run.key_id, **terms))
+    except HasEnded:
+        log.info("run ended while it was prepared", run=run_id)
+    except (EmptyFeed, CapReached) as error:
+        why = str(error)
+    if why:
+        with database.transaction(key[0]) as db:
+            refuse_run(db, db.get_one(Run, key), why)
 
 
 @app.task(name="runs.render_chunk", queue=RENDER_QUEUE, retry=RETRY, pass_context=True)

@@ -30,7 +30,8 @@ _NOW = """
 _TURN = text(f"""
     SELECT {_NOW} + coalesce(
         (SELECT sum(total - done - failed) FROM runs
-         WHERE workspace_id = :workspace AND finished_at IS NULL AND id <> :run AND (feed_id IS NULL) = :alone),
+         WHERE workspace_id = :workspace AND finished_at IS NULL AND prepared AND id <> :run
+           AND (feed_id IS NULL) = :alone),
         0
     ) / :chunk
 """)  # noqa: S608 - put together of constants

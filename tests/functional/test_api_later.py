@@ -8,9 +8,13 @@ from pyramid.router import Router
 from sqlalchemy import select
 from webtest import TestApp
 
+from cwz_web.generation.keys import Scope
 from cwz_web.generation.models import Asset
 from cwz_web.generation.signing import Addresses
+from cwz_web.generation.usage import Meter, Meters
+from cwz_web.jobs import PREPARE_QUEUE
 from cwz_web.notify.models import Delivery, Webhook
+from cwz_web.runs import planning
 from cwz_web.runs.in_process import InProcess
 from cwz_web.runs.models import Run
 from cwz_web.runs.protocol import AskSpecification
@@ -18,6 +22,7 @@ from cwz_web.runs.worker import Worker
 from cwz_web.workspaces.models import Role, Workspace
 from tests.factories import Factory, sign_in, small_document
 from tests.functional.test_api_terms import Program
+from tests.jobs import run_jobs
 
 LATER = {"Prefer": "respond-async", "Accept": "application/json"}
 
@@ -229,3 +234,64 @@ def test_a_cancelled_run_does_not_call_the_left_out_rows_failures(app: TestApp, 
     assert "not drawn: the run was cancelled" in shown.text
     assert "What failed" not in shown.text
     assert "0.0 a second" in shown.text
+
+
+def prepare(make: Factory) -> None:
+    """Run the jobs that prepare large runs."""
+    url = make.services.settings.database_url.get_secret_value()
+    run_jobs(url, PREPARE_QUEUE, {"database": make.database})
+
+
+def test_a_large_run_is_begun_at_once_and_prepared_later(
+    wsgi: Router, make: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "AT_ONCE", 2)
+    program = Program(wsgi, make, Scope.GENERATE, Scope.READ, month_cap=3)
+    body = {"feed": str(make.feed(program.space).id), "template": program.template.slug}
+    begun = program.send(body, 201, path="/v1/runs")
+    told = begun.json["prepared"], begun.json["trouble"], begun.json["total"], begun.json["ended_at"]
+    assert told == (False, None, 3, None)
+    assert ask_for(program, f"{begun.location}/items").json == {"items": [], "next": None}
+    prepare(make)
+    assert ask_for(program, begun.location).json["prepared"] is True
+    assert program.used == 3
+
+    changed = {**body, "mapping": {"title": "sku"}}
+    refused = program.send(changed, 201, path="/v1/runs")
+    prepare(make)
+    status = ask_for(program, refused.location).json
+    assert (status["prepared"], status["failed"], status["done"]) == (False, 3, 0)
+    assert "This key may make 3 pictures a month" in status["trouble"]
+    assert status["ended_at"]
+    again = program.send({}, 200, path=f"/v1/runs/{status['id']}/retry").json
+    assert (again["trouble"], again["failed"], again["ended_at"]) == (None, 0, None)
+    gone = program.send({}, 200, path=f"/v1/runs/{status['id']}/cancel").json
+    assert (gone["cancelled"], gone["failed"], gone["prepared"]) == (True, 3, False)
+    assert program.used == 3
+
+
+def test_the_page_of_a_large_run_tells_that_it_is_prepared_and_why_it_did_not_begin(
+    app: TestApp, make: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "AT_ONCE", 2)
+    monkeypatch.setattr(Meters, "of", lambda self, workspace_id, standing, key=None: Meter(workspace_id, cap=2))
+    space = make.workspace()
+    sign_in(app, make.member(space))
+    feed, template = make.feed(space), make.template(space)
+    page = app.get(f"/w/{space.slug}/runs/new?feed={feed.id}&template={template.id}").forms["run-form"].submit()
+    page = page.forms["run-form"].submit("confirm", value="yes", status=303).follow()
+    assert "Preparing 3 pictures" in " ".join(page.html.find(role="status").text.split())
+    assert page.html.find(id="results")["hx-trigger"] == "every 1s"
+    assert "Preparing" in app.get(f"/w/{space.slug}/runs").html.find("table").text
+    prepare(make)
+    page = app.get(page.request.path)
+    assert "hx-trigger" not in page.html.find(id="results").attrs
+    assert "Did not begin" in page.html.find(role="status").text
+    assert "may make 2 pictures a month" in page.html.find(class_="problem").text
+    assert "Did not begin" in app.get(f"/w/{space.slug}/runs").html.find("table").text
+    form = next(form for form in page.forms.values() if form.action.endswith("/retry"))
+    page = form.submit(status=303).follow()
+    assert "Preparing 3" in page.html.find(role="status").text
+    form = next(form for form in page.forms.values() if form.action.endswith("/cancel"))
+    page = form.submit(status=303).follow()
+    assert "3 not drawn: the run was cancelled" in page.html.find(role="status").text

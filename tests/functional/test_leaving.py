@@ -151,7 +151,7 @@ def test_a_deleted_workspace_is_shut_at_once_for_people_programs_and_addresses(
     assert there.headers["Location"].endswith("/w?done=deleted")
     assert answers() == [404, 404, 401, 401, 404, 404, 404]
     with make.database.transaction() as db:
-        for crossing in ("due_feeds()", "lost_chunks()"):
+        for crossing in ("due_feeds()", "lost_chunks()", "lost_runs()"):
             found = db.scalars(text(f"SELECT workspace_id FROM {crossing}")).all()  # noqa: S608
             assert office.space.id not in found
 

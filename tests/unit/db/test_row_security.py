@@ -220,6 +220,7 @@ def test_functions_that_cross_are_for_the_application_only_and_safe(services: Se
         "due_feeds",
         "sealed_feeds",
         "lost_chunks",
+        "lost_runs",
         "standing_of",
         "sealed_slack_links",
         "customers",

@@ -1,0 +1,330 @@
+"""Large runs are prepared by a job: as small ones are, or they say why not."""
+
+import json
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import select, text
+
+from cwz_web.accounts.models import Account
+from cwz_web.feeds.files import spooled
+from cwz_web.feeds.imports import import_file
+from cwz_web.feeds.models import Feed
+from cwz_web.generation.signing import Addresses
+from cwz_web.generation.templates import Template
+from cwz_web.generation.usage import READ_ONLY, CapReached, Meter, used_in
+from cwz_web.imaging.encoders import Output
+from cwz_web.jobs import PREPARE_QUEUE, TALK_QUEUES
+from cwz_web.notify.models import Delivery
+from cwz_web.runs import planning
+from cwz_web.runs.following import follow_feed, start_following
+from cwz_web.runs.in_process import InProcess
+from cwz_web.runs.models import Run, RunItem
+from cwz_web.runs.output_feed import latest_run
+from cwz_web.runs.planning import NEVER_PREPARED, HasEnded, cancel_run, prepare_run, retry_failed, start_run
+from cwz_web.runs.progress import progress_of
+from cwz_web.runs.protocol import AskSpecification
+from cwz_web.runs.tasks import end_lost
+from cwz_web.runs.turns import CHUNK
+from cwz_web.runs.worker import Worker
+from tests.factories import Factory
+from tests.jobs import run_jobs
+
+ADDRESSES = Addresses("a signing secret")
+ROWS = 2 * CHUNK + 3
+
+
+def rows(number: int, word: str = "Title") -> bytes:
+    return b"sku,title\n" + b"".join(b"%d,%s %d\n" % (n, word.encode(), n) for n in range(number))
+
+
+class Large:
+    """A workspace with a feed that is more than is prepared at once."""
+
+    def __init__(self, make: Factory) -> None:
+        self.make, self.space = make, make.workspace()
+        self.feed, self.template = make.feed(self.space, rows(ROWS)), make.template(self.space)
+
+    def begin(self, **more: Any) -> Run:
+        with self.make.database.transaction(self.space.id) as db:
+            return start_run(
+                db,
+                feed=db.get_one(Feed, (self.space.id, self.feed.id)),
+                template=db.get_one(Template, (self.space.id, self.template.id)),
+                mapping={"title": "title"},
+                outputs=[Output()],
+                started_by=None,
+                **more,
+            )
+
+    def bring(self, content: bytes) -> None:
+        with self.make.database.transaction(self.space.id) as db:
+            feed = db.get_one(Feed, (self.space.id, self.feed.id))
+            import_file(db, feed, file_name="n.csv", file=spooled(content))
+
+    def prepare(self, run: Run) -> Run:
+        """What the job does; then the run as it is."""
+        context: dict[str, object] = {"database": self.make.database}
+        run_jobs(self.make.services.settings.database_url.get_secret_value(), PREPARE_QUEUE, context)
+        return self.now(run)
+
+    def now(self, run: Run) -> Run:
+        reloaded: Run = self.make.reload(run)
+        return reloaded
+
+    def draw(self, run: Run) -> Run:
+        services = self.make.services
+        web = InProcess(self.make.database.transaction, services.providers, ADDRESSES)
+        for chunk in range(-(-run.total // CHUNK)):
+            ask = AskSpecification(workspace_id=run.workspace_id, run_id=run.id, chunk=chunk)
+            Worker(web, services.maker, services.providers).render_chunk(ask, last_try=True)
+        return self.now(run)
+
+    def cancel(self, run: Run) -> int:
+        with self.make.database.transaction(self.space.id) as db:
+            db.execute(text("SET LOCAL lock_timeout = '3s'"))
+            return cancel_run(db, db.get_one(Run, (self.space.id, run.id)))
+
+    def retry(self, run: Run, meter: Meter | None = None) -> int:
+        with self.make.database.transaction(self.space.id) as db:
+            return retry_failed(db, db.get_one(Run, (self.space.id, run.id)), meter)
+
+    @property
+    def used(self) -> int:
+        with self.make.database.transaction(self.space.id) as db:
+            return used_in(db, self.space.id, self.space.id)
+
+    @property
+    def chunks(self) -> list[int]:
+        """Of the jobs that wait to be drawn."""
+        with self.make.database.transaction() as db:
+            found = text("SELECT (args ->> 'chunk')::int FROM procrastinate_jobs WHERE task_name = 'runs.render_chunk'")
+            return sorted(db.scalars(found))
+
+    @property
+    def told(self) -> list[tuple[str, str | None]]:
+        """What the webhook of a run hears."""
+        with self.make.database.transaction(self.space.id) as db:
+            deliveries = db.scalars(select(Delivery).order_by(Delivery.created_at))
+            return [(each.event, json.loads(each.body)["data"]["trouble"]) for each in deliveries]
+
+
+@pytest.fixture
+def large(make: Factory, monkeypatch: pytest.MonkeyPatch) -> Large:
+    monkeypatch.setattr(planning, "AT_ONCE", ROWS - 1)
+    return Large(make)
+
+
+def test_a_large_run_begins_at_once_and_its_job_prepares_it(large: Large) -> None:
+    assert PREPARE_QUEUE in TALK_QUEUES, "a worker of its own, so that nobody's pictures wait for it"
+    run = large.begin()
+    assert (run.prepared, run.total, run.pending, run.finished_at) == (False, ROWS, ROWS, None)
+    assert large.make.count(RunItem, large.space.id) == large.used == 0
+    assert large.chunks == []
+    assert not progress_of(run).finished
+
+    prepared = large.prepare(run)
+    assert (prepared.prepared, prepared.total, prepared.pending) == (True, ROWS, ROWS)
+    assert large.make.count(RunItem, large.space.id) == large.used == ROWS
+    assert large.chunks == [0, 1, 2]
+    drawn = large.draw(run)
+    assert (drawn.done, drawn.failed, drawn.trouble) == (ROWS, 0, None)
+    assert drawn.finished_at is not None
+
+
+def test_a_smaller_one_is_prepared_at_once(large: Large) -> None:
+    large.bring(rows(ROWS - 1))
+    assert large.begin().prepared
+    assert large.chunks == [0, 1, 2]
+
+
+def test_what_is_there_already_is_found_by_the_job(large: Large) -> None:
+    large.draw(large.prepare(large.begin()))
+    again = large.prepare(large.begin(webhook="https://shop.example/hook"))
+    assert (again.done, again.unchanged, again.pending) == (ROWS, ROWS, 0)
+    assert again.finished_at is not None
+    assert large.used == ROWS
+    assert large.told == [("run.finished", None)]
+
+
+def test_a_run_draws_the_rows_that_are_there_when_it_is_prepared(large: Large) -> None:
+    run = large.begin()
+    large.bring(rows(ROWS - 2))
+    assert large.prepare(run).total == large.used == ROWS - 2
+
+
+@pytest.mark.parametrize("whose", ["workspace", "key"])
+def test_a_run_for_which_there_is_no_room_says_so_and_can_be_tried_again(large: Large, whose: str) -> None:
+    cap = ROWS - 1
+    meter = Meter(large.space.id, cap) if whose == "workspace" else Meter(large.space.id, key_id=uuid4(), key_cap=cap)
+    run = large.begin(meter=meter, webhook="https://shop.example/hook")
+    refused = large.prepare(run)
+    assert (refused.prepared, refused.done, refused.failed, refused.pending) == (False, 0, ROWS, 0)
+    assert refused.finished_at is not None
+    assert (
+        refused.trouble
+        == f"This {whose} may make {ROWS - 1} pictures a month, and there is no room for more in this one"
+    )
+    assert progress_of(refused).finished
+    assert progress_of(refused).per_second == 0
+    assert large.told == [("run.failed", refused.trouble)]
+    assert large.make.count(RunItem, large.space.id) == large.used == 0
+    assert large.chunks == []
+
+    assert large.retry(run) == ROWS
+    assert large.now(run).pending == ROWS
+    assert large.now(run).trouble is None
+    assert large.retry(run) == 0, "it is being prepared"
+    assert large.prepare(run).prepared
+    assert large.used == ROWS
+
+
+def test_who_began_it_gets_a_mail(large: Large) -> None:
+    admin = large.make.member(large.space)
+    run = large.begin(meter=Meter(large.space.id, cap=1))
+    with large.make.database.transaction(large.space.id) as db:
+        db.get_one(Account, admin.id).muted = []
+        db.get_one(Run, (large.space.id, run.id)).started_by = admin.id
+    large.prepare(run)
+    with large.make.database.transaction() as db:
+        [mail] = db.scalars(text("SELECT args::text FROM procrastinate_jobs WHERE queue_name = 'mail'"))
+    assert "a run could not begin" in mail
+    assert "This workspace may make 1 pictures a month" in mail
+
+
+def test_a_workspace_that_can_only_be_looked_at_begins_none(large: Large) -> None:
+    with pytest.raises(CapReached, match=READ_ONLY):
+        large.begin(meter=Meter(large.space.id, closed=True))
+    run = large.begin()
+    large.cancel(run)
+    with pytest.raises(CapReached, match=READ_ONLY):
+        large.retry(run, Meter(large.space.id, closed=True))
+
+
+def test_a_feed_that_was_emptied_meanwhile_ends_it(large: Large) -> None:
+    run = large.begin()
+    with large.make.database.transaction(large.space.id) as db:
+        db.execute(text("DELETE FROM items"))
+    assert large.prepare(run).trouble == "This feed has no rows"
+
+
+def test_a_run_is_cancelled_before_it_is_prepared_and_goes_on_later(large: Large) -> None:
+    run = large.begin(webhook="https://shop.example/hook")
+    assert large.cancel(run) == ROWS
+    assert large.cancel(run) == 0
+    cancelled = large.prepare(run)
+    assert (cancelled.failed, cancelled.prepared, cancelled.trouble) == (ROWS, False, None)
+    assert cancelled.cancelled_at == cancelled.finished_at is not None
+    assert large.make.count(RunItem, large.space.id) == large.used == 0
+    assert large.told == [("run.failed", None)]
+    assert large.retry(run) == ROWS
+    assert large.now(run).cancelled_at is None
+    assert large.prepare(run).prepared
+
+
+def test_a_run_is_cancelled_while_its_rows_are_written(large: Large, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, lock, cancelled = large.begin(), planning._lock, []
+
+    def cancel_before(db: Any, locked: Run) -> None:
+        if not cancelled:
+            cancelled.append(0)
+            cancelled.append(large.cancel(run))  # does not wait for the one that writes
+        lock(db, locked)
+
+    monkeypatch.setattr(planning, "_lock", cancel_before)
+    ended = large.prepare(run)
+    assert cancelled == [0, ROWS]
+    assert (ended.failed, ended.prepared) == (ROWS, False)
+    assert large.make.count(RunItem, large.space.id) == large.used == 0
+    assert large.chunks == []
+
+
+def test_two_jobs_prepare_it_once(large: Large) -> None:
+    run = large.begin()
+    with large.make.database.transaction(large.space.id) as db:
+        planning._prepare_later(db, db.get_one(Run, (large.space.id, run.id)), Meter(large.space.id))
+    large.prepare(run)
+    assert large.used == ROWS
+    assert large.chunks == [0, 1, 2]
+
+
+def test_a_job_that_breaks_off_leaves_nothing_and_the_next_one_does_it_all(
+    large: Large, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = large.begin()
+
+    def fail(*given: object) -> None:
+        raise OSError("the database is lost")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(planning, "enqueue", fail)
+        waits = large.prepare(run)
+    assert (waits.prepared, waits.finished_at) == (False, None)
+    assert large.make.count(RunItem, large.space.id) == large.used == 0
+    with large.make.database.transaction() as db:
+        db.execute(text("UPDATE procrastinate_jobs SET scheduled_at = NULL"))
+    assert large.prepare(run).prepared
+
+
+def test_what_is_prepared_already_is_not_prepared_again(large: Large) -> None:
+    run = large.prepare(large.begin())
+    large.draw(run)
+    with large.make.database.transaction(large.space.id) as db:
+        db.execute(text("DELETE FROM run_items"))
+        with pytest.raises(HasEnded):
+            prepare_run(db, db.get_one(Run, (large.space.id, run.id)), Meter(large.space.id))
+
+
+def test_a_run_whose_job_is_gone_ends_and_can_be_tried_again(large: Large) -> None:
+    run, other = large.begin(), large.begin()
+    extra = {"database": large.make.database, "addresses": ADDRESSES}
+    context: Any = SimpleNamespace(additional_context=extra)
+    end_lost(context, 0)
+    assert large.now(run).pending == ROWS
+    with large.make.database.transaction() as db:
+        gone = text("UPDATE procrastinate_jobs SET status = 'failed' WHERE args ->> 'run_id' = :run")
+        db.execute(gone, {"run": str(run.id)})
+    end_lost(context, 0)
+    assert (large.now(run).trouble, large.now(run).failed) == (NEVER_PREPARED, ROWS)
+    assert large.now(other).pending == ROWS
+    assert large.retry(run) == ROWS
+    assert large.prepare(run).prepared
+
+
+def test_one_that_is_not_prepared_holds_up_no_other_of_its_workspace(large: Large) -> None:
+    def first_turn() -> int:
+        with large.make.database.transaction() as db:
+            query = text("SELECT max(priority) FROM procrastinate_jobs WHERE task_name = 'runs.render_chunk'")
+            first: int = db.scalar(query)
+            db.execute(text("DELETE FROM procrastinate_jobs WHERE task_name = 'runs.render_chunk'"))
+            return first
+
+    small = large.make.feed(large.space, rows(1), "Small")
+    large.make.run(small, large.template)
+    alone = first_turn()
+    with large.make.database.transaction(large.space.id) as db:
+        db.execute(text("UPDATE runs SET done = total, finished_at = now()"))
+    large.begin()
+    large.make.run(small, large.template)
+    assert first_turn() == alone
+
+
+def test_what_follows_a_feed_is_prepared_by_the_job_that_begins_it(large: Large) -> None:
+    run = large.prepare(large.begin())
+    with large.make.database.transaction(large.space.id) as db:
+        start_following(db, db.get_one(Run, (large.space.id, run.id)))
+    large.bring(rows(ROWS, "New"))
+    with large.make.database.transaction(large.space.id) as db:
+        [follows] = follow_feed(db, large.space.id, large.feed.id)
+        assert (follows.prepared, follows.total) == (True, ROWS)
+
+
+def test_the_output_feed_is_of_the_last_run_that_was_prepared(large: Large) -> None:
+    first = large.prepare(large.begin())
+    large.begin()
+    with large.make.database.transaction(large.space.id) as db:
+        found = latest_run(db, db.get_one(Feed, (large.space.id, large.feed.id)), large.template.id)
+    assert found is not None
+    assert found.id == first.id
