@@ -24,7 +24,7 @@ from cwz_web.notify.webhooks import WebhookUrl
 from cwz_web.resources import ApiRun, ApiRuns, Permission
 from cwz_web.runs.mapping import SAMPLE, guess_mapping
 from cwz_web.runs.models import Run
-from cwz_web.runs.planning import MAX_OUTPUTS, EmptyFeed, cancel_run, plan_run, retry_failed, start_run
+from cwz_web.runs.planning import CANCELLED, MAX_OUTPUTS, EmptyFeed, cancel_run, plan_run, retry_failed, start_run
 from cwz_web.runs.progress import describe_run, results_after
 from cwz_web.storage.contract import BadSettings
 from cwz_web.web.auditing import key_actor
@@ -203,8 +203,8 @@ def run_items(context: ApiRun, request: Request) -> dict[str, Any]:
         RunItemInfo(
             key=item.key,
             output=item.output,
-            state=item.state,
-            error=item.error,
+            state="failed" if item.state == "pending" else item.state,
+            error=CANCELLED if item.state == "pending" else item.error,
             note=item.note,
             asset=item.asset_id,
             url=request.services.settings.url + addresses.asset(asset) if asset else None,

@@ -296,20 +296,20 @@ def retry_failed(db: Session, run: Run, meter: Meter | None = None) -> int:
     meter = meter or meter_of(run)
     if not run.prepared:
         return _begin_again(db, run, meter) if run.finished_at else 0
-    before = run.pending
-    chunks = db.scalars(
-        update(RunItem).where(*_items(run, "failed")).values(state="pending", error=None).returning(RunItem.chunk)
-    ).all()
-    if chunks:
-        run.failed -= len(chunks)
-        run.finished_at = run.cancelled_at = None
+    before, again = run.pending, run.failed
+    if again:
+        failed = update(RunItem).where(*_items(run, "failed")).values(state="pending", error=None)
+        chunks = set(db.scalars(failed.returning(RunItem.chunk)))
+        if run.cancelled_at:
+            chunks |= set(db.scalars(select(RunItem.chunk).where(*_items(run, "pending")).distinct()))
+        run.failed, run.finished_at, run.cancelled_at = 0, None, None
         # All that is pending counts in one month: from now on in this one.
         give_back(db, meter_of(run), before, run.counted_in)
         run.counted_in, run.key_id = month_of(), meter.key_id
         db.flush()
         count(db, meter, run.pending)
-        enqueue(db, run, sorted(set(chunks)))
-    return len(chunks)
+        enqueue(db, run, sorted(chunks))
+    return again
 
 
 def meter_of(run: Run) -> Meter:
@@ -318,12 +318,14 @@ def meter_of(run: Run) -> Meter:
 
 
 def cancel_run(db: Session, run: Run) -> int:
-    """Draw no further items. They end as failed, so that they can be drawn after all. Returns how many those are."""
+    """Draw no further items. Returns how many are left out: they count as failed, and can be drawn after all.
+
+    They stay as they are, so that a run of any size ends at once: what is pending in a cancelled run is left out.
+    """
     _lock(db, run)
     ended = run.pending
     if ended:
         if run.prepared:
-            db.execute(update(RunItem).where(*_items(run, "pending")).values(state="failed", error=CANCELLED))
             give_back(db, meter_of(run), ended, run.counted_in)
         run.failed += ended
         run.cancelled_at = run.finished_at = db.scalar(select(func.clock_timestamp()))

@@ -74,7 +74,7 @@ def describe_run(run: Run) -> dict[str, Any]:
 def results_after(
     db: Session, run: Run, position: int = 0, *, state: str | None = None, but: str | None = None, limit: int = PAGE
 ) -> list[tuple[RunItem, Asset | None]]:
-    """The run's items after a position that have ended, with their pictures.
+    """The run's items after a position that have ended, with their pictures; and of a cancelled one, what was left out.
 
     Arguments:
         run: as it is now; its counts tell whether there are any.
@@ -83,7 +83,8 @@ def results_after(
     """
     if not run.done + run.failed:
         return []  # all of a large run would be looked through
-    states = ("done", "failed") if state is None else (state,)
+    ended = ("done", "failed", "pending") if run.cancelled_at else ("done", "failed")
+    states = ended if state is None else (state,)
     query = (
         select(RunItem, Asset)
         .outerjoin(Asset, and_(Asset.workspace_id == RunItem.workspace_id, Asset.id == RunItem.asset_id))

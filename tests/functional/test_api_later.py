@@ -270,6 +270,23 @@ def test_a_large_run_is_begun_at_once_and_prepared_later(
     assert program.used == 3
 
 
+def test_the_rows_that_a_cancelled_run_left_out_are_listed(wsgi: Router, make: Factory) -> None:
+    program = Program(wsgi, make, Scope.GENERATE, Scope.READ)
+    body = {"feed": str(make.feed(program.space).id), "template": program.template.slug}
+    begun = program.send(body, 201, path="/v1/runs")
+    assert ask_for(program, f"{begun.location}/items").json["items"] == []
+    program.send({}, 200, path=f"/v1/runs/{begun.json['id']}/cancel")
+    left_out = ask_for(program, f"{begun.location}/items").json["items"]
+    assert [(item["key"], item["state"], item["error"], item["url"]) for item in left_out] == [
+        (key, "failed", "The run was cancelled", None) for key in ("1", "2", "3")
+    ]
+    program.send({}, 200, path=f"/v1/runs/{begun.json['id']}/retry")
+    assert ask_for(program, f"{begun.location}/items").json["items"] == []
+    draw(make, program.space, begun.json["id"])
+    done = ask_for(program, f"{begun.location}/items").json["items"]
+    assert [(item["state"], item["error"]) for item in done] == [("done", None)] * 3
+
+
 def test_the_page_of_a_large_run_tells_that_it_is_prepared_and_why_it_did_not_begin(
     app: TestApp, make: Factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,7 +41,7 @@ from cwz_web.runs.planning import (
     start_run,
 )
 from cwz_web.runs.progress import Progress, notes_of, progress_of, results_after, run_of_asset
-from cwz_web.runs.protocol import AskSpecification, Gone, Refused, Report, Result
+from cwz_web.runs.protocol import AskSpecification, Gone, Refused, Report, Result, Specification
 from cwz_web.runs.turns import CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK, chunk_of, put_back
 from cwz_web.runs.worker import STORAGE_GAVE_UP, Worker
 from cwz_web.storage.contract import NotPermitted, StorageError, Unreachable
@@ -435,6 +435,53 @@ def test_a_run_is_cancelled_and_goes_on_later(make: Factory) -> None:
     resumed = work(make, run)
     assert (resumed.done, resumed.cancelled_at) == (CHUNK * 2, None)
     assert count_of(make, space.id) == CHUNK * 2
+
+
+def test_cancelling_writes_to_no_row_so_that_a_run_of_any_size_ends_at_once(make: Factory) -> None:
+    space = make.workspace()
+    run = make.run(make.feed(space, rows(CHUNK)), make.template(space))
+    written = text("SELECT n_tup_upd FROM pg_stat_xact_user_tables WHERE relname = 'run_items'")
+    with make.database.transaction(space.id) as db:
+        before = db.scalar(written)
+        cancel_run(db, db.get_one(Run, (space.id, run.id)))
+        assert db.scalar(written) == before
+
+
+def test_what_was_being_drawn_when_a_run_was_cancelled_counts_nothing(make: Factory) -> None:
+    space = make.workspace()
+    run = make.run(make.feed(space, rows(2)), make.template(space))
+
+    class CancelledMeanwhile(Direct):
+        def specification(self, ask: AskSpecification) -> Specification:
+            found = super().specification(ask)
+            with make.database.transaction(space.id) as db:
+                cancel_run(db, db.get_one(Run, (space.id, run.id)))
+            return found
+
+    web = CancelledMeanwhile(make.database.transaction, make.services.providers, ADDRESSES)
+    Worker(web, make.services.maker, make.services.providers).render_chunk(ask(run), last_try=False)
+    cancelled = make.reload(run)
+    assert (cancelled.done, cancelled.failed, count_of(make, space.id)) == (0, 2, 0)
+    assert make.count(Asset, space.id) == 0
+    with make.database.transaction(space.id) as db:
+        assert retry_failed(db, db.get_one(Run, (space.id, run.id))) == 2
+    resumed = work(make, run)
+    assert (resumed.done, count_of(make, space.id), make.count(Asset, space.id)) == (2, 2, 2)
+
+
+def test_a_cancelled_run_that_goes_on_draws_what_failed_as_well(make: Factory) -> None:
+    space = make.workspace()
+    run = make.run(make.feed(space, rows(2 * CHUNK)), make.template(space))
+    results = (Result(position=1, error="No"),)
+    with make.database.transaction(space.id) as db:
+        apply_report(db, Report(workspace_id=space.id, run_id=run.id, results=results), ADDRESSES)
+        cancel_run(db, db.get_one(Run, (space.id, run.id)))
+    assert make.reload(run).failed == 2 * CHUNK
+    with make.database.transaction(space.id) as db:
+        db.execute(text("DELETE FROM procrastinate_jobs"))
+        assert retry_failed(db, db.get_one(Run, (space.id, run.id))) == 2 * CHUNK
+    assert [job["chunk"] for job in jobs(make)] == [0, 1]
+    assert work(make, run).done == count_of(make, space.id) == 2 * CHUNK
 
 
 def test_each_row_is_drawn_in_each_output(make: Factory) -> None:
