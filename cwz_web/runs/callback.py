@@ -38,7 +38,7 @@ def forget_messages(db: Session) -> None:
 
 
 def specify(db: Session, ask: AskSpecification, providers: Providers) -> Specification:
-    """What is still to do of a chunk: nothing of a run that has ended. Raises Gone."""
+    """What is still to do of a chunk: nothing of a run that has ended, or is being prepared. Raises Gone."""
     run = _run(db, ask.workspace_id, ask.run_id)
     template = db.get_one(Template, (run.workspace_id, run.template_id))
     connections = connections_from(db, run.workspace_id, run.connection_id)
@@ -48,7 +48,7 @@ def specify(db: Session, ask: AskSpecification, providers: Providers) -> Specifi
         RunItem.chunk == ask.chunk,
         RunItem.state == "pending",
     )
-    items = () if run.finished_at else db.scalars(mine.order_by(RunItem.position))
+    items = db.scalars(mine.order_by(RunItem.position)) if run.is_drawn else ()
     return Specification(
         template=open_design(db, template, run.template_version).document,
         outputs=tuple(Output.model_validate(output) for output in run.outputs),
@@ -60,7 +60,7 @@ def specify(db: Session, ask: AskSpecification, providers: Providers) -> Specifi
 def apply_report(db: Session, report: Report, addresses: Addresses) -> None:
     """Write down what became of items, count those that were pending until now, and tell webhooks. Raises Gone."""
     run = _run(db, report.workspace_id, report.run_id, lock=True)
-    if run.finished_at:
+    if not run.is_drawn:
         return
     settled = [_settle(db, run, result) for result in sorted(report.results, key=lambda result: result.position)]
     ended = [each for each in settled if each is not None]

@@ -20,8 +20,9 @@ class Run(WorkspaceOwned, Base):
     against the API key `key_id`, if a program started it (generation/usage.py). `drawing_seconds` is how long workers
     were at it, together; `webhook` is an address that is told how it ended.
 
-    Until it is `prepared` it has no items, and nothing of it counts. One that ended before that is failed as a whole;
-    `trouble` says why, unless it was cancelled.
+    Until it is `prepared` nothing of it is drawn or counts: at first it has no items, later they wait to be drawn
+    again. If that can not be done, what was not drawn has failed, and `trouble` says why. What is pending in a
+    cancelled run was left out.
     """
 
     __tablename__ = "runs"
@@ -58,6 +59,11 @@ class Run(WorkspaceOwned, Base):
     @property
     def pending(self) -> int:
         return self.total - self.done - self.failed
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether its pictures are being drawn now."""
+        return self.prepared and self.finished_at is None
 
 
 class AutoRun(WorkspaceOwned, Base):

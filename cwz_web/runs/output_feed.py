@@ -10,7 +10,7 @@ from tempfile import SpooledTemporaryFile
 from typing import Any, BinaryIO
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, select, text
+from sqlalchemy import bindparam, func, or_, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
@@ -116,4 +116,9 @@ def _addresses(addresses: Addresses, workspace_id: UUID, names: Sequence[str], f
 
 
 def _runs(feed: Feed, template_id: UUID) -> tuple[Any, ...]:
-    return Run.workspace_id == feed.workspace_id, Run.feed_id == feed.id, Run.template_id == template_id, Run.prepared
+    return (
+        Run.workspace_id == feed.workspace_id,
+        Run.feed_id == feed.id,
+        Run.template_id == template_id,
+        or_(Run.prepared, Run.done > 0),
+    )

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from procrastinate.types import JSONDict
-from sqlalchemy import TextClause, bindparam, func, select, text, update
+from sqlalchemy import TextClause, Update, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
@@ -25,7 +25,7 @@ from cwz_web.imaging.errors import UnknownFormat
 from cwz_web.jobs import PREPARE_QUEUE, app
 from cwz_web.runs.models import Run, RunItem
 from cwz_web.runs.telling import tell_end
-from cwz_web.runs.turns import chunk_of, enqueue
+from cwz_web.runs.turns import chunk_of, drop_later, enqueue
 from cwz_web.storage.connections import connection_of
 
 MAX_OUTPUTS = 12
@@ -211,29 +211,29 @@ def start_run(
     run.key_id, run.started_by, run.webhook, run.prepared = meter.key_id, started_by, webhook, False
     db.add(run)
     db.flush()
-    if run.total <= AT_ONCE or since >= 0:
-        prepare_run(db, run, meter, since)
-    else:
-        check_open(meter)
-        _prepare_later(db, run, meter)
+    _prepare(db, run, meter, since)
     return run
 
 
 def prepare_run(db: Session, run: Run, meter: Meter, since: int = -1) -> None:
-    """Write down what a run draws, count it, and enqueue it. Arguments as for start_run.
+    """Write down what a run draws, unless that was done when it began first; count it, and enqueue it.
 
-    Raises EmptyFeed, CapReached, HasEnded; then the transaction must be rolled back.
+    Arguments as for start_run. Raises EmptyFeed, CapReached, HasEnded; then the transaction must be rolled back.
     """
-    template = db.get_one(Template, (run.workspace_id, run.template_id))
-    names = _names(run, since) | {"chunk": chunk_of(db, template)}
-    written = db.execute(_WRITE_ITEMS, names).one()
-    if not written.pictures:
-        raise EmptyFeed("This feed has no rows" if since < 0 else "Nothing has changed in this feed")
+    written = None
+    if db.scalar(select(RunItem.position).where(*_items(run)).limit(1)) is None:
+        template = db.get_one(Template, (run.workspace_id, run.template_id))
+        written = db.execute(_WRITE_ITEMS, _names(run, since) | {"chunk": chunk_of(db, template)}).one()
+        if not written.pictures:
+            raise EmptyFeed("This feed has no rows" if since < 0 else "Nothing has changed in this feed")
+    else:
+        db.execute(_reopen(run))
     _lock(db, run)
     if run.prepared or run.finished_at:
         raise HasEnded
-    run.prepared, run.total = True, written.pictures
-    run.unchanged = run.done = written.unchanged
+    run.prepared = True
+    if written is not None:
+        run.total, run.done, run.unchanged = written.pictures, written.unchanged, written.unchanged
     if not run.pending:
         run.finished_at = db.scalar(select(func.clock_timestamp()))
         db.flush()
@@ -247,10 +247,10 @@ def prepare_run(db: Session, run: Run, meter: Meter, since: int = -1) -> None:
 
 
 def refuse_run(db: Session, run: Run, why: str) -> None:
-    """End a run that could not begin, unless that was done already."""
+    """End a run that could not be prepared, unless that was done already."""
     _lock(db, run)
     if not run.prepared and not run.finished_at:
-        run.failed, run.trouble = run.total, why
+        run.failed, run.trouble = run.pending, why
         run.finished_at = db.scalar(select(func.clock_timestamp()))
         db.flush()
         tell_end(db, run)
@@ -287,27 +287,29 @@ def order_picture(
 
 
 def retry_failed(db: Session, run: Run, meter: Meter | None = None) -> int:
-    """Draw again what failed or was cancelled. Returns how many items that are. Raises CapReached.
+    """Draw again what failed or was left out. Returns how many items that are. Raises CapReached.
 
-    What was never prepared is prepared now, by a job: if there is no room for it, that is found out then.
+    When those of a run that has ended are many, a job prepares it; if there is no room, that is found out then.
     """
     _lock(db, run)
     meter = meter or meter_of(run)
-    if not run.prepared:
-        return _begin_again(db, run, meter) if run.finished_at else 0
     before, again = run.pending, run.failed
-    if again:
-        failed = update(RunItem).where(*_items(run, "failed")).values(state="pending", error=None)
-        chunks = set(db.scalars(failed.returning(RunItem.chunk)))
-        if run.cancelled_at:
-            chunks |= set(db.scalars(select(RunItem.chunk).where(*_items(run, "pending")).distinct()))
-        run.failed, run.finished_at, run.cancelled_at = 0, None, None
-        # All that is pending counts in one month: from now on in this one.
-        give_back(db, meter_of(run), before, run.counted_in)
-        run.counted_in, run.key_id = month_of(), meter.key_id
+    if not again:
+        return 0
+    if run.finished_at:
+        run.failed, run.trouble, run.key_id, run.prepared = 0, None, meter.key_id, False
+        run.finished_at = run.cancelled_at = None
         db.flush()
-        count(db, meter, run.pending)
-        enqueue(db, run, sorted(chunks))
+        _prepare(db, run, meter)
+        return again
+    chunks = set(db.scalars(_reopen(run).returning(RunItem.chunk)))
+    run.failed = 0
+    # All that is pending counts in one month: from now on in this one.
+    give_back(db, meter_of(run), before, run.counted_in)
+    run.counted_in, run.key_id = month_of(), meter.key_id
+    db.flush()
+    count(db, meter, run.pending)
+    enqueue(db, run, sorted(chunks))
     return again
 
 
@@ -326,6 +328,7 @@ def cancel_run(db: Session, run: Run) -> int:
     if ended:
         if run.prepared:
             give_back(db, meter_of(run), ended, run.counted_in)
+            drop_later(db, run)
         run.failed += ended
         run.cancelled_at = run.finished_at = db.scalar(select(func.clock_timestamp()))
         db.flush()
@@ -333,18 +336,12 @@ def cancel_run(db: Session, run: Run) -> int:
     return ended
 
 
-def _begin_again(db: Session, run: Run, meter: Meter) -> int:
-    """Let a job prepare a run that ended before it was prepared. Returns how many pictures were said to be in it."""
+def _prepare(db: Session, run: Run, meter: Meter, since: int = -1) -> None:
+    """Prepare a run, or, if that takes long, let a job do it, on the terms that its pictures have now."""
+    if run.pending <= AT_ONCE or since >= 0:
+        prepare_run(db, run, meter, since)
+        return
     check_open(meter)
-    run.failed, run.trouble, run.key_id = 0, None, meter.key_id
-    run.finished_at = run.cancelled_at = None
-    db.flush()
-    _prepare_later(db, run, meter)
-    return run.total
-
-
-def _prepare_later(db: Session, run: Run, meter: Meter) -> None:
-    """Let a job prepare a run, on the terms that its pictures have now."""
     # By its name, since the tasks stand on this module.
     task = app.configure_task("runs.prepare", queue=PREPARE_QUEUE, connection=raw_connection(db))
     terms: JSONDict = {"cap": meter.cap, "key_cap": meter.key_cap, "url": meter.url}
@@ -413,5 +410,11 @@ def _names(run: Run, since: int) -> dict[str, Any]:
     }
 
 
-def _items(run: Run, state: str) -> tuple[Any, ...]:
-    return RunItem.workspace_id == run.workspace_id, RunItem.run_id == run.id, RunItem.state == state
+def _items(run: Run, *states: str) -> tuple[Any, ...]:
+    mine = RunItem.workspace_id == run.workspace_id, RunItem.run_id == run.id
+    return (*mine, RunItem.state.in_(states)) if states else mine
+
+
+def _reopen(run: Run) -> Update:
+    """The statement that has what failed drawn again."""
+    return update(RunItem).where(*_items(run, "failed")).values(state="pending", error=None)

@@ -82,7 +82,7 @@ def _message(
             names = _names(db, workspace_id, run)
             said = f"{names}: {about['done']:,} pictures are there"
             said += f", {about['failed']:,} could not be made." if about["failed"] else "."
-            said = f"{names}: it could not begin. {about['trouble']}" if about.get("trouble") else said
+            said = f"{names}: {about['trouble']}" if about.get("trouble") else said
             link = ("See the run", f"{base}/runs/{about['id']}")
             for item, asset in results_after(db, run, state="done", limit=PICTURES) if run else ():
                 if asset is not None:

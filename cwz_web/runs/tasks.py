@@ -14,7 +14,7 @@ from cwz_web.runs.following import follow_feed
 from cwz_web.runs.models import Run
 from cwz_web.runs.planning import NEVER_PREPARED, EmptyFeed, HasEnded, prepare_run, refuse_run
 from cwz_web.runs.protocol import AskSpecification, Gone
-from cwz_web.runs.turns import put_back
+from cwz_web.runs.turns import drop_chunks, put_back
 
 log = structlog.get_logger()
 
@@ -76,6 +76,15 @@ def prepare(context: JobContext, workspace_id: str, run_id: str, terms: dict[str
     if why:
         with database.transaction(key[0]) as db:
             refuse_run(db, db.get_one(Run, key), why)
+
+
+@app.task(name="runs.drop_chunks", queue=PREPARE_QUEUE, retry=RETRY, pass_context=True)
+def drop(context: JobContext, workspace_id: str, run_id: str) -> None:
+    """Drop what waits of a run that was cancelled."""
+    with context.additional_context["database"].transaction(UUID(workspace_id)) as db:
+        run = db.get(Run, (UUID(workspace_id), UUID(run_id)))
+        if run:
+            drop_chunks(db, run)
 
 
 @app.task(name="runs.render_chunk", queue=RENDER_QUEUE, retry=RETRY, pass_context=True)

@@ -25,8 +25,10 @@ def _letter(workspace: Workspace, run: Run) -> Letter:
     button = ("See the run", f"/w/{workspace.slug}/runs/{run.id}")
     reason = "You get this mail because you began the run."
     if run.trouble:
-        why = f"{run.trouble}. Nothing was drawn, and nothing counts: the run can be tried again."
-        return Letter(f"{workspace.name}: a run could not begin", (why,), button, reason, Topic.RUNS)
+        why = f"{run.trouble}. What is not drawn does not count: the run can be tried again."
+        return Letter(
+            f"{workspace.name}: a run could not {'go on' if run.done else 'begin'}", (why,), button, reason, Topic.RUNS
+        )
     done, failed = f"{run.done:,} pictures are there", f"{run.failed:,} could not be made"
     said = f"{done}, and {failed}: the run says why, and can try them again." if run.failed else f"{done}."
     subject = f"{workspace.name}: a run ended{', and pictures are missing' if run.failed else ''}"

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from cwz_web.db.session import raw_connection
 from cwz_web.generation.models import Template
-from cwz_web.jobs import RENDER_QUEUE, app
+from cwz_web.jobs import PREPARE_QUEUE, RENDER_QUEUE, app
 from cwz_web.runs.models import Run
 
 # A chunk is as many pictures as a worker drew in so many seconds the last time: small enough that progress moves and a
@@ -43,6 +43,10 @@ _TURN_AGAIN = text(f"""
         WHERE status = 'todo' AND queue_name = :queue AND args ->> 'run_id' = :run
     ))
 """)  # noqa: S608 - put together of constants
+# As Procrastinate does with jobs that are done with.
+_DROP = text("""
+    DELETE FROM procrastinate_jobs WHERE status = 'todo' AND queue_name = :queue AND args ->> 'run_id' = :run
+""")
 
 
 def chunk_of(db: Session, template: Template) -> int:
@@ -67,6 +71,19 @@ def enqueue(db: Session, run: Run, chunks: Iterable[int]) -> None:
     """Let chunks of a run wait for their turns, behind what its workspace has waiting."""
     names = {"queue": RENDER_QUEUE, "workspace": run.workspace_id, "run": run.id, "alone": run.feed_id is None}
     _defer(db, run, chunks, db.scalar(_TURN, names | {"chunk": CHUNK}))
+
+
+def drop_later(db: Session, run: Run) -> None:
+    """Let a job drop the chunks that wait, since nothing is to be drawn of them; with a run's size it takes longer."""
+    task = app.configure_task("runs.drop_chunks", queue=PREPARE_QUEUE, connection=raw_connection(db))
+    task.defer(workspace_id=str(run.workspace_id), run_id=str(run.id))
+
+
+def drop_chunks(db: Session, run: Run) -> None:
+    """Drop the chunks of a run that wait, unless it has gone on."""
+    db.refresh(run, with_for_update={"key_share": True})
+    if not run.is_drawn:
+        db.execute(_DROP, {"queue": RENDER_QUEUE, "run": str(run.id)})
 
 
 def put_back(db: Session, workspace_id: UUID, run_id: UUID, chunk: int) -> None:

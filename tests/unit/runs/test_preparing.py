@@ -19,15 +19,16 @@ from cwz_web.imaging.encoders import Output
 from cwz_web.jobs import PREPARE_QUEUE, TALK_QUEUES
 from cwz_web.notify.models import Delivery
 from cwz_web.runs import planning
+from cwz_web.runs.callback import apply_report
 from cwz_web.runs.following import follow_feed, start_following
 from cwz_web.runs.in_process import InProcess
 from cwz_web.runs.models import Run, RunItem
 from cwz_web.runs.output_feed import latest_run
 from cwz_web.runs.planning import NEVER_PREPARED, HasEnded, cancel_run, prepare_run, retry_failed, start_run
 from cwz_web.runs.progress import progress_of
-from cwz_web.runs.protocol import AskSpecification
+from cwz_web.runs.protocol import AskSpecification, Report, Result
 from cwz_web.runs.tasks import end_lost
-from cwz_web.runs.turns import CHUNK
+from cwz_web.runs.turns import CHUNK, drop_chunks
 from cwz_web.runs.worker import Worker
 from tests.factories import Factory
 from tests.jobs import run_jobs
@@ -43,8 +44,9 @@ def rows(number: int, word: str = "Title") -> bytes:
 class Large:
     """A workspace with a feed that is more than is prepared at once."""
 
-    def __init__(self, make: Factory) -> None:
-        self.make, self.space = make, make.workspace()
+    def __init__(self, make: Factory, patch: pytest.MonkeyPatch) -> None:
+        self.make, self.space, self.patch = make, make.workspace(), patch
+        self.at_once(ROWS - 1)
         self.feed, self.template = make.feed(self.space, rows(ROWS)), make.template(self.space)
 
     def begin(self, **more: Any) -> Run:
@@ -58,6 +60,10 @@ class Large:
                 started_by=None,
                 **more,
             )
+
+    def at_once(self, pictures: int) -> None:
+        """How many are prepared at once."""
+        self.patch.setattr(planning, "AT_ONCE", pictures)
 
     def bring(self, content: bytes) -> None:
         with self.make.database.transaction(self.space.id) as db:
@@ -75,12 +81,15 @@ class Large:
         return reloaded
 
     def draw(self, run: Run) -> Run:
+        for chunk in range(-(-run.total // CHUNK)):
+            self.draw_chunk(run, chunk)
+        return self.now(run)
+
+    def draw_chunk(self, run: Run, chunk: int) -> None:
         services = self.make.services
         web = InProcess(self.make.database.transaction, services.providers, ADDRESSES)
-        for chunk in range(-(-run.total // CHUNK)):
-            ask = AskSpecification(workspace_id=run.workspace_id, run_id=run.id, chunk=chunk)
-            Worker(web, services.maker, services.providers).render_chunk(ask, last_try=True)
-        return self.now(run)
+        ask = AskSpecification(workspace_id=run.workspace_id, run_id=run.id, chunk=chunk)
+        Worker(web, services.maker, services.providers).render_chunk(ask, last_try=True)
 
     def cancel(self, run: Run) -> int:
         with self.make.database.transaction(self.space.id) as db:
@@ -113,8 +122,7 @@ class Large:
 
 @pytest.fixture
 def large(make: Factory, monkeypatch: pytest.MonkeyPatch) -> Large:
-    monkeypatch.setattr(planning, "AT_ONCE", ROWS - 1)
-    return Large(make)
+    return Large(make, monkeypatch)
 
 
 def test_a_large_run_begins_at_once_and_its_job_prepares_it(large: Large) -> None:
@@ -241,10 +249,80 @@ def test_a_run_is_cancelled_while_its_rows_are_written(large: Large, monkeypatch
     assert large.chunks == []
 
 
+def test_a_large_run_that_was_cancelled_goes_on_by_a_job(large: Large) -> None:
+    run = large.prepare(large.begin())
+    large.draw_chunk(run, 0)
+    assert large.cancel(run) == ROWS - CHUNK == large.now(run).failed
+    assert large.retry(run) == ROWS - CHUNK
+    waits = large.now(run)
+    assert (waits.prepared, waits.done, waits.failed, waits.cancelled_at) == (True, CHUNK, 0, None), "not so large"
+    large.cancel(run)
+    large.at_once(0)
+    assert large.retry(run) == ROWS - CHUNK
+    waits = large.now(run)
+    assert (waits.prepared, waits.done, waits.failed, waits.finished_at) == (False, CHUNK, 0, None)
+    assert large.used == CHUNK, "nothing counts yet"
+    large.draw_chunk(run, 1)
+    assert large.now(run).done == CHUNK, "and nothing is drawn"
+    assert large.retry(run) == 0, "it is being prepared"
+
+    ready = large.prepare(run)
+    assert (ready.prepared, ready.done, ready.total, ready.unchanged) == (True, CHUNK, ROWS, 0)
+    assert large.used == ROWS
+    assert large.chunks == [1, 2], "what waited was dropped, what is left waits"
+    assert large.draw(run).done == ROWS
+
+
+def test_what_failed_in_a_large_run_is_tried_again_by_a_job(large: Large) -> None:
+    run = large.prepare(large.begin())
+    results = tuple(Result(position=position, error="No") for position in range(1, ROWS + 1))
+    with large.make.database.transaction(large.space.id) as db:
+        apply_report(db, Report(workspace_id=run.workspace_id, run_id=run.id, results=results), ADDRESSES)
+    assert (large.now(run).failed, large.used) == (ROWS, 0)
+    large.at_once(0)
+    assert large.retry(run, Meter(large.space.id, cap=ROWS - 1)) == ROWS
+    assert "no room for more" in str(large.prepare(run).trouble)
+    assert (large.now(run).failed, large.used) == (ROWS, 0)
+    assert large.retry(run) == ROWS
+    assert large.prepare(run).pending == large.used == ROWS
+    assert large.draw(run).done == ROWS
+
+
+def test_one_that_does_not_go_on_keeps_what_it_has(large: Large) -> None:
+    run = large.prepare(large.begin())
+    large.draw_chunk(run, 0)
+    large.cancel(run)
+    large.at_once(0)
+    large.retry(run, Meter(large.space.id, cap=ROWS - 1))
+    refused = large.prepare(run)
+    assert (refused.done, refused.failed, refused.prepared, large.used) == (CHUNK, ROWS - CHUNK, False, CHUNK)
+    assert refused.trouble
+    with large.make.database.transaction(large.space.id) as db:
+        found = latest_run(db, db.get_one(Feed, (large.space.id, large.feed.id)), large.template.id)
+        assert found is not None, "its pictures are in the output feed"
+    assert large.retry(run) == ROWS - CHUNK
+    large.prepare(run)
+    assert large.draw(run).done == large.used == ROWS
+
+
+def test_the_jobs_of_a_cancelled_run_are_dropped_unless_it_goes_on(large: Large) -> None:
+    run, other = large.prepare(large.begin()), large.prepare(large.begin())
+    assert large.chunks == [0, 0, 1, 1, 2, 2]
+    large.cancel(run)
+    large.prepare(run)
+    assert large.chunks == [0, 1, 2], "those of the other one stay"
+    large.retry(run)
+    with large.make.database.transaction(large.space.id) as db:
+        drop_chunks(db, db.get_one(Run, (large.space.id, run.id)))
+    large.prepare(run)
+    assert len(large.chunks) == 6
+    assert other.pending == ROWS
+
+
 def test_two_jobs_prepare_it_once(large: Large) -> None:
     run = large.begin()
     with large.make.database.transaction(large.space.id) as db:
-        planning._prepare_later(db, db.get_one(Run, (large.space.id, run.id)), Meter(large.space.id))
+        planning._prepare(db, db.get_one(Run, (large.space.id, run.id)), Meter(large.space.id))
     large.prepare(run)
     assert large.used == ROWS
     assert large.chunks == [0, 1, 2]
