@@ -228,6 +228,9 @@ def prepare_run(db: Session, run: Run, meter: Meter, since: int = -1) -> None:
             raise EmptyFeed("This feed has no rows" if since < 0 else "Nothing has changed in this feed")
     else:
         db.execute(_reopen(run))
+    chunks = select(RunItem.chunk).where(*_items(run, "pending")).distinct().order_by(RunItem.chunk)
+    enqueue(db, run, db.scalars(chunks).all())
+    # All that takes long is done: from here on, neither who cancels the run nor who counts pictures waits for it.
     _lock(db, run)
     if run.prepared or run.finished_at:
         raise HasEnded
@@ -242,8 +245,6 @@ def prepare_run(db: Session, run: Run, meter: Meter, since: int = -1) -> None:
     run.counted_in = month_of()
     db.flush()
     count(db, meter, run.pending)
-    chunks = select(RunItem.chunk).where(*_items(run, "pending")).distinct().order_by(RunItem.chunk)
-    enqueue(db, run, db.scalars(chunks).all())
 
 
 def refuse_run(db: Session, run: Run, why: str) -> None:
@@ -307,9 +308,8 @@ def retry_failed(db: Session, run: Run, meter: Meter | None = None) -> int:
     # All that is pending counts in one month: from now on in this one.
     give_back(db, meter_of(run), before, run.counted_in)
     run.counted_in, run.key_id = month_of(), meter.key_id
-    db.flush()
-    count(db, meter, run.pending)
     enqueue(db, run, sorted(chunks))
+    count(db, meter, run.pending)
     return again
 
 

@@ -14,7 +14,7 @@ from cwz_web.feeds.imports import import_file
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.signing import Addresses
 from cwz_web.generation.templates import Template
-from cwz_web.generation.usage import READ_ONLY, CapReached, Meter, used_in
+from cwz_web.generation.usage import READ_ONLY, CapReached, Meter, count, used_in
 from cwz_web.imaging.encoders import Output
 from cwz_web.jobs import PREPARE_QUEUE, TALK_QUEUES
 from cwz_web.notify.models import Delivery
@@ -230,6 +230,22 @@ def test_a_run_is_cancelled_before_it_is_prepared_and_goes_on_later(large: Large
     assert large.retry(run) == ROWS
     assert large.now(run).cancelled_at is None
     assert large.prepare(run).prepared
+
+
+def test_who_counts_does_not_wait_for_a_run_that_is_prepared(large: Large, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, enqueue, counted = large.begin(), planning.enqueue, []
+
+    def count_meanwhile(db: Any, *given: Any) -> None:
+        enqueue(db, *given)
+        with large.make.database.transaction(large.space.id) as other:
+            other.execute(text("SET LOCAL lock_timeout = '3s'"))
+            count(other, Meter(large.space.id))
+            counted.append(1)
+
+    monkeypatch.setattr(planning, "enqueue", count_meanwhile)
+    assert large.prepare(run).prepared
+    assert counted == [1]
+    assert large.used == ROWS + 1
 
 
 def test_a_run_is_cancelled_while_its_rows_are_written(large: Large, monkeypatch: pytest.MonkeyPatch) -> None:
