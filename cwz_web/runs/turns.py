@@ -23,7 +23,7 @@ _NOW = """
     coalesce(
         (SELECT max(-priority) FROM procrastinate_jobs
          WHERE status = 'doing' AND worker_id IS NOT NULL AND queue_name = :queue),
-        (SELECT min(-priority) FROM procrastinate_jobs WHERE status = 'todo' AND queue_name = :queue),
+        (SELECT -max(priority) FROM procrastinate_jobs WHERE status = 'todo' AND queue_name = :queue),
         0
     )
 """

@@ -234,6 +234,7 @@ def test_a_cancelled_run_does_not_call_the_left_out_rows_failures(app: TestApp, 
     assert "not drawn: the run was cancelled" in shown.text
     assert "What failed" not in shown.text
     assert "0.0 a second" in shown.text
+    assert "Cancelled" in app.get(f"/w/{space.slug}/runs").html.find("table").text
 
 
 def prepare(make: Factory) -> None:
