@@ -85,7 +85,7 @@ class RunInfo(Answer):
     """A run. `unchanged` of the pictures that are `done` were there already. It is over when `ended_at` says when.
 
     A large one is `prepared` a while after it began: then what is unchanged is known, and its pictures count. When that
-    cannot be done, since this month has no room for it for instance, all of it has `failed`, and `trouble` says why.
+    cannot be done, since this month has no room for them for instance, they have `failed`, and `trouble` says why.
     """
 
     id: UUID

@@ -34,7 +34,7 @@ RUNS_BEFORE = 5
 # Writing down so many takes half a second or so; whoever asks for more is not kept waiting.
 AT_ONCE = 10_000
 CANCELLED = "The run was cancelled"
-NEVER_PREPARED = "Its rows could not be prepared: try it again"
+NEVER_PREPARED = "Its rows could not be prepared"
 
 # The rows as the run will draw them, mapped by the database: the same as mapping.apply_mapping does for one row, each
 # once for each output. What an earlier run drew of a row in the same way, from the same values, is `asset_id`.
@@ -343,7 +343,8 @@ def _prepare(db: Session, run: Run, meter: Meter, since: int = -1) -> None:
         return
     check_open(meter)
     # By its name, since the tasks stand on this module.
-    task = app.configure_task("runs.prepare", queue=PREPARE_QUEUE, connection=raw_connection(db))
+    place: Any = {"connection": raw_connection(db), "priority": -run.pending}  # nobody's waits for a larger one's turn
+    task = app.configure_task("runs.prepare", queue=PREPARE_QUEUE, **place)
     terms: JSONDict = {"cap": meter.cap, "key_cap": meter.key_cap, "url": meter.url}
     task.defer(workspace_id=str(run.workspace_id), run_id=str(run.id), terms=terms)
 

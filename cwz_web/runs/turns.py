@@ -89,7 +89,7 @@ def drop_chunks(db: Session, run: Run) -> None:
 def put_back(db: Session, workspace_id: UUID, run_id: UUID, chunk: int) -> None:
     """Let what is left of a chunk wait for its next turn, when that of others has come."""
     run = db.get(Run, (workspace_id, run_id))
-    if run is not None and run.pending:
+    if run is not None and run.is_drawn:
         _defer(db, run, [chunk], db.scalar(_TURN_AGAIN, {"queue": RENDER_QUEUE, "run": str(run_id)}))
 
 

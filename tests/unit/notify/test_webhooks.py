@@ -14,7 +14,7 @@ from standardwebhooks.webhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from cwz_web.cli.worker import TASKS
-from cwz_web.jobs import TALK_QUEUES, UPKEEP_QUEUE, WORK_QUEUES, Scheduled, app
+from cwz_web.jobs import PREPARE_QUEUE, TALK_QUEUES, UPKEEP_QUEUE, WORK_QUEUES, Scheduled, app
 from cwz_web.net.client import Fetcher, Refused
 from cwz_web.notify.models import Delivery, Webhook
 from cwz_web.notify.webhooks import (
@@ -231,7 +231,7 @@ def test_tries_go_on_for_three_days_and_then_end() -> None:
 def test_every_job_has_a_worker() -> None:
     assert TASKS, "importing them declares the jobs"
     queues = {task.queue for task in app.tasks.values() if not task.name.startswith("builtin:")}
-    assert queues <= {*WORK_QUEUES, *TALK_QUEUES, UPKEEP_QUEUE}
+    assert queues <= {*WORK_QUEUES, *TALK_QUEUES, PREPARE_QUEUE, UPKEEP_QUEUE}
 
 
 def test_the_space_of_a_webhook_is_its_own(make: Factory, sender: Sender) -> None:

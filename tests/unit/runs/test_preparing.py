@@ -16,9 +16,9 @@ from cwz_web.generation.signing import Addresses
 from cwz_web.generation.templates import Template
 from cwz_web.generation.usage import READ_ONLY, CapReached, Meter, count, used_in
 from cwz_web.imaging.encoders import Output
-from cwz_web.jobs import PREPARE_QUEUE, TALK_QUEUES
+from cwz_web.jobs import PREPARE_QUEUE
 from cwz_web.notify.models import Delivery
-from cwz_web.runs import planning
+from cwz_web.runs import planning, tasks
 from cwz_web.runs.callback import apply_report
 from cwz_web.runs.following import follow_feed, start_following
 from cwz_web.runs.in_process import InProcess
@@ -126,7 +126,6 @@ def large(make: Factory, monkeypatch: pytest.MonkeyPatch) -> Large:
 
 
 def test_a_large_run_begins_at_once_and_its_job_prepares_it(large: Large) -> None:
-    assert PREPARE_QUEUE in TALK_QUEUES, "a worker of its own, so that nobody's pictures wait for it"
     run = large.begin()
     assert (run.prepared, run.total, run.pending, run.finished_at) == (False, ROWS, ROWS, None)
     assert large.make.count(RunItem, large.space.id) == large.used == 0
@@ -333,6 +332,17 @@ def test_the_jobs_of_a_cancelled_run_are_dropped_unless_it_goes_on(large: Large)
     large.prepare(run)
     assert len(large.chunks) == 6
     assert other.pending == ROWS
+
+
+def test_the_smallest_is_prepared_first(large: Large, monkeypatch: pytest.MonkeyPatch) -> None:
+    larger = large.begin()
+    large.at_once(2)
+    large.feed = large.make.feed(large.space, rows(3), "Small")
+    smaller, begun = large.begin(), []
+    prepare = tasks.prepare_run
+    monkeypatch.setattr(tasks, "prepare_run", lambda db, run, meter: (begun.append(run.id), prepare(db, run, meter)))
+    large.prepare(larger)
+    assert begun == [smaller.id, larger.id]
 
 
 def test_two_jobs_prepare_it_once(large: Large) -> None:

@@ -1,0 +1,86 @@
+"""A run of a large feed: what people wait for when they begin it, cancel it or go on with it, and what its job takes
+beside a bare INSERT of as many rows, in one run: `make bench`.
+
+The bare INSERT writes the same items, ready made, into a table of the same columns with the same indexes; by the
+database's owner, whom no row-level security binds, and with nothing mapped, compared, counted or enqueued.
+"""
+
+import atexit
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+# The number of rows is the first argument there, and so here.
+from feeds import ROWS, bring, write
+from people import RESULTS, measured, start
+from webtest import TestApp
+
+from cwz_web.app import create_app
+from cwz_web.db.embedded import EmbeddedPostgres
+from cwz_web.feeds.imports import new_feed
+from cwz_web.generation.usage import Meter
+from cwz_web.runs.models import Run
+from cwz_web.runs.planning import AT_ONCE, prepare_run
+from cwz_web.web.services import Services
+
+
+def prepare(services: Services, workspace_id: UUID, run_id: str) -> None:
+    """What the job does."""
+    with services.database.transaction(workspace_id) as db:
+        prepare_run(db, db.get_one(Run, (workspace_id, UUID(run_id))), Meter(workspace_id))
+
+
+def bare_insert(folder: Path, run_id: str) -> float:
+    """The items as the run has them, written once more. Returns ms."""
+    with psycopg.connect(EmbeddedPostgres(folder).admin_url("cwz")) as raw:
+        raw.execute("CREATE TABLE ready AS SELECT * FROM run_items WHERE run_id = %s", [run_id])
+        raw.execute("CREATE TABLE bare (LIKE run_items INCLUDING INDEXES)")
+        took = measured(lambda: (raw.execute("INSERT INTO bare SELECT * FROM ready"), raw.commit()))
+        raw.execute("DROP TABLE bare, ready")
+        return took
+
+
+def main() -> None:
+    assert ROWS > AT_ONCE, "a smaller one is prepared in the request"
+    folder = Path(tempfile.mkdtemp(prefix="cwz-bench-"))
+    atexit.register(shutil.rmtree, folder)  # runs after the database has been let go
+    services, facts = start(folder)
+    owner = services.keys.owner(facts["api_key"])
+    assert owner is not None
+    results: dict[str, float] = {}
+
+    def timed(name: str, work: Callable[[], Any]) -> None:
+        results[f"runs_{name}_ms"] = measured(work)
+        print(f"{name.replace('_', ' '):24}{results[f'runs_{name}_ms']:12,.0f} ms", flush=True)
+
+    try:
+        write(folder / "feed.csv")
+        with services.database.transaction(owner.workspace_id) as db:
+            feed = new_feed(db, owner.workspace_id, name="Large", file_name="feed.csv")
+        bring(services, feed, folder / "feed.csv", "import", {})
+        app, headers = TestApp(create_app(services)), {"Authorization": f"Bearer {facts['api_key']}"}
+        body, begun = {"feed": str(feed.id), "template": facts["template"]}, []
+        timed("first_plan", lambda: app.post_json("/v1/runs/plan", body, headers=headers))
+        timed("begin", lambda: begun.append(app.post_json("/v1/runs", body, headers=headers).json["id"]))
+        (run_id,) = begun
+        timed("prepare", lambda: prepare(services, owner.workspace_id, run_id))
+        results["runs_bare_insert_ms"] = bare_insert(folder / "postgres", run_id)
+        ratio = results["runs_prepare_ms"] / results["runs_bare_insert_ms"]
+        print(f"{'a bare INSERT':24}{results['runs_bare_insert_ms']:12,.0f} ms: preparing takes {ratio:.1f}x of it")
+        timed("cancel", lambda: app.post_json(f"/v1/runs/{run_id}/cancel", {}, headers=headers))
+        timed("go_on", lambda: app.post_json(f"/v1/runs/{run_id}/retry", {}, headers=headers))
+        timed("prepare_again", lambda: prepare(services, owner.workspace_id, run_id))
+        kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+        RESULTS.write_text(json.dumps(kept | results, indent=2) + "\n")
+    finally:
+        services.close()
+
+
+if __name__ == "__main__":
+    main()
