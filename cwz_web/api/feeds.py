@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from cwz_web.api.bodies import read_body
 from cwz_web.api.pages import Answer, limit_of, position_after, rows_of, transaction
 from cwz_web.billing.plans import Thing, check_room_for
+from cwz_web.db.session import CHANGING
 from cwz_web.feeds.browse import find_item, items_after
 from cwz_web.feeds.files import read_table, spooled
 from cwz_web.feeds.imports import enqueue, find_import, list_imports, new_feed, new_import, shape_for
@@ -294,7 +295,7 @@ def import_status(context: ApiImport, request: Request) -> dict[str, Any]:
 
 
 def _locked(db: Session, feed: Feed) -> Feed:
-    return db.get_one(Feed, (feed.workspace_id, feed.id), with_for_update=True)
+    return db.get_one(Feed, (feed.workspace_id, feed.id), with_for_update=CHANGING)
 
 
 def _put(request: Request, feed: Feed, rows: dict[str, Row]) -> dict[str, Any]:

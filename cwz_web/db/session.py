@@ -17,6 +17,8 @@ _ENTER = text(
     "SELECT set_config('cwz.workspace_id',"
     " CASE WHEN EXISTS (SELECT 1 FROM tombstones WHERE id = :id) THEN '' ELSE :value END, true)"
 )
+# For `with_for_update`: nobody else may change the row meanwhile, but others may refer to it, as runs do to a feed.
+CHANGING = {"key_share": True}
 
 
 class Database:
@@ -25,11 +27,13 @@ class Database:
     Arguments:
         url: a `postgresql://` URL of a role that row-level security binds.
         pool_size: connections kept open; as many again may be opened under load.
+        lock_seconds: how long a statement waits for what another transaction changes, before psycopg's LockNotAvailable
+            is raised (SQLAlchemy's OperationalError has it as its `orig`); None for as long as it takes.
     Attributes:
         commits: how many transactions this process has committed, or more. What was read before one of them may be old.
     """
 
-    def __init__(self, url: str, pool_size: int = 10) -> None:
+    def __init__(self, url: str, pool_size: int = 10, lock_seconds: float | None = None) -> None:
         self.engine: Engine = create_engine(
             # An error must not show what a query was given.
             url,
@@ -39,6 +43,8 @@ class Database:
             pool_pre_ping=True,
             connect_args={"connect_timeout": 5},
         )
+        self._lock_seconds = lock_seconds
+        event.listen(self.engine, "connect", self._bound)
         self.commits = 0
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
         event.listen(self._sessions, "after_commit", self._note_commit)
@@ -79,6 +85,8 @@ class Database:
         try:
             with connection.cursor() as cursor:
                 row = cursor.execute(query, values).fetchone()
+        except psycopg.errors.LockNotAvailable:
+            raise
         except psycopg.OperationalError:
             connection.close()
             self._forget_idle()  # what died took the others along
@@ -105,7 +113,15 @@ class Database:
 
     def _connect(self) -> psycopg.Connection[Any]:
         url = self.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-        return psycopg.connect(url, autocommit=True, row_factory=namedtuple_row, connect_timeout=5)
+        connection = psycopg.connect(url, autocommit=True, row_factory=namedtuple_row, connect_timeout=5)
+        self._bound(connection)
+        return connection
+
+    def _bound(self, connection: psycopg.Connection[Any], _: object = None) -> None:
+        """Bound how long a new connection waits for locks."""
+        if self._lock_seconds is not None:
+            connection.execute("SELECT set_config('lock_timeout', %s, false)", [f"{self._lock_seconds}s"])
+            connection.commit()
 
     def _forget_idle(self) -> None:
         while self._idle:

@@ -21,7 +21,7 @@ from sqlalchemy import ColumnElement, delete, exists, insert, select, text, upda
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
-from cwz_web.db.session import raw_connection
+from cwz_web.db.session import CHANGING, raw_connection
 from cwz_web.feeds.files import open_records
 from cwz_web.feeds.kept_files import forget_file, keep_file
 from cwz_web.feeds.models import Feed, FeedImport, FilePart, InvalidRow, ItemVersion
@@ -123,7 +123,7 @@ def new_import(
     started_by: UUID | None = None,
 ) -> FeedImport:
     """An import that is to come, with its file, if it is there already. It begins with `enqueue` or `run_import`."""
-    db.refresh(feed, with_for_update=True)
+    db.refresh(feed, with_for_update=CHANGING)
     feed.import_number += 1
     record = FeedImport(
         workspace_id=feed.workspace_id,
@@ -161,7 +161,7 @@ def enqueue(db: Session, record: FeedImport) -> None:
 
 def run_import(db: Session, feed: Feed, record: FeedImport, file: BinaryIO, progress: Progress | None = None) -> None:
     """Bring an import's file into its feed, or hold it. Raises BadFile; then the transaction must be rolled back."""
-    db.refresh(feed, with_for_update=True)  # one import of a feed at a time
+    db.refresh(feed, with_for_update=CHANGING)  # one import of a feed at a time
     records = open_records(file)
     entries = iter(records)
     first = list(islice(entries, SAMPLE))
@@ -376,7 +376,7 @@ def _forget_earlier(db: Session, feed: Feed, record: FeedImport) -> None:
 
 def _take(db: Session, held: FeedImport) -> None:
     """See that an import still waits, under its feed's lock. Raises NotHeld."""
-    feed = db.get_one(Feed, (held.workspace_id, held.feed_id), with_for_update=True)
+    feed = db.get_one(Feed, (held.workspace_id, held.feed_id), with_for_update=CHANGING)
     db.refresh(held)
     if held.state != "held":
         raise NotHeld("This import was decided on already, or a newer one came")

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import exists, select, text
 from sqlalchemy.orm import Session
 
+from cwz_web.db.session import CHANGING
 from cwz_web.feeds.models import Feed, ItemOrder
 from cwz_web.feeds.shaping import Kind, Shape
 from cwz_web.jobs import FEEDS_QUEUE, defer_once
@@ -69,7 +70,7 @@ def ready(db: Session, feed: Feed, name: str) -> bool:
 
 def order_rows(db: Session, workspace_id: UUID, feed_id: UUID, name: str) -> None:
     """Write down the order of a feed's rows by a column, instead of earlier ones."""
-    feed = db.get(Feed, (workspace_id, feed_id), with_for_update=True)
+    feed = db.get(Feed, (workspace_id, feed_id), with_for_update=CHANGING)
     if feed is None:
         return
     column, descending = name.removeprefix("-"), name.startswith("-")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from sqlalchemy import ColumnElement, delete, insert, select
 from sqlalchemy.orm import Session
 
+from cwz_web.db.session import CHANGING
 from cwz_web.feeds.imports import next_revision
 from cwz_web.feeds.models import Feed, Item, ItemVersion
 from cwz_web.feeds.tables import MAX_COLUMNS, MAX_ROWS, Row
@@ -30,7 +31,7 @@ class Pushed:
 
 def put_items(db: Session, feed: Feed, rows: Mapping[str, Row]) -> Pushed:
     """Add rows under their keys, or put them in the place of those that are there. Raises TooMuch."""
-    db.refresh(feed, with_for_update=True)
+    db.refresh(feed, with_for_update=CHANGING)
     there = {item.key: item for item in _items(db, feed, list(rows))}
     changed = {key: row for key, row in rows.items() if key in there and there[key].data != row}
     added = {key: row for key, row in rows.items() if key not in there}
@@ -61,7 +62,7 @@ def put_items(db: Session, feed: Feed, rows: Mapping[str, Row]) -> Pushed:
 
 def delete_items(db: Session, feed: Feed, keys: Sequence[str]) -> int:
     """Remove rows by their keys. Returns how many there were."""
-    db.refresh(feed, with_for_update=True)
+    db.refresh(feed, with_for_update=CHANGING)
     gone = _items(db, feed, keys)
     if gone:
         revision = next_revision(db, feed, wait=QUIET)

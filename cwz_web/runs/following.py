@@ -8,6 +8,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from cwz_web.db.session import CHANGING
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Template
 from cwz_web.generation.usage import CapReached, Meter, Meters
@@ -67,7 +68,7 @@ def find_auto_run(db: Session, feed: Feed, template_id: UUID) -> AutoRun | None:
 
 def follow_feed(db: Session, workspace_id: UUID, feed_id: UUID, meters: Meters | None = None) -> list[Run]:
     """Begin a run for each that follows a feed, over the rows that changed since its last one."""
-    feed = db.get(Feed, (workspace_id, feed_id), with_for_update=True)
+    feed = db.get(Feed, (workspace_id, feed_id), with_for_update=CHANGING)
     if feed is None or feed.deleted_at:
         return []
     runs = []

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
-from cwz_web.db.session import raw_connection
+from cwz_web.db.session import CHANGING, raw_connection
 from cwz_web.feeds.models import Feed, FeedImport, Item
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import open_design
@@ -351,7 +351,7 @@ def _prepare(db: Session, run: Run, meter: Meter, since: int = -1) -> None:
 
 def _lock(db: Session, run: Run) -> None:
     """Hold a run as it is now. Its items may be written meanwhile: for them it only has to stay."""
-    db.refresh(run, with_for_update={"key_share": True})
+    db.refresh(run, with_for_update=CHANGING)
 
 
 def latest_runs(db: Session, workspace_id: UUID, limit: int = 50) -> list[Run]:

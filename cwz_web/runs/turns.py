@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from cwz_web.db.session import raw_connection
+from cwz_web.db.session import CHANGING, raw_connection
 from cwz_web.generation.models import Template
 from cwz_web.jobs import PREPARE_QUEUE, RENDER_QUEUE, app
 from cwz_web.runs.models import Run
@@ -81,7 +81,7 @@ def drop_later(db: Session, run: Run) -> None:
 
 def drop_chunks(db: Session, run: Run) -> None:
     """Drop the chunks of a run that wait, unless it has gone on."""
-    db.refresh(run, with_for_update={"key_share": True})
+    db.refresh(run, with_for_update=CHANGING)
     if not run.is_drawn:
         db.execute(_DROP, {"queue": RENDER_QUEUE, "run": str(run.id)})
 

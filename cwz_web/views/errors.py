@@ -139,8 +139,15 @@ def storage_error(exc: StorageError, request: Request) -> Response:
 @exception_view_config(psycopg.OperationalError)
 @exception_view_config(OperationalError)
 def database_error(exc: Exception, request: Request) -> Response:
-    """The database does not answer."""
-    log.error("database unavailable", request=request.id, error=str(getattr(exc, "orig", exc)))
+    """The database does not answer, or what is to be changed is being changed for long."""
+    reason = getattr(exc, "orig", exc)
+    if isinstance(reason, psycopg.errors.LockNotAvailable):
+        log.warning("busy", request=request.id)
+        said = "Something else is changing this just now. Please try again in a few seconds"
+        response = _answer(request, Problem(503, "busy", said))
+        response.headers["Retry-After"] = "5"
+        return response
+    log.error("database unavailable", request=request.id, error=str(reason))
     response = _answer(
         request, Problem(503, "unavailable", "We can not reach our database just now. Please try again in a minute")
     )

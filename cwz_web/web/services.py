@@ -29,6 +29,8 @@ from cwz_web.storage.plugins import Providers
 from cwz_web.web.limits import Limiter
 
 # As registered with the provider.
+# Longer nobody waits for what somebody else changes: a few who did would leave no thread to answer anybody.
+LOCK_SECONDS = 2.0
 GOOGLE_CALLBACK = "/signin/google/callback"
 
 
@@ -66,7 +68,7 @@ class Services:
         install_fonts(settings.node_modules, settings.fonts)
         fetcher = Fetcher(settings.net_allow)
         helpers = _helpers(settings)
-        database = Database(settings.database_url.get_secret_value())
+        database = Database(settings.database_url.get_secret_value(), lock_seconds=LOCK_SECONDS)
         return cls(
             settings,
             database,

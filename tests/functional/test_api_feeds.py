@@ -1,14 +1,20 @@
 """`/v1/feeds`, as a shop's program meets it: feeds, rows that are pushed, and imports."""
 
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
 import pytest
+from sqlalchemy.orm import Session
 from webtest import TestApp
 
+from cwz_web.db.session import CHANGING, enter_workspace
 from cwz_web.feeds.models import Feed, Item
 from cwz_web.generation.keys import Scope
+from cwz_web.web.services import LOCK_SECONDS
 from cwz_web.workspaces.models import AuditEntry
 from tests.factories import Factory
 from tests.jobs import run_feed_jobs
@@ -173,3 +179,33 @@ def test_a_page_that_is_none_is_refused(shop: Shop, query: str) -> None:
 def test_a_page_beyond_the_last_row_is_empty(shop: Shop, after: str) -> None:
     feed = shop.post("", {"name": "Rows"}, status=201)["id"]
     assert shop.get(f"/{feed}/items?after={after}") == {"items": [], "next": None}
+
+
+@pytest.fixture
+def changing(shop: Shop, feed: str) -> Iterator[Session]:
+    """A transaction that changes the feed for long, as an import of a million rows does."""
+    with shop.make.database.session() as db, db.begin():
+        enter_workspace(db, shop.space.id)
+        mine = db.get_one(Feed, (shop.space.id, UUID(feed)))
+        db.refresh(mine, with_for_update=CHANGING)
+        yield db
+
+
+@pytest.mark.usefixtures("changing")
+def test_while_a_feed_is_changed_for_long_who_writes_to_it_is_sent_away_and_keeps_nobody_waiting(
+    shop: Shop, feed: str
+) -> None:
+    begun = time.monotonic()
+    rows = {"items": [{"key": "a", "data": {"title": "Mug"}}]}
+    answer = shop.app.post_json(f"/v1/feeds/{feed}/items", rows, headers=shop.headers, status=503)
+    assert time.monotonic() - begun < LOCK_SECONDS + 5
+    assert answer.json["code"] == "busy"
+    assert answer.headers["Retry-After"] == "5"
+    assert shop.get(f"/{feed}")["items"] == 3, "reading goes on"
+
+
+@pytest.mark.usefixtures("changing")
+def test_a_run_of_a_feed_that_is_being_changed_begins_with_the_rows_as_they_are(shop: Shop, feed: str) -> None:
+    with shop.make.database.transaction(shop.space.id) as db:
+        mine = db.get_one(Feed, (shop.space.id, UUID(feed)))
+    assert shop.make.run(mine, shop.make.template(shop.space)).pending == 3

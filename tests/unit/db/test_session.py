@@ -1,8 +1,11 @@
 """Questions beside transactions, on connections of their own."""
 
+from collections.abc import Iterator
+
 import psycopg
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from cwz_web.db.session import Database
 from tests.factories import Factory
@@ -50,3 +53,32 @@ def test_a_question_enters_no_workspace(make: Factory) -> None:
     assert found.feeds == 0
     with make.database.transaction() as db:
         assert db.scalar(text("SELECT count(*) FROM feeds")) == 0
+
+
+@pytest.fixture
+def hasty(app_url: str) -> Iterator[Database]:
+    """A database of which nobody waits for long for what another one changes."""
+    database = Database(app_url, pool_size=1, lock_seconds=0.1)
+    yield database
+    database.dispose()
+
+
+def test_who_waits_too_long_for_another_is_told_so_and_may_go_on(hasty: Database, make: Factory) -> None:
+    first = hasty.ask(MINE)
+    with make.database.transaction() as other:
+        other.execute(text("SELECT pg_advisory_xact_lock(7)"))
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            hasty.ask("SELECT pg_advisory_xact_lock(%s)", 7)
+        for _ in range(2):  # the connection is used again
+            with hasty.session() as db, pytest.raises(OperationalError, match="LockNotAvailable"):
+                db.execute(text("SELECT pg_advisory_xact_lock(7)"))
+    assert hasty.ask(MINE) == first, "the connection lives"
+    with hasty.transaction() as db:
+        db.execute(text("SELECT pg_advisory_xact_lock(7)"))
+
+
+def test_a_worker_waits_for_as_long_as_it_takes(app_url: str) -> None:
+    patient = Database(app_url, pool_size=1)
+    with patient.transaction() as db:
+        assert db.scalar(text("SHOW lock_timeout")) == "0"
+    patient.dispose()
