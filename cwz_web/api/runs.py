@@ -24,7 +24,16 @@ from cwz_web.notify.webhooks import WebhookUrl
 from cwz_web.resources import ApiRun, ApiRuns, Permission
 from cwz_web.runs.mapping import SAMPLE, guess_mapping
 from cwz_web.runs.models import Run
-from cwz_web.runs.planning import CANCELLED, MAX_OUTPUTS, EmptyFeed, cancel_run, plan_run, retry_failed, start_run
+from cwz_web.runs.planning import (
+    CANCELLED,
+    MAX_OUTPUTS,
+    EmptyFeed,
+    cancel_run,
+    is_large,
+    plan_run,
+    retry_failed,
+    start_run,
+)
 from cwz_web.runs.progress import describe_run, results_after
 from cwz_web.storage.contract import BadSettings
 from cwz_web.web.auditing import key_actor
@@ -176,8 +185,11 @@ def plan(context: ApiRuns, request: Request) -> dict[str, Any]:
     """What a run would come to, without beginning it."""
     wanted, owner = read_body(request, RunRequest), request.identity
     with transaction(request) as db:
+        arguments = _arguments(db, owner, wanted)
+        long = is_large(arguments["feed"], arguments["outputs"])
         try:
-            planned = plan_run(db, **_arguments(db, owner, wanted))
+            with request.services.long_answers.place(owner.workspace_id, when=long):
+                planned = plan_run(db, **arguments)
         except BadSettings as error:
             raise nothing_to_draw(error) from None
     return RunPlanInfo(**asdict(planned), to_draw=planned.to_draw).model_dump(mode="json")

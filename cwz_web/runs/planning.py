@@ -140,6 +140,11 @@ class RunPlan:
         return self.new + self.changed
 
 
+def is_large(feed: Feed, outputs: Sequence[Output]) -> bool:
+    """Whether it takes long to look at what a run of a feed draws, and to write it down."""
+    return feed.item_count * len(outputs) > AT_ONCE
+
+
 def plan_run(
     db: Session,
     *,

@@ -18,6 +18,7 @@ from cwz_web.imaging.errors import ImagingError, UnknownColumns
 from cwz_web.metrics import STORAGE_ERRORS
 from cwz_web.storage.contract import StorageError
 from cwz_web.web.limits import TooMany
+from cwz_web.web.long_answers import AllTaken
 from cwz_web.web.paths import sign_in_path
 from cwz_web.web.problems import Problem, is_machine, problem_response
 
@@ -96,9 +97,13 @@ def no_room(exc: NoRoom, request: Request) -> Response:
 @exception_view_config(TooBusy)
 def too_busy(exc: TooBusy, request: Request) -> Response:
     """More passwords are being checked than this machine can."""
-    response = _answer(request, Problem(503, "busy", "We are very busy just now. Please try again in a moment"))
-    response.headers["Retry-After"] = "5"
-    return response
+    return _busy(request, "We are very busy just now. Please try again in a moment")
+
+
+@exception_view_config(AllTaken)
+def all_taken(exc: AllTaken, request: Request) -> Response:
+    """As many long answers are being given as there may be at once."""
+    return _busy(request, "Other large files or counts are still on their way. Please try again when one is through")
 
 
 @exception_view_config(HTTPException)
@@ -142,11 +147,7 @@ def database_error(exc: Exception, request: Request) -> Response:
     """The database does not answer, or what is to be changed is being changed for long."""
     reason = getattr(exc, "orig", exc)
     if isinstance(reason, psycopg.errors.LockNotAvailable):
-        log.warning("busy", request=request.id)
-        said = "Something else is changing this just now. Please try again in a few seconds"
-        response = _answer(request, Problem(503, "busy", said))
-        response.headers["Retry-After"] = "5"
-        return response
+        return _busy(request, "Something else is changing this just now. Please try again in a few seconds")
     log.error("database unavailable", request=request.id, error=str(reason))
     response = _answer(
         request, Problem(503, "unavailable", "We can not reach our database just now. Please try again in a minute")
@@ -160,6 +161,13 @@ def fault(exc: Exception, request: Request) -> Response:
     """A mistake of ours: the log has the trace, the person the id to quote."""
     log.exception("request failed", path=request.raw_path, method=request.method, request=request.id)
     return _answer(request, Problem(500, "fault", "Something went wrong on our side. The error was recorded"))
+
+
+def _busy(request: Request, said: str) -> Response:
+    """Nothing was done; it may work soon."""
+    response = _answer(request, Problem(503, "busy", said))
+    response.headers["Retry-After"] = "5"
+    return response
 
 
 def _methods(request: Request) -> set[str]:

@@ -94,7 +94,8 @@ def download_export(context: ExportResource, request: Request) -> Response:
     place, name = connection.place, f"{request.workspace.slug}-{export.created_at:%Y-%m-%d}.zip"
     let_go(request)
     parts = request.services.providers.open(place).stream(export.key)
-    response = Response(app_iter=parts, content_type="application/zip", content_length=export.size)
+    sent = request.services.long_answers.sent(export.workspace_id, parts)
+    response = Response(app_iter=sent, content_type="application/zip", content_length=export.size)
     response.content_disposition = f'attachment; filename="{name}"'
     return response
 

@@ -27,6 +27,7 @@ from cwz_web.runs.planning import (
     MAX_OUTPUTS,
     EmptyFeed,
     cancel_run,
+    is_large,
     latest_runs,
     plan_run,
     retry_failed,
@@ -172,7 +173,9 @@ def new_run_form(context: Runs, request: Request) -> Any:
 
 def _plan(request: Request, form: Filled[RunForm], arguments: dict[str, Any]) -> Response:
     """What the run would come to, with the form's fields, hidden, and a button that starts it."""
-    plan = plan_run(request.db, **arguments)
+    long = is_large(arguments["feed"], arguments["outputs"])
+    with request.services.long_answers.place(request.workspace.workspace_id, when=long):
+        plan = plan_run(request.db, **arguments)
     if not plan.pictures:
         raise EmptyFeed("This feed has no rows")
     meter = request.services.meters.of(request.workspace.workspace_id, request.workspace.standing)
@@ -268,7 +271,9 @@ def download_run(context: RunResource, request: Request) -> Response:
     connection = request.db.get_one(Connection, (run.workspace_id, run.connection_id))
     bucket = request.services.providers.open(connection.place)
     name = slugify(run_names(request, [run]).get(run.feed_id, ""), max_length=60) or "pictures"
-    response = Response(app_iter=zip_stream(entries_of(request.db, run), bucket), content_type="application/zip")
+    parts = zip_stream(entries_of(request.db, run), bucket)
+    sent = request.services.long_answers.sent(run.workspace_id, parts)
+    response = Response(app_iter=sent, content_type="application/zip")
     response.content_disposition = f'attachment; filename="{name}.zip"'
     return response
 

@@ -27,10 +27,11 @@ from cwz_web.notify.webhooks import Webhooks
 from cwz_web.settings import Settings
 from cwz_web.storage.plugins import Providers
 from cwz_web.web.limits import Limiter
+from cwz_web.web.long_answers import LongAnswers
 
-# As registered with the provider.
 # Longer nobody waits for what somebody else changes: a few who did would leave no thread to answer anybody.
 LOCK_SECONDS = 2.0
+# As registered with the provider.
 GOOGLE_CALLBACK = "/signin/google/callback"
 
 
@@ -52,6 +53,7 @@ class Services:
     browser_tokens: BrowserTokens
     ring: KeyRing
     limiter: Limiter
+    long_answers: LongAnswers
     google: Google | None
     cashier: Cashier | None
     unsubscribing: Unsubscribing
@@ -84,6 +86,7 @@ class Services:
             BrowserTokens(settings.session_secret.get_secret_value(), _value(settings.session_secret_before)),
             settings.ring,
             Limiter(settings.rate_limits, settings.limit),
+            LongAnswers(),
             _google(settings),
             Cashier.of(settings),
             Unsubscribing(settings.signing_secret.get_secret_value(), settings.url),

@@ -1,0 +1,81 @@
+"""Answers that take long: only so many at once, so that threads are left for everybody else's.
+
+A download holds its thread for as long as it takes, and that is up to whoever downloads it: eight slow ones would keep
+a web process of eight threads from answering anybody. What is kept in a file needs no place while it is sent, for
+waitress sends files by itself.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+# Of the eight threads that the .ini files have.
+PLACES = 4
+PLACES_EACH = 2
+
+
+class AllTaken(Exception):
+    """As many as there may be at once."""
+
+
+class LongAnswers:
+    """The places of a process. Safe to use from several threads."""
+
+    def __init__(self, places: int = PLACES, each: int = PLACES_EACH) -> None:
+        self._places, self._each = places, each
+        self._taken: Counter[UUID] = Counter()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def place(self, workspace_id: UUID, *, when: bool = True) -> Iterator[None]:
+        """A place for as long as the block takes, when that is long. Raises AllTaken."""
+        if not when:
+            yield
+            return
+        self._take(workspace_id)
+        try:
+            yield
+        finally:
+            self._give_back(workspace_id)
+
+    def sent(self, workspace_id: UUID, parts: Iterator[bytes]) -> Iterator[bytes]:
+        """The parts of a body, with a place until the last is sent or nobody takes them any more. Raises AllTaken."""
+        self._take(workspace_id)
+        return _Parts(self, workspace_id, parts)
+
+    def _take(self, workspace_id: UUID) -> None:
+        with self._lock:
+            if self._taken.total() >= self._places or self._taken[workspace_id] >= self._each:
+                raise AllTaken
+            self._taken[workspace_id] += 1
+
+    def _give_back(self, workspace_id: UUID) -> None:
+        with self._lock:
+            self._taken[workspace_id] -= 1
+            self._taken += Counter()  # without those that are none
+
+
+class _Parts:
+    """What the server goes through and closes; one that it never gets, since an error came between, is let go of."""
+
+    def __init__(self, answers: LongAnswers, workspace_id: UUID, parts: Iterator[bytes]) -> None:
+        self._answers, self._parts = answers, parts
+        self._workspace_id: UUID | None = workspace_id
+
+    def __iter__(self) -> "_Parts":
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._parts)
+
+    def close(self) -> None:
+        """Give the place back, once, and let go of where the parts come from."""
+        workspace_id, self._workspace_id = self._workspace_id, None
+        if workspace_id is not None:
+            self._answers._give_back(workspace_id)
+        if isinstance(self._parts, Generator):
+            self._parts.close()
+
+    __del__ = close
