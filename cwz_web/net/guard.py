@@ -4,10 +4,16 @@ botocore and google's libraries speak through urllib3. Here is the class that op
 host was declared, resolves it once, refuses whatever is not public, and connects to the address that it checked. A
 redirect, a rebound name or an odd URL ends here as well, since each of them needs a connection. Neither proxies nor
 certificates of the environment are used.
+
+Timeouts of these SDKs are between bytes. Whoever owns the host could hold a thread for ever with a byte now and then:
+so an answer has to come at a pace, too.
 """
 
+import io
 import socket
+import time
 from collections.abc import Iterable
+from http.client import HTTPResponse
 from typing import Any
 
 import certifi
@@ -23,6 +29,9 @@ from cwz_web.net.client import Refused, Resolver, resolve
 
 HTTPS_PORT = 443
 CA_FILE = certifi.where()
+# For how long an answer may be waited for in all, and how many of its bytes buy another second.
+ANSWER_SECONDS = 60.0
+BYTES_A_SECOND = 16 * 1024
 
 
 class Outbound:
@@ -71,10 +80,50 @@ class Outbound:
         return session
 
 
+class _Paced(io.RawIOBase):
+    """What a socket receives, as long as it comes fast enough. The time that whoever reads takes is not counted."""
+
+    def __init__(self, raw: Any, sock: socket.socket) -> None:
+        self._raw, self._sock = raw, sock
+        self._left = ANSWER_SECONDS
+
+    def readable(self) -> bool:
+        """As files are."""
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        """As files do. Raises TimeoutError."""
+        patience = self._sock.gettimeout()
+        if self._left <= 0:
+            raise TimeoutError("the answer is too slow")
+        self._sock.settimeout(self._left if patience is None else min(patience, self._left))
+        begun = time.monotonic()
+        try:
+            received: int | None = self._raw.readinto(buffer)
+        finally:
+            self._sock.settimeout(patience)
+        self._left += (received or 0) / BYTES_A_SECOND - (time.monotonic() - begun)
+        return received
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        self._raw.close()
+        super().close()
+
+
+class _PacedResponse(HTTPResponse):
+    """An answer that is read at a pace."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp = io.BufferedReader(_Paced(self.fp.detach(), sock))
+
+
 class _Guarded(HTTPConnection):
     """Opens urllib3's sockets, to checked addresses only."""
 
     outbound: Outbound
+    response_class = _PacedResponse
 
     def _new_conn(self) -> socket.socket:
         secure = isinstance(self, HTTPSConnection)

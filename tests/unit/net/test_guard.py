@@ -1,8 +1,17 @@
 """Connections of foreign SDKs: the refusal comes before a packet could leave. Names resolve to where the test says."""
 
+import socket
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from itertools import chain, repeat
+from typing import Any
+
 import pytest
 import requests
 
+from cwz_web.net import guard
 from cwz_web.net.client import Refused
 from cwz_web.net.guard import Outbound, refusal_in
 from tests.conftest import Canary
@@ -94,3 +103,52 @@ def test_a_rebound_name_is_connected_to_where_it_was_checked() -> None:
     assert rebinding.address_of(HOST, 443, secure=True) == "93.184.216.34"
     with pytest.raises(Refused):
         rebinding.address_of(HOST, 443, secure=True)
+
+
+class Trickling:
+    """A server that sends what it is told, a part at a time, with a pause after each."""
+
+    def __init__(self, parts: Iterable[bytes], pause: float) -> None:
+        self._parts, self._pause = parts, pause
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.host = f"127.0.0.1:{self._listening.getsockname()[1]}"
+        threading.Thread(target=self._answer, daemon=True).start()
+
+    def _answer(self) -> None:
+        with suppress(OSError), self._listening, self._listening.accept()[0] as client:
+            client.recv(65536)
+            for part in self._parts:
+                client.sendall(part)
+                time.sleep(self._pause)
+
+    def get(self, **options: Any) -> requests.Response:
+        session = Outbound([self.host], [self.host]).guard(requests.Session())
+        return session.get(f"http://{self.host}/", timeout=5, **options)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 400000\r\n\r\n"
+
+
+@pytest.mark.parametrize("parts", [chain([HEAD], repeat(b".", 1000)), repeat(b"H", 1000)], ids=["body", "headers"])
+def test_a_byte_now_and_then_holds_nobody_for_long(monkeypatch: pytest.MonkeyPatch, parts: Iterable[bytes]) -> None:
+    monkeypatch.setattr(guard, "ANSWER_SECONDS", 0.3)
+    begun = time.monotonic()
+    with pytest.raises(requests.RequestException):
+        Trickling(parts, 0.02).get()
+    assert time.monotonic() - begun < 4, "no byte was five seconds late"
+
+
+def test_what_comes_at_a_pace_may_take_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "ANSWER_SECONDS", 0.3)
+    assert len(Trickling([HEAD, *repeat(bytes(40_000), 10)], 0.1).get().content) == 400_000
+
+
+def test_the_time_of_whoever_reads_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(guard, "BYTES_A_SECOND", 10**9)
+    with Trickling([HEAD, bytes(400_000)], 0).get(stream=True) as answer:
+        received = 0
+        for part in answer.iter_content(100_000):
+            received += len(part)
+            time.sleep(0.2)
+    assert received == 400_000
