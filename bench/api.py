@@ -25,8 +25,9 @@ from uuid import UUID
 
 import waitress
 from cards import CARDS, SOURCES, row
+from figures import keep
 from peers import takumi_server
-from people import RESULTS, start
+from people import start
 
 from cwz_web.app import create_app
 from cwz_web.generation.recipes import State
@@ -181,8 +182,7 @@ def main() -> None:
             _, takumi_one = measure("takumi, one connection", takumi, post, 1)
             _, takumi_many = measure(f"takumi, {CONNECTIONS} connections", takumi, post, CONNECTIONS)
         print(f"  ours: {one / takumi_one:.1f}x and {many / takumi_many:.1f}x as many")
-    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    RESULTS.write_text(json.dumps(kept | results, indent=2) + "\n")
+    keep(results)
     clients.shutdown()
     server.close()
     services.close()

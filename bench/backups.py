@@ -5,7 +5,6 @@ top); then read by pg_restore alone, and by `restore` (which reads the file twic
 """
 
 import atexit
-import json
 import shutil
 import subprocess
 import sys
@@ -15,7 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
-from people import RESULTS, start
+from figures import keep
+from people import start
 
 from cwz_web.db.embedded import EmbeddedPostgres
 from cwz_web.db.programs import folder_of_programs
@@ -79,14 +79,13 @@ def main() -> None:
     print(f"{ROWS:,} rows, {size:.0f} MB packed")
     print(f"pg_dump    {floor:6.2f} s   backup, with checksums and encryption {ours:6.2f} s   {ours / floor:.2f}x")
     print(f"pg_restore {bare:6.2f} s   restore, read twice and compared       {whole:6.2f} s   {whole / bare:.2f}x")
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    results |= {
+    figures = {
         "backup_rows_per_s": ROWS / ours,
         "backup_vs_pg_dump": ours / floor,
         "restore_rows_per_s": ROWS / whole,
         "restore_vs_pg_restore": whole / bare,
     }
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    keep(figures)
     services.close()
 
 

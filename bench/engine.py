@@ -5,7 +5,6 @@ photo, fonts and words, and whatever they keep between two pictures.
 """
 
 import argparse
-import json
 import os
 import platform
 import shutil
@@ -16,7 +15,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pyvips
-from cards import CARDS, OUTPUTS, ROOT, PillowCard, load, picture, plan_of, row
+from cards import CARDS, OUTPUTS, PillowCard, load, picture, plan_of, row
+from figures import keep
 from peers import chromium_times, node_times
 
 from cwz_web.imaging.canvas import Pixels
@@ -98,9 +98,7 @@ def main() -> None:
     if arguments.parse_args().peers:
         results |= node_times(ROUNDS_PEERS)
         results |= chromium_times(ROUNDS_PEERS)
-    path = ROOT / "bench" / "results.json"
-    kept = json.loads(path.read_text()) if path.exists() else {}
-    path.write_text(json.dumps(kept | results, indent=2) + "\n")
+    keep(results)
     report(results, cores)
 
 

@@ -7,7 +7,6 @@ again, and once more with one row in a hundred changed. At last its rows are loo
 
 import atexit
 import csv
-import json
 import resource
 import shutil
 import statistics
@@ -20,7 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
-from people import RESULTS, measured, start
+from figures import keep
+from people import measured, start
 from webtest import TestApp
 
 from cwz_web.app import create_app
@@ -168,8 +168,7 @@ def main() -> None:
         ratio = results["feeds_bare_copy_rows_per_s"] / results["feeds_first_import_rows_per_s"]
         print(f"bare COPY is {ratio:.1f}x the import")
         look(services, facts, feed, results)
-        kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        RESULTS.write_text(json.dumps(kept | results, indent=2) + "\n")
+        keep(results)
     finally:
         services.close()
 

@@ -4,7 +4,6 @@ The whole application in this process over an embedded PostgreSQL; medians in ms
 """
 
 import atexit
-import json
 import logging
 import shutil
 import statistics
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from figures import keep
 from sqlalchemy import event
 from webtest import TestApp
 
@@ -26,7 +26,6 @@ from cwz_web.web.limits import LIMITS
 from cwz_web.web.services import Services
 
 ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "bench" / "results.json"
 ATTEMPTS = 30
 VISITS = 60
 PAGES = ("/w/demo", "/w/demo/members", "/w/demo/audit", "/account")
@@ -73,7 +72,7 @@ def side_by_side(app: TestApp, path: str, fields: dict[str, str], known: str) ->
 
 
 def main() -> None:
-    results: dict[str, float] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    results: dict[str, float] = {}
     folder = Path(tempfile.mkdtemp(prefix="cwz-bench-"))
     atexit.register(shutil.rmtree, folder)  # runs after the database has been let go
     services, facts = start(folder)
@@ -103,7 +102,7 @@ def main() -> None:
         print(f"  {page:16} {ms:8.1f} {asked:4}")
         results[f"page_{page.rpartition('/')[2] if page != '/w/demo' else 'overview'}_ms"] = round(ms, 2)
     services.close()
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    keep(results)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ database's owner, whom no row-level security binds, and with nothing mapped, com
 """
 
 import atexit
-import json
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -18,7 +17,8 @@ import psycopg
 
 # The number of rows is the first argument there, and so here.
 from feeds import ROWS, bring, write
-from people import RESULTS, measured, start
+from figures import keep
+from people import measured, start
 from webtest import TestApp
 
 from cwz_web.app import create_app
@@ -76,8 +76,7 @@ def main() -> None:
         timed("cancel", lambda: app.post_json(f"/v1/runs/{run_id}/cancel", {}, headers=headers))
         timed("go_on", lambda: app.post_json(f"/v1/runs/{run_id}/retry", {}, headers=headers))
         timed("prepare_again", lambda: prepare(services, owner.workspace_id, run_id))
-        kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        RESULTS.write_text(json.dumps(kept | results, indent=2) + "\n")
+        keep(results)
     finally:
         services.close()
 

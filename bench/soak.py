@@ -5,7 +5,6 @@ at all, and with pictures that are fine, damaged, missing, or bombs.
 """
 
 import itertools
-import json
 import os
 import random
 import resource
@@ -15,7 +14,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from cards import LOGO, PHOTO, ROOT
+from cards import LOGO, PHOTO
+from figures import keep
 
 from cwz_web.demo.starters import NAMES, open_starter
 from cwz_web.imaging.documents import OWN_SIZE
@@ -88,10 +88,8 @@ def main() -> None:
     print(f"{THREADS * PICTURES} pictures, {next(failed)} refused in words")
     print(f"memory {after_warming[0]} -> {after_warming[-1]} MB")
     print(f"after warming it grew {growth:.2f} times; the peak was {peak} MB")
-    path = ROOT / "bench" / "results.json"
-    kept = json.loads(path.read_text()) if path.exists() else {}
-    results = {"soak_growth": growth, "soak_peak_mb": peak, "soak_end_mb": after_warming[-1]}
-    path.write_text(json.dumps(kept | results, indent=2) + "\n")
+    figures = {"soak_growth": growth, "soak_peak_mb": peak, "soak_end_mb": after_warming[-1]}
+    keep(figures)
     sys.exit(growth > 1.3)
 
 

@@ -4,7 +4,6 @@
 what our side adds.
 """
 
-import json
 import os
 import statistics
 import sys
@@ -24,13 +23,13 @@ from cwz_storage_firebase import FirebaseProvider  # noqa: E402
 from cwz_storage_gcs import GcsProvider  # noqa: E402
 from cwz_storage_r2 import R2Provider  # noqa: E402
 from cwz_storage_s3 import S3Provider  # noqa: E402
+from figures import keep  # noqa: E402
 from google.auth.credentials import AnonymousCredentials  # noqa: E402
 from google.cloud import storage  # noqa: E402
 
 from cwz_web.storage.testing import Opened  # noqa: E402
 from tests.emulators import BUCKET, gcs_emulator, host_of, moto_server, service_account  # noqa: E402
 
-RESULTS = ROOT / "bench" / "results.json"
 BODY = os.urandom(200_000)
 PUTS, ROUNDS, IN_FLIGHT = 60, 5, 8
 Put = Callable[[str], object]
@@ -66,7 +65,7 @@ def put_of(opened: Opened) -> Put:
 
 
 def main() -> None:
-    results: dict[str, float] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    results: dict[str, float] = {}
     keys = {"access_key_id": "x" * 20, "secret_access_key": "y" * 40}
     print(f"puts/s of {len(BODY) // 1000} KB, {IN_FLIGHT} in flight: ours, the bare SDK, how many times faster that is")
     with moto_server() as address:
@@ -103,7 +102,7 @@ def main() -> None:
         gcs = put_of(Opened(GcsProvider(), {"bucket": BUCKET}, account, *at))
         firebase = put_of(Opened(FirebaseProvider(), {"bucket": BUCKET}, account, *at))
         side_by_side({"gcs": (gcs, bare_gcs), "firebase": (firebase, bare_gcs)}, results)
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    keep(results)
 
 
 if __name__ == "__main__":
