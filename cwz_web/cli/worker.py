@@ -19,7 +19,7 @@ from cwz_web.generation.sources import Sources
 from cwz_web.generation.usage import Meters
 from cwz_web.imaging.engine import Engine
 from cwz_web.imaging.fonts import install_fonts
-from cwz_web.jobs import run_worker
+from cwz_web.jobs import PREPARERS, TALKERS, run_worker
 from cwz_web.net.client import Fetcher
 from cwz_web.notify import tasks as notify_tasks
 from cwz_web.notify.slack import Slack
@@ -67,7 +67,8 @@ def run(settings: Settings, *, with_parent: bool) -> None:
     signing_secret = settings.signing_secret.get_secret_value()
     context = {
         "worker": worker,
-        "database": Database(url, pool_size=4),
+        # For those that hold a connection for long; as many again for what draws and brings feeds in.
+        "database": Database(url, pool_size=TALKERS + PREPARERS),
         "post": PostOffice.of(settings),
         "fetcher": fetcher,
         "ring": ring,

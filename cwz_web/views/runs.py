@@ -271,8 +271,10 @@ def download_run(context: RunResource, request: Request) -> Response:
     connection = request.db.get_one(Connection, (run.workspace_id, run.connection_id))
     bucket = request.services.providers.open(connection.place)
     name = slugify(run_names(request, [run]).get(run.feed_id, ""), max_length=60) or "pictures"
-    parts = zip_stream(entries_of(request.db, run), bucket)
-    sent = request.services.long_answers.sent(run.workspace_id, parts)
+    long_answers = request.services.long_answers
+    with long_answers.place(run.workspace_id):  # of a large run, to find them takes long as well
+        entries = entries_of(request.db, run)
+    sent = long_answers.sent(run.workspace_id, zip_stream(entries, bucket))
     response = Response(app_iter=sent, content_type="application/zip")
     response.content_disposition = f'attachment; filename="{name}.zip"'
     return response

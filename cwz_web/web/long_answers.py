@@ -7,7 +7,7 @@ waitress sends files by itself.
 
 import threading
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -26,7 +26,8 @@ class LongAnswers:
     def __init__(self, places: int = PLACES, each: int = PLACES_EACH) -> None:
         self._places, self._each = places, each
         self._taken: Counter[UUID] = Counter()
-        self._lock = threading.Lock()
+        # Taken again by its own thread when the collector lets go of a body in the middle of `_take`.
+        self._lock = threading.RLock()
 
     @contextmanager
     def place(self, workspace_id: UUID, *, when: bool = True) -> Iterator[None]:
@@ -54,7 +55,8 @@ class LongAnswers:
     def _give_back(self, workspace_id: UUID) -> None:
         with self._lock:
             self._taken[workspace_id] -= 1
-            self._taken += Counter()  # without those that are none
+            if not self._taken[workspace_id]:
+                del self._taken[workspace_id]
 
 
 class _Parts:
@@ -75,7 +77,8 @@ class _Parts:
         workspace_id, self._workspace_id = self._workspace_id, None
         if workspace_id is not None:
             self._answers._give_back(workspace_id)
-        if isinstance(self._parts, Generator):
-            self._parts.close()
+        close = getattr(self._parts, "close", None)  # as servers do (PEP 3333)
+        if close is not None:
+            close()
 
     __del__ = close

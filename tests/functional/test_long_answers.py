@@ -67,6 +67,20 @@ def test_who_downloads_slowly_keeps_nobody_else_waiting(
         assert answer.headers["Retry-After"] == "5"
 
 
+def test_what_is_refused_is_not_looked_for(
+    app: TestApp, make: Factory, space: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, looked = make.run(make.feed(space), make.template(space)), []
+    monkeypatch.setattr(views, "entries_of", lambda db, run: looked.append(run) or [])
+    with ExitStack() as taken:
+        for _ in range(PLACES_EACH):
+            taken.enter_context(make.services.long_answers.place(space.id))
+        app.get(f"/w/{space.slug}/runs/{run.id}/pictures.zip", status=503)
+    assert looked == []
+    app.get(f"/w/{space.slug}/runs/{run.id}/pictures.zip", status=200)
+    assert len(looked) == 1
+
+
 def test_a_download_gives_its_place_back(app: TestApp, make: Factory, space: Workspace) -> None:
     run = make.run(make.feed(space), make.template(space))
     for _ in range(PLACES_EACH + 1):

@@ -1,6 +1,7 @@
 """Long answers: only so many at once, whoever asks, and each place comes back."""
 
 import gc
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import repeat
@@ -78,6 +79,21 @@ def test_a_body_that_nobody_ever_takes_gives_its_place_back() -> None:
     gc.collect()
     assert free(answers, MINE) == 1
     assert b"".join(answers.sent(MINE, iter([b"a", b"b"]))) == b"ab"
+
+
+def test_a_body_that_the_collector_lets_go_of_while_places_are_given_out_holds_nobody_up() -> None:
+    answers = LongAnswers(places=2)
+    lost = [answers.sent(MINE, repeat(b"never sent"))]
+    done = threading.Event()
+
+    def take() -> None:
+        with answers._lock:  # as while a place is given out
+            lost.clear()
+        done.set()
+
+    threading.Thread(target=take, daemon=True).start()
+    assert done.wait(10)
+    assert free(answers, MINE) == 2
 
 
 def test_from_many_threads_there_are_never_more() -> None:
