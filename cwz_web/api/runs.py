@@ -29,8 +29,8 @@ from cwz_web.runs.planning import (
     MAX_OUTPUTS,
     EmptyFeed,
     cancel_run,
-    is_large,
     plan_run,
+    plan_takes_long,
     retry_failed,
     start_run,
 )
@@ -186,7 +186,7 @@ def plan(context: ApiRuns, request: Request) -> dict[str, Any]:
     wanted, owner = read_body(request, RunRequest), request.identity
     with transaction(request) as db:
         arguments = _arguments(db, owner, wanted)
-        long = is_large(arguments["feed"], arguments["outputs"])
+        long = plan_takes_long(db, arguments["feed"], arguments["template"], arguments["outputs"])
         try:
             with request.services.long_answers.place(owner.workspace_id, when=long):
                 planned = plan_run(db, **arguments)

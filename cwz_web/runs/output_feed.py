@@ -50,8 +50,9 @@ _ROWS = text("""
 
 
 def latest_run(db: Session, feed: Feed, template_id: UUID) -> Run | None:
-    """The run that last drew the feed with the template."""
-    return db.scalar(select(Run).where(*_runs(feed, template_id)).order_by(Run.id.desc()).limit(1))
+    """The run that last drew the feed with the template, or, if none has, the one that is about to."""
+    draws = or_(Run.prepared, Run.done > 0)
+    return db.scalar(select(Run).where(*_runs(feed, template_id)).order_by(draws.desc(), Run.id.desc()).limit(1))
 
 
 def version_of(db: Session, feed: Feed, latest: Run, column: str) -> str:
@@ -116,9 +117,4 @@ def _addresses(addresses: Addresses, workspace_id: UUID, names: Sequence[str], f
 
 
 def _runs(feed: Feed, template_id: UUID) -> tuple[Any, ...]:
-    return (
-        Run.workspace_id == feed.workspace_id,
-        Run.feed_id == feed.id,
-        Run.template_id == template_id,
-        or_(Run.prepared, Run.done > 0),
-    )
+    return Run.workspace_id == feed.workspace_id, Run.feed_id == feed.id, Run.template_id == template_id

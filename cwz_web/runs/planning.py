@@ -140,9 +140,9 @@ class RunPlan:
         return self.new + self.changed
 
 
-def is_large(feed: Feed, outputs: Sequence[Output]) -> bool:
-    """Whether it takes long to look at what a run of a feed draws, and to write it down."""
-    return feed.item_count * len(outputs) > AT_ONCE
+def plan_takes_long(db: Session, feed: Feed, template: Template, outputs: Sequence[Output]) -> bool:
+    """Whether plan_run has to look at many rows."""
+    return feed.item_count * len(outputs) > AT_ONCE and _was_drawn(db, feed, template)
 
 
 def plan_run(
@@ -158,7 +158,7 @@ def plan_run(
     _check_outputs(db, template, outputs)
     planned = _new_run(db, feed, template, mapping, outputs, connection_id)
     pictures, unchanged, changed = feed.item_count * len(outputs), 0, 0
-    if _was_drawn(db, planned):  # else nobody has to look at each row
+    if _was_drawn(db, feed, template):  # else nobody has to look at each row
         pictures, unchanged, changed = db.execute(_COUNT_ITEMS, _names(planned, since=-1)).one()
     gone = {"workspace": feed.workspace_id, "template": template.id, "feed": feed.id, "runs": RUNS_BEFORE}
     last_import = select(FeedImport.invalid).where(
@@ -386,9 +386,9 @@ def _new_run(
     )
 
 
-def _was_drawn(db: Session, run: Run) -> bool:
-    """Whether anything of the run's feed was drawn with its template before."""
-    same = Run.workspace_id == run.workspace_id, Run.feed_id == run.feed_id, Run.template_id == run.template_id
+def _was_drawn(db: Session, feed: Feed, template: Template) -> bool:
+    """Whether anything of a feed was drawn with a template before."""
+    same = Run.workspace_id == feed.workspace_id, Run.feed_id == feed.id, Run.template_id == template.id
     return db.scalar(select(Run.id).where(*same, Run.done > 0).limit(1)) is not None
 
 

@@ -27,9 +27,9 @@ from cwz_web.runs.planning import (
     MAX_OUTPUTS,
     EmptyFeed,
     cancel_run,
-    is_large,
     latest_runs,
     plan_run,
+    plan_takes_long,
     retry_failed,
     start_run,
 )
@@ -173,7 +173,7 @@ def new_run_form(context: Runs, request: Request) -> Any:
 
 def _plan(request: Request, form: Filled[RunForm], arguments: dict[str, Any]) -> Response:
     """What the run would come to, with the form's fields, hidden, and a button that starts it."""
-    long = is_large(arguments["feed"], arguments["outputs"])
+    long = plan_takes_long(request.db, arguments["feed"], arguments["template"], arguments["outputs"])
     with request.services.long_answers.place(request.workspace.workspace_id, when=long):
         plan = plan_run(request.db, **arguments)
     if not plan.pictures:

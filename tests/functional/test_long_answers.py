@@ -11,14 +11,17 @@ import httpx
 import pytest
 import waitress
 from pyramid.router import Router
+from waitress import wasyncore
 from webtest import TestApp
 
 from cwz_web.runs import planning
+from cwz_web.runs.models import Run
 from cwz_web.views import runs as views
 from cwz_web.web.long_answers import PLACES_EACH
 from cwz_web.workspaces.models import Workspace
 from tests.factories import Factory, sign_in
 from tests.functional.test_api_terms import Program
+from tests.installation import wait_for
 
 THREADS = 8
 
@@ -26,11 +29,24 @@ THREADS = 8
 @pytest.fixture
 def server(wsgi: Router) -> Iterator[Any]:
     """waitress, as the .ini files have it."""
-    server = waitress.create_server(wsgi, listen="127.0.0.1:0", threads=THREADS)
-    threading.Thread(target=server.run, daemon=True).start()
+    connections: dict[int, Any] = {}
+    server = waitress.create_server(wsgi, map=connections, listen="127.0.0.1:0", threads=THREADS)
+    ending = threading.Event()
+
+    def serve() -> None:
+        while not ending.is_set():
+            wasyncore.loop(timeout=0.1, map=connections, count=1)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
     yield server
-    server.close()
-    server.task_dispatcher.shutdown()
+    try:
+        wait_for(lambda: not server.active_channels)
+    finally:
+        ending.set()
+        thread.join()
+        server.task_dispatcher.shutdown()
+        wasyncore.close_all(connections)
 
 
 @pytest.fixture
@@ -90,11 +106,16 @@ def test_a_download_gives_its_place_back(app: TestApp, make: Factory, space: Wor
 
 def test_what_is_counted_for_long_takes_a_place(wsgi: Router, make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
     program = Program(wsgi, make)
-    body = {"feed": str(make.feed(program.space).id), "template": program.template.slug}
+    feed = make.feed(program.space)
+    body = {"feed": str(feed.id), "template": program.template.slug}
     with ExitStack() as taken:
         for _ in range(PLACES_EACH):
             taken.enter_context(make.services.long_answers.place(program.space.id))
         program.send(body, 200, path="/v1/runs/plan")
         monkeypatch.setattr(planning, "AT_ONCE", 2)
+        program.send(body, 200, path="/v1/runs/plan")  # of a feed that was never drawn no row is looked at
+        run = make.run(feed, program.template)
+        with make.database.transaction(program.space.id) as db:
+            db.get_one(Run, (program.space.id, run.id)).done = 1
         assert program.send(body, 503, path="/v1/runs/plan").json["code"] == "busy"
     program.send(body, 200, path="/v1/runs/plan")

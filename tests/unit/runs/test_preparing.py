@@ -3,7 +3,7 @@
 import json
 from types import SimpleNamespace
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import select, text
@@ -426,9 +426,16 @@ def test_what_follows_a_feed_is_prepared_by_the_job_that_begins_it(large: Large)
 
 
 def test_the_output_feed_is_of_the_last_run_that_was_prepared(large: Large) -> None:
-    first = large.prepare(large.begin())
-    large.begin()
-    with large.make.database.transaction(large.space.id) as db:
-        found = latest_run(db, db.get_one(Feed, (large.space.id, large.feed.id)), large.template.id)
-    assert found is not None
-    assert found.id == first.id
+    def latest() -> UUID | None:
+        with large.make.database.transaction(large.space.id) as db:
+            found = latest_run(db, db.get_one(Feed, (large.space.id, large.feed.id)), large.template.id)
+            return found and found.id
+
+    assert latest() is None
+    first = large.begin()
+    assert latest() == first.id, "its address works from the beginning"
+    large.prepare(first)
+    second = large.begin()
+    assert latest() == first.id
+    large.prepare(second)
+    assert latest() == second.id
