@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import Annotated, Any, BinaryIO, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import FailFast, Field, model_validator
 from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy.orm import Session
 
-from cwz_web.api.bodies import read_body
+from cwz_web.api.bodies import Body, one_value, read_body
 from cwz_web.api.pages import Answer, limit_of, position_after, rows_of, transaction
 from cwz_web.billing.plans import Thing, check_room_for
 from cwz_web.db.session import CHANGING
@@ -27,7 +27,6 @@ from cwz_web.feeds.tables import MAX_BYTES, MAX_CELL, MAX_COLUMNS, MAX_NAME, SAM
 from cwz_web.feeds.variants import MAX_KEY
 from cwz_web.resources import ApiFeed, ApiFeeds, ApiImport, ApiImports, ApiItem, ApiItems, Permission
 from cwz_web.web.auditing import key_actor
-from cwz_web.web.forms import UNSTORABLE
 from cwz_web.web.problems import Problem
 from cwz_web.workspaces.audit import record
 
@@ -35,30 +34,22 @@ MAX_ITEMS = 1000
 MAX_ITEMS_BODY = 16 * 1024 * 1024
 
 
-def _storable(text: str) -> str:
-    if UNSTORABLE.search(text):
-        raise ValueError("This holds a character that no text may have")
-    return text
-
-
 NO_NUL = r"^[^\x00]*$"
-Key = Annotated[str, Field(min_length=1, max_length=MAX_KEY, pattern=NO_NUL), AfterValidator(_storable)]
-Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=NO_NUL), AfterValidator(_storable)]
-Cell = Annotated[str, Field(max_length=MAX_CELL, pattern=NO_NUL), AfterValidator(_storable)] | int | float | bool | None
+Key = Annotated[str, Field(min_length=1, max_length=MAX_KEY, pattern=NO_NUL)]
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=NO_NUL)]
+Cell = Annotated[
+    Annotated[str, Field(max_length=MAX_CELL, pattern=NO_NUL)] | int | float | bool | None, one_value(MAX_CELL)
+]
 Data = Annotated[dict[Name, Cell], Field(max_length=MAX_COLUMNS)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class NewFeed(_Model):
+class NewFeed(Body):
     """A feed without rows, to push some into."""
 
-    name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$"), AfterValidator(_storable)]
+    name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
-class ItemData(_Model):
+class ItemData(Body):
     """What a row holds; an empty value, or null, is no value."""
 
     data: Data
@@ -75,10 +66,10 @@ class PushedItem(ItemData):
     key: Key
 
 
-class PushedItems(_Model):
+class PushedItems(Body):
     """Rows to add, or to put in the place of those that have their keys."""
 
-    items: Annotated[list[PushedItem], Field(min_length=1, max_length=MAX_ITEMS)]
+    items: Annotated[list[PushedItem], Field(min_length=1, max_length=MAX_ITEMS), FailFast()]
 
     @model_validator(mode="after")
     def _each_key_once(self) -> Self:
@@ -89,10 +80,10 @@ class PushedItems(_Model):
         return self
 
 
-class Keys(_Model):
+class Keys(Body):
     """The keys of rows to remove."""
 
-    keys: Annotated[list[Key], Field(min_length=1, max_length=MAX_ITEMS)]
+    keys: Annotated[list[Key], Field(min_length=1, max_length=MAX_ITEMS), FailFast()]
 
 
 class ColumnInfo(Answer):

@@ -3,14 +3,14 @@
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session
 
-from cwz_web.api.bodies import JSON, read_body
+from cwz_web.api.bodies import JSON, Body, one_value, read_body
 from cwz_web.api.making import KeptPicture, Order
 from cwz_web.api.pages import Answer, transaction
 from cwz_web.feeds.browse import find_item
@@ -31,10 +31,11 @@ from cwz_web.web.problems import Problem
 
 PICTURES = {format.content_type: format for format in (Format.JPEG, Format.PNG, Format.WEBP, Format.AVIF)}
 
-Value = Annotated[str, Field(max_length=10_000)] | int | float | bool | None
+MAX_VALUE = 10_000
+Value = Annotated[Annotated[str, Field(max_length=MAX_VALUE)] | int | float | bool | None, one_value(MAX_VALUE)]
 
 
-class ImageRequest(BaseModel):
+class ImageRequest(Body):
     """The body of `POST /v1/images`.
 
     What is drawn comes from `data`, by the template's columns, or from a row of a feed: `feed` and `item` (its key),
@@ -44,11 +45,9 @@ class ImageRequest(BaseModel):
     picture is there that was ordered with `Prefer: respond-async`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     template: Annotated[str, Field(min_length=1, max_length=100)]
     version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
-    data: Annotated[dict[str, Value], Field(max_length=200)] = {}
+    data: dict[str, Value] = Field({}, max_length=200)
     feed: UUID | None = None
     item: Annotated[str, Field(min_length=1, max_length=400)] | None = None
     format: Format | None = None

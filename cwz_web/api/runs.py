@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy.orm import Session
 
-from cwz_web.api.bodies import read_body
+from cwz_web.api.bodies import Body, read_body
 from cwz_web.api.images import check_template, unknown_template
 from cwz_web.api.pages import Answer, limit_of, position_after, rows_of, transaction
 from cwz_web.feeds.browse import items_after
@@ -42,10 +42,8 @@ from cwz_web.workspaces.audit import record
 from cwz_web.workspaces.models import Workspace
 
 
-class RunOutput(BaseModel):
+class RunOutput(Body):
     """One of the pictures that each row becomes: a size of the template, by name, and how it is written."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     size: Annotated[str, Field(max_length=40)] = OWN_SIZE
     format: Format = Format.JPEG
@@ -53,24 +51,22 @@ class RunOutput(BaseModel):
     scale: Annotated[int, Field(ge=1, le=3)] = 1
 
 
-class RunRequest(BaseModel):
+class RunRequest(Body):
     """The body of `POST /v1/runs`, and of `POST /v1/runs/plan`, which begins nothing.
 
     `mapping` gives the feed's column for some of the template's; others are guessed. Each row is drawn once for each of
     the `outputs`. `webhook` is told when the run is over.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     feed: UUID
     template: Annotated[str, Field(min_length=1, max_length=100)]
-    mapping: Annotated[dict[str, Annotated[str, Field(max_length=200)]], Field(max_length=200)] = {}
-    outputs: Annotated[tuple[RunOutput, ...], Field(min_length=1, max_length=MAX_OUTPUTS)] = (RunOutput(),)
+    mapping: dict[str, Annotated[str, Field(max_length=200)]] = Field({}, max_length=200)
+    outputs: list[RunOutput] = Field([RunOutput()], min_length=1, max_length=MAX_OUTPUTS)
     webhook: WebhookUrl | None = None
 
     @field_validator("outputs")
     @classmethod
-    def _all_differ(cls, outputs: tuple[RunOutput, ...]) -> tuple[RunOutput, ...]:
+    def _all_differ(cls, outputs: list[RunOutput]) -> list[RunOutput]:
         if len(set(outputs)) < len(outputs):
             raise ValueError("no two outputs may be the same")
         return outputs

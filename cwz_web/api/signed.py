@@ -11,6 +11,7 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 from sqlalchemy.exc import NoResultFound
 
+from cwz_web.api.bodies import problems_with
 from cwz_web.api.making import Order, cacheable
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Asset
@@ -21,7 +22,6 @@ from cwz_web.imaging.pictures import thumbnail
 from cwz_web.resources import SignedAsset, SignedFeed, SignedImage
 from cwz_web.runs.output_feed import latest_run, version_of, write_output_feed
 from cwz_web.storage.models import Connection
-from cwz_web.web.forms import messages
 from cwz_web.web.limits import network_of
 from cwz_web.web.paths import as_number
 from cwz_web.web.problems import Problem
@@ -192,7 +192,7 @@ def _options(parameters: dict[str, str]) -> Options:
     try:
         return Options.model_validate(given)
     except ValidationError as error:
-        wrong = {f"_{field}": text for field, text in messages(error).items()}
+        wrong = {f"_{field}": text for field, text in problems_with(error).items()}
         raise Problem(422, "invalid", "The address is not valid", wrong) from None
 
 

@@ -1,7 +1,7 @@
 """Forms: the fields of a request through a pydantic model, with a message beside each field that is wrong."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -18,6 +18,9 @@ M = TypeVar("M", bound="Form")
 CSRF_FIELD = "csrf_token"
 # NUL, and halves of surrogate pairs: neither can be stored.
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+# Where pydantic means the name of something in an object, and not its value.
+NAME_OF_FIELD = "[key]"
 
 PLAIN = {
     "missing": "Please fill this in",
@@ -107,16 +110,22 @@ def refuse_odd(posted: MultiDict[str, Any], names: Iterable[str]) -> dict[str, s
     return {name: "Please give this once" for name in names if len(posted.getall(name)) > 1}
 
 
-def messages(error: ValidationError) -> dict[str, str]:
-    """A message for each field (dotted where it lies deeper), in plain words."""
+def messages(error: ValidationError, words: Mapping[str, str] = PLAIN) -> dict[str, str]:
+    """A message for each field (dotted where it lies deeper), in plain words.
+
+    Arguments:
+        words: what is said, by pydantic's name for what is wrong.
+    """
     found: dict[str, str] = {}
     for problem in error.errors():
-        field = ".".join(str(part) for part in problem["loc"])
-        text = PLAIN.get(problem["type"], problem["msg"].removeprefix("Value error, "))
+        path, text = problem["loc"], words.get(problem["type"], problem["msg"].removeprefix("Value error, "))
+        if path[-1:] == (NAME_OF_FIELD,):
+            path, text = path[:-2], f"{text} (a name in here)"
+        field = ".".join(str(part) for part in path)
         limits = {
             name: f"{limit:g}" if isinstance(limit, float) else limit for name, limit in problem.get("ctx", {}).items()
         }
-        found.setdefault(field, text.format(**limits) if problem["type"] in PLAIN else text)
+        found.setdefault(field, text.format(**limits) if problem["type"] in words else text)
     return found
 
 

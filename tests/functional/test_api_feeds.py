@@ -105,7 +105,7 @@ def test_a_key_may_hold_almost_anything(shop: Shop, feed: str, key: str) -> None
         ({"items": [{"key": "k", "data": {"": "x"}}]}, "items.0.data"),
         ({"items": [{"key": "k", "data": {"a": ["x"]}}]}, "items.0.data.a"),
         ({"items": [{"key": "k", "data": {}, "more": 1}]}, "items.0.more"),
-        ({"items": [{"key": "k", "data": {}}, {"key": "k", "data": {}}]}, ""),
+        ({"items": [{"key": "k", "data": {}}, {"key": "k", "data": {}}]}, "body"),
         ({"items": [{"key": str(number), "data": {}} for number in range(1001)]}, "items"),
     ],
 )
@@ -113,15 +113,15 @@ def test_rows_that_are_none_are_named_and_nothing_is_taken(
     shop: Shop, feed: str, body: dict[str, Any], field: str
 ) -> None:
     problem = shop.post(f"/{feed}/items", body, status=422)
-    assert any(name.startswith(field) for name in problem["errors"]), problem["errors"]
+    assert list(problem["errors"]) == [field]
     assert shop.get(f"/{feed}")["items"] == 3
 
 
 def test_a_surrogate_or_a_nul_is_refused(shop: Shop, feed: str) -> None:
-    for key in ("\\ud800", "a\\u0000"):
+    for key, status in (("\\ud800", 400), ("a\\u0000", 422)):
         body = f'{{"items": [{{"key": "{key}", "data": {{}}}}]}}'.encode()
         headers = shop.headers | {"Content-Type": "application/json"}
-        shop.app.post(f"/v1/feeds/{feed}/items", body, headers=headers, status=422)
+        shop.app.post(f"/v1/feeds/{feed}/items", body, headers=headers, status=status)
 
 
 def test_a_file_is_brought_in_by_a_job_that_can_be_watched(shop: Shop, feed: str) -> None:
