@@ -2,6 +2,8 @@
 
 import itertools
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
@@ -9,16 +11,17 @@ from typing import Any
 from uuid import UUID
 
 import pyvips
+from sqlalchemy import event
 from webtest import TestApp
 
 from cwz_web.accounts.models import Account
 from cwz_web.accounts.passwords import Passwords
-from cwz_web.db.session import enter_workspace
+from cwz_web.db.session import Database, enter_workspace
 from cwz_web.feeds.files import spooled
 from cwz_web.feeds.imports import import_file, new_feed
 from cwz_web.feeds.models import Feed, FeedImport, FeedSource
 from cwz_web.feeds.refresh import Office
-from cwz_web.generation.assets import Kept, record_asset
+from cwz_web.generation.assets import Kept, record_assets
 from cwz_web.generation.fonts import add_font
 from cwz_web.generation.keys import KeyTerms, Scope, create_key
 from cwz_web.generation.models import Asset, Font, Template
@@ -93,6 +96,21 @@ def jpeg(width: int = 60, height: int = 40, colour: tuple[int, int, int] = (200,
     image = pyvips.Image.black(width, height, bands=3) + list(colour)
     data: bytes = image.cast("uchar").copy(interpretation="srgb").jpegsave_buffer(Q=95)
     return data
+
+
+@contextmanager
+def questions_to(database: Database) -> Iterator[list[str]]:
+    """What is asked of the database inside the block."""
+    asked: list[str] = []
+
+    def note(*call: Any) -> None:
+        asked.append(call[2])
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    try:
+        yield asked
+    finally:
+        event.remove(database.engine, "before_cursor_execute", note)
 
 
 def local_bucket(services: Services) -> Bucket:
@@ -216,15 +234,15 @@ class Factory:
         digest = f"{next(_numbers):064x}"
         kept = Kept(digest=digest, key=f"k/{digest}", content_type="image/jpeg", width=3, height=2, size=9)
         with self.database.transaction(template.workspace_id) as db:
-            return record_asset(
+            recorded = record_assets(
                 db,
                 template.workspace_id,
-                kept,
-                name="Picture",
+                [("Picture", kept)],
                 connection_id=default_connection(db, template.workspace_id).id,
                 template_id=template.id,
                 version=template.version,
-            )[0]
+            )
+            return recorded[digest][0]
 
     def font(self, workspace: Workspace) -> Font:
         """One of the installed fonts, as if the workspace had brought it."""

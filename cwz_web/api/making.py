@@ -7,7 +7,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 
 from cwz_web.api.pages import Answer
-from cwz_web.generation.assets import find_asset, record_asset
+from cwz_web.generation.assets import find_asset, record_assets
 from cwz_web.generation.models import Asset
 from cwz_web.generation.recipes import Recipe
 from cwz_web.generation.usage import Meter, check_room, count, counting_one
@@ -83,15 +83,15 @@ class Order:
             check_room(services.database, self._meter)
         kept = services.maker.keep(workspace_id, services.providers.open(self._connection.place), self._order)
         with services.database.transaction(workspace_id) as db:
-            asset, is_new = record_asset(
+            recorded = record_assets(
                 db,
                 workspace_id,
-                kept,
-                name=template.name,
+                [(template.name, kept)],
                 connection_id=self._connection.id,
                 template_id=template.id,
                 version=self._design.version,
             )
+            asset, is_new = recorded[kept.digest]
             if is_new:
                 count(db, self._meter)
                 about = {"run": None, "template": str(template.id), "key": asset.name}

@@ -1,6 +1,7 @@
 """Pictures that are kept: recording them once, and looking at them page by page."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 from uuid import UUID
@@ -31,25 +32,40 @@ class Kept(BaseModel):
     size: int
 
 
-def record_asset(
-    db: Session, workspace_id: UUID, kept: Kept, *, name: str, connection_id: UUID, template_id: UUID, version: int
-) -> tuple[Asset, bool]:
-    """The asset of this content, and whether it is recorded only now."""
-    values = {
-        **kept.model_dump(),
+def record_assets(
+    db: Session,
+    workspace_id: UUID,
+    named: Iterable[tuple[str, Kept]],
+    *,
+    connection_id: UUID,
+    template_id: UUID,
+    version: int,
+) -> dict[str, tuple[Asset, bool]]:
+    """The assets of these contents by their digests, and whether each is recorded only now.
+
+    Arguments:
+        named: what was put into storage, each with the name that it gets if it is new; the first of one content counts.
+    """
+    common = {
         "workspace_id": workspace_id,
-        "name": name,
         "connection_id": connection_id,
         "template_id": template_id,
         "template_version": version,
     }
-    statement = insert(Asset).values(values)
+    first: dict[str, dict[str, Any]] = {}
+    for name, kept in named:
+        first.setdefault(kept.digest, {**kept.model_dump(), **common, "name": name})
+    if not first:
+        return {}
+    statement = insert(Asset)
     # An update that changes nothing, so that RETURNING answers for a known picture as well.
     statement = statement.on_conflict_do_update(
         index_elements=["workspace_id", "digest"], set_={"digest": statement.excluded.digest}
     )
-    row: Any = db.execute(statement.returning(Asset, literal_column("xmax = 0"))).one()
-    return row[0], bool(row[1])
+    # In one order, so that no two wait for each other.
+    rows = [first[digest] for digest in sorted(first)]
+    recorded: Any = db.execute(statement.returning(Asset, literal_column("xmax = 0")), rows)
+    return {asset.digest: (asset, bool(is_new)) for asset, is_new in recorded}
 
 
 def find_asset(db: Session, workspace_id: UUID, digest: str) -> Asset | None:

@@ -1,6 +1,6 @@
 """What the web application does with a worker's messages. A report may come twice: an item is counted once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -8,7 +8,8 @@ from sqlalchemy import delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from cwz_web.generation.assets import record_asset
+from cwz_web.db.session import CHANGING
+from cwz_web.generation.assets import record_assets
 from cwz_web.generation.models import Asset, Template
 from cwz_web.generation.signing import Addresses
 from cwz_web.generation.templates import open_design
@@ -22,6 +23,15 @@ from cwz_web.runs.telling import tell_end
 from cwz_web.storage.connections import connections_from
 from cwz_web.storage.plugins import Providers
 
+# One statement, however many: each by itself costs a question and its part of a report's time under the run's lock.
+_END = text("""
+    UPDATE run_items AS item
+    SET state = CASE WHEN ended.asset_id IS NULL THEN 'failed' ELSE 'done' END,
+        asset_id = ended.asset_id, note = ended.note, error = ended.error
+    FROM unnest(CAST(:positions AS integer[]), CAST(:assets AS uuid[]), CAST(:notes AS text[]), CAST(:errors AS text[]))
+         AS ended (position, asset_id, note, error)
+    WHERE item.workspace_id = :workspace AND item.run_id = :run AND item.position = ended.position
+""")
 LOST = "It was tried for hours without success, and then given up"
 
 
@@ -62,8 +72,7 @@ def apply_report(db: Session, report: Report, addresses: Addresses) -> None:
     run = _run(db, report.workspace_id, report.run_id, lock=True)
     if not run.is_drawn:
         return
-    settled = [_settle(db, run, result) for result in sorted(report.results, key=lambda result: result.position)]
-    ended = [each for each in settled if each is not None]
+    ended = _settle(db, run, report.results)
     if not ended:
         return
     free = sum(each.free for each in ended)
@@ -94,16 +103,14 @@ def _tell(db: Session, run: Run, ended: Sequence["_Ended"], addresses: Addresses
     """Tell webhooks of the new pictures, and of the run when it is over."""
     about = {"run": str(run.id), "template": str(run.template_id)}
     created = [
-        {**addresses.describe(each.asset), **about, "key": each.item.key}
-        for each in ended
-        if each.asset and not each.free
+        {**addresses.describe(each.asset), **about, "key": each.key} for each in ended if each.asset and not each.free
     ]
     if run.feed_id is None:
         (only,) = ended
         if only.asset:
-            event, told = Event.IMAGE_CREATED, {**addresses.describe(only.asset), **about, "key": only.item.key}
+            event, told = Event.IMAGE_CREATED, {**addresses.describe(only.asset), **about, "key": only.key}
         else:
-            event, told = Event.IMAGE_FAILED, {**about, "error": only.item.error}
+            event, told = Event.IMAGE_FAILED, {**about, "error": only.error}
         emit(db, run.workspace_id, event, told, webhook=run.webhook)
         return
     emit(db, run.workspace_id, Event.IMAGE_CREATED, *created)
@@ -112,46 +119,63 @@ def _tell(db: Session, run: Run, ended: Sequence["_Ended"], addresses: Addresses
 
 
 class _Ended(NamedTuple):
-    """How an item ended: its picture, if there is one, and whether it costs nothing, since it was kept already."""
+    """How an item ended: its picture, and what is missing in it, or why there is none; and whether it costs nothing,
+    since there is none, or it was kept already."""
 
-    item: RunItem
+    position: int
+    key: str
     asset: Asset | None
+    note: str | None
+    error: str | None
     free: bool
 
 
-def _settle(db: Session, run: Run, result: Result) -> _Ended | None:
-    """Give a pending item its end. None when it had ended before."""
-    item = db.scalar(
-        select(RunItem)
-        .where(
-            RunItem.workspace_id == run.workspace_id,
-            RunItem.run_id == run.id,
-            RunItem.position == result.position,
-            RunItem.state == "pending",
-        )
-        .with_for_update()
+def _settle(db: Session, run: Run, results: Iterable[Result]) -> list[_Ended]:
+    """Give pending items of a run that is locked their ends; those that have one keep it."""
+    told = {result.position: result for result in results}
+    mine = select(RunItem.position, RunItem.key).where(
+        RunItem.workspace_id == run.workspace_id,
+        RunItem.run_id == run.id,
+        RunItem.position.in_(told),
+        RunItem.state == "pending",
     )
-    if item is None:
-        return None
-    if result.kept is not None:
-        item.state, item.note = "done", result.note
-        asset, is_new = record_asset(
-            db,
-            run.workspace_id,
-            result.kept,
-            name=item.key,
-            connection_id=run.connection_id,
-            template_id=run.template_id,
-            version=run.template_version,
-        )
-        item.asset_id = asset.id
-        return _Ended(item, asset, not is_new)
-    item.state, item.error = "failed", result.error or "The picture could not be made"
-    return _Ended(item, None, True)
+    items = db.execute(mine.order_by(RunItem.position)).all()
+    recorded = record_assets(
+        db,
+        run.workspace_id,
+        ((item.key, kept) for item in items if (kept := told[item.position].kept)),
+        connection_id=run.connection_id,
+        template_id=run.template_id,
+        version=run.template_version,
+    )
+    new = {digest for digest, (_, is_new) in recorded.items() if is_new}
+    ended = []
+    for item in items:
+        result = told[item.position]
+        if result.kept is None:
+            error = result.error or "The picture could not be made"
+            ended.append(_Ended(item.position, item.key, None, None, error, free=True))
+        else:
+            digest = result.kept.digest
+            asset, _ = recorded[digest]
+            ended.append(_Ended(item.position, item.key, asset, result.note, None, free=digest not in new))
+            new.discard(digest)  # the same picture twice is one
+    db.execute(
+        _END,
+        {
+            "workspace": run.workspace_id,
+            "run": run.id,
+            "positions": [each.position for each in ended],
+            "assets": [each.asset and each.asset.id for each in ended],
+            "notes": [each.note for each in ended],
+            "errors": [each.error for each in ended],
+        },
+    )
+    return ended
 
 
 def _run(db: Session, workspace_id: UUID, run_id: UUID, *, lock: bool = False) -> Run:
-    run = db.get(Run, (workspace_id, run_id), with_for_update=lock or None)
+    run = db.get(Run, (workspace_id, run_id), with_for_update=CHANGING if lock else None)
     if run is None:
         raise Gone
     return run

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 from pyramid.router import Router
-from sqlalchemy import event, text
+from sqlalchemy import text
 from webtest import TestApp
 
 from cwz_web.accounts.models import Account
@@ -27,7 +27,7 @@ from cwz_web.runs.telling import tell_end
 from cwz_web.settings import Settings
 from cwz_web.web.services import Services
 from cwz_web.workspaces.models import Role, Workspace
-from tests.factories import Factory, sign_in
+from tests.factories import Factory, questions_to, sign_in
 from tests.jobs import run_jobs
 from tests.slack_server import TOKEN, SlackServer
 
@@ -136,19 +136,12 @@ def test_an_admin_adds_slack_and_a_channel_is_told(
 
 
 def test_however_much_happens_slack_is_looked_up_once(make: Factory, space: Workspace) -> None:
-    queries: list[str] = []
-
-    def note(*call: Any) -> None:
-        queries.append(call[2])
-
     counts = []
     with make.database.transaction(space.id) as db:
-        event.listen(make.database.engine, "before_cursor_execute", note)
         for pictures in (1, 100):
-            queries.clear()
-            emit(db, space.id, Event.IMAGE_CREATED, *({"id": str(number)} for number in range(pictures)))
-            counts.append(len(queries))
-        event.remove(make.database.engine, "before_cursor_execute", note)
+            with questions_to(make.database) as asked:
+                emit(db, space.id, Event.IMAGE_CREATED, *({"id": str(number)} for number in range(pictures)))
+            counts.append(len(asked))
     assert counts[0] == counts[1]
 
 

@@ -17,6 +17,7 @@ from cwz_web.db.session import enter_workspace
 from cwz_web.feeds.files import spooled
 from cwz_web.feeds.imports import import_file
 from cwz_web.feeds.models import Feed
+from cwz_web.generation.assets import Kept
 from cwz_web.generation.models import Asset, Template
 from cwz_web.generation.signing import Addresses
 from cwz_web.generation.templates import publish
@@ -46,7 +47,7 @@ from cwz_web.runs.turns import CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK, chunk_of, p
 from cwz_web.runs.worker import STORAGE_GAVE_UP, Worker
 from cwz_web.storage.contract import NotPermitted, StorageError, Unreachable
 from cwz_web.storage.models import Connection
-from tests.factories import Factory, local_bucket, small_document
+from tests.factories import Factory, local_bucket, questions_to, small_document
 from tests.jobs import run_jobs
 
 ADDRESSES = Addresses("a signing secret")
@@ -387,6 +388,60 @@ def test_another_version_mapping_or_format_is_drawn_anew(make: Factory) -> None:
     with make.database.transaction(space.id) as db:
         publish(db, db.merge(template), ImageTemplate.model_validate(small_document()))
     assert make.run(feed, make.reload(template)).unchanged == 0
+
+
+def kept_as(number: int) -> Kept:
+    """A picture in storage, as a worker tells of it."""
+    digest = f"{number:064x}"
+    return Kept(digest=digest, key=f"k/{digest}", content_type="image/jpeg", width=3, height=2, size=9)
+
+
+def test_a_report_asks_as_much_for_fifty_pictures_as_for_one(make: Factory) -> None:
+    space = make.workspace()
+    run = make.run(make.feed(space, b"sku\n" + b"".join(b"%d\n" % row for row in range(60))), make.template(space))
+    counts = []
+    for positions in (range(1, 2), range(2, 52)):
+        results = tuple(Result(position=position, kept=kept_as(position)) for position in positions)
+        with make.database.transaction(space.id) as db, questions_to(make.database) as asked:
+            apply_report(db, Report(workspace_id=space.id, run_id=run.id, results=results), ADDRESSES)
+        counts.append(len(asked))
+    assert counts[0] == counts[1]
+    assert make.reload(run).done == 51
+
+
+def test_a_report_of_everything_at_once(make: Factory) -> None:
+    space = make.workspace()
+    run = make.run(make.feed(space, b"sku\n1\n2\n3\n4\n5\n"), make.template(space))
+    first = (Result(position=1, kept=kept_as(1)),)
+    results = (
+        Result(position=5, kept=kept_as(1)),  # is there already
+        Result(position=4, kept=kept_as(2), note="The photo is missing"),
+        Result(position=3, error="No"),
+        Result(position=2, kept=kept_as(2)),  # the same as another's
+        Result(position=1, error="Told before, and otherwise"),
+        Result(position=99, kept=kept_as(3)),  # of no item
+    )
+    for told in (first, results):
+        with make.database.transaction(space.id) as db:
+            apply_report(db, Report(workspace_id=space.id, run_id=run.id, results=told), ADDRESSES)
+    with make.database.transaction(space.id) as db:
+        items = db.execute(
+            select(RunItem.state, Asset.digest, Asset.name, RunItem.note, RunItem.error)
+            .outerjoin(Asset, Asset.id == RunItem.asset_id)
+            .order_by(RunItem.position)
+        ).all()
+    one, two = kept_as(1).digest, kept_as(2).digest
+    assert [tuple(item) for item in items] == [
+        ("done", one, "1", None, None),
+        ("done", two, "2", None, None),
+        ("failed", None, None, None, "No"),
+        ("done", two, "2", "The photo is missing", None),
+        ("done", one, "1", None, None),
+    ]
+    assert make.count(Asset, space.id) == 2
+    run = make.reload(run)
+    assert (run.done, run.failed, run.finished_at is not None) == (4, 1, True)
+    assert count_of(make, space.id) == 2, "two pictures, however many rows show them"
 
 
 def test_a_run_takes_its_pictures_beforehand_and_gives_back_what_failed_or_was_there(make: Factory) -> None:
