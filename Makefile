@@ -25,12 +25,13 @@ lint: $(VENV)/.installed-dev ## Check style, types and the three floors
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: $(VENV)/.installed-dev node_modules/.installed ## Measure the image engine beside its floor and Pillow, what people wait for, storage beside the bare SDKs, a feed of a million rows and a run of it, the API beside the engine
+bench: $(VENV)/.installed-dev node_modules/.installed ## Measure the image engine beside its floor and Pillow, what people wait for, storage beside the bare SDKs, a feed of a million rows and a run of it, how fast runs are drawn, the API beside the engine
 	@$(BIN)/python bench/engine.py
 	@$(BIN)/python bench/people.py
 	@$(BIN)/python bench/storage.py
 	@$(BIN)/python bench/feeds.py
 	@$(BIN)/python bench/runs.py
+	@$(BIN)/python bench/drawing.py
 	@$(BIN)/python bench/api.py
 	@$(BIN)/python bench/backups.py
 

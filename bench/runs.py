@@ -1,5 +1,5 @@
 """A run of a large feed: what people wait for when they begin it, cancel it or go on with it, and what its job takes
-beside a bare INSERT of as many rows, in one run: `make bench`.
+beside a bare INSERT of as many rows, and a report of a worker, in one run: `make bench`.
 
 The bare INSERT writes the same items, ready made, into a table of the same columns with the same indexes; by the
 database's owner, whom no row-level security binds, and with nothing mapped, compared, counted or enqueued.
@@ -24,16 +24,33 @@ from webtest import TestApp
 from cwz_web.app import create_app
 from cwz_web.db.embedded import EmbeddedPostgres
 from cwz_web.feeds.imports import new_feed
+from cwz_web.generation.assets import Kept
 from cwz_web.generation.usage import Meter
+from cwz_web.runs.callback import apply_report
 from cwz_web.runs.models import Run
 from cwz_web.runs.planning import AT_ONCE, prepare_run
+from cwz_web.runs.protocol import Report, Result
 from cwz_web.web.services import Services
+
+REPORTED = 60
 
 
 def prepare(services: Services, workspace_id: UUID, run_id: str) -> None:
     """What the job does."""
     with services.database.transaction(workspace_id) as db:
         prepare_run(db, db.get_one(Run, (workspace_id, UUID(run_id))), Meter(workspace_id))
+
+
+def report(services: Services, workspace_id: UUID, run_id: str) -> None:
+    """What a worker tells after half a second."""
+    digests = {position: f"{position:064x}" for position in range(1, REPORTED + 1)}
+    about = {"content_type": "image/jpeg", "width": 1200, "height": 630, "size": 90_000}
+    results = tuple(
+        Result(position=position, kept=Kept(digest=digest, key=digest, **about)) for position, digest in digests.items()
+    )
+    with services.database.transaction(workspace_id) as db:
+        told = Report(workspace_id=workspace_id, run_id=UUID(run_id), results=results)
+        apply_report(db, told, services.addresses)
 
 
 def bare_insert(folder: Path, run_id: str) -> float:
@@ -76,6 +93,7 @@ def main() -> None:
         timed("cancel", lambda: app.post_json(f"/v1/runs/{run_id}/cancel", {}, headers=headers))
         timed("go_on", lambda: app.post_json(f"/v1/runs/{run_id}/retry", {}, headers=headers))
         timed("prepare_again", lambda: prepare(services, owner.workspace_id, run_id))
+        timed(f"report_of_{REPORTED}", lambda: report(services, owner.workspace_id, run_id))
         keep(results)
     finally:
         services.close()

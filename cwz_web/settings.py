@@ -148,9 +148,9 @@ class Settings(BaseModel):
         default=(), description="host:port that outbound requests may reach although private"
     )
     images_a_month: int = Field(default=0, ge=0, description="what a workspace may make in a month; 0: any number")
-    workers: int = Field(default=0, ge=0, le=64, description="pictures a worker renders at once; 0: one a core")
+    workers: int = Field(default=0, ge=0, le=64, description="chunks that a worker has at hand at once; 0: one a core")
     drawing_processes: int | None = Field(
-        default=None, ge=0, le=64, description="processes that draw beside a web process; one a core unless set"
+        default=None, ge=0, le=64, description="processes that draw beside a web process or worker; unset: one a core"
     )
     mail: Literal["folder", "smtp", "resend"] = Field(default="smtp", description="how mail leaves")
     mail_from: str = Field(

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from pyramid.router import Router
@@ -52,6 +53,10 @@ LONGEST_FIRST = (
 MONEY = {"stripe_secret_key": SECRET_KEY, "stripe_webhook_secrets": f"whsec_another,{WEBHOOK_SECRET}"}
 SMALL = {"pro": {"images": 3, "feeds": 2}, "free": {"images": 1, "members": 2, "connections": 1, "feeds": 1}}
 KEPT_TABLES = {"alembic_version"}
+
+# No test is timed: machines are noisy.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -36,6 +36,12 @@ def free_port() -> int:
         return port
 
 
+def children_of(pid: int) -> list[int]:
+    """The ids of the processes that a process has started."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+
+
 def wait_for(what: Callable[[], object], seconds: float = 60) -> None:
     """Wait until something is true, looking every twentieth of a second; fail when it never is."""
     end = time.monotonic() + seconds
@@ -125,9 +131,8 @@ class Installation:
     def workers(self) -> list[int]:
         """The process ids of the workers."""
         assert self.process is not None
-        threads = Path(f"/proc/{self.process.pid}/task").iterdir()
-        children = [child for thread in threads for child in (thread / "children").read_text().split()]
-        return [pid for pid in map(int, children) if b"worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        started = children_of(self.process.pid)
+        return [pid for pid in started if b"worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
     def database(self) -> "psycopg.Connection[tuple[object, ...]]":
         """A superuser's connection, for looking behind the walls."""

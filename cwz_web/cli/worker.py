@@ -19,6 +19,7 @@ from cwz_web.generation.sources import Sources
 from cwz_web.generation.usage import Meters
 from cwz_web.imaging.engine import Engine
 from cwz_web.imaging.fonts import install_fonts
+from cwz_web.imaging.helpers import Helpers
 from cwz_web.jobs import PREPARERS, TALKERS, run_worker
 from cwz_web.net.client import Fetcher
 from cwz_web.notify import tasks as notify_tasks
@@ -57,9 +58,10 @@ def run(settings: Settings, *, with_parent: bool) -> None:
         threading.Thread(target=_end_with_parent, daemon=True).start()
     install_fonts(settings.node_modules, settings.fonts)
     fetcher = Fetcher(settings.net_allow)
+    helpers = Helpers(settings.drawing_processes, settings.node_modules, settings.fonts)
     worker = Worker(
         RenderClient(settings.worker_target, settings.render_secret.get_secret_value()),
-        PictureMaker(Engine(), Sources(fetcher)),
+        PictureMaker(Engine(), Sources(fetcher), helpers),
         Providers.of(settings),
     )
     concurrency = settings.workers or os.cpu_count() or 1
@@ -86,7 +88,10 @@ def run(settings: Settings, *, with_parent: bool) -> None:
     if settings.worker_metrics:
         host, _, port = settings.worker_metrics.rpartition(":")
         start_http_server(int(port), host)
-    asyncio.run(run_worker(url, concurrency=concurrency, context=context, upkeep=upkeep))
+    try:
+        asyncio.run(run_worker(url, concurrency=concurrency, context=context, upkeep=upkeep))
+    finally:
+        helpers.close()
 
 
 def _end_with_parent() -> None:

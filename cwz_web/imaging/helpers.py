@@ -34,13 +34,13 @@ class Helpers:
     """So many processes, started when two pictures are drawn at once for the first time. Safe for several threads.
 
     Arguments:
-        number: how many processes; with 0 everything is drawn here.
+        number: how many processes, one a core with None; with 0 everything is drawn here.
         node_modules: where the fonts are, as for `install_fonts`.
         fonts: the folder of their configuration.
     """
 
-    def __init__(self, number: int, node_modules: Path, fonts: Path) -> None:
-        self._number = number
+    def __init__(self, number: int | None, node_modules: Path, fonts: Path) -> None:
+        self._number = (os.cpu_count() or 1) if number is None else number
         self._fonts = (node_modules, fonts)
         self._lock = threading.Lock()
         self._drawn_now = 0

@@ -1,6 +1,5 @@
 """What a process needs to answer: database, storage providers, the picture maker. Built once, kept in the registry."""
 
-import os
 from dataclasses import dataclass
 
 from pydantic import SecretStr
@@ -69,7 +68,7 @@ class Services:
         """Build them from the settings. Touches neither network nor database."""
         install_fonts(settings.node_modules, settings.fonts)
         fetcher = Fetcher(settings.net_allow)
-        helpers = _helpers(settings)
+        helpers = Helpers(settings.drawing_processes, settings.node_modules, settings.fonts)
         database = Database(settings.database_url.get_secret_value(), lock_seconds=LOCK_SECONDS)
         return cls(
             settings,
@@ -99,12 +98,6 @@ class Services:
         if self.cashier:
             self.cashier.stripe.close()
         self.database.dispose()
-
-
-def _helpers(settings: Settings) -> Helpers:
-    """The processes that draw beside this one."""
-    number = settings.drawing_processes
-    return Helpers((os.cpu_count() or 1) if number is None else number, settings.node_modules, settings.fonts)
 
 
 def _google(settings: Settings) -> Google | None:

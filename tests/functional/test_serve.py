@@ -12,7 +12,7 @@ import pytest
 
 from cwz_web.cli.serve import WorkerProcess
 from tests.conftest import ENCRYPTION_KEY
-from tests.installation import CWZ, ROOT, Installation, wait_for
+from tests.installation import CWZ, ROOT, Installation, children_of, wait_for
 
 ROWS = 200
 
@@ -96,10 +96,13 @@ def test_ctrl_c_in_the_middle_of_a_run_stops_everything_at_once_and_all_of_it_go
         run = api.post("/runs", json=asked).raise_for_status().json()["id"]
     wait_for(lambda: own.drawn(run) > 20)
     [worker] = own.workers()
+    wait_for(lambda: len(children_of(worker)) > 1)  # those that draw beside it, and multiprocessing's own
+    drawing = children_of(worker)
     own.stop(signal.SIGINT)
     assert "the worker had to be killed" not in own.log()
     assert not own.database_runs()
     assert not Path(f"/proc/{worker}").exists()
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in drawing))
     own.start()
     assert own.drawn(run) < ROWS, "it was to be stopped in the middle"
     assert own.demo() == before

@@ -8,7 +8,7 @@ PASSWORDS = Passwords("pepper", cost=4)
 
 
 @given(st.text(min_size=1, max_size=256))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_any_password_is_its_own_and_no_other(password: str) -> None:
     stored = PASSWORDS.hash(password)
     assert PASSWORDS.verify(password, stored)

@@ -125,7 +125,7 @@ words = st.text(st.characters(codec="utf-8", exclude_characters="\x00\r\n\"'", e
 
 
 @given(st.lists(words, min_size=1, max_size=6), st.text(st.characters(codec="utf-8", exclude_characters="\x00")))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_is_looked_for_as_it_is(make: Factory, titles: list[str], sought: str) -> None:
     rows = "".join(f'{number},"{title}"\n' for number, title in enumerate(titles))
     shelf = Shelf(make, f"sku,title,end\n{rows}x,y,z\n".encode())

@@ -207,7 +207,7 @@ some_rows = st.dictionaries(st.sampled_from("abcdefgh"), st.sampled_from(["One",
 
 
 @given(st.lists(some_rows, min_size=2, max_size=4))
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_after_any_imports_the_rows_are_those_of_the_last_file(make: Factory, imports: list[dict[str, str]]) -> None:
     shop = Shop(make, imports[0])
     with make.database.transaction(shop.space.id) as db:

@@ -87,7 +87,7 @@ pushes = st.lists(
 
 
 @given(pushes)
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_after_any_pushes_the_rows_are_what_was_pushed(make: Factory, pushes: list[tuple[str, object]]) -> None:
     till = Till(make)
     model = till.rows

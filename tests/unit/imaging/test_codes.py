@@ -67,7 +67,7 @@ def test_an_empty_content_draws_nothing() -> None:
 
 
 @given(st.text(max_size=60))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_text_is_drawn_or_refused(content: str) -> None:
     for kind in ("qr", "code128", "ean13"):
         try:

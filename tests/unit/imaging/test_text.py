@@ -96,7 +96,7 @@ def test_scripts_have_glyphs(text: str) -> None:
 
 
 @given(st.text(max_size=120))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_text_stays_in_its_width(text: str) -> None:
     patch = draw_text(layer(width=180, height=60, min_size=14, size=24, max_lines=2), text)
     assert patch is None or (patch.alpha.ndim == 2 and patch.alpha.shape[1] <= 240)

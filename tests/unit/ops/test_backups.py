@@ -123,7 +123,7 @@ def kept_backup(postgres: EmbeddedPostgres, owner_url: str, tmp_path_factory: py
 
 
 @given(st.data())
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_is_changed_in_a_backup_it_is_refused(kept_backup: Backup, data: st.DataObject) -> None:
     content = bytearray(kept_backup.path.read_bytes())
     content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
@@ -198,7 +198,7 @@ def test_what_a_killed_backup_left_goes_after_a_day(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.integers(0, 60 * 24), max_size=25, unique=True))
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_exactly_the_newest_stay_and_none_that_is_too_old(
     kept_backup: Backup, tmp_path: Path, hours: list[int]
 ) -> None:
