@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from weakref import WeakSet
 
 import waitress
@@ -49,7 +49,7 @@ def server_factory(
     address = f"{host}:{os.environ.get('PORT') or port}"
 
     def serve(app: Any) -> None:
-        told = _told_by_signals()
+        told = Told.by_signals()
         HTTPChannel.parser_class = Parser
         connections: dict[int, Any] = {}
         try:
@@ -75,9 +75,9 @@ def server_factory(
     return serve
 
 
-def _serve(connections: dict[int, Any], told: threading.Event, drain: float) -> None:
+def _serve(connections: dict[int, Any], told: "Told", drain: float) -> None:
     """Serve until told to stop; then finish what is at hand. waitress by itself would drop it."""
-    while not told.is_set():
+    while not told.to_stop:
         wasyncore.loop(LOOK_SECONDS, map=connections, count=1, use_poll=True)
     draining.set()
     begun = time.monotonic()
@@ -99,19 +99,28 @@ def _serve(connections: dict[int, Any], told: threading.Event, drain: float) -> 
         wasyncore.loop(LOOK_SECONDS, map=connections, count=1, use_poll=True)
 
 
-def _told_by_signals() -> threading.Event:
-    """What SIGINT and SIGTERM set; a second one raises KeyboardInterrupt."""
-    told = threading.Event()
+class Told:
+    """Whether the process was told to stop.
 
-    def tell(*_: Any) -> None:
-        if told.is_set():
-            raise KeyboardInterrupt
-        told.set()
+    No threading.Event: it takes a lock, and a handler that holds one waits for itself when the next signal comes.
+    """
 
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, tell)
-    return told
+    to_stop = False
+
+    @classmethod
+    def by_signals(cls) -> Self:
+        """By SIGINT or SIGTERM; a second one raises KeyboardInterrupt."""
+        told = cls()
+
+        def tell(*_: Any) -> None:
+            if told.to_stop:
+                raise KeyboardInterrupt
+            told.to_stop = True
+
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, tell)
+        return told
 
 
 class Busy(Error):  # type: ignore[misc]

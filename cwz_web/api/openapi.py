@@ -12,7 +12,7 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
 from cwz_web.api import feeds, images, reading, runs
-from cwz_web.api.idempotency import HEADER
+from cwz_web.api.idempotency import HEADER, MAX_KEY
 from cwz_web.api.images import PICTURES
 from cwz_web.api.pages import MAX_PAGE, PAGE, POSITION
 from cwz_web.generation.keys import Scope
@@ -157,7 +157,7 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         after = {"type": "string", "pattern": f"^{pattern}$"}
         found += [_parameter("query", "limit", limit), _parameter("query", "after", after)]
     if operation.method == "post":
-        key = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
+        key = {"type": "string", "minLength": 1, "maxLength": MAX_KEY, "pattern": "^[!-~]([ -~]*[!-~])?$"}
         found.append(_parameter("header", HEADER, key))
     if operation.body is images.ImageRequest:
         found.append(_parameter("header", "Prefer", {"type": "string", "enum": ["respond-async"]}))

@@ -106,6 +106,34 @@ server_factory({}, listen="127.0.0.1:" + sys.argv[1], drain_seconds=sys.argv[2])
 """
 
 
+IN_BETWEEN = """
+import contextlib, signal, sys
+from cwz_web.server import Told
+
+for line in range(1, 30):
+    told, seen = Told.by_signals(), 0
+
+    def trace(frame, event, arg):
+        global seen
+        seen += event == "line"
+        if seen == line:
+            seen += 1
+            signal.raise_signal(signal.SIGINT)
+        return trace
+
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.settrace(trace)
+        signal.raise_signal(signal.SIGINT)
+        sys.settrace(None)
+    sys.settrace(None)
+    assert told.to_stop
+"""
+
+
+def test_a_signal_may_come_at_any_line_of_what_another_one_does() -> None:
+    subprocess.run([sys.executable, "-c", IN_BETWEEN], timeout=60, check=True)
+
+
 @pytest.fixture
 def stopping(tmp_path: Path) -> Iterator[Callable[[float], "tuple[subprocess.Popen[bytes], str]"]]:
     """A process that serves, and how long it drains."""
