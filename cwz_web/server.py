@@ -77,7 +77,7 @@ def server_factory(
 
 def _serve(connections: dict[int, Any], told: "Told", drain: float) -> None:
     """Serve until told to stop; then finish what is at hand. waitress by itself would drop it."""
-    while not told.to_stop:
+    while not told.times:
         wasyncore.loop(LOOK_SECONDS, map=connections, count=1, use_poll=True)
     draining.set()
     begun = time.monotonic()
@@ -100,22 +100,22 @@ def _serve(connections: dict[int, Any], told: "Told", drain: float) -> None:
 
 
 class Told:
-    """Whether the process was told to stop.
+    """How many times the process was told to stop.
 
     No threading.Event: it takes a lock, and a handler that holds one waits for itself when the next signal comes.
     """
 
-    to_stop = False
+    times = 0
 
     @classmethod
     def by_signals(cls) -> Self:
-        """By SIGINT or SIGTERM; a second one raises KeyboardInterrupt."""
+        """By SIGINT or SIGTERM. The second one raises KeyboardInterrupt; further ones would break into the closing."""
         told = cls()
 
         def tell(*_: Any) -> None:
-            if told.to_stop:
+            told.times += 1
+            if told.times == 2:
                 raise KeyboardInterrupt
-            told.to_stop = True
 
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):

@@ -49,8 +49,10 @@ def run(deployment: "Deployment") -> None:
         server(app)
     finally:
         serving_file(settings).unlink(missing_ok=True)
-        worker.stop()
-        services.close()
+        try:
+            worker.stop()
+        finally:
+            services.close()
 
 
 class WorkerProcess:

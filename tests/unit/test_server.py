@@ -126,12 +126,31 @@ for line in range(1, 30):
         signal.raise_signal(signal.SIGINT)
         sys.settrace(None)
     sys.settrace(None)
-    assert told.to_stop
+    assert told.times
 """
 
 
 def test_a_signal_may_come_at_any_line_of_what_another_one_does() -> None:
     subprocess.run([sys.executable, "-c", IN_BETWEEN], timeout=60, check=True)
+
+
+TOLD_THRICE = """
+import signal
+from cwz_web.server import Told
+
+told = Told.by_signals()
+signal.raise_signal(signal.SIGTERM)
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    signal.raise_signal(signal.SIGINT)
+    print(told.times)
+"""
+
+
+def test_the_second_signal_breaks_off_and_a_third_does_not_break_into_the_closing() -> None:
+    ended = subprocess.run([sys.executable, "-c", TOLD_THRICE], timeout=60, capture_output=True, text=True, check=True)
+    assert ended.stdout == "3\n"
 
 
 @pytest.fixture
