@@ -11,7 +11,7 @@ from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy.orm import Session
 
-from cwz_web.api.bodies import Body, one_value, read_body
+from cwz_web.api.bodies import Body, at_most, one_value, read_body
 from cwz_web.api.pages import Answer, limit_of, position_after, rows_of, transaction
 from cwz_web.billing.plans import Thing, check_room_for
 from cwz_web.db.session import CHANGING
@@ -40,7 +40,7 @@ Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=NO_NUL)]
 Cell = Annotated[
     Annotated[str, Field(max_length=MAX_CELL, pattern=NO_NUL)] | int | float | bool | None, one_value(MAX_CELL)
 ]
-Data = Annotated[dict[Name, Cell], Field(max_length=MAX_COLUMNS)]
+Data = Annotated[dict[Name, Cell], Field(max_length=MAX_COLUMNS), at_most(MAX_COLUMNS)]
 
 
 class NewFeed(Body):

@@ -10,7 +10,7 @@ from pyramid.view import view_config
 from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session
 
-from cwz_web.api.bodies import JSON, Body, one_value, read_body
+from cwz_web.api.bodies import JSON, Body, at_most, one_value, read_body
 from cwz_web.api.making import KeptPicture, Order
 from cwz_web.api.pages import Answer, transaction
 from cwz_web.feeds.browse import find_item
@@ -31,7 +31,7 @@ from cwz_web.web.problems import Problem
 
 PICTURES = {format.content_type: format for format in (Format.JPEG, Format.PNG, Format.WEBP, Format.AVIF)}
 
-MAX_VALUE = 10_000
+MAX_VALUES, MAX_VALUE = 200, 10_000
 Value = Annotated[Annotated[str, Field(max_length=MAX_VALUE)] | int | float | bool | None, one_value(MAX_VALUE)]
 
 
@@ -47,7 +47,7 @@ class ImageRequest(Body):
 
     template: Annotated[str, Field(min_length=1, max_length=100)]
     version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
-    data: dict[str, Value] = Field({}, max_length=200)
+    data: Annotated[dict[str, Value], at_most(MAX_VALUES)] = Field({}, max_length=MAX_VALUES)
     feed: UUID | None = None
     item: Annotated[str, Field(min_length=1, max_length=400)] | None = None
     format: Format | None = None

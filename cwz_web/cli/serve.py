@@ -49,10 +49,8 @@ def run(deployment: "Deployment") -> None:
         server(app)
     finally:
         serving_file(settings).unlink(missing_ok=True)
-        try:
-            worker.stop()
-        finally:
-            services.close()
+        worker.stop()
+        services.close()
 
 
 class WorkerProcess:

@@ -79,9 +79,9 @@ class Helpers:
                 self._drawn_now -= 1
 
     def close(self) -> None:
-        """End the processes, when they have drawn what they are drawing."""
+        """End the processes, when they have drawn what they are drawing. Whatever comes later is drawn here."""
         with self._lock:
-            pool, self._number = self._pool, 0
+            pool, self._pool, self._ready, self._number = self._pool, None, None, 0
         if pool is not None:
             pool.shutdown()
 

@@ -112,6 +112,20 @@ def test_ctrl_c_in_the_middle_of_a_run_stops_everything_at_once_and_all_of_it_go
     assert not own.database_runs()
 
 
+def test_ctrl_c_while_the_worker_is_ending_still_stops_the_database(own: Installation) -> None:
+    own.start()
+    assert own.process is not None
+    [worker] = own.workers()
+    os.kill(worker, signal.SIGSTOP)  # it does not end by itself
+    own.process.send_signal(signal.SIGINT)
+    wait_for(lambda: not own.answers())
+    own.process.send_signal(signal.SIGINT)
+    own.process.wait(60)
+    own.process = None
+    os.kill(worker, signal.SIGKILL)
+    assert not own.database_runs()
+
+
 def test_when_the_server_is_killed_its_worker_ends_and_it_starts_again(own: Installation) -> None:
     own.start()
     [worker] = own.workers()

@@ -1,6 +1,7 @@
 """JSON bodies: what is wrong is named by its path, with what would be right."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyramid.request import Request
 
-from cwz_web.api.bodies import Body, read_body
+from cwz_web.api.bodies import MAX_ERRORS, Body, read_body
 from cwz_web.api.feeds import ItemData, Keys, NewFeed, PushedItems
 from cwz_web.api.images import ImageRequest
 from cwz_web.api.runs import RunRequest
@@ -106,6 +107,30 @@ def test_a_large_body_of_mistakes_is_answered_with_those_of_its_first_row() -> N
     items = [{"key": str(key), "data": {str(name): [] for name in range(MAX_COLUMNS)}} for key in range(100)]
     errors = refusal(PushedItems, json.dumps({"items": items}).encode()).errors
     assert set(errors) == {f"items.0.data.{name}" for name in range(MAX_COLUMNS)}
+
+
+def test_more_mistakes_than_anybody_reads_are_not_named() -> None:
+    unknown = {f"field {number}": 1 for number in range(MAX_ERRORS + 1)}
+    item = {"key": "1", "data": {}}
+    for body in ({"items": [item], **unknown}, {"items": [item | unknown]}):
+        problem = refusal(PushedItems, json.dumps(body).encode())
+        assert (problem.status, problem.code, problem.errors) == (422, "invalid", {})
+        assert str(problem) == "More than 1,000 fields are wrong, too many to name"
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "field", "most"),
+    [
+        (PushedItems, lambda data: {"items": [{"key": "1", "data": data}]}, "items.0.data", MAX_COLUMNS),
+        (ItemData, lambda data: {"data": data}, "data", MAX_COLUMNS),
+        (ImageRequest, lambda data: {"template": "card", "data": data}, "data", 200),
+    ],
+)
+def test_names_are_counted_before_their_values_are_looked_at(
+    model: type[Body], body: Callable[[Any], Any], field: str, most: int
+) -> None:
+    errors = refusal(model, json.dumps(body({str(name): [] for name in range(most + 1)})).encode()).errors
+    assert errors == {field: f"{most} are the most that may stand here"}
 
 
 _names = st.sampled_from(sorted({name for model in BODIES for name in model.model_fields}))

@@ -150,6 +150,14 @@ def test_a_helper_that_dies_is_not_missed(helpers: Helpers, monkeypatch: pytest.
     begin(helpers)
 
 
+def test_once_they_are_closed_everything_is_drawn_here(helpers: Helpers) -> None:
+    kept = keep_busy(helpers)
+    helpers.close()
+    assert not drawn_there(helpers)
+    assert not multiprocessing.active_children()
+    kept.may_end.set()
+
+
 def test_helpers_end_with_their_parent_however_it_ends(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
