@@ -118,6 +118,30 @@ def test_a_form_that_is_none_is_refused_plainly(app: TestApp, content_type: str,
     assert app.post("/signin", body, content_type=content_type, status=400).html.h1 is not None
 
 
+PART = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n'
+
+
+@pytest.mark.parametrize(
+    ("content_type", "field"),
+    [
+        ("application/x-www-form-urlencoded", b"a=1&"),
+        ("application/x-www-form-urlencoded; boundary=x", b"a=1&"),
+        ("", b"a=1&"),
+        ("multipart/form-data; boundary=no; boundary=x", PART),
+        ('multipart/form-data; boundary="x"', PART),
+    ],
+)
+def test_a_form_with_more_fields_than_any_of_ours_is_not_read(
+    app: TestApp, monkeypatch: pytest.MonkeyPatch, content_type: str, field: bytes
+) -> None:
+    read: list[object] = []
+    monkeypatch.setattr("cwz_web.web.intake.MAX_FIELDS", 10)
+    monkeypatch.setattr("webob.request.cgi_FieldStorage", lambda *_, **__: read.append(1))
+    page = app.post("/signin", field * 11, {"Content-Type": content_type}, status=400)
+    assert "more fields than any of ours" in page.text
+    assert not read
+
+
 def test_a_field_that_the_form_does_not_have_is_refused(app: TestApp) -> None:
     form = app.get("/signup").forms[0]
     fields = dict(form.submit_fields()) | {"name": "Ada", "email": "ada@example.org", "verified_at": "2026-01-01"}

@@ -109,6 +109,11 @@ def test_a_large_body_of_mistakes_is_answered_with_those_of_its_first_row() -> N
     assert set(errors) == {f"items.0.data.{name}" for name in range(MAX_COLUMNS)}
 
 
+def test_a_refusal_holds_on_to_nothing_that_was_sent() -> None:
+    problem = refusal(ImageRequest, b'{"template": 1}')
+    assert (problem.__cause__, problem.__context__) == (None, None)
+
+
 def test_more_mistakes_than_anybody_reads_are_not_named() -> None:
     unknown = {f"field {number}": 1 for number in range(MAX_ERRORS + 1)}
     item = {"key": "1", "data": {}}
