@@ -40,8 +40,8 @@ class Shop:
     def delete(self, path: str, status: int = 204) -> None:
         self.app.delete(f"/v1/feeds{path}", headers=self.headers, status=status)
 
-    def send(self, path: str, file: bytes, status: int = 202) -> Any:
-        headers = self.headers | {"Content-Type": "text/csv"}
+    def send(self, path: str, file: bytes, status: int = 202, content_type: str = "text/csv") -> Any:
+        headers = self.headers | {"Content-Type": content_type}
         return self.app.post(f"/v1/feeds{path}", file, headers=headers, status=status)
 
 
@@ -122,6 +122,19 @@ def test_a_surrogate_or_a_nul_is_refused(shop: Shop, feed: str) -> None:
         body = f'{{"items": [{{"key": "{key}", "data": {{}}}}]}}'.encode()
         headers = shop.headers | {"Content-Type": "application/json"}
         shop.app.post(f"/v1/feeds/{feed}/items", body, headers=headers, status=status)
+
+
+def test_a_file_of_curls_usual_type_is_taken_as_it_is_and_never_read_as_a_form(
+    shop: Shop, feed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[object] = []
+    monkeypatch.setattr("webob.request.cgi_FieldStorage", lambda *_, **__: read.append(1))
+    file = b"sku,title\n1,Uno & " + b"a&" * 11_000 + b"\n2,Due\n"
+    begun = shop.send(f"/{feed}/imports", file, content_type="application/x-www-form-urlencoded")
+    assert begun.json["state"] == "queued"
+    assert not read
+    run_feed_jobs(shop.make.services)
+    assert shop.get(f"/{feed}/items/1")["data"]["title"].startswith("Uno & a&a&")
 
 
 def test_a_file_is_brought_in_by_a_job_that_can_be_watched(shop: Shop, feed: str) -> None:
