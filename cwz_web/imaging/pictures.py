@@ -49,6 +49,11 @@ class Source:
     data: bytes
     digest: str
 
+    @property
+    def nbytes(self) -> int:
+        """How much memory the source holds."""
+        return len(self.data)
+
     @classmethod
     def of(cls, data: bytes) -> "Source":
         return cls(data, sha256(data).hexdigest())

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from subprocess import PIPE
 from textwrap import dedent
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -104,6 +104,42 @@ def test_a_helper_draws_the_same_picture_under_the_same_name(helpers: Helpers, o
     for image in ("red", "gone"):
         values = plan.values({"title": "Ünï \udc80", "image": image})
         assert helpers.render(plan, values, found, output) == plan.render(values, found, output)
+
+
+class Counted(Source):
+    """A source that tells when it is handed over."""
+
+    handed_over: ClassVar[list[str]] = []
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        self.handed_over.append(self.digest)
+        return Source, (self.data, self.digest)
+
+
+@pytest.mark.usefixtures("busy")
+def test_a_photo_is_handed_over_once_and_again_to_a_helper_that_does_not_know_it(
+    helpers: Helpers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Counted, "handed_over", [])
+    photo = Counted.of(jpeg())
+    plan = plan_of(PHOTO)
+
+    def draw_there(title: str) -> None:
+        values = plan.values({"title": title, "image": "red"})
+        assert helpers.render(plan, values, {"red": photo}, Output()) == plan.render(values, {"red": photo}, Output())
+
+    draw_there("one")
+    draw_there("two")
+    assert Counted.handed_over == [photo.digest]
+    for child in multiprocessing.active_children():
+        child.kill()
+        child.join()
+    assert not drawn_there(helpers)
+    monkeypatch.setattr("cwz_web.imaging.helpers.time.monotonic", lambda: time.time() + REST_SECONDS)
+    begin(helpers)
+    draw_there("three")
+    draw_there("four")
+    assert Counted.handed_over == [photo.digest] * 2
 
 
 @pytest.mark.usefixtures("busy")
