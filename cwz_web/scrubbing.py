@@ -20,6 +20,7 @@ _NAMES = re.compile(
     r"e_?mail|\bto\b",
     re.IGNORECASE,
 )
+# None of them may look through the rest of a long word from each of its letters on: 64 KB of a path would take a minute.
 _FORMS = re.compile(
     "|".join(
         (
@@ -29,12 +30,12 @@ _FORMS = re.compile(
             r"\bxox[a-z]-[\w-]+",  # Slack's
             r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}",  # AWS'
             r"\bAIza[\w-]{30,}",  # Google's
-            r"\beyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?",  # JSON Web Tokens
+            r"\beyJ[\w-]{8,}(?:\.[\w-]*){0,2}",  # JSON Web Tokens
             r"-----BEGIN [A-Z ]+-----.*?(?:-----END [A-Z ]+-----|\Z)",  # keys as PEM
             r"(?<=://)[^/\s@]+(?=@)",  # user and password in an address
             r"(?i:\b(?:bearer|basic)\s+)[\w.~+/=-]{6,}",
             r"\?[\w%.~=&+*-]*=[\w%.~=&+*/-]*",  # what follows an address
-            r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+",  # people's addresses
+            r"[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+",  # people's addresses (RFC 5321, section 4.5.3.1.1)
             r"(?<=DETAIL:)[^\n]+",  # PostgreSQL's, which quotes rows
         )
     ),

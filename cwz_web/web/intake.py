@@ -4,7 +4,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from pyramid.config import Configurator
-from pyramid.httpexceptions import HTTPBadRequest, HTTPMethodNotAllowed
+from pyramid.httpexceptions import HTTPBadRequest, HTTPMethodNotAllowed, HTTPRequestEntityTooLarge
 from pyramid.request import Request
 from pyramid.response import Response
 from webob.compat import parse_header
@@ -18,6 +18,8 @@ MULTIPART = "multipart/form-data"
 FORMS = {"", "application/x-www-form-urlencoded", MULTIPART}
 # The form of a feed with as many columns as one may have has 3,000.
 MAX_FIELDS = 10_000
+# Of one without files. Each escape is read by itself, so that a megabyte of them takes up to half a second.
+MAX_FORM = 4 * 1024 * 1024
 PART = 1024 * 1024
 # Asked by whatever watches a machine, under whatever name.
 ANY_HOST = {"/healthz", "/readyz", "/metrics"}
@@ -40,6 +42,8 @@ def intake_tween(handler: Callable[[Request], Response], registry: object) -> Ca
         if any("\x00" in text for text in spoken):
             raise HTTPBadRequest("The address holds a character that is not allowed")
         if request.content_type in FORMS and not is_machine(request):
+            if request.content_type != MULTIPART and (request.content_length or 0) > MAX_FORM:
+                raise HTTPRequestEntityTooLarge(f"A form may have {MAX_FORM // 1024**2} MB at the most")
             try:
                 if _fields_in(request) > MAX_FIELDS:
                     raise HTTPBadRequest("The form has more fields than any of ours")

@@ -142,6 +142,31 @@ def test_a_form_with_more_fields_than_any_of_ours_is_not_read(
     assert not read
 
 
+def test_a_cookie_is_found_among_whatever_else_is_sent(app: TestApp) -> None:
+    """Half a megabyte that is no cookie would have taken an hour to read."""
+    ours, other = "cwz_visitor=" + "a" * 43, "%41" * 170_000
+    for sent in (ours, f"{other}; {ours}", f"{ours};{other}", f'cwz_visitor="{other}; {ours} ;a=b', f"\xff=1;{ours}"):
+        page = Request.blank("/signin", {"HTTP_COOKIE": sent}).get_response(app.app)  # webtest would read them, too
+        assert (page.status_code, page.headers.get("Set-Cookie")) == (200, None)
+    for sent in ("", other, f'cwz_visitor="{"a" * 43}"', f"cwz_visitor {ours}", ours + "\xe9"):
+        page = Request.blank("/signin", {"HTTP_COOKIE": sent}).get_response(app.app)
+        assert page.headers["Set-Cookie"].startswith("cwz_visitor=")
+
+
+@pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", ""])
+def test_a_form_larger_than_any_of_ours_is_not_read(
+    app: TestApp, monkeypatch: pytest.MonkeyPatch, content_type: str
+) -> None:
+    app.get("/signin")
+    monkeypatch.setattr("cwz_web.web.intake.MAX_FORM", 1000)
+    with monkeypatch.context() as patch:
+        patch.setattr("webob.request.cgi_FieldStorage", None)
+        page = app.post("/signin", b"email=" + b"%41" * 333, {"Content-Type": content_type}, status=413)
+        assert page.html.h1.text.startswith("A form may have")
+    # One with files may be larger: this one only lacks its token.
+    app.post("/signin", {"email": "x"}, upload_files=[("file", "a.txt", b"a" * 1000)], status=400)
+
+
 def test_a_field_that_the_form_does_not_have_is_refused(app: TestApp) -> None:
     form = app.get("/signup").forms[0]
     fields = dict(form.submit_fields()) | {"name": "Ada", "email": "ada@example.org", "verified_at": "2026-01-01"}

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import httpx
 import pytest
 from waitress.adjustments import Adjustments
 
+from cwz_web.api.feeds import MAX_ITEMS_BODY
 from cwz_web.server import FILES_AT_ONCE, MAX_FILE, Parser
-from tests.installation import free_port, wait_for
+from tests.installation import ROOT, free_port, wait_for
 
 SMALL = 1000
 
@@ -34,6 +36,18 @@ def begin(path: str, size: int | None, method: str = "POST") -> Parser:
     head = f"{method} {path} HTTP/1.1\r\nHost: x\r\n{length}\r\n\r\n".encode()
     assert parser.received(head) == len(head)
     return parser
+
+
+@pytest.mark.parametrize("ini", ["development.ini", "production.ini", "deploy/container.ini"])
+def test_elsewhere_there_is_room_for_the_rows_of_a_push_and_headers_are_small(ini: str) -> None:
+    # WebOb takes an escape of an address the longer the more there are: at 256 KB, waitress' own limit, 0.4 s.
+    settings = ConfigParser()
+    settings.read(ROOT / ini)
+    server = settings["server:main"]
+    assert MAX_ITEMS_BODY < int(server["max_request_body_size"]) < 2 * MAX_ITEMS_BODY
+    parser = Parser(Adjustments(max_request_header_size=server["max_request_header_size"]))
+    parser.received(b"GET /?" + b"%41" * 22_000)
+    assert parser.error.code == 431
 
 
 @pytest.mark.parametrize("path", ["/w/demo/feeds/new", "/w/demo/feeds/1-2/import", "/v1/feeds/1-2/imports?x=1"])
