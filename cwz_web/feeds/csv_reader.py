@@ -11,7 +11,17 @@ from typing import BinaryIO
 
 from charset_normalizer import from_bytes
 
-from cwz_web.feeds.tables import MAX_CELL, MAX_NAME, BadFile, Entry, Invalid, Records, check_columns
+from cwz_web.feeds.tables import (
+    MAX_CELL,
+    MAX_NAME,
+    MAX_ROW_BYTES,
+    BadFile,
+    Entry,
+    Invalid,
+    Records,
+    RowSize,
+    check_columns,
+)
 
 DELIMITERS = ",;\t|^~\x1f"
 SAMPLE_ROWS = 50
@@ -79,19 +89,29 @@ def _width(line: list[str]) -> int:
 
 def _lines(file: BinaryIO, encoding: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """The lines of the file, numbered, as cells, from the first one that has any."""
-    reader = csv.reader(chain(_text(file, encoding), (END,)), delimiter=delimiter)
+    row = RowSize()
+    reader = csv.reader(chain(_measured(_text(file, encoding), row), (END,)), delimiter=delimiter)
     begun, end, number, begins = False, [END], 0, 1
     try:
         for line in reader:
             if line == end:
                 return
-            begun = begun or (any(map(str.strip, line)) and not _names_delimiter.fullmatch(delimiter.join(line)))
+            if any(map(str.strip, line)):
+                row.begin()
+                begun = begun or not _names_delimiter.fullmatch(delimiter.join(line))
             begins, number = number + 1, reader.line_num
             if begun:
                 yield number, line
     except csv.Error as error:
         raise BadFile(f"Line {reader.line_num} can not be read ({error}); is a quotation mark not closed?") from None
     raise BadFile(f"A quotation mark in line {begins} or below it is never closed")
+
+
+def _measured(text: io.TextIOWrapper, row: RowSize) -> Iterator[str]:
+    """The lines of a text, while the rows that they are cut into have the size that they may have."""
+    while line := text.readline(MAX_ROW_BYTES + 1):
+        row.add(len(line))
+        yield line
 
 
 def _text(file: BinaryIO, encoding: str) -> io.TextIOWrapper:

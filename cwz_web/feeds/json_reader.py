@@ -5,16 +5,23 @@ deeper gets a dotted name, a list of plain values is joined, and of a list of ob
 """
 
 import json
+import re
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal, DecimalException
 from typing import Any, BinaryIO
 
 import ijson
 
-from cwz_web.feeds.tables import BadFile, Entry, Invalid, Records, clean_row
+from cwz_web.feeds.tables import MAX_ROW_BYTES, BadFile, Entry, Invalid, Parts, Records, RowSize, check_rows, clean_row
 
 MAX_DEPTH = 5
 DEEPEST = 50
+# More than Python reads as one whole number; yajl then crashes, and the process with it (ijson 3.6).
+MAX_DIGITS = sys.int_info.default_max_str_digits
+_quotation_mark = re.compile(rb'[^\\]"')  # but none inside of a text
+_many_digits = re.compile(rb"(?<!\d)\d{%d}" % (MAX_DIGITS + 1))
 ITEM = "item"  # how ijson calls what lies in a list
 JOINED = ", "
 # Names of lists that hold the rows, where an object has several.
@@ -34,9 +41,10 @@ def json_lines_records(file: BinaryIO) -> Records:
 
 
 def _objects(file: BinaryIO, prefix: str) -> Iterator[Entry]:
+    row = f"{prefix}.{ITEM}" if prefix else ITEM
     with _told():
-        events = ijson.parse(_shallow(_events(file)))
-        for number, record in enumerate(ijson.items(events, f"{prefix}.{ITEM}" if prefix else ITEM), 1):
+        for number, record in enumerate(ijson.items(_measured(file, row), row), 1):
+            check_rows(number)
             if not isinstance(record, dict):
                 yield Invalid(number, "This is not an object", {"value": _text(record)[:200]})
             elif isinstance(entry := clean_row(_flat(record), number), Invalid) or entry[1]:
@@ -45,12 +53,16 @@ def _objects(file: BinaryIO, prefix: str) -> Iterator[Entry]:
 
 def _lines(file: BinaryIO) -> Iterator[Entry]:
     file.seek(0)
-    for number, line in enumerate(file, 1):
+    row = RowSize()
+    for number, line in enumerate(iter(lambda: file.readline(MAX_ROW_BYTES + 1), b""), 1):
+        check_rows(number)
+        row.begin()
+        row.add(len(line))
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
+            record = _line.decode(line.decode())
+        except (ValueError, RecursionError, DecimalException):
             if not line.endswith(b"\n"):
                 raise BadFile(f"The file breaks off in line {number}") from None
             yield Invalid(number, "The line is not valid JSON", {"line": line[:200].decode(errors="replace").strip()})
@@ -61,6 +73,13 @@ def _lines(file: BinaryIO) -> Iterator[Entry]:
             yield entry
 
 
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no JSON")
+
+
+_line = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_number)
+
+
 @contextmanager
 def _told() -> Iterator[None]:
     """What the parser raises, as a message for people."""
@@ -68,12 +87,40 @@ def _told() -> Iterator[None]:
         yield
     except (ijson.JSONError, UnicodeDecodeError) as error:
         raise BadFile(f"This is not valid JSON: {_short(error)}") from None
+    except DecimalException:
+        raise BadFile("This is not valid JSON: it holds a number that nobody can read") from None
 
 
-def _events(file: BinaryIO) -> Iterator[tuple[str, Any]]:
-    file.seek(0)
-    events: Iterator[tuple[str, Any]] = ijson.basic_parse(file)
+class _Parts(Parts):
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(file, _quotation_mark)
+        self._end = b""
+
+    def read(self, size: int) -> bytes:
+        part = super().read(size)
+        self._end += part
+        if _many_digits.search(self._end):
+            raise BadFile(f"The JSON holds a number of more than {MAX_DIGITS} digits")
+        self._end = self._end[-MAX_DIGITS:]
+        return part
+
+
+def _events(parts: _Parts) -> Iterator[tuple[str, Any]]:
+    events: Iterator[tuple[str, Any]] = ijson.basic_parse(parts)
     return events
+
+
+def _measured(file: BinaryIO, row: str) -> Iterator[tuple[str, str, Any]]:
+    """The events with their paths, while the rows have the size that they may have."""
+    parts = _Parts(file)
+    for event in ijson.parse(_shallow(_events(parts))):
+        if event[0] == row:
+            if event[1] == "start_map":
+                parts.begin()
+                parts.in_row = True
+            elif event[1] == "end_map":
+                parts.in_row = False
+        yield event
 
 
 def _shallow(events: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
@@ -110,7 +157,7 @@ def _rows_at(file: BinaryIO) -> str:
 def _lists_of_objects(file: BinaryIO) -> Iterator[str]:
     """The path of the list that each object lies in which lies in no other list; "" for the top."""
     path: list[str] = []  # a name for each object that is open, "item" for each list
-    for event, value in _shallow(_events(file)):
+    for event, value in _shallow(_events(_Parts(file))):
         if event == "map_key":
             path[-1] = value
         elif event in ("start_map", "start_array"):

@@ -1,11 +1,14 @@
 """What every reader of a file gives: rows of text under names, as a stream, within limits, with notes about them."""
 
 import io
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
 MAX_BYTES = 512 * 1024 * 1024
+# A row is held in memory with all that it is made of, thirty times as much as it has in the file.
+MAX_ROW_BYTES = 4 * 1024 * 1024
 MAX_ROWS = 2_000_000
 MAX_COLUMNS = 500
 MAX_CELL = 100_000
@@ -37,6 +40,47 @@ class Invalid:
 Entry = tuple[int, Row] | Invalid
 
 
+class RowSize:
+    """How much was read since a row began."""
+
+    def __init__(self) -> None:
+        self._size = 0
+
+    def begin(self) -> None:
+        """A row begins."""
+        self._size = 0
+
+    def add(self, size: int) -> None:
+        """More was read. Raises BadFile when it is more than a row may have."""
+        self._size += size
+        if self._size > MAX_ROW_BYTES:
+            raise BadFile(f"The file has a row of more than {MAX_ROW_BYTES // 1024**2} MB, or as much that is none")
+
+
+class Parts(RowSize):
+    """A file as a parser reads it, part by part.
+
+    Arguments:
+        sign: what stands around each text; outside of the rows that is all that is held in memory.
+    """
+
+    def __init__(self, file: BinaryIO, sign: re.Pattern[bytes]) -> None:
+        super().__init__()
+        file.seek(0)
+        self._file, self._sign = file, sign
+        self._last = b""
+        self.in_row = False
+
+    def read(self, size: int) -> bytes:
+        """The next part. Raises BadFile."""
+        part = self._file.read(size)
+        if not self.in_row and self._sign.search(self._last + part):
+            self.begin()
+        self._last = part[-1:]
+        self.add(len(part))
+        return part
+
+
 @dataclass
 class Records:
     """A file's rows, each the cells that are not empty.
@@ -65,8 +109,7 @@ class Records:
         self._seen.clear()
         any_row, seen, why = False, self._seen.keys(), f"The file has no {self.what} with anything in it"
         for number, entry in enumerate(self.read(), 1):
-            if number > MAX_ROWS:
-                raise BadFile(f"The file has more than {MAX_ROWS:,} rows; split it")
+            check_rows(number)
             if isinstance(entry, Invalid):
                 why = entry.reason if number == 1 else why
             else:
@@ -107,6 +150,12 @@ def size_of(file: BinaryIO) -> int:
     size = file.seek(0, io.SEEK_END)
     file.seek(place)
     return size
+
+
+def check_rows(number: int) -> None:
+    """See that a file has not too many rows. Raises BadFile."""
+    if number > MAX_ROWS:
+        raise BadFile(f"The file has more than {MAX_ROWS:,} rows; split it")
 
 
 def clean_row(record: Row, line: int) -> Entry:

@@ -4,6 +4,7 @@ Neither DTDs nor entities are read (defusedxml), and the file is read as a strea
 children's texts under their names, deeper ones with a dot, attributes with an @, repeated ones joined.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,14 +14,16 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
-from cwz_web.feeds.tables import BadFile, Entry, Invalid, Records, clean_row
+from cwz_web.feeds.tables import BadFile, Entry, Invalid, Parts, Records, check_rows, clean_row
 
 GOOGLE = "http://base.google.com/ns/1.0"
 # Elements that are rows wherever they are; else the element that is repeated most often is.
 ROWS = ("item", "entry", "product", "offer", "row", "record")
 MAX_DEPTH = 5
+DEEPEST = 50
 SAMPLE_ELEMENTS = 20_000
 JOINED = ", "
+_tag = re.compile(b"<")
 
 
 def xml_records(file: BinaryIO) -> Records:
@@ -47,7 +50,7 @@ def _row_name(file: BinaryIO) -> str:
     filled: set[str] = set()
     depth = 0
     try:
-        for event, element in _events(file):
+        for event, element in _events(Parts(file, _tag)):
             if event == "start":
                 depth += 1
                 name = _local(element.tag)
@@ -79,16 +82,25 @@ def _records(file: BinaryIO, name: str) -> Iterator[Entry]:
     with _told():
         open_elements: list[Element] = []
         inside = number = 0
-        for event, element in _events(file):
+        parts = Parts(file, _tag)
+        for event, element in _events(parts):
             if event == "start":
                 open_elements.append(element)
-                inside += _local(element.tag) == name
+                if len(open_elements) > DEEPEST:
+                    raise BadFile(f"The XML is nested deeper than {DEEPEST} levels")
+                if _local(element.tag) == name:
+                    inside += 1
+                    if inside == 1:
+                        parts.begin()
+                        parts.in_row = True
                 continue
             open_elements.pop()
             if inside and _local(element.tag) == name:
                 inside -= 1
                 if not inside:
+                    parts.in_row = False
                     number += 1
+                    check_rows(number)
                     if isinstance(entry := clean_row(_flat(element), number), Invalid) or entry[1]:
                         yield entry
             if not inside and open_elements:
@@ -96,11 +108,11 @@ def _records(file: BinaryIO, name: str) -> Iterator[Entry]:
 
 
 def _flat(element: Element, before: str = "", depth: int = 1) -> dict[str, str]:
-    flat: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
 
     def add(name: str, value: str) -> None:
         if value.strip():
-            flat[name] = f"{flat[name]}{JOINED}{value.strip()}" if name in flat else value.strip()
+            found.setdefault(name, []).append(value.strip())
 
     for name, value in element.attrib.items():
         add(f"{before}@{_name(name)}", value)
@@ -115,12 +127,11 @@ def _flat(element: Element, before: str = "", depth: int = 1) -> dict[str, str]:
             add(f"{name}@{_name(attribute)}", value)
     if not len(element) and element.text:
         add(f"{before}text" if before else "text", element.text)
-    return flat
+    return {name: JOINED.join(values) for name, values in found.items()}
 
 
-def _events(file: BinaryIO) -> Iterator[tuple[str, Any]]:
-    file.seek(0)
-    events: Iterator[tuple[str, Any]] = iterparse(file, events=("start", "end"), forbid_dtd=True)
+def _events(parts: Parts) -> Iterator[tuple[str, Any]]:
+    events: Iterator[tuple[str, Any]] = iterparse(parts, events=("start", "end"), forbid_dtd=True)
     return events
 
 

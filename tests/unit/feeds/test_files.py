@@ -111,8 +111,8 @@ def test_what_lies_deeper_in_json_gets_a_dotted_name() -> None:
 
 @pytest.mark.parametrize("number", ["19.90", "1e3", "12345678901234567890", "0.1", "-5"])
 def test_numbers_of_json_are_not_rounded(number: str) -> None:
-    [row] = read_table(f'[{{"n": {number}}}]'.encode()).rows
-    assert Decimal(row["n"]) == Decimal(number)
+    for file in (f'[{{"n": {number}}}]', f'{{"n": {number}}}\n{{"n": 1}}\n'):
+        assert Decimal(read_table(file.encode()).rows[0]["n"]) == Decimal(number)
 
 
 def test_columns_come_in_the_order_in_which_they_were_first_seen() -> None:
@@ -141,6 +141,10 @@ LAUGHS = (
         (b"[1, 2, 3]", "no list of objects"),
         (b'{"a": 1}', "no list of objects"),
         (b'[{"a": 1}, {"b": ', "not valid JSON"),
+        # These ended the process: a fault inside of the parser.
+        (b"[" + b"1" * 4_000_000, "more than 4300 digits"),
+        (b'[{"a": "' + b" " * 65_000 + b'", "b": -' + b"1" * 4301 + b"}]", "more than 4300 digits"),
+        (b'[{"a": 1e1111111111111111111}]', "number that nobody can read"),
         (b"[" * 100_000, "JSON"),
         (b'{"a": ' * 100_000, "JSON"),
         (b'{"a": 1}\n{"a": ', "breaks off in line 2"),
@@ -165,18 +169,81 @@ def test_what_can_not_be_read_says_why_and_quickly(data: bytes, saying: str) -> 
     ("data", "line", "reason"),
     [
         (b'{"a": 1}\n{"a": \n{"a": 3}\n', 2, "not valid JSON"),
+        (b'{"a": 1}\n{"a": NaN}\n{"a": 3}\n', 2, "not valid JSON"),
+        (b'{"a": 1}\n{"a": ' + b"1" * 4301 + b'}\n{"a": 3}\n', 2, "not valid JSON"),
+        (b'{"a": 1}\n{"a": 1e1111111111111111111}\n{"a": 3}\n', 2, "not valid JSON"),
         (b'{"a": 1}\n{"b": 2}\n\n[3]\n', 4, "not a JSON object"),
         (b'[{"a": 1}, 2, {"a": 3}]', 2, "not an object"),
         (b'[{"a": 1}, {"a": "' + b"x" * 100_001 + b'"}]', 2, "“a” has more than 100,000 characters"),
         (b"<l><row><t>1</t></row><row><t>" + b"x" * 100_001 + b"</t></row></l>", 2, "“t” has more than 100,000"),
     ],
-    ids=["line", "no object", "number in a list", "long cell", "long element"],
+    ids=[
+        "line",
+        "no number",
+        "many digits",
+        "large exponent",
+        "no object",
+        "number in a list",
+        "long cell",
+        "long element",
+    ],
 )
 def test_a_row_that_can_not_be_taken_stops_no_other(data: bytes, line: int, reason: str) -> None:
     [left] = [entry for entry in files.open_records(spooled(data)) if isinstance(entry, Invalid)]
     assert left.line == line
     assert reason in left.reason
     assert read_table(data).rows
+
+
+MB_5 = 5 * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'[{"a": 1}, {"a": [' + b'{"": 1},' * (MB_5 // 8) + b"1]}]",
+        b'[{"a": 1}, {"a": "' + b"x" * MB_5 + b'"}]',
+        b'[{"a": 1}, {"a": "' + b'\\"' * (MB_5 // 2) + b'"}]',
+        b'[{"a": 1}], "other": "' + b"x" * MB_5 + b'"}]',
+        b'{"a": 1}\n{"a": [' + b"1," * (MB_5 // 2) + b"1]}\n",
+        b"<r><item><a>1</a></item><item>" + b"<a/>" * (MB_5 // 4) + b"</item></r>",
+        b"<r><item><a>1</a></item><item><a>" + b"x" * MB_5 + b"</a></item></r>",
+        b"<r><item><a>1</a></item>" + b"x" * MB_5 + b"</r>",
+        b"a,b\n1,2\n" + b"1," * (MB_5 // 2) + b"\n",
+        b"a,b\n1,2\n" + b'"a\n",' * (MB_5 // 5) + b"\n",
+        b"a,b\n1,2\n" + b" ,\n" * (MB_5 // 3),
+    ],
+    ids=["json", "text", "escapes", "text outside", "line", "xml", "xml text", "xml outside", "csv", "quoted", "blank"],
+)
+def test_no_row_takes_more_memory_than_a_row_may(data: bytes) -> None:
+    """Half a megabyte, unpacked to 512 MB of one row, took all the memory that a machine has."""
+    with pytest.raises(BadFile, match=r"a row of more than 4 MB|not valid JSON"):
+        read_table(data)
+
+
+def test_what_is_no_row_may_be_longer() -> None:
+    other, rows = b'"other": [' + b'"x",' * (MB_5 // 4) + b'"x"]', b'"rows": [{"a": 1}]'
+    for file in (b"{%s, %s}" % (other, rows), b"{%s, %s}" % (rows, other)):
+        assert read_table(file).rows == [{"a": "1"}]
+    other = b"<o>%s</o>" % (b"x" * 400) * (MB_5 // 400)
+    for file in (b"<r>%s<item><a>1</a></item></r>" % other, b"<r><item><a>1</a></item>%s</r>" % other):
+        assert read_table(file).rows == [{"a": "1"}]
+
+
+def test_xml_that_is_nested_without_end_is_refused() -> None:
+    with pytest.raises(BadFile, match="nested deeper than 50 levels"):
+        read_table(b"<r><item><a>1</a></item>" + b"<x>" * 30_000)
+
+
+def test_rows_that_are_empty_count_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cwz_web.feeds.tables.MAX_ROWS", 3)
+    for file in (
+        b'[{"a": 1}, {}, {}, {}]',
+        b'{"a": 1}\n{"a": 1}\n\n\n',
+        b"<r><item><a>1</a></item>%s</r>" % (b"<item/>" * 3),
+    ):
+        with pytest.raises(BadFile, match="more than 3 rows"):
+            read_table(file)
 
 
 def test_what_there_is_of_a_file_that_breaks_off_is_read() -> None:
