@@ -20,7 +20,7 @@ _NAMES = re.compile(
     r"e_?mail|\bto\b",
     re.IGNORECASE,
 )
-# None of them may look through the rest of a long word from each of its letters on: 64 KB of a path would take a minute.
+# None of them may look through the rest of a long word from each of its letters on: a path of 64 KB took a minute.
 _FORMS = re.compile(
     "|".join(
         (

@@ -13,12 +13,13 @@ from cwz_web.imaging.filters import FILTERS
 
 COLUMN = r"[A-Za-z_][A-Za-z0-9_]{0,62}"
 
-_binding = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+_binding = re.compile(r"\{\{(.*?)(\}\}|\Z)", re.DOTALL)
 _column = re.compile(rf"\A{COLUMN}\Z")
 _argument = r"""(?:"[^"]*"|'[^']*'|\d+)"""
 _filter = re.compile(rf"\A([a-z_]+)(?:\(\s*({_argument}(?:\s*,\s*{_argument})*)?\s*\))?\Z")
 _arguments = re.compile(_argument)
-_pipe = re.compile(r"""\|(?=(?:[^"']|"[^"]*"|'[^']*')*\Z)""")
+# Up to the next pipe that stands in no quotes.
+_part = re.compile(r"""((?:[^|"']|"[^"]*"|'[^']*'|["'])*)\|""")
 
 
 class BindingError(ValueError):
@@ -60,16 +61,15 @@ def parse(text: str) -> BoundText:
     parts: list[str | Binding] = []
     end = 0
     for match in _binding.finditer(text):
+        if not match[2]:
+            raise BindingError(f"“{match[0][:40]}” is never closed: end it with }}}}")
         parts += [text[end : match.start()], _parse_binding(match[1])]
         end = match.end()
-    rest = text[end:]
-    if "{{" in rest:
-        raise BindingError(f"“{rest[rest.index('{{') :][:40]}” is never closed: end it with }}}}")
-    return BoundText(tuple(part for part in [*parts, rest] if part != ""))
+    return BoundText(tuple(part for part in [*parts, text[end:]] if part != ""))
 
 
 def _parse_binding(inside: str) -> Binding:
-    column, *filters = (part.strip() for part in _pipe.split(inside))
+    column, *filters = (part.strip() for part in _part.findall(inside + "|"))
     if not _column.match(column):
         raise BindingError(f"“{{{{{inside}}}}}” does not name a column: use letters, digits and _")
     return Binding(column, tuple(_parse_filter(each) for each in filters))
@@ -80,7 +80,7 @@ def _parse_filter(written: str) -> tuple[Callable[..., str], tuple[object, ...]]
     if match is None or match[1] not in FILTERS:
         raise BindingError(f"“{written}” is not a filter; there are {', '.join(sorted(FILTERS))}")
     found = FILTERS[match[1]]
-    arguments = [each.strip("\"'") for each in _arguments.findall(match[2] or "")]
+    arguments = [each if each.isdecimal() else each[1:-1] for each in _arguments.findall(match[2] or "")]
     try:
         return found.function, found.arguments(match[1], arguments)
     except ValueError as error:

@@ -43,7 +43,7 @@ from cwz_web.imaging.shapes import draw_box, draw_placeholder, draw_rating, draw
 from cwz_web.imaging.text import Typeface, draw_text
 
 # The first number grows whenever the same inputs would give other pixels: no old picture is taken for a new one.
-ENGINE_VERSION = f"2/{pyvips.version(0)}.{pyvips.version(1)}/{version('simplejpeg')}/{version('isal')}"
+ENGINE_VERSION = f"3/{pyvips.version(0)}.{pyvips.version(1)}/{version('simplejpeg')}/{version('isal')}"
 MAX_PIXELS = 25_000_000
 MAX_SOURCE_BYTES = 100 * 1024 * 1024
 RENDER_SECONDS = 20.0

@@ -18,11 +18,14 @@ from price_parser import Price
 
 LOCALE = "en"
 MAX_DIGITS = 20
+# Nobody writes more around a number or a date, and price_parser takes seconds for ten thousand digits.
+MAX_AROUND = 1000
 # For signs that several currencies share, what they mean most often.
 SIGNS = {"€": "EUR", "$": "USD", "£": "GBP", "¥": "JPY", "₹": "INR", "₩": "KRW", "zł": "PLN", "Kč": "CZK", "kr": "SEK"}
 
 _block_end = re.compile(r"</(?:p|div|li|h[1-6]|tr)\s*>|<br\s*/?>", re.IGNORECASE)
-_hidden = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
+# As browsers do it (HTML, section 13.2.5): what is never closed goes on to the end.
+_hidden = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)", re.IGNORECASE | re.DOTALL)
 _tag = re.compile(r"</?[A-Za-z][^<>]*>")
 _word = re.compile(r"\w[\w’'-]*")
 _DEFAULTS = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2001, 2, 2, tzinfo=UTC))
@@ -60,7 +63,7 @@ def parse_number(text: str) -> Decimal | None:
 
     A row of more digits than any price or amount has is no number, but a name for something.
     """
-    if not any(character.isdecimal() for character in text):
+    if len(text) > MAX_AROUND or not any(character.isdecimal() for character in text):
         return None
     amount = Price.fromstring(text).amount
     if amount is None or len(amount.as_tuple().digits) > MAX_DIGITS:
@@ -81,8 +84,7 @@ def currency(text: str, code: str = "", locale: str = LOCALE) -> str:
     stays as it is. A whole amount is written without decimals.
     """
     amount = parse_number(text)
-    code = code or _currency_in(text)
-    if amount is None or not code:
+    if amount is None or not (code := code or _currency_in(text)):
         return text
     pattern = "#,##0" if amount == amount.to_integral() else None
     if pattern is None:
@@ -95,6 +97,8 @@ def currency(text: str, code: str = "", locale: str = LOCALE) -> str:
 
 def date(text: str, style: str = "medium", locale: str = LOCALE) -> str:
     """A date as people of the locale write it: short, medium, long or full. The day comes first, or the year."""
+    if len(text) > MAX_AROUND:
+        return text
     day_first = not _year_first.match(text.strip())
     try:
         # Whatever the text leaves open would come from the default, so two of them tell a whole date from a part.

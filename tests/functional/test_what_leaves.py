@@ -202,7 +202,7 @@ def test_secrets_are_known_by_form(secret: str) -> None:
 
 
 def test_the_time_that_it_takes_grows_with_the_text_only() -> None:
-    """Each of these took minutes at a tenth of this length: every line tells of a path, which is anybody's to choose."""
+    """The first took minutes at a tenth of this length: every line tells of a path, which is anybody's to choose."""
     words = ["bearer" + "a" * 500_000, "eyJ-" * 100_000, "." * 500_000 + "@", "?" + "=" * 500_000]
     script = "import json, sys; from cwz_web.scrubbing import scrub; scrub(json.load(sys.stdin))"
     subprocess.run([sys.executable, "-c", script], input=json.dumps(words), text=True, cwd=ROOT, timeout=60, check=True)

@@ -24,6 +24,13 @@ def test_a_pipe_inside_quotes_is_text() -> None:
     assert parse("""{{ a | default("x | y") }}""").resolve({"a": ""}) == "x | y"
 
 
+@pytest.mark.parametrize(
+    ("argument", "shown"), [("'|'", "|"), ("'a|b'", "a|b"), ('"it\'s|"', "it's|"), ("'\"|'", '"|'), ("''", "")]
+)
+def test_a_pipe_in_quotation_marks_is_none(argument: str, shown: str) -> None:
+    assert parse("{{ a | default(" + argument + ") | upper }}").resolve({"a": ""}) == shown.upper()
+
+
 def test_a_value_is_never_parsed_again() -> None:
     assert parse("{{ a }}").resolve({"a": "{{ b }}"}) == "{{ b }}"
 
@@ -38,7 +45,11 @@ def test_a_value_is_never_parsed_again() -> None:
         ("{{ a | upper(3) }}", "takes no argument"),
         ("{{ a | truncate('x') }}", "takes a number"),
         ("{{ a | default }}", "takes other arguments"),
-        ("{{ a", "never closed"),
+        ("{{ a", "“{{ a” is never closed"),
+        ("{{ a }} and {{ b", "“{{ b” is never closed"),
+        ("{{ a | default('x) }}", "default('x)"),
+        ("{{ a | }}", "is not a filter"),
+        ("{{ | a }}", "does not name a column"),
         ("{{ a.__class__ }}", "does not name a column"),
         ("{{ a | truncate(__import__('os')) }}", "is not a filter"),
     ],
