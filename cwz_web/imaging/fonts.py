@@ -50,6 +50,8 @@ HAN = {"Noto Sans JP", "Noto Sans SC", "Noto Sans KR"}
 EMOJI = "Noto Color Emoji"
 MISSING = "\ufffd"
 MAX_FONT_BYTES = 10 * 1024 * 1024
+# No font has more glyphs than 65,535. What one has is remembered, 110 bytes for each.
+MAX_LETTERS = 100_000
 # What is kept of a font that somebody brings: its outlines, its metrics and how it is shaped; no pictures, no scripts.
 TABLES = {
     "CFF ", "CFF2", "GDEF", "GPOS", "GSUB", "HVAR", "MVAR", "OS/2", "STAT", "VORG", "avar", "cmap", "cvar", "cvt ",
@@ -190,6 +192,8 @@ def _open(data: bytes) -> TTFont:
         letters = font.getBestCmap()
         if not letters or not ("glyf" in font or "CFF " in font or "CFF2" in font):
             raise BadFont("The font has no letters that can be used")
+        if len(letters) > MAX_LETTERS:
+            raise BadFont(f"The font says that it has {len(letters):,} letters; {MAX_LETTERS:,} are the most")
         for glyph in list(letters.values())[:100]:
             font.getGlyphSet()[glyph].width  # noqa: B018 - that it can be read is what is asked
     except BadFont:

@@ -1,4 +1,5 @@
 import io
+import struct
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,18 @@ def test_a_font_without_letters_is_refused() -> None:
     data = io.BytesIO()
     font.save(data)
     with pytest.raises(BadFont, match="no letters"):
+        fonts.check_font(data.getvalue())
+
+
+def test_a_font_that_says_it_has_every_letter_is_refused() -> None:
+    """In 28 bytes: a group of character codes (OpenType, cmap, format 12)."""
+    groups = struct.pack(">LLL", 0, 0x10FFFF, 0)
+    subtable = struct.pack(">HHLLL", 12, 0, 16 + len(groups), 0, 1) + groups
+    font, table, data = TTFont(FONT), DefaultTable("cmap"), io.BytesIO()
+    table.data = struct.pack(">HHHHL", 0, 1, 3, 10, 12) + subtable
+    font.tables["cmap"] = table
+    font.save(data)
+    with pytest.raises(BadFont, match="letters; 100,000 are the most"):
         fonts.check_font(data.getvalue())
 
 
