@@ -61,6 +61,7 @@ def create_app(services: Services) -> Router:
     config.set_default_permission(Permission.VIEW)  # what a view does not open stays shut
     config.include("cwz_web.web.headers")  # outermost, so that errors carry the headers too
     config.include("cwz_web.web.request_log")  # one line a request
+    config.include("cwz_web.web.posted")  # what a form holds
     config.include("cwz_web.web.intake")  # what is refused before anything looks at it
     config.include("cwz_web.web.transactions")  # request.db
     config.include("cwz_web.security")  # who is asking; needs request.db

@@ -4,23 +4,14 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from pyramid.config import Configurator
-from pyramid.httpexceptions import HTTPBadRequest, HTTPMethodNotAllowed, HTTPRequestEntityTooLarge
+from pyramid.httpexceptions import HTTPBadRequest, HTTPMethodNotAllowed
 from pyramid.request import Request
 from pyramid.response import Response
-from webob.compat import parse_header
 
 from cwz_web.settings import Settings
-from cwz_web.web.problems import is_machine
+from cwz_web.web.posted import read_posted
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-MULTIPART = "multipart/form-data"
-# Of a POST that names no type WebOb thinks it is one, too.
-FORMS = {"", "application/x-www-form-urlencoded", MULTIPART}
-# The form of a feed with as many columns as one may have has 3,000.
-MAX_FIELDS = 10_000
-# Of one without files. Each escape is read by itself, so that a megabyte of them takes up to half a second.
-MAX_FORM = 4 * 1024 * 1024
-PART = 1024 * 1024
 # Asked by whatever watches a machine, under whatever name.
 ANY_HOST = {"/healthz", "/readyz", "/metrics"}
 
@@ -41,29 +32,10 @@ def intake_tween(handler: Callable[[Request], Response], registry: object) -> Ca
             raise HTTPBadRequest("The address is not valid UTF-8") from None
         if any("\x00" in text for text in spoken):
             raise HTTPBadRequest("The address holds a character that is not allowed")
-        if request.content_type in FORMS and not is_machine(request):
-            if request.content_type != MULTIPART and (request.content_length or 0) > MAX_FORM:
-                raise HTTPRequestEntityTooLarge(f"A form may have {MAX_FORM // 1024**2} MB at the most")
-            try:
-                if _fields_in(request) > MAX_FIELDS:
-                    raise HTTPBadRequest("The form has more fields than any of ours")
-                _ = request.POST  # read once, here, and kept
-            except (ValueError, KeyError):
-                raise HTTPBadRequest("The form can not be read") from None
+        request.POST = read_posted(request)
         return handler(request)
 
     return checked
-
-
-def _fields_in(request: Request) -> int:
-    """About how many fields a form has, counted without reading them: a million take fifteen seconds to read."""
-    _, parameters = parse_header(request.headers.get("Content-Type", ""))
-    boundary = parameters.get("boundary", "") if request.content_type == MULTIPART else ""
-    between = f"--{boundary}".encode("latin-1") if boundary else b"&"
-    body = request.body_file_seekable
-    count = sum(part.count(between) for part in iter(lambda: body.read(PART), b""))
-    body.seek(0)
-    return count
 
 
 def _hosts(settings: Settings) -> set[str]:
