@@ -46,7 +46,7 @@ def test_elsewhere_there_is_room_for_the_rows_of_a_push_and_headers_are_small(in
     server = settings["server:main"]
     assert MAX_ITEMS_BODY < int(server["max_request_body_size"]) < 2 * MAX_ITEMS_BODY
     parser = Parser(Adjustments(max_request_header_size=server["max_request_header_size"]))
-    parser.received(b"GET /?" + b"%41" * 22_000)
+    parser.received(b"GET /?" + b"%41" * 44_000)
     assert parser.error.code == 431
 
 
