@@ -23,6 +23,7 @@ MAX_FORM = 4 * 1024 * 1024
 # A text that is pasted: two million characters. Files may be larger; the server says how large.
 MAX_TEXT = 8 * 1024 * 1024
 
+
 def read_posted(request: Request) -> MultiDict[str, Any]:
     """The fields of a form: texts, and files with `filename` and `file`. None where programs ask, and of no other body.
 

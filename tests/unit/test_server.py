@@ -50,6 +50,46 @@ def test_elsewhere_there_is_room_for_the_rows_of_a_push_and_headers_are_small(in
     assert parser.error.code == 431
 
 
+@pytest.mark.parametrize("blanks", [b" " * 120_000, b"\t" * 120_000])
+def test_a_header_of_blanks_is_refused(blanks: bytes) -> None:
+    """It took three minutes, in the thread that everybody's requests come through."""
+    for header in (b"A:" + blanks + b"b", b"A: b" + blanks + b"c", b"A: b" + blanks):
+        parser = Parser(Adjustments())
+        parser.received(b"GET / HTTP/1.1\r\n" + header + b"\r\n\r\n")
+        assert parser.completed
+        assert parser.error.code == 400
+
+
+@pytest.mark.parametrize("line", [b"f" * 100_000, b"1;a=" + b"b" * 100_000, b"0\r\n" + b"A: b\r\n" * 20_000])
+def test_a_chunk_with_more_around_it_than_any_needs_is_refused(line: bytes) -> None:
+    """Of 17 MB, two minutes."""
+    parser = Parser(Adjustments())
+    sent = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + line
+    while sent and not parser.completed:
+        sent = sent[parser.received(sent[:8192]) :]
+    assert parser.error.code == 400
+    assert len(sent) > 80_000
+
+
+def test_a_body_in_chunks_is_taken() -> None:
+    parser = Parser(Adjustments())
+    for part in (
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"2;a=b\r\nab\r",
+        b"\n1\r\nc\r\n0\r\nX: y\r\n\r\n",
+    ):
+        assert parser.received(part) == len(part)
+    assert (parser.completed, parser.error, parser.get_body_stream().read()) == (True, None, b"abc")
+
+
+@pytest.mark.parametrize("address", ["http://[", "http://[x]/", "http://\u2100.example/"])
+def test_an_address_that_is_none_is_answered(address: str) -> None:
+    parser = Parser(Adjustments())
+    parser.received(f"GET {address} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert parser.completed
+    assert parser.error is None or parser.error.code == 400
+
+
 @pytest.mark.parametrize("path", ["/w/demo/feeds/new", "/w/demo/feeds/1-2/import", "/v1/feeds/1-2/imports?x=1"])
 def test_where_files_are_taken_a_body_may_be_large(path: str) -> None:
     assert begin(path, MAX_FILE - 1).error is None
