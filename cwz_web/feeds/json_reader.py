@@ -100,7 +100,7 @@ class _Parts(Parts):
         part = super().read(size)
         self._end += part
         if _many_digits.search(self._end):
-            raise BadFile(f"The JSON holds a number of more than {MAX_DIGITS} digits")
+            raise BadFile(f"The JSON holds a number of more than {MAX_DIGITS:,} digits")
         self._end = self._end[-MAX_DIGITS:]
         return part
 

@@ -54,7 +54,7 @@ class RowSize:
         """More was read. Raises BadFile when it is more than a row may have."""
         self._size += size
         if self._size > MAX_ROW_BYTES:
-            raise BadFile(f"The file has a row of more than {MAX_ROW_BYTES // 1024**2} MB, or as much that is none")
+            raise BadFile(f"More than {MAX_ROW_BYTES // 1024**2} MB come without a new row; that is the most a row may have")
 
 
 class Parts(RowSize):

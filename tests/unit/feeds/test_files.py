@@ -142,8 +142,8 @@ LAUGHS = (
         (b'{"a": 1}', "no list of objects"),
         (b'[{"a": 1}, {"b": ', "not valid JSON"),
         # These ended the process: a fault inside of the parser.
-        (b"[" + b"1" * 4_000_000, "more than 4300 digits"),
-        (b'[{"a": "' + b" " * 65_000 + b'", "b": -' + b"1" * 4301 + b"}]", "more than 4300 digits"),
+        (b"[" + b"1" * 4_000_000, "more than 4,300 digits"),
+        (b'[{"a": "' + b" " * 65_000 + b'", "b": -' + b"1" * 4301 + b"}]", "more than 4,300 digits"),
         (b'[{"a": 1e1111111111111111111}]', "number that nobody can read"),
         (b"[" * 100_000, "JSON"),
         (b'{"a": ' * 100_000, "JSON"),
@@ -217,7 +217,7 @@ MB_5 = 5 * 1024 * 1024
 )
 def test_no_row_takes_more_memory_than_a_row_may(data: bytes) -> None:
     """Half a megabyte, unpacked to 512 MB of one row, took all the memory that a machine has."""
-    with pytest.raises(BadFile, match=r"a row of more than 4 MB|not valid JSON"):
+    with pytest.raises(BadFile, match=r"More than 4 MB come without a new row|not valid JSON"):
         read_table(data)
 
 
