@@ -54,7 +54,8 @@ class RowSize:
         """More was read. Raises BadFile when it is more than a row may have."""
         self._size += size
         if self._size > MAX_ROW_BYTES:
-            raise BadFile(f"More than {MAX_ROW_BYTES // 1024**2} MB come without a new row; that is the most a row may have")
+            most = MAX_ROW_BYTES // 1024**2
+            raise BadFile(f"More than {most} MB come without a new row; that is the most a row may have")
 
 
 class Parts(RowSize):

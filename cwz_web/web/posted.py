@@ -6,7 +6,7 @@ WebOb's own way has no limits, and takes minutes for a part whose name is half a
 from typing import Any
 from urllib.parse import parse_qsl
 
-from multipart import MultipartError, MultipartParser, ParserLimitReached, parse_options_header
+from multipart import MultipartParser, ParserLimitReached, parse_options_header
 from pyramid.config import Configurator
 from pyramid.httpexceptions import HTTPBadRequest, HTTPRequestEntityTooLarge
 from pyramid.request import Request
@@ -18,9 +18,9 @@ from cwz_web.web.requests import IN_MEMORY
 URLENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
 # The form of a feed with as many columns as one may have has 3,000.
 MAX_FIELDS = 10_000
-# Of all texts together. Each escape is read by itself, so that a megabyte of them takes up to half a second.
+# Without files. Each escape is read by itself, so that a megabyte of them takes up to half a second.
 MAX_FORM = 4 * 1024 * 1024
-# A text that is pasted: two million characters. Files may be larger; the server says how large.
+# All texts beside files: two million characters may be pasted. How large files may be, the server says.
 MAX_TEXT = 8 * 1024 * 1024
 
 
@@ -31,15 +31,15 @@ def read_posted(request: Request) -> MultiDict[str, Any]:
     """
     if is_machine(request) or request.method != "POST":
         return MultiDict()
+    kind, options = parse_options_header(request.headers.get("Content-Type", ""))
     try:
-        match parse_options_header(request.headers.get("Content-Type", "")):
-            case (kind, _) if kind == URLENCODED:
-                return _fields(request)
-            case (kind, options) if kind == MULTIPART:
-                return _parts(request, options.get("boundary", ""))
+        if kind == URLENCODED:
+            return _fields(request)
+        if kind == MULTIPART:
+            return _parts(request, options.get("boundary", ""))
     except ParserLimitReached:
         raise HTTPBadRequest("The form has more fields than any of ours, or longer names") from None
-    except (MultipartError, ValueError, KeyError):
+    except ValueError:  # what is wrong with its parts, and bytes that are no text
         raise HTTPBadRequest("The form can not be read") from None
     return MultiDict()
 
