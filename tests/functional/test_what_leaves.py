@@ -75,7 +75,7 @@ def main():
               "postgresql://me:Canary-7731@db/cwz?password=Canary-7731 Canary-7731@example.org")
     logging.getLogger("library").error("by form %s", "xoxb-Canary-7731", extra={"password": "Canary-7731"})
     try:
-        fail("sk_live_Canary7731")
+        fail("sk_live_Can" "ary7731")  # in two: from Python 3.13 on a trace shows the lines of -c, too
     except RuntimeError:
         logging.getLogger("library").exception("a library's own")
     import sentry_sdk
