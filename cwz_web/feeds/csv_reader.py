@@ -21,6 +21,7 @@ from cwz_web.feeds.tables import (
     Records,
     RowSize,
     check_columns,
+    check_rows,
 )
 
 DELIMITERS = ",;\t|^~\x1f"
@@ -91,14 +92,17 @@ def _lines(file: BinaryIO, encoding: str, delimiter: str) -> Iterator[tuple[int,
     """The lines of the file, numbered, as cells, from the first one that has any."""
     row = RowSize()
     reader = csv.reader(chain(_measured(_text(file, encoding), row), (END,)), delimiter=delimiter)
-    begun, end, number, begins = False, [END], 0, 1
+    begun, end, number, begins, blank = False, [END], 0, 1, 0
     try:
         for line in reader:
             if line == end:
                 return
+            row.begin()
             if any(map(str.strip, line)):
-                row.begin()
                 begun = begun or not _names_delimiter.fullmatch(delimiter.join(line))
+            else:  # Excel may leave a million of them below a table
+                blank += 1
+                check_rows(blank)
             begins, number = number + 1, reader.line_num
             if begun:
                 yield number, line

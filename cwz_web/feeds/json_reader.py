@@ -18,6 +18,8 @@ from cwz_web.feeds.tables import MAX_ROW_BYTES, BadFile, Entry, Invalid, Parts, 
 
 MAX_DEPTH = 5
 DEEPEST = 50
+# Of so many lists of objects one is chosen.
+MAX_LISTS = 1000
 # More than Python reads as one whole number; yajl then crashes, and the process with it (ijson 3.6).
 MAX_DIGITS = sys.int_info.default_max_str_digits
 _quotation_mark = re.compile(rb'[^\\]"')  # but none inside of a text
@@ -53,12 +55,13 @@ def _objects(file: BinaryIO, prefix: str) -> Iterator[Entry]:
 
 def _lines(file: BinaryIO) -> Iterator[Entry]:
     file.seek(0)
-    row = RowSize()
+    row, blank = RowSize(), 0
     for number, line in enumerate(iter(lambda: file.readline(MAX_ROW_BYTES + 1), b""), 1):
-        check_rows(number)
         row.begin()
         row.add(len(line))
         if not line.strip():
+            blank += 1
+            check_rows(blank)
             continue
         try:
             record = _line.decode(line.decode())
@@ -115,10 +118,10 @@ def _measured(file: BinaryIO, row: str) -> Iterator[tuple[str, str, Any]]:
     parts = _Parts(file)
     for event in ijson.parse(_shallow(_events(parts))):
         if event[0] == row:
-            if event[1] == "start_map":
+            if event[1] in ("start_map", "start_array"):
                 parts.begin()
                 parts.in_row = True
-            elif event[1] == "end_map":
+            elif event[1] in ("end_map", "end_array"):
                 parts.in_row = False
         yield event
 
@@ -146,6 +149,8 @@ def _rows_at(file: BinaryIO) -> str:
             found[path] = None
             if not path or path.rpartition(".")[2].lower() in LIKELY:
                 return path
+            if len(found) == MAX_LISTS:
+                break
     except ijson.JSONError:
         if not found:  # else it is told where it is met when the rows are read
             raise

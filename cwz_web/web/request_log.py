@@ -58,7 +58,7 @@ def said_by(request: Request) -> Iterator[str]:
     for part in ("GET", "POST", "cookies"):
         try:
             yield from (value for value in getattr(request, part).values() if isinstance(value, str))
-        except (ValueError, KeyError):
+        except ValueError:
             continue
     if request.content_type == "application/json" and len(request.body) <= LARGEST_BODY:
         try:

@@ -202,6 +202,7 @@ MB_5 = 5 * 1024 * 1024
     "data",
     [
         b'[{"a": 1}, {"a": [' + b'{"": 1},' * (MB_5 // 8) + b"1]}]",
+        b'[{"a": 1}, [' + b'"x",' * (MB_5 // 4) + b'"x"]]',
         b'[{"a": 1}, {"a": "' + b"x" * MB_5 + b'"}]',
         b'[{"a": 1}, {"a": "' + b'\\"' * (MB_5 // 2) + b'"}]',
         b'[{"a": 1}], "other": "' + b"x" * MB_5 + b'"}]',
@@ -211,9 +212,8 @@ MB_5 = 5 * 1024 * 1024
         b"<r><item><a>1</a></item>" + b"x" * MB_5 + b"</r>",
         b"a,b\n1,2\n" + b"1," * (MB_5 // 2) + b"\n",
         b"a,b\n1,2\n" + b'"a\n",' * (MB_5 // 5) + b"\n",
-        b"a,b\n1,2\n" + b" ,\n" * (MB_5 // 3),
     ],
-    ids=["json", "text", "escapes", "text outside", "line", "xml", "xml text", "xml outside", "csv", "quoted", "blank"],
+    ids=["json", "list", "text", "escapes", "text outside", "line", "xml", "xml text", "xml outside", "csv", "quoted"],
 )
 def test_no_row_takes_more_memory_than_a_row_may(data: bytes) -> None:
     """Half a megabyte, unpacked to 512 MB of one row, took all the memory that a machine has."""
@@ -230,6 +230,18 @@ def test_what_is_no_row_may_be_longer() -> None:
         assert read_table(file).rows == [{"a": "1"}]
 
 
+def test_a_table_may_have_a_million_empty_rows_below_it() -> None:
+    """Excel writes all the rows of a sheet that were ever touched."""
+    assert read_table(b"a,b,c,d,e\n1,2,3,4,5\n" + b",,,,\n" * 1_048_574).rows == [
+        dict(zip("abcde", "12345", strict=True))
+    ]
+
+
+def test_of_many_lists_of_objects_one_is_chosen() -> None:
+    others = b",".join(b'"list %d": [{"a": %d}]' % (number, number) for number in range(2000))
+    assert read_table(b"{%s}" % others).rows == [{"a": "0"}]
+
+
 def test_xml_that_is_nested_without_end_is_refused() -> None:
     with pytest.raises(BadFile, match="nested deeper than 50 levels"):
         read_table(b"<r><item><a>1</a></item>" + b"<x>" * 30_000)
@@ -239,7 +251,8 @@ def test_rows_that_are_empty_count_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cwz_web.feeds.tables.MAX_ROWS", 3)
     for file in (
         b'[{"a": 1}, {}, {}, {}]',
-        b'{"a": 1}\n{"a": 1}\n\n\n',
+        b'{"a": 1}\n{"a": 1}\n' + b"\n" * 4,
+        b"a,b\n1,2\n" + b",\n" * 4,
         b"<r><item><a>1</a></item>%s</r>" % (b"<item/>" * 3),
     ):
         with pytest.raises(BadFile, match="more than 3 rows"):
