@@ -45,8 +45,7 @@ class Order:
     ) -> None:
         self._services, self._meter = request.services, meter
         self._design, self._connection = recipe.design, recipe.connections[0]
-        places = [connection.place for connection in recipe.connections]
-        originals = Originals(meter.workspace_id, places, self._services.providers.open)
+        originals = Originals(meter.workspace_id, recipe.places, self._services.providers.open)
         self._order = self._services.maker.order(originals, self._design.document, data, output)
 
     @property
@@ -57,7 +56,7 @@ class Order:
     @property
     def is_known(self) -> bool:
         """Whether the picture was made not long ago."""
-        return self._services.maker.known(self._meter.workspace_id, self._order) is not None
+        return self._services.maker.known(self._meter.workspace_id, self.digest) is not None
 
     @property
     def _is_kept(self) -> bool:
@@ -68,7 +67,7 @@ class Order:
     def make(self) -> tuple[bytes, bool]:
         """The picture, and whether it was known already. Raises CapReached, ImagingError."""
         maker, workspace_id = self._services.maker, self._meter.workspace_id
-        known = maker.known(workspace_id, self._order)
+        known = maker.known(workspace_id, self.digest)
         if known is not None:
             return known, True
         check_room(self._services.database, self._meter)

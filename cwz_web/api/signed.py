@@ -1,5 +1,6 @@
 """`/i`: pictures, and feeds with their addresses, for whoever has their signed address."""
 
+import math
 from io import SEEK_END
 from typing import Annotated
 from uuid import UUID
@@ -51,9 +52,14 @@ class Options(BaseModel):
 def show_image(context: SignedImage, request: Request) -> Response:
     """The picture of the parameters in the address."""
     workspace_id, services, state = context.workspace_id, request.services, context.state
+    address = f"{context.__name__}?{request.query_string}"
+    shown = services.shown_lately.get(address, state)
+    known = services.maker.known(workspace_id, shown.digest) if shown else None
+    if shown and known:
+        return cacheable(known, context.format.content_type, shown.digest, shown.cache)
     parameters = _parameters(request)
     options = _options(parameters)
-    _check(request, workspace_id, state.signing_numbers, context.__name__, parameters, state.open_parameters)
+    ends = _check(request, workspace_id, state.signing_numbers, context.__name__, parameters, state.open_parameters)
     try:
         recipe = services.recipes.of(state, options.version)
     except NoResultFound:
@@ -70,6 +76,7 @@ def show_image(context: SignedImage, request: Request) -> Response:
         services.limiter.look("open-picture", who)
         services.limiter.count("open-picture", who)
     picture, _ = order.make()
+    services.shown_lately.keep(address, state, order.digest, cache, ends)
     return cacheable(picture, context.format.content_type, order.digest, cache)
 
 
@@ -172,17 +179,20 @@ def _check(
     path: str,
     parameters: dict[str, str],
     open_ones: tuple[str, ...] | None = None,
-) -> None:
-    """See that the address is signed, or names nothing but what is open to everybody. Raises Problem."""
+) -> float:
+    """See that the address is signed, or names nothing but what is open to everybody. Raises Problem.
+
+    Returns the Unix time until which it is good.
+    """
     if PARAMETER not in parameters and open_ones is not None:
         closed = sorted(name for name in parameters if name not in open_ones)
         if closed:
             raise Problem(
                 403, "bad_signature", "Without a signature these may not be given", dict.fromkeys(closed, "Sign it")
             )
-        return
+        return math.inf
     try:
-        request.services.addresses.check(workspace_id, path, parameters, numbers)
+        return request.services.addresses.check(workspace_id, path, parameters, numbers)
     except BadAddress as error:
         raise Problem(403, "bad_signature", str(error)) from None
 

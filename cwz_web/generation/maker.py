@@ -109,9 +109,9 @@ class PictureMaker:
             size=size,
         )
 
-    def known(self, workspace_id: UUID, order: Order) -> bytes | None:
-        """The picture, if it was made not long ago."""
-        picture = self._finished.get((workspace_id, order.digest))
+    def known(self, workspace_id: UUID, digest: str) -> bytes | None:
+        """The picture of a digest, if it was made not long ago."""
+        picture = self._finished.get((workspace_id, digest))
         if picture is not None:
             FROM_MEMORY.inc()
         return picture

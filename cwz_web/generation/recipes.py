@@ -6,6 +6,7 @@ asks once a second: whoever shows its picture keeps that for minutes.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from threading import Lock
 from typing import Any, LiteralString
 from uuid import UUID
@@ -17,6 +18,7 @@ from cwz_web.generation.models import Template
 from cwz_web.generation.templates import Design, open_design
 from cwz_web.storage.connections import connections_from
 from cwz_web.storage.models import Connection
+from cwz_web.storage.plugins import Place
 from cwz_web.workspaces.access import Standing
 
 KEPT = 512
@@ -45,6 +47,11 @@ class Recipe:
 
     design: Design
     connections: list[Connection]
+
+    @cached_property
+    def places(self) -> list[Place]:
+        """What the connections' buckets are opened with."""
+        return [connection.place for connection in self.connections]
 
 
 class Recipes:

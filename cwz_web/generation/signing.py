@@ -9,6 +9,7 @@ Addresses without `k` are signed by us, with a key that nobody sees. docs/api.md
 
 import base64
 import hmac
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -94,11 +95,12 @@ class Addresses:
         derived = self._derived(workspace_id, f"signing-key/{number}")
         return KEY_PREFIX + base64.urlsafe_b64encode(derived).rstrip(b"=").decode()
 
-    def check(self, workspace_id: UUID, path: str, parameters: Mapping[str, str], numbers: range) -> None:
+    def check(self, workspace_id: UUID, path: str, parameters: Mapping[str, str], numbers: range) -> float:
         """See that a path below `/i/` may be shown. Raises BadAddress. Signatures are compared in constant time.
 
         Arguments:
             numbers: the keys that are good (see valid_numbers).
+        Returns the Unix time until which it may.
         """
         if KEY in parameters:
             number = int(parameters[KEY]) if _number.fullmatch(parameters[KEY]) else 0
@@ -110,9 +112,12 @@ class Addresses:
         given = parameters.get(PARAMETER, "").encode("utf-8", "replace")
         if not hmac.compare_digest(given, sign(key, path, parameters).encode()):
             raise BadAddress("The signature does not fit this address: sign it again after any change")
-        expiry = parameters.get(EXPIRY, "")
-        if EXPIRY in parameters and not (_number.fullmatch(expiry) and time.time() < int(expiry)):
+        if EXPIRY not in parameters:
+            return math.inf
+        expiry = parameters[EXPIRY]
+        if not (_number.fullmatch(expiry) and time.time() < int(expiry)):
             raise BadAddress("The time of this address is over")
+        return float(expiry)
 
     def _asset(self, workspace_id: UUID, asset_id: UUID, key: str) -> str:
         extension = key.rpartition(".")[2]

@@ -13,6 +13,7 @@ from cwz_web.db.session import Database
 from cwz_web.generation.keys import Keys
 from cwz_web.generation.maker import PictureMaker
 from cwz_web.generation.recipes import Recipes
+from cwz_web.generation.shown import ShownLately
 from cwz_web.generation.signing import Addresses
 from cwz_web.generation.sources import Sources
 from cwz_web.generation.usage import Meters
@@ -47,6 +48,7 @@ class Services:
     keys: Keys
     recipes: Recipes
     addresses: Addresses
+    shown_lately: ShownLately
     webhooks: Webhooks
     passwords: Passwords
     browser_tokens: BrowserTokens
@@ -80,6 +82,7 @@ class Services:
             Keys(database),
             Recipes(database),
             Addresses(settings.signing_secret.get_secret_value(), settings.url),
+            ShownLately(),
             Webhooks(settings.signing_secret.get_secret_value(), fetcher),
             Passwords(settings.password_pepper.get_secret_value()),
             BrowserTokens(settings.session_secret.get_secret_value(), _value(settings.session_secret_before)),
