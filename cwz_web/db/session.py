@@ -2,17 +2,17 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, LiteralString, TypeVar, cast
+from typing import Any, LiteralString, cast
 from uuid import UUID
 
 import psycopg
+from psycopg.generators import fetch_many
+from psycopg.pq import ExecStatus
 from psycopg.rows import namedtuple_row
 from sqlalchemy import CursorResult, Engine, Executable, create_engine, event, func, select, text
 from sqlalchemy.orm import Session, sessionmaker
 
-T = TypeVar("T")
 _ENTER = text(
     "SELECT set_config('cwz.workspace_id',"
     " CASE WHEN EXISTS (SELECT 1 FROM tombstones WHERE id = :id) THEN '' ELSE :value END, true)"
@@ -49,7 +49,6 @@ class Database:
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
         event.listen(self._sessions, "after_commit", self._note_commit)
         self._idle: deque[psycopg.Connection[Any]] = deque()
-        self._threads = ThreadPoolExecutor(pool_size, "database")
 
     def session(self) -> Session:
         """A new session; the caller commits and closes it (the web hands it to the request's transaction)."""
@@ -68,48 +67,83 @@ class Database:
                 enter_workspace(session, workspace_id, deleted=deleted)
             yield session
 
-    def ask(self, query: LiteralString, *values: object, again: bool = True) -> Any | None:
+    def ask(self, query: LiteralString, *values: object) -> Any | None:
         """The row that a query gives, if it gives one, beside any transaction: for the few that every picture asks.
 
         A fifth of what SQLAlchemy takes for it, on connections that are kept for this alone. The query calls a function
-        and nothing else, which enters the workspace itself if it has to.
+        that changes nothing, and nothing else; the function enters the workspace itself if it has to. It is asked once
+        more when the connection turns out to be dead. Raises psycopg.Error.
+        """
+        connection, is_new = self._take_idle()
+        try:
+            with self._given_back(connection), connection.cursor() as cursor:
+                return cursor.execute(query, values).fetchone()
+        except psycopg.OperationalError:
+            if is_new or not connection.closed:
+                raise
+        return self.ask(query, *values)
+
+    def send(self, query: bytes, *values: object) -> Callable[[], bytes | None]:
+        """Ask for a value as ask() does, once, and go on with something else meanwhile.
+
+        Through psycopg's layer of libpq, for there is no other way to send and not to wait; with a thread that waits
+        it takes longer.
 
         Arguments:
-            again: ask once more when the connection turns out to be dead; not for what must not happen twice.
-        Raises psycopg.Error.
+            query: with `$1` and so on for the values, which PostgreSQL is given as text.
+        Returns what waits for the value, as text, and must be called. Both raise psycopg.Error.
         """
-        try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection, again = self._connect(), False
-        try:
-            with connection.cursor() as cursor:
-                row = cursor.execute(query, values).fetchone()
-        except psycopg.errors.LockNotAvailable:
-            raise
-        except psycopg.OperationalError:
-            connection.close()
-            self._forget_idle()  # what died took the others along
-            if not again:
-                raise
-            return self.ask(query, *values, again=False)
-        finally:
-            if not connection.closed:
-                self._idle.append(connection)
-        return row
+        connection, _ = self._take_idle()
+        libpq = connection.pgconn
+        with self._closed_if_dead(connection):
+            libpq.send_query_params(query, [None if value is None else str(value).encode() for value in values])
+            libpq.flush()
 
-    def beside(self, work: Callable[[], T]) -> Future[T]:
-        """Do something with the database beside what this thread goes on with."""
-        return self._threads.submit(work)
+        def answer() -> bytes | None:
+            with self._given_back(connection):
+                result = connection.wait(fetch_many(libpq))[-1]
+                if result.status != ExecStatus.TUPLES_OK:
+                    raise psycopg.errors.error_from_result(result)
+                value: bytes | None = result.get_value(0, 0)
+                return value
+
+        return answer
 
     def dispose(self) -> None:
         """Close the connections."""
-        self._threads.shutdown()
         self.engine.dispose()
         self._forget_idle()
 
     def _note_commit(self, _: Session) -> None:
         self.commits += 1
+
+    def _take_idle(self) -> tuple[psycopg.Connection[Any], bool]:
+        """A connection for a question, and whether it is new."""
+        try:
+            return self._idle.pop(), False
+        except IndexError:
+            return self._connect(), True
+
+    @contextmanager
+    def _given_back(self, connection: psycopg.Connection[Any]) -> Iterator[None]:
+        """The answer to a question; after it the connection is there for the next one."""
+        try:
+            with self._closed_if_dead(connection):
+                yield
+        finally:
+            if not connection.closed:
+                self._idle.append(connection)
+
+    @contextmanager
+    def _closed_if_dead(self, connection: psycopg.Connection[Any]) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.errors.LockNotAvailable:
+            raise
+        except psycopg.OperationalError:
+            connection.close()
+            self._forget_idle()  # what died took the others along
+            raise
 
     def _connect(self) -> psycopg.Connection[Any]:
         url = self.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)

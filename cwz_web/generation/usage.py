@@ -7,7 +7,6 @@ transaction that says so. Months are those of UTC.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -161,41 +160,38 @@ def count(db: Session, meter: Meter, pictures: int = 1) -> None:
             _warn(db, meter, used - pictures, used, cap)
 
 
-def count_one(database: Database, meter: Meter) -> None:
-    """Count one picture, in a transaction of its own: as count(), in one question. Raises CapReached."""
-    check_open(meter)
-    caps = {"workspace": meter.cap, "key": meter.key_cap}
-    values = month_of(), meter.workspace_id, meter.key_id, meter.cap, meter.key_cap
-    try:
-        row = database.ask("SELECT count_picture(%s, %s, %s, %s, %s) AS used", *values, again=False)
-    except psycopg.Error as error:
-        if error.sqlstate != REACHED:
-            raise
-        whose = error.diag.message_primary or ""
-        raise _reached(whose, caps[whose] or 0) from None
-    used = row.used if row else 0
-    if meter.cap is not None and _crossed(used - 1, used, meter.cap):
-        with database.transaction(meter.workspace_id) as db:
-            _warn(db, meter, used - 1, used, meter.cap)
-
-
 @contextmanager
 def counting_one(database: Database, meter: Meter) -> Iterator[Callable[[], object]]:
     """Count one picture while the rest is done of it: what comes begins to count, and is to be called once.
 
-    At the end of the block it is counted; when the block fails, it is not. Raises CapReached, at the end as well.
+    At the end of the block it is counted, as by count(); when the block fails, it is not. Raises CapReached, at the end
+    as well.
     """
     check_open(meter)
-    counted: list[Future[None]] = []
     month = month_of()
+    values = month, meter.workspace_id, meter.key_id, meter.cap, meter.key_cap
+    counted: list[Callable[[], bytes | None]] = []
     try:
-        yield lambda: counted.append(database.beside(lambda: count_one(database, meter)))
+        yield lambda: counted.append(database.send(b"SELECT count_picture($1, $2, $3, $4, $5)", *values))
     except BaseException:
-        if counted and counted[0].exception() is None:
+        for answer in counted:
+            try:
+                answer()
+            except psycopg.Error:
+                continue  # it was not counted
             with database.transaction(meter.workspace_id) as db:
                 give_back(db, meter, 1, month)
         raise
-    counted[0].result()
+    try:
+        used = int(counted[0]() or 0)
+    except psycopg.Error as error:
+        if error.sqlstate != REACHED:
+            raise
+        whose = error.diag.message_primary or ""
+        raise _reached(whose, {"workspace": meter.cap, "key": meter.key_cap}[whose] or 0) from None
+    if meter.cap is not None and _crossed(used - 1, used, meter.cap):
+        with database.transaction(meter.workspace_id) as db:
+            _warn(db, meter, used - 1, used, meter.cap)
 
 
 def give_back(db: Session, meter: Meter, pictures: int, month: date) -> None:

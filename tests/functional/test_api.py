@@ -1,5 +1,6 @@
 """`/v1` and `/i`, as programs meet them."""
 
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,10 +8,14 @@ import pytest
 import pyvips
 from webtest import TestApp
 
+from cwz_web.generation.maker import PictureMaker
 from cwz_web.generation.models import Asset, Template
+from cwz_web.generation.templates import publish
+from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format
 from cwz_web.web.services import Services
 from tests.factories import Factory, api, small_document
+from tests.installation import wait_for
 
 FORMATS = {
     "image/png": "pngload_buffer",
@@ -206,6 +211,33 @@ def test_a_picture_that_the_browser_has_is_not_sent_again(client: Client, servic
     answer = client.app.get(url, headers={"If-None-Match": tag}, status=304)
     assert answer.body == b""
     assert client.app.head(url).headers["ETag"] == tag
+
+
+def test_an_address_that_is_asked_again_is_not_gathered_anew_while_all_is_as_it_was(
+    client: Client, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, gathered = address(services, client), []
+    order = PictureMaker.order
+    monkeypatch.setattr(PictureMaker, "order", lambda *given: gathered.append(given) or order(*given))
+    first, second = client.app.get(url), client.app.get(url)
+    assert len(gathered) == 1
+    assert (second.body, second.headers["ETag"]) == (first.body, first.headers["ETag"])
+    assert second.headers["Cache-Control"] == first.headers["Cache-Control"]
+    client.app.get(url, headers={"If-None-Match": first.headers["ETag"]}, status=304)
+    with services.database.transaction(client.space.id) as db:
+        wider = ImageTemplate.model_validate(small_document(canvas={"width": 500, "height": 200}))
+        publish(db, db.get_one(Template, (client.space.id, client.template.id)), wider)
+    assert client.app.get(url).headers["ETag"] != first.headers["ETag"]
+    with services.database.transaction(client.space.id) as db:
+        db.get_one(Template, (client.space.id, client.template.id)).deleted_at = datetime.now(UTC)
+    client.app.get(url, status=404)
+
+
+def test_an_address_ends_when_it_says_although_it_was_shown_a_moment_ago(client: Client, services: Services) -> None:
+    url = address(services, client, e=str(int(time.time()) + 2))
+    assert client.app.get(url).status_int == client.app.get(url).status_int == 200
+    wait_for(lambda: client.app.get(url, status="*").status_int == 403)
+    assert "time" in client.app.get(url, status=403).json["detail"]
 
 
 @pytest.mark.parametrize(

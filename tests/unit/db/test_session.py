@@ -30,19 +30,41 @@ def test_a_connection_is_kept_and_one_that_died_is_replaced(make: Factory) -> No
     assert after.pid != first.pid
 
 
+def test_what_is_sent_is_answered_when_somebody_waits_for_it(make: Factory) -> None:
+    first = make.database.send(b"SELECT $1::int + 1", 1)
+    second = make.database.send(b"SELECT $1::text", None)
+    assert make.database.ask("SELECT 3 AS three").three == 3  # type: ignore[union-attr]
+    assert (second(), first()) == (None, b"2")
+
+
 def test_what_must_not_happen_twice_is_not_asked_again(make: Factory) -> None:
     first = make.database.ask(MINE)
     assert first
     kill(make.database, first.pid)
     with pytest.raises(psycopg.OperationalError):
-        make.database.ask(MINE, again=False)
-    assert make.database.ask(MINE, again=False), "the dead connection was forgotten"
+        make.database.send(MINE.encode())()
+    assert make.database.send(MINE.encode())(), "the dead connection was forgotten"
+
+
+def test_a_connection_that_dies_with_a_question_is_not_used_again(make: Factory) -> None:
+    first = make.database.ask(MINE)
+    assert first
+    answer = make.database.send(b"SELECT pg_sleep(60)::text")
+    kill(make.database, first.pid)
+    with pytest.raises(psycopg.OperationalError):
+        answer()
+    after = make.database.ask(MINE)
+    assert after
+    assert after.pid != first.pid
 
 
 def test_an_error_leaves_the_connection_fit_for_use(make: Factory) -> None:
     first = make.database.ask(MINE)
     with pytest.raises(psycopg.errors.DivisionByZero):
         make.database.ask("SELECT 1 / 0 AS nothing")
+    assert make.database.ask(MINE) == first
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        make.database.send(b"SELECT 1 / 0")()
     assert make.database.ask(MINE) == first
 
 

@@ -14,7 +14,6 @@ from cwz_web.generation.usage import (
     Meter,
     check_room,
     count,
-    count_one,
     counting_one,
     give_back,
     month_of,
@@ -38,7 +37,7 @@ class Counter:
     def count(self, pictures: int = 1) -> bool:
         try:
             if pictures == 1:
-                count_one(self.make.database, self.meter)
+                self.draw()
             else:
                 with self.make.database.transaction(self.space.id) as db:
                     count(db, self.meter, pictures)
