@@ -1,24 +1,22 @@
 """The real-time API through its whole HTTP path, beside the engine alone, in one run: `make bench`.
 
-waitress in this process, as `cwz serve` runs it, and clients in another one, on loopback, that keep their connection:
-one, then eight. The photo card of `cards.py`; each picture has words of its own; "cached" asks for one and the same.
-With --peers, takumi behind Node's HTTP server is asked for the same card (`make bench-peers`).
+waitress in this process, as `cwz serve` runs it, and wrk (Debian's package of that name) on loopback, with one
+connection and with eight. The photo card of `cards.py`; each picture has words of its own; "cached" asks for one and
+the same. All take turns, for what else happens on a machine is another thing a minute later; the medians of the turns
+are told. With --peers, takumi behind Node's HTTP server is asked for the same card (`make bench-peers`).
 """
 
 import atexit
 import gc
-import http.client
 import json
-import logging
-import multiprocessing
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import redirect_stderr
 from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
@@ -34,12 +32,14 @@ from cwz_web.generation.recipes import State
 from cwz_web.generation.templates import create_template
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
+from cwz_web.logs import configure_logs
 from cwz_web.storage.connections import default_connection, original_key
 from cwz_web.storage.originals import Originals
 from cwz_web.web.services import Services
 
-PICTURES = 200
-ROUNDS = 4
+ENGINE_PICTURES = 150
+SECONDS = 3
+ROUNDS = 6
 CONNECTIONS = 8
 # Stands for the number of a picture in what is asked.
 NUMBER = 123456789
@@ -67,72 +67,96 @@ def fresh() -> int:
     return NUMBER + time.time_ns() // 10**6 % 10**8
 
 
-def engine(services: Services, card: State) -> list[float]:
-    """The ms of each picture, drawn by the engine alone."""
+def engine(services: Services, card: State) -> float:
+    """The ms of a picture that the engine draws alone: the median of some."""
     recipe = services.recipes.of(card)
     places = [connection.place for connection in recipe.connections]
     originals = Originals(card.workspace_id, places, services.providers.open)
-
-    def draw(number: int) -> None:
+    times, first = [], fresh()
+    for number in range(first, first + ENGINE_PICTURES):
+        begun = time.perf_counter()
         order = services.maker.order(originals, recipe.design.document, row(number), Output())
         services.maker.finish(order)
-
-    first = fresh()
-    return timed(draw, range(first, first + PICTURES))
-
-
-def timed(work: Callable[[int], None], numbers: range) -> list[float]:
-    """The ms of each."""
-    times = []
-    for number in numbers:
-        begun = time.perf_counter()
-        work(number)
         times.append((time.perf_counter() - begun) * 1000)
-    return times
+    return statistics.median(times)
 
 
 @dataclass(frozen=True)
 class Question:
-    """What clients ask, again and again; NUMBER in the body becomes each one's own."""
+    """What is asked again and again; NUMBER in the body becomes each one's own."""
 
     method: str
     path: str
     headers: dict[str, str]
     body: str = ""
 
-    def ask(self, connection: http.client.HTTPConnection, number: int) -> None:
-        """Ask it, and read the picture."""
-        connection.request(self.method, self.path, self.body.replace(str(NUMBER), str(number)), self.headers)
-        answer = connection.getresponse()
-        data = answer.read()
-        assert (answer.status, len(data) > 1000) == (200, True), data[:300]
+    @property
+    def script(self) -> str:
+        """What wrk is told, in Lua: what to send, and to write the median and the 99th percentile in ms, how many a
+        second, and how many were none, as its last line."""
+        headers = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in self.headers.items())
+        return f"""
+            wrk.method = "{self.method}"
+            {headers}
+            local number, body = {fresh()}, [[{self.body}]]
+            request = function()
+                number = number + 1
+                return wrk.format(nil, nil, nil, (body:gsub("{NUMBER}", tostring(number))))
+            end
+            done = function(summary, latency)
+                local e, a_second = summary.errors, summary.requests / summary.duration * 1000000
+                local wrong = e.connect + e.read + e.write + e.status + e.timeout
+                local median, p99 = latency:percentile(50) / 1000, latency:percentile(99) / 1000
+                print(string.format("\\n[%f, %f, %f, %d]", median, p99, a_second, wrong))
+            end
+        """
 
 
-def asked(port: int, question: Question, connections: int) -> list[float]:
-    """The ms of each request, with so many connections at once."""
+class Turns:
+    """What wrk measured in turns.
 
-    def client(first: int) -> list[float]:
-        connection = http.client.HTTPConnection("127.0.0.1", port)
-        try:
-            return timed(lambda each: question.ask(connection, each), range(first, first + PICTURES // connections))
-        finally:
-            connection.close()
+    Arguments:
+        folder: for wrk's scripts.
+    """
 
-    numbers = [fresh() + PICTURES * each for each in range(connections)]
-    with ThreadPoolExecutor(connections) as pool:
-        return [ms for times in pool.map(client, numbers) for ms in times]
+    def __init__(self, folder: Path) -> None:
+        self._script = folder / "wrk.lua"
+        self._measured: dict[str, list[tuple[float, float, float]]] = {}
+        self.figures: dict[str, float] = {}
+
+    def ask(self, name: str, port: int, question: Question, connections: int) -> None:
+        """Have it asked for some seconds."""
+        self._script.write_text(question.script)
+        address = f"http://127.0.0.1:{port}{question.path}"
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}s", "-s", str(self._script), address]
+        *_, last = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
+        median, p99, a_second, wrong = json.loads(last)
+        assert wrong == 0, f"{name}: {wrong} answers were no pictures"
+        self._measured.setdefault(name, []).append((median, p99, a_second))
+
+    def told(self, name: str) -> tuple[float, float]:
+        """Tell what was measured. Returns the median in ms, and how many a second."""
+        median, p99, a_second = (statistics.median(turn[part] for turn in self._measured[name]) for part in range(3))
+        print(f"{name:20}{median:8.1f} ms, p99 {p99:.1f} ({p99 / median:.1f}x), {a_second:.0f} a second")
+        self.figures[f"api_{name.replace(', ', '_').replace(' ', '_')}_ms"] = median
+        return median, a_second
 
 
 def main() -> None:
-    peers = "--peers" in sys.argv
+    if shutil.which("wrk") is None:
+        raise SystemExit("This measures with wrk: install Debian's package of that name")
     folder = Path(tempfile.mkdtemp(prefix="cwz-bench-"))
     atexit.register(shutil.rmtree, folder)
     services, facts = start(folder)
-    logging.getLogger("waitress").setLevel(logging.ERROR)
-    server = waitress.create_server(create_app(services), listen="127.0.0.1:0", threads=8)
-    gc.collect()
-    gc.freeze()
-    threading.Thread(target=server.run, daemon=True).start()
+    # Lines are written as in production, where nobody reads them.
+    with (folder / "log").open("w") as log:
+        with redirect_stderr(log):
+            configure_logs(development=False)
+        measure(services, facts, Turns(folder), peers="--peers" in sys.argv)
+
+
+def measure(services: Services, facts: dict[str, str], turns: Turns, *, peers: bool) -> None:
+    """Measure and tell."""
     card = publish_card(services, facts["template"])
     host = {"Host": "localhost"}
     headers = {
@@ -143,47 +167,35 @@ def main() -> None:
     picture = {"template": str(card.template_id), "data": row(NUMBER)}
     post = Question("POST", "/v1/images", headers | host, json.dumps(picture))
     same = replace(post, body=post.body.replace(str(NUMBER), "0"))
-    address = services.addresses.image(card.workspace_id, card.template_id, Format.JPEG, row(0))
-    get = Question("GET", address, host)
-    results = {}
-    clients = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
-
-    def measure(name: str, port: int, question: Question, connections: int) -> tuple[float, float]:
-        """The median in ms, and how many a second."""
-        begun = time.perf_counter()
-        times = clients.submit(asked, port, question, connections).result()
-        return told(name, times, len(times) / (time.perf_counter() - begun))
-
-    def told(name: str, times: list[float], a_second: float) -> tuple[float, float]:
-        """Print and keep what was measured. Returns the median in ms, and how many a second."""
-        times.sort()
-        median, p99 = statistics.median(times), times[len(times) * 99 // 100]
-        results[f"api_{name.replace(', ', '_').replace(' ', '_')}_ms"] = median
-        print(f"{name:28}{median:8.1f} ms, p99 {p99:.1f} ({p99 / median:.1f}x), {a_second:.0f} a second")
-        return median, a_second
-
-    port = server.effective_port
+    get = Question("GET", services.addresses.image(card.workspace_id, card.template_id, Format.JPEG, row(0)), host)
+    server = waitress.create_server(create_app(services), listen="127.0.0.1:0", threads=8)
+    threading.Thread(target=server.run, daemon=True).start()
+    port, alone = server.effective_port, []
     # The processes that draw are started when two pictures are drawn at once.
-    clients.submit(asked, port, post, 2).result()
-    # In turns: what else happens on a machine is another thing a minute later.
-    drawn, answered = [], []
+    turns.ask("", port, post, 2)
+    gc.collect()
+    gc.freeze()
     for _ in range(ROUNDS):
-        drawn += engine(services, card)
-        answered += clients.submit(asked, port, post, 1).result()
-    alone, _ = told("engine alone", drawn, 1000 * len(drawn) / sum(drawn))
-    median, one = told("uncached, one connection", answered, 1000 * len(answered) / sum(answered))
-    _, many = measure(f"uncached, {CONNECTIONS} connections", port, post, CONNECTIONS)
-    print(f"  {median / alone:.2f}x the engine; {many / one:.2f}x as many as one connection")
-    measure("cached POST, one", port, same, 1)
-    measure("cached GET, one", port, get, 1)
-    measure(f"cached GET, {CONNECTIONS}", port, get, CONNECTIONS)
+        alone.append(engine(services, card))
+        turns.ask("uncached, one", port, post, 1)
+        alone.append(engine(services, card))
+        turns.ask(f"uncached, {CONNECTIONS}", port, post, CONNECTIONS)
+        turns.ask("cached POST, one", port, same, 1)
+        turns.ask("cached GET, one", port, get, 1)
+        turns.ask(f"cached GET, {CONNECTIONS}", port, get, CONNECTIONS)
+    engine_ms = statistics.median(alone)
+    print(f"{'engine alone':20}{engine_ms:8.1f} ms")
+    (median, one), (_, many) = turns.told("uncached, one"), turns.told(f"uncached, {CONNECTIONS}")
+    print(f"  {median / engine_ms:.2f}x the engine; {many / one:.2f}x as many as one connection")
+    for name in ("cached POST, one", "cached GET, one", f"cached GET, {CONNECTIONS}"):
+        turns.told(name)
     if peers:
         with takumi_server() as takumi:
-            _, takumi_one = measure("takumi, one connection", takumi, post, 1)
-            _, takumi_many = measure(f"takumi, {CONNECTIONS} connections", takumi, post, CONNECTIONS)
+            turns.ask("takumi, one", takumi, post, 1)
+            turns.ask(f"takumi, {CONNECTIONS}", takumi, post, CONNECTIONS)
+        (_, takumi_one), (_, takumi_many) = turns.told("takumi, one"), turns.told(f"takumi, {CONNECTIONS}")
         print(f"  ours: {one / takumi_one:.1f}x and {many / takumi_many:.1f}x as many")
-    keep(results)
-    clients.shutdown()
+    keep(turns.figures | {"api_engine_alone_ms": engine_ms})
     server.close()
     services.close()
 
