@@ -7,7 +7,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 
 from cwz_web.api.pages import Answer
-from cwz_web.generation.assets import find_asset, record_assets
+from cwz_web.generation.assets import find_asset, read_asset, record_assets
 from cwz_web.generation.models import Asset
 from cwz_web.generation.recipes import Recipe
 from cwz_web.generation.usage import Meter, check_room, count, counting_one
@@ -99,7 +99,7 @@ class Order:
 
     def fetch(self, asset: Asset) -> bytes:
         """What is kept of the picture. Raises StorageError."""
-        return self._services.providers.open(self._connection.place).get(asset.key)
+        return read_asset(self._services.providers.open(self._connection.place), asset)
 
 
 def cacheable(data: bytes, content_type: str, digest: str, cache: str) -> Response:

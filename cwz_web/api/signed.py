@@ -15,6 +15,7 @@ from sqlalchemy.exc import NoResultFound
 from cwz_web.api.bodies import problems_with
 from cwz_web.api.making import Order, cacheable
 from cwz_web.feeds.models import Feed
+from cwz_web.generation.assets import read_asset
 from cwz_web.generation.models import Asset
 from cwz_web.generation.signing import EXPIRY, KEY, PARAMETER, BadAddress, valid_numbers
 from cwz_web.imaging.documents import OWN_SIZE
@@ -104,7 +105,7 @@ def show_asset(context: SignedAsset, request: Request) -> Response:
     tag = f"{asset.digest}-{width}" if width else asset.digest
     if tag in request.if_none_match:
         return _not_modified(tag, FOR_EVER)
-    data = services.providers.open(connection.place).get(asset.key)
+    data = read_asset(services.providers.open(connection.place), asset)
     return cacheable(thumbnail(data, width) if width else data, shown, tag, FOR_EVER)
 
 

@@ -60,7 +60,7 @@ class DrawnOriginals(Originals):
         super().__init__(UUID(int=0), (), self._no_bucket)
         self._drawings = {source.digest: source.data for source in starter.drawings}
 
-    def get(self, digest: str) -> bytes:
+    def get(self, digest: str, most: int) -> bytes:
         if digest not in self._drawings:
             raise NotFound("The starter has no such drawing")
         return self._drawings[digest]

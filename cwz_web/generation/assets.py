@@ -12,6 +12,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from cwz_web.generation.models import Asset
+from cwz_web.imaging.pictures import MAX_BYTES
+from cwz_web.storage.contract import Bucket, read_at_most
 
 PAGE = 48
 # Names are looked through in steps of so many, for so many seconds a request.
@@ -30,6 +32,11 @@ class Kept(BaseModel):
     width: int
     height: int
     size: int
+
+
+def read_asset(bucket: Bucket, asset: Asset) -> bytes:
+    """The bytes of a kept picture. Raises StorageError, also when something lies there that is too large to be it."""
+    return read_at_most(bucket, asset.key, max(asset.size, MAX_BYTES))
 
 
 def record_assets(

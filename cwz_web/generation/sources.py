@@ -10,7 +10,7 @@ import cachetools
 from cwz_web.imaging.errors import SourceMissing
 from cwz_web.imaging.pictures import MAX_BYTES, Source
 from cwz_web.net.client import Fetcher, FetchError, Unreached
-from cwz_web.storage.contract import NotFound
+from cwz_web.storage.contract import NotFound, TooLarge
 from cwz_web.storage.originals import Originals
 
 KEPT_BYTES = 128 * 1024 * 1024
@@ -56,9 +56,11 @@ class Sources:
 
     def _original(self, originals: Originals, digest: str) -> Source:
         try:
-            data = originals.get(digest)
+            data = originals.get(digest, MAX_BYTES)
         except NotFound:
             raise SourceMissing("the workspace does not keep this picture any more") from None
+        except TooLarge:
+            raise SourceMissing(f"what the storage has in its place is larger than {MAX_BYTES // 1024**2} MB") from None
         return Source.of(data)
 
     def _fetch(self, url: str) -> Source:

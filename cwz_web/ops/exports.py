@@ -317,7 +317,7 @@ def _zip(packing: Packing, providers: Providers, report: Callable[[float], None]
     for number, stored in enumerate(packing.objects):
         name = f"{stored.folder}/{stored.name}"
         try:
-            content = providers.open(stored.place).get(stored.key)
+            content = providers.open(stored.place).stream(stored.key)
         except NotFound:
             manifest.missing.append(name)
             continue

@@ -39,9 +39,10 @@ def zip_stream(entries: Sequence[Entry], bucket: Bucket) -> Iterator[bytes]:
     """The bytes of the archive. Pictures do not get smaller, so they are stored as they are."""
     archive = ZipStream(compress_type=ZIP_STORED)
     for entry in entries:
-        archive.add(_read(bucket, entry.key), entry.name)
+        archive.add(_parts(bucket, entry.key), entry.name)
     yield from archive
 
 
-def _read(bucket: Bucket, key: str) -> Iterator[bytes]:
-    yield bucket.get(key)
+def _parts(bucket: Bucket, key: str) -> Iterator[bytes]:
+    """An object, asked for when its turn has come."""
+    yield from bucket.stream(key)

@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 from urllib3.exceptions import HTTPError
 
 from cwz_web.imaging.encoders import Format
-from cwz_web.imaging.pictures import MAX_BYTES
 from cwz_web.net.client import Refused
 from cwz_web.net.guard import Outbound, refusal_in
 from cwz_web.runs.models import Run
@@ -36,6 +35,7 @@ from cwz_web.storage.plugins import Lent, Place, Providers
 LENT_SECONDS = 300
 TIMEOUT = (5, 60)
 SMALL = 16 * 1024
+PART_BYTES = 256 * 1024
 ANSWERS: dict[int, tuple[type[StorageError], str]] = {
     403: (NotPermitted, "The storage refused the signed address"),
     404: (NoSuchBucket, "The storage does not know the bucket"),
@@ -96,13 +96,14 @@ class LentBucket:
     def __exit__(self, *args: object) -> None:
         self._session.close()
 
-    def get(self, key: str) -> bytes:
-        """As in Bucket, at most as many bytes as a picture may have."""
+    def stream(self, key: str) -> Iterator[bytes]:
+        """As in Bucket."""
         with self._send("GET", self._ask(key).read) as response:
             if response.status_code == 404:
                 raise NotFound("The storage does not have it")
             _check(response)
-            return _read(response, MAX_BYTES + 1)
+            while part := _read(response, PART_BYTES):
+                yield part
 
     def head(self, key: str) -> ObjectInfo:
         """As in Bucket, for a picture; one that is not there may be put afterwards.

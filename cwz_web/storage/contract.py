@@ -34,6 +34,10 @@ class NotFound(StorageError):
     """There is no such object."""
 
 
+class TooLarge(StorageError):
+    """The object is larger than whoever asks for it takes."""
+
+
 class AlreadyThere(StorageError):
     """There is such an object, and it was to be put only if there was none."""
 
@@ -117,7 +121,7 @@ class Bucket(Protocol):
         """The object's bytes, or, with RANGE, `length` of them from `start` (fewer where it ends). Raises NotFound."""
 
     def stream(self, key: str) -> Iterator[bytes]:
-        """The object's bytes in parts. Raises NotFound before the first one."""
+        """The object's bytes in parts, of which only one is held. Raises NotFound before the first one."""
 
     def head(self, key: str) -> ObjectInfo:
         """What is known of an object. Raises NotFound."""
@@ -144,7 +148,7 @@ class Bucket(Protocol):
 class Shelf(Protocol):
     """As much of a Bucket as drawing needs."""
 
-    def get(self, key: str) -> bytes:
+    def stream(self, key: str) -> Iterator[bytes]:
         """As in Bucket."""
 
     def head(self, key: str) -> ObjectInfo:
@@ -152,6 +156,20 @@ class Shelf(Protocol):
 
     def put(self, key: str, body: bytes, *, content_type: str) -> None:
         """As in Bucket, for a key that `head` did not find."""
+
+
+def read_at_most(bucket: Shelf, key: str, most: int) -> bytes:
+    """An object of so many bytes at the most: the bucket is the customer's, and what lies there may be anything by now.
+
+    Raises TooLarge, NotFound, and the storage's other errors.
+    """
+    parts, size = [], 0
+    for part in bucket.stream(key):
+        parts.append(part)
+        size += len(part)
+        if size > most:
+            raise TooLarge(f"What lies in the storage in the place of a picture is larger than {most // 1024**2} MB")
+    return b"".join(parts)
 
 
 class BasicBucket(ABC):
@@ -166,7 +184,7 @@ class BasicBucket(ABC):
         """As in Bucket."""
 
     def stream(self, key: str) -> Iterator[bytes]:
-        """The object in one part."""
+        """The object in one part. What can send more than small ones does better."""
         return iter([self.get(key)])
 
     def delete_many(self, keys: Iterable[str]) -> None:

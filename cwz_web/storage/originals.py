@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from cwz_web.storage.connections import original_key
-from cwz_web.storage.contract import NotFound, Shelf, StorageError
+from cwz_web.storage.contract import NotFound, Shelf, StorageError, read_at_most
 from cwz_web.storage.plugins import Lent, Place
 
 
@@ -23,12 +23,15 @@ class Originals:
     places: Sequence[Place | Lent]
     open_bucket: Callable[[Any], Shelf]
 
-    def get(self, digest: str) -> bytes:
-        """The original of a SHA-256. Raises NotFound when none has it, or the error of one that could not be asked."""
+    def get(self, digest: str, most: int) -> bytes:
+        """The original of a SHA-256, of so many bytes at the most.
+
+        Raises NotFound when none has it, or the error of one that could not be asked, or has something larger there.
+        """
         trouble: StorageError | None = None
         for place in self.places:
             try:
-                return self.open_bucket(place).get(original_key(self.workspace_id, digest))
+                return read_at_most(self.open_bucket(place), original_key(self.workspace_id, digest), most)
             except NotFound:
                 continue
             except StorageError as error:

@@ -114,9 +114,15 @@ class GcsBucket:
         return b""
 
     def stream(self, key: str) -> Iterator[bytes]:
-        """The object in parts."""
-        size = self.head(key).size
-        return (self.get(key, start, PART_BYTES) for start in range(0, size, PART_BYTES))
+        """The object in parts; one request for a small one."""
+        return self._parts(key, self.get(key, 0, PART_BYTES))
+
+    def _parts(self, key: str, part: bytes) -> Iterator[bytes]:
+        start = 0
+        while part:
+            yield part
+            start += len(part)
+            part = self.get(key, start, PART_BYTES) if len(part) == PART_BYTES else b""
 
     def head(self, key: str) -> ObjectInfo:
         """What is known of an object."""

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -31,7 +32,7 @@ def at(workspace_id: UUID, *buckets: Bucket) -> Originals:
 class Broken:
     """A bucket of a storage that does not answer."""
 
-    def get(self, key: str) -> bytes:
+    def stream(self, key: str) -> Iterator[bytes]:
         raise Unreachable("down")
 
 
@@ -39,11 +40,29 @@ def test_an_original_is_found_in_whichever_connection_has_it(services: Services)
     here, source = local_bucket(services), Source.of(jpeg(62))
     here.put(original_key(SPACE, source.digest), source.data, content_type="image/jpeg")
     broken: Any = Broken()
-    assert at(SPACE, broken, here).get(source.digest) == source.data
+    assert at(SPACE, broken, here).get(source.digest, 10**6) == source.data
     with pytest.raises(Unreachable):
-        at(SPACE, here, broken).get("0" * 64)
+        at(SPACE, here, broken).get("0" * 64, 10**6)
     with pytest.raises(NotFound):
-        at(SPACE, here).get("0" * 64)
+        at(SPACE, here).get("0" * 64, 10**6)
+
+
+def test_something_endless_in_the_place_of_an_original_is_read_as_far_as_a_picture_may_be_large() -> None:
+    endless: Any = Endless()
+    with pytest.raises(SourceMissing, match="larger than 20 MB"):
+        Sources(Fetcher()).load(at(SPACE, endless), f"original:{'0' * 64}")
+    assert endless.read == 21
+
+
+class Endless:
+    """A bucket in which everything is endless; counts the megabytes that are read."""
+
+    read = 0
+
+    def stream(self, key: str) -> Iterator[bytes]:
+        while True:
+            self.read += 1
+            yield bytes(1024 * 1024)
 
 
 def test_a_picture_of_the_web_is_fetched_once(http_server: Canary, services: Services) -> None:

@@ -30,8 +30,10 @@ from cwz_web.storage.contract import (
     NotPermitted,
     StorageError,
     Throttled,
+    TooLarge,
     Unreachable,
     UnsafeAddress,
+    read_at_most,
 )
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import Lent, Providers
@@ -272,14 +274,14 @@ def test_what_the_storage_answers_to_an_upload_becomes_an_error_in_words(status:
 
 def test_reading_what_is_not_there_is_not_found() -> None:
     with answering(404, "") as address, lent(address) as bucket, pytest.raises(NotFound):
-        bucket.get(PLACE)
+        list(bucket.stream(PLACE))
 
 
 def test_a_storage_that_does_not_answer_is_tried_again_and_its_address_is_in_no_message() -> None:
     with answering(200, "") as address:
         pass  # closed: nobody listens there any more
     with lent(address, "/?X-Amz-Signature=secret") as bucket, pytest.raises(Unreachable) as caught:
-        bucket.get(PLACE)
+        list(bucket.stream(PLACE))
     assert "secret" not in str(caught.value)
     assert caught.value.__cause__ is None
 
@@ -299,7 +301,7 @@ def test_an_address_beside_the_storages_hosts_or_inside_the_network_is_refused(u
     inward = Providers({}, resolver=lambda host, port: ["10.0.0.8"])
     with LentBucket(Says(Address(read=url, store=url)), UUID(int=3), place, inward.outbound(place.hosts)) as bucket:
         with pytest.raises(UnsafeAddress):
-            bucket.get(PLACE)
+            list(bucket.stream(PLACE))
         with pytest.raises(UnsafeAddress):
             bucket.head(PLACE)
         with pytest.raises(UnsafeAddress):
@@ -314,7 +316,7 @@ def test_trouble_of_the_storage_reaches_the_worker_as_what_it_is() -> None:
         place = Lent(workspace_id=UUID(int=1), connection_id=UUID(int=2), hosts=())
         with LentBucket(Says(trouble), UUID(int=3), place, Providers({}).outbound(())) as bucket:
             with pytest.raises(StorageError, match=trouble.message) as caught:
-                bucket.get(PLACE)
+                list(bucket.stream(PLACE))
             assert type(caught.value) is kind
 
 
@@ -407,6 +409,17 @@ def test_whether_a_picture_is_there_is_asked_for_with_its_first_byte(
                 bucket.head(PLACE)
         else:
             assert bucket.head(PLACE).size == size
+
+
+def test_a_large_object_is_read_in_parts_and_no_further_than_somebody_reads(http_server: Any) -> None:
+    body = bytes(range(256)) * 4096
+    http_server.paths["/picture"] = (200, {}, body)
+    with lent(http_server.url(""), "/picture") as bucket:
+        parts = list(bucket.stream(PLACE))
+        assert (b"".join(parts), len(parts)) == (body, 4)
+        assert read_at_most(bucket, PLACE, len(body)) == body
+        with pytest.raises(TooLarge):
+            read_at_most(bucket, PLACE, len(body) - 1)
 
 
 def test_pictures_of_a_chunk_share_a_connection() -> None:
