@@ -14,7 +14,7 @@ from cwz_web.generation.templates import publish
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format
 from cwz_web.web.services import Services
-from tests.factories import Factory, api, small_document
+from tests.factories import Factory, api, local_bucket, small_document
 from tests.installation import wait_for
 
 FORMATS = {
@@ -187,6 +187,18 @@ def test_a_storage_that_is_gone_is_told(client: Client, make: Factory) -> None:
         db.execute(update(Connection).values(provider="tape"))
     assert client.post(accept="application/json", status=503).json["code"] == "storage_unavailable"
     assert client.post(status=200).content_type == "image/png", "a picture that is not kept needs none"
+
+
+def test_something_large_in_the_place_of_a_kept_picture_is_no_picture(client: Client, make: Factory) -> None:
+    kept = client.post(accept="application/json").json
+    with make.database.transaction(client.space.id) as db:
+        asset = db.get_one(Asset, (client.space.id, kept["id"]))
+    bucket = local_bucket(make.services)
+    bucket.put(asset.key, bytes(20 * 1024**2 + 1), content_type="image/jpeg")
+    answer = client.app.get(kept["url"], status=503).json
+    assert (answer["code"], "larger than 20 MB" in answer["detail"]) == ("storage_unavailable", True)
+    bucket.put(asset.key, b"another one", content_type="image/jpeg")
+    assert client.app.get(kept["url"]).body == b"another one"
 
 
 # The signed addresses
