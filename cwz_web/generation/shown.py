@@ -1,8 +1,8 @@
 """What signed addresses showed lately, so that one that is asked for again is neither checked nor gathered anew.
 
-That takes two fifths of the time for a picture at hand. What was found out holds while all is as it was then: the template,
-the connections, the signing keys, and what the workspace may do (`State`). It holds for a minute at most, for a photo
-on the web may have become another, and no longer than the address itself.
+That takes two fifths of the time for a picture at hand. What was found out holds while all is as it was then: the
+template, the connections, the signing keys, and what the workspace may do (`State`). It holds for a minute at most, for
+a photo on the web may have become another, and no longer than the address itself.
 """
 
 import math
