@@ -91,6 +91,8 @@ def test_who_waits_too_long_for_another_is_told_so_and_may_go_on(hasty: Database
         other.execute(text("SELECT pg_advisory_xact_lock(7)"))
         with pytest.raises(psycopg.errors.LockNotAvailable):
             hasty.ask("SELECT pg_advisory_xact_lock(%s)", 7)
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            hasty.send(b"SELECT pg_advisory_xact_lock($1)", 7)()
         for _ in range(2):  # the connection is used again
             with hasty.session() as db, pytest.raises(OperationalError, match="LockNotAvailable"):
                 db.execute(text("SELECT pg_advisory_xact_lock(7)"))
