@@ -1,5 +1,6 @@
 """`POST /v1/images`: data in, picture out."""
 
+from functools import lru_cache
 from typing import Annotated, Any, Self
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session
+from webob.acceptparse import create_accept_header
 
 from cwz_web.api.bodies import JSON, Body, at_most, one_value, read_body
 from cwz_web.api.making import KeptPicture, Order
@@ -222,8 +224,15 @@ def _row(db: Session, design: Design, feed_id: UUID, key: str) -> dict[str, str]
 
 def _negotiate(request: Request, format: Format | None) -> str:
     """The content type to answer with: what Accept likes best, or the format that the body names."""
-    offers = [format.content_type, JSON] if format else [*PICTURES, JSON]
-    acceptable = request.accept.acceptable_offers(offers)
-    if not acceptable:
+    offers = (format.content_type, JSON) if format else (*PICTURES, JSON)
+    liked_best = _liked_best(request.headers.get("Accept"), offers)
+    if liked_best is None:
         raise Problem(406, "not_acceptable", f"Accept one of {', '.join(offers)}")
-    return str(acceptable[0][0])
+    return liked_best
+
+
+@lru_cache(50)
+def _liked_best(accept: str | None, offers: tuple[str, ...]) -> str | None:
+    """What an Accept header likes best, if it takes anything; programs send the same one again and again."""
+    acceptable = create_accept_header(accept).acceptable_offers(offers)
+    return str(acceptable[0][0]) if acceptable else None

@@ -23,7 +23,7 @@ def metered_view(view: Callable[[Any, Request], Response], info: Any) -> Callabl
         owner: KeyOwner = request.identity
         _check_origin(request, owner)
         left = request.services.limiter.take("api", str(owner.key_id), owner.minute_cap)
-        request.add_response_callback(lambda _, response: response.headers.update(left.headers))
+        request.add_response_callback(lambda _, response: response.headerlist.extend(left.headers.items()))
         if not left.allowed:
             raise Problem(429, "too_many_requests", f"This key may ask {left.limit:,} times a minute; wait a little")
         if request.method == "POST" and HEADER in request.headers:

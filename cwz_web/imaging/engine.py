@@ -423,6 +423,8 @@ def _holds(condition: Condition, text: str) -> bool:
     return number > other if condition.test == "more" else number < other
 
 
+_canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
+
+
 def _digest(value: object) -> str:
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return sha256(_canonical(value).encode("utf-8", "surrogatepass")).hexdigest()

@@ -17,8 +17,8 @@ CSP = (
     " font-src 'self'; connect-src 'self'; form-action {targets}; base-uri 'none'; frame-ancestors 'none';"
     " require-trusted-types-for 'script'; trusted-types htmx"
 )
-# A picture that is opened alone: the browser's own page around it has styles, and nothing else is in it.
-PICTURE_CSP = "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+# A picture or a document that is opened alone: the browser's own page around it has styles, and nothing else is in it.
+NO_PAGE_CSP = "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 FIXED = (
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),  # for what is older than frame-ancestors
@@ -39,15 +39,16 @@ def headers_tween(handler: Handler, registry: object) -> Handler:
         response = handler(request)
         # Pictures of /i are made to be shown on other sites; everything else is ours alone.
         shared = request.raw_path.startswith("/i/")
+        is_page = response.content_type == "text/html"
         # No view sets one of these. To look for each first takes WebOb longer than all the rest of this.
         response.headerlist += [
             ("X-Request-Id", request.id),
             ("Cross-Origin-Resource-Policy", "cross-origin" if shared else "same-origin"),
-            ("Content-Security-Policy", PICTURE_CSP if shared else _csp(request)),
+            ("Content-Security-Policy", _csp(request) if is_page else NO_PAGE_CSP),
             *(FIXED if request.services.settings.development else FIXED_AND_HTTPS),
         ]
         response.headers.setdefault("Cache-Control", NO_STORE)
-        if response.content_type == "text/html":  # a page and its part share an address
+        if is_page:  # a page and its part share an address
             response.vary = "HX-Request"
         return response
 
