@@ -32,8 +32,8 @@ bench: $(VENV)/.installed-dev node_modules/.installed ## Measure the image engin
 	@$(BIN)/python bench/feeds.py
 	@$(BIN)/python bench/runs.py
 	@$(BIN)/python bench/drawing.py
-	@$(BIN)/python bench/api.py
 	@$(BIN)/python bench/backups.py
+	@$(BIN)/python bench/api.py
 
 bench-peers: $(VENV)/.installed-dev node_modules/.installed $(VENV)/.chromium ## Measure the image engine beside takumi, satori + resvg, and Chromium, and the API beside takumi over HTTP
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" npm --prefix bench/peers ci --ignore-scripts --no-audit --no-fund --loglevel=error
