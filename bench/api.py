@@ -196,7 +196,6 @@ def measure(services: Services, facts: dict[str, str], turns: Turns, *, peers: b
         (_, takumi_one), (_, takumi_many) = turns.told("takumi, one"), turns.told(f"takumi, {CONNECTIONS}")
         print(f"  ours: {one / takumi_one:.1f}x and {many / takumi_many:.1f}x as many")
     keep(turns.figures | {"api_engine_alone_ms": engine_ms})
-    server.close()
     services.close()
 
 
