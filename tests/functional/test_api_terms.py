@@ -56,6 +56,16 @@ def test_of_200_parallel_requests_against_a_cap_of_100_exactly_100_get_a_picture
     assert "100 pictures a month" in refused.json["detail"]
 
 
+def test_every_header_stands_once_also_in_answers_that_are_given_again_or_refuse(wsgi: Router, make: Factory) -> None:
+    program = Program(wsgi, make, minute_cap=3)
+    answers = [program.post("Same", 200, Idempotency_Key="once") for _ in range(2)]
+    answers += [program.post("Same", 200), program.post("Same", 429)]
+    answers += [TestApp(wsgi).get(path, status="*") for path in ("/", "/v1/openapi.json", "/nothing", "/i/x.png")]
+    for answer in answers:
+        names = [name.lower() for name, _ in answer.headerlist if name != "Set-Cookie"]
+        assert len(names) == len(set(names)), names
+
+
 def test_failures_and_pictures_that_are_there_are_free(wsgi: Router, make: Factory) -> None:
     program = Program(wsgi, make)
     first, again = program.post("Same", 200), program.post("Same", 200)
