@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
 
-import waitress
 from cards import CARDS, SOURCES, row
 from figures import keep
 from peers import takumi_server
@@ -33,6 +32,7 @@ from cwz_web.generation.templates import create_template
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.logs import configure_logs
+from cwz_web.server import create_server
 from cwz_web.storage.connections import default_connection, original_key
 from cwz_web.storage.originals import Originals
 from cwz_web.web.services import Services
@@ -168,7 +168,7 @@ def measure(services: Services, facts: dict[str, str], turns: Turns, *, peers: b
     post = Question("POST", "/v1/images", headers | host, json.dumps(picture))
     same = replace(post, body=post.body.replace(str(NUMBER), "0"))
     get = Question("GET", services.addresses.image(card.workspace_id, card.template_id, Format.JPEG, row(0)), host)
-    server = waitress.create_server(create_app(services), listen="127.0.0.1:0", threads=8)
+    server = create_server(create_app(services), {}, listen="127.0.0.1:0", threads=8)
     threading.Thread(target=server.run, daemon=True).start()
     port, alone = server.effective_port, []
     # The processes that draw are started when two pictures are drawn at once.

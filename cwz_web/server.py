@@ -21,6 +21,7 @@ from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import BaseWSGIServer
+from waitress.task import ThreadedTaskDispatcher
 from waitress.utilities import BadRequest, Error, RequestEntityTooLarge
 
 from cwz_web.feeds.tables import MAX_BYTES
@@ -53,10 +54,9 @@ def server_factory(
 
     def serve(app: Any) -> None:
         told = Told.by_signals()
-        HTTPChannel.parser_class = Parser
         connections: dict[int, Any] = {}
         try:
-            server = waitress.create_server(app, map=connections, listen=address, **options)
+            server = create_server(app, connections, listen=address, **options)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
@@ -76,6 +76,19 @@ def server_factory(
             wasyncore.close_all(connections)
 
     return serve
+
+
+def create_server(app: Any, connections: dict[int, Any], **options: Any) -> Any:
+    """The server, which listens already; `wasyncore.loop` with its connections has it work.
+
+    Arguments:
+        options: what waitress takes.
+    """
+    HTTPChannel.parser_class = Parser
+    threads = Threads()
+    server = waitress.create_server(app, map=connections, _dispatcher=threads, **options)
+    threads.set_thread_count(server.adj.threads)
+    return server
 
 
 def _serve(connections: dict[int, Any], told: "Told", drain: float) -> None:
@@ -124,6 +137,48 @@ class Told:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, tell)
         return told
+
+
+class Threads(ThreadedTaskDispatcher):  # type: ignore[misc]
+    """waitress' own, where the thread that worked last has the next request: what it needs is in a processor's cache
+    still. A picture is there a twentieth earlier than when the one works that has been idle for longest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue_cv = LastFirst(self.lock)
+
+
+class LastFirst:
+    """As threading.Condition, where who began to wait last is woken first.
+
+    Arguments:
+        lock: is held by whoever calls a method.
+    """
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self._lock = lock
+        self._asleep: list[threading.Lock] = []
+
+    def wait(self) -> None:
+        """Sleep until woken; meanwhile others may have the lock."""
+        mine = threading.Lock()
+        mine.acquire()
+        self._asleep.append(mine)
+        self._lock.release()
+        try:
+            mine.acquire()
+        finally:
+            self._lock.acquire()
+
+    def notify(self) -> None:
+        """Wake one, if any sleeps."""
+        if self._asleep:
+            self._asleep.pop().release()
+
+    def notify_all(self) -> None:
+        """Wake all."""
+        while self._asleep:
+            self.notify()
 
 
 class Busy(Error):  # type: ignore[misc]

@@ -30,6 +30,7 @@ NOTED_EVERY = timedelta(minutes=1)
 # Of so many keys it is remembered which template they asked for.
 REMEMBERED = 4096
 
+_STATE = b"SELECT to_json(state) FROM key_state($1, $2, $3) state"
 _form = re.compile(rf"\A{PREFIX}[A-Za-z0-9_-]{{43}}\Z")
 
 
@@ -136,29 +137,30 @@ class Keys:
         digest = _digest(plain)
         with self._lock:
             asked_for = self._asked_for.get(digest, "")
-        row = self._database.ask("SELECT * FROM key_state(%s, %s, %s)", digest, id_in(asked_for), asked_for)
-        if row is None or row.id is None:
+        said = self._database.ask(_STATE, digest, id_in(asked_for), asked_for)
+        if said is None or said["id"] is None:
             return None
-        now = datetime.now(UTC)
-        if row.last_used_at is None or now - row.last_used_at > NOTED_EVERY:
-            with self._database.transaction(row.workspace_id) as db:
-                mine = (ApiKey.workspace_id == row.workspace_id, ApiKey.id == row.id)
-                db.execute(update(ApiKey).where(*mine).values(last_used_at=now))
-        return KeyOwner(
-            key_id=row.id,
-            workspace_id=row.workspace_id,
-            name=row.name,
-            prefix=row.prefix,
+        owner = KeyOwner(
+            key_id=UUID(said["id"]),
+            workspace_id=UUID(said["workspace_id"]),
+            name=said["name"],
+            prefix=said["prefix"],
             digest=digest,
-            scopes=frozenset(row.scopes),
-            templates=frozenset(row.templates),
-            origins=frozenset(row.origins),
-            minute_cap=row.minute_cap,
-            month_cap=row.month_cap,
-            standing=Standing(row.plan, row.unpaid, row.read_only),
+            scopes=frozenset(said["scopes"]),
+            templates=frozenset(said["templates"]),
+            origins=frozenset(said["origins"]),
+            minute_cap=said["minute_cap"],
+            month_cap=said["month_cap"],
+            standing=Standing(said["plan"], said["unpaid"], said["read_only"]),
             asked_for=asked_for,
-            state=state_from(row),
+            state=state_from(said),
         )
+        now, last_used = datetime.now(UTC), said["last_used_at"]
+        if last_used is None or now - datetime.fromisoformat(last_used) > NOTED_EVERY:
+            with self._database.transaction(owner.workspace_id) as db:
+                mine = (ApiKey.workspace_id == owner.workspace_id, ApiKey.id == owner.key_id)
+                db.execute(update(ApiKey).where(*mine).values(last_used_at=now))
+        return owner
 
     def asks_for(self, owner: KeyOwner, template: str) -> None:
         """Remember which template a key asked for, by its id or its slug."""

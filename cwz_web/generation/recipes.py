@@ -8,7 +8,7 @@ asks once a second: whoever shows its picture keeps that for minutes.
 from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
-from typing import Any, LiteralString
+from typing import Any
 from uuid import UUID
 
 import cachetools
@@ -24,7 +24,7 @@ from cwz_web.workspaces.access import Standing
 KEPT = 512
 # For how long a signed address may not know what another process changes, in seconds.
 RECENT = 1.0
-_STATE: LiteralString = "SELECT * FROM template_state(%s, %s, %s)"
+_STATE = b"SELECT to_json(state) FROM template_state($1, $2, $3) state"
 
 
 @dataclass(frozen=True)
@@ -109,16 +109,16 @@ def id_in(name: str) -> UUID | None:
         return None
 
 
-def state_from(row: Any | None) -> State | None:
-    """What a row of `template_state` or `key_state` says; None where there is no template."""
-    if row is None or row.template_id is None:
+def state_from(said: dict[str, Any] | None) -> State | None:
+    """What `template_state` or `key_state` says; None where there is no template."""
+    if said is None or said["template_id"] is None:
         return None
     return State(
-        row.template_id,
-        row.workspace_id,
-        row.version,
-        None if row.open_parameters is None else tuple(row.open_parameters),
-        range(row.signing_oldest, row.signing_number + 1),
-        row.connections or "",
-        Standing(row.plan, row.unpaid, row.read_only),
+        UUID(said["template_id"]),
+        UUID(said["workspace_id"]),
+        said["version"],
+        None if said["open_parameters"] is None else tuple(said["open_parameters"]),
+        range(said["signing_oldest"], said["signing_number"] + 1),
+        said["connections"] or "",
+        Standing(said["plan"], said["unpaid"], said["read_only"]),
     )

@@ -140,9 +140,9 @@ def check_room(database: Database, meter: Meter) -> None:
     if not meter.is_capped:
         return
     values = month_of(), meter.workspace_id, meter.key_id
-    row = database.ask("SELECT used, key_used FROM pictures_used(%s, %s, %s)", *values)
-    assert row is not None
-    for cap, used, whose in ((meter.cap, row.used, "workspace"), (meter.key_cap, row.key_used, "key")):
+    said = database.ask(b"SELECT to_json(room) FROM pictures_used($1, $2, $3) room", *values)
+    assert said is not None
+    for cap, used, whose in ((meter.cap, said["used"], "workspace"), (meter.key_cap, said["key_used"], "key")):
         if cap is not None and (used or 0) >= cap:
             raise _reached(whose, cap)
 
@@ -170,7 +170,7 @@ def counting_one(database: Database, meter: Meter) -> Iterator[Callable[[], obje
     check_open(meter)
     month = month_of()
     values = month, meter.workspace_id, meter.key_id, meter.cap, meter.key_cap
-    counted: list[Callable[[], bytes | None]] = []
+    counted: list[Callable[[], int]] = []
     try:
         yield lambda: counted.append(database.send(b"SELECT count_picture($1, $2, $3, $4, $5)", *values))
     except BaseException:
@@ -183,7 +183,7 @@ def counting_one(database: Database, meter: Meter) -> Iterator[Callable[[], obje
                 give_back(db, meter, 1, month)
         raise
     try:
-        used = int(counted[0]() or 0)
+        used = counted[0]()
     except psycopg.Error as error:
         if error.sqlstate != REACHED:
             raise

@@ -9,13 +9,13 @@ from typing import Any
 
 import httpx
 import pytest
-import waitress
 from pyramid.router import Router
 from waitress import wasyncore
 from webtest import TestApp
 
 from cwz_web.runs import planning
 from cwz_web.runs.models import Run
+from cwz_web.server import create_server
 from cwz_web.views import runs as views
 from cwz_web.web.long_answers import PLACES_EACH
 from cwz_web.workspaces.models import Workspace
@@ -28,9 +28,9 @@ THREADS = 8
 
 @pytest.fixture
 def server(wsgi: Router) -> Iterator[Any]:
-    """waitress, as the .ini files have it."""
+    """The server, as the .ini files have it."""
     connections: dict[int, Any] = {}
-    server = waitress.create_server(wsgi, map=connections, listen="127.0.0.1:0", threads=THREADS)
+    server = create_server(wsgi, connections, listen="127.0.0.1:0", threads=THREADS)
     ending = threading.Event()
 
     def serve() -> None:

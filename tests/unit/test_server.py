@@ -1,10 +1,11 @@
-"""How large a body may be, and where, as waitress is told byte by byte; and how a process ends."""
+"""How large a body may be, and where, as waitress is told byte by byte; which thread works; how a process ends."""
 
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from configparser import ConfigParser
@@ -16,10 +17,69 @@ import pytest
 from waitress.adjustments import Adjustments
 
 from cwz_web.api.feeds import MAX_ITEMS_BODY
-from cwz_web.server import FILES_AT_ONCE, MAX_FILE, Parser
+from cwz_web.server import FILES_AT_ONCE, MAX_FILE, LastFirst, Parser, Threads
 from tests.installation import ROOT, free_port, wait_for
 
 SMALL = 1000
+
+
+class Work:
+    """What a thread does: it waits for leave to end."""
+
+    def __init__(self) -> None:
+        self.thread = 0
+        self.may_end = threading.Event()
+
+    def service(self) -> None:
+        self.thread = threading.get_ident()
+        self.may_end.wait(60)
+
+
+def test_who_worked_last_works_next() -> None:
+    threads = Threads()
+    threads.set_thread_count(4)
+    wait_for(lambda: threads.active_count == 0)
+    works = [Work() for _ in range(9)]
+    for work in works[:3]:  # three work at the same time, and then one after another becomes idle
+        threads.add_task(work)
+    wait_for(lambda: all(work.thread for work in works[:3]))
+    assert len({work.thread for work in works[:3]}) == 3
+    for busy, work in zip((2, 1, 0), works, strict=False):
+        work.may_end.set()
+        wait_for(lambda busy=busy: threads.active_count == busy)  # type: ignore[misc]
+    for work in works[3:]:
+        work.may_end.set()
+        threads.add_task(work)
+        wait_for(lambda work=work: work.thread and threads.active_count == 0)  # type: ignore[misc]
+    assert {work.thread for work in works[3:]} == {works[2].thread}
+    assert threads.shutdown()
+    assert not threads.threads, "all of them have ended"
+
+
+def test_all_who_wait_are_woken() -> None:
+    lock, woken = threading.Lock(), []
+    waiting = LastFirst(lock)
+    with lock:
+        waiting.notify()  # nobody waits: it is not kept for later
+
+    def sleep(name: str) -> None:
+        with lock:
+            woken.append(f"{name} sleeps")
+            waiting.wait()
+            woken.append(name)
+
+    sleepers = [threading.Thread(target=sleep, args=[name]) for name in "abc"]
+    for number, sleeper in enumerate(sleepers, 1):
+        sleeper.start()
+        wait_for(lambda number=number: len(woken) == number)  # type: ignore[misc]
+    with lock:
+        waiting.notify()
+    wait_for(lambda: woken[3:] == ["c"])
+    with lock:
+        waiting.notify_all()
+    for sleeper in sleepers:
+        sleeper.join(60)
+    assert sorted(woken[4:]) == ["a", "b"]
 
 
 @pytest.fixture(autouse=True)
