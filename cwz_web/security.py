@@ -4,6 +4,7 @@ The identity carries its principals; what they may do stands in resources.py.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -21,6 +22,8 @@ from cwz_web.resources import api_principal, principal
 from cwz_web.workspaces.access import Access, workspaces_of
 
 API = "/v1/"
+Handler = Callable[[Request], Response]
+
 # A cookie as we set them: names and tokens.
 _cookie = re.compile(r"\s*([\w-]+)=([\w.=-]*)\s*", re.ASCII)
 
@@ -121,21 +124,34 @@ def session_of(request: Request, db: Session) -> SignIn | None:
 
 def _find_identity(request: Request) -> Person | KeyOwner | None:
     if request.raw_path.startswith(API):
-        return _key_owner(request)
+        owner: KeyOwner | None = request.key_owner()
+        return owner
     session = session_of(request, request.db) if request.uses_transaction else None
     return Person(session, tuple(workspaces_of(request.db, session.account_id))) if session else None
 
 
-def _key_owner(request: Request) -> KeyOwner | None:
+def key_tween(handler: Handler, registry: Any) -> Handler:
+    """Ask whose key it is before anything else is done with a program's request, so that the answer is there when it is
+    wanted."""
+    keys = registry["services"].keys
+
+    def asking(request: Request) -> Response:
+        with keys.asking(_key_in(request)) as request.key_owner:
+            return handler(request)
+
+    return asking
+
+
+def _key_in(request: Request) -> str:
+    """The key that a program sends with a request to the API, or nothing."""
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer":
-        return None
-    owner: KeyOwner | None = request.services.keys.owner(key.strip())
-    return owner
+    return key.strip() if scheme.lower() == "bearer" and request.raw_path.startswith(API) else ""
 
 
 def includeme(config: Configurator) -> None:
     """Install the policy; without a permission of its own, a view is for those who are signed in."""
     config.set_security_policy(SecurityPolicy())
+    below, above = "pyramid.tweens.excview_tween_factory", "cwz_web.web.intake.intake_tween"
+    config.add_tween("cwz_web.security.key_tween", under=below, over=above)
     config.add_request_method(_find_identity, "found_identity", reify=True)
     config.add_request_method(_cookies, "cookies", reify=True)

@@ -3,7 +3,7 @@
 import json
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 from uuid import UUID
 
@@ -71,29 +71,57 @@ class Database:
     def ask(self, query: bytes, *values: object) -> Any | None:
         """What a query says, beside any transaction: for the few that every picture asks.
 
-        A tenth of what SQLAlchemy takes for it, and half of what psycopg does, on connections that are kept for this
-        alone. The query calls a function that changes nothing, and nothing else; the function enters the workspace
-        itself if it has to. It is asked once more when the connection turns out to be dead.
+        A tenth of what SQLAlchemy takes for it, on connections that are kept for this alone. The query calls a function
+        that changes nothing, and nothing else; the function enters the workspace itself if it has to. It is asked once
+        more when the connection turns out to be dead.
 
         Arguments:
             query: gives one value, in JSON; it has `$1` and so on for the values, which PostgreSQL is given as text.
         Raises psycopg.Error.
         """
+        with self.asking(query, *values) as answer:
+            return answer()
+
+    @contextmanager
+    def asking(self, query: bytes, *values: object) -> Iterator[Callable[[], Any | None]]:
+        """Ask as ask() does, and go on with something else meanwhile: what comes waits for the answer.
+
+        If nobody wants it within the block, it is thrown away; who wants it afterwards, or again, asks anew. Both raise
+        psycopg.Error.
+        """
         line, is_new = self._take_idle()
         try:
-            with self._given_back(line):
-                return line.ask(query, values)
+            waiting = [self._sent(line, query, values)]
         except psycopg.OperationalError:
-            if is_new or not line.connection.closed:
+            if is_new:
                 raise
-        return self.ask(query, *values)
+            waiting = [self.send(query, *values)]
+
+        def answer() -> Any | None:
+            if waiting:
+                try:
+                    return waiting.pop()()
+                except psycopg.OperationalError:
+                    if is_new or not line.connection.closed:
+                        raise
+            return self.send(query, *values)()
+
+        try:
+            yield answer
+        finally:
+            if waiting:
+                with suppress(psycopg.Error):
+                    waiting.pop()()
 
     def send(self, query: bytes, *values: object) -> Callable[[], Any]:
-        """Ask as ask() does, once, and go on with something else meanwhile.
+        """Ask once, even if the connection turns out to be dead, and go on with something else meanwhile.
 
         Returns what waits for the answer, and must be called. Both raise psycopg.Error.
         """
         line, _ = self._take_idle()
+        return self._sent(line, query, values)
+
+    def _sent(self, line: "_Line", query: bytes, values: Sequence[object]) -> Callable[[], Any]:
         with self._closed_if_dead(line):
             line.send(query, values)
 
@@ -162,8 +190,8 @@ class Database:
 class _Line:
     """A connection for questions, which are prepared once.
 
-    Through psycopg's layer of libpq: there is no other way to send and not to wait, and a cursor takes longer to make
-    and to read than PostgreSQL to answer.
+    Through psycopg's layer of libpq: there is no other way to send and not to wait, and to make a cursor and to read it
+    takes longer than to look the answer up.
     """
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
@@ -171,19 +199,18 @@ class _Line:
         self._libpq = connection.pgconn
         self._prepared: dict[bytes, bytes] = {}
 
-    def ask(self, query: bytes, values: Sequence[object]) -> Any | None:
-        """What a query says. Raises psycopg.Error."""
-        # Its type forgets that a value may be NULL.
-        return self._said(self._libpq.exec_prepared(self._prepare(query), _as_text(values)))  # type: ignore[arg-type]
-
     def send(self, query: bytes, values: Sequence[object]) -> None:
         """Ask without waiting. Raises psycopg.Error."""
-        self._libpq.send_query_prepared(self._prepare(query), _as_text(values))
+        as_text = [None if value is None else str(value).encode() for value in values]
+        self._libpq.send_query_prepared(self._prepare(query), as_text)
         self._libpq.flush()
 
     def answer(self) -> Any | None:
         """What the query says that was sent. Raises psycopg.Error."""
-        return self._said(self.connection.wait(fetch_many(self._libpq))[-1])
+        result = self.connection.wait(fetch_many(self._libpq))[-1]
+        self._check(result)
+        value = result.get_value(0, 0)
+        return None if value is None else json.loads(value)
 
     def _prepare(self, query: bytes) -> bytes:
         """The name of a query that is prepared."""
@@ -194,21 +221,12 @@ class _Line:
             self._prepared[query] = name
         return name
 
-    def _said(self, result: PGresult) -> Any | None:
-        self._check(result)
-        value = result.get_value(0, 0)
-        return None if value is None else json.loads(value)
-
     def _check(self, result: PGresult) -> None:
         if result.status in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
             return
         if self.connection.closed:
             raise psycopg.OperationalError("The connection to the database is lost")
         raise psycopg.errors.error_from_result(result)
-
-
-def _as_text(values: Sequence[object]) -> list[bytes | None]:
-    return [None if value is None else str(value).encode() for value in values]
 
 
 def enter_workspace(session: Session, workspace_id: UUID, *, deleted: bool = False) -> None:

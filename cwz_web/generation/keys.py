@@ -6,11 +6,14 @@ and again: the same question tells how things are with the one that the key aske
 
 import re
 import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
 from threading import Lock
+from typing import Any
 from uuid import UUID
 
 import cachetools
@@ -132,12 +135,22 @@ class Keys:
 
     def owner(self, plain: str) -> KeyOwner | None:
         """Whose key this is, or None when it is none, has ended, or was revoked. Its use is noted, by the minute."""
+        with self.asking(plain) as owner:
+            return owner()
+
+    @contextmanager
+    def asking(self, plain: str) -> Iterator[Callable[[], KeyOwner | None]]:
+        """Ask whose key this is, and go on with something else meanwhile: what comes waits for owner()'s answer."""
         if not _form.match(plain):
-            return None
+            yield lambda: None
+            return
         digest = _digest(plain)
         with self._lock:
             asked_for = self._asked_for.get(digest, "")
-        said = self._database.ask(_STATE, digest, id_in(asked_for), asked_for)
+        with self._database.asking(_STATE, digest, id_in(asked_for), asked_for) as answer:
+            yield lambda: self._owner(answer(), digest, asked_for)
+
+    def _owner(self, said: dict[str, Any] | None, digest: str, asked_for: str) -> KeyOwner | None:
         if said is None or said["id"] is None:
             return None
         owner = KeyOwner(

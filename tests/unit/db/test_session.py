@@ -36,6 +36,39 @@ def test_what_is_sent_is_answered_when_somebody_waits_for_it(make: Factory) -> N
     assert (second(), first()) == (None, 2)
 
 
+def test_what_is_asked_early_is_there_when_it_is_wanted(make: Factory) -> None:
+    with make.database.asking(MINE) as first, make.database.asking(b"SELECT to_json($1::text)", "later") as second:
+        assert second() == "later"
+        mine = first()
+        assert make.database.ask(MINE), "beside others"
+    with make.database.asking(MINE) as again:
+        pass
+    assert again(), "it is asked anew"
+    assert mine in {make.database.send(MINE)() for _ in range(3)}
+
+
+def test_what_nobody_wants_to_know_leaves_the_connection_fit_for_use(make: Factory) -> None:
+    mine = make.database.ask(MINE)
+    for query in (MINE, b"SELECT 1 / 0"):
+        with make.database.asking(query):
+            pass
+        assert make.database.ask(MINE) == mine
+    with pytest.raises(ZeroDivisionError), make.database.asking(MINE):
+        raise ZeroDivisionError
+    assert make.database.ask(MINE) == mine
+
+
+def test_what_is_asked_early_is_asked_again_when_the_connection_dies(make: Factory) -> None:
+    mine = make.database.ask(MINE)
+    with make.database.asking(b"SELECT to_json(pg_backend_pid()) FROM pg_sleep(0.2)") as answer:
+        kill(make.database, mine)
+        after = answer()
+    assert after not in (None, mine)
+    kill(make.database, after)
+    with make.database.asking(MINE) as answer:
+        assert answer() not in (None, mine, after)
+
+
 def test_what_must_not_happen_twice_is_not_asked_again(make: Factory) -> None:
     first = make.database.ask(MINE)
     assert first
