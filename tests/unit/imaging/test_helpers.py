@@ -1,5 +1,6 @@
 """Processes that draw beside this one: they draw the same, fail the same, and nobody notices when one dies."""
 
+import fcntl
 import multiprocessing
 import os
 import subprocess
@@ -18,7 +19,7 @@ from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.engine import Engine, Plan, Sources, nothing
 from cwz_web.imaging.errors import BadCode, SourceMissing
-from cwz_web.imaging.helpers import REST_SECONDS, Helpers
+from cwz_web.imaging.helpers import ON_THE_WAY, REST_SECONDS, Helpers
 from cwz_web.imaging.pictures import Source
 from tests.factories import FONT, jpeg, small_document
 from tests.installation import ROOT, wait_for
@@ -140,6 +141,12 @@ def test_a_photo_is_handed_over_once_and_again_to_a_helper_that_does_not_know_it
     draw_there("three")
     draw_there("four")
     assert Counted.handed_over == [photo.digest] * 2
+
+
+@pytest.mark.usefixtures("busy")
+def test_finished_pictures_have_room_on_their_way(helpers: Helpers) -> None:
+    queue: Any = helpers._pool._result_queue  # type: ignore[union-attr]
+    assert fcntl.fcntl(queue._reader.fileno(), fcntl.F_GETPIPE_SZ) == ON_THE_WAY
 
 
 @pytest.mark.usefixtures("busy")
