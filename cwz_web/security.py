@@ -144,8 +144,10 @@ def key_tween(handler: Handler, registry: Any) -> Handler:
 
 def _key_in(request: Request) -> str:
     """The key that a program sends with a request to the API, or nothing."""
+    if not request.raw_path.startswith(API):
+        return ""
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    return key.strip() if scheme.lower() == "bearer" and request.raw_path.startswith(API) else ""
+    return key.strip() if scheme.lower() == "bearer" else ""
 
 
 def includeme(config: Configurator) -> None:
