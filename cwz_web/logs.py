@@ -57,7 +57,7 @@ def configure_logs(*, development: bool) -> None:
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         # Not the standard output: that belongs to a command's answer.
-        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Lines(sys.stderr))),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Lines(sys.stderr))),
         cache_logger_on_first_use=True,
     )
 
