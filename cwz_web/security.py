@@ -131,8 +131,7 @@ def _find_identity(request: Request) -> Person | KeyOwner | None:
 
 
 def key_tween(handler: Handler, registry: Any) -> Handler:
-    """Ask whose key it is before anything else is done with a program's request, so that the answer is there when it is
-    wanted."""
+    """Ask whose key it is as soon as a program's request is let in, so that the answer is there when it is wanted."""
     keys = registry["services"].keys
 
     def asking(request: Request) -> Response:
@@ -153,7 +152,6 @@ def _key_in(request: Request) -> str:
 def includeme(config: Configurator) -> None:
     """Install the policy; without a permission of its own, a view is for those who are signed in."""
     config.set_security_policy(SecurityPolicy())
-    below, above = "pyramid.tweens.excview_tween_factory", "cwz_web.web.intake.intake_tween"
-    config.add_tween("cwz_web.security.key_tween", under=below, over=above)
+    config.add_tween("cwz_web.security.key_tween", under="cwz_web.web.intake.intake_tween")
     config.add_request_method(_find_identity, "found_identity", reify=True)
     config.add_request_method(_cookies, "cookies", reify=True)

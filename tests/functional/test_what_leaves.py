@@ -28,7 +28,6 @@ from cwz_web.app import create_app
 from cwz_web.error_reports import configure_error_reports
 from cwz_web.logs import configure_logs
 from cwz_web.web.services import Services
-from cwz_web.generation import keys
 from cwz_web.web import forms
 from tests.conftest import make_settings
 import cwz_web.views.sign_in, cwz_web.api.images, cwz_web.security, cwz_web.api.stripe_hook
@@ -60,11 +59,9 @@ def main():
              "password": "Canary-7731-password", "odd": "Canary-7731 ünïcode"}, status=500)
     app.get("/account", headers={"X-Secret": "Canary-7731-header", "User-Agent": "Canary-7731-agent",
             "Referer": "https://x.example/?k=Canary-7731-referer"}, status="*")
-    keys.ask = None
-    original = services.database.ask
     app.post_json("/v1/images", {"template": "Canary-7731-template", "data": {"deep": ["Canary-7731-json"]}},
                   headers={"Authorization": "Bearer cwz_live_Canary-7731-" + "k" * 31}, status="*")
-    object.__setattr__(services.database, "ask", fail)
+    services.database.asking = fail
     app.post_json("/v1/images", {"data": {"title": "Canary-7731-json"}},
                   headers={"Authorization": "Bearer cwz_live_Canary-7731-" + "k" * 31}, status=500)
     app.get("/i/01a210f6-4bee-70ac-8864-d4516f071e4b.png?title=Canary-7731-title&s=Canary-7731-signature", status=500)
