@@ -22,8 +22,6 @@ from cwz_web.resources import api_principal, principal
 from cwz_web.workspaces.access import Access, workspaces_of
 
 API = "/v1/"
-Handler = Callable[[Request], Response]
-
 # A cookie as we set them: names and tokens.
 _cookie = re.compile(r"\s*([\w-]+)=([\w.=-]*)\s*", re.ASCII)
 
@@ -130,7 +128,7 @@ def _find_identity(request: Request) -> Person | KeyOwner | None:
     return Person(session, tuple(workspaces_of(request.db, session.account_id))) if session else None
 
 
-def key_tween(handler: Handler, registry: Any) -> Handler:
+def key_tween(handler: Callable[[Request], Response], registry: Any) -> Callable[[Request], Response]:
     """Ask whose key it is as soon as a program's request is let in, so that the answer is there when it is wanted."""
     keys = registry["services"].keys
 

@@ -3,13 +3,11 @@
 A preflight carries no key, so any page may ask what it could do; whether it may read an answer says the key.
 """
 
-from collections.abc import Callable
-
 from pyramid.config import Configurator
 from pyramid.request import Request
 from pyramid.response import Response
 
-Handler = Callable[[Request], Response]
+from cwz_web.web.requests import Handler
 
 PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE",

@@ -122,8 +122,13 @@ class Database:
         return self._sent(line, query, values)
 
     def _sent(self, line: "_Line", query: bytes, values: Sequence[object]) -> Callable[[], Any]:
-        with self._closed_if_dead(line):
-            line.send(query, values)
+        try:
+            with self._closed_if_dead(line):
+                line.send(query, values)
+        except psycopg.Error:
+            if not line.connection.closed:
+                self._idle.append(line)
+            raise
 
         def answer() -> Any:
             with self._given_back(line):

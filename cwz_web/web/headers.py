@@ -5,12 +5,13 @@ Types policy `htmx` may write HTML into the page.
 """
 
 import secrets
-from collections.abc import Callable
 
 from pyramid.config import Configurator
 from pyramid.request import Request
 from pyramid.response import Response
 from uuid_utils.compat import uuid7
+
+from cwz_web.web.requests import Handler
 
 CSP = (
     "default-src 'none'; script-src 'nonce-{nonce}' 'strict-dynamic'; style-src 'self'; img-src 'self';"
@@ -28,8 +29,6 @@ FIXED = (
 )
 FIXED_AND_HTTPS = (*FIXED, ("Strict-Transport-Security", "max-age=63072000; includeSubDomains"))
 NO_STORE = "private, no-store"
-
-Handler = Callable[[Request], Response]
 
 
 def headers_tween(handler: Handler, registry: object) -> Handler:

@@ -1,6 +1,5 @@
 """What is refused before anything looks at it: odd methods, foreign hosts, addresses with bytes that are no text."""
 
-from collections.abc import Callable
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from pyramid.config import Configurator
@@ -10,13 +9,14 @@ from pyramid.response import Response
 
 from cwz_web.settings import Settings
 from cwz_web.web.posted import read_posted
+from cwz_web.web.requests import Handler
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 # Asked by whatever watches a machine, under whatever name.
 ANY_HOST = {"/healthz", "/readyz", "/metrics"}
 
 
-def intake_tween(handler: Callable[[Request], Response], registry: object) -> Callable[[Request], Response]:
+def intake_tween(handler: Handler, registry: object) -> Handler:
     """Answer what can not be a request of ours, by raising for the error views."""
     hosts = _hosts(registry["services"].settings)  # type: ignore[index]
 

@@ -2,7 +2,7 @@
 without the names, for the metrics."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import structlog
 from pyramid.config import Configurator
@@ -11,6 +11,7 @@ from pyramid.response import Response
 
 from cwz_web.metrics import REQUESTS
 from cwz_web.scrubbing import remember_request
+from cwz_web.web.requests import Handler
 
 log = structlog.get_logger()
 
@@ -21,8 +22,6 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 
 TOKEN = 20
 LARGEST_BODY = 1024 * 1024
-
-Handler = Callable[[Request], Response]
 
 
 def request_log_tween(handler: Handler, registry: object) -> Handler:

@@ -3,9 +3,15 @@
 Pyramid makes one anew for each request: a twelfth of what a picture that is at hand already costs.
 """
 
+from collections.abc import Callable
+
 from pyramid.config import Configurator
 from pyramid.interfaces import IRequestExtensions
 from pyramid.request import Request
+from pyramid.response import Response
+
+# What a tween is put around.
+Handler = Callable[[Request], Response]
 
 # Bytes of a body that are kept in memory, where WebOb would write all above 10 KB into a file: as much as the API reads
 # at once.

@@ -98,6 +98,10 @@ def test_an_error_leaves_the_connection_fit_for_use(make: Factory) -> None:
     with pytest.raises(psycopg.errors.DivisionByZero):
         make.database.send(b"SELECT 1 / 0")()
     assert make.database.ask(MINE) == first
+    for ask in (make.database.ask, make.database.send):
+        with pytest.raises(psycopg.errors.UndefinedFunction):
+            ask(b"SELECT no_function_of_ours()")
+        assert make.database.ask(MINE) == first
 
 
 def test_a_question_enters_no_workspace(make: Factory) -> None:
