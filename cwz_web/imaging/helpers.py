@@ -124,7 +124,7 @@ class Helpers:
             # Not by forking: what libvips and the database's driver hold does not survive that.
             spawn = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(self._number, spawn, _begin, self._fonts)
-            widen(self._pool)
+            _widen(self._pool)
             self._ready = self._pool.submit(os.getpid)
         return self._pool if self._ready is not None and self._ready.done() else None
 
@@ -135,7 +135,7 @@ class Helpers:
                 self._rest_until = time.monotonic() + REST_SECONDS
 
 
-def widen(pool: ProcessPoolExecutor) -> None:
+def _widen(pool: ProcessPoolExecutor) -> None:
     """Let finished pictures wait in the pipe to this process.
 
     Where that can not be done (no Linux, another pool inside, a user's quota), they come all the same, a sixteenth
