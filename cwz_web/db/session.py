@@ -86,18 +86,20 @@ class Database:
     def asking(self, query: bytes, *values: object) -> Iterator[Callable[[], Any | None]]:
         """Ask as ask() does, and go on with something else meanwhile: what comes waits for the answer.
 
-        If nobody wants it within the block, it is thrown away; who wants it afterwards, or again, asks anew. Both raise
-        psycopg.Error.
+        If nobody wants it within the block, it is thrown away; who wants it afterwards, or again, asks anew. What comes
+        raises psycopg.Error, also for what kept the question from being asked.
         """
-        line, is_new = self._take_idle()
+        waiting: list[Callable[[], Any]] = []
+        failure, is_new = None, True
         try:
-            waiting = [self._sent(line, query, values)]
-        except psycopg.OperationalError:
-            if is_new:
-                raise
-            waiting = [self.send(query, *values)]
+            line, is_new = self._take_idle()
+            waiting.append(self._sent(line, query, values))
+        except psycopg.Error as error:
+            failure = error if is_new else None
 
         def answer() -> Any | None:
+            if failure:
+                raise failure
             if waiting:
                 try:
                     return waiting.pop()()

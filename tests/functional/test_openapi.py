@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import jsonschema
+import psycopg
 import pytest
 from pyramid.router import Router
 from webtest import TestApp
@@ -52,6 +53,18 @@ def test_it_is_there_for_everybody(app: TestApp) -> None:
     assert answer.content_type == "application/json"
     assert answer.json["openapi"] == "3.1.0"
     assert answer.json["servers"] == [{"url": "http://localhost/v1"}]
+
+
+def test_it_is_there_with_a_key_when_nobody_can_be_asked_whose_it_is(
+    app: TestApp, make: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable() -> None:
+        raise psycopg.OperationalError("nobody there")
+
+    monkeypatch.setattr(make.services.database, "_take_idle", unreachable)
+    headers = {"Authorization": f"Bearer cwz_live_{'a' * 43}"}
+    app.get("/v1/openapi.json", headers=headers, status=200)
+    assert app.get("/v1/usage", headers=headers, status=503).json["code"] == "unavailable"
 
 
 def test_its_schemas_are_schemas(api_document: dict[str, Any]) -> None:

@@ -69,6 +69,19 @@ def test_what_is_asked_early_is_asked_again_when_the_connection_dies(make: Facto
         assert answer() not in (None, mine, after)
 
 
+def test_that_nobody_can_be_asked_is_told_to_who_wants_to_know(make: Factory) -> None:
+    nowhere = Database("postgresql://nobody@127.0.0.1:1/nothing")
+    with nowhere.asking(MINE) as answer:
+        pass
+    for _ in range(2):
+        with pytest.raises(psycopg.OperationalError):
+            answer()
+    with make.database.asking(b"SELECT no_function_of_ours()") as answer:
+        with pytest.raises(psycopg.errors.UndefinedFunction):
+            answer()
+    assert make.database.ask(MINE)
+
+
 def test_what_must_not_happen_twice_is_not_asked_again(make: Factory) -> None:
     first = make.database.ask(MINE)
     assert first
