@@ -76,9 +76,8 @@ def test_that_nobody_can_be_asked_is_told_to_who_wants_to_know(make: Factory) ->
     for _ in range(2):
         with pytest.raises(psycopg.OperationalError):
             answer()
-    with make.database.asking(b"SELECT no_function_of_ours()") as answer:
-        with pytest.raises(psycopg.errors.UndefinedFunction):
-            answer()
+    with make.database.asking(b"SELECT nothing()") as answer, pytest.raises(psycopg.errors.UndefinedFunction):
+        answer()
     assert make.database.ask(MINE)
 
 
