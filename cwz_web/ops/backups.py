@@ -95,7 +95,11 @@ class Manifest(BaseModel):
 
     def key(self, ring: KeyRing) -> bytes:
         """The key of the content. Raises CannotDecrypt."""
-        return base64.b64decode(ring.decrypt(base64.b64decode(self.sealed_key), "backup", self.id))
+        try:
+            sealed = base64.b64decode(self.sealed_key, validate=True)
+        except ValueError:
+            raise CannotDecrypt("This file is damaged: its key is no base64") from None
+        return base64.b64decode(ring.decrypt(sealed, "backup", self.id))
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,16 @@ def test_whatever_is_changed_in_a_backup_it_is_refused(kept_backup: Backup, data
         Backup.open(damaged).read_through(RING)
 
 
+@pytest.mark.parametrize("damage", ["\x7f", "=", "é", ""])
+def test_a_sealed_key_that_is_no_base64_is_damage(kept_backup: Backup, tmp_path: Path, damage: str) -> None:
+    sealed = kept_backup.manifest.sealed_key
+    manifest = kept_backup.manifest.model_copy(update={"sealed_key": sealed[:10] + damage + sealed[11:]})
+    path = tmp_path / "damaged.backup"
+    path.write_bytes(manifest.model_dump_json().encode() + kept_backup.path.read_bytes()[len(kept_backup.line) - 1 :])
+    with pytest.raises(BackupError, match="damaged"):
+        Backup.open(path).read_through(RING)
+
+
 def test_a_damaged_backup_never_reaches_the_database(kept_backup: Backup, empty: str, tmp_path: Path) -> None:
     migrate(empty, as_app(empty))
     before = tables_of(empty)
