@@ -25,13 +25,13 @@ lint: $(VENV)/.installed-dev ## Check style, types and the three floors
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: $(VENV)/.installed-dev node_modules/.installed ## Measure the image engine beside its floor and Pillow, what people wait for, storage beside the bare SDKs, a feed of a million rows and a run of it, how fast runs are drawn, the API beside the engine
+bench: $(VENV)/.installed-dev node_modules/.installed ## Measure the image engine beside its floor and Pillow, what people wait for, storage beside the bare SDKs, a feed of a million rows and a run of it, how fast runs are rendered, the API beside the engine
 	@$(BIN)/python bench/engine.py
 	@$(BIN)/python bench/people.py
 	@$(BIN)/python bench/storage.py
 	@$(BIN)/python bench/feeds.py
 	@$(BIN)/python bench/runs.py
-	@$(BIN)/python bench/drawing.py
+	@$(BIN)/python bench/rendering.py
 	@$(BIN)/python bench/backups.py
 	@$(BIN)/python bench/api.py
 
@@ -40,7 +40,7 @@ bench-peers: $(VENV)/.installed-dev node_modules/.installed $(VENV)/.chromium ##
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" $(BIN)/python bench/engine.py --peers
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" $(BIN)/python bench/api.py --peers
 
-soak: $(VENV)/.installed-dev node_modules/.installed ## Draw 16,000 mixed pictures with eight threads, and watch the memory
+soak: $(VENV)/.installed-dev node_modules/.installed ## Render 16,000 mixed images with eight threads, and watch the memory
 	@$(BIN)/python bench/soak.py
 
 clean: ## Remove what was installed and everything that was kept (var/)

@@ -1,7 +1,7 @@
 """The real-time API through its whole HTTP path, beside the engine alone, in one run: `make bench`.
 
 waitress in this process, as `cwz serve` runs it, and wrk (Debian's package of that name) on loopback, with one
-connection and with eight. The photo card of `cards.py`; each picture has words of its own; "cached" asks for one and
+connection and with eight. The photo card of `cards.py`; each image has words of its own; "cached" asks for one and
 the same. All take turns, for what else happens on a machine is another thing a minute later; the medians of the turns
 are told. With --peers, takumi behind Node's HTTP server is asked for the same card (`make bench-peers`).
 """
@@ -27,56 +27,56 @@ from peers import takumi_server
 from people import start
 
 from cwz_web.app import create_app
-from cwz_web.generation.recipes import State
+from cwz_web.generation.template_cache import TemplateVersionState
 from cwz_web.generation.templates import create_template
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.logs import configure_logs
 from cwz_web.server import create_server
-from cwz_web.storage.connections import default_connection, original_key
-from cwz_web.storage.originals import Originals
+from cwz_web.storage.connections import default_connection, upload_key
+from cwz_web.storage.uploads import Uploads
 from cwz_web.web.services import Services
 
-ENGINE_PICTURES = 150
+ENGINE_IMAGES = 150
 SECONDS = 3
 ROUNDS = 6
 CONNECTIONS = 8
-# Stands for the number of a picture in what is asked.
+# Stands for the number of an image in what is asked.
 NUMBER = 123456789
 
 
-def publish_card(services: Services, demo_template: str) -> State:
+def publish_card(services: Services, demo_template: str) -> TemplateVersionState:
     """The photo card in the demo's workspace, its photo and its logo in the workspace's storage."""
-    demo = services.recipes.state(UUID(demo_template))
+    demo = services.template_cache.state(UUID(demo_template))
     assert demo is not None
     with services.database.transaction(demo.workspace_id) as db:
         bucket = services.providers.open(default_connection(db, demo.workspace_id).place)
         written = json.dumps(CARDS["photo_card"].canonical())
         for name, source in SOURCES.items():
-            bucket.put(original_key(demo.workspace_id, source.digest), source.data, content_type="image/jpeg")
+            bucket.put(upload_key(demo.workspace_id, source.digest), source.data, content_type="image/jpeg")
             written = written.replace(f'"source": "{name}"', f'"source": "original:{source.digest}"')
         document = ImageTemplate.model_validate_json(written)
         card = create_template(db, demo.workspace_id, name="Photo card", document=document)
-    state = services.recipes.state(card.id)
+    state = services.template_cache.state(card.id)
     assert state is not None
     return state
 
 
 def fresh() -> int:
-    """A number that no picture had before."""
+    """A number that no image had before."""
     return NUMBER + time.time_ns() // 10**6 % 10**8
 
 
-def engine(services: Services, card: State) -> float:
-    """The ms of a picture that the engine draws alone: the median of some."""
-    recipe = services.recipes.of(card)
-    places = [connection.place for connection in recipe.connections]
-    originals = Originals(card.workspace_id, places, services.providers.open)
+def engine(services: Services, card: TemplateVersionState) -> float:
+    """The ms of an image that the engine renders alone: the median of some."""
+    template_plan = services.template_cache.of(card)
+    places = [connection.place for connection in template_plan.connections]
+    uploads = Uploads(card.workspace_id, places, services.providers.open)
     times, first = [], fresh()
-    for number in range(first, first + ENGINE_PICTURES):
+    for number in range(first, first + ENGINE_IMAGES):
         begun = time.perf_counter()
-        order = services.maker.order(originals, recipe.design.document, row(number), Output())
-        services.maker.finish(order)
+        order = services.image_service.order(uploads, template_plan.design.document, row(number), Output())
+        services.image_service.finish(order)
         times.append((time.perf_counter() - begun) * 1000)
     return statistics.median(times)
 
@@ -131,7 +131,7 @@ class Turns:
         command = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}s", "-s", str(self._script), address]
         *_, last = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
         median, p99, a_second, wrong = json.loads(last)
-        assert wrong == 0, f"{name}: {wrong} answers were no pictures"
+        assert wrong == 0, f"{name}: {wrong} answers were no images"
         self._measured.setdefault(name, []).append((median, p99, a_second))
 
     def told(self, name: str) -> tuple[float, float]:
@@ -164,14 +164,16 @@ def measure(services: Services, facts: dict[str, str], turns: Turns, *, peers: b
         "Content-Type": "application/json",
         "Accept": "image/jpeg",
     }
-    picture = {"template": str(card.template_id), "data": row(NUMBER)}
-    post = Question("POST", "/v1/images", headers | host, json.dumps(picture))
+    image = {"template": str(card.template_id), "data": row(NUMBER)}
+    post = Question("POST", "/v1/images", headers | host, json.dumps(image))
     same = replace(post, body=post.body.replace(str(NUMBER), "0"))
-    get = Question("GET", services.addresses.image(card.workspace_id, card.template_id, Format.JPEG, row(0)), host)
+    get = Question(
+        "GET", services.signed_urls.on_demand_image(card.workspace_id, card.template_id, Format.JPEG, row(0)), host
+    )
     server = create_server(create_app(services), {}, listen="127.0.0.1:0", threads=8)
     threading.Thread(target=server.run, daemon=True).start()
     port, alone = server.effective_port, []
-    # The processes that draw are started when two pictures are drawn at once.
+    # The processes that render are started when two images are rendered at once.
     turns.ask("", port, post, 2)
     gc.collect()
     gc.freeze()

@@ -20,7 +20,7 @@ from people import start
 from cwz_web.db.embedded import EmbeddedPostgres
 from cwz_web.db.programs import folder_of_programs
 from cwz_web.ops.backups import Backup, make_backup
-from cwz_web.ops.restoring import restore
+from cwz_web.ops.restore import restore
 
 ROWS = int(sys.argv[1]) if len(sys.argv) > 1 else 300_000
 TEXT = "Thrown by hand and glazed in two shades of blue. Keeps a morning’s coffee warm, and a tea as well. "

@@ -1,7 +1,7 @@
-"""The cards that are measured: a photo card and a card of text alone, as templates, and as Pillow draws them.
+"""The cards that are measured: a photo card and a card of text alone, as templates, and as Pillow renders them.
 
 The photo card (1200 x 630): a JPEG photo of 2000 x 1300 as background, a gradient, a round logo, a badge, three texts
-that change with every picture. The text card has a plain background and the same three texts.
+that change with every image. The text card has a plain background and the same three texts.
 """
 
 import io
@@ -17,10 +17,10 @@ install_fonts(ROOT / "node_modules", Path(tempfile.gettempdir()) / "cwz-bench-fo
 import pyvips  # noqa: E402 - fontconfig reads its settings once
 from PIL import Image, ImageDraw, ImageFont  # noqa: E402
 
+from cwz_web.imaging.decoding import Source  # noqa: E402
 from cwz_web.imaging.documents import ImageTemplate  # noqa: E402
 from cwz_web.imaging.encoders import Format, Output  # noqa: E402
 from cwz_web.imaging.engine import Engine, Plan  # noqa: E402
-from cwz_web.imaging.pictures import Source  # noqa: E402
 
 WIDTH, HEIGHT = 1200, 630
 INTER = ROOT / "node_modules/@expo-google-fonts/inter"
@@ -49,12 +49,12 @@ def _layer(kind: str, name: str, x: int, y: int, width: int, height: int, **more
 
 
 _TEXTS = [
-    _layer("text", "title", 60, 300, 1000, 170, text="{{ title }}", size=68, weight=800, colour="#ffffff", max_lines=2),
-    _layer("text", "subtitle", 60, 500, 1000, 50, text="{{ subtitle }}", size=32, colour="#ffffff"),
-    _layer("text", "price", 900, 60, 240, 90, text="{{ price }}", size=40, weight=700, colour="#ffffff")
-    | {"align": "centre", "valign": "middle"},
+    _layer("text", "title", 60, 300, 1000, 170, text="{{ title }}", size=68, weight=800, color="#ffffff", max_lines=2),
+    _layer("text", "subtitle", 60, 500, 1000, 50, text="{{ subtitle }}", size=32, color="#ffffff"),
+    _layer("text", "price", 900, 60, 240, 90, text="{{ price }}", size=40, weight=700, color="#ffffff")
+    | {"align": "center", "valign": "middle"},
 ]
-_PICTURE = [
+_IMAGE = [
     _layer("image", "photo", 0, 0, WIDTH, HEIGHT, source="photo"),
     _layer("shape", "shade", 0, 0, WIDTH, HEIGHT, fill={"start": "#00000000", "end": "#000000cc", "angle": 90}),
     _layer("image", "logo", 60, 50, 96, 96, source="logo", radius=48),
@@ -68,7 +68,7 @@ def _card(layers: list[dict[str, Any]]) -> ImageTemplate:
     return ImageTemplate.model_validate({"canvas": canvas, "columns": columns, "layers": layers})
 
 
-CARDS = {"photo_card": _card(_PICTURE + _TEXTS), "text_card": _card(_TEXTS)}
+CARDS = {"photo_card": _card(_IMAGE + _TEXTS), "text_card": _card(_TEXTS)}
 OUTPUTS = {"jpeg": Output(format=Format.JPEG), "png": Output(format=Format.PNG)}
 
 
@@ -82,7 +82,7 @@ def row(number: int) -> dict[str, str]:
 
 
 def load(reference: str) -> Source:
-    """As generation.sources does for a picture that it keeps."""
+    """As generation.sources does for an image that it keeps."""
     return SOURCES[reference]
 
 
@@ -91,14 +91,14 @@ def plan_of(card: str, engine: Engine | None = None) -> Plan:
     return (engine or Engine()).plan(CARDS[card])
 
 
-def picture(plan: Plan, number: int, output: Output) -> bytes:
-    """The real path: values, sources, drawing, encoding, digest."""
+def image(plan: Plan, number: int, output: Output) -> bytes:
+    """The real path: values, sources, rendering, encoding, digest."""
     values = plan.values(row(number))
     return plan.render(values, plan.load(values, load), output)
 
 
 class PillowCard:
-    """The same card, drawn plainly with Pillow, with its static layers composed once as well."""
+    """The same card, rendered plainly with Pillow, with its static layers composed once as well."""
 
     def __init__(self, card: str) -> None:
         self.base = Image.new("RGB", (WIDTH, HEIGHT), "#101020") if card == "text_card" else self._photo()
@@ -115,16 +115,16 @@ class PillowCard:
             Image.merge("RGBA", [Image.new("L", (WIDTH, HEIGHT))] * 3 + [shade.resize((WIDTH, HEIGHT))])
         )
         mask = Image.new("L", (96, 96))
-        ImageDraw.Draw(mask).ellipse((0, 0, 95, 95), fill=255)
+        ImageDraw.Render(mask).ellipse((0, 0, 95, 95), fill=255)
         base.paste(Image.open(io.BytesIO(LOGO)).resize((96, 96)), (60, 50), mask)
-        ImageDraw.Draw(base).rounded_rectangle((900, 60, 1140, 150), 45, fill="#ff3355")
+        ImageDraw.Render(base).rounded_rectangle((900, 60, 1140, 150), 45, fill="#ff3355")
         return base.convert("RGB")
 
-    def picture(self, number: int, output: Output) -> bytes:
+    def image(self, number: int, output: Output) -> bytes:
         """The card of a row."""
         values = row(number)
         canvas = self.base.copy()
-        pen = ImageDraw.Draw(canvas)
+        pen = ImageDraw.Render(canvas)
         words, lines = values["title"].split(), [""]
         for word in words:
             longer = f"{lines[-1]} {word}".strip()

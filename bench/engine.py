@@ -1,7 +1,7 @@
 """The image engine beside its floor and Pillow, in one run: `make bench`; beside its peers too: `make bench-peers`.
 
 The floor is libvips' bare encode of the same pixels. Medians; the peers are asked for the same card, with the same
-photo, fonts and words, and whatever they keep between two pictures.
+photo, fonts and words, and whatever they keep between two images.
 """
 
 import argparse
@@ -15,14 +15,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pyvips
-from cards import CARDS, OUTPUTS, PillowCard, load, picture, plan_of, row
+from cards import CARDS, OUTPUTS, PillowCard, image, load, plan_of, row
 from figures import keep
 from peers import chromium_times, node_times
 
-from cwz_web.imaging.canvas import Pixels
+from cwz_web.imaging.compositing import Pixels
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.engine import Engine, Plan
-from cwz_web.imaging.shapes import draw_box, rounded_mask
+from cwz_web.imaging.shapes import render_box, rounded_mask
 
 ROUNDS = 80
 ROUNDS_PEERS = 30
@@ -50,20 +50,20 @@ def median_ms(work: Callable[[int], object], rounds: int = ROUNDS) -> float:
     return statistics.median(times) * 1000
 
 
-def per_second(work: Callable[[int], object], threads: int, pictures: int = 600) -> float:
+def per_second(work: Callable[[int], object], threads: int, images: int = 600) -> float:
     with ThreadPoolExecutor(threads) as pool:
         began = time.perf_counter()
-        list(pool.map(work, range(1000, 1000 + pictures)))
-        return pictures / (time.perf_counter() - began)
+        list(pool.map(work, range(1000, 1000 + images)))
+        return images / (time.perf_counter() - began)
 
 
 def cold_ms(output: Output) -> float:
-    """The first picture of a template in a process that has drawn others: nothing of this one is kept."""
+    """The first image of a template in a process that has rendered others: nothing of this one is kept."""
 
     def first(number: int) -> bytes:
-        for remembered in (draw_box, rounded_mask):
+        for remembered in (render_box, rounded_mask):
             remembered.cache.clear()  # type: ignore[attr-defined]
-        return picture(plan_of("photo_card", Engine()), number, output)
+        return image(plan_of("photo_card", Engine()), number, output)
 
     return median_ms(first, COLD_ROUNDS)
 
@@ -71,13 +71,13 @@ def cold_ms(output: Output) -> float:
 def measure(card: str, name: str, output: Output, plan: Plan) -> dict[str, float]:
     """Ours, the floor, and Pillow: milliseconds by name."""
     values = plan.values(row(1))
-    pixels = plan.draw(values, plan.load(values, load))[..., :3].copy()
+    pixels = plan.compose(values, plan.load(values, load))[..., :3].copy()
     pillow = PillowCard(card)
     rounds = ROUNDS if name == "jpeg" else ROUNDS // 2
     return {
-        f"engine_{card}_{name}_ms": median_ms(lambda number: picture(plan, number, output), rounds),
+        f"engine_{card}_{name}_ms": median_ms(lambda number: image(plan, number, output), rounds),
         f"floor_{card}_{name}_ms": median_ms(lambda number: bare_encode(pixels, output), rounds),
-        f"pillow_{card}_{name}_ms": median_ms(lambda number: pillow.picture(number, output), rounds),
+        f"pillow_{card}_{name}_ms": median_ms(lambda number: pillow.image(number, output), rounds),
     }
 
 
@@ -93,7 +93,7 @@ def main() -> None:
     results["engine_photo_card_cold_ms"] = cold_ms(jpeg)
     cores = len(os.sched_getaffinity(0))
     for threads, name in ((1, "one_thread_"), (2, "two_threads_"), (cores, "")):
-        rate = per_second(lambda number: picture(plans["photo_card"], number, jpeg), threads)
+        rate = per_second(lambda number: image(plans["photo_card"], number, jpeg), threads)
         results[f"engine_photo_card_{name}images_per_s"] = rate
     if arguments.parse_args().peers:
         results |= node_times(ROUNDS_PEERS)

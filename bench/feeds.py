@@ -25,14 +25,14 @@ from webtest import TestApp
 
 from cwz_web.app import create_app
 from cwz_web.db.embedded import EmbeddedPostgres
+from cwz_web.feeds.fetch_job import Office, bring_in
 from cwz_web.feeds.imports import new_feed, new_import
 from cwz_web.feeds.models import Feed, FeedImport
-from cwz_web.feeds.ordering import order_rows
-from cwz_web.feeds.refresh import Office, bring_in
+from cwz_web.feeds.sort_index import order_rows
 from cwz_web.web.services import Services
 
 ROWS = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-NAMES = ("sku", "title", "description", "price", "brand", "category", "image", "link", "stock", "colour")
+NAMES = ("sku", "title", "description", "price", "brand", "category", "image", "link", "stock", "color")
 READY = "COPY (SELECT * FROM items WHERE feed_id = %s) TO STDOUT"
 
 
@@ -46,8 +46,8 @@ def write(path: Path, changed: int = 0) -> None:
         )
         for number in range(ROWS):
             price = number % 977 + (0.5 if changed and number % changed == 0 else 0)
-            picture = f"https://shop.example/images/{number:09}.jpg"
-            row = (number, f"Stoneware mug {number}", words, price, "Harbour Goods", "Home > Kitchen", picture)
+            image = f"https://shop.example/images/{number:09}.jpg"
+            row = (number, f"Stoneware mug {number}", words, price, "Harbour Goods", "Home > Kitchen", image)
             writer.writerow((*row, f"https://shop.example/p/{number}", number % 50, "blue"))
 
 

@@ -22,7 +22,7 @@ from webtest import TestApp
 from cwz_web.app import create_app, prepare_database
 from cwz_web.cli.demo import facts_of
 from cwz_web.settings import Settings
-from cwz_web.web.limits import LIMITS
+from cwz_web.web.rate_limits import LIMITS
 from cwz_web.web.services import Services
 
 ROOT = Path(__file__).parent.parent

@@ -24,12 +24,12 @@ from webtest import TestApp
 from cwz_web.app import create_app
 from cwz_web.db.embedded import EmbeddedPostgres
 from cwz_web.feeds.imports import new_feed
-from cwz_web.generation.assets import Kept
-from cwz_web.generation.usage import Meter
-from cwz_web.runs.callback import apply_report
+from cwz_web.generation.images import StoredImage
+from cwz_web.generation.usage import Quota
 from cwz_web.runs.models import Run
 from cwz_web.runs.planning import AT_ONCE, prepare_run
 from cwz_web.runs.protocol import Report, Result
+from cwz_web.runs.reports import apply_report
 from cwz_web.web.services import Services
 
 REPORTED = 60
@@ -38,7 +38,7 @@ REPORTED = 60
 def prepare(services: Services, workspace_id: UUID, run_id: str) -> None:
     """What the job does."""
     with services.database.transaction(workspace_id) as db:
-        prepare_run(db, db.get_one(Run, (workspace_id, UUID(run_id))), Meter(workspace_id))
+        prepare_run(db, db.get_one(Run, (workspace_id, UUID(run_id))), Quota(workspace_id))
 
 
 def report(services: Services, workspace_id: UUID, run_id: str) -> None:
@@ -46,11 +46,12 @@ def report(services: Services, workspace_id: UUID, run_id: str) -> None:
     digests = {position: f"{position:064x}" for position in range(1, REPORTED + 1)}
     about = {"content_type": "image/jpeg", "width": 1200, "height": 630, "size": 90_000}
     results = tuple(
-        Result(position=position, kept=Kept(digest=digest, key=digest, **about)) for position, digest in digests.items()
+        Result(position=position, kept=StoredImage(digest=digest, key=digest, **about))
+        for position, digest in digests.items()
     )
     with services.database.transaction(workspace_id) as db:
         told = Report(workspace_id=workspace_id, run_id=UUID(run_id), results=results)
-        apply_report(db, told, services.addresses)
+        apply_report(db, told, services.signed_urls)
 
 
 def bare_insert(folder: Path, run_id: str) -> float:

@@ -1,7 +1,7 @@
-"""Eight threads draw 2,000 mixed pictures each: `make soak`. Nothing may crash, and the memory must stay flat.
+"""Eight threads render 2,000 mixed images each: `make soak`. Nothing may crash, and the memory must stay flat.
 
 Every starter in each of its formats, in every file format, with rows of long words, many scripts, emoji, HTML, nothing
-at all, and with pictures that are fine, damaged, missing, or bombs.
+at all, and with images that are fine, damaged, missing, or bombs.
 """
 
 import itertools
@@ -18,14 +18,14 @@ from cards import LOGO, PHOTO
 from figures import keep
 
 from cwz_web.demo.starters import NAMES, open_starter
+from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.documents import OWN_SIZE
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.engine import Engine
-from cwz_web.imaging.errors import ImagingError, SourceMissing
-from cwz_web.imaging.pictures import Source
+from cwz_web.imaging.errors import ImagingError, SourceMissingError
 
-THREADS, PICTURES = 8, 2000
-WARM = THREADS * PICTURES // 4
+THREADS, IMAGES = 8, 2000
+WARM = THREADS * IMAGES // 4
 WORDS = [
     "Summer sale: all for long days outside",
     "Donaudampfschifffahrtsgesellschaftskapitän",
@@ -38,7 +38,7 @@ WORDS = [
     "𓀀\ue123\u0301\u200d",
     "x" * 1500,
 ]
-PICTURE_BYTES = [PHOTO, LOGO, PHOTO[:40_000], b"", b"\x89PNG\r\n\x1a\n broken", b"<svg/>"]
+IMAGE_BYTES = [PHOTO, LOGO, PHOTO[:40_000], b"", b"\x89PNG\r\n\x1a\n broken", b"<svg/>"]
 
 
 def memory_mb() -> int:
@@ -49,7 +49,7 @@ def memory_mb() -> int:
 def main() -> None:
     engine = Engine(memory=48 * 1024 * 1024)
     starters = [open_starter(slug) for slug in NAMES]
-    sources = [Source.of(data) for data in PICTURE_BYTES]
+    sources = [Source.of(data) for data in IMAGE_BYTES]
     done, failed, lock = itertools.count(1), itertools.count(), threading.Lock()
     curve: list[tuple[int, int]] = []
     began = time.monotonic()
@@ -57,12 +57,12 @@ def main() -> None:
     def load(chance: random.Random) -> Source:
         source = chance.choice([*sources, None])
         if source is None:
-            raise SourceMissing("it is not there")
+            raise SourceMissingError("it is not there")
         return source
 
     def work(seed: int) -> None:
         chance = random.Random(seed)
-        for _ in range(PICTURES):
+        for _ in range(IMAGES):
             document = chance.choice(starters).document
             size = chance.choice([OWN_SIZE, *(format.name for format in document.formats)])
             weights = [60, 25, 12, 3]
@@ -78,14 +78,14 @@ def main() -> None:
             if number % 500 == 0:
                 with lock:
                     curve.append((number, memory_mb()))
-                    print(f"{number:6} pictures {curve[-1][1]:6} MB {number / (time.monotonic() - began):6.0f}/s")
+                    print(f"{number:6} images {curve[-1][1]:6} MB {number / (time.monotonic() - began):6.0f}/s")
 
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(work, range(THREADS)))
     after_warming = [megabytes for number, megabytes in curve if number > WARM]
     growth = after_warming[-1] / after_warming[0]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(f"{THREADS * PICTURES} pictures, {next(failed)} refused in words")
+    print(f"{THREADS * IMAGES} images, {next(failed)} refused in words")
     print(f"memory {after_warming[0]} -> {after_warming[-1]} MB")
     print(f"after warming it grew {growth:.2f} times; the peak was {peak} MB")
     figures = {"soak_growth": growth, "soak_peak_mb": peak, "soak_end_mb": after_warming[-1]}

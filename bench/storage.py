@@ -1,4 +1,4 @@
-"""Putting pictures into storage: each provider beside the bare SDK, against the same emulator: `make bench`.
+"""Putting images into storage: each provider beside the bare SDK, against the same emulator: `make bench`.
 
 200 KB an object, eight in flight. The emulators are slow and answer one request after the other; what is measured is
 what our side adds.

@@ -9,7 +9,7 @@ from cwz_web.db.embedded import EmbeddedPostgres
 from cwz_web.db.migrate import pending
 from cwz_web.error_reports import configure_error_reports
 from cwz_web.logs import configure_logs
-from cwz_web.ops.archive import Archive
+from cwz_web.ops.backup_store import Archive
 from cwz_web.resources import Permission, Root
 from cwz_web.settings import Settings, SettingsError
 from cwz_web.storage.plugins import Providers
@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 
 def main(global_config: dict[str, str], **ini: str) -> Router:
-    """The entry point of an .ini file (`use = egg:cwz-web`). Stops with a plain message when it can not start."""
+    """The entry point of an .ini file (`use = egg:cwz-web`). Stops with a plain message when it cannot start."""
     try:
         settings = Settings.load(ini)
         configure_logs(development=settings.development)
@@ -61,16 +61,16 @@ def create_app(services: Services) -> Router:
     config.set_default_permission(Permission.VIEW)  # what a view does not open stays shut
     config.include("cwz_web.web.headers")  # outermost, so that errors carry the headers too
     config.include("cwz_web.web.request_log")  # one line a request
-    config.include("cwz_web.web.posted")  # what a form holds
-    config.include("cwz_web.web.intake")  # what is refused before anything looks at it
+    config.include("cwz_web.web.form_body")  # what a form holds
+    config.include("cwz_web.web.request_validation")  # what is refused before anything looks at it
     config.include("cwz_web.web.transactions")  # request.db
     config.include("cwz_web.security")  # who is asking; needs request.db
     config.include("cwz_web.web.csrf")  # needs to know who is asking
-    config.include("cwz_web.web.entering")  # the steps between a password and a session
-    config.include("cwz_web.web.limits")  # how often something may be tried
-    config.include("cwz_web.api.cross_origin")  # what browsers ask before they use a key
-    config.include("cwz_web.api.metering")  # what a key may do, how often, and only once
-    config.include("cwz_web.web.paths")  # request.workspace
+    config.include("cwz_web.web.login_flow")  # the steps between a password and a session
+    config.include("cwz_web.web.rate_limits")  # how often something may be tried
+    config.include("cwz_web.api.cors")  # what browsers ask before they use a key
+    config.include("cwz_web.api.key_limits")  # what a key may do, how often, and only once
+    config.include("cwz_web.web.urls")  # request.workspace
     config.include("cwz_web.web.auditing")  # request.audit
     config.include("cwz_web.web.rendering")  # Jinja2, icons, static files
     config.include("cwz_web.web.requests")  # everything that the others put on a request

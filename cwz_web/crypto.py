@@ -35,7 +35,7 @@ def derive(secret: str, info: bytes) -> bytes:
     return HKDF(SHA256(), length=32, salt=None, info=info).derive(secret.encode())
 
 
-class CannotDecrypt(Exception):
+class DecryptionError(Exception):
     """The envelope is damaged, belongs somewhere else, or its key is not in the ring."""
 
 
@@ -57,15 +57,15 @@ class KeyRing:
         return header + nonce + self._keys[self._newest].encrypt(nonce, secret.encode(), _bound(header, context))
 
     def decrypt(self, envelope: bytes, *context: str) -> str:
-        """The secret in an envelope. Raises CannotDecrypt, which says nothing of what is inside."""
+        """The secret in an envelope. Raises DecryptionError, which says nothing of what is inside."""
         header, nonce = envelope[:HEADER], envelope[HEADER : HEADER + NONCE_BYTES]
         key = self._keys.get(header[len(VERSION) :])
         if key is None or not header.startswith(VERSION):
-            raise CannotDecrypt("No key of this installation opens this secret")
+            raise DecryptionError("No key of this installation opens this secret")
         try:
             return key.decrypt(nonce, envelope[HEADER + NONCE_BYTES :], _bound(header, context)).decode()
         except (InvalidTag, ValueError):
-            raise CannotDecrypt("This secret is damaged, or was copied from elsewhere") from None
+            raise DecryptionError("This secret is damaged, or was copied from elsewhere") from None
 
     def is_newest(self, envelope: bytes) -> bool:
         """Whether the envelope was made with the newest key."""
@@ -94,7 +94,7 @@ def encrypt_stream(key: bytes, parts: Iterable[bytes], bound: bytes) -> Iterator
 def decrypt_stream(key: bytes, file: BinaryIO, bound: bytes) -> Iterator[bytes]:
     """The plain pieces of a stream, from where the file stands to its end.
 
-    Raises CannotDecrypt at the first piece that is not as it was made, and at the end when pieces are missing.
+    Raises DecryptionError at the first piece that is not as it was made, and at the end when pieces are missing.
     """
     cipher, number = AESGCM(key), 0
     piece = file.read(PIECE_BYTES + TAG_BYTES)
@@ -103,7 +103,7 @@ def decrypt_stream(key: bytes, file: BinaryIO, bound: bytes) -> Iterator[bytes]:
         try:
             yield cipher.decrypt(_nonce(number, last=not following), piece, bound)
         except (InvalidTag, ValueError):
-            raise CannotDecrypt("This file is damaged, or not whole") from None
+            raise DecryptionError("This file is damaged, or not whole") from None
         if not following:
             return
         piece, number = following, number + 1

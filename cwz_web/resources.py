@@ -20,9 +20,9 @@ from pyramid.request import Request
 from cwz_web.db.base import WorkspaceOwned
 from cwz_web.db.session import enter_workspace
 from cwz_web.feeds.models import Feed
-from cwz_web.generation.keys import Scope
-from cwz_web.generation.models import ApiKey, Asset, Font, Template
-from cwz_web.generation.recipes import State
+from cwz_web.generation.api_keys import Scope
+from cwz_web.generation.models import ApiKey, Font, Image, Template
+from cwz_web.generation.template_cache import TemplateVersionState
 from cwz_web.imaging.encoders import Format
 from cwz_web.notify.models import Webhook
 from cwz_web.ops.models import Export
@@ -37,7 +37,7 @@ class Permission(StrEnum):
     """What a view can ask for."""
 
     SIGNED_IN = "signed-in"
-    GENERATE = "picture.generate"
+    GENERATE = "image.generate"
     API_READ = "api.read"
     API_FEEDS_WRITE = "api.feeds.write"
     VIEW = "workspace.view"
@@ -160,8 +160,8 @@ class RunResource(Row):
     row: Run
 
 
-class AssetResource(Row):
-    row: Asset
+class ImageResource(Row):
+    row: Image
 
 
 class KeyResource(Row):
@@ -204,12 +204,12 @@ class Runs(Rows):
     model, row_resource = Run, RunResource
 
     def holds(self, row: Run) -> bool:
-        """A run over a feed; not a picture that was ordered by itself."""
+        """A run over a feed; not an image that was ordered by itself."""
         return row.feed_id is not None
 
 
-class Assets(Rows):
-    model, row_resource = Asset, AssetResource
+class Images(Rows):
+    model, row_resource = Image, ImageResource
 
 
 class Keys(Rows):
@@ -263,7 +263,7 @@ class WorkspaceResource(Resource):
         "feeds": Feeds,
         "templates": Templates,
         "runs": Runs,
-        "assets": Assets,
+        "images": Images,
         "keys": Keys,
         "webhooks": Webhooks,
         "fonts": Fonts,
@@ -282,14 +282,14 @@ class WorkspaceResource(Resource):
 
     def __getitem__(self, name: str) -> Resource:
         services = self.request.services
-        if (name == "billing" and services.cashier is None) or (name == "slack" and services.slack is None):
+        if (name == "billing" and services.billing is None) or (name == "slack" and services.slack is None):
             raise KeyError(name)
         return super().__getitem__(name)
 
     @property
     def is_read_only(self) -> bool:
         """Whether it can only be looked at."""
-        return self.access.standing.read_only and self.request.services.settings.billing
+        return self.access.plan_status.read_only and self.request.services.settings.billing
 
     def __acl__(self) -> list[Any]:
         workspace_id = self.access.workspace_id
@@ -436,16 +436,16 @@ class ApiRun(Row):
     row: Run
 
 
-class ApiOrder(Row):
-    """`/v1/images/{id}`: a picture that was ordered with `Prefer: respond-async`."""
+class ApiImageRequest(Row):
+    """`/v1/images/{id}`: an image that was ordered with `Prefer: respond-async`."""
 
     row: Run
 
 
-class ApiAsset(Row):
-    """`/v1/assets/{id}`."""
+class ApiImage(Row):
+    """`/v1/images/{id}`."""
 
-    row: Asset
+    row: Image
 
 
 class ApiFeeds(ApiRows):
@@ -464,16 +464,16 @@ class ApiRuns(ApiRows):
         return row.feed_id is not None
 
 
-class ApiImages(ApiRows):
-    model, row_resource = Run, ApiOrder
+class ApiImageRequests(ApiRows):
+    model, row_resource = Run, ApiImageRequest
 
     def holds(self, row: Run) -> bool:
-        """A picture by itself."""
+        """An image by itself."""
         return row.feed_id is None
 
 
-class ApiAssets(ApiRows):
-    model, row_resource = Asset, ApiAsset
+class ApiImages(ApiRows):
+    model, row_resource = Image, ApiImage
 
 
 def _feed_of(resource: Resource) -> Feed:
@@ -493,8 +493,8 @@ class Api(Resource):
         "feeds": ApiFeeds,
         "templates": ApiTemplates,
         "runs": ApiRuns,
+        "image-requests": ApiImageRequests,
         "images": ApiImages,
-        "assets": ApiAssets,
     }
 
     def __acl__(self) -> list[Any]:
@@ -511,7 +511,7 @@ class Api(Resource):
     def is_read_only(self) -> bool:
         """Whether the key's workspace can only be looked at."""
         owner = self.request.identity
-        return owner is not None and owner.standing.read_only and self.request.services.settings.billing
+        return owner is not None and owner.plan_status.read_only and self.request.services.settings.billing
 
 
 class SignedFile(Resource):
@@ -529,24 +529,24 @@ class SignedFile(Resource):
 
     @property
     def format(self) -> Format:
-        """The format of a picture."""
+        """The format of an image."""
         return Format(self.extension)
 
 
-class SignedImage(SignedFile):
-    """`/i/{template}.{extension}`: a picture made when it is asked for."""
+class OnDemandImage(SignedFile):
+    """`/i/{template}.{extension}`: an image made when it is asked for."""
 
-    def __init__(self, request: Request, parent: Resource, name: str, state: State) -> None:
+    def __init__(self, request: Request, parent: Resource, name: str, state: TemplateVersionState) -> None:
         super().__init__(request, parent, name, state.workspace_id)
         self.state = state
 
 
-class SignedAsset(SignedFile):
-    """`/i/assets/{workspace}/{asset}.{extension}`: a picture that is kept."""
+class SignedImage(SignedFile):
+    """`/i/images/{workspace}/{image}.{extension}`: an image that is kept."""
 
 
 class SignedFeed(SignedFile):
-    """`/i/feeds/{workspace}/{feed}.csv`: a feed with the addresses of its pictures."""
+    """`/i/feeds/{workspace}/{feed}.csv`: a feed with the addresses of its images."""
 
     extensions = ("csv",)
 
@@ -560,8 +560,8 @@ class SignedFolder(Resource):
         return self.file(self.request, self, name, as_uuid(self.__name__))
 
 
-class SignedAssetFolder(SignedFolder):
-    file = SignedAsset
+class SignedImageFolder(SignedFolder):
+    file = SignedImage
 
 
 class SignedFeedFolder(SignedFolder):
@@ -577,27 +577,27 @@ class SignedFolders(Resource):
         return self.folder(self.request, self, name)
 
 
-class SignedAssets(SignedFolders):
-    folder = SignedAssetFolder
+class SignedImages(SignedFolders):
+    folder = SignedImageFolder
 
 
 class SignedFeeds(SignedFolders):
     folder = SignedFeedFolder
 
 
-class SignedImages(Resource):
-    """`/i`: pictures for whoever has their signed address."""
+class SignedUrlRoot(Resource):
+    """`/i`: images for whoever has their signed address."""
 
-    children: ClassVar[dict[str, type[Resource]]] = {"assets": SignedAssets, "feeds": SignedFeeds}
+    children: ClassVar[dict[str, type[Resource]]] = {"images": SignedImages, "feeds": SignedFeeds}
 
     def __getitem__(self, name: str) -> Resource:
         if name in self.children:
             return super().__getitem__(name)
         template_id = as_uuid(name.rpartition(".")[0])
-        state = self.request.services.recipes.recent_state(template_id)
+        state = self.request.services.template_cache.recent_state(template_id)
         if state is None:
             raise KeyError(name)
-        return SignedImage(self.request, self, name, state)
+        return OnDemandImage(self.request, self, name, state)
 
 
 class OpsPlace(Resource):
@@ -631,7 +631,7 @@ class Root(Resource):
         "account": AccountPlace,
         "signin": SignInPlace,
         "v1": Api,
-        "i": SignedImages,
+        "i": SignedUrlRoot,
         "hooks": Hooks,
         "docs": Docs,
         "slack": SlackCallback,

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from cwz_web.accounts.models import Account, SignIn
 from cwz_web.accounts.sessions import ABSOLUTE_LIMIT, find_session
-from cwz_web.generation.keys import KeyOwner
+from cwz_web.generation.api_keys import KeyOwner
 from cwz_web.resources import api_principal, principal
 from cwz_web.workspaces.access import Access, workspaces_of
 
@@ -150,6 +150,6 @@ def _key_in(request: Request) -> str:
 def includeme(config: Configurator) -> None:
     """Install the policy; without a permission of its own, a view is for those who are signed in."""
     config.set_security_policy(SecurityPolicy())
-    config.add_tween("cwz_web.security.key_tween", under="cwz_web.web.intake.intake_tween")
+    config.add_tween("cwz_web.security.key_tween", under="cwz_web.web.request_validation.intake_tween")
     config.add_request_method(_find_identity, "found_identity", reify=True)
     config.add_request_method(_cookies, "cookies", reify=True)

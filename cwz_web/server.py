@@ -24,7 +24,7 @@ from waitress.server import BaseWSGIServer
 from waitress.task import ThreadedTaskDispatcher
 from waitress.utilities import BadRequest, Error, RequestEntityTooLarge
 
-from cwz_web.feeds.tables import MAX_BYTES
+from cwz_web.feeds.limits import MAX_BYTES
 from cwz_web.ops.health import draining
 
 # With room for the form around the file.
@@ -53,7 +53,7 @@ def server_factory(
     address = f"{host}:{os.environ.get('PORT') or port}"
 
     def serve(app: Any) -> None:
-        told = Told.by_signals()
+        told = StopSignal.by_signals()
         connections: dict[int, Any] = {}
         try:
             server = create_server(app, connections, listen=address, **options)
@@ -91,7 +91,7 @@ def create_server(app: Any, connections: dict[int, Any], **options: Any) -> Any:
     return server
 
 
-def _serve(connections: dict[int, Any], told: "Told", drain: float) -> None:
+def _serve(connections: dict[int, Any], told: "StopSignal", drain: float) -> None:
     """Serve until told to stop; then finish what is at hand. waitress by itself would drop it."""
     while not told.times:
         wasyncore.loop(LOOK_SECONDS, map=connections, count=1, use_poll=True)
@@ -115,7 +115,7 @@ def _serve(connections: dict[int, Any], told: "Told", drain: float) -> None:
         wasyncore.loop(LOOK_SECONDS, map=connections, count=1, use_poll=True)
 
 
-class Told:
+class StopSignal:
     """How many times the process was told to stop.
 
     No threading.Event: it takes a lock, and a handler that holds one waits for itself when the next signal comes.
@@ -141,7 +141,7 @@ class Told:
 
 class Threads(ThreadedTaskDispatcher):  # type: ignore[misc]
     """waitress' own, where the thread that worked last has the next request: what it needs is in a processor's cache
-    still. A picture is there a twentieth earlier than when the one works that has been idle for longest."""
+    still. An image is there a twentieth earlier than when the one works that has been idle for longest."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -204,14 +204,14 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
         try:
             super().parse_header(header_plus)
         except ValueError:  # of urllib.parse, for `http://[`; waitress would close the connection and log a trace
-            raise ParsingError("The address can not be read") from None
+            raise ParsingError("The address cannot be read") from None
         self.refusal = RequestEntityTooLarge(f"{self.adj.max_request_body_size // 1024**2} MB are the most here")
         if self.command != "POST" or not _takes_files.fullmatch(self.path):
             return
         if len(self.on_their_way) >= FILES_AT_ONCE:
             self.refusal = Busy("Several large files are on their way. Try again in a minute")
             return
-        self.refusal = RequestEntityTooLarge(f"A file may have {MAX_BYTES // 1024**2} MB at the most")
+        self.refusal = RequestEntityTooLarge(f"A file may have {MAX_BYTES // 1024**2} MB at most")
         self.on_their_way.add(self)
         self.adj = copy.copy(self.adj)
         self.adj.max_request_body_size = MAX_FILE

@@ -67,7 +67,7 @@ FREE = "free"
 
 
 class SettingsError(Exception):
-    """The application can not start with these settings; the message names each problem."""
+    """The application cannot start with these settings; the message names each problem."""
 
 
 class Plan(BaseModel):
@@ -76,7 +76,7 @@ class Plan(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     label: str = Field(min_length=1, max_length=40)
-    images: int = Field(ge=0, description="pictures a month")
+    images: int = Field(ge=0, description="images a month")
     members: int = Field(ge=0)
     connections: int = Field(ge=0, description="connected storages")
     feeds: int = Field(ge=0)
@@ -85,7 +85,7 @@ class Plan(BaseModel):
 
     @property
     def cap(self) -> int | None:
-        """The pictures a month; None for any number."""
+        """The images a month; None for any number."""
         return self.images or None
 
     @field_validator("prices", mode="before")
@@ -101,8 +101,8 @@ class Operator(BaseModel):
 
     name: str = Field(default="", max_length=200)
     address: str = Field(default="", max_length=300)
-    contact: str = Field(default="", pattern=r"^$|^[^@\s]+@[^@\s]+$", description="an e-mail address")
-    privacy_contact: str = Field(default="", pattern=r"^$|^[^@\s]+@[^@\s]+$", description="an e-mail address")
+    contact: str = Field(default="", pattern=r"^$|^[^@\s]+@[^@\s]+$", description="an email address")
+    privacy_contact: str = Field(default="", pattern=r"^$|^[^@\s]+@[^@\s]+$", description="an email address")
     security_contact: str = Field(default="", pattern=r"^$|^[^@\s]+@[^@\s]+$|^https://\S+$", description="or https://…")
     security_expires: date | None = Field(
         default=None, description="until when security.txt holds; half a year unless set"
@@ -140,7 +140,7 @@ class Settings(BaseModel):
     worker_metrics: str = Field(
         default="", pattern=r"^(|[0-9.]+:[0-9]{1,5})$", description="host:port at which a worker tells its own metrics"
     )
-    operators: tuple[str, ...] = Field(default=(), description="e-mail addresses of who may see /ops")
+    operators: tuple[str, ...] = Field(default=(), description="email addresses of who may see /ops")
     operator: Operator = Field(default_factory=Operator, description="cwz.operator.<what>: who runs this")
     demo: bool = Field(default=False, description="create the demo workspace, and offer it on the sign-in page")
     plugins_block: tuple[str, ...] = ()
@@ -149,8 +149,8 @@ class Settings(BaseModel):
     )
     images_a_month: int = Field(default=0, ge=0, description="what a workspace may make in a month; 0: any number")
     workers: int = Field(default=0, ge=0, le=64, description="chunks that a worker has at hand at once; 0: one a core")
-    drawing_processes: int | None = Field(
-        default=None, ge=0, le=64, description="processes that draw beside a web process or worker; unset: one a core"
+    rendering_processes: int | None = Field(
+        default=None, ge=0, le=64, description="processes that render beside a web process or worker; unset: one a core"
     )
     mail: Literal["folder", "smtp", "resend"] = Field(default="smtp", description="how mail leaves")
     mail_from: str = Field(
@@ -242,7 +242,7 @@ class Settings(BaseModel):
 
     @property
     def plan_caps(self) -> dict[str, int | None] | None:
-        """The pictures a month of each plan; None where there are none."""
+        """The images a month of each plan; None where there are none."""
         return {name: plan.cap for name, plan in self.plan.items()} if self.billing else None
 
     @property
@@ -381,7 +381,7 @@ def _embedded_urls(folder: Path) -> dict[str, str]:
 
 
 def _explain(error: ValidationError) -> str:
-    lines = ["ConnectWyze can not start:"]
+    lines = ["ConnectWyze cannot start:"]
     for problem in error.errors():
         name = str(problem["loc"][0]) if problem["loc"] else ""
         where = ENVIRONMENT.get(name, PREFIX + ".".join(map(str, problem["loc"]))) if name else ""

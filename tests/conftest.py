@@ -22,12 +22,12 @@ from webtest import TestApp
 
 from cwz_web.app import create_app
 from cwz_web.billing.stripe_api import Stripe
-from cwz_web.billing.subscriptions import Cashier
+from cwz_web.billing.subscriptions import BillingService
 from cwz_web.db.embedded import EmbeddedPostgres
 from cwz_web.db.migrate import migrate
 from cwz_web.db.session import Database
 from cwz_web.imaging.fonts import install_fonts
-from cwz_web.notify.delivery import mail_folder
+from cwz_web.notify.email_delivery import mail_folder
 from cwz_web.notify.slack import Slack
 from cwz_web.settings import SECRETS, Settings
 from cwz_web.web.services import Services
@@ -136,7 +136,7 @@ def make_settings(app_url: str, folder: Path, **more: object) -> Settings:
         "node_modules": ROOT / "node_modules",
         "database_url": app_url,
         "storage": {"local": {"root": str(folder / "storage")}},
-        "drawing_processes": 0,
+        "rendering_processes": 0,
         "mail": "folder",
         "encryption_keys": ENCRYPTION_KEY,
         **{name: f"{name} 0123456789 abcdefghijklmnop" for name in SECRETS},
@@ -199,9 +199,9 @@ def kept_stripe() -> Iterator[StripeServer]:
 def kept_paid(kept_services: Services, kept_stripe: StripeServer, app_url: str) -> Iterator[Services]:
     known = {**MONEY, "slack_client_id": "client", "slack_client_secret": "a-client-secret"}
     settings = make_settings(app_url, kept_services.settings.var, stripe_api=kept_stripe.url, plan=SMALL, **known)
-    cashier = Cashier(Stripe(settings), settings)
-    yield dataclasses.replace(kept_services, settings=settings, cashier=cashier, slack=Slack.of(settings))
-    cashier.stripe.close()
+    billing = BillingService(Stripe(settings), settings)
+    yield dataclasses.replace(kept_services, settings=settings, billing=billing, slack=Slack.of(settings))
+    billing.stripe.close()
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ import boto3
 import requests
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from gcp_storage_emulator.exceptions import Conflict, NotFound
+from gcp_storage_emulator.exceptions import Conflict, ObjectNotFoundError
 from gcp_storage_emulator.server import RequestHandler
 from gcp_storage_emulator.storage import Storage
 from moto.server import ThreadedMotoServer
@@ -54,7 +54,7 @@ class GcsStorage(Storage):  # type: ignore[misc]
     def get_file_obj_or_none(self, bucket_name: str, file_name: str) -> Any:
         try:
             return self.get_file_obj(bucket_name, file_name)
-        except NotFound:
+        except ObjectNotFoundError:
             return None
 
 
@@ -146,7 +146,7 @@ def service_account(**changed: object) -> str:
         "project_id": "a-project",
         "private_key_id": "0123456789abcdef",
         "private_key": pem,
-        "client_email": "pictures@a-project.iam.gserviceaccount.com",
+        "client_email": "images@a-project.iam.gserviceaccount.com",
         "client_id": "1",
         "token_uri": "https://oauth2.googleapis.com/token",
         "universe_domain": "googleapis.com",

@@ -17,24 +17,24 @@ from webtest import TestApp
 from cwz_web.accounts.models import Account
 from cwz_web.accounts.passwords import Passwords
 from cwz_web.db.session import Database, enter_workspace
-from cwz_web.feeds.files import spooled
+from cwz_web.feeds.fetch_job import Office
+from cwz_web.feeds.file_types import spooled
 from cwz_web.feeds.imports import import_file, new_feed
 from cwz_web.feeds.models import Feed, FeedImport, FeedSource
-from cwz_web.feeds.refresh import Office
-from cwz_web.generation.assets import Kept, record_assets
+from cwz_web.generation.api_keys import KeyTerms, Scope, create_key
 from cwz_web.generation.fonts import add_font
-from cwz_web.generation.keys import KeyTerms, Scope, create_key
-from cwz_web.generation.models import Asset, Font, Template
+from cwz_web.generation.images import StoredImage, record_images
+from cwz_web.generation.models import Font, Image, Template
 from cwz_web.generation.templates import create_template
-from cwz_web.generation.usage import Meter
+from cwz_web.generation.usage import Quota
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Output
 from cwz_web.notify.models import Webhook
 from cwz_web.notify.webhooks import Event
 from cwz_web.ops.models import Export
 from cwz_web.runs.models import Run
-from cwz_web.runs.planning import order_picture, start_run
-from cwz_web.storage.connections import default_connection, original_key
+from cwz_web.runs.planning import request_image, start_run
+from cwz_web.storage.connections import default_connection, upload_key
 from cwz_web.storage.contract import Bucket
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import Place
@@ -58,17 +58,17 @@ def password_hash() -> str:
 
 
 def small_document(**more: Any) -> dict[str, Any]:
-    """A template of 300 x 200 with a title and a picture that may be missing."""
+    """A template of 300 x 200 with a title and an image that may be missing."""
     return {
         "canvas": {"width": 300, "height": 200, "background": "#ffffff"},
         "columns": [
             {"name": "title", "label": "Title", "default": "Hello"},
-            {"name": "image", "label": "Picture", "kind": "image"},
+            {"name": "image", "label": "Image", "kind": "image"},
         ],
         "layers": [
             {
                 "type": "image",
-                "name": "Picture",
+                "name": "Image",
                 "source": "{{ image }}",
                 "x": 150,
                 "y": 0,
@@ -91,9 +91,9 @@ def small_document(**more: Any) -> dict[str, Any]:
     }
 
 
-def jpeg(width: int = 60, height: int = 40, colour: tuple[int, int, int] = (200, 30, 40)) -> bytes:
-    """A JPEG of one colour."""
-    image = pyvips.Image.black(width, height, bands=3) + list(colour)
+def jpeg(width: int = 60, height: int = 40, color: tuple[int, int, int] = (200, 30, 40)) -> bytes:
+    """A JPEG of one color."""
+    image = pyvips.Image.black(width, height, bands=3) + list(color)
     data: bytes = image.cast("uchar").copy(interpretation="srgb").jpegsave_buffer(Q=95)
     return data
 
@@ -209,11 +209,11 @@ class Factory:
             )
 
     def order(self, template: Template, webhook: str | None = None, **data: str) -> Run:
-        """A picture by itself."""
+        """An image by itself."""
         with self.database.transaction(template.workspace_id) as db:
-            meter = Meter(template.workspace_id)
-            about = {"template": template, "version": template.version, "output": Output(), "meter": meter}
-            return order_picture(db, **about, data=data, webhook=webhook)
+            quota = Quota(template.workspace_id)
+            about = {"template": template, "version": template.version, "output": Output(), "meter": quota}
+            return request_image(db, **about, data=data, webhook=webhook)
 
     def webhook(self, workspace: Workspace, url: str = "https://shop.example/hook", *events: Event) -> Webhook:
         """A webhook that is told of everything, or of some events."""
@@ -224,20 +224,20 @@ class Factory:
 
     def export(self, workspace: Workspace) -> Export:
         """An export that was ordered."""
-        export = Export(workspace_id=workspace.id, with_pictures=False)
+        export = Export(workspace_id=workspace.id, with_images=False)
         with self.database.transaction(workspace.id) as db:
             db.add(export)
         return export
 
-    def asset(self, template: Template) -> Asset:
-        """A picture that is kept, as far as the database knows."""
+    def image(self, template: Template) -> Image:
+        """An image that is kept, as far as the database knows."""
         digest = f"{next(_numbers):064x}"
-        kept = Kept(digest=digest, key=f"k/{digest}", content_type="image/jpeg", width=3, height=2, size=9)
+        kept = StoredImage(digest=digest, key=f"k/{digest}", content_type="image/jpeg", width=3, height=2, size=9)
         with self.database.transaction(template.workspace_id) as db:
-            recorded = record_assets(
+            recorded = record_images(
                 db,
                 template.workspace_id,
-                [("Picture", kept)],
+                [("Image", kept)],
                 connection_id=default_connection(db, template.workspace_id).id,
                 template_id=template.id,
                 version=template.version,
@@ -247,7 +247,7 @@ class Factory:
     def font(self, workspace: Workspace) -> Font:
         """One of the installed fonts, as if the workspace had brought it."""
         data = FONT.read_bytes()
-        key = original_key(workspace.id, sha256(data).hexdigest())
+        key = upload_key(workspace.id, sha256(data).hexdigest())
         local_bucket(self.services).put(key, data, content_type="font/ttf")
         with self.database.transaction(workspace.id) as db:
             return add_font(db, workspace.id, data)

@@ -143,8 +143,8 @@ class Installation:
         wait_for(EmbeddedPostgres(self.folder / "var" / "postgres")._listens)
         return int((self.folder / "var" / "postgres" / "postmaster.pid").read_text().split()[0])
 
-    def drawn(self, run: str) -> int:
-        """How many pictures a run has; -1 while the database does not answer. Asked often, it keeps its connection."""
+    def rendered(self, run: str) -> int:
+        """How many images a run has; -1 while the database does not answer. Asked often, it keeps its connection."""
         try:
             self._looking = self._looking or self.database()
             return int(str(self._looking.execute("SELECT done FROM runs WHERE id = %s", [run]).fetchall()[0][0]))

@@ -7,7 +7,7 @@ from cwz_web.accounts import tasks as account_tasks
 from cwz_web.feeds import tasks as feed_tasks
 from cwz_web.jobs import FEEDS_QUEUE, WorkerConnector, app
 from cwz_web.net.client import Fetcher
-from cwz_web.notify.tasks import PostOffice
+from cwz_web.notify.tasks import EmailService
 from cwz_web.runs import tasks as run_tasks
 from cwz_web.web.services import Services
 from cwz_web.workspaces import tasks as workspace_tasks
@@ -27,8 +27,8 @@ def run_feed_jobs(services: Services, fetcher: Fetcher | None = None) -> None:
         "database": services.database,
         "fetcher": fetcher or services.fetcher,
         "ring": services.ring,
-        "meters": services.meters,
-        "post": PostOffice.of(services.settings),
+        "meters": services.quotas,
+        "post": EmailService.of(services.settings),
     }
     run_jobs(services.settings.database_url.get_secret_value(), FEEDS_QUEUE, context)
 

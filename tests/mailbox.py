@@ -6,8 +6,8 @@ from email.message import EmailMessage
 
 import psycopg
 
-from cwz_web.notify.delivery import mail_folder
-from cwz_web.notify.tasks import QUEUE, PostOffice
+from cwz_web.notify.email_delivery import mail_folder
+from cwz_web.notify.tasks import QUEUE, EmailService
 from cwz_web.web.services import Services
 from tests.jobs import run_jobs
 
@@ -20,9 +20,9 @@ class Mailbox:
         self.app_url = app_url
         self.folder = mail_folder(services.settings)
 
-    def deliver(self, post: PostOffice | None = None) -> None:
+    def deliver(self, post: EmailService | None = None) -> None:
         """Run the mail jobs that wait."""
-        context = {"database": self.services.database, "post": post or PostOffice.of(self.services.settings)}
+        context = {"database": self.services.database, "post": post or EmailService.of(self.services.settings)}
         run_jobs(self.app_url, QUEUE, context)
 
     def mails(self) -> list[EmailMessage]:

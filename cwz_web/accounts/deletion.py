@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from cwz_web.accounts import letters
+from cwz_web.accounts import emails
 from cwz_web.accounts.models import Account, SignIn
 from cwz_web.accounts.sessions import end_all_sessions
-from cwz_web.notify.tasks import queue_letter
+from cwz_web.notify.tasks import queue_email
 
 GRACE = timedelta(days=30)
 
@@ -17,10 +17,10 @@ def begin_deletion(db: Session, session: SignIn, url: str) -> None:
     account = session.account
     account.delete_at = datetime.now(UTC) + GRACE
     end_all_sessions(db, account, keep=session.id)
-    queue_letter(db, account.email, letters.deletion_begun(account, account.delete_at, url))
+    queue_email(db, account.email, emails.deletion_begun(account, account.delete_at, url))
 
 
 def cancel_deletion(db: Session, account: Account) -> None:
     """The account stays."""
     account.delete_at = None
-    queue_letter(db, account.email, letters.deletion_cancelled(account))
+    queue_email(db, account.email, emails.deletion_cancelled(account))

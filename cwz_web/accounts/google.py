@@ -1,7 +1,7 @@
 """Sign-in with Google: OpenID Connect Core 1.0, authorization code with PKCE (RFC 7636), through authlib.
 
 The provider's addresses come from its discovery document, whose own address is a setting: any OpenID provider can
-stand in for Google. A person is known by issuer and subject; the e-mail address only helps to find an account that is
+stand in for Google. A person is known by issuer and subject; the email address only helps to find an account that is
 then linked by proof.
 """
 
@@ -19,12 +19,12 @@ from joserfc.jwk import KeySet
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from cwz_web.accounts import letters
+from cwz_web.accounts import emails
 from cwz_web.accounts.models import Account, OutsideIdentity, SignIn, has_email
 from cwz_web.accounts.registration import clean_email
 from cwz_web.accounts.sessions import end_all_sessions
 from cwz_web.accounts.tokens import forget_tokens
-from cwz_web.notify.tasks import queue_letter
+from cwz_web.notify.tasks import queue_email
 
 WELL_KNOWN = "/.well-known/openid-configuration"
 SCOPE = "openid email profile"
@@ -34,15 +34,15 @@ LEEWAY_SECONDS = 60
 MAX_BYTES = 512 * 1024
 
 
-class GoogleFailed(Exception):
+class GoogleSignInError(Exception):
     """The provider does not answer, or not as it should. The message is for the log; people are asked to try again."""
 
 
-class NotVouchedFor(Exception):
+class EmailNotVerifiedByProviderError(Exception):
     """The provider does not say that the address is the person's own."""
 
 
-class ProofNeeded(Exception):
+class PasswordRequiredError(Exception):
     """An account with this address exists: its owner has to prove the password before Google is linked to it."""
 
 
@@ -97,7 +97,7 @@ class Google:
         self._known: dict[str, Any] | None = None
 
     def address(self, visit: Visit) -> str:
-        """Where to send a person. Raises GoogleFailed."""
+        """Where to send a person. Raises GoogleSignInError."""
         with self._client() as client:
             url, _ = client.create_authorization_url(
                 self._configuration(client)["authorization_endpoint"],
@@ -108,7 +108,7 @@ class Google:
         return str(url)
 
     def person(self, visit: Visit, code: str, issuer: str | None) -> GooglePerson:
-        """Exchange the code that a person came back with. Raises GoogleFailed, NotVouchedFor.
+        """Exchange the code that a person came back with. Raises GoogleSignInError, EmailNotVerifiedByProviderError.
 
         Arguments:
             issuer: the `iss` that came with the code, if one did (RFC 9207).
@@ -116,12 +116,12 @@ class Google:
         with self._client() as client:
             configuration = self._configuration(client)
             if issuer not in (None, configuration["issuer"]):
-                raise GoogleFailed("the answer comes from another provider")
+                raise GoogleSignInError("the answer comes from another provider")
             try:
                 token = client.fetch_token(configuration["token_endpoint"], code=code, code_verifier=visit.verifier)
                 keys = KeySet.import_key_set(_json(client.get(configuration["jwks_uri"], withhold_token=True)))
             except (AuthlibBaseError, requests.RequestException, JoseError, ValueError, KeyError) as error:
-                raise GoogleFailed(f"token: {type(error).__name__}") from None
+                raise GoogleSignInError(f"token: {type(error).__name__}") from None
         claims = read_id_token(
             token.get("id_token"),
             keys,
@@ -154,12 +154,12 @@ class Google:
                     raise ValueError("another issuer")
                 self._known = known
             except (AuthlibBaseError, requests.RequestException, ValueError, KeyError, TypeError) as error:
-                raise GoogleFailed(f"discovery: {type(error).__name__}") from None
+                raise GoogleSignInError(f"discovery: {type(error).__name__}") from None
         return self._known
 
 
 def read_id_token(token: object, keys: KeySet, *, issuer: str, client_id: str, nonce: str) -> dict[str, Any]:
-    """The claims of an ID token, checked as OpenID Connect Core 1.0, 3.1.3.7 says. Raises GoogleFailed.
+    """The claims of an ID token, checked as OpenID Connect Core 1.0, 3.1.3.7 says. Raises GoogleSignInError.
 
     Not by authlib's own check: that takes a foreign `aud` when `azp` is ours.
     """
@@ -175,22 +175,22 @@ def read_id_token(token: object, keys: KeySet, *, issuer: str, client_id: str, n
         claims = jwt.decode(str(token), keys, algorithms=ALGORITHMS).claims
         registry.validate(claims)
     except (JoseError, ValueError, TypeError, AttributeError) as error:
-        raise GoogleFailed(f"id token: {type(error).__name__}") from None
+        raise GoogleSignInError(f"id token: {type(error).__name__}") from None
     if claims.get("aud") not in (client_id, [client_id]) or claims.get("azp", client_id) != client_id:
-        raise GoogleFailed("id token: for somebody else")
+        raise GoogleSignInError("id token: for somebody else")
     if not isinstance(claims["sub"], str) or not 0 < len(claims["sub"]) <= 255:
-        raise GoogleFailed("id token: no subject")
+        raise GoogleSignInError("id token: no subject")
     return claims
 
 
 def vouched_person(claims: dict[str, Any]) -> GooglePerson:
-    """The person of checked claims. Raises NotVouchedFor when the address is not theirs for certain."""
+    """The person of checked claims. Raises EmailNotVerifiedByProviderError when the address is not theirs for certain."""
     if claims.get("email_verified") is not True:  # the text "true" or "false" is no answer
-        raise NotVouchedFor
+        raise EmailNotVerifiedByProviderError
     try:
         email = clean_email(str(claims.get("email")))
     except ValueError:
-        raise NotVouchedFor from None
+        raise EmailNotVerifiedByProviderError from None
     name = claims.get("name")
     shown = " ".join(name.split())[:100] if isinstance(name, str) and name.isprintable() else ""
     return GooglePerson(claims["iss"], claims["sub"], email, shown or email.partition("@")[0])
@@ -201,7 +201,7 @@ def enter_with_google(db: Session, person: GooglePerson, *, signed_in: SignIn | 
 
     Arguments:
         signed_in: the live session of the browser; Google is then linked to its account.
-    Raises ProofNeeded when an account with this address is somebody's already.
+    Raises PasswordRequiredError when an account with this address is somebody's already.
     """
     known = db.scalar(
         select(Account)
@@ -218,7 +218,7 @@ def enter_with_google(db: Session, person: GooglePerson, *, signed_in: SignIn | 
         db.add(account)
         db.flush()
     elif account.verified_at is not None:
-        raise ProofNeeded
+        raise PasswordRequiredError
     _take_over(db, account, person)
     return account
 
@@ -226,7 +226,7 @@ def enter_with_google(db: Session, person: GooglePerson, *, signed_in: SignIn | 
 def link_google(db: Session, account: Account, person: GooglePerson) -> Account:
     """Let Google sign in as the account, whose owner has proved who they are."""
     _remember(db, account, person)
-    queue_letter(db, account.email, letters.google_linked(account, person.email))
+    queue_email(db, account.email, emails.google_linked(account, person.email))
     return account
 
 

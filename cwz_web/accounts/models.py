@@ -94,7 +94,7 @@ class Token(Timestamped, Base):
 
 
 class OutsideIdentity(Timestamped, Base):
-    """A person as an OpenID provider knows them: by issuer and subject, never by e-mail address."""
+    """A person as an OpenID provider knows them: by issuer and subject, never by email address."""
 
     __tablename__ = "outside_identities"
 

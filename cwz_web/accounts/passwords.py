@@ -24,7 +24,7 @@ LOOKED_AT = 72
 T = TypeVar("T")
 
 
-class TooBusy(Exception):
+class ServerBusyError(Exception):
     """Too many passwords are being checked at once; none of it was about this one."""
 
 
@@ -44,13 +44,13 @@ class Passwords:
         self._nobodys = f"$2b${cost:02}$" + "." * 53
 
     def hash(self, password: str) -> str:
-        """The form of a password that is stored. Raises TooBusy."""
+        """The form of a password that is stored. Raises ServerBusyError."""
         return (
             VERSION + self._in_turn(lambda: bcrypt.hashpw(self._digest(password), bcrypt.gensalt(self._cost))).decode()
         )
 
     def verify(self, password: str, stored: str | None) -> bool:
-        """Whether the password is the stored one. Takes the same time when there is none. Raises TooBusy."""
+        """Whether the password is the stored one. Takes the same time when there is none. Raises ServerBusyError."""
         usable = stored is not None and stored.startswith(VERSION)
         against = stored.removeprefix(VERSION) if stored and usable else self._nobodys
         given = self._digest(password[:MAX_LENGTH])
@@ -65,7 +65,7 @@ class Passwords:
 
     def _in_turn(self, work: Callable[[], T]) -> T:
         if not self._slots.acquire(timeout=WAIT_SECONDS):
-            raise TooBusy
+            raise ServerBusyError
         try:
             return work()
         finally:

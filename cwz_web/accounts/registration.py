@@ -17,15 +17,15 @@ from cwz_web.accounts.passwords import Passwords
 from cwz_web.accounts.tokens import Purpose, digest, forget_tokens, look
 
 
-class SignInRefused(Exception):
+class SignInError(Exception):
     """Address and password do not belong together. Never says which of the two is wrong."""
 
 
-class NotVerified(Exception):
+class EmailNotVerifiedError(Exception):
     """The password is right, but the address was never proved."""
 
 
-class OtherBrowser(Exception):
+class BrowserMismatchError(Exception):
     """The link was opened in another browser than the one that signed up, and the password was not given, or is wrong.
 
     Whoever signs up with somebody else's address must not get an account when its owner follows the link in good faith.
@@ -33,13 +33,13 @@ class OtherBrowser(Exception):
 
 
 def clean_email(text: str) -> str:
-    """One e-mail address (RFC 5321) in ASCII, as it is stored. Raises ValueError with a message for people."""
+    """One email address (RFC 5321) in ASCII, as it is stored. Raises ValueError with a message for people."""
     try:
         found = validate_email(text, check_deliverability=False, globally_deliverable=False, allow_smtputf8=False)
     except EmailNotValidError:
-        raise ValueError("This is not an e-mail address; it should look like name@example.com") from None
+        raise ValueError("This is not an email address; it should look like name@example.com") from None
     if found.ascii_email is None or "." not in found.ascii_domain or found.display_name:
-        raise ValueError("This is not an e-mail address; it should look like name@example.com")
+        raise ValueError("This is not an email address; it should look like name@example.com")
     return found.ascii_email
 
 
@@ -69,11 +69,11 @@ def confirm_address(db: Session, link: str, *, browser: str, password: str | Non
     Arguments:
         browser: the cookie of the browser that opened the link.
         password: what was typed, when another browser signed up.
-    Raises BadToken, OtherBrowser.
+    Raises InvalidTokenError, BrowserMismatchError.
     """
     _, account = look(db, link, Purpose.VERIFY)
     if not signed_up_in(account, browser) and not passwords.verify(password or "", account.password_hash):
-        raise OtherBrowser
+        raise BrowserMismatchError
     account.verified_at, account.sign_up_browser = datetime.now(UTC), None
     forget_tokens(db, account)
     return account
@@ -82,13 +82,13 @@ def confirm_address(db: Session, link: str, *, browser: str, password: str | Non
 def check_password(db: Session, *, email: str, password: str, passwords: Passwords) -> Account:
     """The account that an address and a password belong to; its hash is renewed when today's costs more.
 
-    Raises SignInRefused, after the same time whether the account exists or not, and NotVerified.
+    Raises SignInError, after the same time whether the account exists or not, and EmailNotVerifiedError.
     """
     account = db.scalar(select(Account).where(has_email(email)))
     if not passwords.verify(password, account.password_hash if account else None) or account is None:
-        raise SignInRefused
+        raise SignInError
     if account.verified_at is None:
-        raise NotVerified
+        raise EmailNotVerifiedError
     if passwords.is_outdated(account.password_hash):
         account.password_hash = passwords.hash(password)
     return account

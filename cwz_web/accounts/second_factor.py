@@ -13,12 +13,12 @@ import pyotp
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from cwz_web.accounts import letters
+from cwz_web.accounts import emails
 from cwz_web.accounts.models import Account, RecoveryCode
 from cwz_web.accounts.tokens import digest
 from cwz_web.crypto import KeyRing
-from cwz_web.notify.letters import PRODUCT
-from cwz_web.notify.tasks import queue_letter
+from cwz_web.notify.emails import PRODUCT
+from cwz_web.notify.tasks import queue_email
 
 STEP_SECONDS = 30
 # Clocks differ: the code before and the one after count as well.
@@ -26,7 +26,7 @@ STEPS_AROUND = 1
 RECOVERY_CODES = 10
 
 
-class WrongCode(Exception):
+class WrongCodeError(Exception):
     """The code is wrong, too old, or was used before."""
 
 
@@ -47,12 +47,12 @@ def enrolment_uri(account: Account, secret: str) -> str:
 
 
 def confirm_enrolment(db: Session, account: Account, code: str, ring: KeyRing) -> list[str]:
-    """Finish the enrolment with a first code. Returns recovery codes, to be shown this once. Raises WrongCode."""
+    """Finish the enrolment with a first code. Returns recovery codes, to be shown this once. Raises WrongCodeError."""
     if account.has_second_factor or account.totp_envelope is None:
-        raise WrongCode
+        raise WrongCodeError
     _take_code(account, code, ring)
     account.totp_confirmed_at = datetime.now(UTC)
-    queue_letter(db, account.email, letters.second_factor(account, on=True))
+    queue_email(db, account.email, emails.second_factor(account, on=True))
     return renew_recovery_codes(db, account)
 
 
@@ -68,11 +68,11 @@ def renew_recovery_codes(db: Session, account: Account) -> list[str]:
 
 
 def check_second_factor(db: Session, account: Account, code: str, ring: KeyRing) -> None:
-    """Take a code, or a recovery code, whichever was typed. Raises WrongCode."""
+    """Take a code, or a recovery code, whichever was typed. Raises WrongCodeError."""
     db.refresh(account, with_for_update=True)  # one at a time: a code counts once
     typed = "".join(code.split()).replace("-", "").lower()
     if not account.has_second_factor:
-        raise WrongCode
+        raise WrongCodeError
     if typed.isdecimal():
         _take_code(account, typed, ring)
         return
@@ -80,8 +80,8 @@ def check_second_factor(db: Session, account: Account, code: str, ring: KeyRing)
         delete(RecoveryCode).where(RecoveryCode.account_id == account.id, RecoveryCode.digest == digest(typed))
     )
     if not used.rowcount:  # type: ignore[attr-defined]
-        raise WrongCode
-    queue_letter(db, account.email, letters.recovery_code_used(account, recovery_codes_left(db, account)))
+        raise WrongCodeError
+    queue_email(db, account.email, emails.recovery_code_used(account, recovery_codes_left(db, account)))
 
 
 def recovery_codes_left(db: Session, account: Account) -> int:
@@ -101,7 +101,7 @@ def turn_off(db: Session, account: Account) -> None:
     """Sign in without a code again."""
     account.totp_envelope = account.totp_confirmed_at = account.totp_last_step = None
     db.execute(delete(RecoveryCode).where(RecoveryCode.account_id == account.id))
-    queue_letter(db, account.email, letters.second_factor(account, on=False))
+    queue_email(db, account.email, emails.second_factor(account, on=False))
 
 
 def _take_code(account: Account, code: str, ring: KeyRing) -> None:
@@ -112,7 +112,7 @@ def _take_code(account: Account, code: str, ring: KeyRing) -> None:
         if hmac.compare_digest(totp.generate_otp(step).encode(), code.strip().encode()) and unused:
             account.totp_last_step = step
             return
-    raise WrongCode
+    raise WrongCodeError
 
 
 def _secret(account: Account, ring: KeyRing) -> str:

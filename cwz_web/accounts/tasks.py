@@ -6,7 +6,7 @@ from procrastinate import JobContext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cwz_web.accounts import letters
+from cwz_web.accounts import emails
 from cwz_web.accounts.models import Account, has_email
 from cwz_web.accounts.tokens import Purpose, issue
 from cwz_web.db.session import raw_connection
@@ -24,9 +24,9 @@ def answer_sign_up(context: JobContext, email: str) -> None:
             return
         if account.verified_at is None:
             link = issue(db, account, Purpose.VERIFY)
-            letter = letters.verification(f"{post.url}/verify?token={link}")
+            letter = emails.verification(f"{post.url}/verify?token={link}")
         else:
-            letter = letters.already_a_member(account, f"{post.url}/signin")
+            letter = emails.already_a_member(account, f"{post.url}/signin")
     post.send(account.email, letter)
 
 
@@ -39,10 +39,10 @@ def answer_forgotten(context: JobContext, email: str) -> None:
         if account is None:
             return
         if account.password_hash is None and account.verified_at is not None:
-            letter = letters.reset_by_google(account, f"{post.url}/signin")
+            letter = emails.reset_by_google(account, f"{post.url}/signin")
         else:
             link = issue(db, account, Purpose.RESET)
-            letter = letters.reset(account, f"{post.url}/reset?token={link}")
+            letter = emails.reset(account, f"{post.url}/reset?token={link}")
     post.send(account.email, letter)
 
 
@@ -56,10 +56,10 @@ def ask_new_address(context: JobContext, account_id: str, email: str) -> None:
             return
         taken = db.scalar(select(Account).where(has_email(email)))
         if taken is not None:
-            letter = letters.already_a_member(taken, f"{post.url}/signin")
+            letter = emails.already_a_member(taken, f"{post.url}/signin")
         else:
             link = issue(db, account, Purpose.EMAIL, email=email)
-            letter = letters.confirm_email(account, f"{post.url}/email?token={link}")
+            letter = emails.confirm_email(account, f"{post.url}/email?token={link}")
     post.send(email, letter)
 
 

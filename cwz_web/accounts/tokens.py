@@ -29,7 +29,7 @@ class Purpose(StrEnum):
 LIFETIME = {Purpose.VERIFY: timedelta(hours=24), Purpose.RESET: timedelta(hours=1), Purpose.EMAIL: timedelta(hours=24)}
 
 
-class BadToken(Exception):
+class InvalidTokenError(Exception):
     """The link was used, is too old, was replaced by a newer one, or never was one."""
 
 
@@ -54,7 +54,7 @@ def issue(db: Session, account: Account, purpose: Purpose, *, email: str | None 
 
 
 def look(db: Session, plain: str, purpose: Purpose) -> tuple[Token, Account]:
-    """The token that a link holds, and whose it is, both locked until the transaction ends. Raises BadToken."""
+    """The token that a link holds, and whose it is, both locked until the transaction ends. Raises InvalidTokenError."""
     found = db.execute(
         select(Token, Account)
         .join(Account, Account.id == Token.account_id)
@@ -62,10 +62,10 @@ def look(db: Session, plain: str, purpose: Purpose) -> tuple[Token, Account]:
         .with_for_update()
     ).one_or_none()
     if found is None:
-        raise BadToken
+        raise InvalidTokenError
     token, account = found
     if not token.is_alive or not hmac.compare_digest(token.state, _state(account, purpose)):
-        raise BadToken
+        raise InvalidTokenError
     return token, account
 
 

@@ -18,18 +18,17 @@ from cwz_web.api.feeds import ItemData, Keys, NewFeed, PushedItems
 from cwz_web.api.images import ImageRequest
 from cwz_web.api.openapi import OPERATIONS, Operation, document
 from cwz_web.api.runs import RunRequest
-from cwz_web.feeds.browse import list_feeds
+from cwz_web.feeds.queries import list_feeds
 from cwz_web.generation.templates import open_designs
 from cwz_web.resources import Docs
 
 AN_ID = "0190b0a0-0000-7000-8000-000000000002"
 BOUNDS = {"minimum": "from", "maximum": "to", "maxLength": "at most", "maxItems": "at most"}
 SECTIONS = {
-    "images": "Pictures",
     "templates": "Templates",
     "feeds": "Feeds",
     "runs": "Runs",
-    "assets": "Kept pictures",
+    "images": "Images",
     "usage": "Usage",
 }
 
@@ -97,13 +96,13 @@ def call_of(operation: Operation, url: str, reader: Reader) -> Call:
     """A call of an operation, with something of the reader's own."""
     kind = operation.path.split("/")[1]
     identity = {"templates": reader.template_id, "feeds": reader.feed_id}.get(kind, AN_ID)
-    picture = "picture" if operation.body is ImageRequest else "json"
+    image = "image" if operation.body is ImageRequest else "json"
     return Call(
         operation.method.upper(),
         f"{url}/v1{operation.path.format(id=identity, key='mug-1', number=1)}",
         _body(operation, reader),
         sends_file=operation.takes_file,
-        gets="nothing" if None in operation.answers.values() else picture,
+        gets="nothing" if None in operation.answers.values() else image,
     )
 
 

@@ -16,7 +16,7 @@ class Call:
     Attributes:
         body: what is sent as JSON, if anything.
         sends_file: a file is sent instead.
-        gets: what comes back: a `picture`, `json`, or `nothing`.
+        gets: what comes back: a `image`, `json`, or `nothing`.
     """
 
     method: str
@@ -28,7 +28,7 @@ class Call:
     @property
     def headers(self) -> dict[str, str]:
         """What is sent beside it; libraries that are given JSON add its Content-Type themselves."""
-        accept = {"Accept": "image/png"} if self.gets == "picture" else {}
+        accept = {"Accept": "image/png"} if self.gets == "image" else {}
         return {"Authorization": f"Bearer {KEY}"} | accept | ({"Content-Type": "text/csv"} if self.sends_file else {})
 
     @property
@@ -45,8 +45,8 @@ def curl(call: Call) -> str:
         lines.append(f"--data-binary @{FILE}")
     if call.body:
         lines.append(f"--json {shlex.quote(call.json)}")
-    if call.gets == "picture":
-        lines.append("-o picture.png")
+    if call.gets == "image":
+        lines.append("-o image.png")
     return " \\\n  ".join(lines)
 
 
@@ -58,7 +58,7 @@ def python(call: Call) -> str:
     if call.body:
         arguments.append(f"json={call.json}")
     ending = {
-        "picture": 'with open("picture.png", "wb") as file:\n    file.write(answer.content)',
+        "image": 'with open("image.png", "wb") as file:\n    file.write(answer.content)',
         "json": "print(answer.json())",
         "nothing": "print(answer.status_code)",
     }
@@ -78,11 +78,11 @@ def javascript(call: Call) -> str:
     if call.body:
         told.append(f"body: JSON.stringify({call.json})")
     ending = {
-        "picture": 'await writeFile("picture.png", Buffer.from(await answer.arrayBuffer()));',
+        "image": 'await writeFile("image.png", Buffer.from(await answer.arrayBuffer()));',
         "json": "console.log(await answer.json());",
         "nothing": "console.log(answer.status);",
     }
-    needs = [name for name, used in (("readFile", call.sends_file), ("writeFile", call.gets == "picture")) if used]
+    needs = [name for name, used in (("readFile", call.sends_file), ("writeFile", call.gets == "image")) if used]
     begin = f'import {{ {", ".join(needs)} }} from "node:fs/promises";\n\n' if needs else ""
     options = "".join(f"  {each},\n" for each in told)
     return (

@@ -11,23 +11,23 @@ from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy.orm import Session
 
-from cwz_web.api.bodies import Body, at_most, one_value, read_body
-from cwz_web.api.pages import Answer, limit_of, position_after, rows_of, transaction
-from cwz_web.billing.plans import Thing, check_room_for
-from cwz_web.db.session import CHANGING
-from cwz_web.feeds.browse import find_item, items_after
-from cwz_web.feeds.files import read_table, spooled
+from cwz_web.api.pagination import Answer, limit_of, position_after, rows_of, transaction
+from cwz_web.api.request_body import Body, at_most, one_value, read_body
+from cwz_web.billing.plans import PlanLimit, check_room_for
+from cwz_web.db.session import FOR_NO_KEY_UPDATE
+from cwz_web.feeds.columns import Kind, Shape
+from cwz_web.feeds.fetch_job import ask
+from cwz_web.feeds.file_types import read_table, spooled
 from cwz_web.feeds.imports import enqueue, find_import, list_imports, new_feed, new_import, shape_for
+from cwz_web.feeds.limits import MAX_BYTES, MAX_CELL, MAX_COLUMNS, MAX_NAME, SAMPLE, InvalidFileError, Row
 from cwz_web.feeds.models import Feed, FeedImport, Item
-from cwz_web.feeds.pushing import TooMuch, delete_items, put_items
-from cwz_web.feeds.refresh import ask
-from cwz_web.feeds.shaping import Kind, Shape
+from cwz_web.feeds.queries import find_item, items_after
+from cwz_web.feeds.row_writes import TooManyRowsError, delete_items, put_items
 from cwz_web.feeds.sources import find_source
-from cwz_web.feeds.tables import MAX_BYTES, MAX_CELL, MAX_COLUMNS, MAX_NAME, SAMPLE, BadFile, Row
 from cwz_web.feeds.variants import MAX_KEY
 from cwz_web.resources import ApiFeed, ApiFeeds, ApiImport, ApiImports, ApiItem, ApiItems, Permission
 from cwz_web.web.auditing import key_actor
-from cwz_web.web.problems import Problem
+from cwz_web.web.problems import ProblemError
 from cwz_web.workspaces.audit import record
 
 MAX_ITEMS = 1000
@@ -177,7 +177,7 @@ def make_feed(context: ApiFeeds, request: Request) -> Response:
     """A new feed without rows."""
     wanted = read_body(request, NewFeed)
     with transaction(request) as db:
-        check_room_for(db, request.services.settings, request.identity.workspace_id, Thing.FEEDS)
+        check_room_for(db, request.services.settings, request.identity.workspace_id, PlanLimit.FEEDS)
         feed = new_feed(db, request.identity.workspace_id, name=wanted.name, file_name="the API")
         record(db, request.identity.workspace_id, key_actor(request), "feed.make", feed.name, {})
     return Response(json_body=_json(_feed(feed)), status=201)
@@ -239,7 +239,7 @@ def item(context: ApiItem, request: Request) -> dict[str, Any]:
 def put_item(context: ApiItem, request: Request) -> dict[str, Any]:
     """Add a row, or put it in the place of the one that is there."""
     if len(context.key) > MAX_KEY:
-        raise Problem(422, "invalid", "The request is not valid", {"key": f"{MAX_KEY} characters are the most"})
+        raise ProblemError(422, "invalid", "The request is not valid", {"key": f"{MAX_KEY} characters are the most"})
     return _put(request, context.feed, {context.key: read_body(request, ItemData, MAX_ITEMS_BODY).row()})
 
 
@@ -263,7 +263,7 @@ def imports(context: ApiImports, request: Request) -> dict[str, Any]:
 def begin_import(context: ApiImports, request: Request) -> Response:
     """Bring the file in the body into the feed; without one, fetch the feed from its address."""
     if (request.content_length or 0) > MAX_BYTES:
-        raise Problem(413, "body_too_large", f"A file may have {MAX_BYTES // 1024**2} MB at the most")
+        raise ProblemError(413, "body_too_large", f"A file may have {MAX_BYTES // 1024**2} MB at most")
     # Read before the feed is locked: it may take seconds.
     file = _posted_file(request, context.feed) if request.content_length else None
     with transaction(request) as db:
@@ -281,20 +281,20 @@ def import_status(context: ApiImport, request: Request) -> dict[str, Any]:
     with transaction(request) as db:
         found = find_import(db, context.feed, context.number)
     if found is None:
-        raise Problem(404, "not_found", "The feed has no import of this number")
+        raise ProblemError(404, "not_found", "The feed has no import of this number")
     return _json(_import(found))
 
 
 def _locked(db: Session, feed: Feed) -> Feed:
-    return db.get_one(Feed, (feed.workspace_id, feed.id), with_for_update=CHANGING)
+    return db.get_one(Feed, (feed.workspace_id, feed.id), with_for_update=FOR_NO_KEY_UPDATE)
 
 
 def _put(request: Request, feed: Feed, rows: dict[str, Row]) -> dict[str, Any]:
     with transaction(request) as db:
         try:
             pushed = put_items(db, _locked(db, feed), rows)
-        except TooMuch as error:
-            raise Problem(422, "feed_full", str(error)) from None
+        except TooManyRowsError as error:
+            raise ProblemError(422, "feed_full", str(error)) from None
     return _json(Pushed(added=pushed.added, changed=pushed.changed, unchanged=pushed.unchanged))
 
 
@@ -304,8 +304,8 @@ def _posted_file(request: Request, feed: Feed) -> BinaryIO:
     shutil.copyfileobj(request.body_file, file)  # what a server hands over need not be a file that can be sought in
     try:
         shape_for(feed, read_table(file, SAMPLE))
-    except BadFile as error:
-        raise Problem(422, "bad_file", str(error)) from None
+    except InvalidFileError as error:
+        raise ProblemError(422, "bad_file", str(error)) from None
     return file
 
 
@@ -318,7 +318,7 @@ def _of_file(db: Session, feed: Feed, file: BinaryIO) -> FeedImport:
 def _of_source(db: Session, feed: Feed) -> FeedImport:
     source = find_source(db, feed.workspace_id, feed.id)
     if source is None:
-        raise Problem(422, "no_source", "This feed has no address to fetch; send the file as the body")
+        raise ProblemError(422, "no_source", "This feed has no address to fetch; send the file as the body")
     return ask(db, feed, source)
 
 
@@ -360,8 +360,8 @@ def _json(answer: Answer) -> dict[str, Any]:
     return answer.model_dump(mode="json")
 
 
-def _no_item() -> Problem:
-    return Problem(404, "not_found", "The feed has no row of this key")
+def _no_item() -> ProblemError:
+    return ProblemError(404, "not_found", "The feed has no row of this key")
 
 
 def _as_text(value: Any) -> str:

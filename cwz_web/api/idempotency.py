@@ -14,9 +14,9 @@ from pyramid.response import Response
 from sqlalchemy import ColumnElement, delete, func, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from cwz_web.generation.keys import KeyOwner
+from cwz_web.generation.api_keys import KeyOwner
 from cwz_web.generation.models import IdempotencyKey
-from cwz_web.web.problems import Problem, problem_response
+from cwz_web.web.problems import ProblemError, problem_response
 
 HEADER = "Idempotency-Key"
 MAX_KEY = 255
@@ -33,14 +33,14 @@ def answered_once(request: Request, work: Callable[[], Response]) -> Response:
     """The answer to a request with an `Idempotency-Key`: the one that was given before, or else what `work` gives."""
     key, owner = request.headers[HEADER], request.identity
     if not (key.strip() and len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
-        raise Problem(400, "bad_idempotency_key", f"{HEADER} is 1 to {MAX_KEY} printable ASCII characters")
+        raise ProblemError(400, "bad_idempotency_key", f"{HEADER} is 1 to {MAX_KEY} printable ASCII characters")
     fingerprint = _fingerprint(request, owner)
     before = _begin(request, owner, key, fingerprint)
     if before is not None:
         return before
     try:
         response = work()
-    except Problem as problem:
+    except ProblemError as problem:
         if problem.status in MOMENTARY or problem.status >= 500:
             _forget(request, owner, key)
         else:
@@ -78,9 +78,9 @@ def _begin(request: Request, owner: KeyOwner, key: str, fingerprint: str) -> Res
             return None
         row = db.get_one(IdempotencyKey, (owner.workspace_id, key))
     if row.fingerprint != fingerprint:
-        raise Problem(422, "idempotency_key_reused", f"This {HEADER} was sent with another request; use a new one")
+        raise ProblemError(422, "idempotency_key_reused", f"This {HEADER} was sent with another request; use a new one")
     if row.status is None:
-        raise Problem(409, "request_in_flight", f"The first request with this {HEADER} is still being answered")
+        raise ProblemError(409, "request_in_flight", f"The first request with this {HEADER} is still being answered")
     response = Response(row.body, status=row.status, headerlist=[(name, value) for name, value in row.headers or []])
     response.headers["Idempotent-Replayed"] = "true"
     return response

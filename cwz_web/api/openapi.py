@@ -13,9 +13,9 @@ from pyramid.view import view_config
 
 from cwz_web.api import feeds, images, reading, runs
 from cwz_web.api.idempotency import HEADER, MAX_KEY
-from cwz_web.api.images import PICTURES
-from cwz_web.api.pages import MAX_PAGE, PAGE, POSITION
-from cwz_web.generation.keys import Scope
+from cwz_web.api.images import IMAGES
+from cwz_web.api.pagination import MAX_PAGE, PAGE, POSITION
+from cwz_web.generation.api_keys import Scope
 from cwz_web.resources import Api
 
 FRESH_SECONDS = 3600
@@ -61,12 +61,12 @@ OPERATIONS = (
     Operation(
         "post",
         "/images",
-        "Make a picture, or, with Prefer: respond-async, order one",
+        "Make an image, or, with Prefer: respond-async, order one",
         GENERATE,
         {200: images.Image, 201: images.Image, 202: images.OrderInfo},
         images.ImageRequest,
     ),
-    Operation("get", "/images/{id}", "Whether an ordered picture is there", GENERATE, {200: images.OrderInfo}),
+    Operation("get", "/images/{id}", "Whether an ordered image is there", GENERATE, {200: images.OrderInfo}),
     Operation("get", "/templates", "List templates", READ, {200: reading.TemplatePage}, pages=True),
     Operation("get", "/templates/{id}", "A template, with its columns and sizes", READ, {200: reading.TemplateDetails}),
     Operation("get", "/feeds", "List feeds", READ, {200: feeds.FeedPage}, pages=True),
@@ -84,14 +84,14 @@ OPERATIONS = (
     ),
     Operation("get", "/feeds/{id}/imports/{number}", "How far an import is", READ, {200: feeds.ImportInfo}),
     Operation("get", "/runs", "List runs", READ, {200: runs.RunPage}, pages=True),
-    Operation("post", "/runs", "Draw a feed with a template", GENERATE, {201: runs.RunInfo}, runs.RunRequest),
+    Operation("post", "/runs", "Render a feed with a template", GENERATE, {201: runs.RunInfo}, runs.RunRequest),
     Operation("post", "/runs/plan", "What a run would come to", GENERATE, {200: runs.RunPlanInfo}, runs.RunRequest),
     Operation("get", "/runs/{id}", "How far a run is", READ, {200: runs.RunStatus}),
     Operation("get", "/runs/{id}/items", "What became of a run's rows", READ, {200: runs.RunItemPage}, pages=True),
-    Operation("post", "/runs/{id}/cancel", "Draw no further rows", GENERATE, {200: runs.RunInfo}),
-    Operation("post", "/runs/{id}/retry", "Draw what failed again", GENERATE, {200: runs.RunInfo}),
-    Operation("get", "/assets", "List kept pictures", READ, {200: reading.AssetPage}, pages=True),
-    Operation("get", "/assets/{id}", "A kept picture", READ, {200: reading.AssetInfo}),
+    Operation("post", "/runs/{id}/cancel", "Render no further rows", GENERATE, {200: runs.RunInfo}),
+    Operation("post", "/runs/{id}/retry", "Render what failed again", GENERATE, {200: runs.RunInfo}),
+    Operation("get", "/images", "List kept images", READ, {200: reading.ImagePage}, pages=True),
+    Operation("get", "/images/{id}", "A kept image", READ, {200: reading.ImageInfo}),
     Operation("get", "/usage", "What this month has made, and may make", READ, {200: reading.UsageInfo}),
 )
 
@@ -115,7 +115,7 @@ def document(url: str) -> dict[str, Any]:
         "info": {
             "title": "ConnectWyze",
             "version": "1",
-            "description": "Pictures from rows of data. Every error is a problem (RFC 9457) with a stable `code`.",
+            "description": "Images from rows of data. Every error is a problem (RFC 9457) with a stable `code`.",
         },
         "servers": [{"url": f"{url}/v1"}],
         "security": [{"key": []}],
@@ -173,7 +173,7 @@ def _answer(operation: Operation, model: type[BaseModel] | None) -> dict[str, An
         return {"description": "Done"}
     content = {"application/json": _model(model)}
     if model is images.Image:
-        content |= dict.fromkeys(PICTURES, FILE)
+        content |= dict.fromkeys(IMAGES, FILE)
     return {"description": operation.summary, "content": content}
 
 

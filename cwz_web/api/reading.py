@@ -1,4 +1,4 @@
-"""`/v1/templates`, `/v1/assets`, `/v1/usage`: what a workspace has and has used."""
+"""`/v1/templates`, `/v1/images`, `/v1/usage`: what a workspace has and has used."""
 
 from datetime import date, datetime
 from typing import Any
@@ -7,12 +7,12 @@ from uuid import UUID
 from pyramid.request import Request
 from pyramid.view import view_config
 
-from cwz_web.api.making import KeptPicture
-from cwz_web.api.pages import Answer, rows_of, transaction
-from cwz_web.generation.models import Asset, Template
+from cwz_web.api.image_requests import StoredImageInfo
+from cwz_web.api.pagination import Answer, rows_of, transaction
+from cwz_web.generation.models import Image, Template
 from cwz_web.generation.templates import open_design
 from cwz_web.generation.usage import month_of, next_month, used_by
-from cwz_web.resources import Api, ApiAsset, ApiAssets, ApiTemplate, ApiTemplates, Permission
+from cwz_web.resources import Api, ApiImage, ApiImages, ApiTemplate, ApiTemplates, Permission
 
 
 class TemplateInfo(Answer):
@@ -32,7 +32,7 @@ class TemplatePage(Answer):
 
 
 class TemplateColumn(Answer):
-    """A value that changes from picture to picture."""
+    """A value that changes from image to image."""
 
     name: str
     label: str
@@ -55,8 +55,8 @@ class TemplateDetails(TemplateInfo):
     sizes: list[TemplateSize]
 
 
-class AssetInfo(KeptPicture):
-    """A picture that is kept, and what it was made with."""
+class ImageInfo(StoredImageInfo):
+    """An image that is kept, and what it was made with."""
 
     name: str
     template: UUID
@@ -64,10 +64,10 @@ class AssetInfo(KeptPicture):
     made_at: datetime
 
 
-class AssetPage(Answer):
-    """Some of the pictures, newest first."""
+class ImagePage(Answer):
+    """Some of the images, newest first."""
 
-    assets: list[AssetInfo]
+    images: list[ImageInfo]
     next: str | None
 
 
@@ -102,18 +102,18 @@ def template(context: ApiTemplate, request: Request) -> dict[str, Any]:
     return TemplateDetails(**_about(context.row), columns=columns, sizes=sizes).model_dump(mode="json")
 
 
-@view_config(context=ApiAssets, request_method="GET", renderer="json", permission=Permission.API_READ)
-def assets(context: ApiAssets, request: Request) -> dict[str, Any]:
-    """The workspace's pictures."""
+@view_config(context=ApiImages, request_method="GET", renderer="json", permission=Permission.API_READ)
+def images(context: ApiImages, request: Request) -> dict[str, Any]:
+    """The workspace's images."""
     with transaction(request) as db:
-        found, more = rows_of(request, db, Asset)
-    return AssetPage(assets=[_asset(request, each) for each in found], next=more).model_dump(mode="json")
+        found, more = rows_of(request, db, Image)
+    return ImagePage(images=[_image(request, each) for each in found], next=more).model_dump(mode="json")
 
 
-@view_config(context=ApiAsset, request_method="GET", renderer="json", permission=Permission.API_READ)
-def asset(context: ApiAsset, request: Request) -> dict[str, Any]:
-    """A picture."""
-    return _asset(request, context.row).model_dump(mode="json")
+@view_config(context=ApiImage, request_method="GET", renderer="json", permission=Permission.API_READ)
+def image(context: ApiImage, request: Request) -> dict[str, Any]:
+    """An image."""
+    return _image(request, context.row).model_dump(mode="json")
 
 
 @view_config(context=Api, name="usage", request_method="GET", renderer="json", permission=Permission.API_READ)
@@ -126,7 +126,7 @@ def usage(context: Api, request: Request) -> dict[str, Any]:
         month=month,
         resets_on=next_month(month),
         used=used.get(owner.workspace_id, 0),
-        cap=request.services.meters.of(owner.workspace_id, owner.standing).cap,
+        cap=request.services.quotas.of(owner.workspace_id, owner.plan_status).cap,
         key_used=used.get(owner.key_id, 0),
         key_cap=owner.month_cap,
     ).model_dump(mode="json")
@@ -136,9 +136,9 @@ def _about(row: Template) -> dict[str, Any]:
     return {"id": row.id, "slug": row.slug, "name": row.name, "version": row.version}
 
 
-def _asset(request: Request, row: Asset) -> AssetInfo:
-    return AssetInfo(
-        **request.services.addresses.describe(row),
+def _image(request: Request, row: Image) -> ImageInfo:
+    return ImageInfo(
+        **request.services.signed_urls.describe(row),
         name=row.name,
         template=row.template_id,
         version=row.template_version,

@@ -1,4 +1,4 @@
-"""`POST /hooks/render`: workers ask what to draw, and tell what they drew. Each message is signed and taken once."""
+"""`POST /hooks/render`: workers ask what to render, and tell what they rendered. Each message is signed and taken once."""
 
 from pydantic import BaseModel, ValidationError
 from pyramid.request import Request
@@ -7,10 +7,10 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
 from cwz_web.resources import Hooks
-from cwz_web.runs.callback import apply_report, specify, take_message
-from cwz_web.runs.lending import lend, lent_place
-from cwz_web.runs.protocol import AskAddress, AskSpecification, Gone, Refused, Report, verify
-from cwz_web.web.problems import Problem
+from cwz_web.runs.presigned_storage import delegated_connection, lend
+from cwz_web.runs.protocol import AskAddress, AskSpecification, MessageRefusedError, Report, RunGoneError, verify
+from cwz_web.runs.reports import apply_report, record_message_id, specify
+from cwz_web.web.problems import ProblemError
 
 MAX_BODY = 2 * 1024 * 1024
 
@@ -19,31 +19,31 @@ MAX_BODY = 2 * 1024 * 1024
 def render_hook(context: Hooks, request: Request) -> Response:
     """Take one message, in one transaction."""
     if (request.content_length or 0) > MAX_BODY:
-        raise Problem(413, "body_too_large", "The message is too large")
+        raise ProblemError(413, "body_too_large", "The message is too large")
     services = request.services
     try:
         identity, message = verify(services.settings.render_secret.get_secret_value(), request.headers, request.body)
         with services.database.transaction(message.workspace_id) as db:
-            take_message(db, identity)
+            record_message_id(db, identity)
             match message:
                 case Report():
-                    apply_report(db, message, services.addresses)
+                    apply_report(db, message, services.signed_urls)
                     return Response(status=204)
                 case AskSpecification():
                     return _answer(specify(db, message, services.providers))
                 case AskAddress():
-                    place = lent_place(db, message)
+                    place = delegated_connection(db, message)
         return _answer(lend(services.providers, place, message.key))
-    except Refused:
-        raise Problem(
+    except MessageRefusedError:
+        raise ProblemError(
             401, "bad_signature", "The message is not signed by this installation, is old, or came before"
         ) from None
     except ValidationError:
-        raise Problem(
+        raise ProblemError(
             422, "invalid", "The message is signed but not understood; is the worker of another version?"
         ) from None
-    except Gone:
-        raise Problem(404, "not_found", "There is no such run") from None
+    except RunGoneError:
+        raise ProblemError(404, "not_found", "There is no such run") from None
 
 
 def _answer(content: BaseModel) -> Response:

@@ -1,4 +1,4 @@
-"""`/v1/runs`: a feed drawn with a template, begun and followed by a program."""
+"""`/v1/runs`: a feed rendered with a template, begun and followed by a program."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -11,12 +11,12 @@ from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy.orm import Session
 
-from cwz_web.api.bodies import Body, read_body
 from cwz_web.api.images import check_template, unknown_template
-from cwz_web.api.pages import Answer, limit_of, position_after, rows_of, transaction
-from cwz_web.feeds.browse import items_after
+from cwz_web.api.pagination import Answer, limit_of, position_after, rows_of, transaction
+from cwz_web.api.request_body import Body, read_body
 from cwz_web.feeds.models import Feed
-from cwz_web.generation.keys import KeyOwner
+from cwz_web.feeds.queries import items_after
+from cwz_web.generation.api_keys import KeyOwner
 from cwz_web.generation.templates import find_template, open_design
 from cwz_web.imaging.documents import OWN_SIZE
 from cwz_web.imaging.encoders import Format, Output
@@ -27,7 +27,7 @@ from cwz_web.runs.models import Run
 from cwz_web.runs.planning import (
     CANCELLED,
     MAX_OUTPUTS,
-    EmptyFeed,
+    EmptyFeedError,
     cancel_run,
     plan_run,
     plan_takes_long,
@@ -35,15 +35,15 @@ from cwz_web.runs.planning import (
     start_run,
 )
 from cwz_web.runs.progress import describe_run, results_after
-from cwz_web.storage.contract import BadSettings
+from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.web.auditing import key_actor
-from cwz_web.web.problems import Problem
+from cwz_web.web.problems import ProblemError
 from cwz_web.workspaces.audit import record
 from cwz_web.workspaces.models import Workspace
 
 
 class RunOutput(Body):
-    """One of the pictures that each row becomes: a size of the template, by name, and how it is written."""
+    """One of the images that each row becomes: a size of the template, by name, and how it is written."""
 
     size: Annotated[str, Field(max_length=40)] = OWN_SIZE
     format: Format = Format.JPEG
@@ -54,7 +54,7 @@ class RunOutput(Body):
 class RunRequest(Body):
     """The body of `POST /v1/runs`, and of `POST /v1/runs/plan`, which begins nothing.
 
-    `mapping` gives the feed's column for some of the template's; others are guessed. Each row is drawn once for each of
+    `mapping` gives the feed's column for some of the template's; others are guessed. Each row is rendered once for each of
     the `outputs`. `webhook` is told when the run is over.
     """
 
@@ -73,23 +73,23 @@ class RunRequest(Body):
 
 
 class RunPlanInfo(Answer):
-    """What a run would come to. `removed` and `invalid` are rows, the others pictures; `to_draw` is how many of this
-    month's pictures it would use up."""
+    """What a run would come to. `removed` and `invalid` are rows, the others images; `to_render` is how many of this
+    month's images it would use up."""
 
     rows: int
-    pictures: int
+    images: int
     new: int
     changed: int
     unchanged: int
     removed: int
     invalid: int
-    to_draw: int
+    to_render: int
 
 
 class RunInfo(Answer):
-    """A run. `unchanged` of the pictures that are `done` were there already. It is over when `ended_at` says when.
+    """A run. `unchanged` of the images that are `done` were there already. It is over when `ended_at` says when.
 
-    A large one is `prepared` a while after it began: then what is unchanged is known, and its pictures count. When that
+    A large one is `prepared` a while after it began: then what is unchanged is known, and its images count. When that
     cannot be done, since this month has no room for them for instance, they have `failed`, and `trouble` says why.
     """
 
@@ -110,7 +110,7 @@ class RunInfo(Answer):
 
 
 class RunStatus(RunInfo):
-    """A run, and the address of its feed's rows with those of their newest pictures, as CSV."""
+    """A run, and the address of its feed's rows with those of their newest images, as CSV."""
 
     output_feed: str
 
@@ -123,9 +123,9 @@ class RunPage(Answer):
 
 
 class RunItemInfo(Answer):
-    """What became of a row in one of the run's outputs (by its index): a picture, or why there is none.
+    """What became of a row in one of the run's outputs (by its index): an image, or why there is none.
 
-    `note` says what is missing in a picture.
+    `note` says what is missing in an image.
     """
 
     key: str
@@ -133,7 +133,7 @@ class RunItemInfo(Answer):
     state: str
     error: str | None
     note: str | None
-    asset: UUID | None
+    image: UUID | None
     url: str | None
 
 
@@ -154,15 +154,15 @@ def runs(context: ApiRuns, request: Request) -> dict[str, Any]:
 
 @view_config(context=ApiRuns, request_method="POST", permission=Permission.GENERATE, require_csrf=False)
 def begin_run(context: ApiRuns, request: Request) -> Response:
-    """Draw every row of a feed that has not been drawn like that before."""
+    """Render every row of a feed that has not been rendered like that before."""
     wanted, owner = read_body(request, RunRequest), request.identity
     with transaction(request) as db:
         arguments = _arguments(db, owner, wanted)
         try:
-            meter = request.services.meters.of(owner.workspace_id, owner.standing, owner)
-            run = start_run(db, **arguments, started_by=None, meter=meter, webhook=wanted.webhook)
-        except (EmptyFeed, BadSettings) as error:
-            raise nothing_to_draw(error) from None
+            quota = request.services.quotas.of(owner.workspace_id, owner.plan_status, owner)
+            run = start_run(db, **arguments, started_by=None, quota=quota, webhook=wanted.webhook)
+        except (EmptyFeedError, InvalidSettingsError) as error:
+            raise nothing_to_render(error) from None
         _note(db, request, "run.start", run)
     response = Response(json_body=_run(run).model_dump(mode="json"), status=201)
     response.location = f"{request.path_url.rstrip('/')}/{run.id}"
@@ -184,11 +184,11 @@ def plan(context: ApiRuns, request: Request) -> dict[str, Any]:
         arguments = _arguments(db, owner, wanted)
         long = plan_takes_long(db, arguments["feed"], arguments["template"], arguments["outputs"])
         try:
-            with request.services.long_answers.place(owner.workspace_id, when=long):
+            with request.services.stream_limiter.place(owner.workspace_id, when=long):
                 planned = plan_run(db, **arguments)
-        except BadSettings as error:
-            raise nothing_to_draw(error) from None
-    return RunPlanInfo(**asdict(planned), to_draw=planned.to_draw).model_dump(mode="json")
+        except InvalidSettingsError as error:
+            raise nothing_to_render(error) from None
+    return RunPlanInfo(**asdict(planned), to_render=planned.to_render).model_dump(mode="json")
 
 
 @view_config(context=ApiRun, request_method="GET", renderer="json", permission=Permission.API_READ)
@@ -197,14 +197,14 @@ def run_status(context: ApiRun, request: Request) -> dict[str, Any]:
     run = context.row
     with transaction(request) as db:
         workspace = db.get_one(Workspace, run.workspace_id)
-    address = request.services.addresses.output_feed(workspace, run.feed_id, run.template_id)
+    address = request.services.signed_urls.output_feed(workspace, run.feed_id, run.template_id)
     return RunStatus(**describe_run(run), output_feed=address).model_dump(mode="json")
 
 
 @view_config(context=ApiRun, name="items", request_method="GET", renderer="json", permission=Permission.API_READ)
 def run_items(context: ApiRun, request: Request) -> dict[str, Any]:
     """What became of the rows so far."""
-    limit, addresses = limit_of(request), request.services.addresses
+    limit, signed_urls = limit_of(request), request.services.signed_urls
     with transaction(request) as db:
         results = results_after(db, context.row, position_after(request), limit=limit)
     items = [
@@ -214,10 +214,10 @@ def run_items(context: ApiRun, request: Request) -> dict[str, Any]:
             state="failed" if item.state == "pending" else item.state,
             error=CANCELLED if item.state == "pending" else item.error,
             note=item.note,
-            asset=item.asset_id,
-            url=request.services.settings.url + addresses.asset(asset) if asset else None,
+            image=item.image_id,
+            url=request.services.settings.url + signed_urls.image(image) if image else None,
         )
-        for item, asset in results
+        for item, image in results
     ]
     more = str(results[-1][0].position) if len(results) == limit else None
     return RunItemPage(items=items, next=more).model_dump(mode="json")
@@ -232,7 +232,7 @@ def run_items(context: ApiRun, request: Request) -> dict[str, Any]:
     require_csrf=False,
 )
 def cancel(context: ApiRun, request: Request) -> dict[str, Any]:
-    """Draw no further rows."""
+    """Render no further rows."""
     with transaction(request) as db:
         run = db.get_one(Run, (context.row.workspace_id, context.row.id))
         cancel_run(db, run)
@@ -249,11 +249,11 @@ def cancel(context: ApiRun, request: Request) -> dict[str, Any]:
     require_csrf=False,
 )
 def retry(context: ApiRun, request: Request) -> dict[str, Any]:
-    """Draw again what failed or was cancelled."""
+    """Render again what failed or was cancelled."""
     owner = request.identity
     with transaction(request) as db:
         run = db.get_one(Run, (context.row.workspace_id, context.row.id))
-        retry_failed(db, run, request.services.meters.of(owner.workspace_id, owner.standing, owner))
+        retry_failed(db, run, request.services.quotas.of(owner.workspace_id, owner.plan_status, owner))
         _note(db, request, "run.retry", run)
     return _run(run).model_dump(mode="json")
 
@@ -262,7 +262,7 @@ def _arguments(db: Session, owner: KeyOwner, wanted: RunRequest) -> dict[str, An
     """What a run takes: feed, template, mapping and outputs. Raises Problem."""
     feed = db.get(Feed, (owner.workspace_id, wanted.feed))
     if feed is None or feed.deleted_at:
-        raise Problem(422, "unknown_feed", "There is no such feed", {"feed": "Use its id"})
+        raise ProblemError(422, "unknown_feed", "There is no such feed", {"feed": "Use its id"})
     template = find_template(db, owner.workspace_id, wanted.template)
     if template is None:
         raise unknown_template()
@@ -273,16 +273,16 @@ def _arguments(db: Session, owner: KeyOwner, wanted: RunRequest) -> dict[str, An
     known = {"", *feed.columns}
     wrong |= {f"mapping.{n}": "The feed has no such column" for n, c in wanted.mapping.items() if c not in known}
     if wrong:
-        raise Problem(422, "invalid", "The request is not valid", wrong)
+        raise ProblemError(422, "invalid", "The request is not valid", wrong)
     rows = [item.data for item in items_after(db, feed, limit=SAMPLE)]
     mapping = guess_mapping(design.document.columns, feed.columns, rows) | wanted.mapping
     outputs = [Output.model_validate(output.model_dump()) for output in wanted.outputs]
     return {"feed": feed, "template": template, "mapping": mapping, "outputs": outputs}
 
 
-def nothing_to_draw(error: Exception) -> Problem:
+def nothing_to_render(error: Exception) -> ProblemError:
     """The feed has no rows, or the workspace no storage."""
-    return Problem(422, "nothing_to_draw", str(error), {"feed": str(error)})
+    return ProblemError(422, "nothing_to_render", str(error), {"feed": str(error)})
 
 
 def _note(db: Session, request: Request, action: str, run: Run) -> None:

@@ -6,10 +6,10 @@ from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
-from cwz_web.billing.stripe_api import Forged
+from cwz_web.billing.stripe_api import InvalidSignatureError
 from cwz_web.billing.subscriptions import take_event
 from cwz_web.resources import Hooks
-from cwz_web.web.problems import Problem
+from cwz_web.web.problems import ProblemError
 
 MAX_BODY = 1024 * 1024
 
@@ -18,14 +18,14 @@ MAX_BODY = 1024 * 1024
 def stripe_hook(context: Hooks, request: Request) -> Response:
     """Take one event."""
     services = request.services
-    if services.cashier is None:
+    if services.billing is None:
         raise HTTPNotFound
     if (request.content_length or 0) > MAX_BODY:
-        raise Problem(413, "body_too_large", "The event is too large")
+        raise ProblemError(413, "body_too_large", "The event is too large")
     try:
-        event = services.cashier.stripe.read_event(request.body, request.headers.get("Stripe-Signature", ""))
-    except Forged:
-        raise Problem(401, "bad_signature", "The event is not signed by Stripe for this site, or is old") from None
+        event = services.billing.stripe.read_event(request.body, request.headers.get("Stripe-Signature", ""))
+    except InvalidSignatureError:
+        raise ProblemError(401, "bad_signature", "The event is not signed by Stripe for this site, or is old") from None
     with services.database.transaction() as db:
         take_event(db, event)
     return Response(status=204)

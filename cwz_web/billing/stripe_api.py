@@ -35,15 +35,15 @@ GOOD = ("active", "trialing")
 stripe.enable_telemetry = False
 
 
-class StripeDown(Exception):
+class StripeUnavailableError(Exception):
     """Stripe does not answer, or not as it should: later, perhaps."""
 
 
-class Forged(Exception):
+class InvalidSignatureError(Exception):
     """No event that Stripe sent to us, now."""
 
 
-class NoPrice(Exception):
+class PriceNotFoundError(Exception):
     """Stripe has no active price with the plan's lookup key: the operator's to mend."""
 
 
@@ -122,7 +122,7 @@ class Price:
 
 
 class Stripe:
-    """One a process; safe to use from several threads. Every method that asks raises StripeDown."""
+    """One a process; safe to use from several threads. Every method that asks raises StripeUnavailableError."""
 
     def __init__(self, settings: Settings) -> None:
         self._session = requests.Session()
@@ -155,7 +155,7 @@ class Stripe:
             # The SDK takes those that come from the future.
             if signed_at <= time.time() + TOLERANCE and event.livemode == self._settings.live_money:
                 return event
-        raise Forged
+        raise InvalidSignatureError
 
     def customer_of(self, charge: str) -> str | None:
         """Whose charge it is."""
@@ -209,11 +209,11 @@ class Stripe:
     def checkout(self, customer: str, price_key: str, back: str) -> str:
         """The address of Stripe's page on which a customer subscribes, for the first time with the days of trial.
 
-        Whoever has a subscription already, of which we may not have heard yet, is sent back. Raises NoPrice.
+        Whoever has a subscription already, of which we may not have heard yet, is sent back. Raises PriceNotFoundError.
         """
         price = self.prices().get(price_key)
         if price is None:
-            raise NoPrice(price_key)
+            raise PriceNotFoundError(price_key)
         now = self.state_of(customer)
         if now.status in (*GOOD, *UNPAID):
             return f"{back}?back=checkout"
@@ -256,7 +256,7 @@ class Stripe:
     def _page(self, url: str | None) -> str:
         parts = urlsplit(url or "")
         if f"{parts.scheme}://{parts.netloc}" not in self._settings.stripe_pages:
-            raise StripeDown(f"Stripe's page is at an unexpected address: {parts.netloc}")
+            raise StripeUnavailableError(f"Stripe's page is at an unexpected address: {parts.netloc}")
         return url or ""
 
     def _with_subscription(self, state: State, subscriptions: Sequence[dict[str, Any]]) -> State:
@@ -298,9 +298,9 @@ def _told() -> Iterator[None]:
     try:
         yield
     except stripe.StripeError as error:
-        raise StripeDown(f"{type(error).__name__} {error.code or ''}, request {error.request_id}") from None
+        raise StripeUnavailableError(f"{type(error).__name__} {error.code or ''}, request {error.request_id}") from None
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-        raise StripeDown(f"Stripe's answer is not understood: {type(error).__name__}") from None
+        raise StripeUnavailableError(f"Stripe's answer is not understood: {type(error).__name__}") from None
 
 
 def _finished(invoices: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:

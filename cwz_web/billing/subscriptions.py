@@ -19,9 +19,9 @@ from cwz_web.billing.models import BillingRecord, StripeEvent, Subscription
 from cwz_web.billing.stripe_api import GOOD, UNPAID, Bill, Event, State, Stripe
 from cwz_web.db.session import Database, raw_connection
 from cwz_web.jobs import BILLING_QUEUE, app
-from cwz_web.notify.letters import Letter
+from cwz_web.notify.emails import EmailMessage
 from cwz_web.settings import FREE, Settings
-from cwz_web.workspaces.members import tell_admins
+from cwz_web.workspaces.members import email_admins
 from cwz_web.workspaces.models import Workspace
 
 log = structlog.get_logger()
@@ -31,14 +31,14 @@ _CUSTOMERS = text("SELECT workspace_id, customer FROM customers(:customer)")
 
 
 @dataclass(frozen=True)
-class Cashier:
+class BillingService:
     """What the jobs of billing need."""
 
     stripe: Stripe
     settings: Settings
 
     @classmethod
-    def of(cls, settings: Settings) -> "Cashier | None":
+    def of(cls, settings: Settings) -> "BillingService | None":
         """The one that the settings describe, where there is billing."""
         return cls(Stripe(settings), settings) if settings.billing else None
 
@@ -52,7 +52,7 @@ def take_event(db: Session, event: Event) -> None:
     if event.charge:
         _defer(db, "billing.look_at_charge", about, charge=about)
     else:
-        queue_look(db, about)
+        queue_customer_sync(db, about)
 
 
 def subscription_of(db: Session, workspace_id: UUID) -> Subscription | None:
@@ -67,7 +67,7 @@ def bills_of(db: Session, workspace_id: UUID, limit: int = 100) -> list[BillingR
 
 
 def customer_for(database: Database, stripe: Stripe, workspace_id: UUID, email: str) -> str:
-    """The workspace's customer in Stripe, made now if it has none. Raises StripeDown."""
+    """The workspace's customer in Stripe, made now if it has none. Raises StripeUnavailableError."""
     with database.transaction(workspace_id) as db:
         name = db.get_one(Workspace, workspace_id).name
         known = subscription_of(db, workspace_id)
@@ -83,22 +83,22 @@ def customer_for(database: Database, stripe: Stripe, workspace_id: UUID, email: 
         return str(db.scalar(row.returning(Subscription.customer)))
 
 
-def queue_look(db: Session, customer: str) -> None:
+def queue_customer_sync(db: Session, customer: str) -> None:
     """Look again at a customer, once the transaction has committed."""
     _defer(db, "billing.look_again", customer, customer=customer)
 
 
-def look_again(database: Database, cashier: Cashier, customer: str) -> None:
-    """Ask Stripe how things are with a customer, and write it down. Raises StripeDown."""
+def sync_customer(database: Database, billing: BillingService, customer: str) -> None:
+    """Ask Stripe how things are with a customer, and write it down. Raises StripeUnavailableError."""
     with database.transaction() as db:
         found = db.execute(_CUSTOMERS, {"customer": customer}).one_or_none()
     if found is None:
         log.info("nobody's customer", customer=customer)
         return
-    state = cashier.stripe.state_of(customer)
+    state = billing.stripe.state_of(customer)
     # Of a deleted workspace as well: the books want its last bill, and it may be brought back.
     with database.transaction(found.workspace_id, deleted=True) as db:
-        _write(db, cashier.settings, found.workspace_id, state)
+        _write(db, billing.settings, found.workspace_id, state)
 
 
 def all_customers(db: Session) -> list[str]:
@@ -180,16 +180,16 @@ def _tell(
             f"Everything works on until {day}. After that the workspace can only be looked at until it is paid;"
             " nothing is deleted.",
         )
-        tell_admins(db, workspace.id, Letter(f"{workspace.name}: a payment failed", said, link, reason))
+        email_admins(db, workspace.id, EmailMessage(f"{workspace.name}: a payment failed", said, link, reason))
     elif workspace.plan != plan:
         said = (f"{workspace.name} has the plan {label} from now on.",)
         if workspace.plan == FREE:
             said += ("What goes beyond it stays as it is and can be used; nothing is deleted.",)
-        tell_admins(db, workspace.id, Letter(f"{workspace.name}: the plan is {label}", said, link, reason))
+        email_admins(db, workspace.id, EmailMessage(f"{workspace.name}: the plan is {label}", said, link, reason))
     elif status in UNPAID and known.status in GOOD:
         said = (f"The payment for {workspace.name} arrived. Thank you.",)
-        tell_admins(db, workspace.id, Letter(f"{workspace.name}: paid", said, link, reason))
+        email_admins(db, workspace.id, EmailMessage(f"{workspace.name}: paid", said, link, reason))
     for dispute in disputes:
         log.error("a payment is disputed", workspace=str(workspace.id), dispute=dispute)
         said = (f"A payment for {workspace.name} was disputed with the bank. If that is a mistake, tell the bank.",)
-        tell_admins(db, workspace.id, Letter(f"{workspace.name}: a payment is disputed", said, link, reason))
+        email_admins(db, workspace.id, EmailMessage(f"{workspace.name}: a payment is disputed", said, link, reason))

@@ -60,7 +60,7 @@ def serve(deployment: Deployment) -> None:
 @click.option("--with-parent", is_flag=True, hidden=True, help="End when the standard input does.")
 @click.pass_obj
 def worker(deployment: Deployment, with_parent: bool) -> None:
-    """Draw pictures of runs, until Ctrl-C. Start as many as there are machines."""
+    """Render images of runs, until Ctrl-C. Start as many as there are machines."""
     from cwz_web.cli.worker import run  # imports the image engine
 
     run(deployment.settings(), with_parent=with_parent)

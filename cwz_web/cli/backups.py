@@ -9,11 +9,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from cwz_web.db.embedded import EmbeddedPostgres
 from cwz_web.db.migrate import MigrationError, migrate, pending
 from cwz_web.db.session import Database
-from cwz_web.ops.archive import Archive
+from cwz_web.ops.backup_store import Archive
 from cwz_web.ops.backups import BackupError, Progress, has_schema, list_backups
 from cwz_web.ops.purge import purge_due
-from cwz_web.ops.restoring import check_place, others_connected, restore
-from cwz_web.ops.tombstones import lay_tombstones
+from cwz_web.ops.restore import check_place, others_connected, restore
+from cwz_web.ops.tombstones import apply_tombstones
 from cwz_web.settings import Settings, SettingsError
 from cwz_web.storage.plugins import Providers
 
@@ -74,7 +74,7 @@ def bring_back(settings: Settings, name: str, *, dry_run: bool, yes: bool, safet
         with _bar("Restoring") as progress:
             restore(backup, archive.owner_url, archive.ring, progress)
         migrate(archive.owner_url, settings.database_url.get_secret_value())
-        gone = lay_tombstones(database, stones)
+        gone = apply_tombstones(database, stones)
         purged = purge_due(database, Providers.of(settings))
         archive.note(database)
     click.echo(f"Restored. {gone} deletions were applied again, {purged} of them for good.")

@@ -9,7 +9,7 @@ from cwz_web.settings import Settings
 from cwz_web.web.services import Services
 
 SAMPLE = {
-    "title": "Your first picture",
+    "title": "Your first image",
     "price": "€ 0",
     "description": "Change this sentence in the address: the signature will not fit any more.",
 }
@@ -25,10 +25,12 @@ def describe(settings: Settings) -> dict[str, str]:
 
 
 def facts_of(services: Services) -> dict[str, str]:
-    """The demo's address, sign-in, key and pictures."""
+    """The demo's address, sign-in, key and images."""
     settings = services.settings
     secret = settings.signing_secret.get_secret_value()
-    demo = ensure_demo(services.database, services.providers, services.maker, services.passwords, services.ring, secret)
+    demo = ensure_demo(
+        services.database, services.providers, services.image_service, services.passwords, services.ring, secret
+    )
     return {
         "url": settings.url,
         "email": contents.EMAIL,
@@ -36,8 +38,9 @@ def facts_of(services: Services) -> dict[str, str]:
         "workspace": contents.SLUG,
         "api_key": demo_api_key(secret),
         "template": str(demo.template_id),
-        "image_url": settings.url + services.addresses.asset(demo.picture),
-        "signed_url": settings.url + services.addresses.image(demo.workspace_id, demo.template_id, Format.PNG, SAMPLE),
+        "image_url": settings.url + services.signed_urls.image(demo.image),
+        "signed_url": settings.url
+        + services.signed_urls.on_demand_image(demo.workspace_id, demo.template_id, Format.PNG, SAMPLE),
     }
 
 

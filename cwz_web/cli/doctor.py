@@ -6,13 +6,13 @@ import click
 
 from cwz_web.db.embedded import EmbeddedPostgres
 from cwz_web.db.session import Database
-from cwz_web.ops.doctor import Level, Patient, examine
+from cwz_web.ops.checks import Level, LongRetry, examine
 from cwz_web.storage.plugins import Providers
 
 if TYPE_CHECKING:
     from cwz_web.cli import Deployment
 
-COLOURS = {Level.FINE: "green", Level.WARNING: "yellow", Level.WRONG: "red"}
+COLORS = {Level.FINE: "green", Level.WARNING: "yellow", Level.WRONG: "red"}
 
 
 def show(deployment: "Deployment") -> bool:
@@ -24,9 +24,9 @@ def show(deployment: "Deployment") -> bool:
     server = deployment.loader.get_settings("server:main")
     wrong = 0
     try:
-        for found in examine(Patient(settings, database, Providers.of(settings), settings.ring, server)):
+        for found in examine(LongRetry(settings, database, Providers.of(settings), settings.ring, server)):
             wrong += found.level is Level.WRONG
-            click.echo(f"{click.style(found.level.value, fg=COLOURS[found.level])}  {found.about:<18}  {found.said}")
+            click.echo(f"{click.style(found.level.value, fg=COLORS[found.level])}  {found.about:<18}  {found.said}")
     finally:
         database.dispose()
     click.echo(f"{wrong} things to mend." if wrong else "Nothing has to be mended.")

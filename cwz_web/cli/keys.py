@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from cwz_web.accounts.models import Account
 from cwz_web.accounts.second_factor import reseal_second_factor
-from cwz_web.crypto import CannotDecrypt, KeyRing
+from cwz_web.crypto import DecryptionError, KeyRing
 from cwz_web.db.session import Database
 from cwz_web.feeds.models import FeedSource
 from cwz_web.feeds.sources import reseal_source
@@ -54,7 +54,7 @@ def rotate(settings: Settings) -> int:
                 with database.transaction(key[0] if hasattr(model, "workspace_id") else None, deleted=True) as db:
                     row = db.get(model, key, with_for_update=True)
                     changed += row is not None and again(db, row, ring)
-            except CannotDecrypt:
+            except DecryptionError:
                 unreadable += 1
     database.dispose()
     click.echo(f"{changed} secrets were encrypted with the newest key; the others had it already.")

@@ -30,7 +30,7 @@ LONGEST_WAIT = 60.0
 
 
 def run(deployment: "Deployment") -> None:
-    """Serve until SIGINT or SIGTERM; then end the worker, and the embedded database. Pictures that the worker could not
+    """Serve until SIGINT or SIGTERM; then end the worker, and the embedded database. Images that the worker could not
     report any more are found where they were stored when their chunk is taken up again."""
     settings = deployment.settings()
     stop_on_signals()
@@ -86,7 +86,7 @@ class WorkerProcess:
             with subprocess.Popen(self._command, stdin=subprocess.PIPE, start_new_session=True) as process:  # noqa: S603
                 self._process = process
                 process.wait()
-            # One that can not even start is not started over and over at the cost of a core.
+            # One that cannot even start is not started over and over at the cost of a core.
             lived = time.monotonic() - began > LIVED_SECONDS or process.returncode in INNOCENT_ENDS
             wait = 1.0 if lived else min(wait * 2, LONGEST_WAIT)
             self._stopping.wait(wait)
@@ -99,5 +99,5 @@ def _greet(services: Services) -> None:
         facts = facts_of(services)
         click.echo(f"  Sign in with       {facts['email']}")
         click.echo(f"  and the password   {facts['password']}\n")
-        click.echo(f"  A signed picture   {facts['signed_url']}\n")
+        click.echo(f"  A signed image   {facts['signed_url']}\n")
     click.echo("  Ctrl-C stops everything.\n")

@@ -1,4 +1,4 @@
-"""`cwz worker`: a process that draws the chunks of runs."""
+"""`cwz worker`: a process that renders the chunks of runs."""
 
 import asyncio
 import os
@@ -10,24 +10,24 @@ from prometheus_client import start_http_server
 
 from cwz_web.accounts import tasks as account_tasks
 from cwz_web.billing import tasks as billing_tasks
-from cwz_web.billing.subscriptions import Cashier
+from cwz_web.billing.subscriptions import BillingService
 from cwz_web.db.session import Database
 from cwz_web.feeds import tasks as feed_tasks
-from cwz_web.generation.maker import PictureMaker
-from cwz_web.generation.signing import Addresses
-from cwz_web.generation.sources import Sources
-from cwz_web.generation.usage import Meters
+from cwz_web.generation.image_service import ImageService
+from cwz_web.generation.image_sources import ImageSources
+from cwz_web.generation.signed_urls import SignedUrls
+from cwz_web.generation.usage import Quotas
 from cwz_web.imaging.engine import Engine
 from cwz_web.imaging.fonts import install_fonts
-from cwz_web.imaging.helpers import Helpers
-from cwz_web.jobs import PREPARERS, TALKERS, run_worker
+from cwz_web.imaging.render_pool import RenderPool
+from cwz_web.jobs import IO_CONCURRENCY, PREPARE_CONCURRENCY, run_worker
 from cwz_web.net.client import Fetcher
 from cwz_web.notify import tasks as notify_tasks
 from cwz_web.notify.slack import Slack
-from cwz_web.notify.tasks import PostOffice
+from cwz_web.notify.tasks import EmailService
 from cwz_web.notify.webhooks import Webhooks
 from cwz_web.ops import tasks as ops_tasks
-from cwz_web.ops.archive import Archive
+from cwz_web.ops.backup_store import Archive
 from cwz_web.ops.retention import Keep
 from cwz_web.runs import slack_messages
 from cwz_web.runs import tasks as run_tasks
@@ -58,10 +58,10 @@ def run(settings: Settings, *, with_parent: bool) -> None:
         threading.Thread(target=_end_with_parent, daemon=True).start()
     install_fonts(settings.node_modules, settings.fonts)
     fetcher = Fetcher(settings.net_allow)
-    helpers = Helpers(settings.drawing_processes, settings.node_modules, settings.fonts)
+    render_pool = RenderPool(settings.rendering_processes, settings.node_modules, settings.fonts)
     worker = Worker(
         RenderClient(settings.worker_target, settings.render_secret.get_secret_value()),
-        PictureMaker(Engine(), Sources(fetcher), helpers),
+        ImageService(Engine(), ImageSources(fetcher), render_pool),
         Providers.of(settings),
     )
     concurrency = settings.workers or os.cpu_count() or 1
@@ -69,15 +69,15 @@ def run(settings: Settings, *, with_parent: bool) -> None:
     signing_secret = settings.signing_secret.get_secret_value()
     context = {
         "worker": worker,
-        # For those that hold a connection for long; as many again for what draws and brings feeds in.
-        "database": Database(url, pool_size=TALKERS + PREPARERS),
-        "post": PostOffice.of(settings),
+        # For those that hold a connection for long; as many again for what renders and brings feeds in.
+        "database": Database(url, pool_size=IO_CONCURRENCY + PREPARE_CONCURRENCY),
+        "post": EmailService.of(settings),
         "fetcher": fetcher,
         "ring": ring,
-        "meters": Meters(settings.cap, settings.url, settings.plan_caps),
+        "meters": Quotas(settings.cap, settings.url, settings.plan_caps),
         "slack": Slack.of(settings),
-        "cashier": Cashier.of(settings),
-        "addresses": Addresses(signing_secret, settings.url),
+        "cashier": BillingService.of(settings),
+        "addresses": SignedUrls(signing_secret, settings.url),
         "webhooks": Webhooks(signing_secret, fetcher),
         "keep": Keep.of(settings),
     }
@@ -91,7 +91,7 @@ def run(settings: Settings, *, with_parent: bool) -> None:
     try:
         asyncio.run(run_worker(url, concurrency=concurrency, context=context, upkeep=upkeep))
     finally:
-        helpers.close()
+        render_pool.close()
 
 
 def _end_with_parent() -> None:

@@ -32,7 +32,7 @@ class Timestamped:
 
 
 class WorkspaceOwned(Timestamped):
-    """A row of one workspace. The key begins with the workspace, so that a reference can not point across tenants.
+    """A row of one workspace. The key begins with the workspace, so that a reference cannot point across tenants.
 
     Ids are UUIDs of version 7 (RFC 9562): they sort by time of creation, which makes them good for paging.
     """

@@ -26,7 +26,7 @@ REVOKE UPDATE, DELETE ON audit_entries FROM {role};
 
 
 class MigrationError(Exception):
-    """The database can not be migrated as it is; the message says what to change."""
+    """The database cannot be migrated as it is; the message says what to change."""
 
 
 def migrate(owner_url: str, app_url: str) -> None:
@@ -38,7 +38,7 @@ def migrate(owner_url: str, app_url: str) -> None:
     app = make_url(app_url)
     if app.username is None or app.username == make_url(owner_url).username:
         raise MigrationError(
-            "DATABASE_URL and DATABASE_OWNER_URL must name two different roles: row-level security can not bind"
+            "DATABASE_URL and DATABASE_OWNER_URL must name two different roles: row-level security cannot bind"
             " the application when it owns the tables"
         )
     engine = create_engine(owner_url)
@@ -105,4 +105,4 @@ def _ensure_role(connection: Connection, name: str, password: str | None) -> Non
                 quoted = connection.execute(text("SELECT quote_literal(:password)"), {"password": password}).scalar()
                 connection.exec_driver_sql(f"ALTER ROLE {role} PASSWORD {quoted}".replace("%", "%%"))
         except DBAPIError as error:
-            raise MigrationError(f"The role {name} of DATABASE_URL does not exist and can not be created") from error
+            raise MigrationError(f"The role {name} of DATABASE_URL does not exist and cannot be created") from error

@@ -19,7 +19,7 @@ _ENTER = text(
     " CASE WHEN EXISTS (SELECT 1 FROM tombstones WHERE id = :id) THEN '' ELSE :value END, true)"
 )
 # For `with_for_update`: nobody else may change the row meanwhile, but others may refer to it, as runs do to a feed.
-CHANGING = {"key_share": True}
+FOR_NO_KEY_UPDATE = {"key_share": True}
 
 
 class Database:
@@ -69,7 +69,7 @@ class Database:
             yield session
 
     def ask(self, query: bytes, *values: object) -> Any | None:
-        """What a query says, beside any transaction: for the few that every picture asks.
+        """What a query says, beside any transaction: for the few that every image asks.
 
         A tenth of what SQLAlchemy takes for it, on connections that are kept for this alone. The query calls a function
         that changes nothing, and nothing else; the function enters the workspace itself if it has to. It is asked once

@@ -20,19 +20,19 @@ from cwz_web.crypto import KeyRing
 from cwz_web.db.session import Database, enter_workspace
 from cwz_web.demo import contents
 from cwz_web.demo.samples import add_sample_feed, add_sample_template
-from cwz_web.feeds.browse import items_after
-from cwz_web.generation.keys import PREFIX, KeyTerms, Scope, create_key
-from cwz_web.generation.maker import PictureMaker
-from cwz_web.generation.models import Asset, Template
-from cwz_web.generation.signing import Addresses
+from cwz_web.feeds.queries import items_after
+from cwz_web.generation.api_keys import PREFIX, KeyTerms, Scope, create_key
+from cwz_web.generation.image_service import ImageService
+from cwz_web.generation.models import Image, Template
+from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.generation.templates import open_design
 from cwz_web.imaging.encoders import Output
-from cwz_web.runs.in_process import InProcess
+from cwz_web.runs.local_client import LocalRenderClient
 from cwz_web.runs.mapping import guess_mapping
 from cwz_web.runs.models import Run
 from cwz_web.runs.planning import start_run
 from cwz_web.runs.protocol import AskSpecification
-from cwz_web.runs.turns import CHUNK
+from cwz_web.runs.scheduling import CHUNK
 from cwz_web.runs.worker import Worker
 from cwz_web.storage.connections import connect
 from cwz_web.storage.plugins import Providers
@@ -51,7 +51,7 @@ class Demo:
 
     workspace_id: UUID
     template_id: UUID
-    picture: Asset
+    image: Image
 
 
 def demo_password(secret: str) -> str:
@@ -66,7 +66,12 @@ def demo_api_key(secret: str) -> str:
 
 
 def ensure_demo(
-    database: Database, providers: Providers, maker: PictureMaker, passwords: Passwords, ring: KeyRing, secret: str
+    database: Database,
+    providers: Providers,
+    image_service: ImageService,
+    passwords: Passwords,
+    ring: KeyRing,
+    secret: str,
 ) -> Demo:
     """The demo, made now if it is not there. All of it appears at once, or nothing does."""
     with database.transaction() as db:
@@ -82,7 +87,7 @@ def ensure_demo(
         db.add(account)
         db.flush()
         run = _fill(db, account, providers, ring, secret)
-        _finish(db, run, maker, providers, Addresses(secret))
+        _finish(db, run, image_service, providers, SignedUrls(secret))
         found = _find(db)
         assert found is not None
         return found
@@ -100,8 +105,8 @@ def _find(db: Session) -> Demo | None:
     enter_workspace(db, access.workspace_id)
     mine = access.workspace_id
     template = db.scalar(select(Template.id).where(Template.workspace_id == mine).order_by(Template.id).limit(1))
-    picture = db.scalar(select(Asset).where(Asset.workspace_id == mine).order_by(Asset.id).limit(1))
-    return Demo(mine, template, picture) if template and picture else None
+    image = db.scalar(select(Image).where(Image.workspace_id == mine).order_by(Image.id).limit(1))
+    return Demo(mine, template, image) if template and image else None
 
 
 def _fill(db: Session, account: Account, providers: Providers, ring: KeyRing, secret: str) -> Run:
@@ -115,9 +120,9 @@ def _fill(db: Session, account: Account, providers: Providers, ring: KeyRing, se
     return start_run(db, feed=feed, template=template, mapping=mapping, outputs=[Output()], started_by=account.id)
 
 
-def _finish(db: Session, run: Run, maker: PictureMaker, providers: Providers, addresses: Addresses) -> None:
-    """Draw the run here and now, before there is a worker. Its job will find nothing left to do."""
-    worker = Worker(InProcess(lambda _: nullcontext(db), providers, addresses), maker, providers)
+def _finish(db: Session, run: Run, image_service: ImageService, providers: Providers, signed_urls: SignedUrls) -> None:
+    """Render the run here and now, before there is a worker. Its job will find nothing left to do."""
+    worker = Worker(LocalRenderClient(lambda _: nullcontext(db), providers, signed_urls), image_service, providers)
     for chunk in range(-(-run.total // CHUNK)):
         worker.render_chunk(AskSpecification(workspace_id=run.workspace_id, run_id=run.id, chunk=chunk), last_try=True)
 

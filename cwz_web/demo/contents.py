@@ -1,4 +1,4 @@
-"""What the demo workspace shows: a small shop of our own invention, with drawings of our own."""
+"""What the demo workspace shows: a small shop of our own invention, with illustrations of our own."""
 
 import csv
 import io
@@ -15,13 +15,13 @@ SLUG = "demo"
 TEMPLATE = "Product card"
 FEED = "Harbour Goods, autumn"
 FILE = "products.csv"
-PICTURE = "image"
+IMAGE = "image"
 
 _here = files(__package__)
 
 
 def read_products() -> list[dict[str, str]]:
-    """The rows of the demo feed; `image` names a drawing."""
+    """The rows of the demo feed; `image` names a illustration."""
     return list(csv.DictReader(io.StringIO(_here.joinpath(FILE).read_text())))
 
 
@@ -31,9 +31,9 @@ def read_template() -> dict[str, Any]:
     return document
 
 
-def draw(name: str) -> bytes:
-    """A drawing as a JPEG."""
-    svg = _here.joinpath("drawings", f"{name}.svg").read_bytes()
+def render_illustration(name: str) -> bytes:
+    """A illustration as a JPEG."""
+    svg = _here.joinpath("illustrations", f"{name}.svg").read_bytes()
     jpeg: bytes = pyvips.Image.svgload_buffer(svg).flatten().jpegsave_buffer(Q=90, keep="none")
     return jpeg
 

@@ -1,4 +1,4 @@
-"""Starter templates: designs of our own that a workspace begins with. Their photos are drawings of our own too."""
+"""Starter templates: designs of our own that a workspace begins with. Their photos are illustrations of our own too."""
 
 import json
 from dataclasses import dataclass
@@ -7,11 +7,11 @@ from importlib.resources import files
 from uuid import UUID
 
 from cwz_web.demo import contents
+from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.documents import ImageTemplate
-from cwz_web.imaging.pictures import Source
-from cwz_web.storage.contract import Bucket, NotFound
-from cwz_web.storage.originals import Originals
+from cwz_web.storage.contract import Bucket, ObjectNotFoundError
 from cwz_web.storage.plugins import Place
+from cwz_web.storage.uploads import Uploads
 
 # In the order of the gallery: the file's name, and what people call it.
 NAMES = {
@@ -22,21 +22,21 @@ NAMES = {
     "event-invitation": "Event invitation",
     "quote": "Quote",
     "certificate": "Certificate",
-    "e-mail-header": "E-mail header",
+    "email-header": "Email header",
 }
-DRAWING = "drawing:"
+ILLUSTRATION = "illustration:"
 
 _here = files(__package__).joinpath("starters")
 
 
 @dataclass(frozen=True)
 class Starter:
-    """A starter template. Its document names drawings as originals, by their SHA-256."""
+    """A starter template. Its document names illustrations as originals, by their SHA-256."""
 
     slug: str
     name: str
     document: ImageTemplate
-    drawings: tuple[Source, ...]
+    illustrations: tuple[Source, ...]
 
 
 @lru_cache(maxsize=len(NAMES))
@@ -44,26 +44,26 @@ def open_starter(slug: str) -> Starter:
     """The starter of a name. Raises KeyError."""
     name = NAMES[slug]
     document = json.loads(_here.joinpath(f"{slug}.json").read_text())
-    drawings = []
+    illustrations = []
     for column in document["columns"]:
-        if column.get("default", "").startswith(DRAWING):
-            source = Source.of(contents.draw(column["default"].removeprefix(DRAWING)))
+        if column.get("default", "").startswith(ILLUSTRATION):
+            source = Source.of(contents.render_illustration(column["default"].removeprefix(ILLUSTRATION)))
             column["default"] = f"original:{source.digest}"
-            drawings.append(source)
-    return Starter(slug, name, ImageTemplate.model_validate(document), tuple(drawings))
+            illustrations.append(source)
+    return Starter(slug, name, ImageTemplate.model_validate(document), tuple(illustrations))
 
 
-class DrawnOriginals(Originals):
-    """The drawings of a starter, before any workspace keeps them."""
+class RenderedOriginals(Uploads):
+    """The illustrations of a starter, before any workspace keeps them."""
 
     def __init__(self, starter: Starter) -> None:
         super().__init__(UUID(int=0), (), self._no_bucket)
-        self._drawings = {source.digest: source.data for source in starter.drawings}
+        self._illustrations = {source.digest: source.data for source in starter.illustrations}
 
     def get(self, digest: str, most: int) -> bytes:
-        if digest not in self._drawings:
-            raise NotFound("The starter has no such drawing")
-        return self._drawings[digest]
+        if digest not in self._illustrations:
+            raise ObjectNotFoundError("The starter has no such illustration")
+        return self._illustrations[digest]
 
     @staticmethod
     def _no_bucket(place: Place) -> Bucket:

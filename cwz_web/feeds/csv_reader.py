@@ -11,13 +11,13 @@ from typing import BinaryIO
 
 from charset_normalizer import from_bytes
 
-from cwz_web.feeds.tables import (
+from cwz_web.feeds.limits import (
     MAX_CELL,
     MAX_NAME,
     MAX_ROW_BYTES,
-    BadFile,
     Entry,
     Invalid,
+    InvalidFileError,
     Records,
     RowSize,
     check_columns,
@@ -40,7 +40,7 @@ _runs = re.compile(rb"[\x80-\xff]{2,}")
 
 
 def csv_records(file: BinaryIO) -> Records:
-    """The rows of a file of delimited text with a header row. Raises BadFile, at once or while reading."""
+    """The rows of a file of delimited text with a header row. Raises InvalidFileError, at once or while reading."""
     encoding = _encoding(file)
     delimiter = _delimiter(_text(file, encoding).read(SAMPLE_CHARACTERS))
     csv.field_size_limit(MAX_CELL)
@@ -49,9 +49,9 @@ def csv_records(file: BinaryIO) -> Records:
     records = Records(file, lambda: _rows(file, encoding, delimiter, records, above), "row of data")
     first = first[above:]
     if not first:
-        raise BadFile("The file is empty; it needs a header row and at least one row of data")
+        raise InvalidFileError("The file is empty; it needs a header row and at least one row of data")
     if len(first) == 1:
-        raise BadFile("The file has a header row but no rows of data below it")
+        raise InvalidFileError("The file has a header row but no rows of data below it")
     # Some write a column more in each row than the header names.
     [(usual, _)] = Counter(map(_width, first[1:])).most_common(1)
     records.header = _names(first[0] + [""] * (usual - len(first[0])))
@@ -107,8 +107,10 @@ def _lines(file: BinaryIO, encoding: str, delimiter: str) -> Iterator[tuple[int,
             if begun:
                 yield number, line
     except csv.Error as error:
-        raise BadFile(f"Line {reader.line_num} can not be read ({error}); is a quotation mark not closed?") from None
-    raise BadFile(f"A quotation mark in line {begins} or below it is never closed")
+        raise InvalidFileError(
+            f"Line {reader.line_num} cannot be read ({error}); is a quotation mark not closed?"
+        ) from None
+    raise InvalidFileError(f"A quotation mark in line {begins} or below it is never closed")
 
 
 def _measured(text: io.TextIOWrapper, row: RowSize) -> Iterator[str]:
@@ -138,7 +140,7 @@ def _encoding(file: BinaryIO) -> str:
     if begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         if _decodes(file, "utf-16"):
             return "utf-16"
-        raise BadFile("The file's encoding is not known; save it as CSV in UTF-8")
+        raise InvalidFileError("The file's encoding is not known; save it as CSV in UTF-8")
     begin += file.read(SAMPLE_BYTES)
     for wide, zeros in (("utf-16-le", begin[1::2]), ("utf-16-be", begin[::2])):
         if zeros.count(0) * 2 > len(zeros) and _decodes(file, wide):
@@ -151,7 +153,7 @@ def _encoding(file: BinaryIO) -> str:
 def _other_script(begin: bytes) -> list[str]:
     """The encoding of a text, if it is not UTF-8, in another script than Latin.
 
-    In Latin texts the letters beyond ASCII stand alone, and which of their encodings it is can not be told for sure.
+    In Latin texts the letters beyond ASCII stand alone, and which of their encodings it is cannot be told for sure.
     """
     beyond = sum(byte > 127 for byte in begin)
     if sum(map(len, _runs.findall(begin))) * 2 <= beyond:
@@ -166,7 +168,7 @@ def _decodes(file: BinaryIO, encoding: str) -> bool:
     try:
         while chunk := file.read(CHUNK):
             if "\x00" in decoder.decode(chunk):
-                raise BadFile("This is not a text file; save the table as CSV")
+                raise InvalidFileError("This is not a text file; save the table as CSV")
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return False

@@ -3,7 +3,7 @@
 The file is read as a stream, and the database does the comparing, so that a million rows take no more memory than a
 hundred. An import that would remove more of the feed than its guard allows is held until somebody says so: a shop's
 export that suddenly has three rows is more likely broken than true. Rows that stay keep their place; new ones come
-last. Rows that can not be taken are listed, with the reason, and stop nothing.
+last. Rows that cannot be taken are listed, with the reason, and stop nothing.
 
 What a request takes in, a job brings in (tasks.py): a file is kept until then, and longer, so that its columns can be
 shaped another way.
@@ -21,12 +21,12 @@ from sqlalchemy import ColumnElement, delete, exists, insert, select, text, upda
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
-from cwz_web.db.session import CHANGING, raw_connection
-from cwz_web.feeds.files import open_records
-from cwz_web.feeds.kept_files import forget_file, keep_file
+from cwz_web.db.session import FOR_NO_KEY_UPDATE, raw_connection
+from cwz_web.feeds.columns import Shape, guess_shape
+from cwz_web.feeds.file_types import open_records
+from cwz_web.feeds.import_files import forget_file, keep_file
+from cwz_web.feeds.limits import MAX_INVALID, SAMPLE, Entry, Invalid, Records, Row, Table
 from cwz_web.feeds.models import Feed, FeedImport, FilePart, InvalidRow, ItemVersion
-from cwz_web.feeds.shaping import Shape, guess_shape
-from cwz_web.feeds.tables import MAX_INVALID, SAMPLE, Entry, Invalid, Records, Row, Table
 from cwz_web.feeds.variants import keyed_rows
 from cwz_web.jobs import FEEDS_QUEUE, app, defer_once
 
@@ -93,7 +93,7 @@ _LAST = text("SELECT coalesce(max(position), 0) FROM items WHERE workspace_id = 
 Progress = Callable[[int, int], None]
 
 
-class NotHeld(Exception):
+class ImportNotHeldError(Exception):
     """The import does not wait to be applied: it was decided on, or a newer one came."""
 
 
@@ -123,7 +123,7 @@ def new_import(
     started_by: UUID | None = None,
 ) -> FeedImport:
     """An import that is to come, with its file, if it is there already. It begins with `enqueue` or `run_import`."""
-    db.refresh(feed, with_for_update=CHANGING)
+    db.refresh(feed, with_for_update=FOR_NO_KEY_UPDATE)
     feed.import_number += 1
     record = FeedImport(
         workspace_id=feed.workspace_id,
@@ -145,7 +145,7 @@ def new_import(
 def import_file(
     db: Session, feed: Feed, *, file_name: str, file: BinaryIO, started_by: UUID | None = None
 ) -> FeedImport:
-    """Bring a file into a feed at once. Raises BadFile; then the transaction must be rolled back."""
+    """Bring a file into a feed at once. Raises InvalidFileError; then the transaction must be rolled back."""
     record = new_import(db, feed, file_name=file_name, file=file, started_by=started_by)
     run_import(db, feed, record, file)
     return record
@@ -160,8 +160,8 @@ def enqueue(db: Session, record: FeedImport) -> None:
 
 
 def run_import(db: Session, feed: Feed, record: FeedImport, file: BinaryIO, progress: Progress | None = None) -> None:
-    """Bring an import's file into its feed, or hold it. Raises BadFile; then the transaction must be rolled back."""
-    db.refresh(feed, with_for_update=CHANGING)  # one import of a feed at a time
+    """Bring an import's file into its feed, or hold it. Raises InvalidFileError; then the transaction must be rolled back."""
+    db.refresh(feed, with_for_update=FOR_NO_KEY_UPDATE)  # one import of a feed at a time
     records = open_records(file)
     entries = iter(records)
     first = list(islice(entries, SAMPLE))
@@ -186,7 +186,7 @@ def run_import(db: Session, feed: Feed, record: FeedImport, file: BinaryIO, prog
 
 
 def shape_for(feed: Feed, sample: Table) -> Shape:
-    """The feed's shape, with guesses for what it does not say. Raises BadFile when the key's columns are not there."""
+    """The feed's shape, with guesses for what it does not say. Raises InvalidFileError when the key's columns are not there."""
     return Shape.model_validate(feed.shape).completed(sample) if feed.shape else guess_shape(sample)
 
 
@@ -196,14 +196,14 @@ def fail_import(db: Session, record: FeedImport, why: str) -> None:
 
 
 def apply_held(db: Session, held: FeedImport) -> None:
-    """Have an import that was held brought in after all. Raises NotHeld."""
+    """Have an import that was held brought in after all. Raises ImportNotHeldError."""
     _take(db, held)
     held.state, held.confirmed, held.finished_at = "queued", True, None
     enqueue(db, held)
 
 
 def discard_held(db: Session, held: FeedImport) -> None:
-    """Decide against an import that was held. Raises NotHeld."""
+    """Decide against an import that was held. Raises ImportNotHeldError."""
     _take(db, held)
     held.state = "discarded"
     forget_file(db, held)
@@ -328,7 +328,7 @@ def _line(position: int, line: int, key: str, row: Row) -> bytes:
     except orjson.JSONEncodeError:
         data = b"\\u0000"
     if data.find(b"\\") >= 0:
-        if b"\\u0000" in data:  # what can not be stored; rare, and looked for only then
+        if b"\\u0000" in data:  # what cannot be stored; rare, and looked for only then
             data = orjson.dumps({_storable(name): _storable(value) for name, value in row.items()})
         data = data.replace(b"\\", b"\\\\")
     if "\\" in key or not key.isprintable():
@@ -375,10 +375,10 @@ def _forget_earlier(db: Session, feed: Feed, record: FeedImport) -> None:
 
 
 def _take(db: Session, held: FeedImport) -> None:
-    """See that an import still waits, under its feed's lock. Raises NotHeld."""
-    feed = db.get_one(Feed, (held.workspace_id, held.feed_id), with_for_update=CHANGING)
+    """See that an import still waits, under its feed's lock. Raises ImportNotHeldError."""
+    feed = db.get_one(Feed, (held.workspace_id, held.feed_id), with_for_update=FOR_NO_KEY_UPDATE)
     db.refresh(held)
     if held.state != "held":
-        raise NotHeld("This import was decided on already, or a newer one came")
+        raise ImportNotHeldError("This import was decided on already, or a newer one came")
     if db.scalar(select(exists().where(*_of_feed(feed), FeedImport.state == "queued"))):
-        raise NotHeld("A newer import is on its way; wait for it")
+        raise ImportNotHeldError("A newer import is on its way; wait for it")

@@ -14,7 +14,17 @@ from typing import Any, BinaryIO
 
 import ijson
 
-from cwz_web.feeds.tables import MAX_ROW_BYTES, BadFile, Entry, Invalid, Parts, Records, RowSize, check_rows, clean_row
+from cwz_web.feeds.limits import (
+    MAX_ROW_BYTES,
+    Entry,
+    Invalid,
+    InvalidFileError,
+    Parts,
+    Records,
+    RowSize,
+    check_rows,
+    clean_row,
+)
 
 MAX_DEPTH = 5
 DEEPEST = 50
@@ -31,14 +41,14 @@ LIKELY = ("products", "items", "rows", "data", "entries", "records", "results", 
 
 
 def json_records(file: BinaryIO) -> Records:
-    """The rows of a file of JSON. Raises BadFile, at once or while reading."""
+    """The rows of a file of JSON. Raises InvalidFileError, at once or while reading."""
     with _told():
         prefix = _rows_at(file)
     return Records(file, lambda: _objects(file, prefix), "object")
 
 
 def json_lines_records(file: BinaryIO) -> Records:
-    """The rows of a file with one JSON object a line. Raises BadFile while reading, when the last one breaks off."""
+    """The rows of a file with one JSON object a line. Raises InvalidFileError while reading, when the last one breaks off."""
     return Records(file, lambda: _lines(file), "line")
 
 
@@ -67,7 +77,7 @@ def _lines(file: BinaryIO) -> Iterator[Entry]:
             record = _line.decode(line.decode())
         except (ValueError, RecursionError, DecimalException):
             if not line.endswith(b"\n"):
-                raise BadFile(f"The file breaks off in line {number}") from None
+                raise InvalidFileError(f"The file breaks off in line {number}") from None
             yield Invalid(number, "The line is not valid JSON", {"line": line[:200].decode(errors="replace").strip()})
             continue
         if not isinstance(record, dict):
@@ -89,9 +99,9 @@ def _told() -> Iterator[None]:
     try:
         yield
     except (ijson.JSONError, UnicodeDecodeError) as error:
-        raise BadFile(f"This is not valid JSON: {_short(error)}") from None
+        raise InvalidFileError(f"This is not valid JSON: {_short(error)}") from None
     except DecimalException:
-        raise BadFile("This is not valid JSON: it holds a number that nobody can read") from None
+        raise InvalidFileError("This is not valid JSON: it holds a number that nobody can read") from None
 
 
 class _Parts(Parts):
@@ -103,7 +113,7 @@ class _Parts(Parts):
         part = super().read(size)
         self._end += part
         if _many_digits.search(self._end):
-            raise BadFile(f"The JSON holds a number of more than {MAX_DIGITS:,} digits")
+            raise InvalidFileError(f"The JSON holds a number of more than {MAX_DIGITS:,} digits")
         self._end = self._end[-MAX_DIGITS:]
         return part
 
@@ -133,7 +143,7 @@ def _shallow(events: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
         if event[0] in ("start_map", "start_array"):
             depth += 1
             if depth > DEEPEST:
-                raise BadFile(f"The JSON is nested deeper than {DEEPEST} levels")
+                raise InvalidFileError(f"The JSON is nested deeper than {DEEPEST} levels")
         elif event[0] in ("end_map", "end_array"):
             depth -= 1
         yield event
@@ -155,7 +165,7 @@ def _rows_at(file: BinaryIO) -> str:
         if not found:  # else it is told where it is met when the rows are read
             raise
     if not found:
-        raise BadFile("The JSON holds no list of objects; a feed is a list with one object a row")
+        raise InvalidFileError("The JSON holds no list of objects; a feed is a list with one object a row")
     return min(found, key=lambda path: path.count("."))
 
 

@@ -33,7 +33,7 @@ _daily = re.compile(r"(\d{1,2}) (\d{1,2}) \* \* (\*|[0-6])|H (\d{1,2}) \* \* (\*
 _cron = re.compile(r"(?!.*\bR\b)[0-9A-Z*/,#() -]{9,100}", re.IGNORECASE)
 
 
-class BadSchedule(ValueError):
+class InvalidScheduleError(ValueError):
     """It is no schedule that we keep; the message says what would be right."""
 
 
@@ -54,7 +54,7 @@ class Schedule:
     cron: str = ""
 
     def expression(self) -> str | None:
-        """The cron expression; None for a feed that is fetched only when asked. Raises BadSchedule."""
+        """The cron expression; None for a feed that is fetched only when asked. Raises InvalidScheduleError."""
         hour, _, minute = self.at.partition(":")
         match self.every:
             case "":
@@ -89,18 +89,18 @@ def schedule_of(expression: str | None) -> Schedule:
 
 
 def check_cron(text: str) -> str:
-    """A cron expression, tidied. Raises BadSchedule."""
+    """A cron expression, tidied. Raises InvalidScheduleError."""
     tidy = " ".join(text.split())
     if not _cron.fullmatch(tidy) or len(tidy.split()) != 5:
-        raise BadSchedule("Write five fields: minute, hour, day, month, day of the week, as in 30 6 * * 1-5")
+        raise InvalidScheduleError("Write five fields: minute, hour, day, month, day of the week, as in 30 6 * * 1-5")
     try:
         begin = datetime(2026, 1, 1, tzinfo=UTC)
         times = croniter(tidy, begin, ret_type=datetime, hash_id=b"", max_years_between_matches=5)
         coming = [times.get_next() for _ in range(LOOKED_AT)]
     except CroniterError:
-        raise BadSchedule("This is no cron expression, or its day never comes") from None
+        raise InvalidScheduleError("This is no cron expression, or its day never comes") from None
     if min(later - earlier for earlier, later in pairwise(coming)) < SHORTEST:
-        raise BadSchedule("This is too often; every five minutes is the most")
+        raise InvalidScheduleError("This is too often; every five minutes is the most")
     return tidy
 
 

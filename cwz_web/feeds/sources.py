@@ -10,11 +10,11 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy.orm import Session
 
-from cwz_web.crypto import CannotDecrypt, KeyRing
-from cwz_web.feeds.files import read_sample, spooled, to_line_end
+from cwz_web.crypto import DecryptionError, KeyRing
+from cwz_web.feeds.file_types import read_sample, spooled, to_line_end
+from cwz_web.feeds.limits import MAX_BYTES, SAMPLE, InvalidFileError, Table, size_of
 from cwz_web.feeds.models import FeedSource
-from cwz_web.feeds.tables import MAX_BYTES, SAMPLE, BadFile, Table, size_of
-from cwz_web.net.client import Fetched, Fetcher, FetchError, Refused, check_url
+from cwz_web.net.client import Fetched, Fetcher, FetchError, RequestRefusedError, check_url
 
 SECONDS = 120.0
 # A look at what is there answers in this time, with the beginning of a file that is longer.
@@ -29,7 +29,7 @@ FORBIDDEN = {"host", "cookie", "connection", "upgrade", "te", "trailer", "expect
 def _checked_url(url: str) -> str:
     try:
         return str(check_url(url))
-    except Refused:
+    except RequestRefusedError:
         raise ValueError("Use a public address that begins with http:// or https://, without a name in it") from None
 
 
@@ -37,7 +37,7 @@ def _checked_header(name: str) -> str:
     if name and (
         not _header.match(name) or name.lower() in FORBIDDEN or name.lower().startswith(("content-", "proxy-"))
     ):
-        raise ValueError("This header can not be used; Authorization or X-… are usual")
+        raise ValueError("This header cannot be used; Authorization or X-… are usual")
     return name
 
 
@@ -107,7 +107,7 @@ def fetch_source(fetcher: Fetcher, place: Place, secret: str, known: FeedSource 
 def look_at(fetcher: Fetcher, place: Place, secret: str) -> tuple[BinaryIO, Table]:
     """The file at a place, or the beginning of it when it is long, and its first rows.
 
-    Raises FetchError and BadFile, which say why not.
+    Raises FetchError and InvalidFileError, which say why not.
     """
     file = spooled()
     fetched = fetcher.fetch(
@@ -124,7 +124,7 @@ def look_at(fetcher: Fetcher, place: Place, secret: str) -> tuple[BinaryIO, Tabl
     beginning = file if fetched.whole else to_line_end(file)
     try:
         return beginning, read_sample(beginning, SAMPLE)
-    except BadFile:
+    except InvalidFileError:
         if too_slow:
             raise FetchError(f"The server is slow: in {LOOK_SECONDS:.0f} seconds not even one whole row came") from None
         raise
@@ -136,7 +136,7 @@ def seal(ring: KeyRing, source: FeedSource, secret: str) -> None:
 
 
 def reseal_source(ring: KeyRing, source: FeedSource) -> bool:
-    """Encrypt a source's secret with the newest key. Returns whether that was needed. Raises CannotDecrypt."""
+    """Encrypt a source's secret with the newest key. Returns whether that was needed. Raises DecryptionError."""
     if source.sealed is None or ring.is_newest(source.sealed):
         return False
     seal(ring, source, ring.decrypt(source.sealed, *_bound(source.workspace_id, source.feed_id)))
@@ -144,13 +144,13 @@ def reseal_source(ring: KeyRing, source: FeedSource) -> bool:
 
 
 def open_secret(ring: KeyRing, source: FeedSource) -> str:
-    """A source's secret. Raises FetchError when it can not be read any more."""
+    """A source's secret. Raises FetchError when it cannot be read any more."""
     if source.sealed is None:
         return ""
     try:
         return ring.decrypt(source.sealed, *_bound(source.workspace_id, source.feed_id))
-    except CannotDecrypt:
-        raise FetchError("The password of this feed can not be read any more; type it in again") from None
+    except DecryptionError:
+        raise FetchError("The password of this feed cannot be read any more; type it in again") from None
 
 
 def place_of(source: FeedSource) -> Place:

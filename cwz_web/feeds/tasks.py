@@ -5,20 +5,20 @@ from uuid import UUID
 from procrastinate import JobContext
 from sqlalchemy import text
 
-from cwz_web.feeds.ordering import order_rows
-from cwz_web.feeds.refresh import Office, bring_in, fetch_feed
+from cwz_web.feeds.fetch_job import Office, bring_in, fetch_feed
+from cwz_web.feeds.sort_index import order_rows
 from cwz_web.jobs import FEEDS_QUEUE, RETRY, app, defer_once
-from cwz_web.workspaces.access import standing_of
+from cwz_web.workspaces.access import plan_status_of
 
 
 @app.periodic(cron="* * * * *")
 @app.task(name="feeds.find_due", queueing_lock="feeds_due", pass_context=True)
 def find_due(context: JobContext, timestamp: int) -> None:
     """Enqueue every feed whose time has come; those of a workspace that can only be looked at wait until it is paid."""
-    meters = context.additional_context["meters"]
+    quotas = context.additional_context["meters"]
     with context.additional_context["database"].transaction() as db:
         for row in db.execute(text("SELECT workspace_id, feed_id FROM due_feeds()")).all():
-            if meters.of(row.workspace_id, standing_of(db, row.workspace_id)).closed:
+            if quotas.of(row.workspace_id, plan_status_of(db, row.workspace_id)).closed:
                 continue
             workspace, feed = str(row.workspace_id), str(row.feed_id)
             defer_once(db, "feeds.fetch", queue=FEEDS_QUEUE, once=f"feed {feed}", workspace_id=workspace, feed_id=feed)

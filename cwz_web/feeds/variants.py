@@ -1,7 +1,7 @@
 """The key of each row, and the pattern of shop exports that continue a product on further rows.
 
 Shopify and its like write a product once and then, below the same handle, one row a variant with only the cells that
-differ, and one row for each further photo. A picture needs whole rows: what a variant does not say about the product,
+differ, and one row for each further photo. An image needs whole rows: what a variant does not say about the product,
 it takes from the row above; a row with nothing but a photo is no row of its own.
 """
 
@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
-from cwz_web.feeds.shaping import Shape, plain
-from cwz_web.feeds.tables import MAX_COLUMNS, Entry, Invalid, Row
+from cwz_web.feeds.columns import Shape, plain
+from cwz_web.feeds.limits import MAX_COLUMNS, Entry, Invalid, Row
 
 MAX_KEY = 400
 

@@ -14,7 +14,7 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
-from cwz_web.feeds.tables import BadFile, Entry, Invalid, Parts, Records, check_rows, clean_row
+from cwz_web.feeds.limits import Entry, Invalid, InvalidFileError, Parts, Records, check_rows, clean_row
 
 GOOGLE = "http://base.google.com/ns/1.0"
 # Elements that are rows wherever they are; else the element that is repeated most often is.
@@ -27,7 +27,7 @@ _tag = re.compile(b"<")
 
 
 def xml_records(file: BinaryIO) -> Records:
-    """The rows of a file of XML. Raises BadFile, at once or while reading."""
+    """The rows of a file of XML. Raises InvalidFileError, at once or while reading."""
     with _told():
         name = _row_name(file)
     return Records(file, lambda: _records(file, name), f"<{name}>")
@@ -39,9 +39,11 @@ def _told() -> Iterator[None]:
     try:
         yield
     except DefusedXmlException:
-        raise BadFile("The XML declares a DTD or entities of its own, which is not allowed; leave them out") from None
+        raise InvalidFileError(
+            "The XML declares a DTD or entities of its own, which is not allowed; leave them out"
+        ) from None
     except (ParseError, LookupError, ValueError) as error:
-        raise BadFile(f"This is not valid XML: {str(error)[:120]}") from None
+        raise InvalidFileError(f"This is not valid XML: {str(error)[:120]}") from None
 
 
 def _row_name(file: BinaryIO) -> str:
@@ -73,7 +75,7 @@ def _row_name(file: BinaryIO) -> str:
         return known[0]
     repeated = [(count, -depth, name) for (depth, name), count in seen.items() if count > 1 and name in filled]
     if not repeated:
-        raise BadFile("The XML repeats no element; a feed has one element for each row")
+        raise InvalidFileError("The XML repeats no element; a feed has one element for each row")
     highest = max(depth for _, depth, _ in repeated)
     return max(each for each in repeated if each[1] == highest)[2]
 
@@ -87,7 +89,7 @@ def _records(file: BinaryIO, name: str) -> Iterator[Entry]:
             if event == "start":
                 open_elements.append(element)
                 if len(open_elements) > DEEPEST:
-                    raise BadFile(f"The XML is nested deeper than {DEEPEST} levels")
+                    raise InvalidFileError(f"The XML is nested deeper than {DEEPEST} levels")
                 if _local(element.tag) == name:
                     inside += 1
                     if inside == 1:

@@ -12,7 +12,7 @@ from cwz_web.imaging.fonts import check_font
 MAX_FONTS = 100
 
 
-class TooManyFonts(Exception):
+class TooManyFontsError(Exception):
     """The workspace has as many fonts as it may."""
 
 
@@ -25,7 +25,7 @@ def list_fonts(db: Session, workspace_id: UUID) -> list[Font]:
 def add_font(db: Session, workspace_id: UUID, data: bytes) -> Font:
     """Add a font whose file the workspace keeps as an original, or find the one of the same content.
 
-    Raises BadFont and TooManyFonts.
+    Raises InvalidFontError and TooManyFontsError.
     """
     family, style = check_font(data)
     digest = sha256(data).hexdigest()
@@ -34,7 +34,7 @@ def add_font(db: Session, workspace_id: UUID, data: bytes) -> Font:
     if found is not None:
         return found
     if (db.scalar(select(func.count()).select_from(mine.subquery())) or 0) >= MAX_FONTS:
-        raise TooManyFonts(f"A workspace can have {MAX_FONTS} fonts; remove one that no template uses")
+        raise TooManyFontsError(f"A workspace can have {MAX_FONTS} fonts; remove one that no template uses")
     font = Font(workspace_id=workspace_id, digest=digest, family=family[:100], style=style[:100], size=len(data))
     db.add(font)
     db.flush()

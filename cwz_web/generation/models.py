@@ -1,4 +1,4 @@
-"""Tables of templates, finished pictures and API keys."""
+"""Tables of templates, finished images and API keys."""
 
 from datetime import date, datetime
 from typing import Any
@@ -14,8 +14,8 @@ from cwz_web.db.base import Base, WorkspaceOwned
 class Template(WorkspaceOwned, Base):
     """A customer's design. Its document lives in its versions; `version` is the one in use.
 
-    `connection_id` is the storage that its pictures go to; NULL for the workspace's default. `step` is where its draft
-    is, 0 for none. With `open_parameters` it is drawn for addresses without a signature, too, if they name no others.
+    `connection_id` is the storage that its images go to; NULL for the workspace's default. `step` is where its draft
+    is, 0 for none. With `open_parameters` it is rendered for addresses without a signature, too, if they name no others.
     One that was deleted stays for a while, so that this can be undone.
     """
 
@@ -96,10 +96,10 @@ class Font(WorkspaceOwned, Base):
         return f"{self.family} {self.style}"
 
 
-class Asset(WorkspaceOwned, Base):
-    """A finished picture in the workspace's storage. `digest` is unique: the same picture is never kept twice."""
+class Image(WorkspaceOwned, Base):
+    """A finished image in the workspace's storage. `digest` is unique: the same image is never kept twice."""
 
-    __tablename__ = "assets"
+    __tablename__ = "images"
 
     digest: Mapped[str]
     connection_id: Mapped[UUID]
@@ -114,8 +114,8 @@ class Asset(WorkspaceOwned, Base):
 
     __table_args__ = (
         UniqueConstraint("workspace_id", "digest"),
-        Index("ix_assets_connection", "workspace_id", "connection_id", "size"),
-        Index("ix_assets_template", "workspace_id", "template_id", "id"),
+        Index("ix_images_connection", "workspace_id", "connection_id", "size"),
+        Index("ix_images_template", "workspace_id", "template_id", "id"),
         ForeignKeyConstraint(["workspace_id", "connection_id"], ["connections.workspace_id", "connections.id"]),
         ForeignKeyConstraint(["workspace_id", "template_id"], ["templates.workspace_id", "templates.id"]),
     )
@@ -124,8 +124,8 @@ class Asset(WorkspaceOwned, Base):
 class ApiKey(WorkspaceOwned, Base):
     """A key for /v1. Only its SHA-256 is kept; `prefix` lets people recognise it. `scopes` say what it may do.
 
-    `templates` and `origins`, where there are any, are the only ones that it may draw and be used from in a browser;
-    `minute_cap` bounds its requests, `month_cap` its pictures.
+    `templates` and `origins`, where there are any, are the only ones that it may render and be used from in a browser;
+    `minute_cap` bounds its requests, `month_cap` its images.
     """
 
     __tablename__ = "api_keys"
@@ -144,7 +144,7 @@ class ApiKey(WorkspaceOwned, Base):
 
 
 class Usage(Base):
-    """How many pictures a month has made: `subject_id` is the API key, or the workspace itself for all of them."""
+    """How many images a month has made: `subject_id` is the API key, or the workspace itself for all of them."""
 
     __tablename__ = "usage"
 
@@ -157,7 +157,7 @@ class Usage(Base):
 
 
 class UsageDay(Base):
-    """How many pictures a day (of UTC) has made in a workspace; a trigger keeps it (migration 0021)."""
+    """How many images a day (of UTC) has made in a workspace; a trigger keeps it (migration 0021)."""
 
     __tablename__ = "usage_days"
 

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 from cwz_web.imaging.layers import (
     Anchor,
     AnyLayer,
-    Colour,
+    Color,
     ColumnName,
     Fill,
     Layer,
@@ -28,9 +28,9 @@ MAX_DOCUMENT_BYTES = 500_000
 OWN_SIZE = "default"
 
 
-def _opaque(value: Colour | Any) -> Colour | Any:
+def _opaque(value: Color | Any) -> Color | Any:
     if isinstance(value, str) and len(value) > 7:
-        raise ValueError("The background of the canvas can not be see-through: use #rrggbb")
+        raise ValueError("The background of the canvas cannot be see-through: use #rrggbb")
     return value
 
 
@@ -38,7 +38,7 @@ Opaque = Annotated[Fill, AfterValidator(_opaque)]
 
 
 class Canvas(Strict):
-    """The picture's size and what lies under every layer."""
+    """The image's size and what lies under every layer."""
 
     width: Length
     height: Length
@@ -46,7 +46,7 @@ class Canvas(Strict):
 
 
 class Column(Strict):
-    """A value that changes from picture to picture."""
+    """A value that changes from image to image."""
 
     name: ColumnName
     label: Annotated[str, Field(min_length=1, max_length=60)]
@@ -138,7 +138,7 @@ class ImageTemplate(Strict):
 
     @property
     def sizes(self) -> list[str]:
-        """The names of the sizes that it can be drawn in: its own, and its formats'."""
+        """The names of the sizes that it can be rendered in: its own, and its formats'."""
         return [OWN_SIZE, *(format.name for format in self.formats)]
 
     def in_format(self, name: str) -> "ImageTemplate":
@@ -188,7 +188,7 @@ def _layer_from_version_1(layer: Any) -> Any:
     layer = dict(layer)
     if isinstance(layer.get("show_if"), str):
         layer["show_if"] = {"column": layer["show_if"]}
-    colour, width = layer.pop("stroke", None), layer.pop("stroke_width", 0)
-    if colour and width:
-        layer["border"] = {"colour": colour, "width": width}
+    color, width = layer.pop("stroke", None), layer.pop("stroke_width", 0)
+    if color and width:
+        layer["border"] = {"color": color, "width": width}
     return layer

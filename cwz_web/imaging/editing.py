@@ -20,10 +20,10 @@ _FRESH: dict[str, dict[str, Any]] = {
     "code": {"content": "https://example.org", "width": 180, "height": 180},
     "rating": {"value": "4.5", "width": 240, "height": 44},
 }
-_NAMES = {"text": "Text", "image": "Picture", "shape": "Shape", "code": "Code", "rating": "Stars"}
+_NAMES = {"text": "Text", "image": "Image", "shape": "Shape", "code": "Code", "rating": "Stars"}
 
 
-class NoSuchLayer(LookupError):
+class LayerNotFoundError(LookupError):
     """The document has no layer of this name; somebody else may have removed it."""
 
 
@@ -38,7 +38,7 @@ def add_layer(template: ImageTemplate, kind: LayerKind) -> tuple[ImageTemplate, 
 
 
 def duplicate_layer(template: ImageTemplate, name: str) -> tuple[ImageTemplate, str]:
-    """The document with a copy of a layer just above it, and the copy's name. Raises NoSuchLayer."""
+    """The document with a copy of a layer just above it, and the copy's name. Raises LayerNotFoundError."""
     layers, at = _layers(template), _index(template, name)
     copy = {
         **layers[at],
@@ -50,7 +50,7 @@ def duplicate_layer(template: ImageTemplate, name: str) -> tuple[ImageTemplate, 
 
 
 def remove_layer(template: ImageTemplate, name: str) -> ImageTemplate:
-    """The document without a layer. Raises NoSuchLayer."""
+    """The document without a layer. Raises LayerNotFoundError."""
     layers = _layers(template)
     del layers[_index(template, name)]
     formats = [
@@ -61,7 +61,7 @@ def remove_layer(template: ImageTemplate, name: str) -> ImageTemplate:
 
 
 def move_layer(template: ImageTemplate, name: str, place: int) -> ImageTemplate:
-    """The document with a layer at another place, counted from the lowest. Raises NoSuchLayer."""
+    """The document with a layer at another place, counted from the lowest. Raises LayerNotFoundError."""
     layers = _layers(template)
     layer = layers.pop(_index(template, name))
     layers.insert(min(max(place, 0), len(layers)), layer)
@@ -72,7 +72,7 @@ def change_layer(template: ImageTemplate, name: str, values: dict[str, Any], siz
     """The document with other values of a layer's fields.
 
     In a format, what a format may have of its own (its place, its letters' size) changes for that format alone, and all
-    else for every one. Raises NoSuchLayer.
+    else for every one. Raises LayerNotFoundError.
     """
     layers, at = _layers(template), _index(template, name)
     formats = template.canonical()["formats"]
@@ -104,7 +104,7 @@ def change_canvas(template: ImageTemplate, values: dict[str, Any], size: str = O
 
 
 def change_columns(template: ImageTemplate, columns: list[dict[str, Any]]) -> ImageTemplate:
-    """The document with other columns. One that a layer uses can not be left out."""
+    """The document with other columns. One that a layer uses cannot be left out."""
     return ImageTemplate.model_validate({**template.canonical(), "columns": columns})
 
 
@@ -159,7 +159,7 @@ def _index(template: ImageTemplate, name: str) -> int:
     for at, layer in enumerate(template.layers):
         if layer.name == name:
             return at
-    raise NoSuchLayer(name)
+    raise LayerNotFoundError(name)
 
 
 def _with_layers(

@@ -8,7 +8,7 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from cwz_web.imaging.canvas import Patch, Pixels, merge, parse_colour
+from cwz_web.imaging.compositing import Patch, Pixels, merge, parse_color
 from cwz_web.imaging.layers import Layer, Shadow
 
 SOFT_EDGE = 2
@@ -29,13 +29,13 @@ def finish(layer: Layer, patches: Sequence[Patch]) -> Sequence[Patch]:
 
 
 def cast_shadow(patch: Patch, shadow: Shadow) -> Patch:
-    """The shadow of a patch: its shape, moved and blurred, in one colour."""
-    colour, opacity = parse_colour(shadow.colour)
+    """The shadow of a patch: its shape, moved and blurred, in one color."""
+    color, opacity = parse_color(shadow.color)
     room = ceil(shadow.blur * 3)
     mask = np.pad(patch.mask(), room)
     if shadow.blur:
         mask = to_pixels(from_pixels(mask).gaussblur(shadow.blur, min_ampl=0.02, precision="integer"))
-    return Patch(patch.x - room + shadow.x, patch.y - room + shadow.y, colour, mask).faded(opacity)
+    return Patch(patch.x - room + shadow.x, patch.y - room + shadow.y, color, mask).faded(opacity)
 
 
 def rotate(patch: Patch, angle: float, middle: tuple[float, float]) -> Patch:
@@ -70,16 +70,16 @@ def rotate(patch: Patch, angle: float, middle: tuple[float, float]) -> Patch:
         )
         return to_pixels(image.unpremultiply().rint().cast("uchar") if image.bands == 4 else image)
 
-    if isinstance(patch.colour, tuple):
-        return Patch(new_left, new_top, patch.colour, turn(patch.mask()))
-    pixels = turn(np.dstack([patch.colour[..., :3], patch.mask()]))
+    if isinstance(patch.color, tuple):
+        return Patch(new_left, new_top, patch.color, turn(patch.mask()))
+    pixels = turn(np.dstack([patch.color[..., :3], patch.mask()]))
     return Patch(new_left, new_top, pixels, pixels[..., 3].copy())
 
 
 def outline(mask: Pixels, width: float) -> Pixels:
     """A mask grown by a width on every side; the array grows by as many whole pixels on every side.
 
-    The largest of the mask's values within a disc of that radius (grey dilation), the disc's edge being soft.
+    The largest of the mask's values within a disc of that radius (gray dilation), the disc's edge being soft.
     """
     room = ceil(width)
     grown = np.pad(mask, room)
@@ -114,7 +114,7 @@ def shrink(pixels: Pixels, width: int) -> Pixels:
 
 
 def from_pixels(pixels: NDArray[np.uint8]) -> pyvips.Image:
-    """An array (height, width) or (height, width, bands) as an image in sRGB, or in grey. The bytes are shared."""
+    """An array (height, width) or (height, width, bands) as an image in sRGB, or in gray. The bytes are shared."""
     bands = pixels.shape[2] if pixels.ndim == 3 else 1
     pixels = np.ascontiguousarray(pixels)
     image = pyvips.Image.new_from_memory(pixels.data, pixels.shape[1], pixels.shape[0], bands, "uchar")

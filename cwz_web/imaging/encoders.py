@@ -10,16 +10,16 @@ import simplejpeg
 from isal import isal_zlib
 from pydantic import Field
 
-from cwz_web.imaging.canvas import Pixels
+from cwz_web.imaging.compositing import Pixels
 from cwz_web.imaging.documents import OWN_SIZE
 from cwz_web.imaging.layers import Strict
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-PNG_TRUECOLOUR, PNG_UP = 2, 2
+PNG_TRUECOLOR, PNG_UP = 2, 2
 
 
 class Format(StrEnum):
-    """The formats of a finished picture; the value is the file's extension."""
+    """The formats of a finished image; the value is the file's extension."""
 
     JPEG = "jpg"
     PNG = "png"
@@ -32,10 +32,10 @@ class Format(StrEnum):
 
 
 class Output(Strict):
-    """Which of a template's formats a picture has (`size`, by name), and how it is written.
+    """Which of a template's formats an image has (`size`, by name), and how it is written.
 
     `quality` (1 to 100) is for the lossy formats, `scale` multiplies the canvas's pixels. `progressive` is for JPEG: a
-    tenth smaller, and four times the work. `palette` is for PNG: at most 256 colours, a third of the size, and many
+    tenth smaller, and four times the work. `palette` is for PNG: at most 256 colors, a third of the size, and many
     times the work.
     """
 
@@ -48,7 +48,7 @@ class Output(Strict):
 
 
 def encode(pixels: Pixels, output: Output) -> bytes:
-    """The bytes of a picture file, in sRGB, without metadata."""
+    """The bytes of an image file, in sRGB, without metadata."""
     if output.format is Format.JPEG and not output.progressive:
         # libjpeg-turbo itself: a third faster than through libvips.
         jpeg: bytes = simplejpeg.encode_jpeg(pixels, quality=output.quality, colorspace="RGBX", colorsubsampling="420")
@@ -71,7 +71,7 @@ def encode(pixels: Pixels, output: Output) -> bytes:
 
 
 def _png(pixels: Pixels) -> bytes:
-    """A truecolour PNG (RFC 2083): every row as its difference to the one above, compressed by ISA-L.
+    """A truecolor PNG (RFC 2083): every row as its difference to the one above, compressed by ISA-L.
 
     A quarter of the time that libvips takes with libpng and zlib, for a file that is a twentieth larger.
     """
@@ -82,7 +82,7 @@ def _png(pixels: Pixels) -> bytes:
     rows[0] = pixels[0, :, :3]
     for band in range(3):  # numpy is four times as fast over one band than over triples
         np.subtract(pixels[1:, :, band], pixels[:-1, :, band], out=rows[1:, :, band])
-    header = struct.pack(">IIBBBBB", width, height, 8, PNG_TRUECOLOUR, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 8, PNG_TRUECOLOR, 0, 0, 0)
     parts = ((b"IHDR", header), (b"IDAT", isal_zlib.compress(filtered, 2)), (b"IEND", b""))
     return PNG_SIGNATURE + b"".join(_chunk(kind, content) for kind, content in parts)
 

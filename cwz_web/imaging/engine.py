@@ -1,6 +1,6 @@
-"""A template document becomes a plan; a plan and a row's values become a picture.
+"""A template document becomes a plan; a plan and a row's values become an image.
 
-What does not depend on the row is drawn once: the lowest static layers as the plan's base, each static layer above a
+What does not depend on the row is rendered once: the lowest static layers as the plan's base, each static layer above a
 changing one as a few patches. A row then copies the base and touches only the rectangles of its own layers.
 """
 
@@ -18,40 +18,47 @@ from threading import Lock
 import cachetools
 import pyvips
 
-from cwz_web.imaging.canvas import Patch, Pixels, blank, lay, parse_colour
-from cwz_web.imaging.codes import draw_code
+from cwz_web.imaging.barcodes import render_code
+from cwz_web.imaging.byte_cache import ByteCache
+from cwz_web.imaging.compositing import Patch, Pixels, blank, lay, parse_color
+from cwz_web.imaging.decoding import FittedImages, Source
 from cwz_web.imaging.documents import OWN_SIZE, ImageTemplate
 from cwz_web.imaging.effects import finish
 from cwz_web.imaging.encoders import Output, encode
 from cwz_web.imaging.errors import (
-    BadCode,
-    BadFont,
-    BadPicture,
-    SourceMissing,
-    TookTooLong,
-    TooLarge,
-    UnknownColumns,
-    UnknownFormat,
+    ImageTooLargeError,
+    InvalidBarcodeError,
+    InvalidFontError,
+    InvalidImageError,
+    RenderTimeoutError,
+    SourceMissingError,
+    UnknownFieldsError,
+    UnknownSizeError,
 )
 from cwz_web.imaging.filters import parse_number
 from cwz_web.imaging.fonts import FAMILIES, fonts_version, use_font
 from cwz_web.imaging.layers import CodeLayer, Condition, ImageLayer, Layer, RatingLayer, ShapeLayer, TextLayer
 from cwz_web.imaging.lint import ENLARGED, Check, Finding, contrast_finding, text_findings
-from cwz_web.imaging.memory import Memory
-from cwz_web.imaging.pictures import FittedPictures, Source
-from cwz_web.imaging.shapes import draw_box, draw_placeholder, draw_rating, draw_shape, elliptic_mask, rounded_mask
-from cwz_web.imaging.text import Typeface, draw_text
+from cwz_web.imaging.shapes import (
+    elliptic_mask,
+    render_box,
+    render_placeholder,
+    render_rating,
+    render_shape,
+    rounded_mask,
+)
+from cwz_web.imaging.text import Typeface, render_text
 
-# The first number grows whenever the same inputs would give other pixels: no old picture is taken for a new one.
+# The first number grows whenever the same inputs would give other pixels: no old image is taken for a new one.
 ENGINE_VERSION = f"3/{pyvips.version(0)}.{pyvips.version(1)}/{version('simplejpeg')}/{version('isal')}"
 MAX_PIXELS = 25_000_000
 MAX_SOURCE_BYTES = 100 * 1024 * 1024
 RENDER_SECONDS = 20.0
 
-# Loads the picture or the font that a reference names: a URL or `original:<sha256>`. Raises SourceMissing.
+# Loads the image or the font that a reference names: a URL or `original:<sha256>`. Raises SourceMissingError.
 LoadSource = Callable[[str], Source]
-# The references that a picture shows, with what was found there: the source, or why there is none.
-Sources = Mapping[str, Source | SourceMissing]
+# The references that an image shows, with what was found there: the source, or why there is none.
+LoadedSources = Mapping[str, Source | SourceMissingError]
 
 
 def nothing() -> None:
@@ -59,8 +66,8 @@ def nothing() -> None:
 
 
 @dataclass(frozen=True)
-class _Drawing:
-    """A layer, drawn: its patches, and what should be looked at."""
+class _Rendering:
+    """A layer, rendered: its patches, and what should be looked at."""
 
     patches: tuple[Patch, ...] = ()
     findings: tuple[Finding, ...] = ()
@@ -75,14 +82,14 @@ class Engine:
     """Makes plans and keeps them. One a process; safe to use from several threads.
 
     Arguments:
-        memory: bytes for each of three: decoded pictures, the bases of templates, and their static layers above.
+        memory: bytes for each of three: decoded images, the bases of templates, and their static layers above.
         plans: how many templates are kept ready.
     """
 
     def __init__(self, memory: int = 128 * 1024 * 1024, plans: int = 64) -> None:
-        self._pictures = FittedPictures(memory)
-        self._bases: Memory[Pixels] = Memory(memory)
-        self._layers_drawn: Memory[_Drawing] = Memory(memory)
+        self._images = FittedImages(memory)
+        self._bases: ByteCache[Pixels] = ByteCache(memory)
+        self._layers_rendered: ByteCache[_Rendering] = ByteCache(memory)
         self._plans: cachetools.LRUCache[str, Plan] = cachetools.LRUCache(plans)
         # The plan of a document that is the very same object: to tell that by its content takes longer than a question.
         self._asked: cachetools.LRUCache[tuple[int, str, int], tuple[ImageTemplate, Plan]] = cachetools.LRUCache(plans)
@@ -93,8 +100,8 @@ class Engine:
 
         Arguments:
             size: the name of one of its formats.
-            scale: how many pixels of the picture a pixel of the canvas becomes.
-        Raises UnknownFormat, and TooLarge.
+            scale: how many pixels of the image a pixel of the canvas becomes.
+        Raises UnknownSizeError, and ImageTooLargeError.
         """
         asked = (id(template), size, scale)
         with self._lock:
@@ -105,10 +112,10 @@ class Engine:
         try:
             template = template.in_format(size)
         except KeyError:
-            raise UnknownFormat(size, template.sizes) from None
+            raise UnknownSizeError(size, template.sizes) from None
         if template.canvas.width * template.canvas.height * scale**2 > MAX_PIXELS:
-            raise TooLarge(
-                f"The picture would have more than {MAX_PIXELS // 10**6} million pixels; use a smaller scale"
+            raise ImageTooLargeError(
+                f"The image would have more than {MAX_PIXELS // 10**6} million pixels; use a smaller scale"
             )
         digest = _digest([template.canonical(), scale])
         with self._lock:
@@ -118,18 +125,18 @@ class Engine:
                     template.scaled(scale),
                     digest,
                     whole.model_dump_json(),
-                    self._pictures,
+                    self._images,
                     self._bases,
-                    self._layers_drawn,
+                    self._layers_rendered,
                 )
             self._asked[asked] = (whole, plan)
         return plan
 
 
 class Plan:
-    """A template, ready to draw. Made by the engine, which lends it its memory.
+    """A template, ready to render. Made by the engine, which lends it its memory.
 
-    `template` is what is drawn, in its format and scale; `document` all of the template, as JSON.
+    `template` is what is rendered, in its format and scale; `document` all of the template, as JSON.
     """
 
     def __init__(
@@ -137,14 +144,14 @@ class Plan:
         template: ImageTemplate,
         digest: str,
         document: str,
-        pictures: FittedPictures,
-        bases: Memory[Pixels],
-        layers_drawn: "Memory[_Drawing]",
+        images: FittedImages,
+        bases: ByteCache[Pixels],
+        layers_rendered: "ByteCache[_Rendering]",
     ) -> None:
         self.template = template
         self.digest = digest
         self.document = document
-        self._pictures, self._bases, self._layers_drawn = pictures, bases, layers_drawn
+        self._images, self._bases, self._layers_rendered = images, bases, layers_rendered
         self._defaults = {column.name: column.default for column in template.columns}
         self._layers = tuple(layer for layer in template.layers if not layer.hidden)
         self._used = frozenset[str]().union(*(layer.columns() for layer in self._layers))
@@ -158,33 +165,33 @@ class Plan:
         return list(self._defaults)
 
     def values(self, data: Mapping[str, str]) -> dict[str, str]:
-        """A row's values, with the template's defaults for columns that it does not name. Raises UnknownColumns."""
+        """A row's values, with the template's defaults for columns that it does not name. Raises UnknownFieldsError."""
         unknown = sorted(set(data) - set(self._defaults))
         if unknown:
-            raise UnknownColumns(unknown, self.columns)
+            raise UnknownFieldsError(unknown, self.columns)
         return {**self._defaults, **data}
 
-    def load(self, values: Mapping[str, str], load: LoadSource) -> dict[str, Source | SourceMissing]:
-        """Load every picture and font that the row shows.
+    def load(self, values: Mapping[str, str], load: LoadSource) -> dict[str, Source | SourceMissingError]:
+        """Load every image and font that the row shows.
 
-        Raises SourceMissing for one that a layer can not do without, and TooLarge when they are too much together.
+        Raises SourceMissingError for one that a layer cannot do without, and ImageTooLargeError when they are too much together.
         """
-        found: dict[str, Source | SourceMissing] = {}
+        found: dict[str, Source | SourceMissingError] = {}
         for layer, reference, needed in self._references(values):
             if reference not in found:
                 try:
                     found[reference] = load(reference)
-                except SourceMissing as missing:
+                except SourceMissingError as missing:
                     found[reference] = missing
             result = found[reference]
-            if isinstance(result, SourceMissing) and needed:
-                raise SourceMissing(f"The {needed} of the layer “{layer.name}” is missing: {result}")
+            if isinstance(result, SourceMissingError) and needed:
+                raise SourceMissingError(f"The {needed} of the layer “{layer.name}” is missing: {result}")
         if sum(len(source.data) for source in found.values() if isinstance(source, Source)) > MAX_SOURCE_BYTES:
-            raise TooLarge(f"The pictures of this row have more than {MAX_SOURCE_BYTES // 1024**2} MB together")
+            raise ImageTooLargeError(f"The images of this row have more than {MAX_SOURCE_BYTES // 1024**2} MB together")
         return found
 
-    def picture_digest(self, values: Mapping[str, str], sources: Sources, output: Output) -> str:
-        """The name of the picture: it is the same exactly when everything that the picture is made of is."""
+    def image_digest(self, values: Mapping[str, str], sources: LoadedSources, output: Output) -> str:
+        """The name of the image: it is the same exactly when everything that the image is made of is."""
         used = {name: values[name] for name in self._used}
         digests = {key: found.digest if isinstance(found, Source) else None for key, found in sources.items()}
         engine = [ENGINE_VERSION, fonts_version()]
@@ -193,66 +200,70 @@ class Plan:
         return _digest([engine, self.digest, used, digests, written])
 
     def render(
-        self, values: Mapping[str, str], sources: Sources, output: Output, drawn: Callable[[], object] = nothing
+        self,
+        values: Mapping[str, str],
+        sources: LoadedSources,
+        output: Output,
+        rendered: Callable[[], object] = nothing,
     ) -> bytes:
-        """The file of a row's picture, drawn and encoded. Raises ImagingError for what can not be drawn.
+        """The file of a row's image, rendered and encoded. Raises ImagingError for what cannot be rendered.
 
         Arguments:
-            drawn: called between the two.
+            rendered: called between the two.
         """
-        pixels = self.draw(values, sources)
-        drawn()
+        pixels = self.compose(values, sources)
+        rendered()
         return encode(pixels, output)
 
-    def draw(self, values: Mapping[str, str], sources: Sources) -> Pixels:
-        """The pixels of a row's picture. Raises ImagingError."""
+    def compose(self, values: Mapping[str, str], sources: LoadedSources) -> Pixels:
+        """The pixels of a row's image. Raises ImagingError."""
         ends = time.monotonic() + RENDER_SECONDS
         above = [layer for layer in self._above if _is_shown(layer, values)]
         key = (self.digest, *(self._state(layer, sources) for layer in self._below))
         base = self._bases.get(key)
-        drawings: Iterable[_Drawing]
+        renderings: Iterable[_Rendering]
         if base is None:
-            # The first time all layers are drawn side by side: to decode one photo takes as long as all the rest.
+            # The first time all layers are rendered side by side: to decode one photo takes as long as all the rest.
             with ThreadPoolExecutor(2) as pool:
-                all_drawings = pool.map(lambda layer: self._drawing(layer, values, sources), [*self._below, *above])
-                base = self._bases.keep(key, self._laid(itertools.islice(all_drawings, len(self._below))))
-                drawings = list(all_drawings)
+                all_renderings = pool.map(lambda layer: self._rendering(layer, values, sources), [*self._below, *above])
+                base = self._bases.keep(key, self._laid(itertools.islice(all_renderings, len(self._below))))
+                renderings = list(all_renderings)
         else:
-            drawings = (self._drawing(layer, values, sources) for layer in above)
+            renderings = (self._rendering(layer, values, sources) for layer in above)
         canvas = base.copy()
-        for drawing in drawings:
-            for patch in drawing.patches:
+        for rendering in renderings:
+            for patch in rendering.patches:
                 lay(canvas, patch)
             if time.monotonic() > ends:
-                raise TookTooLong(f"The picture takes longer than {RENDER_SECONDS:.0f} seconds")
+                raise RenderTimeoutError(f"The image takes longer than {RENDER_SECONDS:.0f} seconds")
         return canvas
 
-    def lint(self, values: Mapping[str, str], sources: Sources) -> list[Finding]:
-        """What somebody should look at in a row's picture, from the lowest layer to the highest."""
+    def lint(self, values: Mapping[str, str], sources: LoadedSources) -> list[Finding]:
+        """What somebody should look at in a row's image, from the lowest layer to the highest."""
         findings: list[Finding] = []
         canvas = self._blank()
         for layer in self._layers:
             if not _is_shown(layer, values):
                 continue
             try:
-                drawing = self._drawing(layer, values, sources)
-            except BadCode as error:
-                findings.append(Finding(layer.name, Check.BAD_CODE, f"can not be drawn: {error.reason}"))
+                rendering = self._rendering(layer, values, sources)
+            except InvalidBarcodeError as error:
+                findings.append(Finding(layer.name, Check.BAD_CODE, f"cannot be rendered: {error.reason}"))
                 continue
-            except (BadPicture, BadFont) as error:
-                findings.append(Finding(layer.name, Check.DEAD_IMAGE, f"can not be drawn: {error}"))
+            except (InvalidImageError, InvalidFontError) as error:
+                findings.append(Finding(layer.name, Check.DEAD_IMAGE, f"cannot be rendered: {error}"))
                 continue
-            findings += drawing.findings
-            if isinstance(layer, TextLayer) and drawing.patches and not layer.stroke:
+            findings += rendering.findings
+            if isinstance(layer, TextLayer) and rendering.patches and not layer.stroke:
                 findings += self._contrast(layer, values, sources, canvas)
-            for patch in drawing.patches:
+            for patch in rendering.patches:
                 lay(canvas, patch)
         return findings
 
     def _contrast(
-        self, layer: TextLayer, values: Mapping[str, str], sources: Sources, canvas: Pixels
+        self, layer: TextLayer, values: Mapping[str, str], sources: LoadedSources, canvas: Pixels
     ) -> Iterator[Finding]:
-        lettering = draw_text(layer, layer.bound().resolve(values), _typeface(layer, sources))
+        lettering = render_text(layer, layer.bound().resolve(values), _typeface(layer, sources))
         *box, letters = lettering.patches
         under = canvas.copy() if box else canvas
         for patch in box:
@@ -262,121 +273,123 @@ class Plan:
             yield finding
 
     def _references(self, values: Mapping[str, str]) -> Iterator[tuple[Layer, str, str]]:
-        """The pictures and fonts of the layers that are shown; the last word says what can not be done without."""
+        """The images and fonts of the layers that are shown; the last word says what cannot be done without."""
         for layer in self._layers:
             if not _is_shown(layer, values):
                 continue
             if isinstance(layer, ImageLayer):
-                yield layer, layer.bound().resolve(values).strip(), "picture" if layer.missing == "fail" else ""
+                yield layer, layer.bound().resolve(values).strip(), "image" if layer.missing == "fail" else ""
                 if layer.missing == "fallback":
                     yield layer, layer.fallback, ""
             elif isinstance(layer, TextLayer) and layer.font not in FAMILIES:
                 yield layer, layer.font, "font"
 
-    def _laid(self, drawings: Iterable[_Drawing]) -> Pixels:
+    def _laid(self, renderings: Iterable[_Rendering]) -> Pixels:
         """The canvas with the static layers below every changing one."""
         base = self._blank()
-        for drawing in drawings:
-            for patch in drawing.patches:
+        for rendering in renderings:
+            for patch in rendering.patches:
                 lay(base, patch)
         return base
 
     def _blank(self) -> Pixels:
         canvas = self.template.canvas
         if isinstance(canvas.background, str):
-            return blank(canvas.width, canvas.height, parse_colour(canvas.background)[0])
+            return blank(canvas.width, canvas.height, parse_color(canvas.background)[0])
         pixels = blank(canvas.width, canvas.height, (255, 255, 255))
-        lay(pixels, draw_box(0, 0, canvas.width, canvas.height, canvas.background))
+        lay(pixels, render_box(0, 0, canvas.width, canvas.height, canvas.background))
         return pixels
 
-    def _drawing(self, layer: Layer, values: Mapping[str, str], sources: Sources) -> _Drawing:
+    def _rendering(self, layer: Layer, values: Mapping[str, str], sources: LoadedSources) -> _Rendering:
         if layer.content_columns():
-            return self._draw_layer(layer, values, sources)
+            return self._render_layer(layer, values, sources)
         key = (self.digest, layer.name, self._state(layer, sources))
-        return self._layers_drawn.get(key) or self._layers_drawn.keep(
-            key, self._draw_layer(layer, self._defaults, sources)
+        return self._layers_rendered.get(key) or self._layers_rendered.keep(
+            key, self._render_layer(layer, self._defaults, sources)
         )
 
-    def _state(self, layer: Layer, sources: Sources) -> str:
-        """What a static layer depends on beyond the document: the picture that was found for it."""
+    def _state(self, layer: Layer, sources: LoadedSources) -> str:
+        """What a static layer depends on beyond the document: the image that was found for it."""
         if not isinstance(layer, ImageLayer):
             return ""
         found = sources[layer.bound().resolve(self._defaults).strip()]
         return found.digest if isinstance(found, Source) else "missing"
 
-    def _draw_layer(self, layer: Layer, values: Mapping[str, str], sources: Sources) -> _Drawing:
+    def _render_layer(self, layer: Layer, values: Mapping[str, str], sources: LoadedSources) -> _Rendering:
         bound = layer.bound()
         content = bound.resolve(values) if bound else ""
         match layer:
             case ShapeLayer():
-                drawing = _Drawing((draw_shape(layer),))
+                rendering = _Rendering((render_shape(layer),))
             case TextLayer():
-                lettering = draw_text(layer, content, _typeface(layer, sources))
-                drawing = _Drawing(lettering.patches, text_findings(layer, lettering.cut, lettering.missing))
+                lettering = render_text(layer, content, _typeface(layer, sources))
+                rendering = _Rendering(lettering.patches, text_findings(layer, lettering.cut, lettering.missing))
             case ImageLayer():
-                drawing = self._draw_image(layer, content.strip(), sources)
+                rendering = self._render_image(layer, content.strip(), sources)
             case CodeLayer():
-                drawing = _draw_code(layer, content)
+                rendering = _render_code(layer, content)
             case RatingLayer():
-                drawing = _draw_rating(layer, content)
+                rendering = _render_rating(layer, content)
             case _:
                 raise AssertionError(layer)
-        return _Drawing(tuple(finish(layer, drawing.patches)), drawing.findings)
+        return _Rendering(tuple(finish(layer, rendering.patches)), rendering.findings)
 
-    def _draw_image(self, layer: ImageLayer, reference: str, sources: Sources) -> _Drawing:
+    def _render_image(self, layer: ImageLayer, reference: str, sources: LoadedSources) -> _Rendering:
         place = (layer.left, layer.top, layer.width, layer.height)
-        patches: list[Patch] = [draw_box(*place, layer.background)] if layer.background else []
+        patches: list[Patch] = [render_box(*place, layer.background)] if layer.background else []
         findings = []
         try:
-            picture = self._pictures.fit(layer, _present(sources[reference]))
-        except (BadPicture, SourceMissing) as bad:
+            image = self._images.fit(layer, _present(sources[reference]))
+        except (InvalidImageError, SourceMissingError) as bad:
             reason = str(bad)[:1].lower() + str(bad)[1:]
-            findings.append(Finding(layer.name, Check.DEAD_IMAGE, f"has no picture: {reason}"))
+            findings.append(Finding(layer.name, Check.DEAD_IMAGE, f"has no image: {reason}"))
             match layer.missing:
                 case "fail":
-                    raise BadPicture(f"The picture of the layer “{layer.name}” can not be used: {bad}") from None
+                    raise InvalidImageError(f"The image of the layer “{layer.name}” cannot be used: {bad}") from None
                 case "skip":
-                    return _Drawing((), tuple(findings))
+                    return _Rendering((), tuple(findings))
                 case "placeholder":
-                    patches.append(draw_placeholder(*place, layer.placeholder))
+                    patches.append(render_placeholder(*place, layer.placeholder))
                 case "fallback":
                     patches.append(self._fallback(layer, sources))
         else:
-            patches.append(picture.patch.moved(layer.left, layer.top))
-            if picture.enlarged > ENLARGED:
-                message = f"is shown {picture.enlarged:.1f} times as large as it is, and will look soft"
+            patches.append(image.patch.moved(layer.left, layer.top))
+            if image.enlarged > ENLARGED:
+                message = f"is shown {image.enlarged:.1f} times as large as it is, and will look soft"
                 findings.append(Finding(layer.name, Check.UPSCALED, message))
         patches = [_clip(layer, patch) for patch in patches]
         if layer.border:
             radius = min(layer.width, layer.height) / 2 if layer.mask == "circle" else layer.radius
-            patches.append(draw_box(*place, None, radius, layer.border))
-        return _Drawing(tuple(patches), tuple(findings))
+            patches.append(render_box(*place, None, radius, layer.border))
+        return _Rendering(tuple(patches), tuple(findings))
 
-    def _fallback(self, layer: ImageLayer, sources: Sources) -> Patch:
+    def _fallback(self, layer: ImageLayer, sources: LoadedSources) -> Patch:
         try:
-            return self._pictures.fit(layer, _present(sources[layer.fallback])).patch.moved(layer.left, layer.top)
-        except (BadPicture, SourceMissing):
-            return draw_placeholder(layer.left, layer.top, layer.width, layer.height, layer.placeholder)
+            return self._images.fit(layer, _present(sources[layer.fallback])).patch.moved(layer.left, layer.top)
+        except (InvalidImageError, SourceMissingError):
+            return render_placeholder(layer.left, layer.top, layer.width, layer.height, layer.placeholder)
 
 
-def _draw_code(layer: CodeLayer, content: str) -> _Drawing:
+def _render_code(layer: CodeLayer, content: str) -> _Rendering:
     try:
-        bars = draw_code(layer, content)
-    except BadCode as error:
-        raise BadCode(f"The code of the layer “{layer.name}” can not be drawn: {error}", str(error)) from None
+        bars = render_code(layer, content)
+    except InvalidBarcodeError as error:
+        raise InvalidBarcodeError(
+            f"The code of the layer “{layer.name}” cannot be rendered: {error}", str(error)
+        ) from None
     if bars is None:
-        return _Drawing()
+        return _Rendering()
     box = (layer.left, layer.top, layer.width, layer.height, layer.background, layer.radius, layer.border)
-    return _Drawing((draw_box(*box), bars))
+    return _Rendering((render_box(*box), bars))
 
 
-def _draw_rating(layer: RatingLayer, content: str) -> _Drawing:
+def _render_rating(layer: RatingLayer, content: str) -> _Rendering:
     value = parse_number(content)
     if value is not None:
-        return _Drawing((draw_rating(layer, float(value)),))
+        return _Rendering((render_rating(layer, float(value)),))
     if not content.strip():
-        return _Drawing()
-    return _Drawing((), (Finding(layer.name, Check.NO_NUMBER, f"has no number in “{content[:40]}”"),))
+        return _Rendering()
+    return _Rendering((), (Finding(layer.name, Check.NO_NUMBER, f"has no number in “{content[:40]}”"),))
 
 
 def _clip(layer: ImageLayer, patch: Patch) -> Patch:
@@ -387,15 +400,15 @@ def _clip(layer: ImageLayer, patch: Patch) -> Patch:
     return patch.clipped(rounded_mask(width, height, layer.radius)) if layer.radius else patch
 
 
-def _typeface(layer: TextLayer, sources: Sources) -> Typeface:
+def _typeface(layer: TextLayer, sources: LoadedSources) -> Typeface:
     if layer.font in FAMILIES:
         return Typeface(layer.font)
     source = _present(sources[layer.font])
     return Typeface(*use_font(source.data, source.digest))
 
 
-def _present(found: Source | SourceMissing) -> Source:
-    if isinstance(found, SourceMissing):
+def _present(found: Source | SourceMissingError) -> Source:
+    if isinstance(found, SourceMissingError):
         raise found
     return found
 

@@ -2,10 +2,10 @@
 
 
 class ImagingError(Exception):
-    """A picture can not be made of this."""
+    """An image cannot be made of this."""
 
 
-class UnknownColumns(ImagingError):
+class UnknownFieldsError(ImagingError):
     """The data names columns that the template does not have."""
 
     def __init__(self, unknown: list[str], known: list[str]) -> None:
@@ -13,34 +13,34 @@ class UnknownColumns(ImagingError):
         super().__init__(f"The template has no column {', '.join(unknown)}; it has {', '.join(known) or 'none'}")
 
 
-class UnknownFormat(ImagingError):
+class UnknownSizeError(ImagingError):
     """The template has no such format."""
 
     def __init__(self, name: str, known: list[str]) -> None:
         super().__init__(f"The template has no format {name}; it has {', '.join(known)}")
 
 
-class TooLarge(ImagingError):
-    """The picture would have too many pixels."""
+class ImageTooLargeError(ImagingError):
+    """The image would have too many pixels."""
 
 
-class TookTooLong(ImagingError):
-    """The picture took longer than any is given."""
+class RenderTimeoutError(ImagingError):
+    """The image took longer than any is given."""
 
 
-class SourceMissing(ImagingError):
-    """A picture or a font that a layer shows can not be had."""
+class SourceMissingError(ImagingError):
+    """An image or a font that a layer shows cannot be had."""
 
 
-class BadPicture(ImagingError):
-    """The bytes of a picture can not be used: another format, damaged, or too large."""
+class InvalidImageError(ImagingError):
+    """The bytes of an image cannot be used: another format, damaged, or too large."""
 
 
-class BadFont(ImagingError):
-    """The bytes of a font can not be used."""
+class InvalidFontError(ImagingError):
+    """The bytes of a font cannot be used."""
 
 
-class BadCode(ImagingError):
+class InvalidBarcodeError(ImagingError):
     """What a QR code or a barcode shall say does not fit into one. `reason` says why, without the layer's name."""
 
     def __init__(self, message: str, reason: str = "") -> None:

@@ -1,6 +1,6 @@
 """The filters of bindings: a closed set of functions that take text and give text.
 
-A filter never fails a picture: a text that it can do nothing with (`number` of "soon") stays as it is.
+A filter never fails an image: a text that it can do nothing with (`number` of "soon") stays as it is.
 """
 
 import html

@@ -1,8 +1,8 @@
 """The fonts that templates may use: TTF files of npm packages, and files that a workspace brings.
 
-fontconfig finds them through a file of our own, and no system font is ever used, so that a picture looks the same on
+fontconfig finds them through a file of our own, and no system font is ever used, so that an image looks the same on
 every machine. What the chosen font lacks comes from the fallbacks, always in the same order; what none of them has is
-named, and drawn as U+FFFD, so that one workspace's file never stands in for a letter of another's text.
+named, and rendered as U+FFFD, so that one workspace's file never stands in for a letter of another's text.
 """
 
 import io
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fontTools.ttLib import TTFont, TTLibError
 
-from cwz_web.imaging.errors import BadFont
+from cwz_web.imaging.errors import InvalidFontError
 
 # What a person chooses from -> the npm package that brings it.
 FAMILIES = {
@@ -52,7 +52,7 @@ MISSING = "\ufffd"
 MAX_FONT_BYTES = 10 * 1024 * 1024
 # No font has more glyphs than 65,535. What one has is remembered, 110 bytes for each.
 MAX_LETTERS = 100_000
-# What is kept of a font that somebody brings: its outlines, its metrics and how it is shaped; no pictures, no scripts.
+# What is kept of a font that somebody brings: its outlines, its metrics and how it is shaped; no images, no scripts.
 TABLES = {
     "CFF ", "CFF2", "GDEF", "GPOS", "GSUB", "HVAR", "MVAR", "OS/2", "STAT", "VORG", "avar", "cmap", "cvar", "cvt ",
     "fpgm", "fvar", "gasp", "glyf", "gvar", "head", "hhea", "hmtx", "kern", "loca", "maxp", "name", "post", "prep",
@@ -75,7 +75,7 @@ _installed: dict[str, Path] = {}
 
 
 def install_fonts(node_modules: Path, folder: Path) -> None:
-    """Tell fontconfig where the fonts are. Call it once in a process, before the first text is drawn.
+    """Tell fontconfig where the fonts are. Call it once in a process, before the first text is rendered.
 
     Arguments:
         node_modules: the installed front-end packages.
@@ -127,14 +127,14 @@ def missing_characters(family: str, text: str) -> list[str]:
 
 
 def holds_emoji(family: str, text: str) -> bool:
-    """Whether a part of the text is drawn in colours, as emoji are."""
+    """Whether a part of the text is rendered in colors, as emoji are."""
     if text.isascii():
         return False
     return "\ufe0f" in text or not (set(text) - _coverage(family)).isdisjoint(_coverage(EMOJI))
 
 
 def families(family: str, text: str) -> str:
-    """What Pango is asked for: the font, and for Han characters the one that draws them as the text's language does."""
+    """What Pango is asked for: the font, and for Han characters the one that renders them as the text's language does."""
     if text.isascii() or not _east_asian.search(text):
         return family
     others = [name for name in FALLBACKS if name not in HAN]
@@ -146,7 +146,7 @@ def families(family: str, text: str) -> str:
 
 
 def check_font(data: bytes) -> tuple[str, str]:
-    """The family's and the style's name of a font file. Raises BadFont, which says what is wrong with it."""
+    """The family's and the style's name of a font file. Raises InvalidFontError, which says what is wrong with it."""
     font = _open(data)
     name = font["name"]
     return name.getBestFamilyName() or "Unnamed", name.getBestSubFamilyName() or "Regular"
@@ -156,7 +156,7 @@ def use_font(data: bytes, digest: str) -> tuple[str, Path]:
     """Make a font that a workspace brought ready for Pango. Returns the family to ask for, and its file.
 
     The family is named by the file's content, so that no two workspaces' fonts are ever taken for each other.
-    Raises BadFont.
+    Raises InvalidFontError.
     """
     family = f"cwz{digest[:24]}"
     path = _installed[""] / f"{family}.ttf"
@@ -182,24 +182,24 @@ def forget_font(digest: str) -> None:
 
 def _open(data: bytes) -> TTFont:
     if len(data) > MAX_FONT_BYTES:
-        raise BadFont(f"The font is larger than {MAX_FONT_BYTES // 1024**2} MB")
+        raise InvalidFontError(f"The font is larger than {MAX_FONT_BYTES // 1024**2} MB")
     if data[:4] not in (b"\0\1\0\0", b"OTTO", b"true"):
-        raise BadFont("This is not a font that can be used: bring a TTF or OTF file")
+        raise InvalidFontError("This is not a font that can be used: bring a TTF or OTF file")
     try:
         font = TTFont(io.BytesIO(data), lazy=False, fontNumber=0)
         for table in ("head", "hhea", "hmtx", "maxp", "OS/2", "name", "post"):
             font[table]
         letters = font.getBestCmap()
         if not letters or not ("glyf" in font or "CFF " in font or "CFF2" in font):
-            raise BadFont("The font has no letters that can be used")
+            raise InvalidFontError("The font has no letters that can be used")
         if len(letters) > MAX_LETTERS:
-            raise BadFont(f"The font says that it has {len(letters):,} letters; {MAX_LETTERS:,} are the most")
+            raise InvalidFontError(f"The font says that it has {len(letters):,} letters; {MAX_LETTERS:,} are the most")
         for glyph in list(letters.values())[:100]:
             font.getGlyphSet()[glyph].width  # noqa: B018 - that it can be read is what is asked
-    except BadFont:
+    except InvalidFontError:
         raise
     except (TTLibError, Exception):  # fontTools raises whatever a broken table makes it stumble over
-        raise BadFont("The font is damaged and can not be read") from None
+        raise InvalidFontError("The font is damaged and cannot be read") from None
     return font
 
 
@@ -212,7 +212,7 @@ def _coverage(family: str) -> frozenset[str]:
         return frozenset(map(chr, font.getBestCmap()))
 
 
-# They shape what stands beside them and are not drawn themselves: joiners, marks of direction, variation selectors.
+# They shape what stands beside them and are not rendered themselves: joiners, marks of direction, variation selectors.
 _invisible = {
     chr(code) for code in (0xAD, 0x34F, 0x61C, *range(0x200B, 0x2010), *range(0x202A, 0x202F), 0x2060, 0xFEFF)
 }

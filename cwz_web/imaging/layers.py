@@ -1,7 +1,7 @@
-"""The layers of a template: what each kind holds, and what is valid. Layers are drawn in order, the first one lowest.
+"""The layers of a template: what each kind holds, and what is valid. Layers are rendered in order, the first one lowest.
 
-Lengths are pixels of the canvas, angles are degrees clockwise, colours are `#rrggbb` or `#rrggbbaa`. A length is marked
-with PIXELS, so that a whole template can be drawn at two or three times its size.
+Lengths are pixels of the canvas, angles are degrees clockwise, colors are `#rrggbb` or `#rrggbbaa`. A length is marked
+with PIXELS, so that a whole template can be rendered at two or three times its size.
 """
 
 import re
@@ -37,7 +37,7 @@ def _not_reserved(value: str) -> str:
     return value
 
 
-Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}(?:[0-9a-fA-F]{2})?$")]
+Color = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}(?:[0-9a-fA-F]{2})?$")]
 ColumnName = Annotated[str, Field(pattern=rf"^{COLUMN}$"), AfterValidator(_not_reserved)]
 Bound = Annotated[str, Field(max_length=2000), AfterValidator(_bound)]
 Position = Annotated[int, Field(ge=-MAX_SIDE, le=MAX_SIDE), PIXELS]
@@ -46,7 +46,7 @@ Thickness = Annotated[float, Field(ge=0, le=200), PIXELS]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Point = tuple[Fraction, Fraction]
 Anchor = Literal[
-    "top-left", "top", "top-right", "left", "centre", "right", "bottom-left", "bottom", "bottom-right"
+    "top-left", "top", "top-right", "left", "center", "right", "bottom-left", "bottom", "bottom-right"
 ]  # fmt: skip
 
 
@@ -75,47 +75,47 @@ def _scaled(value: object, factor: int) -> object:
 
 
 class Gradient(Strict):
-    """A gradient of two or three colours. `angle` of a linear one: 0 runs to the right, 90 downwards."""
+    """A gradient of two or three colors. `angle` of a linear one: 0 runs to the right, 90 downwards."""
 
     kind: Literal["linear", "radial"] = "linear"
-    start: Colour
-    middle: Colour | None = None
-    end: Colour
+    start: Color
+    middle: Color | None = None
+    end: Color
     angle: Annotated[float, Field(ge=-360, le=360)] = 90
 
 
 # Which of the two is meant is told by the form, so that a wrong one gets one message.
 Fill = Annotated[
-    Annotated[Colour, Tag("colour")] | Annotated[Gradient, Tag("gradient")],
-    Discriminator(lambda fill: "gradient" if isinstance(fill, dict | Gradient) else "colour"),
+    Annotated[Color, Tag("color")] | Annotated[Gradient, Tag("gradient")],
+    Discriminator(lambda fill: "gradient" if isinstance(fill, dict | Gradient) else "color"),
 ]
 
 
 class Border(Strict):
-    """A line of one colour along the edge of a layer, inside of its box."""
+    """A line of one color along the edge of a layer, inside of its box."""
 
-    colour: Colour
+    color: Color
     width: Annotated[float, Field(gt=0, le=200), PIXELS]
 
 
 class Stroke(Strict):
-    """A line of one colour around letters, outside of them."""
+    """A line of one color around letters, outside of them."""
 
-    colour: Colour
+    color: Color
     width: Annotated[float, Field(gt=0, le=40), PIXELS]
 
 
 class Shadow(Strict):
     """What the layer throws on the layers below it. `blur` is the standard deviation of a Gauss curve."""
 
-    colour: Colour = "#00000066"
+    color: Color = "#00000066"
     x: Annotated[int, Field(ge=-500, le=500), PIXELS] = 0
     y: Annotated[int, Field(ge=-500, le=500), PIXELS] = 8
     blur: Annotated[float, Field(ge=0, le=100), PIXELS] = 12
 
 
 class Condition(Strict):
-    """Whether a layer is drawn for a row. `more` and `less` compare numbers; a text without one is neither."""
+    """Whether a layer is rendered for a row. `more` and `less` compare numbers; a text without one is neither."""
 
     column: ColumnName
     test: Annotated[
@@ -129,7 +129,7 @@ class Condition(Strict):
 class Layer(Strict):
     """What every layer has.
 
-    (`x`, `y`) is where the box's anchor lies. The box turns around its middle. A hidden layer is never drawn; whether a
+    (`x`, `y`) is where the box's anchor lies. The box turns around its middle. A hidden layer is never rendered; whether a
     layer is locked only matters to the designer.
     """
 
@@ -163,12 +163,12 @@ class Layer(Strict):
         return None
 
     def content_columns(self) -> frozenset[str]:
-        """The columns that decide what the layer looks like when it is drawn."""
+        """The columns that decide what the layer looks like when it is rendered."""
         bound = self.bound()
         return bound.columns if bound else frozenset()
 
     def columns(self) -> frozenset[str]:
-        """The columns that decide how the layer looks, and whether it is drawn at all."""
+        """The columns that decide how the layer looks, and whether it is rendered at all."""
         return self.content_columns() | ({self.show_if.column} if self.show_if else set())
 
 
@@ -189,28 +189,28 @@ class ShapeLayer(Layer):
 
 
 class ImageLayer(Layer):
-    """A picture: a URL, or `original:<sha256>` for one that the workspace keeps.
+    """An image: a URL, or `original:<sha256>` for one that the workspace keeps.
 
-    `focus` is what stays in sight when `cover` cuts: the middle, what draws the eye (`attention`), or a point in
-    fractions of the picture. `missing` says what happens when the picture can not be had: draw a placeholder, leave
-    the layer out, fail the row, or show the picture that `fallback` names.
+    `focus` is what stays in sight when `cover` cuts: the middle, what renders the eye (`attention`), or a point in
+    fractions of the image. `missing` says what happens when the image cannot be had: render a placeholder, leave
+    the layer out, fail the row, or show the image that `fallback` names.
     """
 
     type: Literal["image"]
     source: Bound
     fit: Literal["cover", "contain", "fill"] = "cover"
-    focus: Literal["centre", "attention"] | Point = "centre"
+    focus: Literal["center", "attention"] | Point = "center"
     mask: Literal["box", "circle"] = "box"
-    greyscale: bool = False
+    grayscale: bool = False
     background: Fill | None = None
     missing: Literal["placeholder", "skip", "fail", "fallback"] = "placeholder"
-    placeholder: Colour = "#d5dae3"
+    placeholder: Color = "#d5dae3"
     fallback: Annotated[str, Field(max_length=2000)] = ""
 
     @model_validator(mode="after")
     def _fallback_is_given(self) -> Self:
         if self.missing == "fallback" and not self.fallback:
-            raise ValueError("Give the address of the picture to fall back on")
+            raise ValueError("Give the address of the image to fall back on")
         return self
 
     def bound(self) -> BoundText:
@@ -220,7 +220,7 @@ class ImageLayer(Layer):
 class TextLayer(Layer):
     """Plain text, never markup: wrapped into the box, made smaller down to `min_size`, then cut with an ellipsis.
 
-    `background`, `radius` and `border` draw a box behind it: the layer's own, or with `hug` one that fits the text.
+    `background`, `radius` and `border` render a box behind it: the layer's own, or with `hug` one that fits the text.
     """
 
     type: Literal["text"]
@@ -230,8 +230,8 @@ class TextLayer(Layer):
     italic: bool = False
     size: Annotated[int, Field(ge=6, le=1000), PIXELS]
     min_size: Annotated[int | None, Field(ge=6, le=1000), PIXELS] = None
-    colour: Colour = "#111111"
-    align: Literal["start", "centre", "end", "justify"] = "start"
+    color: Color = "#111111"
+    align: Literal["start", "center", "end", "justify"] = "start"
     valign: Literal["top", "middle", "bottom"] = "top"
     line_height: Annotated[float, Field(ge=0.7, le=3)] = 1.2
     letter_spacing: Annotated[float, Field(ge=-20, le=100), PIXELS] = 0
@@ -249,13 +249,13 @@ class TextLayer(Layer):
 class CodeLayer(Layer):
     """A QR code (ISO/IEC 18004) or a barcode: Code 128 (ISO/IEC 15417) or EAN-13 (ISO/IEC 15420).
 
-    An empty content draws nothing. What a code can not hold fails the row: a wrong code is worse than none.
+    An empty content renders nothing. What a code cannot hold fails the row: a wrong code is worse than none.
     """
 
     type: Literal["code"]
     code: Literal["qr", "code128", "ean13"] = "qr"
     content: Bound
-    colour: Colour = "#000000"
+    color: Color = "#000000"
     background: Fill | None = "#ffffff"
     correction: Literal["L", "M", "Q", "H"] = "M"
     padding: Annotated[int, Field(ge=0, le=500), PIXELS] = 12
@@ -265,13 +265,13 @@ class CodeLayer(Layer):
 
 
 class RatingLayer(Layer):
-    """A row of stars, of which `value` are filled, parts of a star included. Without a number, nothing is drawn."""
+    """A row of stars, of which `value` are filled, parts of a star included. Without a number, nothing is rendered."""
 
     type: Literal["rating"]
     value: Bound
     stars: Annotated[int, Field(ge=1, le=10)] = 5
-    colour: Colour = "#f4a83d"
-    empty: Colour = "#d5dae3"
+    color: Color = "#f4a83d"
+    empty: Color = "#d5dae3"
 
     def bound(self) -> BoundText:
         return parse(self.value)

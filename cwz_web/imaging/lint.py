@@ -1,17 +1,17 @@
-"""What somebody should look at before a picture is sent: the findings of drawing one row with one template."""
+"""What somebody should look at before an image is sent: the findings of rendering one row with one template."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 
-from cwz_web.imaging.canvas import RGB, Patch, Pixels
+from cwz_web.imaging.compositing import RGB, Patch, Pixels
 from cwz_web.imaging.layers import TextLayer
 
 # WCAG 2.2, 1.4.3: large text is at least 24 pixels high, or 19 where it is bold.
 LARGE, LARGE_BOLD, BOLD = 24, 19, 700
 CONTRAST, CONTRAST_LARGE = 4.5, 3.0
-# A picture may be shown a little larger than it is; nobody sees it.
+# An image may be shown a little larger than it is; nobody sees it.
 ENLARGED = 1.25
 
 
@@ -38,7 +38,7 @@ class Finding:
 
 
 def text_findings(layer: TextLayer, cut: bool, missing: tuple[str, ...]) -> tuple[Finding, ...]:
-    """What drawing a text brought to light."""
+    """What rendering a text brought to light."""
     findings = []
     if cut and layer.min_size and layer.min_size < layer.size:
         message = f"does not fit even at its smallest size of {layer.min_size}, and is cut"
@@ -57,10 +57,10 @@ def contrast_finding(layer: TextLayer, size: int, letters: Patch, canvas: Pixels
     bottom, right = letters.y + letters.shape[0], letters.x + letters.shape[1]
     under = canvas[top : max(bottom, top), left : max(right, left)]
     cover = letters.mask()[top - letters.y :, left - letters.x :][: under.shape[0], : under.shape[1]]
-    if not isinstance(letters.colour, tuple) or not cover.any():
+    if not isinstance(letters.color, tuple) or not cover.any():
         return None
     below = np.average(under.reshape(-1, 4), axis=0, weights=cover.ravel())
-    ratio = _contrast(letters.colour, (int(below[0]), int(below[1]), int(below[2])))
+    ratio = _contrast(letters.color, (int(below[0]), int(below[1]), int(below[2])))
     large = size >= LARGE or (size >= LARGE_BOLD and layer.weight >= BOLD)
     least = CONTRAST_LARGE if large else CONTRAST
     if ratio >= least:
@@ -71,11 +71,11 @@ def contrast_finding(layer: TextLayer, size: int, letters: Patch, canvas: Pixels
 
 
 def _contrast(one: RGB, other: RGB) -> float:
-    """The contrast ratio of two colours (WCAG 2.2): 1 for the same, 21 for black on white."""
+    """The contrast ratio of two colors (WCAG 2.2): 1 for the same, 21 for black on white."""
     darker, lighter = sorted((_luminance(one), _luminance(other)))
     return (lighter + 0.05) / (darker + 0.05)
 
 
-def _luminance(colour: RGB) -> float:
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (part / 255 for part in colour)]
+def _luminance(color: RGB) -> float:
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (part / 255 for part in color)]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

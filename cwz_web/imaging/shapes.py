@@ -1,23 +1,23 @@
-"""Shapes: SVG of our own making, drawn by librsvg inside libvips. No customer's SVG ever comes here."""
+"""Shapes: SVG of our own making, rendered by librsvg inside libvips. No customer's SVG ever comes here."""
 
 from math import ceil, cos, pi, radians, sin
 
 import numpy as np
 import pyvips
 
-from cwz_web.imaging.canvas import Patch, Pixels, parse_colour
+from cwz_web.imaging.byte_cache import remembered
+from cwz_web.imaging.compositing import Patch, Pixels, parse_color
 from cwz_web.imaging.effects import to_pixels
 from cwz_web.imaging.layers import Border, Fill, Gradient, RatingLayer, ShapeLayer
-from cwz_web.imaging.memory import remembered
 
 STAR_INNER = 0.42  # how far the inner corners of a star lie from its middle, compared with the outer ones
 
 
-def draw_shape(layer: ShapeLayer) -> Patch:
+def render_shape(layer: ShapeLayer) -> Patch:
     """The layer's shape."""
     width, height = layer.width, layer.height
     if layer.shape == "rectangle":
-        return draw_box(layer.left, layer.top, width, height, layer.fill, layer.radius, layer.border)
+        return render_box(layer.left, layer.top, width, height, layer.fill, layer.radius, layer.border)
     line = layer.border.width if layer.border else 0
     if layer.shape == "ellipse":
         radii = f'rx="{max(width - line, 0) / 2}" ry="{max(height - line, 0) / 2}"'
@@ -35,7 +35,7 @@ def draw_shape(layer: ShapeLayer) -> Patch:
 
 
 @remembered(32 * 1024 * 1024)
-def draw_box(
+def render_box(
     x: int, y: int, width: int, height: int, fill: Fill | None, radius: float = 0, border: Border | None = None
 ) -> Patch:
     """A rectangle with round corners; its border lies inside."""
@@ -49,8 +49,8 @@ def draw_box(
 
 
 @remembered(16 * 1024 * 1024)
-def draw_placeholder(x: int, y: int, width: int, height: int, colour: str) -> Patch:
-    """What stands where a picture is missing: an area with a small frame, a sun and a hill in its middle."""
+def render_placeholder(x: int, y: int, width: int, height: int, color: str) -> Patch:
+    """What stands where an image is missing: an area with a small frame, a sun and a hill in its middle."""
     side = min(width, height) * 0.22
     sign = (
         '<g fill="none" stroke="#000" stroke-opacity=".22" stroke-width="1.6" stroke-linejoin="round">'
@@ -58,11 +58,11 @@ def draw_placeholder(x: int, y: int, width: int, height: int, colour: str) -> Pa
         '<path d="M2 19l6-6 4 4 5-6 6 7"/></g>'
     )
     place = f"translate({(width - side) / 2:.2f} {(height - side) / 2:.2f}) scale({side / 24:.4f})"
-    area = f'<rect width="{width}" height="{height}" {_paint("fill", colour)}/>'
+    area = f'<rect width="{width}" height="{height}" {_paint("fill", color)}/>'
     return _patch(x, y, _render(width, height, f'{area}<g transform="{place}">{sign}</g>'))
 
 
-def draw_rating(layer: RatingLayer, value: float) -> Patch:
+def render_rating(layer: RatingLayer, value: float) -> Patch:
     """A row of stars, of which as many are filled as the value says."""
     side = min(layer.height, layer.width / layer.stars)
     step = (layer.width - side) / (layer.stars - 1) if layer.stars > 1 else 0
@@ -73,7 +73,7 @@ def draw_rating(layer: RatingLayer, value: float) -> Patch:
     body = (
         f'<defs><clipPath id="filled"><rect width="{filled:.2f}" height="{layer.height}"/></clipPath></defs>'
         f"<g {_paint('fill', layer.empty)}>{stars}</g>"
-        f'<g {_paint("fill", layer.colour)} clip-path="url(#filled)">{stars}</g>'
+        f'<g {_paint("fill", layer.color)} clip-path="url(#filled)">{stars}</g>'
     )
     return _patch(layer.left, layer.top, _render(layer.width, layer.height, body))
 
@@ -93,12 +93,12 @@ def elliptic_mask(width: int, height: int) -> Pixels:
 
 
 def _straight(fill: Gradient, width: int, height: int) -> tuple[Pixels, Pixels] | None:
-    """The colours and the alpha of a gradient that runs straight down or across, which needs no drawing; else None."""
+    """The colors and the alpha of a gradient that runs straight down or across, which needs no rendering; else None."""
     if fill.kind != "linear" or fill.angle not in (0, 90, 180, 270):
         return None
     down = fill.angle in (90, 270)
     side = height if down else width
-    stops = [parse_colour(colour) for colour in (fill.start, fill.middle, fill.end) if colour]
+    stops = [parse_color(color) for color in (fill.start, fill.middle, fill.end) if color]
     if fill.angle >= 180:
         stops.reverse()
     places = (np.arange(side) + 0.5) / side
@@ -132,16 +132,16 @@ def _render(width: int, height: int, body: str, room: int = 0) -> Pixels:
 
 def _painted(geometry: str, fill: Fill | None, border: Border | None) -> str:
     definitions, paint = _fill(fill)
-    stroke = f' stroke-width="{border.width}" {_paint("stroke", border.colour)}' if border else ""
+    stroke = f' stroke-width="{border.width}" {_paint("stroke", border.color)}' if border else ""
     return f"{definitions}{geometry} {paint}{stroke}/>"
 
 
 def _fill(fill: Fill | None) -> tuple[str, str]:
     if not isinstance(fill, Gradient):
         return "", _paint("fill", fill)
-    colours = [fill.start, *([fill.middle] if fill.middle else []), fill.end]
+    colors = [fill.start, *([fill.middle] if fill.middle else []), fill.end]
     stops = "".join(
-        f'<stop offset="{at / (len(colours) - 1)}" {_paint("stop", colour)}/>' for at, colour in enumerate(colours)
+        f'<stop offset="{at / (len(colors) - 1)}" {_paint("stop", color)}/>' for at, color in enumerate(colors)
     )
     if fill.kind == "radial":
         return f'<defs><radialGradient id="fill" r="0.71">{stops}</radialGradient></defs>', 'fill="url(#fill)"'
@@ -150,9 +150,9 @@ def _fill(fill: Fill | None) -> tuple[str, str]:
     return f'<defs><linearGradient id="fill" {line}>{stops}</linearGradient></defs>', 'fill="url(#fill)"'
 
 
-def _paint(attribute: str, colour: str | None) -> str:
-    if colour is None:
+def _paint(attribute: str, color: str | None) -> str:
+    if color is None:
         return f'{attribute}="none"'
-    opacity = f' {attribute}-opacity="{int(colour[7:9], 16) / 255:.4f}"' if len(colour) == 9 else ""
+    opacity = f' {attribute}-opacity="{int(color[7:9], 16) / 255:.4f}"' if len(color) == 9 else ""
     name = "stop-color" if attribute == "stop" else attribute
-    return f'{name}="{colour[:7]}"{opacity}'
+    return f'{name}="{color[:7]}"{opacity}'

@@ -1,4 +1,4 @@
-"""Text: shaped, wrapped and drawn by Pango inside libvips, placed by the font's metrics.
+"""Text: shaped, wrapped and rendered by Pango inside libvips, placed by the font's metrics.
 
 libvips trims a text to its ink and tells the offset: with an absolute line height the offset is the same for lines with
 and without descenders, so words do not dance from row to row. Text that does not fit gets smaller in steps down to the
@@ -17,21 +17,21 @@ from pathlib import Path
 import pyvips
 
 from cwz_web.imaging import filters
-from cwz_web.imaging.canvas import RGB, Patch, Pixels, parse_colour
+from cwz_web.imaging.byte_cache import remembered
+from cwz_web.imaging.compositing import RGB, Patch, Pixels, parse_color
 from cwz_web.imaging.effects import outline, to_pixels
 from cwz_web.imaging.fonts import MISSING, families, holds_emoji, missing_characters
 from cwz_web.imaging.layers import MAX_SIDE, TextLayer
-from cwz_web.imaging.memory import remembered
-from cwz_web.imaging.shapes import draw_box
+from cwz_web.imaging.shapes import render_box
 
 MAX_CHARACTERS = 2000
 PANGO_SCALE = 1024
 ELLIPSIS = "…"
-ALIGNMENTS = {"centre": "centre", "end": "high"}
+ALIGNMENTS = {"center": "centre", "end": "high"}
 CASES: dict[str, Callable[[str], str]] = {"none": str, "upper": str.upper, "lower": str.lower, "title": filters.title}
 # No script is so narrow that its letters are on average less wide than this part of their size.
 NARROWEST = 0.15
-# From so many square pixels on, a text is measured small before it is drawn large.
+# From so many square pixels on, a text is measured small before it is rendered large.
 LARGE_TEXT = 2_000_000
 SAMPLE, SAMPLE_SIZE = 100, 12
 
@@ -68,7 +68,7 @@ class Lettering:
 
 @dataclass(frozen=True)
 class _Style:
-    """What decides how a text looks, apart from its size: the part of a layer that drawn text is remembered by."""
+    """What decides how a text looks, apart from its size: the part of a layer that rendered text is remembered by."""
 
     typeface: Typeface
     weight: int
@@ -77,7 +77,7 @@ class _Style:
     letter_spacing: float
     align: str
     width: int
-    colour: RGB
+    color: RGB
 
     def line(self, size: float) -> float:
         """The height of a line, in pixels."""
@@ -85,18 +85,18 @@ class _Style:
 
 
 @dataclass(frozen=True)
-class _Drawn:
-    """A text's ink: a mask, its colours if they are its own, and where its corner lies in the layout."""
+class _Rendered:
+    """A text's ink: a mask, its colors if they are its own, and where its corner lies in the layout."""
 
     mask: Pixels
-    colours: Pixels | None
+    colors: Pixels | None
     left: int
     top: int
 
     @property
     def nbytes(self) -> int:
-        """How much memory the drawing holds."""
-        return self.mask.nbytes + (self.colours.nbytes if self.colours is not None else 0)
+        """How much memory the rendering holds."""
+        return self.mask.nbytes + (self.colors.nbytes if self.colors is not None else 0)
 
     @property
     def bottom(self) -> int:
@@ -109,26 +109,26 @@ class _Drawn:
         return max(round(last + 0.1), 0) + 1
 
 
-def draw_text(layer: TextLayer, text: str, typeface: Typeface | None = None) -> Lettering:
+def render_text(layer: TextLayer, text: str, typeface: Typeface | None = None) -> Lettering:
     """The text as the layer shows it. An empty text has no letters, and with `hug` no box."""
     typeface = typeface or Typeface(layer.font)
     text = CASES[layer.case](_clean(text))
     missing = missing_characters(typeface.family, text)
     for character in missing:
         text = text.replace(character, MISSING)
-    colour, opacity = parse_colour(layer.colour)
+    color, opacity = parse_color(layer.color)
     width = max(layer.width - 2 * layer.padding, 1)
     style = _Style(
-        typeface, layer.weight, layer.italic, layer.line_height, layer.letter_spacing, layer.align, width, colour
+        typeface, layer.weight, layer.italic, layer.line_height, layer.letter_spacing, layer.align, width, color
     )
-    size, cut, drawn = _fit(layer, style, text) if text else (layer.size, False, None)
-    if drawn is None:
+    size, cut, rendered = _fit(layer, style, text) if text else (layer.size, False, None)
+    if rendered is None:
         return Lettering((() if layer.hug else tuple(_box(layer))), size, cut, tuple(missing))
-    height = drawn.lines(style, size) * style.line(size)
+    height = rendered.lines(style, size) * style.line(size)
     room = layer.height - 2 * layer.padding - height
     down = layer.padding + round({"top": 0.0, "middle": room / 2, "bottom": room}[layer.valign])
-    x, y = layer.left + layer.padding + drawn.left, layer.top + down + drawn.top
-    ink = drawn.mask.shape[1]
+    x, y = layer.left + layer.padding + rendered.left, layer.top + down + rendered.top
+    ink = rendered.mask.shape[1]
     box = (
         x - layer.padding,
         layer.top + down - layer.padding,
@@ -138,10 +138,10 @@ def draw_text(layer: TextLayer, text: str, typeface: Typeface | None = None) -> 
     patches = _box(layer, *box) if layer.hug else _box(layer)
     if layer.stroke:
         grown = ceil(layer.stroke.width)
-        stroke_colour, stroke_opacity = parse_colour(layer.stroke.colour)
-        rim = outline(drawn.mask, layer.stroke.width)
-        patches.append(Patch(x - grown, y - grown, stroke_colour, rim).faded(stroke_opacity))
-    letters = Patch(x, y, colour if drawn.colours is None else drawn.colours, drawn.mask)
+        stroke_color, stroke_opacity = parse_color(layer.stroke.color)
+        rim = outline(rendered.mask, layer.stroke.width)
+        patches.append(Patch(x - grown, y - grown, stroke_color, rim).faded(stroke_opacity))
+    letters = Patch(x, y, color if rendered.colors is None else rendered.colors, rendered.mask)
     return Lettering((*patches, letters.faded(opacity)), size, cut, tuple(missing))
 
 
@@ -150,31 +150,31 @@ def _box(layer: TextLayer, *place: int) -> list[Patch]:
     if layer.background is None and layer.border is None:
         return []
     x, y, width, height = place or (layer.left, layer.top, layer.width, layer.height)
-    # Drawn at (0, 0) and moved, so that a box is remembered by its look.
-    return [draw_box(0, 0, width, height, layer.background, layer.radius, layer.border).moved(x, y)]
+    # Rendered at (0, 0) and moved, so that a box is remembered by its look.
+    return [render_box(0, 0, width, height, layer.background, layer.radius, layer.border).moved(x, y)]
 
 
-def _fit(layer: TextLayer, style: _Style, text: str) -> tuple[int, bool, _Drawn | None]:
+def _fit(layer: TextLayer, style: _Style, text: str) -> tuple[int, bool, _Rendered | None]:
     """The largest size at which the text fits, or the smallest with the text cut short."""
     height = layer.height - 2 * layer.padding
 
     def fits(text: str, size: int) -> bool:
         # One line may be taller than its box: the box then only places it.
         most = max(min(layer.max_lines, int((height + 1) / style.line(size))), 1)
-        if _least_lines(text, style, size) > most:  # never draw what can not fit: it might be huge
+        if _least_lines(text, style, size) > most:  # never render what cannot fit: it might be huge
             return False
         if size > smallest and _breaks_a_word(text, style, size):
             return False
-        drawn = _draw(text, style, size)
-        return drawn is None or drawn.lines(style, size) <= most
+        rendered = _render(text, style, size)
+        return rendered is None or rendered.lines(style, size) <= most
 
     smallest = min(layer.min_size or layer.size, layer.size)
     size = _largest(smallest, layer.size, lambda size: fits(text, size))
     if size is not None:
-        return size, False, _draw(text, style, size)
+        return size, False, _render(text, style, size)
     ends = _cut_places(text)
     best = _largest(0, len(ends) - 1, lambda at: fits(text[: ends[at]].rstrip() + ELLIPSIS, smallest))
-    return smallest, True, _draw(text[: ends[best or 0]].rstrip() + ELLIPSIS, style, smallest)
+    return smallest, True, _render(text[: ends[best or 0]].rstrip() + ELLIPSIS, style, smallest)
 
 
 def _breaks_a_word(text: str, style: _Style, size: int) -> bool:
@@ -186,13 +186,13 @@ def _breaks_a_word(text: str, style: _Style, size: int) -> bool:
         return False
     if _least_lines(longest, style, size) > 1:
         return True
-    drawn = _draw(longest, replace(style, width=MAX_SIDE * 3, align="start"), size)
+    rendered = _render(longest, replace(style, width=MAX_SIDE * 3, align="start"), size)
     # The ink is a little narrower than the room that Pango gives it.
-    return drawn is not None and drawn.mask.shape[1] + size * 0.2 > style.width
+    return rendered is not None and rendered.mask.shape[1] + size * 0.2 > style.width
 
 
 def _least_lines(text: str, style: _Style, size: int) -> float:
-    """A number of lines that the text can not go below."""
+    """A number of lines that the text cannot go below."""
     letter = _letter_width(text[:SAMPLE], style) if len(text) * size**2 > LARGE_TEXT else NARROWEST
     advance = max(size * letter + min(style.letter_spacing, 0), size * letter / 4)
     if len(text) * advance <= style.width and "\n" not in text:
@@ -206,9 +206,11 @@ def _letters(text: str) -> int:
 
 
 def _letter_width(text: str, style: _Style) -> float:
-    """How wide a text's letters are at the least, compared with their size: measured on the text itself, but small."""
-    drawn = _draw(text.replace("\n", " "), replace(style, width=MAX_SIDE, letter_spacing=0, align="start"), SAMPLE_SIZE)
-    return drawn.mask.shape[1] / (max(_letters(text), 1) * SAMPLE_SIZE) * 0.8 if drawn else NARROWEST
+    """How wide a text's letters are at least, compared with their size: measured on the text itself, but small."""
+    rendered = _render(
+        text.replace("\n", " "), replace(style, width=MAX_SIDE, letter_spacing=0, align="start"), SAMPLE_SIZE
+    )
+    return rendered.mask.shape[1] / (max(_letters(text), 1) * SAMPLE_SIZE) * 0.8 if rendered else NARROWEST
 
 
 def _largest(low: int, high: int, holds: Callable[[int], bool]) -> int | None:
@@ -229,8 +231,8 @@ def _largest(low: int, high: int, holds: Callable[[int], bool]) -> int | None:
 
 
 @remembered(48 * 1024 * 1024)
-def _draw(text: str, style: _Style, size: float) -> _Drawn | None:
-    """Pango's drawing of a text wrapped at the style's width."""
+def _render(text: str, style: _Style, size: float) -> _Rendered | None:
+    """Pango's rendering of a text wrapped at the style's width."""
     # Above 1,024 Pango takes a line height as absolute, in 1,024ths of a point; at 72 dpi a point is a pixel.
     attributes = f'weight="{style.weight}" line_height="{round(style.line(size) * PANGO_SCALE)}"'
     if style.letter_spacing:
@@ -238,31 +240,31 @@ def _draw(text: str, style: _Style, size: float) -> _Drawn | None:
     if style.italic:
         attributes += ' style="italic"'
     family = style.typeface.family
-    in_colour = holds_emoji(family, text)
-    if in_colour:
-        attributes += f' foreground="#{bytes(style.colour).hex()}"'
-    # As one string: to set each option by itself takes a tenth of the time of the whole drawing.
+    in_color = holds_emoji(family, text)
+    if in_color:
+        attributes += f' foreground="#{bytes(style.color).hex()}"'
+    # As one string: to set each option by itself takes a tenth of the time of the whole rendering.
     options = [f'font="{families(family, text)} {size}"', f"width={style.width}", "wrap=word-char"]
     options += [f"align={ALIGNMENTS[style.align]}"] if style.align in ALIGNMENTS else []
     options += ["justify"] if style.align == "justify" else []
-    options += ["rgba"] if in_colour else []
+    options += ["rgba"] if in_color else []
     file = {"fontfile": str(style.typeface.file)} if style.typeface.file else {}
     try:
         image = pyvips.Image.text(f"<span {attributes}>{escape(text)}</span>", string_options=",".join(options), **file)
     except pyvips.Error:  # only invisible characters: there is no ink
         return None
     pixels, left, top = to_pixels(image), image.get("xoffset"), image.get("yoffset")
-    if in_colour:
-        return _Drawn(pixels[..., 3].copy(), pixels, left, top)
-    return _Drawn(pixels, None, left, top)
+    if in_color:
+        return _Rendered(pixels[..., 3].copy(), pixels, left, top)
+    return _Rendered(pixels, None, left, top)
 
 
 @lru_cache(maxsize=1024)
 def _baseline(style: _Style, size: float) -> int:
     """How far the first baseline lies below the layout's top, in pixels."""
-    drawn = _draw("H", style, size) or _draw(MISSING, style, size)
-    assert drawn is not None, "the fallbacks have this sign"
-    return drawn.bottom
+    rendered = _render("H", style, size) or _render(MISSING, style, size)
+    assert rendered is not None, "the fallbacks have this sign"
+    return rendered.bottom
 
 
 def _clean(text: str) -> str:

@@ -40,15 +40,15 @@ RENDER_QUEUE = "render"
 BILLING_QUEUE = "billing"
 SLACK_QUEUE = "slack"
 EXPORT_QUEUE = "exports"
-# For what keeps the database busy for long, so that neither pictures nor mails wait for it.
+# For what keeps the database busy for long, so that neither images nor mails wait for it.
 PREPARE_QUEUE = "runs"
-PREPARERS = 2
+PREPARE_CONCURRENCY = 2
 # For workers that may act as the owner of the tables: backups, and what lies beside them.
 UPKEEP_QUEUE = "upkeep"
-# Whoever answers slowly must not keep a worker from drawing, so what only talks to others has workers of its own.
+# Whoever answers slowly must not keep a worker from rendering, so what only talks to others has workers of its own.
 WORK_QUEUES = ("default", FEEDS_QUEUE, RENDER_QUEUE)
 TALK_QUEUES = ("mail", "webhooks", BILLING_QUEUE, SLACK_QUEUE, EXPORT_QUEUE)
-TALKERS = 4
+IO_CONCURRENCY = 4
 
 HEARTBEAT_SECONDS = 3.0
 STALLED_SECONDS = 10.0
@@ -83,7 +83,7 @@ class WorkerConnector(PsycopgConnector):
 
 
 @dataclass(frozen=True)
-class Patient(BaseRetryStrategy):
+class LongRetry(BaseRetryStrategy):
     """Tries again for a long time, at first after seconds and then every `longest` seconds: for about three days, as it
     stands."""
 
@@ -136,7 +136,7 @@ async def run_worker(database_url: str, *, concurrency: int, context: dict[str, 
         context: what tasks find in `context.additional_context`.
         upkeep: whether to take the jobs of the upkeep as well, one at a time.
     """
-    lanes = [(WORK_QUEUES, concurrency), (TALK_QUEUES, TALKERS), ((PREPARE_QUEUE,), PREPARERS)]
+    lanes = [(WORK_QUEUES, concurrency), (TALK_QUEUES, IO_CONCURRENCY), ((PREPARE_QUEUE,), PREPARE_CONCURRENCY)]
     if upkeep:
         lanes.append(((UPKEEP_QUEUE,), 1))
     with app.replace_connector(WorkerConnector(conninfo=database_url)) as worker_app:

@@ -33,18 +33,18 @@ class FetchError(Exception):
     """The address could not be fetched. The message is for people and tells nothing of what lies inside the network."""
 
 
-class Refused(FetchError):
+class RequestRefusedError(FetchError):
     """An address that is not to be fetched at all."""
 
     def __init__(self) -> None:
         super().__init__("This address may not be fetched: only public http and https addresses are")
 
 
-class Unreached(FetchError):
+class HostUnreachableError(FetchError):
     """The host does not answer at all; another address there would fare no better."""
 
 
-class TooLarge(FetchError):
+class ResponseTooLargeError(FetchError):
     """The answer is larger than was asked for."""
 
 
@@ -116,18 +116,18 @@ class PinnedBackend(httpcore.SyncBackend):
         """Resolve, check, connect. One internal address among several refuses them all."""
         allowed = f"{host}:{port}" in self._allow
         if not allowed and port not in ALLOWED_PORTS:
-            raise Refused
+            raise RequestRefusedError
         try:
             addresses = self._resolver(host, port)
         except (OSError, UnicodeError):
             raise httpcore.ConnectError("unknown host") from None
         if not addresses or not (allowed or all(map(is_public, addresses))):
-            raise Refused
+            raise RequestRefusedError
         return _Timed(super().connect_tcp(addresses[0], port, timeout, local_address, socket_options))
 
     def connect_unix_socket(self, *args: Any, **kwargs: Any) -> httpcore.NetworkStream:
         """A socket of this machine is never outbound."""
-        raise Refused
+        raise RequestRefusedError
 
 
 class Fetcher:
@@ -191,7 +191,7 @@ class Fetcher:
             max_bytes: the largest body that is read.
             seconds: how long everything together may take.
             enough: so many bytes will do, or what has come when the time is over.
-        Raises Refused, TooLarge, or another FetchError that says what happened.
+        Raises Refused, ResponseTooLargeError, or another FetchError that says what happened.
         """
         origin = _origin(check_url(url))
         with _in_time(seconds):
@@ -212,9 +212,9 @@ def _in_time(seconds: float) -> Iterator[None]:
     try:
         yield
     except httpx.TimeoutException:
-        raise Unreached("The server did not answer in time") from None
+        raise HostUnreachableError("The server did not answer in time") from None
     except httpx.HTTPError:
-        raise Unreached("The server could not be reached") from None
+        raise HostUnreachableError("The server could not be reached") from None
     finally:
         _ends.reset(token)
 
@@ -222,13 +222,13 @@ def _in_time(seconds: float) -> Iterator[None]:
 def check_url(url: str) -> httpx.URL:
     """The URL, rebuilt from its parts. Raises Refused for one that two parsers could read as two different hosts."""
     if len(url) > 2048 or not url.isascii() or not url.isprintable() or "\\" in url or " " in url:
-        raise Refused
+        raise RequestRefusedError
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL:
-        raise Refused from None
+        raise RequestRefusedError from None
     if parsed.scheme not in ("http", "https") or not parsed.host or parsed.userinfo or "%" in parsed.host:
-        raise Refused
+        raise RequestRefusedError
     return parsed.copy_with(fragment=None)
 
 
@@ -255,7 +255,7 @@ def _read(response: httpx.Response, body: BinaryIO, max_bytes: int, enough: int 
             body.write(part)
             size += len(part)
             if size > max_bytes:
-                raise TooLarge(f"The answer is larger than {max_bytes // 1024**2} MB")
+                raise ResponseTooLargeError(f"The answer is larger than {max_bytes // 1024**2} MB")
             if enough is not None and size >= enough:
                 return False
             if time.monotonic() > _ends.get():

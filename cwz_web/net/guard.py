@@ -25,7 +25,7 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util import connection as urllib3_connection
 
 from cwz_web.net.addresses import is_public
-from cwz_web.net.client import Refused, Resolver, resolve
+from cwz_web.net.client import RequestRefusedError, Resolver, resolve
 
 HTTPS_PORT = 443
 CA_FILE = certifi.where()
@@ -53,12 +53,12 @@ class Outbound:
         where = f"{host.lower()}:{port}"
         allowed = where in self._allow
         if where not in self.hosts or not (secure or allowed):
-            raise Refused
+            raise RequestRefusedError
         addresses = self._resolver(host, port)
         if not addresses:
             raise OSError("unknown host")
         if not (allowed or all(map(is_public, addresses))):
-            raise Refused
+            raise RequestRefusedError
         return addresses[0]
 
     def pool_classes(self, http: type = HTTPConnection, https: type = HTTPSConnection) -> dict[str, type]:
@@ -157,7 +157,7 @@ def refusal_in(error: BaseException | None) -> bool:
     """Whether an SDK's error was, at the bottom of it, a refusal of ours."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
-        if isinstance(error, Refused):
+        if isinstance(error, RequestRefusedError):
             return True
         seen.add(id(error))
         inner = getattr(error, "kwargs", {}).get("error") if isinstance(getattr(error, "kwargs", None), dict) else None

@@ -16,7 +16,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.oauth import AuthorizeUrlGenerator
 from sqlalchemy.orm import Session
 
-from cwz_web.crypto import CannotDecrypt, KeyRing
+from cwz_web.crypto import DecryptionError, KeyRing
 from cwz_web.db.session import raw_connection
 from cwz_web.jobs import SLACK_QUEUE, app
 from cwz_web.notify.models import SlackLink
@@ -40,11 +40,11 @@ REMOVED_THERE = "Slack does not accept us any more: ConnectWyze was removed ther
 CHANNEL_CLOSED = "The channel is gone, archived, or closed to us. Choose another one"
 
 
-class SlackDown(Exception):
+class SlackUnavailableError(Exception):
     """Slack does not answer, or not now: later, perhaps."""
 
 
-class SlackRefused(Exception):
+class SlackRejectedError(Exception):
     """Slack does not do it, now or later; `code` is its word for why."""
 
     def __init__(self, code: str) -> None:
@@ -97,7 +97,7 @@ class Slack:
         return generator.generate(state)
 
     def install(self, code: str) -> Installed:
-        """The team and the token that a code stands for. Raises SlackDown, SlackRefused."""
+        """The team and the token that a code stands for. Raises SlackUnavailableError, SlackRejectedError."""
         with _told():
             answer = self._client().oauth_v2_access(
                 client_id=self.client_id,
@@ -109,7 +109,7 @@ class Slack:
             return Installed(str(team["id"]), str(team["name"])[:100], str(token))
 
     def channels(self, token: str) -> dict[str, str]:
-        """The team's open channels: their names by id, in order. Raises SlackDown, SlackRefused."""
+        """The team's open channels: their names by id, in order. Raises SlackUnavailableError, SlackRejectedError."""
         found: dict[str, str] = {}
         cursor = ""
         with _told():
@@ -122,16 +122,16 @@ class Slack:
         return dict(sorted(found.items(), key=lambda channel: channel[1]))
 
     def post(self, token: str, channel: str, text: str, blocks: list[dict[str, Any]]) -> None:
-        """Put a message into a channel. Raises SlackDown, SlackRefused."""
+        """Put a message into a channel. Raises SlackUnavailableError, SlackRejectedError."""
         with _told():
             self._client(token).chat_postMessage(channel=channel, text=text, blocks=blocks, unfurl_links=False)
 
     def revoke(self, token: str) -> None:
-        """Give the token back; one that is gone already is no trouble. Raises SlackDown."""
+        """Give the token back; one that is gone already is no trouble. Raises SlackUnavailableError."""
         try:
             with _told():
                 self._client(token).auth_revoke()
-        except SlackRefused:
+        except SlackRejectedError:
             pass
 
     def _client(self, token: str | None = None) -> WebClient:
@@ -158,15 +158,15 @@ def keep_link(db: Session, workspace_id: UUID, ring: KeyRing, installed: Install
 
 
 def token_of(link: SlackLink, ring: KeyRing) -> str:
-    """The token of a link. Raises SlackRefused when no key opens it."""
+    """The token of a link. Raises SlackRejectedError when no key opens it."""
     try:
         return ring.decrypt(link.sealed, "slack", str(link.workspace_id))
-    except CannotDecrypt:
-        raise SlackRefused("not_authed") from None
+    except DecryptionError:
+        raise SlackRejectedError("not_authed") from None
 
 
 def reseal_link(link: SlackLink, ring: KeyRing) -> bool:
-    """Encrypt the token with the newest key. Returns whether that changed anything. Raises CannotDecrypt."""
+    """Encrypt the token with the newest key. Returns whether that changed anything. Raises DecryptionError."""
     if ring.is_newest(link.sealed):
         return False
     context = ("slack", str(link.workspace_id))
@@ -193,7 +193,7 @@ def _told() -> Iterator[None]:
     except SlackApiError as error:
         status, code = error.response.status_code, str(error.response.get("error", ""))[:60]
         if status == 429 or status >= 500 or code in ("ratelimited", "internal_error", "fatal_error", ""):
-            raise SlackDown(f"Slack: {code or status}") from None
-        raise SlackRefused(code) from None
+            raise SlackUnavailableError(f"Slack: {code or status}") from None
+        raise SlackRejectedError(code) from None
     except (SlackClientError, OSError, KeyError, TypeError, ValueError) as error:
-        raise SlackDown(f"Slack: {type(error).__name__}") from None
+        raise SlackUnavailableError(f"Slack: {type(error).__name__}") from None

@@ -9,9 +9,9 @@ from procrastinate import JobContext
 from sqlalchemy.orm import Session
 
 from cwz_web.db.session import raw_connection
-from cwz_web.jobs import Patient, Scheduled, app
-from cwz_web.notify.delivery import Delivery, Undeliverable, delivery
-from cwz_web.notify.letters import Letter, as_mail
+from cwz_web.jobs import LongRetry, Scheduled, app
+from cwz_web.notify.email_delivery import Delivery, UndeliverableError, delivery
+from cwz_web.notify.emails import EmailMessage, as_mail
 from cwz_web.notify.topics import Unsubscribing
 from cwz_web.notify.webhooks import QUEUE as WEBHOOKS_QUEUE
 from cwz_web.notify.webhooks import WAITS
@@ -20,13 +20,13 @@ from cwz_web.settings import Settings
 log = structlog.get_logger()
 
 QUEUE = "mail"
-# Somebody waits for a mail; a picture of a run can wait a moment.
+# Somebody waits for a mail; an image of a run can wait a moment.
 PRIORITY = 10
-RETRY = Patient()
+RETRY = LongRetry()
 
 
 @dataclass(frozen=True)
-class PostOffice:
+class EmailService:
     """What the mail jobs of a worker need: the way mail leaves, the sender, and the address of the site for links."""
 
     way: Delivery
@@ -35,27 +35,27 @@ class PostOffice:
     unsubscribing: Unsubscribing
 
     @classmethod
-    def of(cls, settings: Settings) -> "PostOffice":
+    def of(cls, settings: Settings) -> "EmailService":
         """The post office that the settings describe."""
         unsubscribing = Unsubscribing(settings.signing_secret.get_secret_value(), settings.url)
         return cls(delivery(settings), settings.mail_from, settings.url, unsubscribing)
 
-    def send(self, to: str, letter: Letter) -> None:
-        """Send now. Raises DeliveryFailed, so that the job is repeated; what can never arrive is only noted."""
+    def send(self, to: str, letter: EmailMessage) -> None:
+        """Send now. Raises EmailDeliveryError, so that the job is repeated; what can never arrive is only noted."""
         if letter.button and letter.button[1].startswith("/"):
             letter = replace(letter, button=(letter.button[0], self.url + letter.button[1]))
         if letter.topic:
             letter = replace(letter, unsubscribe=self.unsubscribing.link(letter.account, letter.topic))
         try:
             self.way.send(as_mail(letter, to=to, sender=self.sender))
-        except Undeliverable as error:
+        except UndeliverableError as error:
             log.warning("mail undeliverable", subject=letter.subject, reason=str(error))
 
 
 @app.task(name="notify.send_letter", queue=QUEUE, priority=PRIORITY, retry=RETRY, pass_context=True)
-def send_letter(context: JobContext, to: str, letter: dict[str, Any]) -> None:
+def send_email(context: JobContext, to: str, letter: dict[str, Any]) -> None:
     """Send a letter that holds no token."""
-    context.additional_context["post"].send(to, Letter.from_json(letter))
+    context.additional_context["post"].send(to, EmailMessage.from_json(letter))
 
 
 @app.task(name="notify.deliver", queue=WEBHOOKS_QUEUE, retry=Scheduled(WAITS), pass_context=True)
@@ -65,6 +65,6 @@ def deliver(context: JobContext, workspace_id: str, delivery_id: str) -> None:
     extra["webhooks"].deliver(extra["database"], UUID(workspace_id), UUID(delivery_id), last_try=last_try)
 
 
-def queue_letter(db: Session, to: str, letter: Letter) -> None:
+def queue_email(db: Session, to: str, letter: EmailMessage) -> None:
     """Send a letter once the transaction has committed. Not for letters with a token: a job's arguments are stored."""
-    send_letter.configure(connection=raw_connection(db)).defer(to=to, letter=letter.as_json())
+    send_email.configure(connection=raw_connection(db)).defer(to=to, letter=letter.as_json())

@@ -24,9 +24,9 @@ class Topic(StrEnum):
 
 
 TOPIC_WORDS = {
-    Topic.FEEDS: "A feed can not be fetched, or can be again",
+    Topic.FEEDS: "A feed cannot be fetched, or can be again",
     Topic.STORAGE: "A storage does not work, or works again",
-    Topic.USAGE: "80 % or all of a month’s pictures are made",
+    Topic.USAGE: "80 % or all of a month’s images are made",
     Topic.RUNS: "A run that you began has ended",
 }
 

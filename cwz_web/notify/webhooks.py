@@ -25,7 +25,7 @@ from uuid_utils.compat import uuid7
 from cwz_web.crypto import derive
 from cwz_web.db.session import Database, raw_connection
 from cwz_web.jobs import app
-from cwz_web.net.client import Fetcher, FetchError, Refused, check_url
+from cwz_web.net.client import Fetcher, FetchError, RequestRefusedError, check_url
 from cwz_web.notify.models import Delivery, Webhook
 from cwz_web.notify.slack import queue_posts
 
@@ -52,19 +52,19 @@ class Event(StrEnum):
 
 
 EVENT_WORDS = {
-    Event.RUN_FINISHED: "A run ended, and every picture is there",
-    Event.RUN_FAILED: "A run ended, and pictures are missing",
-    Event.IMAGE_CREATED: "A picture was put into storage",
-    Event.IMAGE_FAILED: "A picture that was ordered could not be made",
+    Event.RUN_FINISHED: "A run ended, and every image is there",
+    Event.RUN_FAILED: "A run ended, and images are missing",
+    Event.IMAGE_CREATED: "An image was put into storage",
+    Event.IMAGE_FAILED: "An image that was ordered could not be made",
     Event.FEED_FAILED: "A feed could not be fetched or brought in",
-    Event.CAP_REACHED: "80 % or all of a month's pictures were made",
+    Event.CAP_REACHED: "80 % or all of a month's images were made",
 }
 
 
 def _may_be_asked(url: str) -> str:
     try:
         check_url(url)
-    except Refused:
+    except RequestRefusedError:
         raise ValueError("Use a public address that begins with https://") from None
     return url
 
@@ -73,7 +73,7 @@ def _may_be_asked(url: str) -> str:
 WebhookUrl = Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_may_be_asked)]
 
 
-class NotDelivered(Exception):
+class WebhookDeliveryError(Exception):
     """The message has to be sent again."""
 
 
@@ -157,7 +157,7 @@ class Webhooks:
         return ["whsec_" + base64.b64encode(key).decode() for key in keys]
 
     def deliver(self, database: Database, workspace_id: UUID, delivery_id: UUID, *, last_try: bool) -> None:
-        """Send a message once. Raises NotDelivered when it has to be sent again."""
+        """Send a message once. Raises WebhookDeliveryError when it has to be sent again."""
         with database.transaction(workspace_id) as db:
             delivery = db.get(Delivery, (workspace_id, delivery_id))
             if delivery is None or delivery.state != "pending":
@@ -182,7 +182,7 @@ class Webhooks:
             if webhook is not None and status == GONE:
                 webhook.active, webhook.trouble = False, SWITCHED_OFF
         if not delivered and not dead:
-            raise NotDelivered(answer)
+            raise WebhookDeliveryError(answer)
 
     def _secrets(self, db: Session, workspace_id: UUID, webhook: Webhook | None) -> list[str]:
         if webhook is not None:

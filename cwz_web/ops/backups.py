@@ -26,7 +26,7 @@ import psycopg
 from psycopg import sql
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from cwz_web.crypto import CannotDecrypt, KeyRing, decrypt_stream, encrypt_stream
+from cwz_web.crypto import DecryptionError, KeyRing, decrypt_stream, encrypt_stream
 from cwz_web.db.programs import start_client
 from cwz_web.db.row_security import OPEN_TO_BACKUPS
 
@@ -94,11 +94,11 @@ class Manifest(BaseModel):
         return sum(table.rows for table in self.tables.values())
 
     def key(self, ring: KeyRing) -> bytes:
-        """The key of the content. Raises CannotDecrypt."""
+        """The key of the content. Raises DecryptionError."""
         try:
             sealed = base64.b64decode(self.sealed_key, validate=True)
         except ValueError:
-            raise CannotDecrypt("This file is damaged: its key is no base64") from None
+            raise DecryptionError("This file is damaged: its key is no base64") from None
         return base64.b64decode(ring.decrypt(sealed, "backup", self.id))
 
 
@@ -117,7 +117,7 @@ class Backup:
             with open(path, "rb") as file:
                 line = file.readline(MAX_MANIFEST)
         except OSError as error:
-            raise BackupError(f"{path} can not be read: {error.strerror}") from None
+            raise BackupError(f"{path} cannot be read: {error.strerror}") from None
         try:
             manifest = Manifest.model_validate_json(line)
         except ValidationError:
@@ -132,7 +132,7 @@ class Backup:
         return self.path.stat().st_size
 
     def content(self, ring: KeyRing) -> Iterator[bytes]:
-        """The dump, in parts. Raises CannotDecrypt as soon as something is not as it was made."""
+        """The dump, in parts. Raises DecryptionError as soon as something is not as it was made."""
         key = self.manifest.key(ring)
         with open(self.path, "rb") as file:
             file.seek(len(self.line))
@@ -143,12 +143,12 @@ class Backup:
         try:
             for _ in self.content(ring):
                 pass
-        except CannotDecrypt as error:
+        except DecryptionError as error:
             raise BackupError(f"{self.path.name}: {error}") from None
 
 
 def list_backups(folder: Path) -> list[Backup]:
-    """The backups of a folder, the newest first. What can not be read as one is not among them."""
+    """The backups of a folder, the newest first. What cannot be read as one is not among them."""
     found = []
     for path in folder.glob(f"*{SUFFIX}"):
         try:
@@ -313,7 +313,7 @@ def _manifest(connection: "psycopg.Connection[tuple[object, ...]]", key: bytes, 
         "  AND current_user::regrole = ANY(p.polroles))"
     ).fetchall()
     if closed:
-        raise BackupError(f"The role can not see all of {closed[0][0]}: it has to be the tables' owner")
+        raise BackupError(f"The role cannot see all of {closed[0][0]}: it has to be the tables' owner")
     server = connection.execute("SELECT current_setting('server_version')").fetchone()
     revision = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     roles = connection.execute(

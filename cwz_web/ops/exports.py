@@ -1,5 +1,5 @@
 """Everything that a workspace has as one zip in its own storage: rows as JSON Lines, templates, fonts, originals, and,
-if wanted, pictures. No secret is part of it.
+if wanted, images. No secret is part of it.
 
 The zip is written while it is sent, so its size is bounded by nothing of ours; rows are as of one moment. Its manifest
 comes last: it tells of every table its rows and SHA-256, and what could not be read; its JSON Schema lies beside it.
@@ -27,13 +27,13 @@ from zipstream import ZIP_DEFLATED, ZIP_STORED, ZipStream
 from cwz_web.accounts.models import Account
 from cwz_web.db.base import Base
 from cwz_web.db.session import Database, enter_workspace, raw_connection
-from cwz_web.generation.models import Asset, Font
+from cwz_web.generation.models import Font, Image
 from cwz_web.generation.templates import list_templates, open_design
 from cwz_web.jobs import EXPORT_QUEUE, app
-from cwz_web.notify.letters import Letter
+from cwz_web.notify.emails import EmailMessage
 from cwz_web.ops.models import Export
 from cwz_web.storage.connections import default_connection, list_connections
-from cwz_web.storage.contract import BadSettings, NotFound, StorageError
+from cwz_web.storage.contract import InvalidSettingsError, ObjectNotFoundError, StorageError
 from cwz_web.storage.plugins import Place, Providers
 from cwz_web.workspaces.members import tell
 from cwz_web.workspaces.models import Membership, Workspace
@@ -121,10 +121,10 @@ class Readable:
         return self._position
 
 
-def begin_export(db: Session, workspace_id: UUID, asked_by: UUID, *, with_pictures: bool) -> Export:
-    """Order an export; a job makes it once the transaction has committed. Raises BadSettings without a storage."""
+def begin_export(db: Session, workspace_id: UUID, asked_by: UUID, *, with_images: bool) -> Export:
+    """Order an export; a job makes it once the transaction has committed. Raises InvalidSettingsError without a storage."""
     default_connection(db, workspace_id)
-    export = Export(workspace_id=workspace_id, asked_by=asked_by, with_pictures=with_pictures)
+    export = Export(workspace_id=workspace_id, asked_by=asked_by, with_images=with_images)
     db.add(export)
     db.flush()
     place: Any = {"connection": raw_connection(db)}
@@ -148,7 +148,7 @@ def make_export(
         export = db.get(Export, (workspace_id, export_id))
         if export is None or export.state != "pending":
             return
-        with_pictures = export.with_pictures
+        with_images = export.with_images
     key = f"{workspace_id}/exports/{export_id}.zip"
     said: dict[str, Any]
     try:
@@ -156,13 +156,13 @@ def make_export(
             connection = default_connection(db, workspace_id)
             place, connection_id = connection.place, connection.id
         with TemporaryDirectory(prefix="cwz-export-") as folder:
-            packing = _pack(database, providers, workspace_id, Path(folder), with_pictures=with_pictures)
+            packing = _pack(database, providers, workspace_id, Path(folder), with_images=with_images)
             zipped = Readable(_zip(packing, providers, _reporter(database, workspace_id, export_id)))
             bucket = providers.open(place)
             bucket.put(key, zipped, content_type="application/zip")  # type: ignore[arg-type]
         said = {"state": "done", "percent": 100, "key": key, "connection_id": connection_id, "size": zipped.tell()}
     except StorageError as error:
-        if not last_try and not isinstance(error, BadSettings):
+        if not last_try and not isinstance(error, InvalidSettingsError):
             raise
         said = {"state": "failed", "trouble": str(error)}
     with database.transaction(workspace_id) as db:
@@ -201,9 +201,7 @@ def forget_exports(database: Database, providers: Providers, days: int) -> int:
     return gone
 
 
-def _pack(
-    database: Database, providers: Providers, workspace_id: UUID, folder: Path, *, with_pictures: bool
-) -> Packing:
+def _pack(database: Database, providers: Providers, workspace_id: UUID, folder: Path, *, with_images: bool) -> Packing:
     """Write the tables into a folder, as of one moment, and find what else belongs to it."""
     with database.transaction() as db:
         db.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
@@ -230,13 +228,11 @@ def _pack(
             packing.documents[f"templates/{template.slug}.json"] = document
         places = {c.id: c.place for c in list_connections(db, workspace_id)}
         fonts = {font.digest: font.name for font in db.scalars(select(Font).where(Font.workspace_id == workspace_id))}
-        pictures = select(Asset.id, Asset.name, Asset.key, Asset.connection_id).where(
-            Asset.workspace_id == workspace_id
-        )
-        found = db.execute(pictures.order_by(Asset.id)).all() if with_pictures else []
+        images = select(Image.id, Image.name, Image.key, Image.connection_id).where(Image.workspace_id == workspace_id)
+        found = db.execute(images.order_by(Image.id)).all() if with_images else []
     packing.objects += _originals(providers, workspace_id, places.values(), fonts)
     packing.objects += [
-        Stored("pictures", f"{row.id}-{_file_name(row.name, row.key)}", row.key, places[row.connection_id])
+        Stored("images", f"{row.id}-{_file_name(row.name, row.key)}", row.key, places[row.connection_id])
         for row in found
     ]
     return packing
@@ -245,11 +241,11 @@ def _pack(
 def _rows(db: Session, table: Table, workspace_id: UUID) -> Iterator[dict[str, Any]]:
     left_out = LEFT_OUT_COLUMNS.get(table.name, ())
     columns = [c for c in table.columns if not isinstance(c.type, LargeBinary) and c.name not in left_out]
-    addresses = ADDRESSES.get(table.name, ())
+    signed_urls = ADDRESSES.get(table.name, ())
     query = select(*columns).where(table.c.workspace_id == workspace_id).order_by(*table.primary_key.columns)
     for row in db.execute(query.execution_options(yield_per=500)):
         found = _plain(row._asdict())
-        for name in addresses:
+        for name in signed_urls:
             found[name] = found[name] and found[name].partition("?")[0]
         yield found
 
@@ -302,11 +298,11 @@ def _originals(
 
 
 def _file_name(name: str, key: str) -> str:
-    return f"{slugify(name, max_length=80) or 'picture'}.{key.rpartition('.')[2]}"
+    return f"{slugify(name, max_length=80) or 'image'}.{key.rpartition('.')[2]}"
 
 
 def _zip(packing: Packing, providers: Providers, report: Callable[[float], None]) -> Iterator[bytes]:
-    """The bytes of the zip. Rows get smaller by packing, pictures do not."""
+    """The bytes of the zip. Rows get smaller by packing, images do not."""
     archive, manifest = ZipStream(compress_type=ZIP_DEFLATED), packing.manifest
     for path in packing.tables:
         archive.add_path(str(path), f"tables/{path.name}")
@@ -318,7 +314,7 @@ def _zip(packing: Packing, providers: Providers, report: Callable[[float], None]
         name = f"{stored.folder}/{stored.name}"
         try:
             content = providers.open(stored.place).stream(stored.key)
-        except NotFound:
+        except ObjectNotFoundError:
             manifest.missing.append(name)
             continue
         archive.add(content, name, compress_type=ZIP_STORED)
@@ -356,7 +352,7 @@ def _tell(db: Session, export: Export, url: str) -> None:
     reason = "You get this mail because you asked for the export."
     if export.state == "done":
         said = f"Everything that {workspace.name} has lies in its storage as one zip. It stays for some days."
-        tell(db, account, Letter(f"The export of {workspace.name} is ready", (said,), link, reason))
+        tell(db, account, EmailMessage(f"The export of {workspace.name} is ready", (said,), link, reason))
     else:
         said = f"The export of {workspace.name} could not be made. {export.trouble}."
-        tell(db, account, Letter(f"The export of {workspace.name} failed", (said,), link, reason))
+        tell(db, account, EmailMessage(f"The export of {workspace.name} failed", (said,), link, reason))

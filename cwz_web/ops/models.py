@@ -10,7 +10,7 @@ from cwz_web.db.base import Base, WorkspaceOwned
 
 
 class BackupRecord(Base):
-    """A backup that there is, for those who can not see its folder. `verified_at` is when it was last restored on
+    """A backup that there is, for those who cannot see its folder. `verified_at` is when it was last restored on
     trial, `trouble` what that found wrong; `copied` tells that it lies in the operator's storage, too."""
 
     __tablename__ = "backups"
@@ -31,7 +31,7 @@ class Export(WorkspaceOwned, Base):
     __tablename__ = "exports"
 
     asked_by: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
-    with_pictures: Mapped[bool]
+    with_images: Mapped[bool]
     state: Mapped[str] = mapped_column(default="pending", server_default="pending")
     percent: Mapped[int] = mapped_column(default=0, server_default="0")
     trouble: Mapped[str | None]

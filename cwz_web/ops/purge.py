@@ -49,7 +49,7 @@ def purge(database: Database, providers: Providers, stone: Tombstone) -> bool:
         return True
     with database.transaction(stone.id, deleted=True) as db:
         # What lies with us, without a secret of the customer's, goes in any case.
-        places = [c.place for c in list_connections(db, stone.id) if stone.with_pictures or not c.sealed]
+        places = [c.place for c in list_connections(db, stone.id) if stone.with_images or not c.sealed]
     objects, troubles = _empty(providers, stone.id, places)
     if troubles and datetime.now(UTC) < stone.deleted_at + LATEST:
         log.warning("purge waits for a storage", workspace=str(stone.id), troubles=troubles)

@@ -15,7 +15,7 @@ from cwz_web.feeds.models import Feed, FeedImport, FeedSource, Item, ItemOrder, 
 from cwz_web.generation.models import Usage, UsageDay
 from cwz_web.notify.models import Delivery
 from cwz_web.settings import FREE, Settings
-from cwz_web.workspaces.access import standing_of
+from cwz_web.workspaces.access import plan_status_of
 
 log = structlog.get_logger()
 
@@ -77,7 +77,7 @@ def forget_old(database: Database, keep: Keep) -> dict[str, int]:
 
 def _forget(db: Session, workspace_id: UUID, keep: Keep) -> dict[str, int]:
     now = datetime.now(UTC)
-    history = now - timedelta(days=keep.history_of(standing_of(db, workspace_id).plan))
+    history = now - timedelta(days=keep.history_of(plan_status_of(db, workspace_id).plan))
     usage = (now - timedelta(days=keep.usage)).date()
     later = aliased(FeedImport)
     has_later = exists().where(

@@ -5,7 +5,7 @@ from uuid import UUID
 from procrastinate import JobContext, RetryStrategy
 
 from cwz_web.jobs import EXPORT_QUEUE, RETRY, UPKEEP_QUEUE, app
-from cwz_web.ops.archive import Archive
+from cwz_web.ops.backup_store import Archive
 from cwz_web.ops.exports import forget_exports, make_export
 from cwz_web.ops.purge import purge_due
 from cwz_web.ops.retention import Keep, forget_old
@@ -38,7 +38,7 @@ def note_tombstones(context: JobContext) -> None:
 @app.task(name="ops.drop_old_backups", queue=UPKEEP_QUEUE, queueing_lock="drop_old_backups", pass_context=True)
 def drop_old_backups(context: JobContext, timestamp: int) -> None:
     """See that no backup is too old, whether or not there are newer ones."""
-    _archive(context).let_go()
+    _archive(context).release_connection()
 
 
 @app.periodic(cron="29 * * * *")

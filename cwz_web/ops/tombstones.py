@@ -32,7 +32,7 @@ class Stone(BaseModel):
     id: UUID
     kind: str
     name: str
-    with_pictures: bool
+    with_images: bool
     deleted_at: datetime
     purge_at: datetime
     purged_at: datetime | None
@@ -55,7 +55,7 @@ def write_tombstones(database: Database, folder: Path, ring: KeyRing) -> None:
 def known_tombstones(owner_url: str, folder: Path, ring: KeyRing) -> list[Stone]:
     """Those of the folder and of the database as it is now, as far as there is one; what the database says counts.
 
-    Raises CannotDecrypt.
+    Raises DecryptionError.
     """
     found = {}
     if (folder / FILE).exists():
@@ -69,7 +69,7 @@ def known_tombstones(owner_url: str, folder: Path, ring: KeyRing) -> list[Stone]
     return list((found | there).values())
 
 
-def lay_tombstones(database: Database, stones: Iterable[Stone]) -> int:
+def apply_tombstones(database: Database, stones: Iterable[Stone]) -> int:
     """Put tombstones into a restored database. Returns how many stand for something that it brought back to life.
 
     What had been purged is due at once. Of anything else nobody can be sure: its deletion may have been taken back

@@ -32,8 +32,8 @@ SYNONYMS = {
         "imagesrc",
         "imageurl",
         "mainimage",
-        "picture",
-        "pictureurl",
+        "image",
+        "imageurl",
         "photo",
         "images",
         "thumbnail",
@@ -43,7 +43,7 @@ SYNONYMS = {
     ],
 }
 ALIASES = {
-    "picture": "image",
+    "image": "image",
     "photo": "image",
     "name": "title",
     "headline": "title",
@@ -55,7 +55,7 @@ ALIASES = {
 SAMPLE = 20
 # A column of the template that stays empty. One that is not in a mapping at all shows the template's default.
 NOTHING = ""
-_picture_url = re.compile(r"\Ahttps?://\S+\.(?:jpe?g|png|webp|gif|avif)(?:\?\S*)?\Z", re.IGNORECASE)
+_image_url = re.compile(r"\Ahttps?://\S+\.(?:jpe?g|png|webp|gif|avif)(?:\?\S*)?\Z", re.IGNORECASE)
 
 
 def guess_mapping(
@@ -77,7 +77,7 @@ def guess_mapping(
         names = [column.name, column.label, *SYNONYMS.get(wanted, ())]
         found = next((by_plain[_plain(name)] for name in names if _plain(name) in by_plain), None)
         if found is None and column.kind == "image":
-            found = next((c for c in feed_columns if any(_picture_url.match(row.get(c, "")) for row in rows)), None)
+            found = next((c for c in feed_columns if any(_image_url.match(row.get(c, "")) for row in rows)), None)
         mapping[column.name] = found or NOTHING
     return mapping
 

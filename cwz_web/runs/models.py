@@ -13,15 +13,15 @@ from cwz_web.generation.usage import month_of
 
 
 class Run(WorkspaceOwned, Base):
-    """A feed drawn with one version of a template, each row in each of the `outputs`; or, without a feed, one picture
+    """A feed rendered with one version of a template, each row in each of the `outputs`; or, without a feed, one image
     that was ordered by itself. The counts change in the same transaction as the items do.
 
-    `unchanged` of the `done` were taken over from an earlier run. Its pictures count in the month `counted_in`, and
-    against the API key `key_id`, if a program started it (generation/usage.py). `drawing_seconds` is how long workers
+    `unchanged` of the `done` were taken over from an earlier run. Its images count in the month `counted_in`, and
+    against the API key `key_id`, if a program started it (generation/usage.py). `rendering_seconds` is how long workers
     were at it, together; `webhook` is an address that is told how it ended.
 
-    Until it is `prepared` nothing of it is drawn or counts: at first it has no items, later they wait to be drawn
-    again. If that can not be done, what was not drawn has failed, and `trouble` says why. What is pending in a
+    Until it is `prepared` nothing of it is rendered or counts: at first it has no items, later they wait to be rendered
+    again. If that cannot be done, what was not rendered has failed, and `trouble` says why. What is pending in a
     cancelled run was left out.
     """
 
@@ -42,7 +42,7 @@ class Run(WorkspaceOwned, Base):
     key_id: Mapped[UUID | None]
     counted_in: Mapped[date] = mapped_column(default=month_of, server_default=text("date_trunc('month', now())::date"))
     cancelled_at: Mapped[datetime | None]
-    drawing_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    rendering_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
     webhook: Mapped[str | None]
     started_by: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
     finished_at: Mapped[datetime | None]
@@ -61,8 +61,8 @@ class Run(WorkspaceOwned, Base):
         return self.total - self.done - self.failed
 
     @property
-    def is_drawn(self) -> bool:
-        """Whether its pictures are being drawn now."""
+    def is_rendered(self) -> bool:
+        """Whether its images are being rendered now."""
         return self.prepared and self.finished_at is None
 
 
@@ -94,10 +94,10 @@ class AutoRun(WorkspaceOwned, Base):
 
 
 class RunItem(Base):
-    """One picture of a run: the values of its row, which of the run's outputs it is (an index), and what became of it
+    """One image of a run: the values of its row, which of the run's outputs it is (an index), and what became of it
     (`pending`, `done` or `failed`).
 
-    `error` says why there is no picture; `note` what is missing in the one there is.
+    `error` says why there is no image; `note` what is missing in the one there is.
     """
 
     __tablename__ = "run_items"
@@ -112,14 +112,14 @@ class RunItem(Base):
     state: Mapped[str] = mapped_column(server_default="pending")
     error: Mapped[str | None]
     note: Mapped[str | None]
-    asset_id: Mapped[UUID | None]
+    image_id: Mapped[UUID | None]
 
     __table_args__ = (
         ForeignKeyConstraint(["workspace_id", "run_id"], ["runs.workspace_id", "runs.id"], ondelete="CASCADE"),
-        ForeignKeyConstraint(["workspace_id", "asset_id"], ["assets.workspace_id", "assets.id"]),
+        ForeignKeyConstraint(["workspace_id", "image_id"], ["images.workspace_id", "images.id"]),
         CheckConstraint("state IN ('pending', 'done', 'failed')", name="state"),
         Index(None, "workspace_id", "run_id", "chunk"),
-        Index(None, "workspace_id", "asset_id"),
+        Index(None, "workspace_id", "image_id"),
         Index(None, "workspace_id", "key", "run_id"),
         Index("ix_run_items_failed", "workspace_id", "run_id", "position", postgresql_where=text("state = 'failed'")),
         Index("ix_run_items_noted", "workspace_id", "run_id", postgresql_where=text("note IS NOT NULL")),

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import and_, func, select, true
 from sqlalchemy.orm import Session
 
-from cwz_web.generation.models import Asset
+from cwz_web.generation.models import Image
 from cwz_web.runs.models import Run, RunItem
 
 PAGE = 48
@@ -73,8 +73,8 @@ def describe_run(run: Run) -> dict[str, Any]:
 
 def results_after(
     db: Session, run: Run, position: int = 0, *, state: str | None = None, but: str | None = None, limit: int = PAGE
-) -> list[tuple[RunItem, Asset | None]]:
-    """The run's items after a position that have ended, with their pictures; and of a cancelled one, what was left out.
+) -> list[tuple[RunItem, Image | None]]:
+    """The run's items after a position that have ended, with their images; and of a cancelled one, what was left out.
 
     Arguments:
         run: as it is now; its counts tell whether there are any.
@@ -86,8 +86,8 @@ def results_after(
     ended = ("done", "failed", "pending") if run.cancelled_at else ("done", "failed")
     states = ended if state is None else (state,)
     query = (
-        select(RunItem, Asset)
-        .outerjoin(Asset, and_(Asset.workspace_id == RunItem.workspace_id, Asset.id == RunItem.asset_id))
+        select(RunItem, Image)
+        .outerjoin(Image, and_(Image.workspace_id == RunItem.workspace_id, Image.id == RunItem.image_id))
         .where(
             RunItem.workspace_id == run.workspace_id,
             RunItem.run_id == run.id,
@@ -98,11 +98,11 @@ def results_after(
         .order_by(RunItem.position)
         .limit(limit)
     )
-    return [(item, asset) for item, asset in db.execute(query)]
+    return [(item, image) for item, image in db.execute(query)]
 
 
 def notes_of(db: Session, run: Run, limit: int = 5) -> list[tuple[str, int]]:
-    """What is missing in the run's pictures, and in how many; the most frequent first."""
+    """What is missing in the run's images, and in how many; the most frequent first."""
     count = func.count()
     query = (
         select(RunItem.note, count)
@@ -114,11 +114,11 @@ def notes_of(db: Session, run: Run, limit: int = 5) -> list[tuple[str, int]]:
     return [(note, number) for note, number in db.execute(query) if note]
 
 
-def pictures_of_row(db: Session, workspace_id: UUID, feed_id: UUID, key: str, limit: int = 24) -> list[Asset]:
-    """The pictures that runs made of the row of a key, newest first; each once."""
+def images_of_row(db: Session, workspace_id: UUID, feed_id: UUID, key: str, limit: int = 24) -> list[Image]:
+    """The images that runs made of the row of a key, newest first; each once."""
     query = (
-        select(Asset)
-        .join(RunItem, and_(Asset.workspace_id == RunItem.workspace_id, Asset.id == RunItem.asset_id))
+        select(Image)
+        .join(RunItem, and_(Image.workspace_id == RunItem.workspace_id, Image.id == RunItem.image_id))
         .join(Run, and_(Run.workspace_id == RunItem.workspace_id, Run.id == RunItem.run_id))
         .where(RunItem.workspace_id == workspace_id, RunItem.key == key, Run.feed_id == feed_id)
         .order_by(RunItem.run_id.desc())
@@ -127,12 +127,12 @@ def pictures_of_row(db: Session, workspace_id: UUID, feed_id: UUID, key: str, li
     return list(dict.fromkeys(db.scalars(query)))
 
 
-def run_of_asset(db: Session, workspace_id: UUID, asset_id: UUID) -> UUID | None:
-    """A run that the picture is part of."""
+def run_of_image(db: Session, workspace_id: UUID, image_id: UUID) -> UUID | None:
+    """A run that the image is part of."""
     return db.scalar(
         select(RunItem.run_id)
         .join(Run, and_(Run.workspace_id == RunItem.workspace_id, Run.id == RunItem.run_id))
-        .where(RunItem.workspace_id == workspace_id, RunItem.asset_id == asset_id, Run.feed_id.is_not(None))
+        .where(RunItem.workspace_id == workspace_id, RunItem.image_id == image_id, Run.feed_id.is_not(None))
         .order_by(RunItem.run_id.desc())
         .limit(1)
     )

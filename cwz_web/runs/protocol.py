@@ -15,13 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from uuid_utils.compat import uuid7
 
-from cwz_web.generation.assets import Kept
+from cwz_web.generation.images import StoredImage
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
-from cwz_web.storage.plugins import Lent, Place
+from cwz_web.storage.plugins import DelegatedConnection, Place
 
 PATH = "/hooks/render"
-# What `asset_key` and `original_key` make.
+# What `image_key` and `original_key` make.
 KEY = rf"^[0-9a-f-]{{36}}/(originals/[0-9a-f]{{64}}|images/[0-9a-f]{{2}}/[0-9a-f]{{64}}\.({'|'.join(Format)}))$"
 TIMEOUT = httpx.Timeout(30, connect=5)
 
@@ -33,10 +33,10 @@ class Message(BaseModel):
 
 
 class Result(Message):
-    """What became of one item: a picture, perhaps with a note of what is missing in it, or why there is none."""
+    """What became of one item: an image, perhaps with a note of what is missing in it, or why there is none."""
 
     position: int
-    kept: Kept | None = None
+    kept: StoredImage | None = None
     note: Annotated[str, Field(max_length=500)] | None = None
     error: Annotated[str, Field(max_length=500)] | None = None
 
@@ -61,7 +61,7 @@ class Report(Message):
 
 
 class AskAddress(Message):
-    """The worker asks for a signed address: to read an original of the workspace, or to store a picture of it."""
+    """The worker asks for a signed address: to read an original of the workspace, or to store an image of it."""
 
     type: Literal["address"] = "address"
     workspace_id: UUID
@@ -77,7 +77,7 @@ class AskAddress(Message):
 
 
 class Address(Message):
-    """Signed addresses: to read an object, and to store it if it is a picture."""
+    """Signed addresses: to read an object, and to store it if it is an image."""
 
     read: str
     store: str | None = None
@@ -91,7 +91,7 @@ class Trouble(Message):
 
 
 class Item(Message):
-    """A picture to draw: the values of its row, and which of the outputs it is."""
+    """An image to render: the values of its row, and which of the outputs it is."""
 
     position: int
     data: dict[str, str]
@@ -103,15 +103,15 @@ class Specification(Message):
 
     template: ImageTemplate
     outputs: Annotated[tuple[Output, ...], Field(min_length=1)]
-    places: Annotated[tuple[Place | Lent, ...], Field(min_length=1)]  # the first is where the pictures go
+    places: Annotated[tuple[Place | DelegatedConnection, ...], Field(min_length=1)]  # the first is where the images go
     items: tuple[Item, ...]
 
 
-class Refused(Exception):
+class MessageRefusedError(Exception):
     """A message is not signed as it must be."""
 
 
-class Gone(Exception):
+class RunGoneError(Exception):
     """The run is not there any more."""
 
 
@@ -135,7 +135,7 @@ def verify(secret: str, headers: Mapping[str, str], body: bytes) -> tuple[str, A
     try:
         _webhook(secret).verify(body, dict(headers), json_parse=False)
     except (WebhookVerificationError, ValueError):  # malformed headers surface as ValueError
-        raise Refused from None
+        raise MessageRefusedError from None
     identity = {name.lower(): value for name, value in headers.items()}["webhook-id"]
     return identity, AnyMessage.validate_json(body)
 
@@ -169,7 +169,7 @@ class RenderClient:
         headers = {"Content-Type": "application/json", **sign(self._secret, body)}
         response = self._client.post(PATH, content=body, headers=headers)
         if response.status_code == httpx.codes.NOT_FOUND:
-            raise Gone
+            raise RunGoneError
         response.raise_for_status()
         return response.content
 

@@ -1,4 +1,4 @@
-"""What Slack is told, in Block Kit (https://docs.slack.dev/block-kit): a sentence, a run's first pictures, a link."""
+"""What Slack is told, in Block Kit (https://docs.slack.dev/block-kit): a sentence, a run's first images, a link."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from cwz_web.db.session import Database
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Template
-from cwz_web.generation.signing import Addresses
-from cwz_web.jobs import SLACK_QUEUE, Patient, app
-from cwz_web.notify.slack import Slack, SlackRefused, slack_link, token_of
+from cwz_web.generation.signed_urls import SignedUrls
+from cwz_web.jobs import SLACK_QUEUE, LongRetry, app
+from cwz_web.notify.slack import Slack, SlackRejectedError, slack_link, token_of
 from cwz_web.notify.webhooks import Event
 from cwz_web.runs.models import Run
 from cwz_web.runs.progress import results_after
@@ -22,8 +22,8 @@ from cwz_web.workspaces.models import Workspace
 
 log = structlog.get_logger()
 
-PICTURES = 3
-RETRY = Patient(longest=600, attempts=100)
+IMAGES = 3
+RETRY = LongRetry(longest=600, attempts=100)
 
 
 @app.task(name="slack.post", queue=SLACK_QUEUE, retry=RETRY, pass_context=True)
@@ -39,27 +39,27 @@ def post_news(
     database: Database,
     slack: Slack,
     ring: Any,
-    addresses: Addresses,
+    signed_urls: SignedUrls,
     workspace_id: UUID,
     event: Event,
     about: Mapping[str, Any],
 ) -> None:
-    """Post a piece of news to the workspace's channel. Raises SlackDown; what is gone for good is noted."""
+    """Post a piece of news to the workspace's channel. Raises SlackUnavailableError; what is gone for good is noted."""
     with database.transaction(workspace_id) as db:
         link = slack_link(db, workspace_id)
         if link is None or link.channel_id is None or link.trouble:
             return
-        channel, text, blocks = link.channel_id, *_message(db, addresses, slack.site, workspace_id, event, about)
+        channel, text, blocks = link.channel_id, *_message(db, signed_urls, slack.site, workspace_id, event, about)
     try:
         token = token_of(link, ring)
         try:
             slack.post(token, channel, text, blocks)
-        except SlackRefused as error:
+        except SlackRejectedError as error:
             if error.code != "invalid_blocks":
                 raise
-            # Slack could not fetch a picture, from behind a firewall perhaps: the words are worth more.
+            # Slack could not fetch an image, from behind a firewall perhaps: the words are worth more.
             slack.post(token, channel, text, [block for block in blocks if block["type"] != "image"])
-    except SlackRefused as error:
+    except SlackRejectedError as error:
         log.warning("slack refused", workspace=str(workspace_id), reason=error.code)
         if error.trouble is None:
             return  # this message alone
@@ -70,7 +70,7 @@ def post_news(
 
 
 def _message(
-    db: Session, addresses: Addresses, site: str, workspace_id: UUID, event: Event, about: Mapping[str, Any]
+    db: Session, signed_urls: SignedUrls, site: str, workspace_id: UUID, event: Event, about: Mapping[str, Any]
 ) -> tuple[str, list[dict[str, Any]]]:
     """The text for notifications, and the blocks."""
     workspace = db.get_one(Workspace, workspace_id)
@@ -80,19 +80,19 @@ def _message(
         case Event.RUN_FINISHED | Event.RUN_FAILED:
             run = db.get(Run, (workspace_id, UUID(about["id"])))
             names = _names(db, workspace_id, run)
-            said = f"{names}: {about['done']:,} pictures are there"
+            said = f"{names}: {about['done']:,} images are there"
             said += f", {about['failed']:,} could not be made." if about["failed"] else "."
             said = f"{names}: {about['trouble']}" if about.get("trouble") else said
             link = ("See the run", f"{base}/runs/{about['id']}")
-            for item, asset in results_after(db, run, state="done", limit=PICTURES) if run else ():
-                if asset is not None:
-                    url = site + addresses.asset(asset)
-                    images.append({"type": "image", "image_url": url, "alt_text": _plain(item.key) or "A picture"})
+            for item, image in results_after(db, run, state="done", limit=IMAGES) if run else ():
+                if image is not None:
+                    url = site + signed_urls.image(image)
+                    images.append({"type": "image", "image_url": url, "alt_text": _plain(item.key) or "An image"})
         case Event.FEED_FAILED:
             said = f"The feed {about.get('name', '')} could not be brought in: {about.get('error', '')}"
             link = ("See the feed", f"{base}/feeds/{about.get('feed', '')}")
         case _:
-            said = f"{about.get('percent', '')} % of this month’s pictures are made."
+            said = f"{about.get('percent', '')} % of this month’s images are made."
             link = ("See the usage", f"{base}/keys")
     text = f"*{_plain(workspace.name)}* {_plain(said)}"
     section = {"type": "section", "text": {"type": "mrkdwn", "text": text[:2900]}}
@@ -107,7 +107,7 @@ def _names(db: Session, workspace_id: UUID, run: Run | None) -> str:
     template = db.scalar(
         select(Template.name).where(Template.workspace_id == workspace_id, Template.id == run.template_id)
     )
-    return f"{feed or 'A picture'} as {template or 'a template'}"
+    return f"{feed or 'An image'} as {template or 'a template'}"
 
 
 def _plain(text: str) -> str:

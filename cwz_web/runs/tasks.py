@@ -7,20 +7,20 @@ import structlog
 from procrastinate import JobContext
 from sqlalchemy import text
 
-from cwz_web.generation.usage import CapReached, Meter
-from cwz_web.jobs import FEEDS_QUEUE, PREPARE_QUEUE, RENDER_QUEUE, Patient, app
-from cwz_web.runs.callback import forget_messages, give_up_lost
-from cwz_web.runs.following import follow_feed
+from cwz_web.generation.usage import Quota, QuotaExceededError
+from cwz_web.jobs import FEEDS_QUEUE, PREPARE_QUEUE, RENDER_QUEUE, LongRetry, app
+from cwz_web.runs.auto_runs import start_due_auto_runs
 from cwz_web.runs.models import Run
-from cwz_web.runs.planning import NEVER_PREPARED, EmptyFeed, HasEnded, prepare_run, refuse_run
-from cwz_web.runs.protocol import AskSpecification, Gone
-from cwz_web.runs.turns import drop_chunks, put_back
+from cwz_web.runs.planning import NEVER_PREPARED, EmptyFeedError, RunEndedError, prepare_run, refuse_run
+from cwz_web.runs.protocol import AskSpecification, RunGoneError
+from cwz_web.runs.reports import forget_messages, give_up_lost
+from cwz_web.runs.scheduling import drop_chunks, requeue_chunk
 
 log = structlog.get_logger()
 
 # A storage that refuses for a minute, or a web that is down, holds a run up a little; after hours it is given up.
-RETRY = Patient(longest=60, attempts=150)
-# Pictures that are slower than those of the run before are shared out anew, so that nobody waits for a whole chunk.
+RETRY = LongRetry(longest=60, attempts=150)
+# Images that are slower than those of the run before are shared out anew, so that nobody waits for a whole chunk.
 LONGEST_SECONDS = 5.0
 
 
@@ -35,7 +35,7 @@ def forget_old_messages(context: JobContext, timestamp: int) -> None:
 @app.periodic(cron="*/5 * * * *")
 @app.task(name="runs.end_lost", queueing_lock="end_lost", pass_context=True)
 def end_lost(context: JobContext, timestamp: int) -> None:
-    """End what nobody will draw any more, so that no run waits for ever."""
+    """End what nobody will render any more, so that no run waits for ever."""
     extra = context.additional_context
     with extra["database"].transaction() as db:
         lost = db.execute(text("SELECT workspace_id, run_id, array_agg(chunk) FROM lost_chunks() GROUP BY 1, 2")).all()
@@ -56,7 +56,7 @@ def follow(context: JobContext, workspace_id: str, feed_id: str) -> None:
     """Begin the runs that follow a feed, after its rows have changed."""
     workspace = UUID(workspace_id)
     with context.additional_context["database"].transaction(workspace) as db:
-        follow_feed(db, workspace, UUID(feed_id), context.additional_context["meters"])
+        start_due_auto_runs(db, workspace, UUID(feed_id), context.additional_context["meters"])
 
 
 @app.task(name="runs.prepare", queue=PREPARE_QUEUE, retry=RETRY, pass_context=True)
@@ -68,10 +68,10 @@ def prepare(context: JobContext, workspace_id: str, run_id: str, terms: dict[str
         with database.transaction(key[0]) as db:
             run = db.get(Run, key)
             if run and not run.prepared and not run.finished_at:
-                prepare_run(db, run, Meter(key[0], key_id=run.key_id, **terms))
-    except HasEnded:
+                prepare_run(db, run, Quota(key[0], key_id=run.key_id, **terms))
+    except RunEndedError:
         log.info("run ended while it was prepared", run=run_id)
-    except (EmptyFeed, CapReached) as error:
+    except (EmptyFeedError, QuotaExceededError) as error:
         why = str(error)
     if why:
         with database.transaction(key[0]) as db:
@@ -89,12 +89,12 @@ def drop(context: JobContext, workspace_id: str, run_id: str) -> None:
 
 @app.task(name="runs.render_chunk", queue=RENDER_QUEUE, retry=RETRY, pass_context=True)
 def render_chunk(context: JobContext, workspace_id: str, run_id: str, chunk: int) -> None:
-    """Draw a chunk of a run."""
+    """Render a chunk of a run."""
     ask = AskSpecification(workspace_id=UUID(workspace_id), run_id=UUID(run_id), chunk=chunk)
     extra, attempts = context.additional_context, context.job.attempts
     try:
         if not extra["worker"].render_chunk(ask, last_try=attempts >= RETRY.attempts, seconds=LONGEST_SECONDS):
             with extra["database"].transaction(ask.workspace_id) as db:
-                put_back(db, ask.workspace_id, ask.run_id, chunk)
-    except Gone:
+                requeue_chunk(db, ask.workspace_id, ask.run_id, chunk)
+    except RunGoneError:
         log.info("chunk of a run that is gone", run=run_id, chunk=chunk)

@@ -1,5 +1,5 @@
-// What the designer adds for the mouse and the keyboard: moving and resizing on the picture, dragging layers in their
-// list, undo by keys, and colour pickers. Everything it does is typed into the page's own forms; without it they do all.
+// What the designer adds for the mouse and the keyboard: moving and resizing on the image, dragging layers in their
+// list, undo by keys, and color pickers. Everything it does is typed into the page's own forms; without it they do all.
 "use strict";
 
 const STEP = 1, BIG_STEP = 10, SMALLEST = 4;
@@ -129,9 +129,9 @@ document.addEventListener("drop", (event) => {
 });
 document.addEventListener("dragend", () => { dragged = null; });
 
-// A colour picker beside a colour that is typed.
+// A color picker beside a color that is typed.
 document.addEventListener("input", (event) => {
-  const name = event.target.dataset?.colour;
+  const name = event.target.dataset?.color;
   if (!name) return;
   const typed = document.getElementById(name);
   typed.value = event.target.value + (typed.value.length === 9 ? typed.value.slice(7) : "");

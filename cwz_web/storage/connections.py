@@ -1,4 +1,4 @@
-"""A workspace's connections: making and changing them, which one its pictures go to, and where in it."""
+"""A workspace's connections: making and changing them, which one its images go to, and where in it."""
 
 import json
 from collections.abc import Mapping
@@ -11,19 +11,19 @@ from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
 from cwz_web.crypto import KeyRing
-from cwz_web.storage.contract import BadSettings
+from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.models import Connection
 
 Values = Mapping[str, Any]
-NO_DEFAULT = "Connect a storage first: this workspace has no place to keep pictures"
+NO_DEFAULT = "Connect a storage first: this workspace has no place to keep images"
 CHOSEN_GONE = "The storage that was chosen is gone; choose another one"
 
 
-class SecretsNeeded(Exception):
+class SecretsRequiredError(Exception):
     """The connection would point elsewhere: whoever changes that has to know its secrets."""
 
 
-class StillNeeded(Exception):
+class ConnectionInUseError(Exception):
     """Something depends on the connection; the message says what."""
 
 
@@ -31,7 +31,7 @@ class StillNeeded(Exception):
 class Stored:
     """What a connection keeps. `size` is in bytes."""
 
-    pictures: int
+    images: int
     size: int
 
 
@@ -42,37 +42,37 @@ def list_connections(db: Session, workspace_id: UUID) -> list[Connection]:
 
 
 def default_connection(db: Session, workspace_id: UUID) -> Connection:
-    """The connection that new pictures go to. Raises BadSettings when the workspace has none."""
+    """The connection that new images go to. Raises InvalidSettingsError when the workspace has none."""
     found = db.scalar(select(Connection).where(Connection.workspace_id == workspace_id, Connection.is_default))
     if found is None:
-        raise BadSettings(NO_DEFAULT)
+        raise InvalidSettingsError(NO_DEFAULT)
     return found
 
 
 def connection_of(db: Session, workspace_id: UUID, connection_id: UUID | None) -> Connection:
-    """The connection of that id, or the default for None. Raises BadSettings when there is none."""
+    """The connection of that id, or the default for None. Raises InvalidSettingsError when there is none."""
     if connection_id is None:
         return default_connection(db, workspace_id)
     found = db.get(Connection, (workspace_id, connection_id))
     if found is None:
-        raise BadSettings(CHOSEN_GONE)
+        raise InvalidSettingsError(CHOSEN_GONE)
     return found
 
 
 def connections_from(db: Session, workspace_id: UUID, connection_id: UUID | None) -> list[Connection]:
     """All connections of the workspace, in one query; the one of that id, or the default for None, is the first.
 
-    Raises BadSettings when there is none.
+    Raises InvalidSettingsError when there is none.
     """
     known = list_connections(db, workspace_id)
     first = [c for c in known if (c.is_default if connection_id is None else c.id == connection_id)]
     if not first:
-        raise BadSettings(NO_DEFAULT if connection_id is None else CHOSEN_GONE)
+        raise InvalidSettingsError(NO_DEFAULT if connection_id is None else CHOSEN_GONE)
     return first + [c for c in known if c is not first[0]]
 
 
 def has_storage(db: Session, workspace_id: UUID) -> bool:
-    """Whether the workspace has a place for pictures."""
+    """Whether the workspace has a place for images."""
     return db.scalar(select(exists().where(Connection.workspace_id == workspace_id, Connection.is_default))) or False
 
 
@@ -110,10 +110,10 @@ def change_connection(
 ) -> None:
     """Change a connection. Without secrets it keeps those that it has.
 
-    Raises SecretsNeeded when the settings change: kept secrets must not be sent to where somebody else points.
+    Raises SecretsRequiredError when the settings change: kept secrets must not be sent to where somebody else points.
     """
     if secrets is None and connection.sealed is not None and dict(settings) != connection.settings:
-        raise SecretsNeeded
+        raise SecretsRequiredError
     connection.name, connection.settings = name, dict(settings)
     if secrets is not None:
         _seal(connection, ring, secrets)
@@ -121,7 +121,7 @@ def change_connection(
 
 
 def make_default(db: Session, connection: Connection) -> None:
-    """Let new pictures go there."""
+    """Let new images go there."""
     mine = update(Connection).where(Connection.workspace_id == connection.workspace_id)
     db.execute(mine.values(is_default=False))
     db.execute(mine.where(Connection.id == connection.id).values(is_default=True))
@@ -130,24 +130,24 @@ def make_default(db: Session, connection: Connection) -> None:
 def stored_by_connection(db: Session, workspace_id: UUID) -> dict[UUID, Stored]:
     """How much each connection keeps, as far as we put it there."""
     rows = db.execute(
-        text("SELECT connection_id, count(*) AS n, sum(size) AS size FROM assets WHERE workspace_id = :w GROUP BY 1"),
+        text("SELECT connection_id, count(*) AS n, sum(size) AS size FROM images WHERE workspace_id = :w GROUP BY 1"),
         {"w": workspace_id},
     )
     return {row.connection_id: Stored(row.n, int(row.size)) for row in rows}
 
 
 def remove_connection(db: Session, connection: Connection) -> None:
-    """Forget a connection and its secrets; what lies in the bucket stays there. Raises StillNeeded."""
+    """Forget a connection and its secrets; what lies in the bucket stays there. Raises ConnectionInUseError."""
     others = [c for c in list_connections(db, connection.workspace_id) if c.id != connection.id]
     if connection.is_default and others:
-        raise StillNeeded("New pictures go here. Make another connection the default first")
-    for table, words in (("assets", "pictures lie here"), ("runs", "runs used it"), ("templates", "templates use it")):
+        raise ConnectionInUseError("New images go here. Make another connection the default first")
+    for table, words in (("images", "images lie here"), ("runs", "runs used it"), ("templates", "templates use it")):
         count = db.scalar(
             text(f"SELECT count(*) FROM {table} WHERE workspace_id = :w AND connection_id = :c"),  # noqa: S608
             {"w": connection.workspace_id, "c": connection.id},
         )
         if count:
-            raise StillNeeded(f"{count} {words}: without the connection they could not be shown any more")
+            raise ConnectionInUseError(f"{count} {words}: without the connection they could not be shown any more")
     db.delete(connection)
     db.flush()
 
@@ -162,13 +162,13 @@ def reseal(db: Session, connection: Connection, ring: KeyRing) -> bool:
     return True
 
 
-def asset_key(workspace_id: UUID, digest: str, extension: str) -> str:
-    """Where a picture lies. It begins with the workspace, and the digest names the content, so it never changes."""
+def image_key(workspace_id: UUID, digest: str, extension: str) -> str:
+    """Where an image lies. It begins with the workspace, and the digest names the content, so it never changes."""
     return f"{workspace_id}/images/{digest[:2]}/{digest}.{extension}"
 
 
-def original_key(workspace_id: UUID, digest: str) -> str:
-    """Where a picture that people brought in lies (a background, a product photo)."""
+def upload_key(workspace_id: UUID, digest: str) -> str:
+    """Where an image that people brought in lies (a background, a product photo)."""
     return f"{workspace_id}/originals/{digest}"
 
 

@@ -18,47 +18,47 @@ class StorageError(Exception):
     """Something about the storage; the message says what a person can do about it and holds no secret."""
 
 
-class BadSettings(StorageError):
-    """The connection's settings, or the operator's, can not work."""
+class InvalidSettingsError(StorageError):
+    """The connection's settings, or the operator's, cannot work."""
 
 
-class BadCredentials(StorageError):
+class InvalidCredentialsError(StorageError):
     """The storage does not know these credentials."""
 
 
-class NoSuchBucket(StorageError):
+class BucketNotFoundError(StorageError):
     """The bucket is not there."""
 
 
-class NotFound(StorageError):
+class ObjectNotFoundError(StorageError):
     """There is no such object."""
 
 
-class TooLarge(StorageError):
+class ObjectTooLargeError(StorageError):
     """The object is larger than whoever asks for it takes."""
 
 
-class AlreadyThere(StorageError):
+class ObjectExistsError(StorageError):
     """There is such an object, and it was to be put only if there was none."""
 
 
-class NotPermitted(StorageError):
+class PermissionDeniedError(StorageError):
     """The storage refuses this to us."""
 
 
-class ClockSkew(StorageError):
+class ClockSkewError(StorageError):
     """The storage refuses the request because this machine's clock is wrong."""
 
 
-class Unreachable(StorageError):
+class StorageUnreachableError(StorageError):
     """The storage does not answer; trying again later may help."""
 
 
-class Throttled(Unreachable):
+class StorageThrottledError(StorageUnreachableError):
     """The storage wants fewer requests; trying again later helps."""
 
 
-class UnsafeAddress(StorageError):
+class BlockedAddressError(StorageError):
     """The storage's address leads where no request of ours may go."""
 
 
@@ -96,7 +96,7 @@ class ObjectInfo:
 class Bucket(Protocol):
     """A place for objects. Safe to use from several threads. Every method raises only StorageErrors.
 
-    What a bucket can not do, it refuses with BadSettings; its provider's capabilities say what that is.
+    What a bucket cannot do, it refuses with InvalidSettingsError; its provider's capabilities say what that is.
     """
 
     def put(
@@ -114,17 +114,17 @@ class Bucket(Protocol):
         Arguments:
             body: bytes, or a file that is read to its end.
             metadata: names of small letters, digits and hyphens; values in ASCII.
-            if_absent: raise AlreadyThere instead of replacing one.
+            if_absent: raise ObjectExistsError instead of replacing one.
         """
 
     def get(self, key: str, start: int = 0, length: int | None = None) -> bytes:
-        """The object's bytes, or, with RANGE, `length` of them from `start` (fewer where it ends). Raises NotFound."""
+        """The object's bytes, or, with RANGE, `length` of them from `start` (fewer where it ends). Raises ObjectNotFoundError."""
 
     def stream(self, key: str) -> Iterator[bytes]:
-        """The object's bytes in parts, of which only one is held. Raises NotFound before the first one."""
+        """The object's bytes in parts, of which only one is held. Raises ObjectNotFoundError before the first one."""
 
     def head(self, key: str) -> ObjectInfo:
-        """What is known of an object. Raises NotFound."""
+        """What is known of an object. Raises ObjectNotFoundError."""
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """The objects whose key begins with the prefix, by key, however many there are."""
@@ -145,8 +145,8 @@ class Bucket(Protocol):
         """The object's address without a signature; whether it is open is the bucket's own affair."""
 
 
-class Shelf(Protocol):
-    """As much of a Bucket as drawing needs."""
+class ReadWriteBucket(Protocol):
+    """As much of a Bucket as rendering needs."""
 
     def stream(self, key: str) -> Iterator[bytes]:
         """As in Bucket."""
@@ -158,17 +158,19 @@ class Shelf(Protocol):
         """As in Bucket, for a key that `head` did not find."""
 
 
-def read_at_most(bucket: Shelf, key: str, most: int) -> bytes:
-    """An object of so many bytes at the most: the bucket is the customer's, and what lies there may be anything by now.
+def read_at_most(bucket: ReadWriteBucket, key: str, most: int) -> bytes:
+    """An object of so many bytes at most: the bucket is the customer's, and what lies there may be anything by now.
 
-    Raises TooLarge, NotFound, and the storage's other errors.
+    Raises ObjectTooLargeError, ObjectNotFoundError, and the storage's other errors.
     """
     parts, size = [], 0
     for part in bucket.stream(key):
         parts.append(part)
         size += len(part)
         if size > most:
-            raise TooLarge(f"What lies in the storage in the place of a picture is larger than {most // 1024**2} MB")
+            raise ObjectTooLargeError(
+                f"What lies in the storage in the place of an image is larger than {most // 1024**2} MB"
+            )
     return b"".join(parts)
 
 
@@ -261,21 +263,21 @@ class StorageProvider(Protocol):
         """Every host that a bucket of these settings may talk to, as `host` (port 443) or `host:port`."""
 
     def open(self, opening: Opening) -> Bucket:
-        """Open a bucket. Asks the network nothing yet. Raises BadSettings, or BadCredentials."""
+        """Open a bucket. Asks the network nothing yet. Raises InvalidSettingsError, or InvalidCredentialsError."""
 
 
 def check_key(key: str) -> str:
     """The key, when it is one that every provider takes: relative, without empty or dotted parts, 1,024 bytes at most.
 
-    Raises BadSettings for any other.
+    Raises InvalidSettingsError for any other.
     """
     parts = key.split("/")
     unsafe = any(part in ("", ".", "..") for part in parts) or "\\" in key or not key.isprintable()
     if unsafe or len(key.encode("utf-8", "replace")) > MAX_KEY_BYTES:
-        raise BadSettings("An object's key must be a relative path without empty, '.' or '..' parts")
+        raise InvalidSettingsError("An object's key must be a relative path without empty, '.' or '..' parts")
     return key
 
 
-def not_able(what: str) -> BadSettings:
+def not_able(what: str) -> InvalidSettingsError:
     """The refusal of something that a provider does not declare."""
-    return BadSettings(f"This storage can not {what}")
+    return InvalidSettingsError(f"This storage cannot {what}")

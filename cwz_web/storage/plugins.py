@@ -13,17 +13,17 @@ import pluggy
 import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from cwz_web.crypto import CannotDecrypt, KeyRing
+from cwz_web.crypto import DecryptionError, KeyRing
 from cwz_web.net.client import Resolver, resolve
 from cwz_web.net.guard import Outbound
 from cwz_web.settings import Settings
 from cwz_web.storage import hookspecs
 from cwz_web.storage.contract import (
     API_VERSION,
-    BadCredentials,
-    BadSettings,
     Bucket,
     Capability,
+    InvalidCredentialsError,
+    InvalidSettingsError,
     Opening,
     StorageProvider,
 )
@@ -52,7 +52,7 @@ class Place(BaseModel):
         return ("connections", str(self.workspace_id), str(self.connection_id), self.provider, "credentials")
 
 
-class Lent(BaseModel):
+class DelegatedConnection(BaseModel):
     """A connection as a worker gets it that may use its objects by signed address only: without settings or secrets.
 
     `hosts` are the only ones that its addresses lead to.
@@ -68,7 +68,7 @@ class Lent(BaseModel):
 class Providers:
     """The providers that are installed, by name, and the operator's settings for each.
 
-    A plugin that can not be imported, or declares nonsense, is logged and left out: it never stops the application.
+    A plugin that cannot be imported, or declares nonsense, is logged and left out: it never stops the application.
 
     Arguments:
         operator: provider to the .ini keys `cwz.storage.<provider>.*`.
@@ -141,20 +141,20 @@ class Providers:
         return self._by_name.get(name)
 
     def open(self, place: Place) -> Bucket:
-        """The bucket of a connection, kept for its next use. Raises BadSettings when the provider is gone or does not
-        take the settings, BadCredentials when the secrets can not be read."""
+        """The bucket of a connection, kept for its next use. Raises InvalidSettingsError when the provider is gone or does not
+        take the settings, InvalidCredentialsError when the secrets cannot be read."""
         with self._lock:
             bucket = self._kept.get(place)
         if bucket is not None:
             return bucket
         provider = self.get(place.provider)
         if provider is None:
-            raise BadSettings(f"The storage provider {place.provider} is not available on this server")
+            raise InvalidSettingsError(f"The storage provider {place.provider} is not available on this server")
         try:
             settings = provider.settings_model.model_validate_json(place.settings)
             credentials = provider.credentials_model.model_validate(self._unseal(place))
         except ValidationError as error:
-            raise BadSettings(
+            raise InvalidSettingsError(
                 f"The settings of {provider.label} are not valid: {error.error_count()} problem(s)"
             ) from None
         bucket = self.open_unsaved(provider, settings, credentials)
@@ -172,7 +172,7 @@ class Providers:
         """The way out to a storage's hosts."""
         return Outbound(hosts, self._allow, self._resolver)
 
-    def lend(self, place: Place) -> Place | Lent:
+    def lend(self, place: Place) -> Place | DelegatedConnection:
         """What a worker gets of a connection: no secrets, where its provider can sign addresses.
 
         One whose provider is gone, or takes its settings no more, is given as it is: who opens it hears what is wrong.
@@ -185,18 +185,20 @@ class Providers:
         except ValidationError:
             return place
         hosts = provider.hosts(settings, self._operator.get(provider.name, {}))
-        return Lent(workspace_id=place.workspace_id, connection_id=place.connection_id, hosts=tuple(hosts))
+        return DelegatedConnection(
+            workspace_id=place.workspace_id, connection_id=place.connection_id, hosts=tuple(hosts)
+        )
 
     def _unseal(self, place: Place) -> dict[str, str]:
         if not place.sealed:
             return {}
         if self._ring is None:
-            raise BadCredentials("This process has no keys for the secrets of connections")
+            raise InvalidCredentialsError("This process has no keys for the secrets of connections")
         try:
             secrets: dict[str, str] = json.loads(self._ring.decrypt(base64.b64decode(place.sealed), *place.context))
-        except CannotDecrypt as error:
-            raise BadCredentials(
-                f"The secrets of this connection can not be read; type them in again ({error})"
+        except DecryptionError as error:
+            raise InvalidCredentialsError(
+                f"The secrets of this connection cannot be read; type them in again ({error})"
             ) from None
         return secrets
 

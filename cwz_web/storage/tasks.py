@@ -9,12 +9,12 @@ from sqlalchemy import text
 
 from cwz_web.db.session import Database
 from cwz_web.jobs import app
-from cwz_web.notify.letters import Letter
+from cwz_web.notify.emails import EmailMessage
 from cwz_web.notify.topics import Topic
+from cwz_web.storage.connection_test import trouble_of, try_connection
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import Providers
-from cwz_web.storage.trial import trouble_of, try_connection
-from cwz_web.workspaces.members import tell_admins
+from cwz_web.workspaces.members import email_admins
 from cwz_web.workspaces.models import Workspace
 
 log = structlog.get_logger()
@@ -52,14 +52,14 @@ def _check(database: Database, providers: Providers, url: str, workspace_id: UUI
         workspace = db.get_one(Workspace, workspace_id)
         log.warning("connection changed", workspace=str(workspace_id), connection=str(connection_id), works=not trouble)
         link = f"{url}/w/{workspace.slug}/storage/{connection.id}"
-        tell_admins(db, workspace_id, _letter(workspace, connection, trouble, link))
+        email_admins(db, workspace_id, _letter(workspace, connection, trouble, link))
         return trouble is not None
 
 
-def _letter(workspace: Workspace, connection: Connection, trouble: str | None, url: str) -> Letter:
+def _letter(workspace: Workspace, connection: Connection, trouble: str | None, url: str) -> EmailMessage:
     reason = f"You get this mail because you are an admin of {workspace.name}."
     if trouble is None:
         said = (f"The storage {connection.name} of {workspace.name} works again.",)
-        return Letter(f"{connection.name} works again", said, ("See the connection", url), reason, Topic.STORAGE)
+        return EmailMessage(f"{connection.name} works again", said, ("See the connection", url), reason, Topic.STORAGE)
     said = (f"The storage {connection.name} of {workspace.name} does not work any more. {trouble}.",)
-    return Letter(f"{connection.name} does not work", said, ("See the connection", url), reason, Topic.STORAGE)
+    return EmailMessage(f"{connection.name} does not work", said, ("See the connection", url), reason, Topic.STORAGE)

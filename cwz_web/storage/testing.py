@@ -29,18 +29,18 @@ from pydantic import BaseModel
 from cwz_web.net.guard import Outbound
 from cwz_web.storage.contract import (
     API_VERSION,
-    AlreadyThere,
-    BadCredentials,
-    BadSettings,
     Bucket,
+    BucketNotFoundError,
     Capability,
-    NoSuchBucket,
-    NotFound,
-    NotPermitted,
+    InvalidCredentialsError,
+    InvalidSettingsError,
+    ObjectExistsError,
+    ObjectNotFoundError,
     Opening,
+    PermissionDeniedError,
     StorageError,
     StorageProvider,
-    Unreachable,
+    StorageUnreachableError,
 )
 
 MIB = 1024 * 1024
@@ -57,10 +57,10 @@ ODD_KEYS = (
 )
 # What can be wrong, and the error that says so. `break_with` makes each of them happen.
 BROKEN: dict[str, type[StorageError]] = {
-    "credentials": BadCredentials,
-    "bucket": NoSuchBucket,
-    "permission": NotPermitted,
-    "down": Unreachable,
+    "credentials": InvalidCredentialsError,
+    "bucket": BucketNotFoundError,
+    "permission": PermissionDeniedError,
+    "down": StorageUnreachableError,
 }
 
 
@@ -109,7 +109,7 @@ class StorageConformance:
     def break_with(self, opened: Opened) -> Callable[[str], Bucket]:
         """A function from a kind of BROKEN to a bucket that is broken in that way. Override it.
 
-        Raise pytest.skip.Exception only for what can not happen to this kind of storage, and say why.
+        Raise pytest.skip.Exception only for what cannot happen to this kind of storage, and say why.
         """
         raise NotImplementedError("override the fixture `break_with`")
 
@@ -159,8 +159,8 @@ class StorageConformance:
     # -- the basics ----------------------------------------------------------------------------------------------
 
     def test_round_trip(self, bucket: Bucket, folder: str) -> None:
-        bucket.put(f"{folder}/a.png", b"picture", content_type=TYPE)
-        assert bucket.get(f"{folder}/a.png") == b"picture"
+        bucket.put(f"{folder}/a.png", b"image", content_type=TYPE)
+        assert bucket.get(f"{folder}/a.png") == b"image"
 
     def test_an_empty_object(self, bucket: Bucket, folder: str) -> None:
         bucket.put(f"{folder}/empty", b"", content_type=TYPE)
@@ -212,14 +212,14 @@ class StorageConformance:
 
     def test_putting_only_if_absent(self, bucket: Bucket, folder: str) -> None:
         bucket.put(f"{folder}/a", b"first", content_type=TYPE, if_absent=True)
-        with pytest.raises(AlreadyThere):
+        with pytest.raises(ObjectExistsError):
             bucket.put(f"{folder}/a", b"second", content_type=TYPE, if_absent=True)
         assert bucket.get(f"{folder}/a") == b"first"
 
     def test_deleting(self, bucket: Bucket, folder: str) -> None:
         bucket.put(f"{folder}/a", b"x", content_type=TYPE)
         bucket.delete(f"{folder}/a")
-        with pytest.raises(NotFound):
+        with pytest.raises(ObjectNotFoundError):
             bucket.get(f"{folder}/a")
 
     def test_deleting_twice_is_no_error(self, bucket: Bucket, folder: str) -> None:
@@ -236,7 +236,7 @@ class StorageConformance:
 
     @pytest.mark.parametrize("what", ["get", "head", "stream"])
     def test_what_is_not_there(self, bucket: Bucket, folder: str, what: str) -> None:
-        with pytest.raises(NotFound):
+        with pytest.raises(ObjectNotFoundError):
             getattr(bucket, what)(f"{folder}/never")
 
     # -- keys ----------------------------------------------------------------------------------------------------
@@ -258,7 +258,7 @@ class StorageConformance:
             lambda: bucket.delete_many([key]),
         ]
         for attempt in attempts:
-            with pytest.raises(BadSettings):
+            with pytest.raises(InvalidSettingsError):
                 attempt()
 
     def test_upper_and_lower_case_are_two_keys(self, bucket: Bucket, folder: str) -> None:
@@ -300,17 +300,17 @@ class StorageConformance:
 
     def test_an_address_for_reading(self, opened: Opened, bucket: Bucket, folder: str) -> None:
         if not self.can(opened, Capability.PRESIGNED_GET):
-            with pytest.raises(BadSettings):
+            with pytest.raises(InvalidSettingsError):
                 bucket.presign_get(f"{folder}/a", 60)
             return
-        bucket.put(f"{folder}/a ü.png", b"picture", content_type=TYPE)
+        bucket.put(f"{folder}/a ü.png", b"image", content_type=TYPE)
         with opened.worker_session() as session:
             answer = session.get(bucket.presign_get(f"{folder}/a ü.png", 60), timeout=10)
-        assert (answer.status_code, answer.content) == (200, b"picture")
+        assert (answer.status_code, answer.content) == (200, b"image")
 
     def test_an_address_for_storing(self, opened: Opened, bucket: Bucket, folder: str) -> None:
         if not self.can(opened, Capability.PRESIGNED_PUT):
-            with pytest.raises(BadSettings):
+            with pytest.raises(InvalidSettingsError):
                 bucket.presign_put(f"{folder}/a", 60, content_type=TYPE)
             return
         url = bucket.presign_put(f"{folder}/a", 60, content_type=TYPE)
@@ -328,7 +328,7 @@ class StorageConformance:
 
     def test_a_public_address(self, opened: Opened, bucket: Bucket, folder: str) -> None:
         if not self.can(opened, Capability.PUBLIC_URL):
-            with pytest.raises(BadSettings):
+            with pytest.raises(InvalidSettingsError):
                 bucket.public_url(f"{folder}/a")
             return
         assert bucket.public_url(f"{folder}/a b").startswith(("https://", "http://127.0.0.1"))
@@ -348,7 +348,7 @@ class StorageConformance:
         def store(number: int) -> bool:
             try:
                 bucket.put(f"{folder}/one", str(number).encode(), content_type=TYPE, if_absent=True)
-            except AlreadyThere:
+            except ObjectExistsError:
                 return False
             return True
 

@@ -11,7 +11,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.accounts.credentials import NotProved, change_password, pending_email, prove, prove_again
+from cwz_web.accounts.credentials import ReauthenticationError, change_password, pending_email, prove, prove_again
 from cwz_web.accounts.deletion import begin_deletion, cancel_deletion
 from cwz_web.accounts.google import identities_of, unlink_google
 from cwz_web.accounts.passwords import weakness
@@ -22,7 +22,7 @@ from cwz_web.notify.topics import TOPIC_WORDS, Topic
 from cwz_web.resources import AccountPlace, Permission, SessionResource, Sessions, as_uuid
 from cwz_web.security import set_session_cookie
 from cwz_web.web.forms import Email, Filled, Form, Name, NewPassword, TypedPassword, empty_form, read_form
-from cwz_web.workspaces.departure import fates_of
+from cwz_web.workspaces.account_deletion import workspace_outcomes
 from cwz_web.workspaces.export import export_account
 
 log = structlog.get_logger()
@@ -196,7 +196,7 @@ def prove_form(context: AccountPlace, request: Request) -> Any:
     form = read_form(ProofForm, request.POST)
     try:
         prove_again(request.identity.session, form.value.proof or "" if form.value else "", request.services.passwords)
-    except NotProved:
+    except ReauthenticationError:
         request.response.status = 422
         form = form.with_error("proof", NOT_YOURS)
         return {"form": form, "account": request.identity.account}
@@ -278,7 +278,7 @@ def proof_error(request: Request, given: str | None) -> str | None:
     session = request.identity.session
     try:
         prove(session, given or "", request.services.passwords)
-    except NotProved:
+    except ReauthenticationError:
         return NOT_YOURS if session.account.password_hash else SIGN_IN_AGAIN
     return None
 
@@ -322,7 +322,7 @@ def _page(request: Request, form: Filled[Any]) -> dict[str, Any]:
 
 def _delete_page(request: Request, form: Filled[Any]) -> dict[str, Any]:
     account = request.identity.account
-    return {"form": form, "account": account, "fates": fates_of(request.db, account.id)}
+    return {"form": form, "account": account, "fates": workspace_outcomes(request.db, account.id)}
 
 
 def _plain(value: Any) -> Any:

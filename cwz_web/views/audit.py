@@ -11,7 +11,7 @@ from pyramid.view import view_config
 
 from cwz_web.resources import Permission, WorkspaceResource
 from cwz_web.web.forms import Filled, Form, read_form
-from cwz_web.web.paths import after_position
+from cwz_web.web.urls import after_position
 from cwz_web.workspaces.audit import PAGE, AuditFilter, actions_of, as_csv, entries_before, first_break
 
 Day = Annotated[date | None, BeforeValidator(lambda value: value or None)]

@@ -9,15 +9,15 @@ from pyramid.request import Request
 from pyramid.view import view_config
 
 from cwz_web.billing.plans import plan_named, used_of
-from cwz_web.billing.stripe_api import GOOD, UNPAID, NoPrice, Price, StripeDown
-from cwz_web.billing.subscriptions import bills_of, customer_for, queue_look, subscription_of
+from cwz_web.billing.stripe_api import GOOD, UNPAID, Price, PriceNotFoundError, StripeUnavailableError
+from cwz_web.billing.subscriptions import bills_of, customer_for, queue_customer_sync, subscription_of
 from cwz_web.db.session import enter_workspace
 from cwz_web.generation.usage import month_of, next_month, used_by, used_by_day
 from cwz_web.resources import Billing, Permission
 from cwz_web.settings import Plan
 from cwz_web.web.auditing import actor_of
 from cwz_web.web.forms import Form, read_form
-from cwz_web.web.transactions import let_go
+from cwz_web.web.transactions import release_connection
 from cwz_web.workspaces.audit import record
 from cwz_web.workspaces.models import Workspace
 
@@ -25,8 +25,8 @@ log = structlog.get_logger()
 
 WAIT_SECONDS = 60
 PAGE = "billing/page.jinja2"
-DOWN = "We can not reach Stripe, which takes the payments, just now. Nothing was changed. Please try again in a minute"
-NOT_FOR_SALE = "This plan can not be bought just now. Nothing was changed; we have been told"
+DOWN = "We cannot reach Stripe, which takes the payments, just now. Nothing was changed. Please try again in a minute"
+NOT_FOR_SALE = "This plan cannot be bought just now. Nothing was changed; we have been told"
 
 
 class SubscribeForm(Form):
@@ -42,7 +42,7 @@ def billing_page(context: Billing, request: Request) -> dict[str, Any]:
     since = 0
     if known and known.customer and request.GET.get("back"):
         with request.services.database.transaction() as db:
-            queue_look(db, known.customer)
+            queue_customer_sync(db, known.customer)
         since = int(time())
     return _page(request, since)
 
@@ -64,7 +64,7 @@ def standing_part(context: Billing, request: Request) -> dict[str, Any]:
 )
 def subscribe(context: Billing, request: Request) -> Any:
     """To Stripe's page on which a plan is paid for; whoever has one changes it there."""
-    cashier, settings = request.services.cashier, request.services.settings
+    billing, settings = request.services.billing, request.services.settings
     form = read_form(SubscribeForm, request.POST)
     known = subscription_of(request.db, request.workspace.workspace_id)
     if form.value is None or not any(form.value.price in plan.prices for plan in settings.plan.values()):
@@ -73,7 +73,7 @@ def subscribe(context: Billing, request: Request) -> Any:
         raise HTTPUnprocessableEntity("There is a plan already: change it under “Change the plan”")
     price, back = form.value.price, _back(request)
     return _to_stripe(
-        request, lambda customer: cashier.stripe.checkout(customer, price, back), "billing.checkout", price
+        request, lambda customer: billing.stripe.checkout(customer, price, back), "billing.checkout", price
     )
 
 
@@ -87,23 +87,23 @@ def subscribe(context: Billing, request: Request) -> Any:
 )
 def portal(context: Billing, request: Request) -> Any:
     """To Stripe's page on which the plan is changed and invoices are."""
-    cashier, back = request.services.cashier, _back(request)
-    return _to_stripe(request, lambda customer: cashier.stripe.portal(customer, back), "billing.portal", "Stripe")
+    billing, back = request.services.billing, _back(request)
+    return _to_stripe(request, lambda customer: billing.stripe.portal(customer, back), "billing.portal", "Stripe")
 
 
 def _to_stripe(request: Request, page: Any, action: str, target: str) -> Any:
     """To one of Stripe's pages, for the workspace's customer. Stripe is asked outside of any transaction."""
     services, workspace_id = request.services, request.workspace.workspace_id
     email = request.identity.account.email
-    let_go(request)
+    release_connection(request)
     try:
-        customer = customer_for(services.database, services.cashier.stripe, workspace_id, email)
+        customer = customer_for(services.database, services.billing.stripe, workspace_id, email)
         url = page(customer)
-    except (StripeDown, NoPrice) as error:
+    except (StripeUnavailableError, PriceNotFoundError) as error:
         log.error("stripe", reason=str(error), kind=type(error).__name__)
         enter_workspace(request.db, workspace_id)
         request.response.status = 503
-        return _page(request) | {"trouble": NOT_FOR_SALE if isinstance(error, NoPrice) else DOWN}
+        return _page(request) | {"trouble": NOT_FOR_SALE if isinstance(error, PriceNotFoundError) else DOWN}
     with services.database.transaction(workspace_id) as db:
         record(db, workspace_id, actor_of(request), action, target, {})
     return HTTPSeeOther(url)
@@ -129,7 +129,7 @@ def _page(request: Request, since: int = 0) -> dict[str, Any]:
         "trouble": None,
     }
     # Stripe is asked outside of any transaction, so last.
-    let_go(request)
+    release_connection(request)
     return page | {"prices": () if page["has_plan"] else _prices(request)}
 
 
@@ -151,8 +151,8 @@ def _standing(request: Request, since: int) -> dict[str, Any]:
 def _prices(request: Request) -> list[tuple[Plan, list[Price]]]:
     """The plans that cost something, with their prices; without prices while Stripe does not answer."""
     try:
-        known = request.services.cashier.stripe.prices()
-    except StripeDown as error:
+        known = request.services.billing.stripe.prices()
+    except StripeUnavailableError as error:
         log.warning("no prices", reason=str(error))
         known = {}
     plans = [plan for plan in request.services.settings.plan.values() if plan.prices]

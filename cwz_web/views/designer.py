@@ -12,7 +12,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.feeds.browse import list_feeds
+from cwz_web.feeds.queries import list_feeds
 from cwz_web.generation.drafts import (
     can_redo,
     can_undo,
@@ -31,11 +31,11 @@ from cwz_web.imaging.fonts import FAMILIES
 from cwz_web.imaging.lint import Finding
 from cwz_web.resources import Permission, TemplateResource
 from cwz_web.storage.contract import StorageError
-from cwz_web.views.previews import originals_of, sample_values
-from cwz_web.web.design_forms import Chosen, WrongDesign, change_design, read_chosen
+from cwz_web.views.previews import sample_values, uploads_of
+from cwz_web.web.design_forms import Chosen, InvalidDesignError, change_design, read_chosen
 from cwz_web.web.forms import CSRF_FIELD, Form, read_form, refuse_odd
 from cwz_web.web.layer_forms import groups_of, typed_of
-from cwz_web.web.transactions import let_go
+from cwz_web.web.transactions import release_connection
 
 
 class StepForm(Form):
@@ -90,9 +90,9 @@ def design_form(context: TemplateResource, request: Request) -> Any:
     chosen = read_chosen(request.GET).within(draft)
     try:
         if twice := refuse_odd(request.POST, typed):
-            raise WrongDesign(twice)
+            raise InvalidDesignError(twice)
         changed, chosen, what = change_design(draft, chosen, typed)
-    except WrongDesign as wrong:
+    except InvalidDesignError as wrong:
         request.response.status = 422
         return _page(request, template, wrong.errors, typed)
     if changed != draft and save_draft(request.db, template, changed, what):
@@ -175,18 +175,18 @@ def _page(
         "can_redo": can_redo(db, template),
         "preview": _preview_path(request, template, chosen, document.digest),
     }
-    originals = originals_of(request, template)
-    let_go(request)  # what is drawn may be fetched
+    uploads = uploads_of(request, template)
+    release_connection(request)  # what is rendered may be fetched
     try:
-        order = request.services.maker.order(originals, document, values, Output(size=chosen.size))
-        findings, trouble = request.services.maker.lint(order), ""
+        order = request.services.image_service.order(uploads, document, values, Output(size=chosen.size))
+        findings, trouble = request.services.image_service.lint(order), ""
     except (ImagingError, StorageError) as error:
         findings, trouble = [], str(error)
     return page | {"findings": _by_layer(findings), "trouble": trouble}
 
 
 def _preview_path(request: Request, template: Template, chosen: Chosen, digest: str) -> str:
-    """The picture's address: another one for every document, so that no browser shows an old one."""
+    """The image's address: another one for every document, so that no browser shows an old one."""
     query = chosen.query(layer="", zoom="fit")
     path = request.path_in("templates", template.id, "preview")
     return f"{path}?draft={digest[:16]}{'&' if query else ''}{query}"

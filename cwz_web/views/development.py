@@ -10,7 +10,7 @@ from pyramid.request import Request
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
-from cwz_web.notify.delivery import mail_folder
+from cwz_web.notify.email_delivery import mail_folder
 from cwz_web.resources import DevelopmentPlace
 
 MOST = 50

@@ -9,11 +9,12 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.billing.plans import NoRoom, Thing, check_room_for
-from cwz_web.feeds.browse import items_after
-from cwz_web.feeds.files import read_sample, read_table, spooled
+from cwz_web.billing.plans import PlanLimit, PlanLimitError, check_room_for
+from cwz_web.feeds.columns import KIND_WORDS, MAX_KEY_COLUMNS, Column, Kind, Shape, guess_group
+from cwz_web.feeds.file_types import read_sample, read_table, spooled
+from cwz_web.feeds.import_files import forget_file, move_file, open_beginning
 from cwz_web.feeds.imports import (
-    NotHeld,
+    ImportNotHeldError,
     apply_held,
     discard_held,
     enqueue,
@@ -25,14 +26,13 @@ from cwz_web.feeds.imports import (
     newest_kept,
     shape_for,
 )
-from cwz_web.feeds.kept_files import forget_file, move_file, open_beginning
+from cwz_web.feeds.limits import MAX_COLUMNS, SAMPLE, InvalidFileError, Table
 from cwz_web.feeds.models import Feed, FeedImport
-from cwz_web.feeds.shaping import KIND_WORDS, MAX_KEY_COLUMNS, Column, Kind, Shape, guess_group
-from cwz_web.feeds.tables import MAX_COLUMNS, SAMPLE, BadFile, Table
+from cwz_web.feeds.queries import items_after
 from cwz_web.resources import FeedResource, Feeds, Permission
 from cwz_web.spreadsheets import csv_line
 from cwz_web.web.forms import Filled, Form, empty_form, messages, read_form, refuse_odd
-from cwz_web.web.paths import after_position, as_number
+from cwz_web.web.urls import after_position, as_number
 
 NO_FILE = "Choose a file with at least one row of data"
 SHOWN_ROWS = 3
@@ -74,9 +74,9 @@ def upload_form(context: Feeds, request: Request) -> Any:
     if form.value is not None and file is not None:
         name = form.value.name or file_name.rpartition(".")[0] or file_name
         try:
-            check_room_for(request.db, request.services.settings, request.workspace.workspace_id, Thing.FEEDS)
+            check_room_for(request.db, request.services.settings, request.workspace.workspace_id, PlanLimit.FEEDS)
             read_table(file, SAMPLE)
-        except (BadFile, NoRoom) as error:
+        except (InvalidFileError, PlanLimitError) as error:
             form = form.with_error("file", str(error))
         else:
             person = request.identity.account
@@ -129,9 +129,9 @@ def import_form(context: FeedResource, request: Request) -> Response:
     file_name, file = _posted_file(request)
     try:
         if file is None:
-            raise BadFile(NO_FILE)
+            raise InvalidFileError(NO_FILE)
         shape_for(feed, read_table(file, SAMPLE))
-    except BadFile as error:
+    except InvalidFileError as error:
         raise HTTPUnprocessableEntity(f"{error}. The feed is as it was") from None
     record = new_import(request.db, feed, file_name=file_name, file=file, started_by=request.identity.account.id)
     enqueue(request.db, record)
@@ -165,7 +165,7 @@ def decide_form(context: FeedResource, request: Request) -> Response:
         raise HTTPUnprocessableEntity("Choose one of the feed's imports")
     try:
         (apply_held if what == "apply" else discard_held)(request.db, held)
-    except NotHeld as error:
+    except ImportNotHeldError as error:
         raise HTTPUnprocessableEntity(str(error)) from None
     request.audit(f"feed.{what}", feed.name, number=held.number, removed=held.removed)
     return HTTPSeeOther(request.path_in("feeds", feed.id))
@@ -213,7 +213,7 @@ def _columns_page(request: Request, feed: Feed, form: Filled[Any]) -> dict[str, 
     try:
         sample = read_sample(file, SAMPLE) if file else _table_of(request, feed)
         shape = shape_for(feed, sample)
-    except BadFile as error:
+    except InvalidFileError as error:
         # The newest file does not fit the feed's key any more: what it has is shown, to choose another.
         trouble = str(error)
         sample = read_sample(file, SAMPLE) if file else _table_of(request, feed)

@@ -10,20 +10,20 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.billing.plans import Thing, check_room_for
+from cwz_web.billing.plans import PlanLimit, check_room_for
+from cwz_web.feeds.columns import KIND_WORDS, guess_shape
+from cwz_web.feeds.fetch_job import ask, file_name_of, plan_next
 from cwz_web.feeds.imports import new_feed, new_import
+from cwz_web.feeds.limits import InvalidFileError, Table
 from cwz_web.feeds.models import Feed, FeedSource
-from cwz_web.feeds.refresh import ask, file_name_of, plan_next
-from cwz_web.feeds.schedules import EVERY, WEEKDAYS, BadSchedule, Schedule, schedule_of, time_zones
-from cwz_web.feeds.shaping import KIND_WORDS, guess_shape
+from cwz_web.feeds.schedules import EVERY, WEEKDAYS, InvalidScheduleError, Schedule, schedule_of, time_zones
 from cwz_web.feeds.sources import Place, find_source, look_at, place_of, seal
-from cwz_web.feeds.tables import BadFile, Table
 from cwz_web.net.client import FetchError
 from cwz_web.resources import FeedResource, Feeds, Permission
 from cwz_web.views.feed_imports import SHOWN_ROWS
 from cwz_web.web.auditing import actor_of
 from cwz_web.web.forms import Filled, Form, Name, Printable, empty_form, messages, read_form
-from cwz_web.web.transactions import let_go
+from cwz_web.web.transactions import release_connection
 from cwz_web.workspaces.audit import record
 
 
@@ -47,7 +47,7 @@ class ScheduleFields(Form):
     def _keepable(self) -> Self:
         try:
             _ = self.expression
-        except BadSchedule as error:
+        except InvalidScheduleError as error:
             raise PydanticCustomError("cron", "{why}", {"why": str(error)}) from None
         return self
 
@@ -99,10 +99,10 @@ def connect_form(context: Feeds, request: Request) -> Any:
     if form.value is None or place is None:
         request.response.status = 422
         return _page(form)
-    let_go(request)
+    release_connection(request)
     try:
         file, sample = look_at(request.services.fetcher, place, form.value.secret)
-    except (FetchError, BadFile) as error:
+    except (FetchError, InvalidFileError) as error:
         request.response.status = 422
         return _page(form.with_error("url", str(error)))
     if form.value.do == "test":
@@ -162,7 +162,7 @@ def _connect(request: Request, form: SourceForm, place: Place, file: BinaryIO) -
     workspace_id, person = request.workspace.workspace_id, request.identity.account
     host = place.url.partition("://")[2].partition("/")[0]
     with request.services.database.transaction(workspace_id) as db:
-        check_room_for(db, request.services.settings, workspace_id, Thing.FEEDS)
+        check_room_for(db, request.services.settings, workspace_id, PlanLimit.FEEDS)
         feed = new_feed(db, workspace_id, name=form.name or host, file_name=file_name_of(place.url))
         new_import(db, feed, file_name=feed.file_name, file=file, state="draft", fetched=True, started_by=person.id)
         source = FeedSource(

@@ -11,21 +11,21 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.billing.plans import Thing, check_room_for
-from cwz_web.feeds import ordering
-from cwz_web.feeds.browse import PAGE, Found, Query, find_item, find_items, items_with_key, list_feeds, versions_of
+from cwz_web.billing.plans import PlanLimit, check_room_for
+from cwz_web.feeds import sort_index
+from cwz_web.feeds.columns import Shape
 from cwz_web.feeds.imports import list_imports
 from cwz_web.feeds.models import Feed, Item, ItemVersion
+from cwz_web.feeds.queries import PAGE, Found, Query, find_item, find_items, items_with_key, list_feeds, versions_of
 from cwz_web.feeds.schedules import schedule_of
-from cwz_web.feeds.shaping import Shape
 from cwz_web.feeds.sources import find_source
 from cwz_web.resources import FeedResource, Feeds, Permission
-from cwz_web.runs.following import auto_runs_of, find_auto_run, stop_following
-from cwz_web.runs.progress import pictures_of_row
+from cwz_web.runs.auto_runs import auto_runs_of, find_auto_run, stop_auto_run
+from cwz_web.runs.progress import images_of_row
 from cwz_web.views.feed_imports import seconds_of
-from cwz_web.views.pictures import picture_links
+from cwz_web.views.images import image_links
 from cwz_web.web.forms import Filled, Form, Name, empty_form, read_form
-from cwz_web.web.paths import after_position
+from cwz_web.web.urls import after_position
 
 # In the choice of columns: the key's beginning, which an index finds. No column is called so.
 KEY = " key"
@@ -81,13 +81,13 @@ def more_rows(context: FeedResource, request: Request) -> dict[str, Any]:
     context=FeedResource, name="row", request_method="GET", renderer="feeds/row.jinja2", permission=Permission.VIEW
 )
 def show_row(context: FeedResource, request: Request) -> dict[str, Any]:
-    """One row, what it was before, and the pictures that were made of it."""
+    """One row, what it was before, and the images that were made of it."""
     feed, key = context.row, request.GET.get("key", "")
     item = find_item(request.db, feed, key)
     versions = versions_of(request.db, feed, key)
     if item is None and not versions:
         raise HTTPNotFound
-    pictures = pictures_of_row(request.db, feed.workspace_id, feed.id, key)
+    images = images_of_row(request.db, feed.workspace_id, feed.id, key)
     return {
         "feed": feed,
         "key": key,
@@ -95,7 +95,7 @@ def show_row(context: FeedResource, request: Request) -> dict[str, Any]:
         "columns": [*feed.columns, *(name for name in (item.data if item else {}) if name not in feed.columns)],
         "kinds": Shape.model_validate(feed.shape).kinds,
         "history": _history(item, versions),
-        "pictures": picture_links(request, pictures),
+        "images": image_links(request, images),
     }
 
 
@@ -120,12 +120,12 @@ def settings_form(context: FeedResource, request: Request) -> Any:
 
 @view_config(context=FeedResource, name="unfollow", request_method="POST", permission=Permission.RUN_START)
 def unfollow_form(context: FeedResource, request: Request) -> Response:
-    """No longer draw by itself what changes in the feed."""
+    """No longer render by itself what changes in the feed."""
     form = read_form(FollowForm, request.POST)
     auto = find_auto_run(request.db, context.row, form.value.template) if form.value else None
     if auto is None:
         raise HTTPUnprocessableEntity("Choose one of the templates that follow the feed")
-    stop_following(request.db, auto)
+    stop_auto_run(request.db, auto)
     request.audit("feed.unfollow", context.row.name, template=str(auto.template_id))
     return HTTPSeeOther(request.path_in("feeds", context.row.id))
 
@@ -142,7 +142,7 @@ def delete_feed(context: FeedResource, request: Request) -> Response:
 def restore_feed(context: FeedResource, request: Request) -> Response:
     """Take a deleted feed into use again."""
     if context.row.deleted_at is not None:
-        check_room_for(request.db, request.services.settings, context.row.workspace_id, Thing.FEEDS)
+        check_room_for(request.db, request.services.settings, context.row.workspace_id, PlanLimit.FEEDS)
     context.row.deleted_at = None
     request.audit("feed.restore", context.row.name)
     return HTTPSeeOther(request.path_in("feeds", context.row.id))
@@ -175,7 +175,7 @@ def _rows(request: Request, feed: Feed) -> dict[str, Any]:
     column = wanted.column if wanted.column in feed.columns else ""
     query = Query(text=wanted.text.strip(), column=column, state=wanted.state, sort=sort)
     page = {"feed": feed, "query": query, "column": wanted.column, "KEY": KEY, "sort_link": _sort_link(query)}
-    if sort and not ordering.ready(request.db, feed, sort):
+    if sort and not sort_index.ready(request.db, feed, sort):
         return page | {"found": Found(), "waits": True, "more": urlencode(_typed(query)), "looked": 0}
     looked = after_position(request, "looked")
     if by_key:

@@ -7,16 +7,16 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.generation.fonts import TooManyFonts, add_font, list_fonts
-from cwz_web.imaging.errors import BadFont
+from cwz_web.generation.fonts import TooManyFontsError, add_font, list_fonts
+from cwz_web.imaging.decoding import Source
+from cwz_web.imaging.errors import InvalidFontError
 from cwz_web.imaging.fonts import FAMILIES, MAX_FONT_BYTES, check_font
-from cwz_web.imaging.pictures import Source
 from cwz_web.resources import FontResource, Fonts, Permission
-from cwz_web.storage.connections import default_connection, original_key
+from cwz_web.storage.connections import default_connection, upload_key
 from cwz_web.storage.contract import StorageError
 from cwz_web.web.auditing import actor_of
 from cwz_web.web.forms import Filled, empty_form
-from cwz_web.web.transactions import let_go
+from cwz_web.web.transactions import release_connection
 from cwz_web.workspaces.audit import record
 
 
@@ -35,16 +35,16 @@ def upload_font(context: Fonts, request: Request) -> Any:
     workspace_id = request.workspace.workspace_id
     try:
         if not data:
-            raise BadFont("Choose a TTF or OTF file")
+            raise InvalidFontError("Choose a TTF or OTF file")
         check_font(data)
         place = default_connection(request.db, workspace_id).place
-        let_go(request)
-        key = original_key(workspace_id, Source.of(data).digest)
+        release_connection(request)
+        key = upload_key(workspace_id, Source.of(data).digest)
         request.services.providers.open(place).put(key, data, content_type="application/octet-stream")
         with request.services.database.transaction(workspace_id) as db:
             font = add_font(db, workspace_id, data)
             record(db, workspace_id, actor_of(request), "font.add", font.name, {})
-    except (BadFont, TooManyFonts, StorageError) as error:
+    except (InvalidFontError, TooManyFontsError, StorageError) as error:
         request.response.status = 422
         return _page(request, form.with_error("file", str(error)))
     return HTTPSeeOther(request.path_in("fonts"))

@@ -13,11 +13,11 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
 from cwz_web.accounts.google import (
+    EmailNotVerifiedByProviderError,
     Google,
-    GoogleFailed,
     GooglePerson,
-    NotVouchedFor,
-    ProofNeeded,
+    GoogleSignInError,
+    PasswordRequiredError,
     Visit,
     enter_with_google,
 )
@@ -25,8 +25,8 @@ from cwz_web.accounts.models import SignIn
 from cwz_web.resources import GooglePlace
 from cwz_web.security import cookie_name, keep_cookie, session_of
 from cwz_web.views.sign_in import ask_for_proof
-from cwz_web.web.entering import let_in
-from cwz_web.web.paths import safe_next
+from cwz_web.web.login_flow import let_in
+from cwz_web.web.urls import safe_next
 
 log = structlog.get_logger()
 
@@ -42,7 +42,7 @@ def leave(context: GooglePlace, request: Request) -> Response:
     visit = Visit.begin()
     try:
         address = _provider(request).address(visit)
-    except GoogleFailed as error:
+    except GoogleSignInError as error:
         return _failed(error)
     link = ""
     if request.GET.get("link"):
@@ -65,16 +65,16 @@ def come_back(context: GooglePlace, request: Request) -> Response:
     claims = request.services.browser_tokens.read(VISIT, token) if token else None
     state, code = _one(request, "state"), _one(request, "code")
     if claims is None or state is None or not compare_digest(state.encode(), claims["state"].encode()):
-        return _failed(GoogleFailed("another browser, or too late"))
+        return _failed(GoogleSignInError("another browser, or too late"))
     if code is None:
-        return _failed(GoogleFailed("the person or the provider refused"))
+        return _failed(GoogleSignInError("the person or the provider refused"))
     try:
         visit = Visit(claims["state"], claims["nonce"], claims["verifier"])
         person = _provider(request).person(visit, code, _one(request, "iss"))
         response = _enter(request, person, claims)
-    except GoogleFailed as error:
+    except GoogleSignInError as error:
         return _failed(error)
-    except NotVouchedFor:
+    except EmailNotVerifiedByProviderError:
         return HTTPSeeOther("/signin?done=unproved")
     keep_cookie(request, response, VISIT, None)
     return response
@@ -86,7 +86,7 @@ def _enter(request: Request, person: GooglePerson, claims: dict[str, Any]) -> Re
         linking = session if session and str(session.id) == claims["link"] else None
         try:
             account = enter_with_google(db, person, signed_in=linking)
-        except ProofNeeded:
+        except PasswordRequiredError:
             return ask_for_proof(request, person)
         if linking is not None:
             return HTTPSeeOther(f"/account?done={_outcome(linking, account.id)}")
@@ -110,6 +110,6 @@ def _one(request: Request, name: str) -> str | None:
     return values[0] if len(values) == 1 else None
 
 
-def _failed(error: GoogleFailed) -> Response:
+def _failed(error: GoogleSignInError) -> Response:
     log.warning("sign-in with Google failed", reason=str(error))
     return HTTPSeeOther("/signin?done=google")

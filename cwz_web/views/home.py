@@ -10,20 +10,20 @@ from pyramid.view import view_config
 from sqlalchemy import func, select
 
 from cwz_web.feeds.models import Feed
-from cwz_web.generation.assets import find_assets
-from cwz_web.generation.models import Asset, Template
+from cwz_web.generation.images import find_images
+from cwz_web.generation.models import Image, Template
 from cwz_web.resources import Permission, Root, WorkspaceResource
 from cwz_web.runs.models import Run
 from cwz_web.runs.planning import latest_runs
 from cwz_web.runs.progress import progress_of
 from cwz_web.storage.connections import has_storage
-from cwz_web.views.pictures import picture_links
+from cwz_web.views.images import image_links
 from cwz_web.web.rendering import static_path
 
 
 @view_config(context=Root, name="favicon.ico", request_method="GET", permission=NO_PERMISSION_REQUIRED)
 def favicon(context: Root, request: Request) -> Response:
-    """For browsers that ask for it beside a picture that they show alone."""
+    """For browsers that ask for it beside an image that they show alone."""
     return HTTPSeeOther(f"{static_path()}/own/icon.svg")
 
 
@@ -31,13 +31,13 @@ def favicon(context: Root, request: Request) -> Response:
 def overview(context: WorkspaceResource, request: Request) -> dict[str, Any]:
     """What there is, what happens, what came of it."""
     workspace_id = context.access.workspace_id
-    counts = request.db.execute(select(*(_count(model, workspace_id) for model in (Feed, Template, Run, Asset)))).one()
+    counts = request.db.execute(select(*(_count(model, workspace_id) for model in (Feed, Template, Run, Image)))).one()
     runs = latest_runs(request.db, workspace_id, limit=5)
     return {
-        "counts": dict(zip(("feeds", "templates", "runs", "pictures"), counts, strict=True)),
+        "counts": dict(zip(("feeds", "templates", "runs", "images"), counts, strict=True)),
         "runs": [(run, progress_of(run)) for run in runs],
         "names": run_names(request, runs),
-        "pictures": picture_links(request, find_assets(request.db, workspace_id, limit=8).assets),
+        "images": image_links(request, find_images(request.db, workspace_id, limit=8).images),
         "is_set_up": all(counts[:2]) and has_storage(request.db, workspace_id),
     }
 
@@ -54,5 +54,5 @@ def run_names(request: Request, runs: list[Run]) -> dict[Any, str]:
     return names
 
 
-def _count(model: type[Feed | Template | Run | Asset], workspace_id: Any) -> Any:
+def _count(model: type[Feed | Template | Run | Image], workspace_id: Any) -> Any:
     return select(func.count()).where(model.workspace_id == workspace_id).scalar_subquery()

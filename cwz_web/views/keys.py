@@ -11,9 +11,9 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.feeds.browse import list_feeds
-from cwz_web.generation.keys import SCOPE_WORDS, KeyTerms, Scope, create_key, list_keys, revoke_key, rotate_key
-from cwz_web.generation.signing import valid_numbers
+from cwz_web.feeds.queries import list_feeds
+from cwz_web.generation.api_keys import SCOPE_WORDS, KeyTerms, Scope, create_key, list_keys, revoke_key, rotate_key
+from cwz_web.generation.signed_urls import valid_numbers
 from cwz_web.generation.templates import find_template, list_templates
 from cwz_web.generation.usage import month_of, next_month, used_by
 from cwz_web.resources import KeyResource, Keys, Permission
@@ -143,7 +143,7 @@ def _page(request: Request, form: Filled[KeyForm]) -> dict[str, Any]:
         "base_url": services.settings.url,
         "used": used,
         "used_in_all": used.get(workspace_id, 0),
-        "cap": services.meters.of(workspace_id, request.workspace.standing).cap,
+        "cap": services.quotas.of(workspace_id, request.workspace.plan_status).cap,
         "resets": next_month(month_of()),
-        "signing": {number: services.addresses.key(workspace_id, number) for number in valid_numbers(workspace)},
+        "signing": {number: services.signed_urls.key(workspace_id, number) for number in valid_numbers(workspace)},
     }

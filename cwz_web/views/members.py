@@ -8,7 +8,7 @@ from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
-from cwz_web.billing.plans import NoRoom, Thing, check_room_for
+from cwz_web.billing.plans import PlanLimit, PlanLimitError, check_room_for
 from cwz_web.resources import (
     PERMISSION_WORDS,
     PERMISSIONS,
@@ -22,14 +22,14 @@ from cwz_web.web.auditing import actor_of
 from cwz_web.web.forms import Email, Filled, Form, empty_form, read_form
 from cwz_web.workspaces.audit import record
 from cwz_web.workspaces.invitations import (
-    InvitationRefused,
+    InvitationError,
     accept,
     find_invitation,
     invite,
     list_invitations,
     take_back,
 )
-from cwz_web.workspaces.members import LastAdmin, change_role, find_member, list_members, remove_member
+from cwz_web.workspaces.members import LastAdminError, change_role, find_member, list_members, remove_member
 from cwz_web.workspaces.models import Invitation, Role, Workspace
 from cwz_web.workspaces.tasks import queue_invitation
 
@@ -76,7 +76,7 @@ def invite_form(context: Members, request: Request) -> Any:
     if form.value is not None:
         workspace_id = request.workspace.workspace_id
         try:
-            check_room_for(request.db, request.services.settings, workspace_id, Thing.MEMBERS)
+            check_room_for(request.db, request.services.settings, workspace_id, PlanLimit.MEMBERS)
             invitation = invite(
                 request.db,
                 workspace_id,
@@ -84,7 +84,7 @@ def invite_form(context: Members, request: Request) -> Any:
                 role=form.value.role,
                 invited_by=request.identity.account,
             )
-        except (InvitationRefused, NoRoom) as error:
+        except (InvitationError, PlanLimitError) as error:
             form = form.with_error("email", str(error))
         else:
             queue_invitation(request.db, invitation)
@@ -105,7 +105,7 @@ def resend_invitation(context: InvitationResource, request: Request) -> Response
     old = context.row
     if old.ended_at is None:
         if not old.is_open:  # one that is open has its place already
-            check_room_for(request.db, request.services.settings, old.workspace_id, Thing.MEMBERS)
+            check_room_for(request.db, request.services.settings, old.workspace_id, PlanLimit.MEMBERS)
         renewed = invite(
             request.db,
             old.workspace_id,
@@ -138,7 +138,7 @@ def role_form(context: MemberResource, request: Request) -> Any:
     before, role = member.role, form.value.role
     try:
         change_role(request.db, member.membership, role)
-    except LastAdmin:
+    except LastAdminError:
         return _again(request, form.with_error(str(member.account.id), NEEDED))
     request.audit("member.role", member.account.email, before=before, role=role)
     return _back(request, "role")
@@ -152,7 +152,7 @@ def remove_form(context: MemberResource, request: Request) -> Any:
     member = context.row
     try:
         remove_member(request.db, member.membership)
-    except LastAdmin:
+    except LastAdminError:
         return _again(request, empty_form().with_error(str(member.account.id), NEEDED))
     request.audit("member.remove", member.account.email)
     return _back(request, "removed")
@@ -172,7 +172,7 @@ def leave_form(context: Members, request: Request) -> Any:
     assert member is not None
     try:
         remove_member(request.db, member.membership)
-    except LastAdmin:
+    except LastAdminError:
         request.response.status = 422
         return {"form": empty_form().with_error("leave", "You are the only admin. Make somebody else an admin first")}
     request.audit("member.leave", account.email)
@@ -202,14 +202,14 @@ def invitation_form(context: Root, request: Request) -> Any:
     if found is not None:
         try:
             return HTTPSeeOther(f"/w/{join_workspace(request, *found).slug}")
-        except InvitationRefused as error:
+        except InvitationError as error:
             form = form.with_error("token", str(error))
     request.response.status = 422
     return _invitation_page(request, form)
 
 
 def join_workspace(request: Request, invitation: Invitation, workspace: Workspace) -> Workspace:
-    """Make the person at the browser a member. Raises InvitationRefused when the invitation is not for them."""
+    """Make the person at the browser a member. Raises InvitationError when the invitation is not for them."""
     account = request.identity.account
     accept(request.db, invitation, account)
     record(request.db, workspace.id, actor_of(request), "member.join", account.email, {"role": invitation.role})

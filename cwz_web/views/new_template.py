@@ -7,17 +7,17 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.demo.starters import NAMES, DrawnOriginals, Starter, open_starter
+from cwz_web.demo.starters import NAMES, RenderedOriginals, Starter, open_starter
 from cwz_web.generation.templates import create_template
 from cwz_web.imaging.documents import MAX_DOCUMENT_BYTES, ImageTemplate
 from cwz_web.imaging.encoders import Output
 from cwz_web.resources import Permission, Templates
-from cwz_web.storage.connections import default_connection, original_key
+from cwz_web.storage.connections import default_connection, upload_key
 from cwz_web.storage.contract import StorageError
 from cwz_web.views.templates import read_document
 from cwz_web.web.auditing import actor_of
 from cwz_web.web.forms import Filled, Form, Name, empty_form, read_form
-from cwz_web.web.transactions import let_go
+from cwz_web.web.transactions import release_connection
 from cwz_web.workspaces.audit import record
 
 THUMBNAIL = 480
@@ -26,7 +26,7 @@ BLANK = {
     "columns": [{"name": "title", "label": "Title", "default": "Your title"}],
     "layers": [
         {"type": "text", "name": "Title", "text": "{{ title }}", "x": 80, "y": 220, "width": 1040, "height": 190}
-        | {"size": 80, "min_size": 36, "weight": 700, "align": "centre", "valign": "middle", "max_lines": 2}
+        | {"size": 80, "min_size": 36, "weight": 700, "align": "center", "valign": "middle", "max_lines": 2}
     ],
 }
 
@@ -63,7 +63,7 @@ def new_template_page(context: Templates, request: Request) -> dict[str, Any]:
     permission=Permission.TEMPLATE_EDIT,
 )
 def new_template_form(context: Templates, request: Request) -> Any:
-    """Begin with a starter: its drawings are put into the workspace's storage first."""
+    """Begin with a starter: its renderings are put into the workspace's storage first."""
     form = read_form(StarterForm, request.POST)
     if form.value is None:
         request.response.status = 422
@@ -72,7 +72,7 @@ def new_template_form(context: Templates, request: Request) -> Any:
         return _create(request, "New template", ImageTemplate.model_validate(BLANK))
     starter = open_starter(form.value.starter)
     try:
-        _keep_drawings(request, starter)
+        _keep_renderings(request, starter)
     except StorageError as error:
         request.response.status = 422
         return _page(form.with_error("starter", str(error)))
@@ -102,18 +102,18 @@ def import_form(context: Templates, request: Request) -> Any:
 
 
 @view_config(context=Templates, name="starter", request_method="GET", permission=Permission.VIEW)
-def starter_picture(context: Templates, request: Request) -> Response:
+def starter_image(context: Templates, request: Request) -> Response:
     """A starter with its own sample values."""
     try:
         starter = open_starter(request.GET.get("name", ""))
     except KeyError:
         raise HTTPUnprocessableEntity(f"There is no such starter; there are {', '.join(NAMES)}") from None
-    maker, output = request.services.maker, Output()
-    order = maker.order(DrawnOriginals(starter), starter.document, {}, output)
+    image_service, output = request.services.image_service, Output()
+    order = image_service.order(RenderedOriginals(starter), starter.document, {}, output)
     response = Response(content_type=output.format.content_type, conditional_response=True)
     response.etag = order.digest
     response.headers["Cache-Control"] = "private, max-age=86400"
-    response.body = maker.preview(order, THUMBNAIL)
+    response.body = image_service.preview(order, THUMBNAIL)
     return response
 
 
@@ -121,16 +121,16 @@ def _page(form: Filled[Any]) -> dict[str, Any]:
     return {"form": form, "starters": [open_starter(slug) for slug in NAMES]}
 
 
-def _keep_drawings(request: Request, starter: Starter) -> None:
-    """Put a starter's drawings where its template will find them. Raises StorageError."""
-    if not starter.drawings:
+def _keep_renderings(request: Request, starter: Starter) -> None:
+    """Put a starter's renderings where its template will find them. Raises StorageError."""
+    if not starter.illustrations:
         return
     workspace_id = request.workspace.workspace_id
     place = default_connection(request.db, workspace_id).place
-    let_go(request)
+    release_connection(request)
     bucket = request.services.providers.open(place)
-    for drawing in starter.drawings:
-        bucket.put(original_key(workspace_id, drawing.digest), drawing.data, content_type="image/jpeg")
+    for rendering in starter.illustrations:
+        bucket.put(upload_key(workspace_id, rendering.digest), rendering.data, content_type="image/jpeg")
 
 
 def _create(request: Request, name: str, document: ImageTemplate) -> Response:

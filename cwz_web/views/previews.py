@@ -1,4 +1,4 @@
-"""Pictures of a template for its own people: of its draft, of any version, small or whole. Signed in, not signed."""
+"""Images of a template for its own people: of its draft, of any version, small or whole. Signed in, not signed."""
 
 from typing import Annotated
 from uuid import UUID
@@ -10,8 +10,8 @@ from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy.exc import NoResultFound
 
-from cwz_web.feeds.browse import items_after
 from cwz_web.feeds.models import Feed
+from cwz_web.feeds.queries import items_after
 from cwz_web.generation.drafts import open_draft
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import open_design
@@ -20,13 +20,13 @@ from cwz_web.imaging.encoders import Output
 from cwz_web.resources import Permission, TemplateResource
 from cwz_web.runs.mapping import SAMPLE, apply_mapping, guess_mapping
 from cwz_web.storage.connections import connections_from
-from cwz_web.storage.contract import BadSettings
-from cwz_web.storage.originals import Originals
-from cwz_web.web.transactions import let_go
+from cwz_web.storage.contract import InvalidSettingsError
+from cwz_web.storage.uploads import Uploads
+from cwz_web.web.transactions import release_connection
 
 
 class Wanted(BaseModel):
-    """Which picture: of the draft (`draft` is only there to tell addresses apart) or of a version, with which row."""
+    """Which image: of the draft (`draft` is only there to tell addresses apart) or of a version, with which row."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,11 +40,11 @@ class Wanted(BaseModel):
 
 @view_config(context=TemplateResource, name="preview", request_method="GET", permission=Permission.VIEW)
 def preview(context: TemplateResource, request: Request) -> Response:
-    """The picture. It is private, and asked for again each time; unchanged, it is not sent again."""
+    """The image. It is private, and asked for again each time; unchanged, it is not sent again."""
     try:
         wanted = Wanted.model_validate(dict(request.GET))
     except ValidationError:
-        raise HTTPUnprocessableEntity("The address of this picture is not one of ours") from None
+        raise HTTPUnprocessableEntity("The address of this image is not one of ours") from None
     template = context.row
     try:
         version = wanted.version
@@ -52,15 +52,15 @@ def preview(context: TemplateResource, request: Request) -> Response:
     except NoResultFound:
         raise HTTPNotFound from None
     data = sample_values(request, design.document, wanted.feed, wanted.row)
-    originals = originals_of(request, template)
-    let_go(request)  # what is drawn may be fetched
-    maker, output = request.services.maker, Output(size=wanted.size)
-    order = maker.order(originals, design.document, data, output)
+    uploads = uploads_of(request, template)
+    release_connection(request)  # what is rendered may be fetched
+    image_service, output = request.services.image_service, Output(size=wanted.size)
+    order = image_service.order(uploads, design.document, data, output)
     response = Response(content_type=output.format.content_type, conditional_response=True)
     response.etag = f"{order.digest}-{wanted.width or 0}"
     response.headers["Cache-Control"] = "private, no-cache"
     if response.etag not in request.if_none_match:
-        response.body = maker.preview(order, wanted.width)
+        response.body = image_service.preview(order, wanted.width)
     return response
 
 
@@ -74,10 +74,10 @@ def sample_values(request: Request, document: ImageTemplate, feed_id: UUID | Non
     return apply_mapping(guess_mapping(document.columns, feed.columns, first), items[0].data)
 
 
-def originals_of(request: Request, template: Template) -> Originals:
-    """Where the pictures that a template shows may lie; without any storage, nowhere."""
+def uploads_of(request: Request, template: Template) -> Uploads:
+    """Where the images that a template shows may lie; without any storage, nowhere."""
     try:
         connections = connections_from(request.db, template.workspace_id, template.connection_id)
-    except BadSettings:
+    except InvalidSettingsError:
         connections = []
-    return Originals(template.workspace_id, [each.place for each in connections], request.services.providers.open)
+    return Uploads(template.workspace_id, [each.place for each in connections], request.services.providers.open)

@@ -11,19 +11,19 @@ from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
-from cwz_web.billing.stripe_api import Price, StripeDown
-from cwz_web.claims import claims, limits
-from cwz_web.demo.starters import NAMES, DrawnOriginals, open_starter
-from cwz_web.generation.maker import PictureMaker
+from cwz_web.billing.stripe_api import Price, StripeUnavailableError
+from cwz_web.demo.starters import NAMES, RenderedOriginals, open_starter
+from cwz_web.generation.image_service import ImageService
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.resources import Root, WellKnown
+from cwz_web.security_claims import claims, limits
 from cwz_web.settings import Plan
 from cwz_web.views.sign_in import demo_of
-from cwz_web.web.transactions import let_go
+from cwz_web.web.transactions import release_connection
 
 log = structlog.get_logger()
 
-# Width of the pictures on the front page, in pixels: twice what is shown, for fine screens.
+# Width of the images on the front page, in pixels: twice what is shown, for fine screens.
 SHOWN = 720
 SHOWCASE = ("product-ad", "social-card", "event-invitation", "listing", "quote", "sale-badge")
 EXPIRES = timedelta(days=180)
@@ -41,15 +41,15 @@ def landing(context: Root, request: Request) -> Any:
 
 @view_config(context=Root, name="showcase", request_method="GET", permission=NO_PERMISSION_REQUIRED)
 def showcase(context: Root, request: Request) -> Response:
-    """A starter template with its sample values, drawn by the engine: the front page shows what it talks of."""
+    """A starter template with its sample values, rendered by the engine: the front page shows what it talks of."""
     name = request.GET.get("name", "")
     if name not in SHOWCASE:
         raise HTTPNotFound
-    digest, picture = _drawn(request.services.maker, name)
+    digest, image = _rendered(request.services.image_service, name)
     response = Response(content_type=Format.WEBP.content_type, conditional_response=True)
     response.etag = digest
     response.headers["Cache-Control"] = "public, max-age=86400"
-    response.body = picture
+    response.body = image
     return response
 
 
@@ -64,7 +64,7 @@ def pricing(context: Root, request: Request) -> dict[str, Any]:
     """The plans; without billing, that there are none."""
     settings = request.services.settings
     signed_in = request.identity is not None
-    let_go(request)  # Stripe may be asked
+    release_connection(request)  # Stripe may be asked
     return {"plans": _plans(request) if settings.billing else [], "signed_in": signed_in, "settings": settings}
 
 
@@ -122,18 +122,18 @@ def security_txt(context: WellKnown, request: Request) -> Response:
 
 
 @lru_cache(maxsize=len(SHOWCASE))
-def _drawn(maker: PictureMaker, name: str) -> tuple[str, bytes]:
-    """A starter's digest and picture; drawn once a process."""
+def _rendered(image_service: ImageService, name: str) -> tuple[str, bytes]:
+    """A starter's digest and image; rendered once a process."""
     starter = open_starter(name)
-    order = maker.order(DrawnOriginals(starter), starter.document, {}, Output(format=Format.WEBP))
-    return order.digest, maker.preview(order, SHOWN)
+    order = image_service.order(RenderedOriginals(starter), starter.document, {}, Output(format=Format.WEBP))
+    return order.digest, image_service.preview(order, SHOWN)
 
 
 def _plans(request: Request) -> list[tuple[Plan, list[Price]]]:
     settings = request.services.settings
     try:
-        known = request.services.cashier.stripe.prices()
-    except StripeDown as error:
+        known = request.services.billing.stripe.prices()
+    except StripeUnavailableError as error:
         log.warning("no prices", reason=str(error))
         known = {}
     return [(plan, [known[key] for key in plan.prices if key in known]) for plan in settings.plan.values()]

@@ -1,4 +1,4 @@
-"""Runs: the list, starting one, watching it, its pictures as a zip."""
+"""Runs: the list, starting one, watching it, its images as a zip."""
 
 from typing import Any, Literal
 from uuid import UUID
@@ -11,21 +11,20 @@ from pyramid.response import Response
 from pyramid.view import view_config
 from slugify import slugify
 
-from cwz_web.feeds.browse import items_after, list_feeds
 from cwz_web.feeds.models import Feed
+from cwz_web.feeds.queries import items_after, list_feeds
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import Design, list_templates, open_design
-from cwz_web.generation.usage import CapReached, used_in
+from cwz_web.generation.usage import QuotaExceededError, used_in
 from cwz_web.imaging.documents import OWN_SIZE
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.resources import Permission, RunResource, Runs
-from cwz_web.runs.archive import entries_of, zip_stream
-from cwz_web.runs.following import find_auto_run, start_following
+from cwz_web.runs.auto_runs import find_auto_run, start_auto_run
 from cwz_web.runs.mapping import SAMPLE, apply_mapping, guess_mapping
 from cwz_web.runs.planning import (
     CANCELLED,
     MAX_OUTPUTS,
-    EmptyFeed,
+    EmptyFeedError,
     cancel_run,
     latest_runs,
     plan_run,
@@ -34,17 +33,18 @@ from cwz_web.runs.planning import (
     start_run,
 )
 from cwz_web.runs.progress import PAGE, notes_of, progress_of, results_after
-from cwz_web.runs.review import review
+from cwz_web.runs.sample_check import review
+from cwz_web.runs.zip_download import entries_of, zip_stream
 from cwz_web.storage.connections import list_connections
-from cwz_web.storage.contract import BadSettings
+from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.models import Connection
 from cwz_web.views.home import run_names
-from cwz_web.views.pictures import picture_links
-from cwz_web.views.previews import originals_of
+from cwz_web.views.images import image_links
+from cwz_web.views.previews import uploads_of
 from cwz_web.views.templates import preview_path
 from cwz_web.web.forms import Filled, Form, empty_form, read_form
-from cwz_web.web.paths import after_position
-from cwz_web.web.transactions import let_go
+from cwz_web.web.transactions import release_connection
+from cwz_web.web.urls import after_position
 from cwz_web.workspaces.models import Workspace
 
 DEFAULT = "=default"
@@ -87,7 +87,7 @@ def run_list(context: Runs, request: Request) -> dict[str, Any]:
     partial=True,
 )
 def new_run_page(context: Runs, request: Request) -> dict[str, Any]:
-    """The form, with a guess which columns belong together and the picture of the first row."""
+    """The form, with a guess which columns belong together and the image of the first row."""
     return _page(request, empty_form(), dict(request.GET))
 
 
@@ -108,7 +108,7 @@ def new_run_page(context: Runs, request: Request) -> dict[str, Any]:
     partial=True,
 )
 def check_rows(context: Runs, request: Request) -> dict[str, Any]:
-    """What somebody should look at in the first rows, before a run draws them all."""
+    """What somebody should look at in the first rows, before a run renders them all."""
     workspace_id = request.workspace.workspace_id
     try:
         asked = RunForm.model_validate(dict(request.GET))
@@ -121,12 +121,12 @@ def check_rows(context: Runs, request: Request) -> dict[str, Any]:
     design = open_design(request.db, template)
     mapping = _mapping_of(dict(request.GET), design, feed)
     rows = [apply_mapping(mapping, item.data) for item in items_after(request.db, feed, limit=SAMPLE)]
-    originals = originals_of(request, template)
-    let_go(request)  # what is drawn may be fetched
+    uploads = uploads_of(request, template)
+    release_connection(request)  # what is rendered may be fetched
     return {
         "feed": feed,
         "template": template,
-        "review": review(request.services.maker, originals, design.document, rows),
+        "review": review(request.services.image_service, uploads, design.document, rows),
     }
 
 
@@ -154,15 +154,15 @@ def new_run_form(context: Runs, request: Request) -> Any:
                 "connection_id": chosen.storage or None,
             }
             if len(arguments["outputs"]) > MAX_OUTPUTS:
-                form = form.with_error("formats", f"A row can become {MAX_OUTPUTS} pictures at the most: choose fewer")
+                form = form.with_error("formats", f"A row can become {MAX_OUTPUTS} images at most: choose fewer")
                 request.response.status = 422
                 return _page(request, form, form.typed)
             try:
                 if not chosen.confirm:
                     return _plan(request, form, arguments)
-                meter = request.services.meters.of(workspace_id, request.workspace.standing)
-                run = start_run(request.db, **arguments, started_by=request.identity.account.id, meter=meter)
-            except (EmptyFeed, BadSettings, CapReached) as error:
+                quota = request.services.quotas.of(workspace_id, request.workspace.plan_status)
+                run = start_run(request.db, **arguments, started_by=request.identity.account.id, quota=quota)
+            except (EmptyFeedError, InvalidSettingsError, QuotaExceededError) as error:
                 form = form.with_error("feed", str(error))
             else:
                 request.audit("run.start", f"{feed.name} with {template.name}", run=str(run.id), rows=run.total)
@@ -174,19 +174,19 @@ def new_run_form(context: Runs, request: Request) -> Any:
 def _plan(request: Request, form: Filled[RunForm], arguments: dict[str, Any]) -> Response:
     """What the run would come to, with the form's fields, hidden, and a button that starts it."""
     long = plan_takes_long(request.db, arguments["feed"], arguments["template"], arguments["outputs"])
-    with request.services.long_answers.place(request.workspace.workspace_id, when=long):
+    with request.services.stream_limiter.place(request.workspace.workspace_id, when=long):
         plan = plan_run(request.db, **arguments)
-    if not plan.pictures:
-        raise EmptyFeed("This feed has no rows")
-    meter = request.services.meters.of(request.workspace.workspace_id, request.workspace.standing)
+    if not plan.images:
+        raise EmptyFeedError("This feed has no rows")
+    quota = request.services.quotas.of(request.workspace.workspace_id, request.workspace.plan_status)
     left = (
-        None if meter.cap is None else max(meter.cap - used_in(request.db, meter.workspace_id, meter.workspace_id), 0)
+        None if quota.cap is None else max(quota.cap - used_in(request.db, quota.workspace_id, quota.workspace_id), 0)
     )
     page = {
         **arguments,
         "plan": plan,
         "left": left,
-        "cap": meter.cap,
+        "cap": quota.cap,
         "typed": form.typed,
         "WORDS": FORMAT_WORDS,
     }
@@ -197,7 +197,7 @@ def _plan(request: Request, form: Filled[RunForm], arguments: dict[str, Any]) ->
     context=RunResource, request_method="GET", renderer="runs/show.jinja2", permission=Permission.VIEW, partial=False
 )
 def run_page(context: RunResource, request: Request) -> dict[str, Any]:
-    """The run, and where the feed with its pictures' addresses is."""
+    """The run, and where the feed with its images' addresses is."""
     run = context.row
     feed = request.db.get_one(Feed, (run.workspace_id, run.feed_id))
     column = request.GET.get("column", "")
@@ -207,7 +207,7 @@ def run_page(context: RunResource, request: Request) -> dict[str, Any]:
         "feed_is_there": feed.deleted_at is None,
         "columns": feed.columns,
         "column": column,
-        "output_feed": request.services.addresses.output_feed(workspace, feed.id, run.template_id, column),
+        "output_feed": request.services.signed_urls.output_feed(workspace, feed.id, run.template_id, column),
     }
 
 
@@ -215,12 +215,12 @@ def run_page(context: RunResource, request: Request) -> dict[str, Any]:
     context=RunResource, request_method="GET", renderer="runs/_results.jinja2", permission=Permission.VIEW, partial=True
 )
 def show_run(context: RunResource, request: Request) -> dict[str, Any]:
-    """How far it is, and the pictures so far; the page asks again for this part while the run goes on."""
+    """How far it is, and the images so far; the page asks again for this part while the run goes on."""
     run = context.row
     position = after_position(request)
     results = results_after(request.db, run, position)
     feed = request.db.get(Feed, (run.workspace_id, run.feed_id))
-    paths = {link.asset.id: link.path for link in picture_links(request, [a for _, a in results if a is not None])}
+    paths = {link.image.id: link.path for link in image_links(request, [a for _, a in results if a is not None])}
     return {
         "run": run,
         "progress": progress_of(run),
@@ -237,9 +237,9 @@ def show_run(context: RunResource, request: Request) -> dict[str, Any]:
 
 @view_config(context=RunResource, name="retry", request_method="POST", permission=Permission.RUN_RETRY)
 def retry_run(context: RunResource, request: Request) -> Response:
-    """Draw again what failed."""
+    """Render again what failed."""
     retry_failed(
-        request.db, context.row, request.services.meters.of(context.row.workspace_id, request.workspace.standing)
+        request.db, context.row, request.services.quotas.of(context.row.workspace_id, request.workspace.plan_status)
     )
     names = run_names(request, [context.row])
     request.audit("run.retry", names.get(context.row.feed_id, ""), run=str(context.row.id))
@@ -248,7 +248,7 @@ def retry_run(context: RunResource, request: Request) -> Response:
 
 @view_config(context=RunResource, name="cancel", request_method="POST", permission=Permission.RUN_START)
 def cancel_form(context: RunResource, request: Request) -> Response:
-    """Draw no further pictures."""
+    """Render no further images."""
     left_out = cancel_run(request.db, context.row)
     names = run_names(request, [context.row])
     request.audit("run.cancel", names.get(context.row.feed_id, ""), run=str(context.row.id), rows=left_out)
@@ -257,24 +257,24 @@ def cancel_form(context: RunResource, request: Request) -> Response:
 
 @view_config(context=RunResource, name="follow", request_method="POST", permission=Permission.RUN_START)
 def follow_form(context: RunResource, request: Request) -> Response:
-    """From now on, draw by itself what changes in the run's feed."""
-    start_following(request.db, context.row)
+    """From now on, render by itself what changes in the run's feed."""
+    start_auto_run(request.db, context.row)
     names = run_names(request, [context.row])
     request.audit("feed.follow", names.get(context.row.feed_id, ""), run=str(context.row.id))
     return HTTPSeeOther(request.path_in("runs", context.row.id))
 
 
-@view_config(context=RunResource, name="pictures.zip", request_method="GET", permission=Permission.VIEW)
+@view_config(context=RunResource, name="images.zip", request_method="GET", permission=Permission.VIEW)
 def download_run(context: RunResource, request: Request) -> Response:
-    """All pictures of the run; the bytes flow after the transaction has ended."""
+    """All images of the run; the bytes flow after the transaction has ended."""
     run = context.row
     connection = request.db.get_one(Connection, (run.workspace_id, run.connection_id))
     bucket = request.services.providers.open(connection.place)
-    name = slugify(run_names(request, [run]).get(run.feed_id, ""), max_length=60) or "pictures"
-    long_answers = request.services.long_answers
-    with long_answers.place(run.workspace_id):  # of a large run, to find them takes long as well
+    name = slugify(run_names(request, [run]).get(run.feed_id, ""), max_length=60) or "images"
+    stream_limiter = request.services.stream_limiter
+    with stream_limiter.place(run.workspace_id):  # of a large run, to find them takes long as well
         entries = entries_of(request.db, run)
-    sent = long_answers.sent(run.workspace_id, zip_stream(entries, bucket))
+    sent = stream_limiter.sent(run.workspace_id, zip_stream(entries, bucket))
     response = Response(app_iter=sent, content_type="application/zip")
     response.content_disposition = f'attachment; filename="{name}.zip"'
     return response
@@ -321,7 +321,7 @@ def _page(request: Request, form: Filled[RunForm], chosen: dict[str, Any]) -> di
 
 
 def _outputs_of(typed: dict[str, str], design: Design) -> list[Output]:
-    """What each row is drawn as: the formats that are ticked, in the sizes that are; of none, the first one."""
+    """What each row is rendered as: the formats that are ticked, in the sizes that are; of none, the first one."""
     sizes = [size for size in design.document.sizes if f"size.{size}" in typed] or [OWN_SIZE]
     formats = [format for format in Format if f"format.{format}" in typed] or [Format.JPEG]
     return [Output(size=size, format=format) for size in sizes for format in formats]

@@ -9,7 +9,7 @@ from pyramid.response import Response
 from pyramid.view import view_config
 
 from cwz_web.accounts.second_factor import (
-    WrongCode,
+    WrongCodeError,
     begin_enrolment,
     confirm_enrolment,
     enrolment_uri,
@@ -18,7 +18,7 @@ from cwz_web.accounts.second_factor import (
     shared_secret,
     turn_off,
 )
-from cwz_web.imaging.codes import qr_png
+from cwz_web.imaging.barcodes import qr_png
 from cwz_web.resources import Permission, SecondFactor
 from cwz_web.views.account import ProofForm, proof_error
 from cwz_web.web.forms import Code, Filled, Form, empty_form, read_form
@@ -86,7 +86,7 @@ def confirm(context: SecondFactor, request: Request) -> Any:
     if form.value is not None:
         try:
             codes = confirm_enrolment(request.db, account, form.value.code, request.services.ring)
-        except WrongCode:
+        except WrongCodeError:
             form = form.with_error("code", "This code is wrong. Is the phone's clock right? Try the next one")
         else:
             log.info("second factor on", account=str(account.id), address=request.remote_addr)

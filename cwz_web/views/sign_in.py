@@ -12,16 +12,16 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
 from cwz_web.accounts.google import GooglePerson
-from cwz_web.accounts.registration import NotVerified, SignInRefused, check_password
-from cwz_web.accounts.second_factor import WrongCode, check_second_factor
+from cwz_web.accounts.registration import EmailNotVerifiedError, SignInError, check_password
+from cwz_web.accounts.second_factor import WrongCodeError, check_second_factor
 from cwz_web.accounts.sessions import end_session
 from cwz_web.demo import demo_password
 from cwz_web.demo.contents import EMAIL
 from cwz_web.resources import Permission, Root, SignInPlace
 from cwz_web.security import cookie_name, keep_cookie, set_session_cookie
-from cwz_web.web.entering import account_of_step, begin_session, let_in
 from cwz_web.web.forms import Code, Filled, Form, TypedPassword, empty_form, read_form
-from cwz_web.web.paths import safe_next
+from cwz_web.web.login_flow import account_of_step, begin_session, let_in
+from cwz_web.web.urls import safe_next
 
 log = structlog.get_logger()
 
@@ -30,14 +30,14 @@ CODE_PAGE = "sign_in_code.jinja2"
 LINK_PAGE = "sign_in_link.jinja2"
 PROOF = "google-proof"
 PROOF_LIFETIME = timedelta(minutes=10)
-REFUSAL = "This e-mail address and password do not belong together"
+REFUSAL = "This email address and password do not belong together"
 # What has just been done elsewhere, said on the sign-in page.
 NEWS = {
     "verified": "Your address is confirmed. Sign in to begin.",
     "reset": "Your new password is set, and every browser was signed out. Sign in with it.",
     "email": "Your new address is confirmed. Sign in with it from now on.",
     "google": "Google did not let you in. Try again, or sign in with your password.",
-    "unproved": "Google does not say that this e-mail address is yours. Sign in in another way.",
+    "unproved": "Google does not say that this email address is yours. Sign in in another way.",
     "signed-out": "You are signed out.",
 }
 
@@ -86,10 +86,10 @@ def sign_in_form(context: SignInPlace, request: Request) -> Any:
             account = check_password(
                 request.db, email=typed.email, password=typed.password, passwords=request.services.passwords
             )
-        except SignInRefused:
+        except SignInError:
             log.warning("sign-in refused", address=request.remote_addr)
             form = form.with_error("password", REFUSAL)
-        except NotVerified:
+        except EmailNotVerifiedError:
             request.override_renderer = "check_mail.jinja2"
             return {"email": typed.email, "again": True}
         else:
@@ -123,7 +123,7 @@ def code_form(context: SignInPlace, request: Request) -> Any:
     if form.value is not None:
         try:
             check_second_factor(request.db, account, form.value.code, request.services.ring)
-        except WrongCode:
+        except WrongCodeError:
             log.warning("second factor refused", account=str(account.id), address=request.remote_addr)
             form = form.with_error("code", "This code is wrong, or was used already. Wait for the next one")
         else:
@@ -161,7 +161,7 @@ def link_form(context: SignInPlace, request: Request) -> Any:
             account = check_password(
                 request.db, email=person.email, password=form.value.password, passwords=request.services.passwords
             )
-        except (SignInRefused, NotVerified):
+        except (SignInError, EmailNotVerifiedError):
             form = form.with_error("password", "This is not the password of that account")
         else:
             response = let_in(request, request.db, account, "/", person)

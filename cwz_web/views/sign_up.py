@@ -13,9 +13,9 @@ from pyramid.view import view_config
 
 from cwz_web.accounts.credentials import change_email, reset_password
 from cwz_web.accounts.passwords import weakness
-from cwz_web.accounts.registration import OtherBrowser, confirm_address, sign_up, signed_up_in
+from cwz_web.accounts.registration import BrowserMismatchError, confirm_address, sign_up, signed_up_in
 from cwz_web.accounts.tasks import queue_forgotten_answer, queue_sign_up_answer
-from cwz_web.accounts.tokens import BadToken, Purpose, look
+from cwz_web.accounts.tokens import InvalidTokenError, Purpose, look
 from cwz_web.resources import Root
 from cwz_web.web.forms import Email, Form, Name, NewPassword, TypedPassword, empty_form, read_form
 
@@ -116,7 +116,7 @@ def verify_page(context: Root, request: Request) -> Any:
     """The button that confirms an address."""
     try:
         _, account = look(request.db, _token(request), Purpose.VERIFY)
-    except BadToken:
+    except InvalidTokenError:
         return _bad_link(request, "/signup", "Sign up again")
     elsewhere = not signed_up_in(account, request.visitor)
     return {"form": empty_form(), "token": _token(request), "elsewhere": elsewhere}
@@ -141,9 +141,9 @@ def verify_form(context: Root, request: Request) -> Any:
             password=form.value.password if form.value else None,
             passwords=request.services.passwords,
         )
-    except BadToken:
+    except InvalidTokenError:
         return _bad_link(request, "/signup", "Sign up again")
-    except OtherBrowser:
+    except BrowserMismatchError:
         request.response.status = 422
         form = form.with_error("password", "This is not the password with which this address was signed up")
         return {"form": form, "token": _token(request), "elsewhere": True}
@@ -181,7 +181,7 @@ def reset_page(context: Root, request: Request) -> Any:
     """The form for a new password."""
     try:
         look(request.db, _token(request), Purpose.RESET)
-    except BadToken:
+    except InvalidTokenError:
         return _bad_link(request, "/forgot", "Ask for a new link")
     return {"form": empty_form(), "token": _token(request)}
 
@@ -205,7 +205,7 @@ def reset_form(context: Root, request: Request) -> Any:
             request.response.status = 422
             return {"form": form, "token": _token(request)}
         reset_password(request.db, _token(request), form.value.password, request.services.passwords)
-    except BadToken:
+    except InvalidTokenError:
         return _bad_link(request, "/forgot", "Ask for a new link")
     log.info("password reset", account=str(account.id), address=request.remote_addr)
     return HTTPSeeOther("/signin?done=reset")
@@ -216,7 +216,7 @@ def new_email_page(context: Root, request: Request) -> Any:
     """The button that confirms a new address."""
     try:
         token, _ = look(request.db, _token(request), Purpose.EMAIL)
-    except BadToken:
+    except InvalidTokenError:
         return _bad_link(request, "/account", "To your account")
     return {"token": _token(request), "email": token.email}
 
@@ -233,7 +233,7 @@ def new_email_form(context: Root, request: Request) -> Any:
     """Confirm a new address."""
     try:
         account = change_email(request.db, _token(request))
-    except BadToken:
+    except InvalidTokenError:
         return _bad_link(request, "/account", "To your account")
     log.info("address changed", account=str(account.id), address=request.remote_addr)
     return HTTPSeeOther("/account?done=email" if request.identity else "/signin?done=email")

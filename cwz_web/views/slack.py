@@ -18,12 +18,12 @@ from pyramid.view import view_config
 
 from cwz_web.db.session import enter_workspace
 from cwz_web.notify.models import SlackLink
-from cwz_web.notify.slack import Slack, SlackDown, SlackRefused, keep_link, slack_link, token_of
+from cwz_web.notify.slack import Slack, SlackRejectedError, SlackUnavailableError, keep_link, slack_link, token_of
 from cwz_web.notify.webhooks import EVENT_WORDS, Event
 from cwz_web.resources import PERMISSIONS, Permission, SlackCallback, SlackPlace
 from cwz_web.security import Person, cookie_name, keep_cookie, session_of
 from cwz_web.web.forms import Form, read_form
-from cwz_web.web.transactions import let_go
+from cwz_web.web.transactions import release_connection
 from cwz_web.workspaces.access import Access, workspaces_of
 from cwz_web.workspaces.audit import Actor, record
 
@@ -32,14 +32,14 @@ log = structlog.get_logger()
 PAGE = "slack.jinja2"
 WAY = "slack"
 WAY_LIFETIME = timedelta(minutes=10)
-# A post a picture would be noise.
+# A post an image would be noise.
 EVENTS = tuple(event for event in EVENT_WORDS if event not in (Event.IMAGE_CREATED, Event.IMAGE_FAILED))
 NEWS = {
     "connected": "Slack is connected. Choose a channel.",
     "chosen": "The channel is told from now on.",
     "removed": "Slack is disconnected, and our access to it given back.",
     "refused": "Slack did not add us: nothing was changed. Begin again when you like.",
-    "down": "We can not reach Slack just now. Nothing was changed. Please try again in a minute.",
+    "down": "We cannot reach Slack just now. Nothing was changed. Please try again in a minute.",
 }
 
 
@@ -92,10 +92,10 @@ def come_back(context: SlackCallback, request: Request) -> Response:
     if len(code) == 1:
         try:
             installed = slack.install(code[0])
-        except SlackDown as error:
+        except SlackUnavailableError as error:
             log.warning("slack", reason=str(error))
             news = "down"
-        except SlackRefused as error:
+        except SlackRejectedError as error:
             log.warning("slack refused", reason=error.code)
         else:
             with services.database.transaction(access.workspace_id) as db:
@@ -133,13 +133,13 @@ def disconnect(context: SlackPlace, request: Request) -> Response:
     link = slack_link(request.db, workspace_id)
     if link is None:
         raise HTTPUnprocessableEntity("Slack is not connected")
-    let_go(request)
+    release_connection(request)
     try:
         services.slack.revoke(token_of(link, services.ring))
-    except SlackDown as error:
+    except SlackUnavailableError as error:
         log.warning("slack", reason=str(error))
         return HTTPSeeOther(f"{request.path_in('slack')}?done=down")
-    except SlackRefused:
+    except SlackRejectedError:
         pass  # no key opens it any more: there is nothing that could be given back
     enter_workspace(request.db, workspace_id)
     now = slack_link(request.db, workspace_id)
@@ -166,13 +166,13 @@ def _channels(request: Request, link: SlackLink | None) -> tuple[dict[str, str],
     if link is None:
         return {}, None
     services = request.services
-    let_go(request)
+    release_connection(request)
     try:
         return services.slack.channels(token_of(link, services.ring)), None
-    except SlackDown as error:
+    except SlackUnavailableError as error:
         log.warning("slack", reason=str(error))
         return {}, NEWS["down"]
-    except SlackRefused as error:
+    except SlackRejectedError as error:
         return {}, error.trouble or f"Slack refused: {error.code}"
     finally:
         enter_workspace(request.db, request.workspace.workspace_id)

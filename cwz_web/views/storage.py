@@ -9,11 +9,12 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.billing.plans import Thing, check_room_for
+from cwz_web.billing.plans import PlanLimit, check_room_for
 from cwz_web.resources import ConnectionResource, Connections, Permission
+from cwz_web.storage.connection_test import Step, trouble_of, try_connection
 from cwz_web.storage.connections import (
-    SecretsNeeded,
-    StillNeeded,
+    ConnectionInUseError,
+    SecretsRequiredError,
     change_connection,
     connect,
     list_connections,
@@ -23,11 +24,10 @@ from cwz_web.storage.connections import (
 )
 from cwz_web.storage.contract import Bucket, StorageProvider
 from cwz_web.storage.models import Connection
-from cwz_web.storage.trial import Step, trouble_of, try_connection
 from cwz_web.web.auditing import actor_of
 from cwz_web.web.forms import Filled, empty_form
 from cwz_web.web.provider_forms import Typed, fields_of, read_provider_form
-from cwz_web.web.transactions import let_go
+from cwz_web.web.transactions import release_connection
 from cwz_web.workspaces.audit import record
 
 LIST = "storage/list.jinja2"
@@ -37,7 +37,7 @@ SECRETS_NEEDED = "Type the secrets in again: the connection would point elsewher
 NEWS = {
     "connected": "The storage is connected.",
     "changed": "The connection is changed.",
-    "default": "New pictures go there from now on.",
+    "default": "New images go there from now on.",
     "removed": "The connection is removed. What lies in the bucket stays there.",
 }
 
@@ -65,7 +65,7 @@ def connection_list(context: Connections, request: Request) -> dict[str, Any]:
 )
 def choose_page(context: Connections, request: Request) -> dict[str, Any]:
     """The providers as cards; or, once one is chosen, its form."""
-    check_room_for(request.db, request.services.settings, request.workspace.workspace_id, Thing.CONNECTIONS)
+    check_room_for(request.db, request.services.settings, request.workspace.workspace_id, PlanLimit.CONNECTIONS)
     provider = request.services.providers.get(request.GET.get("provider", ""))
     if provider is None:
         return {"providers": list(request.services.providers)}
@@ -97,7 +97,7 @@ def new_connection(context: Connections, request: Request) -> Any:
     if not _may_save(typed, steps):
         return _again(request, provider, form, steps)
     with request.services.database.transaction(workspace_id) as db:
-        check_room_for(db, request.services.settings, workspace_id, Thing.CONNECTIONS)
+        check_room_for(db, request.services.settings, workspace_id, PlanLimit.CONNECTIONS)
         connection = connect(
             db,
             workspace_id,
@@ -155,7 +155,7 @@ def change_form(context: ConnectionResource, request: Request) -> Any:
                 settings=settings,
                 secrets=typed.secrets,
             )
-        except SecretsNeeded:  # somebody else changed it meanwhile
+        except SecretsRequiredError:  # somebody else changed it meanwhile
             return _again(request, provider, form.with_error("connection_name", SECRETS_NEEDED), steps, connection)
         kept.trouble, kept.checked_at = trouble_of(steps), datetime.now(UTC)
         details = {"secrets_replaced": typed.credentials is not None}
@@ -186,7 +186,7 @@ def check_saved(context: ConnectionResource, request: Request) -> dict[str, Any]
 
 @view_config(context=ConnectionResource, name="default", request_method="POST", permission=Permission.STORAGE_MANAGE)
 def default_form(context: ConnectionResource, request: Request) -> Response:
-    """Let new pictures go there."""
+    """Let new images go there."""
     make_default(request.db, context.row)
     request.audit("storage.default", context.row.name)
     return HTTPSeeOther(f"{request.path_in('storage')}?done=default")
@@ -204,7 +204,7 @@ def remove_form(context: ConnectionResource, request: Request) -> Any:
     connection = context.row
     try:
         remove_connection(request.db, connection)
-    except StillNeeded as error:
+    except ConnectionInUseError as error:
         form: Filled[Any] = Filled(None, {"remove": str(error)}, {"connection_name": connection.name})
         request.response.status = 422
         return _form_page(request.services.providers.get(connection.provider), form, connection)
@@ -222,7 +222,7 @@ def _opener(request: Request, provider: StorageProvider, connection: Connection,
 
 def _tried(request: Request, open_bucket: Callable[[], Bucket]) -> list[Step]:
     """Test a bucket. The request's transaction ends first: none stays open across a network call."""
-    let_go(request)
+    release_connection(request)
     return try_connection(open_bucket, request.workspace.workspace_id)
 
 

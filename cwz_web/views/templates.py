@@ -27,7 +27,7 @@ from cwz_web.imaging.documents import MAX_DOCUMENT_BYTES, ImageTemplate
 from cwz_web.imaging.encoders import Format
 from cwz_web.resources import Permission, TemplateResource, Templates
 from cwz_web.storage.connections import connection_of, list_connections
-from cwz_web.storage.contract import BadSettings
+from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.web.forms import Filled, Form, Name, messages, read_form
 
 
@@ -44,7 +44,7 @@ class NameForm(Form):
 
 
 class OpenForm(Form):
-    """Whether the template is drawn without a signature. The parameters' fields (`open.<name>`) come beside it."""
+    """Whether the template is rendered without a signature. The parameters' fields (`open.<name>`) come beside it."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -59,7 +59,7 @@ class VersionForm(Form):
 
 @view_config(context=Templates, request_method="GET", renderer="templates/list.jinja2", permission=Permission.VIEW)
 def template_list(context: Templates, request: Request) -> dict[str, Any]:
-    """All templates, each drawn with its own sample values."""
+    """All templates, each rendered with its own sample values."""
     return {"designs": open_designs(request.db, request.workspace.workspace_id)}
 
 
@@ -78,7 +78,7 @@ def template_list(context: Templates, request: Request) -> dict[str, Any]:
     partial=True,
 )
 def show_template(context: TemplateResource, request: Request) -> dict[str, Any]:
-    """A template, drawn with the values of the form beside it."""
+    """A template, rendered with the values of the form beside it."""
     design = open_design(request.db, context.row)
     given = {c.name: request.GET[c.name][:2000] for c in design.document.columns if c.name in request.GET}
     changed = {c.name: given[c.name] for c in design.document.columns if given.get(c.name, c.default) != c.default}
@@ -105,7 +105,7 @@ def name_form(context: TemplateResource, request: Request) -> Response:
 
 @view_config(context=TemplateResource, name="storage", request_method="POST", permission=Permission.TEMPLATE_EDIT)
 def storage_form(context: TemplateResource, request: Request) -> Response:
-    """Let the template's pictures go to another storage, from now on."""
+    """Let the template's images go to another storage, from now on."""
     form = read_form(StorageForm, request.POST)
     if form.value is None:
         raise HTTPUnprocessableEntity("Choose one of the workspace's connections")
@@ -113,7 +113,7 @@ def storage_form(context: TemplateResource, request: Request) -> Response:
     chosen = form.value.storage or None
     try:
         name = connection_of(request.db, template.workspace_id, chosen).name
-    except BadSettings as error:
+    except InvalidSettingsError as error:
         raise HTTPUnprocessableEntity(str(error)) from None
     template.connection_id = chosen
     request.audit("template.storage", template.name, storage=name)
@@ -216,7 +216,7 @@ def open_page(context: TemplateResource, request: Request) -> dict[str, Any]:
 
 @view_config(context=TemplateResource, name="open", request_method="POST", permission=Permission.KEY_MANAGE)
 def open_form(context: TemplateResource, request: Request) -> Response:
-    """Draw for addresses without a signature that say nothing but what is ticked, or for none."""
+    """Render for addresses without a signature that say nothing but what is ticked, or for none."""
     form = read_form(OpenForm, request.POST)
     if form.value is None:
         raise HTTPUnprocessableEntity("Choose whether the template is open")
@@ -269,9 +269,9 @@ def restore_template(context: TemplateResource, request: Request) -> Response:
 
 
 def preview_path(request: Request, design: Design, data: dict[str, str]) -> str:
-    """The path of a picture of the template: the same signed address that people may use elsewhere."""
+    """The path of an image of the template: the same signed address that people may use elsewhere."""
     template: Template = design.template
-    path: str = request.services.addresses.image(template.workspace_id, template.id, Format.JPEG, data)
+    path: str = request.services.signed_urls.on_demand_image(template.workspace_id, template.id, Format.JPEG, data)
     return path
 
 

@@ -9,7 +9,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.generation.signing import valid_numbers
+from cwz_web.generation.signed_urls import valid_numbers
 from cwz_web.notify.models import Delivery, Webhook
 from cwz_web.notify.webhooks import (
     EVENT_WORDS,
@@ -25,7 +25,7 @@ from cwz_web.notify.webhooks import (
 )
 from cwz_web.resources import Permission, WebhookResource
 from cwz_web.resources import Webhooks as WebhooksPlace
-from cwz_web.views.pictures import before_id
+from cwz_web.views.images import before_id
 from cwz_web.web.forms import Filled, Form, empty_form, read_form
 from cwz_web.workspaces.models import Workspace
 

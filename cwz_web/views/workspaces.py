@@ -10,10 +10,10 @@ from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy.orm import Session
 
-from cwz_web.billing.plans import Thing, check_room_for
+from cwz_web.billing.plans import PlanLimit, check_room_for
 from cwz_web.demo.samples import add_sample_feed, add_sample_template
-from cwz_web.feeds.browse import list_feeds
 from cwz_web.feeds.models import Feed
+from cwz_web.feeds.queries import list_feeds
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import list_templates
 from cwz_web.resources import Permission, WorkspaceResource, Workspaces
@@ -24,7 +24,7 @@ from cwz_web.views.members import join_workspace
 from cwz_web.web.auditing import actor_of
 from cwz_web.web.forms import Filled, Form, Name, Slug, empty_form, read_form
 from cwz_web.workspaces.audit import record
-from cwz_web.workspaces.creation import SlugTaken, create_workspace, suggest_slug
+from cwz_web.workspaces.creation import SlugTakenError, create_workspace, suggest_slug
 from cwz_web.workspaces.deletion import deletions_of
 from cwz_web.workspaces.invitations import invitation_for, open_invitations_of
 from cwz_web.workspaces.models import Workspace
@@ -55,7 +55,7 @@ class JoinForm(Form):
 
 
 class StorageForm(Form):
-    """Which provider keeps the pictures."""
+    """Which provider keeps the images."""
 
     provider: str
 
@@ -108,7 +108,7 @@ def new_form(context: Workspaces, request: Request) -> Any:
         account = request.identity.account
         try:
             workspace = create_workspace(request.db, account, name=form.value.name, slug=form.value.slug)
-        except SlugTaken:
+        except SlugTakenError:
             form = form.with_error("slug", "This address is taken; choose another one")
         else:
             record(request.db, workspace.id, actor_of(request), "workspace.make", workspace.name)
@@ -163,7 +163,7 @@ def setup_storage(context: WorkspaceResource, request: Request) -> Any:
 )
 def setup_feed(context: WorkspaceResource, request: Request) -> Any:
     """Begin with the sample feed."""
-    check_room_for(request.db, request.services.settings, request.workspace.workspace_id, Thing.FEEDS)
+    check_room_for(request.db, request.services.settings, request.workspace.workspace_id, PlanLimit.FEEDS)
     return _add_sample(request, "feed", add_sample_feed)
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cwz_web.imaging.documents import OWN_SIZE, ImageTemplate
 from cwz_web.imaging.editing import (
-    NoSuchLayer,
+    LayerNotFoundError,
     add_format,
     add_layer,
     change_canvas,
@@ -51,8 +51,8 @@ class Chosen(BaseModel):
         return self.model_copy(update={"layer": layer, "size": size})
 
 
-class WrongDesign(Exception):
-    """A form can not be carried out. `errors` has a message for each field that is wrong."""
+class InvalidDesignError(Exception):
+    """A form cannot be carried out. `errors` has a message for each field that is wrong."""
 
     def __init__(self, errors: dict[str, str]) -> None:
         self.errors = errors
@@ -77,17 +77,17 @@ def change_design(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Chan
 
     Arguments:
         typed: the form's fields; `do` names the change.
-    Raises WrongDesign.
+    Raises InvalidDesignError.
     """
     change = CHANGES.get(typed.get("do", ""))
     if change is None:
-        raise WrongDesign({"do": f"There is no such change; there are {', '.join(CHANGES)}"})
+        raise InvalidDesignError({"do": f"There is no such change; there are {', '.join(CHANGES)}"})
     try:
         return change(document, chosen, typed)
-    except NoSuchLayer as missing:
-        raise WrongDesign({"layer": f"The layer “{missing}” is not there any more"}) from None
+    except LayerNotFoundError as missing:
+        raise InvalidDesignError({"layer": f"The layer “{missing}” is not there any more"}) from None
     except ValidationError as error:
-        raise WrongDesign(_shortened(messages(error))) from None
+        raise InvalidDesignError(_shortened(messages(error))) from None
 
 
 def _shortened(errors: dict[str, str]) -> dict[str, str]:
@@ -103,7 +103,7 @@ def _add(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change:
         case "text" | "image" | "shape" | "code" | "rating":
             changed, name = add_layer(document, kind)
             return changed, chosen.model_copy(update={"layer": name}), f"add {name}"
-    raise WrongDesign({"kind": "There is no such kind of layer"})
+    raise InvalidDesignError({"kind": "There is no such kind of layer"})
 
 
 def _duplicate(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change:
@@ -119,7 +119,7 @@ def _remove(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change:
 def _move(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change:
     name, to = typed.get("layer", ""), typed.get("to", "")
     if not (to.isascii() and to.isdigit()):
-        raise WrongDesign({"to": "Write a whole number"})
+        raise InvalidDesignError({"to": "Write a whole number"})
     return move_layer(document, name, int(to[:4])), chosen, f"move {name}"
 
 
@@ -127,7 +127,7 @@ def _toggle(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change:
     name, what = typed.get("layer", ""), typed.get("do", "")
     layer = document.layer(name)
     if layer is None:
-        raise NoSuchLayer(name)
+        raise LayerNotFoundError(name)
     flag = "hidden" if what == "hide" else "locked"
     return change_layer(document, name, {flag: not getattr(layer, flag)}), chosen, f"{what} {name}"
 
@@ -135,15 +135,15 @@ def _toggle(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change:
 def _properties(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change:
     layer = document.in_format(chosen.size).layer(chosen.layer)
     if layer is None:
-        raise NoSuchLayer(chosen.layer)
+        raise LayerNotFoundError(chosen.layer)
     values, errors = read_layer(layer, typed)
     if errors:
-        raise WrongDesign(errors)
+        raise InvalidDesignError(errors)
     if typed.get("add"):
         document = _with_column(document, typed["add"], "image" if layer.type == "image" else "text")
     unknown = sorted(bound_columns(values) - {column.name for column in document.columns})
     if unknown:
-        raise WrongDesign({MISSING_COLUMN: unknown[0]})
+        raise InvalidDesignError({MISSING_COLUMN: unknown[0]})
     changed = change_layer(document, layer.name, values, chosen.size)
     place = [each.name for each in document.layers].index(layer.name)
     now = changed.in_format(chosen.size).layers[place]

@@ -103,7 +103,7 @@ def read_form(model: type[M], posted: MultiDict[str, Any]) -> Filled[M]:
 def refuse_odd(posted: MultiDict[str, Any], names: Iterable[str]) -> dict[str, str]:
     """A message for each field that came twice: two readers must not see two different values.
 
-    Raises HTTPBadRequest for a character that can not be stored.
+    Raises HTTPBadRequest for a character that cannot be stored.
     """
     if any(UNSTORABLE.search(value) for value in posted.values() if isinstance(value, str)):
         raise HTTPBadRequest("The form holds a character that is not allowed")

@@ -18,7 +18,7 @@ CSP = (
     " font-src 'self'; connect-src 'self'; form-action {targets}; base-uri 'none'; frame-ancestors 'none';"
     " require-trusted-types-for 'script'; trusted-types htmx"
 )
-# A picture or a document that is opened alone: the browser's own page around it has styles, and nothing else is in it.
+# An image or a document that is opened alone: the browser's own page around it has styles, and nothing else is in it.
 NO_PAGE_CSP = "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 FIXED = (
     ("X-Content-Type-Options", "nosniff"),
@@ -36,7 +36,7 @@ def headers_tween(handler: Handler, registry: object) -> Handler:
 
     def with_headers(request: Request) -> Response:
         response = handler(request)
-        # Pictures of /i are made to be shown on other sites; everything else is ours alone.
+        # Images of /i are made to be shown on other sites; everything else is ours alone.
         shared = request.raw_path.startswith("/i/")
         is_page = response.content_type == "text/html"
         # No view sets one of these. To look for each first takes WebOb longer than all the rest of this.

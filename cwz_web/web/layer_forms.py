@@ -45,12 +45,12 @@ def _choice(name: str, label: str, **choices: str) -> Field:
 
 
 def _fill(name: str, label: str) -> tuple[Field, ...]:
-    kinds = _choice(f"{name}.kind", label, none="None", solid="One colour", linear="Gradient", radial="Round gradient")
+    kinds = _choice(f"{name}.kind", label, none="None", solid="One color", linear="Gradient", radial="Round gradient")
     return (
         kinds,
-        Field(f"{name}.start", "Colour", "colour"),
-        Field(f"{name}.middle", "Middle", "colour", help="of a gradient"),
-        Field(f"{name}.end", "End", "colour", help="of a gradient"),
+        Field(f"{name}.start", "Color", "color"),
+        Field(f"{name}.middle", "Middle", "color", help="of a gradient"),
+        Field(f"{name}.end", "End", "color", help="of a gradient"),
         Field(f"{name}.angle", "Angle", help="0 to the right, 90 down"),
     )
 
@@ -70,7 +70,7 @@ PLACE = Group(
             top="Top",
             top_right="Top right",
             left="Left",
-            centre="Centre",
+            center="Center",
             right="Right",
             bottom_left="Bottom left",
             bottom="Bottom",
@@ -84,7 +84,7 @@ EDGES = Group(
     (
         Field("radius", "Corner radius", step="any"),
         Field("border.width", "Border", help="0 for none", step="any"),
-        Field("border.colour", "Border colour", "colour"),
+        Field("border.color", "Border color", "color"),
     ),
     folded=True,
 )
@@ -92,7 +92,7 @@ SHADOW = Group(
     "Shadow",
     (
         Field("shadow.on", "Shadow", "check"),
-        Field("shadow.colour", "Colour", "colour"),
+        Field("shadow.color", "Color", "color"),
         Field("shadow.x", "Right"),
         Field("shadow.y", "Down"),
         Field("shadow.blur", "Blur", step="any"),
@@ -129,8 +129,8 @@ CONTENT: dict[str, tuple[Group, ...]] = {
                 Field("weight", "Weight", "select", _weights),
                 Field("size", "Size"),
                 Field("min_size", "Smallest size", help="empty: never smaller"),
-                Field("colour", "Colour", "colour"),
-                _choice("align", "Align", start="Start", centre="Centre", end="End", justify="Justify"),
+                Field("color", "Color", "color"),
+                _choice("align", "Align", start="Start", center="Center", end="End", justify="Justify"),
                 _choice("valign", "In the box", top="Top", middle="Middle", bottom="Bottom"),
                 Field("max_lines", "Lines at most"),
                 Field("line_height", "Line height", step="any"),
@@ -152,24 +152,24 @@ CONTENT: dict[str, tuple[Group, ...]] = {
             "Outline",
             (
                 Field("stroke.width", "Outline", help="0 for none", step="any"),
-                Field("stroke.colour", "Outline colour", "colour"),
+                Field("stroke.color", "Outline color", "color"),
             ),
             folded=True,
         ),
     ),
     "image": (
         Group(
-            "Picture",
+            "Image",
             (
-                Field("source", "Picture", "text", help="an address, or {{ column }}"),
+                Field("source", "Image", "text", help="an address, or {{ column }}"),
                 _choice("fit", "Fit", cover="Fill the box", contain="Show all of it", fill="Stretch"),
                 Field(
                     "focus",
                     "What stays in sight",
                     "select",
                     (
-                        ("centre", "The middle"),
-                        ("attention", "What draws the eye"),
+                        ("center", "The middle"),
+                        ("attention", "What renders the eye"),
                         ("0.5,0", "Top"),
                         ("0.5,1", "Bottom"),
                         ("0,0.5", "Left"),
@@ -177,12 +177,12 @@ CONTENT: dict[str, tuple[Group, ...]] = {
                     ),
                 ),
                 _choice("mask", "Shape", box="Box", circle="Circle"),
-                Field("greyscale", "Grey", "check"),
+                Field("grayscale", "Gray", "check"),
             ),
         ),
         Group("Behind it", _fill("background", "Background"), folded=True),
         Group(
-            "If there is no picture",
+            "If there is no image",
             (
                 _choice(
                     "missing",
@@ -190,10 +190,10 @@ CONTENT: dict[str, tuple[Group, ...]] = {
                     placeholder="Show a placeholder",
                     skip="Leave it out",
                     fallback="Show another",
-                    fail="Make no picture",
+                    fail="Make no image",
                 ),
-                Field("placeholder", "Placeholder’s colour", "colour"),
-                Field("fallback", "Other picture", "text"),
+                Field("placeholder", "Placeholder’s color", "color"),
+                Field("fallback", "Other image", "text"),
             ),
             folded=True,
         ),
@@ -214,7 +214,7 @@ CONTENT: dict[str, tuple[Group, ...]] = {
             (
                 Field("content", "What it says", "area"),
                 _choice("code", "Kind", qr="QR code", code128="Code 128", ean13="EAN-13"),
-                Field("colour", "Colour", "colour"),
+                Field("color", "Color", "color"),
                 Field("padding", "Padding"),
                 _choice("correction", "Correction", L="Low", M="Medium", Q="High", H="Highest"),
                 *_fill("background", "Background"),
@@ -227,8 +227,8 @@ CONTENT: dict[str, tuple[Group, ...]] = {
             (
                 Field("value", "Filled", "text", help="a number, or {{ column }}"),
                 Field("stars", "Stars"),
-                Field("colour", "Colour", "colour"),
-                Field("empty", "Empty colour", "colour"),
+                Field("color", "Color", "color"),
+                Field("empty", "Empty color", "color"),
             ),
         ),
     ),
@@ -339,14 +339,14 @@ def _field_of(path: str) -> str:
     kind, _, rest = path.partition(".")
     parts = [part for part in rest.split(".") if part not in ("gradient",) and not part.isdigit()]
     if parts and parts[0] in FILLS:
-        return f"{parts[0]}.{parts[1] if len(parts) > 1 and parts[1] != 'colour' else 'start'}"
+        return f"{parts[0]}.{parts[1] if len(parts) > 1 and parts[1] != 'color' else 'start'}"
     if parts and parts[0] in ("points", "focus"):
         return parts[0]
     return ".".join(parts) or kind
 
 
 def _plain(text: str) -> str:
-    return "Write a colour as #rrggbb, or as #rrggbbaa" if "pattern '^#" in text else text
+    return "Write a color as #rrggbb, or as #rrggbbaa" if "pattern '^#" in text else text
 
 
 def _text(value: Any) -> str:

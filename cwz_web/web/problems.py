@@ -9,7 +9,7 @@ from pyramid.response import Response
 MACHINES = ("/v1/", "/i/", "/hooks/")
 
 
-class Problem(Exception):
+class ProblemError(Exception):
     """Something is wrong with a machine's request.
 
     Arguments:
@@ -29,7 +29,7 @@ def is_machine(request: Request) -> bool:
     return request.raw_path.startswith(MACHINES)
 
 
-def problem_response(request: Request, problem: Problem) -> Response:
+def problem_response(request: Request, problem: ProblemError) -> Response:
     """The answer that tells of a problem."""
     body: dict[str, object] = {
         "type": "about:blank",

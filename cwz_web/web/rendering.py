@@ -12,7 +12,7 @@ from markupsafe import Markup
 from pyramid.config import Configurator
 from pyramid.request import Request
 
-from cwz_web.notify.letters import PRODUCT
+from cwz_web.notify.emails import PRODUCT
 from cwz_web.workspaces.models import Role
 
 YEAR = 365 * 24 * 3600
@@ -72,7 +72,7 @@ def static_path() -> str:
 
 
 class Icons:
-    """Icons of the npm package lucide-static, written into the page so that they take the text's colour."""
+    """Icons of the npm package lucide-static, written into the page so that they take the text's color."""
 
     def __init__(self, node_modules: Path) -> None:
         self._folder = node_modules / "lucide-static" / "icons"

@@ -1,6 +1,6 @@
 """The class of our requests, which has everything that `add_request_method` declared, made once.
 
-Pyramid makes one anew for each request: a twelfth of what a picture that is at hand already costs.
+Pyramid makes one anew for each request: a twelfth of what an image that is at hand already costs.
 """
 
 from collections.abc import Callable

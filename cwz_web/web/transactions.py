@@ -31,7 +31,7 @@ def uses_transaction(request: Request) -> bool:
     return not request.raw_path.startswith(WITHOUT)
 
 
-def let_go(request: Request) -> None:
+def release_connection(request: Request) -> None:
     """End the request's transaction, before a view talks to the network. What was read stays readable; what is written
     afterwards goes into `request.services.database.transaction()`."""
     request.tm.abort()

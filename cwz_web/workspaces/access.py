@@ -10,7 +10,7 @@ from cwz_web.workspaces.models import Role
 
 
 @dataclass(frozen=True)
-class Standing:
+class PlanStatus:
     """What a workspace may do: its plan, whether a payment for it is missing, and whether the workspace can therefore
     only be looked at. All of it means nothing on an installation without billing."""
 
@@ -28,7 +28,7 @@ class Access:
     name: str
     role: Role
     second_factor_required: bool
-    standing: Standing
+    plan_status: PlanStatus
 
 
 def workspaces_of(db: Session, account_id: UUID) -> list[Access]:
@@ -43,13 +43,13 @@ def workspaces_of(db: Session, account_id: UUID) -> list[Access]:
             row.name,
             Role(row.role),
             row.second_factor_required,
-            Standing(row.plan, row.unpaid, row.read_only),
+            PlanStatus(row.plan, row.unpaid, row.read_only),
         )
         for row in rows
     ]
 
 
-def standing_of(db: Session, workspace_id: UUID) -> Standing:
+def plan_status_of(db: Session, workspace_id: UUID) -> PlanStatus:
     """What a workspace may do now. Raises NoResultFound."""
     row = db.execute(text("SELECT * FROM standing_of(:workspace)"), {"workspace": workspace_id}).one()
-    return Standing(row.plan, row.unpaid, row.read_only)
+    return PlanStatus(row.plan, row.unpaid, row.read_only)

@@ -15,7 +15,7 @@ SLUG = re.compile(r"\A[a-z0-9](?:[a-z0-9-]{1,38}[a-z0-9])\Z")
 RESERVED = frozenset({"new", "api", "www", "admin", "help", "support", "account", "static", "billing"})
 
 
-class SlugTaken(Exception):
+class SlugTakenError(Exception):
     """Another workspace has this slug."""
 
 
@@ -34,14 +34,14 @@ def suggest_slug(name: str) -> str:
 
 
 def create_workspace(db: Session, account: Account, *, name: str, slug: str) -> Workspace:
-    """Make a workspace; the session has entered it afterwards. Raises SlugTaken."""
+    """Make a workspace; the session has entered it afterwards. Raises SlugTakenError."""
     workspace = Workspace(id=uuid7(), name=name, slug=slug)
     enter_workspace(db, workspace.id)
     try:
         with db.begin_nested():
             db.add(workspace)
     except IntegrityError:
-        raise SlugTaken from None
+        raise SlugTakenError from None
     db.add(Membership(workspace_id=workspace.id, account_id=account.id, role=Role.ADMIN))
     db.flush()
     return workspace

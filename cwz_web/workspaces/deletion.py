@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 
 from cwz_web.db.session import enter_workspace, raw_connection
 from cwz_web.jobs import BILLING_QUEUE, UPKEEP_QUEUE, app, defer_once
-from cwz_web.notify.letters import Letter
+from cwz_web.notify.emails import EmailMessage
 from cwz_web.workspaces.audit import Actor, record
-from cwz_web.workspaces.members import tell_admins
+from cwz_web.workspaces.members import email_admins
 from cwz_web.workspaces.models import Tombstone, Workspace
 
 GRACE = timedelta(days=14)
@@ -35,21 +35,21 @@ class Deletion:
     purge_at: datetime
 
 
-def begin_workspace_deletion(db: Session, workspace: Workspace, actor: Actor, *, with_pictures: bool) -> None:
+def begin_workspace_deletion(db: Session, workspace: Workspace, actor: Actor, *, with_images: bool) -> None:
     """Delete a workspace; the session has to have entered it, and sees nothing of it afterwards.
 
     Arguments:
-        with_pictures: whether the purge empties its storages, as far as we put something there.
+        with_images: whether the purge empties its storages, as far as we put something there.
     """
     until = datetime.now(UTC) + GRACE
-    record(db, workspace.id, actor, "workspace.delete", workspace.name, {"with_pictures": with_pictures})
-    tell_admins(db, workspace.id, _letter(workspace, actor, until))
-    _bury(db, workspace, until, with_pictures=with_pictures)
+    record(db, workspace.id, actor, "workspace.delete", workspace.name, {"with_images": with_images})
+    email_admins(db, workspace.id, _letter(workspace, actor, until))
+    _bury(db, workspace, until, with_images=with_images)
 
 
-def bury_workspace(db: Session, workspace: Workspace) -> None:
+def tombstone_workspace(db: Session, workspace: Workspace) -> None:
     """Delete a workspace for good, with the next purge; the session has to have entered it."""
-    _bury(db, workspace, datetime.now(UTC), with_pictures=False)
+    _bury(db, workspace, datetime.now(UTC), with_images=False)
 
 
 def deletions_of(db: Session, account_id: UUID) -> list[Deletion]:
@@ -71,7 +71,7 @@ def bring_back(db: Session, deletion: Deletion, actor: Actor) -> Workspace | Non
     return workspace
 
 
-def bury_account(db: Session, account_id: UUID) -> None:
+def tombstone_account(db: Session, account_id: UUID) -> None:
     """Remember that an account was deleted, so that a backup from before does not bring it back."""
     now = datetime.now(UTC)
     db.add(Tombstone(id=account_id, kind="account", name="", deleted_at=now, purge_at=now, purged_at=now))
@@ -83,14 +83,14 @@ def queue_tombstones(db: Session) -> None:
     defer_once(db, "ops.write_tombstones", queue=UPKEEP_QUEUE, once="tombstones")
 
 
-def _bury(db: Session, workspace: Workspace, purge_at: datetime, *, with_pictures: bool) -> None:
+def _bury(db: Session, workspace: Workspace, purge_at: datetime, *, with_images: bool) -> None:
     _end_subscription(db, workspace.id)
     db.add(
         Tombstone(
             id=workspace.id,
             kind="workspace",
             name=workspace.name,
-            with_pictures=with_pictures,
+            with_images=with_images,
             deleted_at=datetime.now(UTC),
             purge_at=purge_at,
         )
@@ -109,11 +109,11 @@ def _end_subscription(db: Session, workspace_id: UUID) -> None:
         app.configure_task("billing.cancel", queue=BILLING_QUEUE, **place).defer(subscription=subscription)
 
 
-def _letter(workspace: Workspace, actor: Actor, until: datetime) -> Letter:
-    return Letter(
+def _letter(workspace: Workspace, actor: Actor, until: datetime) -> EmailMessage:
+    return EmailMessage(
         f"{workspace.name} was deleted",
         (
-            f"{actor.label} deleted the workspace {workspace.name}. Nobody can reach it any more, and its pictures'"
+            f"{actor.label} deleted the workspace {workspace.name}. Nobody can reach it any more, and its images'"
             " addresses do not answer.",
             f"Until {until:%-d %B %Y} you can bring it back, on the page of your workspaces. Then it is gone for good.",
         ),

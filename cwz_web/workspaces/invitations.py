@@ -17,14 +17,14 @@ LIFETIME = timedelta(days=7)
 MOST_OPEN = 200
 
 
-class InvitationRefused(Exception):
-    """The person can not be invited, or the invitation not be accepted; the message is for people."""
+class InvitationError(Exception):
+    """The person cannot be invited, or the invitation not be accepted; the message is for people."""
 
 
 def invite(db: Session, workspace_id: UUID, *, email: str, role: Role, invited_by: Account) -> Invitation:
     """Invite the owner of an address. Inviting again renews an open invitation, and its older link is dead.
 
-    Raises InvitationRefused.
+    Raises InvitationError.
     """
     member = (
         select(Membership.account_id)
@@ -32,10 +32,10 @@ def invite(db: Session, workspace_id: UUID, *, email: str, role: Role, invited_b
         .where(Membership.workspace_id == workspace_id, has_email(email))
     )
     if db.scalar(member) is not None:
-        raise InvitationRefused("This person is a member already")
+        raise InvitationError("This person is a member already")
     known = db.scalar(_open(workspace_id).where(func.lower(Invitation.email) == email.lower()))
     if known is None and len(list_invitations(db, workspace_id)) >= MOST_OPEN:
-        raise InvitationRefused(f"{MOST_OPEN} invitations are open; take some back first")
+        raise InvitationError(f"{MOST_OPEN} invitations are open; take some back first")
     invitation = known or Invitation(workspace_id=workspace_id, email=email)
     invitation.role, invitation.invited_by = role, invited_by.id
     invitation.digest, invitation.expires_at = None, datetime.now(UTC) + LIFETIME
@@ -92,9 +92,9 @@ def invitation_for(db: Session, account: Account, invitation_id: UUID) -> tuple[
 
 
 def accept(db: Session, invitation: Invitation, account: Account) -> None:
-    """Make a person a member. Raises InvitationRefused when the invitation is for another address."""
+    """Make a person a member. Raises InvitationError when the invitation is for another address."""
     if account.email.lower() != invitation.email.lower():
-        raise InvitationRefused(f"This invitation is for {invitation.email}")
+        raise InvitationError(f"This invitation is for {invitation.email}")
     if db.get(Membership, (invitation.workspace_id, account.id)) is None:
         db.add(Membership(workspace_id=invitation.workspace_id, account_id=account.id, role=invitation.role))
     invitation.ended_at = datetime.now(UTC)

@@ -8,12 +8,12 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from cwz_web.accounts.models import Account
-from cwz_web.notify.letters import Letter
-from cwz_web.notify.tasks import queue_letter
+from cwz_web.notify.emails import EmailMessage
+from cwz_web.notify.tasks import queue_email
 from cwz_web.workspaces.models import Membership, Role, Workspace
 
 
-class LastAdmin(Exception):
+class LastAdminError(Exception):
     """Without this member the workspace would have no admin."""
 
 
@@ -34,7 +34,7 @@ def list_members(db: Session, workspace_id: UUID) -> list[Member]:
     return [Member(*row) for row in rows]
 
 
-def tell_admins(db: Session, workspace_id: UUID, letter: Letter) -> None:
+def email_admins(db: Session, workspace_id: UUID, letter: EmailMessage) -> None:
     """Send a letter to every admin of a workspace who wants such letters, once the transaction has committed."""
     admins = (
         select(Account)
@@ -45,10 +45,10 @@ def tell_admins(db: Session, workspace_id: UUID, letter: Letter) -> None:
         tell(db, account, letter)
 
 
-def tell(db: Session, account: Account, letter: Letter) -> None:
+def tell(db: Session, account: Account, letter: EmailMessage) -> None:
     """Send a letter to a person, unless they want none about its topic."""
     if letter.topic not in account.muted:
-        queue_letter(db, account.email, replace(letter, account=str(account.id)))
+        queue_email(db, account.email, replace(letter, account=str(account.id)))
 
 
 def find_member(db: Session, workspace_id: UUID, account_id: UUID) -> Member | None:
@@ -58,7 +58,7 @@ def find_member(db: Session, workspace_id: UUID, account_id: UUID) -> Member | N
 
 
 def change_role(db: Session, membership: Membership, role: Role) -> None:
-    """Give a member another role. Raises LastAdmin."""
+    """Give a member another role. Raises LastAdminError."""
     if role is not Role.ADMIN:
         _keep_an_admin(db, membership)
     membership.role = role
@@ -66,7 +66,7 @@ def change_role(db: Session, membership: Membership, role: Role) -> None:
 
 
 def remove_member(db: Session, membership: Membership) -> None:
-    """End a membership, at once. Raises LastAdmin."""
+    """End a membership, at once. Raises LastAdminError."""
     _keep_an_admin(db, membership)
     db.delete(membership)
     db.flush()
@@ -90,4 +90,4 @@ def _keep_an_admin(db: Session, membership: Membership) -> None:
     )
     db.refresh(membership)
     if membership.role == Role.ADMIN and not db.scalar(others):
-        raise LastAdmin
+        raise LastAdminError

@@ -28,7 +28,7 @@ class Role(StrEnum):
 class Workspace(Timestamped, Base):
     """A tenant. Its slug stands in every address.
 
-    Addresses may be signed with its keys from `signing_oldest` to `signing_number` (generation/signing.py). From
+    Addresses may be signed with its keys from `signing_oldest` to `signing_number` (generation/signed_urls.py). From
     `read_only_from` on it can be looked at and no more: its plan was not paid (billing/). The entries of its audit log
     up to `audit_dropped` have grown too old; `audit_digest` is what the first one that is left follows.
     """
@@ -131,7 +131,7 @@ class Tombstone(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     kind: Mapped[str]
     name: Mapped[str]
-    with_pictures: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    with_images: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     deleted_at: Mapped[datetime]
     purge_at: Mapped[datetime]
     purged_at: Mapped[datetime | None]

@@ -8,9 +8,9 @@ from sqlalchemy.orm import Session
 from cwz_web.accounts.models import Account
 from cwz_web.db.session import raw_connection
 from cwz_web.jobs import app
-from cwz_web.notify.letters import PRODUCT, Letter
+from cwz_web.notify.emails import PRODUCT, EmailMessage
 from cwz_web.notify.tasks import PRIORITY, QUEUE, RETRY
-from cwz_web.workspaces.departure import delete_due_accounts
+from cwz_web.workspaces.account_deletion import delete_due_accounts
 from cwz_web.workspaces.invitations import make_link
 from cwz_web.workspaces.models import Invitation, Role, Workspace
 
@@ -44,8 +44,8 @@ def delete_accounts(context: JobContext, timestamp: int) -> None:
         delete_due_accounts(db)
 
 
-def _letter(workspace: Workspace, invitation: Invitation, inviter: str, url: str) -> Letter:
-    return Letter(
+def _letter(workspace: Workspace, invitation: Invitation, inviter: str, url: str) -> EmailMessage:
+    return EmailMessage(
         f"{inviter} invites you to {workspace.name} on {PRODUCT}",
         (
             f"{inviter} invites you to the workspace {workspace.name}, as {Role(invitation.role).label}.",

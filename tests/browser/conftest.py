@@ -70,7 +70,7 @@ def page(context: BrowserContext) -> Page:
 
 @pytest.fixture
 def axe(context: BrowserContext, installation: Installation) -> Callable[..., list[object]]:
-    """What axe finds on pages: everything in light, and what colours can change in dark as well."""
+    """What axe finds on pages: everything in light, and what colors can change in dark as well."""
 
     def look(paths: Iterable[str], *, visitor: bool = False) -> list[object]:
         # axe is injected past the page's own Content-Security-Policy, which would refuse it.

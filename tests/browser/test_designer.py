@@ -37,8 +37,8 @@ def layers(page: Page) -> list[str]:
     return [link.inner_text().strip() for link in page.locator(".layer-head a").all()]
 
 
-def picture(page: Page) -> str:
-    return page.locator("#stage-picture").get_attribute("src") or ""
+def image(page: Page) -> str:
+    return page.locator("#stage-image").get_attribute("src") or ""
 
 
 def value(page: Page, name: str) -> str:
@@ -49,9 +49,9 @@ def test_a_card_is_built_with_the_mouse(designer: Page) -> None:
     page = designer
     page.locator("svg a").first.click()
     expect(page.locator("#p-text")).to_have_value("{{ title }}")
-    before = picture(page)
+    before = image(page)
     page.locator("#p-text").fill("Autumn in the harbour")
-    expect(page.locator("#stage-picture")).not_to_have_attribute("src", before)
+    expect(page.locator("#stage-image")).not_to_have_attribute("src", before)
     expect(page.locator("#p-text")).to_be_focused()
     expect(page.get_by_text("Draft saved, not published")).to_be_visible()
 
@@ -61,9 +61,9 @@ def test_a_card_is_built_with_the_mouse(designer: Page) -> None:
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] / 2 + 30, box["y"] + box["height"] / 2 + 12, steps=4)
-    before = picture(page)
+    before = image(page)
     page.mouse.up()
-    expect(page.locator("#stage-picture")).not_to_have_attribute("src", before)
+    expect(page.locator("#stage-image")).not_to_have_attribute("src", before)
     assert int(value(page, "x")) > start[0]
     handle = page.locator('[data-handle="11"]').bounding_box()
     assert handle is not None
@@ -99,11 +99,11 @@ def test_a_card_is_built_with_the_keyboard_alone(designer: Page) -> None:
     expect(page.locator("#p-stars")).to_be_visible()
     page.locator("#chosen").focus()
     x, width = int(value(page, "x")), int(value(page, "width"))
-    before = picture(page)
+    before = image(page)
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Shift+ArrowRight")
     page.keyboard.press("Alt+ArrowLeft")
-    expect(page.locator("#stage-picture")).not_to_have_attribute("src", before)
+    expect(page.locator("#stage-image")).not_to_have_attribute("src", before)
     assert (int(value(page, "x")), int(value(page, "width"))) == (x + 11, width - 1)
     expect(page.locator("#chosen")).to_be_focused()
     press_on("Move Stars down")
@@ -119,17 +119,17 @@ def test_a_card_is_built_with_the_keyboard_alone(designer: Page) -> None:
     expect(page.locator(".layer-head a")).to_have_count(2)
 
 
-def test_a_wrong_value_is_told_and_the_picture_stays(designer: Page, complaints: list[str]) -> None:
+def test_a_wrong_value_is_told_and_the_image_stays(designer: Page, complaints: list[str]) -> None:
     page = designer
     page.get_by_role("link", name="Title", exact=True).first.click()
-    before = picture(page)
+    before = image(page)
     page.locator("#p-size").fill("3")
     expect(page.locator("#size-error")).to_have_text("6 is the least")
     expect(page.locator("#p-size")).to_be_focused()
-    assert picture(page) == before
+    assert image(page) == before
     page.locator("#p-size").fill("64")
     expect(page.locator("#size-error")).to_have_count(0)
-    expect(page.locator("#stage-picture")).not_to_have_attribute("src", before)
+    expect(page.locator("#stage-image")).not_to_have_attribute("src", before)
     assert all("422" in complaint for complaint in complaints)
     complaints.clear()
 
@@ -168,7 +168,7 @@ def test_everything_works_without_scripts(context: BrowserContext, page: Page) -
     still.wait_for_url("**/design")
     still.get_by_role("link", name="Author", exact=True).first.click()
     still.locator("#p-x").fill("300")
-    still.get_by_role("button", name="Save and draw").click()
+    still.get_by_role("button", name="Save and render").click()
     expect(still.locator("#p-x")).to_have_value("300")
     still.get_by_role("button", name="Move Author down").click()
     still.get_by_role("button", name="Undo").click()

@@ -9,10 +9,10 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 DATA = Path(__file__).parent.parent / "data"
-PAGES = ["", "/templates", "/feeds", "/feeds/new", "/feeds/connect", "/runs", "/runs/new", "/assets", "/keys"]
+PAGES = ["", "/templates", "/feeds", "/feeds/new", "/feeds/connect", "/runs", "/runs/new", "/images", "/keys"]
 
 
-def test_from_a_shops_export_to_pictures(page: Page, tmp_path: Path) -> None:
+def test_from_a_shops_export_to_images(page: Page, tmp_path: Path) -> None:
     page.get_by_role("link", name="Feeds", exact=True).first.click()
     page.get_by_role("link", name="Upload a feed").click()
     page.get_by_label("File").set_input_files(DATA / "shopify-apparel.csv")
@@ -20,7 +20,7 @@ def test_from_a_shops_export_to_pictures(page: Page, tmp_path: Path) -> None:
     expect(page.get_by_role("row", name=re.compile("Variant Price"))).to_be_visible()
     page.get_by_role("button", name="Bring it in").click()
     expect(page.get_by_role("row", name=re.compile("ocean-blue-shirt"))).to_be_visible()
-    page.get_by_role("link", name="Make pictures").click()
+    page.get_by_role("link", name="Make images").click()
     expect(page.get_by_label("Title", exact=True)).to_have_value("Title")
     page.wait_for_load_state()  # faster than any person, a test could choose before htmx listens
     page.evaluate("window.notReloaded = true")
@@ -29,20 +29,20 @@ def test_from_a_shops_export_to_pictures(page: Page, tmp_path: Path) -> None:
     assert page.evaluate("window.notReloaded"), "the mapping changes in place"
     page.get_by_role("button", name="Go on with 22 rows").click()
     expect(page.get_by_role("row", name=re.compile("New"))).to_contain_text("22")
-    page.get_by_role("button", name="Make 22 pictures").click()
+    page.get_by_role("button", name="Make 22 images").click()
     page.wait_for_url(re.compile("/runs/[0-9a-f-]{36}$"))
     page.evaluate("window.notReloaded = true")
     expect(page.get_by_role("status")).to_contain_text("22 of 22", timeout=60_000)
     assert page.evaluate("window.notReloaded"), "progress comes without a new page"
-    pictures = page.locator(".gallery img")
-    expect(pictures).to_have_count(22)
-    expect(pictures.first).to_have_js_property("complete", True)
-    assert pictures.first.evaluate("image => image.naturalWidth") == 480, "a small picture of a large one"
+    images = page.locator(".gallery img")
+    expect(images).to_have_count(22)
+    expect(images.first).to_have_js_property("complete", True)
+    assert images.first.evaluate("image => image.naturalWidth") == 480, "a small image of a large one"
     with page.expect_download() as download:
         page.get_by_role("link", name="Download all as zip").click()
     download.value.save_as(tmp_path / "all.zip")
     assert len(zipfile.ZipFile(tmp_path / "all.zip").namelist()) == 22
-    pictures.first.click()
+    images.first.click()
     page.get_by_role("link", name="Full size").click()
     assert page.locator("img").evaluate("image => image.naturalWidth") == 1200
 
@@ -72,7 +72,7 @@ def test_everything_works_without_javascript(context: BrowserContext, page: Page
     still.get_by_role("link", name="Templates", exact=True).first.click()
     still.get_by_role("link", name="Product card").click()
     still.get_by_label("Title title").fill("By form alone")
-    still.get_by_role("button", name="Draw").click()
+    still.get_by_role("button", name="Render").click()
     expect(still.locator("#preview img")).to_have_attribute("src", re.compile("By"))
     plain.close()
 
@@ -147,7 +147,7 @@ def test_light_and_dark_can_be_switched_and_stay(page: Page) -> None:
 
 
 def test_nothing_jumps(page: Page) -> None:
-    for path in ("", "/assets", "/runs/new"):
+    for path in ("", "/images", "/runs/new"):
         page.goto(f"/w/demo{path}")
         page.wait_for_load_state("networkidle")
         shift = page.evaluate(

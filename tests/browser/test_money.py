@@ -71,7 +71,7 @@ def test_a_plan_is_taken_and_works_when_stripe_says_so(
 
 def test_a_worker_tells_its_own_metrics(installation: Installation) -> None:
     [place] = re.findall(r"^cwz.worker_metrics = (.*)$", installation.ini.read_text(), re.MULTILINE)
-    assert "cwz_drawing_seconds_count" in httpx.get(f"http://{place}/metrics").text
+    assert "cwz_rendering_seconds_count" in httpx.get(f"http://{place}/metrics").text
 
 
 def test_an_operator_finds_the_way_to_operations(page: Page) -> None:
@@ -97,7 +97,7 @@ def test_slack_is_added_chosen_and_taken_away(page: Page, slack: SlackServer) ->
 def test_everything_is_taken_along(page: Page) -> None:
     page.goto("/w/demo/settings")
     page.get_by_role("link", name="Export everything").click()
-    page.get_by_label("With every finished picture").check()
+    page.get_by_label("With every finished image").check()
     page.get_by_role("button", name="Make an export").click()
     download = page.get_by_role("link", name="Download")
     expect(download).to_be_visible(timeout=60_000)  # the page looks by itself
@@ -105,7 +105,7 @@ def test_everything_is_taken_along(page: Page) -> None:
         download.click()
     names = zipfile.ZipFile(io.BytesIO(found.value.path().read_bytes())).namelist()
     assert "manifest.json" in names
-    assert any(name.startswith("pictures/") for name in names)
+    assert any(name.startswith("images/") for name in names)
 
 
 def test_a_workspace_is_deleted_and_brought_back(page: Page) -> None:

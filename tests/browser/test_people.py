@@ -19,7 +19,7 @@ def sign_up(page: Page, email: str) -> None:
     page.goto("/signin")
     page.get_by_role("link", name="Sign up").click()
     page.get_by_label("Your name").fill("Ada Lovelace")
-    page.get_by_label("E-mail").fill(email)
+    page.get_by_label("Email").fill(email)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign up").click()
     expect(page.get_by_role("heading", name="Check your mail")).to_be_visible()
@@ -44,7 +44,7 @@ def follow_mail(page: Page, to: str) -> None:
 
 def sign_in(page: Page, email: str) -> None:
     page.goto("/signin")
-    page.get_by_label("E-mail").fill(email)
+    page.get_by_label("Email").fill(email)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in", exact=True).click()
 
@@ -55,7 +55,7 @@ def fresh(context: BrowserContext) -> Page:
     return context.new_page()
 
 
-def test_from_nothing_to_a_first_picture_of_ones_own(fresh: Page, complaints: list[str]) -> None:
+def test_from_nothing_to_a_first_image_of_ones_own(fresh: Page, complaints: list[str]) -> None:
     sign_up(fresh, "ada@example.org")
     fresh.get_by_role("link", name="Make a workspace").click()
     fresh.get_by_label("Name").fill("Blue Door")
@@ -65,7 +65,7 @@ def test_from_nothing_to_a_first_picture_of_ones_own(fresh: Page, complaints: li
     fresh.get_by_role("button", name="Begin with a product card").click()
     fresh.get_by_role("link", name="Start the first run").click()
     fresh.get_by_role("button", name=re.compile("Go on with .* rows")).click()
-    fresh.get_by_role("button", name=re.compile("Make .* pictures")).click()
+    fresh.get_by_role("button", name=re.compile("Make .* images")).click()
     expect(fresh.get_by_role("status")).to_contain_text(re.compile(r"(\d+) of \1"), timeout=60_000)
     fresh.goto("/w/blue-door/members")
     fresh.get_by_label("Invite somebody").fill("bob@example.org")

@@ -1,6 +1,6 @@
 """Who gets where: every view of the application, found by itself, as nobody, as a stranger, and in each role.
 
-The views come from Pyramid's own registry and their addresses from the resource tree, so that a new one can not be
+The views come from Pyramid's own registry and their addresses from the resource tree, so that a new one cannot be
 forgotten: without a sample of its kind of resource in `Place`, the test fails and says so.
 """
 
@@ -14,7 +14,7 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from webtest import TestApp
 
 from cwz_web import resources
-from cwz_web.generation.keys import Scope, create_key
+from cwz_web.generation.api_keys import Scope, create_key
 from cwz_web.resources import PERMISSIONS, Permission, Resource, Role, Root, Rows, WorkspaceResource
 from cwz_web.storage.connections import default_connection
 from cwz_web.workspaces.invitations import invite
@@ -66,7 +66,7 @@ class Place:
         owner = make.member(self.space)
         feed, template = make.feed(self.space), make.template(self.space)
         run = make.run(feed, template)
-        asset = make.asset(template)
+        image = make.image(template)
         with make.database.transaction(self.space.id) as db:
             key, _ = create_key(db, self.space.id, "A key")
             invitation = invite(db, self.space.id, email="invited@example.org", role=Role.USER, invited_by=owner)
@@ -74,7 +74,7 @@ class Place:
         self.member = make.member(self.space, Role.USER)
         font = make.font(self.space)
         export = make.export(self.space)
-        found = (font, feed, template, run, asset, key, invitation, connection, make.webhook(self.space), export)
+        found = (font, feed, template, run, image, key, invitation, connection, make.webhook(self.space), export)
         rows = {row.__tablename__: str(row.id) for row in found}
         self.rows, self.feed_id = rows, rows["feeds"]
         self.order_id = str(make.order(template).id)
@@ -91,15 +91,15 @@ class Place:
             resources.Members: {str(self.member.id): resources.MemberResource},
             resources.ApiFeeds: {rows["feeds"]: resources.ApiFeed},
             resources.ApiTemplates: {rows["templates"]: resources.ApiTemplate},
-            resources.ApiImages: {self.order_id: resources.ApiOrder},
+            resources.ApiImageRequests: {self.order_id: resources.ApiImageRequest},
             resources.ApiRuns: {rows["runs"]: resources.ApiRun},
-            resources.ApiAssets: {rows["assets"]: resources.ApiAsset},
+            resources.ApiImages: {rows["images"]: resources.ApiImage},
             resources.ApiItems: {"1": resources.ApiItem},
             resources.ApiImports: {"1": resources.ApiImport},
             resources.Sessions: {str(uuid4()): resources.SessionResource},
-            resources.SignedImages: {f"{rows['templates']}.png": resources.SignedImage},
-            resources.SignedAssets: {str(self.space.id): resources.SignedAssetFolder},
-            resources.SignedAssetFolder: {f"{rows['assets']}.jpg": resources.SignedAsset},
+            resources.SignedUrlRoot: {f"{rows['templates']}.png": resources.OnDemandImage},
+            resources.SignedImages: {str(self.space.id): resources.SignedImageFolder},
+            resources.SignedImageFolder: {f"{rows['images']}.jpg": resources.SignedImage},
             resources.SignedFeeds: {str(self.space.id): resources.SignedFeedFolder},
             resources.SignedFeedFolder: {f"{rows['feeds']}.csv": resources.SignedFeed},
         }.get(kind, {})
@@ -212,9 +212,9 @@ def test_every_view_declares_a_permission(pages: list[Page]) -> None:
         "SignInPlace/",
         "SignInPlace/code",
         "SignInPlace/link",
-        "SignedAsset/",
-        "SignedFeed/",
         "SignedImage/",
+        "SignedFeed/",
+        "OnDemandImage/",
     }
 
 
@@ -313,7 +313,7 @@ def test_nobody_sees_a_link_that_they_may_not_follow(app: TestApp, place: Place)
 @pytest.mark.parametrize("name", ["not-an-id", "00000000-0000-0000-0000-000000000000", "A" * 300])
 def test_an_id_that_is_none_is_not_there(app: TestApp, place: Place, name: str) -> None:
     sign_in(app, place.make.member(place.space))
-    for kind in ("feeds", "templates", "runs", "assets", "members", "invitations", "keys"):
+    for kind in ("feeds", "templates", "runs", "images", "members", "invitations", "keys"):
         assert app.get(f"/w/{place.space.slug}/{kind}/{name}", status="*").status_int == 404
 
 

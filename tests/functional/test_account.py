@@ -11,7 +11,7 @@ from webtest import TestApp
 
 from cwz_web.accounts.models import Account, RecoveryCode, SignIn
 from cwz_web.accounts.sessions import FRESH
-from cwz_web.workspaces.departure import delete_due_accounts
+from cwz_web.workspaces.account_deletion import delete_due_accounts
 from cwz_web.workspaces.models import Membership, Role, Workspace
 from tests.factories import PASSWORD, Factory, sign_in
 from tests.mailbox import Mailbox, text_of

@@ -8,8 +8,8 @@ import pytest
 import pyvips
 from webtest import TestApp
 
-from cwz_web.generation.maker import PictureMaker
-from cwz_web.generation.models import Asset, Template
+from cwz_web.generation.image_service import ImageService
+from cwz_web.generation.models import Image, Template
 from cwz_web.generation.templates import publish
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format
@@ -44,11 +44,11 @@ def client(app: TestApp, make: Factory) -> Client:
 
 
 @pytest.mark.parametrize("accept", FORMATS)
-def test_the_picture_comes_in_the_format_that_is_accepted(client: Client, accept: str) -> None:
+def test_the_image_comes_in_the_format_that_is_accepted(client: Client, accept: str) -> None:
     answer = client.post({"data": {}}, accept=accept)
     assert answer.content_type == accept
-    picture = pyvips.Image.new_from_buffer(answer.body, "")
-    assert (picture.width, picture.height, picture.get("vips-loader")) == (300, 200, FORMATS[accept])
+    image = pyvips.Image.new_from_buffer(answer.body, "")
+    assert (image.width, image.height, image.get("vips-loader")) == (300, 200, FORMATS[accept])
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_negotiation(client: Client, accept: str, body: dict[str, str], expected
     assert client.post(body, accept=accept).content_type == expected
 
 
-def test_data_changes_the_picture_and_its_name(client: Client) -> None:
+def test_data_changes_the_image_and_its_name(client: Client) -> None:
     plain, same, other = (
         client.post(),
         client.post({"data": {"title": "Hello"}}),
@@ -81,8 +81,8 @@ def test_a_key_that_goes_to_and_fro_gets_what_it_asks_for(client: Client, make: 
     other = make.template(client.space, small_document(canvas={"width": 500, "height": 200}), name="Other")
     named = {300: client.template.slug, 500: str(other.id)}
     for width in (300, 500, 300, 300, 500, 500):
-        picture = pyvips.Image.new_from_buffer(client.post({"template": named[width]}).body, "")
-        assert picture.width == width
+        image = pyvips.Image.new_from_buffer(client.post({"template": named[width]}).body, "")
+        assert image.width == width
     with make.database.transaction(client.space.id) as db:
         db.get_one(Template, (client.space.id, other.id)).deleted_at = datetime.now(UTC)
     assert client.post({"template": named[500]}, status=422).json["code"] == "unknown_template"
@@ -93,16 +93,16 @@ def test_numbers_and_nothing_are_values_too(client: Client) -> None:
     assert client.post({"data": {"title": 12.5, "image": None}}).status_int == 200
 
 
-def test_as_json_the_picture_is_kept_and_can_be_fetched(client: Client, make: Factory) -> None:
+def test_as_json_the_image_is_kept_and_can_be_fetched(client: Client, make: Factory) -> None:
     first = client.post({"data": {"title": "Keep"}}, accept="application/json")
     assert first.status_int == 201
     again = client.post({"data": {"title": "Keep"}}, accept="application/json")
     assert again.json["id"] == first.json["id"]
-    assert make.count(Asset, client.space.id) == 1
-    picture = client.app.get(first.json["url"])
-    assert picture.content_type == first.json["content_type"] == "image/jpeg"
-    assert len(picture.body) == first.json["bytes"]
-    assert "immutable" in picture.headers["Cache-Control"]
+    assert make.count(Image, client.space.id) == 1
+    image = client.app.get(first.json["url"])
+    assert image.content_type == first.json["content_type"] == "image/jpeg"
+    assert len(image.body) == first.json["bytes"]
+    assert "immutable" in image.headers["Cache-Control"]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_as_json_the_picture_is_kept_and_can_be_fetched(client: Client, make: Fa
         ({"data": {"title": {"deep": 1}}}, "data.title", 422),
         ({"format": "bmp"}, "format", 422),
         ({"quality": 101}, "quality", 422),
-        ({"colour": "red"}, "colour", 422),
+        ({"color": "red"}, "color", 422),
     ],
 )
 def test_what_is_wrong_is_named(client: Client, body: dict[str, Any], field: str, status: int) -> None:
@@ -186,18 +186,18 @@ def test_a_storage_that_is_gone_is_told(client: Client, make: Factory) -> None:
     with make.database.transaction(client.space.id) as db:
         db.execute(update(Connection).values(provider="tape"))
     assert client.post(accept="application/json", status=503).json["code"] == "storage_unavailable"
-    assert client.post(status=200).content_type == "image/png", "a picture that is not kept needs none"
+    assert client.post(status=200).content_type == "image/png", "an image that is not kept needs none"
 
 
-def test_something_large_in_the_place_of_a_kept_picture_is_no_picture(client: Client, make: Factory) -> None:
+def test_something_large_in_the_place_of_a_kept_image_is_no_image(client: Client, make: Factory) -> None:
     kept = client.post(accept="application/json").json
     with make.database.transaction(client.space.id) as db:
-        asset = db.get_one(Asset, (client.space.id, kept["id"]))
+        image = db.get_one(Image, (client.space.id, kept["id"]))
     bucket = local_bucket(make.services)
-    bucket.put(asset.key, bytes(20 * 1024**2 + 1), content_type="image/jpeg")
+    bucket.put(image.key, bytes(20 * 1024**2 + 1), content_type="image/jpeg")
     answer = client.app.get(kept["url"], status=503).json
     assert (answer["code"], "larger than 20 MB" in answer["detail"]) == ("storage_unavailable", True)
-    bucket.put(asset.key, b"another one", content_type="image/jpeg")
+    bucket.put(image.key, b"another one", content_type="image/jpeg")
     assert client.app.get(kept["url"]).body == b"another one"
 
 
@@ -205,11 +205,11 @@ def test_something_large_in_the_place_of_a_kept_picture_is_no_picture(client: Cl
 
 
 def address(services: Services, client: Client, format: Format = Format.PNG, **data: str) -> str:
-    return services.addresses.image(client.space.id, client.template.id, format, data)
+    return services.signed_urls.on_demand_image(client.space.id, client.template.id, format, data)
 
 
 @pytest.mark.parametrize("format", list(Format))
-def test_a_signed_address_shows_the_picture_to_anyone(client: Client, services: Services, format: Format) -> None:
+def test_a_signed_address_shows_the_image_to_anyone(client: Client, services: Services, format: Format) -> None:
     answer = TestApp(client.app.app).get(address(services, client, format, title="Grüße & mehr"))
     assert answer.content_type == format.content_type
     assert answer.headers["Cache-Control"].startswith("public")
@@ -217,7 +217,7 @@ def test_a_signed_address_shows_the_picture_to_anyone(client: Client, services: 
     assert "Set-Cookie" not in answer.headers
 
 
-def test_a_picture_that_the_browser_has_is_not_sent_again(client: Client, services: Services) -> None:
+def test_a_image_that_the_browser_has_is_not_sent_again(client: Client, services: Services) -> None:
     url = address(services, client)
     tag = client.app.get(url).headers["ETag"]
     answer = client.app.get(url, headers={"If-None-Match": tag}, status=304)
@@ -229,8 +229,8 @@ def test_an_address_that_is_asked_again_is_not_gathered_anew_while_all_is_as_it_
     client: Client, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, gathered = address(services, client), []
-    order = PictureMaker.order
-    monkeypatch.setattr(PictureMaker, "order", lambda *given: gathered.append(given) or order(*given))
+    order = ImageService.order
+    monkeypatch.setattr(ImageService, "order", lambda *given: gathered.append(given) or order(*given))
     first, second = client.app.get(url), client.app.get(url)
     assert len(gathered) == 1
     assert (second.body, second.headers["ETag"]) == (first.body, first.headers["ETag"])
@@ -279,14 +279,14 @@ def test_a_parameter_that_stands_twice_is_refused(client: Client, services: Serv
 def test_a_signature_of_one_workspace_opens_no_other(client: Client, services: Services, make: Factory) -> None:
     other = make.workspace()
     theirs = make.template(other)
-    url = services.addresses.image(client.space.id, theirs.id, Format.PNG, {})
+    url = services.signed_urls.on_demand_image(client.space.id, theirs.id, Format.PNG, {})
     assert client.app.get(url, status=403).json["code"] == "bad_signature"
 
 
 @pytest.mark.parametrize(
-    "path", ["/i/", "/i/x.png", "/i/00000000-0000-7000-8000-000000000000.png", "/i/assets/x/y.png"]
+    "path", ["/i/", "/i/x.png", "/i/00000000-0000-7000-8000-000000000000.png", "/i/images/x/y.png"]
 )
-def test_pictures_that_are_not_there(client: Client, path: str) -> None:
+def test_images_that_are_not_there(client: Client, path: str) -> None:
     assert client.app.get(path, status=404).json["code"] == "not_found"
     assert client.app.get(f"/i/{client.template.id}.exe", status=404).json["code"] == "not_found"
 
@@ -301,7 +301,7 @@ def test_an_endless_address_is_refused(client: Client) -> None:
     )
 
 
-def test_a_kept_picture_is_opened_by_its_own_signature_only(client: Client) -> None:
+def test_a_kept_image_is_opened_by_its_own_signature_only(client: Client) -> None:
     url = client.post(accept="application/json").json["url"].removeprefix("http://localhost")
     assert client.app.get(url).status_int == 200
     assert client.app.get(url.replace(".jpg", ".png"), status="*").status_int == 403

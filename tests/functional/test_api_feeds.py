@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy.orm import Session
 from webtest import TestApp
 
-from cwz_web.db.session import CHANGING, enter_workspace
+from cwz_web.db.session import FOR_NO_KEY_UPDATE, enter_workspace
 from cwz_web.feeds.models import Feed, Item
-from cwz_web.generation.keys import Scope
+from cwz_web.generation.api_keys import Scope
 from cwz_web.web.services import LOCK_SECONDS
 from cwz_web.workspaces.models import AuditEntry
 from tests.factories import Factory
@@ -57,7 +57,7 @@ def feed(shop: Shop) -> str:
 
 
 def test_a_feed_is_made_filled_read_and_emptied(shop: Shop) -> None:
-    made = shop.post("", {"name": "Shelf"}, status=201)
+    made = shop.post("", {"name": "ReadWriteBucket"}, status=201)
     assert (made["name"], made["items"], made["columns"]) == ("Shelf", 0, [])
     here = f"/{made['id']}"
     rows = [{"key": "a", "data": {"title": " Mug ", "price": 9.5, "new": True, "gone": None, "empty": ""}}]
@@ -162,7 +162,7 @@ def test_without_an_address_a_file_has_to_come(shop: Shop, feed: str) -> None:
 
 
 def test_what_a_key_did_is_in_the_log_by_its_name(shop: Shop, feed: str) -> None:
-    shop.post("", {"name": "Shelf"}, status=201)
+    shop.post("", {"name": "ReadWriteBucket"}, status=201)
     shop.send(f"/{feed}/imports", b"sku,title\n1,Uno\n2,Two\n3,Three\n")
     with shop.make.database.transaction(shop.space.id) as db:
         entries = [(entry.action, entry.actor) for entry in db.query(AuditEntry).order_by(AuditEntry.number)]
@@ -200,7 +200,7 @@ def changing(shop: Shop, feed: str) -> Iterator[Session]:
     with shop.make.database.session() as db, db.begin():
         enter_workspace(db, shop.space.id)
         mine = db.get_one(Feed, (shop.space.id, UUID(feed)))
-        db.refresh(mine, with_for_update=CHANGING)
+        db.refresh(mine, with_for_update=FOR_NO_KEY_UPDATE)
         yield db
 
 

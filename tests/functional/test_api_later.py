@@ -1,4 +1,4 @@
-"""What the API does later: pictures that are ordered, runs that are planned, webhooks that are told."""
+"""What the API does later: images that are ordered, runs that are planned, webhooks that are told."""
 
 import json
 from typing import Any
@@ -8,14 +8,14 @@ from pyramid.router import Router
 from sqlalchemy import select
 from webtest import TestApp
 
-from cwz_web.generation.keys import Scope
-from cwz_web.generation.models import Asset
-from cwz_web.generation.signing import Addresses
-from cwz_web.generation.usage import Meter, Meters
+from cwz_web.generation.api_keys import Scope
+from cwz_web.generation.models import Image
+from cwz_web.generation.signed_urls import SignedUrls
+from cwz_web.generation.usage import Quota, Quotas
 from cwz_web.jobs import PREPARE_QUEUE
 from cwz_web.notify.models import Delivery, Webhook
 from cwz_web.runs import planning
-from cwz_web.runs.in_process import InProcess
+from cwz_web.runs.local_client import LocalRenderClient
 from cwz_web.runs.models import Run
 from cwz_web.runs.protocol import AskSpecification
 from cwz_web.runs.worker import Worker
@@ -27,13 +27,15 @@ from tests.jobs import run_jobs
 LATER = {"Prefer": "respond-async", "Accept": "application/json"}
 
 
-def draw(make: Factory, space: Workspace, run_id: str) -> None:
+def render(make: Factory, space: Workspace, run_id: str) -> None:
     with make.database.transaction(space.id) as db:
         run = db.scalars(select(Run).where(Run.id == run_id)).one()
     ask = AskSpecification(workspace_id=space.id, run_id=run.id, chunk=0)
     services = make.services
-    web = InProcess(make.database.transaction, services.providers, Addresses("a secret", "https://site.example"))
-    Worker(web, services.maker, services.providers).render_chunk(ask, last_try=True)
+    web = LocalRenderClient(
+        make.database.transaction, services.providers, SignedUrls("a secret", "https://site.example")
+    )
+    Worker(web, services.image_service, services.providers).render_chunk(ask, last_try=True)
 
 
 @pytest.fixture
@@ -46,18 +48,18 @@ def ask_for(program: Program, address: str) -> Any:
     return TestApp(program.wsgi).get(path, headers={"Authorization": f"Bearer {program.plain}"}, status="*")
 
 
-def test_a_picture_that_is_ordered_is_there_later(program: Program, make: Factory) -> None:
+def test_a_image_that_is_ordered_is_there_later(program: Program, make: Factory) -> None:
     body = {"template": program.template.slug, "data": {"title": "Later"}, "webhook": "https://shop.example/hook"}
     answer = program.send(body, 202, **LATER)
     assert answer.headers["Preference-Applied"] == "respond-async"
     assert answer.json["state"] == "pending"
     assert answer.location == answer.json["status_url"]
     assert ask_for(program, answer.location).json["state"] == "pending"
-    draw(make, program.space, answer.json["id"])
+    render(make, program.space, answer.json["id"])
     status = ask_for(program, answer.location).json
     assert status["state"] == "done"
-    picture = TestApp(program.wsgi).get(status["image"]["url"].removeprefix("http://localhost"))
-    assert picture.content_type == "image/jpeg"
+    image = TestApp(program.wsgi).get(status["image"]["url"].removeprefix("http://localhost"))
+    assert image.content_type == "image/jpeg"
     assert program.used == 1
     with make.database.transaction(program.space.id) as db:
         [delivery] = db.scalars(select(Delivery))
@@ -106,7 +108,7 @@ def test_an_order_beyond_the_cap_is_refused(wsgi: Router, make: Factory) -> None
     assert program.send(body, 402, **LATER).json["code"] == "cap_reached"
 
 
-def test_a_run_is_planned_and_then_drawn_in_several_outputs(wsgi: Router, make: Factory) -> None:
+def test_a_run_is_planned_and_then_rendered_in_several_outputs(wsgi: Router, make: Factory) -> None:
     program = Program(wsgi, make)
     formats = [{"name": "square", "width": 100, "height": 100}]
     template = make.template(program.space, small_document(formats=formats), "Two sizes")
@@ -116,23 +118,23 @@ def test_a_run_is_planned_and_then_drawn_in_several_outputs(wsgi: Router, make: 
     planned = program.send(body, 200, path="/v1/runs/plan").json
     assert planned == {
         "rows": 3,
-        "pictures": 6,
+        "images": 6,
         "new": 6,
         "changed": 0,
         "unchanged": 0,
         "removed": 0,
         "invalid": 0,
-        "to_draw": 6,
+        "to_render": 6,
     }
     assert make.count(Run, program.space.id) == 0
     run = program.send(body | {"webhook": "https://shop.example/"}, 201, path="/v1/runs").json
     assert run["total"] == 6
     assert [output["size"] for output in run["outputs"]] == ["default", "square"]
-    draw(make, program.space, run["id"])
-    assert program.send(body, 200, path="/v1/runs/plan").json["to_draw"] == 0
+    render(make, program.space, run["id"])
+    assert program.send(body, 200, path="/v1/runs/plan").json["to_render"] == 0
     with make.database.transaction(program.space.id) as db:
         assert [each.event for each in db.scalars(select(Delivery))] == ["run.finished"]
-    assert make.count(Asset, program.space.id) == 6
+    assert make.count(Image, program.space.id) == 6
 
 
 @pytest.mark.parametrize(
@@ -198,9 +200,9 @@ def test_support_sees_messages_and_sends_them_again_but_sees_no_secret(app: Test
     assert app.get(f"/w/{space.slug}/webhooks", status="*").status_int == 403
 
 
-def test_a_picture_that_a_program_keeps_is_told_once(program: Program, make: Factory) -> None:
+def test_a_image_that_a_program_keeps_is_told_once(program: Program, make: Factory) -> None:
     make.webhook(program.space)
-    body = {"template": program.template.slug, "data": {"title": "Kept"}}
+    body = {"template": program.template.slug, "data": {"title": "StoredImage"}}
     first, again = (program.send(body, None, Accept="application/json").json for _ in range(2))
     assert (first["cached"], again["cached"]) == (False, True)
     with make.database.transaction(program.space.id) as db:
@@ -209,7 +211,7 @@ def test_a_picture_that_a_program_keeps_is_told_once(program: Program, make: Fac
     assert (told["type"], told["data"]["id"], told["data"]["url"]) == ("image.created", first["id"], first["url"])
 
 
-def test_more_pictures_of_a_row_than_there_may_be_are_refused_beside_the_field(app: TestApp, make: Factory) -> None:
+def test_more_images_of_a_row_than_there_may_be_are_refused_beside_the_field(app: TestApp, make: Factory) -> None:
     space = make.workspace()
     sign_in(app, make.member(space))
     formats = [{"name": f"size-{number}", "width": 50, "height": 50} for number in range(3)]
@@ -220,7 +222,7 @@ def test_more_pictures_of_a_row_than_there_may_be_are_refused_beside_the_field(a
         if name and name.startswith(("size.", "format.")):
             form[name] = True
     page = form.submit(status=422)
-    assert "12 pictures at the most" in page.html.find(id="formats-error").text
+    assert "12 images at most" in page.html.find(id="formats-error").text
     assert make.count(Run, space.id) == 0
 
 
@@ -231,7 +233,7 @@ def test_a_cancelled_run_does_not_call_the_left_out_rows_failures(app: TestApp, 
     page = app.get(f"/w/{space.slug}/runs/{run.id}")
     form = next(form for form in page.forms.values() if form.action.endswith("/cancel"))
     shown = form.submit(status=303).follow()
-    assert "not drawn: the run was cancelled" in shown.text
+    assert "not rendered: the run was cancelled" in shown.text
     assert "What failed" not in shown.text
     assert "0.0 a second" in shown.text
     assert "Cancelled" in app.get(f"/w/{space.slug}/runs").html.find("table").text
@@ -262,7 +264,7 @@ def test_a_large_run_is_begun_at_once_and_prepared_later(
     prepare(make)
     status = ask_for(program, refused.location).json
     assert (status["prepared"], status["failed"], status["done"]) == (False, 3, 0)
-    assert "This key may make 3 pictures a month" in status["trouble"]
+    assert "This key may make 3 images a month" in status["trouble"]
     assert status["ended_at"]
     again = program.send({}, 200, path=f"/v1/runs/{status['id']}/retry").json
     assert (again["trouble"], again["failed"], again["ended_at"]) == (None, 0, None)
@@ -283,7 +285,7 @@ def test_the_rows_that_a_cancelled_run_left_out_are_listed(wsgi: Router, make: F
     ]
     program.send({}, 200, path=f"/v1/runs/{begun.json['id']}/retry")
     assert ask_for(program, f"{begun.location}/items").json["items"] == []
-    draw(make, program.space, begun.json["id"])
+    render(make, program.space, begun.json["id"])
     done = ask_for(program, f"{begun.location}/items").json["items"]
     assert [(item["state"], item["error"]) for item in done] == [("done", None)] * 3
 
@@ -292,24 +294,24 @@ def test_the_page_of_a_large_run_tells_that_it_is_prepared_and_why_it_did_not_be
     app: TestApp, make: Factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(planning, "AT_ONCE", 2)
-    monkeypatch.setattr(Meters, "of", lambda self, workspace_id, standing, key=None: Meter(workspace_id, cap=2))
+    monkeypatch.setattr(Quotas, "of", lambda self, workspace_id, plan_status, key=None: Quota(workspace_id, cap=2))
     space = make.workspace()
     sign_in(app, make.member(space))
     feed, template = make.feed(space), make.template(space)
     page = app.get(f"/w/{space.slug}/runs/new?feed={feed.id}&template={template.id}").forms["run-form"].submit()
     page = page.forms["run-form"].submit("confirm", value="yes", status=303).follow()
-    assert "Preparing 3 pictures" in " ".join(page.html.find(role="status").text.split())
+    assert "Preparing 3 images" in " ".join(page.html.find(role="status").text.split())
     assert page.html.find(id="results")["hx-trigger"] == "every 1s"
     assert "Preparing" in app.get(f"/w/{space.slug}/runs").html.find("table").text
     prepare(make)
     page = app.get(page.request.path)
     assert "hx-trigger" not in page.html.find(id="results").attrs
     assert "Did not begin" in page.html.find(role="status").text
-    assert "may make 2 pictures a month" in page.html.find(class_="problem").text
+    assert "may make 2 images a month" in page.html.find(class_="problem").text
     assert "Did not begin" in app.get(f"/w/{space.slug}/runs").html.find("table").text
     form = next(form for form in page.forms.values() if form.action.endswith("/retry"))
     page = form.submit(status=303).follow()
     assert "Preparing 3" in page.html.find(role="status").text
     form = next(form for form in page.forms.values() if form.action.endswith("/cancel"))
     page = form.submit(status=303).follow()
-    assert "3 not drawn: the run was cancelled" in page.html.find(role="status").text
+    assert "3 not rendered: the run was cancelled" in page.html.find(role="status").text

@@ -14,7 +14,7 @@ from webtest import TestApp
 from cwz_web.api.documentation import Reader, call_of
 from cwz_web.api.examples import KEY, LANGUAGES, Call
 from cwz_web.api.openapi import OPERATIONS
-from cwz_web.generation.keys import Scope
+from cwz_web.generation.api_keys import Scope
 from tests.factories import Factory, sign_in
 from tests.installation import node
 
@@ -69,14 +69,14 @@ def test_the_examples_are_valid_in_their_languages(call: Call, tmp_path: Path) -
 
 def test_a_quote_in_the_data_ends_nothing() -> None:
     data = {"title": """It's "quoted" $HOME `id` \\ </script> {{ x }}"""}
-    call = Call("POST", "https://site.example/v1/images", {"data": data}, gets="picture")
+    call = Call("POST", "https://site.example/v1/images", {"data": data}, gets="image")
     words = shlex.split(LANGUAGES["curl"](call).replace("\\\n", ""))
     assert json.loads(words[words.index("--json") + 1]) == {"data": data}
     keywords = [node for node in ast.walk(ast.parse(LANGUAGES["Python"](call))) if isinstance(node, ast.keyword)]
     assert [ast.literal_eval(keyword.value) for keyword in keywords if keyword.arg == "json"] == [{"data": data}]
 
 
-def test_the_first_example_makes_a_picture(wsgi: Router, make: Factory) -> None:
+def test_the_first_example_makes_a_image(wsgi: Router, make: Factory) -> None:
     space = make.workspace()
     template = make.template(space)
     browser = TestApp(wsgi)

@@ -10,8 +10,8 @@ import pytest
 from pyramid.router import Router
 from webtest import TestApp
 
-from cwz_web.generation.keys import Scope
-from cwz_web.generation.models import ApiKey, Asset, IdempotencyKey
+from cwz_web.generation.api_keys import Scope
+from cwz_web.generation.models import ApiKey, IdempotencyKey, Image
 from cwz_web.generation.usage import used_in
 from tests.factories import Factory, sign_in, small_document
 
@@ -45,7 +45,7 @@ class Program:
             return db.query(ApiKey).one()
 
 
-def test_of_200_parallel_requests_against_a_cap_of_100_exactly_100_get_a_picture(wsgi: Router, make: Factory) -> None:
+def test_of_200_parallel_requests_against_a_cap_of_100_exactly_100_get_a_image(wsgi: Router, make: Factory) -> None:
     program = Program(wsgi, make, month_cap=100)
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda number: program.post(f"Number {number}").status_int, range(200)))
@@ -53,7 +53,7 @@ def test_of_200_parallel_requests_against_a_cap_of_100_exactly_100_get_a_picture
     assert program.used == 100
     refused = program.post("One more", 402)
     assert refused.json["code"] == "cap_reached"
-    assert "100 pictures a month" in refused.json["detail"]
+    assert "100 images a month" in refused.json["detail"]
 
 
 def test_every_header_stands_once_also_in_answers_that_are_given_again_or_refuse(wsgi: Router, make: Factory) -> None:
@@ -66,7 +66,7 @@ def test_every_header_stands_once_also_in_answers_that_are_given_again_or_refuse
         assert len(names) == len(set(names)), names
 
 
-def test_failures_and_pictures_that_are_there_are_free(wsgi: Router, make: Factory) -> None:
+def test_failures_and_images_that_are_there_are_free(wsgi: Router, make: Factory) -> None:
     program = Program(wsgi, make)
     first, again = program.post("Same", 200), program.post("Same", 200)
     assert [answer.headers["Cached"] for answer in (first, again)] == ["false", "true"]
@@ -77,7 +77,7 @@ def test_failures_and_pictures_that_are_there_are_free(wsgi: Router, make: Facto
     assert program.used == 2
 
 
-def test_a_picture_that_fails_while_it_is_counted_is_free(
+def test_a_image_that_fails_while_it_is_counted_is_free(
     wsgi: Router, make: Factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = Program(wsgi, make, month_cap=1)
@@ -109,7 +109,7 @@ def test_the_minute_is_bounded_and_every_answer_says_what_is_left(wsgi: Router, 
     assert 0 < int(answers[-1].headers["Retry-After"]) <= 60
 
 
-def test_a_key_for_one_template_draws_no_other(wsgi: Router, make: Factory) -> None:
+def test_a_key_for_one_template_renders_no_other(wsgi: Router, make: Factory) -> None:
     program = Program(wsgi, make)
     other = make.template(program.space, name="Other")
     program.plain = make.key(program.space, templates=(str(program.template.id),))
@@ -220,7 +220,7 @@ def test_a_request_that_comes_again_is_answered_and_not_done_again(wsgi: Router,
 
 def test_what_makes_something_makes_it_once(wsgi: Router, make: Factory) -> None:
     program = Program(wsgi, make, Scope.FEEDS_WRITE)
-    answers = [program.send({"name": "Shelf"}, 201, "/v1/feeds", Idempotency_Key="a").json for _ in range(3)]
+    answers = [program.send({"name": "ReadWriteBucket"}, 201, "/v1/feeds", Idempotency_Key="a").json for _ in range(3)]
     assert len({answer["id"] for answer in answers}) == 1
 
 
@@ -266,7 +266,9 @@ def test_many_at_once_with_one_key_do_it_once(wsgi: Router, make: Factory) -> No
     program = Program(wsgi, make, Scope.FEEDS_WRITE)
     with ThreadPoolExecutor(8) as pool:
         sent = list(
-            pool.map(lambda _: program.send({"name": "Shelf"}, None, "/v1/feeds", Idempotency_Key="a"), range(16))
+            pool.map(
+                lambda _: program.send({"name": "ReadWriteBucket"}, None, "/v1/feeds", Idempotency_Key="a"), range(16)
+            )
         )
     assert {answer.status_int for answer in sent} <= {201, 409}
     assert len({answer.json["id"] for answer in sent if answer.status_int == 201}) == 1
@@ -290,7 +292,7 @@ def test_a_version_is_pinned(wsgi: Router, make: Factory) -> None:
     }
 
 
-def test_a_row_of_a_feed_is_drawn(wsgi: Router, make: Factory) -> None:
+def test_a_row_of_a_feed_is_rendered(wsgi: Router, make: Factory) -> None:
     program = Program(wsgi, make)
     feed = make.feed(program.space)
     wanted = {"template": program.template.slug, "feed": str(feed.id), "item": "2"}
@@ -310,6 +312,6 @@ def test_bytes_come_and_are_kept(wsgi: Router, make: Factory) -> None:
     address = answer.headers["Link"].partition("<")[2].partition(">")[0]
     assert TestApp(wsgi).get(address.removeprefix("http://localhost")).body == answer.body
     with make.database.transaction(program.space.id) as db:
-        asset = db.query(Asset).one()
-    assert (asset.width, asset.height) == (600, 400)
+        image = db.query(Image).one()
+    assert (image.width, image.height) == (600, 400)
     assert program.used == 1

@@ -17,17 +17,17 @@ from webtest import TestApp
 
 from cwz_web.billing import tasks as billing_tasks
 from cwz_web.billing.models import BillingRecord, StripeEvent, Subscription
-from cwz_web.billing.plans import NoRoom, Thing, check_room_for
-from cwz_web.billing.stripe_api import Forged, Stripe, StripeDown
+from cwz_web.billing.plans import PlanLimit, PlanLimitError, check_room_for
+from cwz_web.billing.stripe_api import InvalidSignatureError, Stripe, StripeUnavailableError
 from cwz_web.billing.subscriptions import customer_for
 from cwz_web.db.session import raw_connection
 from cwz_web.feeds import tasks as feed_tasks
 from cwz_web.feeds.imports import new_feed
-from cwz_web.generation.keys import Scope
+from cwz_web.generation.api_keys import Scope
 from cwz_web.jobs import BILLING_QUEUE
 from cwz_web.settings import FREE, SettingsError
 from cwz_web.web.services import Services
-from cwz_web.workspaces.departure import delete_due_accounts
+from cwz_web.workspaces.account_deletion import delete_due_accounts
 from cwz_web.workspaces.invitations import invite
 from cwz_web.workspaces.models import Role, Workspace
 from tests.conftest import MONEY, make_settings
@@ -79,8 +79,8 @@ class Till:
 
     def __init__(self, services: Services, stripe: StripeServer, app: TestApp, space: Workspace) -> None:
         self.services, self.stripe, self.app, self.space = services, stripe, app, space
-        assert services.cashier is not None
-        self.customer = customer_for(services.database, services.cashier.stripe, space.id, "admin@example.org")
+        assert services.billing is not None
+        self.customer = customer_for(services.database, services.billing.stripe, space.id, "admin@example.org")
         self.number = 0
 
     def send(self, event_type: str = "customer.subscription.updated", about: Any = None, **how: Any) -> None:
@@ -92,7 +92,7 @@ class Till:
 
     def work(self, concurrency: int = 1) -> None:
         """The jobs that wait are done."""
-        context = {"database": self.services.database, "cashier": self.services.cashier}
+        context = {"database": self.services.database, "cashier": self.services.billing}
         run_jobs(self.services.settings.database_url.get_secret_value(), BILLING_QUEUE, context, concurrency)
 
     def told(self, **how: Any) -> Workspace:
@@ -114,7 +114,7 @@ class Till:
             return {record.id: record.status for record in db.scalars(select(BillingRecord))}
 
 
-def standing(till: Till) -> tuple[Any, ...]:
+def plan_status(till: Till) -> tuple[Any, ...]:
     workspace, known = till.now(), till.known()
     return (
         workspace.plan,
@@ -135,7 +135,7 @@ def test_without_stripe_there_is_no_billing_and_no_limit(services: Services, wsg
     app.post("/hooks/stripe", b"{}", headers=signed(b"{}"), status=404)
     with services.database.transaction(space.id) as db:
         for number in range(5):
-            check_room_for(db, services.settings, space.id, Thing.FEEDS)
+            check_room_for(db, services.settings, space.id, PlanLimit.FEEDS)
             make.feed(space, name=f"Feed {number}")
 
 
@@ -220,7 +220,7 @@ def test_a_failed_payment_has_days_of_grace_and_then_the_workspace_is_read_only(
     )
     assert refused.json["code"] == "read_only"
     app.get("/v1/feeds", headers=head, status=200)
-    signed_address = till.services.addresses.image(till.space.id, template.id, "png", {"title": "Another"})
+    signed_address = till.services.signed_urls.on_demand_image(till.space.id, template.id, "png", {"title": "Another"})
     assert app.get(signed_address, status=402).json["code"] == "cap_reached"
 
     for invoice in till.stripe.objects["invoices"].values():
@@ -234,7 +234,7 @@ def test_a_failed_payment_has_days_of_grace_and_then_the_workspace_is_read_only(
 
 def test_the_feeds_of_a_workspace_that_is_read_only_wait(till: Till, make: Factory, app_url: str) -> None:
     make.source(make.feed(till.space), cron="* * * * *", next_at=NOW - timedelta(hours=1))
-    context: dict[str, object] = {"database": till.services.database, "meters": till.services.meters}
+    context: dict[str, object] = {"database": till.services.database, "meters": till.services.quotas}
     for unpaid_for, expected in ((30, 0), (None, 1)):
         with till.services.database.transaction(till.space.id) as db:
             space = db.get_one(Workspace, till.space.id)
@@ -281,7 +281,7 @@ def test_events_in_any_order_doubled_end_alike(till: Till, order: int) -> None:
         if shuffled.random() < 0.1:
             till.work()
     till.work()
-    plan, read_only_from, status, identity, unpaid_since, records = standing(till)
+    plan, read_only_from, status, identity, unpaid_since, records = plan_status(till)
     assert (plan, status, identity) == ("scale", "past_due", "sub_1")
     assert read_only_from - unpaid_since == timedelta(days=7)
     assert records == {"in_1": "paid", "in_2": "paid", "in_3": "open", "dp_1": "warning_needs_response"}
@@ -345,10 +345,10 @@ def test_a_signature_that_is_none_is_refused(till: Till, header: str) -> None:
     ],
 )
 def test_a_signed_body_that_is_no_event_is_refused(till: Till, body: bytes) -> None:
-    assert till.services.cashier is not None
+    assert till.services.billing is not None
     header = signed(body.decode("latin-1").encode()).get("Stripe-Signature", "")
-    with pytest.raises(Forged):
-        till.services.cashier.stripe.read_event(body, header)
+    with pytest.raises(InvalidSignatureError):
+        till.services.billing.stripe.read_event(body, header)
 
 
 def test_a_changed_body_and_one_of_live_money_are_refused(till: Till) -> None:
@@ -399,8 +399,8 @@ def test_a_deleted_customer_leaves_the_free_plan_and_can_subscribe_anew(till: Ti
     till.stripe.objects["customers"][till.customer] = {"id": till.customer, "object": "customer", "deleted": True}
     assert till.told(event_type="customer.deleted", about={"object": "customer", "id": till.customer}).plan == FREE
     assert till.known().customer is None
-    assert till.services.cashier is not None
-    fresh = customer_for(till.services.database, till.services.cashier.stripe, till.space.id, "admin@example.org")
+    assert till.services.billing is not None
+    fresh = customer_for(till.services.database, till.services.billing.stripe, till.space.id, "admin@example.org")
     assert fresh != till.customer
 
 
@@ -484,8 +484,8 @@ def test_no_transaction_is_open_while_the_page_asks_stripe(
     till: Till, app: TestApp, make: Factory, app_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sign_in(app, make.member(till.space))
-    assert till.services.cashier is not None
-    monkeypatch.setattr(till.services.cashier.stripe, "_known_until", 0.0)
+    assert till.services.billing is not None
+    monkeypatch.setattr(till.services.billing.stripe, "_known_until", 0.0)
     seen = []
 
     def look(path: str) -> None:
@@ -527,39 +527,39 @@ def test_what_can_not_be_bought_is_said(till: Till, app: TestApp, make: Factory,
     app.post(f"/w/{till.space.slug}/billing", {"price": price, "csrf_token": token}, status=status)
 
 
-def test_while_stripe_is_down_the_page_says_so_and_pictures_go_on(till: Till, app: TestApp, make: Factory) -> None:
+def test_while_stripe_is_down_the_page_says_so_and_images_go_on(till: Till, app: TestApp, make: Factory) -> None:
     sign_in(app, make.member(till.space))
     page = app.get(f"/w/{till.space.slug}/billing")
     till.stripe.broken = True
     form = next(form for form in page.forms.values() if "price" in form.fields)
-    assert "can not reach Stripe" in form.submit(status=503).text
+    assert "cannot reach Stripe" in form.submit(status=503).text
     key, template = make.key(till.space), make.template(till.space)
     app.post_json("/v1/images", {"template": str(template.id)}, headers={"Authorization": f"Bearer {key}"}, status="2*")
 
 
 def test_nobody_is_sent_to_a_page_that_is_not_stripes(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert till.services.cashier is not None
+    assert till.services.billing is not None
     monkeypatch.setitem(till.stripe.pages, "portal", "https://evil.test")
-    with pytest.raises(StripeDown):
-        till.services.cashier.stripe.portal(till.customer, "http://localhost/w/x/billing")
+    with pytest.raises(StripeUnavailableError):
+        till.services.billing.stripe.portal(till.customer, "http://localhost/w/x/billing")
 
 
-def test_a_plan_bounds_pictures_by_what_it_is_now(till: Till, app: TestApp, make: Factory) -> None:
+def test_a_plan_bounds_images_by_what_it_is_now(till: Till, app: TestApp, make: Factory) -> None:
     key, template = make.key(till.space, Scope.ADMIN), make.template(till.space)
     head = {"Authorization": f"Bearer {key}", "Accept": "image/png"}
 
-    def picture(title: str) -> int:
+    def image(title: str) -> int:
         body = {"template": str(template.id), "data": {"title": title}}
         return int(app.post_json("/v1/images", body, headers=head, status="*").status_int)
 
-    assert [picture("a"), picture("b")] == [200, 402]
+    assert [image("a"), image("b")] == [200, 402]
     assert app.get("/v1/usage", headers=head).json["cap"] == 1
     till.stripe.subscribe(till.customer, "pro")
     till.told()
-    assert [picture("b"), picture("c"), picture("d")] == [200, 200, 402]
+    assert [image("b"), image("c"), image("d")] == [200, 200, 402]
     till.stripe.objects["subscriptions"]["sub_1"]["status"] = "canceled"
     till.told()
-    assert picture("e") == 402
+    assert image("e") == 402
 
 
 def test_a_plan_bounds_members_feeds_and_connections(till: Till, app: TestApp, make: Factory) -> None:
@@ -585,10 +585,10 @@ def test_two_who_take_the_last_place_at_once_do_not_both_get_it(till: Till) -> N
         begun.wait()
         try:
             with till.services.database.transaction(till.space.id) as db:
-                check_room_for(db, till.services.settings, till.space.id, Thing.FEEDS)
+                check_room_for(db, till.services.settings, till.space.id, PlanLimit.FEEDS)
                 new_feed(db, till.space.id, name=f"Feed {number}", file_name="feed.csv")
             return True
-        except NoRoom:
+        except PlanLimitError:
             return False
 
     with ThreadPoolExecutor(4) as pool:

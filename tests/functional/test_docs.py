@@ -53,27 +53,27 @@ def test_what_the_snippet_signs_is_accepted(values: dict[str, str]) -> None:
     from urllib.parse import parse_qsl
     from uuid import UUID
 
-    from cwz_web.generation.signing import Addresses
+    from cwz_web.generation.signed_urls import SignedUrls
 
-    addresses, space = Addresses("a signing secret"), UUID(int=7)
-    address = by_python(addresses.key(space, 1), "t", values)
+    signed_urls, space = SignedUrls("a signing secret"), UUID(int=7)
+    address = by_python(signed_urls.key(space, 1), "t", values)
     parameters = dict(parse_qsl(address.partition("?")[2], keep_blank_values=True))
-    addresses.check(space, "t.png", parameters, range(1, 2))
+    signed_urls.check(space, "t.png", parameters, range(1, 2))
 
 
-def test_an_address_that_a_customer_signed_shows_the_picture_until_its_key_is_refused(
+def test_an_address_that_a_customer_signed_shows_the_image_until_its_key_is_refused(
     app: TestApp, make: Factory, services: Services
 ) -> None:
     space = make.workspace()
     template = make.template(space)
-    address = by_python(services.addresses.key(space.id, 1), str(template.id), {"title": "Mine", "_scale": "2"})
+    address = by_python(services.signed_urls.key(space.id, 1), str(template.id), {"title": "Mine", "_scale": "2"})
     first = app.get(address)
     assert (first.content_type, first.headers["Cache-Control"]) == ("image/png", "public, max-age=300")
     app.get(address, headers={"If-None-Match": first.headers["ETag"]}, status=304)
     assert app.head(address).headers["ETag"] == first.headers["ETag"]
-    pinned = by_python(services.addresses.key(space.id, 1), str(template.id), {"_version": "1"})
+    pinned = by_python(services.signed_urls.key(space.id, 1), str(template.id), {"_version": "1"})
     assert "immutable" in app.get(pinned).headers["Cache-Control"]
-    unknown = by_python(services.addresses.key(space.id, 1), str(template.id), {"_version": "9"})
+    unknown = by_python(services.signed_urls.key(space.id, 1), str(template.id), {"_version": "9"})
     assert app.get(unknown, status=422).json["code"] == "unknown_version"
     with make.database.transaction(space.id) as db:
         db.merge(space).signing_number = 2
@@ -81,7 +81,7 @@ def test_an_address_that_a_customer_signed_shows_the_picture_until_its_key_is_re
     with make.database.transaction(space.id) as db:
         db.merge(space).signing_oldest = 2
     assert app.get(address, status=403).json["code"] == "bad_signature"
-    odd = by_python(services.addresses.key(space.id, 2), str(template.id), {"_scale": "9"}).replace("k=1", "k=2")
+    odd = by_python(services.signed_urls.key(space.id, 2), str(template.id), {"_scale": "9"}).replace("k=1", "k=2")
     assert app.get(odd, status="*").status_int in (403, 422)
 
 
@@ -141,7 +141,7 @@ def test_every_setting_that_is_written_of_exists_and_each_is_in_production_ini()
         assert ENVIRONMENT[name] in production, name
 
 
-def test_the_picture_of_the_architecture_is_what_the_code_is() -> None:
+def test_the_image_of_the_architecture_is_what_the_code_is() -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "scripts/draw_architecture.py", "--check"], capture_output=True, text=True
     )

@@ -4,10 +4,10 @@ import signal
 import subprocess
 import sys
 
-from cwz_web.feeds.browse import items_after
-from cwz_web.feeds.files import spooled
+from cwz_web.feeds.file_types import spooled
 from cwz_web.feeds.imports import enqueue, new_import
 from cwz_web.feeds.models import Feed, FeedImport
+from cwz_web.feeds.queries import items_after
 from tests.factories import Factory
 from tests.installation import ROOT
 

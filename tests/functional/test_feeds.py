@@ -388,7 +388,7 @@ def test_rows_are_found_sorted_and_paged(office: Office) -> None:
     assert len(first("?state=new")) == 50
 
 
-def test_a_row_has_a_page_with_its_history_and_its_pictures(office: Office) -> None:
+def test_a_row_has_a_page_with_its_history_and_its_images(office: Office) -> None:
     page = office.upload("shop.csv", b"sku,title,link\na/b c,Mug,https://shop.example/1\n2,Lamp,javascript:alert(1)\n")
     office.again(page, b"sku,title,link\na/b c,Cup,https://shop.example/1\n2,Lamp,javascript:alert(1)\n")
     page = office.again(page, b"sku,title,link\n2,Lamp,javascript:alert(1)\n3,x,\n")
@@ -413,7 +413,7 @@ def test_a_feed_is_followed_from_a_runs_page_and_no_longer(office: Office) -> No
         feed = db.query(Feed).one()
     run = office.make.run(feed, template)
     followed = office.form(f"/w/{office.space.slug}/runs/{run.id}", "/follow").submit().follow()
-    assert "its new and changed rows are drawn with this template" in followed.text
+    assert "its new and changed rows are rendered with this template" in followed.text
     page = office.again(page, b"sku,title\n1,Mug\n2,Lamp!\n3,Bowl\n")
     with office.make.database.transaction(office.space.id) as db:
         newest = db.query(Run).order_by(Run.id.desc()).first()

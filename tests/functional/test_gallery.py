@@ -1,4 +1,4 @@
-"""The gallery: pages, filters, small pictures of the large ones."""
+"""The gallery: pages, filters, small images of the large ones."""
 
 from typing import Any
 from uuid import uuid4
@@ -8,11 +8,11 @@ import pyvips
 from sqlalchemy import update
 from webtest import TestApp
 
-from cwz_web.generation import assets
-from cwz_web.generation.assets import find_assets
-from cwz_web.generation.models import Asset
-from cwz_web.imaging.errors import BadPicture
-from cwz_web.imaging.pictures import thumbnail
+from cwz_web.generation import images
+from cwz_web.generation.images import find_images
+from cwz_web.generation.models import Image
+from cwz_web.imaging.decoding import thumbnail
+from cwz_web.imaging.errors import InvalidImageError
 from cwz_web.workspaces.models import Role, Workspace
 from tests.factories import Factory, jpeg, local_bucket, sign_in
 
@@ -24,13 +24,13 @@ def space(app: TestApp, make: Factory) -> Workspace:
     return space
 
 
-def gallery(make: Factory, space: Workspace, number: int) -> list[Asset]:
-    """Pictures named Picture 0, Picture 1, ...; the newest is the last."""
+def gallery(make: Factory, space: Workspace, number: int) -> list[Image]:
+    """Images named Image 0, Image 1, ...; the newest is the last."""
     template = make.template(space)
-    made = [make.asset(template) for _ in range(number)]
+    made = [make.image(template) for _ in range(number)]
     with make.database.transaction(space.id) as db:
-        for place, asset in enumerate(made):
-            db.execute(update(Asset).where(Asset.id == asset.id).values(name=f"Picture {place}"))
+        for place, image in enumerate(made):
+            db.execute(update(Image).where(Image.id == image.id).values(name=f"Image {place}"))
     return made
 
 
@@ -38,39 +38,39 @@ def names(page: Any) -> list[str]:
     return [caption.text.strip() for caption in page.html.select(".caption")]
 
 
-def test_pictures_are_found_by_a_part_of_their_name(app: TestApp, make: Factory, space: Workspace) -> None:
+def test_images_are_found_by_a_part_of_their_name(app: TestApp, make: Factory, space: Workspace) -> None:
     gallery(make, space, 12)
-    here = f"/w/{space.slug}/assets"
-    assert names(app.get(f"{here}?name=PICTURE 1")) == ["Picture 11", "Picture 10", "Picture 1"]
+    here = f"/w/{space.slug}/images"
+    assert names(app.get(f"{here}?name=IMAGE 1")) == ["Image 11", "Image 10", "Image 1"]
     nothing = app.get(f"{here}?name=nobody")
-    assert "No picture is like that" in nothing.text
+    assert "No image is like that" in nothing.text
     assert nothing.html.find("input", {"name": "name"})["value"] == "nobody"
     assert names(app.get(f"{here}?name=%25")) == [], "a percent sign is a character like any other"
 
 
-def test_pictures_are_found_by_their_template(app: TestApp, make: Factory, space: Workspace) -> None:
+def test_images_are_found_by_their_template(app: TestApp, make: Factory, space: Workspace) -> None:
     gallery(make, space, 2)
     other = make.template(space, name="Poster")
-    make.asset(other)
-    page = app.get(f"/w/{space.slug}/assets?template={other.id}")
+    make.image(other)
+    page = app.get(f"/w/{space.slug}/images?template={other.id}")
     assert len(names(page)) == 1
     assert page.html.find("option", {"selected": True}).text == "Poster"
-    assert names(app.get(f"/w/{space.slug}/assets?template={uuid4()}")) == []
-    assert len(names(app.get(f"/w/{space.slug}/assets?template=nonsense"))) == 3, "what can not be read is no filter"
+    assert names(app.get(f"/w/{space.slug}/images?template={uuid4()}")) == []
+    assert len(names(app.get(f"/w/{space.slug}/images?template=nonsense"))) == 3, "what cannot be read is no filter"
 
 
 def test_a_filter_stays_while_pages_are_turned(
     app: TestApp, make: Factory, space: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = gallery(make, space, 7)
-    monkeypatch.setattr(find_assets, "__kwdefaults__", find_assets.__kwdefaults__ | {"limit": 3})
-    seen, link = [], f"?name=picture&template={made[0].template_id}"
+    monkeypatch.setattr(find_images, "__kwdefaults__", find_images.__kwdefaults__ | {"limit": 3})
+    seen, link = [], f"?name=image&template={made[0].template_id}"
     while link:
-        page = app.get(f"/w/{space.slug}/assets{link}", headers={"HX-Request": "true"})
+        page = app.get(f"/w/{space.slug}/images{link}", headers={"HX-Request": "true"})
         seen += names(page)
         more = page.html.select_one(".more a")
         link = more["href"] if more else ""
-    assert seen == [f"Picture {number}" for number in range(6, -1, -1)]
+    assert seen == [f"Image {number}" for number in range(6, -1, -1)]
 
 
 def test_a_rare_name_is_looked_for_a_moment_a_request_and_found_by_going_on(
@@ -78,22 +78,22 @@ def test_a_rare_name_is_looked_for_a_moment_a_request_and_found_by_going_on(
 ) -> None:
     space = make.workspace()
     made = gallery(make, space, 6)
-    monkeypatch.setattr(assets, "STEP", 2)
-    monkeypatch.setattr(assets, "SECONDS", 0)
+    monkeypatch.setattr(images, "STEP", 2)
+    monkeypatch.setattr(images, "SECONDS", 0)
     with make.database.transaction(space.id) as db:
-        first = find_assets(db, space.id, name="picture 0")
-        assert (first.assets, first.before) == ([], made[4].id)
-        second = find_assets(db, space.id, name="picture 0", before=first.before)
-        third = find_assets(db, space.id, name="picture 0", before=second.before)
-        assert [asset.id for asset in third.assets] == [made[0].id]
-        monkeypatch.setattr(assets, "SECONDS", 60)
-        assert [asset.id for asset in find_assets(db, space.id, name="picture 0").assets] == [made[0].id]
+        first = find_images(db, space.id, name="image 0")
+        assert (first.images, first.before) == ([], made[4].id)
+        second = find_images(db, space.id, name="image 0", before=first.before)
+        third = find_images(db, space.id, name="image 0", before=second.before)
+        assert [image.id for image in third.images] == [made[0].id]
+        monkeypatch.setattr(images, "SECONDS", 60)
+        assert [image.id for image in find_images(db, space.id, name="image 0").images] == [made[0].id]
 
 
-def test_pages_show_small_pictures(app: TestApp, make: Factory, space: Workspace) -> None:
-    asset = make.asset(make.template(space))
-    local_bucket(make.services).put(asset.key, jpeg(1200, 630), content_type="image/jpeg")
-    source = app.get(f"/w/{space.slug}/assets").html.select_one(".gallery img")["src"]
+def test_pages_show_small_images(app: TestApp, make: Factory, space: Workspace) -> None:
+    image = make.image(make.template(space))
+    local_bucket(make.services).put(image.key, jpeg(1200, 630), content_type="image/jpeg")
+    source = app.get(f"/w/{space.slug}/images").html.select_one(".gallery img")["src"]
     answer = app.get(source)
     assert answer.content_type == "image/webp"
     assert "immutable" in answer.headers["Cache-Control"]
@@ -105,28 +105,28 @@ def test_pages_show_small_pictures(app: TestApp, make: Factory, space: Workspace
 
 
 def test_only_sensible_widths_can_be_signed_for(app: TestApp, make: Factory, space: Workspace) -> None:
-    asset = make.asset(make.template(space))
-    path = f"assets/{space.id}/{asset.id}.webp"
+    image = make.image(make.template(space))
+    path = f"images/{space.id}/{image.id}.webp"
     for width in ("0", "15", "2001", "1e9", "-5", ""):
-        address = make.services.addresses._signed(space.id, path, {"width": width})
+        address = make.services.signed_urls._signed(space.id, path, {"width": width})
         assert "width" in app.get(address, status=422).json["errors"]
-    jpg = make.services.addresses._signed(space.id, path.replace(".webp", ".jpg"), {"width": "480"})
+    jpg = make.services.signed_urls._signed(space.id, path.replace(".webp", ".jpg"), {"width": "480"})
     app.get(jpg, status=404)
 
 
-def test_a_file_in_the_bucket_that_is_no_picture_any_more_makes_no_small_one(
+def test_a_file_in_the_bucket_that_is_no_image_any_more_makes_no_small_one(
     app: TestApp, make: Factory, space: Workspace
 ) -> None:
-    asset = make.asset(make.template(space))
-    local_bucket(make.services).put(asset.key, b"<svg/>", content_type="image/jpeg")
-    answer = app.get(make.services.addresses.thumbnail(asset), status="*")
+    image = make.image(make.template(space))
+    local_bucket(make.services).put(image.key, b"<svg/>", content_type="image/jpeg")
+    answer = app.get(make.services.signed_urls.thumbnail(image), status="*")
     assert 400 <= answer.status_int < 500
 
 
 @pytest.mark.parametrize(
     ("size", "expected"), [((1200, 630), (480, 252)), ((300, 200), (300, 200)), ((4000, 2), (480, 1))]
 )
-def test_a_small_picture_is_never_larger_than_its_own(size: tuple[int, int], expected: tuple[int, int]) -> None:
+def test_a_small_image_is_never_larger_than_its_own(size: tuple[int, int], expected: tuple[int, int]) -> None:
     image = pyvips.Image.new_from_buffer(thumbnail(jpeg(*size), 480), "")
     assert (image.width, image.height) == expected
 
@@ -138,7 +138,7 @@ def test_what_is_see_through_stays_so() -> None:
     assert image.getpoint(10, 10)[3] == 0
 
 
-def test_nonsense_has_no_small_picture() -> None:
+def test_nonsense_has_no_small_image() -> None:
     for data in (b"", b"nonsense", b"GIF89a"):
-        with pytest.raises(BadPicture):
+        with pytest.raises(InvalidImageError):
             thumbnail(data, 480)

@@ -12,16 +12,16 @@ from tests.installation import Installation, wait_for
 KILLED_ROWS, KILLINGS = 2000, 20
 
 
-def test_after_twenty_killings_every_picture_is_there_once_and_counted_once(own: Installation) -> None:
+def test_after_twenty_killings_every_image_is_there_once_and_counted_once(own: Installation) -> None:
     """Worker, web process and PostgreSQL end by SIGKILL at random moments of one run."""
-    own.set({}, drawing_processes="1")  # each that is killed has to start anew
+    own.set({}, rendering_processes="1")  # each that is killed has to start anew
     own.start()
     facts, chance = own.facts, random.Random(7)
     headers = {"Authorization": f"Bearer {facts['api_key']}"}
     with httpx.Client(base_url=f"{own.url}/v1", headers=headers, timeout=30) as api:
         feed = api.post("/feeds", json={"name": "Many"}).raise_for_status().json()["id"]
         for first in range(0, KILLED_ROWS, 1000):
-            items = [{"key": str(n), "data": {"title": f"Picture {n}"}} for n in range(first, first + 1000)]
+            items = [{"key": str(n), "data": {"title": f"Image {n}"}} for n in range(first, first + 1000)]
             api.post(f"/feeds/{feed}/items", json={"items": items}).raise_for_status()
         used = api.get("/usage").json()["used"]
         asked = {"feed": feed, "template": facts["template"]}
@@ -29,7 +29,7 @@ def test_after_twenty_killings_every_picture_is_there_once_and_counted_once(own:
     victims = [("worker", "web", "database")[number % 3] for number in range(KILLINGS)]
     chance.shuffle(victims)
     for number, victim in enumerate(victims):
-        wait_for(lambda number=number: own.drawn(run) >= number * KILLED_ROWS // (KILLINGS + 5))  # type: ignore[misc]
+        wait_for(lambda number=number: own.rendered(run) >= number * KILLED_ROWS // (KILLINGS + 5))  # type: ignore[misc]
         time.sleep(chance.random() / 4)  # any moment, not the one after a report
         match victim:
             case "worker":
@@ -40,15 +40,15 @@ def test_after_twenty_killings_every_picture_is_there_once_and_counted_once(own:
                 own.start()
             case _:
                 os.kill(own.database_process(), signal.SIGKILL)
-    wait_for(lambda: own.drawn(run) == KILLED_ROWS)
+    wait_for(lambda: own.rendered(run) == KILLED_ROWS)
     with own.database() as db:
         ended = "SELECT done, failed, finished_at IS NOT NULL FROM runs WHERE id = %s"
         assert db.execute(ended, [run]).fetchone() == (KILLED_ROWS, 0, True)
         left = "SELECT count(*) FROM procrastinate_jobs WHERE status = 'doing' AND task_name = 'runs.render_chunk'"
         wait_for(lambda: db.execute(left).fetchone() == (0,))
-        made = "SELECT count(*), count(DISTINCT i.asset_id) FROM run_items i WHERE i.run_id = %s AND i.state = 'done'"
+        made = "SELECT count(*), count(DISTINCT i.image_id) FROM run_items i WHERE i.run_id = %s AND i.state = 'done'"
         assert db.execute(made, [run]).fetchone() == (KILLED_ROWS, KILLED_ROWS)
-        keys = db.execute("SELECT a.key FROM assets a JOIN run_items i ON i.asset_id = a.id AND i.run_id = %s", [run])
+        keys = db.execute("SELECT a.key FROM images a JOIN run_items i ON i.image_id = a.id AND i.run_id = %s", [run])
         kept = {str(key) for (key,) in keys.fetchall()}
     now_used = httpx.get(f"{own.url}/v1/usage", headers=headers).json()["used"]
     assert now_used - used == KILLED_ROWS

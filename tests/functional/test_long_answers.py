@@ -17,7 +17,7 @@ from cwz_web.runs import planning
 from cwz_web.runs.models import Run
 from cwz_web.server import create_server
 from cwz_web.views import runs as views
-from cwz_web.web.long_answers import PLACES_EACH
+from cwz_web.web.stream_limits import PLACES_EACH
 from cwz_web.workspaces.models import Workspace
 from tests.factories import Factory, sign_in
 from tests.functional.test_api_terms import Program
@@ -72,7 +72,7 @@ def test_who_downloads_slowly_keeps_nobody_else_waiting(
     run = make.run(make.feed(space), make.template(space))
     monkeypatch.setattr(views, "zip_stream", lambda entries, bucket: repeat(bytes(65536)))  # without end
     cookies = "; ".join(f"{name}={value}" for name, value in app.cookies.items())
-    path = f"/w/{space.slug}/runs/{run.id}/pictures.zip"
+    path = f"/w/{space.slug}/runs/{run.id}/images.zip"
     with ExitStack() as clients:
         for _ in range(THREADS):
             clients.enter_context(slow(server, path, cookies))
@@ -90,18 +90,18 @@ def test_what_is_refused_is_not_looked_for(
     monkeypatch.setattr(views, "entries_of", lambda db, run: looked.append(run) or [])
     with ExitStack() as taken:
         for _ in range(PLACES_EACH):
-            taken.enter_context(make.services.long_answers.place(space.id))
-        app.get(f"/w/{space.slug}/runs/{run.id}/pictures.zip", status=503)
+            taken.enter_context(make.services.stream_limiter.place(space.id))
+        app.get(f"/w/{space.slug}/runs/{run.id}/images.zip", status=503)
     assert looked == []
-    app.get(f"/w/{space.slug}/runs/{run.id}/pictures.zip", status=200)
+    app.get(f"/w/{space.slug}/runs/{run.id}/images.zip", status=200)
     assert len(looked) == 1
 
 
 def test_a_download_gives_its_place_back(app: TestApp, make: Factory, space: Workspace) -> None:
     run = make.run(make.feed(space), make.template(space))
     for _ in range(PLACES_EACH + 1):
-        app.get(f"/w/{space.slug}/runs/{run.id}/pictures.zip", status=200)
-        app.head(f"/w/{space.slug}/runs/{run.id}/pictures.zip", status="*")
+        app.get(f"/w/{space.slug}/runs/{run.id}/images.zip", status=200)
+        app.head(f"/w/{space.slug}/runs/{run.id}/images.zip", status="*")
 
 
 def test_what_is_counted_for_long_takes_a_place(wsgi: Router, make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,10 +110,10 @@ def test_what_is_counted_for_long_takes_a_place(wsgi: Router, make: Factory, mon
     body = {"feed": str(feed.id), "template": program.template.slug}
     with ExitStack() as taken:
         for _ in range(PLACES_EACH):
-            taken.enter_context(make.services.long_answers.place(program.space.id))
+            taken.enter_context(make.services.stream_limiter.place(program.space.id))
         program.send(body, 200, path="/v1/runs/plan")
         monkeypatch.setattr(planning, "AT_ONCE", 2)
-        program.send(body, 200, path="/v1/runs/plan")  # of a feed that was never drawn no row is looked at
+        program.send(body, 200, path="/v1/runs/plan")  # of a feed that was never rendered no row is looked at
         run = make.run(feed, program.template)
         with make.database.transaction(program.space.id) as db:
             db.get_one(Run, (program.space.id, run.id)).done = 1

@@ -7,16 +7,16 @@ import pytest
 from webtest import TestApp
 
 from cwz_web.accounts.models import Account
-from cwz_web.notify.letters import Letter
+from cwz_web.notify.emails import EmailMessage
 from cwz_web.notify.topics import TOPIC_WORDS, Topic
 from cwz_web.runs.models import Run
-from cwz_web.runs.telling import tell_end
-from cwz_web.workspaces.members import tell_admins
+from cwz_web.runs.notifications import notify_run_finished
+from cwz_web.workspaces.members import email_admins
 from cwz_web.workspaces.models import Role, Workspace
 from tests.factories import Factory, sign_in
 from tests.mailbox import Mailbox, text_of
 
-LETTER = Letter("A feed fails", ("It does.",), topic=Topic.FEEDS)
+LETTER = EmailMessage("A feed fails", ("It does.",), topic=Topic.FEEDS)
 
 
 @pytest.fixture
@@ -29,9 +29,9 @@ def admin(make: Factory, space: Workspace) -> Account:
     return make.member(space)
 
 
-def tell(make: Factory, space: Workspace, letter: Letter = LETTER) -> None:
+def tell(make: Factory, space: Workspace, letter: EmailMessage = LETTER) -> None:
     with make.database.transaction(space.id) as db:
-        tell_admins(db, space.id, letter)
+        email_admins(db, space.id, letter)
 
 
 def muted(make: Factory, account: Account) -> set[str]:
@@ -62,7 +62,7 @@ def test_somebody_chooses_in_their_account(
     assert muted(make, admin) == {"feeds"}
     tell(make, space)
     assert [mail["To"] for mail in mailbox.mails()] == [other.email]
-    tell(make, space, Letter("Essential", ("It is.",)))
+    tell(make, space, EmailMessage("Essential", ("It is.",)))
     essential = mailbox.last(admin.email)
     assert essential["Subject"] == "Essential"
     assert "List-Unsubscribe" not in essential
@@ -133,13 +133,13 @@ def test_who_began_a_run_hears_of_its_end_when_they_want(
             db.get_one(Account, admin.id).muted = [] if wanted else ["runs"]
             mine = db.get_one(Run, (space.id, run.id))
             mine.started_by, mine.done, mine.failed, mine.ended_at = admin.id, 2, 1, datetime.now(UTC)
-            tell_end(db, mine)
+            notify_run_finished(db, mine)
     [mail] = mailbox.mails()
     assert mail["To"] == admin.email
-    assert "pictures are missing" in mail["Subject"]
+    assert "images are missing" in mail["Subject"]
     assert f"http://localhost/w/{space.slug}/runs/{run.id}" in text_of(mail)
 
 
 def test_letters_that_waited_since_an_older_release_still_go() -> None:
     old = {"subject": "s", "paragraphs": ["p"], "button": None, "reason": "r"}
-    assert Letter.from_json(old) == Letter("s", ("p",), None, "r")
+    assert EmailMessage.from_json(old) == EmailMessage("s", ("p",), None, "r")

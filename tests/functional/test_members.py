@@ -238,7 +238,7 @@ def test_the_last_admin_stays_one(app: TestApp, make: Factory, space: Workspace,
 def test_two_admins_can_not_demote_each_other_at_once(make: Factory, space: Workspace) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    from cwz_web.workspaces.members import LastAdmin, change_role
+    from cwz_web.workspaces.members import LastAdminError, change_role
 
     admins = [make.member(space, Role.ADMIN) for _ in range(2)]
 
@@ -246,7 +246,7 @@ def test_two_admins_can_not_demote_each_other_at_once(make: Factory, space: Work
         try:
             with make.database.transaction(space.id) as db:
                 change_role(db, db.get_one(Membership, (space.id, account.id)), Role.USER)
-        except LastAdmin:
+        except LastAdminError:
             return False
         return True
 

@@ -1,4 +1,4 @@
-"""Templates that are drawn for addresses without a signature: opened by admins, bounded by address."""
+"""Templates that are rendered for addresses without a signature: opened by admins, bounded by address."""
 
 import pytest
 from pyramid.router import Router
@@ -59,7 +59,7 @@ def test_only_admins_open_templates(app: TestApp, make: Factory, role: Role) -> 
     assert "without a signature" not in app.get(f"/w/{space.slug}/templates/{template.id}").text
 
 
-def test_drawing_is_bounded_by_address_and_what_is_there_is_not(wsgi: Router, app: TestApp, make: Factory) -> None:
+def test_rendering_is_bounded_by_address_and_what_is_there_is_not(wsgi: Router, app: TestApp, make: Factory) -> None:
     template: Template = make.template(make.workspace())
     with make.database.transaction(template.workspace_id) as db:
         db.merge(template).open_parameters = ["title"]
@@ -71,5 +71,5 @@ def test_drawing_is_bounded_by_address_and_what_is_there_is_not(wsgi: Router, ap
     assert int(refused.headers["Retry-After"]) > 0
     app.get(f"/i/{template.id}.jpg?title=7", extra_environ=one, status=200)
     app.get(f"/i/{template.id}.jpg?title=61", extra_environ=other, status=200)
-    signed = make.services.addresses.image(template.workspace_id, template.id, "jpg", {"title": "62"})
+    signed = make.services.signed_urls.on_demand_image(template.workspace_id, template.id, "jpg", {"title": "62"})
     app.get(signed, extra_environ=one, status=200)

@@ -11,7 +11,7 @@ from pyramid.router import Router
 from webtest import TestApp
 
 from cwz_web.api.openapi import OPERATIONS, document
-from cwz_web.generation.keys import Scope
+from cwz_web.generation.api_keys import Scope
 from cwz_web.resources import API_PERMISSIONS, SCOPE_PERMISSIONS
 from tests.factories import Factory
 from tests.functional.test_access import Place, all_pages
@@ -78,7 +78,7 @@ def test_what_is_answered_is_what_it_says(app: TestApp, place: Place, api_docume
     """Every operation, with a sample of what it needs, and without."""
     key = place.make.key(place.space, Scope.ADMIN)
     feed, template = place.feed_id, place.rows["templates"]
-    ids = {"/feeds": feed, "/templates": template, "/runs": place.rows["runs"], "/assets": place.rows["assets"]}
+    ids = {"/feeds": feed, "/templates": template, "/runs": place.rows["runs"], "/images": place.rows["images"]}
     bodies: dict[str, Any] = {
         "/images": {"template": template},
         "/feeds": {"name": "New"},
@@ -142,8 +142,8 @@ def test_a_run_is_begun_followed_cancelled_and_resumed_by_a_program(app: TestApp
     [
         ({"feed": "0190b0a0-0000-7000-8000-000000000001"}, "feed"),
         ({"template": "none"}, "template"),
-        ({"mapping": {"colour": "title"}}, "mapping.colour"),
-        ({"mapping": {"title": "colour"}}, "mapping.title"),
+        ({"mapping": {"color": "title"}}, "mapping.color"),
+        ({"mapping": {"title": "color"}}, "mapping.title"),
         ({"scale": 4}, "scale"),
     ],
 )

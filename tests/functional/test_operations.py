@@ -21,7 +21,7 @@ from cwz_web.cli import main
 from cwz_web.crypto import KeyRing, parse_keys
 from cwz_web.db.session import Database
 from cwz_web.ops import health
-from cwz_web.ops.doctor import Finding, Level, Patient, examine
+from cwz_web.ops.checks import Finding, Level, LongRetry, examine
 from cwz_web.ops.models import BackupRecord
 from cwz_web.storage.connections import connect
 from cwz_web.web.services import Services
@@ -40,7 +40,7 @@ def app_with(services: Services, **settings: object) -> TestApp:
     return TestApp(wsgi, extra_environ={} if known.development else production)
 
 
-PRODUCTION = {"environment": "production", "url": "https://pictures.example.org", "mail": "smtp"}
+PRODUCTION = {"environment": "production", "url": "https://images.example.org", "mail": "smtp"}
 
 
 def job(services: Services, queue: str = "default", task: str = "feeds.find_due", **more: str) -> int:
@@ -100,7 +100,7 @@ def numbers(answer: Any) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]
     }
 
 
-def test_metrics_count_requests_pictures_queues_and_backups(app: TestApp, services: Services, make: Factory) -> None:
+def test_metrics_count_requests_images_queues_and_backups(app: TestApp, services: Services, make: Factory) -> None:
     before = numbers(app.get("/metrics"))
     space = make.workspace()
     template, key = make.template(space), make.key(space)
@@ -120,11 +120,11 @@ def test_metrics_count_requests_pictures_queues_and_backups(app: TestApp, servic
         place = (name, tuple(sorted(labels.items())))
         return after.get(place, 0) - before.get(place, 0)
 
-    assert more("cwz_http_request_seconds_count", route="ApiImages/", method="POST", status="200") == 2
+    assert more("cwz_http_request_seconds_count", route="ApiImageRequests/", method="POST", status="200") == 2
     assert more("cwz_http_request_seconds_count", route="SignInPlace/", method="GET", status="200") == 1
     assert more("cwz_http_request_seconds_count", route="", method="GET", status="404") == 1
-    assert more("cwz_drawing_seconds_count") == 1
-    assert more("cwz_pictures_from_memory_total") == 1
+    assert more("cwz_rendering_seconds_count") == 1
+    assert more("cwz_images_from_memory_total") == 1
     assert after["cwz_queue_waiting", (("queue", "mail"),)] == 1
     assert 120 <= after["cwz_queue_oldest_seconds", (("queue", "mail"),)] < 200
     assert 3600 <= after["cwz_backup_age_seconds", ()] < 3700
@@ -225,7 +225,7 @@ def test_a_job_of_which_another_one_waits_is_not_tried_again(ops: TestApp, servi
 def findings(services: Services, server: dict[str, str] | None = None, **settings: object) -> dict[str, list[Finding]]:
     known = services.settings.model_copy(update=settings)
     found: dict[str, list[Finding]] = {}
-    for each in examine(Patient(known, services.database, services.providers, services.ring, server or {})):
+    for each in examine(LongRetry(known, services.database, services.providers, services.ring, server or {})):
         found.setdefault(each.about, []).append(each)
     return found
 

@@ -1,4 +1,4 @@
-"""The output feed: a feed's rows with the addresses of their newest pictures, for whoever has its address."""
+"""The output feed: a feed's rows with the addresses of their newest images, for whoever has its address."""
 
 import csv
 from io import BytesIO, StringIO
@@ -15,14 +15,14 @@ from webtest import TestApp
 
 from cwz_web.feeds.imports import import_file
 from cwz_web.feeds.models import Feed
-from cwz_web.generation.keys import Scope
+from cwz_web.generation.api_keys import Scope
 from cwz_web.generation.models import Template
 from cwz_web.imaging.encoders import Format, Output
-from cwz_web.runs.in_process import InProcess
+from cwz_web.runs.local_client import LocalRenderClient
 from cwz_web.runs.models import Run
-from cwz_web.runs.output_feed import picture_columns
+from cwz_web.runs.output_feed import image_columns
 from cwz_web.runs.protocol import AskSpecification
-from cwz_web.runs.turns import CHUNK
+from cwz_web.runs.scheduling import CHUNK
 from cwz_web.runs.worker import Worker
 from cwz_web.workspaces.models import Role, Workspace
 from tests.factories import Factory, sign_in
@@ -33,7 +33,7 @@ ROWS = (
 
 
 class Shop:
-    """A workspace with a feed, a template and a way to draw."""
+    """A workspace with a feed, a template and a way to render."""
 
     def __init__(self, make: Factory, wsgi: Router) -> None:
         self.make, self.app = make, TestApp(wsgi)
@@ -41,19 +41,19 @@ class Shop:
         self.feed: Feed = make.feed(self.space, ROWS)
         self.template: Template = make.template(self.space)
 
-    def run(self, *outputs: Output, draw: bool = True) -> Run:
+    def run(self, *outputs: Output, render: bool = True) -> Run:
         run: Run = self.make.run(self.feed, self.template, {"title": "title"}, *outputs)
         services = self.make.services
-        web = InProcess(self.make.database.transaction, services.providers, services.addresses)
-        for chunk in range(-(-run.total // CHUNK)) if draw else ():
+        web = LocalRenderClient(self.make.database.transaction, services.providers, services.signed_urls)
+        for chunk in range(-(-run.total // CHUNK)) if render else ():
             ask = AskSpecification(workspace_id=self.space.id, run_id=run.id, chunk=chunk)
-            Worker(web, services.maker, services.providers).render_chunk(ask, last_try=True)
+            Worker(web, services.image_service, services.providers).render_chunk(ask, last_try=True)
         return run
 
     def address(self, column: str = "", feed: UUID | None = None, template: UUID | None = None) -> str:
         with self.make.database.transaction(self.space.id) as db:
             space = db.get_one(Workspace, self.space.id)
-        whole = self.make.services.addresses.output_feed(
+        whole = self.make.services.signed_urls.output_feed(
             space, feed or self.feed.id, template or self.template.id, column
         )
         parts = urlsplit(whole)
@@ -62,7 +62,7 @@ class Shop:
     def rows(self, column: str = "") -> list[dict[str, Any]]:
         return list(csv.DictReader(StringIO(self.app.get(self.address(column)).text)))
 
-    def is_picture(self, url: str) -> bool:
+    def is_image(self, url: str) -> bool:
         parts = urlsplit(url)
         return bool(self.app.get(f"{parts.path}?{parts.query}").body.startswith(b"\xff\xd8"))
 
@@ -72,7 +72,7 @@ def shop(make: Factory, wsgi: Router) -> Shop:
     return Shop(make, wsgi)
 
 
-def test_every_row_comes_with_the_address_of_its_picture(shop: Shop) -> None:
+def test_every_row_comes_with_the_address_of_its_image(shop: Shop) -> None:
     shop.run()
     answer = shop.app.get(shop.address())
     assert answer.content_type == "text/csv"
@@ -81,11 +81,11 @@ def test_every_row_comes_with_the_address_of_its_picture(shop: Shop) -> None:
     assert list(rows[0]) == ["sku", "title", "image_link", "image_url"]
     assert [row["title"] for row in rows] == ["=One, or -20%", "Two", "Three"], "cells are as the feed has them"
     assert len({row["image_url"] for row in rows}) == 3
-    assert all(shop.is_picture(row["image_url"]) for row in rows)
+    assert all(shop.is_image(row["image_url"]) for row in rows)
 
 
-def test_a_row_without_a_picture_keeps_what_it_has(shop: Shop) -> None:
-    shop.run(draw=False)
+def test_a_row_without_a_image_keeps_what_it_has(shop: Shop) -> None:
+    shop.run(render=False)
     assert [row["image_url"] for row in shop.rows()] == ["", "", ""]
     assert [row["image_link"] for row in shop.rows("image_link")] == [
         "https://shop.example/1.jpg",
@@ -94,21 +94,21 @@ def test_a_row_without_a_picture_keeps_what_it_has(shop: Shop) -> None:
     ]
 
 
-def test_the_picture_can_stand_in_a_column_of_the_feed(shop: Shop) -> None:
+def test_the_image_can_stand_in_a_column_of_the_feed(shop: Shop) -> None:
     shop.run()
     rows = shop.rows("image_link")
     assert list(rows[0]) == ["sku", "title", "image_link"]
-    assert all(shop.is_picture(row["image_link"]) for row in rows)
+    assert all(shop.is_image(row["image_link"]) for row in rows)
 
 
-def test_the_newest_picture_counts_and_the_address_stays(shop: Shop) -> None:
+def test_the_newest_image_counts_and_the_address_stays(shop: Shop) -> None:
     shop.run()
     address, before = shop.address(), shop.rows()
     with shop.make.database.transaction(shop.space.id) as db:
         feed = db.get_one(Feed, (shop.space.id, shop.feed.id))
         import_file(db, feed, file_name="again.csv", file=BytesIO(ROWS.replace(b"Two", b"Deux")))
     assert [row["title"] for row in shop.rows()][1] == "Deux", "the row is new at once"
-    assert shop.rows()[1]["image_url"] == before[1]["image_url"], "its picture when it is drawn"
+    assert shop.rows()[1]["image_url"] == before[1]["image_url"], "its image when it is rendered"
     shop.feed = shop.make.reload(shop.feed)
     shop.run()
     after = shop.rows()
@@ -124,7 +124,7 @@ def test_several_outputs_have_a_column_each(shop: Shop, make: Factory) -> None:
 
 
 def test_who_has_it_already_gets_nothing_until_it_changes(shop: Shop) -> None:
-    shop.run(draw=False)
+    shop.run(render=False)
     tag = {"If-None-Match": shop.app.get(shop.address()).headers["ETag"]}
     assert shop.app.get(shop.address(), headers=tag, status=304).body == b""
     assert shop.app.get(shop.address("image_link"), headers=tag).status_int == 200
@@ -135,7 +135,7 @@ def test_who_has_it_already_gets_nothing_until_it_changes(shop: Shop) -> None:
 
 
 def test_it_is_written_so_many_times_a_minute_and_who_has_it_already_does_not_count(shop: Shop) -> None:
-    shop.run(draw=False)
+    shop.run(render=False)
     tag = {"If-None-Match": shop.app.get(shop.address()).headers["ETag"]}
     for _ in range(29):
         shop.app.get(shop.address(), headers=tag, status=304)
@@ -184,14 +184,14 @@ def test_the_runs_page_and_the_api_name_the_address(shop: Shop, make: Factory, w
     browser = TestApp(wsgi)
     sign_in(browser, make.member(shop.space, Role.USER))
     page = browser.get(f"/w/{shop.space.slug}/runs/{run.id}?column=image_link")
-    shown = page.html.find("pre", {"aria-label": "Address of the feed with its pictures"}).text
+    shown = page.html.find("pre", {"aria-label": "Address of the feed with its images"}).text
     assert shown.endswith(shop.address("image_link"))
     assert page.html.find("option", {"selected": True}).text == "image_link"
     bearer = {"Authorization": f"Bearer {make.key(shop.space, Scope.READ)}"}
     told = browser.get(f"/v1/runs/{run.id}", headers=bearer).json["output_feed"]
     with make.database.transaction(shop.space.id) as db:
         db.execute(update(Feed).values(deleted_at="2026-01-01T00:00:00Z"))
-    assert "The feed with its pictures" not in browser.get(f"/w/{shop.space.slug}/runs/{run.id}")
+    assert "The feed with its images" not in browser.get(f"/w/{shop.space.slug}/runs/{run.id}")
     assert told == make.services.settings.url + shop.address()
 
 
@@ -203,11 +203,11 @@ def test_the_runs_page_and_the_api_name_the_address(shop: Shop, make: Factory, w
         max_size=6,
         unique=True,
     ),
-    st.sampled_from(["", "sku", "image_url", "picture"]),
+    st.sampled_from(["", "sku", "image_url", "image"]),
 )
-def test_no_two_pictures_share_a_column(columns: list[str], drawn: list[Any], column: str) -> None:
-    outputs = [Output(size=size, format=format, scale=scale) for size, format, scale in drawn]
-    names = picture_columns(columns, outputs, column)
+def test_no_two_images_share_a_column(columns: list[str], rendered: list[Any], column: str) -> None:
+    outputs = [Output(size=size, format=format, scale=scale) for size, format, scale in rendered]
+    names = image_columns(columns, outputs, column)
     assert len(set(names)) == len(names) == len(outputs)
     assert not set(names) - {column} & set(columns)
     if column:

@@ -1,4 +1,4 @@
-"""The story of a first picture, through the forms, without JavaScript."""
+"""The story of a first image, through the forms, without JavaScript."""
 
 import re
 from pathlib import Path
@@ -30,7 +30,7 @@ def upload(app: TestApp, space: Workspace, data: bytes, file_name: str = "shop.c
     return form.submit(status=status)
 
 
-def test_from_a_shops_export_to_pictures(app: TestApp, make: Factory, space: Workspace) -> None:
+def test_from_a_shops_export_to_images(app: TestApp, make: Factory, space: Workspace) -> None:
     make.template(space)
     columns = upload(app, space, (DATA / "shopify-apparel.csv").read_bytes(), "shopify-apparel.csv").follow()
     assert "Rows that share “Handle” are variants of one product" in columns.text
@@ -40,14 +40,14 @@ def test_from_a_shops_export_to_pictures(app: TestApp, make: Factory, space: Wor
     assert page.html.h1.text == "shopify-apparel"
     assert len(page.html.find("table", class_="rows").tbody.find_all("tr")) == 22
     new = app.get(
-        page.html.find("a", string=re.compile("Make pictures"))["href"]
-        if page.html.find("a", string=re.compile("Make pictures"))
+        page.html.find("a", string=re.compile("Make images"))["href"]
+        if page.html.find("a", string=re.compile("Make images"))
         else f"/w/{space.slug}/runs/new"
     )
     form = new.forms["run-form"]
     assert form["map.title"].value == "Title"
     plan = form.submit()
-    assert "22 pictures to draw" in plan.html.find(id="plan").text
+    assert "22 images to render" in plan.html.find(id="plan").text
     run_page = plan.forms["run-form"].submit("confirm", status=303).follow()
     assert "0 of 22" in run_page.text
     assert run_page.html.find(id="results")["hx-trigger"] == "every 1s"
@@ -61,15 +61,15 @@ def test_from_a_shops_export_to_pictures(app: TestApp, make: Factory, space: Wor
     assert "22 of 22" in part.text
     assert "hx-trigger" not in part.text
     assert part.headers["Vary"]
-    pictures = part.html.find_all("img")
-    assert len(pictures) == 22
-    assert app.get(pictures[0]["src"]).content_type == "image/webp"
-    asset = app.get(part.html.find("ul", class_="gallery").a["href"])
-    assert "300 × 200" in asset.text
-    archive = app.get(f"/w/{space.slug}/runs/{run.id}/pictures.zip")
+    images = part.html.find_all("img")
+    assert len(images) == 22
+    assert app.get(images[0]["src"]).content_type == "image/webp"
+    image = app.get(part.html.find("ul", class_="gallery").a["href"])
+    assert "300 × 200" in image.text
+    archive = app.get(f"/w/{space.slug}/runs/{run.id}/images.zip")
     assert archive.headers["Content-Disposition"] == 'attachment; filename="shopify-apparel.zip"'
     assert archive.body[:2] == b"PK"
-    assert len(app.get(f"/w/{space.slug}/assets").html.find_all("img")) > 10
+    assert len(app.get(f"/w/{space.slug}/images").html.find_all("img")) > 10
     assert "22 of 22" in app.get(f"/w/{space.slug}").text
 
 
@@ -209,7 +209,7 @@ def test_empty_pages_lead_on(app: TestApp, make: Factory, space: Workspace) -> N
         "/feeds": "No feed yet",
         "/templates": "No template yet",
         "/runs": "No run yet",
-        "/assets": "No image yet",
+        "/images": "No image yet",
         "/runs/new": "First a feed",
     }.items():
         assert words in app.get(f"/w/{space.slug}{page}").text

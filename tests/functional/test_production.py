@@ -9,14 +9,14 @@ from cwz_web.app import create_app
 from cwz_web.web.services import Services
 from tests.factories import Factory, sign_in
 
-URL = "https://pictures.example.org"
+URL = "https://images.example.org"
 
 
 @pytest.fixture
 def app(kept_services: Services, services: Services) -> TestApp:
     settings = kept_services.settings.model_copy(update={"environment": "production", "url": URL, "mail": "smtp"})
     wsgi = create_app(dataclasses.replace(kept_services, settings=settings))
-    return TestApp(wsgi, extra_environ={"wsgi.url_scheme": "https", "HTTP_HOST": "pictures.example.org"})
+    return TestApp(wsgi, extra_environ={"wsgi.url_scheme": "https", "HTTP_HOST": "images.example.org"})
 
 
 def test_cookies_are_bound_to_this_host_and_to_tls(app: TestApp, make: Factory) -> None:
@@ -43,7 +43,7 @@ def test_there_are_no_development_pages(app: TestApp) -> None:
     assert "demo" not in app.get("/signin").text.lower()
 
 
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:6543", "evil.test", "pictures.example.org.evil.test"])
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:6543", "evil.test", "images.example.org.evil.test"])
 def test_no_other_name_is_answered(app: TestApp, host: str) -> None:
     app.get("/signin", extra_environ={"HTTP_HOST": host}, status=400)
 
@@ -52,7 +52,7 @@ def test_no_other_name_is_answered(app: TestApp, host: str) -> None:
     "headers",
     [
         {"Origin": "https://evil.test"},
-        {"Origin": "http://pictures.example.org"},
+        {"Origin": "http://images.example.org"},
         {"Origin": "null"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},

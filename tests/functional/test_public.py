@@ -14,8 +14,8 @@ from webtest import TestApp
 
 from cwz_web.app import create_app
 from cwz_web.billing.stripe_api import Stripe
-from cwz_web.billing.subscriptions import Cashier
-from cwz_web.claims import claims, limits
+from cwz_web.billing.subscriptions import BillingService
+from cwz_web.security_claims import claims, limits
 from cwz_web.settings import Operator, Settings, SettingsError
 from cwz_web.web.services import Services
 from tests.factories import Factory, sign_in
@@ -55,12 +55,12 @@ def test_everybody_sees_them_and_they_lead_to_each_other(app: TestApp, make: Fac
 
 def test_the_front_page_shows_what_it_talks_of(app: TestApp) -> None:
     page = app.get("/")
-    pictures = [image["src"] for image in page.html.find_all("img", src=re.compile("^/showcase"))]
-    assert len(pictures) == 6
-    for source in pictures:
+    images = [stage["src"] for stage in page.html.find_all("img", src=re.compile("^/showcase"))]
+    assert len(images) == 6
+    for source in images:
         answer = app.get(source)
-        picture: Any = pyvips.Image.new_from_buffer(answer.body, "")
-        assert picture.width <= 720
+        image: Any = pyvips.Image.new_from_buffer(answer.body, "")
+        assert image.width <= 720
         assert "public" in answer.headers["Cache-Control"]
         app.get(source, headers={"If-None-Match": answer.headers["ETag"]}, status=304)
     for nothing in ("/showcase", "/showcase?name=../secret", "/showcase?name=certificate-of-nobody"):
@@ -80,7 +80,7 @@ def test_without_billing_nothing_is_sold(app: TestApp) -> None:
 def test_prices_come_from_the_plans_and_from_stripe(kept_paid: Services, services: Services) -> None:
     page = TestApp(create_app(kept_paid)).get("/pricing")
     text = " ".join(page.html.find("main").text.split())
-    assert "3 pictures a month" in text  # as SMALL has it
+    assert "3 images a month" in text  # as SMALL has it
     assert re.search(r"€ ?\d|\d ?€|\$\d", text), text
     assert "Free" in text
     assert "after 7 days a workspace can only be looked at" in text
@@ -88,13 +88,13 @@ def test_prices_come_from_the_plans_and_from_stripe(kept_paid: Services, service
 
 def test_a_stripe_that_is_down_costs_the_prices_and_not_the_page(kept_paid: Services, services: Services) -> None:
     settings = kept_paid.settings.model_copy(update={"stripe_api": "http://127.0.0.1:1"})
-    cashier = Cashier(Stripe(settings), settings)
+    billing = BillingService(Stripe(settings), settings)
     try:
-        app = TestApp(create_app(dataclasses.replace(kept_paid, settings=settings, cashier=cashier)))
+        app = TestApp(create_app(dataclasses.replace(kept_paid, settings=settings, billing=billing)))
         for _ in range(2):
             assert "shown before you pay" in app.get("/pricing").text
     finally:
-        cashier.stripe.close()
+        billing.stripe.close()
 
 
 def test_privacy_names_the_operator_and_whoever_else_gets_data(named: TestApp, services: Services) -> None:

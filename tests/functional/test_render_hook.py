@@ -7,7 +7,7 @@ from uuid import uuid4
 from webtest import TestApp
 
 from cwz_web.runs.protocol import AskAddress, AskSpecification, Report, Result, sign
-from cwz_web.storage.connections import asset_key
+from cwz_web.storage.connections import image_key
 from cwz_web.web.services import Services
 from tests.factories import Factory
 
@@ -75,7 +75,7 @@ def test_where_no_address_can_be_signed_the_answer_says_why(app: TestApp, servic
         workspace_id=space.id,
         run_id=run.id,
         connection_id=run.connection_id,
-        key=asset_key(space.id, "0" * 64, "jpg"),
+        key=image_key(space.id, "0" * 64, "jpg"),
     )
     told = send(app, services, ask).json
     assert told["passing"] is False

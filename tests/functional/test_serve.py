@@ -27,12 +27,12 @@ def test_scripts_find_their_way(installation: Installation) -> None:
         assert answer.status_code == 200
         assert answer.headers["Content-Type"].startswith("image/")
     assert httpx.get(facts["signed_url"].replace("first", "second")).status_code == 403
-    picture = httpx.post(
+    image = httpx.post(
         f"{facts['url']}/v1/images",
         json={"template": facts["template"], "data": {}},
         headers={"Authorization": f"Bearer {facts['api_key']}", "Accept": "image/webp"},
     )
-    assert picture.headers["Content-Type"] == "image/webp"
+    assert image.headers["Content-Type"] == "image/webp"
     assert installation.demo() == facts, "asking again changes nothing"
 
 
@@ -50,7 +50,7 @@ def test_no_secret_is_in_the_log(installation: Installation) -> None:
 
 
 def test_a_small_run_waits_for_little_of_a_large_one_of_another_workspace(installation: Installation) -> None:
-    """How long ten pictures wait is measured in what is drawn of the large run meanwhile: hardly more than a chunk."""
+    """How long ten images wait is measured in what is rendered of the large run meanwhile: hardly more than a chunk."""
     facts = installation.facts
     with installation.browser() as browser:
         browser.submit("/w/new", name="Small shop", slug="small")
@@ -75,11 +75,11 @@ def test_a_small_run_waits_for_little_of_a_large_one_of_another_workspace(instal
     with api(facts["api_key"]) as large, api(key) as small:
         template = small.get("/templates").json()["templates"][0]["slug"]
         many = begin(large, facts["template"], 1000)
-        wait_for(lambda: installation.drawn(many) > 0)
-        before = installation.drawn(many)
+        wait_for(lambda: installation.rendered(many) > 0)
+        before = installation.rendered(many)
         few = begin(small, template, 10)
-        wait_for(lambda: installation.drawn(few) == 10)
-        after = installation.drawn(many)
+        wait_for(lambda: installation.rendered(few) == 10)
+        after = installation.rendered(many)
         large.post(f"/runs/{many}/cancel").raise_for_status()
     assert after < 1000, "the large run was to be in its middle"
     assert after - before < 400
@@ -91,24 +91,24 @@ def test_ctrl_c_in_the_middle_of_a_run_stops_everything_at_once_and_all_of_it_go
     headers = {"Authorization": f"Bearer {before['api_key']}"}
     with httpx.Client(base_url=f"{own.url}/v1", headers=headers, timeout=30) as api:
         feed = api.post("/feeds", json={"name": "Rows"}).raise_for_status().json()["id"]
-        items = [{"key": str(n), "data": {"title": f"Picture {n}"}} for n in range(ROWS)]
+        items = [{"key": str(n), "data": {"title": f"Image {n}"}} for n in range(ROWS)]
         api.post(f"/feeds/{feed}/items", json={"items": items}).raise_for_status()
         asked = {"feed": feed, "template": before["template"]}
         run = api.post("/runs", json=asked).raise_for_status().json()["id"]
-    wait_for(lambda: own.drawn(run) > 20)
+    wait_for(lambda: own.rendered(run) > 20)
     [worker] = own.workers()
-    wait_for(lambda: len(children_of(worker)) > 1)  # those that draw beside it, and multiprocessing's own
-    drawing = children_of(worker)
+    wait_for(lambda: len(children_of(worker)) > 1)  # those that render beside it, and multiprocessing's own
+    rendering = children_of(worker)
     own.stop(signal.SIGINT)
     assert "the worker had to be killed" not in own.log()
     assert not own.database_runs()
     assert not Path(f"/proc/{worker}").exists()
-    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in drawing))
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in rendering))
     own.start()
-    assert own.drawn(run) < ROWS, "it was to be stopped in the middle"
+    assert own.rendered(run) < ROWS, "it was to be stopped in the middle"
     assert own.demo() == before
     assert httpx.get(before["image_url"]).status_code == 200
-    wait_for(lambda: own.drawn(run) == ROWS)
+    wait_for(lambda: own.rendered(run) == ROWS)
     own.stop(signal.SIGTERM)
     assert not own.database_runs()
 
@@ -139,7 +139,7 @@ def test_when_the_server_is_killed_its_worker_ends_and_it_starts_again(own: Inst
 
 
 class Failing(WorkerProcess):
-    """A worker that can not start, and how long it is let be each time."""
+    """A worker that cannot start, and how long it is let be each time."""
 
     def __init__(self) -> None:
         super().__init__(["false"])

@@ -29,7 +29,7 @@ def test_a_refusal_says_the_same_whether_the_account_exists(app: TestApp, make: 
     form = app.get("/signin").forms[0]
     form["email"], form["password"] = email or account.email, "wrong"
     page = form.submit(status=422)
-    assert page.html.find(id="password-error").text == "This e-mail address and password do not belong together"
+    assert page.html.find(id="password-error").text == "This email address and password do not belong together"
     assert page.html.find(id="email")["value"] == (email or account.email)
     assert page.html.find(id="password").get("value") is None
     assert "cwz_session" not in app.cookies

@@ -108,7 +108,7 @@ def test_an_address_that_has_an_account_gets_the_same_answer(
     assert answers[0].status == answers[1].status
     subject = mailbox.last(known.email)["Subject"]
     assert subject == (
-        "You have a ConnectWyze account already" if verified else "Confirm your e-mail address for ConnectWyze"
+        "You have a ConnectWyze account already" if verified else "Confirm your email address for ConnectWyze"
     )
     account = stored(make, known.email)
     assert account is not None

@@ -19,11 +19,19 @@ from cwz_web.cli import keys as keys_command
 from cwz_web.crypto import KeyRing
 from cwz_web.jobs import SLACK_QUEUE
 from cwz_web.notify.models import SlackLink
-from cwz_web.notify.slack import CHANNEL_CLOSED, REMOVED_THERE, Slack, SlackRefused, keep_link, slack_link, token_of
+from cwz_web.notify.slack import (
+    CHANNEL_CLOSED,
+    REMOVED_THERE,
+    Slack,
+    SlackRejectedError,
+    keep_link,
+    slack_link,
+    token_of,
+)
 from cwz_web.notify.webhooks import Event, emit
 from cwz_web.runs import slack_messages
 from cwz_web.runs.models import Run
-from cwz_web.runs.telling import tell_end
+from cwz_web.runs.notifications import notify_run_finished
 from cwz_web.settings import Settings
 from cwz_web.web.services import Services
 from cwz_web.workspaces.models import Role, Workspace
@@ -102,7 +110,7 @@ def work(services: Services) -> None:
         "database": services.database,
         "slack": services.slack,
         "ring": services.ring,
-        "addresses": services.addresses,
+        "addresses": services.signed_urls,
     }
     run_jobs(services.settings.database_url.get_secret_value(), SLACK_QUEUE, context)
 
@@ -138,29 +146,29 @@ def test_an_admin_adds_slack_and_a_channel_is_told(
 def test_however_much_happens_slack_is_looked_up_once(make: Factory, space: Workspace) -> None:
     counts = []
     with make.database.transaction(space.id) as db:
-        for pictures in (1, 100):
+        for images in (1, 100):
             with questions_to(make.database) as asked:
-                emit(db, space.id, Event.IMAGE_CREATED, *({"id": str(number)} for number in range(pictures)))
+                emit(db, space.id, Event.IMAGE_CREATED, *({"id": str(number)} for number in range(images)))
             counts.append(len(asked))
     assert counts[0] == counts[1]
 
 
 @pytest.mark.usefixtures("admin")
-def test_a_run_is_told_with_its_first_pictures_and_a_link(
+def test_a_run_is_told_with_its_first_images_and_a_link(
     app: TestApp, make: Factory, server: SlackServer, space: Workspace, kept: Services
 ) -> None:
     connect(app, space)
     feed, template = make.feed(space, name="Autumn <!channel> *now*"), make.template(space)
     run = make.run(feed, template)
-    asset = make.asset(template)
+    image = make.image(template)
     with make.database.transaction(space.id) as db:
         db.execute(
-            text("UPDATE run_items SET state = 'done', asset_id = :asset WHERE run_id = :run"),
-            {"asset": asset.id, "run": run.id},
+            text("UPDATE run_items SET state = 'done', image_id = :image WHERE run_id = :run"),
+            {"image": image.id, "run": run.id},
         )
         mine = db.get_one(Run, (space.id, run.id))
         mine.done = mine.total
-        tell_end(db, mine)
+        notify_run_finished(db, mine)
     work(kept)
     [post] = server.posts()
     blocks = post["blocks"]
@@ -174,7 +182,7 @@ def test_a_run_is_told_with_its_first_pictures_and_a_link(
     server.asked.clear()
     server.errors["chat.postMessage"] = ["invalid_blocks"]
     with make.database.transaction(space.id) as db:
-        tell_end(db, db.get_one(Run, (space.id, run.id)))
+        notify_run_finished(db, db.get_one(Run, (space.id, run.id)))
     work(kept)
     assert [block["type"] for block in server.posts()[-1]["blocks"]] == ["section", "actions"]
 
@@ -223,8 +231,8 @@ def test_while_slack_is_down_news_wait(
     choice_before = choice(app, space)
     server.status = 503
     happen(kept, space)
-    assert "can not reach Slack" in app.get(f"/w/{space.slug}/slack").text
-    assert "can not reach Slack" in choice_before.submit(status=503).text
+    assert "cannot reach Slack" in app.get(f"/w/{space.slug}/slack").text
+    assert "cannot reach Slack" in choice_before.submit(status=503).text
     page = app.get(f"/w/{space.slug}/slack")
     remove = next(form for form in page.forms.values() if form.action.endswith("/disconnect"))
     assert remove.submit(status=303).location.endswith("done=down")
@@ -338,5 +346,5 @@ def test_a_token_opens_for_its_workspace_only(
         link = keep_link(db, space.id, kept.ring, installed, [])
         assert token_of(link, kept.ring) == TOKEN
         stolen = SlackLink(workspace_id=uuid4(), sealed=link.sealed)
-    with pytest.raises(SlackRefused):
+    with pytest.raises(SlackRejectedError):
         token_of(stolen, kept.ring)

@@ -15,8 +15,8 @@ from cwz_web.app import create_app
 from cwz_web.cli import keys as keys_command
 from cwz_web.crypto import KeyRing
 from cwz_web.db.embedded import EmbeddedPostgres
-from cwz_web.generation.signing import Addresses
-from cwz_web.runs.in_process import InProcess
+from cwz_web.generation.signed_urls import SignedUrls
+from cwz_web.runs.local_client import LocalRenderClient
 from cwz_web.runs.protocol import AskSpecification
 from cwz_web.runs.worker import Worker
 from cwz_web.settings import Settings
@@ -110,8 +110,8 @@ def test_a_connection_is_tested_saved_and_used_for_a_run(
     form_of(page, f"/w/{space.slug}/storage/{connection.id}/default").submit(status=303)
     run = make.run(make.feed(space), make.template(space))
     assert run.connection_id == connection.id
-    web = InProcess(make.database.transaction, installed.providers, Addresses("a secret"))
-    Worker(web, installed.maker, installed.providers).render_chunk(
+    web = LocalRenderClient(make.database.transaction, installed.providers, SignedUrls("a secret"))
+    Worker(web, installed.image_service, installed.providers).render_chunk(
         AskSpecification(workspace_id=space.id, run_id=run.id, chunk=0), last_try=True
     )
     assert make.reload(run).done == 3
@@ -119,12 +119,12 @@ def test_a_connection_is_tested_saved_and_used_for_a_run(
         "s3", endpoint_url=moto, region_name="us-east-1", aws_access_key_id=KEY, aws_secret_access_key=SECRET
     )
     found = client.list_objects_v2(Bucket=BUCKET, Prefix=f"{space.id}/")["Contents"]
-    assert len(found) == 3, "pictures, and no probe"
+    assert len(found) == 3, "images, and no probe"
     assert ">3<" in app.get(f"/w/{space.slug}/storage").text
-    with_pictures = form_of(
+    with_images = form_of(
         app.get(f"/w/{space.slug}/storage/{connection.id}"), f"/w/{space.slug}/storage/{connection.id}/remove"
     )
-    assert "first" in with_pictures.submit(status=422).html.find(id="remove-error").text
+    assert "first" in with_images.submit(status=422).html.find(id="remove-error").text
 
 
 def test_the_secret_is_nowhere_again(
@@ -277,7 +277,7 @@ def test_a_plugin_that_is_gone_is_said_so(app: TestApp, make: Factory, space: Wo
 
 def test_googles_key_file_is_refused_by_name(app: TestApp, space: Workspace) -> None:
     form = form_of(app.get(f"/w/{space.slug}/storage/new?provider=gcs"), "")
-    form["bucket"] = "our-pictures"
+    form["bucket"] = "our-images"
     form["service_account"] = service_account(type="external_account")
     page = form.submit("action", value="test", status=422)
     assert "not external_account" in page.html.find(id="service_account-error").text

@@ -107,17 +107,17 @@ def test_layers_are_added_moved_hidden_locked_copied_and_removed(studio: Studio)
         token = studio.page().html.find("input", {"name": "csrf_token"})["value"]
         return studio.app.post(f"{studio.here}/design", {"csrf_token": token, "do": what, **more}).follow()
 
-    assert names(studio.page()) == ["Title", "Picture"], "the highest first"
+    assert names(studio.page()) == ["Title", "Image"], "the highest first"
     page = do("add", kind="rating")
-    assert names(page) == ["Stars", "Title", "Picture"]
+    assert names(page) == ["Stars", "Title", "Image"]
     assert page.html.find(id="p-stars") is not None, "the new one is chosen"
-    assert names(do("move", layer="Stars", to="0")) == ["Title", "Picture", "Stars"]
-    assert names(do("duplicate", layer="Title")) == ["Title 2", "Title", "Picture", "Stars"]
-    assert names(do("remove", layer="Title 2")) == ["Title", "Picture", "Stars"]
+    assert names(do("move", layer="Stars", to="0")) == ["Title", "Image", "Stars"]
+    assert names(do("duplicate", layer="Title")) == ["Title 2", "Title", "Image", "Stars"]
+    assert names(do("remove", layer="Title 2")) == ["Title", "Image", "Stars"]
     hidden = do("hide", layer="Title").html.select('.layer-head button[value="hide"]')
     assert [button["aria-pressed"] for button in hidden] == ["true", "false", "false"]
-    do("lock", layer="Picture")
-    assert studio.page("layer=Picture").html.select_one(".properties fieldset").has_attr("disabled")
+    do("lock", layer="Image")
+    assert studio.page("layer=Image").html.select_one(".properties fieldset").has_attr("disabled")
     assert studio.log == ["template.draft"], "one entry for a draft, not one for each stroke"
 
 
@@ -125,7 +125,7 @@ def test_sizes_share_the_layers_and_move_them(studio: Studio) -> None:
     form = studio.form(studio.page(), "add-format")
     form["width"], form["height"] = "200", "400"
     page = form.submit().follow()
-    assert page.html.find(id="stage-picture")["height"] == "400"
+    assert page.html.find(id="stage-image")["height"] == "400"
     form = studio.form(studio.page("layer=Title&size=200x400"), "properties")
     form["x"] = "5"
     form.submit()
@@ -135,7 +135,7 @@ def test_sizes_share_the_layers_and_move_them(studio: Studio) -> None:
         studio.form(studio.page("size=200x400"), "remove-format")
         .submit()
         .follow()
-        .html.find(id="stage-picture")["height"]
+        .html.find(id="stage-image")["height"]
         == "200"
     )
 
@@ -152,31 +152,31 @@ def test_columns_are_edited_and_one_in_use_stays(studio: Studio) -> None:
     assert studio.form(studio.page(), "columns")["0.name"].value == "title"
 
 
-def test_the_picture_shows_the_draft_with_a_row_of_a_feed(studio: Studio) -> None:
+def test_the_image_shows_the_draft_with_a_row_of_a_feed(studio: Studio) -> None:
     feed = studio.make.feed(studio.space, b"sku,title\n1,First product\n2,Second product\n")
     change(studio, text="{{ title | upper }}")
-    pictures = set()
+    images = set()
     for query in ("", f"feed={feed.id}&row=1", f"feed={feed.id}&row=2"):
         page = studio.page(query)
-        source = page.html.find(id="stage-picture")["src"]
+        source = page.html.find(id="stage-image")["src"]
         answer = studio.app.get(source)
         assert answer.content_type == "image/jpeg"
         assert answer.headers["Cache-Control"] == "private, no-cache"
-        pictures.add(answer.body)
+        images.add(answer.body)
         studio.app.get(source, headers={"If-None-Match": answer.headers["ETag"]}, status=304)
-    assert len(pictures) == 3
-    assert studio.app.get(f"{studio.here}/preview?version=1").body not in pictures
+    assert len(images) == 3
+    assert studio.app.get(f"{studio.here}/preview?version=1").body not in images
 
 
 def test_findings_stand_beside_their_layer(studio: Studio) -> None:
-    page = change(studio, text="Much too long for such a small box, and longer still " * 3, colour="#fefefe")
+    page = change(studio, text="Much too long for such a small box, and longer still " * 3, color="#fefefe")
     item = next(item for item in page.html.select(".layer-list li") if "Title" in item.select_one(".layer-head a").text)
     findings = [finding.text.strip() for finding in item.select(".finding")]
     assert any("does not fit" in finding for finding in findings)
     assert any("hard to read" in finding for finding in findings)
 
 
-def test_a_code_that_can_not_be_drawn_leaves_the_designer_usable(studio: Studio) -> None:
+def test_a_code_that_can_not_be_rendered_leaves_the_designer_usable(studio: Studio) -> None:
     token = studio.page().html.find("input", {"name": "csrf_token"})["value"]
     page = studio.app.post(f"{studio.here}/design", {"csrf_token": token, "do": "add", "kind": "code"}).follow()
     form = studio.form(page, "properties")
@@ -252,11 +252,11 @@ def test_a_new_template_begins_with_a_starter(studio: Studio) -> None:
         form = next(form for form in page.forms.values() if "starter" in form.fields)
         designer = form.submit("starter", value=starter).follow()
         assert designer.html.select(".finding") == [] or starter in ("quote", "certificate"), starter
-        assert studio.app.get(designer.html.find(id="stage-picture")["src"]).content_type == "image/jpeg"
+        assert studio.app.get(designer.html.find(id="stage-image")["src"]).content_type == "image/jpeg"
     studio.app.get(f"{studio.base}/starter?name=../../etc/passwd", status=422)
 
 
-def test_a_starter_needs_storage_for_its_drawings_and_says_so(studio: Studio) -> None:
+def test_a_starter_needs_storage_for_its_renderings_and_says_so(studio: Studio) -> None:
     with studio.make.database.transaction(studio.space.id) as db:
         db.execute(text("UPDATE connections SET is_default = false"))
     form = next(f for f in studio.app.get(f"{studio.base}/new").forms.values() if "starter" in f.fields)
@@ -277,17 +277,17 @@ def test_a_template_is_renamed_duplicated_deleted_and_brought_back(studio: Studi
 
     assert "Autumn card" in submit("/name", name="Autumn card")
     assert "Autumn card (copy)" in submit("/duplicate")
-    picture = app.get(studio.here).html.select_one("figure img")["src"]
-    app.get(picture)
+    image = app.get(studio.here).html.select_one("figure img")["src"]
+    app.get(image)
     api(app, key, {"template": "card"}, status=200)
     page = submit("/delete")
     assert "was deleted" in page.text
-    app.get(picture, status=404)
+    app.get(image, status=404)
     api(app, key, {"template": "card"}, status=422)
     assert "Autumn card</strong>" not in app.get(studio.base).text
     assert f'value="{studio.template.id}"' not in app.get(f"/w/{studio.space.slug}/runs/new").text
     assert "was deleted" not in submit("/restore").text
-    app.get(picture)
+    app.get(image)
     api(app, key, {"template": "card"}, status=200)
     assert studio.log == ["template.rename", "template.create", "template.delete", "template.restore"]
 
@@ -314,10 +314,10 @@ def test_a_font_is_brought_used_and_taken_off_the_list(studio: Studio) -> None:
     options = studio.page("layer=Title").html.find(id="p-font").select("optgroup")[0].select("option")
     assert [option.text for option in options] == ["Caveat Bold"]
     page = change(studio, font=options[0]["value"])
-    with_font = studio.app.get(page.html.find(id="stage-picture")["src"]).body
+    with_font = studio.app.get(page.html.find(id="stage-image")["src"]).body
     page = studio.app.get(fonts)
     next(form for form in page.forms.values() if form.action.endswith("/delete")).submit()
-    assert studio.app.get(studio.page().html.find(id="stage-picture")["src"]).body == with_font
+    assert studio.app.get(studio.page().html.find(id="stage-image")["src"]).body == with_font
     assert "A font that was removed" in studio.page("layer=Title").text
     change(studio, x="12")
     assert studio.log == ["font.add", "font.add", "template.draft", "font.remove"]
@@ -340,7 +340,7 @@ def test_the_schema_is_published_and_says_what_the_engine_says(app: TestApp, mak
     assert schema["additionalProperties"] is False
 
 
-def test_a_picture_of_another_size_and_scale_by_the_api(app: TestApp, make: Factory) -> None:
+def test_a_image_of_another_size_and_scale_by_the_api(app: TestApp, make: Factory) -> None:
     space = make.workspace()
     formats = [{"name": "tall", "width": 100, "height": 300}]
     make.template(space, small_document(formats=formats))

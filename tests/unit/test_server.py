@@ -154,7 +154,7 @@ def test_an_address_that_is_none_is_answered(address: str) -> None:
 def test_where_files_are_taken_a_body_may_be_large(path: str) -> None:
     assert begin(path, MAX_FILE - 1).error is None
     refused = begin(path, MAX_FILE).error
-    assert (refused.code, refused.body) == (413, "A file may have 512 MB at the most")
+    assert (refused.code, refused.body) == (413, "A file may have 512 MB at most")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from tests.conftest import ENCRYPTION_KEY
 STRONG = {ENVIRONMENT[name]: f"{name} 0123456789 abcdefghijklmnop" for name in SECRETS} | {
     "CWZ_ENCRYPTION_KEYS": ENCRYPTION_KEY
 }
-INI = {"cwz.url": "https://pictures.example.org", "cwz.var": "/tmp/cwz", "cwz.node_modules": "/tmp/modules"}  # noqa: S108
+INI = {"cwz.url": "https://images.example.org", "cwz.var": "/tmp/cwz", "cwz.node_modules": "/tmp/modules"}  # noqa: S108
 OUTSIDE = {"DATABASE_URL": "postgresql://app@db/cwz", **STRONG}
 
 
@@ -71,12 +71,12 @@ def test_a_plan_is_changed_in_one_thing() -> None:
 
 def test_production_wants_https() -> None:
     with pytest.raises(SettingsError, match="https://"):
-        Settings.load(INI | {"cwz.url": "http://pictures.example.org"}, OUTSIDE)
+        Settings.load(INI | {"cwz.url": "http://images.example.org"}, OUTSIDE)
 
 
 def test_a_plugins_settings_are_kept_by_provider() -> None:
-    settings = Settings.load(INI | {"cwz.storage.local.root": "/srv/pictures"}, OUTSIDE)
-    assert settings.storage == {"local": {"root": "/srv/pictures"}}
+    settings = Settings.load(INI | {"cwz.storage.local.root": "/srv/images"}, OUTSIDE)
+    assert settings.storage == {"local": {"root": "/srv/images"}}
 
 
 def test_development_makes_its_secrets_once_for_its_owner_only(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from cwz_storage_firebase import FirebaseProvider, FirebaseSettings
 from cwz_storage_gcs import GoogleCredentials
 
 from cwz_web.net.guard import Outbound
-from cwz_web.storage import BadCredentials, Bucket, Opening, UnsafeAddress
+from cwz_web.storage import BlockedAddressError, Bucket, InvalidCredentialsError, Opening
 from cwz_web.storage.testing import Opened, StorageConformance
 from tests.emulators import BUCKET, answering, gcs_emulator, google_error, host_of, service_account
 
@@ -64,12 +64,12 @@ def test_the_emulators_variable_is_ignored_in_production(monkeypatch: pytest.Mon
     credentials = GoogleCredentials(service_account=ACCOUNT)  # type: ignore[arg-type]
     outbound = Outbound(FirebaseProvider().hosts(settings, {}), resolver=resolver)
     bucket = FirebaseProvider().open(Opening(settings, credentials, {}, outbound))
-    with pytest.raises(UnsafeAddress):
+    with pytest.raises(BlockedAddressError):
         bucket.get("a")
     assert set(asked) == {"oauth2.googleapis.com"}
 
 
 def test_a_private_key_that_is_none_is_said_so() -> None:
     broken = service_account(private_key="nonsense")
-    with pytest.raises(BadCredentials):
+    with pytest.raises(InvalidCredentialsError):
         Opened(FirebaseProvider(), {"bucket": BUCKET}, {"service_account": broken}).bucket()

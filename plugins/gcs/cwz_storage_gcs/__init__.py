@@ -55,7 +55,7 @@ class GcsSettings(Fields):
     """Where the bucket is."""
 
     bucket: BucketName = Field(
-        title="Bucket", description="Its name alone, as the Cloud Storage page lists it", examples=["our-pictures"]
+        title="Bucket", description="Its name alone, as the Cloud Storage page lists it", examples=["our-images"]
     )
 
 

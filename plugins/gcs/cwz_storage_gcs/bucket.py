@@ -20,22 +20,22 @@ from google.oauth2 import service_account
 from google.resumable_media.common import DataCorruption, InvalidResponse
 
 from cwz_storage_gcs import ENDPOINT
-from cwz_web.net.client import Refused
+from cwz_web.net.client import RequestRefusedError
 from cwz_web.net.guard import refusal_in
 from cwz_web.storage import (
-    AlreadyThere,
-    BadCredentials,
-    BadSettings,
-    ClockSkew,
-    NoSuchBucket,
-    NotFound,
-    NotPermitted,
+    BlockedAddressError,
+    BucketNotFoundError,
+    ClockSkewError,
+    InvalidCredentialsError,
+    InvalidSettingsError,
+    ObjectExistsError,
     ObjectInfo,
+    ObjectNotFoundError,
     Outbound,
+    PermissionDeniedError,
     StorageError,
-    Throttled,
-    Unreachable,
-    UnsafeAddress,
+    StorageThrottledError,
+    StorageUnreachableError,
     check_key,
 )
 
@@ -47,11 +47,11 @@ _make_credentials: Any = service_account.Credentials.from_service_account_info
 
 
 def service_account_of(info: Mapping[str, Any]) -> service_account.Credentials:
-    """Credentials of a checked key file. Raises BadCredentials when its private key can not be read."""
+    """Credentials of a checked key file. Raises InvalidCredentialsError when its private key cannot be read."""
     try:
         made: service_account.Credentials = _make_credentials(info, scopes=SCOPES)
     except (ValueError, TypeError):
-        raise BadCredentials("The private key in the key file can not be read; download a new key") from None
+        raise InvalidCredentialsError("The private key in the key file cannot be read; download a new key") from None
     return made
 
 
@@ -139,7 +139,7 @@ class GcsBucket:
 
     def delete(self, key: str) -> None:
         """Remove an object."""
-        with suppress(NotFound), _storage_errors():
+        with suppress(ObjectNotFoundError), _storage_errors():
             self._blob(key).delete(timeout=TIMEOUT, retry=None)
 
     def delete_many(self, keys: Iterable[str]) -> None:
@@ -187,30 +187,39 @@ def _storage_errors() -> Iterator[None]:
         raise _refusal(error.response.status_code, error.response.text) from None
     except google.auth.exceptions.RefreshError as error:
         if refusal_in(error):
-            raise UnsafeAddress("The storage's address leads where no request of ours may go") from None
+            raise BlockedAddressError("The storage's address leads where no request of ours may go") from None
         if "iat" in str(error) or "clock" in str(error).lower():
-            raise ClockSkew("This server's clock is wrong; its operator has to set it") from None
-        raise BadCredentials("Google does not accept this key any more; make a new one and type it in") from None
-    except (Refused, google.auth.exceptions.GoogleAuthError, requests.RequestException, DataCorruption) as error:
+            raise ClockSkewError("This server's clock is wrong; its operator has to set it") from None
+        raise InvalidCredentialsError(
+            "Google does not accept this key any more; make a new one and type it in"
+        ) from None
+    except (
+        RequestRefusedError,
+        google.auth.exceptions.GoogleAuthError,
+        requests.RequestException,
+        DataCorruption,
+    ) as error:
         if refusal_in(error):
-            raise UnsafeAddress("The storage's address leads where no request of ours may go") from None
-        raise Unreachable("The storage does not answer; it is tried again later") from None
+            raise BlockedAddressError("The storage's address leads where no request of ours may go") from None
+        raise StorageUnreachableError("The storage does not answer; it is tried again later") from None
 
 
 def _refusal(status: int, text: str) -> StorageError:
     match status:
         case 401:
-            return BadCredentials("Google does not accept this key; make a new one and type it in")
+            return InvalidCredentialsError("Google does not accept this key; make a new one and type it in")
         case 403:
-            return NotPermitted("The service account may not do this; give it Storage Object Admin on this bucket")
+            return PermissionDeniedError(
+                "The service account may not do this; give it Storage Object Admin on this bucket"
+            )
         case 404 if "specified bucket" in text.lower():
-            return NoSuchBucket("There is no bucket of this name; look for a typing mistake")
+            return BucketNotFoundError("There is no bucket of this name; look for a typing mistake")
         case 404:
-            return NotFound("There is no such object")
+            return ObjectNotFoundError("There is no such object")
         case 412:
-            return AlreadyThere("There is such an object already")
+            return ObjectExistsError("There is such an object already")
         case 429 | 503:
-            return Throttled("The storage wants fewer requests; it is tried again later")
+            return StorageThrottledError("The storage wants fewer requests; it is tried again later")
         case _ if status >= 500:
-            return Unreachable("The storage has a problem of its own; it is tried again later")
-    return BadSettings(f"The storage refuses the request (HTTP {status})")
+            return StorageUnreachableError("The storage has a problem of its own; it is tried again later")
+    return InvalidSettingsError(f"The storage refuses the request (HTTP {status})")

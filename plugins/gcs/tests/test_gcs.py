@@ -9,14 +9,14 @@ from pydantic import ValidationError
 
 from cwz_web.net.guard import Outbound
 from cwz_web.storage import (
-    BadCredentials,
+    BlockedAddressError,
     Bucket,
-    NotPermitted,
+    InvalidCredentialsError,
     Opening,
+    PermissionDeniedError,
     StorageError,
-    Throttled,
-    Unreachable,
-    UnsafeAddress,
+    StorageThrottledError,
+    StorageUnreachableError,
 )
 from cwz_web.storage.testing import Opened, StorageConformance
 from tests.emulators import BUCKET, answering, gcs_emulator, google_error, host_of, service_account
@@ -58,7 +58,13 @@ class TestGcs(StorageConformance):
 
 @pytest.mark.parametrize(
     ("status", "expected"),
-    [(401, BadCredentials), (403, NotPermitted), (429, Throttled), (503, Throttled), (502, Unreachable)],
+    [
+        (401, InvalidCredentialsError),
+        (403, PermissionDeniedError),
+        (429, StorageThrottledError),
+        (503, StorageThrottledError),
+        (502, StorageUnreachableError),
+    ],
 )
 def test_each_refusal_has_its_word(status: int, expected: type[StorageError]) -> None:
     with answering(status, google_error(status, "no"), "application/json") as address:
@@ -74,7 +80,7 @@ def test_each_refusal_has_its_word(status: int, expected: type[StorageError]) ->
 
 
 def test_nothing_listens() -> None:
-    with pytest.raises(Unreachable):
+    with pytest.raises(StorageUnreachableError):
         at("http://127.0.0.1:9").bucket().head("a")
 
 
@@ -95,7 +101,7 @@ def test_nothing_of_the_environment_is_used(emulator: str, monkeypatch: pytest.M
     bucket.put("environment", b"x", content_type="image/png")
     assert bucket.get("environment") == b"x"
     asked: list[str] = []
-    with pytest.raises(UnsafeAddress):
+    with pytest.raises(BlockedAddressError):
         production(asked).get("a")
     assert set(asked) <= {"storage.googleapis.com", "oauth2.googleapis.com"}
 
@@ -116,7 +122,7 @@ def production(asked: list[str], address: str = "127.0.0.1") -> Bucket:
 @pytest.mark.parametrize("address", ["169.254.169.254", "10.0.0.1", "::1", "::ffff:127.0.0.1"])
 def test_a_name_that_leads_within_is_refused_before_a_packet_leaves(address: str) -> None:
     asked: list[str] = []
-    with pytest.raises(UnsafeAddress):
+    with pytest.raises(BlockedAddressError):
         production(asked, address).put("a", b"x", content_type="image/png")
     assert set(asked) == {"oauth2.googleapis.com"}, "the token is asked for first"
 
@@ -157,7 +163,7 @@ def test_a_key_file_keeps_only_what_is_needed_and_googles_own_addresses() -> Non
 
 def test_a_private_key_that_is_none_is_said_so() -> None:
     broken = service_account(private_key="-----BEGIN PRIVATE KEY-----\nnonsense\n-----END PRIVATE KEY-----\n")
-    with pytest.raises(BadCredentials, match="download a new key"):
+    with pytest.raises(InvalidCredentialsError, match="download a new key"):
         Opened(GcsProvider(), {"bucket": BUCKET}, {"service_account": broken}).bucket()
 
 

@@ -1,6 +1,6 @@
 """The local folder as a ConnectWyze storage provider: a directory on the server's own disk.
 
-The operator sets the directory (`cwz.storage.local.root` in the .ini); a workspace can not choose one.
+The operator sets the directory (`cwz.storage.local.root` in the .ini); a workspace cannot choose one.
 """
 
 import json
@@ -16,17 +16,17 @@ from pydantic import BaseModel
 
 from cwz_web.storage import (
     API_VERSION,
-    AlreadyThere,
-    BadSettings,
     BasicBucket,
     Capability,
     Fields,
-    NotFound,
-    NotPermitted,
+    InvalidSettingsError,
+    ObjectExistsError,
     ObjectInfo,
+    ObjectNotFoundError,
     Opening,
+    PermissionDeniedError,
     StorageProvider,
-    Unreachable,
+    StorageUnreachableError,
     check_key,
     hookimpl,
 )
@@ -60,7 +60,7 @@ class LocalProvider:
     def open(self, opening: Opening) -> "LocalBucket":
         """Open the folder named by the operator's `root`, making it when it is not there."""
         if not opening.operator.get("root"):
-            raise BadSettings("The operator has to set cwz.storage.local.root in the .ini file")
+            raise InvalidSettingsError("The operator has to set cwz.storage.local.root in the .ini file")
         with _storage_errors("the folder"):
             root = Path(opening.operator["root"]).absolute()
             root.mkdir(parents=True, exist_ok=True)
@@ -168,12 +168,12 @@ class LocalBucket(BasicBucket):
         parts = check_key(key).split("/")
         self._look()
         if parts[-1].startswith((PARTIAL, TOLD)):
-            raise BadSettings("An object's name may not begin like a file of the storage itself")
+            raise InvalidSettingsError("An object's name may not begin like a file of the storage itself")
         return self._root.joinpath(*parts)
 
     def _look(self) -> None:
         if not self._root.is_dir():
-            raise Unreachable("The folder of the local storage is gone; its operator has to bring it back")
+            raise StorageUnreachableError("The folder of the local storage is gone; its operator has to bring it back")
 
     def _open(self, key: str) -> BinaryIO:
         path = self._path(key)
@@ -202,13 +202,17 @@ def _storage_errors(what: str) -> Iterator[None]:
     try:
         yield
     except FileExistsError:
-        raise AlreadyThere(f"{what} is in the local folder already") from None
+        raise ObjectExistsError(f"{what} is in the local folder already") from None
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        raise NotFound(f"{what} is not in the local folder") from None
+        raise ObjectNotFoundError(f"{what} is not in the local folder") from None
     except PermissionError:
-        raise NotPermitted(f"The server may not use {what}; check the owner and rights of the local folder") from None
+        raise PermissionDeniedError(
+            f"The server may not use {what}; check the owner and rights of the local folder"
+        ) from None
     except OSError as error:
-        raise Unreachable(f"The local folder does not work ({error.strerror}); is its disk full?") from error
+        raise StorageUnreachableError(
+            f"The local folder does not work ({error.strerror}); is its disk full?"
+        ) from error
 
 
 @hookimpl

@@ -8,13 +8,21 @@ from pathlib import Path
 import pytest
 from cwz_storage_local import LocalBucket, LocalProvider, LocalSettings
 
-from cwz_web.storage import BadSettings, Bucket, NotFound, NotPermitted, Opening, Outbound, StorageError
+from cwz_web.storage import (
+    Bucket,
+    InvalidSettingsError,
+    ObjectNotFoundError,
+    Opening,
+    Outbound,
+    PermissionDeniedError,
+    StorageError,
+)
 from cwz_web.storage.testing import Opened, StorageConformance
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    return tmp_path / "pictures"
+    return tmp_path / "images"
 
 
 @pytest.fixture
@@ -46,7 +54,7 @@ class TestLocal(StorageConformance):
 
 
 def test_round_trip(bucket: LocalBucket) -> None:
-    for key, body in {"a/ü b.jpg": b"picture", "empty.bin": b"", "a/large": os.urandom(3_000_000)}.items():
+    for key, body in {"a/ü b.jpg": b"image", "empty.bin": b"", "a/large": os.urandom(3_000_000)}.items():
         bucket.put(key, body, content_type="image/jpeg")
         assert bucket.get(key) == body
         assert bucket.head(key).size == len(body)
@@ -60,7 +68,7 @@ def test_putting_again_replaces(bucket: LocalBucket) -> None:
 
 def test_what_is_not_there(bucket: LocalBucket) -> None:
     for method in (bucket.get, bucket.head):
-        with pytest.raises(NotFound):
+        with pytest.raises(ObjectNotFoundError):
             method("gone/gone.jpg")
     bucket.delete("gone/gone.jpg")
 
@@ -99,7 +107,7 @@ def test_no_key_leads_outside(bucket: LocalBucket, root: Path, key: str) -> None
         lambda: bucket.put(key, b"x", content_type="t"),
         lambda: bucket.delete(key),
     ):
-        with pytest.raises(BadSettings):
+        with pytest.raises(InvalidSettingsError):
             attempt()
     assert (root.parent / "outside").read_text() == "secret"
 
@@ -112,7 +120,7 @@ def test_symbolic_links_are_not_followed(bucket: LocalBucket, root: Path) -> Non
     (root / "file").symlink_to(secret / "file")
     for key in ("folder/file", "file"):
         for attempt in (bucket.get, bucket.head, bucket.delete, lambda k: bucket.put(k, b"x", content_type="t")):
-            with pytest.raises(NotPermitted):
+            with pytest.raises(PermissionDeniedError):
                 attempt(key)
     assert [info.key for info in bucket.list()] == []
     assert (secret / "file").read_text() == "secret"
@@ -127,7 +135,7 @@ def test_many_at_once_leave_one_whole_object(bucket: LocalBucket, root: Path) ->
 
 
 def test_without_a_folder_of_the_operator_it_says_which_setting(tmp_path: Path) -> None:
-    with pytest.raises(BadSettings, match=r"cwz\.storage\.local\.root"):
+    with pytest.raises(InvalidSettingsError, match=r"cwz\.storage\.local\.root"):
         open_local(None)
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError):

@@ -26,7 +26,7 @@ class R2Settings(Fields):
         description="32 letters and digits, on the R2 page of Cloudflare's dashboard",
         examples=["0123456789abcdef0123456789abcdef"],
     )
-    bucket: BucketName = Field(title="Bucket", description="Its name alone, not its address", examples=["our-pictures"])
+    bucket: BucketName = Field(title="Bucket", description="Its name alone, not its address", examples=["our-images"])
     jurisdiction: Literal["default", "eu", "fedramp"] = Field(
         default="default", title="Jurisdiction", description="As it was chosen when the bucket was made"
     )

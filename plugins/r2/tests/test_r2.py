@@ -9,7 +9,7 @@ from cwz_storage_s3 import S3Credentials
 from pydantic import ValidationError
 
 from cwz_web.net.guard import Outbound
-from cwz_web.storage import Bucket, Opening, UnsafeAddress
+from cwz_web.storage import BlockedAddressError, Bucket, Opening
 from cwz_web.storage.testing import Opened, StorageConformance
 from tests.emulators import BUCKET, answering, host_of, moto_server, s3_error
 
@@ -67,7 +67,7 @@ def test_it_goes_to_the_accounts_host_and_nowhere_else(jurisdiction: str, host: 
 
     outbound = Outbound(R2Provider().hosts(settings, {}), resolver=resolver)
     bucket = R2Provider().open(Opening(settings, S3Credentials.model_validate(KEYS), {}, outbound))
-    with pytest.raises(UnsafeAddress):
+    with pytest.raises(BlockedAddressError):
         bucket.get("a")
     assert set(asked) == {host}
 

@@ -31,7 +31,7 @@ class S3Settings(Fields):
         description="The bucket's region, as the S3 console shows it beside the name",
         examples=["eu-central-1"],
     )
-    bucket: BucketName = Field(title="Bucket", description="Its name alone, not its address", examples=["our-pictures"])
+    bucket: BucketName = Field(title="Bucket", description="Its name alone, not its address", examples=["our-images"])
     endpoint: Literal["standard", "dualstack", "fips", "dualstack-fips"] = Field(
         default="standard", title="Endpoint", description="Leave it at standard unless your rules ask for another"
     )

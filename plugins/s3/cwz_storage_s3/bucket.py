@@ -22,20 +22,20 @@ from pydantic import SecretStr
 
 from cwz_web.net.guard import CA_FILE, refusal_in
 from cwz_web.storage import (
-    AlreadyThere,
-    BadCredentials,
-    BadSettings,
     BasicBucket,
-    ClockSkew,
-    NoSuchBucket,
-    NotFound,
-    NotPermitted,
+    BlockedAddressError,
+    BucketNotFoundError,
+    ClockSkewError,
+    InvalidCredentialsError,
+    InvalidSettingsError,
+    ObjectExistsError,
     ObjectInfo,
+    ObjectNotFoundError,
     Outbound,
+    PermissionDeniedError,
     StorageError,
-    Throttled,
-    Unreachable,
-    UnsafeAddress,
+    StorageThrottledError,
+    StorageUnreachableError,
     check_key,
 )
 
@@ -48,26 +48,33 @@ DELETE_AT_ONCE = 1000
 SAYINGS: dict[str, tuple[type[StorageError], str]] = {
     **dict.fromkeys(
         ("InvalidAccessKeyId", "InvalidToken", "ExpiredToken", "Unauthorized", "401"),
-        (BadCredentials, "The storage does not know this access key; make a new one and type it in"),
+        (InvalidCredentialsError, "The storage does not know this access key; make a new one and type it in"),
     ),
-    "SignatureDoesNotMatch": (BadCredentials, "The secret does not belong to the access key; type both in again"),
-    "NoSuchBucket": (NoSuchBucket, "There is no bucket of this name; look for a typing mistake"),
-    **dict.fromkeys(("NoSuchKey", "404"), (NotFound, "There is no such object")),
+    "SignatureDoesNotMatch": (
+        InvalidCredentialsError,
+        "The secret does not belong to the access key; type both in again",
+    ),
+    "BucketNotFoundError": (BucketNotFoundError, "There is no bucket of this name; look for a typing mistake"),
+    **dict.fromkeys(("NoSuchKey", "404"), (ObjectNotFoundError, "There is no such object")),
     **dict.fromkeys(
-        ("PreconditionFailed", "ConditionalRequestConflict", "412"), (AlreadyThere, "There is such an object already")
+        ("PreconditionFailed", "ConditionalRequestConflict", "412"),
+        (ObjectExistsError, "There is such an object already"),
     ),
     **dict.fromkeys(
         ("AccessDenied", "AllAccessDisabled", "403"),
-        (NotPermitted, "The access key may not do this; allow it to read, write, list and delete in this bucket"),
+        (
+            PermissionDeniedError,
+            "The access key may not do this; allow it to read, write, list and delete in this bucket",
+        ),
     ),
-    "RequestTimeTooSkewed": (ClockSkew, "This server's clock is wrong; its operator has to set it"),
+    "RequestTimeTooSkewed": (ClockSkewError, "This server's clock is wrong; its operator has to set it"),
     **dict.fromkeys(
         ("SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "429"),
-        (Throttled, "The storage wants fewer requests; it is tried again later"),
+        (StorageThrottledError, "The storage wants fewer requests; it is tried again later"),
     ),
     **dict.fromkeys(
         ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301", "307"),
-        (BadSettings, "The bucket lies in another region; correct the region"),
+        (InvalidSettingsError, "The bucket lies in another region; correct the region"),
     ),
 }
 
@@ -202,7 +209,7 @@ class S3Bucket(BasicBucket):
             with _storage_errors(), self._client.get_object(**self._at(key), **wanted)["Body"] as body:
                 data: bytes = body.read()
                 return data
-        except _PastTheEnd:
+        except _RangeNotSatisfiableError:
             return b""
 
     def stream(self, key: str) -> Iterator[bytes]:
@@ -248,7 +255,7 @@ class S3Bucket(BasicBucket):
                 refused = self._client.delete_objects(Bucket=self._name, Delete=some).get("Errors")
             if refused:
                 kind, saying = SAYINGS.get(
-                    refused[0].get("Code", ""), (Unreachable, "Some objects could not be removed")
+                    refused[0].get("Code", ""), (StorageUnreachableError, "Some objects could not be removed")
                 )
                 raise kind(saying)
 
@@ -277,7 +284,7 @@ class _GuardedSession(URLLib3Session):  # type: ignore[misc]
         self._manager.pool_classes_by_scheme = outbound.pool_classes(AWSHTTPConnection, AWSHTTPSConnection)
 
 
-class _PastTheEnd(Exception):
+class _RangeNotSatisfiableError(Exception):
     """A part was asked for that begins behind the object's end."""
 
 
@@ -290,23 +297,23 @@ def _storage_errors() -> Iterator[None]:
         code = str(error.response.get("Error", {}).get("Code", ""))
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if code == "InvalidRange":
-            raise _PastTheEnd from None
+            raise _RangeNotSatisfiableError from None
         kind, saying = SAYINGS.get(code) or SAYINGS.get(str(status)) or _by_status(status)
         raise kind(saying) from None
     except BotoCoreError as error:
         if refusal_in(error):
-            raise UnsafeAddress("The storage's address leads where no request of ours may go") from None
-        raise Unreachable("The storage does not answer; it is tried again later") from None
+            raise BlockedAddressError("The storage's address leads where no request of ours may go") from None
+        raise StorageUnreachableError("The storage does not answer; it is tried again later") from None
     except ResponseParserError:
-        raise Unreachable("What answers at the storage's address does not speak S3") from None
+        raise StorageUnreachableError("What answers at the storage's address does not speak S3") from None
 
 
 def _by_status(status: int) -> tuple[type[StorageError], str]:
     if status == 503:
-        return Throttled, "The storage wants fewer requests; it is tried again later"
+        return StorageThrottledError, "The storage wants fewer requests; it is tried again later"
     if status >= 500:
-        return Unreachable, "The storage has a problem of its own; it is tried again later"
-    return BadSettings, f"The storage refuses the request (HTTP {status})"
+        return StorageUnreachableError, "The storage has a problem of its own; it is tried again later"
+    return InvalidSettingsError, f"The storage refuses the request (HTTP {status})"
 
 
 @lru_cache(maxsize=1)

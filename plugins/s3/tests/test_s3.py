@@ -10,15 +10,15 @@ from cwz_storage_s3.bucket import known_regions, region_host
 from pydantic import ValidationError
 
 from cwz_web.storage import (
-    BadCredentials,
-    BadSettings,
+    BlockedAddressError,
     Bucket,
-    ClockSkew,
-    NotPermitted,
+    ClockSkewError,
+    InvalidCredentialsError,
+    InvalidSettingsError,
+    PermissionDeniedError,
     StorageError,
-    Throttled,
-    Unreachable,
-    UnsafeAddress,
+    StorageThrottledError,
+    StorageUnreachableError,
 )
 from cwz_web.storage.testing import Opened, StorageConformance
 from tests.emulators import BUCKET, answering, host_of, moto_server, s3_error
@@ -63,17 +63,17 @@ class TestS3(StorageConformance):
 @pytest.mark.parametrize(
     ("status", "code", "expected"),
     [
-        (403, "SignatureDoesNotMatch", BadCredentials),
-        (400, "ExpiredToken", BadCredentials),
-        (401, "Unauthorized", BadCredentials),
-        (403, "RequestTimeTooSkewed", ClockSkew),
-        (503, "SlowDown", Throttled),
-        (429, "TooManyRequests", Throttled),
-        (301, "PermanentRedirect", BadSettings),
-        (400, "IllegalLocationConstraintException", BadSettings),
-        (403, "SomethingNew", NotPermitted),
-        (502, "x", Unreachable),
-        (418, "Teapot", BadSettings),
+        (403, "SignatureDoesNotMatch", InvalidCredentialsError),
+        (400, "ExpiredToken", InvalidCredentialsError),
+        (401, "Unauthorized", InvalidCredentialsError),
+        (403, "RequestTimeTooSkewed", ClockSkewError),
+        (503, "SlowDown", StorageThrottledError),
+        (429, "TooManyRequests", StorageThrottledError),
+        (301, "PermanentRedirect", InvalidSettingsError),
+        (400, "IllegalLocationConstraintException", InvalidSettingsError),
+        (403, "SomethingNew", PermissionDeniedError),
+        (502, "x", StorageUnreachableError),
+        (418, "Teapot", InvalidSettingsError),
     ],
 )
 def test_each_refusal_has_its_word(status: int, code: str, expected: type[StorageError]) -> None:
@@ -82,12 +82,12 @@ def test_each_refusal_has_its_word(status: int, code: str, expected: type[Storag
 
 
 def test_an_answer_that_is_no_xml_is_a_storage_error() -> None:
-    with answering(200, "a captive portal <") as address, pytest.raises(Unreachable):
+    with answering(200, "a captive portal <") as address, pytest.raises(StorageUnreachableError):
         list(at(address).bucket().list())
 
 
 def test_nothing_listens() -> None:
-    with pytest.raises(Unreachable):
+    with pytest.raises(StorageUnreachableError):
         Opened(S3Provider(), SETTINGS, KEYS, {"endpoint": "http://127.0.0.1:9"}, ["127.0.0.1:9"]).bucket().head("a")
 
 
@@ -137,11 +137,11 @@ def test_nothing_of_the_environment_is_used(moto: str, monkeypatch: pytest.Monke
     ],
 )
 def test_it_goes_to_the_regions_endpoint_and_nowhere_else(region: str, kind: str, host: str) -> None:
-    settings = S3Settings(region=region, bucket="our-pictures", endpoint=kind)  # type: ignore[arg-type]
-    assert list(S3Provider().hosts(settings, {})) == [host, f"our-pictures.{host}"]
+    settings = S3Settings(region=region, bucket="our-images", endpoint=kind)  # type: ignore[arg-type]
+    assert list(S3Provider().hosts(settings, {})) == [host, f"our-images.{host}"]
 
 
-@pytest.mark.parametrize("bucket", ["our-pictures", "our.pictures"])
+@pytest.mark.parametrize("bucket", ["our-images", "our.images"])
 def test_a_request_goes_to_a_declared_host_and_a_private_one_is_refused(bucket: str) -> None:
     """The name resolves to this machine: refused before a packet leaves."""
     from cwz_web.net.guard import Outbound
@@ -156,7 +156,7 @@ def test_a_request_goes_to_a_declared_host_and_a_private_one_is_refused(bucket: 
     settings = S3Settings(region="eu-central-1", bucket=bucket)
     outbound = Outbound(S3Provider().hosts(settings, {}), resolver=resolver)
     opened = S3Provider().open(Opening(settings, S3Credentials.model_validate(KEYS), {}, outbound))
-    with pytest.raises(UnsafeAddress):
+    with pytest.raises(BlockedAddressError):
         opened.put("a", b"x", content_type="image/png")
     assert set(asked) <= set(S3Provider().hosts(settings, {}))
     assert asked

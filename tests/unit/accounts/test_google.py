@@ -7,7 +7,13 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet, OctKey, RSAKey
 
-from cwz_web.accounts.google import GoogleFailed, GooglePerson, NotVouchedFor, read_id_token, vouched_person
+from cwz_web.accounts.google import (
+    EmailNotVerifiedByProviderError,
+    GooglePerson,
+    GoogleSignInError,
+    read_id_token,
+    vouched_person,
+)
 
 KEY = RSAKey.generate_key(2048, {"kid": "k1"})
 KEYS = KeySet([RSAKey.import_key(KEY.as_dict(private=False))])
@@ -56,7 +62,7 @@ def test_a_good_token_is_read() -> None:
     ],
 )
 def test_a_token_with_a_wrong_claim_is_refused(change: dict[str, Any]) -> None:
-    with pytest.raises(GoogleFailed):
+    with pytest.raises(GoogleSignInError):
         read(GOOD | change)
 
 
@@ -64,22 +70,22 @@ def test_a_token_by_another_key_or_algorithm_is_refused() -> None:
     stranger = RSAKey.generate_key(2048, {"kid": "k1"})
     shared = OctKey.import_key("a secret that somebody else chose for us")
     for key, header in ((stranger, {"alg": "RS256", "kid": "k1"}), (shared, {"alg": "HS256", "kid": "k1"})):
-        with pytest.raises(GoogleFailed):
+        with pytest.raises(GoogleSignInError):
             read(GOOD, key, header)
     for token in ("", "a.b.c", None, "eyJhbGciOiJub25lIn0.e30."):
-        with pytest.raises(GoogleFailed):
+        with pytest.raises(GoogleSignInError):
             read_id_token(token, KEYS, issuer="https://id.test", client_id="us", nonce="n")
 
 
 @pytest.mark.parametrize("vouched", [False, None, "true", "false", 1, [True]])
 def test_only_true_vouches_for_an_address(vouched: object) -> None:
-    with pytest.raises(NotVouchedFor):
+    with pytest.raises(EmailNotVerifiedByProviderError):
         vouched_person(GOOD | {"email_verified": vouched})
 
 
 @pytest.mark.parametrize("email", [None, "", "no address", ["a@example.org"], "a@example.org,b@example.org"])
 def test_an_address_that_is_none_is_refused(email: object) -> None:
-    with pytest.raises(NotVouchedFor):
+    with pytest.raises(EmailNotVerifiedByProviderError):
         vouched_person(GOOD | {"email": email})
 
 

@@ -10,16 +10,16 @@ from cwz_web.billing.models import BillingRecord, Subscription
 from cwz_web.billing.stripe_api import Bill
 from cwz_web.db.base import Base
 from cwz_web.feeds.models import Feed, Item
-from cwz_web.feeds.ordering import order_rows
-from cwz_web.feeds.pushing import put_items
+from cwz_web.feeds.row_writes import put_items
+from cwz_web.feeds.sort_index import order_rows
 from cwz_web.generation.drafts import save_draft
 from cwz_web.generation.models import IdempotencyKey, Template
 from cwz_web.generation.templates import open_design
-from cwz_web.generation.usage import Meter, count
+from cwz_web.generation.usage import Quota, count
 from cwz_web.notify.models import SlackLink, Webhook
 from cwz_web.notify.webhooks import Event, emit
 from cwz_web.ops.models import Export
-from cwz_web.runs.following import start_following
+from cwz_web.runs.auto_runs import start_auto_run
 from cwz_web.runs.models import Run
 from cwz_web.web.services import Services
 from cwz_web.workspaces.audit import Actor, record
@@ -139,7 +139,7 @@ def fill(make: Factory, space: Workspace) -> None:
     """A row of everything that a workspace can own; the test above fails for a table that is forgotten here."""
     admin = make.member(space)
     feed, template = make.feed(space), make.template(space)
-    make.asset(template)
+    make.image(template)
     make.key(space)
     make.font(space)
     make.held_import(feed)
@@ -149,10 +149,10 @@ def fill(make: Factory, space: Workspace) -> None:
     with make.database.transaction(space.id) as db:
         invite(db, space.id, email="guest@example.org", role=Role.USER, invited_by=admin)
         save_draft(db, db.get_one(Template, (space.id, template.id)), open_design(db, template).document, "nothing")
-        start_following(db, db.get_one(Run, (space.id, run.id)))
+        start_auto_run(db, db.get_one(Run, (space.id, run.id)))
         put_items(db, db.get_one(Feed, (space.id, feed.id)), {"1": {"title": "Other"}})
         order_rows(db, space.id, feed.id, "title")
-        count(db, Meter(space.id))
+        count(db, Quota(space.id))
         hook = Webhook(workspace_id=space.id, url="https://shop.example/hook", events=[Event.RUN_FINISHED])
         db.add(hook)
         db.flush()
@@ -161,7 +161,7 @@ def fill(make: Factory, space: Workspace) -> None:
         bill = Bill("in_1", "invoice", None, "paid", 1, 1, "eur", datetime.now(UTC))
         db.add(BillingRecord(workspace_id=space.id, **vars(bill)))
         db.add(SlackLink(workspace_id=space.id, team="T", team_id="T1", sealed=b"x", events=[]))
-        db.add(Export(workspace_id=space.id, with_pictures=False, state="gone"))
+        db.add(Export(workspace_id=space.id, with_images=False, state="gone"))
         db.add(IdempotencyKey(workspace_id=space.id, key="k", fingerprint="f"))
         record(db, space.id, Actor(admin.id, admin.email, ""), "feed.upload", feed.name)
 
@@ -212,7 +212,7 @@ def test_functions_that_cross_are_for_the_application_only_and_safe(services: Se
         "fates_of",
         "api_key_owner",
         "key_state",
-        "picture_state",
+        "image_state",
         "template_state",
         "workspace_of_invitation",
         "open_invitations_of",

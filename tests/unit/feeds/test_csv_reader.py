@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cwz_web.feeds import tables
+from cwz_web.feeds import limits
 from cwz_web.feeds.csv_reader import csv_records
-from cwz_web.feeds.files import spooled
-from cwz_web.feeds.tables import BadFile, Invalid, Table
+from cwz_web.feeds.file_types import spooled
+from cwz_web.feeds.limits import Invalid, InvalidFileError, Table
 
 
 def read_csv(data: bytes) -> Table:
@@ -107,7 +107,7 @@ def test_a_table_of_which_most_rows_have_one_cell_begins_at_the_top() -> None:
 
 
 def test_a_quotation_mark_that_is_never_closed_is_told() -> None:
-    with pytest.raises(BadFile, match="quotation mark in line 3 or below"):
+    with pytest.raises(InvalidFileError, match="quotation mark in line 3 or below"):
         read_csv(b'id,name\n1,Mug\n2,"Lamp\n3,Bowl\n')
 
 
@@ -156,17 +156,17 @@ def test_a_column_that_the_header_does_not_name_gets_a_number() -> None:
     ],
 )
 def test_what_can_not_be_read_says_why(data: bytes, saying: str) -> None:
-    with pytest.raises(BadFile, match=saying):
+    with pytest.raises(InvalidFileError, match=saying):
         read_csv(data)
 
 
 def test_rows_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "MAX_ROWS", 3)
-    with pytest.raises(BadFile, match="more than 3 rows"):
+    monkeypatch.setattr(limits, "MAX_ROWS", 3)
+    with pytest.raises(InvalidFileError, match="more than 3 rows"):
         read_csv(b"a\n1\n2\n3\n4\n")
 
 
 @given(st.binary(max_size=400))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
-    with suppress(BadFile):  # anything else fails the test
+    with suppress(InvalidFileError):  # anything else fails the test
         assert read_csv(data).rows

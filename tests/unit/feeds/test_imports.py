@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
 from cwz_web.feeds import imports as module
-from cwz_web.feeds.browse import items_after, list_feeds
-from cwz_web.feeds.files import spooled
+from cwz_web.feeds.columns import Column, Shape
+from cwz_web.feeds.fetch_job import bring_in
+from cwz_web.feeds.file_types import spooled
+from cwz_web.feeds.import_files import open_kept
 from cwz_web.feeds.imports import (
-    NotHeld,
+    ImportNotHeldError,
     apply_held,
     discard_held,
     import_file,
@@ -20,11 +22,9 @@ from cwz_web.feeds.imports import (
     newest_kept,
     run_import,
 )
-from cwz_web.feeds.kept_files import open_kept
+from cwz_web.feeds.limits import InvalidFileError
 from cwz_web.feeds.models import Feed, FeedImport, FilePart, Item, ItemVersion
-from cwz_web.feeds.refresh import bring_in
-from cwz_web.feeds.shaping import Column, Shape
-from cwz_web.feeds.tables import BadFile
+from cwz_web.feeds.queries import items_after, list_feeds
 from cwz_web.workspaces.models import Workspace
 from tests.factories import Factory
 
@@ -52,7 +52,7 @@ def test_pages_follow_each_other(make: Factory) -> None:
 
 def test_a_bad_file_leaves_nothing_behind(make: Factory) -> None:
     space = make.workspace()
-    with pytest.raises(BadFile):
+    with pytest.raises(InvalidFileError):
         make.feed(space, b"only a header\n")
     assert make.count(Feed, space.id) == make.count(Item, space.id) == 0
 
@@ -131,7 +131,7 @@ def test_an_import_that_removes_too_much_waits(make: Factory) -> None:
     assert shop.rows == rows, "a job does it"
     assert shop.work(record).state == "applied"
     assert shop.rows == {"k1": "x", "k2": "x", "k3": "new words"}
-    with pytest.raises(NotHeld, match="decided on already"):
+    with pytest.raises(ImportNotHeldError, match="decided on already"):
         shop.decide(apply_held, record)
 
 
@@ -143,7 +143,7 @@ def test_a_held_import_can_be_decided_against(make: Factory) -> None:
     assert shop.rows == rows
     with make.database.transaction(shop.space.id) as db:
         assert open_kept(db, record) is None
-    with pytest.raises(NotHeld):
+    with pytest.raises(ImportNotHeldError):
         shop.decide(apply_held, record)
 
 
@@ -152,7 +152,7 @@ def test_a_held_import_is_not_applied_over_a_newer_one(make: Factory) -> None:
     shop = Shop(make, rows)
     held = shop.bring(csv_of({"k1": "old"}))
     shop.bring(csv_of(rows | {"k1": "newer"}))
-    with pytest.raises(NotHeld, match="or a newer one came"):
+    with pytest.raises(ImportNotHeldError, match="or a newer one came"):
         shop.decide(apply_held, held)
     assert shop.rows["k1"] == "newer"
     assert make.reload(held).state == "discarded"
@@ -169,7 +169,7 @@ def test_an_import_that_waits_is_not_applied_before_one_that_is_on_its_way(make:
     held = shop.bring(csv_of({"k1": "one"}))
     with make.database.transaction(shop.space.id) as db:
         coming = new_import(db, shop.mine(db), file_name="n.csv", fetched=True)
-    with pytest.raises(NotHeld, match="on its way"):
+    with pytest.raises(ImportNotHeldError, match="on its way"):
         shop.decide(apply_held, held)
     with make.database.transaction(shop.space.id) as db:  # nothing new was fetched
         db.merge(coming).state = "unchanged"
@@ -187,7 +187,7 @@ def test_the_guard_is_the_feeds_own(make: Factory, percent: int, state: str) -> 
 
 def test_a_file_without_the_columns_of_the_key_is_refused_whole(make: Factory) -> None:
     shop = Shop(make, {"a": "One"})
-    with pytest.raises(BadFile, match="no column “sku”"):
+    with pytest.raises(InvalidFileError, match="no column “sku”"):
         shop.bring(b"number,title\n1,Other\n")
     assert shop.rows == {"a": "One"}
     assert make.count(FeedImport, shop.space.id) == 1
@@ -363,7 +363,7 @@ def test_the_rows_of_a_workspace_that_is_deleted_go_with_it(make: Factory) -> No
     assert other.rows == {"a": "Uno"}
 
 
-# As JSON writes them; what can not be stored is left out.
+# As JSON writes them; what cannot be stored is left out.
 ODD = {
     r"tab\there": "tab\there",
     r"line\nbreak\r": "line\nbreak",

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cwz_web.feeds.schedules import (
     EVERY,
-    BadSchedule,
+    InvalidScheduleError,
     Schedule,
     check_cron,
     next_time,
@@ -81,13 +81,13 @@ def test_a_thousand_feeds_do_not_come_at_once() -> None:
     ],
 )
 def test_what_is_no_schedule_is_refused(text: str, saying: str) -> None:
-    with pytest.raises(BadSchedule, match=saying):
+    with pytest.raises(InvalidScheduleError, match=saying):
         check_cron(text)
 
 
 @given(st.text(max_size=60))
 def test_any_text_is_a_schedule_or_refused(text: str) -> None:
-    with suppress(BadSchedule):  # anything else fails the test
+    with suppress(InvalidScheduleError):  # anything else fails the test
         assert next_time(check_cron(text), "UTC", FEED, datetime.now(UTC)) > datetime.now(UTC)
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from cwz_web.feeds import sources
+from cwz_web.feeds.limits import InvalidFileError
 from cwz_web.feeds.sources import Place, look_at
-from cwz_web.feeds.tables import BadFile
 from cwz_web.net.client import Fetcher, FetchError
 from tests.conftest import Canary
 from tests.unit.net.test_client import Dripping
@@ -33,5 +33,5 @@ def test_a_server_that_sends_no_whole_row_in_time_is_called_slow(begin: bytes, m
 def test_a_long_file_that_is_none_is_not_called_slow(http_server: Canary, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "LOOK_BYTES", 1000)
     http_server.paths["/feed.csv"] = (200, {}, b"<!doctype html><html>\n" + b"<p>no</p>\n" * 10_000)
-    with pytest.raises(BadFile, match="web page"):
+    with pytest.raises(InvalidFileError, match="web page"):
         look_at(Fetcher([http_server.host]), Place(url=http_server.url("/feed.csv")), "")

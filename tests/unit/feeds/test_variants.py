@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from cwz_web.feeds.files import read_table, spooled
-from cwz_web.feeds.shaping import guess_shape
-from cwz_web.feeds.tables import Invalid, Row, Table
+from cwz_web.feeds.columns import guess_shape
+from cwz_web.feeds.file_types import read_table, spooled
+from cwz_web.feeds.limits import Invalid, Row, Table
 from cwz_web.feeds.variants import keyed_rows
 
 DATA = Path(__file__).parents[2] / "data"
@@ -68,7 +68,7 @@ def test_rows_that_only_add_a_photo_are_folded() -> None:
         (["g:id", "sku"], [{"g:id": "1", "sku": "a"}, {"g:id": "2", "sku": "b"}], ["g:id"]),
         (["id", "name"], [{"id": "1"}, {"id": "1", "name": "twice"}], []),
         (["id", "name"], [{"id": "1"}, {"name": "no id"}], []),
-        (["colour"], [{"colour": "red"}, {"colour": "red"}], []),
+        (["color"], [{"color": "red"}, {"color": "red"}], []),
     ],
 )
 def test_the_key_is_a_column_that_names_each_row(

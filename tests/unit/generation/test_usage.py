@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from cwz_web.generation import usage
 from cwz_web.generation.usage import (
-    CapReached,
-    Meter,
+    Quota,
+    QuotaExceededError,
     check_room,
     count,
     counting_one,
@@ -32,22 +32,22 @@ class Counter:
     def __init__(self, make: Factory, cap: int | None = None, key_cap: int | None = None) -> None:
         self.make = make
         self.space: Workspace = make.workspace()
-        self.meter = Meter(self.space.id, cap, "https://site.example", uuid4(), key_cap)
+        self.quota = Quota(self.space.id, cap, "https://site.example", uuid4(), key_cap)
 
-    def count(self, pictures: int = 1) -> bool:
+    def count(self, images: int = 1) -> bool:
         try:
-            if pictures == 1:
-                self.draw()
+            if images == 1:
+                self.render()
             else:
                 with self.make.database.transaction(self.space.id) as db:
-                    count(db, self.meter, pictures)
-        except CapReached:
+                    count(db, self.quota, images)
+        except QuotaExceededError:
             return False
         return True
 
-    def draw(self, *, begins: bool = True, fails: bool = False) -> None:
-        """Count a picture while it is made, whose making begins to count it, or fails before or after that."""
-        with counting_one(self.make.database, self.meter) as begin:
+    def render(self, *, begins: bool = True, fails: bool = False) -> None:
+        """Count an image while it is made, whose making begins to count it, or fails before or after that."""
+        with counting_one(self.make.database, self.quota) as begin:
             if begins:
                 begin()
             if fails:
@@ -58,7 +58,7 @@ class Counter:
         """The workspace's count and the key's."""
         with self.make.database.transaction(self.space.id) as db:
             found = used_by(db, self.space.id)
-        return found.get(self.space.id, 0), found.get(self.meter.key_id or uuid4(), 0)
+        return found.get(self.space.id, 0), found.get(self.quota.key_id or uuid4(), 0)
 
 
 def test_of_200_at_once_exactly_as_many_get_through_as_the_cap_allows(make: Factory) -> None:
@@ -75,39 +75,39 @@ def test_whichever_cap_comes_first_holds_and_the_other_counts_nothing(
     counter = Counter(make, cap, key_cap)
     assert [counter.count() for _ in range(5)] == [True, True, True, False, False]
     assert counter.used == (3, 3)
-    with pytest.raises(CapReached, match="3 pictures a month"):
-        check_room(make.database, counter.meter)
+    with pytest.raises(QuotaExceededError, match="3 images a month"):
+        check_room(make.database, counter.quota)
 
 
-def test_a_picture_counts_when_it_is_there(make: Factory) -> None:
+def test_a_image_counts_when_it_is_there(make: Factory) -> None:
     counter = Counter(make, cap=1)
-    counter.draw()
+    counter.render()
     assert counter.used == (1, 1)
-    with pytest.raises(CapReached):
-        counter.draw()
+    with pytest.raises(QuotaExceededError):
+        counter.render()
     assert counter.used == (1, 1)
 
 
 @pytest.mark.parametrize("begun", [False, True])
-def test_a_picture_that_fails_does_not_count_even_when_counting_has_begun(make: Factory, begun: bool) -> None:
+def test_a_image_that_fails_does_not_count_even_when_counting_has_begun(make: Factory, begun: bool) -> None:
     counter = Counter(make, cap=1)
     with pytest.raises(MemoryError):
-        counter.draw(begins=begun, fails=True)
+        counter.render(begins=begun, fails=True)
     assert counter.used[0] == 0
     assert counter.count(), "there is room for another one"
 
 
-def test_a_picture_that_fails_beyond_the_cap_gives_nothing_back(make: Factory) -> None:
+def test_a_image_that_fails_beyond_the_cap_gives_nothing_back(make: Factory) -> None:
     counter = Counter(make, cap=1)
     counter.count()
     with pytest.raises(MemoryError):
-        counter.draw(fails=True)
+        counter.render(fails=True)
     assert counter.used == (1, 1)
 
 
 def test_many_at_once_count_all_or_nothing(make: Factory) -> None:
     counter = Counter(make, cap=10)
-    assert [counter.count(pictures) for pictures in (11, 6, 5, 4)] == [False, True, False, True]
+    assert [counter.count(images) for images in (11, 6, 5, 4)] == [False, True, False, True]
     assert counter.used == (10, 10)
 
 
@@ -121,7 +121,7 @@ def test_what_is_given_back_can_be_used_again(make: Factory) -> None:
     counter = Counter(make, cap=10)
     counter.count(10)
     with make.database.transaction(counter.space.id) as db:
-        give_back(db, counter.meter, 4, month_of())
+        give_back(db, counter.quota, 4, month_of())
     assert [counter.count(5), counter.count(4)] == [False, True]
 
 
@@ -143,10 +143,10 @@ def test_admins_are_told_once_at_80_and_at_100_percent(make: Factory, mailbox: M
     letters = mailbox.mails()
     assert [letter["to"] for letter in letters] == [admin.email] * 2
     assert sorted(letter["subject"].partition(": ")[2] for letter in letters) == [
-        "100 % of this month's pictures",
-        "80 % of this month's pictures",
+        "100 % of this month's images",
+        "80 % of this month's images",
     ]
-    assert any("8 of the 10 pictures" in text_of(letter) for letter in letters)
+    assert any("8 of the 10 images" in text_of(letter) for letter in letters)
 
 
 @given(st.dates(max_value=date(9999, 11, 30)))

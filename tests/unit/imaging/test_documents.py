@@ -26,16 +26,16 @@ def change(path: str, value: Any) -> dict[str, Any]:
     ("path", "value", "where", "saying"),
     [
         ("canvas.width", 5000, "canvas.width", "less than or equal to 4096"),
-        ("canvas.background", "red", "canvas.background.colour", "pattern"),
-        ("canvas.background", "#ffffff\n", "canvas.background.colour", "pattern"),
-        ("canvas.background", "#ffffff80", "canvas.background", "can not be see-through"),
+        ("canvas.background", "red", "canvas.background.color", "pattern"),
+        ("canvas.background", "#ffffff\n", "canvas.background.color", "pattern"),
+        ("canvas.background", "#ffffff80", "canvas.background", "cannot be see-through"),
         ("canvas.background", {"start": "#ffffff"}, "canvas.background.gradient.end", "required"),
         ("layers.1.font", "Comic Sans", "layers.1.text.font", "There is no font Comic Sans"),
         ("layers.1.text", "{{ nothing_there }}", "", "uses the column nothing_there"),
         ("layers.1.text", "{{ title | boom }}", "layers.1.text.text", "boom"),
         ("layers.1.type", "video", "layers.1", "video"),
         ("layers.1.blink", True, "layers.1.text.blink", "Extra inputs"),
-        ("layers.1.name", "Picture", "", "share the name Picture"),
+        ("layers.1.name", "Image", "", "share the name Image"),
         ("columns.0.name", "s", "columns.0.name", "reserved for signed URLs"),
         ("columns.0.name", "a b", "columns.0.name", "pattern"),
         ("layers.1.show_if", {"column": "absent"}, "", "uses the column absent"),
@@ -73,7 +73,7 @@ def test_a_document_of_version_1_is_understood_and_written_anew() -> None:
     template = ImageTemplate.model_validate(old)
     first, second = template.canonical()["layers"]
     assert template.version == 2
-    assert first["border"] == {"colour": "#112233", "width": 4}
+    assert first["border"] == {"color": "#112233", "width": 4}
     assert first["show_if"] == {"column": "title", "is": "filled", "value": ""}
     assert second["border"] is None
     assert second["show_if"] is None
@@ -94,7 +94,7 @@ def test_scaling_multiplies_every_length_and_nothing_else() -> None:
         "padding": 3,
         "rotation": 10,
         "opacity": 0.5,
-        "stroke": {"colour": "#000000", "width": 2},
+        "stroke": {"color": "#000000", "width": 2},
     }
     layer |= {"shadow": {"x": 1, "y": 2, "blur": 3}, "background": {"start": "#000000", "end": "#ffffff", "angle": 30}}
     template = ImageTemplate.model_validate(small_document(layers=[layer])).scaled(3)
@@ -110,7 +110,7 @@ def test_scaling_multiplies_every_length_and_nothing_else() -> None:
 
 @pytest.mark.parametrize(
     ("anchor", "left", "top"),
-    [("top-left", 100, 60), ("centre", 80, 50), ("bottom-right", 60, 40), ("top", 80, 60), ("right", 60, 50)],
+    [("top-left", 100, 60), ("center", 80, 50), ("bottom-right", 60, 40), ("top", 80, 60), ("right", 60, 50)],
 )
 def test_the_anchor_says_which_point_of_the_box_lies_there(anchor: str, left: int, top: int) -> None:
     layer = {"type": "shape", "name": "s", "x": 100, "y": 60, "width": 40, "height": 20, "anchor": anchor}

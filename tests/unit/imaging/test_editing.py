@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.editing import (
-    NoSuchLayer,
+    LayerNotFoundError,
     add_format,
     add_layer,
     change_canvas,
@@ -59,7 +59,7 @@ def test_removing_a_layer_removes_what_formats_say_of_it() -> None:
 def test_layers_are_moved_and_a_place_beyond_the_ends_is_the_end() -> None:
     template = document()
     assert names(move_layer(template, "Title", 0))[0] == "Title"
-    assert names(move_layer(template, "Picture", 99))[-1] == "Picture"
+    assert names(move_layer(template, "Image", 99))[-1] == "Image"
 
 
 def test_renaming_takes_along_what_formats_say() -> None:
@@ -72,12 +72,12 @@ def test_renaming_takes_along_what_formats_say() -> None:
 
 def test_a_format_has_places_of_its_own_and_shares_the_rest() -> None:
     template = add_format(document(), "square", 200, 200)
-    changed = change_layer(template, "Title", {"x": 7, "colour": "#123456"}, "square")
+    changed = change_layer(template, "Title", {"x": 7, "color": "#123456"}, "square")
     own, square = changed.layer("Title"), changed.in_format("square").layer("Title")
     assert own is not None
     assert square is not None
     assert (square.x, own.x) == (7, template.layer("Title").x)  # type: ignore[union-attr]
-    assert own.model_dump()["colour"] == square.model_dump()["colour"] == "#123456"
+    assert own.model_dump()["color"] == square.model_dump()["color"] == "#123456"
 
 
 def test_a_new_format_fits_what_there_is() -> None:
@@ -99,7 +99,7 @@ def test_a_full_background_stays_full() -> None:
 def test_what_would_be_invalid_is_refused_and_nothing_changes() -> None:
     template = document()
     for change in (
-        lambda: change_layer(template, "Title", {"name": "Picture"}),
+        lambda: change_layer(template, "Title", {"name": "Image"}),
         lambda: change_layer(template, "Title", {"x": "left"}),
         lambda: change_canvas(template, {"width": 0}),
         lambda: change_columns(template, []),
@@ -110,7 +110,7 @@ def test_what_would_be_invalid_is_refused_and_nothing_changes() -> None:
             change()
     assert template == document()
     for gone in (remove_layer, duplicate_layer):
-        with pytest.raises(NoSuchLayer):
+        with pytest.raises(LayerNotFoundError):
             gone(template, "nobody")
 
 

@@ -3,10 +3,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cwz_web.imaging.canvas import Patch, blank, lay
+from cwz_web.imaging.compositing import Patch, blank, lay
 from cwz_web.imaging.effects import cast_shadow, finish, outline, rotate, shrink
 from cwz_web.imaging.layers import Shadow, ShapeLayer
-from cwz_web.imaging.shapes import draw_shape
+from cwz_web.imaging.shapes import render_shape
 
 
 def square(**more: Any) -> ShapeLayer:
@@ -14,9 +14,9 @@ def square(**more: Any) -> ShapeLayer:
     return ShapeLayer.model_validate(given | more)
 
 
-def drawn(layer: ShapeLayer) -> np.ndarray:
+def rendered(layer: ShapeLayer) -> np.ndarray:
     canvas = blank(100, 100, (255, 255, 255))
-    for patch in finish(layer, [draw_shape(layer)]):
+    for patch in finish(layer, [render_shape(layer)]):
         lay(canvas, patch)
     return canvas[..., :3]
 
@@ -25,8 +25,8 @@ def drawn(layer: ShapeLayer) -> np.ndarray:
 @pytest.mark.parametrize("angle", [90, 180, 270, -90])
 def test_a_square_turned_by_right_angles_is_where_it_was(angle: float, solid: bool) -> None:
     mask = np.full((20, 20), 255, np.uint8)
-    colours = np.full((20, 20, 4), 77, np.uint8)
-    turned = rotate(Patch(40, 40, (77, 77, 77) if solid else colours, mask), angle, (50, 50))
+    colors = np.full((20, 20, 4), 77, np.uint8)
+    turned = rotate(Patch(40, 40, (77, 77, 77) if solid else colors, mask), angle, (50, 50))
     one, other = blank(100, 100, (255, 255, 255)), blank(100, 100, (255, 255, 255))
     lay(one, Patch(40, 40, (77, 77, 77), mask))
     lay(other, turned)
@@ -36,17 +36,17 @@ def test_a_square_turned_by_right_angles_is_where_it_was(angle: float, solid: bo
 
 
 def test_a_turn_goes_clockwise_around_the_middle_of_the_box() -> None:
-    flat = drawn(square(x=30, width=40, height=4, y=48))
-    upright = drawn(square(x=30, width=40, height=4, y=48, rotation=90))
+    flat = rendered(square(x=30, width=40, height=4, y=48))
+    upright = rendered(square(x=30, width=40, height=4, y=48, rotation=90))
     assert flat[50, 35].tolist() == [255, 0, 0]
     assert upright[35, 50].tolist() == [255, 0, 0]
     assert upright[50, 35].tolist() == [255, 255, 255]
-    corner = drawn(square(x=30, y=49, width=40, height=2, rotation=30))
+    corner = rendered(square(x=30, y=49, width=40, height=2, rotation=30))
     assert corner[59, 67, 1] < 200, "the right end has gone down"
 
 
 def test_a_shadow_lies_below_beside_and_fades() -> None:
-    pixels = drawn(square(shadow={"colour": "#000000", "x": 15, "y": 0, "blur": 2}))
+    pixels = rendered(square(shadow={"color": "#000000", "x": 15, "y": 0, "blur": 2}))
     assert pixels[50, 50].tolist() == [255, 0, 0]
     assert pixels[50, 68].max() < 60
     assert 0 < pixels[50, 76].max() < 255
@@ -55,15 +55,15 @@ def test_a_shadow_lies_below_beside_and_fades() -> None:
 
 def test_an_opacity_counts_for_the_layer_as_a_whole() -> None:
     """The shadow does not shine through what throws it."""
-    half = drawn(square(opacity=0.5, shadow={"colour": "#000000", "x": 5, "y": 5, "blur": 0}))
+    half = rendered(square(opacity=0.5, shadow={"color": "#000000", "x": 5, "y": 5, "blur": 0}))
     assert half[58, 58].tolist() == pytest.approx([255, 128, 128], abs=1)
     assert half[63, 63].tolist() == pytest.approx([128, 128, 128], abs=1)
 
 
 def test_a_shadow_without_blur_is_the_shape_itself() -> None:
     mask = np.array([[0, 255], [128, 255]], np.uint8)
-    shadow = cast_shadow(Patch(5, 6, (9, 9, 9), mask), Shadow(colour="#102030", x=1, y=2, blur=0))
-    assert (shadow.x, shadow.y, shadow.colour) == (6, 8, (16, 32, 48))
+    shadow = cast_shadow(Patch(5, 6, (9, 9, 9), mask), Shadow(color="#102030", x=1, y=2, blur=0))
+    assert (shadow.x, shadow.y, shadow.color) == (6, 8, (16, 32, 48))
     assert shadow.mask().tolist() == mask.tolist()
 
 

@@ -16,9 +16,9 @@ def test_a_png_holds_every_pixel_whoever_reads_it(width: int, height: int, seed:
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 4), np.uint8)
     data = encode(pixels, Output(format=Format.PNG))
     assert np.array_equal(pyvips.Image.new_from_buffer(data, "").numpy(), pixels[..., :3])
-    picture = Image.open(io.BytesIO(data))
-    assert picture.mode == "RGB"
-    assert np.array_equal(np.asarray(picture), pixels[..., :3])
+    image = Image.open(io.BytesIO(data))
+    assert image.mode == "RGB"
+    assert np.array_equal(np.asarray(image), pixels[..., :3])
 
 
 @pytest.mark.parametrize("format", [Format.JPEG, Format.WEBP, Format.AVIF])

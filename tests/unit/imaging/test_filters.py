@@ -73,7 +73,7 @@ def test_a_wrong_argument_is_refused_when_the_template_is_read(filter_: str, say
 
 @pytest.mark.parametrize("text", ["1" * 100_000, "1." * 50_000, "<!--" * 25_000, "<script " * 12_000])
 def test_the_longest_cell_takes_no_longer_than_others(text: str) -> None:
-    """Each of them took minutes, in the worker that drew the row."""
+    """Each of them took minutes, in the worker that rendered the row."""
     for name in ("number", "currency", "date"):
         assert parse("{{ a | " + name + " }}").resolve({"a": text}) == text
     assert strip_html(text) in ("", text)
@@ -81,7 +81,7 @@ def test_the_longest_cell_takes_no_longer_than_others(text: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(FILTERS))
 @given(st.text(max_size=60))
-def test_no_filter_ever_fails_a_picture(name: str, text: str) -> None:
+def test_no_filter_ever_fails_a_image(name: str, text: str) -> None:
     arguments = {"truncate": "(5)", "default": "('x')", "currency": "('EUR', 'de')"}.get(name, "")
     assert isinstance(parse("{{ a | " + name + arguments + " }}").resolve({"a": text}), str)
 

@@ -10,7 +10,7 @@ from fontTools.ttLib import TTFont
 from fontTools.ttLib.tables.DefaultTable import DefaultTable
 
 from cwz_web.imaging import fonts, text
-from cwz_web.imaging.errors import BadFont
+from cwz_web.imaging.errors import InvalidFontError
 from cwz_web.imaging.layers import TextLayer
 from tests.factories import FONT
 from tests.installation import ROOT
@@ -20,7 +20,7 @@ OTHER = ROOT / "node_modules/@expo-google-fonts/lora/400Regular/Lora_400Regular.
 
 def letters(words: str, typeface: text.Typeface, **more: Any) -> np.ndarray:
     given = {"type": "text", "name": "t", "text": "x", "x": 0, "y": 0, "width": 900, "height": 100, "size": 40} | more
-    return text.draw_text(TextLayer.model_validate(given), words, typeface).patches[-1].mask()
+    return text.render_text(TextLayer.model_validate(given), words, typeface).patches[-1].mask()
 
 
 def used(path: Path) -> text.Typeface:
@@ -32,7 +32,7 @@ def test_a_font_tells_its_name() -> None:
     assert fonts.check_font(FONT.read_bytes()) == ("Caveat", "Bold")
 
 
-def test_a_font_that_was_brought_draws_as_the_installed_one() -> None:
+def test_a_font_that_was_brought_renders_as_the_installed_one() -> None:
     assert np.array_equal(letters("Sphinx", used(OTHER)), letters("Sphinx", text.Typeface("Lora")))
 
 
@@ -85,7 +85,7 @@ def test_what_a_font_needs_not_is_left_out() -> None:
     ids=["empty", "text", "woff2", "collection", "noise", "truncated", "large"],
 )
 def test_what_is_no_font_is_refused_in_words(data: bytes, saying: str) -> None:
-    with pytest.raises(BadFont, match=saying):
+    with pytest.raises(InvalidFontError, match=saying):
         fonts.check_font(data)
 
 
@@ -95,7 +95,7 @@ def test_a_font_without_letters_is_refused() -> None:
         table.cmap.clear()
     data = io.BytesIO()
     font.save(data)
-    with pytest.raises(BadFont, match="no letters"):
+    with pytest.raises(InvalidFontError, match="no letters"):
         fonts.check_font(data.getvalue())
 
 
@@ -107,7 +107,7 @@ def test_a_font_that_says_it_has_every_letter_is_refused() -> None:
     table.data = struct.pack(">HHHHL", 0, 1, 3, 10, 12) + subtable
     font.tables["cmap"] = table
     font.save(data)
-    with pytest.raises(BadFont, match="letters; 100,000 are the most"):
+    with pytest.raises(InvalidFontError, match="letters; 100,000 are the most"):
         fonts.check_font(data.getvalue())
 
 
@@ -120,7 +120,7 @@ def test_noise_in_a_font_is_refused_or_read_and_never_fails_otherwise() -> None:
             damaged[at] = int(random.integers(0, 256))
         try:
             fonts.check_font(bytes(damaged))
-        except BadFont:
+        except InvalidFontError:
             continue
 
 

@@ -3,14 +3,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cwz_web.imaging.canvas import Patch, blank, lay
+from cwz_web.imaging.compositing import Patch, blank, lay
 from cwz_web.imaging.layers import Gradient, RatingLayer, ShapeLayer
-from cwz_web.imaging.shapes import draw_box, draw_rating, draw_shape
+from cwz_web.imaging.shapes import render_box, render_rating, render_shape
 
 
 def shape(**more: Any) -> np.ndarray:
     given = {"type": "shape", "name": "s", "fill": "#ff0000", "x": 10, "y": 10, "width": 80, "height": 80}
-    return on_white(draw_shape(ShapeLayer.model_validate(given | more)))
+    return on_white(render_shape(ShapeLayer.model_validate(given | more)))
 
 
 def on_white(patch: Patch) -> np.ndarray:
@@ -33,10 +33,10 @@ def test_kinds_of_shapes() -> None:
 
 
 def test_a_border_lies_inside_of_a_box_and_round_a_line() -> None:
-    framed = shape(border={"colour": "#0000ff", "width": 6})
+    framed = shape(border={"color": "#0000ff", "width": 6})
     assert framed[12, 50].tolist() == [0, 0, 255]
     assert framed[8, 50].tolist() == WHITE
-    line = shape(shape="line", points=[[0, 0], [1, 0]], border={"colour": "#0000ff", "width": 8})
+    line = shape(shape="line", points=[[0, 0], [1, 0]], border={"color": "#0000ff", "width": 8})
     assert line[7, 50].tolist() == [0, 0, 255], "half of a line lies outside of the box, and is not cut off"
     assert line[50, 50].tolist() == WHITE, "a line is not filled"
 
@@ -44,8 +44,8 @@ def test_a_border_lies_inside_of_a_box_and_round_a_line() -> None:
 @pytest.mark.parametrize("angle", [0, 90, 180, 270])
 def test_a_straight_gradient_is_the_same_as_librsvgs(angle: float) -> None:
     fill = Gradient(start="#ff0000", middle="#00ff0080", end="#0000ff", angle=angle)
-    ours = on_white(draw_box(10, 10, 80, 80, fill))
-    theirs = on_white(draw_box(10, 10, 80, 80, fill, radius=0.01))
+    ours = on_white(render_box(10, 10, 80, 80, fill))
+    theirs = on_white(render_box(10, 10, 80, 80, fill, radius=0.01))
     assert np.abs(ours.astype(int) - theirs.astype(int))[12:88, 12:88].max() <= 5
 
 
@@ -59,9 +59,9 @@ def test_a_round_gradient_begins_in_the_middle() -> None:
 def test_a_rating_fills_parts_of_stars(value: float, filled: float) -> None:
     layer = RatingLayer.model_validate(
         {"type": "rating", "name": "r", "value": "", "x": 0, "y": 0, "width": 100, "height": 20}
-        | {"colour": "#ff0000", "empty": "#0000ff"}
+        | {"color": "#ff0000", "empty": "#0000ff"}
     )
-    pixels = on_white(draw_rating(layer, value))
+    pixels = on_white(render_rating(layer, value))
     red = ((pixels[..., 0] > 200) & (pixels[..., 2] < 60)).sum()
     blue = ((pixels[..., 2] > 200) & (pixels[..., 0] < 60)).sum()
     assert red / (red + blue) == pytest.approx(filled / 5, abs=0.06)

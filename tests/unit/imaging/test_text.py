@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cwz_web.imaging import text as lettering
-from cwz_web.imaging.canvas import Patch
+from cwz_web.imaging.compositing import Patch
 from cwz_web.imaging.fonts import FAMILIES
 from cwz_web.imaging.layers import TextLayer
 
@@ -17,9 +17,9 @@ def layer(**more: Any) -> TextLayer:
     return TextLayer.model_validate(given | more)
 
 
-def draw_text(layer: TextLayer, text: str) -> Patch | None:
-    """The letters alone, when nothing else is drawn."""
-    patches = lettering.draw_text(layer, text).patches
+def render_text(layer: TextLayer, text: str) -> Patch | None:
+    """The letters alone, when nothing else is rendered."""
+    patches = lettering.render_text(layer, text).patches
     return patches[-1] if patches else None
 
 
@@ -28,7 +28,7 @@ def bottom_of(patch: Any) -> int:
 
 
 def test_words_with_and_without_descenders_stand_on_one_baseline() -> None:
-    plain, tall, low = (draw_text(layer(), text) for text in ("xxx", "HHH", "xgx"))
+    plain, tall, low = (render_text(layer(), text) for text in ("xxx", "HHH", "xgx"))
     assert None not in (plain, tall, low)
     assert bottom_of(plain) == pytest.approx(bottom_of(tall), abs=1)
     assert plain.y > tall.y
@@ -37,8 +37,8 @@ def test_words_with_and_without_descenders_stand_on_one_baseline() -> None:
 
 
 def test_text_is_never_markup() -> None:
-    tag, entity = draw_text(layer(), "<b>bold</b>"), draw_text(layer(), "&amp;")
-    bold, sign = draw_text(layer(), "bold"), draw_text(layer(), "&")
+    tag, entity = render_text(layer(), "<b>bold</b>"), render_text(layer(), "&amp;")
+    bold, sign = render_text(layer(), "bold"), render_text(layer(), "&")
     assert None not in (tag, entity, bold, sign)
     assert tag.alpha.shape[1] > bold.alpha.shape[1] * 1.5
     assert entity.alpha.shape[1] > sign.alpha.shape[1] * 2
@@ -46,9 +46,9 @@ def test_text_is_never_markup() -> None:
 
 def test_a_long_text_gets_smaller_and_then_an_ellipsis() -> None:
     text = "A rather long title for such a small box"
-    whole = draw_text(layer(width=2000), text)
-    shrunk = draw_text(layer(width=600, min_size=20), text)
-    cut = draw_text(layer(width=200, min_size=20), text)
+    whole = render_text(layer(width=2000), text)
+    shrunk = render_text(layer(width=600, min_size=20), text)
+    cut = render_text(layer(width=200, min_size=20), text)
     assert None not in (whole, shrunk, cut)
     assert shrunk.alpha.shape[1] <= 600
     assert shrunk.alpha.shape[0] < whole.alpha.shape[0]
@@ -57,53 +57,53 @@ def test_a_long_text_gets_smaller_and_then_an_ellipsis() -> None:
 
 
 def test_lines_stay_within_their_number_and_box() -> None:
-    patch = draw_text(layer(width=250, height=110, max_lines=2, line_height=1.2), "word " * 60)
+    patch = render_text(layer(width=250, height=110, max_lines=2, line_height=1.2), "word " * 60)
     assert patch is not None
     assert bottom_of(patch) <= 110
 
 
 def test_a_word_wider_than_the_box_is_broken() -> None:
-    patch = draw_text(layer(width=120, height=500, max_lines=9), "Donaudampfschifffahrtsgesellschaft")
+    patch = render_text(layer(width=120, height=500, max_lines=9), "Donaudampfschifffahrtsgesellschaft")
     assert patch is not None
     assert patch.alpha.shape[1] <= 122
 
 
-@pytest.mark.parametrize(("align", "low", "high"), [("start", 0, 20), ("centre", 150, 200), ("end", 330, 390)])
+@pytest.mark.parametrize(("align", "low", "high"), [("start", 0, 20), ("center", 150, 200), ("end", 330, 390)])
 def test_alignment(align: str, low: int, high: int) -> None:
-    patch = draw_text(layer(align=align), "ii")
+    patch = render_text(layer(align=align), "ii")
     assert patch is not None
     assert low <= patch.x <= high
 
 
 @pytest.mark.parametrize(("valign", "low", "high"), [("top", 0, 20), ("middle", 120, 150), ("bottom", 250, 280)])
 def test_vertical_alignment(valign: str, low: int, high: int) -> None:
-    patch = draw_text(layer(valign=valign, height=300), "H")
+    patch = render_text(layer(valign=valign, height=300), "H")
     assert patch is not None
     assert low <= patch.y <= high
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\n\n", "\u200d", "\x00\x07", "\ud800"])
-def test_nothing_visible_draws_nothing(text: str) -> None:
-    assert draw_text(layer(), text) is None
+def test_nothing_visible_renders_nothing(text: str) -> None:
+    assert render_text(layer(), text) is None
 
 
 @pytest.mark.parametrize("text", ["Schöne Grüße", "Привет", "مرحبا 123", "日本語", "שלום", "สวัสดี", "नमस्ते", "👩‍👩‍👧 hi"])
 def test_scripts_have_glyphs(text: str) -> None:
-    """A missing glyph is drawn as the same box whatever the character is; real ones differ."""
-    drawn, boxes = draw_text(layer(), text), draw_text(layer(), "\U000e0fff" * 3)
-    assert drawn is not None
-    assert boxes is None or not np.array_equal(drawn.alpha, boxes.alpha)
+    """A missing glyph is rendered as the same box whatever the character is; real ones differ."""
+    rendered, boxes = render_text(layer(), text), render_text(layer(), "\U000e0fff" * 3)
+    assert rendered is not None
+    assert boxes is None or not np.array_equal(rendered.alpha, boxes.alpha)
 
 
 @given(st.text(max_size=120))
 @settings(max_examples=60)
 def test_any_text_stays_in_its_width(text: str) -> None:
-    patch = draw_text(layer(width=180, height=60, min_size=14, size=24, max_lines=2), text)
+    patch = render_text(layer(width=180, height=60, min_size=14, size=24, max_lines=2), text)
     assert patch is None or (patch.alpha.ndim == 2 and patch.alpha.shape[1] <= 240)
 
 
 def lettered(text: str, **more: Any) -> lettering.Lettering:
-    return lettering.draw_text(layer(**more), text)
+    return lettering.render_text(layer(**more), text)
 
 
 def test_a_long_word_gets_smaller_before_it_is_broken() -> None:
@@ -114,11 +114,11 @@ def test_a_long_word_gets_smaller_before_it_is_broken() -> None:
     assert lettered(word, width=400, height=200, max_lines=3).size == 40, "without leave to shrink it is broken"
 
 
-def test_a_text_that_can_not_fit_is_not_drawn_whole_first() -> None:
+def test_a_text_that_can_not_fit_is_not_rendered_whole_first() -> None:
     """2,000 letters of 1,000 pixels would be gigabytes."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    drawn = lettered("W" * 2000, width=4000, height=4000, size=1000, min_size=900, max_lines=50)
-    assert drawn.cut
+    rendered = lettered("W" * 2000, width=4000, height=4000, size=1000, min_size=900, max_lines=50)
+    assert rendered.cut
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400_000
 
 
@@ -140,7 +140,7 @@ def test_a_box_that_hugs_is_as_wide_as_the_text() -> None:
     assert lettered("", **(more | {"hug": False})).patches[0].shape == (100, 390)
 
 
-@pytest.mark.parametrize("align", ["start", "centre", "end"])
+@pytest.mark.parametrize("align", ["start", "center", "end"])
 def test_a_box_that_hugs_stays_with_the_alignment(align: str) -> None:
     box, letters = lettered("ab", align=align, background="#ff0000", padding=10, hug=True).patches
     assert letters.x - box.x == 10
@@ -148,8 +148,8 @@ def test_a_box_that_hugs_stays_with_the_alignment(align: str) -> None:
 
 
 def test_an_outline_lies_below_and_around_the_letters() -> None:
-    rim, letters = lettered("H", stroke={"colour": "#ff0000", "width": 4}).patches
-    assert rim.colour == (255, 0, 0)
+    rim, letters = lettered("H", stroke={"color": "#ff0000", "width": 4}).patches
+    assert rim.color == (255, 0, 0)
     assert (rim.x, rim.y) == (letters.x - 4, letters.y - 4)
     assert rim.shape == (letters.shape[0] + 8, letters.shape[1] + 8)
 
@@ -162,24 +162,24 @@ def test_lines_can_be_justified() -> None:
 
 
 @pytest.mark.parametrize("emoji", ["👍🏽", "👩‍👩‍👧‍👦", "🇩🇪", "❤️", "🏳️‍🌈"])
-def test_emoji_are_one_picture_in_their_own_colours(emoji: str) -> None:
-    [drawn] = lettered(emoji).patches
-    assert isinstance(drawn.colour, np.ndarray)
-    assert drawn.shape[1] < 60, "one sign, not its parts beside each other"
-    covered = drawn.colour[drawn.mask() > 200][:, :3].astype(int)
+def test_emoji_are_one_image_in_their_own_colors(emoji: str) -> None:
+    [rendered] = lettered(emoji).patches
+    assert isinstance(rendered.color, np.ndarray)
+    assert rendered.shape[1] < 60, "one sign, not its parts beside each other"
+    covered = rendered.color[rendered.mask() > 200][:, :3].astype(int)
     assert len(np.unique(covered, axis=0)) > 20
 
 
 def test_skin_tones_differ() -> None:
-    light, dark = (lettered(text).patches[0].colour for text in ("👍🏻", "👍🏿"))
+    light, dark = (lettered(text).patches[0].color for text in ("👍🏻", "👍🏿"))
     assert isinstance(light, np.ndarray)
     assert not np.array_equal(light, dark)
 
 
-def test_a_text_beside_emoji_keeps_its_colour() -> None:
-    [drawn] = lettered("Hi 👍", colour="#ff0000").patches
-    assert isinstance(drawn.colour, np.ndarray)
-    left = drawn.colour[:, :20][drawn.mask()[:, :20] > 250]
+def test_a_text_beside_emoji_keeps_its_color() -> None:
+    [rendered] = lettered("Hi 👍", color="#ff0000").patches
+    assert isinstance(rendered.color, np.ndarray)
+    left = rendered.color[:, :20][rendered.mask()[:, :20] > 250]
     assert (left[:, :3] == [255, 0, 0]).all()
 
 
@@ -190,15 +190,15 @@ def test_right_to_left_begins_at_the_right() -> None:
     assert arabic.x + arabic.shape[1] > 380
 
 
-def test_what_no_font_has_is_named_and_drawn_as_a_sign_for_it() -> None:
-    drawn = lettered("a𓀀b")
-    assert drawn.missing == ("𓀀",)
-    assert np.array_equal(drawn.patches[-1].mask(), lettered("a\ufffdb").patches[-1].mask())
+def test_what_no_font_has_is_named_and_rendered_as_a_sign_for_it() -> None:
+    rendered = lettered("a𓀀b")
+    assert rendered.missing == ("𓀀",)
+    assert np.array_equal(rendered.patches[-1].mask(), lettered("a\ufffdb").patches[-1].mask())
     assert lettered("Ελληνικά 日本 한국 👍🏽 é\u0301\u200d").missing == ()
 
 
 def test_han_characters_follow_their_language() -> None:
-    """The same character, as a Japanese, a Korean and a Chinese text draws it."""
+    """The same character, as a Japanese, a Korean and a Chinese text renders it."""
 
     def first(text: str) -> Any:
         return lettered(text, size=80, width=900).patches[-1].mask()[:, :60]
@@ -212,7 +212,7 @@ def test_the_same_words_in_another_font_look_different() -> None:
 
 
 def test_an_emoji_is_never_cut_in_two() -> None:
-    drawn = lettered("👩‍👩‍👧‍👦" * 12, width=300)
-    [patch] = drawn.patches
-    assert drawn.cut
-    assert isinstance(patch.colour, np.ndarray)
+    rendered = lettered("👩‍👩‍👧‍👦" * 12, width=300)
+    [patch] = rendered.patches
+    assert rendered.cut
+    assert isinstance(patch.color, np.ndarray)

@@ -7,7 +7,14 @@ from contextlib import suppress
 import pytest
 
 from cwz_web.net import client
-from cwz_web.net.client import Fetcher, FetchError, Refused, TooLarge, Unreached, check_url
+from cwz_web.net.client import (
+    Fetcher,
+    FetchError,
+    HostUnreachableError,
+    RequestRefusedError,
+    ResponseTooLargeError,
+    check_url,
+)
 from tests.conftest import Canary
 
 METADATA = "169.254.169.254"
@@ -28,13 +35,13 @@ def test_a_name_that_leads_inside_is_refused_before_anything_is_sent(
     inside: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client.httpcore.SyncBackend, "connect_tcp", lambda *_, **__: pytest.fail("it connected"))
-    with pytest.raises(Refused):
+    with pytest.raises(RequestRefusedError):
         Fetcher(resolver=lambda host, port: [inside]).get("http://shop.example/", max_bytes=10)
 
 
 def test_one_internal_address_among_public_ones_refuses_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client.httpcore.SyncBackend, "connect_tcp", lambda *_, **__: pytest.fail("it connected"))
-    with pytest.raises(Refused):
+    with pytest.raises(RequestRefusedError):
         Fetcher(resolver=lambda host, port: ["93.184.216.34", METADATA]).get("http://shop.example/", max_bytes=10)
 
 
@@ -48,7 +55,7 @@ def test_the_address_that_was_checked_is_the_one_that_is_connected_to(monkeypatc
         raise client.httpcore.ConnectError
 
     monkeypatch.setattr(client.httpcore.SyncBackend, "connect_tcp", connect)
-    with pytest.raises(Unreached):
+    with pytest.raises(HostUnreachableError):
         Fetcher(resolver=lambda host, port: next(answers)).get("http://shop.example/", max_bytes=10)
     assert connected == ["93.184.216.34"]
 
@@ -57,7 +64,7 @@ def test_a_redirect_inside_is_refused_and_the_inside_never_hears_of_it(http_serv
     inside = Canary()
     try:
         http_server.paths["/a"] = (302, {"Location": inside.url("/secret")}, b"")
-        with pytest.raises(Refused):
+        with pytest.raises(RequestRefusedError):
             fetcher_at(http_server).get(http_server.url("/a"), max_bytes=100)
         assert inside.seen == []
     finally:
@@ -98,19 +105,19 @@ def test_redirects_are_followed_but_not_for_ever(http_server: Canary) -> None:
     ],
 )
 def test_an_address_that_could_be_read_in_two_ways_is_refused(url: str) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(RequestRefusedError):
         check_url(url)
 
 
 @pytest.mark.parametrize("port", [22, 25, 5432, 6379, 8080])
 def test_only_web_ports(port: int) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(RequestRefusedError):
         Fetcher(resolver=lambda host, port: ["93.184.216.34"]).get(f"http://shop.example:{port}/", max_bytes=10)
 
 
 def test_a_body_that_is_too_large_is_not_read_to_its_end(http_server: Canary) -> None:
     http_server.paths["/big"] = (200, {}, bytes(3_000_000))
-    with pytest.raises(TooLarge):
+    with pytest.raises(ResponseTooLargeError):
         fetcher_at(http_server).get(http_server.url("/big"), max_bytes=1_000_000)
 
 
@@ -210,7 +217,7 @@ def test_an_unknown_host_is_unreached() -> None:
     def nobody(host: str, port: int) -> list[str]:
         raise OSError("no such host")
 
-    with pytest.raises(Unreached):
+    with pytest.raises(HostUnreachableError):
         Fetcher(resolver=nobody).get("http://nobody.example/", max_bytes=10)
 
 

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from cwz_web.net import guard
-from cwz_web.net.client import Refused
+from cwz_web.net.client import RequestRefusedError
 from cwz_web.net.guard import Outbound, refusal_in
 from tests.conftest import Canary
 
@@ -37,9 +37,9 @@ def test_a_declared_host_with_a_public_address_is_connected_to_at_that_address()
     ],
 )  # fmt: skip
 def test_an_address_within_is_refused(address: str) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(RequestRefusedError):
         outbound(address).address_of(HOST, 443, secure=True)
-    with pytest.raises(Refused):
+    with pytest.raises(RequestRefusedError):
         outbound("93.184.216.34", address).address_of(HOST, 443, secure=True)
 
 
@@ -57,7 +57,7 @@ def test_an_address_within_is_refused(address: str) -> None:
     ],
 )
 def test_only_declared_hosts_over_tls(host: str, port: int, secure: bool) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(RequestRefusedError):
         outbound("93.184.216.34").address_of(host, port, secure=secure)
 
 
@@ -66,7 +66,7 @@ def test_what_the_operator_opened_is_reached_by_whoever_declares_it(http_server:
     opened = Outbound([http_server.host], [http_server.host])
     assert opened.guard(requests.Session()).get(http_server.url("/x"), timeout=5).content == b"inside"
     for closed in (Outbound([], [http_server.host]), Outbound([http_server.host])):
-        with pytest.raises((Refused, requests.RequestException)) as refusal:
+        with pytest.raises((RequestRefusedError, requests.RequestException)) as refusal:
             closed.guard(requests.Session()).get(http_server.url("/y"), timeout=5)
         assert refusal_in(refusal.value)
     assert http_server.seen == ["/x"], "nothing else arrived"
@@ -76,7 +76,7 @@ def test_what_the_operator_opened_is_reached_by_whoever_declares_it(http_server:
 def test_a_redirect_does_not_lead_out(http_server: Canary, target: str) -> None:
     http_server.paths["/go"] = (302, {"Location": target}, b"")
     session = Outbound([http_server.host], [http_server.host]).guard(requests.Session())
-    with pytest.raises((Refused, requests.RequestException)) as refusal:
+    with pytest.raises((RequestRefusedError, requests.RequestException)) as refusal:
         session.get(http_server.url("/go"), timeout=5)
     assert refusal_in(refusal.value)
 
@@ -101,7 +101,7 @@ def test_a_rebound_name_is_connected_to_where_it_was_checked() -> None:
     answers = iter([["93.184.216.34"], ["127.0.0.1"]])
     rebinding = Outbound([HOST], (), lambda host, port: next(answers))
     assert rebinding.address_of(HOST, 443, secure=True) == "93.184.216.34"
-    with pytest.raises(Refused):
+    with pytest.raises(RequestRefusedError):
         rebinding.address_of(HOST, 443, secure=True)
 
 

@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
-from email.message import EmailMessage
+from email.message import EmailMessage as MimeMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,15 @@ import resend
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult
 
-from cwz_web.notify.delivery import DeliveryFailed, FolderDelivery, ResendDelivery, SmtpDelivery, Undeliverable
-from cwz_web.notify.letters import Letter, as_html, as_mail, as_text
-from cwz_web.notify.tasks import PostOffice, queue_letter
+from cwz_web.notify.email_delivery import (
+    EmailDeliveryError,
+    FolderDelivery,
+    ResendDelivery,
+    SmtpDelivery,
+    UndeliverableError,
+)
+from cwz_web.notify.emails import EmailMessage, as_html, as_mail, as_text
+from cwz_web.notify.tasks import EmailService, queue_email
 from cwz_web.notify.topics import Unsubscribing
 from cwz_web.web.services import Services
 from tests.factories import Factory
@@ -23,12 +29,12 @@ from tests.installation import free_port
 from tests.mailbox import Mailbox
 
 LINKS = Unsubscribing("x" * 32, "http://localhost")
-LETTER = Letter(
+LETTER = EmailMessage(
     "News <b>", ("Hello <script>alert(1)</script> & you,", "All is well."), ("Go", "http://localhost/x?a=1&b=2")
 )
 
 
-def mail(to: str = "ada@example.org") -> EmailMessage:
+def mail(to: str = "ada@example.org") -> MimeMessage:
     return as_mail(LETTER, to=to, sender="ConnectWyze <no-reply@example.org>")
 
 
@@ -42,16 +48,16 @@ def test_a_letter_has_a_text_and_an_html_part_that_say_the_same() -> None:
 
 
 def test_nothing_in_a_subject_becomes_a_header() -> None:
-    letter = Letter("Hello\r\nBcc: eve@example.org\r\n\r\nbody", ("x",))
+    letter = EmailMessage("Hello\r\nBcc: eve@example.org\r\n\r\nbody", ("x",))
     sent = as_mail(letter, to="ada@example.org", sender="ConnectWyze <no-reply@example.org>")
     assert sent["Bcc"] is None
     assert sent["Subject"] == "Hello Bcc: eve@example.org body"
 
 
 def test_a_letter_survives_a_jobs_arguments() -> None:
-    assert Letter.from_json(json.loads(json.dumps(LETTER.as_json()))) == LETTER
-    plain = Letter("s", ("p",))
-    assert Letter.from_json(json.loads(json.dumps(plain.as_json()))) == plain
+    assert EmailMessage.from_json(json.loads(json.dumps(LETTER.as_json()))) == LETTER
+    plain = EmailMessage("s", ("p",))
+    assert EmailMessage.from_json(json.loads(json.dumps(plain.as_json()))) == plain
 
 
 def test_the_folder_gets_a_file(tmp_path: Path) -> None:
@@ -118,23 +124,23 @@ def test_smtp_hands_a_mail_over(inbox: Inbox) -> None:
 
 def test_smtp_tells_never_from_later(inbox: Inbox) -> None:
     inbox.refusal = "550 no such user"
-    with pytest.raises(Undeliverable):
+    with pytest.raises(UndeliverableError):
         smtp(inbox).send(mail())
     inbox.refusal = "450 try later"
-    with pytest.raises(DeliveryFailed):
+    with pytest.raises(EmailDeliveryError):
         smtp(inbox).send(mail())
 
 
 @pytest.mark.parametrize("how", [{"password": "wrong"}, {"tls": "starttls"}, {"tls": "tls"}])
 def test_smtp_that_does_not_go_as_it_should_is_for_later(inbox: Inbox, how: dict[str, str]) -> None:
-    with pytest.raises(DeliveryFailed) as refusal:
+    with pytest.raises(EmailDeliveryError) as refusal:
         smtp(inbox, **how).send(mail())
     assert "wrong" not in str(refusal.value)
     assert inbox.mails == [], "never in clear when TLS was asked for"
 
 
 def test_smtp_that_is_not_there_is_for_later() -> None:
-    with pytest.raises(DeliveryFailed):
+    with pytest.raises(EmailDeliveryError):
         SmtpDelivery("127.0.0.1", free_port(), "none", "", "").send(mail())
 
 
@@ -182,7 +188,7 @@ def test_resend_that_refuses_is_for_later_and_the_key_is_not_told(
 ) -> None:
     resend_api["status"] = status
     resend_api["answer"] = {"statusCode": status, "name": name, "message": "re_key is no good"}
-    with pytest.raises(DeliveryFailed) as refusal:
+    with pytest.raises(EmailDeliveryError) as refusal:
         ResendDelivery("re_key").send(mail())
     assert "re_key" not in str(refusal.value)
 
@@ -190,14 +196,14 @@ def test_resend_that_refuses_is_for_later_and_the_key_is_not_told(
 class Down:
     """A mail server that does not answer."""
 
-    def send(self, mail: EmailMessage) -> None:
-        raise DeliveryFailed("down")
+    def send(self, mail: MimeMessage) -> None:
+        raise EmailDeliveryError("down")
 
 
 def test_a_dead_mail_server_delays_a_mail_and_loses_nothing(services: Services, mailbox: Mailbox) -> None:
     with services.database.transaction() as db:
-        queue_letter(db, "ada@example.org", LETTER)
-    mailbox.deliver(PostOffice(Down(), "ConnectWyze <x@example.org>", "http://localhost", LINKS))
+        queue_email(db, "ada@example.org", LETTER)
+    mailbox.deliver(EmailService(Down(), "ConnectWyze <x@example.org>", "http://localhost", LINKS))
     assert mailbox.waiting() == 1
     assert not mailbox.folder.exists()
     mailbox.make_due()
@@ -208,13 +214,13 @@ def test_a_dead_mail_server_delays_a_mail_and_loses_nothing(services: Services, 
 def test_a_mail_that_can_never_arrive_is_not_tried_again(services: Services, mailbox: Mailbox, inbox: Inbox) -> None:
     inbox.refusal = "550 no such user"
     with services.database.transaction() as db:
-        queue_letter(db, "ada@example.org", LETTER)
-    mailbox.deliver(PostOffice(smtp(inbox), "ConnectWyze <x@example.org>", "http://localhost", LINKS))
+        queue_email(db, "ada@example.org", LETTER)
+    mailbox.deliver(EmailService(smtp(inbox), "ConnectWyze <x@example.org>", "http://localhost", LINKS))
     assert mailbox.waiting() == 0
 
 
 def test_a_transaction_that_fails_writes_no_mail(make: Factory, services: Services, mailbox: Mailbox) -> None:
     with services.database.session() as db:
-        queue_letter(db, "ada@example.org", LETTER)
+        queue_email(db, "ada@example.org", LETTER)
         db.rollback()
     assert mailbox.mails() == []

@@ -15,14 +15,14 @@ from standardwebhooks.webhooks import WebhookVerificationError
 
 from cwz_web.cli.worker import TASKS
 from cwz_web.jobs import PREPARE_QUEUE, TALK_QUEUES, UPKEEP_QUEUE, WORK_QUEUES, Scheduled, app
-from cwz_web.net.client import Fetcher, Refused
+from cwz_web.net.client import Fetcher, RequestRefusedError
 from cwz_web.notify.models import Delivery, Webhook
 from cwz_web.notify.webhooks import (
     QUEUE,
     SWITCHED_OFF,
     WAITS,
     Event,
-    NotDelivered,
+    WebhookDeliveryError,
     Webhooks,
     deliveries_of,
     emit,
@@ -144,7 +144,7 @@ def test_an_address_that_a_request_named_is_signed_with_the_workspaces_secret(
 def test_what_is_not_taken_is_sent_again_under_the_same_id(sender: Sender, listener: Listener, status: int) -> None:
     listener.status = status
     delivery = sender.emit()
-    with pytest.raises(NotDelivered):
+    with pytest.raises(WebhookDeliveryError):
         sender.send(delivery)
     assert sender.make.reload(delivery).state == "pending"
     assert sender.make.reload(delivery).answer == f"It answered with status {status}"
@@ -183,10 +183,10 @@ def test_an_address_inside_is_refused_before_a_connection(make: Factory, url: st
     inside = {"169.254.169.254": "169.254.169.254", "10.0.0.1": "10.0.0.1", "localhost": "127.0.0.1"}
     sender = Sender(make, url)
     sender.webhooks = Webhooks(SECRET, Fetcher(resolver=lambda host, _: [inside[host]]))
-    with pytest.raises(Refused):
+    with pytest.raises(RequestRefusedError):
         sender.webhooks.fetcher.post(url, b"", {}, seconds=1)
     delivery = sender.emit()
-    with pytest.raises(NotDelivered):
+    with pytest.raises(WebhookDeliveryError):
         sender.send(delivery)
     assert "may not be fetched" in str(make.reload(delivery).answer)
     sender.webhooks.fetcher._client.close()
@@ -224,7 +224,7 @@ def test_tries_go_on_for_three_days_and_then_end() -> None:
     assert 3 * 86400 <= sum(WAITS) < 4 * 86400
     strategy = Scheduled(WAITS)
     attempts = [Job(id=1, queue="q", lock=None, queueing_lock=None, task_name="t", attempts=n) for n in range(11)]
-    decisions = [strategy.get_retry_decision(exception=NotDelivered(), job=job) for job in attempts]
+    decisions = [strategy.get_retry_decision(exception=WebhookDeliveryError(), job=job) for job in attempts]
     assert [bool(decision) for decision in decisions] == [True] * 9 + [False] * 2
 
 

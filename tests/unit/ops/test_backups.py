@@ -24,7 +24,7 @@ from cwz_web.db.programs import start_client
 from cwz_web.db.session import Database
 from cwz_web.feeds.models import Feed
 from cwz_web.ops import archive as archive_module
-from cwz_web.ops.archive import Archive, backup_bucket
+from cwz_web.ops.backup_store import Archive, backup_bucket
 from cwz_web.ops.backups import (
     KEPT,
     OLDEST,
@@ -38,10 +38,10 @@ from cwz_web.ops.backups import (
 )
 from cwz_web.ops.models import BackupRecord
 from cwz_web.ops.purge import purge, purge_due
-from cwz_web.ops.restoring import check_place, restore, verify
-from cwz_web.ops.tombstones import known_tombstones, lay_tombstones, write_tombstones
+from cwz_web.ops.restore import check_place, restore, verify
+from cwz_web.ops.tombstones import apply_tombstones, known_tombstones, write_tombstones
 from cwz_web.settings import SettingsError
-from cwz_web.storage.contract import Unreachable
+from cwz_web.storage.contract import StorageUnreachableError
 from cwz_web.web.services import Services
 from cwz_web.workspaces.audit import Actor
 from cwz_web.workspaces.deletion import begin_workspace_deletion, bring_back, deletions_of
@@ -275,7 +275,7 @@ def test_backups_are_copied_to_a_storage_dropped_there_and_fetched_again(
     old = f"connectwyze-{datetime.now(UTC) - timedelta(days=31):%Y%m%dT%H%M%S}-aaaaaa.backup"
     for name in (old, "connectwyze-20200101T000000-bbbbbb.backup"):
         bucket.put(f"{archive_module.PREFIX}{name}", b"x", content_type="application/octet-stream")
-    archive.let_go()  # by itself, however long there was no new backup
+    archive.release_connection()  # by itself, however long there was no new backup
     assert list(bucket.list(archive_module.PREFIX)) == []
     backup = archive.back_up(services.database)
     there = [info.key.removeprefix(archive_module.PREFIX) for info in bucket.list(archive_module.PREFIX)]
@@ -288,7 +288,7 @@ def test_backups_are_copied_to_a_storage_dropped_there_and_fetched_again(
     assert (folder / "tombstones").exists()
     with pytest.raises(BackupError, match="No key of this installation"):
         dataclasses.replace(archive, ring=OTHER).tombstones()
-    with pytest.raises(BackupError, match="can not be read"):
+    with pytest.raises(BackupError, match="cannot be read"):
         archive.fetch("nothing.backup")
 
 
@@ -298,7 +298,7 @@ def test_a_storage_that_is_down_costs_the_copy_and_not_the_backup(
     archive = archive_of(services, owner_url, tmp_path / "here")
 
     def down() -> None:
-        raise Unreachable("The storage does not answer")
+        raise StorageUnreachableError("The storage does not answer")
 
     backup = Archive(archive.owner_url, archive.folder, RING, down).back_up(services.database)  # type: ignore[arg-type]
     assert list_backups(tmp_path / "here") == [backup]
@@ -313,7 +313,7 @@ def test_wrong_settings_of_the_storage_cost_the_copy_too(services: Services, own
 
 
 def test_wrong_settings_of_the_storage_are_named(services: Services, app_url: str) -> None:
-    given = {"provider": "s3", "bucket": "pictures", "region": "eu-central-1"}
+    given = {"provider": "s3", "bucket": "images", "region": "eu-central-1"}
     wrong = make_settings(app_url, services.settings.var, backup=given | {"bucket": "b"})
     with pytest.raises(SettingsError, match=r"cwz\.backup\.bucket "):
         backup_bucket(wrong, services.providers)
@@ -334,7 +334,7 @@ def test_what_was_deleted_after_a_backup_is_purged_again_when_it_is_restored(
     backup = make_backup(owner_url, tmp_path, RING)
     for space in (gone, waiting, back):
         with make.database.transaction(space.id) as db:
-            begin_workspace_deletion(db, db.get_one(Workspace, space.id), Actor(None, "test", ""), with_pictures=False)
+            begin_workspace_deletion(db, db.get_one(Workspace, space.id), Actor(None, "test", ""), with_images=False)
     with make.database.transaction() as db:
         db.execute(text("UPDATE tombstones SET purge_at = now() WHERE id = :id"), {"id": gone.id})
         stone = db.get_one(Tombstone, gone.id)
@@ -356,7 +356,7 @@ def test_what_was_deleted_after_a_backup_is_purged_again_when_it_is_restored(
     restore(backup, empty, RING)
     database = Database(as_app(empty), pool_size=1)
     try:
-        assert lay_tombstones(database, known_tombstones(empty, tmp_path, RING)) == 2
+        assert apply_tombstones(database, known_tombstones(empty, tmp_path, RING)) == 2
         assert purge_due(database, services.providers) == 1
         with database.transaction() as db:
             stones = {stone.id: stone for stone in db.scalars(select(Tombstone))}
@@ -376,7 +376,7 @@ def test_what_was_deleted_after_a_backup_is_purged_again_when_it_is_restored(
 def deleted(make: Factory, space: Workspace, days: int) -> None:
     """Let a workspace have been deleted so many days ago."""
     with make.database.transaction(space.id) as db:
-        begin_workspace_deletion(db, db.get_one(Workspace, space.id), Actor(None, "test", ""), with_pictures=False)
+        begin_workspace_deletion(db, db.get_one(Workspace, space.id), Actor(None, "test", ""), with_images=False)
     with make.database.transaction() as db:
         stone = db.get_one(Tombstone, space.id)
         stone.deleted_at -= timedelta(days=days)
@@ -398,7 +398,7 @@ def test_what_may_have_been_taken_back_since_the_backup_is_not_purged_by_a_resto
         restore(known, empty, RING)
         database = Database(as_app(empty), pool_size=1)
         try:
-            assert lay_tombstones(database, []) == 1
+            assert apply_tombstones(database, []) == 1
             assert purge_due(database, services.providers) == 0
             with database.transaction(space.id, deleted=True) as db:
                 assert len(db.scalars(select(Feed)).all()) == 1
@@ -429,7 +429,7 @@ def test_what_was_purged_is_purged_again_also_when_the_backup_has_its_tombstone_
             # It is in the backup; let it be one that never knew of it.
             db.execute(text("SELECT set_config('cwz.workspace_id', :id, true)"), {"id": str(later.id)})
             db.execute(text("DELETE FROM workspaces WHERE id = :id"), {"id": later.id})
-        assert lay_tombstones(database, stones) == 1
+        assert apply_tombstones(database, stones) == 1
         assert purge_due(database, services.providers) == 1
         with database.transaction() as db:
             assert db.get_one(Tombstone, space.id).report["rows"]["feeds"] == 1
@@ -508,4 +508,4 @@ def test_the_commands_back_up_before_they_migrate_and_restore_when_asked(
     assert has_schema(empty)
     with psycopg.connect(as_app(empty)):
         assert "Stop the web and the workers first: 1 connection" in command("restore", before.name, "--yes", code=1)
-    assert "can not be read" in command("restore", "nothing.backup", code=1)
+    assert "cannot be read" in command("restore", "nothing.backup", code=1)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from cwz_web.demo.contents import read_template
-from cwz_web.feeds.files import read_table, spooled
+from cwz_web.feeds.file_types import read_table, spooled
 from cwz_web.imaging.documents import Column, ImageTemplate
 from cwz_web.runs.mapping import apply_mapping, guess_mapping
 
@@ -43,7 +43,7 @@ def test_other_shops(header: list[str], expected: dict[str, str]) -> None:
     assert {name: mapping[name] for name in expected} == expected
 
 
-def test_a_picture_is_found_by_its_values_when_its_column_has_an_odd_name() -> None:
+def test_a_image_is_found_by_its_values_when_its_column_has_an_odd_name() -> None:
     mapping = guess_mapping(COLUMNS, ["a", "b"], [{"a": "x", "b": "https://shop.example/1.jpg?v=2"}])
     assert mapping["image"] == "b"
 

@@ -9,31 +9,31 @@ import pytest
 from sqlalchemy import select, text
 
 from cwz_web.accounts.models import Account
-from cwz_web.feeds.files import spooled
+from cwz_web.feeds.file_types import spooled
 from cwz_web.feeds.imports import import_file
 from cwz_web.feeds.models import Feed
-from cwz_web.generation.signing import Addresses
+from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.generation.templates import Template
-from cwz_web.generation.usage import READ_ONLY, CapReached, Meter, count, used_in
+from cwz_web.generation.usage import READ_ONLY, Quota, QuotaExceededError, count, used_in
 from cwz_web.imaging.encoders import Output
 from cwz_web.jobs import PREPARE_QUEUE
 from cwz_web.notify.models import Delivery
 from cwz_web.runs import planning, tasks
-from cwz_web.runs.callback import apply_report
-from cwz_web.runs.following import follow_feed, start_following
-from cwz_web.runs.in_process import InProcess
+from cwz_web.runs.auto_runs import start_auto_run, start_due_auto_runs
+from cwz_web.runs.local_client import LocalRenderClient
 from cwz_web.runs.models import Run, RunItem
 from cwz_web.runs.output_feed import latest_run
-from cwz_web.runs.planning import NEVER_PREPARED, HasEnded, cancel_run, prepare_run, retry_failed, start_run
+from cwz_web.runs.planning import NEVER_PREPARED, RunEndedError, cancel_run, prepare_run, retry_failed, start_run
 from cwz_web.runs.progress import progress_of
 from cwz_web.runs.protocol import AskSpecification, Report, Result
+from cwz_web.runs.reports import apply_report
+from cwz_web.runs.scheduling import CHUNK, drop_chunks
 from cwz_web.runs.tasks import end_lost
-from cwz_web.runs.turns import CHUNK, drop_chunks
 from cwz_web.runs.worker import Worker
 from tests.factories import Factory
 from tests.jobs import run_jobs
 
-ADDRESSES = Addresses("a signing secret")
+ADDRESSES = SignedUrls("a signing secret")
 ROWS = 2 * CHUNK + 3
 
 
@@ -61,9 +61,9 @@ class Large:
                 **more,
             )
 
-    def at_once(self, pictures: int) -> None:
+    def at_once(self, images: int) -> None:
         """How many are prepared at once."""
-        self.patch.setattr(planning, "AT_ONCE", pictures)
+        self.patch.setattr(planning, "AT_ONCE", images)
 
     def bring(self, content: bytes) -> None:
         with self.make.database.transaction(self.space.id) as db:
@@ -80,25 +80,25 @@ class Large:
         reloaded: Run = self.make.reload(run)
         return reloaded
 
-    def draw(self, run: Run) -> Run:
+    def render(self, run: Run) -> Run:
         for chunk in range(-(-run.total // CHUNK)):
-            self.draw_chunk(run, chunk)
+            self.work_on_chunk(run, chunk)
         return self.now(run)
 
-    def draw_chunk(self, run: Run, chunk: int) -> None:
+    def work_on_chunk(self, run: Run, chunk: int) -> None:
         services = self.make.services
-        web = InProcess(self.make.database.transaction, services.providers, ADDRESSES)
+        web = LocalRenderClient(self.make.database.transaction, services.providers, ADDRESSES)
         ask = AskSpecification(workspace_id=run.workspace_id, run_id=run.id, chunk=chunk)
-        Worker(web, services.maker, services.providers).render_chunk(ask, last_try=True)
+        Worker(web, services.image_service, services.providers).render_chunk(ask, last_try=True)
 
     def cancel(self, run: Run) -> int:
         with self.make.database.transaction(self.space.id) as db:
             db.execute(text("SET LOCAL lock_timeout = '3s'"))
             return cancel_run(db, db.get_one(Run, (self.space.id, run.id)))
 
-    def retry(self, run: Run, meter: Meter | None = None) -> int:
+    def retry(self, run: Run, quota: Quota | None = None) -> int:
         with self.make.database.transaction(self.space.id) as db:
-            return retry_failed(db, db.get_one(Run, (self.space.id, run.id)), meter)
+            return retry_failed(db, db.get_one(Run, (self.space.id, run.id)), quota)
 
     @property
     def used(self) -> int:
@@ -107,7 +107,7 @@ class Large:
 
     @property
     def chunks(self) -> list[int]:
-        """Of the jobs that wait to be drawn."""
+        """Of the jobs that wait to be rendered."""
         with self.make.database.transaction() as db:
             found = text("SELECT (args ->> 'chunk')::int FROM procrastinate_jobs WHERE task_name = 'runs.render_chunk'")
             return sorted(db.scalars(found))
@@ -136,9 +136,9 @@ def test_a_large_run_begins_at_once_and_its_job_prepares_it(large: Large) -> Non
     assert (prepared.prepared, prepared.total, prepared.pending) == (True, ROWS, ROWS)
     assert large.make.count(RunItem, large.space.id) == large.used == ROWS
     assert large.chunks == [0, 1, 2]
-    drawn = large.draw(run)
-    assert (drawn.done, drawn.failed, drawn.trouble) == (ROWS, 0, None)
-    assert drawn.finished_at is not None
+    rendered = large.render(run)
+    assert (rendered.done, rendered.failed, rendered.trouble) == (ROWS, 0, None)
+    assert rendered.finished_at is not None
 
 
 def test_a_smaller_one_is_prepared_at_once(large: Large) -> None:
@@ -148,7 +148,7 @@ def test_a_smaller_one_is_prepared_at_once(large: Large) -> None:
 
 
 def test_what_is_there_already_is_found_by_the_job(large: Large) -> None:
-    large.draw(large.prepare(large.begin()))
+    large.render(large.prepare(large.begin()))
     again = large.prepare(large.begin(webhook="https://shop.example/hook"))
     assert (again.done, again.unchanged, again.pending) == (ROWS, ROWS, 0)
     assert again.finished_at is not None
@@ -156,7 +156,7 @@ def test_what_is_there_already_is_found_by_the_job(large: Large) -> None:
     assert large.told == [("run.finished", None)]
 
 
-def test_a_run_draws_the_rows_that_are_there_when_it_is_prepared(large: Large) -> None:
+def test_a_run_renders_the_rows_that_are_there_when_it_is_prepared(large: Large) -> None:
     run = large.begin()
     large.bring(rows(ROWS - 2))
     assert large.prepare(run).total == large.used == ROWS - 2
@@ -165,14 +165,13 @@ def test_a_run_draws_the_rows_that_are_there_when_it_is_prepared(large: Large) -
 @pytest.mark.parametrize("whose", ["workspace", "key"])
 def test_a_run_for_which_there_is_no_room_says_so_and_can_be_tried_again(large: Large, whose: str) -> None:
     cap = ROWS - 1
-    meter = Meter(large.space.id, cap) if whose == "workspace" else Meter(large.space.id, key_id=uuid4(), key_cap=cap)
-    run = large.begin(meter=meter, webhook="https://shop.example/hook")
+    quota = Quota(large.space.id, cap) if whose == "workspace" else Quota(large.space.id, key_id=uuid4(), key_cap=cap)
+    run = large.begin(quota=quota, webhook="https://shop.example/hook")
     refused = large.prepare(run)
     assert (refused.prepared, refused.done, refused.failed, refused.pending) == (False, 0, ROWS, 0)
     assert refused.finished_at is not None
     assert (
-        refused.trouble
-        == f"This {whose} may make {ROWS - 1} pictures a month, and there is no room for more in this one"
+        refused.trouble == f"This {whose} may make {ROWS - 1} images a month, and there is no room for more in this one"
     )
     assert progress_of(refused).finished
     assert progress_of(refused).per_second == 0
@@ -190,7 +189,7 @@ def test_a_run_for_which_there_is_no_room_says_so_and_can_be_tried_again(large: 
 
 def test_who_began_it_gets_a_mail(large: Large) -> None:
     admin = large.make.member(large.space)
-    run = large.begin(meter=Meter(large.space.id, cap=1))
+    run = large.begin(quota=Quota(large.space.id, cap=1))
     with large.make.database.transaction(large.space.id) as db:
         db.get_one(Account, admin.id).muted = []
         db.get_one(Run, (large.space.id, run.id)).started_by = admin.id
@@ -198,16 +197,16 @@ def test_who_began_it_gets_a_mail(large: Large) -> None:
     with large.make.database.transaction() as db:
         [mail] = db.scalars(text("SELECT args::text FROM procrastinate_jobs WHERE queue_name = 'mail'"))
     assert "a run could not begin" in mail
-    assert "This workspace may make 1 pictures a month" in mail
+    assert "This workspace may make 1 images a month" in mail
 
 
 def test_a_workspace_that_can_only_be_looked_at_begins_none(large: Large) -> None:
-    with pytest.raises(CapReached, match=READ_ONLY):
-        large.begin(meter=Meter(large.space.id, closed=True))
+    with pytest.raises(QuotaExceededError, match=READ_ONLY):
+        large.begin(quota=Quota(large.space.id, closed=True))
     run = large.begin()
     large.cancel(run)
-    with pytest.raises(CapReached, match=READ_ONLY):
-        large.retry(run, Meter(large.space.id, closed=True))
+    with pytest.raises(QuotaExceededError, match=READ_ONLY):
+        large.retry(run, Quota(large.space.id, closed=True))
 
 
 def test_a_feed_that_was_emptied_meanwhile_ends_it(large: Large) -> None:
@@ -238,7 +237,7 @@ def test_who_counts_does_not_wait_for_a_run_that_is_prepared(large: Large, monke
         enqueue(db, *given)
         with large.make.database.transaction(large.space.id) as other:
             other.execute(text("SET LOCAL lock_timeout = '3s'"))
-            count(other, Meter(large.space.id))
+            count(other, Quota(large.space.id))
             counted.append(1)
 
     monkeypatch.setattr(planning, "enqueue", count_meanwhile)
@@ -266,7 +265,7 @@ def test_a_run_is_cancelled_while_its_rows_are_written(large: Large, monkeypatch
 
 def test_a_large_run_that_was_cancelled_goes_on_by_a_job(large: Large) -> None:
     run = large.prepare(large.begin())
-    large.draw_chunk(run, 0)
+    large.work_on_chunk(run, 0)
     assert large.cancel(run) == ROWS - CHUNK == large.now(run).failed
     assert large.retry(run) == ROWS - CHUNK
     waits = large.now(run)
@@ -277,15 +276,15 @@ def test_a_large_run_that_was_cancelled_goes_on_by_a_job(large: Large) -> None:
     waits = large.now(run)
     assert (waits.prepared, waits.done, waits.failed, waits.finished_at) == (False, CHUNK, 0, None)
     assert large.used == CHUNK, "nothing counts yet"
-    large.draw_chunk(run, 1)
-    assert large.now(run).done == CHUNK, "and nothing is drawn"
+    large.work_on_chunk(run, 1)
+    assert large.now(run).done == CHUNK, "and nothing is rendered"
     assert large.retry(run) == 0, "it is being prepared"
 
     ready = large.prepare(run)
     assert (ready.prepared, ready.done, ready.total, ready.unchanged) == (True, CHUNK, ROWS, 0)
     assert large.used == ROWS
     assert large.chunks == [1, 2], "what waited was dropped, what is left waits"
-    assert large.draw(run).done == ROWS
+    assert large.render(run).done == ROWS
 
 
 def test_what_failed_in_a_large_run_is_tried_again_by_a_job(large: Large) -> None:
@@ -295,29 +294,29 @@ def test_what_failed_in_a_large_run_is_tried_again_by_a_job(large: Large) -> Non
         apply_report(db, Report(workspace_id=run.workspace_id, run_id=run.id, results=results), ADDRESSES)
     assert (large.now(run).failed, large.used) == (ROWS, 0)
     large.at_once(0)
-    assert large.retry(run, Meter(large.space.id, cap=ROWS - 1)) == ROWS
+    assert large.retry(run, Quota(large.space.id, cap=ROWS - 1)) == ROWS
     assert "no room for more" in str(large.prepare(run).trouble)
     assert (large.now(run).failed, large.used) == (ROWS, 0)
     assert large.retry(run) == ROWS
     assert large.prepare(run).pending == large.used == ROWS
-    assert large.draw(run).done == ROWS
+    assert large.render(run).done == ROWS
 
 
 def test_one_that_does_not_go_on_keeps_what_it_has(large: Large) -> None:
     run = large.prepare(large.begin())
-    large.draw_chunk(run, 0)
+    large.work_on_chunk(run, 0)
     large.cancel(run)
     large.at_once(0)
-    large.retry(run, Meter(large.space.id, cap=ROWS - 1))
+    large.retry(run, Quota(large.space.id, cap=ROWS - 1))
     refused = large.prepare(run)
     assert (refused.done, refused.failed, refused.prepared, large.used) == (CHUNK, ROWS - CHUNK, False, CHUNK)
     assert refused.trouble
     with large.make.database.transaction(large.space.id) as db:
         found = latest_run(db, db.get_one(Feed, (large.space.id, large.feed.id)), large.template.id)
-        assert found is not None, "its pictures are in the output feed"
+        assert found is not None, "its images are in the output feed"
     assert large.retry(run) == ROWS - CHUNK
     large.prepare(run)
-    assert large.draw(run).done == large.used == ROWS
+    assert large.render(run).done == large.used == ROWS
 
 
 def test_the_jobs_of_a_cancelled_run_are_dropped_unless_it_goes_on(large: Large) -> None:
@@ -340,7 +339,7 @@ def test_the_smallest_is_prepared_first(large: Large, monkeypatch: pytest.Monkey
     large.feed = large.make.feed(large.space, rows(3), "Small")
     smaller, begun = large.begin(), []
     prepare = tasks.prepare_run
-    monkeypatch.setattr(tasks, "prepare_run", lambda db, run, meter: (begun.append(run.id), prepare(db, run, meter)))
+    monkeypatch.setattr(tasks, "prepare_run", lambda db, run, quota: (begun.append(run.id), prepare(db, run, quota)))
     large.prepare(larger)
     assert begun == [smaller.id, larger.id]
 
@@ -348,7 +347,7 @@ def test_the_smallest_is_prepared_first(large: Large, monkeypatch: pytest.Monkey
 def test_two_jobs_prepare_it_once(large: Large) -> None:
     run = large.begin()
     with large.make.database.transaction(large.space.id) as db:
-        planning._prepare(db, db.get_one(Run, (large.space.id, run.id)), Meter(large.space.id))
+        planning._prepare(db, db.get_one(Run, (large.space.id, run.id)), Quota(large.space.id))
     large.prepare(run)
     assert large.used == ROWS
     assert large.chunks == [0, 1, 2]
@@ -374,11 +373,11 @@ def test_a_job_that_breaks_off_leaves_nothing_and_the_next_one_does_it_all(
 
 def test_what_is_prepared_already_is_not_prepared_again(large: Large) -> None:
     run = large.prepare(large.begin())
-    large.draw(run)
+    large.render(run)
     with large.make.database.transaction(large.space.id) as db:
         db.execute(text("DELETE FROM run_items"))
-        with pytest.raises(HasEnded):
-            prepare_run(db, db.get_one(Run, (large.space.id, run.id)), Meter(large.space.id))
+        with pytest.raises(RunEndedError):
+            prepare_run(db, db.get_one(Run, (large.space.id, run.id)), Quota(large.space.id))
 
 
 def test_a_run_whose_job_is_gone_ends_and_can_be_tried_again(large: Large) -> None:
@@ -418,10 +417,10 @@ def test_one_that_is_not_prepared_holds_up_no_other_of_its_workspace(large: Larg
 def test_what_follows_a_feed_is_prepared_by_the_job_that_begins_it(large: Large) -> None:
     run = large.prepare(large.begin())
     with large.make.database.transaction(large.space.id) as db:
-        start_following(db, db.get_one(Run, (large.space.id, run.id)))
+        start_auto_run(db, db.get_one(Run, (large.space.id, run.id)))
     large.bring(rows(ROWS, "New"))
     with large.make.database.transaction(large.space.id) as db:
-        [follows] = follow_feed(db, large.space.id, large.feed.id)
+        [follows] = start_due_auto_runs(db, large.space.id, large.feed.id)
         assert (follows.prepared, follows.total) == (True, ROWS)
 
 

@@ -1,4 +1,4 @@
-"""A run from its plan to its last picture, with the worker in this process."""
+"""A run from its plan to its last image, with the worker in this process."""
 
 import json
 import zipfile
@@ -14,26 +14,24 @@ import pytest
 from sqlalchemy import select, text, update
 
 from cwz_web.db.session import enter_workspace
-from cwz_web.feeds.files import spooled
+from cwz_web.feeds.file_types import spooled
 from cwz_web.feeds.imports import import_file
 from cwz_web.feeds.models import Feed
-from cwz_web.generation.assets import Kept
-from cwz_web.generation.models import Asset, Template
-from cwz_web.generation.signing import Addresses
+from cwz_web.generation.images import StoredImage
+from cwz_web.generation.models import Image, Template
+from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.generation.templates import publish
-from cwz_web.generation.usage import CapReached, Meter, used_in
+from cwz_web.generation.usage import Quota, QuotaExceededError, used_in
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
-from cwz_web.imaging.errors import UnknownFormat
+from cwz_web.imaging.errors import UnknownSizeError
 from cwz_web.jobs import RENDER_QUEUE
 from cwz_web.notify.models import Delivery
 from cwz_web.notify.webhooks import Event
-from cwz_web.runs.archive import entries_of, zip_stream
-from cwz_web.runs.callback import apply_report, forget_messages, give_up_lost, take_message
-from cwz_web.runs.in_process import InProcess
+from cwz_web.runs.local_client import LocalRenderClient
 from cwz_web.runs.models import RenderMessage, Run, RunItem
 from cwz_web.runs.planning import (
-    EmptyFeed,
+    EmptyFeedError,
     RunPlan,
     cancel_run,
     latest_runs,
@@ -41,20 +39,22 @@ from cwz_web.runs.planning import (
     retry_failed,
     start_run,
 )
-from cwz_web.runs.progress import Progress, notes_of, progress_of, results_after, run_of_asset
-from cwz_web.runs.protocol import AskSpecification, Gone, Refused, Report, Result, Specification
-from cwz_web.runs.turns import CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK, chunk_of, put_back
+from cwz_web.runs.progress import Progress, notes_of, progress_of, results_after, run_of_image
+from cwz_web.runs.protocol import AskSpecification, MessageRefusedError, Report, Result, RunGoneError, Specification
+from cwz_web.runs.reports import apply_report, forget_messages, give_up_lost, record_message_id
+from cwz_web.runs.scheduling import CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK, chunk_of, requeue_chunk
 from cwz_web.runs.worker import STORAGE_GAVE_UP, Worker
-from cwz_web.storage.contract import NotPermitted, StorageError, Unreachable
+from cwz_web.runs.zip_download import entries_of, zip_stream
+from cwz_web.storage.contract import PermissionDeniedError, StorageError, StorageUnreachableError
 from cwz_web.storage.models import Connection
 from tests.factories import Factory, local_bucket, questions_to, small_document
 from tests.jobs import run_jobs
 
-ADDRESSES = Addresses("a signing secret")
+ADDRESSES = SignedUrls("a signing secret")
 
 
 @dataclass
-class Direct(InProcess):
+class Direct(LocalRenderClient):
     """The worker's way to the web without the web; notes what was reported."""
 
     reports: list[Report] = field(default_factory=list)
@@ -73,11 +73,11 @@ def ask(run: Run, chunk: int = 0) -> AskSpecification:
 
 
 def worker(make: Factory) -> Worker:
-    return Worker(direct_to(make), make.services.maker, make.services.providers)
+    return Worker(direct_to(make), make.services.image_service, make.services.providers)
 
 
 def work(make: Factory, run: Run, *, last_try: bool = False) -> Run:
-    """Draw all chunks. Returns the run as it is then."""
+    """Render all chunks. Returns the run as it is then."""
     for chunk in range(-(-run.total // CHUNK)):
         worker(make).render_chunk(ask(run, chunk), last_try=last_try)
     reloaded: Run = make.reload(run)
@@ -126,7 +126,7 @@ def test_an_empty_feed_starts_no_run(make: Factory) -> None:
     with make.database.transaction(space.id) as db:
         db.execute(update(Feed).values(item_count=0))
         db.expire_all()
-        with pytest.raises(EmptyFeed):
+        with pytest.raises(EmptyFeedError):
             start_run(
                 db,
                 feed=db.get_one(Feed, (space.id, feed.id)),
@@ -137,7 +137,7 @@ def test_an_empty_feed_starts_no_run(make: Factory) -> None:
             )
 
 
-def test_every_row_becomes_a_picture_in_storage(make: Factory) -> None:
+def test_every_row_becomes_a_image_in_storage(make: Factory) -> None:
     space = make.workspace()
     run = work(make, make.run(make.feed(space, rows(CHUNK + 2)), make.template(space)))
     assert (run.done, run.failed) == (CHUNK + 2, 0)
@@ -146,12 +146,12 @@ def test_every_row_becomes_a_picture_in_storage(make: Factory) -> None:
     with make.database.transaction(space.id) as db:
         results = results_after(db, run)
         assert len(results) == CHUNK + 2
-        for item, asset in results:
-            assert asset is not None
-            assert bucket.head(asset.key).size == asset.size
-            assert asset.key.startswith(f"{space.id}/")
-            assert run_of_asset(db, space.id, asset.id) == run.id
-            assert item.key == asset.name
+        for item, image in results:
+            assert image is not None
+            assert bucket.head(image.key).size == image.size
+            assert image.key.startswith(f"{space.id}/")
+            assert run_of_image(db, space.id, image.id) == run.id
+            assert item.key == image.name
 
 
 def test_the_page_of_a_large_run_reads_only_what_it_shows(make: Factory, owner_url: str) -> None:
@@ -172,18 +172,18 @@ def test_the_page_of_a_large_run_reads_only_what_it_shows(make: Factory, owner_u
         assert db.scalar(read) < before + 10
 
 
-def test_the_same_picture_is_kept_once(make: Factory) -> None:
+def test_the_same_image_is_kept_once(make: Factory) -> None:
     space = make.workspace()
     run = work(make, make.run(make.feed(space, b"sku,title\n1,Same\n2,Same\n3,Other\n"), make.template(space)))
     assert run.done == 3
-    assert make.count(Asset, space.id) == 2
+    assert make.count(Image, space.id) == 2
 
 
 def test_a_report_that_comes_twice_counts_once(make: Factory) -> None:
     space = make.workspace()
     run = make.run(make.feed(space), make.template(space))
     client = direct_to(make)
-    Worker(client, make.services.maker, make.services.providers).render_chunk(ask(run), last_try=False)
+    Worker(client, make.services.image_service, make.services.providers).render_chunk(ask(run), last_try=False)
     for report in list(client.reports):
         client.report(report)
     client.report(
@@ -197,15 +197,15 @@ def test_a_report_that_comes_twice_counts_once(make: Factory) -> None:
     assert (run.done, run.failed) == (3, 0)
 
 
-def test_a_chunk_that_is_taken_up_again_draws_only_what_is_left(make: Factory) -> None:
+def test_a_chunk_that_is_taken_up_again_renders_only_what_is_left(make: Factory) -> None:
     space = make.workspace()
     run = make.run(make.feed(space), make.template(space))
     client = direct_to(make)
     client.report(Report(workspace_id=space.id, run_id=run.id, results=(Result(position=2, error="told before"),)))
-    Worker(client, make.services.maker, make.services.providers).render_chunk(ask(run), last_try=False)
-    drawn = [result.position for report in client.reports[1:] for result in report.results]
-    assert drawn == [1, 3]
-    assert Worker(client, make.services.maker, make.services.providers).render_chunk(ask(run), last_try=False)
+    Worker(client, make.services.image_service, make.services.providers).render_chunk(ask(run), last_try=False)
+    rendered = [result.position for report in client.reports[1:] for result in report.results]
+    assert rendered == [1, 3]
+    assert Worker(client, make.services.image_service, make.services.providers).render_chunk(ask(run), last_try=False)
     run = make.reload(run)
     assert (run.done, run.failed) == (2, 1)
 
@@ -225,7 +225,7 @@ def test_a_row_that_fails_says_why_and_takes_no_other_with_it(make: Factory) -> 
         assert "not a web address" in str(results_after(db, run, state="failed")[0][0].error)
 
 
-def test_a_picture_without_its_photo_is_noted(make: Factory) -> None:
+def test_a_image_without_its_photo_is_noted(make: Factory) -> None:
     space = make.workspace()
     run = make.run(
         make.feed(space, b"sku,title,image\n1,One,nowhere\n2,Two,nowhere\n"), make.template(space), {"image": "image"}
@@ -259,7 +259,11 @@ def test_what_failed_can_be_retried(make: Factory) -> None:
 
 @pytest.mark.parametrize(
     ("error", "last_try", "waits"),
-    [(Unreachable, False, True), (Unreachable, True, False), (NotPermitted, False, False)],
+    [
+        (StorageUnreachableError, False, True),
+        (StorageUnreachableError, True, False),
+        (PermissionDeniedError, False, False),
+    ],
 )
 def test_storage_that_does_not_answer_delays_and_loses_nothing(
     make: Factory, monkeypatch: pytest.MonkeyPatch, error: type[StorageError], last_try: bool, waits: bool
@@ -273,7 +277,7 @@ def test_storage_that_does_not_answer_delays_and_loses_nothing(
     with monkeypatch.context() as patch:
         patch.setattr("cwz_storage_local.LocalBucket.put", refuse)
         if waits:
-            with pytest.raises(Unreachable):
+            with pytest.raises(StorageUnreachableError):
                 worker(make).render_chunk(ask(run), last_try=last_try)
         else:
             worker(make).render_chunk(ask(run), last_try=last_try)
@@ -290,26 +294,26 @@ def test_a_run_that_is_gone(make: Factory) -> None:
     space = make.workspace()
     run = make.run(make.feed(space), make.template(space))
     missing = AskSpecification(workspace_id=space.id, run_id=uuid4(), chunk=0)
-    with pytest.raises(Gone):
+    with pytest.raises(RunGoneError):
         worker(make).render_chunk(missing, last_try=False)
     other = make.workspace()
-    with pytest.raises(Gone):
+    with pytest.raises(RunGoneError):
         worker(make).render_chunk(AskSpecification(workspace_id=other.id, run_id=run.id, chunk=0), last_try=False)
 
 
 def test_a_message_is_taken_once_and_forgotten_when_it_is_old(make: Factory) -> None:
     with make.database.transaction() as db:
-        take_message(db, "msg_1")
-    with pytest.raises(Refused), make.database.transaction() as db:
-        take_message(db, "msg_1")
+        record_message_id(db, "msg_1")
+    with pytest.raises(MessageRefusedError), make.database.transaction() as db:
+        record_message_id(db, "msg_1")
     with make.database.transaction() as db:
         db.execute(text("UPDATE render_messages SET received_at = now() - interval '2 hours'"))
-        take_message(db, "msg_2")
+        record_message_id(db, "msg_2")
         forget_messages(db)
         assert db.scalars(select(RenderMessage.id)).all() == ["msg_2"]
 
 
-def test_the_zip_holds_every_picture_under_a_name_that_tells(make: Factory) -> None:
+def test_the_zip_holds_every_image_under_a_name_that_tells(make: Factory) -> None:
     space = make.workspace()
     feed = make.feed(space, b"sku,title\n../../etc/passwd,One\nT\xc3\xb6pfe & Pfannen,Two\n")
     run = work(make, make.run(feed, make.template(space)))
@@ -364,7 +368,7 @@ def begin(make: Factory, feed: Feed, template: Template, **more: Any) -> Run:
         )
 
 
-def test_what_an_earlier_run_drew_is_taken_over_and_costs_nothing(make: Factory) -> None:
+def test_what_an_earlier_run_rendered_is_taken_over_and_costs_nothing(make: Factory) -> None:
     space = make.workspace()
     feed, template = make.feed(space, rows(20)), make.template(space)
     work(make, make.run(feed, template))
@@ -380,7 +384,7 @@ def test_what_an_earlier_run_drew_is_taken_over_and_costs_nothing(make: Factory)
     assert count_of(make, space.id) == 22
 
 
-def test_another_version_mapping_or_format_is_drawn_anew(make: Factory) -> None:
+def test_another_version_mapping_or_format_is_rendered_anew(make: Factory) -> None:
     space = make.workspace()
     feed, template = make.feed(space, rows(3)), make.template(space)
     work(make, make.run(feed, template))
@@ -390,13 +394,13 @@ def test_another_version_mapping_or_format_is_drawn_anew(make: Factory) -> None:
     assert make.run(feed, make.reload(template)).unchanged == 0
 
 
-def kept_as(number: int) -> Kept:
-    """A picture in storage, as a worker tells of it."""
+def kept_as(number: int) -> StoredImage:
+    """An image in storage, as a worker tells of it."""
     digest = f"{number:064x}"
-    return Kept(digest=digest, key=f"k/{digest}", content_type="image/jpeg", width=3, height=2, size=9)
+    return StoredImage(digest=digest, key=f"k/{digest}", content_type="image/jpeg", width=3, height=2, size=9)
 
 
-def test_a_report_asks_as_much_for_fifty_pictures_as_for_one(make: Factory) -> None:
+def test_a_report_asks_as_much_for_fifty_images_as_for_one(make: Factory) -> None:
     space = make.workspace()
     run = make.run(make.feed(space, b"sku\n" + b"".join(b"%d\n" % row for row in range(60))), make.template(space))
     counts = []
@@ -426,8 +430,8 @@ def test_a_report_of_everything_at_once(make: Factory) -> None:
             apply_report(db, Report(workspace_id=space.id, run_id=run.id, results=told), ADDRESSES)
     with make.database.transaction(space.id) as db:
         items = db.execute(
-            select(RunItem.state, Asset.digest, Asset.name, RunItem.note, RunItem.error)
-            .outerjoin(Asset, Asset.id == RunItem.asset_id)
+            select(RunItem.state, Image.digest, Image.name, RunItem.note, RunItem.error)
+            .outerjoin(Image, Image.id == RunItem.image_id)
             .order_by(RunItem.position)
         ).all()
     one, two = kept_as(1).digest, kept_as(2).digest
@@ -438,13 +442,13 @@ def test_a_report_of_everything_at_once(make: Factory) -> None:
         ("done", two, "2", "The photo is missing", None),
         ("done", one, "1", None, None),
     ]
-    assert make.count(Asset, space.id) == 2
+    assert make.count(Image, space.id) == 2
     run = make.reload(run)
     assert (run.done, run.failed, run.finished_at is not None) == (4, 1, True)
-    assert count_of(make, space.id) == 2, "two pictures, however many rows show them"
+    assert count_of(make, space.id) == 2, "two images, however many rows show them"
 
 
-def test_a_run_takes_its_pictures_beforehand_and_gives_back_what_failed_or_was_there(make: Factory) -> None:
+def test_a_run_takes_its_images_beforehand_and_gives_back_what_failed_or_was_there(make: Factory) -> None:
     space = make.workspace()
     feed, template = make.feed(space, b"sku,title\n1,Same\n2,Same\n3,Other\n"), make.template(space)
     run = make.run(feed, template)
@@ -459,18 +463,18 @@ def test_a_run_takes_its_pictures_beforehand_and_gives_back_what_failed_or_was_t
         assert retry_failed(db, db.get_one(Run, (space.id, run.id))) == 1
     assert count_of(make, space.id) == 3
     work(make, run)
-    assert count_of(make, space.id) == 2, "the same picture twice is one"
-    assert make.count(Asset, space.id) == 2
+    assert count_of(make, space.id) == 2, "the same image twice is one"
+    assert make.count(Image, space.id) == 2
 
 
 def test_a_run_for_which_there_is_no_room_does_not_begin(make: Factory) -> None:
     space = make.workspace()
     feed, template = make.feed(space, rows(5)), make.template(space)
-    with pytest.raises(CapReached):
-        begin(make, feed, template, meter=Meter(space.id, cap=4))
+    with pytest.raises(QuotaExceededError):
+        begin(make, feed, template, quota=Quota(space.id, cap=4))
     assert make.count(Run, space.id) == 0
     assert count_of(make, space.id) == 0
-    begin(make, feed, template, meter=Meter(space.id, cap=5))
+    begin(make, feed, template, quota=Quota(space.id, cap=5))
 
 
 def test_a_run_is_cancelled_and_goes_on_later(make: Factory) -> None:
@@ -502,7 +506,7 @@ def test_cancelling_writes_to_no_row_so_that_a_run_of_any_size_ends_at_once(make
         assert db.scalar(written) == before
 
 
-def test_what_was_being_drawn_when_a_run_was_cancelled_counts_nothing(make: Factory) -> None:
+def test_what_was_being_rendered_when_a_run_was_cancelled_counts_nothing(make: Factory) -> None:
     space = make.workspace()
     run = make.run(make.feed(space, rows(2)), make.template(space))
 
@@ -514,17 +518,17 @@ def test_what_was_being_drawn_when_a_run_was_cancelled_counts_nothing(make: Fact
             return found
 
     web = CancelledMeanwhile(make.database.transaction, make.services.providers, ADDRESSES)
-    Worker(web, make.services.maker, make.services.providers).render_chunk(ask(run), last_try=False)
+    Worker(web, make.services.image_service, make.services.providers).render_chunk(ask(run), last_try=False)
     cancelled = make.reload(run)
     assert (cancelled.done, cancelled.failed, count_of(make, space.id)) == (0, 2, 0)
-    assert make.count(Asset, space.id) == 0
+    assert make.count(Image, space.id) == 0
     with make.database.transaction(space.id) as db:
         assert retry_failed(db, db.get_one(Run, (space.id, run.id))) == 2
     resumed = work(make, run)
-    assert (resumed.done, count_of(make, space.id), make.count(Asset, space.id)) == (2, 2, 2)
+    assert (resumed.done, count_of(make, space.id), make.count(Image, space.id)) == (2, 2, 2)
 
 
-def test_a_cancelled_run_that_goes_on_draws_what_failed_as_well(make: Factory) -> None:
+def test_a_cancelled_run_that_goes_on_renders_what_failed_as_well(make: Factory) -> None:
     space = make.workspace()
     run = make.run(make.feed(space, rows(2 * CHUNK)), make.template(space))
     results = (Result(position=1, error="No"),)
@@ -539,7 +543,7 @@ def test_a_cancelled_run_that_goes_on_draws_what_failed_as_well(make: Factory) -
     assert work(make, run).done == count_of(make, space.id) == 2 * CHUNK
 
 
-def test_each_row_is_drawn_in_each_output(make: Factory) -> None:
+def test_each_row_is_rendered_in_each_output(make: Factory) -> None:
     space = make.workspace()
     formats = [{"name": "square", "width": 100, "height": 100}]
     template = make.template(space, small_document(formats=formats))
@@ -547,7 +551,7 @@ def test_each_row_is_drawn_in_each_output(make: Factory) -> None:
     run = work(make, make.run(make.feed(space, rows(2)), template, None, *outputs))
     assert (run.total, run.done) == (4, 4)
     with make.database.transaction(space.id) as db:
-        found = [(item.key, asset.width, asset.content_type) for item, asset in results_after(db, run) if asset]
+        found = [(item.key, image.width, image.content_type) for item, image in results_after(db, run) if image]
     assert found == [
         ("0", 300, "image/jpeg"),
         ("0", 100, "image/png"),
@@ -559,7 +563,7 @@ def test_each_row_is_drawn_in_each_output(make: Factory) -> None:
 def test_a_size_that_the_template_does_not_have_begins_nothing(make: Factory) -> None:
     space = make.workspace()
     feed, template = make.feed(space), make.template(space)
-    with pytest.raises(UnknownFormat):
+    with pytest.raises(UnknownSizeError):
         make.run(feed, template, None, Output(size="square"))
     assert make.count(Run, space.id) == 0
 
@@ -573,21 +577,21 @@ def test_a_plan_counts_new_changed_unchanged_removed_and_invalid_rows(make: Fact
         with make.database.transaction(space.id) as db:
             return plan_run(db, feed=db.get_one(Feed, (space.id, feed.id)), template=template, **given)
 
-    assert plan() == RunPlan(rows=4, pictures=4, new=4, changed=0, unchanged=0, removed=0, invalid=0)
+    assert plan() == RunPlan(rows=4, images=4, new=4, changed=0, unchanged=0, removed=0, invalid=0)
     work(make, make.run(feed, template))
-    assert plan() == RunPlan(rows=4, pictures=4, new=0, changed=0, unchanged=4, removed=0, invalid=0)
+    assert plan() == RunPlan(rows=4, images=4, new=0, changed=0, unchanged=4, removed=0, invalid=0)
     with make.database.transaction(space.id) as db:
         changed = b"sku,title\n0,Title 0\n1,Other\n3,Title 3\n8,New\n9,New\n,No key\n"
         import_file(db, db.get_one(Feed, (space.id, feed.id)), file_name="f.csv", file=spooled(changed))
-    assert plan() == RunPlan(rows=5, pictures=5, new=2, changed=1, unchanged=2, removed=1, invalid=1)
-    assert plan().to_draw == 3
+    assert plan() == RunPlan(rows=5, images=5, new=2, changed=1, unchanged=2, removed=1, invalid=1)
+    assert plan().to_render == 3
     run = make.run(make.reload(feed), template)
     assert (run.unchanged, run.pending) == (2, 3), "the run does what the plan says"
     assert make.count(Run, space.id) == 2, "a plan begins nothing"
 
 
 def test_a_large_run_does_not_hold_up_another_workspaces_small_one(make: Factory) -> None:
-    """The order in which a worker gets the jobs: the small run's comes after one of the large one's at the most."""
+    """The order in which a worker gets the jobs: the small run's comes after one of the large one's at most."""
     large, small = make.workspace(), make.workspace()
     make.run(make.feed(large, rows(40 * CHUNK)), make.template(large))
     take_job(make)
@@ -622,17 +626,17 @@ def test_a_chunk_that_takes_too_long_is_left_where_it_is(make: Factory, monkeypa
     assert make.reload(run).done == CHUNK
 
 
-def test_what_is_left_of_a_chunk_is_drawn_when_others_had_their_turn(make: Factory) -> None:
+def test_what_is_left_of_a_chunk_is_rendered_when_others_had_their_turn(make: Factory) -> None:
     slow, small = make.workspace(), make.workspace()
     run = make.run(make.feed(slow, rows(3 * CHUNK)), make.template(slow))
     assert take_job(make) == str(run.id)
     other = make.run(make.feed(small, rows(2)), make.template(small))
     with make.database.transaction(slow.id) as db:
-        put_back(db, slow.id, run.id, 0)
+        requeue_chunk(db, slow.id, run.id, 0)
     assert jobs(make)[-1]["chunk"] == 0
     assert str(other.id) in [take_job(make) for _ in range(2)]
     with make.database.transaction(slow.id) as db:
-        put_back(db, slow.id, uuid4(), 0)  # of a run that is gone
+        requeue_chunk(db, slow.id, uuid4(), 0)  # of a run that is gone
     assert len(jobs(make)) == 5
 
 
@@ -648,7 +652,7 @@ def test_a_run_that_is_put_back_again_and_again_takes_no_more_turns_than_others(
             taken.append(take_job(make))
             if taken[-1] == str(run.id):
                 with make.database.transaction(slow.id) as db:
-                    put_back(db, slow.id, run.id, 0)
+                    requeue_chunk(db, slow.id, run.id, 0)
         return taken
 
     assert 11 <= take(24).count(str(run.id)) <= 13, "the two workspaces take turns"
@@ -674,22 +678,22 @@ def test_the_job_of_a_chunk_puts_back_what_is_left_of_it(make: Factory) -> None:
     assert jobs(make) == []
 
 
-def test_a_chunk_is_what_a_worker_drew_in_two_seconds(make: Factory) -> None:
+def test_a_chunk_is_what_a_worker_rendered_in_two_seconds(make: Factory) -> None:
     space = make.workspace()
     feed, template = make.feed(space, rows(3)), make.template(space)
 
     def chunk_after(seconds: float) -> int:
         with make.database.transaction(space.id) as db:
-            db.execute(update(Run).values(done=30, total=30, unchanged=0, drawing_seconds=seconds))
+            db.execute(update(Run).values(done=30, total=30, unchanged=0, rendering_seconds=seconds))
             return chunk_of(db, template)
 
     work(make, make.run(feed, template))
-    assert make.reload(make.run(feed, template)).drawing_seconds == 0
+    assert make.reload(make.run(feed, template)).rendering_seconds == 0
     assert chunk_after(0.0) == CHUNK
     assert [chunk_after(seconds) for seconds in (1.0, 3.0, 0.01, 600.0)] == [60, 20, LARGEST_CHUNK, SMALLEST_CHUNK]
 
 
-def test_what_nobody_will_draw_any_more_ends_and_can_be_retried(make: Factory) -> None:
+def test_what_nobody_will_render_any_more_ends_and_can_be_retried(make: Factory) -> None:
     space = make.workspace()
     run = make.run(make.feed(space, rows(CHUNK + 1)), make.template(space))
     lost = text("SELECT run_id, chunk FROM lost_chunks()")
@@ -704,7 +708,7 @@ def test_what_nobody_will_draw_any_more_ends_and_can_be_retried(make: Factory) -
         assert retry_failed(db, db.get_one(Run, (space.id, run.id))) == 1
 
 
-def test_a_picture_by_itself_is_drawn_like_a_run_and_told_to_its_webhook(make: Factory) -> None:
+def test_a_image_by_itself_is_rendered_like_a_run_and_told_to_its_webhook(make: Factory) -> None:
     space = make.workspace()
     template = make.template(space)
     make.webhook(space, "https://all.example/")
@@ -718,12 +722,12 @@ def test_a_picture_by_itself_is_drawn_like_a_run_and_told_to_its_webhook(make: F
     assert sent == [("https://all.example/", "image.created"), ("https://named.example/", "image.created")]
 
 
-def test_webhooks_are_told_of_pictures_and_of_the_end_of_a_run_once(make: Factory) -> None:
+def test_webhooks_are_told_of_images_and_of_the_end_of_a_run_once(make: Factory) -> None:
     space = make.workspace()
     make.webhook(space, "https://all.example/")
     direct = direct_to(make)
     run = make.run(make.feed(space, rows(3)), make.template(space))
-    Worker(direct, make.services.maker, make.services.providers).render_chunk(ask(run), last_try=False)
+    Worker(direct, make.services.image_service, make.services.providers).render_chunk(ask(run), last_try=False)
     for report in list(direct.reports):
         direct.report(report)
     with make.database.transaction(space.id) as db:
@@ -733,7 +737,7 @@ def test_webhooks_are_told_of_pictures_and_of_the_end_of_a_run_once(make: Factor
     assert (bodies[3]["data"]["done"], bodies[3]["data"]["failed"]) == (3, 0)
 
 
-def test_a_run_with_missing_pictures_is_told_as_failed(make: Factory) -> None:
+def test_a_run_with_missing_images_is_told_as_failed(make: Factory) -> None:
     space = make.workspace()
     make.webhook(space, "https://all.example/", Event.RUN_FAILED)
     run = make.run(make.feed(space, rows(1)), make.template(space))
@@ -751,7 +755,7 @@ def told(make: Factory, run: Run) -> list[tuple[str, dict[str, Any]]]:
         return [(each.url, json.loads(each.body)["data"]) for each in sent]
 
 
-def test_a_run_with_nothing_to_draw_is_told_as_finished(make: Factory) -> None:
+def test_a_run_with_nothing_to_render_is_told_as_finished(make: Factory) -> None:
     space = make.workspace()
     feed, template = make.feed(space, rows(2)), make.template(space)
     work(make, make.run(feed, template))
@@ -778,5 +782,5 @@ def test_a_single_order_says_nothing_about_the_size_of_chunks(make: Factory) -> 
     template = make.template(space)
     worker(make).render_chunk(ask(make.order(template, title="Slow")), last_try=False)
     with make.database.transaction(space.id) as db:
-        db.execute(update(Run).values(drawing_seconds=60.0))
+        db.execute(update(Run).values(rendering_seconds=60.0))
         assert chunk_of(db, template) == CHUNK

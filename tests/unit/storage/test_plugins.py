@@ -12,10 +12,10 @@ from pydantic import BaseModel
 from cwz_web.crypto import KeyRing
 from cwz_web.storage import (
     API_VERSION,
-    BadCredentials,
-    BadSettings,
     Capability,
     Fields,
+    InvalidCredentialsError,
+    InvalidSettingsError,
     Opening,
     check_key,
     hookimpl,
@@ -110,9 +110,9 @@ def test_a_provider_gets_checked_settings_and_the_operators(monkeypatch: pytest.
     assert (opening.settings, opening.operator) == (Settings(folder="x"), {"limit": "3"})
     assert opening.outbound.hosts == {"storage.example.com:443"}
     assert providers.open(place(folder="x")) is opening, "kept for its next use"
-    with pytest.raises(BadSettings, match="Memory are not valid"):
+    with pytest.raises(InvalidSettingsError, match="Memory are not valid"):
         providers.open(place())
-    with pytest.raises(BadSettings, match="not available on this server"):
+    with pytest.raises(InvalidSettingsError, match="not available on this server"):
         providers.open(place("tape"))
 
 
@@ -124,10 +124,10 @@ def test_secrets_open_in_their_own_connection_only(monkeypatch: pytest.MonkeyPat
     assert opening.credentials.token == "canary-1177"
     assert "canary" not in repr(sealed)
     for other in ({"workspace_id": UUID(int=3)}, {"connection_id": UUID(int=3)}):
-        with pytest.raises(BadCredentials, match="copied from elsewhere") as refusal:
+        with pytest.raises(InvalidCredentialsError, match="copied from elsewhere") as refusal:
             providers.open(sealed.model_copy(update=other))
         assert "canary" not in str(refusal.value)
-    with pytest.raises(BadCredentials):
+    with pytest.raises(InvalidCredentialsError):
         Providers({}).open(sealed)
 
 
@@ -184,5 +184,5 @@ def test_good_keys(key: str) -> None:
 
 @pytest.mark.parametrize("key", ["", "/a", "a/", "a//b", ".", "../a", "a/../b", "a\\b", "a\x00b", "a\nb", "a" * 1025])
 def test_bad_keys(key: str) -> None:
-    with pytest.raises(BadSettings):
+    with pytest.raises(InvalidSettingsError):
         check_key(key)

@@ -2,7 +2,7 @@ import pytest
 
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.editing import add_format
-from cwz_web.web.design_forms import CHANGES, Chosen, WrongDesign, change_design, read_chosen
+from cwz_web.web.design_forms import CHANGES, Chosen, InvalidDesignError, change_design, read_chosen
 from cwz_web.web.layer_forms import typed_of
 from tests.factories import small_document
 
@@ -52,12 +52,12 @@ def test_a_column_that_is_not_there_yet_can_be_added_with_the_change_that_shows_
     layer = document.layer("Title")
     assert layer is not None
     typed = {**typed_of(layer), "do": "properties", "text": "{{ title }} {{ old_price | currency }}"}
-    with pytest.raises(WrongDesign) as wrong:
+    with pytest.raises(InvalidDesignError) as wrong:
         change_design(document, Chosen(layer="Title"), typed)
     assert wrong.value.errors == {"missing-column": "old_price"}
     changed, _, _ = change_design(document, Chosen(layer="Title"), {**typed, "add": "old_price"})
     assert (changed.columns[-1].name, changed.columns[-1].label) == ("old_price", "Old price")
-    with pytest.raises(WrongDesign):
+    with pytest.raises(InvalidDesignError):
         change_design(document, Chosen(layer="Title"), {**typed, "add": "title"})
 
 
@@ -96,7 +96,7 @@ def test_columns_without_a_name_are_left_out_and_labels_are_made(document: Image
     ],
 )
 def test_what_can_not_be_done_is_said_at_its_field(document: ImageTemplate, typed: dict[str, str], field: str) -> None:
-    with pytest.raises(WrongDesign) as wrong:
+    with pytest.raises(InvalidDesignError) as wrong:
         change_design(document, Chosen(), typed)
     assert field in {name.rpartition(".")[2] for name in wrong.value.errors}
 
@@ -106,5 +106,5 @@ def test_a_change_without_its_fields_never_fails_otherwise(document: ImageTempla
     for chosen in (Chosen(), Chosen(layer="Title"), Chosen(size="square")):
         try:
             change_design(document, chosen, {"do": do})
-        except WrongDesign:
+        except InvalidDesignError:
             continue

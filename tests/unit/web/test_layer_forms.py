@@ -48,7 +48,7 @@ def text_layer(**typed: str) -> tuple[dict[str, Any], dict[str, str]]:
         ("width", "9999", "4096 is the most"),
         ("opacity", "7", "1 is the most"),
         ("rotation", "much", "Write a number"),
-        ("colour", "red", "Write a colour as #rrggbb"),
+        ("color", "red", "Write a color as #rrggbb"),
         ("text", "{{ a | b }}", "“b” is not a filter"),
         ("text", "{{ a", "never closed"),
         ("font", "Comic Sans", "There is no font Comic Sans"),
@@ -67,8 +67,8 @@ def test_what_is_wrong_is_said_at_its_field(field: str, typed: str, saying: str)
     [
         ({"background.kind": "solid", "background.start": "blue"}, "background.start"),
         ({"background.kind": "linear", "background.end": "blue"}, "background.end"),
-        ({"stroke.width": "4", "stroke.colour": "blue"}, "stroke.colour"),
-        ({"border.width": "4", "border.colour": "blue"}, "border.colour"),
+        ({"stroke.width": "4", "stroke.color": "blue"}, "stroke.color"),
+        ({"border.width": "4", "border.color": "blue"}, "border.color"),
         ({"shadow.on": "on", "shadow.blur": "-3"}, "shadow.blur"),
     ],
 )
@@ -79,8 +79,8 @@ def test_so_it_is_for_fields_that_lie_deeper(typed: dict[str, str], field: str) 
 @pytest.mark.parametrize(
     ("typed", "part", "expected"),
     [
-        ({"border.width": "0", "border.colour": "#000000"}, "border", None),
-        ({"border.width": "3", "border.colour": "#000000"}, "border", {"width": "3", "colour": "#000000"}),
+        ({"border.width": "0", "border.color": "#000000"}, "border", None),
+        ({"border.width": "3", "border.color": "#000000"}, "border", {"width": "3", "color": "#000000"}),
         ({"background.kind": "none", "background.start": "#000000"}, "background", None),
         ({"background.kind": "solid", "background.start": "#112233"}, "background", "#112233"),
         ({"show_if.column": "", "show_if.is": "filled"}, "show_if", None),
@@ -99,9 +99,9 @@ def test_a_box_that_is_not_ticked_is_false() -> None:
     assert text_layer()[0]["italic"] is False
 
 
-def test_a_picture_can_have_its_focus_anywhere() -> None:
+def test_a_image_can_have_its_focus_anywhere() -> None:
     layer = next(layer for layer in every_layer() if layer.model_dump()["type"] == "image")
-    for typed, focus in (("0.5,0", (0.5, 0)), ("attention", "attention"), ("centre", "centre")):
+    for typed, focus in (("0.5,0", (0.5, 0)), ("attention", "attention"), ("center", "center")):
         values, errors = read_layer(layer, {**typed_of(layer), "focus": typed})
         assert errors == {}
         assert _layer.validate_python(values).focus == focus  # type: ignore[attr-defined]

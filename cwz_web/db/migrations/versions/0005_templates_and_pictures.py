@@ -1,4 +1,4 @@
-"""Templates, finished pictures and API keys."""
+"""Templates, finished images and API keys."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -41,7 +41,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("workspace_id", "slug", name=op.f("uq_templates_workspace_id_slug")),
     )
     op.create_table(
-        "assets",
+        "images",
         sa.Column("digest", sa.String(), nullable=False),
         sa.Column("connection_id", sa.Uuid(), nullable=False),
         sa.Column("key", sa.String(), nullable=False),
@@ -58,18 +58,18 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["workspace_id", "connection_id"],
             ["connections.workspace_id", "connections.id"],
-            name=op.f("fk_assets_workspace_id_connection_id_connections"),
+            name=op.f("fk_images_workspace_id_connection_id_connections"),
         ),
         sa.ForeignKeyConstraint(
             ["workspace_id", "template_id"],
             ["templates.workspace_id", "templates.id"],
-            name=op.f("fk_assets_workspace_id_template_id_templates"),
+            name=op.f("fk_images_workspace_id_template_id_templates"),
         ),
         sa.ForeignKeyConstraint(
-            ["workspace_id"], ["workspaces.id"], name=op.f("fk_assets_workspace_id_workspaces"), ondelete="CASCADE"
+            ["workspace_id"], ["workspaces.id"], name=op.f("fk_images_workspace_id_workspaces"), ondelete="CASCADE"
         ),
-        sa.PrimaryKeyConstraint("workspace_id", "id", name=op.f("pk_assets")),
-        sa.UniqueConstraint("workspace_id", "digest", name=op.f("uq_assets_workspace_id_digest")),
+        sa.PrimaryKeyConstraint("workspace_id", "id", name=op.f("pk_images")),
+        sa.UniqueConstraint("workspace_id", "digest", name=op.f("uq_images_workspace_id_digest")),
     )
     op.create_table(
         "template_versions",
@@ -99,7 +99,7 @@ def upgrade() -> None:
     for statement in [
         *wall("templates"),
         *wall("template_versions"),
-        *wall("assets"),
+        *wall("images"),
         *wall("api_keys"),
         crossing("templates"),
         crossing("api_keys"),
@@ -122,6 +122,6 @@ def downgrade() -> None:
     op.execute("DROP FUNCTION workspace_of_template(uuid)")
 
     op.drop_table("template_versions")
-    op.drop_table("assets")
+    op.drop_table("images")
     op.drop_table("templates")
     op.drop_table("api_keys")

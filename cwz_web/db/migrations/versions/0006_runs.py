@@ -69,12 +69,12 @@ def upgrade() -> None:
         sa.Column("state", sa.String(), server_default="pending", nullable=False),
         sa.Column("error", sa.String(), nullable=True),
         sa.Column("note", sa.String(), nullable=True),
-        sa.Column("asset_id", sa.Uuid(), nullable=True),
+        sa.Column("image_id", sa.Uuid(), nullable=True),
         sa.CheckConstraint("state IN ('pending', 'done', 'failed')", name=op.f("ck_run_items_state")),
         sa.ForeignKeyConstraint(
-            ["workspace_id", "asset_id"],
-            ["assets.workspace_id", "assets.id"],
-            name=op.f("fk_run_items_workspace_id_asset_id_assets"),
+            ["workspace_id", "image_id"],
+            ["images.workspace_id", "images.id"],
+            name=op.f("fk_run_items_workspace_id_image_id_images"),
         ),
         sa.ForeignKeyConstraint(
             ["workspace_id", "run_id"],
@@ -84,7 +84,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("workspace_id", "run_id", "position", name=op.f("pk_run_items")),
     )
-    op.create_index(op.f("ix_run_items_workspace_id_asset_id"), "run_items", ["workspace_id", "asset_id"], unique=False)
+    op.create_index(op.f("ix_run_items_workspace_id_image_id"), "run_items", ["workspace_id", "image_id"], unique=False)
     op.create_index(
         op.f("ix_run_items_workspace_id_run_id_chunk"), "run_items", ["workspace_id", "run_id", "chunk"], unique=False
     )
@@ -94,7 +94,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_index(op.f("ix_run_items_workspace_id_run_id_chunk"), table_name="run_items")
-    op.drop_index(op.f("ix_run_items_workspace_id_asset_id"), table_name="run_items")
+    op.drop_index(op.f("ix_run_items_workspace_id_image_id"), table_name="run_items")
     op.drop_table("run_items")
     op.drop_table("runs")
     op.drop_index(op.f("ix_render_messages_received_at"), table_name="render_messages")

@@ -21,7 +21,7 @@ def upgrade() -> None:
         ["workspace_id", "connection_id"],
         ["workspace_id", "id"],
     )
-    op.create_index("ix_assets_connection", "assets", ["workspace_id", "connection_id", "size"], unique=False)
+    op.create_index("ix_images_connection", "images", ["workspace_id", "connection_id", "size"], unique=False)
     for statement in [
         crossing("connections"),
         *definer(
@@ -36,7 +36,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("DROP FUNCTION all_connections()")
     op.execute("DROP POLICY crossing ON connections")
-    op.drop_index("ix_assets_connection", "assets")
+    op.drop_index("ix_images_connection", "images")
     op.drop_constraint(op.f("fk_templates_workspace_id_connection_id_connections"), "templates")
     op.drop_column("templates", "connection_id")
     for column in ("trouble", "checked_at", "sealed"):

@@ -87,7 +87,7 @@ def upgrade() -> None:
     op.create_index("ix_templates_id", "templates", ["id"])
     op.execute("DROP FUNCTION workspace_of_template(uuid)")
     for statement in definer(
-        "picture_state(template uuid)",
+        "image_state(template uuid)",
         "TABLE (workspace_id uuid, version int, open_parameters jsonb, signing_oldest int, signing_number int,"
         " connections text)",
         "SELECT t.workspace_id, t.version, t.open_parameters, w.signing_oldest, w.signing_number,"
@@ -99,7 +99,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("DROP FUNCTION picture_state(uuid)")
+    op.execute("DROP FUNCTION image_state(uuid)")
     for statement in definer(
         "workspace_of_template(template uuid)",
         "uuid",

@@ -1,4 +1,4 @@
-"""A run draws each row in several sizes and formats; one picture can be a run without a feed; how fast workers are."""
+"""A run renders each row in several sizes and formats; one image can be a run without a feed; how fast workers are."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,7 +9,7 @@ from cwz_web.db.row_security import crossing, definer
 revision = "0017"
 down_revision = "0016"
 
-# Chunks that nobody will draw any more: their job is gone, or was given up.
+# Chunks that nobody will render any more: their job is gone, or was given up.
 LOST = """
     SELECT DISTINCT i.workspace_id, i.run_id, i.chunk
     FROM runs r JOIN run_items i ON i.workspace_id = r.workspace_id AND i.run_id = r.id AND i.state = 'pending'
@@ -41,7 +41,7 @@ def upgrade() -> None:
         op.alter_column(table, "outputs", nullable=False)
         op.drop_column(table, "output")
     op.add_column("run_items", sa.Column("output", sa.Integer(), server_default="0", nullable=False))
-    op.add_column("runs", sa.Column("drawing_seconds", sa.Float(), server_default="0", nullable=False))
+    op.add_column("runs", sa.Column("rendering_seconds", sa.Float(), server_default="0", nullable=False))
     op.add_column("runs", sa.Column("webhook", sa.String(), nullable=True))
     op.alter_column("runs", "feed_id", nullable=True)
     op.create_index(
@@ -63,7 +63,7 @@ def downgrade() -> None:
     for_all("runs", "DELETE FROM runs WHERE feed_id IS NULL")
     op.alter_column("runs", "feed_id", nullable=False)
     op.drop_column("runs", "webhook")
-    op.drop_column("runs", "drawing_seconds")
+    op.drop_column("runs", "rendering_seconds")
     op.drop_column("run_items", "output")
     for table in ("runs", "auto_runs"):
         op.add_column(table, sa.Column("output", JSONB, nullable=True))

@@ -1,4 +1,4 @@
-"""One picture is counted in one question instead of a transaction of five."""
+"""One image is counted in one question instead of a transaction of five."""
 
 from alembic import op
 
@@ -7,7 +7,7 @@ down_revision = "0018"
 
 # With the rights of whoever asks, and inside the workspace. The cap that is reached is what the error says.
 COUNT = """
-    CREATE FUNCTION count_picture(this_month date, workspace uuid, key uuid, cap bigint, key_cap bigint) RETURNS bigint
+    CREATE FUNCTION count_image(this_month date, workspace uuid, key uuid, cap bigint, key_cap bigint) RETURNS bigint
     LANGUAGE plpgsql SET search_path = pg_catalog, public AS $$
     DECLARE
         total bigint;
@@ -31,7 +31,7 @@ COUNT = """
         RETURN total;
     END $$
 """
-SIGNATURE = "count_picture(date, uuid, uuid, bigint, bigint)"
+SIGNATURE = "count_image(date, uuid, uuid, bigint, bigint)"
 
 
 def upgrade() -> None:

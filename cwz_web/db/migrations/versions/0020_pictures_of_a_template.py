@@ -1,4 +1,4 @@
-"""An index for looking at the pictures of one template."""
+"""An index for looking at the images of one template."""
 
 from alembic import op
 
@@ -7,8 +7,8 @@ down_revision = "0019"
 
 
 def upgrade() -> None:
-    op.create_index("ix_assets_template", "assets", ["workspace_id", "template_id", "id"])
+    op.create_index("ix_images_template", "images", ["workspace_id", "template_id", "id"])
 
 
 def downgrade() -> None:
-    op.drop_index("ix_assets_template", "assets")
+    op.drop_index("ix_images_template", "images")

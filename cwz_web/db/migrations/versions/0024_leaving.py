@@ -49,7 +49,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
-        sa.Column("with_pictures", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("with_images", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("purge_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("purged_at", sa.DateTime(timezone=True), nullable=True),
@@ -72,7 +72,7 @@ def upgrade() -> None:
     op.create_table(
         "exports",
         sa.Column("asked_by", sa.Uuid(), nullable=True),
-        sa.Column("with_pictures", sa.Boolean(), nullable=False),
+        sa.Column("with_images", sa.Boolean(), nullable=False),
         sa.Column("state", sa.String(), server_default="pending", nullable=False),
         sa.Column("percent", sa.Integer(), server_default="0", nullable=False),
         sa.Column("trouble", sa.String(), nullable=True),

@@ -5,10 +5,10 @@ from alembic import op
 revision = "0025"
 down_revision = "0024"
 
-# With the rights of whoever asks, and inside the workspace, as count_picture().
+# With the rights of whoever asks, and inside the workspace, as count_image().
 FUNCTIONS = {
-    "pictures_used(date, uuid, uuid)": """
-        CREATE FUNCTION pictures_used(this_month date, workspace uuid, key uuid, OUT used bigint, OUT key_used bigint)
+    "images_used(date, uuid, uuid)": """
+        CREATE FUNCTION images_used(this_month date, workspace uuid, key uuid, OUT used bigint, OUT key_used bigint)
         LANGUAGE plpgsql SET search_path = pg_catalog, public AS $$
         BEGIN
             PERFORM set_config('cwz.workspace_id', workspace::text, true);

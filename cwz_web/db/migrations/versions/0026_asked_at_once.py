@@ -1,7 +1,7 @@
-"""What every picture asks is one function each: how things are with a template, and with a key and its template.
+"""What every image asks is one function each: how things are with a template, and with a key and its template.
 
 In PL/pgSQL, which keeps its plans: PostgreSQL before 18 plans a function in SQL anew in each query. They answer with
-one row, of nothing but NULL when there is nothing. `api_key_owner`, `picture_state` and `template_of` stay for the
+one row, of nothing but NULL when there is nothing. `api_key_owner`, `image_state` and `template_of` stay for the
 release before this one.
 """
 

@@ -1,4 +1,4 @@
-"""Indexes for what the page of a run asks every second while it goes on: what failed, and what pictures lack."""
+"""Indexes for what the page of a run asks every second while it goes on: what failed, and what images lack."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,6 +1,6 @@
-"""A large run is prepared by a job: until then none of it is drawn. `trouble` says why it could not begin.
+"""A large run is prepared by a job: until then none of it is rendered. `trouble` says why it could not begin.
 
-What nobody will draw is found by sets: looked up one by one, the chunks of a run of 300,000 pictures took minutes. The
+What nobody will render is found by sets: looked up one by one, the chunks of a run of 300,000 images took minutes. The
 release before writes down a run with its items, so what it begins is prepared.
 """
 
@@ -13,7 +13,7 @@ revision = "0028"
 down_revision = "0027"
 
 CHUNKS = "TABLE (workspace_id uuid, run_id uuid, chunk int)"
-# Chunks that nobody will draw any more, and runs that nobody will prepare: their job is gone, or was given up.
+# Chunks that nobody will render any more, and runs that nobody will prepare: their job is gone, or was given up.
 LOST_CHUNKS = """
     SELECT r.workspace_id, r.id, i.chunk
     FROM runs r JOIN run_items i ON i.workspace_id = r.workspace_id AND i.run_id = r.id AND i.state = 'pending'

@@ -11,17 +11,17 @@ from pydantic import BaseModel, Field, SecretStr
 
 from cwz_web.storage import (
     API_VERSION,
-    AlreadyThere,
-    BadCredentials,
-    BadSettings,
     BasicBucket,
     Capability,
     Fields,
-    NotFound,
+    InvalidCredentialsError,
+    InvalidSettingsError,
+    ObjectExistsError,
     ObjectInfo,
+    ObjectNotFoundError,
     Opening,
     StorageProvider,
-    Unreachable,
+    StorageUnreachableError,
     check_key,
     hookimpl,
 )
@@ -57,7 +57,7 @@ class SqliteProvider:
         assert isinstance(settings, Settings)
         assert isinstance(credentials, Credentials)
         if not operator.get("root"):
-            raise BadSettings("The operator has to set cwz.storage.sqlite.root in the .ini file")
+            raise InvalidSettingsError("The operator has to set cwz.storage.sqlite.root in the .ini file")
         allowed = credentials.word.get_secret_value() == operator.get("word")
         return SqliteBucket(Path(operator["root"]) / f"{settings.shelf}.sqlite", allowed)
 
@@ -102,13 +102,13 @@ class SqliteBucket(BasicBucket):
         with self._database() as db:
             row = db.execute(f"SELECT {columns} FROM objects WHERE key = ?", [check_key(key)]).fetchone()
         if row is None:
-            raise NotFound("There is no such object")
+            raise ObjectNotFoundError("There is no such object")
         return tuple(row)
 
     @contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
         if not self._allowed:
-            raise BadCredentials("This is not the word that the operator told; ask for it again")
+            raise InvalidCredentialsError("This is not the word that the operator told; ask for it again")
         try:
             db = sqlite3.connect(self._path, timeout=10)
             try:
@@ -118,9 +118,9 @@ class SqliteBucket(BasicBucket):
             finally:
                 db.close()
         except sqlite3.IntegrityError:
-            raise AlreadyThere("There is such an object already") from None
+            raise ObjectExistsError("There is such an object already") from None
         except sqlite3.Error:
-            raise Unreachable("The file can not be opened; its operator has to look after it") from None
+            raise StorageUnreachableError("The file cannot be opened; its operator has to look after it") from None
 
 
 @hookimpl

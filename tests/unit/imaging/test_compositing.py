@@ -1,0 +1,69 @@
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cwz_web.imaging.compositing import Patch, blank, lay, merge, parse_color
+
+
+@given(
+    st.integers(-12, 12),
+    st.integers(-12, 12),
+    st.integers(1, 14),
+    st.integers(1, 14),
+    st.integers(0, 2**32 - 1),
+    st.booleans(),
+)
+@settings(max_examples=150)
+def test_lay_blends_as_the_formula_says_and_touches_nothing_else(
+    x: int, y: int, width: int, height: int, seed: int, solid: bool
+) -> None:
+    random = np.random.default_rng(seed)
+    canvas = random.integers(0, 256, (10, 9, 4), np.uint8)
+    alpha = random.integers(0, 256, (height, width), np.uint8)
+    colors = random.integers(0, 256, (height, width, 4), np.uint8)
+    color = (10, 200, 77)
+    if solid:
+        colors[:] = (*color, 255)
+    expected = canvas.copy()
+    for row in range(height):
+        for column in range(width):
+            at = (y + row, x + column)
+            if 0 <= at[0] < 10 and 0 <= at[1] < 9:
+                cover = alpha[row, column] / 255
+                expected[at] = np.rint(colors[row, column] * cover + expected[at] * (1 - cover))
+    lay(canvas, Patch(x, y, color if solid else colors, alpha))
+    assert np.abs(canvas.astype(int) - expected.astype(int)).max() == 0
+
+
+def test_a_patch_without_mask_covers_everything() -> None:
+    canvas = blank(4, 3, (1, 2, 3))
+    lay(canvas, Patch(1, 1, np.full((5, 5, 4), 9, np.uint8), None))
+    assert canvas[0, :, :3].tolist() == [[1, 2, 3]] * 4
+    assert canvas[1, :, :3].tolist() == [[1, 2, 3], [9, 9, 9], [9, 9, 9], [9, 9, 9]]
+
+
+def test_colors_and_opacity() -> None:
+    assert parse_color("#ff0080") == ((255, 0, 128), 1.0)
+    assert parse_color("#ff008000") == ((255, 0, 128), 0.0)
+    patch = Patch(0, 0, (1, 2, 3), np.array([[0, 100, 255]], np.uint8))
+    assert patch.faded(0.5).mask().tolist() == [[0, 50, 128]]
+    assert patch.faded(1) is patch
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4))
+@settings(max_examples=60)
+def test_merged_patches_look_as_they_do_one_after_the_other(seed: int, number: int) -> None:
+    random = np.random.default_rng(seed)
+
+    def some() -> Patch:
+        height, width = random.integers(1, 8, 2)
+        colors = random.integers(0, 256, (height, width, 4), np.uint8) if random.random() < 0.5 else (9, 99, 199)
+        alpha = random.integers(0, 256, (height, width), np.uint8)
+        return Patch(*map(int, random.integers(0, 6, 2)), colors, alpha)
+
+    patches = [some() for _ in range(number)]
+    one, other = (blank(16, 16, (50, 100, 150)) for _ in range(2))
+    for patch in patches:
+        lay(one, patch)
+    lay(other, merge(patches))
+    assert np.abs(one[..., :3].astype(int) - other[..., :3].astype(int)).max() <= number + 1

@@ -1,0 +1,123 @@
+from datetime import UTC, datetime
+
+from sqlalchemy import text
+
+from cwz_web.feeds.file_types import spooled
+from cwz_web.feeds.imports import import_file
+from cwz_web.feeds.models import Feed
+from cwz_web.feeds.row_writes import delete_items, put_items
+from cwz_web.runs.auto_runs import auto_runs_of, find_auto_run, start_auto_run, start_due_auto_runs, stop_auto_run
+from cwz_web.runs.models import Run, RunItem
+from cwz_web.storage.models import Connection
+from tests.factories import Factory
+
+
+class Follower:
+    """A template that follows a feed of three rows."""
+
+    def __init__(self, make: Factory) -> None:
+        self.make = make
+        self.space = make.workspace()
+        self.feed, self.template = make.feed(self.space), make.template(self.space)
+        self.run = make.run(self.feed, self.template)
+        self.start()
+
+    def start(self) -> None:
+        with self.make.database.transaction(self.space.id) as db:
+            start_auto_run(db, db.get_one(Run, (self.space.id, self.run.id)))
+
+    def bring(self, rows: bytes) -> None:
+        with self.make.database.transaction(self.space.id) as db:
+            feed = db.get_one(Feed, (self.space.id, self.feed.id))
+            import_file(db, feed, file_name="n.csv", file=spooled(b"sku,title\n" + rows))
+
+    def follow(self) -> list[list[str]]:
+        """The keys of each run that begins by itself."""
+        with self.make.database.transaction(self.space.id) as db:
+            runs = start_due_auto_runs(db, self.space.id, self.feed.id)
+            return [
+                [item.key for item in db.query(RunItem).filter_by(run_id=run.id).order_by(RunItem.position)]
+                for run in runs
+            ]
+
+
+def test_what_is_new_or_changed_is_rendered_and_nothing_else(make: Factory) -> None:
+    follower = Follower(make)
+    assert follower.follow() == [], "nothing has changed since the run"
+    follower.bring(b"1,One\n2,Two!\n3,Three\n4,Four\n")
+    assert follower.follow() == [["2", "4"]]
+    assert follower.follow() == []
+    follower.bring(b"1,One\n2,Two!\n4,Four\n")
+    assert follower.follow() == [], "rows were removed, and nothing else"
+    follower.bring(b"1,Uno\n2,Two!\n4,Four\n")
+    with make.database.transaction(follower.space.id) as db:
+        put_items(db, db.get_one(Feed, (follower.space.id, follower.feed.id)), {"4": {"title": "Vier"}, "5": {}})
+    assert follower.follow() == [["1", "4", "5"]], "several changes are rendered as one"
+
+
+def test_a_run_that_begins_by_itself_is_as_the_one_before(make: Factory) -> None:
+    follower = Follower(make)
+    follower.bring(b"1,One\n2,Two\n3,Drei\n")
+    with make.database.transaction(follower.space.id) as db:
+        [run] = start_due_auto_runs(db, follower.space.id, follower.feed.id)
+    assert (run.total, run.mapping, run.outputs) == (1, follower.run.mapping, follower.run.outputs)
+    assert (run.connection_id, run.template_id) == (follower.run.connection_id, follower.run.template_id)
+
+
+def test_each_change_of_a_feed_enqueues_one_job(make: Factory) -> None:
+    follower = Follower(make)
+    follower.bring(b"1,One\n2,Two!\n3,Three\n")
+    with make.database.transaction(follower.space.id) as db:
+        feed = db.get_one(Feed, (follower.space.id, follower.feed.id))
+        put_items(db, feed, {"4": {"title": "Four"}})
+        delete_items(db, feed, ["4"])
+        jobs = db.execute(
+            text(
+                "SELECT args FROM procrastinate_jobs WHERE task_name = 'runs.follow_feed' AND args ->> 'feed_id' = :id"
+            ),
+            {"id": str(feed.id)},
+        ).all()
+    assert len(jobs) == 1, "those that come while it waits are told by it"
+
+
+def test_following_ends(make: Factory) -> None:
+    follower = Follower(make)
+    follower.start()
+    with make.database.transaction(follower.space.id) as db:
+        [(auto, template)] = auto_runs_of(db, follower.feed)
+        assert template.id == follower.template.id
+        stop_auto_run(db, auto)
+    follower.bring(b"1,Uno\n2,Two\n3,Three\n")
+    assert follower.follow() == []
+    with make.database.transaction(follower.space.id) as db:
+        assert find_auto_run(db, follower.feed, follower.template.id) is None
+
+
+def test_nothing_follows_a_deleted_feed_or_with_a_deleted_template(make: Factory) -> None:
+    follower = Follower(make)
+    follower.bring(b"1,Uno\n2,Two\n3,Three\n")
+    for row in (follower.feed, follower.template):
+        for deleted_at in (datetime.now(UTC), None):
+            with make.database.transaction(follower.space.id) as db:
+                db.get_one(type(row), (row.workspace_id, row.id)).deleted_at = deleted_at
+            if deleted_at:
+                assert follower.follow() == []
+    assert follower.follow() == [["1"]], "it is rendered once it is back"
+
+
+def test_a_run_that_can_not_begin_says_why_and_is_tried_again(make: Factory) -> None:
+    follower = Follower(make)
+    follower.bring(b"1,Uno\n2,Two\n3,Three\n")
+    with make.database.transaction(follower.space.id) as db:
+        connection = db.query(Connection).one()
+        auto = find_auto_run(db, follower.feed, follower.template.id)
+        assert auto is not None
+        auto.connection_id = None
+        connection.is_default = False
+    assert follower.follow() == []
+    with make.database.transaction(follower.space.id) as db:
+        auto = find_auto_run(db, follower.feed, follower.template.id)
+        assert auto is not None
+        assert auto.trouble
+        db.query(Connection).one().is_default = True
+    assert follower.follow() == [["1"]]

@@ -1,0 +1,143 @@
+"""What a form holds, and which forms are not read."""
+
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyramid.httpexceptions import HTTPBadRequest, HTTPRequestEntityTooLarge
+from pyramid.request import Request
+
+from cwz_web.web import form_body
+from cwz_web.web.form_body import MULTIPART, URLENCODED, read_posted
+
+HEAD = b'--x\r\nContent-Disposition: form-data; name="a"'
+PART = HEAD + b"\r\n\r\n1\r\n"
+END = b"--x--\r\n"
+
+
+def request_of(content_type: str, body: bytes, path: str = "/signin", method: str = "POST") -> Request:
+    request = Request.blank(path, method=method, body=body, headers={"Content-Type": content_type})
+    request.raw_path = path
+    return request
+
+
+def read(content_type: str, body: bytes, **more: Any) -> list[tuple[str, Any]]:
+    return list(read_posted(request_of(content_type, body, **more)).items())
+
+
+def test_the_fields_of_a_form() -> None:
+    body = b"a=1+2&b=&a=%C3%A9&c&%26=%3d;"
+    assert read(URLENCODED, body) == [("a", "1 2"), ("b", ""), ("a", "é"), ("c", ""), ("&", "=;")]
+    assert read(f"{URLENCODED}; charset=UTF-8", b"") == []
+
+
+def test_the_files_of_a_form_are_there_until_it_is_answered() -> None:
+    files = {"file": ("töst.csv", b"a,b\r\n1,2\r\n" * 40_000, "text/csv")}
+    sent = httpx.Request("POST", "http://x/", data={"name": "Größe", "pasted": "x" * 300_000}, files=files)
+    request = request_of(sent.headers["Content-Type"], sent.read())
+    form = read_posted(request)
+    assert (form["name"], len(form["pasted"])) == ("Größe", 300_000)
+    file = form["file"]
+    assert (file.filename, file.file.read()) == ("töst.csv", files["file"][1])
+    request._process_finished_callbacks()
+    assert file.file is None
+
+
+def test_a_file_that_nobody_chose_is_no_field() -> None:
+    nobody = HEAD + b'; filename=""\r\nContent-Type: application/octet-stream\r\n\r\n\r\n'
+    assert read(f"{MULTIPART}; boundary=x", nobody + PART + END) == [("a", "1")]
+
+
+texts = st.text(st.characters(codec="utf-8"), max_size=20)
+
+
+@given(st.lists(st.tuples(texts.filter(bool), texts), min_size=1, max_size=5))
+def test_whatever_is_typed_is_read(fields: list[tuple[str, str]]) -> None:
+    assert read(URLENCODED, urlencode(fields).encode()) == fields
+    values = [(f"f{number}", value) for number, (_, value) in enumerate(fields)]
+    sent = httpx.Request("POST", "http://x/", files=[(name, (None, value)) for name, value in values])
+    assert read(sent.headers["Content-Type"], sent.read()) == values
+
+
+@given(st.sampled_from([URLENCODED, MULTIPART, f"{MULTIPART}; boundary=x", f'{MULTIPART}; boundary="']), st.binary())
+def test_any_body_is_read_or_refused(content_type: str, body: bytes) -> None:
+    for sent in (body, HEAD + body, PART + body):
+        with suppress(HTTPBadRequest):  # anything else fails the test
+            read(content_type, sent)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (MULTIPART, PART + END),
+        (f"{MULTIPART}; boundary=", PART + END),
+        (f"{MULTIPART}; boundary=x", PART),
+        (f"{MULTIPART}; boundary=x", b"a=1"),
+        (f"{MULTIPART}; boundary=x", b"--x\r\nContent-Disposition: attachment\r\n\r\n1\r\n" + END),
+        (f"{MULTIPART}; boundary=x", HEAD + b"\r\n\r\n\xff\r\n" + END),
+        (f"{MULTIPART}; boundary=x", HEAD + b"\r\nContent-Type: text/plain; charset=punycode\r\n\r\n\xff\r\n" + END),
+        (URLENCODED, b"a=%ff"),
+        (URLENCODED, b"a=\xff&\xff=1"),
+    ],
+)
+def test_what_can_not_be_read_is_refused(content_type: str, body: bytes) -> None:
+    with pytest.raises(HTTPBadRequest, match="cannot be read"):
+        read(content_type, body)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (URLENCODED, b"a=1&" * 10_000),
+        (URLENCODED, b"&" * 10_000),
+        (f"{URLENCODED}; boundary=x", b"a=1&" * 10_000),
+        (f"{MULTIPART}; boundary=x", PART * 10_001 + END),
+        (f'{MULTIPART}; boundary=no; boundary="x"', PART * 10_001 + END),
+        (f"{MULTIPART}; boundary=x", HEAD + b";" * 5_000 + b"\r\n\r\n1\r\n" + END),
+        (f"{MULTIPART}; boundary=x", HEAD + b"\r\nA: b" * 10 + b"\r\n\r\n1\r\n" + END),
+    ],
+)
+def test_more_fields_than_any_form_of_ours_has_are_not_read(
+    monkeypatch: pytest.MonkeyPatch, content_type: str, body: bytes
+) -> None:
+    monkeypatch.setattr(form_body, "parse_qsl", None)
+    with pytest.raises(HTTPBadRequest, match="more fields than any of ours"):
+        read(content_type, body)
+
+
+def test_texts_that_are_larger_than_any_of_ours_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(form_body, "MAX_FORM", 1000)
+    monkeypatch.setattr(form_body, "MAX_TEXT", 1000)
+    large = HEAD + b"\r\n\r\n" + b"x" * 600 + b"\r\n"
+    for content_type, body in ((URLENCODED, b"a=" + b"%41" * 333), (f"{MULTIPART}; boundary=x", large * 2 + END)):
+        with pytest.raises(HTTPRequestEntityTooLarge):
+            read(content_type, body)
+    file = large.replace(b'"a"', b'"a"; filename="b"')
+    assert [name for name, _ in read(f"{MULTIPART}; boundary=x", file * 2 + large + END)] == ["a", "a", "a"]
+
+
+@pytest.mark.parametrize("name", [b"; " * 500_000, b'";' * 500_000, b'\\";' * 300_000, b"x" * 1_000_000])
+def test_a_long_name_takes_no_longer_than_its_length(name: bytes) -> None:
+    """Each of them took from a quarter of an hour to days, from anybody."""
+    with pytest.raises(HTTPBadRequest):
+        read(f"{MULTIPART}; boundary=x", HEAD[:-2] + name + b"\r\n\r\n1\r\n" + END)
+    with pytest.raises(HTTPBadRequest):
+        read(f'{MULTIPART}; boundary="{name.decode()}', PART + END)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "more"),
+    [
+        (URLENCODED, {"path": "/v1/feeds/1/imports"}),
+        (URLENCODED, {"path": "/hooks/slack"}),
+        (URLENCODED, {"method": "PUT"}),
+        ("application/json", {}),
+        ("", {}),
+    ],
+)
+def test_nothing_else_is_taken_for_a_form(content_type: str, more: dict[str, str]) -> None:
+    assert read(content_type, b"a=1", **more) == []
