@@ -14,7 +14,7 @@ import boto3
 import requests
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from gcp_storage_emulator.exceptions import Conflict, ObjectNotFoundError
+from gcp_storage_emulator.exceptions import Conflict, NotFound
 from gcp_storage_emulator.server import RequestHandler
 from gcp_storage_emulator.storage import Storage
 from moto.server import ThreadedMotoServer
@@ -54,7 +54,7 @@ class GcsStorage(Storage):  # type: ignore[misc]
     def get_file_obj_or_none(self, bucket_name: str, file_name: str) -> Any:
         try:
             return self.get_file_obj(bucket_name, file_name)
-        except ObjectNotFoundError:
+        except NotFound:
             return None
 
 

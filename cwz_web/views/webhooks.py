@@ -1,5 +1,6 @@
 """Outgoing webhooks: which addresses are told of what, their secrets, and what was sent to them."""
 
+from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
 
@@ -26,7 +27,7 @@ from cwz_web.notify.webhooks import (
 from cwz_web.resources import Permission, WebhookResource
 from cwz_web.resources import Webhooks as WebhooksPlace
 from cwz_web.views.images import before_id
-from cwz_web.web.forms import Filled, Form, empty_form, read_form
+from cwz_web.web.forms import FieldError, Filled, Form, empty_form, form_view, read_form
 from cwz_web.workspaces.models import Workspace
 
 
@@ -50,30 +51,53 @@ class AgainForm(Form):
     delivery: UUID
 
 
+@dataclass(frozen=True)
+class WebhookListPage:
+    """What webhooks/list.jinja2 shows."""
+
+    form: Filled[WebhookForm]
+    webhooks: list[Webhook]
+    words: dict[Event, str]
+    chosen: list[Event]
+    secrets: list[str]
+
+
+def _list_page(context: WebhooksPlace, request: Request, form: Filled[WebhookForm]) -> WebhookListPage:
+    workspace = request.db.get_one(Workspace, request.workspace.workspace_id)
+    chosen = [event for event in Event if f"event.{event}" in request.POST]
+    return WebhookListPage(
+        form=form,
+        webhooks=list_webhooks(request.db, workspace.id),
+        words=EVENT_WORDS,
+        chosen=chosen or [Event.RUN_FINISHED, Event.RUN_FAILED],
+        secrets=_secrets(request, workspace.id, valid_numbers(workspace)),
+    )
+
+
 @view_config(
     context=WebhooksPlace, request_method="GET", renderer="webhooks/list.jinja2", permission=Permission.WEBHOOK_VIEW
 )
-def webhook_list(context: WebhooksPlace, request: Request) -> dict[str, Any]:
+def webhook_list(context: WebhooksPlace, request: Request) -> WebhookListPage:
     """The workspace's webhooks, and a form for another one."""
-    return _list(request, empty_form())
+    return _list_page(context, request, empty_form())
 
 
-@view_config(
-    context=WebhooksPlace, request_method="POST", renderer="webhooks/list.jinja2", permission=Permission.WEBHOOK_MANAGE
+@form_view(
+    WebhookForm,
+    _list_page,
+    context=WebhooksPlace,
+    renderer="webhooks/list.jinja2",
+    permission=Permission.WEBHOOK_MANAGE,
 )
-def add_webhook(context: WebhooksPlace, request: Request) -> Any:
-    """Add one, and show it with its secret."""
+def add_webhook(context: WebhooksPlace, request: Request, form: WebhookForm) -> Response:
+    """Add a webhook, and show it with its secret."""
     workspace_id = request.workspace.workspace_id
     events = [event for event in Event if f"event.{event}" in request.POST]
-    form = read_form(WebhookForm, request.POST)
-    if form.value is not None and not events:
-        form = form.with_error("events", "Choose at least one event")
-    if form.value is not None and len(list_webhooks(request.db, workspace_id)) >= MAX_WEBHOOKS:
-        form = form.with_error("url", f"A workspace may have {MAX_WEBHOOKS} webhooks; remove one first")
-    if form.value is None:
-        request.response.status = 422
-        return _list(request, form)
-    webhook = Webhook(workspace_id=workspace_id, url=form.value.url, events=events)
+    if not events:
+        raise FieldError("events", "Choose at least one event")
+    if len(list_webhooks(request.db, workspace_id)) >= MAX_WEBHOOKS:
+        raise FieldError("url", f"A workspace can have at most {MAX_WEBHOOKS} webhooks; remove one first")
+    webhook = Webhook(workspace_id=workspace_id, url=form.url, events=events)
     request.db.add(webhook)
     request.db.flush()
     request.audit("webhook.add", webhook.place, events=events)
@@ -132,18 +156,6 @@ def deliver_again(context: WebhookResource, request: Request) -> Response:
         send_again(request.db, found)
     request.audit("webhook.again", context.row.place, delivery=str(found.id))
     return HTTPSeeOther(request.path_in("webhooks", context.row.id))
-
-
-def _list(request: Request, form: Filled[WebhookForm]) -> dict[str, Any]:
-    workspace = request.db.get_one(Workspace, request.workspace.workspace_id)
-    return {
-        "form": form,
-        "webhooks": list_webhooks(request.db, workspace.id),
-        "words": EVENT_WORDS,
-        "chosen": [event for event in Event if f"event.{event}" in request.POST]
-        or [Event.RUN_FINISHED, Event.RUN_FAILED],
-        "secrets": _secrets(request, workspace.id, valid_numbers(workspace)),
-    }
 
 
 def _secrets(request: Request, owner_id: UUID, numbers: range) -> list[str]:

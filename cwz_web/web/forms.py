@@ -1,12 +1,15 @@
 """Forms: the fields of a request through a pydantic model, with a message beside each field that is wrong."""
 
+import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pyramid.httpexceptions import HTTPBadRequest
+from pyramid.request import Request
+from pyramid.view import view_config
 from webob.multidict import MultiDict
 
 from cwz_web.accounts.passwords import MAX_LENGTH, MIN_LENGTH
@@ -98,6 +101,51 @@ def read_form(model: type[M], posted: MultiDict[str, Any]) -> Filled[M]:
         if unknown:
             raise HTTPBadRequest(f"The form has no field of this name: {', '.join(unknown)[:200]}") from None
         return Filled(None, messages(error), typed)
+
+
+class FieldError(Exception):
+    """A form is refused for a reason that only the domain knows; the message stands beside the field.
+
+    Args:
+        field: The name of the field.
+        message: What is wrong and what would be right, as a sentence for people.
+    """
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field, self.message = field, message
+
+
+def form_view(
+    model: type[M], page: Callable[[Any, Request, "Filled[M]"], Any], **options: Any
+) -> Callable[[Callable[[Any, Request, M], Any]], Callable[[Any, Request], Any]]:
+    """Register a function as the POST view of a form.
+
+    The function receives the validated form. An invalid form, or a FieldError that the function raises, answers 422
+    with the page again, the messages beside the fields and the typed values kept; the transaction is rolled back.
+
+    Args:
+        model: The form.
+        page: Returns the view model of the page that shows the form; called with context, request and the filled form.
+        options: What `view_config` takes: context, name, renderer, permission, ...
+    """
+
+    def decorate(handler: Callable[[Any, Request, M], Any]) -> Callable[[Any, Request], Any]:
+        @view_config(request_method="POST", _depth=1, **options)
+        @functools.wraps(handler)
+        def view(context: Any, request: Request) -> Any:
+            form = read_form(model, request.POST)
+            if form.value is not None:
+                try:
+                    return handler(context, request, form.value)
+                except FieldError as error:
+                    form = form.with_error(error.field, error.message)
+            request.response.status = 422
+            return page(context, request, form)
+
+        return view
+
+    return decorate
 
 
 def refuse_odd(posted: MultiDict[str, Any], names: Iterable[str]) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """How pages are written: Jinja2 with autoescape and strict names, icons, static addresses, and a few filters."""
 
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -11,6 +13,7 @@ from babel.numbers import format_currency, get_currency_precision
 from markupsafe import Markup
 from pyramid.config import Configurator
 from pyramid.request import Request
+from pyramid.viewderivers import VIEW
 
 from cwz_web.notify.emails import PRODUCT
 from cwz_web.workspaces.models import Role
@@ -85,6 +88,18 @@ class Icons:
         return Markup(svg)  # noqa: S704 - a file of a pinned package
 
 
+def template_values(model: Any) -> Any:
+    """Return the fields of a view model (a dataclass) by name, as a template takes them; anything else as it is."""
+    if is_dataclass(model) and not isinstance(model, type):
+        return {field.name: getattr(model, field.name) for field in fields(model)}
+    return model
+
+
+def view_model_deriver(view: Callable[[Any, Request], Any], info: Any) -> Callable[[Any, Request], Any]:
+    """Let views return dataclasses for their template (a Pyramid view deriver)."""
+    return lambda context, request: template_values(view(context, request))
+
+
 def includeme(config: Configurator) -> None:
     """Install the renderer, the static files, and the predicate `partial`."""
     services = config.registry["services"]
@@ -109,6 +124,7 @@ def includeme(config: Configurator) -> None:
     for name, package in (("htmx", "htmx.org/dist"), ("inter", "@fontsource-variable/inter/files")):
         config.add_static_view(f"{static_path()}/{name}", str((node_modules / package).resolve()), cache_max_age=YEAR)
     config.add_view_predicate("partial", PartialPredicate)
+    config.add_view_deriver(view_model_deriver, name="view_model", under="rendered_view", over=VIEW)
 
 
 class PartialPredicate:

@@ -227,10 +227,10 @@ server_factory({}, listen="127.0.0.1:" + sys.argv[1], drain_seconds=sys.argv[2],
 
 IN_BETWEEN = """
 import contextlib, signal, sys
-from cwz_web.server import Told
+from cwz_web.server import StopSignal
 
 for line in range(1, 30):
-    told, seen = Told.by_signals(), 0
+    told, seen = StopSignal.by_signals(), 0
 
     def trace(frame, event, arg):
         global seen
@@ -255,9 +255,9 @@ def test_a_signal_may_come_at_any_line_of_what_another_one_does() -> None:
 
 TOLD_THRICE = """
 import signal
-from cwz_web.server import Told
+from cwz_web.server import StopSignal
 
-told = Told.by_signals()
+told = StopSignal.by_signals()
 signal.raise_signal(signal.SIGTERM)
 try:
     signal.raise_signal(signal.SIGINT)

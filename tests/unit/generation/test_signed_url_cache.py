@@ -3,7 +3,7 @@ from uuid import UUID
 
 import pytest
 
-from cwz_web.generation import shown as module
+from cwz_web.generation import signed_url_cache as module
 from cwz_web.generation.signed_url_cache import SignedUrlCache
 from cwz_web.generation.template_cache import TemplateVersionState
 from cwz_web.workspaces.access import PlanStatus
@@ -49,7 +49,7 @@ def test_what_an_address_showed_is_known_for_a_minute(clock: Clock) -> None:
         {"open_parameters": ("title",)},
         {"signing_numbers": range(2, 3)},
         {"connections": "another digest"},
-        {"standing": PlanStatus("free", False, True)},
+        {"plan_status": PlanStatus("free", False, True)},
     ],
 )
 def test_any_change_of_how_things_are_has_it_looked_at_anew(change: dict[str, object]) -> None:

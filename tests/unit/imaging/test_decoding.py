@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import pyvips
 
-from cwz_web.imaging import images
+from cwz_web.imaging import decoding
 from cwz_web.imaging.decoding import MAX_BYTES, FittedImages, Source, check_image
 from cwz_web.imaging.errors import InvalidImageError
 from cwz_web.imaging.layers import ImageLayer
@@ -77,14 +77,14 @@ def test_a_image_of_200_megapixels_is_refused_in_no_time(monkeypatch: pytest.Mon
     def never(*args: object, **options: object) -> None:
         raise AssertionError("it must not be decoded")
 
-    monkeypatch.setattr(images.pyvips.Image, "copy_memory", never)
-    monkeypatch.setattr(images.simplejpeg, "decode_jpeg", never)
+    monkeypatch.setattr(decoding.pyvips.Image, "copy_memory", never)
+    monkeypatch.setattr(decoding.simplejpeg, "decode_jpeg", never)
     with pytest.raises(InvalidImageError, match="20000 x 10000"):
         FittedImages(1000).fit(layer(), Source.of(png_header(20_000, 10_000)))
 
 
 def test_decoding_ends_when_its_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "DECODE_SECONDS", -1.0)
+    monkeypatch.setattr(decoding, "DECODE_SECONDS", -1.0)
     large = pyvips.Image.gaussnoise(2000, 2000).cast("uchar").pngsave_buffer(compression=1)
     with pytest.raises(InvalidImageError, match="too long"):
         FittedImages(1000).fit(layer(), Source.of(large))

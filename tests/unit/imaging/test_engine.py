@@ -243,7 +243,7 @@ def test_the_focus_stays_in_sight(focus: Any, color: int | None) -> None:
 
 def test_attention_finds_what_renders_the_eye() -> None:
     plain = pyvips.Image.black(400, 100) + [200, 200, 200]
-    marked = plain.render_rect([250, 20, 20], 330, 30, 40, 40, fill=True)
+    marked = plain.draw_rect([250, 20, 20], 330, 30, 40, 40, fill=True)
     image = Source.of(marked.cast("uchar").copy(interpretation="srgb").pngsave_buffer())
     plan = plan_of([image(width=100, height=100, focus="attention", source="p")])
     pixels = plan.compose(plan.values({}), {"p": image})[:100, :100, :3].astype(int)

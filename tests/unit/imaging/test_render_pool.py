@@ -18,7 +18,7 @@ import pytest
 from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
-from cwz_web.imaging.engine import Engine, Plan, Sources, nothing
+from cwz_web.imaging.engine import Engine, Plan, LoadedSources, nothing
 from cwz_web.imaging.errors import InvalidBarcodeError, SourceMissingError
 from cwz_web.imaging.render_pool import ON_THE_WAY, REST_SECONDS, RenderPool
 from tests.factories import FONT, jpeg, small_document
@@ -48,7 +48,7 @@ class StoredImage(Plan):
         self.begun, self.may_end = threading.Event(), threading.Event()
 
     def render(
-        self, values: Mapping[str, str], sources: Sources, output: Output, rendered: Callable[[], object] = nothing
+        self, values: Mapping[str, str], sources: LoadedSources, output: Output, rendered: Callable[[], object] = nothing
     ) -> bytes:
         self.begun.set()
         assert self.may_end.wait(60)
@@ -101,7 +101,7 @@ def plan_of(*layers: dict[str, Any], output: Output | None = None) -> Plan:
 @pytest.mark.parametrize("output", [Output(), Output(size="square", scale=2, format=Format.PNG), Output(quality=20)])
 def test_a_helper_renders_the_same_image_under_the_same_name(render_pool: RenderPool, output: Output) -> None:
     plan = plan_of(PHOTO, TEXT, output=output)
-    found: Sources = {**FOUND, "gone": SourceMissingError("it is not there")}
+    found: LoadedSources = {**FOUND, "gone": SourceMissingError("it is not there")}
     for image in ("red", "gone"):
         values = plan.values({"title": "Ünï \udc80", "image": image})
         assert render_pool.render(plan, values, found, output) == plan.render(values, found, output)

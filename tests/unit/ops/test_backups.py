@@ -23,7 +23,7 @@ from cwz_web.db.migrate import migrate
 from cwz_web.db.programs import start_client
 from cwz_web.db.session import Database
 from cwz_web.feeds.models import Feed
-from cwz_web.ops import archive as archive_module
+from cwz_web.ops import backup_store as archive_module
 from cwz_web.ops.backup_store import Archive, backup_bucket
 from cwz_web.ops.backups import (
     KEPT,

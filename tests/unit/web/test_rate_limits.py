@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
-from rate_limits.errors import StorageError
+from limits.errors import StorageError
 from webtest import TestApp
 
 from cwz_web.app import create_app
