@@ -210,9 +210,7 @@ def test_functions_that_cross_are_for_the_application_only_and_safe(services: Se
     assert {function.proname for function in functions} == {
         "memberships_of",
         "fates_of",
-        "api_key_owner",
         "key_state",
-        "image_state",
         "template_state",
         "workspace_of_invitation",
         "open_invitations_of",
