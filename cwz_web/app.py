@@ -10,7 +10,8 @@ from cwz_web.db.migrate import pending
 from cwz_web.error_reports import configure_error_reports
 from cwz_web.logs import configure_logs
 from cwz_web.ops.backup_store import Archive
-from cwz_web.resources import Permission, Root
+from cwz_web.resources.application import Root
+from cwz_web.resources.permissions import Permission
 from cwz_web.settings import Settings, SettingsError
 from cwz_web.storage.plugins import Providers
 from cwz_web.web.services import Services

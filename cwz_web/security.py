@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from cwz_web.accounts.models import Account, SignIn
 from cwz_web.accounts.sessions import ABSOLUTE_LIMIT, find_session
 from cwz_web.generation.api_keys import KeyOwner
-from cwz_web.resources import api_principal, principal
+from cwz_web.resources.permissions import api_principal, member_principal
 from cwz_web.workspaces.access import Access, workspaces_of
 
 API = "/v1/"
@@ -41,7 +41,7 @@ class Person:
     def principals(self) -> list[str]:
         """A workspace that wants a second factor counts only for those who have one."""
         open_ones = [access for access in self.workspaces if not self.lacks_second_factor(access)]
-        return [Authenticated, *(principal(access.workspace_id, access.role) for access in open_ones)]
+        return [Authenticated, *(member_principal(access.workspace_id, access.role) for access in open_ones)]
 
     def lacks_second_factor(self, access: Access) -> bool:
         """Whether the workspace stays shut until the person sets up a second factor."""

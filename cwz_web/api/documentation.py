@@ -20,7 +20,7 @@ from cwz_web.api.openapi import OPERATIONS, Operation, document
 from cwz_web.api.runs import RunRequest
 from cwz_web.feeds.queries import list_feeds
 from cwz_web.generation.templates import open_designs
-from cwz_web.resources import Docs
+from cwz_web.resources.application import DocsRoot
 
 AN_ID = "0190b0a0-0000-7000-8000-000000000002"
 BOUNDS = {"minimum": "from", "maximum": "to", "maxLength": "at most", "maxItems": "at most"}
@@ -55,9 +55,9 @@ class Field:
 
 
 @view_config(
-    context=Docs, name="api", request_method="GET", renderer="docs/api.jinja2", permission=NO_PERMISSION_REQUIRED
+    context=DocsRoot, name="api", request_method="GET", renderer="docs/api.jinja2", permission=NO_PERMISSION_REQUIRED
 )
-def api_page(context: Docs, request: Request) -> dict[str, Any]:
+def api_page(context: DocsRoot, request: Request) -> dict[str, Any]:
     """Everything that the API does, each with an example in three languages."""
     reader, url = _reader(request), request.services.settings.url
     whole = document(url)

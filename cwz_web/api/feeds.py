@@ -25,7 +25,15 @@ from cwz_web.feeds.queries import find_item, items_after
 from cwz_web.feeds.row_writes import TooManyRowsError, delete_items, put_items
 from cwz_web.feeds.sources import find_source
 from cwz_web.feeds.variants import MAX_KEY
-from cwz_web.resources import ApiFeed, ApiFeeds, ApiImport, ApiImports, ApiItem, ApiItems, Permission
+from cwz_web.resources.api import (
+    ApiFeed,
+    ApiFeedCollection,
+    ApiFeedImport,
+    ApiFeedImportCollection,
+    ApiFeedItem,
+    ApiFeedItemCollection,
+)
+from cwz_web.resources.permissions import Permission
 from cwz_web.web.auditing import key_actor
 from cwz_web.web.problems import ProblemError
 from cwz_web.workspaces.audit import record
@@ -164,16 +172,18 @@ class ImportPage(Answer):
     imports: list[ImportInfo]
 
 
-@view_config(context=ApiFeeds, request_method="GET", renderer="json", permission=Permission.API_READ)
-def feeds(context: ApiFeeds, request: Request) -> dict[str, Any]:
+@view_config(context=ApiFeedCollection, request_method="GET", renderer="json", permission=Permission.API_READ)
+def feeds(context: ApiFeedCollection, request: Request) -> dict[str, Any]:
     """The workspace's feeds, newest first."""
     with transaction(request) as db:
         found, more = rows_of(request, db, Feed)
     return _json(FeedPage(feeds=[_feed(feed) for feed in found], next=more))
 
 
-@view_config(context=ApiFeeds, request_method="POST", permission=Permission.API_FEEDS_WRITE, require_csrf=False)
-def make_feed(context: ApiFeeds, request: Request) -> Response:
+@view_config(
+    context=ApiFeedCollection, request_method="POST", permission=Permission.API_FEEDS_WRITE, require_csrf=False
+)
+def make_feed(context: ApiFeedCollection, request: Request) -> Response:
     """A new feed without rows."""
     wanted = read_body(request, NewFeed)
     with transaction(request) as db:
@@ -189,8 +199,8 @@ def feed(context: ApiFeed, request: Request) -> dict[str, Any]:
     return _json(_feed(context.row))
 
 
-@view_config(context=ApiItems, request_method="GET", renderer="json", permission=Permission.API_READ)
-def items(context: ApiItems, request: Request) -> dict[str, Any]:
+@view_config(context=ApiFeedItemCollection, request_method="GET", renderer="json", permission=Permission.API_READ)
+def items(context: ApiFeedItemCollection, request: Request) -> dict[str, Any]:
     """The feed's rows, in its order."""
     limit = limit_of(request)
     with transaction(request) as db:
@@ -200,9 +210,13 @@ def items(context: ApiItems, request: Request) -> dict[str, Any]:
 
 
 @view_config(
-    context=ApiItems, request_method="POST", renderer="json", permission=Permission.API_FEEDS_WRITE, require_csrf=False
+    context=ApiFeedItemCollection,
+    request_method="POST",
+    renderer="json",
+    permission=Permission.API_FEEDS_WRITE,
+    require_csrf=False,
 )
-def push_items(context: ApiItems, request: Request) -> dict[str, Any]:
+def push_items(context: ApiFeedItemCollection, request: Request) -> dict[str, Any]:
     """Add rows, or put them in the place of those that are there."""
     pushed = read_body(request, PushedItems, MAX_ITEMS_BODY)
     return _put(request, context.feed, {item.key: item.row() for item in pushed.items})
@@ -223,8 +237,8 @@ def remove_items(context: ApiFeed, request: Request) -> dict[str, Any]:
         return _json(Removed(removed=delete_items(db, _locked(db, context.row), keys)))
 
 
-@view_config(context=ApiItem, request_method="GET", renderer="json", permission=Permission.API_READ)
-def item(context: ApiItem, request: Request) -> dict[str, Any]:
+@view_config(context=ApiFeedItem, request_method="GET", renderer="json", permission=Permission.API_READ)
+def item(context: ApiFeedItem, request: Request) -> dict[str, Any]:
     """A row."""
     with transaction(request) as db:
         found = find_item(db, context.feed, context.key)
@@ -234,17 +248,21 @@ def item(context: ApiItem, request: Request) -> dict[str, Any]:
 
 
 @view_config(
-    context=ApiItem, request_method="PUT", renderer="json", permission=Permission.API_FEEDS_WRITE, require_csrf=False
+    context=ApiFeedItem,
+    request_method="PUT",
+    renderer="json",
+    permission=Permission.API_FEEDS_WRITE,
+    require_csrf=False,
 )
-def put_item(context: ApiItem, request: Request) -> dict[str, Any]:
+def put_item(context: ApiFeedItem, request: Request) -> dict[str, Any]:
     """Add a row, or put it in the place of the one that is there."""
     if len(context.key) > MAX_KEY:
         raise ProblemError(422, "invalid", "The request is not valid", {"key": f"{MAX_KEY} characters are the most"})
     return _put(request, context.feed, {context.key: read_body(request, ItemData, MAX_ITEMS_BODY).row()})
 
 
-@view_config(context=ApiItem, request_method="DELETE", permission=Permission.API_FEEDS_WRITE, require_csrf=False)
-def delete_item(context: ApiItem, request: Request) -> Response:
+@view_config(context=ApiFeedItem, request_method="DELETE", permission=Permission.API_FEEDS_WRITE, require_csrf=False)
+def delete_item(context: ApiFeedItem, request: Request) -> Response:
     """Remove a row."""
     with transaction(request) as db:
         if not delete_items(db, _locked(db, context.feed), [context.key]):
@@ -252,15 +270,17 @@ def delete_item(context: ApiItem, request: Request) -> Response:
     return Response(status=204)
 
 
-@view_config(context=ApiImports, request_method="GET", renderer="json", permission=Permission.API_READ)
-def imports(context: ApiImports, request: Request) -> dict[str, Any]:
+@view_config(context=ApiFeedImportCollection, request_method="GET", renderer="json", permission=Permission.API_READ)
+def imports(context: ApiFeedImportCollection, request: Request) -> dict[str, Any]:
     """The feed's imports, newest first."""
     with transaction(request) as db:
         return _json(ImportPage(imports=[_import(each) for each in list_imports(db, context.feed)]))
 
 
-@view_config(context=ApiImports, request_method="POST", permission=Permission.API_FEEDS_WRITE, require_csrf=False)
-def begin_import(context: ApiImports, request: Request) -> Response:
+@view_config(
+    context=ApiFeedImportCollection, request_method="POST", permission=Permission.API_FEEDS_WRITE, require_csrf=False
+)
+def begin_import(context: ApiFeedImportCollection, request: Request) -> Response:
     """Bring the file in the body into the feed; without one, fetch the feed from its address."""
     if (request.content_length or 0) > MAX_BYTES:
         raise ProblemError(413, "body_too_large", f"A file may have {MAX_BYTES // 1024**2} MB at most")
@@ -275,8 +295,8 @@ def begin_import(context: ApiImports, request: Request) -> Response:
     return response
 
 
-@view_config(context=ApiImport, request_method="GET", renderer="json", permission=Permission.API_READ)
-def import_status(context: ApiImport, request: Request) -> dict[str, Any]:
+@view_config(context=ApiFeedImport, request_method="GET", renderer="json", permission=Permission.API_READ)
+def import_status(context: ApiFeedImport, request: Request) -> dict[str, Any]:
     """How an import stands."""
     with transaction(request) as db:
         found = find_import(db, context.feed, context.number)

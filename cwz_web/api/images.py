@@ -24,10 +24,11 @@ from cwz_web.imaging.documents import OWN_SIZE
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.errors import UnknownFieldsError
 from cwz_web.notify.webhooks import WebhookUrl
-from cwz_web.resources import ApiImageRequest, ApiImageRequests, Permission
+from cwz_web.resources.api import ApiImageRequest, ApiImageRequestCollection
+from cwz_web.resources.permissions import Permission
 from cwz_web.runs.mapping import apply_mapping, guess_mapping
 from cwz_web.runs.models import Run
-from cwz_web.runs.planning import request_image
+from cwz_web.runs.planning import start_image_run
 from cwz_web.runs.progress import results_after
 from cwz_web.web.problems import ProblemError
 
@@ -87,8 +88,10 @@ class OrderInfo(Answer):
     image: StoredImageInfo | None = None
 
 
-@view_config(context=ApiImageRequests, request_method="POST", permission=Permission.GENERATE, require_csrf=False)
-def create_image(context: ApiImageRequests, request: Request) -> Response:
+@view_config(
+    context=ApiImageRequestCollection, request_method="POST", permission=Permission.GENERATE, require_csrf=False
+)
+def create_image(context: ApiImageRequestCollection, request: Request) -> Response:
     """The image itself; for `Accept: application/json`, a kept image's description; for `Prefer: respond-async`,
     where to ask for it later."""
     wanted = read_body(request, ImageRequest)
@@ -141,7 +144,7 @@ def _order_for_later(request: Request, wanted: ImageRequest) -> Response:
         known = {column.name for column in template_plan.design.document.columns}
         if unknown := data.keys() - known:
             raise UnknownFieldsError(sorted(unknown), sorted(known))
-        run = request_image(
+        run = start_image_run(
             db,
             template=template_plan.design.template,
             version=template_plan.design.version,

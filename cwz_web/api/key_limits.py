@@ -10,7 +10,7 @@ from pyramid.response import Response
 from cwz_web.api.cors import allow
 from cwz_web.api.idempotency import HEADER, answered_once
 from cwz_web.generation.api_keys import KeyOwner
-from cwz_web.resources import API_PERMISSIONS
+from cwz_web.resources.permissions import API_PERMISSIONS
 from cwz_web.web.problems import ProblemError
 
 

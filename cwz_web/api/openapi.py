@@ -16,7 +16,7 @@ from cwz_web.api.idempotency import HEADER, MAX_KEY
 from cwz_web.api.images import IMAGES
 from cwz_web.api.pagination import MAX_PAGE, PAGE, POSITION
 from cwz_web.generation.api_keys import Scope
-from cwz_web.resources import Api
+from cwz_web.resources.api import ApiRoot
 
 FRESH_SECONDS = 3600
 REF = "#/components/schemas/{model}"
@@ -96,8 +96,8 @@ OPERATIONS = (
 )
 
 
-@view_config(context=Api, name="openapi.json", request_method="GET", permission=NO_PERMISSION_REQUIRED)
-def openapi(context: Api, request: Request) -> Response:
+@view_config(context=ApiRoot, name="openapi.json", request_method="GET", permission=NO_PERMISSION_REQUIRED)
+def openapi(context: ApiRoot, request: Request) -> Response:
     """The document."""
     response = Response(json_body=document(request.services.settings.url), charset="utf-8")
     response.content_type = "application/json"

@@ -12,7 +12,8 @@ from cwz_web.api.pagination import Answer, rows_of, transaction
 from cwz_web.generation.models import Image, Template
 from cwz_web.generation.templates import open_design
 from cwz_web.generation.usage import month_of, next_month, used_by
-from cwz_web.resources import Api, ApiImage, ApiImages, ApiTemplate, ApiTemplates, Permission
+from cwz_web.resources.api import ApiImage, ApiImageCollection, ApiRoot, ApiTemplate, ApiTemplateCollection
+from cwz_web.resources.permissions import Permission
 
 
 class TemplateInfo(Answer):
@@ -82,8 +83,8 @@ class UsageInfo(Answer):
     key_cap: int | None
 
 
-@view_config(context=ApiTemplates, request_method="GET", renderer="json", permission=Permission.API_READ)
-def templates(context: ApiTemplates, request: Request) -> dict[str, Any]:
+@view_config(context=ApiTemplateCollection, request_method="GET", renderer="json", permission=Permission.API_READ)
+def templates(context: ApiTemplateCollection, request: Request) -> dict[str, Any]:
     """The workspace's templates."""
     with transaction(request) as db:
         found, more = rows_of(request, db, Template)
@@ -102,8 +103,8 @@ def template(context: ApiTemplate, request: Request) -> dict[str, Any]:
     return TemplateDetails(**_about(context.row), columns=columns, sizes=sizes).model_dump(mode="json")
 
 
-@view_config(context=ApiImages, request_method="GET", renderer="json", permission=Permission.API_READ)
-def images(context: ApiImages, request: Request) -> dict[str, Any]:
+@view_config(context=ApiImageCollection, request_method="GET", renderer="json", permission=Permission.API_READ)
+def images(context: ApiImageCollection, request: Request) -> dict[str, Any]:
     """The workspace's images."""
     with transaction(request) as db:
         found, more = rows_of(request, db, Image)
@@ -116,8 +117,8 @@ def image(context: ApiImage, request: Request) -> dict[str, Any]:
     return _image(request, context.row).model_dump(mode="json")
 
 
-@view_config(context=Api, name="usage", request_method="GET", renderer="json", permission=Permission.API_READ)
-def usage(context: Api, request: Request) -> dict[str, Any]:
+@view_config(context=ApiRoot, name="usage", request_method="GET", renderer="json", permission=Permission.API_READ)
+def usage(context: ApiRoot, request: Request) -> dict[str, Any]:
     """What this month has made."""
     owner, month = request.identity, month_of()
     with transaction(request) as db:

@@ -21,7 +21,8 @@ from cwz_web.generation.templates import find_template, open_design
 from cwz_web.imaging.documents import OWN_SIZE
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.notify.webhooks import WebhookUrl
-from cwz_web.resources import ApiRun, ApiRuns, Permission
+from cwz_web.resources.api import ApiRun, ApiRunCollection
+from cwz_web.resources.permissions import Permission
 from cwz_web.runs.mapping import SAMPLE, guess_mapping
 from cwz_web.runs.models import Run
 from cwz_web.runs.planning import (
@@ -144,16 +145,16 @@ class RunItemPage(Answer):
     next: str | None
 
 
-@view_config(context=ApiRuns, request_method="GET", renderer="json", permission=Permission.API_READ)
-def runs(context: ApiRuns, request: Request) -> dict[str, Any]:
+@view_config(context=ApiRunCollection, request_method="GET", renderer="json", permission=Permission.API_READ)
+def runs(context: ApiRunCollection, request: Request) -> dict[str, Any]:
     """The workspace's runs."""
     with transaction(request) as db:
         found, more = rows_of(request, db, Run, Run.feed_id.is_not(None))
     return RunPage(runs=[_run(each) for each in found], next=more).model_dump(mode="json")
 
 
-@view_config(context=ApiRuns, request_method="POST", permission=Permission.GENERATE, require_csrf=False)
-def begin_run(context: ApiRuns, request: Request) -> Response:
+@view_config(context=ApiRunCollection, request_method="POST", permission=Permission.GENERATE, require_csrf=False)
+def begin_run(context: ApiRunCollection, request: Request) -> Response:
     """Render every row of a feed that has not been rendered like that before."""
     wanted, owner = read_body(request, RunRequest), request.identity
     with transaction(request) as db:
@@ -170,14 +171,14 @@ def begin_run(context: ApiRuns, request: Request) -> Response:
 
 
 @view_config(
-    context=ApiRuns,
+    context=ApiRunCollection,
     name="plan",
     request_method="POST",
     renderer="json",
     permission=Permission.GENERATE,
     require_csrf=False,
 )
-def plan(context: ApiRuns, request: Request) -> dict[str, Any]:
+def plan(context: ApiRunCollection, request: Request) -> dict[str, Any]:
     """What a run would come to, without beginning it."""
     wanted, owner = read_body(request, RunRequest), request.identity
     with transaction(request) as db:

@@ -8,14 +8,14 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
 from cwz_web.imaging.documents import ImageTemplate
-from cwz_web.resources import Schemas
+from cwz_web.resources.api import SchemaCollection
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 FRESH_SECONDS = 3600
 
 
-@view_config(context=Schemas, name="template", request_method="GET", permission=NO_PERMISSION_REQUIRED)
-def template_schema(context: Schemas, request: Request) -> Response:
+@view_config(context=SchemaCollection, name="template", request_method="GET", permission=NO_PERMISSION_REQUIRED)
+def template_schema(context: SchemaCollection, request: Request) -> Response:
     """The schema of a template document, as the engine itself checks it."""
     schema: dict[str, Any] = {
         "$schema": DIALECT,

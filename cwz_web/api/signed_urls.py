@@ -21,7 +21,7 @@ from cwz_web.generation.signed_urls import EXPIRY, KEY, PARAMETER, InvalidSigned
 from cwz_web.imaging.decoding import thumbnail
 from cwz_web.imaging.documents import OWN_SIZE
 from cwz_web.imaging.encoders import Format, Output
-from cwz_web.resources import OnDemandImage, SignedFeed, SignedImage
+from cwz_web.resources.signed_urls import OnDemandImage, SignedFeed, SignedImage
 from cwz_web.runs.output_feed import latest_run, version_of, write_output_feed
 from cwz_web.storage.models import Connection
 from cwz_web.web.problems import ProblemError

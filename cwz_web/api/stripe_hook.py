@@ -8,14 +8,16 @@ from pyramid.view import view_config
 
 from cwz_web.billing.stripe_api import InvalidSignatureError
 from cwz_web.billing.subscriptions import take_event
-from cwz_web.resources import Hooks
+from cwz_web.resources.application import HooksRoot
 from cwz_web.web.problems import ProblemError
 
 MAX_BODY = 1024 * 1024
 
 
-@view_config(context=Hooks, name="stripe", request_method="POST", permission=NO_PERMISSION_REQUIRED, require_csrf=False)
-def stripe_hook(context: Hooks, request: Request) -> Response:
+@view_config(
+    context=HooksRoot, name="stripe", request_method="POST", permission=NO_PERMISSION_REQUIRED, require_csrf=False
+)
+def stripe_hook(context: HooksRoot, request: Request) -> Response:
     """Take one event."""
     services = request.services
     if services.billing is None:

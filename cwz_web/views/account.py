@@ -19,7 +19,9 @@ from cwz_web.accounts.second_factor import recovery_codes_left
 from cwz_web.accounts.sessions import end_all_sessions, end_session, is_fresh, live_sessions, session_token
 from cwz_web.accounts.tasks import queue_new_address
 from cwz_web.notify.topics import TOPIC_WORDS, Topic
-from cwz_web.resources import AccountPlace, Permission, SessionResource, Sessions, as_uuid
+from cwz_web.resources.application import AccountRoot, SessionCollection, SessionResource
+from cwz_web.resources.base import parse_uuid
+from cwz_web.resources.permissions import Permission
 from cwz_web.security import set_session_cookie
 from cwz_web.web.forms import Email, Filled, Form, Name, NewPassword, TypedPassword, empty_form, read_form
 from cwz_web.workspaces.account_deletion import workspace_outcomes
@@ -89,16 +91,14 @@ class DeleteForm(Form):
     proof: TypedPassword | None = None
 
 
-@view_config(context=AccountPlace, request_method="GET", renderer=PAGE, permission=Permission.SIGNED_IN)
-def account_page(context: AccountPlace, request: Request) -> dict[str, Any]:
+@view_config(context=AccountRoot, request_method="GET", renderer=PAGE, permission=Permission.SIGNED_IN)
+def account_page(context: AccountRoot, request: Request) -> dict[str, Any]:
     """Name, address, password, Google, second factor, sessions, export, deletion."""
     return _page(request, empty_form())
 
 
-@view_config(
-    context=AccountPlace, name="profile", request_method="POST", renderer=PAGE, permission=Permission.SIGNED_IN
-)
-def change_profile(context: AccountPlace, request: Request) -> Any:
+@view_config(context=AccountRoot, name="profile", request_method="POST", renderer=PAGE, permission=Permission.SIGNED_IN)
+def change_profile(context: AccountRoot, request: Request) -> Any:
     """Another name."""
     form = read_form(ProfileForm, request.POST)
     if form.value is None:
@@ -107,8 +107,8 @@ def change_profile(context: AccountPlace, request: Request) -> Any:
     return HTTPSeeOther("/account?done=profile")
 
 
-@view_config(context=AccountPlace, name="mails", request_method="POST", renderer=PAGE, permission=Permission.SIGNED_IN)
-def choose_mails(context: AccountPlace, request: Request) -> Any:
+@view_config(context=AccountRoot, name="mails", request_method="POST", renderer=PAGE, permission=Permission.SIGNED_IN)
+def choose_mails(context: AccountRoot, request: Request) -> Any:
     """Which mails come beside those that everybody gets."""
     form = read_form(MailsForm, request.POST)
     if form.value is None:
@@ -118,14 +118,14 @@ def choose_mails(context: AccountPlace, request: Request) -> Any:
 
 
 @view_config(
-    context=AccountPlace,
+    context=AccountRoot,
     name="password",
     request_method="POST",
     renderer=PAGE,
     permission=Permission.SIGNED_IN,
     rate_limit="proof",
 )
-def set_password(context: AccountPlace, request: Request) -> Any:
+def set_password(context: AccountRoot, request: Request) -> Any:
     """Another password, or a first one; every other session ends."""
     form = read_form(PasswordForm, request.POST)
     account = request.identity.account
@@ -141,14 +141,14 @@ def set_password(context: AccountPlace, request: Request) -> Any:
 
 
 @view_config(
-    context=AccountPlace,
+    context=AccountRoot,
     name="email",
     request_method="POST",
     renderer=PAGE,
     permission=Permission.SIGNED_IN,
     rate_limit="new-address",
 )
-def ask_for_address(context: AccountPlace, request: Request) -> Any:
+def ask_for_address(context: AccountRoot, request: Request) -> Any:
     """Another address, which counts once its owner has followed a link."""
     form = read_form(NewAddressForm, request.POST)
     form = _proved(request, form, "email_password", lambda value: value.email_password)
@@ -159,13 +159,13 @@ def ask_for_address(context: AccountPlace, request: Request) -> Any:
 
 
 @view_config(
-    context=AccountPlace,
+    context=AccountRoot,
     name="unlink-google",
     request_method="POST",
     renderer=PAGE,
     permission=Permission.SIGNED_IN,
 )
-def unlink(context: AccountPlace, request: Request) -> Any:
+def unlink(context: AccountRoot, request: Request) -> Any:
     """No more sign-in with Google; only for those who have a password."""
     account = request.identity.account
     if account.password_hash is None:
@@ -176,22 +176,22 @@ def unlink(context: AccountPlace, request: Request) -> Any:
 
 
 @view_config(
-    context=AccountPlace, name="prove", request_method="GET", renderer=PROVE_PAGE, permission=Permission.SIGNED_IN
+    context=AccountRoot, name="prove", request_method="GET", renderer=PROVE_PAGE, permission=Permission.SIGNED_IN
 )
-def prove_page(context: AccountPlace, request: Request) -> dict[str, Any]:
+def prove_page(context: AccountRoot, request: Request) -> dict[str, Any]:
     """Ask again who somebody is, before something that matters."""
     return {"form": empty_form(), "account": request.identity.account}
 
 
 @view_config(
-    context=AccountPlace,
+    context=AccountRoot,
     name="prove",
     request_method="POST",
     renderer=PROVE_PAGE,
     permission=Permission.SIGNED_IN,
     rate_limit="proof",
 )
-def prove_form(context: AccountPlace, request: Request) -> Any:
+def prove_form(context: AccountRoot, request: Request) -> Any:
     """Take the proof, which counts for the next minutes."""
     form = read_form(ProofForm, request.POST)
     try:
@@ -209,13 +209,13 @@ def end_one(context: SessionResource, request: Request) -> Response:
     person = request.identity
     if not is_fresh(person.session):
         return HTTPSeeOther("/account/prove")
-    if not end_session(request.db, person.account.id, as_uuid(context.__name__)):
+    if not end_session(request.db, person.account.id, parse_uuid(context.__name__)):
         raise HTTPNotFound
     return HTTPSeeOther("/account?done=ended#sessions")
 
 
-@view_config(context=Sessions, name="end-all", request_method="POST", permission=Permission.SIGNED_IN)
-def end_others(context: Sessions, request: Request) -> Response:
+@view_config(context=SessionCollection, name="end-all", request_method="POST", permission=Permission.SIGNED_IN)
+def end_others(context: SessionCollection, request: Request) -> Response:
     """Sign every other browser out."""
     person = request.identity
     if not is_fresh(person.session):
@@ -225,8 +225,8 @@ def end_others(context: Sessions, request: Request) -> Response:
     return _renewed(request, HTTPSeeOther("/account?done=all-ended#sessions"))
 
 
-@view_config(context=AccountPlace, name="export", request_method="GET", permission=Permission.SIGNED_IN)
-def export(context: AccountPlace, request: Request) -> Response:
+@view_config(context=AccountRoot, name="export", request_method="GET", permission=Permission.SIGNED_IN)
+def export(context: AccountRoot, request: Request) -> Response:
     """Everything that is tied to the account, as a JSON file."""
     response = Response(json_body=_plain(export_account(request.db, request.identity.account)))
     response.content_disposition = 'attachment; filename="connectwyze-account.json"'
@@ -234,22 +234,22 @@ def export(context: AccountPlace, request: Request) -> Response:
 
 
 @view_config(
-    context=AccountPlace, name="delete", request_method="GET", renderer=DELETE_PAGE, permission=Permission.SIGNED_IN
+    context=AccountRoot, name="delete", request_method="GET", renderer=DELETE_PAGE, permission=Permission.SIGNED_IN
 )
-def delete_page(context: AccountPlace, request: Request) -> dict[str, Any]:
+def delete_page(context: AccountRoot, request: Request) -> dict[str, Any]:
     """What a deletion means."""
     return _delete_page(request, empty_form())
 
 
 @view_config(
-    context=AccountPlace,
+    context=AccountRoot,
     name="delete",
     request_method="POST",
     renderer=DELETE_PAGE,
     permission=Permission.SIGNED_IN,
     rate_limit="proof",
 )
-def delete_account(context: AccountPlace, request: Request) -> Any:
+def delete_account(context: AccountRoot, request: Request) -> Any:
     """Begin the thirty days."""
     form = read_form(DeleteForm, request.POST)
     account = request.identity.account
@@ -264,8 +264,8 @@ def delete_account(context: AccountPlace, request: Request) -> Any:
     return _renewed(request, HTTPSeeOther("/account/delete"))
 
 
-@view_config(context=AccountPlace, name="keep", request_method="POST", permission=Permission.SIGNED_IN)
-def keep_account(context: AccountPlace, request: Request) -> Response:
+@view_config(context=AccountRoot, name="keep", request_method="POST", permission=Permission.SIGNED_IN)
+def keep_account(context: AccountRoot, request: Request) -> Response:
     """No deletion after all."""
     account = request.identity.account
     if account.delete_at is not None:

@@ -13,7 +13,8 @@ from cwz_web.billing.stripe_api import GOOD, UNPAID, Price, PriceNotFoundError, 
 from cwz_web.billing.subscriptions import bills_of, customer_for, queue_customer_sync, subscription_of
 from cwz_web.db.session import enter_workspace
 from cwz_web.generation.usage import month_of, next_month, used_by, used_by_day
-from cwz_web.resources import Billing, Permission
+from cwz_web.resources.permissions import Permission
+from cwz_web.resources.workspace import BillingResource
 from cwz_web.settings import Plan
 from cwz_web.web.auditing import actor_of
 from cwz_web.web.forms import Form, read_form
@@ -35,8 +36,8 @@ class SubscribeForm(Form):
     price: str
 
 
-@view_config(context=Billing, request_method="GET", renderer=PAGE, permission=Permission.BILLING_MANAGE)
-def billing_page(context: Billing, request: Request) -> dict[str, Any]:
+@view_config(context=BillingResource, request_method="GET", renderer=PAGE, permission=Permission.BILLING_MANAGE)
+def billing_page(context: BillingResource, request: Request) -> dict[str, Any]:
     """How things are. Whoever comes back from Stripe has its news looked at now."""
     known = subscription_of(request.db, request.workspace.workspace_id)
     since = 0
@@ -48,21 +49,25 @@ def billing_page(context: Billing, request: Request) -> dict[str, Any]:
 
 
 @view_config(
-    context=Billing,
+    context=BillingResource,
     name="standing",
     request_method="GET",
     renderer="billing/_standing.jinja2",
     permission=Permission.BILLING_MANAGE,
 )
-def standing_part(context: Billing, request: Request) -> dict[str, Any]:
+def standing_part(context: BillingResource, request: Request) -> dict[str, Any]:
     """The plan, for the page that waits for Stripe's news."""
     return _standing(request, _moment(request.GET.get("since", "")))
 
 
 @view_config(
-    context=Billing, request_method="POST", renderer=PAGE, permission=Permission.BILLING_MANAGE, rate_limit="billing"
+    context=BillingResource,
+    request_method="POST",
+    renderer=PAGE,
+    permission=Permission.BILLING_MANAGE,
+    rate_limit="billing",
 )
-def subscribe(context: Billing, request: Request) -> Any:
+def subscribe(context: BillingResource, request: Request) -> Any:
     """To Stripe's page on which a plan is paid for; whoever has one changes it there."""
     billing, settings = request.services.billing, request.services.settings
     form = read_form(SubscribeForm, request.POST)
@@ -78,14 +83,14 @@ def subscribe(context: Billing, request: Request) -> Any:
 
 
 @view_config(
-    context=Billing,
+    context=BillingResource,
     name="portal",
     request_method="POST",
     renderer=PAGE,
     permission=Permission.BILLING_MANAGE,
     rate_limit="billing",
 )
-def portal(context: Billing, request: Request) -> Any:
+def portal(context: BillingResource, request: Request) -> Any:
     """To Stripe's page on which the plan is changed and invoices are."""
     billing, back = request.services.billing, _back(request)
     return _to_stripe(request, lambda customer: billing.stripe.portal(customer, back), "billing.portal", "Stripe")

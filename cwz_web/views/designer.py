@@ -29,7 +29,8 @@ from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.errors import ImagingError
 from cwz_web.imaging.fonts import FAMILIES
 from cwz_web.imaging.lint import Finding
-from cwz_web.resources import Permission, TemplateResource
+from cwz_web.resources.permissions import Permission
+from cwz_web.resources.workspace import TemplateResource
 from cwz_web.storage.contract import StorageError
 from cwz_web.views.previews import sample_values, uploads_of
 from cwz_web.web.design_forms import Chosen, InvalidDesignError, change_design, read_chosen

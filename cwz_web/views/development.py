@@ -11,7 +11,7 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
 from cwz_web.notify.email_delivery import mail_folder
-from cwz_web.resources import DevelopmentPlace
+from cwz_web.resources.application import DevelopmentRoot
 
 MOST = 50
 NAME = re.compile(r"\A[0-9-]{10,40}\.eml\Z")
@@ -19,13 +19,13 @@ LINK = re.compile(r"https?://\S+")
 
 
 @view_config(
-    context=DevelopmentPlace,
+    context=DevelopmentRoot,
     name="mail",
     request_method="GET",
     renderer="development/mail.jinja2",
     permission=NO_PERMISSION_REQUIRED,
 )
-def mail_page(context: DevelopmentPlace, request: Request) -> dict[str, Any]:
+def mail_page(context: DevelopmentRoot, request: Request) -> dict[str, Any]:
     """The newest mails; one of them in full."""
     folder = mail_folder(request.services.settings)
     names = sorted((path.name for path in folder.glob("*.eml")), reverse=True)[:MOST]

@@ -29,7 +29,8 @@ from cwz_web.feeds.imports import (
 from cwz_web.feeds.limits import MAX_COLUMNS, SAMPLE, InvalidFileError, Table
 from cwz_web.feeds.models import Feed, FeedImport
 from cwz_web.feeds.queries import items_after
-from cwz_web.resources import FeedResource, Feeds, Permission
+from cwz_web.resources.permissions import Permission
+from cwz_web.resources.workspace import FeedCollection, FeedResource
 from cwz_web.spreadsheets import csv_line
 from cwz_web.web.forms import Filled, Form, empty_form, messages, read_form, refuse_odd
 from cwz_web.web.urls import after_position, as_number
@@ -53,17 +54,25 @@ class ImportForm(Form):
 
 
 @view_config(
-    context=Feeds, name="new", request_method="GET", renderer="feeds/new.jinja2", permission=Permission.FEED_EDIT
+    context=FeedCollection,
+    name="new",
+    request_method="GET",
+    renderer="feeds/new.jinja2",
+    permission=Permission.FEED_EDIT,
 )
-def upload_page(context: Feeds, request: Request) -> dict[str, Any]:
+def upload_page(context: FeedCollection, request: Request) -> dict[str, Any]:
     """The form for an upload."""
     return {"form": empty_form()}
 
 
 @view_config(
-    context=Feeds, name="new", request_method="POST", renderer="feeds/new.jinja2", permission=Permission.FEED_EDIT
+    context=FeedCollection,
+    name="new",
+    request_method="POST",
+    renderer="feeds/new.jinja2",
+    permission=Permission.FEED_EDIT,
 )
-def upload_form(context: Feeds, request: Request) -> Any:
+def upload_form(context: FeedCollection, request: Request) -> Any:
     """Take a file, or a table that was pasted, and go to its columns; or say what is wrong with it."""
     form = read_form(UploadForm, request.POST)
     file_name, file = _posted_file(request)

@@ -19,7 +19,8 @@ from cwz_web.feeds.models import Feed, FeedSource
 from cwz_web.feeds.schedules import EVERY, WEEKDAYS, InvalidScheduleError, Schedule, schedule_of, time_zones
 from cwz_web.feeds.sources import Place, find_source, look_at, place_of, seal
 from cwz_web.net.client import FetchError
-from cwz_web.resources import FeedResource, Feeds, Permission
+from cwz_web.resources.permissions import Permission
+from cwz_web.resources.workspace import FeedCollection, FeedResource
 from cwz_web.views.feed_imports import SHOWN_ROWS
 from cwz_web.web.auditing import actor_of
 from cwz_web.web.forms import Filled, Form, Name, Printable, empty_form, messages, read_form
@@ -75,25 +76,25 @@ class ScheduleForm(ScheduleFields):
 
 
 @view_config(
-    context=Feeds,
+    context=FeedCollection,
     name="connect",
     request_method="GET",
     renderer="feeds/connect.jinja2",
     permission=Permission.FEED_EDIT,
 )
-def connect_page(context: Feeds, request: Request) -> dict[str, Any]:
+def connect_page(context: FeedCollection, request: Request) -> dict[str, Any]:
     """The form for an address."""
     return _page(empty_form())
 
 
 @view_config(
-    context=Feeds,
+    context=FeedCollection,
     name="connect",
     request_method="POST",
     renderer="feeds/connect.jinja2",
     permission=Permission.FEED_EDIT,
 )
-def connect_form(context: Feeds, request: Request) -> Any:
+def connect_form(context: FeedCollection, request: Request) -> Any:
     """Fetch what is there, and show its first rows, or make a feed of it; or say why not."""
     place, form = _read_place(_at_field(read_form(SourceForm, request.POST)))
     if form.value is None or place is None:

@@ -19,7 +19,8 @@ from cwz_web.feeds.models import Feed, Item, ItemVersion
 from cwz_web.feeds.queries import PAGE, Found, Query, find_item, find_items, items_with_key, list_feeds, versions_of
 from cwz_web.feeds.schedules import schedule_of
 from cwz_web.feeds.sources import find_source
-from cwz_web.resources import FeedResource, Feeds, Permission
+from cwz_web.resources.permissions import Permission
+from cwz_web.resources.workspace import FeedCollection, FeedResource
 from cwz_web.runs.auto_runs import auto_runs_of, find_auto_run, stop_auto_run
 from cwz_web.runs.progress import images_of_row
 from cwz_web.views.feed_imports import seconds_of
@@ -55,8 +56,8 @@ class FollowForm(Form):
     template: UUID
 
 
-@view_config(context=Feeds, request_method="GET", renderer="feeds/list.jinja2", permission=Permission.VIEW)
-def feed_list(context: Feeds, request: Request) -> dict[str, Any]:
+@view_config(context=FeedCollection, request_method="GET", renderer="feeds/list.jinja2", permission=Permission.VIEW)
+def feed_list(context: FeedCollection, request: Request) -> dict[str, Any]:
     """All feeds."""
     return {"feeds": list_feeds(request.db, request.workspace.workspace_id)}
 

@@ -11,7 +11,8 @@ from cwz_web.generation.fonts import TooManyFontsError, add_font, list_fonts
 from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.errors import InvalidFontError
 from cwz_web.imaging.fonts import FAMILIES, MAX_FONT_BYTES, check_font
-from cwz_web.resources import FontResource, Fonts, Permission
+from cwz_web.resources.permissions import Permission
+from cwz_web.resources.workspace import FontCollection, FontResource
 from cwz_web.storage.connections import default_connection, upload_key
 from cwz_web.storage.contract import StorageError
 from cwz_web.web.auditing import actor_of
@@ -20,14 +21,16 @@ from cwz_web.web.transactions import release_connection
 from cwz_web.workspaces.audit import record
 
 
-@view_config(context=Fonts, request_method="GET", renderer="fonts.jinja2", permission=Permission.VIEW)
-def font_list(context: Fonts, request: Request) -> dict[str, Any]:
+@view_config(context=FontCollection, request_method="GET", renderer="fonts.jinja2", permission=Permission.VIEW)
+def font_list(context: FontCollection, request: Request) -> dict[str, Any]:
     """The fonts that the workspace brought, and those that are always there."""
     return _page(request, empty_form())
 
 
-@view_config(context=Fonts, request_method="POST", renderer="fonts.jinja2", permission=Permission.TEMPLATE_EDIT)
-def upload_font(context: Fonts, request: Request) -> Any:
+@view_config(
+    context=FontCollection, request_method="POST", renderer="fonts.jinja2", permission=Permission.TEMPLATE_EDIT
+)
+def upload_font(context: FontCollection, request: Request) -> Any:
     """Bring a font in, or say what is wrong with the file."""
     file = request.POST.get("file")
     data = file.file.read(MAX_FONT_BYTES + 1) if hasattr(file, "file") else b""

@@ -22,7 +22,7 @@ from cwz_web.accounts.google import (
     enter_with_google,
 )
 from cwz_web.accounts.models import SignIn
-from cwz_web.resources import GooglePlace
+from cwz_web.resources.application import GoogleSignIn
 from cwz_web.security import cookie_name, keep_cookie, session_of
 from cwz_web.views.sign_in import ask_for_proof
 from cwz_web.web.login_flow import let_in
@@ -34,8 +34,8 @@ VISIT = "google"
 VISIT_LIFETIME = timedelta(minutes=10)
 
 
-@view_config(context=GooglePlace, request_method="GET", permission=NO_PERMISSION_REQUIRED, rate_limit="google")
-def leave(context: GooglePlace, request: Request) -> Response:
+@view_config(context=GoogleSignIn, request_method="GET", permission=NO_PERMISSION_REQUIRED, rate_limit="google")
+def leave(context: GoogleSignIn, request: Request) -> Response:
     """Send the browser to the provider. `?link=1` means: for the account that is signed in here."""
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
         raise HTTPBadRequest("Begin on the sign-in page")
@@ -57,9 +57,9 @@ def leave(context: GooglePlace, request: Request) -> Response:
 
 
 @view_config(
-    context=GooglePlace, name="callback", request_method="GET", permission=NO_PERMISSION_REQUIRED, rate_limit="google"
+    context=GoogleSignIn, name="callback", request_method="GET", permission=NO_PERMISSION_REQUIRED, rate_limit="google"
 )
-def come_back(context: GooglePlace, request: Request) -> Response:
+def come_back(context: GoogleSignIn, request: Request) -> Response:
     """Take the provider's answer. The state must be the one that this very browser left with."""
     token = request.cookies.get(cookie_name(request, VISIT))
     claims = request.services.browser_tokens.read(VISIT, token) if token else None

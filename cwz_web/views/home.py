@@ -12,7 +12,9 @@ from sqlalchemy import func, select
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.images import find_images
 from cwz_web.generation.models import Image, Template
-from cwz_web.resources import Permission, Root, WorkspaceResource
+from cwz_web.resources.application import Root
+from cwz_web.resources.permissions import Permission
+from cwz_web.resources.workspace import WorkspaceResource
 from cwz_web.runs.models import Run
 from cwz_web.runs.planning import latest_runs
 from cwz_web.runs.progress import progress_of

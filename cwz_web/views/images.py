@@ -11,7 +11,9 @@ from pyramid.view import view_config
 from cwz_web.generation.images import find_images
 from cwz_web.generation.models import Image, Template
 from cwz_web.generation.templates import list_templates
-from cwz_web.resources import ImageResource, Images, Permission, as_uuid
+from cwz_web.resources.base import parse_uuid
+from cwz_web.resources.permissions import Permission
+from cwz_web.resources.workspace import ImageCollection, ImageResource
 from cwz_web.runs.models import Run
 from cwz_web.runs.progress import run_of_image
 from cwz_web.web.forms import Form, read_form
@@ -39,12 +41,20 @@ class FilterForm(Form):
 
 
 @view_config(
-    context=Images, request_method="GET", renderer="images/list.jinja2", permission=Permission.VIEW, partial=False
+    context=ImageCollection,
+    request_method="GET",
+    renderer="images/list.jinja2",
+    permission=Permission.VIEW,
+    partial=False,
 )
 @view_config(
-    context=Images, request_method="GET", renderer="images/_page.jinja2", permission=Permission.VIEW, partial=True
+    context=ImageCollection,
+    request_method="GET",
+    renderer="images/_page.jinja2",
+    permission=Permission.VIEW,
+    partial=True,
 )
-def list_images(context: Images, request: Request) -> dict[str, Any]:
+def list_images(context: ImageCollection, request: Request) -> dict[str, Any]:
     """The newest images, or those before one; all, or those that are looked for."""
     workspace_id = request.workspace.workspace_id
     asked = read_form(FilterForm, request.GET).value or FilterForm()
@@ -76,6 +86,6 @@ def show_image(context: ImageResource, request: Request) -> dict[str, Any]:
 def before_id(request: Request) -> UUID | None:
     """Where a page begins; an id that is none begins at the top."""
     try:
-        return as_uuid(request.GET.get("before", ""))
+        return parse_uuid(request.GET.get("before", ""))
     except KeyError:
         return None

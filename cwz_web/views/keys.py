@@ -16,7 +16,8 @@ from cwz_web.generation.api_keys import SCOPE_WORDS, KeyTerms, Scope, create_key
 from cwz_web.generation.signed_urls import valid_numbers
 from cwz_web.generation.templates import find_template, list_templates
 from cwz_web.generation.usage import month_of, next_month, used_by
-from cwz_web.resources import KeyResource, Keys, Permission
+from cwz_web.resources.permissions import Permission
+from cwz_web.resources.workspace import KeyCollection, KeyResource
 from cwz_web.web.forms import Filled, Form, empty_form, read_form
 from cwz_web.workspaces.models import Workspace
 
@@ -65,14 +66,14 @@ class KeyForm(Form):
         )
 
 
-@view_config(context=Keys, request_method="GET", renderer=PAGE, permission=Permission.KEY_MANAGE)
-def key_page(context: Keys, request: Request) -> dict[str, Any]:
+@view_config(context=KeyCollection, request_method="GET", renderer=PAGE, permission=Permission.KEY_MANAGE)
+def key_page(context: KeyCollection, request: Request) -> dict[str, Any]:
     """Examples, and the workspace's keys."""
     return _page(request, empty_form())
 
 
-@view_config(context=Keys, request_method="POST", renderer=PAGE, permission=Permission.KEY_MANAGE)
-def key_form(context: Keys, request: Request) -> dict[str, Any]:
+@view_config(context=KeyCollection, request_method="POST", renderer=PAGE, permission=Permission.KEY_MANAGE)
+def key_form(context: KeyCollection, request: Request) -> dict[str, Any]:
     """Make a key and show it, this once."""
     form = read_form(KeyForm, request.POST)
     workspace_id = request.workspace.workspace_id
@@ -102,8 +103,8 @@ def rotate(context: KeyResource, request: Request) -> dict[str, Any]:
     return _page(request, empty_form()) | {"fresh": plain}
 
 
-@view_config(context=Keys, name="signing", request_method="POST", permission=Permission.KEY_MANAGE)
-def signing_form(context: Keys, request: Request) -> Response:
+@view_config(context=KeyCollection, name="signing", request_method="POST", permission=Permission.KEY_MANAGE)
+def signing_form(context: KeyCollection, request: Request) -> Response:
     """Begin with another signing key, or end the older ones."""
     form = read_form(SigningForm, request.POST)
     if form.value is None:

@@ -9,15 +9,9 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
 from cwz_web.billing.plans import PlanLimit, PlanLimitError, check_room_for
-from cwz_web.resources import (
-    PERMISSION_WORDS,
-    PERMISSIONS,
-    InvitationResource,
-    MemberResource,
-    Members,
-    Permission,
-    Root,
-)
+from cwz_web.resources.application import Root
+from cwz_web.resources.permissions import PERMISSION_LABELS, ROLE_PERMISSIONS, Permission
+from cwz_web.resources.workspace import InvitationResource, MemberCollection, MemberResource
 from cwz_web.web.auditing import actor_of
 from cwz_web.web.forms import Email, Filled, Form, empty_form, read_form
 from cwz_web.workspaces.audit import record
@@ -57,20 +51,20 @@ class RoleForm(Form):
     role: Role
 
 
-@view_config(context=Members, request_method="GET", renderer=PAGE, permission=Permission.MEMBER_VIEW)
-def member_page(context: Members, request: Request) -> dict[str, Any]:
+@view_config(context=MemberCollection, request_method="GET", renderer=PAGE, permission=Permission.MEMBER_VIEW)
+def member_page(context: MemberCollection, request: Request) -> dict[str, Any]:
     """Members, open invitations, and the table of roles."""
     return _page(request, empty_form())
 
 
 @view_config(
-    context=Members,
+    context=MemberCollection,
     request_method="POST",
     renderer=PAGE,
     permission=Permission.MEMBER_MANAGE,
     rate_limit="invitation",
 )
-def invite_form(context: Members, request: Request) -> Any:
+def invite_form(context: MemberCollection, request: Request) -> Any:
     """Invite somebody by mail."""
     form = read_form(InviteForm, request.POST)
     if form.value is not None:
@@ -158,14 +152,18 @@ def remove_form(context: MemberResource, request: Request) -> Any:
     return _back(request, "removed")
 
 
-@view_config(context=Members, name="leave", request_method="GET", renderer="leave.jinja2", permission=Permission.VIEW)
-def leave_page(context: Members, request: Request) -> dict[str, Any]:
+@view_config(
+    context=MemberCollection, name="leave", request_method="GET", renderer="leave.jinja2", permission=Permission.VIEW
+)
+def leave_page(context: MemberCollection, request: Request) -> dict[str, Any]:
     """What leaving means."""
     return {"form": empty_form()}
 
 
-@view_config(context=Members, name="leave", request_method="POST", renderer="leave.jinja2", permission=Permission.VIEW)
-def leave_form(context: Members, request: Request) -> Any:
+@view_config(
+    context=MemberCollection, name="leave", request_method="POST", renderer="leave.jinja2", permission=Permission.VIEW
+)
+def leave_form(context: MemberCollection, request: Request) -> Any:
     """End one's own membership."""
     account = request.identity.account
     member = find_member(request.db, request.workspace.workspace_id, account.id)
@@ -250,7 +248,7 @@ def _page(request: Request, form: Filled[Any]) -> dict[str, Any]:
         "members": list_members(request.db, workspace_id),
         "invitations": list_invitations(request.db, workspace_id),
         "roles": list(Role),
-        "words": PERMISSION_WORDS,
-        "permissions": PERMISSIONS,
+        "words": PERMISSION_LABELS,
+        "permissions": ROLE_PERMISSIONS,
         "news": NEWS.get(request.GET.get("done", "")),
     }

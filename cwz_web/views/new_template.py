@@ -11,7 +11,8 @@ from cwz_web.demo.starters import NAMES, RenderedOriginals, Starter, open_starte
 from cwz_web.generation.templates import create_template
 from cwz_web.imaging.documents import MAX_DOCUMENT_BYTES, ImageTemplate
 from cwz_web.imaging.encoders import Output
-from cwz_web.resources import Permission, Templates
+from cwz_web.resources.permissions import Permission
+from cwz_web.resources.workspace import TemplateCollection
 from cwz_web.storage.connections import default_connection, upload_key
 from cwz_web.storage.contract import StorageError
 from cwz_web.views.templates import read_document
@@ -44,25 +45,25 @@ class ImportForm(Form):
 
 
 @view_config(
-    context=Templates,
+    context=TemplateCollection,
     name="new",
     request_method="GET",
     renderer="templates/new.jinja2",
     permission=Permission.TEMPLATE_EDIT,
 )
-def new_template_page(context: Templates, request: Request) -> dict[str, Any]:
+def new_template_page(context: TemplateCollection, request: Request) -> dict[str, Any]:
     """The gallery of starters."""
     return _page(empty_form())
 
 
 @view_config(
-    context=Templates,
+    context=TemplateCollection,
     name="new",
     request_method="POST",
     renderer="templates/new.jinja2",
     permission=Permission.TEMPLATE_EDIT,
 )
-def new_template_form(context: Templates, request: Request) -> Any:
+def new_template_form(context: TemplateCollection, request: Request) -> Any:
     """Begin with a starter: its renderings are put into the workspace's storage first."""
     form = read_form(StarterForm, request.POST)
     if form.value is None:
@@ -80,13 +81,13 @@ def new_template_form(context: Templates, request: Request) -> Any:
 
 
 @view_config(
-    context=Templates,
+    context=TemplateCollection,
     name="import",
     request_method="POST",
     renderer="templates/new.jinja2",
     permission=Permission.TEMPLATE_EDIT,
 )
-def import_form(context: Templates, request: Request) -> Any:
+def import_form(context: TemplateCollection, request: Request) -> Any:
     """Bring in a document that was exported, or say where it is wrong."""
     form = read_form(ImportForm, request.POST)
     file = request.POST.get("file")
@@ -101,8 +102,8 @@ def import_form(context: Templates, request: Request) -> Any:
     return _create(request, form.value.name, document)
 
 
-@view_config(context=Templates, name="starter", request_method="GET", permission=Permission.VIEW)
-def starter_image(context: Templates, request: Request) -> Response:
+@view_config(context=TemplateCollection, name="starter", request_method="GET", permission=Permission.VIEW)
+def starter_image(context: TemplateCollection, request: Request) -> Response:
     """A starter with its own sample values."""
     try:
         starter = open_starter(request.GET.get("name", ""))

@@ -16,7 +16,8 @@ from pyramid.view import view_config
 from sqlalchemy import text
 
 from cwz_web.ops import health
-from cwz_web.resources import OpsPlace, Permission, Root
+from cwz_web.resources.application import OpsRoot, Root
+from cwz_web.resources.permissions import Permission
 from cwz_web.web.forms import Form, read_form
 
 
@@ -52,8 +53,8 @@ def show_metrics(context: Root, request: Request) -> Response:
     return Response(health.metrics(request.db), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-@view_config(context=OpsPlace, request_method="GET", renderer="ops.jinja2", permission=Permission.OPERATE)
-def ops_page(context: OpsPlace, request: Request) -> dict[str, Any]:
+@view_config(context=OpsRoot, request_method="GET", renderer="ops.jinja2", permission=Permission.OPERATE)
+def ops_page(context: OpsRoot, request: Request) -> dict[str, Any]:
     """How the installation is."""
     services, db = request.services, request.db
     settings = services.settings
@@ -85,8 +86,8 @@ def ops_page(context: OpsPlace, request: Request) -> dict[str, Any]:
     }
 
 
-@view_config(context=OpsPlace, name="retry", request_method="POST", permission=Permission.OPERATE)
-def retry_form(context: OpsPlace, request: Request) -> Response:
+@view_config(context=OpsRoot, name="retry", request_method="POST", permission=Permission.OPERATE)
+def retry_form(context: OpsRoot, request: Request) -> Response:
     """Let a job that was given up begin anew."""
     form = read_form(RetryForm, request.POST)
     if form.value is not None:

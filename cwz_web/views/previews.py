@@ -17,7 +17,8 @@ from cwz_web.generation.models import Template
 from cwz_web.generation.templates import open_design
 from cwz_web.imaging.documents import OWN_SIZE, ImageTemplate
 from cwz_web.imaging.encoders import Output
-from cwz_web.resources import Permission, TemplateResource
+from cwz_web.resources.permissions import Permission
+from cwz_web.resources.workspace import TemplateResource
 from cwz_web.runs.mapping import SAMPLE, apply_mapping, guess_mapping
 from cwz_web.storage.connections import connections_from
 from cwz_web.storage.contract import InvalidSettingsError

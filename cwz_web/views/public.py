@@ -15,7 +15,7 @@ from cwz_web.billing.stripe_api import Price, StripeUnavailableError
 from cwz_web.demo.starters import NAMES, RenderedOriginals, open_starter
 from cwz_web.generation.image_service import ImageService
 from cwz_web.imaging.encoders import Format, Output
-from cwz_web.resources import Root, WellKnown
+from cwz_web.resources.application import Root, WellKnown
 from cwz_web.security_claims import claims, limits
 from cwz_web.settings import Plan
 from cwz_web.views.sign_in import demo_of

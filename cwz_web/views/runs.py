@@ -18,7 +18,8 @@ from cwz_web.generation.templates import Design, list_templates, open_design
 from cwz_web.generation.usage import QuotaExceededError, used_in
 from cwz_web.imaging.documents import OWN_SIZE
 from cwz_web.imaging.encoders import Format, Output
-from cwz_web.resources import Permission, RunResource, Runs
+from cwz_web.resources.permissions import Permission
+from cwz_web.resources.workspace import RunCollection, RunResource
 from cwz_web.runs.auto_runs import find_auto_run, start_auto_run
 from cwz_web.runs.mapping import SAMPLE, apply_mapping, guess_mapping
 from cwz_web.runs.planning import (
@@ -32,7 +33,7 @@ from cwz_web.runs.planning import (
     retry_failed,
     start_run,
 )
-from cwz_web.runs.progress import PAGE, notes_of, progress_of, results_after
+from cwz_web.runs.progress import PAGE, progress_of, results_after, warnings_of
 from cwz_web.runs.sample_check import review
 from cwz_web.runs.zip_download import entries_of, zip_stream
 from cwz_web.storage.connections import list_connections
@@ -63,15 +64,15 @@ class RunForm(Form):
     confirm: Literal["yes", ""] = ""
 
 
-@view_config(context=Runs, request_method="GET", renderer="runs/list.jinja2", permission=Permission.VIEW)
-def run_list(context: Runs, request: Request) -> dict[str, Any]:
+@view_config(context=RunCollection, request_method="GET", renderer="runs/list.jinja2", permission=Permission.VIEW)
+def run_list(context: RunCollection, request: Request) -> dict[str, Any]:
     """The latest runs."""
     runs = latest_runs(request.db, request.workspace.workspace_id)
     return {"runs": [(run, progress_of(run)) for run in runs], "names": run_names(request, runs)}
 
 
 @view_config(
-    context=Runs,
+    context=RunCollection,
     name="new",
     request_method="GET",
     renderer="runs/new.jinja2",
@@ -79,20 +80,20 @@ def run_list(context: Runs, request: Request) -> dict[str, Any]:
     partial=False,
 )
 @view_config(
-    context=Runs,
+    context=RunCollection,
     name="new",
     request_method="GET",
     renderer="runs/_mapping.jinja2",
     permission=Permission.RUN_START,
     partial=True,
 )
-def new_run_page(context: Runs, request: Request) -> dict[str, Any]:
+def new_run_page(context: RunCollection, request: Request) -> dict[str, Any]:
     """The form, with a guess which columns belong together and the image of the first row."""
     return _page(request, empty_form(), dict(request.GET))
 
 
 @view_config(
-    context=Runs,
+    context=RunCollection,
     name="checks",
     request_method="GET",
     renderer="runs/checks.jinja2",
@@ -100,14 +101,14 @@ def new_run_page(context: Runs, request: Request) -> dict[str, Any]:
     partial=False,
 )
 @view_config(
-    context=Runs,
+    context=RunCollection,
     name="checks",
     request_method="GET",
     renderer="runs/_checks.jinja2",
     permission=Permission.RUN_START,
     partial=True,
 )
-def check_rows(context: Runs, request: Request) -> dict[str, Any]:
+def check_rows(context: RunCollection, request: Request) -> dict[str, Any]:
     """What somebody should look at in the first rows, before a run renders them all."""
     workspace_id = request.workspace.workspace_id
     try:
@@ -131,9 +132,13 @@ def check_rows(context: Runs, request: Request) -> dict[str, Any]:
 
 
 @view_config(
-    context=Runs, name="new", request_method="POST", renderer="runs/new.jinja2", permission=Permission.RUN_START
+    context=RunCollection,
+    name="new",
+    request_method="POST",
+    renderer="runs/new.jinja2",
+    permission=Permission.RUN_START,
 )
-def new_run_form(context: Runs, request: Request) -> Any:
+def new_run_form(context: RunCollection, request: Request) -> Any:
     """Show what a run would come to; once that is confirmed, start it and go to watch it."""
     form = read_form(RunForm, request.POST)
     if form.value is not None:
@@ -228,7 +233,7 @@ def show_run(context: RunResource, request: Request) -> dict[str, Any]:
         "paths": paths,
         "names": run_names(request, [run]),
         "failures": results_after(request.db, run, state="failed", but=CANCELLED, limit=10) if run.failed else [],
-        "notes": notes_of(request.db, run),
+        "notes": warnings_of(request.db, run),
         "follows": feed is not None and find_auto_run(request.db, feed, run.template_id) is not None,
         "after": position,
         "more": results[-1][0].position if len(results) == PAGE else None,

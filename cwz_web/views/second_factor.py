@@ -19,7 +19,8 @@ from cwz_web.accounts.second_factor import (
     turn_off,
 )
 from cwz_web.imaging.barcodes import qr_png
-from cwz_web.resources import Permission, SecondFactor
+from cwz_web.resources.application import SecondFactor
+from cwz_web.resources.permissions import Permission
 from cwz_web.views.account import ProofForm, proof_error
 from cwz_web.web.forms import Code, Filled, Form, empty_form, read_form
 

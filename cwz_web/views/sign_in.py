@@ -17,7 +17,8 @@ from cwz_web.accounts.second_factor import WrongCodeError, check_second_factor
 from cwz_web.accounts.sessions import end_session
 from cwz_web.demo import demo_password
 from cwz_web.demo.contents import EMAIL
-from cwz_web.resources import Permission, Root, SignInPlace
+from cwz_web.resources.application import Root, SignInRoot
+from cwz_web.resources.permissions import Permission
 from cwz_web.security import cookie_name, keep_cookie, set_session_cookie
 from cwz_web.web.forms import Code, Filled, Form, TypedPassword, empty_form, read_form
 from cwz_web.web.login_flow import account_of_step, begin_session, let_in
@@ -62,8 +63,8 @@ class LinkForm(Form):
     password: TypedPassword
 
 
-@view_config(context=SignInPlace, request_method="GET", renderer=PAGE, permission=NO_PERMISSION_REQUIRED)
-def sign_in_page(context: SignInPlace, request: Request) -> Any:
+@view_config(context=SignInRoot, request_method="GET", renderer=PAGE, permission=NO_PERMISSION_REQUIRED)
+def sign_in_page(context: SignInRoot, request: Request) -> Any:
     """The form; whoever is signed in needs none."""
     if request.identity is not None:
         return HTTPSeeOther(safe_next(request.GET.get("next", "/")))
@@ -71,13 +72,13 @@ def sign_in_page(context: SignInPlace, request: Request) -> Any:
 
 
 @view_config(
-    context=SignInPlace,
+    context=SignInRoot,
     request_method="POST",
     renderer=PAGE,
     permission=NO_PERMISSION_REQUIRED,
     rate_limit="sign-in",
 )
-def sign_in_form(context: SignInPlace, request: Request) -> Any:
+def sign_in_form(context: SignInRoot, request: Request) -> Any:
     """Start a session, or say that address and password do not belong together."""
     form = read_form(SignInForm, request.POST)
     if form.value is not None:
@@ -99,22 +100,22 @@ def sign_in_form(context: SignInPlace, request: Request) -> Any:
 
 
 @view_config(
-    context=SignInPlace, name="code", request_method="GET", renderer=CODE_PAGE, permission=NO_PERMISSION_REQUIRED
+    context=SignInRoot, name="code", request_method="GET", renderer=CODE_PAGE, permission=NO_PERMISSION_REQUIRED
 )
-def code_page(context: SignInPlace, request: Request) -> Any:
+def code_page(context: SignInRoot, request: Request) -> Any:
     """Ask for the second factor."""
     return {"form": empty_form()} if account_of_step(request, request.db) else HTTPSeeOther("/signin")
 
 
 @view_config(
-    context=SignInPlace,
+    context=SignInRoot,
     name="code",
     request_method="POST",
     renderer=CODE_PAGE,
     permission=NO_PERMISSION_REQUIRED,
     rate_limit="second-factor",
 )
-def code_form(context: SignInPlace, request: Request) -> Any:
+def code_form(context: SignInRoot, request: Request) -> Any:
     """Take the second factor."""
     account = account_of_step(request, request.db)
     if account is None:
@@ -134,23 +135,23 @@ def code_form(context: SignInPlace, request: Request) -> Any:
 
 
 @view_config(
-    context=SignInPlace, name="link", request_method="GET", renderer=LINK_PAGE, permission=NO_PERMISSION_REQUIRED
+    context=SignInRoot, name="link", request_method="GET", renderer=LINK_PAGE, permission=NO_PERMISSION_REQUIRED
 )
-def link_page(context: SignInPlace, request: Request) -> Any:
+def link_page(context: SignInRoot, request: Request) -> Any:
     """An account with the address of a Google account exists: ask its owner for the password."""
     person = _unproved(request)
     return {"form": empty_form(), "person": person} if person else HTTPSeeOther("/signin")
 
 
 @view_config(
-    context=SignInPlace,
+    context=SignInRoot,
     name="link",
     request_method="POST",
     renderer=LINK_PAGE,
     permission=NO_PERMISSION_REQUIRED,
     rate_limit="sign-in",
 )
-def link_form(context: SignInPlace, request: Request) -> Any:
+def link_form(context: SignInRoot, request: Request) -> Any:
     """Link Google, and sign in."""
     person = _unproved(request)
     if person is None:

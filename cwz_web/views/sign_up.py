@@ -16,7 +16,7 @@ from cwz_web.accounts.passwords import weakness
 from cwz_web.accounts.registration import BrowserMismatchError, confirm_address, sign_up, signed_up_in
 from cwz_web.accounts.tasks import queue_forgotten_answer, queue_sign_up_answer
 from cwz_web.accounts.tokens import InvalidTokenError, Purpose, look
-from cwz_web.resources import Root
+from cwz_web.resources.application import Root
 from cwz_web.web.forms import Email, Form, Name, NewPassword, TypedPassword, empty_form, read_form
 
 log = structlog.get_logger()

@@ -20,7 +20,9 @@ from cwz_web.db.session import enter_workspace
 from cwz_web.notify.models import SlackLink
 from cwz_web.notify.slack import Slack, SlackRejectedError, SlackUnavailableError, keep_link, slack_link, token_of
 from cwz_web.notify.webhooks import EVENT_WORDS, Event
-from cwz_web.resources import PERMISSIONS, Permission, SlackCallback, SlackPlace
+from cwz_web.resources.application import SlackCallback
+from cwz_web.resources.permissions import ROLE_PERMISSIONS, Permission
+from cwz_web.resources.workspace import SlackResource
 from cwz_web.security import Person, cookie_name, keep_cookie, session_of
 from cwz_web.web.forms import Form, read_form
 from cwz_web.web.transactions import release_connection
@@ -51,14 +53,14 @@ class ChannelForm(Form):
     channel: Annotated[str, Field(min_length=1, max_length=40)]
 
 
-@view_config(context=SlackPlace, request_method="GET", renderer=PAGE, permission=Permission.SETTINGS_MANAGE)
-def slack_page(context: SlackPlace, request: Request) -> dict[str, Any]:
+@view_config(context=SlackResource, request_method="GET", renderer=PAGE, permission=Permission.SETTINGS_MANAGE)
+def slack_page(context: SlackResource, request: Request) -> dict[str, Any]:
     """How things are with Slack."""
     return _page(request)
 
 
-@view_config(context=SlackPlace, name="connect", request_method="GET", permission=Permission.SETTINGS_MANAGE)
-def leave(context: SlackPlace, request: Request) -> Response:
+@view_config(context=SlackResource, name="connect", request_method="GET", permission=Permission.SETTINGS_MANAGE)
+def leave(context: SlackResource, request: Request) -> Response:
     """To Slack, where somebody chooses a team."""
     state = secrets.token_urlsafe(24)
     claims = {"state": state, "session": str(request.identity.session.id), "workspace": request.workspace.slug}
@@ -109,8 +111,8 @@ def come_back(context: SlackCallback, request: Request) -> Response:
     return response
 
 
-@view_config(context=SlackPlace, request_method="POST", renderer=PAGE, permission=Permission.SETTINGS_MANAGE)
-def choose(context: SlackPlace, request: Request) -> Any:
+@view_config(context=SlackResource, request_method="POST", renderer=PAGE, permission=Permission.SETTINGS_MANAGE)
+def choose(context: SlackResource, request: Request) -> Any:
     """This channel is told of these events."""
     form = read_form(ChannelForm, request.POST)
     channels, trouble = _channels(request, slack_link(request.db, request.workspace.workspace_id))
@@ -126,8 +128,8 @@ def choose(context: SlackPlace, request: Request) -> Any:
     return HTTPSeeOther(f"{request.path_in('slack')}?done=chosen")
 
 
-@view_config(context=SlackPlace, name="disconnect", request_method="POST", permission=Permission.SETTINGS_MANAGE)
-def disconnect(context: SlackPlace, request: Request) -> Response:
+@view_config(context=SlackResource, name="disconnect", request_method="POST", permission=Permission.SETTINGS_MANAGE)
+def disconnect(context: SlackResource, request: Request) -> Response:
     """Give the token back to Slack, then forget it."""
     services, workspace_id = request.services, request.workspace.workspace_id
     link = slack_link(request.db, workspace_id)
@@ -181,7 +183,7 @@ def _channels(request: Request, link: SlackLink | None) -> tuple[dict[str, str],
 def _manageable(person: Person, slug: str) -> Access:
     """The workspace of a slug, if the person may change its settings. Raises HTTPNotFound."""
     for access in person.workspaces:
-        allowed = Permission.SETTINGS_MANAGE in PERMISSIONS[access.role] and not person.lacks_second_factor(access)
+        allowed = Permission.SETTINGS_MANAGE in ROLE_PERMISSIONS[access.role] and not person.lacks_second_factor(access)
         if access.slug == slug and allowed:
             return access
     raise HTTPNotFound

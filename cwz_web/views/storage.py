@@ -10,7 +10,8 @@ from pyramid.response import Response
 from pyramid.view import view_config
 
 from cwz_web.billing.plans import PlanLimit, check_room_for
-from cwz_web.resources import ConnectionResource, Connections, Permission
+from cwz_web.resources.permissions import Permission
+from cwz_web.resources.workspace import ConnectionCollection, ConnectionResource
 from cwz_web.storage.connection_test import Step, trouble_of, try_connection
 from cwz_web.storage.connections import (
     ConnectionInUseError,
@@ -42,8 +43,8 @@ NEWS = {
 }
 
 
-@view_config(context=Connections, request_method="GET", renderer=LIST, permission=Permission.STORAGE_VIEW)
-def connection_list(context: Connections, request: Request) -> dict[str, Any]:
+@view_config(context=ConnectionCollection, request_method="GET", renderer=LIST, permission=Permission.STORAGE_VIEW)
+def connection_list(context: ConnectionCollection, request: Request) -> dict[str, Any]:
     """All connections, how they are, and how much they keep."""
     workspace_id = request.workspace.workspace_id
     connections = list_connections(request.db, workspace_id)
@@ -57,13 +58,13 @@ def connection_list(context: Connections, request: Request) -> dict[str, Any]:
 
 
 @view_config(
-    context=Connections,
+    context=ConnectionCollection,
     name="new",
     request_method="GET",
     renderer="storage/choose.jinja2",
     permission=Permission.STORAGE_MANAGE,
 )
-def choose_page(context: Connections, request: Request) -> dict[str, Any]:
+def choose_page(context: ConnectionCollection, request: Request) -> dict[str, Any]:
     """The providers as cards; or, once one is chosen, its form."""
     check_room_for(request.db, request.services.settings, request.workspace.workspace_id, PlanLimit.CONNECTIONS)
     provider = request.services.providers.get(request.GET.get("provider", ""))
@@ -74,14 +75,14 @@ def choose_page(context: Connections, request: Request) -> dict[str, Any]:
 
 
 @view_config(
-    context=Connections,
+    context=ConnectionCollection,
     name="new",
     request_method="POST",
     renderer=FORM,
     permission=Permission.STORAGE_MANAGE,
     rate_limit="storage",
 )
-def new_connection(context: Connections, request: Request) -> Any:
+def new_connection(context: ConnectionCollection, request: Request) -> Any:
     """Test what was typed, and keep it when it works."""
     provider = request.services.providers.get(request.POST.get("provider", ""))
     if provider is None:

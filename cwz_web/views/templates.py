@@ -25,7 +25,8 @@ from cwz_web.generation.templates import (
 )
 from cwz_web.imaging.documents import MAX_DOCUMENT_BYTES, ImageTemplate
 from cwz_web.imaging.encoders import Format
-from cwz_web.resources import Permission, TemplateResource, Templates
+from cwz_web.resources.permissions import Permission
+from cwz_web.resources.workspace import TemplateCollection, TemplateResource
 from cwz_web.storage.connections import connection_of, list_connections
 from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.web.forms import Filled, Form, Name, messages, read_form
@@ -57,8 +58,10 @@ class VersionForm(Form):
     version: Annotated[int, Field(ge=1)]
 
 
-@view_config(context=Templates, request_method="GET", renderer="templates/list.jinja2", permission=Permission.VIEW)
-def template_list(context: Templates, request: Request) -> dict[str, Any]:
+@view_config(
+    context=TemplateCollection, request_method="GET", renderer="templates/list.jinja2", permission=Permission.VIEW
+)
+def template_list(context: TemplateCollection, request: Request) -> dict[str, Any]:
     """All templates, each rendered with its own sample values."""
     return {"designs": open_designs(request.db, request.workspace.workspace_id)}
 

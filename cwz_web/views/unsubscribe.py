@@ -10,7 +10,7 @@ from pyramid.view import view_config
 
 from cwz_web.accounts.models import Account
 from cwz_web.notify.topics import TOPIC_WORDS, Topic
-from cwz_web.resources import Root
+from cwz_web.resources.application import Root
 
 PAGE = "unsubscribe.jinja2"
 

@@ -24,8 +24,8 @@ from cwz_web.notify.webhooks import (
     rotate_secret,
     send_again,
 )
-from cwz_web.resources import Permission, WebhookResource
-from cwz_web.resources import Webhooks as WebhooksPlace
+from cwz_web.resources.permissions import Permission
+from cwz_web.resources.workspace import WebhookCollection, WebhookResource
 from cwz_web.views.images import before_id
 from cwz_web.web.forms import FieldError, Filled, Form, empty_form, form_view, read_form
 from cwz_web.workspaces.models import Workspace
@@ -62,7 +62,7 @@ class WebhookListPage:
     secrets: list[str]
 
 
-def _list_page(context: WebhooksPlace, request: Request, form: Filled[WebhookForm]) -> WebhookListPage:
+def _list_page(context: WebhookCollection, request: Request, form: Filled[WebhookForm]) -> WebhookListPage:
     workspace = request.db.get_one(Workspace, request.workspace.workspace_id)
     chosen = [event for event in Event if f"event.{event}" in request.POST]
     return WebhookListPage(
@@ -75,9 +75,9 @@ def _list_page(context: WebhooksPlace, request: Request, form: Filled[WebhookFor
 
 
 @view_config(
-    context=WebhooksPlace, request_method="GET", renderer="webhooks/list.jinja2", permission=Permission.WEBHOOK_VIEW
+    context=WebhookCollection, request_method="GET", renderer="webhooks/list.jinja2", permission=Permission.WEBHOOK_VIEW
 )
-def webhook_list(context: WebhooksPlace, request: Request) -> WebhookListPage:
+def webhook_list(context: WebhookCollection, request: Request) -> WebhookListPage:
     """The workspace's webhooks, and a form for another one."""
     return _list_page(context, request, empty_form())
 
@@ -85,11 +85,11 @@ def webhook_list(context: WebhooksPlace, request: Request) -> WebhookListPage:
 @form_view(
     WebhookForm,
     _list_page,
-    context=WebhooksPlace,
+    context=WebhookCollection,
     renderer="webhooks/list.jinja2",
     permission=Permission.WEBHOOK_MANAGE,
 )
-def add_webhook(context: WebhooksPlace, request: Request, form: WebhookForm) -> Response:
+def add_webhook(context: WebhookCollection, request: Request, form: WebhookForm) -> Response:
     """Add a webhook, and show it with its secret."""
     workspace_id = request.workspace.workspace_id
     events = [event for event in Event if f"event.{event}" in request.POST]

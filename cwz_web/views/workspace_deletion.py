@@ -11,7 +11,8 @@ from pyramid.response import Response
 from pyramid.view import view_config
 
 from cwz_web.ops.exports import begin_export, list_exports
-from cwz_web.resources import ExportResource, Exports, Permission, WorkspaceResource, Workspaces
+from cwz_web.resources.permissions import Permission
+from cwz_web.resources.workspace import ExportCollection, ExportResource, WorkspaceCollection, WorkspaceResource
 from cwz_web.storage.connections import has_storage
 from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.models import Connection
@@ -46,12 +47,20 @@ class BringBackForm(Form):
 
 
 @view_config(
-    context=Exports, request_method="GET", renderer="exports.jinja2", permission=Permission.LEAVE, partial=False
+    context=ExportCollection,
+    request_method="GET",
+    renderer="exports.jinja2",
+    permission=Permission.DELETE,
+    partial=False,
 )
 @view_config(
-    context=Exports, request_method="GET", renderer="_exports.jinja2", permission=Permission.LEAVE, partial=True
+    context=ExportCollection,
+    request_method="GET",
+    renderer="_exports.jinja2",
+    permission=Permission.DELETE,
+    partial=True,
 )
-def export_list(context: Exports, request: Request) -> dict[str, Any]:
+def export_list(context: ExportCollection, request: Request) -> dict[str, Any]:
     """The exports that there are, and the form for another one."""
     workspace_id = request.workspace.workspace_id
     return {
@@ -62,8 +71,8 @@ def export_list(context: Exports, request: Request) -> dict[str, Any]:
     }
 
 
-@view_config(context=Exports, request_method="POST", renderer="exports.jinja2", permission=Permission.LEAVE)
-def export_form(context: Exports, request: Request) -> Any:
+@view_config(context=ExportCollection, request_method="POST", renderer="exports.jinja2", permission=Permission.DELETE)
+def export_form(context: ExportCollection, request: Request) -> Any:
     """Order an export. One at a time is enough."""
     form = read_form(ExportForm, request.POST)
     page = export_list(context, request)
@@ -84,7 +93,7 @@ def export_form(context: Exports, request: Request) -> Any:
     return page | {"form": form}
 
 
-@view_config(context=ExportResource, name="export.zip", request_method="GET", permission=Permission.LEAVE)
+@view_config(context=ExportResource, name="export.zip", request_method="GET", permission=Permission.DELETE)
 def download_export(context: ExportResource, request: Request) -> Response:
     """The zip; its bytes flow after the transaction has ended."""
     export = context.row
@@ -101,7 +110,7 @@ def download_export(context: ExportResource, request: Request) -> Response:
 
 
 @view_config(
-    context=WorkspaceResource, name="delete", request_method="GET", renderer=DELETE, permission=Permission.LEAVE
+    context=WorkspaceResource, name="delete", request_method="GET", renderer=DELETE, permission=Permission.DELETE
 )
 def delete_page(context: WorkspaceResource, request: Request) -> dict[str, Any]:
     """What will be lost, and the question."""
@@ -109,7 +118,7 @@ def delete_page(context: WorkspaceResource, request: Request) -> dict[str, Any]:
 
 
 @view_config(
-    context=WorkspaceResource, name="delete", request_method="POST", renderer=DELETE, permission=Permission.LEAVE
+    context=WorkspaceResource, name="delete", request_method="POST", renderer=DELETE, permission=Permission.DELETE
 )
 def delete_form(context: WorkspaceResource, request: Request) -> Any:
     """Delete the workspace: at once for everybody, and for good when its days are over."""
@@ -124,8 +133,8 @@ def delete_form(context: WorkspaceResource, request: Request) -> Any:
     return HTTPSeeOther("/w?done=deleted")
 
 
-@view_config(context=Workspaces, name="bring-back", request_method="POST", permission=Permission.SIGNED_IN)
-def bring_back_form(context: Workspaces, request: Request) -> Response:
+@view_config(context=WorkspaceCollection, name="bring-back", request_method="POST", permission=Permission.SIGNED_IN)
+def bring_back_form(context: WorkspaceCollection, request: Request) -> Response:
     """Undo a deletion, as an admin of what was deleted."""
     form = read_form(BringBackForm, request.POST)
     mine = deletions_of(request.db, request.identity.account.id)

@@ -16,7 +16,8 @@ from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import list_feeds
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import list_templates
-from cwz_web.resources import Permission, WorkspaceResource, Workspaces
+from cwz_web.resources.permissions import Permission
+from cwz_web.resources.workspace import WorkspaceCollection, WorkspaceResource
 from cwz_web.storage.connections import connect, has_storage
 from cwz_web.storage.contract import StorageError, StorageProvider
 from cwz_web.storage.plugins import Providers
@@ -61,9 +62,12 @@ class StorageForm(Form):
 
 
 @view_config(
-    context=Workspaces, request_method="GET", renderer="workspaces/list.jinja2", permission=Permission.SIGNED_IN
+    context=WorkspaceCollection,
+    request_method="GET",
+    renderer="workspaces/list.jinja2",
+    permission=Permission.SIGNED_IN,
 )
-def workspace_list(context: Workspaces, request: Request) -> dict[str, Any]:
+def workspace_list(context: WorkspaceCollection, request: Request) -> dict[str, Any]:
     """All of a person's workspaces."""
     person = request.identity
     return {
@@ -74,8 +78,8 @@ def workspace_list(context: Workspaces, request: Request) -> dict[str, Any]:
     }
 
 
-@view_config(context=Workspaces, name="join", request_method="POST", permission=Permission.SIGNED_IN)
-def join(context: Workspaces, request: Request) -> Response:
+@view_config(context=WorkspaceCollection, name="join", request_method="POST", permission=Permission.SIGNED_IN)
+def join(context: WorkspaceCollection, request: Request) -> Response:
     """Accept an invitation that waits for the person."""
     form = read_form(JoinForm, request.POST)
     found = invitation_for(request.db, request.identity.account, form.value.invitation) if form.value else None
@@ -84,21 +88,23 @@ def join(context: Workspaces, request: Request) -> Response:
     return HTTPSeeOther(f"/w/{join_workspace(request, *found).slug}")
 
 
-@view_config(context=Workspaces, name="new", request_method="GET", renderer=NEW, permission=Permission.SIGNED_IN)
-def new_page(context: Workspaces, request: Request) -> dict[str, Any]:
+@view_config(
+    context=WorkspaceCollection, name="new", request_method="GET", renderer=NEW, permission=Permission.SIGNED_IN
+)
+def new_page(context: WorkspaceCollection, request: Request) -> dict[str, Any]:
     """The form."""
     return {"form": empty_form()}
 
 
 @view_config(
-    context=Workspaces,
+    context=WorkspaceCollection,
     name="new",
     request_method="POST",
     renderer=NEW,
     permission=Permission.SIGNED_IN,
     rate_limit="workspace",
 )
-def new_form(context: Workspaces, request: Request) -> Any:
+def new_form(context: WorkspaceCollection, request: Request) -> Any:
     """Make a workspace and go on to its first steps."""
     form = read_form(WorkspaceForm, request.POST)
     if form.value is None and set(form.errors) == {"slug"} and not form.typed.get("slug", "").strip():

@@ -8,7 +8,7 @@ from pyramid.httpexceptions import HTTPNotFound
 from pyramid.location import lineage
 from pyramid.request import Request
 
-from cwz_web.resources import WorkspaceResource
+from cwz_web.resources.workspace import WorkspaceResource
 from cwz_web.workspaces.access import Access
 
 SIGN_IN = "/signin"

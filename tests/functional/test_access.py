@@ -13,12 +13,51 @@ from pyramid.router import Router
 from pyramid.security import NO_PERMISSION_REQUIRED
 from webtest import TestApp
 
-from cwz_web import resources
 from cwz_web.generation.api_keys import Scope, create_key
-from cwz_web.resources import PERMISSIONS, Permission, Resource, Role, Root, Rows, WorkspaceResource
+from cwz_web.resources.api import (
+    ApiCollection,
+    ApiFeed,
+    ApiFeedCollection,
+    ApiFeedImport,
+    ApiFeedImportCollection,
+    ApiFeedItem,
+    ApiFeedItemCollection,
+    ApiImage,
+    ApiImageCollection,
+    ApiImageRequest,
+    ApiImageRequestCollection,
+    ApiRun,
+    ApiRunCollection,
+    ApiTemplate,
+    ApiTemplateCollection,
+)
+from cwz_web.resources.application import Root, SessionCollection, SessionResource
+from cwz_web.resources.base import Resource
+from cwz_web.resources.permissions import PERMISSION_LABELS, ROLE_PERMISSIONS, SCOPE_PERMISSIONS, Permission
+from cwz_web.resources.signed_urls import (
+    OnDemandImage,
+    SignedFeed,
+    SignedFeedCollection,
+    SignedFile,
+    SignedFileCollection,
+    SignedImage,
+    SignedImageCollection,
+    SignedUrlRoot,
+    WorkspaceSignedFeeds,
+    WorkspaceSignedFiles,
+    WorkspaceSignedImages,
+)
+from cwz_web.resources.workspace import (
+    MemberCollection,
+    MemberResource,
+    WorkspaceCollection,
+    WorkspaceItem,
+    WorkspaceItemCollection,
+    WorkspaceResource,
+)
 from cwz_web.storage.connections import default_connection
 from cwz_web.workspaces.invitations import invite
-from cwz_web.workspaces.models import AuditEntry, Membership
+from cwz_web.workspaces.models import AuditEntry, Membership, Role
 from tests.factories import Factory, api, sign_in
 
 P = Permission
@@ -57,6 +96,13 @@ def all_pages(wsgi: Any) -> list[Page]:
     return sorted(pages, key=str)
 
 
+def subclasses(parent: type[Resource]) -> Iterator[type[Resource]]:
+    """Every class of the tree below another."""
+    for child in parent.__subclasses__():
+        yield child
+        yield from subclasses(child)
+
+
 class Place:
     """A workspace with one of everything, and the address of each kind of resource."""
 
@@ -84,24 +130,24 @@ class Place:
         """The address of a kind of resource, and of every kind below it."""
         yield kind, path
         below = dict(kind.children)
-        if issubclass(kind, Rows):
-            below[rows[kind.model.__tablename__]] = kind.row_resource
+        if issubclass(kind, WorkspaceItemCollection):
+            below[rows[kind.model.__tablename__]] = kind.item_class
         below |= {
-            resources.Workspaces: {self.space.slug: WorkspaceResource},
-            resources.Members: {str(self.member.id): resources.MemberResource},
-            resources.ApiFeeds: {rows["feeds"]: resources.ApiFeed},
-            resources.ApiTemplates: {rows["templates"]: resources.ApiTemplate},
-            resources.ApiImageRequests: {self.order_id: resources.ApiImageRequest},
-            resources.ApiRuns: {rows["runs"]: resources.ApiRun},
-            resources.ApiImages: {rows["images"]: resources.ApiImage},
-            resources.ApiItems: {"1": resources.ApiItem},
-            resources.ApiImports: {"1": resources.ApiImport},
-            resources.Sessions: {str(uuid4()): resources.SessionResource},
-            resources.SignedUrlRoot: {f"{rows['templates']}.png": resources.OnDemandImage},
-            resources.SignedImages: {str(self.space.id): resources.SignedImageFolder},
-            resources.SignedImageFolder: {f"{rows['images']}.jpg": resources.SignedImage},
-            resources.SignedFeeds: {str(self.space.id): resources.SignedFeedFolder},
-            resources.SignedFeedFolder: {f"{rows['feeds']}.csv": resources.SignedFeed},
+            WorkspaceCollection: {self.space.slug: WorkspaceResource},
+            MemberCollection: {str(self.member.id): MemberResource},
+            ApiFeedCollection: {rows["feeds"]: ApiFeed},
+            ApiTemplateCollection: {rows["templates"]: ApiTemplate},
+            ApiImageRequestCollection: {self.order_id: ApiImageRequest},
+            ApiRunCollection: {rows["runs"]: ApiRun},
+            ApiImageCollection: {rows["images"]: ApiImage},
+            ApiFeedItemCollection: {"1": ApiFeedItem},
+            ApiFeedImportCollection: {"1": ApiFeedImport},
+            SessionCollection: {str(uuid4()): SessionResource},
+            SignedUrlRoot: {f"{rows['templates']}.png": OnDemandImage},
+            SignedImageCollection: {str(self.space.id): WorkspaceSignedImages},
+            WorkspaceSignedImages: {f"{rows['images']}.jpg": SignedImage},
+            SignedFeedCollection: {str(self.space.id): WorkspaceSignedFeeds},
+            WorkspaceSignedFeeds: {f"{rows['feeds']}.csv": SignedFeed},
         }.get(kind, {})
         for name, child in below.items():
             yield from self._walk(child, f"{path}/{name}", rows)
@@ -141,7 +187,7 @@ def token_of(app: TestApp) -> str:
 
 def in_workspace(page: Page) -> bool:
     """Whether a view lies in a workspace: its permission is one that a role can have."""
-    return page.permission in PERMISSIONS[Role.ADMIN]
+    return page.permission in ROLE_PERMISSIONS[Role.ADMIN]
 
 
 @pytest.fixture
@@ -161,17 +207,11 @@ def pages(wsgi: Any) -> list[Page]:
 
 
 def test_the_enumeration_sees_every_kind_of_resource(place: Place, pages: list[Page]) -> None:
-    kinds = {
-        kind
-        for kind in vars(resources).values()
-        if isinstance(kind, type)
-        and issubclass(kind, Resource)
-        and kind not in (Resource, Rows, resources.Row, resources.ApiRows)
-    }
+    kinds = set(subclasses(Resource)) - {WorkspaceItemCollection, WorkspaceItem, ApiCollection}
     assert kinds - place.paths.keys() == {
-        resources.SignedFile,
-        resources.SignedFolder,
-        resources.SignedFolders,
+        SignedFile,
+        WorkspaceSignedFiles,
+        SignedFileCollection,
     }, "give the new kind a sample in Place"
     assert len([page for page in pages if in_workspace(page)]) > 30
 
@@ -181,15 +221,15 @@ def test_every_view_declares_a_permission(pages: list[Page]) -> None:
     assert all(page.permission in (*Permission, NO_PERMISSION_REQUIRED) for page in pages)
     open_ones = {f"{page.context.__name__}/{page.name}" for page in pages if page.permission == NO_PERMISSION_REQUIRED}
     assert open_ones == {
-        "DevelopmentPlace/mail",
-        "GooglePlace/",
-        "GooglePlace/callback",
-        "Docs/api",
-        "Hooks/render",
-        "Hooks/stripe",
+        "DevelopmentRoot/mail",
+        "GoogleSignIn/",
+        "GoogleSignIn/callback",
+        "DocsRoot/api",
+        "HooksRoot/render",
+        "HooksRoot/stripe",
         "Root/unsubscribe",
         "SlackCallback/callback",
-        "Api/openapi.json",
+        "ApiRoot/openapi.json",
         "Root/",
         "Root/email",
         "Root/favicon.ico",
@@ -208,10 +248,10 @@ def test_every_view_declares_a_permission(pages: list[Page]) -> None:
         "Root/reset",
         "Root/signup",
         "Root/verify",
-        "Schemas/template",
-        "SignInPlace/",
-        "SignInPlace/code",
-        "SignInPlace/link",
+        "SchemaCollection/template",
+        "SignInRoot/",
+        "SignInRoot/code",
+        "SignInRoot/link",
         "SignedImage/",
         "SignedFeed/",
         "OnDemandImage/",
@@ -230,7 +270,7 @@ def test_nobody_gets_no_further_than_the_sign_in_page(app: TestApp, place: Place
 @pytest.mark.parametrize("role", list(Role))
 def test_each_role_may_do_what_the_table_says(app: TestApp, make: Factory, pages: list[Page], role: Role) -> None:
     for page, _, answer in visits(app, make, role, filter(in_workspace, pages)):
-        if page.permission in PERMISSIONS[role]:
+        if page.permission in ROLE_PERMISSIONS[role]:
             assert answer in (200, 303, 422), f"{page} as {role}: {answer}"
         else:
             assert answer == 403, f"{page} as {role}: {answer}"
@@ -242,7 +282,7 @@ def test_a_member_of_another_workspace_finds_nothing(app: TestApp, place: Place,
     inside = [page for page in pages if in_workspace(page)]
     assert {str(page): place.visit(app, page) for page in inside} == {str(page): 404 for page in inside}
     # nor through a workspace of their own
-    things = [page for page in inside if issubclass(page.context, resources.Row)]
+    things = [page for page in inside if issubclass(page.context, WorkspaceItem)]
     assert {str(page): place.visit(app, page, slug=other.slug) for page in things} == {
         str(page): 404 for page in things
     }
@@ -264,7 +304,7 @@ def test_a_key_may_what_its_scopes_say_and_nothing_else(
     bearer = TestApp(app.app, extra_environ={"HTTP_AUTHORIZATION": f"Bearer {place.make.key(place.space, scope)}"})
     for page in pages:
         if page.permission in API:
-            allowed = scope is Scope.ADMIN or page.permission == resources.SCOPE_PERMISSIONS[scope]
+            allowed = scope is Scope.ADMIN or page.permission == SCOPE_PERMISSIONS[scope]
             assert (place.visit(bearer, page) != 403) == allowed, str(page)
 
 
@@ -332,6 +372,6 @@ def test_a_view_without_a_permission_of_its_own_is_denied(wsgi: Any) -> None:
 def test_the_members_page_shows_the_very_table(app: TestApp, place: Place) -> None:
     sign_in(app, place.make.member(place.space))
     table = app.get(f"/w/{place.space.slug}/members").html.find_all("table")[-1]
-    for row, permission in zip(table.tbody.find_all("tr"), resources.PERMISSION_WORDS, strict=True):
+    for row, permission in zip(table.tbody.find_all("tr"), PERMISSION_LABELS, strict=True):
         said = ["yes" in cell.text for cell in row.find_all("td")]
-        assert said == [permission in PERMISSIONS[role] for role in Role]
+        assert said == [permission in ROLE_PERMISSIONS[role] for role in Role]

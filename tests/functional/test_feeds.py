@@ -12,10 +12,9 @@ from cwz_web.feeds import sources
 from cwz_web.feeds.models import Feed, FeedImport, Item
 from cwz_web.net import client
 from cwz_web.net.client import Fetcher
-from cwz_web.resources import Role
 from cwz_web.runs.models import Run
 from cwz_web.web.services import Services
-from cwz_web.workspaces.models import AuditEntry
+from cwz_web.workspaces.models import AuditEntry, Role
 from tests.conftest import Canary
 from tests.factories import Factory, sign_in
 from tests.jobs import run_feed_jobs

@@ -12,7 +12,7 @@ from webtest import TestApp
 
 from cwz_web.api.openapi import OPERATIONS, document
 from cwz_web.generation.api_keys import Scope
-from cwz_web.resources import API_PERMISSIONS, SCOPE_PERMISSIONS
+from cwz_web.resources.permissions import API_PERMISSIONS, SCOPE_PERMISSIONS
 from tests.factories import Factory
 from tests.functional.test_access import Place, all_pages
 

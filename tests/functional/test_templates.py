@@ -10,8 +10,7 @@ from webtest import TestApp, Upload
 from cwz_web.generation.models import Font, Template
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.fonts import MAX_FONT_BYTES
-from cwz_web.resources import Role
-from cwz_web.workspaces.models import AuditEntry
+from cwz_web.workspaces.models import AuditEntry, Role
 from tests.factories import FONT, Factory, api, sign_in, small_document
 
 

@@ -1,0 +1,191 @@
+"""The resources of the REST API: `/v1/...`."""
+
+from typing import Any, ClassVar
+
+from pyramid.authorization import DENY_ALL, Allow
+from pyramid.location import lineage
+from pyramid.request import Request
+
+from cwz_web.feeds.models import Feed
+from cwz_web.generation.api_keys import Scope
+from cwz_web.generation.models import Image, Template
+from cwz_web.resources.base import Resource, parse_uuid
+from cwz_web.resources.permissions import (
+    API_PERMISSIONS,
+    READ_ONLY_PERMISSIONS,
+    SCOPE_PERMISSIONS,
+    Permission,
+    api_principal,
+)
+from cwz_web.resources.workspace import WorkspaceItem
+from cwz_web.runs.models import Run
+
+
+class ApiCollection(Resource):
+    """Rows of the API key's workspace, by id. Without a key, every id is a 404."""
+
+    model: ClassVar[type[Any]]
+    item_class: ClassVar[type[WorkspaceItem]]
+
+    def __getitem__(self, name: str) -> WorkspaceItem:
+        row_id, owner = parse_uuid(name), self.request.identity
+        if owner is None:
+            raise KeyError(name)
+        with self.request.services.database.transaction(owner.workspace_id) as db:
+            row = db.get(self.model, (owner.workspace_id, row_id))
+        if row is None or not self.includes(row):
+            raise KeyError(name)
+        return self.item_class(self.request, self, name, row)
+
+    def includes(self, row: Any) -> bool:
+        """Tell whether a row of the model belongs to this collection."""
+        return not getattr(row, "deleted_at", None)
+
+
+class ApiFeedItem(Resource):
+    """`/v1/feeds/{id}/items/{key}`: a feed item by its key, which may contain slashes."""
+
+    def __init__(self, request: Request, parent: Resource, name: str, feed: Feed, key: str) -> None:
+        super().__init__(request, parent, name)
+        self.feed, self.key = feed, key
+
+    def __getitem__(self, name: str) -> "ApiFeedItem":
+        return ApiFeedItem(self.request, self, name, self.feed, f"{self.key}/{name}")
+
+
+class ApiFeedItemCollection(Resource):
+    """`/v1/feeds/{id}/items`."""
+
+    @property
+    def feed(self) -> Feed:
+        """The feed that the items belong to."""
+        return _feed_of(self)
+
+    def __getitem__(self, name: str) -> ApiFeedItem:
+        return ApiFeedItem(self.request, self, name, self.feed, name)
+
+
+class ApiFeedImport(Resource):
+    """`/v1/feeds/{id}/imports/{number}`."""
+
+    def __init__(self, request: Request, parent: Resource, name: str) -> None:
+        super().__init__(request, parent, name)
+        if not (name.isascii() and name.isdecimal() and len(name) < 10):
+            raise KeyError(name)
+        self.number = int(name)
+
+    @property
+    def feed(self) -> Feed:
+        """The feed that the import belongs to."""
+        return _feed_of(self)
+
+
+class ApiFeedImportCollection(Resource):
+    """`/v1/feeds/{id}/imports`."""
+
+    @property
+    def feed(self) -> Feed:
+        """The feed that the imports belong to."""
+        return _feed_of(self)
+
+    def __getitem__(self, name: str) -> ApiFeedImport:
+        return ApiFeedImport(self.request, self, name)
+
+
+class ApiFeed(WorkspaceItem):
+    """`/v1/feeds/{id}`."""
+
+    children: ClassVar[dict[str, type[Resource]]] = {
+        "items": ApiFeedItemCollection,
+        "imports": ApiFeedImportCollection,
+    }
+    row: Feed
+
+
+class ApiTemplate(WorkspaceItem):
+    """`/v1/templates/{id}`."""
+
+    row: Template
+
+
+class ApiRun(WorkspaceItem):
+    """`/v1/runs/{id}`."""
+
+    row: Run
+
+
+class ApiImageRequest(WorkspaceItem):
+    """`/v1/image-requests/{id}`: an image that was requested with `Prefer: respond-async`."""
+
+    row: Run
+
+
+class ApiImage(WorkspaceItem):
+    """`/v1/images/{id}`."""
+
+    row: Image
+
+
+class ApiFeedCollection(ApiCollection):
+    model, item_class = Feed, ApiFeed
+
+
+class ApiTemplateCollection(ApiCollection):
+    model, item_class = Template, ApiTemplate
+
+
+class ApiRunCollection(ApiCollection):
+    model, item_class = Run, ApiRun
+
+    def includes(self, row: Run) -> bool:
+        """Tell whether it is a run over a feed."""
+        return row.feed_id is not None
+
+
+class ApiImageRequestCollection(ApiCollection):
+    model, item_class = Run, ApiImageRequest
+
+    def includes(self, row: Run) -> bool:
+        """Tell whether it is a single image request: a run without a feed."""
+        return row.feed_id is None
+
+
+class ApiImageCollection(ApiCollection):
+    model, item_class = Image, ApiImage
+
+
+class SchemaCollection(Resource):
+    """`/v1/schemas`: JSON Schemas; public."""
+
+
+class ApiRoot(Resource):
+    """`/v1`: for clients with an API key."""
+
+    children: ClassVar[dict[str, type[Resource]]] = {
+        "schemas": SchemaCollection,
+        "feeds": ApiFeedCollection,
+        "templates": ApiTemplateCollection,
+        "runs": ApiRunCollection,
+        "image-requests": ApiImageRequestCollection,
+        "images": ApiImageCollection,
+    }
+
+    def __acl__(self) -> list[Any]:
+        owner = self.request.identity
+        if owner is None:
+            return [DENY_ALL]
+        granted = (
+            API_PERMISSIONS if Scope.ADMIN in owner.scopes else {SCOPE_PERMISSIONS[Scope(s)] for s in owner.scopes}
+        )
+        available = READ_ONLY_PERMISSIONS if self.is_read_only else frozenset(Permission)
+        return [(Allow, api_principal(owner.workspace_id), granted & available), DENY_ALL]
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether an unpaid plan leaves the key's workspace read-only."""
+        owner = self.request.identity
+        return owner is not None and owner.plan_status.read_only and self.request.services.settings.billing
+
+
+def _feed_of(resource: Resource) -> Feed:
+    return next(above.row for above in lineage(resource) if isinstance(above, ApiFeed))

@@ -1,0 +1,112 @@
+"""The root of the tree, and the pages outside a workspace: `/account`, `/signin`, `/ops`, ..."""
+
+from typing import Any, ClassVar
+
+from pyramid.authorization import DENY_ALL, Allow, Authenticated
+
+from cwz_web.resources.api import ApiRoot
+from cwz_web.resources.base import Resource, parse_uuid
+from cwz_web.resources.permissions import Permission
+from cwz_web.resources.signed_urls import SignedUrlRoot
+from cwz_web.resources.workspace import WorkspaceCollection
+
+
+class SessionResource(Resource):
+    """A browser in which the user is signed in."""
+
+
+class SessionCollection(Resource):
+    """`/account/sessions`. The view checks in the database that the session is the user's own."""
+
+    def __getitem__(self, name: str) -> SessionResource:
+        parse_uuid(name)
+        return SessionResource(self.request, self, name)
+
+
+class SecondFactor(Resource):
+    """`/account/second-factor`: authentication codes of an authenticator app."""
+
+
+class AccountRoot(Resource):
+    """`/account`: the user's own account."""
+
+    children: ClassVar[dict[str, type[Resource]]] = {"sessions": SessionCollection, "second-factor": SecondFactor}
+
+
+class GoogleSignIn(Resource):
+    """`/signin/google`: the redirect to Google, and the callback."""
+
+
+class SignInRoot(Resource):
+    """`/signin`."""
+
+    children: ClassVar[dict[str, type[Resource]]] = {"google": GoogleSignIn}
+
+
+class DevelopmentRoot(Resource):
+    """`/dev`: development tools; not found in production."""
+
+
+class OpsRoot(Resource):
+    """`/ops`: for the installation's operators; not found for every other user."""
+
+    def __acl__(self) -> list[Any]:
+        return [(Allow, Authenticated, Permission.OPERATE), DENY_ALL]
+
+
+class WellKnown(Resource):
+    """`/.well-known` (RFC 8615)."""
+
+
+class SlackCallback(Resource):
+    """`/slack`: where Slack redirects users after they install the app."""
+
+
+class DocsRoot(Resource):
+    """`/docs`: public documentation."""
+
+
+class HooksRoot(Resource):
+    """`/hooks`: callbacks of other systems, which authenticate with a signature."""
+
+
+class Root(Resource):
+    """The root of the tree."""
+
+    children: ClassVar[dict[str, type[Resource]]] = {
+        "w": WorkspaceCollection,
+        "account": AccountRoot,
+        "signin": SignInRoot,
+        "v1": ApiRoot,
+        "i": SignedUrlRoot,
+        "hooks": HooksRoot,
+        "docs": DocsRoot,
+        "slack": SlackCallback,
+        "dev": DevelopmentRoot,
+        "ops": OpsRoot,
+        ".well-known": WellKnown,
+    }
+
+    def __getitem__(self, name: str) -> Resource:
+        settings = self.request.services.settings
+        if name == "dev" and not settings.development:
+            raise KeyError(name)
+        if name == "ops" and self.request.identity is not None and not self.is_operator():
+            raise KeyError(name)
+        return super().__getitem__(name)
+
+    def is_operator(self) -> bool:
+        """Tell whether the user operates the installation.
+
+        Operators are named in the .ini; they need a verified email and, outside development, a second factor.
+        """
+        account, settings = getattr(self.request.identity, "account", None), self.request.services.settings
+        return (
+            account is not None
+            and account.verified_at is not None
+            and account.email.lower() in settings.operators
+            and (settings.development or account.has_second_factor)
+        )
+
+    def __acl__(self) -> list[Any]:
+        return [(Allow, Authenticated, Permission.SIGNED_IN), DENY_ALL]

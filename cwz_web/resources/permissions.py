@@ -1,0 +1,80 @@
+"""Permissions: what a view can require, and which role or API-key scope grants it."""
+
+from enum import StrEnum
+from uuid import UUID
+
+from cwz_web.generation.api_keys import Scope
+from cwz_web.workspaces.models import Role
+
+
+class Permission(StrEnum):
+    """What a view can require."""
+
+    SIGNED_IN = "signed-in"
+    GENERATE = "image.generate"
+    API_READ = "api.read"
+    API_FEEDS_WRITE = "api.feeds.write"
+    VIEW = "workspace.view"
+    FEED_EDIT = "feed.edit"
+    TEMPLATE_EDIT = "template.edit"
+    RUN_START = "run.start"
+    RUN_RETRY = "run.retry"
+    KEY_MANAGE = "key.manage"
+    WEBHOOK_VIEW = "webhook.view"
+    WEBHOOK_MANAGE = "webhook.manage"
+    MEMBER_VIEW = "member.view"
+    MEMBER_MANAGE = "member.manage"
+    AUDIT_VIEW = "audit.view"
+    STORAGE_VIEW = "storage.view"
+    STORAGE_MANAGE = "storage.manage"
+    SETTINGS_MANAGE = "settings.manage"
+    BILLING_MANAGE = "billing.manage"
+    DELETE = "workspace.delete"
+    OPERATE = "operate"
+
+
+P = Permission
+SCOPE_PERMISSIONS: dict[Scope, Permission] = {
+    Scope.GENERATE: P.GENERATE,
+    Scope.READ: P.API_READ,
+    Scope.FEEDS_WRITE: P.API_FEEDS_WRITE,
+}
+API_PERMISSIONS = frozenset(SCOPE_PERMISSIONS.values())
+# The permissions that a role can have, as the members page lists them.
+PERMISSION_LABELS: dict[Permission, str] = {
+    P.VIEW: "View feeds, templates, runs and images",
+    P.FEED_EDIT: "Add and edit feeds",
+    P.TEMPLATE_EDIT: "Edit templates",
+    P.RUN_START: "Start runs",
+    P.RUN_RETRY: "Retry failed runs and imports",
+    P.MEMBER_VIEW: "View members",
+    P.AUDIT_VIEW: "View the activity log",
+    P.STORAGE_VIEW: "View and test storage connections",
+    P.MEMBER_MANAGE: "Invite and remove members, change roles",
+    P.WEBHOOK_VIEW: "View webhooks and resend deliveries",
+    P.KEY_MANAGE: "Create and revoke API keys",
+    P.WEBHOOK_MANAGE: "Add webhooks and rotate their secrets",
+    P.STORAGE_MANAGE: "Connect storage and replace its credentials",
+    P.SETTINGS_MANAGE: "Change workspace settings",
+    P.BILLING_MANAGE: "View and change the plan and invoices",
+    P.DELETE: "Export or delete the workspace",
+}
+ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
+    Role.ADMIN: frozenset(PERMISSION_LABELS),
+    Role.SUPPORT: frozenset({P.VIEW, P.RUN_RETRY, P.MEMBER_VIEW, P.AUDIT_VIEW, P.STORAGE_VIEW, P.WEBHOOK_VIEW}),
+    Role.USER: frozenset({P.VIEW, P.FEED_EDIT, P.TEMPLATE_EDIT, P.RUN_START}),
+}
+# What remains when a plan is unpaid: view, pay, export and delete.
+READ_ONLY_PERMISSIONS = frozenset(
+    {P.VIEW, P.MEMBER_VIEW, P.AUDIT_VIEW, P.STORAGE_VIEW, P.WEBHOOK_VIEW, P.API_READ, P.BILLING_MANAGE, P.DELETE}
+)
+
+
+def member_principal(workspace_id: UUID, role: Role) -> str:
+    """Return the principal of a member; an identity carries one per workspace, so an ACL costs no query."""
+    return f"workspace:{workspace_id}:{role}"
+
+
+def api_principal(workspace_id: UUID) -> str:
+    """Return the principal of a workspace's API keys."""
+    return f"api:{workspace_id}"

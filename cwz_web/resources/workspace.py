@@ -1,0 +1,212 @@
+"""The resources of a workspace: `/w/{slug}/...`."""
+
+from typing import Any, ClassVar
+
+from pyramid.authorization import DENY_ALL, Allow
+from pyramid.request import Request
+
+from cwz_web.db.base import WorkspaceOwned
+from cwz_web.db.session import enter_workspace
+from cwz_web.feeds.models import Feed
+from cwz_web.generation.models import ApiKey, Font, Image, Template
+from cwz_web.notify.models import Webhook
+from cwz_web.ops.models import Export
+from cwz_web.resources.base import Resource, parse_uuid
+from cwz_web.resources.permissions import READ_ONLY_PERMISSIONS, ROLE_PERMISSIONS, Permission, member_principal
+from cwz_web.runs.models import Run
+from cwz_web.storage.models import Connection
+from cwz_web.workspaces.access import Access
+from cwz_web.workspaces.members import Member, find_member
+from cwz_web.workspaces.models import Invitation
+
+
+class WorkspaceItem(Resource):
+    """One row of a workspace's table."""
+
+    def __init__(self, request: Request, parent: Resource, name: str, row: Any) -> None:
+        super().__init__(request, parent, name)
+        self.row = row
+
+
+class WorkspaceItemCollection(Resource):
+    """The rows of a workspace's table, by id."""
+
+    model: ClassVar[type[WorkspaceOwned]]
+    item_class: ClassVar[type[WorkspaceItem]]
+
+    def __getitem__(self, name: str) -> WorkspaceItem:
+        workspace = self.__parent__
+        assert isinstance(workspace, WorkspaceResource)
+        row = self.request.db.get(self.model, (workspace.access.workspace_id, parse_uuid(name)))
+        if row is None or not self.includes(row):
+            raise KeyError(name)
+        return self.item_class(self.request, self, name, row)
+
+    def includes(self, row: Any) -> bool:
+        """Tell whether a row of the model belongs to this collection."""
+        return True
+
+
+class FeedResource(WorkspaceItem):
+    row: Feed
+
+
+class TemplateResource(WorkspaceItem):
+    row: Template
+
+
+class RunResource(WorkspaceItem):
+    row: Run
+
+
+class ImageResource(WorkspaceItem):
+    row: Image
+
+
+class KeyResource(WorkspaceItem):
+    row: ApiKey
+
+
+class ConnectionResource(WorkspaceItem):
+    row: Connection
+
+
+class FontResource(WorkspaceItem):
+    row: Font
+
+
+class WebhookResource(WorkspaceItem):
+    row: Webhook
+
+
+class InvitationResource(WorkspaceItem):
+    row: Invitation
+
+
+class ExportResource(WorkspaceItem):
+    row: Export
+
+
+class MemberResource(WorkspaceItem):
+    row: Member
+
+
+class FeedCollection(WorkspaceItemCollection):
+    model, item_class = Feed, FeedResource
+
+
+class TemplateCollection(WorkspaceItemCollection):
+    model, item_class = Template, TemplateResource
+
+
+class RunCollection(WorkspaceItemCollection):
+    model, item_class = Run, RunResource
+
+    def includes(self, row: Run) -> bool:
+        """Tell whether it is a run over a feed; image requests are runs without one."""
+        return row.feed_id is not None
+
+
+class ImageCollection(WorkspaceItemCollection):
+    model, item_class = Image, ImageResource
+
+
+class KeyCollection(WorkspaceItemCollection):
+    model, item_class = ApiKey, KeyResource
+
+
+class ConnectionCollection(WorkspaceItemCollection):
+    model, item_class = Connection, ConnectionResource
+
+
+class FontCollection(WorkspaceItemCollection):
+    model, item_class = Font, FontResource
+
+
+class WebhookCollection(WorkspaceItemCollection):
+    model, item_class = Webhook, WebhookResource
+
+
+class InvitationCollection(WorkspaceItemCollection):
+    model, item_class = Invitation, InvitationResource
+
+
+class ExportCollection(WorkspaceItemCollection):
+    model, item_class = Export, ExportResource
+
+
+class MemberCollection(Resource):
+    """The members of a workspace, by account id."""
+
+    def __getitem__(self, name: str) -> MemberResource:
+        workspace = self.__parent__
+        assert isinstance(workspace, WorkspaceResource)
+        member = find_member(self.request.db, workspace.access.workspace_id, parse_uuid(name))
+        if member is None:
+            raise KeyError(name)
+        return MemberResource(self.request, self, name, member)
+
+
+class SlackResource(Resource):
+    """`/w/{slug}/slack`; exists where the installation has a Slack app."""
+
+
+class BillingResource(Resource):
+    """`/w/{slug}/billing`; exists where the installation has plans."""
+
+
+class WorkspaceResource(Resource):
+    """A workspace that the user is a member of."""
+
+    children: ClassVar[dict[str, type[Resource]]] = {
+        "feeds": FeedCollection,
+        "templates": TemplateCollection,
+        "runs": RunCollection,
+        "images": ImageCollection,
+        "keys": KeyCollection,
+        "webhooks": WebhookCollection,
+        "fonts": FontCollection,
+        "storage": ConnectionCollection,
+        "members": MemberCollection,
+        "invitations": InvitationCollection,
+        "billing": BillingResource,
+        "slack": SlackResource,
+        "exports": ExportCollection,
+    }
+
+    def __init__(self, request: Request, parent: Resource, access: Access) -> None:
+        super().__init__(request, parent, access.slug)
+        self.access = access
+        enter_workspace(request.db, access.workspace_id)
+
+    def __getitem__(self, name: str) -> Resource:
+        services = self.request.services
+        if (name == "billing" and services.billing is None) or (name == "slack" and services.slack is None):
+            raise KeyError(name)
+        return super().__getitem__(name)
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether an unpaid plan leaves the workspace read-only."""
+        return self.access.plan_status.read_only and self.request.services.settings.billing
+
+    def __acl__(self) -> list[Any]:
+        workspace_id = self.access.workspace_id
+        available = READ_ONLY_PERMISSIONS if self.is_read_only else frozenset(Permission)
+        return [
+            *(
+                (Allow, member_principal(workspace_id, role), granted & available)
+                for role, granted in ROLE_PERMISSIONS.items()
+            ),
+            DENY_ALL,
+        ]
+
+
+class WorkspaceCollection(Resource):
+    """`/w`: the user's workspaces, by slug. A workspace of other users is not found."""
+
+    def __getitem__(self, name: str) -> WorkspaceResource:
+        for access in getattr(self.request.identity, "workspaces", ()):
+            if access.slug == name:
+                return WorkspaceResource(self.request, self, access)
+        raise KeyError(name)
