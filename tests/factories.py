@@ -33,7 +33,7 @@ from cwz_web.notify.models import Webhook
 from cwz_web.notify.webhooks import Event
 from cwz_web.ops.models import Export
 from cwz_web.runs.models import Run
-from cwz_web.runs.planning import request_image, start_run
+from cwz_web.runs.planning import start_image_run, start_run
 from cwz_web.storage.connections import default_connection, upload_key
 from cwz_web.storage.contract import Bucket
 from cwz_web.storage.models import Connection
@@ -212,8 +212,8 @@ class Factory:
         """An image by itself."""
         with self.database.transaction(template.workspace_id) as db:
             quota = Quota(template.workspace_id)
-            about = {"template": template, "version": template.version, "output": Output(), "meter": quota}
-            return request_image(db, **about, data=data, webhook=webhook)
+            about = {"template": template, "version": template.version, "output": Output(), "quota": quota}
+            return start_image_run(db, **about, data=data, webhook=webhook)
 
     def webhook(self, workspace: Workspace, url: str = "https://shop.example/hook", *events: Event) -> Webhook:
         """A webhook that is told of everything, or of some events."""

@@ -24,7 +24,7 @@ from cwz_web.imaging.documents import OWN_SIZE
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.errors import UnknownFieldsError
 from cwz_web.notify.webhooks import WebhookUrl
-from cwz_web.resources.api import ApiImageRequest, ApiImageRequestCollection
+from cwz_web.resources.api import ApiImageCollection, ApiImageRequest
 from cwz_web.resources.permissions import Permission
 from cwz_web.runs.mapping import apply_mapping, guess_mapping
 from cwz_web.runs.models import Run
@@ -89,9 +89,9 @@ class OrderInfo(Answer):
 
 
 @view_config(
-    context=ApiImageRequestCollection, request_method="POST", permission=Permission.GENERATE, require_csrf=False
+    context=ApiImageCollection, request_method="POST", permission=Permission.GENERATE, require_csrf=False
 )
-def create_image(context: ApiImageRequestCollection, request: Request) -> Response:
+def create_image(context: ApiImageCollection, request: Request) -> Response:
     """The image itself; for `Accept: application/json`, a kept image's description; for `Prefer: respond-async`,
     where to ask for it later."""
     wanted = read_body(request, ImageRequest)
