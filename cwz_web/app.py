@@ -58,23 +58,19 @@ def create_app(services: Services) -> Router:
     """Put the application together."""
     config = Configurator(root_factory=Root)
     config.registry["services"] = services
-    config.add_request_method(lambda request: request.registry["services"], "services", property=True)
+    config.include("cwz_web.web.request")  # the request class
     config.set_default_permission(Permission.VIEW)  # what a view does not open stays shut
     config.include("cwz_web.web.headers")  # outermost, so that errors carry the headers too
     config.include("cwz_web.web.request_log")  # one line a request
-    config.include("cwz_web.web.form_body")  # what a form holds
     config.include("cwz_web.web.request_validation")  # what is refused before anything looks at it
     config.include("cwz_web.web.transactions")  # request.db
     config.include("cwz_web.security")  # who is asking; needs request.db
     config.include("cwz_web.web.csrf")  # needs to know who is asking
-    config.include("cwz_web.web.login_flow")  # the steps between a password and a session
     config.include("cwz_web.web.rate_limits")  # how often something may be tried
     config.include("cwz_web.api.cors")  # what browsers ask before they use a key
     config.include("cwz_web.api.key_limits")  # what a key may do, how often, and only once
     config.include("cwz_web.web.urls")  # request.workspace
-    config.include("cwz_web.web.auditing")  # request.audit
     config.include("cwz_web.web.rendering")  # Jinja2, icons, static files
-    config.include("cwz_web.web.requests")  # everything that the others put on a request
     config.scan("cwz_web.views")  # the pages
     config.scan("cwz_web.api")  # /v1, /i and /hooks
     return config.make_wsgi_app()

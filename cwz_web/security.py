@@ -7,11 +7,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyramid.authorization import ACLHelper, Authenticated, Everyone
 from pyramid.config import Configurator
-from pyramid.request import Request
 from pyramid.response import Response
 from sqlalchemy.orm import Session
 
@@ -20,6 +19,9 @@ from cwz_web.accounts.sessions import ABSOLUTE_LIMIT, find_session
 from cwz_web.generation.api_keys import KeyOwner
 from cwz_web.resources.permissions import api_principal, member_principal
 from cwz_web.workspaces.access import Access, workspaces_of
+
+if TYPE_CHECKING:
+    from cwz_web.web.request import Request
 
 API = "/v1/"
 # A cookie as we set them: names and tokens.
@@ -54,16 +56,16 @@ class SecurityPolicy:
     def __init__(self) -> None:
         self._acl = ACLHelper()
 
-    def identity(self, request: Request) -> Person | KeyOwner | None:
+    def identity(self, request: "Request") -> Person | KeyOwner | None:
         """Whoever is asking, found once a request."""
-        return request.found_identity
+        return request.identity
 
-    def authenticated_userid(self, request: Request) -> str | None:
-        identity = request.found_identity
+    def authenticated_userid(self, request: "Request") -> str | None:
+        identity = request.identity
         return str(identity.account.id) if isinstance(identity, Person) else None
 
-    def permits(self, request: Request, context: Any, permission: str) -> Any:
-        match request.found_identity:
+    def permits(self, request: "Request", context: Any, permission: str) -> Any:
+        match request.identity:
             case Person() as person:
                 principals = [Everyone, *person.principals]
             case KeyOwner(workspace_id=workspace_id):
@@ -72,14 +74,14 @@ class SecurityPolicy:
                 principals = [Everyone]
         return self._acl.permits(context, principals, permission)
 
-    def remember(self, request: Request, userid: str, **kw: Any) -> list[Any]:
+    def remember(self, request: "Request", userid: str, **kw: Any) -> list[Any]:
         raise NotImplementedError("A session begins in views/sign_in.py")
 
-    def forget(self, request: Request, **kw: Any) -> list[Any]:
+    def forget(self, request: "Request", **kw: Any) -> list[Any]:
         raise NotImplementedError("A session ends in views/sign_in.py")
 
 
-def _cookies(request: Request) -> dict[str, str]:
+def parse_cookies(request: "Request") -> dict[str, str]:
     """The browser's cookies by name, as far as they can be ours (RFC 6265, section 4.2.1).
 
     WebOb's own way looks for a cookie from each byte on: 64 KB that are none took it a minute.
@@ -88,13 +90,13 @@ def _cookies(request: Request) -> dict[str, str]:
     return {found[1]: found[2] for found in sent if found}
 
 
-def cookie_name(request: Request, what: str = "session") -> str:
+def cookie_name(request: "Request", what: str = "session") -> str:
     """A cookie of ours. `__Host-` ties it to this very host; browsers take that prefix over https only."""
     return f"cwz_{what}" if request.services.settings.development else f"__Host-cwz_{what}"
 
 
 def keep_cookie(
-    request: Request, response: Response, what: str, value: str | None, max_age: timedelta | None = None
+    request: "Request", response: Response, what: str, value: str | None, max_age: timedelta | None = None
 ) -> None:
     """Give the browser a cookie that no script can read, or, for None, take it away.
 
@@ -109,37 +111,36 @@ def keep_cookie(
         response.set_cookie(cookie_name(request, what), value, max_age=max_age, **options)
 
 
-def set_session_cookie(request: Request, response: Response, token: str | None) -> None:
+def set_session_cookie(request: "Request", response: Response, token: str | None) -> None:
     """Give the browser its session, or take it away."""
     keep_cookie(request, response, "session", token, ABSOLUTE_LIMIT)
 
 
-def session_of(request: Request, db: Session) -> SignIn | None:
+def session_of(request: "Request", db: Session) -> SignIn | None:
     """The live session of the browser."""
     token = request.cookies.get(cookie_name(request))
     return find_session(db, token, request.services.browser_tokens) if token else None
 
 
-def _find_identity(request: Request) -> Person | KeyOwner | None:
+def find_identity(request: "Request") -> Person | KeyOwner | None:
     if request.raw_path.startswith(API):
-        owner: KeyOwner | None = request.key_owner()
-        return owner
+        return request.find_key_owner()
     session = session_of(request, request.db) if request.uses_transaction else None
     return Person(session, tuple(workspaces_of(request.db, session.account_id))) if session else None
 
 
-def key_tween(handler: Callable[[Request], Response], registry: Any) -> Callable[[Request], Response]:
+def key_tween(handler: Callable[["Request"], Response], registry: Any) -> Callable[["Request"], Response]:
     """Ask whose key it is as soon as a program's request is let in, so that the answer is there when it is wanted."""
     keys = registry["services"].keys
 
-    def asking(request: Request) -> Response:
-        with keys.asking(_key_in(request)) as request.key_owner:
+    def asking(request: "Request") -> Response:
+        with keys.asking(_key_in(request)) as request.find_key_owner:
             return handler(request)
 
     return asking
 
 
-def _key_in(request: Request) -> str:
+def _key_in(request: "Request") -> str:
     """The key that a program sends with a request to the API, or nothing."""
     if not request.raw_path.startswith(API):
         return ""
@@ -151,5 +152,3 @@ def includeme(config: Configurator) -> None:
     """Install the policy; without a permission of its own, a view is for those who are signed in."""
     config.set_security_policy(SecurityPolicy())
     config.add_tween("cwz_web.security.key_tween", under="cwz_web.web.request_validation.intake_tween")
-    config.add_request_method(_find_identity, "found_identity", reify=True)
-    config.add_request_method(_cookies, "cookies", reify=True)

@@ -4,10 +4,9 @@ A preflight carries no key, so any page may ask what it could do; whether it may
 """
 
 from pyramid.config import Configurator
-from pyramid.request import Request
 from pyramid.response import Response
 
-from cwz_web.web.requests import Handler
+from cwz_web.web.request import Handler, Request
 
 PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE",

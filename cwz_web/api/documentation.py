@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pyramid.request import Request
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
@@ -21,6 +20,7 @@ from cwz_web.api.runs import RunRequest
 from cwz_web.feeds.queries import list_feeds
 from cwz_web.generation.templates import open_designs
 from cwz_web.resources.application import DocsRoot
+from cwz_web.web.request import Request
 
 AN_ID = "0190b0a0-0000-7000-8000-000000000002"
 BOUNDS = {"minimum": "from", "maximum": "to", "maxLength": "at most", "maxItems": "at most"}

@@ -6,7 +6,6 @@ from typing import Annotated, Any, BinaryIO, Self
 from uuid import UUID
 
 from pydantic import FailFast, Field, model_validator
-from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy.orm import Session
@@ -34,8 +33,8 @@ from cwz_web.resources.api import (
     ApiFeedItemCollection,
 )
 from cwz_web.resources.permissions import Permission
-from cwz_web.web.auditing import key_actor
 from cwz_web.web.problems import ProblemError
+from cwz_web.web.request import Request
 from cwz_web.workspaces.audit import record
 
 MAX_ITEMS = 1000
@@ -187,9 +186,9 @@ def make_feed(context: ApiFeedCollection, request: Request) -> Response:
     """A new feed without rows."""
     wanted = read_body(request, NewFeed)
     with transaction(request) as db:
-        check_room_for(db, request.services.settings, request.identity.workspace_id, PlanLimit.FEEDS)
-        feed = new_feed(db, request.identity.workspace_id, name=wanted.name, file_name="the API")
-        record(db, request.identity.workspace_id, key_actor(request), "feed.make", feed.name, {})
+        check_room_for(db, request.services.settings, request.api_key.workspace_id, PlanLimit.FEEDS)
+        feed = new_feed(db, request.api_key.workspace_id, name=wanted.name, file_name="the API")
+        record(db, request.api_key.workspace_id, request.actor, "feed.make", feed.name, {})
     return Response(json_body=_json(_feed(feed)), status=201)
 
 
@@ -289,7 +288,7 @@ def begin_import(context: ApiFeedImportCollection, request: Request) -> Response
     with transaction(request) as db:
         feed = _locked(db, context.feed)
         begun = _of_source(db, feed) if file is None else _of_file(db, feed, file)
-        record(db, feed.workspace_id, key_actor(request), "feed.import", feed.name, {"number": begun.number})
+        record(db, feed.workspace_id, request.actor, "feed.import", feed.name, {"number": begun.number})
     response = Response(json_body=_json(_import(begun)), status=202)
     response.location = f"{request.path_url.rstrip('/')}/{begun.number}"
     return response

@@ -9,7 +9,6 @@ import json
 from collections.abc import Callable
 from hashlib import sha256
 
-from pyramid.request import Request
 from pyramid.response import Response
 from sqlalchemy import ColumnElement, delete, func, text, update
 from sqlalchemy.dialects.postgresql import insert
@@ -17,6 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from cwz_web.generation.api_keys import KeyOwner
 from cwz_web.generation.models import IdempotencyKey
 from cwz_web.web.problems import ProblemError, problem_response
+from cwz_web.web.request import Request
 
 HEADER = "Idempotency-Key"
 MAX_KEY = 255
@@ -31,7 +31,7 @@ OWN_HEADERS = ("Content-Type", "ETag", "Location", "Link")
 
 def answered_once(request: Request, work: Callable[[], Response]) -> Response:
     """The answer to a request with an `Idempotency-Key`: the one that was given before, or else what `work` gives."""
-    key, owner = request.headers[HEADER], request.identity
+    key, owner = request.headers[HEADER], request.api_key
     if not (key.strip() and len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
         raise ProblemError(400, "bad_idempotency_key", f"{HEADER} is 1 to {MAX_KEY} printable ASCII characters")
     fingerprint = _fingerprint(request, owner)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from uuid import UUID
 
-from pyramid.request import Request
 from pyramid.response import Response
 
 from cwz_web.api.pagination import Answer
@@ -14,6 +13,7 @@ from cwz_web.generation.usage import Quota, check_room, count, counting_one
 from cwz_web.imaging.encoders import Output
 from cwz_web.notify.webhooks import Event, emit
 from cwz_web.storage.uploads import Uploads
+from cwz_web.web.request import Request
 
 
 class StoredImageInfo(Answer):
@@ -45,7 +45,7 @@ class ImageOrder:
     ) -> None:
         self._services, self._meter = request.services, quota
         self._design, self._connection = template_plan.design, template_plan.connections[0]
-        uploads = Uploads(quota.workspace_id, template_plan.places, self._services.providers.open)
+        uploads = Uploads(quota.workspace_id, template_plan.connection_specs, self._services.providers.open)
         self._order = self._services.image_service.order(uploads, self._design.document, data, output)
 
     @property
@@ -80,7 +80,7 @@ class ImageOrder:
         services, workspace_id, template = self._services, self._meter.workspace_id, self._design.template
         if self._meter.is_capped and not self._is_kept:
             check_room(services.database, self._meter)
-        kept = services.image_service.keep(workspace_id, services.providers.open(self._connection.place), self._order)
+        kept = services.image_service.keep(workspace_id, services.providers.open(self._connection.spec), self._order)
         with services.database.transaction(workspace_id) as db:
             recorded = record_images(
                 db,
@@ -99,7 +99,7 @@ class ImageOrder:
 
     def fetch(self, image: Image) -> bytes:
         """What is kept of the image. Raises StorageError."""
-        return read_image(self._services.providers.open(self._connection.place), image)
+        return read_image(self._services.providers.open(self._connection.spec), image)
 
 
 def cacheable(data: bytes, content_type: str, digest: str, cache: str) -> Response:

@@ -5,7 +5,6 @@ from typing import Annotated, Any, Self
 from uuid import UUID
 
 from pydantic import Field, model_validator
-from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy.exc import NoResultFound
@@ -31,6 +30,7 @@ from cwz_web.runs.models import Run
 from cwz_web.runs.planning import start_image_run
 from cwz_web.runs.progress import results_after
 from cwz_web.web.problems import ProblemError
+from cwz_web.web.request import Request
 
 IMAGES = {format.content_type: format for format in (Format.JPEG, Format.PNG, Format.WEBP, Format.AVIF)}
 
@@ -135,7 +135,7 @@ def _is_patient(request: Request) -> bool:
 
 
 def _order_for_later(request: Request, wanted: ImageRequest) -> Response:
-    owner: KeyOwner = request.identity
+    owner = request.api_key
     template_plan = _recipe(request, owner, wanted)
     with transaction(request) as db:
         data = wanted.texts()
@@ -178,7 +178,7 @@ def _image(data: bytes, digest: str, format: Format, cached: bool) -> Response:
 
 
 def _order(request: Request, wanted: ImageRequest, output: Output) -> ImageOrder:
-    owner: KeyOwner = request.identity
+    owner = request.api_key
     template_plan = _recipe(request, owner, wanted)
     data = wanted.texts()
     if wanted.feed is not None and wanted.item is not None:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 from pyramid.config import Configurator
-from pyramid.request import Request
 from pyramid.response import Response
 
 from cwz_web.api.cors import allow
@@ -12,6 +11,7 @@ from cwz_web.api.idempotency import HEADER, answered_once
 from cwz_web.generation.api_keys import KeyOwner
 from cwz_web.resources.permissions import API_PERMISSIONS
 from cwz_web.web.problems import ProblemError
+from cwz_web.web.request import Request
 
 
 def metered_view(view: Callable[[Any, Request], Response], info: Any) -> Callable[[Any, Request], Response]:
@@ -20,7 +20,7 @@ def metered_view(view: Callable[[Any, Request], Response], info: Any) -> Callabl
         return view
 
     def metered(context: Any, request: Request) -> Response:
-        owner: KeyOwner = request.identity
+        owner = request.api_key
         _check_origin(request, owner)
         left = request.services.limiter.take("api", str(owner.key_id), owner.minute_cap)
         request.add_response_callback(lambda _, response: response.headerlist.extend(left.headers.items()))

@@ -6,7 +6,6 @@ from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
-from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
@@ -17,6 +16,7 @@ from cwz_web.api.images import IMAGES
 from cwz_web.api.pagination import MAX_PAGE, PAGE, POSITION
 from cwz_web.generation.api_keys import Scope
 from cwz_web.resources.api import ApiRoot
+from cwz_web.web.request import Request
 
 FRESH_SECONDS = 3600
 REF = "#/components/schemas/{model}"

@@ -5,11 +5,11 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
-from pyramid.request import Request
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from cwz_web.web.problems import ProblemError
+from cwz_web.web.request import Request
 from cwz_web.web.urls import as_number
 
 PAGE = 100
@@ -26,7 +26,7 @@ class Answer(BaseModel):
 
 def transaction(request: Request) -> Any:
     """A transaction in the workspace of the request's key."""
-    return request.services.database.transaction(request.identity.workspace_id)
+    return request.services.database.transaction(request.api_key.workspace_id)
 
 
 def limit_of(request: Request) -> int:
@@ -54,7 +54,7 @@ def rows_of(
 ) -> tuple[list[Any], str | None]:
     """The rows of a table, newest first, as the address asks for them; and what `next` is. Raises Problem."""
     limit, after = limit_of(request), request.GET.get("after", "")
-    mine = select(model).where(model.workspace_id == request.identity.workspace_id, *where)
+    mine = select(model).where(model.workspace_id == request.api_key.workspace_id, *where)
     if hasattr(model, "deleted_at"):
         mine = mine.where(model.deleted_at.is_(None))
     try:

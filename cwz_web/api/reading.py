@@ -4,7 +4,6 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from pyramid.request import Request
 from pyramid.view import view_config
 
 from cwz_web.api.image_requests import StoredImageInfo
@@ -14,6 +13,7 @@ from cwz_web.generation.templates import open_design
 from cwz_web.generation.usage import month_of, next_month, used_by
 from cwz_web.resources.api import ApiImage, ApiImageCollection, ApiRoot, ApiTemplate, ApiTemplateCollection
 from cwz_web.resources.permissions import Permission
+from cwz_web.web.request import Request
 
 
 class TemplateInfo(Answer):
@@ -120,7 +120,7 @@ def image(context: ApiImage, request: Request) -> dict[str, Any]:
 @view_config(context=ApiRoot, name="usage", request_method="GET", renderer="json", permission=Permission.API_READ)
 def usage(context: ApiRoot, request: Request) -> dict[str, Any]:
     """What this month has made."""
-    owner, month = request.identity, month_of()
+    owner, month = request.api_key, month_of()
     with transaction(request) as db:
         used = used_by(db, owner.workspace_id)
     return UsageInfo(

@@ -1,7 +1,6 @@
 """`POST /hooks/render`: workers ask what to render, and tell what they rendered. Each message is signed and taken once."""
 
 from pydantic import BaseModel, ValidationError
-from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
@@ -18,6 +17,7 @@ from cwz_web.runs.protocol import (
 )
 from cwz_web.runs.reports import apply_report, build_specification, record_message_id
 from cwz_web.web.problems import ProblemError
+from cwz_web.web.request import Request
 
 MAX_BODY = 2 * 1024 * 1024
 

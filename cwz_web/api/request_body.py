@@ -5,10 +5,10 @@ from math import isfinite
 from typing import TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
-from pyramid.request import Request
 
 from cwz_web.web.forms import messages
 from cwz_web.web.problems import ProblemError
+from cwz_web.web.request import Request
 
 MAX_BODY = 256 * 1024
 JSON = "application/json"

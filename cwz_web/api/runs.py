@@ -6,7 +6,6 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import Field, field_validator
-from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy.orm import Session
@@ -37,8 +36,8 @@ from cwz_web.runs.planning import (
 )
 from cwz_web.runs.progress import describe_run, results_after
 from cwz_web.storage.contract import InvalidSettingsError
-from cwz_web.web.auditing import key_actor
 from cwz_web.web.problems import ProblemError
+from cwz_web.web.request import Request
 from cwz_web.workspaces.audit import record
 from cwz_web.workspaces.models import Workspace
 
@@ -156,7 +155,7 @@ def runs(context: ApiRunCollection, request: Request) -> dict[str, Any]:
 @view_config(context=ApiRunCollection, request_method="POST", permission=Permission.GENERATE, require_csrf=False)
 def begin_run(context: ApiRunCollection, request: Request) -> Response:
     """Render every row of a feed that has not been rendered like that before."""
-    wanted, owner = read_body(request, RunRequest), request.identity
+    wanted, owner = read_body(request, RunRequest), request.api_key
     with transaction(request) as db:
         arguments = _arguments(db, owner, wanted)
         try:
@@ -180,7 +179,7 @@ def begin_run(context: ApiRunCollection, request: Request) -> Response:
 )
 def plan(context: ApiRunCollection, request: Request) -> dict[str, Any]:
     """What a run would come to, without beginning it."""
-    wanted, owner = read_body(request, RunRequest), request.identity
+    wanted, owner = read_body(request, RunRequest), request.api_key
     with transaction(request) as db:
         arguments = _arguments(db, owner, wanted)
         long = plan_takes_long(db, arguments["feed"], arguments["template"], arguments["outputs"])
@@ -196,6 +195,7 @@ def plan(context: ApiRunCollection, request: Request) -> dict[str, Any]:
 def run_status(context: ApiRun, request: Request) -> dict[str, Any]:
     """How far a run is."""
     run = context.row
+    assert run.feed_id is not None  # ApiRunCollection includes no other run
     with transaction(request) as db:
         workspace = db.get_one(Workspace, run.workspace_id)
     address = request.services.signed_urls.output_feed(workspace, run.feed_id, run.template_id)
@@ -251,7 +251,7 @@ def cancel(context: ApiRun, request: Request) -> dict[str, Any]:
 )
 def retry(context: ApiRun, request: Request) -> dict[str, Any]:
     """Render again what failed or was cancelled."""
-    owner = request.identity
+    owner = request.api_key
     with transaction(request) as db:
         run = db.get_one(Run, (context.row.workspace_id, context.row.id))
         retry_failed(db, run, request.services.quotas.of(owner.workspace_id, owner.plan_status, owner))
@@ -288,7 +288,7 @@ def nothing_to_render(error: Exception) -> ProblemError:
 
 def _note(db: Session, request: Request, action: str, run: Run) -> None:
     feed = db.get_one(Feed, (run.workspace_id, run.feed_id))
-    record(db, run.workspace_id, key_actor(request), action, feed.name, {"run": str(run.id)})
+    record(db, run.workspace_id, request.actor, action, feed.name, {"run": str(run.id)})
 
 
 def _run(run: Run) -> RunInfo:

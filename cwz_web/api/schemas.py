@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.resources.api import SchemaCollection
+from cwz_web.web.request import Request
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 FRESH_SECONDS = 3600

@@ -6,7 +6,6 @@ from typing import Annotated
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pyramid.request import Request
 from pyramid.response import FileIter, Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
@@ -26,6 +25,7 @@ from cwz_web.runs.output_feed import latest_run, version_of, write_output_feed
 from cwz_web.storage.models import Connection
 from cwz_web.web.problems import ProblemError
 from cwz_web.web.rate_limits import network_of
+from cwz_web.web.request import Request
 from cwz_web.web.urls import as_number
 from cwz_web.workspaces.models import Workspace
 
@@ -105,7 +105,7 @@ def show_image(context: SignedImage, request: Request) -> Response:
     tag = f"{image.digest}-{width}" if width else image.digest
     if tag in request.if_none_match:
         return _not_modified(tag, FOR_EVER)
-    data = read_image(services.providers.open(connection.place), image)
+    data = read_image(services.providers.open(connection.spec), image)
     return cacheable(thumbnail(data, width) if width else data, shown, tag, FOR_EVER)
 
 

@@ -1,7 +1,6 @@
 """`POST /hooks/stripe`: Stripe tells that something happened. Signed, taken once; what is to be done is a job's."""
 
 from pyramid.httpexceptions import HTTPNotFound
-from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
@@ -10,6 +9,7 @@ from cwz_web.billing.stripe_api import InvalidSignatureError
 from cwz_web.billing.subscriptions import take_event
 from cwz_web.resources.application import HooksRoot
 from cwz_web.web.problems import ProblemError
+from cwz_web.web.request import Request
 
 MAX_BODY = 1024 * 1024
 

@@ -1,10 +1,9 @@
 """The resources of the REST API: `/v1/...`."""
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyramid.authorization import DENY_ALL, Allow
 from pyramid.location import lineage
-from pyramid.request import Request
 
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.api_keys import Scope
@@ -19,6 +18,9 @@ from cwz_web.resources.permissions import (
 )
 from cwz_web.resources.workspace import WorkspaceItem
 from cwz_web.runs.models import Run
+
+if TYPE_CHECKING:
+    from cwz_web.web.request import Request
 
 
 class ApiCollection(Resource):
@@ -45,7 +47,7 @@ class ApiCollection(Resource):
 class ApiFeedItem(Resource):
     """`/v1/feeds/{id}/items/{key}`: a feed item by its key, which may contain slashes."""
 
-    def __init__(self, request: Request, parent: Resource, name: str, feed: Feed, key: str) -> None:
+    def __init__(self, request: "Request", parent: Resource, name: str, feed: Feed, key: str) -> None:
         super().__init__(request, parent, name)
         self.feed, self.key = feed, key
 
@@ -68,7 +70,7 @@ class ApiFeedItemCollection(Resource):
 class ApiFeedImport(Resource):
     """`/v1/feeds/{id}/imports/{number}`."""
 
-    def __init__(self, request: Request, parent: Resource, name: str) -> None:
+    def __init__(self, request: "Request", parent: Resource, name: str) -> None:
         super().__init__(request, parent, name)
         if not (name.isascii() and name.isdecimal() and len(name) < 10):
             raise KeyError(name)

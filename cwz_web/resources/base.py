@@ -1,9 +1,10 @@
 """The node class of the resource tree."""
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
 
-from pyramid.request import Request
+if TYPE_CHECKING:
+    from cwz_web.web.request import Request
 
 
 class Resource:
@@ -11,7 +12,7 @@ class Resource:
 
     children: ClassVar[dict[str, "type[Resource]"]] = {}
 
-    def __init__(self, request: Request, parent: "Resource | None" = None, name: str = "") -> None:
+    def __init__(self, request: "Request", parent: "Resource | None" = None, name: str = "") -> None:
         self.request = request
         self.__parent__ = parent
         self.__name__ = name

@@ -1,13 +1,14 @@
 """The resources behind signed URLs: `/i/...`. Their views check the signature."""
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
-
-from pyramid.request import Request
 
 from cwz_web.generation.template_cache import TemplateVersionState
 from cwz_web.imaging.encoders import Format
 from cwz_web.resources.base import Resource, parse_uuid
+
+if TYPE_CHECKING:
+    from cwz_web.web.request import Request
 
 
 class SignedFile(Resource):
@@ -15,7 +16,7 @@ class SignedFile(Resource):
 
     extensions: ClassVar[tuple[str, ...]] = tuple(Format)
 
-    def __init__(self, request: Request, parent: Resource, name: str, workspace_id: UUID) -> None:
+    def __init__(self, request: "Request", parent: Resource, name: str, workspace_id: UUID) -> None:
         super().__init__(request, parent, name)
         self.workspace_id = workspace_id
         stem, _, self.extension = name.rpartition(".")
@@ -32,7 +33,7 @@ class SignedFile(Resource):
 class OnDemandImage(SignedFile):
     """`/i/{template}.{extension}`: an image that is rendered on demand."""
 
-    def __init__(self, request: Request, parent: Resource, name: str, state: TemplateVersionState) -> None:
+    def __init__(self, request: "Request", parent: Resource, name: str, state: TemplateVersionState) -> None:
         super().__init__(request, parent, name, state.workspace_id)
         self.state = state
 

@@ -1,9 +1,8 @@
 """The resources of a workspace: `/w/{slug}/...`."""
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyramid.authorization import DENY_ALL, Allow
-from pyramid.request import Request
 
 from cwz_web.db.base import WorkspaceOwned
 from cwz_web.db.session import enter_workspace
@@ -19,11 +18,14 @@ from cwz_web.workspaces.access import Access
 from cwz_web.workspaces.members import Member, find_member
 from cwz_web.workspaces.models import Invitation
 
+if TYPE_CHECKING:
+    from cwz_web.web.request import Request
+
 
 class WorkspaceItem(Resource):
     """One row of a workspace's table."""
 
-    def __init__(self, request: Request, parent: Resource, name: str, row: Any) -> None:
+    def __init__(self, request: "Request", parent: Resource, name: str, row: Any) -> None:
         super().__init__(request, parent, name)
         self.row = row
 
@@ -174,7 +176,7 @@ class WorkspaceResource(Resource):
         "exports": ExportCollection,
     }
 
-    def __init__(self, request: Request, parent: Resource, access: Access) -> None:
+    def __init__(self, request: "Request", parent: Resource, access: Access) -> None:
         super().__init__(request, parent, access.slug)
         self.access = access
         enter_workspace(request.db, access.workspace_id)

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 import structlog
 from pydantic import StringConstraints
 from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther
-from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
@@ -24,6 +23,7 @@ from cwz_web.resources.base import parse_uuid
 from cwz_web.resources.permissions import Permission
 from cwz_web.security import set_session_cookie
 from cwz_web.web.forms import Email, Filled, Form, Name, NewPassword, TypedPassword, empty_form, read_form
+from cwz_web.web.request import Request
 from cwz_web.workspaces.account_deletion import workspace_outcomes
 from cwz_web.workspaces.export import export_account
 
@@ -103,7 +103,7 @@ def change_profile(context: AccountRoot, request: Request) -> Any:
     form = read_form(ProfileForm, request.POST)
     if form.value is None:
         return _again(request, form)
-    request.identity.account.name = form.value.name
+    request.user.account.name = form.value.name
     return HTTPSeeOther("/account?done=profile")
 
 
@@ -113,7 +113,7 @@ def choose_mails(context: AccountRoot, request: Request) -> Any:
     form = read_form(MailsForm, request.POST)
     if form.value is None:
         return _again(request, form)
-    request.identity.account.muted = [topic.value for topic in Topic if not getattr(form.value, topic)]
+    request.user.account.muted = [topic.value for topic in Topic if not getattr(form.value, topic)]
     return HTTPSeeOther("/account?done=mails#mails")
 
 
@@ -128,13 +128,13 @@ def choose_mails(context: AccountRoot, request: Request) -> Any:
 def set_password(context: AccountRoot, request: Request) -> Any:
     """Another password, or a first one; every other session ends."""
     form = read_form(PasswordForm, request.POST)
-    account = request.identity.account
+    account = request.user.account
     if form.value is not None and (advice := weakness(form.value.password, account.name, account.email)):
         form = form.with_error("password", advice)
     form = _proved(request, form, "current", lambda value: value.current)
     if form.value is None:
         return _again(request, form)
-    session = request.identity.session
+    session = request.user.session
     change_password(request.db, session, form.value.password, request.services.passwords)
     log.info("password changed", account=str(account.id), address=request.remote_addr)
     return _renewed(request, HTTPSeeOther("/account?done=password"))
@@ -154,7 +154,7 @@ def ask_for_address(context: AccountRoot, request: Request) -> Any:
     form = _proved(request, form, "email_password", lambda value: value.email_password)
     if form.value is None:
         return _again(request, form)
-    queue_new_address(request.db, request.identity.account, form.value.email)
+    queue_new_address(request.db, request.user.account, form.value.email)
     return HTTPSeeOther("/account?done=asked-email")
 
 
@@ -167,7 +167,7 @@ def ask_for_address(context: AccountRoot, request: Request) -> Any:
 )
 def unlink(context: AccountRoot, request: Request) -> Any:
     """No more sign-in with Google; only for those who have a password."""
-    account = request.identity.account
+    account = request.user.account
     if account.password_hash is None:
         return _again(request, Filled(None, {"google": "Set a password first: you could not sign in any more"}, {}))
     unlink_google(request.db, account)
@@ -180,7 +180,7 @@ def unlink(context: AccountRoot, request: Request) -> Any:
 )
 def prove_page(context: AccountRoot, request: Request) -> dict[str, Any]:
     """Ask again who somebody is, before something that matters."""
-    return {"form": empty_form(), "account": request.identity.account}
+    return {"form": empty_form(), "account": request.user.account}
 
 
 @view_config(
@@ -195,18 +195,18 @@ def prove_form(context: AccountRoot, request: Request) -> Any:
     """Take the proof, which counts for the next minutes."""
     form = read_form(ProofForm, request.POST)
     try:
-        prove_again(request.identity.session, form.value.proof or "" if form.value else "", request.services.passwords)
+        prove_again(request.user.session, form.value.proof or "" if form.value else "", request.services.passwords)
     except ReauthenticationError:
         request.response.status = 422
         form = form.with_error("proof", NOT_YOURS)
-        return {"form": form, "account": request.identity.account}
+        return {"form": form, "account": request.user.account}
     return HTTPSeeOther("/account#sessions")
 
 
 @view_config(context=SessionResource, name="end", request_method="POST", permission=Permission.SIGNED_IN)
 def end_one(context: SessionResource, request: Request) -> Response:
     """Sign one browser out."""
-    person = request.identity
+    person = request.user
     if not is_fresh(person.session):
         return HTTPSeeOther("/account/prove")
     if not end_session(request.db, person.account.id, parse_uuid(context.__name__)):
@@ -217,7 +217,7 @@ def end_one(context: SessionResource, request: Request) -> Response:
 @view_config(context=SessionCollection, name="end-all", request_method="POST", permission=Permission.SIGNED_IN)
 def end_others(context: SessionCollection, request: Request) -> Response:
     """Sign every other browser out."""
-    person = request.identity
+    person = request.user
     if not is_fresh(person.session):
         return HTTPSeeOther("/account/prove")
     end_all_sessions(request.db, person.account, keep=person.session.id)
@@ -228,7 +228,7 @@ def end_others(context: SessionCollection, request: Request) -> Response:
 @view_config(context=AccountRoot, name="export", request_method="GET", permission=Permission.SIGNED_IN)
 def export(context: AccountRoot, request: Request) -> Response:
     """Everything that is tied to the account, as a JSON file."""
-    response = Response(json_body=_plain(export_account(request.db, request.identity.account)))
+    response = Response(json_body=_plain(export_account(request.db, request.user.account)))
     response.content_disposition = 'attachment; filename="connectwyze-account.json"'
     return response
 
@@ -252,14 +252,14 @@ def delete_page(context: AccountRoot, request: Request) -> dict[str, Any]:
 def delete_account(context: AccountRoot, request: Request) -> Any:
     """Begin the thirty days."""
     form = read_form(DeleteForm, request.POST)
-    account = request.identity.account
+    account = request.user.account
     if form.value is not None and form.value.confirm.lower() != account.email.lower():
         form = form.with_error("confirm", f"Type {account.email} to confirm")
     form = _proved(request, form, "proof", lambda value: value.proof)
     if form.value is None:
         request.response.status = 422
         return _delete_page(request, form)
-    begin_deletion(request.db, request.identity.session, f"{request.services.settings.url}/account/delete")
+    begin_deletion(request.db, request.user.session, f"{request.services.settings.url}/account/delete")
     log.info("deletion begun", account=str(account.id), address=request.remote_addr)
     return _renewed(request, HTTPSeeOther("/account/delete"))
 
@@ -267,7 +267,7 @@ def delete_account(context: AccountRoot, request: Request) -> Any:
 @view_config(context=AccountRoot, name="keep", request_method="POST", permission=Permission.SIGNED_IN)
 def keep_account(context: AccountRoot, request: Request) -> Response:
     """No deletion after all."""
-    account = request.identity.account
+    account = request.user.account
     if account.delete_at is not None:
         cancel_deletion(request.db, account)
     return HTTPSeeOther("/account?done=kept")
@@ -275,7 +275,7 @@ def keep_account(context: AccountRoot, request: Request) -> Response:
 
 def proof_error(request: Request, given: str | None) -> str | None:
     """What to say when the person has not proved, here and now, who they are; None when they have."""
-    session = request.identity.session
+    session = request.user.session
     try:
         prove(session, given or "", request.services.passwords)
     except ReauthenticationError:
@@ -293,7 +293,7 @@ def _proved(request: Request, form: Filled[Any], field: str, given: Callable[[An
 
 def _renewed(request: Request, response: Response) -> Response:
     """Keep this browser signed in over the end of every other session."""
-    person = request.identity
+    person = request.user
     token = session_token(person.session.id, person.account, request.services.browser_tokens)
     set_session_cookie(request, response, token)
     return response
@@ -305,7 +305,7 @@ def _again(request: Request, form: Filled[Any]) -> dict[str, Any]:
 
 
 def _page(request: Request, form: Filled[Any]) -> dict[str, Any]:
-    person = request.identity
+    person = request.user
     return {
         "form": form,
         "account": person.account,
@@ -321,7 +321,7 @@ def _page(request: Request, form: Filled[Any]) -> dict[str, Any]:
 
 
 def _delete_page(request: Request, form: Filled[Any]) -> dict[str, Any]:
-    account = request.identity.account
+    account = request.user.account
     return {"form": form, "account": account, "fates": workspace_outcomes(request.db, account.id)}
 
 

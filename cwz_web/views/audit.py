@@ -5,13 +5,13 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from pydantic import BeforeValidator, ConfigDict, StringConstraints
-from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import WorkspaceResource
 from cwz_web.web.forms import Filled, Form, read_form
+from cwz_web.web.request import Request
 from cwz_web.web.urls import after_position
 from cwz_web.workspaces.audit import PAGE, AuditFilter, actions_of, as_csv, entries_before, first_break
 

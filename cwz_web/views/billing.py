@@ -5,7 +5,6 @@ from typing import Any
 
 import structlog
 from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
-from pyramid.request import Request
 from pyramid.view import view_config
 
 from cwz_web.billing.plans import plan_named, used_of
@@ -16,8 +15,8 @@ from cwz_web.generation.usage import month_of, next_month, used_by, used_by_day
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import BillingResource
 from cwz_web.settings import Plan
-from cwz_web.web.auditing import actor_of
 from cwz_web.web.forms import Form, read_form
+from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 from cwz_web.workspaces.audit import record
 from cwz_web.workspaces.models import Workspace
@@ -69,7 +68,7 @@ def standing_part(context: BillingResource, request: Request) -> dict[str, Any]:
 )
 def subscribe(context: BillingResource, request: Request) -> Any:
     """To Stripe's page on which a plan is paid for; whoever has one changes it there."""
-    billing, settings = request.services.billing, request.services.settings
+    billing, settings = request.billing, request.services.settings
     form = read_form(SubscribeForm, request.POST)
     known = subscription_of(request.db, request.workspace.workspace_id)
     if form.value is None or not any(form.value.price in plan.prices for plan in settings.plan.values()):
@@ -92,17 +91,17 @@ def subscribe(context: BillingResource, request: Request) -> Any:
 )
 def portal(context: BillingResource, request: Request) -> Any:
     """To Stripe's page on which the plan is changed and invoices are."""
-    billing, back = request.services.billing, _back(request)
+    billing, back = request.billing, _back(request)
     return _to_stripe(request, lambda customer: billing.stripe.portal(customer, back), "billing.portal", "Stripe")
 
 
 def _to_stripe(request: Request, page: Any, action: str, target: str) -> Any:
     """To one of Stripe's pages, for the workspace's customer. Stripe is asked outside of any transaction."""
     services, workspace_id = request.services, request.workspace.workspace_id
-    email = request.identity.account.email
+    email = request.user.account.email
     release_connection(request)
     try:
-        customer = customer_for(services.database, services.billing.stripe, workspace_id, email)
+        customer = customer_for(services.database, request.billing.stripe, workspace_id, email)
         url = page(customer)
     except (StripeUnavailableError, PriceNotFoundError) as error:
         log.error("stripe", reason=str(error), kind=type(error).__name__)
@@ -110,7 +109,7 @@ def _to_stripe(request: Request, page: Any, action: str, target: str) -> Any:
         request.response.status = 503
         return _page(request) | {"trouble": NOT_FOR_SALE if isinstance(error, PriceNotFoundError) else DOWN}
     with services.database.transaction(workspace_id) as db:
-        record(db, workspace_id, actor_of(request), action, target, {})
+        record(db, workspace_id, request.actor, action, target, {})
     return HTTPSeeOther(url)
 
 
@@ -156,7 +155,7 @@ def _standing(request: Request, since: int) -> dict[str, Any]:
 def _prices(request: Request) -> list[tuple[Plan, list[Price]]]:
     """The plans that cost something, with their prices; without prices while Stripe does not answer."""
     try:
-        known = request.services.billing.stripe.prices()
+        known = request.billing.stripe.prices()
     except StripeUnavailableError as error:
         log.warning("no prices", reason=str(error))
         known = {}

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 from pydantic import Field
 from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
-from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
@@ -36,6 +35,7 @@ from cwz_web.views.previews import sample_values, uploads_of
 from cwz_web.web.design_forms import Chosen, InvalidDesignError, change_design, read_chosen
 from cwz_web.web.forms import CSRF_FIELD, Form, read_form, refuse_odd
 from cwz_web.web.layer_forms import groups_of, typed_of
+from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 
 
@@ -115,7 +115,7 @@ def step_form(context: TemplateResource, request: Request) -> Response:
 def publish_form(context: TemplateResource, request: Request) -> Response:
     """Make the draft the version in use."""
     template = context.row
-    if _saw(request, template) and publish_draft(request.db, template, request.identity.account.id):
+    if _saw(request, template) and publish_draft(request.db, template, request.user.account.id):
         request.audit("template.edit", template.name, version=template.version)
     return _back(request, template)
 

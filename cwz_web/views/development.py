@@ -6,12 +6,12 @@ from email.message import EmailMessage
 from typing import Any
 
 from pyramid.httpexceptions import HTTPNotFound
-from pyramid.request import Request
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
 from cwz_web.notify.email_delivery import mail_folder
 from cwz_web.resources.application import DevelopmentRoot
+from cwz_web.web.request import Request
 
 MOST = 50
 NAME = re.compile(r"\A[0-9-]{10,40}\.eml\Z")

@@ -6,7 +6,6 @@ from pyramid.exceptions import BadCSRFOrigin, BadCSRFToken, PredicateMismatch
 from pyramid.httpexceptions import HTTPException, HTTPForbidden, HTTPNotFound, HTTPSeeOther
 from pyramid.location import lineage
 from pyramid.renderers import render_to_response
-from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import exception_view_config, forbidden_view_config, notfound_view_config
 from sqlalchemy.exc import OperationalError
@@ -19,6 +18,7 @@ from cwz_web.metrics import STORAGE_ERRORS
 from cwz_web.storage.contract import StorageError
 from cwz_web.web.problems import ProblemError, is_machine, problem_response
 from cwz_web.web.rate_limits import RateLimitedError
+from cwz_web.web.request import Request
 from cwz_web.web.stream_limits import StreamLimitError
 from cwz_web.web.urls import sign_in_path
 
@@ -56,10 +56,10 @@ def forbidden(exc: HTTPForbidden, request: Request) -> Response:
         return problem_response(
             request, _unauthorized() if request.identity is None else ProblemError(403, *SAYINGS[403])
         )
-    person = request.identity
+    person = request.user
     if person is None:
         return HTTPSeeOther(sign_in_path(request))
-    if request.workspace is not None and person.lacks_second_factor(request.workspace):
+    if request.workspace_or_none is not None and person.lacks_second_factor(request.workspace):
         return HTTPSeeOther("/account/second-factor")
     log.warning("not allowed", account=str(person.account.id), path=request.raw_path, method=request.method)
     return _answer(request, ProblemError(403, *SAYINGS[403]))

@@ -5,7 +5,6 @@ from typing import Annotated, Any, BinaryIO
 
 from pydantic import Field, ValidationError
 from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther, HTTPUnprocessableEntity
-from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
@@ -33,6 +32,7 @@ from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedCollection, FeedResource
 from cwz_web.spreadsheets import csv_line
 from cwz_web.web.forms import Filled, Form, empty_form, messages, read_form, refuse_odd
+from cwz_web.web.request import Request
 from cwz_web.web.urls import after_position, as_number
 
 NO_FILE = "Choose a file with at least one row of data"
@@ -88,7 +88,7 @@ def upload_form(context: FeedCollection, request: Request) -> Any:
         except (InvalidFileError, PlanLimitError) as error:
             form = form.with_error("file", str(error))
         else:
-            person = request.identity.account
+            person = request.user.account
             feed = new_feed(request.db, request.workspace.workspace_id, name=name[:100], file_name=file_name)
             new_import(request.db, feed, file_name=file_name, file=file, state="draft", started_by=person.id)
             request.audit("feed.upload", feed.name, file=file_name[:200])
@@ -142,7 +142,7 @@ def import_form(context: FeedResource, request: Request) -> Response:
         shape_for(feed, read_table(file, SAMPLE))
     except InvalidFileError as error:
         raise HTTPUnprocessableEntity(f"{error}. The feed is as it was") from None
-    record = new_import(request.db, feed, file_name=file_name, file=file, started_by=request.identity.account.id)
+    record = new_import(request.db, feed, file_name=file_name, file=file, started_by=request.user.account.id)
     enqueue(request.db, record)
     request.audit("feed.import", feed.name, file=file_name[:200], number=record.number)
     return HTTPSeeOther(request.path_in("feeds", feed.id))
@@ -292,7 +292,7 @@ def _bring_in_again(request: Request, feed: Feed, kept: FeedImport) -> None:
             forget_file(request.db, kept)
         enqueue(request.db, kept)
         return
-    person = request.identity.account
+    person = request.user.account
     again = new_import(request.db, feed, file_name=kept.file_name, started_by=person.id)
     again.confirmed = True  # other keys make all rows other rows
     move_file(request.db, kept, again.id)

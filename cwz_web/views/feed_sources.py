@@ -6,7 +6,6 @@ from uuid import UUID
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
-from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
@@ -22,8 +21,8 @@ from cwz_web.net.client import FetchError
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedCollection, FeedResource
 from cwz_web.views.feed_imports import SHOWN_ROWS
-from cwz_web.web.auditing import actor_of
 from cwz_web.web.forms import Filled, Form, Name, Printable, empty_form, messages, read_form
+from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 from cwz_web.workspaces.audit import record
 
@@ -119,7 +118,7 @@ def refresh_form(context: FeedResource, request: Request) -> Response:
     source = find_source(request.db, feed.workspace_id, feed.id)
     if source is None:
         raise HTTPUnprocessableEntity("This feed has no address; bring in a file instead")
-    record = ask(request.db, feed, source, request.identity.account.id)
+    record = ask(request.db, feed, source, request.user.account.id)
     request.audit("feed.refresh", feed.name, number=record.number)
     return HTTPSeeOther(request.path_in("feeds", feed.id))
 
@@ -160,7 +159,7 @@ def schedule_form(context: FeedResource, request: Request) -> Any:
 
 def _connect(request: Request, form: SourceForm, place: Place, file: BinaryIO) -> UUID:
     """A feed of an address, of which only the beginning has been looked at yet."""
-    workspace_id, person = request.workspace.workspace_id, request.identity.account
+    workspace_id, person = request.workspace.workspace_id, request.user.account
     host = place.url.partition("://")[2].partition("/")[0]
     with request.services.database.transaction(workspace_id) as db:
         check_room_for(db, request.services.settings, workspace_id, PlanLimit.FEEDS)
@@ -176,7 +175,7 @@ def _connect(request: Request, form: SourceForm, place: Place, file: BinaryIO) -
         )
         seal(request.services.ring, source, form.secret if place.has_secret else "")
         db.add(source)
-        record(db, workspace_id, actor_of(request), "feed.connect", feed.name, {"host": host})
+        record(db, workspace_id, request.actor, "feed.connect", feed.name, {"host": host})
         return feed.id
 
 

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther, HTTPUnprocessableEntity
-from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
@@ -26,6 +25,7 @@ from cwz_web.runs.progress import images_of_row
 from cwz_web.views.feed_imports import seconds_of
 from cwz_web.views.images import image_links
 from cwz_web.web.forms import Filled, Form, Name, empty_form, read_form
+from cwz_web.web.request import Request
 from cwz_web.web.urls import after_position
 
 # In the choice of columns: the key's beginning, which an index finds. No column is called so.

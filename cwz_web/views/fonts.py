@@ -3,7 +3,6 @@
 from typing import Any
 
 from pyramid.httpexceptions import HTTPSeeOther
-from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
@@ -15,8 +14,8 @@ from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FontCollection, FontResource
 from cwz_web.storage.connections import default_connection, upload_key
 from cwz_web.storage.contract import StorageError
-from cwz_web.web.auditing import actor_of
 from cwz_web.web.forms import Filled, empty_form
+from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 from cwz_web.workspaces.audit import record
 
@@ -46,7 +45,7 @@ def upload_font(context: FontCollection, request: Request) -> Any:
         request.services.providers.open(place).put(key, data, content_type="application/octet-stream")
         with request.services.database.transaction(workspace_id) as db:
             font = add_font(db, workspace_id, data)
-            record(db, workspace_id, actor_of(request), "font.add", font.name, {})
+            record(db, workspace_id, request.actor, "font.add", font.name, {})
     except (InvalidFontError, TooManyFontsError, StorageError) as error:
         request.response.status = 422
         return _page(request, form.with_error("file", str(error)))

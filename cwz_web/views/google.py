@@ -7,7 +7,6 @@ from typing import Any
 
 import structlog
 from pyramid.httpexceptions import HTTPBadRequest, HTTPNotFound, HTTPSeeOther
-from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
@@ -26,6 +25,7 @@ from cwz_web.resources.application import GoogleSignIn
 from cwz_web.security import cookie_name, keep_cookie, session_of
 from cwz_web.views.sign_in import ask_for_proof
 from cwz_web.web.login_flow import let_in
+from cwz_web.web.request import Request
 from cwz_web.web.urls import safe_next
 
 log = structlog.get_logger()

@@ -3,7 +3,6 @@
 from typing import Any
 
 from pyramid.httpexceptions import HTTPSeeOther
-from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
@@ -21,6 +20,7 @@ from cwz_web.runs.progress import progress_of
 from cwz_web.storage.connections import has_storage
 from cwz_web.views.images import image_links
 from cwz_web.web.rendering import static_path
+from cwz_web.web.request import Request
 
 
 @view_config(context=Root, name="favicon.ico", request_method="GET", permission=NO_PERMISSION_REQUIRED)

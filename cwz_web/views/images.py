@@ -5,7 +5,6 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
-from pyramid.request import Request
 from pyramid.view import view_config
 
 from cwz_web.generation.images import find_images
@@ -17,6 +16,7 @@ from cwz_web.resources.workspace import ImageCollection, ImageResource
 from cwz_web.runs.models import Run
 from cwz_web.runs.progress import run_of_image
 from cwz_web.web.forms import Form, read_form
+from cwz_web.web.request import Request
 
 
 class ImageLink(NamedTuple):

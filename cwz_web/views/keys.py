@@ -7,7 +7,6 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, Field, field_validator
 from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
-from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
@@ -19,6 +18,7 @@ from cwz_web.generation.usage import month_of, next_month, used_by
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import KeyCollection, KeyResource
 from cwz_web.web.forms import Filled, Form, empty_form, read_form
+from cwz_web.web.request import Request
 from cwz_web.workspaces.models import Workspace
 
 PAGE = "keys.jinja2"

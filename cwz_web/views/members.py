@@ -3,7 +3,6 @@
 from typing import Any
 
 from pyramid.httpexceptions import HTTPSeeOther
-from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
@@ -12,8 +11,8 @@ from cwz_web.billing.plans import PlanLimit, PlanLimitError, check_room_for
 from cwz_web.resources.application import Root
 from cwz_web.resources.permissions import PERMISSION_LABELS, ROLE_PERMISSIONS, Permission
 from cwz_web.resources.workspace import InvitationResource, MemberCollection, MemberResource
-from cwz_web.web.auditing import actor_of
 from cwz_web.web.forms import Email, Filled, Form, empty_form, read_form
+from cwz_web.web.request import Request
 from cwz_web.workspaces.audit import record
 from cwz_web.workspaces.invitations import (
     InvitationError,
@@ -76,7 +75,7 @@ def invite_form(context: MemberCollection, request: Request) -> Any:
                 workspace_id,
                 email=form.value.email,
                 role=form.value.role,
-                invited_by=request.identity.account,
+                invited_by=request.user.account,
             )
         except (InvitationError, PlanLimitError) as error:
             form = form.with_error("email", str(error))
@@ -105,7 +104,7 @@ def resend_invitation(context: InvitationResource, request: Request) -> Response
             old.workspace_id,
             email=old.email,
             role=Role(old.role),
-            invited_by=request.identity.account,
+            invited_by=request.user.account,
         )
         queue_invitation(request.db, renewed)
         request.audit("member.invite", renewed.email, role=renewed.role)
@@ -165,7 +164,7 @@ def leave_page(context: MemberCollection, request: Request) -> dict[str, Any]:
 )
 def leave_form(context: MemberCollection, request: Request) -> Any:
     """End one's own membership."""
-    account = request.identity.account
+    account = request.user.account
     member = find_member(request.db, request.workspace.workspace_id, account.id)
     assert member is not None
     try:
@@ -208,9 +207,9 @@ def invitation_form(context: Root, request: Request) -> Any:
 
 def join_workspace(request: Request, invitation: Invitation, workspace: Workspace) -> Workspace:
     """Make the person at the browser a member. Raises InvitationError when the invitation is not for them."""
-    account = request.identity.account
+    account = request.user.account
     accept(request.db, invitation, account)
-    record(request.db, workspace.id, actor_of(request), "member.join", account.email, {"role": invitation.role})
+    record(request.db, workspace.id, request.actor, "member.join", account.email, {"role": invitation.role})
     return workspace
 
 

@@ -3,7 +3,6 @@
 from typing import Any, Literal
 
 from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
-from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
@@ -16,8 +15,8 @@ from cwz_web.resources.workspace import TemplateCollection
 from cwz_web.storage.connections import default_connection, upload_key
 from cwz_web.storage.contract import StorageError
 from cwz_web.views.templates import read_document
-from cwz_web.web.auditing import actor_of
 from cwz_web.web.forms import Filled, Form, Name, empty_form, read_form
+from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 from cwz_web.workspaces.audit import record
 
@@ -135,8 +134,8 @@ def _keep_renderings(request: Request, starter: Starter) -> None:
 
 
 def _create(request: Request, name: str, document: ImageTemplate) -> Response:
-    workspace_id, person = request.workspace.workspace_id, request.identity.account
+    workspace_id, person = request.workspace.workspace_id, request.user.account
     with request.services.database.transaction(workspace_id) as db:
         template = create_template(db, workspace_id, name=name, document=document, published_by=person.id)
-        record(db, workspace_id, actor_of(request), "template.create", template.name, {})
+        record(db, workspace_id, request.actor, "template.create", template.name, {})
         return HTTPSeeOther(request.path_in("templates", template.id, "design"))

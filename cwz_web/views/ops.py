@@ -9,7 +9,6 @@ import pyvips
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import Field
 from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther
-from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
@@ -19,6 +18,7 @@ from cwz_web.ops import health
 from cwz_web.resources.application import OpsRoot, Root
 from cwz_web.resources.permissions import Permission
 from cwz_web.web.forms import Form, read_form
+from cwz_web.web.request import Request
 
 
 class RetryForm(Form):

@@ -5,7 +5,6 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pyramid.httpexceptions import HTTPNotFound, HTTPUnprocessableEntity
-from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy.exc import NoResultFound
@@ -23,6 +22,7 @@ from cwz_web.runs.mapping import SAMPLE, apply_mapping, guess_mapping
 from cwz_web.storage.connections import connections_from
 from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.uploads import Uploads
+from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 
 
@@ -81,4 +81,4 @@ def uploads_of(request: Request, template: Template) -> Uploads:
         connections = connections_from(request.db, template.workspace_id, template.connection_id)
     except InvalidSettingsError:
         connections = []
-    return Uploads(template.workspace_id, [each.place for each in connections], request.services.providers.open)
+    return Uploads(template.workspace_id, [each.spec for each in connections], request.services.providers.open)

@@ -6,7 +6,6 @@ from typing import Any
 
 import structlog
 from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther
-from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
@@ -19,6 +18,7 @@ from cwz_web.resources.application import Root, WellKnown
 from cwz_web.security_claims import claims, limits
 from cwz_web.settings import Plan
 from cwz_web.views.sign_in import demo_of
+from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 
 log = structlog.get_logger()
@@ -132,7 +132,7 @@ def _rendered(image_service: ImageService, name: str) -> tuple[str, bytes]:
 def _plans(request: Request) -> list[tuple[Plan, list[Price]]]:
     settings = request.services.settings
     try:
-        known = request.services.billing.stripe.prices()
+        known = request.billing.stripe.prices()
     except StripeUnavailableError as error:
         log.warning("no prices", reason=str(error))
         known = {}

@@ -6,7 +6,6 @@ from uuid import UUID
 from pydantic import ConfigDict, ValidationError
 from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.renderers import render_to_response
-from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 from slugify import slugify
@@ -44,6 +43,7 @@ from cwz_web.views.images import image_links
 from cwz_web.views.previews import uploads_of
 from cwz_web.views.templates import preview_path
 from cwz_web.web.forms import Filled, Form, empty_form, read_form
+from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 from cwz_web.web.urls import after_position
 from cwz_web.workspaces.models import Workspace
@@ -166,7 +166,7 @@ def new_run_form(context: RunCollection, request: Request) -> Any:
                 if not chosen.confirm:
                     return _plan(request, form, arguments)
                 quota = request.services.quotas.of(workspace_id, request.workspace.plan_status)
-                run = start_run(request.db, **arguments, started_by=request.identity.account.id, quota=quota)
+                run = start_run(request.db, **arguments, started_by=request.user.account.id, quota=quota)
             except (EmptyFeedError, InvalidSettingsError, QuotaExceededError) as error:
                 form = form.with_error("feed", str(error))
             else:
@@ -274,7 +274,7 @@ def download_run(context: RunResource, request: Request) -> Response:
     """All images of the run; the bytes flow after the transaction has ended."""
     run = context.row
     connection = request.db.get_one(Connection, (run.workspace_id, run.connection_id))
-    bucket = request.services.providers.open(connection.place)
+    bucket = request.services.providers.open(connection.spec)
     name = slugify(run_names(request, [run]).get(run.feed_id, ""), max_length=60) or "images"
     stream_limiter = request.services.stream_limiter
     with stream_limiter.place(run.workspace_id):  # of a large run, to find them takes long as well

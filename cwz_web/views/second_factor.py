@@ -4,7 +4,6 @@ from typing import Any
 
 import structlog
 from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther
-from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
@@ -23,6 +22,7 @@ from cwz_web.resources.application import SecondFactor
 from cwz_web.resources.permissions import Permission
 from cwz_web.views.account import ProofForm, proof_error
 from cwz_web.web.forms import Code, Filled, Form, empty_form, read_form
+from cwz_web.web.request import Request
 
 log = structlog.get_logger()
 
@@ -52,7 +52,7 @@ def second_factor_page(context: SecondFactor, request: Request) -> dict[str, Any
 )
 def begin(context: SecondFactor, request: Request) -> Any:
     """Make a secret for a phone, once the person has proved who they are."""
-    account = request.identity.account
+    account = request.user.account
     if account.has_second_factor:
         return HTTPSeeOther("/account/second-factor")
     form = _proof(request)
@@ -65,7 +65,7 @@ def begin(context: SecondFactor, request: Request) -> Any:
 @view_config(context=SecondFactor, name="qr.png", request_method="GET", permission=Permission.SIGNED_IN)
 def qr(context: SecondFactor, request: Request) -> Response:
     """The code to scan; only until the set-up is finished."""
-    account = request.identity.account
+    account = request.user.account
     secret = shared_secret(account, request.services.ring)
     if secret is None:
         raise HTTPNotFound
@@ -83,7 +83,7 @@ def qr(context: SecondFactor, request: Request) -> Response:
 def confirm(context: SecondFactor, request: Request) -> Any:
     """Finish the set-up with a first code, and show the recovery codes, this once."""
     form = read_form(FirstCodeForm, request.POST)
-    account = request.identity.account
+    account = request.user.account
     if form.value is not None:
         try:
             codes = confirm_enrolment(request.db, account, form.value.code, request.services.ring)
@@ -106,9 +106,9 @@ def confirm(context: SecondFactor, request: Request) -> Any:
 def new_codes(context: SecondFactor, request: Request) -> Any:
     """New recovery codes in place of the old ones."""
     form = _proof(request)
-    if form.value is None or not request.identity.account.has_second_factor:
+    if form.value is None or not request.user.account.has_second_factor:
         return _again(request, form)
-    return _codes(request, renew_recovery_codes(request.db, request.identity.account))
+    return _codes(request, renew_recovery_codes(request.db, request.user.account))
 
 
 @view_config(
@@ -124,8 +124,8 @@ def off(context: SecondFactor, request: Request) -> Any:
     form = _proof(request)
     if form.value is None:
         return _again(request, form)
-    turn_off(request.db, request.identity.account)
-    log.info("second factor off", account=str(request.identity.account.id), address=request.remote_addr)
+    turn_off(request.db, request.user.account)
+    log.info("second factor off", account=str(request.user.account.id), address=request.remote_addr)
     return HTTPSeeOther("/account/second-factor")
 
 
@@ -146,7 +146,7 @@ def _again(request: Request, form: Filled[Any]) -> dict[str, Any]:
 
 
 def _page(request: Request, form: Filled[Any]) -> dict[str, Any]:
-    person = request.identity
+    person = request.user
     return {
         "form": form,
         "account": person.account,

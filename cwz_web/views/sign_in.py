@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import structlog
 from pydantic import StringConstraints
 from pyramid.httpexceptions import HTTPSeeOther
-from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
@@ -22,6 +21,7 @@ from cwz_web.resources.permissions import Permission
 from cwz_web.security import cookie_name, keep_cookie, set_session_cookie
 from cwz_web.web.forms import Code, Filled, Form, TypedPassword, empty_form, read_form
 from cwz_web.web.login_flow import account_of_step, begin_session, let_in
+from cwz_web.web.request import Request
 from cwz_web.web.urls import safe_next
 
 log = structlog.get_logger()
@@ -128,8 +128,8 @@ def code_form(context: SignInRoot, request: Request) -> Any:
             log.warning("second factor refused", account=str(account.id), address=request.remote_addr)
             form = form.with_error("code", "This code is wrong, or was used already. Wait for the next one")
         else:
-            google = GooglePerson.from_claims(request.step)
-            return begin_session(request, request.db, account, safe_next(request.step["next"]), google)
+            google = GooglePerson.from_claims(request.login_step)
+            return begin_session(request, request.db, account, safe_next(request.login_step["next"]), google)
     request.response.status = 422
     return {"form": form}
 
@@ -175,7 +175,7 @@ def link_form(context: SignInRoot, request: Request) -> Any:
 @view_config(context=Root, name="signout", request_method="POST", permission=Permission.SIGNED_IN)
 def sign_out(context: Root, request: Request) -> Response:
     """End this browser's session."""
-    person = request.identity
+    person = request.user
     end_session(request.db, person.account.id, person.session.id)
     log.info("signed out", account=str(person.account.id))
     response = HTTPSeeOther("/signin?done=signed-out")

@@ -7,7 +7,6 @@ from typing import Any
 
 import structlog
 from pyramid.httpexceptions import HTTPSeeOther
-from pyramid.request import Request
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
@@ -18,6 +17,7 @@ from cwz_web.accounts.tasks import queue_forgotten_answer, queue_sign_up_answer
 from cwz_web.accounts.tokens import InvalidTokenError, Purpose, look
 from cwz_web.resources.application import Root
 from cwz_web.web.forms import Email, Form, Name, NewPassword, TypedPassword, empty_form, read_form
+from cwz_web.web.request import Request
 
 log = structlog.get_logger()
 
@@ -86,7 +86,7 @@ def sign_up_form(context: Root, request: Request) -> Any:
         email=typed.email,
         name=typed.name,
         password=typed.password,
-        browser=request.visitor,
+        browser=request.visitor_id,
         passwords=request.services.passwords,
     )
     queue_sign_up_answer(request.db, typed.email)
@@ -118,7 +118,7 @@ def verify_page(context: Root, request: Request) -> Any:
         _, account = look(request.db, _token(request), Purpose.VERIFY)
     except InvalidTokenError:
         return _bad_link(request, "/signup", "Sign up again")
-    elsewhere = not signed_up_in(account, request.visitor)
+    elsewhere = not signed_up_in(account, request.visitor_id)
     return {"form": empty_form(), "token": _token(request), "elsewhere": elsewhere}
 
 
@@ -137,7 +137,7 @@ def verify_form(context: Root, request: Request) -> Any:
         account = confirm_address(
             request.db,
             _token(request),
-            browser=request.visitor,
+            browser=request.visitor_id,
             password=form.value.password if form.value else None,
             passwords=request.services.passwords,
         )

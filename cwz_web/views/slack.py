@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import structlog
 from pydantic import ConfigDict, Field
 from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther, HTTPUnprocessableEntity
-from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
@@ -25,6 +24,7 @@ from cwz_web.resources.permissions import ROLE_PERMISSIONS, Permission
 from cwz_web.resources.workspace import SlackResource
 from cwz_web.security import Person, cookie_name, keep_cookie, session_of
 from cwz_web.web.forms import Form, read_form
+from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 from cwz_web.workspaces.access import Access, workspaces_of
 from cwz_web.workspaces.audit import Actor, record
@@ -63,8 +63,8 @@ def slack_page(context: SlackResource, request: Request) -> dict[str, Any]:
 def leave(context: SlackResource, request: Request) -> Response:
     """To Slack, where somebody chooses a team."""
     state = secrets.token_urlsafe(24)
-    claims = {"state": state, "session": str(request.identity.session.id), "workspace": request.workspace.slug}
-    response = HTTPSeeOther(request.services.slack.address(state))
+    claims = {"state": state, "session": str(request.user.session.id), "workspace": request.workspace.slug}
+    response = HTTPSeeOther(request.slack.address(state))
     keep_cookie(request, response, WAY, request.services.browser_tokens.sign(WAY, WAY_LIFETIME, **claims), WAY_LIFETIME)
     return response
 
@@ -137,7 +137,7 @@ def disconnect(context: SlackResource, request: Request) -> Response:
         raise HTTPUnprocessableEntity("Slack is not connected")
     release_connection(request)
     try:
-        services.slack.revoke(token_of(link, services.ring))
+        request.slack.revoke(token_of(link, services.ring))
     except SlackUnavailableError as error:
         log.warning("slack", reason=str(error))
         return HTTPSeeOther(f"{request.path_in('slack')}?done=down")
@@ -170,7 +170,7 @@ def _channels(request: Request, link: SlackLink | None) -> tuple[dict[str, str],
     services = request.services
     release_connection(request)
     try:
-        return services.slack.channels(token_of(link, services.ring)), None
+        return request.slack.channels(token_of(link, services.ring)), None
     except SlackUnavailableError as error:
         log.warning("slack", reason=str(error))
         return {}, NEWS["down"]

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther
-from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
@@ -25,9 +24,9 @@ from cwz_web.storage.connections import (
 )
 from cwz_web.storage.contract import Bucket, StorageProvider
 from cwz_web.storage.models import Connection
-from cwz_web.web.auditing import actor_of
 from cwz_web.web.forms import Filled, empty_form
 from cwz_web.web.provider_forms import Typed, fields_of, read_provider_form
+from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 from cwz_web.workspaces.audit import record
 
@@ -110,7 +109,7 @@ def new_connection(context: ConnectionCollection, request: Request) -> Any:
         )
         connection.trouble, connection.checked_at = trouble_of(steps), datetime.now(UTC)
         details = {"provider": provider.name, "works": connection.trouble is None}
-        record(db, workspace_id, actor_of(request), "storage.connect", connection.name, details)
+        record(db, workspace_id, request.actor, "storage.connect", connection.name, details)
     return HTTPSeeOther(f"{request.path_in('storage')}?done=connected")
 
 
@@ -160,7 +159,7 @@ def change_form(context: ConnectionResource, request: Request) -> Any:
             return _again(request, provider, form.with_error("connection_name", SECRETS_NEEDED), steps, connection)
         kept.trouble, kept.checked_at = trouble_of(steps), datetime.now(UTC)
         details = {"secrets_replaced": typed.credentials is not None}
-        record(db, kept.workspace_id, actor_of(request), "storage.change", kept.name, details)
+        record(db, kept.workspace_id, request.actor, "storage.change", kept.name, details)
     return HTTPSeeOther(f"{request.path_in('storage')}?done=changed")
 
 
@@ -175,11 +174,11 @@ def change_form(context: ConnectionResource, request: Request) -> Any:
 def check_saved(context: ConnectionResource, request: Request) -> dict[str, Any]:
     """Test a connection as it is kept, and note what came of it."""
     connection = context.row
-    steps = _tried(request, lambda: request.services.providers.open(connection.place))
+    steps = _tried(request, lambda: request.services.providers.open(connection.spec))
     with request.services.database.transaction(connection.workspace_id) as db:
         kept = db.get_one(Connection, (connection.workspace_id, connection.id))
         kept.trouble, kept.checked_at = trouble_of(steps), datetime.now(UTC)
-        record(db, kept.workspace_id, actor_of(request), "storage.check", kept.name, {"works": kept.trouble is None})
+        record(db, kept.workspace_id, request.actor, "storage.check", kept.name, {"works": kept.trouble is None})
     typed = {"connection_name": connection.name, **{name: str(v) for name, v in connection.settings.items()}}
     page = _form_page(request.services.providers.get(connection.provider), Filled(None, {}, typed), connection)
     return _steps_alone(request, page | {"steps": steps})
@@ -217,7 +216,7 @@ def _opener(request: Request, provider: StorageProvider, connection: Connection,
     """How to open what was typed: with new secrets, or, the settings being the same, as it is kept."""
     providers, credentials = request.services.providers, typed.credentials
     if credentials is None:
-        return lambda: providers.open(connection.place)
+        return lambda: providers.open(connection.spec)
     return lambda: providers.open_unsaved(provider, typed.settings, credentials)
 
 

@@ -8,7 +8,6 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field, ValidationError
 from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
-from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy.exc import NoResultFound
@@ -30,6 +29,7 @@ from cwz_web.resources.workspace import TemplateCollection, TemplateResource
 from cwz_web.storage.connections import connection_of, list_connections
 from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.web.forms import Filled, Form, Name, messages, read_form
+from cwz_web.web.request import Request
 
 
 class StorageForm(Form):
@@ -151,7 +151,7 @@ def document_form(context: TemplateResource, request: Request) -> Any:
         request.response.status = 422
         return {"template": context.row, "form": Filled(None, errors, {"document": text})}
     discard_draft(request.db, context.row)
-    publish(request.db, context.row, document, request.identity.account.id)
+    publish(request.db, context.row, document, request.user.account.id)
     request.audit("template.edit", context.row.name, version=context.row.version)
     return HTTPSeeOther(request.path_in("templates", context.row.id))
 
@@ -190,7 +190,7 @@ def rollback_form(context: TemplateResource, request: Request) -> Response:
     if form.value is None or document is None:
         raise HTTPUnprocessableEntity("Choose one of the template's versions")
     discard_draft(request.db, template)
-    publish(request.db, template, document, request.identity.account.id)
+    publish(request.db, template, document, request.user.account.id)
     request.audit("template.rollback", template.name, to=form.value.version, version=template.version)
     return HTTPSeeOther(request.path_in("templates", template.id, "versions"))
 
@@ -248,7 +248,7 @@ def duplicate_template(context: TemplateResource, request: Request) -> Response:
         context.row.workspace_id,
         name=f"{context.row.name[:90]} (copy)",
         document=design.document,
-        published_by=request.identity.account.id,
+        published_by=request.user.account.id,
     )
     copy.connection_id = context.row.connection_id
     request.audit("template.create", copy.name, copy_of=context.row.name)

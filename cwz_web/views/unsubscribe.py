@@ -4,13 +4,13 @@ from typing import Any
 from uuid import UUID
 
 from pyramid.httpexceptions import HTTPNotFound
-from pyramid.request import Request
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
 from cwz_web.accounts.models import Account
 from cwz_web.notify.topics import TOPIC_WORDS, Topic
 from cwz_web.resources.application import Root
+from cwz_web.web.request import Request
 
 PAGE = "unsubscribe.jinja2"
 

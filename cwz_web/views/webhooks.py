@@ -6,7 +6,6 @@ from uuid import UUID
 
 from pydantic import ConfigDict
 from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
-from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
@@ -28,6 +27,7 @@ from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import WebhookCollection, WebhookResource
 from cwz_web.views.images import before_id
 from cwz_web.web.forms import FieldError, Filled, Form, empty_form, form_view, read_form
+from cwz_web.web.request import Request
 from cwz_web.workspaces.models import Workspace
 
 

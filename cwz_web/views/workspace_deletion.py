@@ -6,7 +6,6 @@ from uuid import UUID
 
 from pydantic import Field
 from pyramid.httpexceptions import HTTPSeeOther
-from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 
@@ -16,8 +15,8 @@ from cwz_web.resources.workspace import ExportCollection, ExportResource, Worksp
 from cwz_web.storage.connections import has_storage
 from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.models import Connection
-from cwz_web.web.auditing import actor_of
 from cwz_web.web.forms import Form, empty_form, read_form
+from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 from cwz_web.workspaces.deletion import GRACE, begin_workspace_deletion, bring_back, deletions_of
 from cwz_web.workspaces.models import Workspace
@@ -81,7 +80,7 @@ def export_form(context: ExportCollection, request: Request) -> Any:
         form = form.with_error("with_images", "An export is being made already; wait until it is there")
     if form.value is not None:
         try:
-            account_id = request.identity.account.id
+            account_id = request.user.account.id
             images = form.value.with_images
             begin_export(request.db, request.workspace.workspace_id, account_id, with_images=images)
         except InvalidSettingsError as error:
@@ -98,9 +97,9 @@ def download_export(context: ExportResource, request: Request) -> Response:
     """The zip; its bytes flow after the transaction has ended."""
     export = context.row
     connection = request.db.get(Connection, (export.workspace_id, export.connection_id)) if export.key else None
-    if export.state != "done" or connection is None:
+    if export.state != "done" or connection is None or export.key is None:
         return HTTPSeeOther(request.path_in("exports"))
-    place, name = connection.place, f"{request.workspace.slug}-{export.created_at:%Y-%m-%d}.zip"
+    place, name = connection.spec, f"{request.workspace.slug}-{export.created_at:%Y-%m-%d}.zip"
     release_connection(request)
     parts = request.services.providers.open(place).stream(export.key)
     sent = request.services.stream_limiter.sent(export.workspace_id, parts)
@@ -129,7 +128,7 @@ def delete_form(context: WorkspaceResource, request: Request) -> Any:
         request.response.status = 422
         return {"form": form, "days": GRACE.days}
     workspace = request.db.get_one(Workspace, request.workspace.workspace_id)
-    begin_workspace_deletion(request.db, workspace, actor_of(request), with_images=form.value.with_images)
+    begin_workspace_deletion(request.db, workspace, request.actor, with_images=form.value.with_images)
     return HTTPSeeOther("/w?done=deleted")
 
 
@@ -137,7 +136,7 @@ def delete_form(context: WorkspaceResource, request: Request) -> Any:
 def bring_back_form(context: WorkspaceCollection, request: Request) -> Response:
     """Undo a deletion, as an admin of what was deleted."""
     form = read_form(BringBackForm, request.POST)
-    mine = deletions_of(request.db, request.identity.account.id)
+    mine = deletions_of(request.db, request.user.account.id)
     found = next((deletion for deletion in mine if form.value and deletion.workspace_id == form.value.workspace), None)
-    workspace = bring_back(request.db, found, actor_of(request)) if found else None
+    workspace = bring_back(request.db, found, request.actor) if found else None
     return HTTPSeeOther(f"/w/{workspace.slug}" if workspace else "/w")

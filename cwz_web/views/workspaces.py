@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID
 
 from pyramid.httpexceptions import HTTPSeeOther
-from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy.orm import Session
@@ -22,8 +21,8 @@ from cwz_web.storage.connections import connect, has_storage
 from cwz_web.storage.contract import StorageError, StorageProvider
 from cwz_web.storage.plugins import Providers
 from cwz_web.views.members import join_workspace
-from cwz_web.web.auditing import actor_of
 from cwz_web.web.forms import Filled, Form, Name, Slug, empty_form, read_form
+from cwz_web.web.request import Request
 from cwz_web.workspaces.audit import record
 from cwz_web.workspaces.creation import SlugTakenError, create_workspace, suggest_slug
 from cwz_web.workspaces.deletion import deletions_of
@@ -69,7 +68,7 @@ class StorageForm(Form):
 )
 def workspace_list(context: WorkspaceCollection, request: Request) -> dict[str, Any]:
     """All of a person's workspaces."""
-    person = request.identity
+    person = request.user
     return {
         "workspaces": person.workspaces,
         "invitations": open_invitations_of(request.db, person.account),
@@ -82,7 +81,7 @@ def workspace_list(context: WorkspaceCollection, request: Request) -> dict[str, 
 def join(context: WorkspaceCollection, request: Request) -> Response:
     """Accept an invitation that waits for the person."""
     form = read_form(JoinForm, request.POST)
-    found = invitation_for(request.db, request.identity.account, form.value.invitation) if form.value else None
+    found = invitation_for(request.db, request.user.account, form.value.invitation) if form.value else None
     if found is None:
         return HTTPSeeOther("/w")
     return HTTPSeeOther(f"/w/{join_workspace(request, *found).slug}")
@@ -111,13 +110,13 @@ def new_form(context: WorkspaceCollection, request: Request) -> Any:
         # Left empty: the name says it.
         form = read_form(WorkspaceForm, _with(request.POST, "slug", suggest_slug(form.typed["name"])))
     if form.value is not None:
-        account = request.identity.account
+        account = request.user.account
         try:
             workspace = create_workspace(request.db, account, name=form.value.name, slug=form.value.slug)
         except SlugTakenError:
             form = form.with_error("slug", "This address is taken; choose another one")
         else:
-            record(request.db, workspace.id, actor_of(request), "workspace.make", workspace.name)
+            record(request.db, workspace.id, request.actor, "workspace.make", workspace.name)
             return HTTPSeeOther(f"/w/{workspace.slug}/setup")
     request.response.status = 422
     return {"form": form}
@@ -208,7 +207,7 @@ def settings_form(context: WorkspaceResource, request: Request) -> Any:
     """Change them. An admin without a second factor would shut themselves out, so they need one first."""
     form = read_form(SettingsForm, request.POST)
     required = form.value is not None and form.value.second_factor_required
-    if required and not request.identity.account.has_second_factor:
+    if required and not request.user.account.has_second_factor:
         form = form.with_error("second_factor_required", "Set up a code for your own account first")
     if form.value is None:
         request.response.status = 422

@@ -5,17 +5,16 @@ attacker plants is of no use without the secret. Addresses that take no cookie (
 """
 
 import hmac
-import secrets
 from urllib.parse import urlsplit
 
 from pyramid.config import Configurator
 from pyramid.exceptions import BadCSRFOrigin
 from pyramid.interfaces import ICSRFStoragePolicy
-from pyramid.request import Request
 from zope.interface import implementer
 
-from cwz_web.security import Person, cookie_name, keep_cookie
+from cwz_web.security import Person
 from cwz_web.web.forms import CSRF_FIELD
+from cwz_web.web.request import Request
 
 HEADER = "X-CSRF-Token"
 
@@ -39,19 +38,10 @@ class BoundToken:
 
 def _binding(request: Request) -> str:
     """What the token is bound to: the session of who is signed in, else a random value in a cookie."""
-    identity = request.found_identity
+    identity = request.identity
     if isinstance(identity, Person):
         return f"session:{identity.session.id}"
-    return f"visitor:{request.visitor}"
-
-
-def _visitor(request: Request) -> str:
-    known = request.cookies.get(cookie_name(request, "visitor"), "")
-    if len(known) == 43:
-        return known
-    fresh = secrets.token_urlsafe(32)
-    request.add_response_callback(lambda _, response: keep_cookie(request, response, "visitor", fresh))
-    return fresh
+    return f"visitor:{request.visitor_id}"
 
 
 def _check_origin(request: Request) -> None:
@@ -77,4 +67,3 @@ def includeme(config: Configurator) -> None:
     config.set_csrf_storage_policy(BoundToken())
     # Pyramid's own look at the origin trusts the Host header and is skipped over http; ours is above.
     config.set_default_csrf_options(require_csrf=True, token=CSRF_FIELD, header=HEADER, check_origin=False)
-    config.add_request_method(_visitor, "visitor", reify=True)

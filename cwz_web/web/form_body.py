@@ -7,13 +7,11 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from multipart import MultipartParser, ParserLimitReached, parse_options_header
-from pyramid.config import Configurator
 from pyramid.httpexceptions import HTTPBadRequest, HTTPRequestEntityTooLarge
-from pyramid.request import Request
 from webob.multidict import MultiDict
 
 from cwz_web.web.problems import is_machine
-from cwz_web.web.requests import IN_MEMORY
+from cwz_web.web.request import IN_MEMORY, Request
 
 URLENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
 # The form of a feed with as many columns as one may have has 3,000.
@@ -69,8 +67,3 @@ def _parts(request: Request, boundary: str) -> MultiDict[str, Any]:
             raise HTTPRequestEntityTooLarge(f"The texts of a form may have {MAX_TEXT // 1024**2} MB at most")
         fields.add(part.name, part.raw.decode())
     return fields
-
-
-def includeme(config: Configurator) -> None:
-    """Install `request.POST`: empty until the intake has read it."""
-    config.add_request_method(lambda request: MultiDict(), "POST", reify=True)

@@ -8,12 +8,12 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pyramid.httpexceptions import HTTPBadRequest
-from pyramid.request import Request
 from pyramid.view import view_config
 from webob.multidict import MultiDict
 
 from cwz_web.accounts.passwords import MAX_LENGTH, MIN_LENGTH
 from cwz_web.accounts.registration import clean_email
+from cwz_web.web.request import Request
 from cwz_web.workspaces.creation import clean_slug
 
 M = TypeVar("M", bound="Form")

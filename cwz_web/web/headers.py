@@ -4,14 +4,10 @@ htmx runs with its `hx-csp` extension: an element whose `hx-nonce` is not the pa
 Types policy `htmx` may write HTML into the page.
 """
 
-import secrets
-
 from pyramid.config import Configurator
-from pyramid.request import Request
 from pyramid.response import Response
-from uuid_utils.compat import uuid7
 
-from cwz_web.web.requests import Handler
+from cwz_web.web.request import Handler, Request
 
 CSP = (
     "default-src 'none'; script-src 'nonce-{nonce}' 'strict-dynamic'; style-src 'self'; img-src 'self';"
@@ -60,9 +56,5 @@ def _csp(request: Request) -> str:
 
 
 def includeme(config: Configurator) -> None:
-    """Install the tween, `request.id`, `request.csp_nonce` and `request.form_targets`."""
-    config.add_request_method(lambda request: f"req_{uuid7().hex}", "id", reify=True)
-    config.add_request_method(lambda request: secrets.token_urlsafe(18), "csp_nonce", reify=True)
-    # Sites that the answer to a form of this page may lead to.
-    config.add_request_method(lambda request: (), "form_targets", reify=True)
+    """Install the tween."""
     config.add_tween("cwz_web.web.headers.headers_tween")

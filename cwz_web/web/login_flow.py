@@ -1,24 +1,21 @@
 """From a proof to a session: the step in between where a second factor is asked for, and what follows at the end."""
 
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 import structlog
-from pyramid.config import Configurator
 from pyramid.httpexceptions import HTTPSeeOther
-from pyramid.request import Request
 from pyramid.response import Response
 from sqlalchemy.orm import Session
 
 from cwz_web.accounts.google import GooglePerson, link_google
 from cwz_web.accounts.models import Account
 from cwz_web.accounts.sessions import end_session, start_session
-from cwz_web.security import cookie_name, keep_cookie, session_of, set_session_cookie
+from cwz_web.security import keep_cookie, session_of, set_session_cookie
+from cwz_web.web.request import LOGIN_STEP, Request
 
 log = structlog.get_logger()
 
-STEP = "second-factor"
 STEP_LIFETIME = timedelta(minutes=10)
 
 
@@ -34,7 +31,7 @@ def let_in(
         return begin_session(request, db, account, next_path, google)
     claims = google.as_claims() if google else {}
     token = request.services.browser_tokens.sign(
-        STEP, STEP_LIFETIME, sub=str(account.id), epoch=account.epoch, next=next_path, **claims
+        LOGIN_STEP, STEP_LIFETIME, sub=str(account.id), epoch=account.epoch, next=next_path, **claims
     )
     response = HTTPSeeOther("/signin/code")
     keep_cookie(request, response, "step", token, STEP_LIFETIME)
@@ -66,17 +63,7 @@ def begin_session(
 
 def account_of_step(request: Request, db: Session) -> Account | None:
     """Whose first step was done in this browser, if that still counts."""
-    if request.step is None:
+    if request.login_step is None:
         return None
-    account = db.get(Account, UUID(request.step["sub"]))
-    return account if account and account.epoch == request.step["epoch"] else None
-
-
-def _step(request: Request) -> dict[str, Any] | None:
-    token = request.cookies.get(cookie_name(request, "step"))
-    return request.services.browser_tokens.read(STEP, token) if token else None
-
-
-def includeme(config: Configurator) -> None:
-    """Install `request.step`: the claims of somebody who still has to give the second factor."""
-    config.add_request_method(_step, "step", reify=True)
+    account = db.get(Account, UUID(request.login_step["sub"]))
+    return account if account and account.epoch == request.login_step["epoch"] else None

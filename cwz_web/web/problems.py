@@ -3,8 +3,9 @@
 import json
 from collections.abc import Mapping
 
-from pyramid.request import Request
 from pyramid.response import Response
+
+from cwz_web.web.request import Request
 
 MACHINES = ("/v1/", "/i/", "/hooks/")
 

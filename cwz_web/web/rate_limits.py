@@ -20,10 +20,11 @@ from limits.errors import ConfigurationError, StorageError
 from limits.storage import MemoryStorage, storage_from_string
 from limits.strategies import MovingWindowRateLimiter, SlidingWindowCounterRateLimiter
 from pyramid.config import Configurator
-from pyramid.request import Request
 from pyramid.response import Response
 
+from cwz_web.security import Person
 from cwz_web.settings import SettingsError
+from cwz_web.web.request import Request
 
 log = structlog.get_logger()
 
@@ -215,10 +216,10 @@ limited_view.options = ("rate_limit",)  # type: ignore[attr-defined]
 
 def _account(request: Request) -> str | None:
     """Whose attempt it is: the account that is signed in, or whose first step is done; else the address typed."""
-    if request.identity is not None:
+    if isinstance(request.identity, Person):
         return str(request.identity.account.id)
-    if request.step is not None:
-        return str(request.step["sub"])
+    if request.login_step is not None:
+        return str(request.login_step["sub"])
     typed = request.POST.get("email")
     # A digest: what is typed is of any length, and may be a password in the wrong field.
     return hashlib.sha256(typed.strip().lower().encode()).hexdigest() if isinstance(typed, str) and typed else None

@@ -12,10 +12,10 @@ from typing import Any
 from babel.numbers import format_currency, get_currency_precision
 from markupsafe import Markup
 from pyramid.config import Configurator
-from pyramid.request import Request
 from pyramid.viewderivers import VIEW
 
 from cwz_web.notify.emails import PRODUCT
+from cwz_web.web.request import Request
 from cwz_web.workspaces.models import Role
 
 YEAR = 365 * 24 * 3600

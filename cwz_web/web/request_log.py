@@ -6,12 +6,11 @@ from collections.abc import Iterator
 
 import structlog
 from pyramid.config import Configurator
-from pyramid.request import Request
 from pyramid.response import Response
 
 from cwz_web.metrics import REQUESTS
 from cwz_web.scrubbing import remember_request
-from cwz_web.web.requests import Handler
+from cwz_web.web.request import Handler, Request
 
 log = structlog.get_logger()
 
@@ -85,12 +84,12 @@ def _about(request: Request) -> dict[str, str]:
     context = getattr(request, "context", None)
     if context is not None:
         found["route"] = f"{type(context).__name__}/{getattr(request, 'view_name', '') or ''}"
-    identity = request.__dict__.get("found_identity")
+    identity = vars(request).get("identity")  # never looked up here: the transaction is over
     if identity is not None:
         account = getattr(identity, "account", None)
         found |= {"account": str(account.id)} if account is not None else {"key": str(identity.key_id)}
         workspace_id = getattr(identity, "workspace_id", None) or getattr(
-            request.__dict__.get("workspace"), "workspace_id", None
+            request.workspace_or_none, "workspace_id", None
         )
         found |= {"workspace": str(workspace_id)} if workspace_id else {}
     return found

@@ -4,12 +4,11 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from pyramid.config import Configurator
 from pyramid.httpexceptions import HTTPBadRequest, HTTPMethodNotAllowed
-from pyramid.request import Request
 from pyramid.response import Response
 
 from cwz_web.settings import Settings
 from cwz_web.web.form_body import read_posted
-from cwz_web.web.requests import Handler
+from cwz_web.web.request import Handler, Request
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 # Asked by whatever watches a machine, under whatever name.
@@ -53,9 +52,5 @@ def _host(scheme: str, netloc: str) -> str:
 
 
 def includeme(config: Configurator) -> None:
-    """Install the tween below the one that turns exceptions into pages, and `request.raw_path`.
-
-    The raw path is the undecoded one (as WSGI has it): safe to look at whatever bytes were sent.
-    """
-    config.add_request_method(lambda request: request.environ.get("PATH_INFO", ""), "raw_path", property=True)
+    """Install the tween below the one that turns exceptions into pages."""
     config.add_tween("cwz_web.web.request_validation.intake_tween", under="pyramid.tweens.excview_tween_factory")

@@ -5,26 +5,10 @@ from urllib.parse import urlencode
 from pyramid.config import Configurator
 from pyramid.events import ContextFound
 from pyramid.httpexceptions import HTTPNotFound
-from pyramid.location import lineage
-from pyramid.request import Request
 
-from cwz_web.resources.workspace import WorkspaceResource
-from cwz_web.workspaces.access import Access
+from cwz_web.web.request import Request
 
 SIGN_IN = "/signin"
-
-
-def workspace_of(request: Request) -> Access | None:
-    """The workspace that the address lies in."""
-    for resource in lineage(getattr(request, "context", None) or ()):
-        if isinstance(resource, WorkspaceResource):
-            return resource.access
-    return None
-
-
-def path_in(request: Request, *parts: object) -> str:
-    """The path of a page of the address's workspace: `path_in(request, "feeds", feed.id)`."""
-    return "/".join(["/w", request.workspace.slug, *map(str, parts)])
 
 
 def sign_in_path(request: Request) -> str:
@@ -57,7 +41,5 @@ def _refuse_what_follows(event: ContextFound) -> None:
 
 
 def includeme(config: Configurator) -> None:
-    """Install `request.workspace` and `request.path_in`."""
+    """Refuse paths that continue after their page."""
     config.add_subscriber(_refuse_what_follows, ContextFound)
-    config.add_request_method(workspace_of, "workspace", reify=True)
-    config.add_request_method(path_in, "path_in")

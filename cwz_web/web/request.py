@@ -1,0 +1,184 @@
+"""The request class: Pyramid's, with the typed attributes that our views, tweens and templates read."""
+
+import secrets
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+import pyramid.request
+import zope.sqlalchemy
+from pyramid.config import Configurator
+from pyramid.decorator import reify
+from pyramid.location import lineage
+from pyramid.response import Response
+from sqlalchemy.orm import Session
+from uuid_utils.compat import uuid7
+from webob.multidict import MultiDict
+
+from cwz_web.billing.subscriptions import BillingService
+from cwz_web.generation.api_keys import KeyOwner
+from cwz_web.notify.slack import Slack
+from cwz_web.resources.workspace import WorkspaceResource
+from cwz_web.security import Person, cookie_name, find_identity, keep_cookie, parse_cookies
+from cwz_web.workspaces.access import Access
+from cwz_web.workspaces.audit import Actor, record
+
+if TYPE_CHECKING:
+    from cwz_web.web.services import Services
+
+# Bytes of a body that are kept in memory: WebOb would write more than 10 KB into a temporary file. As much as the API
+# reads of a JSON body.
+IN_MEMORY = 256 * 1024
+# URLs whose views call other hosts: no transaction stays open across a network call. They open short ones with
+# `request.services.database.transaction()`.
+PATHS_WITHOUT_TRANSACTION = (
+    "/v1/",
+    "/i/",
+    "/hooks/",
+    "/signin/google",
+    "/slack/",
+    "/static/",
+    "/healthz",
+)
+LOGIN_STEP = "second-factor"
+VISITOR_ID_LENGTH = 43
+
+
+class Request(pyramid.request.Request):
+    """A request to the application."""
+
+    request_body_tempfile_limit = IN_MEMORY
+
+    # Looks up the API key of the request once; set by the key tween.
+    find_key_owner: Callable[[], KeyOwner | None]
+    # Other sites that this page's forms may redirect to, for the Content-Security-Policy.
+    form_targets: tuple[str, ...] = ()
+
+    @reify
+    def id(self) -> str:
+        """The request id, as in the log, error pages and the X-Request-Id header."""
+        return f"req_{uuid7().hex}"
+
+    @reify
+    def csp_nonce(self) -> str:
+        """The nonce that scripts and htmx attributes of the page carry."""
+        return secrets.token_urlsafe(18)
+
+    @property
+    def services(self) -> "Services":
+        """The long-lived services of the process."""
+        return cast("Services", self.registry["services"])
+
+    @property
+    def billing(self) -> BillingService:
+        """The billing service, for views that exist only where the installation has plans."""
+        assert self.services.billing is not None
+        return self.services.billing
+
+    @property
+    def slack(self) -> Slack:
+        """The Slack app, for views that exist only where the installation has one."""
+        assert self.services.slack is not None
+        return self.services.slack
+
+    @property
+    def raw_path(self) -> str:
+        """The undecoded path (as in WSGI): safe to compare, whatever bytes were sent."""
+        return cast(str, self.environ.get("PATH_INFO", ""))
+
+    @reify
+    def POST(self) -> MultiDict[str, Any]:  # noqa: N802 - as WebOb names it
+        """The fields of a form; empty until request validation has read it within our limits."""
+        return MultiDict()
+
+    @reify
+    def cookies(self) -> dict[str, str]:
+        """The browser's cookies by name."""
+        return parse_cookies(self)
+
+    @reify
+    def uses_transaction(self) -> bool:
+        """Whether one transaction spans the request."""
+        return not self.raw_path.startswith(PATHS_WITHOUT_TRANSACTION)
+
+    @reify
+    def db(self) -> Session:
+        """The database session of the request's transaction; pyramid_tm rolls it back on an error or a 4xx."""
+        assert self.uses_transaction, "views below this path open their own transactions"
+        session = self.services.database.session()
+        # Always "changed": what bypasses the ORM (COPY, jobs) must be committed as well.
+        zope.sqlalchemy.register(session, initial_state="changed", transaction_manager=self.tm)
+        return session
+
+    @reify
+    def identity(self) -> Person | KeyOwner | None:
+        """The signed-in user, the API key's workspace, or None."""
+        return find_identity(self)
+
+    @property
+    def user(self) -> Person:
+        """The signed-in user, for views that require one."""
+        assert isinstance(self.identity, Person)
+        return self.identity
+
+    @property
+    def api_key(self) -> KeyOwner:
+        """The API key, for views that require one."""
+        assert isinstance(self.identity, KeyOwner)
+        return self.identity
+
+    @property
+    def actor(self) -> Actor:
+        """The user or API key, as the audit log names it."""
+        address = self.remote_addr or ""
+        if isinstance(self.identity, KeyOwner):
+            return Actor(None, f"API key {self.identity.name} ({self.identity.prefix}…)", address)
+        account = self.user.account
+        return Actor(account.id, f"{account.name} <{account.email}>", address)
+
+    @property
+    def workspace_or_none(self) -> Access | None:
+        """The workspace that the URL lies in, if any."""
+        for resource in lineage(getattr(self, "context", None) or ()):
+            if isinstance(resource, WorkspaceResource):
+                return resource.access
+        return None
+
+    @reify
+    def workspace(self) -> Access:
+        """The workspace that the URL lies in."""
+        access = self.workspace_or_none
+        assert access is not None, "the URL lies in no workspace"
+        return access
+
+    def path_in(self, *segments: object) -> str:
+        """Return the path of a page in the workspace: `request.path_in("feeds", feed.id)`."""
+        return "/".join(["/w", self.workspace.slug, *map(str, segments)])
+
+    def audit(self, action: str, target: str, **details: Any) -> None:
+        """Record in the workspace's audit log what the user does, in the request's transaction."""
+        record(self.db, self.workspace.workspace_id, self.actor, action, target, details)
+
+    @reify
+    def login_step(self) -> dict[str, Any] | None:
+        """The claims of a user who still has to enter the second factor."""
+        token = self.cookies.get(cookie_name(self, "step"))
+        return self.services.browser_tokens.read(LOGIN_STEP, token) if token else None
+
+    @reify
+    def visitor_id(self) -> str:
+        """A random id of a browser that is not signed in, kept in a cookie."""
+        known = self.cookies.get(cookie_name(self, "visitor"), "")
+        if len(known) == VISITOR_ID_LENGTH:
+            return cast(str, known)
+        fresh = secrets.token_urlsafe(32)
+        self.add_response_callback(lambda _, response: keep_cookie(self, response, "visitor", fresh))
+        return fresh
+
+
+# What a tween wraps.
+Handler = Callable[[Request], Response]
+
+
+def includeme(config: Configurator) -> None:
+    """Install the request class."""
+    config.set_request_factory(Request)
