@@ -1,12 +1,11 @@
-"""The server of an .ini file's `[server:main]`: waitress, on the port that the environment's PORT names, if it does.
+"""The server of an .ini file's `[server:main]`: waitress, with limits on request bodies and a graceful stop.
 
-It takes a whole body before anybody looks at it, whoever sends it: so bodies are small (`max_request_body_size`), but
-for the few addresses that take files, and of large ones only so many are taken at once.
+waitress receives a whole body before the application sees the request, whoever sends it. Bodies are therefore small
+(`max_request_body_size`), except at the few URLs that accept files, and the number of large bodies at once is limited.
 """
 
 import copy
 import errno
-import gc
 import os
 import re
 import signal
@@ -21,220 +20,177 @@ from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import BaseWSGIServer
-from waitress.task import ThreadedTaskDispatcher
 from waitress.utilities import BadRequest, Error, RequestEntityTooLarge
 
 from cwz_web.feeds.limits import MAX_BYTES
 from cwz_web.ops.health import draining
 
-# With room for the form around the file.
-MAX_FILE = MAX_BYTES + 1024 * 1024
-FILES_AT_ONCE = 8
-# What stands before and after a chunk that is not its content.
+# A file and the form around it.
+MAX_FILE_BODY = MAX_BYTES + 1024 * 1024
+MAX_CONCURRENT_FILES = 8
+# The size line and the trailers of a chunked body.
 MAX_CHUNK_LINE = 8 * 1024
-LOOK_SECONDS = 0.25
+POLL_SECONDS = 0.25
 FINISH_SECONDS = 30.0
-_many_blanks = re.compile(rb"[ \t]{100}")
-_takes_files = re.compile(r"/w/[^/]+/feeds/(?:new|[^/]+/import)|/v1/feeds/[^/]+/imports")
+MANY_BLANKS = re.compile(rb"[ \t]{100}")
+FILE_PATHS = re.compile(r"/w/[^/]+/feeds/(?:new|[^/]+/import)|/v1/feeds/[^/]+/imports")
 
 
 def server_factory(
     global_config: dict[str, str], listen: str, drain_seconds: str = "0", **options: str
 ) -> Callable[[Any], None]:
-    """For `use = egg:cwz-web`.
+    """Create the server of an .ini file (`use = egg:cwz-web`).
 
-    Arguments:
-        listen: host and port to listen on.
-        drain_seconds: for how long, once told to stop, requests are still taken while `/readyz` says 503: the time that
-            the proxy in front needs to find that out.
-        options: what else waitress takes.
+    Args:
+        listen: The host and port to listen on. The environment variable PORT overrides the port.
+        drain_seconds: How long to keep accepting requests after a stop signal, while `/readyz` answers 503: the time
+            that a load balancer needs to notice.
+        options: Other options of waitress.
     """
     host, _, port = listen.rpartition(":")
-    address = f"{host}:{os.environ.get('PORT') or port}"
+    listen_on = f"{host}:{os.environ.get('PORT') or port}"
 
     def serve(app: Any) -> None:
-        told = StopSignal.by_signals()
+        stop = StopSignal.install()
         connections: dict[int, Any] = {}
         try:
-            server = create_server(app, connections, listen=address, **options)
+            server = create_server(app, connections, listen=listen_on, **options)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
-            raise SystemExit(f"{address} is taken. Name another port in the environment: PORT=6544") from None
+            raise SystemExit(f"{listen_on} is already in use. Choose another port: PORT=6544") from None
         server.print_listen("Serving on http://{}:{}")
-        # What is there by now stays for good: the collector need not look through it again and again.
-        gc.collect()
-        gc.freeze()
         try:
-            _serve(connections, told, float(drain_seconds))
+            _run(connections, stop, float(drain_seconds))
         except KeyboardInterrupt:
-            pass  # told a second time
+            pass  # the second signal
         finally:
             draining.clear()
             server.task_dispatcher.shutdown()
-            # waitress leaves them open: whoever asked would wait for an answer as long as the process lives.
+            # waitress leaves connections open: clients would wait as long as the process lives.
             wasyncore.close_all(connections)
 
     return serve
 
 
 def create_server(app: Any, connections: dict[int, Any], **options: Any) -> Any:
-    """The server, which listens already; `wasyncore.loop` with its connections has it work.
+    """Create a listening server; `wasyncore.loop` with its connections runs it.
 
-    Arguments:
-        options: what waitress takes.
+    Args:
+        connections: The socket map, which the server fills.
+        options: Options of waitress.
     """
     HTTPChannel.parser_class = Parser
-    threads = Threads()
-    server = waitress.create_server(app, map=connections, _dispatcher=threads, **options)
-    threads.set_thread_count(server.adj.threads)
-    return server
+    return waitress.create_server(app, map=connections, **options)
 
 
-def _serve(connections: dict[int, Any], told: "StopSignal", drain: float) -> None:
-    """Serve until told to stop; then finish what is at hand. waitress by itself would drop it."""
-    while not told.times:
-        wasyncore.loop(LOOK_SECONDS, map=connections, count=1, use_poll=True)
+def _run(connections: dict[int, Any], stop: "StopSignal", drain_seconds: float) -> None:
+    """Serve until a stop signal, then finish the requests in progress, which waitress on its own would drop."""
+
+    def poll_until(condition: Callable[[], bool], seconds: float = float("inf")) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition() and time.monotonic() < deadline:
+            wasyncore.loop(POLL_SECONDS, map=connections, count=1, use_poll=True)
+
+    poll_until(lambda: stop.count > 0)
     draining.set()
-    begun = time.monotonic()
-    while time.monotonic() < begun + drain:
-        wasyncore.loop(LOOK_SECONDS, map=connections, count=1, use_poll=True)
-    for part in list(connections.values()):
-        if isinstance(part, BaseWSGIServer):
-            part.del_channel(connections)
-            part.socket.close()
-    while time.monotonic() < begun + drain + FINISH_SECONDS:
-        busy = 0
-        for channel in [part for part in connections.values() if isinstance(part, HTTPChannel)]:
-            if channel.requests or channel.request is not None or channel.total_outbufs_len:
-                busy += 1
-            else:
-                channel.handle_close()
-        if not busy:
-            return
-        wasyncore.loop(LOOK_SECONDS, map=connections, count=1, use_poll=True)
+    poll_until(lambda: False, drain_seconds)
+    for listener in [each for each in connections.values() if isinstance(each, BaseWSGIServer)]:
+        wasyncore.dispatcher.close(listener)  # its own close() also ends what wakes this loop when a response is ready
+    poll_until(lambda: not _has_requests(connections), FINISH_SECONDS)
+
+
+def _has_requests(connections: dict[int, Any]) -> bool:
+    """Close the idle connections, and tell whether a request is in progress on any other."""
+    busy = False
+    for channel in [each for each in connections.values() if isinstance(each, HTTPChannel)]:
+        if channel.requests or channel.request is not None or channel.total_outbufs_len:
+            busy = True
+        else:
+            channel.handle_close()
+    return busy
 
 
 class StopSignal:
-    """How many times the process was told to stop.
+    """Counts the stop signals that the process received.
 
-    No threading.Event: it takes a lock, and a handler that holds one waits for itself when the next signal comes.
+    Not a threading.Event: setting one takes a lock, and a signal handler can interrupt the handler that holds it.
     """
 
-    times = 0
+    count = 0
 
     @classmethod
-    def by_signals(cls) -> Self:
-        """By SIGINT or SIGTERM. The second one raises KeyboardInterrupt; further ones would break into the closing."""
-        told = cls()
+    def install(cls) -> Self:
+        """Handle SIGINT and SIGTERM. The second signal raises KeyboardInterrupt; later ones are ignored."""
+        stop = cls()
 
-        def tell(*_: Any) -> None:
-            told.times += 1
-            if told.times == 2:
+        def handle(*_: Any) -> None:
+            stop.count += 1
+            if stop.count == 2:
                 raise KeyboardInterrupt
 
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, tell)
-        return told
+        _on_stop_signals(handle)
+        return stop
 
 
-class Threads(ThreadedTaskDispatcher):  # type: ignore[misc]
-    """waitress' own, where the thread that worked last has the next request: what it needs is in a processor's cache
-    still. An image is there a twentieth earlier than when the one works that has been idle for longest."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.queue_cv = LastFirst(self.lock)
-
-
-class LastFirst:
-    """As threading.Condition, where who began to wait last is woken first.
-
-    Arguments:
-        lock: is held by whoever calls a method.
-    """
-
-    def __init__(self, lock: threading.Lock) -> None:
-        self._lock = lock
-        self._asleep: list[threading.Lock] = []
-
-    def wait(self) -> None:
-        """Sleep until woken; meanwhile others may have the lock."""
-        mine = threading.Lock()
-        mine.acquire()
-        self._asleep.append(mine)
-        self._lock.release()
-        try:
-            mine.acquire()
-        finally:
-            self._lock.acquire()
-
-    def notify(self) -> None:
-        """Wake one, if any sleeps."""
-        if self._asleep:
-            self._asleep.pop().release()
-
-    def notify_all(self) -> None:
-        """Wake all."""
-        while self._asleep:
-            self.notify()
-
-
-class Busy(Error):  # type: ignore[misc]
-    """Too many large files are on their way."""
+class TooManyFiles(Error):  # type: ignore[misc]  # noqa: N818 - a response, named as waitress names its own
+    """503: too many large files are being uploaded."""
 
     code = 503
     reason = "Service Unavailable"
 
 
 class Parser(HTTPRequestParser):  # type: ignore[misc]
-    """waitress' own, with more room for the body where a file is taken."""
+    """waitress' parser, with a larger body limit where files are accepted and with linear parsing time."""
 
-    on_their_way: ClassVar[WeakSet["Parser"]] = WeakSet()
+    file_parsers: ClassVar[WeakSet["Parser"]] = WeakSet()
     adj: Any
     error: Any
-    refusal: Error | None = None
+    too_large: Error | None = None
 
     def parse_header(self, header_plus: bytes) -> None:
-        """Read the head of a request, and decide how large its body may be."""
-        # waitress' pattern of a header tries each way to part the blanks before its value: 128 KB took three minutes.
-        if _many_blanks.search(header_plus):
-            raise ParsingError("A header has more blanks than any needs")
+        """Parse the request line and the headers, and set the body limit."""
+        # waitress' header pattern backtracks on blanks in quadratic time: 128 KB took three minutes.
+        if MANY_BLANKS.search(header_plus):
+            raise ParsingError("A header contains too many blanks")
         try:
             super().parse_header(header_plus)
-        except ValueError:  # of urllib.parse, for `http://[`; waitress would close the connection and log a trace
-            raise ParsingError("The address cannot be read") from None
-        self.refusal = RequestEntityTooLarge(f"{self.adj.max_request_body_size // 1024**2} MB are the most here")
-        if self.command != "POST" or not _takes_files.fullmatch(self.path):
+        except ValueError:  # urllib.parse on `http://[`; waitress would log a traceback and close the connection
+            raise ParsingError("The URL is invalid") from None
+        self.too_large = RequestEntityTooLarge(f"The limit is {self.adj.max_request_body_size // 1024**2} MB")
+        if self.command != "POST" or not FILE_PATHS.fullmatch(self.path):
             return
-        if len(self.on_their_way) >= FILES_AT_ONCE:
-            self.refusal = Busy("Several large files are on their way. Try again in a minute")
+        if len(self.file_parsers) >= MAX_CONCURRENT_FILES:
+            self.too_large = TooManyFiles("Too many large files are being uploaded. Try again in a minute")
             return
-        self.refusal = RequestEntityTooLarge(f"A file may have {MAX_BYTES // 1024**2} MB at most")
-        self.on_their_way.add(self)
+        self.too_large = RequestEntityTooLarge(f"A file can have at most {MAX_BYTES // 1024**2} MB")
+        self.file_parsers.add(self)
         self.adj = copy.copy(self.adj)
-        self.adj.max_request_body_size = MAX_FILE
+        self.adj.max_request_body_size = MAX_FILE_BODY
 
     def received(self, data: bytes) -> int:
-        """Take some of a request, and refuse a body that is too large in plain words."""
+        """Parse more bytes of the request; replace waitress' message for a body that is too large."""
         consumed: int = super().received(data)
         if isinstance(self.error, RequestEntityTooLarge):
-            self.error = self.refusal
-        # waitress looks through a line that does not end from its beginning, whenever some of it has come.
+            self.error = self.too_large
+        # waitress rescans an unfinished control line from its beginning with every packet.
         elif self.chunked and len(self.body_rcv.control_line) + len(self.body_rcv.trailer) > MAX_CHUNK_LINE:
-            self.error, self.completed = BadRequest("The body is not sent in chunks as it says"), True
+            self.error, self.completed = BadRequest("The chunked body is invalid"), True
         return consumed
 
 
 def stop_on_signals() -> None:
-    """Let SIGINT and SIGTERM end the process as Ctrl-C does: requests finish, and what was started is stopped.
+    """Let SIGINT and SIGTERM raise KeyboardInterrupt.
 
-    SIGINT too: a shell's background job inherits it ignored.
+    SIGINT too: a shell starts background jobs with SIGINT ignored.
     """
+    _on_stop_signals(_interrupt)
+
+
+def _on_stop_signals(handler: Callable[..., None]) -> None:
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, _interrupt)
+            signal.signal(number, handler)
 
 
 def _interrupt(*_: Any) -> None:

@@ -1,11 +1,10 @@
-"""How large a body may be, and where, as waitress is told byte by byte; which thread works; how a process ends."""
+"""Limits on request bodies and headers, and how the server stops."""
 
 import os
 import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from configparser import ConfigParser
@@ -17,80 +16,21 @@ import pytest
 from waitress.adjustments import Adjustments
 
 from cwz_web.api.feeds import MAX_ITEMS_BODY
-from cwz_web.server import FILES_AT_ONCE, MAX_FILE, LastFirst, Parser, Threads
+from cwz_web.server import MAX_CONCURRENT_FILES, MAX_FILE_BODY, Parser
 from tests.installation import ROOT, free_port, wait_for
 
 SMALL = 1000
 
 
-class Work:
-    """What a thread does: it waits for leave to end."""
-
-    def __init__(self) -> None:
-        self.thread = 0
-        self.may_end = threading.Event()
-
-    def service(self) -> None:
-        self.thread = threading.get_ident()
-        self.may_end.wait(60)
-
-
-def test_who_worked_last_works_next() -> None:
-    threads = Threads()
-    threads.set_thread_count(4)
-    wait_for(lambda: threads.active_count == 0)
-    works = [Work() for _ in range(9)]
-    for work in works[:3]:  # three work at the same time, and then one after another becomes idle
-        threads.add_task(work)
-    wait_for(lambda: all(work.thread for work in works[:3]))
-    assert len({work.thread for work in works[:3]}) == 3
-    for busy, work in zip((2, 1, 0), works, strict=False):
-        work.may_end.set()
-        wait_for(lambda busy=busy: threads.active_count == busy)  # type: ignore[misc]
-    for work in works[3:]:
-        work.may_end.set()
-        threads.add_task(work)
-        wait_for(lambda work=work: work.thread and threads.active_count == 0)  # type: ignore[misc]
-    assert {work.thread for work in works[3:]} == {works[2].thread}
-    assert threads.shutdown()
-    assert not threads.threads, "all of them have ended"
-
-
-def test_all_who_wait_are_woken() -> None:
-    lock, woken = threading.Lock(), []
-    waiting = LastFirst(lock)
-    with lock:
-        waiting.notify()  # nobody waits: it is not kept for later
-
-    def sleep(name: str) -> None:
-        with lock:
-            woken.append(f"{name} sleeps")
-            waiting.wait()
-            woken.append(name)
-
-    sleepers = [threading.Thread(target=sleep, args=[name]) for name in "abc"]
-    for number, sleeper in enumerate(sleepers, 1):
-        sleeper.start()
-        wait_for(lambda number=number: len(woken) == number)  # type: ignore[misc]
-    with lock:
-        waiting.notify()
-    wait_for(lambda: woken[3:] == ["c"])
-    with lock:
-        waiting.notify_all()
-    for sleeper in sleepers:
-        sleeper.join(60)
-    assert sorted(woken[4:]) == ["a", "b"]
-
-
 @pytest.fixture(autouse=True)
-def nothing_on_its_way() -> Iterator[None]:
-    Parser.on_their_way.clear()
+def no_file_in_progress() -> Iterator[None]:
+    Parser.file_parsers.clear()
     yield
-    Parser.on_their_way.clear()
+    Parser.file_parsers.clear()
 
 
-def begin(path: str, size: int | None, method: str = "POST") -> Parser:
-    """A request up to its body."""
+def start_request(path: str, size: int | None, method: str = "POST") -> Parser:
+    """Parse a request up to its body."""
     parser = Parser(Adjustments(max_request_body_size=SMALL))
     length = "Transfer-Encoding: chunked" if size is None else f"Content-Length: {size}"
     head = f"{method} {path} HTTP/1.1\r\nHost: x\r\n{length}\r\n\r\n".encode()
@@ -99,8 +39,8 @@ def begin(path: str, size: int | None, method: str = "POST") -> Parser:
 
 
 @pytest.mark.parametrize("ini", ["development.ini", "production.ini", "deploy/container.ini"])
-def test_elsewhere_there_is_room_for_the_rows_of_a_push_and_headers_are_small(ini: str) -> None:
-    # WebOb takes an escape of an address the longer the more there are: at 256 KB, waitress' own limit, 0.4 s.
+def test_ini_files_limit_bodies_and_headers(ini: str) -> None:
+    # WebOb decodes the escapes of a URL in more than linear time: 0.4 s at 256 KB, the default of waitress.
     settings = ConfigParser()
     settings.read(ROOT / ini)
     server = settings["server:main"]
@@ -111,8 +51,8 @@ def test_elsewhere_there_is_room_for_the_rows_of_a_push_and_headers_are_small(in
 
 
 @pytest.mark.parametrize("blanks", [b" " * 120_000, b"\t" * 120_000])
-def test_a_header_of_blanks_is_refused(blanks: bytes) -> None:
-    """It took three minutes, in the thread that everybody's requests come through."""
+def test_header_of_blanks_is_rejected(blanks: bytes) -> None:
+    """waitress takes three minutes for it, in the thread that reads all connections."""
     for header in (b"A:" + blanks + b"b", b"A: b" + blanks + b"c", b"A: b" + blanks):
         parser = Parser(Adjustments())
         parser.received(b"GET / HTTP/1.1\r\n" + header + b"\r\n\r\n")
@@ -121,8 +61,8 @@ def test_a_header_of_blanks_is_refused(blanks: bytes) -> None:
 
 
 @pytest.mark.parametrize("line", [b"f" * 100_000, b"1;a=" + b"b" * 100_000, b"0\r\n" + b"A: b\r\n" * 20_000])
-def test_a_chunk_with_more_around_it_than_any_needs_is_refused(line: bytes) -> None:
-    """Of 17 MB, two minutes."""
+def test_chunk_with_a_long_control_line_is_rejected(line: bytes) -> None:
+    """17 MB of it took two minutes."""
     parser = Parser(Adjustments())
     sent = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + line
     while sent and not parser.completed:
@@ -131,7 +71,7 @@ def test_a_chunk_with_more_around_it_than_any_needs_is_refused(line: bytes) -> N
     assert len(sent) > 80_000
 
 
-def test_a_body_in_chunks_is_taken() -> None:
+def test_chunked_body_is_accepted() -> None:
     parser = Parser(Adjustments())
     for part in (
         b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
@@ -142,19 +82,19 @@ def test_a_body_in_chunks_is_taken() -> None:
     assert (parser.completed, parser.error, parser.get_body_stream().read()) == (True, None, b"abc")
 
 
-@pytest.mark.parametrize("address", ["http://[", "http://[x]/", "http://\u2100.example/"])
-def test_an_address_that_is_none_is_answered(address: str) -> None:
+@pytest.mark.parametrize("url", ["http://[", "http://[x]/", "http://\u2100.example/"])
+def test_invalid_url_gets_a_response(url: str) -> None:
     parser = Parser(Adjustments())
-    parser.received(f"GET {address} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    parser.received(f"GET {url} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     assert parser.completed
     assert parser.error is None or parser.error.code == 400
 
 
 @pytest.mark.parametrize("path", ["/w/demo/feeds/new", "/w/demo/feeds/1-2/import", "/v1/feeds/1-2/imports?x=1"])
-def test_where_files_are_taken_a_body_may_be_large(path: str) -> None:
-    assert begin(path, MAX_FILE - 1).error is None
-    refused = begin(path, MAX_FILE).error
-    assert (refused.code, refused.body) == (413, "A file may have 512 MB at most")
+def test_file_urls_accept_large_bodies(path: str) -> None:
+    assert start_request(path, MAX_FILE_BODY - 1).error is None
+    error = start_request(path, MAX_FILE_BODY).error
+    assert (error.code, error.body) == (413, "A file can have at most 512 MB")
 
 
 @pytest.mark.parametrize(
@@ -167,40 +107,40 @@ def test_where_files_are_taken_a_body_may_be_large(path: str) -> None:
         ("POST", "/x/w/demo/feeds/new"),
     ],
 )
-def test_elsewhere_it_may_not(method: str, path: str) -> None:
-    assert begin(path, SMALL - 1, method).error is None
-    assert begin(path, SMALL, method).error.code == 413
+def test_other_urls_reject_large_bodies(method: str, path: str) -> None:
+    assert start_request(path, SMALL - 1, method).error is None
+    assert start_request(path, SMALL, method).error.code == 413
 
 
-def test_a_body_of_unknown_length_is_ended_when_it_is_too_large() -> None:
-    parser = begin("/signin", None)
+def test_chunked_body_that_grows_too_large_is_rejected() -> None:
+    parser = start_request("/signin", None)
     for _ in range(3):
         parser.received(b"190\r\n" + b"x" * 400 + b"\r\n")
     assert parser.error.code == 413
-    other = begin("/w/demo/feeds/new", None)
+    other = start_request("/w/demo/feeds/new", None)
     for _ in range(3):
         other.received(b"190\r\n" + b"x" * 400 + b"\r\n")
     assert other.error is None
 
 
-def test_only_so_many_large_files_are_taken_at_once() -> None:
-    under_way = [begin("/w/demo/feeds/new", 10_000) for _ in range(FILES_AT_ONCE)]
-    assert begin("/w/demo/feeds/new", 10_000).error.code == 503
-    assert begin("/w/demo/feeds/new", SMALL - 1).error is None, "a small one goes through"
-    under_way.pop()
-    assert begin("/w/demo/feeds/new", 10_000).error is None
+def test_concurrent_large_files_are_limited() -> None:
+    in_progress = [start_request("/w/demo/feeds/new", 10_000) for _ in range(MAX_CONCURRENT_FILES)]
+    assert start_request("/w/demo/feeds/new", 10_000).error.code == 503
+    assert start_request("/w/demo/feeds/new", SMALL - 1).error is None, "a small one is accepted"
+    in_progress.pop()
+    assert start_request("/w/demo/feeds/new", 10_000).error is None
 
 
-def test_a_port_that_is_taken_is_told_in_a_sentence() -> None:
-    """In a process of its own: what waitress had opened by then is nobody's to close."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+def test_port_in_use_is_reported() -> None:
+    """In a separate process, since waitress leaves its sockets open."""
+    with socket.create_server(("127.0.0.1", 0)) as used:
+        port = used.getsockname()[1]
         serve = f"from cwz_web.server import server_factory; server_factory({{}}, listen='127.0.0.1:{port}')(id)"
         ended = subprocess.run(
             [sys.executable, "-c", serve], env={**os.environ, "PORT": ""}, capture_output=True, text=True, check=False
         )
     assert ended.returncode == 1
-    assert ended.stderr == f"127.0.0.1:{port} is taken. Name another port in the environment: PORT=6544\n"
+    assert ended.stderr == f"127.0.0.1:{port} is already in use. Choose another port: PORT=6544\n"
 
 
 STOPPING = """
@@ -208,16 +148,16 @@ import sys, time
 from cwz_web.ops.health import draining
 from cwz_web.server import server_factory
 
-begun = []
+started = []
 
 def app(environ, start_response):
     path = environ["PATH_INFO"]
     if path == "/slow":
-        begun.append(path)
+        started.append(path)
         time.sleep(1.5)
         body = b"x" * 3_000_000
     else:
-        body = str(len(begun) if path == "/begun" else draining.is_set()).encode()
+        body = str(len(started) if path == "/started" else draining.is_set()).encode()
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
 
@@ -225,12 +165,12 @@ server_factory({}, listen="127.0.0.1:" + sys.argv[1], drain_seconds=sys.argv[2],
 """
 
 
-IN_BETWEEN = """
+INTERRUPTED_HANDLER = """
 import contextlib, signal, sys
 from cwz_web.server import StopSignal
 
 for line in range(1, 30):
-    told, seen = StopSignal.by_signals(), 0
+    stop, seen = StopSignal.install(), 0
 
     def trace(frame, event, arg):
         global seen
@@ -245,85 +185,87 @@ for line in range(1, 30):
         signal.raise_signal(signal.SIGINT)
         sys.settrace(None)
     sys.settrace(None)
-    assert told.times
+    assert stop.count
 """
 
 
-def test_a_signal_may_come_at_any_line_of_what_another_one_does() -> None:
-    subprocess.run([sys.executable, "-c", IN_BETWEEN], timeout=60, check=True)
+def test_signal_can_interrupt_the_handler_at_any_line() -> None:
+    subprocess.run([sys.executable, "-c", INTERRUPTED_HANDLER], timeout=60, check=True)
 
 
-TOLD_THRICE = """
+THREE_SIGNALS = """
 import signal
 from cwz_web.server import StopSignal
 
-told = StopSignal.by_signals()
+stop = StopSignal.install()
 signal.raise_signal(signal.SIGTERM)
 try:
     signal.raise_signal(signal.SIGINT)
 except KeyboardInterrupt:
     signal.raise_signal(signal.SIGINT)
-    print(told.times)
+    print(stop.count)
 """
 
 
-def test_the_second_signal_breaks_off_and_a_third_does_not_break_into_the_closing() -> None:
-    ended = subprocess.run([sys.executable, "-c", TOLD_THRICE], timeout=60, capture_output=True, text=True, check=True)
+def test_second_signal_raises_and_later_ones_are_ignored() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", THREE_SIGNALS], timeout=60, capture_output=True, text=True, check=True
+    )
     assert ended.stdout == "3\n"
 
 
 @pytest.fixture
-def stopping(tmp_path: Path) -> Iterator[Callable[[float], "tuple[subprocess.Popen[bytes], str]"]]:
-    """A process that serves, and how long it drains."""
-    script, started = tmp_path / "serve.py", []
+def start_server(tmp_path: Path) -> Iterator[Callable[[float], "tuple[subprocess.Popen[bytes], str]"]]:
+    """Starts a server process, given its drain time."""
+    script, processes = tmp_path / "serve.py", []
     script.write_text(STOPPING)
 
     def start(drain: float) -> "tuple[subprocess.Popen[bytes], str]":
         port = free_port()
         environment = {name: value for name, value in os.environ.items() if name != "PORT"}
         process = subprocess.Popen([sys.executable, script, str(port), str(drain)], env=environment)
-        started.append(process)
+        processes.append(process)
         url = f"http://127.0.0.1:{port}"
-        wait_for(lambda: answers(url))
+        wait_for(lambda: is_serving(url))
         return process, url
 
     yield start
-    for process in started:
+    for process in processes:
         process.kill()
         process.wait()
 
 
-def answers(url: str) -> bool:
+def is_serving(url: str) -> bool:
     try:
         return httpx.get(url).status_code == 200
     except httpx.HTTPError:
         return False
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_what_is_at_hand_is_finished_before_the_process_ends(stopping: Any, how: int) -> None:
-    process, url = stopping(0)
+@pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGINT])
+def test_requests_in_progress_finish_before_the_process_ends(start_server: Any, stop_signal: int) -> None:
+    process, url = start_server(0)
     with ThreadPoolExecutor(4) as pool, httpx.Client(base_url=url, timeout=20) as idle:
-        idle.get("/")  # a connection that is kept and does nothing
+        idle.get("/")  # an idle keep-alive connection
         slow = [pool.submit(httpx.get, f"{url}/slow", timeout=20) for _ in range(4)]
-        wait_for(lambda: httpx.get(f"{url}/begun").text == "4")
-        process.send_signal(how)
+        wait_for(lambda: httpx.get(f"{url}/started").text == "4")
+        process.send_signal(stop_signal)
         assert [len(answer.result().content) for answer in slow] == [3_000_000] * 4
     assert process.wait(20) == 0
     with pytest.raises(httpx.ConnectError):
         httpx.get(url)
 
 
-def test_while_it_drains_it_serves_on_and_says_that_it_stops(stopping: Any) -> None:
-    process, url = stopping(2)
+def test_server_keeps_serving_while_it_drains(start_server: Any) -> None:
+    process, url = start_server(2)
     assert httpx.get(url).text == "False"
     process.send_signal(signal.SIGTERM)
     wait_for(lambda: httpx.get(url).text == "True")
     assert process.wait(20) == 0
 
 
-def test_told_twice_it_ends_at_once(stopping: Any) -> None:
-    process, url = stopping(60)
+def test_second_signal_ends_the_process_at_once(start_server: Any) -> None:
+    process, url = start_server(60)
     process.send_signal(signal.SIGTERM)
     wait_for(lambda: httpx.get(url).text == "True")
     process.send_signal(signal.SIGTERM)
