@@ -39,20 +39,11 @@ from tests.stripe_server import SECRET_KEY, WEBHOOK_SECRET, StripeServer
 ROOT = Path(__file__).parent.parent
 DATA = Path(__file__).parent / "data"
 ENCRYPTION_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"  # 32 bytes
-# Begun first, so that at the end no worker waits for one that has just begun them.
-LONGEST_FIRST = (
-    "test_killings.py",
-    "test_serve.py",
-    "tests/browser/",
-    "plugins/",
-    "test_plugins.py",
-    "test_access.py",
-    "test_storage.py",
-)
 # An installation with billing, and plans that are soon full.
 MONEY = {"stripe_secret_key": SECRET_KEY, "stripe_webhook_secrets": f"whsec_another,{WEBHOOK_SECRET}"}
 SMALL = {"pro": {"images": 3, "feeds": 2}, "free": {"images": 1, "members": 2, "connections": 1, "feeds": 1}}
 KEPT_TABLES = {"alembic_version"}
+SLOW_FIRST = ("tests/functional/test_killings", "tests/functional/test_serve", "tests/browser")
 
 # No test is timed: machines are noisy.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -60,9 +51,8 @@ hypothesis.settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the tests so that the longest modules come first; pytest-xdist is told to leave it so (Makefile)."""
-    rank = {part: place for place, part in enumerate(reversed(LONGEST_FIRST), 1)}
-    items.sort(key=lambda item: -max((rank[part] for part in LONGEST_FIRST if part in item.nodeid), default=0))
+    """Start the slow tests first, so that no worker still runs one when the others are done."""
+    items.sort(key=lambda item: not item.nodeid.startswith(SLOW_FIRST))
 
 
 @pytest.fixture(scope="session")
@@ -93,7 +83,7 @@ def postgres(shared_folder: Path) -> Iterator[EmbeddedPostgres]:
             migrate(url_of(server, "cwz_owner", "cwz"), url_of(server, "cwz_app", "cwz"))
             marker.touch()
     yield server
-    server.release()
+    server.stop()
 
 
 def url_of(server: EmbeddedPostgres, role: str, database: str) -> str:
@@ -223,9 +213,9 @@ def seed(shared_folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def installation(tmp_path_factory: pytest.TempPathFactory, seed: Path) -> Iterator[Installation]:
-    """A whole installation, served by real processes."""
+    """One installation, served by real processes, for all tests of this worker; tests leave the demo as it was."""
     installation = Installation(tmp_path_factory.mktemp("serve"), seed)
     installation.start()
     yield installation

@@ -4,11 +4,13 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, ViewportSize, sync_playwright
 
 from tests.installation import ROOT, Installation
 
 AXE = (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text()
+DESKTOP: ViewportSize = {"width": 1280, "height": 900}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -21,14 +23,14 @@ FLAGS = [
 
 
 def chromium() -> str:
-    """The path that `make test` found; by hand, the one on the PATH."""
-    noted = ROOT / ".venv" / ".chromium"
-    path = noted.read_text() if noted.exists() else shutil.which("chromium")
+    """Return the path that `make test` found, or the one on the PATH."""
+    recorded = ROOT / ".venv" / ".chromium"
+    path = recorded.read_text() if recorded.exists() else shutil.which("chromium")
     assert path, "run `make test` once, or install Chromium"
     return path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
@@ -37,30 +39,30 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def complaints() -> list[str]:
-    """What pages said on the console. A test that expects some clears it."""
+def console_errors() -> list[str]:
+    """Errors and warnings on the console. A test that expects some clears the list."""
     return []
 
 
 @pytest.fixture
-def context(browser: Browser, installation: Installation, complaints: list[str]) -> Iterator[BrowserContext]:
-    """A browser that has been nowhere; a page that complains on the console fails the test."""
+def context(browser: Browser, installation: Installation, console_errors: list[str]) -> Iterator[BrowserContext]:
+    """A fresh browser context; an error or a warning on the console fails the test."""
 
-    def note(message: ConsoleMessage) -> None:
+    def record(message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            complaints.append(message.text)
+            console_errors.append(message.text)
 
-    context = browser.new_context(base_url=installation.url, viewport={"width": 1280, "height": 900})
-    context.on("console", note)
-    context.on("weberror", lambda error: complaints.append(str(error.error)))
+    context = browser.new_context(base_url=installation.url, viewport=DESKTOP)
+    context.on("console", record)
+    context.on("weberror", lambda error: console_errors.append(str(error.error)))
     yield context
     context.close()
-    assert complaints == []
+    assert console_errors == []
 
 
 @pytest.fixture
 def page(context: BrowserContext) -> Page:
-    """A page that is signed in to the demo."""
+    """A page that is signed in to the demo workspace."""
     page = context.new_page()
     page.goto("/")
     page.get_by_role("button", name="Look around in the demo").click()
@@ -69,27 +71,33 @@ def page(context: BrowserContext) -> Page:
 
 
 @pytest.fixture
-def axe(context: BrowserContext, installation: Installation) -> Callable[..., list[object]]:
-    """What axe finds on pages: everything in light, and what colors can change in dark as well."""
+def find_defects(context: BrowserContext, installation: Installation) -> Callable[..., list[object]]:
+    """Visit pages once each and return what axe finds in light and dark, and pages wider than a phone or a desktop."""
 
-    def look(paths: Iterable[str], *, visitor: bool = False) -> list[object]:
+    def visit(paths: Iterable[str], *, signed_in: bool = True) -> list[object]:
         # axe is injected past the page's own Content-Security-Policy, which would refuse it.
-        looking = context.browser.new_context(  # type: ignore[union-attr]
+        visitor = context.browser.new_context(  # type: ignore[union-attr]
             bypass_csp=True,
-            storage_state=None if visitor else context.storage_state(),
+            storage_state=context.storage_state() if signed_in else None,
             base_url=installation.url,
-            viewport={"width": 1280, "height": 900},
+            viewport=DESKTOP,
         )
-        tab, found = looking.new_page(), []
+        page, defects = visitor.new_page(), []
         for path in paths:
-            tab.goto(path)
-            tab.evaluate(AXE)
+            page.goto(path)
+            page.evaluate(AXE)
             for scheme, rules in (("light", "{}"), ("dark", "{runOnly: ['color-contrast']}")):
-                tab.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-                for violation in tab.evaluate(f"axe.run({rules}).then(result => result.violations)"):
-                    found.append((path, scheme, violation["id"], [node["html"][:160] for node in violation["nodes"]]))
-            tab.emulate_media(color_scheme="light")
-        looking.close()
-        return found
+                page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+                for violation in page.evaluate(f"axe.run({rules}).then(result => result.violations)"):
+                    nodes = [node["html"][:160] for node in violation["nodes"]]
+                    defects.append((path, scheme, violation["id"], nodes))
+            page.emulate_media(color_scheme="light")
+            for viewport in (PHONE, DESKTOP):
+                page.set_viewport_size(viewport)
+                overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+                if overflow > 0:
+                    defects.append((path, viewport["width"], f"{overflow} px wider than the window"))
+        visitor.close()
+        return defects
 
-    return look
+    return visit

@@ -1,7 +1,6 @@
 """People, in a real browser: from nothing to a workspace of one's own, the second factor, and how the pages look."""
 
 import re
-from collections.abc import Callable
 
 import pyotp
 import pytest
@@ -55,7 +54,7 @@ def fresh(context: BrowserContext) -> Page:
     return context.new_page()
 
 
-def test_from_nothing_to_a_first_image_of_ones_own(fresh: Page, complaints: list[str]) -> None:
+def test_from_nothing_to_a_first_image_of_ones_own(fresh: Page, console_errors: list[str]) -> None:
     sign_up(fresh, "ada@example.org")
     fresh.get_by_role("link", name="Make a workspace").click()
     fresh.get_by_label("Name").fill("Blue Door")
@@ -73,7 +72,7 @@ def test_from_nothing_to_a_first_image_of_ones_own(fresh: Page, complaints: list
     expect(fresh.get_by_text("The invitation is on its way")).to_be_visible()
     fresh.goto("/w/demo")
     expect(fresh.get_by_text("There is nothing here")).to_be_visible()
-    complaints.clear()  # that page is a 404
+    console_errors.clear()  # that page is a 404
 
 
 def test_a_code_from_the_phone(fresh: Page) -> None:
@@ -94,17 +93,3 @@ def test_a_code_from_the_phone(fresh: Page) -> None:
     fresh.get_by_label("Code", exact=True).fill(first)
     fresh.get_by_role("button", name="Go on").click()
     fresh.wait_for_url("**/w")
-
-
-@pytest.mark.parametrize("width", [390, 1280])
-def test_no_page_is_wider_than_its_window(page: Page, width: int, complaints: list[str]) -> None:
-    page.set_viewport_size({"width": width, "height": 844})
-    for path in [*OUTSIDE, *INSIDE, *(f"/w/demo{path}" for path in OF_A_WORKSPACE + STORAGE)]:
-        page.goto(path)
-        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, path
-    complaints.clear()  # a link that does not work is a 404
-
-
-def test_nothing_for_axe_to_find(page: Page, axe: Callable[..., list[object]]) -> None:
-    assert axe(OUTSIDE, visitor=True) == []
-    assert axe([*INSIDE, *(f"/w/demo{path}" for path in OF_A_WORKSPACE + STORAGE)]) == []

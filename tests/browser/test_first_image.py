@@ -2,10 +2,8 @@
 
 import re
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 DATA = Path(__file__).parent.parent / "data"
@@ -77,7 +75,7 @@ def test_everything_works_without_javascript(context: BrowserContext, page: Page
     plain.close()
 
 
-def test_injected_markup_is_inert(page: Page, complaints: list[str]) -> None:
+def test_injected_markup_is_inert(page: Page, console_errors: list[str]) -> None:
     """What an attacker could smuggle into a page has no nonce: htmx does nothing with it, and no script runs."""
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
@@ -96,25 +94,8 @@ def test_injected_markup_is_inert(page: Page, complaints: list[str]) -> None:
     page.wait_for_timeout(300)
     assert refused, "Trusted Types guard the page"
     assert not [url for url in asked if "stolen" in url]
-    assert "[hx-csp] blocked" in complaints[0]
-    complaints.clear()
-
-
-@pytest.mark.parametrize("width", [390, 1280])
-def test_no_page_is_wider_than_its_window(page: Page, width: int) -> None:
-    page.set_viewport_size({"width": width, "height": 844})
-    for path in PAGES:
-        page.goto(f"/w/demo{path}")
-        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, path
-
-
-def test_nothing_for_axe_to_find(page: Page, axe: Callable[..., list[object]]) -> None:
-    feed = page.request.get("/w/demo/feeds").text()
-    [first_feed, *_] = re.findall(r"/w/demo/feeds/[0-9a-f-]{36}", feed)
-    [template, *_] = re.findall(r"/w/demo/templates/[0-9a-f-]{36}", page.request.get("/w/demo/templates").text())
-    [run, *_] = re.findall(r"/w/demo/runs/[0-9a-f-]{36}", page.request.get("/w/demo/runs").text())
-    more = [first_feed, f"{first_feed}/columns", template, f"{template}/document", f"{template}/open", run]
-    assert axe([*(f"/w/demo{path}" for path in PAGES), *more, "/docs/api", "/nothing-here"]) == []
+    assert "[hx-csp] blocked" in console_errors[0]
+    console_errors.clear()
 
 
 def test_the_menu_folds_on_a_phone(page: Page) -> None:
