@@ -63,9 +63,9 @@ _IMAGE = [
 
 
 def _card(layers: list[dict[str, Any]]) -> ImageTemplate:
-    columns = [{"name": name, "label": name} for name in ("title", "subtitle", "price")]
+    fields = [{"name": name, "label": name} for name in ("title", "subtitle", "price")]
     canvas = {"width": WIDTH, "height": HEIGHT, "background": "#101020"}
-    return ImageTemplate.model_validate({"canvas": canvas, "columns": columns, "layers": layers})
+    return ImageTemplate.model_validate({"canvas": canvas, "fields": fields, "layers": layers})
 
 
 CARDS = {"photo_card": _card(_IMAGE + _TEXTS), "text_card": _card(_TEXTS)}
@@ -115,16 +115,16 @@ class PillowCard:
             Image.merge("RGBA", [Image.new("L", (WIDTH, HEIGHT))] * 3 + [shade.resize((WIDTH, HEIGHT))])
         )
         mask = Image.new("L", (96, 96))
-        ImageDraw.Render(mask).ellipse((0, 0, 95, 95), fill=255)
+        ImageDraw.Draw(mask).ellipse((0, 0, 95, 95), fill=255)
         base.paste(Image.open(io.BytesIO(LOGO)).resize((96, 96)), (60, 50), mask)
-        ImageDraw.Render(base).rounded_rectangle((900, 60, 1140, 150), 45, fill="#ff3355")
+        ImageDraw.Draw(base).rounded_rectangle((900, 60, 1140, 150), 45, fill="#ff3355")
         return base.convert("RGB")
 
     def image(self, number: int, output: Output) -> bytes:
         """The card of a row."""
         values = row(number)
         canvas = self.base.copy()
-        pen = ImageDraw.Render(canvas)
+        pen = ImageDraw.Draw(canvas)
         words, lines = values["title"].split(), [""]
         for word in words:
             longer = f"{lines[-1]} {word}".strip()

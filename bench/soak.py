@@ -19,7 +19,7 @@ from figures import keep
 
 from cwz_web.demo.starters import NAMES, open_starter
 from cwz_web.imaging.decoding import Source
-from cwz_web.imaging.documents import OWN_SIZE
+from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.engine import Engine
 from cwz_web.imaging.errors import ImagingError, SourceMissingError
@@ -64,12 +64,12 @@ def main() -> None:
         chance = random.Random(seed)
         for _ in range(IMAGES):
             document = chance.choice(starters).document
-            size = chance.choice([OWN_SIZE, *(format.name for format in document.formats)])
+            size = chance.choice([DEFAULT_SIZE, *(size.name for size in document.sizes)])
             weights = [60, 25, 12, 3]
             [format] = chance.choices([Format.JPEG, Format.PNG, Format.WEBP, Format.AVIF], weights)
             try:
                 plan = engine.plan(document, size)
-                values = plan.values({c.name: chance.choice(WORDS) for c in document.columns if chance.random() < 0.7})
+                values = plan.values({c.name: chance.choice(WORDS) for c in document.fields if chance.random() < 0.7})
                 found = plan.load(values, lambda reference: load(chance))
                 plan.render(values, found, Output(format=format))
             except ImagingError:

@@ -17,9 +17,9 @@ from webtest import TestApp
 from cwz_web.accounts.models import Account
 from cwz_web.accounts.passwords import Passwords
 from cwz_web.db.session import Database, enter_workspace
-from cwz_web.feeds.fetch_job import Office
-from cwz_web.feeds.file_types import spooled
-from cwz_web.feeds.imports import import_file, new_feed
+from cwz_web.feeds.fetch_job import FetchContext
+from cwz_web.feeds.file_types import temporary_file
+from cwz_web.feeds.imports import import_file, create_feed
 from cwz_web.feeds.models import Feed, FeedImport, FeedSource
 from cwz_web.generation.api_keys import KeyTerms, Scope, create_key
 from cwz_web.generation.fonts import add_font
@@ -34,10 +34,10 @@ from cwz_web.notify.webhooks import Event
 from cwz_web.ops.models import Export
 from cwz_web.runs.models import Run
 from cwz_web.runs.planning import start_image_run, start_run
-from cwz_web.storage.connections import default_connection, upload_key
+from cwz_web.storage.connections import get_default_connection, upload_key
 from cwz_web.storage.contract import Bucket
 from cwz_web.storage.models import Connection
-from cwz_web.storage.plugins import Place
+from cwz_web.storage.plugins import ConnectionSpec
 from cwz_web.web.services import Services
 from cwz_web.workspaces.models import Membership, Role, Workspace
 from tests.installation import ROOT
@@ -61,9 +61,9 @@ def small_document(**more: Any) -> dict[str, Any]:
     """A template of 300 x 200 with a title and an image that may be missing."""
     return {
         "canvas": {"width": 300, "height": 200, "background": "#ffffff"},
-        "columns": [
+        "fields": [
             {"name": "title", "label": "Title", "default": "Hello"},
-            {"name": "image", "label": "Image", "kind": "image"},
+            {"name": "image", "label": "Image", "type": "image"},
         ],
         "layers": [
             {
@@ -115,7 +115,7 @@ def questions_to(database: Database) -> Iterator[list[str]]:
 
 def local_bucket(services: Services) -> Bucket:
     """The local folder of the tests."""
-    place = Place(workspace_id=UUID(int=0), connection_id=UUID(int=0), provider="local", settings="{}")
+    place = ConnectionSpec(workspace_id=UUID(int=0), connection_id=UUID(int=0), provider="local", settings="{}")
     return services.providers.open(place)
 
 
@@ -127,10 +127,10 @@ class Factory:
         self.database = services.database
 
     @property
-    def office(self) -> Office:
+    def office(self) -> FetchContext:
         """What the jobs of feeds need."""
         services = self.services
-        return Office(services.database, services.fetcher, services.ring, services.settings.url)
+        return FetchContext(services.database, services.fetcher, services.ring, services.settings.url)
 
     def account(self, **given: Any) -> Account:
         number = next(_numbers)
@@ -168,21 +168,21 @@ class Factory:
         self, workspace: Workspace, data: bytes = b"sku,title\n1,One\n2,Two\n3,Three\n", name: str = "Feed"
     ) -> Feed:
         with self.database.transaction(workspace.id) as db:
-            feed = new_feed(db, workspace.id, name=name, file_name="feed.csv")
-            import_file(db, feed, file_name="feed.csv", file=spooled(data))
+            feed = create_feed(db, workspace.id, name=name, file_name="feed.csv")
+            import_file(db, feed, file_name="feed.csv", file=temporary_file(data))
             return feed
 
     def held_import(self, feed: Feed) -> FeedImport:
         """An import of one row, which waits since it would remove the others."""
         with self.database.transaction(feed.workspace_id) as db:
             feed = db.get_one(Feed, (feed.workspace_id, feed.id))
-            return import_file(db, feed, file_name="short.csv", file=spooled(b"sku,title\n1,Alone\n"))
+            return import_file(db, feed, file_name="short.csv", file=temporary_file(b"sku,title\n1,Alone\n"))
 
     def left_out(self, feed: Feed) -> FeedImport:
         """An import in which a row is left out."""
         with self.database.transaction(feed.workspace_id) as db:
             feed = db.get_one(Feed, (feed.workspace_id, feed.id))
-            file = spooled(b"sku,title\n1,One\n2,Two\n3,Three\n,No key\n")
+            file = temporary_file(b"sku,title\n1,One\n2,Two\n3,Three\n,No key\n")
             return import_file(db, feed, file_name="odd.csv", file=file)
 
     def source(self, feed: Feed, url: str = "https://shop.example/feed.csv", **more: Any) -> FeedSource:
@@ -238,7 +238,7 @@ class Factory:
                 db,
                 template.workspace_id,
                 [("Image", kept)],
-                connection_id=default_connection(db, template.workspace_id).id,
+                connection_id=get_default_connection(db, template.workspace_id).id,
                 template_id=template.id,
                 version=template.version,
             )

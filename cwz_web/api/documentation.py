@@ -118,8 +118,8 @@ def _reader(request: Request) -> Reader:
     reader = Reader(workspace=access.name, feed_id=str(feeds[0].id) if feeds else AN_ID)
     if not designs:
         return reader
-    template, columns = designs[0].template, designs[0].document.columns
-    texts = tuple((column.name, column.default) for column in columns if column.kind != "image")
+    template, columns = designs[0].template, designs[0].document.fields
+    texts = tuple((column.name, column.default) for column in columns if column.type != "image")
     return replace(reader, template=template.slug, template_id=str(template.id), data=texts or reader.data)
 
 

@@ -19,7 +19,7 @@ from cwz_web.feeds.queries import find_item
 from cwz_web.generation.api_keys import KeyOwner
 from cwz_web.generation.template_cache import TemplatePlan
 from cwz_web.generation.templates import Design
-from cwz_web.imaging.documents import OWN_SIZE
+from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.errors import UnknownFieldsError
 from cwz_web.notify.webhooks import WebhookUrl
@@ -54,7 +54,7 @@ class ImageRequest(Body):
     feed: UUID | None = None
     item: Annotated[str, Field(min_length=1, max_length=400)] | None = None
     format: Format | None = None
-    size: Annotated[str, Field(max_length=40)] = OWN_SIZE
+    size: Annotated[str, Field(max_length=40)] = DEFAULT_SIZE
     scale: Annotated[int, Field(ge=1, le=3)] = 1
     quality: Annotated[int, Field(ge=1, le=100)] = 84
     store: bool = False
@@ -141,7 +141,7 @@ def _order_for_later(request: Request, wanted: ImageRequest) -> Response:
         data = wanted.texts()
         if wanted.feed is not None and wanted.item is not None:
             data = _row(db, template_plan.design, wanted.feed, wanted.item) | data
-        known = {column.name for column in template_plan.design.document.columns}
+        known = {column.name for column in template_plan.design.document.fields}
         if unknown := data.keys() - known:
             raise UnknownFieldsError(sorted(unknown), sorted(known))
         run = start_image_run(
@@ -223,7 +223,7 @@ def _row(db: Session, design: Design, feed_id: UUID, key: str) -> dict[str, str]
     item = find_item(db, feed, key)
     if item is None:
         raise ProblemError(422, "unknown_item", "The feed has no such row", {"item": "Use the key of a row"})
-    mapping = guess_mapping(design.document.columns, feed.columns, [item.data])
+    mapping = guess_mapping(design.document.fields, feed.columns, [item.data])
     return apply_mapping(mapping, item.data)
 
 

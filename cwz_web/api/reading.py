@@ -11,6 +11,7 @@ from cwz_web.api.pagination import Answer, rows_of, transaction
 from cwz_web.generation.models import Image, Template
 from cwz_web.generation.templates import open_design
 from cwz_web.generation.usage import month_of, next_month, used_by
+from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.resources.api import ApiImage, ApiImageCollection, ApiRoot, ApiTemplate, ApiTemplateCollection
 from cwz_web.resources.permissions import Permission
 from cwz_web.web.request import Request
@@ -32,17 +33,17 @@ class TemplatePage(Answer):
     next: str | None
 
 
-class TemplateColumn(Answer):
+class TemplateFieldInfo(Answer):
     """A value that changes from image to image."""
 
     name: str
     label: str
-    kind: str
+    type: str
     default: str
 
 
-class TemplateSize(Answer):
-    """One of a template's sizes, in pixels; `own` is the canvas's."""
+class TemplateSizeInfo(Answer):
+    """One of a template's sizes, in pixels; `default` is the canvas's."""
 
     name: str
     width: int
@@ -52,8 +53,8 @@ class TemplateSize(Answer):
 class TemplateDetails(TemplateInfo):
     """A template with what it takes."""
 
-    columns: list[TemplateColumn]
-    sizes: list[TemplateSize]
+    fields: list[TemplateFieldInfo]
+    sizes: list[TemplateSizeInfo]
 
 
 class ImageInfo(StoredImageInfo):
@@ -97,10 +98,10 @@ def template(context: ApiTemplate, request: Request) -> dict[str, Any]:
     """A template."""
     with transaction(request) as db:
         document = open_design(db, context.row).document
-    sizes = [TemplateSize(name="own", width=document.canvas.width, height=document.canvas.height)]
-    sizes += [TemplateSize(name=each.name, width=each.width, height=each.height) for each in document.formats]
-    columns = [TemplateColumn(**each.model_dump()) for each in document.columns]
-    return TemplateDetails(**_about(context.row), columns=columns, sizes=sizes).model_dump(mode="json")
+    sizes = [TemplateSizeInfo(name=DEFAULT_SIZE, width=document.canvas.width, height=document.canvas.height)]
+    sizes += [TemplateSizeInfo(name=each.name, width=each.width, height=each.height) for each in document.sizes]
+    fields = [TemplateFieldInfo(**each.model_dump()) for each in document.fields]
+    return TemplateDetails(**_about(context.row), fields=fields, sizes=sizes).model_dump(mode="json")
 
 
 @view_config(context=ApiImageCollection, request_method="GET", renderer="json", permission=Permission.API_READ)
@@ -129,7 +130,7 @@ def usage(context: ApiRoot, request: Request) -> dict[str, Any]:
         used=used.get(owner.workspace_id, 0),
         cap=request.services.quotas.of(owner.workspace_id, owner.plan_status).cap,
         key_used=used.get(owner.key_id, 0),
-        key_cap=owner.month_cap,
+        key_cap=owner.images_per_month,
     ).model_dump(mode="json")
 
 

@@ -14,10 +14,10 @@ from cwz_web.api.images import check_template, unknown_template
 from cwz_web.api.pagination import Answer, limit_of, position_after, rows_of, transaction
 from cwz_web.api.request_body import Body, read_body
 from cwz_web.feeds.models import Feed
-from cwz_web.feeds.queries import items_after
+from cwz_web.feeds.queries import list_items
 from cwz_web.generation.api_keys import KeyOwner
 from cwz_web.generation.templates import find_template, open_design
-from cwz_web.imaging.documents import OWN_SIZE
+from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.notify.webhooks import WebhookUrl
 from cwz_web.resources.api import ApiRun, ApiRunCollection
@@ -45,7 +45,7 @@ from cwz_web.workspaces.models import Workspace
 class RunOutput(Body):
     """One of the images that each row becomes: a size of the template, by name, and how it is written."""
 
-    size: Annotated[str, Field(max_length=40)] = OWN_SIZE
+    size: Annotated[str, Field(max_length=40)] = DEFAULT_SIZE
     format: Format = Format.JPEG
     quality: Annotated[int, Field(ge=1, le=100)] = 84
     scale: Annotated[int, Field(ge=1, le=3)] = 1
@@ -269,14 +269,14 @@ def _arguments(db: Session, owner: KeyOwner, wanted: RunRequest) -> dict[str, An
         raise unknown_template()
     check_template(owner, template.id)
     design = open_design(db, template)
-    columns = {column.name for column in design.document.columns}
+    columns = {column.name for column in design.document.fields}
     wrong = {f"mapping.{name}": "The template has no such column" for name in wanted.mapping.keys() - columns}
     known = {"", *feed.columns}
     wrong |= {f"mapping.{n}": "The feed has no such column" for n, c in wanted.mapping.items() if c not in known}
     if wrong:
         raise ProblemError(422, "invalid", "The request is not valid", wrong)
-    rows = [item.data for item in items_after(db, feed, limit=SAMPLE)]
-    mapping = guess_mapping(design.document.columns, feed.columns, rows) | wanted.mapping
+    rows = [item.data for item in list_items(db, feed, limit=SAMPLE)]
+    mapping = guess_mapping(design.document.fields, feed.columns, rows) | wanted.mapping
     outputs = [Output.model_validate(output.model_dump()) for output in wanted.outputs]
     return {"feed": feed, "template": template, "mapping": mapping, "outputs": outputs}
 

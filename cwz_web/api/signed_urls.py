@@ -18,7 +18,7 @@ from cwz_web.generation.images import read_image
 from cwz_web.generation.models import Image
 from cwz_web.generation.signed_urls import EXPIRY, KEY, PARAMETER, InvalidSignedUrlError, valid_numbers
 from cwz_web.imaging.decoding import thumbnail
-from cwz_web.imaging.documents import OWN_SIZE
+from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.resources.signed_urls import OnDemandImage, SignedFeed, SignedImage
 from cwz_web.runs.output_feed import latest_run, version_of, write_output_feed
@@ -43,7 +43,7 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    size: Annotated[str, Field(max_length=40)] = OWN_SIZE
+    size: Annotated[str, Field(max_length=40)] = DEFAULT_SIZE
     scale: Annotated[int, Field(ge=1, le=3)] = 1
     quality: Annotated[int, Field(ge=1, le=100)] = 84
     version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None

@@ -10,7 +10,7 @@ from cwz_web.demo import contents
 from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.storage.contract import Bucket, ObjectNotFoundError
-from cwz_web.storage.plugins import Place
+from cwz_web.storage.plugins import ConnectionSpec
 from cwz_web.storage.uploads import Uploads
 
 # In the order of the gallery: the file's name, and what people call it.
@@ -45,10 +45,10 @@ def open_starter(slug: str) -> Starter:
     name = NAMES[slug]
     document = json.loads(_here.joinpath(f"{slug}.json").read_text())
     illustrations = []
-    for column in document["columns"]:
+    for column in document["fields"]:
         if column.get("default", "").startswith(ILLUSTRATION):
             source = Source.of(contents.render_illustration(column["default"].removeprefix(ILLUSTRATION)))
-            column["default"] = f"original:{source.digest}"
+            column["default"] = f"upload:{source.digest}"
             illustrations.append(source)
     return Starter(slug, name, ImageTemplate.model_validate(document), tuple(illustrations))
 
@@ -66,5 +66,5 @@ class RenderedOriginals(Uploads):
         return self._illustrations[digest]
 
     @staticmethod
-    def _no_bucket(place: Place) -> Bucket:
+    def _no_bucket(place: ConnectionSpec) -> Bucket:
         raise AssertionError("a starter has no storage")

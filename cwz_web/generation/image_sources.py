@@ -17,7 +17,7 @@ KEPT_BYTES = 128 * 1024 * 1024
 KEPT_SECONDS = 300
 # A host that cannot be reached is not asked again for a while: a run over a dead shop must not wait for every row.
 DEAD_HOST_SECONDS = 60
-_original = re.compile(r"\Aoriginal:([0-9a-f]{64})\Z")
+_upload = re.compile(r"\Aupload:([0-9a-f]{64})\Z")
 
 
 class ImageSources:
@@ -32,7 +32,7 @@ class ImageSources:
         self._lock = Lock()
 
     def load(self, uploads: Uploads, reference: str) -> Source:
-        """The image that a reference names: a URL, or `original:<sha256>` of the workspace.
+        """The image that a reference names: a URL, or `upload:<sha256>` of the workspace.
 
         Raises SourceMissingError, which says why; a storage that does not answer raises its StorageError.
         """
@@ -41,8 +41,8 @@ class ImageSources:
             kept = self._kept.get(key)
         if kept is not None:
             return kept
-        if match := _original.match(reference):
-            source = self._original(uploads, match[1])
+        if match := _upload.match(reference):
+            source = self._upload(uploads, match[1])
         elif reference.startswith(("http://", "https://")):
             source = self._fetch(reference)
         elif not reference:
@@ -54,7 +54,7 @@ class ImageSources:
                 self._kept[key] = source
         return source
 
-    def _original(self, uploads: Uploads, digest: str) -> Source:
+    def _upload(self, uploads: Uploads, digest: str) -> Source:
         try:
             data = uploads.get(digest, MAX_BYTES)
         except ObjectNotFoundError:

@@ -88,7 +88,7 @@ class Font(WorkspaceOwned, Base):
     @property
     def reference(self) -> str:
         """What a template's `font` says for it."""
-        return f"original:{self.digest}"
+        return f"upload:{self.digest}"
 
     @property
     def name(self) -> str:
@@ -134,8 +134,8 @@ class ApiKey(WorkspaceOwned, Base):
     prefix: Mapped[str]
     digest: Mapped[str] = mapped_column(unique=True)
     scopes: Mapped[list[str]] = mapped_column(JSONB, default=lambda: ["generate"], server_default='["generate"]')
-    minute_cap: Mapped[int | None]
-    month_cap: Mapped[int | None]
+    requests_per_minute: Mapped[int | None]
+    images_per_month: Mapped[int | None]
     templates: Mapped[list[str]] = mapped_column(JSONB, default=list, server_default="[]")
     origins: Mapped[list[str]] = mapped_column(JSONB, default=list, server_default="[]")
     expires_at: Mapped[datetime | None]

@@ -11,10 +11,10 @@ from functools import lru_cache
 
 from cwz_web.imaging.filters import FILTERS
 
-COLUMN = r"[A-Za-z_][A-Za-z0-9_]{0,62}"
+FIELD_NAME = r"[A-Za-z_][A-Za-z0-9_]{0,62}"
 
 _binding = re.compile(r"\{\{(.*?)(\}\}|\Z)", re.DOTALL)
-_column = re.compile(rf"\A{COLUMN}\Z")
+_field = re.compile(rf"\A{FIELD_NAME}\Z")
 _argument = r"""(?:"[^"]*"|'[^']*'|\d+)"""
 _filter = re.compile(rf"\A([a-z_]+)(?:\(\s*({_argument}(?:\s*,\s*{_argument})*)?\s*\))?\Z")
 _arguments = re.compile(_argument)
@@ -30,11 +30,11 @@ class BindingError(ValueError):
 class Binding:
     """One `{{ … }}`: a column and the filters that its value passes through."""
 
-    column: str
+    field: str
     filters: tuple[tuple[Callable[..., str], tuple[object, ...]], ...]
 
     def resolve(self, values: Mapping[str, str]) -> str:
-        text = values[self.column]
+        text = values[self.field]
         for function, arguments in self.filters:
             text = function(text, *arguments)
         return text
@@ -47,8 +47,8 @@ class BoundText:
     parts: tuple[str | Binding, ...]
 
     @property
-    def columns(self) -> frozenset[str]:
-        return frozenset(part.column for part in self.parts if isinstance(part, Binding))
+    def fields(self) -> frozenset[str]:
+        return frozenset(part.field for part in self.parts if isinstance(part, Binding))
 
     def resolve(self, values: Mapping[str, str]) -> str:
         """The text for a row. `values` holds every column that is bound."""
@@ -69,10 +69,10 @@ def parse(text: str) -> BoundText:
 
 
 def _parse_binding(inside: str) -> Binding:
-    column, *filters = (part.strip() for part in _part.findall(inside + "|"))
-    if not _column.match(column):
+    field, *filters = (part.strip() for part in _part.findall(inside + "|"))
+    if not _field.match(field):
         raise BindingError(f"“{{{{{inside}}}}}” does not name a column: use letters, digits and _")
-    return Binding(column, tuple(_parse_filter(each) for each in filters))
+    return Binding(field, tuple(_parse_filter(each) for each in filters))
 
 
 def _parse_filter(written: str) -> tuple[Callable[..., str], tuple[object, ...]]:

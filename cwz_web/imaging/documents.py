@@ -1,7 +1,7 @@
-"""The template document: what a customer designs, as a validated, versioned JSON document.
+"""The template document: what a user designs, as a validated and versioned JSON document.
 
-The engine's word for it is always ImageTemplate, so that it is never taken for a Jinja template. What its layers hold
-is in `layers.py`. A document of an older version is understood, and written anew in the present one.
+The engine's name for it is ImageTemplate, to tell it from a Jinja template. Its layers are in `layers.py`; documents of
+older versions are converted on load by `document_migrations.py`.
 """
 
 import json
@@ -10,11 +10,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from cwz_web.imaging.document_migrations import migrate_document
 from cwz_web.imaging.layers import (
     Anchor,
     AnyLayer,
     Color,
-    ColumnName,
+    FieldName,
     Fill,
     Layer,
     Length,
@@ -24,38 +25,38 @@ from cwz_web.imaging.layers import (
 
 MAX_LAYERS = 100
 MAX_DOCUMENT_BYTES = 500_000
-# The name of the canvas's own size, beside the formats that a template has.
-OWN_SIZE = "default"
+# The name of the canvas's own size, beside the template's other sizes.
+DEFAULT_SIZE = "default"
 
 
-def _opaque(value: Color | Any) -> Color | Any:
+def _check_opaque(value: Color | Any) -> Color | Any:
     if isinstance(value, str) and len(value) > 7:
-        raise ValueError("The background of the canvas cannot be see-through: use #rrggbb")
+        raise ValueError("The canvas background cannot be transparent. Use #rrggbb")
     return value
 
 
-Opaque = Annotated[Fill, AfterValidator(_opaque)]
+OpaqueFill = Annotated[Fill, AfterValidator(_check_opaque)]
 
 
 class Canvas(Strict):
-    """The image's size and what lies under every layer."""
+    """The image's size, and the background below every layer."""
 
     width: Length
     height: Length
-    background: Opaque = "#ffffff"
+    background: OpaqueFill = "#ffffff"
 
 
-class Column(Strict):
-    """A value that changes from image to image."""
+class TemplateField(Strict):
+    """An input of the template: a value that differs from image to image."""
 
-    name: ColumnName
+    name: FieldName
     label: Annotated[str, Field(min_length=1, max_length=60)]
-    kind: Literal["text", "image"] = "text"
+    type: Literal["text", "image"] = "text"
     default: Annotated[str, Field(max_length=2000)] = ""
 
 
 class Override(Strict):
-    """How a layer differs in one format: what is None is as in the template."""
+    """How a layer differs in one size; None keeps the layer's own value."""
 
     x: Position | None = None
     y: Position | None = None
@@ -68,99 +69,100 @@ class Override(Strict):
     hidden: bool | None = None
 
     def changes(self, layer: Layer) -> dict[str, Any]:
-        """What it changes of a layer: the fields that the layer has."""
-        fields = type(layer).model_fields
-        return {name: value for name, value in self if value is not None and name in fields}
+        """Return the overridden values that this type of layer has."""
+        names = type(layer).model_fields
+        return {name: value for name, value in self if value is not None and name in names}
 
 
-class Format(Strict):
-    """Another size of the same design. It shares the layers; `overrides` moves them, by name."""
+class TemplateSize(Strict):
+    """Another canvas size of the template. It has the same layers; `overrides` changes them by name."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
     width: Length
     height: Length
-    background: Opaque | None = None
+    background: OpaqueFill | None = None
     overrides: dict[str, Override] = Field(default_factory=dict)
 
 
 class ImageTemplate(Strict):
-    """A template: canvas, columns, layers, and other formats."""
+    """A template: canvas, fields, layers and additional sizes."""
 
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     canvas: Canvas
-    columns: Annotated[tuple[Column, ...], Field(max_length=50)] = ()
+    fields: Annotated[tuple[TemplateField, ...], Field(max_length=50)] = ()
     layers: Annotated[tuple[AnyLayer, ...], Field(max_length=MAX_LAYERS)]
-    formats: Annotated[tuple[Format, ...], Field(max_length=12)] = ()
+    sizes: Annotated[tuple[TemplateSize, ...], Field(max_length=12)] = ()
 
     @model_validator(mode="before")
     @classmethod
-    def _upgrade(cls, document: Any) -> Any:
-        return _from_version_1(document) if isinstance(document, dict) and document.get("version") == 1 else document
+    def _migrate(cls, document: Any) -> Any:
+        return migrate_document(document)
 
     @model_validator(mode="after")
-    def _names_are_unique(self) -> Self:
-        for what, parts in (("columns", self.columns), ("layers", self.layers), ("formats", self.formats)):
+    def _check_unique_names(self) -> Self:
+        for plural, parts in (("fields", self.fields), ("layers", self.layers), ("sizes", self.sizes)):
             names = [part.name for part in parts]
-            twice = {name for name in names if names.count(name) > 1}
-            if twice:
-                raise ValueError(f"Two {what} share the name {', '.join(sorted(twice))}")
+            repeated = {name for name in names if names.count(name) > 1}
+            if repeated:
+                raise ValueError(f"Two {plural} have the same name: {', '.join(sorted(repeated))}")
         return self
 
     @model_validator(mode="after")
-    def _columns_exist(self) -> Self:
-        known = {column.name for column in self.columns}
+    def _check_fields(self) -> Self:
+        known = {field.name for field in self.fields}
         for layer in self.layers:
-            unknown = layer.columns() - known
+            unknown = layer.fields() - known
             if unknown:
                 raise ValueError(
-                    f"The layer “{layer.name}” uses the column {', '.join(sorted(unknown))}, which the template"
-                    f" does not have; it has {', '.join(sorted(known)) or 'none'}"
+                    f"The layer “{layer.name}” uses the unknown field {', '.join(sorted(unknown))}."
+                    f" The template has: {', '.join(sorted(known)) or 'no fields'}"
                 )
         return self
 
     @model_validator(mode="after")
-    def _formats_move_layers_that_exist(self) -> Self:
+    def _check_overrides(self) -> Self:
         known = {layer.name for layer in self.layers}
-        for format in self.formats:
-            if format.name == OWN_SIZE:
-                raise ValueError(f"“{OWN_SIZE}” is the canvas’s own size; give the format another name")
-            if unknown := set(format.overrides) - known:
-                raise ValueError(f"The format {format.name} moves {', '.join(sorted(unknown))}, which is no layer")
+        for size in self.sizes:
+            if size.name == DEFAULT_SIZE:
+                raise ValueError(f"The size name “{DEFAULT_SIZE}” is reserved for the canvas. Choose another name")
+            if unknown := set(size.overrides) - known:
+                raise ValueError(f"The size {size.name} overrides an unknown layer: {', '.join(sorted(unknown))}")
         return self
 
-    def layer(self, name: str) -> AnyLayer | None:
-        """The layer of a name."""
+    def find_layer(self, name: str) -> AnyLayer | None:
+        """Return the layer of this name, if there is one."""
         return next((layer for layer in self.layers if layer.name == name), None)
 
-    def format(self, name: str) -> Format | None:
-        """The format of a name."""
-        return next((format for format in self.formats if format.name == name), None)
+    def find_size(self, name: str) -> TemplateSize | None:
+        """Return the additional size of this name, if there is one."""
+        return next((size for size in self.sizes if size.name == name), None)
 
     @property
-    def sizes(self) -> list[str]:
-        """The names of the sizes that it can be rendered in: its own, and its formats'."""
-        return [OWN_SIZE, *(format.name for format in self.formats)]
+    def size_names(self) -> list[str]:
+        """The names of all sizes, the canvas's own first."""
+        return [DEFAULT_SIZE, *(size.name for size in self.sizes)]
 
-    def in_format(self, name: str) -> "ImageTemplate":
-        """The template as one of its formats shows it, which has no other formats.
+    def in_size(self, name: str) -> "ImageTemplate":
+        """Return the template as it is in one of its sizes, without the other sizes.
 
-        Raises KeyError for a format that it does not have.
+        Raises:
+            KeyError: the template does not have this size.
         """
-        if name == OWN_SIZE:
-            return self.model_copy(update={"formats": ()})
-        format = self.format(name)
-        if format is None:
+        if name == DEFAULT_SIZE:
+            return self.model_copy(update={"sizes": ()})
+        size = self.find_size(name)
+        if size is None:
             raise KeyError(name)
-        background = format.background or self.canvas.background
-        canvas = Canvas(width=format.width, height=format.height, background=background)
-        unmoved = Override()
+        background = size.background or self.canvas.background
+        canvas = Canvas(width=size.width, height=size.height, background=background)
+        unchanged = Override()
         layers = (
-            layer.model_copy(update=format.overrides.get(layer.name, unmoved).changes(layer)) for layer in self.layers
+            layer.model_copy(update=size.overrides.get(layer.name, unchanged).changes(layer)) for layer in self.layers
         )
-        return self.model_copy(update={"canvas": canvas, "layers": tuple(layers), "formats": ()})
+        return self.model_copy(update={"canvas": canvas, "layers": tuple(layers), "sizes": ()})
 
     def canonical(self) -> dict[str, Any]:
-        """The document as plain JSON values, with every default written out."""
+        """Return the document as plain JSON values, including every default."""
         return self.model_dump(mode="json")
 
     @property
@@ -168,27 +170,7 @@ class ImageTemplate(Strict):
         """The SHA-256 of the document."""
         return sha256(json.dumps(self.canonical(), sort_keys=True).encode()).hexdigest()
 
-    def written(self) -> str:
-        """The document as text for people and files: what is as usual is left out."""
-        document = {"version": 2, **self.model_dump(mode="json", exclude_defaults=True)}
+    def to_json(self) -> str:
+        """Return the document as indented JSON text without default values, as users export it."""
+        document = {"version": self.version, **self.model_dump(mode="json", exclude_defaults=True)}
         return json.dumps(document, indent=2, ensure_ascii=False)
-
-
-def _from_version_1(document: dict[str, Any]) -> dict[str, Any]:
-    """Version 1 had `show_if` as a column's name, and a shape's outline in two fields of its own."""
-    layers = document.get("layers")
-    if not isinstance(layers, list | tuple):
-        return document
-    return {**document, "version": 2, "layers": [_layer_from_version_1(layer) for layer in layers]}
-
-
-def _layer_from_version_1(layer: Any) -> Any:
-    if not isinstance(layer, dict):
-        return layer
-    layer = dict(layer)
-    if isinstance(layer.get("show_if"), str):
-        layer["show_if"] = {"column": layer["show_if"]}
-    color, width = layer.pop("stroke", None), layer.pop("stroke_width", 0)
-    if color and width:
-        layer["border"] = {"color": color, "width": width}
-    return layer

@@ -1,153 +1,158 @@
-"""Changes of a template's document: each takes a document and gives the changed one, whole and valid.
+"""Edits of a template document. Each function takes a document and returns a changed, valid copy.
 
-A change that would make the document invalid raises pydantic's ValidationError, and the document is as it was.
+An edit that would make the document invalid raises pydantic's ValidationError.
 """
 
 from typing import Any, Literal
 
-from cwz_web.imaging.documents import OWN_SIZE, ImageTemplate, Override
+from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate, Override
 
-LayerKind = Literal["text", "image", "shape", "code", "rating"]
-# How far a copy lies from what it was copied of, so that both are seen.
-BESIDE = 24
-# The fields of a layer that a format may have of its own.
-MOVABLE = tuple(name for name in Override.model_fields if name != "hidden")
+LayerType = Literal["text", "image", "shape", "code", "rating"]
+# The offset of a copy from its original, in pixels, so that both are visible.
+COPY_OFFSET = 24
+# The values of a layer that a size can override in the designer.
+OVERRIDABLE = tuple(name for name in Override.model_fields if name != "hidden")
+MIN_FONT_SIZE = 6
 
-_FRESH: dict[str, dict[str, Any]] = {
+_NEW_LAYERS: dict[str, dict[str, Any]] = {
     "text": {"text": "Your text", "size": 48, "weight": 600, "width": 480, "height": 120, "max_lines": 2},
     "image": {"source": "", "width": 320, "height": 320},
     "shape": {"fill": "#3d4ee0", "width": 240, "height": 160},
     "code": {"content": "https://example.org", "width": 180, "height": 180},
     "rating": {"value": "4.5", "width": 240, "height": 44},
 }
-_NAMES = {"text": "Text", "image": "Image", "shape": "Shape", "code": "Code", "rating": "Stars"}
+_LAYER_NAMES = {"text": "Text", "image": "Image", "shape": "Shape", "code": "Code", "rating": "Stars"}
 
 
 class LayerNotFoundError(LookupError):
-    """The document has no layer of this name; somebody else may have removed it."""
+    """The document does not have a layer of this name, for example because another user removed it."""
 
 
-def add_layer(template: ImageTemplate, kind: LayerKind) -> tuple[ImageTemplate, str]:
-    """The document with a new layer on top, in the middle of the canvas, and the layer's name."""
-    fresh = dict(_FRESH[kind])
-    width, height = min(fresh["width"], template.canvas.width), min(fresh["height"], template.canvas.height)
-    place = {"x": (template.canvas.width - width) // 2, "y": (template.canvas.height - height) // 2}
-    name = _free_name(template, _NAMES[kind])
-    layer = {"type": kind, "name": name} | fresh | place | {"width": width, "height": height}
-    return _with_layers(template, [*_layers(template), layer]), name
+def add_layer(template: ImageTemplate, layer_type: LayerType) -> tuple[ImageTemplate, str]:
+    """Add a layer on top, in the center of the canvas.
+
+    Returns:
+        The changed document and the new layer's name.
+    """
+    values = dict(_NEW_LAYERS[layer_type])
+    canvas = template.canvas
+    width, height = min(values["width"], canvas.width), min(values["height"], canvas.height)
+    box = {"x": (canvas.width - width) // 2, "y": (canvas.height - height) // 2, "width": width, "height": height}
+    name = _unused_name(template, _LAYER_NAMES[layer_type])
+    layer = {"type": layer_type, "name": name} | values | box
+    return _replace_layers(template, [*_layers(template), layer]), name
 
 
 def duplicate_layer(template: ImageTemplate, name: str) -> tuple[ImageTemplate, str]:
-    """The document with a copy of a layer just above it, and the copy's name. Raises LayerNotFoundError."""
-    layers, at = _layers(template), _index(template, name)
-    copy = {
-        **layers[at],
-        "name": _free_name(template, name),
-        "x": layers[at]["x"] + BESIDE,
-        "y": layers[at]["y"] + BESIDE,
+    """Add a copy of a layer directly above it. Raises LayerNotFoundError.
+
+    Returns:
+        The changed document and the copy's name.
+    """
+    layers, index = _layers(template), _layer_index(template, name)
+    original = layers[index]
+    copy = original | {
+        "name": _unused_name(template, name),
+        "x": original["x"] + COPY_OFFSET,
+        "y": original["y"] + COPY_OFFSET,
     }
-    return _with_layers(template, [*layers[: at + 1], copy, *layers[at + 1 :]]), copy["name"]
+    return _replace_layers(template, [*layers[: index + 1], copy, *layers[index + 1 :]]), copy["name"]
 
 
 def remove_layer(template: ImageTemplate, name: str) -> ImageTemplate:
-    """The document without a layer. Raises LayerNotFoundError."""
+    """Remove a layer and its overrides. Raises LayerNotFoundError."""
     layers = _layers(template)
-    del layers[_index(template, name)]
-    formats = [
-        {**format, "overrides": {key: value for key, value in format["overrides"].items() if key != name}}
-        for format in template.canonical()["formats"]
-    ]
-    return _with_layers(template, layers, formats)
+    del layers[_layer_index(template, name)]
+    sizes = _sizes(template)
+    for size in sizes:
+        size["overrides"].pop(name, None)
+    return _replace_layers(template, layers, sizes)
 
 
-def move_layer(template: ImageTemplate, name: str, place: int) -> ImageTemplate:
-    """The document with a layer at another place, counted from the lowest. Raises LayerNotFoundError."""
+def move_layer(template: ImageTemplate, name: str, position: int) -> ImageTemplate:
+    """Move a layer to another position, counted from the lowest layer. Raises LayerNotFoundError."""
     layers = _layers(template)
-    layer = layers.pop(_index(template, name))
-    layers.insert(min(max(place, 0), len(layers)), layer)
-    return _with_layers(template, layers)
+    layer = layers.pop(_layer_index(template, name))
+    layers.insert(min(max(position, 0), len(layers)), layer)
+    return _replace_layers(template, layers)
 
 
-def change_layer(template: ImageTemplate, name: str, values: dict[str, Any], size: str = OWN_SIZE) -> ImageTemplate:
-    """The document with other values of a layer's fields.
+def change_layer(template: ImageTemplate, name: str, values: dict[str, Any], size: str = DEFAULT_SIZE) -> ImageTemplate:
+    """Change values of a layer. Raises LayerNotFoundError.
 
-    In a format, what a format may have of its own (its place, its letters' size) changes for that format alone, and all
-    else for every one. Raises LayerNotFoundError.
+    Args:
+        values: the new values by name.
+        size: the size that is being edited. Values that a size can override change in this size only, all others in
+            every size.
     """
-    layers, at = _layers(template), _index(template, name)
-    formats = template.canonical()["formats"]
-    if size != OWN_SIZE:
-        shown = template.in_format(size).layers[at].model_dump(mode="json")
-        own = {key: values.pop(key) for key in MOVABLE if key in values}
-        moved = {key: value for key, value in own.items() if value != shown.get(key)}
-        [format] = [each for each in formats if each["name"] == size]
-        overrides = format["overrides"]
-        overrides[name] = {**overrides.get(name, {}), **moved}
-    layers[at] |= values
-    new_name = layers[at]["name"]
+    layers, index = _layers(template), _layer_index(template, name)
+    sizes = _sizes(template)
+    if size != DEFAULT_SIZE:
+        current = template.in_size(size).layers[index].model_dump(mode="json")
+        overridable = {key: values.pop(key) for key in OVERRIDABLE if key in values}
+        changed = {key: value for key, value in overridable.items() if value != current.get(key)}
+        overrides = _named(sizes, size)["overrides"]
+        overrides[name] = {**overrides.get(name, {}), **changed}
+    layers[index] |= values
+    new_name = layers[index]["name"]
     if new_name != name:
-        for format in formats:
-            if name in format["overrides"]:
-                format["overrides"][new_name] = format["overrides"].pop(name)
-    return _with_layers(template, layers, formats)
+        for each in sizes:
+            if name in each["overrides"]:
+                each["overrides"][new_name] = each["overrides"].pop(name)
+    return _replace_layers(template, layers, sizes)
 
 
-def change_canvas(template: ImageTemplate, values: dict[str, Any], size: str = OWN_SIZE) -> ImageTemplate:
-    """The document with another width, height or background; of one of its formats, when one is named."""
+def change_canvas(template: ImageTemplate, values: dict[str, Any], size: str = DEFAULT_SIZE) -> ImageTemplate:
+    """Change the width, height or background of the canvas, or of one of the additional sizes."""
     document = template.canonical()
-    if size == OWN_SIZE:
-        document["canvas"] |= values
-    else:
-        [format] = [each for each in document["formats"] if each["name"] == size]
-        format |= values
+    target = document["canvas"] if size == DEFAULT_SIZE else _named(document["sizes"], size)
+    target |= values
     return ImageTemplate.model_validate(document)
 
 
-def change_columns(template: ImageTemplate, columns: list[dict[str, Any]]) -> ImageTemplate:
-    """The document with other columns. One that a layer uses cannot be left out."""
-    return ImageTemplate.model_validate({**template.canonical(), "columns": columns})
+def change_fields(template: ImageTemplate, fields: list[dict[str, Any]]) -> ImageTemplate:
+    """Replace the template's fields. A field that a layer uses cannot be removed."""
+    return ImageTemplate.model_validate({**template.canonical(), "fields": fields})
 
 
-def add_format(template: ImageTemplate, name: str, width: int, height: int) -> ImageTemplate:
-    """The document with another format, its layers put where they lie in the canvas's own size, scaled to fit.
+def add_size(template: ImageTemplate, name: str, width: int, height: int) -> ImageTemplate:
+    """Add a size, with the layers scaled and placed in proportion to the canvas.
 
-    Each box keeps its shape: it grows or shrinks by the smaller of the two ratios, and its middle keeps its place in
-    proportion. What covered the whole canvas covers the whole format.
+    Each box keeps its aspect ratio: it is scaled by the smaller of the two ratios, and its center keeps its relative
+    position. A layer that covers the whole canvas covers the whole new size.
     """
     canvas = template.canvas
-    across, down = width / canvas.width, height / canvas.height
-    ratio = min(across, down)
+    x_ratio, y_ratio = width / canvas.width, height / canvas.height
+    ratio = min(x_ratio, y_ratio)
     overrides: dict[str, dict[str, int]] = {}
     for layer in template.layers:
         if layer.width >= canvas.width and layer.height >= canvas.height:
-            box = {"x": round(layer.x * across), "y": round(layer.y * down)}
-            overrides[layer.name] = box | {"width": round(layer.width * across), "height": round(layer.height * down)}
+            position = {"x": round(layer.x * x_ratio), "y": round(layer.y * y_ratio)}
+            extent = {"width": round(layer.width * x_ratio), "height": round(layer.height * y_ratio)}
+            overrides[layer.name] = position | extent
             continue
-        middle = ((layer.left + layer.width / 2) * across, (layer.top + layer.height / 2) * down)
+        center_x, center_y = (layer.left + layer.width / 2) * x_ratio, (layer.top + layer.height / 2) * y_ratio
         new_width, new_height = max(round(layer.width * ratio), 1), max(round(layer.height * ratio), 1)
-        moved = (round(middle[0] - new_width / 2), round(middle[1] - new_height / 2))
         # From the upper left corner to the layer's own anchor.
-        offset = ((layer.x - layer.left) * ratio, (layer.y - layer.top) * ratio)
+        anchor_x, anchor_y = (layer.x - layer.left) * ratio, (layer.y - layer.top) * ratio
         overrides[layer.name] = {
-            "x": moved[0] + round(offset[0]),
-            "y": moved[1] + round(offset[1]),
+            "x": round(center_x - new_width / 2) + round(anchor_x),
+            "y": round(center_y - new_height / 2) + round(anchor_y),
             "width": new_width,
             "height": new_height,
         }
-        for field in ("size", "min_size"):
-            value = getattr(layer, field, None)
+        for key in ("size", "min_size"):
+            value = getattr(layer, key, None)
             if value is not None:
-                overrides[layer.name][field] = max(round(value * ratio), 6)
-    format = {"name": name, "width": width, "height": height, "overrides": overrides}
-    document = template.canonical()
-    return ImageTemplate.model_validate({**document, "formats": [*document["formats"], format]})
+                overrides[layer.name][key] = max(round(value * ratio), MIN_FONT_SIZE)
+    size = {"name": name, "width": width, "height": height, "overrides": overrides}
+    return ImageTemplate.model_validate({**template.canonical(), "sizes": [*_sizes(template), size]})
 
 
-def remove_format(template: ImageTemplate, name: str) -> ImageTemplate:
-    """The document without a format."""
-    document = template.canonical()
-    formats = [format for format in document["formats"] if format["name"] != name]
-    return ImageTemplate.model_validate({**document, "formats": formats})
+def remove_size(template: ImageTemplate, name: str) -> ImageTemplate:
+    """Remove an additional size."""
+    sizes = [size for size in _sizes(template) if size["name"] != name]
+    return ImageTemplate.model_validate({**template.canonical(), "sizes": sizes})
 
 
 def _layers(template: ImageTemplate) -> list[dict[str, Any]]:
@@ -155,22 +160,31 @@ def _layers(template: ImageTemplate) -> list[dict[str, Any]]:
     return layers
 
 
-def _index(template: ImageTemplate, name: str) -> int:
-    for at, layer in enumerate(template.layers):
+def _sizes(template: ImageTemplate) -> list[dict[str, Any]]:
+    sizes: list[dict[str, Any]] = template.canonical()["sizes"]
+    return sizes
+
+
+def _named(parts: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    return next(part for part in parts if part["name"] == name)
+
+
+def _layer_index(template: ImageTemplate, name: str) -> int:
+    for index, layer in enumerate(template.layers):
         if layer.name == name:
-            return at
+            return index
     raise LayerNotFoundError(name)
 
 
-def _with_layers(
-    template: ImageTemplate, layers: list[dict[str, Any]], formats: list[dict[str, Any]] | None = None
+def _replace_layers(
+    template: ImageTemplate, layers: list[dict[str, Any]], sizes: list[dict[str, Any]] | None = None
 ) -> ImageTemplate:
     document = {**template.canonical(), "layers": layers}
-    return ImageTemplate.model_validate(document if formats is None else {**document, "formats": formats})
+    return ImageTemplate.model_validate(document if sizes is None else {**document, "sizes": sizes})
 
 
-def _free_name(template: ImageTemplate, name: str) -> str:
-    taken = {layer.name for layer in template.layers}
+def _unused_name(template: ImageTemplate, name: str) -> str:
+    used = {layer.name for layer in template.layers}
     stem = name[:50].rstrip("0123456789 ") or name[:50]
-    candidates = (stem if number == 1 else f"{stem} {number}" for number in range(1, len(taken) + 3))
-    return next(candidate for candidate in candidates if candidate not in taken)
+    candidates = (stem if number == 1 else f"{stem} {number}" for number in range(1, len(used) + 3))
+    return next(candidate for candidate in candidates if candidate not in used)

@@ -11,7 +11,7 @@ from isal import isal_zlib
 from pydantic import Field
 
 from cwz_web.imaging.compositing import Pixels
-from cwz_web.imaging.documents import OWN_SIZE
+from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.layers import Strict
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -39,7 +39,7 @@ class Output(Strict):
     times the work.
     """
 
-    size: str = Field(default=OWN_SIZE, max_length=40)
+    size: str = Field(default=DEFAULT_SIZE, max_length=40)
     format: Format = Format.JPEG
     quality: int = Field(default=84, ge=1, le=100)
     scale: int = Field(default=1, ge=1, le=3)

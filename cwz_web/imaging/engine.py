@@ -22,7 +22,7 @@ from cwz_web.imaging.barcodes import render_code
 from cwz_web.imaging.byte_cache import ByteCache
 from cwz_web.imaging.compositing import Patch, Pixels, blank, lay, parse_color
 from cwz_web.imaging.decoding import FittedImages, Source
-from cwz_web.imaging.documents import OWN_SIZE, ImageTemplate
+from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
 from cwz_web.imaging.effects import finish
 from cwz_web.imaging.encoders import Output, encode
 from cwz_web.imaging.errors import (
@@ -55,7 +55,7 @@ MAX_PIXELS = 25_000_000
 MAX_SOURCE_BYTES = 100 * 1024 * 1024
 RENDER_SECONDS = 20.0
 
-# Loads the image or the font that a reference names: a URL or `original:<sha256>`. Raises SourceMissingError.
+# Loads the image or the font that a reference names: a URL or `upload:<sha256>`. Raises SourceMissingError.
 LoadSource = Callable[[str], Source]
 # The references that an image shows, with what was found there: the source, or why there is none.
 LoadedSources = Mapping[str, Source | SourceMissingError]
@@ -95,7 +95,7 @@ class Engine:
         self._asked: cachetools.LRUCache[tuple[int, str, int], tuple[ImageTemplate, Plan]] = cachetools.LRUCache(plans)
         self._lock = Lock()
 
-    def plan(self, template: ImageTemplate, size: str = OWN_SIZE, scale: int = 1) -> "Plan":
+    def plan(self, template: ImageTemplate, size: str = DEFAULT_SIZE, scale: int = 1) -> "Plan":
         """The plan of a template, made once.
 
         Arguments:
@@ -110,9 +110,9 @@ class Engine:
             return known[1]
         whole = template
         try:
-            template = template.in_format(size)
+            template = template.in_size(size)
         except KeyError:
-            raise UnknownSizeError(size, template.sizes) from None
+            raise UnknownSizeError(size, template.size_names) from None
         if template.canvas.width * template.canvas.height * scale**2 > MAX_PIXELS:
             raise ImageTooLargeError(
                 f"The image would have more than {MAX_PIXELS // 10**6} million pixels; use a smaller scale"
@@ -152,23 +152,23 @@ class Plan:
         self.digest = digest
         self.document = document
         self._images, self._bases, self._layers_rendered = images, bases, layers_rendered
-        self._defaults = {column.name: column.default for column in template.columns}
+        self._defaults = {field.name: field.default for field in template.fields}
         self._layers = tuple(layer for layer in template.layers if not layer.hidden)
-        self._used = frozenset[str]().union(*(layer.columns() for layer in self._layers))
-        changing = [bool(layer.columns()) for layer in self._layers]
+        self._used = frozenset[str]().union(*(layer.fields() for layer in self._layers))
+        changing = [bool(layer.fields()) for layer in self._layers]
         first = changing.index(True) if True in changing else len(changing)
         self._below, self._above = self._layers[:first], self._layers[first:]
 
     @cached_property
-    def columns(self) -> list[str]:
-        """The template's columns, in its order."""
+    def fields(self) -> list[str]:
+        """The names of the template's fields, in its order."""
         return list(self._defaults)
 
     def values(self, data: Mapping[str, str]) -> dict[str, str]:
-        """A row's values, with the template's defaults for columns that it does not name. Raises UnknownFieldsError."""
+        """Complete a row with the defaults of the fields that it does not name. Raises UnknownFieldsError."""
         unknown = sorted(set(data) - set(self._defaults))
         if unknown:
-            raise UnknownFieldsError(unknown, self.columns)
+            raise UnknownFieldsError(unknown, self.fields)
         return {**self._defaults, **data}
 
     def load(self, values: Mapping[str, str], load: LoadSource) -> dict[str, Source | SourceMissingError]:
@@ -301,7 +301,7 @@ class Plan:
         return pixels
 
     def _rendering(self, layer: Layer, values: Mapping[str, str], sources: LoadedSources) -> _Rendering:
-        if layer.content_columns():
+        if layer.content_fields():
             return self._render_layer(layer, values, sources)
         key = (self.digest, layer.name, self._state(layer, sources))
         return self._layers_rendered.get(key) or self._layers_rendered.keep(
@@ -414,7 +414,7 @@ def _present(found: Source | SourceMissingError) -> Source:
 
 
 def _is_shown(layer: Layer, values: Mapping[str, str]) -> bool:
-    return layer.show_if is None or _holds(layer.show_if, values[layer.show_if.column].strip())
+    return layer.show_if is None or _holds(layer.show_if, values[layer.show_if.field].strip())
 
 
 def _holds(condition: Condition, text: str) -> bool:

@@ -9,15 +9,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from cwz_web.imaging.bindings import COLUMN, BoundText, parse
+from cwz_web.imaging.bindings import FIELD_NAME, BoundText, parse
 from cwz_web.imaging.fonts import FAMILIES
 
 MAX_SIDE = 4096
-# Parameters that a signed URL keeps for itself, so no column may bear these names.
-RESERVED_COLUMNS = {"s", "k", "e", "v"}
+# Parameters that a signed URL keeps for itself, so no field can have these names.
+RESERVED_FIELDS = {"s", "k", "e", "v"}
 PIXELS = "pixels"
 
-_uploaded_font = re.compile(r"\Aoriginal:[0-9a-f]{64}\Z")
+_uploaded_font = re.compile(r"\Aupload:[0-9a-f]{64}\Z")
 
 
 def _bound(value: str) -> str:
@@ -32,13 +32,13 @@ def _font(value: str) -> str:
 
 
 def _not_reserved(value: str) -> str:
-    if value in RESERVED_COLUMNS:
+    if value in RESERVED_FIELDS:
         raise ValueError(f"{value} is reserved for signed URLs; choose another name")
     return value
 
 
 Color = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}(?:[0-9a-fA-F]{2})?$")]
-ColumnName = Annotated[str, Field(pattern=rf"^{COLUMN}$"), AfterValidator(_not_reserved)]
+FieldName = Annotated[str, Field(pattern=rf"^{FIELD_NAME}$"), AfterValidator(_not_reserved)]
 Bound = Annotated[str, Field(max_length=2000), AfterValidator(_bound)]
 Position = Annotated[int, Field(ge=-MAX_SIDE, le=MAX_SIDE), PIXELS]
 Length = Annotated[int, Field(ge=1, le=MAX_SIDE), PIXELS]
@@ -77,7 +77,7 @@ def _scaled(value: object, factor: int) -> object:
 class Gradient(Strict):
     """A gradient of two or three colors. `angle` of a linear one: 0 runs to the right, 90 downwards."""
 
-    kind: Literal["linear", "radial"] = "linear"
+    type: Literal["linear", "radial"] = "linear"
     start: Color
     middle: Color | None = None
     end: Color
@@ -117,7 +117,7 @@ class Shadow(Strict):
 class Condition(Strict):
     """Whether a layer is rendered for a row. `more` and `less` compare numbers; a text without one is neither."""
 
-    column: ColumnName
+    field: FieldName
     test: Annotated[
         Literal["filled", "empty", "equal", "different", "contains", "more", "less"], Field(alias="is")
     ] = "filled"  # fmt: skip
@@ -162,14 +162,14 @@ class Layer(Strict):
         """The text with bindings that decides what the layer shows, if it has one."""
         return None
 
-    def content_columns(self) -> frozenset[str]:
+    def content_fields(self) -> frozenset[str]:
         """The columns that decide what the layer looks like when it is rendered."""
         bound = self.bound()
-        return bound.columns if bound else frozenset()
+        return bound.fields if bound else frozenset()
 
-    def columns(self) -> frozenset[str]:
+    def fields(self) -> frozenset[str]:
         """The columns that decide how the layer looks, and whether it is rendered at all."""
-        return self.content_columns() | ({self.show_if.column} if self.show_if else set())
+        return self.content_fields() | ({self.show_if.field} if self.show_if else set())
 
 
 class ShapeLayer(Layer):
@@ -189,7 +189,7 @@ class ShapeLayer(Layer):
 
 
 class ImageLayer(Layer):
-    """An image: a URL, or `original:<sha256>` for one that the workspace keeps.
+    """An image: a URL, or `upload:<sha256>` for one that the workspace keeps.
 
     `focus` is what stays in sight when `cover` cuts: the middle, what renders the eye (`attention`), or a point in
     fractions of the image. `missing` says what happens when the image cannot be had: render a placeholder, leave

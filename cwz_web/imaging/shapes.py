@@ -94,7 +94,7 @@ def elliptic_mask(width: int, height: int) -> Pixels:
 
 def _straight(fill: Gradient, width: int, height: int) -> tuple[Pixels, Pixels] | None:
     """The colors and the alpha of a gradient that runs straight down or across, which needs no rendering; else None."""
-    if fill.kind != "linear" or fill.angle not in (0, 90, 180, 270):
+    if fill.type != "linear" or fill.angle not in (0, 90, 180, 270):
         return None
     down = fill.angle in (90, 270)
     side = height if down else width
@@ -143,7 +143,7 @@ def _fill(fill: Fill | None) -> tuple[str, str]:
     stops = "".join(
         f'<stop offset="{at / (len(colors) - 1)}" {_paint("stop", color)}/>' for at, color in enumerate(colors)
     )
-    if fill.kind == "radial":
+    if fill.type == "radial":
         return f'<defs><radialGradient id="fill" r="0.71">{stops}</radialGradient></defs>', 'fill="url(#fill)"'
     across, down = cos(radians(fill.angle)) / 2, sin(radians(fill.angle)) / 2
     line = f'x1="{0.5 - across:.4f}" y1="{0.5 - down:.4f}" x2="{0.5 + across:.4f}" y2="{0.5 + down:.4f}"'

@@ -155,8 +155,8 @@ def _page(
     db = request.db
     document = open_draft(db, template).document
     chosen = read_chosen(request.GET).within(document)
-    shown = document.in_format(chosen.size)
-    layer = shown.layer(chosen.layer)
+    shown = document.in_size(chosen.size)
+    layer = shown.find_layer(chosen.layer)
     feeds = list_feeds(db, template.workspace_id)
     values = sample_values(request, document, chosen.feed or None, chosen.row)
     page = {

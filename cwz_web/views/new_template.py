@@ -12,7 +12,7 @@ from cwz_web.imaging.documents import MAX_DOCUMENT_BYTES, ImageTemplate
 from cwz_web.imaging.encoders import Output
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateCollection
-from cwz_web.storage.connections import default_connection, upload_key
+from cwz_web.storage.connections import get_default_connection, upload_key
 from cwz_web.storage.contract import StorageError
 from cwz_web.views.templates import read_document
 from cwz_web.web.forms import Filled, Form, Name, empty_form, read_form
@@ -23,7 +23,7 @@ from cwz_web.workspaces.audit import record
 THUMBNAIL = 480
 BLANK = {
     "canvas": {"width": 1200, "height": 630, "background": "#ffffff"},
-    "columns": [{"name": "title", "label": "Title", "default": "Your title"}],
+    "fields": [{"name": "title", "label": "Title", "default": "Your title"}],
     "layers": [
         {"type": "text", "name": "Title", "text": "{{ title }}", "x": 80, "y": 220, "width": 1040, "height": 190}
         | {"size": 80, "min_size": 36, "weight": 700, "align": "center", "valign": "middle", "max_lines": 2}
@@ -126,7 +126,7 @@ def _keep_renderings(request: Request, starter: Starter) -> None:
     if not starter.illustrations:
         return
     workspace_id = request.workspace.workspace_id
-    place = default_connection(request.db, workspace_id).place
+    place = get_default_connection(request.db, workspace_id).place
     release_connection(request)
     bucket = request.services.providers.open(place)
     for rendering in starter.illustrations:

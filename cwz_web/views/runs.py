@@ -11,11 +11,11 @@ from pyramid.view import view_config
 from slugify import slugify
 
 from cwz_web.feeds.models import Feed
-from cwz_web.feeds.queries import items_after, list_feeds
+from cwz_web.feeds.queries import list_items, list_feeds
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import Design, list_templates, open_design
 from cwz_web.generation.usage import QuotaExceededError, used_in
-from cwz_web.imaging.documents import OWN_SIZE
+from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import RunCollection, RunResource
@@ -121,7 +121,7 @@ def check_rows(context: RunCollection, request: Request) -> dict[str, Any]:
         raise HTTPNotFound
     design = open_design(request.db, template)
     mapping = _mapping_of(dict(request.GET), design, feed)
-    rows = [apply_mapping(mapping, item.data) for item in items_after(request.db, feed, limit=SAMPLE)]
+    rows = [apply_mapping(mapping, item.data) for item in list_items(request.db, feed, limit=SAMPLE)]
     uploads = uploads_of(request, template)
     release_connection(request)  # what is rendered may be fetched
     return {
@@ -306,12 +306,12 @@ def _page(request: Request, form: Filled[RunForm], chosen: dict[str, Any]) -> di
     if feed is None or template is None:
         return page
     design = open_design(request.db, template)
-    sample = items_after(request.db, feed, limit=SAMPLE)
+    sample = list_items(request.db, feed, limit=SAMPLE)
     same = chosen.get("mapped") == f"{feed.id} {template.id}"
     mapping = (
         _mapping_of(chosen, design, feed)
         if same
-        else guess_mapping(design.document.columns, feed.columns, [item.data for item in sample])
+        else guess_mapping(design.document.fields, feed.columns, [item.data for item in sample])
     )
     first = apply_mapping(mapping, sample[0].data) if sample else {}
     return page | {
@@ -320,19 +320,19 @@ def _page(request: Request, form: Filled[RunForm], chosen: dict[str, Any]) -> di
         "first": first,
         "preview": preview_path(request, design, first),
         "mapped": f"{feed.id} {template.id}",
-        "sizes": design.document.sizes,
-        "chosen_sizes": [size for size in design.document.sizes if f"size.{size}" in chosen] or [OWN_SIZE],
+        "sizes": design.document.size_names,
+        "chosen_sizes": [size for size in design.document.size_names if f"size.{size}" in chosen] or [DEFAULT_SIZE],
     }
 
 
 def _outputs_of(typed: dict[str, str], design: Design) -> list[Output]:
     """What each row is rendered as: the formats that are ticked, in the sizes that are; of none, the first one."""
-    sizes = [size for size in design.document.sizes if f"size.{size}" in typed] or [OWN_SIZE]
+    sizes = [size for size in design.document.size_names if f"size.{size}" in typed] or [DEFAULT_SIZE]
     formats = [format for format in Format if f"format.{format}" in typed] or [Format.JPEG]
     return [Output(size=size, format=format) for size in sizes for format in formats]
 
 
 def _mapping_of(typed: dict[str, str], design: Design, feed: Feed) -> dict[str, str]:
     """The mapping that the fields say: a column of the feed, nothing, or the template's default (left out)."""
-    fields = {column.name: typed.get(f"map.{column.name}", DEFAULT) for column in design.document.columns}
+    fields = {column.name: typed.get(f"map.{column.name}", DEFAULT) for column in design.document.fields}
     return {name: value for name, value in fields.items() if value == "" or value in feed.columns}

@@ -26,7 +26,7 @@ from cwz_web.imaging.documents import MAX_DOCUMENT_BYTES, ImageTemplate
 from cwz_web.imaging.encoders import Format
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateCollection, TemplateResource
-from cwz_web.storage.connections import connection_of, list_connections
+from cwz_web.storage.connections import get_connection, list_connections
 from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.web.forms import Filled, Form, Name, messages, read_form
 from cwz_web.web.request import Request
@@ -83,8 +83,8 @@ def template_list(context: TemplateCollection, request: Request) -> dict[str, An
 def show_template(context: TemplateResource, request: Request) -> dict[str, Any]:
     """A template, rendered with the values of the form beside it."""
     design = open_design(request.db, context.row)
-    given = {c.name: request.GET[c.name][:2000] for c in design.document.columns if c.name in request.GET}
-    changed = {c.name: given[c.name] for c in design.document.columns if given.get(c.name, c.default) != c.default}
+    given = {c.name: request.GET[c.name][:2000] for c in design.document.fields if c.name in request.GET}
+    changed = {c.name: given[c.name] for c in design.document.fields if given.get(c.name, c.default) != c.default}
     return {
         "design": design,
         "given": given,
@@ -115,7 +115,7 @@ def storage_form(context: TemplateResource, request: Request) -> Response:
     template = context.row
     chosen = form.value.storage or None
     try:
-        name = connection_of(request.db, template.workspace_id, chosen).name
+        name = get_connection(request.db, template.workspace_id, chosen).name
     except InvalidSettingsError as error:
         raise HTTPUnprocessableEntity(str(error)) from None
     template.connection_id = chosen
@@ -133,7 +133,7 @@ def storage_form(context: TemplateResource, request: Request) -> Response:
 def document_page(context: TemplateResource, request: Request) -> dict[str, Any]:
     """The document as text."""
     document = open_design(request.db, context.row).document
-    return {"template": context.row, "form": Filled(None, {}, {"document": document.written()})}
+    return {"template": context.row, "form": Filled(None, {}, {"document": document.to_json()})}
 
 
 @view_config(
@@ -160,7 +160,7 @@ def document_form(context: TemplateResource, request: Request) -> Any:
 def export_template(context: TemplateResource, request: Request) -> Response:
     """The document as a file, to be brought in elsewhere."""
     template = context.row
-    written = open_design(request.db, template).document.written().encode()
+    written = open_design(request.db, template).document.to_json().encode()
     response = Response(written, content_type="application/json")
     response.content_disposition = f'attachment; filename="{template.slug}.json"'
     return response
@@ -206,14 +206,14 @@ def open_page(context: TemplateResource, request: Request) -> dict[str, Any]:
     """What addresses without a signature may say."""
     design, url = open_design(request.db, context.row), request.services.settings.url
     open_ones = context.row.open_parameters
-    texts = {column.name: column.default for column in design.document.columns if column.name in (open_ones or ())}
+    texts = {column.name: column.default for column in design.document.fields if column.name in (open_ones or ())}
     return {
         "design": design,
         "address": f"{url}/i/{context.row.id}.jpg",
         "example": urlencode(texts),
         "open_ones": open_ones,
         "parameters": _openable(design),
-        "photos": any(column.kind == "image" for column in design.document.columns),
+        "photos": any(field.type == "image" for field in design.document.fields),
     }
 
 
@@ -234,8 +234,8 @@ def open_form(context: TemplateResource, request: Request) -> Response:
 
 def _openable(design: Design) -> dict[str, str]:
     """What an address may say, and how people call it."""
-    columns = {column.name: column.label for column in design.document.columns}
-    sizes = {"_size": "Its size, one of the template's"} if len(design.document.sizes) > 1 else {}
+    columns = {column.name: column.label for column in design.document.fields}
+    sizes = {"_size": "Its size, one of the template's"} if len(design.document.size_names) > 1 else {}
     return columns | sizes | {"_scale": "Its scale, 1 to 3", "_quality": "Its quality, 1 to 100"}
 
 

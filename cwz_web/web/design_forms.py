@@ -7,21 +7,21 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cwz_web.imaging.documents import OWN_SIZE, ImageTemplate
+from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
 from cwz_web.imaging.editing import (
     LayerNotFoundError,
-    add_format,
     add_layer,
+    add_size,
     change_canvas,
-    change_columns,
+    change_fields,
     change_layer,
     duplicate_layer,
     move_layer,
-    remove_format,
     remove_layer,
+    remove_size,
 )
 from cwz_web.web.forms import messages
-from cwz_web.web.layer_forms import bound_columns, read_layer
+from cwz_web.web.layer_forms import bound_fields, read_layer
 
 MAX_COLUMNS = 50
 # The key of an error that names a column which a layer shows and the template does not have: it can be added at once.
@@ -34,7 +34,7 @@ class Chosen(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     layer: Annotated[str, Field(max_length=60)] = ""
-    size: Annotated[str, Field(max_length=40)] = OWN_SIZE
+    size: Annotated[str, Field(max_length=40)] = DEFAULT_SIZE
     feed: UUID | Literal[""] = ""
     row: Annotated[int, Field(ge=1, le=10_000_000)] = 1
     zoom: Literal["fit", "50", "100", "200"] = "fit"
@@ -46,8 +46,8 @@ class Chosen(BaseModel):
 
     def within(self, document: ImageTemplate) -> "Chosen":
         """The same, as far as the document has it."""
-        layer = self.layer if document.layer(self.layer) else ""
-        size = self.size if document.format(self.size) else OWN_SIZE
+        layer = self.layer if document.find_layer(self.layer) else ""
+        size = self.size if document.find_size(self.size) else DEFAULT_SIZE
         return self.model_copy(update={"layer": layer, "size": size})
 
 
@@ -93,7 +93,7 @@ def change_design(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Chan
 def _shortened(errors: dict[str, str]) -> dict[str, str]:
     """Messages by the form's own fields: `canvas.width` is typed in a field called `width`."""
     return {
-        path.rpartition(".")[2] if path.startswith(("canvas.", "formats.")) else path: errors[path] for path in errors
+        path.rpartition(".")[2] if path.startswith(("canvas.", "sizes.")) else path: errors[path] for path in errors
     }
 
 
@@ -125,7 +125,7 @@ def _move(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change:
 
 def _toggle(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change:
     name, what = typed.get("layer", ""), typed.get("do", "")
-    layer = document.layer(name)
+    layer = document.find_layer(name)
     if layer is None:
         raise LayerNotFoundError(name)
     flag = "hidden" if what == "hide" else "locked"
@@ -133,7 +133,7 @@ def _toggle(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change:
 
 
 def _properties(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change:
-    layer = document.in_format(chosen.size).layer(chosen.layer)
+    layer = document.in_size(chosen.size).find_layer(chosen.layer)
     if layer is None:
         raise LayerNotFoundError(chosen.layer)
     values, errors = read_layer(layer, typed)
@@ -141,20 +141,20 @@ def _properties(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change
         raise InvalidDesignError(errors)
     if typed.get("add"):
         document = _with_column(document, typed["add"], "image" if layer.type == "image" else "text")
-    unknown = sorted(bound_columns(values) - {column.name for column in document.columns})
+    unknown = sorted(bound_fields(values) - {field.name for field in document.fields})
     if unknown:
         raise InvalidDesignError({MISSING_COLUMN: unknown[0]})
     changed = change_layer(document, layer.name, values, chosen.size)
     place = [each.name for each in document.layers].index(layer.name)
-    now = changed.in_format(chosen.size).layers[place]
+    now = changed.in_size(chosen.size).layers[place]
     fields = sorted(name for name in type(layer).model_fields if getattr(now, name) != getattr(layer, name))
     return changed, chosen.model_copy(update={"layer": now.name}), f"{layer.name}: {', '.join(fields)}"
 
 
 def _with_column(document: ImageTemplate, name: str, kind: str) -> ImageTemplate:
     """The document with a new column, which a layer is about to show."""
-    column = {"name": name, "label": name.replace("_", " ").capitalize(), "kind": kind}
-    return change_columns(document, [*(column.model_dump() for column in document.columns), column])
+    column = {"name": name, "label": name.replace("_", " ").capitalize(), "type": kind}
+    return change_fields(document, [*(field.model_dump() for field in document.fields), column])
 
 
 def _canvas(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change:
@@ -162,25 +162,25 @@ def _canvas(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change:
     return change_canvas(document, values, chosen.size), chosen, f"canvas {sorted(values)}"
 
 
-def _columns(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change:
+def _fields(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change:
     columns = []
     for number in range(MAX_COLUMNS + 1):
-        column = {key: typed.get(f"{number}.{key}", "").strip() for key in ("name", "label", "kind", "default")}
+        column = {key: typed.get(f"{number}.{key}", "").strip() for key in ("name", "label", "type", "default")}
         if column["name"]:
             label = column["label"] or column["name"].replace("_", " ").capitalize()
-            columns.append({**column, "label": label, "kind": column["kind"] or "text"})
-    return change_columns(document, columns), chosen, "columns"
+            columns.append({**column, "label": label, "type": column["type"] or "text"})
+    return change_fields(document, columns), chosen, "fields"
 
 
-def _add_format(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change:
+def _add_size(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change:
     width, height = typed.get("width", ""), typed.get("height", "")
     sides = [int(side[:5]) if side.isascii() and side.isdigit() else 0 for side in (width, height)]
     name = typed.get("name", "").strip().lower() or f"{sides[0]}x{sides[1]}"
-    return add_format(document, name, *sides), chosen.model_copy(update={"size": name}), f"add {name}"
+    return add_size(document, name, *sides), chosen.model_copy(update={"size": name}), f"add {name}"
 
 
-def _remove_format(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change:
-    return remove_format(document, chosen.size), chosen.model_copy(update={"size": OWN_SIZE}), f"remove {chosen.size}"
+def _remove_size(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change:
+    return remove_size(document, chosen.size), chosen.model_copy(update={"size": DEFAULT_SIZE}), f"remove {chosen.size}"
 
 
 CHANGES: dict[str, Callable[[ImageTemplate, Chosen, Typed], Change]] = {
@@ -192,7 +192,7 @@ CHANGES: dict[str, Callable[[ImageTemplate, Chosen, Typed], Change]] = {
     "lock": _toggle,
     "properties": _properties,
     "canvas": _canvas,
-    "columns": _columns,
-    "add-format": _add_format,
-    "remove-format": _remove_format,
+    "fields": _fields,
+    "add-size": _add_size,
+    "remove-size": _remove_size,
 }

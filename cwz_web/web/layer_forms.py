@@ -1,6 +1,6 @@
 """A layer as a form: which fields each kind of layer shows, and the way from a layer to typed text and back.
 
-A field's name is the path in the document (`border.width`); a fill is spread over `fill.kind`, `fill.start` and so on.
+A field's name is the path in the document (`border.width`); a fill is spread over `fill.type`, `fill.start` and so on.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ from cwz_web.web.forms import messages
 _any_layer: TypeAdapter[Layer] = TypeAdapter(AnyLayer)
 FILLS = {"fill", "background"}
 # Parts of a layer that are there or not, and the field that says so.
-OPTIONAL = {"border": "border.width", "stroke": "stroke.width", "shadow": "shadow.on", "show_if": "show_if.column"}
+OPTIONAL = {"border": "border.width", "stroke": "stroke.width", "shadow": "shadow.on", "show_if": "show_if.field"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def _choice(name: str, label: str, **choices: str) -> Field:
 
 
 def _fill(name: str, label: str) -> tuple[Field, ...]:
-    kinds = _choice(f"{name}.kind", label, none="None", solid="One color", linear="Gradient", radial="Round gradient")
+    kinds = _choice(f"{name}.type", label, none="None", solid="One color", linear="Gradient", radial="Round gradient")
     return (
         kinds,
         Field(f"{name}.start", "Color", "color"),
@@ -102,7 +102,7 @@ SHADOW = Group(
 WHEN = Group(
     "When to show it",
     (
-        Field("show_if.column", "Only if", "column"),
+        Field("show_if.field", "Only if", "column"),
         _choice(
             "show_if.is",
             "is",
@@ -284,9 +284,9 @@ def read_layer(layer: Layer, typed: Mapping[str, str]) -> tuple[dict[str, Any], 
     return values, {}
 
 
-def bound_columns(values: Mapping[str, Any]) -> frozenset[str]:
+def bound_fields(values: Mapping[str, Any]) -> frozenset[str]:
     """The columns that a layer of these values shows, or depends on."""
-    return _any_layer.validate_python(values).columns()
+    return _any_layer.validate_python(values).fields()
 
 
 def _values(names: Iterable[str], typed: Mapping[str, str]) -> dict[str, Any]:
@@ -316,21 +316,21 @@ def _is_there(whole: str, typed: Mapping[str, str]) -> bool:
 
 
 def _read_fill(name: str, typed: Mapping[str, str]) -> Any:
-    kind = typed.get(f"{name}.kind", "none")
+    kind = typed.get(f"{name}.type", "none")
     parts = {part: typed.get(f"{name}.{part}", "").strip() for part in ("start", "middle", "end", "angle")}
     if kind == "none":
         return None
     if kind == "solid":
         return parts["start"] or "#000000"
     gradient = {part: text for part, text in parts.items() if text}
-    return {"kind": kind, "start": "#000000", "end": "#ffffff"} | gradient
+    return {"type": kind, "start": "#000000", "end": "#ffffff"} | gradient
 
 
 def _fill_typed(name: str, value: Any) -> dict[str, str]:
     if value is None:
-        return {f"{name}.kind": "none"}
+        return {f"{name}.type": "none"}
     if isinstance(value, str):
-        return {f"{name}.kind": "solid", f"{name}.start": value}
+        return {f"{name}.type": "solid", f"{name}.start": value}
     return {f"{name}.{part}": _text(text) for part, text in value.items()}
 
 

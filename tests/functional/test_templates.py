@@ -61,11 +61,11 @@ def test_a_change_is_a_draft_until_it_is_published(studio: Studio) -> None:
     page = change(studio, x="33")
     assert "Draft saved, not published" in page.text
     assert studio.form(page, "properties")["x"].value == "33"
-    assert studio.document.layer("Title").x != 33  # type: ignore[union-attr]
+    assert studio.document.find_layer("Title").x != 33  # type: ignore[union-attr]
     publish = next(form for form in page.forms.values() if form.action.partition("?")[0].endswith("/publish"))
     page = publish.submit().follow()
     assert "Version 2 is published" in page.text
-    assert studio.document.layer("Title").x == 33  # type: ignore[union-attr]
+    assert studio.document.find_layer("Title").x == 33  # type: ignore[union-attr]
     assert studio.log == ["template.draft", "template.edit"]
 
 
@@ -121,7 +121,7 @@ def test_layers_are_added_moved_hidden_locked_copied_and_removed(studio: Studio)
 
 
 def test_sizes_share_the_layers_and_move_them(studio: Studio) -> None:
-    form = studio.form(studio.page(), "add-format")
+    form = studio.form(studio.page(), "add-size")
     form["width"], form["height"] = "200", "400"
     page = form.submit().follow()
     assert page.html.find(id="stage-image")["height"] == "400"
@@ -140,15 +140,15 @@ def test_sizes_share_the_layers_and_move_them(studio: Studio) -> None:
 
 
 def test_columns_are_edited_and_one_in_use_stays(studio: Studio) -> None:
-    form = studio.form(studio.page(), "columns")
+    form = studio.form(studio.page(), "fields")
     form["2.name"], form["2.label"], form["2.default"] = "price", "Price", "€ 5"
     page = form.submit().follow()
-    assert studio.form(page, "columns")["2.label"].value == "Price"
-    form = studio.form(page, "columns")
+    assert studio.form(page, "fields")["2.label"].value == "Price"
+    form = studio.form(page, "fields")
     form["0.name"] = ""
     refused = form.submit(status=422)
-    assert "uses the column title" in refused.text
-    assert studio.form(studio.page(), "columns")["0.name"].value == "title"
+    assert "uses the unknown field title" in refused.text
+    assert studio.form(studio.page(), "fields")["0.name"].value == "title"
 
 
 def test_the_image_shows_the_draft_with_a_row_of_a_feed(studio: Studio) -> None:

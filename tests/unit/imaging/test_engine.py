@@ -338,7 +338,7 @@ def test_stars_without_a_number_are_not_rendered() -> None:
 
 
 def test_a_workspaces_font_is_loaded_as_images_are() -> None:
-    reference = f"original:{'a' * 64}"
+    reference = f"upload:{'a' * 64}"
     plan = plan_of([text("t", "{{ title }}", font=reference)])
     values = plan.values({"title": "Sphinx"})
     found = plan.load(values, lambda name: {reference: Source.of(FONT.read_bytes())}[name])

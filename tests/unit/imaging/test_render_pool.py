@@ -18,14 +18,14 @@ import pytest
 from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
-from cwz_web.imaging.engine import Engine, Plan, LoadedSources, nothing
+from cwz_web.imaging.engine import Engine, LoadedSources, Plan, nothing
 from cwz_web.imaging.errors import InvalidBarcodeError, SourceMissingError
 from cwz_web.imaging.render_pool import ON_THE_WAY, REST_SECONDS, RenderPool
 from tests.factories import FONT, jpeg, small_document
 from tests.installation import ROOT, wait_for
 
 FONT_SOURCE = Source.of(FONT.read_bytes())
-OWN = f"original:{FONT_SOURCE.digest}"
+OWN = f"upload:{FONT_SOURCE.digest}"
 BOX = {"x": 0, "y": 0, "width": 90, "height": 90}
 TEXT = {"type": "text", "name": "text", "text": "{{ title }} é 👍", "font": OWN, "size": 20, **BOX}
 PHOTO = {"type": "image", "name": "photo", "source": "{{ image }}", **BOX}
@@ -48,7 +48,11 @@ class StoredImage(Plan):
         self.begun, self.may_end = threading.Event(), threading.Event()
 
     def render(
-        self, values: Mapping[str, str], sources: LoadedSources, output: Output, rendered: Callable[[], object] = nothing
+        self,
+        values: Mapping[str, str],
+        sources: LoadedSources,
+        output: Output,
+        rendered: Callable[[], object] = nothing,
     ) -> bytes:
         self.begun.set()
         assert self.may_end.wait(60)

@@ -1,7 +1,7 @@
 import pytest
 
 from cwz_web.imaging.documents import ImageTemplate
-from cwz_web.imaging.editing import add_format
+from cwz_web.imaging.editing import add_size
 from cwz_web.web.design_forms import CHANGES, Chosen, InvalidDesignError, change_design, read_chosen
 from cwz_web.web.layer_forms import typed_of
 from tests.factories import small_document
@@ -9,7 +9,7 @@ from tests.factories import small_document
 
 @pytest.fixture
 def document() -> ImageTemplate:
-    return add_format(ImageTemplate.model_validate(small_document()), "square", 200, 200)
+    return add_size(ImageTemplate.model_validate(small_document()), "square", 200, 200)
 
 
 def test_what_an_address_says_wrong_is_as_usual(document: ImageTemplate) -> None:
@@ -26,11 +26,11 @@ def test_an_address_holds_what_is_chosen_and_nothing_else() -> None:
 
 def test_properties_in_a_size_move_the_layer_there_alone(document: ImageTemplate) -> None:
     chosen = Chosen(layer="Title", size="square")
-    layer = document.in_format("square").layer("Title")
+    layer = document.in_size("square").find_layer("Title")
     assert layer is not None
     changed, _, what = change_design(document, chosen, {**typed_of(layer), "do": "properties", "x": "3"})
-    assert changed.in_format("square").layer("Title").x == 3  # type: ignore[union-attr]
-    assert changed.layer("Title") == document.layer("Title")
+    assert changed.in_size("square").find_layer("Title").x == 3  # type: ignore[union-attr]
+    assert changed.find_layer("Title") == document.find_layer("Title")
     assert what == "Title: x"
 
 
@@ -42,36 +42,36 @@ def test_a_new_layer_is_chosen_and_a_removed_one_no_more(document: ImageTemplate
 
 
 def test_renaming_goes_on_with_the_layer(document: ImageTemplate) -> None:
-    layer = document.layer("Title")
+    layer = document.find_layer("Title")
     assert layer is not None
     typed = {**typed_of(layer), "do": "properties", "name": "Headline"}
     assert change_design(document, Chosen(layer="Title"), typed)[1].layer == "Headline"
 
 
 def test_a_column_that_is_not_there_yet_can_be_added_with_the_change_that_shows_it(document: ImageTemplate) -> None:
-    layer = document.layer("Title")
+    layer = document.find_layer("Title")
     assert layer is not None
     typed = {**typed_of(layer), "do": "properties", "text": "{{ title }} {{ old_price | currency }}"}
     with pytest.raises(InvalidDesignError) as wrong:
         change_design(document, Chosen(layer="Title"), typed)
     assert wrong.value.errors == {"missing-column": "old_price"}
     changed, _, _ = change_design(document, Chosen(layer="Title"), {**typed, "add": "old_price"})
-    assert (changed.columns[-1].name, changed.columns[-1].label) == ("old_price", "Old price")
+    assert (changed.fields[-1].name, changed.fields[-1].label) == ("old_price", "Old price")
     with pytest.raises(InvalidDesignError):
         change_design(document, Chosen(layer="Title"), {**typed, "add": "title"})
 
 
 def test_columns_without_a_name_are_left_out_and_labels_are_made(document: ImageTemplate) -> None:
     typed = {
-        "do": "columns",
+        "do": "fields",
         "0.name": "title",
         "1.name": "image",
-        "1.kind": "image",
+        "1.type": "image",
         "2.name": " ",
         "3.name": "old_price",
     }
-    columns = change_design(document, Chosen(), typed)[0].columns
-    assert [(column.name, column.label, column.kind) for column in columns] == [
+    columns = change_design(document, Chosen(), typed)[0].fields
+    assert [(column.name, column.label, column.type) for column in columns] == [
         ("title", "Title", "text"),
         ("image", "Image", "image"),
         ("old_price", "Old price", "text"),
@@ -90,9 +90,9 @@ def test_columns_without_a_name_are_left_out_and_labels_are_made(document: Image
         ({"do": "move", "layer": "Title", "to": "up"}, "to"),
         ({"do": "canvas", "width": "0"}, "width"),
         ({"do": "canvas", "width": "wide"}, "width"),
-        ({"do": "columns"}, ""),
-        ({"do": "add-format", "width": "0", "height": "10"}, "width"),
-        ({"do": "add-format", "name": "square", "width": "10", "height": "10"}, ""),
+        ({"do": "fields"}, ""),
+        ({"do": "add-size", "width": "0", "height": "10"}, "width"),
+        ({"do": "add-size", "name": "square", "width": "10", "height": "10"}, ""),
     ],
 )
 def test_what_can_not_be_done_is_said_at_its_field(document: ImageTemplate, typed: dict[str, str], field: str) -> None:
