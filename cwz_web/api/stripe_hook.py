@@ -6,7 +6,7 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
 from cwz_web.billing.stripe_api import InvalidSignatureError
-from cwz_web.billing.subscriptions import take_event
+from cwz_web.billing.subscriptions import record_event
 from cwz_web.resources.application import HooksRoot
 from cwz_web.web.problems import ProblemError
 from cwz_web.web.request import Request
@@ -29,5 +29,5 @@ def stripe_hook(context: HooksRoot, request: Request) -> Response:
     except InvalidSignatureError:
         raise ProblemError(401, "bad_signature", "The event is not signed by Stripe for this site, or is old") from None
     with services.database.transaction() as db:
-        take_event(db, event)
+        record_event(db, event)
     return Response(status=204)

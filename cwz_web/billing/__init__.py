@@ -1,2 +1,4 @@
-"""What workspaces pay for: plans, and Stripe, which takes the money. In: what a plan has room for, and keeping what we
-know of a subscription equal to what Stripe knows. Not in: counting images (generation/usage.py)."""
+"""Plans and payments: what a plan allows, and a workspace's subscription kept in sync with Stripe.
+
+Counting images is not here but in generation/usage.py.
+"""

@@ -10,10 +10,10 @@ from cwz_web.db.base import Base
 
 
 class Subscription(Base):
-    """What Stripe last said about a workspace: its customer, and the subscription that counts, if there is one.
+    """The state of a workspace's customer and subscription at the last synchronization with Stripe.
 
-    `unpaid_since` is when the oldest invoice that is not paid was due, `ends_at` when a subscription that was given up
-    is over. The plan itself, and from when a workspace is read-only, stand in `workspaces`.
+    `unpaid_since` is when the oldest unpaid invoice was due, `ends_at` when a canceled subscription ends. The plan and
+    the time from which a workspace is read-only are columns of `workspaces`.
     """
 
     __tablename__ = "subscriptions"
@@ -25,13 +25,13 @@ class Subscription(Base):
     unpaid_since: Mapped[datetime | None]
     period_ends_at: Mapped[datetime | None]
     ends_at: Mapped[datetime | None]
-    looked_at: Mapped[datetime | None]
+    synced_at: Mapped[datetime | None]
 
 
 class BillingRecord(Base):
-    """An invoice or a dispute: what the books need, and nothing about people.
+    """An invoice or a dispute: what bookkeeping needs, and no personal data.
 
-    It is kept for seven years, also when the workspace is gone, so `workspace_id` refers to nothing. Amounts are in the
+    Kept for seven years, even if the workspace is deleted: `workspace_id` is no foreign key. Amounts are in the
     smallest unit of the currency.
     """
 
@@ -39,7 +39,7 @@ class BillingRecord(Base):
 
     workspace_id: Mapped[UUID] = mapped_column(primary_key=True)
     id: Mapped[str] = mapped_column(primary_key=True)
-    kind: Mapped[str]
+    type: Mapped[str]
     number: Mapped[str | None]
     status: Mapped[str]
     amount: Mapped[int] = mapped_column(BigInteger)
@@ -47,15 +47,15 @@ class BillingRecord(Base):
     currency: Mapped[str]
     at: Mapped[datetime] = mapped_column(index=True)
 
-    __table_args__ = (CheckConstraint("kind IN ('invoice', 'dispute')", name="kind"),)
+    __table_args__ = (CheckConstraint("type IN ('invoice', 'dispute')", name="type"),)
 
 
 class StripeEvent(Base):
-    """An event that Stripe told us, once. What it says is asked of Stripe again, so only what it is about is kept."""
+    """An event received from Stripe, recorded once. `object_id` is the customer or charge that it concerns."""
 
     __tablename__ = "stripe_events"
 
     id: Mapped[str] = mapped_column(primary_key=True)
     type: Mapped[str]
-    about: Mapped[str | None]
-    came_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+    object_id: Mapped[str | None]
+    received_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)

@@ -1,4 +1,4 @@
-"""What a plan has room for, beside images: members, connected storages, feeds."""
+"""Limits of a plan besides images: members, storage connections, feeds."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -15,7 +15,7 @@ from cwz_web.workspaces.models import Invitation, Membership, Workspace
 
 
 class PlanLimit(StrEnum):
-    """What a plan counts; the value is the plan's field, and the word for many of them."""
+    """What a plan limits; the value is the attribute of Plan, and the plural noun."""
 
     MEMBERS = "members"
     CONNECTIONS = "connections"
@@ -23,36 +23,38 @@ class PlanLimit(StrEnum):
 
 
 class PlanLimitError(Exception):
-    """The plan has no room for one more. The message says of what."""
+    """A plan's limit is reached; the message names it."""
 
 
-def plan_named(settings: Settings, name: str) -> Plan:
-    """A workspace's plan; one that the operator has taken away counts as the one that costs nothing."""
+def find_plan(settings: Settings, name: str) -> Plan:
+    """Return a plan by name; the free plan if the operator removed it."""
     return settings.plan[name if name in settings.plan else FREE]
 
 
-def used_of(db: Session, workspace_id: UUID) -> Mapping[PlanLimit, int]:
-    """How many there are of each thing. People who are invited have their place already."""
+def count_usage(db: Session, workspace_id: UUID) -> Mapping[PlanLimit, int]:
+    """Count what a workspace uses of each limit; open invitations count as members."""
     members = _count(Membership, workspace_id)
     invited = _count(Invitation, workspace_id).where(Invitation.ended_at.is_(None), Invitation.expires_at > func.now())
     feeds = _count(Feed, workspace_id).where(Feed.deleted_at.is_(None))
     counts: tuple[Any, ...] = (members, invited, _count(Connection, workspace_id), feeds)
-    found = db.execute(select(*(each.scalar_subquery() for each in counts))).one()
-    return {PlanLimit.MEMBERS: found[0] + found[1], PlanLimit.CONNECTIONS: found[2], PlanLimit.FEEDS: found[3]}
+    row = db.execute(select(*(each.scalar_subquery() for each in counts))).one()
+    return {PlanLimit.MEMBERS: row[0] + row[1], PlanLimit.CONNECTIONS: row[2], PlanLimit.FEEDS: row[3]}
 
 
-def check_room_for(db: Session, settings: Settings, workspace_id: UUID, thing: PlanLimit) -> None:
-    """See whether there may be one more. Two who ask at once wait for each other. Raises PlanLimitError."""
-    if not settings.billing:
+def check_plan_limit(db: Session, settings: Settings, workspace_id: UUID, limit: PlanLimit) -> None:
+    """Check that the workspace may have one more; its row stays locked until the transaction ends.
+
+    Raises:
+        PlanLimitError: The limit is reached.
+    """
+    if not settings.billing.enabled:
         return
     workspace = db.get_one(Workspace, workspace_id, with_for_update=True, populate_existing=True)
-    plan = plan_named(settings, workspace.plan)
-    most = getattr(plan, thing)
-    if most and used_of(db, workspace_id)[thing] >= most:
-        word = thing if most != 1 else thing.removesuffix("s")
-        raise PlanLimitError(
-            f"The plan {plan.label} has room for {most} {word}, and {'it is' if most == 1 else 'they are'} there"
-        )
+    plan = find_plan(settings, workspace.plan)
+    maximum: int = getattr(plan, limit)
+    if maximum and count_usage(db, workspace_id)[limit] >= maximum:
+        noun = limit if maximum != 1 else limit.removesuffix("s")
+        raise PlanLimitError(f"The {plan.label} plan allows {maximum} {noun}. Upgrade the plan to add more")
 
 
 def _count(model: type[Any], workspace_id: UUID) -> Select[Any]:

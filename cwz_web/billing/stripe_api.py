@@ -1,6 +1,7 @@
-"""Stripe, as far as we talk to it. What it answers becomes our own few words here; no other module knows its objects.
+"""The Stripe API. Responses become our own dataclasses here; no other module knows Stripe's objects.
 
-Of what an event says, only its id, its type, and which customer it is about are believed: how things are is asked anew.
+An event is trusted only for its id, its type and its customer: the current state is always fetched from Stripe.
+The `stripe` package is an extra and imported where it is used.
 """
 
 import json
@@ -15,36 +16,33 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import requests
-import stripe
 from pydantic import BaseModel, Field, ValidationError
 
 from cwz_web.settings import Plan, Settings
 
-# Of a whole answer, and how often a connection is tried again.
+# Timeout of a request, and how often a failed connection is retried.
 SECONDS = 20.0
 RETRIES = 1
-# How far the clock that signed an event may be from ours, in either direction.
+# How many seconds the clock that signed an event may differ from ours, in either direction.
 TOLERANCE = 300
-CATALOGUE_SECONDS = 300.0
+PRICES_SECONDS = 300.0
 RETRY_SECONDS = 20.0
 PAGE = 100
-KEYS_AT_ONCE = 10  # what Stripe takes
+KEYS_PER_REQUEST = 10  # Stripe's limit
 UNPAID = ("past_due", "unpaid")
 GOOD = ("active", "trialing")
 
-stripe.enable_telemetry = False
-
 
 class StripeUnavailableError(Exception):
-    """Stripe does not answer, or not as it should: later, perhaps."""
+    """Stripe does not respond, or not as documented; a retry may help."""
 
 
 class InvalidSignatureError(Exception):
-    """No event that Stripe sent to us, now."""
+    """The event is not signed by Stripe for this installation, or is too old."""
 
 
 class PriceNotFoundError(Exception):
-    """Stripe has no active price with the plan's lookup key: the operator's to mend."""
+    """Stripe has no active price with the plan's lookup key; the operator has to create it."""
 
 
 Name = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
@@ -55,7 +53,7 @@ class _Data(BaseModel):
 
 
 class Event(BaseModel):
-    """An event, as it was sent; there may be anything in it beside these."""
+    """An event as Stripe sent it; other attributes are ignored."""
 
     id: Name
     type: Name
@@ -64,22 +62,22 @@ class Event(BaseModel):
 
     @property
     def customer(self) -> str | None:
-        """The customer that it is about."""
-        about = self.data.object
-        return _id(about.get("id" if about.get("object") == "customer" else "customer"))
+        """The id of the customer that the event concerns."""
+        subject = self.data.object
+        return _id(subject.get("id" if subject.get("object") == "customer" else "customer"))
 
     @property
     def charge(self) -> str | None:
-        """The charge that a dispute is about, which names no customer."""
+        """The id of the charge of a dispute, since a dispute names no customer."""
         return _id(self.data.object.get("charge")) if self.data.object.get("object") == "dispute" else None
 
 
 @dataclass(frozen=True)
-class Bill:
-    """An invoice or a dispute, as the books need it; amounts are in the smallest unit of the currency."""
+class BillingEntry:
+    """An invoice or a dispute as bookkeeping needs it; amounts are in the smallest unit of the currency."""
 
     id: str
-    kind: str
+    type: str
     number: str | None
     status: str
     amount: int
@@ -89,14 +87,14 @@ class Bill:
 
 
 @dataclass(frozen=True)
-class State:
-    """How things are with a customer, now.
+class CustomerState:
+    """The current state of a customer.
 
     Attributes:
-        exists: whether Stripe still has the customer.
-        plan: what the subscription's price is for; None when nobody knows.
-        unpaid_since: when the oldest invoice that is not paid was made.
-        ends_at: when a subscription that was given up is over.
+        exists: Whether Stripe still has the customer.
+        plan: The plan of the subscription's price; None if the price belongs to no plan.
+        unpaid_since: When the oldest unpaid invoice was created.
+        ends_at: When a canceled subscription ends.
     """
 
     exists: bool
@@ -106,12 +104,12 @@ class State:
     unpaid_since: datetime | None = None
     period_ends_at: datetime | None = None
     ends_at: datetime | None = None
-    bills: tuple[Bill, ...] = ()
+    entries: tuple[BillingEntry, ...] = ()
 
 
 @dataclass(frozen=True)
 class Price:
-    """What a plan costs; the amount in the smallest unit of the currency."""
+    """A price of a plan; the amount is in the smallest unit of the currency."""
 
     key: str
     id: str
@@ -122,110 +120,133 @@ class Price:
 
 
 class Stripe:
-    """One a process; safe to use from several threads. Every method that asks raises StripeUnavailableError."""
+    """A client for one process, safe to share between threads.
+
+    Every method that sends a request raises StripeUnavailableError.
+    """
 
     def __init__(self, settings: Settings) -> None:
+        import stripe
+
+        stripe.enable_telemetry = False
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy from the environment
         self._stripe = stripe.StripeClient(
-            settings.stripe_secret_key.get_secret_value(),
-            base_addresses={"api": settings.stripe_api},
+            settings.billing.stripe_secret_key.get_secret_value(),
+            base_addresses={"api": settings.billing.stripe_api},
             max_network_retries=RETRIES,
             http_client=stripe.RequestsClient(timeout=SECONDS, session=self._session),
         ).v1
         self._settings = settings
         self._plans: dict[str, Plan] = settings.plan
         self._lock = Lock()
-        self._known_until = 0.0
-        self._known: dict[str, Price] = {}
+        self._prices_expire_at = 0.0
+        self._prices: dict[str, Price] = {}
 
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
 
     def read_event(self, body: bytes, signature: str) -> Event:
-        """An event with its signature (https://docs.stripe.com/webhooks/signature). Raises Forged."""
-        for secret in self._settings.stripe_webhook_secrets.get_secret_value().split(","):
+        """Verify and parse an event (https://docs.stripe.com/webhooks/signature).
+
+        Args:
+            body: The request's body.
+            signature: The `Stripe-Signature` header.
+
+        Raises:
+            InvalidSignatureError: No secret of ours signed it, or not within TOLERANCE seconds.
+        """
+        import stripe
+
+        for secret in self._settings.billing.stripe_webhook_secrets.get_secret_value().split(","):
             try:
                 stripe.WebhookSignature.verify_header(body, signature, secret.strip(), TOLERANCE)
                 signed_at = next(int(part[2:]) for part in signature.split(",") if part.startswith("t="))
                 event = Event.model_validate_json(body)
             except (stripe.SignatureVerificationError, ValidationError, ValueError, TypeError, StopIteration):
                 continue
-            # The SDK takes those that come from the future.
-            if signed_at <= time.time() + TOLERANCE and event.livemode == self._settings.live_money:
+            # The SDK accepts timestamps in the future.
+            if signed_at <= time.time() + TOLERANCE and event.livemode == self._settings.billing.live:
                 return event
         raise InvalidSignatureError
 
-    def customer_of(self, charge: str) -> str | None:
-        """Whose charge it is."""
-        with _told():
+    def fetch_charge_customer(self, charge: str) -> str | None:
+        """Return the id of the customer who paid a charge."""
+        with _translated_errors():
             return _id(self._stripe.charges.retrieve(charge).to_dict()["customer"])
 
-    def state_of(self, customer: str) -> State:
-        """How things are with a customer."""
-        with _told():
+    def fetch_customer(self, customer: str) -> CustomerState:
+        """Return the current state of a customer with subscription, invoices and disputes."""
+        with _translated_errors():
             if self._stripe.customers.retrieve(customer).to_dict().get("deleted"):
-                return State(exists=False)
-            about: Any = {"customer": customer, "limit": PAGE}
-            subscriptions = self._stripe.subscriptions.list(about | {"status": "all"}).to_dict()["data"]
-            invoices = self._stripe.invoices.list(about).to_dict()["data"]
+                return CustomerState(exists=False)
+            parameters: Any = {"customer": customer, "limit": PAGE}
+            subscriptions = self._stripe.subscriptions.list(parameters | {"status": "all"}).to_dict()["data"]
+            invoices = self._stripe.invoices.list(parameters).to_dict()["data"]
             disputes = [
                 dispute
-                for charge in self._stripe.charges.list(about).to_dict()["data"]
+                for charge in self._stripe.charges.list(parameters).to_dict()["data"]
                 if charge["disputed"]
                 for dispute in self._stripe.disputes.list({"charge": charge["id"]}).to_dict()["data"]
             ]
-            bills = (*map(_invoice, _finished(invoices)), *map(_dispute, disputes))
-            state = State(exists=True, bills=bills)
+            entries = (*map(_invoice, _finished(invoices)), *map(_dispute, disputes))
+            state = CustomerState(exists=True, entries=entries)
             return self._with_subscription(state, subscriptions) if subscriptions else state
 
-    def prices(self) -> dict[str, Price]:
-        """The prices of the plans by lookup key, remembered for a while."""
+    def list_prices(self) -> dict[str, Price]:
+        """Return the prices of all plans by lookup key, cached for PRICES_SECONDS."""
         with self._lock:
-            if time.monotonic() < self._known_until:
-                return self._known
+            if time.monotonic() < self._prices_expire_at:
+                return self._prices
         keys = [key for plan in self._plans.values() for key in plan.prices]
-        found: list[dict[str, Any]] = []
+        responses: list[dict[str, Any]] = []
         with self._lock:
-            # While Stripe does not answer, not everybody who looks waits for it.
-            self._known_until = time.monotonic() + RETRY_SECONDS
-        with _told():
-            for begin in range(0, len(keys), KEYS_AT_ONCE):
-                some: Any = {"lookup_keys": keys[begin : begin + KEYS_AT_ONCE], "active": True, "limit": PAGE}
-                found += self._stripe.prices.list(some).to_dict()["data"]
-        prices = {price["lookup_key"]: _price(price) for price in found}
+            # While Stripe does not respond, only one request in RETRY_SECONDS waits for it.
+            self._prices_expire_at = time.monotonic() + RETRY_SECONDS
+        with _translated_errors():
+            for start in range(0, len(keys), KEYS_PER_REQUEST):
+                batch: Any = {"lookup_keys": keys[start : start + KEYS_PER_REQUEST], "active": True, "limit": PAGE}
+                responses += self._stripe.prices.list(batch).to_dict()["data"]
+        prices = {price["lookup_key"]: _price(price) for price in responses}
         with self._lock:
-            self._known, self._known_until = prices, time.monotonic() + CATALOGUE_SECONDS
+            self._prices, self._prices_expire_at = prices, time.monotonic() + PRICES_SECONDS
         return prices
 
-    def new_customer(self, workspace_id: UUID, name: str, email: str, number: int) -> str:
-        """A customer for a workspace: always the same one for the same number. Returns its id."""
-        about: Any = {"name": name, "email": email, "metadata": {"workspace": str(workspace_id)}}
-        options: Any = {"idempotency_key": f"customer/{workspace_id}/{number}"}
-        with _told():
-            return self._stripe.customers.create(about, options).id
+    def create_customer(self, workspace_id: UUID, name: str, email: str, number: int) -> str:
+        """Create a customer for a workspace and return its id.
 
-    def checkout(self, customer: str, price_key: str, back: str) -> str:
-        """The address of Stripe's page on which a customer subscribes, for the first time with the days of trial.
-
-        Whoever has a subscription already, of which we may not have heard yet, is sent back. Raises PriceNotFoundError.
+        Args:
+            number: Part of the idempotency key: the same number always returns the same customer.
         """
-        price = self.prices().get(price_key)
+        parameters: Any = {"name": name, "email": email, "metadata": {"workspace": str(workspace_id)}}
+        options: Any = {"idempotency_key": f"customer/{workspace_id}/{number}"}
+        with _translated_errors():
+            return self._stripe.customers.create(parameters, options).id
+
+    def create_checkout_url(self, customer: str, price_key: str, back: str) -> str:
+        """Return the URL of a Checkout page; the first subscription starts with the trial days.
+
+        A customer who is subscribed already, perhaps by an event still on its way, gets the URL to return to.
+
+        Raises:
+            PriceNotFoundError: There is no active price of that key.
+        """
+        price = self.list_prices().get(price_key)
         if price is None:
             raise PriceNotFoundError(price_key)
-        now = self.state_of(customer)
-        if now.status in (*GOOD, *UNPAID):
+        state = self.fetch_customer(customer)
+        if state.status in (*GOOD, *UNPAID):
             return f"{back}?back=checkout"
         tax: Any = {}
-        if self._settings.stripe_tax:
+        if self._settings.billing.automatic_tax:
             tax = {
                 "automatic_tax": {"enabled": True},
                 "tax_id_collection": {"enabled": True},
                 "customer_update": {"address": "auto", "name": "auto"},
             }
-        days = self._settings.stripe_trial_days if now.subscription is None else 0
-        about: Any = {
+        days = self._settings.billing.trial_days if state.subscription is None else 0
+        parameters: Any = {
             "mode": "subscription",
             "customer": customer,
             "line_items": [{"price": price.id, "quantity": 1}],
@@ -235,55 +256,55 @@ class Stripe:
             **({"subscription_data": {"trial_period_days": days}} if days else {}),
             **tax,
         }
-        with _told():
-            # Of two tabs only the newer one may be paid for: two subscriptions would both cost.
+        with _translated_errors():
+            # Only the newest of several open tabs can be paid: two subscriptions would both be charged.
             for older in self._stripe.checkout.sessions.list({"customer": customer, "status": "open"}).data:
                 self._stripe.checkout.sessions.expire(older.id)
-            return self._page(self._stripe.checkout.sessions.create(about).url)
+            return self._page(self._stripe.checkout.sessions.create(parameters).url)
 
-    def portal(self, customer: str, back: str) -> str:
-        """The address of Stripe's page on which a customer changes the plan, pays, and finds invoices."""
-        with _told():
-            about: Any = {"customer": customer, "return_url": f"{back}?back=portal"}
-            return self._page(self._stripe.billing_portal.sessions.create(about).url)
+    def create_portal_url(self, customer: str, back: str) -> str:
+        """Return the URL of the Customer Portal: change the plan, pay, find invoices."""
+        with _translated_errors():
+            parameters: Any = {"customer": customer, "return_url": f"{back}?back=portal"}
+            return self._page(self._stripe.billing_portal.sessions.create(parameters).url)
 
-    def cancel(self, subscription: str) -> None:
-        """End a subscription now, with nothing owed any more; one that has ended stays as it is."""
-        with _told():
+    def cancel_subscription(self, subscription: str) -> None:
+        """Cancel a subscription immediately; do nothing if it has ended."""
+        with _translated_errors():
             if self._stripe.subscriptions.retrieve(subscription).status != "canceled":
-                self._stripe.subscriptions.cancel(subscription)
+                self._stripe.subscriptions.cancel_subscription(subscription)
 
     def _page(self, url: str | None) -> str:
         parts = urlsplit(url or "")
-        if f"{parts.scheme}://{parts.netloc}" not in self._settings.stripe_pages:
-            raise StripeUnavailableError(f"Stripe's page is at an unexpected address: {parts.netloc}")
+        if f"{parts.scheme}://{parts.netloc}" not in self._settings.billing.stripe_pages:
+            raise StripeUnavailableError(f"Stripe returned a page on an unexpected host: {parts.netloc}")
         return url or ""
 
-    def _with_subscription(self, state: State, subscriptions: Sequence[dict[str, Any]]) -> State:
+    def _with_subscription(self, state: CustomerState, subscriptions: Sequence[dict[str, Any]]) -> CustomerState:
         plans = {each["id"]: self._plan_of(each) for each in subscriptions}
         rank = {name: number for number, name in enumerate(self._plans)}
 
-        def worth(each: dict[str, Any]) -> tuple[bool, bool, int, int]:
+        def rank_of(each: dict[str, Any]) -> tuple[bool, bool, int, int]:
             good, unpaid = each["status"] in GOOD, each["status"] in UNPAID
             return good, unpaid, rank.get(plans[each["id"]] or "", -1), each["created"]
 
-        best = max(subscriptions, key=worth)
-        unpaid = [bill.at for bill in state.bills if bill.kind == "invoice" and bill.status == "open"]
+        best = max(subscriptions, key=rank_of)
+        unpaid = [entry.at for entry in state.entries if entry.type == "invoice" and entry.status == "open"]
         items = best["items"]["data"]
-        return State(
+        return CustomerState(
             exists=True,
             subscription=best["id"],
             status=best["status"],
             plan=plans[best["id"]],
             unpaid_since=min(unpaid, default=None) if best["status"] in UNPAID else None,
-            period_ends_at=_moment(max((item["current_period_end"] for item in items), default=None)),
-            ends_at=_moment(best["cancel_at"]),
-            bills=state.bills,
+            period_ends_at=_from_timestamp(max((item["current_period_end"] for item in items), default=None)),
+            ends_at=_from_timestamp(best["cancel_at"]),
+            entries=state.entries,
         )
 
     def _plan_of(self, subscription: dict[str, Any]) -> str | None:
-        """The plan of a subscription's price; a price that lost its lookup key to a newer one has the same product."""
-        prices = self.prices()
+        """Return the plan of a subscription; a price whose lookup key moved to a newer one is matched by product."""
+        prices = self.list_prices()
         for item in subscription["items"]["data"]:
             key, product = item["price"]["lookup_key"], _id(item["price"]["product"])
             for name, plan in self._plans.items():
@@ -293,25 +314,27 @@ class Stripe:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """Whatever goes wrong between Stripe and us becomes one error, which names no secret."""
+def _translated_errors() -> Iterator[None]:
+    """Turn every failure of a request into StripeUnavailableError, without secrets in its message."""
+    import stripe
+
     try:
         yield
     except stripe.StripeError as error:
         raise StripeUnavailableError(f"{type(error).__name__} {error.code or ''}, request {error.request_id}") from None
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-        raise StripeUnavailableError(f"Stripe's answer is not understood: {type(error).__name__}") from None
+        raise StripeUnavailableError(f"Stripe's response is not understood: {type(error).__name__}") from None
 
 
 def _finished(invoices: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Without drafts, which are nobody's business yet."""
+    """Leave out drafts, which are not final."""
     return (invoice for invoice in invoices if invoice["status"] != "draft")
 
 
-def _invoice(invoice: dict[str, Any]) -> Bill:
-    return Bill(
+def _invoice(invoice: dict[str, Any]) -> BillingEntry:
+    return BillingEntry(
         id=invoice["id"],
-        kind="invoice",
+        type="invoice",
         number=invoice["number"],
         status=invoice["status"],
         amount=invoice["amount_due"],
@@ -321,10 +344,10 @@ def _invoice(invoice: dict[str, Any]) -> Bill:
     )
 
 
-def _dispute(dispute: dict[str, Any]) -> Bill:
-    return Bill(
+def _dispute(dispute: dict[str, Any]) -> BillingEntry:
+    return BillingEntry(
         id=dispute["id"],
-        kind="dispute",
+        type="dispute",
         number=None,
         status=dispute["status"],
         amount=dispute["amount"],
@@ -346,10 +369,10 @@ def _price(price: dict[str, Any]) -> Price:
 
 
 def _id(reference: Any) -> str | None:
-    """The id of what an object refers to, which may be there as a whole."""
-    found = reference.get("id") if isinstance(reference, dict) else reference
-    return found if isinstance(found, str) else None
+    """Return the id of a referenced object, which may be expanded."""
+    value = reference.get("id") if isinstance(reference, dict) else reference
+    return value if isinstance(value, str) else None
 
 
-def _moment(seconds: int | None) -> datetime | None:
+def _from_timestamp(seconds: int | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

@@ -1,9 +1,15 @@
-"""The jobs of billing."""
+"""Background jobs of billing."""
 
 import structlog
 from procrastinate import JobContext
 
-from cwz_web.billing.subscriptions import BillingService, all_customers, forget_old, queue_customer_sync, sync_customer
+from cwz_web.billing.subscriptions import (
+    BillingService,
+    delete_expired_records,
+    enqueue_customer_sync,
+    list_customers,
+    sync_customer,
+)
 from cwz_web.jobs import BILLING_QUEUE, LongRetry, app
 
 log = structlog.get_logger()
@@ -11,41 +17,41 @@ log = structlog.get_logger()
 RETRY = LongRetry()
 
 
-@app.task(name="billing.look_again", queue=BILLING_QUEUE, retry=RETRY, pass_context=True)
-def look(context: JobContext, customer: str) -> None:
-    """See how things are with a customer."""
-    if billing := _cashier(context):
+@app.task(name="billing.sync_customer", queue=BILLING_QUEUE, retry=RETRY, pass_context=True)
+def sync_customer_job(context: JobContext, customer: str) -> None:
+    """Synchronize a customer."""
+    if billing := _billing(context):
         sync_customer(context.additional_context["database"], billing, customer)
 
 
-@app.task(name="billing.look_at_charge", queue=BILLING_QUEUE, retry=RETRY, pass_context=True)
+@app.task(name="billing.sync_charge", queue=BILLING_QUEUE, retry=RETRY, pass_context=True)
 def sync_charge(context: JobContext, charge: str) -> None:
-    """See how things are with whoever paid a charge."""
-    billing = _cashier(context)
-    customer = billing.stripe.customer_of(charge) if billing else None
+    """Enqueue the synchronization of the customer who paid a charge."""
+    billing = _billing(context)
+    customer = billing.stripe.fetch_charge_customer(charge) if billing else None
     if customer:
         with context.additional_context["database"].transaction() as db:
-            queue_customer_sync(db, customer)
+            enqueue_customer_sync(db, customer)
 
 
 @app.task(name="billing.cancel", queue=BILLING_QUEUE, retry=RETRY, pass_context=True)
-def cancel(context: JobContext, subscription: str) -> None:
-    """End the subscription of a workspace that is gone."""
-    if billing := _cashier(context):
-        billing.stripe.cancel(subscription)
+def cancel_subscription(context: JobContext, subscription: str) -> None:
+    """Cancel the subscription of a purged workspace."""
+    if billing := _billing(context):
+        billing.stripe.cancel_subscription(subscription)
 
 
 @app.periodic(cron="23 3 * * *")
 @app.task(name="billing.reconcile", queue=BILLING_QUEUE, queueing_lock="reconcile", pass_context=True)
 def reconcile(context: JobContext, timestamp: int) -> None:
-    """Look at every customer once a night, whatever events came or did not; and drop what is too old."""
+    """Synchronize every customer once a night, in case events were lost, and delete expired records."""
     with context.additional_context["database"].transaction() as db:
-        forget_old(db)
-        for customer in all_customers(db) if _cashier(context) else ():
-            queue_customer_sync(db, customer)
+        delete_expired_records(db)
+        for customer in list_customers(db) if _billing(context) else ():
+            enqueue_customer_sync(db, customer)
 
 
-def _cashier(context: JobContext) -> BillingService | None:
-    """None where there is no billing."""
-    billing: BillingService | None = context.additional_context["cashier"]
+def _billing(context: JobContext) -> BillingService | None:
+    """Return the billing service, or None if the installation has no billing."""
+    billing: BillingService | None = context.additional_context["billing"]
     return billing

@@ -17,12 +17,12 @@ from webtest import TestApp
 
 from cwz_web.billing import tasks as billing_tasks
 from cwz_web.billing.models import BillingRecord, StripeEvent, Subscription
-from cwz_web.billing.plans import PlanLimit, PlanLimitError, check_room_for
+from cwz_web.billing.plans import PlanLimit, PlanLimitError, check_plan_limit
 from cwz_web.billing.stripe_api import InvalidSignatureError, Stripe, StripeUnavailableError
-from cwz_web.billing.subscriptions import customer_for
+from cwz_web.billing.subscriptions import ensure_customer
 from cwz_web.db.session import raw_connection
 from cwz_web.feeds import tasks as feed_tasks
-from cwz_web.feeds.imports import new_feed
+from cwz_web.feeds.imports import create_feed
 from cwz_web.generation.api_keys import Scope
 from cwz_web.jobs import BILLING_QUEUE
 from cwz_web.settings import FREE, SettingsError
@@ -80,7 +80,7 @@ class Till:
     def __init__(self, services: Services, stripe: StripeServer, app: TestApp, space: Workspace) -> None:
         self.services, self.stripe, self.app, self.space = services, stripe, app, space
         assert services.billing is not None
-        self.customer = customer_for(services.database, services.billing.stripe, space.id, "admin@example.org")
+        self.customer = ensure_customer(services.database, services.billing.stripe, space.id, "admin@example.org")
         self.number = 0
 
     def send(self, event_type: str = "customer.subscription.updated", about: Any = None, **how: Any) -> None:
@@ -92,8 +92,8 @@ class Till:
 
     def work(self, concurrency: int = 1) -> None:
         """The jobs that wait are done."""
-        context = {"database": self.services.database, "cashier": self.services.billing}
-        run_jobs(self.services.settings.database_url.get_secret_value(), BILLING_QUEUE, context, concurrency)
+        context = {"database": self.services.database, "billing": self.services.billing}
+        run_jobs(self.services.settings.database.url.get_secret_value(), BILLING_QUEUE, context, concurrency)
 
     def told(self, **how: Any) -> Workspace:
         """An event, its job, and the workspace afterwards."""
@@ -135,7 +135,7 @@ def test_without_stripe_there_is_no_billing_and_no_limit(services: Services, wsg
     app.post("/hooks/stripe", b"{}", headers=signed(b"{}"), status=404)
     with services.database.transaction(space.id) as db:
         for number in range(5):
-            check_room_for(db, services.settings, space.id, PlanLimit.FEEDS)
+            check_plan_limit(db, services.settings, space.id, PlanLimit.FEEDS)
             make.feed(space, name=f"Feed {number}")
 
 
@@ -234,7 +234,7 @@ def test_a_failed_payment_has_days_of_grace_and_then_the_workspace_is_read_only(
 
 def test_the_feeds_of_a_workspace_that_is_read_only_wait(till: Till, make: Factory, app_url: str) -> None:
     make.source(make.feed(till.space), cron="* * * * *", next_at=NOW - timedelta(hours=1))
-    context: dict[str, object] = {"database": till.services.database, "meters": till.services.quotas}
+    context: dict[str, object] = {"database": till.services.database, "quotas": till.services.quotas}
     for unpaid_for, expected in ((30, 0), (None, 1)):
         with till.services.database.transaction(till.space.id) as db:
             space = db.get_one(Workspace, till.space.id)
@@ -400,7 +400,7 @@ def test_a_deleted_customer_leaves_the_free_plan_and_can_subscribe_anew(till: Ti
     assert till.told(event_type="customer.deleted", about={"object": "customer", "id": till.customer}).plan == FREE
     assert till.known().customer is None
     assert till.services.billing is not None
-    fresh = customer_for(till.services.database, till.services.billing.stripe, till.space.id, "admin@example.org")
+    fresh = ensure_customer(till.services.database, till.services.billing.stripe, till.space.id, "admin@example.org")
     assert fresh != till.customer
 
 
@@ -474,7 +474,7 @@ def test_a_trial_is_for_the_first_time(till: Till, app_url: str, kept_stripe: St
     for before in (None, "canceled"):
         if before:
             till.stripe.subscribe(till.customer, "pro", status=before)
-        stripe.checkout(till.customer, "connectwyze_pro_monthly", "http://localhost/w/x/billing")
+        stripe.create_checkout_url(till.customer, "connectwyze_pro_monthly", "http://localhost/w/x/billing")
     stripe.close()
     asked = [given for method, path, given in till.stripe.asked if (method, path) == ("POST", "checkout/sessions")]
     assert [given.get("subscription_data[trial_period_days]") for given in asked] == ["14", None]
@@ -541,7 +541,7 @@ def test_nobody_is_sent_to_a_page_that_is_not_stripes(till: Till, monkeypatch: p
     assert till.services.billing is not None
     monkeypatch.setitem(till.stripe.pages, "portal", "https://evil.test")
     with pytest.raises(StripeUnavailableError):
-        till.services.billing.stripe.portal(till.customer, "http://localhost/w/x/billing")
+        till.services.billing.stripe.create_portal_url(till.customer, "http://localhost/w/x/billing")
 
 
 def test_a_plan_bounds_images_by_what_it_is_now(till: Till, app: TestApp, make: Factory) -> None:
@@ -585,8 +585,8 @@ def test_two_who_take_the_last_place_at_once_do_not_both_get_it(till: Till) -> N
         begun.wait()
         try:
             with till.services.database.transaction(till.space.id) as db:
-                check_room_for(db, till.services.settings, till.space.id, PlanLimit.FEEDS)
-                new_feed(db, till.space.id, name=f"Feed {number}", file_name="feed.csv")
+                check_plan_limit(db, till.services.settings, till.space.id, PlanLimit.FEEDS)
+                create_feed(db, till.space.id, name=f"Feed {number}", file_name="feed.csv")
             return True
         except PlanLimitError:
             return False
