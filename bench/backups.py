@@ -18,8 +18,8 @@ from figures import keep
 from people import start
 
 from cwz_web.db.embedded import EmbeddedPostgres
-from cwz_web.db.programs import folder_of_programs
-from cwz_web.ops.backups import Backup, make_backup
+from cwz_web.db.programs import programs_folder
+from cwz_web.ops.backups import Backup, create_backup
 from cwz_web.ops.restore import restore
 
 ROWS = int(sys.argv[1]) if len(sys.argv) > 1 else 300_000
@@ -33,7 +33,7 @@ def seconds(what: Callable[[], object]) -> float:
 
 
 def run(program: str, *arguments: str) -> None:
-    subprocess.run([str(folder_of_programs() / program), *arguments], check=True, capture_output=True)
+    subprocess.run([str(programs_folder() / program), *arguments], check=True, capture_output=True)
 
 
 def fill(url: str) -> None:
@@ -60,8 +60,8 @@ def main() -> None:
     atexit.register(shutil.rmtree, home)  # runs after the database has been let go
     services, _ = start(home)
     settings = services.settings
-    assert settings.embedded_database is not None
-    server = EmbeddedPostgres(settings.embedded_database)
+    assert settings.database.embedded is not None
+    server = EmbeddedPostgres(settings.database.embedded)
     owner = f"postgresql://cwz_owner@/cwz?host={server.socket}"
     other = f"postgresql://cwz_owner@/other?host={server.socket}"
     fill(server.admin_url("cwz"))
@@ -69,9 +69,9 @@ def main() -> None:
         db.execute("CREATE DATABASE bare OWNER cwz_owner")
         db.execute("CREATE DATABASE other OWNER cwz_owner")
     with tempfile.TemporaryDirectory() as folder:
-        dump, ring = str(Path(folder) / "bare.dump"), settings.ring
+        dump, ring = str(Path(folder) / "bare.dump"), settings.secrets.key_ring
         floor = seconds(lambda: run("pg_dump", "-d", server.admin_url("cwz"), "--format=custom", f"--file={dump}"))
-        ours = seconds(lambda: make_backup(owner, Path(folder), ring))
+        ours = seconds(lambda: create_backup(owner, Path(folder), ring))
         [path] = Path(folder).glob("*.backup")
         bare = seconds(lambda: run("pg_restore", "-d", server.admin_url("bare"), dump))
         whole = seconds(lambda: restore(Backup.open(path), other, ring))

@@ -23,7 +23,7 @@ from tests.installation import Installation
 ROWS = int(sys.argv[1]) if len(sys.argv) > 1 else 3000
 TURNS = 2
 # How many processes render beside the worker; as many as there are cores unless it is said.
-KINDS = {"without": {"rendering_processes": "0"}, "beside": {}}
+KINDS = {"without": {"rendering.processes": "0"}, "beside": {}}
 _numbers = itertools.count()
 
 

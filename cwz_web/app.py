@@ -9,11 +9,11 @@ from cwz_web.db.embedded import EmbeddedPostgres
 from cwz_web.db.migrate import pending
 from cwz_web.error_reports import configure_error_reports
 from cwz_web.logs import configure_logs
-from cwz_web.ops.backup_store import Archive
+from cwz_web.ops.backup_store import BackupStore
 from cwz_web.resources.application import Root
 from cwz_web.resources.permissions import Permission
 from cwz_web.settings import Settings, SettingsError
-from cwz_web.storage.plugins import Providers
+from cwz_web.storage.plugins import ProviderRegistry
 from cwz_web.web.services import Services
 
 log = structlog.get_logger()
@@ -24,7 +24,7 @@ def main(global_config: dict[str, str], **ini: str) -> Router:
     try:
         settings = Settings.load(ini)
         configure_logs(development=settings.development)
-        configure_error_reports(settings.sentry_dsn.get_secret_value(), settings.environment)
+        configure_error_reports(settings.monitoring.sentry_dsn.get_secret_value(), settings.environment)
         prepare_database(settings)
         services = Services.start(settings)
     except SettingsError as error:
@@ -37,13 +37,12 @@ def prepare_database(settings: Settings) -> None:
 
     Raises SettingsError when it has not. An outside database that does not answer is waited for, request by request.
     """
-    app_url = settings.database_url.get_secret_value()
-    if settings.embedded_database:
-        server = EmbeddedPostgres(settings.embedded_database)
+    app_url = settings.database.url.get_secret_value()
+    if settings.database.embedded:
+        server = EmbeddedPostgres(settings.database.embedded)
         server.start()
-        server.keep_running()
         if pending(app_url):
-            Archive.of(settings, Providers.of(settings), settings.ring).migrate(app_url)
+            BackupStore.of(settings, ProviderRegistry.of(settings), settings.secrets.key_ring).migrate(app_url)
         return
     try:
         behind = pending(app_url)

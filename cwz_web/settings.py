@@ -1,8 +1,8 @@
 """The .ini file and the environment as one typed, frozen object.
 
-Everything that an operator can set is named here. `Settings.load` fails at start with one message that names
-every problem, so that nobody mends a deployment one restart at a time. Secrets never stand in an .ini file: they
-come from the environment, or, in development only, from a file that is written on first use.
+Everything that an operator can set is a field here, nested by subject: `cwz.mail.sender` is `settings.mail.sender`.
+`Settings.load` fails at start with one message that names every problem. Secrets are never read from an .ini file:
+they come from the environment or, in development only, from a file that is generated on first use.
 """
 
 import fcntl
@@ -12,36 +12,51 @@ import secrets
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from cwz_web.crypto import KeyRing, parse_keys
 from cwz_web.db.embedded import socket_directory
 
 PREFIX = "cwz."
-SECRETS = ("session_secret", "csrf_secret", "password_pepper", "render_secret", "signing_secret")
-OPTIONAL_SECRETS = (
-    "session_secret_before",
-    "google_client_secret",
-    "smtp_password",
-    "resend_api_key",
-    "stripe_secret_key",
-    "stripe_webhook_secrets",
-    "sentry_dsn",
-    "slack_client_secret",
-    "backup_credentials",
-    "metrics_token",
-)
-ENVIRONMENT = {name: f"CWZ_{name.upper()}" for name in (*SECRETS, "encryption_keys", *OPTIONAL_SECRETS)} | {
-    "database_url": "DATABASE_URL",
-    "database_owner_url": "DATABASE_OWNER_URL",
+# The secrets that every installation needs, each of its own value.
+SECRETS = ("session", "csrf", "password_pepper", "render", "signing")
+# The environment variables, by setting. All but the database URLs are refused in an .ini file.
+ENVIRONMENT = {
+    "database.url": "DATABASE_URL",
+    "database.owner_url": "DATABASE_OWNER_URL",
+    "database.queue_url": "DATABASE_QUEUE_URL",
+    "secrets.session": "CWZ_SESSION_SECRET",
+    "secrets.session_previous": "CWZ_SESSION_SECRET_BEFORE",
+    "secrets.csrf": "CWZ_CSRF_SECRET",
+    "secrets.password_pepper": "CWZ_PASSWORD_PEPPER",
+    "secrets.render": "CWZ_RENDER_SECRET",
+    "secrets.signing": "CWZ_SIGNING_SECRET",
+    "secrets.encryption_keys": "CWZ_ENCRYPTION_KEYS",
+    "mail.smtp_password": "CWZ_SMTP_PASSWORD",
+    "mail.resend_api_key": "CWZ_RESEND_API_KEY",
+    "google.client_secret": "CWZ_GOOGLE_CLIENT_SECRET",
+    "slack.client_secret": "CWZ_SLACK_CLIENT_SECRET",
+    "billing.stripe_secret_key": "CWZ_STRIPE_SECRET_KEY",
+    "billing.stripe_webhook_secrets": "CWZ_STRIPE_WEBHOOK_SECRETS",
+    "monitoring.sentry_dsn": "CWZ_SENTRY_DSN",
+    "monitoring.metrics_token": "CWZ_METRICS_TOKEN",
+    "backup.credentials": "CWZ_BACKUP_CREDENTIALS",
 }
 MIN_SECRET_LENGTH = 32
-# Keys of the .ini with a name behind them: cwz.limit.<name>.
-GROUPS = ("limit", "backup", "operator")
-# The plans as they are shipped; `cwz.plan.<name>.<what>` changes one, or adds one. 0 is for any number.
+EMBEDDED_ROLES = {"url": "cwz_app", "owner_url": "cwz_owner", "queue_url": "cwz_render"}
+# The plans that ship; `cwz.plan.<name>.<field>` changes one, or adds one. 0 is unlimited.
 PLANS: dict[str, dict[str, object]] = {
     "free": {"label": "Free", "images": 100, "members": 2, "connections": 1, "feeds": 2, "history": 30},
     "pro": {
@@ -66,94 +81,89 @@ PLANS: dict[str, dict[str, object]] = {
 FREE = "free"
 
 
+def _split(value: object) -> object:
+    return tuple(value.split()) if isinstance(value, str) else value
+
+
+Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
+EmailOrNothing = Annotated[str, Field(pattern=r"^$|^[^@\s]+@[^@\s]+$")]
+
+
 class SettingsError(Exception):
     """The application cannot start with these settings; the message names each problem."""
 
 
-class Plan(BaseModel):
-    """What a workspace may have; 0 is for any number. `prices` are lookup keys of prices in Stripe."""
+class Group(BaseModel):
+    """The settings of one subject."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    label: str = Field(min_length=1, max_length=40)
-    images: int = Field(ge=0, description="images a month")
-    members: int = Field(ge=0)
-    connections: int = Field(ge=0, description="connected storages")
-    feeds: int = Field(ge=0)
-    history: int = Field(default=0, ge=0, description="days of imports and of what rows were before")
-    prices: tuple[str, ...] = ()
+
+class Database(Group):
+    """PostgreSQL: an external server, or the embedded one."""
+
+    url: SecretStr = Field(description="the application's role: not the owner, subject to row-level security")
+    owner_url: SecretStr | None = Field(default=None, description="the owner of the tables; for `cwz migrate` only")
+    queue_url: SecretStr | None = Field(
+        default=None, description="the role of render workers, which `cwz migrate` grants the render queue"
+    )
+    embedded: Path | None = Field(default=None, description="run the PostgreSQL of the wheel in this folder")
+
+
+class RenderDatabase(BaseModel):
+    """The database of a render worker, as a role that may only use the render queue."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    queue_url: SecretStr = Field(description="the role that `cwz migrate` grants the render queue")
+
+
+class Secrets(Group):
+    """The secrets of the installation; each but the encryption keys is random text."""
+
+    session: SecretStr = Field(description="signs session cookies")
+    session_previous: SecretStr | None = Field(default=None, description="still accepted while `session` is rotated")
+    csrf: SecretStr = Field(description="signs form tokens")
+    password_pepper: SecretStr = Field(description="part of every password hash")
+    render: SecretStr = Field(description="signs requests between render workers and the web application")
+    signing: SecretStr = Field(description="signs image URLs")
+    encryption_keys: SecretStr = Field(description="32 random bytes in base64url; newest first, separated by commas")
 
     @property
-    def cap(self) -> int | None:
-        """The images a month; None for any number."""
-        return self.images or None
+    def key_ring(self) -> KeyRing:
+        """The keys for secrets at rest."""
+        return KeyRing(parse_keys(self.encryption_keys.get_secret_value()))
 
-    @field_validator("prices", mode="before")
+    @field_validator("encryption_keys")
     @classmethod
-    def _split_words(cls, value: object) -> object:
-        return tuple(value.split()) if isinstance(value, str) else value
+    def _check_keys(cls, value: SecretStr) -> SecretStr:
+        parse_keys(value.get_secret_value())
+        return value
+
+    @field_validator(*SECRETS)
+    @classmethod
+    def _check_strength(cls, value: SecretStr) -> SecretStr:
+        return _strong(value)
 
 
-class Operator(BaseModel):
-    """Who runs the installation, for its public pages."""
+class RenderSecrets(BaseModel):
+    """The one secret that a render worker needs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
-    name: str = Field(default="", max_length=200)
-    address: str = Field(default="", max_length=300)
-    contact: str = Field(default="", pattern=r"^$|^[^@\s]+@[^@\s]+$", description="an email address")
-    privacy_contact: str = Field(default="", pattern=r"^$|^[^@\s]+@[^@\s]+$", description="an email address")
-    security_contact: str = Field(default="", pattern=r"^$|^[^@\s]+@[^@\s]+$|^https://\S+$", description="or https://…")
-    security_expires: date | None = Field(
-        default=None, description="until when security.txt holds; half a year unless set"
-    )
-    since: date | None = Field(default=None, description="from when privacy page and terms hold")
-    law: str = Field(default="", max_length=200, description="which law applies, and where the court is")
-    hosting: str = Field(default="", max_length=200, description="who runs the servers, and where")
-    processors: str = Field(default="", max_length=2000, description="further sub-processors, with ; between them")
-    source: str = Field(default="", pattern=r"^$|^https://\S+[^/]$", description="where the source code can be read")
+    render: SecretStr = Field(description="signs requests between render workers and the web application")
+
+    @field_validator("render")
+    @classmethod
+    def _check_strength(cls, value: SecretStr) -> SecretStr:
+        return _strong(value)
 
 
-class Settings(BaseModel):
-    """What an operator decides. Keys of the .ini carry the prefix `cwz.`; see development.ini and production.ini."""
+class Mail(Group):
+    """How email is sent."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    environment: Literal["development", "production"] = "production"
-    url: str = Field(pattern=r"^https?://[A-Za-z0-9.\-\[\]:]+$", description="where people reach the application")
-    internal_url: str = Field(default="", description="where workers reach it; the same as url unless set")
-    var: Path = Field(description="the folder for everything that this machine keeps")
-    node_modules: Path = Field(description="the installed front-end packages: htmx, icons, fonts")
-    database_url: SecretStr = Field(description="the application's role: not the owner, bound by row-level security")
-    database_owner_url: SecretStr | None = Field(default=None, description="the tables' owner; for `cwz migrate` only")
-    embedded_database: Path | None = Field(default=None, description="run PostgreSQL from the wheel in this folder")
-    backups: Path | None = Field(default=None, description="the folder of backups; `backups` in cwz.var unless set")
-    backup: dict[str, str] = Field(default_factory=dict, description="cwz.backup.provider and its settings")
-    backup_credentials: SecretStr = Field(default=SecretStr(""), description="the provider's secrets, as a JSON object")
-    keep_audit_days: int = Field(default=730, ge=90, description="how long the activity log goes back")
-    keep_history_days: int = Field(default=365, ge=7, description="of imports and of what rows were before")
-    keep_deliveries_days: int = Field(default=30, ge=4, description="of messages to webhooks; they are tried for three")
-    keep_usage_days: int = Field(default=1100, ge=60, description="how long it is known what a month has made")
-    keep_deleted_days: int = Field(default=30, ge=1, description="of the rows of feeds that were deleted")
-    keep_exports_days: int = Field(default=7, ge=1, description="how long an export can be downloaded")
-    metrics_token: SecretStr = Field(default=SecretStr(""), description="opens /metrics; shut without it in production")
-    worker_metrics: str = Field(
-        default="", pattern=r"^(|[0-9.]+:[0-9]{1,5})$", description="host:port at which a worker tells its own metrics"
-    )
-    operators: tuple[str, ...] = Field(default=(), description="email addresses of who may see /ops")
-    operator: Operator = Field(default_factory=Operator, description="cwz.operator.<what>: who runs this")
-    demo: bool = Field(default=False, description="create the demo workspace, and offer it on the sign-in page")
-    plugins_block: tuple[str, ...] = ()
-    net_allow: tuple[str, ...] = Field(
-        default=(), description="host:port that outbound requests may reach although private"
-    )
-    images_a_month: int = Field(default=0, ge=0, description="what a workspace may make in a month; 0: any number")
-    workers: int = Field(default=0, ge=0, le=64, description="chunks that a worker has at hand at once; 0: one a core")
-    rendering_processes: int | None = Field(
-        default=None, ge=0, le=64, description="processes that render beside a web process or worker; unset: one a core"
-    )
-    mail: Literal["folder", "smtp", "resend"] = Field(default="smtp", description="how mail leaves")
-    mail_from: str = Field(
+    transport: Literal["folder", "smtp", "resend"] = "smtp"
+    sender: str = Field(
         default="ConnectWyze <no-reply@localhost>", max_length=200, pattern=r"^[^\r\n<>]*<[^<>@\s]+@[^<>@\s]+>$"
     )
     smtp_host: str = "localhost"
@@ -162,237 +172,384 @@ class Settings(BaseModel):
     smtp_user: str = ""
     smtp_password: SecretStr = SecretStr("")
     resend_api_key: SecretStr = SecretStr("")
-    google_discovery_url: str = "https://accounts.google.com/.well-known/openid-configuration"
-    google_client_id: str = Field(default="", description="switches sign-in with Google on")
-    google_client_secret: SecretStr = SecretStr("")
-    slack_client_id: str = Field(default="", description="switches Slack on")
-    slack_client_secret: SecretStr = SecretStr("")
-    slack_api: str = Field(default="https://slack.com/api/", pattern=r"^https?://[A-Za-z0-9.\-:]+/api/$")
-    slack_authorize: str = Field(
-        default="https://slack.com/oauth/v2/authorize", pattern=r"^https?://[A-Za-z0-9.\-:/]+$"
-    )
-    sentry_dsn: SecretStr = Field(default=SecretStr(""), description="where errors are told, beside the log")
-    stripe_secret_key: SecretStr = Field(default=SecretStr(""), description="switches billing on")
+
+
+class Billing(Group):
+    """Stripe. Without a secret key there is no billing, and no plan limits anything."""
+
+    stripe_secret_key: SecretStr = Field(default=SecretStr(""), description="turns billing on")
     stripe_webhook_secrets: SecretStr = Field(
-        default=SecretStr(""), description="of Stripe's endpoint; two between commas while one replaces the other"
+        default=SecretStr(""), description="of the webhook endpoint; two, separated by a comma, while one is rotated"
     )
     stripe_api: str = Field(default="https://api.stripe.com", pattern=r"^https?://[A-Za-z0-9.\-:]+$")
-    stripe_pages: tuple[str, ...] = Field(
+    stripe_pages: Words = Field(
         default=("https://checkout.stripe.com", "https://billing.stripe.com"),
-        description="where Stripe's own pages are: people are sent nowhere else",
+        description="origins of Stripe's pages: users are redirected to no other site",
     )
-    stripe_tax: bool = Field(default=False, description="let Stripe Tax reckon the tax")
-    stripe_trial_days: int = Field(default=0, ge=0, le=730)
+    automatic_tax: bool = Field(default=False, description="let Stripe Tax calculate taxes")
+    trial_days: int = Field(default=0, ge=0, le=730)
     grace_days: int = Field(default=7, ge=0, le=90, description="from a failed payment until a workspace is read-only")
-    plan: dict[str, Plan] = Field(default_factory=dict, description="cwz.plan.<name>.<what>", validate_default=True)
-    rate_limits: str = Field(default="memory://", description="where attempts are counted; redis:// for several nodes")
-    limit: dict[str, str] = Field(default_factory=dict, description="cwz.limit.<name> = 20 per 10 minutes")
-    session_secret: SecretStr
-    session_secret_before: SecretStr | None = Field(default=None, description="still accepted while it is replaced")
-    encryption_keys: SecretStr = Field(description="32 random bytes in base64url; newest first, between commas")
-    csrf_secret: SecretStr
-    password_pepper: SecretStr
-    render_secret: SecretStr
-    signing_secret: SecretStr
-    storage: dict[str, dict[str, str]] = Field(default_factory=dict, description="cwz.storage.<provider>.<key>")
 
     @property
-    def ring(self) -> KeyRing:
-        """The keys for secrets at rest."""
-        return KeyRing(parse_keys(self.encryption_keys.get_secret_value()))
-
-    @property
-    def billing(self) -> bool:
-        """Whether workspaces have plans; else everything runs without limits."""
+    def enabled(self) -> bool:
+        """Whether workspaces have plans."""
         return bool(self.stripe_secret_key.get_secret_value())
 
     @property
-    def live_money(self) -> bool:
-        """Whether Stripe's key is not one of its test mode."""
+    def live(self) -> bool:
+        """Whether the Stripe key is for live mode, not test mode."""
         return "_live_" in self.stripe_secret_key.get_secret_value()
 
-    @property
-    def development(self) -> bool:
-        return self.environment == "development"
 
-    @property
-    def cap(self) -> int | None:
-        """What a workspace may make in a month; None for any number."""
-        return self.images_a_month or None
+class Slack(Group):
+    """The Slack app. A client id turns Slack notifications on."""
 
-    @property
-    def backup_folder(self) -> Path:
-        """Where backups lie."""
-        return self.backups or self.var / "backups"
+    client_id: str = ""
+    client_secret: SecretStr = SecretStr("")
+    api: str = Field(default="https://slack.com/api/", pattern=r"^https?://[A-Za-z0-9.\-:]+/api/$")
+    authorize: str = Field(default="https://slack.com/oauth/v2/authorize", pattern=r"^https?://[A-Za-z0-9.\-:/]+$")
 
-    @property
-    def backup_provider(self) -> str:
-        """The storage provider that takes copies of backups; empty for none."""
-        return self.backup.get("provider", "")
 
-    @property
-    def backup_settings(self) -> dict[str, str]:
-        """What that provider is set to."""
-        return {name: value for name, value in self.backup.items() if name != "provider"}
+class Google(Group):
+    """The OpenID Connect provider. A client id turns "Sign in with Google" on."""
 
-    @property
-    def fonts(self) -> Path:
-        """The folder of the fonts' configuration, fontconfig's cache, and the fonts of workspaces."""
-        return self.var / "fonts"
+    discovery_url: str = "https://accounts.google.com/.well-known/openid-configuration"
+    client_id: str = ""
+    client_secret: SecretStr = SecretStr("")
 
-    @property
-    def plan_caps(self) -> dict[str, int | None] | None:
-        """The images a month of each plan; None where there are none."""
-        return {name: plan.cap for name, plan in self.plan.items()} if self.billing else None
 
-    @property
-    def worker_target(self) -> str:
-        """The base URL at which a worker asks for its specification."""
-        return self.internal_url or self.url
+class Rendering(Group):
+    """Render processes: children of a web process or a render worker."""
 
-    @field_validator("url", "internal_url")
+    processes: int | None = Field(default=None, ge=0, le=64, description="unset: one per core; 0: none")
+
+
+class Worker(Group):
+    """Worker processes: `cwz worker` and `cwz render-worker`."""
+
+    concurrency: int = Field(default=0, ge=0, le=64, description="chunks that a render worker takes at once; 0: cores")
+    metrics_address: str = Field(
+        default="", pattern=r"^(|[0-9.]+:[0-9]{1,5})$", description="host:port that serves the worker's own metrics"
+    )
+
+
+class Monitoring(Group):
+    """Metrics and error reports of the installation."""
+
+    metrics_token: SecretStr = Field(default=SecretStr(""), description="required by /metrics in production")
+    sentry_dsn: SecretStr = Field(default=SecretStr(""), description="where errors are reported, besides the log")
+
+
+class Network(Group):
+    """Outbound requests."""
+
+    allow: Words = Field(default=(), description="private host:port pairs that outbound requests may reach")
+
+
+class Plugins(Group):
+    """Storage plugins."""
+
+    block: Words = Field(default=(), description="names of installed plugins that are not loaded")
+
+
+class Retention(Group):
+    """How many days data is kept."""
+
+    audit_days: int = Field(default=730, ge=90, description="the activity log")
+    history_days: int = Field(default=365, ge=7, description="feed imports and earlier values of rows")
+    delivery_days: int = Field(default=30, ge=4, description="webhook deliveries; they are retried for three days")
+    usage_days: int = Field(default=1100, ge=60, description="monthly image counts")
+    deleted_row_days: int = Field(default=30, ge=1, description="deleted feed rows")
+    export_days: int = Field(default=7, ge=1, description="exports that can be downloaded")
+
+
+class Backup(Group):
+    """Where backups are stored."""
+
+    folder: Path | None = Field(default=None, description="unset: `backups` in cwz.var")
+    provider: str = Field(default="", description="the storage provider that receives copies")
+    credentials: SecretStr = Field(default=SecretStr(""), description="its credentials, as a JSON object")
+    options: dict[str, str] = Field(default_factory=dict, description="its settings: cwz.backup.<name>")
+
+    @model_validator(mode="before")
     @classmethod
-    def _without_trailing_slash(cls, value: str) -> str:
-        return value.rstrip("/")
+    def _collect_options(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        own = {name: value for name, value in given.items() if name in cls.model_fields}
+        return own | {"options": own.get("options", {}) | {n: v for n, v in given.items() if n not in own}}
 
-    @field_validator("plan", mode="before")
+    @field_validator("credentials")
     @classmethod
-    def _with_shipped_plans(cls, given: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
-        return {name: PLANS.get(name, {}) | given.get(name, {}) for name in [*PLANS, *(set(given) - set(PLANS))]}
-
-    @field_validator("operators", mode="after")
-    @classmethod
-    def _in_small_letters(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(address.lower() for address in value)
-
-    @field_validator("plugins_block", "net_allow", "stripe_pages", "operators", mode="before")
-    @classmethod
-    def _split_words(cls, value: object) -> object:
-        return tuple(value.split()) if isinstance(value, str) else value
-
-    @field_validator("encryption_keys")
-    @classmethod
-    def _usable_keys(cls, value: SecretStr) -> SecretStr:
-        parse_keys(value.get_secret_value())
-        return value
-
-    @field_validator("backup_credentials")
-    @classmethod
-    def _is_object(cls, value: SecretStr) -> SecretStr:
+    def _check_json(cls, value: SecretStr) -> SecretStr:
         try:
             found = json.loads(value.get_secret_value() or "{}")
         except ValueError:
             found = None
         if not isinstance(found, dict):
-            raise ValueError("is not a JSON object of the storage provider's secrets")
+            raise ValueError("is not a JSON object of the storage provider's credentials")
         return value
 
-    @field_validator(*SECRETS)
+
+class Operator(Group):
+    """Who operates the installation: the public pages, and access to /ops."""
+
+    emails: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(
+        default=(), description="email addresses of the accounts that can open /ops"
+    )
+    name: str = Field(default="", max_length=200)
+    address: str = Field(default="", max_length=300)
+    contact: EmailOrNothing = Field(default="", description="an email address")
+    privacy_contact: EmailOrNothing = Field(default="", description="an email address")
+    security_contact: str = Field(
+        default="", pattern=r"^$|^[^@\s]+@[^@\s]+$|^https://\S+$", description="an email address or an https URL"
+    )
+    security_expires: date | None = Field(
+        default=None, description="expiry date of security.txt; half a year ahead unless set"
+    )
+    since: date | None = Field(default=None, description="effective date of the privacy policy and the terms")
+    law: str = Field(default="", max_length=200, description="governing law and place of jurisdiction")
+    hosting: str = Field(default="", max_length=200, description="the hosting provider and its country")
+    processors: str = Field(default="", max_length=2000, description="other subprocessors, separated by semicolons")
+    source: str = Field(default="", pattern=r"^$|^https://\S+[^/]$", description="URL of the source code")
+
+    @field_validator("emails", mode="after")
     @classmethod
-    def _strong(cls, value: SecretStr) -> SecretStr:
-        text = value.get_secret_value()
-        if len(text) < MIN_SECRET_LENGTH or len(set(text)) < 10:
-            raise ValueError(f"is too weak: use at least {MIN_SECRET_LENGTH} random characters")
-        return value
+    def _lower(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(email.lower() for email in value)
 
-    @model_validator(mode="after")
-    def _secrets_differ(self) -> Self:
-        values = [getattr(self, name).get_secret_value() for name in SECRETS]
-        if len(set(values)) != len(values):
-            raise ValueError(f"each of {', '.join(ENVIRONMENT[name] for name in SECRETS)} needs a value of its own")
-        if not self.development and not self.url.startswith("https://"):
-            raise ValueError("cwz.url must begin with https:// in production")
-        if self.mail == "resend" and not self.resend_api_key.get_secret_value():
-            raise ValueError(f"cwz.mail = resend needs {ENVIRONMENT['resend_api_key']}")
-        if self.mail == "folder" and not self.development:
-            raise ValueError("cwz.mail = folder is for development: nobody would get a mail")
-        if self.billing and not self.stripe_webhook_secrets.get_secret_value():
-            raise ValueError(f"{ENVIRONMENT['stripe_secret_key']} needs {ENVIRONMENT['stripe_webhook_secrets']}")
-        if self.slack_client_id and not self.slack_client_secret.get_secret_value():
-            raise ValueError(f"cwz.slack_client_id needs {ENVIRONMENT['slack_client_secret']}")
-        if self.google_client_id and not self.google_client_secret.get_secret_value():
-            raise ValueError(f"cwz.google_client_id needs {ENVIRONMENT['google_client_secret']}")
-        return self
+
+class Plan(Group):
+    """The limits of a plan; 0 is unlimited. `prices` are lookup keys of prices in Stripe."""
+
+    label: str = Field(min_length=1, max_length=40)
+    images: int = Field(ge=0, description="images per month")
+    members: int = Field(ge=0)
+    connections: int = Field(ge=0, description="storage connections")
+    feeds: int = Field(ge=0)
+    history: int = Field(default=0, ge=0, description="days of feed imports and earlier values of rows")
+    prices: Words = ()
+
+    @property
+    def image_limit(self) -> int | None:
+        """The images per month; None if unlimited."""
+        return self.images or None
+
+
+class CommonSettings(BaseModel):
+    """The settings that every process needs."""
+
+    embedded_roles: ClassVar[Mapping[str, str]] = EMBEDDED_ROLES
+
+    environment: Literal["development", "production"] = "production"
+    url: str = Field(pattern=r"^https?://[A-Za-z0-9.\-\[\]:]+$", description="the public URL of the application")
+    internal_url: str = Field(default="", description="the URL that workers use; the public URL unless set")
+    var: Path = Field(description="the folder for the files of this machine")
+    node_modules: Path = Field(description="the installed npm packages: htmx, icons, fonts")
+    rendering: Rendering = Rendering()
+    worker: Worker = Worker()
+    monitoring: Monitoring = Monitoring()
+    network: Network = Network()
+    plugins: Plugins = Plugins()
+    storage: dict[str, dict[str, str]] = Field(default_factory=dict, description="cwz.storage.<provider>.<name>")
+
+    @property
+    def development(self) -> bool:
+        """Whether this is a development installation."""
+        return self.environment == "development"
+
+    @property
+    def font_folder(self) -> Path:
+        """The folder of fontconfig's configuration and cache, and of the workspaces' fonts."""
+        return self.var / "fonts"
+
+    @property
+    def worker_target(self) -> str:
+        """The base URL at which render workers reach the web application."""
+        return self.internal_url or self.url
+
+    @field_validator("url", "internal_url")
+    @classmethod
+    def _strip_slash(cls, value: str) -> str:
+        return value.rstrip("/")
 
     @classmethod
     def load(cls, ini: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> Self:
-        """Read the `cwz.` keys of an .ini section and the environment.
+        """Read the `cwz.` keys of an .ini section, and the environment.
 
-        Raises SettingsError with one line for each setting that is missing, misspelt or unusable.
+        Raises:
+            SettingsError: One line for each setting that is missing, misspelled or invalid.
         """
-        given: dict[str, object] = {}
-        for key, value in ini.items():
-            if key.startswith(f"{PREFIX}storage."):
-                provider, _, name = key.removeprefix(f"{PREFIX}storage.").partition(".")
-                given.setdefault("storage", {}).setdefault(provider, {})[name] = value  # type: ignore[attr-defined]
-            elif key.startswith(f"{PREFIX}plan."):
-                plan, _, name = key.removeprefix(f"{PREFIX}plan.").partition(".")
-                given.setdefault("plan", {}).setdefault(plan, {})[name] = value  # type: ignore[attr-defined]
-            elif (group := key.removeprefix(PREFIX).partition("."))[0] in GROUPS:
-                given.setdefault(group[0], {})[group[2]] = value  # type: ignore[index]
-            elif key.startswith(PREFIX):
-                given[key.removeprefix(PREFIX).replace(".", "_")] = value
-        misplaced = [name for name in (*SECRETS, "encryption_keys", *OPTIONAL_SECRETS) if name in given]
-        if misplaced:
-            names = ", ".join(f"{PREFIX}{name} (use {ENVIRONMENT[name]})" for name in misplaced)
-            raise SettingsError(f"Secrets do not belong in an .ini file: {names}")
+        tree = _parse_keys(ini)
         if port := environ.get("PORT"):
-            _use_port(given, port)
-        secrets_file = given.pop("secrets_file", None)
-        if isinstance(secrets_file, str) and given.get("environment") == "development":
-            given |= _generated_secrets(Path(secrets_file))
-        given |= {name: environ[variable] for name, variable in ENVIRONMENT.items() if environ.get(variable)}
-        if isinstance(folder := given.get("embedded_database"), str):
-            given |= _embedded_urls(Path(folder))
+            _use_port(tree, port)
+        secrets_file = tree["secrets"].pop("file", None)
+        if secrets_file is not None and tree.get("environment") == "development":
+            tree["secrets"] |= _development_secrets(Path(secrets_file))
+        if folder := tree["database"].get("embedded"):
+            tree["database"] |= _embedded_urls(Path(folder), cls.embedded_roles)
+        for setting, variable in ENVIRONMENT.items():
+            group, name = setting.split(".")
+            if environ.get(variable) and not (group == "database" and folder):
+                tree.setdefault(group, {})[name] = environ[variable]
         try:
-            return cls.model_validate(given)
+            return cls.model_validate(tree)
         except ValidationError as error:
-            raise SettingsError(_explain(error)) from None
+            raise SettingsError(_explain(cls, error)) from None
 
 
-def _use_port(given: dict[str, object], port: str) -> None:
-    """Let PORT, which the server listens on (server.py), stand in the addresses that lead straight to it."""
-    for name in ("url", "internal_url") if given.get("environment") == "development" else ("internal_url",):
-        if isinstance(url := given.get(name), str):
+class RenderWorkerSettings(CommonSettings):
+    """The settings of `cwz render-worker`: no encryption key, and no secrets but the render secret and its database URL."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    embedded_roles: ClassVar[Mapping[str, str]] = {"queue_url": EMBEDDED_ROLES["queue_url"]}
+
+    database: RenderDatabase
+    secrets: RenderSecrets
+
+
+class Settings(CommonSettings):
+    """All settings. Keys of the .ini have the prefix `cwz.`; see development.ini and production.ini."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    database: Database
+    secrets: Secrets
+    mail: Mail = Mail()
+    billing: Billing = Billing()
+    slack: Slack = Slack()
+    google: Google = Google()
+    retention: Retention = Retention()
+    backup: Backup = Backup()
+    operator: Operator = Operator()
+    demo: bool = Field(default=False, description="create the demo workspace, and offer it on the sign-in page")
+    images_per_month: int = Field(default=0, ge=0, description="limit for each workspace without plans; 0: unlimited")
+    rate_limits: str = Field(default="memory://", description="where attempts are counted; redis:// for several nodes")
+    limit: dict[str, str] = Field(default_factory=dict, description="cwz.limit.<name> = 20 per 10 minutes")
+    plan: dict[str, Plan] = Field(default_factory=dict, description="cwz.plan.<name>.<field>", validate_default=True)
+
+    @property
+    def image_limit(self) -> int | None:
+        """The images that a workspace may render per month without plans; None if unlimited."""
+        return self.images_per_month or None
+
+    @property
+    def plan_image_limits(self) -> dict[str, int | None] | None:
+        """The images per month of each plan; None without billing."""
+        return {name: plan.image_limit for name, plan in self.plan.items()} if self.billing.enabled else None
+
+    @property
+    def backup_folder(self) -> Path:
+        """The folder of backups."""
+        return self.backup.folder or self.var / "backups"
+
+    @field_validator("plan", mode="before")
+    @classmethod
+    def _merge_plans(cls, given: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
+        return {name: PLANS.get(name, {}) | given.get(name, {}) for name in [*PLANS, *(set(given) - set(PLANS))]}
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        values = [getattr(self.secrets, name).get_secret_value() for name in SECRETS]
+        if len(set(values)) != len(values):
+            variables = ", ".join(ENVIRONMENT[f"secrets.{name}"] for name in SECRETS)
+            raise ValueError(f"each of {variables} needs a value of its own")
+        if not self.development and not self.url.startswith("https://"):
+            raise ValueError("cwz.url must start with https:// in production")
+        if self.mail.transport == "folder" and not self.development:
+            raise ValueError("cwz.mail.transport = folder is for development only: no email would be delivered")
+        for needed, cause, setting in (
+            (self.mail.transport == "resend", "cwz.mail.transport = resend", "mail.resend_api_key"),
+            (self.billing.enabled, ENVIRONMENT["billing.stripe_secret_key"], "billing.stripe_webhook_secrets"),
+            (self.slack.client_id, "cwz.slack.client_id", "slack.client_secret"),
+            (self.google.client_id, "cwz.google.client_id", "google.client_secret"),
+        ):
+            group, name = setting.split(".")
+            if needed and not getattr(getattr(self, group), name).get_secret_value():
+                raise ValueError(f"{cause} requires {ENVIRONMENT[setting]}")
+        return self
+
+
+def _strong(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if len(text) < MIN_SECRET_LENGTH or len(set(text)) < 10:
+        raise ValueError(f"is too weak: use at least {MIN_SECRET_LENGTH} random characters")
+    return value
+
+
+def _parse_keys(ini: Mapping[str, str]) -> dict[str, Any]:
+    """Return the `cwz.` keys as nested dictionaries: `cwz.mail.sender` is at ["mail"]["sender"]."""
+    tree: dict[str, Any] = {"secrets": {}, "database": {}}
+    misplaced = []
+    for key, value in ini.items():
+        if not key.startswith(PREFIX):
+            continue
+        setting = key.removeprefix(PREFIX)
+        if setting in ENVIRONMENT and not setting.startswith("database."):
+            misplaced.append(f"{key} (use {ENVIRONMENT[setting]})")
+        # The names of rate limits contain dots.
+        *groups, name = setting.split(".", 1 if setting.startswith("limit.") else 2)
+        branch = tree
+        for group in groups:
+            branch = branch.setdefault(group, {})
+            if not isinstance(branch, dict):
+                raise SettingsError(f"{PREFIX}{group} is a group of settings: use {PREFIX}{group}.<name>")
+        branch[name] = value
+    if misplaced:
+        raise SettingsError(f"Secrets do not belong in an .ini file: {', '.join(misplaced)}")
+    return tree
+
+
+def _use_port(tree: dict[str, Any], port: str) -> None:
+    """Put PORT, which the server listens on (server.py), into the URLs that lead directly to it."""
+    for name in ("url", "internal_url") if tree.get("environment") == "development" else ("internal_url",):
+        if url := tree.get(name):
             parts = urlsplit(url)
-            given[name] = f"{parts.scheme}://{parts.hostname}:{port}"
+            tree[name] = f"{parts.scheme}://{parts.hostname}:{port}"
 
 
-def _generated_secrets(path: Path) -> dict[str, str]:
-    """The development secrets, made on first use and readable by their owner only."""
+def _development_secrets(path: Path) -> dict[str, str]:
+    """Return the development secrets; they are generated on first use, readable by their owner only."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    made = {name: secrets.token_urlsafe(48) for name in SECRETS} | {"encryption_keys": secrets.token_urlsafe(32)}
+    generated = {name: secrets.token_urlsafe(48) for name in SECRETS} | {"encryption_keys": secrets.token_urlsafe(32)}
     with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # another process may be first
+        fcntl.flock(file, fcntl.LOCK_EX)  # several processes may start at once
         found: dict[str, str] = json.loads(file.read() or "{}")
-        if not made.keys() <= found.keys():  # a release may bring a new one
-            found = made | found
+        if not generated.keys() <= found.keys():  # a release may add a secret
+            found = generated | found
             file.seek(0)
             json.dump(found, file)
     return found
 
 
-def _embedded_urls(folder: Path) -> dict[str, str]:
+def _embedded_urls(folder: Path, roles: Mapping[str, str]) -> dict[str, str]:
     host = socket_directory(folder)
-    return {
-        role: f"postgresql://{user}@/cwz?host={host}"
-        for role, user in (("database_url", "cwz_app"), ("database_owner_url", "cwz_owner"))
-    }
+    return {name: f"postgresql://{role}@/cwz?host={host}" for name, role in roles.items()}
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(model: type[CommonSettings], error: ValidationError) -> str:
     lines = ["ConnectWyze cannot start:"]
     for problem in error.errors():
-        name = str(problem["loc"][0]) if problem["loc"] else ""
-        where = ENVIRONMENT.get(name, PREFIX + ".".join(map(str, problem["loc"]))) if name else ""
-        if problem["type"] == "missing" and len(problem["loc"]) > 1:
-            what = "is missing; set it in the .ini file"
-        elif problem["type"] == "missing":
-            place = "the environment" if name in ENVIRONMENT else "the .ini file"
-            what = f"is missing; set it in {place} ({Settings.model_fields[name].description or 'a secret of its own'})"
+        setting = ".".join(map(str, problem["loc"]))
+        name = ENVIRONMENT.get(setting, PREFIX + setting) if setting else ""
+        if problem["type"] == "missing":
+            place = "the environment" if setting in ENVIRONMENT else "the .ini file"
+            description = _description(model, problem["loc"])
+            message = f"is missing; set it in {place}{f' ({description})' if description else ''}"
         elif problem["type"] == "extra_forbidden":
-            what = "is not a setting of ConnectWyze; is it misspelt?"
+            message = "is not a setting of ConnectWyze; check the spelling"
         else:
-            what = problem["msg"].removeprefix("Value error, ")
-        lines.append(f"  {where} {what}".rstrip())
+            message = problem["msg"].removeprefix("Value error, ")
+        lines.append(f"  {name} {message}".rstrip())
     return "\n".join(lines)
+
+
+def _description(model: type[BaseModel], path: tuple[str | int, ...]) -> str:
+    """Return the description of the field at a path, or nothing below a dictionary."""
+    for name in path[:-1]:
+        field = model.model_fields.get(str(name))
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+            return ""
+        model = field.annotation
+    field = model.model_fields.get(str(path[-1]))
+    return (field.description or "") if field else ""

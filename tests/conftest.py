@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -124,14 +124,23 @@ def make_settings(app_url: str, folder: Path, **more: object) -> Settings:
         "url": "http://localhost",
         "var": folder,
         "node_modules": ROOT / "node_modules",
-        "database_url": app_url,
+        "database": {"url": app_url},
         "storage": {"local": {"root": str(folder / "storage")}},
-        "rendering_processes": 0,
-        "mail": "folder",
-        "encryption_keys": ENCRYPTION_KEY,
-        **{name: f"{name} 0123456789 abcdefghijklmnop" for name in SECRETS},
+        "rendering": {"processes": 0},
+        "mail": {"transport": "folder"},
+        "secrets": {name: f"{name} 0123456789 abcdefghijklmnop" for name in SECRETS}
+        | {"encryption_keys": ENCRYPTION_KEY},
     }
     return Settings.model_validate(given | more)
+
+
+def change_settings(settings: Settings, changes: Mapping[str, object]) -> Settings:
+    """Return a copy with other values, by dotted name; not validated."""
+    for setting, value in changes.items():
+        group, _, name = setting.rpartition(".")
+        update = {group: getattr(settings, group).model_copy(update={name: value})} if group else {name: value}
+        settings = settings.model_copy(update=update)
+    return settings
 
 
 @pytest.fixture
@@ -187,8 +196,11 @@ def kept_stripe() -> Iterator[StripeServer]:
 
 @pytest.fixture(scope="session")
 def kept_paid(kept_services: Services, kept_stripe: StripeServer, app_url: str) -> Iterator[Services]:
-    known = {**MONEY, "slack_client_id": "client", "slack_client_secret": "a-client-secret"}
-    settings = make_settings(app_url, kept_services.settings.var, stripe_api=kept_stripe.url, plan=SMALL, **known)
+    known = {
+        "billing": {**MONEY, "stripe_api": kept_stripe.url},
+        "slack": {"client_id": "client", "client_secret": "a-client-secret"},
+    }
+    settings = make_settings(app_url, kept_services.settings.var, plan=SMALL, **known)
     billing = BillingService(Stripe(settings), settings)
     yield dataclasses.replace(kept_services, settings=settings, billing=billing, slack=Slack.of(settings))
     billing.stripe.close()

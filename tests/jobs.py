@@ -27,10 +27,10 @@ def run_feed_jobs(services: Services, fetcher: Fetcher | None = None) -> None:
         "database": services.database,
         "fetcher": fetcher or services.fetcher,
         "ring": services.ring,
-        "meters": services.quotas,
-        "post": EmailService.of(services.settings),
+        "quotas": services.quotas,
+        "email_service": EmailService.of(services.settings),
     }
-    run_jobs(services.settings.database_url.get_secret_value(), FEEDS_QUEUE, context)
+    run_jobs(services.settings.database.url.get_secret_value(), FEEDS_QUEUE, context)
 
 
 async def _work(app_url: str, queue: str, context: dict[str, object], concurrency: int) -> None:

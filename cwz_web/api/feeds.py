@@ -12,16 +12,17 @@ from sqlalchemy.orm import Session
 
 from cwz_web.api.pagination import Answer, limit_of, position_after, rows_of, transaction
 from cwz_web.api.request_body import Body, at_most, one_value, read_body
-from cwz_web.billing.plans import PlanLimit, check_room_for
+from cwz_web.billing.plans import PlanLimit, check_plan_limit
 from cwz_web.db.session import FOR_NO_KEY_UPDATE
-from cwz_web.feeds.columns import Kind, Shape
-from cwz_web.feeds.fetch_job import ask
-from cwz_web.feeds.file_types import read_table, spooled
-from cwz_web.feeds.imports import enqueue, find_import, list_imports, new_feed, new_import, shape_for
-from cwz_web.feeds.limits import MAX_BYTES, MAX_CELL, MAX_COLUMNS, MAX_NAME, SAMPLE, InvalidFileError, Row
+from cwz_web.feeds.columns import ColumnType, FeedSchema
+from cwz_web.feeds.fetch_job import request_fetch
+from cwz_web.feeds.file_types import read_table, temporary_file
+from cwz_web.feeds.imports import enqueue_import, find_import, list_imports, create_feed, create_import, resolve_schema
+from cwz_web.feeds.limits import MAX_BYTES, MAX_CELL, MAX_COLUMNS, MAX_NAME, SAMPLE_ROWS, InvalidFileError
+from cwz_web.feeds.records import Row
 from cwz_web.feeds.models import Feed, FeedImport, Item
-from cwz_web.feeds.queries import find_item, items_after
-from cwz_web.feeds.row_writes import TooManyRowsError, delete_items, put_items
+from cwz_web.feeds.queries import find_item, list_items
+from cwz_web.feeds.row_writes import FeedFullError, delete_items, put_items
 from cwz_web.feeds.sources import find_source
 from cwz_web.feeds.variants import MAX_KEY
 from cwz_web.resources.api import (
@@ -97,7 +98,7 @@ class ColumnInfo(Answer):
     """A column of a feed, and what its values are."""
 
     name: str
-    kind: Kind
+    kind: ColumnType
 
 
 class FeedInfo(Answer):
@@ -186,8 +187,8 @@ def make_feed(context: ApiFeedCollection, request: Request) -> Response:
     """A new feed without rows."""
     wanted = read_body(request, NewFeed)
     with transaction(request) as db:
-        check_room_for(db, request.services.settings, request.api_key.workspace_id, PlanLimit.FEEDS)
-        feed = new_feed(db, request.api_key.workspace_id, name=wanted.name, file_name="the API")
+        check_plan_limit(db, request.services.settings, request.api_key.workspace_id, PlanLimit.FEEDS)
+        feed = create_feed(db, request.api_key.workspace_id, name=wanted.name, file_name="the API")
         record(db, request.api_key.workspace_id, request.actor, "feed.make", feed.name, {})
     return Response(json_body=_json(_feed(feed)), status=201)
 
@@ -203,7 +204,7 @@ def items(context: ApiFeedItemCollection, request: Request) -> dict[str, Any]:
     """The feed's rows, in its order."""
     limit = limit_of(request)
     with transaction(request) as db:
-        found = items_after(db, context.feed, position_after(request), limit)
+        found = list_items(db, context.feed, position_after(request), limit)
     more = str(found[-1].position) if len(found) == limit else None
     return _json(ItemPage(items=[_item(item) for item in found], next=more))
 
@@ -312,25 +313,25 @@ def _put(request: Request, feed: Feed, rows: dict[str, Row]) -> dict[str, Any]:
     with transaction(request) as db:
         try:
             pushed = put_items(db, _locked(db, feed), rows)
-        except TooManyRowsError as error:
+        except FeedFullError as error:
             raise ProblemError(422, "feed_full", str(error)) from None
     return _json(Pushed(added=pushed.added, changed=pushed.changed, unchanged=pushed.unchanged))
 
 
 def _posted_file(request: Request, feed: Feed) -> BinaryIO:
     """The body, if the feed can be brought in from it. Raises Problem."""
-    file = spooled()
+    file = temporary_file()
     shutil.copyfileobj(request.body_file, file)  # what a server hands over need not be a file that can be sought in
     try:
-        shape_for(feed, read_table(file, SAMPLE))
+        resolve_schema(feed, read_table(file, SAMPLE_ROWS))
     except InvalidFileError as error:
         raise ProblemError(422, "bad_file", str(error)) from None
     return file
 
 
 def _of_file(db: Session, feed: Feed, file: BinaryIO) -> FeedImport:
-    begun = new_import(db, feed, file_name="sent to the API", file=file)
-    enqueue(db, begun)
+    begun = create_import(db, feed, file_name="sent to the API", file=file)
+    enqueue_import(db, begun)
     return begun
 
 
@@ -338,17 +339,17 @@ def _of_source(db: Session, feed: Feed) -> FeedImport:
     source = find_source(db, feed.workspace_id, feed.id)
     if source is None:
         raise ProblemError(422, "no_source", "This feed has no address to fetch; send the file as the body")
-    return ask(db, feed, source)
+    return request_fetch(db, feed, source)
 
 
 def _feed(feed: Feed) -> FeedInfo:
-    shape = Shape.model_validate(feed.shape)
+    shape = FeedSchema.model_validate(feed.shape)
     kinds = shape.kinds
     return FeedInfo(
         id=feed.id,
         name=feed.name,
         items=feed.item_count,
-        columns=[ColumnInfo(name=name, kind=kinds.get(name, Kind.TEXT)) for name in feed.columns],
+        columns=[ColumnInfo(name=name, kind=kinds.get(name, ColumnType.TEXT)) for name in feed.columns],
         key=shape.key_names,
         changed_at=feed.imported_at,
     )

@@ -13,7 +13,7 @@ from pyramid.response import Response
 from sqlalchemy import ColumnElement, delete, func, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from cwz_web.generation.api_keys import KeyOwner
+from cwz_web.generation.api_keys import ApiKeyIdentity
 from cwz_web.generation.models import IdempotencyKey
 from cwz_web.web.problems import ProblemError, problem_response
 from cwz_web.web.request import Request
@@ -53,7 +53,7 @@ def answered_once(request: Request, work: Callable[[], Response]) -> Response:
     return response
 
 
-def _fingerprint(request: Request, owner: KeyOwner) -> str:
+def _fingerprint(request: Request, owner: ApiKeyIdentity) -> str:
     asked = [str(owner.key_id), request.method, request.path_qs, request.headers.get("Accept", "")]
     digest = sha256(json.dumps(asked).encode())
     request.body_file_seekable.seek(0)
@@ -63,7 +63,7 @@ def _fingerprint(request: Request, owner: KeyOwner) -> str:
     return digest.hexdigest()
 
 
-def _begin(request: Request, owner: KeyOwner, key: str, fingerprint: str) -> Response | None:
+def _begin(request: Request, owner: ApiKeyIdentity, key: str, fingerprint: str) -> Response | None:
     """Take a key. Returns the answer that it was given before; None when it is free. Raises Problem."""
     mine = IdempotencyKey.workspace_id == owner.workspace_id
     new = insert(IdempotencyKey).values(workspace_id=owner.workspace_id, key=key, fingerprint=fingerprint)
@@ -86,7 +86,7 @@ def _begin(request: Request, owner: KeyOwner, key: str, fingerprint: str) -> Res
     return response
 
 
-def _finish(request: Request, owner: KeyOwner, key: str, response: Response) -> None:
+def _finish(request: Request, owner: ApiKeyIdentity, key: str, response: Response) -> None:
     if len(response.body) > MAX_KEPT:
         _forget(request, owner, key)
         return
@@ -96,10 +96,10 @@ def _finish(request: Request, owner: KeyOwner, key: str, response: Response) -> 
         db.execute(update(IdempotencyKey).where(*_of(owner, key)).values(**given))
 
 
-def _forget(request: Request, owner: KeyOwner, key: str) -> None:
+def _forget(request: Request, owner: ApiKeyIdentity, key: str) -> None:
     with request.services.database.transaction(owner.workspace_id) as db:
         db.execute(delete(IdempotencyKey).where(*_of(owner, key)))
 
 
-def _of(owner: KeyOwner, key: str) -> tuple[ColumnElement[bool], ...]:
+def _of(owner: ApiKeyIdentity, key: str) -> tuple[ColumnElement[bool], ...]:
     return IdempotencyKey.workspace_id == owner.workspace_id, IdempotencyKey.key == key

@@ -16,7 +16,7 @@ from cwz_web.api.pagination import Answer, transaction
 from cwz_web.api.request_body import JSON, Body, at_most, one_value, read_body
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import find_item
-from cwz_web.generation.api_keys import KeyOwner
+from cwz_web.generation.api_keys import ApiKeyIdentity
 from cwz_web.generation.template_cache import TemplatePlan
 from cwz_web.generation.templates import Design
 from cwz_web.imaging.documents import DEFAULT_SIZE
@@ -188,7 +188,7 @@ def _order(request: Request, wanted: ImageRequest, output: Output) -> ImageOrder
     return ImageOrder(request, quota, template_plan, data, output)
 
 
-def _recipe(request: Request, owner: KeyOwner, wanted: ImageRequest) -> TemplatePlan:
+def _recipe(request: Request, owner: ApiKeyIdentity, wanted: ImageRequest) -> TemplatePlan:
     """The template that a key asks for, in the version that it asks for. Raises Problem."""
     keys, template_cache = request.services.keys, request.services.template_cache
     known = owner.asked_for == wanted.template
@@ -209,7 +209,7 @@ def unknown_template() -> ProblemError:
     return ProblemError(422, "unknown_template", "There is no such template", {"template": "Use its id or its slug"})
 
 
-def check_template(owner: KeyOwner, template_id: UUID) -> None:
+def check_template(owner: ApiKeyIdentity, template_id: UUID) -> None:
     """See that a key may use a template. Raises Problem."""
     if owner.templates and str(template_id) not in owner.templates:
         raise ProblemError(403, "template_not_allowed", "This key may not use this template")

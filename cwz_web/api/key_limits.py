@@ -8,7 +8,7 @@ from pyramid.response import Response
 
 from cwz_web.api.cors import allow
 from cwz_web.api.idempotency import HEADER, answered_once
-from cwz_web.generation.api_keys import KeyOwner
+from cwz_web.generation.api_keys import ApiKeyIdentity
 from cwz_web.resources.permissions import API_PERMISSIONS
 from cwz_web.web.problems import ProblemError
 from cwz_web.web.request import Request
@@ -22,7 +22,7 @@ def metered_view(view: Callable[[Any, Request], Response], info: Any) -> Callabl
     def metered(context: Any, request: Request) -> Response:
         owner = request.api_key
         _check_origin(request, owner)
-        left = request.services.limiter.take("api", str(owner.key_id), owner.minute_cap)
+        left = request.services.limiter.take("api", str(owner.key_id), owner.requests_per_minute)
         request.add_response_callback(lambda _, response: response.headerlist.extend(left.headers.items()))
         if not left.allowed:
             raise ProblemError(
@@ -38,7 +38,7 @@ def metered_view(view: Callable[[Any, Request], Response], info: Any) -> Callabl
 metered_view.options = ()  # type: ignore[attr-defined]
 
 
-def _check_origin(request: Request, owner: KeyOwner) -> None:
+def _check_origin(request: Request, owner: ApiKeyIdentity) -> None:
     """A key that is bound to origins is for browsers on these pages; any other is for servers."""
     origin = request.headers.get("Origin")
     if owner.origins and origin not in owner.origins:

@@ -10,7 +10,7 @@ from cwz_web.api.image_requests import StoredImageInfo
 from cwz_web.api.pagination import Answer, rows_of, transaction
 from cwz_web.generation.models import Image, Template
 from cwz_web.generation.templates import open_design
-from cwz_web.generation.usage import month_of, next_month, used_by
+from cwz_web.generation.usage import month_of, next_month, usage_by_subject
 from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.resources.api import ApiImage, ApiImageCollection, ApiRoot, ApiTemplate, ApiTemplateCollection
 from cwz_web.resources.permissions import Permission
@@ -123,7 +123,7 @@ def usage(context: ApiRoot, request: Request) -> dict[str, Any]:
     """What this month has made."""
     owner, month = request.api_key, month_of()
     with transaction(request) as db:
-        used = used_by(db, owner.workspace_id)
+        used = usage_by_subject(db, owner.workspace_id)
     return UsageInfo(
         month=month,
         resets_on=next_month(month),

@@ -31,7 +31,7 @@ def render_hook(context: HooksRoot, request: Request) -> Response:
         raise ProblemError(413, "body_too_large", "The message is too large")
     services = request.services
     try:
-        identity, message = verify(services.settings.render_secret.get_secret_value(), request.headers, request.body)
+        identity, message = verify(services.settings.secrets.render.get_secret_value(), request.headers, request.body)
         with services.database.transaction(message.workspace_id) as db:
             record_message_id(db, identity)
             match message:

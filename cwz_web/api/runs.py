@@ -15,7 +15,7 @@ from cwz_web.api.pagination import Answer, limit_of, position_after, rows_of, tr
 from cwz_web.api.request_body import Body, read_body
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import list_items
-from cwz_web.generation.api_keys import KeyOwner
+from cwz_web.generation.api_keys import ApiKeyIdentity
 from cwz_web.generation.templates import find_template, open_design
 from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.encoders import Format, Output
@@ -259,7 +259,7 @@ def retry(context: ApiRun, request: Request) -> dict[str, Any]:
     return _run(run).model_dump(mode="json")
 
 
-def _arguments(db: Session, owner: KeyOwner, wanted: RunRequest) -> dict[str, Any]:
+def _arguments(db: Session, owner: ApiKeyIdentity, wanted: RunRequest) -> dict[str, Any]:
     """What a run takes: feed, template, mapping and outputs. Raises Problem."""
     feed = db.get(Feed, (owner.workspace_id, wanted.feed))
     if feed is None or feed.deleted_at:

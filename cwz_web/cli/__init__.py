@@ -29,7 +29,7 @@ class Deployment:
         except SettingsError as error:
             raise click.ClickException(str(error)) from None
         configure_logs(development=settings.development)
-        configure_error_reports(settings.sentry_dsn.get_secret_value(), settings.environment)
+        configure_error_reports(settings.monitoring.sentry_dsn.get_secret_value(), settings.environment)
         return settings
 
 

@@ -9,13 +9,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from cwz_web.db.embedded import EmbeddedPostgres
 from cwz_web.db.migrate import MigrationError, migrate, pending
 from cwz_web.db.session import Database
-from cwz_web.ops.backup_store import Archive
+from cwz_web.ops.backup_store import BackupStore
 from cwz_web.ops.backups import BackupError, Progress, has_schema, list_backups
 from cwz_web.ops.purge import purge_due
-from cwz_web.ops.restore import check_place, others_connected, restore
+from cwz_web.ops.restore import check_compatible, count_other_connections, restore
 from cwz_web.ops.tombstones import apply_tombstones
 from cwz_web.settings import Settings, SettingsError
-from cwz_web.storage.plugins import Providers
+from cwz_web.storage.plugins import ProviderRegistry
 
 
 def back_up(settings: Settings) -> None:
@@ -57,15 +57,15 @@ def bring_back(settings: Settings, name: str, *, dry_run: bool, yes: bool, safet
         manifest = backup.manifest
         click.echo(f"Made {manifest.made_at:%-d %B %Y, %H:%M} UTC by version {manifest.version},")
         click.echo(f"schema {manifest.schema_revision}, {len(manifest.tables)} tables, {manifest.rows:,} rows.")
-        check_place(backup, archive.owner_url)
+        check_compatible(backup, archive.owner_url)
         stones = archive.tombstones()
         later = [stone for stone in stones if stone.deleted_at > manifest.made_at]
         click.echo(f"{len(later)} workspaces or accounts were deleted since then; they stay deleted.")
         if dry_run:
-            backup.read_through(archive.ring)
+            backup.verify_integrity(archive.ring)
             click.echo("The file is whole, and its key is at hand. Nothing was changed.")
             return
-        if others := others_connected(archive.owner_url):
+        if others := count_other_connections(archive.owner_url):
             raise BackupError(f"Stop the web and the workers first: {others} connections use the database")
         if not yes:
             click.confirm("Everything that the database has now is replaced. Go on?", abort=True)
@@ -73,9 +73,9 @@ def bring_back(settings: Settings, name: str, *, dry_run: bool, yes: bool, safet
             click.echo(f"What is there now is in {archive.make().path}")
         with _bar("Restoring") as progress:
             restore(backup, archive.owner_url, archive.ring, progress)
-        migrate(archive.owner_url, settings.database_url.get_secret_value())
+        migrate(archive.owner_url, settings.database.url.get_secret_value())
         gone = apply_tombstones(database, stones)
-        purged = purge_due(database, Providers.of(settings))
+        purged = purge_due(database, ProviderRegistry.of(settings))
         archive.note(database)
     click.echo(f"Restored. {gone} deletions were applied again, {purged} of them for good.")
 
@@ -83,7 +83,7 @@ def bring_back(settings: Settings, name: str, *, dry_run: bool, yes: bool, safet
 def upgrade(settings: Settings, *, safety: bool) -> None:
     """Bring the schema up to this version; a database that has something in it is backed up first."""
     with _archive(settings) as (archive, _):
-        if backup := archive.migrate(settings.database_url.get_secret_value(), safety=safety):
+        if backup := archive.migrate(settings.database.url.get_secret_value(), safety=safety):
             click.echo(f"Backed up first: {backup.path}")
 
 
@@ -95,19 +95,19 @@ def _bar(label: str) -> Iterator[Progress]:
 
 
 @contextmanager
-def _archive(settings: Settings, *, current: bool = False) -> Iterator[tuple[Archive, Database]]:
+def _archive(settings: Settings, *, current: bool = False) -> Iterator[tuple[BackupStore, Database]]:
     """The archive and the application's database, for the length of a command. What is wrong is said in plain words.
 
     Arguments:
         current: whether the database has to have the schema of this version.
     """
-    if settings.embedded_database:
-        EmbeddedPostgres(settings.embedded_database).start()
-    database = Database(settings.database_url.get_secret_value(), pool_size=1)
+    if settings.database.embedded:
+        EmbeddedPostgres(settings.database.embedded).start()
+    database = Database(settings.database.url.get_secret_value(), pool_size=1)
     try:
-        if current and pending(settings.database_url.get_secret_value()):
+        if current and pending(settings.database.url.get_secret_value()):
             raise BackupError("The database has not this version's schema: run `cwz migrate`, which backs up first")
-        yield Archive.of(settings, Providers.of(settings), settings.ring), database
+        yield BackupStore.of(settings, ProviderRegistry.of(settings), settings.secrets.key_ring), database
     except (BackupError, MigrationError, SettingsError) as error:
         raise click.ClickException(str(error)) from None
     except SQLAlchemyError as error:

@@ -27,7 +27,7 @@ def describe(settings: Settings) -> dict[str, str]:
 def facts_of(services: Services) -> dict[str, str]:
     """The demo's address, sign-in, key and images."""
     settings = services.settings
-    secret = settings.signing_secret.get_secret_value()
+    secret = settings.secrets.signing.get_secret_value()
     demo = ensure_demo(
         services.database, services.providers, services.image_service, services.passwords, services.ring, secret
     )

@@ -13,18 +13,18 @@ from cwz_web.accounts.second_factor import reseal_second_factor
 from cwz_web.crypto import DecryptionError, KeyRing
 from cwz_web.db.session import Database
 from cwz_web.feeds.models import FeedSource
-from cwz_web.feeds.sources import reseal_source
+from cwz_web.feeds.sources import reencrypt_source
 from cwz_web.notify.models import SlackLink
-from cwz_web.notify.slack import reseal_link
+from cwz_web.notify.slack import reencrypt_slack_link
 from cwz_web.settings import Settings
-from cwz_web.storage.connections import reseal
+from cwz_web.storage.connections import reencrypt_secrets
 from cwz_web.storage.models import Connection
 
 # Whatever holds a secret: its rows, found across workspaces, and how one is encrypted anew.
 SECRETS: tuple[tuple[Any, str, Callable[[Session, Any, KeyRing], bool]], ...] = (
-    (Connection, "SELECT workspace_id, id FROM all_connections()", reseal),
-    (FeedSource, "SELECT workspace_id, feed_id FROM sealed_feeds()", lambda db, row, ring: reseal_source(ring, row)),
-    (SlackLink, "SELECT workspace_id FROM sealed_slack_links()", lambda db, row, ring: reseal_link(row, ring)),
+    (Connection, "SELECT workspace_id, id FROM all_connections()", reencrypt_secrets),
+    (FeedSource, "SELECT workspace_id, feed_id FROM sealed_feeds()", lambda db, row, ring: reencrypt_source(ring, row)),
+    (SlackLink, "SELECT workspace_id FROM sealed_slack_links()", lambda db, row, ring: reencrypt_slack_link(row, ring)),
     (
         Account,
         "SELECT id FROM accounts WHERE totp_envelope IS NOT NULL ORDER BY id",
@@ -43,8 +43,8 @@ def rotate(settings: Settings) -> int:
 
     Returns how many secrets could not be read.
     """
-    ring = settings.ring
-    database = Database(settings.database_url.get_secret_value(), pool_size=2)
+    ring = settings.secrets.key_ring
+    database = Database(settings.database.url.get_secret_value(), pool_size=2)
     with database.transaction() as db:
         found = [(model, tuple(row), again) for model, query, again in SECRETS for row in db.execute(text(query)).all()]
     changed = unreadable = 0

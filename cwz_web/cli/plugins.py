@@ -1,28 +1,30 @@
 """`cwz plugins`: which storage plugins are installed, and whether one of them does what it should."""
 
+from typing import Any
+
 import click
 
 from cwz_web.settings import Settings
 from cwz_web.storage.contract import StorageError, StorageProvider
-from cwz_web.storage.plugins import Providers
+from cwz_web.storage.plugins import ProviderRegistry
 
 
 def show(settings: Settings) -> None:
     """Print the providers, and what was left out, with the reason."""
-    providers = Providers.of(settings)
+    providers = ProviderRegistry.of(settings)
     for provider in providers:
         can = ", ".join(sorted(provider.capabilities)) or "the basics"
         click.echo(f"{provider.name:12} {provider.label:24} {can}")
-    for plugin, reason in providers.left_out.items():
+    for plugin, reason in providers.load_errors.items():
         click.echo(f"{plugin:12} left out: {reason}")
 
 
 def check(settings: Settings, name: str) -> bool:
     """Look at one provider closely. Returns whether everything is as it should be."""
-    providers = Providers.of(settings)
+    providers = ProviderRegistry.of(settings)
     provider = providers.get(name)
     if provider is None:
-        reason = providers.left_out.get(name, "no plugin of this name is installed")
+        reason = providers.load_errors.get(name, "no plugin of this name is installed")
         click.echo(f"{name}: {reason}")
         return False
     problems = list(_problems(provider))
@@ -34,7 +36,7 @@ def check(settings: Settings, name: str) -> bool:
     return not problems
 
 
-def _problems(provider: StorageProvider) -> list[str]:
+def _problems(provider: StorageProvider[Any, Any]) -> list[str]:
     found = []
     for model in (provider.settings_model, provider.credentials_model):
         for field, told in model.model_fields.items():

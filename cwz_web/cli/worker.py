@@ -25,17 +25,17 @@ from cwz_web.net.client import Fetcher
 from cwz_web.notify import tasks as notify_tasks
 from cwz_web.notify.slack import Slack
 from cwz_web.notify.tasks import EmailService
-from cwz_web.notify.webhooks import Webhooks
+from cwz_web.notify.webhooks import WebhookSender
 from cwz_web.ops import tasks as ops_tasks
-from cwz_web.ops.backup_store import Archive
-from cwz_web.ops.retention import Keep
+from cwz_web.ops.backup_store import BackupStore
+from cwz_web.ops.retention import RetentionPolicy
 from cwz_web.runs import slack_messages
 from cwz_web.runs import tasks as run_tasks
 from cwz_web.runs.protocol import RenderClient
-from cwz_web.runs.worker import Worker
+from cwz_web.runs.render_worker import RenderWorker
 from cwz_web.settings import Settings
 from cwz_web.storage import tasks as storage_tasks
-from cwz_web.storage.plugins import Providers
+from cwz_web.storage.plugins import ProviderRegistry
 from cwz_web.workspaces import tasks as workspace_tasks
 
 # Importing a domain's tasks declares them.
@@ -56,17 +56,17 @@ def run(settings: Settings, *, with_parent: bool) -> None:
     """Work until SIGINT or SIGTERM; with_parent, also until the standard input ends."""
     if with_parent:
         threading.Thread(target=_end_with_parent, daemon=True).start()
-    install_fonts(settings.node_modules, settings.fonts)
-    fetcher = Fetcher(settings.net_allow)
-    render_pool = RenderPool(settings.rendering_processes, settings.node_modules, settings.fonts)
-    worker = Worker(
-        RenderClient(settings.worker_target, settings.render_secret.get_secret_value()),
+    install_fonts(settings.node_modules, settings.font_folder)
+    fetcher = Fetcher(settings.network.allow)
+    render_pool = RenderPool(settings.rendering.processes, settings.node_modules, settings.font_folder)
+    worker = RenderWorker(
+        RenderClient(settings.worker_target, settings.secrets.render.get_secret_value()),
         ImageService(Engine(), ImageSources(fetcher), render_pool),
-        Providers.of(settings),
+        ProviderRegistry.of(settings),
     )
-    concurrency = settings.workers or os.cpu_count() or 1
-    url, ring = settings.database_url.get_secret_value(), settings.ring
-    signing_secret = settings.signing_secret.get_secret_value()
+    concurrency = settings.worker.concurrency or os.cpu_count() or 1
+    url, ring = settings.database.url.get_secret_value(), settings.secrets.key_ring
+    signing_secret = settings.secrets.signing.get_secret_value()
     context = {
         "worker": worker,
         # For those that hold a connection for long; as many again for what renders and brings feeds in.
@@ -74,19 +74,19 @@ def run(settings: Settings, *, with_parent: bool) -> None:
         "post": EmailService.of(settings),
         "fetcher": fetcher,
         "ring": ring,
-        "meters": Quotas(settings.cap, settings.url, settings.plan_caps),
+        "meters": Quotas(settings.image_limit, settings.url, settings.plan_image_limits),
         "slack": Slack.of(settings),
         "cashier": BillingService.of(settings),
         "addresses": SignedUrls(signing_secret, settings.url),
-        "webhooks": Webhooks(signing_secret, fetcher),
-        "keep": Keep.of(settings),
+        "webhooks": WebhookSender(signing_secret, fetcher),
+        "keep": RetentionPolicy.of(settings),
     }
     # Whoever may act as the owner of the tables does the upkeep as well.
-    upkeep = settings.database_owner_url is not None
+    upkeep = settings.database.owner_url is not None
     if upkeep:
-        context["archive"] = Archive.of(settings, worker.providers, ring)
-    if settings.worker_metrics:
-        host, _, port = settings.worker_metrics.rpartition(":")
+        context["archive"] = BackupStore.of(settings, worker.providers, ring)
+    if settings.worker.metrics_address:
+        host, _, port = settings.worker.metrics_address.rpartition(":")
         start_http_server(int(port), host)
     try:
         asyncio.run(run_worker(url, concurrency=concurrency, context=context, upkeep=upkeep))

@@ -29,7 +29,7 @@ class UndeliverableError(Exception):
     """Never: the receiver's side refuses this address."""
 
 
-class Delivery(Protocol):
+class EmailTransport(Protocol):
     """One way for mail to leave."""
 
     @abstractmethod
@@ -38,7 +38,7 @@ class Delivery(Protocol):
 
 
 @dataclass(frozen=True)
-class FolderDelivery:
+class FolderTransport:
     """Writes mails as .eml files, named by time, for reading in development."""
 
     folder: Path
@@ -53,7 +53,7 @@ class FolderDelivery:
 
 
 @dataclass(frozen=True)
-class SmtpDelivery:
+class SmtpTransport:
     """Hands mails to an SMTP server (RFC 5321), over TLS unless the operator says otherwise."""
 
     host: str
@@ -103,7 +103,7 @@ PASSED_ON = ("Auto-Submitted", "List-Unsubscribe", "List-Unsubscribe-Post")
 
 
 @dataclass(frozen=True)
-class ResendDelivery:
+class ResendTransport:
     """Hands mails to Resend."""
 
     api_key: str
@@ -131,14 +131,14 @@ class ResendDelivery:
             raise EmailDeliveryError(f"Resend: {type(error).__name__}") from None
 
 
-def delivery(settings: Settings) -> Delivery:
+def create_transport(settings: Settings) -> EmailTransport:
     """The way that the settings choose."""
-    if settings.mail == "smtp":
-        password = settings.smtp_password.get_secret_value()
-        return SmtpDelivery(settings.smtp_host, settings.smtp_port, settings.smtp_tls, settings.smtp_user, password)
-    if settings.mail == "resend":
-        return ResendDelivery(settings.resend_api_key.get_secret_value())
-    return FolderDelivery(mail_folder(settings))
+    if settings.mail.transport == "smtp":
+        password = settings.mail.smtp_password.get_secret_value()
+        return SmtpTransport(settings.mail.smtp_host, settings.mail.smtp_port, settings.mail.smtp_tls, settings.mail.smtp_user, password)
+    if settings.mail.transport == "resend":
+        return ResendTransport(settings.mail.resend_api_key.get_secret_value())
+    return FolderTransport(mail_folder(settings))
 
 
 def mail_folder(settings: Settings) -> Path:

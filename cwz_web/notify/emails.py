@@ -45,7 +45,7 @@ class EmailMessage:
         return cls(**value | {"paragraphs": tuple(value["paragraphs"]), "button": tuple(button) if button else None})
 
 
-def as_mail(letter: EmailMessage, *, to: str, sender: str) -> MimeMessage:
+def build_mime_message(letter: EmailMessage, *, to: str, sender: str) -> MimeMessage:
     """The mail of a letter (RFC 5322) from a sender to one address; one that can be ended says how (RFC 8058)."""
     mail = MimeMessage()
     mail["From"], mail["To"] = sender, to
@@ -56,12 +56,12 @@ def as_mail(letter: EmailMessage, *, to: str, sender: str) -> MimeMessage:
     if letter.unsubscribe:
         mail["List-Unsubscribe"] = f"<{letter.unsubscribe}>"
         mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-    mail.set_content(as_text(letter))
-    mail.add_alternative(as_html(letter), subtype="html")
+    mail.set_content(render_text(letter))
+    mail.add_alternative(render_html(letter), subtype="html")
     return mail
 
 
-def as_text(letter: EmailMessage) -> str:
+def render_text(letter: EmailMessage) -> str:
     """The letter for a reader without HTML."""
     parts = [*letter.paragraphs]
     if letter.button:
@@ -72,7 +72,7 @@ def as_text(letter: EmailMessage) -> str:
     return "\n\n".join([*parts, "\n".join(["-- ", *small])]) + "\n"
 
 
-def as_html(letter: EmailMessage) -> str:
+def render_html(letter: EmailMessage) -> str:
     """The letter as HTML."""
     return _environment().get_template("letter.html").render(letter=letter, product=PRODUCT)
 

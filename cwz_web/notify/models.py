@@ -50,7 +50,7 @@ class SlackLink(Timestamped, Base):
     trouble: Mapped[str | None]
 
 
-class Delivery(WorkspaceOwned, Base):
+class WebhookDelivery(WorkspaceOwned, Base):
     """A message to a webhook, or, without one, to an address that a request named. `answer` is what came of the last
     attempt, `status` its HTTP status, if there was one."""
 

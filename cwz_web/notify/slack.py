@@ -60,7 +60,7 @@ class SlackRejectedError(Exception):
 
 
 @dataclass(frozen=True)
-class Installed:
+class SlackInstallation:
     """A team that added us."""
 
     team_id: str
@@ -81,10 +81,10 @@ class Slack:
     @classmethod
     def of(cls, settings: Settings) -> "Slack | None":
         """None where there is no Slack."""
-        if not settings.slack_client_id:
+        if not settings.slack.client_id:
             return None
-        secret = settings.slack_client_secret.get_secret_value()
-        return cls(settings.slack_client_id, secret, settings.slack_api, settings.slack_authorize, settings.url)
+        secret = settings.slack.client_secret.get_secret_value()
+        return cls(settings.slack.client_id, secret, settings.slack.api, settings.slack.authorize, settings.url)
 
     def address(self, state: str) -> str:
         """Where a person adds us to a team (OAuth 2.0, RFC 6749)."""
@@ -96,7 +96,7 @@ class Slack:
         )
         return generator.generate(state)
 
-    def install(self, code: str) -> Installed:
+    def install(self, code: str) -> SlackInstallation:
         """The team and the token that a code stands for. Raises SlackUnavailableError, SlackRejectedError."""
         with _told():
             answer = self._client().oauth_v2_access(
@@ -106,7 +106,7 @@ class Slack:
                 redirect_uri=self.site + CALLBACK,
             )
             team, token = answer["team"], answer["access_token"]
-            return Installed(str(team["id"]), str(team["name"])[:100], str(token))
+            return SlackInstallation(str(team["id"]), str(team["name"])[:100], str(token))
 
     def channels(self, token: str) -> dict[str, str]:
         """The team's open channels: their names by id, in order. Raises SlackUnavailableError, SlackRejectedError."""
@@ -140,14 +140,14 @@ class Slack:
         return client
 
 
-def slack_link(db: Session, workspace_id: UUID) -> SlackLink | None:
+def find_slack_link(db: Session, workspace_id: UUID) -> SlackLink | None:
     """The workspace's Slack, if it has one."""
     return db.get(SlackLink, workspace_id)
 
 
-def keep_link(db: Session, workspace_id: UUID, ring: KeyRing, installed: Installed, events: list[str]) -> SlackLink:
+def save_slack_link(db: Session, workspace_id: UUID, ring: KeyRing, installed: SlackInstallation, events: list[str]) -> SlackLink:
     """Remember a team that was added; the one before is forgotten, a channel of the same team stays."""
-    link = slack_link(db, workspace_id) or SlackLink(workspace_id=workspace_id, events=events)
+    link = find_slack_link(db, workspace_id) or SlackLink(workspace_id=workspace_id, events=events)
     if link.team_id != installed.team_id:
         link.channel_id = link.channel = None
     link.team_id, link.team, link.trouble = installed.team_id, installed.team, None
@@ -157,7 +157,7 @@ def keep_link(db: Session, workspace_id: UUID, ring: KeyRing, installed: Install
     return link
 
 
-def token_of(link: SlackLink, ring: KeyRing) -> str:
+def decrypt_slack_token(link: SlackLink, ring: KeyRing) -> str:
     """The token of a link. Raises SlackRejectedError when no key opens it."""
     try:
         return ring.decrypt(link.sealed, "slack", str(link.workspace_id))
@@ -165,7 +165,7 @@ def token_of(link: SlackLink, ring: KeyRing) -> str:
         raise SlackRejectedError("not_authed") from None
 
 
-def reseal_link(link: SlackLink, ring: KeyRing) -> bool:
+def reencrypt_slack_link(link: SlackLink, ring: KeyRing) -> bool:
     """Encrypt the token with the newest key. Returns whether that changed anything. Raises DecryptionError."""
     if ring.is_newest(link.sealed):
         return False
@@ -174,9 +174,9 @@ def reseal_link(link: SlackLink, ring: KeyRing) -> bool:
     return True
 
 
-def queue_posts(db: Session, workspace_id: UUID, event: str, happened: Iterable[Mapping[str, Any]]) -> None:
+def enqueue_slack_posts(db: Session, workspace_id: UUID, event: str, happened: Iterable[Mapping[str, Any]]) -> None:
     """Post what happened once the transaction has committed, when the workspace wants that."""
-    link = slack_link(db, workspace_id)
+    link = find_slack_link(db, workspace_id)
     if link is None or link.channel_id is None or event not in link.events:
         return
     place: Any = {"connection": raw_connection(db)}

@@ -23,7 +23,7 @@ class Topic(StrEnum):
     RUNS = "runs"
 
 
-TOPIC_WORDS = {
+TOPIC_LABELS = {
     Topic.FEEDS: "A feed cannot be fetched, or can be again",
     Topic.STORAGE: "A storage does not work, or works again",
     Topic.USAGE: "80 % or all of a month’s images are made",
@@ -31,7 +31,7 @@ TOPIC_WORDS = {
 }
 
 
-class Unsubscribing:
+class UnsubscribeLinks:
     """Makes and checks the links.
 
     Arguments:
@@ -48,7 +48,7 @@ class Unsubscribing:
         query = {"account": account, "topic": topic, "s": self._signature(account, topic)}
         return f"{self._url}{PATH}?{urlencode(query)}"
 
-    def is_good(self, account: str, topic: str, signature: str) -> bool:
+    def is_valid(self, account: str, topic: str, signature: str) -> bool:
         """Whether we made the link."""
         return hmac.compare_digest(self._signature(account, topic).encode(), signature.encode("utf-8", "replace"))
 

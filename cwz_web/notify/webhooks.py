@@ -25,13 +25,13 @@ from uuid_utils.compat import uuid7
 from cwz_web.crypto import derive
 from cwz_web.db.session import Database, raw_connection
 from cwz_web.jobs import app
-from cwz_web.net.client import Fetcher, FetchError, RequestRefusedError, check_url
-from cwz_web.notify.models import Delivery, Webhook
-from cwz_web.notify.slack import queue_posts
+from cwz_web.net.client import Fetcher, FetchError, BlockedRequestError, check_url
+from cwz_web.notify.models import WebhookDelivery, Webhook
+from cwz_web.notify.slack import enqueue_slack_posts
 
 QUEUE = "webhooks"
 # Seconds before each further attempt; together three days.
-WAITS = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
+RETRY_DELAYS = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 SEND_SECONDS = 10.0
 MAX_WEBHOOKS = 20
 PAGE = 50
@@ -48,23 +48,23 @@ class Event(StrEnum):
     IMAGE_CREATED = "image.created"
     IMAGE_FAILED = "image.failed"
     FEED_FAILED = "feed.failed"
-    CAP_REACHED = "cap.reached"
+    QUOTA_REACHED = "cap.reached"
 
 
-EVENT_WORDS = {
+EVENT_LABELS = {
     Event.RUN_FINISHED: "A run ended, and every image is there",
     Event.RUN_FAILED: "A run ended, and images are missing",
     Event.IMAGE_CREATED: "An image was put into storage",
     Event.IMAGE_FAILED: "An image that was ordered could not be made",
     Event.FEED_FAILED: "A feed could not be fetched or brought in",
-    Event.CAP_REACHED: "80 % or all of a month's images were made",
+    Event.QUOTA_REACHED: "80 % or all of a month's images were made",
 }
 
 
 def _may_be_asked(url: str) -> str:
     try:
         check_url(url)
-    except RequestRefusedError:
+    except BlockedRequestError:
         raise ValueError("Use a public address that begins with https://") from None
     return url
 
@@ -85,7 +85,7 @@ def emit(
     Arguments:
         webhook: another address, that a request named, that is told as well.
     """
-    queue_posts(db, workspace_id, event, happened)
+    enqueue_slack_posts(db, workspace_id, event, happened)
     wanting = select(Webhook.id, Webhook.url).where(
         Webhook.workspace_id == workspace_id, Webhook.active, Webhook.events.contains([event])
     )
@@ -101,14 +101,14 @@ def emit(
         for body in bodies
         for id_, url in places
     ]
-    db.execute(insert(Delivery), rows)
+    db.execute(insert(WebhookDelivery), rows)
     _enqueue(db, workspace_id, (row["id"] for row in rows))
 
 
-def emit_test(db: Session, webhook: Webhook) -> None:
+def emit_test_event(db: Session, webhook: Webhook) -> None:
     """Send a message that says nothing, to see whether it arrives."""
     body = to_json({"type": "test", "timestamp": datetime.now(UTC), "data": {}}).decode()
-    delivery = Delivery(
+    delivery = WebhookDelivery(
         workspace_id=webhook.workspace_id, id=uuid7(), webhook_id=webhook.id, url=webhook.url, event="test", body=body
     )
     db.add(delivery)
@@ -116,7 +116,7 @@ def emit_test(db: Session, webhook: Webhook) -> None:
     _enqueue(db, webhook.workspace_id, [delivery.id])
 
 
-def send_again(db: Session, delivery: Delivery) -> None:
+def resend_delivery(db: Session, delivery: WebhookDelivery) -> None:
     """Send a message again that was delivered, or given up, under the same id."""
     delivery.state, delivery.attempts = "pending", 0
     db.flush()
@@ -128,11 +128,11 @@ def list_webhooks(db: Session, workspace_id: UUID) -> list[Webhook]:
     return list(db.scalars(select(Webhook).where(Webhook.workspace_id == workspace_id).order_by(Webhook.id)))
 
 
-def deliveries_of(db: Session, webhook: Webhook, before: UUID | None = None, limit: int = PAGE) -> list[Delivery]:
+def list_deliveries(db: Session, webhook: Webhook, before: UUID | None = None, limit: int = PAGE) -> list[WebhookDelivery]:
     """What was sent to a webhook, newest first, from before an id."""
-    mine = select(Delivery).where(Delivery.workspace_id == webhook.workspace_id, Delivery.webhook_id == webhook.id)
-    mine = mine if before is None else mine.where(Delivery.id < before)
-    return list(db.scalars(mine.order_by(Delivery.id.desc()).limit(limit)))
+    mine = select(WebhookDelivery).where(WebhookDelivery.workspace_id == webhook.workspace_id, WebhookDelivery.webhook_id == webhook.id)
+    mine = mine if before is None else mine.where(WebhookDelivery.id < before)
+    return list(db.scalars(mine.order_by(WebhookDelivery.id.desc()).limit(limit)))
 
 
 def rotate_secret(webhook: Webhook) -> None:
@@ -141,7 +141,7 @@ def rotate_secret(webhook: Webhook) -> None:
 
 
 @dataclass(frozen=True)
-class Webhooks:
+class WebhookSender:
     """Secrets, and the sending itself.
 
     Arguments:
@@ -151,7 +151,7 @@ class Webhooks:
     secret: str
     fetcher: Fetcher
 
-    def secrets_of(self, owner_id: UUID, numbers: range) -> list[str]:
+    def secrets_for(self, owner_id: UUID, numbers: range) -> list[str]:
         """The secrets of a webhook, or of a workspace for addresses that its requests name, newest first."""
         keys = [derive(self.secret, f"webhook/{number}/".encode() + owner_id.bytes) for number in reversed(numbers)]
         return ["whsec_" + base64.b64encode(key).decode() for key in keys]
@@ -159,7 +159,7 @@ class Webhooks:
     def deliver(self, database: Database, workspace_id: UUID, delivery_id: UUID, *, last_try: bool) -> None:
         """Send a message once. Raises WebhookDeliveryError when it has to be sent again."""
         with database.transaction(workspace_id) as db:
-            delivery = db.get(Delivery, (workspace_id, delivery_id))
+            delivery = db.get(WebhookDelivery, (workspace_id, delivery_id))
             if delivery is None or delivery.state != "pending":
                 return
             webhook = db.get(Webhook, (workspace_id, delivery.webhook_id)) if delivery.webhook_id else None
@@ -172,7 +172,7 @@ class Webhooks:
         delivered = 200 <= status < 300
         dead = not delivered and (last_try or status == GONE)
         with database.transaction(workspace_id) as db:
-            delivery = db.get(Delivery, (workspace_id, delivery_id), with_for_update=True)
+            delivery = db.get(WebhookDelivery, (workspace_id, delivery_id), with_for_update=True)
             if delivery is None:
                 return
             delivery.attempts += 1
@@ -186,12 +186,12 @@ class Webhooks:
 
     def _secrets(self, db: Session, workspace_id: UUID, webhook: Webhook | None) -> list[str]:
         if webhook is not None:
-            return self.secrets_of(webhook.id, webhook.secret_numbers)
+            return self.secrets_for(webhook.id, webhook.secret_numbers)
         # Not by its model: workspaces stand on this package.
         oldest, newest = db.execute(_SIGNING, {"workspace": workspace_id}).one()
-        return self.secrets_of(workspace_id, range(oldest, newest + 1))
+        return self.secrets_for(workspace_id, range(oldest, newest + 1))
 
-    def _send(self, delivery: Delivery, secrets: list[str]) -> tuple[int, str]:
+    def _send(self, delivery: WebhookDelivery, secrets: list[str]) -> tuple[int, str]:
         """The status of the answer, 0 for none, and in words what came of it."""
         identity, now = f"msg_{delivery.id.hex}", datetime.now(UTC)
         headers = {

@@ -1,4 +1,4 @@
-"""The backups of an installation: in a folder, and, if the operator wants it, in a storage as well."""
+"""The backups of an installation: in a folder, and optionally copied to a storage provider."""
 
 import json
 from collections.abc import Callable
@@ -16,23 +16,23 @@ from cwz_web.crypto import DecryptionError, KeyRing
 from cwz_web.db.migrate import migrate, pending
 from cwz_web.db.session import Database
 from cwz_web.ops.backups import (
-    KEPT,
-    OLDEST,
+    MAX_AGE,
+    MAX_BACKUPS,
     SUFFIX,
     Backup,
     BackupError,
     Progress,
-    drop_old,
+    create_backup,
+    delete_old_backups,
     has_schema,
     list_backups,
-    make_backup,
 )
 from cwz_web.ops.models import BackupRecord
-from cwz_web.ops.restore import verify
-from cwz_web.ops.tombstones import FILE, Stone, known_tombstones, write_tombstones
+from cwz_web.ops.restore import verify_restore
+from cwz_web.ops.tombstones import FILE_NAME, TombstoneRecord, load_tombstones, save_tombstones
 from cwz_web.settings import Settings, SettingsError
 from cwz_web.storage.contract import Bucket, ObjectNotFoundError, StorageError
-from cwz_web.storage.plugins import Providers
+from cwz_web.storage.plugins import ProviderRegistry
 
 log = structlog.get_logger()
 
@@ -41,13 +41,14 @@ CONTENT_TYPE = "application/octet-stream"
 
 
 @dataclass(frozen=True)
-class Archive:
+class BackupStore:
     """Where backups are kept.
 
     Attributes:
-        owner_url: of the role that owns the tables; backups are made as that role.
-        folder: where they lie.
-        bucket: opens the operator's storage, in which each is copied; None without one.
+        owner_url: the role that owns the tables, which creates and restores backups.
+        folder: the folder of the backup files.
+        ring: the keys that encrypt them.
+        bucket: opens the bucket of the copies; None without one.
     """
 
     owner_url: str
@@ -56,175 +57,216 @@ class Archive:
     bucket: Callable[[], Bucket] | None = None
 
     @classmethod
-    def of(cls, settings: Settings, providers: Providers, ring: KeyRing) -> Self:
-        """The archive that the settings describe. Raises SettingsError."""
-        if settings.database_owner_url is None:
-            raise SettingsError("Set DATABASE_OWNER_URL: the role that owns the tables makes the backups")
-        bucket = (lambda: backup_bucket(settings, providers)) if settings.backup_provider else None
-        return cls(settings.database_owner_url.get_secret_value(), settings.backup_folder, ring, bucket)
+    def from_settings(cls, settings: Settings, providers: ProviderRegistry, ring: KeyRing) -> Self:
+        """Return the store that the settings describe.
+
+        Raises:
+            SettingsError: DATABASE_OWNER_URL is not set.
+        """
+        if settings.database.owner_url is None:
+            raise SettingsError("DATABASE_OWNER_URL is not set. Backups need the role that owns the tables")
+        bucket = (lambda: open_backup_bucket(settings, providers)) if settings.backup.provider else None
+        return cls(settings.database.owner_url.get_secret_value(), settings.backup_folder, ring, bucket)
 
     def back_up(self, database: Database, progress: Progress | None = None) -> Backup:
-        """Make a backup, copy it, and let go of those that are too many or too old. Raises BackupError.
+        """Create a backup, copy it, and delete old ones.
 
-        A storage that does not take the copy costs the copy: it is tried again with the next backup.
+        When the copy fails, it is tried again with the next backup.
+
+        Raises:
+            BackupError: no backup could be created.
         """
-        self.keep_tombstones(database)
-        backup = self.make(progress)
-        copied = self._copy()
-        self.release_connection()
-        self.note(database, copied)
+        self.save_tombstones(database)
+        backup = self.create(progress)
+        copied = self._copy_missing()
+        self.delete_old()
+        self.update_records(database, copied)
         return backup
 
-    def make(self, progress: Progress | None = None) -> Backup:
-        """Make a backup and nothing else: of a database with a schema of any version. Raises BackupError."""
-        backup = make_backup(self.owner_url, self.folder, self.ring, progress)
-        log.info("backup made", name=backup.path.name, size=backup.size, rows=backup.manifest.rows)
+    def create(self, progress: Progress | None = None) -> Backup:
+        """Create a backup of a database with a schema of any version.
+
+        Raises:
+            BackupError: no backup could be created.
+        """
+        backup = create_backup(self.owner_url, self.folder, self.ring, progress)
+        log.info("backup created", name=backup.path.name, size=backup.size, rows=backup.manifest.rows)
         return backup
 
-    def migrate(self, app_url: str, *, safety: bool = True) -> Backup | None:
-        """Bring the schema up to this version; what is in the database is backed up first. Returns that backup.
+    def migrate(self, app_url: str, *, backup_first: bool = True) -> Backup | None:
+        """Upgrade the schema to this version; back up a database that has an older one first.
 
-        Arguments:
-            safety: whether to back up at all.
-        Raises BackupError, MigrationError.
+        Args:
+            app_url: the application's role.
+            backup_first: False skips the backup.
+
+        Returns:
+            The backup, if one was created.
+
+        Raises:
+            BackupError: no backup could be created; the schema is unchanged.
+            MigrationError: the database cannot be migrated.
         """
-        backup = self.make() if safety and has_schema(self.owner_url) and pending(app_url) else None
-        migrate(self.owner_url, app_url)
+        backup = self.create() if backup_first and has_schema(self.owner_url) and pending(app_url) else None
+        migrate(self.owner_url, app_url, queue_url)
         if backup:
-            self.release_connection()
+            self.delete_old()
             database = Database(app_url, pool_size=1)
-            self.note(database)
+            self.update_records(database)
             database.dispose()
         return backup
 
-    def release_connection(self) -> None:
-        """Drop what is too many or too old, here and in the storage."""
-        for name in drop_old(self.folder):
-            log.info("backup dropped", name=name)
+    def delete_old(self) -> None:
+        """Delete backups beyond the retention limits from the folder and the bucket."""
+        for name in delete_old_backups(self.folder):
+            log.info("backup deleted", name=name)
         if self.bucket is None:
             return
         try:
             bucket = self.bucket()
-            there = {info.key.removeprefix(PREFIX) for info in bucket.list(PREFIX)}
-            bucket.delete_many(PREFIX + name for name in sorted(_too_many(there, datetime.now(UTC))))
+            names = {info.key.removeprefix(PREFIX) for info in bucket.list(PREFIX)}
+            bucket.delete_many(PREFIX + name for name in sorted(_expired_names(names, datetime.now(UTC))))
         except (StorageError, SettingsError) as error:
-            log.error("copies of backups stay", reason=str(error))
+            log.error("old backup copies not deleted", reason=str(error))
 
     def verify_newest(self, database: Database, progress: Progress | None = None) -> Backup:
-        """Restore the newest backup on trial, and write down what came of it. Raises BackupError."""
+        """Restore the newest backup into a temporary server, and record the result.
+
+        Raises:
+            BackupError: there is no backup, or it cannot be restored.
+        """
         newest = next(iter(list_backups(self.folder)), None)
         if newest is None:
             raise BackupError(f"There is no backup in {self.folder}")
-        trouble = None
+        error_message = None
         try:
-            verify(newest, self.ring, progress)
+            verify_restore(newest, self.ring, progress)
         except BackupError as error:
-            trouble = str(error)
+            error_message = str(error)
             raise
         finally:
-            self.note(database)
+            self.update_records(database)
             with database.transaction() as db:
                 record = db.get_one(BackupRecord, newest.path.name)
-                record.verified_at, record.trouble = datetime.now(UTC), trouble
+                record.verified_at, record.error_message = datetime.now(UTC), error_message
         return newest
 
-    def keep_tombstones(self, database: Database) -> None:
-        """Bring the tombstones beside the backups up to date, here and in the storage."""
-        write_tombstones(database, self.folder, self.ring)
+    def save_tombstones(self, database: Database) -> None:
+        """Write the database's tombstones beside the backups, in the folder and the bucket."""
+        save_tombstones(database, self.folder, self.ring)
         if self.bucket is not None:
             try:
-                self.bucket().put(PREFIX + FILE, (self.folder / FILE).read_bytes(), content_type=CONTENT_TYPE)
+                content = (self.folder / FILE_NAME).read_bytes()
+                self.bucket().put(PREFIX + FILE_NAME, content, content_type=CONTENT_TYPE)
             except (StorageError, SettingsError) as error:
-                log.error("tombstones could not be copied", reason=str(error))
+                log.error("tombstones not copied", reason=str(error))
 
-    def tombstones(self) -> list[Stone]:
-        """Everything that is known to have been deleted. Raises BackupError."""
-        if not (self.folder / FILE).exists():
-            self._bring(FILE)
+    def load_tombstones(self) -> list[TombstoneRecord]:
+        """Return every known deletion, of the folder, the bucket and the current database.
+
+        Raises:
+            BackupError: the file cannot be decrypted.
+        """
+        if not (self.folder / FILE_NAME).exists():
+            self._download(FILE_NAME)
         try:
-            return known_tombstones(self.owner_url, self.folder, self.ring)
+            return load_tombstones(self.owner_url, self.folder, self.ring)
         except DecryptionError as error:
-            raise BackupError(f"{self.folder / FILE}: {error}") from None
+            raise BackupError(f"{self.folder / FILE_NAME}: {error}") from None
 
     def fetch(self, name: str) -> Backup:
-        """A backup by its file or its name; from the storage when the folder has it not. Raises BackupError."""
+        """Return a backup by its path or name; download it if the folder does not have it.
+
+        Raises:
+            BackupError: there is no such backup.
+        """
         path = Path(name)
         if not path.exists():
             path = self.folder / path.name
         if not path.exists():
-            self._bring(path.name)
+            self._download(path.name)
         return Backup.open(path)
 
-    def note(self, database: Database, copied: set[str] | None = None) -> None:
-        """Write down which backups there are, for who cannot see the folder."""
-        there = {backup.path.name: backup for backup in list_backups(self.folder)}
+    def update_records(self, database: Database, copied: set[str] | None = None) -> None:
+        """Record the folder's backups in the database, for processes that cannot read the folder.
+
+        Args:
+            database: the application's database.
+            copied: the names in the bucket; None if they are unknown.
+        """
+        existing = {backup.path.name: backup for backup in list_backups(self.folder)}
         with database.transaction() as db:
-            db.execute(delete(BackupRecord).where(BackupRecord.name.not_in(there)))
+            db.execute(delete(BackupRecord).where(BackupRecord.name.not_in(existing)))
             known = set(db.scalars(select(BackupRecord.name)))
-            for name in there.keys() - known:
-                made_at, rows = there[name].manifest.made_at, there[name].manifest.rows
-                values = {"name": name, "made_at": made_at, "size": there[name].size, "rows": rows}
-                db.execute(insert(BackupRecord).values(**values).on_conflict_do_nothing())
+            for name in existing.keys() - known:
+                manifest = existing[name].manifest
+                values = {"created_at": manifest.created_at, "size": existing[name].size, "rows": manifest.rows}
+                db.execute(insert(BackupRecord).values(name=name, **values).on_conflict_do_nothing())
             if copied is not None:
                 for record in db.scalars(select(BackupRecord)):
                     record.copied = record.name in copied
 
-    def _bring(self, name: str) -> None:
-        """Get a file from the storage, if there is one that has it. Raises BackupError."""
+    def _download(self, name: str) -> None:
+        """Download a file from the bucket, if there is one that has it."""
         if self.bucket is None:
             return
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         partial = self.folder / f".{name}.partial"
         try:
             with open(partial, "wb") as file:
-                for part in self.bucket().stream(PREFIX + name):
-                    file.write(part)
+                for chunk in self.bucket().stream(PREFIX + name):
+                    file.write(chunk)
             partial.rename(self.folder / name)
         except ObjectNotFoundError:
             partial.unlink()
         except StorageError as error:
             partial.unlink()
-            raise BackupError(f"The storage for backups does not answer: {error}") from error
+            raise BackupError(f"The backup storage does not respond: {error}") from error
 
-    def _copy(self) -> set[str] | None:
-        """Bring the storage up to what the folder has. Returns what lies there; None when it cannot be known."""
+    def _copy_missing(self) -> set[str] | None:
+        """Copy backups to the bucket. Return the names in it, or None if they are unknown."""
         if self.bucket is None:
             return None
         try:
             bucket = self.bucket()
-            there = {info.key.removeprefix(PREFIX) for info in bucket.list(PREFIX)}
+            names = {info.key.removeprefix(PREFIX) for info in bucket.list(PREFIX)}
             for backup in list_backups(self.folder):
-                if backup.path.name not in there:
+                if backup.path.name not in names:
                     with open(backup.path, "rb") as file:
                         bucket.put(PREFIX + backup.path.name, file, content_type=CONTENT_TYPE)
-                    there.add(backup.path.name)
-        except (StorageError, SettingsError) as error:  # the backup is there: to fail would make another one
-            log.error("backups could not be copied", reason=str(error))
+                    names.add(backup.path.name)
+        except (StorageError, SettingsError) as error:  # the backup exists: a retry of the job would create another
+            log.error("backup not copied", reason=str(error))
             return None
-        return there
+        return names
 
 
-def backup_bucket(settings: Settings, providers: Providers) -> Bucket:
-    """The operator's storage for copies of backups. Raises StorageErrors, SettingsError."""
-    provider = providers.get(settings.backup_provider)
+def open_backup_bucket(settings: Settings, providers: ProviderRegistry) -> Bucket:
+    """Open the bucket for copies of backups.
+
+    Raises:
+        SettingsError: the provider is unknown, or its settings or credentials are invalid.
+        StorageError: the provider rejects them.
+    """
+    provider = providers.get(settings.backup.provider)
     if provider is None:
-        raise SettingsError(f"cwz.backup.provider: there is no storage provider {settings.backup_provider}")
-    secrets_given = json.loads(settings.backup_credentials.get_secret_value() or "{}")
-    place = _checked(provider.settings_model, settings.backup_settings, "cwz.backup.")
-    secrets = _checked(provider.credentials_model, secrets_given, "CWZ_BACKUP_CREDENTIALS: ")
-    return providers.open_unsaved(provider, place, secrets)
+        raise SettingsError(f"cwz.backup.provider: no storage provider named {settings.backup.provider} is installed")
+    credentials = json.loads(settings.backup.credentials.get_secret_value() or "{}")
+    provider_settings = _validate(provider.settings_model, settings.backup.options, "cwz.backup.")
+    provider_credentials = _validate(provider.credentials_model, credentials, "CWZ_BACKUP_CREDENTIALS: ")
+    return providers.open_unsaved(provider, provider_settings, provider_credentials)
 
 
-def _checked(model: type[BaseModel], given: object, where: str) -> BaseModel:
+def _validate(model: type[BaseModel], values: object, prefix: str) -> BaseModel:
     try:
-        return model.model_validate(given)
+        return model.model_validate(values)
     except ValidationError as error:
-        fields = (f"{where}{'.'.join(map(str, problem['loc']))} {problem['msg'].lower()}" for problem in error.errors())
-        raise SettingsError("; ".join(fields)) from None
+        messages = (f"{prefix}{'.'.join(map(str, item['loc']))} {item['msg'].lower()}" for item in error.errors())
+        raise SettingsError("; ".join(messages)) from None
 
 
-def _too_many(names: set[str], now: datetime) -> set[str]:
-    """Of a storage's backups, by their names alone, those that go: beyond the newest ones, or too old."""
-    oldest = f"connectwyze-{now - OLDEST:%Y%m%dT%H%M%S}"
-    mine = sorted((name for name in names if name.endswith(SUFFIX)), reverse=True)
-    return {name for number, name in enumerate(mine) if number >= KEPT or name < oldest}
+def _expired_names(names: set[str], now: datetime) -> set[str]:
+    """Return the names, which hold the time of creation, of backups beyond the retention limits."""
+    oldest = f"connectwyze-{now - MAX_AGE:%Y%m%dT%H%M%S}"
+    backups = sorted((name for name in names if name.endswith(SUFFIX)), reverse=True)
+    return {name for number, name in enumerate(backups) if number >= MAX_BACKUPS or name < oldest}

@@ -17,13 +17,13 @@ from cwz_web.accounts.models import Account
 from cwz_web.crypto import DecryptionError, KeyRing
 from cwz_web.db.migrate import is_behind
 from cwz_web.db.session import Database
-from cwz_web.notify.email_delivery import EmailDeliveryError, SmtpDelivery, delivery
+from cwz_web.notify.email_delivery import EmailDeliveryError, SmtpTransport, delivery
 from cwz_web.ops import health
 from cwz_web.ops.backup_store import backup_bucket
 from cwz_web.settings import Settings, SettingsError
 from cwz_web.storage.contract import StorageError
 from cwz_web.storage.models import Connection
-from cwz_web.storage.plugins import Providers
+from cwz_web.storage.plugins import ProviderRegistry
 
 WAIT = 10.0
 LEAST_DISK = 2 * 1024**3
@@ -49,7 +49,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class LongRetry:
+class CheckContext:
     """A deployment.
 
     Attributes:
@@ -58,15 +58,15 @@ class LongRetry:
 
     settings: Settings
     database: Database
-    providers: Providers
+    providers: ProviderRegistry
     ring: KeyRing
     server: Mapping[str, str]
 
 
-Check = Callable[[LongRetry], Iterator[Finding]]
+Check = Callable[[CheckContext], Iterator[Finding]]
 
 
-def examine(patient: LongRetry) -> Iterator[Finding]:
+def run_checks(patient: CheckContext) -> Iterator[Finding]:
     """Every finding. A check that fails by itself is a finding, too."""
     for check in CHECKS:
         about = (check.__doc__ or "").partition(".")[0]
@@ -76,7 +76,7 @@ def examine(patient: LongRetry) -> Iterator[Finding]:
             yield Finding(Level.WRONG, about, f"could not be looked at: {type(error).__name__}: {error}".split("\n")[0])
 
 
-def _database(patient: LongRetry) -> Iterator[Finding]:
+def _database(patient: CheckContext) -> Iterator[Finding]:
     """The database and its role."""
     about = "database"
     with patient.database.transaction() as db:
@@ -117,9 +117,9 @@ def _database(patient: LongRetry) -> Iterator[Finding]:
         yield Finding(Level.FINE, "clocks", "This machine and the database agree")
 
 
-def _owner(patient: LongRetry) -> Iterator[Finding]:
+def _owner(patient: CheckContext) -> Iterator[Finding]:
     """The role that owns the tables."""
-    about, url = "owner's role", patient.settings.database_owner_url
+    about, url = "owner's role", patient.settings.database.owner_url
     if url is None:
         said = "DATABASE_OWNER_URL is not set here: backups, their trials and migrations need it where they are to run"
         yield Finding(Level.WARNING, about, said)
@@ -139,7 +139,7 @@ def _owner(patient: LongRetry) -> Iterator[Finding]:
         yield Finding(Level.WRONG, about, said)
 
 
-def _keys(patient: LongRetry) -> Iterator[Finding]:
+def _keys(patient: CheckContext) -> Iterator[Finding]:
     """The keys for secrets."""
     about, old, shut = "encryption keys", 0, 0
     with patient.database.transaction() as db:
@@ -150,7 +150,7 @@ def _keys(patient: LongRetry) -> Iterator[Finding]:
             if found is None or found.sealed is None:
                 continue
             try:
-                patient.ring.decrypt(found.sealed, *found.place.context)
+                patient.ring.decrypt(found.sealed, *found.spec.context)
                 old += not patient.ring.is_newest(found.sealed)
             except DecryptionError:
                 shut += 1
@@ -163,27 +163,27 @@ def _keys(patient: LongRetry) -> Iterator[Finding]:
         yield Finding(Level.FINE, about, "Every stored secret opens with the newest key")
 
 
-def _mail(patient: LongRetry) -> Iterator[Finding]:
+def _mail(patient: CheckContext) -> Iterator[Finding]:
     """Mail."""
     way = delivery(patient.settings)
-    if not isinstance(way, SmtpDelivery):
+    if not isinstance(way, SmtpTransport):
         said = {
             "folder": "Mails are files; nobody gets any",
             "resend": "Resend has a key; a mail will tell if it is right",
         }
-        yield Finding(Level.FINE, "mail", said[patient.settings.mail])
+        yield Finding(Level.FINE, "mail", said[patient.settings.mail.transport])
         return
     try:
         way.check()
     except EmailDeliveryError as error:
-        yield Finding(Level.WRONG, "mail", f"{way.host}:{way.port} does not take us ({error}). See cwz.smtp_*")
+        yield Finding(Level.WRONG, "mail", f"{way.host}:{way.port} does not take us ({error}). See cwz.mail.smtp_*")
     else:
         yield Finding(Level.FINE, "mail", f"{way.host} takes us")
 
 
-def _storage(patient: LongRetry) -> Iterator[Finding]:
+def _storage(patient: CheckContext) -> Iterator[Finding]:
     """Storage plugins."""
-    for name, reason in patient.providers.left_out.items():
+    for name, reason in patient.providers.load_errors.items():
         yield Finding(Level.WRONG, "storage", f"The plugin {name} is left out: {reason}")
     labels = ", ".join(provider.label for provider in patient.providers)
     yield Finding(Level.FINE if labels else Level.WRONG, "storage", labels or "There is no plugin: install plugins/*")
@@ -197,7 +197,7 @@ def _storage(patient: LongRetry) -> Iterator[Finding]:
             yield Finding(Level.WARNING, "storage", said)
 
 
-def _limits(patient: LongRetry) -> Iterator[Finding]:
+def _limits(patient: CheckContext) -> Iterator[Finding]:
     """Rate limits."""
     where = patient.settings.rate_limits
     if where.startswith("memory"):
@@ -210,7 +210,7 @@ def _limits(patient: LongRetry) -> Iterator[Finding]:
         yield Finding(Level.WRONG, "rate limits", "The server of cwz.rate_limits does not answer")
 
 
-def _proxy(patient: LongRetry) -> Iterator[Finding]:
+def _proxy(patient: CheckContext) -> Iterator[Finding]:
     """The proxy in front, and cookies."""
     settings, about = patient.settings, "proxy and cookies"
     if not settings.development:
@@ -237,7 +237,7 @@ def _proxy(patient: LongRetry) -> Iterator[Finding]:
         yield Finding(Level.FINE, about, f"{settings.url} answers as it should")
 
 
-def _disk(patient: LongRetry) -> Iterator[Finding]:
+def _disk(patient: CheckContext) -> Iterator[Finding]:
     """Disks."""
     for folder in {patient.settings.var, patient.settings.backup_folder}:
         there = next(path for path in (folder, *folder.resolve().parents) if path.exists())
@@ -248,7 +248,7 @@ def _disk(patient: LongRetry) -> Iterator[Finding]:
             yield Finding(Level.WRONG, "disk", f"{there} cannot be written to by this user")
 
 
-def _backups(patient: LongRetry) -> Iterator[Finding]:
+def _backups(patient: CheckContext) -> Iterator[Finding]:
     """Backups."""
     with patient.database.transaction() as db:
         known = health.backups(db)
@@ -266,7 +266,7 @@ def _backups(patient: LongRetry) -> Iterator[Finding]:
             yield Finding(Level.WRONG, "backups", f"{backup.name} could not be restored on trial: {backup.trouble}")
     if known and not any(now - backup.verified_at < TRIAL_AGE for backup in tried if backup.verified_at):
         yield Finding(Level.WARNING, "backups", "None was restored on trial this week. Run `cwz backup verify`")
-    if patient.settings.backup_provider:
+    if patient.settings.backup.provider:
         try:
             next(iter(backup_bucket(patient.settings, patient.providers).list("connectwyze-backups/")), None)
             yield Finding(Level.FINE, "backups", "The storage for copies answers")
@@ -276,7 +276,7 @@ def _backups(patient: LongRetry) -> Iterator[Finding]:
         yield Finding(Level.WARNING, "backups", "No copy leaves this machine. Set cwz.backup.provider")
 
 
-def _workers(patient: LongRetry) -> Iterator[Finding]:
+def _workers(patient: CheckContext) -> Iterator[Finding]:
     """Workers and queues."""
     with patient.database.transaction() as db:
         lanes, known = health.workers(db), health.queues(db)
@@ -293,7 +293,7 @@ def _workers(patient: LongRetry) -> Iterator[Finding]:
             yield Finding(Level.WARNING, "workers", f"{queue.failed} jobs of {queue.name} were given up: see /ops")
 
 
-def _files(patient: LongRetry) -> Iterator[Finding]:
+def _files(patient: CheckContext) -> Iterator[Finding]:
     """Front-end files."""
     folder = patient.settings.node_modules
     missing = [name for name in ("htmx.org", "lucide-static") if not (folder / name / "package.json").exists()]
@@ -304,7 +304,7 @@ def _files(patient: LongRetry) -> Iterator[Finding]:
         yield Finding(Level.FINE, "front-end files", "They are installed")
 
 
-def _people(patient: LongRetry) -> Iterator[Finding]:
+def _people(patient: CheckContext) -> Iterator[Finding]:
     """Operators, and what the public pages say about you."""
     settings = patient.settings
     if settings.development:
@@ -317,12 +317,12 @@ def _people(patient: LongRetry) -> Iterator[Finding]:
     expires = settings.operator.security_expires
     if expires and expires <= datetime.now(UTC).date():
         yield Finding(Level.WRONG, "public pages", "security.txt has expired: set cwz.operator.security_expires anew")
-    if not settings.operators:
-        yield Finding(Level.WARNING, "operators", "cwz.operators is empty: nobody sees /ops")
+    if not settings.operator.emails:
+        yield Finding(Level.WARNING, "operators", "cwz.operator.emails is empty: nobody sees /ops")
         return
     with patient.database.transaction() as db:
         found = {account.email.lower(): account for account in db.scalars(select(Account))}
-    for address in settings.operators:
+    for address in settings.operator.emails:
         account: Any = found.get(address)
         if account is None or not account.has_second_factor:
             yield Finding(Level.WARNING, "operators", f"{address} needs an account with a second factor to see /ops")

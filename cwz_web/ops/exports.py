@@ -32,9 +32,9 @@ from cwz_web.generation.templates import list_templates, open_design
 from cwz_web.jobs import EXPORT_QUEUE, app
 from cwz_web.notify.emails import EmailMessage
 from cwz_web.ops.models import Export
-from cwz_web.storage.connections import default_connection, list_connections
+from cwz_web.storage.connections import get_default_connection, list_connections
 from cwz_web.storage.contract import InvalidSettingsError, ObjectNotFoundError, StorageError
-from cwz_web.storage.plugins import Place, Providers
+from cwz_web.storage.plugins import ConnectionSpec, ProviderRegistry
 from cwz_web.workspaces.members import tell
 from cwz_web.workspaces.models import Membership, Workspace
 
@@ -83,7 +83,7 @@ class Stored:
     folder: str
     name: str
     key: str
-    place: Place
+    place: ConnectionSpec
 
 
 @dataclass
@@ -121,10 +121,10 @@ class Readable:
         return self._position
 
 
-def begin_export(db: Session, workspace_id: UUID, asked_by: UUID, *, with_images: bool) -> Export:
+def request_export(db: Session, workspace_id: UUID, requested_by: UUID, *, with_images: bool) -> Export:
     """Order an export; a job makes it once the transaction has committed. Raises InvalidSettingsError without a storage."""
-    default_connection(db, workspace_id)
-    export = Export(workspace_id=workspace_id, asked_by=asked_by, with_images=with_images)
+    get_default_connection(db, workspace_id)
+    export = Export(workspace_id=workspace_id, requested_by=requested_by, with_images=with_images)
     db.add(export)
     db.flush()
     place: Any = {"connection": raw_connection(db)}
@@ -140,8 +140,8 @@ def list_exports(db: Session, workspace_id: UUID) -> list[Export]:
     return list(db.scalars(mine.order_by(Export.id.desc()).limit(20)))
 
 
-def make_export(
-    database: Database, providers: Providers, workspace_id: UUID, export_id: UUID, *, last_try: bool, url: str
+def run_export(
+    database: Database, providers: ProviderRegistry, workspace_id: UUID, export_id: UUID, *, last_try: bool, url: str
 ) -> None:
     """Make an export that was ordered. Raises StorageErrors, so that it is tried again, except for the last time."""
     with database.transaction(workspace_id) as db:
@@ -153,8 +153,8 @@ def make_export(
     said: dict[str, Any]
     try:
         with database.transaction(workspace_id) as db:
-            connection = default_connection(db, workspace_id)
-            place, connection_id = connection.place, connection.id
+            connection = get_default_connection(db, workspace_id)
+            place, connection_id = connection.spec, connection.id
         with TemporaryDirectory(prefix="cwz-export-") as folder:
             packing = _pack(database, providers, workspace_id, Path(folder), with_images=with_images)
             zipped = Readable(_zip(packing, providers, _reporter(database, workspace_id, export_id)))
@@ -175,18 +175,18 @@ def make_export(
         _tell(db, export, url)
 
 
-def forget_exports(database: Database, providers: Providers, days: int) -> int:
+def delete_expired_exports(database: Database, providers: ProviderRegistry, days: int) -> int:
     """Remove the exports whose days are over from their storages. Returns how many."""
     before = datetime.now(UTC) - timedelta(days=days)
     with database.transaction() as db:
-        old = db.execute(text("SELECT workspace_id, id FROM undone_exports(:before)"), {"before": before}).all()
+        old = db.execute(text("SELECT workspace_id, id FROM expired_exports(:before)"), {"before": before}).all()
     gone = 0
     for workspace_id, export_id in old:
         with database.transaction(workspace_id) as db:
             export = db.get(Export, (workspace_id, export_id))
             if export is None:
                 continue
-            known = {c.id: c.place for c in list_connections(db, workspace_id)}
+            known = {c.id: c.spec for c in list_connections(db, workspace_id)}
             place, key = known.get(export.connection_id) if export.connection_id else None, export.key
         try:
             if place is not None and key is not None:
@@ -201,7 +201,7 @@ def forget_exports(database: Database, providers: Providers, days: int) -> int:
     return gone
 
 
-def _pack(database: Database, providers: Providers, workspace_id: UUID, folder: Path, *, with_images: bool) -> Packing:
+def _pack(database: Database, providers: ProviderRegistry, workspace_id: UUID, folder: Path, *, with_images: bool) -> Packing:
     """Write the tables into a folder, as of one moment, and find what else belongs to it."""
     with database.transaction() as db:
         db.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
@@ -226,7 +226,7 @@ def _pack(database: Database, providers: Providers, workspace_id: UUID, folder: 
         for template in list_templates(db, workspace_id):
             document = open_design(db, template).document.model_dump_json(indent=1).encode()
             packing.documents[f"templates/{template.slug}.json"] = document
-        places = {c.id: c.place for c in list_connections(db, workspace_id)}
+        places = {c.id: c.spec for c in list_connections(db, workspace_id)}
         fonts = {font.digest: font.name for font in db.scalars(select(Font).where(Font.workspace_id == workspace_id))}
         images = select(Image.id, Image.name, Image.key, Image.connection_id).where(Image.workspace_id == workspace_id)
         found = db.execute(images.order_by(Image.id)).all() if with_images else []
@@ -281,12 +281,12 @@ def _text_of(value: Any) -> str:
 
 
 def _originals(
-    providers: Providers, workspace_id: UUID, places: Iterable[Place], fonts: dict[str, str]
+    providers: ProviderRegistry, workspace_id: UUID, places: Iterable[ConnectionSpec], fonts: dict[str, str]
 ) -> Iterator[Stored]:
     """What people brought in, wherever it lies; fonts under their own names."""
     seen = set()
     for place in places:
-        for found in providers.open(place).list(f"{workspace_id}/originals/"):
+        for found in providers.open(place).list(f"{workspace_id}/uploads/"):
             digest = found.key.rpartition("/")[2]
             if digest in seen:
                 continue
@@ -301,7 +301,7 @@ def _file_name(name: str, key: str) -> str:
     return f"{slugify(name, max_length=80) or 'image'}.{key.rpartition('.')[2]}"
 
 
-def _zip(packing: Packing, providers: Providers, report: Callable[[float], None]) -> Iterator[bytes]:
+def _zip(packing: Packing, providers: ProviderRegistry, report: Callable[[float], None]) -> Iterator[bytes]:
     """The bytes of the zip. Rows get smaller by packing, images do not."""
     archive, manifest = ZipStream(compress_type=ZIP_DEFLATED), packing.manifest
     for path in packing.tables:
@@ -344,7 +344,7 @@ def _reporter(database: Database, workspace_id: UUID, export_id: UUID) -> Callab
 
 
 def _tell(db: Session, export: Export, url: str) -> None:
-    account = db.get(Account, export.asked_by) if export.asked_by else None
+    account = db.get(Account, export.requested_by) if export.requested_by else None
     if account is None:
         return
     workspace = db.get_one(Workspace, export.workspace_id)

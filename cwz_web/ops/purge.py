@@ -1,4 +1,4 @@
-"""Removing for good what was deleted, once its days are over: rows, objects in storages, and jobs that wait."""
+"""Purge: permanently remove deleted workspaces and accounts after their grace period."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -17,75 +17,87 @@ from cwz_web.generation.models import Font
 from cwz_web.imaging.fonts import forget_font
 from cwz_web.storage.connections import list_connections
 from cwz_web.storage.contract import StorageError
-from cwz_web.storage.plugins import Place, Providers
+from cwz_web.storage.plugins import ConnectionSpec, ProviderRegistry
 from cwz_web.workspaces.deletion import LATEST
 from cwz_web.workspaces.models import Tombstone, Workspace
 
 log = structlog.get_logger()
 
-_JOBS = text("DELETE FROM procrastinate_jobs WHERE status = 'todo' AND args->>'workspace_id' = :id")
+_DELETE_JOBS = text("DELETE FROM procrastinate_jobs WHERE status = 'todo' AND args->>'workspace_id' = :id")
 
 
-def purge_due(database: Database, providers: Providers) -> int:
-    """Purge whatever is due. Returns how much was; what a storage holds up is tried again, for as long as may be."""
+def purge_due(database: Database, providers: ProviderRegistry) -> int:
+    """Purge every workspace and account whose grace period is over.
+
+    A purge that a storage provider prevents is tried again with the next call, until the deadline of `purge`.
+
+    Returns:
+        The number of purged workspaces and accounts.
+    """
     with database.transaction() as db:
         due = select(Tombstone).where(Tombstone.purged_at.is_(None), Tombstone.purge_at <= datetime.now(UTC))
-        stones = list(db.scalars(due.order_by(Tombstone.purge_at)))
-    done = 0
-    for stone in stones:
+        tombstones = list(db.scalars(due.order_by(Tombstone.purge_at)))
+    purged = 0
+    for tombstone in tombstones:
         try:
-            done += purge(database, providers, stone)
-        except SQLAlchemyError:
-            log.exception("purge failed", id=str(stone.id))  # the others do not wait for it
-    return done
+            purged += purge(database, providers, tombstone)
+        except SQLAlchemyError:  # an error in one workspace does not stop the others
+            log.exception("purge failed", id=str(tombstone.id))
+    return purged
 
 
-def purge(database: Database, providers: Providers, stone: Tombstone) -> bool:
-    """Remove what a tombstone stands for. Returns whether it is gone now."""
-    if stone.kind == "account":
+def purge(database: Database, providers: ProviderRegistry, tombstone: Tombstone) -> bool:
+    """Remove the rows, objects and jobs of a deleted workspace or account.
+
+    Returns:
+        Whether it was purged; False while a storage provider fails and the deadline has not passed.
+    """
+    if tombstone.kind == "account":
         with database.transaction() as db:
-            gone = affected(db, delete(Account).where(Account.id == stone.id))
-            _close(db, stone.id, {"rows": {"accounts": gone}})
+            rows = affected(db, delete(Account).where(Account.id == tombstone.id))
+            _mark_purged(db, tombstone.id, {"rows": {"accounts": rows}})
         return True
-    with database.transaction(stone.id, deleted=True) as db:
-        # What lies with us, without a secret of the customer's, goes in any case.
-        places = [c.place for c in list_connections(db, stone.id) if stone.with_images or not c.sealed]
-    objects, troubles = _empty(providers, stone.id, places)
-    if troubles and datetime.now(UTC) < stone.deleted_at + LATEST:
-        log.warning("purge waits for a storage", workspace=str(stone.id), troubles=troubles)
+    with database.transaction(tombstone.id, deleted=True) as db:
+        # Objects in storage of the operator's own, which has no customer credentials, are always deleted.
+        connections = [c.spec for c in list_connections(db, tombstone.id) if tombstone.with_images or not c.sealed]
+    objects, storage_errors = _delete_objects(providers, tombstone.id, connections)
+    if storage_errors and datetime.now(UTC) < tombstone.deleted_at + LATEST:
+        log.warning("purge postponed", workspace=str(tombstone.id), storage_errors=storage_errors)
         return False
-    with database.transaction(stone.id, deleted=True) as db:
-        mine = [table for table in Base.metadata.sorted_tables if "workspace_id" in table.columns]
-        rows = {
-            table.name: db.scalar(select(func.count()).select_from(table).where(table.c.workspace_id == stone.id))
-            for table in mine
+    with database.transaction(tombstone.id, deleted=True) as db:
+        tables = [table for table in Base.metadata.sorted_tables if "workspace_id" in table.columns]
+        counts = {
+            table.name: db.scalar(select(func.count()).select_from(table).where(table.c.workspace_id == tombstone.id))
+            for table in tables
         }
-        fonts = list(db.scalars(select(Font.digest).where(Font.workspace_id == stone.id)))
-        jobs = affected(db, _JOBS.bindparams(id=str(stone.id)))
-        db.execute(delete(Workspace).where(Workspace.id == stone.id))
-        report = {"rows": {name: count for name, count in rows.items() if count}, "objects": objects, "jobs": jobs}
-        _close(db, stone.id, report | ({"troubles": troubles} if troubles else {}))
+        fonts = list(db.scalars(select(Font.digest).where(Font.workspace_id == tombstone.id)))
+        jobs = affected(db, _DELETE_JOBS.bindparams(id=str(tombstone.id)))
+        db.execute(delete(Workspace).where(Workspace.id == tombstone.id))
+        report = {"rows": {name: count for name, count in counts.items() if count}, "objects": objects, "jobs": jobs}
+        _mark_purged(db, tombstone.id, report | ({"storage_errors": storage_errors} if storage_errors else {}))
     for digest in fonts:
         forget_font(digest)
-    log.info("workspace purged", workspace=str(stone.id), objects=objects, jobs=jobs)
+    log.info("workspace purged", workspace=str(tombstone.id), objects=objects, jobs=jobs)
     return True
 
 
-def _empty(providers: Providers, workspace_id: UUID, places: Iterable[Place]) -> tuple[int, list[str]]:
-    """Remove every object of a workspace. Returns how many there were, and what went wrong."""
-    objects, troubles = 0, []
-    for place in places:
+def _delete_objects(
+    providers: ProviderRegistry, workspace_id: UUID, connections: Iterable[ConnectionSpec]
+) -> tuple[int, list[str]]:
+    """Delete every object of a workspace. Return their number, and the errors."""
+    objects, errors = 0, []
+    for spec in connections:
         try:
-            bucket = providers.open(place)
-            keys = [found.key for found in bucket.list(f"{workspace_id}/")]
+            bucket = providers.open(spec)
+            keys = [info.key for info in bucket.list(f"{workspace_id}/")]
             bucket.delete_many(keys)
             objects += len(keys)
         except StorageError as error:
-            troubles.append(f"{place.provider}: {error}")
-    return objects, troubles
+            errors.append(f"{spec.provider}: {error}")
+    return objects, errors
 
 
-def _close(db: Session, stone_id: UUID, report: dict[str, Any]) -> None:
-    """Note in a tombstone that what it stands for is gone; it names nobody from now on."""
-    stone = db.get_one(Tombstone, stone_id)
-    stone.purged_at, stone.report, stone.name = datetime.now(UTC), report, ""
+def _mark_purged(db: Session, tombstone_id: UUID, report: dict[str, Any]) -> None:
+    """Record a purge in its tombstone, which holds no name from then on."""
+    tombstone = db.get_one(Tombstone, tombstone_id)
+    tombstone.purged_at, tombstone.report, tombstone.name = datetime.now(UTC), report, ""

@@ -1,4 +1,4 @@
-"""History grows too old: what each workspace keeps, and for how long, is the operator's and the plan's decision."""
+"""Retention: delete history that is older than the operator's and the plan's limits."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, aliased
 
 from cwz_web.db.session import Database, affected
-from cwz_web.feeds.models import Feed, FeedImport, FeedSource, Item, ItemOrder, ItemVersion
+from cwz_web.feeds.models import Feed, FeedImport, FeedSource, Item, ItemVersion, SortIndexEntry
 from cwz_web.generation.models import Usage, UsageDay
 from cwz_web.notify.models import Delivery
 from cwz_web.settings import FREE, Settings
@@ -19,18 +19,18 @@ from cwz_web.workspaces.access import plan_status_of
 
 log = structlog.get_logger()
 
-# Somebody has had time to look at them (/ops).
-_OLD_JOBS = text("""
+# Operators see failed jobs on /ops for a month.
+_DELETE_OLD_JOBS = text("""
     DELETE FROM procrastinate_jobs WHERE status IN ('failed', 'cancelled', 'aborted') AND id IN (
         SELECT job_id FROM procrastinate_events GROUP BY job_id HAVING max(at) < now() - interval '30 days')
 """)
 
-ENDED = ("applied", "unchanged", "discarded", "failed")
+FINAL_IMPORT_STATES = ("applied", "unchanged", "discarded", "failed")
 
 
 @dataclass(frozen=True)
-class Keep:
-    """How many days things are kept."""
+class RetentionPolicy:
+    """For how many days records are kept. `plan_history` holds the days of history of each plan that limits them."""
 
     audit: int
     history: int
@@ -38,11 +38,11 @@ class Keep:
     usage: int
     deleted: int
     exports: int
-    plans: dict[str, int]
+    plan_history: dict[str, int]
 
     @classmethod
-    def of(cls, settings: Settings) -> "Keep":
-        """As the operator has it. A plan shortens the history, and lengthens nothing."""
+    def from_settings(cls, settings: Settings) -> "RetentionPolicy":
+        """Return the operator's policy; plans only count where billing is on."""
         plans = {name: plan.history for name, plan in settings.plan.items() if plan.history} if settings.billing else {}
         return cls(
             settings.keep_audit_days,
@@ -54,59 +54,67 @@ class Keep:
             plans,
         )
 
-    def history_of(self, plan: str) -> int:
-        """The days of history with a plan; one that the operator has taken away counts as the free one."""
-        return min(self.history, self.plans.get(plan, self.plans.get(FREE, self.history)))
+    def history_days(self, plan: str) -> int:
+        """Return the days of history of a plan, which never exceed the operator's.
+
+        A plan that was removed from the settings counts as the free one.
+        """
+        return min(self.history, self.plan_history.get(plan, self.plan_history.get(FREE, self.history)))
 
 
-def forget_old(database: Database, keep: Keep) -> dict[str, int]:
-    """Drop what is too old in every workspace, one transaction each. Returns what went, by table."""
+def delete_expired_records(database: Database, policy: RetentionPolicy) -> dict[str, int]:
+    """Delete old records of every workspace, in a transaction each.
+
+    Returns:
+        The number of deleted rows by table.
+    """
     with database.transaction() as db:
         workspaces = list(db.scalars(text("SELECT * FROM all_workspaces()")))
-        gone = {"procrastinate_jobs": affected(db, _OLD_JOBS)}
+        deleted = {"procrastinate_jobs": affected(db, _DELETE_OLD_JOBS)}
     for workspace_id in workspaces:
         try:
             with database.transaction(workspace_id) as db:
-                for table, rows in _forget(db, workspace_id, keep).items():
-                    gone[table] = gone.get(table, 0) + rows
-        except SQLAlchemyError:
-            log.exception("old history stays", workspace=str(workspace_id))  # the others do not wait for it
-    log.info("old history dropped", workspaces=len(workspaces), **gone)
-    return gone
+                for table, rows in _delete_in_workspace(db, workspace_id, policy).items():
+                    deleted[table] = deleted.get(table, 0) + rows
+        except SQLAlchemyError:  # an error in one workspace does not stop the others
+            log.exception("old records not deleted", workspace=str(workspace_id))
+    log.info("old records deleted", workspaces=len(workspaces), **deleted)
+    return deleted
 
 
-def _forget(db: Session, workspace_id: UUID, keep: Keep) -> dict[str, int]:
+def _delete_in_workspace(db: Session, workspace_id: UUID, policy: RetentionPolicy) -> dict[str, int]:
     now = datetime.now(UTC)
-    history = now - timedelta(days=keep.history_of(plan_status_of(db, workspace_id).plan))
-    usage = (now - timedelta(days=keep.usage)).date()
+    history_start = now - timedelta(days=policy.history_days(plan_status_of(db, workspace_id).plan))
+    usage_start = (now - timedelta(days=policy.usage)).date()
+    deliveries_start = now - timedelta(days=policy.deliveries)
     later = aliased(FeedImport)
     has_later = exists().where(
         later.workspace_id == workspace_id, later.feed_id == FeedImport.feed_id, later.number > FeedImport.number
     )
-    old: dict[Any, tuple[Any, ...]] = {
-        # The newest one stays: it says where the rows come from.
-        FeedImport: (FeedImport.state.in_(ENDED), FeedImport.created_at < history, has_later),
-        ItemVersion: (ItemVersion.replaced_at < history,),
-        Delivery: (Delivery.state != "pending", Delivery.created_at < now - timedelta(days=keep.deliveries)),
-        Usage: (Usage.month < usage.replace(day=1),),
-        UsageDay: (UsageDay.day < usage,),
+    criteria: dict[Any, tuple[Any, ...]] = {
+        # The newest import stays: it says where the rows come from.
+        FeedImport: (FeedImport.state.in_(FINAL_IMPORT_STATES), FeedImport.created_at < history_start, has_later),
+        ItemVersion: (ItemVersion.replaced_at < history_start,),
+        Delivery: (Delivery.state != "pending", Delivery.created_at < deliveries_start),
+        Usage: (Usage.month < usage_start.replace(day=1),),
+        UsageDay: (UsageDay.day < usage_start,),
     }
-    gone = {
-        model.__tablename__: affected(db, delete(model).where(model.workspace_id == workspace_id, *which))
-        for model, which in old.items()
+    deleted = {
+        model.__tablename__: affected(db, delete(model).where(model.workspace_id == workspace_id, *conditions))
+        for model, conditions in criteria.items()
     }
-    gone["items"] = _forget_deleted_feeds(db, workspace_id, now - timedelta(days=keep.deleted))
-    gone["audit_entries"] = db.scalar(select(func.forget_audit(now - timedelta(days=keep.audit)))) or 0
-    return gone
+    deleted["items"] = _empty_deleted_feeds(db, workspace_id, now - timedelta(days=policy.deleted))
+    deleted["audit_entries"] = db.scalar(select(func.delete_audit_entries(now - timedelta(days=policy.audit)))) or 0
+    return deleted
 
 
-def _forget_deleted_feeds(db: Session, workspace_id: UUID, before: datetime) -> int:
-    """Empty the feeds that were deleted long ago. Their names stay, for the runs that were made of them."""
-    mine = select(Feed).where(Feed.workspace_id == workspace_id, Feed.deleted_at < before, Feed.columns != [])
-    gone = 0
-    for feed in db.scalars(mine).all():
-        for model in (Item, ItemVersion, ItemOrder, FeedImport, FeedSource):
-            of_feed = delete(model).where(model.workspace_id == workspace_id, model.feed_id == feed.id)
-            gone += affected(db, of_feed)
+def _empty_deleted_feeds(db: Session, workspace_id: UUID, before: datetime) -> int:
+    """Delete the rows of feeds that were deleted before a time; the feeds' names stay for their runs."""
+    feeds = select(Feed).where(Feed.workspace_id == workspace_id, Feed.deleted_at < before, Feed.columns != [])
+    deleted = 0
+    for feed in db.scalars(feeds).all():
+        for model in (Item, ItemVersion, SortIndexEntry, FeedImport, FeedSource):
+            rows = delete(model).where(model.workspace_id == workspace_id, model.feed_id == feed.id)
+            deleted += affected(db, rows)
         feed.columns, feed.item_count = [], 0
-    return gone
+    return deleted

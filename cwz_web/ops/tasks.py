@@ -5,10 +5,10 @@ from uuid import UUID
 from procrastinate import JobContext, RetryStrategy
 
 from cwz_web.jobs import EXPORT_QUEUE, RETRY, UPKEEP_QUEUE, app
-from cwz_web.ops.backup_store import Archive
-from cwz_web.ops.exports import forget_exports, make_export
+from cwz_web.ops.backup_store import BackupStore
+from cwz_web.ops.exports import delete_expired_exports, run_export
 from cwz_web.ops.purge import purge_due
-from cwz_web.ops.retention import Keep, forget_old
+from cwz_web.ops.retention import RetentionPolicy, delete_expired_records
 
 EXPORT_TRIES = 6
 
@@ -46,7 +46,7 @@ def drop_old_backups(context: JobContext, timestamp: int) -> None:
 def purge(context: JobContext, timestamp: int) -> None:
     """Remove what was deleted long enough ago, for good."""
     extra = context.additional_context
-    purge_due(extra["database"], extra["worker"].providers)
+    purge_due(extra["database"], extra["providers"])
 
 
 @app.periodic(cron="53 3 * * *")
@@ -54,9 +54,9 @@ def purge(context: JobContext, timestamp: int) -> None:
 def forget(context: JobContext, timestamp: int) -> None:
     """Drop history that has grown too old, and exports whose days are over."""
     extra = context.additional_context
-    keep: Keep = extra["keep"]
-    forget_old(extra["database"], keep)
-    forget_exports(extra["database"], extra["worker"].providers, keep.exports)
+    keep: RetentionPolicy = extra["retention"]
+    delete_expired_records(extra["database"], keep)
+    delete_expired_exports(extra["database"], extra["providers"], keep.exports)
 
 
 @app.task(
@@ -69,9 +69,9 @@ def export(context: JobContext, workspace_id: str, export_id: str) -> None:
     """Write everything that a workspace has into one zip."""
     extra, last_try = context.additional_context, context.job.attempts + 1 >= EXPORT_TRIES
     place = UUID(workspace_id), UUID(export_id)
-    make_export(extra["database"], extra["worker"].providers, *place, last_try=last_try, url=extra["post"].url)
+    run_export(extra["database"], extra["providers"], *place, last_try=last_try, url=extra["email_service"].url)
 
 
-def _archive(context: JobContext) -> Archive:
-    archive: Archive = context.additional_context["archive"]
+def _archive(context: JobContext) -> BackupStore:
+    archive: BackupStore = context.additional_context["archive"]
     return archive

@@ -1,10 +1,10 @@
-"""Tombstones beside the backups: what was deleted stays deleted when a backup from before is restored.
+"""Tombstones beside the backups: what was deleted stays deleted when an older backup is restored.
 
-A restored database knows nothing of what happened after its backup; so the tombstones lie in the backups' folder as
-well, as JSON in an envelope of the key ring, and those of the database that is replaced are taken along.
+A restored database does not know what was deleted after its backup. So the backup folder holds a copy of all
+tombstones, as JSON encrypted by the key ring, and a restore also reads those of the database that it replaces.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,11 @@ from cwz_web.db.session import Database
 from cwz_web.workspaces.deletion import GRACE
 from cwz_web.workspaces.models import Tombstone, Workspace
 
-FILE = "tombstones"
+FILE_NAME = "tombstones"
 
 
-class Stone(BaseModel):
-    """A tombstone, outside of a database."""
+class TombstoneRecord(BaseModel):
+    """A tombstone outside of a database; the columns of `Tombstone`."""
 
     model_config = ConfigDict(frozen=True, from_attributes=True)
 
@@ -39,67 +39,73 @@ class Stone(BaseModel):
     report: dict[str, Any]
 
 
-_stones = TypeAdapter(list[Stone])
+_records = TypeAdapter(list[TombstoneRecord])
 
 
-def write_tombstones(database: Database, folder: Path, ring: KeyRing) -> None:
-    """Bring the file in the backups' folder up to what the database has."""
+def save_tombstones(database: Database, folder: Path, ring: KeyRing) -> None:
+    """Write all tombstones of a database to the backup folder."""
     with database.transaction() as db:
-        stones = [Stone.model_validate(row) for row in db.scalars(select(Tombstone).order_by(Tombstone.id))]
+        rows = db.scalars(select(Tombstone).order_by(Tombstone.id))
+        records = [TombstoneRecord.model_validate(row) for row in rows]
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    partial = folder / f".{FILE}.partial"
-    partial.write_bytes(ring.encrypt(_stones.dump_json(stones).decode(), FILE))
-    partial.replace(folder / FILE)
+    partial = folder / f".{FILE_NAME}.partial"
+    partial.write_bytes(ring.encrypt(_records.dump_json(records).decode(), FILE_NAME))
+    partial.replace(folder / FILE_NAME)
 
 
-def known_tombstones(owner_url: str, folder: Path, ring: KeyRing) -> list[Stone]:
-    """Those of the folder and of the database as it is now, as far as there is one; what the database says counts.
+def load_tombstones(owner_url: str, folder: Path, ring: KeyRing) -> list[TombstoneRecord]:
+    """Return the tombstones of the folder and of the current database, if it has any; the database takes precedence.
 
-    Raises DecryptionError.
+    Raises:
+        DecryptionError: no key of the ring decrypts the file.
     """
-    found = {}
-    if (folder / FILE).exists():
-        content = ring.decrypt((folder / FILE).read_bytes(), FILE)
-        found = {stone.id: stone for stone in _stones.validate_json(content)}
+    saved = {}
+    if (folder / FILE_NAME).exists():
+        content = ring.decrypt((folder / FILE_NAME).read_bytes(), FILE_NAME)
+        saved = {record.id: record for record in _records.validate_json(content)}
     try:
         with psycopg.connect(owner_url, connect_timeout=10, row_factory=dict_row) as connection:
-            there = {row["id"]: Stone.model_validate(row) for row in connection.execute("SELECT * FROM tombstones")}
+            rows = connection.execute("SELECT * FROM tombstones")
+            current = {row["id"]: TombstoneRecord.model_validate(row) for row in rows}
     except (psycopg.OperationalError, psycopg.errors.UndefinedTable):
-        return list(found.values())
-    return list((found | there).values())
+        return list(saved.values())
+    return list((saved | current).values())
 
 
-def apply_tombstones(database: Database, stones: Iterable[Stone]) -> int:
-    """Put tombstones into a restored database. Returns how many stand for something that it brought back to life.
+def apply_tombstones(database: Database, records: Sequence[TombstoneRecord]) -> int:
+    """Add tombstones to a restored database.
 
-    What had been purged is due at once. Of anything else nobody can be sure: its deletion may have been taken back
-    since; so it waits for at least as long as a fresh one.
+    What was purged is purged again at once. Other deletions may have been cancelled after the backup, so their grace
+    period starts again.
+
+    Returns:
+        The number of deletions that are to be purged.
     """
-    purged = {stone.id: stone for stone in stones if stone.purged_at}
+    purged = {record.id: record for record in records if record.purged_at}
     with database.transaction() as db:
-        for stone in stones:
-            known = db.get(Tombstone, stone.id)
-            if known is None:
-                db.add(Tombstone(**stone.model_dump()))
-            elif stone.purged_at:
-                known.purged_at, known.report, known.name = stone.purged_at, stone.report, stone.name
-    for stone in purged.values():
-        if _is_there(database, stone):
+        for record in records:
+            tombstone = db.get(Tombstone, record.id)
+            if tombstone is None:
+                db.add(Tombstone(**record.model_dump()))
+            elif record.purged_at:
+                tombstone.purged_at, tombstone.report, tombstone.name = record.purged_at, record.report, record.name
+    for record in purged.values():
+        if _exists(database, record):
             with database.transaction() as db:
-                found = db.get_one(Tombstone, stone.id)
-                found.purged_at, found.purge_at = None, datetime.now(UTC)
+                tombstone = db.get_one(Tombstone, record.id)
+                tombstone.purged_at, tombstone.purge_at = None, datetime.now(UTC)
     with database.transaction() as db:
-        waiting = list(db.scalars(select(Tombstone).where(Tombstone.purged_at.is_(None))))
-        for open_one in waiting:
-            if open_one.id not in purged:
-                open_one.purge_at = max(open_one.purge_at, datetime.now(UTC) + GRACE)
-    return len(waiting)
+        unpurged = list(db.scalars(select(Tombstone).where(Tombstone.purged_at.is_(None))))
+        for tombstone in unpurged:
+            if tombstone.id not in purged:
+                tombstone.purge_at = max(tombstone.purge_at, datetime.now(UTC) + GRACE)
+    return len(unpurged)
 
 
-def _is_there(database: Database, stone: Stone) -> bool:
-    """Whether the database has what a tombstone stands for."""
-    if stone.kind == "account":
+def _exists(database: Database, record: TombstoneRecord) -> bool:
+    """Return whether the database has the account or workspace of a tombstone."""
+    if record.kind == "account":
         with database.transaction() as db:
-            return db.get(Account, stone.id) is not None
-    with database.transaction(stone.id, deleted=True) as db:
-        return db.get(Workspace, stone.id) is not None
+            return db.get(Account, record.id) is not None
+    with database.transaction(record.id, deleted=True) as db:
+        return db.get(Workspace, record.id) is not None

@@ -186,7 +186,7 @@ class ApiRoot(Resource):
     def is_read_only(self) -> bool:
         """Whether an unpaid plan leaves the key's workspace read-only."""
         owner = self.request.identity
-        return owner is not None and owner.plan_status.read_only and self.request.services.settings.billing
+        return owner is not None and owner.plan_status.read_only and self.request.services.settings.billing.enabled
 
 
 def _feed_of(resource: Resource) -> Feed:

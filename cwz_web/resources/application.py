@@ -104,7 +104,7 @@ class Root(Resource):
         return (
             account is not None
             and account.verified_at is not None
-            and account.email.lower() in settings.operators
+            and account.email.lower() in settings.operator.emails
             and (settings.development or account.has_second_factor)
         )
 

@@ -91,7 +91,7 @@ class SignedUrlRoot(Resource):
         if name in self.children:
             return super().__getitem__(name)
         template_id = parse_uuid(name.rpartition(".")[0])
-        state = self.request.services.template_cache.recent_state(template_id)
+        state = self.request.services.template_cache.find_state(template_id)
         if state is None:
             raise KeyError(name)
         return OnDemandImage(self.request, self, name, state)

@@ -190,7 +190,7 @@ class WorkspaceResource(Resource):
     @property
     def is_read_only(self) -> bool:
         """Whether an unpaid plan leaves the workspace read-only."""
-        return self.access.plan_status.read_only and self.request.services.settings.billing
+        return self.access.plan_status.read_only and self.request.services.settings.billing.enabled
 
     def __acl__(self) -> list[Any]:
         workspace_id = self.access.workspace_id

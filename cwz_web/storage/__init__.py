@@ -1,16 +1,17 @@
-"""Storage: where a workspace keeps its images. Providers are plugins; this package knows none by name.
+"""Storage: where a workspace keeps its images. Each provider is a plugin.
 
-A plugin needs only what is exported here, and its tests `cwz_web.storage.testing`. In: the contract (`contract.py`),
-the hook (`hookspecs.py`), the manager that finds plugins (`plugins.py`), a workspace's connections (`models.py`,
-`connections.py`), the test of a connection (`trial.py`). docs/storage-plugins.md says how to write a plugin.
+A plugin imports only what is exported here, `cwz_web.storage.http`, and in its tests `cwz_web.storage.testing`;
+docs/storage-plugins.md is its guide. Modules: the contract (`contract.py`), the hook (`hookspecs.py`), a client for
+HTTP storage (`http.py`), the registry of installed providers (`plugins.py`), a workspace's connections (`models.py`,
+`connections.py`), the connection test (`connection_test.py`, nightly in `tasks.py`), and uploads (`uploads.py`).
 """
 
-from cwz_web.net.guard import Outbound
+from cwz_web.net.guard import OutboundPolicy
 from cwz_web.storage.contract import (
     API_VERSION,
-    BasicBucket,
     BlockedAddressError,
     Bucket,
+    BucketContext,
     BucketNotFoundError,
     Capability,
     ClockSkewError,
@@ -21,40 +22,38 @@ from cwz_web.storage.contract import (
     ObjectInfo,
     ObjectNotFoundError,
     ObjectTooLargeError,
-    Opening,
     PermissionDeniedError,
     StorageError,
     StorageProvider,
     StorageThrottledError,
     StorageUnreachableError,
+    UnsupportedOperationError,
     check_key,
-    not_able,
 )
 from cwz_web.storage.hookspecs import hookimpl
 
 __all__ = [
     "API_VERSION",
-    "ObjectExistsError",
-    "InvalidCredentialsError",
-    "InvalidSettingsError",
-    "BasicBucket",
+    "BlockedAddressError",
     "Bucket",
+    "BucketContext",
+    "BucketNotFoundError",
     "Capability",
     "ClockSkewError",
     "Fields",
-    "BucketNotFoundError",
-    "ObjectNotFoundError",
-    "PermissionDeniedError",
+    "InvalidCredentialsError",
+    "InvalidSettingsError",
+    "ObjectExistsError",
     "ObjectInfo",
-    "Opening",
-    "Outbound",
+    "ObjectNotFoundError",
+    "ObjectTooLargeError",
+    "OutboundPolicy",
+    "PermissionDeniedError",
     "StorageError",
     "StorageProvider",
     "StorageThrottledError",
-    "ObjectTooLargeError",
     "StorageUnreachableError",
-    "BlockedAddressError",
+    "UnsupportedOperationError",
     "check_key",
     "hookimpl",
-    "not_able",
 ]

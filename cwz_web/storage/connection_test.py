@@ -1,10 +1,10 @@
-"""The test of a connection: a probe object is written, read, listed and deleted, step by step, in bounded time."""
+"""The connection test: write, read, list and delete a probe object within ten seconds."""
 
 import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotInTime
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -15,72 +15,73 @@ from cwz_web.storage.contract import Bucket, StorageError
 
 log = structlog.get_logger()
 
-SECONDS = 9.0
-BODY = b"ConnectWyze tests this connection; this object may be deleted."
+TIMEOUT_SECONDS = 9.0
+PROBE = b"Written by ConnectWyze to test this connection. You can delete this object."
 
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that was tried. `trouble` is None when it worked; `tried` is False when it was not its turn."""
+    """One step of a connection test. `error_message` is None when it passed or did not run."""
 
     label: str
-    trouble: str | None = None
-    tried: bool = True
+    error_message: str | None = None
+    has_run: bool = True
 
 
-def try_connection(open_bucket: Callable[[], Bucket], workspace_id: UUID) -> list[Step]:
-    """Write, read, list and delete a probe below the workspace's prefix. Takes ten seconds at most.
+def run_connection_test(open_bucket: Callable[[], Bucket], workspace_id: UUID) -> list[Step]:
+    """Write, read, list and delete a probe below the workspace's prefix, in at most ten seconds.
 
-    What is wrong is told, not raised: each step that failed says what to do about it.
+    Returns:
+        The steps. A failed step says what to do; it is not raised. Steps after a failed one do not run, except that a
+        probe that was written is always deleted.
     """
-    ends = time.monotonic() + SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     key = f"{workspace_id}/probe/{secrets.token_hex(8)}.txt"
     pool = ThreadPoolExecutor(1)
-    opened: list[Bucket] = []
-    work: list[tuple[str, Callable[[], object]]] = [
-        ("Open", lambda: opened.append(open_bucket())),
-        ("Write", lambda: opened[0].put(key, BODY, content_type="text/plain")),
-        ("Read", lambda: _same(opened[0].get(key))),
-        ("List", lambda: _listed([info.key for info in opened[0].list(key)], key)),
-        ("Delete", lambda: opened[0].delete(key)),
+    buckets: list[Bucket] = []
+    actions: list[tuple[str, Callable[[], object]]] = [
+        ("Open", lambda: buckets.append(open_bucket())),
+        ("Write", lambda: buckets[0].put(key, PROBE, content_type="text/plain")),
+        ("Read", lambda: _check_content(buckets[0].get(key))),
+        ("List", lambda: _check_list([info.key for info in buckets[0].list(key)], key)),
+        ("Delete", lambda: buckets[0].delete(key)),
     ]
     steps: list[Step] = []
     try:
-        for label, attempt in work:
-            broken = any(step.trouble for step in steps)
-            # A probe that was written is deleted in any case, so that none is left behind.
-            written = any(step.label == "Write" and step.tried and not step.trouble for step in steps)
-            wanted = not broken or (label == "Delete" and written)
-            steps.append(_step(pool, label, attempt, ends) if wanted else Step(label, tried=False))
+        for label, action in actions:
+            has_failed = first_error(steps) is not None
+            is_written = any(step.label == "Write" and step.has_run and not step.error_message for step in steps)
+            is_due = not has_failed or (label == "Delete" and is_written)
+            steps.append(_run_step(pool, label, action, deadline) if is_due else Step(label, has_run=False))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     return steps
 
 
-def trouble_of(steps: list[Step]) -> str | None:
-    """What is wrong, in one sentence; None when everything worked."""
-    return next((f"{step.label}: {step.trouble}" for step in steps if step.trouble), None)
+def first_error(steps: list[Step]) -> str | None:
+    """Return the first error with the name of its step, or None when the test passed."""
+    return next((f"{step.label}: {step.error_message}" for step in steps if step.error_message), None)
 
 
-def _step(pool: ThreadPoolExecutor, label: str, attempt: Callable[[], object], ends: float) -> Step:
+def _run_step(pool: ThreadPoolExecutor, label: str, action: Callable[[], object], deadline: float) -> Step:
     try:
-        pool.submit(attempt).result(max(ends - time.monotonic(), 0.1))
+        pool.submit(action).result(max(deadline - time.monotonic(), 0.1))
     except StorageError as error:
         STORAGE_ERRORS.labels(type(error).__name__).inc()
         return Step(label, str(error))
-    except NotInTime:
-        return Step(label, "The storage did not answer in time; try again in a minute")
+    except FutureTimeoutError:
+        return Step(label, "The storage did not respond in time; try again in a minute")
     except Exception:
         log.exception("storage plugin failed", step=label)
-        return Step(label, "The plugin of this storage failed; the error was recorded")
+        return Step(label, "The storage plugin failed; the error is in the server's log")
     return Step(label)
 
 
-def _same(body: bytes) -> None:
-    if body != BODY:
-        raise StorageError("What was read is not what was written; is there something between us and the storage?")
+def _check_content(body: bytes) -> None:
+    if body != PROBE:
+        raise StorageError("The storage returned other content than was written; check for a proxy or cache")
 
 
-def _listed(keys: list[str], key: str) -> None:
+def _check_list(keys: list[str], key: str) -> None:
     if key not in keys:
-        raise StorageError("What was written is not in the list; allow listing in this bucket")
+        raise StorageError("The written object is missing from the list; allow listing in this bucket")

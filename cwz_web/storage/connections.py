@@ -1,4 +1,4 @@
-"""A workspace's connections: making and changing them, which one its images go to, and where in it."""
+"""A workspace's storage connections: create, change, delete, the default one, and the keys of objects in it."""
 
 import json
 from collections.abc import Mapping
@@ -15,12 +15,18 @@ from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.models import Connection
 
 Values = Mapping[str, Any]
-NO_DEFAULT = "Connect a storage first: this workspace has no place to keep images"
-CHOSEN_GONE = "The storage that was chosen is gone; choose another one"
+NO_CONNECTION = "This workspace has no storage for its images; connect storage first"
+CONNECTION_DELETED = "The chosen storage connection was deleted; choose another one"
+# A connection that these tables refer to cannot be deleted.
+REFERENCES = (
+    ("images", "images are stored in it"),
+    ("runs", "runs used it"),
+    ("templates", "templates use it"),
+)
 
 
 class SecretsRequiredError(Exception):
-    """The connection would point elsewhere: whoever changes that has to know its secrets."""
+    """The connection would point elsewhere: such a change needs the secrets again."""
 
 
 class ConnectionInUseError(Exception):
@@ -28,55 +34,56 @@ class ConnectionInUseError(Exception):
 
 
 @dataclass(frozen=True)
-class Stored:
-    """What a connection keeps. `size` is in bytes."""
+class StorageUsage:
+    """What a connection stores. `size` is in bytes."""
 
     images: int
     size: int
 
 
 def list_connections(db: Session, workspace_id: UUID) -> list[Connection]:
-    """The workspace's connections, the default first."""
-    mine = select(Connection).where(Connection.workspace_id == workspace_id)
-    return list(db.scalars(mine.order_by(Connection.is_default.desc(), Connection.id)))
+    """Return the workspace's connections, the default first."""
+    query = select(Connection).where(Connection.workspace_id == workspace_id)
+    return list(db.scalars(query.order_by(Connection.is_default.desc(), Connection.id)))
 
 
-def default_connection(db: Session, workspace_id: UUID) -> Connection:
-    """The connection that new images go to. Raises InvalidSettingsError when the workspace has none."""
-    found = db.scalar(select(Connection).where(Connection.workspace_id == workspace_id, Connection.is_default))
-    if found is None:
-        raise InvalidSettingsError(NO_DEFAULT)
-    return found
+def get_default_connection(db: Session, workspace_id: UUID) -> Connection:
+    """Return the connection of new images. Raises InvalidSettingsError when the workspace has none."""
+    connection = db.scalar(select(Connection).where(Connection.workspace_id == workspace_id, Connection.is_default))
+    if connection is None:
+        raise InvalidSettingsError(NO_CONNECTION)
+    return connection
 
 
-def connection_of(db: Session, workspace_id: UUID, connection_id: UUID | None) -> Connection:
-    """The connection of that id, or the default for None. Raises InvalidSettingsError when there is none."""
+def get_connection(db: Session, workspace_id: UUID, connection_id: UUID | None) -> Connection:
+    """Return a connection by id, or the default one for None. Raises InvalidSettingsError when there is none."""
     if connection_id is None:
-        return default_connection(db, workspace_id)
-    found = db.get(Connection, (workspace_id, connection_id))
-    if found is None:
-        raise InvalidSettingsError(CHOSEN_GONE)
-    return found
+        return get_default_connection(db, workspace_id)
+    connection = db.get(Connection, (workspace_id, connection_id))
+    if connection is None:
+        raise InvalidSettingsError(CONNECTION_DELETED)
+    return connection
 
 
-def connections_from(db: Session, workspace_id: UUID, connection_id: UUID | None) -> list[Connection]:
-    """All connections of the workspace, in one query; the one of that id, or the default for None, is the first.
+def list_connections_first(db: Session, workspace_id: UUID, connection_id: UUID | None) -> list[Connection]:
+    """Return all connections, that of the id (the default one for None) first, in one query.
 
-    Raises InvalidSettingsError when there is none.
+    Raises:
+        InvalidSettingsError: There is no such connection.
     """
-    known = list_connections(db, workspace_id)
-    first = [c for c in known if (c.is_default if connection_id is None else c.id == connection_id)]
+    connections = list_connections(db, workspace_id)
+    first = [c for c in connections if (c.is_default if connection_id is None else c.id == connection_id)]
     if not first:
-        raise InvalidSettingsError(NO_DEFAULT if connection_id is None else CHOSEN_GONE)
-    return first + [c for c in known if c is not first[0]]
+        raise InvalidSettingsError(NO_CONNECTION if connection_id is None else CONNECTION_DELETED)
+    return first + [c for c in connections if c is not first[0]]
 
 
 def has_storage(db: Session, workspace_id: UUID) -> bool:
-    """Whether the workspace has a place for images."""
+    """Return whether the workspace has a default connection."""
     return db.scalar(select(exists().where(Connection.workspace_id == workspace_id, Connection.is_default))) or False
 
 
-def connect(
+def create_connection(
     db: Session,
     workspace_id: UUID,
     ring: KeyRing,
@@ -86,10 +93,16 @@ def connect(
     settings: Values | None = None,
     secrets: Mapping[str, str] | None = None,
 ) -> Connection:
-    """A new connection; the workspace's first one is its default.
+    """Add a connection. The first one of a workspace is its default.
 
-    Arguments:
-        settings, secrets: as the provider's two models have checked them.
+    Args:
+        db: The session.
+        workspace_id: The workspace.
+        ring: The keys that encrypt the secrets.
+        provider: The provider's name.
+        name: The connection's name in the interface.
+        settings: Values that the provider's `settings_model` validated.
+        secrets: Values that the provider's `credentials_model` validated.
     """
     connection = Connection(
         workspace_id=workspace_id,
@@ -99,79 +112,81 @@ def connect(
         settings=dict(settings or {}),
         is_default=not has_storage(db, workspace_id),
     )
-    _seal(connection, ring, secrets)
+    _encrypt(connection, ring, secrets)
     db.add(connection)
     db.flush()
     return connection
 
 
-def change_connection(
+def update_connection(
     connection: Connection, ring: KeyRing, *, name: str, settings: Values, secrets: Mapping[str, str] | None
 ) -> None:
-    """Change a connection. Without secrets it keeps those that it has.
+    """Change a connection. With `secrets` None it keeps its secrets.
 
-    Raises SecretsRequiredError when the settings change: kept secrets must not be sent to where somebody else points.
+    Raises:
+        SecretsRequiredError: The settings change, but the secrets do not: the secrets must not be sent to another
+            bucket than the one that they were entered for.
     """
     if secrets is None and connection.sealed is not None and dict(settings) != connection.settings:
         raise SecretsRequiredError
     connection.name, connection.settings = name, dict(settings)
     if secrets is not None:
-        _seal(connection, ring, secrets)
-    connection.trouble = None
+        _encrypt(connection, ring, secrets)
+    connection.error_message = None
 
 
-def make_default(db: Session, connection: Connection) -> None:
-    """Let new images go there."""
-    mine = update(Connection).where(Connection.workspace_id == connection.workspace_id)
-    db.execute(mine.values(is_default=False))
-    db.execute(mine.where(Connection.id == connection.id).values(is_default=True))
+def set_default_connection(db: Session, connection: Connection) -> None:
+    """Store new images in this connection."""
+    update_workspace = update(Connection).where(Connection.workspace_id == connection.workspace_id)
+    db.execute(update_workspace.values(is_default=False))
+    db.execute(update_workspace.where(Connection.id == connection.id).values(is_default=True))
 
 
-def stored_by_connection(db: Session, workspace_id: UUID) -> dict[UUID, Stored]:
-    """How much each connection keeps, as far as we put it there."""
+def usage_by_connection(db: Session, workspace_id: UUID) -> dict[UUID, StorageUsage]:
+    """Return the number and size of the images in each connection."""
     rows = db.execute(
         text("SELECT connection_id, count(*) AS n, sum(size) AS size FROM images WHERE workspace_id = :w GROUP BY 1"),
         {"w": workspace_id},
     )
-    return {row.connection_id: Stored(row.n, int(row.size)) for row in rows}
+    return {row.connection_id: StorageUsage(row.n, int(row.size)) for row in rows}
 
 
-def remove_connection(db: Session, connection: Connection) -> None:
-    """Forget a connection and its secrets; what lies in the bucket stays there. Raises ConnectionInUseError."""
+def delete_connection(db: Session, connection: Connection) -> None:
+    """Delete a connection and its secrets. The objects in the bucket stay. Raises ConnectionInUseError."""
     others = [c for c in list_connections(db, connection.workspace_id) if c.id != connection.id]
     if connection.is_default and others:
-        raise ConnectionInUseError("New images go here. Make another connection the default first")
-    for table, words in (("images", "images lie here"), ("runs", "runs used it"), ("templates", "templates use it")):
+        raise ConnectionInUseError("This is the default connection; make another one the default first")
+    for table, reason in REFERENCES:
         count = db.scalar(
             text(f"SELECT count(*) FROM {table} WHERE workspace_id = :w AND connection_id = :c"),  # noqa: S608
             {"w": connection.workspace_id, "c": connection.id},
         )
         if count:
-            raise ConnectionInUseError(f"{count} {words}: without the connection they could not be shown any more")
+            raise ConnectionInUseError(f"This connection cannot be deleted: {count} {reason}")
     db.delete(connection)
     db.flush()
 
 
-def reseal(db: Session, connection: Connection, ring: KeyRing) -> bool:
-    """Encrypt the secrets with the newest key. Returns whether that changed anything."""
+def reencrypt_secrets(db: Session, connection: Connection, ring: KeyRing) -> bool:
+    """Encrypt the secrets with the newest key. Return whether that changed anything."""
     if connection.sealed is None or ring.is_newest(connection.sealed):
         return False
-    context = connection.place.context
+    context = connection.spec.context
     connection.sealed = ring.encrypt(ring.decrypt(connection.sealed, *context), *context)
     db.flush()
     return True
 
 
 def image_key(workspace_id: UUID, digest: str, extension: str) -> str:
-    """Where an image lies. It begins with the workspace, and the digest names the content, so it never changes."""
+    """Return the key of an image's object. The digest names the content, so the object never changes."""
     return f"{workspace_id}/images/{digest[:2]}/{digest}.{extension}"
 
 
 def upload_key(workspace_id: UUID, digest: str) -> str:
-    """Where an image that people brought in lies (a background, a product photo)."""
-    return f"{workspace_id}/originals/{digest}"
+    """Return the key of an upload's object (a background, a product photo, a font)."""
+    return f"{workspace_id}/uploads/{digest}"
 
 
-def _seal(connection: Connection, ring: KeyRing, secrets: Mapping[str, str] | None) -> None:
-    context = connection.place.context
+def _encrypt(connection: Connection, ring: KeyRing, secrets: Mapping[str, str] | None) -> None:
+    context = connection.spec.context
     connection.sealed = ring.encrypt(json.dumps(dict(secrets)), *context) if secrets else None

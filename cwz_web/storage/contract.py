@@ -1,21 +1,25 @@
-"""The contract between the application and a storage plugin: a provider, the bucket it opens, one family of errors."""
+"""The contract between the application and a storage plugin: provider, bucket, capabilities and errors."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import BinaryIO, Protocol, runtime_checkable
+from typing import Any, BinaryIO, ClassVar, Generic, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationInfo, field_validator
+from pydantic.fields import FieldInfo
 
-from cwz_web.net.guard import Outbound
+from cwz_web.net.guard import OutboundPolicy
 
 API_VERSION = 1
 MAX_KEY_BYTES = 1024
 
+SettingsT = TypeVar("SettingsT", bound="Fields")
+CredentialsT = TypeVar("CredentialsT", bound="Fields")
+
 
 class StorageError(Exception):
-    """Something about the storage; the message says what a person can do about it and holds no secret."""
+    """A storage operation failed. The message says what to do about it and holds no secret."""
 
 
 class InvalidSettingsError(StorageError):
@@ -23,67 +27,102 @@ class InvalidSettingsError(StorageError):
 
 
 class InvalidCredentialsError(StorageError):
-    """The storage does not know these credentials."""
+    """The storage rejects the credentials."""
 
 
 class BucketNotFoundError(StorageError):
-    """The bucket is not there."""
+    """The bucket does not exist."""
 
 
 class ObjectNotFoundError(StorageError):
-    """There is no such object."""
+    """The object does not exist."""
 
 
 class ObjectTooLargeError(StorageError):
-    """The object is larger than whoever asks for it takes."""
+    """The object is larger than the caller reads."""
 
 
 class ObjectExistsError(StorageError):
-    """There is such an object, and it was to be put only if there was none."""
+    """The object exists already, and the caller passed `if_absent`."""
 
 
 class PermissionDeniedError(StorageError):
-    """The storage refuses this to us."""
+    """The credentials do not allow this operation."""
+
+
+class UnsupportedOperationError(StorageError):
+    """The provider does not declare the capability that this operation needs."""
+
+    def __init__(self, operation: str) -> None:
+        super().__init__(f"This storage does not support {operation}")
 
 
 class ClockSkewError(StorageError):
-    """The storage refuses the request because this machine's clock is wrong."""
+    """The storage rejects the request because this machine's clock is wrong."""
 
 
 class StorageUnreachableError(StorageError):
-    """The storage does not answer; trying again later may help."""
+    """The storage does not respond; a retry may help."""
 
 
 class StorageThrottledError(StorageUnreachableError):
-    """The storage wants fewer requests; trying again later helps."""
+    """The storage limits the request rate; a later retry helps."""
 
 
 class BlockedAddressError(StorageError):
-    """The storage's address leads where no request of ours may go."""
+    """The storage's host is undeclared, or resolves to an address that is not public."""
+
+    def __init__(self, message: str = "The storage's URL leads to a host that this server may not connect to") -> None:
+        super().__init__(message)
 
 
 class Capability(StrEnum):
-    """What a provider's buckets can do besides the basics."""
+    """What a provider's buckets support beyond the required operations."""
 
     RANGE = "range"  # read a part of an object
-    MULTIPART = "multipart"  # put a large stream in parts
+    MULTIPART = "multipart"  # upload a large stream in parts
     PRESIGNED_GET = "presigned-get"
     PRESIGNED_PUT = "presigned-put"
-    PUBLIC_URL = "public-url"  # an object has an address that works without a signature
+    PUBLIC_URL = "public-url"  # an object has a URL that works without a signature
 
 
 class Fields(BaseModel):
-    """What a workspace types in for a connection. The form is made of it: of a field's title, description and examples.
+    """Base of a provider's settings and credentials models; the connection form is generated from it.
 
-    A pattern in it ends with `\\Z`, never with `$`, which lets a line break through.
+    A field's title, description and examples become its label, help text and placeholder. A `pattern` has to be
+    anchored at both ends (`^...$`), since a host or a path may be built from the value. pydantic's default engine is
+    Rust's regex crate: there `$` matches only at the very end, and `\\Z` does not exist. Line breaks and control
+    characters are rejected in every field, unless it has `json_schema_extra={"multiline": True}`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, hide_input_in_errors=True)
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Reject a pattern that is not anchored. Raises TypeError."""
+        for name, info in cls.model_fields.items():
+            for pattern in (getattr(constraint, "pattern", None) for constraint in info.metadata):
+                if pattern is not None and not _is_anchored(str(getattr(pattern, "pattern", pattern))):
+                    raise TypeError(f"{cls.__name__}.{name}: the pattern {pattern!r} must begin with ^ and end with $")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _reject_control_characters(cls, value: Any, info: ValidationInfo) -> Any:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        is_multiline = is_multiline_field(cls.model_fields[info.field_name or ""])
+        if isinstance(text, str) and not is_multiline and not text.strip().isprintable():
+            raise ValueError("Remove the line breaks and control characters")
+        return value
+
+
+def is_multiline_field(info: FieldInfo) -> bool:
+    """Return whether a field takes several lines of text."""
+    return isinstance(info.json_schema_extra, dict) and bool(info.json_schema_extra.get("multiline"))
+
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """What is known of a stored object. `size` is in bytes; a list tells key and size for certain, `head` the rest."""
+    """Metadata of a stored object. `list` guarantees key and size (in bytes), `head` everything."""
 
     key: str
     size: int
@@ -92,13 +131,27 @@ class ObjectInfo:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
-@runtime_checkable
-class Bucket(Protocol):
-    """A place for objects. Safe to use from several threads. Every method raises only StorageErrors.
+class ReadWriteBucket(Protocol):
+    """The part of Bucket that rendering uses."""
 
-    What a bucket cannot do, it refuses with InvalidSettingsError; its provider's capabilities say what that is.
+    def stream(self, key: str) -> Iterator[bytes]:
+        """See Bucket.stream."""
+
+    def head(self, key: str) -> ObjectInfo:
+        """See Bucket.head."""
+
+    def put(self, key: str, body: bytes, *, content_type: str) -> None:
+        """Store an object whose key `head` did not find."""
+
+
+class Bucket(ABC):
+    """Objects by key. Thread-safe. Every method raises StorageErrors only.
+
+    A subclass implements `put`, `get`, `head`, `list` and `delete`, and whatever else its provider declares. The
+    operations of an undeclared capability raise UnsupportedOperationError.
     """
 
+    @abstractmethod
     def put(
         self,
         key: str,
@@ -109,175 +162,150 @@ class Bucket(Protocol):
         metadata: Mapping[str, str] | None = None,
         if_absent: bool = False,
     ) -> None:
-        """Store an object whole, in place of one of the same key; nobody ever sees half of it.
+        """Store an object atomically, replacing one of the same key.
 
-        Arguments:
-            body: bytes, or a file that is read to its end.
-            metadata: names of small letters, digits and hyphens; values in ASCII.
-            if_absent: raise ObjectExistsError instead of replacing one.
+        Args:
+            key: See `check_key`.
+            body: The content, or a file that is read to its end.
+            content_type: Media type.
+            cache_control: The Cache-Control header of the object.
+            metadata: Names of lower-case letters, digits and hyphens; values in ASCII.
+            if_absent: Raise ObjectExistsError instead of replacing an object.
         """
 
+    @abstractmethod
     def get(self, key: str, start: int = 0, length: int | None = None) -> bytes:
-        """The object's bytes, or, with RANGE, `length` of them from `start` (fewer where it ends). Raises ObjectNotFoundError."""
+        """Return an object's bytes; with RANGE, at most `length` bytes from offset `start`.
+
+        Raises:
+            ObjectNotFoundError: There is no such object.
+        """
+
+    @abstractmethod
+    def head(self, key: str) -> ObjectInfo:
+        """Return an object's metadata.
+
+        Raises:
+            ObjectNotFoundError: There is no such object.
+        """
+
+    @abstractmethod
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Return all objects whose key begins with the prefix, sorted by key."""
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Delete an object. A missing object is not an error."""
 
     def stream(self, key: str) -> Iterator[bytes]:
-        """The object's bytes in parts, of which only one is held. Raises ObjectNotFoundError before the first one."""
+        """Return an object's bytes in parts. Override it where objects can be large.
 
-    def head(self, key: str) -> ObjectInfo:
-        """What is known of an object. Raises ObjectNotFoundError."""
-
-    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """The objects whose key begins with the prefix, by key, however many there are."""
-
-    def delete(self, key: str) -> None:
-        """Remove an object. One that is not there is no error."""
+        Raises:
+            ObjectNotFoundError: There is no such object; raised by the call, before the first part is read.
+        """
+        return iter([self.get(key)])
 
     def delete_many(self, keys: Iterable[str]) -> None:
-        """Remove objects, however many."""
+        """Delete any number of objects. Override it where the storage has a bulk operation."""
+        for key in keys:
+            self.delete(key)
 
     def presign_get(self, key: str, seconds: int) -> str:
-        """A URL that reads the object, for so many seconds, for whoever has it."""
+        """Return a URL that reads the object without credentials for so many seconds."""
+        raise UnsupportedOperationError("presigned URLs")
 
     def presign_put(self, key: str, seconds: int, *, content_type: str) -> str:
-        """A URL that stores the object by HTTP PUT with this Content-Type, for so many seconds."""
+        """Return a URL that stores the object by an HTTP PUT with this Content-Type."""
+        raise UnsupportedOperationError("presigned uploads")
 
     def public_url(self, key: str) -> str:
-        """The object's address without a signature; whether it is open is the bucket's own affair."""
+        """Return the object's unsigned URL. Whether it is public depends on the bucket's own access rules."""
+        raise UnsupportedOperationError("public URLs")
 
 
-class ReadWriteBucket(Protocol):
-    """As much of a Bucket as rendering needs."""
+@dataclass(frozen=True)
+class BucketContext(Generic[SettingsT, CredentialsT]):
+    """What `StorageProvider.open` gets.
 
-    def stream(self, key: str) -> Iterator[bytes]:
-        """As in Bucket."""
+    Args:
+        settings: An instance of the provider's `settings_model`.
+        credentials: An instance of the provider's `credentials_model`.
+        operator: The .ini settings `cwz.storage.<provider>.*`, without that prefix.
+        outbound: The only way to the network; see `cwz_web.net.guard`.
+    """
 
-    def head(self, key: str) -> ObjectInfo:
-        """As in Bucket."""
+    settings: SettingsT
+    credentials: CredentialsT
+    operator: Mapping[str, str]
+    outbound: OutboundPolicy
 
-    def put(self, key: str, body: bytes, *, content_type: str) -> None:
-        """As in Bucket, for a key that `head` did not find."""
+
+class StorageProvider(ABC, Generic[SettingsT, CredentialsT]):
+    """What a plugin registers. An instance holds no state of a connection.
+
+    Attributes:
+        api_version: The version of this contract that the plugin was written for.
+        name: 2 to 31 lower-case letters, digits and underscores. It is stored in the database: never change it.
+        label: The provider's name in the interface.
+        icon: The name of an icon of lucide.dev.
+        help_url: A page that explains where to find the settings and credentials.
+        capabilities: What its buckets support.
+        settings_model: What a workspace enters and may see again.
+        credentials_model: What a workspace enters and never sees again: its fields are SecretStr.
+    """
+
+    api_version: ClassVar[int]
+    name: ClassVar[str]
+    label: ClassVar[str]
+    icon: ClassVar[str] = "hard-drive"
+    help_url: ClassVar[str] = ""
+    capabilities: ClassVar[frozenset[Capability]] = frozenset()
+    settings_model: type[SettingsT]
+    credentials_model: type[CredentialsT]
+
+    def hosts(self, settings: SettingsT, operator: Mapping[str, str]) -> Iterable[str]:
+        """Return every host that such a bucket connects to, as `host` (port 443) or `host:port`; none by default."""
+        return ()
+
+    @abstractmethod
+    def open(self, context: BucketContext[SettingsT, CredentialsT]) -> Bucket:
+        """Open a bucket without a network request.
+
+        Raises:
+            InvalidSettingsError: The settings cannot work.
+            InvalidCredentialsError: The credentials cannot be read.
+        """
 
 
-def read_at_most(bucket: ReadWriteBucket, key: str, most: int) -> bytes:
-    """An object of so many bytes at most: the bucket is the customer's, and what lies there may be anything by now.
+def check_key(key: str) -> str:
+    """Return a key that every provider supports: a relative path without empty or dotted parts, of at most 1,024 bytes.
 
-    Raises ObjectTooLargeError, ObjectNotFoundError, and the storage's other errors.
+    Raises:
+        InvalidSettingsError: Any other key.
+    """
+    parts = key.split("/")
+    is_unsafe = any(part in ("", ".", "..") for part in parts) or "\\" in key or not key.isprintable()
+    if is_unsafe or len(key.encode("utf-8", "replace")) > MAX_KEY_BYTES:
+        raise InvalidSettingsError("An object's key must be a relative path without empty, '.' or '..' parts")
+    return key
+
+
+def read_at_most(bucket: ReadWriteBucket, key: str, max_bytes: int) -> bytes:
+    """Return an object of limited size. The bucket is the customer's: anything may have replaced the object.
+
+    Raises:
+        ObjectTooLargeError: The object has more than `max_bytes`.
+        ObjectNotFoundError: There is no such object.
     """
     parts, size = [], 0
     for part in bucket.stream(key):
         parts.append(part)
         size += len(part)
-        if size > most:
-            raise ObjectTooLargeError(
-                f"What lies in the storage in the place of an image is larger than {most // 1024**2} MB"
-            )
+        if size > max_bytes:
+            raise ObjectTooLargeError(f"The stored object is larger than {max_bytes // 1024**2} MB")
     return b"".join(parts)
 
 
-class BasicBucket(ABC):
-    """What a bucket can do without knowing how: derive from it, and write the rest of Bucket."""
-
-    @abstractmethod
-    def get(self, key: str, start: int = 0, length: int | None = None) -> bytes:
-        """As in Bucket."""
-
-    @abstractmethod
-    def delete(self, key: str) -> None:
-        """As in Bucket."""
-
-    def stream(self, key: str) -> Iterator[bytes]:
-        """The object in one part. What can send more than small ones does better."""
-        return iter([self.get(key)])
-
-    def delete_many(self, keys: Iterable[str]) -> None:
-        """One after the other."""
-        for key in keys:
-            self.delete(key)
-
-    def presign_get(self, key: str, seconds: int) -> str:
-        """Refused."""
-        raise not_able("give signed addresses")
-
-    def presign_put(self, key: str, seconds: int, *, content_type: str) -> str:
-        """Refused."""
-        raise not_able("take uploads by a signed address")
-
-    def public_url(self, key: str) -> str:
-        """Refused."""
-        raise not_able("give public addresses")
-
-
-@dataclass(frozen=True)
-class Opening:
-    """Everything that a bucket is opened with.
-
-    Arguments:
-        settings, credentials: instances of the provider's two models.
-        operator: the .ini keys `cwz.storage.<name>.*`: what the operator decided.
-        outbound: the only way out: connections that are checked (see `cwz_web.net.guard`).
-    """
-
-    settings: BaseModel
-    credentials: BaseModel
-    operator: Mapping[str, str]
-    outbound: Outbound
-
-
-@runtime_checkable
-class StorageProvider(Protocol):
-    """What a plugin registers. An instance holds no state of any connection."""
-
-    @property
-    def api_version(self) -> int:
-        """The version of this contract that the plugin was written for."""
-
-    @property
-    def name(self) -> str:
-        """2 to 31 lower-case letters, digits and underscores; stands in the database, so it never changes."""
-
-    @property
-    def label(self) -> str:
-        """What people read."""
-
-    @property
-    def icon(self) -> str:
-        """The name of an icon of `lucide-static`."""
-
-    @property
-    def help_url(self) -> str:
-        """Where it is said how to find the values; may be empty."""
-
-    @property
-    def capabilities(self) -> frozenset[Capability]:
-        """What its buckets can do."""
-
-    @property
-    def settings_model(self) -> type[BaseModel]:
-        """What a workspace types in that may be shown again."""
-
-    @property
-    def credentials_model(self) -> type[BaseModel]:
-        """What a workspace types in that is never shown again: its fields are SecretStr."""
-
-    def hosts(self, settings: BaseModel, operator: Mapping[str, str]) -> Iterable[str]:
-        """Every host that a bucket of these settings may talk to, as `host` (port 443) or `host:port`."""
-
-    def open(self, opening: Opening) -> Bucket:
-        """Open a bucket. Asks the network nothing yet. Raises InvalidSettingsError, or InvalidCredentialsError."""
-
-
-def check_key(key: str) -> str:
-    """The key, when it is one that every provider takes: relative, without empty or dotted parts, 1,024 bytes at most.
-
-    Raises InvalidSettingsError for any other.
-    """
-    parts = key.split("/")
-    unsafe = any(part in ("", ".", "..") for part in parts) or "\\" in key or not key.isprintable()
-    if unsafe or len(key.encode("utf-8", "replace")) > MAX_KEY_BYTES:
-        raise InvalidSettingsError("An object's key must be a relative path without empty, '.' or '..' parts")
-    return key
-
-
-def not_able(what: str) -> InvalidSettingsError:
-    """The refusal of something that a provider does not declare."""
-    return InvalidSettingsError(f"This storage cannot {what}")
+def _is_anchored(pattern: str) -> bool:
+    ends = pattern.endswith(("$", r"\z", r"\Z")) and not pattern.endswith(r"\$")
+    return pattern.startswith(("^", r"\A")) and ends

@@ -1,6 +1,7 @@
-"""The one hook of a storage plugin, and the marker for implementing it."""
+"""The hook of a storage plugin, and the marker that implements it."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import pluggy
 
@@ -13,5 +14,5 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 @hookspec
-def cwz_storage_providers() -> Iterable[StorageProvider]:  # type: ignore[empty-body]
-    """The storage providers that this plugin brings."""
+def cwz_storage_providers() -> Iterable[StorageProvider[Any, Any]]:  # type: ignore[empty-body]
+    """Return the storage providers of this plugin."""

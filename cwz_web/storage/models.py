@@ -10,13 +10,13 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cwz_web.db.base import Base, WorkspaceOwned
-from cwz_web.storage.plugins import Place
+from cwz_web.storage.plugins import ConnectionSpec
 
 
 class Connection(WorkspaceOwned, Base):
-    """A workspace's storage: a provider, its settings, and its secrets in an envelope. One of them is the default.
+    """A workspace's storage: a provider, its settings and its encrypted secrets. One of them is the default.
 
-    `trouble` says what its last test found wrong; NULL when it works.
+    `error_message` is the result of the last connection test; NULL when it passed.
     """
 
     __tablename__ = "connections"
@@ -27,12 +27,12 @@ class Connection(WorkspaceOwned, Base):
     sealed: Mapped[bytes | None]
     is_default: Mapped[bool]
     checked_at: Mapped[datetime | None]
-    trouble: Mapped[str | None]
+    error_message: Mapped[str | None]
 
     @property
-    def place(self) -> Place:
-        """What its bucket is opened with."""
-        return Place(
+    def spec(self) -> ConnectionSpec:
+        """What opens its bucket."""
+        return ConnectionSpec(
             workspace_id=self.workspace_id,
             connection_id=self.id,
             provider=self.provider,

@@ -1,4 +1,4 @@
-"""Finding the storage plugins: entry points of the group `cwz.storage`, checked before anything uses them."""
+"""The registry of storage providers: plugins are entry points of the group `cwz.storage`."""
 
 import base64
 import json
@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from threading import Lock
+from typing import Any
 from uuid import UUID
 
 import cachetools
@@ -15,28 +16,29 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cwz_web.crypto import DecryptionError, KeyRing
 from cwz_web.net.client import Resolver, resolve
-from cwz_web.net.guard import Outbound
+from cwz_web.net.guard import OutboundPolicy
 from cwz_web.settings import Settings
 from cwz_web.storage import hookspecs
 from cwz_web.storage.contract import (
     API_VERSION,
     Bucket,
+    BucketContext,
     Capability,
     InvalidCredentialsError,
     InvalidSettingsError,
-    Opening,
     StorageProvider,
 )
 
 log = structlog.get_logger()
 
-# Clients are costly to build and cheap to keep.
-KEPT_BUCKETS = 256
-SIGNED_ADDRESSES = {Capability.PRESIGNED_GET, Capability.PRESIGNED_PUT}
+# Opening a bucket builds an SDK client, which takes tens of milliseconds.
+CACHED_BUCKETS = 256
+PRESIGNED_CAPABILITIES = {Capability.PRESIGNED_GET, Capability.PRESIGNED_PUT}
+PROVIDER_NAME = re.compile(r"[a-z][a-z0-9_]{1,30}")
 
 
-class Place(BaseModel):
-    """Everything that a bucket of a saved connection is opened with. The secrets in it are encrypted."""
+class ConnectionSpec(BaseModel):
+    """Everything that opens the bucket of a saved connection. Its secrets are encrypted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -44,38 +46,41 @@ class Place(BaseModel):
     connection_id: UUID
     provider: str
     settings: str  # JSON
-    sealed: str = ""  # base64 of the envelope
+    sealed: str = ""  # the encrypted secrets, base64
 
     @property
     def context(self) -> tuple[str, ...]:
-        """What the envelope is bound to: copied to another row, it does not open."""
+        """The associated data of the encryption: copied to another row, the secrets cannot be decrypted."""
         return ("connections", str(self.workspace_id), str(self.connection_id), self.provider, "credentials")
 
 
 class DelegatedConnection(BaseModel):
-    """A connection as a worker gets it that may use its objects by signed address only: without settings or secrets.
+    """A connection as a render worker sees it: without settings and secrets.
 
-    `hosts` are the only ones that its addresses lead to.
+    With `is_presigned`, the worker gets presigned URLs, which lead to `hosts` only; else the web application reads and
+    stores for it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     workspace_id: UUID
     connection_id: UUID
-    hosts: tuple[str, ...]
+    is_presigned: bool
+    hosts: tuple[str, ...] = ()
 
 
-class Providers:
-    """The providers that are installed, by name, and the operator's settings for each.
+class ProviderRegistry:
+    """The installed providers by name. A plugin that cannot be loaded is logged and skipped.
 
-    A plugin that cannot be imported, or declares nonsense, is logged and left out: it never stops the application.
-
-    Arguments:
-        operator: provider to the .ini keys `cwz.storage.<provider>.*`.
-        blocked: plugins that the operator does not want.
+    Args:
+        operator: The .ini settings `cwz.storage.<provider>.*`, by provider.
+        blocked: Plugins that the operator turned off.
         allow: `host:port` pairs that may be reached although they are private.
-        ring: the keys that open the secrets of connections.
-        resolver: host and port to IP addresses.
+        ring: The keys that decrypt the secrets of connections.
+        resolver: Returns the IP addresses of a host and port.
+
+    Attributes:
+        load_errors: Why a plugin was skipped, by plugin.
     """
 
     def __init__(
@@ -91,9 +96,9 @@ class Providers:
         self._allow = tuple(allow)
         self._ring = ring
         self._resolver = resolver
-        self._by_name: dict[str, StorageProvider] = {}
-        self.left_out: dict[str, str] = {}
-        self._kept: cachetools.LRUCache[Place, Bucket] = cachetools.LRUCache(KEPT_BUCKETS)
+        self._by_name: dict[str, StorageProvider[Any, Any]] = {}
+        self.load_errors: dict[str, str] = {}
+        self._buckets: cachetools.LRUCache[ConnectionSpec, Bucket] = cachetools.LRUCache(CACHED_BUCKETS)
         self._lock = Lock()
         manager = pluggy.PluginManager(hookspecs.PROJECT)
         manager.add_hookspecs(hookspecs)
@@ -104,111 +109,127 @@ class Providers:
                 self._load(manager, point)
 
     @classmethod
-    def of(cls, settings: Settings) -> "Providers":
-        """The plugins, as the operator wants them."""
-        return cls(settings.storage, settings.plugins_block, allow=settings.net_allow, ring=settings.ring)
-
-    def _load(self, manager: pluggy.PluginManager, point: EntryPoint) -> None:
-        """Add one plugin's providers, or log why it has none that can be used."""
-        try:
-            plugin = point.load()
-            manager.register(plugin, point.name)
-            manager.check_pending()  # without it a misspelt hook is ignored in silence
-            others = [other for other in manager.get_plugins() if other is not plugin]
-            answers = manager.subset_hook_caller("cwz_storage_providers", others)()
-            for provider in (provider for answer in answers for provider in answer):
-                self._add(provider, point.name)
-        except Exception as error:
-            self._leave_out(point.name, str(error))
-            if manager.has_plugin(point.name):
-                manager.unregister(name=point.name)
-
-    def _add(self, provider: StorageProvider, plugin: str) -> None:
-        if problem := self._problem(provider):
-            self._leave_out(plugin, problem)
-        else:
-            self._by_name[provider.name] = provider
-
-    def _leave_out(self, plugin: str, reason: str) -> None:
-        log.error("storage plugin left out", plugin=plugin, reason=reason)
-        self.left_out[plugin] = reason
-
-    def __iter__(self) -> Iterator[StorageProvider]:
-        return iter(self._by_name.values())
-
-    def get(self, name: str) -> StorageProvider | None:
-        """The provider of that name, or None when its plugin is not installed."""
-        return self._by_name.get(name)
-
-    def open(self, place: Place) -> Bucket:
-        """The bucket of a connection, kept for its next use. Raises InvalidSettingsError when the provider is gone or does not
-        take the settings, InvalidCredentialsError when the secrets cannot be read."""
-        with self._lock:
-            bucket = self._kept.get(place)
-        if bucket is not None:
-            return bucket
-        provider = self.get(place.provider)
-        if provider is None:
-            raise InvalidSettingsError(f"The storage provider {place.provider} is not available on this server")
-        try:
-            settings = provider.settings_model.model_validate_json(place.settings)
-            credentials = provider.credentials_model.model_validate(self._unseal(place))
-        except ValidationError as error:
-            raise InvalidSettingsError(
-                f"The settings of {provider.label} are not valid: {error.error_count()} problem(s)"
-            ) from None
-        bucket = self.open_unsaved(provider, settings, credentials)
-        with self._lock:
-            self._kept[place] = bucket
-        return bucket
-
-    def open_unsaved(self, provider: StorageProvider, settings: BaseModel, credentials: BaseModel) -> Bucket:
-        """A bucket of settings that are not a connection yet. Raises StorageErrors."""
-        operator = self._operator.get(provider.name, {})
-        outbound = self.outbound(provider.hosts(settings, operator))
-        return provider.open(Opening(settings, credentials, operator, outbound))
-
-    def outbound(self, hosts: Iterable[str]) -> Outbound:
-        """The way out to a storage's hosts."""
-        return Outbound(hosts, self._allow, self._resolver)
-
-    def lend(self, place: Place) -> Place | DelegatedConnection:
-        """What a worker gets of a connection: no secrets, where its provider can sign addresses.
-
-        One whose provider is gone, or takes its settings no more, is given as it is: who opens it hears what is wrong.
-        """
-        provider = self.get(place.provider)
-        if provider is None or not provider.capabilities >= SIGNED_ADDRESSES:
-            return place
-        try:
-            settings = provider.settings_model.model_validate_json(place.settings)
-        except ValidationError:
-            return place
-        hosts = provider.hosts(settings, self._operator.get(provider.name, {}))
-        return DelegatedConnection(
-            workspace_id=place.workspace_id, connection_id=place.connection_id, hosts=tuple(hosts)
+    def of(cls, settings: Settings) -> "ProviderRegistry":
+        """Load the plugins of an installation."""
+        return cls(
+            settings.storage, settings.plugins.block, allow=settings.network.allow, ring=settings.secrets.key_ring
         )
 
-    def _unseal(self, place: Place) -> dict[str, str]:
-        if not place.sealed:
+    def __iter__(self) -> Iterator[StorageProvider[Any, Any]]:
+        return iter(self._by_name.values())
+
+    def get(self, name: str) -> StorageProvider[Any, Any] | None:
+        """Return a provider, or None when its plugin is not installed."""
+        return self._by_name.get(name)
+
+    def open(self, spec: ConnectionSpec) -> Bucket:
+        """Return the bucket of a connection, from the cache if possible.
+
+        Raises:
+            InvalidSettingsError: The provider is not installed, or rejects the settings.
+            InvalidCredentialsError: The secrets cannot be decrypted.
+        """
+        with self._lock:
+            bucket = self._buckets.get(spec)
+        if bucket is not None:
+            return bucket
+        provider = self.get(spec.provider)
+        if provider is None:
+            raise InvalidSettingsError(f"The storage provider {spec.provider} is not installed on this server")
+        try:
+            settings = provider.settings_model.model_validate_json(spec.settings)
+            credentials = provider.credentials_model.model_validate(self._decrypt(spec))
+        except ValidationError as error:
+            fields = ", ".join(sorted({str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}))
+            raise InvalidSettingsError(f"Some settings of {provider.label} are not valid: {fields}") from None
+        bucket = self.open_unsaved(provider, settings, credentials)
+        with self._lock:
+            self._buckets[spec] = bucket
+        return bucket
+
+    def open_unsaved(self, provider: StorageProvider[Any, Any], settings: BaseModel, credentials: BaseModel) -> Bucket:
+        """Open the bucket of settings that are not saved as a connection. Raises StorageErrors."""
+        operator = self._operator.get(provider.name, {})
+        outbound = self.outbound(provider.hosts(settings, operator))
+        return provider.open(BucketContext(settings, credentials, operator, outbound))
+
+    def outbound(self, hosts: Iterable[str]) -> OutboundPolicy:
+        """Return the policy that allows connections to these hosts."""
+        return OutboundPolicy(hosts, self._allow, self._resolver)
+
+    def delegate(self, spec: ConnectionSpec) -> DelegatedConnection:
+        """Return what a render worker gets of a connection.
+
+        A provider that is missing, cannot presign URLs or rejects its settings is used through the web application,
+        which then reports the error.
+        """
+        hosts = self._presigned_hosts(spec)
+        return DelegatedConnection(
+            workspace_id=spec.workspace_id,
+            connection_id=spec.connection_id,
+            is_presigned=hosts is not None,
+            hosts=tuple(hosts or ()),
+        )
+
+    def _presigned_hosts(self, spec: ConnectionSpec) -> Iterable[str] | None:
+        """Return the hosts of a connection's presigned URLs, or None when it has no such URLs."""
+        provider = self.get(spec.provider)
+        if provider is None or not provider.capabilities >= PRESIGNED_CAPABILITIES:
+            return None
+        try:
+            settings = provider.settings_model.model_validate_json(spec.settings)
+        except ValidationError:
+            return None
+        return provider.hosts(settings, self._operator.get(provider.name, {}))
+
+    def _decrypt(self, spec: ConnectionSpec) -> dict[str, str]:
+        if not spec.sealed:
             return {}
         if self._ring is None:
-            raise InvalidCredentialsError("This process has no keys for the secrets of connections")
+            raise InvalidCredentialsError("This process has no keys to decrypt the secrets of connections")
         try:
-            secrets: dict[str, str] = json.loads(self._ring.decrypt(base64.b64decode(place.sealed), *place.context))
+            secrets: dict[str, str] = json.loads(self._ring.decrypt(base64.b64decode(spec.sealed), *spec.context))
         except DecryptionError as error:
             raise InvalidCredentialsError(
-                f"The secrets of this connection cannot be read; type them in again ({error})"
+                f"The secrets of this connection cannot be decrypted; enter them again ({error})"
             ) from None
         return secrets
 
+    def _load(self, manager: pluggy.PluginManager, point: EntryPoint) -> None:
+        """Add a plugin's providers, or record why it has none."""
+        try:
+            plugin = point.load()
+            manager.register(plugin, point.name)
+            manager.check_pending()  # otherwise a misspelled hook is ignored silently
+            others = [other for other in manager.get_plugins() if other is not plugin]
+            results = manager.subset_hook_caller("cwz_storage_providers", others)()
+            for provider in (provider for result in results for provider in result):
+                self._add(provider, point.name)
+        except Exception as error:
+            self._skip(point.name, str(error))
+            if manager.has_plugin(point.name):
+                manager.unregister(name=point.name)
+
+    def _add(self, provider: StorageProvider[Any, Any], plugin: str) -> None:
+        if problem := self._problem(provider):
+            self._skip(plugin, problem)
+        else:
+            self._by_name[provider.name] = provider
+
+    def _skip(self, plugin: str, reason: str) -> None:
+        log.error("storage plugin skipped", plugin=plugin, reason=reason)
+        self.load_errors[plugin] = reason
+
     def _problem(self, provider: object) -> str | None:
         if not isinstance(provider, StorageProvider):
-            return "it does not have everything that a StorageProvider has"
+            return "its provider is not derived from StorageProvider"
+        required = ("api_version", "name", "label", "settings_model", "credentials_model")
+        if missing := [name for name in required if not hasattr(provider, name)]:
+            return f"its provider does not define {', '.join(missing)}"
         if provider.api_version != API_VERSION:
             return f"it was written for version {provider.api_version} of the contract, not {API_VERSION}"
-        if not re.fullmatch(r"[a-z][a-z0-9_]{1,30}", provider.name):
+        if not PROVIDER_NAME.fullmatch(provider.name):
             return "its name must be 2 to 31 lower-case letters, digits and underscores"
         if provider.name in self._by_name:
-            return "another plugin has a provider of that name"
+            return "another plugin has a provider of this name"
         return None

@@ -1,4 +1,4 @@
-"""Images that people brought in: found in whichever of the workspace's connections they were put."""
+"""Uploaded files of a workspace, in whichever of its connections they are stored."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,33 +7,37 @@ from uuid import UUID
 
 from cwz_web.storage.connections import upload_key
 from cwz_web.storage.contract import ObjectNotFoundError, ReadWriteBucket, StorageError, read_at_most
-from cwz_web.storage.plugins import DelegatedConnection, Place
+from cwz_web.storage.plugins import ConnectionSpec, DelegatedConnection
 
 
 @dataclass(frozen=True)
 class Uploads:
-    """The originals of one workspace.
+    """The uploads of one workspace.
 
-    Arguments:
-        places: its connections, the likeliest first.
-        open_bucket: opens one; asked for only as far as needed.
+    Args:
+        workspace_id: The workspace.
+        connections: Its connections, the likeliest first.
+        open_bucket: Opens the bucket of a connection; called only as far as needed.
     """
 
     workspace_id: UUID
-    places: Sequence[Place | DelegatedConnection]
+    connections: Sequence[ConnectionSpec | DelegatedConnection]
     open_bucket: Callable[[Any], ReadWriteBucket]
 
-    def get(self, digest: str, most: int) -> bytes:
-        """The original of a SHA-256, of so many bytes at most.
+    def get(self, digest: str, max_bytes: int) -> bytes:
+        """Return the upload of a SHA-256 digest.
 
-        Raises ObjectNotFoundError when none has it, or the error of one that could not be asked, or has something larger there.
+        Raises:
+            ObjectNotFoundError: No connection has it.
+            StorageError: No connection has it, and this is the first error of one that could not be read.
         """
-        trouble: StorageError | None = None
-        for place in self.places:
+        first_error: StorageError | None = None
+        for connection in self.connections:
             try:
-                return read_at_most(self.open_bucket(place), upload_key(self.workspace_id, digest), most)
+                bucket = self.open_bucket(connection)
+                return read_at_most(bucket, upload_key(self.workspace_id, digest), max_bytes)
             except ObjectNotFoundError:
                 continue
             except StorageError as error:
-                trouble = trouble or error
-        raise trouble or ObjectNotFoundError("The workspace does not keep this image")
+                first_error = first_error or error
+        raise first_error or ObjectNotFoundError("The workspace does not have this upload")

@@ -17,7 +17,7 @@ from cwz_web.accounts.passwords import weakness
 from cwz_web.accounts.second_factor import recovery_codes_left
 from cwz_web.accounts.sessions import end_all_sessions, end_session, is_fresh, live_sessions, session_token
 from cwz_web.accounts.tasks import queue_new_address
-from cwz_web.notify.topics import TOPIC_WORDS, Topic
+from cwz_web.notify.topics import TOPIC_LABELS, Topic
 from cwz_web.resources.application import AccountRoot, SessionCollection, SessionResource
 from cwz_web.resources.base import parse_uuid
 from cwz_web.resources.permissions import Permission
@@ -314,7 +314,7 @@ def _page(request: Request, form: Filled[Any]) -> dict[str, Any]:
         "pending": pending_email(request.db, person.account),
         "google": request.services.google is not None,
         "identities": identities_of(request.db, person.account),
-        "topics": TOPIC_WORDS,
+        "topics": TOPIC_LABELS,
         "codes_left": recovery_codes_left(request.db, person.account),
         "news": NEWS.get(request.GET.get("done", "")),
     }

@@ -7,11 +7,11 @@ import structlog
 from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.view import view_config
 
-from cwz_web.billing.plans import plan_named, used_of
+from cwz_web.billing.plans import find_plan, count_usage
 from cwz_web.billing.stripe_api import GOOD, UNPAID, Price, PriceNotFoundError, StripeUnavailableError
-from cwz_web.billing.subscriptions import bills_of, customer_for, queue_customer_sync, subscription_of
+from cwz_web.billing.subscriptions import list_billing_entries, ensure_customer, enqueue_customer_sync, find_subscription
 from cwz_web.db.session import enter_workspace
-from cwz_web.generation.usage import month_of, next_month, used_by, used_by_day
+from cwz_web.generation.usage import month_of, next_month, usage_by_subject, usage_by_day
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import BillingResource
 from cwz_web.settings import Plan
@@ -38,11 +38,11 @@ class SubscribeForm(Form):
 @view_config(context=BillingResource, request_method="GET", renderer=PAGE, permission=Permission.BILLING_MANAGE)
 def billing_page(context: BillingResource, request: Request) -> dict[str, Any]:
     """How things are. Whoever comes back from Stripe has its news looked at now."""
-    known = subscription_of(request.db, request.workspace.workspace_id)
+    known = find_subscription(request.db, request.workspace.workspace_id)
     since = 0
     if known and known.customer and request.GET.get("back"):
         with request.services.database.transaction() as db:
-            queue_customer_sync(db, known.customer)
+            enqueue_customer_sync(db, known.customer)
         since = int(time())
     return _page(request, since)
 
@@ -70,14 +70,14 @@ def subscribe(context: BillingResource, request: Request) -> Any:
     """To Stripe's page on which a plan is paid for; whoever has one changes it there."""
     billing, settings = request.billing, request.services.settings
     form = read_form(SubscribeForm, request.POST)
-    known = subscription_of(request.db, request.workspace.workspace_id)
+    known = find_subscription(request.db, request.workspace.workspace_id)
     if form.value is None or not any(form.value.price in plan.prices for plan in settings.plan.values()):
         raise HTTPUnprocessableEntity("Choose one of the plans")
     if known is not None and known.status in (*GOOD, *UNPAID):
         raise HTTPUnprocessableEntity("There is a plan already: change it under “Change the plan”")
     price, back = form.value.price, _back(request)
     return _to_stripe(
-        request, lambda customer: billing.stripe.checkout(customer, price, back), "billing.checkout", price
+        request, lambda customer: billing.stripe.create_checkout_url(customer, price, back), "billing.checkout", price
     )
 
 
@@ -92,7 +92,7 @@ def subscribe(context: BillingResource, request: Request) -> Any:
 def portal(context: BillingResource, request: Request) -> Any:
     """To Stripe's page on which the plan is changed and invoices are."""
     billing, back = request.billing, _back(request)
-    return _to_stripe(request, lambda customer: billing.stripe.portal(customer, back), "billing.portal", "Stripe")
+    return _to_stripe(request, lambda customer: billing.stripe.create_portal_url(customer, back), "billing.portal", "Stripe")
 
 
 def _to_stripe(request: Request, page: Any, action: str, target: str) -> Any:
@@ -101,7 +101,7 @@ def _to_stripe(request: Request, page: Any, action: str, target: str) -> Any:
     email = request.user.account.email
     release_connection(request)
     try:
-        customer = customer_for(services.database, request.billing.stripe, workspace_id, email)
+        customer = ensure_customer(services.database, request.billing.stripe, workspace_id, email)
         url = page(customer)
     except (StripeUnavailableError, PriceNotFoundError) as error:
         log.error("stripe", reason=str(error), kind=type(error).__name__)
@@ -120,16 +120,16 @@ def _back(request: Request) -> str:
 def _page(request: Request, since: int = 0) -> dict[str, Any]:
     workspace_id = request.workspace.workspace_id
     # The forms' answers lead to Stripe's pages, which the browser has to know beforehand.
-    request.form_targets = request.services.settings.stripe_pages
-    days = used_by_day(request.db, workspace_id)
+    request.form_targets = request.services.settings.billing.stripe_pages
+    days = usage_by_day(request.db, workspace_id)
     most = max(used for _, used in days) or 1
     page = {
         **_standing(request, since),
-        "used": used_by(request.db, workspace_id).get(workspace_id, 0),
-        "things": used_of(request.db, workspace_id),
+        "used": usage_by_subject(request.db, workspace_id).get(workspace_id, 0),
+        "things": count_usage(request.db, workspace_id),
         "resets": next_month(month_of()),
         "days": [(day, used, round(used * 100 / most)) for day, used in days],
-        "bills": bills_of(request.db, workspace_id),
+        "bills": list_billing_entries(request.db, workspace_id),
         "trouble": None,
     }
     # Stripe is asked outside of any transaction, so last.
@@ -140,10 +140,10 @@ def _page(request: Request, since: int = 0) -> dict[str, Any]:
 def _standing(request: Request, since: int) -> dict[str, Any]:
     """How things are; the page waits for what Stripe says after the moment `since`, and not for ever."""
     workspace = request.db.get_one(Workspace, request.workspace.workspace_id)
-    known = subscription_of(request.db, workspace.id)
-    has_news = known is None or (known.looked_at is not None and known.looked_at.timestamp() >= since)
+    known = find_subscription(request.db, workspace.id)
+    has_news = known is None or (known.synced_at is not None and known.synced_at.timestamp() >= since)
     return {
-        "plan": plan_named(request.services.settings, workspace.plan),
+        "plan": find_plan(request.services.settings, workspace.plan),
         "known": known,
         "since": since if since and not has_news and time() < since + WAIT_SECONDS else 0,
         "has_plan": known is not None and known.status in (*GOOD, *UNPAID),
@@ -155,7 +155,7 @@ def _standing(request: Request, since: int) -> dict[str, Any]:
 def _prices(request: Request) -> list[tuple[Plan, list[Price]]]:
     """The plans that cost something, with their prices; without prices while Stripe does not answer."""
     try:
-        known = request.billing.stripe.prices()
+        known = request.billing.stripe.list_prices()
     except StripeUnavailableError as error:
         log.warning("no prices", reason=str(error))
         known = {}

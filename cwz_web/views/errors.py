@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from cwz_web.accounts.passwords import ServerBusyError
 from cwz_web.billing.plans import PlanLimitError
-from cwz_web.generation.usage import READ_ONLY, QuotaExceededError
+from cwz_web.generation.usage import READ_ONLY_MESSAGE, QuotaExceededError
 from cwz_web.imaging.errors import ImagingError, UnknownFieldsError
 from cwz_web.metrics import STORAGE_ERRORS
 from cwz_web.storage.contract import StorageError
@@ -51,7 +51,7 @@ def not_found(exc: HTTPNotFound, request: Request) -> Response:
 def forbidden(exc: HTTPForbidden, request: Request) -> Response:
     """Not allowed; or not signed in."""
     if any(getattr(resource, "is_read_only", False) for resource in lineage(request.context)):
-        return _answer(request, ProblemError(402, "read_only", READ_ONLY))
+        return _answer(request, ProblemError(402, "read_only", READ_ONLY_MESSAGE))
     if request.raw_path.startswith("/v1/"):
         return problem_response(
             request, _unauthorized() if request.identity is None else ProblemError(403, *SAYINGS[403])

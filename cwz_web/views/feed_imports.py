@@ -8,26 +8,27 @@ from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther, HTTPUnprocessable
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.billing.plans import PlanLimit, PlanLimitError, check_room_for
-from cwz_web.feeds.columns import KIND_WORDS, MAX_KEY_COLUMNS, Column, Kind, Shape, guess_group
-from cwz_web.feeds.file_types import read_sample, read_table, spooled
-from cwz_web.feeds.import_files import forget_file, move_file, open_beginning
+from cwz_web.billing.plans import PlanLimit, PlanLimitError, check_plan_limit
+from cwz_web.feeds.columns import COLUMN_TYPE_LABELS, MAX_KEY_COLUMNS, Column, ColumnType, FeedSchema, guess_group
+from cwz_web.feeds.file_types import read_sample, read_table, temporary_file
+from cwz_web.feeds.import_files import delete_file, move_file, open_file_start
 from cwz_web.feeds.imports import (
-    ImportNotHeldError,
-    apply_held,
-    discard_held,
-    enqueue,
+    ImportNotReviewableError,
+    approve_import,
+    discard_import,
+    enqueue_import,
     find_import,
-    invalid_rows,
+    list_invalid_rows,
     list_imports,
-    new_feed,
-    new_import,
-    newest_kept,
-    shape_for,
+    create_feed,
+    create_import,
+    newest_import_with_file,
+    resolve_schema,
 )
-from cwz_web.feeds.limits import MAX_COLUMNS, SAMPLE, InvalidFileError, Table
+from cwz_web.feeds.limits import MAX_COLUMNS, SAMPLE_ROWS, InvalidFileError
+from cwz_web.feeds.records import Table
 from cwz_web.feeds.models import Feed, FeedImport
-from cwz_web.feeds.queries import items_after
+from cwz_web.feeds.queries import list_items
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedCollection, FeedResource
 from cwz_web.spreadsheets import csv_line
@@ -77,20 +78,20 @@ def upload_form(context: FeedCollection, request: Request) -> Any:
     form = read_form(UploadForm, request.POST)
     file_name, file = _posted_file(request)
     if form.value is not None and file is None and form.value.pasted:
-        file_name, file = "pasted text", spooled(form.value.pasted.encode())
+        file_name, file = "pasted text", temporary_file(form.value.pasted.encode())
     if file is None:
         form = form.with_error("file", NO_FILE)
     if form.value is not None and file is not None:
         name = form.value.name or file_name.rpartition(".")[0] or file_name
         try:
-            check_room_for(request.db, request.services.settings, request.workspace.workspace_id, PlanLimit.FEEDS)
-            read_table(file, SAMPLE)
+            check_plan_limit(request.db, request.services.settings, request.workspace.workspace_id, PlanLimit.FEEDS)
+            read_table(file, SAMPLE_ROWS)
         except (InvalidFileError, PlanLimitError) as error:
             form = form.with_error("file", str(error))
         else:
             person = request.user.account
-            feed = new_feed(request.db, request.workspace.workspace_id, name=name[:100], file_name=file_name)
-            new_import(request.db, feed, file_name=file_name, file=file, state="draft", started_by=person.id)
+            feed = create_feed(request.db, request.workspace.workspace_id, name=name[:100], file_name=file_name)
+            create_import(request.db, feed, file_name=file_name, file=file, state="draft", started_by=person.id)
             request.audit("feed.upload", feed.name, file=file_name[:200])
             return HTTPSeeOther(request.path_in("feeds", feed.id, "columns"))
     request.response.status = 422
@@ -124,7 +125,7 @@ def columns_form(context: FeedResource, request: Request) -> Any:
         request.response.status = 422
         return _columns_page(request, feed, Filled(None, errors, dict(request.POST)))
     feed.shape = shape.model_dump(mode="json")
-    kept = newest_kept(request.db, feed)
+    kept = newest_import_with_file(request.db, feed)
     if kept is not None:
         _bring_in_again(request, feed, kept)
     request.audit("feed.columns", feed.name, key=shape.key_names, columns=len(shape.kinds))
@@ -139,11 +140,11 @@ def import_form(context: FeedResource, request: Request) -> Response:
     try:
         if file is None:
             raise InvalidFileError(NO_FILE)
-        shape_for(feed, read_table(file, SAMPLE))
+        resolve_schema(feed, read_table(file, SAMPLE_ROWS))
     except InvalidFileError as error:
         raise HTTPUnprocessableEntity(f"{error}. The feed is as it was") from None
-    record = new_import(request.db, feed, file_name=file_name, file=file, started_by=request.user.account.id)
-    enqueue(request.db, record)
+    record = create_import(request.db, feed, file_name=file_name, file=file, started_by=request.user.account.id)
+    enqueue_import(request.db, record)
     request.audit("feed.import", feed.name, file=file_name[:200], number=record.number)
     return HTTPSeeOther(request.path_in("feeds", feed.id))
 
@@ -173,8 +174,8 @@ def decide_form(context: FeedResource, request: Request) -> Response:
     if held is None:
         raise HTTPUnprocessableEntity("Choose one of the feed's imports")
     try:
-        (apply_held if what == "apply" else discard_held)(request.db, held)
-    except ImportNotHeldError as error:
+        (approve_import if what == "apply" else discard_import)(request.db, held)
+    except ImportNotReviewableError as error:
         raise HTTPUnprocessableEntity(str(error)) from None
     request.audit(f"feed.{what}", feed.name, number=held.number, removed=held.removed)
     return HTTPSeeOther(request.path_in("feeds", feed.id))
@@ -190,7 +191,7 @@ def decide_form(context: FeedResource, request: Request) -> Response:
 def left_out_page(context: FeedResource, request: Request) -> dict[str, Any]:
     """The rows that an import left out, and why."""
     record = _asked_import(context.row, request)
-    rows = invalid_rows(request.db, record, after_position(request), SHOWN_INVALID)
+    rows = list_invalid_rows(request.db, record, after_position(request), SHOWN_INVALID)
     more = rows[-1].number if len(rows) == SHOWN_INVALID else None
     return {"feed": context.row, "record": record, "rows": rows, "more": more}
 
@@ -199,7 +200,7 @@ def left_out_page(context: FeedResource, request: Request) -> dict[str, Any]:
 def left_out_csv(context: FeedResource, request: Request) -> Response:
     """The rows that an import left out, as a file."""
     record = _asked_import(context.row, request)
-    rows = invalid_rows(request.db, record)
+    rows = list_invalid_rows(request.db, record)
     names = dict.fromkeys(name for row in rows for name in row.data)
     # Rows whose key was there twice come from the database, which keeps no order of columns.
     columns = [name for name in record.columns if name in names] if names.keys() <= set(record.columns) else list(names)
@@ -216,17 +217,17 @@ def seconds_of(record: FeedImport) -> float:
 
 
 def _columns_page(request: Request, feed: Feed, form: Filled[Any]) -> dict[str, Any]:
-    kept = newest_kept(request.db, feed)
-    file = open_beginning(request.db, kept) if kept else None
+    kept = newest_import_with_file(request.db, feed)
+    file = open_file_start(request.db, kept) if kept else None
     trouble = None
     try:
-        sample = read_sample(file, SAMPLE) if file else _table_of(request, feed)
-        shape = shape_for(feed, sample)
+        sample = read_sample(file, SAMPLE_ROWS) if file else _table_of(request, feed)
+        shape = resolve_schema(feed, sample)
     except InvalidFileError as error:
         # The newest file does not fit the feed's key any more: what it has is shown, to choose another.
         trouble = str(error)
-        sample = read_sample(file, SAMPLE) if file else _table_of(request, feed)
-        shape = Shape.model_validate(feed.shape).model_copy(update={"key": []}).completed(sample)
+        sample = read_sample(file, SAMPLE_ROWS) if file else _table_of(request, feed)
+        shape = FeedSchema.model_validate(feed.shape).model_copy(update={"key": []}).completed(sample)
     sources = list(dict.fromkeys([*sample.columns, *shape.columns]))
     return {
         "feed": feed,
@@ -238,16 +239,16 @@ def _columns_page(request: Request, feed: Feed, form: Filled[Any]) -> dict[str, 
         "sources": sources,
         "shape": shape,
         "group": shape.group or guess_group(sample),
-        "kinds": KIND_WORDS,
+        "kinds": COLUMN_TYPE_LABELS,
     }
 
 
 def _table_of(request: Request, feed: Feed) -> Table:
     """The feed's first rows, where no file is kept."""
-    return Table(feed.columns, [item.data for item in items_after(request.db, feed)])
+    return Table(feed.columns, [item.data for item in list_items(request.db, feed)])
 
 
-def _posted_shape(request: Request) -> tuple[Shape | None, dict[str, str]]:
+def _posted_shape(request: Request) -> tuple[FeedSchema | None, dict[str, str]]:
     """The shape that the fields say, or a message for each field that is wrong."""
     posted = request.POST
     errors = refuse_odd(posted, posted.keys())
@@ -260,7 +261,7 @@ def _posted_shape(request: Request) -> tuple[Shape | None, dict[str, str]]:
             break
         fields = {
             "name": " ".join(posted.get(f"name.{number}", "").split()),
-            "kind": posted.get(f"kind.{number}", Kind.TEXT),
+            "kind": posted.get(f"kind.{number}", ColumnType.TEXT),
             "required": f"required.{number}" in posted,
             "dropped": f"keep.{number}" not in posted,
         }
@@ -281,7 +282,7 @@ def _posted_shape(request: Request) -> tuple[Shape | None, dict[str, str]]:
     group = posted.get("group") or None
     if errors or (group and group not in columns):
         return None, errors or {"group": "Choose a column of the file"}
-    return Shape(columns=columns, key=key, group=group), {}
+    return FeedSchema(columns=columns, key=key, group=group), {}
 
 
 def _bring_in_again(request: Request, feed: Feed, kept: FeedImport) -> None:
@@ -289,14 +290,14 @@ def _bring_in_again(request: Request, feed: Feed, kept: FeedImport) -> None:
     if kept.state == "draft":
         kept.state = "queued"
         if kept.fetched:  # what is kept is only its beginning
-            forget_file(request.db, kept)
-        enqueue(request.db, kept)
+            delete_file(request.db, kept)
+        enqueue_import(request.db, kept)
         return
     person = request.user.account
-    again = new_import(request.db, feed, file_name=kept.file_name, started_by=person.id)
+    again = create_import(request.db, feed, file_name=kept.file_name, started_by=person.id)
     again.confirmed = True  # other keys make all rows other rows
     move_file(request.db, kept, again.id)
-    enqueue(request.db, again)
+    enqueue_import(request.db, again)
 
 
 def _asked_import(feed: Feed, request: Request) -> FeedImport:

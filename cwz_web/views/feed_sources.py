@@ -9,14 +9,15 @@ from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.billing.plans import PlanLimit, check_room_for
-from cwz_web.feeds.columns import KIND_WORDS, guess_shape
-from cwz_web.feeds.fetch_job import ask, file_name_of, plan_next
-from cwz_web.feeds.imports import new_feed, new_import
-from cwz_web.feeds.limits import InvalidFileError, Table
+from cwz_web.billing.plans import PlanLimit, check_plan_limit
+from cwz_web.feeds.columns import COLUMN_TYPE_LABELS, guess_schema
+from cwz_web.feeds.fetch_job import request_fetch, file_name_from_url, schedule_next_fetch
+from cwz_web.feeds.imports import create_feed, create_import
+from cwz_web.feeds.limits import InvalidFileError
+from cwz_web.feeds.records import Table
 from cwz_web.feeds.models import Feed, FeedSource
 from cwz_web.feeds.schedules import EVERY, WEEKDAYS, InvalidScheduleError, Schedule, schedule_of, time_zones
-from cwz_web.feeds.sources import Place, find_source, look_at, place_of, seal
+from cwz_web.feeds.sources import SourceSpec, find_source, preview_source, source_spec, set_secret
 from cwz_web.net.client import FetchError
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedCollection, FeedResource
@@ -101,7 +102,7 @@ def connect_form(context: FeedCollection, request: Request) -> Any:
         return _page(form)
     release_connection(request)
     try:
-        file, sample = look_at(request.services.fetcher, place, form.value.secret)
+        file, sample = preview_source(request.services.fetcher, place, form.value.secret)
     except (FetchError, InvalidFileError) as error:
         request.response.status = 422
         return _page(form.with_error("url", str(error)))
@@ -118,7 +119,7 @@ def refresh_form(context: FeedResource, request: Request) -> Response:
     source = find_source(request.db, feed.workspace_id, feed.id)
     if source is None:
         raise HTTPUnprocessableEntity("This feed has no address; bring in a file instead")
-    record = ask(request.db, feed, source, request.user.account.id)
+    record = request_fetch(request.db, feed, source, request.user.account.id)
     request.audit("feed.refresh", feed.name, number=record.number)
     return HTTPSeeOther(request.path_in("feeds", feed.id))
 
@@ -150,21 +151,21 @@ def schedule_form(context: FeedResource, request: Request) -> Any:
         request.response.status = 422
         return _schedule_page(feed, source, form)
     source.cron, source.time_zone = form.value.expression, form.value.time_zone
-    if form.value.secret and place_of(source).has_secret:
-        seal(request.services.ring, source, form.value.secret)
-    plan_next(source)
+    if form.value.secret and source_spec(source).has_secret:
+        set_secret(request.services.ring, source, form.value.secret)
+    schedule_next_fetch(source)
     request.audit("feed.schedule", feed.name, every=str(schedule_of(source.cron)), time_zone=source.time_zone)
     return HTTPSeeOther(request.path_in("feeds", feed.id))
 
 
-def _connect(request: Request, form: SourceForm, place: Place, file: BinaryIO) -> UUID:
+def _connect(request: Request, form: SourceForm, place: SourceSpec, file: BinaryIO) -> UUID:
     """A feed of an address, of which only the beginning has been looked at yet."""
     workspace_id, person = request.workspace.workspace_id, request.user.account
     host = place.url.partition("://")[2].partition("/")[0]
     with request.services.database.transaction(workspace_id) as db:
-        check_room_for(db, request.services.settings, workspace_id, PlanLimit.FEEDS)
-        feed = new_feed(db, workspace_id, name=form.name or host, file_name=file_name_of(place.url))
-        new_import(db, feed, file_name=feed.file_name, file=file, state="draft", fetched=True, started_by=person.id)
+        check_plan_limit(db, request.services.settings, workspace_id, PlanLimit.FEEDS)
+        feed = create_feed(db, workspace_id, name=form.name or host, file_name=file_name_from_url(place.url))
+        create_import(db, feed, file_name=feed.file_name, file=file, state="draft", fetched=True, started_by=person.id)
         source = FeedSource(
             workspace_id=feed.workspace_id,
             feed_id=feed.id,
@@ -173,7 +174,7 @@ def _connect(request: Request, form: SourceForm, place: Place, file: BinaryIO) -
             failures=0,
             **place.model_dump(),
         )
-        seal(request.services.ring, source, form.secret if place.has_secret else "")
+        set_secret(request.services.ring, source, form.secret if place.has_secret else "")
         db.add(source)
         record(db, workspace_id, request.actor, "feed.connect", feed.name, {"host": host})
         return feed.id
@@ -186,11 +187,11 @@ def _source_of(feed: Feed, request: Request) -> FeedSource:
     return source
 
 
-def _read_place(form: Filled[SourceForm]) -> tuple[Place | None, Filled[SourceForm]]:
+def _read_place(form: Filled[SourceForm]) -> tuple[SourceSpec | None, Filled[SourceForm]]:
     if form.value is None:
         return None, form
     try:
-        return Place(url=form.value.url, username=form.value.username, header=form.value.header), form
+        return SourceSpec(url=form.value.url, username=form.value.username, header=form.value.header), form
     except ValidationError as error:
         for name, text in messages(error).items():
             form = form.with_error(name or "header", text)
@@ -207,8 +208,8 @@ def _page(form: Filled[Any], sample: Table | None = None) -> dict[str, Any]:
         "form": form,
         "sample": sample,
         "shown": sample.rows[:SHOWN_ROWS] if sample else [],
-        "shape": guess_shape(sample) if sample else None,
-        "kinds": KIND_WORDS,
+        "shape": guess_schema(sample) if sample else None,
+        "kinds": COLUMN_TYPE_LABELS,
         **_choices(Schedule("day"), "UTC"),
     }
 

@@ -10,12 +10,12 @@ from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther, HTTPUnprocessable
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.billing.plans import PlanLimit, check_room_for
+from cwz_web.billing.plans import PlanLimit, check_plan_limit
 from cwz_web.feeds import sort_index
-from cwz_web.feeds.columns import Shape
+from cwz_web.feeds.columns import FeedSchema
 from cwz_web.feeds.imports import list_imports
 from cwz_web.feeds.models import Feed, Item, ItemVersion
-from cwz_web.feeds.queries import PAGE, Found, Query, find_item, find_items, items_with_key, list_feeds, versions_of
+from cwz_web.feeds.queries import PAGE, RowPage, RowQuery, find_item, find_items, list_items_by_key_prefix, list_feeds, list_versions
 from cwz_web.feeds.schedules import schedule_of
 from cwz_web.feeds.sources import find_source
 from cwz_web.resources.permissions import Permission
@@ -85,7 +85,7 @@ def show_row(context: FeedResource, request: Request) -> dict[str, Any]:
     """One row, what it was before, and the images that were made of it."""
     feed, key = context.row, request.GET.get("key", "")
     item = find_item(request.db, feed, key)
-    versions = versions_of(request.db, feed, key)
+    versions = list_versions(request.db, feed, key)
     if item is None and not versions:
         raise HTTPNotFound
     images = images_of_row(request.db, feed.workspace_id, feed.id, key)
@@ -94,7 +94,7 @@ def show_row(context: FeedResource, request: Request) -> dict[str, Any]:
         "key": key,
         "item": item,
         "columns": [*feed.columns, *(name for name in (item.data if item else {}) if name not in feed.columns)],
-        "kinds": Shape.model_validate(feed.shape).kinds,
+        "kinds": FeedSchema.model_validate(feed.shape).kinds,
         "history": _history(item, versions),
         "images": image_links(request, images),
     }
@@ -143,7 +143,7 @@ def delete_feed(context: FeedResource, request: Request) -> Response:
 def restore_feed(context: FeedResource, request: Request) -> Response:
     """Take a deleted feed into use again."""
     if context.row.deleted_at is not None:
-        check_room_for(request.db, request.services.settings, context.row.workspace_id, PlanLimit.FEEDS)
+        check_plan_limit(request.db, request.services.settings, context.row.workspace_id, PlanLimit.FEEDS)
     context.row.deleted_at = None
     request.audit("feed.restore", context.row.name)
     return HTTPSeeOther(request.path_in("feeds", context.row.id))
@@ -163,7 +163,7 @@ def _page(request: Request, feed: Feed, form: Filled[Any]) -> dict[str, Any]:
         "source": source,
         "schedule": schedule_of(source.cron) if source else None,
         "followers": auto_runs_of(request.db, feed),
-        "key_names": Shape.model_validate(feed.shape).key_names,
+        "key_names": FeedSchema.model_validate(feed.shape).key_names,
     }
 
 
@@ -174,15 +174,15 @@ def _rows(request: Request, feed: Feed) -> dict[str, Any]:
     by_key = bool(wanted.text) and wanted.column == KEY
     sort = wanted.sort if wanted.sort.removeprefix("-") in feed.columns and not by_key else ""
     column = wanted.column if wanted.column in feed.columns else ""
-    query = Query(text=wanted.text.strip(), column=column, state=wanted.state, sort=sort)
+    query = RowQuery(text=wanted.text.strip(), column=column, state=wanted.state, sort=sort)
     page = {"feed": feed, "query": query, "column": wanted.column, "KEY": KEY, "sort_link": _sort_link(query)}
-    if sort and not sort_index.ready(request.db, feed, sort):
-        return page | {"found": Found(), "waits": True, "more": urlencode(_typed(query)), "looked": 0}
+    if sort and not sort_index.ensure_sort_index(request.db, feed, sort):
+        return page | {"found": RowPage(), "waits": True, "more": urlencode(_typed(query)), "looked": 0}
     looked = after_position(request, "looked")
     if by_key:
-        items = items_with_key(request.db, feed, query.text, request.GET.get("from", "")[:400])
+        items = list_items_by_key_prefix(request.db, feed, query.text, request.GET.get("from", "")[:400])
         place = {"from": items[-1].key} if len(items) == PAGE else None
-        found = Found(items, 0, len(items))
+        found = RowPage(items, 0, len(items))
     else:
         found = find_items(request.db, feed, query, after_position(request))
         place = {"after": str(found.after)} if found.after else None
@@ -191,13 +191,13 @@ def _rows(request: Request, feed: Feed) -> dict[str, Any]:
     return page | {"found": found, "waits": False, "more": more, "looked": looked}
 
 
-def _typed(query: Query) -> dict[str, str]:
+def _typed(query: RowQuery) -> dict[str, str]:
     """What of a query stands in an address."""
     fields = {"text": query.text, "column": query.column, "state": query.state, "sort": query.sort}
     return {name: value for name, value in fields.items() if value}
 
 
-def _sort_link(query: Query) -> Any:
+def _sort_link(query: RowQuery) -> Any:
     """What leads to the same rows in the order of a column; the other way round when they are in it already."""
     return lambda column: urlencode(_typed(query) | {"sort": f"-{column}" if query.sort == column else column})
 

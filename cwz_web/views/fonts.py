@@ -12,7 +12,7 @@ from cwz_web.imaging.errors import InvalidFontError
 from cwz_web.imaging.fonts import FAMILIES, MAX_FONT_BYTES, check_font
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FontCollection, FontResource
-from cwz_web.storage.connections import default_connection, upload_key
+from cwz_web.storage.connections import get_default_connection, upload_key
 from cwz_web.storage.contract import StorageError
 from cwz_web.web.forms import Filled, empty_form
 from cwz_web.web.request import Request
@@ -39,7 +39,7 @@ def upload_font(context: FontCollection, request: Request) -> Any:
         if not data:
             raise InvalidFontError("Choose a TTF or OTF file")
         check_font(data)
-        place = default_connection(request.db, workspace_id).place
+        place = get_default_connection(request.db, workspace_id).place
         release_connection(request)
         key = upload_key(workspace_id, Source.of(data).digest)
         request.services.providers.open(place).put(key, data, content_type="application/octet-stream")

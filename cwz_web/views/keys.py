@@ -11,10 +11,10 @@ from pyramid.response import Response
 from pyramid.view import view_config
 
 from cwz_web.feeds.queries import list_feeds
-from cwz_web.generation.api_keys import SCOPE_WORDS, KeyTerms, Scope, create_key, list_keys, revoke_key, rotate_key
+from cwz_web.generation.api_keys import SCOPE_LABELS, KeyTerms, Scope, create_key, list_keys, revoke_key, rotate_key
 from cwz_web.generation.signed_urls import valid_numbers
 from cwz_web.generation.templates import find_template, list_templates
-from cwz_web.generation.usage import month_of, next_month, used_by
+from cwz_web.generation.usage import month_of, next_month, usage_by_subject
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import KeyCollection, KeyResource
 from cwz_web.web.forms import Filled, Form, empty_form, read_form
@@ -42,8 +42,8 @@ class KeyForm(Form):
     admin: Literal["on", ""] = ""
     template: Annotated[UUID | None, EmptyIsNone] = None
     origins: Annotated[str, Field(max_length=1000)] = ""
-    minute_cap: Annotated[Annotated[int, Field(ge=1, le=1_000_000)] | None, EmptyIsNone] = None
-    month_cap: Annotated[Annotated[int, Field(ge=1, le=1_000_000_000)] | None, EmptyIsNone] = None
+    requests_per_minute: Annotated[Annotated[int, Field(ge=1, le=1_000_000)] | None, EmptyIsNone] = None
+    images_per_month: Annotated[Annotated[int, Field(ge=1, le=1_000_000_000)] | None, EmptyIsNone] = None
     days: Annotated[Annotated[int, Field(ge=1, le=3650)] | None, EmptyIsNone] = None
 
     @field_validator("origins")
@@ -60,8 +60,8 @@ class KeyForm(Form):
             scopes=tuple(scope for scope in Scope if getattr(self, scope.replace(".", "_"))),
             templates=(str(self.template),) if self.template else (),
             origins=tuple(self.origins.split()),
-            minute_cap=self.minute_cap,
-            month_cap=self.month_cap,
+            requests_per_minute=self.requests_per_minute,
+            images_per_month=self.images_per_month,
             expires_at=datetime.now(UTC) + timedelta(days=self.days) if self.days else None,
         )
 
@@ -131,13 +131,13 @@ def _page(request: Request, form: Filled[KeyForm]) -> dict[str, Any]:
     templates = list_templates(request.db, workspace_id)
     feeds = list_feeds(request.db, workspace_id, limit=1)
     workspace = request.db.get_one(Workspace, workspace_id)
-    used = used_by(request.db, workspace_id)
+    used = usage_by_subject(request.db, workspace_id)
     return {
         "form": form,
         "keys": list_keys(request.db, workspace_id),
         "now": datetime.now(UTC),
         "fresh": None,
-        "scopes": SCOPE_WORDS,
+        "scopes": SCOPE_LABELS,
         "feed": feeds[0].id if feeds else None,
         "template": templates[0].slug if templates else "my-template",
         "templates": templates,

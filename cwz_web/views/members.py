@@ -7,7 +7,7 @@ from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
-from cwz_web.billing.plans import PlanLimit, PlanLimitError, check_room_for
+from cwz_web.billing.plans import PlanLimit, PlanLimitError, check_plan_limit
 from cwz_web.resources.application import Root
 from cwz_web.resources.permissions import PERMISSION_LABELS, ROLE_PERMISSIONS, Permission
 from cwz_web.resources.workspace import InvitationResource, MemberCollection, MemberResource
@@ -69,7 +69,7 @@ def invite_form(context: MemberCollection, request: Request) -> Any:
     if form.value is not None:
         workspace_id = request.workspace.workspace_id
         try:
-            check_room_for(request.db, request.services.settings, workspace_id, PlanLimit.MEMBERS)
+            check_plan_limit(request.db, request.services.settings, workspace_id, PlanLimit.MEMBERS)
             invitation = invite(
                 request.db,
                 workspace_id,
@@ -98,7 +98,7 @@ def resend_invitation(context: InvitationResource, request: Request) -> Response
     old = context.row
     if old.ended_at is None:
         if not old.is_open:  # one that is open has its place already
-            check_room_for(request.db, request.services.settings, old.workspace_id, PlanLimit.MEMBERS)
+            check_plan_limit(request.db, request.services.settings, old.workspace_id, PlanLimit.MEMBERS)
         renewed = invite(
             request.db,
             old.workspace_id,

@@ -44,7 +44,7 @@ def ready(context: Root, request: Request) -> Response:
 def show_metrics(context: Root, request: Request) -> Response:
     """For Prometheus, which has to show its token; without one in the settings there is no such page in production."""
     settings = request.services.settings
-    token = settings.metrics_token.get_secret_value()
+    token = settings.monitoring.metrics_token.get_secret_value()
     given = request.headers.get("Authorization", "")
     if token and not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
         return Response(status=401, headers={"WWW-Authenticate": "Bearer"})
@@ -72,17 +72,17 @@ def ops_page(context: OpsRoot, request: Request) -> dict[str, Any]:
             "libvips": ".".join(str(pyvips.version(part)) for part in range(3)),
         },
         "switches": {
-            "Billing with Stripe": settings.billing,
+            "Billing with Stripe": settings.billing.enabled,
             "Slack": services.slack is not None,
             "Sign-in with Google": services.google is not None,
-            "Errors to Sentry": bool(settings.sentry_dsn.get_secret_value()),
+            "Errors to Sentry": bool(settings.monitoring.sentry_dsn.get_secret_value()),
             "Attempts counted for all processes": not settings.rate_limits.startswith("memory"),
-            "Copies of backups in a storage": bool(settings.backup_provider),
-            "Metrics with a token": bool(settings.metrics_token.get_secret_value()),
+            "Copies of backups in a storage": bool(settings.backup.provider),
+            "Metrics with a token": bool(settings.monitoring.metrics_token.get_secret_value()),
             "The demo workspace": settings.demo,
         },
         "providers": [provider.label for provider in services.providers],
-        "left_out": services.providers.left_out,
+        "left_out": services.providers.load_errors,
     }
 
 

@@ -10,16 +10,16 @@ from pyramid.view import view_config
 from sqlalchemy.exc import NoResultFound
 
 from cwz_web.feeds.models import Feed
-from cwz_web.feeds.queries import items_after
+from cwz_web.feeds.queries import list_items
 from cwz_web.generation.drafts import open_draft
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import open_design
-from cwz_web.imaging.documents import OWN_SIZE, ImageTemplate
+from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
 from cwz_web.imaging.encoders import Output
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateResource
 from cwz_web.runs.mapping import SAMPLE, apply_mapping, guess_mapping
-from cwz_web.storage.connections import connections_from
+from cwz_web.storage.connections import list_connections_first
 from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.uploads import Uploads
 from cwz_web.web.request import Request
@@ -33,7 +33,7 @@ class Wanted(BaseModel):
 
     draft: Annotated[str, Field(max_length=64)] = ""
     version: Annotated[int, Field(ge=1)] | None = None
-    size: Annotated[str, Field(max_length=40)] = OWN_SIZE
+    size: Annotated[str, Field(max_length=40)] = DEFAULT_SIZE
     feed: UUID | None = None
     row: Annotated[int, Field(ge=1)] = 1
     width: Annotated[int, Field(ge=16, le=2000)] | None = None
@@ -68,17 +68,17 @@ def preview(context: TemplateResource, request: Request) -> Response:
 def sample_values(request: Request, document: ImageTemplate, feed_id: UUID | None, row: int) -> dict[str, str]:
     """The values of a row of a feed under the template's names; of none, the template's own."""
     feed = request.db.get(Feed, (request.workspace.workspace_id, feed_id)) if feed_id else None
-    items = items_after(request.db, feed, row - 1, limit=1) if feed else []
+    items = list_items(request.db, feed, row - 1, limit=1) if feed else []
     if feed is None or not items:
         return {}
-    first = [item.data for item in items_after(request.db, feed, limit=SAMPLE)]
-    return apply_mapping(guess_mapping(document.columns, feed.columns, first), items[0].data)
+    first = [item.data for item in list_items(request.db, feed, limit=SAMPLE)]
+    return apply_mapping(guess_mapping(document.fields, feed.columns, first), items[0].data)
 
 
 def uploads_of(request: Request, template: Template) -> Uploads:
     """Where the images that a template shows may lie; without any storage, nowhere."""
     try:
-        connections = connections_from(request.db, template.workspace_id, template.connection_id)
+        connections = list_connections_first(request.db, template.workspace_id, template.connection_id)
     except InvalidSettingsError:
         connections = []
     return Uploads(template.workspace_id, [each.spec for each in connections], request.services.providers.open)

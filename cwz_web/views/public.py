@@ -65,7 +65,7 @@ def pricing(context: Root, request: Request) -> dict[str, Any]:
     settings = request.services.settings
     signed_in = request.identity is not None
     release_connection(request)  # Stripe may be asked
-    return {"plans": _plans(request) if settings.billing else [], "signed_in": signed_in, "settings": settings}
+    return {"plans": _plans(request) if settings.billing.enabled else [], "signed_in": signed_in, "settings": settings}
 
 
 @view_config(
@@ -132,7 +132,7 @@ def _rendered(image_service: ImageService, name: str) -> tuple[str, bytes]:
 def _plans(request: Request) -> list[tuple[Plan, list[Price]]]:
     settings = request.services.settings
     try:
-        known = request.billing.stripe.prices()
+        known = request.billing.stripe.list_prices()
     except StripeUnavailableError as error:
         log.warning("no prices", reason=str(error))
         known = {}
@@ -145,13 +145,13 @@ def _processors(request: Request) -> list[tuple[str, str, str]]:
     known = [
         (settings.operator.hosting, "Runs the servers and the database", "") if settings.operator.hosting else None,
         ("Stripe Payments Europe, Ltd.", "Takes payments: name, address, means of payment, invoices", "Ireland, USA")
-        if settings.billing
+        if settings.billing.enabled
         else None,
         ("Resend, Inc.", "Sends our mails: addresses and the mails themselves", "USA")
-        if settings.mail == "resend"
+        if settings.mail.transport == "resend"
         else None,
         ("Functional Software, Inc. (Sentry)", "Is told of errors: kinds and places, no content", "USA")
-        if settings.sentry_dsn.get_secret_value()
+        if settings.monitoring.sentry_dsn.get_secret_value()
         else None,
         ("Slack Technologies, LLC", "Gets messages about runs, when a workspace adds it", "USA")
         if services.slack

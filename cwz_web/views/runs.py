@@ -14,7 +14,7 @@ from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import list_items, list_feeds
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import Design, list_templates, open_design
-from cwz_web.generation.usage import QuotaExceededError, used_in
+from cwz_web.generation.usage import QuotaExceededError, monthly_usage
 from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.resources.permissions import Permission
@@ -185,7 +185,7 @@ def _plan(request: Request, form: Filled[RunForm], arguments: dict[str, Any]) ->
         raise EmptyFeedError("This feed has no rows")
     quota = request.services.quotas.of(request.workspace.workspace_id, request.workspace.plan_status)
     left = (
-        None if quota.cap is None else max(quota.cap - used_in(request.db, quota.workspace_id, quota.workspace_id), 0)
+        None if quota.cap is None else max(quota.cap - monthly_usage(request.db, quota.workspace_id, quota.workspace_id), 0)
     )
     page = {
         **arguments,

@@ -201,7 +201,7 @@ def _unproved(request: Request) -> GooglePerson | None:
 def demo_of(request: Request) -> tuple[str, str] | None:
     """The demo's address and password, where people may look around in it."""
     settings = request.services.settings
-    return (EMAIL, demo_password(settings.signing_secret.get_secret_value())) if settings.demo else None
+    return (EMAIL, demo_password(settings.secrets.signing.get_secret_value())) if settings.demo else None
 
 
 def _page(request: Request, form: Filled[SignInForm]) -> dict[str, Any]:

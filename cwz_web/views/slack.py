@@ -17,12 +17,12 @@ from pyramid.view import view_config
 
 from cwz_web.db.session import enter_workspace
 from cwz_web.notify.models import SlackLink
-from cwz_web.notify.slack import Slack, SlackRejectedError, SlackUnavailableError, keep_link, slack_link, token_of
-from cwz_web.notify.webhooks import EVENT_WORDS, Event
+from cwz_web.notify.slack import Slack, SlackRejectedError, SlackUnavailableError, save_slack_link, find_slack_link, decrypt_slack_token
+from cwz_web.notify.webhooks import EVENT_LABELS, Event
 from cwz_web.resources.application import SlackCallback
 from cwz_web.resources.permissions import ROLE_PERMISSIONS, Permission
 from cwz_web.resources.workspace import SlackResource
-from cwz_web.security import Person, cookie_name, keep_cookie, session_of
+from cwz_web.security import SignedInUser, cookie_name, keep_cookie, session_of
 from cwz_web.web.forms import Form, read_form
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
@@ -35,7 +35,7 @@ PAGE = "slack.jinja2"
 WAY = "slack"
 WAY_LIFETIME = timedelta(minutes=10)
 # A post an image would be noise.
-EVENTS = tuple(event for event in EVENT_WORDS if event not in (Event.IMAGE_CREATED, Event.IMAGE_FAILED))
+EVENTS = tuple(event for event in EVENT_LABELS if event not in (Event.IMAGE_CREATED, Event.IMAGE_FAILED))
 NEWS = {
     "connected": "Slack is connected. Choose a channel.",
     "chosen": "The channel is told from now on.",
@@ -88,7 +88,7 @@ def come_back(context: SlackCallback, request: Request) -> Response:
         session = session_of(request, db)
         if session is None or str(session.id) != claims["session"]:
             raise HTTPNotFound
-        person = Person(session, tuple(workspaces_of(db, session.account_id)))
+        person = SignedInUser(session, tuple(workspaces_of(db, session.account_id)))
     access = _manageable(person, claims["workspace"])
     news = "refused"
     if len(code) == 1:
@@ -101,7 +101,7 @@ def come_back(context: SlackCallback, request: Request) -> Response:
             log.warning("slack refused", reason=error.code)
         else:
             with services.database.transaction(access.workspace_id) as db:
-                keep_link(db, access.workspace_id, services.ring, installed, [str(event) for event in EVENTS])
+                save_slack_link(db, access.workspace_id, services.ring, installed, [str(event) for event in EVENTS])
                 account = person.account
                 actor = Actor(account.id, f"{account.name} <{account.email}>", request.remote_addr or "")
                 record(db, access.workspace_id, actor, "slack.connect", installed.team, {})
@@ -115,11 +115,11 @@ def come_back(context: SlackCallback, request: Request) -> Response:
 def choose(context: SlackResource, request: Request) -> Any:
     """This channel is told of these events."""
     form = read_form(ChannelForm, request.POST)
-    channels, trouble = _channels(request, slack_link(request.db, request.workspace.workspace_id))
+    channels, trouble = _channels(request, find_slack_link(request.db, request.workspace.workspace_id))
     if trouble:
         request.response.status = 503
         return _page(request)
-    link = slack_link(request.db, request.workspace.workspace_id)
+    link = find_slack_link(request.db, request.workspace.workspace_id)
     if link is None or form.value is None or form.value.channel not in channels:
         raise HTTPUnprocessableEntity("Choose one of the channels")
     link.channel_id, link.channel, link.trouble = form.value.channel, channels[form.value.channel], None
@@ -132,19 +132,19 @@ def choose(context: SlackResource, request: Request) -> Any:
 def disconnect(context: SlackResource, request: Request) -> Response:
     """Give the token back to Slack, then forget it."""
     services, workspace_id = request.services, request.workspace.workspace_id
-    link = slack_link(request.db, workspace_id)
+    link = find_slack_link(request.db, workspace_id)
     if link is None:
         raise HTTPUnprocessableEntity("Slack is not connected")
     release_connection(request)
     try:
-        request.slack.revoke(token_of(link, services.ring))
+        request.slack.revoke(decrypt_slack_token(link, services.ring))
     except SlackUnavailableError as error:
         log.warning("slack", reason=str(error))
         return HTTPSeeOther(f"{request.path_in('slack')}?done=down")
     except SlackRejectedError:
         pass  # no key opens it any more: there is nothing that could be given back
     enter_workspace(request.db, workspace_id)
-    now = slack_link(request.db, workspace_id)
+    now = find_slack_link(request.db, workspace_id)
     if now is not None:
         request.db.delete(now)
     request.audit("slack.disconnect", link.team)
@@ -152,13 +152,13 @@ def disconnect(context: SlackResource, request: Request) -> Response:
 
 
 def _page(request: Request) -> dict[str, Any]:
-    link = slack_link(request.db, request.workspace.workspace_id)
+    link = find_slack_link(request.db, request.workspace.workspace_id)
     channels, trouble = _channels(request, link)
     return {
         "link": link,
         "channels": channels,
         "trouble": trouble or (link.trouble if link is not None else None),
-        "words": {event: EVENT_WORDS[event] for event in EVENTS},
+        "words": {event: EVENT_LABELS[event] for event in EVENTS},
         "news": NEWS.get(request.GET.get("done", "")),
     }
 
@@ -170,7 +170,7 @@ def _channels(request: Request, link: SlackLink | None) -> tuple[dict[str, str],
     services = request.services
     release_connection(request)
     try:
-        return request.slack.channels(token_of(link, services.ring)), None
+        return request.slack.channels(decrypt_slack_token(link, services.ring)), None
     except SlackUnavailableError as error:
         log.warning("slack", reason=str(error))
         return {}, NEWS["down"]
@@ -180,7 +180,7 @@ def _channels(request: Request, link: SlackLink | None) -> tuple[dict[str, str],
         enter_workspace(request.db, request.workspace.workspace_id)
 
 
-def _manageable(person: Person, slug: str) -> Access:
+def _manageable(person: SignedInUser, slug: str) -> Access:
     """The workspace of a slug, if the person may change its settings. Raises HTTPNotFound."""
     for access in person.workspaces:
         allowed = Permission.SETTINGS_MANAGE in ROLE_PERMISSIONS[access.role] and not person.lacks_second_factor(access)

@@ -8,19 +8,19 @@ from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.billing.plans import PlanLimit, check_room_for
+from cwz_web.billing.plans import PlanLimit, check_plan_limit
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import ConnectionCollection, ConnectionResource
-from cwz_web.storage.connection_test import Step, trouble_of, try_connection
+from cwz_web.storage.connection_test import Step, first_error, run_connection_test
 from cwz_web.storage.connections import (
     ConnectionInUseError,
     SecretsRequiredError,
-    change_connection,
-    connect,
+    update_connection,
+    create_connection,
     list_connections,
-    make_default,
-    remove_connection,
-    stored_by_connection,
+    set_default_connection,
+    delete_connection,
+    usage_by_connection,
 )
 from cwz_web.storage.contract import Bucket, StorageProvider
 from cwz_web.storage.models import Connection
@@ -51,7 +51,7 @@ def connection_list(context: ConnectionCollection, request: Request) -> dict[str
         "connections": [
             (connection, request.services.providers.get(connection.provider)) for connection in connections
         ],
-        "stored": stored_by_connection(request.db, workspace_id),
+        "stored": usage_by_connection(request.db, workspace_id),
         "news": NEWS.get(request.GET.get("done", "")),
     }
 
@@ -65,7 +65,7 @@ def connection_list(context: ConnectionCollection, request: Request) -> dict[str
 )
 def choose_page(context: ConnectionCollection, request: Request) -> dict[str, Any]:
     """The providers as cards; or, once one is chosen, its form."""
-    check_room_for(request.db, request.services.settings, request.workspace.workspace_id, PlanLimit.CONNECTIONS)
+    check_plan_limit(request.db, request.services.settings, request.workspace.workspace_id, PlanLimit.CONNECTIONS)
     provider = request.services.providers.get(request.GET.get("provider", ""))
     if provider is None:
         return {"providers": list(request.services.providers)}
@@ -97,8 +97,8 @@ def new_connection(context: ConnectionCollection, request: Request) -> Any:
     if not _may_save(typed, steps):
         return _again(request, provider, form, steps)
     with request.services.database.transaction(workspace_id) as db:
-        check_room_for(db, request.services.settings, workspace_id, PlanLimit.CONNECTIONS)
-        connection = connect(
+        check_plan_limit(db, request.services.settings, workspace_id, PlanLimit.CONNECTIONS)
+        connection = create_connection(
             db,
             workspace_id,
             request.services.ring,
@@ -107,8 +107,8 @@ def new_connection(context: ConnectionCollection, request: Request) -> Any:
             settings=settings.model_dump(mode="json"),
             secrets=typed.secrets,
         )
-        connection.trouble, connection.checked_at = trouble_of(steps), datetime.now(UTC)
-        details = {"provider": provider.name, "works": connection.trouble is None}
+        connection.error_message, connection.checked_at = first_error(steps), datetime.now(UTC)
+        details = {"provider": provider.name, "works": connection.error_message is None}
         record(db, workspace_id, request.actor, "storage.connect", connection.name, details)
     return HTTPSeeOther(f"{request.path_in('storage')}?done=connected")
 
@@ -148,7 +148,7 @@ def change_form(context: ConnectionResource, request: Request) -> Any:
     with request.services.database.transaction(connection.workspace_id) as db:
         kept = db.get_one(Connection, (connection.workspace_id, connection.id), with_for_update=True)
         try:
-            change_connection(
+            update_connection(
                 kept,
                 request.services.ring,
                 name=typed.own.connection_name,
@@ -157,7 +157,7 @@ def change_form(context: ConnectionResource, request: Request) -> Any:
             )
         except SecretsRequiredError:  # somebody else changed it meanwhile
             return _again(request, provider, form.with_error("connection_name", SECRETS_NEEDED), steps, connection)
-        kept.trouble, kept.checked_at = trouble_of(steps), datetime.now(UTC)
+        kept.error_message, kept.checked_at = first_error(steps), datetime.now(UTC)
         details = {"secrets_replaced": typed.credentials is not None}
         record(db, kept.workspace_id, request.actor, "storage.change", kept.name, details)
     return HTTPSeeOther(f"{request.path_in('storage')}?done=changed")
@@ -177,8 +177,8 @@ def check_saved(context: ConnectionResource, request: Request) -> dict[str, Any]
     steps = _tried(request, lambda: request.services.providers.open(connection.spec))
     with request.services.database.transaction(connection.workspace_id) as db:
         kept = db.get_one(Connection, (connection.workspace_id, connection.id))
-        kept.trouble, kept.checked_at = trouble_of(steps), datetime.now(UTC)
-        record(db, kept.workspace_id, request.actor, "storage.check", kept.name, {"works": kept.trouble is None})
+        kept.error_message, kept.checked_at = first_error(steps), datetime.now(UTC)
+        record(db, kept.workspace_id, request.actor, "storage.check", kept.name, {"works": kept.error_message is None})
     typed = {"connection_name": connection.name, **{name: str(v) for name, v in connection.settings.items()}}
     page = _form_page(request.services.providers.get(connection.provider), Filled(None, {}, typed), connection)
     return _steps_alone(request, page | {"steps": steps})
@@ -187,7 +187,7 @@ def check_saved(context: ConnectionResource, request: Request) -> dict[str, Any]
 @view_config(context=ConnectionResource, name="default", request_method="POST", permission=Permission.STORAGE_MANAGE)
 def default_form(context: ConnectionResource, request: Request) -> Response:
     """Let new images go there."""
-    make_default(request.db, context.row)
+    set_default_connection(request.db, context.row)
     request.audit("storage.default", context.row.name)
     return HTTPSeeOther(f"{request.path_in('storage')}?done=default")
 
@@ -203,7 +203,7 @@ def remove_form(context: ConnectionResource, request: Request) -> Any:
     """Forget a connection, unless something needs it."""
     connection = context.row
     try:
-        remove_connection(request.db, connection)
+        delete_connection(request.db, connection)
     except ConnectionInUseError as error:
         form: Filled[Any] = Filled(None, {"remove": str(error)}, {"connection_name": connection.name})
         request.response.status = 422
@@ -212,7 +212,7 @@ def remove_form(context: ConnectionResource, request: Request) -> Any:
     return HTTPSeeOther(f"{request.path_in('storage')}?done=removed")
 
 
-def _opener(request: Request, provider: StorageProvider, connection: Connection, typed: Typed) -> Callable[[], Bucket]:
+def _opener(request: Request, provider: StorageProvider[Any, Any], connection: Connection, typed: Typed) -> Callable[[], Bucket]:
     """How to open what was typed: with new secrets, or, the settings being the same, as it is kept."""
     providers, credentials = request.services.providers, typed.credentials
     if credentials is None:
@@ -223,22 +223,22 @@ def _opener(request: Request, provider: StorageProvider, connection: Connection,
 def _tried(request: Request, open_bucket: Callable[[], Bucket]) -> list[Step]:
     """Test a bucket. The request's transaction ends first: none stays open across a network call."""
     release_connection(request)
-    return try_connection(open_bucket, request.workspace.workspace_id)
+    return run_connection_test(open_bucket, request.workspace.workspace_id)
 
 
 def _may_save(typed: Typed, steps: list[Step]) -> bool:
-    return typed.own.action == "save" and (trouble_of(steps) is None or typed.own.anyway)
+    return typed.own.action == "save" and (first_error(steps) is None or typed.own.anyway)
 
 
 def _again(
     request: Request,
-    provider: StorageProvider,
+    provider: StorageProvider[Any, Any],
     form: Filled[Any],
     steps: list[Step] | None = None,
     connection: Connection | None = None,
 ) -> dict[str, Any]:
     """The form with its messages, or what came of the test; alone, for htmx's button."""
-    if form.errors or (steps and trouble_of(steps)):
+    if form.errors or (steps and first_error(steps)):
         request.response.status = 422
     return _steps_alone(request, _form_page(provider, form, connection) | {"steps": steps or []})
 
@@ -250,7 +250,7 @@ def _steps_alone(request: Request, page: dict[str, Any]) -> dict[str, Any]:
 
 
 def _form_page(
-    provider: StorageProvider | None, form: Filled[Any], connection: Connection | None = None
+    provider: StorageProvider[Any, Any] | None, form: Filled[Any], connection: Connection | None = None
 ) -> dict[str, Any]:
     return {
         "form": form,

@@ -8,7 +8,7 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
 from cwz_web.accounts.models import Account
-from cwz_web.notify.topics import TOPIC_WORDS, Topic
+from cwz_web.notify.topics import TOPIC_LABELS, Topic
 from cwz_web.resources.application import Root
 from cwz_web.web.request import Request
 
@@ -19,7 +19,7 @@ PAGE = "unsubscribe.jinja2"
 def ask(context: Root, request: Request) -> dict[str, Any]:
     """Ask, since scanners of mails follow every link."""
     _, topic = _meant(request)
-    return {"words": TOPIC_WORDS[topic], "is_done": False}
+    return {"words": TOPIC_LABELS[topic], "is_done": False}
 
 
 @view_config(
@@ -36,12 +36,12 @@ def end(context: Root, request: Request) -> dict[str, Any]:
     account = request.db.get(Account, account_id, with_for_update=True)
     if account is not None and topic not in account.muted:
         account.muted = [*account.muted, topic]
-    return {"words": TOPIC_WORDS[topic], "is_done": True}
+    return {"words": TOPIC_LABELS[topic], "is_done": True}
 
 
 def _meant(request: Request) -> tuple[UUID, Topic]:
     """Whom and what the link means. Raises HTTPNotFound for one that we did not make."""
     account, topic, signature = (request.GET.get(name, "") for name in ("account", "topic", "s"))
-    if not request.services.unsubscribing.is_good(account, topic, signature):
+    if not request.services.unsubscribe_links.is_valid(account, topic, signature):
         raise HTTPNotFound
     return UUID(account), Topic(topic)

@@ -10,18 +10,18 @@ from pyramid.response import Response
 from pyramid.view import view_config
 
 from cwz_web.generation.signed_urls import valid_numbers
-from cwz_web.notify.models import Delivery, Webhook
+from cwz_web.notify.models import WebhookDelivery, Webhook
 from cwz_web.notify.webhooks import (
-    EVENT_WORDS,
+    EVENT_LABELS,
     MAX_WEBHOOKS,
     PAGE,
     Event,
     WebhookUrl,
-    deliveries_of,
-    emit_test,
+    list_deliveries,
+    emit_test_event,
     list_webhooks,
     rotate_secret,
-    send_again,
+    resend_delivery,
 )
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import WebhookCollection, WebhookResource
@@ -68,7 +68,7 @@ def _list_page(context: WebhookCollection, request: Request, form: Filled[Webhoo
     return WebhookListPage(
         form=form,
         webhooks=list_webhooks(request.db, workspace.id),
-        words=EVENT_WORDS,
+        words=EVENT_LABELS,
         chosen=chosen or [Event.RUN_FINISHED, Event.RUN_FAILED],
         secrets=_secrets(request, workspace.id, valid_numbers(workspace)),
     )
@@ -110,10 +110,10 @@ def add_webhook(context: WebhookCollection, request: Request, form: WebhookForm)
 def show_webhook(context: WebhookResource, request: Request) -> dict[str, Any]:
     """A webhook, and what was sent to it."""
     webhook = context.row
-    deliveries = deliveries_of(request.db, webhook, before_id(request))
+    deliveries = list_deliveries(request.db, webhook, before_id(request))
     return {
         "webhook": webhook,
-        "words": EVENT_WORDS,
+        "words": EVENT_LABELS,
         "secrets": _secrets(request, webhook.id, webhook.secret_numbers),
         "deliveries": deliveries,
         "next": deliveries[-1].id if len(deliveries) == PAGE else None,
@@ -136,7 +136,7 @@ def change_webhook(context: WebhookResource, request: Request) -> Response:
         case "switch-off":
             webhook.active = False
         case "test":
-            emit_test(request.db, webhook)
+            emit_test_event(request.db, webhook)
         case "remove":
             request.db.delete(webhook)
     request.audit(f"webhook.{form.value.do}", webhook.place)
@@ -149,11 +149,11 @@ def deliver_again(context: WebhookResource, request: Request) -> Response:
     form = read_form(AgainForm, request.POST)
     found = None
     if form.value is not None:
-        found = request.db.get(Delivery, (context.row.workspace_id, form.value.delivery), with_for_update=True)
+        found = request.db.get(WebhookDelivery, (context.row.workspace_id, form.value.delivery), with_for_update=True)
     if found is None or found.webhook_id != context.row.id:
         raise HTTPUnprocessableEntity("Choose one of the messages of this webhook")
     if found.state != "pending":
-        send_again(request.db, found)
+        resend_delivery(request.db, found)
     request.audit("webhook.again", context.row.place, delivery=str(found.id))
     return HTTPSeeOther(request.path_in("webhooks", context.row.id))
 
@@ -162,4 +162,4 @@ def _secrets(request: Request, owner_id: UUID, numbers: range) -> list[str]:
     """The secrets, for those who may see them."""
     if not request.has_permission(Permission.WEBHOOK_MANAGE):
         return []
-    return request.services.webhooks.secrets_of(owner_id, numbers)
+    return request.services.webhooks.secrets_for(owner_id, numbers)

@@ -9,7 +9,7 @@ from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.ops.exports import begin_export, list_exports
+from cwz_web.ops.exports import request_export, list_exports
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import ExportCollection, ExportResource, WorkspaceCollection, WorkspaceResource
 from cwz_web.storage.connections import has_storage
@@ -65,7 +65,7 @@ def export_list(context: ExportCollection, request: Request) -> dict[str, Any]:
     return {
         "exports": list_exports(request.db, workspace_id),
         "has_storage": has_storage(request.db, workspace_id),
-        "days": request.services.settings.keep_exports_days,
+        "days": request.services.settings.retention.export_days,
         "form": empty_form(),
     }
 
@@ -82,7 +82,7 @@ def export_form(context: ExportCollection, request: Request) -> Any:
         try:
             account_id = request.user.account.id
             images = form.value.with_images
-            begin_export(request.db, request.workspace.workspace_id, account_id, with_images=images)
+            request_export(request.db, request.workspace.workspace_id, account_id, with_images=images)
         except InvalidSettingsError as error:
             form = form.with_error("with_images", str(error))
         else:

@@ -9,7 +9,7 @@ from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy.orm import Session
 
-from cwz_web.billing.plans import PlanLimit, check_room_for
+from cwz_web.billing.plans import PlanLimit, check_plan_limit
 from cwz_web.demo.samples import add_sample_feed, add_sample_template
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import list_feeds
@@ -17,9 +17,9 @@ from cwz_web.generation.models import Template
 from cwz_web.generation.templates import list_templates
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import WorkspaceCollection, WorkspaceResource
-from cwz_web.storage.connections import connect, has_storage
+from cwz_web.storage.connections import create_connection, has_storage
 from cwz_web.storage.contract import StorageError, StorageProvider
-from cwz_web.storage.plugins import Providers
+from cwz_web.storage.plugins import ProviderRegistry
 from cwz_web.views.members import join_workspace
 from cwz_web.web.forms import Filled, Form, Name, Slug, empty_form, read_form
 from cwz_web.web.request import Request
@@ -148,7 +148,7 @@ def setup_storage(context: WorkspaceResource, request: Request) -> Any:
     if chosen is None:
         return _setup_again(request, form.with_error("provider", "Please choose one"))
     if not has_storage(request.db, request.workspace.workspace_id):
-        connect(
+        create_connection(
             request.db,
             request.workspace.workspace_id,
             request.services.ring,
@@ -168,7 +168,7 @@ def setup_storage(context: WorkspaceResource, request: Request) -> Any:
 )
 def setup_feed(context: WorkspaceResource, request: Request) -> Any:
     """Begin with the sample feed."""
-    check_room_for(request.db, request.services.settings, request.workspace.workspace_id, PlanLimit.FEEDS)
+    check_plan_limit(request.db, request.services.settings, request.workspace.workspace_id, PlanLimit.FEEDS)
     return _add_sample(request, "feed", add_sample_feed)
 
 
@@ -219,7 +219,7 @@ def settings_form(context: WorkspaceResource, request: Request) -> Any:
     return HTTPSeeOther(f"{request.path_in('settings')}?done=saved")
 
 
-def _add_sample(request: Request, kind: str, add: Callable[[Session, UUID, Providers], Feed | Template]) -> Any:
+def _add_sample(request: Request, kind: str, add: Callable[[Session, UUID, ProviderRegistry], Feed | Template]) -> Any:
     try:
         made = add(request.db, request.workspace.workspace_id, request.services.providers)
     except StorageError as error:
@@ -228,13 +228,13 @@ def _add_sample(request: Request, kind: str, add: Callable[[Session, UUID, Provi
     return HTTPSeeOther(request.path_in("setup"))
 
 
-def needs_nothing(provider: StorageProvider) -> bool:
+def needs_nothing(provider: StorageProvider[Any, Any]) -> bool:
     """Whether a provider works without anything typed in."""
     models = (provider.settings_model, provider.credentials_model)
     return not any(field.is_required() for model in models for field in model.model_fields.values())
 
 
-def _ready_providers(request: Request) -> list[StorageProvider]:
+def _ready_providers(request: Request) -> list[StorageProvider[Any, Any]]:
     """The providers that can be used without any settings."""
     return [provider for provider in request.services.providers if needs_nothing(provider)]
 

@@ -12,7 +12,7 @@ from pyramid.exceptions import BadCSRFOrigin
 from pyramid.interfaces import ICSRFStoragePolicy
 from zope.interface import implementer
 
-from cwz_web.security import Person
+from cwz_web.security import SignedInUser
 from cwz_web.web.forms import CSRF_FIELD
 from cwz_web.web.request import Request
 
@@ -24,7 +24,7 @@ class BoundToken:
     """Pyramid's storage policy, without storage: the token follows from the session and a secret."""
 
     def get_csrf_token(self, request: Request) -> str:
-        secret = request.services.settings.csrf_secret.get_secret_value()
+        secret = request.services.settings.secrets.csrf.get_secret_value()
         return hmac.new(secret.encode(), _binding(request).encode(), "sha256").hexdigest()
 
     def new_csrf_token(self, request: Request) -> str:
@@ -39,7 +39,7 @@ class BoundToken:
 def _binding(request: Request) -> str:
     """What the token is bound to: the session of who is signed in, else a random value in a cookie."""
     identity = request.identity
-    if isinstance(identity, Person):
+    if isinstance(identity, SignedInUser):
         return f"session:{identity.session.id}"
     return f"visitor:{request.visitor_id}"
 

@@ -58,7 +58,7 @@ def fields_of(model: type[BaseModel], *, secret: bool) -> list[FormField]:
 
 
 def read_provider_form(
-    provider: StorageProvider, posted: MultiDict[str, Any], *, keeps_secrets: bool
+    provider: StorageProvider[Any, Any], posted: MultiDict[str, Any], *, keeps_secrets: bool
 ) -> tuple[Filled[Any], Typed | None]:
     """Check what was typed.
 

@@ -22,7 +22,7 @@ from limits.strategies import MovingWindowRateLimiter, SlidingWindowCounterRateL
 from pyramid.config import Configurator
 from pyramid.response import Response
 
-from cwz_web.security import Person
+from cwz_web.security import SignedInUser
 from cwz_web.settings import SettingsError
 from cwz_web.web.request import Request
 
@@ -216,7 +216,7 @@ limited_view.options = ("rate_limit",)  # type: ignore[attr-defined]
 
 def _account(request: Request) -> str | None:
     """Whose attempt it is: the account that is signed in, or whose first step is done; else the address typed."""
-    if isinstance(request.identity, Person):
+    if isinstance(request.identity, SignedInUser):
         return str(request.identity.account.id)
     if request.login_step is not None:
         return str(request.login_step["sub"])

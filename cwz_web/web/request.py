@@ -15,10 +15,10 @@ from uuid_utils.compat import uuid7
 from webob.multidict import MultiDict
 
 from cwz_web.billing.subscriptions import BillingService
-from cwz_web.generation.api_keys import KeyOwner
+from cwz_web.generation.api_keys import ApiKeyIdentity
 from cwz_web.notify.slack import Slack
 from cwz_web.resources.workspace import WorkspaceResource
-from cwz_web.security import Person, cookie_name, find_identity, keep_cookie, parse_cookies
+from cwz_web.security import SignedInUser, cookie_name, find_identity, keep_cookie, parse_cookies
 from cwz_web.workspaces.access import Access
 from cwz_web.workspaces.audit import Actor, record
 
@@ -48,8 +48,6 @@ class Request(pyramid.request.Request):
 
     request_body_tempfile_limit = IN_MEMORY
 
-    # Looks up the API key of the request once; set by the key tween.
-    find_key_owner: Callable[[], KeyOwner | None]
     # Other sites that this page's forms may redirect to, for the Content-Security-Policy.
     form_targets: tuple[str, ...] = ()
 
@@ -110,27 +108,27 @@ class Request(pyramid.request.Request):
         return session
 
     @reify
-    def identity(self) -> Person | KeyOwner | None:
+    def identity(self) -> SignedInUser | ApiKeyIdentity | None:
         """The signed-in user, the API key's workspace, or None."""
         return find_identity(self)
 
     @property
-    def user(self) -> Person:
+    def user(self) -> SignedInUser:
         """The signed-in user, for views that require one."""
-        assert isinstance(self.identity, Person)
+        assert isinstance(self.identity, SignedInUser)
         return self.identity
 
     @property
-    def api_key(self) -> KeyOwner:
+    def api_key(self) -> ApiKeyIdentity:
         """The API key, for views that require one."""
-        assert isinstance(self.identity, KeyOwner)
+        assert isinstance(self.identity, ApiKeyIdentity)
         return self.identity
 
     @property
     def actor(self) -> Actor:
         """The user or API key, as the audit log names it."""
         address = self.remote_addr or ""
-        if isinstance(self.identity, KeyOwner):
+        if isinstance(self.identity, ApiKeyIdentity):
             return Actor(None, f"API key {self.identity.name} ({self.identity.prefix}…)", address)
         account = self.user.account
         return Actor(account.id, f"{account.name} <{account.email}>", address)

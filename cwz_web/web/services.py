@@ -13,7 +13,6 @@ from cwz_web.db.session import Database
 from cwz_web.generation.api_keys import ApiKeys
 from cwz_web.generation.image_service import ImageService
 from cwz_web.generation.image_sources import ImageSources
-from cwz_web.generation.signed_url_cache import SignedUrlCache
 from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.generation.template_cache import TemplateCache
 from cwz_web.generation.usage import Quotas
@@ -22,10 +21,10 @@ from cwz_web.imaging.fonts import install_fonts
 from cwz_web.imaging.render_pool import RenderPool
 from cwz_web.net.client import Fetcher
 from cwz_web.notify.slack import Slack
-from cwz_web.notify.topics import Unsubscribing
-from cwz_web.notify.webhooks import Webhooks
+from cwz_web.notify.topics import UnsubscribeLinks
+from cwz_web.notify.webhooks import WebhookSender
 from cwz_web.settings import Settings
-from cwz_web.storage.plugins import Providers
+from cwz_web.storage.plugins import ProviderRegistry
 from cwz_web.web.rate_limits import Limiter
 from cwz_web.web.stream_limits import StreamLimiter
 
@@ -41,15 +40,14 @@ class Services:
 
     settings: Settings
     database: Database
-    providers: Providers
+    providers: ProviderRegistry
     fetcher: Fetcher
     image_service: ImageService
     render_pool: RenderPool
     keys: ApiKeys
     template_cache: TemplateCache
     signed_urls: SignedUrls
-    signed_url_cache: SignedUrlCache
-    webhooks: Webhooks
+    webhooks: WebhookSender
     passwords: Passwords
     browser_tokens: BrowserTokens
     ring: KeyRing
@@ -57,41 +55,40 @@ class Services:
     stream_limiter: StreamLimiter
     google: Google | None
     billing: BillingService | None
-    unsubscribing: Unsubscribing
+    unsubscribe_links: UnsubscribeLinks
     slack: Slack | None
 
     @property
     def quotas(self) -> Quotas:
         """What images count against."""
-        return Quotas(self.settings.cap, self.settings.url, self.settings.plan_caps)
+        return Quotas(self.settings.image_limit, self.settings.url, self.settings.plan_image_limits)
 
     @classmethod
     def start(cls, settings: Settings) -> "Services":
         """Build them from the settings. Touches neither network nor database."""
-        install_fonts(settings.node_modules, settings.fonts)
-        fetcher = Fetcher(settings.net_allow)
-        render_pool = RenderPool(settings.rendering_processes, settings.node_modules, settings.fonts)
-        database = Database(settings.database_url.get_secret_value(), lock_seconds=LOCK_SECONDS)
+        install_fonts(settings.node_modules, settings.font_folder)
+        fetcher = Fetcher(settings.network.allow)
+        render_pool = RenderPool(settings.rendering.processes, settings.node_modules, settings.font_folder)
+        database = Database(settings.database.url.get_secret_value(), lock_seconds=LOCK_SECONDS)
         return cls(
             settings,
             database,
-            Providers.of(settings),
+            ProviderRegistry.of(settings),
             fetcher,
             ImageService(Engine(), ImageSources(fetcher), render_pool),
             render_pool,
             ApiKeys(database),
             TemplateCache(database),
-            SignedUrls(settings.signing_secret.get_secret_value(), settings.url),
-            SignedUrlCache(),
-            Webhooks(settings.signing_secret.get_secret_value(), fetcher),
-            Passwords(settings.password_pepper.get_secret_value()),
-            BrowserTokens(settings.session_secret.get_secret_value(), _value(settings.session_secret_before)),
-            settings.ring,
+            SignedUrls(settings.secrets.signing.get_secret_value(), settings.url),
+            WebhookSender(settings.secrets.signing.get_secret_value(), fetcher),
+            Passwords(settings.secrets.password_pepper.get_secret_value()),
+            BrowserTokens(settings.secrets.session.get_secret_value(), _value(settings.secrets.session_previous)),
+            settings.secrets.key_ring,
             Limiter(settings.rate_limits, settings.limit),
             StreamLimiter(),
             _google(settings),
             BillingService.of(settings),
-            Unsubscribing(settings.signing_secret.get_secret_value(), settings.url),
+            UnsubscribeLinks(settings.secrets.signing.get_secret_value(), settings.url),
             Slack.of(settings),
         )
 
@@ -104,10 +101,10 @@ class Services:
 
 
 def _google(settings: Settings) -> Google | None:
-    if not settings.google_client_id:
+    if not settings.google.client_id:
         return None
-    secret = settings.google_client_secret.get_secret_value()
-    return Google(settings.google_discovery_url, settings.google_client_id, secret, f"{settings.url}{GOOGLE_CALLBACK}")
+    secret = settings.google.client_secret.get_secret_value()
+    return Google(settings.google.discovery_url, settings.google.client_id, secret, f"{settings.url}{GOOGLE_CALLBACK}")
 
 
 def _value(secret: SecretStr | None) -> str | None:

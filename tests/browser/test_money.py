@@ -42,12 +42,14 @@ def installation(
             "CWZ_STRIPE_WEBHOOK_SECRETS": WEBHOOK_SECRET,
             "CWZ_SLACK_CLIENT_SECRET": "a-client-secret",
         },
-        stripe_api=stripe.url,
-        stripe_pages=stripe.url,
-        slack_client_id="client",
-        slack_api=f"{slack.url}/api/",
-        slack_authorize=f"{slack.url}/oauth/v2/authorize",
-        worker_metrics=f"127.0.0.1:{free_port()}",
+        **{
+            "billing.stripe_api": stripe.url,
+            "billing.stripe_pages": stripe.url,
+            "slack.client_id": "client",
+            "slack.api": f"{slack.url}/api/",
+            "slack.authorize": f"{slack.url}/oauth/v2/authorize",
+            "worker.metrics_address": f"127.0.0.1:{free_port()}",
+        },
     )
     installation.start()
     yield installation
@@ -70,7 +72,7 @@ def test_a_plan_is_taken_and_works_when_stripe_says_so(
 
 
 def test_a_worker_tells_its_own_metrics(installation: Installation) -> None:
-    [place] = re.findall(r"^cwz.worker_metrics = (.*)$", installation.ini.read_text(), re.MULTILINE)
+    [place] = re.findall(r"^cwz.worker.metrics_address = (.*)$", installation.ini.read_text(), re.MULTILINE)
     assert "cwz_rendering_seconds_count" in httpx.get(f"http://{place}/metrics").text
 
 

@@ -55,7 +55,7 @@ from cwz_web.resources.workspace import (
     WorkspaceItemCollection,
     WorkspaceResource,
 )
-from cwz_web.storage.connections import default_connection
+from cwz_web.storage.connections import get_default_connection
 from cwz_web.workspaces.invitations import invite
 from cwz_web.workspaces.models import AuditEntry, Membership, Role
 from tests.factories import Factory, api, sign_in
@@ -116,7 +116,7 @@ class Place:
         with make.database.transaction(self.space.id) as db:
             key, _ = create_key(db, self.space.id, "A key")
             invitation = invite(db, self.space.id, email="invited@example.org", role=Role.USER, invited_by=owner)
-            connection = default_connection(db, self.space.id)
+            connection = get_default_connection(db, self.space.id)
         self.member = make.member(self.space, Role.USER)
         font = make.font(self.space)
         export = make.export(self.space)
@@ -162,7 +162,7 @@ class Place:
         if slug is not None:
             path = path.replace(f"/w/{self.space.slug}", f"/w/{slug}", 1)
         if page.method == "POST":
-            return int(app.post(path, {"csrf_token": token_of(app)}, status="*").status_int)
+            return int(app.post(path, {"csrf_token": decrypt_slack_token(app)}, status="*").status_int)
         return int(app.request(path, method=page.method, status="*").status_int)
 
 
@@ -179,7 +179,7 @@ def visits(app: TestApp, make: Factory, role: Role, pages: Iterable[Page]) -> It
             place = None
 
 
-def token_of(app: TestApp) -> str:
+def decrypt_slack_token(app: TestApp) -> str:
     """The token of the browser, signed in or not."""
     page = app.get("/w" if app.cookies.get("cwz_session") else "/signin", status="*")
     return str(page.html.find("input", {"name": "csrf_token"})["value"])

@@ -13,12 +13,12 @@ from cwz_web.generation.models import Image
 from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.generation.usage import Quota, Quotas
 from cwz_web.jobs import PREPARE_QUEUE
-from cwz_web.notify.models import Delivery, Webhook
+from cwz_web.notify.models import WebhookDelivery, Webhook
 from cwz_web.runs import planning
 from cwz_web.runs.local_client import LocalRenderClient
 from cwz_web.runs.models import Run
-from cwz_web.runs.protocol import AskSpecification
-from cwz_web.runs.worker import Worker
+from cwz_web.runs.protocol import SpecificationRequest
+from cwz_web.runs.render_worker import RenderWorker
 from cwz_web.workspaces.models import Role, Workspace
 from tests.factories import Factory, sign_in, small_document
 from tests.functional.test_api_terms import Program
@@ -30,12 +30,12 @@ LATER = {"Prefer": "respond-async", "Accept": "application/json"}
 def render(make: Factory, space: Workspace, run_id: str) -> None:
     with make.database.transaction(space.id) as db:
         run = db.scalars(select(Run).where(Run.id == run_id)).one()
-    ask = AskSpecification(workspace_id=space.id, run_id=run.id, chunk=0)
+    ask = SpecificationRequest(workspace_id=space.id, run_id=run.id, chunk=0)
     services = make.services
     web = LocalRenderClient(
         make.database.transaction, services.providers, SignedUrls("a secret", "https://site.example")
     )
-    Worker(web, services.image_service, services.providers).render_chunk(ask, last_try=True)
+    RenderWorker(web, services.image_service, services.providers).render_chunk(ask, last_try=True)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_a_image_that_is_ordered_is_there_later(program: Program, make: Factory)
     assert image.content_type == "image/jpeg"
     assert program.used == 1
     with make.database.transaction(program.space.id) as db:
-        [delivery] = db.scalars(select(Delivery))
+        [delivery] = db.scalars(select(WebhookDelivery))
     assert (delivery.url, delivery.event) == ("https://shop.example/hook", "image.created")
 
 
@@ -102,7 +102,7 @@ def test_another_workspaces_order_is_not_there_nor_is_a_run_an_order(
 
 
 def test_an_order_beyond_the_cap_is_refused(wsgi: Router, make: Factory) -> None:
-    program = Program(wsgi, make, month_cap=1)
+    program = Program(wsgi, make, images_per_month=1)
     body = {"template": program.template.slug}
     assert program.send(body, 202, **LATER)
     assert program.send(body, 402, **LATER).json["code"] == "cap_reached"
@@ -133,7 +133,7 @@ def test_a_run_is_planned_and_then_rendered_in_several_outputs(wsgi: Router, mak
     render(make, program.space, run["id"])
     assert program.send(body, 200, path="/v1/runs/plan").json["to_render"] == 0
     with make.database.transaction(program.space.id) as db:
-        assert [each.event for each in db.scalars(select(Delivery))] == ["run.finished"]
+        assert [each.event for each in db.scalars(select(WebhookDelivery))] == ["run.finished"]
     assert make.count(Image, program.space.id) == 6
 
 
@@ -176,7 +176,7 @@ def test_a_webhook_is_added_tried_rotated_and_removed(app: TestApp, make: Factor
     assert "Off" in act("switch-off").follow().html.find(class_="badge").text
     assert "On" in act("switch-on").follow().html.find(class_="badge").text
     act("remove")
-    assert make.count(Webhook, space.id) == make.count(Delivery, space.id) == 0
+    assert make.count(Webhook, space.id) == make.count(WebhookDelivery, space.id) == 0
 
 
 def test_support_sees_messages_and_sends_them_again_but_sees_no_secret(app: TestApp, make: Factory) -> None:
@@ -184,7 +184,7 @@ def test_support_sees_messages_and_sends_them_again_but_sees_no_secret(app: Test
     hook = make.webhook(space, "https://shop.example/hook?token=hush")
     with make.database.transaction(space.id) as db:
         row = {"workspace_id": space.id, "webhook_id": hook.id, "url": hook.url, "event": "run.failed", "body": "{}"}
-        db.add(Delivery(**row, state="dead", answer="It answered with status 500"))
+        db.add(WebhookDelivery(**row, state="dead", answer="It answered with status 500"))
     sign_in(app, make.member(space, Role.SUPPORT))
     page = app.get(f"/w/{space.slug}/webhooks/{hook.id}")
     assert "It answered with status 500" in page.text
@@ -194,7 +194,7 @@ def test_support_sees_messages_and_sends_them_again_but_sees_no_secret(app: Test
     assert "hush" not in both
     next(form for form in page.forms.values() if form.action.endswith("/again")).submit(status=303)
     with make.database.transaction(space.id) as db:
-        assert db.scalars(select(Delivery)).one().state == "pending"
+        assert db.scalars(select(WebhookDelivery)).one().state == "pending"
     app.reset()
     sign_in(app, make.member(space, Role.USER))
     assert app.get(f"/w/{space.slug}/webhooks", status="*").status_int == 403
@@ -206,7 +206,7 @@ def test_a_image_that_a_program_keeps_is_told_once(program: Program, make: Facto
     first, again = (program.send(body, None, Accept="application/json").json for _ in range(2))
     assert (first["cached"], again["cached"]) == (False, True)
     with make.database.transaction(program.space.id) as db:
-        [delivery] = db.scalars(select(Delivery))
+        [delivery] = db.scalars(select(WebhookDelivery))
     told = json.loads(delivery.body)
     assert (told["type"], told["data"]["id"], told["data"]["url"]) == ("image.created", first["id"], first["url"])
 
@@ -241,7 +241,7 @@ def test_a_cancelled_run_does_not_call_the_left_out_rows_failures(app: TestApp, 
 
 def prepare(make: Factory) -> None:
     """Run the jobs that prepare large runs."""
-    url = make.services.settings.database_url.get_secret_value()
+    url = make.services.settings.database.url.get_secret_value()
     run_jobs(url, PREPARE_QUEUE, {"database": make.database})
 
 
@@ -249,7 +249,7 @@ def test_a_large_run_is_begun_at_once_and_prepared_later(
     wsgi: Router, make: Factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(planning, "AT_ONCE", 2)
-    program = Program(wsgi, make, Scope.GENERATE, Scope.READ, month_cap=3)
+    program = Program(wsgi, make, Scope.GENERATE, Scope.READ, images_per_month=3)
     body = {"feed": str(make.feed(program.space).id), "template": program.template.slug}
     begun = program.send(body, 201, path="/v1/runs")
     told = begun.json["prepared"], begun.json["trouble"], begun.json["total"], begun.json["ended_at"]

@@ -12,7 +12,7 @@ from webtest import TestApp
 
 from cwz_web.generation.api_keys import Scope
 from cwz_web.generation.models import ApiKey, IdempotencyKey, Image
-from cwz_web.generation.usage import used_in
+from cwz_web.generation.usage import monthly_usage
 from tests.factories import Factory, sign_in, small_document
 
 
@@ -37,7 +37,7 @@ class Program:
     @property
     def used(self) -> int:
         with self.make.database.transaction(self.space.id) as db:
-            return used_in(db, self.space.id, self.space.id)
+            return monthly_usage(db, self.space.id, self.space.id)
 
     @property
     def row(self) -> ApiKey:
@@ -46,7 +46,7 @@ class Program:
 
 
 def test_of_200_parallel_requests_against_a_cap_of_100_exactly_100_get_a_image(wsgi: Router, make: Factory) -> None:
-    program = Program(wsgi, make, month_cap=100)
+    program = Program(wsgi, make, images_per_month=100)
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda number: program.post(f"Number {number}").status_int, range(200)))
     assert (answers.count(200), answers.count(402)) == (100, 100)
@@ -57,7 +57,7 @@ def test_of_200_parallel_requests_against_a_cap_of_100_exactly_100_get_a_image(w
 
 
 def test_every_header_stands_once_also_in_answers_that_are_given_again_or_refuse(wsgi: Router, make: Factory) -> None:
-    program = Program(wsgi, make, minute_cap=3)
+    program = Program(wsgi, make, requests_per_minute=3)
     answers = [program.post("Same", 200, Idempotency_Key="once") for _ in range(2)]
     answers += [program.post("Same", 200), program.post("Same", 429)]
     answers += [TestApp(wsgi).get(path, status="*") for path in ("/", "/v1/openapi.json", "/nothing", "/i/x.png")]
@@ -80,7 +80,7 @@ def test_failures_and_images_that_are_there_are_free(wsgi: Router, make: Factory
 def test_a_image_that_fails_while_it_is_counted_is_free(
     wsgi: Router, make: Factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program = Program(wsgi, make, month_cap=1)
+    program = Program(wsgi, make, images_per_month=1)
     with monkeypatch.context() as broken:
         broken.setattr("cwz_web.imaging.engine.encode", Mock(side_effect=MemoryError))
         program.post("Large", 500)
@@ -90,7 +90,7 @@ def test_a_image_that_fails_while_it_is_counted_is_free(
 
 
 def test_at_the_cap_what_is_there_is_still_served(wsgi: Router, make: Factory) -> None:
-    program = Program(wsgi, make, month_cap=2)
+    program = Program(wsgi, make, images_per_month=2)
     program.post("One", 200)
     program.post("Two", 201, accept="application/json")
     program.post("Three", 402)
@@ -100,7 +100,7 @@ def test_at_the_cap_what_is_there_is_still_served(wsgi: Router, make: Factory) -
 
 
 def test_the_minute_is_bounded_and_every_answer_says_what_is_left(wsgi: Router, make: Factory) -> None:
-    program = Program(wsgi, make, minute_cap=3)
+    program = Program(wsgi, make, requests_per_minute=3)
     answers = [program.post("x"), program.send({"template": "none"}), program.post("x"), program.post("x")]
     assert [answer.status_int for answer in answers] == [200, 422, 200, 429]
     assert [answer.headers["RateLimit-Remaining"] for answer in answers] == ["2", "1", "0", "0"]
@@ -143,7 +143,7 @@ def test_a_browser_is_told_what_it_may_send_before_it_sends_a_key(wsgi: Router) 
 
 
 def test_a_page_may_read_what_stands_beside_the_answer_and_why_it_was_refused(wsgi: Router, make: Factory) -> None:
-    program = Program(wsgi, make, origins=("https://shop.example",), minute_cap=1)
+    program = Program(wsgi, make, origins=("https://shop.example",), requests_per_minute=1)
     good = program.post("x", 200, Origin="https://shop.example")
     exposed = good.headers["Access-Control-Expose-Headers"].split(", ")
     assert {name for name in good.headers if name.startswith("RateLimit-")} < set(exposed)
@@ -169,7 +169,7 @@ def test_that_a_key_was_used_is_noted(wsgi: Router, make: Factory) -> None:
 
 def test_a_key_is_replaced_while_the_old_one_works_on(app: TestApp, make: Factory) -> None:
     space = make.workspace()
-    template, old = make.template(space), make.key(space, Scope.GENERATE, month_cap=5)
+    template, old = make.template(space), make.key(space, Scope.GENERATE, images_per_month=5)
     sign_in(app, make.member(space))
     keys = app.get(f"/w/{space.slug}/keys")
     page = next(form for form in keys.forms.values() if form.action.endswith("/rotate")).submit()
@@ -177,7 +177,7 @@ def test_a_key_is_replaced_while_the_old_one_works_on(app: TestApp, make: Factor
     assert new != old
     with make.database.transaction(space.id) as db:
         newer, older = db.query(ApiKey).order_by(ApiKey.id.desc()).all()
-    assert (newer.month_cap, newer.scopes, newer.expires_at) == (5, older.scopes, None)
+    assert (newer.images_per_month, newer.scopes, newer.expires_at) == (5, older.scopes, None)
     assert timedelta(hours=23) < older.expires_at - datetime.now(UTC) <= timedelta(days=1)
     for plain in (old, new):
         headers = {"Authorization": f"Bearer {plain}"}
@@ -225,14 +225,14 @@ def test_what_makes_something_makes_it_once(wsgi: Router, make: Factory) -> None
 
 
 def test_a_refusal_is_repeated_and_what_may_be_tried_again_is_not(wsgi: Router, make: Factory) -> None:
-    program = Program(wsgi, make, month_cap=1)
+    program = Program(wsgi, make, images_per_month=1)
     wrong = {"template": "none"}
     assert program.send(wrong, 422, Idempotency_Key="a").json["code"] == "unknown_template"
     assert program.send(wrong, 422, Idempotency_Key="a").headers["Idempotent-Replayed"] == "true"
     program.post("One", 200)
     assert program.post("Two", 402, Idempotency_Key="b").json["code"] == "cap_reached"
     with make.database.transaction(program.space.id) as db:
-        db.query(ApiKey).one().month_cap = 2
+        db.query(ApiKey).one().images_per_month = 2
     assert "Idempotent-Replayed" not in program.post("Two", 200, Idempotency_Key="b").headers
 
 

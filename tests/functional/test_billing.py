@@ -140,7 +140,7 @@ def test_without_stripe_there_is_no_billing_and_no_limit(services: Services, wsg
 
 
 @pytest.mark.parametrize(
-    "given", [{"stripe_secret_key": SECRET_KEY}, {"plan": {"pro": {"images": -1}}}, {"plan": {"x": {}}}]
+    "given", [{"billing": {"stripe_secret_key": SECRET_KEY}}, {"plan": {"pro": {"images": -1}}}, {"plan": {"x": {}}}]
 )
 def test_settings_of_billing_are_checked(app_url: str, tmp_path: Path, given: dict[str, Any]) -> None:
     with pytest.raises((SettingsError, ValueError)):
@@ -469,7 +469,8 @@ def test_who_has_subscribed_already_is_sent_back_before_we_have_heard_of_it(
 
 def test_a_trial_is_for_the_first_time(till: Till, app_url: str, kept_stripe: StripeServer) -> None:
     folder = till.services.settings.var
-    settings = make_settings(app_url, folder, stripe_api=kept_stripe.url, stripe_trial_days=14, **MONEY)
+    billing = {"stripe_api": kept_stripe.url, "trial_days": 14, **MONEY}
+    settings = make_settings(app_url, folder, billing=billing)
     stripe = Stripe(settings)
     for before in (None, "canceled"):
         if before:

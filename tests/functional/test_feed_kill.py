@@ -4,10 +4,10 @@ import signal
 import subprocess
 import sys
 
-from cwz_web.feeds.file_types import spooled
-from cwz_web.feeds.imports import enqueue, new_import
+from cwz_web.feeds.file_types import temporary_file
+from cwz_web.feeds.imports import enqueue_import, create_import
 from cwz_web.feeds.models import Feed, FeedImport
-from cwz_web.feeds.queries import items_after
+from cwz_web.feeds.queries import list_items
 from tests.factories import Factory
 from tests.installation import ROOT
 
@@ -29,7 +29,7 @@ def slow(position, *more):
     return line(position, *more)
 
 imports._line = slow
-context = {"database": Database(url), "fetcher": None, "ring": None, "post": SimpleNamespace(url="")}
+context = {"database": Database(url), "fetcher": None, "ring": None, "email_service": SimpleNamespace(url="")}
 
 async def work():
     with app.replace_connector(WorkerConnector(conninfo=url)) as worker_app:
@@ -56,7 +56,7 @@ def test_an_import_whose_worker_is_killed_in_the_middle_is_brought_in_by_the_nex
     feed = make.feed(space, b"sku,title\n1,One\n2,Two\n")
     rows = b"sku,title\n" + b"".join(b"%d,New %d\n" % (number, number) for number in range(5000))
     with make.database.transaction(space.id) as db:
-        enqueue(db, new_import(db, db.get_one(Feed, (space.id, feed.id)), file_name="new.csv", file=spooled(rows)))
+        enqueue_import(db, create_import(db, db.get_one(Feed, (space.id, feed.id)), file_name="new.csv", file=temporary_file(rows)))
 
     process = start_worker(app_url, "stop")
     assert process.stdout is not None
@@ -66,7 +66,7 @@ def test_an_import_whose_worker_is_killed_in_the_middle_is_brought_in_by_the_nex
     process.wait(10)
     process.stdout.close()
     with make.database.transaction(space.id) as db:
-        assert [item.data["title"] for item in items_after(db, feed)] == ["One", "Two"]
+        assert [item.data["title"] for item in list_items(db, feed)] == ["One", "Two"]
         assert db.query(FeedImport).filter_by(number=2).one().state == "queued"
 
     process = start_worker(app_url, "go on")

@@ -20,7 +20,7 @@ from tests.factories import Factory, sign_in
 from tests.jobs import run_feed_jobs
 
 
-class Office:
+class FeedUser:
     """Somebody who keeps the feeds of a workspace, and a worker that is set to work when they wait."""
 
     def __init__(self, app: TestApp, make: Factory, role: Role = Role.USER, fetcher: Fetcher | None = None) -> None:
@@ -68,15 +68,15 @@ class Office:
 
 
 @pytest.fixture
-def office(app: TestApp, make: Factory) -> Office:
-    return Office(app, make)
+def office(app: TestApp, make: Factory) -> FeedUser:
+    return FeedUser(app, make)
 
 
 @pytest.fixture
-def connected(services: Services, make: Factory, http_server: Canary) -> Office:
+def connected(services: Services, make: Factory, http_server: Canary) -> FeedUser:
     """An office whose installation may reach the server on loopback."""
     fetcher = Fetcher([http_server.host])
-    return Office(TestApp(create_app(dataclasses.replace(services, fetcher=fetcher))), make, fetcher=fetcher)
+    return FeedUser(TestApp(create_app(dataclasses.replace(services, fetcher=fetcher))), make, fetcher=fetcher)
 
 
 def states(page: Any) -> list[list[str]]:
@@ -94,13 +94,13 @@ def states(page: Any) -> list[list[str]]:
         ("shop.tsv", b"id\ttitle\n1\tMug\n"),
     ],
 )
-def test_a_file_of_any_kind_becomes_a_feed(office: Office, name: str, data: bytes) -> None:
+def test_a_file_of_any_kind_becomes_a_feed(office: FeedUser, name: str, data: bytes) -> None:
     page = office.upload(name, data)
     assert page.html.find("h1").text == "shop"
     assert "Mug" in page.html.table.text
 
 
-def test_a_table_can_be_pasted(office: Office) -> None:
+def test_a_table_can_be_pasted(office: FeedUser) -> None:
     form = office.form_with(f"{office.feeds}/new", "pasted")
     form["pasted"], form["name"] = "id\ttitle\n1\tMug\n2\tLamp", "Copied"
     page = office.work(office.confirm(form.submit().follow()).follow())
@@ -109,7 +109,7 @@ def test_a_table_can_be_pasted(office: Office) -> None:
     assert "Choose a file" in form.submit(status=422).html.find(id="file-error").text
 
 
-def test_a_file_waits_until_its_columns_have_been_looked_at(office: Office) -> None:
+def test_a_file_waits_until_its_columns_have_been_looked_at(office: FeedUser) -> None:
     columns = office.send("shop.csv", b"sku,title\n1,Mug\n2,Lamp\n")
     run_feed_jobs(office.make.services)
     page = office.app.get(columns.request.path.removesuffix("/columns"))
@@ -123,7 +123,7 @@ def test_a_file_waits_until_its_columns_have_been_looked_at(office: Office) -> N
     assert office.app.get(f"{page.request.path}/progress").headers["HX-Refresh"] == "true"
 
 
-def test_columns_are_renamed_dropped_typed_and_made_the_key(office: Office) -> None:
+def test_columns_are_renamed_dropped_typed_and_made_the_key(office: FeedUser) -> None:
     rows = b'nr,artikel,preis,intern\nA1,Mug,"9,90 EUR",x\nA2,Lamp,on request,y\nA3,Bowl,"5 EUR",z\n,Vase,1 EUR,w\n'
     columns = office.send("shop.csv", rows)
     guessed = [select.find("option", selected=True)["value"] for select in columns.html.select("td select")]
@@ -144,7 +144,7 @@ def test_columns_are_renamed_dropped_typed_and_made_the_key(office: Office) -> N
     assert office.log == ["feed.upload", "feed.columns"]
 
 
-def test_the_same_file_can_be_brought_in_in_another_shape(office: Office) -> None:
+def test_the_same_file_can_be_brought_in_in_another_shape(office: FeedUser) -> None:
     page = office.upload("shop.csv", b"sku,title\n1,Mug\n2,Lamp\n")
     columns = page.click("Columns")
     assert "shop.csv is brought in again" in columns.text
@@ -165,7 +165,7 @@ def test_the_same_file_can_be_brought_in_in_another_shape(office: Office) -> Non
     ],
 )
 def test_what_can_not_be_a_shape_is_refused_with_what_was_typed(
-    office: Office, fields: dict[str, Any], message: str
+    office: FeedUser, fields: dict[str, Any], message: str
 ) -> None:
     columns = office.send("shop.csv", b"sku,title\n1,Mug\n")
     form = next(form for form in columns.forms.values() if "keep.0" in form.fields)
@@ -178,7 +178,7 @@ def test_what_can_not_be_a_shape_is_refused_with_what_was_typed(
     assert office.make.count(FeedImport, office.space.id) == 1
 
 
-def test_a_newer_file_is_a_diff(office: Office) -> None:
+def test_a_newer_file_is_a_diff(office: FeedUser) -> None:
     page = office.upload("shop.csv", b"sku,title\n1,Mug\n2,Lamp\n3,Bowl\n")
     page = office.again(page, b"sku,title\n1,Mug\n2,Lamp XL\n3,Bowl\n4,Vase\n")
     assert states(page)[0] == ["Applied", "1", "1", "0", "2", "0"]
@@ -192,7 +192,7 @@ def test_a_newer_file_is_a_diff(office: Office) -> None:
 BROKEN_LATE = b"".join(b'{"sku": "%d", "title": "Thing"}\n' % number for number in range(3000)) + b'{"sku": '
 
 
-def test_a_file_that_breaks_off_late_changes_nothing(office: Office) -> None:
+def test_a_file_that_breaks_off_late_changes_nothing(office: FeedUser) -> None:
     """After thousands of rows have gone to the database already."""
     page = office.upload("shop.jsonl", BROKEN_LATE)
     assert "The file breaks off in line 3001" in page.html.find(role="alert").text
@@ -204,7 +204,7 @@ def test_a_file_that_breaks_off_late_changes_nothing(office: Office) -> None:
     assert office.again(page, b"sku,title\n1,Bowl\n").html.table.text.count("Bowl") == 1
 
 
-def test_an_import_that_removes_too_much_waits_for_somebody(office: Office) -> None:
+def test_an_import_that_removes_too_much_waits_for_somebody(office: FeedUser) -> None:
     page = office.upload("shop.csv", b"sku,title\n" + b"".join(b"%d,Thing %d\n" % (n, n) for n in range(10)))
     path = page.request.path
     page = office.again(page, b"sku,title\n1,Thing 1\n")
@@ -220,7 +220,7 @@ def test_an_import_that_removes_too_much_waits_for_somebody(office: Office) -> N
     assert office.log[2:] == ["feed.import", "feed.discard", "feed.import", "feed.apply"]
 
 
-def test_the_guard_and_the_name_can_be_changed(office: Office) -> None:
+def test_the_guard_and_the_name_can_be_changed(office: FeedUser) -> None:
     page = office.upload("shop.csv", b"sku,title\n1,Mug\n2,Lamp\n")
     form = office.form(page.request.path, "/settings")
     form["name"], form["guard_percent"] = "Autumn", "100"
@@ -229,7 +229,7 @@ def test_the_guard_and_the_name_can_be_changed(office: Office) -> None:
     assert form.submit(status=422).html.find(id="guard_percent-error").text == "100 is the most"
 
 
-def test_a_feed_is_deleted_and_brought_back(office: Office) -> None:
+def test_a_feed_is_deleted_and_brought_back(office: FeedUser) -> None:
     page = office.upload("shop.csv", b"sku,title\n1,Mug\n")
     path = page.request.path
     page = office.form(path, "/delete").submit().follow()
@@ -240,7 +240,7 @@ def test_a_feed_is_deleted_and_brought_back(office: Office) -> None:
     assert path in office.app.get(office.feeds).text
 
 
-def test_an_address_is_tried_and_connected(connected: Office, http_server: Canary) -> None:
+def test_an_address_is_tried_and_connected(connected: FeedUser, http_server: Canary) -> None:
     http_server.paths["/feed.csv?token=hush"] = (200, {"ETag": '"1"'}, b"sku,title\n1,Mug\n2,Lamp\n")
     form = connected.form_with(f"{connected.feeds}/connect", "url")
     form["url"], form["header"], form["secret"] = http_server.url("/feed.csv?token=hush"), "X-Key", "planted-canary"
@@ -263,7 +263,7 @@ def test_an_address_is_tried_and_connected(connected: Office, http_server: Canar
 
 
 def test_a_file_that_is_longer_than_a_look_is_fetched_whole_later(
-    connected: Office, http_server: Canary, monkeypatch: pytest.MonkeyPatch
+    connected: FeedUser, http_server: Canary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sources, "LOOK_BYTES", 1000)
     http_server.paths["/feed.csv"] = (
@@ -277,7 +277,7 @@ def test_a_file_that_is_longer_than_a_look_is_fetched_whole_later(
     assert "40,000 rows" in page.text
 
 
-def test_a_feed_has_a_schedule(connected: Office, http_server: Canary) -> None:
+def test_a_feed_has_a_schedule(connected: FeedUser, http_server: Canary) -> None:
     http_server.paths["/feed.csv"] = (200, {}, b"sku,title\n1,Mug\n")
     form = connected.form_with(f"{connected.feeds}/connect", "url")
     form["url"], form["every"], form["at"], form["time_zone"] = (
@@ -305,7 +305,7 @@ def test_a_feed_has_a_schedule(connected: Office, http_server: Canary) -> None:
     assert "Only when I ask" in schedule.submit().follow().text
 
 
-def test_an_address_that_stops_working_says_so_on_the_feeds_page(connected: Office, http_server: Canary) -> None:
+def test_an_address_that_stops_working_says_so_on_the_feeds_page(connected: FeedUser, http_server: Canary) -> None:
     http_server.paths["/feed.csv"] = (200, {}, b"sku,title\n1,Mug\n")
     form = connected.form_with(f"{connected.feeds}/connect", "url")
     form["url"] = http_server.url("/feed.csv")
@@ -331,7 +331,7 @@ def test_an_address_that_stops_working_says_so_on_the_feeds_page(connected: Offi
     ],
 )
 def test_what_may_not_be_connected_is_refused_and_nothing_is_sent(
-    office: Office, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], field: str
+    office: FeedUser, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], field: str
 ) -> None:
     monkeypatch.setattr(client.httpcore.SyncBackend, "connect_tcp", lambda *_, **__: pytest.fail("it connected"))
     form = office.form_with(f"{office.feeds}/connect", "url")
@@ -348,7 +348,7 @@ def test_a_support_agent_fetches_again_and_changes_nothing(
 ) -> None:
     fetcher = Fetcher([http_server.host])
     app = TestApp(create_app(dataclasses.replace(services, fetcher=fetcher)))
-    support = Office(app, make, Role.SUPPORT, fetcher)
+    support = FeedUser(app, make, Role.SUPPORT, fetcher)
     feed = make.feed(support.space)
     make.source(feed, http_server.url("/feed.csv"))
     http_server.paths["/feed.csv"] = (200, {}, b"sku,title\n1,One\n2,Two\n3,Three\n4,Four\n")
@@ -358,7 +358,7 @@ def test_a_support_agent_fetches_again_and_changes_nothing(
     assert not page.html.find("a", string="Columns")
 
 
-def test_rows_are_found_sorted_and_paged(office: Office) -> None:
+def test_rows_are_found_sorted_and_paged(office: FeedUser) -> None:
     rows = b"sku,title\n" + b"".join(
         b"%s-%03d,Thing %d\n" % (kind, n, 60 - n) for kind in (b"mug", b"lamp") for n in range(60)
     )
@@ -387,7 +387,7 @@ def test_rows_are_found_sorted_and_paged(office: Office) -> None:
     assert len(first("?state=new")) == 50
 
 
-def test_a_row_has_a_page_with_its_history_and_its_images(office: Office) -> None:
+def test_a_row_has_a_page_with_its_history_and_its_images(office: FeedUser) -> None:
     page = office.upload("shop.csv", b"sku,title,link\na/b c,Mug,https://shop.example/1\n2,Lamp,javascript:alert(1)\n")
     office.again(page, b"sku,title,link\na/b c,Cup,https://shop.example/1\n2,Lamp,javascript:alert(1)\n")
     page = office.again(page, b"sku,title,link\n2,Lamp,javascript:alert(1)\n3,x,\n")
@@ -405,7 +405,7 @@ def test_a_row_has_a_page_with_its_history_and_its_images(office: Office) -> Non
     office.app.get(f"{page.request.path}/left-out?number=77", status=404)
 
 
-def test_a_feed_is_followed_from_a_runs_page_and_no_longer(office: Office) -> None:
+def test_a_feed_is_followed_from_a_runs_page_and_no_longer(office: FeedUser) -> None:
     page = office.upload("shop.csv", b"sku,title\n1,Mug\n2,Lamp\n")
     template = office.make.template(office.space)
     with office.make.database.transaction(office.space.id) as db:

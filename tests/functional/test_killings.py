@@ -14,7 +14,7 @@ KILLED_ROWS, KILLINGS = 2000, 20
 
 def test_after_twenty_killings_every_image_is_there_once_and_counted_once(own: Installation) -> None:
     """Worker, web process and PostgreSQL end by SIGKILL at random moments of one run."""
-    own.set({}, rendering_processes="1")  # each that is killed has to start anew
+    own.set({}, **{"rendering.processes": "1"})  # each that is killed has to start anew
     own.start()
     facts, chance = own.facts, random.Random(7)
     headers = {"Authorization": f"Bearer {facts['api_key']}"}
@@ -40,6 +40,8 @@ def test_after_twenty_killings_every_image_is_there_once_and_counted_once(own: I
                 own.start()
             case _:
                 os.kill(own.database_process(), signal.SIGKILL)
+                own.stop()  # the embedded server starts again with `cwz serve`
+                own.start()
     wait_for(lambda: own.rendered(run) == KILLED_ROWS)
     with own.database() as db:
         ended = "SELECT done, failed, finished_at IS NOT NULL FROM runs WHERE id = %s"

@@ -8,7 +8,7 @@ from webtest import TestApp
 
 from cwz_web.accounts.models import Account
 from cwz_web.notify.emails import EmailMessage
-from cwz_web.notify.topics import TOPIC_WORDS, Topic
+from cwz_web.notify.topics import TOPIC_LABELS, Topic
 from cwz_web.runs.models import Run
 from cwz_web.runs.notifications import notify_run_finished
 from cwz_web.workspaces.members import email_admins
@@ -51,7 +51,7 @@ def test_somebody_chooses_in_their_account(
     other = make.member(space)
     sign_in(app, admin)
     form = next(form for form in app.get("/account").forms.values() if form.action.endswith("/mails"))
-    assert {name: form[name].checked for name in TOPIC_WORDS} == {
+    assert {name: form[name].checked for name in TOPIC_LABELS} == {
         "feeds": True,
         "storage": True,
         "usage": True,
@@ -81,7 +81,7 @@ def test_a_link_ends_a_topic_without_signing_in(
     assert html is not None
     assert "No more mails about this" in html.get_content()
     page = app.get(link)
-    assert TOPIC_WORDS[Topic.FEEDS] in page.text
+    assert TOPIC_LABELS[Topic.FEEDS] in page.text
     assert "feeds" not in muted(make, admin), "a scanner that follows links ends nothing"
     page.forms[0].submit(status=200)
     assert muted(make, admin) == {"feeds", "runs"}

@@ -154,7 +154,7 @@ def test_a_run_that_can_not_be_names_the_field(app: TestApp, place: Place, body:
 
 
 def test_a_run_beyond_the_keys_cap_is_refused_whole(app: TestApp, place: Place) -> None:
-    headers = {"Authorization": f"Bearer {place.make.key(place.space, Scope.GENERATE, month_cap=2)}"}
+    headers = {"Authorization": f"Bearer {place.make.key(place.space, Scope.GENERATE, images_per_month=2)}"}
     wanted = {"feed": place.feed_id, "template": "card", "mapping": {"title": "sku"}}
     assert app.post_json("/v1/runs", wanted, headers=headers, status=402).json["code"] == "cap_reached"
 

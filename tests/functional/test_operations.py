@@ -21,11 +21,11 @@ from cwz_web.cli import main
 from cwz_web.crypto import KeyRing, parse_keys
 from cwz_web.db.session import Database
 from cwz_web.ops import health
-from cwz_web.ops.checks import Finding, Level, LongRetry, examine
+from cwz_web.ops.checks import CheckContext, Finding, Level, run_checks
 from cwz_web.ops.models import BackupRecord
-from cwz_web.storage.connections import connect
+from cwz_web.storage.connections import create_connection
 from cwz_web.web.services import Services
-from tests.conftest import ENCRYPTION_KEY, make_settings
+from tests.conftest import ENCRYPTION_KEY, change_settings, make_settings
 from tests.factories import Factory, api, sign_in
 from tests.installation import ROOT, free_port
 
@@ -34,13 +34,13 @@ TOKEN = "a-token-for-prometheus"
 
 def app_with(services: Services, **settings: object) -> TestApp:
     """The application with other settings."""
-    known = services.settings.model_copy(update=settings)
+    known = change_settings(services.settings, settings)
     production = {"wsgi.url_scheme": "https", "HTTP_HOST": known.url.removeprefix("https://")}
     wsgi = create_app(dataclasses.replace(services, settings=known))
     return TestApp(wsgi, extra_environ={} if known.development else production)
 
 
-PRODUCTION = {"environment": "production", "url": "https://images.example.org", "mail": "smtp"}
+PRODUCTION = {"environment": "production", "url": "https://images.example.org", "mail.transport": "smtp"}
 
 
 def job(services: Services, queue: str = "default", task: str = "feeds.find_due", **more: str) -> int:
@@ -153,10 +153,10 @@ def test_operations_are_for_those_whom_the_ini_names(services: Services, make: F
     stranger.get("/ops", status=404)
     assert not stranger.get("/account").html.find("a", href="/ops")
     assert app.get("/account").html.find("a", href="/ops")
-    stranger.post("/ops/retry", {"job": "1", "csrf_token": token_of(stranger)}, status=404)
+    stranger.post("/ops/retry", {"job": "1", "csrf_token": decrypt_slack_token(stranger)}, status=404)
 
 
-def token_of(app: TestApp) -> str:
+def decrypt_slack_token(app: TestApp) -> str:
     return str(app.get("/w").html.find("input", {"name": "csrf_token"})["value"])
 
 
@@ -223,9 +223,9 @@ def test_a_job_of_which_another_one_waits_is_not_tried_again(ops: TestApp, servi
 
 
 def findings(services: Services, server: dict[str, str] | None = None, **settings: object) -> dict[str, list[Finding]]:
-    known = services.settings.model_copy(update=settings)
+    known = change_settings(services.settings, settings)
     found: dict[str, list[Finding]] = {}
-    for each in examine(LongRetry(known, services.database, services.providers, services.ring, server or {})):
+    for each in run_checks(CheckContext(known, services.database, services.providers, services.ring, server or {})):
         found.setdefault(each.about, []).append(each)
     return found
 
@@ -235,7 +235,7 @@ def worst(found: list[Finding]) -> Level:
 
 
 def test_the_doctor_finds_nothing_to_mend_in_a_good_deployment(services: Services, owner_url: str) -> None:
-    found = findings(services, database_owner_url=SecretStr(owner_url))
+    found = findings(services, **{"database.owner_url": SecretStr(owner_url)})
     assert [each.said for several in found.values() for each in several if each.level is Level.WRONG] == []
     assert worst(found["database"]) is Level.FINE
     assert worst(found["owner's role"]) is Level.FINE
@@ -252,7 +252,7 @@ def test_the_doctor_finds_a_role_that_goes_round_the_wall(services: Services, ow
 
 
 def test_the_doctor_finds_a_database_that_is_gone(services: Services, tmp_path: Path) -> None:
-    url = re.sub(r"host=.*", f"host={tmp_path}", services.settings.database_url.get_secret_value())
+    url = re.sub(r"host=.*", f"host={tmp_path}", services.settings.database.url.get_secret_value())
     database = Database(url, pool_size=1)
     found = findings(dataclasses.replace(services, database=database))
     database.dispose()
@@ -263,7 +263,7 @@ def test_the_doctor_finds_a_database_that_is_gone(services: Services, tmp_path: 
 def test_the_doctor_finds_secrets_that_open_no_more_and_older_keys(services: Services, make: Factory) -> None:
     space = make.workspace()
     with services.database.transaction(space.id) as db:
-        connect(db, space.id, services.ring, provider="s3", name="Ours", secrets={"secret_access_key": "x" * 40})
+        create_connection(db, space.id, services.ring, provider="s3", name="Ours", secrets={"secret_access_key": "x" * 40})
     assert worst(findings(services)["encryption keys"]) is Level.FINE
     newer = KeyRing([bytes(range(100, 132)), *parse_keys(ENCRYPTION_KEY)])
     [old] = findings(dataclasses.replace(services, ring=newer))["encryption keys"]
@@ -281,9 +281,9 @@ def smtp() -> Iterator[Controller]:
 
 
 def test_the_doctor_knocks_at_the_mail_server(services: Services, smtp: Controller) -> None:
-    mail = {"mail": "smtp", "smtp_host": "127.0.0.1", "smtp_tls": "none"}
-    assert worst(findings(services, smtp_port=smtp.port, **mail)["mail"]) is Level.FINE
-    [none] = findings(services, smtp_port=1, **mail)["mail"]
+    mail = {"mail.transport": "smtp", "mail.smtp_host": "127.0.0.1", "mail.smtp_tls": "none"}
+    assert worst(findings(services, **mail, **{"mail.smtp_port": smtp.port})["mail"]) is Level.FINE
+    [none] = findings(services, **mail, **{"mail.smtp_port": 1})["mail"]
     assert (none.level, "127.0.0.1:1 does not take us" in none.said) == (Level.WRONG, True)
 
 
@@ -297,7 +297,7 @@ def test_the_doctor_looks_at_production_more_closely(services: Services) -> None
         "No copy leaves this machine",
         "None is alive",
         "every machine has to see this folder",
-        "cwz.operators is empty",
+        "cwz.operator.emails is empty",
         "cwz.operator.security_contact",
         "redis://",
     ):
@@ -330,8 +330,8 @@ def test_the_doctor_is_a_command(app_url: str, tmp_path: Path, monkeypatch: pyte
     ini = tmp_path / "test.ini"
     ini.write_text(
         f"[app:main]\nuse = egg:cwz-web\ncwz.environment = development\ncwz.url = http://127.0.0.1:1\n"
-        f"cwz.var = {tmp_path}\ncwz.node_modules = {ROOT / 'node_modules'}\ncwz.mail = folder\n"
-        f"cwz.secrets_file = {tmp_path}/secrets.json\n[server:main]\nuse = egg:cwz-web\n"
+        f"cwz.var = {tmp_path}\ncwz.node_modules = {ROOT / 'node_modules'}\ncwz.mail.transport = folder\n"
+        f"cwz.secrets.file = {tmp_path}/secrets.json\n[server:main]\nuse = egg:cwz-web\n"
     )
     monkeypatch.setenv("DATABASE_URL", app_url)
     done = CliRunner().invoke(main, ["-c", str(ini), "doctor"])

@@ -21,9 +21,9 @@ from cwz_web.imaging.encoders import Format, Output
 from cwz_web.runs.local_client import LocalRenderClient
 from cwz_web.runs.models import Run
 from cwz_web.runs.output_feed import image_columns
-from cwz_web.runs.protocol import AskSpecification
+from cwz_web.runs.protocol import SpecificationRequest
 from cwz_web.runs.scheduling import CHUNK
-from cwz_web.runs.worker import Worker
+from cwz_web.runs.render_worker import RenderWorker
 from cwz_web.workspaces.models import Role, Workspace
 from tests.factories import Factory, sign_in
 
@@ -46,8 +46,8 @@ class Shop:
         services = self.make.services
         web = LocalRenderClient(self.make.database.transaction, services.providers, services.signed_urls)
         for chunk in range(-(-run.total // CHUNK)) if render else ():
-            ask = AskSpecification(workspace_id=self.space.id, run_id=run.id, chunk=chunk)
-            Worker(web, services.image_service, services.providers).render_chunk(ask, last_try=True)
+            ask = SpecificationRequest(workspace_id=self.space.id, run_id=run.id, chunk=chunk)
+            RenderWorker(web, services.image_service, services.providers).render_chunk(ask, last_try=True)
         return run
 
     def address(self, column: str = "", feed: UUID | None = None, template: UUID | None = None) -> str:

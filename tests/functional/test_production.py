@@ -7,6 +7,7 @@ from webtest import TestApp
 
 from cwz_web.app import create_app
 from cwz_web.web.services import Services
+from tests.conftest import change_settings
 from tests.factories import Factory, sign_in
 
 URL = "https://images.example.org"
@@ -14,7 +15,9 @@ URL = "https://images.example.org"
 
 @pytest.fixture
 def app(kept_services: Services, services: Services) -> TestApp:
-    settings = kept_services.settings.model_copy(update={"environment": "production", "url": URL, "mail": "smtp"})
+    settings = change_settings(
+        kept_services.settings, {"environment": "production", "url": URL, "mail.transport": "smtp"}
+    )
     wsgi = create_app(dataclasses.replace(kept_services, settings=settings))
     return TestApp(wsgi, extra_environ={"wsgi.url_scheme": "https", "HTTP_HOST": "images.example.org"})
 

@@ -18,6 +18,7 @@ from cwz_web.billing.subscriptions import BillingService
 from cwz_web.security_claims import claims, limits
 from cwz_web.settings import Operator, Settings, SettingsError
 from cwz_web.web.services import Services
+from tests.conftest import change_settings
 from tests.factories import Factory, sign_in
 from tests.installation import ROOT
 
@@ -36,7 +37,7 @@ PAGES = ("/", "/pricing", "/security", "/privacy", "/terms")
 
 
 def app_with(services: Services, **settings: object) -> TestApp:
-    return TestApp(create_app(dataclasses.replace(services, settings=services.settings.model_copy(update=settings))))
+    return TestApp(create_app(dataclasses.replace(services, settings=change_settings(services.settings, settings))))
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_prices_come_from_the_plans_and_from_stripe(kept_paid: Services, service
 
 
 def test_a_stripe_that_is_down_costs_the_prices_and_not_the_page(kept_paid: Services, services: Services) -> None:
-    settings = kept_paid.settings.model_copy(update={"stripe_api": "http://127.0.0.1:1"})
+    settings = change_settings(kept_paid.settings, {"billing.stripe_api": "http://127.0.0.1:1"})
     billing = BillingService(Stripe(settings), settings)
     try:
         app = TestApp(create_app(dataclasses.replace(kept_paid, settings=settings, billing=billing)))
@@ -112,7 +113,11 @@ def test_privacy_names_the_operator_and_whoever_else_gets_data(named: TestApp, s
         assert nobody not in page, nobody
     assert "1 November 2026" in page
     assert "730 days" in page
-    more = {"mail": "resend", "sentry_dsn": SecretStr("https://k@sentry.example/1"), "keep_audit_days": 100}
+    more = {
+        "mail.transport": "resend",
+        "monitoring.sentry_dsn": SecretStr("https://k@sentry.example/1"),
+        "retention.audit_days": 100,
+    }
     page = app_with(services, **more).get("/privacy").text
     assert "Resend, Inc." in page
     assert "Sentry" in page

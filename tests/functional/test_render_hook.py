@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from webtest import TestApp
 
-from cwz_web.runs.protocol import AskAddress, AskSpecification, Report, Result, sign
+from cwz_web.runs.protocol import PresignedUrlsRequest, SpecificationRequest, Report, ItemResult, sign
 from cwz_web.storage.connections import image_key
 from cwz_web.web.services import Services
 from tests.factories import Factory
@@ -14,20 +14,20 @@ from tests.factories import Factory
 
 def send(app: TestApp, services: Services, message: Any, status: int | None = None, **headers: str) -> Any:
     body = message if isinstance(message, str) else message.model_dump_json()
-    signed = sign(services.settings.render_secret.get_secret_value(), body) | headers
+    signed = sign(services.settings.secrets.render.get_secret_value(), body) | headers
     return app.post("/hooks/render", body, headers=signed, content_type="application/json", status=status)
 
 
 def test_a_chunk_is_told_and_reported(app: TestApp, services: Services, make: Factory) -> None:
     space = make.workspace()
     run = make.run(make.feed(space), make.template(space))
-    told = send(app, services, AskSpecification(workspace_id=space.id, run_id=run.id, chunk=0)).json
+    told = send(app, services, SpecificationRequest(workspace_id=space.id, run_id=run.id, chunk=0)).json
     assert [item["data"]["title"] for item in told["items"]] == ["One", "Two", "Three"]
     assert told["places"][0]["provider"] == "local"
     send(
         app,
         services,
-        Report(workspace_id=space.id, run_id=run.id, results=(Result(position=1, error="no"),)),
+        Report(workspace_id=space.id, run_id=run.id, results=(ItemResult(position=1, error="no"),)),
         status=204,
     )
     assert make.reload(run).failed == 1
@@ -36,8 +36,8 @@ def test_a_chunk_is_told_and_reported(app: TestApp, services: Services, make: Fa
 def test_a_message_that_comes_again_is_refused(app: TestApp, services: Services, make: Factory) -> None:
     space = make.workspace()
     run = make.run(make.feed(space), make.template(space))
-    body = Report(workspace_id=space.id, run_id=run.id, results=(Result(position=1, error="no"),)).model_dump_json()
-    headers = sign(services.settings.render_secret.get_secret_value(), body)
+    body = Report(workspace_id=space.id, run_id=run.id, results=(ItemResult(position=1, error="no"),)).model_dump_json()
+    headers = sign(services.settings.secrets.render.get_secret_value(), body)
     app.post("/hooks/render", body, headers=headers, content_type="application/json", status=204)
     replayed = app.post("/hooks/render", body, headers=headers, content_type="application/json", status=401)
     assert replayed.json["code"] == "bad_signature"
@@ -48,7 +48,7 @@ def test_whoever_does_not_know_the_secret_is_refused_and_nothing_happens(
 ) -> None:
     space = make.workspace()
     run = make.run(make.feed(space), make.template(space))
-    message = Report(workspace_id=space.id, run_id=run.id, results=(Result(position=1, error="no"),))
+    message = Report(workspace_id=space.id, run_id=run.id, results=(ItemResult(position=1, error="no"),))
     forged = sign("a guess", message.model_dump_json())
     for headers in (forged, {"webhook-signature": "v1,AA=="}, {"webhook-timestamp": "0"}, {"webhook-id": ""}):
         assert send(app, services, message, status=401, **headers).json["code"] == "bad_signature"
@@ -59,7 +59,7 @@ def test_whoever_does_not_know_the_secret_is_refused_and_nothing_happens(
 def test_a_run_of_another_workspace_is_not_there(app: TestApp, services: Services, make: Factory) -> None:
     space, other = make.workspace(), make.workspace()
     run = make.run(make.feed(space), make.template(space))
-    ask = AskSpecification(workspace_id=other.id, run_id=run.id, chunk=0)
+    ask = SpecificationRequest(workspace_id=other.id, run_id=run.id, chunk=0)
     assert send(app, services, ask, status=404).json["code"] == "not_found"
 
 
@@ -71,7 +71,7 @@ def test_odd_content_is_refused_although_it_is_signed(app: TestApp, services: Se
 def test_where_no_address_can_be_signed_the_answer_says_why(app: TestApp, services: Services, make: Factory) -> None:
     space = make.workspace()
     run = make.run(make.feed(space), make.template(space))
-    ask = AskAddress(
+    ask = PresignedUrlsRequest(
         workspace_id=space.id,
         run_id=run.id,
         connection_id=run.connection_id,

@@ -24,9 +24,9 @@ from cwz_web.notify.slack import (
     REMOVED_THERE,
     Slack,
     SlackRejectedError,
-    keep_link,
-    slack_link,
-    token_of,
+    save_slack_link,
+    find_slack_link,
+    decrypt_slack_token,
 )
 from cwz_web.notify.webhooks import Event, emit
 from cwz_web.runs import slack_messages
@@ -102,7 +102,7 @@ def choice(app: TestApp, space: Workspace) -> Any:
 
 def link_of(make: Factory, space: Workspace) -> SlackLink | None:
     with make.database.transaction(space.id) as db:
-        return slack_link(db, space.id)
+        return find_slack_link(db, space.id)
 
 
 def work(services: Services) -> None:
@@ -110,12 +110,12 @@ def work(services: Services) -> None:
         "database": services.database,
         "slack": services.slack,
         "ring": services.ring,
-        "addresses": services.signed_urls,
+        "signed_urls": services.signed_urls,
     }
-    run_jobs(services.settings.database_url.get_secret_value(), SLACK_QUEUE, context)
+    run_jobs(services.settings.database.url.get_secret_value(), SLACK_QUEUE, context)
 
 
-def happen(services: Services, space: Workspace, what: Event = Event.CAP_REACHED, **about: Any) -> None:
+def happen(services: Services, space: Workspace, what: Event = Event.QUOTA_REACHED, **about: Any) -> None:
     with services.database.transaction(space.id) as db:
         emit(db, space.id, what, about or {"percent": 80})
     work(services)
@@ -334,7 +334,7 @@ def test_its_token_is_encrypted_anew_with_the_other_secrets(
         assert keys_command.rotate(kept.settings) == 0
     link = link_of(make, space)
     assert link is not None
-    assert token_of(link, KeyRing([newest])) == TOKEN
+    assert decrypt_slack_token(link, KeyRing([newest])) == TOKEN
 
 
 def test_a_token_opens_for_its_workspace_only(
@@ -343,8 +343,8 @@ def test_a_token_opens_for_its_workspace_only(
     assert kept.slack is not None
     installed = kept.slack.install("good-code")
     with make.database.transaction(space.id) as db:
-        link = keep_link(db, space.id, kept.ring, installed, [])
-        assert token_of(link, kept.ring) == TOKEN
+        link = save_slack_link(db, space.id, kept.ring, installed, [])
+        assert decrypt_slack_token(link, kept.ring) == TOKEN
         stolen = SlackLink(workspace_id=uuid4(), sealed=link.sealed)
     with pytest.raises(SlackRejectedError):
-        token_of(stolen, kept.ring)
+        decrypt_slack_token(stolen, kept.ring)

@@ -17,13 +17,13 @@ from cwz_web.crypto import KeyRing
 from cwz_web.db.embedded import EmbeddedPostgres
 from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.runs.local_client import LocalRenderClient
-from cwz_web.runs.protocol import AskSpecification
-from cwz_web.runs.worker import Worker
+from cwz_web.runs.protocol import SpecificationRequest
+from cwz_web.runs.render_worker import RenderWorker
 from cwz_web.settings import Settings
-from cwz_web.storage.connections import connect, reseal
+from cwz_web.storage.connections import create_connection, reencrypt_secrets
 from cwz_web.storage.models import Connection
-from cwz_web.storage.plugins import Providers
-from cwz_web.storage.tasks import check_all
+from cwz_web.storage.plugins import ProviderRegistry
+from cwz_web.storage.tasks import run_all_connection_tests
 from cwz_web.web.services import Services
 from cwz_web.workspaces.models import AuditEntry, Role, Workspace
 from tests.emulators import BUCKET, answering, host_of, moto_server, s3_error, service_account
@@ -42,7 +42,7 @@ def moto() -> Iterator[str]:
 def with_s3_at(services: Services, address: str) -> Services:
     """The services of an installation whose operator let S3 be this server."""
     operator = {**services.settings.storage, "s3": {"endpoint": address}}
-    return dataclasses.replace(services, providers=Providers(operator, allow=[host_of(address)], ring=services.ring))
+    return dataclasses.replace(services, providers=ProviderRegistry(operator, allow=[host_of(address)], ring=services.ring))
 
 
 @pytest.fixture
@@ -104,15 +104,15 @@ def test_a_connection_is_tested_saved_and_used_for_a_run(
     with make.database.transaction(space.id) as db:
         assert db.query(Connection).count() == 1, "a test saves nothing"
     connection = connected(app, make, space)
-    assert connection.trouble is None
+    assert connection.error_message is None
     page = app.get(f"/w/{space.slug}/storage")
     assert "Our bucket" in page.text
     form_of(page, f"/w/{space.slug}/storage/{connection.id}/default").submit(status=303)
     run = make.run(make.feed(space), make.template(space))
     assert run.connection_id == connection.id
     web = LocalRenderClient(make.database.transaction, installed.providers, SignedUrls("a secret"))
-    Worker(web, installed.image_service, installed.providers).render_chunk(
-        AskSpecification(workspace_id=space.id, run_id=run.id, chunk=0), last_try=True
+    RenderWorker(web, installed.image_service, installed.providers).render_chunk(
+        SpecificationRequest(workspace_id=space.id, run_id=run.id, chunk=0), last_try=True
     )
     assert make.reload(run).done == 3
     client = boto3.client(
@@ -221,7 +221,7 @@ def test_a_row_that_is_copied_to_another_workspace_does_not_open(
     connection = connected(app, make, space)
     other = make.workspace()
     with make.database.transaction(other.id) as db:
-        copy = connect(db, other.id, installed.ring, provider="s3", name="Copied", settings=connection.settings)
+        copy = create_connection(db, other.id, installed.ring, provider="s3", name="Copied", settings=connection.settings)
         copy.sealed = connection.sealed
     browser = TestApp(app.app)
     sign_in(browser, make.member(other))
@@ -270,7 +270,7 @@ def test_a_template_and_a_run_may_go_elsewhere(app: TestApp, make: Factory, spac
 
 def test_a_plugin_that_is_gone_is_said_so(app: TestApp, make: Factory, space: Workspace, installed: Services) -> None:
     with make.database.transaction(space.id) as db:
-        gone = connect(db, space.id, installed.ring, provider="tape", name="Tapes")
+        gone = create_connection(db, space.id, installed.ring, provider="tape", name="Tapes")
     assert "not available on this server" in app.get(f"/w/{space.slug}/storage").text
     assert "not available on this server" in app.get(f"/w/{space.slug}/storage/{gone.id}").text
 
@@ -288,18 +288,18 @@ def test_at_night_admins_hear_of_what_broke_and_of_what_works_again(
     app: TestApp, make: Factory, space: Workspace, installed: Services, mailbox: Mailbox
 ) -> None:
     connection = connected(app, make, space)
-    assert check_all(make.database, installed.providers, "http://localhost") == 0
+    assert run_all_connection_tests(make.database, installed.providers, "http://localhost") == 0
     assert mailbox.mails() == []
     with answering(403, s3_error("InvalidAccessKeyId")) as address:
         broken = with_s3_at(installed, address)
-        assert check_all(make.database, broken.providers, "http://localhost") == 1
-        assert check_all(make.database, broken.providers, "http://localhost") == 1
+        assert run_all_connection_tests(make.database, broken.providers, "http://localhost") == 1
+        assert run_all_connection_tests(make.database, broken.providers, "http://localhost") == 1
     [mail] = mailbox.mails()
     assert mail["Subject"] == "Our bucket does not work"
     assert "does not know this access key" in text_of(mail)
     assert f"/w/{space.slug}/storage/{connection.id}" in text_of(mail)
     assert "Does not work" in app.get(f"/w/{space.slug}/storage").text
-    assert check_all(make.database, installed.providers, "http://localhost") == 0
+    assert run_all_connection_tests(make.database, installed.providers, "http://localhost") == 0
     assert mailbox.mails()[-1]["Subject"] == "Our bucket works again"
 
 
@@ -316,9 +316,9 @@ def test_keys_are_rotated_row_by_row_and_again_without_harm(
             assert expected in out.getvalue().decode()
     after = make.reload(connection)
     assert after.sealed != connection.sealed
-    newest = Providers(
+    newest = ProviderRegistry(
         installed.providers._operator, allow=installed.providers._allow, ring=KeyRing([b"N" * 16 + bytes(range(16))])
     )
-    assert newest.open(after.place) is not None
+    assert newest.open(after.spec) is not None
     with make.database.transaction(space.id) as db:
-        assert not reseal(db, db.get_one(Connection, (space.id, connection.id)), both)
+        assert not reencrypt_secrets(db, db.get_one(Connection, (space.id, connection.id)), both)

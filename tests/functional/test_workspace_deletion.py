@@ -30,15 +30,15 @@ from cwz_web.ops.exports import (
     LEFT_OUT_TABLES,
     ExportManifest,
     Readable,
-    begin_export,
-    forget_exports,
-    make_export,
+    request_export,
+    delete_expired_exports,
+    run_export,
 )
 from cwz_web.ops.models import Export
 from cwz_web.ops.purge import purge, purge_due
-from cwz_web.ops.retention import Keep
+from cwz_web.ops.retention import RetentionPolicy
 from cwz_web.ops.tasks import export as export_task
-from cwz_web.storage.connections import NO_DEFAULT
+from cwz_web.storage.connections import NO_CONNECTION
 from cwz_web.storage.contract import StorageUnreachableError
 from cwz_web.web.services import Services
 from cwz_web.workspaces.access import workspaces_of
@@ -130,7 +130,7 @@ def test_a_deleted_workspace_is_shut_at_once_for_people_programs_and_addresses(
     make.run(feed, template)
     member, anybody = TestApp(wsgi), TestApp(wsgi)
     sign_in(member, make.member(office.space, Role.USER))
-    signed_urls = SignedUrls(services.settings.signing_secret.get_secret_value())
+    signed_urls = SignedUrls(services.settings.secrets.signing.get_secret_value())
     signed = signed_urls.on_demand_image(office.space.id, template.id, Format.PNG, {"title": "x"})
     kept, table = signed_urls.image(image), signed_urls.output_feed(office.space, feed.id, template.id)
 
@@ -337,9 +337,9 @@ def test_an_account_that_goes_takes_its_workspace_along_and_leaves_tombstones(
 def worker_context(services: Services, **more: object) -> dict[str, object]:
     return {
         "database": services.database,
-        "worker": SimpleNamespace(providers=services.providers),
-        "post": EmailService.of(services.settings),
-        "keep": Keep.of(services.settings),
+        "providers": services.providers,
+        "email_service": EmailService.of(services.settings),
+        "retention": RetentionPolicy.of(services.settings),
         **more,
     }
 
@@ -351,7 +351,7 @@ def export(office: Office, services: Services, **fields: str) -> zipfile.ZipFile
         form[name] = value
     form.submit(status=303)
     assert export_task.queue == EXPORT_QUEUE
-    run_jobs(services.settings.database_url.get_secret_value(), EXPORT_QUEUE, worker_context(services))
+    run_jobs(services.settings.database.url.get_secret_value(), EXPORT_QUEUE, worker_context(services))
     page = office.app.get(f"{office.path}/exports")
     [link] = [a["href"] for a in page.html.select("table a")]
     answer = office.app.get(link)
@@ -366,7 +366,7 @@ def rows_of(found: zipfile.ZipFile, table: str) -> list[dict[str, Any]]:
 def test_an_export_is_read_back_and_holds_every_row(office: Office, services: Services, make: Factory) -> None:
     bucket = local_bucket(services)
     original = jpeg()
-    bucket.put(f"{office.space.id}/originals/{sha256(original).hexdigest()}", original, content_type="image/jpeg")
+    bucket.put(f"{office.space.id}/uploads/{sha256(original).hexdigest()}", original, content_type="image/jpeg")
     before = office.rows()
     found = export(office, services)
     assert found.testzip() is None
@@ -468,10 +468,10 @@ def test_whoever_asked_hears_when_it_is_ready_and_it_goes_after_its_days(
     with make.database.transaction(office.space.id) as db:
         [key] = db.scalars(select(Export.key).where(Export.state == "done")).all()
         assert key is not None
-    assert forget_exports(services.database, services.providers, days=7) == 0
+    assert delete_expired_exports(services.database, services.providers, days=7) == 0
     with make.database.transaction(office.space.id) as db:
         db.execute(text("UPDATE exports SET created_at = now() - interval '8 days'"))
-    assert forget_exports(services.database, services.providers, days=7) == 1
+    assert delete_expired_exports(services.database, services.providers, days=7) == 1
     assert [found.key for found in local_bucket(services).list(key)] == []
     assert "Removed" in office.app.get(f"{office.path}/exports").text
 
@@ -484,7 +484,7 @@ def test_an_export_whose_storage_is_gone_is_forgotten_all_the_same(
         db.execute(text("UPDATE exports SET created_at = now() - interval '8 days', connection_id = gen_random_uuid()"))
         for table in ("run_items", "images", "auto_runs", "runs", "connections"):
             db.execute(text(f"DELETE FROM {table}"))  # noqa: S608 - our own names
-    assert forget_exports(services.database, services.providers, days=7) == 1
+    assert delete_expired_exports(services.database, services.providers, days=7) == 1
 
 
 def test_an_export_whose_storage_went_before_it_was_made_says_so(make: Factory) -> None:
@@ -492,12 +492,12 @@ def test_an_export_whose_storage_went_before_it_was_made_says_so(make: Factory) 
     admin = make.member(bare)
     services = make.services
     with make.database.transaction(bare.id) as db:
-        export_id = begin_export(db, bare.id, admin.id, with_images=False).id
+        export_id = request_export(db, bare.id, admin.id, with_images=False).id
         db.execute(text("DELETE FROM connections"))
-    make_export(services.database, services.providers, bare.id, export_id, last_try=False, url="")
+    run_export(services.database, services.providers, bare.id, export_id, last_try=False, url="")
     with make.database.transaction(bare.id) as db:
         found = db.get_one(Export, (bare.id, export_id))
-    assert (found.state, found.trouble) == ("failed", NO_DEFAULT)
+    assert (found.state, found.trouble) == ("failed", NO_CONNECTION)
 
 
 def test_an_export_that_can_not_be_made_says_why(
@@ -514,8 +514,8 @@ def test_an_export_that_can_not_be_made_says_why(
     assert export_id is not None
     place = (services.database, services.providers, office.space.id, export_id)
     with pytest.raises(StorageUnreachableError):
-        make_export(*place, last_try=False, url="")
-    make_export(*place, last_try=True, url="")
+        run_export(*place, last_try=False, url="")
+    run_export(*place, last_try=True, url="")
     assert "The storage does not answer" in office.app.get(f"{office.path}/exports").text
     assert mailbox.last(office.admin.email)["Subject"].endswith("failed")
 

@@ -4,84 +4,84 @@ from pathlib import Path
 
 import pytest
 
-from cwz_web.settings import ENVIRONMENT, SECRETS, Settings, SettingsError
+from cwz_web.settings import ENVIRONMENT, SECRETS, RenderWorkerSettings, Settings, SettingsError
 from tests.conftest import ENCRYPTION_KEY
 
-STRONG = {ENVIRONMENT[name]: f"{name} 0123456789 abcdefghijklmnop" for name in SECRETS} | {
+STRONG = {ENVIRONMENT[f"secrets.{name}"]: f"{name} 0123456789 abcdefghijklmnop" for name in SECRETS} | {
     "CWZ_ENCRYPTION_KEYS": ENCRYPTION_KEY
 }
 INI = {"cwz.url": "https://images.example.org", "cwz.var": "/tmp/cwz", "cwz.node_modules": "/tmp/modules"}  # noqa: S108
 OUTSIDE = {"DATABASE_URL": "postgresql://app@db/cwz", **STRONG}
 
 
-def test_production_takes_its_secrets_from_the_environment() -> None:
+def test_production_reads_secrets_from_the_environment() -> None:
     settings = Settings.load(INI, OUTSIDE)
     assert not settings.development
-    assert settings.render_secret.get_secret_value() == STRONG["CWZ_RENDER_SECRET"]
+    assert settings.secrets.render.get_secret_value() == STRONG["CWZ_RENDER_SECRET"]
     assert "0123456789" not in repr(settings)
 
 
-def test_every_missing_secret_is_named_at_once() -> None:
-    with pytest.raises(SettingsError) as refusal:
+def test_all_missing_secrets_are_reported_at_once() -> None:
+    with pytest.raises(SettingsError) as raised:
         Settings.load(INI, {})
     for variable in ("DATABASE_URL", *STRONG):
-        assert f"{variable} is missing" in str(refusal.value)
+        assert f"{variable} is missing" in str(raised.value)
 
 
 @pytest.mark.parametrize("weak", ["short", "a" * 64, "changeme" * 8])
-def test_a_weak_secret_is_refused_by_name(weak: str) -> None:
+def test_weak_secret_is_rejected(weak: str) -> None:
     with pytest.raises(SettingsError, match="CWZ_RENDER_SECRET is too weak"):
         Settings.load(INI, OUTSIDE | {"CWZ_RENDER_SECRET": weak})
 
 
-def test_two_secrets_may_not_be_the_same() -> None:
+def test_equal_secrets_are_rejected() -> None:
     with pytest.raises(SettingsError, match="a value of its own"):
         Settings.load(INI, OUTSIDE | {"CWZ_RENDER_SECRET": STRONG["CWZ_CSRF_SECRET"]})
 
 
-def test_a_secret_in_the_ini_file_is_refused_and_not_repeated() -> None:
-    with pytest.raises(SettingsError) as refusal:
-        Settings.load(INI | {"cwz.render_secret": "hidden-value-of-the-secret-in-a-file"}, OUTSIDE)
-    assert "CWZ_RENDER_SECRET" in str(refusal.value)
-    assert "hidden-value" not in str(refusal.value)
+def test_secret_in_the_ini_file_is_rejected_without_its_value() -> None:
+    with pytest.raises(SettingsError) as raised:
+        Settings.load(INI | {"cwz.secrets.render": "hidden-value-of-the-secret-in-a-file"}, OUTSIDE)
+    assert "CWZ_RENDER_SECRET" in str(raised.value)
+    assert "hidden-value" not in str(raised.value)
 
 
-def test_a_misspelt_setting_is_named() -> None:
+def test_misspelled_setting_is_reported() -> None:
     with pytest.raises(SettingsError, match=r"cwz\.urll is not a setting"):
         Settings.load(INI | {"cwz.urll": "x"}, OUTSIDE)
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({"cwz.plan.pro.images": "many"}, r"cwz\.plan\.pro\.images Input should be a valid integer"),
         ({"cwz.plan.huge.images": "5"}, r"cwz\.plan\.huge\.label is missing"),
-        ({"cwz.plan.pro.picturs": "5"}, r"cwz\.plan\.pro\.picturs is not a setting"),
+        ({"cwz.plan.pro.imags": "5"}, r"cwz\.plan\.pro\.imags is not a setting"),
     ],
 )
-def test_what_is_wrong_with_a_plan_is_named(given: dict[str, str], said: str) -> None:
-    with pytest.raises(SettingsError, match=said):
+def test_invalid_plan_setting_is_reported(given: dict[str, str], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
         Settings.load(INI | given, OUTSIDE)
 
 
-def test_a_plan_is_changed_in_one_thing() -> None:
+def test_one_limit_of_a_plan_can_be_changed() -> None:
     plans = Settings.load(INI | {"cwz.plan.pro.images": "5"}, OUTSIDE).plan
     assert (plans["pro"].images, plans["pro"].members, plans["free"].images) == (5, 10, 100)
 
 
-def test_production_wants_https() -> None:
+def test_production_requires_https() -> None:
     with pytest.raises(SettingsError, match="https://"):
         Settings.load(INI | {"cwz.url": "http://images.example.org"}, OUTSIDE)
 
 
-def test_a_plugins_settings_are_kept_by_provider() -> None:
+def test_storage_settings_are_grouped_by_provider() -> None:
     settings = Settings.load(INI | {"cwz.storage.local.root": "/srv/images"}, OUTSIDE)
     assert settings.storage == {"local": {"root": "/srv/images"}}
 
 
-def test_development_makes_its_secrets_once_for_its_owner_only(tmp_path: Path) -> None:
+def test_development_secrets_are_generated_once_and_readable_by_the_owner_only(tmp_path: Path) -> None:
     file = tmp_path / "new" / "secrets.json"
-    ini = INI | {"cwz.environment": "development", "cwz.secrets_file": str(file)}
+    ini = INI | {"cwz.environment": "development", "cwz.secrets.file": str(file)}
     environment = {"DATABASE_URL": "postgresql://app@db/cwz"}
     first = Settings.load(ini, environment)
     assert Settings.load(ini, environment) == first
@@ -89,21 +89,52 @@ def test_development_makes_its_secrets_once_for_its_owner_only(tmp_path: Path) -
     assert set(json.loads(file.read_text())) == {*SECRETS, "encryption_keys"}
 
 
-def test_a_secret_that_a_release_brings_is_added_and_the_others_stay(tmp_path: Path) -> None:
+def test_secret_added_by_a_release_leaves_the_others_unchanged(tmp_path: Path) -> None:
     file = tmp_path / "secrets.json"
-    ini = INI | {"cwz.environment": "development", "cwz.secrets_file": str(file)}
+    ini = INI | {"cwz.environment": "development", "cwz.secrets.file": str(file)}
     environment = {"DATABASE_URL": "postgresql://app@db/cwz"}
     first = Settings.load(ini, environment)
     known = json.loads(file.read_text())
     file.write_text(json.dumps({name: value for name, value in known.items() if name != "encryption_keys"}))
     again = Settings.load(ini, environment)
-    assert again.session_secret == first.session_secret
+    assert again.secrets.session == first.secrets.session
     assert again.encryption_keys != first.encryption_keys
     assert Settings.load(ini, environment) == again
 
 
-def test_production_never_makes_secrets(tmp_path: Path) -> None:
+def test_production_never_generates_secrets(tmp_path: Path) -> None:
     file = tmp_path / "secrets.json"
     with pytest.raises(SettingsError):
-        Settings.load(INI | {"cwz.secrets_file": str(file)}, {"DATABASE_URL": "postgresql://app@db/cwz"})
+        Settings.load(INI | {"cwz.secrets.file": str(file)}, {"DATABASE_URL": "postgresql://app@db/cwz"})
     assert not file.exists()
+
+
+def test_group_of_settings_without_a_name_is_reported() -> None:
+    with pytest.raises(SettingsError, match=r"cwz\.mail is a group of settings"):
+        Settings.load(INI | {"cwz.mail": "smtp", "cwz.mail.sender": "A <a@example.org>"}, OUTSIDE)
+
+
+@pytest.mark.parametrize(
+    ("given", "variable"),
+    [
+        ({"cwz.mail.transport": "resend"}, "CWZ_RESEND_API_KEY"),
+        ({"cwz.slack.client_id": "x"}, "CWZ_SLACK_CLIENT_SECRET"),
+        ({"cwz.google.client_id": "x"}, "CWZ_GOOGLE_CLIENT_SECRET"),
+    ],
+)
+def test_setting_that_requires_a_secret_is_reported(given: dict[str, str], variable: str) -> None:
+    with pytest.raises(SettingsError, match=f"requires {variable}"):
+        Settings.load(INI | given, OUTSIDE)
+
+
+def test_backup_options_go_to_the_provider() -> None:
+    backup = Settings.load(INI | {"cwz.backup.provider": "s3", "cwz.backup.bucket": "ours"}, OUTSIDE).backup
+    assert (backup.provider, backup.options) == ("s3", {"bucket": "ours"})
+
+
+def test_render_worker_needs_the_render_secret_only() -> None:
+    environment = {"DATABASE_URL": "postgresql://render@db/cwz", "CWZ_RENDER_SECRET": STRONG["CWZ_RENDER_SECRET"]}
+    settings = RenderWorkerSettings.load(INI | {"cwz.mail.transport": "smtp"}, environment)
+    assert set(type(settings.secrets).model_fields) == {"render"}
+    with pytest.raises(SettingsError, match="CWZ_RENDER_SECRET is missing"):
+        RenderWorkerSettings.load(INI, {"DATABASE_URL": "postgresql://render@db/cwz"})

@@ -14,39 +14,40 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 from sqlalchemy import select, text
 
 from cwz_web.cli import main
 from cwz_web.crypto import KeyRing, parse_keys
 from cwz_web.db.embedded import EmbeddedPostgres
 from cwz_web.db.migrate import migrate
-from cwz_web.db.programs import start_client
+from cwz_web.db.programs import start_program
 from cwz_web.db.session import Database
 from cwz_web.feeds.models import Feed
 from cwz_web.ops import backup_store as archive_module
-from cwz_web.ops.backup_store import Archive, backup_bucket
+from cwz_web.ops.backup_store import BackupStore, backup_bucket
 from cwz_web.ops.backups import (
-    KEPT,
-    OLDEST,
+    MAX_AGE,
+    MAX_BACKUPS,
     Backup,
     BackupError,
-    drop_old,
+    create_backup,
+    delete_old_backups,
     has_schema,
     list_backups,
-    make_backup,
-    tables_of,
+    summarize_tables,
 )
 from cwz_web.ops.models import BackupRecord
 from cwz_web.ops.purge import purge, purge_due
-from cwz_web.ops.restore import check_place, restore, verify
-from cwz_web.ops.tombstones import apply_tombstones, known_tombstones, write_tombstones
+from cwz_web.ops.restore import check_compatible, restore, verify_restore
+from cwz_web.ops.tombstones import apply_tombstones, load_tombstones, save_tombstones
 from cwz_web.settings import SettingsError
 from cwz_web.storage.contract import StorageUnreachableError
 from cwz_web.web.services import Services
 from cwz_web.workspaces.audit import Actor
 from cwz_web.workspaces.deletion import begin_workspace_deletion, bring_back, deletions_of
 from cwz_web.workspaces.models import Tombstone, Workspace
-from tests.conftest import ENCRYPTION_KEY, ROOT, make_settings, url_of
+from tests.conftest import ENCRYPTION_KEY, ROOT, change_settings, make_settings, url_of
 from tests.factories import Factory
 from tests.migrations import downgrade
 from tests.unit.db.test_row_security import fill
@@ -75,16 +76,16 @@ def test_what_is_written_backed_up_destroyed_and_restored_is_the_same_in_every_t
     spaces = [make.workspace(), make.workspace()]
     for space in spaces:
         fill(make, space)
-    before = tables_of(owner_url)
+    before = summarize_tables(owner_url)
     shares: list[float] = []
-    backup = make_backup(owner_url, tmp_path, RING, shares.append)
+    backup = create_backup(owner_url, tmp_path, RING, shares.append)
     assert backup.manifest.tables == before
     assert before["items"].rows == 6
     assert shares == sorted(shares)
     assert shares[-1] == 1
     migrate(empty, as_app(empty))  # what was there is replaced, not added to
     restore(backup, empty, RING)
-    assert tables_of(empty) == before
+    assert summarize_tables(empty) == before
     database = Database(as_app(empty), pool_size=1)
     try:
         with database.transaction() as db:
@@ -100,7 +101,7 @@ def test_what_is_written_backed_up_destroyed_and_restored_is_the_same_in_every_t
 
 def test_a_backup_holds_no_row_in_clear(make: Factory, owner_url: str, tmp_path: Path) -> None:
     make.feed(make.workspace(), name="a name that stands nowhere else")
-    backup = make_backup(owner_url, tmp_path, RING)
+    backup = create_backup(owner_url, tmp_path, RING)
     content = backup.path.read_bytes()
     assert b"a name that" not in content
     assert b"PGDMP" not in content
@@ -112,14 +113,14 @@ def test_a_backup_holds_no_row_in_clear(make: Factory, owner_url: str, tmp_path:
 
 
 def test_without_its_key_a_backup_stays_shut(make: Factory, owner_url: str, tmp_path: Path) -> None:
-    backup = make_backup(owner_url, tmp_path, RING)
+    backup = create_backup(owner_url, tmp_path, RING)
     with pytest.raises(BackupError, match="No key of this installation"):
-        backup.read_through(OTHER)
+        backup.verify_integrity(OTHER)
 
 
 @pytest.fixture(scope="module")
 def kept_backup(postgres: EmbeddedPostgres, owner_url: str, tmp_path_factory: pytest.TempPathFactory) -> Backup:
-    return make_backup(owner_url, tmp_path_factory.mktemp("backup"), RING)
+    return create_backup(owner_url, tmp_path_factory.mktemp("backup"), RING)
 
 
 @given(st.data())
@@ -130,10 +131,10 @@ def test_whatever_is_changed_in_a_backup_it_is_refused(kept_backup: Backup, data
     damaged = kept_backup.path.with_name("damaged.backup")
     damaged.write_bytes(content)
     with pytest.raises(BackupError):
-        Backup.open(damaged).read_through(RING)
+        Backup.open(damaged).verify_integrity(RING)
     damaged.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
     with pytest.raises(BackupError):
-        Backup.open(damaged).read_through(RING)
+        Backup.open(damaged).verify_integrity(RING)
 
 
 @pytest.mark.parametrize("damage", ["\x7f", "=", "é", ""])
@@ -143,17 +144,17 @@ def test_a_sealed_key_that_is_no_base64_is_damage(kept_backup: Backup, tmp_path:
     path = tmp_path / "damaged.backup"
     path.write_bytes(manifest.model_dump_json().encode() + kept_backup.path.read_bytes()[len(kept_backup.line) - 1 :])
     with pytest.raises(BackupError, match="damaged"):
-        Backup.open(path).read_through(RING)
+        Backup.open(path).verify_integrity(RING)
 
 
 def test_a_damaged_backup_never_reaches_the_database(kept_backup: Backup, empty: str, tmp_path: Path) -> None:
     migrate(empty, as_app(empty))
-    before = tables_of(empty)
+    before = summarize_tables(empty)
     damaged = tmp_path / "damaged.backup"
     damaged.write_bytes(kept_backup.path.read_bytes()[:-1])
     with pytest.raises(BackupError, match="damaged, or not whole"):
         restore(Backup.open(damaged), empty, RING)
-    assert tables_of(empty) == before
+    assert summarize_tables(empty) == before
 
 
 def test_a_restore_that_fails_half_way_changes_nothing(kept_backup: Backup, empty: str) -> None:
@@ -162,30 +163,30 @@ def test_a_restore_that_fails_half_way_changes_nothing(kept_backup: Backup, empt
         # Something that is not ours in the place of one of the last tables.
         connection.execute("DROP TABLE workspaces CASCADE")
         connection.execute("CREATE VIEW workspaces AS SELECT 1")
-    before = tables_of(empty)
+    before = summarize_tables(empty)
     with pytest.raises(BackupError, match='relation "workspaces" already exists'):
         restore(kept_backup, empty, RING)
-    assert tables_of(empty) == before
+    assert summarize_tables(empty) == before
 
 
 def test_a_place_with_other_roles_is_refused_in_words(kept_backup: Backup, empty: str) -> None:
-    check_place(kept_backup, empty)
+    check_compatible(kept_backup, empty)
     with pytest.raises(BackupError, match="belonged to the role cwz_owner"):
-        check_place(kept_backup, empty.replace("cwz_owner", "postgres"))
+        check_compatible(kept_backup, empty.replace("cwz_owner", "postgres"))
     manifest = kept_backup.manifest.model_copy(update={"roles": ("cwz_app", "cwz_gone")})
     with pytest.raises(BackupError, match="no role cwz_gone"):
-        check_place(Backup(kept_backup.path, manifest, kept_backup.line), empty)
+        check_compatible(Backup(kept_backup.path, manifest, kept_backup.line), empty)
 
 
 def test_a_role_that_does_not_see_everything_makes_no_backup(app_url: str, tmp_path: Path) -> None:
     with pytest.raises(BackupError):
-        make_backup(app_url, tmp_path, RING)
+        create_backup(app_url, tmp_path, RING)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_dead_database_leaves_no_file(owner_url: str, tmp_path: Path) -> None:
     with pytest.raises(BackupError, match="could not be backed up"):
-        make_backup(re.sub(r"host=.*", f"host={tmp_path}", owner_url), tmp_path / "backups", RING)
+        create_backup(re.sub(r"host=.*", f"host={tmp_path}", owner_url), tmp_path / "backups", RING)
     assert list((tmp_path / "backups").iterdir()) == []
 
 
@@ -203,7 +204,7 @@ def test_what_a_killed_backup_left_goes_after_a_day(tmp_path: Path) -> None:
     for path in (old, fresh):
         path.touch()
     os.utime(old, (0, (datetime.now(UTC) - timedelta(days=2)).timestamp()))
-    drop_old(tmp_path)
+    delete_old_backups(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [fresh.name]
 
 
@@ -215,10 +216,10 @@ def test_exactly_the_newest_stay_and_none_that_is_too_old(
     folder = tmp_path / "kept"
     folder.mkdir()
     aged(kept_backup, folder, [timedelta(hours=hour, minutes=1) for hour in hours])
-    drop_old(folder)
+    delete_old_backups(folder)
     left = [datetime.now(UTC) - backup.manifest.made_at for backup in list_backups(folder)]
-    young = [hour for hour in sorted(hours) if timedelta(hours=hour, minutes=1) < OLDEST]
-    assert [round(age.total_seconds() / 3600) for age in left] == young[:KEPT]
+    young = [hour for hour in sorted(hours) if timedelta(hours=hour, minutes=1) < MAX_AGE]
+    assert [round(age.total_seconds() / 3600) for age in left] == young[:MAX_BACKUPS]
     assert len(list(folder.glob("*.sha256"))) == len(left)
     shutil.rmtree(folder)
 
@@ -227,24 +228,24 @@ def test_a_backup_is_verified_by_restoring_it_into_a_server_of_its_own(
     make: Factory, owner_url: str, tmp_path: Path
 ) -> None:
     fill(make, make.workspace())
-    verify(make_backup(owner_url, tmp_path, RING), RING)
+    verify_restore(create_backup(owner_url, tmp_path, RING), RING)
 
 
 def test_what_differs_from_the_manifest_is_found(make: Factory, owner_url: str, tmp_path: Path) -> None:
     make.feed(make.workspace())
-    backup = make_backup(owner_url, tmp_path, RING)
+    backup = create_backup(owner_url, tmp_path, RING)
     tables = dict(backup.manifest.tables)
     tables["feeds"] = tables["feeds"].model_copy(update={"rows": 7})
     tables["items"] = tables["items"].model_copy(update={"checksum": "1"})
     lying = Backup(backup.path, backup.manifest.model_copy(update={"tables": tables}), backup.line)
     with pytest.raises(BackupError, match="feeds: 7 in the backup, 1 found; items: the rows are not the same"):
-        verify(lying, RING)
+        verify_restore(lying, RING)
 
 
-def archive_of(services: Services, owner_url: str, folder: Path, **more: object) -> Archive:
-    known = make_settings(services.settings.database_url.get_secret_value(), services.settings.var, **more)
-    known = known.model_copy(update={"database_owner_url": type(known.database_url)(owner_url), "backups": folder})
-    return Archive.of(known, services.providers, RING)
+def archive_of(services: Services, owner_url: str, folder: Path, **more: object) -> BackupStore:
+    known = make_settings(services.settings.database.url.get_secret_value(), services.settings.var, **more)
+    known = change_settings(known, {"database.owner_url": SecretStr(owner_url), "backup.folder": folder})
+    return BackupStore.of(known, services.providers, RING)
 
 
 def test_what_came_of_a_trial_is_written_down(services: Services, owner_url: str, tmp_path: Path) -> None:
@@ -300,7 +301,7 @@ def test_a_storage_that_is_down_costs_the_copy_and_not_the_backup(
     def down() -> None:
         raise StorageUnreachableError("The storage does not answer")
 
-    backup = Archive(archive.owner_url, archive.folder, RING, down).back_up(services.database)  # type: ignore[arg-type]
+    backup = BackupStore(archive.owner_url, archive.folder, RING, down).back_up(services.database)  # type: ignore[arg-type]
     assert list_backups(tmp_path / "here") == [backup]
     assert not record_of(services.database, backup).copied
 
@@ -331,7 +332,7 @@ def test_what_was_deleted_after_a_backup_is_purged_again_when_it_is_restored(
     gone, waiting, stays, back = (make.workspace() for _ in range(4))
     for space in (gone, waiting, stays, back):
         fill(make, space)
-    backup = make_backup(owner_url, tmp_path, RING)
+    backup = create_backup(owner_url, tmp_path, RING)
     for space in (gone, waiting, back):
         with make.database.transaction(space.id) as db:
             begin_workspace_deletion(db, db.get_one(Workspace, space.id), Actor(None, "test", ""), with_images=False)
@@ -349,14 +350,14 @@ def test_what_was_deleted_after_a_backup_is_purged_again_when_it_is_restored(
     with make.database.transaction() as db:
         [deletion] = [d for d in deletions_of(db, owner.id) if d.workspace_id == back.id]
         assert bring_back(db, deletion, Actor(None, "test", "")) is not None
-    write_tombstones(make.database, tmp_path, RING)
+    save_tombstones(make.database, tmp_path, RING)
     assert waiting.name.encode() not in (tmp_path / "tombstones").read_bytes()
 
     # The machine burns down: the database is another one, only the folder is left.
     restore(backup, empty, RING)
     database = Database(as_app(empty), pool_size=1)
     try:
-        assert apply_tombstones(database, known_tombstones(empty, tmp_path, RING)) == 2
+        assert apply_tombstones(database, load_tombstones(empty, tmp_path, RING)) == 2
         assert purge_due(database, services.providers) == 1
         with database.transaction() as db:
             stones = {stone.id: stone for stone in db.scalars(select(Tombstone))}
@@ -390,10 +391,10 @@ def test_what_may_have_been_taken_back_since_the_backup_is_not_purged_by_a_resto
     space = make.workspace()
     make.feed(space)
     deleted(make, space, days=13)
-    backup = make_backup(owner_url, tmp_path, RING)
+    backup = create_backup(owner_url, tmp_path, RING)
     with make.database.transaction() as db:
         db.execute(text("UPDATE tombstones SET purge_at = now() - interval '1 day'"))
-    stale = make_backup(owner_url, tmp_path, RING)
+    stale = create_backup(owner_url, tmp_path, RING)
     for known in (backup, stale):
         restore(known, empty, RING)
         database = Database(as_app(empty), pool_size=1)
@@ -412,7 +413,7 @@ def test_what_was_purged_is_purged_again_also_when_the_backup_has_its_tombstone_
     space, later = make.workspace(), make.workspace()
     make.feed(space)
     deleted(make, space, days=13)
-    backup = make_backup(owner_url, tmp_path, RING)
+    backup = create_backup(owner_url, tmp_path, RING)
     deleted(make, later, days=20)
     with make.database.transaction() as db:
         db.execute(text("UPDATE tombstones SET purge_at = now()"))
@@ -420,8 +421,8 @@ def test_what_was_purged_is_purged_again_also_when_the_backup_has_its_tombstone_
     assert purge_due(services.database, services.providers) == 2
     with make.database.transaction() as db:
         before = db.get_one(Tombstone, later.id).report
-    write_tombstones(make.database, tmp_path, RING)
-    stones = known_tombstones(empty, tmp_path, RING)
+    save_tombstones(make.database, tmp_path, RING)
+    stones = load_tombstones(empty, tmp_path, RING)
     restore(backup, empty, RING)
     database = Database(as_app(empty), pool_size=1)
     try:
@@ -439,7 +440,7 @@ def test_what_was_purged_is_purged_again_also_when_the_backup_has_its_tombstone_
 
 
 def test_a_password_is_not_among_the_arguments_of_a_program(owner_url: str) -> None:
-    process = start_client("pg_dump", "postgresql://someone:a-secret@127.0.0.1:1/db", "--schema-only")
+    process = start_program("pg_dump", "postgresql://someone:a-secret@127.0.0.1:1/db", "--schema-only")
     try:
         assert "a-secret" not in " ".join(map(str, process.args))  # type: ignore[arg-type]
         assert process.wait(30) != 0
@@ -465,8 +466,8 @@ def command(empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Com
     ini = tmp_path / "test.ini"
     ini.write_text(
         f"[app:main]\nuse = egg:cwz-web\ncwz.environment = development\ncwz.url = http://localhost\n"
-        f"cwz.var = {tmp_path}\ncwz.node_modules = {ROOT / 'node_modules'}\ncwz.mail = folder\n"
-        f"cwz.secrets_file = {tmp_path}/secrets.json\n"
+        f"cwz.var = {tmp_path}\ncwz.node_modules = {ROOT / 'node_modules'}\ncwz.mail.transport = folder\n"
+        f"cwz.secrets.file = {tmp_path}/secrets.json\n"
     )
     monkeypatch.setenv("DATABASE_URL", as_app(empty))
     monkeypatch.setenv("DATABASE_OWNER_URL", empty)

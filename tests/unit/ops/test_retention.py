@@ -10,8 +10,8 @@ from sqlalchemy import func, select, text
 
 from cwz_web.feeds.models import Feed, FeedImport, Item, ItemVersion
 from cwz_web.generation.models import UsageDay
-from cwz_web.notify.models import Delivery, Webhook
-from cwz_web.ops.retention import Keep, forget_old
+from cwz_web.notify.models import Webhook, WebhookDelivery
+from cwz_web.ops.retention import RetentionPolicy, delete_expired_records
 from cwz_web.web.services import Services
 from cwz_web.workspaces.audit import Actor, first_break, record
 from cwz_web.workspaces.models import AuditEntry, Workspace
@@ -24,9 +24,9 @@ def days_ago(days: int) -> datetime:
     return datetime.now(UTC) - timedelta(days=days)
 
 
-def keep(**more: int) -> Callable[..., Keep]:
+def keep(**more: int) -> Callable[..., RetentionPolicy]:
     days = {"audit": 100, "history": 40, "deliveries": 10, "usage": 90, "deleted": 30, "exports": 7} | more
-    return lambda plans=None: Keep(**days, plans=plans or {})
+    return lambda plans=None: RetentionPolicy(**days, plans=plans or {})
 
 
 def test_old_history_goes_and_the_rest_stays(make: Factory, services: Services) -> None:
@@ -50,13 +50,13 @@ def test_old_history_goes_and_the_rest_stays(make: Factory, services: Services) 
                 db.add(UsageDay(workspace_id=each.id, day=days_ago(age + 50).date(), used=1))
             db.execute(text("UPDATE deliveries SET created_at = now() - interval '11 days', state = 'delivered'"))
             db.execute(text("UPDATE feed_imports SET created_at = now() - interval '50 days'"))
-    forget_old(services.database, keep()())
+    delete_expired_records(services.database, keep()())
     for each in (space, other):
         with make.database.transaction(each.id) as db:
             assert {v.key for v in db.scalars(select(ItemVersion)) if v.key.startswith("old")} == {"old 39"}
             assert days_ago(91).date() not in db.scalars(select(UsageDay.day)).all()
             assert days_ago(89).date() in db.scalars(select(UsageDay.day)).all()
-            assert db.scalars(select(Delivery)).all() == []
+            assert db.scalars(select(WebhookDelivery)).all() == []
             assert db.scalars(select(Webhook)).all() != []
             # Each feed keeps the import that its rows are from, and one that waits for somebody.
             newest = db.execute(select(FeedImport.feed_id, func.max(FeedImport.number)).group_by(FeedImport.feed_id))
@@ -78,7 +78,7 @@ def test_jobs_that_were_given_up_are_kept_for_a_month(services: Services) -> Non
                 text("INSERT INTO procrastinate_events (job_id, type, at) VALUES (:id, 'failed', :at)"),
                 {"id": job, "at": days_ago(days)},
             )
-    assert forget_old(services.database, keep()())["procrastinate_jobs"] == 1
+    assert delete_expired_records(services.database, keep()())["procrastinate_jobs"] == 1
     with services.database.transaction() as db:
         assert list(db.scalars(text("SELECT priority FROM procrastinate_jobs"))) == [29]
 
@@ -90,8 +90,8 @@ def test_a_plan_shortens_the_history_and_lengthens_nothing() -> None:
 
 
 def test_the_settings_say_how_long(app_url: str, services: Services) -> None:
-    settings = make_settings(app_url, services.settings.var, keep_history_days=60, keep_audit_days=200)
-    assert (Keep.of(settings).history, Keep.of(settings).audit, Keep.of(settings).plans) == (60, 200, {})
+    settings = make_settings(app_url, services.settings.var, retention={"history_days": 60, "audit_days": 200})
+    assert (RetentionPolicy.of(settings).history, RetentionPolicy.of(settings).audit, RetentionPolicy.of(settings).plans) == (60, 200, {})
 
 
 def entries(make: Factory, space: Workspace, ages: list[int]) -> None:
@@ -122,9 +122,9 @@ def test_the_log_is_cut_where_it_is_too_old_and_its_chain_still_holds(
             return list(db.scalars(select(AuditEntry.number).order_by(AuditEntry.number)))
 
     assert numbers() == [1, 2, 3, 4, 5]
-    forget_old(services.database, keep(audit=350)())
+    delete_expired_records(services.database, keep(audit=350)())
     assert numbers() == [2, 3, 4, 5]
-    forget_old(services.database, keep(audit=100)())
+    delete_expired_records(services.database, keep(audit=100)())
     assert numbers() == [3, 4, 5]
     entries(make, space, [0])
     assert numbers() == [3, 4, 5, 6]
@@ -149,7 +149,7 @@ def test_the_newest_entry_of_a_log_never_goes(
 
     monkeypatch.setattr("cwz_web.workspaces.audit.datetime", Clock)
     entries(make, space, [500])
-    forget_old(services.database, keep()())
+    delete_expired_records(services.database, keep()())
     monkeypatch.undo()
     entries(make, space, [0])
     with make.database.transaction(space.id) as db:
@@ -164,7 +164,7 @@ def test_the_rows_of_a_feed_that_was_deleted_go_after_a_month(make: Factory, ser
     with make.database.transaction(space.id) as db:
         for feed, days in ((young, 29), (old, 31)):
             db.execute(text("UPDATE feeds SET deleted_at = :at WHERE id = :id"), {"at": days_ago(days), "id": feed.id})
-    forget_old(services.database, keep()())
+    delete_expired_records(services.database, keep()())
     with make.database.transaction(space.id) as db:
         left = set(db.scalars(select(Item.feed_id)))
         assert db.get(Feed, (space.id, old.id)) is not None  # its name stays, for its runs
