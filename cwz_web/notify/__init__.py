@@ -1,5 +1,4 @@
-"""News to people: letters, and the ways by which they leave.
+"""Notifications: email, Slack and outgoing webhooks, and the jobs that deliver them.
 
-In: what a letter is, how it becomes a mail of text and HTML, delivery, the jobs that deliver. Not in: what letters say
-(that stands with the domain that says it: accounts/emails.py, workspaces/letters.py).
+The texts of emails are not here but in the domain that sends them, for example accounts/emails.py.
 """

@@ -1,4 +1,4 @@
-"""How a mail leaves: into a folder of .eml files, by SMTP, or by Resend's API."""
+"""Transports of email: a folder of .eml files, SMTP, or the Resend API (an extra, imported where it is used)."""
 
 import smtplib
 import ssl
@@ -12,49 +12,50 @@ from email.utils import formataddr, parseaddr
 from pathlib import Path
 from typing import Protocol
 
-import resend
-from resend.exceptions import NoContentError, ResendError
-from resend.http_client_requests import RequestsClient
-
 from cwz_web.settings import Settings
 
-SECONDS = 20
+TIMEOUT_SECONDS = 20
 
 
 class EmailDeliveryError(Exception):
-    """Not now; to be tried again later. The message is for the log and holds no secret."""
+    """A temporary failure; the job is retried. The message is for the log and contains no secret."""
 
 
 class UndeliverableError(Exception):
-    """Never: the receiver's side refuses this address."""
+    """A permanent failure: the recipient's server rejects the address."""
 
 
 class EmailTransport(Protocol):
-    """One way for mail to leave."""
+    """Sends MIME messages."""
 
     @abstractmethod
     def send(self, mail: EmailMessage) -> None:
-        """Hand a mail over. Raises EmailDeliveryError or Undeliverable."""
+        """Send a message.
+
+        Raises:
+            EmailDeliveryError: Retry later.
+            UndeliverableError: Do not retry.
+        """
 
 
 @dataclass(frozen=True)
 class FolderTransport:
-    """Writes mails as .eml files, named by time, for reading in development."""
+    """Writes messages as .eml files named by time, for development."""
 
     folder: Path
 
     def send(self, mail: EmailMessage) -> None:
-        """Write the file under another name first, so that a reader never finds half of it."""
+        """Write the file under a temporary name first, so that a reader never sees a partial one."""
         self.folder.mkdir(parents=True, exist_ok=True)
         name = f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}.eml"
-        unfinished = self.folder / f".{name}"
-        unfinished.write_bytes(mail.as_bytes())
-        unfinished.rename(self.folder / name)
+        temporary = self.folder / f".{name}"
+        temporary.write_bytes(mail.as_bytes())
+        temporary.rename(self.folder / name)
 
 
 @dataclass(frozen=True)
 class SmtpTransport:
-    """Hands mails to an SMTP server (RFC 5321), over TLS unless the operator says otherwise."""
+    """Sends through an SMTP server (RFC 5321), with TLS unless the operator disabled it."""
 
     host: str
     port: int
@@ -63,20 +64,24 @@ class SmtpTransport:
     password: str
 
     def send(self, mail: EmailMessage) -> None:
-        """One connection a mail: mails are few, and a kept connection dies unseen."""
+        """Send over a new connection: emails are few, and an idle connection may have been closed."""
         try:
             with self._server() as server:
                 server.send_message(mail)
         except smtplib.SMTPRecipientsRefused as error:
             codes = [code for code, _ in error.recipients.values()]
             raise (UndeliverableError if all(code >= 500 for code in codes) else EmailDeliveryError)(
-                f"the SMTP server refuses the address: {codes}"
+                f"the SMTP server rejected the recipient: {codes}"
             ) from None
         except (smtplib.SMTPException, OSError) as error:
             raise EmailDeliveryError(f"SMTP: {type(error).__name__}") from None
 
     def check(self) -> None:
-        """See whether the server takes us. Raises EmailDeliveryError."""
+        """Check that the server accepts a connection and the credentials.
+
+        Raises:
+            EmailDeliveryError: It does not.
+        """
         try:
             with self._server() as server:
                 server.noop()
@@ -87,9 +92,9 @@ class SmtpTransport:
     def _server(self) -> Iterator[smtplib.SMTP]:
         context = ssl.create_default_context()
         with (
-            smtplib.SMTP_SSL(self.host, self.port, timeout=SECONDS, context=context)
+            smtplib.SMTP_SSL(self.host, self.port, timeout=TIMEOUT_SECONDS, context=context)
             if self.tls == "tls"
-            else smtplib.SMTP(self.host, self.port, timeout=SECONDS)
+            else smtplib.SMTP(self.host, self.port, timeout=TIMEOUT_SECONDS)
         ) as server:
             if self.tls == "starttls":
                 server.starttls(context=context)
@@ -98,22 +103,26 @@ class SmtpTransport:
             yield server
 
 
-# Headers of a mail beside those that Resend has fields for.
-PASSED_ON = ("Auto-Submitted", "List-Unsubscribe", "List-Unsubscribe-Post")
+# Headers for which Resend has no parameters.
+EXTRA_HEADERS = ("Auto-Submitted", "List-Unsubscribe", "List-Unsubscribe-Post")
 
 
 @dataclass(frozen=True)
 class ResendTransport:
-    """Hands mails to Resend."""
+    """Sends through the Resend API."""
 
     api_key: str
 
     def send(self, mail: EmailMessage) -> None:
-        """Through Resend's SDK."""
-        # The SDK keeps both in module globals; this process has one key and no other use of it.
+        """Send with the Resend SDK."""
+        import resend
+        from resend.exceptions import NoContentError, ResendError
+        from resend.http_client_requests import RequestsClient
+
+        # The SDK keeps both in module globals; this process has one key.
         resend.api_key = self.api_key
-        resend.default_http_client = RequestsClient(timeout=SECONDS)
-        text, html = (mail.get_body((kind,)) for kind in ("plain", "html"))
+        resend.default_http_client = RequestsClient(timeout=TIMEOUT_SECONDS)
+        text, html = (mail.get_body((subtype,)) for subtype in ("plain", "html"))
         assert text is not None
         assert html is not None
         try:
@@ -124,7 +133,7 @@ class ResendTransport:
                     "subject": mail["Subject"],
                     "text": text.get_content(),
                     "html": html.get_content(),
-                    "headers": {name: mail[name] for name in PASSED_ON if name in mail},
+                    "headers": {name: mail[name] for name in EXTRA_HEADERS if name in mail},
                 }
             )
         except (ResendError, NoContentError) as error:
@@ -132,15 +141,17 @@ class ResendTransport:
 
 
 def create_transport(settings: Settings) -> EmailTransport:
-    """The way that the settings choose."""
+    """Return the transport that the settings select."""
     if settings.mail.transport == "smtp":
         password = settings.mail.smtp_password.get_secret_value()
-        return SmtpTransport(settings.mail.smtp_host, settings.mail.smtp_port, settings.mail.smtp_tls, settings.mail.smtp_user, password)
+        return SmtpTransport(
+            settings.mail.smtp_host, settings.mail.smtp_port, settings.mail.smtp_tls, settings.mail.smtp_user, password
+        )
     if settings.mail.transport == "resend":
         return ResendTransport(settings.mail.resend_api_key.get_secret_value())
     return FolderTransport(mail_folder(settings))
 
 
 def mail_folder(settings: Settings) -> Path:
-    """Where mails lie in development."""
+    """Return the folder of emails in development."""
     return settings.var / "mail"

@@ -1,4 +1,4 @@
-"""A letter: what we write to a person, and how it becomes a mail with a text and an HTML part."""
+"""Emails: a message in plain values, and its MIME form with a text and an HTML part."""
 
 from dataclasses import asdict, dataclass
 from email.message import EmailMessage as MimeMessage
@@ -14,67 +14,67 @@ PRODUCT = "ConnectWyze"
 
 @dataclass(frozen=True)
 class EmailMessage:
-    """Plain words to one person.
+    """An email to one person.
 
-    Arguments:
-        subject: one line.
-        paragraphs: what it says, each without markup.
-        button: the one thing to do, as label and URL, or path on this site; or None.
-        reason: why this person gets it, in small print.
-        topic: what it is about (topics.py); empty for what everybody has to get.
-        account: the id of the person's account, for whom the topic can be ended.
-        unsubscribe: the link that ends it, put in when the mail leaves.
+    Attributes:
+        subject: One line.
+        paragraphs: The text, each paragraph without markup.
+        button: Label and URL, or a path on this site, of the one call to action.
+        reason: Why the recipient receives it, in small print.
+        topic: The topic (topics.py) that can be unsubscribed from; empty for essential emails.
+        account: The id of the recipient's account, for the unsubscribe link.
+        unsubscribe: The unsubscribe URL, added when the email is sent.
     """
 
     subject: str
     paragraphs: tuple[str, ...]
     button: tuple[str, str] | None = None
-    reason: str = "You get this mail because of your account at ConnectWyze."
+    reason: str = "You receive this email because you have a ConnectWyze account."
     topic: str = ""
     account: str = ""
     unsubscribe: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """For a job's arguments. Only for letters that hold no token."""
+        """Return the message as job arguments; only for messages without a token, since arguments are stored."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "EmailMessage":
-        """What as_json() wrote."""
+        """Return the message that as_json() serialized."""
         button = value["button"]
         return cls(**value | {"paragraphs": tuple(value["paragraphs"]), "button": tuple(button) if button else None})
 
 
-def build_mime_message(letter: EmailMessage, *, to: str, sender: str) -> MimeMessage:
-    """The mail of a letter (RFC 5322) from a sender to one address; one that can be ended says how (RFC 8058)."""
+def build_mime_message(message: EmailMessage, *, to: str, sender: str) -> MimeMessage:
+    """Return the MIME message (RFC 5322), with one-click unsubscribe headers (RFC 8058) if it has a topic."""
     mail = MimeMessage()
     mail["From"], mail["To"] = sender, to
-    mail["Subject"] = " ".join(letter.subject.split())
+    mail["Subject"] = " ".join(message.subject.split())
     mail["Date"] = formatdate()
     mail["Message-ID"] = f"<{uuid7()}@{sender.rpartition('@')[2].rstrip('>')}>"
     mail["Auto-Submitted"] = "auto-generated"
-    if letter.unsubscribe:
-        mail["List-Unsubscribe"] = f"<{letter.unsubscribe}>"
+    if message.unsubscribe:
+        mail["List-Unsubscribe"] = f"<{message.unsubscribe}>"
         mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-    mail.set_content(render_text(letter))
-    mail.add_alternative(render_html(letter), subtype="html")
+    mail.set_content(render_text(message))
+    mail.add_alternative(render_html(message), subtype="html")
     return mail
 
 
-def render_text(letter: EmailMessage) -> str:
-    """The letter for a reader without HTML."""
-    parts = [*letter.paragraphs]
-    if letter.button:
-        parts.append(f"{letter.button[0]}:\n{letter.button[1]}")
-    small = [PRODUCT, letter.reason]
-    if letter.unsubscribe:
-        small.append(f"No more mails about this: {letter.unsubscribe}")
-    return "\n\n".join([*parts, "\n".join(["-- ", *small])]) + "\n"
+def render_text(message: EmailMessage) -> str:
+    """Return the plain text part."""
+    parts = [*message.paragraphs]
+    if message.button:
+        parts.append(f"{message.button[0]}:\n{message.button[1]}")
+    footer = [PRODUCT, message.reason]
+    if message.unsubscribe:
+        footer.append(f"Unsubscribe: {message.unsubscribe}")
+    return "\n\n".join([*parts, "\n".join(["-- ", *footer])]) + "\n"
 
 
-def render_html(letter: EmailMessage) -> str:
-    """The letter as HTML."""
-    return _environment().get_template("letter.html").render(letter=letter, product=PRODUCT)
+def render_html(message: EmailMessage) -> str:
+    """Return the HTML part."""
+    return _environment().get_template("email.html").render(message=message, product=PRODUCT)
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""Tables of outgoing webhooks, and of Slack."""
+"""Tables of outgoing webhooks and of Slack."""
 
 from datetime import datetime
 from uuid import UUID
@@ -11,32 +11,37 @@ from cwz_web.db.base import Base, Timestamped, WorkspaceOwned
 
 
 class Webhook(WorkspaceOwned, Base):
-    """An address of a customer's that is told of events. `secret_oldest` to `secret_number` are the secrets that its
-    messages are signed with. `trouble` says why it is switched off, or what was given up."""
+    """A customer's endpoint that receives events.
+
+    Messages are signed with the secrets numbered `secret_oldest` to `secret_number`. `error_message` says why it was
+    disabled.
+    """
 
     __tablename__ = "webhooks"
 
     url: Mapped[str]
     events: Mapped[list[str]] = mapped_column(JSONB)
     active: Mapped[bool] = mapped_column(default=True, server_default="true")
-    trouble: Mapped[str | None]
+    error_message: Mapped[str | None]
     secret_number: Mapped[int] = mapped_column(default=1, server_default="1")
     secret_oldest: Mapped[int] = mapped_column(default=1, server_default="1")
 
     @property
-    def place(self) -> str:
-        """The address without its parameters, in which there may be a secret; for everybody, and for logs."""
+    def display_url(self) -> str:
+        """The URL without its query, which may contain a secret; for pages and logs."""
         return self.url.partition("?")[0]
 
     @property
     def secret_numbers(self) -> range:
-        """The secrets that its messages are signed with."""
+        """The numbers of the secrets that messages are signed with."""
         return range(self.secret_oldest, self.secret_number + 1)
 
 
 class SlackLink(Timestamped, Base):
-    """A workspace's Slack: the team, the bot's token (sealed), the channel that is told, and of which events. `trouble`
-    says why nothing is posted any more."""
+    """A workspace's link to Slack: the team, the bot's encrypted token, the channel, and which events are posted.
+
+    `error_message` says why posting stopped.
+    """
 
     __tablename__ = "slack_links"
 
@@ -47,14 +52,16 @@ class SlackLink(Timestamped, Base):
     channel_id: Mapped[str | None]
     channel: Mapped[str | None]
     events: Mapped[list[str]] = mapped_column(JSONB)
-    trouble: Mapped[str | None]
+    error_message: Mapped[str | None]
 
 
 class WebhookDelivery(WorkspaceOwned, Base):
-    """A message to a webhook, or, without one, to an address that a request named. `answer` is what came of the last
-    attempt, `status` its HTTP status, if there was one."""
+    """A message to a webhook or, without one, to a URL named in an API request.
 
-    __tablename__ = "deliveries"
+    `last_response` describes the outcome of the last attempt; `status` is its HTTP status, if there was a response.
+    """
+
+    __tablename__ = "webhook_deliveries"
 
     webhook_id: Mapped[UUID | None]
     url: Mapped[str]
@@ -63,14 +70,14 @@ class WebhookDelivery(WorkspaceOwned, Base):
     state: Mapped[str] = mapped_column(default="pending", server_default="pending")
     attempts: Mapped[int] = mapped_column(default=0, server_default="0")
     status: Mapped[int | None]
-    answer: Mapped[str | None]
-    tried_at: Mapped[datetime | None]
+    last_response: Mapped[str | None]
+    attempted_at: Mapped[datetime | None]
 
     __table_args__ = (
         ForeignKeyConstraint(
             ["workspace_id", "webhook_id"], ["webhooks.workspace_id", "webhooks.id"], ondelete="CASCADE"
         ),
         CheckConstraint("state IN ('pending', 'delivered', 'dead')", name="state"),
-        Index("ix_deliveries_webhook", "workspace_id", "webhook_id", "id"),
-        Index("ix_deliveries_created_at", "workspace_id", "created_at"),
+        Index("ix_webhook_deliveries_webhook", "workspace_id", "webhook_id", "id"),
+        Index("ix_webhook_deliveries_created_at", "workspace_id", "created_at"),
     )

@@ -1,19 +1,17 @@
-"""Slack: a workspace's link to a channel, and what we ask of Slack's API.
+"""Slack: a workspace's link to a channel, and a client for Slack's API.
 
-The bot's token is encrypted like a storage's credentials and opens with its workspace's id only. A post is a job, made
-in the transaction that has the news; a token or channel that is gone ends in words on the Slack page, never in retries.
+The bot's token is encrypted like storage credentials, bound to its workspace's id. A post is a job enqueued in the
+transaction of the event; a revoked token or a closed channel shows an error on the Slack page and is not retried.
+The `slack_sdk` package is an extra and imported where it is used.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from pydantic_core import to_jsonable_python
-from slack_sdk import WebClient
-from slack_sdk.errors import SlackApiError, SlackClientError
-from slack_sdk.oauth import AuthorizeUrlGenerator
 from sqlalchemy.orm import Session
 
 from cwz_web.crypto import DecryptionError, KeyRing
@@ -22,12 +20,15 @@ from cwz_web.jobs import SLACK_QUEUE, app
 from cwz_web.notify.models import SlackLink
 from cwz_web.settings import Settings
 
+if TYPE_CHECKING:
+    from slack_sdk import WebClient
+
 SCOPES = ("chat:write", "chat:write.public", "channels:read")
 CALLBACK = "/slack/callback"
-SECONDS = 10
+TIMEOUT_SECONDS = 10
 MAX_CHANNELS = 1000
-# What Slack says when the token is good no more, and when the channel is not.
-TOKEN_GONE = {
+# Error codes for a token and for a channel that can no longer be used.
+TOKEN_ERRORS = {
     "token_revoked",
     "invalid_auth",
     "account_inactive",
@@ -35,33 +36,33 @@ TOKEN_GONE = {
     "token_expired",
     "team_access_not_granted",
 }
-CHANNEL_GONE = {"channel_not_found", "is_archived", "not_in_channel", "restricted_action", "no_permission"}
-REMOVED_THERE = "Slack does not accept us any more: ConnectWyze was removed there. Connect it again"
-CHANNEL_CLOSED = "The channel is gone, archived, or closed to us. Choose another one"
+CHANNEL_ERRORS = {"channel_not_found", "is_archived", "not_in_channel", "restricted_action", "no_permission"}
+REMOVED_IN_SLACK = "ConnectWyze was removed from this Slack team. Add it to Slack again"
+CHANNEL_CLOSED = "The channel was deleted, archived or closed to ConnectWyze. Choose another channel"
 
 
 class SlackUnavailableError(Exception):
-    """Slack does not answer, or not now: later, perhaps."""
+    """Slack does not respond; a retry may help."""
 
 
 class SlackRejectedError(Exception):
-    """Slack does not do it, now or later; `code` is its word for why."""
+    """Slack rejects the request permanently; `code` is Slack's error code."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
 
     @property
-    def trouble(self) -> str | None:
-        """What a person should do about it, if there is something."""
-        if self.code in TOKEN_GONE:
-            return REMOVED_THERE
-        return CHANNEL_CLOSED if self.code in CHANNEL_GONE else None
+    def user_message(self) -> str | None:
+        """What an admin can do about it, if anything."""
+        if self.code in TOKEN_ERRORS:
+            return REMOVED_IN_SLACK
+        return CHANNEL_CLOSED if self.code in CHANNEL_ERRORS else None
 
 
 @dataclass(frozen=True)
 class SlackInstallation:
-    """A team that added us."""
+    """A Slack team that added the app."""
 
     team_id: str
     team: str
@@ -70,7 +71,7 @@ class SlackInstallation:
 
 @dataclass(frozen=True)
 class Slack:
-    """What the installation is to Slack."""
+    """A client for Slack with the installation's app credentials."""
 
     client_id: str
     client_secret: str
@@ -80,14 +81,16 @@ class Slack:
 
     @classmethod
     def of(cls, settings: Settings) -> "Slack | None":
-        """None where there is no Slack."""
+        """Return the client, or None if the installation has no Slack app."""
         if not settings.slack.client_id:
             return None
         secret = settings.slack.client_secret.get_secret_value()
         return cls(settings.slack.client_id, secret, settings.slack.api, settings.slack.authorize, settings.url)
 
-    def address(self, state: str) -> str:
-        """Where a person adds us to a team (OAuth 2.0, RFC 6749)."""
+    def authorization_url(self, state: str) -> str:
+        """Return the URL at which a user adds the app to a team (OAuth 2.0, RFC 6749)."""
+        from slack_sdk.oauth import AuthorizeUrlGenerator
+
         generator = AuthorizeUrlGenerator(
             client_id=self.client_id,
             scopes=SCOPES,
@@ -97,60 +100,80 @@ class Slack:
         return generator.generate(state)
 
     def install(self, code: str) -> SlackInstallation:
-        """The team and the token that a code stands for. Raises SlackUnavailableError, SlackRejectedError."""
-        with _told():
-            answer = self._client().oauth_v2_access(
+        """Exchange an authorization code for the team and its token.
+
+        Raises:
+            SlackUnavailableError, SlackRejectedError
+        """
+        with _translated_errors():
+            response = self._client().oauth_v2_access(
                 client_id=self.client_id,
                 client_secret=self.client_secret,
                 code=code,
                 redirect_uri=self.site + CALLBACK,
             )
-            team, token = answer["team"], answer["access_token"]
+            team, token = response["team"], response["access_token"]
             return SlackInstallation(str(team["id"]), str(team["name"])[:100], str(token))
 
     def channels(self, token: str) -> dict[str, str]:
-        """The team's open channels: their names by id, in order. Raises SlackUnavailableError, SlackRejectedError."""
-        found: dict[str, str] = {}
+        """Return the names of the team's public channels by id, sorted by name.
+
+        Raises:
+            SlackUnavailableError, SlackRejectedError
+        """
+        names: dict[str, str] = {}
         cursor = ""
-        with _told():
-            while len(found) < MAX_CHANNELS:
+        with _translated_errors():
+            while len(names) < MAX_CHANNELS:
                 page = self._client(token).conversations_list(limit=200, cursor=cursor, exclude_archived=True)
-                found |= {str(channel["id"]): str(channel["name"]) for channel in page["channels"]}
+                names |= {str(channel["id"]): str(channel["name"]) for channel in page["channels"]}
                 cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
                 if not cursor:
                     break
-        return dict(sorted(found.items(), key=lambda channel: channel[1]))
+        return dict(sorted(names.items(), key=lambda channel: channel[1]))
 
     def post(self, token: str, channel: str, text: str, blocks: list[dict[str, Any]]) -> None:
-        """Put a message into a channel. Raises SlackUnavailableError, SlackRejectedError."""
-        with _told():
+        """Post a message to a channel.
+
+        Raises:
+            SlackUnavailableError, SlackRejectedError
+        """
+        with _translated_errors():
             self._client(token).chat_postMessage(channel=channel, text=text, blocks=blocks, unfurl_links=False)
 
     def revoke(self, token: str) -> None:
-        """Give the token back; one that is gone already is no trouble. Raises SlackUnavailableError."""
+        """Revoke a token; do nothing if Slack no longer accepts it.
+
+        Raises:
+            SlackUnavailableError: Slack does not respond.
+        """
         try:
-            with _told():
+            with _translated_errors():
                 self._client(token).auth_revoke()
         except SlackRejectedError:
             pass
 
-    def _client(self, token: str | None = None) -> WebClient:
-        client = WebClient(token=token, base_url=self.api, timeout=SECONDS)
-        client.proxy = None  # the SDK takes one from the environment
+    def _client(self, token: str | None = None) -> "WebClient":
+        from slack_sdk import WebClient
+
+        client = WebClient(token=token, base_url=self.api, timeout=TIMEOUT_SECONDS)
+        client.proxy = None  # the SDK reads one from the environment
         return client
 
 
 def find_slack_link(db: Session, workspace_id: UUID) -> SlackLink | None:
-    """The workspace's Slack, if it has one."""
+    """Return the workspace's Slack link."""
     return db.get(SlackLink, workspace_id)
 
 
-def save_slack_link(db: Session, workspace_id: UUID, ring: KeyRing, installed: SlackInstallation, events: list[str]) -> SlackLink:
-    """Remember a team that was added; the one before is forgotten, a channel of the same team stays."""
+def save_slack_link(
+    db: Session, workspace_id: UUID, ring: KeyRing, installed: SlackInstallation, events: list[str]
+) -> SlackLink:
+    """Store a team that added the app; the channel is kept if the team is the same."""
     link = find_slack_link(db, workspace_id) or SlackLink(workspace_id=workspace_id, events=events)
     if link.team_id != installed.team_id:
         link.channel_id = link.channel = None
-    link.team_id, link.team, link.trouble = installed.team_id, installed.team, None
+    link.team_id, link.team, link.error_message = installed.team_id, installed.team, None
     link.sealed = ring.encrypt(installed.token, "slack", str(workspace_id))
     db.add(link)
     db.flush()
@@ -158,7 +181,11 @@ def save_slack_link(db: Session, workspace_id: UUID, ring: KeyRing, installed: S
 
 
 def decrypt_slack_token(link: SlackLink, ring: KeyRing) -> str:
-    """The token of a link. Raises SlackRejectedError when no key opens it."""
+    """Decrypt the token of a link.
+
+    Raises:
+        SlackRejectedError: No encryption key decrypts it.
+    """
     try:
         return ring.decrypt(link.sealed, "slack", str(link.workspace_id))
     except DecryptionError:
@@ -166,7 +193,11 @@ def decrypt_slack_token(link: SlackLink, ring: KeyRing) -> str:
 
 
 def reencrypt_slack_link(link: SlackLink, ring: KeyRing) -> bool:
-    """Encrypt the token with the newest key. Returns whether that changed anything. Raises DecryptionError."""
+    """Encrypt the token with the newest key; return whether it was encrypted with another one.
+
+    Raises:
+        DecryptionError: No encryption key decrypts it.
+    """
     if ring.is_newest(link.sealed):
         return False
     context = ("slack", str(link.workspace_id))
@@ -174,20 +205,22 @@ def reencrypt_slack_link(link: SlackLink, ring: KeyRing) -> bool:
     return True
 
 
-def enqueue_slack_posts(db: Session, workspace_id: UUID, event: str, happened: Iterable[Mapping[str, Any]]) -> None:
-    """Post what happened once the transaction has committed, when the workspace wants that."""
+def enqueue_slack_posts(db: Session, workspace_id: UUID, event: str, payloads: Iterable[Mapping[str, Any]]) -> None:
+    """Enqueue a post for each payload in the current transaction, if the workspace has enabled the event."""
     link = find_slack_link(db, workspace_id)
     if link is None or link.channel_id is None or event not in link.events:
         return
-    place: Any = {"connection": raw_connection(db)}
-    task = app.configure_task("slack.post", queue=SLACK_QUEUE, **place)
-    for each in happened:
-        task.defer(workspace_id=str(workspace_id), event=event, about=to_jsonable_python(dict(each)))
+    options: Any = {"connection": raw_connection(db)}
+    task = app.configure_task("slack.post", queue=SLACK_QUEUE, **options)
+    for payload in payloads:
+        task.defer(workspace_id=str(workspace_id), event=event, payload=to_jsonable_python(dict(payload)))
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """Whatever goes wrong between Slack and us becomes one of two errors, which name no secret."""
+def _translated_errors() -> Iterator[None]:
+    """Turn every failure of a request into one of the two errors, without secrets in their messages."""
+    from slack_sdk.errors import SlackApiError, SlackClientError
+
     try:
         yield
     except SlackApiError as error:

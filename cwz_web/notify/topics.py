@@ -1,7 +1,7 @@
-"""What mails may be about that nobody has to get, and the link in each that ends them, without signing in.
+"""Topics of optional emails, and their unsubscribe links, which work without signing in.
 
-The link is signed with a key derived from the installation's signing secret and works for ever: mails are kept for
-years. Programs of mail services follow it by themselves (RFC 8058), people are asked by a page first.
+A link is signed with a key derived from the installation's signing secret and does not expire, since emails are kept
+for years. Email clients follow it with one click (RFC 8058); a browser shows a confirmation page.
 """
 
 import base64
@@ -15,7 +15,7 @@ PATH = "/unsubscribe"
 
 
 class Topic(StrEnum):
-    """What a mail may be about. All others are essential: about a person's account, or about money."""
+    """A topic that a person can unsubscribe from; emails about accounts and payments have none."""
 
     FEEDS = "feeds"
     STORAGE = "storage"
@@ -24,19 +24,19 @@ class Topic(StrEnum):
 
 
 TOPIC_LABELS = {
-    Topic.FEEDS: "A feed cannot be fetched, or can be again",
-    Topic.STORAGE: "A storage does not work, or works again",
-    Topic.USAGE: "80 % or all of a month’s images are made",
-    Topic.RUNS: "A run that you began has ended",
+    Topic.FEEDS: "A feed fails to fetch, or recovers",
+    Topic.STORAGE: "A storage connection fails, or recovers",
+    Topic.USAGE: "80% or 100% of the monthly image quota is used",
+    Topic.RUNS: "A run you started ends",
 }
 
 
 class UnsubscribeLinks:
-    """Makes and checks the links.
+    """Creates and verifies unsubscribe links.
 
-    Arguments:
-        secret: the installation's signing secret.
-        url: the address of the site.
+    Args:
+        secret: The installation's signing secret.
+        url: The site's URL.
     """
 
     def __init__(self, secret: str, url: str) -> None:
@@ -44,12 +44,12 @@ class UnsubscribeLinks:
         self._url = url
 
     def link(self, account: str, topic: str) -> str:
-        """Where a person ends a topic."""
+        """Return the URL that unsubscribes an account from a topic."""
         query = {"account": account, "topic": topic, "s": self._signature(account, topic)}
         return f"{self._url}{PATH}?{urlencode(query)}"
 
     def is_valid(self, account: str, topic: str, signature: str) -> bool:
-        """Whether we made the link."""
+        """Return whether the signature is ours."""
         return hmac.compare_digest(self._signature(account, topic).encode(), signature.encode("utf-8", "replace"))
 
     def _signature(self, account: str, topic: str) -> str:

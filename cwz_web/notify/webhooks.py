@@ -1,9 +1,8 @@
-"""Outgoing webhooks: what happened is told to customers' programs, signed as in Standard Webhooks.
+"""Outgoing webhooks, signed as in Standard Webhooks (https://www.standardwebhooks.com).
 
-An event is written down in the transaction that it is about, once for each webhook that wants it, with a job that sends
-it (https://www.standardwebhooks.com: `webhook-id`, `webhook-timestamp`, `webhook-signature`). It is sent again for
-three days, by the specification's own schedule; whoever answers 410 is asked no more. The secrets are derived from the
-installation's signing secret, so they are stored nowhere; while one is replaced, messages carry a signature of each.
+An event is stored in the transaction that causes it, once per subscribed webhook, with a job that sends it. Failed
+deliveries are retried for three days on the specification's schedule; a webhook that responds 410 is disabled. Secrets
+are derived from the installation's signing secret and stored nowhere; during a rotation messages carry both signatures.
 """
 
 import base64
@@ -25,88 +24,88 @@ from uuid_utils.compat import uuid7
 from cwz_web.crypto import derive
 from cwz_web.db.session import Database, raw_connection
 from cwz_web.jobs import app
-from cwz_web.net.client import Fetcher, FetchError, BlockedRequestError, check_url
-from cwz_web.notify.models import WebhookDelivery, Webhook
+from cwz_web.net.client import BlockedRequestError, Fetcher, FetchError, check_url
+from cwz_web.notify.models import Webhook, WebhookDelivery
 from cwz_web.notify.slack import enqueue_slack_posts
 
 QUEUE = "webhooks"
-# Seconds before each further attempt; together three days.
+# Seconds before each retry, three days in total.
 RETRY_DELAYS = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 SEND_SECONDS = 10.0
 MAX_WEBHOOKS = 20
 PAGE = 50
 GONE = 410
-SWITCHED_OFF = "It answered 410 Gone, so nothing is sent to it any more"
+DISABLED_BY_GONE = "The endpoint responded 410 Gone, so the webhook was disabled"
 _SIGNING = text("SELECT signing_oldest, signing_number FROM workspaces WHERE id = :workspace")
 
 
 class Event(StrEnum):
-    """What can happen."""
+    """An event that a webhook can subscribe to."""
 
     RUN_FINISHED = "run.finished"
     RUN_FAILED = "run.failed"
     IMAGE_CREATED = "image.created"
     IMAGE_FAILED = "image.failed"
     FEED_FAILED = "feed.failed"
-    QUOTA_REACHED = "cap.reached"
+    QUOTA_REACHED = "quota.reached"
 
 
 EVENT_LABELS = {
-    Event.RUN_FINISHED: "A run ended, and every image is there",
-    Event.RUN_FAILED: "A run ended, and images are missing",
-    Event.IMAGE_CREATED: "An image was put into storage",
-    Event.IMAGE_FAILED: "An image that was ordered could not be made",
-    Event.FEED_FAILED: "A feed could not be fetched or brought in",
-    Event.QUOTA_REACHED: "80 % or all of a month's images were made",
+    Event.RUN_FINISHED: "A run completed with every image",
+    Event.RUN_FAILED: "A run ended with missing images",
+    Event.IMAGE_CREATED: "An image was stored",
+    Event.IMAGE_FAILED: "A requested image failed to render",
+    Event.FEED_FAILED: "A feed failed to fetch or import",
+    Event.QUOTA_REACHED: "80% or 100% of the monthly image quota is used",
 }
 
 
-def _may_be_asked(url: str) -> str:
+def _check_public_url(url: str) -> str:
     try:
         check_url(url)
     except BlockedRequestError:
-        raise ValueError("Use a public address that begins with https://") from None
+        raise ValueError("Use a public URL that starts with https://") from None
     return url
 
 
-# An address that we may send to; where it leads is looked at when something is sent.
-WebhookUrl = Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_may_be_asked)]
+# The host is resolved and checked again when a message is sent.
+WebhookUrl = Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_check_public_url)]
 
 
 class WebhookDeliveryError(Exception):
-    """The message has to be sent again."""
+    """The delivery failed and is to be retried."""
 
 
 def emit(
-    db: Session, workspace_id: UUID, event: Event, *happened: Mapping[str, Any], webhook: str | None = None
+    db: Session, workspace_id: UUID, event: Event, *payloads: Mapping[str, Any], webhook: str | None = None
 ) -> None:
-    """Tell the workspace's webhooks and Slack, in the caller's transaction, of what happened, once for each `happened`.
+    """Notify the workspace's webhooks and Slack of an event, once per payload, in the caller's transaction.
 
-    Arguments:
-        webhook: another address, that a request named, that is told as well.
+    Args:
+        webhook: An additional URL that an API request named.
     """
-    enqueue_slack_posts(db, workspace_id, event, happened)
-    wanting = select(Webhook.id, Webhook.url).where(
+    enqueue_slack_posts(db, workspace_id, event, payloads)
+    subscribed = select(Webhook.id, Webhook.url).where(
         Webhook.workspace_id == workspace_id, Webhook.active, Webhook.events.contains([event])
     )
-    places: list[tuple[UUID | None, str]] = [(row.id, row.url) for row in db.execute(wanting)]
+    endpoints: list[tuple[UUID | None, str]] = [(row.id, row.url) for row in db.execute(subscribed)]
     if webhook:
-        places.append((None, webhook))
-    if not (places and happened):
+        endpoints.append((None, webhook))
+    if not (endpoints and payloads):
         return
     now = datetime.now(UTC)
-    bodies = [to_json({"type": event, "timestamp": now, "data": dict(each)}).decode() for each in happened]
+    bodies = [to_json({"type": event, "timestamp": now, "data": dict(payload)}).decode() for payload in payloads]
     rows: list[dict[str, Any]] = [
         {"workspace_id": workspace_id, "id": uuid7(), "webhook_id": id_, "url": url, "event": event, "body": body}
         for body in bodies
-        for id_, url in places
+        for id_, url in endpoints
     ]
     db.execute(insert(WebhookDelivery), rows)
     _enqueue(db, workspace_id, (row["id"] for row in rows))
 
 
 def emit_test_event(db: Session, webhook: Webhook) -> None:
-    """Send a message that says nothing, to see whether it arrives."""
+    """Send an empty test event to a webhook."""
     body = to_json({"type": "test", "timestamp": datetime.now(UTC), "data": {}}).decode()
     delivery = WebhookDelivery(
         workspace_id=webhook.workspace_id, id=uuid7(), webhook_id=webhook.id, url=webhook.url, event="test", body=body
@@ -117,58 +116,73 @@ def emit_test_event(db: Session, webhook: Webhook) -> None:
 
 
 def resend_delivery(db: Session, delivery: WebhookDelivery) -> None:
-    """Send a message again that was delivered, or given up, under the same id."""
+    """Send a delivered or dead message again under the same id."""
     delivery.state, delivery.attempts = "pending", 0
     db.flush()
     _enqueue(db, delivery.workspace_id, [delivery.id])
 
 
 def list_webhooks(db: Session, workspace_id: UUID) -> list[Webhook]:
-    """The workspace's webhooks, oldest first."""
+    """Return the workspace's webhooks, oldest first."""
     return list(db.scalars(select(Webhook).where(Webhook.workspace_id == workspace_id).order_by(Webhook.id)))
 
 
-def list_deliveries(db: Session, webhook: Webhook, before: UUID | None = None, limit: int = PAGE) -> list[WebhookDelivery]:
-    """What was sent to a webhook, newest first, from before an id."""
-    mine = select(WebhookDelivery).where(WebhookDelivery.workspace_id == webhook.workspace_id, WebhookDelivery.webhook_id == webhook.id)
-    mine = mine if before is None else mine.where(WebhookDelivery.id < before)
-    return list(db.scalars(mine.order_by(WebhookDelivery.id.desc()).limit(limit)))
+def list_deliveries(
+    db: Session, webhook: Webhook, before: UUID | None = None, limit: int = PAGE
+) -> list[WebhookDelivery]:
+    """Return a page of a webhook's deliveries, newest first.
+
+    Args:
+        before: Return deliveries older than this id.
+    """
+    own = select(WebhookDelivery).where(
+        WebhookDelivery.workspace_id == webhook.workspace_id, WebhookDelivery.webhook_id == webhook.id
+    )
+    own = own if before is None else own.where(WebhookDelivery.id < before)
+    return list(db.scalars(own.order_by(WebhookDelivery.id.desc()).limit(limit)))
 
 
 def rotate_secret(webhook: Webhook) -> None:
-    """Begin with another secret; until the old one is retired, messages are signed with both."""
+    """Add a secret; messages are signed with both until the old one is retired."""
     webhook.secret_oldest, webhook.secret_number = webhook.secret_number, webhook.secret_number + 1
 
 
 @dataclass(frozen=True)
 class WebhookSender:
-    """Secrets, and the sending itself.
+    """Signs and sends messages.
 
-    Arguments:
-        secret: the installation's signing secret.
+    Attributes:
+        secret: The installation's signing secret.
     """
 
     secret: str
     fetcher: Fetcher
 
     def secrets_for(self, owner_id: UUID, numbers: range) -> list[str]:
-        """The secrets of a webhook, or of a workspace for addresses that its requests name, newest first."""
+        """Return the secrets of a webhook, or of a workspace for URLs named in requests, newest first."""
         keys = [derive(self.secret, f"webhook/{number}/".encode() + owner_id.bytes) for number in reversed(numbers)]
         return ["whsec_" + base64.b64encode(key).decode() for key in keys]
 
     def deliver(self, database: Database, workspace_id: UUID, delivery_id: UUID, *, last_try: bool) -> None:
-        """Send a message once. Raises WebhookDeliveryError when it has to be sent again."""
+        """Attempt a delivery and record the outcome.
+
+        Args:
+            last_try: Whether a failure is final.
+
+        Raises:
+            WebhookDeliveryError: The delivery is to be retried.
+        """
         with database.transaction(workspace_id) as db:
             delivery = db.get(WebhookDelivery, (workspace_id, delivery_id))
             if delivery is None or delivery.state != "pending":
                 return
             webhook = db.get(Webhook, (workspace_id, delivery.webhook_id)) if delivery.webhook_id else None
             secrets = self._secrets(db, workspace_id, webhook)
-        status, answer = 0, ""
+        status, outcome = 0, ""
         if webhook is not None and not webhook.active:
-            last_try, answer = True, "The webhook is switched off"
+            last_try, outcome = True, "The webhook is disabled"
         else:
-            status, answer = self._send(delivery, secrets)
+            status, outcome = self._send(delivery, secrets)
         delivered = 200 <= status < 300
         dead = not delivered and (last_try or status == GONE)
         with database.transaction(workspace_id) as db:
@@ -176,23 +190,24 @@ class WebhookSender:
             if delivery is None:
                 return
             delivery.attempts += 1
-            delivery.status, delivery.answer, delivery.tried_at = status or None, answer, datetime.now(UTC)
+            delivery.status, delivery.last_response = status or None, outcome
+            delivery.attempted_at = datetime.now(UTC)
             delivery.state = "delivered" if delivered else "dead" if dead else "pending"
             webhook = db.get(Webhook, (workspace_id, delivery.webhook_id)) if delivery.webhook_id else None
             if webhook is not None and status == GONE:
-                webhook.active, webhook.trouble = False, SWITCHED_OFF
+                webhook.active, webhook.error_message = False, DISABLED_BY_GONE
         if not delivered and not dead:
-            raise WebhookDeliveryError(answer)
+            raise WebhookDeliveryError(outcome)
 
     def _secrets(self, db: Session, workspace_id: UUID, webhook: Webhook | None) -> list[str]:
         if webhook is not None:
             return self.secrets_for(webhook.id, webhook.secret_numbers)
-        # Not by its model: workspaces stand on this package.
+        # Not through the model: the package workspaces imports this one.
         oldest, newest = db.execute(_SIGNING, {"workspace": workspace_id}).one()
         return self.secrets_for(workspace_id, range(oldest, newest + 1))
 
     def _send(self, delivery: WebhookDelivery, secrets: list[str]) -> tuple[int, str]:
-        """The status of the answer, 0 for none, and in words what came of it."""
+        """Send a message; return the HTTP status (0 without a response) and a description of the outcome."""
         identity, now = f"msg_{delivery.id.hex}", datetime.now(UTC)
         headers = {
             "Content-Type": "application/json",
@@ -204,7 +219,7 @@ class WebhookSender:
             status = self.fetcher.post(delivery.url, delivery.body.encode(), headers, seconds=SEND_SECONDS)
         except FetchError as error:
             return 0, str(error)
-        return status, f"It answered with status {status}"
+        return status, f"Responded with status {status}"
 
 
 def _enqueue(db: Session, workspace_id: UUID, deliveries: Iterable[UUID]) -> None:

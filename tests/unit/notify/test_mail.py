@@ -15,41 +15,41 @@ from aiosmtpd.smtp import SMTP, AuthResult
 
 from cwz_web.notify.email_delivery import (
     EmailDeliveryError,
-    FolderDelivery,
-    ResendDelivery,
-    SmtpDelivery,
+    FolderTransport,
+    ResendTransport,
+    SmtpTransport,
     UndeliverableError,
 )
-from cwz_web.notify.emails import EmailMessage, as_html, as_mail, as_text
-from cwz_web.notify.tasks import EmailService, queue_email
-from cwz_web.notify.topics import Unsubscribing
+from cwz_web.notify.emails import EmailMessage, render_html, build_mime_message, render_text
+from cwz_web.notify.tasks import EmailService, enqueue_email
+from cwz_web.notify.topics import UnsubscribeLinks
 from cwz_web.web.services import Services
 from tests.factories import Factory
 from tests.installation import free_port
 from tests.mailbox import Mailbox
 
-LINKS = Unsubscribing("x" * 32, "http://localhost")
+LINKS = UnsubscribeLinks("x" * 32, "http://localhost")
 LETTER = EmailMessage(
     "News <b>", ("Hello <script>alert(1)</script> & you,", "All is well."), ("Go", "http://localhost/x?a=1&b=2")
 )
 
 
 def mail(to: str = "ada@example.org") -> MimeMessage:
-    return as_mail(LETTER, to=to, sender="ConnectWyze <no-reply@example.org>")
+    return build_mime_message(LETTER, to=to, sender="ConnectWyze <no-reply@example.org>")
 
 
 def test_a_letter_has_a_text_and_an_html_part_that_say_the_same() -> None:
     for paragraph in LETTER.paragraphs:
-        assert paragraph in as_text(LETTER)
-    assert "http://localhost/x?a=1&b=2" in as_text(LETTER)
-    assert "All is well." in as_html(LETTER)
-    assert 'href="http://localhost/x?a=1&amp;b=2"' in as_html(LETTER)
-    assert "<script>" not in as_html(LETTER)
+        assert paragraph in render_text(LETTER)
+    assert "http://localhost/x?a=1&b=2" in render_text(LETTER)
+    assert "All is well." in render_html(LETTER)
+    assert 'href="http://localhost/x?a=1&amp;b=2"' in render_html(LETTER)
+    assert "<script>" not in render_html(LETTER)
 
 
 def test_nothing_in_a_subject_becomes_a_header() -> None:
     letter = EmailMessage("Hello\r\nBcc: eve@example.org\r\n\r\nbody", ("x",))
-    sent = as_mail(letter, to="ada@example.org", sender="ConnectWyze <no-reply@example.org>")
+    sent = build_mime_message(letter, to="ada@example.org", sender="ConnectWyze <no-reply@example.org>")
     assert sent["Bcc"] is None
     assert sent["Subject"] == "Hello Bcc: eve@example.org body"
 
@@ -61,7 +61,7 @@ def test_a_letter_survives_a_jobs_arguments() -> None:
 
 
 def test_the_folder_gets_a_file(tmp_path: Path) -> None:
-    FolderDelivery(tmp_path / "mail").send(mail())
+    FolderTransport(tmp_path / "mail").send(mail())
     [path] = (tmp_path / "mail").iterdir()
     assert path.suffix == ".eml"
     assert b"To: ada@example.org" in path.read_bytes()
@@ -111,8 +111,8 @@ def inbox() -> Iterator[Inbox]:
     controller.stop()
 
 
-def smtp(inbox: Any, password: str = GOOD, tls: str = "none") -> SmtpDelivery:
-    return SmtpDelivery("127.0.0.1", inbox.port, tls, "user", password)
+def smtp(inbox: Any, password: str = GOOD, tls: str = "none") -> SmtpTransport:
+    return SmtpTransport("127.0.0.1", inbox.port, tls, "user", password)
 
 
 def test_smtp_hands_a_mail_over(inbox: Inbox) -> None:
@@ -141,7 +141,7 @@ def test_smtp_that_does_not_go_as_it_should_is_for_later(inbox: Inbox, how: dict
 
 def test_smtp_that_is_not_there_is_for_later() -> None:
     with pytest.raises(EmailDeliveryError):
-        SmtpDelivery("127.0.0.1", free_port(), "none", "", "").send(mail())
+        SmtpTransport("127.0.0.1", free_port(), "none", "", "").send(mail())
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def resend_api(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
 
 
 def test_resend_gets_both_parts(resend_api: dict[str, Any]) -> None:
-    ResendDelivery("re_key").send(mail())
+    ResendTransport("re_key").send(mail())
     [(path, authorization, body)] = resend_api["asked"]
     assert (path, authorization) == ("/emails", "Bearer re_key")
     assert body["to"] == ["ada@example.org"]
@@ -189,7 +189,7 @@ def test_resend_that_refuses_is_for_later_and_the_key_is_not_told(
     resend_api["status"] = status
     resend_api["answer"] = {"statusCode": status, "name": name, "message": "re_key is no good"}
     with pytest.raises(EmailDeliveryError) as refusal:
-        ResendDelivery("re_key").send(mail())
+        ResendTransport("re_key").send(mail())
     assert "re_key" not in str(refusal.value)
 
 
@@ -202,7 +202,7 @@ class Down:
 
 def test_a_dead_mail_server_delays_a_mail_and_loses_nothing(services: Services, mailbox: Mailbox) -> None:
     with services.database.transaction() as db:
-        queue_email(db, "ada@example.org", LETTER)
+        enqueue_email(db, "ada@example.org", LETTER)
     mailbox.deliver(EmailService(Down(), "ConnectWyze <x@example.org>", "http://localhost", LINKS))
     assert mailbox.waiting() == 1
     assert not mailbox.folder.exists()
@@ -214,13 +214,13 @@ def test_a_dead_mail_server_delays_a_mail_and_loses_nothing(services: Services, 
 def test_a_mail_that_can_never_arrive_is_not_tried_again(services: Services, mailbox: Mailbox, inbox: Inbox) -> None:
     inbox.refusal = "550 no such user"
     with services.database.transaction() as db:
-        queue_email(db, "ada@example.org", LETTER)
+        enqueue_email(db, "ada@example.org", LETTER)
     mailbox.deliver(EmailService(smtp(inbox), "ConnectWyze <x@example.org>", "http://localhost", LINKS))
     assert mailbox.waiting() == 0
 
 
 def test_a_transaction_that_fails_writes_no_mail(make: Factory, services: Services, mailbox: Mailbox) -> None:
     with services.database.session() as db:
-        queue_email(db, "ada@example.org", LETTER)
+        enqueue_email(db, "ada@example.org", LETTER)
         db.rollback()
     assert mailbox.mails() == []

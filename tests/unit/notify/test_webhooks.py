@@ -14,20 +14,20 @@ from standardwebhooks.webhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from cwz_web.cli.worker import TASKS
-from cwz_web.jobs import PREPARE_QUEUE, TALK_QUEUES, UPKEEP_QUEUE, WORK_QUEUES, Scheduled, app
-from cwz_web.net.client import Fetcher, RequestRefusedError
-from cwz_web.notify.models import Delivery, Webhook
+from cwz_web.jobs import IO_QUEUES, PREPARE_QUEUE, RENDER_QUEUE, UPKEEP_QUEUE, WORK_QUEUES, ScheduledRetry, app
+from cwz_web.net.client import Fetcher, BlockedRequestError
+from cwz_web.notify.models import WebhookDelivery, Webhook
 from cwz_web.notify.webhooks import (
     QUEUE,
     SWITCHED_OFF,
-    WAITS,
+    RETRY_DELAYS,
     Event,
     WebhookDeliveryError,
-    Webhooks,
-    deliveries_of,
+    WebhookSender,
+    list_deliveries,
     emit,
     rotate_secret,
-    send_again,
+    resend_delivery,
 )
 from tests.factories import Factory
 from tests.jobs import run_jobs
@@ -74,19 +74,19 @@ class Sender:
         self.make, self.space = make, make.workspace()
         self.hook = make.webhook(self.space, url)
         self.fetcher = Fetcher([allow] if allow else [])
-        self.webhooks = Webhooks(SECRET, self.fetcher)
+        self.webhooks = WebhookSender(SECRET, self.fetcher)
 
-    def emit(self, event: Event = Event.RUN_FINISHED, webhook: str | None = None, **data: Any) -> Delivery:
+    def emit(self, event: Event = Event.RUN_FINISHED, webhook: str | None = None, **data: Any) -> WebhookDelivery:
         with self.make.database.transaction(self.space.id) as db:
             emit(db, self.space.id, event, data, webhook=webhook)
-            return db.scalars(select(Delivery).order_by(Delivery.id.desc())).first()  # type: ignore[return-value]
+            return db.scalars(select(WebhookDelivery).order_by(WebhookDelivery.id.desc())).first()  # type: ignore[return-value]
 
-    def send(self, delivery: Delivery, *, last_try: bool = False) -> Delivery:
+    def send(self, delivery: WebhookDelivery, *, last_try: bool = False) -> WebhookDelivery:
         self.webhooks.deliver(self.make.database, self.space.id, delivery.id, last_try=last_try)
         return self.make.reload(delivery)
 
     def close(self) -> None:
-        self.fetcher._client.close()
+        self.fetcher.close()
 
     def change(self) -> Any:
         return self.make.database.transaction(self.space.id)
@@ -100,7 +100,7 @@ def sender(make: Factory, listener: Listener) -> Iterator[Sender]:
 
 
 def secrets(sender: Sender, numbers: range = range(1, 2), owner: UUID | None = None) -> list[str]:
-    return sender.webhooks.secrets_of(owner or sender.hook.id, numbers)
+    return sender.webhooks.secrets_for(owner or sender.hook.id, numbers)
 
 
 def test_a_message_is_signed_so_that_the_public_library_verifies_it(sender: Sender, listener: Listener) -> None:
@@ -147,7 +147,7 @@ def test_what_is_not_taken_is_sent_again_under_the_same_id(sender: Sender, liste
     with pytest.raises(WebhookDeliveryError):
         sender.send(delivery)
     assert sender.make.reload(delivery).state == "pending"
-    assert sender.make.reload(delivery).answer == f"It answered with status {status}"
+    assert sender.make.reload(delivery).last_response == f"Responded with status {status}"
     listener.status = 204
     assert sender.send(delivery).state == "delivered"
     assert [headers["webhook-id"] for headers, _ in listener.got] == [f"msg_{delivery.id.hex}"] * 2
@@ -160,7 +160,7 @@ def test_after_the_last_try_it_is_given_up_and_can_be_sent_again_by_hand(sender:
     delivery = sender.send(sender.emit(), last_try=True)
     assert (delivery.state, delivery.attempts) == ("dead", 1)
     with sender.change() as db:
-        send_again(db, db.get_one(Delivery, (sender.space.id, delivery.id)))
+        resend_delivery(db, db.get_one(WebhookDelivery, (sender.space.id, delivery.id)))
     listener.status = 200
     assert sender.send(delivery).state == "delivered"
 
@@ -175,35 +175,35 @@ def test_410_switches_the_webhook_off(sender: Sender, listener: Listener) -> Non
     assert len(listener.got) == 1
     sender.emit()
     with sender.change() as db:
-        assert len(deliveries_of(db, hook)) == 2, "and nothing further is written down"
+        assert len(list_deliveries(db, hook)) == 2, "and nothing further is written down"
 
 
 @pytest.mark.parametrize("url", ["http://169.254.169.254/latest", "https://10.0.0.1/", "https://localhost/"])
 def test_an_address_inside_is_refused_before_a_connection(make: Factory, url: str) -> None:
     inside = {"169.254.169.254": "169.254.169.254", "10.0.0.1": "10.0.0.1", "localhost": "127.0.0.1"}
     sender = Sender(make, url)
-    sender.webhooks = Webhooks(SECRET, Fetcher(resolver=lambda host, _: [inside[host]]))
-    with pytest.raises(RequestRefusedError):
+    sender.webhooks = WebhookSender(SECRET, Fetcher(resolver=lambda host, _: [inside[host]]))
+    with pytest.raises(BlockedRequestError):
         sender.webhooks.fetcher.post(url, b"", {}, seconds=1)
     delivery = sender.emit()
     with pytest.raises(WebhookDeliveryError):
         sender.send(delivery)
-    assert "may not be fetched" in str(make.reload(delivery).answer)
-    sender.webhooks.fetcher._client.close()
+    assert "cannot be fetched" in str(make.reload(delivery).answer)
+    sender.webhooks.fetcher.close()
     sender.close()
 
 
 def test_only_those_who_want_an_event_are_told_and_only_in_their_workspace(make: Factory, sender: Sender) -> None:
     other = make.workspace()
     make.webhook(other, "https://other.example/")
-    choosy = make.webhook(sender.space, "https://choosy.example/", Event.CAP_REACHED)
+    choosy = make.webhook(sender.space, "https://choosy.example/", Event.QUOTA_REACHED)
     sender.emit(Event.FEED_FAILED)
     with sender.change() as db:
-        told = {delivery.webhook_id for delivery in db.scalars(select(Delivery))}
+        told = {delivery.webhook_id for delivery in db.scalars(select(WebhookDelivery))}
     assert told == {sender.hook.id}
     assert choosy.id not in told
     with make.database.transaction(other.id) as db:
-        assert db.scalars(select(Delivery)).all() == []
+        assert db.scalars(select(WebhookDelivery)).all() == []
 
 
 def test_nothing_is_told_of_what_was_rolled_back(make: Factory, sender: Sender) -> None:
@@ -221,8 +221,8 @@ def test_the_job_sends_it(make: Factory, sender: Sender, listener: Listener, app
 
 
 def test_tries_go_on_for_three_days_and_then_end() -> None:
-    assert 3 * 86400 <= sum(WAITS) < 4 * 86400
-    strategy = Scheduled(WAITS)
+    assert 3 * 86400 <= sum(RETRY_DELAYS) < 4 * 86400
+    strategy = ScheduledRetry(RETRY_DELAYS)
     attempts = [Job(id=1, queue="q", lock=None, queueing_lock=None, task_name="t", attempts=n) for n in range(11)]
     decisions = [strategy.get_retry_decision(exception=WebhookDeliveryError(), job=job) for job in attempts]
     assert [bool(decision) for decision in decisions] == [True] * 9 + [False] * 2
@@ -231,7 +231,7 @@ def test_tries_go_on_for_three_days_and_then_end() -> None:
 def test_every_job_has_a_worker() -> None:
     assert TASKS, "importing them declares the jobs"
     queues = {task.queue for task in app.tasks.values() if not task.name.startswith("builtin:")}
-    assert queues <= {*WORK_QUEUES, *TALK_QUEUES, PREPARE_QUEUE, UPKEEP_QUEUE}
+    assert queues <= {*WORK_QUEUES, *IO_QUEUES, PREPARE_QUEUE, RENDER_QUEUE, UPKEEP_QUEUE}
 
 
 def test_the_space_of_a_webhook_is_its_own(make: Factory, sender: Sender) -> None:
