@@ -73,6 +73,15 @@ class WebhookDelivery(WorkspaceOwned, Base):
     last_response: Mapped[str | None]
     attempted_at: Mapped[datetime | None]
 
+    @property
+    def state_label(self) -> str:
+        return {"pending": "Queued", "delivered": "Delivered", "dead": "Failed"}[self.state]
+
+    @property
+    def badge(self) -> str:
+        """The CSS class of the state's badge."""
+        return {"pending": "live", "delivered": "good", "dead": "bad"}[self.state]
+
     __table_args__ = (
         ForeignKeyConstraint(
             ["workspace_id", "webhook_id"], ["webhooks.workspace_id", "webhooks.id"], ondelete="CASCADE"

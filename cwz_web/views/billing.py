@@ -1,21 +1,32 @@
-"""Billing: the plan, what was used of it, invoices; Stripe's own pages do the rest."""
+"""Billing: the plan, its usage and invoices. Payment happens on Stripe's own pages."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
 from time import time
-from typing import Any
 
 import structlog
 from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
+from pyramid.renderers import render_to_response
+from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.billing.plans import find_plan, count_usage
+from cwz_web.billing.models import BillingRecord, Subscription
+from cwz_web.billing.plans import PlanLimit, count_usage, find_plan
 from cwz_web.billing.stripe_api import GOOD, UNPAID, Price, PriceNotFoundError, StripeUnavailableError
-from cwz_web.billing.subscriptions import list_billing_entries, ensure_customer, enqueue_customer_sync, find_subscription
+from cwz_web.billing.subscriptions import (
+    enqueue_customer_sync,
+    ensure_customer,
+    find_subscription,
+    list_billing_entries,
+)
 from cwz_web.db.session import enter_workspace
-from cwz_web.generation.usage import month_of, next_month, usage_by_subject, usage_by_day
+from cwz_web.generation.usage import month_of, next_month, usage_by_day, usage_by_subject
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import BillingResource
 from cwz_web.settings import Plan
 from cwz_web.web.forms import Form, read_form
+from cwz_web.web.rendering import template_values
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 from cwz_web.workspaces.audit import record
@@ -23,40 +34,90 @@ from cwz_web.workspaces.models import Workspace
 
 log = structlog.get_logger()
 
-WAIT_SECONDS = 60
+# How long the page polls for Stripe's events after the user returns.
+POLL_SECONDS = 60
 PAGE = "billing/page.jinja2"
-DOWN = "We cannot reach Stripe, which takes the payments, just now. Nothing was changed. Please try again in a minute"
-NOT_FOR_SALE = "This plan cannot be bought just now. Nothing was changed; we have been told"
+STRIPE_UNAVAILABLE = "Stripe is not reachable at the moment. Nothing was changed. Try again in a minute"
+PRICE_UNAVAILABLE = "This plan is not available at the moment. Nothing was changed; the operator has been notified"
+
+
+@dataclass(frozen=True)
+class PlanPanel:
+    """The view model of billing/_plan.jinja2.
+
+    Attributes:
+        since: The Unix time of the return from Stripe, while its events are awaited; else 0.
+        status_text: What the subscription's state means for the user.
+        is_paying: Whether a subscription is active, in trial or past due.
+    """
+
+    plan: Plan
+    subscription: Subscription | None
+    since: int
+    status_text: str
+    is_paying: bool
+    is_unpaid: bool
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Usage of one of a plan's limits; `limit` 0 is unlimited."""
+
+    label: str
+    used: int
+    limit: int
+
+
+@dataclass(frozen=True)
+class DayUsage:
+    """A bar of the chart; `height` is in percent of the highest one."""
+
+    day: date
+    images: int
+    height: int
+
+
+@dataclass(frozen=True)
+class BillingPage:
+    """The view model of billing/page.jinja2."""
+
+    panel: PlanPanel
+    usage: list[Usage]
+    resets_on: date
+    days: list[DayUsage]
+    entries: list[BillingRecord]
+    offers: list[tuple[Plan, list[Price]]]
+    error_message: str | None = None
 
 
 class SubscribeForm(Form):
-    """The price that somebody wants to pay, by its lookup key."""
+    """The lookup key of the chosen price."""
 
     price: str
 
 
 @view_config(context=BillingResource, request_method="GET", renderer=PAGE, permission=Permission.BILLING_MANAGE)
-def billing_page(context: BillingResource, request: Request) -> dict[str, Any]:
-    """How things are. Whoever comes back from Stripe has its news looked at now."""
-    known = find_subscription(request.db, request.workspace.workspace_id)
+def billing_page(context: BillingResource, request: Request) -> BillingPage:
+    """Show plan, usage and invoices; after a return from Stripe, synchronize first."""
+    subscription = find_subscription(request.db, request.workspace.workspace_id)
     since = 0
-    if known and known.customer and request.GET.get("back"):
+    if subscription and subscription.customer and request.GET.get("back"):
         with request.services.database.transaction() as db:
-            enqueue_customer_sync(db, known.customer)
+            enqueue_customer_sync(db, subscription.customer)
         since = int(time())
     return _page(request, since)
 
 
 @view_config(
     context=BillingResource,
-    name="standing",
+    name="plan",
     request_method="GET",
-    renderer="billing/_standing.jinja2",
+    renderer="billing/_plan.jinja2",
     permission=Permission.BILLING_MANAGE,
 )
-def standing_part(context: BillingResource, request: Request) -> dict[str, Any]:
-    """The plan, for the page that waits for Stripe's news."""
-    return _standing(request, _moment(request.GET.get("since", "")))
+def plan_panel(context: BillingResource, request: Request) -> dict[str, PlanPanel]:
+    """Return the plan's panel, for the page that polls for Stripe's events."""
+    return {"panel": _panel(request, _parse_timestamp(request.GET.get("since", "")))}
 
 
 @view_config(
@@ -66,18 +127,19 @@ def standing_part(context: BillingResource, request: Request) -> dict[str, Any]:
     permission=Permission.BILLING_MANAGE,
     rate_limit="billing",
 )
-def subscribe(context: BillingResource, request: Request) -> Any:
-    """To Stripe's page on which a plan is paid for; whoever has one changes it there."""
-    billing, settings = request.billing, request.services.settings
+def subscribe(context: BillingResource, request: Request) -> Response:
+    """Redirect to Stripe Checkout; a paying workspace changes its plan in the Customer Portal instead."""
+    stripe = request.billing.stripe
     form = read_form(SubscribeForm, request.POST)
-    known = find_subscription(request.db, request.workspace.workspace_id)
-    if form.value is None or not any(form.value.price in plan.prices for plan in settings.plan.values()):
+    subscription = find_subscription(request.db, request.workspace.workspace_id)
+    plans = request.services.settings.plan.values()
+    if form.value is None or not any(form.value.price in plan.prices for plan in plans):
         raise HTTPUnprocessableEntity("Choose one of the plans")
-    if known is not None and known.status in (*GOOD, *UNPAID):
-        raise HTTPUnprocessableEntity("There is a plan already: change it under “Change the plan”")
-    price, back = form.value.price, _back(request)
-    return _to_stripe(
-        request, lambda customer: billing.stripe.create_checkout_url(customer, price, back), "billing.checkout", price
+    if subscription is not None and subscription.status in (*GOOD, *UNPAID):
+        raise HTTPUnprocessableEntity("This workspace already has a plan. Use “Change plan”")
+    price, return_url = form.value.price, _return_url(request)
+    return _redirect_to_stripe(
+        request, lambda customer: stripe.create_checkout_url(customer, price, return_url), "billing.checkout", price
     )
 
 
@@ -89,79 +151,107 @@ def subscribe(context: BillingResource, request: Request) -> Any:
     permission=Permission.BILLING_MANAGE,
     rate_limit="billing",
 )
-def portal(context: BillingResource, request: Request) -> Any:
-    """To Stripe's page on which the plan is changed and invoices are."""
-    billing, back = request.billing, _back(request)
-    return _to_stripe(request, lambda customer: billing.stripe.create_portal_url(customer, back), "billing.portal", "Stripe")
+def portal(context: BillingResource, request: Request) -> Response:
+    """Redirect to the Stripe Customer Portal."""
+    stripe, return_url = request.billing.stripe, _return_url(request)
+    return _redirect_to_stripe(
+        request, lambda customer: stripe.create_portal_url(customer, return_url), "billing.portal", "Stripe"
+    )
 
 
-def _to_stripe(request: Request, page: Any, action: str, target: str) -> Any:
-    """To one of Stripe's pages, for the workspace's customer. Stripe is asked outside of any transaction."""
+def _redirect_to_stripe(request: Request, create_url: Callable[[str], str], action: str, target: str) -> Response:
+    """Redirect to a page of Stripe for the workspace's customer. Stripe is called outside of any transaction."""
     services, workspace_id = request.services, request.workspace.workspace_id
     email = request.user.account.email
     release_connection(request)
     try:
-        customer = ensure_customer(services.database, request.billing.stripe, workspace_id, email)
-        url = page(customer)
+        url = create_url(ensure_customer(services.database, request.billing.stripe, workspace_id, email))
     except (StripeUnavailableError, PriceNotFoundError) as error:
-        log.error("stripe", reason=str(error), kind=type(error).__name__)
+        log.error("stripe request failed", reason=str(error), type=type(error).__name__)
         enter_workspace(request.db, workspace_id)
         request.response.status = 503
-        return _page(request) | {"trouble": NOT_FOR_SALE if isinstance(error, PriceNotFoundError) else DOWN}
+        message = PRICE_UNAVAILABLE if isinstance(error, PriceNotFoundError) else STRIPE_UNAVAILABLE
+        return render_to_response(
+            PAGE, template_values(_page(request, error_message=message)), request=request, response=request.response
+        )
     with services.database.transaction(workspace_id) as db:
         record(db, workspace_id, request.actor, action, target, {})
     return HTTPSeeOther(url)
 
 
-def _back(request: Request) -> str:
+def _return_url(request: Request) -> str:
     return f"{request.services.settings.url}{request.path_in('billing')}"
 
 
-def _page(request: Request, since: int = 0) -> dict[str, Any]:
+def _page(request: Request, since: int = 0, error_message: str | None = None) -> BillingPage:
     workspace_id = request.workspace.workspace_id
-    # The forms' answers lead to Stripe's pages, which the browser has to know beforehand.
+    # Forms redirect to Stripe's pages, which the Content-Security-Policy has to name.
     request.form_targets = request.services.settings.billing.stripe_pages
+    panel = _panel(request, since)
+    images = usage_by_subject(request.db, workspace_id).get(workspace_id, 0)
+    counts = count_usage(request.db, workspace_id)
     days = usage_by_day(request.db, workspace_id)
-    most = max(used for _, used in days) or 1
-    page = {
-        **_standing(request, since),
-        "used": usage_by_subject(request.db, workspace_id).get(workspace_id, 0),
-        "things": count_usage(request.db, workspace_id),
-        "resets": next_month(month_of()),
-        "days": [(day, used, round(used * 100 / most)) for day, used in days],
-        "bills": list_billing_entries(request.db, workspace_id),
-        "trouble": None,
-    }
-    # Stripe is asked outside of any transaction, so last.
+    highest = max(used for _, used in days) or 1
+    entries = list_billing_entries(request.db, workspace_id)
+    # Stripe is called outside of any transaction, so last.
     release_connection(request)
-    return page | {"prices": () if page["has_plan"] else _prices(request)}
+    return BillingPage(
+        panel=panel,
+        usage=[
+            Usage("Images this month", images, panel.plan.images),
+            Usage("Members", counts[PlanLimit.MEMBERS], panel.plan.members),
+            Usage("Storage connections", counts[PlanLimit.CONNECTIONS], panel.plan.connections),
+            Usage("Feeds", counts[PlanLimit.FEEDS], panel.plan.feeds),
+        ],
+        resets_on=next_month(month_of()),
+        days=[DayUsage(day, used, round(used * 100 / highest)) for day, used in days],
+        entries=entries,
+        offers=[] if panel.is_paying else _offers(request),
+        error_message=error_message,
+    )
 
 
-def _standing(request: Request, since: int) -> dict[str, Any]:
-    """How things are; the page waits for what Stripe says after the moment `since`, and not for ever."""
+def _panel(request: Request, since: int) -> PlanPanel:
+    """Return the plan's panel; it polls until Stripe's state is newer than `since`, for POLL_SECONDS at most."""
     workspace = request.db.get_one(Workspace, request.workspace.workspace_id)
-    known = find_subscription(request.db, workspace.id)
-    has_news = known is None or (known.synced_at is not None and known.synced_at.timestamp() >= since)
-    return {
-        "plan": find_plan(request.services.settings, workspace.plan),
-        "known": known,
-        "since": since if since and not has_news and time() < since + WAIT_SECONDS else 0,
-        "has_plan": known is not None and known.status in (*GOOD, *UNPAID),
-        "is_unpaid": known is not None and known.status in UNPAID,
-        "read_only_from": workspace.read_only_from,
-    }
+    subscription = find_subscription(request.db, workspace.id)
+    is_synced = subscription is None or (
+        subscription.synced_at is not None and subscription.synced_at.timestamp() >= since
+    )
+    return PlanPanel(
+        plan=find_plan(request.services.settings, workspace.plan),
+        subscription=subscription,
+        since=since if since and not is_synced and time() < since + POLL_SECONDS else 0,
+        status_text=_describe_status(subscription, workspace.read_only_from),
+        is_paying=subscription is not None and subscription.status in (*GOOD, *UNPAID),
+        is_unpaid=subscription is not None and subscription.status in UNPAID,
+    )
 
 
-def _prices(request: Request) -> list[tuple[Plan, list[Price]]]:
-    """The plans that cost something, with their prices; without prices while Stripe does not answer."""
+def _describe_status(subscription: Subscription | None, read_only_from: datetime | None) -> str:
+    if subscription is None or subscription.status not in (*GOOD, *UNPAID):
+        return "Free of charge."
+    if subscription.status in UNPAID:
+        deadline = f" Everything keeps working until {read_only_from:%-d %B %Y}." if read_only_from else ""
+        return f"The last payment failed.{deadline} After that, the workspace is read-only. Nothing is deleted."
+    if subscription.status == "trialing":
+        end = f" until {subscription.period_ends_at:%-d %B %Y}" if subscription.period_ends_at else ""
+        return f"Free trial{end}."
+    if subscription.ends_at:
+        return f"Ends on {subscription.ends_at:%-d %B %Y}; then the workspace is on the free plan. Nothing is deleted."
+    return f"Renews on {subscription.period_ends_at:%-d %B %Y}." if subscription.period_ends_at else ""
+
+
+def _offers(request: Request) -> list[tuple[Plan, list[Price]]]:
+    """Return the paid plans with their prices; without prices while Stripe does not respond."""
     try:
-        known = request.billing.stripe.list_prices()
+        prices = request.billing.stripe.list_prices()
     except StripeUnavailableError as error:
-        log.warning("no prices", reason=str(error))
-        known = {}
+        log.warning("stripe prices unavailable", reason=str(error))
+        prices = {}
     plans = [plan for plan in request.services.settings.plan.values() if plan.prices]
-    return [(plan, [known[key] for key in plan.prices if key in known]) for plan in plans]
+    return [(plan, [prices[key] for key in plan.prices if key in prices]) for plan in plans]
 
 
-def _moment(text: str) -> int:
+def _parse_timestamp(text: str) -> int:
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 12 else 0

@@ -1,12 +1,13 @@
-"""Slack: to Slack and back, which channel is told of what, and taking it away again.
+"""Slack: add the app to a team, choose a channel and events, disconnect.
 
-The state of the way there is bound to the browser by a cookie, and to the session and the workspace in which it began.
+The OAuth state is bound to the browser by a cookie, and to the session and workspace in which the flow started.
 """
 
 import secrets
+from dataclasses import dataclass
 from datetime import timedelta
 from hmac import compare_digest
-from typing import Annotated, Any
+from typing import Annotated
 
 import structlog
 from pydantic import ConfigDict, Field
@@ -17,7 +18,14 @@ from pyramid.view import view_config
 
 from cwz_web.db.session import enter_workspace
 from cwz_web.notify.models import SlackLink
-from cwz_web.notify.slack import Slack, SlackRejectedError, SlackUnavailableError, save_slack_link, find_slack_link, decrypt_slack_token
+from cwz_web.notify.slack import (
+    Slack,
+    SlackRejectedError,
+    SlackUnavailableError,
+    decrypt_slack_token,
+    find_slack_link,
+    save_slack_link,
+)
 from cwz_web.notify.webhooks import EVENT_LABELS, Event
 from cwz_web.resources.application import SlackCallback
 from cwz_web.resources.permissions import ROLE_PERMISSIONS, Permission
@@ -26,27 +34,43 @@ from cwz_web.security import SignedInUser, cookie_name, keep_cookie, session_of
 from cwz_web.web.forms import Form, read_form
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
-from cwz_web.workspaces.access import Access, workspaces_of
+from cwz_web.workspaces.access import Access, list_workspaces
 from cwz_web.workspaces.audit import Actor, record
 
 log = structlog.get_logger()
 
 PAGE = "slack.jinja2"
-WAY = "slack"
-WAY_LIFETIME = timedelta(minutes=10)
-# A post an image would be noise.
+STATE_COOKIE = "slack"
+STATE_LIFETIME = timedelta(minutes=10)
+# A post for each image would be noise.
 EVENTS = tuple(event for event in EVENT_LABELS if event not in (Event.IMAGE_CREATED, Event.IMAGE_FAILED))
-NEWS = {
+NOTICES = {
     "connected": "Slack is connected. Choose a channel.",
-    "chosen": "The channel is told from now on.",
-    "removed": "Slack is disconnected, and our access to it given back.",
-    "refused": "Slack did not add us: nothing was changed. Begin again when you like.",
-    "down": "We cannot reach Slack just now. Nothing was changed. Please try again in a minute.",
+    "chosen": "Changes saved. New events are posted to the channel.",
+    "removed": "Slack is disconnected, and its access token was revoked.",
+    "refused": "The app was not added to Slack. Nothing was changed.",
+    "down": "Slack is not reachable at the moment. Nothing was changed. Try again in a minute.",
 }
 
 
+@dataclass(frozen=True)
+class SlackPage:
+    """The view model of slack.jinja2.
+
+    Attributes:
+        channels: Channel names by id; empty while Slack is not connected or not reachable.
+        notice: What the last action did.
+    """
+
+    link: SlackLink | None
+    channels: dict[str, str]
+    error_message: str | None
+    event_labels: dict[Event, str]
+    notice: str | None
+
+
 class ChannelForm(Form):
-    """Which channel. The events' fields (`event.<name>`) come beside it."""
+    """A channel; the events are check boxes of their own (`event.<name>`)."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -54,28 +78,34 @@ class ChannelForm(Form):
 
 
 @view_config(context=SlackResource, request_method="GET", renderer=PAGE, permission=Permission.SETTINGS_MANAGE)
-def slack_page(context: SlackResource, request: Request) -> dict[str, Any]:
-    """How things are with Slack."""
+def slack_page(context: SlackResource, request: Request) -> SlackPage:
+    """Show the Slack connection."""
     return _page(request)
 
 
 @view_config(context=SlackResource, name="connect", request_method="GET", permission=Permission.SETTINGS_MANAGE)
-def leave(context: SlackResource, request: Request) -> Response:
-    """To Slack, where somebody chooses a team."""
+def start_connecting(context: SlackResource, request: Request) -> Response:
+    """Redirect to Slack, where the user chooses a team."""
     state = secrets.token_urlsafe(24)
     claims = {"state": state, "session": str(request.user.session.id), "workspace": request.workspace.slug}
-    response = HTTPSeeOther(request.slack.address(state))
-    keep_cookie(request, response, WAY, request.services.browser_tokens.sign(WAY, WAY_LIFETIME, **claims), WAY_LIFETIME)
+    response = HTTPSeeOther(request.slack.authorization_url(state))
+    keep_cookie(
+        request,
+        response,
+        STATE_COOKIE,
+        request.services.browser_tokens.sign(STATE_COOKIE, STATE_LIFETIME, **claims),
+        STATE_LIFETIME,
+    )
     return response
 
 
 @view_config(context=SlackCallback, name="callback", request_method="GET", permission=NO_PERMISSION_REQUIRED)
-def come_back(context: SlackCallback, request: Request) -> Response:
-    """From Slack, with a code: for the session and the workspace that left, and only while its person is an admin."""
+def finish_connecting(context: SlackCallback, request: Request) -> Response:
+    """Return from Slack with a code: valid for the session and workspace that started, while the user is an admin."""
     services = request.services
     slack: Slack | None = services.slack
-    cookie = request.cookies.get(cookie_name(request, WAY))
-    claims = services.browser_tokens.read(WAY, cookie) if cookie else None
+    cookie = request.cookies.get(cookie_name(request, STATE_COOKIE))
+    claims = services.browser_tokens.read(STATE_COOKIE, cookie) if cookie else None
     state, code = request.GET.getall("state"), request.GET.getall("code")
     if (
         slack is None
@@ -88,41 +118,41 @@ def come_back(context: SlackCallback, request: Request) -> Response:
         session = session_of(request, db)
         if session is None or str(session.id) != claims["session"]:
             raise HTTPNotFound
-        person = SignedInUser(session, tuple(workspaces_of(db, session.account_id)))
-    access = _manageable(person, claims["workspace"])
-    news = "refused"
+        person = SignedInUser(session, tuple(list_workspaces(db, session.account_id)))
+    access = _find_manageable(person, claims["workspace"])
+    notice = "refused"
     if len(code) == 1:
         try:
             installed = slack.install(code[0])
         except SlackUnavailableError as error:
-            log.warning("slack", reason=str(error))
-            news = "down"
+            log.warning("slack unavailable", reason=str(error))
+            notice = "down"
         except SlackRejectedError as error:
-            log.warning("slack refused", reason=error.code)
+            log.warning("slack rejected the code", reason=error.code)
         else:
             with services.database.transaction(access.workspace_id) as db:
                 save_slack_link(db, access.workspace_id, services.ring, installed, [str(event) for event in EVENTS])
                 account = person.account
                 actor = Actor(account.id, f"{account.name} <{account.email}>", request.remote_addr or "")
                 record(db, access.workspace_id, actor, "slack.connect", installed.team, {})
-            news = "connected"
-    response = HTTPSeeOther(f"/w/{access.slug}/slack?done={news}")
-    keep_cookie(request, response, WAY, None)
+            notice = "connected"
+    response = HTTPSeeOther(f"/w/{access.slug}/slack?done={notice}")
+    keep_cookie(request, response, STATE_COOKIE, None)
     return response
 
 
 @view_config(context=SlackResource, request_method="POST", renderer=PAGE, permission=Permission.SETTINGS_MANAGE)
-def choose(context: SlackResource, request: Request) -> Any:
-    """This channel is told of these events."""
+def choose_channel(context: SlackResource, request: Request) -> SlackPage | Response:
+    """Choose the channel and its events. A missing or foreign channel is no typing error, so it is refused plainly."""
     form = read_form(ChannelForm, request.POST)
-    channels, trouble = _channels(request, find_slack_link(request.db, request.workspace.workspace_id))
-    if trouble:
+    channels, error_message = _list_channels(request, find_slack_link(request.db, request.workspace.workspace_id))
+    if error_message:
         request.response.status = 503
         return _page(request)
     link = find_slack_link(request.db, request.workspace.workspace_id)
     if link is None or form.value is None or form.value.channel not in channels:
         raise HTTPUnprocessableEntity("Choose one of the channels")
-    link.channel_id, link.channel, link.trouble = form.value.channel, channels[form.value.channel], None
+    link.channel_id, link.channel, link.error_message = form.value.channel, channels[form.value.channel], None
     link.events = [str(event) for event in EVENTS if f"event.{event}" in request.POST]
     request.audit("slack.choose", link.channel, events=link.events)
     return HTTPSeeOther(f"{request.path_in('slack')}?done=chosen")
@@ -130,7 +160,7 @@ def choose(context: SlackResource, request: Request) -> Any:
 
 @view_config(context=SlackResource, name="disconnect", request_method="POST", permission=Permission.SETTINGS_MANAGE)
 def disconnect(context: SlackResource, request: Request) -> Response:
-    """Give the token back to Slack, then forget it."""
+    """Revoke the token and delete the link."""
     services, workspace_id = request.services, request.workspace.workspace_id
     link = find_slack_link(request.db, workspace_id)
     if link is None:
@@ -139,32 +169,32 @@ def disconnect(context: SlackResource, request: Request) -> Response:
     try:
         request.slack.revoke(decrypt_slack_token(link, services.ring))
     except SlackUnavailableError as error:
-        log.warning("slack", reason=str(error))
+        log.warning("slack unavailable", reason=str(error))
         return HTTPSeeOther(f"{request.path_in('slack')}?done=down")
     except SlackRejectedError:
-        pass  # no key opens it any more: there is nothing that could be given back
+        pass  # no encryption key decrypts it, so it cannot be revoked
     enter_workspace(request.db, workspace_id)
-    now = find_slack_link(request.db, workspace_id)
-    if now is not None:
-        request.db.delete(now)
+    current = find_slack_link(request.db, workspace_id)
+    if current is not None:
+        request.db.delete(current)
     request.audit("slack.disconnect", link.team)
     return HTTPSeeOther(f"{request.path_in('slack')}?done=removed")
 
 
-def _page(request: Request) -> dict[str, Any]:
+def _page(request: Request) -> SlackPage:
     link = find_slack_link(request.db, request.workspace.workspace_id)
-    channels, trouble = _channels(request, link)
-    return {
-        "link": link,
-        "channels": channels,
-        "trouble": trouble or (link.trouble if link is not None else None),
-        "words": {event: EVENT_LABELS[event] for event in EVENTS},
-        "news": NEWS.get(request.GET.get("done", "")),
-    }
+    channels, error_message = _list_channels(request, link)
+    return SlackPage(
+        link=link,
+        channels=channels,
+        error_message=error_message or (link.error_message if link is not None else None),
+        event_labels={event: EVENT_LABELS[event] for event in EVENTS},
+        notice=NOTICES.get(request.GET.get("done", "")),
+    )
 
 
-def _channels(request: Request, link: SlackLink | None) -> tuple[dict[str, str], str | None]:
-    """The team's channels, or why there are none to see. Slack is asked outside of any transaction."""
+def _list_channels(request: Request, link: SlackLink | None) -> tuple[dict[str, str], str | None]:
+    """Return the team's channels, or an error message. Slack is called outside of any transaction."""
     if link is None:
         return {}, None
     services = request.services
@@ -172,16 +202,20 @@ def _channels(request: Request, link: SlackLink | None) -> tuple[dict[str, str],
     try:
         return request.slack.channels(decrypt_slack_token(link, services.ring)), None
     except SlackUnavailableError as error:
-        log.warning("slack", reason=str(error))
-        return {}, NEWS["down"]
+        log.warning("slack unavailable", reason=str(error))
+        return {}, NOTICES["down"]
     except SlackRejectedError as error:
-        return {}, error.trouble or f"Slack refused: {error.code}"
+        return {}, error.user_message or f"Slack rejected the request: {error.code}"
     finally:
         enter_workspace(request.db, request.workspace.workspace_id)
 
 
-def _manageable(person: SignedInUser, slug: str) -> Access:
-    """The workspace of a slug, if the person may change its settings. Raises HTTPNotFound."""
+def _find_manageable(person: SignedInUser, slug: str) -> Access:
+    """Return the workspace of a slug if the person may change its settings.
+
+    Raises:
+        HTTPNotFound: They may not.
+    """
     for access in person.workspaces:
         allowed = Permission.SETTINGS_MANAGE in ROLE_PERMISSIONS[access.role] and not person.lacks_second_factor(access)
         if access.slug == slug and allowed:

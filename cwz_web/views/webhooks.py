@@ -1,7 +1,7 @@
-"""Outgoing webhooks: which addresses are told of what, their secrets, and what was sent to them."""
+"""Webhooks: the list, a webhook with its secrets, and its deliveries."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 from pydantic import ConfigDict
@@ -10,18 +10,18 @@ from pyramid.response import Response
 from pyramid.view import view_config
 
 from cwz_web.generation.signed_urls import valid_numbers
-from cwz_web.notify.models import WebhookDelivery, Webhook
+from cwz_web.notify.models import Webhook, WebhookDelivery
 from cwz_web.notify.webhooks import (
     EVENT_LABELS,
     MAX_WEBHOOKS,
     PAGE,
     Event,
     WebhookUrl,
-    list_deliveries,
     emit_test_event,
+    list_deliveries,
     list_webhooks,
-    rotate_secret,
     resend_delivery,
+    rotate_secret,
 )
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import WebhookCollection, WebhookResource
@@ -32,7 +32,7 @@ from cwz_web.workspaces.models import Workspace
 
 
 class WebhookForm(Form):
-    """An address. The events' fields (`event.<name>`) come beside it."""
+    """A URL; the events are check boxes of their own (`event.<name>`)."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -40,26 +40,41 @@ class WebhookForm(Form):
 
 
 class ChangeForm(Form):
-    """What to do with a webhook."""
+    """An action on a webhook."""
 
-    do: Literal["rotate", "retire", "switch-on", "switch-off", "test", "remove"]
+    do: Literal["rotate", "retire", "enable", "disable", "test", "delete"]
 
 
-class AgainForm(Form):
-    """Which message to send again."""
+class ResendForm(Form):
+    """The delivery to send again."""
 
     delivery: UUID
 
 
 @dataclass(frozen=True)
 class WebhookListPage:
-    """What webhooks/list.jinja2 shows."""
+    """The view model of webhooks/list.jinja2."""
 
     form: Filled[WebhookForm]
     webhooks: list[Webhook]
-    words: dict[Event, str]
+    event_labels: dict[Event, str]
     chosen: list[Event]
     secrets: list[str]
+
+
+@dataclass(frozen=True)
+class WebhookPage:
+    """The view model of webhooks/show.jinja2.
+
+    Attributes:
+        next: The id before which the next page of deliveries starts; None on the last page.
+    """
+
+    webhook: Webhook
+    event_labels: dict[Event, str]
+    secrets: list[str]
+    deliveries: list[WebhookDelivery]
+    next: UUID | None
 
 
 def _list_page(context: WebhookCollection, request: Request, form: Filled[WebhookForm]) -> WebhookListPage:
@@ -68,7 +83,7 @@ def _list_page(context: WebhookCollection, request: Request, form: Filled[Webhoo
     return WebhookListPage(
         form=form,
         webhooks=list_webhooks(request.db, workspace.id),
-        words=EVENT_LABELS,
+        event_labels=EVENT_LABELS,
         chosen=chosen or [Event.RUN_FINISHED, Event.RUN_FAILED],
         secrets=_secrets(request, workspace.id, valid_numbers(workspace)),
     )
@@ -77,8 +92,8 @@ def _list_page(context: WebhookCollection, request: Request, form: Filled[Webhoo
 @view_config(
     context=WebhookCollection, request_method="GET", renderer="webhooks/list.jinja2", permission=Permission.WEBHOOK_VIEW
 )
-def webhook_list(context: WebhookCollection, request: Request) -> WebhookListPage:
-    """The workspace's webhooks, and a form for another one."""
+def list_webhooks_page(context: WebhookCollection, request: Request) -> WebhookListPage:
+    """List the webhooks, with a form for a new one."""
     return _list_page(context, request, empty_form())
 
 
@@ -90,76 +105,78 @@ def webhook_list(context: WebhookCollection, request: Request) -> WebhookListPag
     permission=Permission.WEBHOOK_MANAGE,
 )
 def add_webhook(context: WebhookCollection, request: Request, form: WebhookForm) -> Response:
-    """Add a webhook, and show it with its secret."""
+    """Add a webhook and show its page."""
     workspace_id = request.workspace.workspace_id
     events = [event for event in Event if f"event.{event}" in request.POST]
     if not events:
         raise FieldError("events", "Choose at least one event")
     if len(list_webhooks(request.db, workspace_id)) >= MAX_WEBHOOKS:
-        raise FieldError("url", f"A workspace can have at most {MAX_WEBHOOKS} webhooks; remove one first")
+        raise FieldError("url", f"A workspace can have at most {MAX_WEBHOOKS} webhooks. Delete one first")
     webhook = Webhook(workspace_id=workspace_id, url=form.url, events=events)
     request.db.add(webhook)
     request.db.flush()
-    request.audit("webhook.add", webhook.place, events=events)
+    request.audit("webhook.add", webhook.display_url, events=events)
     return HTTPSeeOther(request.path_in("webhooks", webhook.id))
 
 
 @view_config(
     context=WebhookResource, request_method="GET", renderer="webhooks/show.jinja2", permission=Permission.WEBHOOK_VIEW
 )
-def show_webhook(context: WebhookResource, request: Request) -> dict[str, Any]:
-    """A webhook, and what was sent to it."""
+def show_webhook(context: WebhookResource, request: Request) -> WebhookPage:
+    """Show a webhook and its deliveries."""
     webhook = context.row
     deliveries = list_deliveries(request.db, webhook, before_id(request))
-    return {
-        "webhook": webhook,
-        "words": EVENT_LABELS,
-        "secrets": _secrets(request, webhook.id, webhook.secret_numbers),
-        "deliveries": deliveries,
-        "next": deliveries[-1].id if len(deliveries) == PAGE else None,
-    }
+    return WebhookPage(
+        webhook=webhook,
+        event_labels={event: label for event, label in EVENT_LABELS.items() if event in webhook.events},
+        secrets=_secrets(request, webhook.id, webhook.secret_numbers),
+        deliveries=deliveries,
+        next=deliveries[-1].id if len(deliveries) == PAGE else None,
+    )
 
 
 @view_config(context=WebhookResource, request_method="POST", permission=Permission.WEBHOOK_MANAGE)
 def change_webhook(context: WebhookResource, request: Request) -> Response:
-    """Replace its secret, switch it off or on, try it, or remove it."""
+    """Rotate a secret, enable, disable, test or delete a webhook."""
     webhook, form = context.row, read_form(ChangeForm, request.POST)
     if form.value is None:
-        raise HTTPUnprocessableEntity("Choose what to do with the webhook")
+        raise HTTPUnprocessableEntity("Choose an action")
     match form.value.do:
         case "rotate":
             rotate_secret(webhook)
         case "retire":
             webhook.secret_oldest = webhook.secret_number
-        case "switch-on":
-            webhook.active, webhook.trouble = True, None
-        case "switch-off":
+        case "enable":
+            webhook.active, webhook.error_message = True, None
+        case "disable":
             webhook.active = False
         case "test":
             emit_test_event(request.db, webhook)
-        case "remove":
+        case "delete":
             request.db.delete(webhook)
-    request.audit(f"webhook.{form.value.do}", webhook.place)
-    return HTTPSeeOther(request.path_in("webhooks", *([] if form.value.do == "remove" else [webhook.id])))
+    request.audit(f"webhook.{form.value.do}", webhook.display_url)
+    return HTTPSeeOther(request.path_in("webhooks", *([] if form.value.do == "delete" else [webhook.id])))
 
 
-@view_config(context=WebhookResource, name="again", request_method="POST", permission=Permission.WEBHOOK_VIEW)
-def deliver_again(context: WebhookResource, request: Request) -> Response:
-    """Send a message again."""
-    form = read_form(AgainForm, request.POST)
-    found = None
+@view_config(context=WebhookResource, name="resend", request_method="POST", permission=Permission.WEBHOOK_VIEW)
+def resend(context: WebhookResource, request: Request) -> Response:
+    """Send a delivery again."""
+    form = read_form(ResendForm, request.POST)
+    delivery = None
     if form.value is not None:
-        found = request.db.get(WebhookDelivery, (context.row.workspace_id, form.value.delivery), with_for_update=True)
-    if found is None or found.webhook_id != context.row.id:
-        raise HTTPUnprocessableEntity("Choose one of the messages of this webhook")
-    if found.state != "pending":
-        resend_delivery(request.db, found)
-    request.audit("webhook.again", context.row.place, delivery=str(found.id))
+        delivery = request.db.get(
+            WebhookDelivery, (context.row.workspace_id, form.value.delivery), with_for_update=True
+        )
+    if delivery is None or delivery.webhook_id != context.row.id:
+        raise HTTPUnprocessableEntity("Choose a delivery of this webhook")
+    if delivery.state != "pending":
+        resend_delivery(request.db, delivery)
+    request.audit("webhook.resend", context.row.display_url, delivery=str(delivery.id))
     return HTTPSeeOther(request.path_in("webhooks", context.row.id))
 
 
 def _secrets(request: Request, owner_id: UUID, numbers: range) -> list[str]:
-    """The secrets, for those who may see them."""
+    """Return the secrets if the user may see them, newest first."""
     if not request.has_permission(Permission.WEBHOOK_MANAGE):
         return []
     return request.services.webhooks.secrets_for(owner_id, numbers)

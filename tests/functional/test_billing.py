@@ -240,7 +240,7 @@ def test_the_feeds_of_a_workspace_that_is_read_only_wait(till: Till, make: Facto
             space = db.get_one(Workspace, till.space.id)
             space.read_only_from = NOW - timedelta(days=unpaid_for) if unpaid_for else None
         with till.services.database.transaction() as db:
-            feed_tasks.find_due.configure(connection=raw_connection(db)).defer(timestamp=0)
+            feed_tasks.enqueue_due.configure(connection=raw_connection(db)).defer(timestamp=0)
         run_jobs(app_url, "default", context)
         with psycopg.connect(app_url) as connection:
             waiting = connection.execute(
@@ -439,7 +439,7 @@ def test_somebody_subscribes_on_stripes_page(till: Till, app: TestApp, make: Fac
     back = app.get(f"{address}?back=checkout")
     assert "Waiting for Stripe" in back.text
     till.work()
-    part = app.get(back.html.find(id="standing")["hx-get"])
+    part = app.get(back.html.find(id="plan-panel")["hx-get"])
     assert "Pro" in part.text
     assert "hx-get" not in part.text
     page = app.get(address)
