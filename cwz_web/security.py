@@ -1,10 +1,9 @@
-"""Who is asking: the session cookie of a browser, or the key of a program. Never both for the same address.
+"""Authentication: a browser by its session cookie, an API client by its key; a URL accepts only one of the two.
 
-The identity carries its principals; what they may do stands in resources.py.
+The identity carries its principals; what they may do is in `cwz_web.resources.permissions`.
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,25 +13,25 @@ from pyramid.config import Configurator
 from pyramid.response import Response
 from sqlalchemy.orm import Session
 
-from cwz_web.accounts.models import Account, SignIn
+from cwz_web.accounts.models import Account, LoginSession
 from cwz_web.accounts.sessions import ABSOLUTE_LIMIT, find_session
-from cwz_web.generation.api_keys import KeyOwner
+from cwz_web.generation.api_keys import ApiKeyIdentity
 from cwz_web.resources.permissions import api_principal, member_principal
-from cwz_web.workspaces.access import Access, workspaces_of
+from cwz_web.workspaces.access import Access, list_workspaces
 
 if TYPE_CHECKING:
     from cwz_web.web.request import Request
 
-API = "/v1/"
-# A cookie as we set them: names and tokens.
+API_PATH = "/v1/"
+# A cookie as this application sets it: a name and a token.
 _cookie = re.compile(r"\s*([\w-]+)=([\w.=-]*)\s*", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Person:
-    """Somebody who is signed in."""
+class SignedInUser:
+    """A user who is signed in."""
 
-    session: SignIn
+    session: LoginSession
     workspaces: tuple[Access, ...]
 
     @property
@@ -41,67 +40,67 @@ class Person:
 
     @property
     def principals(self) -> list[str]:
-        """A workspace that wants a second factor counts only for those who have one."""
-        open_ones = [access for access in self.workspaces if not self.lacks_second_factor(access)]
-        return [Authenticated, *(member_principal(access.workspace_id, access.role) for access in open_ones)]
+        """The user's principals; a workspace that requires a second factor is left out until the user has one."""
+        accessible = [access for access in self.workspaces if not self.lacks_second_factor(access)]
+        return [Authenticated, *(member_principal(access.workspace_id, access.role) for access in accessible)]
 
     def lacks_second_factor(self, access: Access) -> bool:
-        """Whether the workspace stays shut until the person sets up a second factor."""
+        """Tell whether the workspace is closed to the user until a second factor is set up."""
         return access.second_factor_required and not self.account.has_second_factor
 
 
 class SecurityPolicy:
-    """Pyramid's security policy."""
+    """Pyramid's security policy: the identity of a request, and what it may do."""
 
     def __init__(self) -> None:
         self._acl = ACLHelper()
 
-    def identity(self, request: "Request") -> Person | KeyOwner | None:
-        """Whoever is asking, found once a request."""
+    def identity(self, request: "Request") -> SignedInUser | ApiKeyIdentity | None:
+        """Return the signed-in user or the API key; looked up once per request."""
         return request.identity
 
     def authenticated_userid(self, request: "Request") -> str | None:
         identity = request.identity
-        return str(identity.account.id) if isinstance(identity, Person) else None
+        return str(identity.account.id) if isinstance(identity, SignedInUser) else None
 
     def permits(self, request: "Request", context: Any, permission: str) -> Any:
         match request.identity:
-            case Person() as person:
+            case SignedInUser() as person:
                 principals = [Everyone, *person.principals]
-            case KeyOwner(workspace_id=workspace_id):
+            case ApiKeyIdentity(workspace_id=workspace_id):
                 principals = [Everyone, api_principal(workspace_id)]
             case _:
                 principals = [Everyone]
         return self._acl.permits(context, principals, permission)
 
     def remember(self, request: "Request", userid: str, **kw: Any) -> list[Any]:
-        raise NotImplementedError("A session begins in views/sign_in.py")
+        raise NotImplementedError("Sessions are created in views/sign_in.py")
 
     def forget(self, request: "Request", **kw: Any) -> list[Any]:
-        raise NotImplementedError("A session ends in views/sign_in.py")
+        raise NotImplementedError("Sessions are ended in views/sign_in.py")
 
 
 def parse_cookies(request: "Request") -> dict[str, str]:
-    """The browser's cookies by name, as far as they can be ours (RFC 6265, section 4.2.1).
+    """Return the browser's cookies by name, if they have the form of ours (RFC 6265, section 4.2.1).
 
-    WebOb's own way looks for a cookie from each byte on: 64 KB that are none took it a minute.
+    WebOb's parser takes quadratic time: a minute for a header of 64 KB without a valid cookie.
     """
-    sent = map(_cookie.fullmatch, request.environ.get("HTTP_COOKIE", "").split(";"))
-    return {found[1]: found[2] for found in sent if found}
+    matches = map(_cookie.fullmatch, request.environ.get("HTTP_COOKIE", "").split(";"))
+    return {match[1]: match[2] for match in matches if match}
 
 
 def cookie_name(request: "Request", what: str = "session") -> str:
-    """A cookie of ours. `__Host-` ties it to this very host; browsers take that prefix over https only."""
+    """Return the name of a cookie. `__Host-` ties it to this host; browsers accept that prefix over https only."""
     return f"cwz_{what}" if request.services.settings.development else f"__Host-cwz_{what}"
 
 
 def keep_cookie(
     request: "Request", response: Response, what: str, value: str | None, max_age: timedelta | None = None
 ) -> None:
-    """Give the browser a cookie that no script can read, or, for None, take it away.
+    """Set a cookie that scripts cannot read, or delete it if the value is None.
 
-    Arguments:
-        max_age: how long to keep it; None for as long as the browser runs.
+    Args:
+        max_age: its lifetime; None for a session cookie.
     """
     secure = not request.services.settings.development
     options = {"path": "/", "secure": secure, "httponly": True, "samesite": "Lax"}
@@ -112,43 +111,30 @@ def keep_cookie(
 
 
 def set_session_cookie(request: "Request", response: Response, token: str | None) -> None:
-    """Give the browser its session, or take it away."""
+    """Set the session cookie, or delete it if the token is None."""
     keep_cookie(request, response, "session", token, ABSOLUTE_LIMIT)
 
 
-def session_of(request: "Request", db: Session) -> SignIn | None:
-    """The live session of the browser."""
+def session_of(request: "Request", db: Session) -> LoginSession | None:
+    """Return the browser's session, unless it has ended."""
     token = request.cookies.get(cookie_name(request))
     return find_session(db, token, request.services.browser_tokens) if token else None
 
 
-def find_identity(request: "Request") -> Person | KeyOwner | None:
-    if request.raw_path.startswith(API):
-        return request.find_key_owner()
+def find_identity(request: "Request") -> SignedInUser | ApiKeyIdentity | None:
+    """Return the API key below `/v1/`, the signed-in user elsewhere, or None."""
+    if request.raw_path.startswith(API_PATH):
+        return request.services.keys.find(_bearer_token(request))
     session = session_of(request, request.db) if request.uses_transaction else None
-    return Person(session, tuple(workspaces_of(request.db, session.account_id))) if session else None
+    return SignedInUser(session, tuple(list_workspaces(request.db, session.account_id))) if session else None
 
 
-def key_tween(handler: Callable[["Request"], Response], registry: Any) -> Callable[["Request"], Response]:
-    """Ask whose key it is as soon as a program's request is let in, so that the answer is there when it is wanted."""
-    keys = registry["services"].keys
-
-    def asking(request: "Request") -> Response:
-        with keys.asking(_key_in(request)) as request.find_key_owner:
-            return handler(request)
-
-    return asking
-
-
-def _key_in(request: "Request") -> str:
-    """The key that a program sends with a request to the API, or nothing."""
-    if not request.raw_path.startswith(API):
-        return ""
-    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    return key.strip() if scheme.lower() == "bearer" else ""
+def _bearer_token(request: "Request") -> str:
+    """Return the token of the Authorization header (RFC 6750), or an empty string."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def includeme(config: Configurator) -> None:
-    """Install the policy; without a permission of its own, a view is for those who are signed in."""
+    """Install the security policy. A view without a permission of its own requires a signed-in user."""
     config.set_security_policy(SecurityPolicy())
-    config.add_tween("cwz_web.security.key_tween", under="cwz_web.web.request_validation.intake_tween")

@@ -1,6 +1,6 @@
-"""`/v1` for pages of other origins (the Fetch standard's CORS protocol), for keys that are bound to origins.
+"""CORS (Fetch standard) for `/v1`: pages of other origins, with a key that is restricted to them.
 
-A preflight carries no key, so any page may ask what it could do; whether it may read an answer says the key.
+A preflight has no key, so every origin gets the same response to it; the key decides who may read the real response.
 """
 
 from pyramid.config import Configurator
@@ -14,7 +14,7 @@ PREFLIGHT = {
     "Access-Control-Max-Age": "7200",
     "Vary": "Origin",
 }
-# What a page may read of an answer beside its body.
+# Response headers that a page may read.
 EXPOSED = ", ".join(
     ["Cached", "ETag", "Link", "Location", "Preference-Applied", "Retry-After"]
     + [f"RateLimit-{name}" for name in ("Limit", "Remaining", "Reset")]
@@ -22,19 +22,19 @@ EXPOSED = ", ".join(
 
 
 def allow(response: Response, origin: str) -> None:
-    """Let a page of an origin read the answer."""
+    """Let pages of an origin read the response."""
     response.headers["Access-Control-Allow-Origin"] = origin
     response.headers["Access-Control-Expose-Headers"] = EXPOSED
     response.vary = [*(response.vary or ()), "Origin"]
 
 
 def preflight_tween(handler: Handler, registry: object) -> Handler:
-    """Answer what browsers ask before they send a request with a key."""
+    """Respond to preflight requests."""
 
     def tween(request: Request) -> Response:
         origin = request.headers.get("Origin")
-        asks = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
-        if not (asks and origin and request.path_info.startswith("/v1/")):
+        is_preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+        if not (is_preflight and origin and request.path_info.startswith("/v1/")):
             return handler(request)
         response = Response(status=204, headers=PREFLIGHT)
         response.headers["Access-Control-Allow-Origin"] = origin
@@ -44,5 +44,5 @@ def preflight_tween(handler: Handler, registry: object) -> Handler:
 
 
 def includeme(config: Configurator) -> None:
-    """Install the tween below the one that puts the headers on."""
+    """Install the tween below the one that sets the security headers."""
     config.add_tween("cwz_web.api.cors.preflight_tween", under="cwz_web.web.request_validation.intake_tween")

@@ -1,7 +1,7 @@
-"""`/docs/api`: the API for people, from what the document for programs is made of, with the reader's own template.
+"""`/docs/api`: the API reference, built from the OpenAPI document, with the user's own template in the examples.
 
-Whoever is signed in finds the newest template and feed of their workspace (`?workspace=slug` for another of theirs) in
-the examples. A key is never known here: the page's script puts one into the examples, in the browser alone.
+For a signed-in user, the examples use the newest template and feed of a workspace (`?workspace=slug` selects one). The
+server never puts an API key into the page: its script does, in the browser.
 """
 
 import json
@@ -12,123 +12,170 @@ from typing import Any
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
-from cwz_web.api.examples import KEY, LANGUAGES, Call
+from cwz_web.api.examples import KEY, LANGUAGES, Example
 from cwz_web.api.feeds import ItemData, Keys, NewFeed, PushedItems
-from cwz_web.api.images import ImageRequest
+from cwz_web.api.image_requests import ImageRequest
 from cwz_web.api.openapi import OPERATIONS, Operation, document
 from cwz_web.api.runs import RunRequest
 from cwz_web.feeds.queries import list_feeds
 from cwz_web.generation.templates import open_designs
 from cwz_web.resources.application import DocsRoot
+from cwz_web.security import SignedInUser
 from cwz_web.web.request import Request
 
-AN_ID = "0190b0a0-0000-7000-8000-000000000002"
-BOUNDS = {"minimum": "from", "maximum": "to", "maxLength": "at most", "maxItems": "at most"}
+SAMPLE_ID = "0190b0a0-0000-7000-8000-000000000002"
+LIMIT_LABELS = {"minimum": "from", "maximum": "to", "maxLength": "at most", "maxItems": "at most"}
+# Section titles by the first path segment.
 SECTIONS = {
+    "images": "Images",
+    "image-requests": "Images",
     "templates": "Templates",
     "feeds": "Feeds",
     "runs": "Runs",
-    "images": "Images",
     "usage": "Usage",
 }
 
 
 @dataclass(frozen=True)
-class Reader:
-    """What the examples are about: something of the reader's own, or something made up."""
+class ExampleData:
+    """What the examples are about: a template and a feed of the user's workspace, or samples."""
 
     workspace: str | None = None
     template: str = "product-card"
-    template_id: str = AN_ID
-    feed_id: str = AN_ID
+    template_id: str = SAMPLE_ID
+    feed_id: str = SAMPLE_ID
     data: tuple[tuple[str, str], ...] = (("title", "Stoneware mug"), ("price", "24.00"))
 
 
 @dataclass(frozen=True)
-class Field:
-    """A field of a body, or a parameter."""
+class FieldDescription:
+    """A field of a body, or a parameter; `location` is body, path, query or header."""
 
     name: str
-    kind: str
+    type: str
     required: bool
-    where: str
+    location: str
+
+
+@dataclass(frozen=True)
+class OperationDescription:
+    """An operation with its example in each language."""
+
+    id: str
+    method: str
+    path: str
+    summary: str
+    scope: str
+    description: str
+    fields: list[FieldDescription]
+    responses: dict[int, str | None]
+    examples: dict[str, str]
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """A model of the responses."""
+
+    description: str
+    fields: list[FieldDescription]
+
+
+@dataclass(frozen=True)
+class ApiReferencePage:
+    """What docs/api.jinja2 shows."""
+
+    sections: dict[str, list[OperationDescription]]
+    models: dict[str, ModelDescription]
+    languages: tuple[str, ...]
+    base_url: str
+    workspace: str | None
+    key: str
 
 
 @view_config(
     context=DocsRoot, name="api", request_method="GET", renderer="docs/api.jinja2", permission=NO_PERMISSION_REQUIRED
 )
-def api_page(context: DocsRoot, request: Request) -> dict[str, Any]:
-    """Everything that the API does, each with an example in three languages."""
-    reader, url = _reader(request), request.services.settings.url
-    whole = document(url)
-    schemas = whole["components"]["schemas"]
-    sections: dict[str, list[dict[str, Any]]] = {title: [] for title in SECTIONS.values()}
+def api_reference(context: DocsRoot, request: Request) -> ApiReferencePage:
+    """Show every operation of the API, each with an example in three languages."""
+    example_data, url = _example_data(request), request.services.settings.url
+    openapi = document(url)
+    sections: dict[str, list[OperationDescription]] = {title: [] for title in SECTIONS.values()}
     for operation in OPERATIONS:
-        told = whole["paths"][operation.path][operation.method]
-        sections[SECTIONS[operation.path.split("/")[1]]].append(
-            {
-                "id": told["operationId"],
-                "method": operation.method.upper(),
-                "path": f"/v1{operation.path}",
-                "summary": operation.summary,
-                "scope": operation.scope,
-                "about": schemas[operation.body.__name__].get("description", "") if operation.body else "",
-                "fields": [*_parameters(told), *_fields(operation, schemas)],
-                "answers": {status: model and model.__name__ for status, model in operation.answers.items()},
-                "examples": {name: write(call_of(operation, url, reader)) for name, write in LANGUAGES.items()},
-            }
-        )
+        title = SECTIONS[operation.path.split("/")[1]]
+        sections[title].append(_describe_operation(operation, openapi, url, example_data))
     bodies = {operation.body.__name__ for operation in OPERATIONS if operation.body}
-    return {
-        "sections": sections,
-        "models": {
-            name: (schema.get("description", ""), _properties(schema, "") or [Field("", _kind(schema), False, "")])
-            for name, schema in sorted(schemas.items())
-            if name not in bodies
-        },
-        "base_url": url,
-        "reader": reader,
-        "key": KEY,
-    }
-
-
-def call_of(operation: Operation, url: str, reader: Reader) -> Call:
-    """A call of an operation, with something of the reader's own."""
-    kind = operation.path.split("/")[1]
-    identity = {"templates": reader.template_id, "feeds": reader.feed_id}.get(kind, AN_ID)
-    image = "image" if operation.body is ImageRequest else "json"
-    return Call(
-        operation.method.upper(),
-        f"{url}/v1{operation.path.format(id=identity, key='mug-1', number=1)}",
-        _body(operation, reader),
-        sends_file=operation.takes_file,
-        gets="nothing" if None in operation.answers.values() else image,
+    schemas = openapi["components"]["schemas"]
+    return ApiReferencePage(
+        sections=sections,
+        models={name: _describe_model(schema) for name, schema in sorted(schemas.items()) if name not in bodies},
+        languages=tuple(LANGUAGES),
+        base_url=url,
+        workspace=example_data.workspace,
+        key=KEY,
     )
 
 
-def _reader(request: Request) -> Reader:
-    identity = request.identity
-    mine = [a for a in identity.workspaces if not identity.lacks_second_factor(a)] if identity is not None else []
+def example_of(operation: Operation, url: str, data: ExampleData) -> Example:
+    """Return the example request of an operation."""
+    collection = operation.path.split("/")[1]
+    row_id = {"templates": data.template_id, "feeds": data.feed_id}.get(collection, SAMPLE_ID)
+    response = "image" if operation.body is ImageRequest else "json"
+    return Example(
+        operation.method.upper(),
+        f"{url}/v1{operation.path.format(id=row_id, key='mug-1', number=1)}",
+        _body(operation, data),
+        sends_file=operation.accepts_file,
+        response="nothing" if None in operation.responses.values() else response,
+    )
+
+
+def _describe_operation(
+    operation: Operation, openapi: dict[str, Any], url: str, data: ExampleData
+) -> OperationDescription:
+    entry, schemas = openapi["paths"][operation.path][operation.method], openapi["components"]["schemas"]
+    example = example_of(operation, url, data)
+    return OperationDescription(
+        id=entry["operationId"],
+        method=operation.method.upper(),
+        path=f"/v1{operation.path}",
+        summary=operation.summary,
+        scope=operation.scope,
+        description=schemas[operation.body.__name__].get("description", "") if operation.body else "",
+        fields=[*_parameters(entry), *_body_fields(operation, schemas)],
+        responses={status: model.__name__ if model else None for status, model in operation.responses.items()},
+        examples={language: write(example) for language, write in LANGUAGES.items()},
+    )
+
+
+def _describe_model(schema: dict[str, Any]) -> ModelDescription:
+    fields = _properties(schema, "") or [FieldDescription("", _type(schema), False, "")]
+    return ModelDescription(schema.get("description", ""), fields)
+
+
+def _example_data(request: Request) -> ExampleData:
+    user = request.identity
+    if not isinstance(user, SignedInUser):
+        return ExampleData()
+    accessible = [access for access in user.workspaces if not user.lacks_second_factor(access)]
     slug = request.GET.get("workspace")
-    access = next((each for each in mine if each.slug == slug), mine[0] if mine else None)
+    access = next((each for each in accessible if each.slug == slug), accessible[0] if accessible else None)
     if access is None:
-        return Reader()
+        return ExampleData()
     with request.services.database.transaction(access.workspace_id) as db:
         designs, feeds = open_designs(db, access.workspace_id), list_feeds(db, access.workspace_id, limit=1)
-    reader = Reader(workspace=access.name, feed_id=str(feeds[0].id) if feeds else AN_ID)
+    data = ExampleData(workspace=access.name, feed_id=str(feeds[0].id) if feeds else SAMPLE_ID)
     if not designs:
-        return reader
-    template, columns = designs[0].template, designs[0].document.fields
-    texts = tuple((column.name, column.default) for column in columns if column.type != "image")
-    return replace(reader, template=template.slug, template_id=str(template.id), data=texts or reader.data)
+        return data
+    template, fields = designs[0].template, designs[0].document.fields
+    values = tuple((field.name, field.default) for field in fields if field.type != "image")
+    return replace(data, template=template.slug, template_id=str(template.id), data=values or data.data)
 
 
-def _body(operation: Operation, reader: Reader) -> Any:
-    """What an example sends."""
+def _body(operation: Operation, data: ExampleData) -> Any:
     row = {"title": "Stoneware mug", "price": "24.00"}
     bodies: dict[Any, Any] = {
-        ImageRequest: {"template": reader.template, "data": dict(reader.data)},
-        RunRequest: {"feed": reader.feed_id, "template": reader.template, "outputs": [{"format": "jpg"}]},
+        ImageRequest: {"template": data.template, "data": dict(data.data)},
+        RunRequest: {"feed": data.feed_id, "template": data.template, "outputs": [{"format": "jpg"}]},
         NewFeed: {"name": "Products"},
         ItemData: {"data": row},
         PushedItems: {"items": [{"key": "mug-1", "data": row}]},
@@ -137,34 +184,37 @@ def _body(operation: Operation, reader: Reader) -> Any:
     return bodies[operation.body] if operation.body else None
 
 
-def _parameters(told: dict[str, Any]) -> Iterator[Field]:
-    for parameter in told["parameters"]:
-        yield Field(parameter["name"], _kind(parameter["schema"]), parameter["required"], parameter["in"])
+def _parameters(entry: dict[str, Any]) -> Iterator[FieldDescription]:
+    for parameter in entry["parameters"]:
+        yield FieldDescription(parameter["name"], _type(parameter["schema"]), parameter["required"], parameter["in"])
 
 
-def _fields(operation: Operation, schemas: dict[str, Any]) -> list[Field]:
-    if operation.takes_file:
-        return [Field("the file", "CSV, TSV, JSON, XML, also gzipped", False, "body")]
+def _body_fields(operation: Operation, schemas: dict[str, Any]) -> list[FieldDescription]:
+    if operation.accepts_file:
+        return [FieldDescription("(file)", "CSV, TSV, JSON or XML, optionally gzipped", False, "body")]
     return _properties(schemas[operation.body.__name__], "body") if operation.body else []
 
 
-def _properties(schema: dict[str, Any], where: str) -> list[Field]:
+def _properties(schema: dict[str, Any], location: str) -> list[FieldDescription]:
     required = schema.get("required", ())
-    return [Field(name, _kind(each), name in required, where) for name, each in schema.get("properties", {}).items()]
+    return [
+        FieldDescription(name, _type(schema), name in required, location)
+        for name, schema in schema.get("properties", {}).items()
+    ]
 
 
-def _kind(schema: dict[str, Any]) -> str:
-    """What may stand in a field, in words."""
+def _type(schema: dict[str, Any]) -> str:
+    """Return a schema's type, limits and default in words."""
     if "$ref" in schema:
         return str(schema["$ref"]).rpartition("/")[2]
     if "anyOf" in schema:
-        return " or ".join(dict.fromkeys(_kind(each) for each in schema["anyOf"]))
+        return " or ".join(dict.fromkeys(_type(each) for each in schema["anyOf"]))
     if "enum" in schema:
         return ", ".join(map(str, schema["enum"]))
-    words = str(schema.get("format") or schema.get("type", "anything"))
-    if words == "array":
-        words = f"list of {_kind(schema['items'])}" if "items" in schema else "list"
-    bounds = [f"{word} {schema[name]:,}" for name, word in BOUNDS.items() if name in schema]
+    name = str(schema.get("format") or schema.get("type", "any"))
+    if name == "array":
+        name = f"list of {_type(schema['items'])}" if "items" in schema else "list"
+    details = [f"{label} {schema[limit]:,}" for limit, label in LIMIT_LABELS.items() if limit in schema]
     if "default" in schema and schema["default"] not in (None, "", [], {}):
-        bounds.append(f"otherwise {json.dumps(schema['default'])}")
-    return ", ".join([words, *bounds])
+        details.append(f"default {json.dumps(schema['default'])}")
+    return ", ".join([name, *details])

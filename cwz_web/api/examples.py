@@ -1,4 +1,4 @@
-"""Calls of the API written out in curl, Python and JavaScript, for people to copy."""
+"""Example requests in curl, Python and JavaScript, to copy from the API reference."""
 
 import json
 import shlex
@@ -10,84 +10,86 @@ FILE = "products.csv"
 
 
 @dataclass(frozen=True)
-class Call:
-    """A request.
+class Example:
+    """An example request.
 
     Attributes:
-        body: what is sent as JSON, if anything.
-        sends_file: a file is sent instead.
-        gets: what comes back: a `image`, `json`, or `nothing`.
+        body: the JSON body, if any.
+        sends_file: whether the body is a file instead.
+        response: what the response contains: an `image`, `json`, or `nothing`.
     """
 
     method: str
-    address: str
+    url: str
     body: Any = None
     sends_file: bool = False
-    gets: str = "json"
+    response: str = "json"
 
     @property
     def headers(self) -> dict[str, str]:
-        """What is sent beside it; libraries that are given JSON add its Content-Type themselves."""
-        accept = {"Accept": "image/png"} if self.gets == "image" else {}
+        """The request headers; libraries add the Content-Type of JSON on their own."""
+        accept = {"Accept": "image/png"} if self.response == "image" else {}
         return {"Authorization": f"Bearer {KEY}"} | accept | ({"Content-Type": "text/csv"} if self.sends_file else {})
 
     @property
     def json(self) -> str:
-        """The body; without true, false and null it is Python, too."""
+        """The JSON body; also valid Python, because no example contains true, false or null."""
         return json.dumps(self.body, ensure_ascii=False)
 
 
-def curl(call: Call) -> str:
-    """For a shell."""
-    lines = [f"curl -X {call.method} {call.address}"]
-    lines += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in call.headers.items()]
-    if call.sends_file:
+def curl(example: Example) -> str:
+    """Return the request as a curl command."""
+    lines = [f"curl -X {example.method} {example.url}"]
+    lines += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in example.headers.items()]
+    if example.sends_file:
         lines.append(f"--data-binary @{FILE}")
-    if call.body:
-        lines.append(f"--json {shlex.quote(call.json)}")
-    if call.gets == "image":
+    if example.body:
+        lines.append(f"--json {shlex.quote(example.json)}")
+    if example.response == "image":
         lines.append("-o image.png")
     return " \\\n  ".join(lines)
 
 
-def python(call: Call) -> str:
-    """For Python, with requests."""
-    arguments = [f'"{call.address}"', f"headers={json.dumps(call.headers, ensure_ascii=False)}"]
-    if call.sends_file:
+def python(example: Example) -> str:
+    """Return the request in Python, with requests."""
+    arguments = [f'"{example.url}"', f"headers={json.dumps(example.headers, ensure_ascii=False)}"]
+    if example.sends_file:
         arguments.append(f'data=open("{FILE}", "rb")')
-    if call.body:
-        arguments.append(f"json={call.json}")
+    if example.body:
+        arguments.append(f"json={example.json}")
     ending = {
-        "image": 'with open("image.png", "wb") as file:\n    file.write(answer.content)',
-        "json": "print(answer.json())",
-        "nothing": "print(answer.status_code)",
+        "image": 'with open("image.png", "wb") as file:\n    file.write(response.content)',
+        "json": "print(response.json())",
+        "nothing": "print(response.status_code)",
     }
-    told = "".join(f"    {argument},\n" for argument in arguments)
+    lines = "".join(f"    {argument},\n" for argument in arguments)
     return (
-        f"import requests\n\nanswer = requests.{call.method.lower()}(\n{told})\n"
-        f"answer.raise_for_status()\n{ending[call.gets]}"
+        f"import requests\n\nresponse = requests.{example.method.lower()}(\n{lines})\n"
+        f"response.raise_for_status()\n{ending[example.response]}"
     )
 
 
-def javascript(call: Call) -> str:
-    """For JavaScript, as a module in Node."""
-    headers = call.headers | ({"Content-Type": "application/json"} if call.body else {})
-    told = [f'method: "{call.method}"', f"headers: {json.dumps(headers, ensure_ascii=False)}"]
-    if call.sends_file:
-        told.append(f'body: await readFile("{FILE}")')
-    if call.body:
-        told.append(f"body: JSON.stringify({call.json})")
+def javascript(example: Example) -> str:
+    """Return the request in JavaScript, as a Node module."""
+    headers = example.headers | ({"Content-Type": "application/json"} if example.body else {})
+    options = [f'method: "{example.method}"', f"headers: {json.dumps(headers, ensure_ascii=False)}"]
+    if example.sends_file:
+        options.append(f'body: await readFile("{FILE}")')
+    if example.body:
+        options.append(f"body: JSON.stringify({example.json})")
     ending = {
-        "image": 'await writeFile("image.png", Buffer.from(await answer.arrayBuffer()));',
-        "json": "console.log(await answer.json());",
-        "nothing": "console.log(answer.status);",
+        "image": 'await writeFile("image.png", Buffer.from(await response.arrayBuffer()));',
+        "json": "console.log(await response.json());",
+        "nothing": "console.log(response.status);",
     }
-    needs = [name for name, used in (("readFile", call.sends_file), ("writeFile", call.gets == "image")) if used]
-    begin = f'import {{ {", ".join(needs)} }} from "node:fs/promises";\n\n' if needs else ""
-    options = "".join(f"  {each},\n" for each in told)
+    imports = [
+        name for name, used in (("readFile", example.sends_file), ("writeFile", example.response == "image")) if used
+    ]
+    prologue = f'import {{ {", ".join(imports)} }} from "node:fs/promises";\n\n' if imports else ""
+    lines = "".join(f"  {option},\n" for option in options)
     return (
-        f'{begin}const answer = await fetch("{call.address}", {{\n{options}}});\n'
-        f"if (!answer.ok) throw new Error(await answer.text());\n{ending[call.gets]}"
+        f'{prologue}const response = await fetch("{example.url}", {{\n{lines}}});\n'
+        f"if (!response.ok) throw new Error(await response.text());\n{ending[example.response]}"
     )
 
 

@@ -10,18 +10,18 @@ from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy.orm import Session
 
-from cwz_web.api.pagination import Answer, limit_of, position_after, rows_of, transaction
-from cwz_web.api.request_body import Body, at_most, one_value, read_body
+from cwz_web.api.pagination import ResponseModel, page_limit, paginate, position_after, transaction
+from cwz_web.api.request_body import Body, max_items, read_body, scalar_value
 from cwz_web.billing.plans import PlanLimit, check_plan_limit
 from cwz_web.db.session import FOR_NO_KEY_UPDATE
 from cwz_web.feeds.columns import ColumnType, FeedSchema
 from cwz_web.feeds.fetch_job import request_fetch
 from cwz_web.feeds.file_types import read_table, temporary_file
-from cwz_web.feeds.imports import enqueue_import, find_import, list_imports, create_feed, create_import, resolve_schema
+from cwz_web.feeds.imports import create_feed, create_import, enqueue_import, find_import, list_imports, resolve_schema
 from cwz_web.feeds.limits import MAX_BYTES, MAX_CELL, MAX_COLUMNS, MAX_NAME, SAMPLE_ROWS, InvalidFileError
-from cwz_web.feeds.records import Row
 from cwz_web.feeds.models import Feed, FeedImport, Item
 from cwz_web.feeds.queries import find_item, list_items
+from cwz_web.feeds.records import Row
 from cwz_web.feeds.row_writes import FeedFullError, delete_items, put_items
 from cwz_web.feeds.sources import find_source
 from cwz_web.feeds.variants import MAX_KEY
@@ -46,9 +46,9 @@ NO_NUL = r"^[^\x00]*$"
 Key = Annotated[str, Field(min_length=1, max_length=MAX_KEY, pattern=NO_NUL)]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=NO_NUL)]
 Cell = Annotated[
-    Annotated[str, Field(max_length=MAX_CELL, pattern=NO_NUL)] | int | float | bool | None, one_value(MAX_CELL)
+    Annotated[str, Field(max_length=MAX_CELL, pattern=NO_NUL)] | int | float | bool | None, scalar_value(MAX_CELL)
 ]
-Data = Annotated[dict[Name, Cell], Field(max_length=MAX_COLUMNS), at_most(MAX_COLUMNS)]
+Data = Annotated[dict[Name, Cell], Field(max_length=MAX_COLUMNS), max_items(MAX_COLUMNS)]
 
 
 class NewFeed(Body):
@@ -94,14 +94,14 @@ class Keys(Body):
     keys: Annotated[list[Key], Field(min_length=1, max_length=MAX_ITEMS), FailFast()]
 
 
-class ColumnInfo(Answer):
+class ColumnInfo(ResponseModel):
     """A column of a feed, and what its values are."""
 
     name: str
     kind: ColumnType
 
 
-class FeedInfo(Answer):
+class FeedInfo(ResponseModel):
     """A feed. `key` names the columns that a row is known by; none for its place, or the key that was pushed."""
 
     id: UUID
@@ -112,14 +112,14 @@ class FeedInfo(Answer):
     changed_at: datetime | None
 
 
-class FeedPage(Answer):
+class FeedPage(ResponseModel):
     """Some of the feeds, newest first."""
 
     feeds: list[FeedInfo]
     next: str | None
 
 
-class ItemInfo(Answer):
+class ItemInfo(ResponseModel):
     """A row of a feed."""
 
     key: str
@@ -128,14 +128,14 @@ class ItemInfo(Answer):
     changed_at: datetime | None
 
 
-class ItemPage(Answer):
+class ItemPage(ResponseModel):
     """Some of the rows, in the feed's order."""
 
     items: list[ItemInfo]
     next: str | None
 
 
-class Pushed(Answer):
+class Pushed(ResponseModel):
     """What became of rows that were pushed."""
 
     added: int
@@ -143,13 +143,13 @@ class Pushed(Answer):
     unchanged: int
 
 
-class Removed(Answer):
+class Removed(ResponseModel):
     """How many rows were there to be removed."""
 
     removed: int
 
 
-class ImportInfo(Answer):
+class ImportInfo(ResponseModel):
     """An import, and how far it is."""
 
     number: int
@@ -166,7 +166,7 @@ class ImportInfo(Answer):
     ended_at: datetime | None
 
 
-class ImportPage(Answer):
+class ImportPage(ResponseModel):
     """The newest imports of a feed, newest first."""
 
     imports: list[ImportInfo]
@@ -176,7 +176,7 @@ class ImportPage(Answer):
 def feeds(context: ApiFeedCollection, request: Request) -> dict[str, Any]:
     """The workspace's feeds, newest first."""
     with transaction(request) as db:
-        found, more = rows_of(request, db, Feed)
+        found, more = paginate(request, db, Feed)
     return _json(FeedPage(feeds=[_feed(feed) for feed in found], next=more))
 
 
@@ -202,7 +202,7 @@ def feed(context: ApiFeed, request: Request) -> dict[str, Any]:
 @view_config(context=ApiFeedItemCollection, request_method="GET", renderer="json", permission=Permission.API_READ)
 def items(context: ApiFeedItemCollection, request: Request) -> dict[str, Any]:
     """The feed's rows, in its order."""
-    limit = limit_of(request)
+    limit = page_limit(request)
     with transaction(request) as db:
         found = list_items(db, context.feed, position_after(request), limit)
     more = str(found[-1].position) if len(found) == limit else None
@@ -376,7 +376,7 @@ def _import(record: FeedImport) -> ImportInfo:
     )
 
 
-def _json(answer: Answer) -> dict[str, Any]:
+def _json(answer: ResponseModel) -> dict[str, Any]:
     return answer.model_dump(mode="json")
 
 

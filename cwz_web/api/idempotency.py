@@ -1,105 +1,121 @@
-"""`Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): a request that comes again is not done again.
+"""`Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): a repeated request is executed once.
 
-The key is written down before the work begins, and the answer after it. What failed through no fault of the request
-(429, 402, 5xx) is forgotten, so that it can be tried again. A key whose request never ended, since its process was
-killed, is taken over after a while.
+The key is stored before the request is executed, its response afterwards. A response that does not depend on the
+request alone (402, 409, 429, 5xx) is not stored, so the client can retry. A key whose process was killed becomes free
+again after a few minutes.
 """
 
 import json
 from collections.abc import Callable
 from hashlib import sha256
 
+import structlog
 from pyramid.response import Response
 from sqlalchemy import ColumnElement, delete, func, text, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import SQLAlchemyError
 
 from cwz_web.generation.api_keys import ApiKeyIdentity
 from cwz_web.generation.models import IdempotencyKey
 from cwz_web.web.problems import ProblemError, problem_response
 from cwz_web.web.request import Request
 
+log = structlog.get_logger()
+
 HEADER = "Idempotency-Key"
 MAX_KEY = 255
-MAX_KEPT = 16 * 1024 * 1024
-KEPT = text("now() - interval '1 day'")
-# No request lasts longer.
-GIVEN_UP = text("now() - interval '5 minutes'")
-# What says something about the moment, and not about the request.
-MOMENTARY = frozenset({402, 409, 429})
-OWN_HEADERS = ("Content-Type", "ETag", "Location", "Link")
+MAX_BODY = 16 * 1024 * 1024
+RETENTION = text("now() - interval '1 day'")
+# No request takes longer.
+ABANDONED = text("now() - interval '5 minutes'")
+# Statuses that a retry can change.
+TRANSIENT = frozenset({402, 409, 429})
+STORED_HEADERS = ("Content-Type", "ETag", "Location", "Link")
 
 
-def answered_once(request: Request, work: Callable[[], Response]) -> Response:
-    """The answer to a request with an `Idempotency-Key`: the one that was given before, or else what `work` gives."""
+def run_once(request: Request, execute: Callable[[], Response]) -> Response:
+    """Return the stored response of a request with an `Idempotency-Key`, or execute the request.
+
+    Raises:
+        ProblemError: The key is malformed, was sent with another request, or its first request is still running.
+    """
     key, owner = request.headers[HEADER], request.api_key
     if not (key.strip() and len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
-        raise ProblemError(400, "bad_idempotency_key", f"{HEADER} is 1 to {MAX_KEY} printable ASCII characters")
+        raise ProblemError(400, "bad_idempotency_key", f"{HEADER} must be 1 to {MAX_KEY} printable ASCII characters")
     fingerprint = _fingerprint(request, owner)
-    before = _begin(request, owner, key, fingerprint)
-    if before is not None:
-        return before
+    stored = _reserve(request, owner, key, fingerprint)
+    if stored is not None:
+        return stored
     try:
-        response = work()
+        response = execute()
     except ProblemError as problem:
-        if problem.status in MOMENTARY or problem.status >= 500:
-            _forget(request, owner, key)
+        if problem.status in TRANSIENT or problem.status >= 500:
+            _release(request, owner, key)
         else:
-            _finish(request, owner, key, problem_response(request, problem))
+            _store(request, owner, key, problem_response(request, problem))
         raise
     except Exception:
-        _forget(request, owner, key)
+        _release(request, owner, key)
         raise
-    _finish(request, owner, key, response)
+    try:
+        _store(request, owner, key, response)
+    except SQLAlchemyError:
+        # The request was executed (and an image counted), so the client gets its response all the same.
+        log.exception("idempotent response not stored", key_id=str(owner.key_id))
     return response
 
 
 def _fingerprint(request: Request, owner: ApiKeyIdentity) -> str:
-    asked = [str(owner.key_id), request.method, request.path_qs, request.headers.get("Accept", "")]
-    digest = sha256(json.dumps(asked).encode())
+    identity = [str(owner.key_id), request.method, request.path_qs, request.headers.get("Accept", "")]
+    digest = sha256(json.dumps(identity).encode())
     request.body_file_seekable.seek(0)
-    while part := request.body_file_seekable.read(1024 * 1024):
-        digest.update(part)
+    while chunk := request.body_file_seekable.read(1024 * 1024):
+        digest.update(chunk)
     request.body_file_seekable.seek(0)
     return digest.hexdigest()
 
 
-def _begin(request: Request, owner: ApiKeyIdentity, key: str, fingerprint: str) -> Response | None:
-    """Take a key. Returns the answer that it was given before; None when it is free. Raises Problem."""
-    mine = IdempotencyKey.workspace_id == owner.workspace_id
-    new = insert(IdempotencyKey).values(workspace_id=owner.workspace_id, key=key, fingerprint=fingerprint)
-    taken = new.on_conflict_do_update(
+def _reserve(request: Request, owner: ApiKeyIdentity, key: str, fingerprint: str) -> Response | None:
+    """Reserve the key for this request, or return the response that is stored for it."""
+    of_workspace = IdempotencyKey.workspace_id == owner.workspace_id
+    row = insert(IdempotencyKey).values(workspace_id=owner.workspace_id, key=key, fingerprint=fingerprint)
+    reserve = row.on_conflict_do_update(
         index_elements=["workspace_id", "key"],
         set_={"fingerprint": fingerprint, "begun_at": func.now()},
-        where=IdempotencyKey.status.is_(None) & (IdempotencyKey.begun_at < GIVEN_UP),
+        where=IdempotencyKey.status.is_(None) & (IdempotencyKey.begun_at < ABANDONED),
     ).returning(IdempotencyKey.key)
     with request.services.database.transaction(owner.workspace_id) as db:
-        db.execute(delete(IdempotencyKey).where(mine, IdempotencyKey.begun_at < KEPT))
-        if db.execute(taken).one_or_none() is not None:
+        db.execute(delete(IdempotencyKey).where(of_workspace, IdempotencyKey.begun_at < RETENTION))
+        if db.execute(reserve).one_or_none() is not None:
             return None
-        row = db.get_one(IdempotencyKey, (owner.workspace_id, key))
-    if row.fingerprint != fingerprint:
-        raise ProblemError(422, "idempotency_key_reused", f"This {HEADER} was sent with another request; use a new one")
-    if row.status is None:
-        raise ProblemError(409, "request_in_flight", f"The first request with this {HEADER} is still being answered")
-    response = Response(row.body, status=row.status, headerlist=[(name, value) for name, value in row.headers or []])
+        stored = db.get_one(IdempotencyKey, (owner.workspace_id, key))
+    if stored.fingerprint != fingerprint:
+        raise ProblemError(422, "idempotency_key_reused", f"This {HEADER} was used for another request. Use a new key.")
+    if stored.status is None:
+        raise ProblemError(
+            409, "request_in_flight", f"The first request with this {HEADER} is still running. Try again later."
+        )
+    response = Response(
+        stored.body, status=stored.status, headerlist=[(name, value) for name, value in stored.headers or []]
+    )
     response.headers["Idempotent-Replayed"] = "true"
     return response
 
 
-def _finish(request: Request, owner: ApiKeyIdentity, key: str, response: Response) -> None:
-    if len(response.body) > MAX_KEPT:
-        _forget(request, owner, key)
+def _store(request: Request, owner: ApiKeyIdentity, key: str, response: Response) -> None:
+    if len(response.body) > MAX_BODY:
+        _release(request, owner, key)
         return
-    headers = [(name, response.headers[name]) for name in OWN_HEADERS if name in response.headers]
-    given = {"status": response.status_int, "headers": headers, "body": response.body}
+    headers = [(name, response.headers[name]) for name in STORED_HEADERS if name in response.headers]
+    values = {"status": response.status_int, "headers": headers, "body": response.body}
     with request.services.database.transaction(owner.workspace_id) as db:
-        db.execute(update(IdempotencyKey).where(*_of(owner, key)).values(**given))
+        db.execute(update(IdempotencyKey).where(*_where(owner, key)).values(**values))
 
 
-def _forget(request: Request, owner: ApiKeyIdentity, key: str) -> None:
+def _release(request: Request, owner: ApiKeyIdentity, key: str) -> None:
     with request.services.database.transaction(owner.workspace_id) as db:
-        db.execute(delete(IdempotencyKey).where(*_of(owner, key)))
+        db.execute(delete(IdempotencyKey).where(*_where(owner, key)))
 
 
-def _of(owner: ApiKeyIdentity, key: str) -> tuple[ColumnElement[bool], ...]:
+def _where(owner: ApiKeyIdentity, key: str) -> tuple[ColumnElement[bool], ...]:
     return IdempotencyKey.workspace_id == owner.workspace_id, IdempotencyKey.key == key

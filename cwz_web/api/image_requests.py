@@ -1,110 +1,172 @@
-"""Images on demand, for a key or a signed address: looked up, rendered, counted, and kept where that is asked for."""
+"""Image requests: the body of `POST /v1/images`, and images rendered later: `/v1/image-requests/{id}`."""
 
-from collections.abc import Mapping
+from typing import Annotated, Any, Self
 from uuid import UUID
 
+from pydantic import Field, model_validator
 from pyramid.response import Response
+from pyramid.view import view_config
+from sqlalchemy.exc import NoResultFound
+from sqlalchemy.orm import Session
 
-from cwz_web.api.pagination import Answer
-from cwz_web.generation.images import find_image, read_image, record_images
-from cwz_web.generation.models import Image
+from cwz_web.api.on_demand import StoredImageInfo
+from cwz_web.api.pagination import ResponseModel, transaction
+from cwz_web.api.request_body import Body, max_items, scalar_value
+from cwz_web.api.templates import check_template, unknown_template
+from cwz_web.feeds.models import Feed
+from cwz_web.feeds.queries import find_item
 from cwz_web.generation.template_cache import TemplatePlan
-from cwz_web.generation.usage import Quota, check_room, count, counting_one
-from cwz_web.imaging.encoders import Output
-from cwz_web.notify.webhooks import Event, emit
-from cwz_web.storage.uploads import Uploads
+from cwz_web.generation.templates import Design
+from cwz_web.imaging.documents import DEFAULT_SIZE
+from cwz_web.imaging.encoders import Format, Output
+from cwz_web.imaging.errors import UnknownFieldsError
+from cwz_web.notify.webhooks import WebhookUrl
+from cwz_web.resources.api import ApiImageRequest
+from cwz_web.resources.permissions import Permission
+from cwz_web.runs.mapping import apply_mapping, guess_mapping
+from cwz_web.runs.models import Run
+from cwz_web.runs.planning import start_image_run
+from cwz_web.runs.progress import results_after
+from cwz_web.web.problems import ProblemError
 from cwz_web.web.request import Request
 
-
-class StoredImageInfo(Answer):
-    """An image that is kept. `url` opens it for whoever has it."""
-
-    id: UUID
-    url: str
-    digest: str
-    width: int
-    height: int
-    bytes: int
-    content_type: str
+MAX_VALUES, MAX_VALUE_LENGTH = 200, 10_000
+Value = Annotated[
+    Annotated[str, Field(max_length=MAX_VALUE_LENGTH)] | int | float | bool | None, scalar_value(MAX_VALUE_LENGTH)
+]
 
 
-class ImageOrder:
-    """An image that somebody asks for.
+class ImageRequest(Body):
+    """The body of `POST /v1/images`.
 
-    Arguments:
-        meter: what it counts against.
+    The values come from `data`, by the names of the template's fields, or from a feed item: `feed` and `item` (its
+    key), whose columns are mapped to fields as in a run; `data` overrides them. Fields without a value have the
+    template's default. `version` selects a version of the template, `size` one of its sizes; `scale` multiplies its
+    pixels. With `store`, the image is also stored in the workspace's storage, as it always is if the response is JSON.
+    `webhook` is a URL that is notified when an image requested with `Prefer: respond-async` is ready.
     """
 
-    def __init__(
-        self,
-        request: Request,
-        quota: Quota,
-        template_plan: TemplatePlan,
-        data: Mapping[str, str],
-        output: Output,
-    ) -> None:
-        self._services, self._meter = request.services, quota
-        self._design, self._connection = template_plan.design, template_plan.connections[0]
-        uploads = Uploads(quota.workspace_id, template_plan.connection_specs, self._services.providers.open)
-        self._order = self._services.image_service.order(uploads, self._design.document, data, output)
+    template: Annotated[str, Field(min_length=1, max_length=100)]
+    version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    data: Annotated[dict[str, Value], max_items(MAX_VALUES)] = Field({}, max_length=MAX_VALUES)
+    feed: UUID | None = None
+    item: Annotated[str, Field(min_length=1, max_length=400)] | None = None
+    format: Format | None = None
+    size: Annotated[str, Field(max_length=40)] = DEFAULT_SIZE
+    scale: Annotated[int, Field(ge=1, le=3)] = 1
+    quality: Annotated[int, Field(ge=1, le=100)] = 84
+    store: bool = False
+    webhook: WebhookUrl | None = None
 
-    @property
-    def digest(self) -> str:
-        """What the image is called before it is rendered."""
-        return self._order.digest
+    @model_validator(mode="after")
+    def _check_item(self) -> Self:
+        if (self.feed is None) != (self.item is None):
+            raise ValueError("Give both feed (its id) and item (its key), or neither")
+        return self
 
-    @property
-    def is_known(self) -> bool:
-        """Whether the image was made not long ago."""
-        return self._services.image_service.known(self._meter.workspace_id, self.digest) is not None
+    def output(self, format: Format) -> Output:
+        """Return the size and format to render."""
+        return Output(size=self.size, format=format, quality=self.quality, scale=self.scale)
 
-    @property
-    def _is_kept(self) -> bool:
-        """Whether the image is in the workspace's storage."""
-        with self._services.database.transaction(self._meter.workspace_id) as db:
-            return find_image(db, self._meter.workspace_id, self.digest) is not None
-
-    def make(self) -> tuple[bytes, bool]:
-        """The image, and whether it was known already. Raises QuotaExceededError, ImagingError."""
-        image_service, workspace_id = self._services.image_service, self._meter.workspace_id
-        known = image_service.known(workspace_id, self.digest)
-        if known is not None:
-            return known, True
-        check_room(self._services.database, self._meter)
-        with counting_one(self._services.database, self._meter) as begin:
-            image = image_service.finish(self._order, begin)
-        return image_service.remember(workspace_id, self._order, image), False
-
-    def keep(self) -> tuple[Image, bool]:
-        """The image in the workspace's storage, and whether it was there already. Raises StorageError, too."""
-        services, workspace_id, template = self._services, self._meter.workspace_id, self._design.template
-        if self._meter.is_capped and not self._is_kept:
-            check_room(services.database, self._meter)
-        kept = services.image_service.keep(workspace_id, services.providers.open(self._connection.spec), self._order)
-        with services.database.transaction(workspace_id) as db:
-            recorded = record_images(
-                db,
-                workspace_id,
-                [(template.name, kept)],
-                connection_id=self._connection.id,
-                template_id=template.id,
-                version=self._design.version,
-            )
-            image, is_new = recorded[kept.digest]
-            if is_new:
-                count(db, self._meter)
-                about = {"run": None, "template": str(template.id), "key": image.name}
-                emit(db, workspace_id, Event.IMAGE_CREATED, services.signed_urls.describe(image) | about)
-        return image, not is_new
-
-    def fetch(self, image: Image) -> bytes:
-        """What is kept of the image. Raises StorageError."""
-        return read_image(self._services.providers.open(self._connection.spec), image)
+    def texts(self) -> dict[str, str]:
+        """Return the data as the engine takes it."""
+        return {name: "" if value is None else str(value) for name, value in self.data.items()}
 
 
-def cacheable(data: bytes, content_type: str, digest: str, cache: str) -> Response:
-    """An image that browsers and proxies may keep, or 304 for those that have it (RFC 9110, 9111)."""
-    response = Response(data, content_type=content_type, conditional_response=True)
-    response.etag = digest
-    response.headers["Cache-Control"] = cache
+class ImageRequestInfo(ResponseModel):
+    """An image request: `pending`, `done` (with its `image`) or `failed` (with an `error`)."""
+
+    id: UUID
+    state: str
+    status_url: str
+    error: str | None = None
+    warning: str | None = None
+    image: StoredImageInfo | None = None
+
+
+@view_config(context=ApiImageRequest, request_method="GET", renderer="json", permission=Permission.GENERATE)
+def show_image_request(context: ApiImageRequest, request: Request) -> dict[str, Any]:
+    """Return the state of an image request."""
+    with transaction(request) as db:
+        results = results_after(db, context.row, limit=1)
+    info = _info(request, context.row)
+    for item, image in results:
+        stored = StoredImageInfo(**request.services.signed_urls.describe(image)) if image else None
+        changes = {"state": item.state, "error": item.error, "warning": item.warning, "image": stored}
+        info = info.model_copy(update=changes)
+    return info.model_dump(mode="json")
+
+
+def find_plan(request: Request, body: ImageRequest) -> TemplatePlan:
+    """Return the plan of the template version that the body names.
+
+    Raises:
+        ProblemError: There is no such template or version, or the key may not render it.
+    """
+    owner, template_cache = request.api_key, request.services.template_cache
+    state = template_cache.find_state_by_name(owner.workspace_id, body.template)
+    if state is None:
+        raise unknown_template()
+    check_template(owner, state.template_id)
+    try:
+        return template_cache.get_plan(state, body.version)
+    except NoResultFound:
+        errors = {"version": f"The newest version is {state.version}"}
+        raise ProblemError(422, "unknown_version", "The template does not have this version", errors) from None
+
+
+def resolve_values(request: Request, body: ImageRequest, design: Design) -> dict[str, str]:
+    """Return the values of the template's fields: those of the feed item, overridden by the data.
+
+    Raises:
+        ProblemError: There is no such feed or item.
+    """
+    if body.feed is None or body.item is None:
+        return body.texts()
+    with transaction(request) as db:
+        return _item_values(db, design, body.feed, body.item) | body.texts()
+
+
+def defer_image(request: Request, body: ImageRequest) -> Response:
+    """Enqueue the image, and return where its state can be read.
+
+    Raises:
+        ProblemError: The body does not fit the template.
+        QuotaExceededError: The quota is used up.
+    """
+    owner, plan = request.api_key, find_plan(request, body)
+    values = resolve_values(request, body, plan.design)
+    known = {field.name for field in plan.design.document.fields}
+    if unknown := values.keys() - known:
+        raise UnknownFieldsError(sorted(unknown), sorted(known))
+    with transaction(request) as db:
+        run = start_image_run(
+            db,
+            template=plan.design.template,
+            version=plan.design.version,
+            data=values,
+            output=body.output(body.format or Format.JPEG),
+            quota=request.services.quotas.of(owner.workspace_id, owner.plan_status, owner),
+            webhook=body.webhook,
+        )
+    info = _info(request, run)
+    response = Response(json_body=info.model_dump(mode="json"), status=202)
+    response.location = info.status_url
+    response.headers["Preference-Applied"] = "respond-async"
     return response
+
+
+def _info(request: Request, run: Run) -> ImageRequestInfo:
+    status_url = f"{request.services.settings.url}/v1/image-requests/{run.id}"
+    return ImageRequestInfo(id=run.id, state="pending", status_url=status_url)
+
+
+def _item_values(db: Session, design: Design, feed_id: UUID, key: str) -> dict[str, str]:
+    feed = db.get(Feed, (design.template.workspace_id, feed_id))
+    if feed is None or feed.deleted_at:
+        raise ProblemError(422, "unknown_feed", "There is no such feed", {"feed": "Use the id of a feed"})
+    item = find_item(db, feed, key)
+    if item is None:
+        raise ProblemError(422, "unknown_item", "The feed has no such item", {"item": "Use the key of an item"})
+    mapping = guess_mapping(design.document.fields, feed.columns, [item.data])
+    return apply_mapping(mapping, item.data)

@@ -1,4 +1,4 @@
-"""What holds for every request with an API key: where from, how many a minute, and once for each Idempotency-Key."""
+"""Rules for every request with an API key: its origin, its rate limit, and its Idempotency-Key."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,46 +7,50 @@ from pyramid.config import Configurator
 from pyramid.response import Response
 
 from cwz_web.api.cors import allow
-from cwz_web.api.idempotency import HEADER, answered_once
+from cwz_web.api.idempotency import HEADER, run_once
 from cwz_web.generation.api_keys import ApiKeyIdentity
 from cwz_web.resources.permissions import API_PERMISSIONS
 from cwz_web.web.problems import ProblemError
 from cwz_web.web.request import Request
 
 
-def metered_view(view: Callable[[Any, Request], Response], info: Any) -> Callable[[Any, Request], Response]:
-    """The view deriver for views that ask for a permission of keys."""
+def limited_view(view: Callable[[Any, Request], Response], info: Any) -> Callable[[Any, Request], Response]:
+    """Apply the rules to a view that requires a permission of API keys (a view deriver)."""
     if info.options.get("permission") not in API_PERMISSIONS:
         return view
 
-    def metered(context: Any, request: Request) -> Response:
+    def limited(context: Any, request: Request) -> Response:
         owner = request.api_key
         _check_origin(request, owner)
-        left = request.services.limiter.take("api", str(owner.key_id), owner.requests_per_minute)
-        request.add_response_callback(lambda _, response: response.headerlist.extend(left.headers.items()))
-        if not left.allowed:
+        remaining = request.services.limiter.take("api", str(owner.key_id), owner.requests_per_minute)
+        request.add_response_callback(lambda _, response: response.headerlist.extend(remaining.headers.items()))
+        if not remaining.allowed:
             raise ProblemError(
-                429, "too_many_requests", f"This key may ask {left.limit:,} times a minute; wait a little"
+                429,
+                "too_many_requests",
+                f"This API key can send at most {remaining.limit:,} requests per minute. Try again later.",
             )
         if request.method == "POST" and HEADER in request.headers:
-            return answered_once(request, lambda: view(context, request))
+            return run_once(request, lambda: view(context, request))
         return view(context, request)
 
-    return metered
+    return limited
 
 
-metered_view.options = ()  # type: ignore[attr-defined]
+limited_view.options = ()  # type: ignore[attr-defined]
 
 
 def _check_origin(request: Request, owner: ApiKeyIdentity) -> None:
-    """A key that is bound to origins is for browsers on these pages; any other is for servers."""
+    """Raise ProblemError if the key is restricted to other origins; let pages of its own read the response."""
     origin = request.headers.get("Origin")
     if owner.origins and origin not in owner.origins:
-        raise ProblemError(403, "origin_not_allowed", "This key may not be used from here: see its origins")
+        raise ProblemError(
+            403, "origin_not_allowed", "This API key cannot be used from this origin. Add the origin to the key."
+        )
     if owner.origins:
         request.add_response_callback(lambda _, response: allow(response, str(origin)))
 
 
 def includeme(config: Configurator) -> None:
-    """Install it for every view of the API."""
-    config.add_view_deriver(metered_view, name="metered")
+    """Install the view deriver."""
+    config.add_view_deriver(limited_view, name="key_limits")

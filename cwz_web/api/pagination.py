@@ -1,6 +1,7 @@
-"""Lists in pages: `?limit=` and `?after=`, which is what the page before says as `next`."""
+"""Pagination: `?limit=` and `?after=`, the cursor that the previous page returned as `next`."""
 
 import re
+from contextlib import AbstractContextManager
 from typing import Any
 from uuid import UUID
 
@@ -12,54 +13,58 @@ from cwz_web.web.problems import ProblemError
 from cwz_web.web.request import Request
 from cwz_web.web.urls import as_number
 
-PAGE = 100
-MAX_PAGE = 1000
-# What `next` says in a list that has an order of its own; places are 32-bit integers in the database.
-POSITION = "[0-9]{0,9}"
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 1000
+# The cursor of a list that is ordered by position, a 32-bit integer in the database.
+POSITION_PATTERN = "[0-9]{0,9}"
 
 
-class Answer(BaseModel):
-    """What the API answers with."""
+class ResponseModel(BaseModel):
+    """A response body."""
 
     model_config = ConfigDict(frozen=True)
 
 
-def transaction(request: Request) -> Any:
-    """A transaction in the workspace of the request's key."""
+def transaction(request: Request) -> AbstractContextManager[Session]:
+    """Return a transaction in the workspace of the request's API key."""
     return request.services.database.transaction(request.api_key.workspace_id)
 
 
-def limit_of(request: Request) -> int:
-    """How many the page may have. Raises Problem."""
-    limit = as_number(request.GET.get("limit", str(PAGE)))
-    if not 1 <= limit <= MAX_PAGE:
-        raise ProblemError(422, "invalid", "The request is not valid", {"limit": f"Use a number from 1 to {MAX_PAGE}"})
+def page_limit(request: Request) -> int:
+    """Return how many rows the page may have. Raises ProblemError."""
+    limit = as_number(request.GET.get("limit", str(DEFAULT_LIMIT)))
+    if not 1 <= limit <= MAX_LIMIT:
+        raise ProblemError(422, "invalid", "The request is not valid", {"limit": f"Use a number from 1 to {MAX_LIMIT}"})
     return limit
 
 
 def position_after(request: Request) -> int:
-    """After which place in the order the page begins; 0 for the first page. Raises Problem."""
+    """Return the position after which the page begins; 0 for the first page. Raises ProblemError."""
     after = request.GET.get("after", "")
-    if not re.fullmatch(POSITION, after):
-        raise _bad_cursor()
+    if not re.fullmatch(POSITION_PATTERN, after):
+        raise _invalid_cursor()
     return int(after or 0)
 
 
-def _bad_cursor() -> ProblemError:
-    return ProblemError(422, "invalid", "The request is not valid", {"after": "Use the `next` of a page"})
+def _invalid_cursor() -> ProblemError:
+    return ProblemError(422, "invalid", "The request is not valid", {"after": "Use the `next` of the previous page"})
 
 
-def rows_of(
+def paginate(
     request: Request, db: Session, model: type[Any], *where: ColumnElement[bool]
 ) -> tuple[list[Any], str | None]:
-    """The rows of a table, newest first, as the address asks for them; and what `next` is. Raises Problem."""
-    limit, after = limit_of(request), request.GET.get("after", "")
-    mine = select(model).where(model.workspace_id == request.api_key.workspace_id, *where)
+    """Return a page of a model's rows in the workspace, newest first, and the cursor of the next page.
+
+    Raises:
+        ProblemError: `limit` or `after` is not valid.
+    """
+    limit, after = page_limit(request), request.GET.get("after", "")
+    query = select(model).where(model.workspace_id == request.api_key.workspace_id, *where)
     if hasattr(model, "deleted_at"):
-        mine = mine.where(model.deleted_at.is_(None))
+        query = query.where(model.deleted_at.is_(None))
     try:
-        mine = mine.where(model.id < UUID(after)) if after else mine
+        query = query.where(model.id < UUID(after)) if after else query
     except ValueError:
-        raise _bad_cursor() from None
-    rows = list(db.scalars(mine.order_by(model.id.desc()).limit(limit)))
+        raise _invalid_cursor() from None
+    rows = list(db.scalars(query.order_by(model.id.desc()).limit(limit)))
     return rows, str(rows[-1].id) if len(rows) == limit else None

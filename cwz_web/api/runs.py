@@ -1,4 +1,4 @@
-"""`/v1/runs`: a feed rendered with a template, begun and followed by a program."""
+"""`/v1/runs`: render a feed with a template, and follow the run."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -10,9 +10,9 @@ from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy.orm import Session
 
-from cwz_web.api.images import check_template, unknown_template
-from cwz_web.api.pagination import Answer, limit_of, position_after, rows_of, transaction
+from cwz_web.api.pagination import ResponseModel, page_limit, paginate, position_after, transaction
 from cwz_web.api.request_body import Body, read_body
+from cwz_web.api.templates import check_template, unknown_template
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import list_items
 from cwz_web.generation.api_keys import ApiKeyIdentity
@@ -28,13 +28,14 @@ from cwz_web.runs.planning import (
     CANCELLED,
     MAX_OUTPUTS,
     EmptyFeedError,
+    RunSpec,
     cancel_run,
     plan_run,
     plan_takes_long,
     retry_failed,
     start_run,
 )
-from cwz_web.runs.progress import describe_run, results_after
+from cwz_web.runs.progress import results_after
 from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.web.problems import ProblemError
 from cwz_web.web.request import Request
@@ -43,7 +44,7 @@ from cwz_web.workspaces.models import Workspace
 
 
 class RunOutput(Body):
-    """One of the images that each row becomes: a size of the template, by name, and how it is written."""
+    """One of the images of each row: the name of a size of the template, and the format."""
 
     size: Annotated[str, Field(max_length=40)] = DEFAULT_SIZE
     format: Format = Format.JPEG
@@ -52,10 +53,10 @@ class RunOutput(Body):
 
 
 class RunRequest(Body):
-    """The body of `POST /v1/runs`, and of `POST /v1/runs/plan`, which begins nothing.
+    """The body of `POST /v1/runs`, and of `POST /v1/runs/plan`, which starts nothing.
 
-    `mapping` gives the feed's column for some of the template's; others are guessed. Each row is rendered once for each of
-    the `outputs`. `webhook` is told when the run is over.
+    `mapping` names the feed's column for a field of the template; columns of other fields are guessed. Each row is
+    rendered once for each of the `outputs`. `webhook` is a URL that is notified when the run has finished.
     """
 
     feed: UUID
@@ -68,13 +69,15 @@ class RunRequest(Body):
     @classmethod
     def _all_differ(cls, outputs: list[RunOutput]) -> list[RunOutput]:
         if len(set(outputs)) < len(outputs):
-            raise ValueError("no two outputs may be the same")
+            raise ValueError("Outputs must differ from each other")
         return outputs
 
 
-class RunPlanInfo(Answer):
-    """What a run would come to. `removed` and `invalid` are rows, the others images; `to_render` is how many of this
-    month's images it would use up."""
+class RunPlanInfo(ResponseModel):
+    """What a run will do. `removed` and `invalid` are numbers of rows, the others of images.
+
+    `to_render` images count against this month's quota.
+    """
 
     rows: int
     images: int
@@ -86,11 +89,12 @@ class RunPlanInfo(Answer):
     to_render: int
 
 
-class RunInfo(Answer):
-    """A run. `unchanged` of the images that are `done` were there already. It is over when `ended_at` says when.
+class RunInfo(ResponseModel):
+    """A run. `unchanged` of the `done` images existed already. It has finished when `ended_at` is set.
 
-    A large one is `prepared` a while after it began: then what is unchanged is known, and its images count. When that
-    cannot be done, since this month has no room for them for instance, they have `failed`, and `trouble` says why.
+    A large run is `prepared` some time after it started; then `unchanged` is known, and its images count against the
+    quota. When it cannot be prepared, for example because of the quota, its images have `failed`, and `error_message`
+    says why.
     """
 
     id: UUID
@@ -104,67 +108,67 @@ class RunInfo(Answer):
     failed: int
     unchanged: int
     cancelled: bool
-    trouble: str | None
+    error_message: str | None
     begun_at: datetime
     ended_at: datetime | None
 
 
 class RunStatus(RunInfo):
-    """A run, and the address of its feed's rows with those of their newest images, as CSV."""
+    """A run, and the URL of its output feed: the feed's rows with the URLs of their newest images, as CSV."""
 
     output_feed: str
 
 
-class RunPage(Answer):
-    """Some of the runs, newest first."""
+class RunPage(ResponseModel):
+    """A page of runs, newest first."""
 
     runs: list[RunInfo]
     next: str | None
 
 
-class RunItemInfo(Answer):
-    """What became of a row in one of the run's outputs (by its index): an image, or why there is none.
+class RunItemInfo(ResponseModel):
+    """The result of a row for one of the run's outputs (its index): an image, or the `error` that prevented it.
 
-    `note` says what is missing in an image.
+    `warning` says what is missing in the image.
     """
 
     key: str
     output: int
     state: str
     error: str | None
-    note: str | None
+    warning: str | None
     image: UUID | None
     url: str | None
 
 
-class RunItemPage(Answer):
-    """Some of a run's rows that have ended, in the feed's order."""
+class RunItemPage(ResponseModel):
+    """A page of a run's finished items, in the feed's order."""
 
     items: list[RunItemInfo]
     next: str | None
 
 
 @view_config(context=ApiRunCollection, request_method="GET", renderer="json", permission=Permission.API_READ)
-def runs(context: ApiRunCollection, request: Request) -> dict[str, Any]:
-    """The workspace's runs."""
+def list_runs(context: ApiRunCollection, request: Request) -> dict[str, Any]:
+    """List the workspace's runs."""
     with transaction(request) as db:
-        found, more = rows_of(request, db, Run, Run.feed_id.is_not(None))
-    return RunPage(runs=[_run(each) for each in found], next=more).model_dump(mode="json")
+        page, next_page = paginate(request, db, Run, Run.feed_id.is_not(None))
+    return RunPage(runs=[_run_info(run) for run in page], next=next_page).model_dump(mode="json")
 
 
 @view_config(context=ApiRunCollection, request_method="POST", permission=Permission.GENERATE, require_csrf=False)
-def begin_run(context: ApiRunCollection, request: Request) -> Response:
-    """Render every row of a feed that has not been rendered like that before."""
-    wanted, owner = read_body(request, RunRequest), request.api_key
+def create_run(context: ApiRunCollection, request: Request) -> Response:
+    """Start a run over the rows of a feed; images that exist already are taken over."""
+    body, api_key = read_body(request, RunRequest), request.api_key
     with transaction(request) as db:
-        arguments = _arguments(db, owner, wanted)
+        spec = _run_spec(db, api_key, body)
         try:
-            quota = request.services.quotas.of(owner.workspace_id, owner.plan_status, owner)
-            run = start_run(db, **arguments, started_by=None, quota=quota, webhook=wanted.webhook)
+            quota = request.services.quotas.of(api_key.workspace_id, api_key.plan_status, api_key)
+            run = start_run(db, spec, started_by=None, quota=quota, webhook=body.webhook)
         except (EmptyFeedError, InvalidSettingsError) as error:
             raise nothing_to_render(error) from None
-        _note(db, request, "run.start", run)
-    response = Response(json_body=_run(run).model_dump(mode="json"), status=201)
+        _audit(db, request, "run.start", run)
+    response = Response(json_body=_run_info(run).model_dump(mode="json"), status=201)
     response.location = f"{request.path_url.rstrip('/')}/{run.id}"
     return response
 
@@ -177,35 +181,35 @@ def begin_run(context: ApiRunCollection, request: Request) -> Response:
     permission=Permission.GENERATE,
     require_csrf=False,
 )
-def plan(context: ApiRunCollection, request: Request) -> dict[str, Any]:
-    """What a run would come to, without beginning it."""
-    wanted, owner = read_body(request, RunRequest), request.api_key
+def plan_new_run(context: ApiRunCollection, request: Request) -> dict[str, Any]:
+    """Return what a run will do, without starting it."""
+    body, api_key = read_body(request, RunRequest), request.api_key
     with transaction(request) as db:
-        arguments = _arguments(db, owner, wanted)
-        long = plan_takes_long(db, arguments["feed"], arguments["template"], arguments["outputs"])
+        spec = _run_spec(db, api_key, body)
+        takes_long = plan_takes_long(db, spec)
         try:
-            with request.services.stream_limiter.place(owner.workspace_id, when=long):
-                planned = plan_run(db, **arguments)
+            with request.services.stream_limiter.place(api_key.workspace_id, when=takes_long):
+                planned = plan_run(db, spec)
         except InvalidSettingsError as error:
             raise nothing_to_render(error) from None
     return RunPlanInfo(**asdict(planned), to_render=planned.to_render).model_dump(mode="json")
 
 
 @view_config(context=ApiRun, request_method="GET", renderer="json", permission=Permission.API_READ)
-def run_status(context: ApiRun, request: Request) -> dict[str, Any]:
-    """How far a run is."""
+def get_run(context: ApiRun, request: Request) -> dict[str, Any]:
+    """Return a run and its progress."""
     run = context.row
     assert run.feed_id is not None  # ApiRunCollection includes no other run
     with transaction(request) as db:
         workspace = db.get_one(Workspace, run.workspace_id)
-    address = request.services.signed_urls.output_feed(workspace, run.feed_id, run.template_id)
-    return RunStatus(**describe_run(run), output_feed=address).model_dump(mode="json")
+    output_feed = request.services.signed_urls.output_feed(workspace, run.feed_id, run.template_id)
+    return RunStatus(**describe_run(run), output_feed=output_feed).model_dump(mode="json")
 
 
 @view_config(context=ApiRun, name="items", request_method="GET", renderer="json", permission=Permission.API_READ)
-def run_items(context: ApiRun, request: Request) -> dict[str, Any]:
-    """What became of the rows so far."""
-    limit, signed_urls = limit_of(request), request.services.signed_urls
+def list_run_items(context: ApiRun, request: Request) -> dict[str, Any]:
+    """List the results of a run so far."""
+    limit, signed_urls = page_limit(request), request.services.signed_urls
     with transaction(request) as db:
         results = results_after(db, context.row, position_after(request), limit=limit)
     items = [
@@ -214,14 +218,14 @@ def run_items(context: ApiRun, request: Request) -> dict[str, Any]:
             output=item.output,
             state="failed" if item.state == "pending" else item.state,
             error=CANCELLED if item.state == "pending" else item.error,
-            note=item.note,
+            warning=item.warning,
             image=item.image_id,
             url=request.services.settings.url + signed_urls.image(image) if image else None,
         )
         for item, image in results
     ]
-    more = str(results[-1][0].position) if len(results) == limit else None
-    return RunItemPage(items=items, next=more).model_dump(mode="json")
+    next_page = str(results[-1][0].position) if len(results) == limit else None
+    return RunItemPage(items=items, next=next_page).model_dump(mode="json")
 
 
 @view_config(
@@ -232,13 +236,13 @@ def run_items(context: ApiRun, request: Request) -> dict[str, Any]:
     permission=Permission.GENERATE,
     require_csrf=False,
 )
-def cancel(context: ApiRun, request: Request) -> dict[str, Any]:
-    """Render no further rows."""
+def cancel_running_run(context: ApiRun, request: Request) -> dict[str, Any]:
+    """Cancel a run."""
     with transaction(request) as db:
         run = db.get_one(Run, (context.row.workspace_id, context.row.id))
         cancel_run(db, run)
-        _note(db, request, "run.cancel", run)
-    return _run(run).model_dump(mode="json")
+        _audit(db, request, "run.cancel", run)
+    return _run_info(run).model_dump(mode="json")
 
 
 @view_config(
@@ -249,47 +253,48 @@ def cancel(context: ApiRun, request: Request) -> dict[str, Any]:
     permission=Permission.GENERATE,
     require_csrf=False,
 )
-def retry(context: ApiRun, request: Request) -> dict[str, Any]:
-    """Render again what failed or was cancelled."""
-    owner = request.api_key
+def retry_failed_items(context: ApiRun, request: Request) -> dict[str, Any]:
+    """Render the failed and cancelled items of a run again."""
+    api_key = request.api_key
     with transaction(request) as db:
         run = db.get_one(Run, (context.row.workspace_id, context.row.id))
-        retry_failed(db, run, request.services.quotas.of(owner.workspace_id, owner.plan_status, owner))
-        _note(db, request, "run.retry", run)
-    return _run(run).model_dump(mode="json")
+        retry_failed(db, run, request.services.quotas.of(api_key.workspace_id, api_key.plan_status, api_key))
+        _audit(db, request, "run.retry", run)
+    return _run_info(run).model_dump(mode="json")
 
 
-def _arguments(db: Session, owner: ApiKeyIdentity, wanted: RunRequest) -> dict[str, Any]:
-    """What a run takes: feed, template, mapping and outputs. Raises Problem."""
-    feed = db.get(Feed, (owner.workspace_id, wanted.feed))
+def _run_spec(db: Session, api_key: ApiKeyIdentity, body: RunRequest) -> RunSpec:
+    """Return what a request wants to be rendered. Raise ProblemError."""
+    feed = db.get(Feed, (api_key.workspace_id, body.feed))
     if feed is None or feed.deleted_at:
-        raise ProblemError(422, "unknown_feed", "There is no such feed", {"feed": "Use its id"})
-    template = find_template(db, owner.workspace_id, wanted.template)
+        raise ProblemError(422, "unknown_feed", "The feed does not exist", {"feed": "Use the id of a feed"})
+    template = find_template(db, api_key.workspace_id, body.template)
     if template is None:
         raise unknown_template()
-    check_template(owner, template.id)
+    check_template(api_key, template.id)
     design = open_design(db, template)
-    columns = {column.name for column in design.document.fields}
-    wrong = {f"mapping.{name}": "The template has no such column" for name in wanted.mapping.keys() - columns}
-    known = {"", *feed.columns}
-    wrong |= {f"mapping.{n}": "The feed has no such column" for n, c in wanted.mapping.items() if c not in known}
-    if wrong:
-        raise ProblemError(422, "invalid", "The request is not valid", wrong)
+    fields, columns = {field.name for field in design.document.fields}, {"", *feed.columns}
+    errors = {f"mapping.{name}": "The template does not have this field" for name in body.mapping.keys() - fields}
+    for field, column in body.mapping.items():
+        if column not in columns:
+            errors[f"mapping.{field}"] = "The feed does not have this column"
+    if errors:
+        raise ProblemError(422, "invalid", "The request is not valid", errors)
     rows = [item.data for item in list_items(db, feed, limit=SAMPLE)]
-    mapping = guess_mapping(design.document.fields, feed.columns, rows) | wanted.mapping
-    outputs = [Output.model_validate(output.model_dump()) for output in wanted.outputs]
-    return {"feed": feed, "template": template, "mapping": mapping, "outputs": outputs}
+    mapping = guess_mapping(design.document.fields, feed.columns, rows) | body.mapping
+    outputs = [Output.model_validate(output.model_dump()) for output in body.outputs]
+    return RunSpec(feed, template, mapping, outputs)
 
 
 def nothing_to_render(error: Exception) -> ProblemError:
-    """The feed has no rows, or the workspace no storage."""
+    """Return the problem that a feed has no rows, or the workspace no storage connection."""
     return ProblemError(422, "nothing_to_render", str(error), {"feed": str(error)})
 
 
-def _note(db: Session, request: Request, action: str, run: Run) -> None:
+def _audit(db: Session, request: Request, action: str, run: Run) -> None:
     feed = db.get_one(Feed, (run.workspace_id, run.feed_id))
     record(db, run.workspace_id, request.actor, action, feed.name, {"run": str(run.id)})
 
 
-def _run(run: Run) -> RunInfo:
+def _run_info(run: Run) -> RunInfo:
     return RunInfo.model_validate(describe_run(run))

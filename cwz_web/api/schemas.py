@@ -1,4 +1,4 @@
-"""`/v1/schemas`: JSON Schemas (2020-12) of the documents that people and programs exchange with us."""
+"""`/v1/schemas`: JSON Schemas (2020-12) of documents that clients send and receive."""
 
 from typing import Any
 
@@ -11,17 +11,17 @@ from cwz_web.resources.api import SchemaCollection
 from cwz_web.web.request import Request
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-FRESH_SECONDS = 3600
+MAX_AGE_SECONDS = 3600
 
 
 @view_config(context=SchemaCollection, name="template", request_method="GET", permission=NO_PERMISSION_REQUIRED)
 def template_schema(context: SchemaCollection, request: Request) -> Response:
-    """The schema of a template document, as the engine itself checks it."""
+    """Return the schema of a template document, as the engine validates it."""
     schema: dict[str, Any] = {
         "$schema": DIALECT,
         "$id": f"{request.services.settings.url}/v1/schemas/template",
         **ImageTemplate.model_json_schema(),
     }
     response = Response(json_body=schema, content_type="application/schema+json", charset="utf-8")
-    response.headers["Cache-Control"] = f"public, max-age={FRESH_SECONDS}"
+    response.headers["Cache-Control"] = f"public, max-age={MAX_AGE_SECONDS}"
     return response

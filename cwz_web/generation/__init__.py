@@ -1,5 +1,10 @@
-"""Images on demand: templates and their versions, API keys, signed URLs, one image made from data.
+"""On-demand images: templates and their versions, API keys, signed URLs, usage, and rendering one image from data.
 
-In: `templates.py`, `keys.py`, `signing.py`, `sources.py` (where an image's images come from), `maker.py` (data in,
-finished image out), `images.py` (images that are kept). Not in: many images at once (runs), rendering (imaging).
+- `templates`, `drafts`, `template_cache`: templates, their drafts, and the published version as requests use it.
+- `api_keys`, `usage`: API keys, and the quotas that images count against.
+- `image_service`, `image_sources`: data in, image out; where the photos inside an image come from.
+- `images`: stored images.
+- `signed_urls`: URLs that need no API key.
+
+Not here: many images at once (`cwz_web.runs`), and rendering itself (`cwz_web.imaging`).
 """

@@ -1,4 +1,4 @@
-"""Images that are kept: recording them once, and looking at them page by page."""
+"""Stored images: recording, reading and searching them."""
 
 import time
 from collections.abc import Iterable
@@ -16,13 +16,13 @@ from cwz_web.imaging.decoding import MAX_BYTES
 from cwz_web.storage.contract import Bucket, read_at_most
 
 PAGE = 48
-# Names are looked through in steps of so many, for so many seconds a request.
-STEP = 5000
-SECONDS = 0.04
+# A search by name scans batches of this many names, for this many seconds per request.
+SEARCH_BATCH = 5000
+SEARCH_SECONDS = 0.04
 
 
 class StoredImage(BaseModel):
-    """What is said of an image that was put into storage. `size` in bytes."""
+    """An image in the storage that is not recorded yet. `size` in bytes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -35,7 +35,7 @@ class StoredImage(BaseModel):
 
 
 def read_image(bucket: Bucket, image: Image) -> bytes:
-    """The bytes of a kept image. Raises StorageError, also when something lies there that is too large to be it."""
+    """Return the bytes of a stored image. Raises StorageError, also if the object is too large to be the image."""
     return read_at_most(bucket, image.key, max(image.size, MAX_BYTES))
 
 
@@ -48,10 +48,15 @@ def record_images(
     template_id: UUID,
     version: int,
 ) -> dict[str, tuple[Image, bool]]:
-    """The images of these contents by their digests, and whether each is recorded only now.
+    """Record stored images, each content once. Return them by digest, and whether each is new.
 
-    Arguments:
-        named: what was put into storage, each with the name that it gets if it is new; the first of one content counts.
+    Args:
+        db: a transaction in the workspace.
+        workspace_id: the workspace.
+        named: a name and the stored image, for each; of equal contents, the first name is used.
+        connection_id: where the images are stored.
+        template_id: the template that they were rendered with.
+        version: of the template.
     """
     common = {
         "workspace_id": workspace_id,
@@ -60,29 +65,29 @@ def record_images(
         "template_version": version,
     }
     first: dict[str, dict[str, Any]] = {}
-    for name, kept in named:
-        first.setdefault(kept.digest, {**kept.model_dump(), **common, "name": name})
+    for name, stored in named:
+        first.setdefault(stored.digest, {**stored.model_dump(), **common, "name": name})
     if not first:
         return {}
     statement = insert(Image)
-    # An update that changes nothing, so that RETURNING answers for a known image as well.
+    # An update without effect, so that RETURNING includes images that were recorded before.
     statement = statement.on_conflict_do_update(
         index_elements=["workspace_id", "digest"], set_={"digest": statement.excluded.digest}
     )
-    # In one order, so that no two wait for each other.
+    # In a fixed order, so that concurrent transactions do not deadlock.
     rows = [first[digest] for digest in sorted(first)]
     recorded: Any = db.execute(statement.returning(Image, literal_column("xmax = 0")), rows)
     return {image.digest: (image, bool(is_new)) for image, is_new in recorded}
 
 
 def find_image(db: Session, workspace_id: UUID, digest: str) -> Image | None:
-    """The image of some content, if it is kept."""
+    """Return the image with a digest, if it is stored."""
     return db.scalar(select(Image).where(Image.workspace_id == workspace_id, Image.digest == digest))
 
 
 @dataclass
-class Found:
-    """A page of images; `before` is where the next one goes on, None after the last."""
+class ImagePage:
+    """A page of images; `before` is the cursor of the next page, None on the last."""
 
     images: list[Image] = field(default_factory=list)
     before: UUID | None = None
@@ -96,29 +101,35 @@ def find_images(
     name: str = "",
     before: UUID | None = None,
     limit: int = PAGE,
-) -> Found:
-    """A page of the workspace's images, newest first, from before an id.
+) -> ImagePage:
+    """Return a page of the workspace's images, newest first.
 
-    No index finds a text within names: they are looked through for a moment a request, and the page says how far.
+    No index covers text within names: a search scans names for a moment per request, so a page can have fewer images
+    than the limit although more follow.
 
-    Arguments:
-        template_id: only those that were rendered with this template.
-        name: only those with this in their name, in upper or lower case.
+    Args:
+        db: a transaction in the workspace.
+        workspace_id: the workspace.
+        template_id: only images of this template.
+        name: only images with this in their name, ignoring case.
+        before: the cursor that the previous page returned.
+        limit: images per page.
     """
-    mine = [Image.workspace_id == workspace_id]
+    conditions = [Image.workspace_id == workspace_id]
     if template_id:
-        mine.append(Image.template_id == template_id)
+        conditions.append(Image.template_id == template_id)
     if not name:
-        older = [*mine, Image.id < before] if before else mine
+        older = [*conditions, Image.id < before] if before else conditions
         images = list(db.scalars(select(Image).where(*older).order_by(Image.id.desc()).limit(limit)))
-        return Found(images, images[-1].id if len(images) == limit else None)
-    found, ends = Found(before=before), time.monotonic() + SECONDS
+        return ImagePage(images, images[-1].id if len(images) == limit else None)
+    page, deadline = ImagePage(before=before), time.monotonic() + SEARCH_SECONDS
     while True:
-        older = [*mine, Image.id < found.before] if found.before else mine
-        looked = db.execute(select(Image.id, Image.name).where(*older).order_by(Image.id.desc()).limit(STEP)).all()
-        wanted = [row.id for row in looked if name.casefold() in row.name.casefold()][: limit - len(found.images)]
-        found.images += db.scalars(select(Image).where(*mine, Image.id.in_(wanted)).order_by(Image.id.desc()))
-        full = len(found.images) == limit
-        found.before = found.images[-1].id if full else looked[-1].id if len(looked) == STEP else None
-        if full or not found.before or time.monotonic() > ends:
-            return found
+        older = [*conditions, Image.id < page.before] if page.before else conditions
+        query = select(Image.id, Image.name).where(*older).order_by(Image.id.desc()).limit(SEARCH_BATCH)
+        batch = db.execute(query).all()
+        matches = [row.id for row in batch if name.casefold() in row.name.casefold()][: limit - len(page.images)]
+        page.images += db.scalars(select(Image).where(*conditions, Image.id.in_(matches)).order_by(Image.id.desc()))
+        is_full = len(page.images) == limit
+        page.before = page.images[-1].id if is_full else batch[-1].id if len(batch) == SEARCH_BATCH else None
+        if is_full or not page.before or time.monotonic() > deadline:
+            return page

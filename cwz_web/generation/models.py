@@ -1,4 +1,4 @@
-"""Tables of templates, finished images and API keys."""
+"""Models of templates, images, API keys and usage."""
 
 from datetime import date, datetime
 from typing import Any
@@ -12,11 +12,11 @@ from cwz_web.db.base import Base, WorkspaceOwned
 
 
 class Template(WorkspaceOwned, Base):
-    """A customer's design. Its document lives in its versions; `version` is the one in use.
+    """A template. Its documents are in its versions; `version` is the published one.
 
-    `connection_id` is the storage that its images go to; NULL for the workspace's default. `step` is where its draft
-    is, 0 for none. With `open_parameters` it is rendered for addresses without a signature, too, if they name no others.
-    One that was deleted stays for a while, so that this can be undone.
+    `connection_id` is the storage for its images; NULL for the workspace's default connection. `step` is the position
+    of its draft, 0 for none. `open_parameters` are the parameters that an unsigned URL may have; NULL if every URL
+    needs a signature. A deleted template is kept for a while, so that it can be restored.
     """
 
     __tablename__ = "templates"
@@ -37,7 +37,7 @@ class Template(WorkspaceOwned, Base):
 
 
 class TemplateVersion(WorkspaceOwned, Base):
-    """What a template was at one time. Never changed once it is there."""
+    """A published version of a template; immutable."""
 
     __tablename__ = "template_versions"
 
@@ -55,7 +55,7 @@ class TemplateVersion(WorkspaceOwned, Base):
 
 
 class TemplateStep(Base):
-    """One step of designing a template: the whole document after it, and what was changed."""
+    """A step in the draft of a template: the whole document after it, and what it changed."""
 
     __tablename__ = "template_steps"
 
@@ -74,7 +74,7 @@ class TemplateStep(Base):
 
 
 class Font(WorkspaceOwned, Base):
-    """A font that a workspace brought. Its file is kept as an original, named by its SHA-256."""
+    """An uploaded font. Its file is an upload, named by its SHA-256."""
 
     __tablename__ = "fonts"
 
@@ -87,17 +87,17 @@ class Font(WorkspaceOwned, Base):
 
     @property
     def reference(self) -> str:
-        """What a template's `font` says for it."""
+        """The value of a template's `font` that refers to it."""
         return f"upload:{self.digest}"
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The name that the interface shows."""
         return f"{self.family} {self.style}"
 
 
 class Image(WorkspaceOwned, Base):
-    """A finished image in the workspace's storage. `digest` is unique: the same image is never kept twice."""
+    """An image in the workspace's storage. `digest` is unique: the same image is stored once."""
 
     __tablename__ = "images"
 
@@ -122,10 +122,9 @@ class Image(WorkspaceOwned, Base):
 
 
 class ApiKey(WorkspaceOwned, Base):
-    """A key for /v1. Only its SHA-256 is kept; `prefix` lets people recognise it. `scopes` say what it may do.
+    """An API key for `/v1`. Only its SHA-256 is stored; `prefix` identifies it to people.
 
-    `templates` and `origins`, where there are any, are the only ones that it may render and be used from in a browser;
-    `minute_cap` bounds its requests, `month_cap` its images.
+    A key with `templates` may render only these; one with `origins` is for web pages of these origins only.
     """
 
     __tablename__ = "api_keys"
@@ -144,7 +143,7 @@ class ApiKey(WorkspaceOwned, Base):
 
 
 class Usage(Base):
-    """How many images a month has made: `subject_id` is the API key, or the workspace itself for all of them."""
+    """Images used in a month; `subject_id` is an API key, or the workspace itself for its total."""
 
     __tablename__ = "usage"
 
@@ -157,7 +156,7 @@ class Usage(Base):
 
 
 class UsageDay(Base):
-    """How many images a day (of UTC) has made in a workspace; a trigger keeps it (migration 0021)."""
+    """Images that a workspace used on a day (UTC); maintained by the trigger `count_day`."""
 
     __tablename__ = "usage_days"
 
@@ -167,7 +166,7 @@ class UsageDay(Base):
 
 
 class IdempotencyKey(Base):
-    """A request that was sent with an `Idempotency-Key`, and, once there is one, its answer."""
+    """A request with an `Idempotency-Key`, and its response once there is one."""
 
     __tablename__ = "idempotency_keys"
 

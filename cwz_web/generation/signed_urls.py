@@ -1,15 +1,14 @@
-"""Signed addresses of images: `/i/{template}.{extension}?column=value&k=1&s=…`, and `/i/images/…` for kept ones.
+"""Signed URLs: `/i/{template}.{extension}?field=value&k=1&s=…` for on-demand images, `/i/images/…` for stored ones.
 
 The signature is HMAC-SHA256 (RFC 2104), in base64url without padding, over the path below `/i/`, a line feed, and the
 parameters, sorted by name and encoded as application/x-www-form-urlencoded, without `s` itself. `k` is the number of
-the workspace's signing key, `e` the Unix time until which the address is good. The keys are derived from the
-installation's signing secret with HKDF (RFC 5869), so they are stored nowhere; customers see theirs and sign with them.
-Addresses without `k` are signed by us, with a key that nobody sees. docs/api.md has test vectors.
+the workspace's signing key, `e` the Unix time at which the URL expires. The keys are derived from the installation's
+signing secret with HKDF (RFC 5869), so they are not stored; customers sign with theirs. URLs without `k` are signed by
+the application, with a key that is not shown. docs/api.md has test vectors.
 """
 
 import base64
 import hmac
-import math
 import re
 import time
 from collections.abc import Mapping
@@ -23,31 +22,31 @@ from cwz_web.generation.models import Image
 from cwz_web.imaging.encoders import Format
 from cwz_web.workspaces.models import Workspace
 
-PARAMETER = "s"
+SIGNATURE = "s"
 KEY = "k"
 EXPIRY = "e"
 KEY_PREFIX = "cwz_sign_"
-# Twice what a page shows it at, for fine screens.
+# Twice the width at which a page shows it, for high-density screens.
 THUMBNAIL_WIDTH = 480
 
 _number = re.compile(r"\d{1,12}", re.ASCII)
 
 
 class InvalidSignedUrlError(Exception):
-    """The address is not signed, or with a key that is good no more, or its time is over. The message says which."""
+    """A URL whose signature is missing or wrong, whose key was retired, or that has expired; the message says which."""
 
 
 def valid_numbers(workspace: Workspace) -> range:
-    """The numbers of the keys with which a workspace's addresses may be signed."""
+    """Return the numbers of a workspace's valid signing keys."""
     return range(workspace.signing_oldest, workspace.signing_number + 1)
 
 
 class SignedUrls:
-    """The installation's signed addresses: makes them and checks them.
+    """Creates and checks the installation's signed URLs.
 
-    Arguments:
+    Args:
         secret: the installation's signing secret.
-        url: where people reach it.
+        url: the URL of the site.
     """
 
     def __init__(self, secret: str, url: str = "") -> None:
@@ -55,31 +54,35 @@ class SignedUrls:
         self._derived = lru_cache(maxsize=4096)(self._derive)
 
     def on_demand_image(self, workspace_id: UUID, template_id: UUID, format: Format, data: Mapping[str, str]) -> str:
-        """The path and query of an image that is made when it is asked for."""
+        """Return the path and query of an on-demand image."""
         return self._signed(workspace_id, f"{template_id}.{format}", data)
 
     def image(self, image: Image) -> str:
-        """The path and query of a kept image."""
+        """Return the path and query of a stored image."""
         return self._image(image.workspace_id, image.id, image.key)
 
     def thumbnail(self, image: Image) -> str:
-        """The path and query of a small image of a kept one, for pages."""
+        """Return the path and query of a stored image's thumbnail."""
         path = f"images/{image.workspace_id}/{image.id}.{Format.WEBP}"
         return self._signed(image.workspace_id, path, {"width": str(THUMBNAIL_WIDTH)})
 
     def url_of_image(self, workspace_id: UUID, image_id: UUID, key: str) -> str:
-        """The whole address of a kept image that lies at a key of its storage."""
+        """Return the URL of a stored image.
+
+        Args:
+            key: its object key in the storage.
+        """
         return self._url + self._image(workspace_id, image_id, key)
 
     def output_feed(self, workspace: Workspace, feed_id: UUID, template_id: UUID, column: str = "") -> str:
-        """The whole address of a feed with its images' addresses. It is good as long as the newest signing key is."""
+        """Return the URL of a feed with its images' URLs; valid until the newest signing key is retired."""
         path, number = f"feeds/{workspace.id}/{feed_id}.csv", workspace.signing_number
         parameters = {"template": str(template_id), KEY: str(number)} | ({"column": column} if column else {})
         key = self.key(workspace.id, number).encode()
         return self._url + _with_signature(key, path, parameters)
 
     def describe(self, image: Image) -> dict[str, Any]:
-        """What programs are told of a kept image; its `url` opens it for whoever has it."""
+        """Return a stored image as the API and webhooks describe it."""
         return {
             "id": str(image.id),
             "url": self._url + self.image(image),
@@ -91,33 +94,35 @@ class SignedUrls:
         }
 
     def key(self, workspace_id: UUID, number: int) -> str:
-        """One of the workspace's own signing keys. Its characters, in ASCII, are the key of the HMAC."""
+        """Return a workspace's signing key by its number; its ASCII characters are the key of the HMAC."""
         derived = self._derived(workspace_id, f"signing-key/{number}")
         return KEY_PREFIX + base64.urlsafe_b64encode(derived).rstrip(b"=").decode()
 
-    def check(self, workspace_id: UUID, path: str, parameters: Mapping[str, str], numbers: range) -> float:
-        """See that a path below `/i/` may be shown. Raises InvalidSignedUrlError. Signatures are compared in constant time.
+    def check(self, workspace_id: UUID, path: str, parameters: Mapping[str, str], numbers: range) -> None:
+        """Check the signature of a URL, in constant time, and that it has not expired.
 
-        Arguments:
-            numbers: the keys that are good (see valid_numbers).
-        Returns the Unix time until which it may.
+        Args:
+            workspace_id: the workspace that the URL belongs to.
+            path: the path below `/i/`.
+            parameters: the parameters of the query string, the signature included.
+            numbers: the workspace's valid signing keys (see valid_numbers).
+
+        Raises:
+            InvalidSignedUrlError: The signature is wrong, its key was retired, or the URL has expired.
         """
         if KEY in parameters:
             number = int(parameters[KEY]) if _number.fullmatch(parameters[KEY]) else 0
             if number not in numbers:
-                raise InvalidSignedUrlError("The key with which this address was signed is good no more")
+                raise InvalidSignedUrlError("The signing key of this URL is not valid. Sign it with the newest key.")
             key = self.key(workspace_id, number).encode()
         else:
             key = self._derived(workspace_id, "signed-url/1")
-        given = parameters.get(PARAMETER, "").encode("utf-8", "replace")
-        if not hmac.compare_digest(given, sign(key, path, parameters).encode()):
-            raise InvalidSignedUrlError("The signature does not fit this address: sign it again after any change")
-        if EXPIRY not in parameters:
-            return math.inf
-        expiry = parameters[EXPIRY]
-        if not (_number.fullmatch(expiry) and time.time() < int(expiry)):
-            raise InvalidSignedUrlError("The time of this address is over")
-        return float(expiry)
+        signature = parameters.get(SIGNATURE, "").encode("utf-8", "replace")
+        if not hmac.compare_digest(signature, sign(key, path, parameters).encode()):
+            raise InvalidSignedUrlError("The signature does not match this URL. Sign the URL again after every change.")
+        expiry = parameters.get(EXPIRY)
+        if expiry is not None and not (_number.fullmatch(expiry) and time.time() < int(expiry)):
+            raise InvalidSignedUrlError("This URL has expired")
 
     def _image(self, workspace_id: UUID, image_id: UUID, key: str) -> str:
         extension = key.rpartition(".")[2]
@@ -131,13 +136,12 @@ class SignedUrls:
 
 
 def sign(key: bytes, path: str, parameters: Mapping[str, str]) -> str:
-    """The signature of a path below `/i/` and its parameters."""
-    query = urlencode(sorted((name, value) for name, value in parameters.items() if name != PARAMETER))
+    """Return the signature of a path below `/i/` and its parameters."""
+    query = urlencode(sorted((name, value) for name, value in parameters.items() if name != SIGNATURE))
     digest = hmac.digest(key, f"{path}\n{query}".encode(), "sha256")
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def _with_signature(key: bytes, path: str, parameters: Mapping[str, str]) -> str:
-    """The path and query of a signed address."""
     signature = sign(key, path, parameters)
-    return f"/i/{path}?{urlencode([*sorted(parameters.items()), (PARAMETER, signature)])}"
+    return f"/i/{path}?{urlencode([*sorted(parameters.items()), (SIGNATURE, signature)])}"

@@ -85,9 +85,9 @@ def too_many(exc: RateLimitedError, request: Request) -> Response:
 
 
 @exception_view_config(QuotaExceededError)
-def cap_reached(exc: QuotaExceededError, request: Request) -> Response:
+def quota_exceeded(exc: QuotaExceededError, request: Request) -> Response:
     """No more images this month."""
-    return _answer(request, ProblemError(402, "cap_reached", str(exc)))
+    return _answer(request, ProblemError(402, "quota_exceeded", str(exc)))
 
 
 @exception_view_config(PlanLimitError)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-from cwz_web.accounts.google import Google
+from cwz_web.accounts.google import GoogleProvider
 from cwz_web.accounts.passwords import Passwords
 from cwz_web.accounts.sessions import BrowserTokens
 from cwz_web.billing.subscriptions import BillingService
@@ -53,7 +53,7 @@ class Services:
     ring: KeyRing
     limiter: Limiter
     stream_limiter: StreamLimiter
-    google: Google | None
+    google: GoogleProvider | None
     billing: BillingService | None
     unsubscribe_links: UnsubscribeLinks
     slack: Slack | None
@@ -100,11 +100,13 @@ class Services:
         self.database.dispose()
 
 
-def _google(settings: Settings) -> Google | None:
+def _google(settings: Settings) -> GoogleProvider | None:
     if not settings.google.client_id:
         return None
     secret = settings.google.client_secret.get_secret_value()
-    return Google(settings.google.discovery_url, settings.google.client_id, secret, f"{settings.url}{GOOGLE_CALLBACK}")
+    return GoogleProvider(
+        settings.google.discovery_url, settings.google.client_id, secret, f"{settings.url}{GOOGLE_CALLBACK}"
+    )
 
 
 def _value(secret: SecretStr | None) -> str | None:

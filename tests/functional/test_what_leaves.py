@@ -61,7 +61,7 @@ def main():
             "Referer": "https://x.example/?k=Canary-7731-referer"}, status="*")
     app.post_json("/v1/images", {"template": "Canary-7731-template", "data": {"deep": ["Canary-7731-json"]}},
                   headers={"Authorization": "Bearer cwz_live_Canary-7731-" + "k" * 31}, status="*")
-    services.database.asking = fail
+    services.database.query_one = fail
     app.post_json("/v1/images", {"data": {"title": "Canary-7731-json"}},
                   headers={"Authorization": "Bearer cwz_live_Canary-7731-" + "k" * 31}, status=500)
     app.get("/i/01a210f6-4bee-70ac-8864-d4516f071e4b.png?title=Canary-7731-title&s=Canary-7731-signature", status=500)

@@ -7,10 +7,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from cwz_web.db.embedded import LONGEST_SOCKET_FOLDER, EmbeddedPostgres, socket_directory
+from cwz_web.db.embedded import MAX_SOCKET_FOLDER_BYTES, EmbeddedPostgres, socket_directory
 
-HOLD = """
-import sys, time
+USE_SERVER = """
+import sys
 from pathlib import Path
 from cwz_web.db.embedded import EmbeddedPostgres
 server = EmbeddedPostgres(Path(sys.argv[1]))
@@ -20,62 +20,85 @@ sys.stdin.read()
 """
 
 
-def hold(folder: Path) -> subprocess.Popen[bytes]:
-    """Another process that uses the server until its standard input ends."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+def start_user(folder: Path) -> subprocess.Popen[bytes]:
+    """Start another process that uses the server until its standard input ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", USE_SERVER, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
     return process
 
 
-def end(process: subprocess.Popen[bytes], how: int | None = None) -> None:
-    if how is not None:
-        os.kill(process.pid, how)
+def end_user(process: subprocess.Popen[bytes], signal_number: int | None = None) -> None:
+    if signal_number is not None:
+        os.kill(process.pid, signal_number)
     process.communicate()
 
 
-def test_the_last_user_stops_the_server_even_when_another_was_killed(tmp_path: Path) -> None:
+def answers(server: EmbeddedPostgres) -> bool:
+    with psycopg.connect(server.admin_url("cwz")) as connection:
+        return connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_last_user_stops_the_server_even_after_another_was_killed(tmp_path: Path) -> None:
     folder = tmp_path / "postgres"
     server = EmbeddedPostgres(folder)
     server.start()
-    first, second = hold(folder), hold(folder)
-    server.release()
-    end(first)
-    assert server._is_running()
-    end(second, signal.SIGKILL)
-    assert server._is_running(), "nobody could stop it"
-    last = hold(folder)
-    with psycopg.connect(server.admin_url("cwz")) as connection:
-        assert connection.execute("SELECT 1").fetchone() == (1,)
-    end(last)
-    assert not server._is_running()
-    server.release()
+    first, second = start_user(folder), start_user(folder)
+    server.stop()
+    end_user(first)
+    assert server.is_running()
+    end_user(second, signal.SIGKILL)
+    assert server.is_running(), "a killed process cannot stop the server"
+    last = start_user(folder)
+    assert answers(server)
+    end_user(last)
+    assert not server.is_running()
+    server.stop()
 
 
-def test_data_stays_from_one_start_to_the_next(tmp_path: Path) -> None:
+def test_data_persists_between_starts(tmp_path: Path) -> None:
     server = EmbeddedPostgres(tmp_path / "postgres")
     for expected in (0, 1):
         server.start()
         with psycopg.connect(server.admin_url("cwz"), autocommit=True) as connection:
-            connection.execute("CREATE TABLE IF NOT EXISTS kept (n int)")
-            assert connection.execute("SELECT count(*) FROM kept").fetchone() == (expected,)
-            connection.execute("INSERT INTO kept VALUES (1)")
-        server.release()
-        assert not server._is_running()
+            connection.execute("CREATE TABLE IF NOT EXISTS persisted (n int)")
+            assert connection.execute("SELECT count(*) FROM persisted").fetchone() == (expected,)
+            connection.execute("INSERT INTO persisted VALUES (1)")
+        server.stop()
+        assert not server.is_running()
 
 
-def test_a_folder_above_that_was_closed_since_is_no_hindrance(tmp_path: Path) -> None:
-    above = tmp_path / "above"
-    server = EmbeddedPostgres(above / "postgres")
+def test_dead_server_starts_again_with_the_next_process(tmp_path: Path) -> None:
+    server = EmbeddedPostgres(tmp_path / "postgres")
     server.start()
-    server.release()
-    above.chmod(0o700)
+    os.kill(int((server.folder / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)  # "immediate shutdown"
+    while server.is_running():
+        pass
+    with pytest.raises(psycopg.OperationalError):
+        answers(server)
+    restarted = EmbeddedPostgres(tmp_path / "postgres")
+    restarted.start()
+    assert answers(restarted)
+    server.stop()
+    assert restarted.is_running()
+    restarted.stop()
+    assert not restarted.is_running()
+
+
+def test_parent_folder_without_traversal_permission_is_opened(tmp_path: Path) -> None:
+    parent = tmp_path / "parent"
+    server = EmbeddedPostgres(parent / "postgres")
     server.start()
-    assert server._is_running()
-    server.release()
+    server.stop()
+    parent.chmod(0o700)
+    server.start()
+    assert server.is_running()
+    server.stop()
 
 
-def test_only_its_owner_reaches_the_server(tmp_path: Path) -> None:
+def test_server_is_reachable_by_its_owner_only(tmp_path: Path) -> None:
     server = EmbeddedPostgres(tmp_path / "postgres")
     server.start()
     try:
@@ -83,11 +106,11 @@ def test_only_its_owner_reaches_the_server(tmp_path: Path) -> None:
         with psycopg.connect(server.admin_url()) as connection:
             assert connection.execute("SHOW listen_addresses").fetchone() == ("",)
     finally:
-        server.release()
+        server.stop()
 
 
 @pytest.mark.parametrize("length", [20, 300])
-def test_the_sockets_path_is_always_short_enough(tmp_path: Path, length: int) -> None:
+def test_socket_path_is_short_enough(tmp_path: Path, length: int) -> None:
     folder = tmp_path / ("d" * (length % 200)) / ("e" * (length // 3))
-    assert len(os.fsencode(socket_directory(folder))) <= LONGEST_SOCKET_FOLDER
+    assert len(os.fsencode(socket_directory(folder))) <= MAX_SOCKET_FOLDER_BYTES
     assert socket_directory(folder) == socket_directory(folder)

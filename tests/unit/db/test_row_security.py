@@ -7,11 +7,11 @@ from sqlalchemy import create_engine, select, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from cwz_web.billing.models import BillingRecord, Subscription
-from cwz_web.billing.stripe_api import Bill
+from cwz_web.billing.stripe_api import BillingEntry
 from cwz_web.db.base import Base
 from cwz_web.feeds.models import Feed, Item
 from cwz_web.feeds.row_writes import put_items
-from cwz_web.feeds.sort_index import order_rows
+from cwz_web.feeds.sort_index import build_sort_index
 from cwz_web.generation.drafts import save_draft
 from cwz_web.generation.models import IdempotencyKey, Template
 from cwz_web.generation.templates import open_design
@@ -151,17 +151,17 @@ def fill(make: Factory, space: Workspace) -> None:
         save_draft(db, db.get_one(Template, (space.id, template.id)), open_design(db, template).document, "nothing")
         start_auto_run(db, db.get_one(Run, (space.id, run.id)))
         put_items(db, db.get_one(Feed, (space.id, feed.id)), {"1": {"title": "Other"}})
-        order_rows(db, space.id, feed.id, "title")
+        build_sort_index(db, space.id, feed.id, "title")
         count(db, Quota(space.id))
         hook = Webhook(workspace_id=space.id, url="https://shop.example/hook", events=[Event.RUN_FINISHED])
         db.add(hook)
         db.flush()
         emit(db, space.id, Event.RUN_FINISHED, {"id": run.id})
         db.add(Subscription(workspace_id=space.id, customer=f"cus_{space.id}"))
-        bill = Bill("in_1", "invoice", None, "paid", 1, 1, "eur", datetime.now(UTC))
+        bill = BillingEntry("in_1", "invoice", None, "paid", 1, 1, "eur", datetime.now(UTC))
         db.add(BillingRecord(workspace_id=space.id, **vars(bill)))
         db.add(SlackLink(workspace_id=space.id, team="T", team_id="T1", sealed=b"x", events=[]))
-        db.add(Export(workspace_id=space.id, with_images=False, state="gone"))
+        db.add(Export(workspace_id=space.id, with_images=False, state="expired"))
         db.add(IdempotencyKey(workspace_id=space.id, key="k", fingerprint="f"))
         record(db, space.id, Actor(admin.id, admin.email, ""), "feed.upload", feed.name)
 
@@ -209,9 +209,9 @@ def test_functions_that_cross_are_for_the_application_only_and_safe(services: Se
         functions = db.execute(text(query)).all()
     assert {function.proname for function in functions} == {
         "memberships_of",
-        "fates_of",
-        "key_state",
-        "template_state",
+        "workspace_outcomes_of",
+        "find_api_key",
+        "find_template_state",
         "workspace_of_invitation",
         "open_invitations_of",
         "all_connections",
@@ -219,7 +219,7 @@ def test_functions_that_cross_are_for_the_application_only_and_safe(services: Se
         "sealed_feeds",
         "lost_chunks",
         "lost_runs",
-        "standing_of",
+        "plan_status_of",
         "sealed_slack_links",
         "customers",
         "forget_billing_records",

@@ -25,19 +25,19 @@ CREATE UNIQUE INDEX uq_accounts_email_lower ON accounts (lower(email));
 
 CREATE TABLE backups (
     name VARCHAR NOT NULL,
-    made_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
     size BIGINT NOT NULL,
     rows BIGINT NOT NULL,
     copied BOOLEAN DEFAULT false NOT NULL,
     verified_at TIMESTAMP WITH TIME ZONE,
-    trouble VARCHAR,
+    error_message VARCHAR,
     CONSTRAINT pk_backups PRIMARY KEY (name)
 );
 
 CREATE TABLE billing_records (
     workspace_id UUID NOT NULL,
     id VARCHAR NOT NULL,
-    kind VARCHAR NOT NULL,
+    type VARCHAR NOT NULL,
     number VARCHAR,
     status VARCHAR NOT NULL,
     amount BIGINT NOT NULL,
@@ -45,18 +45,18 @@ CREATE TABLE billing_records (
     currency VARCHAR NOT NULL,
     at TIMESTAMP WITH TIME ZONE NOT NULL,
     CONSTRAINT pk_billing_records PRIMARY KEY (workspace_id, id),
-    CONSTRAINT ck_billing_records_kind CHECK (kind IN ('invoice', 'dispute'))
+    CONSTRAINT ck_billing_records_type CHECK (type IN ('invoice', 'dispute'))
 );
 CREATE INDEX ix_billing_records_at ON billing_records (at);
 
-CREATE TABLE item_orders (
+CREATE TABLE sort_index (
     workspace_id UUID NOT NULL,
     feed_id UUID NOT NULL,
-    name VARCHAR NOT NULL,
+    sort VARCHAR NOT NULL,
     revision INTEGER NOT NULL,
     rank INTEGER NOT NULL,
     position INTEGER NOT NULL,
-    CONSTRAINT pk_item_orders PRIMARY KEY (workspace_id, feed_id, name, revision, rank)
+    CONSTRAINT pk_sort_index PRIMARY KEY (workspace_id, feed_id, sort, revision, rank)
 );
 
 CREATE TABLE item_versions (
@@ -94,11 +94,11 @@ CREATE INDEX ix_render_messages_received_at ON render_messages (received_at);
 CREATE TABLE stripe_events (
     id VARCHAR NOT NULL,
     type VARCHAR NOT NULL,
-    about VARCHAR,
-    came_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    object_id VARCHAR,
+    received_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT pk_stripe_events PRIMARY KEY (id)
 );
-CREATE INDEX ix_stripe_events_came_at ON stripe_events (came_at);
+CREATE INDEX ix_stripe_events_received_at ON stripe_events (received_at);
 
 CREATE TABLE tombstones (
     id UUID NOT NULL,
@@ -135,8 +135,8 @@ CREATE TABLE api_keys (
     prefix VARCHAR NOT NULL,
     digest VARCHAR NOT NULL,
     scopes JSONB DEFAULT '["generate"]' NOT NULL,
-    minute_cap INTEGER,
-    month_cap INTEGER,
+    requests_per_minute INTEGER,
+    images_per_month INTEGER,
     templates JSONB DEFAULT '[]' NOT NULL,
     origins JSONB DEFAULT '[]' NOT NULL,
     expires_at TIMESTAMP WITH TIME ZONE,
@@ -176,7 +176,7 @@ CREATE TABLE connections (
     sealed BYTEA,
     is_default BOOLEAN NOT NULL,
     checked_at TIMESTAMP WITH TIME ZONE,
-    trouble VARCHAR,
+    error_message VARCHAR,
     workspace_id UUID NOT NULL,
     id UUID NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
@@ -186,36 +186,17 @@ CREATE TABLE connections (
 );
 CREATE UNIQUE INDEX uq_connections_default ON connections (workspace_id) WHERE is_default;
 
-CREATE TABLE exports (
-    asked_by UUID,
-    with_images BOOLEAN NOT NULL,
-    state VARCHAR DEFAULT 'pending' NOT NULL,
-    percent INTEGER DEFAULT '0' NOT NULL,
-    trouble VARCHAR,
-    connection_id UUID,
-    key VARCHAR,
-    size BIGINT,
-    finished_at TIMESTAMP WITH TIME ZONE,
-    workspace_id UUID NOT NULL,
-    id UUID NOT NULL,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-    CONSTRAINT pk_exports PRIMARY KEY (workspace_id, id),
-    CONSTRAINT ck_exports_state CHECK (state IN ('pending', 'done', 'failed', 'gone')),
-    CONSTRAINT fk_exports_asked_by_accounts FOREIGN KEY(asked_by) REFERENCES accounts (id) ON DELETE SET NULL,
-    CONSTRAINT fk_exports_workspace_id_workspaces FOREIGN KEY(workspace_id) REFERENCES workspaces (id) ON DELETE CASCADE
-);
-
 CREATE TABLE feeds (
     name VARCHAR NOT NULL,
     file_name VARCHAR NOT NULL,
     columns JSONB NOT NULL,
-    shape JSONB DEFAULT '{}' NOT NULL,
+    schema JSONB DEFAULT '{}' NOT NULL,
     notes JSONB NOT NULL,
     item_count INTEGER NOT NULL,
     imported_at TIMESTAMP WITH TIME ZONE,
     import_number INTEGER DEFAULT '0' NOT NULL,
     revision INTEGER DEFAULT '0' NOT NULL,
-    guard_percent INTEGER DEFAULT '50' NOT NULL,
+    max_removed_percent INTEGER DEFAULT '50' NOT NULL,
     deleted_at TIMESTAMP WITH TIME ZONE,
     workspace_id UUID NOT NULL,
     id UUID NOT NULL,
@@ -284,17 +265,17 @@ CREATE TABLE memberships (
 );
 CREATE INDEX ix_memberships_account_id ON memberships (account_id);
 
-CREATE TABLE outside_identities (
+CREATE TABLE external_identities (
     issuer VARCHAR NOT NULL,
     subject VARCHAR NOT NULL,
     account_id UUID NOT NULL,
     email VARCHAR NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-    CONSTRAINT pk_outside_identities PRIMARY KEY (issuer, subject),
-    CONSTRAINT fk_outside_identities_account_id_accounts
+    CONSTRAINT pk_external_identities PRIMARY KEY (issuer, subject),
+    CONSTRAINT fk_external_identities_account_id_accounts
         FOREIGN KEY(account_id) REFERENCES accounts (id) ON DELETE CASCADE
 );
-CREATE INDEX ix_outside_identities_account_id ON outside_identities (account_id);
+CREATE INDEX ix_external_identities_account_id ON external_identities (account_id);
 
 CREATE TABLE recovery_codes (
     account_id UUID NOT NULL,
@@ -303,19 +284,19 @@ CREATE TABLE recovery_codes (
     CONSTRAINT fk_recovery_codes_account_id_accounts FOREIGN KEY(account_id) REFERENCES accounts (id) ON DELETE CASCADE
 );
 
-CREATE TABLE sign_ins (
+CREATE TABLE login_sessions (
     id UUID NOT NULL,
     account_id UUID NOT NULL,
     last_seen_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-    proved_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    authenticated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     ended_at TIMESTAMP WITH TIME ZONE,
     address VARCHAR NOT NULL,
     user_agent VARCHAR NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-    CONSTRAINT pk_sign_ins PRIMARY KEY (id),
-    CONSTRAINT fk_sign_ins_account_id_accounts FOREIGN KEY(account_id) REFERENCES accounts (id) ON DELETE CASCADE
+    CONSTRAINT pk_login_sessions PRIMARY KEY (id),
+    CONSTRAINT fk_login_sessions_account_id_accounts FOREIGN KEY(account_id) REFERENCES accounts (id) ON DELETE CASCADE
 );
-CREATE INDEX ix_sign_ins_account_id ON sign_ins (account_id);
+CREATE INDEX ix_login_sessions_account_id ON login_sessions (account_id);
 
 CREATE TABLE slack_links (
     workspace_id UUID NOT NULL,
@@ -325,7 +306,7 @@ CREATE TABLE slack_links (
     channel_id VARCHAR,
     channel VARCHAR,
     events JSONB NOT NULL,
-    trouble VARCHAR,
+    error_message VARCHAR,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT pk_slack_links PRIMARY KEY (workspace_id),
     CONSTRAINT fk_slack_links_workspace_id_workspaces
@@ -340,7 +321,7 @@ CREATE TABLE subscriptions (
     unpaid_since TIMESTAMP WITH TIME ZONE,
     period_ends_at TIMESTAMP WITH TIME ZONE,
     ends_at TIMESTAMP WITH TIME ZONE,
-    looked_at TIMESTAMP WITH TIME ZONE,
+    synced_at TIMESTAMP WITH TIME ZONE,
     CONSTRAINT pk_subscriptions PRIMARY KEY (workspace_id),
     CONSTRAINT fk_subscriptions_workspace_id_workspaces
         FOREIGN KEY(workspace_id) REFERENCES workspaces (id) ON DELETE CASCADE,
@@ -386,7 +367,7 @@ CREATE TABLE webhooks (
     url VARCHAR NOT NULL,
     events JSONB NOT NULL,
     active BOOLEAN DEFAULT 'true' NOT NULL,
-    trouble VARCHAR,
+    error_message VARCHAR,
     secret_number INTEGER DEFAULT '1' NOT NULL,
     secret_oldest INTEGER DEFAULT '1' NOT NULL,
     workspace_id UUID NOT NULL,
@@ -397,7 +378,7 @@ CREATE TABLE webhooks (
         FOREIGN KEY(workspace_id) REFERENCES workspaces (id) ON DELETE CASCADE
 );
 
-CREATE TABLE deliveries (
+CREATE TABLE webhook_deliveries (
     webhook_id UUID,
     url VARCHAR NOT NULL,
     event VARCHAR NOT NULL,
@@ -405,20 +386,20 @@ CREATE TABLE deliveries (
     state VARCHAR DEFAULT 'pending' NOT NULL,
     attempts INTEGER DEFAULT '0' NOT NULL,
     status INTEGER,
-    answer VARCHAR,
-    tried_at TIMESTAMP WITH TIME ZONE,
+    last_response VARCHAR,
+    attempted_at TIMESTAMP WITH TIME ZONE,
     workspace_id UUID NOT NULL,
     id UUID NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-    CONSTRAINT pk_deliveries PRIMARY KEY (workspace_id, id),
-    CONSTRAINT fk_deliveries_workspace_id_webhook_id_webhooks
+    CONSTRAINT pk_webhook_deliveries PRIMARY KEY (workspace_id, id),
+    CONSTRAINT fk_webhook_deliveries_workspace_id_webhook_id_webhooks
         FOREIGN KEY(workspace_id, webhook_id) REFERENCES webhooks (workspace_id, id) ON DELETE CASCADE,
-    CONSTRAINT ck_deliveries_state CHECK (state IN ('pending', 'delivered', 'dead')),
-    CONSTRAINT fk_deliveries_workspace_id_workspaces
+    CONSTRAINT ck_webhook_deliveries_state CHECK (state IN ('pending', 'delivered', 'dead')),
+    CONSTRAINT fk_webhook_deliveries_workspace_id_workspaces
         FOREIGN KEY(workspace_id) REFERENCES workspaces (id) ON DELETE CASCADE
 );
-CREATE INDEX ix_deliveries_created_at ON deliveries (workspace_id, created_at);
-CREATE INDEX ix_deliveries_webhook ON deliveries (workspace_id, webhook_id, id);
+CREATE INDEX ix_webhook_deliveries_created_at ON webhook_deliveries (workspace_id, created_at);
+CREATE INDEX ix_webhook_deliveries_webhook ON webhook_deliveries (workspace_id, webhook_id, id);
 
 CREATE TABLE feed_imports (
     feed_id UUID NOT NULL,
@@ -436,7 +417,7 @@ CREATE TABLE feed_imports (
     invalid INTEGER DEFAULT '0' NOT NULL,
     rows_read INTEGER DEFAULT '0' NOT NULL,
     percent INTEGER DEFAULT '0' NOT NULL,
-    trouble VARCHAR,
+    error_message VARCHAR,
     revision INTEGER,
     started_by UUID,
     finished_at TIMESTAMP WITH TIME ZONE,
@@ -447,7 +428,7 @@ CREATE TABLE feed_imports (
     CONSTRAINT fk_feed_imports_workspace_id_feed_id_feeds
         FOREIGN KEY(workspace_id, feed_id) REFERENCES feeds (workspace_id, id) ON DELETE CASCADE,
     CONSTRAINT uq_feed_imports_workspace_id_feed_id_number UNIQUE (workspace_id, feed_id, number),
-    CONSTRAINT ck_feed_imports_state CHECK (state IN ('draft', 'queued', 'applied', 'unchanged', 'held', 'discarded', 'failed')),
+    CONSTRAINT ck_feed_imports_state CHECK (state IN ('draft', 'queued', 'needs_review', 'applied', 'unchanged', 'discarded', 'failed')),
     CONSTRAINT fk_feed_imports_started_by_accounts FOREIGN KEY(started_by) REFERENCES accounts (id) ON DELETE SET NULL,
     CONSTRAINT fk_feed_imports_workspace_id_workspaces
         FOREIGN KEY(workspace_id) REFERENCES workspaces (id) ON DELETE CASCADE
@@ -468,7 +449,7 @@ CREATE TABLE feed_sources (
     digest VARCHAR NOT NULL,
     fetched_at TIMESTAMP WITH TIME ZONE,
     failures INTEGER NOT NULL,
-    trouble VARCHAR,
+    error_message VARCHAR,
     CONSTRAINT pk_feed_sources PRIMARY KEY (workspace_id, feed_id),
     CONSTRAINT fk_feed_sources_workspace_id_feed_id_feeds
         FOREIGN KEY(workspace_id, feed_id) REFERENCES feeds (workspace_id, id) ON DELETE CASCADE
@@ -502,7 +483,7 @@ CREATE TABLE auto_runs (
     mapping JSONB NOT NULL,
     outputs JSONB NOT NULL,
     revision INTEGER NOT NULL,
-    trouble VARCHAR,
+    error_message VARCHAR,
     started_by UUID,
     workspace_id UUID NOT NULL,
     id UUID NOT NULL,
@@ -577,7 +558,7 @@ CREATE TABLE runs (
     mapping JSONB NOT NULL,
     outputs JSONB NOT NULL,
     prepared BOOLEAN DEFAULT true NOT NULL,
-    trouble VARCHAR,
+    error_message VARCHAR,
     total INTEGER NOT NULL,
     done INTEGER NOT NULL,
     failed INTEGER NOT NULL,
@@ -636,6 +617,28 @@ CREATE TABLE template_versions (
         FOREIGN KEY(workspace_id) REFERENCES workspaces (id) ON DELETE CASCADE
 );
 
+CREATE TABLE exports (
+    requested_by UUID,
+    run_id UUID,
+    with_images BOOLEAN NOT NULL,
+    state VARCHAR DEFAULT 'pending' NOT NULL,
+    percent INTEGER DEFAULT '0' NOT NULL,
+    error_message VARCHAR,
+    connection_id UUID,
+    key VARCHAR,
+    size BIGINT,
+    finished_at TIMESTAMP WITH TIME ZONE,
+    workspace_id UUID NOT NULL,
+    id UUID NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT pk_exports PRIMARY KEY (workspace_id, id),
+    CONSTRAINT fk_exports_workspace_id_run_id_runs
+        FOREIGN KEY(workspace_id, run_id) REFERENCES runs (workspace_id, id) ON DELETE CASCADE,
+    CONSTRAINT ck_exports_state CHECK (state IN ('pending', 'done', 'failed', 'expired')),
+    CONSTRAINT fk_exports_requested_by_accounts FOREIGN KEY(requested_by) REFERENCES accounts (id) ON DELETE SET NULL,
+    CONSTRAINT fk_exports_workspace_id_workspaces FOREIGN KEY(workspace_id) REFERENCES workspaces (id) ON DELETE CASCADE
+);
+
 CREATE TABLE run_items (
     workspace_id UUID NOT NULL,
     run_id UUID NOT NULL,
@@ -646,7 +649,7 @@ CREATE TABLE run_items (
     data JSONB NOT NULL,
     state VARCHAR DEFAULT 'pending' NOT NULL,
     error VARCHAR,
-    note VARCHAR,
+    warning VARCHAR,
     image_id UUID,
     CONSTRAINT pk_run_items PRIMARY KEY (workspace_id, run_id, position),
     CONSTRAINT fk_run_items_workspace_id_run_id_runs
@@ -656,7 +659,7 @@ CREATE TABLE run_items (
     CONSTRAINT ck_run_items_state CHECK (state IN ('pending', 'done', 'failed'))
 );
 CREATE INDEX ix_run_items_failed ON run_items (workspace_id, run_id, position) WHERE state = 'failed';
-CREATE INDEX ix_run_items_noted ON run_items (workspace_id, run_id) WHERE note IS NOT NULL;
+CREATE INDEX ix_run_items_warnings ON run_items (workspace_id, run_id) WHERE warning IS NOT NULL;
 CREATE INDEX ix_run_items_workspace_id_image_id ON run_items (workspace_id, image_id);
 CREATE INDEX ix_run_items_workspace_id_key_run_id ON run_items (workspace_id, key, run_id);
 CREATE INDEX ix_run_items_workspace_id_run_id_chunk ON run_items (workspace_id, run_id, chunk);
@@ -665,42 +668,42 @@ CREATE INDEX ix_run_items_workspace_id_run_id_chunk ON run_items (workspace_id, 
 -- Row-level security: each workspace sees its own rows.
 
 DO $$
-DECLARE walled text;
+DECLARE protected text;
 BEGIN
-    FOREACH walled IN ARRAY ARRAY[
-        'api_keys', 'audit_entries', 'auto_runs', 'billing_records', 'connections', 'deliveries',
+    FOREACH protected IN ARRAY ARRAY[
+        'api_keys', 'audit_entries', 'auto_runs', 'billing_records', 'connections', 'webhook_deliveries',
         'exports', 'feed_imports', 'feed_sources', 'feeds', 'file_parts', 'fonts',
-        'idempotency_keys', 'images', 'invalid_rows', 'invitations', 'item_orders', 'item_versions',
+        'idempotency_keys', 'images', 'invalid_rows', 'invitations', 'sort_index', 'item_versions',
         'items', 'memberships', 'run_items', 'runs', 'slack_links', 'subscriptions',
         'template_steps', 'template_versions', 'templates', 'usage', 'usage_days', 'webhooks',
         'workspaces'
     ] LOOP
-        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', walled);
-        EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', walled);
+        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', protected);
+        EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', protected);
         EXECUTE format(
             'CREATE POLICY tenant ON %1$I USING (%2$s = nullif(current_setting(''cwz.workspace_id'', true), '''')::uuid)'
             ' WITH CHECK (%2$s = nullif(current_setting(''cwz.workspace_id'', true), '''')::uuid)',
-            walled, CASE walled WHEN 'workspaces' THEN 'id' ELSE 'workspace_id' END);
+            protected, CASE protected WHEN 'workspaces' THEN 'id' ELSE 'workspace_id' END);
     END LOOP;
 END $$;
 
--- What the SECURITY DEFINER functions below read across workspaces: as the owner, and nothing of deleted workspaces.
-CREATE POLICY crossing ON api_keys FOR SELECT TO CURRENT_USER 
+-- What the SECURITY DEFINER functions below read across workspaces, as the owner; deleted workspaces are excluded.
+CREATE POLICY cross_workspace ON api_keys FOR SELECT TO CURRENT_USER
     USING (NOT EXISTS (SELECT FROM tombstones t WHERE t.id = api_keys.workspace_id));
-CREATE POLICY crossing ON connections FOR SELECT TO CURRENT_USER USING (true);
-CREATE POLICY crossing ON exports FOR SELECT TO CURRENT_USER USING (true);
-CREATE POLICY crossing ON feed_sources FOR SELECT TO CURRENT_USER USING (true);
-CREATE POLICY crossing ON invitations FOR SELECT TO CURRENT_USER USING (true);
-CREATE POLICY crossing ON memberships FOR SELECT TO CURRENT_USER USING (true);
-CREATE POLICY crossing ON run_items FOR SELECT TO CURRENT_USER USING (true);
-CREATE POLICY crossing ON runs FOR SELECT TO CURRENT_USER 
+CREATE POLICY cross_workspace ON connections FOR SELECT TO CURRENT_USER USING (true);
+CREATE POLICY cross_workspace ON exports FOR SELECT TO CURRENT_USER USING (true);
+CREATE POLICY cross_workspace ON feed_sources FOR SELECT TO CURRENT_USER USING (true);
+CREATE POLICY cross_workspace ON invitations FOR SELECT TO CURRENT_USER USING (true);
+CREATE POLICY cross_workspace ON memberships FOR SELECT TO CURRENT_USER USING (true);
+CREATE POLICY cross_workspace ON run_items FOR SELECT TO CURRENT_USER USING (true);
+CREATE POLICY cross_workspace ON runs FOR SELECT TO CURRENT_USER
     USING (NOT EXISTS (SELECT FROM tombstones t WHERE t.id = runs.workspace_id));
-CREATE POLICY crossing ON slack_links FOR SELECT TO CURRENT_USER USING (true);
-CREATE POLICY crossing ON subscriptions FOR SELECT TO CURRENT_USER USING (true);
-CREATE POLICY crossing ON templates FOR SELECT TO CURRENT_USER USING (true);
-CREATE POLICY crossing ON workspaces FOR SELECT TO CURRENT_USER 
+CREATE POLICY cross_workspace ON slack_links FOR SELECT TO CURRENT_USER USING (true);
+CREATE POLICY cross_workspace ON subscriptions FOR SELECT TO CURRENT_USER USING (true);
+CREATE POLICY cross_workspace ON templates FOR SELECT TO CURRENT_USER USING (true);
+CREATE POLICY cross_workspace ON workspaces FOR SELECT TO CURRENT_USER
     USING (NOT EXISTS (SELECT FROM tombstones t WHERE t.id = workspaces.id));
-CREATE POLICY forgetting ON billing_records TO CURRENT_USER USING (true);
+CREATE POLICY retention ON billing_records TO CURRENT_USER USING (true);
 
 -- Functions.
 
@@ -715,21 +718,17 @@ CREATE FUNCTION all_workspaces() RETURNS SETOF uuid
     SET search_path = pg_catalog, public
     AS $$ SELECT w.id FROM workspaces w ORDER BY w.id $$;
 
-
-SET default_tablespace = '';
-
-SET default_table_access_method = heap;
 REVOKE ALL ON FUNCTION all_workspaces FROM PUBLIC;
 
-CREATE FUNCTION check_feeds() RETURNS trigger
+CREATE FUNCTION check_feed_exists() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path = pg_catalog, public
     AS $$
         BEGIN
-            IF EXISTS (SELECT FROM (SELECT DISTINCT workspace_id, feed_id FROM fresh) AS named
+            IF EXISTS (SELECT FROM (SELECT DISTINCT workspace_id, feed_id FROM inserted) AS i
                        WHERE NOT EXISTS (SELECT FROM feeds f
-                                         WHERE f.workspace_id = named.workspace_id AND f.id = named.feed_id)) THEN
-                RAISE foreign_key_violation USING MESSAGE = 'no such feed (foreign key of ' || TG_TABLE_NAME || ')';
+                                         WHERE f.workspace_id = i.workspace_id AND f.id = i.feed_id)) THEN
+                RAISE foreign_key_violation USING MESSAGE = 'feed of ' || TG_TABLE_NAME || ' does not exist';
             END IF;
             RETURN NULL;
         END $$;
@@ -747,33 +746,6 @@ CREATE FUNCTION count_day() RETURNS trigger
         RETURN NULL;
     END $$;
 REVOKE ALL ON FUNCTION count_day FROM PUBLIC;
-
-CREATE FUNCTION count_image(this_month date, workspace uuid, key uuid, cap bigint, key_cap bigint) RETURNS bigint
-    LANGUAGE plpgsql
-    SET search_path = pg_catalog, public
-    AS $$
-    DECLARE
-        total bigint;
-        keys_total bigint;
-    BEGIN
-        PERFORM set_config('cwz.workspace_id', workspace::text, true);
-        INSERT INTO usage AS u (workspace_id, subject_id, month, used) VALUES (workspace, workspace, this_month, 1)
-        ON CONFLICT (workspace_id, subject_id, month) DO UPDATE SET used = u.used + 1
-        WHERE cap IS NULL OR u.used < cap RETURNING u.used INTO total;
-        IF total IS NULL THEN
-            RAISE EXCEPTION USING ERRCODE = 'P0402', MESSAGE = 'workspace';
-        END IF;
-        IF key IS NOT NULL THEN
-            INSERT INTO usage AS u (workspace_id, subject_id, month, used) VALUES (workspace, key, this_month, 1)
-            ON CONFLICT (workspace_id, subject_id, month) DO UPDATE SET used = u.used + 1
-            WHERE key_cap IS NULL OR u.used < key_cap RETURNING u.used INTO keys_total;
-            IF keys_total IS NULL THEN
-                RAISE EXCEPTION USING ERRCODE = 'P0402', MESSAGE = 'key';
-            END IF;
-        END IF;
-        RETURN total;
-    END $$;
-REVOKE ALL ON FUNCTION count_image FROM PUBLIC;
 
 CREATE FUNCTION customers(stripe_customer character varying) RETURNS TABLE(workspace_id uuid, customer character varying)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -795,13 +767,44 @@ CREATE FUNCTION due_feeds() RETURNS TABLE(workspace_id uuid, feed_id uuid)
  $$;
 REVOKE ALL ON FUNCTION due_feeds FROM PUBLIC;
 
-CREATE FUNCTION fates_of(account uuid) RETURNS TABLE(workspace_id uuid, slug character varying, name character varying, role character varying, other_admins bigint, others bigint)
+CREATE FUNCTION workspace_outcomes_of(account uuid) RETURNS TABLE(workspace_id uuid, slug character varying, name character varying, role character varying, other_admins bigint, others bigint)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public
     AS $$ SELECT w.id, w.slug, w.name, m.role, (SELECT count(*) FROM memberships o WHERE o.workspace_id = w.id AND o.account_id <> account  AND o.role = 'admin'), (SELECT count(*) FROM memberships o WHERE o.workspace_id = w.id AND o.account_id <> account) FROM memberships m JOIN workspaces w ON w.id = m.workspace_id WHERE m.account_id = account ORDER BY lower(w.name), w.slug $$;
-REVOKE ALL ON FUNCTION fates_of FROM PUBLIC;
+REVOKE ALL ON FUNCTION workspace_outcomes_of FROM PUBLIC;
 
-CREATE FUNCTION forget_audit(before timestamp with time zone) RETURNS bigint
+CREATE FUNCTION find_api_key(key_digest character varying) RETURNS TABLE(id uuid, workspace_id uuid, name character varying, prefix character varying, scopes jsonb, templates jsonb, origins jsonb, requests_per_minute integer, images_per_month integer, last_used_at timestamp with time zone, plan character varying, unpaid boolean, read_only boolean)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1
+    SET search_path = pg_catalog, public
+    AS $$
+        BEGIN
+            RETURN QUERY SELECT k.id, k.workspace_id, k.name, k.prefix, k.scopes, k.templates, k.origins,
+                k.requests_per_minute, k.images_per_month, k.last_used_at,
+                w.plan, w.read_only_from IS NOT NULL, coalesce(w.read_only_from <= now(), false)
+            FROM api_keys k JOIN workspaces w ON w.id = k.workspace_id
+            WHERE k.digest = key_digest AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now());
+        END $$;
+REVOKE ALL ON FUNCTION find_api_key FROM PUBLIC;
+
+-- A template by its id, or by its slug in a workspace, and what decides how its images are rendered. `connections`
+-- changes whenever a storage connection of the workspace does.
+CREATE FUNCTION find_template_state(by_id uuid, in_workspace uuid, by_slug character varying) RETURNS TABLE(workspace_id uuid, template_id uuid, version integer, open_parameters jsonb, signing_oldest integer, signing_number integer, connections text, plan character varying, unpaid boolean, read_only boolean)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1
+    SET search_path = pg_catalog, public
+    AS $$
+        BEGIN
+            RETURN QUERY SELECT t.workspace_id, t.id, t.version, t.open_parameters, w.signing_oldest, w.signing_number,
+                (SELECT md5(string_agg(c::text, '' ORDER BY c.id) || coalesce(t.connection_id::text, ''))
+                 FROM connections c WHERE c.workspace_id = t.workspace_id),
+                w.plan, w.read_only_from IS NOT NULL, coalesce(w.read_only_from <= now(), false)
+            FROM templates t JOIN workspaces w ON w.id = t.workspace_id
+            WHERE t.deleted_at IS NULL AND (in_workspace IS NULL OR t.workspace_id = in_workspace)
+                AND t.id = coalesce(by_id, (
+                    SELECT n.id FROM templates n WHERE n.workspace_id = in_workspace AND n.slug = by_slug));
+        END $$;
+REVOKE ALL ON FUNCTION find_template_state FROM PUBLIC;
+
+CREATE FUNCTION delete_audit_entries(before timestamp with time zone) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public
     AS $$
@@ -820,7 +823,7 @@ CREATE FUNCTION forget_audit(before timestamp with time zone) RETURNS bigint
         GET DIAGNOSTICS dropped = ROW_COUNT;
         RETURN dropped;
     END $$;
-REVOKE ALL ON FUNCTION forget_audit FROM PUBLIC;
+REVOKE ALL ON FUNCTION delete_audit_entries FROM PUBLIC;
 
 CREATE FUNCTION forget_billing_records() RETURNS void
     LANGUAGE sql SECURITY DEFINER
@@ -830,12 +833,14 @@ CREATE FUNCTION forget_billing_records() RETURNS void
     $$;
 REVOKE ALL ON FUNCTION forget_billing_records FROM PUBLIC;
 
-CREATE FUNCTION forget_feeds() RETURNS trigger
+CREATE FUNCTION delete_feed_rows() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path = pg_catalog, public
     AS $$
         BEGIN
-            DELETE FROM items t USING gone WHERE t.workspace_id = gone.workspace_id AND t.feed_id = gone.id;DELETE FROM item_versions t USING gone WHERE t.workspace_id = gone.workspace_id AND t.feed_id = gone.id;DELETE FROM item_orders t USING gone WHERE t.workspace_id = gone.workspace_id AND t.feed_id = gone.id;
+            DELETE FROM items t USING deleted d WHERE t.workspace_id = d.workspace_id AND t.feed_id = d.id;
+            DELETE FROM item_versions t USING deleted d WHERE t.workspace_id = d.workspace_id AND t.feed_id = d.id;
+            DELETE FROM sort_index t USING deleted d WHERE t.workspace_id = d.workspace_id AND t.feed_id = d.id;
             RETURN NULL;
         END $$;
 
@@ -851,27 +856,6 @@ CREATE FUNCTION images_used(this_month date, workspace uuid, key uuid, OUT used 
                          WHERE u.workspace_id = workspace AND u.subject_id = key AND u.month = this_month);
         END $$;
 REVOKE ALL ON FUNCTION images_used FROM PUBLIC;
-
-CREATE FUNCTION key_state(key_digest character varying, id_asked uuid, slug_asked character varying, OUT id uuid, OUT workspace_id uuid, OUT name character varying, OUT prefix character varying, OUT scopes jsonb, OUT templates jsonb, OUT origins jsonb, OUT minute_cap integer, OUT month_cap integer, OUT last_used_at timestamp with time zone, OUT plan character varying, OUT unpaid boolean, OUT read_only boolean, OUT template_id uuid, OUT version integer, OUT open_parameters jsonb, OUT signing_oldest integer, OUT signing_number integer, OUT connections text) RETURNS record
-    LANGUAGE plpgsql STABLE SECURITY DEFINER
-    SET search_path = pg_catalog, public
-    AS $$
-        BEGIN
-            SELECT k.id, k.workspace_id, k.name, k.prefix, k.scopes, k.templates, k.origins, k.minute_cap, k.month_cap,
-                k.last_used_at, w.plan, w.read_only_from IS NOT NULL, coalesce(w.read_only_from <= now(), false),
-                t.id, t.version, t.open_parameters, w.signing_oldest, w.signing_number,
-                (SELECT md5(string_agg(c::text, '' ORDER BY c.id) || coalesce(t.connection_id::text, ''))
-                 FROM connections c WHERE c.workspace_id = t.workspace_id)
-            INTO id, workspace_id, name, prefix, scopes, templates, origins, minute_cap, month_cap,
-                last_used_at, plan, unpaid, read_only,
-                template_id, version, open_parameters, signing_oldest, signing_number, connections
-            FROM api_keys k JOIN workspaces w ON w.id = k.workspace_id
-            LEFT JOIN templates t ON t.workspace_id = k.workspace_id AND t.deleted_at IS NULL
-                AND t.id = coalesce(id_asked, (
-                    SELECT n.id FROM templates n WHERE n.workspace_id = k.workspace_id AND n.slug = slug_asked))
-            WHERE k.digest = key_digest AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now());
-        END $$;
-REVOKE ALL ON FUNCTION key_state FROM PUBLIC;
 
 CREATE FUNCTION lost_chunks() RETURNS TABLE(workspace_id uuid, run_id uuid, chunk integer)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -923,34 +907,17 @@ CREATE FUNCTION sealed_slack_links() RETURNS TABLE(workspace_id uuid)
     AS $$ SELECT s.workspace_id FROM slack_links s ORDER BY 1 $$;
 REVOKE ALL ON FUNCTION sealed_slack_links FROM PUBLIC;
 
-CREATE FUNCTION standing_of(workspace uuid) RETURNS TABLE(plan character varying, unpaid boolean, read_only boolean)
+CREATE FUNCTION plan_status_of(workspace uuid) RETURNS TABLE(plan character varying, unpaid boolean, read_only boolean)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public
     AS $$ SELECT w.plan, w.read_only_from IS NOT NULL, coalesce(w.read_only_from <= now(), false) FROM workspaces w WHERE w.id = workspace $$;
-REVOKE ALL ON FUNCTION standing_of FROM PUBLIC;
+REVOKE ALL ON FUNCTION plan_status_of FROM PUBLIC;
 
-CREATE FUNCTION template_state(id_asked uuid, workspace uuid, slug_asked character varying, OUT workspace_id uuid, OUT template_id uuid, OUT version integer, OUT open_parameters jsonb, OUT signing_oldest integer, OUT signing_number integer, OUT connections text, OUT plan character varying, OUT unpaid boolean, OUT read_only boolean) RETURNS record
-    LANGUAGE plpgsql STABLE SECURITY DEFINER
-    SET search_path = pg_catalog, public
-    AS $$
-        BEGIN
-            SELECT t.workspace_id, t.id, t.version, t.open_parameters, w.signing_oldest, w.signing_number,
-                (SELECT md5(string_agg(c::text, '' ORDER BY c.id) || coalesce(t.connection_id::text, ''))
-                 FROM connections c WHERE c.workspace_id = t.workspace_id),
-                w.plan, w.read_only_from IS NOT NULL, coalesce(w.read_only_from <= now(), false)
-            INTO workspace_id, template_id, version, open_parameters, signing_oldest, signing_number, connections,
-                plan, unpaid, read_only
-            FROM templates t JOIN workspaces w ON w.id = t.workspace_id
-            WHERE t.deleted_at IS NULL AND t.id = coalesce(id_asked, (
-                SELECT n.id FROM templates n WHERE n.workspace_id = workspace AND n.slug = slug_asked));
-        END $$;
-REVOKE ALL ON FUNCTION template_state FROM PUBLIC;
-
-CREATE FUNCTION undone_exports(before timestamp with time zone) RETURNS TABLE(workspace_id uuid, id uuid)
+CREATE FUNCTION expired_exports(before timestamp with time zone) RETURNS TABLE(workspace_id uuid, id uuid)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public
-    AS $$ SELECT e.workspace_id, e.id FROM exports e WHERE e.created_at < before AND e.state <> 'gone' $$;
-REVOKE ALL ON FUNCTION undone_exports FROM PUBLIC;
+    AS $$ SELECT e.workspace_id, e.id FROM exports e WHERE e.created_at < before AND e.state <> 'expired' $$;
+REVOKE ALL ON FUNCTION expired_exports FROM PUBLIC;
 
 CREATE FUNCTION workspace_of_invitation(link_digest character varying) RETURNS TABLE(workspace_id uuid, id uuid)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -961,7 +928,7 @@ REVOKE ALL ON FUNCTION workspace_of_invitation FROM PUBLIC;
 -- Triggers.
 
 CREATE TRIGGER count_day AFTER INSERT OR UPDATE OF used ON usage FOR EACH ROW WHEN ((new.subject_id = new.workspace_id)) EXECUTE FUNCTION count_day();
-CREATE TRIGGER feed AFTER INSERT ON item_orders REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION check_feeds();
-CREATE TRIGGER feed AFTER INSERT ON item_versions REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION check_feeds();
-CREATE TRIGGER feed AFTER INSERT ON items REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION check_feeds();
-CREATE TRIGGER forget AFTER DELETE ON feeds REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION forget_feeds();
+CREATE TRIGGER check_feed AFTER INSERT ON sort_index REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION check_feed_exists();
+CREATE TRIGGER check_feed AFTER INSERT ON item_versions REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION check_feed_exists();
+CREATE TRIGGER check_feed AFTER INSERT ON items REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION check_feed_exists();
+CREATE TRIGGER delete_rows AFTER DELETE ON feeds REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION delete_feed_rows();

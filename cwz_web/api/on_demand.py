@@ -1,0 +1,128 @@
+"""On-demand images, for an API key or a signed URL: found, rendered, counted, and stored if the request says so."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from pyramid.response import Response
+
+from cwz_web.api.pagination import ResponseModel
+from cwz_web.generation.images import find_image, read_image, record_images
+from cwz_web.generation.models import Image
+from cwz_web.generation.template_cache import TemplatePlan
+from cwz_web.generation.usage import Quota, check_room, count
+from cwz_web.imaging.encoders import Output
+from cwz_web.notify.webhooks import Event, emit
+from cwz_web.storage.uploads import Uploads
+from cwz_web.web.request import Request
+
+
+class StoredImageInfo(ResponseModel):
+    """A stored image. `url` is a signed URL that anyone can open."""
+
+    id: UUID
+    url: str
+    digest: str
+    width: int
+    height: int
+    bytes: int
+    content_type: str
+
+
+class OnDemandRendering:
+    """One image of a request: its digest is known before it is rendered, so a known image is not rendered again.
+
+    Args:
+        request: the request.
+        quota: what the image counts against.
+        plan: the template, and the connections of its workspace.
+        data: values of the template's fields.
+        output: size and format.
+
+    Raises:
+        ImagingError: The data does not fit the template.
+        StorageError: The storage of an uploaded photo does not respond.
+    """
+
+    def __init__(
+        self, request: Request, quota: Quota, plan: TemplatePlan, data: Mapping[str, str], output: Output
+    ) -> None:
+        self._services, self._quota = request.services, quota
+        self._design, self._connection = plan.design, plan.connections[0]
+        uploads = Uploads(quota.workspace_id, plan.connection_specs, self._services.providers.open)
+        self._order = self._services.image_service.order(uploads, self._design.document, data, output)
+
+    @property
+    def digest(self) -> str:
+        """The digest of everything that the image is made of."""
+        return self._order.digest
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether this process rendered the image recently."""
+        return self._services.image_service.known(self._quota.workspace_id, self.digest) is not None
+
+    def render(self) -> tuple[bytes, bool]:
+        """Return the image, and whether it came from the cache.
+
+        Counting is the last step that can fail: an image that is not counted is neither cached nor returned.
+
+        Raises:
+            QuotaExceededError: The quota is used up.
+            ImagingError: The image cannot be rendered.
+        """
+        image_service, workspace_id = self._services.image_service, self._quota.workspace_id
+        cached = image_service.known(workspace_id, self.digest)
+        if cached is not None:
+            return cached, True
+        check_room(self._services.database, self._quota)
+        image = image_service.finish(self._order)
+        with self._services.database.transaction(workspace_id) as db:
+            count(db, self._quota)
+        return image_service.remember(workspace_id, self._order, image), False
+
+    def store(self) -> tuple[Image, bool]:
+        """Return the image in the workspace's storage, and whether it was there before.
+
+        It is recorded and counted in one transaction, once it is in the storage.
+
+        Raises:
+            QuotaExceededError: The quota is used up.
+            ImagingError: The image cannot be rendered.
+            StorageError: The storage does not accept it.
+        """
+        services, workspace_id, template = self._services, self._quota.workspace_id, self._design.template
+        if self._quota.is_capped and not self._is_stored():
+            check_room(services.database, self._quota)
+        bucket = services.providers.open(self._connection.spec)
+        stored = services.image_service.keep(workspace_id, bucket, self._order)
+        with services.database.transaction(workspace_id) as db:
+            recorded = record_images(
+                db,
+                workspace_id,
+                [(template.name, stored)],
+                connection_id=self._connection.id,
+                template_id=template.id,
+                version=self._design.version,
+            )
+            image, is_new = recorded[stored.digest]
+            if is_new:
+                count(db, self._quota)
+                origin = {"run": None, "template": str(template.id), "key": image.name}
+                emit(db, workspace_id, Event.IMAGE_CREATED, services.signed_urls.describe(image) | origin)
+        return image, not is_new
+
+    def read(self, image: Image) -> bytes:
+        """Return the bytes of the stored image. Raises StorageError."""
+        return read_image(self._services.providers.open(self._connection.spec), image)
+
+    def _is_stored(self) -> bool:
+        with self._services.database.transaction(self._quota.workspace_id) as db:
+            return find_image(db, self._quota.workspace_id, self.digest) is not None
+
+
+def cacheable_response(data: bytes, content_type: str, digest: str, cache_control: str) -> Response:
+    """Return an image with its ETag and Cache-Control, or 304 to a client that has it (RFC 9110, RFC 9111)."""
+    response = Response(data, content_type=content_type, conditional_response=True)
+    response.etag = digest
+    response.headers["Cache-Control"] = cache_control
+    return response

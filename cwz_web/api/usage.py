@@ -1,0 +1,39 @@
+"""`/v1/usage`: this month's usage and quotas."""
+
+from datetime import date
+from typing import Any
+
+from pyramid.view import view_config
+
+from cwz_web.api.pagination import ResponseModel, transaction
+from cwz_web.generation.usage import month_of, next_month, usage_by_subject
+from cwz_web.resources.api import ApiRoot
+from cwz_web.resources.permissions import Permission
+from cwz_web.web.request import Request
+
+
+class UsageInfo(ResponseModel):
+    """Images used this month, and the quotas (null for no limit): of the workspace, and of the key of the request."""
+
+    month: date
+    resets_on: date
+    used: int
+    cap: int | None
+    key_used: int
+    key_cap: int | None
+
+
+@view_config(context=ApiRoot, name="usage", request_method="GET", renderer="json", permission=Permission.API_READ)
+def show_usage(context: ApiRoot, request: Request) -> dict[str, Any]:
+    """Return this month's usage."""
+    owner, month = request.api_key, month_of()
+    with transaction(request) as db:
+        used = usage_by_subject(db, owner.workspace_id)
+    return UsageInfo(
+        month=month,
+        resets_on=next_month(month),
+        used=used.get(owner.workspace_id, 0),
+        cap=request.services.quotas.of(owner.workspace_id, owner.plan_status).cap,
+        key_used=used.get(owner.key_id, 0),
+        key_cap=owner.images_per_month,
+    ).model_dump(mode="json")
