@@ -14,7 +14,7 @@ class SlackServer:
     """`errors` are Slack's words for why not, by method, one for each call; `asked` tells what was asked."""
 
     def __init__(self) -> None:
-        self.begin_anew()
+        self.reset()
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -48,8 +48,8 @@ class SlackServer:
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()
 
-    def begin_anew(self) -> None:
-        """Nothing asked, everything well."""
+    def reset(self) -> None:
+        """Forget requests and errors."""
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.errors: dict[str, list[str]] = {}
         self.status = 200

@@ -39,7 +39,7 @@ class StripeServer:
     """`customers`, `subscriptions` and so on hold the objects by id; `asked` tells what was asked, with what."""
 
     def __init__(self) -> None:
-        self.begin_anew()
+        self.reset()
         self.pages = dict(PAGES)
         fake = self
 
@@ -97,7 +97,7 @@ class StripeServer:
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         """Know nobody, and have two prices."""
         self.objects: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in (*LISTS, "customers")}
         self.asked: list[tuple[str, str, dict[str, str]]] = []

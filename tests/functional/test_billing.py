@@ -1,4 +1,4 @@
-"""Plans and Stripe: a fake of it over HTTP, real events with real signatures, real jobs."""
+"""Plans and Stripe: an HTTP server that responds as documented, signed events, real jobs."""
 
 import json
 import random
@@ -41,15 +41,15 @@ NOW = datetime.now(UTC)
 
 @pytest.fixture
 def stripe(kept_stripe: StripeServer) -> Iterator[StripeServer]:
-    """A Stripe that knows nobody yet; and works again afterwards, for other modules."""
-    kept_stripe.begin_anew()
+    """The Stripe server without customers, reset afterwards."""
+    kept_stripe.reset()
     yield kept_stripe
-    kept_stripe.begin_anew()
+    kept_stripe.reset()
 
 
 @pytest.fixture
 def paid(services: Services, kept_paid: Services) -> Services:
-    """The services of an installation with billing, over the same database, which is empty."""
+    """The services of an installation with billing, on the same empty database."""
     assert kept_paid.database is services.database
     return kept_paid
 
@@ -75,7 +75,7 @@ def till(paid: Services, stripe: StripeServer, app: TestApp, space: Workspace, m
 
 
 class Till:
-    """A workspace that is a customer of Stripe's."""
+    """A workspace that is a customer in Stripe."""
 
     def __init__(self, services: Services, stripe: StripeServer, app: TestApp, space: Workspace) -> None:
         self.services, self.stripe, self.app, self.space = services, stripe, app, space
@@ -84,19 +84,19 @@ class Till:
         self.number = 0
 
     def send(self, event_type: str = "customer.subscription.updated", about: Any = None, **how: Any) -> None:
-        """Stripe sends an event, once."""
+        """Send an event as Stripe does."""
         self.number += 1
         about = about or {"object": "subscription", "customer": self.customer}
         body = self.stripe.event(event_type, about, how.pop("identity", f"evt_{self.number}"))
         self.app.post("/hooks/stripe", body, headers=signed(body, **how), status=204)
 
     def work(self, concurrency: int = 1) -> None:
-        """The jobs that wait are done."""
+        """Run the queued jobs."""
         context = {"database": self.services.database, "billing": self.services.billing}
         run_jobs(self.services.settings.database.url.get_secret_value(), BILLING_QUEUE, context, concurrency)
 
-    def told(self, **how: Any) -> Workspace:
-        """An event, its job, and the workspace afterwards."""
+    def process(self, **how: Any) -> Workspace:
+        """Send an event, run its job and return the workspace."""
         self.send(**how)
         self.work()
         return self.now()
@@ -142,52 +142,52 @@ def test_without_stripe_there_is_no_billing_and_no_limit(services: Services, wsg
 @pytest.mark.parametrize(
     "given", [{"billing": {"stripe_secret_key": SECRET_KEY}}, {"plan": {"pro": {"images": -1}}}, {"plan": {"x": {}}}]
 )
-def test_settings_of_billing_are_checked(app_url: str, tmp_path: Path, given: dict[str, Any]) -> None:
+def test_billing_settings_are_validated(app_url: str, tmp_path: Path, given: dict[str, Any]) -> None:
     with pytest.raises((SettingsError, ValueError)):
         make_settings(app_url, tmp_path, **given)
 
 
-def test_an_active_subscription_gives_its_plan_at_once(till: Till, make: Factory, mailbox: Mailbox) -> None:
+def test_active_subscription_sets_plan(till: Till, make: Factory, mailbox: Mailbox) -> None:
     admin = make.member(till.space)
     assert till.now().plan == FREE
     till.stripe.subscribe(till.customer, "pro")
-    assert till.told().plan == "pro"
-    assert "has the plan Pro" in text_of(mailbox.last(admin.email))
+    assert till.process().plan == "pro"
+    assert "is now on the Pro plan" in text_of(mailbox.last(admin.email))
     till.stripe.subscribe(till.customer, "scale")
-    assert till.told().plan == "scale"
+    assert till.process().plan == "scale"
     till.stripe.objects["subscriptions"]["sub_1"]["status"] = "canceled"
-    assert till.told(event_type="customer.subscription.deleted").plan == FREE
+    assert till.process(event_type="customer.subscription.deleted").plan == FREE
     assert len([mail for mail in mailbox.mails() if mail["To"] == admin.email]) == 3
 
 
 @pytest.mark.parametrize("status", ["incomplete", "incomplete_expired", "paused", "canceled"])
-def test_what_is_not_paid_for_gives_no_plan(till: Till, status: str) -> None:
+def test_unpaid_subscription_sets_no_plan(till: Till, status: str) -> None:
     till.stripe.subscribe(till.customer, "pro", status=status)
-    assert till.told().plan == FREE
+    assert till.process().plan == FREE
 
 
-def test_a_price_that_lost_its_name_to_a_newer_one_is_still_the_plan(till: Till) -> None:
+def test_older_price_is_matched_by_product(till: Till) -> None:
     subscription = till.stripe.subscribe(till.customer, "pro")
     subscription["items"]["data"][0]["price"] |= {"id": "price_older", "lookup_key": None}
-    assert till.told().plan == "pro"
+    assert till.process().plan == "pro"
 
 
-def test_a_price_that_nobody_knows_takes_nothing_away(till: Till) -> None:
+def test_unknown_price_keeps_plan(till: Till) -> None:
     subscription = till.stripe.subscribe(till.customer, "pro")
-    till.told()
+    till.process()
     subscription["items"]["data"][0]["price"] |= {"id": "price_x", "lookup_key": None, "product": "prod_x"}
-    assert till.told().plan == "pro"
+    assert till.process().plan == "pro"
 
 
-def test_the_better_of_two_subscriptions_counts(till: Till) -> None:
+def test_best_of_two_subscriptions_counts(till: Till) -> None:
     till.stripe.subscribe(till.customer, "pro", "sub_1", status="past_due")
     till.stripe.subscribe(till.customer, "scale", "sub_2", status="canceled", created=9)
     till.stripe.subscribe(till.customer, "pro", "sub_3")
-    assert till.told().plan == "pro"
+    assert till.process().plan == "pro"
     assert till.known().subscription == "sub_3"
 
 
-def test_a_failed_payment_has_days_of_grace_and_then_the_workspace_is_read_only(
+def test_failed_payment_makes_workspace_read_only_after_grace_period(
     till: Till, app: TestApp, make: Factory, mailbox: Mailbox
 ) -> None:
     admin = make.member(till.space)
@@ -199,17 +199,17 @@ def test_a_failed_payment_has_days_of_grace_and_then_the_workspace_is_read_only(
     till.stripe.subscribe(till.customer, status="past_due")
     till.stripe.invoice(till.customer, "in_1", "open", due)
     till.stripe.invoice(till.customer, "in_2", "open", NOW)
-    till.told(event_type="invoice.payment_failed", about={"object": "invoice", "customer": till.customer})
+    till.process(event_type="invoice.payment_failed", about={"object": "invoice", "customer": till.customer})
     deadline = till.now().read_only_from
     assert deadline is not None
     assert abs(deadline - due - timedelta(days=7)) < timedelta(seconds=2)
-    assert "The last payment did not arrive" in app.get(f"/w/{till.space.slug}").text
-    assert "nothing is deleted" in text_of(mailbox.last(admin.email))
+    assert "The last payment failed" in app.get(f"/w/{till.space.slug}").text
+    assert "Nothing is deleted" in text_of(mailbox.last(admin.email))
     head = {"Authorization": f"Bearer {key}", "Accept": "image/png"}
     app.post_json("/v1/images", {"template": str(template.id)}, headers=head, status=200)
 
     till.stripe.objects["invoices"]["in_1"]["created"] -= 6 * 86400
-    till.told()
+    till.process()
     page = app.get(f"/w/{till.space.slug}/feeds/{feed.id}")
     assert "can only be looked at" in page.text
     assert app.get(f"/w/{till.space.slug}/feeds/new", status=402).html.find("a", string="See the plans")
@@ -220,19 +220,19 @@ def test_a_failed_payment_has_days_of_grace_and_then_the_workspace_is_read_only(
     )
     assert refused.json["code"] == "read_only"
     app.get("/v1/feeds", headers=head, status=200)
-    signed_address = till.services.signed_urls.on_demand_image(till.space.id, template.id, "png", {"title": "Another"})
-    assert app.get(signed_address, status=402).json["code"] == "cap_reached"
+    signed_url = till.services.signed_urls.on_demand_image(till.space.id, template.id, "png", {"title": "Another"})
+    assert app.get(signed_url, status=402).json["code"] == "quota_exceeded"
 
     for invoice in till.stripe.objects["invoices"].values():
         invoice |= {"status": "paid", "amount_paid": 2900}
     till.stripe.objects["subscriptions"]["sub_1"]["status"] = "active"
-    assert till.told(event_type="invoice.paid").read_only_from is None
-    app.get(signed_address, status=200)
-    assert "arrived" in text_of(mailbox.last(admin.email))
+    assert till.process(event_type="invoice.paid").read_only_from is None
+    app.get(signed_url, status=200)
+    assert "received the payment" in text_of(mailbox.last(admin.email))
     assert till.records() == {"in_1": "paid", "in_2": "paid"}
 
 
-def test_the_feeds_of_a_workspace_that_is_read_only_wait(till: Till, make: Factory, app_url: str) -> None:
+def test_feeds_of_read_only_workspace_are_not_fetched(till: Till, make: Factory, app_url: str) -> None:
     make.source(make.feed(till.space), cron="* * * * *", next_at=NOW - timedelta(hours=1))
     context: dict[str, object] = {"database": till.services.database, "quotas": till.services.quotas}
     for unpaid_for, expected in ((30, 0), (None, 1)):
@@ -257,8 +257,8 @@ def test_only_admins_see_billing(till: Till, app: TestApp, make: Factory) -> Non
 
 
 @pytest.mark.parametrize("order", range(3))
-def test_events_in_any_order_doubled_end_alike(till: Till, order: int) -> None:
-    """Replay what a quarter of a year sends, shuffled and twice: what Stripe says in the end is what we know."""
+def test_repeated_and_reordered_events_converge(till: Till, order: int) -> None:
+    """Replay the events of a quarter, shuffled and doubled; the stored state equals Stripe's."""
     stripe = till.stripe
     subscription = stripe.subscribe(till.customer, "scale", status="past_due", latest_invoice="in_3")
     invoices = [stripe.invoice(till.customer, f"in_{n}", "paid", NOW - timedelta(days=60 - n)) for n in (1, 2)]
@@ -266,14 +266,14 @@ def test_events_in_any_order_doubled_end_alike(till: Till, order: int) -> None:
     charge = stripe.add("charges", "charge", "ch_1", customer=till.customer, disputed=True)
     dispute = stripe.add("disputes", "dispute", "dp_1", charge="ch_1")
     session = {"object": "checkout.session", "id": "cs_1", "customer": till.customer}
-    told: list[tuple[str, Any]] = [("checkout.session.completed", session), ("charge.dispute.created", dispute)]
-    told += [(f"customer.subscription.{what}", subscription) for what in ("created", "updated", "updated")]
-    told += [(kind, invoice) for invoice in invoices for kind in ("invoice.created", "invoice.paid")]
-    told += [("invoice.payment_failed", invoices[2]), ("customer.updated", stripe.objects["customers"][till.customer])]
-    told += [("charge.succeeded", charge), ("price.updated", {"object": "price", "id": "price_1"})]
-    # Payloads that are old, or lie, change nothing.
-    told += [("customer.subscription.updated", subscription | {"status": "active", "items": {"data": []}})]
-    bodies = [stripe.event(kind, about, f"evt_{number}") for number, (kind, about) in enumerate(told)] * 2
+    events: list[tuple[str, Any]] = [("checkout.session.completed", session), ("charge.dispute.created", dispute)]
+    events += [(f"customer.subscription.{what}", subscription) for what in ("created", "updated", "updated")]
+    events += [(kind, invoice) for invoice in invoices for kind in ("invoice.created", "invoice.paid")]
+    events += [("invoice.payment_failed", invoices[2]), ("customer.updated", stripe.objects["customers"][till.customer])]
+    events += [("charge.succeeded", charge), ("price.updated", {"object": "price", "id": "price_1"})]
+    # Outdated payloads change nothing.
+    events += [("customer.subscription.updated", subscription | {"status": "active", "items": {"data": []}})]
+    bodies = [stripe.event(kind, about, f"evt_{number}") for number, (kind, about) in enumerate(events)] * 2
     shuffled = random.Random(order)
     shuffled.shuffle(bodies)
     for body in bodies:
@@ -286,11 +286,11 @@ def test_events_in_any_order_doubled_end_alike(till: Till, order: int) -> None:
     assert read_only_from - unpaid_since == timedelta(days=7)
     assert records == {"in_1": "paid", "in_2": "paid", "in_3": "open", "dp_1": "warning_needs_response"}
     with till.services.database.transaction() as db:
-        assert len(db.scalars(select(StripeEvent.id)).all()) == len(told) - 1  # but the one about nobody
+        assert len(db.scalars(select(StripeEvent.id)).all()) == len(events) - 1  # one concerns no customer
 
 
-def test_who_asked_first_does_not_write_last(till: Till) -> None:
-    """Two events about one customer: while the first one's job asks Stripe, the world changes. The second one waits."""
+def test_older_response_does_not_overwrite_newer_one(till: Till) -> None:
+    """Stripe's state changes while the first of several jobs reads it; the last job wins."""
     till.stripe.subscribe(till.customer, "pro")
     for _ in range(3):
         till.send()
@@ -302,7 +302,7 @@ def test_who_asked_first_does_not_write_last(till: Till) -> None:
 
     till.stripe.before_answer = change
     till.work(concurrency=3)
-    till.work()  # what was held back meanwhile
+    till.work()  # jobs held back by the lock
     assert till.now().plan == "scale"
 
 
@@ -314,23 +314,23 @@ def test_who_asked_first_does_not_write_last(till: Till) -> None:
         {"ago": timedelta(minutes=-6)},
     ],
 )
-def test_a_forged_event_is_refused(till: Till, how: dict[str, Any]) -> None:
+def test_forged_event_is_rejected(till: Till, how: dict[str, Any]) -> None:
     body = till.stripe.event(
         "customer.subscription.updated", {"object": "subscription", "customer": till.customer}, "evt_1"
     )
     assert till.app.post("/hooks/stripe", body, headers=signed(body, **how), status=401).json["code"] == "bad_signature"
-    nothing_came(till)
+    assert_no_events(till)
 
 
 @pytest.mark.parametrize(
     "header",
     ["", "t=1", "v1=abc", "t=x,v1=y", "t=1,v1=ü", "t=99999999999999999999,v1=00", "=,=", "t=1,v0=" + "0" * 64],
 )
-def test_a_signature_that_is_none_is_refused(till: Till, header: str) -> None:
+def test_malformed_signature_is_rejected(till: Till, header: str) -> None:
     body = till.stripe.event("customer.updated", {"object": "customer", "id": till.customer}, "evt_1")
     headers = {"Stripe-Signature": header.encode().decode("latin-1")}
     till.app.post("/hooks/stripe", body, headers=headers, status=401)
-    nothing_came(till)
+    assert_no_events(till)
 
 
 @pytest.mark.parametrize(
@@ -344,35 +344,35 @@ def test_a_signature_that_is_none_is_refused(till: Till, header: str) -> None:
         b'{"id":"evt_1","type":"x","livemode":false,"data":{"object":[]}}',
     ],
 )
-def test_a_signed_body_that_is_no_event_is_refused(till: Till, body: bytes) -> None:
+def test_signed_body_that_is_no_event_is_rejected(till: Till, body: bytes) -> None:
     assert till.services.billing is not None
     header = signed(body.decode("latin-1").encode()).get("Stripe-Signature", "")
     with pytest.raises(InvalidSignatureError):
         till.services.billing.stripe.read_event(body, header)
 
 
-def test_a_changed_body_and_one_of_live_money_are_refused(till: Till) -> None:
+def test_changed_body_and_live_mode_event_are_rejected(till: Till) -> None:
     body = till.stripe.event("customer.updated", {"object": "customer", "id": till.customer}, "evt_1")
     till.app.post("/hooks/stripe", body.replace(b"evt_1", b"evt_2"), headers=signed(body), status=401)
     live = till.stripe.event("customer.updated", {"object": "customer", "id": till.customer}, "evt_1", livemode=True)
     till.app.post("/hooks/stripe", live, headers=signed(live), status=401)
-    nothing_came(till)
+    assert_no_events(till)
 
 
-def test_an_event_about_a_stranger_is_nobodys_business(till: Till) -> None:
+def test_event_of_unknown_customer_is_ignored(till: Till) -> None:
     till.stripe.add("customers", "customer", "cus_foreign")
     till.stripe.subscribe("cus_foreign", "scale")
-    assert till.told(about={"object": "subscription", "customer": "cus_foreign"}).plan == FREE
+    assert till.process(about={"object": "subscription", "customer": "cus_foreign"}).plan == FREE
 
 
-def nothing_came(till: Till) -> None:
+def assert_no_events(till: Till) -> None:
     with till.services.database.transaction() as db:
         assert not db.scalars(select(StripeEvent.id)).all()
 
 
-def test_while_stripe_is_down_events_wait_and_nothing_changes(till: Till, app_url: str) -> None:
+def test_events_are_retried_while_stripe_is_unavailable(till: Till, app_url: str) -> None:
     till.stripe.subscribe(till.customer, "pro")
-    till.told()
+    till.process()
     till.stripe.broken = True
     till.send()
     till.work()
@@ -385,7 +385,7 @@ def test_while_stripe_is_down_events_wait_and_nothing_changes(till: Till, app_ur
     assert till.now().plan == "scale"
 
 
-def test_the_nightly_look_makes_up_for_a_lost_event(till: Till) -> None:
+def test_nightly_reconciliation_recovers_lost_event(till: Till) -> None:
     till.stripe.subscribe(till.customer, "pro")
     with till.services.database.transaction() as db:
         billing_tasks.reconcile.configure(connection=raw_connection(db)).defer(timestamp=0)
@@ -393,23 +393,23 @@ def test_the_nightly_look_makes_up_for_a_lost_event(till: Till) -> None:
     assert till.now().plan == "pro"
 
 
-def test_a_deleted_customer_leaves_the_free_plan_and_can_subscribe_anew(till: Till) -> None:
+def test_deleted_customer_can_subscribe_again(till: Till) -> None:
     till.stripe.subscribe(till.customer, "pro")
-    till.told()
+    till.process()
     till.stripe.objects["customers"][till.customer] = {"id": till.customer, "object": "customer", "deleted": True}
-    assert till.told(event_type="customer.deleted", about={"object": "customer", "id": till.customer}).plan == FREE
+    assert till.process(event_type="customer.deleted", about={"object": "customer", "id": till.customer}).plan == FREE
     assert till.known().customer is None
     assert till.services.billing is not None
     fresh = ensure_customer(till.services.database, till.services.billing.stripe, till.space.id, "admin@example.org")
     assert fresh != till.customer
 
 
-def test_records_outlive_their_workspace_and_its_subscription_does_not(till: Till, make: Factory) -> None:
+def test_records_outlive_workspace_and_subscription_is_canceled(till: Till, make: Factory) -> None:
     admin = make.member(till.space)
     till.stripe.subscribe(till.customer, "pro")
     till.stripe.invoice(till.customer, "in_1", "paid", NOW)
     till.stripe.invoice(till.customer, "in_old", "paid", NOW - timedelta(days=7 * 366))
-    till.told()
+    till.process()
     with till.services.database.transaction() as db:
         db.execute(text("UPDATE accounts SET delete_at = now() WHERE id = :id"), {"id": admin.id})
     with till.services.database.transaction() as db:
@@ -422,32 +422,32 @@ def test_records_outlive_their_workspace_and_its_subscription_does_not(till: Til
     assert set(till.records()) == {"in_1"}
 
 
-def test_somebody_subscribes_on_stripes_page(till: Till, app: TestApp, make: Factory) -> None:
+def test_subscribing_through_checkout(till: Till, app: TestApp, make: Factory) -> None:
     sign_in(app, make.member(till.space))
-    address = f"/w/{till.space.slug}/billing"
-    page = app.get(address)
+    url = f"/w/{till.space.slug}/billing"
+    page = app.get(url)
     assert "€" not in page.text
     assert "$29.00 a month" in page.text
     assert f"form-action 'self' {PAGES['checkout']}" in page.headers["Content-Security-Policy"]
     answer = next(form for form in page.forms.values() if "price" in form.fields).submit(status=303)
     assert answer.location == f"{PAGES['checkout']}/c/pay/{till.customer}"
-    [asked] = [given for method, path, given in till.stripe.asked if (method, path) == ("POST", "checkout/sessions")]
-    assert asked["mode"] == "subscription"
-    assert asked["line_items[0][price]"] == "price_1"
-    assert asked["success_url"].startswith(f"http://localhost{address}")
+    [request] = [given for method, path, given in till.stripe.asked if (method, path) == ("POST", "checkout/sessions")]
+    assert request["mode"] == "subscription"
+    assert request["line_items[0][price]"] == "price_1"
+    assert request["success_url"].startswith(f"http://localhost{url}")
     till.stripe.subscribe(till.customer, "pro")
-    back = app.get(f"{address}?back=checkout")
-    assert "Waiting for Stripe" in back.text
+    back = app.get(f"{url}?back=checkout")
+    assert "Waiting for confirmation from Stripe" in back.text
     till.work()
     part = app.get(back.html.find(id="plan-panel")["hx-get"])
     assert "Pro" in part.text
     assert "hx-get" not in part.text
-    page = app.get(address)
+    page = app.get(url)
     portal = next(form for form in page.forms.values() if form.action.endswith("/portal")).submit(status=303)
     assert portal.location.startswith(PAGES["portal"])
 
 
-def test_of_two_tabs_only_the_newer_one_can_be_paid_for(till: Till, app: TestApp, make: Factory) -> None:
+def test_only_newest_checkout_session_stays_open(till: Till, app: TestApp, make: Factory) -> None:
     sign_in(app, make.member(till.space))
     tabs = [app.get(f"/w/{till.space.slug}/billing") for _ in range(2)]
     for tab in tabs:
@@ -456,7 +456,7 @@ def test_of_two_tabs_only_the_newer_one_can_be_paid_for(till: Till, app: TestApp
     assert [session["status"] for session in sessions] == ["expired", "open"]
 
 
-def test_who_has_subscribed_already_is_sent_back_before_we_have_heard_of_it(
+def test_subscribed_customer_is_not_sent_to_checkout(
     till: Till, app: TestApp, make: Factory
 ) -> None:
     sign_in(app, make.member(till.space))
@@ -467,7 +467,7 @@ def test_who_has_subscribed_already_is_sent_back_before_we_have_heard_of_it(
     assert not till.stripe.objects["checkout/sessions"]
 
 
-def test_a_trial_is_for_the_first_time(till: Till, app_url: str, kept_stripe: StripeServer) -> None:
+def test_trial_is_granted_once(till: Till, app_url: str, kept_stripe: StripeServer) -> None:
     folder = till.services.settings.var
     billing = {"stripe_api": kept_stripe.url, "trial_days": 14, **MONEY}
     settings = make_settings(app_url, folder, billing=billing)
@@ -477,16 +477,16 @@ def test_a_trial_is_for_the_first_time(till: Till, app_url: str, kept_stripe: St
             till.stripe.subscribe(till.customer, "pro", status=before)
         stripe.create_checkout_url(till.customer, "connectwyze_pro_monthly", "http://localhost/w/x/billing")
     stripe.close()
-    asked = [given for method, path, given in till.stripe.asked if (method, path) == ("POST", "checkout/sessions")]
-    assert [given.get("subscription_data[trial_period_days]") for given in asked] == ["14", None]
+    requests = [given for method, path, given in till.stripe.asked if (method, path) == ("POST", "checkout/sessions")]
+    assert [given.get("subscription_data[trial_period_days]") for given in requests] == ["14", None]
 
 
-def test_no_transaction_is_open_while_the_page_asks_stripe(
+def test_no_transaction_is_open_during_stripe_requests(
     till: Till, app: TestApp, make: Factory, app_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sign_in(app, make.member(till.space))
     assert till.services.billing is not None
-    monkeypatch.setattr(till.services.billing.stripe, "_known_until", 0.0)
+    monkeypatch.setattr(till.services.billing.stripe, "_prices_expire_at", 0.0)
     seen = []
 
     def look(path: str) -> None:
@@ -502,7 +502,7 @@ def test_no_transaction_is_open_while_the_page_asks_stripe(
     assert seen == [("prices", (0,))]
 
 
-def test_an_invitation_that_has_expired_is_not_renewed_beyond_the_plan(till: Till, app: TestApp, make: Factory) -> None:
+def test_expired_invitation_is_not_renewed_beyond_plan_limit(till: Till, app: TestApp, make: Factory) -> None:
     admin = make.member(till.space)
     sign_in(app, admin)
     with make.database.transaction(till.space.id) as db:
@@ -517,35 +517,35 @@ def test_an_invitation_that_has_expired_is_not_renewed_beyond_the_plan(till: Til
     with make.database.transaction(till.space.id) as db:
         newest = db.scalars(text("SELECT id FROM invitations WHERE ended_at IS NULL")).one()
     answer = app.post(f"/w/{till.space.slug}/invitations/{newest}/resend", {"csrf_token": token}, status=402)
-    assert "room for 2 members" in answer.text
+    assert "allows 2 members" in answer.text
     assert old.email == "late@example.org"
 
 
 @pytest.mark.parametrize(("price", "status"), [("", 422), ("connectwyze_free", 422), ("connectwyze_pro_yearly", 503)])
-def test_what_can_not_be_bought_is_said(till: Till, app: TestApp, make: Factory, price: str, status: int) -> None:
+def test_unavailable_price_shows_error(till: Till, app: TestApp, make: Factory, price: str, status: int) -> None:
     sign_in(app, make.member(till.space))
     token = app.get(f"/w/{till.space.slug}/billing").html.find("input", {"name": "csrf_token"})["value"]
     app.post(f"/w/{till.space.slug}/billing", {"price": price, "csrf_token": token}, status=status)
 
 
-def test_while_stripe_is_down_the_page_says_so_and_images_go_on(till: Till, app: TestApp, make: Factory) -> None:
+def test_page_and_images_work_while_stripe_is_unavailable(till: Till, app: TestApp, make: Factory) -> None:
     sign_in(app, make.member(till.space))
     page = app.get(f"/w/{till.space.slug}/billing")
     till.stripe.broken = True
     form = next(form for form in page.forms.values() if "price" in form.fields)
-    assert "cannot reach Stripe" in form.submit(status=503).text
+    assert "Stripe is not reachable" in form.submit(status=503).text
     key, template = make.key(till.space), make.template(till.space)
     app.post_json("/v1/images", {"template": str(template.id)}, headers={"Authorization": f"Bearer {key}"}, status="2*")
 
 
-def test_nobody_is_sent_to_a_page_that_is_not_stripes(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_redirect_to_foreign_host_is_rejected(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
     assert till.services.billing is not None
     monkeypatch.setitem(till.stripe.pages, "portal", "https://evil.test")
     with pytest.raises(StripeUnavailableError):
         till.services.billing.stripe.create_portal_url(till.customer, "http://localhost/w/x/billing")
 
 
-def test_a_plan_bounds_images_by_what_it_is_now(till: Till, app: TestApp, make: Factory) -> None:
+def test_image_quota_follows_current_plan(till: Till, app: TestApp, make: Factory) -> None:
     key, template = make.key(till.space, Scope.ADMIN), make.template(till.space)
     head = {"Authorization": f"Bearer {key}", "Accept": "image/png"}
 
@@ -556,30 +556,30 @@ def test_a_plan_bounds_images_by_what_it_is_now(till: Till, app: TestApp, make: 
     assert [image("a"), image("b")] == [200, 402]
     assert app.get("/v1/usage", headers=head).json["cap"] == 1
     till.stripe.subscribe(till.customer, "pro")
-    till.told()
+    till.process()
     assert [image("b"), image("c"), image("d")] == [200, 200, 402]
     till.stripe.objects["subscriptions"]["sub_1"]["status"] = "canceled"
-    till.told()
+    till.process()
     assert image("e") == 402
 
 
-def test_a_plan_bounds_members_feeds_and_connections(till: Till, app: TestApp, make: Factory) -> None:
+def test_plan_limits_members_feeds_and_connections(till: Till, app: TestApp, make: Factory) -> None:
     sign_in(app, make.member(till.space))
     base = f"/w/{till.space.slug}"
     for email, status in (("one@example.org", 303), ("two@example.org", 422)):
         form = next(form for form in app.get(f"{base}/members").forms.values() if "email" in form.fields)
         form["email"] = email
         answer = form.submit(status=status)
-    assert "The plan Free has room for 2 members" in answer.text
+    assert "The Free plan allows 2 members" in answer.text
     key = make.key(till.space, Scope.ADMIN)
     head = {"Authorization": f"Bearer {key}"}
     app.post_json("/v1/feeds", {"name": "One"}, headers=head, status=201)
     refused = app.post_json("/v1/feeds", {"name": "Two"}, headers=head, status=402)
-    assert (refused.json["code"], "room for 1 feed," in refused.json["detail"]) == ("no_room", True)
-    assert "room for 1 connection" in app.get(f"{base}/storage/new", status=402).text
+    assert (refused.json["code"], "allows 1 feed." in refused.json["detail"]) == ("no_room", True)
+    assert "allows 1 connection" in app.get(f"{base}/storage/new", status=402).text
 
 
-def test_two_who_take_the_last_place_at_once_do_not_both_get_it(till: Till) -> None:
+def test_concurrent_requests_do_not_exceed_plan_limit(till: Till) -> None:
     begun = threading.Barrier(4)
 
     def take(number: int) -> bool:
@@ -596,14 +596,14 @@ def test_two_who_take_the_last_place_at_once_do_not_both_get_it(till: Till) -> N
         assert sum(pool.map(take, range(4))) == 1
 
 
-def test_the_page_shows_what_was_used_day_by_day(till: Till, app: TestApp, make: Factory) -> None:
+def test_page_shows_daily_usage_and_invoices(till: Till, app: TestApp, make: Factory) -> None:
     sign_in(app, make.member(till.space))
     key, template = make.key(till.space), make.template(till.space)
     app.post_json(
         "/v1/images", {"template": str(template.id)}, headers={"Authorization": f"Bearer {key}", "Accept": "image/png"}
     )
     till.stripe.invoice(till.customer, "in_1", "paid", NOW, number="A-0001", currency="jpy", amount_due=2900)
-    till.told()
+    till.process()
     page = app.get(f"/w/{till.space.slug}/billing")
     today = page.html.find(class_="chart").find_all("title")[-1].text
     assert today == f"{NOW:%-d %B}: 1"
@@ -612,7 +612,7 @@ def test_the_page_shows_what_was_used_day_by_day(till: Till, app: TestApp, make:
     assert page.html.find("progress")["value"] == "1"
 
 
-def test_stripes_secrets_are_shown_nowhere(
+def test_stripe_secrets_are_never_exposed(
     till: Till, app: TestApp, make: Factory, capfd: pytest.CaptureFixture[str]
 ) -> None:
     sign_in(app, make.member(till.space))

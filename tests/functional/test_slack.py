@@ -24,9 +24,9 @@ from cwz_web.notify.slack import (
     REMOVED_THERE,
     Slack,
     SlackRejectedError,
-    save_slack_link,
-    find_slack_link,
     decrypt_slack_token,
+    find_slack_link,
+    save_slack_link,
 )
 from cwz_web.notify.webhooks import Event, emit
 from cwz_web.runs import slack_messages
@@ -64,7 +64,7 @@ def wsgi(kept: Services) -> Router:
 
 @pytest.fixture
 def server(kept_server: SlackServer) -> SlackServer:
-    kept_server.begin_anew()
+    kept_server.reset()
     return kept_server
 
 
@@ -129,7 +129,7 @@ def test_an_admin_adds_slack_and_a_channel_is_told(
     connect(app, space)
     link = link_of(make, space)
     assert link is not None
-    assert (link.team, link.channel, link.trouble) == ("Harbour Goods", "alerts", None)
+    assert (link.team, link.channel, link.error_message) == ("Harbour Goods", "alerts", None)
     assert TOKEN.encode() not in link.sealed
     happen(kept, space)
     [post] = server.posts()
@@ -137,7 +137,7 @@ def test_an_admin_adds_slack_and_a_channel_is_told(
     assert "80 %" in post["text"]
     form = choice(app, space)
     assert form["channel"].value == "C1"
-    form["event.cap.reached"] = False
+    form["event.quota.reached"] = False
     form.submit(status=303)
     happen(kept, space)
     assert len(server.posts()) == 1
@@ -200,7 +200,7 @@ def test_what_is_gone_for_good_is_shown_and_not_tried_again(
     happen(kept, space)
     link = link_of(make, space)
     assert link is not None
-    assert link.trouble == trouble
+    assert link.error_message == trouble
     assert trouble in app.get(f"/w/{space.slug}/slack").text
     happen(kept, space)
     assert len(server.posts()) == 1
@@ -219,7 +219,7 @@ def test_one_message_that_slack_does_not_take_stops_no_other(
     happen(kept, space)
     link = link_of(make, space)
     assert link is not None
-    assert link.trouble is None
+    assert link.error_message is None
     assert len(server.posts()) == 2
 
 
@@ -236,7 +236,7 @@ def test_while_slack_is_down_news_wait(
     page = app.get(f"/w/{space.slug}/slack")
     remove = next(form for form in page.forms.values() if form.action.endswith("/disconnect"))
     assert remove.submit(status=303).location.endswith("done=down")
-    server.begin_anew()
+    server.reset()
     with psycopg.connect(app_url) as connection:
         connection.execute("UPDATE procrastinate_jobs SET scheduled_at = NULL WHERE status = 'todo'")
     work(kept)
