@@ -7,6 +7,7 @@ from sqlalchemy.exc import OperationalError
 
 from cwz_web.db.embedded import EmbeddedPostgres
 from cwz_web.db.migrate import pending
+from cwz_web.db.programs import PostgresProgramError
 from cwz_web.error_reports import configure_error_reports
 from cwz_web.logs import configure_logs
 from cwz_web.ops.backup_store import BackupStore
@@ -33,24 +34,30 @@ def main(global_config: dict[str, str], **ini: str) -> Router:
 
 
 def prepare_database(settings: Settings) -> None:
-    """Start and migrate the embedded database, or see that an outside one has our schema.
+    """Start and migrate the embedded database, or check that an external one has the schema of this version.
 
-    Raises SettingsError when it has not. An outside database that does not answer is waited for, request by request.
+    An external database that does not respond does not stop the start: requests are answered with 503 until it does.
+
+    Raises:
+        SettingsError: the database does not start, or needs a migration.
     """
     app_url = settings.database.url.get_secret_value()
     if settings.database.embedded:
-        server = EmbeddedPostgres(settings.database.embedded)
-        server.start()
+        try:
+            EmbeddedPostgres(settings.database.embedded).start()
+        except PostgresProgramError as error:
+            raise SettingsError(f"The embedded PostgreSQL does not start. {error}") from None
         if pending(app_url):
-            BackupStore.of(settings, ProviderRegistry.of(settings), settings.secrets.key_ring).migrate(app_url)
+            providers = ProviderRegistry.of(settings)
+            BackupStore.from_settings(settings, providers, settings.secrets.key_ring).migrate(app_url)
         return
     try:
-        behind = pending(app_url)
+        needs_migration = pending(app_url)
     except OperationalError:
-        log.error("the database does not answer; pages will say so until it does")
+        log.error("database unreachable")
         return
-    if behind:
-        raise SettingsError("The database has no schema of this version. Run first: cwz -c production.ini migrate")
+    if needs_migration:
+        raise SettingsError("The database schema is not of this version. Run first: cwz -c production.ini migrate")
 
 
 def create_app(services: Services) -> Router:

@@ -140,7 +140,7 @@ class Installation:
 
     def database_process(self) -> int:
         """The process id of the database's server, once it accepts connections."""
-        wait_for(EmbeddedPostgres(self.folder / "var" / "postgres")._listens)
+        wait_for(self.database_runs)
         return int((self.folder / "var" / "postgres" / "postmaster.pid").read_text().split()[0])
 
     def rendered(self, run: str) -> int:
@@ -158,7 +158,7 @@ class Installation:
             self._looking = None
 
     def database_runs(self) -> bool:
-        return EmbeddedPostgres(self.folder / "var" / "postgres")._is_running()
+        return EmbeddedPostgres(self.folder / "var" / "postgres").is_running()
 
     @contextmanager
     def browser(self) -> "Iterator[Browser]":

@@ -1,4 +1,4 @@
-"""Going back to an older schema, which only tests do."""
+"""Downgrades, which only tests run."""
 
 from alembic import command
 from sqlalchemy import create_engine
@@ -7,16 +7,17 @@ from cwz_web.db import migrate
 
 
 def downgrade(owner_url: str, *revisions: str) -> None:
-    """Bring a database back to each of these revisions in turn.
+    """Downgrade a database to each of these revisions in turn.
 
-    Arguments:
-        owner_url: as the owner of its tables.
+    Args:
+        owner_url: the role that owns the tables.
+        revisions: the newest first.
     """
     engine = create_engine(owner_url)
     try:
         for revision in revisions:
             with engine.begin() as connection:
-                config = migrate._alembic()
+                config = migrate.alembic_config()
                 config.attributes["connection"] = connection
                 command.downgrade(config, revision)
     finally:

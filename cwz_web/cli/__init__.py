@@ -1,31 +1,42 @@
-"""The `cwz` command: `cwz -c FILE.ini serve | worker | migrate | backup | restore | doctor | demo | keys | plugins`."""
+"""The `cwz` command, a click group; each command's work is in a module of this package, imported when it runs."""
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import plaster
 
 from cwz_web.error_reports import configure_error_reports
 from cwz_web.logs import configure_logs
-from cwz_web.settings import Settings, SettingsError
+from cwz_web.settings import CommonSettings, RenderWorkerSettings, Settings, SettingsError
+
+S = TypeVar("S", bound=CommonSettings)
 
 
 class Deployment:
-    """An .ini file, read when something needs it."""
+    """An .ini file, which is read when a command needs it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @property
     def loader(self) -> Any:
+        """The plaster loader of the file."""
         return plaster.get_loader(str(self.path), protocols=["wsgi"])
 
     def settings(self) -> Settings:
-        """The typed settings, with logs set up for them. Ends with a plain message when they are not usable."""
+        """Return all settings, and configure logs and error reports."""
+        return self._load(Settings)
+
+    def render_worker_settings(self) -> RenderWorkerSettings:
+        """Return the settings of a render worker, and configure logs and error reports."""
+        return self._load(RenderWorkerSettings)
+
+    def _load(self, model: type[S]) -> S:
+        """Load settings. Raise ClickException when they are not valid."""
         try:
-            settings = Settings.load(self.loader.get_wsgi_app_settings())
+            settings = model.load(self.loader.get_wsgi_app_settings())
         except SettingsError as error:
             raise click.ClickException(str(error)) from None
         configure_logs(development=settings.development)
@@ -43,86 +54,95 @@ class Deployment:
 )
 @click.pass_context
 def main(context: click.Context, config: Path) -> None:
-    """Run and look after a ConnectWyze installation."""
+    """Run and operate a ConnectWyze installation."""
     context.obj = Deployment(config)
 
 
 @main.command()
 @click.pass_obj
 def serve(deployment: Deployment) -> None:
-    """Serve the web application, with a worker beside it, until Ctrl-C."""
+    """Serve the web application, with one worker of each kind, until Ctrl-C."""
     from cwz_web.cli.serve import run  # imports the whole application
 
     run(deployment)
 
 
 @main.command()
-@click.option("--with-parent", is_flag=True, hidden=True, help="End when the standard input does.")
+@click.option("--with-parent", is_flag=True, hidden=True, help="Stop when the standard input ends.")
 @click.pass_obj
 def worker(deployment: Deployment, with_parent: bool) -> None:
-    """Render images of runs, until Ctrl-C. Start as many as there are machines."""
-    from cwz_web.cli.worker import run  # imports the image engine
+    """Run background jobs other than rendering, until Ctrl-C."""
+    from cwz_web.cli.worker import run  # imports the tasks of all domains
 
     run(deployment.settings(), with_parent=with_parent)
+
+
+@main.command("render-worker")
+@click.option("--with-parent", is_flag=True, hidden=True, help="Stop when the standard input ends.")
+@click.pass_obj
+def render_worker(deployment: Deployment, with_parent: bool) -> None:
+    """Render images of runs, until Ctrl-C. Start one on each machine that should render."""
+    from cwz_web.cli.render_worker import run  # imports the image engine
+
+    run(deployment.render_worker_settings(), with_parent=with_parent)
 
 
 @main.command("migrate")
 @click.option("--no-backup", is_flag=True, help="Do not back up first.")
 @click.pass_obj
 def migrate_command(deployment: Deployment, no_backup: bool) -> None:
-    """Bring the database to this version's schema; it is backed up first."""
-    from cwz_web.cli.backups import upgrade
+    """Upgrade the database schema to this version, after a backup."""
+    from cwz_web.cli.backups import migrate_database
 
-    upgrade(deployment.settings(), safety=not no_backup)
-    click.echo("The database has the schema of this version.")
+    migrate_database(deployment.settings(), backup_first=not no_backup)
 
 
 @main.group("backup", invoke_without_command=True)
 @click.pass_context
 def backup_group(context: click.Context) -> None:
-    """Back up the database now. The ten newest backups are kept, and none for longer than thirty days."""
+    """Create a backup. The ten newest backups are kept, for at most 30 days."""
     if context.invoked_subcommand is None:
-        from cwz_web.cli.backups import back_up
+        from cwz_web.cli.backups import create_backup
 
-        back_up(context.obj.settings())
+        create_backup(context.obj.settings())
 
 
 @backup_group.command("list")
 @click.pass_obj
 def backup_list(deployment: Deployment) -> None:
-    """Print the backups, the newest first."""
-    from cwz_web.cli.backups import show
+    """List the backups, the newest first."""
+    from cwz_web.cli.backups import list_all
 
-    show(deployment.settings())
+    list_all(deployment.settings())
 
 
 @backup_group.command("verify")
 @click.pass_obj
 def backup_verify(deployment: Deployment) -> None:
-    """Restore the newest backup into a server of its own, and compare every table."""
-    from cwz_web.cli.backups import check
+    """Restore the newest backup into a temporary server and compare every table."""
+    from cwz_web.cli.backups import verify_newest
 
-    check(deployment.settings())
+    verify_newest(deployment.settings())
 
 
 @main.command("restore")
 @click.argument("backup")
-@click.option("--dry-run", is_flag=True, help="Only look whether it could be done, and what it would mean.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--no-backup", is_flag=True, help="Do not back up first what is there now.")
+@click.option("--dry-run", is_flag=True, help="Check the backup and change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--no-backup", is_flag=True, help="Do not back up the current database first.")
 @click.pass_obj
 def restore_command(deployment: Deployment, backup: str, dry_run: bool, yes: bool, no_backup: bool) -> None:
-    """Put a backup (a file, or a name that `cwz backup list` prints) in place of what the database has."""
-    from cwz_web.cli.backups import bring_back
+    """Replace the database with BACKUP: a file, or a name from `cwz backup list`."""
+    from cwz_web.cli.backups import restore_backup
 
-    bring_back(deployment.settings(), backup, dry_run=dry_run, yes=yes, safety=not no_backup)
+    restore_backup(deployment.settings(), backup, dry_run=dry_run, yes=yes, backup_first=not no_backup)
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 def demo(deployment: Deployment, as_json: bool) -> None:
-    """Make the demo workspace if it is not there, and say how to get in."""
+    """Create the demo workspace if needed, and print its URL and credentials."""
     from cwz_web.cli.demo import describe
 
     facts = describe(deployment.settings())
@@ -135,63 +155,63 @@ def demo(deployment: Deployment, as_json: bool) -> None:
 
 @main.group("keys")
 def keys_group() -> None:
-    """The keys that encrypt secrets at rest."""
+    """Manage the keys that encrypt stored secrets."""
 
 
 @keys_group.command("new")
 def keys_new() -> None:
-    """Print a fresh key, to be put in front of the others in CWZ_ENCRYPTION_KEYS."""
-    from cwz_web.cli.keys import new
+    """Print a new key. Put it before the others in CWZ_ENCRYPTION_KEYS."""
+    from cwz_web.cli.keys import print_new_key
 
-    new()
+    print_new_key()
 
 
 @keys_group.command("rotate")
 @click.pass_obj
 def keys_rotate(deployment: Deployment) -> None:
-    """Encrypt every secret with the newest key. Can be stopped and called again."""
+    """Encrypt every stored secret with the newest key. It is safe to interrupt and repeat."""
     from cwz_web.app import prepare_database
-    from cwz_web.cli.keys import rotate
+    from cwz_web.cli.keys import rotate_keys
 
     settings = deployment.settings()
     try:
         prepare_database(settings)
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
-    if rotate(settings):
+    if rotate_keys(settings):
         raise click.exceptions.Exit(1)
 
 
 @main.group("plugins")
 def plugins_group() -> None:
-    """The storage plugins."""
+    """Manage storage plugins."""
 
 
 @plugins_group.command("list")
 @click.pass_obj
 def plugins_list(deployment: Deployment) -> None:
-    """Print the plugins that are installed, and what was left out and why."""
-    from cwz_web.cli.plugins import show
+    """List the installed plugins, and those that were not loaded, with the reason."""
+    from cwz_web.cli.plugins import list_plugins
 
-    show(deployment.settings())
+    list_plugins(deployment.settings())
 
 
 @plugins_group.command("check")
 @click.argument("name")
 @click.pass_obj
 def plugins_check(deployment: Deployment, name: str) -> None:
-    """Look at one plugin closely."""
-    from cwz_web.cli.plugins import check
+    """Check the contract and the fields of the plugin NAME."""
+    from cwz_web.cli.plugins import check_plugin
 
-    if not check(deployment.settings(), name):
+    if not check_plugin(deployment.settings(), name):
         raise click.exceptions.Exit(1)
 
 
 @main.command("doctor")
 @click.pass_obj
 def doctor(deployment: Deployment) -> None:
-    """Look at the deployment, and say what to mend. Ends with 1 when there is something."""
-    from cwz_web.cli.doctor import show
+    """Check the deployment. Exit with status 1 if there are errors."""
+    from cwz_web.cli.doctor import check_deployment
 
-    if not show(deployment):
+    if not check_deployment(deployment):
         raise click.exceptions.Exit(1)

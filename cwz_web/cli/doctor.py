@@ -1,33 +1,39 @@
-"""`cwz doctor`: what is wrong with a deployment, and what to do about it."""
+"""`cwz doctor`: check a deployment."""
 
 from typing import TYPE_CHECKING
 
 import click
 
 from cwz_web.db.embedded import EmbeddedPostgres
+from cwz_web.db.programs import PostgresProgramError
 from cwz_web.db.session import Database
-from cwz_web.ops.checks import Level, CheckContext, run_checks
+from cwz_web.ops.checks import CheckContext, Level, run_checks
 from cwz_web.storage.plugins import ProviderRegistry
 
 if TYPE_CHECKING:
     from cwz_web.cli import Deployment
 
-COLORS = {Level.FINE: "green", Level.WARNING: "yellow", Level.WRONG: "red"}
+COLORS = {Level.OK: "green", Level.WARNING: "yellow", Level.ERROR: "red"}
 
 
-def show(deployment: "Deployment") -> bool:
-    """Print every finding. Returns whether nothing has to be mended."""
+def check_deployment(deployment: "Deployment") -> bool:
+    """Print every finding. Return whether there is no error."""
     settings = deployment.settings()
     if settings.database.embedded:
-        EmbeddedPostgres(settings.database.embedded).start()
+        try:
+            EmbeddedPostgres(settings.database.embedded).start()
+        except PostgresProgramError as error:
+            raise click.ClickException(str(error)) from None
     database = Database(settings.database.url.get_secret_value(), pool_size=1)
     server = deployment.loader.get_settings("server:main")
-    wrong = 0
+    context = CheckContext(settings, database, ProviderRegistry.of(settings), settings.secrets.key_ring, server)
+    counts = dict.fromkeys(Level, 0)
     try:
-        for found in run_checks(CheckContext(settings, database, ProviderRegistry.of(settings), settings.secrets.key_ring, server)):
-            wrong += found.level is Level.WRONG
-            click.echo(f"{click.style(found.level.value, fg=COLORS[found.level])}  {found.about:<18}  {found.said}")
+        for finding in run_checks(context):
+            counts[finding.level] += 1
+            level = click.style(f"{finding.level:<7}", fg=COLORS[finding.level])
+            click.echo(f"{level}  {finding.subject:<15}  {finding.message}")
     finally:
         database.dispose()
-    click.echo(f"{wrong} things to mend." if wrong else "Nothing has to be mended.")
-    return not wrong
+    click.echo(f"{counts[Level.ERROR]} errors, {counts[Level.WARNING]} warnings.")
+    return not counts[Level.ERROR]

@@ -1,7 +1,8 @@
-"""`cwz keys`: the keys for secrets at rest."""
+"""`cwz keys`: the keys that encrypt stored secrets."""
 
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -9,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from cwz_web.accounts.models import Account
-from cwz_web.accounts.second_factor import reseal_second_factor
+from cwz_web.accounts.second_factor import reencrypt_second_factor
 from cwz_web.crypto import DecryptionError, KeyRing
 from cwz_web.db.session import Database
 from cwz_web.feeds.models import FeedSource
@@ -20,46 +21,71 @@ from cwz_web.settings import Settings
 from cwz_web.storage.connections import reencrypt_secrets
 from cwz_web.storage.models import Connection
 
-# Whatever holds a secret: its rows, found across workspaces, and how one is encrypted anew.
-SECRETS: tuple[tuple[Any, str, Callable[[Session, Any, KeyRing], bool]], ...] = (
-    (Connection, "SELECT workspace_id, id FROM all_connections()", reencrypt_secrets),
-    (FeedSource, "SELECT workspace_id, feed_id FROM sealed_feeds()", lambda db, row, ring: reencrypt_source(ring, row)),
-    (SlackLink, "SELECT workspace_id FROM sealed_slack_links()", lambda db, row, ring: reencrypt_slack_link(row, ring)),
-    (
+
+@dataclass(frozen=True)
+class SecretTable:
+    """A table with encrypted secrets.
+
+    Attributes:
+        model: its model.
+        query: the primary keys of its rows with a secret, across workspaces.
+        reencrypt: encrypts a row's secret with the newest key, and returns whether that changed the row.
+    """
+
+    model: Any
+    query: str
+    reencrypt: Callable[[Session, Any, KeyRing], bool]
+
+
+SECRET_TABLES = (
+    SecretTable(Connection, "SELECT workspace_id, id FROM all_connections()", reencrypt_secrets),
+    SecretTable(
+        FeedSource,
+        "SELECT workspace_id, feed_id FROM sealed_feeds()",
+        lambda _, source, ring: reencrypt_source(ring, source),
+    ),
+    SecretTable(
+        SlackLink,
+        "SELECT workspace_id FROM sealed_slack_links()",
+        lambda _, link, ring: reencrypt_slack_link(link, ring),
+    ),
+    SecretTable(
         Account,
         "SELECT id FROM accounts WHERE totp_envelope IS NOT NULL ORDER BY id",
-        lambda db, row, ring: reseal_second_factor(row, ring),
+        lambda _, account, ring: reencrypt_second_factor(account, ring),
     ),
 )
 
 
-def new() -> None:
-    """Print a fresh key."""
+def print_new_key() -> None:
+    """Print a new key."""
     click.echo(secrets.token_urlsafe(32))
 
 
-def rotate(settings: Settings) -> int:
-    """Encrypt every secret with the newest key, a row a transaction: whatever ends it, the next call goes on.
+def rotate_keys(settings: Settings) -> int:
+    """Encrypt every secret with the newest key, in a transaction each, so that an interrupted call can be repeated.
 
-    Returns how many secrets could not be read.
+    Returns:
+        How many secrets cannot be decrypted.
     """
     ring = settings.secrets.key_ring
     database = Database(settings.database.url.get_secret_value(), pool_size=2)
     with database.transaction() as db:
-        found = [(model, tuple(row), again) for model, query, again in SECRETS for row in db.execute(text(query)).all()]
-    changed = unreadable = 0
-    with click.progressbar(found, label="Encrypting anew", show_pos=True) as rows:
-        for model, key, again in rows:
+        rows = [(table, tuple(key)) for table in SECRET_TABLES for key in db.execute(text(table.query)).all()]
+    reencrypted = undecryptable = 0
+    with click.progressbar(rows, label="Re-encrypting", show_pos=True) as bar:
+        for table, key in bar:
+            workspace_id = key[0] if hasattr(table.model, "workspace_id") else None
             try:
-                with database.transaction(key[0] if hasattr(model, "workspace_id") else None, deleted=True) as db:
-                    row = db.get(model, key, with_for_update=True)
-                    changed += row is not None and again(db, row, ring)
+                with database.transaction(workspace_id, deleted=True) as db:
+                    row = db.get(table.model, key, with_for_update=True)
+                    reencrypted += row is not None and table.reencrypt(db, row, ring)
             except DecryptionError:
-                unreadable += 1
+                undecryptable += 1
     database.dispose()
-    click.echo(f"{changed} secrets were encrypted with the newest key; the others had it already.")
-    if unreadable:
-        click.echo(f"{unreadable} secrets could not be read with any key. Their owners have to type them in again.")
+    click.echo(f"Re-encrypted {reencrypted} of {len(rows)} secrets; the others already use the newest key.")
+    if undecryptable:
+        click.echo(f"{undecryptable} secrets cannot be decrypted with any key. Their owners must enter them again.")
     else:
-        click.echo("The older keys can be taken out of CWZ_ENCRYPTION_KEYS.")
-    return unreadable
+        click.echo("You can remove the older keys from CWZ_ENCRYPTION_KEYS.")
+    return undecryptable

@@ -1,4 +1,4 @@
-"""`cwz plugins`: which storage plugins are installed, and whether one of them does what it should."""
+"""`cwz plugins`: list and check the installed storage plugins."""
 
 from typing import Any
 
@@ -9,47 +9,47 @@ from cwz_web.storage.contract import StorageError, StorageProvider
 from cwz_web.storage.plugins import ProviderRegistry
 
 
-def show(settings: Settings) -> None:
-    """Print the providers, and what was left out, with the reason."""
+def list_plugins(settings: Settings) -> None:
+    """Print the loaded providers, and the plugins that were not loaded, with the reason."""
     providers = ProviderRegistry.of(settings)
     for provider in providers:
-        can = ", ".join(sorted(provider.capabilities)) or "the basics"
-        click.echo(f"{provider.name:12} {provider.label:24} {can}")
+        capabilities = ", ".join(sorted(provider.capabilities)) or "no optional capabilities"
+        click.echo(f"{provider.name:12} {provider.label:24} {capabilities}")
     for plugin, reason in providers.load_errors.items():
-        click.echo(f"{plugin:12} left out: {reason}")
+        click.echo(f"{plugin:12} not loaded: {reason}")
 
 
-def check(settings: Settings, name: str) -> bool:
-    """Look at one provider closely. Returns whether everything is as it should be."""
+def check_plugin(settings: Settings, name: str) -> bool:
+    """Check a provider's contract and models, and print the problems. Return whether there are none."""
     providers = ProviderRegistry.of(settings)
     provider = providers.get(name)
     if provider is None:
-        reason = providers.load_errors.get(name, "no plugin of this name is installed")
+        reason = providers.load_errors.get(name, "no plugin with this name is installed")
         click.echo(f"{name}: {reason}")
         return False
-    problems = list(_problems(provider))
+    problems = _find_problems(provider)
     for problem in problems:
         click.echo(f"{name}: {problem}")
     if not problems:
-        click.echo(f"{name}: is found, speaks this version of the contract, and a form can be made of its fields.")
-        click.echo("Run its conformance suite to see whether it works (docs/storage-plugins.md).")
+        click.echo(f"{name}: the plugin is loaded, and its contract version and fields are valid.")
+        click.echo("Run its conformance tests to check that it works (docs/storage-plugins.md).")
     return not problems
 
 
-def _problems(provider: StorageProvider[Any, Any]) -> list[str]:
-    found = []
+def _find_problems(provider: StorageProvider[Any, Any]) -> list[str]:
+    problems = []
     for model in (provider.settings_model, provider.credentials_model):
-        for field, told in model.model_fields.items():
-            if not told.title or not told.description:
-                found.append(f"the field {field} needs a title and a description")
+        for name, field in model.model_fields.items():
+            if not field.title or not field.description:
+                problems.append(f"the field {name} needs a title and a description")
         if model.model_config.get("extra") != "forbid":
-            found.append(f"{model.__name__} takes fields that it does not know; derive it from Fields")
-    secret = [n for n, told in provider.credentials_model.model_fields.items() if "Secret" not in str(told.annotation)]
-    if secret:
-        found.append(f"these credentials are no SecretStr and could show: {', '.join(secret)}")
-    if not any(told.is_required() for told in provider.settings_model.model_fields.values()):
+            problems.append(f"{model.__name__} accepts unknown fields; derive it from Fields")
+    credentials = provider.credentials_model.model_fields
+    if exposed := [name for name, field in credentials.items() if "Secret" not in str(field.annotation)]:
+        problems.append(f"these credentials must be of type SecretStr: {', '.join(exposed)}")
+    if not any(field.is_required() for field in provider.settings_model.model_fields.values()):
         try:
             list(provider.hosts(provider.settings_model(), {}))
         except StorageError as error:
-            found.append(str(error))
-    return found
+            problems.append(str(error))
+    return problems

@@ -1,4 +1,4 @@
-"""What every table shares: the metadata with its naming convention, and the columns of a row that a workspace owns."""
+"""The declarative base of all tables, its naming convention, and the columns of tables that a workspace owns."""
 
 from datetime import datetime
 from typing import ClassVar
@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from uuid_utils.compat import uuid7
 
-NAMES = {
+NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
     "ck": "ck_%(table_name)s_%(constraint_name)s",
@@ -21,20 +21,21 @@ NAMES = {
 class Base(DeclarativeBase):
     """The declarative base of every model."""
 
-    metadata = MetaData(naming_convention=NAMES)
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
     type_annotation_map: ClassVar = {datetime: DateTime(timezone=True), dict: JSONB, list: JSONB}
 
 
 class Timestamped:
-    """A row that knows when it was made."""
+    """Mixin: the time of creation."""
 
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class WorkspaceOwned(Timestamped):
-    """A row of one workspace. The key begins with the workspace, so that a reference cannot point across tenants.
+    """Mixin: a row of one workspace, with the workspace as the first column of its key.
 
-    Ids are UUIDs of version 7 (RFC 9562): they sort by time of creation, which makes them good for paging.
+    Composite keys keep foreign keys from pointing to another workspace. IDs are UUIDs of version 7 (RFC 9562), which
+    sort by time of creation, as pagination needs.
     """
 
     workspace_id: Mapped[UUID] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"), primary_key=True)

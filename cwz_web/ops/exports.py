@@ -1,8 +1,8 @@
-"""Everything that a workspace has as one zip in its own storage: rows as JSON Lines, templates, fonts, originals, and,
-if wanted, images. No secret is part of it.
+"""Exports of a workspace: a zip file in its storage with rows as JSON Lines, templates, fonts, uploads and images.
 
-The zip is written while it is sent, so its size is bounded by nothing of ours; rows are as of one moment. Its manifest
-comes last: it tells of every table its rows and SHA-256, and what could not be read; its JSON Schema lies beside it.
+An export contains no secrets. Its rows are of one database snapshot, and the zip file is uploaded while it is written,
+so that its size is not limited by memory or disk. The manifest comes last: each table's row count and SHA-256, and the
+missing objects; its JSON Schema is in the zip, too.
 """
 
 import hashlib
@@ -31,23 +31,30 @@ from cwz_web.generation.models import Font, Image
 from cwz_web.generation.templates import list_templates, open_design
 from cwz_web.jobs import EXPORT_QUEUE, app
 from cwz_web.notify.emails import EmailMessage
-from cwz_web.ops.models import Export
-from cwz_web.storage.connections import get_default_connection, list_connections
+from cwz_web.ops.models import Export, ExportState
+from cwz_web.ops.run_exports import zip_name, zip_run
+from cwz_web.runs.models import Run
+from cwz_web.storage.connections import get_connection, get_default_connection, list_connections, upload_key
 from cwz_web.storage.contract import InvalidSettingsError, ObjectNotFoundError, StorageError
+from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import ConnectionSpec, ProviderRegistry
-from cwz_web.workspaces.members import tell
+from cwz_web.workspaces.members import email_member
 from cwz_web.workspaces.models import Membership, Workspace
 
 log = structlog.get_logger()
 
-# What only holds secrets, or only follows from the rest.
-LEFT_OUT_TABLES = ("exports", "file_parts", "idempotency_keys", "item_orders")
-# Secrets by which somebody is recognised. Bytes are never exported: they are sealed secrets.
-LEFT_OUT_COLUMNS = {"api_keys": ("digest",), "invitations": ("digest",)}
-# Addresses go without their parameters, in which there may be a secret.
-ADDRESSES = {"webhooks": ("url",), "deliveries": ("url",), "feed_sources": ("url",), "runs": ("webhook",)}
-LOOK_SECONDS = 2.0
-PLAIN = (str, int, float, bool, list, dict, type(None))
+# Tables of secrets, or of what is computed from other tables.
+EXCLUDED_TABLES = ("exports", "file_parts", "idempotency_keys", "sort_index")
+# Digests of secrets. Columns of bytes are never exported: they hold encrypted secrets.
+EXCLUDED_COLUMNS = {"api_keys": ("digest",), "invitations": ("digest",)}
+# URLs are exported without their query, which may hold a secret.
+URL_COLUMNS = {"webhooks": ("url",), "webhook_deliveries": ("url",), "feed_sources": ("url",), "runs": ("webhook",)}
+PROGRESS_SECONDS = 2.0
+MAX_LISTED = 20
+JSON_TYPES = (str, int, float, bool, list, dict, type(None))
+
+# Within a minute, the user who requested the zip file of a run still waits on its page; later, an email follows.
+EMAIL_AFTER = timedelta(minutes=1)
 
 
 class TableFile(BaseModel):
@@ -55,154 +62,207 @@ class TableFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    file: str = Field(description="the file in the zip: one JSON object a line")
+    file: str = Field(description="the file in the zip, with one JSON object per line")
     rows: int
     sha256: str
 
 
 class ExportManifest(BaseModel):
-    """What an export holds."""
+    """The content of an export."""
 
     model_config = ConfigDict(extra="forbid", title="Manifest of a ConnectWyze export")
 
     format: int = 1
-    version: str = Field(description="of the software that wrote it")
+    version: str = Field(description="the version of ConnectWyze that created the export")
     exported_at: datetime
     workspace_id: UUID
     slug: str
     name: str
     tables: dict[str, TableFile]
-    files: dict[str, int] = Field(description="how many files each folder has")
-    missing: list[str] = Field(description="objects that the storage had no more")
+    files: dict[str, int] = Field(description="the number of files by folder")
+    missing: list[str] = Field(description="files whose objects are no longer in the storage")
 
 
 @dataclass(frozen=True)
-class Stored:
-    """An object that goes into the zip."""
+class ExportObject:
+    """An object in a storage, and its folder and file name in the zip."""
 
     folder: str
     name: str
     key: str
-    place: ConnectionSpec
+    connection: ConnectionSpec
 
 
 @dataclass
-class Packing:
-    """What goes into an export, and what came of it so far."""
+class ExportContent:
+    """What an export consists of; the manifest is completed while the zip is written."""
 
     manifest: ExportManifest
     tables: list[Path] = field(default_factory=list)
     documents: dict[str, bytes] = field(default_factory=dict)
-    objects: list[Stored] = field(default_factory=list)
+    objects: list[ExportObject] = field(default_factory=list)
 
 
-class Readable:
-    """An iterator of bytes as the file that a bucket reads: forward only."""
+class IteratorFile:
+    """A file object over an iterator of bytes: sequential reads only."""
 
-    def __init__(self, parts: Iterable[bytes]) -> None:
-        self._parts = iter(parts)
-        self._waiting = bytearray()
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._buffer = bytearray()
         self._position = 0
 
     def read(self, size: int = -1) -> bytes:
-        """So many bytes, or fewer at the end."""
-        while size < 0 or len(self._waiting) < size:
-            part = next(self._parts, None)
-            if part is None:
+        """Return `size` bytes, or fewer at the end; all of them without a size."""
+        while size < 0 or len(self._buffer) < size:
+            chunk = next(self._chunks, None)
+            if chunk is None:
                 break
-            self._waiting += part
-        taken = bytes(self._waiting if size < 0 else self._waiting[:size])
-        del self._waiting[: len(taken)]
-        self._position += len(taken)
-        return taken
+            self._buffer += chunk
+        content = bytes(self._buffer if size < 0 else self._buffer[:size])
+        del self._buffer[: len(content)]
+        self._position += len(content)
+        return content
 
     def tell(self) -> int:
-        """How much has been read."""
+        """Return the number of bytes that were read."""
         return self._position
 
 
-def request_export(db: Session, workspace_id: UUID, requested_by: UUID, *, with_images: bool) -> Export:
-    """Order an export; a job makes it once the transaction has committed. Raises InvalidSettingsError without a storage."""
+def request_export(db: Session, workspace_id: UUID, account_id: UUID, *, with_images: bool) -> Export:
+    """Create an export and enqueue its job in the same transaction.
+
+    Args:
+        db: the transaction, in the workspace.
+        workspace_id: the workspace.
+        account_id: who requests the export, and receives an email when it is finished.
+        with_images: whether it contains the finished images.
+
+    Raises:
+        InvalidSettingsError: the workspace has no storage connection.
+    """
     get_default_connection(db, workspace_id)
-    export = Export(workspace_id=workspace_id, requested_by=requested_by, with_images=with_images)
+    export = Export(workspace_id=workspace_id, requested_by=account_id, with_images=with_images)
     db.add(export)
     db.flush()
-    place: Any = {"connection": raw_connection(db)}
-    app.configure_task("ops.export", queue=EXPORT_QUEUE, **place).defer(
+    transaction: Any = {"connection": raw_connection(db)}
+    app.configure_task("ops.export", queue=EXPORT_QUEUE, **transaction).defer(
         workspace_id=str(workspace_id), export_id=str(export.id)
     )
     return export
 
 
 def list_exports(db: Session, workspace_id: UUID) -> list[Export]:
-    """The workspace's exports, the newest first."""
-    mine = select(Export).where(Export.workspace_id == workspace_id)
-    return list(db.scalars(mine.order_by(Export.id.desc()).limit(20)))
+    """Return the workspace's latest exports, the newest first."""
+    exports = select(Export).where(Export.workspace_id == workspace_id, Export.run_id.is_(None))
+    return list(db.scalars(exports.order_by(Export.id.desc()).limit(MAX_LISTED)))
 
 
 def run_export(
-    database: Database, providers: ProviderRegistry, workspace_id: UUID, export_id: UUID, *, last_try: bool, url: str
+    database: Database,
+    providers: ProviderRegistry,
+    workspace_id: UUID,
+    export_id: UUID,
+    *,
+    is_last_attempt: bool,
+    url: str,
 ) -> None:
-    """Make an export that was ordered. Raises StorageErrors, so that it is tried again, except for the last time."""
+    """Run a requested export.
+
+    Args:
+        database: the database.
+        providers: opens the storage connections.
+        workspace_id: the workspace.
+        export_id: the export; one that is finished is left as it is.
+        is_last_attempt: whether a storage error ends the export instead of the attempt.
+        url: the public URL of the application, for the email.
+
+    Raises:
+        StorageError: the job is to be retried.
+    """
     with database.transaction(workspace_id) as db:
         export = db.get(Export, (workspace_id, export_id))
-        if export is None or export.state != "pending":
+        if export is None or export.state != ExportState.PENDING:
             return
-        with_images = export.with_images
-    key = f"{workspace_id}/exports/{export_id}.zip"
-    said: dict[str, Any]
+    report = _progress_writer(database, workspace_id, export_id)
+    result: dict[str, Any]
     try:
-        with database.transaction(workspace_id) as db:
-            connection = get_default_connection(db, workspace_id)
-            place, connection_id = connection.spec, connection.id
+        target = _find_target(database, export)
         with TemporaryDirectory(prefix="cwz-export-") as folder:
-            packing = _pack(database, providers, workspace_id, Path(folder), with_images=with_images)
-            zipped = Readable(_zip(packing, providers, _reporter(database, workspace_id, export_id)))
-            bucket = providers.open(place)
-            bucket.put(key, zipped, content_type="application/zip")  # type: ignore[arg-type]
-        said = {"state": "done", "percent": 100, "key": key, "connection_id": connection_id, "size": zipped.tell()}
+            if target.run:
+                parts = zip_run(database, providers, target.run, report)
+            else:
+                content = _collect(database, providers, workspace_id, Path(folder), with_images=export.with_images)
+                parts = _write_zip(content, providers, report)
+            file = IteratorFile(parts)
+            bucket = providers.open(target.connection.spec)
+            bucket.put(target.key, file, content_type="application/zip")  # type: ignore[arg-type]
+        result = {"key": target.key, "connection_id": target.connection.id, "size": file.tell(), "percent": 100}
+        result["state"] = ExportState.DONE
     except StorageError as error:
-        if not last_try and not isinstance(error, InvalidSettingsError):
+        if not is_last_attempt and not isinstance(error, InvalidSettingsError):
             raise
-        said = {"state": "failed", "trouble": str(error)}
+        result = {"state": ExportState.FAILED, "error_message": str(error)}
     with database.transaction(workspace_id) as db:
         export = db.get(Export, (workspace_id, export_id))
         if export is None:
             return
-        for name, value in said.items():
+        for name, value in result.items():
             setattr(export, name, value)
         export.finished_at = datetime.now(UTC)
-        _tell(db, export, url)
+        if export.run_id is None or export.finished_at - export.created_at > EMAIL_AFTER:
+            _email_result(db, export, url)
+
+
+@dataclass(frozen=True)
+class _Target:
+    """Where an export is stored, and the run that it is of; None for the whole workspace."""
+
+    connection: Connection
+    key: str
+    run: Run | None
+
+
+def _find_target(database: Database, export: Export) -> _Target:
+    """Return where to store an export: in the connection of its run, else in the default one."""
+    with database.transaction(export.workspace_id) as db:
+        run = db.get(Run, (export.workspace_id, export.run_id)) if export.run_id else None
+        slug = db.get_one(Workspace, export.workspace_id).slug
+        name = zip_name(db, run) if run else f"{slug}-{export.created_at:%Y-%m-%d}.zip"
+        connection = get_connection(db, export.workspace_id, run.connection_id if run else None)
+        return _Target(connection, f"{export.workspace_id}/exports/{export.id}/{name}", run)
 
 
 def delete_expired_exports(database: Database, providers: ProviderRegistry, days: int) -> int:
-    """Remove the exports whose days are over from their storages. Returns how many."""
+    """Delete exports from the storages after a number of days. Return how many were deleted."""
     before = datetime.now(UTC) - timedelta(days=days)
     with database.transaction() as db:
-        old = db.execute(text("SELECT workspace_id, id FROM expired_exports(:before)"), {"before": before}).all()
-    gone = 0
-    for workspace_id, export_id in old:
+        expired = db.execute(text("SELECT workspace_id, id FROM expired_exports(:before)"), {"before": before}).all()
+    deleted = 0
+    for workspace_id, export_id in expired:
         with database.transaction(workspace_id) as db:
             export = db.get(Export, (workspace_id, export_id))
             if export is None:
                 continue
-            known = {c.id: c.spec for c in list_connections(db, workspace_id)}
-            place, key = known.get(export.connection_id) if export.connection_id else None, export.key
+            connections = {c.id: c.spec for c in list_connections(db, workspace_id)}
+            spec = connections.get(export.connection_id) if export.connection_id else None
+            key = export.key
         try:
-            if place is not None and key is not None:
-                providers.open(place).delete(key)
+            if spec is not None and key is not None:
+                providers.open(spec).delete(key)
         except StorageError as error:
-            log.warning("an export stays", workspace=str(workspace_id), reason=str(error))
+            log.warning("expired export not deleted", workspace=str(workspace_id), reason=str(error))
             continue
         with database.transaction(workspace_id) as db:
             if export := db.get(Export, (workspace_id, export_id)):
-                export.state, export.key = "gone", None
-        gone += 1
-    return gone
+                export.state, export.key = ExportState.EXPIRED, None
+        deleted += 1
+    return deleted
 
 
-def _pack(database: Database, providers: ProviderRegistry, workspace_id: UUID, folder: Path, *, with_images: bool) -> Packing:
-    """Write the tables into a folder, as of one moment, and find what else belongs to it."""
+def _collect(
+    database: Database, providers: ProviderRegistry, workspace_id: UUID, folder: Path, *, with_images: bool
+) -> ExportContent:
+    """Write the tables to a folder, in one snapshot, and find the documents and objects."""
     with database.transaction() as db:
         db.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
         enter_workspace(db, workspace_id)
@@ -217,47 +277,47 @@ def _pack(database: Database, providers: ProviderRegistry, workspace_id: UUID, f
             files={},
             missing=[],
         )
-        packing = Packing(manifest)
+        content = ExportContent(manifest)
         for table in Base.metadata.sorted_tables:
-            if "workspace_id" in table.columns and table.name not in LEFT_OUT_TABLES:
-                _write(packing, folder, table.name, _rows(db, table, workspace_id))
-        _write(packing, folder, "workspaces", [_plain(vars(workspace))])
-        _write(packing, folder, "members", _members(db, workspace_id))
+            if "workspace_id" in table.columns and table.name not in EXCLUDED_TABLES:
+                _write_table(content, folder, table.name, _rows(db, table, workspace_id))
+        _write_table(content, folder, "workspaces", [_to_json(vars(workspace))])
+        _write_table(content, folder, "members", _members(db, workspace_id))
         for template in list_templates(db, workspace_id):
             document = open_design(db, template).document.model_dump_json(indent=1).encode()
-            packing.documents[f"templates/{template.slug}.json"] = document
-        places = {c.id: c.spec for c in list_connections(db, workspace_id)}
+            content.documents[f"templates/{template.slug}.json"] = document
+        connections = {c.id: c.spec for c in list_connections(db, workspace_id)}
         fonts = {font.digest: font.name for font in db.scalars(select(Font).where(Font.workspace_id == workspace_id))}
-        images = select(Image.id, Image.name, Image.key, Image.connection_id).where(Image.workspace_id == workspace_id)
-        found = db.execute(images.order_by(Image.id)).all() if with_images else []
-    packing.objects += _originals(providers, workspace_id, places.values(), fonts)
-    packing.objects += [
-        Stored("images", f"{row.id}-{_file_name(row.name, row.key)}", row.key, places[row.connection_id])
-        for row in found
+        query = select(Image.id, Image.name, Image.key, Image.connection_id).where(Image.workspace_id == workspace_id)
+        images = db.execute(query.order_by(Image.id)).all() if with_images else []
+    content.objects += _uploads(providers, workspace_id, connections.values(), fonts)
+    content.objects += [
+        ExportObject("images", f"{row.id}-{_file_name(row.name, row.key)}", row.key, connections[row.connection_id])
+        for row in images
     ]
-    return packing
+    return content
 
 
 def _rows(db: Session, table: Table, workspace_id: UUID) -> Iterator[dict[str, Any]]:
-    left_out = LEFT_OUT_COLUMNS.get(table.name, ())
-    columns = [c for c in table.columns if not isinstance(c.type, LargeBinary) and c.name not in left_out]
-    signed_urls = ADDRESSES.get(table.name, ())
+    excluded = EXCLUDED_COLUMNS.get(table.name, ())
+    columns = [c for c in table.columns if not isinstance(c.type, LargeBinary) and c.name not in excluded]
+    url_columns = URL_COLUMNS.get(table.name, ())
     query = select(*columns).where(table.c.workspace_id == workspace_id).order_by(*table.primary_key.columns)
     for row in db.execute(query.execution_options(yield_per=500)):
-        found = _plain(row._asdict())
-        for name in signed_urls:
-            found[name] = found[name] and found[name].partition("?")[0]
-        yield found
+        values = _to_json(row._asdict())
+        for name in url_columns:
+            values[name] = values[name] and values[name].partition("?")[0]
+        yield values
 
 
 def _members(db: Session, workspace_id: UUID) -> Iterator[dict[str, Any]]:
     query = select(Account.id, Account.email, Account.name, Membership.role, Membership.created_at)
-    mine = query.join(Membership, Membership.account_id == Account.id).where(Membership.workspace_id == workspace_id)
-    for row in db.execute(mine.order_by(Account.id)):
-        yield _plain(row._asdict())
+    members = query.join(Membership, Membership.account_id == Account.id)
+    for row in db.execute(members.where(Membership.workspace_id == workspace_id).order_by(Account.id)):
+        yield _to_json(row._asdict())
 
 
-def _write(packing: Packing, folder: Path, name: str, rows: Iterable[dict[str, Any]]) -> None:
+def _write_table(content: ExportContent, folder: Path, name: str, rows: Iterable[dict[str, Any]]) -> None:
     digest, count = hashlib.sha256(), 0
     path = folder / f"{name}.jsonl"
     with open(path, "wb") as file:
@@ -266,93 +326,99 @@ def _write(packing: Packing, folder: Path, name: str, rows: Iterable[dict[str, A
             digest.update(line)
             file.write(line)
             count += 1
-    packing.tables.append(path)
-    packing.manifest.tables[name] = TableFile(file=f"tables/{path.name}", rows=count, sha256=digest.hexdigest())
+    content.tables.append(path)
+    content.manifest.tables[name] = TableFile(file=f"tables/{path.name}", rows=count, sha256=digest.hexdigest())
 
 
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """A row as JSON has it."""
-    told = {name: value for name, value in row.items() if not name.startswith("_")}
-    return {name: value if isinstance(value, PLAIN) else _text_of(value) for name, value in told.items()}
+def _to_json(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with values of JSON's types, without SQLAlchemy's private attributes."""
+    columns = {name: value for name, value in row.items() if not name.startswith("_")}
+    return {name: value if isinstance(value, JSON_TYPES) else _to_text(value) for name, value in columns.items()}
 
 
-def _text_of(value: Any) -> str:
+def _to_text(value: Any) -> str:
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
-def _originals(
-    providers: ProviderRegistry, workspace_id: UUID, places: Iterable[ConnectionSpec], fonts: dict[str, str]
-) -> Iterator[Stored]:
-    """What people brought in, wherever it lies; fonts under their own names."""
+def _uploads(
+    providers: ProviderRegistry, workspace_id: UUID, connections: Iterable[ConnectionSpec], fonts: dict[str, str]
+) -> Iterator[ExportObject]:
+    """Yield the uploads of all connections; fonts under their own names."""
     seen = set()
-    for place in places:
-        for found in providers.open(place).list(f"{workspace_id}/uploads/"):
-            digest = found.key.rpartition("/")[2]
+    for spec in connections:
+        for info in providers.open(spec).list(upload_key(workspace_id, "")):
+            digest = info.key.rpartition("/")[2]
             if digest in seen:
                 continue
             seen.add(digest)
             if digest in fonts:
-                yield Stored("fonts", f"{slugify(fonts[digest])}-{digest[:8]}.ttf", found.key, place)
+                yield ExportObject("fonts", f"{slugify(fonts[digest])}-{digest[:8]}.ttf", info.key, spec)
             else:
-                yield Stored("originals", digest, found.key, place)
+                yield ExportObject("uploads", digest, info.key, spec)
 
 
 def _file_name(name: str, key: str) -> str:
     return f"{slugify(name, max_length=80) or 'image'}.{key.rpartition('.')[2]}"
 
 
-def _zip(packing: Packing, providers: ProviderRegistry, report: Callable[[float], None]) -> Iterator[bytes]:
-    """The bytes of the zip. Rows get smaller by packing, images do not."""
-    archive, manifest = ZipStream(compress_type=ZIP_DEFLATED), packing.manifest
-    for path in packing.tables:
+def _write_zip(
+    content: ExportContent, providers: ProviderRegistry, report_progress: Callable[[float], None]
+) -> Iterator[bytes]:
+    """Yield the zip's bytes. Tables are compressed; images and fonts are not, since they gain nothing."""
+    archive, manifest = ZipStream(compress_type=ZIP_DEFLATED), content.manifest
+    for path in content.tables:
         archive.add_path(str(path), f"tables/{path.name}")
-    for name, document in packing.documents.items():
+    for name, document in content.documents.items():
         archive.add(document, name)
         manifest.files["templates"] = manifest.files.get("templates", 0) + 1
     yield from archive.all_files()
-    for number, stored in enumerate(packing.objects):
-        name = f"{stored.folder}/{stored.name}"
+    for number, item in enumerate(content.objects):
+        name = f"{item.folder}/{item.name}"
         try:
-            content = providers.open(stored.place).stream(stored.key)
+            chunks = providers.open(item.connection).stream(item.key)
         except ObjectNotFoundError:
             manifest.missing.append(name)
             continue
-        archive.add(content, name, compress_type=ZIP_STORED)
-        manifest.files[stored.folder] = manifest.files.get(stored.folder, 0) + 1
+        archive.add(chunks, name, compress_type=ZIP_STORED)
+        manifest.files[item.folder] = manifest.files.get(item.folder, 0) + 1
         yield from archive.all_files()
-        report(number / len(packing.objects))
+        report_progress(number / len(content.objects))
     schema = json.dumps(ExportManifest.model_json_schema(), indent=1).encode()
     archive.add(schema, "manifest.schema.json")
     archive.add(manifest.model_dump_json(indent=1).encode(), "manifest.json")
     yield from archive.finalize()
 
 
-def _reporter(database: Database, workspace_id: UUID, export_id: UUID) -> Callable[[float], None]:
-    """Writes down how far an export is, now and then."""
+def _progress_writer(database: Database, workspace_id: UUID, export_id: UUID) -> Callable[[float], None]:
+    """Return a function that stores the export's progress, at most every `PROGRESS_SECONDS`."""
     last = time.monotonic()
 
-    def report(share: float) -> None:
+    def write(share: float) -> None:
         nonlocal last
-        if time.monotonic() - last < LOOK_SECONDS:
+        if time.monotonic() - last < PROGRESS_SECONDS:
             return
         last = time.monotonic()
         with database.transaction(workspace_id) as db:
             if export := db.get(Export, (workspace_id, export_id)):
                 export.percent = int(share * 100)
 
-    return report
+    return write
 
 
-def _tell(db: Session, export: Export, url: str) -> None:
+def _email_result(db: Session, export: Export, url: str) -> None:
     account = db.get(Account, export.requested_by) if export.requested_by else None
     if account is None:
         return
     workspace = db.get_one(Workspace, export.workspace_id)
-    link = ("See the export", f"{url}/w/{workspace.slug}/exports")
-    reason = "You get this mail because you asked for the export."
-    if export.state == "done":
-        said = f"Everything that {workspace.name} has lies in its storage as one zip. It stays for some days."
-        tell(db, account, EmailMessage(f"The export of {workspace.name} is ready", (said,), link, reason))
+    if export.run_id:
+        content, link = "zip file of a run", ("View run", f"{url}/w/{workspace.slug}/runs/{export.run_id}")
     else:
-        said = f"The export of {workspace.name} could not be made. {export.trouble}."
-        tell(db, account, EmailMessage(f"The export of {workspace.name} failed", (said,), link, reason))
+        content, link = "export", ("View export", f"{url}/w/{workspace.slug}/exports")
+    reason = f"You receive this email because you requested the {content}."
+    if export.state == ExportState.DONE:
+        subject = f"The {content} of {workspace.name} is ready"
+        body = f"{subject}. Download the zip file before it expires in a few days."
+    else:
+        subject = f"The {content} of {workspace.name} failed"
+        body = f"{subject}: {export.error_message}."
+    email_member(db, account, EmailMessage(subject, (body,), link, reason))

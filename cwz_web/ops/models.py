@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, ForeignKeyConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cwz_web.db.base import Base, WorkspaceOwned
@@ -38,11 +38,12 @@ class ExportState(StrEnum):
 
 
 class Export(WorkspaceOwned, Base):
-    """An export of a workspace: one zip file in its own storage, created by a job and deleted after some days."""
+    """An export of a workspace, or of a run's images: one zip file, created by a job and deleted after some days."""
 
     __tablename__ = "exports"
 
     requested_by: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
+    run_id: Mapped[UUID | None]
     with_images: Mapped[bool]
     state: Mapped[str] = mapped_column(default=ExportState.PENDING, server_default="pending")
     percent: Mapped[int] = mapped_column(default=0, server_default="0")
@@ -52,4 +53,7 @@ class Export(WorkspaceOwned, Base):
     size: Mapped[int | None] = mapped_column(BigInteger)
     finished_at: Mapped[datetime | None]
 
-    __table_args__ = (CheckConstraint("state IN ('pending', 'done', 'failed', 'expired')", name="state"),)
+    __table_args__ = (
+        ForeignKeyConstraint(["workspace_id", "run_id"], ["runs.workspace_id", "runs.id"], ondelete="CASCADE"),
+        CheckConstraint("state IN ('pending', 'done', 'failed', 'expired')", name="state"),
+    )

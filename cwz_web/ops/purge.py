@@ -14,11 +14,11 @@ from cwz_web.accounts.models import Account
 from cwz_web.db.base import Base
 from cwz_web.db.session import Database, affected
 from cwz_web.generation.models import Font
-from cwz_web.imaging.fonts import forget_font
+from cwz_web.imaging.fonts import delete_font_file
 from cwz_web.storage.connections import list_connections
 from cwz_web.storage.contract import StorageError
 from cwz_web.storage.plugins import ConnectionSpec, ProviderRegistry
-from cwz_web.workspaces.deletion import LATEST
+from cwz_web.workspaces.deletion import PURGE_DEADLINE
 from cwz_web.workspaces.models import Tombstone, Workspace
 
 log = structlog.get_logger()
@@ -61,7 +61,7 @@ def purge(database: Database, providers: ProviderRegistry, tombstone: Tombstone)
         # Objects in storage of the operator's own, which has no customer credentials, are always deleted.
         connections = [c.spec for c in list_connections(db, tombstone.id) if tombstone.with_images or not c.sealed]
     objects, storage_errors = _delete_objects(providers, tombstone.id, connections)
-    if storage_errors and datetime.now(UTC) < tombstone.deleted_at + LATEST:
+    if storage_errors and datetime.now(UTC) < tombstone.deleted_at + PURGE_DEADLINE:
         log.warning("purge postponed", workspace=str(tombstone.id), storage_errors=storage_errors)
         return False
     with database.transaction(tombstone.id, deleted=True) as db:
@@ -76,7 +76,7 @@ def purge(database: Database, providers: ProviderRegistry, tombstone: Tombstone)
         report = {"rows": {name: count for name, count in counts.items() if count}, "objects": objects, "jobs": jobs}
         _mark_purged(db, tombstone.id, report | ({"storage_errors": storage_errors} if storage_errors else {}))
     for digest in fonts:
-        forget_font(digest)
+        delete_font_file(digest)
     log.info("workspace purged", workspace=str(tombstone.id), objects=objects, jobs=jobs)
     return True
 

@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session, aliased
 from cwz_web.db.session import Database, affected
 from cwz_web.feeds.models import Feed, FeedImport, FeedSource, Item, ItemVersion, SortIndexEntry
 from cwz_web.generation.models import Usage, UsageDay
-from cwz_web.notify.models import Delivery
+from cwz_web.notify.models import WebhookDelivery
 from cwz_web.settings import FREE, Settings
-from cwz_web.workspaces.access import plan_status_of
+from cwz_web.workspaces.access import find_plan_status
 
 log = structlog.get_logger()
 
@@ -43,15 +43,15 @@ class RetentionPolicy:
     @classmethod
     def from_settings(cls, settings: Settings) -> "RetentionPolicy":
         """Return the operator's policy; plans only count where billing is on."""
-        plans = {name: plan.history for name, plan in settings.plan.items() if plan.history} if settings.billing else {}
+        kept, has_plans = settings.retention, settings.billing.enabled
         return cls(
-            settings.keep_audit_days,
-            settings.keep_history_days,
-            settings.keep_deliveries_days,
-            settings.keep_usage_days,
-            settings.keep_deleted_days,
-            settings.keep_exports_days,
-            plans,
+            audit=kept.audit_days,
+            history=kept.history_days,
+            deliveries=kept.delivery_days,
+            usage=kept.usage_days,
+            deleted=kept.deleted_row_days,
+            exports=kept.export_days,
+            plan_history={name: plan.history for name, plan in settings.plan.items() if plan.history and has_plans},
         )
 
     def history_days(self, plan: str) -> int:
@@ -84,7 +84,7 @@ def delete_expired_records(database: Database, policy: RetentionPolicy) -> dict[
 
 def _delete_in_workspace(db: Session, workspace_id: UUID, policy: RetentionPolicy) -> dict[str, int]:
     now = datetime.now(UTC)
-    history_start = now - timedelta(days=policy.history_days(plan_status_of(db, workspace_id).plan))
+    history_start = now - timedelta(days=policy.history_days(find_plan_status(db, workspace_id).plan))
     usage_start = (now - timedelta(days=policy.usage)).date()
     deliveries_start = now - timedelta(days=policy.deliveries)
     later = aliased(FeedImport)
@@ -95,7 +95,7 @@ def _delete_in_workspace(db: Session, workspace_id: UUID, policy: RetentionPolic
         # The newest import stays: it says where the rows come from.
         FeedImport: (FeedImport.state.in_(FINAL_IMPORT_STATES), FeedImport.created_at < history_start, has_later),
         ItemVersion: (ItemVersion.replaced_at < history_start,),
-        Delivery: (Delivery.state != "pending", Delivery.created_at < deliveries_start),
+        WebhookDelivery: (WebhookDelivery.state != "pending", WebhookDelivery.created_at < deliveries_start),
         Usage: (Usage.month < usage_start.replace(day=1),),
         UsageDay: (UsageDay.day < usage_start,),
     }

@@ -36,7 +36,7 @@ def alive(context: Root, request: Request) -> Response:
 @view_config(context=Root, name="readyz", request_method="GET", permission=NO_PERMISSION_REQUIRED)
 def ready(context: Root, request: Request) -> Response:
     """The database answers too (the error view says 503 when it does not), and has our schema."""
-    is_ready, said = health.readiness(request.db)
+    is_ready, said = health.check_readiness(request.db)
     return Response(json_body=said, status=200 if is_ready else 503)
 
 
@@ -50,7 +50,7 @@ def show_metrics(context: Root, request: Request) -> Response:
         return Response(status=401, headers={"WWW-Authenticate": "Bearer"})
     if not token and not settings.development:
         raise HTTPNotFound
-    return Response(health.metrics(request.db), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    return Response(health.render_metrics(request.db), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 @view_config(context=OpsRoot, request_method="GET", renderer="ops.jinja2", permission=Permission.OPERATE)
@@ -59,11 +59,11 @@ def ops_page(context: OpsRoot, request: Request) -> dict[str, Any]:
     services, db = request.services, request.db
     settings = services.settings
     return {
-        "queues": health.queues(db),
-        "workers": health.workers(db),
-        "failed": health.failed_jobs(db),
-        "stuck": health.stuck_jobs(db),
-        "backups": health.backups(db),
+        "queues": health.list_queues(db),
+        "workers": health.count_workers(db),
+        "failed": health.list_failed_jobs(db),
+        "stuck": health.list_stuck_jobs(db),
+        "backups": health.list_backup_records(db),
         "versions": {
             "ConnectWyze": version("cwz-web"),
             "Python": platform.python_version(),

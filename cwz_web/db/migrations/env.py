@@ -1,4 +1,4 @@
-"""Alembic's entry: run the migrations on the connection that db.migrate hands over, inside its transaction."""
+"""Alembic's environment: run the migrations on the connection of `db.migrate`, in its transaction."""
 
 from alembic import context
 

@@ -1,0 +1,124 @@
+"""The images of a run as one zip, which a job stores beside them; `exports.py` has the job itself."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from slugify import slugify
+from sqlalchemy import and_, select
+from sqlalchemy.orm import Session
+from zipstream import ZIP_STORED, ZipStream
+
+from cwz_web.db.session import Database, raw_connection
+from cwz_web.feeds.models import Feed
+from cwz_web.generation.models import Image
+from cwz_web.jobs import EXPORT_QUEUE, app
+from cwz_web.ops.models import Export, ExportState
+from cwz_web.runs.models import Run, RunItem
+from cwz_web.storage.connections import get_connection
+from cwz_web.storage.contract import Bucket, ObjectNotFoundError
+from cwz_web.storage.plugins import ProviderRegistry
+
+# A pending export that is older has been lost.
+MAX_PENDING = timedelta(days=1)
+MISSING_FILE = "missing.txt"
+
+
+@dataclass(frozen=True)
+class ZipEntry:
+    """A file of the zip, and the storage key of its content."""
+
+    name: str
+    key: str
+
+
+def request_run_export(db: Session, run: Run, requested_by: UUID) -> Export:
+    """Enqueue the export of a run's images in the caller's transaction, unless one is pending.
+
+    Raises:
+        InvalidSettingsError: the run's connection was removed.
+    """
+    latest = find_run_export(db, run)
+    if latest and latest.state == ExportState.PENDING and datetime.now(UTC) - latest.created_at < MAX_PENDING:
+        return latest
+    connection = get_connection(db, run.workspace_id, run.connection_id)
+    export = Export(
+        workspace_id=run.workspace_id,
+        run_id=run.id,
+        requested_by=requested_by,
+        with_images=True,
+        connection_id=connection.id,
+    )
+    db.add(export)
+    db.flush()
+    task = app.configure_task("ops.export", queue=EXPORT_QUEUE, connection=raw_connection(db))
+    task.defer(workspace_id=str(run.workspace_id), export_id=str(export.id))
+    return export
+
+
+def find_run_export(db: Session, run: Run) -> Export | None:
+    """Return the newest export of a run's images that was not deleted."""
+    exports = select(Export).where(
+        Export.workspace_id == run.workspace_id, Export.run_id == run.id, Export.state != ExportState.EXPIRED
+    )
+    return db.scalar(exports.order_by(Export.id.desc()).limit(1))
+
+
+def is_outdated(export: Export, run: Run) -> bool:
+    """Return whether a run may have images that its export does not have."""
+    return run.finished_at is None or run.finished_at > export.created_at
+
+
+def zip_name(db: Session, run: Run) -> str:
+    """Return the file name of a run's zip, which is its feed's name."""
+    feed = db.get(Feed, (run.workspace_id, run.feed_id)) if run.feed_id else None
+    return f"{slugify(feed.name if feed else '', max_length=60) or 'images'}.zip"
+
+
+def zip_entries(db: Session, run: Run) -> list[ZipEntry]:
+    """Return the run's images in order, under names that sort and say which row they are of."""
+    images = (
+        select(RunItem.position, RunItem.key, Image.key)
+        .join(Image, and_(Image.workspace_id == RunItem.workspace_id, Image.id == RunItem.image_id))
+        .where(RunItem.workspace_id == run.workspace_id, RunItem.run_id == run.id)
+        .order_by(RunItem.position)
+    )
+    return [
+        ZipEntry(f"{position:05}-{slugify(name, max_length=80) or 'image'}.{key.rpartition('.')[2]}", key)
+        for position, name, key in db.execute(images)
+    ]
+
+
+def zip_run(
+    database: Database, providers: ProviderRegistry, run: Run, report: Callable[[float], None]
+) -> Iterator[bytes]:
+    """Yield the bytes of a run's zip; only one image is held in memory.
+
+    Args:
+        database: finds the images.
+        providers: open the run's connection.
+        run: the run.
+        report: is called with the share that is done, from 0 to 1.
+    """
+    with database.transaction(run.workspace_id) as db:
+        entries = zip_entries(db, run)
+        spec = get_connection(db, run.workspace_id, run.connection_id).spec
+    yield from _zip(entries, providers.open(spec), report)
+
+
+def _zip(entries: list[ZipEntry], bucket: Bucket, report: Callable[[float], None]) -> Iterator[bytes]:
+    archive = ZipStream(compress_type=ZIP_STORED)  # images are compressed already
+    missing = []
+    for number, entry in enumerate(entries):
+        try:
+            content = bucket.stream(entry.key)
+        except ObjectNotFoundError:
+            missing.append(entry.name)
+            continue
+        archive.add(content, entry.name)
+        yield from archive.all_files()
+        report(number / len(entries))
+    if missing:
+        archive.add("\n".join(missing).encode(), MISSING_FILE)
+    yield from archive.finalize()
