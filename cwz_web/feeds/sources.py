@@ -1,4 +1,4 @@
-"""Where a feed comes from by itself: a URL, with a secret if it needs one, asked only for what is new."""
+"""Sources of feeds: a URL with optional credentials, fetched only if the file has changed."""
 
 import base64
 import re
@@ -11,38 +11,39 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from sqlalchemy.orm import Session
 
 from cwz_web.crypto import DecryptionError, KeyRing
-from cwz_web.feeds.file_types import read_sample, spooled, to_line_end
-from cwz_web.feeds.limits import MAX_BYTES, SAMPLE, InvalidFileError, Table, size_of
+from cwz_web.feeds.file_types import read_sample, temporary_file, truncate_to_line
+from cwz_web.feeds.limits import MAX_BYTES, SAMPLE_ROWS, InvalidFileError
+from cwz_web.feeds.records import Table, file_size
 from cwz_web.feeds.models import FeedSource
-from cwz_web.net.client import Fetched, Fetcher, FetchError, RequestRefusedError, check_url
+from cwz_web.net.client import FetchedBody, Fetcher, FetchError, BlockedRequestError, check_url
 
-SECONDS = 120.0
-# A look at what is there answers in this time, with the beginning of a file that is longer.
-LOOK_SECONDS = 8.0
-LOOK_BYTES = 4 * 1024 * 1024
+FETCH_TIMEOUT = 120.0
+# A preview ends after this time or size, with the start of a longer file.
+PREVIEW_TIMEOUT = 8.0
+PREVIEW_BYTES = 4 * 1024 * 1024
 CHUNK = 1024 * 1024
 _header = re.compile(r"\A[A-Za-z][A-Za-z0-9-]{0,59}\Z")
-# Headers that say how to talk, not who is talking; and Cookie, which is a browser's.
-FORBIDDEN = {"host", "cookie", "connection", "upgrade", "te", "trailer", "expect", "range", "via"}
+# Headers that control the connection and do not authenticate; and Cookie.
+FORBIDDEN_HEADERS = {"host", "cookie", "connection", "upgrade", "te", "trailer", "expect", "range", "via"}
 
 
 def _checked_url(url: str) -> str:
     try:
         return str(check_url(url))
-    except RequestRefusedError:
-        raise ValueError("Use a public address that begins with http:// or https://, without a name in it") from None
+    except BlockedRequestError:
+        raise ValueError("Enter a public URL that begins with http:// or https://, without a user name in it") from None
 
 
 def _checked_header(name: str) -> str:
     if name and (
-        not _header.match(name) or name.lower() in FORBIDDEN or name.lower().startswith(("content-", "proxy-"))
+        not _header.match(name) or name.lower() in FORBIDDEN_HEADERS or name.lower().startswith(("content-", "proxy-"))
     ):
-        raise ValueError("This header cannot be used; Authorization or X-… are usual")
+        raise ValueError("This header is not allowed; use Authorization or a header like X-Api-Key")
     return name
 
 
-class Place(BaseModel):
-    """Where a feed is, and how one gets in: with a name and a password, or with a header; the secret is kept apart."""
+class SourceSpec(BaseModel):
+    """The URL of a feed and how to authenticate: by a user name or a header. The secret is stored separately."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -51,18 +52,18 @@ class Place(BaseModel):
     header: Annotated[str, AfterValidator(_checked_header)] = ""
 
     @model_validator(mode="after")
-    def _one_way_in(self) -> Self:
+    def _one_authentication(self) -> Self:
         if self.username and self.header:
-            raise ValueError("Give a user name or a header, not both")
+            raise ValueError("Enter a user name or a header, not both")
         return self
 
     @property
     def has_secret(self) -> bool:
-        """Whether there is a secret to give."""
+        """Whether a secret is sent."""
         return bool(self.username or self.header)
 
     def headers(self, secret: str) -> dict[str, str]:
-        """The headers that let one in (RFC 7617 for a user name)."""
+        """Return the headers that authenticate the request (RFC 7617 for a user name)."""
         if self.header:
             return {self.header: secret}
         if self.username:
@@ -71,8 +72,8 @@ class Place(BaseModel):
 
 
 @dataclass(frozen=True)
-class Fresh:
-    """What was fetched: the file, or None when it is the same as before; and by what the next time can tell."""
+class FetchResult:
+    """The fetched file, or None if it has not changed, and the validators for the next fetch."""
 
     file: BinaryIO | None
     etag: str | None
@@ -80,88 +81,103 @@ class Fresh:
     digest: str
 
 
-def fetch_source(fetcher: Fetcher, place: Place, secret: str, known: FeedSource | None = None) -> Fresh:
-    """Fetch a feed, if it is another than the one that is known. Raises FetchError, which says why not."""
+def fetch_source(fetcher: Fetcher, spec: SourceSpec, secret: str, known: FeedSource | None = None) -> FetchResult:
+    """Fetch a feed's file, unless it has not changed.
+
+    Args:
+        fetcher: The HTTP client.
+        spec: The URL and how to authenticate.
+        secret: The password or header value.
+        known: The source with the validators of the last fetch; None to fetch the file in any case.
+
+    Raises:
+        FetchError: The file cannot be fetched; the message says why.
+    """
     conditions = {"If-None-Match": known.etag, "If-Modified-Since": known.last_modified} if known else {}
-    file = spooled()
-    fetched: Fetched = fetcher.fetch(
-        place.url,
+    file = temporary_file()
+    fetched: FetchedBody = fetcher.fetch(
+        spec.url,
         headers={name: value for name, value in conditions.items() if value},
-        secret_headers=place.headers(secret),
-        into=file,
+        secret_headers=spec.headers(secret),
+        file=file,
         max_bytes=MAX_BYTES,
-        seconds=SECONDS,
+        seconds=FETCH_TIMEOUT,
     )
     if fetched.data is None:
         if known is None:
-            raise FetchError("The server answered that nothing has changed, although it was asked for the first time")
-        return Fresh(None, known.etag, known.last_modified, known.digest)
+            raise FetchError("The server returned 304 Not Modified to a request without conditions")
+        return FetchResult(None, known.etag, known.last_modified, known.digest)
     file.seek(0)
     digest = sha256()
-    while part := file.read(CHUNK):
-        digest.update(part)
-    same = known is not None and known.digest == digest.hexdigest()
-    return Fresh(None if same else file, fetched.etag, fetched.last_modified, digest.hexdigest())
+    while data := file.read(CHUNK):
+        digest.update(data)
+    is_same = known is not None and known.digest == digest.hexdigest()
+    return FetchResult(None if is_same else file, fetched.etag, fetched.last_modified, digest.hexdigest())
 
 
-def look_at(fetcher: Fetcher, place: Place, secret: str) -> tuple[BinaryIO, Table]:
-    """The file at a place, or the beginning of it when it is long, and its first rows.
+def preview_source(fetcher: Fetcher, spec: SourceSpec, secret: str) -> tuple[BinaryIO, Table]:
+    """Fetch the start of a feed's file and read its first rows.
 
-    Raises FetchError and InvalidFileError, which say why not.
+    Returns:
+        The file, or its start if it is longer than a preview, and its first rows.
+
+    Raises:
+        FetchError: The file cannot be fetched.
+        InvalidFileError: It cannot be read as rows.
     """
-    file = spooled()
+    file = temporary_file()
     fetched = fetcher.fetch(
-        place.url,
-        secret_headers=place.headers(secret),
-        into=file,
+        spec.url,
+        secret_headers=spec.headers(secret),
+        file=file,
         max_bytes=MAX_BYTES,
-        seconds=LOOK_SECONDS,
-        enough=LOOK_BYTES,
+        seconds=PREVIEW_TIMEOUT,
+        stop_after=PREVIEW_BYTES,
     )
     if fetched.data is None:
-        raise FetchError("The server answered that nothing has changed, although it was asked for the first time")
-    too_slow = not fetched.whole and size_of(file) < LOOK_BYTES
-    beginning = file if fetched.whole else to_line_end(file)
+        raise FetchError("The server returned 304 Not Modified to a request without conditions")
+    is_slow = not fetched.is_complete and file_size(file) < PREVIEW_BYTES
+    start = file if fetched.is_complete else truncate_to_line(file)
     try:
-        return beginning, read_sample(beginning, SAMPLE)
+        return start, read_sample(start, SAMPLE_ROWS)
     except InvalidFileError:
-        if too_slow:
-            raise FetchError(f"The server is slow: in {LOOK_SECONDS:.0f} seconds not even one whole row came") from None
+        if is_slow:
+            raise FetchError(f"The server is too slow: it sent no complete row within {PREVIEW_TIMEOUT:.0f} seconds") from None
         raise
 
 
-def seal(ring: KeyRing, source: FeedSource, secret: str) -> None:
-    """Keep a source's secret, bound to its feed."""
-    source.sealed = ring.encrypt(secret, *_bound(source.workspace_id, source.feed_id)) if secret else None
+def set_secret(ring: KeyRing, source: FeedSource, secret: str) -> None:
+    """Encrypt a source's secret, bound to its feed."""
+    source.sealed = ring.encrypt(secret, *_encryption_context(source.workspace_id, source.feed_id)) if secret else None
 
 
-def reseal_source(ring: KeyRing, source: FeedSource) -> bool:
-    """Encrypt a source's secret with the newest key. Returns whether that was needed. Raises DecryptionError."""
+def reencrypt_source(ring: KeyRing, source: FeedSource) -> bool:
+    """Re-encrypt a source's secret with the newest key. Returns whether it was needed. Raises DecryptionError."""
     if source.sealed is None or ring.is_newest(source.sealed):
         return False
-    seal(ring, source, ring.decrypt(source.sealed, *_bound(source.workspace_id, source.feed_id)))
+    set_secret(ring, source, ring.decrypt(source.sealed, *_encryption_context(source.workspace_id, source.feed_id)))
     return True
 
 
-def open_secret(ring: KeyRing, source: FeedSource) -> str:
-    """A source's secret. Raises FetchError when it cannot be read any more."""
+def decrypt_secret(ring: KeyRing, source: FeedSource) -> str:
+    """Return a source's secret. Raises FetchError if it cannot be decrypted."""
     if source.sealed is None:
         return ""
     try:
-        return ring.decrypt(source.sealed, *_bound(source.workspace_id, source.feed_id))
+        return ring.decrypt(source.sealed, *_encryption_context(source.workspace_id, source.feed_id))
     except DecryptionError:
-        raise FetchError("The password of this feed cannot be read any more; type it in again") from None
+        raise FetchError("The saved password of this feed cannot be decrypted; enter it again") from None
 
 
-def place_of(source: FeedSource) -> Place:
-    """Where a source is."""
-    return Place(url=source.url, username=source.username, header=source.header)
+def source_spec(source: FeedSource) -> SourceSpec:
+    """Return the URL of a source and how to authenticate."""
+    return SourceSpec(url=source.url, username=source.username, header=source.header)
 
 
 def find_source(db: Session, workspace_id: UUID, feed_id: UUID) -> FeedSource | None:
-    """The source of a feed, if it has one."""
+    """Return the source of a feed, or None."""
     return db.get(FeedSource, (workspace_id, feed_id))
 
 
-def _bound(workspace_id: UUID, feed_id: UUID) -> tuple[str, ...]:
+def _encryption_context(workspace_id: UUID, feed_id: UUID) -> tuple[str, ...]:
     return "feed source", str(workspace_id), str(feed_id)

@@ -1,4 +1,5 @@
-"""Outbound HTTP that cannot be turned inward. Everything that fetches an address somebody typed goes through here.
+"""Outbound HTTP with protection against server-side request forgery (SSRF).
 
-In: which addresses are public (`addresses.py`), and the client that connects only to those (`client.py`).
+Every URL that a user enters is fetched through this package. Modules: public IP addresses (`addresses.py`), the client
+that connects to checked addresses only (`client.py`), and the same guard for third-party SDKs (`guard.py`).
 """

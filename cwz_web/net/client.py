@@ -1,4 +1,7 @@
-"""An HTTP client that resolves a name once, checks every address, and connects to the address that it checked."""
+"""An HTTP client that resolves a host once, checks every address, and connects to a checked address.
+
+It is built on httpcore, whose network backend is public API; httpx opens its own connections.
+"""
 
 import io
 import math
@@ -9,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, BinaryIO
 from urllib.parse import urljoin
 
@@ -19,67 +23,75 @@ import httpx
 from cwz_web.net.addresses import is_public
 
 MAX_REDIRECTS = 5
+MAX_URL_LENGTH = 2048
 ALLOWED_PORTS = {80, 443}
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 10.0
+TIMEOUTS = {"connect": CONNECT_SECONDS, "read": READ_SECONDS, "write": READ_SECONDS, "pool": READ_SECONDS}
+HEADERS = {"User-Agent": "ConnectWyze/1", "Accept": "*/*", "Accept-Encoding": "identity"}
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 Resolver = Callable[[str, int], list[str]]
-# When what this thread fetches has to be over, on the monotonic clock. A server that sends a byte every few seconds,
-# as a header or as a body, never times out by itself.
-_ends: ContextVar[float] = ContextVar("ends", default=math.inf)
+# The deadline of the current fetch on the monotonic clock. Connections outlive a fetch, so they look it up here. A
+# server that sends a byte every few seconds, in the head or the body, never reaches the timeout between two reads.
+_deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
 
 
 class FetchError(Exception):
-    """The address could not be fetched. The message is for people and tells nothing of what lies inside the network."""
+    """The URL could not be fetched. The message is for users and reveals nothing of the internal network."""
 
 
-class RequestRefusedError(FetchError):
-    """An address that is not to be fetched at all."""
+class BlockedRequestError(FetchError):
+    """The URL is ambiguous, or leads to a host or address that may not be reached."""
 
     def __init__(self) -> None:
-        super().__init__("This address may not be fetched: only public http and https addresses are")
+        super().__init__("This URL cannot be fetched: only public http and https URLs are allowed")
 
 
 class HostUnreachableError(FetchError):
-    """The host does not answer at all; another address there would fare no better."""
+    """The host does not respond; its other URLs would fail, too."""
 
 
 class ResponseTooLargeError(FetchError):
-    """The answer is larger than was asked for."""
+    """The response is larger than the caller's limit."""
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """The IP addresses of a host, by the system's resolver."""
+    """Return the IP addresses of a host from the system's resolver."""
     return [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
 @dataclass(frozen=True)
-class Fetched:
-    """What was fetched: the body, or None when it has not changed; and by what the next request can ask for that.
+class FetchedBody:
+    """A fetched body, and the validators of the next conditional request.
 
-    `whole` is False when only the beginning of the body was wanted, and is there.
+    `data` is None when the server answered 304, and empty when the body went to a file. `is_complete` is False when
+    the caller wanted only the beginning of the body.
     """
 
     data: bytes | None
     etag: str | None
     last_modified: str | None
-    whole: bool = True
+    is_complete: bool = True
 
 
-class _Timed(httpcore.NetworkStream):
-    """A connection on which nothing is waited for longer than the fetch may take."""
+class _DeadlineStream(httpcore.NetworkStream):
+    """A connection whose reads and writes end at the deadline of the current fetch."""
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        left = _ends.get() - time.monotonic()
-        if left <= 0:
+        remaining = _deadline.get() - time.monotonic()
+        if remaining <= 0:
             raise httpcore.ReadTimeout
-        return self._stream.read(max_bytes, min(timeout or READ_SECONDS, left))
+        return self._stream.read(max_bytes, min(timeout or READ_SECONDS, remaining))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, timeout)
+        remaining = _deadline.get() - time.monotonic()
+        if remaining <= 0:
+            raise httpcore.WriteTimeout
+        self._stream.write(buffer, min(timeout or READ_SECONDS, remaining))
 
     def close(self) -> None:
         self._stream.close()
@@ -87,18 +99,18 @@ class _Timed(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        return _Timed(self._stream.start_tls(ssl_context, server_hostname, timeout))
+        return _DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, timeout))
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
 
 
 class PinnedBackend(httpcore.SyncBackend):
-    """Opens connections for httpcore, to checked addresses only.
+    """Opens connections to checked addresses only.
 
-    Arguments:
-        allow: `host:port` pairs that the operator opened although they are private.
-        resolver: host and port to IP addresses.
+    Args:
+        allow: `host:port` pairs that the operator allows although they are private.
+        resolver: Returns the IP addresses of a host and port.
     """
 
     def __init__(self, allow: Iterable[str] = (), resolver: Resolver = resolve) -> None:
@@ -113,63 +125,66 @@ class PinnedBackend(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Any = None,
     ) -> httpcore.NetworkStream:
-        """Resolve, check, connect. One internal address among several refuses them all."""
-        allowed = f"{host}:{port}" in self._allow
-        if not allowed and port not in ALLOWED_PORTS:
-            raise RequestRefusedError
+        """Resolve, check, connect. One internal address among several blocks the host."""
+        is_allowed = f"{host}:{port}" in self._allow
+        if not is_allowed and port not in ALLOWED_PORTS:
+            raise BlockedRequestError
         try:
             addresses = self._resolver(host, port)
         except (OSError, UnicodeError):
             raise httpcore.ConnectError("unknown host") from None
-        if not addresses or not (allowed or all(map(is_public, addresses))):
-            raise RequestRefusedError
-        return _Timed(super().connect_tcp(addresses[0], port, timeout, local_address, socket_options))
+        if not addresses or not (is_allowed or all(map(is_public, addresses))):
+            raise BlockedRequestError
+        return _DeadlineStream(super().connect_tcp(addresses[0], port, timeout, local_address, socket_options))
 
     def connect_unix_socket(self, *args: Any, **kwargs: Any) -> httpcore.NetworkStream:
-        """A socket of this machine is never outbound."""
-        raise RequestRefusedError
+        """Refuse: a Unix socket is never outbound."""
+        raise BlockedRequestError
 
 
 class Fetcher:
-    """Fetches what a URL names. Keeps its connections; safe to use from several threads.
+    """Fetches public URLs over a connection pool. Thread-safe. Ignores proxies and credentials of the environment.
 
-    Neither proxies nor credentials of the environment are used.
+    Args:
+        allow: `host:port` pairs that the operator allows although they are private.
+        resolver: Returns the IP addresses of a host and port.
     """
 
     def __init__(self, allow: Iterable[str] = (), resolver: Resolver = resolve) -> None:
-        transport = httpx.HTTPTransport(trust_env=False)
-        transport._pool = httpcore.ConnectionPool(
+        self._pool = httpcore.ConnectionPool(
             ssl_context=ssl.create_default_context(cafile=certifi.where()),
             max_connections=32,
             max_keepalive_connections=16,
             keepalive_expiry=15,
             network_backend=PinnedBackend(allow, resolver),
         )
-        self._client = httpx.Client(
-            transport=transport,
-            trust_env=False,
-            follow_redirects=False,
-            timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
-            headers={"User-Agent": "ConnectWyze/1", "Accept-Encoding": "identity"},
-        )
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._pool.close()
 
     def get(self, url: str, *, max_bytes: int, seconds: float = 20.0) -> bytes:
-        """The body of a public URL. As fetch(), for one that is asked without conditions."""
-        fetched = self.fetch(url, max_bytes=max_bytes, seconds=seconds)
-        if fetched.data is None:
+        """Return the body of a public URL; see `fetch`."""
+        result = self.fetch(url, max_bytes=max_bytes, seconds=seconds)
+        if result.data is None:
             raise FetchError("The server answered with status 304")
-        return fetched.data
+        return result.data
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str], *, seconds: float) -> int:
-        """Send something to a public URL. Returns the status of the answer, whatever it is: no redirect is followed.
+        """Send a POST request to a public URL without following redirects, and return the response's status.
 
-        Arguments:
-            seconds: how long everything together may take.
-        Raises Refused, or another FetchError that says what happened.
+        Args:
+            url: The URL.
+            body: The request's body.
+            headers: The request's headers.
+            seconds: The limit of the whole request.
+
+        Raises:
+            BlockedRequestError: The URL leads inward, or is ambiguous.
+            FetchError: The request failed.
         """
-        checked = check_url(url)
-        with _in_time(seconds), self._client.stream("POST", checked, content=body, headers=dict(headers)) as response:
-            return response.status_code
+        with _time_limit(seconds), self._stream("POST", check_url(url), headers, body) as response:
+            return response.status
 
     def fetch(
         self,
@@ -177,58 +192,76 @@ class Fetcher:
         *,
         headers: Mapping[str, str] | None = None,
         secret_headers: Mapping[str, str] | None = None,
-        into: BinaryIO | None = None,
+        file: BinaryIO | None = None,
         max_bytes: int,
         seconds: float,
-        enough: int | None = None,
-    ) -> Fetched:
-        """What a public URL names, or that it has not changed.
+        stop_after: int | None = None,
+    ) -> FetchedBody:
+        """Send a GET request to a public URL, following redirects.
 
-        Arguments:
-            headers: sent to whoever the address leads to.
-            secret_headers: sent to the address's own origin, and never to another that it redirects to.
-            into: a file that the body is written to, instead of into memory; `data` is then empty.
-            max_bytes: the largest body that is read.
-            seconds: how long everything together may take.
-            enough: so many bytes will do, or what has come when the time is over.
-        Raises Refused, ResponseTooLargeError, or another FetchError that says what happened.
+        Args:
+            url: The URL.
+            headers: Headers for every server, also after a redirect.
+            secret_headers: Headers for the URL's own origin only.
+            file: Receives the body; by default, the body is in the result.
+            max_bytes: The largest body.
+            seconds: The limit of the whole fetch.
+            stop_after: So many bytes of the body suffice, as do fewer that arrived within the time limit.
+
+        Raises:
+            BlockedRequestError: The URL or a redirect leads inward, or is ambiguous.
+            ResponseTooLargeError: The body is larger than `max_bytes`.
+            FetchError: The fetch failed; the message says why.
         """
         origin = _origin(check_url(url))
-        with _in_time(seconds):
+        with _time_limit(seconds):
             for _ in range(MAX_REDIRECTS + 1):
                 checked = check_url(url)
-                sent = dict(headers or {}) | (dict(secret_headers or {}) if _origin(checked) == origin else {})
-                with self._client.stream("GET", checked, headers=sent) as response:
-                    if not response.has_redirect_location:
-                        return _fetched(response, into, max_bytes, enough)
-                    url = urljoin(url, response.headers.get("Location", ""))
-        raise FetchError(f"The address was redirected more than {MAX_REDIRECTS} times")
+                secrets = secret_headers if _origin(checked) == origin else None
+                with self._stream("GET", checked, {**(headers or {}), **(secrets or {})}) as response:
+                    location = _header(response, b"location")
+                    if response.status not in REDIRECTS or location is None:
+                        return _read_result(response, file, max_bytes, stop_after)
+                    url = urljoin(url, location)
+        raise FetchError(f"The URL redirects more than {MAX_REDIRECTS} times")
+
+    @contextmanager
+    def _stream(
+        self, method: str, url: httpx.URL, headers: Mapping[str, str], body: bytes | None = None
+    ) -> Iterator[httpcore.Response]:
+        target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+        sent = [(b"Host", url.netloc)]
+        sent += [(name.encode(), value.encode()) for name, value in {**HEADERS, **headers}.items()]
+        with self._pool.stream(
+            method, target, headers=sent, content=body, extensions={"timeout": TIMEOUTS}
+        ) as response:
+            yield response
 
 
 @contextmanager
-def _in_time(seconds: float) -> Iterator[None]:
-    """What is done inside ends after so many seconds. Raises Unreached when it did, or when nobody answered."""
-    token = _ends.set(time.monotonic() + seconds)
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Limit the time of the requests inside, and translate their errors. Raises HostUnreachableError."""
+    token = _deadline.set(time.monotonic() + seconds)
     try:
         yield
-    except httpx.TimeoutException:
-        raise HostUnreachableError("The server did not answer in time") from None
-    except httpx.HTTPError:
+    except httpcore.TimeoutException:
+        raise HostUnreachableError("The server did not respond in time") from None
+    except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol):
         raise HostUnreachableError("The server could not be reached") from None
     finally:
-        _ends.reset(token)
+        _deadline.reset(token)
 
 
 def check_url(url: str) -> httpx.URL:
-    """The URL, rebuilt from its parts. Raises Refused for one that two parsers could read as two different hosts."""
-    if len(url) > 2048 or not url.isascii() or not url.isprintable() or "\\" in url or " " in url:
-        raise RequestRefusedError
+    """Parse a URL. Raises BlockedRequestError for one that two parsers could read as two different hosts."""
+    if len(url) > MAX_URL_LENGTH or not url.isascii() or not url.isprintable() or "\\" in url or " " in url:
+        raise BlockedRequestError
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL:
-        raise RequestRefusedError from None
+        raise BlockedRequestError from None
     if parsed.scheme not in ("http", "https") or not parsed.host or parsed.userinfo or "%" in parsed.host:
-        raise RequestRefusedError
+        raise BlockedRequestError
     return parsed.copy_with(fragment=None)
 
 
@@ -236,34 +269,40 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port
 
 
-def _fetched(response: httpx.Response, into: BinaryIO | None, max_bytes: int, enough: int | None) -> Fetched:
-    etag, last_modified = response.headers.get("ETag"), response.headers.get("Last-Modified")
-    if response.status_code == httpx.codes.NOT_MODIFIED:
-        return Fetched(None, etag, last_modified)
-    if response.status_code != 200:
-        raise FetchError(f"The server answered with status {response.status_code}")
-    body = io.BytesIO() if into is None else into
-    whole = _read(response, body, max_bytes, enough)
-    return Fetched(body.getvalue() if isinstance(body, io.BytesIO) else b"", etag, last_modified, whole)
+def _header(response: httpcore.Response, name: bytes) -> str | None:
+    return next((value.decode("latin-1") for key, value in response.headers if key.lower() == name), None)
 
 
-def _read(response: httpx.Response, body: BinaryIO, max_bytes: int, enough: int | None) -> bool:
-    """Read the answer's body. Returns whether it is whole."""
+def _read_result(
+    response: httpcore.Response, file: BinaryIO | None, max_bytes: int, stop_after: int | None
+) -> FetchedBody:
+    etag, last_modified = _header(response, b"etag"), _header(response, b"last-modified")
+    if response.status == HTTPStatus.NOT_MODIFIED:
+        return FetchedBody(None, etag, last_modified)
+    if response.status != HTTPStatus.OK:
+        raise FetchError(f"The server answered with status {response.status}")
+    memory = io.BytesIO()
+    is_complete = _read_body(response, file or memory, max_bytes, stop_after)
+    return FetchedBody(memory.getvalue(), etag, last_modified, is_complete)
+
+
+def _read_body(response: httpcore.Response, body: BinaryIO, max_bytes: int, stop_after: int | None) -> bool:
+    """Copy the response's body. Return whether it is complete."""
     size = 0
     try:
-        for part in response.iter_raw():
+        for part in response.iter_stream():
             body.write(part)
             size += len(part)
             if size > max_bytes:
-                raise ResponseTooLargeError(f"The answer is larger than {max_bytes // 1024**2} MB")
-            if enough is not None and size >= enough:
+                raise ResponseTooLargeError(f"The response is larger than {max_bytes // 1024**2} MB")
+            if stop_after is not None and size >= stop_after:
                 return False
-            if time.monotonic() > _ends.get():
-                raise httpx.ReadTimeout("")
-    except httpx.TimeoutException:
-        if enough is None or not size:
-            raise FetchError("The server took too long to send its answer") from None
+            if time.monotonic() > _deadline.get():
+                raise httpcore.ReadTimeout
+    except httpcore.TimeoutException:
+        if stop_after is None or not size:
+            raise FetchError("The server took too long to send the response") from None
         return False
-    except httpx.RemoteProtocolError:
-        raise FetchError("The server broke off its answer before the end") from None
+    except httpcore.RemoteProtocolError:
+        raise FetchError("The server closed the connection before the end of the response") from None
     return True

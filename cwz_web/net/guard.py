@@ -1,12 +1,12 @@
-"""Connections of foreign SDKs, checked where the socket is opened: only declared hosts, only public addresses.
+"""The SSRF guard of third-party SDKs: connections to declared hosts and public addresses only.
 
-botocore and google's libraries speak through urllib3. Here is the class that opens its sockets: it looks whether the
-host was declared, resolves it once, refuses whatever is not public, and connects to the address that it checked. A
-redirect, a rebound name or an odd URL ends here as well, since each of them needs a connection. Neither proxies nor
-certificates of the environment are used.
+boto3 and google-cloud-storage send requests with urllib3. `OutboundPolicy` gives urllib3 a connection class that checks
+where the socket is opened: the host must be declared by the provider, is resolved once, every address must be public,
+and the socket connects to the checked address. Redirects, DNS rebinding and ambiguous URLs fail here as well, since
+each needs a connection. Proxies and CA bundles of the environment are ignored.
 
-Timeouts of these SDKs are between bytes. Whoever owns the host could hold a thread for ever with a byte now and then:
-so an answer has to come at a pace, too.
+The SDKs' timeouts apply between two reads. A server that sends a byte at a time could hold a thread forever, so each
+response has a deadline, too.
 """
 
 import io
@@ -25,22 +25,21 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util import connection as urllib3_connection
 
 from cwz_web.net.addresses import is_public
-from cwz_web.net.client import RequestRefusedError, Resolver, resolve
+from cwz_web.net.client import BlockedRequestError, Resolver, resolve
 
 HTTPS_PORT = 443
 CA_FILE = certifi.where()
-# For how long an answer may be waited for in all, and how many of its bytes buy another second.
-ANSWER_SECONDS = 60.0
-BYTES_A_SECOND = 16 * 1024
+# How long reading a response may take, from its first byte to its last. Plugins read large objects in parts of 8 MB.
+RESPONSE_SECONDS = 60.0
 
 
-class Outbound:
-    """Where one storage connection may go.
+class OutboundPolicy:
+    """The hosts that one storage connection may reach.
 
-    Arguments:
-        hosts: what the provider declares, as `host` (port 443) or `host:port`.
-        allow: `host:port` pairs that the operator opened although they are private, or speak plain http.
-        resolver: host and port to IP addresses.
+    Args:
+        hosts: The hosts that the provider declares, as `host` (port 443) or `host:port`.
+        allow: `host:port` pairs that the operator allows although they are private or use plain HTTP.
+        resolver: Returns the IP addresses of a host and port.
     """
 
     def __init__(self, hosts: Iterable[str], allow: Iterable[str] = (), resolver: Resolver = resolve) -> None:
@@ -48,120 +47,143 @@ class Outbound:
         self._allow = frozenset(allow)
         self._resolver = resolver
 
-    def address_of(self, host: str, port: int, *, secure: bool) -> str:
-        """The address to connect to. Raises Refused, and OSError when the name is not known."""
-        where = f"{host.lower()}:{port}"
-        allowed = where in self._allow
-        if where not in self.hosts or not (secure or allowed):
-            raise RequestRefusedError
+    def resolve_address(self, host: str, port: int, *, secure: bool) -> str:
+        """Return the IP address to connect to.
+
+        Args:
+            host: The host name of the request.
+            port: Its port.
+            secure: The connection uses TLS.
+
+        Raises:
+            BlockedRequestError: The host is undeclared, an address is not public, or TLS is missing.
+            OSError: The host cannot be resolved.
+        """
+        authority = f"{host.lower()}:{port}"
+        is_allowed = authority in self._allow
+        if authority not in self.hosts or not (secure or is_allowed):
+            raise BlockedRequestError
         addresses = self._resolver(host, port)
         if not addresses:
             raise OSError("unknown host")
-        if not (allowed or all(map(is_public, addresses))):
-            raise RequestRefusedError
+        if not (is_allowed or all(map(is_public, addresses))):
+            raise BlockedRequestError
         return addresses[0]
 
     def pool_classes(self, http: type = HTTPConnection, https: type = HTTPSConnection) -> dict[str, type]:
-        """Pools for urllib3's `PoolManager.pool_classes_by_scheme`, over connections of the given classes."""
+        """Return guarded pools for `urllib3.PoolManager.pool_classes_by_scheme`.
+
+        Args:
+            http: The connection class to guard.
+            https: The TLS connection class to guard.
+        """
         classes: dict[str, type] = {}
         for scheme, pool, connection in (("http", HTTPConnectionPool, http), ("https", HTTPSConnectionPool, https)):
-            guarded = type("Guarded" + connection.__name__, (_Guarded, connection), {"outbound": self})
+            guarded = type("Guarded" + connection.__name__, (_GuardedConnection, connection), {"outbound": self})
             classes[scheme] = type("Guarded" + pool.__name__, (pool,), {"ConnectionCls": guarded})
         return classes
 
     def guard(self, session: requests.Session, connections: int = 32) -> requests.Session:
-        """Let a session of `requests` go out this way, and take nothing from the environment."""
+        """Return the session, with guarded connections and without settings of the environment."""
         session.trust_env = False
         session.verify = CA_FILE
         session.max_redirects = 3
-        adapter = _Adapter(self, pool_maxsize=connections)
+        adapter = _GuardedAdapter(self, pool_maxsize=connections)
         session.mount("https://", adapter)
         session.mount("http://", adapter)
         return session
 
 
-class _Paced(io.RawIOBase):
-    """What a socket receives, as long as it comes fast enough. The time that whoever reads takes is not counted."""
+class _DeadlineReader(io.RawIOBase):
+    """The bytes of a socket until a deadline."""
 
     def __init__(self, raw: Any, sock: socket.socket) -> None:
         self._raw, self._sock = raw, sock
-        self._left = ANSWER_SECONDS
+        self._deadline = time.monotonic() + RESPONSE_SECONDS
 
     def readable(self) -> bool:
-        """As files are."""
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        """As files do. Raises TimeoutError."""
-        patience = self._sock.gettimeout()
-        if self._left <= 0:
-            raise TimeoutError("the answer is too slow")
-        self._sock.settimeout(self._left if patience is None else min(patience, self._left))
-        begun = time.monotonic()
+        """Read into the buffer. Raises TimeoutError at the deadline."""
+        remaining = self._deadline - time.monotonic()
+        if remaining <= 0:
+            raise TimeoutError("the response takes too long")
+        timeout = self._sock.gettimeout()
+        self._sock.settimeout(remaining if timeout is None else min(timeout, remaining))
         try:
             received: int | None = self._raw.readinto(buffer)
         finally:
-            self._sock.settimeout(patience)
-        self._left += (received or 0) / BYTES_A_SECOND - (time.monotonic() - begun)
+            self._sock.settimeout(timeout)
         return received
 
     def close(self) -> None:
-        """Let go of the socket."""
         self._raw.close()
         super().close()
 
 
-class _PacedResponse(HTTPResponse):
-    """An answer that is read at a pace."""
+class _DeadlineResponse(HTTPResponse):
+    """A response whose head and body have to arrive before the deadline."""
 
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
-        self.fp = io.BufferedReader(_Paced(self.fp.detach(), sock))
+        self.fp = io.BufferedReader(_DeadlineReader(self.fp.detach(), sock))
 
 
-class _Guarded(HTTPConnection):
-    """Opens urllib3's sockets, to checked addresses only."""
+class _GuardedConnection(HTTPConnection):
+    """Opens sockets to checked addresses only."""
 
-    outbound: Outbound
-    response_class = _PacedResponse
+    outbound: OutboundPolicy
+    response_class = _DeadlineResponse
 
+    # urllib3 has no public hook between the name lookup and the connection. This is the method that its own SOCKS
+    # support overrides (urllib3.contrib.socks), so it is stable.
     def _new_conn(self) -> socket.socket:
         secure = isinstance(self, HTTPSConnection)
         try:
-            address = self.outbound.address_of(self.host, self.port, secure=secure)
+            address = self.outbound.resolve_address(self.host, self.port, secure=secure)
         except (OSError, UnicodeError) as error:
-            raise NewConnectionError(self, f"{self.host} is not known") from error
+            raise NewConnectionError(self, f"{self.host} cannot be resolved") from error
         options: dict[str, Any] = {"source_address": self.source_address, "socket_options": self.socket_options}
         try:
             return urllib3_connection.create_connection((address, self.port), self.timeout, **options)
         except TimeoutError as error:
-            raise ConnectTimeoutError(self, f"{self.host} did not answer in time") from error
+            raise ConnectTimeoutError(self, f"{self.host} did not respond in time") from error
         except OSError as error:
-            raise NewConnectionError(self, f"{self.host} did not answer") from error
+            raise NewConnectionError(self, f"{self.host} did not respond") from error
 
 
-class _Adapter(HTTPAdapter):
-    """requests' way to urllib3."""
+class _GuardedAdapter(HTTPAdapter):
+    """Sends the requests of a session through guarded connections."""
 
-    def __init__(self, outbound: Outbound, **options: Any) -> None:
+    def __init__(self, outbound: OutboundPolicy, **options: Any) -> None:
         self._outbound = outbound
         super().__init__(**options)
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        """Let the pools make guarded connections."""
+        """Create the pool manager."""
         super().init_poolmanager(*args, **options)
         self.poolmanager.pool_classes_by_scheme = self._outbound.pool_classes()
 
 
-def refusal_in(error: BaseException | None) -> bool:
-    """Whether an SDK's error was, at the bottom of it, a refusal of ours."""
+def is_blocked_error(error: BaseException | None) -> bool:
+    """Return whether a BlockedRequestError is the cause of an SDK's error, at any depth."""
+    pending = [error]
     seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        if isinstance(error, RequestRefusedError):
+    while pending:
+        current = pending.pop()
+        if not isinstance(current, BaseException) or id(current) in seen:
+            continue
+        if isinstance(current, BlockedRequestError):
             return True
-        seen.add(id(error))
-        inner = getattr(error, "kwargs", {}).get("error") if isinstance(getattr(error, "kwargs", None), dict) else None
-        reason = getattr(error, "reason", None)
-        causes = (inner, reason, error.__cause__, error.__context__, *error.args)
-        error = next((cause for cause in causes if isinstance(cause, BaseException) and id(cause) not in seen), None)
+        seen.add(id(current))
+        # botocore keeps the cause in `kwargs`, urllib3 in `reason`, requests in `args`.
+        kwargs = getattr(current, "kwargs", None)
+        pending += [
+            kwargs.get("error") if isinstance(kwargs, dict) else None,
+            getattr(current, "reason", None),
+            current.__cause__,
+            current.__context__,
+            *current.args,
+        ]
     return False

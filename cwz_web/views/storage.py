@@ -15,11 +15,11 @@ from cwz_web.storage.connection_test import Step, first_error, run_connection_te
 from cwz_web.storage.connections import (
     ConnectionInUseError,
     SecretsRequiredError,
-    update_connection,
     create_connection,
+    delete_connection,
     list_connections,
     set_default_connection,
-    delete_connection,
+    update_connection,
     usage_by_connection,
 )
 from cwz_web.storage.contract import Bucket, StorageProvider

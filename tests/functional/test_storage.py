@@ -312,7 +312,7 @@ def test_keys_are_rotated_row_by_row_and_again_without_harm(
     runner = CliRunner()
     for expected in ("1 secrets were encrypted", "0 secrets were encrypted"):
         with runner.isolation() as (out, _, _):
-            assert keys_command.rotate(installed.settings) == 0
+            assert keys_command.rotate_keys(installed.settings) == 0
             assert expected in out.getvalue().decode()
     after = make.reload(connection)
     assert after.sealed != connection.sealed

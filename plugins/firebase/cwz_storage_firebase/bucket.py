@@ -1,4 +1,4 @@
-"""A Firebase bucket: the same objects as in Google Cloud Storage, at Firebase's public addresses."""
+"""A Firebase bucket: objects in Google Cloud Storage with public URLs of Firebase."""
 
 from urllib.parse import quote
 
@@ -9,6 +9,6 @@ class FirebaseBucket(GcsBucket):
     """Objects of one bucket."""
 
     def public_url(self, key: str) -> str:
-        """The object's address at Firebase; the bucket's security rules say who may read it."""
+        """Return the object's URL at Firebase. The bucket's security rules decide whether it is public."""
         name = quote(self._bucket.name, safe="")
         return f"https://firebasestorage.googleapis.com/v0/b/{name}/o/{quote(key, safe='')}?alt=media"

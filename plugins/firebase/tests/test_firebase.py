@@ -1,4 +1,4 @@
-"""Firebase Storage, against an emulator."""
+"""Firebase Storage against an emulator. The bucket class is that of plugins/gcs, which has the whole suite."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -7,69 +7,67 @@ import pytest
 from cwz_storage_firebase import FirebaseProvider, FirebaseSettings
 from cwz_storage_gcs import GoogleCredentials
 
-from cwz_web.net.guard import Outbound
-from cwz_web.storage import BlockedAddressError, Bucket, InvalidCredentialsError, Opening
-from cwz_web.storage.testing import Opened, StorageConformance
+from cwz_web.net.guard import OutboundPolicy
+from cwz_web.storage import BlockedAddressError, Bucket, BucketContext, InvalidCredentialsError
+from cwz_web.storage.testing import ProviderConformance, ProviderSetup
 from tests.emulators import BUCKET, answering, gcs_emulator, google_error, host_of, service_account
 
 ACCOUNT = service_account()
-REFUSALS = {"credentials": 401, "permission": 403, "down": 500}
+ERROR_STATUS = {"credentials": 401, "permission": 403, "down": 500}
 
 
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[str]:
-    with gcs_emulator() as address:
-        yield address
+    with gcs_emulator() as url:
+        yield url
 
 
-def at(address: str) -> Opened:
+def setup_at(url: str) -> ProviderSetup:
     account = {"service_account": ACCOUNT}
-    return Opened(FirebaseProvider(), {"bucket": BUCKET}, account, {"endpoint": address}, [host_of(address)])
+    return ProviderSetup(FirebaseProvider(), {"bucket": BUCKET}, account, {"endpoint": url}, [host_of(url)])
 
 
-class TestFirebase(StorageConformance):
-    many = 25  # the bucket is that of Google Cloud Storage, whose pages are tried there
+class TestFirebase(ProviderConformance):
+    @pytest.fixture
+    def provider_setup(self, emulator: str) -> ProviderSetup:
+        return setup_at(emulator)
 
     @pytest.fixture
-    def opened(self, emulator: str) -> Opened:
-        return at(emulator)
-
-    @pytest.fixture
-    def break_with(self, opened: Opened) -> Iterator[Callable[[str], Bucket]]:
+    def broken_bucket(self, provider_setup: ProviderSetup) -> Iterator[Callable[[str], Bucket]]:
         with ExitStack() as stack:
 
-            def broken(kind: str) -> Bucket:
-                status = REFUSALS.get(kind, 404)
-                body = google_error(status, "The specified bucket does not exist." if kind == "bucket" else "no")
-                return at(stack.enter_context(answering(status, body, "application/json"))).bucket()
+            def broken(failure: str) -> Bucket:
+                status = ERROR_STATUS.get(failure, 404)
+                body = google_error(status, "The specified bucket does not exist." if failure == "bucket" else "no")
+                return setup_at(stack.enter_context(answering(status, body, "application/json"))).bucket()
 
             yield broken
 
 
-def test_its_public_addresses_are_firebases_own(emulator: str) -> None:
-    url = at(emulator).bucket().public_url("a b/ü.png")
+def test_public_url_is_that_of_firebase(emulator: str) -> None:
+    url = setup_at(emulator).bucket().public_url("a b/ü.png")
     assert url == f"https://firebasestorage.googleapis.com/v0/b/{BUCKET}/o/a%20b%2F%C3%BC.png?alt=media"
 
 
-def test_the_emulators_variable_is_ignored_in_production(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_emulator_variables_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
     monkeypatch.setenv("FIREBASE_STORAGE_EMULATOR_HOST", "127.0.0.1:9")
-    asked: list[str] = []
+    resolved: list[str] = []
 
     def resolver(host: str, port: int) -> list[str]:
-        asked.append(host)
+        resolved.append(host)
         return ["127.0.0.1"]
 
     settings = FirebaseSettings(bucket="our-app.firebasestorage.app")
     credentials = GoogleCredentials(service_account=ACCOUNT)  # type: ignore[arg-type]
-    outbound = Outbound(FirebaseProvider().hosts(settings, {}), resolver=resolver)
-    bucket = FirebaseProvider().open(Opening(settings, credentials, {}, outbound))
+    outbound = OutboundPolicy(FirebaseProvider().hosts(settings, {}), resolver=resolver)
+    bucket = FirebaseProvider().open(BucketContext(settings, credentials, {}, outbound))
     with pytest.raises(BlockedAddressError):
         bucket.get("a")
-    assert set(asked) == {"oauth2.googleapis.com"}
+    assert set(resolved) == {"oauth2.googleapis.com"}
 
 
-def test_a_private_key_that_is_none_is_said_so() -> None:
+def test_invalid_private_key_is_reported() -> None:
     broken = service_account(private_key="nonsense")
     with pytest.raises(InvalidCredentialsError):
-        Opened(FirebaseProvider(), {"bucket": BUCKET}, {"service_account": broken}).bucket()
+        ProviderSetup(FirebaseProvider(), {"bucket": BUCKET}, {"service_account": broken}).bucket()

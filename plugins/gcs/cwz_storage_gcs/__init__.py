@@ -1,26 +1,26 @@
-"""Google Cloud Storage as a ConnectWyze storage provider. Nothing heavy is imported before a bucket is opened."""
+"""Google Cloud Storage as a ConnectWyze storage provider. The SDK is imported when it is needed: that is slow."""
 
 import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr, field_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator
 
-from cwz_web.storage import API_VERSION, Bucket, Capability, Fields, Opening, StorageProvider, hookimpl
+from cwz_web.storage import Bucket, BucketContext, Capability, Fields, StorageProvider, hookimpl
 
 HOSTS = ("storage.googleapis.com", "oauth2.googleapis.com")
 ENDPOINT = "https://storage.googleapis.com"
-TOKEN_ADDRESS = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
+TOKEN_URL = "https://oauth2.googleapis.com/token"  # noqa: S105 - a URL
 UNIVERSE = "googleapis.com"
 CAPABILITIES = frozenset(Capability)
-_bucket_name = re.compile(r"\A[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]\Z")
+BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 
 
 def _check_bucket(name: str) -> str:
     # https://cloud.google.com/storage/docs/buckets#naming
-    if not _bucket_name.match(name) or ".." in name:
-        raise ValueError("A bucket's name has 3 or more small letters, digits, dots, hyphens and underscores")
+    if not BUCKET_NAME.fullmatch(name) or ".." in name:
+        raise ValueError("Enter a bucket name: at least 3 lower-case letters, digits, dots, hyphens and underscores")
     return name
 
 
@@ -28,89 +28,86 @@ BucketName = Annotated[str, AfterValidator(_check_bucket)]
 
 
 def read_service_account(text: str) -> dict[str, Any]:
-    """The service account of a JSON key file, with Google's own addresses in it, whatever the file says.
+    """Return the service account of a JSON key file, with Google's own URLs in place of those in the file.
 
-    Raises ValueError for every other kind of credentials: those can name an address of their own, or a file.
+    Raises:
+        ValueError: The text is no such file. Other types of credentials name a URL or a file to read.
     """
     try:
-        found = json.loads(text)
+        info = json.loads(text)
     except (ValueError, RecursionError):
-        raise ValueError("This is not the JSON file of a service account's key") from None
-    if not isinstance(found, dict) or found.get("type") != "service_account":
-        kind = str(found.get("type"))[:40] if isinstance(found, dict) else "something else"
-        raise ValueError(f"This must be the key of a service account (type service_account), not {kind}")
-    if found.get("token_uri", TOKEN_ADDRESS) != TOKEN_ADDRESS:
-        raise ValueError("token_uri must be Google's own")
-    if found.get("universe_domain", UNIVERSE) != UNIVERSE:
-        raise ValueError("universe_domain must be googleapis.com")
-    needed = ("project_id", "private_key_id", "private_key", "client_email")
-    missing = [name for name in needed if not isinstance(found.get(name), str)]
+        raise ValueError("Paste the JSON key file of a service account") from None
+    if not isinstance(info, dict) or info.get("type") != "service_account":
+        found = str(info.get("type"))[:40] if isinstance(info, dict) else "another document"
+        raise ValueError(f"Paste the key file of a service account (type service_account), not {found}")
+    if info.get("token_uri", TOKEN_URL) != TOKEN_URL:
+        raise ValueError(f"token_uri must be {TOKEN_URL}")
+    if info.get("universe_domain", UNIVERSE) != UNIVERSE:
+        raise ValueError(f"universe_domain must be {UNIVERSE}")
+    required = ("project_id", "private_key_id", "private_key", "client_email")
+    missing = [name for name in required if not isinstance(info.get(name), str)]
     if missing:
         raise ValueError(f"The key file lacks {', '.join(missing)}")
-    kept = {name: found[name] for name in (*needed, "client_id") if isinstance(found.get(name), str)}
-    return {**kept, "type": "service_account", "token_uri": TOKEN_ADDRESS, "universe_domain": UNIVERSE}
+    values = {name: info[name] for name in (*required, "client_id") if isinstance(info.get(name), str)}
+    return {**values, "type": "service_account", "token_uri": TOKEN_URL, "universe_domain": UNIVERSE}
 
 
 class GcsSettings(Fields):
-    """Where the bucket is."""
+    """The location of the bucket."""
 
-    bucket: BucketName = Field(
-        title="Bucket", description="Its name alone, as the Cloud Storage page lists it", examples=["our-images"]
-    )
+    bucket: BucketName = Field(title="Bucket", description="The bucket name, without gs://", examples=["our-images"])
 
 
 class GoogleCredentials(Fields):
-    """The key of a service account that may use this bucket and nothing else."""
+    """The key of a service account with access to this bucket only."""
 
     service_account: SecretStr = Field(
-        title="Key file of the service account",
-        description="The whole JSON file; the account needs the role Storage Object Admin on this bucket",
+        title="Service account key",
+        description="The JSON key file. The account needs the role Storage Object Admin on this bucket",
         max_length=10_000,
         json_schema_extra={"multiline": True},
     )
 
     @field_validator("service_account")
     @classmethod
-    def _usable(cls, value: SecretStr) -> SecretStr:
+    def _check_key_file(cls, value: SecretStr) -> SecretStr:
         read_service_account(value.get_secret_value())
         return value
 
 
-class GcsProvider:
+class GcsProvider(StorageProvider[GcsSettings, GoogleCredentials]):
     """Opens buckets of Google Cloud Storage."""
 
-    api_version = API_VERSION
+    api_version = 1
     name = "gcs"
     label = "Google Cloud Storage"
     icon = "cloud-cog"
     help_url = "https://cloud.google.com/iam/docs/keys-create-delete"
     capabilities = CAPABILITIES
-    settings_model: type[BaseModel] = GcsSettings
-    credentials_model: type[BaseModel] = GoogleCredentials
+    settings_model = GcsSettings
+    credentials_model = GoogleCredentials
 
-    def hosts(self, settings: BaseModel, operator: Mapping[str, str]) -> Iterable[str]:
-        """Google's own, the same for every bucket."""
+    def hosts(self, settings: GcsSettings, operator: Mapping[str, str]) -> Iterable[str]:
+        """Return Google's hosts, which are the same for every bucket."""
         return hosts_of(operator)
 
-    def open(self, opening: Opening) -> Bucket:
-        """Open the bucket; the operator's `endpoint` (for an emulator) wins over Google's."""
+    def open(self, context: BucketContext[GcsSettings, GoogleCredentials]) -> Bucket:
+        """Open the bucket. The operator's `endpoint` (for an emulator) replaces Google's."""
         from cwz_storage_gcs.bucket import GcsBucket, make_client, service_account_of
 
-        settings, credentials = opening.settings, opening.credentials
-        assert isinstance(settings, GcsSettings)
-        assert isinstance(credentials, GoogleCredentials)
-        account = service_account_of(read_service_account(credentials.service_account.get_secret_value()))
-        client = make_client(opening.outbound, account, opening.operator.get("endpoint"))
-        return GcsBucket(client, settings.bucket, account)
+        account = service_account_of(read_service_account(context.credentials.service_account.get_secret_value()))
+        endpoint = context.operator.get("endpoint")
+        client = make_client(context.outbound, account, endpoint)
+        return GcsBucket(client, context.settings.bucket, account, endpoint or ENDPOINT)
 
 
 def hosts_of(operator: Mapping[str, str]) -> Iterable[str]:
-    """Google's hosts, or the emulator's."""
+    """Return Google's hosts, or that of the operator's endpoint."""
     endpoint = operator.get("endpoint")
     return [endpoint.partition("://")[2].rstrip("/")] if endpoint else HOSTS
 
 
 @hookimpl
-def cwz_storage_providers() -> Iterable[StorageProvider]:
-    """The provider of this distribution."""
+def cwz_storage_providers() -> list[GcsProvider]:
+    """Return the provider of this distribution."""
     return [GcsProvider()]

@@ -1,6 +1,6 @@
-"""A bucket of Google Cloud Storage, over google-cloud-storage (plugins/firebase stores there too).
+"""A bucket of Google Cloud Storage, with google-cloud-storage; also the base of plugins/firebase.
 
-Nothing of the environment is used: no GOOGLE_APPLICATION_CREDENTIALS, no STORAGE_EMULATOR_HOST, no metadata server.
+Nothing comes from the environment: no GOOGLE_APPLICATION_CREDENTIALS, no STORAGE_EMULATOR_HOST, no metadata server.
 """
 
 import io
@@ -20,43 +20,44 @@ from google.oauth2 import service_account
 from google.resumable_media.common import DataCorruption, InvalidResponse
 
 from cwz_storage_gcs import ENDPOINT
-from cwz_web.net.client import RequestRefusedError
-from cwz_web.net.guard import refusal_in
+from cwz_web.net.client import BlockedRequestError
+from cwz_web.net.guard import is_blocked_error
 from cwz_web.storage import (
     BlockedAddressError,
+    Bucket,
     BucketNotFoundError,
     ClockSkewError,
     InvalidCredentialsError,
-    InvalidSettingsError,
-    ObjectExistsError,
     ObjectInfo,
     ObjectNotFoundError,
-    Outbound,
+    OutboundPolicy,
     PermissionDeniedError,
     StorageError,
-    StorageThrottledError,
     StorageUnreachableError,
     check_key,
 )
+from cwz_web.storage.http import error_for_status
 
 TIMEOUT = (3, 15)
 PART_BYTES = 8 * 1024 * 1024
 SCOPES = ("https://www.googleapis.com/auth/devstorage.read_write",)
-AT_ONCE = 8
-_make_credentials: Any = service_account.Credentials.from_service_account_info
+DELETE_THREADS = 8
 
 
 def service_account_of(info: Mapping[str, Any]) -> service_account.Credentials:
-    """Credentials of a checked key file. Raises InvalidCredentialsError when its private key cannot be read."""
+    """Return the credentials of a checked key file. Raises InvalidCredentialsError for an invalid private key."""
+    from_info: Any = service_account.Credentials.from_service_account_info
     try:
-        made: service_account.Credentials = _make_credentials(info, scopes=SCOPES)
+        credentials: service_account.Credentials = from_info(info, scopes=SCOPES)
     except (ValueError, TypeError):
-        raise InvalidCredentialsError("The private key in the key file cannot be read; download a new key") from None
-    return made
+        raise InvalidCredentialsError("The private key in the key file is not valid; download a new key") from None
+    return credentials
 
 
-def make_client(outbound: Outbound, credentials: service_account.Credentials, emulator: str | None) -> storage.Client:
-    """A client whose every connection, those for access tokens as well, goes through the guard."""
+def make_client(
+    outbound: OutboundPolicy, credentials: service_account.Credentials, emulator: str | None
+) -> storage.Client:
+    """Return a client that sends every request, also those for access tokens, through the guard."""
     if emulator:
         session = outbound.guard(requests.Session())
     else:
@@ -65,16 +66,19 @@ def make_client(outbound: Outbound, credentials: service_account.Credentials, em
     return storage.Client(
         project=credentials.project_id,
         credentials=credentials,
-        _http=session,
+        _http=session,  # private, but the only parameter for the session: the SSRF guard has to open its sockets
         client_options={"api_endpoint": emulator or ENDPOINT},
     )
 
 
-class GcsBucket:
+class GcsBucket(Bucket):
     """Objects of one bucket."""
 
-    def __init__(self, client: storage.Client, name: str, credentials: service_account.Credentials) -> None:
+    def __init__(
+        self, client: storage.Client, name: str, credentials: service_account.Credentials, endpoint: str
+    ) -> None:
         self._client = client
+        self._endpoint = endpoint
         self._bucket = client.bucket(name)
         self._credentials = credentials
 
@@ -88,7 +92,7 @@ class GcsBucket:
         metadata: Mapping[str, str] | None = None,
         if_absent: bool = False,
     ) -> None:
-        """One request for bytes; a resumable upload in parts for a stream."""
+        """Send one request for bytes, and a resumable upload for a file."""
         blob = self._blob(key)
         blob.metadata = dict(metadata or {})
         if cache_control:
@@ -103,7 +107,7 @@ class GcsBucket:
             )
 
     def get(self, key: str, start: int = 0, length: int | None = None) -> bytes:
-        """The object, or a part of it."""
+        """Read an object, or a part of it."""
         if length == 0:
             self.head(key)
             return b""
@@ -114,7 +118,7 @@ class GcsBucket:
         return b""
 
     def stream(self, key: str) -> Iterator[bytes]:
-        """The object in parts; one request for a small one."""
+        """Read an object in parts, a request each."""
         return self._parts(key, self.get(key, 0, PART_BYTES))
 
     def _parts(self, key: str, part: bytes) -> Iterator[bytes]:
@@ -125,48 +129,48 @@ class GcsBucket:
             part = self.get(key, start, PART_BYTES) if len(part) == PART_BYTES else b""
 
     def head(self, key: str) -> ObjectInfo:
-        """What is known of an object."""
+        """Read the metadata of an object."""
         blob = self._blob(key)
         with _storage_errors():
             blob.reload(timeout=TIMEOUT, retry=None)
         return ObjectInfo(key, blob.size, blob.content_type or "", blob.cache_control or "", blob.metadata or {})
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """Page by page."""
+        """List the objects page by page."""
         with _storage_errors():
             for blob in self._client.list_blobs(self._bucket, prefix=prefix or None, timeout=TIMEOUT, retry=None):
                 yield ObjectInfo(blob.name, blob.size)
 
     def delete(self, key: str) -> None:
-        """Remove an object."""
+        """Delete an object."""
         with suppress(ObjectNotFoundError), _storage_errors():
             self._blob(key).delete(timeout=TIMEOUT, retry=None)
 
     def delete_many(self, keys: Iterable[str]) -> None:
-        """One by one, several at a time: the JSON API has nothing better since its batches are bound to other hosts."""
-        with ThreadPoolExecutor(AT_ONCE) as pool:
+        """Delete objects in several threads: batches of the JSON API use other hosts."""
+        with ThreadPoolExecutor(DELETE_THREADS) as pool:
             for _ in pool.map(self.delete, keys):
                 pass
 
     def presign_get(self, key: str, seconds: int) -> str:
-        """A signed URL (V4) for reading."""
-        return self._signed(key, seconds, method="GET")
+        """Return a presigned URL (V4) for GET."""
+        return self._presign(key, seconds, method="GET")
 
     def presign_put(self, key: str, seconds: int, *, content_type: str) -> str:
-        """A signed URL (V4) for storing."""
-        return self._signed(key, seconds, method="PUT", content_type=content_type)
+        """Return a presigned URL (V4) for PUT."""
+        return self._presign(key, seconds, method="PUT", content_type=content_type)
 
     def public_url(self, key: str) -> str:
-        """The object's address at the storage."""
+        """Return the object's URL at storage.googleapis.com."""
         return str(self._blob(key).public_url)
 
-    def _signed(self, key: str, seconds: int, **how: str) -> str:
+    def _presign(self, key: str, seconds: int, **options: str) -> str:
         url = self._blob(key).generate_signed_url(
             version="v4",
             expiration=timedelta(seconds=seconds),
             credentials=self._credentials,
-            api_access_endpoint=self._client._connection.API_BASE_URL,
-            **how,
+            api_access_endpoint=self._endpoint,
+            **options,
         )
         return str(url)
 
@@ -176,50 +180,38 @@ class GcsBucket:
 
 @contextmanager
 def _storage_errors() -> Iterator[None]:
-    """Google's errors in the contract's words."""
+    """Translate Google's errors."""
     try:
         yield
     except api.RequestRangeNotSatisfiable:
         raise
     except api.GoogleAPICallError as error:
-        raise _refusal(int(error.code or 0), str(error.message)) from None
+        raise _error_for_status(int(error.code or 0), str(error.message)) from None
     except InvalidResponse as error:
-        raise _refusal(error.response.status_code, error.response.text) from None
+        raise _error_for_status(error.response.status_code, error.response.text) from None
     except google.auth.exceptions.RefreshError as error:
-        if refusal_in(error):
-            raise BlockedAddressError("The storage's address leads where no request of ours may go") from None
+        if is_blocked_error(error):
+            raise BlockedAddressError from None
         if "iat" in str(error) or "clock" in str(error).lower():
-            raise ClockSkewError("This server's clock is wrong; its operator has to set it") from None
-        raise InvalidCredentialsError(
-            "Google does not accept this key any more; make a new one and type it in"
-        ) from None
+            raise ClockSkewError("This server's clock is wrong; the operator has to correct it") from None
+        raise InvalidCredentialsError("Google rejects this key; create a new one and enter it") from None
     except (
-        RequestRefusedError,
+        BlockedRequestError,
         google.auth.exceptions.GoogleAuthError,
         requests.RequestException,
         DataCorruption,
     ) as error:
-        if refusal_in(error):
-            raise BlockedAddressError("The storage's address leads where no request of ours may go") from None
-        raise StorageUnreachableError("The storage does not answer; it is tried again later") from None
+        if is_blocked_error(error):
+            raise BlockedAddressError from None
+        raise StorageUnreachableError("The storage does not respond; try again later") from None
 
 
-def _refusal(status: int, text: str) -> StorageError:
+def _error_for_status(status: int, text: str) -> StorageError:
     match status:
         case 401:
-            return InvalidCredentialsError("Google does not accept this key; make a new one and type it in")
+            return InvalidCredentialsError("Google rejects this key; create a new one and enter it")
         case 403:
-            return PermissionDeniedError(
-                "The service account may not do this; give it Storage Object Admin on this bucket"
-            )
+            return PermissionDeniedError("Grant the service account the role Storage Object Admin on this bucket")
         case 404 if "specified bucket" in text.lower():
-            return BucketNotFoundError("There is no bucket of this name; look for a typing mistake")
-        case 404:
-            return ObjectNotFoundError("There is no such object")
-        case 412:
-            return ObjectExistsError("There is such an object already")
-        case 429 | 503:
-            return StorageThrottledError("The storage wants fewer requests; it is tried again later")
-        case _ if status >= 500:
-            return StorageUnreachableError("The storage has a problem of its own; it is tried again later")
-    return InvalidSettingsError(f"The storage refuses the request (HTTP {status})")
+            return BucketNotFoundError("The bucket does not exist; check its name")
+    return error_for_status(status)

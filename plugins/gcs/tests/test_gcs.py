@@ -1,4 +1,4 @@
-"""Google Cloud Storage, against an emulator, and against every refusal that the emulator never makes."""
+"""Google Cloud Storage against an emulator, and against error responses that the emulator never sends."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -7,51 +7,51 @@ import pytest
 from cwz_storage_gcs import GcsProvider, GcsSettings, GoogleCredentials, read_service_account
 from pydantic import ValidationError
 
-from cwz_web.net.guard import Outbound
+from cwz_web.net.guard import OutboundPolicy
 from cwz_web.storage import (
     BlockedAddressError,
     Bucket,
+    BucketContext,
     InvalidCredentialsError,
-    Opening,
     PermissionDeniedError,
     StorageError,
     StorageThrottledError,
     StorageUnreachableError,
 )
-from cwz_web.storage.testing import Opened, StorageConformance
+from cwz_web.storage.testing import ProviderSetup, StorageConformance
 from tests.emulators import BUCKET, answering, gcs_emulator, google_error, host_of, service_account
 
 ACCOUNT = service_account()
-REFUSALS = {"credentials": 401, "permission": 403, "down": 500}
+ERROR_STATUS = {"credentials": 401, "permission": 403, "down": 500}
 
 
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[str]:
-    with gcs_emulator() as address:
-        yield address
+    with gcs_emulator() as url:
+        yield url
 
 
-def at(address: str) -> Opened:
+def setup_at(url: str) -> ProviderSetup:
     account = {"service_account": ACCOUNT}
-    return Opened(GcsProvider(), {"bucket": BUCKET}, account, {"endpoint": address}, [host_of(address)])
+    return ProviderSetup(GcsProvider(), {"bucket": BUCKET}, account, {"endpoint": url}, [host_of(url)])
 
 
 class TestGcs(StorageConformance):
     @pytest.fixture
-    def opened(self, emulator: str) -> Opened:
-        return at(emulator)
+    def provider_setup(self, emulator: str) -> ProviderSetup:
+        return setup_at(emulator)
 
     @pytest.fixture
-    def break_with(self, opened: Opened) -> Iterator[Callable[[str], Bucket]]:
+    def broken_bucket(self, provider_setup: ProviderSetup) -> Iterator[Callable[[str], Bucket]]:
         with ExitStack() as stack:
 
-            def broken(kind: str) -> Bucket:
-                if kind == "bucket":
+            def broken(failure: str) -> Bucket:
+                if failure == "bucket":
                     body = google_error(404, "The specified bucket does not exist.")
-                    return at(stack.enter_context(answering(404, body, "application/json"))).bucket()
-                status = REFUSALS[kind]
+                    return setup_at(stack.enter_context(answering(404, body, "application/json"))).bucket()
+                status = ERROR_STATUS[failure]
                 body = google_error(status, "no")
-                return at(stack.enter_context(answering(status, body, "application/json"))).bucket()
+                return setup_at(stack.enter_context(answering(status, body, "application/json"))).bucket()
 
             yield broken
 
@@ -66,9 +66,9 @@ class TestGcs(StorageConformance):
         (502, StorageUnreachableError),
     ],
 )
-def test_each_refusal_has_its_word(status: int, expected: type[StorageError]) -> None:
-    with answering(status, google_error(status, "no"), "application/json") as address:
-        bucket = at(address).bucket()
+def test_error_responses_raise_the_errors_of_the_contract(status: int, expected: type[StorageError]) -> None:
+    with answering(status, google_error(status, "no"), "application/json") as url:
+        bucket = setup_at(url).bucket()
         for attempt in (
             lambda: bucket.put("a", b"x", content_type="image/png"),
             lambda: bucket.get("a"),
@@ -79,15 +79,15 @@ def test_each_refusal_has_its_word(status: int, expected: type[StorageError]) ->
                 attempt()
 
 
-def test_nothing_listens() -> None:
+def test_closed_port_is_unreachable() -> None:
     with pytest.raises(StorageUnreachableError):
-        at("http://127.0.0.1:9").bucket().head("a")
+        setup_at("http://127.0.0.1:9").bucket().head("a")
 
 
-def test_nothing_of_the_environment_is_used(emulator: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_is_ignored(emulator: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
         "GOOGLE_APPLICATION_CREDENTIALS": "/nowhere/key.json",
-        "GOOGLE_CLOUD_PROJECT": "somebody-elses",
+        "GOOGLE_CLOUD_PROJECT": "another-project",
         "STORAGE_EMULATOR_HOST": "http://127.0.0.1:9",
         "GOOGLE_API_USE_CLIENT_CERTIFICATE": "true",
         "GOOGLE_CLOUD_UNIVERSE_DOMAIN": "evil.test",
@@ -97,34 +97,34 @@ def test_nothing_of_the_environment_is_used(emulator: str, monkeypatch: pytest.M
         "REQUESTS_CA_BUNDLE": "/nowhere/ca.pem",
     }.items():
         monkeypatch.setenv(name, value)
-    bucket = at(emulator).bucket()
+    bucket = setup_at(emulator).bucket()
     bucket.put("environment", b"x", content_type="image/png")
     assert bucket.get("environment") == b"x"
-    asked: list[str] = []
+    resolved: list[str] = []
     with pytest.raises(BlockedAddressError):
-        production(asked).get("a")
-    assert set(asked) <= {"storage.googleapis.com", "oauth2.googleapis.com"}
+        bucket_at_google(resolved).get("a")
+    assert set(resolved) <= {"storage.googleapis.com", "oauth2.googleapis.com"}
 
 
-def production(asked: list[str], address: str = "127.0.0.1") -> Bucket:
-    """The bucket as in production, but that every name resolves to an address within."""
+def bucket_at_google(resolved: list[str], address: str = "127.0.0.1") -> Bucket:
+    """Open the bucket as in production, with every host resolving to this address."""
 
     def resolver(host: str, port: int) -> list[str]:
-        asked.append(host)
+        resolved.append(host)
         return [address]
 
     settings = GcsSettings(bucket=BUCKET)
     credentials = GoogleCredentials(service_account=ACCOUNT)  # type: ignore[arg-type]
-    outbound = Outbound(GcsProvider().hosts(settings, {}), resolver=resolver)
-    return GcsProvider().open(Opening(settings, credentials, {}, outbound))
+    outbound = OutboundPolicy(GcsProvider().hosts(settings, {}), resolver=resolver)
+    return GcsProvider().open(BucketContext(settings, credentials, {}, outbound))
 
 
 @pytest.mark.parametrize("address", ["169.254.169.254", "10.0.0.1", "::1", "::ffff:127.0.0.1"])
-def test_a_name_that_leads_within_is_refused_before_a_packet_leaves(address: str) -> None:
-    asked: list[str] = []
+def test_private_address_is_blocked(address: str) -> None:
+    resolved: list[str] = []
     with pytest.raises(BlockedAddressError):
-        production(asked, address).put("a", b"x", content_type="image/png")
-    assert set(asked) == {"oauth2.googleapis.com"}, "the token is asked for first"
+        bucket_at_google(resolved, address).put("a", b"x", content_type="image/png")
+    assert set(resolved) == {"oauth2.googleapis.com"}, "the access token is requested first"
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_name_that_leads_within_is_refused_before_a_packet_leaves(address: str
         ({"client_email": 7}, "client_email"),
     ],
 )
-def test_other_credentials_are_refused_by_name(changed: dict[str, object], message: str) -> None:
+def test_other_types_of_credentials_are_rejected(changed: dict[str, object], message: str) -> None:
     text = service_account(**changed)
     with pytest.raises(ValidationError, match=message) as refusal:
         GoogleCredentials(service_account=text)  # type: ignore[arg-type]
@@ -149,25 +149,25 @@ def test_other_credentials_are_refused_by_name(changed: dict[str, object], messa
 
 
 @pytest.mark.parametrize("text", ["", "no json", "[]", "[" * 9000, "7"])
-def test_what_is_no_key_file_is_refused(text: str) -> None:
+def test_invalid_key_file_is_rejected(text: str) -> None:
     with pytest.raises(ValidationError):
         GoogleCredentials(service_account=text)  # type: ignore[arg-type]
 
 
-def test_a_key_file_keeps_only_what_is_needed_and_googles_own_addresses() -> None:
+def test_key_file_is_reduced_to_known_fields_and_google_urls() -> None:
     found = read_service_account(service_account(token_uri=None, auth_uri="https://evil.test", quota_project_id="x"))
     assert found["token_uri"] == "https://oauth2.googleapis.com/token"
     assert "auth_uri" not in found
     assert "quota_project_id" not in found
 
 
-def test_a_private_key_that_is_none_is_said_so() -> None:
+def test_invalid_private_key_is_reported() -> None:
     broken = service_account(private_key="-----BEGIN PRIVATE KEY-----\nnonsense\n-----END PRIVATE KEY-----\n")
     with pytest.raises(InvalidCredentialsError, match="download a new key"):
-        Opened(GcsProvider(), {"bucket": BUCKET}, {"service_account": broken}).bucket()
+        ProviderSetup(GcsProvider(), {"bucket": BUCKET}, {"service_account": broken}).bucket()
 
 
 @pytest.mark.parametrize("bucket", ["Upper", "a", "a..b", "evil.test/", "a b", "../x"])
-def test_a_bucket_that_is_none_is_refused(bucket: str) -> None:
+def test_invalid_bucket_name_is_rejected(bucket: str) -> None:
     with pytest.raises(ValidationError):
         GcsSettings(bucket=bucket)

@@ -1,81 +1,76 @@
-"""Cloudflare R2 as a ConnectWyze storage provider: S3 at an address of its own."""
+"""Cloudflare R2 as a ConnectWyze storage provider: S3 at an endpoint of the account."""
 
 import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal
 
-from cwz_storage_s3 import OBJECT_STORAGE, BucketName, S3Credentials
-from pydantic import AfterValidator, BaseModel, Field
+from cwz_storage_s3 import S3_CAPABILITIES, BucketName, S3Credentials
+from pydantic import AfterValidator, Field
 
-from cwz_web.storage import API_VERSION, Bucket, Fields, Opening, StorageProvider, hookimpl
-
-_account = re.compile(r"\A[0-9a-f]{32}\Z")
+from cwz_web.storage import Bucket, BucketContext, Fields, StorageProvider, hookimpl
 
 
-def _check_account(account_id: str) -> str:
-    if not _account.match(account_id):
-        raise ValueError("An account ID has 32 characters, digits and the letters a to f")
+def _check_account_id(account_id: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{32}", account_id):
+        raise ValueError("Enter an account ID: 32 digits and letters from a to f")
     return account_id
 
 
 class R2Settings(Fields):
-    """Where the bucket is."""
+    """The location of the bucket."""
 
-    account_id: Annotated[str, AfterValidator(_check_account)] = Field(
+    account_id: Annotated[str, AfterValidator(_check_account_id)] = Field(
         title="Account ID",
-        description="32 letters and digits, on the R2 page of Cloudflare's dashboard",
+        description="Shown on the R2 page of the Cloudflare dashboard",
         examples=["0123456789abcdef0123456789abcdef"],
     )
-    bucket: BucketName = Field(title="Bucket", description="Its name alone, not its address", examples=["our-images"])
+    bucket: BucketName = Field(title="Bucket", description="The bucket name, without a URL", examples=["our-images"])
     jurisdiction: Literal["default", "eu", "fedramp"] = Field(
-        default="default", title="Jurisdiction", description="As it was chosen when the bucket was made"
+        default="default",
+        title="Jurisdiction",
+        description="The jurisdiction that was chosen when the bucket was created",
     )
 
 
-class R2Provider:
+class R2Provider(StorageProvider[R2Settings, S3Credentials]):
     """Opens buckets of Cloudflare R2."""
 
-    api_version = API_VERSION
+    api_version = 1
     name = "r2"
     label = "Cloudflare R2"
     icon = "cloudy"
     help_url = "https://developers.cloudflare.com/r2/api/tokens/"
-    capabilities = OBJECT_STORAGE
-    settings_model: type[BaseModel] = R2Settings
-    credentials_model: type[BaseModel] = S3Credentials
+    capabilities = S3_CAPABILITIES
+    settings_model = R2Settings
+    credentials_model = S3Credentials
 
-    def hosts(self, settings: BaseModel, operator: Mapping[str, str]) -> Iterable[str]:
-        """The account's host."""
+    def hosts(self, settings: R2Settings, operator: Mapping[str, str]) -> Iterable[str]:
+        """Return the account's host."""
         from cwz_storage_s3.bucket import host_of
 
-        assert isinstance(settings, R2Settings)
         return [host_of(operator.get("endpoint") or endpoint_of(settings))]
 
-    def open(self, opening: Opening) -> Bucket:
-        """Open the bucket; the operator's `endpoint` (for an emulator) wins over the account's."""
+    def open(self, context: BucketContext[R2Settings, S3Credentials]) -> Bucket:
+        """Open the bucket. The operator's `endpoint` (for an emulator) replaces that of the account."""
         from cwz_storage_s3.bucket import S3Bucket, make_client
 
-        settings, credentials = opening.settings, opening.credentials
-        assert isinstance(settings, R2Settings)
-        assert isinstance(credentials, S3Credentials)
         client = make_client(
-            opening.outbound,
-            endpoint=opening.operator.get("endpoint") or endpoint_of(settings),
+            context.outbound,
+            endpoint=context.operator.get("endpoint") or endpoint_of(context.settings),
             region="auto",
-            access_key_id=credentials.access_key_id,
-            secret_access_key=credentials.secret_access_key,
+            credentials=context.credentials,
             path_style=True,
         )
-        return S3Bucket(client, settings.bucket)
+        return S3Bucket(client, context.settings.bucket)
 
 
 def endpoint_of(settings: R2Settings) -> str:
-    """The account's address, built of validated parts."""
+    """Return the account's endpoint, built from validated parts."""
     jurisdiction = "" if settings.jurisdiction == "default" else f"{settings.jurisdiction}."
     return f"https://{settings.account_id}.{jurisdiction}r2.cloudflarestorage.com"
 
 
 @hookimpl
-def cwz_storage_providers() -> Iterable[StorageProvider]:
-    """The provider of this distribution."""
+def cwz_storage_providers() -> list[R2Provider]:
+    """Return the provider of this distribution."""
     return [R2Provider()]

@@ -1,4 +1,4 @@
-"""Cloudflare R2, against moto's server."""
+"""Cloudflare R2 against moto's server. The bucket class is that of plugins/s3, which has the whole suite."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -8,42 +8,44 @@ from cwz_storage_r2 import R2Provider, R2Settings
 from cwz_storage_s3 import S3Credentials
 from pydantic import ValidationError
 
-from cwz_web.net.guard import Outbound
-from cwz_web.storage import BlockedAddressError, Bucket, Opening
-from cwz_web.storage.testing import Opened, StorageConformance
+from cwz_web.net.guard import OutboundPolicy
+from cwz_web.storage import BlockedAddressError, Bucket, BucketContext
+from cwz_web.storage.testing import ProviderConformance, ProviderSetup
 from tests.emulators import BUCKET, answering, host_of, moto_server, s3_error
 
 KEYS = {"access_key_id": "canary00000000000000000000000001", "secret_access_key": "canary" + "0" * 58}
 SETTINGS = {"account_id": "0123456789abcdef0123456789abcdef", "bucket": BUCKET}
-REFUSALS = {"credentials": (401, "Unauthorized"), "permission": (403, "AccessDenied"), "down": (500, "InternalError")}
+ERROR_RESPONSES = {
+    "credentials": (401, "Unauthorized"),
+    "permission": (403, "AccessDenied"),
+    "down": (500, "InternalError"),
+}
 
 
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
-    with moto_server() as address:
-        yield address
+    with moto_server() as url:
+        yield url
 
 
-def at(address: str) -> Opened:
-    return Opened(R2Provider(), SETTINGS, KEYS, {"endpoint": address}, [host_of(address)])
+def setup_at(url: str) -> ProviderSetup:
+    return ProviderSetup(R2Provider(), SETTINGS, KEYS, {"endpoint": url}, [host_of(url)])
 
 
-class TestR2(StorageConformance):
-    many = 25  # the bucket is that of S3, whose pages are tried there
+class TestR2(ProviderConformance):
+    @pytest.fixture
+    def provider_setup(self, moto: str) -> ProviderSetup:
+        return setup_at(moto)
 
     @pytest.fixture
-    def opened(self, moto: str) -> Opened:
-        return at(moto)
-
-    @pytest.fixture
-    def break_with(self, opened: Opened) -> Iterator[Callable[[str], Bucket]]:
+    def broken_bucket(self, provider_setup: ProviderSetup) -> Iterator[Callable[[str], Bucket]]:
         with ExitStack() as stack:
 
-            def broken(kind: str) -> Bucket:
-                if kind == "bucket":
-                    return opened.bucket(settings={"bucket": "no-such-bucket"})
-                status, code = REFUSALS[kind]
-                return at(stack.enter_context(answering(status, s3_error(code)))).bucket()
+            def broken(failure: str) -> Bucket:
+                if failure == "bucket":
+                    return provider_setup.bucket(settings={"bucket": "no-such-bucket"})
+                status, code = ERROR_RESPONSES[failure]
+                return setup_at(stack.enter_context(answering(status, s3_error(code)))).bucket()
 
             yield broken
 
@@ -56,20 +58,20 @@ class TestR2(StorageConformance):
         ("fedramp", "0123456789abcdef0123456789abcdef.fedramp.r2.cloudflarestorage.com"),
     ],
 )
-def test_it_goes_to_the_accounts_host_and_nowhere_else(jurisdiction: str, host: str) -> None:
+def test_host_is_that_of_the_account(jurisdiction: str, host: str) -> None:
     settings = R2Settings.model_validate(SETTINGS | {"jurisdiction": jurisdiction})
     assert list(R2Provider().hosts(settings, {})) == [f"{host}:443"]
-    asked: list[str] = []
+    resolved: list[str] = []
 
     def resolver(name: str, port: int) -> list[str]:
-        asked.append(name)
+        resolved.append(name)
         return ["169.254.169.254"]
 
-    outbound = Outbound(R2Provider().hosts(settings, {}), resolver=resolver)
-    bucket = R2Provider().open(Opening(settings, S3Credentials.model_validate(KEYS), {}, outbound))
+    outbound = OutboundPolicy(R2Provider().hosts(settings, {}), resolver=resolver)
+    bucket = R2Provider().open(BucketContext(settings, S3Credentials.model_validate(KEYS), {}, outbound))
     with pytest.raises(BlockedAddressError):
         bucket.get("a")
-    assert set(asked) == {host}
+    assert set(resolved) == {host}
 
 
 @pytest.mark.parametrize(
@@ -85,6 +87,6 @@ def test_it_goes_to_the_accounts_host_and_nowhere_else(jurisdiction: str, host: 
         {"endpoint": "http://127.0.0.1"},
     ],
 )
-def test_settings_that_lead_elsewhere_are_refused(change: dict[str, str]) -> None:
+def test_settings_with_another_host_are_rejected(change: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         R2Settings.model_validate(SETTINGS | change)

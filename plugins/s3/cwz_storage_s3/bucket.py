@@ -1,6 +1,6 @@
-"""A bucket that speaks S3, over boto3: for AWS and for whoever speaks the same (plugins/r2).
+"""A bucket that speaks S3, with boto3: for AWS, and for compatible storage (plugins/r2).
 
-Nothing of the environment is used: no AWS_* variable, no ~/.aws, no instance metadata, no proxy.
+Nothing comes from the environment: no AWS_* variable, no ~/.aws, no instance metadata, no proxy.
 """
 
 import os
@@ -18,12 +18,12 @@ from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES, ConstantP
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.httpsession import URLLib3Session
 from botocore.parsers import ResponseParserError
-from pydantic import SecretStr
 
-from cwz_web.net.guard import CA_FILE, refusal_in
+from cwz_storage_s3 import S3Credentials
+from cwz_web.net.guard import CA_FILE, is_blocked_error
 from cwz_web.storage import (
-    BasicBucket,
     BlockedAddressError,
+    Bucket,
     BucketNotFoundError,
     ClockSkewError,
     InvalidCredentialsError,
@@ -31,56 +31,54 @@ from cwz_web.storage import (
     ObjectExistsError,
     ObjectInfo,
     ObjectNotFoundError,
-    Outbound,
+    OutboundPolicy,
     PermissionDeniedError,
     StorageError,
     StorageThrottledError,
     StorageUnreachableError,
     check_key,
 )
+from cwz_web.storage.http import error_for_status
 
 CONNECT_SECONDS, READ_SECONDS = 3, 15
 CONNECTIONS = 32
 PART_BYTES = 8 * 1024 * 1024
-DELETE_AT_ONCE = 1000
+DELETE_BATCH = 1000
 
-# What S3 says -> the contract's error, and what a person can do about it.
-SAYINGS: dict[str, tuple[type[StorageError], str]] = {
+# The error and its message by S3 error code or HTTP status.
+ERRORS: dict[str, tuple[type[StorageError], str]] = {
     **dict.fromkeys(
         ("InvalidAccessKeyId", "InvalidToken", "ExpiredToken", "Unauthorized", "401"),
-        (InvalidCredentialsError, "The storage does not know this access key; make a new one and type it in"),
+        (InvalidCredentialsError, "The storage rejects this access key; create a new one and enter it"),
     ),
     "SignatureDoesNotMatch": (
         InvalidCredentialsError,
-        "The secret does not belong to the access key; type both in again",
+        "The secret does not match the access key; enter both again",
     ),
-    "BucketNotFoundError": (BucketNotFoundError, "There is no bucket of this name; look for a typing mistake"),
-    **dict.fromkeys(("NoSuchKey", "404"), (ObjectNotFoundError, "There is no such object")),
+    "NoSuchBucket": (BucketNotFoundError, "The bucket does not exist; check its name"),
+    **dict.fromkeys(("NoSuchKey", "404"), (ObjectNotFoundError, "The object does not exist")),
     **dict.fromkeys(
         ("PreconditionFailed", "ConditionalRequestConflict", "412"),
-        (ObjectExistsError, "There is such an object already"),
+        (ObjectExistsError, "The object exists already"),
     ),
     **dict.fromkeys(
         ("AccessDenied", "AllAccessDisabled", "403"),
-        (
-            PermissionDeniedError,
-            "The access key may not do this; allow it to read, write, list and delete in this bucket",
-        ),
+        (PermissionDeniedError, "Allow the access key to read, write, list and delete in this bucket"),
     ),
-    "RequestTimeTooSkewed": (ClockSkewError, "This server's clock is wrong; its operator has to set it"),
+    "RequestTimeTooSkewed": (ClockSkewError, "This server's clock is wrong; the operator has to correct it"),
     **dict.fromkeys(
-        ("SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "429"),
-        (StorageThrottledError, "The storage wants fewer requests; it is tried again later"),
+        ("SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "429", "503"),
+        (StorageThrottledError, "The storage limits the request rate; try again later"),
     ),
     **dict.fromkeys(
         ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301", "307"),
-        (InvalidSettingsError, "The bucket lies in another region; correct the region"),
+        (InvalidSettingsError, "The bucket is in another region; change the region"),
     ),
 }
 
 
 def known_regions() -> frozenset[str]:
-    """The regions that botocore knows for S3, in every partition."""
+    """Return the S3 regions of every partition, from botocore's data."""
     session = _session()
     return frozenset(
         region
@@ -90,11 +88,11 @@ def known_regions() -> frozenset[str]:
 
 
 @lru_cache(maxsize=256)
-def region_host(region: str, kind: str) -> str:
-    """The host of S3 in a region, from botocore's partition data."""
+def region_host(region: str, endpoint_type: str) -> str:
+    """Return the host of S3 in a region, from botocore's data."""
     config = Config(
-        use_dualstack_endpoint="dualstack" in kind,
-        use_fips_endpoint="fips" in kind,
+        use_dualstack_endpoint="dualstack" in endpoint_type,
+        use_fips_endpoint="fips" in endpoint_type,
         ignore_configured_endpoint_urls=True,
         s3={"us_east_1_regional_endpoint": "regional"},
     )
@@ -104,21 +102,20 @@ def region_host(region: str, kind: str) -> str:
 
 
 def host_of(endpoint: str) -> str:
-    """`host:port` of an operator's endpoint."""
+    """Return `host:port` of an endpoint."""
     parts = urlsplit(endpoint)
     return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
 def make_client(
-    outbound: Outbound,
+    outbound: OutboundPolicy,
     *,
     endpoint: str,
     region: str,
-    access_key_id: SecretStr,
-    secret_access_key: SecretStr,
+    credentials: S3Credentials,
     path_style: bool,
 ) -> Any:
-    """A boto3 client whose every connection goes through the guard."""
+    """Return a boto3 client that sends every request through the guard."""
     config = Config(
         connect_timeout=CONNECT_SECONDS,
         read_timeout=READ_SECONDS,
@@ -135,23 +132,25 @@ def make_client(
         "s3",
         endpoint_url=endpoint,
         region_name=region,
-        aws_access_key_id=access_key_id.get_secret_value(),
-        aws_secret_access_key=secret_access_key.get_secret_value(),
+        aws_access_key_id=credentials.access_key_id.get_secret_value(),
+        aws_secret_access_key=credentials.secret_access_key.get_secret_value(),
         verify=CA_FILE,
         config=config,
     )
-    client._endpoint.http_session = _GuardedSession(outbound)
+    # A response from a handler of "before-send" takes the place of botocore's own request.
+    session = _GuardedSession(outbound)
+    client.meta.events.register_first("before-send.s3", lambda request, **_: session.send(request))
     client.meta.events.register_last("before-parameter-build.s3", _never_redirect)
     return client
 
 
-def _never_redirect(context: dict[str, Any], **more: Any) -> None:
-    """Let botocore not follow a bucket into another region: the customer corrects the region instead."""
+def _never_redirect(context: dict[str, Any], **_: Any) -> None:
+    """Keep botocore from following a redirect to another region: the customer corrects the region instead."""
     if "s3_redirect" in context:
         context["s3_redirect"]["redirected"] = True
 
 
-class S3Bucket(BasicBucket):
+class S3Bucket(Bucket):
     """Objects of one bucket."""
 
     def __init__(self, client: Any, name: str) -> None:
@@ -168,22 +167,24 @@ class S3Bucket(BasicBucket):
         metadata: Mapping[str, str] | None = None,
         if_absent: bool = False,
     ) -> None:
-        """One request for what fits into a part; parts for more."""
-        told: dict[str, Any] = {"ContentType": content_type, "Metadata": dict(metadata or {})}
+        """Send one request for a body of one part, and a multipart upload for a larger one."""
+        params: dict[str, Any] = {"ContentType": content_type, "Metadata": dict(metadata or {})}
         if cache_control:
-            told["CacheControl"] = cache_control
+            params["CacheControl"] = cache_control
         condition = {"IfNoneMatch": "*"} if if_absent else {}
         first = body if isinstance(body, bytes) else body.read(PART_BYTES)
         with _storage_errors():
             if isinstance(body, bytes) or len(first) < PART_BYTES:
-                self._client.put_object(**self._at(key), Body=first, **told, **condition)
+                self._client.put_object(**self._params(key), Body=first, **params, **condition)
             else:
-                self._put_parts(key, first, body, told, condition)
+                self._put_parts(key, first, body, params, condition)
 
     def _put_parts(
-        self, key: str, first: bytes, rest: BinaryIO, told: dict[str, Any], condition: dict[str, str]
+        self, key: str, first: bytes, rest: BinaryIO, params: dict[str, Any], condition: dict[str, str]
     ) -> None:
-        upload = self._at(key) | {"UploadId": self._client.create_multipart_upload(**self._at(key), **told)["UploadId"]}
+        upload = self._params(key) | {
+            "UploadId": self._client.create_multipart_upload(**self._params(key), **params)["UploadId"]
+        }
         try:
             parts: list[dict[str, Any]] = []
             part = first
@@ -198,34 +199,42 @@ class S3Bucket(BasicBucket):
             raise
 
     def get(self, key: str, start: int = 0, length: int | None = None) -> bytes:
-        """The object, or a part of it."""
+        """Read an object, or a part of it."""
         if length == 0:
             self.head(key)
             return b""
-        wanted = {}
-        if start or length is not None:
-            wanted["Range"] = f"bytes={start}-{start + length - 1 if length else ''}"
-        try:
-            with _storage_errors(), self._client.get_object(**self._at(key), **wanted)["Body"] as body:
-                data: bytes = body.read()
-                return data
-        except _RangeNotSatisfiableError:
-            return b""
+        return self._read(key, start, length)[0]
 
     def stream(self, key: str) -> Iterator[bytes]:
-        """The object in parts."""
-        with _storage_errors():
-            body = self._client.get_object(**self._at(key))["Body"]
-        return self._parts(body)
+        """Read an object in parts, a request each."""
+        return self._parts(key, *self._read(key, 0, PART_BYTES))
 
-    def _parts(self, body: Any) -> Iterator[bytes]:
-        with _storage_errors(), body:
-            yield from body.iter_chunks(256 * 1024)
+    def _parts(self, key: str, part: bytes, etag: str) -> Iterator[bytes]:
+        start = 0
+        while part:
+            yield part
+            start += len(part)
+            part = self._read(key, start, PART_BYTES, IfMatch=etag)[0] if len(part) == PART_BYTES else b""
+
+    def _read(self, key: str, start: int, length: int | None, **condition: str) -> tuple[bytes, str]:
+        """Return bytes and the ETag of the object."""
+        options = self._params(key) | condition
+        if start or length is not None:
+            options["Range"] = f"bytes={start}-{start + length - 1 if length else ''}"
+        try:
+            with _storage_errors():
+                response = self._client.get_object(**options)
+                with response["Body"] as body:
+                    return body.read(), response["ETag"]
+        except _RangeNotSatisfiableError:
+            return b"", ""
+        except ObjectExistsError:
+            raise StorageUnreachableError("The object changed while it was read; try again") from None
 
     def head(self, key: str) -> ObjectInfo:
-        """What is known of an object."""
+        """Read the metadata of an object."""
         with _storage_errors():
-            found = self._client.head_object(**self._at(key))
+            found = self._client.head_object(**self._params(key))
         return ObjectInfo(
             key,
             found["ContentLength"],
@@ -235,62 +244,62 @@ class S3Bucket(BasicBucket):
         )
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """Page by page."""
+        """List the objects page by page."""
         with _storage_errors():
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix=prefix):
                 for found in page.get("Contents", ()):
                     yield ObjectInfo(found["Key"], found["Size"])
 
     def delete(self, key: str) -> None:
-        """Remove an object."""
+        """Delete an object."""
         with _storage_errors():
-            self._client.delete_object(**self._at(key))
+            self._client.delete_object(**self._params(key))
 
     def delete_many(self, keys: Iterable[str]) -> None:
-        """A thousand in a request."""
-        waiting = [{"Key": check_key(key)} for key in keys]
-        for begin in range(0, len(waiting), DELETE_AT_ONCE):
-            some = {"Objects": waiting[begin : begin + DELETE_AT_ONCE], "Quiet": True}
+        """Delete a thousand objects in a request."""
+        objects = [{"Key": check_key(key)} for key in keys]
+        for start in range(0, len(objects), DELETE_BATCH):
+            batch = {"Objects": objects[start : start + DELETE_BATCH], "Quiet": True}
             with _storage_errors():
-                refused = self._client.delete_objects(Bucket=self._name, Delete=some).get("Errors")
-            if refused:
-                kind, saying = SAYINGS.get(
-                    refused[0].get("Code", ""), (StorageUnreachableError, "Some objects could not be removed")
-                )
-                raise kind(saying)
+                errors = self._client.delete_objects(Bucket=self._name, Delete=batch).get("Errors")
+            if errors:
+                default = (StorageUnreachableError, "Some objects could not be deleted; try again later")
+                error_class, message = ERRORS.get(errors[0].get("Code", ""), default)
+                raise error_class(message)
 
     def presign_get(self, key: str, seconds: int) -> str:
-        """A signed URL for reading."""
+        """Return a presigned URL for GET."""
         with _storage_errors():
-            return str(self._client.generate_presigned_url("get_object", Params=self._at(key), ExpiresIn=seconds))
+            return str(self._client.generate_presigned_url("get_object", Params=self._params(key), ExpiresIn=seconds))
 
     def presign_put(self, key: str, seconds: int, *, content_type: str) -> str:
-        """A signed URL for storing."""
+        """Return a presigned URL for PUT."""
         with _storage_errors():
-            told = self._at(key) | {"ContentType": content_type}
-            return str(self._client.generate_presigned_url("put_object", Params=told, ExpiresIn=seconds))
+            params = self._params(key) | {"ContentType": content_type}
+            return str(self._client.generate_presigned_url("put_object", Params=params, ExpiresIn=seconds))
 
-    def _at(self, key: str) -> dict[str, str]:
+    def _params(self, key: str) -> dict[str, str]:
         return {"Bucket": self._name, "Key": check_key(key)}
 
 
 class _GuardedSession(URLLib3Session):  # type: ignore[misc]
-    """botocore's way out, through guarded connections."""
+    """botocore's HTTP session with guarded connections."""
 
-    def __init__(self, outbound: Outbound) -> None:
+    def __init__(self, outbound: OutboundPolicy) -> None:
         super().__init__(
             verify=CA_FILE, proxies={}, timeout=(CONNECT_SECONDS, READ_SECONDS), max_pool_connections=CONNECTIONS
         )
+        # Private, but the only way to botocore's connection pools: the SSRF guard has to open its sockets.
         self._manager.pool_classes_by_scheme = outbound.pool_classes(AWSHTTPConnection, AWSHTTPSConnection)
 
 
 class _RangeNotSatisfiableError(Exception):
-    """A part was asked for that begins behind the object's end."""
+    """The range begins after the end of the object."""
 
 
 @contextmanager
 def _storage_errors() -> Iterator[None]:
-    """S3's errors in the contract's words."""
+    """Translate botocore's errors."""
     try:
         yield
     except ClientError as error:
@@ -298,22 +307,16 @@ def _storage_errors() -> Iterator[None]:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if code == "InvalidRange":
             raise _RangeNotSatisfiableError from None
-        kind, saying = SAYINGS.get(code) or SAYINGS.get(str(status)) or _by_status(status)
-        raise kind(saying) from None
+        if known := ERRORS.get(code) or ERRORS.get(str(status)):
+            error_class, message = known
+            raise error_class(message) from None
+        raise error_for_status(status) from None
     except BotoCoreError as error:
-        if refusal_in(error):
-            raise BlockedAddressError("The storage's address leads where no request of ours may go") from None
-        raise StorageUnreachableError("The storage does not answer; it is tried again later") from None
+        if is_blocked_error(error):
+            raise BlockedAddressError from None
+        raise StorageUnreachableError("The storage does not respond; try again later") from None
     except ResponseParserError:
-        raise StorageUnreachableError("What answers at the storage's address does not speak S3") from None
-
-
-def _by_status(status: int) -> tuple[type[StorageError], str]:
-    if status == 503:
-        return StorageThrottledError, "The storage wants fewer requests; it is tried again later"
-    if status >= 500:
-        return StorageUnreachableError, "The storage has a problem of its own; it is tried again later"
-    return InvalidSettingsError, f"The storage refuses the request (HTTP {status})"
+        raise StorageUnreachableError("The server at the storage's URL does not speak S3") from None
 
 
 @lru_cache(maxsize=1)
@@ -322,7 +325,7 @@ def _session() -> botocore.session.Session:
 
 
 def _fresh_session() -> botocore.session.Session:
-    """A botocore session that finds every setting at its default, whatever the environment and ~/.aws say."""
+    """Return a botocore session that ignores the environment and ~/.aws."""
     session = botocore.session.Session()
     values = session.get_component("config_store")
     for name, (_, _, default, _) in BOTOCORE_DEFAUT_SESSION_VARIABLES.items():

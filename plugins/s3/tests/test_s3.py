@@ -1,4 +1,4 @@
-"""AWS S3, against moto's server, and against every refusal that moto never makes."""
+"""AWS S3 against moto's server, and against error responses that moto never sends."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -20,12 +20,12 @@ from cwz_web.storage import (
     StorageThrottledError,
     StorageUnreachableError,
 )
-from cwz_web.storage.testing import Opened, StorageConformance
+from cwz_web.storage.testing import ProviderSetup, StorageConformance
 from tests.emulators import BUCKET, answering, host_of, moto_server, s3_error
 
 KEYS = {"access_key_id": "AKIA" + "CANARY0000000001", "secret_access_key": "canary/secret/0000000000000000001"}
 SETTINGS = {"region": "eu-central-1", "bucket": BUCKET}
-REFUSALS = {
+ERROR_RESPONSES = {
     "credentials": (403, "InvalidAccessKeyId"),
     "permission": (403, "AccessDenied"),
     "down": (500, "InternalError"),
@@ -34,28 +34,28 @@ REFUSALS = {
 
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
-    with moto_server() as address:
-        yield address
+    with moto_server() as url:
+        yield url
 
 
-def at(address: str) -> Opened:
-    return Opened(S3Provider(), SETTINGS, KEYS, {"endpoint": address}, [host_of(address)])
+def setup_at(url: str) -> ProviderSetup:
+    return ProviderSetup(S3Provider(), SETTINGS, KEYS, {"endpoint": url}, [host_of(url)])
 
 
 class TestS3(StorageConformance):
     @pytest.fixture
-    def opened(self, moto: str) -> Opened:
-        return at(moto)
+    def provider_setup(self, moto: str) -> ProviderSetup:
+        return setup_at(moto)
 
     @pytest.fixture
-    def break_with(self, opened: Opened) -> Iterator[Callable[[str], Bucket]]:
+    def broken_bucket(self, provider_setup: ProviderSetup) -> Iterator[Callable[[str], Bucket]]:
         with ExitStack() as stack:
 
-            def broken(kind: str) -> Bucket:
-                if kind == "bucket":
-                    return opened.bucket(settings={"bucket": "no-such-bucket"})
-                status, code = REFUSALS[kind]
-                return at(stack.enter_context(answering(status, s3_error(code)))).bucket()
+            def broken(failure: str) -> Bucket:
+                if failure == "bucket":
+                    return provider_setup.bucket(settings={"bucket": "no-such-bucket"})
+                status, code = ERROR_RESPONSES[failure]
+                return setup_at(stack.enter_context(answering(status, s3_error(code)))).bucket()
 
             yield broken
 
@@ -76,27 +76,29 @@ class TestS3(StorageConformance):
         (418, "Teapot", InvalidSettingsError),
     ],
 )
-def test_each_refusal_has_its_word(status: int, code: str, expected: type[StorageError]) -> None:
-    with answering(status, s3_error(code)) as address, pytest.raises(expected):
-        at(address).bucket().put("a", b"x", content_type="image/png")
+def test_error_responses_raise_the_errors_of_the_contract(status: int, code: str, expected: type[StorageError]) -> None:
+    with answering(status, s3_error(code)) as url, pytest.raises(expected):
+        setup_at(url).bucket().put("a", b"x", content_type="image/png")
 
 
-def test_an_answer_that_is_no_xml_is_a_storage_error() -> None:
-    with answering(200, "a captive portal <") as address, pytest.raises(StorageUnreachableError):
-        list(at(address).bucket().list())
+def test_response_that_is_not_xml_is_a_storage_error() -> None:
+    with answering(200, "a captive portal <") as url, pytest.raises(StorageUnreachableError):
+        list(setup_at(url).bucket().list())
 
 
-def test_nothing_listens() -> None:
+def test_closed_port_is_unreachable() -> None:
     with pytest.raises(StorageUnreachableError):
-        Opened(S3Provider(), SETTINGS, KEYS, {"endpoint": "http://127.0.0.1:9"}, ["127.0.0.1:9"]).bucket().head("a")
+        ProviderSetup(S3Provider(), SETTINGS, KEYS, {"endpoint": "http://127.0.0.1:9"}, ["127.0.0.1:9"]).bucket().head(
+            "a"
+        )
 
 
-def test_nothing_of_the_environment_is_used(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+def test_environment_is_ignored(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
     for name, value in {
         "AWS_ACCESS_KEY_ID": "AKIAFROMTHEENVIRONMENT",
         "AWS_SECRET_ACCESS_KEY": "x",
         "AWS_SESSION_TOKEN": "a-token",
-        "AWS_PROFILE": "nobody-has-this-profile",
+        "AWS_PROFILE": "unknown-profile",
         "AWS_CONFIG_FILE": "/nowhere/config",
         "AWS_SHARED_CREDENTIALS_FILE": "/nowhere/credentials",
         "AWS_DEFAULT_REGION": "mars-north-1",
@@ -114,7 +116,7 @@ def test_nothing_of_the_environment_is_used(moto: str, monkeypatch: pytest.Monke
         "ALL_PROXY": "http://127.0.0.1:9",
     }.items():
         monkeypatch.setenv(name, value)
-    bucket = at(moto).bucket()
+    bucket = setup_at(moto).bucket()
     bucket.put("environment", b"x", content_type="image/png")
     assert bucket.get("environment") == b"x"
     url = bucket.presign_get("environment", 60)
@@ -122,11 +124,11 @@ def test_nothing_of_the_environment_is_used(moto: str, monkeypatch: pytest.Monke
     assert "Security-Token" not in url
     assert url.startswith(moto)
     assert region_host("eu-central-1", "standard") == "s3.eu-central-1.amazonaws.com"
-    assert os.environ["AWS_PROFILE"] == "nobody-has-this-profile"
+    assert os.environ["AWS_PROFILE"] == "unknown-profile"
 
 
 @pytest.mark.parametrize(
-    ("region", "kind", "host"),
+    ("region", "endpoint", "host"),
     [
         ("eu-central-1", "standard", "s3.eu-central-1.amazonaws.com"),
         ("us-east-1", "standard", "s3.us-east-1.amazonaws.com"),
@@ -136,30 +138,30 @@ def test_nothing_of_the_environment_is_used(moto: str, monkeypatch: pytest.Monke
         ("us-west-2", "dualstack-fips", "s3-fips.dualstack.us-west-2.amazonaws.com"),
     ],
 )
-def test_it_goes_to_the_regions_endpoint_and_nowhere_else(region: str, kind: str, host: str) -> None:
-    settings = S3Settings(region=region, bucket="our-images", endpoint=kind)  # type: ignore[arg-type]
+def test_hosts_are_those_of_the_region(region: str, endpoint: str, host: str) -> None:
+    settings = S3Settings(region=region, bucket="our-images", endpoint=endpoint)  # type: ignore[arg-type]
     assert list(S3Provider().hosts(settings, {})) == [host, f"our-images.{host}"]
 
 
 @pytest.mark.parametrize("bucket", ["our-images", "our.images"])
-def test_a_request_goes_to_a_declared_host_and_a_private_one_is_refused(bucket: str) -> None:
-    """The name resolves to this machine: refused before a packet leaves."""
-    from cwz_web.net.guard import Outbound
-    from cwz_web.storage import Opening
+def test_private_address_of_a_declared_host_is_blocked(bucket: str) -> None:
+    """The host resolves to this machine: blocked before a packet leaves."""
+    from cwz_web.net.guard import OutboundPolicy
+    from cwz_web.storage import BucketContext
 
-    asked: list[str] = []
+    resolved: list[str] = []
 
     def resolver(host: str, port: int) -> list[str]:
-        asked.append(host)
+        resolved.append(host)
         return ["127.0.0.1"]
 
     settings = S3Settings(region="eu-central-1", bucket=bucket)
-    outbound = Outbound(S3Provider().hosts(settings, {}), resolver=resolver)
-    opened = S3Provider().open(Opening(settings, S3Credentials.model_validate(KEYS), {}, outbound))
+    outbound = OutboundPolicy(S3Provider().hosts(settings, {}), resolver=resolver)
+    bucket_at_aws = S3Provider().open(BucketContext(settings, S3Credentials.model_validate(KEYS), {}, outbound))
     with pytest.raises(BlockedAddressError):
-        opened.put("a", b"x", content_type="image/png")
-    assert set(asked) <= set(S3Provider().hosts(settings, {}))
-    assert asked
+        bucket_at_aws.put("a", b"x", content_type="image/png")
+    assert set(resolved) <= set(S3Provider().hosts(settings, {}))
+    assert resolved
 
 
 @pytest.mark.parametrize(
@@ -181,9 +183,9 @@ def test_a_request_goes_to_a_declared_host_and_a_private_one_is_refused(bucket: 
         {"endpoint_url": "http://127.0.0.1"},
     ],
 )
-def test_settings_that_lead_elsewhere_are_refused(change: dict[str, str]) -> None:
+def test_settings_with_another_host_are_rejected(change: dict[str, str]) -> None:
     if change == {"region": "eu-central-1\n"} or change == {"bucket": "bucket\n"}:
-        # White space around a value is taken off; inside it stays refused.
+        # White space around a value is removed.
         [(name, value)] = change.items()
         assert getattr(S3Settings.model_validate(SETTINGS | change), name) == value.strip()
         return
@@ -191,5 +193,15 @@ def test_settings_that_lead_elsewhere_are_refused(change: dict[str, str]) -> Non
         S3Settings.model_validate(SETTINGS | change)
 
 
-def test_all_regions_are_known() -> None:
+def test_regions_of_every_partition_are_known() -> None:
     assert {"eu-central-1", "us-east-1", "cn-north-1", "us-gov-west-1"} <= known_regions()
+
+
+def test_stream_of_a_replaced_object_fails(moto: str) -> None:
+    bucket = setup_at(moto).bucket()
+    bucket.put("replaced", bytes(9 * 1024 * 1024), content_type="image/png")
+    parts = bucket.stream("replaced")
+    next(parts)
+    bucket.put("replaced", b"x" * 9 * 1024 * 1024, content_type="image/png")
+    with pytest.raises(StorageUnreachableError, match="changed while it was read"):
+        list(parts)

@@ -11,7 +11,7 @@ from cwz_web.net.client import (
     Fetcher,
     FetchError,
     HostUnreachableError,
-    RequestRefusedError,
+    BlockedRequestError,
     ResponseTooLargeError,
     check_url,
 )
@@ -35,13 +35,13 @@ def test_a_name_that_leads_inside_is_refused_before_anything_is_sent(
     inside: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client.httpcore.SyncBackend, "connect_tcp", lambda *_, **__: pytest.fail("it connected"))
-    with pytest.raises(RequestRefusedError):
+    with pytest.raises(BlockedRequestError):
         Fetcher(resolver=lambda host, port: [inside]).get("http://shop.example/", max_bytes=10)
 
 
 def test_one_internal_address_among_public_ones_refuses_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client.httpcore.SyncBackend, "connect_tcp", lambda *_, **__: pytest.fail("it connected"))
-    with pytest.raises(RequestRefusedError):
+    with pytest.raises(BlockedRequestError):
         Fetcher(resolver=lambda host, port: ["93.184.216.34", METADATA]).get("http://shop.example/", max_bytes=10)
 
 
@@ -64,7 +64,7 @@ def test_a_redirect_inside_is_refused_and_the_inside_never_hears_of_it(http_serv
     inside = Canary()
     try:
         http_server.paths["/a"] = (302, {"Location": inside.url("/secret")}, b"")
-        with pytest.raises(RequestRefusedError):
+        with pytest.raises(BlockedRequestError):
             fetcher_at(http_server).get(http_server.url("/a"), max_bytes=100)
         assert inside.seen == []
     finally:
@@ -105,13 +105,13 @@ def test_redirects_are_followed_but_not_for_ever(http_server: Canary) -> None:
     ],
 )
 def test_an_address_that_could_be_read_in_two_ways_is_refused(url: str) -> None:
-    with pytest.raises(RequestRefusedError):
+    with pytest.raises(BlockedRequestError):
         check_url(url)
 
 
 @pytest.mark.parametrize("port", [22, 25, 5432, 6379, 8080])
 def test_only_web_ports(port: int) -> None:
-    with pytest.raises(RequestRefusedError):
+    with pytest.raises(BlockedRequestError):
         Fetcher(resolver=lambda host, port: ["93.184.216.34"]).get(f"http://shop.example:{port}/", max_bytes=10)
 
 

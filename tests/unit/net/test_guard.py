@@ -12,20 +12,20 @@ import pytest
 import requests
 
 from cwz_web.net import guard
-from cwz_web.net.client import RequestRefusedError
-from cwz_web.net.guard import Outbound, refusal_in
+from cwz_web.net.client import BlockedRequestError
+from cwz_web.net.guard import OutboundPolicy, is_blocked_error
 from tests.conftest import Canary
 
 HOST = "storage.example.com"
 
 
-def outbound(*addresses: str, allow: tuple[str, ...] = (), hosts: tuple[str, ...] = (HOST,)) -> Outbound:
-    return Outbound(hosts, allow, lambda host, port: list(addresses))
+def outbound(*addresses: str, allow: tuple[str, ...] = (), hosts: tuple[str, ...] = (HOST,)) -> OutboundPolicy:
+    return OutboundPolicy(hosts, allow, lambda host, port: list(addresses))
 
 
 def test_a_declared_host_with_a_public_address_is_connected_to_at_that_address() -> None:
-    assert outbound("93.184.216.34").address_of(HOST, 443, secure=True) == "93.184.216.34"
-    assert outbound("93.184.216.34").address_of(HOST.upper(), 443, secure=True) == "93.184.216.34"
+    assert outbound("93.184.216.34").resolve_address(HOST, 443, secure=True) == "93.184.216.34"
+    assert outbound("93.184.216.34").resolve_address(HOST.upper(), 443, secure=True) == "93.184.216.34"
 
 
 @pytest.mark.parametrize(
@@ -37,10 +37,10 @@ def test_a_declared_host_with_a_public_address_is_connected_to_at_that_address()
     ],
 )  # fmt: skip
 def test_an_address_within_is_refused(address: str) -> None:
-    with pytest.raises(RequestRefusedError):
-        outbound(address).address_of(HOST, 443, secure=True)
-    with pytest.raises(RequestRefusedError):
-        outbound("93.184.216.34", address).address_of(HOST, 443, secure=True)
+    with pytest.raises(BlockedRequestError):
+        outbound(address).resolve_address(HOST, 443, secure=True)
+    with pytest.raises(BlockedRequestError):
+        outbound("93.184.216.34", address).resolve_address(HOST, 443, secure=True)
 
 
 @pytest.mark.parametrize(
@@ -57,28 +57,28 @@ def test_an_address_within_is_refused(address: str) -> None:
     ],
 )
 def test_only_declared_hosts_over_tls(host: str, port: int, secure: bool) -> None:
-    with pytest.raises(RequestRefusedError):
-        outbound("93.184.216.34").address_of(host, port, secure=secure)
+    with pytest.raises(BlockedRequestError):
+        outbound("93.184.216.34").resolve_address(host, port, secure=secure)
 
 
 def test_what_the_operator_opened_is_reached_by_whoever_declares_it(http_server: Canary) -> None:
     http_server.paths["/x"] = (200, {}, b"inside")
-    opened = Outbound([http_server.host], [http_server.host])
+    opened = OutboundPolicy([http_server.host], [http_server.host])
     assert opened.guard(requests.Session()).get(http_server.url("/x"), timeout=5).content == b"inside"
-    for closed in (Outbound([], [http_server.host]), Outbound([http_server.host])):
-        with pytest.raises((RequestRefusedError, requests.RequestException)) as refusal:
+    for closed in (OutboundPolicy([], [http_server.host]), OutboundPolicy([http_server.host])):
+        with pytest.raises((BlockedRequestError, requests.RequestException)) as refusal:
             closed.guard(requests.Session()).get(http_server.url("/y"), timeout=5)
-        assert refusal_in(refusal.value)
+        assert is_blocked_error(refusal.value)
     assert http_server.seen == ["/x"], "nothing else arrived"
 
 
 @pytest.mark.parametrize("target", ["http://127.0.0.1:1/", "https://169.254.169.254/", "https://other.example.com/"])
 def test_a_redirect_does_not_lead_out(http_server: Canary, target: str) -> None:
     http_server.paths["/go"] = (302, {"Location": target}, b"")
-    session = Outbound([http_server.host], [http_server.host]).guard(requests.Session())
-    with pytest.raises((RequestRefusedError, requests.RequestException)) as refusal:
+    session = OutboundPolicy([http_server.host], [http_server.host]).guard(requests.Session())
+    with pytest.raises((BlockedRequestError, requests.RequestException)) as refusal:
         session.get(http_server.url("/go"), timeout=5)
-    assert refusal_in(refusal.value)
+    assert is_blocked_error(refusal.value)
 
 
 def test_proxies_and_certificates_of_the_environment_are_not_used(
@@ -88,21 +88,21 @@ def test_proxies_and_certificates_of_the_environment_are_not_used(
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere")
     http_server.paths["/x"] = (200, {}, b"direct")
-    session = Outbound([http_server.host], [http_server.host]).guard(requests.Session())
+    session = OutboundPolicy([http_server.host], [http_server.host]).guard(requests.Session())
     assert session.get(http_server.url("/x"), timeout=5).content == b"direct"
 
 
 def test_a_name_that_nobody_knows_is_no_refusal() -> None:
     with pytest.raises(OSError, match="unknown host"):
-        outbound().address_of(HOST, 443, secure=True)
+        outbound().resolve_address(HOST, 443, secure=True)
 
 
 def test_a_rebound_name_is_connected_to_where_it_was_checked() -> None:
     answers = iter([["93.184.216.34"], ["127.0.0.1"]])
-    rebinding = Outbound([HOST], (), lambda host, port: next(answers))
-    assert rebinding.address_of(HOST, 443, secure=True) == "93.184.216.34"
-    with pytest.raises(RequestRefusedError):
-        rebinding.address_of(HOST, 443, secure=True)
+    rebinding = OutboundPolicy([HOST], (), lambda host, port: next(answers))
+    assert rebinding.resolve_address(HOST, 443, secure=True) == "93.184.216.34"
+    with pytest.raises(BlockedRequestError):
+        rebinding.resolve_address(HOST, 443, secure=True)
 
 
 class Trickling:
@@ -122,7 +122,7 @@ class Trickling:
                 time.sleep(self._pause)
 
     def get(self, **options: Any) -> requests.Response:
-        session = Outbound([self.host], [self.host]).guard(requests.Session())
+        session = OutboundPolicy([self.host], [self.host]).guard(requests.Session())
         return session.get(f"http://{self.host}/", timeout=5, **options)
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from cwz_web.storage import PermissionDeniedError, connection_test
-from cwz_web.storage.connection_test import trouble_of, try_connection
+from cwz_web.storage.connection_test import first_error, run_connection_test
 
 SPACE = UUID(int=7)
 
@@ -39,13 +39,13 @@ class ByteCache:
 
 
 def outcome(bucket: Any) -> list[tuple[str, bool, bool]]:
-    return [(step.label, step.tried, step.trouble is None) for step in try_connection(lambda: bucket, SPACE)]
+    return [(step.label, step.tried, step.trouble is None) for step in run_connection_test(lambda: bucket, SPACE)]
 
 
 def test_all_steps_work_and_leave_nothing_behind() -> None:
     bucket = ByteCache()
-    steps = try_connection(lambda: bucket, SPACE)  # type: ignore[arg-type, return-value]
-    assert trouble_of(steps) is None
+    steps = run_connection_test(lambda: bucket, SPACE)  # type: ignore[arg-type, return-value]
+    assert first_error(steps) is None
     assert bucket.kept == {}
 
 
@@ -63,7 +63,7 @@ def test_the_step_that_fails_is_named_and_a_probe_that_was_written_goes(lacks: s
 
 def test_the_probe_lies_below_the_workspaces_prefix() -> None:
     bucket = ByteCache("delete")
-    try_connection(lambda: bucket, SPACE)  # type: ignore[arg-type, return-value]
+    run_connection_test(lambda: bucket, SPACE)  # type: ignore[arg-type, return-value]
     assert all(key.startswith(f"{SPACE}/") for key in bucket.kept)
 
 
@@ -75,9 +75,9 @@ def test_a_storage_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> No
         def put(self, key: str, body: bytes, **told: Any) -> None:
             release_connection.wait(20)
 
-    steps = try_connection(lambda: Hanging(), SPACE)  # type: ignore[arg-type, return-value]
+    steps = run_connection_test(lambda: Hanging(), SPACE)  # type: ignore[arg-type, return-value]
     release_connection.set()
-    assert "did not answer in time" in str(trouble_of(steps))
+    assert "did not answer in time" in str(first_error(steps))
     assert connection_test.SECONDS < 10
 
 
@@ -86,6 +86,6 @@ def test_a_plugin_that_fails_is_no_crash_and_tells_no_secret() -> None:
         def put(self, key: str, body: bytes, **told: Any) -> None:
             raise RuntimeError("canary-9931")
 
-    trouble = trouble_of(try_connection(lambda: Failing(), SPACE))  # type: ignore[arg-type, return-value]
+    trouble = first_error(run_connection_test(lambda: Failing(), SPACE))  # type: ignore[arg-type, return-value]
     assert "plugin of this storage failed" in str(trouble)
     assert "canary" not in str(trouble)

@@ -16,12 +16,12 @@ from cwz_web.storage import (
     Fields,
     InvalidCredentialsError,
     InvalidSettingsError,
-    Opening,
+    BucketContext,
     check_key,
     hookimpl,
     plugins,
 )
-from cwz_web.storage.plugins import Place, Providers
+from cwz_web.storage.plugins import ConnectionSpec, ProviderRegistry
 
 RING = KeyRing([bytes(range(32))])
 
@@ -47,12 +47,12 @@ class Provider:
     def hosts(self, settings: BaseModel, operator: Mapping[str, str]) -> Iterable[str]:
         return ["storage.example.com"]
 
-    def open(self, opening: Opening) -> Any:
+    def open(self, opening: BucketContext) -> Any:
         return opening
 
 
-def place(provider: str = "memory", sealed: str = "", **settings: str) -> Place:
-    return Place(
+def place(provider: str = "memory", sealed: str = "", **settings: str) -> ConnectionSpec:
+    return ConnectionSpec(
         workspace_id=UUID(int=1),
         connection_id=UUID(int=2),
         provider=provider,
@@ -61,7 +61,7 @@ def place(provider: str = "memory", sealed: str = "", **settings: str) -> Place:
     )
 
 
-def seal(where: Place, **secrets: str) -> Place:
+def seal(where: ConnectionSpec, **secrets: str) -> ConnectionSpec:
     envelope = RING.encrypt(json.dumps(secrets), *where.context)
     return where.model_copy(update={"sealed": base64.b64encode(envelope).decode()})
 
@@ -95,7 +95,7 @@ def plugin(*providers: Any) -> Any:
 
 
 def names(blocked: tuple[str, ...] = ()) -> list[str]:
-    return [provider.name for provider in Providers({}, blocked)]
+    return [provider.name for provider in ProviderRegistry({}, blocked)]
 
 
 def test_the_local_plugin_is_installed_like_any_other() -> None:
@@ -105,7 +105,7 @@ def test_the_local_plugin_is_installed_like_any_other() -> None:
 
 def test_a_provider_gets_checked_settings_and_the_operators(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, good=plugin(Provider()))
-    providers = Providers({"memory": {"limit": "3"}})
+    providers = ProviderRegistry({"memory": {"limit": "3"}})
     opening: Any = providers.open(place(folder="x"))
     assert (opening.settings, opening.operator) == (Settings(folder="x"), {"limit": "3"})
     assert opening.outbound.hosts == {"storage.example.com:443"}
@@ -118,7 +118,7 @@ def test_a_provider_gets_checked_settings_and_the_operators(monkeypatch: pytest.
 
 def test_secrets_open_in_their_own_connection_only(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, good=plugin(Provider()))
-    providers = Providers({}, ring=RING)
+    providers = ProviderRegistry({}, ring=RING)
     sealed = seal(place(folder="x"), token="canary-1177")
     opening: Any = providers.open(sealed)
     assert opening.credentials.token == "canary-1177"
@@ -128,12 +128,12 @@ def test_secrets_open_in_their_own_connection_only(monkeypatch: pytest.MonkeyPat
             providers.open(sealed.model_copy(update=other))
         assert "canary" not in str(refusal.value)
     with pytest.raises(InvalidCredentialsError):
-        Providers({}).open(sealed)
+        ProviderRegistry({}).open(sealed)
 
 
 def test_a_plugin_that_is_left_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, broken=ImportError("no module named boto9"), good=plugin(Provider()))
-    assert Providers({}).left_out == {"broken": "no module named boto9"}
+    assert ProviderRegistry({}).left_out == {"broken": "no module named boto9"}
 
 
 class Misspelt:

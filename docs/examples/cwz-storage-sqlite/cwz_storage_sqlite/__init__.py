@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, SecretStr
 
 from cwz_web.storage import (
     API_VERSION,
-    BasicBucket,
+    Bucket,
     Capability,
     Fields,
     InvalidCredentialsError,
@@ -19,7 +19,7 @@ from cwz_web.storage import (
     ObjectExistsError,
     ObjectInfo,
     ObjectNotFoundError,
-    Opening,
+    BucketContext,
     StorageProvider,
     StorageUnreachableError,
     check_key,
@@ -52,7 +52,7 @@ class SqliteProvider:
     def hosts(self, settings: BaseModel, operator: Mapping[str, str]) -> Iterable[str]:
         return ()
 
-    def open(self, opening: Opening) -> "SqliteBucket":
+    def open(self, opening: BucketContext) -> "SqliteBucket":
         settings, credentials, operator = opening.settings, opening.credentials, opening.operator
         assert isinstance(settings, Settings)
         assert isinstance(credentials, Credentials)
@@ -62,7 +62,7 @@ class SqliteProvider:
         return SqliteBucket(Path(operator["root"]) / f"{settings.shelf}.sqlite", allowed)
 
 
-class SqliteBucket(BasicBucket):
+class SqliteBucket(Bucket):
     def __init__(self, path: Path, allowed: bool) -> None:
         self._path, self._allowed = path, allowed
 

@@ -1,0 +1,102 @@
+"""An HTTP client for plugins: guarded connections, timeouts, and errors of the storage contract."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import requests
+
+from cwz_web.net.guard import OutboundPolicy, is_blocked_error
+from cwz_web.storage.contract import (
+    BlockedAddressError,
+    InvalidCredentialsError,
+    InvalidSettingsError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    PermissionDeniedError,
+    StorageError,
+    StorageThrottledError,
+    StorageUnreachableError,
+    check_key,
+)
+
+TIMEOUT = (3, 15)  # seconds to connect, and between two reads
+CHUNK_BYTES = 256 * 1024
+
+
+class HttpClient:
+    """Sends requests to the objects below one URL. Thread-safe.
+
+    Args:
+        outbound: The context's policy; only hosts that the provider declares are reachable, by https.
+        base_url: The URL of the bucket.
+        auth: User name and password of HTTP basic authentication.
+    """
+
+    def __init__(self, outbound: OutboundPolicy, base_url: str, auth: tuple[str, str] | None = None) -> None:
+        self._session = outbound.guard(requests.Session())
+        self._session.auth = auth
+        self._base_url = base_url.rstrip("/")
+
+    def url(self, key: str) -> str:
+        """Return the URL of an object. Raises InvalidSettingsError for a key that `check_key` rejects."""
+        return f"{self._base_url}/{quote(check_key(key))}"
+
+    def request(self, method: str, key: str, **options: Any) -> requests.Response:
+        """Send a request for an object, without following redirects.
+
+        Args:
+            method: The HTTP method.
+            key: The object's key; an empty one means the base URL itself.
+            options: As `requests.request` takes them: `data`, `headers`, `params`, `stream`, ...
+
+        Raises:
+            StorageError: The connection failed, or the status is not 2xx; see `error_for_status`.
+        """
+        url = self.url(key) if key else f"{self._base_url}/"
+        with request_errors():
+            response = self._session.request(method, url, timeout=TIMEOUT, allow_redirects=False, **options)
+        if not 200 <= response.status_code < 300:
+            response.close()
+            raise error_for_status(response.status_code)
+        return response
+
+    def stream(self, key: str) -> Iterator[bytes]:
+        """Send a GET request and return the body in parts. Raises StorageErrors."""
+        return _parts(self.request("GET", key, stream=True))
+
+
+def error_for_status(status: int) -> StorageError:
+    """Return the contract's error for an HTTP status that is not 2xx."""
+    match status:
+        case HTTPStatus.UNAUTHORIZED:
+            return InvalidCredentialsError("The storage rejects these credentials; enter valid ones")
+        case HTTPStatus.FORBIDDEN:
+            return PermissionDeniedError("The credentials must allow reading, writing, listing and deleting")
+        case HTTPStatus.NOT_FOUND | HTTPStatus.GONE:
+            return ObjectNotFoundError("The object does not exist")
+        case HTTPStatus.PRECONDITION_FAILED:
+            return ObjectExistsError("The object exists already")
+        case HTTPStatus.TOO_MANY_REQUESTS | HTTPStatus.SERVICE_UNAVAILABLE:
+            return StorageThrottledError("The storage limits the request rate; try again later")
+        case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return StorageUnreachableError(f"The storage has an internal error (HTTP {status}); try again later")
+    return InvalidSettingsError(f"The storage rejects the request (HTTP {status}); check the settings")
+
+
+@contextmanager
+def request_errors() -> Iterator[None]:
+    """Turn the errors of `requests` into the contract's."""
+    try:
+        yield
+    except requests.RequestException as error:
+        if is_blocked_error(error):
+            raise BlockedAddressError from None
+        raise StorageUnreachableError("The storage does not respond; try again later") from None
+
+
+def _parts(response: requests.Response) -> Iterator[bytes]:
+    with request_errors(), response:
+        yield from response.iter_content(CHUNK_BYTES)
