@@ -1,8 +1,8 @@
-"""Errors that are logged with their trace are told to Sentry as well, where the operator has one.
+"""Error reports to Sentry, for errors that are logged with a traceback.
 
-Only what is named here leaves: the kinds of the errors and where they were raised, which request, route, workspace and
-release. No message, no variable, no line of source, nothing of the request itself: a password has no form by which it
-could be recognised in a message. The log has the message, under the same request's id.
+A report contains the types of the errors, where they were raised, and the ids of the request, route, workspace and
+release. It contains no message, no variable, no source line and nothing of the request: a secret in a message cannot be
+recognized. The log has the same error under the same request id.
 """
 
 import sys
@@ -14,14 +14,14 @@ import sentry_sdk
 from sentry_sdk.types import Event, Hint
 from structlog.types import EventDict
 
-FRAME = ("filename", "function", "module", "lineno", "in_app")
-KEPT = ("event_id", "timestamp", "platform", "level", "release", "environment")
-# Names in a log's line that say where to look, and whose values are ids of ours.
+FRAME_FIELDS = ("filename", "function", "module", "lineno", "in_app")
+EVENT_FIELDS = ("event_id", "timestamp", "platform", "level", "release", "environment")
+# Keys of log lines whose values are ids and routes of ours.
 TAGS = ("request", "workspace", "run", "feed", "route")
 
 
 def configure_error_reports(dsn: str, environment: str) -> None:
-    """Tell Sentry from now on; for an empty DSN, nobody."""
+    """Turn error reports on, unless the DSN is empty."""
     if not dsn:
         return
     sentry_sdk.init(
@@ -37,14 +37,14 @@ def configure_error_reports(dsn: str, environment: str) -> None:
         include_source_context=False,
         max_request_body_size="never",
         max_breadcrumbs=0,
-        http_proxy="",  # none from the environment
+        http_proxy="",  # no proxy from the environment
         https_proxy="",
-        before_send=only_what_is_named,
+        before_send=filter_event,
     )
 
 
 def report_error(logger: Any, method: str, event: EventDict) -> EventDict:
-    """A structlog processor: a line with a trace is told to Sentry, and goes on unchanged."""
+    """Report a line with a traceback to Sentry (a structlog processor; returns the line unchanged)."""
     given = event.get("exc_info")
     error = sys.exc_info() if given is True else given
     if error and method in ("error", "exception", "critical"):
@@ -56,24 +56,24 @@ def report_error(logger: Any, method: str, event: EventDict) -> EventDict:
     return event
 
 
-def only_what_is_named(event: Event, hint: Hint) -> Event:
-    """What leaves of an event."""
+def filter_event(event: Event, hint: Hint) -> Event:
+    """Return an event with the allowed fields only (the `before_send` hook of Sentry)."""
     errors = [
         {
             "type": error.get("type"),
             "module": error.get("module"),
             "stacktrace": {
                 "frames": [
-                    {name: frame[name] for name in FRAME if name in frame}
+                    {name: frame[name] for name in FRAME_FIELDS if name in frame}
                     for frame in (error.get("stacktrace") or {}).get("frames", ())
                 ]
             },
         }
         for error in event.get("exception", {}).get("values", ())
     ]
-    kept: dict[str, Any] = {name: event[name] for name in KEPT if name in event}  # type: ignore[literal-required]
+    fields: dict[str, Any] = {name: event[name] for name in EVENT_FIELDS if name in event}  # type: ignore[literal-required]
     tags = {name: value for name, value in (event.get("tags") or {}).items() if name in TAGS}
-    return {**kept, "exception": {"values": errors}, "tags": tags}  # type: ignore[typeddict-item]
+    return {**fields, "exception": {"values": errors}, "tags": tags}  # type: ignore[typeddict-item]
 
 
 def _as_exc_info(

@@ -1,21 +1,23 @@
-"""Logs: structlog, lines for people in development and JSON in production, for the libraries' own lines as well.
+"""Logging: structlog, with text lines in development and JSON in production, for libraries' lines as well.
 
-Everything passes `scrubbing`: no body, header, query or secret is in a line. Errors go to Sentry, too, where there is
-one (`error_reports.py`).
+Every line passes `scrubbing`. In production the traceback of an unexpected error has its types and locations only: a
+message can quote anything that a request contained. Errors are also reported to Sentry (`error_reports.py`).
 """
 
 import logging
 import sys
+import traceback
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, TextIO, cast
 
 import structlog
-from structlog.types import EventDict, Processor
+from structlog.types import EventDict, ExcInfo, Processor
 
 from cwz_web.error_reports import report_error
-from cwz_web.scrubbing import scrub, scrub_trace
+from cwz_web.scrubbing import scrub
 
-CHATTY = (
+VERBOSE_LIBRARIES = (
     "httpx",
     "httpcore",
     "procrastinate",
@@ -26,21 +28,21 @@ CHATTY = (
     "urllib3",
     "sentry_sdk",
 )
-# What structlog itself puts into a line.
-OURS = {"event", "level", "timestamp", "logger"}
+# The keys that structlog adds to a line.
+STRUCTLOG_KEYS = {"event", "level", "timestamp", "logger"}
 
 
 def configure_logs(*, development: bool) -> None:
-    """Set up structlog, the standard library's logging, and the levels of chatty libraries."""
-    # Plain tracebacks: the fancy ones show local variables, and with them secrets.
-    lines = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
-    renderer: Processor = lines if development else structlog.processors.JSONRenderer()
+    """Configure structlog, the standard library's logging, and the levels of verbose libraries."""
+    # Plain tracebacks: the rich ones show local variables, which can be secrets.
+    console = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    renderer: Processor = console if development else structlog.processors.JSONRenderer()
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         report_error,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        structlog.processors.format_exc_info if development else structlog.processors.ExceptionRenderer(format_stack),
         scrub_event,
     ]
     handler = logging.StreamHandler(sys.stderr)
@@ -51,20 +53,22 @@ def configure_logs(*, development: bool) -> None:
         )
     )
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for chatty in CHATTY:
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    for library in VERBOSE_LIBRARIES:
+        logging.getLogger(library).setLevel(logging.WARNING)
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        # Not the standard output: that belongs to a command's answer.
-        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Lines(sys.stderr))),
+        # Not the standard output, which is for the output of commands.
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _SafeStream(sys.stderr))),
         cache_logger_on_first_use=True,
     )
 
 
-class _Lines:
-    """Where lines go. One that cannot be written, since the disk is full or nobody takes it any more, is lost: what it
-    tells of has been done, and must not fail for it. The standard library's logging does the same."""
+class _SafeStream:
+    """A stream that drops a line that cannot be written, for example to a full disk or a closed pipe.
+
+    The logged action must not fail for it. The standard library's logging does the same.
+    """
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
@@ -78,14 +82,31 @@ class _Lines:
             self._file.flush()
 
 
+def format_stack(exc_info: ExcInfo) -> str:
+    """Return the types and locations of an error and its causes, without messages and source lines."""
+    return "\n".join(_stack_lines(traceback.TracebackException(*exc_info, lookup_lines=False)))
+
+
+def _stack_lines(error: traceback.TracebackException) -> Iterator[str]:
+    if error.__cause__ is not None:
+        yield from _stack_lines(error.__cause__)
+        yield "  caused:"
+    elif error.__context__ is not None and not error.__suppress_context__:
+        yield from _stack_lines(error.__context__)
+        yield "  while it was handled:"
+    for frame in error.stack:
+        yield f'  File "{frame.filename}", line {frame.lineno}, in {frame.name}'
+    yield str(error.exc_type.__qualname__) if error.exc_type else "unknown error"
+    for inner in error.exceptions or ():
+        yield from _stack_lines(inner)
+
+
 def scrub_event(logger: Any, method: str, event: EventDict) -> EventDict:
-    """A line without what must not leave."""
+    """Remove secrets from a line (a structlog processor)."""
     scrubbed: EventDict = {}
     for name, value in event.items():
-        if name == "exception":
-            scrubbed[name] = scrub_trace(value)
-        elif name.startswith("_"):  # structlog's own, for the renderer
+        if name.startswith("_"):  # of structlog, for the renderer
             scrubbed[name] = value
         else:
-            scrubbed[name] = scrub(value, "" if name in OURS else name)
+            scrubbed[name] = scrub(value, "" if name in STRUCTLOG_KEYS else name)
     return scrubbed

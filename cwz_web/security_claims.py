@@ -1,61 +1,105 @@
-"""The security claims, read from `docs/security-claims.md`: the public page says what that file says, and no more.
+"""The security claims of the public security page, from `security_claims.toml`.
 
-The package holds a link to the file; a wheel holds a copy.
+Run as a module, it prints `docs/security-claims.md`, which shows the same claims in the repository.
 """
 
 import re
+import tomllib
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from importlib.resources import files
+from typing import Any
 
-FILE = "security-claims.md"
-_link = re.compile(r"\[([^\]]*)\]\([^)]*\)")
+FILE = "security_claims.toml"
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A promise, where it is kept, and the tests that show it."""
+    """What the software does, the code that does it, and the tests that prove it."""
 
-    promise: str
-    kept_in: str
-    shown_by: str
+    text: str
+    code: tuple[str, ...]
+    tests: tuple[str, ...]
 
     @property
     def anchor(self) -> str:
-        """A name for a link to it."""
-        return re.sub(r"[^a-z0-9]+", "-", self.promise.lower()).strip("-")[:60].rstrip("-")
+        """The id of the claim on the page."""
+        return re.sub(r"[^a-z0-9]+", "-", self.text.lower()).strip("-")[:60].rstrip("-")
 
 
 @dataclass(frozen=True)
-class Section:
-    """A heading of the file, and what stands under it as plain points."""
+class ClaimSection:
+    """Claims about one subject."""
+
+    title: str
+    claims: tuple[Claim, ...]
+
+
+@dataclass(frozen=True)
+class PointSection:
+    """A section that is a list of points."""
 
     title: str
     points: tuple[str, ...]
+    intro: str = ""
 
 
-@lru_cache(maxsize=1)
-def claims() -> tuple[Claim, ...]:
-    """Every row of the table."""
-    rows = [line.strip("| \n").split(" | ") for line in _text().splitlines() if line.startswith("| ")]
-    return tuple(Claim(*(_plain(cell) for cell in row)) for row in rows[1:])
+@dataclass(frozen=True)
+class SecurityClaims:
+    """The contents of the file."""
+
+    sections: tuple[ClaimSection, ...]
+    limits: PointSection
+    attacks: PointSection
+    deviations: PointSection
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """Every claim."""
+        return tuple(claim for section in self.sections for claim in section.claims)
 
 
-@lru_cache(maxsize=1)
-def limits() -> tuple[Section, ...]:
-    """What is not promised: the sections after the table that are lists."""
-    found = []
-    for part in _text().split("\n## ")[1:]:
-        title, _, body = part.partition("\n")
-        points = re.findall(r"^- (.*(?:\n  .*)*)", body, re.MULTILINE)
-        if points:
-            found.append(Section(title, tuple(_plain(" ".join(point.split())) for point in points)))
-    return tuple(found)
+@cache
+def load_claims() -> SecurityClaims:
+    """Read the package's file."""
+    content = tomllib.loads(files(__package__).joinpath(FILE).read_text())
+    sections = (
+        ClaimSection(
+            section["title"],
+            tuple(Claim(claim["text"], tuple(claim["code"]), tuple(claim["tests"])) for claim in section["claim"]),
+        )
+        for section in content["section"]
+    )
+    return SecurityClaims(
+        tuple(sections), _points(content["limits"]), _points(content["attacks"]), _points(content["deviations"])
+    )
 
 
-def _text() -> str:
-    return files(__package__).joinpath(FILE).read_text()
+def to_markdown(claims: SecurityClaims) -> str:
+    """Return the page of the repository's documentation."""
+    lines = [
+        "# Security claims",
+        "",
+        "What the software does, the code that does it, and the tests that prove it. A claim without a test does not",
+        "belong here. Generated from `cwz_web/security_claims.toml` by `python -m cwz_web.security_claims`.",
+    ]
+    for section in claims.sections:
+        lines += ["", f"## {section.title}", "", "| claim | code | tests |", "|---|---|---|"]
+        lines += [f"| {claim.text} | {_paths(claim.code)} | {_paths(claim.tests)} |" for claim in section.claims]
+    for points in (claims.limits, claims.attacks, claims.deviations):
+        lines += ["", f"## {points.title}", ""]
+        lines += [points.intro, ""] if points.intro else []
+        lines += [f"- {point}" for point in points.points]
+    return "\n".join(lines) + "\n"
 
 
-def _plain(text: str) -> str:
-    return _link.sub(r"\1", text).replace("`", "").strip()
+def _points(table: dict[str, Any]) -> PointSection:
+    return PointSection(table["title"], tuple(table["points"]), table.get("intro", ""))
+
+
+def _paths(paths: tuple[str, ...]) -> str:
+    return ", ".join(f"`{path}`" for path in paths)
+
+
+if __name__ == "__main__":
+    print(to_markdown(load_claims()), end="")  # noqa: T201 - the purpose of the module

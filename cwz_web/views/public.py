@@ -1,8 +1,8 @@
-"""Pages for everybody: what this is, what it costs, what it promises, and who answers for it."""
+"""Public pages: the front page, pricing, security, privacy, terms and security.txt."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from functools import lru_cache
-from typing import Any
 
 import structlog
 from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther
@@ -15,37 +15,117 @@ from cwz_web.demo.starters import NAMES, RenderedOriginals, open_starter
 from cwz_web.generation.image_service import ImageService
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.resources.application import Root, WellKnown
-from cwz_web.security_claims import claims, limits
-from cwz_web.settings import Plan
-from cwz_web.views.sign_in import demo_of
+from cwz_web.security import SignedInUser
+from cwz_web.security_claims import SecurityClaims, load_claims
+from cwz_web.settings import Operator, Plan, Settings
+from cwz_web.views.sign_in import demo_credentials
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 
 log = structlog.get_logger()
 
-# Width of the images on the front page, in pixels: twice what is shown, for fine screens.
-SHOWN = 720
+# Width of the images on the front page, in pixels: twice the displayed width, for high-density screens.
+SHOWCASE_WIDTH = 720
 SHOWCASE = ("product-ad", "social-card", "event-invitation", "listing", "quote", "sale-badge")
-EXPIRES = timedelta(days=180)
+SECURITY_TXT_LIFETIME = timedelta(days=180)
+
+
+@dataclass(frozen=True)
+class ShowcaseImage:
+    """A starter template on the front page, with its size in pixels."""
+
+    name: str
+    label: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class LandingPage:
+    """What public/landing.jinja2 shows."""
+
+    demo: tuple[str, str] | None
+    hero: ShowcaseImage
+    showcase: list[ShowcaseImage]
+
+
+@dataclass(frozen=True)
+class PlanCard:
+    """A plan on the pricing page."""
+
+    label: str
+    prices: list[Price]
+    is_free: bool
+    features: list[str]
+
+
+@dataclass(frozen=True)
+class PricingPage:
+    """What public/pricing.jinja2 shows."""
+
+    plans: list[PlanCard]
+    settings: Settings
+    next_url: str
+    next_label: str
+
+
+@dataclass(frozen=True)
+class SecurityPage:
+    """What public/security.jinja2 shows."""
+
+    claims: SecurityClaims
+    operator: Operator
+    contact_url: str
+
+
+@dataclass(frozen=True)
+class Subprocessor:
+    """A company that receives data, for which purpose, and its country."""
+
+    name: str
+    purpose: str = ""
+    country: str = ""
+
+
+@dataclass(frozen=True)
+class PrivacyPage:
+    """What public/privacy.jinja2 shows."""
+
+    operator: Operator
+    settings: Settings
+    subprocessors: list[Subprocessor]
+    since: str
+
+
+@dataclass(frozen=True)
+class TermsPage:
+    """What public/terms.jinja2 shows."""
+
+    operator: Operator
+    settings: Settings
+    since: str
 
 
 @view_config(context=Root, request_method="GET", renderer="public/landing.jinja2", permission=NO_PERMISSION_REQUIRED)
-def landing(context: Root, request: Request) -> Any:
-    """To the first workspace; for visitors, what this is."""
-    if request.identity is not None:
-        known = request.identity.workspaces
-        return HTTPSeeOther(f"/w/{known[0].slug}" if known else "/w")
-    shown = [(name, NAMES[name], open_starter(name).document.canvas) for name in SHOWCASE]
-    return {"demo": demo_of(request), "shown": shown}
+def landing(context: Root, request: Request) -> LandingPage | HTTPSeeOther:
+    """Show the front page; redirect a signed-in user to the first workspace."""
+    if isinstance(request.identity, SignedInUser):
+        workspaces = request.identity.workspaces
+        return HTTPSeeOther(f"/w/{workspaces[0].slug}" if workspaces else "/w")
+    images = []
+    for name in SHOWCASE:
+        canvas = open_starter(name).document.canvas
+        images.append(ShowcaseImage(name, NAMES[name], canvas.width, canvas.height))
+    return LandingPage(demo_credentials(request), images[0], images[1:])
 
 
 @view_config(context=Root, name="showcase", request_method="GET", permission=NO_PERMISSION_REQUIRED)
 def showcase(context: Root, request: Request) -> Response:
-    """A starter template with its sample values, rendered by the engine: the front page shows what it talks of."""
+    """Return a starter template with its sample values, rendered by the engine."""
     name = request.GET.get("name", "")
     if name not in SHOWCASE:
         raise HTTPNotFound
-    digest, image = _rendered(request.services.image_service, name)
+    digest, image = _render_starter(request.services.image_service, name)
     response = Response(content_type=Format.WEBP.content_type, conditional_response=True)
     response.etag = digest
     response.headers["Cache-Control"] = "public, max-age=86400"
@@ -60,12 +140,17 @@ def showcase(context: Root, request: Request) -> Response:
     renderer="public/pricing.jinja2",
     permission=NO_PERMISSION_REQUIRED,
 )
-def pricing(context: Root, request: Request) -> dict[str, Any]:
-    """The plans; without billing, that there are none."""
+def pricing(context: Root, request: Request) -> PricingPage:
+    """Show the plans, if the installation has any."""
     settings = request.services.settings
-    signed_in = request.identity is not None
-    release_connection(request)  # Stripe may be asked
-    return {"plans": _plans(request) if settings.billing.enabled else [], "signed_in": signed_in, "settings": settings}
+    is_signed_in = request.identity is not None
+    release_connection(request)  # the prices come from Stripe
+    return PricingPage(
+        _plan_cards(request) if settings.billing.enabled else [],
+        settings,
+        next_url="/w" if is_signed_in else "/signup",
+        next_label="Open your workspaces" if is_signed_in else "Get started",
+    )
 
 
 @view_config(
@@ -75,9 +160,10 @@ def pricing(context: Root, request: Request) -> dict[str, Any]:
     renderer="public/security.jinja2",
     permission=NO_PERMISSION_REQUIRED,
 )
-def security(context: Root, request: Request) -> dict[str, Any]:
-    """What the software promises, where it keeps it, which test shows it; and what it does not promise."""
-    return {"claims": claims(), "limits": limits(), "operator": request.services.settings.operator}
+def security(context: Root, request: Request) -> SecurityPage:
+    """Show the security claims with their code and tests, and what the software does not do."""
+    operator = request.services.settings.operator
+    return SecurityPage(load_claims(), operator, _security_contact_url(operator))
 
 
 @view_config(
@@ -87,33 +173,32 @@ def security(context: Root, request: Request) -> dict[str, Any]:
     renderer="public/privacy.jinja2",
     permission=NO_PERMISSION_REQUIRED,
 )
-def privacy(context: Root, request: Request) -> dict[str, Any]:
-    """What is kept of people, why, for how long, and who else gets it."""
+def privacy(context: Root, request: Request) -> PrivacyPage:
+    """Show the privacy policy, as this installation is configured."""
     settings = request.services.settings
-    return {"operator": settings.operator, "settings": settings, "processors": _processors(request)}
+    return PrivacyPage(settings.operator, settings, _subprocessors(request), _effective_date(settings.operator))
 
 
 @view_config(
     context=Root, name="terms", request_method="GET", renderer="public/terms.jinja2", permission=NO_PERMISSION_REQUIRED
 )
-def terms(context: Root, request: Request) -> dict[str, Any]:
-    """On which terms the operator offers this."""
+def terms(context: Root, request: Request) -> TermsPage:
+    """Show the terms of service."""
     settings = request.services.settings
-    return {"operator": settings.operator, "settings": settings}
+    return TermsPage(settings.operator, settings, _effective_date(settings.operator))
 
 
 @view_config(context=WellKnown, name="security.txt", request_method="GET", permission=NO_PERMISSION_REQUIRED)
 def security_txt(context: WellKnown, request: Request) -> Response:
-    """Where to report a weakness (RFC 9116)."""
+    """Return the contact for vulnerability reports (RFC 9116)."""
     settings = request.services.settings
     operator = settings.operator
     if not operator.security_contact:
         raise HTTPNotFound
-    contact = operator.security_contact
-    ends = operator.security_expires or (datetime.now(UTC) + EXPIRES).date()
+    expires = operator.security_expires or (datetime.now(UTC) + SECURITY_TXT_LIFETIME).date()
     lines = (
-        f"Contact: {contact if ':' in contact else f'mailto:{contact}'}",
-        f"Expires: {datetime.combine(ends, time(), UTC).isoformat().replace('+00:00', 'Z')}",
+        f"Contact: {_security_contact_url(operator)}",
+        f"Expires: {datetime.combine(expires, time(), UTC).isoformat().replace('+00:00', 'Z')}",
         "Preferred-Languages: en",
         f"Canonical: {settings.url}/.well-known/security.txt",
         f"Policy: {settings.url}/security",
@@ -122,43 +207,84 @@ def security_txt(context: WellKnown, request: Request) -> Response:
 
 
 @lru_cache(maxsize=len(SHOWCASE))
-def _rendered(image_service: ImageService, name: str) -> tuple[str, bytes]:
-    """A starter's digest and image; rendered once a process."""
+def _render_starter(image_service: ImageService, name: str) -> tuple[str, bytes]:
+    """Return a starter's digest and image; each is rendered once per process."""
     starter = open_starter(name)
     order = image_service.order(RenderedOriginals(starter), starter.document, {}, Output(format=Format.WEBP))
-    return order.digest, image_service.preview(order, SHOWN)
+    return order.digest, image_service.preview(order, SHOWCASE_WIDTH)
 
 
-def _plans(request: Request) -> list[tuple[Plan, list[Price]]]:
+def _plan_cards(request: Request) -> list[PlanCard]:
     settings = request.services.settings
     try:
-        known = request.billing.stripe.list_prices()
+        prices = request.billing.stripe.list_prices()
     except StripeUnavailableError as error:
-        log.warning("no prices", reason=str(error))
-        known = {}
-    return [(plan, [known[key] for key in plan.prices if key in known]) for plan in settings.plan.values()]
-
-
-def _processors(request: Request) -> list[tuple[str, str, str]]:
-    """Who else gets data, for what, and where they are: as this installation is set up."""
-    services, settings = request.services, request.services.settings
-    known = [
-        (settings.operator.hosting, "Runs the servers and the database", "") if settings.operator.hosting else None,
-        ("Stripe Payments Europe, Ltd.", "Takes payments: name, address, means of payment, invoices", "Ireland, USA")
-        if settings.billing.enabled
-        else None,
-        ("Resend, Inc.", "Sends our mails: addresses and the mails themselves", "USA")
-        if settings.mail.transport == "resend"
-        else None,
-        ("Functional Software, Inc. (Sentry)", "Is told of errors: kinds and places, no content", "USA")
-        if settings.monitoring.sentry_dsn.get_secret_value()
-        else None,
-        ("Slack Technologies, LLC", "Gets messages about runs, when a workspace adds it", "USA")
-        if services.slack
-        else None,
-        ("Google Ireland Limited", "Confirms who somebody is, when they sign in with Google", "Ireland, USA")
-        if services.google
-        else None,
-        *((name.strip(), "", "") for name in settings.operator.processors.split(";") if name.strip()),
+        log.warning("prices unavailable", reason=str(error))
+        prices = {}
+    return [
+        PlanCard(
+            plan.label,
+            [prices[key] for key in plan.prices if key in prices],
+            is_free=not plan.prices,
+            features=_plan_features(plan, settings.retention.history_days),
+        )
+        for plan in settings.plan.values()
     ]
-    return [each for each in known if each is not None]
+
+
+def _plan_features(plan: Plan, history_days: int) -> list[str]:
+    limits = (
+        (plan.images, "images per month"),
+        (plan.members, "members"),
+        (plan.connections, "storage connections"),
+        (plan.feeds, "feeds"),
+    )
+    days = min(plan.history or history_days, history_days)
+    features = [f"{limit:,} {what}" if limit else f"Unlimited {what}" for limit, what in limits]
+    return [*features, f"{days} days of history"]
+
+
+def _subprocessors(request: Request) -> list[Subprocessor]:
+    """Return the companies that receive data, as this installation is configured."""
+    services, settings = request.services, request.services.settings
+    operator = settings.operator
+    configured = (
+        (operator.hosting, Subprocessor(operator.hosting, "Hosts the servers and the database")),
+        (
+            settings.billing.enabled,
+            Subprocessor(
+                "Stripe Payments Europe, Ltd.",
+                "Processes payments: name, address, payment method, invoices",
+                "Ireland, USA",
+            ),
+        ),
+        (
+            settings.mail.transport == "resend",
+            Subprocessor("Resend, Inc.", "Sends our emails: email addresses and contents", "USA"),
+        ),
+        (
+            settings.monitoring.sentry_dsn.get_secret_value(),
+            Subprocessor(
+                "Functional Software, Inc. (Sentry)", "Receives error reports: types and locations, no content", "USA"
+            ),
+        ),
+        (
+            services.slack,
+            Subprocessor("Slack Technologies, LLC", "Receives messages about runs, if a workspace connects it", "USA"),
+        ),
+        (
+            services.google,
+            Subprocessor("Google Ireland Limited", "Verifies users who sign in with Google", "Ireland, USA"),
+        ),
+    )
+    others = [Subprocessor(name.strip()) for name in operator.processors.split(";") if name.strip()]
+    return [subprocessor for is_used, subprocessor in configured if is_used] + others
+
+
+def _security_contact_url(operator: Operator) -> str:
+    contact = operator.security_contact
+    return contact if ":" in contact or not contact else f"mailto:{contact}"
+
+
+def _effective_date(operator: Operator) -> str:
+    return operator.since.strftime("%-d %B %Y") if operator.since else ""
