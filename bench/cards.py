@@ -1,7 +1,7 @@
-"""The cards that are measured: a photo card and a card of text alone, as templates, and as Pillow renders them.
+"""The benchmark's cards, a photo card and a text card, as templates and as rendered by Pillow.
 
-The photo card (1200 x 630): a JPEG photo of 2000 x 1300 as background, a gradient, a round logo, a badge, three texts
-that change with every image. The text card has a plain background and the same three texts.
+The photo card (1200 x 630) has a JPEG photo of 2000 x 1300 as background, a gradient, a round logo, a badge and three
+texts that differ in every image. The text card has a plain background and the same three texts.
 """
 
 import io
@@ -14,7 +14,7 @@ from cwz_web.imaging.fonts import install_fonts
 ROOT = Path(__file__).parent.parent
 install_fonts(ROOT / "node_modules", Path(tempfile.gettempdir()) / "cwz-bench-fonts")
 
-import pyvips  # noqa: E402 - fontconfig reads its settings once
+import pyvips  # noqa: E402 - fontconfig reads its configuration once
 from PIL import Image, ImageDraw, ImageFont  # noqa: E402
 
 from cwz_web.imaging.decoding import Source  # noqa: E402
@@ -30,8 +30,8 @@ FONTS = {
 }
 
 
-def photo_like(width: int, height: int, seed: int = 1) -> bytes:
-    """A JPEG with the smooth areas and the grain of a photo, written as cameras and shops write them (4:2:0)."""
+def create_photo(width: int, height: int, seed: int = 1) -> bytes:
+    """Return a JPEG (4:2:0) with the smooth areas and the noise of a photo."""
     bands = [pyvips.Image.perlin(width, height, cell_size=size, seed=seed + size) for size in (256, 190, 310)]
     smooth = bands[0].bandjoin(bands[1:]) * 100 + 128
     grainy = smooth + pyvips.Image.gaussnoise(width, height, mean=0, sigma=6, seed=seed)
@@ -40,12 +40,12 @@ def photo_like(width: int, height: int, seed: int = 1) -> bytes:
     return data
 
 
-PHOTO, LOGO = photo_like(2000, 1300), photo_like(400, 400, seed=9)
+PHOTO, LOGO = create_photo(2000, 1300), create_photo(400, 400, seed=9)
 SOURCES = {"photo": Source.of(PHOTO), "logo": Source.of(LOGO)}
 
 
-def _layer(kind: str, name: str, x: int, y: int, width: int, height: int, **more: Any) -> dict[str, Any]:
-    return {"type": kind, "name": name, "x": x, "y": y, "width": width, "height": height, **more}
+def _layer(layer_type: str, name: str, x: int, y: int, width: int, height: int, **more: Any) -> dict[str, Any]:
+    return {"type": layer_type, "name": name, "x": x, "y": y, "width": width, "height": height, **more}
 
 
 _TEXTS = [
@@ -54,7 +54,7 @@ _TEXTS = [
     _layer("text", "price", 900, 60, 240, 90, text="{{ price }}", size=40, weight=700, color="#ffffff")
     | {"align": "center", "valign": "middle"},
 ]
-_IMAGE = [
+_IMAGES = [
     _layer("image", "photo", 0, 0, WIDTH, HEIGHT, source="photo"),
     _layer("shape", "shade", 0, 0, WIDTH, HEIGHT, fill={"start": "#00000000", "end": "#000000cc", "angle": 90}),
     _layer("image", "logo", 60, 50, 96, 96, source="logo", radius=48),
@@ -68,12 +68,12 @@ def _card(layers: list[dict[str, Any]]) -> ImageTemplate:
     return ImageTemplate.model_validate({"canvas": canvas, "fields": fields, "layers": layers})
 
 
-CARDS = {"photo_card": _card(_IMAGE + _TEXTS), "text_card": _card(_TEXTS)}
+CARDS = {"photo_card": _card(_IMAGES + _TEXTS), "text_card": _card(_TEXTS)}
 OUTPUTS = {"jpeg": Output(format=Format.JPEG), "png": Output(format=Format.PNG)}
 
 
 def row(number: int) -> dict[str, str]:
-    """A row like no other."""
+    """Return a row with unique texts."""
     return {
         "title": f"Summer sale {number}: all for long days outside",
         "subtitle": f"Only this week, number {number}, in every shop and online",
@@ -81,24 +81,24 @@ def row(number: int) -> dict[str, str]:
     }
 
 
-def load(reference: str) -> Source:
-    """As generation.sources does for an image that it keeps."""
+def load_source(reference: str) -> Source:
+    """Return a source, as `generation.image_sources` does for a cached one."""
     return SOURCES[reference]
 
 
-def plan_of(card: str, engine: Engine | None = None) -> Plan:
-    """A card's plan."""
+def plan_card(card: str, engine: Engine | None = None) -> Plan:
+    """Return the plan of a card."""
     return (engine or Engine()).plan(CARDS[card])
 
 
-def image(plan: Plan, number: int, output: Output) -> bytes:
-    """The real path: values, sources, rendering, encoding, digest."""
-    values = plan.values(row(number))
-    return plan.render(values, plan.load(values, load), output)
+def render_card(plan: Plan, number: int, output: Output) -> bytes:
+    """Render and encode a row of a card."""
+    values = plan.fill_values(row(number))
+    return plan.render(values, plan.load_sources(values, load_source), output)
 
 
 class PillowCard:
-    """The same card, rendered plainly with Pillow, with its static layers composed once as well."""
+    """The same card, rendered with Pillow; static layers are also composed only once."""
 
     def __init__(self, card: str) -> None:
         self.base = Image.new("RGB", (WIDTH, HEIGHT), "#101020") if card == "text_card" else self._photo()
@@ -120,8 +120,8 @@ class PillowCard:
         ImageDraw.Draw(base).rounded_rectangle((900, 60, 1140, 150), 45, fill="#ff3355")
         return base.convert("RGB")
 
-    def image(self, number: int, output: Output) -> bytes:
-        """The card of a row."""
+    def render(self, number: int, output: Output) -> bytes:
+        """Render and encode a row."""
         values = row(number)
         canvas = self.base.copy()
         pen = ImageDraw.Draw(canvas)

@@ -1,4 +1,4 @@
-"""The figures of each benchmark's last run, together in `bench/results.json`, which is not kept in the repository."""
+"""The figures of the last run of each benchmark, in `bench/results.json`, which is not in the repository."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from pathlib import Path
 FILE = Path(__file__).parent / "results.json"
 
 
-def keep(figures: Mapping[str, float]) -> None:
-    """Write figures down, beside those of other benchmarks and in the place of earlier ones of the same names."""
-    kept = json.loads(FILE.read_text()) if FILE.exists() else {}
-    FILE.write_text(json.dumps(kept | dict(figures), indent=2) + "\n")
+def save_figures(figures: Mapping[str, float]) -> None:
+    """Save figures; those of other benchmarks are kept, earlier ones of the same name are replaced."""
+    saved = json.loads(FILE.read_text()) if FILE.exists() else {}
+    FILE.write_text(json.dumps(saved | dict(figures), indent=2) + "\n")

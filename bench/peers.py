@@ -1,4 +1,4 @@
-"""The peers of the image engine: takumi and satori + resvg under Node, and a headless Chromium's screenshot."""
+"""The peers of the image engine: takumi and satori with resvg in Node.js, and screenshots of headless Chromium."""
 
 import base64
 import json
@@ -16,12 +16,12 @@ from cards import CARDS, FONTS, HEIGHT, LOGO, OUTPUTS, PHOTO, ROOT, WIDTH, row
 from playwright.sync_api import sync_playwright
 
 PEERS = ROOT / "bench" / "peers"
-SHOW = "row => { for (const key in row) document.getElementById(key).textContent = row[key] }"
+SET_TEXTS = "row => { for (const key in row) document.getElementById(key).textContent = row[key] }"
 
 
 @contextmanager
 def job(**more: Any) -> Iterator[str]:
-    """What the programs in Node are told: sizes, and files that exist for as long as this lasts."""
+    """Yield the input of the Node.js programs as JSON. The files that it names exist within the context."""
     with tempfile.TemporaryDirectory() as folder:
         files = {"photo": Path(folder, "photo.jpg"), "logo": Path(folder, "logo.jpg")}
         files["photo"].write_bytes(PHOTO)
@@ -39,37 +39,39 @@ def job(**more: Any) -> Iterator[str]:
 
 
 def node_times(rounds: int) -> dict[str, float]:
-    """Medians of takumi and of satori + resvg, in milliseconds by name."""
-    with job(rounds=rounds, rows=[row(number) for number in range(rounds + 1)]) as told:
-        answer = subprocess.run(
-            ["node", str(PEERS / "render.mjs")], input=told, capture_output=True, text=True, check=True
+    """Return the medians of takumi and of satori with resvg in milliseconds, by name."""
+    with job(rounds=rounds, rows=[row(number) for number in range(rounds + 1)]) as payload:
+        process = subprocess.run(
+            ["node", str(PEERS / "render.mjs")], input=payload, capture_output=True, text=True, check=True
         )
-    times: dict[str, float] = json.loads(answer.stdout)
+    times: dict[str, float] = json.loads(process.stdout)
     return times
 
 
 @contextmanager
 def takumi_server() -> Iterator[int]:
-    """The port of a takumi behind Node's HTTP server, which draws the photo card."""
+    """Start an HTTP server in Node.js that renders the photo card with takumi; yield its port."""
     with (
-        job() as told,
+        job() as payload,
         subprocess.Popen(["node", str(PEERS / "serve.mjs")], stdin=PIPE, stdout=PIPE, text=True) as server,
     ):
         assert server.stdin is not None
         assert server.stdout is not None
-        server.stdin.write(f"{told}\n")
+        server.stdin.write(f"{payload}\n")
         server.stdin.flush()
         yield int(server.stdout.readline())
         server.kill()
 
 
 def chromium_times(rounds: int) -> dict[str, float]:
-    """Medians of setting a page's words and taking its picture, the page being open already."""
+    """Return the medians of changing the texts of an open page and taking a screenshot, in milliseconds by name."""
     results = {}
-    noted = ROOT / ".venv" / ".chromium"
+    path_file = ROOT / ".venv" / ".chromium"
+    path = path_file.read_text() if path_file.exists() else None
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=noted.read_text() if noted.exists() else None, args=["--no-sandbox", "--disable-gpu"]
+            executable_path=path,
+            args=["--no-sandbox", "--disable-gpu"],
         )
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
         for card in CARDS:
@@ -78,33 +80,34 @@ def chromium_times(rounds: int) -> dict[str, float]:
             for name, output in OUTPUTS.items():
                 times = []
                 for number in range(rounds + 1):
-                    began = time.perf_counter()
-                    page.evaluate(SHOW, row(number))
+                    started = time.perf_counter()
+                    page.evaluate(SET_TEXTS, row(number))
                     options = {"type": "jpeg", "quality": output.quality} if name == "jpeg" else {"type": "png"}
                     page.screenshot(**options)  # type: ignore[arg-type]
-                    times.append(time.perf_counter() - began)
+                    times.append(time.perf_counter() - started)
                 results[f"chromium_{card}_{name}_ms"] = statistics.median(times[1:]) * 1000
         browser.close()
     return results
 
 
 def _html(card: str) -> str:
-    def data(kind: str, content: bytes) -> str:
-        return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+    def data_url(content_type: str, content: bytes) -> str:
+        return f"data:{content_type};base64,{base64.b64encode(content).decode()}"
 
+    fonts = {weight: data_url("font/ttf", path.read_bytes()) for weight, path in FONTS.items()}
     faces = "".join(
-        f"@font-face {{ font-family: Inter; font-weight: {weight}; src: url({data('font/ttf', path.read_bytes())}) }}"
-        for weight, path in FONTS.items()
+        f"@font-face {{ font-family: Inter; font-weight: {weight}; src: url({url}) }}" for weight, url in fonts.items()
     )
-    pictures = (
-        f'<img src="{data("image/jpeg", PHOTO)}" style="width:{WIDTH}px;height:{HEIGHT}px;object-fit:cover">'
+    photo, logo = (data_url("image/jpeg", content) for content in (PHOTO, LOGO))
+    images = (
+        f'<img src="{photo}" style="width:{WIDTH}px;height:{HEIGHT}px;object-fit:cover">'
         f'<div style="width:{WIDTH}px;height:{HEIGHT}px;background:linear-gradient(transparent,#000000cc)"></div>'
-        f'<img src="{data("image/jpeg", LOGO)}" style="left:60px;top:50px;width:96px;height:96px;border-radius:48px">'
+        f'<img src="{logo}" style="left:60px;top:50px;width:96px;height:96px;border-radius:48px">'
         '<div style="left:900px;top:60px;width:240px;height:90px;border-radius:45px;background:#ff3355"></div>'
     )
     return f"""<style>{faces} body {{ margin: 0; background: #101020; color: #fff; font-family: Inter }}
         body > * {{ position: absolute; left: 0; top: 0 }}</style>
-        {pictures if card == "photo_card" else ""}
+        {images if card == "photo_card" else ""}
         <div id="title" style="left:60px;top:300px;width:1000px;font:800 68px/1.2 Inter"></div>
         <div id="subtitle" style="left:60px;top:500px;width:1000px;font:400 32px/1.2 Inter"></div>
         <div id="price" style="left:900px;top:60px;width:240px;font:700 40px/90px Inter;text-align:center"></div>"""

@@ -1,6 +1,7 @@
 """The image engine: a template document and a row's values go in, an image comes out. No web, no database.
 
-Read in this order: `documents.py` and `layers.py` (what a template is), `bindings.py` (`{{ column | filter }}`),
-`engine.py` (a document becomes a plan, a plan renders images), then the hands: `text.py`, `images.py`, `shapes.py`,
-`codes.py`, `effects.py`, `canvas.py`, `encoders.py`, `fonts.py`. `lint.py` says what should be looked at.
+Read in this order: `documents.py` and `layers.py` (the template document), `bindings.py` and `filters.py`
+(`{{ field | filter }}`), `engine.py` (a document becomes a plan, a plan renders images). Layers are rendered by
+`text.py`, `shapes.py`, `decoding.py` (images) and `barcodes.py`, changed by `effects.py`, blended by `compositing.py`
+and written by `encoders.py`. `lint.py` defines the findings; `render_pool.py` renders in child processes.
 """

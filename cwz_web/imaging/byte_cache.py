@@ -1,44 +1,48 @@
-"""Remembering what was made, up to a number of bytes; the least recently used goes first. Safe for several threads."""
+"""A least-recently-used cache that is limited by the bytes of its values, not by their number."""
 
 from collections.abc import Callable, Hashable
 from threading import Lock
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import cachetools
 
-F = TypeVar("F", bound=Callable[..., Any])
 V = TypeVar("V")
 
-NOTHING_BYTES = 64  # what an entry without pixels is taken for
+# The size that is assumed for an entry beside its pixels.
+ENTRY_BYTES = 64
 
 
 class ByteCache(Generic[V]):
-    """Values by key: bytes, or what tells its size by `nbytes`; one larger than all of the memory is not kept."""
+    """A cache of bytes, or of objects that have an `nbytes`. Safe for several threads.
+
+    Args:
+        max_bytes: the limit for all values together. A larger value is not cached at all.
+    """
 
     def __init__(self, max_bytes: int) -> None:
-        self._kept: cachetools.LRUCache[Hashable, V] = cachetools.LRUCache(max_bytes, getsizeof=size_of)
+        self._values: cachetools.LRUCache[Hashable, V] = cachetools.LRUCache(max_bytes, getsizeof=_size_of)
         self._lock = Lock()
 
     def get(self, key: Hashable) -> V | None:
-        """What is remembered, if it still is."""
+        """Return the cached value, or None."""
         with self._lock:
-            return self._kept.get(key)
+            return self._values.get(key)
 
-    def keep(self, key: Hashable, value: V) -> V:
-        """Remember a value, and give it back."""
+    def put(self, key: Hashable, value: V) -> V:
+        """Cache a value, and return it."""
         with self._lock:
-            if size_of(value) <= self._kept.maxsize:
-                self._kept[key] = value
+            if _size_of(value) <= self._values.maxsize:
+                self._values[key] = value
         return value
 
+    def get_or_create(self, key: Hashable, create: Callable[[], V]) -> V:
+        """Return the cached value; create and cache it first if there is none.
 
-def remembered(max_bytes: int) -> Callable[[F], F]:
-    """Decorate a function of hashable arguments, so that its results are remembered."""
-    cache: cachetools.LRUCache[Any, Any] = cachetools.LRUCache(max_bytes, getsizeof=size_of)
-    decorator: Callable[[F], F] = cachetools.cached(cache, lock=Lock())  # type: ignore[assignment]
-    return decorator
+        Two threads that miss the same key at once both create the value.
+        """
+        value = self.get(key)
+        return value if value is not None else self.put(key, create())
 
 
-def size_of(value: object) -> int:
-    """How many bytes a value takes, roughly."""
-    return (len(value) if isinstance(value, bytes) else int(getattr(value, "nbytes", 0))) + NOTHING_BYTES
+def _size_of(value: object) -> int:
+    return (len(value) if isinstance(value, bytes) else int(getattr(value, "nbytes", 0))) + ENTRY_BYTES

@@ -168,7 +168,7 @@ class ImageTemplate(Strict):
     @property
     def digest(self) -> str:
         """The SHA-256 of the document."""
-        return sha256(json.dumps(self.canonical(), sort_keys=True).encode()).hexdigest()
+        return sha256(self.model_dump_json().encode()).hexdigest()
 
     def to_json(self) -> str:
         """Return the document as indented JSON text without default values, as users export it."""

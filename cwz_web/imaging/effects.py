@@ -1,4 +1,4 @@
-"""What can be done to any layer's patches: a shadow below them, a turn, an opacity, an outline around letters."""
+"""Effects on the patches of a layer: shadow, rotation, opacity and outline; conversion between arrays and libvips."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -8,61 +8,62 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from cwz_web.imaging.compositing import Patch, Pixels, merge, parse_color
+from cwz_web.imaging.compositing import Patch, Pixels, merge_patches, parse_color
 from cwz_web.imaging.layers import Layer, Shadow
 
-SOFT_EDGE = 2
+# Transparent pixels around a patch, so that its rotated edges are antialiased.
+ROTATION_MARGIN = 2
 
 
-def finish(layer: Layer, patches: Sequence[Patch]) -> Sequence[Patch]:
-    """A layer's patches with the shadow, the rotation and the opacity of the layer."""
+def apply_effects(layer: Layer, patches: Sequence[Patch]) -> Sequence[Patch]:
+    """Apply the shadow, the rotation and the opacity of a layer to its patches."""
     if not patches:
         return patches
     if layer.shadow:
-        patches = [cast_shadow(merge(patches), layer.shadow), *patches]
+        patches = [cast_shadow(merge_patches(patches), layer.shadow), *patches]
     if layer.rotation % 360:
-        middle = (layer.left + layer.width / 2, layer.top + layer.height / 2)
-        patches = [rotate(merge(patches), layer.rotation, middle)]
+        center = (layer.left + layer.width / 2, layer.top + layer.height / 2)
+        patches = [rotate(merge_patches(patches), layer.rotation, center)]
     if layer.opacity < 1:
-        patches = [merge(patches).faded(layer.opacity)]
+        patches = [merge_patches(patches).faded(layer.opacity)]
     return patches
 
 
 def cast_shadow(patch: Patch, shadow: Shadow) -> Patch:
-    """The shadow of a patch: its shape, moved and blurred, in one color."""
+    """Return the shadow of a patch: its shape in one color, moved and blurred."""
     color, opacity = parse_color(shadow.color)
-    room = ceil(shadow.blur * 3)
-    mask = np.pad(patch.mask(), room)
+    margin = ceil(shadow.blur * 3)
+    mask = np.pad(patch.mask(), margin)
     if shadow.blur:
         mask = to_pixels(from_pixels(mask).gaussblur(shadow.blur, min_ampl=0.02, precision="integer"))
-    return Patch(patch.x - room + shadow.x, patch.y - room + shadow.y, color, mask).faded(opacity)
+    return Patch(patch.x - margin + shadow.x, patch.y - margin + shadow.y, color, mask).faded(opacity)
 
 
-def rotate(patch: Patch, angle: float, middle: tuple[float, float]) -> Patch:
-    """A patch turned clockwise around a point of the canvas.
+def rotate(patch: Patch, angle: float, center: tuple[float, float]) -> Patch:
+    """Rotate a patch around a point of the canvas.
 
-    Arguments:
-        angle: in degrees.
-        middle: x and y of the point.
+    Args:
+        angle: degrees, clockwise.
+        center: x and y of the point on the canvas.
     """
-    across, down = cos(radians(angle)), sin(radians(angle))
-    height, width = (side + 2 * SOFT_EDGE for side in patch.shape)
-    left, top = patch.x - SOFT_EDGE - middle[0], patch.y - SOFT_EDGE - middle[1]
+    cosine, sine = cos(radians(angle)), sin(radians(angle))
+    height, width = (side + 2 * ROTATION_MARGIN for side in patch.shape)
+    left, top = patch.x - ROTATION_MARGIN - center[0], patch.y - ROTATION_MARGIN - center[1]
     corners = [(x, y) for x in (left, left + width) for y in (top, top + height)]
-    turned = [(x * across - y * down, x * down + y * across) for x, y in corners]
-    new_left, new_top = (int(min(each[axis] for each in turned) + middle[axis]) - 1 for axis in (0, 1))
-    new_width, new_height = (ceil(max(p[axis] for p in turned) - min(p[axis] for p in turned)) + 2 for axis in (0, 1))
-    # Where the upper left corner of the patch's own pixels comes to lie.
-    odx = left * across - top * down + middle[0]
-    ody = left * down + top * across + middle[1]
+    rotated = [(x * cosine - y * sine, x * sine + y * cosine) for x, y in corners]
+    new_left, new_top = (int(min(each[axis] for each in rotated) + center[axis]) - 1 for axis in (0, 1))
+    new_width, new_height = (ceil(max(p[axis] for p in rotated) - min(p[axis] for p in rotated)) + 2 for axis in (0, 1))
+    # The new position of the upper left corner of the padded patch.
+    odx = left * cosine - top * sine + center[0]
+    ody = left * sine + top * cosine + center[1]
 
-    def turn(pixels: Pixels) -> Pixels:
-        framed = np.pad(pixels, ((SOFT_EDGE,) * 2, (SOFT_EDGE,) * 2, *(((0, 0),) * (pixels.ndim - 2))))
-        image = from_pixels(framed)
+    def rotate_pixels(pixels: Pixels) -> Pixels:
+        padded = np.pad(pixels, ((ROTATION_MARGIN,) * 2, (ROTATION_MARGIN,) * 2, *(((0, 0),) * (pixels.ndim - 2))))
+        image = from_pixels(padded)
         if image.bands == 4:
             image = image.premultiply()
         image = image.affine(
-            [across, -down, down, across],
+            [cosine, -sine, sine, cosine],
             interpolate=pyvips.Interpolate.new("bicubic"),
             oarea=[new_left, new_top, new_width, new_height],
             odx=odx,
@@ -71,42 +72,42 @@ def rotate(patch: Patch, angle: float, middle: tuple[float, float]) -> Patch:
         return to_pixels(image.unpremultiply().rint().cast("uchar") if image.bands == 4 else image)
 
     if isinstance(patch.color, tuple):
-        return Patch(new_left, new_top, patch.color, turn(patch.mask()))
-    pixels = turn(np.dstack([patch.color[..., :3], patch.mask()]))
+        return Patch(new_left, new_top, patch.color, rotate_pixels(patch.mask()))
+    pixels = rotate_pixels(np.dstack([patch.color[..., :3], patch.mask()]))
     return Patch(new_left, new_top, pixels, pixels[..., 3].copy())
 
 
 def outline(mask: Pixels, width: float) -> Pixels:
-    """A mask grown by a width on every side; the array grows by as many whole pixels on every side.
+    """Return the mask grown by a width in pixels; the array grows by the next whole number on every side.
 
-    The largest of the mask's values within a disc of that radius (gray dilation), the disc's edge being soft.
+    This is a grayscale dilation: each value is the largest one within a disc with a soft edge.
     """
-    room = ceil(width)
-    grown = np.pad(mask, room)
+    margin = ceil(width)
+    grown = np.pad(mask, margin)
     height, across = mask.shape
     for down, right, weight in _disc(width):
-        target = grown[room + down : room + down + height, room + right : room + right + across]
+        target = grown[margin + down : margin + down + height, margin + right : margin + right + across]
         np.maximum(target, mask if weight == 255 else mask * np.uint16(weight) // 255, out=target, casting="unsafe")
     return grown
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=64)  # constant for a radius
 def _disc(radius: float) -> list[tuple[int, int, int]]:
-    """The places of a disc that matter for its outline, as (down, right, weight): its rim and every second ring."""
-    room = ceil(radius)
-    places = []
-    for down in range(-room, room + 1):
-        for right in range(-room, room + 1):
+    """Return the rim and every second inner point of a disc, as (down, right, weight)."""
+    reach = ceil(radius)
+    points = []
+    for down in range(-reach, reach + 1):
+        for right in range(-reach, reach + 1):
             distance = hypot(down, right)
             weight = round(255 * min(max(radius + 0.5 - distance, 0), 1))
             inner = distance < radius - 1.5
             if weight and not (inner and (down % 2 or right % 2)):
-                places.append((down, right, weight))
-    return places
+                points.append((down, right, weight))
+    return points
 
 
 def shrink(pixels: Pixels, width: int) -> Pixels:
-    """The pixels of a canvas, at most so many wide."""
+    """Scale a canvas down to at most a width in pixels."""
     if pixels.shape[1] <= width:
         return pixels
     image = from_pixels(pixels)[0:3].thumbnail_image(width).bandjoin(255)
@@ -114,7 +115,7 @@ def shrink(pixels: Pixels, width: int) -> Pixels:
 
 
 def from_pixels(pixels: NDArray[np.uint8]) -> pyvips.Image:
-    """An array (height, width) or (height, width, bands) as an image in sRGB, or in gray. The bytes are shared."""
+    """Return an array (height, width) or (height, width, bands) as an sRGB or gray image, which shares its memory."""
     bands = pixels.shape[2] if pixels.ndim == 3 else 1
     pixels = np.ascontiguousarray(pixels)
     image = pyvips.Image.new_from_memory(pixels.data, pixels.shape[1], pixels.shape[0], bands, "uchar")
@@ -122,8 +123,8 @@ def from_pixels(pixels: NDArray[np.uint8]) -> pyvips.Image:
 
 
 def to_pixels(image: pyvips.Image) -> Pixels:
-    """The pixels of an image, as an array (height, width), or (height, width, bands) for more than one band."""
+    """Return the pixels of an image: an array (height, width), with a third axis for more than one band."""
     width, height, bands = (image.get(name) for name in ("width", "height", "bands"))
-    # By a region, since libvips' other ways start threads, which cost more than the pixels of a word.
+    # A region does not start threads, which would take longer than rendering a word.
     pixels = np.frombuffer(pyvips.Region.new(image).fetch(0, 0, width, height), np.uint8)
     return pixels.reshape((height, width, bands) if bands > 1 else (height, width))

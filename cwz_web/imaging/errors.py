@@ -1,47 +1,55 @@
-"""The engine's family of errors. Each message is for the person whose row or template it is."""
+"""Errors of the image engine. Their messages are written for the owner of the row or the template."""
 
 
 class ImagingError(Exception):
-    """An image cannot be made of this."""
+    """The image cannot be rendered."""
 
 
 class UnknownFieldsError(ImagingError):
-    """The data names columns that the template does not have."""
+    """The data names fields that the template does not have."""
 
     def __init__(self, unknown: list[str], known: list[str]) -> None:
         self.unknown = unknown
-        super().__init__(f"The template has no column {', '.join(unknown)}; it has {', '.join(known) or 'none'}")
+        super().__init__(f"Unknown field: {', '.join(unknown)}. The template has: {', '.join(known) or 'no fields'}")
 
 
 class UnknownSizeError(ImagingError):
-    """The template has no such format."""
+    """The template does not have this size."""
 
     def __init__(self, name: str, known: list[str]) -> None:
-        super().__init__(f"The template has no format {name}; it has {', '.join(known)}")
+        super().__init__(f"Unknown size: {name}. The template has: {', '.join(known)}")
 
 
 class ImageTooLargeError(ImagingError):
-    """The image would have too many pixels."""
+    """The image would have too many pixels, or its sources have too many bytes."""
 
 
 class RenderTimeoutError(ImagingError):
-    """The image took longer than any is given."""
+    """Rendering took longer than allowed."""
+
+
+class RenderProcessError(ImagingError):
+    """The render process died, and so did the next one with the same image."""
 
 
 class SourceMissingError(ImagingError):
-    """An image or a font that a layer shows cannot be had."""
+    """An image or a font that a layer uses is not available."""
 
 
 class InvalidImageError(ImagingError):
-    """The bytes of an image cannot be used: another format, damaged, or too large."""
+    """The bytes of an image are in an unsupported format, damaged, or too large."""
 
 
 class InvalidFontError(ImagingError):
-    """The bytes of a font cannot be used."""
+    """The bytes of a font are in an unsupported format or damaged."""
 
 
 class InvalidBarcodeError(ImagingError):
-    """What a QR code or a barcode shall say does not fit into one. `reason` says why, without the layer's name."""
+    """A QR code or barcode cannot encode its content.
+
+    Attributes:
+        reason: the cause, without the layer's name.
+    """
 
     def __init__(self, message: str, reason: str = "") -> None:
         self.reason = reason

@@ -1,6 +1,6 @@
-"""The filters of bindings: a closed set of functions that take text and give text.
+"""The filters of bindings: a closed set of functions from text to text.
 
-A filter never fails an image: a text that it can do nothing with (`number` of "soon") stays as it is.
+A filter never fails an image: a text that it cannot convert (`number` of "soon") is returned unchanged.
 """
 
 import html
@@ -16,31 +16,42 @@ from babel.numbers import UnknownCurrencyError, format_currency, format_decimal,
 from dateutil import parser as dates
 from price_parser import Price
 
-LOCALE = "en"
+DEFAULT_LOCALE = "en"
 MAX_DIGITS = 20
-# Nobody writes more around a number or a date, and price_parser takes seconds for ten thousand digits.
-MAX_AROUND = 1000
-# For signs that several currencies share, what they mean most often.
-SIGNS = {"€": "EUR", "$": "USD", "£": "GBP", "¥": "JPY", "₹": "INR", "₩": "KRW", "zł": "PLN", "Kč": "CZK", "kr": "SEK"}
+# A longer text is not a number or a date; price_parser takes seconds for ten thousand digits.
+MAX_INPUT_LENGTH = 1000
+# Several currencies share a symbol; this is the most common one.
+CURRENCY_SYMBOLS = {
+    "€": "EUR",
+    "$": "USD",
+    "£": "GBP",
+    "¥": "JPY",
+    "₹": "INR",
+    "₩": "KRW",
+    "zł": "PLN",
+    "Kč": "CZK",
+    "kr": "SEK",
+}
 
 _block_end = re.compile(r"</(?:p|div|li|h[1-6]|tr)\s*>|<br\s*/?>", re.IGNORECASE)
-# As browsers do it (HTML, section 13.2.5): what is never closed goes on to the end.
+# As in browsers (HTML, section 13.2.5), an element that is not closed extends to the end.
 _hidden = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)", re.IGNORECASE | re.DOTALL)
 _tag = re.compile(r"</?[A-Za-z][^<>]*>")
 _word = re.compile(r"\w[\w’'-]*")
-_DEFAULTS = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2001, 2, 2, tzinfo=UTC))
+# Two dates that differ in year, month and day.
+_DATE_DEFAULTS = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2001, 2, 2, tzinfo=UTC))
 _year_first = re.compile(r"\A\d{4}\D")
 
 
 def strip_html(text: str) -> str:
-    """The text that a browser would show of a piece of HTML, on one line a block."""
+    """Return the visible text of an HTML fragment, one line for each block."""
     text = _tag.sub("", _block_end.sub("\n", _hidden.sub("", text)))
     lines = (" ".join(line.split()) for line in html.unescape(text).splitlines())
     return "\n".join(line for line in lines if line)
 
 
 def truncate(text: str, length: int) -> str:
-    """At most `length` characters, cut between words where there is one, with an ellipsis."""
+    """Shorten a text to at most `length` characters, between words if possible, with an ellipsis."""
     if len(text) <= length:
         return text
     cut = text[: max(length - 1, 0)]
@@ -49,21 +60,21 @@ def truncate(text: str, length: int) -> str:
 
 
 def title(text: str) -> str:
-    """Each word with a capital first; what is capital inside of it stays."""
+    """Capitalize each word; capitals inside a word are kept."""
     return _word.sub(lambda word: word[0][0].upper() + word[0][1:], text)
 
 
-def default(text: str, other: str) -> str:
-    """Another text in place of an empty one."""
-    return text if text.strip() else other
+def default(text: str, fallback: str) -> str:
+    """Replace an empty text."""
+    return text if text.strip() else fallback
 
 
 def parse_number(text: str) -> Decimal | None:
-    """The number in a text, whether it is written 1,234.5 or 1.234,5; None when there is none.
+    """Return the number in a text, written as 1,234.5 or as 1.234,5; None if there is none.
 
-    A row of more digits than any price or amount has is no number, but a name for something.
+    More than MAX_DIGITS digits are an identifier, not a number.
     """
-    if len(text) > MAX_AROUND or not any(character.isdecimal() for character in text):
+    if len(text) > MAX_INPUT_LENGTH or not any(character.isdecimal() for character in text):
         return None
     amount = Price.fromstring(text).amount
     if amount is None or len(amount.as_tuple().digits) > MAX_DIGITS:
@@ -71,17 +82,16 @@ def parse_number(text: str) -> Decimal | None:
     return -amount if text.strip().startswith(("-", "−")) else amount
 
 
-def number(text: str, locale: str = LOCALE) -> str:
-    """A number as people of the locale write it."""
+def number(text: str, locale: str = DEFAULT_LOCALE) -> str:
+    """Format a number for a locale."""
     amount = parse_number(text)
     return text if amount is None else format_decimal(amount, locale=locale)
 
 
-def currency(text: str, code: str = "", locale: str = LOCALE) -> str:
-    """An amount of money as people of the locale write it.
+def currency(text: str, code: str = "", locale: str = DEFAULT_LOCALE) -> str:
+    """Format an amount of money for a locale, a whole amount without decimals.
 
-    Without a code, the currency is the one that stands in the text ("19.90 EUR", "€ 24"); without either, the text
-    stays as it is. A whole amount is written without decimals.
+    Without a code, the currency is the one in the text ("19.90 EUR", "€ 24"); without either, the text is unchanged.
     """
     amount = parse_number(text)
     if amount is None or not (code := code or _currency_in(text)):
@@ -95,69 +105,69 @@ def currency(text: str, code: str = "", locale: str = LOCALE) -> str:
     )  # fmt: skip
 
 
-def date(text: str, style: str = "medium", locale: str = LOCALE) -> str:
-    """A date as people of the locale write it: short, medium, long or full. The day comes first, or the year."""
-    if len(text) > MAX_AROUND:
+def date(text: str, style: str = "medium", locale: str = DEFAULT_LOCALE) -> str:
+    """Format a date for a locale: short, medium, long or full. Reads the day or the year first, never the month."""
+    if len(text) > MAX_INPUT_LENGTH:
         return text
     day_first = not _year_first.match(text.strip())
     try:
-        # Whatever the text leaves open would come from the default, so two of them tell a whole date from a part.
-        moment, other = (dates.parse(text, dayfirst=day_first, default=each) for each in _DEFAULTS)
+        # The parser fills in missing parts from its default, so a complete date is the same with both defaults.
+        parsed, check = (dates.parse(text, dayfirst=day_first, default=each) for each in _DATE_DEFAULTS)
     except (ValueError, OverflowError):
         return text
-    return format_date(moment, style, locale=locale) if moment.date() == other.date() else text
+    return format_date(parsed, style, locale=locale) if parsed.date() == check.date() else text
 
 
 def _currency_in(text: str) -> str:
     found = Price.fromstring(text).currency or ""
-    code = SIGNS.get(found, found)
+    code = CURRENCY_SYMBOLS.get(found, found)
     return code if code in list_currencies() else ""
 
 
-def _check_locale(written: str) -> str:
+def _check_locale(value: str) -> str:
     try:
-        Locale.parse(written.replace("-", "_"))
+        Locale.parse(value.replace("-", "_"))
     except (UnknownLocaleError, ValueError):
-        raise ValueError(f"“{written}” is not a language; write it as in de or en-GB") from None
-    return written.replace("-", "_")
+        raise ValueError(f"“{value}” is not a locale. Use a code such as de or en-GB") from None
+    return value.replace("-", "_")
 
 
-def _check_currency(written: str) -> str:
+def _check_currency(value: str) -> str:
     try:
-        validate_currency(written)
+        validate_currency(value)
     except UnknownCurrencyError:
-        raise ValueError(f"“{written}” is not a currency; write its code, as in EUR") from None
-    return written
+        raise ValueError(f"“{value}” is not a currency. Use a code such as EUR") from None
+    return value
 
 
-def _check_style(written: str) -> str:
-    if written not in ("short", "medium", "long", "full"):
-        raise ValueError(f"“{written}” is not a style of dates; there are short, medium, long and full")
-    return written
+def _check_style(value: str) -> str:
+    if value not in ("short", "medium", "long", "full"):
+        raise ValueError(f"“{value}” is not a date style. Use short, medium, long or full")
+    return value
 
 
-def _check_length(written: str) -> int:
-    if not (written.isascii() and written.isdigit()):
-        raise ValueError("The filter truncate takes a number, as in truncate(40)")
-    return int(written[:6])
+def _check_length(value: str) -> int:
+    if not (value.isascii() and value.isdigit()):
+        raise ValueError("The filter truncate needs a number, as in truncate(40)")
+    return int(value[:6])
 
 
 @dataclass(frozen=True)
 class Filter:
-    """A filter: its function, how to check each argument, how many it must have at least, and an example."""
+    """A filter: its function, a parser for each argument, how many are required, and an example."""
 
     function: Callable[..., str]
-    checks: tuple[Callable[[str], object], ...] = ()
-    least: int = 0
+    parsers: tuple[Callable[[str], object], ...] = ()
+    required: int = 0
     example: str = ""
 
-    def arguments(self, name: str, written: list[str]) -> tuple[object, ...]:
-        """The arguments, checked. Raises ValueError, which says what would be right."""
-        if not self.checks and written:
-            raise ValueError(f"The filter {name} takes no argument")
-        if not self.least <= len(written) <= len(self.checks):
+    def parse_arguments(self, name: str, texts: list[str]) -> tuple[object, ...]:
+        """Return the parsed arguments. Raises ValueError, which says how to fix them."""
+        if not self.parsers and texts:
+            raise ValueError(f"The filter {name} does not take arguments")
+        if not self.required <= len(texts) <= len(self.parsers):
             raise ValueError(f"The filter {name} takes other arguments, as in {self.example}")
-        return tuple(check(each) for check, each in zip(self.checks, written, strict=False))
+        return tuple(parse(text) for parse, text in zip(self.parsers, texts, strict=False))
 
 
 FILTERS: dict[str, Filter] = {

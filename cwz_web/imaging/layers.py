@@ -1,7 +1,7 @@
-"""The layers of a template: what each kind holds, and what is valid. Layers are rendered in order, the first one lowest.
+"""The layers of a template and their validation. Layers are rendered in order, the first one lowest.
 
-Lengths are pixels of the canvas, angles are degrees clockwise, colors are `#rrggbb` or `#rrggbbaa`. A length is marked
-with PIXELS, so that a whole template can be rendered at two or three times its size.
+Lengths are pixels of the canvas, angles are degrees clockwise, colors are `#rrggbb` or `#rrggbbaa`. Lengths are marked
+with PIXELS, so that a template can be rendered at two or three times its size.
 """
 
 import re
@@ -9,37 +9,37 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from cwz_web.imaging.bindings import FIELD_NAME, BoundText, parse
+from cwz_web.imaging.bindings import FIELD_NAME, BoundText, parse_bindings
 from cwz_web.imaging.fonts import FAMILIES
 
 MAX_SIDE = 4096
-# Parameters that a signed URL keeps for itself, so no field can have these names.
+# Query parameters of signed URLs, which fields must not shadow.
 RESERVED_FIELDS = {"s", "k", "e", "v"}
 PIXELS = "pixels"
 
 _uploaded_font = re.compile(r"\Aupload:[0-9a-f]{64}\Z")
 
 
-def _bound(value: str) -> str:
-    parse(value)
+def _check_bindings(value: str) -> str:
+    parse_bindings(value)
     return value
 
 
-def _font(value: str) -> str:
+def _check_font(value: str) -> str:
     if value not in FAMILIES and not _uploaded_font.match(value):
-        raise ValueError(f"There is no font {value}; there are {', '.join(sorted(FAMILIES))}")
+        raise ValueError(f"Unknown font: {value}. Use an upload or one of: {', '.join(sorted(FAMILIES))}")
     return value
 
 
-def _not_reserved(value: str) -> str:
+def _check_not_reserved(value: str) -> str:
     if value in RESERVED_FIELDS:
-        raise ValueError(f"{value} is reserved for signed URLs; choose another name")
+        raise ValueError(f"{value} is reserved for signed URLs. Choose another name")
     return value
 
 
 Color = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}(?:[0-9a-fA-F]{2})?$")]
-FieldName = Annotated[str, Field(pattern=rf"^{FIELD_NAME}$"), AfterValidator(_not_reserved)]
-Bound = Annotated[str, Field(max_length=2000), AfterValidator(_bound)]
+FieldName = Annotated[str, Field(pattern=rf"^{FIELD_NAME}$"), AfterValidator(_check_not_reserved)]
+Bound = Annotated[str, Field(max_length=2000), AfterValidator(_check_bindings)]
 Position = Annotated[int, Field(ge=-MAX_SIDE, le=MAX_SIDE), PIXELS]
 Length = Annotated[int, Field(ge=1, le=MAX_SIDE), PIXELS]
 Thickness = Annotated[float, Field(ge=0, le=200), PIXELS]
@@ -51,12 +51,12 @@ Anchor = Literal[
 
 
 class Strict(BaseModel):
-    """A part of a document: what it does not know, it refuses."""
+    """A part of a document, which rejects unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_max_length=10_000)
 
     def scaled(self, factor: int) -> Self:
-        """The same with every length multiplied."""
+        """Return a copy with every length multiplied."""
         return self.model_copy(
             update={
                 name: value * factor if PIXELS in field.metadata and value is not None else _scaled(value, factor)
@@ -75,7 +75,7 @@ def _scaled(value: object, factor: int) -> object:
 
 
 class Gradient(Strict):
-    """A gradient of two or three colors. `angle` of a linear one: 0 runs to the right, 90 downwards."""
+    """A gradient of two or three colors. A linear one has an `angle`: 0 runs to the right, 90 down."""
 
     type: Literal["linear", "radial"] = "linear"
     start: Color
@@ -84,7 +84,7 @@ class Gradient(Strict):
     angle: Annotated[float, Field(ge=-360, le=360)] = 90
 
 
-# Which of the two is meant is told by the form, so that a wrong one gets one message.
+# A discriminated union, so that an invalid value gets one error message and not two.
 Fill = Annotated[
     Annotated[Color, Tag("color")] | Annotated[Gradient, Tag("gradient")],
     Discriminator(lambda fill: "gradient" if isinstance(fill, dict | Gradient) else "color"),
@@ -92,21 +92,21 @@ Fill = Annotated[
 
 
 class Border(Strict):
-    """A line of one color along the edge of a layer, inside of its box."""
+    """A line in one color along the inside of a layer's edge."""
 
     color: Color
     width: Annotated[float, Field(gt=0, le=200), PIXELS]
 
 
 class Stroke(Strict):
-    """A line of one color around letters, outside of them."""
+    """A line in one color around the outside of letters."""
 
     color: Color
     width: Annotated[float, Field(gt=0, le=40), PIXELS]
 
 
 class Shadow(Strict):
-    """What the layer throws on the layers below it. `blur` is the standard deviation of a Gauss curve."""
+    """The shadow of a layer on the layers below. `blur` is the standard deviation of a Gaussian blur."""
 
     color: Color = "#00000066"
     x: Annotated[int, Field(ge=-500, le=500), PIXELS] = 0
@@ -115,7 +115,7 @@ class Shadow(Strict):
 
 
 class Condition(Strict):
-    """Whether a layer is rendered for a row. `more` and `less` compare numbers; a text without one is neither."""
+    """A condition on a field. `more` and `less` compare numbers; they are false if a value is not a number."""
 
     field: FieldName
     test: Annotated[
@@ -127,10 +127,10 @@ class Condition(Strict):
 
 
 class Layer(Strict):
-    """What every layer has.
+    """What all layers have in common.
 
-    (`x`, `y`) is where the box's anchor lies. The box turns around its middle. A hidden layer is never rendered; whether a
-    layer is locked only matters to the designer.
+    (`x`, `y`) is the position of the box's anchor. The box rotates around its center. A hidden layer is never rendered;
+    `locked` only concerns the designer.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=60, pattern=r"^\S(?:.*\S)?$")]
@@ -150,30 +150,30 @@ class Layer(Strict):
 
     @property
     def left(self) -> int:
-        """The left edge of the box."""
+        """The x coordinate of the box's left edge."""
         return self.x - (0 if "left" in self.anchor else self.width if "right" in self.anchor else self.width // 2)
 
     @property
     def top(self) -> int:
-        """The upper edge of the box."""
+        """The y coordinate of the box's top edge."""
         return self.y - (0 if "top" in self.anchor else self.height if "bottom" in self.anchor else self.height // 2)
 
-    def bound(self) -> BoundText | None:
-        """The text with bindings that decides what the layer shows, if it has one."""
+    def bound_text(self) -> BoundText | None:
+        """Parse the text with bindings that defines the layer's content, if it has one."""
         return None
 
     def content_fields(self) -> frozenset[str]:
-        """The columns that decide what the layer looks like when it is rendered."""
-        bound = self.bound()
+        """Return the fields that the layer's content depends on."""
+        bound = self.bound_text()
         return bound.fields if bound else frozenset()
 
     def fields(self) -> frozenset[str]:
-        """The columns that decide how the layer looks, and whether it is rendered at all."""
+        """Return the fields that the layer's content or its condition depends on."""
         return self.content_fields() | ({self.show_if.field} if self.show_if else set())
 
 
 class ShapeLayer(Layer):
-    """A rectangle, an ellipse, a line or a polygon. `points` of the last two are fractions of the box."""
+    """A rectangle, an ellipse, a line or a polygon; the last two have `points` in fractions of the box."""
 
     type: Literal["shape"]
     shape: Literal["rectangle", "ellipse", "line", "polygon"] = "rectangle"
@@ -181,19 +181,19 @@ class ShapeLayer(Layer):
     points: Annotated[tuple[Point, ...], Field(max_length=60)] = ()
 
     @model_validator(mode="after")
-    def _enough_points(self) -> Self:
-        least = {"line": 2, "polygon": 3}.get(self.shape, 0)
-        if len(self.points) < least:
-            raise ValueError(f"A {self.shape} has at least {least} points, each a pair of fractions of the box")
+    def _check_points(self) -> Self:
+        required = {"line": 2, "polygon": 3}.get(self.shape, 0)
+        if len(self.points) < required:
+            raise ValueError(f"A {self.shape} needs at least {required} points, each a pair of fractions of the box")
         return self
 
 
 class ImageLayer(Layer):
-    """An image: a URL, or `upload:<sha256>` for one that the workspace keeps.
+    """An image from a URL or from the workspace's uploads (`upload:<sha256>`).
 
-    `focus` is what stays in sight when `cover` cuts: the middle, what renders the eye (`attention`), or a point in
-    fractions of the image. `missing` says what happens when the image cannot be had: render a placeholder, leave
-    the layer out, fail the row, or show the image that `fallback` names.
+    `focus` is the focal point when `cover` crops the image: the center, its most salient part (`attention`), or a point
+    in fractions of the image. `missing` decides what happens if the image is not available: render a placeholder, skip
+    the layer, fail the row, or use the image that `fallback` refers to.
     """
 
     type: Literal["image"]
@@ -208,24 +208,25 @@ class ImageLayer(Layer):
     fallback: Annotated[str, Field(max_length=2000)] = ""
 
     @model_validator(mode="after")
-    def _fallback_is_given(self) -> Self:
+    def _check_fallback(self) -> Self:
         if self.missing == "fallback" and not self.fallback:
-            raise ValueError("Give the address of the image to fall back on")
+            raise ValueError("Enter the URL of the fallback image")
         return self
 
-    def bound(self) -> BoundText:
-        return parse(self.source)
+    def bound_text(self) -> BoundText:
+        return parse_bindings(self.source)
 
 
 class TextLayer(Layer):
-    """Plain text, never markup: wrapped into the box, made smaller down to `min_size`, then cut with an ellipsis.
+    """Plain text: wrapped into the box, reduced down to `min_size`, then cut with an ellipsis.
 
-    `background`, `radius` and `border` render a box behind it: the layer's own, or with `hug` one that fits the text.
+    `background`, `radius` and `border` render a box behind the text: the layer's own, or with `hug` one that fits the
+    text.
     """
 
     type: Literal["text"]
     text: Bound
-    font: Annotated[str, AfterValidator(_font)] = "Inter"
+    font: Annotated[str, AfterValidator(_check_font)] = "Inter"
     weight: Annotated[int, Field(ge=100, le=900, multiple_of=100)] = 400
     italic: bool = False
     size: Annotated[int, Field(ge=6, le=1000), PIXELS]
@@ -242,14 +243,15 @@ class TextLayer(Layer):
     padding: Annotated[int, Field(ge=0, le=500), PIXELS] = 0
     hug: bool = False
 
-    def bound(self) -> BoundText:
-        return parse(self.text)
+    def bound_text(self) -> BoundText:
+        return parse_bindings(self.text)
 
 
 class CodeLayer(Layer):
     """A QR code (ISO/IEC 18004) or a barcode: Code 128 (ISO/IEC 15417) or EAN-13 (ISO/IEC 15420).
 
-    An empty content renders nothing. What a code cannot hold fails the row: a wrong code is worse than none.
+    An empty content renders nothing. A content that the code cannot encode fails the row, since a wrong code would be
+    worse than none.
     """
 
     type: Literal["code"]
@@ -260,12 +262,12 @@ class CodeLayer(Layer):
     correction: Literal["L", "M", "Q", "H"] = "M"
     padding: Annotated[int, Field(ge=0, le=500), PIXELS] = 12
 
-    def bound(self) -> BoundText:
-        return parse(self.content)
+    def bound_text(self) -> BoundText:
+        return parse_bindings(self.content)
 
 
 class RatingLayer(Layer):
-    """A row of stars, of which `value` are filled, parts of a star included. Without a number, nothing is rendered."""
+    """A row of stars, filled up to `value`, including a part of a star. A value without a number renders nothing."""
 
     type: Literal["rating"]
     value: Bound
@@ -273,8 +275,8 @@ class RatingLayer(Layer):
     color: Color = "#f4a83d"
     empty: Color = "#d5dae3"
 
-    def bound(self) -> BoundText:
-        return parse(self.value)
+    def bound_text(self) -> BoundText:
+        return parse_bindings(self.value)
 
 
 AnyLayer = Annotated[

@@ -1,22 +1,23 @@
-"""What somebody should look at before an image is sent: the findings of rendering one row with one template."""
+"""Findings: problems of an image that a user should review, such as cut text or low contrast."""
 
 from dataclasses import dataclass
 from enum import StrEnum
+from math import floor
 
 import numpy as np
 
 from cwz_web.imaging.compositing import RGB, Patch, Pixels
 from cwz_web.imaging.layers import TextLayer
 
-# WCAG 2.2, 1.4.3: large text is at least 24 pixels high, or 19 where it is bold.
+# WCAG 2.2, success criterion 1.4.3: large text is at least 24 pixels high, or 19 pixels if it is bold.
 LARGE, LARGE_BOLD, BOLD = 24, 19, 700
-CONTRAST, CONTRAST_LARGE = 4.5, 3.0
-# An image may be shown a little larger than it is; nobody sees it.
-ENLARGED = 1.25
+MIN_CONTRAST, MIN_CONTRAST_LARGE = 4.5, 3.0
+# A smaller enlargement is not visible.
+MAX_ENLARGEMENT = 1.25
 
 
 class Check(StrEnum):
-    """What is looked at."""
+    """The types of findings."""
 
     OVERFLOW = "overflow"
     BELOW_MINIMUM = "below_minimum"
@@ -30,7 +31,7 @@ class Check(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """Something about one layer. The message completes the layer's name to a sentence for people."""
+    """A problem of one layer. The message continues a sentence that begins with the layer's name."""
 
     layer: str
     check: Check
@@ -38,21 +39,21 @@ class Finding:
 
 
 def text_findings(layer: TextLayer, cut: bool, missing: tuple[str, ...]) -> tuple[Finding, ...]:
-    """What rendering a text brought to light."""
+    """Return the findings of a rendered text."""
     findings = []
     if cut and layer.min_size and layer.min_size < layer.size:
-        message = f"does not fit even at its smallest size of {layer.min_size}, and is cut"
+        message = f"does not fit at its minimum size of {layer.min_size} and is cut"
         findings.append(Finding(layer.name, Check.BELOW_MINIMUM, message))
     elif cut:
-        findings.append(Finding(layer.name, Check.OVERFLOW, "does not fit into its box, and is cut"))
+        findings.append(Finding(layer.name, Check.OVERFLOW, "does not fit into its box and is cut"))
     if missing:
-        signs = " ".join(missing[:10])
-        findings.append(Finding(layer.name, Check.MISSING_GLYPH, f"has signs that no font has: {signs}"))
+        characters = " ".join(missing[:10])
+        findings.append(Finding(layer.name, Check.MISSING_GLYPH, f"has characters that no font supports: {characters}"))
     return tuple(findings)
 
 
 def contrast_finding(layer: TextLayer, size: int, letters: Patch, canvas: Pixels) -> Finding | None:
-    """Whether the letters can be told from what lies below them (WCAG 2.2, 1.4.3)."""
+    """Check the contrast of letters with the canvas below them (WCAG 2.2, success criterion 1.4.3)."""
     top, left = max(letters.y, 0), max(letters.x, 0)
     bottom, right = letters.y + letters.shape[0], letters.x + letters.shape[1]
     under = canvas[top : max(bottom, top), left : max(right, left)]
@@ -62,16 +63,16 @@ def contrast_finding(layer: TextLayer, size: int, letters: Patch, canvas: Pixels
     below = np.average(under.reshape(-1, 4), axis=0, weights=cover.ravel())
     ratio = _contrast(letters.color, (int(below[0]), int(below[1]), int(below[2])))
     large = size >= LARGE or (size >= LARGE_BOLD and layer.weight >= BOLD)
-    least = CONTRAST_LARGE if large else CONTRAST
-    if ratio >= least:
+    required = MIN_CONTRAST_LARGE if large else MIN_CONTRAST
+    if ratio >= required:
         return None
-    return Finding(
-        layer.name, Check.LOW_CONTRAST, f"is hard to read: its contrast is {ratio:.1f} to 1, and {least:g} is the least"
-    )
+    # Rounded down, so that 4.46 is not reported as 4.5.
+    message = f"is hard to read: its contrast is {floor(ratio * 10) / 10:.1f}:1; at least {required:g}:1 is needed"
+    return Finding(layer.name, Check.LOW_CONTRAST, message)
 
 
 def _contrast(one: RGB, other: RGB) -> float:
-    """The contrast ratio of two colors (WCAG 2.2): 1 for the same, 21 for black on white."""
+    """Return the contrast ratio of two colors (WCAG 2.2): 1 if they are equal, 21 for black on white."""
     darker, lighter = sorted((_luminance(one), _luminance(other)))
     return (lighter + 0.05) / (darker + 0.05)
 

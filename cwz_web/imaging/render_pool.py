@@ -1,188 +1,119 @@
-"""Processes beside this one, which render while this one is rendering already.
+"""Child processes that render images in parallel.
 
-Only one thread of a Python process works at a time, whatever the processors, so that eight images would be rendered no
-faster than one after another. An image that nobody else keeps waiting is rendered here, which is quickest.
+Python runs one thread of a process at a time, so a process renders eight images no faster together than one after
+another. An image that is rendered alone is rendered in this process: that needs no child process and copies nothing.
 """
 
-import fcntl
 import multiprocessing
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import structlog
 
-from cwz_web.imaging.byte_cache import ByteCache
-from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Output
-from cwz_web.imaging.engine import Engine, LoadedSources, Plan, nothing
-from cwz_web.imaging.errors import SourceMissingError
+from cwz_web.imaging.engine import Engine, LoadedSources, Plan
+from cwz_web.imaging.errors import RenderProcessError
 from cwz_web.imaging.fonts import install_fonts
 
 log = structlog.get_logger()
 
-# For each of the engine's three memories, and for what was handed over; this process has them, too.
-MEMORY = 32 * 1024 * 1024
-# Bytes of finished images that may be on their way, as many as Linux allows anybody. There are 64 KB by itself: a
-# helper would do nothing until this process, which is busy, has read the rest of its image.
-ON_THE_WAY = 1024 * 1024
-# Processes that died, for want of memory perhaps, are not started over and over.
-REST_SECONDS = 10.0
-
-# As `Sources`, where the digest of a source that a helper may remember stands for it.
-NamedSources = Mapping[str, Source | SourceMissingError | str]
-
-
-class _PlanNotCachedError(Exception):
-    """A helper does not know, or not any more, what a digest stands for."""
+# The limit of the engine's cache in each child process.
+CHILD_CACHE_BYTES = 96 * 1024 * 1024
+ATTEMPTS = 2
 
 
 class RenderPool:
-    """So many processes, started when two images are rendered at once for the first time. Safe for several threads.
+    """Child processes for rendering, started when two images are rendered at the same time for the first time.
 
-    Arguments:
-        number: how many processes, one a core with None; with 0 everything is rendered here.
-        node_modules: where the fonts are, as for `install_fonts`.
-        fonts: the folder of their configuration.
+    Safe for several threads.
+
+    Args:
+        processes: the number of processes; None for one per core, 0 to render everything in this process.
+        node_modules: the folder of the font packages, as for `install_fonts`.
+        fonts: the folder of fontconfig's configuration, as for `install_fonts`.
     """
 
-    def __init__(self, number: int | None, node_modules: Path, fonts: Path) -> None:
-        self._number = (os.cpu_count() or 1) if number is None else number
-        self._fonts = (node_modules, fonts)
+    def __init__(self, processes: int | None, node_modules: Path, fonts: Path) -> None:
+        self._processes = (os.cpu_count() or 1) if processes is None else processes
+        self._font_folders = (node_modules, fonts)
         self._lock = threading.Lock()
-        self._rendered_now = 0
-        self._pool: ProcessPoolExecutor | None = None
-        self._ready: Future[int] | None = None
-        self._handed_over: ByteCache[Source] = ByteCache(MEMORY)
-        self._rest_until = 0.0
+        self._active = 0
+        self._executor: ProcessPoolExecutor | None = None
 
-    def render(
-        self,
-        plan: Plan,
-        values: Mapping[str, str],
-        sources: LoadedSources,
-        output: Output,
-        rendered: Callable[[], object] = nothing,
-    ) -> bytes:
-        """The file of a row's image, rendered here or there. Raises ImagingError.
-
-        Arguments:
-            rendered: called when it is rendered, and here not encoded yet.
-        """
+    def render(self, plan: Plan, values: Mapping[str, str], sources: LoadedSources, output: Output) -> bytes:
+        """Render and encode the image of a row, in this process or in a child process. Raises ImagingError."""
         with self._lock:
-            self._rendered_now += 1
-            pool = self._pool_that_is_ready() if self._rendered_now > 1 else None
+            self._active += 1
+            is_alone = self._active == 1
         try:
-            if pool is not None:
-                try:
-                    image = self._render_there(pool, plan, values, sources, output)
-                    rendered()
-                    return image
-                except BrokenProcessPool:
-                    log.warning("a rendering process died; what it was rendering is rendered here")
-                    self._give_up(pool)
-            return plan.render(values, sources, output, rendered)
+            return plan.render(values, sources, output) if is_alone else self._delegate(plan, values, sources, output)
         finally:
             with self._lock:
-                self._rendered_now -= 1
+                self._active -= 1
 
     def close(self) -> None:
-        """End the processes, when they have rendered what they are rendering. Whatever comes later is rendered here."""
+        """End the child processes after their current images. Later images are rendered in this process."""
         with self._lock:
-            pool, self._pool, self._ready, self._number = self._pool, None, None, 0
-        if pool is not None:
-            pool.shutdown()
+            executor, self._executor, self._processes = self._executor, None, 0
+        if executor is not None:
+            executor.shutdown()
 
-    def _render_there(
-        self, pool: Executor, plan: Plan, values: Mapping[str, str], sources: LoadedSources, output: Output
-    ) -> bytes:
-        """Photos are handed over once: to copy one of 700 KB through a pipe costs a fifth of rendering the image."""
-        named = {reference: self._named(source) for reference, source in sources.items()}
-        try:
-            return pool.submit(_render, plan.document, values, named, output).result()
-        except _PlanNotCachedError:
-            return pool.submit(_render, plan.document, values, sources, output).result()
+    def _delegate(self, plan: Plan, values: Mapping[str, str], sources: LoadedSources, output: Output) -> bytes:
+        """Render in a child process, if there are any. If the process dies, try once more in a new one."""
+        for _ in range(ATTEMPTS):
+            executor = self._open_executor()
+            if executor is None:
+                return plan.render(values, sources, output)
+            try:
+                return executor.submit(_render, plan.template, plan.scale, values, sources, output).result()
+            except BrokenProcessPool:
+                log.warning("render process died")
+                self._discard(executor)
+        # Not rendered in this process, which an image of excessive memory use would end as well.
+        raise RenderProcessError("The image could not be rendered. Try again, or use smaller images")
 
-    def _named(self, source: Source | SourceMissingError) -> Source | SourceMissingError | str:
-        if isinstance(source, SourceMissingError):
-            return source
-        if self._handed_over.get(source.digest):
-            return source.digest
-        return self._handed_over.keep(source.digest, source)
-
-    def _pool_that_is_ready(self) -> Executor | None:
-        if self._pool is None and self._number and time.monotonic() > self._rest_until:
-            # Not by forking: what libvips and the database's driver hold does not survive that.
-            spawn = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self._number, spawn, _begin, self._fonts)
-            _widen(self._pool)
-            self._ready = self._pool.submit(os.getpid)
-        return self._pool if self._ready is not None and self._ready.done() else None
-
-    def _give_up(self, pool: Executor) -> None:
+    def _open_executor(self) -> ProcessPoolExecutor | None:
         with self._lock:
-            if self._pool is pool:
-                self._pool = self._ready = None
-                self._rest_until = time.monotonic() + REST_SECONDS
+            if self._executor is None and self._processes:
+                # Not by fork: libvips' threads and the database connections do not survive it.
+                spawn = multiprocessing.get_context("spawn")
+                self._executor = ProcessPoolExecutor(self._processes, spawn, _initialize, self._font_folders)
+            return self._executor
+
+    def _discard(self, executor: ProcessPoolExecutor) -> None:
+        with self._lock:
+            if self._executor is executor:
+                self._executor = None
+        executor.shutdown(wait=False)
 
 
-def _widen(pool: ProcessPoolExecutor) -> None:
-    """Let finished images wait in the pipe to this process.
-
-    Where that cannot be done (no Linux, another pool inside, a user's quota), they come all the same, a sixteenth
-    slower.
-    """
-    queue: Any = pool._result_queue
-    with suppress(AttributeError, OSError):
-        fcntl.fcntl(queue._reader.fileno(), fcntl.F_SETPIPE_SZ, ON_THE_WAY)
-
-
+# The engine of a child process.
 _engine: Engine
-_remembered: ByteCache[Source]
 
 
-def _begin(node_modules: Path, fonts: Path) -> None:
-    """What a helper does first. It ends when its parent tells it to, or is no more, and not at Ctrl-C."""
-    global _engine, _remembered
+def _initialize(node_modules: Path, fonts: Path) -> None:
+    """Prepare a child process. It ignores Ctrl-C, which its parent handles, and ends when its parent ends."""
+    global _engine
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     install_fonts(node_modules, fonts)
-    _engine = Engine(MEMORY)
-    _remembered = ByteCache(MEMORY)
+    _engine = Engine(CHILD_CACHE_BYTES)
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
     os._exit(1)
 
 
-def _render(document: str, values: Mapping[str, str], named: NamedSources, output: Output) -> bytes:
-    sources = {reference: _source(source) for reference, source in named.items()}
-    return _engine.plan(_template(document), output.size, output.scale).render(values, sources, output)
-
-
-def _source(named: Source | SourceMissingError | str) -> Source | SourceMissingError:
-    if isinstance(named, Source):
-        return _remembered.keep(named.digest, named)
-    if isinstance(named, SourceMissingError):
-        return named
-    source = _remembered.get(named)
-    if source is None:
-        raise _PlanNotCachedError
-    return source
-
-
-@lru_cache(64)
-def _template(document: str) -> ImageTemplate:
-    return ImageTemplate.model_validate_json(document)
+def _render(
+    template: ImageTemplate, scale: int, values: Mapping[str, str], sources: LoadedSources, output: Output
+) -> bytes:
+    return _engine.plan(template, scale=scale).render(values, sources, output)

@@ -1,75 +1,80 @@
-"""Shapes: SVG of our own making, rendered by librsvg inside libvips. No customer's SVG ever comes here."""
+"""Shapes, rendered by librsvg (inside libvips) from generated SVG. SVG of users is never rendered."""
 
 from math import ceil, cos, pi, radians, sin
 
 import numpy as np
 import pyvips
 
-from cwz_web.imaging.byte_cache import remembered
 from cwz_web.imaging.compositing import Patch, Pixels, parse_color
 from cwz_web.imaging.effects import to_pixels
 from cwz_web.imaging.layers import Border, Fill, Gradient, RatingLayer, ShapeLayer
 
-STAR_INNER = 0.42  # how far the inner corners of a star lie from its middle, compared with the outer ones
+# The distance of a star's inner corners from its center, relative to its outer ones.
+STAR_INNER = 0.42
 
 
 def render_shape(layer: ShapeLayer) -> Patch:
-    """The layer's shape."""
+    """Render the shape of a layer."""
     width, height = layer.width, layer.height
     if layer.shape == "rectangle":
         return render_box(layer.left, layer.top, width, height, layer.fill, layer.radius, layer.border)
-    line = layer.border.width if layer.border else 0
+    border_width = layer.border.width if layer.border else 0
     if layer.shape == "ellipse":
-        radii = f'rx="{max(width - line, 0) / 2}" ry="{max(height - line, 0) / 2}"'
+        radii = f'rx="{max(width - border_width, 0) / 2}" ry="{max(height - border_width, 0) / 2}"'
         geometry = f'<ellipse cx="{width / 2}" cy="{height / 2}" {radii}'
     else:
         points = " ".join(f"{x * width:.2f},{y * height:.2f}" for x, y in layer.points)
         element = "polyline" if layer.shape == "line" else "polygon"
         geometry = f'<{element} points="{points}" stroke-linecap="round" stroke-linejoin="round"'
     fill = None if layer.shape == "line" else layer.fill
-    # The line of a polygon or a line lies half outside of the box.
-    room = ceil(line / 2) if layer.points else 0
+    # Half of the stroke of a line or a polygon is outside of the box.
+    margin = ceil(border_width / 2) if layer.points else 0
     return _patch(
-        layer.left - room, layer.top - room, _render(width, height, _painted(geometry, fill, layer.border), room)
+        layer.left - margin,
+        layer.top - margin,
+        _render(width, height, _paint_shape(geometry, fill, layer.border), margin),
     )
 
 
-@remembered(32 * 1024 * 1024)
 def render_box(
     x: int, y: int, width: int, height: int, fill: Fill | None, radius: float = 0, border: Border | None = None
 ) -> Patch:
-    """A rectangle with round corners; its border lies inside."""
-    if isinstance(fill, Gradient) and not radius and not border and (steps := _straight(fill, width, height)):
-        return Patch(x, y, *steps)
+    """Render a rectangle with round corners; its border is inside."""
+    if (
+        isinstance(fill, Gradient)
+        and not radius
+        and not border
+        and (gradient := _straight_gradient(fill, width, height))
+    ):
+        return Patch(x, y, *gradient)
     line = border.width if border else 0
-    across, down = max(width - line, 0), max(height - line, 0)
-    corner = min(max(radius - line / 2, 0), across / 2, down / 2)
-    geometry = f'<rect x="{line / 2}" y="{line / 2}" width="{across}" height="{down}" rx="{corner}"'
-    return _patch(x, y, _render(width, height, _painted(geometry, fill, border)))
+    inner_width, inner_height = max(width - line, 0), max(height - line, 0)
+    corner = min(max(radius - line / 2, 0), inner_width / 2, inner_height / 2)
+    geometry = f'<rect x="{line / 2}" y="{line / 2}" width="{inner_width}" height="{inner_height}" rx="{corner}"'
+    return _patch(x, y, _render(width, height, _paint_shape(geometry, fill, border)))
 
 
-@remembered(16 * 1024 * 1024)
 def render_placeholder(x: int, y: int, width: int, height: int, color: str) -> Patch:
-    """What stands where an image is missing: an area with a small frame, a sun and a hill in its middle."""
+    """Render the placeholder of a missing image: a colored area with a centered image icon."""
     side = min(width, height) * 0.22
-    sign = (
+    icon = (
         '<g fill="none" stroke="#000" stroke-opacity=".22" stroke-width="1.6" stroke-linejoin="round">'
         '<rect x="1" y="3" width="22" height="18" rx="3"/><circle cx="8" cy="9" r="2"/>'
         '<path d="M2 19l6-6 4 4 5-6 6 7"/></g>'
     )
-    place = f"translate({(width - side) / 2:.2f} {(height - side) / 2:.2f}) scale({side / 24:.4f})"
+    transform = f"translate({(width - side) / 2:.2f} {(height - side) / 2:.2f}) scale({side / 24:.4f})"
     area = f'<rect width="{width}" height="{height}" {_paint("fill", color)}/>'
-    return _patch(x, y, _render(width, height, f'{area}<g transform="{place}">{sign}</g>'))
+    return _patch(x, y, _render(width, height, f'{area}<g transform="{transform}">{icon}</g>'))
 
 
 def render_rating(layer: RatingLayer, value: float) -> Patch:
-    """A row of stars, of which as many are filled as the value says."""
+    """Render a row of stars, filled up to a value."""
     side = min(layer.height, layer.width / layer.stars)
     step = (layer.width - side) / (layer.stars - 1) if layer.stars > 1 else 0
     step = min(step, side * 1.15)
     stars = "".join(_star(at * step + side / 2, layer.height / 2, side / 2) for at in range(layer.stars))
-    whole = min(max(value, 0), layer.stars)
-    filled = int(whole) * step + (whole - int(whole)) * side
+    value = min(max(value, 0), layer.stars)
+    filled = int(value) * step + (value - int(value)) * side
     body = (
         f'<defs><clipPath id="filled"><rect width="{filled:.2f}" height="{layer.height}"/></clipPath></defs>'
         f"<g {_paint('fill', layer.empty)}>{stars}</g>"
@@ -78,22 +83,20 @@ def render_rating(layer: RatingLayer, value: float) -> Patch:
     return _patch(layer.left, layer.top, _render(layer.width, layer.height, body))
 
 
-@remembered(16 * 1024 * 1024)
 def rounded_mask(width: int, height: int, radius: float) -> Pixels:
-    """A mask (height, width) of a rectangle with round corners; a radius of half the side makes a circle."""
+    """Render a mask (height, width) of a rectangle with round corners."""
     body = f'<rect width="{width}" height="{height}" rx="{min(radius, width / 2, height / 2)}"/>'
     return _render(width, height, body)[..., 3].copy()
 
 
-@remembered(16 * 1024 * 1024)
 def elliptic_mask(width: int, height: int) -> Pixels:
-    """A mask (height, width) of the largest ellipse."""
+    """Render a mask (height, width) of the largest ellipse."""
     body = f'<ellipse cx="{width / 2}" cy="{height / 2}" rx="{width / 2}" ry="{height / 2}"/>'
     return _render(width, height, body)[..., 3].copy()
 
 
-def _straight(fill: Gradient, width: int, height: int) -> tuple[Pixels, Pixels] | None:
-    """The colors and the alpha of a gradient that runs straight down or across, which needs no rendering; else None."""
+def _straight_gradient(fill: Gradient, width: int, height: int) -> tuple[Pixels, Pixels] | None:
+    """Compute the colors and the alpha of a vertical or horizontal linear gradient; return None for any other."""
     if fill.type != "linear" or fill.angle not in (0, 90, 180, 270):
         return None
     down = fill.angle in (90, 270)
@@ -101,9 +104,9 @@ def _straight(fill: Gradient, width: int, height: int) -> tuple[Pixels, Pixels] 
     stops = [parse_color(color) for color in (fill.start, fill.middle, fill.end) if color]
     if fill.angle >= 180:
         stops.reverse()
-    places = (np.arange(side) + 0.5) / side
+    offsets = (np.arange(side) + 0.5) / side
     bands = [[rgb[band] for rgb, _ in stops] for band in range(3)] + [[opacity * 255 for _, opacity in stops]]
-    values = [np.interp(places, np.linspace(0, 1, len(stops)), band) for band in bands]
+    values = [np.interp(offsets, np.linspace(0, 1, len(stops)), band) for band in bands]
     line = np.rint(np.stack(values, axis=-1)).astype(np.uint8)
     pixels = np.repeat(line[:, None] if down else line[None, :], width if down else height, axis=1 if down else 0)
     return pixels, pixels[..., 3].copy()
@@ -122,15 +125,15 @@ def _patch(x: int, y: int, pixels: Pixels) -> Patch:
     return Patch(x, y, pixels, pixels[..., 3].copy())
 
 
-def _render(width: int, height: int, body: str, room: int = 0) -> Pixels:
-    """The pixels of a piece of SVG, with so many more pixels on every side."""
-    width, height = width + 2 * room, height + 2 * room
-    view = f'viewBox="{-room} {-room} {width} {height}"'
+def _render(width: int, height: int, body: str, margin: int = 0) -> Pixels:
+    """Render an SVG fragment with a margin in pixels on every side."""
+    width, height = width + 2 * margin, height + 2 * margin
+    view = f'viewBox="{-margin} {-margin} {width} {height}"'
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" {view}>{body}</svg>'
     return to_pixels(pyvips.Image.svgload_buffer(svg.encode()))
 
 
-def _painted(geometry: str, fill: Fill | None, border: Border | None) -> str:
+def _paint_shape(geometry: str, fill: Fill | None, border: Border | None) -> str:
     definitions, paint = _fill(fill)
     stroke = f' stroke-width="{border.width}" {_paint("stroke", border.color)}' if border else ""
     return f"{definitions}{geometry} {paint}{stroke}/>"
@@ -145,8 +148,8 @@ def _fill(fill: Fill | None) -> tuple[str, str]:
     )
     if fill.type == "radial":
         return f'<defs><radialGradient id="fill" r="0.71">{stops}</radialGradient></defs>', 'fill="url(#fill)"'
-    across, down = cos(radians(fill.angle)) / 2, sin(radians(fill.angle)) / 2
-    line = f'x1="{0.5 - across:.4f}" y1="{0.5 - down:.4f}" x2="{0.5 + across:.4f}" y2="{0.5 + down:.4f}"'
+    dx, dy = cos(radians(fill.angle)) / 2, sin(radians(fill.angle)) / 2
+    line = f'x1="{0.5 - dx:.4f}" y1="{0.5 - dy:.4f}" x2="{0.5 + dx:.4f}" y2="{0.5 + dy:.4f}"'
     return f'<defs><linearGradient id="fill" {line}>{stops}</linearGradient></defs>', 'fill="url(#fill)"'
 
 

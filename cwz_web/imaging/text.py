@@ -1,8 +1,8 @@
-"""Text: shaped, wrapped and rendered by Pango inside libvips, placed by the font's metrics.
+"""Text: shaped, wrapped and rendered by Pango (inside libvips), and positioned by the font's metrics.
 
-libvips trims a text to its ink and tells the offset: with an absolute line height the offset is the same for lines with
-and without descenders, so words do not dance from row to row. Text that does not fit gets smaller in steps down to the
-layer's `min_size`, and is then cut with an ellipsis.
+libvips trims a text to its ink and reports the offset. With an absolute line height, the offset is the same for lines
+with and without descenders, so that text has the same position in every row. Text that does not fit is reduced in steps
+down to the layer's `min_size`, and is then cut with an ellipsis.
 """
 
 import re
@@ -13,29 +13,35 @@ from functools import lru_cache
 from html import escape
 from math import ceil
 from pathlib import Path
+from typing import TypeVar
 
+import numpy as np
 import pyvips
 
 from cwz_web.imaging import filters
-from cwz_web.imaging.byte_cache import remembered
 from cwz_web.imaging.compositing import RGB, Patch, Pixels, parse_color
 from cwz_web.imaging.effects import outline, to_pixels
-from cwz_web.imaging.fonts import MISSING, families, holds_emoji, missing_characters
+from cwz_web.imaging.fonts import REPLACEMENT, find_missing_characters, font_families, has_color_glyphs
 from cwz_web.imaging.layers import MAX_SIDE, TextLayer
 from cwz_web.imaging.shapes import render_box
+
+T = TypeVar("T")
 
 MAX_CHARACTERS = 2000
 PANGO_SCALE = 1024
 ELLIPSIS = "…"
+# libvips' names of the alignments that are not its default.
 ALIGNMENTS = {"center": "centre", "end": "high"}
 CASES: dict[str, Callable[[str], str]] = {"none": str, "upper": str.upper, "lower": str.lower, "title": filters.title}
-# No script is so narrow that its letters are on average less wide than this part of their size.
-NARROWEST = 0.15
-# From so many square pixels on, a text is measured small before it is rendered large.
+# A lower bound of the average width of a character, relative to the font size, for any script.
+MIN_CHARACTER_WIDTH = 0.15
+# A longer or larger text (characters * font size squared) is measured at a small font size before it is rendered.
 LARGE_TEXT = 2_000_000
-SAMPLE, SAMPLE_SIZE = 100, 12
+SAMPLE_LENGTH, SAMPLE_FONT_SIZE = 100, 12
+# The measured width at the sample size can be larger than at other sizes, by rounding.
+SAMPLE_TOLERANCE = 0.8
 
-# Words of scripts that put spaces between them: those are better made smaller than broken.
+# Words of scripts that separate words by spaces: these are rather reduced than broken.
 _words = re.compile(r"[^\s/\u00ad\u200b\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2010-\u2015\u2e80-\U0010ffff-]+")
 _control = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _joiners = {"\u200d", "\ufe0f", "\ufe0e"}
@@ -43,32 +49,32 @@ _joiners = {"\u200d", "\ufe0f", "\ufe0e"}
 
 @dataclass(frozen=True)
 class Typeface:
-    """The family that Pango is asked for, and the file of one that a workspace brought."""
+    """A font family, and the font file if it is an upload."""
 
     family: str
     file: Path | None = None
 
 
 @dataclass(frozen=True)
-class Lettering:
-    """A text as a layer shows it, and what had to be done to it.
+class RenderedText:
+    """A text as a layer shows it.
 
     Attributes:
-        patches: the box behind it, its outline, its letters; in this order, as far as there are any.
-        size: the size of the letters, in pixels.
-        cut: whether the end of the text is missing.
-        missing: the characters that no font has.
+        patches: the box, the outline and the letters, in this order; each of them is optional.
+        font_size: the font size that fits, in pixels.
+        is_cut: whether the end of the text is cut.
+        missing: the characters that no font supports.
     """
 
     patches: tuple[Patch, ...]
-    size: int
-    cut: bool
+    font_size: int
+    is_cut: bool
     missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class _Style:
-    """What decides how a text looks, apart from its size: the part of a layer that rendered text is remembered by."""
+    """Everything but the font size that determines how a text is rendered."""
 
     typeface: Typeface
     weight: int
@@ -80,13 +86,20 @@ class _Style:
     color: RGB
 
     def line(self, size: float) -> float:
-        """The height of a line, in pixels."""
+        """Return the height of a line in pixels."""
         return self.line_height * size
 
 
 @dataclass(frozen=True)
-class _Rendered:
-    """A text's ink: a mask, its colors if they are its own, and where its corner lies in the layout."""
+class _Ink:
+    """The visible pixels of a text.
+
+    Attributes:
+        mask: the coverage; empty if the text has only invisible characters.
+        colors: the pixels of a text with color glyphs, otherwise None.
+        left: the x offset in the layout.
+        top: the y offset in the layout.
+    """
 
     mask: Pixels
     colors: Pixels | None
@@ -94,192 +107,203 @@ class _Rendered:
     top: int
 
     @property
-    def nbytes(self) -> int:
-        """How much memory the rendering holds."""
-        return self.mask.nbytes + (self.colors.nbytes if self.colors is not None else 0)
-
-    @property
     def bottom(self) -> int:
-        """Where the ink ends, below the layout's top."""
+        """The y offset of the lower edge in the layout."""
         return self.top + int(self.mask.shape[0])
 
     def lines(self, style: _Style, size: float) -> int:
-        """How many lines the layout has. The ink ends around the last line's baseline, whatever the words are."""
+        """Return the number of lines. The ink always ends near the baseline of the last line."""
         last = (self.bottom - _baseline(style, size)) / style.line(size)
         return max(round(last + 0.1), 0) + 1
 
 
-def render_text(layer: TextLayer, text: str, typeface: Typeface | None = None) -> Lettering:
-    """The text as the layer shows it. An empty text has no letters, and with `hug` no box."""
+_NO_INK = _Ink(np.empty((0, 0), np.uint8), None, 0, 0)
+
+
+def render_text(layer: TextLayer, text: str, typeface: Typeface | None = None) -> RenderedText:
+    """Render the text of a layer. An empty text has no letters, and no box if the layer's box hugs the text."""
     typeface = typeface or Typeface(layer.font)
     text = CASES[layer.case](_clean(text))
-    missing = missing_characters(typeface.family, text)
+    missing = find_missing_characters(typeface.family, text)
     for character in missing:
-        text = text.replace(character, MISSING)
+        text = text.replace(character, REPLACEMENT)
     color, opacity = parse_color(layer.color)
     width = max(layer.width - 2 * layer.padding, 1)
     style = _Style(
         typeface, layer.weight, layer.italic, layer.line_height, layer.letter_spacing, layer.align, width, color
     )
-    size, cut, rendered = _fit(layer, style, text) if text else (layer.size, False, None)
-    if rendered is None:
-        return Lettering((() if layer.hug else tuple(_box(layer))), size, cut, tuple(missing))
-    height = rendered.lines(style, size) * style.line(size)
-    room = layer.height - 2 * layer.padding - height
-    down = layer.padding + round({"top": 0.0, "middle": room / 2, "bottom": room}[layer.valign])
-    x, y = layer.left + layer.padding + rendered.left, layer.top + down + rendered.top
-    ink = rendered.mask.shape[1]
-    box = (
-        x - layer.padding,
-        layer.top + down - layer.padding,
-        ink + 2 * layer.padding,
-        ceil(height) + 2 * layer.padding,
-    )
-    patches = _box(layer, *box) if layer.hug else _box(layer)
-    if layer.stroke:
-        grown = ceil(layer.stroke.width)
-        stroke_color, stroke_opacity = parse_color(layer.stroke.color)
-        rim = outline(rendered.mask, layer.stroke.width)
-        patches.append(Patch(x - grown, y - grown, stroke_color, rim).faded(stroke_opacity))
-    letters = Patch(x, y, color if rendered.colors is None else rendered.colors, rendered.mask)
-    return Lettering((*patches, letters.faded(opacity)), size, cut, tuple(missing))
+    size, is_cut, ink = _fit(layer, style, text) if text else (layer.size, False, _NO_INK)
+    if not ink.mask.size:
+        box = () if layer.hug else _render_box(layer, layer.left, layer.top, layer.width, layer.height)
+        return RenderedText(box, size, is_cut, tuple(missing))
+    height = ink.lines(style, size) * style.line(size)
+    free = layer.height - 2 * layer.padding - height
+    down = layer.padding + round({"top": 0.0, "middle": free / 2, "bottom": free}[layer.valign])
+    x, y = layer.left + layer.padding + ink.left, layer.top + down + ink.top
+    if layer.hug:
+        box = _render_box(
+            layer,
+            x - layer.padding,
+            layer.top + down - layer.padding,
+            ink.mask.shape[1] + 2 * layer.padding,
+            ceil(height) + 2 * layer.padding,
+        )
+    else:
+        box = _render_box(layer, layer.left, layer.top, layer.width, layer.height)
+    letters = Patch(x, y, color if ink.colors is None else ink.colors, ink.mask).faded(opacity)
+    return RenderedText((*box, *_render_stroke(layer, x, y, ink.mask), letters), size, is_cut, tuple(missing))
 
 
-def _box(layer: TextLayer, *place: int) -> list[Patch]:
-    """The box behind the text: at a place (x, y, width, height), or the layer's own."""
+def _render_stroke(layer: TextLayer, x: int, y: int, mask: Pixels) -> tuple[Patch, ...]:
+    if not layer.stroke:
+        return ()
+    margin = ceil(layer.stroke.width)
+    color, opacity = parse_color(layer.stroke.color)
+    return (Patch(x - margin, y - margin, color, outline(mask, layer.stroke.width)).faded(opacity),)
+
+
+def _render_box(layer: TextLayer, x: int, y: int, width: int, height: int) -> tuple[Patch, ...]:
     if layer.background is None and layer.border is None:
-        return []
-    x, y, width, height = place or (layer.left, layer.top, layer.width, layer.height)
-    # Rendered at (0, 0) and moved, so that a box is remembered by its look.
-    return [render_box(0, 0, width, height, layer.background, layer.radius, layer.border).moved(x, y)]
+        return ()
+    return (render_box(x, y, width, height, layer.background, layer.radius, layer.border),)
 
 
-def _fit(layer: TextLayer, style: _Style, text: str) -> tuple[int, bool, _Rendered | None]:
-    """The largest size at which the text fits, or the smallest with the text cut short."""
+def _fit(layer: TextLayer, style: _Style, text: str) -> tuple[int, bool, _Ink]:
+    """Return the largest font size at which the text fits, whether the text is cut, and its ink."""
     height = layer.height - 2 * layer.padding
-
-    def fits(text: str, size: int) -> bool:
-        # One line may be taller than its box: the box then only places it.
-        most = max(min(layer.max_lines, int((height + 1) / style.line(size))), 1)
-        if _least_lines(text, style, size) > most:  # never render what cannot fit: it might be huge
-            return False
-        if size > smallest and _breaks_a_word(text, style, size):
-            return False
-        rendered = _render(text, style, size)
-        return rendered is None or rendered.lines(style, size) <= most
-
     smallest = min(layer.min_size or layer.size, layer.size)
-    size = _largest(smallest, layer.size, lambda size: fits(text, size))
-    if size is not None:
-        return size, False, _render(text, style, size)
-    ends = _cut_places(text)
-    best = _largest(0, len(ends) - 1, lambda at: fits(text[: ends[at]].rstrip() + ELLIPSIS, smallest))
-    return smallest, True, _render(text[: ends[best or 0]].rstrip() + ELLIPSIS, style, smallest)
+
+    def render_if_fits(text: str, size: int) -> _Ink | None:
+        # A single line may be higher than its box.
+        max_lines = max(min(layer.max_lines, int((height + 1) / style.line(size))), 1)
+        if _min_lines(text, style, size) > max_lines:  # do not render what cannot fit: it could be huge
+            return None
+        if size > smallest and _breaks_word(text, style, size):
+            return None
+        ink = _render(text, style, size)
+        return ink if not ink.mask.size or ink.lines(style, size) <= max_lines else None
+
+    found = _find_largest(smallest, layer.size, lambda size: render_if_fits(text, size))
+    if found is not None:
+        size, ink = found
+        return size, False, ink
+    ends = _cut_positions(text)
+
+    def cut(index: int) -> str:
+        return text[: ends[index]].rstrip() + ELLIPSIS
+
+    longest = _find_largest(0, len(ends) - 1, lambda index: render_if_fits(cut(index), smallest))
+    return smallest, True, longest[1] if longest else _render(cut(0), style, smallest)
 
 
-def _breaks_a_word(text: str, style: _Style, size: int) -> bool:
-    """Whether the longest word is wider than a line."""
+def _breaks_word(text: str, style: _Style, size: int) -> bool:
+    """Return whether the longest word is wider than a line."""
     longest = max(_words.findall(text), key=len, default="")
-    if (
-        len(longest) * max(size + style.letter_spacing, 1) < style.width
-    ):  # no letter is wider than it is high, or hardly
+    # Hardly any letter is wider than the font size.
+    if len(longest) * max(size + style.letter_spacing, 1) < style.width:
         return False
-    if _least_lines(longest, style, size) > 1:
+    if _min_lines(longest, style, size) > 1:
         return True
-    rendered = _render(longest, replace(style, width=MAX_SIDE * 3, align="start"), size)
-    # The ink is a little narrower than the room that Pango gives it.
-    return rendered is not None and rendered.mask.shape[1] + size * 0.2 > style.width
+    ink = _render(longest, replace(style, width=MAX_SIDE * 3, align="start"), size)
+    # The ink is slightly narrower than the advance width that Pango wraps by.
+    return bool(ink.mask.size) and ink.mask.shape[1] + size * 0.2 > style.width
 
 
-def _least_lines(text: str, style: _Style, size: int) -> float:
-    """A number of lines that the text cannot go below."""
-    letter = _letter_width(text[:SAMPLE], style) if len(text) * size**2 > LARGE_TEXT else NARROWEST
-    advance = max(size * letter + min(style.letter_spacing, 0), size * letter / 4)
+def _min_lines(text: str, style: _Style, size: int) -> float:
+    """Return a lower bound of the number of lines."""
+    is_large = len(text) * size**2 > LARGE_TEXT
+    width = _measure_character_width(text[:SAMPLE_LENGTH], style) if is_large else MIN_CHARACTER_WIDTH
+    advance = max(size * width + min(style.letter_spacing, 0), size * width / 4)
     if len(text) * advance <= style.width and "\n" not in text:
         return 1
-    return sum(max(_letters(line) * advance / style.width, 1) for line in text.split("\n"))
+    return sum(max(_count_advancing(line) * advance / style.width, 1) for line in text.split("\n"))
 
 
-def _letters(text: str) -> int:
-    """How many letters a text has that take up room."""
+def _count_advancing(text: str) -> int:
+    """Count the characters that have an advance width."""
     return sum(not unicodedata.combining(character) and character not in _joiners for character in text)
 
 
-def _letter_width(text: str, style: _Style) -> float:
-    """How wide a text's letters are at least, compared with their size: measured on the text itself, but small."""
-    rendered = _render(
-        text.replace("\n", " "), replace(style, width=MAX_SIDE, letter_spacing=0, align="start"), SAMPLE_SIZE
-    )
-    return rendered.mask.shape[1] / (max(_letters(text), 1) * SAMPLE_SIZE) * 0.8 if rendered else NARROWEST
+def _measure_character_width(text: str, style: _Style) -> float:
+    """Return a lower bound of the average character width, relative to the font size, measured at a small size."""
+    sample = replace(style, width=MAX_SIDE, letter_spacing=0, align="start")
+    ink = _render(text.replace("\n", " "), sample, SAMPLE_FONT_SIZE)
+    if not ink.mask.size:
+        return MIN_CHARACTER_WIDTH
+    return int(ink.mask.shape[1]) / (max(_count_advancing(text), 1) * SAMPLE_FONT_SIZE) * SAMPLE_TOLERANCE
 
 
-def _largest(low: int, high: int, holds: Callable[[int], bool]) -> int | None:
-    """The largest whole number from low to high for which the predicate holds, or None. The highest is tried first."""
+def _find_largest(low: int, high: int, attempt: Callable[[int], T | None]) -> tuple[int, T] | None:
+    """Find the largest number from `low` to `high` for which `attempt` succeeds, by bisection.
+
+    The highest number is tried first, since it usually succeeds.
+
+    Returns:
+        The number and the result of the attempt, or None if all attempts returned None.
+    """
     if high < low:
         return None
-    if holds(high):
-        return high
+    if (result := attempt(high)) is not None:
+        return high, result
     best = None
     high -= 1
     while low <= high:
         middle = (low + high) // 2
-        if holds(middle):
-            best, low = middle, middle + 1
+        if (result := attempt(middle)) is not None:
+            best, low = (middle, result), middle + 1
         else:
             high = middle - 1
     return best
 
 
-@remembered(48 * 1024 * 1024)
-def _render(text: str, style: _Style, size: float) -> _Rendered | None:
-    """Pango's rendering of a text wrapped at the style's width."""
-    # Above 1,024 Pango takes a line height as absolute, in 1,024ths of a point; at 72 dpi a point is a pixel.
+def _render(text: str, style: _Style, size: float) -> _Ink:
+    """Render a text with Pango, wrapped at the style's width."""
+    # Pango takes a line height above 1,024 as absolute, in 1,024ths of a point; at 72 dpi a point is a pixel.
     attributes = f'weight="{style.weight}" line_height="{round(style.line(size) * PANGO_SCALE)}"'
     if style.letter_spacing:
         attributes += f' letter_spacing="{round(style.letter_spacing * PANGO_SCALE)}"'
     if style.italic:
         attributes += ' style="italic"'
     family = style.typeface.family
-    in_color = holds_emoji(family, text)
+    in_color = has_color_glyphs(family, text)
     if in_color:
         attributes += f' foreground="#{bytes(style.color).hex()}"'
-    # As one string: to set each option by itself takes a tenth of the time of the whole rendering.
-    options = [f'font="{families(family, text)} {size}"', f"width={style.width}", "wrap=word-char"]
+    # One string: setting each option separately takes a tenth of the rendering time.
+    options = [f'font="{font_families(family, text)} {size}"', f"width={style.width}", "wrap=word-char"]
     options += [f"align={ALIGNMENTS[style.align]}"] if style.align in ALIGNMENTS else []
     options += ["justify"] if style.align == "justify" else []
     options += ["rgba"] if in_color else []
     file = {"fontfile": str(style.typeface.file)} if style.typeface.file else {}
     try:
         image = pyvips.Image.text(f"<span {attributes}>{escape(text)}</span>", string_options=",".join(options), **file)
-    except pyvips.Error:  # only invisible characters: there is no ink
-        return None
+    except pyvips.Error:  # raised for a text without any ink
+        return _NO_INK
     pixels, left, top = to_pixels(image), image.get("xoffset"), image.get("yoffset")
     if in_color:
-        return _Rendered(pixels[..., 3].copy(), pixels, left, top)
-    return _Rendered(pixels, None, left, top)
+        return _Ink(pixels[..., 3].copy(), pixels, left, top)
+    return _Ink(pixels, None, left, top)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1024)  # metrics of fonts, independent of the text
 def _baseline(style: _Style, size: float) -> int:
-    """How far the first baseline lies below the layout's top, in pixels."""
-    rendered = _render("H", style, size) or _render(MISSING, style, size)
-    assert rendered is not None, "the fallbacks have this sign"
-    return rendered.bottom
+    """Return the distance of the first baseline from the top of the layout, in pixels."""
+    ink = _render("H", style, size)
+    return (ink if ink.mask.size else _render(REPLACEMENT, style, size)).bottom
 
 
 def _clean(text: str) -> str:
-    """Plain text that Pango takes: no control characters, a bounded length, canonical composition."""
+    """Return a text of limited length in canonical composition, without control characters."""
     text = unicodedata.normalize("NFC", text[:MAX_CHARACTERS].replace("\r\n", "\n").replace("\t", " "))
     return _control.sub("", text).strip()
 
 
-def _cut_places(text: str) -> list[int]:
-    """Where a text may be cut: never before a combining mark, nor inside an emoji that is joined of several."""
+def _cut_positions(text: str) -> list[int]:
+    """Return where a text can be cut: not before combining marks and not inside joined emoji."""
     return [
-        at
-        for at in range(len(text))
-        if not unicodedata.combining(text[at])
-        and text[at] not in _joiners
-        and not "\U0001f3fb" <= text[at] <= "\U0001f3ff"
-        and (at == 0 or text[at - 1] != "\u200d")
+        index
+        for index, character in enumerate(text)
+        if not unicodedata.combining(character)
+        and character not in _joiners
+        and not "\U0001f3fb" <= character <= "\U0001f3ff"
+        and (index == 0 or text[index - 1] != "\u200d")
     ]

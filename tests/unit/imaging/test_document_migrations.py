@@ -57,8 +57,8 @@ def test_document_of_an_earlier_version_renders_the_same_pixels(name: str, photo
     for size in template.size_names:
         for scale in (1, 2):
             plan = Engine().plan(template, size, scale)
-            values = plan.values({})
-            pixels = plan.compose(values, plan.load(values, load))[..., :3]
+            values = plan.fill_values({})
+            pixels = plan.compose(values, plan.load_sources(values, load))[..., :3]
             digests[f"{size}@{scale}"] = sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
     assert digests == PIXELS[name]
 
