@@ -1,4 +1,4 @@
-"""Fonts that a workspace brings: checked, kept in its storage, and named by their content."""
+"""Uploaded fonts of a workspace: checked, stored in its bucket, named by their content."""
 
 from hashlib import sha256
 from uuid import UUID
@@ -13,28 +13,30 @@ MAX_FONTS = 100
 
 
 class TooManyFontsError(Exception):
-    """The workspace has as many fonts as it may."""
+    """The workspace has the maximum number of fonts."""
 
 
 def list_fonts(db: Session, workspace_id: UUID) -> list[Font]:
-    """The workspace's fonts, by name."""
-    mine = select(Font).where(Font.workspace_id == workspace_id)
-    return list(db.scalars(mine.order_by(func.lower(Font.family), Font.style, Font.id)))
+    """Return the workspace's fonts, by name."""
+    own = select(Font).where(Font.workspace_id == workspace_id)
+    return list(db.scalars(own.order_by(func.lower(Font.family), Font.style, Font.id)))
 
 
 def add_font(db: Session, workspace_id: UUID, data: bytes) -> Font:
-    """Add a font whose file the workspace keeps as an original, or find the one of the same content.
+    """Add a font whose file is already stored as an upload, or return the one of the same content.
 
-    Raises InvalidFontError and TooManyFontsError.
+    Raises:
+        InvalidFontError: The file is no font that can be used.
+        TooManyFontsError: The workspace has MAX_FONTS fonts.
     """
     family, style = check_font(data)
     digest = sha256(data).hexdigest()
-    mine = select(Font).where(Font.workspace_id == workspace_id)
-    found = db.scalar(mine.where(Font.digest == digest))
-    if found is not None:
-        return found
-    if (db.scalar(select(func.count()).select_from(mine.subquery())) or 0) >= MAX_FONTS:
-        raise TooManyFontsError(f"A workspace can have {MAX_FONTS} fonts; remove one that no template uses")
+    own = select(Font).where(Font.workspace_id == workspace_id)
+    existing = db.scalar(own.where(Font.digest == digest))
+    if existing is not None:
+        return existing
+    if (db.scalar(select(func.count()).select_from(own.subquery())) or 0) >= MAX_FONTS:
+        raise TooManyFontsError(f"A workspace can have at most {MAX_FONTS} fonts. Remove one that no template uses")
     font = Font(workspace_id=workspace_id, digest=digest, family=family[:100], style=style[:100], size=len(data))
     db.add(font)
     db.flush()

@@ -62,7 +62,7 @@ class TemplateStep(Base):
     workspace_id: Mapped[UUID] = mapped_column(primary_key=True)
     template_id: Mapped[UUID] = mapped_column(primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)
-    what: Mapped[str]
+    change: Mapped[str]
     document: Mapped[dict[str, Any]] = mapped_column(JSONB)
     changed_at: Mapped[datetime]
 

@@ -1,4 +1,4 @@
-"""A workspace's templates: finding, making, changing. Each change is a new version; old ones stay as they were."""
+"""Templates of a workspace. Each published change is a new version; earlier versions never change."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ MAX_VERSIONS = 200
 
 
 @dataclass(frozen=True)
-class Design:
-    """A template together with the document of one of its versions: the one in use, unless another was asked for."""
+class TemplateDesign:
+    """A template with the document of one of its versions."""
 
     template: Template
     document: ImageTemplate
@@ -25,13 +25,13 @@ class Design:
 
 
 def list_templates(db: Session, workspace_id: UUID) -> list[Template]:
-    """The workspace's templates, newest first."""
-    mine = select(Template).where(Template.workspace_id == workspace_id, Template.deleted_at.is_(None))
-    return list(db.scalars(mine.order_by(Template.id.desc())))
+    """Return the workspace's templates, newest first."""
+    own = select(Template).where(Template.workspace_id == workspace_id, Template.deleted_at.is_(None))
+    return list(db.scalars(own.order_by(Template.id.desc())))
 
 
-def open_designs(db: Session, workspace_id: UUID) -> list[Design]:
-    """The workspace's templates with their documents, newest first."""
+def list_designs(db: Session, workspace_id: UUID) -> list[TemplateDesign]:
+    """Return the workspace's templates with their published documents, newest first."""
     rows = db.execute(
         select(Template, TemplateVersion.document)
         .join(
@@ -43,11 +43,14 @@ def open_designs(db: Session, workspace_id: UUID) -> list[Design]:
         .where(Template.workspace_id == workspace_id, Template.deleted_at.is_(None))
         .order_by(Template.id.desc())
     )
-    return [Design(template, ImageTemplate.model_validate(document), template.version) for template, document in rows]
+    return [
+        TemplateDesign(template, ImageTemplate.model_validate(document), template.version)
+        for template, document in rows
+    ]
 
 
 def list_versions(db: Session, template: Template) -> list[tuple[TemplateVersion, str | None]]:
-    """A template's versions and who published them, newest first."""
+    """Return a template's versions with the names of their publishers, newest first."""
     rows = db.execute(
         select(TemplateVersion, Account.name)
         .outerjoin(Account, Account.id == TemplateVersion.published_by)
@@ -59,17 +62,21 @@ def list_versions(db: Session, template: Template) -> list[tuple[TemplateVersion
 
 
 def find_template(db: Session, workspace_id: UUID, name: str) -> Template | None:
-    """A template by its id or its slug; not one that was deleted."""
-    where = Template.slug == name
+    """Return a template by id or slug, unless it is deleted."""
+    condition = Template.slug == name
     with suppress(ValueError):
-        where = Template.id == UUID(name)
+        condition = Template.id == UUID(name)
     return db.scalar(
-        select(Template).where(Template.workspace_id == workspace_id, Template.deleted_at.is_(None), where)
+        select(Template).where(Template.workspace_id == workspace_id, Template.deleted_at.is_(None), condition)
     )
 
 
-def open_design(db: Session, template: Template, version: int | None = None) -> Design:
-    """The template with its document: of the version in use, or of another one. Raises NoResultFound."""
+def load_design(db: Session, template: Template, version: int | None = None) -> TemplateDesign:
+    """Return the template with the document of its published version, or of another one.
+
+    Raises:
+        NoResultFound: There is no such version.
+    """
     number = version or template.version
     document = db.scalars(
         select(TemplateVersion.document).where(
@@ -78,14 +85,14 @@ def open_design(db: Session, template: Template, version: int | None = None) -> 
             TemplateVersion.number == number,
         )
     ).one()
-    return Design(template, ImageTemplate.model_validate(document), number)
+    return TemplateDesign(template, ImageTemplate.model_validate(document), number)
 
 
 def create_template(
     db: Session, workspace_id: UUID, *, name: str, document: ImageTemplate, published_by: UUID | None = None
 ) -> Template:
-    """A new template with its first version. Its slug is made of the name."""
-    template = Template(workspace_id=workspace_id, name=name, slug=_free_slug(db, workspace_id, name), version=0)
+    """Create a template with its first version; the slug is derived from the name."""
+    template = Template(workspace_id=workspace_id, name=name, slug=_unused_slug(db, workspace_id, name), version=0)
     db.add(template)
     db.flush()
     publish(db, template, document, published_by)
@@ -93,7 +100,7 @@ def create_template(
 
 
 def publish(db: Session, template: Template, document: ImageTemplate, published_by: UUID | None = None) -> None:
-    """Make a document the template's next version, and the one in use."""
+    """Publish a document as the template's next version."""
     db.refresh(template, with_for_update=True)
     template.version += 1
     version = TemplateVersion(
@@ -107,9 +114,9 @@ def publish(db: Session, template: Template, document: ImageTemplate, published_
     db.flush()
 
 
-def _free_slug(db: Session, workspace_id: UUID, name: str) -> str:
-    wanted = slugify(name, max_length=60) or "template"
-    slug, again = wanted, 2
+def _unused_slug(db: Session, workspace_id: UUID, name: str) -> str:
+    base = slugify(name, max_length=60) or "template"
+    slug, number = base, 2
     while db.scalar(select(exists().where(Template.workspace_id == workspace_id, Template.slug == slug))):
-        slug, again = f"{wanted}-{again}", again + 1
+        slug, number = f"{base}-{number}", number + 1
     return slug

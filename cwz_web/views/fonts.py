@@ -1,5 +1,6 @@
-"""The workspace's own fonts: the list, an upload, and taking one off the list."""
+"""Uploaded fonts: list, upload, remove."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from pyramid.httpexceptions import HTTPSeeOther
@@ -7,6 +8,7 @@ from pyramid.response import Response
 from pyramid.view import view_config
 
 from cwz_web.generation.fonts import TooManyFontsError, add_font, list_fonts
+from cwz_web.generation.models import Font
 from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.errors import InvalidFontError
 from cwz_web.imaging.fonts import FAMILIES, MAX_FONT_BYTES, check_font
@@ -20,17 +22,26 @@ from cwz_web.web.transactions import release_connection
 from cwz_web.workspaces.audit import record
 
 
+@dataclass(frozen=True)
+class FontsPage:
+    """The view model of fonts.jinja2."""
+
+    form: Filled[Any]
+    uploaded: list[Font]
+    built_in: list[str]
+
+
 @view_config(context=FontCollection, request_method="GET", renderer="fonts.jinja2", permission=Permission.VIEW)
-def font_list(context: FontCollection, request: Request) -> dict[str, Any]:
-    """The fonts that the workspace brought, and those that are always there."""
+def list_fonts_page(context: FontCollection, request: Request) -> FontsPage:
+    """List uploaded and built-in fonts."""
     return _page(request, empty_form())
 
 
 @view_config(
     context=FontCollection, request_method="POST", renderer="fonts.jinja2", permission=Permission.TEMPLATE_EDIT
 )
-def upload_font(context: FontCollection, request: Request) -> Any:
-    """Bring a font in, or say what is wrong with the file."""
+def upload_font(context: FontCollection, request: Request) -> FontsPage | Response:
+    """Upload a font. The only field is a file, which form models do not hold."""
     file = request.POST.get("file")
     data = file.file.read(MAX_FONT_BYTES + 1) if hasattr(file, "file") else b""
     form = empty_form()
@@ -39,10 +50,10 @@ def upload_font(context: FontCollection, request: Request) -> Any:
         if not data:
             raise InvalidFontError("Choose a TTF or OTF file")
         check_font(data)
-        place = get_default_connection(request.db, workspace_id).place
+        spec = get_default_connection(request.db, workspace_id).spec
         release_connection(request)
         key = upload_key(workspace_id, Source.of(data).digest)
-        request.services.providers.open(place).put(key, data, content_type="application/octet-stream")
+        request.services.providers.open(spec).put(key, data, content_type="application/octet-stream")
         with request.services.database.transaction(workspace_id) as db:
             font = add_font(db, workspace_id, data)
             record(db, workspace_id, request.actor, "font.add", font.name, {})
@@ -54,11 +65,12 @@ def upload_font(context: FontCollection, request: Request) -> Any:
 
 @view_config(context=FontResource, name="delete", request_method="POST", permission=Permission.TEMPLATE_EDIT)
 def remove_font(context: FontResource, request: Request) -> Response:
-    """Take a font off the list. Templates that use it go on to: its file stays."""
+    """Remove a font from the list; templates that use it keep working, since its file stays stored."""
     request.audit("font.remove", context.row.name)
     request.db.delete(context.row)
     return HTTPSeeOther(request.path_in("fonts"))
 
 
-def _page(request: Request, form: Filled[Any]) -> dict[str, Any]:
-    return {"form": form, "own": list_fonts(request.db, request.workspace.workspace_id), "ready": sorted(FAMILIES)}
+def _page(request: Request, form: Filled[Any]) -> FontsPage:
+    fonts = list_fonts(request.db, request.workspace.workspace_id)
+    return FontsPage(form=form, uploaded=fonts, built_in=sorted(FAMILIES))

@@ -1,4 +1,4 @@
-"""Images of a template for its own people: of its draft, of any version, small or whole. Signed in, not signed."""
+"""Preview images of a template's draft or versions, for members of its workspace."""
 
 from typing import Annotated
 from uuid import UUID
@@ -11,9 +11,9 @@ from sqlalchemy.exc import NoResultFound
 
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import list_items
-from cwz_web.generation.drafts import open_draft
+from cwz_web.generation.drafts import load_draft
 from cwz_web.generation.models import Template
-from cwz_web.generation.templates import open_design
+from cwz_web.generation.templates import load_design
 from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
 from cwz_web.imaging.encoders import Output
 from cwz_web.resources.permissions import Permission
@@ -26,8 +26,8 @@ from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 
 
-class Wanted(BaseModel):
-    """Which image: of the draft (`draft` is only there to tell addresses apart) or of a version, with which row."""
+class PreviewQuery(BaseModel):
+    """What to render. `draft` is not read: it makes the URL of each draft different."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -41,32 +41,32 @@ class Wanted(BaseModel):
 
 @view_config(context=TemplateResource, name="preview", request_method="GET", permission=Permission.VIEW)
 def preview(context: TemplateResource, request: Request) -> Response:
-    """The image. It is private, and asked for again each time; unchanged, it is not sent again."""
+    """Return the image, private and revalidated by its ETag."""
     try:
-        wanted = Wanted.model_validate(dict(request.GET))
+        query = PreviewQuery.model_validate(dict(request.GET))
     except ValidationError:
-        raise HTTPUnprocessableEntity("The address of this image is not one of ours") from None
+        raise HTTPUnprocessableEntity("This preview URL is not valid") from None
     template = context.row
     try:
-        version = wanted.version
-        design = open_design(request.db, template, version) if version else open_draft(request.db, template)
+        version = query.version
+        design = load_design(request.db, template, version) if version else load_draft(request.db, template)
     except NoResultFound:
         raise HTTPNotFound from None
-    data = sample_values(request, design.document, wanted.feed, wanted.row)
+    data = sample_values(request, design.document, query.feed, query.row)
     uploads = uploads_of(request, template)
-    release_connection(request)  # what is rendered may be fetched
-    image_service, output = request.services.image_service, Output(size=wanted.size)
-    order = image_service.order(uploads, design.document, data, output)
+    release_connection(request)  # rendering may fetch photos
+    image_service, output = request.services.image_service, Output(size=query.size)
+    prepared = image_service.prepare(uploads, design.document, data, output)
     response = Response(content_type=output.format.content_type, conditional_response=True)
-    response.etag = f"{order.digest}-{wanted.width or 0}"
+    response.etag = f"{prepared.digest}-{query.width or 0}"
     response.headers["Cache-Control"] = "private, no-cache"
     if response.etag not in request.if_none_match:
-        response.body = image_service.preview(order, wanted.width)
+        response.body = image_service.preview(prepared, query.width)
     return response
 
 
 def sample_values(request: Request, document: ImageTemplate, feed_id: UUID | None, row: int) -> dict[str, str]:
-    """The values of a row of a feed under the template's names; of none, the template's own."""
+    """Return a feed row's values mapped to the template's fields; empty for the template's defaults."""
     feed = request.db.get(Feed, (request.workspace.workspace_id, feed_id)) if feed_id else None
     items = list_items(request.db, feed, row - 1, limit=1) if feed else []
     if feed is None or not items:
@@ -76,7 +76,7 @@ def sample_values(request: Request, document: ImageTemplate, feed_id: UUID | Non
 
 
 def uploads_of(request: Request, template: Template) -> Uploads:
-    """Where the images that a template shows may lie; without any storage, nowhere."""
+    """Return the uploads that a template may use, in its connection first; none without a connection."""
     try:
         connections = list_connections_first(request.db, template.workspace_id, template.connection_id)
     except InvalidSettingsError:

@@ -591,7 +591,7 @@ CREATE TABLE template_steps (
     workspace_id UUID NOT NULL,
     template_id UUID NOT NULL,
     number INTEGER NOT NULL,
-    what VARCHAR NOT NULL,
+    change VARCHAR NOT NULL,
     document JSONB NOT NULL,
     changed_at TIMESTAMP WITH TIME ZONE NOT NULL,
     CONSTRAINT pk_template_steps PRIMARY KEY (workspace_id, template_id, number),
