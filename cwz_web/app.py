@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 
 def main(global_config: dict[str, str], **ini: str) -> Router:
-    """The entry point of an .ini file (`use = egg:cwz-web`). Stops with a plain message when it cannot start."""
+    """Create the application of an .ini file (`use = egg:cwz-web`); exit with a message if it cannot start."""
     try:
         settings = Settings.load(ini)
         configure_logs(development=settings.development)
@@ -61,21 +61,21 @@ def prepare_database(settings: Settings) -> None:
 
 
 def create_app(services: Services) -> Router:
-    """Put the application together."""
+    """Create the WSGI application from the services of the process."""
     config = Configurator(root_factory=Root)
     config.registry["services"] = services
     config.include("cwz_web.web.request")  # the request class
-    config.set_default_permission(Permission.VIEW)  # what a view does not open stays shut
-    config.include("cwz_web.web.headers")  # outermost, so that errors carry the headers too
-    config.include("cwz_web.web.request_log")  # one line a request
-    config.include("cwz_web.web.request_validation")  # what is refused before anything looks at it
+    config.set_default_permission(Permission.VIEW)  # deny by default
+    config.include("cwz_web.web.headers")  # outermost, so error responses have the headers too
+    config.include("cwz_web.web.request_log")  # one line per request
+    config.include("cwz_web.web.request_validation")  # reject invalid requests before anything else runs
     config.include("cwz_web.web.transactions")  # request.db
-    config.include("cwz_web.security")  # who is asking; needs request.db
-    config.include("cwz_web.web.csrf")  # needs to know who is asking
-    config.include("cwz_web.web.rate_limits")  # how often something may be tried
-    config.include("cwz_web.api.cors")  # what browsers ask before they use a key
-    config.include("cwz_web.api.key_limits")  # what a key may do, how often, and only once
-    config.include("cwz_web.web.urls")  # request.workspace
+    config.include("cwz_web.security")  # the identity; needs request.db
+    config.include("cwz_web.web.csrf")  # needs the identity
+    config.include("cwz_web.web.rate_limits")  # limits on attempts
+    config.include("cwz_web.api.cors")  # CORS for API keys in browsers
+    config.include("cwz_web.api.key_limits")  # origins, rate limits and idempotency of API keys
+    config.include("cwz_web.web.urls")  # reject paths that continue after their page
     config.include("cwz_web.web.rendering")  # Jinja2, icons, static files
     config.scan("cwz_web.views")  # the pages
     config.scan("cwz_web.api")  # /v1, /i and /hooks

@@ -1,5 +1,5 @@
-"""The pages: one module a screen. A view reads input, calls one domain function, and picks a template or redirects.
+"""The pages: one module per page. A view reads input, calls one domain function, and renders a template or redirects.
 
-A page and its live parts share templates (templates/ mirrors this folder; parts start with an underscore). A view
-returns redirects instead of raising them: a raised one would commit what it should not.
+`templates/` mirrors this package; partials, which a page includes and htmx updates, start with an underscore. A view
+returns redirects instead of raising them: pyramid_tm commits a transaction that ends with a raised redirect.
 """

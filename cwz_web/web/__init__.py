@@ -1,4 +1,4 @@
-"""What holds for every request, as small separate parts: transactions, CSRF, headers, intake, forms, rendering.
+"""What applies to every request, in small modules: the request class, transactions, CSRF, headers, forms, rendering.
 
-Nothing here knows a screen. Each module has an `includeme` and stands in the list of app.py with its reason.
+Nothing here knows a page. `app.py` includes the modules that have an `includeme`, each with its reason.
 """

@@ -1,7 +1,7 @@
-"""Against forged requests: a token that is bound to the browser's session, and a look at where the request comes from.
+"""CSRF protection: a token bound to the browser's session, and a check of the request's origin.
 
-The token is HMAC-SHA256 over the session's id, or, before sign-in, over a random cookie of its own; a cookie that an
-attacker plants is of no use without the secret. Addresses that take no cookie (/v1, /hooks) are exempt.
+The token is an HMAC-SHA256 of the session id or, before sign-in, of a random cookie; a cookie that an attacker plants is
+useless without the secret. URLs that use no cookie (/v1, /hooks) are exempt.
 """
 
 import hmac
@@ -20,8 +20,8 @@ HEADER = "X-CSRF-Token"
 
 
 @implementer(ICSRFStoragePolicy)
-class BoundToken:
-    """Pyramid's storage policy, without storage: the token follows from the session and a secret."""
+class SessionBoundToken:
+    """Pyramid's storage policy without storage: the token is derived from the session and a secret."""
 
     def get_csrf_token(self, request: Request) -> str:
         secret = request.services.settings.secrets.csrf.get_secret_value()
@@ -37,7 +37,7 @@ class BoundToken:
 
 
 def _binding(request: Request) -> str:
-    """What the token is bound to: the session of who is signed in, else a random value in a cookie."""
+    """Return what the token is bound to: the session of a signed-in user, else the visitor id."""
     identity = request.identity
     if isinstance(identity, SignedInUser):
         return f"session:{identity.session.id}"
@@ -47,23 +47,23 @@ def _binding(request: Request) -> str:
 def _check_origin(request: Request) -> None:
     """Raise BadCSRFOrigin unless the request comes from our own pages.
 
-    Browsers say so in Sec-Fetch-Site, and in Origin. A request that has neither comes from no browser of today; the
-    token still decides about it.
+    Browsers send Sec-Fetch-Site and Origin. A request without both comes from no current browser; its token is still
+    checked.
     """
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
         raise BadCSRFOrigin("The request comes from another site")
     origin = request.headers.get("Origin")
     ours = {request.services.settings.url}
     if request.services.settings.development:
-        ours.add(request.host_url)  # intake.py has seen that the host is ours
+        ours.add(request.host_url)  # request_validation.py has checked the host
     if origin is not None and origin not in ours and urlsplit(origin).netloc:
         raise BadCSRFOrigin(f"The request comes from {origin}")
     if origin == "null":
-        raise BadCSRFOrigin("The request hides where it comes from")
+        raise BadCSRFOrigin("The request has an opaque origin")
 
 
 def includeme(config: Configurator) -> None:
-    """Every view that changes something takes the token, unless it says `require_csrf=False` (it takes no cookie)."""
-    config.set_csrf_storage_policy(BoundToken())
-    # Pyramid's own look at the origin trusts the Host header and is skipped over http; ours is above.
+    """Require the token of every unsafe method, except in views with `require_csrf=False`, which use no cookie."""
+    config.set_csrf_storage_policy(SessionBoundToken())
+    # Pyramid's origin check trusts the Host header and is skipped over http; ours is above.
     config.set_default_csrf_options(require_csrf=True, token=CSRF_FIELD, header=HEADER, check_origin=False)

@@ -12,9 +12,9 @@ from pyramid.view import view_config
 from webob.multidict import MultiDict
 
 from cwz_web.accounts.passwords import MAX_LENGTH, MIN_LENGTH
-from cwz_web.accounts.registration import clean_email
+from cwz_web.accounts.registration import normalize_email
 from cwz_web.web.request import Request
-from cwz_web.workspaces.creation import clean_slug
+from cwz_web.workspaces.creation import validate_slug
 
 M = TypeVar("M", bound="Form")
 
@@ -55,9 +55,9 @@ def _printable(text: str) -> str:
     return text
 
 
-Email = Annotated[str, StringConstraints(max_length=254), AfterValidator(clean_email)]
+Email = Annotated[str, StringConstraints(max_length=254), AfterValidator(normalize_email)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_printable)]
-Slug = Annotated[str, StringConstraints(to_lower=True), AfterValidator(clean_slug)]
+Slug = Annotated[str, StringConstraints(to_lower=True), AfterValidator(validate_slug)]
 Code = Annotated[str, StringConstraints(min_length=1, max_length=40)]
 # A secret that travels in a header: no line break, nothing that is not seen.
 Printable = Annotated[

@@ -1,7 +1,7 @@
-"""The headers of every answer: an id, a Content-Security-Policy with a nonce of its own, and the other locks.
+"""Response headers: the request id, a Content-Security-Policy with a nonce, and other security headers.
 
-htmx runs with its `hx-csp` extension: an element whose `hx-nonce` is not the page's is inert, and only the Trusted
-Types policy `htmx` may write HTML into the page.
+htmx runs with its `hx-csp` extension: an element with another `hx-nonce` than the page's is inert, and only the Trusted
+Types policy `htmx` can write HTML into the page.
 """
 
 from pyramid.config import Configurator
@@ -14,11 +14,11 @@ CSP = (
     " font-src 'self'; connect-src 'self'; form-action {targets}; base-uri 'none'; frame-ancestors 'none';"
     " require-trusted-types-for 'script'; trusted-types htmx"
 )
-# An image or a document that is opened alone: the browser's own page around it has styles, and nothing else is in it.
-NO_PAGE_CSP = "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+# For an image or document that is opened on its own: the browser shows it in a page with styles only.
+NON_PAGE_CSP = "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 FIXED = (
     ("X-Content-Type-Options", "nosniff"),
-    ("X-Frame-Options", "DENY"),  # for what is older than frame-ancestors
+    ("X-Frame-Options", "DENY"),  # for browsers without frame-ancestors
     ("Referrer-Policy", "same-origin"),
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
@@ -28,22 +28,22 @@ NO_STORE = "private, no-store"
 
 
 def headers_tween(handler: Handler, registry: object) -> Handler:
-    """Put the headers on whatever answer comes out, errors included."""
+    """Add the headers to every response, errors included."""
 
     def with_headers(request: Request) -> Response:
         response = handler(request)
-        # Images of /i are made to be shown on other sites; everything else is ours alone.
+        # Images of /i are embedded in other sites; everything else is not.
         shared = request.raw_path.startswith("/i/")
         is_page = response.content_type == "text/html"
-        # No view sets one of these. To look for each first takes WebOb longer than all the rest of this.
+        # No view sets one of these; `response.headers` would search the list for each.
         response.headerlist += [
             ("X-Request-Id", request.id),
             ("Cross-Origin-Resource-Policy", "cross-origin" if shared else "same-origin"),
-            ("Content-Security-Policy", _csp(request) if is_page else NO_PAGE_CSP),
+            ("Content-Security-Policy", _csp(request) if is_page else NON_PAGE_CSP),
             *(FIXED if request.services.settings.development else FIXED_AND_HTTPS),
         ]
         response.headers.setdefault("Cache-Control", NO_STORE)
-        if is_page:  # a page and its part share an address
+        if is_page:  # a page and its partial share a URL
             response.vary = "HX-Request"
         return response
 

@@ -8,7 +8,7 @@ from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.response import Response
 from sqlalchemy.orm import Session
 
-from cwz_web.accounts.google import GooglePerson, link_google
+from cwz_web.accounts.google import GoogleProfile, link_google
 from cwz_web.accounts.models import Account
 from cwz_web.accounts.sessions import end_session, start_session
 from cwz_web.security import keep_cookie, session_of, set_session_cookie
@@ -19,8 +19,8 @@ log = structlog.get_logger()
 STEP_LIFETIME = timedelta(minutes=10)
 
 
-def let_in(
-    request: Request, db: Session, account: Account, next_path: str, google: GooglePerson | None = None
+def continue_sign_in(
+    request: Request, db: Session, account: Account, next_path: str, google: GoogleProfile | None = None
 ) -> Response:
     """Go on with somebody who proved who they are: to the page for the code when they have a second factor.
 
@@ -28,7 +28,7 @@ def let_in(
         google: who is to be linked to the account once everything is proved.
     """
     if not account.has_second_factor:
-        return begin_session(request, db, account, next_path, google)
+        return complete_sign_in(request, db, account, next_path, google)
     claims = google.as_claims() if google else {}
     token = request.services.browser_tokens.sign(
         LOGIN_STEP, STEP_LIFETIME, sub=str(account.id), epoch=account.epoch, next=next_path, **claims
@@ -38,8 +38,8 @@ def let_in(
     return response
 
 
-def begin_session(
-    request: Request, db: Session, account: Account, next_path: str, google: GooglePerson | None = None
+def complete_sign_in(
+    request: Request, db: Session, account: Account, next_path: str, google: GoogleProfile | None = None
 ) -> Response:
     """Start a session in place of any that the browser had."""
     if google is not None:
@@ -61,7 +61,7 @@ def begin_session(
     return response
 
 
-def account_of_step(request: Request, db: Session) -> Account | None:
+def find_step_account(request: Request, db: Session) -> Account | None:
     """Whose first step was done in this browser, if that still counts."""
     if request.login_step is None:
         return None

@@ -1,4 +1,4 @@
-"""Problems as machines read them: `application/problem+json` of RFC 9457, with a stable `code` and the request's id."""
+"""Problem details of the API: `application/problem+json` (RFC 9457) with a stable `code` and the request id."""
 
 import json
 from collections.abc import Mapping
@@ -7,17 +7,17 @@ from pyramid.response import Response
 
 from cwz_web.web.request import Request
 
-MACHINES = ("/v1/", "/i/", "/hooks/")
+API_PATHS = ("/v1/", "/i/", "/hooks/")
 
 
 class ProblemError(Exception):
-    """Something is wrong with a machine's request.
+    """A request that cannot be served.
 
-    Arguments:
-        status: the HTTP status.
-        code: a stable word that programs can compare.
-        detail: a sentence that says what would be right.
-        errors: a message for each field that is wrong.
+    Args:
+        status: The HTTP status.
+        code: A stable identifier that clients can compare.
+        detail: A sentence that says what happened and what to do.
+        errors: A message for each invalid field.
     """
 
     def __init__(self, status: int, code: str, detail: str, errors: Mapping[str, str] | None = None) -> None:
@@ -25,13 +25,13 @@ class ProblemError(Exception):
         self.status, self.code, self.detail, self.errors = status, code, detail, dict(errors or {})
 
 
-def is_machine(request: Request) -> bool:
-    """Whether the address is one that programs use."""
-    return request.raw_path.startswith(MACHINES)
+def is_api_request(request: Request) -> bool:
+    """Tell whether the URL is for API clients, which get JSON errors."""
+    return request.raw_path.startswith(API_PATHS)
 
 
 def problem_response(request: Request, problem: ProblemError) -> Response:
-    """The answer that tells of a problem."""
+    """Return a problem as a response."""
     body: dict[str, object] = {
         "type": "about:blank",
         "title": Response(status=problem.status).status.partition(" ")[2],

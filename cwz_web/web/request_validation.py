@@ -1,4 +1,4 @@
-"""What is refused before anything looks at it: odd methods, foreign hosts, addresses with bytes that are no text."""
+"""Request validation before anything else runs: methods, hosts, and URLs that are not valid UTF-8."""
 
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -7,38 +7,38 @@ from pyramid.httpexceptions import HTTPBadRequest, HTTPMethodNotAllowed
 from pyramid.response import Response
 
 from cwz_web.settings import Settings
-from cwz_web.web.form_body import read_posted
+from cwz_web.web.form_body import read_form_body
 from cwz_web.web.request import Handler, Request
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-# Asked by whatever watches a machine, under whatever name.
+# Requested by health checks, with any Host header.
 ANY_HOST = {"/healthz", "/readyz", "/metrics"}
 
 
-def intake_tween(handler: Handler, registry: object) -> Handler:
-    """Answer what cannot be a request of ours, by raising for the error views."""
+def validation_tween(handler: Handler, registry: object) -> Handler:
+    """Reject invalid requests, by raising for the error views; read the form of valid ones."""
     hosts = _hosts(registry["services"].settings)  # type: ignore[index]
 
     def checked(request: Request) -> Response:
         if request.method not in METHODS:
             raise HTTPMethodNotAllowed(headers={"Allow": ", ".join(sorted(METHODS))})
-        # Nothing may be built from a name that somebody made up: not a link, not a redirect, not an origin.
+        # No link, redirect or origin may be built from a forged Host header.
         if _host(request.scheme, request.host) not in hosts and request.raw_path not in ANY_HOST:
-            raise HTTPBadRequest("This is not the name of this site")
+            raise HTTPBadRequest("The Host header names another site")
         try:
-            spoken = request.path_info + unquote_to_bytes(request.query_string.encode("latin-1")).decode()
+            decoded = request.path_info + unquote_to_bytes(request.query_string.encode("latin-1")).decode()
         except UnicodeDecodeError:
-            raise HTTPBadRequest("The address is not valid UTF-8") from None
-        if "\x00" in spoken:
-            raise HTTPBadRequest("The address holds a character that is not allowed")
-        request.POST = read_posted(request)
+            raise HTTPBadRequest("The URL is not valid UTF-8") from None
+        if "\x00" in decoded:
+            raise HTTPBadRequest("The URL contains a character that is not allowed")
+        request.POST = read_form_body(request)
         return handler(request)
 
     return checked
 
 
 def _hosts(settings: Settings) -> set[str]:
-    """The names that this site has: those of the settings, and in development this machine's own."""
+    """Return the hosts of this site: those of the settings and, in development, loopback."""
     urls = [settings.url, settings.worker_target]
     if settings.development:
         port = urlsplit(settings.url).port or 80
@@ -53,4 +53,4 @@ def _host(scheme: str, netloc: str) -> str:
 
 def includeme(config: Configurator) -> None:
     """Install the tween below the one that turns exceptions into pages."""
-    config.add_tween("cwz_web.web.request_validation.intake_tween", under="pyramid.tweens.excview_tween_factory")
+    config.add_tween("cwz_web.web.request_validation.validation_tween", under="pyramid.tweens.excview_tween_factory")

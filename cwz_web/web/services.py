@@ -1,4 +1,4 @@
-"""What a process needs to answer: database, storage providers, the image maker. Built once, kept in the registry."""
+"""The long-lived services of a web process: database, storage providers, rendering. Created once, in the registry."""
 
 from dataclasses import dataclass
 
@@ -26,17 +26,17 @@ from cwz_web.notify.webhooks import WebhookSender
 from cwz_web.settings import Settings
 from cwz_web.storage.plugins import ProviderRegistry
 from cwz_web.web.rate_limits import Limiter
-from cwz_web.web.stream_limits import StreamLimiter
+from cwz_web.web.slow_requests import SlowRequestLimiter
 
-# Longer nobody waits for what somebody else changes: a few who did would leave no thread to answer anybody.
+# How long a statement waits for a lock. A few requests that waited longer would occupy every thread.
 LOCK_SECONDS = 2.0
-# As registered with the provider.
+# As registered with Google.
 GOOGLE_CALLBACK = "/signin/google/callback"
 
 
 @dataclass(frozen=True)
 class Services:
-    """The long-lived parts of a process."""
+    """The long-lived services of a process."""
 
     settings: Settings
     database: Database
@@ -52,7 +52,7 @@ class Services:
     browser_tokens: BrowserTokens
     ring: KeyRing
     limiter: Limiter
-    stream_limiter: StreamLimiter
+    slow_requests: SlowRequestLimiter
     google: GoogleProvider | None
     billing: BillingService | None
     unsubscribe_links: UnsubscribeLinks
@@ -60,12 +60,12 @@ class Services:
 
     @property
     def quotas(self) -> Quotas:
-        """What images count against."""
+        """The monthly quotas of workspaces and API keys."""
         return Quotas(self.settings.image_limit, self.settings.url, self.settings.plan_image_limits)
 
     @classmethod
     def start(cls, settings: Settings) -> "Services":
-        """Build them from the settings. Touches neither network nor database."""
+        """Create the services from the settings; uses neither network nor database."""
         install_fonts(settings.node_modules, settings.font_folder)
         fetcher = Fetcher(settings.network.allow)
         render_pool = RenderPool(settings.rendering.processes, settings.node_modules, settings.font_folder)
@@ -85,7 +85,7 @@ class Services:
             BrowserTokens(settings.secrets.session.get_secret_value(), _value(settings.secrets.session_previous)),
             settings.secrets.key_ring,
             Limiter(settings.rate_limits, settings.limit),
-            StreamLimiter(),
+            SlowRequestLimiter(),
             _google(settings),
             BillingService.of(settings),
             UnsubscribeLinks(settings.secrets.signing.get_secret_value(), settings.url),
@@ -93,7 +93,7 @@ class Services:
         )
 
     def close(self) -> None:
-        """End the processes that render, and the connections to the database."""
+        """Stop the render processes, and close the database connections."""
         self.render_pool.close()
         if self.billing:
             self.billing.stripe.close()

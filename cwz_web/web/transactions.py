@@ -1,7 +1,6 @@
-"""One transaction a request: `request.db` is a session that pyramid_tm commits, or rolls back on an error or a 4xx.
+"""One transaction per request: pyramid_tm commits `request.db`, or rolls it back on an error or a 4xx response.
 
-Addresses that talk to the network while they work (/v1, /i, /hooks, Google) have none: no transaction stays open
-across a network call. They open short ones of their own with `request.services.database.transaction()`.
+URLs whose views call other hosts have none (`PATHS_WITHOUT_TRANSACTION` in `request.py`).
 """
 
 from pyramid.config import Configurator
@@ -22,7 +21,9 @@ def includeme(config: Configurator) -> None:
 
 
 def release_connection(request: Request) -> None:
-    """End the request's transaction, before a view talks to the network. What was read stays readable; what is written
-    afterwards goes into `request.services.database.transaction()`."""
+    """End the request's transaction before a view calls another host.
+
+    Objects that were read stay readable. Later writes need `request.services.database.transaction()`.
+    """
     request.tm.abort()
     request.tm.begin()

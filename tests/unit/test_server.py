@@ -5,18 +5,22 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from configparser import ConfigParser
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import httpx
 import pytest
+from waitress import wasyncore
 from waitress.adjustments import Adjustments
 
 from cwz_web.api.feeds import MAX_ITEMS_BODY
-from cwz_web.server import MAX_CONCURRENT_FILES, MAX_FILE_BODY, Parser
+from cwz_web.server import MAX_CONCURRENT_FILES, MAX_FILE_BODY, Parser, create_server
 from tests.installation import ROOT, free_port, wait_for
 
 SMALL = 1000
@@ -270,3 +274,41 @@ def test_second_signal_ends_the_process_at_once(start_server: Any) -> None:
     wait_for(lambda: httpx.get(url).text == "True")
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0
+
+
+def send_file(environ: dict[str, Any], start_response: Any) -> Any:
+    """A WSGI application: 20 MB from a file at `/file`."""
+    if environ["PATH_INFO"] != "/file":
+        start_response("200 OK", [("Content-Length", "2")])
+        return [b"ok"]
+    file = TemporaryFile()  # noqa: SIM115 - the server closes it
+    file.truncate(20_000_000)
+    file.seek(0)
+    start_response("200 OK", [("Content-Length", "20000000")])
+    return environ["wsgi.file_wrapper"](file)
+
+
+def test_slow_clients_of_files_occupy_no_thread() -> None:
+    connections: dict[int, Any] = {}
+    server = create_server(send_file, connections, listen="127.0.0.1:0", threads=2)
+    stopping = threading.Event()
+
+    def serve() -> None:
+        while not stopping.is_set():
+            wasyncore.loop(timeout=0.1, map=connections, count=1)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        with ExitStack() as clients:
+            for _ in range(4):
+                client = clients.enter_context(socket.create_connection(("127.0.0.1", server.effective_port), timeout=20))
+                client.sendall(b"GET /file HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert client.recv(12).startswith(b"HTTP/1.1 200")
+            assert httpx.get(f"http://127.0.0.1:{server.effective_port}/", timeout=10).text == "ok"
+        wait_for(lambda: not server.active_channels)
+    finally:
+        stopping.set()
+        thread.join()
+        server.task_dispatcher.shutdown()
+        wasyncore.close_all(connections)

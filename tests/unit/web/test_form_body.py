@@ -12,7 +12,7 @@ from pyramid.httpexceptions import HTTPBadRequest, HTTPRequestEntityTooLarge
 from pyramid.request import Request
 
 from cwz_web.web import form_body
-from cwz_web.web.form_body import MULTIPART, URLENCODED, read_posted
+from cwz_web.web.form_body import MULTIPART, URLENCODED, read_form_body
 
 HEAD = b'--x\r\nContent-Disposition: form-data; name="a"'
 PART = HEAD + b"\r\n\r\n1\r\n"
@@ -26,7 +26,7 @@ def request_of(content_type: str, body: bytes, path: str = "/signin", method: st
 
 
 def read(content_type: str, body: bytes, **more: Any) -> list[tuple[str, Any]]:
-    return list(read_posted(request_of(content_type, body, **more)).items())
+    return list(read_form_body(request_of(content_type, body, **more)).items())
 
 
 def test_the_fields_of_a_form() -> None:
@@ -39,7 +39,7 @@ def test_the_files_of_a_form_are_there_until_it_is_answered() -> None:
     files = {"file": ("töst.csv", b"a,b\r\n1,2\r\n" * 40_000, "text/csv")}
     sent = httpx.Request("POST", "http://x/", data={"name": "Größe", "pasted": "x" * 300_000}, files=files)
     request = request_of(sent.headers["Content-Type"], sent.read())
-    form = read_posted(request)
+    form = read_form_body(request)
     assert (form["name"], len(form["pasted"])) == ("Größe", 300_000)
     file = form["file"]
     assert (file.filename, file.file.read()) == ("töst.csv", files["file"][1])

@@ -1,0 +1,29 @@
+"""Large plans occupy a slot of the limit on slow requests; small ones do not."""
+
+from contextlib import ExitStack
+
+import pytest
+from pyramid.router import Router
+
+from cwz_web.runs import planning
+from cwz_web.runs.models import Run
+from cwz_web.web.slow_requests import MAX_PER_WORKSPACE
+from tests.factories import Factory
+from tests.functional.test_api_terms import Program
+
+
+def test_plan_of_many_rows_needs_a_slot(wsgi: Router, make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = Program(wsgi, make)
+    feed = make.feed(program.space)
+    body = {"feed": str(feed.id), "template": program.template.slug}
+    with ExitStack() as occupied:
+        for _ in range(MAX_PER_WORKSPACE):
+            occupied.enter_context(make.services.slow_requests.slot(program.space.id))
+        program.send(body, 200, path="/v1/runs/plan")
+        monkeypatch.setattr(planning, "MAX_IN_REQUEST", 2)
+        program.send(body, 200, path="/v1/runs/plan")  # without an earlier run, no row is compared
+        run = make.run(feed, program.template)
+        with make.database.transaction(program.space.id) as db:
+            db.get_one(Run, (program.space.id, run.id)).done = 1
+        assert program.send(body, 503, path="/v1/runs/plan").json["code"] == "busy"
+    program.send(body, 200, path="/v1/runs/plan")
