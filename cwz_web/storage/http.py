@@ -1,16 +1,21 @@
 """An HTTP client for plugins: guarded connections, timeouts, and errors of the storage contract."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
+from xml.etree.ElementTree import Element, ParseError
 
 import requests
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
 
+from cwz_web.net.client import BlockedRequestError
 from cwz_web.net.guard import OutboundPolicy, is_blocked_error
 from cwz_web.storage.contract import (
     BlockedAddressError,
+    BucketNotFoundError,
     InvalidCredentialsError,
     InvalidSettingsError,
     ObjectExistsError,
@@ -33,35 +38,58 @@ class HttpClient:
         outbound: The context's policy; only hosts that the provider declares are reachable, by https.
         base_url: The URL of the bucket.
         auth: User name and password of HTTP basic authentication.
+        errors: The error and its message by HTTP status, where it differs from `error_for_status`.
     """
 
-    def __init__(self, outbound: OutboundPolicy, base_url: str, auth: tuple[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        outbound: OutboundPolicy,
+        base_url: str,
+        *,
+        auth: tuple[str, str] | None = None,
+        errors: Mapping[int, tuple[type[StorageError], str]] | None = None,
+    ) -> None:
         self._session = outbound.guard(requests.Session())
         self._session.auth = auth
         self._base_url = base_url.rstrip("/")
+        self._errors = errors or {}
 
     def url(self, key: str) -> str:
         """Return the URL of an object. Raises InvalidSettingsError for a key that `check_key` rejects."""
         return f"{self._base_url}/{quote(check_key(key))}"
 
-    def request(self, method: str, key: str, **options: Any) -> requests.Response:
+    def request(self, method: str, key: str | None, **options: Any) -> requests.Response:
         """Send a request for an object, without following redirects.
 
         Args:
             method: The HTTP method.
-            key: The object's key; an empty one means the base URL itself.
+            key: The object's key; None is the base URL itself, whose 404 is a BucketNotFoundError.
             options: As `requests.request` takes them: `data`, `headers`, `params`, `stream`, ...
 
         Raises:
             StorageError: The connection failed, or the status is not 2xx; see `error_for_status`.
         """
-        url = self.url(key) if key else f"{self._base_url}/"
+        url = f"{self._base_url}/" if key is None else self.url(key)
         with request_errors():
             response = self._session.request(method, url, timeout=TIMEOUT, allow_redirects=False, **options)
-        if not 200 <= response.status_code < 300:
-            response.close()
-            raise error_for_status(response.status_code)
-        return response
+        status = response.status_code
+        if 200 <= status < 300:
+            return response
+        response.close()
+        if status in self._errors:
+            error_class, message = self._errors[status]
+            raise error_class(message)
+        if status == HTTPStatus.NOT_FOUND and key is None:
+            raise BucketNotFoundError("The storage has nothing at this URL; check the settings")
+        raise error_for_status(status)
+
+    def request_xml(self, method: str, key: str | None, **options: Any) -> Element:
+        """Send a request and parse the XML of its response. As `request`; invalid XML is a StorageUnreachableError."""
+        try:
+            root: Element = fromstring(self.request(method, key, **options).content)
+        except (ParseError, DefusedXmlException):
+            raise StorageUnreachableError("The server's response is not the expected XML; check the URL") from None
+        return root
 
     def stream(self, key: str) -> Iterator[bytes]:
         """Send a GET request and return the body in parts. Raises StorageErrors."""
@@ -91,7 +119,7 @@ def request_errors() -> Iterator[None]:
     """Turn the errors of `requests` into the contract's."""
     try:
         yield
-    except requests.RequestException as error:
+    except (BlockedRequestError, requests.RequestException) as error:
         if is_blocked_error(error):
             raise BlockedAddressError from None
         raise StorageUnreachableError("The storage does not respond; try again later") from None

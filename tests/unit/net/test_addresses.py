@@ -8,7 +8,7 @@ from cwz_web.net.addresses import is_public
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "93.184.216.34", "2606:4700:4700::1111", "2a00:1450:4001:81b::200e"])
-def test_addresses_of_the_outside_world(address: str) -> None:
+def test_public_addresses(address: str) -> None:
     assert is_public(address)
 
 
@@ -66,17 +66,17 @@ def test_addresses_of_the_outside_world(address: str) -> None:
         "[::1]",
     ],
 )
-def test_everything_else_is_inside(address: str) -> None:
+def test_internal_and_invalid_addresses(address: str) -> None:
     assert not is_public(address)
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_an_ipv4_address_is_the_same_in_ipv6_clothes(number: int) -> None:
+def test_embedded_ipv4_address_is_classified_like_itself(number: int) -> None:
     plain = IPv4Address(number)
     assert is_public(str(IPv6Address(f"::ffff:{plain}"))) == is_public(str(plain))
     assert is_public(str(IPv6Address(f"64:ff9b::{plain}"))) == is_public(str(plain))
 
 
 @given(st.text(max_size=40))
-def test_no_text_breaks_it(text: str) -> None:
+def test_any_text_is_classified(text: str) -> None:
     assert is_public(text) in (True, False)

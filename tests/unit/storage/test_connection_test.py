@@ -1,91 +1,92 @@
 import threading
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from cwz_web.storage import PermissionDeniedError, connection_test
+from cwz_web.storage import Bucket, ObjectInfo, PermissionDeniedError, connection_test
 from cwz_web.storage.connection_test import first_error, run_connection_test
 
-SPACE = UUID(int=7)
+WORKSPACE_ID = UUID(int=7)
 
 
-class ByteCache:
-    """A bucket that may lack something."""
+class MemoryBucket(Bucket):
+    """A bucket without one permission."""
 
-    def __init__(self, lacks: str = "") -> None:
-        self.lacks = lacks
-        self.kept: dict[str, bytes] = {}
+    def __init__(self, denied: str = "") -> None:
+        self.denied = denied
+        self.objects: dict[str, bytes] = {}
 
-    def _may(self, what: str) -> None:
-        if what == self.lacks:
-            raise PermissionDeniedError(f"not allowed to {what}")
+    def _check_permission(self, permission: str) -> None:
+        if permission == self.denied:
+            raise PermissionDeniedError(f"not allowed to {permission}")
 
-    def put(self, key: str, body: bytes, **told: Any) -> None:
-        self._may("write")
-        self.kept[key] = body
+    def put(self, key: str, body: Any, **options: Any) -> None:
+        self._check_permission("write")
+        self.objects[key] = body
 
-    def get(self, key: str) -> bytes:
-        self._may("read")
-        return self.kept[key]
+    def get(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        self._check_permission("read")
+        return self.objects[key]
 
-    def list(self, prefix: str) -> list[Any]:
-        self._may("list")
-        return [type("Info", (), {"key": key}) for key in self.kept if key.startswith(prefix)]
+    def head(self, key: str) -> ObjectInfo:
+        return ObjectInfo(key, len(self.objects[key]))
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        self._check_permission("list")
+        return iter([ObjectInfo(key, 1) for key in self.objects if key.startswith(prefix)])
 
     def delete(self, key: str) -> None:
-        self._may("delete")
-        del self.kept[key]
+        self._check_permission("delete")
+        del self.objects[key]
 
 
-def outcome(bucket: Any) -> list[tuple[str, bool, bool]]:
-    return [(step.label, step.tried, step.trouble is None) for step in run_connection_test(lambda: bucket, SPACE)]
-
-
-def test_all_steps_work_and_leave_nothing_behind() -> None:
-    bucket = ByteCache()
-    steps = run_connection_test(lambda: bucket, SPACE)  # type: ignore[arg-type, return-value]
+def test_all_steps_pass_and_the_probe_is_deleted() -> None:
+    bucket = MemoryBucket()
+    steps = run_connection_test(lambda: bucket, WORKSPACE_ID)
     assert first_error(steps) is None
-    assert bucket.kept == {}
+    assert [step.label for step in steps] == ["Open", "Write", "Read", "List", "Delete"]
+    assert bucket.objects == {}
 
 
-@pytest.mark.parametrize("lacks", ["write", "read", "list", "delete"])
-def test_the_step_that_fails_is_named_and_a_probe_that_was_written_goes(lacks: str) -> None:
-    bucket = ByteCache(lacks)
-    steps = {label.lower(): (tried, works) for label, tried, works in outcome(bucket)}
-    assert steps[lacks] == (True, False)
-    if lacks in ("read", "list"):
-        assert steps["delete"] == (True, True)
-        assert bucket.kept == {}
-    if lacks == "write":
-        assert steps["delete"] == (False, True)
+@pytest.mark.parametrize("denied", ["write", "read", "list", "delete"])
+def test_failed_step_is_named_and_a_written_probe_is_deleted(denied: str) -> None:
+    bucket = MemoryBucket(denied)
+    steps = {step.label.lower(): step for step in run_connection_test(lambda: bucket, WORKSPACE_ID)}
+    assert steps[denied].error_message == f"not allowed to {denied}"
+    assert first_error(list(steps.values())) == f"{denied.title()}: not allowed to {denied}"
+    assert steps["delete"].has_run == (denied != "write")
+    if denied != "delete":
+        assert bucket.objects == {}
 
 
-def test_the_probe_lies_below_the_workspaces_prefix() -> None:
-    bucket = ByteCache("delete")
-    run_connection_test(lambda: bucket, SPACE)  # type: ignore[arg-type, return-value]
-    assert all(key.startswith(f"{SPACE}/") for key in bucket.kept)
+def test_probe_key_begins_with_the_workspace() -> None:
+    bucket = MemoryBucket("delete")
+    run_connection_test(lambda: bucket, WORKSPACE_ID)
+    assert bucket.objects
+    assert all(key.startswith(f"{WORKSPACE_ID}/") for key in bucket.objects)
 
 
-def test_a_storage_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_test, "SECONDS", 0.3)
-    release_connection = threading.Event()
+def test_storage_that_hangs_fails_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert connection_test.TIMEOUT_SECONDS < 10
+    monkeypatch.setattr(connection_test, "TIMEOUT_SECONDS", 0.3)
+    release = threading.Event()
 
-    class Hanging(ByteCache):
-        def put(self, key: str, body: bytes, **told: Any) -> None:
-            release_connection.wait(20)
+    class HangingBucket(MemoryBucket):
+        def put(self, key: str, body: Any, **options: Any) -> None:
+            release.wait(20)
 
-    steps = run_connection_test(lambda: Hanging(), SPACE)  # type: ignore[arg-type, return-value]
-    release_connection.set()
-    assert "did not answer in time" in str(first_error(steps))
-    assert connection_test.SECONDS < 10
+    steps = run_connection_test(HangingBucket, WORKSPACE_ID)
+    release.set()
+    assert "did not respond in time" in str(first_error(steps))
 
 
-def test_a_plugin_that_fails_is_no_crash_and_tells_no_secret() -> None:
-    class Failing(ByteCache):
-        def put(self, key: str, body: bytes, **told: Any) -> None:
+def test_plugin_exception_fails_the_step_without_its_message() -> None:
+    class FailingBucket(MemoryBucket):
+        def put(self, key: str, body: Any, **options: Any) -> None:
             raise RuntimeError("canary-9931")
 
-    trouble = first_error(run_connection_test(lambda: Failing(), SPACE))  # type: ignore[arg-type, return-value]
-    assert "plugin of this storage failed" in str(trouble)
-    assert "canary" not in str(trouble)
+    error = str(first_error(run_connection_test(FailingBucket, WORKSPACE_ID)))
+    assert "plugin failed" in error
+    assert "canary" not in error

@@ -7,17 +7,15 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from pydantic import BaseModel
 
 from cwz_web.crypto import KeyRing
 from cwz_web.storage import (
-    API_VERSION,
-    Capability,
+    Bucket,
+    BucketContext,
     Fields,
     InvalidCredentialsError,
     InvalidSettingsError,
-    BucketContext,
-    check_key,
+    StorageProvider,
     hookimpl,
     plugins,
 )
@@ -30,28 +28,27 @@ class Settings(Fields):
     folder: str
 
 
-class Secrets(Fields):
+class Credentials(Fields):
     token: str = ""
 
 
-class Provider:
-    api_version = API_VERSION
+class MemoryProvider(StorageProvider[Settings, Credentials]):
+    """Its bucket is the context that it was opened with."""
+
+    api_version = 1
     name = "memory"
     label = "Memory"
-    icon = "cloud"
-    help_url = ""
-    capabilities = frozenset[Capability]()
     settings_model = Settings
-    credentials_model = Secrets
+    credentials_model = Credentials
 
-    def hosts(self, settings: BaseModel, operator: Mapping[str, str]) -> Iterable[str]:
+    def hosts(self, settings: Settings, operator: Mapping[str, str]) -> Iterable[str]:
         return ["storage.example.com"]
 
-    def open(self, opening: BucketContext) -> Any:
-        return opening
+    def open(self, context: BucketContext[Settings, Credentials]) -> Bucket:
+        return context  # type: ignore[return-value]
 
 
-def place(provider: str = "memory", sealed: str = "", **settings: str) -> ConnectionSpec:
+def spec_of(provider: str = "memory", sealed: str = "", **settings: str) -> ConnectionSpec:
     return ConnectionSpec(
         workspace_id=UUID(int=1),
         connection_id=UUID(int=2),
@@ -61,13 +58,13 @@ def place(provider: str = "memory", sealed: str = "", **settings: str) -> Connec
     )
 
 
-def seal(where: ConnectionSpec, **secrets: str) -> ConnectionSpec:
-    envelope = RING.encrypt(json.dumps(secrets), *where.context)
-    return where.model_copy(update={"sealed": base64.b64encode(envelope).decode()})
+def with_secrets(spec: ConnectionSpec, **secrets: str) -> ConnectionSpec:
+    envelope = RING.encrypt(json.dumps(secrets), *spec.context)
+    return spec.model_copy(update={"sealed": base64.b64encode(envelope).decode()})
 
 
 def install(monkeypatch: pytest.MonkeyPatch, **plugin_by_name: Any) -> None:
-    """Make it so that these plugins, and no others, are installed."""
+    """Let these plugins be the only installed ones."""
 
     class Point(EntryPoint):
         def load(self) -> Any:
@@ -80,10 +77,10 @@ def install(monkeypatch: pytest.MonkeyPatch, **plugin_by_name: Any) -> None:
     monkeypatch.setattr(plugins, "entry_points", lambda group: points)
 
 
-def module(hook: Any) -> ModuleType:
-    made = ModuleType("plugin")
-    made.cwz_storage_providers = hook  # type: ignore[attr-defined]
-    return made
+def module_with(hook: Any) -> ModuleType:
+    module = ModuleType("plugin")
+    module.cwz_storage_providers = hook  # type: ignore[attr-defined]
+    return module
 
 
 def plugin(*providers: Any) -> Any:
@@ -91,98 +88,94 @@ def plugin(*providers: Any) -> Any:
     def cwz_storage_providers() -> Iterable[Any]:
         return providers
 
-    return module(cwz_storage_providers)
+    return module_with(cwz_storage_providers)
 
 
 def names(blocked: tuple[str, ...] = ()) -> list[str]:
     return [provider.name for provider in ProviderRegistry({}, blocked)]
 
 
-def test_the_local_plugin_is_installed_like_any_other() -> None:
+def test_local_plugin_is_found_by_its_entry_point() -> None:
     assert "local" in names()
     assert "local" not in names(blocked=("local",))
 
 
-def test_a_provider_gets_checked_settings_and_the_operators(monkeypatch: pytest.MonkeyPatch) -> None:
-    install(monkeypatch, good=plugin(Provider()))
+def test_bucket_is_opened_with_validated_settings_and_cached(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, good=plugin(MemoryProvider()))
     providers = ProviderRegistry({"memory": {"limit": "3"}})
-    opening: Any = providers.open(place(folder="x"))
-    assert (opening.settings, opening.operator) == (Settings(folder="x"), {"limit": "3"})
-    assert opening.outbound.hosts == {"storage.example.com:443"}
-    assert providers.open(place(folder="x")) is opening, "kept for its next use"
-    with pytest.raises(InvalidSettingsError, match="Memory are not valid"):
-        providers.open(place())
-    with pytest.raises(InvalidSettingsError, match="not available on this server"):
-        providers.open(place("tape"))
+    context: Any = providers.open(spec_of(folder="x"))
+    assert (context.settings, context.operator) == (Settings(folder="x"), {"limit": "3"})
+    assert context.outbound.hosts == {"storage.example.com:443"}
+    assert providers.open(spec_of(folder="x")) is context
+    with pytest.raises(InvalidSettingsError, match="settings of Memory are not valid: folder"):
+        providers.open(spec_of())
+    with pytest.raises(InvalidSettingsError, match="not installed on this server"):
+        providers.open(spec_of("tape"))
 
 
-def test_secrets_open_in_their_own_connection_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    install(monkeypatch, good=plugin(Provider()))
+def test_secrets_can_be_decrypted_for_their_own_connection_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, good=plugin(MemoryProvider()))
     providers = ProviderRegistry({}, ring=RING)
-    sealed = seal(place(folder="x"), token="canary-1177")
-    opening: Any = providers.open(sealed)
-    assert opening.credentials.token == "canary-1177"
-    assert "canary" not in repr(sealed)
+    spec = with_secrets(spec_of(folder="x"), token="canary-1177")
+    context: Any = providers.open(spec)
+    assert context.credentials.token == "canary-1177"
+    assert "canary" not in repr(spec)
     for other in ({"workspace_id": UUID(int=3)}, {"connection_id": UUID(int=3)}):
-        with pytest.raises(InvalidCredentialsError, match="copied from elsewhere") as refusal:
-            providers.open(sealed.model_copy(update=other))
-        assert "canary" not in str(refusal.value)
-    with pytest.raises(InvalidCredentialsError):
-        ProviderRegistry({}).open(sealed)
+        with pytest.raises(InvalidCredentialsError, match="cannot be decrypted") as error:
+            providers.open(spec.model_copy(update=other))
+        assert "canary" not in str(error.value)
+    with pytest.raises(InvalidCredentialsError, match="no keys"):
+        ProviderRegistry({}).open(spec)
 
 
-def test_a_plugin_that_is_left_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    install(monkeypatch, broken=ImportError("no module named boto9"), good=plugin(Provider()))
-    assert ProviderRegistry({}).left_out == {"broken": "no module named boto9"}
-
-
-class Misspelt:
+class MisspelledHook:
     @hookimpl
     def cwz_storage_provider(self) -> Iterable[Any]:
         return []
 
 
-def old(**given: Any) -> Any:
-    return plugin(type("Old", (Provider,), given)())
+def plugin_with(**attributes: Any) -> Any:
+    return plugin(type("Other", (MemoryProvider,), attributes)())
+
+
+class WithoutLabel(StorageProvider[Settings, Credentials]):
+    api_version = 1
+    name = "unlabeled"
+    settings_model = Settings
+    credentials_model = Credentials
+
+    def open(self, context: BucketContext[Settings, Credentials]) -> Bucket:
+        raise NotImplementedError
 
 
 @pytest.mark.parametrize(
-    "broken",
+    ("broken", "reason"),
     [
-        ImportError("no module named boto9"),
-        Misspelt(),
-        plugin(object()),
-        old(api_version=99),
-        old(name="Bad Name"),
-        plugin(None),
+        (ImportError("no module named boto9"), "no module named boto9"),
+        (MisspelledHook(), "cwz_storage_provider"),
+        (plugin(object()), "not derived from StorageProvider"),
+        (plugin(WithoutLabel()), "does not define label"),
+        (plugin_with(api_version=99), "written for version 99"),
+        (plugin_with(name="Bad Name"), "name must be"),
+        (plugin(None), "not derived from StorageProvider"),
     ],
-    ids=["does not import", "misspelt hook", "no provider", "other version", "bad name", "nothing"],
+    ids=["import error", "misspelled hook", "no provider", "no label", "other version", "bad name", "none"],
 )
-def test_a_broken_plugin_is_left_out_and_stops_nothing(monkeypatch: pytest.MonkeyPatch, broken: Any) -> None:
-    install(monkeypatch, broken=broken, good=plugin(Provider()))
+def test_broken_plugin_is_skipped_with_a_reason(monkeypatch: pytest.MonkeyPatch, broken: Any, reason: str) -> None:
+    install(monkeypatch, broken=broken, good=plugin(MemoryProvider()))
     assert names() == ["memory"]
+    assert reason in ProviderRegistry({}).load_errors["broken"]
 
 
-def test_a_hook_that_fails_takes_no_other_plugin_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hook_that_raises_does_not_affect_other_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     @hookimpl
     def cwz_storage_providers() -> Iterable[Any]:
-        raise RuntimeError("at the wrong time")
+        raise RuntimeError("broken")
 
-    install(monkeypatch, broken=module(cwz_storage_providers), good=plugin(Provider()))
+    install(monkeypatch, broken=module_with(cwz_storage_providers), good=plugin(MemoryProvider()))
     assert names() == ["memory"]
 
 
-def test_the_second_provider_of_a_name_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    install(monkeypatch, one=plugin(Provider()), two=plugin(Provider()))
+def test_second_provider_of_a_name_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, one=plugin(MemoryProvider()), two=plugin(MemoryProvider()))
     assert names() == ["memory"]
-
-
-@pytest.mark.parametrize("key", ["a", "a/b.jpg", "ünï/codé", "a b"])
-def test_good_keys(key: str) -> None:
-    assert check_key(key) == key
-
-
-@pytest.mark.parametrize("key", ["", "/a", "a/", "a//b", ".", "../a", "a/../b", "a\\b", "a\x00b", "a\nb", "a" * 1025])
-def test_bad_keys(key: str) -> None:
-    with pytest.raises(InvalidSettingsError):
-        check_key(key)

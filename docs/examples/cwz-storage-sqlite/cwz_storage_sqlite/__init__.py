@@ -1,17 +1,17 @@
-"""Objects in an SQLite file: a whole storage plugin, for reading along with docs/storage-plugins.md."""
+"""Objects in an SQLite file: an example of docs/storage-plugins.md."""
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from cwz_web.storage import (
-    API_VERSION,
     Bucket,
+    BucketContext,
     Capability,
     Fields,
     InvalidCredentialsError,
@@ -19,7 +19,6 @@ from cwz_web.storage import (
     ObjectExistsError,
     ObjectInfo,
     ObjectNotFoundError,
-    BucketContext,
     StorageProvider,
     StorageUnreachableError,
     check_key,
@@ -30,41 +29,32 @@ TABLE = "CREATE TABLE IF NOT EXISTS objects (key TEXT PRIMARY KEY, body BLOB, co
 
 
 class Settings(Fields):
-    shelf: str = Field(
-        title="Shelf", description="Which file, of those that the operator keeps", pattern=r"^[a-z]{1,20}$"
-    )
+    database: str = Field(title="Database", description="A name that the operator gave you", pattern=r"^[a-z]{1,20}$")
 
 
 class Credentials(Fields):
-    word: SecretStr = Field(title="Word", description="What the operator told you")
+    password: SecretStr = Field(title="Password", description="The password that the operator gave you")
 
 
-class SqliteProvider:
-    api_version = API_VERSION
+class SqliteProvider(StorageProvider[Settings, Credentials]):
+    api_version = 1
     name = "sqlite"
     label = "SQLite file"
     icon = "database"
-    help_url = ""
     capabilities = frozenset({Capability.RANGE})
-    settings_model: type[BaseModel] = Settings
-    credentials_model: type[BaseModel] = Credentials
+    settings_model = Settings
+    credentials_model = Credentials
 
-    def hosts(self, settings: BaseModel, operator: Mapping[str, str]) -> Iterable[str]:
-        return ()
-
-    def open(self, opening: BucketContext) -> "SqliteBucket":
-        settings, credentials, operator = opening.settings, opening.credentials, opening.operator
-        assert isinstance(settings, Settings)
-        assert isinstance(credentials, Credentials)
-        if not operator.get("root"):
+    def open(self, context: BucketContext[Settings, Credentials]) -> Bucket:
+        if not context.operator.get("root"):
             raise InvalidSettingsError("The operator has to set cwz.storage.sqlite.root in the .ini file")
-        allowed = credentials.word.get_secret_value() == operator.get("word")
-        return SqliteBucket(Path(operator["root"]) / f"{settings.shelf}.sqlite", allowed)
+        is_allowed = context.credentials.password.get_secret_value() == context.operator.get("password")
+        return SqliteBucket(Path(context.operator["root"]) / f"{context.settings.database}.sqlite", is_allowed)
 
 
 class SqliteBucket(Bucket):
-    def __init__(self, path: Path, allowed: bool) -> None:
-        self._path, self._allowed = path, allowed
+    def __init__(self, path: Path, is_allowed: bool) -> None:
+        self._path, self._is_allowed = path, is_allowed
 
     def put(
         self,
@@ -86,8 +76,10 @@ class SqliteBucket(Bucket):
         return body[start:] if length is None else body[start : start + length]
 
     def head(self, key: str) -> ObjectInfo:
-        size, kind, cache, told = self._row(key, "length(body), content_type, cache_control, metadata")
-        return ObjectInfo(key, size, kind, cache, json.loads(told))
+        size, content_type, cache_control, metadata = self._row(
+            key, "length(body), content_type, cache_control, metadata"
+        )
+        return ObjectInfo(key, size, content_type, cache_control, json.loads(metadata))
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         query = "SELECT key, length(body) FROM objects WHERE substr(key, 1, ?) = ? ORDER BY key"
@@ -98,17 +90,17 @@ class SqliteBucket(Bucket):
         with self._database() as db:
             db.execute("DELETE FROM objects WHERE key = ?", [check_key(key)])
 
-    def _row(self, key: str, columns: str) -> tuple:  # type: ignore[type-arg]
+    def _row(self, key: str, columns: str) -> tuple[Any, ...]:
         with self._database() as db:
             row = db.execute(f"SELECT {columns} FROM objects WHERE key = ?", [check_key(key)]).fetchone()
         if row is None:
-            raise ObjectNotFoundError("There is no such object")
+            raise ObjectNotFoundError("The object does not exist")
         return tuple(row)
 
     @contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
-        if not self._allowed:
-            raise InvalidCredentialsError("This is not the word that the operator told; ask for it again")
+        if not self._is_allowed:
+            raise InvalidCredentialsError("This password is wrong; enter the one from the operator")
         try:
             db = sqlite3.connect(self._path, timeout=10)
             try:
@@ -118,11 +110,11 @@ class SqliteBucket(Bucket):
             finally:
                 db.close()
         except sqlite3.IntegrityError:
-            raise ObjectExistsError("There is such an object already") from None
+            raise ObjectExistsError("The object exists already") from None
         except sqlite3.Error:
-            raise StorageUnreachableError("The file cannot be opened; its operator has to look after it") from None
+            raise StorageUnreachableError("The database file cannot be opened; contact the operator") from None
 
 
 @hookimpl
-def cwz_storage_providers() -> Iterable[StorageProvider]:
+def cwz_storage_providers() -> list[SqliteProvider]:
     return [SqliteProvider()]
