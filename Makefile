@@ -46,7 +46,7 @@ lock: ## Resolve and hash the Python packages of requirements/ anew (needs uv)
 
 bench: $(VENV)/.installed-dev node_modules/.installed ## Measure engine, pages, storage, feeds, runs, backups and the API side by side
 	@$(BIN)/python bench/engine.py
-	@$(BIN)/python bench/people.py
+	@$(BIN)/python bench/pages.py
 	@$(BIN)/python bench/storage.py
 	@$(BIN)/python bench/feeds.py
 	@$(BIN)/python bench/runs.py

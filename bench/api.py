@@ -22,9 +22,9 @@ from pathlib import Path
 from uuid import UUID
 
 from cards import CARDS, SOURCES, row
-from figures import keep
+from figures import save_figures
+from pages import start_installation
 from peers import takumi_server
-from people import start
 
 from cwz_web.app import create_app
 from cwz_web.generation.template_cache import TemplateVersionState
@@ -33,7 +33,7 @@ from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.logs import configure_logs
 from cwz_web.server import create_server
-from cwz_web.storage.connections import default_connection, upload_key
+from cwz_web.storage.connections import get_default_connection, upload_key
 from cwz_web.storage.uploads import Uploads
 from cwz_web.web.services import Services
 
@@ -50,11 +50,11 @@ def publish_card(services: Services, demo_template: str) -> TemplateVersionState
     demo = services.template_cache.state(UUID(demo_template))
     assert demo is not None
     with services.database.transaction(demo.workspace_id) as db:
-        bucket = services.providers.open(default_connection(db, demo.workspace_id).place)
+        bucket = services.providers.open(get_default_connection(db, demo.workspace_id).place)
         written = json.dumps(CARDS["photo_card"].canonical())
         for name, source in SOURCES.items():
             bucket.put(upload_key(demo.workspace_id, source.digest), source.data, content_type="image/jpeg")
-            written = written.replace(f'"source": "{name}"', f'"source": "original:{source.digest}"')
+            written = written.replace(f'"source": "{name}"', f'"source": "upload:{source.digest}"')
         document = ImageTemplate.model_validate_json(written)
         card = create_template(db, demo.workspace_id, name="Photo card", document=document)
     state = services.template_cache.state(card.id)
@@ -70,7 +70,7 @@ def fresh() -> int:
 def engine(services: Services, card: TemplateVersionState) -> float:
     """The ms of an image that the engine renders alone: the median of some."""
     template_plan = services.template_cache.of(card)
-    places = [connection.place for connection in template_plan.connections]
+    places = [connection.spec for connection in template_plan.connections]
     uploads = Uploads(card.workspace_id, places, services.providers.open)
     times, first = [], fresh()
     for number in range(first, first + ENGINE_IMAGES):
@@ -147,7 +147,7 @@ def main() -> None:
         raise SystemExit("This measures with wrk: install Debian's package of that name")
     folder = Path(tempfile.mkdtemp(prefix="cwz-bench-"))
     atexit.register(shutil.rmtree, folder)
-    services, facts = start(folder)
+    services, facts = start_installation(folder)
     # Lines are written as in production, where nobody reads them.
     with (folder / "log").open("w") as log:
         with redirect_stderr(log):
@@ -197,7 +197,7 @@ def measure(services: Services, facts: dict[str, str], turns: Turns, *, peers: b
             turns.ask(f"takumi, {CONNECTIONS}", takumi, post, CONNECTIONS)
         (_, takumi_one), (_, takumi_many) = turns.told("takumi, one"), turns.told(f"takumi, {CONNECTIONS}")
         print(f"  ours: {one / takumi_one:.1f}x and {many / takumi_many:.1f}x as many")
-    keep(turns.figures | {"api_engine_alone_ms": engine_ms})
+    save_figures(turns.figures | {"api_engine_alone_ms": engine_ms})
     services.close()
 
 

@@ -19,16 +19,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
-from figures import keep
-from people import measured, start
+from figures import save_figures
+from pages import measure_ms, start_installation
 from webtest import TestApp
 
 from cwz_web.app import create_app
 from cwz_web.db.embedded import EmbeddedPostgres
-from cwz_web.feeds.fetch_job import Office, bring_in
-from cwz_web.feeds.imports import new_feed, new_import
+from cwz_web.feeds.fetch_job import FetchContext, process_import
+from cwz_web.feeds.imports import create_feed, create_import
 from cwz_web.feeds.models import Feed, FeedImport
-from cwz_web.feeds.sort_index import order_rows
+from cwz_web.feeds.sort_index import build_sort_index
 from cwz_web.web.services import Services
 
 ROWS = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
@@ -106,9 +106,9 @@ def bring(services: Services, feed: Feed, path: Path, name: str, results: dict[s
     workspace_id = feed.workspace_id
     with path.open("rb") as file, watched(f"keep_{name}", results), services.database.transaction(workspace_id) as db:
         mine = db.get_one(Feed, (workspace_id, feed.id))
-        import_id = new_import(db, mine, file_name=path.name, file=file).id
+        import_id = create_import(db, mine, file_name=path.name, file=file).id
     with watched(name, results):
-        bring_in(Office(services.database, services.fetcher, services.ring, ""), workspace_id, import_id)
+        process_import(FetchContext(services.database, services.fetcher, services.ring, ""), workspace_id, import_id)
     with services.database.transaction(workspace_id) as db:
         record = db.get_one(FeedImport, (workspace_id, import_id))
         print(f"  {record.added:,} new, {record.changed:,} changed, {record.unchanged:,} unchanged: {record.state}")
@@ -118,7 +118,7 @@ def look(services: Services, facts: dict[str, str], feed: Feed, results: dict[st
     """What the pages of the feed's rows take, in ms: the median and the 95th of a hundred, 30 for each kind."""
     for sort in ("price", "-title"):
         with watched(f"order_{sort}", results), services.database.transaction(feed.workspace_id) as db:
-            order_rows(db, feed.workspace_id, feed.id, sort)
+            build_sort_index(db, feed.workspace_id, feed.id, sort)
     app = TestApp(create_app(services))
     form = app.get("/signin").forms[0]
     form["email"], form["password"] = facts["email"], facts["password"]
@@ -136,17 +136,17 @@ def look(services: Services, facts: dict[str, str], feed: Feed, results: dict[st
         "sorted_far": f"?sort=-title&after={ROWS - 60}",
         "sorted_and_filtered": f"?sort=price&text=mug+{ROWS - 7}",
     }.items():
-        times = sorted(measured(lambda query=query: app.get(here + query)) for _ in range(30))
+        times = sorted(measure_ms(lambda query=query: app.get(here + query)) for _ in range(30))
         results[f"feeds_{name}_ms"], p95 = statistics.median(times), times[28]
         print(f"{name:24}{results[f'feeds_{name}_ms']:12.1f} ms median, {p95:.1f} ms p95")
-    row = statistics.median(measured(lambda: app.get(f"{here}/row?key={ROWS // 2}")) for _ in range(30))
+    row = statistics.median(measure_ms(lambda: app.get(f"{here}/row?key={ROWS // 2}")) for _ in range(30))
     print(f"{'a row':24}{row:12.1f} ms median")
 
 
 def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="cwz-bench-"))
     atexit.register(shutil.rmtree, folder)  # runs after the database has been let go
-    services, facts = start(folder)
+    services, facts = start_installation(folder)
     results: dict[str, float] = {}
     owner = services.keys.owner(facts["api_key"])
     assert owner is not None
@@ -156,7 +156,7 @@ def main() -> None:
             write(folder / name, changed)
         print(f"{ROWS:,} rows, {(folder / 'feed.csv').stat().st_size / 1024**2:.0f} MB")
         with services.database.transaction(workspace_id) as db:
-            feed = new_feed(db, workspace_id, name="Large", file_name="feed.csv")
+            feed = create_feed(db, workspace_id, name="Large", file_name="feed.csv")
         before = memory_kb()
         with Peak() as peak:
             bring(services, feed, folder / "feed.csv", "first_import", results)
@@ -168,7 +168,7 @@ def main() -> None:
         ratio = results["feeds_bare_copy_rows_per_s"] / results["feeds_first_import_rows_per_s"]
         print(f"bare COPY is {ratio:.1f}x the import")
         look(services, facts, feed, results)
-        keep(results)
+        save_figures(results)
     finally:
         services.close()
 

@@ -13,8 +13,8 @@ from collections import defaultdict
 from pathlib import Path
 
 import httpx
-from figures import keep
-from people import ROOT, measured
+from figures import save_figures
+from pages import ROOT, measure_ms
 
 sys.path.insert(0, str(ROOT))
 
@@ -41,7 +41,7 @@ def render(installation: Installation) -> tuple[float, float]:
         seen: list[tuple[float, int]] = []
         while not seen or seen[-1][1] < ROWS:
             seen.append((time.perf_counter(), api.get(f"/v1/runs/{run_id}").json()["done"]))
-            pages.append(measured(lambda: api.get("/signin")))
+            pages.append(measure_ms(lambda: api.get("/signin")))
             time.sleep(0.5)
         # The processes start when they are first of use.
         (begun, rendered), (ended, all_) = next(look for look in seen if look[1] >= ROWS // 4), seen[-1]
@@ -68,7 +68,7 @@ def main() -> None:
     results = {f"rendering_{kind}_a_second": statistics.mean(taken) for kind, taken in pace.items()}
     ratio = results["rendering_beside_a_second"] / results["rendering_without_a_second"]
     print(f"with processes that render beside the worker: {ratio:.1f}x")
-    keep(results | {f"rendering_{kind}_page_ms": statistics.mean(taken) for kind, taken in page.items()})
+    save_figures(results | {f"rendering_{kind}_page_ms": statistics.mean(taken) for kind, taken in page.items()})
 
 
 if __name__ == "__main__":

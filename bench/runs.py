@@ -17,18 +17,18 @@ import psycopg
 
 # The number of rows is the first argument there, and so here.
 from feeds import ROWS, bring, write
-from figures import keep
-from people import measured, start
+from figures import save_figures
+from pages import measure_ms, start_installation
 from webtest import TestApp
 
 from cwz_web.app import create_app
 from cwz_web.db.embedded import EmbeddedPostgres
-from cwz_web.feeds.imports import new_feed
+from cwz_web.feeds.imports import create_feed
 from cwz_web.generation.images import StoredImage
 from cwz_web.generation.usage import Quota
 from cwz_web.runs.models import Run
 from cwz_web.runs.planning import AT_ONCE, prepare_run
-from cwz_web.runs.protocol import Report, Result
+from cwz_web.runs.protocol import ItemResult, Report
 from cwz_web.runs.reports import apply_report
 from cwz_web.web.services import Services
 
@@ -46,7 +46,7 @@ def report(services: Services, workspace_id: UUID, run_id: str) -> None:
     digests = {position: f"{position:064x}" for position in range(1, REPORTED + 1)}
     about = {"content_type": "image/jpeg", "width": 1200, "height": 630, "size": 90_000}
     results = tuple(
-        Result(position=position, kept=StoredImage(digest=digest, key=digest, **about))
+        ItemResult(position=position, kept=StoredImage(digest=digest, key=digest, **about))
         for position, digest in digests.items()
     )
     with services.database.transaction(workspace_id) as db:
@@ -59,7 +59,7 @@ def bare_insert(folder: Path, run_id: str) -> float:
     with psycopg.connect(EmbeddedPostgres(folder).admin_url("cwz")) as raw:
         raw.execute("CREATE TABLE ready AS SELECT * FROM run_items WHERE run_id = %s", [run_id])
         raw.execute("CREATE TABLE bare (LIKE run_items INCLUDING INDEXES)")
-        took = measured(lambda: (raw.execute("INSERT INTO bare SELECT * FROM ready"), raw.commit()))
+        took = measure_ms(lambda: (raw.execute("INSERT INTO bare SELECT * FROM ready"), raw.commit()))
         raw.execute("DROP TABLE bare, ready")
         return took
 
@@ -68,19 +68,19 @@ def main() -> None:
     assert ROWS > AT_ONCE, "a smaller one is prepared in the request"
     folder = Path(tempfile.mkdtemp(prefix="cwz-bench-"))
     atexit.register(shutil.rmtree, folder)  # runs after the database has been let go
-    services, facts = start(folder)
+    services, facts = start_installation(folder)
     owner = services.keys.owner(facts["api_key"])
     assert owner is not None
     results: dict[str, float] = {}
 
     def timed(name: str, work: Callable[[], Any]) -> None:
-        results[f"runs_{name}_ms"] = measured(work)
+        results[f"runs_{name}_ms"] = measure_ms(work)
         print(f"{name.replace('_', ' '):24}{results[f'runs_{name}_ms']:12,.0f} ms", flush=True)
 
     try:
         write(folder / "feed.csv")
         with services.database.transaction(owner.workspace_id) as db:
-            feed = new_feed(db, owner.workspace_id, name="Large", file_name="feed.csv")
+            feed = create_feed(db, owner.workspace_id, name="Large", file_name="feed.csv")
         bring(services, feed, folder / "feed.csv", "import", {})
         app, headers = TestApp(create_app(services)), {"Authorization": f"Bearer {facts['api_key']}"}
         body, begun = {"feed": str(feed.id), "template": facts["template"]}, []
@@ -95,7 +95,7 @@ def main() -> None:
         timed("go_on", lambda: app.post_json(f"/v1/runs/{run_id}/retry", {}, headers=headers))
         timed("prepare_again", lambda: prepare(services, owner.workspace_id, run_id))
         timed(f"report_of_{REPORTED}", lambda: report(services, owner.workspace_id, run_id))
-        keep(results)
+        save_figures(results)
     finally:
         services.close()
 

@@ -23,7 +23,7 @@ from cwz_storage_firebase import FirebaseProvider  # noqa: E402
 from cwz_storage_gcs import GcsProvider  # noqa: E402
 from cwz_storage_r2 import R2Provider  # noqa: E402
 from cwz_storage_s3 import S3Provider  # noqa: E402
-from figures import keep  # noqa: E402
+from figures import save_figures  # noqa: E402
 from google.auth.credentials import AnonymousCredentials  # noqa: E402
 from google.cloud import storage  # noqa: E402
 
@@ -106,7 +106,7 @@ def main() -> None:
         gcs = upload_with(ProviderSetup(GcsProvider(), {"bucket": BUCKET}, account, *operator_options))
         firebase = upload_with(ProviderSetup(FirebaseProvider(), {"bucket": BUCKET}, account, *operator_options))
         compare({"gcs": (gcs, sdk_gcs), "firebase": (firebase, sdk_gcs)}, results)
-    keep(results)
+    save_figures(results)
 
 
 if __name__ == "__main__":

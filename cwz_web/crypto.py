@@ -1,12 +1,12 @@
-"""Secrets at rest: AES-256-GCM (NIST SP 800-38D) by a ring of keys, so that a key can be replaced without a pause.
+"""Encryption of stored secrets and of backups: AES-256-GCM (NIST SP 800-38D) with a ring of keys that can be rotated.
 
-An envelope is `version (1 byte), key id (8), nonce (12), ciphertext and tag`. The newest key encrypts; the id in the
-envelope says which one decrypts. The associated data binds version, key id and a context (whose secret it is, and in
-which field), so that a ciphertext which is copied to another row does not open there.
+An envelope is `version (1 byte), key ID (8), nonce (12), ciphertext and tag`. The newest key encrypts; the key ID says
+which key decrypts. The associated data binds version, key ID and a context (the row and the field of the secret), so
+that a ciphertext that was copied to another row cannot be decrypted there.
 
-What is too long for one envelope is a stream: pieces of a mebibyte, each encrypted by itself under a key that is used
-for nothing else (the STREAM construction of Hoang, Reyhanitabar, Rogaway and Vizár, 2015, with the nonces of age's
-payload: the piece's number, and whether it is the last). A piece that is changed, moved, doubled or cut off shows.
+Data that is too long for one envelope is a stream: chunks of 1 MiB, each encrypted under a key that is used for nothing
+else (the STREAM construction of Hoang, Reyhanitabar, Rogaway and Vizár, 2015, with the nonces of age's payload: the
+chunk's number, and whether it is the last). A modified, moved, repeated or missing chunk is detected.
 """
 
 import base64
@@ -25,24 +25,24 @@ VERSION = b"\x01"
 KEY_BYTES = 32
 KEY_ID_BYTES = 8
 NONCE_BYTES = 12
-HEADER = len(VERSION) + KEY_ID_BYTES
-PIECE_BYTES = 1024 * 1024
+HEADER_BYTES = len(VERSION) + KEY_ID_BYTES
+CHUNK_BYTES = 1024 * 1024
 TAG_BYTES = 16
 
 
 def derive(secret: str, info: bytes) -> bytes:
-    """32 bytes for one purpose, from a secret of the installation, so that they are stored nowhere (HKDF, RFC 5869)."""
+    """Return a 32-byte key for one purpose, derived from a secret of the installation (HKDF-SHA256, RFC 5869)."""
     return HKDF(SHA256(), length=32, salt=None, info=info).derive(secret.encode())
 
 
 class DecryptionError(Exception):
-    """The envelope is damaged, belongs somewhere else, or its key is not in the ring."""
+    """Data is damaged, was encrypted for another context, or its key is not in the ring."""
 
 
 class KeyRing:
-    """The keys of an installation.
+    """The encryption keys of an installation.
 
-    Arguments:
+    Args:
         keys: keys of 32 bytes, the newest first.
     """
 
@@ -51,73 +51,83 @@ class KeyRing:
         self._newest = key_id(keys[0])
 
     def encrypt(self, secret: str, *context: str) -> bytes:
-        """The envelope of a secret. Only the same context, in the same order, opens it again."""
+        """Return the envelope of a secret; only the same context, in the same order, decrypts it."""
         header = VERSION + self._newest
         nonce = os.urandom(NONCE_BYTES)
-        return header + nonce + self._keys[self._newest].encrypt(nonce, secret.encode(), _bound(header, context))
+        return (
+            header + nonce + self._keys[self._newest].encrypt(nonce, secret.encode(), _associated_data(header, context))
+        )
 
     def decrypt(self, envelope: bytes, *context: str) -> str:
-        """The secret in an envelope. Raises DecryptionError, which says nothing of what is inside."""
-        header, nonce = envelope[:HEADER], envelope[HEADER : HEADER + NONCE_BYTES]
+        """Return the secret of an envelope.
+
+        Raises:
+            DecryptionError: it cannot be decrypted; the message reveals nothing of the secret.
+        """
+        header, nonce = envelope[:HEADER_BYTES], envelope[HEADER_BYTES : HEADER_BYTES + NONCE_BYTES]
         key = self._keys.get(header[len(VERSION) :])
         if key is None or not header.startswith(VERSION):
-            raise DecryptionError("No key of this installation opens this secret")
+            raise DecryptionError("No encryption key of this installation decrypts this secret")
         try:
-            return key.decrypt(nonce, envelope[HEADER + NONCE_BYTES :], _bound(header, context)).decode()
+            return key.decrypt(
+                nonce, envelope[HEADER_BYTES + NONCE_BYTES :], _associated_data(header, context)
+            ).decode()
         except (InvalidTag, ValueError):
-            raise DecryptionError("This secret is damaged, or was copied from elsewhere") from None
+            raise DecryptionError("This secret is damaged, or was encrypted for another context") from None
 
     def is_newest(self, envelope: bytes) -> bool:
-        """Whether the envelope was made with the newest key."""
-        return envelope[len(VERSION) : HEADER] == self._newest
+        """Return whether the newest key encrypted the envelope."""
+        return envelope[len(VERSION) : HEADER_BYTES] == self._newest
 
 
-def encrypt_stream(key: bytes, parts: Iterable[bytes], bound: bytes) -> Iterator[bytes]:
-    """The encrypted pieces of a stream.
+def encrypt_stream(key: bytes, chunks: Iterable[bytes], associated_data: bytes) -> Iterator[bytes]:
+    """Yield the encrypted chunks of a stream.
 
-    Arguments:
+    Args:
         key: 32 random bytes that encrypt nothing else.
-        parts: the plain bytes, in parts of any size.
-        bound: what stands beside the stream and must not be changed either.
+        chunks: the plaintext, in chunks of any size.
+        associated_data: data beside the stream that is authenticated with it.
     """
     cipher, number = AESGCM(key), 0
-    waiting = bytearray()
-    for part in parts:
-        waiting += part
-        while len(waiting) > PIECE_BYTES:
-            yield cipher.encrypt(_nonce(number, last=False), bytes(waiting[:PIECE_BYTES]), bound)
-            del waiting[:PIECE_BYTES]
+    buffer = bytearray()
+    for chunk in chunks:
+        buffer += chunk
+        while len(buffer) > CHUNK_BYTES:
+            yield cipher.encrypt(_nonce(number, is_last=False), bytes(buffer[:CHUNK_BYTES]), associated_data)
+            del buffer[:CHUNK_BYTES]
             number += 1
-    yield cipher.encrypt(_nonce(number, last=True), bytes(waiting), bound)
+    yield cipher.encrypt(_nonce(number, is_last=True), bytes(buffer), associated_data)
 
 
-def decrypt_stream(key: bytes, file: BinaryIO, bound: bytes) -> Iterator[bytes]:
-    """The plain pieces of a stream, from where the file stands to its end.
+def decrypt_stream(key: bytes, file: BinaryIO, associated_data: bytes) -> Iterator[bytes]:
+    """Yield the plaintext chunks of a stream, from the file's position to its end.
 
-    Raises DecryptionError at the first piece that is not as it was made, and at the end when pieces are missing.
+    Raises:
+        DecryptionError: a chunk was modified, or chunks are missing at the end.
     """
     cipher, number = AESGCM(key), 0
-    piece = file.read(PIECE_BYTES + TAG_BYTES)
+    chunk = file.read(CHUNK_BYTES + TAG_BYTES)
     while True:
-        following = file.read(PIECE_BYTES + TAG_BYTES)
+        following = file.read(CHUNK_BYTES + TAG_BYTES)
         try:
-            yield cipher.decrypt(_nonce(number, last=not following), piece, bound)
+            yield cipher.decrypt(_nonce(number, is_last=not following), chunk, associated_data)
         except (InvalidTag, ValueError):
-            raise DecryptionError("This file is damaged, or not whole") from None
+            raise DecryptionError("This file is damaged or truncated") from None
         if not following:
             return
-        piece, number = following, number + 1
+        chunk, number = following, number + 1
 
 
 def key_id(key: bytes) -> bytes:
-    """What stands for a key in an envelope; it tells nothing of the key."""
+    """Return the ID of a key for envelopes; it reveals nothing of the key."""
     return hashlib.sha256(b"connectwyze key id" + key).digest()[:KEY_ID_BYTES]
 
 
 def parse_keys(text: str) -> list[bytes]:
-    """Keys as the environment has them: base64url of 32 bytes each, the newest first, between commas.
+    """Parse keys from the environment: base64url of 32 bytes each, the newest first, separated by commas.
 
-    Raises ValueError for anything else, and for a key that is not random.
+    Raises:
+        ValueError: a key has another length, or is not random.
     """
     keys = []
     for part in text.split(","):
@@ -126,18 +136,18 @@ def parse_keys(text: str) -> list[bytes]:
         except (binascii.Error, ValueError):
             key = b""
         if len(key) != KEY_BYTES:
-            raise ValueError("needs keys of 32 random bytes each in base64url, the newest first, between commas")
+            raise ValueError("must contain keys of 32 random bytes in base64url, the newest first, separated by commas")
         if len(set(key)) < KEY_BYTES // 2:
             raise ValueError("is too weak: each key must be 32 random bytes")
         keys.append(key)
     return keys
 
 
-def _nonce(number: int, *, last: bool) -> bytes:
-    return number.to_bytes(NONCE_BYTES - 1, "big") + bytes([last])
+def _nonce(number: int, *, is_last: bool) -> bytes:
+    return number.to_bytes(NONCE_BYTES - 1, "big") + bytes([is_last])
 
 
-def _bound(header: bytes, context: Sequence[str]) -> bytes:
-    """The associated data; each part carries its length, so that no two contexts look the same."""
+def _associated_data(header: bytes, context: Sequence[str]) -> bytes:
+    """Return the associated data; each part has its length in front, so that different contexts differ."""
     parts = [part.encode() for part in context]
     return header + b"".join(len(part).to_bytes(4, "big") + part for part in parts)

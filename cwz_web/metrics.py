@@ -1,18 +1,18 @@
-"""What is counted and timed in this process, for Prometheus; `/metrics` adds what the database knows."""
+"""Prometheus metrics of this process; `ops/health.py` adds those of the database."""
 
 from prometheus_client import Counter, Histogram
 
-REQUESTS = Histogram(
-    "cwz_http_request_seconds",
-    "How long requests took, by what answered them.",
+REQUEST_DURATION = Histogram(
+    "cwz_http_request_duration_seconds",
+    "Duration of requests by resource and view.",
     ["route", "method", "status"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )
-RENDERED = Histogram(
-    "cwz_rendering_seconds",
-    "How long images took to be rendered; those that were at hand already are not among them.",
+RENDER_DURATION = Histogram(
+    "cwz_render_duration_seconds",
+    "Duration of rendering an image; cached images are not counted.",
     buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5),
 )
-FROM_MEMORY = Counter("cwz_images_from_memory", "Images that were asked for and were at hand already.")
-CAPS = Counter("cwz_caps_reached", "Images that were refused because a month's cap was reached.", ["whose"])
-STORAGE_ERRORS = Counter("cwz_storage_errors", "What storages refused or failed at, by kind.", ["kind"])
+IMAGE_CACHE_HITS = Counter("cwz_image_cache_hits", "Images that were served from the cache.")
+QUOTA_EXCEEDED = Counter("cwz_quota_exceeded", "Images that were rejected because of a monthly limit.", ["limit"])
+STORAGE_ERRORS = Counter("cwz_storage_errors", "Errors of storage providers.", ["type"])

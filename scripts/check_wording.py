@@ -11,7 +11,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-SUFFIXES = (".py", ".jinja2", ".html", ".md", ".sql", ".js", ".css", ".ini", ".cfg", ".toml", ".yaml", ".service", ".sh")
+SUFFIXES = (
+    ".py",
+    ".jinja2",
+    ".html",
+    ".md",
+    ".sql",
+    ".js",
+    ".css",
+    ".ini",
+    ".cfg",
+    ".toml",
+    ".yaml",
+    ".service",
+    ".sh",
+)
 # Locked packages, generated files, third-party data, this list, and what reads documents of older versions.
 EXEMPT = re.compile(
     r"(requirements|tests/data|bench/peers|node_modules)/|scripts/check_wording\.py|.*document_migrations\.py"
@@ -37,7 +51,9 @@ WORDS = {
     r"for ever": "forever, permanently",
     r"anew": "again",
 }
-FORBIDDEN = [(re.compile(rf"(?<![\w|-])(?:{pattern})(?![\w-])", re.IGNORECASE), word) for pattern, word in WORDS.items()]
+FORBIDDEN = [
+    (re.compile(rf"(?<![\w|-])(?:{pattern})(?![\w-])", re.IGNORECASE), word) for pattern, word in WORDS.items()
+]
 
 # What a template holds that belongs to the view model.
 TEMPLATE_LOGIC = {

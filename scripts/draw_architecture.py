@@ -1,7 +1,7 @@
-"""Draw `docs/pictures/architecture.svg` from the code: the layers of pyproject.toml, their parts, and who imports whom.
+"""Draw `docs/images/architecture.svg`: the layers of pyproject.toml, their packages, and the imports between them.
 
-python scripts/draw_architecture.py          write the picture
-python scripts/draw_architecture.py --check  end with 1 when it is not what the code is
+python scripts/draw_architecture.py          write the image
+python scripts/draw_architecture.py --check  exit with status 1 if the image is outdated
 """
 
 import sys
@@ -12,70 +12,69 @@ from pathlib import Path
 import grimp
 
 ROOT = Path(__file__).parent.parent
-PICTURE = ROOT / "docs" / "pictures" / "architecture.svg"
+IMAGE = ROOT / "docs" / "images" / "architecture.svg"
 WIDTH, ROW, BOX, GAP, LEFT = 1080, 62, 38, 14, 16
-# What each part is for, in a word or two.
-WORDS = {
+DESCRIPTIONS = {
     "cli": "the cwz command",
     "app": "the WSGI application",
     "server": "waitress",
-    "views": "pages for people",
+    "views": "pages",
     "api": "/v1, /i, /hooks",
-    "web": "what holds for every request",
-    "security": "who is asking",
-    "resources": "what exists, who may",
+    "web": "request handling",
+    "security": "authentication",
+    "resources": "traversal, permissions",
     "demo": "starters, samples",
-    "ops": "backups, health, leaving",
+    "ops": "backups, health, exports",
     "billing": "plans, Stripe",
-    "runs": "many pictures",
-    "generation": "one picture, keys, usage",
-    "imaging": "the engine",
-    "feeds": "rows",
+    "runs": "bulk rendering",
+    "generation": "images, API keys, usage",
+    "imaging": "the rendering engine",
+    "feeds": "feeds and rows",
     "storage": "plugins, buckets",
     "workspaces": "tenants, members",
-    "accounts": "people, sessions",
-    "notify": "mail, Slack, webhooks",
-    "settings": "the .ini",
+    "accounts": "accounts, sessions",
+    "notify": "email, Slack, webhooks",
+    "settings": "the .ini file",
     "jobs": "the queue",
-    "logs": "lines",
-    "crypto": "secrets at rest",
-    "db": "PostgreSQL, the wall",
-    "net": "guarded outbound",
+    "logs": "structured logs",
+    "crypto": "encryption",
+    "db": "PostgreSQL",
+    "net": "guarded HTTP client",
     "error_reports": "Sentry",
-    "scrubbing": "no secret leaves",
-    "spreadsheets": "no formula",
+    "scrubbing": "secret redaction",
+    "spreadsheets": "formula escaping",
     "metrics": "Prometheus",
-    "claims": "the claims",
+    "security_claims": "the security page",
 }
 
 
 def layers() -> list[list[str]]:
-    """The packages of each layer, the highest first."""
+    """Return the packages of each layer, the highest first."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     [contract] = [each for each in contracts if each["type"] == "layers"]
     return [[name.strip().removeprefix("cwz_web.") for name in layer.split("|")] for layer in contract["layers"]]
 
 
 def draw() -> str:
-    """The picture as SVG."""
+    """Return the image as SVG."""
     graph = grimp.build_graph("cwz_web")
     rows = layers()
-    places: dict[str, tuple[float, float, float]] = {}
+    boxes: dict[str, tuple[float, float, float]] = {}
     for number, row in enumerate(rows):
         width = min((WIDTH - 2 * LEFT - GAP * (len(row) - 1)) / len(row), 236)
-        begin = (WIDTH - width * len(row) - GAP * (len(row) - 1)) / 2
-        for place, name in enumerate(row):
-            places[name] = (begin + place * (width + GAP), 12 + number * ROW, width)
+        left = (WIDTH - width * len(row) - GAP * (len(row) - 1)) / 2
+        for column, name in enumerate(row):
+            boxes[name] = (left + column * (width + GAP), 12 + number * ROW, width)
     parts = []
-    for name, (x, y, width) in places.items():
-        for other, (x2, y2, width2) in places.items():
+    for name, (x, y, width) in boxes.items():
+        for other, (x2, y2, width2) in boxes.items():
             if y2 > y and _imports(graph, name, other):
                 parts.append(f'<path class="i" d="M{x + width / 2:.0f} {y + BOX}L{x2 + width2 / 2:.0f} {y2}"/>')
-    for name, (x, y, width) in places.items():
-        word = WORDS[name] if width > 110 else ""
+    for name, (x, y, width) in boxes.items():
+        description = DESCRIPTIONS[name] if width > 110 else ""
         parts.append(f'<rect x="{x:.0f}" y="{y}" width="{width:.0f}" height="{BOX}" rx="7"/>')
         parts.append(f'<text x="{x + width / 2:.0f}" y="{y + 16}">{escape(name)}</text>')
-        parts.append(f'<text class="s" x="{x + width / 2:.0f}" y="{y + 30}">{escape(word)}</text>')
+        parts.append(f'<text class="s" x="{x + width / 2:.0f}" y="{y + 30}">{escape(description)}</text>')
     style = (
         "svg{background:#fff;font-family:system-ui,sans-serif}rect{fill:#eceefd;stroke:#3d4ee0}"
         "text{font-size:13px;font-weight:600;text-anchor:middle;fill:#1d1d1f}"
@@ -84,7 +83,7 @@ def draw() -> str:
     height = 12 + len(rows) * ROW
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">\n'
-        "<title>The parts of cwz_web by layer; imports go down</title>\n"
+        "<title>The packages of cwz_web by layer, with their imports</title>\n"
         f"<style>{style}</style>\n" + "\n".join(parts) + "\n</svg>\n"
     )
 
@@ -98,7 +97,7 @@ def _imports(graph: grimp.ImportGraph, name: str, other: str) -> bool:
 
 
 if __name__ == "__main__":
-    picture = draw()
+    image = draw()
     if "--check" in sys.argv:
-        sys.exit(0 if PICTURE.read_text() == picture else f"{PICTURE} is out of date: scripts/draw_architecture.py")
-    PICTURE.write_text(picture)
+        sys.exit(0 if IMAGE.read_text() == image else f"{IMAGE} is outdated. Run: python scripts/draw_architecture.py")
+    IMAGE.write_text(image)

@@ -1,7 +1,7 @@
-"""Find a Chromium for the browser tests, or get one, and write its path to the file named on the command line.
+"""Find or install Chromium for the browser tests, and write its path to the file named on the command line.
 
-In this order: one that is installed; Playwright's own; Debian's package, installed as root, or, as a plain user,
-unpacked with the libraries it needs into .venv/chromium.
+It tries, in this order: an installed browser; Playwright's download; Debian's package, installed as root; Debian's
+package, unpacked with its libraries into .venv/chromium.
 """
 
 import os
@@ -29,7 +29,7 @@ def installed() -> str | None:
 
 
 def from_playwright() -> str | None:
-    print("Getting Chromium for the browser tests (once) …")
+    print("Installing Chromium for the browser tests …")
     done = subprocess.run(
         [sys.executable, "-m", "playwright", "install", "chromium-headless-shell"], capture_output=True, timeout=300
     )
@@ -52,7 +52,7 @@ def from_debian_as_root() -> str | None:
 
 
 def from_debian_unpacked() -> str | None:
-    """Download Debian's packages into a folder of ours, which needs no root, and unpack them."""
+    """Download and unpack Debian's packages, which needs no root."""
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         return None
     apt = UNPACKED / "apt"
@@ -66,9 +66,9 @@ def from_debian_unpacked() -> str | None:
         "-oAPT::Sandbox::User=",
         "-qq",
     ]
-    wanted = ["install", "-y", "--download-only", "--no-install-recommends", "chromium"]
+    install = ["install", "-y", "--download-only", "--no-install-recommends", "chromium"]
     if any(
-        subprocess.run(["apt-get", *options, *arguments], check=False).returncode for arguments in (["update"], wanted)
+        subprocess.run(["apt-get", *options, *arguments], check=False).returncode for arguments in (["update"], install)
     ):
         return None
     for package in (apt / "cache/archives").glob("*.deb"):

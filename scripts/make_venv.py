@@ -1,4 +1,4 @@
-"""Make the virtual environment. Debian keeps `ensurepip` in a package of its own: install it, or say how."""
+"""Create the virtual environment. Debian has `ensurepip` in a separate package: install it, or say how."""
 
 import os
 import shutil
@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-if sys.version_info < (3, 11):  # noqa: UP036 - this is where an older one is told so
+if sys.version_info < (3, 11):  # noqa: UP036 - an older Python runs this script, too
     sys.exit("ConnectWyze needs Python 3.11 or newer. Try: make PYTHON=python3.11 serve")
 
 folder = Path(sys.argv[1])
@@ -15,9 +15,9 @@ try:
 except ImportError:
     package = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        sys.exit(f"Python lacks its venv part. Install it first: sudo apt-get install {package}")
+        sys.exit(f"This Python has no venv module. Install it first: sudo apt-get install {package}")
     subprocess.run(["apt-get", "update", "-qq"], check=True)
     subprocess.run(["apt-get", "install", "-y", "-qq", package], check=True, stdout=subprocess.DEVNULL)
 
-# In a new interpreter: this one has looked for ensurepip already.
+# In a new interpreter: this one has cached that ensurepip is missing.
 subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)

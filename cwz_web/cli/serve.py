@@ -1,4 +1,4 @@
-"""`cwz serve`: the web application in this process, a worker in another, the database below them if it is ours."""
+"""`cwz serve`: the web application in this process, a worker of each kind beside it, and the embedded database."""
 
 import os
 import signal
@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -14,7 +15,7 @@ import structlog
 from cwz_web.app import create_app, prepare_database
 from cwz_web.cli.demo import facts_of, serving_file
 from cwz_web.server import stop_on_signals
-from cwz_web.settings import SettingsError
+from cwz_web.settings import ENVIRONMENT, Settings, SettingsError
 from cwz_web.web.services import Services
 
 if TYPE_CHECKING:
@@ -23,15 +24,18 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 STOP_SECONDS = 30
-LIVED_SECONDS = 10.0
-# A worker that ended so could start: somebody killed it, or its database went away.
-INNOCENT_ENDS = (-signal.SIGKILL, os.EX_TEMPFAIL)
-LONGEST_WAIT = 60.0
+# A worker that ran for so long could start. One that cannot is restarted less and less often.
+MIN_RUN_SECONDS = 10.0
+MAX_RESTART_WAIT = 60.0
+# Exit codes of a worker that could start: it was killed, or lost its database.
+RESTARTABLE = (-signal.SIGKILL, os.EX_TEMPFAIL)
 
 
 def run(deployment: "Deployment") -> None:
-    """Serve until SIGINT or SIGTERM; then end the worker, and the embedded database. Images that the worker could not
-    report any more are found where they were stored when their chunk is taken up again."""
+    """Serve until SIGINT or SIGTERM; then stop the workers and the embedded database.
+
+    Images that a render worker could not report any more are found in the storage when their chunk is rendered again.
+    """
     settings = deployment.settings()
     stop_on_signals()
     try:
@@ -41,63 +45,92 @@ def run(deployment: "Deployment") -> None:
         raise click.ClickException(str(error)) from None
     app = create_app(services)
     server = deployment.loader.get_wsgi_server()
-    worker = WorkerProcess([sys.argv[0], "-c", str(deployment.path), "worker", "--with-parent"])
+    command = [sys.argv[0], "-c", str(deployment.path)]
+    workers = [
+        WorkerProcess([*command, "worker", "--with-parent"], os.environ),
+        WorkerProcess([*command, "render-worker", "--with-parent"], render_worker_environment(settings)),
+    ]
     try:
-        worker.start()
+        for worker in workers:
+            worker.start()
         _greet(services)
         serving_file(settings).write_text(settings.url)
         server(app)
     finally:
         serving_file(settings).unlink(missing_ok=True)
-        worker.stop()
+        for worker in workers:
+            worker.terminate()
+        for worker in workers:
+            worker.wait()
         services.close()
 
 
-class WorkerProcess:
-    """A worker that is started again whenever it ends by itself."""
+def render_worker_environment(settings: Settings) -> dict[str, str]:
+    """Return this process' environment with only those secrets that a render worker needs."""
+    environment = {name: value for name, value in os.environ.items() if name not in ENVIRONMENT.values()}
+    environment[ENVIRONMENT["secrets.render"]] = settings.secrets.render.get_secret_value()
+    if settings.database.queue_url:
+        environment[ENVIRONMENT["database.queue_url"]] = settings.database.queue_url.get_secret_value()
+    if dsn := settings.monitoring.sentry_dsn.get_secret_value():
+        environment[ENVIRONMENT["monitoring.sentry_dsn"]] = dsn
+    return environment
 
-    def __init__(self, command: list[str]) -> None:
+
+class WorkerProcess:
+    """A child process that is started again when it exits.
+
+    Args:
+        command: the command line.
+        environment: the child's environment.
+    """
+
+    def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
         self._command = command
+        self._environment = environment
         self._stopping = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, and a thread that watches it."""
+        """Start the process, and a thread that restarts it."""
         threading.Thread(target=self._keep_running, daemon=True).start()
 
-    def stop(self) -> None:
-        """End it, by force when it does not by itself."""
+    def terminate(self) -> None:
+        """Send SIGTERM, and restart the process no more."""
         self._stopping.set()
-        process = self._process
-        if process is None:
+        if self._process is not None:
+            self._process.terminate()
+
+    def wait(self) -> None:
+        """Wait for the terminated process; kill it after STOP_SECONDS."""
+        if self._process is None:
             return
-        process.terminate()
         try:
-            process.wait(STOP_SECONDS)
+            self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            log.warning("the worker had to be killed")
-            process.kill()
+            log.warning("worker killed after timeout", command=self._command[-2])
+            self._process.kill()
 
     def _keep_running(self) -> None:
         wait = 1.0
         while not self._stopping.is_set():
-            began = time.monotonic()
-            # A group of its own: Ctrl-C reaches this process, which then tells the worker.
-            with subprocess.Popen(self._command, stdin=subprocess.PIPE, start_new_session=True) as process:  # noqa: S603
+            started_at = time.monotonic()
+            # A session of its own: Ctrl-C reaches the parent only, which then stops its workers in order.
+            with subprocess.Popen(  # noqa: S603
+                self._command, stdin=subprocess.PIPE, env=dict(self._environment), start_new_session=True
+            ) as process:
                 self._process = process
                 process.wait()
-            # One that cannot even start is not started over and over at the cost of a core.
-            lived = time.monotonic() - began > LIVED_SECONDS or process.returncode in INNOCENT_ENDS
-            wait = 1.0 if lived else min(wait * 2, LONGEST_WAIT)
+            could_start = time.monotonic() - started_at > MIN_RUN_SECONDS or process.returncode in RESTARTABLE
+            wait = 1.0 if could_start else min(wait * 2, MAX_RESTART_WAIT)
             self._stopping.wait(wait)
 
 
 def _greet(services: Services) -> None:
     settings = services.settings
-    click.echo(f"\n  ConnectWyze is at  {settings.url}\n")
+    click.echo(f"\n  ConnectWyze runs at  {settings.url}\n")
     if settings.demo:
         facts = facts_of(services)
-        click.echo(f"  Sign in with       {facts['email']}")
-        click.echo(f"  and the password   {facts['password']}\n")
-        click.echo(f"  A signed image   {facts['signed_url']}\n")
-    click.echo("  Ctrl-C stops everything.\n")
+        click.echo(f"  Email                {facts['email']}")
+        click.echo(f"  Password             {facts['password']}\n")
+        click.echo(f"  A signed image URL   {facts['signed_url']}\n")
+    click.echo("  Press Ctrl-C to stop.\n")

@@ -1,26 +1,19 @@
-"""`cwz worker`: a process that renders the chunks of runs."""
+"""`cwz worker`: a process that runs every job but rendering: feeds, email, webhooks, exports, upkeep."""
 
 import asyncio
 import os
-import signal
-import sys
-import threading
-
-from prometheus_client import start_http_server
 
 from cwz_web.accounts import tasks as account_tasks
 from cwz_web.billing import tasks as billing_tasks
 from cwz_web.billing.subscriptions import BillingService
+from cwz_web.cli.processes import serve_metrics, stop_with_parent
 from cwz_web.db.session import Database
 from cwz_web.feeds import tasks as feed_tasks
-from cwz_web.generation.image_service import ImageService
-from cwz_web.generation.image_sources import ImageSources
 from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.generation.usage import Quotas
-from cwz_web.imaging.engine import Engine
 from cwz_web.imaging.fonts import install_fonts
-from cwz_web.imaging.render_pool import RenderPool
-from cwz_web.jobs import IO_CONCURRENCY, PREPARE_CONCURRENCY, run_worker
+from cwz_web.jobs import IO_CONCURRENCY, PREPARE_CONCURRENCY, run_worker, worker_lanes
+from cwz_web.jobs import tasks as queue_tasks
 from cwz_web.net.client import Fetcher
 from cwz_web.notify import tasks as notify_tasks
 from cwz_web.notify.slack import Slack
@@ -31,8 +24,6 @@ from cwz_web.ops.backup_store import BackupStore
 from cwz_web.ops.retention import RetentionPolicy
 from cwz_web.runs import slack_messages
 from cwz_web.runs import tasks as run_tasks
-from cwz_web.runs.protocol import RenderClient
-from cwz_web.runs.render_worker import RenderWorker
 from cwz_web.settings import Settings
 from cwz_web.storage import tasks as storage_tasks
 from cwz_web.storage.plugins import ProviderRegistry
@@ -45,6 +36,7 @@ TASKS = (
     feed_tasks,
     notify_tasks,
     ops_tasks,
+    queue_tasks,
     run_tasks,
     slack_messages,
     storage_tasks,
@@ -53,49 +45,37 @@ TASKS = (
 
 
 def run(settings: Settings, *, with_parent: bool) -> None:
-    """Work until SIGINT or SIGTERM; with_parent, also until the standard input ends."""
+    """Run jobs until SIGINT or SIGTERM.
+
+    Args:
+        settings: the settings of the installation.
+        with_parent: also stop when the standard input ends.
+    """
     if with_parent:
-        threading.Thread(target=_end_with_parent, daemon=True).start()
+        stop_with_parent()
     install_fonts(settings.node_modules, settings.font_folder)
     fetcher = Fetcher(settings.network.allow)
-    render_pool = RenderPool(settings.rendering.processes, settings.node_modules, settings.font_folder)
-    worker = RenderWorker(
-        RenderClient(settings.worker_target, settings.secrets.render.get_secret_value()),
-        ImageService(Engine(), ImageSources(fetcher), render_pool),
-        ProviderRegistry.of(settings),
-    )
-    concurrency = settings.worker.concurrency or os.cpu_count() or 1
     url, ring = settings.database.url.get_secret_value(), settings.secrets.key_ring
     signing_secret = settings.secrets.signing.get_secret_value()
+    providers = ProviderRegistry.of(settings)
     context = {
-        "worker": worker,
-        # For those that hold a connection for long; as many again for what renders and brings feeds in.
+        # Jobs of these lanes hold a connection for long; the pool allows as many again for the other jobs.
         "database": Database(url, pool_size=IO_CONCURRENCY + PREPARE_CONCURRENCY),
-        "post": EmailService.of(settings),
+        "email_service": EmailService.of(settings),
         "fetcher": fetcher,
         "ring": ring,
-        "meters": Quotas(settings.image_limit, settings.url, settings.plan_image_limits),
+        "providers": providers,
+        "quotas": Quotas(settings.image_limit, settings.url, settings.plan_image_limits),
         "slack": Slack.of(settings),
-        "cashier": BillingService.of(settings),
-        "addresses": SignedUrls(signing_secret, settings.url),
+        "billing": BillingService.of(settings),
+        "signed_urls": SignedUrls(signing_secret, settings.url),
         "webhooks": WebhookSender(signing_secret, fetcher),
-        "keep": RetentionPolicy.of(settings),
+        "retention": RetentionPolicy.from_settings(settings),
     }
-    # Whoever may act as the owner of the tables does the upkeep as well.
+    # A process that may act as the owner of the tables also runs backups.
     upkeep = settings.database.owner_url is not None
     if upkeep:
-        context["archive"] = BackupStore.of(settings, worker.providers, ring)
-    if settings.worker.metrics_address:
-        host, _, port = settings.worker.metrics_address.rpartition(":")
-        start_http_server(int(port), host)
-    try:
-        asyncio.run(run_worker(url, concurrency=concurrency, context=context, upkeep=upkeep))
-    finally:
-        render_pool.close()
-
-
-def _end_with_parent() -> None:
-    # Unbuffered: a thread that waits inside a buffered reader upsets the interpreter's end.
-    while os.read(sys.stdin.fileno(), 1024):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
+        context["backup_store"] = BackupStore.from_settings(settings, providers, ring)
+    serve_metrics(settings.worker.metrics_address)
+    lanes = worker_lanes(settings.worker.concurrency or os.cpu_count() or 1, upkeep=upkeep)
+    asyncio.run(run_worker(url, lanes, context))

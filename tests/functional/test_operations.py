@@ -1,11 +1,11 @@
-"""What operators see and ask: readiness, metrics, the page of operations, and `cwz doctor`."""
+"""What operators use: readiness, metrics, the operations page, and `cwz doctor`."""
 
 import dataclasses
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -33,7 +33,7 @@ TOKEN = "a-token-for-prometheus"
 
 
 def app_with(services: Services, **settings: object) -> TestApp:
-    """The application with other settings."""
+    """Return the application with other settings."""
     known = change_settings(services.settings, settings)
     production = {"wsgi.url_scheme": "https", "HTTP_HOST": known.url.removeprefix("https://")}
     wsgi = create_app(dataclasses.replace(services, settings=known))
@@ -43,8 +43,8 @@ def app_with(services: Services, **settings: object) -> TestApp:
 PRODUCTION = {"environment": "production", "url": "https://images.example.org", "mail.transport": "smtp"}
 
 
-def job(services: Services, queue: str = "default", task: str = "feeds.find_due", **more: str) -> int:
-    """A job, by hand."""
+def job(services: Services, queue: str = "default", task: str = "feeds.enqueue_due", **more: str) -> int:
+    """Insert a job."""
     columns, values = ", ".join(["", *more]), "".join(f", {value}" for value in more.values())
     with services.database.transaction() as db:
         number = db.scalar(
@@ -63,7 +63,7 @@ def age_jobs(services: Services, minutes: int) -> None:
         db.execute(text("UPDATE procrastinate_events SET at = at - make_interval(mins => :m)"), {"m": minutes})
 
 
-def test_ready_tells_of_database_schema_and_queue(app: TestApp, services: Services) -> None:
+def test_readyz_reports_database_schema_and_queue(app: TestApp, services: Services) -> None:
     assert app.get("/readyz").json == {
         "status": "ok",
         "database": "ok",
@@ -77,22 +77,28 @@ def test_ready_tells_of_database_schema_and_queue(app: TestApp, services: Servic
     slow = app.get("/readyz").json
     assert slow["queue"] == "slow"
     assert 600 <= slow["queue_seconds"] < 700
-    assert slow["status"] == "ok"  # nothing that other web processes would do better
+    assert slow["status"] == "ok"  # other web processes could not serve better
 
 
-def test_an_older_schema_is_not_ready_and_a_newer_one_is(app: TestApp, services: Services, owner_url: str) -> None:
-    for revision, status in (("0023", 503), ("9999", 200)):
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [("DELETE FROM alembic_version", 503), ("UPDATE alembic_version SET version_num = '9999'", 200)],
+)
+def test_readyz_rejects_an_older_schema_and_accepts_a_newer_one(
+    app: TestApp, owner_url: str, change: LiteralString, status: int
+) -> None:
+    with psycopg.connect(owner_url) as connection:
+        [before] = connection.execute("SELECT version_num FROM alembic_version").fetchone() or ("",)
+        connection.execute(change)
+    try:
+        assert app.get("/readyz", status="*").status_int == status
+    finally:
         with psycopg.connect(owner_url) as connection:
-            [before] = connection.execute("SELECT version_num FROM alembic_version").fetchone() or ("",)
-            connection.execute("UPDATE alembic_version SET version_num = %s", [revision])
-        try:
-            assert app.get("/readyz", status="*").status_int == status
-        finally:
-            with psycopg.connect(owner_url) as connection:
-                connection.execute("UPDATE alembic_version SET version_num = %s", [before])
+            connection.execute("DELETE FROM alembic_version")
+            connection.execute("INSERT INTO alembic_version VALUES (%s)", [before])
 
 
-def numbers(answer: Any) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+def parse_metrics(answer: Any) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in text_string_to_metric_families(answer.text)
@@ -101,48 +107,50 @@ def numbers(answer: Any) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 def test_metrics_count_requests_images_queues_and_backups(app: TestApp, services: Services, make: Factory) -> None:
-    before = numbers(app.get("/metrics"))
+    before = parse_metrics(app.get("/metrics"))
     space = make.workspace()
     template, key = make.template(space), make.key(space)
     for _ in range(2):
         api(app, key, {"template": template.slug, "data": {"title": "A title of its own"}}, status=200)
     app.get("/signin")
-    app.get("/an-address-that-somebody-made-up", status=404)
+    app.get("/a-made-up-url", status=404)
     job(services, queue="mail")
     age_jobs(services, 2)
     with services.database.transaction() as db:
         hour_ago = datetime.now(UTC) - timedelta(hours=1)
-        db.add(BackupRecord(name="a", made_at=hour_ago, size=1, rows=1))
+        db.add(BackupRecord(name="a", created_at=hour_ago, size=1, rows=1))
     answer = app.get("/metrics")
-    after = numbers(answer)
+    after = parse_metrics(answer)
 
-    def more(name: str, **labels: str) -> float:
-        place = (name, tuple(sorted(labels.items())))
-        return after.get(place, 0) - before.get(place, 0)
+    def increase(name: str, **labels: str) -> float:
+        sample = (name, tuple(sorted(labels.items())))
+        return after.get(sample, 0) - before.get(sample, 0)
 
-    assert more("cwz_http_request_seconds_count", route="ApiImageRequests/", method="POST", status="200") == 2
-    assert more("cwz_http_request_seconds_count", route="SignInPlace/", method="GET", status="200") == 1
-    assert more("cwz_http_request_seconds_count", route="", method="GET", status="404") == 1
-    assert more("cwz_rendering_seconds_count") == 1
-    assert more("cwz_images_from_memory_total") == 1
-    assert after["cwz_queue_waiting", (("queue", "mail"),)] == 1
-    assert 120 <= after["cwz_queue_oldest_seconds", (("queue", "mail"),)] < 200
+    assert (
+        increase("cwz_http_request_duration_seconds_count", route="ApiImageRequests/", method="POST", status="200") == 2
+    )
+    assert increase("cwz_http_request_duration_seconds_count", route="SignInPlace/", method="GET", status="200") == 1
+    assert increase("cwz_http_request_duration_seconds_count", route="", method="GET", status="404") == 1
+    assert increase("cwz_render_duration_seconds_count") == 1
+    assert increase("cwz_image_cache_hits_total") == 1
+    assert after["cwz_queue_jobs_waiting", (("queue", "mail"),)] == 1
+    assert 120 <= after["cwz_queue_oldest_job_seconds", (("queue", "mail"),)] < 200
     assert 3600 <= after["cwz_backup_age_seconds", ()] < 3700
     assert ("cwz_backup_verified_age_seconds", ()) not in after
     assert "made-up" not in answer.text
     assert str(space.id) not in answer.text
 
 
-def test_in_production_metrics_need_their_token(services: Services) -> None:
-    shut = app_with(services, **PRODUCTION)
-    shut.get("/metrics", status=404)
+def test_metrics_require_a_token_in_production(services: Services) -> None:
+    without_token = app_with(services, **PRODUCTION)
+    without_token.get("/metrics", status=404)
     app = app_with(services, metrics_token=SecretStr(TOKEN), **PRODUCTION)
     for header in ({}, {"Authorization": f"Bearer {TOKEN}x"}, {"Authorization": "Bearer "}, {"Authorization": "é"}):
         app.get("/metrics", headers=header, status=401)
     assert "cwz_workers" in app.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).text
 
 
-def test_operations_are_for_those_whom_the_ini_names(services: Services, make: Factory) -> None:
+def test_operations_page_is_visible_to_operators_only(services: Services, make: Factory) -> None:
     one, other = make.account(), make.account()
     app = app_with(services, operators=(one.email.lower(),))
     assert "/signin" in app.get("/ops", status=303).headers["Location"]
@@ -153,14 +161,14 @@ def test_operations_are_for_those_whom_the_ini_names(services: Services, make: F
     stranger.get("/ops", status=404)
     assert not stranger.get("/account").html.find("a", href="/ops")
     assert app.get("/account").html.find("a", href="/ops")
-    stranger.post("/ops/retry", {"job": "1", "csrf_token": decrypt_slack_token(stranger)}, status=404)
+    stranger.post("/ops/retry", {"job": "1", "csrf_token": token_of(stranger)}, status=404)
 
 
-def decrypt_slack_token(app: TestApp) -> str:
+def token_of(app: TestApp) -> str:
     return str(app.get("/w").html.find("input", {"name": "csrf_token"})["value"])
 
 
-def test_in_production_operators_need_a_second_factor(services: Services, make: Factory) -> None:
+def test_operators_need_a_second_factor_in_production(services: Services, make: Factory) -> None:
     account = make.account()
     app = app_with(services, operators=(account.email.lower(),), **PRODUCTION)
     sign_in(app, account)
@@ -178,7 +186,7 @@ def ops(services: Services, make: Factory) -> TestApp:
     return app
 
 
-def test_the_page_of_operations_shows_what_is_wrong_and_a_job_is_tried_again(
+def test_operations_page_shows_problems_and_retries_a_failed_job(
     ops: TestApp, services: Services, make: Factory
 ) -> None:
     assert "No worker is alive" in ops.get("/ops").text
@@ -189,14 +197,18 @@ def test_the_page_of_operations_shows_what_is_wrong_and_a_job_is_tried_again(
     waiting = job(services, queue="mail")
     age_jobs(services, 90)
     with services.database.transaction() as db:
-        made = {"made_at": datetime.now(UTC), "size": 2048, "rows": 12345}
+        made = {"created_at": datetime.now(UTC), "size": 2048, "rows": 12345}
         db.add(BackupRecord(name="whole.backup", verified_at=datetime.now(UTC), copied=True, **made))
-        db.add(BackupRecord(name="broken.backup", verified_at=datetime.now(UTC), trouble="items: rows differ", **made))
+        db.add(
+            BackupRecord(
+                name="broken.backup", verified_at=datetime.now(UTC), error_message="items: rows differ", **made
+            )
+        )
     page = ops.get("/ops")
     rows = {row.find("th").text: row.text for row in page.html.select("tbody tr")}
     assert "Too slow" in rows["mail"]
     assert "Fine" in rows["default"]
-    assert "feeds.find_due" in rows[str(failed)]
+    assert "feeds.enqueue_due" in rows[str(failed)]
     assert "runs.render_chunk" in rows[str(stuck)]
     assert "items: rows differ" in page.text
     assert "12,345" in page.text
@@ -210,7 +222,7 @@ def test_the_page_of_operations_shows_what_is_wrong_and_a_job_is_tried_again(
         assert health.retry_job(db, waiting) is False
 
 
-def test_a_job_of_which_another_one_waits_is_not_tried_again(ops: TestApp, services: Services) -> None:
+def test_failed_job_is_not_retried_while_an_equal_one_is_queued(ops: TestApp, services: Services) -> None:
     lock = {"queueing_lock": "'back_up'"}
     failed = job(services, queue="upkeep", task="ops.back_up", status="'failed'", **lock)
     job(services, queue="upkeep", task="ops.back_up", **lock)
@@ -226,7 +238,7 @@ def findings(services: Services, server: dict[str, str] | None = None, **setting
     known = change_settings(services.settings, settings)
     found: dict[str, list[Finding]] = {}
     for each in run_checks(CheckContext(known, services.database, services.providers, services.ring, server or {})):
-        found.setdefault(each.about, []).append(each)
+        found.setdefault(each.subject, []).append(each)
     return found
 
 
@@ -234,42 +246,44 @@ def worst(found: list[Finding]) -> Level:
     return max((each.level for each in found), key=list(Level).index)
 
 
-def test_the_doctor_finds_nothing_to_mend_in_a_good_deployment(services: Services, owner_url: str) -> None:
+def test_doctor_reports_no_error_for_a_good_deployment(services: Services, owner_url: str) -> None:
     found = findings(services, **{"database.owner_url": SecretStr(owner_url)})
-    assert [each.said for several in found.values() for each in several if each.level is Level.WRONG] == []
-    assert worst(found["database"]) is Level.FINE
-    assert worst(found["owner's role"]) is Level.FINE
+    assert [each.message for several in found.values() for each in several if each.level is Level.ERROR] == []
+    assert worst(found["database"]) is Level.OK
+    assert worst(found["owner role"]) is Level.OK
 
 
-def test_the_doctor_finds_a_role_that_goes_round_the_wall(services: Services, owner_url: str) -> None:
+def test_doctor_detects_a_role_that_bypasses_row_security(services: Services, owner_url: str) -> None:
     database = Database(owner_url, pool_size=1)
     try:
         found = findings(dataclasses.replace(services, database=database))
     finally:
         database.dispose()
-    assert "can go round row-level security" in found["database"][0].said
-    assert found["database"][0].level is Level.WRONG
+    assert "can bypass row-level security" in found["database"][0].message
+    assert found["database"][0].level is Level.ERROR
 
 
-def test_the_doctor_finds_a_database_that_is_gone(services: Services, tmp_path: Path) -> None:
+def test_doctor_detects_an_unreachable_database(services: Services, tmp_path: Path) -> None:
     url = re.sub(r"host=.*", f"host={tmp_path}", services.settings.database.url.get_secret_value())
     database = Database(url, pool_size=1)
     found = findings(dataclasses.replace(services, database=database))
     database.dispose()
-    assert found["The database and its role"][0].level is Level.WRONG
-    assert "OperationalError" in found["The database and its role"][0].said
+    assert found["database"][0].level is Level.ERROR
+    assert "OperationalError" in found["database"][0].message
 
 
-def test_the_doctor_finds_secrets_that_open_no_more_and_older_keys(services: Services, make: Factory) -> None:
+def test_doctor_detects_undecryptable_secrets_and_older_keys(services: Services, make: Factory) -> None:
     space = make.workspace()
     with services.database.transaction(space.id) as db:
-        create_connection(db, space.id, services.ring, provider="s3", name="Ours", secrets={"secret_access_key": "x" * 40})
-    assert worst(findings(services)["encryption keys"]) is Level.FINE
+        create_connection(
+            db, space.id, services.ring, provider="s3", name="Ours", secrets={"secret_access_key": "x" * 40}
+        )
+    assert worst(findings(services)["encryption keys"]) is Level.OK
     newer = KeyRing([bytes(range(100, 132)), *parse_keys(ENCRYPTION_KEY)])
     [old] = findings(dataclasses.replace(services, ring=newer))["encryption keys"]
-    assert (old.level, "cwz keys rotate" in old.said) == (Level.WARNING, True)
+    assert (old.level, "cwz keys rotate" in old.message) == (Level.WARNING, True)
     [shut] = findings(dataclasses.replace(services, ring=KeyRing([bytes(range(100, 132))])))["encryption keys"]
-    assert (shut.level, "1 secrets open with no key" in shut.said) == (Level.WRONG, True)
+    assert (shut.level, "1 storage credentials cannot be decrypted" in shut.message) == (Level.ERROR, True)
 
 
 @pytest.fixture
@@ -280,53 +294,53 @@ def smtp() -> Iterator[Controller]:
     controller.stop()
 
 
-def test_the_doctor_knocks_at_the_mail_server(services: Services, smtp: Controller) -> None:
+def test_doctor_connects_to_the_mail_server(services: Services, smtp: Controller) -> None:
     mail = {"mail.transport": "smtp", "mail.smtp_host": "127.0.0.1", "mail.smtp_tls": "none"}
-    assert worst(findings(services, **mail, **{"mail.smtp_port": smtp.port})["mail"]) is Level.FINE
-    [none] = findings(services, **mail, **{"mail.smtp_port": 1})["mail"]
-    assert (none.level, "127.0.0.1:1 does not take us" in none.said) == (Level.WRONG, True)
+    assert worst(findings(services, **mail, **{"mail.smtp_port": smtp.port})["email"]) is Level.OK
+    [none] = findings(services, **mail, **{"mail.smtp_port": 1})["email"]
+    assert (none.level, "Cannot connect to 127.0.0.1:1" in none.message) == (Level.ERROR, True)
 
 
-def test_the_doctor_looks_at_production_more_closely(services: Services) -> None:
+def test_doctor_checks_production_settings(services: Services) -> None:
     production = PRODUCTION | {"url": "https://127.0.0.1:1"}
     found = findings(services, **production)
-    said = "\n".join(each.said for several in found.values() for each in several)
+    messages = "\n".join(each.message for several in found.values() for each in several)
     for word in (
-        "names no trusted_proxy",
-        "There is no backup",
-        "No copy leaves this machine",
-        "None is alive",
-        "every machine has to see this folder",
+        "has no trusted_proxy",
+        "No backup exists",
+        "Backups are not copied",
+        "No worker is live",
+        "All machines must share",
         "cwz.operator.emails is empty",
         "cwz.operator.security_contact",
         "redis://",
     ):
-        assert word in said
+        assert word in messages
     proxied = {"trusted_proxy": "127.0.0.1", "trusted_proxy_headers": "x-forwarded-proto"}
-    [wrong, _] = findings(services, proxied, **production)["proxy and cookies"]
-    assert "x-forwarded-for" in wrong.said
+    [wrong, _] = findings(services, proxied, **production)["proxy"]
+    assert "x-forwarded-for" in wrong.message
 
 
-def test_the_doctor_finds_missing_files_a_dead_counter_and_a_slow_queue(services: Services, tmp_path: Path) -> None:
+def test_doctor_detects_missing_packages_unreachable_redis_and_slow_queues(services: Services, tmp_path: Path) -> None:
     job(services, queue="render")
     job(services, queue="mail", status="'failed'")
     age_jobs(services, 20)
     found = findings(services, node_modules=tmp_path, rate_limits="redis://127.0.0.1:1")
-    assert "Run `npm ci`" in found["front-end files"][0].said
-    assert worst(found["workers"]) is Level.WRONG
-    assert any("render waits for 20 minutes" in each.said for each in found["workers"])
-    assert any("1 jobs of mail were given up" in each.said for each in found["workers"])
-    limits = found.get("rate limits") or found["Rate limits"]
-    assert worst(limits) is Level.WRONG
+    assert "Run `npm ci`" in found["packages"][0].message
+    assert worst(found["workers"]) is Level.ERROR
+    assert any("render has waited 20 minutes" in each.message for each in found["workers"])
+    assert any("1 failed jobs in the queue mail" in each.message for each in found["workers"])
+    limits = found["rate limits"]
+    assert worst(limits) is Level.ERROR
 
 
-def test_the_doctor_finds_a_storage_for_copies_that_is_not_there(services: Services, app_url: str) -> None:
+def test_doctor_detects_a_missing_storage_for_backup_copies(services: Services, app_url: str) -> None:
     wrong = make_settings(app_url, services.settings.var, backup={"provider": "tape"})
     found = findings(services, backup=wrong.backup)
-    assert any("no storage provider tape" in each.said for each in found["backups"])
+    assert any("no storage provider named tape" in each.message for each in found["backups"])
 
 
-def test_the_doctor_is_a_command(app_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_command(app_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ini = tmp_path / "test.ini"
     ini.write_text(
         f"[app:main]\nuse = egg:cwz-web\ncwz.environment = development\ncwz.url = http://127.0.0.1:1\n"
@@ -336,5 +350,5 @@ def test_the_doctor_is_a_command(app_url: str, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("DATABASE_URL", app_url)
     done = CliRunner().invoke(main, ["-c", str(ini), "doctor"])
     assert done.exit_code == 0, done.output
-    assert "is bound by row-level security" in done.output
-    assert "Nothing has to be mended." in done.output
+    assert "Row-level security applies to the role" in done.output
+    assert "0 errors, " in done.output

@@ -1,4 +1,4 @@
-"""What is installed: on the oldest Python we promise (Debian 12's 3.11.2; pip would search for ever), and whole."""
+"""Packaging: the locked packages support the oldest Python (3.11.2 of Debian 12), and the wheel is complete."""
 
 import shutil
 import subprocess
@@ -14,17 +14,18 @@ from tests.installation import ROOT
 OLDEST_PYTHON = "3.11.2"
 
 
-def test_every_pinned_package_takes_the_oldest_python() -> None:
-    refusing = [
-        f"{distribution.name} {distribution.version} wants Python {wanted}"
+def test_installed_packages_support_the_oldest_python() -> None:
+    unsupported = [
+        f"{distribution.name} {distribution.version} requires Python {required}"
         for distribution in distributions()
-        if (wanted := distribution.metadata.get("Requires-Python")) and not SpecifierSet(wanted).contains(OLDEST_PYTHON)
+        if (required := distribution.metadata.get("Requires-Python"))
+        and not SpecifierSet(required).contains(OLDEST_PYTHON)
     ]
-    assert refusing == []
+    assert unsupported == []
 
 
-def test_a_wheel_holds_everything_that_the_package_needs(tmp_path: Path) -> None:
-    """What is installed for production is a wheel, while everything here runs from the sources."""
+def test_wheel_contains_every_file_of_the_package(tmp_path: Path) -> None:
+    """Production installs a wheel; the other tests run from the sources."""
     files = [path for path in (ROOT / "cwz_web").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     package = [str(path.relative_to(ROOT)) for path in files]
     for name in [*package, "setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"]:

@@ -22,7 +22,7 @@ from tests.unit.db.test_row_security import fill
 
 @pytest.fixture
 def empty(postgres: EmbeddedPostgres, database_name: str) -> Iterator[str]:
-    """A database with nothing in it."""
+    """The name of an empty database."""
     name = f"{database_name}_empty"
     with psycopg.connect(postgres.admin_url(), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} OWNER cwz_owner TEMPLATE template0")
@@ -30,7 +30,7 @@ def empty(postgres: EmbeddedPostgres, database_name: str) -> Iterator[str]:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def test_models_and_migrations_agree(owner_url: str, services: object) -> None:
+def test_models_match_the_migrated_schema(owner_url: str, services: object) -> None:
     engine = create_engine(owner_url)
     with engine.connect() as connection:
         context = MigrationContext.configure(
@@ -42,7 +42,7 @@ def test_models_and_migrations_agree(owner_url: str, services: object) -> None:
     assert differences == []
 
 
-def test_all_migrations_go_up_and_down_and_up_again(postgres: EmbeddedPostgres, empty: str) -> None:
+def test_migrations_upgrade_downgrade_and_upgrade_again(postgres: EmbeddedPostgres, empty: str) -> None:
     owner, app = url_of(postgres, "cwz_owner", empty), url_of(postgres, "cwz_app", empty)
     assert pending(app)
     migrate(owner, app)
@@ -61,10 +61,10 @@ def test_all_migrations_go_up_and_down_and_up_again(postgres: EmbeddedPostgres, 
     assert not pending(app)
 
 
-def test_every_migration_goes_down_and_up_on_data(
+def test_every_migration_downgrades_and_upgrades_with_data(
     postgres: EmbeddedPostgres, services: Services, empty: str, owner_url: str
 ) -> None:
-    """One step after the other, on a workspace with a row of everything."""
+    """Step by step, with a row in every table of a workspace."""
     owner, app = url_of(postgres, "cwz_owner", empty), url_of(postgres, "cwz_app", empty)
     migrate(owner, app)
     database = Database(app, pool_size=1)
@@ -74,11 +74,11 @@ def test_every_migration_goes_down_and_up_on_data(
     database.dispose()
     before = counts(postgres, empty)
     assert all(before[table.name] for table in Base.metadata.tables.values() if "workspace_id" in table.columns)
-    revisions = [script.revision for script in ScriptDirectory.from_config(module._alembic()).walk_revisions()]
+    revisions = [script.revision for script in ScriptDirectory.from_config(module.alembic_config()).walk_revisions()]
     downgrade(owner, *revisions[1:])
     migrate(owner, app)
     assert not pending(app)
-    assert counts(postgres, empty)["accounts"] == before["accounts"]  # the first migration's, which was never undone
+    assert counts(postgres, empty)["accounts"] == before["accounts"]  # of the first migration, which is not reverted
 
 
 def counts(postgres: EmbeddedPostgres, database: str) -> dict[str, int]:
@@ -93,7 +93,7 @@ def counts(postgres: EmbeddedPostgres, database: str) -> dict[str, int]:
         return found
 
 
-def test_a_failing_migration_leaves_the_database_as_it_was(
+def test_failed_migration_changes_nothing(
     postgres: EmbeddedPostgres, empty: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner, app = url_of(postgres, "cwz_owner", empty), url_of(postgres, "cwz_app", empty)
@@ -104,12 +104,12 @@ def test_a_failing_migration_leaves_the_database_as_it_was(
         assert connection.execute("SELECT count(*) FROM pg_class WHERE relname = 'accounts'").fetchone() == (0,)
 
 
-def test_the_owner_may_not_serve(postgres: EmbeddedPostgres, empty: str) -> None:
+def test_owner_role_is_rejected_for_the_application(postgres: EmbeddedPostgres, empty: str) -> None:
     owner = url_of(postgres, "cwz_owner", empty)
     with pytest.raises(MigrationError, match="two different roles"):
         migrate(owner, owner)
 
 
-def test_a_role_that_bypasses_row_security_may_not_serve(postgres: EmbeddedPostgres, empty: str) -> None:
+def test_role_that_bypasses_row_security_is_rejected(postgres: EmbeddedPostgres, empty: str) -> None:
     with pytest.raises(MigrationError, match="can bypass row-level security"):
         migrate(url_of(postgres, "cwz_owner", empty), url_of(postgres, "postgres", empty))

@@ -1,4 +1,4 @@
-"""The second wall, looked at in the database's own catalogue and tried without the first."""
+"""Row-level security: its policies in the catalog, and queries without any filter of the application."""
 
 from datetime import UTC, datetime
 
@@ -14,7 +14,7 @@ from cwz_web.feeds.row_writes import put_items
 from cwz_web.feeds.sort_index import build_sort_index
 from cwz_web.generation.drafts import save_draft
 from cwz_web.generation.models import IdempotencyKey, Template
-from cwz_web.generation.templates import open_design
+from cwz_web.generation.templates import load_design
 from cwz_web.generation.usage import Quota, count
 from cwz_web.notify.models import SlackLink, Webhook
 from cwz_web.notify.webhooks import Event, emit
@@ -27,7 +27,7 @@ from cwz_web.workspaces.invitations import invite
 from cwz_web.workspaces.models import Role, Workspace
 from tests.factories import Factory
 
-WALLED = """
+PROTECTED_TABLES = """
     SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity,
            (SELECT array_agg(pg_get_expr(p.polqual, p.polrelid)) FROM pg_policy p
             WHERE p.polrelid = c.oid AND p.polname = 'tenant' AND p.polpermissive AND p.polcmd = '*') AS reads,
@@ -39,9 +39,9 @@ WALLED = """
 """
 
 
-def test_every_table_of_a_workspace_is_behind_the_wall(services: Services) -> None:
+def test_every_table_of_a_workspace_has_the_tenant_policy(services: Services) -> None:
     with services.database.transaction() as db:
-        tables = db.execute(text(WALLED)).all()
+        tables = db.execute(text(PROTECTED_TABLES)).all()
     mapped = {table.name for table in Base.metadata.tables.values() if "workspace_id" in table.columns} | {"workspaces"}
     assert {table.relname for table in tables} == mapped
     for table in tables:
@@ -52,9 +52,9 @@ def test_every_table_of_a_workspace_is_behind_the_wall(services: Services) -> No
         assert table.reads == table.writes == [expected], table.relname
 
 
-def test_no_other_policy_opens_a_table_to_the_application(services: Services) -> None:
+def test_other_policies_are_for_the_owner_only(services: Services) -> None:
     query = """SELECT polrelid::regclass::text, polname, polcmd, polroles::regrole[]::text[] AS roles
-               FROM pg_policy WHERE polname NOT IN ('tenant', 'backing_up')"""
+               FROM pg_policy WHERE polname NOT IN ('tenant', 'backup')"""
     with services.database.transaction() as db:
         others = {row.polrelid: row for row in db.execute(text(query))}
     assert set(others) == {
@@ -72,26 +72,28 @@ def test_no_other_policy_opens_a_table_to_the_application(services: Services) ->
         "billing_records",
         "exports",
     }
-    # What seven years have passed over is dropped by its owner's function.
-    forgetting = others.pop("billing_records")
-    assert (forgetting.polname, forgetting.polcmd, forgetting.roles) == ("forgetting", "*", ["cwz_owner"])
-    assert all((row.polname, row.polcmd, row.roles) == ("crossing", "r", ["cwz_owner"]) for row in others.values())
+    # A function of the owner deletes billing records after seven years.
+    retention = others.pop("billing_records")
+    assert (retention.polname, retention.polcmd, retention.roles) == ("retention", "*", ["cwz_owner"])
+    assert all(
+        (row.polname, row.polcmd, row.roles) == ("cross_workspace", "r", ["cwz_owner"]) for row in others.values()
+    )
 
 
-def test_a_backup_sees_every_table_and_the_application_no_more_by_its_setting(make: Factory) -> None:
+def test_backup_session_opens_all_rows_to_the_owner_only(make: Factory) -> None:
     fill(make, make.workspace())
-    backing_up = """SELECT c.relname, p.polcmd, p.polroles::regrole[]::text[] AS roles FROM pg_class c
-                    LEFT JOIN pg_policy p ON p.polrelid = c.oid AND p.polname = 'backing_up'
+    policies = """SELECT c.relname, p.polcmd, p.polroles::regrole[]::text[] AS roles FROM pg_class c
+                    LEFT JOIN pg_policy p ON p.polrelid = c.oid AND p.polname = 'backup'
                     WHERE c.relforcerowsecurity"""
     with make.database.transaction() as db:
-        for table in db.execute(text(backing_up)):
+        for table in db.execute(text(policies)):
             assert (table.polcmd, table.roles) == ("r", ["cwz_owner"]), table.relname
-        db.execute(text("SELECT set_config('cwz.backing_up', 'on', true)"))
+        db.execute(text("SELECT set_config('cwz.backup_session', 'on', true)"))
         for table in (table for table in Base.metadata.sorted_tables if "workspace_id" in table.columns):
             assert db.execute(select(table)).all() == [], table.name
 
 
-def test_the_applications_role_can_not_go_round_the_wall(services: Services) -> None:
+def test_application_role_cannot_bypass_row_security(services: Services) -> None:
     with services.database.transaction() as db:
         role = db.execute(
             text("SELECT rolsuper, rolbypassrls, rolcreaterole, rolcreatedb FROM pg_roles WHERE rolname = current_user")
@@ -108,13 +110,13 @@ def test_the_applications_role_can_not_go_round_the_wall(services: Services) -> 
     assert member is False
 
 
-def test_without_a_workspace_the_tables_read_as_empty(make: Factory) -> None:
+def test_tables_are_empty_without_a_workspace(make: Factory) -> None:
     make.feed(make.workspace())
     with make.database.transaction() as db:
         assert db.scalars(select(Feed)).all() == []
 
 
-def test_a_query_without_where_sees_one_workspace_only(make: Factory) -> None:
+def test_query_without_filter_returns_one_workspace_only(make: Factory) -> None:
     one, other = make.workspace(), make.workspace()
     make.feed(one, name="mine")
     make.feed(other, name="theirs")
@@ -123,8 +125,8 @@ def test_a_query_without_where_sees_one_workspace_only(make: Factory) -> None:
         assert db.query(Item).count() == 3
 
 
-def test_without_any_scoping_of_ours_no_table_shows_another_workspaces_rows(make: Factory) -> None:
-    """Every table of a workspace, read without a WHERE: the wall answers with nothing, or with one's own rows."""
+def test_no_table_returns_rows_of_another_workspace(make: Factory) -> None:
+    """Every table of a workspace, selected without a filter, returns the entered workspace's rows or none."""
     one, other = make.workspace(), make.workspace()
     fill(make, other)
     tables = [table for table in Base.metadata.sorted_tables if "workspace_id" in table.columns]
@@ -136,7 +138,7 @@ def test_without_any_scoping_of_ours_no_table_shows_another_workspaces_rows(make
 
 
 def fill(make: Factory, space: Workspace) -> None:
-    """A row of everything that a workspace can own; the test above fails for a table that is forgotten here."""
+    """Add a row to every table of a workspace; the test above fails for a missing table."""
     admin = make.member(space)
     feed, template = make.feed(space), make.template(space)
     make.image(template)
@@ -148,7 +150,7 @@ def fill(make: Factory, space: Workspace) -> None:
     run = make.run(feed, template)
     with make.database.transaction(space.id) as db:
         invite(db, space.id, email="guest@example.org", role=Role.USER, invited_by=admin)
-        save_draft(db, db.get_one(Template, (space.id, template.id)), open_design(db, template).document, "nothing")
+        save_draft(db, db.get_one(Template, (space.id, template.id)), load_design(db, template).document, "nothing")
         start_auto_run(db, db.get_one(Run, (space.id, run.id)))
         put_items(db, db.get_one(Feed, (space.id, feed.id)), {"1": {"title": "Other"}})
         build_sort_index(db, space.id, feed.id, "title")
@@ -166,28 +168,28 @@ def fill(make: Factory, space: Workspace) -> None:
         record(db, space.id, Actor(admin.id, admin.email, ""), "feed.upload", feed.name)
 
 
-def test_writing_into_another_workspace_is_refused(make: Factory) -> None:
+def test_insert_into_another_workspace_is_rejected(make: Factory) -> None:
     one, other = make.workspace(), make.workspace()
     feed = Feed(workspace_id=other.id, name="smuggled", file_name="f", columns=[], item_count=0)
     with pytest.raises(ProgrammingError, match="row-level security"), make.database.transaction(one.id) as db:
         db.add(feed)
 
 
-def test_moving_a_row_to_another_workspace_is_refused(make: Factory) -> None:
+def test_update_to_another_workspace_is_rejected(make: Factory) -> None:
     one, other = make.workspace(), make.workspace()
     make.feed(one)
     with pytest.raises(DBAPIError), make.database.transaction(one.id) as db:
         db.execute(text("UPDATE feeds SET workspace_id = :other"), {"other": other.id})
 
 
-def test_a_reference_can_not_point_across(make: Factory) -> None:
+def test_foreign_key_to_another_workspace_is_rejected(make: Factory) -> None:
     one, other = make.workspace(), make.workspace()
     theirs = make.feed(other)
-    with pytest.raises(DBAPIError, match="foreign key"), make.database.transaction(one.id) as db:
+    with pytest.raises(DBAPIError, match="feed of items does not exist"), make.database.transaction(one.id) as db:
         db.add(Item(workspace_id=one.id, feed_id=theirs.id, position=1, key="x", data={}))
 
 
-def test_the_setting_ends_with_its_transaction(make: Factory) -> None:
+def test_entered_workspace_ends_with_the_transaction(make: Factory) -> None:
     space = make.workspace()
     make.feed(space)
     engine = create_engine(make.database.engine.url, pool_size=1, max_overflow=0)
@@ -201,7 +203,7 @@ def test_the_setting_ends_with_its_transaction(make: Factory) -> None:
         engine.dispose()
 
 
-def test_functions_that_cross_are_for_the_application_only_and_safe(services: Services) -> None:
+def test_cross_workspace_functions_are_safe_and_for_the_application_only(services: Services) -> None:
     query = """SELECT p.proname, p.proconfig, EXISTS (
                  SELECT 1 FROM aclexplode(p.proacl) a WHERE a.grantee = 0) AS open_to_all
                FROM pg_proc p WHERE p.prosecdef AND p.pronamespace = 'public'::regnamespace"""
@@ -225,8 +227,8 @@ def test_functions_that_cross_are_for_the_application_only_and_safe(services: Se
         "forget_billing_records",
         "deletions_of",
         "all_workspaces",
-        "undone_exports",
-        "forget_audit",
+        "expired_exports",
+        "delete_audit_entries",
     }
     for function in functions:
         assert function.proconfig == ["search_path=pg_catalog, public"], function.proname

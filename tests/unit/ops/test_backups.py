@@ -1,4 +1,4 @@
-"""Backups, as they are made, kept, tried and restored; against real servers."""
+"""Backups: creation, retention, restore tests and restores, with real servers."""
 
 import dataclasses
 import hashlib
@@ -24,8 +24,7 @@ from cwz_web.db.migrate import migrate
 from cwz_web.db.programs import start_program
 from cwz_web.db.session import Database
 from cwz_web.feeds.models import Feed
-from cwz_web.ops import backup_store as archive_module
-from cwz_web.ops.backup_store import BackupStore, backup_bucket
+from cwz_web.ops.backup_store import PREFIX, BackupStore, open_backup_bucket
 from cwz_web.ops.backups import (
     MAX_AGE,
     MAX_BACKUPS,
@@ -45,7 +44,7 @@ from cwz_web.settings import SettingsError
 from cwz_web.storage.contract import StorageUnreachableError
 from cwz_web.web.services import Services
 from cwz_web.workspaces.audit import Actor
-from cwz_web.workspaces.deletion import begin_workspace_deletion, bring_back, deletions_of
+from cwz_web.workspaces.deletion import delete_workspace, list_deletions, restore_workspace
 from cwz_web.workspaces.models import Tombstone, Workspace
 from tests.conftest import ENCRYPTION_KEY, ROOT, change_settings, make_settings, url_of
 from tests.factories import Factory
@@ -58,7 +57,7 @@ OTHER = KeyRing([bytes(range(100, 132))])
 
 @pytest.fixture
 def empty(postgres: EmbeddedPostgres, database_name: str) -> Iterator[str]:
-    """The owner's URL of a database with nothing in it."""
+    """The owner's URL of an empty database."""
     name = f"{database_name}_restored"
     with psycopg.connect(postgres.admin_url(), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} OWNER cwz_owner TEMPLATE template0")
@@ -70,7 +69,7 @@ def as_app(owner_url: str) -> str:
     return owner_url.replace("cwz_owner", "cwz_app")
 
 
-def test_what_is_written_backed_up_destroyed_and_restored_is_the_same_in_every_table(
+def test_restored_database_equals_the_backup_in_every_table(
     make: Factory, owner_url: str, empty: str, tmp_path: Path
 ) -> None:
     spaces = [make.workspace(), make.workspace()]
@@ -83,13 +82,13 @@ def test_what_is_written_backed_up_destroyed_and_restored_is_the_same_in_every_t
     assert before["items"].rows == 6
     assert shares == sorted(shares)
     assert shares[-1] == 1
-    migrate(empty, as_app(empty))  # what was there is replaced, not added to
+    migrate(empty, as_app(empty))  # existing rows are replaced
     restore(backup, empty, RING)
     assert summarize_tables(empty) == before
     database = Database(as_app(empty), pool_size=1)
     try:
         with database.transaction() as db:
-            assert db.scalars(select(Feed)).all() == []  # the wall stands again
+            assert db.scalars(select(Feed)).all() == []  # row-level security applies again
         with database.transaction(spaces[0].id) as db:
             assert len(db.scalars(select(Feed)).all()) == 1
             db.execute(text("UPDATE feeds SET name = 'changed'"))
@@ -99,22 +98,22 @@ def test_what_is_written_backed_up_destroyed_and_restored_is_the_same_in_every_t
         database.dispose()
 
 
-def test_a_backup_holds_no_row_in_clear(make: Factory, owner_url: str, tmp_path: Path) -> None:
+def test_backup_is_encrypted(make: Factory, owner_url: str, tmp_path: Path) -> None:
     make.feed(make.workspace(), name="a name that stands nowhere else")
     backup = create_backup(owner_url, tmp_path, RING)
     content = backup.path.read_bytes()
     assert b"a name that" not in content
     assert b"PGDMP" not in content
-    assert b"".join(backup.content(RING)).startswith(b"PGDMP")
+    assert b"".join(backup.read_dump(RING)).startswith(b"PGDMP")
     assert backup.path.stat().st_mode & 0o077 == 0
     digest, name = backup.path.with_name(f"{backup.path.name}.sha256").read_text().split()
     assert name == backup.path.name
     assert hashlib.sha256(content).hexdigest() == digest
 
 
-def test_without_its_key_a_backup_stays_shut(make: Factory, owner_url: str, tmp_path: Path) -> None:
+def test_backup_cannot_be_read_without_its_key(make: Factory, owner_url: str, tmp_path: Path) -> None:
     backup = create_backup(owner_url, tmp_path, RING)
-    with pytest.raises(BackupError, match="No key of this installation"):
+    with pytest.raises(BackupError, match="No encryption key of this installation"):
         backup.verify_integrity(OTHER)
 
 
@@ -125,7 +124,7 @@ def kept_backup(postgres: EmbeddedPostgres, owner_url: str, tmp_path_factory: py
 
 @given(st.data())
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_is_changed_in_a_backup_it_is_refused(kept_backup: Backup, data: st.DataObject) -> None:
+def test_modified_or_truncated_backup_is_rejected(kept_backup: Backup, data: st.DataObject) -> None:
     content = bytearray(kept_backup.path.read_bytes())
     content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
     damaged = kept_backup.path.with_name("damaged.backup")
@@ -138,26 +137,26 @@ def test_whatever_is_changed_in_a_backup_it_is_refused(kept_backup: Backup, data
 
 
 @pytest.mark.parametrize("damage", ["\x7f", "=", "é", ""])
-def test_a_sealed_key_that_is_no_base64_is_damage(kept_backup: Backup, tmp_path: Path, damage: str) -> None:
-    sealed = kept_backup.manifest.sealed_key
-    manifest = kept_backup.manifest.model_copy(update={"sealed_key": sealed[:10] + damage + sealed[11:]})
+def test_invalid_base64_in_the_manifest_is_rejected(kept_backup: Backup, tmp_path: Path, damage: str) -> None:
+    key = kept_backup.manifest.encrypted_key
+    manifest = kept_backup.manifest.model_copy(update={"encrypted_key": key[:10] + damage + key[11:]})
     path = tmp_path / "damaged.backup"
     path.write_bytes(manifest.model_dump_json().encode() + kept_backup.path.read_bytes()[len(kept_backup.line) - 1 :])
     with pytest.raises(BackupError, match="damaged"):
         Backup.open(path).verify_integrity(RING)
 
 
-def test_a_damaged_backup_never_reaches_the_database(kept_backup: Backup, empty: str, tmp_path: Path) -> None:
+def test_damaged_backup_never_reaches_the_database(kept_backup: Backup, empty: str, tmp_path: Path) -> None:
     migrate(empty, as_app(empty))
     before = summarize_tables(empty)
     damaged = tmp_path / "damaged.backup"
     damaged.write_bytes(kept_backup.path.read_bytes()[:-1])
-    with pytest.raises(BackupError, match="damaged, or not whole"):
+    with pytest.raises(BackupError, match="damaged or truncated"):
         restore(Backup.open(damaged), empty, RING)
     assert summarize_tables(empty) == before
 
 
-def test_a_restore_that_fails_half_way_changes_nothing(kept_backup: Backup, empty: str) -> None:
+def test_failed_restore_changes_nothing(kept_backup: Backup, empty: str) -> None:
     migrate(empty, as_app(empty))
     with psycopg.connect(empty, autocommit=True) as connection:
         # Something that is not ours in the place of one of the last tables.
@@ -169,37 +168,37 @@ def test_a_restore_that_fails_half_way_changes_nothing(kept_backup: Backup, empt
     assert summarize_tables(empty) == before
 
 
-def test_a_place_with_other_roles_is_refused_in_words(kept_backup: Backup, empty: str) -> None:
+def test_database_without_the_roles_is_rejected(kept_backup: Backup, empty: str) -> None:
     check_compatible(kept_backup, empty)
-    with pytest.raises(BackupError, match="belonged to the role cwz_owner"):
+    with pytest.raises(BackupError, match="role cwz_owner owned the tables"):
         check_compatible(kept_backup, empty.replace("cwz_owner", "postgres"))
     manifest = kept_backup.manifest.model_copy(update={"roles": ("cwz_app", "cwz_gone")})
     with pytest.raises(BackupError, match="no role cwz_gone"):
         check_compatible(Backup(kept_backup.path, manifest, kept_backup.line), empty)
 
 
-def test_a_role_that_does_not_see_everything_makes_no_backup(app_url: str, tmp_path: Path) -> None:
+def test_role_without_access_to_all_rows_cannot_back_up(app_url: str, tmp_path: Path) -> None:
     with pytest.raises(BackupError):
         create_backup(app_url, tmp_path, RING)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_dead_database_leaves_no_file(owner_url: str, tmp_path: Path) -> None:
+def test_unreachable_database_leaves_no_file(owner_url: str, tmp_path: Path) -> None:
     with pytest.raises(BackupError, match="could not be backed up"):
         create_backup(re.sub(r"host=.*", f"host={tmp_path}", owner_url), tmp_path / "backups", RING)
     assert list((tmp_path / "backups").iterdir()) == []
 
 
 def aged(backup: Backup, folder: Path, ages: list[timedelta]) -> None:
-    """Copies of a backup, as if they had been made so long ago."""
+    """Create copies of a backup with these ages."""
     for number, age in enumerate(ages):
-        manifest = backup.manifest.model_copy(update={"made_at": datetime.now(UTC) - age})
-        path = folder / f"connectwyze-{manifest.made_at:%Y%m%dT%H%M%S}-{number:06x}.backup"
+        manifest = backup.manifest.model_copy(update={"created_at": datetime.now(UTC) - age})
+        path = folder / f"connectwyze-{manifest.created_at:%Y%m%dT%H%M%S}-{number:06x}.backup"
         path.write_bytes(manifest.model_dump_json().encode() + b"\n")
         path.with_name(f"{path.name}.sha256").touch()
 
 
-def test_what_a_killed_backup_left_goes_after_a_day(tmp_path: Path) -> None:
+def test_remains_of_a_killed_backup_are_deleted_after_a_day(tmp_path: Path) -> None:
     old, fresh = tmp_path / ".a.backup.partial", tmp_path / ".b.backup.partial"
     for path in (old, fresh):
         path.touch()
@@ -210,55 +209,53 @@ def test_what_a_killed_backup_left_goes_after_a_day(tmp_path: Path) -> None:
 
 @given(st.lists(st.integers(0, 60 * 24), max_size=25, unique=True))
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_exactly_the_newest_stay_and_none_that_is_too_old(
+def test_only_the_newest_backups_within_the_age_limit_are_kept(
     kept_backup: Backup, tmp_path: Path, hours: list[int]
 ) -> None:
     folder = tmp_path / "kept"
     folder.mkdir()
     aged(kept_backup, folder, [timedelta(hours=hour, minutes=1) for hour in hours])
     delete_old_backups(folder)
-    left = [datetime.now(UTC) - backup.manifest.made_at for backup in list_backups(folder)]
+    left = [datetime.now(UTC) - backup.manifest.created_at for backup in list_backups(folder)]
     young = [hour for hour in sorted(hours) if timedelta(hours=hour, minutes=1) < MAX_AGE]
     assert [round(age.total_seconds() / 3600) for age in left] == young[:MAX_BACKUPS]
     assert len(list(folder.glob("*.sha256"))) == len(left)
     shutil.rmtree(folder)
 
 
-def test_a_backup_is_verified_by_restoring_it_into_a_server_of_its_own(
-    make: Factory, owner_url: str, tmp_path: Path
-) -> None:
+def test_restore_test_passes_for_a_good_backup(make: Factory, owner_url: str, tmp_path: Path) -> None:
     fill(make, make.workspace())
     verify_restore(create_backup(owner_url, tmp_path, RING), RING)
 
 
-def test_what_differs_from_the_manifest_is_found(make: Factory, owner_url: str, tmp_path: Path) -> None:
+def test_restore_test_detects_differences_from_the_manifest(make: Factory, owner_url: str, tmp_path: Path) -> None:
     make.feed(make.workspace())
     backup = create_backup(owner_url, tmp_path, RING)
     tables = dict(backup.manifest.tables)
     tables["feeds"] = tables["feeds"].model_copy(update={"rows": 7})
     tables["items"] = tables["items"].model_copy(update={"checksum": "1"})
     lying = Backup(backup.path, backup.manifest.model_copy(update={"tables": tables}), backup.line)
-    with pytest.raises(BackupError, match="feeds: 7 in the backup, 1 found; items: the rows are not the same"):
+    with pytest.raises(BackupError, match="feeds: 7 in the backup, 1 restored; items: different rows"):
         verify_restore(lying, RING)
 
 
-def archive_of(services: Services, owner_url: str, folder: Path, **more: object) -> BackupStore:
+def store_of(services: Services, owner_url: str, folder: Path, **more: object) -> BackupStore:
     known = make_settings(services.settings.database.url.get_secret_value(), services.settings.var, **more)
     known = change_settings(known, {"database.owner_url": SecretStr(owner_url), "backup.folder": folder})
-    return BackupStore.of(known, services.providers, RING)
+    return BackupStore.from_settings(known, services.providers, RING)
 
 
-def test_what_came_of_a_trial_is_written_down(services: Services, owner_url: str, tmp_path: Path) -> None:
-    archive = archive_of(services, owner_url, tmp_path)
-    backup = archive.back_up(services.database)
-    archive.verify_newest(services.database)
-    assert record_of(services.database, backup).trouble is None
+def test_result_of_a_restore_test_is_recorded(services: Services, owner_url: str, tmp_path: Path) -> None:
+    store = store_of(services, owner_url, tmp_path)
+    backup = store.back_up(services.database)
+    store.verify_newest(services.database)
+    assert record_of(services.database, backup).error_message is None
     backup.path.write_bytes(backup.path.read_bytes()[:-20])
     with pytest.raises(BackupError):
-        archive.verify_newest(services.database)
+        store.verify_newest(services.database)
     found = record_of(services.database, backup)
-    assert found.trouble is not None
-    assert "not whole" in found.trouble
+    assert found.error_message is not None
+    assert "truncated" in found.error_message
 
 
 def record_of(database: Database, backup: Backup) -> BackupRecord:
@@ -266,67 +263,65 @@ def record_of(database: Database, backup: Backup) -> BackupRecord:
         return db.get_one(BackupRecord, backup.path.name)
 
 
-def test_backups_are_copied_to_a_storage_dropped_there_and_fetched_again(
+def test_backups_are_copied_to_a_bucket_deleted_from_it_and_downloaded(
     services: Services, owner_url: str, tmp_path: Path, kept_backup: Backup
 ) -> None:
     folder = tmp_path / "here"
-    archive = archive_of(services, owner_url, folder, backup={"provider": "local"})
-    assert archive.bucket is not None
-    bucket = archive.bucket()
+    store = store_of(services, owner_url, folder, backup={"provider": "local"})
+    assert store.bucket is not None
+    bucket = store.bucket()
     old = f"connectwyze-{datetime.now(UTC) - timedelta(days=31):%Y%m%dT%H%M%S}-aaaaaa.backup"
     for name in (old, "connectwyze-20200101T000000-bbbbbb.backup"):
-        bucket.put(f"{archive_module.PREFIX}{name}", b"x", content_type="application/octet-stream")
-    archive.release_connection()  # by itself, however long there was no new backup
-    assert list(bucket.list(archive_module.PREFIX)) == []
-    backup = archive.back_up(services.database)
-    there = [info.key.removeprefix(archive_module.PREFIX) for info in bucket.list(archive_module.PREFIX)]
+        bucket.put(f"{PREFIX}{name}", b"x", content_type="application/octet-stream")
+    store.delete_old()  # also when there is no new backup
+    assert list(bucket.list(PREFIX)) == []
+    backup = store.back_up(services.database)
+    there = [info.key.removeprefix(PREFIX) for info in bucket.list(PREFIX)]
     assert there == [backup.path.name, "tombstones"]
     assert record_of(services.database, backup).copied
     content = backup.path.read_bytes()
     shutil.rmtree(folder)
-    assert archive.fetch(backup.path.name).path.read_bytes() == content
-    assert archive.tombstones() == []
+    assert store.fetch(backup.path.name).path.read_bytes() == content
+    assert store.load_tombstones() == []
     assert (folder / "tombstones").exists()
-    with pytest.raises(BackupError, match="No key of this installation"):
-        dataclasses.replace(archive, ring=OTHER).tombstones()
+    with pytest.raises(BackupError, match="No encryption key of this installation"):
+        dataclasses.replace(store, ring=OTHER).load_tombstones()
     with pytest.raises(BackupError, match="cannot be read"):
-        archive.fetch("nothing.backup")
+        store.fetch("nothing.backup")
 
 
-def test_a_storage_that_is_down_costs_the_copy_and_not_the_backup(
-    services: Services, owner_url: str, tmp_path: Path
-) -> None:
-    archive = archive_of(services, owner_url, tmp_path / "here")
+def test_unreachable_bucket_does_not_fail_the_backup(services: Services, owner_url: str, tmp_path: Path) -> None:
+    store = store_of(services, owner_url, tmp_path / "here")
 
     def down() -> None:
         raise StorageUnreachableError("The storage does not answer")
 
-    backup = BackupStore(archive.owner_url, archive.folder, RING, down).back_up(services.database)  # type: ignore[arg-type]
+    backup = BackupStore(store.owner_url, store.folder, RING, down).back_up(services.database)  # type: ignore[arg-type]
     assert list_backups(tmp_path / "here") == [backup]
     assert not record_of(services.database, backup).copied
 
 
-def test_wrong_settings_of_the_storage_cost_the_copy_too(services: Services, owner_url: str, tmp_path: Path) -> None:
-    """Were it an error of the job, each of its attempts would make a backup, and the older ones would go."""
-    archive = archive_of(services, owner_url, tmp_path, backup={"provider": "tape"})
-    archive.back_up(services.database)
+def test_invalid_bucket_settings_do_not_fail_the_backup(services: Services, owner_url: str, tmp_path: Path) -> None:
+    """An error would retry the job, and each attempt would create a backup and delete an older one."""
+    store = store_of(services, owner_url, tmp_path, backup={"provider": "tape"})
+    store.back_up(services.database)
     assert len(list_backups(tmp_path)) == 1
 
 
-def test_wrong_settings_of_the_storage_are_named(services: Services, app_url: str) -> None:
+def test_invalid_bucket_settings_are_named(services: Services, app_url: str) -> None:
     given = {"provider": "s3", "bucket": "images", "region": "eu-central-1"}
     wrong = make_settings(app_url, services.settings.var, backup=given | {"bucket": "b"})
     with pytest.raises(SettingsError, match=r"cwz\.backup\.bucket "):
-        backup_bucket(wrong, services.providers)
+        open_backup_bucket(wrong, services.providers)
     wrong = make_settings(app_url, services.settings.var, backup=given)
     with pytest.raises(SettingsError, match="CWZ_BACKUP_CREDENTIALS: access_key_id field required"):
-        backup_bucket(wrong, services.providers)
+        open_backup_bucket(wrong, services.providers)
     wrong = make_settings(app_url, services.settings.var, backup={"provider": "tape"})
-    with pytest.raises(SettingsError, match="no storage provider tape"):
-        backup_bucket(wrong, services.providers)
+    with pytest.raises(SettingsError, match="no storage provider named tape"):
+        open_backup_bucket(wrong, services.providers)
 
 
-def test_what_was_deleted_after_a_backup_is_purged_again_when_it_is_restored(
+def test_deletions_after_a_backup_are_applied_to_the_restored_database(
     make: Factory, services: Services, owner_url: str, empty: str, tmp_path: Path
 ) -> None:
     gone, waiting, stays, back = (make.workspace() for _ in range(4))
@@ -335,7 +330,7 @@ def test_what_was_deleted_after_a_backup_is_purged_again_when_it_is_restored(
     backup = create_backup(owner_url, tmp_path, RING)
     for space in (gone, waiting, back):
         with make.database.transaction(space.id) as db:
-            begin_workspace_deletion(db, db.get_one(Workspace, space.id), Actor(None, "test", ""), with_images=False)
+            delete_workspace(db, db.get_one(Workspace, space.id), Actor(None, "test", ""), with_images=False)
     with make.database.transaction() as db:
         db.execute(text("UPDATE tombstones SET purge_at = now() WHERE id = :id"), {"id": gone.id})
         stone = db.get_one(Tombstone, gone.id)
@@ -348,12 +343,12 @@ def test_what_was_deleted_after_a_backup_is_purged_again_when_it_is_restored(
             {"w": back.id, "a": owner.id},
         )
     with make.database.transaction() as db:
-        [deletion] = [d for d in deletions_of(db, owner.id) if d.workspace_id == back.id]
-        assert bring_back(db, deletion, Actor(None, "test", "")) is not None
+        [deletion] = [d for d in list_deletions(db, owner.id) if d.workspace_id == back.id]
+        assert restore_workspace(db, deletion, Actor(None, "test", "")) is not None
     save_tombstones(make.database, tmp_path, RING)
     assert waiting.name.encode() not in (tmp_path / "tombstones").read_bytes()
 
-    # The machine burns down: the database is another one, only the folder is left.
+    # The database is lost; only the folder is left.
     restore(backup, empty, RING)
     database = Database(as_app(empty), pool_size=1)
     try:
@@ -375,19 +370,19 @@ def test_what_was_deleted_after_a_backup_is_purged_again_when_it_is_restored(
 
 
 def deleted(make: Factory, space: Workspace, days: int) -> None:
-    """Let a workspace have been deleted so many days ago."""
+    """Delete a workspace as of some days ago."""
     with make.database.transaction(space.id) as db:
-        begin_workspace_deletion(db, db.get_one(Workspace, space.id), Actor(None, "test", ""), with_images=False)
+        delete_workspace(db, db.get_one(Workspace, space.id), Actor(None, "test", ""), with_images=False)
     with make.database.transaction() as db:
         stone = db.get_one(Tombstone, space.id)
         stone.deleted_at -= timedelta(days=days)
         stone.purge_at -= timedelta(days=days)
 
 
-def test_what_may_have_been_taken_back_since_the_backup_is_not_purged_by_a_restore(
+def test_pending_deletion_in_a_backup_is_not_purged_by_a_restore(
     make: Factory, services: Services, owner_url: str, empty: str, tmp_path: Path
 ) -> None:
-    """Its tombstone is in the backup and its day has come; that it was taken back afterwards nobody knows any more."""
+    """The deletion may have been cancelled after the backup, so its grace period starts again."""
     space = make.workspace()
     make.feed(space)
     deleted(make, space, days=13)
@@ -407,7 +402,7 @@ def test_what_may_have_been_taken_back_since_the_backup_is_not_purged_by_a_resto
             database.dispose()
 
 
-def test_what_was_purged_is_purged_again_also_when_the_backup_has_its_tombstone_and_reports_are_kept(
+def test_purged_workspace_is_purged_again_and_purge_reports_are_kept(
     make: Factory, services: Services, owner_url: str, empty: str, tmp_path: Path
 ) -> None:
     space, later = make.workspace(), make.workspace()
@@ -427,7 +422,7 @@ def test_what_was_purged_is_purged_again_also_when_the_backup_has_its_tombstone_
     database = Database(as_app(empty), pool_size=1)
     try:
         with database.transaction() as db:
-            # It is in the backup; let it be one that never knew of it.
+            # Simulates a backup without this workspace.
             db.execute(text("SELECT set_config('cwz.workspace_id', :id, true)"), {"id": str(later.id)})
             db.execute(text("DELETE FROM workspaces WHERE id = :id"), {"id": later.id})
         assert apply_tombstones(database, stones) == 1
@@ -439,7 +434,7 @@ def test_what_was_purged_is_purged_again_also_when_the_backup_has_its_tombstone_
         database.dispose()
 
 
-def test_a_password_is_not_among_the_arguments_of_a_program(owner_url: str) -> None:
+def test_password_is_not_an_argument_of_a_program(owner_url: str) -> None:
     process = start_program("pg_dump", "postgresql://someone:a-secret@127.0.0.1:1/db", "--schema-only")
     try:
         assert "a-secret" not in " ".join(map(str, process.args))  # type: ignore[arg-type]
@@ -450,19 +445,19 @@ def test_a_password_is_not_among_the_arguments_of_a_program(owner_url: str) -> N
             pipe.close()
 
 
-def test_a_manifest_of_another_format_is_refused(kept_backup: Backup, tmp_path: Path) -> None:
+def test_manifest_of_another_format_is_rejected(kept_backup: Backup, tmp_path: Path) -> None:
     path = tmp_path / "new.backup"
     path.write_text(kept_backup.manifest.model_copy(update={"format": 2}).model_dump_json() + "\n")
     with pytest.raises(BackupError, match="has format 2"):
         Backup.open(path)
     path.write_text('{"format": 1}\n')
-    with pytest.raises(BackupError, match="not a backup"):
+    with pytest.raises(BackupError, match="not a ConnectWyze backup"):
         Backup.open(path)
 
 
 @pytest.fixture
 def command(empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Command":
-    """`cwz` over the empty database."""
+    """Run `cwz` with the empty database."""
     ini = tmp_path / "test.ini"
     ini.write_text(
         f"[app:main]\nuse = egg:cwz-web\ncwz.environment = development\ncwz.url = http://localhost\n"
@@ -484,29 +479,27 @@ class Command:
         return done.output
 
 
-def test_the_commands_back_up_before_they_migrate_and_restore_when_asked(
-    command: Command, empty: str, tmp_path: Path
-) -> None:
+def test_commands_back_up_before_migrations_and_restores(command: Command, empty: str, tmp_path: Path) -> None:
     backups = tmp_path / "backups"
-    assert "schema of this version" in command("migrate")
-    assert not list(backups.glob("*.backup"))  # there was nothing to lose
+    assert "schema is up to date" in command("migrate")
+    assert not list(backups.glob("*.backup"))  # the database was empty
     command("migrate")
-    assert not list(backups.glob("*.backup"))  # and nothing to do
-    downgrade(empty, "0023")  # before there was any table of backups
-    assert "run `cwz migrate`" in command("backup", code=1)
-    assert "Backed up first" in command("migrate")
+    assert not list(backups.glob("*.backup"))  # no migration was pending
+    downgrade(empty, "base")  # a schema without the table of backups
+    assert "Run `cwz migrate`" in command("backup", code=1)
+    assert "Backed up the database to" in command("migrate")
     [before] = backups.glob("*.backup")
-    assert Backup.open(before).manifest.schema_revision == "0023"
-    assert "rows." in command("backup")
-    assert "every table has the same rows" in command("backup", "verify")
+    assert Backup.open(before).manifest.schema_revision == ""
+    assert "Created " in command("backup")
+    assert "all tables match" in command("backup", "verify")
     listed = command("backup", "list").splitlines()
     assert len(listed) == 2
     assert listed[1].endswith(before.name)
     assert "Nothing was changed" in command("restore", before.name, "--dry-run")
     command("restore", before.name, code=1, typed="n\n")
     assert "Restored" in command("restore", before.name, "--yes")
-    assert len(list(backups.glob("*.backup"))) == 3  # what was there is not lost
+    assert len(list(backups.glob("*.backup"))) == 3  # the replaced database was backed up
     assert has_schema(empty)
     with psycopg.connect(as_app(empty)):
-        assert "Stop the web and the workers first: 1 connection" in command("restore", before.name, "--yes", code=1)
+        assert "1 connections use the database" in command("restore", before.name, "--yes", code=1)
     assert "cannot be read" in command("restore", "nothing.backup", code=1)

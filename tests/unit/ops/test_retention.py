@@ -1,6 +1,5 @@
-"""History that grows too old: what goes, and what stays."""
+"""Retention: which old records are deleted, and which stay."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +12,7 @@ from cwz_web.generation.models import UsageDay
 from cwz_web.notify.models import Webhook, WebhookDelivery
 from cwz_web.ops.retention import RetentionPolicy, delete_expired_records
 from cwz_web.web.services import Services
-from cwz_web.workspaces.audit import Actor, first_break, record
+from cwz_web.workspaces.audit import Actor, find_chain_break, record
 from cwz_web.workspaces.models import AuditEntry, Workspace
 from tests.conftest import make_settings
 from tests.factories import Factory
@@ -24,12 +23,12 @@ def days_ago(days: int) -> datetime:
     return datetime.now(UTC) - timedelta(days=days)
 
 
-def keep(**more: int) -> Callable[..., RetentionPolicy]:
-    days = {"audit": 100, "history": 40, "deliveries": 10, "usage": 90, "deleted": 30, "exports": 7} | more
-    return lambda plans=None: RetentionPolicy(**days, plans=plans or {})
+def policy(plan_history: dict[str, int] | None = None, **days: int) -> RetentionPolicy:
+    defaults = {"audit": 100, "history": 40, "deliveries": 10, "usage": 90, "deleted": 30, "exports": 7}
+    return RetentionPolicy(**(defaults | days), plan_history=plan_history or {})
 
 
-def test_old_history_goes_and_the_rest_stays(make: Factory, services: Services) -> None:
+def test_old_records_are_deleted_and_recent_ones_stay(make: Factory, services: Services) -> None:
     space, other = make.workspace(), make.workspace()
     for each in (space, other):
         fill(make, each)
@@ -48,9 +47,11 @@ def test_old_history_goes_and_the_rest_stays(make: Factory, services: Services) 
                     )
                 )
                 db.add(UsageDay(workspace_id=each.id, day=days_ago(age + 50).date(), used=1))
-            db.execute(text("UPDATE deliveries SET created_at = now() - interval '11 days', state = 'delivered'"))
+            db.execute(
+                text("UPDATE webhook_deliveries SET created_at = now() - interval '11 days', state = 'delivered'")
+            )
             db.execute(text("UPDATE feed_imports SET created_at = now() - interval '50 days'"))
-    delete_expired_records(services.database, keep()())
+    delete_expired_records(services.database, policy())
     for each in (space, other):
         with make.database.transaction(each.id) as db:
             assert {v.key for v in db.scalars(select(ItemVersion)) if v.key.startswith("old")} == {"old 39"}
@@ -58,13 +59,13 @@ def test_old_history_goes_and_the_rest_stays(make: Factory, services: Services) 
             assert days_ago(89).date() in db.scalars(select(UsageDay.day)).all()
             assert db.scalars(select(WebhookDelivery)).all() == []
             assert db.scalars(select(Webhook)).all() != []
-            # Each feed keeps the import that its rows are from, and one that waits for somebody.
+            # Each feed keeps the import of its rows, and one that needs a decision.
             newest = db.execute(select(FeedImport.feed_id, func.max(FeedImport.number)).group_by(FeedImport.feed_id))
             left = db.scalars(select(FeedImport)).all()
             assert {(r.feed_id, r.number) for r in left if r.state not in ("held", "draft")} <= set(map(tuple, newest))
 
 
-def test_jobs_that_were_given_up_are_kept_for_a_month(services: Services) -> None:
+def test_failed_jobs_are_kept_for_a_month(services: Services) -> None:
     for days in (29, 31):
         with services.database.transaction() as db:
             job = db.scalar(
@@ -78,30 +79,31 @@ def test_jobs_that_were_given_up_are_kept_for_a_month(services: Services) -> Non
                 text("INSERT INTO procrastinate_events (job_id, type, at) VALUES (:id, 'failed', :at)"),
                 {"id": job, "at": days_ago(days)},
             )
-    assert delete_expired_records(services.database, keep()())["procrastinate_jobs"] == 1
+    assert delete_expired_records(services.database, policy())["procrastinate_jobs"] == 1
     with services.database.transaction() as db:
         assert list(db.scalars(text("SELECT priority FROM procrastinate_jobs"))) == [29]
 
 
-def test_a_plan_shortens_the_history_and_lengthens_nothing() -> None:
-    terms = keep(history=365)({"free": 30, "pro": 180, "scale": 1000})
-    assert [terms.history_of(plan) for plan in ("free", "pro", "scale", "gone")] == [30, 180, 365, 30]
-    assert keep(history=365)().history_of("free") == 365
+def test_plan_shortens_the_history_only() -> None:
+    terms = policy({"free": 30, "pro": 180, "scale": 1000}, history=365)
+    assert [terms.history_days(plan) for plan in ("free", "pro", "scale", "removed")] == [30, 180, 365, 30]
+    assert policy(history=365).history_days("free") == 365
 
 
-def test_the_settings_say_how_long(app_url: str, services: Services) -> None:
+def test_policy_from_settings(app_url: str, services: Services) -> None:
     settings = make_settings(app_url, services.settings.var, retention={"history_days": 60, "audit_days": 200})
-    assert (RetentionPolicy.of(settings).history, RetentionPolicy.of(settings).audit, RetentionPolicy.of(settings).plans) == (60, 200, {})
+    from_settings = RetentionPolicy.from_settings(settings)
+    assert (from_settings.history, from_settings.audit, from_settings.plan_history) == (60, 200, {})
 
 
 def entries(make: Factory, space: Workspace, ages: list[int]) -> None:
-    """Entries of the log, so many days old each."""
+    """Add an audit entry for each age in days."""
     with make.database.transaction(space.id) as db:
         for _ in ages:
             record(db, space.id, Actor(None, "test", ""), "test.do", "thing")
 
 
-def test_the_log_is_cut_where_it_is_too_old_and_its_chain_still_holds(
+def test_old_audit_entries_are_deleted_and_the_chain_stays_valid(
     make: Factory, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     space = make.workspace()
@@ -118,26 +120,26 @@ def test_the_log_is_cut_where_it_is_too_old_and_its_chain_still_holds(
 
     def numbers() -> list[int]:
         with make.database.transaction(space.id) as db:
-            assert first_break(db, space.id) is None
+            assert find_chain_break(db, space.id) is None
             return list(db.scalars(select(AuditEntry.number).order_by(AuditEntry.number)))
 
     assert numbers() == [1, 2, 3, 4, 5]
-    delete_expired_records(services.database, keep(audit=350)())
+    delete_expired_records(services.database, policy(audit=350))
     assert numbers() == [2, 3, 4, 5]
-    delete_expired_records(services.database, keep(audit=100)())
+    delete_expired_records(services.database, policy(audit=100))
     assert numbers() == [3, 4, 5]
     entries(make, space, [0])
     assert numbers() == [3, 4, 5, 6]
-    # Ninety days are safe, whoever asks.
+    # The function never deletes the last ninety days.
     with make.database.transaction(space.id) as db:
-        assert db.scalar(select(func.forget_audit(datetime.now(UTC)))) == 2
+        assert db.scalar(select(func.delete_audit_entries(datetime.now(UTC)))) == 2
     assert numbers() == [5, 6]
     with make.database.transaction(space.id) as db:
         db.execute(text("UPDATE workspaces SET audit_digest = 'x'"))
-        assert first_break(db, space.id) == 5
+        assert find_chain_break(db, space.id) == 5
 
 
-def test_the_newest_entry_of_a_log_never_goes(
+def test_newest_audit_entry_is_never_deleted(
     make: Factory, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     space = make.workspace()
@@ -149,24 +151,24 @@ def test_the_newest_entry_of_a_log_never_goes(
 
     monkeypatch.setattr("cwz_web.workspaces.audit.datetime", Clock)
     entries(make, space, [500])
-    delete_expired_records(services.database, keep()())
+    delete_expired_records(services.database, policy())
     monkeypatch.undo()
     entries(make, space, [0])
     with make.database.transaction(space.id) as db:
         assert list(db.scalars(select(AuditEntry.number).order_by(AuditEntry.number))) == [1, 2]
-        assert first_break(db, space.id) is None
+        assert find_chain_break(db, space.id) is None
 
 
-def test_the_rows_of_a_feed_that_was_deleted_go_after_a_month(make: Factory, services: Services) -> None:
+def test_rows_of_deleted_feeds_are_deleted_after_a_month(make: Factory, services: Services) -> None:
     space = make.workspace()
     young, old, there = make.feed(space), make.feed(space), make.feed(space)
     run = make.run(old, make.template(space))
     with make.database.transaction(space.id) as db:
         for feed, days in ((young, 29), (old, 31)):
             db.execute(text("UPDATE feeds SET deleted_at = :at WHERE id = :id"), {"at": days_ago(days), "id": feed.id})
-    delete_expired_records(services.database, keep()())
+    delete_expired_records(services.database, policy())
     with make.database.transaction(space.id) as db:
         left = set(db.scalars(select(Item.feed_id)))
-        assert db.get(Feed, (space.id, old.id)) is not None  # its name stays, for its runs
+        assert db.get(Feed, (space.id, old.id)) is not None  # the feed itself stays for its runs
         assert db.scalar(text("SELECT count(*) FROM runs WHERE id = :id"), {"id": run.id}) == 1
     assert left == {young.id, there.id}
