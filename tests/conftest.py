@@ -80,7 +80,8 @@ def postgres(shared_folder: Path) -> Iterator[EmbeddedPostgres]:
                 for setting in ("fsync", "full_page_writes", "synchronous_commit"):  # nothing here outlives a power cut
                     connection.execute(f"ALTER SYSTEM SET {setting} = off")
                 connection.execute("SELECT pg_reload_conf()")
-            migrate(url_of(server, "cwz_owner", "cwz"), url_of(server, "cwz_app", "cwz"))
+            urls = [url_of(server, role, "cwz") for role in ("cwz_owner", "cwz_app", "cwz_render")]
+            migrate(*urls)
             marker.touch()
     yield server
     server.stop()
@@ -103,6 +104,12 @@ def database_name(postgres: EmbeddedPostgres) -> str:
 @pytest.fixture(scope="session")
 def app_url(postgres: EmbeddedPostgres, database_name: str) -> str:
     return url_of(postgres, "cwz_app", database_name)
+
+
+@pytest.fixture(scope="session")
+def queue_url(postgres: EmbeddedPostgres, database_name: str) -> str:
+    """The URL of the role of render workers."""
+    return url_of(postgres, "cwz_render", database_name)
 
 
 @pytest.fixture(scope="session")
@@ -147,7 +154,7 @@ def change_settings(settings: Settings, changes: Mapping[str, object]) -> Settin
 def services(kept_services: Services, postgres: EmbeddedPostgres, database_name: str) -> Iterator[Services]:
     """The services over an empty database, with no attempt counted and no mail written."""
     yield kept_services
-    kept_services.limiter.forget()
+    kept_services.limiter.reset()
     shutil.rmtree(mail_folder(kept_services.settings), ignore_errors=True)
     with psycopg.connect(postgres.admin_url(database_name)) as connection:
         rows = connection.execute(

@@ -45,4 +45,4 @@ def preflight_tween(handler: Handler, registry: object) -> Handler:
 
 def includeme(config: Configurator) -> None:
     """Install the tween below the one that sets the security headers."""
-    config.add_tween("cwz_web.api.cors.preflight_tween", under="cwz_web.web.request_validation.intake_tween")
+    config.add_tween("cwz_web.api.cors.preflight_tween", under="cwz_web.web.request_validation.validation_tween")

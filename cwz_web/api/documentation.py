@@ -13,12 +13,12 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
 from cwz_web.api.examples import KEY, LANGUAGES, Example
-from cwz_web.api.feeds import ItemData, Keys, NewFeed, PushedItems
+from cwz_web.api.feeds import FeedRequest, ItemKeysRequest, ItemRequest, ItemsRequest
 from cwz_web.api.image_requests import ImageRequest
 from cwz_web.api.openapi import OPERATIONS, Operation, document
 from cwz_web.api.runs import RunRequest
 from cwz_web.feeds.queries import list_feeds
-from cwz_web.generation.templates import open_designs
+from cwz_web.generation.templates import list_designs
 from cwz_web.resources.application import DocsRoot
 from cwz_web.security import SignedInUser
 from cwz_web.web.request import Request
@@ -162,7 +162,7 @@ def _example_data(request: Request) -> ExampleData:
     if access is None:
         return ExampleData()
     with request.services.database.transaction(access.workspace_id) as db:
-        designs, feeds = open_designs(db, access.workspace_id), list_feeds(db, access.workspace_id, limit=1)
+        designs, feeds = list_designs(db, access.workspace_id), list_feeds(db, access.workspace_id, limit=1)
     data = ExampleData(workspace=access.name, feed_id=str(feeds[0].id) if feeds else SAMPLE_ID)
     if not designs:
         return data
@@ -176,10 +176,10 @@ def _body(operation: Operation, data: ExampleData) -> Any:
     bodies: dict[Any, Any] = {
         ImageRequest: {"template": data.template, "data": dict(data.data)},
         RunRequest: {"feed": data.feed_id, "template": data.template, "outputs": [{"format": "jpg"}]},
-        NewFeed: {"name": "Products"},
-        ItemData: {"data": row},
-        PushedItems: {"items": [{"key": "mug-1", "data": row}]},
-        Keys: {"keys": ["mug-1"]},
+        FeedRequest: {"name": "Products"},
+        ItemRequest: {"data": row},
+        ItemsRequest: {"items": [{"key": "mug-1", "data": row}]},
+        ItemKeysRequest: {"keys": ["mug-1"]},
     }
     return bodies[operation.body] if operation.body else None
 

@@ -1,4 +1,4 @@
-"""`/v1/feeds`: feeds, their rows, which a shop can push, and their imports."""
+"""`/v1/feeds`: feeds, their items (rows), and their imports."""
 
 import shutil
 from datetime import datetime
@@ -19,7 +19,7 @@ from cwz_web.feeds.fetch_job import request_fetch
 from cwz_web.feeds.file_types import read_table, temporary_file
 from cwz_web.feeds.imports import create_feed, create_import, enqueue_import, find_import, list_imports, resolve_schema
 from cwz_web.feeds.limits import MAX_BYTES, MAX_CELL, MAX_COLUMNS, MAX_NAME, SAMPLE_ROWS, InvalidFileError
-from cwz_web.feeds.models import Feed, FeedImport, Item
+from cwz_web.feeds.models import Feed, FeedImport, ImportState, Item
 from cwz_web.feeds.queries import find_item, list_items
 from cwz_web.feeds.records import Row
 from cwz_web.feeds.row_writes import FeedFullError, delete_items, put_items
@@ -41,7 +41,6 @@ from cwz_web.workspaces.audit import record
 MAX_ITEMS = 1000
 MAX_ITEMS_BODY = 16 * 1024 * 1024
 
-
 NO_NUL = r"^[^\x00]*$"
 Key = Annotated[str, Field(min_length=1, max_length=MAX_KEY, pattern=NO_NUL)]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=NO_NUL)]
@@ -51,58 +50,59 @@ Cell = Annotated[
 Data = Annotated[dict[Name, Cell], Field(max_length=MAX_COLUMNS), max_items(MAX_COLUMNS)]
 
 
-class NewFeed(Body):
-    """A feed without rows, to push some into."""
+class FeedRequest(Body):
+    """A feed without items."""
 
     name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
-class ItemData(Body):
-    """What a row holds; an empty value, or null, is no value."""
+class ItemRequest(Body):
+    """The values of an item by column. An empty value and null are the same as no value."""
 
     data: Data
 
     def row(self) -> Row:
-        """The cells as a feed has them: texts, without the empty ones."""
+        """Return the values as stripped texts, without empty ones."""
         texts = {name: _as_text(value) for name, value in self.data.items()}
         return {name: text for name, text in texts.items() if text}
 
 
-class PushedItem(ItemData):
-    """A row under its key."""
+class KeyedItem(ItemRequest):
+    """An item with its key."""
 
     key: Key
 
 
-class PushedItems(Body):
-    """Rows to add, or to put in the place of those that have their keys."""
+class ItemsRequest(Body):
+    """Items to create, or to replace by their keys."""
 
-    items: Annotated[list[PushedItem], Field(min_length=1, max_length=MAX_ITEMS), FailFast()]
+    items: Annotated[list[KeyedItem], Field(min_length=1, max_length=MAX_ITEMS), FailFast()]
 
     @model_validator(mode="after")
-    def _each_key_once(self) -> Self:
-        keys = [item.key for item in self.items]
-        if len(set(keys)) < len(keys):
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise ValueError(f"The key “{twice[:100]}” is there twice")
+    def _unique_keys(self) -> Self:
+        seen: set[str] = set()
+        for item in self.items:
+            if item.key in seen:
+                raise ValueError(f"The key “{item.key[:100]}” occurs more than once")
+            seen.add(item.key)
         return self
 
 
-class Keys(Body):
-    """The keys of rows to remove."""
+class ItemKeysRequest(Body):
+    """The keys of items to delete."""
 
     keys: Annotated[list[Key], Field(min_length=1, max_length=MAX_ITEMS), FailFast()]
 
 
 class ColumnInfo(ResponseModel):
-    """A column of a feed, and what its values are."""
+    """A column of a feed and the type of its values."""
 
     name: str
-    kind: ColumnType
+    type: ColumnType
 
 
 class FeedInfo(ResponseModel):
-    """A feed. `key` names the columns that a row is known by; none for its place, or the key that was pushed."""
+    """A feed. `key` lists the columns that identify an item; it is empty if imports match items by position."""
 
     id: UUID
     name: str
@@ -113,14 +113,14 @@ class FeedInfo(ResponseModel):
 
 
 class FeedPage(ResponseModel):
-    """Some of the feeds, newest first."""
+    """A page of feeds, newest first."""
 
     feeds: list[FeedInfo]
     next: str | None
 
 
 class ItemInfo(ResponseModel):
-    """A row of a feed."""
+    """An item: a row of a feed."""
 
     key: str
     data: dict[str, str]
@@ -129,41 +129,41 @@ class ItemInfo(ResponseModel):
 
 
 class ItemPage(ResponseModel):
-    """Some of the rows, in the feed's order."""
+    """A page of items, in the feed's order."""
 
     items: list[ItemInfo]
     next: str | None
 
 
-class Pushed(ResponseModel):
-    """What became of rows that were pushed."""
+class ItemWriteInfo(ResponseModel):
+    """How many items were added, changed, and already equal."""
 
     added: int
     changed: int
     unchanged: int
 
 
-class Removed(ResponseModel):
-    """How many rows were there to be removed."""
+class ItemDeleteInfo(ResponseModel):
+    """How many items were removed; keys that do not exist are ignored."""
 
     removed: int
 
 
 class ImportInfo(ResponseModel):
-    """An import, and how far it is."""
+    """An import: its state, its progress, and how many items it added, changed, removed, kept or skipped."""
 
     number: int
-    state: str
-    file: str
+    state: ImportState
+    file_name: str
     percent: int
     added: int
     changed: int
     removed: int
     unchanged: int
     invalid: int
-    trouble: str | None
-    begun_at: datetime
-    ended_at: datetime | None
+    error_message: str | None
+    started_at: datetime
+    finished_at: datetime | None
 
 
 class ImportPage(ResponseModel):
@@ -173,40 +173,40 @@ class ImportPage(ResponseModel):
 
 
 @view_config(context=ApiFeedCollection, request_method="GET", renderer="json", permission=Permission.API_READ)
-def feeds(context: ApiFeedCollection, request: Request) -> dict[str, Any]:
-    """The workspace's feeds, newest first."""
+def get_feeds(context: ApiFeedCollection, request: Request) -> dict[str, Any]:
+    """List the workspace's feeds, newest first."""
     with transaction(request) as db:
-        found, more = paginate(request, db, Feed)
-    return _json(FeedPage(feeds=[_feed(feed) for feed in found], next=more))
+        feeds, cursor = paginate(request, db, Feed)
+    return _json(FeedPage(feeds=[_feed_info(feed) for feed in feeds], next=cursor))
 
 
 @view_config(
     context=ApiFeedCollection, request_method="POST", permission=Permission.API_FEEDS_WRITE, require_csrf=False
 )
-def make_feed(context: ApiFeedCollection, request: Request) -> Response:
-    """A new feed without rows."""
-    wanted = read_body(request, NewFeed)
+def post_feed(context: ApiFeedCollection, request: Request) -> Response:
+    """Create a feed without items."""
+    body = read_body(request, FeedRequest)
     with transaction(request) as db:
         check_plan_limit(db, request.services.settings, request.api_key.workspace_id, PlanLimit.FEEDS)
-        feed = create_feed(db, request.api_key.workspace_id, name=wanted.name, file_name="the API")
-        record(db, request.api_key.workspace_id, request.actor, "feed.make", feed.name, {})
-    return Response(json_body=_json(_feed(feed)), status=201)
+        feed = create_feed(db, request.api_key.workspace_id, name=body.name, file_name="API")
+        record(db, request.api_key.workspace_id, request.actor, "feed.create", feed.name, {})
+    return Response(json_body=_json(_feed_info(feed)), status=201)
 
 
 @view_config(context=ApiFeed, request_method="GET", renderer="json", permission=Permission.API_READ)
-def feed(context: ApiFeed, request: Request) -> dict[str, Any]:
-    """A feed."""
-    return _json(_feed(context.row))
+def get_feed(context: ApiFeed, request: Request) -> dict[str, Any]:
+    """Return a feed."""
+    return _json(_feed_info(context.row))
 
 
 @view_config(context=ApiFeedItemCollection, request_method="GET", renderer="json", permission=Permission.API_READ)
-def items(context: ApiFeedItemCollection, request: Request) -> dict[str, Any]:
-    """The feed's rows, in its order."""
+def get_items(context: ApiFeedItemCollection, request: Request) -> dict[str, Any]:
+    """List the feed's items, in its order."""
     limit = page_limit(request)
     with transaction(request) as db:
-        found = list_items(db, context.feed, position_after(request), limit)
-    more = str(found[-1].position) if len(found) == limit else None
-    return _json(ItemPage(items=[_item(item) for item in found], next=more))
+        items = list_items(db, context.feed, position_after(request), limit)
+    cursor = str(items[-1].position) if len(items) == limit else None
+    return _json(ItemPage(items=[_item_info(item) for item in items], next=cursor))
 
 
 @view_config(
@@ -216,10 +216,10 @@ def items(context: ApiFeedItemCollection, request: Request) -> dict[str, Any]:
     permission=Permission.API_FEEDS_WRITE,
     require_csrf=False,
 )
-def push_items(context: ApiFeedItemCollection, request: Request) -> dict[str, Any]:
-    """Add rows, or put them in the place of those that are there."""
-    pushed = read_body(request, PushedItems, MAX_ITEMS_BODY)
-    return _put(request, context.feed, {item.key: item.row() for item in pushed.items})
+def post_items(context: ApiFeedItemCollection, request: Request) -> dict[str, Any]:
+    """Create items, or replace the ones with the same keys."""
+    body = read_body(request, ItemsRequest, MAX_ITEMS_BODY)
+    return _put_rows(request, context.feed, {item.key: item.row() for item in body.items})
 
 
 @view_config(
@@ -231,20 +231,20 @@ def push_items(context: ApiFeedItemCollection, request: Request) -> dict[str, An
     require_csrf=False,
 )
 def remove_items(context: ApiFeed, request: Request) -> dict[str, Any]:
-    """Remove rows by their keys."""
-    keys = read_body(request, Keys, MAX_ITEMS_BODY).keys
+    """Delete items by their keys."""
+    keys = read_body(request, ItemKeysRequest, MAX_ITEMS_BODY).keys
     with transaction(request) as db:
-        return _json(Removed(removed=delete_items(db, _locked(db, context.row), keys)))
+        return _json(ItemDeleteInfo(removed=delete_items(db, _lock_feed(db, context.row), keys)))
 
 
 @view_config(context=ApiFeedItem, request_method="GET", renderer="json", permission=Permission.API_READ)
-def item(context: ApiFeedItem, request: Request) -> dict[str, Any]:
-    """A row."""
+def get_item(context: ApiFeedItem, request: Request) -> dict[str, Any]:
+    """Return an item."""
     with transaction(request) as db:
-        found = find_item(db, context.feed, context.key)
-    if found is None:
-        raise _no_item()
-    return _json(_item(found))
+        item = find_item(db, context.feed, context.key)
+    if item is None:
+        raise _item_not_found()
+    return _json(_item_info(item))
 
 
 @view_config(
@@ -255,137 +255,137 @@ def item(context: ApiFeedItem, request: Request) -> dict[str, Any]:
     require_csrf=False,
 )
 def put_item(context: ApiFeedItem, request: Request) -> dict[str, Any]:
-    """Add a row, or put it in the place of the one that is there."""
+    """Create an item, or replace the one with the same key."""
     if len(context.key) > MAX_KEY:
-        raise ProblemError(422, "invalid", "The request is not valid", {"key": f"{MAX_KEY} characters are the most"})
-    return _put(request, context.feed, {context.key: read_body(request, ItemData, MAX_ITEMS_BODY).row()})
+        raise ProblemError(422, "invalid", "The request is not valid", {"key": f"Use at most {MAX_KEY} characters"})
+    row = read_body(request, ItemRequest, MAX_ITEMS_BODY).row()
+    return _put_rows(request, context.feed, {context.key: row})
 
 
 @view_config(context=ApiFeedItem, request_method="DELETE", permission=Permission.API_FEEDS_WRITE, require_csrf=False)
 def delete_item(context: ApiFeedItem, request: Request) -> Response:
-    """Remove a row."""
+    """Delete an item."""
     with transaction(request) as db:
-        if not delete_items(db, _locked(db, context.feed), [context.key]):
-            raise _no_item()
+        if not delete_items(db, _lock_feed(db, context.feed), [context.key]):
+            raise _item_not_found()
     return Response(status=204)
 
 
 @view_config(context=ApiFeedImportCollection, request_method="GET", renderer="json", permission=Permission.API_READ)
-def imports(context: ApiFeedImportCollection, request: Request) -> dict[str, Any]:
-    """The feed's imports, newest first."""
+def get_imports(context: ApiFeedImportCollection, request: Request) -> dict[str, Any]:
+    """List the feed's imports, newest first."""
     with transaction(request) as db:
-        return _json(ImportPage(imports=[_import(each) for each in list_imports(db, context.feed)]))
+        return _json(ImportPage(imports=[_import_info(record) for record in list_imports(db, context.feed)]))
 
 
 @view_config(
     context=ApiFeedImportCollection, request_method="POST", permission=Permission.API_FEEDS_WRITE, require_csrf=False
 )
-def begin_import(context: ApiFeedImportCollection, request: Request) -> Response:
-    """Bring the file in the body into the feed; without one, fetch the feed from its address."""
+def post_import(context: ApiFeedImportCollection, request: Request) -> Response:
+    """Enqueue the import of the file in the body; without a body, fetch the feed from its URL."""
     if (request.content_length or 0) > MAX_BYTES:
-        raise ProblemError(413, "body_too_large", f"A file may have {MAX_BYTES // 1024**2} MB at most")
-    # Read before the feed is locked: it may take seconds.
+        raise ProblemError(413, "body_too_large", f"A file can have at most {MAX_BYTES // 1024**2} MB")
+    # The file is read before the feed is locked, since this may take seconds.
     file = _posted_file(request, context.feed) if request.content_length else None
     with transaction(request) as db:
-        feed = _locked(db, context.feed)
-        begun = _of_source(db, feed) if file is None else _of_file(db, feed, file)
-        record(db, feed.workspace_id, request.actor, "feed.import", feed.name, {"number": begun.number})
-    response = Response(json_body=_json(_import(begun)), status=202)
-    response.location = f"{request.path_url.rstrip('/')}/{begun.number}"
+        feed = _lock_feed(db, context.feed)
+        feed_import = _fetch_source(db, feed) if file is None else _import_file(db, feed, file)
+        record(db, feed.workspace_id, request.actor, "feed.import", feed.name, {"number": feed_import.number})
+    response = Response(json_body=_json(_import_info(feed_import)), status=202)
+    response.location = f"{request.path_url.rstrip('/')}/{feed_import.number}"
     return response
 
 
 @view_config(context=ApiFeedImport, request_method="GET", renderer="json", permission=Permission.API_READ)
-def import_status(context: ApiFeedImport, request: Request) -> dict[str, Any]:
-    """How an import stands."""
+def get_import(context: ApiFeedImport, request: Request) -> dict[str, Any]:
+    """Return an import."""
     with transaction(request) as db:
-        found = find_import(db, context.feed, context.number)
-    if found is None:
-        raise ProblemError(404, "not_found", "The feed has no import of this number")
-    return _json(_import(found))
+        feed_import = find_import(db, context.feed, context.number)
+    if feed_import is None:
+        raise ProblemError(404, "not_found", "The feed has no import with this number")
+    return _json(_import_info(feed_import))
 
 
-def _locked(db: Session, feed: Feed) -> Feed:
+def _lock_feed(db: Session, feed: Feed) -> Feed:
     return db.get_one(Feed, (feed.workspace_id, feed.id), with_for_update=FOR_NO_KEY_UPDATE)
 
 
-def _put(request: Request, feed: Feed, rows: dict[str, Row]) -> dict[str, Any]:
+def _put_rows(request: Request, feed: Feed, rows: dict[str, Row]) -> dict[str, Any]:
     with transaction(request) as db:
         try:
-            pushed = put_items(db, _locked(db, feed), rows)
+            result = put_items(db, _lock_feed(db, feed), rows)
         except FeedFullError as error:
             raise ProblemError(422, "feed_full", str(error)) from None
-    return _json(Pushed(added=pushed.added, changed=pushed.changed, unchanged=pushed.unchanged))
+    return _json(ItemWriteInfo(added=result.added, changed=result.changed, unchanged=result.unchanged))
 
 
 def _posted_file(request: Request, feed: Feed) -> BinaryIO:
-    """The body, if the feed can be brought in from it. Raises Problem."""
+    """Return the body, if it is a file that can be imported into the feed. Raises ProblemError."""
     file = temporary_file()
-    shutil.copyfileobj(request.body_file, file)  # what a server hands over need not be a file that can be sought in
+    shutil.copyfileobj(request.body_file, file)  # the server's body may not be seekable
     try:
         resolve_schema(feed, read_table(file, SAMPLE_ROWS))
     except InvalidFileError as error:
-        raise ProblemError(422, "bad_file", str(error)) from None
+        raise ProblemError(422, "invalid_file", str(error)) from None
     return file
 
 
-def _of_file(db: Session, feed: Feed, file: BinaryIO) -> FeedImport:
-    begun = create_import(db, feed, file_name="sent to the API", file=file)
-    enqueue_import(db, begun)
-    return begun
+def _import_file(db: Session, feed: Feed, file: BinaryIO) -> FeedImport:
+    feed_import = create_import(db, feed, file_name="API", file=file)
+    enqueue_import(db, feed_import)
+    return feed_import
 
 
-def _of_source(db: Session, feed: Feed) -> FeedImport:
+def _fetch_source(db: Session, feed: Feed) -> FeedImport:
     source = find_source(db, feed.workspace_id, feed.id)
     if source is None:
-        raise ProblemError(422, "no_source", "This feed has no address to fetch; send the file as the body")
+        raise ProblemError(422, "no_source", "This feed has no URL; send the file as the request body")
     return request_fetch(db, feed, source)
 
 
-def _feed(feed: Feed) -> FeedInfo:
-    shape = FeedSchema.model_validate(feed.shape)
-    kinds = shape.kinds
+def _feed_info(feed: Feed) -> FeedInfo:
+    schema = FeedSchema.model_validate(feed.schema)
     return FeedInfo(
         id=feed.id,
         name=feed.name,
         items=feed.item_count,
-        columns=[ColumnInfo(name=name, kind=kinds.get(name, ColumnType.TEXT)) for name in feed.columns],
-        key=shape.key_names,
+        columns=[ColumnInfo(name=name, type=schema.types.get(name, ColumnType.TEXT)) for name in feed.columns],
+        key=schema.key_names,
         changed_at=feed.imported_at,
     )
 
 
-def _item(item: Item) -> ItemInfo:
+def _item_info(item: Item) -> ItemInfo:
     return ItemInfo(key=item.key, data=item.data, added_at=item.created_at, changed_at=item.changed_at)
 
 
-def _import(record: FeedImport) -> ImportInfo:
+def _import_info(record: FeedImport) -> ImportInfo:
     return ImportInfo(
         number=record.number,
-        state=record.state,
-        file=record.file_name,
+        state=ImportState(record.state),
+        file_name=record.file_name,
         percent=record.percent,
         added=record.added,
         changed=record.changed,
         removed=record.removed,
         unchanged=record.unchanged,
         invalid=record.invalid,
-        trouble=record.trouble,
-        begun_at=record.created_at,
-        ended_at=record.finished_at,
+        error_message=record.error_message,
+        started_at=record.created_at,
+        finished_at=record.finished_at,
     )
 
 
-def _json(answer: ResponseModel) -> dict[str, Any]:
-    return answer.model_dump(mode="json")
+def _json(model: ResponseModel) -> dict[str, Any]:
+    return model.model_dump(mode="json")
 
 
-def _no_item() -> ProblemError:
-    return ProblemError(404, "not_found", "The feed has no row of this key")
+def _item_not_found() -> ProblemError:
+    return ProblemError(404, "not_found", "The feed has no item with this key")
 
 
 def _as_text(value: Any) -> str:
-    """A value as a feed of JSON would have it (feeds/json_reader.py)."""
+    """Return a value as text, as an import of JSON does (feeds/json_reader.py)."""
     if value is None:
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value).strip()

@@ -16,7 +16,7 @@ from cwz_web.api.templates import check_template, unknown_template
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import find_item
 from cwz_web.generation.template_cache import TemplatePlan
-from cwz_web.generation.templates import Design
+from cwz_web.generation.templates import TemplateDesign
 from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.errors import UnknownFieldsError
@@ -115,7 +115,7 @@ def find_plan(request: Request, body: ImageRequest) -> TemplatePlan:
         raise ProblemError(422, "unknown_version", "The template does not have this version", errors) from None
 
 
-def resolve_values(request: Request, body: ImageRequest, design: Design) -> dict[str, str]:
+def resolve_values(request: Request, body: ImageRequest, design: TemplateDesign) -> dict[str, str]:
     """Return the values of the template's fields: those of the feed item, overridden by the data.
 
     Raises:
@@ -161,7 +161,7 @@ def _info(request: Request, run: Run) -> ImageRequestInfo:
     return ImageRequestInfo(id=run.id, state="pending", status_url=status_url)
 
 
-def _item_values(db: Session, design: Design, feed_id: UUID, key: str) -> dict[str, str]:
+def _item_values(db: Session, design: TemplateDesign, feed_id: UUID, key: str) -> dict[str, str]:
     feed = db.get(Feed, (design.template.workspace_id, feed_id))
     if feed is None or feed.deleted_at:
         raise ProblemError(422, "unknown_feed", "There is no such feed", {"feed": "Use the id of a feed"})

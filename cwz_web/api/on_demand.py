@@ -49,17 +49,17 @@ class OnDemandRendering:
         self._services, self._quota = request.services, quota
         self._design, self._connection = plan.design, plan.connections[0]
         uploads = Uploads(quota.workspace_id, plan.connection_specs, self._services.providers.open)
-        self._order = self._services.image_service.order(uploads, self._design.document, data, output)
+        self._image = self._services.image_service.prepare(uploads, self._design.document, data, output)
 
     @property
     def digest(self) -> str:
         """The digest of everything that the image is made of."""
-        return self._order.digest
+        return self._image.digest
 
     @property
     def is_cached(self) -> bool:
         """Whether this process rendered the image recently."""
-        return self._services.image_service.known(self._quota.workspace_id, self.digest) is not None
+        return self._services.image_service.cached(self._quota.workspace_id, self.digest) is not None
 
     def render(self) -> tuple[bytes, bool]:
         """Return the image, and whether it came from the cache.
@@ -71,14 +71,15 @@ class OnDemandRendering:
             ImagingError: The image cannot be rendered.
         """
         image_service, workspace_id = self._services.image_service, self._quota.workspace_id
-        cached = image_service.known(workspace_id, self.digest)
+        cached = image_service.cached(workspace_id, self.digest)
         if cached is not None:
             return cached, True
         check_room(self._services.database, self._quota)
-        image = image_service.finish(self._order)
+        image = image_service.render(self._image)
         with self._services.database.transaction(workspace_id) as db:
             count(db, self._quota)
-        return image_service.remember(workspace_id, self._order, image), False
+        image_service.cache(workspace_id, self._image, image)
+        return image, False
 
     def store(self) -> tuple[Image, bool]:
         """Return the image in the workspace's storage, and whether it was there before.
@@ -94,7 +95,7 @@ class OnDemandRendering:
         if self._quota.is_capped and not self._is_stored():
             check_room(services.database, self._quota)
         bucket = services.providers.open(self._connection.spec)
-        stored = services.image_service.keep(workspace_id, bucket, self._order)
+        stored = services.image_service.store(workspace_id, bucket, self._image)
         with services.database.transaction(workspace_id) as db:
             recorded = record_images(
                 db,

@@ -74,14 +74,21 @@ OPERATIONS = (
         "get", "/templates/{id}", "Get a template with its fields and sizes", READ, {200: templates.TemplateDetails}
     ),
     Operation("get", "/feeds", "List feeds", READ, {200: feeds.FeedPage}, is_paginated=True),
-    Operation("post", "/feeds", "Create an empty feed", WRITE, {201: feeds.FeedInfo}, feeds.NewFeed),
+    Operation("post", "/feeds", "Create an empty feed", WRITE, {201: feeds.FeedInfo}, feeds.FeedRequest),
     Operation("get", "/feeds/{id}", "Get a feed", READ, {200: feeds.FeedInfo}),
     Operation("get", "/feeds/{id}/items", "List a feed's items", READ, {200: feeds.ItemPage}, is_paginated=True),
-    Operation("post", "/feeds/{id}/items", "Create or replace items", WRITE, {200: feeds.Pushed}, feeds.PushedItems),
-    Operation("post", "/feeds/{id}/remove", "Delete items", WRITE, {200: feeds.Removed}, feeds.Keys),
+    Operation(
+        "post", "/feeds/{id}/items", "Create or replace items", WRITE, {200: feeds.ItemWriteInfo}, feeds.ItemsRequest
+    ),
+    Operation("post", "/feeds/{id}/remove", "Delete items", WRITE, {200: feeds.ItemDeleteInfo}, feeds.ItemKeysRequest),
     Operation("get", "/feeds/{id}/items/{key}", "Get an item", READ, {200: feeds.ItemInfo}),
     Operation(
-        "put", "/feeds/{id}/items/{key}", "Create or replace an item", WRITE, {200: feeds.Pushed}, feeds.ItemData
+        "put",
+        "/feeds/{id}/items/{key}",
+        "Create or replace an item",
+        WRITE,
+        {200: feeds.ItemWriteInfo},
+        feeds.ItemRequest,
     ),
     Operation("delete", "/feeds/{id}/items/{key}", "Delete an item", WRITE, {204: None}),
     Operation("get", "/feeds/{id}/imports", "List a feed's newest imports", READ, {200: feeds.ImportPage}),

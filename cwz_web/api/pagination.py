@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from cwz_web.web.problems import ProblemError
 from cwz_web.web.request import Request
-from cwz_web.web.urls import as_number
+from cwz_web.web.urls import parse_number
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
@@ -32,7 +32,7 @@ def transaction(request: Request) -> AbstractContextManager[Session]:
 
 def page_limit(request: Request) -> int:
     """Return how many rows the page may have. Raises ProblemError."""
-    limit = as_number(request.GET.get("limit", str(DEFAULT_LIMIT)))
+    limit = parse_number(request.GET.get("limit", str(DEFAULT_LIMIT)))
     if not 1 <= limit <= MAX_LIMIT:
         raise ProblemError(422, "invalid", "The request is not valid", {"limit": f"Use a number from 1 to {MAX_LIMIT}"})
     return limit

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from cwz_web.web.forms import messages
+from cwz_web.web.forms import error_messages
 from cwz_web.web.problems import ProblemError
 from cwz_web.web.request import Request
 
@@ -30,8 +30,8 @@ MESSAGES = {
     "int_parsing": "Use a whole number",
     "int_parsing_size": "Use a smaller number",
     "bool_type": "Use true or false",
-    "less_than_equal": "Use at most {le}",
-    "greater_than_equal": "Use at least {ge}",
+    "less_than_equal": "Must be at most {le}",
+    "greater_than_equal": "Must be at least {ge}",
     "enum": "Use {expected}",
     "uuid_type": "Use an id, such as 0190d7c5-6f2a-7000-8000-000000000000",
     "uuid_parsing": "Use an id, such as 0190d7c5-6f2a-7000-8000-000000000000",
@@ -83,7 +83,7 @@ def _problem_of(error: ValidationError) -> ProblemError:
 
 def problems_with(error: ValidationError) -> dict[str, str]:
     """Return a message for each invalid field, by its path; `body` for the body as a whole."""
-    return {path or "body": message for path, message in messages(error, MESSAGES).items()}
+    return {path or "body": message for path, message in error_messages(error, MESSAGES).items()}
 
 
 def max_items(number: int) -> BeforeValidator:

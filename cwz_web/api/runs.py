@@ -16,7 +16,7 @@ from cwz_web.api.templates import check_template, unknown_template
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import list_items
 from cwz_web.generation.api_keys import ApiKeyIdentity
-from cwz_web.generation.templates import find_template, open_design
+from cwz_web.generation.templates import find_template, load_design
 from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.notify.webhooks import WebhookUrl
@@ -35,7 +35,7 @@ from cwz_web.runs.planning import (
     retry_failed,
     start_run,
 )
-from cwz_web.runs.progress import results_after
+from cwz_web.runs.progress import describe_run, results_after
 from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.web.problems import ProblemError
 from cwz_web.web.request import Request
@@ -188,7 +188,7 @@ def plan_new_run(context: ApiRunCollection, request: Request) -> dict[str, Any]:
         spec = _run_spec(db, api_key, body)
         takes_long = plan_takes_long(db, spec)
         try:
-            with request.services.stream_limiter.place(api_key.workspace_id, when=takes_long):
+            with request.services.slow_requests.slot(api_key.workspace_id, when=takes_long):
                 planned = plan_run(db, spec)
         except InvalidSettingsError as error:
             raise nothing_to_render(error) from None
@@ -272,7 +272,7 @@ def _run_spec(db: Session, api_key: ApiKeyIdentity, body: RunRequest) -> RunSpec
     if template is None:
         raise unknown_template()
     check_template(api_key, template.id)
-    design = open_design(db, template)
+    design = load_design(db, template)
     fields, columns = {field.name for field in design.document.fields}, {"", *feed.columns}
     errors = {f"mapping.{name}": "The template does not have this field" for name in body.mapping.keys() - fields}
     for field, column in body.mapping.items():

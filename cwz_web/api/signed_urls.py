@@ -28,9 +28,9 @@ from cwz_web.resources.signed_urls import OnDemandImage, SignedFeed, SignedImage
 from cwz_web.runs.output_feed import latest_run, version_of, write_output_feed
 from cwz_web.storage.models import Connection
 from cwz_web.web.problems import ProblemError
-from cwz_web.web.rate_limits import network_of
+from cwz_web.web.rate_limits import client_network
 from cwz_web.web.request import Request
-from cwz_web.web.urls import as_number
+from cwz_web.web.urls import parse_number
 from cwz_web.workspaces.models import Workspace
 
 MAX_QUERY_LENGTH = 8000
@@ -68,9 +68,9 @@ def show_on_demand_image(context: OnDemandImage, request: Request) -> Response:
     if rendering.digest in request.if_none_match:
         return _not_modified(rendering.digest, cache_control)
     if SIGNATURE not in parameters and not rendering.is_cached:
-        client = {"address": network_of(request.remote_addr or ""), "template": str(state.template_id)}
-        services.limiter.look("open-image", client)
-        services.limiter.count("open-image", client)
+        client = {"ip": client_network(request.remote_addr or ""), "template": str(state.template_id)}
+        services.limiter.check("unsigned-image", client)
+        services.limiter.record("unsigned-image", client)
     image, _ = rendering.render()
     return cacheable_response(image, context.format.content_type, rendering.digest, cache_control)
 
@@ -112,9 +112,9 @@ def show_output_feed(context: SignedFeed, request: Request) -> Response:
         version = version_of(db, feed, run, column)
         if version in request.if_none_match:
             return _not_modified(version, REVALIDATE_ALWAYS)
-        services.limiter.look("output-feed", {"feed": str(feed.id)})
-        services.limiter.count("output-feed", {"feed": str(feed.id)})
-        with services.stream_limiter.place(context.workspace_id, when=feed.item_count > FEW_ROWS):
+        services.limiter.check("output-feed", {"feed": str(feed.id)})
+        services.limiter.record("output-feed", {"feed": str(feed.id)})
+        with services.slow_requests.slot(context.workspace_id, when=feed.item_count > FEW_ROWS):
             file = write_output_feed(db, feed, run, column, services.signed_urls)
     size = file.seek(0, SEEK_END)
     file.seek(0)
@@ -139,7 +139,7 @@ def _width(parameters: dict[str, str]) -> int | None:
     """Return the width of the thumbnail in pixels; None for the image itself."""
     if "width" not in parameters:
         return None
-    width = as_number(parameters["width"])
+    width = parse_number(parameters["width"])
     if not 16 <= width <= 2000:
         raise ProblemError(422, "invalid", "The URL is not valid", {"width": "Use a number from 16 to 2000"})
     return width

@@ -8,7 +8,7 @@ from pyramid.view import view_config
 from cwz_web.api.pagination import ResponseModel, paginate, transaction
 from cwz_web.generation.api_keys import ApiKeyIdentity
 from cwz_web.generation.models import Template
-from cwz_web.generation.templates import open_design
+from cwz_web.generation.templates import load_design
 from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.resources.api import ApiTemplate, ApiTemplateCollection
 from cwz_web.resources.permissions import Permission
@@ -69,7 +69,7 @@ def list_templates(context: ApiTemplateCollection, request: Request) -> dict[str
 def show_template(context: ApiTemplate, request: Request) -> dict[str, Any]:
     """Return a template."""
     with transaction(request) as db:
-        document = open_design(db, context.row).document
+        document = load_design(db, context.row).document
     sizes = [TemplateSizeInfo(name=DEFAULT_SIZE, width=document.canvas.width, height=document.canvas.height)]
     sizes += [TemplateSizeInfo(name=size.name, width=size.width, height=size.height) for size in document.sizes]
     fields = [TemplateFieldInfo(**field.model_dump()) for field in document.fields]

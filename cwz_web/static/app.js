@@ -1,4 +1,4 @@
-// The little that pages do by themselves: the theme's switch, copy buttons, a key in the API's examples, and the menu.
+// The script of all pages: the theme button, copy buttons, the API key in code examples, and the menu.
 "use strict";
 
 const narrow = matchMedia("(max-width: 56rem)");
@@ -23,7 +23,7 @@ async function copy(button) {
   setTimeout(() => { label.textContent = "Copy"; }, 2000);
 }
 
-// A key that is typed on the API's page stands in its examples. It is kept and sent nowhere.
+// Put the API key that is typed on the API page into its code examples. It is neither stored nor sent.
 function fillKey(input) {
   for (const code of document.querySelectorAll(".example code")) {
     code.dataset.plain ??= code.textContent;

@@ -10,13 +10,25 @@ from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.accounts.credentials import ReauthenticationError, change_password, pending_email, prove, prove_again
-from cwz_web.accounts.deletion import begin_deletion, cancel_deletion
-from cwz_web.accounts.google import identities_of, unlink_google
+from cwz_web.accounts.credentials import (
+    ReauthenticationError,
+    change_password,
+    pending_email,
+    reauthenticate,
+    verify_identity,
+)
+from cwz_web.accounts.deletion import cancel_deletion, schedule_deletion
+from cwz_web.accounts.google import list_identities, unlink_google
 from cwz_web.accounts.passwords import weakness
-from cwz_web.accounts.second_factor import recovery_codes_left
-from cwz_web.accounts.sessions import end_all_sessions, end_session, is_fresh, live_sessions, session_token
-from cwz_web.accounts.tasks import queue_new_address
+from cwz_web.accounts.second_factor import count_recovery_codes
+from cwz_web.accounts.sessions import (
+    end_all_sessions,
+    end_session,
+    is_recently_authenticated,
+    list_sessions,
+    session_token,
+)
+from cwz_web.accounts.tasks import enqueue_email_confirmation
 from cwz_web.notify.topics import TOPIC_LABELS, Topic
 from cwz_web.resources.application import AccountRoot, SessionCollection, SessionResource
 from cwz_web.resources.base import parse_uuid
@@ -123,7 +135,7 @@ def choose_mails(context: AccountRoot, request: Request) -> Any:
     request_method="POST",
     renderer=PAGE,
     permission=Permission.SIGNED_IN,
-    rate_limit="proof",
+    rate_limit="reauthentication",
 )
 def set_password(context: AccountRoot, request: Request) -> Any:
     """Another password, or a first one; every other session ends."""
@@ -146,7 +158,7 @@ def set_password(context: AccountRoot, request: Request) -> Any:
     request_method="POST",
     renderer=PAGE,
     permission=Permission.SIGNED_IN,
-    rate_limit="new-address",
+    rate_limit="new-email",
 )
 def ask_for_address(context: AccountRoot, request: Request) -> Any:
     """Another address, which counts once its owner has followed a link."""
@@ -154,7 +166,7 @@ def ask_for_address(context: AccountRoot, request: Request) -> Any:
     form = _proved(request, form, "email_password", lambda value: value.email_password)
     if form.value is None:
         return _again(request, form)
-    queue_new_address(request.db, request.user.account, form.value.email)
+    enqueue_email_confirmation(request.db, request.user.account, form.value.email)
     return HTTPSeeOther("/account?done=asked-email")
 
 
@@ -189,13 +201,13 @@ def prove_page(context: AccountRoot, request: Request) -> dict[str, Any]:
     request_method="POST",
     renderer=PROVE_PAGE,
     permission=Permission.SIGNED_IN,
-    rate_limit="proof",
+    rate_limit="reauthentication",
 )
 def prove_form(context: AccountRoot, request: Request) -> Any:
     """Take the proof, which counts for the next minutes."""
     form = read_form(ProofForm, request.POST)
     try:
-        prove_again(request.user.session, form.value.proof or "" if form.value else "", request.services.passwords)
+        reauthenticate(request.user.session, form.value.proof or "" if form.value else "", request.services.passwords)
     except ReauthenticationError:
         request.response.status = 422
         form = form.with_error("proof", NOT_YOURS)
@@ -207,7 +219,7 @@ def prove_form(context: AccountRoot, request: Request) -> Any:
 def end_one(context: SessionResource, request: Request) -> Response:
     """Sign one browser out."""
     person = request.user
-    if not is_fresh(person.session):
+    if not is_recently_authenticated(person.session):
         return HTTPSeeOther("/account/prove")
     if not end_session(request.db, person.account.id, parse_uuid(context.__name__)):
         raise HTTPNotFound
@@ -218,7 +230,7 @@ def end_one(context: SessionResource, request: Request) -> Response:
 def end_others(context: SessionCollection, request: Request) -> Response:
     """Sign every other browser out."""
     person = request.user
-    if not is_fresh(person.session):
+    if not is_recently_authenticated(person.session):
         return HTTPSeeOther("/account/prove")
     end_all_sessions(request.db, person.account, keep=person.session.id)
     log.info("signed out everywhere", account=str(person.account.id))
@@ -247,7 +259,7 @@ def delete_page(context: AccountRoot, request: Request) -> dict[str, Any]:
     request_method="POST",
     renderer=DELETE_PAGE,
     permission=Permission.SIGNED_IN,
-    rate_limit="proof",
+    rate_limit="reauthentication",
 )
 def delete_account(context: AccountRoot, request: Request) -> Any:
     """Begin the thirty days."""
@@ -259,7 +271,7 @@ def delete_account(context: AccountRoot, request: Request) -> Any:
     if form.value is None:
         request.response.status = 422
         return _delete_page(request, form)
-    begin_deletion(request.db, request.user.session, f"{request.services.settings.url}/account/delete")
+    schedule_deletion(request.db, request.user.session, f"{request.services.settings.url}/account/delete")
     log.info("deletion begun", account=str(account.id), address=request.remote_addr)
     return _renewed(request, HTTPSeeOther("/account/delete"))
 
@@ -273,11 +285,11 @@ def keep_account(context: AccountRoot, request: Request) -> Response:
     return HTTPSeeOther("/account?done=kept")
 
 
-def proof_error(request: Request, given: str | None) -> str | None:
+def reauthentication_error(request: Request, given: str | None) -> str | None:
     """What to say when the person has not proved, here and now, who they are; None when they have."""
     session = request.user.session
     try:
-        prove(session, given or "", request.services.passwords)
+        verify_identity(session, given or "", request.services.passwords)
     except ReauthenticationError:
         return NOT_YOURS if session.account.password_hash else SIGN_IN_AGAIN
     return None
@@ -287,7 +299,7 @@ def _proved(request: Request, form: Filled[Any], field: str, given: Callable[[An
     """The form, refused beside its password when the person has not proved who they are."""
     if form.value is None:
         return form
-    error = proof_error(request, given(form.value))
+    error = reauthentication_error(request, given(form.value))
     return form.with_error(field, error) if error else form
 
 
@@ -310,12 +322,12 @@ def _page(request: Request, form: Filled[Any]) -> dict[str, Any]:
         "form": form,
         "account": person.account,
         "current": person.session.id,
-        "sessions": live_sessions(request.db, person.account.id),
+        "sessions": list_sessions(request.db, person.account.id),
         "pending": pending_email(request.db, person.account),
         "google": request.services.google is not None,
-        "identities": identities_of(request.db, person.account),
+        "identities": list_identities(request.db, person.account),
         "topics": TOPIC_LABELS,
-        "codes_left": recovery_codes_left(request.db, person.account),
+        "codes_left": count_recovery_codes(request.db, person.account),
         "news": NEWS.get(request.GET.get("done", "")),
     }
 

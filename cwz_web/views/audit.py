@@ -13,7 +13,7 @@ from cwz_web.resources.workspace import WorkspaceResource
 from cwz_web.web.forms import Filled, Form, read_form
 from cwz_web.web.request import Request
 from cwz_web.web.urls import after_position
-from cwz_web.workspaces.audit import PAGE, AuditFilter, actions_of, as_csv, entries_before, first_break
+from cwz_web.workspaces.audit import PAGE, AuditFilter, export_csv, find_chain_break, list_actions, list_entries
 
 Day = Annotated[date | None, BeforeValidator(lambda value: value or None)]
 
@@ -49,17 +49,17 @@ def audit_page(context: WorkspaceResource, request: Request) -> dict[str, Any]:
     """The log, the newest first."""
     workspace_id = context.access.workspace_id
     form = read_form(FilterForm, request.GET)
-    entries = entries_before(request.db, workspace_id, _wanted(form), after_position(request) or None)
+    entries = list_entries(request.db, workspace_id, _wanted(form), after_position(request) or None)
     checked = "check" in request.GET
     typed = {name: value for name, value in form.typed.items() if name in FilterForm.model_fields and value}
     return {
         "form": form,
         "entries": entries,
-        "actions": actions_of(request.db, workspace_id),
+        "actions": list_actions(request.db, workspace_id),
         "query": urlencode(typed),
         "more": entries[-1].number if len(entries) == PAGE else None,
         "checked": checked,
-        "broken": first_break(request.db, workspace_id) if checked else None,
+        "broken": find_chain_break(request.db, workspace_id) if checked else None,
     }
 
 
@@ -67,7 +67,7 @@ def audit_page(context: WorkspaceResource, request: Request) -> dict[str, Any]:
 def audit_csv(context: WorkspaceResource, request: Request) -> Response:
     """The log as a file."""
     wanted = _wanted(read_form(FilterForm, request.GET))
-    body = b"".join(as_csv(request.db, context.access.workspace_id, wanted))
+    body = b"".join(export_csv(request.db, context.access.workspace_id, wanted))
     response = Response(body, content_type="text/csv", charset="utf-8")
     response.content_disposition = f'attachment; filename="{context.access.slug}-activity.csv"'
     return response

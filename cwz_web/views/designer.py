@@ -16,7 +16,7 @@ from cwz_web.generation.drafts import (
     can_redo,
     can_undo,
     discard_draft,
-    open_draft,
+    load_draft,
     publish_draft,
     redo,
     save_draft,
@@ -33,7 +33,7 @@ from cwz_web.resources.workspace import TemplateResource
 from cwz_web.storage.contract import StorageError
 from cwz_web.views.previews import sample_values, uploads_of
 from cwz_web.web.design_forms import Chosen, InvalidDesignError, change_design, read_chosen
-from cwz_web.web.forms import CSRF_FIELD, Form, read_form, refuse_odd
+from cwz_web.web.forms import CSRF_FIELD, Form, read_form, find_repeated_fields
 from cwz_web.web.layer_forms import groups_of, typed_of
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
@@ -87,10 +87,10 @@ def design_form(context: TemplateResource, request: Request) -> Any:
     """Change the draft, or say what is wrong with the change."""
     template = context.row
     typed = {name: value for name, value in request.POST.items() if isinstance(value, str) and name != CSRF_FIELD}
-    draft = open_draft(request.db, template).document
+    draft = load_draft(request.db, template).document
     chosen = read_chosen(request.GET).within(draft)
     try:
-        if twice := refuse_odd(request.POST, typed):
+        if twice := find_repeated_fields(request.POST, typed):
             raise InvalidDesignError(twice)
         changed, chosen, what = change_design(draft, chosen, typed)
     except InvalidDesignError as wrong:
@@ -153,7 +153,7 @@ def _page(
     request: Request, template: Template, errors: dict[str, str] | None = None, typed: dict[str, str] | None = None
 ) -> dict[str, Any]:
     db = request.db
-    document = open_draft(db, template).document
+    document = load_draft(db, template).document
     chosen = read_chosen(request.GET).within(document)
     shown = document.in_size(chosen.size)
     layer = shown.find_layer(chosen.layer)
@@ -179,8 +179,8 @@ def _page(
     uploads = uploads_of(request, template)
     release_connection(request)  # what is rendered may be fetched
     try:
-        order = request.services.image_service.order(uploads, document, values, Output(size=chosen.size))
-        findings, trouble = request.services.image_service.lint(order), ""
+        prepared = request.services.image_service.prepare(uploads, document, values, Output(size=chosen.size))
+        findings, trouble = request.services.image_service.lint(prepared), ""
     except (ImagingError, StorageError) as error:
         findings, trouble = [], str(error)
     return page | {"findings": _by_layer(findings), "trouble": trouble}

@@ -1,4 +1,4 @@
-"""When something is wrong: one view turns each family of errors into a page for people, or a problem for machines."""
+"""Error responses: each family of errors becomes a page for browsers, or a problem for API clients."""
 
 import psycopg
 import structlog
@@ -15,182 +15,184 @@ from cwz_web.billing.plans import PlanLimitError
 from cwz_web.generation.usage import READ_ONLY_MESSAGE, QuotaExceededError
 from cwz_web.imaging.errors import ImagingError, UnknownFieldsError
 from cwz_web.metrics import STORAGE_ERRORS
+from cwz_web.security import SignedInUser
 from cwz_web.storage.contract import StorageError
-from cwz_web.web.problems import ProblemError, is_machine, problem_response
+from cwz_web.web.problems import ProblemError, is_api_request, problem_response
 from cwz_web.web.rate_limits import RateLimitedError
 from cwz_web.web.request import Request
-from cwz_web.web.stream_limits import StreamLimitError
+from cwz_web.web.slow_requests import SlowRequestLimitError
 from cwz_web.web.urls import sign_in_path
 
 log = structlog.get_logger()
 
-SAYINGS = {
-    400: ("bad_request", "This request cannot be understood"),
-    403: ("forbidden", "You may not do this"),
-    404: ("not_found", "There is nothing here"),
-    405: ("method_not_allowed", "This address does not take that method"),
+BUSY_RETRY_SECONDS = 5
+DATABASE_RETRY_SECONDS = 30
+# The code and the message of a status that a view does not explain.
+DEFAULT_PROBLEMS = {
+    400: ("bad_request", "This request is invalid"),
+    403: ("forbidden", "You do not have permission to do this"),
+    404: ("not_found", "Page not found"),
+    405: ("method_not_allowed", "This URL does not accept this method"),
 }
 
 
 @notfound_view_config(append_slash=False)
 def not_found(exc: HTTPNotFound, request: Request) -> Response:
-    """Nothing there; or nothing for a visitor, who may sign in first."""
-    if not is_machine(request) and request.raw_path.startswith(("/w/", "/account/")) and request.identity is None:
+    """Answer 404, or 405 for another method; redirect to the sign-in page if that may help."""
+    if not is_api_request(request) and request.raw_path.startswith(("/w/", "/account/")) and request.identity is None:
         return HTTPSeeOther(sign_in_path(request))
     if request.raw_path.startswith("/v1/") and request.identity is None:
         return problem_response(request, _unauthorized())
-    allowed = _methods(request) if isinstance(exc, PredicateMismatch) else set()
+    allowed = _allowed_methods(request) if isinstance(exc, PredicateMismatch) else set()
     if allowed and request.method not in allowed:
-        response = _answer(request, ProblemError(405, *SAYINGS[405]))
+        response = _error_response(request, _default_problem(405))
         response.allow = sorted(allowed)
         return response
-    return _answer(request, ProblemError(404, *SAYINGS[404]))
+    return _error_response(request, _default_problem(404))
 
 
 @forbidden_view_config()
 def forbidden(exc: HTTPForbidden, request: Request) -> Response:
-    """Not allowed; or not signed in."""
+    """Answer 403, 401 or 402; redirect to the page that lets the user continue, if there is one."""
     if any(getattr(resource, "is_read_only", False) for resource in lineage(request.context)):
-        return _answer(request, ProblemError(402, "read_only", READ_ONLY_MESSAGE))
+        return _error_response(request, ProblemError(402, "read_only", READ_ONLY_MESSAGE))
+    user = request.identity
     if request.raw_path.startswith("/v1/"):
-        return problem_response(
-            request, _unauthorized() if request.identity is None else ProblemError(403, *SAYINGS[403])
-        )
-    person = request.user
-    if person is None:
+        return problem_response(request, _unauthorized() if user is None else _default_problem(403))
+    if not isinstance(user, SignedInUser):
         return HTTPSeeOther(sign_in_path(request))
-    if request.workspace_or_none is not None and person.lacks_second_factor(request.workspace):
+    access = request.workspace_or_none
+    if access is not None and user.lacks_second_factor(access):
         return HTTPSeeOther("/account/second-factor")
-    log.warning("not allowed", account=str(person.account.id), path=request.raw_path, method=request.method)
-    return _answer(request, ProblemError(403, *SAYINGS[403]))
+    log.warning("permission denied", account=str(user.account.id), path=request.raw_path, method=request.method)
+    return _error_response(request, _default_problem(403))
 
 
 @exception_view_config(BadCSRFToken)
 @exception_view_config(BadCSRFOrigin)
 def bad_csrf(exc: Exception, request: Request) -> Response:
-    """A form that is out of date, or forged."""
-    log.warning("request refused", reason=type(exc).__name__, path=request.raw_path, request=request.id)
-    return _answer(
-        request, ProblemError(400, "bad_csrf", "This form is out of date. Go back, reload the page, and try again")
-    )
+    """Answer 400 for a form that is out of date or forged."""
+    log.warning("csrf check failed", reason=type(exc).__name__, path=request.raw_path, request=request.id)
+    message = "This form has expired. Go back, reload the page and try again"
+    return _error_response(request, ProblemError(400, "bad_csrf", message))
 
 
 @exception_view_config(RateLimitedError)
-def too_many(exc: RateLimitedError, request: Request) -> Response:
-    """Tried too often: says when to try again."""
+def rate_limited(exc: RateLimitedError, request: Request) -> Response:
+    """Answer 429 with the time until the next attempt."""
     wait = f"{exc.seconds} seconds" if exc.seconds < 100 else f"{round(exc.seconds / 60)} minutes"
-    response = _answer(request, ProblemError(429, "too_many", f"That was tried too often. Please try again in {wait}"))
-    response.headers["Retry-After"] = str(exc.seconds)
-    return response
+    problem = ProblemError(429, "too_many_requests", f"Too many attempts. Try again in {wait}")
+    return _retry_response(request, problem, exc.seconds)
 
 
 @exception_view_config(QuotaExceededError)
 def quota_exceeded(exc: QuotaExceededError, request: Request) -> Response:
-    """No more images this month."""
-    return _answer(request, ProblemError(402, "quota_exceeded", str(exc)))
+    """Answer 402 when the monthly quota is used up."""
+    return _error_response(request, ProblemError(402, "quota_exceeded", str(exc)))
 
 
 @exception_view_config(PlanLimitError)
-def no_room(exc: PlanLimitError, request: Request) -> Response:
-    """The plan has no room for one more."""
-    return _answer(request, ProblemError(402, "no_room", str(exc)))
+def plan_limit_reached(exc: PlanLimitError, request: Request) -> Response:
+    """Answer 402 when the plan allows no more of something."""
+    return _error_response(request, ProblemError(402, "plan_limit_reached", str(exc)))
 
 
 @exception_view_config(ServerBusyError)
-def too_busy(exc: ServerBusyError, request: Request) -> Response:
-    """More passwords are being checked than this machine can."""
-    return _busy(request, "We are very busy just now. Please try again in a moment")
+def too_many_password_checks(exc: ServerBusyError, request: Request) -> Response:
+    """Answer 503 when too many passwords are being hashed at once."""
+    return _busy(request, "The server is busy. Try again in a moment")
 
 
-@exception_view_config(StreamLimitError)
-def all_taken(exc: StreamLimitError, request: Request) -> Response:
-    """As many long answers are being given as there may be at once."""
-    return _busy(request, "Other large files or counts are still on their way. Please try again when one is through")
+@exception_view_config(SlowRequestLimitError)
+def too_many_slow_requests(exc: SlowRequestLimitError, request: Request) -> Response:
+    """Answer 503 when too many slow requests run at once."""
+    return _busy(request, "Too many large requests are running. Try again in a moment")
 
 
 @exception_view_config(HTTPException)
 def http_error(exc: HTTPException, request: Request) -> Response:
-    """Any other error that Pyramid or we raise by its status."""
+    """Answer an error that was raised with its status."""
     if exc.status_int < 400:
         return exc
-    code, saying = SAYINGS.get(exc.status_int, ("error", exc.title))
-    response = _answer(request, ProblemError(exc.status_int, code, exc.detail or saying))
+    code, message = DEFAULT_PROBLEMS.get(exc.status_int, ("error", exc.title))
+    response = _error_response(request, ProblemError(exc.status_int, code, exc.detail or message))
     response.allow = exc.allow
     return response
 
 
 @exception_view_config(ProblemError)
 def problem(exc: ProblemError, request: Request) -> Response:
-    """What the API has to say."""
-    return _answer(request, exc)
+    """Answer a problem of the API."""
+    return _error_response(request, exc)
 
 
 @exception_view_config(ImagingError)
 def imaging_error(exc: ImagingError, request: Request) -> Response:
-    """An image cannot be made of what was given."""
-    errors = (
-        {f"data.{name}": "The template has no such column" for name in exc.unknown}
-        if isinstance(exc, UnknownFieldsError)
-        else {}
-    )
-    return _answer(request, ProblemError(422, "cannot_render", str(exc), errors))
+    """Answer 422 for data or a template that cannot be rendered."""
+    unknown = exc.unknown if isinstance(exc, UnknownFieldsError) else []
+    errors = {f"data.{name}": "The template has no such field" for name in unknown}
+    return _error_response(request, ProblemError(422, "cannot_render", str(exc), errors))
 
 
 @exception_view_config(StorageError)
 def storage_error(exc: StorageError, request: Request) -> Response:
-    """The workspace's storage has a problem."""
+    """Answer 503 when the workspace's storage fails."""
     STORAGE_ERRORS.labels(type(exc).__name__).inc()
-    return _answer(request, ProblemError(503, "storage_unavailable", str(exc)))
+    return _error_response(request, ProblemError(503, "storage_unavailable", str(exc)))
 
 
 @exception_view_config(psycopg.OperationalError)
 @exception_view_config(OperationalError)
 def database_error(exc: Exception, request: Request) -> Response:
-    """The database does not answer, or what is to be changed is being changed for long."""
-    reason = getattr(exc, "orig", exc)
-    if isinstance(reason, psycopg.errors.LockNotAvailable):
-        return _busy(request, "Something else is changing this just now. Please try again in a few seconds")
-    log.error("database unavailable", request=request.id, error=str(reason))
-    response = _answer(
-        request, ProblemError(503, "unavailable", "We cannot reach our database just now. Please try again in a minute")
-    )
-    response.headers["Retry-After"] = "30"
-    return response
+    """Answer 503 when the database is unavailable, or a row is locked for long."""
+    cause = getattr(exc, "orig", exc)
+    if isinstance(cause, psycopg.errors.LockNotAvailable):
+        return _busy(request, "Another change is in progress. Try again in a few seconds")
+    log.error("database unavailable", request=request.id, error=str(cause))
+    problem = ProblemError(503, "unavailable", "The database is unavailable. Try again in a minute")
+    return _retry_response(request, problem, DATABASE_RETRY_SECONDS)
 
 
 @exception_view_config(Exception)
-def fault(exc: Exception, request: Request) -> Response:
-    """A mistake of ours: the log has the trace, the person the id to quote."""
+def internal_error(exc: Exception, request: Request) -> Response:
+    """Answer 500 for an unexpected error; the log has the traceback under the request id that the user sees."""
     log.exception("request failed", path=request.raw_path, method=request.method, request=request.id)
-    return _answer(request, ProblemError(500, "fault", "Something went wrong on our side. The error was recorded"))
+    return _error_response(request, ProblemError(500, "internal_error", "Something went wrong. The error was recorded"))
 
 
-def _busy(request: Request, said: str) -> Response:
-    """Nothing was done; it may work soon."""
-    response = _answer(request, ProblemError(503, "busy", said))
-    response.headers["Retry-After"] = "5"
+def _busy(request: Request, message: str) -> Response:
+    return _retry_response(request, ProblemError(503, "busy", message), BUSY_RETRY_SECONDS)
+
+
+def _retry_response(request: Request, problem: ProblemError, seconds: int) -> Response:
+    response = _error_response(request, problem)
+    response.headers["Retry-After"] = str(seconds)
     return response
 
 
-def _methods(request: Request) -> set[str]:
-    """The methods that the address takes."""
-    found: set[str] = set()
+def _allowed_methods(request: Request) -> set[str]:
+    """Return the methods that the URL accepts."""
+    allowed: set[str] = set()
     for view in request.registry.introspector.get_category("views"):
         introspectable = view["introspectable"]
         context = introspectable["context"]
-        same_name = (introspectable["name"] or "") == request.view_name
-        if same_name and isinstance(context, type) and isinstance(request.context, context):
+        has_name = (introspectable["name"] or "") == request.view_name
+        if has_name and isinstance(context, type) and isinstance(request.context, context):
             methods = introspectable["request_methods"] or ()
-            found |= {methods} if isinstance(methods, str) else set(methods)
-    return found | ({"HEAD"} if "GET" in found else set())
+            allowed |= {methods} if isinstance(methods, str) else set(methods)
+    return allowed | ({"HEAD"} if "GET" in allowed else set())
+
+
+def _default_problem(status: int) -> ProblemError:
+    return ProblemError(status, *DEFAULT_PROBLEMS[status])
 
 
 def _unauthorized() -> ProblemError:
     return ProblemError(401, "unauthorized", "Send an API key: Authorization: Bearer cwz_live_…")
 
 
-def _answer(request: Request, problem: ProblemError) -> Response:
-    if is_machine(request):
+def _error_response(request: Request, problem: ProblemError) -> Response:
+    if is_api_request(request):
         return problem_response(request, problem)
     response = render_to_response("errors/error.jinja2", {"problem": problem}, request=request)
     response.status = problem.status

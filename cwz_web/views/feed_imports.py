@@ -1,5 +1,6 @@
-"""How rows come into a feed: an upload, what its columns become, newer files, and what an import did and left out."""
+"""Imports of a feed: upload, columns, progress, review, and the rows that were invalid."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, BinaryIO
 
@@ -15,43 +16,128 @@ from cwz_web.feeds.import_files import delete_file, move_file, open_file_start
 from cwz_web.feeds.imports import (
     ImportNotReviewableError,
     approve_import,
+    create_feed,
+    create_import,
     discard_import,
     enqueue_import,
     find_import,
-    list_invalid_rows,
     list_imports,
-    create_feed,
-    create_import,
+    list_invalid_rows,
     newest_import_with_file,
     resolve_schema,
 )
-from cwz_web.feeds.limits import MAX_COLUMNS, SAMPLE_ROWS, InvalidFileError
-from cwz_web.feeds.records import Table
-from cwz_web.feeds.models import Feed, FeedImport
+from cwz_web.feeds.limits import MAX_COLUMNS, MAX_INVALID, SAMPLE_ROWS, InvalidFileError
+from cwz_web.feeds.models import Feed, FeedImport, ImportState, InvalidRow
 from cwz_web.feeds.queries import list_items
+from cwz_web.feeds.records import Table
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedCollection, FeedResource
 from cwz_web.spreadsheets import csv_line
-from cwz_web.web.forms import Filled, Form, empty_form, messages, read_form, refuse_odd
+from cwz_web.web.forms import FieldError, Filled, Form, empty_form, form_view, error_messages, read_form, find_repeated_fields
+from cwz_web.web.rendering import duration
 from cwz_web.web.request import Request
-from cwz_web.web.urls import after_position, as_number
+from cwz_web.web.urls import after_position, parse_number
 
 NO_FILE = "Choose a file with at least one row of data"
-SHOWN_ROWS = 3
-SHOWN_INVALID = 200
+PREVIEW_ROWS = 3
+INVALID_ROWS_PER_PAGE = 200
+# An import that has not begun after this many seconds waits for a worker.
+WAITING_AFTER = 5
 
 
 class UploadForm(Form):
-    """A name; the file or the pasted text comes beside it."""
+    """The name of a new feed, and its rows if they are pasted. A file is read from the request."""
 
     name: Annotated[str, Field(max_length=100)] = ""
     pasted: Annotated[str, Field(max_length=2_000_000)] = ""
 
 
-class ImportForm(Form):
-    """Which import is decided on."""
+class ImportNumberForm(Form):
+    """The number of the import to apply or discard."""
 
     number: Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True)
+class UploadPage:
+    """Values of feeds/new.jinja2."""
+
+    form: Filled[UploadForm]
+
+
+@dataclass(frozen=True)
+class ColumnRow:
+    """A column of the file on the page of columns; field names end with its number."""
+
+    number: int
+    source: str
+    name: str
+    type: str
+    is_kept: bool
+    is_required: bool
+    is_key: bool
+    values: list[str]
+
+
+@dataclass(frozen=True)
+class ColumnsPage:
+    """Values of feeds/columns.jinja2.
+
+    Attributes:
+        feed: The feed.
+        form: The form.
+        title: The title of the page.
+        introduction: What the form does.
+        submit_label: The label of the submit button.
+        file_error: Why the newest file does not fit the feed's schema.
+        columns: The columns of the file.
+        group: The column that groups variants, if there is one.
+        is_grouped: Whether variants are filled from the row above.
+        column_types: The labels of the column types.
+    """
+
+    feed: Feed
+    form: Filled[Any]
+    title: str
+    introduction: str
+    submit_label: str
+    file_error: str | None
+    columns: list[ColumnRow]
+    group: str | None
+    is_grouped: bool
+    column_types: dict[ColumnType, str]
+
+
+@dataclass(frozen=True)
+class ImportProgress:
+    """The progress of a running import, as two sentences and a percentage (None while it is not known)."""
+
+    status: str
+    detail: str
+    percent: int | None
+
+
+@dataclass(frozen=True)
+class ProgressPage:
+    """Values of feeds/_progress.jinja2."""
+
+    feed: Feed
+    progress: ImportProgress | None
+
+
+@dataclass(frozen=True)
+class InvalidRowsPage:
+    """Values of feeds/invalid_rows.jinja2; `next_after` is the last number of the page if there is another page."""
+
+    feed: Feed
+    record: FeedImport
+    rows: list[InvalidRow]
+    max_rows: int
+    next_after: int | None
+
+
+def _upload_page(context: FeedCollection, request: Request, form: Filled[UploadForm]) -> UploadPage:
+    return UploadPage(form)
 
 
 @view_config(
@@ -61,41 +147,38 @@ class ImportForm(Form):
     renderer="feeds/new.jinja2",
     permission=Permission.FEED_EDIT,
 )
-def upload_page(context: FeedCollection, request: Request) -> dict[str, Any]:
-    """The form for an upload."""
-    return {"form": empty_form()}
+def new_feed_page(context: FeedCollection, request: Request) -> UploadPage:
+    """Show the form that uploads a feed."""
+    return _upload_page(context, request, empty_form())
 
 
-@view_config(
+@form_view(
+    UploadForm,
+    _upload_page,
     context=FeedCollection,
     name="new",
-    request_method="POST",
     renderer="feeds/new.jinja2",
     permission=Permission.FEED_EDIT,
 )
-def upload_form(context: FeedCollection, request: Request) -> Any:
-    """Take a file, or a table that was pasted, and go to its columns; or say what is wrong with it."""
-    form = read_form(UploadForm, request.POST)
-    file_name, file = _posted_file(request)
-    if form.value is not None and file is None and form.value.pasted:
-        file_name, file = "pasted text", temporary_file(form.value.pasted.encode())
+def upload_feed(context: FeedCollection, request: Request, form: UploadForm) -> Response:
+    """Create a feed from a file or a pasted table, and redirect to its columns."""
+    file_name, file = uploaded_file(request)
+    if file is None and form.pasted:
+        file_name, file = "Pasted rows", temporary_file(form.pasted.encode())
     if file is None:
-        form = form.with_error("file", NO_FILE)
-    if form.value is not None and file is not None:
-        name = form.value.name or file_name.rpartition(".")[0] or file_name
-        try:
-            check_plan_limit(request.db, request.services.settings, request.workspace.workspace_id, PlanLimit.FEEDS)
-            read_table(file, SAMPLE_ROWS)
-        except (InvalidFileError, PlanLimitError) as error:
-            form = form.with_error("file", str(error))
-        else:
-            person = request.user.account
-            feed = create_feed(request.db, request.workspace.workspace_id, name=name[:100], file_name=file_name)
-            create_import(request.db, feed, file_name=file_name, file=file, state="draft", started_by=person.id)
-            request.audit("feed.upload", feed.name, file=file_name[:200])
-            return HTTPSeeOther(request.path_in("feeds", feed.id, "columns"))
-    request.response.status = 422
-    return {"form": form}
+        raise FieldError("file", NO_FILE)
+    workspace_id = request.workspace.workspace_id
+    try:
+        check_plan_limit(request.db, request.services.settings, workspace_id, PlanLimit.FEEDS)
+        read_table(file, SAMPLE_ROWS)
+    except (InvalidFileError, PlanLimitError) as error:
+        raise FieldError("file", str(error)) from None
+    name = form.name or file_name.rpartition(".")[0] or file_name
+    account = request.user.account
+    feed = create_feed(request.db, workspace_id, name=name[:100], file_name=file_name)
+    create_import(request.db, feed, file_name=file_name, file=file, state=ImportState.DRAFT, started_by=account.id)
+    request.audit("feed.upload", feed.name, file=file_name[:200])
+    return HTTPSeeOther(request.path_in("feeds", feed.id, "columns"))
 
 
 @view_config(
@@ -105,8 +188,8 @@ def upload_form(context: FeedCollection, request: Request) -> Any:
     renderer="feeds/columns.jinja2",
     permission=Permission.FEED_EDIT,
 )
-def columns_page(context: FeedResource, request: Request) -> dict[str, Any]:
-    """What the file's columns become, guessed from its first rows."""
+def columns_page(context: FeedResource, request: Request) -> ColumnsPage:
+    """Show the columns of the newest file, with the feed's schema or a guess."""
     return _columns_page(request, context.row, empty_form())
 
 
@@ -117,35 +200,18 @@ def columns_page(context: FeedResource, request: Request) -> dict[str, Any]:
     renderer="feeds/columns.jinja2",
     permission=Permission.FEED_EDIT,
 )
-def columns_form(context: FeedResource, request: Request) -> Any:
-    """Give the columns their shape, and bring the file in with it."""
+def save_columns(context: FeedResource, request: Request) -> Response | ColumnsPage:
+    """Save the feed's schema and import the newest file with it."""
     feed = context.row
-    shape, errors = _posted_shape(request)
-    if shape is None:
+    schema, errors = _posted_schema(request)  # no form_view: the number of fields depends on the file
+    if schema is None:
         request.response.status = 422
         return _columns_page(request, feed, Filled(None, errors, dict(request.POST)))
-    feed.shape = shape.model_dump(mode="json")
-    kept = newest_import_with_file(request.db, feed)
-    if kept is not None:
-        _bring_in_again(request, feed, kept)
-    request.audit("feed.columns", feed.name, key=shape.key_names, columns=len(shape.kinds))
-    return HTTPSeeOther(request.path_in("feeds", feed.id))
-
-
-@view_config(context=FeedResource, name="import", request_method="POST", permission=Permission.FEED_EDIT)
-def import_form(context: FeedResource, request: Request) -> Response:
-    """Take a newer file, or say what is wrong with it."""
-    feed = context.row
-    file_name, file = _posted_file(request)
-    try:
-        if file is None:
-            raise InvalidFileError(NO_FILE)
-        resolve_schema(feed, read_table(file, SAMPLE_ROWS))
-    except InvalidFileError as error:
-        raise HTTPUnprocessableEntity(f"{error}. The feed is as it was") from None
-    record = create_import(request.db, feed, file_name=file_name, file=file, started_by=request.user.account.id)
-    enqueue_import(request.db, record)
-    request.audit("feed.import", feed.name, file=file_name[:200], number=record.number)
+    feed.schema = schema.model_dump(mode="json")
+    newest = newest_import_with_file(request.db, feed)
+    if newest is not None:
+        _import_again(request, feed, newest)
+    request.audit("feed.columns", feed.name, key=schema.key_names, columns=len(schema.types))
     return HTTPSeeOther(request.path_in("feeds", feed.id))
 
 
@@ -156,102 +222,156 @@ def import_form(context: FeedResource, request: Request) -> Response:
     renderer="feeds/_progress.jinja2",
     permission=Permission.VIEW,
 )
-def import_progress(context: FeedResource, request: Request) -> dict[str, Any]:
-    """How far the import is; once it is over, the page is to be shown again."""
+def import_progress(context: FeedResource, request: Request) -> ProgressPage:
+    """Return the progress of the newest import; once it has finished, htmx reloads the page."""
     newest = next(iter(list_imports(request.db, context.row, limit=1)), None)
-    if newest is None or newest.state != "queued":
+    progress = progress_of_import(newest)
+    if progress is None:
         request.response.headers["HX-Refresh"] = "true"
-    return {"feed": context.row, "running": newest, "seconds": seconds_of(newest) if newest else 0}
+    return ProgressPage(context.row, progress)
 
 
 @view_config(context=FeedResource, name="apply", request_method="POST", permission=Permission.FEED_EDIT)
-@view_config(context=FeedResource, name="discard", request_method="POST", permission=Permission.FEED_EDIT)
-def decide_form(context: FeedResource, request: Request) -> Response:
-    """Apply an import that was held, or decide against it."""
-    feed, what = context.row, request.view_name
-    form = read_form(ImportForm, request.POST)
-    held = find_import(request.db, feed, form.value.number) if form.value else None
-    if held is None:
-        raise HTTPUnprocessableEntity("Choose one of the feed's imports")
+def apply_reviewed_import(context: FeedResource, request: Request) -> Response:
+    """Apply an import that needs a review."""
+    record = _import_to_review(context, request)
     try:
-        (approve_import if what == "apply" else discard_import)(request.db, held)
+        approve_import(request.db, record)
     except ImportNotReviewableError as error:
         raise HTTPUnprocessableEntity(str(error)) from None
-    request.audit(f"feed.{what}", feed.name, number=held.number, removed=held.removed)
-    return HTTPSeeOther(request.path_in("feeds", feed.id))
+    request.audit("feed.apply", context.row.name, number=record.number, removed=record.removed)
+    return HTTPSeeOther(request.path_in("feeds", context.row.id))
+
+
+@view_config(context=FeedResource, name="discard", request_method="POST", permission=Permission.FEED_EDIT)
+def discard_reviewed_import(context: FeedResource, request: Request) -> Response:
+    """Discard an import that needs a review."""
+    record = _import_to_review(context, request)
+    try:
+        discard_import(request.db, record)
+    except ImportNotReviewableError as error:
+        raise HTTPUnprocessableEntity(str(error)) from None
+    request.audit("feed.discard", context.row.name, number=record.number, removed=record.removed)
+    return HTTPSeeOther(request.path_in("feeds", context.row.id))
 
 
 @view_config(
     context=FeedResource,
-    name="left-out",
+    name="invalid-rows",
     request_method="GET",
-    renderer="feeds/left_out.jinja2",
+    renderer="feeds/invalid_rows.jinja2",
     permission=Permission.VIEW,
 )
-def left_out_page(context: FeedResource, request: Request) -> dict[str, Any]:
-    """The rows that an import left out, and why."""
-    record = _asked_import(context.row, request)
-    rows = list_invalid_rows(request.db, record, after_position(request), SHOWN_INVALID)
-    more = rows[-1].number if len(rows) == SHOWN_INVALID else None
-    return {"feed": context.row, "record": record, "rows": rows, "more": more}
+def invalid_rows_page(context: FeedResource, request: Request) -> InvalidRowsPage:
+    """Show the rows that an import skipped, and why."""
+    record = _requested_import(context.row, request)
+    rows = list_invalid_rows(request.db, record, after_position(request), INVALID_ROWS_PER_PAGE)
+    next_after = rows[-1].number if len(rows) == INVALID_ROWS_PER_PAGE else None
+    return InvalidRowsPage(context.row, record, rows, MAX_INVALID, next_after)
 
 
-@view_config(context=FeedResource, name="left-out.csv", request_method="GET", permission=Permission.VIEW)
-def left_out_csv(context: FeedResource, request: Request) -> Response:
-    """The rows that an import left out, as a file."""
-    record = _asked_import(context.row, request)
+@view_config(context=FeedResource, name="invalid-rows.csv", request_method="GET", permission=Permission.VIEW)
+def invalid_rows_csv(context: FeedResource, request: Request) -> Response:
+    """Return the rows that an import skipped as CSV."""
+    record = _requested_import(context.row, request)
     rows = list_invalid_rows(request.db, record)
     names = dict.fromkeys(name for row in rows for name in row.data)
-    # Rows whose key was there twice come from the database, which keeps no order of columns.
+    # Rows with a duplicate key are written by the database, which does not keep the order of columns.
     columns = [name for name in record.columns if name in names] if names.keys() <= set(record.columns) else list(names)
     lines = [csv_line(["line", "reason", *columns])]
     lines += [csv_line([row.line, row.reason, *map(row.data.get, columns)]) for row in rows]
     response = Response(b"".join(lines), content_type="text/csv", charset="utf-8")
-    response.content_disposition = f'attachment; filename="left-out-{record.number}.csv"'
+    response.content_disposition = f'attachment; filename="invalid-rows-{record.number}.csv"'
     return response
 
 
-def seconds_of(record: FeedImport) -> float:
-    """How long an import has been going on, in seconds."""
-    return ((record.finished_at or datetime.now(UTC)) - record.created_at).total_seconds()
+def progress_of_import(record: FeedImport | None) -> ImportProgress | None:
+    """Return the progress of an import; None if it is not queued or running."""
+    if record is None or record.state != ImportState.QUEUED:
+        return None
+    seconds = (datetime.now(UTC) - record.created_at).total_seconds()
+    if record.percent:
+        rate, left = record.rows_read / max(seconds, 1), seconds * (100 - record.percent) / record.percent
+        status = f"Importing {record.file_name}: {record.rows_read:,} rows read"
+        return ImportProgress(status, f"{rate:,.0f} rows per second, about {duration(left)} left", record.percent)
+    status = f"{'Fetching' if record.fetched else 'Importing'} {record.file_name}"
+    return ImportProgress(status, "Waiting for a worker" if seconds > WAITING_AFTER else "", None)
 
 
-def _columns_page(request: Request, feed: Feed, form: Filled[Any]) -> dict[str, Any]:
-    kept = newest_import_with_file(request.db, feed)
-    file = open_file_start(request.db, kept) if kept else None
-    trouble = None
+def _columns_page(request: Request, feed: Feed, form: Filled[Any]) -> ColumnsPage:
+    newest = newest_import_with_file(request.db, feed)
+    file = open_file_start(request.db, newest) if newest else None
+    sample = read_sample(file, SAMPLE_ROWS) if file else _table_of_feed(request, feed)
+    file_error = None
     try:
-        sample = read_sample(file, SAMPLE_ROWS) if file else _table_of(request, feed)
-        shape = resolve_schema(feed, sample)
+        schema = resolve_schema(feed, sample)
     except InvalidFileError as error:
-        # The newest file does not fit the feed's key any more: what it has is shown, to choose another.
-        trouble = str(error)
-        sample = read_sample(file, SAMPLE_ROWS) if file else _table_of(request, feed)
-        shape = FeedSchema.model_validate(feed.shape).model_copy(update={"key": []}).completed(sample)
-    sources = list(dict.fromkeys([*sample.columns, *shape.columns]))
-    return {
-        "feed": feed,
-        "form": form,
-        "kept": kept,
-        "trouble": trouble,
-        "sample": sample,
-        "shown": sample.rows[:SHOWN_ROWS],
-        "sources": sources,
-        "shape": shape,
-        "group": shape.group or guess_group(sample),
-        "kinds": COLUMN_TYPE_LABELS,
-    }
+        # The newest file lacks a column of the key: show its columns, so that another key can be chosen.
+        file_error = str(error)
+        schema = FeedSchema.model_validate(feed.schema).model_copy(update={"key": []}).with_guesses(sample)
+    sources = dict.fromkeys([*sample.columns, *schema.columns])
+    group = schema.group or guess_group(sample)
+    return ColumnsPage(
+        feed=feed,
+        form=form,
+        title="Columns" if feed.item_count else "Review columns",
+        introduction=_columns_introduction(feed, newest),
+        submit_label="Import file" if newest else "Save columns",
+        file_error=file_error,
+        columns=[_column_row(number, source, schema, sample, form) for number, source in enumerate(sources)],
+        group=group,
+        is_grouped=bool(group) and (form.typed.get("group") if form.typed else schema.group) == group,
+        column_types=COLUMN_TYPE_LABELS,
+    )
 
 
-def _table_of(request: Request, feed: Feed) -> Table:
-    """The feed's first rows, where no file is kept."""
+def _columns_introduction(feed: Feed, newest: FeedImport | None) -> str:
+    if not feed.item_count:
+        return (
+            f"Columns detected in the first rows of {feed.file_name}. Import the file as it is, or change the columns "
+            "first."
+        )
+    if newest:
+        return f"{newest.file_name} is imported again with these columns."
+    return "Changes apply to the next file."
+
+
+def _column_row(number: int, source: str, schema: FeedSchema, sample: Table, form: Filled[Any]) -> ColumnRow:
+    """Return a column with the submitted values, or with those of the schema before the form is submitted."""
+    column, typed = schema.columns[source], form.typed
+    values = [row.get(source) or "–" for row in sample.rows[:PREVIEW_ROWS]]
+    if typed:
+        return ColumnRow(
+            number=number,
+            source=source,
+            name=typed.get(f"name.{number}", ""),
+            type=typed.get(f"type.{number}", ColumnType.TEXT),
+            is_kept=f"keep.{number}" in typed,
+            is_required=f"required.{number}" in typed,
+            is_key=f"key.{number}" in typed,
+            values=values,
+        )
+    return ColumnRow(
+        number=number,
+        source=source,
+        name=column.name,
+        type=column.type,
+        is_kept=not column.dropped,
+        is_required=column.required,
+        is_key=source in schema.key,
+        values=values,
+    )
+
+
+def _table_of_feed(request: Request, feed: Feed) -> Table:
+    """Return the feed's first rows, for a feed without a stored file."""
     return Table(feed.columns, [item.data for item in list_items(request.db, feed)])
 
 
-def _posted_shape(request: Request) -> tuple[FeedSchema | None, dict[str, str]]:
-    """The shape that the fields say, or a message for each field that is wrong."""
+def _posted_schema(request: Request) -> tuple[FeedSchema | None, dict[str, str]]:
+    """Return the submitted schema, or a message for each invalid field."""
     posted = request.POST
-    errors = refuse_odd(posted, posted.keys())
+    errors = find_repeated_fields(posted, posted.keys())
     columns: dict[str, Column] = {}
     names: set[str] = set()
     key: list[str] = []
@@ -261,54 +381,65 @@ def _posted_shape(request: Request) -> tuple[FeedSchema | None, dict[str, str]]:
             break
         fields = {
             "name": " ".join(posted.get(f"name.{number}", "").split()),
-            "kind": posted.get(f"kind.{number}", ColumnType.TEXT),
+            "type": posted.get(f"type.{number}", ColumnType.TEXT),
             "required": f"required.{number}" in posted,
             "dropped": f"keep.{number}" not in posted,
         }
         if f"key.{number}" in posted:
             key.append(source)
         try:
-            columns[source] = Column.model_validate(fields)
+            column = columns[source] = Column.model_validate(fields)
         except ValidationError as error:
-            errors |= {f"{field}.{number}": text for field, text in messages(error).items()}
+            errors |= {f"{field}.{number}": text for field, text in error_messages(error).items()}
             continue
-        if not columns[source].dropped and columns[source].name in names:
-            errors[f"name.{number}"] = "Another column has this name already"
-        names |= set() if columns[source].dropped else {columns[source].name}
+        if column.dropped:
+            continue
+        if column.name in names:
+            errors[f"name.{number}"] = "Another column already has this name"
+        names.add(column.name)
     if not names and not errors:
         errors["keep.0"] = "Keep at least one column"
     if len(key) > MAX_KEY_COLUMNS:
-        errors["key"] = f"{MAX_KEY_COLUMNS} columns are the most"
+        errors["key"] = f"Choose at most {MAX_KEY_COLUMNS} columns for the key"
     group = posted.get("group") or None
-    if errors or (group and group not in columns):
-        return None, errors or {"group": "Choose a column of the file"}
-    return FeedSchema(columns=columns, key=key, group=group), {}
+    if group and group not in columns:
+        errors.setdefault("group", "Choose a column of the file")
+    return (None, errors) if errors else (FeedSchema(columns=columns, key=key, group=group), {})
 
 
-def _bring_in_again(request: Request, feed: Feed, kept: FeedImport) -> None:
-    """Have the newest file brought in, with the feed's shape as it is now."""
-    if kept.state == "draft":
-        kept.state = "queued"
-        if kept.fetched:  # what is kept is only its beginning
-            delete_file(request.db, kept)
-        enqueue_import(request.db, kept)
+def _import_again(request: Request, feed: Feed, newest: FeedImport) -> None:
+    """Enqueue the import of the newest file with the feed's current schema."""
+    if newest.state == ImportState.DRAFT:
+        newest.state = ImportState.QUEUED
+        if newest.fetched:  # only its start is stored
+            delete_file(request.db, newest)
+        enqueue_import(request.db, newest)
         return
-    person = request.user.account
-    again = create_import(request.db, feed, file_name=kept.file_name, started_by=person.id)
-    again.confirmed = True  # other keys make all rows other rows
-    move_file(request.db, kept, again.id)
-    enqueue_import(request.db, again)
+    record = create_import(request.db, feed, file_name=newest.file_name, started_by=request.user.account.id)
+    record.confirmed = True  # with another key all rows differ
+    move_file(request.db, newest, record.id)
+    enqueue_import(request.db, record)
 
 
-def _asked_import(feed: Feed, request: Request) -> FeedImport:
-    record = find_import(request.db, feed, as_number(request.GET.get("number", "")))
+def _import_to_review(context: FeedResource, request: Request) -> FeedImport:
+    form = read_form(ImportNumberForm, request.POST)  # no form_view: there is no field to correct
+    record = find_import(request.db, context.row, form.value.number) if form.value else None
+    if record is None:
+        raise HTTPUnprocessableEntity("Choose one of the feed's imports")
+    return record
+
+
+def _requested_import(feed: Feed, request: Request) -> FeedImport:
+    """Return the import whose number is in the URL; without a number the newest one."""
+    number = parse_number(request.GET["number"]) if "number" in request.GET else feed.import_number
+    record = find_import(request.db, feed, number)
     if record is None:
         raise HTTPNotFound
     return record
 
 
-def _posted_file(request: Request) -> tuple[str, BinaryIO | None]:
-    """The name and the content of the file in the form, if there is one."""
+def uploaded_file(request: Request) -> tuple[str, BinaryIO | None]:
+    """Return the name and the content of the uploaded file, if there is one."""
     posted = request.POST.get("file")
     if not hasattr(posted, "file"):
         return "", None

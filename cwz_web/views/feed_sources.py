@@ -1,65 +1,71 @@
-"""Feeds that come from an address: trying one, connecting it, its schedule, and fetching it now."""
+"""Sources of feeds: preview and connect a URL, its schedule, and fetching it on request."""
 
-from typing import Annotated, Any, BinaryIO, Literal, Self
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, BinaryIO, Literal
 from uuid import UUID
 
-from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, StringConstraints, ValidationError, ValidationInfo, field_validator
 from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.response import Response
 from pyramid.view import view_config
 
 from cwz_web.billing.plans import PlanLimit, check_plan_limit
 from cwz_web.feeds.columns import COLUMN_TYPE_LABELS, guess_schema
-from cwz_web.feeds.fetch_job import request_fetch, file_name_from_url, schedule_next_fetch
+from cwz_web.feeds.fetch_job import file_name_from_url, request_fetch, schedule_next_fetch
 from cwz_web.feeds.imports import create_feed, create_import
 from cwz_web.feeds.limits import InvalidFileError
-from cwz_web.feeds.records import Table
-from cwz_web.feeds.models import Feed, FeedSource
-from cwz_web.feeds.schedules import EVERY, WEEKDAYS, InvalidScheduleError, Schedule, schedule_of, time_zones
-from cwz_web.feeds.sources import SourceSpec, find_source, preview_source, source_spec, set_secret
+from cwz_web.feeds.models import Feed, FeedSource, ImportState
+from cwz_web.feeds.records import Row, Table
+from cwz_web.feeds.schedules import (
+    FREQUENCY_LABELS,
+    WEEKDAYS,
+    Frequency,
+    Schedule,
+    check_cron,
+    schedule_of,
+    time_zones,
+)
+from cwz_web.feeds.sources import SourceSpec, find_source, preview_source, set_secret, source_spec
 from cwz_web.net.client import FetchError
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedCollection, FeedResource
-from cwz_web.views.feed_imports import SHOWN_ROWS
-from cwz_web.web.forms import Filled, Form, Name, Printable, empty_form, messages, read_form
+from cwz_web.views.feed_imports import PREVIEW_ROWS
+from cwz_web.web.forms import FieldError, Filled, Form, Name, Printable, empty_form, form_view, error_messages
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 from cwz_web.workspaces.audit import record
 
 
 class ScheduleFields(Form):
-    """How often a feed is fetched, and in whose time."""
+    """The fields of a schedule."""
 
-    every: Literal["", "hour", "six-hours", "day", "week", "cron"] = ""
+    frequency: Frequency = Frequency.MANUAL
     at: Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "06:00"
     weekday: Annotated[int, Field(ge=0, le=6)] = 1
-    cron: Annotated[str, Field(max_length=100)] = ""
+    cron: Annotated[str, Field(max_length=100, validate_default=True)] = ""
     time_zone: Annotated[str, Field(max_length=60)] = "UTC"
+
+    @field_validator("cron")
+    @classmethod
+    def _valid_cron(cls, cron: str, info: ValidationInfo) -> str:
+        return check_cron(cron) if info.data.get("frequency") == Frequency.CRON else cron
 
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, name: str) -> str:
         if name not in time_zones():
-            raise ValueError("Choose a time zone of the list, as in Europe/Berlin")
+            raise ValueError("Choose a time zone from the list, for example Europe/Berlin")
         return name
-
-    @model_validator(mode="after")
-    def _keepable(self) -> Self:
-        try:
-            _ = self.expression
-        except InvalidScheduleError as error:
-            raise PydanticCustomError("cron", "{why}", {"why": str(error)}) from None
-        return self
 
     @property
     def expression(self) -> str | None:
         """The schedule as a cron expression."""
-        return Schedule(self.every, self.at, self.weekday, self.cron).expression()
+        return Schedule(self.frequency, self.at, self.weekday, self.cron).expression()
 
 
 class SourceForm(ScheduleFields):
-    """An address, a way in, and how often. With `do` = test, nothing is kept."""
+    """A URL, its credentials and its schedule; `do` is "test" for a preview that saves nothing."""
 
     url: Annotated[str, Field(min_length=1, max_length=2000)]
     name: Name | Literal[""] = ""
@@ -70,11 +76,63 @@ class SourceForm(ScheduleFields):
 
 
 class ScheduleForm(ScheduleFields):
-    """How often; and a new secret, if there is one."""
+    """A schedule, and a new secret if it is to be replaced."""
 
     secret: Printable = ""
 
 
+@dataclass(frozen=True)
+class ScheduleChoices:
+    """The saved schedule and the choices of feeds/_schedule.jinja2."""
+
+    saved: Schedule
+    time_zone: str
+    frequencies: Mapping[Frequency, str]
+    weekdays: tuple[str, ...]
+    time_zones: list[str]
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The first rows of a URL; `columns` maps each column to the label of its type."""
+
+    columns: dict[str, str]
+    rows: list[Row]
+    notes: list[str]
+    key_names: list[str]
+
+
+@dataclass(frozen=True)
+class ConnectPage:
+    """Values of feeds/connect.jinja2."""
+
+    form: Filled[SourceForm]
+    schedule: ScheduleChoices
+    preview: Preview | None
+
+
+@dataclass(frozen=True)
+class SchedulePage:
+    """Values of feeds/schedule.jinja2."""
+
+    feed: Feed
+    form: Filled[ScheduleForm]
+    schedule: ScheduleChoices
+    has_secret: bool
+
+
+def _connect_page(
+    context: FeedCollection, request: Request, form: Filled[SourceForm], sample: Table | None = None
+) -> ConnectPage:
+    return ConnectPage(form, _choices(Schedule(Frequency.DAILY), "UTC"), _preview(sample) if sample else None)
+
+
+def _schedule_page(context: FeedResource, request: Request, form: Filled[ScheduleForm]) -> SchedulePage:
+    source = _source_of(context.row, request)
+    choices = _choices(schedule_of(source.cron), source.time_zone)
+    return SchedulePage(context.row, form, choices, source.sealed is not None)
+
+
 @view_config(
     context=FeedCollection,
     name="connect",
@@ -82,45 +140,46 @@ class ScheduleForm(ScheduleFields):
     renderer="feeds/connect.jinja2",
     permission=Permission.FEED_EDIT,
 )
-def connect_page(context: FeedCollection, request: Request) -> dict[str, Any]:
-    """The form for an address."""
-    return _page(empty_form())
+def connect_page(context: FeedCollection, request: Request) -> ConnectPage:
+    """Show the form that connects a URL."""
+    return _connect_page(context, request, empty_form())
 
 
-@view_config(
+@form_view(
+    SourceForm,
+    _connect_page,
     context=FeedCollection,
     name="connect",
-    request_method="POST",
     renderer="feeds/connect.jinja2",
     permission=Permission.FEED_EDIT,
 )
-def connect_form(context: FeedCollection, request: Request) -> Any:
-    """Fetch what is there, and show its first rows, or make a feed of it; or say why not."""
-    place, form = _read_place(_at_field(read_form(SourceForm, request.POST)))
-    if form.value is None or place is None:
-        request.response.status = 422
-        return _page(form)
+def connect_source(context: FeedCollection, request: Request, form: SourceForm) -> Response | ConnectPage:
+    """Fetch a URL, and preview its first rows or create a feed from it."""
+    try:
+        spec = SourceSpec(url=form.url, username=form.username, header=form.header)
+    except ValidationError as error:
+        field, message = next(iter(error_messages(error).items()))
+        raise FieldError(field or "header", message) from None
     release_connection(request)
     try:
-        file, sample = preview_source(request.services.fetcher, place, form.value.secret)
+        file, sample = preview_source(request.services.fetcher, spec, form.secret)
     except (FetchError, InvalidFileError) as error:
-        request.response.status = 422
-        return _page(form.with_error("url", str(error)))
-    if form.value.do == "test":
-        return _page(form, sample)
-    return HTTPSeeOther(request.path_in("feeds", _connect(request, form.value, place, file), "columns"))
+        raise FieldError("url", str(error)) from None
+    if form.do == "test":
+        typed = {name: value for name, value in request.POST.items() if isinstance(value, str)}
+        return _connect_page(context, request, Filled(form, {}, typed), sample)
+    return HTTPSeeOther(request.path_in("feeds", _create_connected_feed(request, form, spec, file), "columns"))
 
 
-@view_config(context=FeedResource, name="fetch", request_method="POST", permission=Permission.RUN_RETRY)
-@view_config(context=FeedResource, name="refresh", request_method="POST", permission=Permission.FEED_EDIT)
-def refresh_form(context: FeedResource, request: Request) -> Response:
-    """Have the feed fetched now, and what is new brought in."""
+# Two names, since support agents may retry a fetch without editing feeds, and users may edit feeds without this right.
+@view_config(context=FeedResource, name="retry-fetch", request_method="POST", permission=Permission.RUN_RETRY)
+@view_config(context=FeedResource, name="fetch", request_method="POST", permission=Permission.FEED_EDIT)
+def fetch_now(context: FeedResource, request: Request) -> Response:
+    """Enqueue a fetch of the feed."""
     feed = context.row
-    source = find_source(request.db, feed.workspace_id, feed.id)
-    if source is None:
-        raise HTTPUnprocessableEntity("This feed has no address; bring in a file instead")
-    record = request_fetch(request.db, feed, source, request.user.account.id)
-    request.audit("feed.refresh", feed.name, number=record.number)
+    source = _source_of(feed, request)
+    feed_import = request_fetch(request.db, feed, source, request.user.account.id)
+    request.audit("feed.fetch", feed.name, number=feed_import.number)
     return HTTPSeeOther(request.path_in("feeds", feed.id))
 
 
@@ -131,50 +190,55 @@ def refresh_form(context: FeedResource, request: Request) -> Response:
     renderer="feeds/schedule.jinja2",
     permission=Permission.FEED_EDIT,
 )
-def schedule_page(context: FeedResource, request: Request) -> dict[str, Any]:
-    """When the feed is fetched."""
-    return _schedule_page(context.row, _source_of(context.row, request), empty_form())
+def schedule_page(context: FeedResource, request: Request) -> SchedulePage:
+    """Show the schedule of a feed."""
+    return _schedule_page(context, request, empty_form())
 
 
-@view_config(
+@form_view(
+    ScheduleForm,
+    _schedule_page,
     context=FeedResource,
     name="schedule",
-    request_method="POST",
     renderer="feeds/schedule.jinja2",
     permission=Permission.FEED_EDIT,
 )
-def schedule_form(context: FeedResource, request: Request) -> Any:
-    """Fetch the feed at other times, or with another secret, from now on."""
+def save_schedule(context: FeedResource, request: Request, form: ScheduleForm) -> Response:
+    """Save the schedule of a feed, and its secret if a new one is entered."""
     feed, source = context.row, _source_of(context.row, request)
-    form = _at_field(read_form(ScheduleForm, request.POST))
-    if form.value is None:
-        request.response.status = 422
-        return _schedule_page(feed, source, form)
-    source.cron, source.time_zone = form.value.expression, form.value.time_zone
-    if form.value.secret and source_spec(source).has_secret:
-        set_secret(request.services.ring, source, form.value.secret)
+    source.cron, source.time_zone = form.expression, form.time_zone
+    if form.secret and source_spec(source).has_secret:
+        set_secret(request.services.ring, source, form.secret)
     schedule_next_fetch(source)
-    request.audit("feed.schedule", feed.name, every=str(schedule_of(source.cron)), time_zone=source.time_zone)
+    request.audit("feed.schedule", feed.name, schedule=str(schedule_of(source.cron)), time_zone=source.time_zone)
     return HTTPSeeOther(request.path_in("feeds", feed.id))
 
 
-def _connect(request: Request, form: SourceForm, place: SourceSpec, file: BinaryIO) -> UUID:
-    """A feed of an address, of which only the beginning has been looked at yet."""
-    workspace_id, person = request.workspace.workspace_id, request.user.account
-    host = place.url.partition("://")[2].partition("/")[0]
+def _create_connected_feed(request: Request, form: SourceForm, spec: SourceSpec, file: BinaryIO) -> UUID:
+    """Create a feed with its source and a draft of the first import, from the start of its file."""
+    workspace_id, account = request.workspace.workspace_id, request.user.account
+    host = spec.url.partition("://")[2].partition("/")[0]
     with request.services.database.transaction(workspace_id) as db:
         check_plan_limit(db, request.services.settings, workspace_id, PlanLimit.FEEDS)
-        feed = create_feed(db, workspace_id, name=form.name or host, file_name=file_name_from_url(place.url))
-        create_import(db, feed, file_name=feed.file_name, file=file, state="draft", fetched=True, started_by=person.id)
+        feed = create_feed(db, workspace_id, name=form.name or host, file_name=file_name_from_url(spec.url))
+        create_import(
+            db,
+            feed,
+            file_name=feed.file_name,
+            file=file,
+            state=ImportState.DRAFT,
+            fetched=True,
+            started_by=account.id,
+        )
         source = FeedSource(
             workspace_id=feed.workspace_id,
             feed_id=feed.id,
             cron=form.expression,
             time_zone=form.time_zone,
             failures=0,
-            **place.model_dump(),
+            **spec.model_dump(),
         )
-        set_secret(request.services.ring, source, form.secret if place.has_secret else "")
+        set_secret(request.services.ring, source, form.secret if spec.has_secret else "")
         db.add(source)
         record(db, workspace_id, request.actor, "feed.connect", feed.name, {"host": host})
         return feed.id
@@ -183,42 +247,19 @@ def _connect(request: Request, form: SourceForm, place: SourceSpec, file: Binary
 def _source_of(feed: Feed, request: Request) -> FeedSource:
     source = find_source(request.db, feed.workspace_id, feed.id)
     if source is None:
-        raise HTTPUnprocessableEntity("This feed has no address: its rows are uploaded or pushed")
+        raise HTTPUnprocessableEntity("This feed has no URL; its rows are uploaded or sent to the API")
     return source
 
 
-def _read_place(form: Filled[SourceForm]) -> tuple[SourceSpec | None, Filled[SourceForm]]:
-    if form.value is None:
-        return None, form
-    try:
-        return SourceSpec(url=form.value.url, username=form.value.username, header=form.value.header), form
-    except ValidationError as error:
-        for name, text in messages(error).items():
-            form = form.with_error(name or "header", text)
-        return None, form
+def _choices(schedule: Schedule, time_zone: str) -> ScheduleChoices:
+    return ScheduleChoices(schedule, time_zone, FREQUENCY_LABELS, WEEKDAYS, time_zones())
 
 
-def _at_field(form: Filled[Any]) -> Filled[Any]:
-    """What is wrong with a schedule as a whole stands beside its cron expression."""
-    return form.with_error("cron", form.errors[""]) if "" in form.errors else form
-
-
-def _page(form: Filled[Any], sample: Table | None = None) -> dict[str, Any]:
-    return {
-        "form": form,
-        "sample": sample,
-        "shown": sample.rows[:SHOWN_ROWS] if sample else [],
-        "shape": guess_schema(sample) if sample else None,
-        "kinds": COLUMN_TYPE_LABELS,
-        **_choices(Schedule("day"), "UTC"),
-    }
-
-
-def _schedule_page(feed: Feed, source: FeedSource, form: Filled[Any]) -> dict[str, Any]:
-    chosen = _choices(schedule_of(source.cron), source.time_zone)
-    return {"feed": feed, "source": source, "form": form, **chosen}
-
-
-def _choices(schedule: Schedule, time_zone: str) -> dict[str, Any]:
-    kept = {"every": schedule.every, "at": schedule.at, "weekday": str(schedule.weekday), "cron": schedule.cron}
-    return {"kept": kept | {"time_zone": time_zone}, "every": EVERY, "weekdays": WEEKDAYS, "time_zones": time_zones()}
+def _preview(sample: Table) -> Preview:
+    schema = guess_schema(sample)
+    return Preview(
+        columns={name: COLUMN_TYPE_LABELS[schema.columns[name].type] for name in sample.columns},
+        rows=sample.rows[:PREVIEW_ROWS],
+        notes=sample.notes,
+        key_names=schema.key_names,
+    )

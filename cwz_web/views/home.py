@@ -1,6 +1,8 @@
-"""A workspace's overview."""
+"""The overview of a workspace."""
 
+from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.response import Response
@@ -16,45 +18,65 @@ from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import WorkspaceResource
 from cwz_web.runs.models import Run
 from cwz_web.runs.planning import latest_runs
-from cwz_web.runs.progress import progress_of
 from cwz_web.storage.connections import has_storage
-from cwz_web.views.images import image_links
+from cwz_web.views.images import ImageLink, image_links
+from cwz_web.views.runs import RunRow, run_rows
 from cwz_web.web.rendering import static_path
 from cwz_web.web.request import Request
+
+LATEST_IMAGES = 8
+LATEST_RUNS = 5
+
+
+@dataclass(frozen=True)
+class Counter:
+    """A number on the overview, with its page."""
+
+    label: str
+    path: str
+    count: int
+
+
+@dataclass(frozen=True)
+class OverviewPage:
+    """What overview.jinja2 shows."""
+
+    counters: list[Counter]
+    runs: list[RunRow]
+    images: list[ImageLink]
+    is_set_up: bool
+    has_feeds: bool
+    can_run: bool
 
 
 @view_config(context=Root, name="favicon.ico", request_method="GET", permission=NO_PERMISSION_REQUIRED)
 def favicon(context: Root, request: Request) -> Response:
-    """For browsers that ask for it beside an image that they show alone."""
+    """Redirect browsers that show an image on its own to the icon."""
     return HTTPSeeOther(f"{static_path()}/own/icon.svg")
 
 
 @view_config(context=WorkspaceResource, request_method="GET", renderer="overview.jinja2", permission=Permission.VIEW)
-def overview(context: WorkspaceResource, request: Request) -> dict[str, Any]:
-    """What there is, what happens, what came of it."""
+def overview(context: WorkspaceResource, request: Request) -> OverviewPage:
+    """Show the workspace's counts, its latest images and its latest runs."""
     workspace_id = context.access.workspace_id
-    counts = request.db.execute(select(*(_count(model, workspace_id) for model in (Feed, Template, Run, Image)))).one()
-    runs = latest_runs(request.db, workspace_id, limit=5)
-    return {
-        "counts": dict(zip(("feeds", "templates", "runs", "images"), counts, strict=True)),
-        "runs": [(run, progress_of(run)) for run in runs],
-        "names": run_names(request, runs),
-        "images": image_links(request, find_images(request.db, workspace_id, limit=8).images),
-        "is_set_up": all(counts[:2]) and has_storage(request.db, workspace_id),
-    }
+    models = (Image, Run, Feed, Template)
+    images, runs, feeds, templates = request.db.execute(
+        select(*(_count(model, workspace_id) for model in models))
+    ).one()
+    return OverviewPage(
+        counters=[
+            Counter("Images", request.path_in("images"), images),
+            Counter("Runs", request.path_in("runs"), runs),
+            Counter("Feeds", request.path_in("feeds"), feeds),
+            Counter("Templates", request.path_in("templates"), templates),
+        ],
+        runs=run_rows(request, latest_runs(request.db, workspace_id, limit=LATEST_RUNS)),
+        images=image_links(request, find_images(request.db, workspace_id, limit=LATEST_IMAGES).images),
+        is_set_up=bool(feeds and templates and has_storage(request.db, workspace_id)),
+        has_feeds=bool(feeds),
+        can_run=bool(feeds and templates and request.has_permission(Permission.RUN_START)),
+    )
 
 
-def run_names(request: Request, runs: list[Run]) -> dict[Any, str]:
-    """The names of the feeds and templates of some runs, by id; two queries for them all."""
-    names: dict[Any, str] = {}
-    workspace_id = request.workspace.workspace_id
-    for model, ids in ((Feed, {run.feed_id for run in runs}), (Template, {run.template_id for run in runs})):
-        rows = request.db.execute(
-            select(model.id, model.name).where(model.workspace_id == workspace_id, model.id.in_(ids))
-        )
-        names |= {row.id: row.name for row in rows}
-    return names
-
-
-def _count(model: type[Feed | Template | Run | Image], workspace_id: Any) -> Any:
+def _count(model: type[Feed | Template | Run | Image], workspace_id: UUID) -> Any:
     return select(func.count()).where(model.workspace_id == workspace_id).scalar_subquery()

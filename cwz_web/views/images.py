@@ -1,6 +1,7 @@
-"""The gallery of finished images, and one image in full."""
+"""The gallery of finished images, and one image with its details."""
 
-from typing import Annotated, Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -20,24 +21,53 @@ from cwz_web.web.request import Request
 
 
 class ImageLink(NamedTuple):
-    """A kept image, and the path of a small one of it."""
+    """An image, and the path of its thumbnail."""
 
     image: Image
     path: str
 
 
-def image_links(request: Request, images: list[Image]) -> list[ImageLink]:
-    """The images with the addresses of their thumbnails. They are signed: browsers may keep them."""
-    return [ImageLink(image, request.services.signed_urls.thumbnail(image)) for image in images]
-
-
 class FilterForm(Form):
-    """Which images somebody wants to see."""
+    """Which images are shown."""
 
     model_config = ConfigDict(extra="ignore")
 
     template: UUID | Literal[""] = ""
     name: Annotated[str, Field(max_length=400)] = ""
+
+
+@dataclass(frozen=True)
+class ImageListPage:
+    """What images/list.jinja2 and images/_page.jinja2 show.
+
+    Attributes:
+        filters: the filters in use, as query parameters.
+        next_query: the query of the next page; None after the last.
+        loads_itself: whether the next page is loaded without a click: a search has found nothing yet.
+    """
+
+    images: list[ImageLink]
+    templates: list[Template]
+    filters: dict[str, str]
+    is_first_page: bool
+    next_query: str | None
+    loads_itself: bool
+
+
+@dataclass(frozen=True)
+class ImageDetailPage:
+    """What images/show.jinja2 shows."""
+
+    image: Image
+    path: str
+    file_name: str
+    template: Template
+    run: Run | None
+
+
+def image_links(request: Request, images: list[Image]) -> list[ImageLink]:
+    """Return images with the signed paths of their thumbnails, which browsers may cache."""
+    return [ImageLink(image, request.services.signed_urls.thumbnail(image)) for image in images]
 
 
 @view_config(
@@ -54,37 +84,39 @@ class FilterForm(Form):
     permission=Permission.VIEW,
     partial=True,
 )
-def list_images(context: ImageCollection, request: Request) -> dict[str, Any]:
-    """The newest images, or those before one; all, or those that are looked for."""
+def list_images(context: ImageCollection, request: Request) -> ImageListPage:
+    """Show a page of the images, newest first, of all or of those that match the filters."""
     workspace_id = request.workspace.workspace_id
-    asked = read_form(FilterForm, request.GET).value or FilterForm()
-    template_id = asked.template or None
-    found = find_images(request.db, workspace_id, template_id=template_id, name=asked.name, before=before_id(request))
-    wanted = {"template": str(asked.template), "name": asked.name}
-    wanted = {name: value for name, value in wanted.items() if value}
-    return {
-        "images": image_links(request, found.images),
-        "templates": list_templates(request.db, workspace_id),
-        "wanted": wanted,
-        "more": urlencode(wanted | {"before": str(found.before)}) if found.before else None,
-    }
+    form = read_form(FilterForm, request.GET).value or FilterForm()
+    before = before_id(request)
+    page = find_images(request.db, workspace_id, template_id=form.template or None, name=form.name, before=before)
+    filters = {name: value for name, value in (("template", str(form.template)), ("name", form.name)) if value}
+    return ImageListPage(
+        images=image_links(request, page.images),
+        templates=list_templates(request.db, workspace_id),
+        filters=filters,
+        is_first_page=before is None,
+        next_query=urlencode(filters | {"before": str(page.before)}) if page.before else None,
+        loads_itself=bool(form.name) and not page.images,
+    )
 
 
 @view_config(context=ImageResource, request_method="GET", renderer="images/show.jinja2", permission=Permission.VIEW)
-def show_image(context: ImageResource, request: Request) -> dict[str, Any]:
-    """One image, and where it comes from."""
+def show_image(context: ImageResource, request: Request) -> ImageDetailPage:
+    """Show one image, and where it comes from."""
     image = context.row
     run_id = run_of_image(request.db, image.workspace_id, image.id)
-    return {
-        "image": image,
-        "path": request.services.signed_urls.image(image),
-        "template": request.db.get_one(Template, (image.workspace_id, image.template_id)),
-        "run": request.db.get(Run, (image.workspace_id, run_id)) if run_id else None,
-    }
+    return ImageDetailPage(
+        image=image,
+        path=request.services.signed_urls.image(image),
+        file_name=f"{image.name.replace('/', '-')}.{image.key.rpartition('.')[2]}",
+        template=request.db.get_one(Template, (image.workspace_id, image.template_id)),
+        run=request.db.get(Run, (image.workspace_id, run_id)) if run_id else None,
+    )
 
 
 def before_id(request: Request) -> UUID | None:
-    """Where a page begins; an id that is none begins at the top."""
+    """Return the id that a page ends before (`?before=`); None for the first page, or an invalid id."""
     try:
         return parse_uuid(request.GET.get("before", ""))
     except KeyError:

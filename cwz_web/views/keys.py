@@ -1,8 +1,9 @@
-"""The API page: how to call it, and its keys."""
+"""The API page: examples, usage, API keys and signing keys."""
 
 import re
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import BeforeValidator, Field, field_validator
@@ -12,12 +13,13 @@ from pyramid.view import view_config
 
 from cwz_web.feeds.queries import list_feeds
 from cwz_web.generation.api_keys import SCOPE_LABELS, KeyTerms, Scope, create_key, list_keys, revoke_key, rotate_key
+from cwz_web.generation.models import ApiKey, Template
 from cwz_web.generation.signed_urls import valid_numbers
 from cwz_web.generation.templates import find_template, list_templates
 from cwz_web.generation.usage import month_of, next_month, usage_by_subject
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import KeyCollection, KeyResource
-from cwz_web.web.forms import Filled, Form, empty_form, read_form
+from cwz_web.web.forms import FieldError, Filled, Form, empty_form, form_view, read_form
 from cwz_web.web.request import Request
 from cwz_web.workspaces.models import Workspace
 
@@ -27,13 +29,13 @@ _origin = re.compile(r"https?://[a-z0-9.-]+(?::\d{1,5})?")
 
 
 class SigningForm(Form):
-    """Begin with another signing key, or refuse what older ones have signed."""
+    """Whether to add a signing key, or to retire the older ones."""
 
     do: Literal["rotate", "retire"]
 
 
 class KeyForm(Form):
-    """What a key is for, and what bounds it. `days` after which it ends; empty fields bound nothing."""
+    """A new key: its name, scopes and limits; an empty limit is none. `days` is when it expires."""
 
     name: Annotated[str, Field(min_length=1, max_length=60)]
     generate: Literal["on", ""] = ""
@@ -48,16 +50,16 @@ class KeyForm(Form):
 
     @field_validator("origins")
     @classmethod
-    def _are_origins(cls, text: str) -> str:
-        if any(not _origin.fullmatch(word) for word in text.split()):
-            raise ValueError("Write origins as in https://shop.example, with a space between two")
+    def _check_origins(cls, text: str) -> str:
+        if any(not _origin.fullmatch(origin) for origin in text.split()):
+            raise ValueError("Enter origins such as https://shop.example, separated by spaces")
         return text
 
     @property
     def terms(self) -> KeyTerms:
-        """What the key may do."""
+        """The scopes and limits of the key."""
         return KeyTerms(
-            scopes=tuple(scope for scope in Scope if getattr(self, scope.replace(".", "_"))),
+            scopes=tuple(scope for scope in Scope if getattr(self, _field_of(scope))),
             templates=(str(self.template),) if self.template else (),
             origins=tuple(self.origins.split()),
             requests_per_minute=self.requests_per_minute,
@@ -66,46 +68,101 @@ class KeyForm(Form):
         )
 
 
+@dataclass(frozen=True)
+class ScopeOption:
+    """A checkbox of the form."""
+
+    field: str
+    label: str
+    is_checked: bool
+
+
+@dataclass(frozen=True)
+class KeyRow:
+    """A row of the table of keys. `ended` says why the key is not valid."""
+
+    id: UUID
+    name: str
+    prefix: str
+    scopes: str
+    usage: str
+    last_used_at: datetime | None
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    ended: Literal["revoked", "expired", ""]
+
+
+@dataclass(frozen=True)
+class ApiPage:
+    """What keys.jinja2 shows. `new_key` is a key that was just created, shown this once."""
+
+    form: Filled[KeyForm]
+    scopes: list[ScopeOption]
+    keys: list[KeyRow]
+    templates: list[Template]
+    base_url: str
+    example_feed: str
+    example_template: str
+    used: int
+    cap: int | None
+    resets_on: date
+    signing_keys: dict[int, str]
+    new_key: str | None = None
+
+
+def _page(context: KeyCollection | KeyResource, request: Request, form: Filled[KeyForm]) -> ApiPage:
+    workspace_id, services = request.workspace.workspace_id, request.services
+    templates = list_templates(request.db, workspace_id)
+    feeds = list_feeds(request.db, workspace_id, limit=1)
+    workspace = request.db.get_one(Workspace, workspace_id)
+    used = usage_by_subject(request.db, workspace_id)
+    return ApiPage(
+        form=form,
+        scopes=[_scope_option(scope, form) for scope in Scope],
+        keys=[_key_row(key, used.get(key.id, 0)) for key in list_keys(request.db, workspace_id)],
+        templates=templates,
+        base_url=services.settings.url,
+        example_feed=str(feeds[0].id) if feeds else "$FEED",
+        example_template=templates[0].slug if templates else "my-template",
+        used=used.get(workspace_id, 0),
+        cap=services.quotas.of(workspace_id, request.workspace.plan_status).cap,
+        resets_on=next_month(month_of()),
+        signing_keys={n: services.signed_urls.key(workspace_id, n) for n in valid_numbers(workspace)},
+    )
+
+
 @view_config(context=KeyCollection, request_method="GET", renderer=PAGE, permission=Permission.KEY_MANAGE)
-def key_page(context: KeyCollection, request: Request) -> dict[str, Any]:
-    """Examples, and the workspace's keys."""
-    return _page(request, empty_form())
+def api_page(context: KeyCollection, request: Request) -> ApiPage:
+    """Show examples, usage, API keys and signing keys."""
+    return _page(context, request, empty_form())
 
 
-@view_config(context=KeyCollection, request_method="POST", renderer=PAGE, permission=Permission.KEY_MANAGE)
-def key_form(context: KeyCollection, request: Request) -> dict[str, Any]:
-    """Make a key and show it, this once."""
-    form = read_form(KeyForm, request.POST)
+@form_view(KeyForm, _page, context=KeyCollection, renderer=PAGE, permission=Permission.KEY_MANAGE)
+def add_key(context: KeyCollection, request: Request, form: KeyForm) -> ApiPage:
+    """Create an API key, and show it this once."""
     workspace_id = request.workspace.workspace_id
-    if form.value is not None and not form.value.terms.scopes:
-        form = form.with_error("scopes", "Choose at least one thing that the key may do")
-    if (
-        form.value is not None
-        and form.value.template
-        and not find_template(request.db, workspace_id, str(form.value.template))
-    ):
-        form = form.with_error("template", "Choose one of the workspace's templates")
-    if form.value is None:
-        request.response.status = 422
-        return _page(request, form)
-    key, plain = create_key(request.db, workspace_id, form.value.name, form.value.terms)
-    request.audit("key.make", key.name, prefix=key.prefix, scopes=key.scopes)
-    return _page(request, empty_form()) | {"fresh": plain}
+    if not form.terms.scopes:
+        raise FieldError("scopes", "Select at least one permission")
+    if form.template and not find_template(request.db, workspace_id, str(form.template)):
+        raise FieldError("template", "Select a template of this workspace")
+    key, plain = create_key(request.db, workspace_id, form.name, form.terms)
+    request.audit("key.create", key.name, prefix=key.prefix, scopes=key.scopes)
+    return replace(_page(context, request, empty_form()), new_key=plain)
 
 
 @view_config(context=KeyResource, name="rotate", request_method="POST", renderer=PAGE, permission=Permission.KEY_MANAGE)
-def rotate(context: KeyResource, request: Request) -> dict[str, Any]:
-    """Make another key with the same terms and show it; the old one ends a day later."""
+def rotate(context: KeyResource, request: Request) -> ApiPage:
+    """Replace an API key, and show the new one this once; the old one remains valid for a day."""
     if context.row.revoked_at is not None:
-        raise HTTPUnprocessableEntity("This key was revoked")
+        raise HTTPUnprocessableEntity("This API key has been revoked")
     key, plain = rotate_key(request.db, context.row)
     request.audit("key.rotate", key.name, prefix=context.row.prefix, replaced_by=key.prefix)
-    return _page(request, empty_form()) | {"fresh": plain}
+    return replace(_page(context, request, empty_form()), new_key=plain)
 
 
 @view_config(context=KeyCollection, name="signing", request_method="POST", permission=Permission.KEY_MANAGE)
-def signing_form(context: KeyCollection, request: Request) -> Response:
-    """Begin with another signing key, or end the older ones."""
+def change_signing_keys(context: KeyCollection, request: Request) -> Response:
+    """Add a signing key, or retire the older ones. The form is a single button, so it shows no messages."""
     form = read_form(SigningForm, request.POST)
     if form.value is None:
         raise HTTPUnprocessableEntity("Choose what to do with the signing keys")
@@ -120,31 +177,32 @@ def signing_form(context: KeyCollection, request: Request) -> Response:
 
 @view_config(context=KeyResource, name="revoke", request_method="POST", permission=Permission.KEY_MANAGE)
 def revoke(context: KeyResource, request: Request) -> Response:
-    """Make a key useless."""
+    """Revoke an API key."""
     revoke_key(request.db, context.row)
     request.audit("key.revoke", context.row.name, prefix=context.row.prefix)
     return HTTPSeeOther(request.path_in("keys"))
 
 
-def _page(request: Request, form: Filled[KeyForm]) -> dict[str, Any]:
-    workspace_id, services = request.workspace.workspace_id, request.services
-    templates = list_templates(request.db, workspace_id)
-    feeds = list_feeds(request.db, workspace_id, limit=1)
-    workspace = request.db.get_one(Workspace, workspace_id)
-    used = usage_by_subject(request.db, workspace_id)
-    return {
-        "form": form,
-        "keys": list_keys(request.db, workspace_id),
-        "now": datetime.now(UTC),
-        "fresh": None,
-        "scopes": SCOPE_LABELS,
-        "feed": feeds[0].id if feeds else None,
-        "template": templates[0].slug if templates else "my-template",
-        "templates": templates,
-        "base_url": services.settings.url,
-        "used": used,
-        "used_in_all": used.get(workspace_id, 0),
-        "cap": services.quotas.of(workspace_id, request.workspace.plan_status).cap,
-        "resets": next_month(month_of()),
-        "signing": {number: services.signed_urls.key(workspace_id, number) for number in valid_numbers(workspace)},
-    }
+def _field_of(scope: Scope) -> str:
+    return scope.replace(".", "_")
+
+
+def _scope_option(scope: Scope, form: Filled[KeyForm]) -> ScopeOption:
+    field = _field_of(scope)
+    is_checked = field in form.typed if form.typed else scope is Scope.GENERATE
+    return ScopeOption(field, SCOPE_LABELS[scope], is_checked)
+
+
+def _key_row(key: ApiKey, used: int) -> KeyRow:
+    is_expired = key.expires_at is not None and key.expires_at <= datetime.now(UTC)
+    return KeyRow(
+        id=key.id,
+        name=key.name,
+        prefix=key.prefix,
+        scopes=", ".join(SCOPE_LABELS[Scope(scope)] for scope in key.scopes),
+        usage=f"{used:,} of {key.images_per_month:,}" if key.images_per_month else f"{used:,}",
+        last_used_at=key.last_used_at,
+        expires_at=key.expires_at,
+        revoked_at=key.revoked_at,
+        ended="revoked" if key.revoked_at else "expired" if is_expired else "",
+    )

@@ -16,11 +16,11 @@ from cwz_web.web.request import Request
 from cwz_web.workspaces.audit import record
 from cwz_web.workspaces.invitations import (
     InvitationError,
-    accept,
+    accept_invitation,
     find_invitation,
     invite,
     list_invitations,
-    take_back,
+    revoke_invitation,
 )
 from cwz_web.workspaces.members import LastAdminError, change_role, find_member, list_members, remove_member
 from cwz_web.workspaces.models import Invitation, Role, Workspace
@@ -112,9 +112,9 @@ def resend_invitation(context: InvitationResource, request: Request) -> Response
 
 
 @view_config(context=InvitationResource, name="revoke", request_method="POST", permission=Permission.MEMBER_MANAGE)
-def revoke_invitation(context: InvitationResource, request: Request) -> Response:
+def revoke(context: InvitationResource, request: Request) -> Response:
     """Take an invitation back."""
-    take_back(context.row)
+    revoke_invitation(context.row)
     request.audit("member.invite-revoke", context.row.email)
     return _back(request, "taken-back")
 
@@ -208,7 +208,7 @@ def invitation_form(context: Root, request: Request) -> Any:
 def join_workspace(request: Request, invitation: Invitation, workspace: Workspace) -> Workspace:
     """Make the person at the browser a member. Raises InvitationError when the invitation is not for them."""
     account = request.user.account
-    accept(request.db, invitation, account)
+    accept_invitation(request.db, invitation, account)
     record(request.db, workspace.id, request.actor, "member.join", account.email, {"role": invitation.role})
     return workspace
 

@@ -1,5 +1,6 @@
-"""A new template: from one of the starters, from nothing, or from a file that was exported."""
+"""New templates: from a starter, blank, or imported from a file."""
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
@@ -15,7 +16,7 @@ from cwz_web.resources.workspace import TemplateCollection
 from cwz_web.storage.connections import get_default_connection, upload_key
 from cwz_web.storage.contract import StorageError
 from cwz_web.views.templates import read_document
-from cwz_web.web.forms import Filled, Form, Name, empty_form, read_form
+from cwz_web.web.forms import FieldError, Filled, Form, Name, empty_form, form_view
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 from cwz_web.workspaces.audit import record
@@ -31,16 +32,28 @@ BLANK = {
 }
 
 
+@dataclass(frozen=True)
+class NewTemplatePage:
+    """The view model of templates/new.jinja2."""
+
+    form: Filled[Any]
+    starters: list[Starter]
+
+
 class StarterForm(Form):
-    """Which starter, or nothing but a title."""
+    """A starter, or `blank`."""
 
     starter: Literal[tuple(NAMES)] | Literal["blank"]  # type: ignore[valid-type]
 
 
 class ImportForm(Form):
-    """What people shall call it; the file comes beside it."""
+    """The name of an imported template; the file is not part of the model."""
 
     name: Name
+
+
+def _page(context: TemplateCollection, request: Request, form: Filled[Any]) -> NewTemplatePage:
+    return NewTemplatePage(form, [open_starter(slug) for slug in NAMES])
 
 
 @view_config(
@@ -50,87 +63,82 @@ class ImportForm(Form):
     renderer="templates/new.jinja2",
     permission=Permission.TEMPLATE_EDIT,
 )
-def new_template_page(context: TemplateCollection, request: Request) -> dict[str, Any]:
-    """The gallery of starters."""
-    return _page(empty_form())
+def new_template_page(context: TemplateCollection, request: Request) -> NewTemplatePage:
+    """Show the gallery of starters."""
+    return _page(context, request, empty_form())
 
 
-@view_config(
+@form_view(
+    StarterForm,
+    _page,
     context=TemplateCollection,
     name="new",
-    request_method="POST",
     renderer="templates/new.jinja2",
     permission=Permission.TEMPLATE_EDIT,
 )
-def new_template_form(context: TemplateCollection, request: Request) -> Any:
-    """Begin with a starter: its renderings are put into the workspace's storage first."""
-    form = read_form(StarterForm, request.POST)
-    if form.value is None:
-        request.response.status = 422
-        return _page(form)
-    if form.value.starter == "blank":
+def create_from_starter(context: TemplateCollection, request: Request, form: StarterForm) -> Response:
+    """Create a template from a starter; its illustrations are stored in the workspace's bucket first."""
+    if form.starter == "blank":
         return _create(request, "New template", ImageTemplate.model_validate(BLANK))
-    starter = open_starter(form.value.starter)
+    starter = open_starter(form.starter)
     try:
-        _keep_renderings(request, starter)
+        _store_illustrations(request, starter)
     except StorageError as error:
-        request.response.status = 422
-        return _page(form.with_error("starter", str(error)))
+        raise FieldError("starter", str(error)) from None
     return _create(request, starter.name, starter.document)
 
 
-@view_config(
+@form_view(
+    ImportForm,
+    _page,
     context=TemplateCollection,
     name="import",
-    request_method="POST",
     renderer="templates/new.jinja2",
     permission=Permission.TEMPLATE_EDIT,
 )
-def import_form(context: TemplateCollection, request: Request) -> Any:
-    """Bring in a document that was exported, or say where it is wrong."""
-    form = read_form(ImportForm, request.POST)
+def import_template(context: TemplateCollection, request: Request, form: ImportForm) -> Response:
+    """Create a template from an exported document."""
     file = request.POST.get("file")
     data = file.file.read(MAX_DOCUMENT_BYTES + 1) if hasattr(file, "file") else b""
-    document, errors = read_document(data.decode("utf-8-sig", "replace")) if data else (None, {})
+    if not data:
+        raise FieldError("file", "Choose the JSON file of an exported template")
+    document, errors = read_document(data.decode("utf-8-sig", "replace"))
     if document is None:
-        first = next(iter(errors.items()), ("", "Choose a file that was exported from a template"))
-        form = form.with_error("file", f"{first[0]}: {first[1]}" if first[0] not in ("", "document") else first[1])
-    if form.value is None or document is None:
-        request.response.status = 422
-        return _page(form)
-    return _create(request, form.value.name, document)
+        path, message = next(iter(errors.items()))
+        raise FieldError("file", message if path in ("", "document") else f"{path}: {message}")
+    return _create(request, form.name, document)
 
 
 @view_config(context=TemplateCollection, name="starter", request_method="GET", permission=Permission.VIEW)
 def starter_image(context: TemplateCollection, request: Request) -> Response:
-    """A starter with its own sample values."""
+    """Return the image of a starter with its default values."""
     try:
         starter = open_starter(request.GET.get("name", ""))
     except KeyError:
         raise HTTPUnprocessableEntity(f"There is no such starter; there are {', '.join(NAMES)}") from None
     image_service, output = request.services.image_service, Output()
-    order = image_service.order(RenderedOriginals(starter), starter.document, {}, output)
+    prepared = image_service.prepare(RenderedOriginals(starter), starter.document, {}, output)
     response = Response(content_type=output.format.content_type, conditional_response=True)
-    response.etag = order.digest
+    response.etag = prepared.digest
     response.headers["Cache-Control"] = "private, max-age=86400"
-    response.body = image_service.preview(order, THUMBNAIL)
+    response.body = image_service.preview(prepared, THUMBNAIL)
     return response
 
 
-def _page(form: Filled[Any]) -> dict[str, Any]:
-    return {"form": form, "starters": [open_starter(slug) for slug in NAMES]}
+def _store_illustrations(request: Request, starter: Starter) -> None:
+    """Store a starter's illustrations as uploads of the workspace.
 
-
-def _keep_renderings(request: Request, starter: Starter) -> None:
-    """Put a starter's renderings where its template will find them. Raises StorageError."""
+    Raises:
+        StorageError: The bucket cannot be written.
+    """
     if not starter.illustrations:
         return
     workspace_id = request.workspace.workspace_id
-    place = get_default_connection(request.db, workspace_id).place
+    spec = get_default_connection(request.db, workspace_id).spec
     release_connection(request)
-    bucket = request.services.providers.open(place)
-    for rendering in starter.illustrations:
-        bucket.put(upload_key(workspace_id, rendering.digest), rendering.data, content_type="image/jpeg")
+    bucket = request.services.providers.open(spec)
+    for illustration in starter.illustrations:
+        bucket.put(upload_key(workspace_id, illustration.digest), illustration.data, content_type="image/jpeg")
 
 
 def _create(request: Request, name: str, document: ImageTemplate) -> Response:

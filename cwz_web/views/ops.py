@@ -1,9 +1,10 @@
-"""For machines that look after machines (alive, ready, metrics), and for those who run the installation (`/ops`)."""
+"""Health checks and metrics for monitoring, and the operations page of the installation (`/ops`)."""
 
 import hmac
 import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
 
 import pyvips
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -15,6 +16,7 @@ from pyramid.view import view_config
 from sqlalchemy import text
 
 from cwz_web.ops import health
+from cwz_web.ops.models import BackupRecord
 from cwz_web.resources.application import OpsRoot, Root
 from cwz_web.resources.permissions import Permission
 from cwz_web.web.forms import Form, read_form
@@ -22,27 +24,50 @@ from cwz_web.web.request import Request
 
 
 class RetryForm(Form):
-    """Which job."""
+    """The failed job to retry."""
 
     job: int = Field(ge=1)
 
 
+@dataclass(frozen=True)
+class JobTable:
+    """Jobs that need attention."""
+
+    title: str
+    jobs: list[health.JobState]
+    can_retry: bool
+
+
+@dataclass(frozen=True)
+class OpsPage:
+    """What ops.jinja2 shows."""
+
+    queues: list[health.QueueState]
+    worker_count: int
+    job_tables: list[JobTable]
+    backups: list[BackupRecord]
+    versions: dict[str, str]
+    features: dict[str, bool]
+    providers: list[str]
+    plugin_errors: Mapping[str, str]
+
+
 @view_config(context=Root, name="healthz", request_method="GET", permission=NO_PERMISSION_REQUIRED)
-def alive(context: Root, request: Request) -> Response:
-    """The process answers."""
+def healthz(context: Root, request: Request) -> Response:
+    """Answer that the process is alive."""
     return Response(json_body={"status": "ok"})
 
 
 @view_config(context=Root, name="readyz", request_method="GET", permission=NO_PERMISSION_REQUIRED)
-def ready(context: Root, request: Request) -> Response:
-    """The database answers too (the error view says 503 when it does not), and has our schema."""
-    is_ready, said = health.check_readiness(request.db)
-    return Response(json_body=said, status=200 if is_ready else 503)
+def readyz(context: Root, request: Request) -> Response:
+    """Answer whether the database is available and has our schema; an error view answers 503 if it is not."""
+    is_ready, report = health.check_readiness(request.db)
+    return Response(json_body=report, status=200 if is_ready else 503)
 
 
 @view_config(context=Root, name="metrics", request_method="GET", permission=NO_PERMISSION_REQUIRED)
-def show_metrics(context: Root, request: Request) -> Response:
-    """For Prometheus, which has to show its token; without one in the settings there is no such page in production."""
+def metrics(context: Root, request: Request) -> Response:
+    """Return the metrics for Prometheus. The token is required; without one in the settings, production answers 404."""
     settings = request.services.settings
     token = settings.monitoring.metrics_token.get_secret_value()
     given = request.headers.get("Authorization", "")
@@ -54,41 +79,43 @@ def show_metrics(context: Root, request: Request) -> Response:
 
 
 @view_config(context=OpsRoot, request_method="GET", renderer="ops.jinja2", permission=Permission.OPERATE)
-def ops_page(context: OpsRoot, request: Request) -> dict[str, Any]:
-    """How the installation is."""
+def ops_page(context: OpsRoot, request: Request) -> OpsPage:
+    """Show the state of the installation: queues, jobs, backups, versions and features."""
     services, db = request.services, request.db
     settings = services.settings
-    return {
-        "queues": health.list_queues(db),
-        "workers": health.count_workers(db),
-        "failed": health.list_failed_jobs(db),
-        "stuck": health.list_stuck_jobs(db),
-        "backups": health.list_backup_records(db),
-        "versions": {
+    return OpsPage(
+        queues=health.list_queues(db),
+        worker_count=health.count_workers(db),
+        job_tables=[
+            JobTable("Failed jobs", health.list_failed_jobs(db), can_retry=True),
+            JobTable("Jobs running for more than an hour", health.list_stuck_jobs(db), can_retry=False),
+        ],
+        backups=health.list_backup_records(db),
+        versions={
             "ConnectWyze": version("cwz-web"),
             "Python": platform.python_version(),
-            "PostgreSQL": db.scalar(text("SELECT current_setting('server_version')")),
-            "Schema": db.scalar(text("SELECT version_num FROM alembic_version")),
+            "PostgreSQL": str(db.scalar(text("SELECT current_setting('server_version')"))),
+            "Schema": str(db.scalar(text("SELECT version_num FROM alembic_version"))),
             "libvips": ".".join(str(pyvips.version(part)) for part in range(3)),
         },
-        "switches": {
+        features={
             "Billing with Stripe": settings.billing.enabled,
             "Slack": services.slack is not None,
-            "Sign-in with Google": services.google is not None,
-            "Errors to Sentry": bool(settings.monitoring.sentry_dsn.get_secret_value()),
-            "Attempts counted for all processes": not settings.rate_limits.startswith("memory"),
-            "Copies of backups in a storage": bool(settings.backup.provider),
+            "Sign in with Google": services.google is not None,
+            "Error reports to Sentry": bool(settings.monitoring.sentry_dsn.get_secret_value()),
+            "Shared rate limits": not settings.rate_limits.startswith("memory"),
+            "Backup copies in storage": bool(settings.backup.provider),
             "Metrics with a token": bool(settings.monitoring.metrics_token.get_secret_value()),
-            "The demo workspace": settings.demo,
+            "Demo workspace": settings.demo,
         },
-        "providers": [provider.label for provider in services.providers],
-        "left_out": services.providers.load_errors,
-    }
+        providers=[provider.label for provider in services.providers],
+        plugin_errors=services.providers.load_errors,
+    )
 
 
 @view_config(context=OpsRoot, name="retry", request_method="POST", permission=Permission.OPERATE)
 def retry_form(context: OpsRoot, request: Request) -> Response:
-    """Let a job that was given up begin anew."""
+    """Queue a failed job again. A job that cannot be retried is left as it is."""
     form = read_form(RetryForm, request.POST)
     if form.value is not None:
         health.retry_job(request.db, form.value.job)

@@ -210,8 +210,8 @@ def security_txt(context: WellKnown, request: Request) -> Response:
 def _render_starter(image_service: ImageService, name: str) -> tuple[str, bytes]:
     """Return a starter's digest and image; each is rendered once per process."""
     starter = open_starter(name)
-    order = image_service.order(RenderedOriginals(starter), starter.document, {}, Output(format=Format.WEBP))
-    return order.digest, image_service.preview(order, SHOWCASE_WIDTH)
+    prepared = image_service.prepare(RenderedOriginals(starter), starter.document, {}, Output(format=Format.WEBP))
+    return prepared.digest, image_service.preview(prepared, SHOWCASE_WIDTH)
 
 
 def _plan_cards(request: Request) -> list[PlanCard]:

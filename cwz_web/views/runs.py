@@ -1,338 +1,295 @@
-"""Runs: the list, starting one, watching it, its images as a zip."""
+"""Runs: the list, one run with its images, and what can be done with it. A new run starts in `new_run.py`."""
 
-from typing import Any, Literal
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from pydantic import ConfigDict, ValidationError
-from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther, HTTPUnprocessableEntity
-from pyramid.renderers import render_to_response
+from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.response import Response
 from pyramid.view import view_config
-from slugify import slugify
+from sqlalchemy import select
 
 from cwz_web.feeds.models import Feed
-from cwz_web.feeds.queries import list_items, list_feeds
-from cwz_web.generation.models import Template
-from cwz_web.generation.templates import Design, list_templates, open_design
-from cwz_web.generation.usage import QuotaExceededError, monthly_usage
-from cwz_web.imaging.documents import DEFAULT_SIZE
-from cwz_web.imaging.encoders import Format, Output
+from cwz_web.generation.models import Image, Template
+from cwz_web.ops.models import Export, ExportState
+from cwz_web.ops.run_exports import find_run_export, is_outdated, request_run_export
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import RunCollection, RunResource
 from cwz_web.runs.auto_runs import find_auto_run, start_auto_run
-from cwz_web.runs.mapping import SAMPLE, apply_mapping, guess_mapping
-from cwz_web.runs.planning import (
-    CANCELLED,
-    MAX_OUTPUTS,
-    EmptyFeedError,
-    cancel_run,
-    latest_runs,
-    plan_run,
-    plan_takes_long,
-    retry_failed,
-    start_run,
-)
-from cwz_web.runs.progress import PAGE, progress_of, results_after, warnings_of
-from cwz_web.runs.sample_check import review
-from cwz_web.runs.zip_download import entries_of, zip_stream
-from cwz_web.storage.connections import list_connections
+from cwz_web.runs.models import Run, RunItem
+from cwz_web.runs.planning import CANCELLED, cancel_run, latest_runs, retry_failed
+from cwz_web.runs.progress import PAGE, Progress, RunState, progress_of, results_after, state_of, warnings_of
 from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.models import Connection
-from cwz_web.views.home import run_names
+from cwz_web.views.downloads import download_zip
 from cwz_web.views.images import image_links
-from cwz_web.views.previews import uploads_of
-from cwz_web.views.templates import preview_path
-from cwz_web.web.forms import Filled, Form, empty_form, read_form
+from cwz_web.web.rendering import duration
 from cwz_web.web.request import Request
-from cwz_web.web.transactions import release_connection
 from cwz_web.web.urls import after_position
 from cwz_web.workspaces.models import Workspace
 
-DEFAULT = "=default"
-FORMAT_WORDS = {Format.JPEG: "JPEG", Format.PNG: "PNG", Format.WEBP: "WebP", Format.AVIF: "AVIF"}
+MAX_FAILURES = 10
+BADGES = {
+    RunState.PREPARING: "live",
+    RunState.RUNNING: "live",
+    RunState.NOT_STARTED: "bad",
+    RunState.STOPPED: "bad",
+    RunState.CANCELLED: "",
+    RunState.FAILED: "bad",
+    RunState.COMPLETED: "good",
+}
 
 
-class RunForm(Form):
-    """Which feed with which template. Beside it come the columns' fields (`map.<column>`), sizes (`size.<name>`) and
-    formats (`format.<extension>`). A run begins with `confirm`; without it, its plan is shown."""
+@dataclass(frozen=True)
+class RunRow:
+    """A row of a table of runs."""
 
-    model_config = ConfigDict(extra="ignore")
+    run: Run
+    feed: str
+    template: str
+    images: str
+    state: str
+    badge: str
 
-    feed: UUID
-    template: UUID
-    storage: UUID | Literal[""] = ""
-    confirm: Literal["yes", ""] = ""
+
+@dataclass(frozen=True)
+class RunListPage:
+    """What runs/list.jinja2 shows."""
+
+    runs: list[RunRow]
+
+
+@dataclass(frozen=True)
+class ResultImage:
+    """An image of a run, and the path of its thumbnail."""
+
+    item: RunItem
+    image: Image
+    path: str
+
+
+@dataclass(frozen=True)
+class ResultsPart:
+    """What runs/_results.jinja2 shows: the progress of a run, and its images so far."""
+
+    run: Run
+    progress: Progress
+    is_preparing: bool
+    is_live: bool
+    finished: int
+    headline: str
+    summary: str
+    detail: str
+    export: Export | None
+    can_export: bool
+    download_label: str
+    retry_label: str
+    images: list[ResultImage]
+    failures: list[RunItem]
+    more_failures: int
+    warnings: list[tuple[str, int]]
+    after: int
+    next_after: int | None
+
+
+@dataclass(frozen=True)
+class RunPage:
+    """What runs/show.jinja2 shows besides the results."""
+
+    feed_name: str
+    template_name: str
+    is_automatic: bool
+    has_feed: bool
+    columns: list[str]
+    column: str
+    output_feed: str
+
+
+def run_rows(request: Request, runs: list[Run]) -> list[RunRow]:
+    """Return the rows of a table of runs."""
+    names = run_names(request, runs)
+    return [
+        RunRow(
+            run=run,
+            feed=names.get(run.feed_id, ""),
+            template=names.get(run.template_id, ""),
+            images=f"{run.done:,} of {run.total:,}",
+            state=_state_text(run),
+            badge=BADGES[state_of(run)],
+        )
+        for run in runs
+    ]
+
+
+def run_names(request: Request, runs: Iterable[Run]) -> dict[UUID | None, str]:
+    """Return the names of the feeds and templates of some runs, by id, with two queries."""
+    names: dict[UUID | None, str] = {}
+    workspace_id = request.workspace.workspace_id
+    runs = list(runs)
+    for model, ids in ((Feed, {run.feed_id for run in runs}), (Template, {run.template_id for run in runs})):
+        rows = request.db.execute(
+            select(model.id, model.name).where(model.workspace_id == workspace_id, model.id.in_(ids))
+        )
+        names |= {row.id: row.name for row in rows}
+    return names
 
 
 @view_config(context=RunCollection, request_method="GET", renderer="runs/list.jinja2", permission=Permission.VIEW)
-def run_list(context: RunCollection, request: Request) -> dict[str, Any]:
-    """The latest runs."""
-    runs = latest_runs(request.db, request.workspace.workspace_id)
-    return {"runs": [(run, progress_of(run)) for run in runs], "names": run_names(request, runs)}
-
-
-@view_config(
-    context=RunCollection,
-    name="new",
-    request_method="GET",
-    renderer="runs/new.jinja2",
-    permission=Permission.RUN_START,
-    partial=False,
-)
-@view_config(
-    context=RunCollection,
-    name="new",
-    request_method="GET",
-    renderer="runs/_mapping.jinja2",
-    permission=Permission.RUN_START,
-    partial=True,
-)
-def new_run_page(context: RunCollection, request: Request) -> dict[str, Any]:
-    """The form, with a guess which columns belong together and the image of the first row."""
-    return _page(request, empty_form(), dict(request.GET))
-
-
-@view_config(
-    context=RunCollection,
-    name="checks",
-    request_method="GET",
-    renderer="runs/checks.jinja2",
-    permission=Permission.RUN_START,
-    partial=False,
-)
-@view_config(
-    context=RunCollection,
-    name="checks",
-    request_method="GET",
-    renderer="runs/_checks.jinja2",
-    permission=Permission.RUN_START,
-    partial=True,
-)
-def check_rows(context: RunCollection, request: Request) -> dict[str, Any]:
-    """What somebody should look at in the first rows, before a run renders them all."""
-    workspace_id = request.workspace.workspace_id
-    try:
-        asked = RunForm.model_validate(dict(request.GET))
-    except ValidationError:
-        raise HTTPUnprocessableEntity("Choose a feed and a template") from None
-    feed = request.db.get(Feed, (workspace_id, asked.feed))
-    template = request.db.get(Template, (workspace_id, asked.template))
-    if feed is None or template is None:
-        raise HTTPNotFound
-    design = open_design(request.db, template)
-    mapping = _mapping_of(dict(request.GET), design, feed)
-    rows = [apply_mapping(mapping, item.data) for item in list_items(request.db, feed, limit=SAMPLE)]
-    uploads = uploads_of(request, template)
-    release_connection(request)  # what is rendered may be fetched
-    return {
-        "feed": feed,
-        "template": template,
-        "review": review(request.services.image_service, uploads, design.document, rows),
-    }
-
-
-@view_config(
-    context=RunCollection,
-    name="new",
-    request_method="POST",
-    renderer="runs/new.jinja2",
-    permission=Permission.RUN_START,
-)
-def new_run_form(context: RunCollection, request: Request) -> Any:
-    """Show what a run would come to; once that is confirmed, start it and go to watch it."""
-    form = read_form(RunForm, request.POST)
-    if form.value is not None:
-        workspace_id = request.workspace.workspace_id
-        chosen = form.value
-        feed = request.db.get(Feed, (workspace_id, chosen.feed))
-        template = request.db.get(Template, (workspace_id, chosen.template))
-        if feed is None or template is None:
-            missing = "feed" if feed is None else "template"
-            form = form.with_error(missing, f"There is no such {missing}; choose one of the list")
-        else:
-            design = open_design(request.db, template)
-            arguments: dict[str, Any] = {
-                "feed": feed,
-                "template": template,
-                "mapping": _mapping_of(form.typed, design, feed),
-                "outputs": _outputs_of(form.typed, design),
-                "connection_id": chosen.storage or None,
-            }
-            if len(arguments["outputs"]) > MAX_OUTPUTS:
-                form = form.with_error("formats", f"A row can become {MAX_OUTPUTS} images at most: choose fewer")
-                request.response.status = 422
-                return _page(request, form, form.typed)
-            try:
-                if not chosen.confirm:
-                    return _plan(request, form, arguments)
-                quota = request.services.quotas.of(workspace_id, request.workspace.plan_status)
-                run = start_run(request.db, **arguments, started_by=request.user.account.id, quota=quota)
-            except (EmptyFeedError, InvalidSettingsError, QuotaExceededError) as error:
-                form = form.with_error("feed", str(error))
-            else:
-                request.audit("run.start", f"{feed.name} with {template.name}", run=str(run.id), rows=run.total)
-                return HTTPSeeOther(request.path_in("runs", run.id))
-    request.response.status = 422
-    return _page(request, form, form.typed)
-
-
-def _plan(request: Request, form: Filled[RunForm], arguments: dict[str, Any]) -> Response:
-    """What the run would come to, with the form's fields, hidden, and a button that starts it."""
-    long = plan_takes_long(request.db, arguments["feed"], arguments["template"], arguments["outputs"])
-    with request.services.stream_limiter.place(request.workspace.workspace_id, when=long):
-        plan = plan_run(request.db, **arguments)
-    if not plan.images:
-        raise EmptyFeedError("This feed has no rows")
-    quota = request.services.quotas.of(request.workspace.workspace_id, request.workspace.plan_status)
-    left = (
-        None if quota.cap is None else max(quota.cap - monthly_usage(request.db, quota.workspace_id, quota.workspace_id), 0)
-    )
-    page = {
-        **arguments,
-        "plan": plan,
-        "left": left,
-        "cap": quota.cap,
-        "typed": form.typed,
-        "WORDS": FORMAT_WORDS,
-    }
-    return render_to_response("runs/plan.jinja2", page, request=request)
+def list_runs(context: RunCollection, request: Request) -> RunListPage:
+    """Show the latest runs."""
+    return RunListPage(run_rows(request, latest_runs(request.db, request.workspace.workspace_id)))
 
 
 @view_config(
     context=RunResource, request_method="GET", renderer="runs/show.jinja2", permission=Permission.VIEW, partial=False
 )
-def run_page(context: RunResource, request: Request) -> dict[str, Any]:
-    """The run, and where the feed with its images' addresses is."""
+def show_run(context: RunResource, request: Request) -> dict[str, Any]:
+    """Show a run, its images, and its output feed."""
     run = context.row
     feed = request.db.get_one(Feed, (run.workspace_id, run.feed_id))
     column = request.GET.get("column", "")
     column = column if column in feed.columns else ""
     workspace = request.db.get_one(Workspace, run.workspace_id)
-    return show_run(context, request) | {
-        "feed_is_there": feed.deleted_at is None,
-        "columns": feed.columns,
-        "column": column,
-        "output_feed": request.services.signed_urls.output_feed(workspace, feed.id, run.template_id, column),
-    }
+    page = RunPage(
+        feed_name=feed.name,
+        template_name=run_names(request, [run])[run.template_id],
+        is_automatic=find_auto_run(request.db, feed, run.template_id) is not None,
+        has_feed=feed.deleted_at is None,
+        columns=feed.columns,
+        column=column,
+        output_feed=request.services.signed_urls.output_feed(workspace, feed.id, run.template_id, column),
+    )
+    return vars(show_results(context, request)) | vars(page)
 
 
 @view_config(
     context=RunResource, request_method="GET", renderer="runs/_results.jinja2", permission=Permission.VIEW, partial=True
 )
-def show_run(context: RunResource, request: Request) -> dict[str, Any]:
-    """How far it is, and the images so far; the page asks again for this part while the run goes on."""
-    run = context.row
-    position = after_position(request)
+def show_results(context: RunResource, request: Request) -> ResultsPart:
+    """Show the progress and the images of a run; the page polls it while the run or its zip file is in progress."""
+    run, position = context.row, after_position(request)
+    state, progress = state_of(run), progress_of(run)
     results = results_after(request.db, run, position)
-    feed = request.db.get(Feed, (run.workspace_id, run.feed_id))
-    paths = {link.image.id: link.path for link in image_links(request, [a for _, a in results if a is not None])}
-    return {
-        "run": run,
-        "progress": progress_of(run),
-        "results": results,
-        "paths": paths,
-        "names": run_names(request, [run]),
-        "failures": results_after(request.db, run, state="failed", but=CANCELLED, limit=10) if run.failed else [],
-        "notes": warnings_of(request.db, run),
-        "follows": feed is not None and find_auto_run(request.db, feed, run.template_id) is not None,
-        "after": position,
-        "more": results[-1][0].position if len(results) == PAGE else None,
-    }
+    paths = {link.image.id: link.path for link in image_links(request, [image for _, image in results if image])}
+    export = find_run_export(request.db, run)
+    failures = (
+        results_after(request.db, run, state="failed", except_error=CANCELLED, limit=MAX_FAILURES)
+        if run.failed and not run.error_message
+        else []
+    )
+    headline, summary = _summary(run, state, progress)
+    return ResultsPart(
+        run=run,
+        progress=progress,
+        is_preparing=state == RunState.PREPARING,
+        is_live=not progress.finished or (export is not None and export.state == ExportState.PENDING),
+        finished=run.done + (0 if run.error_message else run.failed),
+        headline=headline,
+        summary=summary,
+        detail=_detail(state, progress),
+        export=export,
+        can_export=run.done > 0 and (export is None or _can_export_again(export, run)),
+        download_label="Download zip" if export is None or not is_outdated(export, run) else "Download earlier zip",
+        retry_label=_retry_label(state),
+        images=[ResultImage(item, image, paths[image.id]) for item, image in results if image],
+        failures=[item for item, _ in failures],
+        more_failures=run.failed - len(failures) if failures and not run.cancelled_at else 0,
+        warnings=warnings_of(request.db, run),
+        after=position,
+        next_after=results[-1][0].position if len(results) == PAGE else None,
+    )
 
 
 @view_config(context=RunResource, name="retry", request_method="POST", permission=Permission.RUN_RETRY)
 def retry_run(context: RunResource, request: Request) -> Response:
-    """Render again what failed."""
-    retry_failed(
-        request.db, context.row, request.services.quotas.of(context.row.workspace_id, request.workspace.plan_status)
-    )
-    names = run_names(request, [context.row])
-    request.audit("run.retry", names.get(context.row.feed_id, ""), run=str(context.row.id))
-    return HTTPSeeOther(request.path_in("runs", context.row.id))
+    """Render the failed images of a run again."""
+    run = context.row
+    retry_failed(request.db, run, request.services.quotas.of(run.workspace_id, request.workspace.plan_status))
+    return _redirect(request, run, "run.retry")
 
 
 @view_config(context=RunResource, name="cancel", request_method="POST", permission=Permission.RUN_START)
-def cancel_form(context: RunResource, request: Request) -> Response:
-    """Render no further images."""
+def cancel(context: RunResource, request: Request) -> Response:
+    """Cancel a run."""
     left_out = cancel_run(request.db, context.row)
-    names = run_names(request, [context.row])
-    request.audit("run.cancel", names.get(context.row.feed_id, ""), run=str(context.row.id), rows=left_out)
-    return HTTPSeeOther(request.path_in("runs", context.row.id))
+    return _redirect(request, context.row, "run.cancel", rows=left_out)
 
 
 @view_config(context=RunResource, name="follow", request_method="POST", permission=Permission.RUN_START)
-def follow_form(context: RunResource, request: Request) -> Response:
-    """From now on, render by itself what changes in the run's feed."""
+def turn_on_auto_run(context: RunResource, request: Request) -> Response:
+    """Start runs like this one automatically when the feed changes."""
     start_auto_run(request.db, context.row)
-    names = run_names(request, [context.row])
-    request.audit("feed.follow", names.get(context.row.feed_id, ""), run=str(context.row.id))
+    return _redirect(request, context.row, "feed.follow")
+
+
+@view_config(context=RunResource, name="zip", request_method="POST", permission=Permission.VIEW)
+def prepare_zip(context: RunResource, request: Request) -> Response:
+    """Let a job create the zip file of a run's images."""
+    with suppress(InvalidSettingsError):  # the run's connection was removed, so there is nothing to download
+        request_run_export(request.db, context.row, request.user.account.id)
     return HTTPSeeOther(request.path_in("runs", context.row.id))
 
 
 @view_config(context=RunResource, name="images.zip", request_method="GET", permission=Permission.VIEW)
-def download_run(context: RunResource, request: Request) -> Response:
-    """All images of the run; the bytes flow after the transaction has ended."""
+def download_run_zip(context: RunResource, request: Request) -> Response:
+    """Download the newest zip file of a run's images."""
     run = context.row
-    connection = request.db.get_one(Connection, (run.workspace_id, run.connection_id))
-    bucket = request.services.providers.open(connection.spec)
-    name = slugify(run_names(request, [run]).get(run.feed_id, ""), max_length=60) or "images"
-    stream_limiter = request.services.stream_limiter
-    with stream_limiter.place(run.workspace_id):  # of a large run, to find them takes long as well
-        entries = entries_of(request.db, run)
-    sent = stream_limiter.sent(run.workspace_id, zip_stream(entries, bucket))
-    response = Response(app_iter=sent, content_type="application/zip")
-    response.content_disposition = f'attachment; filename="{name}.zip"'
-    return response
+    export = find_run_export(request.db, run)
+    connection = request.db.get(Connection, (run.workspace_id, run.connection_id))
+    if export is None or export.key is None or connection is None:
+        return HTTPSeeOther(request.path_in("runs", run.id))
+    return download_zip(request, connection.spec, export.key)
 
 
-def _page(request: Request, form: Filled[RunForm], chosen: dict[str, Any]) -> dict[str, Any]:
-    workspace_id = request.workspace.workspace_id
-    feeds = list_feeds(request.db, workspace_id)
-    templates = list_templates(request.db, workspace_id)
-    feed = next((f for f in feeds if str(f.id) == chosen.get("feed")), feeds[0] if feeds else None)
-    template = next((t for t in templates if str(t.id) == chosen.get("template")), templates[0] if templates else None)
-    page = {
-        "form": form,
-        "feeds": feeds,
-        "templates": templates,
-        "feed": feed,
-        "template": template,
-        "formats": {format: FORMAT_WORDS[format] for format in Format},
-        "chosen_formats": [f for f in Format if f"format.{f}" in chosen] or [Format.JPEG],
-        "DEFAULT": DEFAULT,
-        "connections": list_connections(request.db, workspace_id),
-        "storage": chosen.get("storage", ""),
-    }
-    if feed is None or template is None:
-        return page
-    design = open_design(request.db, template)
-    sample = list_items(request.db, feed, limit=SAMPLE)
-    same = chosen.get("mapped") == f"{feed.id} {template.id}"
-    mapping = (
-        _mapping_of(chosen, design, feed)
-        if same
-        else guess_mapping(design.document.fields, feed.columns, [item.data for item in sample])
-    )
-    first = apply_mapping(mapping, sample[0].data) if sample else {}
-    return page | {
-        "design": design,
-        "mapping": mapping,
-        "first": first,
-        "preview": preview_path(request, design, first),
-        "mapped": f"{feed.id} {template.id}",
-        "sizes": design.document.size_names,
-        "chosen_sizes": [size for size in design.document.size_names if f"size.{size}" in chosen] or [DEFAULT_SIZE],
-    }
+def _redirect(request: Request, run: Run, action: str, **details: object) -> Response:
+    """Record an action in the activity log, and redirect to the run."""
+    request.audit(action, run_names(request, [run]).get(run.feed_id, ""), run=str(run.id), **details)
+    return HTTPSeeOther(request.path_in("runs", run.id))
 
 
-def _outputs_of(typed: dict[str, str], design: Design) -> list[Output]:
-    """What each row is rendered as: the formats that are ticked, in the sizes that are; of none, the first one."""
-    sizes = [size for size in design.document.size_names if f"size.{size}" in typed] or [DEFAULT_SIZE]
-    formats = [format for format in Format if f"format.{format}" in typed] or [Format.JPEG]
-    return [Output(size=size, format=format) for size in sizes for format in formats]
+def _can_export_again(export: Export, run: Run) -> bool:
+    return export.state != ExportState.PENDING and (export.state == ExportState.FAILED or is_outdated(export, run))
 
 
-def _mapping_of(typed: dict[str, str], design: Design, feed: Feed) -> dict[str, str]:
-    """The mapping that the fields say: a column of the feed, nothing, or the template's default (left out)."""
-    fields = {column.name: typed.get(f"map.{column.name}", DEFAULT) for column in design.document.fields}
-    return {name: value for name, value in fields.items() if value == "" or value in feed.columns}
+def _state_text(run: Run) -> str:
+    state = state_of(run)
+    if state == RunState.RUNNING:
+        return f"{progress_of(run).percent} %"
+    return f"{run.failed:,} failed" if state == RunState.FAILED else state.label
+
+
+def _summary(run: Run, state: RunState, progress: Progress) -> tuple[str, str]:
+    """The emphasized words and the rest of the sentence about a run's progress."""
+    match state:
+        case RunState.PREPARING:
+            return f"Preparing {run.total:,}", " images"
+        case RunState.NOT_STARTED | RunState.STOPPED:
+            return state.label, f": {run.done:,} of {run.total:,} images are ready"
+    parts = [" images"]
+    if run.unchanged:
+        parts.append(f", {run.unchanged:,} of them unchanged")
+    if run.failed:
+        parts.append(f", {run.failed:,} {'left out: the run was cancelled' if run.cancelled_at else 'failed'}")
+    if progress.finished:
+        parts.append(f" in {duration(progress.elapsed)}")
+    return f"{run.done:,} of {run.total:,}", "".join(parts)
+
+
+def _detail(state: RunState, progress: Progress) -> str:
+    if state == RunState.PREPARING:
+        return "A million rows take about a minute. Unchanged images are not rendered again"
+    if state in (RunState.NOT_STARTED, RunState.STOPPED):
+        return "Images that were not rendered do not count"
+    if progress.finished:
+        return f"{progress.per_second:.1f} per second"
+    if progress.seconds_left is not None:
+        return f"{progress.per_second:.1f} per second, about {duration(progress.seconds_left)} left"
+    return "Waiting for a render worker"
+
+
+def _retry_label(state: RunState) -> str:
+    if state == RunState.CANCELLED:
+        return "Resume run"
+    return "Retry run" if state in (RunState.NOT_STARTED, RunState.STOPPED) else "Retry failed images"

@@ -9,18 +9,18 @@ from pyramid.view import view_config
 
 from cwz_web.accounts.second_factor import (
     WrongCodeError,
-    begin_enrolment,
-    confirm_enrolment,
-    enrolment_uri,
-    recovery_codes_left,
-    renew_recovery_codes,
-    shared_secret,
-    turn_off,
+    confirm_enrollment,
+    count_recovery_codes,
+    disable_second_factor,
+    enrollment_uri,
+    pending_secret,
+    regenerate_recovery_codes,
+    start_enrollment,
 )
 from cwz_web.imaging.barcodes import qr_png
 from cwz_web.resources.application import SecondFactor
 from cwz_web.resources.permissions import Permission
-from cwz_web.views.account import ProofForm, proof_error
+from cwz_web.views.account import ProofForm, reauthentication_error
 from cwz_web.web.forms import Code, Filled, Form, empty_form, read_form
 from cwz_web.web.request import Request
 
@@ -48,7 +48,7 @@ def second_factor_page(context: SecondFactor, request: Request) -> dict[str, Any
     request_method="POST",
     renderer=PAGE,
     permission=Permission.SIGNED_IN,
-    rate_limit="proof",
+    rate_limit="reauthentication",
 )
 def begin(context: SecondFactor, request: Request) -> Any:
     """Make a secret for a phone, once the person has proved who they are."""
@@ -58,7 +58,7 @@ def begin(context: SecondFactor, request: Request) -> Any:
     form = _proof(request)
     if form.value is None:
         return _again(request, form)
-    begin_enrolment(account, request.services.ring)
+    start_enrollment(account, request.services.ring)
     return HTTPSeeOther("/account/second-factor")
 
 
@@ -66,10 +66,10 @@ def begin(context: SecondFactor, request: Request) -> Any:
 def qr(context: SecondFactor, request: Request) -> Response:
     """The code to scan; only until the set-up is finished."""
     account = request.user.account
-    secret = shared_secret(account, request.services.ring)
+    secret = pending_secret(account, request.services.ring)
     if secret is None:
         raise HTTPNotFound
-    return Response(qr_png(enrolment_uri(account, secret)), content_type="image/png")
+    return Response(qr_png(enrollment_uri(account, secret)), content_type="image/png")
 
 
 @view_config(
@@ -86,7 +86,7 @@ def confirm(context: SecondFactor, request: Request) -> Any:
     account = request.user.account
     if form.value is not None:
         try:
-            codes = confirm_enrolment(request.db, account, form.value.code, request.services.ring)
+            codes = confirm_enrollment(request.db, account, form.value.code, request.services.ring)
         except WrongCodeError:
             form = form.with_error("code", "This code is wrong. Is the phone's clock right? Try the next one")
         else:
@@ -101,14 +101,14 @@ def confirm(context: SecondFactor, request: Request) -> Any:
     request_method="POST",
     renderer=PAGE,
     permission=Permission.SIGNED_IN,
-    rate_limit="proof",
+    rate_limit="reauthentication",
 )
 def new_codes(context: SecondFactor, request: Request) -> Any:
     """New recovery codes in place of the old ones."""
     form = _proof(request)
     if form.value is None or not request.user.account.has_second_factor:
         return _again(request, form)
-    return _codes(request, renew_recovery_codes(request.db, request.user.account))
+    return _codes(request, regenerate_recovery_codes(request.db, request.user.account))
 
 
 @view_config(
@@ -117,21 +117,21 @@ def new_codes(context: SecondFactor, request: Request) -> Any:
     request_method="POST",
     renderer=PAGE,
     permission=Permission.SIGNED_IN,
-    rate_limit="proof",
+    rate_limit="reauthentication",
 )
 def off(context: SecondFactor, request: Request) -> Any:
     """Sign in without a code again."""
     form = _proof(request)
     if form.value is None:
         return _again(request, form)
-    turn_off(request.db, request.user.account)
+    disable_second_factor(request.db, request.user.account)
     log.info("second factor off", account=str(request.user.account.id), address=request.remote_addr)
     return HTTPSeeOther("/account/second-factor")
 
 
 def _proof(request: Request) -> Filled[ProofForm]:
     form = read_form(ProofForm, request.POST)
-    error = proof_error(request, form.value.proof) if form.value else None
+    error = reauthentication_error(request, form.value.proof) if form.value else None
     return form.with_error("proof", error) if error else form
 
 
@@ -150,7 +150,7 @@ def _page(request: Request, form: Filled[Any]) -> dict[str, Any]:
     return {
         "form": form,
         "account": person.account,
-        "secret": shared_secret(person.account, request.services.ring),
-        "codes_left": recovery_codes_left(request.db, person.account),
+        "secret": pending_secret(person.account, request.services.ring),
+        "codes_left": count_recovery_codes(request.db, person.account),
         "wanted_by": [access for access in person.workspaces if person.lacks_second_factor(access)],
     }

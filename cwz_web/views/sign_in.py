@@ -10,8 +10,8 @@ from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
-from cwz_web.accounts.google import GooglePerson
-from cwz_web.accounts.registration import EmailNotVerifiedError, SignInError, check_password
+from cwz_web.accounts.google import GoogleProfile
+from cwz_web.accounts.registration import EmailNotVerifiedError, SignInError, authenticate
 from cwz_web.accounts.second_factor import WrongCodeError, check_second_factor
 from cwz_web.accounts.sessions import end_session
 from cwz_web.demo import demo_password
@@ -20,7 +20,7 @@ from cwz_web.resources.application import Root, SignInRoot
 from cwz_web.resources.permissions import Permission
 from cwz_web.security import cookie_name, keep_cookie, set_session_cookie
 from cwz_web.web.forms import Code, Filled, Form, TypedPassword, empty_form, read_form
-from cwz_web.web.login_flow import account_of_step, begin_session, let_in
+from cwz_web.web.login_flow import complete_sign_in, continue_sign_in, find_step_account
 from cwz_web.web.request import Request
 from cwz_web.web.urls import safe_next
 
@@ -84,7 +84,7 @@ def sign_in_form(context: SignInRoot, request: Request) -> Any:
     if form.value is not None:
         typed = form.value
         try:
-            account = check_password(
+            account = authenticate(
                 request.db, email=typed.email, password=typed.password, passwords=request.services.passwords
             )
         except SignInError:
@@ -94,7 +94,7 @@ def sign_in_form(context: SignInRoot, request: Request) -> Any:
             request.override_renderer = "check_mail.jinja2"
             return {"email": typed.email, "again": True}
         else:
-            return let_in(request, request.db, account, safe_next(typed.next))
+            return continue_sign_in(request, request.db, account, safe_next(typed.next))
     request.response.status = 422
     return _page(request, form)
 
@@ -104,7 +104,7 @@ def sign_in_form(context: SignInRoot, request: Request) -> Any:
 )
 def code_page(context: SignInRoot, request: Request) -> Any:
     """Ask for the second factor."""
-    return {"form": empty_form()} if account_of_step(request, request.db) else HTTPSeeOther("/signin")
+    return {"form": empty_form()} if find_step_account(request, request.db) else HTTPSeeOther("/signin")
 
 
 @view_config(
@@ -117,7 +117,7 @@ def code_page(context: SignInRoot, request: Request) -> Any:
 )
 def code_form(context: SignInRoot, request: Request) -> Any:
     """Take the second factor."""
-    account = account_of_step(request, request.db)
+    account = find_step_account(request, request.db)
     if account is None:
         return HTTPSeeOther("/signin")
     form = read_form(CodeForm, request.POST)
@@ -128,8 +128,8 @@ def code_form(context: SignInRoot, request: Request) -> Any:
             log.warning("second factor refused", account=str(account.id), address=request.remote_addr)
             form = form.with_error("code", "This code is wrong, or was used already. Wait for the next one")
         else:
-            google = GooglePerson.from_claims(request.login_step)
-            return begin_session(request, request.db, account, safe_next(request.login_step["next"]), google)
+            google = GoogleProfile.from_claims(request.login_step)
+            return complete_sign_in(request, request.db, account, safe_next(request.login_step["next"]), google)
     request.response.status = 422
     return {"form": form}
 
@@ -159,13 +159,13 @@ def link_form(context: SignInRoot, request: Request) -> Any:
     form = read_form(LinkForm, request.POST)
     if form.value is not None:
         try:
-            account = check_password(
+            account = authenticate(
                 request.db, email=person.email, password=form.value.password, passwords=request.services.passwords
             )
         except (SignInError, EmailNotVerifiedError):
             form = form.with_error("password", "This is not the password of that account")
         else:
-            response = let_in(request, request.db, account, "/", person)
+            response = continue_sign_in(request, request.db, account, "/", person)
             keep_cookie(request, response, PROOF, None)
             return response
     request.response.status = 422
@@ -184,7 +184,7 @@ def sign_out(context: Root, request: Request) -> Response:
     return response
 
 
-def ask_for_proof(request: Request, person: GooglePerson) -> Response:
+def ask_for_proof(request: Request, person: GoogleProfile) -> Response:
     """To the page that asks for the password before Google is linked."""
     response = HTTPSeeOther("/signin/link")
     token = request.services.browser_tokens.sign(PROOF, PROOF_LIFETIME, **person.as_claims())
@@ -192,13 +192,13 @@ def ask_for_proof(request: Request, person: GooglePerson) -> Response:
     return response
 
 
-def _unproved(request: Request) -> GooglePerson | None:
+def _unproved(request: Request) -> GoogleProfile | None:
     token = request.cookies.get(cookie_name(request, PROOF))
     claims = request.services.browser_tokens.read(PROOF, token) if token else None
-    return GooglePerson.from_claims(claims) if claims else None
+    return GoogleProfile.from_claims(claims) if claims else None
 
 
-def demo_of(request: Request) -> tuple[str, str] | None:
+def demo_credentials(request: Request) -> tuple[str, str] | None:
     """The demo's address and password, where people may look around in it."""
     settings = request.services.settings
     return (EMAIL, demo_password(settings.secrets.signing.get_secret_value())) if settings.demo else None
@@ -209,7 +209,7 @@ def _page(request: Request, form: Filled[SignInForm]) -> dict[str, Any]:
     return {
         "form": form,
         "next": safe_next(request.params.get("next", "/")),
-        "demo": demo_of(request),
+        "demo": demo_credentials(request),
         "google": services.google is not None,
         "news": NEWS.get(request.GET.get("done", "")),
     }

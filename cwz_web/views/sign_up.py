@@ -12,9 +12,9 @@ from pyramid.view import view_config
 
 from cwz_web.accounts.credentials import change_email, reset_password
 from cwz_web.accounts.passwords import weakness
-from cwz_web.accounts.registration import BrowserMismatchError, confirm_address, sign_up, signed_up_in
-from cwz_web.accounts.tasks import queue_forgotten_answer, queue_sign_up_answer
-from cwz_web.accounts.tokens import InvalidTokenError, Purpose, look
+from cwz_web.accounts.registration import BrowserMismatchError, is_sign_up_browser, sign_up, verify_email
+from cwz_web.accounts.tasks import enqueue_password_reset, enqueue_sign_up_email
+from cwz_web.accounts.tokens import InvalidTokenError, Purpose, find_token
 from cwz_web.resources.application import Root
 from cwz_web.web.forms import Email, Form, Name, NewPassword, TypedPassword, empty_form, read_form
 from cwz_web.web.request import Request
@@ -89,7 +89,7 @@ def sign_up_form(context: Root, request: Request) -> Any:
         browser=request.visitor_id,
         passwords=request.services.passwords,
     )
-    queue_sign_up_answer(request.db, typed.email)
+    enqueue_sign_up_email(request.db, typed.email)
     request.override_renderer = CHECK_MAIL
     return {"email": typed.email, "again": True}
 
@@ -107,7 +107,7 @@ def resend(context: Root, request: Request) -> Any:
     form = read_form(AddressForm, request.POST)
     if form.value is None:
         return HTTPSeeOther("/signup")
-    queue_sign_up_answer(request.db, form.value.email)
+    enqueue_sign_up_email(request.db, form.value.email)
     return {"email": form.value.email, "again": False}
 
 
@@ -115,10 +115,10 @@ def resend(context: Root, request: Request) -> Any:
 def verify_page(context: Root, request: Request) -> Any:
     """The button that confirms an address."""
     try:
-        _, account = look(request.db, _token(request), Purpose.VERIFY)
+        _, account = find_token(request.db, _token(request), Purpose.VERIFY)
     except InvalidTokenError:
         return _bad_link(request, "/signup", "Sign up again")
-    elsewhere = not signed_up_in(account, request.visitor_id)
+    elsewhere = not is_sign_up_browser(account, request.visitor_id)
     return {"form": empty_form(), "token": _token(request), "elsewhere": elsewhere}
 
 
@@ -134,7 +134,7 @@ def verify_form(context: Root, request: Request) -> Any:
     """Confirm an address."""
     form = read_form(ConfirmForm, request.POST)
     try:
-        account = confirm_address(
+        account = verify_email(
             request.db,
             _token(request),
             browser=request.visitor_id,
@@ -171,7 +171,7 @@ def forgot_form(context: Root, request: Request) -> Any:
     if form.value is None:
         request.response.status = 422
         return {"form": form}
-    queue_forgotten_answer(request.db, form.value.email)
+    enqueue_password_reset(request.db, form.value.email)
     request.override_renderer = CHECK_MAIL
     return {"email": form.value.email, "again": False}
 
@@ -180,7 +180,7 @@ def forgot_form(context: Root, request: Request) -> Any:
 def reset_page(context: Root, request: Request) -> Any:
     """The form for a new password."""
     try:
-        look(request.db, _token(request), Purpose.RESET)
+        find_token(request.db, _token(request), Purpose.RESET)
     except InvalidTokenError:
         return _bad_link(request, "/forgot", "Ask for a new link")
     return {"form": empty_form(), "token": _token(request)}
@@ -198,7 +198,7 @@ def reset_form(context: Root, request: Request) -> Any:
     """Set a new password; every session ends."""
     form = read_form(ResetForm, request.POST)
     try:
-        _, account = look(request.db, _token(request), Purpose.RESET)
+        _, account = find_token(request.db, _token(request), Purpose.RESET)
         if form.value is not None and (advice := weakness(form.value.password, account.name, account.email)):
             form = form.with_error("password", advice)
         if form.value is None:
@@ -215,7 +215,7 @@ def reset_form(context: Root, request: Request) -> Any:
 def new_email_page(context: Root, request: Request) -> Any:
     """The button that confirms a new address."""
     try:
-        token, _ = look(request.db, _token(request), Purpose.EMAIL)
+        token, _ = find_token(request.db, _token(request), Purpose.EMAIL)
     except InvalidTokenError:
         return _bad_link(request, "/account", "To your account")
     return {"token": _token(request), "email": token.email}

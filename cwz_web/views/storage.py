@@ -212,7 +212,9 @@ def remove_form(context: ConnectionResource, request: Request) -> Any:
     return HTTPSeeOther(f"{request.path_in('storage')}?done=removed")
 
 
-def _opener(request: Request, provider: StorageProvider[Any, Any], connection: Connection, typed: Typed) -> Callable[[], Bucket]:
+def _opener(
+    request: Request, provider: StorageProvider[Any, Any], connection: Connection, typed: Typed
+) -> Callable[[], Bucket]:
     """How to open what was typed: with new secrets, or, the settings being the same, as it is kept."""
     providers, credentials = request.services.providers, typed.credentials
     if credentials is None:

@@ -1,6 +1,7 @@
-"""Templates: the list, one with a form to try it, its document, its versions, and what can be done with a whole one."""
+"""Templates: list, preview, document, versions, unsigned URLs, and actions on a whole template."""
 
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
@@ -13,13 +14,13 @@ from pyramid.view import view_config
 from sqlalchemy.exc import NoResultFound
 
 from cwz_web.generation.drafts import discard_draft
-from cwz_web.generation.models import Template
+from cwz_web.generation.models import Template, TemplateVersion
 from cwz_web.generation.templates import (
-    Design,
+    TemplateDesign,
     create_template,
+    list_designs,
     list_versions,
-    open_design,
-    open_designs,
+    load_design,
     publish,
 )
 from cwz_web.imaging.documents import MAX_DOCUMENT_BYTES, ImageTemplate
@@ -28,32 +29,90 @@ from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateCollection, TemplateResource
 from cwz_web.storage.connections import get_connection, list_connections
 from cwz_web.storage.contract import InvalidSettingsError
-from cwz_web.web.forms import Filled, Form, Name, messages, read_form
+from cwz_web.storage.models import Connection
+from cwz_web.web.forms import Filled, Form, Name, error_messages, read_form
 from cwz_web.web.request import Request
 
 
+@dataclass(frozen=True)
+class TemplateListPage:
+    """The view model of templates/list.jinja2."""
+
+    designs: list[TemplateDesign]
+
+
+@dataclass(frozen=True)
+class TemplatePage:
+    """The view model of templates/show.jinja2.
+
+    Attributes:
+        values: The value of each field, as typed or by default.
+        changed: The values that differ from the defaults.
+        preview: The path of the image.
+    """
+
+    design: TemplateDesign
+    values: dict[str, str]
+    changed: dict[str, str]
+    preview: str
+    base_url: str
+    connections: list[Connection]
+
+
+@dataclass(frozen=True)
+class DocumentPage:
+    """The view model of templates/document.jinja2; the form's errors are by path in the document."""
+
+    template: Template
+    form: Filled[Any]
+
+
+@dataclass(frozen=True)
+class VersionsPage:
+    """The view model of templates/versions.jinja2: the versions with their publishers, newest first."""
+
+    template: Template
+    versions: list[tuple[TemplateVersion, str | None]]
+
+
+@dataclass(frozen=True)
+class UnsignedUrlsPage:
+    """The view model of templates/unsigned_urls.jinja2.
+
+    Attributes:
+        allowed: The parameters that an unsigned URL may set; None while unsigned URLs are denied.
+        parameters: Labels of all parameters by name.
+    """
+
+    design: TemplateDesign
+    example_url: str
+    allowed: list[str] | None
+    parameters: dict[str, str]
+    has_image_fields: bool
+
+
 class StorageForm(Form):
-    """Which connection; empty for the workspace's default."""
+    """A connection; empty for the workspace's default."""
 
     storage: UUID | Literal[""] = ""
 
 
 class NameForm(Form):
-    """What people call the template. Its slug, which programs use, stays."""
+    """A new name. The slug, which API requests use, stays the same."""
 
     name: Name
 
 
-class OpenForm(Form):
-    """Whether the template is rendered without a signature. The parameters' fields (`open.<name>`) come beside it."""
+class UnsignedUrlsForm(Form):
+    """Whether unsigned URLs are allowed; the parameters are check boxes of their own (`open.<name>`)."""
 
     model_config = ConfigDict(extra="ignore")
 
-    do: Literal["open", "close"]
+    do: Literal["allow", "deny"]
 
 
 class VersionForm(Form):
-    """Which version."""
+    """A version number."""
 
     version: Annotated[int, Field(ge=1)]
 
@@ -61,9 +120,9 @@ class VersionForm(Form):
 @view_config(
     context=TemplateCollection, request_method="GET", renderer="templates/list.jinja2", permission=Permission.VIEW
 )
-def template_list(context: TemplateCollection, request: Request) -> dict[str, Any]:
-    """All templates, each rendered with its own sample values."""
-    return {"designs": open_designs(request.db, request.workspace.workspace_id)}
+def list_templates_page(context: TemplateCollection, request: Request) -> TemplateListPage:
+    """List the templates, each rendered with its default values."""
+    return TemplateListPage(list_designs(request.db, request.workspace.workspace_id))
 
 
 @view_config(
@@ -80,35 +139,36 @@ def template_list(context: TemplateCollection, request: Request) -> dict[str, An
     permission=Permission.VIEW,
     partial=True,
 )
-def show_template(context: TemplateResource, request: Request) -> dict[str, Any]:
-    """A template, rendered with the values of the form beside it."""
-    design = open_design(request.db, context.row)
-    given = {c.name: request.GET[c.name][:2000] for c in design.document.fields if c.name in request.GET}
-    changed = {c.name: given[c.name] for c in design.document.fields if given.get(c.name, c.default) != c.default}
-    return {
-        "design": design,
-        "given": given,
-        "preview": preview_path(request, design, changed),
-        "changed": changed,
-        "base_url": request.services.settings.url,
-        "connections": list_connections(request.db, request.workspace.workspace_id),
-    }
+def show_template(context: TemplateResource, request: Request) -> TemplatePage:
+    """Show a template, rendered with the values of the form beside it."""
+    design = load_design(request.db, context.row)
+    fields = design.document.fields
+    values = {field.name: request.GET.get(field.name, field.default)[:2000] for field in fields}
+    changed = {field.name: values[field.name] for field in fields if values[field.name] != field.default}
+    return TemplatePage(
+        design=design,
+        values=values,
+        preview=preview_path(request, design, changed),
+        changed=changed,
+        base_url=request.services.settings.url,
+        connections=list_connections(request.db, request.workspace.workspace_id),
+    )
 
 
 @view_config(context=TemplateResource, name="name", request_method="POST", permission=Permission.TEMPLATE_EDIT)
-def name_form(context: TemplateResource, request: Request) -> Response:
-    """Call the template something else."""
+def rename_template(context: TemplateResource, request: Request) -> Response:
+    """Rename the template."""
     form = read_form(NameForm, request.POST)
     if form.value is None:
-        raise HTTPUnprocessableEntity(f"The name: {form.errors.get('name', 'please give one')}")
+        raise HTTPUnprocessableEntity(f"Name: {form.errors.get('name', 'enter a name')}")
     request.audit("template.rename", context.row.name, to=form.value.name)
     context.row.name = form.value.name
     return HTTPSeeOther(request.path_in("templates", context.row.id))
 
 
 @view_config(context=TemplateResource, name="storage", request_method="POST", permission=Permission.TEMPLATE_EDIT)
-def storage_form(context: TemplateResource, request: Request) -> Response:
-    """Let the template's images go to another storage, from now on."""
+def choose_connection(context: TemplateResource, request: Request) -> Response:
+    """Choose the connection that stores the template's new images."""
     form = read_form(StorageForm, request.POST)
     if form.value is None:
         raise HTTPUnprocessableEntity("Choose one of the workspace's connections")
@@ -130,10 +190,10 @@ def storage_form(context: TemplateResource, request: Request) -> Response:
     renderer="templates/document.jinja2",
     permission=Permission.TEMPLATE_EDIT,
 )
-def document_page(context: TemplateResource, request: Request) -> dict[str, Any]:
-    """The document as text."""
-    document = open_design(request.db, context.row).document
-    return {"template": context.row, "form": Filled(None, {}, {"document": document.to_json()})}
+def document_page(context: TemplateResource, request: Request) -> DocumentPage:
+    """Show the document as JSON."""
+    document = load_design(request.db, context.row).document
+    return DocumentPage(context.row, Filled(None, {}, {"document": document.to_json()}))
 
 
 @view_config(
@@ -143,13 +203,13 @@ def document_page(context: TemplateResource, request: Request) -> dict[str, Any]
     renderer="templates/document.jinja2",
     permission=Permission.TEMPLATE_EDIT,
 )
-def document_form(context: TemplateResource, request: Request) -> Any:
-    """Publish a document as the next version, or say where it is wrong."""
+def publish_document(context: TemplateResource, request: Request) -> DocumentPage | Response:
+    """Publish a document as the next version. Its errors are by path in the document, not by form field."""
     text = request.POST.get("document", "")
     document, errors = read_document(text)
     if document is None:
         request.response.status = 422
-        return {"template": context.row, "form": Filled(None, errors, {"document": text})}
+        return DocumentPage(context.row, Filled(None, errors, {"document": text}))
     discard_draft(request.db, context.row)
     publish(request.db, context.row, document, request.user.account.id)
     request.audit("template.edit", context.row.name, version=context.row.version)
@@ -158,10 +218,10 @@ def document_form(context: TemplateResource, request: Request) -> Any:
 
 @view_config(context=TemplateResource, name="template.json", request_method="GET", permission=Permission.VIEW)
 def export_template(context: TemplateResource, request: Request) -> Response:
-    """The document as a file, to be brought in elsewhere."""
+    """Return the document as a file that can be imported elsewhere."""
     template = context.row
-    written = open_design(request.db, template).document.to_json().encode()
-    response = Response(written, content_type="application/json")
+    content = load_design(request.db, template).document.to_json().encode()
+    response = Response(content, content_type="application/json")
     response.content_disposition = f'attachment; filename="{template.slug}.json"'
     return response
 
@@ -173,18 +233,18 @@ def export_template(context: TemplateResource, request: Request) -> Response:
     renderer="templates/versions.jinja2",
     permission=Permission.VIEW,
 )
-def version_list(context: TemplateResource, request: Request) -> dict[str, Any]:
-    """Every version, each as it looks, and the way back to it."""
-    return {"template": context.row, "versions": list_versions(request.db, context.row)}
+def list_versions_page(context: TemplateResource, request: Request) -> VersionsPage:
+    """List the versions with previews."""
+    return VersionsPage(context.row, list_versions(request.db, context.row))
 
 
 @view_config(context=TemplateResource, name="versions", request_method="POST", permission=Permission.TEMPLATE_EDIT)
-def rollback_form(context: TemplateResource, request: Request) -> Response:
-    """Make an old version the newest: what came between stays in the list."""
+def restore_version(context: TemplateResource, request: Request) -> Response:
+    """Publish an earlier version again as the newest; later ones stay in the list."""
     form = read_form(VersionForm, request.POST)
     template = context.row
     try:
-        document = open_design(request.db, template, form.value.version).document if form.value else None
+        document = load_design(request.db, template, form.value.version).document if form.value else None
     except NoResultFound:
         document = None
     if form.value is None or document is None:
@@ -197,52 +257,53 @@ def rollback_form(context: TemplateResource, request: Request) -> Response:
 
 @view_config(
     context=TemplateResource,
-    name="open",
+    name="unsigned-urls",
     request_method="GET",
-    renderer="templates/open.jinja2",
+    renderer="templates/unsigned_urls.jinja2",
     permission=Permission.KEY_MANAGE,
 )
-def open_page(context: TemplateResource, request: Request) -> dict[str, Any]:
-    """What addresses without a signature may say."""
-    design, url = open_design(request.db, context.row), request.services.settings.url
-    open_ones = context.row.open_parameters
-    texts = {column.name: column.default for column in design.document.fields if column.name in (open_ones or ())}
-    return {
-        "design": design,
-        "address": f"{url}/i/{context.row.id}.jpg",
-        "example": urlencode(texts),
-        "open_ones": open_ones,
-        "parameters": _openable(design),
-        "photos": any(field.type == "image" for field in design.document.fields),
-    }
-
-
-@view_config(context=TemplateResource, name="open", request_method="POST", permission=Permission.KEY_MANAGE)
-def open_form(context: TemplateResource, request: Request) -> Response:
-    """Render for addresses without a signature that say nothing but what is ticked, or for none."""
-    form = read_form(OpenForm, request.POST)
-    if form.value is None:
-        raise HTTPUnprocessableEntity("Choose whether the template is open")
-    template = context.row
-    known = _openable(open_design(request.db, template))
-    template.open_parameters = (
-        [name for name in known if f"open.{name}" in form.typed] if form.value.do == "open" else None
+def unsigned_urls_page(context: TemplateResource, request: Request) -> UnsignedUrlsPage:
+    """Show which parameters an unsigned URL may set."""
+    design = load_design(request.db, context.row)
+    allowed = context.row.open_parameters
+    values = {field.name: field.default for field in design.document.fields if field.name in (allowed or ())}
+    url = f"{request.services.settings.url}/i/{context.row.id}.jpg"
+    return UnsignedUrlsPage(
+        design=design,
+        example_url=f"{url}?{urlencode(values)}" if values else url,
+        allowed=allowed,
+        parameters=_parameter_labels(design),
+        has_image_fields=any(field.type == "image" for field in design.document.fields),
     )
-    request.audit(f"template.{form.value.do}", template.name, parameters=template.open_parameters or [])
-    return HTTPSeeOther(request.path_in("templates", template.id, "open"))
 
 
-def _openable(design: Design) -> dict[str, str]:
-    """What an address may say, and how people call it."""
-    columns = {column.name: column.label for column in design.document.fields}
-    sizes = {"_size": "Its size, one of the template's"} if len(design.document.size_names) > 1 else {}
-    return columns | sizes | {"_scale": "Its scale, 1 to 3", "_quality": "Its quality, 1 to 100"}
+@view_config(context=TemplateResource, name="unsigned-urls", request_method="POST", permission=Permission.KEY_MANAGE)
+def change_unsigned_urls(context: TemplateResource, request: Request) -> Response:
+    """Allow unsigned URLs with the checked parameters, or deny them."""
+    form = read_form(UnsignedUrlsForm, request.POST)
+    if form.value is None:
+        raise HTTPUnprocessableEntity("Choose whether to allow unsigned URLs")
+    template = context.row
+    names = _parameter_labels(load_design(request.db, template))
+    is_allowed = form.value.do == "allow"
+    template.open_parameters = [name for name in names if f"open.{name}" in form.typed] if is_allowed else None
+    request.audit(
+        "template.open" if is_allowed else "template.close", template.name, parameters=template.open_parameters or []
+    )
+    return HTTPSeeOther(request.path_in("templates", template.id, "unsigned-urls"))
+
+
+def _parameter_labels(design: TemplateDesign) -> dict[str, str]:
+    """Return the parameters of an image URL with their labels."""
+    fields = {field.name: field.label for field in design.document.fields}
+    sizes = {"_size": "Size, by name"} if len(design.document.size_names) > 1 else {}
+    return fields | sizes | {"_scale": "Scale, 1 to 3", "_quality": "Quality, 1 to 100"}
 
 
 @view_config(context=TemplateResource, name="duplicate", request_method="POST", permission=Permission.TEMPLATE_EDIT)
 def duplicate_template(context: TemplateResource, request: Request) -> Response:
-    """A template like this one, to go on from."""
-    design = open_design(request.db, context.row)
+    """Create a copy of the template."""
+    design = load_design(request.db, context.row)
     copy = create_template(
         request.db,
         context.row.workspace_id,
@@ -257,7 +318,7 @@ def duplicate_template(context: TemplateResource, request: Request) -> Response:
 
 @view_config(context=TemplateResource, name="delete", request_method="POST", permission=Permission.TEMPLATE_EDIT)
 def delete_template(context: TemplateResource, request: Request) -> Response:
-    """Take a template out of use. Its page still offers the way back."""
+    """Delete the template; its page offers to restore it."""
     context.row.deleted_at = datetime.now(UTC)
     request.audit("template.delete", context.row.name)
     return HTTPSeeOther(request.path_in("templates", context.row.id))
@@ -265,26 +326,25 @@ def delete_template(context: TemplateResource, request: Request) -> Response:
 
 @view_config(context=TemplateResource, name="restore", request_method="POST", permission=Permission.TEMPLATE_EDIT)
 def restore_template(context: TemplateResource, request: Request) -> Response:
-    """Take a deleted template into use again."""
+    """Restore a deleted template."""
     context.row.deleted_at = None
     request.audit("template.restore", context.row.name)
     return HTTPSeeOther(request.path_in("templates", context.row.id))
 
 
-def preview_path(request: Request, design: Design, data: dict[str, str]) -> str:
-    """The path of an image of the template: the same signed address that people may use elsewhere."""
-    template: Template = design.template
-    path: str = request.services.signed_urls.on_demand_image(template.workspace_id, template.id, Format.JPEG, data)
-    return path
+def preview_path(request: Request, design: TemplateDesign, data: dict[str, str]) -> str:
+    """Return the path of the template's image, signed for use anywhere."""
+    template = design.template
+    return request.services.signed_urls.on_demand_image(template.workspace_id, template.id, Format.JPEG, data)
 
 
 def read_document(text: str) -> tuple[ImageTemplate | None, dict[str, str]]:
-    """A document that somebody wrote or brought, or messages that say where it is wrong."""
+    """Parse a document; return it, or None with messages by path."""
     try:
         if len(text) > MAX_DOCUMENT_BYTES:
-            raise ValueError("the document is too long")
+            raise ValueError(f"the document is longer than {MAX_DOCUMENT_BYTES:,} characters")
         return ImageTemplate.model_validate(json.loads(text)), {}
     except ValidationError as error:
-        return None, messages(error)
+        return None, error_messages(error)
     except (ValueError, RecursionError) as error:
         return None, {"document": f"This is not valid JSON: {error}"}

@@ -9,16 +9,16 @@ from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.ops.exports import request_export, list_exports
+from cwz_web.ops.exports import list_exports, request_export
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import ExportCollection, ExportResource, WorkspaceCollection, WorkspaceResource
 from cwz_web.storage.connections import has_storage
 from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.models import Connection
+from cwz_web.views.downloads import download_zip
 from cwz_web.web.forms import Form, empty_form, read_form
 from cwz_web.web.request import Request
-from cwz_web.web.transactions import release_connection
-from cwz_web.workspaces.deletion import GRACE, begin_workspace_deletion, bring_back, deletions_of
+from cwz_web.workspaces.deletion import GRACE, delete_workspace, list_deletions, restore_workspace
 from cwz_web.workspaces.models import Workspace
 
 DELETE = "workspaces/delete.jinja2"
@@ -94,18 +94,12 @@ def export_form(context: ExportCollection, request: Request) -> Any:
 
 @view_config(context=ExportResource, name="export.zip", request_method="GET", permission=Permission.DELETE)
 def download_export(context: ExportResource, request: Request) -> Response:
-    """The zip; its bytes flow after the transaction has ended."""
+    """Download the zip file of an export."""
     export = context.row
     connection = request.db.get(Connection, (export.workspace_id, export.connection_id)) if export.key else None
     if export.state != "done" or connection is None or export.key is None:
         return HTTPSeeOther(request.path_in("exports"))
-    place, name = connection.spec, f"{request.workspace.slug}-{export.created_at:%Y-%m-%d}.zip"
-    release_connection(request)
-    parts = request.services.providers.open(place).stream(export.key)
-    sent = request.services.stream_limiter.sent(export.workspace_id, parts)
-    response = Response(app_iter=sent, content_type="application/zip", content_length=export.size)
-    response.content_disposition = f'attachment; filename="{name}"'
-    return response
+    return download_zip(request, connection.spec, export.key)
 
 
 @view_config(
@@ -128,7 +122,7 @@ def delete_form(context: WorkspaceResource, request: Request) -> Any:
         request.response.status = 422
         return {"form": form, "days": GRACE.days}
     workspace = request.db.get_one(Workspace, request.workspace.workspace_id)
-    begin_workspace_deletion(request.db, workspace, request.actor, with_images=form.value.with_images)
+    delete_workspace(request.db, workspace, request.actor, with_images=form.value.with_images)
     return HTTPSeeOther("/w?done=deleted")
 
 
@@ -136,7 +130,7 @@ def delete_form(context: WorkspaceResource, request: Request) -> Any:
 def bring_back_form(context: WorkspaceCollection, request: Request) -> Response:
     """Undo a deletion, as an admin of what was deleted."""
     form = read_form(BringBackForm, request.POST)
-    mine = deletions_of(request.db, request.user.account.id)
+    mine = list_deletions(request.db, request.user.account.id)
     found = next((deletion for deletion in mine if form.value and deletion.workspace_id == form.value.workspace), None)
-    workspace = bring_back(request.db, found, request.actor) if found else None
+    workspace = restore_workspace(request.db, found, request.actor) if found else None
     return HTTPSeeOther(f"/w/{workspace.slug}" if workspace else "/w")

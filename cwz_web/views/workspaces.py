@@ -25,8 +25,8 @@ from cwz_web.web.forms import Filled, Form, Name, Slug, empty_form, read_form
 from cwz_web.web.request import Request
 from cwz_web.workspaces.audit import record
 from cwz_web.workspaces.creation import SlugTakenError, create_workspace, suggest_slug
-from cwz_web.workspaces.deletion import deletions_of
-from cwz_web.workspaces.invitations import invitation_for, open_invitations_of
+from cwz_web.workspaces.deletion import list_deletions
+from cwz_web.workspaces.invitations import find_open_invitation, list_open_invitations
 from cwz_web.workspaces.models import Workspace
 
 NEW = "workspaces/new.jinja2"
@@ -71,8 +71,8 @@ def workspace_list(context: WorkspaceCollection, request: Request) -> dict[str, 
     person = request.user
     return {
         "workspaces": person.workspaces,
-        "invitations": open_invitations_of(request.db, person.account),
-        "deletions": deletions_of(request.db, person.account.id),
+        "invitations": list_open_invitations(request.db, person.account),
+        "deletions": list_deletions(request.db, person.account.id),
         "deleted": request.GET.get("done") == "deleted",
     }
 
@@ -81,7 +81,7 @@ def workspace_list(context: WorkspaceCollection, request: Request) -> dict[str, 
 def join(context: WorkspaceCollection, request: Request) -> Response:
     """Accept an invitation that waits for the person."""
     form = read_form(JoinForm, request.POST)
-    found = invitation_for(request.db, request.user.account, form.value.invitation) if form.value else None
+    found = find_open_invitation(request.db, request.user.account, form.value.invitation) if form.value else None
     if found is None:
         return HTTPSeeOther("/w")
     return HTTPSeeOther(f"/w/{join_workspace(request, *found).slug}")
@@ -228,7 +228,7 @@ def _add_sample(request: Request, kind: str, add: Callable[[Session, UUID, Provi
     return HTTPSeeOther(request.path_in("setup"))
 
 
-def needs_nothing(provider: StorageProvider[Any, Any]) -> bool:
+def works_without_settings(provider: StorageProvider[Any, Any]) -> bool:
     """Whether a provider works without anything typed in."""
     models = (provider.settings_model, provider.credentials_model)
     return not any(field.is_required() for model in models for field in model.model_fields.values())
@@ -236,7 +236,7 @@ def needs_nothing(provider: StorageProvider[Any, Any]) -> bool:
 
 def _ready_providers(request: Request) -> list[StorageProvider[Any, Any]]:
     """The providers that can be used without any settings."""
-    return [provider for provider in request.services.providers if needs_nothing(provider)]
+    return [provider for provider in request.services.providers if works_without_settings(provider)]
 
 
 def _setup_page(request: Request, form: Filled[Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """CSRF protection: a token bound to the browser's session, and a check of the request's origin.
 
-The token is an HMAC-SHA256 of the session id or, before sign-in, of a random cookie; a cookie that an attacker plants is
-useless without the secret. URLs that use no cookie (/v1, /hooks) are exempt.
+The token is an HMAC-SHA256 of the session id or, before sign-in, of a random cookie; a cookie that an attacker plants
+is useless without the secret. URLs that use no cookie (/v1, /hooks) are exempt.
 """
 
 import hmac

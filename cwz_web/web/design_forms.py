@@ -20,7 +20,7 @@ from cwz_web.imaging.editing import (
     remove_layer,
     remove_size,
 )
-from cwz_web.web.forms import messages
+from cwz_web.web.forms import error_messages
 from cwz_web.web.layer_forms import bound_fields, read_layer
 
 MAX_COLUMNS = 50
@@ -87,7 +87,7 @@ def change_design(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Chan
     except LayerNotFoundError as missing:
         raise InvalidDesignError({"layer": f"The layer “{missing}” is not there any more"}) from None
     except ValidationError as error:
-        raise InvalidDesignError(_shortened(messages(error))) from None
+        raise InvalidDesignError(_shortened(error_messages(error))) from None
 
 
 def _shortened(errors: dict[str, str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Forms: the fields of a request through a pydantic model, with a message beside each field that is wrong."""
+"""Forms: validation of a request's fields with a pydantic model, with a message for each invalid field."""
 
 import functools
 import re
@@ -19,96 +19,100 @@ from cwz_web.workspaces.creation import validate_slug
 M = TypeVar("M", bound="Form")
 
 CSRF_FIELD = "csrf_token"
-# NUL, and halves of surrogate pairs: neither can be stored.
+# NUL and lone surrogates cannot be stored in PostgreSQL.
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
-# Where pydantic means the name of something in an object, and not its value.
-NAME_OF_FIELD = "[key]"
+# The last part of pydantic's location of an error in a key of an object.
+KEY_LOCATION = "[key]"
 
-PLAIN = {
-    "missing": "Please fill this in",
-    "string_too_short": "Please fill this in",
-    "string_too_long": "This is too long: {max_length} characters are the most",
-    "uuid_parsing": "Please choose one",
-    "uuid_type": "Please choose one",
-    "enum": "Please choose one",
-    "literal_error": "Please choose one",
-    "int_parsing": "Write a whole number",
-    "float_parsing": "Write a number",
-    "less_than_equal": "{le} is the most",
-    "greater_than_equal": "{ge} is the least",
-    "date_from_datetime_parsing": "This is not a date",
-    "date_parsing": "This is not a date",
+MESSAGES = {
+    "missing": "Enter a value",
+    "string_too_short": "Enter a value",
+    "string_too_long": "Enter at most {max_length} characters",
+    "uuid_parsing": "Choose an option",
+    "uuid_type": "Choose an option",
+    "enum": "Choose an option",
+    "literal_error": "Choose an option",
+    "int_parsing": "Enter a whole number",
+    "float_parsing": "Enter a number",
+    "less_than_equal": "Enter at most {le}",
+    "greater_than_equal": "Enter at least {ge}",
+    "date_from_datetime_parsing": "Enter a date",
+    "date_parsing": "Enter a date",
 }
 
 
-def _long_enough(password: str) -> str:
+def _check_length(password: str) -> str:
     if len(password) < MIN_LENGTH:
-        raise ValueError(f"Use at least {MIN_LENGTH} characters; a few words together are good")
+        raise ValueError(f"Use at least {MIN_LENGTH} characters. A phrase of several words is a good choice")
     return password
 
 
-def _printable(text: str) -> str:
-    """One line that can stand in a mail, a page, and a log. Something that looks like a link is no name."""
+def _check_name(text: str) -> str:
+    """Accept one line of text that is safe in an email, a page and a log; a URL is not a name."""
     if not text.isprintable() or "://" in text:
-        raise ValueError("Please use letters, digits and ordinary signs only")
+        raise ValueError("Use letters, digits and common punctuation only")
     return text
 
 
 Email = Annotated[str, StringConstraints(max_length=254), AfterValidator(normalize_email)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_printable)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_check_name)]
 Slug = Annotated[str, StringConstraints(to_lower=True), AfterValidator(validate_slug)]
 Code = Annotated[str, StringConstraints(min_length=1, max_length=40)]
-# A secret that travels in a header: no line break, nothing that is not seen.
+# A secret that is sent in a header: printable ASCII.
 Printable = Annotated[
     str, StringConstraints(strip_whitespace=False, max_length=500, pattern=r"^[\x20-\x7e]*$"), Field(repr=False)
 ]
-# A password is taken as it was typed, spaces included.
+# Spaces are part of a password.
 TypedPassword = Annotated[str, StringConstraints(strip_whitespace=False, min_length=1, max_length=MAX_LENGTH)]
 NewPassword = Annotated[
-    str, StringConstraints(strip_whitespace=False, max_length=MAX_LENGTH), AfterValidator(_long_enough)
+    str, StringConstraints(strip_whitespace=False, max_length=MAX_LENGTH), AfterValidator(_check_length)
 ]
 
 
 class Form(BaseModel):
-    """A form's fields. What a page sends besides them is refused, the CSRF token excepted."""
+    """The fields of a form. Other fields are rejected, except for the CSRF token."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
 
 @dataclass(frozen=True)
 class Filled(Generic[M]):
-    """A form as it was sent: the valid value, or messages by field; and what was typed, to show it again."""
+    """A submitted form: its valid value, or error messages by field, and the typed values to show again."""
 
     value: M | None
     errors: dict[str, str]
     typed: dict[str, str]
 
     def with_error(self, field: str, message: str) -> "Filled[M]":
-        """The same, refused for a reason that only the domain knows."""
+        """Return the form with an error that only the domain can find."""
         return Filled(None, {**self.errors, field: message}, self.typed)
 
 
 def read_form(model: type[M], posted: MultiDict[str, Any]) -> Filled[M]:
-    """Validate the fields of a request. Raises HTTPBadRequest for what no person can have typed into the form."""
+    """Validate the fields of a request.
+
+    Raises:
+        HTTPBadRequest: No browser sends this for our form: an unknown field, or a character that cannot be stored.
+    """
     typed = {name: value for name, value in posted.items() if isinstance(value, str) and name != CSRF_FIELD}
-    if twice := refuse_odd(posted, model.model_fields):
-        return Filled(None, twice, typed)
+    if repeated := find_repeated_fields(posted, model.model_fields):
+        return Filled(None, repeated, typed)
     try:
         return Filled(model.model_validate(typed), {}, typed)
     except ValidationError as error:
         unknown = [str(problem["loc"][0]) for problem in error.errors() if problem["type"] == "extra_forbidden"]
         if unknown:
-            raise HTTPBadRequest(f"The form has no field of this name: {', '.join(unknown)[:200]}") from None
-        return Filled(None, messages(error), typed)
+            raise HTTPBadRequest(f"Unknown form field: {', '.join(unknown)[:200]}") from None
+        return Filled(None, error_messages(error), typed)
 
 
 class FieldError(Exception):
-    """A form is refused for a reason that only the domain knows; the message stands beside the field.
+    """An error of a form that only the domain can find; the message is shown beside the field.
 
     Args:
         field: The name of the field.
-        message: What is wrong and what would be right, as a sentence for people.
+        message: What is wrong and what to do, as a sentence.
     """
 
     def __init__(self, field: str, message: str) -> None:
@@ -148,35 +152,36 @@ def form_view(
     return decorate
 
 
-def refuse_odd(posted: MultiDict[str, Any], names: Iterable[str]) -> dict[str, str]:
-    """A message for each field that came twice: two readers must not see two different values.
+def find_repeated_fields(posted: MultiDict[str, Any], names: Iterable[str]) -> dict[str, str]:
+    """Return a message for each field that was sent twice: two readers could see two different values.
 
-    Raises HTTPBadRequest for a character that cannot be stored.
+    Raises:
+        HTTPBadRequest: A value contains a character that cannot be stored.
     """
     if any(UNSTORABLE.search(value) for value in posted.values() if isinstance(value, str)):
-        raise HTTPBadRequest("The form holds a character that is not allowed")
-    return {name: "Please give this once" for name in names if len(posted.getall(name)) > 1}
+        raise HTTPBadRequest("The form contains a character that is not allowed")
+    return {name: "Enter this once" for name in names if len(posted.getall(name)) > 1}
 
 
-def messages(error: ValidationError, words: Mapping[str, str] = PLAIN) -> dict[str, str]:
-    """A message for each field (dotted where it lies deeper), in plain words.
+def error_messages(error: ValidationError, texts: Mapping[str, str] = MESSAGES) -> dict[str, str]:
+    """Return a message for each invalid field; nested fields are dotted.
 
-    Arguments:
-        words: what is said, by pydantic's name for what is wrong.
+    Args:
+        texts: The messages by pydantic's error type.
     """
     found: dict[str, str] = {}
     for problem in error.errors():
-        path, text = problem["loc"], words.get(problem["type"], problem["msg"].removeprefix("Value error, "))
-        if path[-1:] == (NAME_OF_FIELD,):
-            path, text = path[:-2], f"{text} (a name in here)"
+        path, text = problem["loc"], texts.get(problem["type"], problem["msg"].removeprefix("Value error, "))
+        if path[-1:] == (KEY_LOCATION,):
+            path, text = path[:-2], f"{text} (in a key)"
         field = ".".join(str(part) for part in path)
         limits = {
             name: f"{limit:g}" if isinstance(limit, float) else limit for name, limit in problem.get("ctx", {}).items()
         }
-        found.setdefault(field, text.format(**limits) if problem["type"] in words else text)
+        found.setdefault(field, text.format(**limits) if problem["type"] in texts else text)
     return found
 
 
 def empty_form() -> "Filled[Any]":
-    """A form that nobody has sent yet."""
+    """Return a form that has not been submitted."""
     return Filled(None, {}, {})

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from cwz_web.imaging.layers import AnyLayer, Layer
-from cwz_web.web.forms import messages
+from cwz_web.web.forms import error_messages
 
 _any_layer: TypeAdapter[Layer] = TypeAdapter(AnyLayer)
 FILLS = {"fill", "background"}
@@ -280,7 +280,7 @@ def read_layer(layer: Layer, typed: Mapping[str, str]) -> tuple[dict[str, Any], 
     try:
         _any_layer.validate_python(values)
     except ValidationError as error:
-        return {}, {_field_of(path): _plain(text) for path, text in messages(error).items()}
+        return {}, {_field_of(path): _plain(text) for path, text in error_messages(error).items()}
     return values, {}
 
 

@@ -1,4 +1,4 @@
-"""From a proof to a session: the step in between where a second factor is asked for, and what follows at the end."""
+"""The sign-in flow after the first proof of identity: the second factor, then a session."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -22,10 +22,10 @@ STEP_LIFETIME = timedelta(minutes=10)
 def continue_sign_in(
     request: Request, db: Session, account: Account, next_path: str, google: GoogleProfile | None = None
 ) -> Response:
-    """Go on with somebody who proved who they are: to the page for the code when they have a second factor.
+    """Redirect to the page for the authentication code, or start the session if the account has no second factor.
 
-    Arguments:
-        google: who is to be linked to the account once everything is proved.
+    Args:
+        google: The Google profile to link to the account when sign-in is complete.
     """
     if not account.has_second_factor:
         return complete_sign_in(request, db, account, next_path, google)
@@ -41,12 +41,12 @@ def continue_sign_in(
 def complete_sign_in(
     request: Request, db: Session, account: Account, next_path: str, google: GoogleProfile | None = None
 ) -> Response:
-    """Start a session in place of any that the browser had."""
+    """Start a session, in place of the one that the browser had, and redirect to the next page."""
     if google is not None:
         link_google(db, account, google)
-    before = session_of(request, db)
-    if before is not None:
-        end_session(db, before.account_id, before.id)
+    previous = session_of(request, db)
+    if previous is not None:
+        end_session(db, previous.account_id, previous.id)
     _, token = start_session(
         db,
         account,
@@ -62,7 +62,7 @@ def complete_sign_in(
 
 
 def find_step_account(request: Request, db: Session) -> Account | None:
-    """Whose first step was done in this browser, if that still counts."""
+    """Return the account that completed the first step in this browser, unless it has changed since."""
     if request.login_step is None:
         return None
     account = db.get(Account, UUID(request.login_step["sub"]))

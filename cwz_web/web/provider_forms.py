@@ -8,7 +8,7 @@ from pydantic.fields import FieldInfo
 from webob.multidict import MultiDict
 
 from cwz_web.storage.contract import StorageProvider
-from cwz_web.web.forms import Filled, Form, Name, messages, read_form, refuse_odd
+from cwz_web.web.forms import Filled, Form, Name, error_messages, find_repeated_fields, read_form
 
 
 class ConnectionForm(Form):
@@ -71,7 +71,7 @@ def read_provider_form(
     rest = MultiDict((name, value) for name, value in posted.items() if name not in (*settings_names, *secret_names))
     own = read_form(ConnectionForm, rest)
     typed = {name: str(posted.get(name, "")).strip() for name in settings_names}
-    errors = own.errors | refuse_odd(posted, [*settings_names, *secret_names])
+    errors = own.errors | find_repeated_fields(posted, [*settings_names, *secret_names])
     settings = _check(provider.settings_model, {name: value for name, value in typed.items() if value}, errors)
     given = {name: str(posted[name]) for name in secret_names if str(posted.get(name, "")).strip()}
     credentials = None if keeps_secrets and not given else _check(provider.credentials_model, given, errors)
@@ -85,7 +85,7 @@ def _check(model: type[BaseModel], given: dict[str, str], errors: dict[str, str]
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        errors |= messages(error)
+        errors |= error_messages(error)
         return None
 
 

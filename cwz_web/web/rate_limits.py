@@ -1,13 +1,12 @@
-"""How often something may be tried: counted per network address, per account, and for everybody together.
+"""Rate limits: attempts counted by IP address, by account and in total.
 
-A view declares `rate_limit="sign-in"`; the table below says what that means, and `cwz.limit.<name>.<scope>` in the .ini
-says otherwise. The look comes before the view, so that an attempt too many costs nothing. Where somebody guesses, only
-what was refused counts, so that nobody is locked out by signing in often. When the counting storage is broken, people
-are let in, and the log says so: a dead Valkey must not lock everybody out.
+A view declares `rate_limit="sign-in"`; LIMITS has the limits of that name, and `cwz.limit.<name>.<scope>` in the .ini
+overrides them. The check comes before the view, so a rejected attempt costs nothing. Where attempts are guesses, only
+failures count: frequent sign-ins lock nobody out. If the storage of the counts fails, requests are allowed and the
+failure is logged: an unavailable Valkey must not lock out every user.
 """
 
 import hashlib
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import Any
 import structlog
 from limits import RateLimitItem, RateLimitItemPerMinute, parse
 from limits.errors import ConfigurationError, StorageError
-from limits.storage import MemoryStorage, storage_from_string
+from limits.storage import storage_from_string
 from limits.strategies import MovingWindowRateLimiter, SlidingWindowCounterRateLimiter
 from pyramid.config import Configurator
 from pyramid.response import Response
@@ -28,47 +27,46 @@ from cwz_web.web.request import Request
 
 log = structlog.get_logger()
 
-# name -> scope -> how often
+# The limits by name and scope.
 LIMITS: dict[str, dict[str, str]] = {
-    "sign-in": {"address": "60 per 10 minutes", "account": "10 per 15 minutes", "everyone": "3000 per 10 minutes"},
-    "second-factor": {"address": "30 per 10 minutes", "account": "6 per 15 minutes"},
-    "sign-up": {"address": "20 per hour", "account": "5 per hour", "everyone": "1000 per hour"},
-    "reset": {"address": "20 per hour", "account": "5 per hour", "everyone": "1000 per hour"},
-    "resend": {"address": "20 per hour", "account": "5 per hour"},
-    "verification": {"address": "30 per 10 minutes"},
-    "google": {"address": "60 per 10 minutes"},
-    "proof": {"account": "10 per 15 minutes"},
-    "new-address": {"account": "5 per hour"},
-    "workspace": {"address": "30 per hour", "account": "10 per hour"},
+    "sign-in": {"ip": "60 per 10 minutes", "account": "10 per 15 minutes", "total": "3000 per 10 minutes"},
+    "second-factor": {"ip": "30 per 10 minutes", "account": "6 per 15 minutes"},
+    "sign-up": {"ip": "20 per hour", "account": "5 per hour", "total": "1000 per hour"},
+    "reset": {"ip": "20 per hour", "account": "5 per hour", "total": "1000 per hour"},
+    "resend": {"ip": "20 per hour", "account": "5 per hour"},
+    "verification": {"ip": "30 per 10 minutes"},
+    "google": {"ip": "60 per 10 minutes"},
+    "reauthentication": {"account": "10 per 15 minutes"},
+    "new-email": {"account": "5 per hour"},
+    "workspace": {"ip": "30 per hour", "account": "10 per hour"},
     "storage": {"account": "120 per hour"},
     "billing": {"account": "30 per hour"},
     "invitation": {"account": "60 per hour"},
-    # Images that are rendered for addresses without a signature; those that are there already do not count.
-    "open-image": {"address": "60 per minute", "template": "1200 per minute"},
-    # A feed of a hundred thousand rows is seconds of work; one that has not changed does not count.
+    # Rendering for unsigned URLs; cached images do not count.
+    "unsigned-image": {"ip": "60 per minute", "template": "1200 per minute"},
+    # An output feed of a hundred thousand rows takes seconds; an unchanged one does not count.
     "output-feed": {"feed": "30 per minute"},
     "api": {"key": "600000 per minute"},
 }
-# Where only refused attempts count.
-GUESSES = frozenset({"sign-in", "second-factor", "proof", "verification"})
-SWEEP_SECONDS = 10.0
+# The limits of which only failed attempts count.
+FAILURES_ONLY = frozenset({"sign-in", "second-factor", "reauthentication", "verification"})
 
 
 class RateLimitedError(Exception):
-    """Tried too often.
+    """Too many attempts.
 
-    Arguments:
-        seconds: after which it may be tried again.
+    Args:
+        seconds: The time until the next attempt is allowed.
     """
 
     def __init__(self, seconds: int) -> None:
-        super().__init__(f"in {seconds} s")
+        super().__init__(f"retry in {seconds} s")
         self.seconds = seconds
 
 
 @dataclass(frozen=True)
-class Left:
-    """What is left of a minute: `limit` in all, `remaining` of them, `seconds` until it is over."""
+class RateLimitStatus:
+    """The state of a limit per minute: requests allowed and remaining, and seconds until it resets."""
 
     allowed: bool
     limit: int
@@ -77,106 +75,95 @@ class Left:
 
     @property
     def headers(self) -> dict[str, str]:
-        """As the RateLimit header fields say it (draft-ietf-httpapi-ratelimit-headers, version 06)."""
-        told = {"Limit": self.limit, "Remaining": self.remaining, "Reset": self.seconds}
+        """The RateLimit header fields (draft-ietf-httpapi-ratelimit-headers-06)."""
+        values = {"Limit": self.limit, "Remaining": self.remaining, "Reset": self.seconds}
         retry = {} if self.allowed else {"Retry-After": str(self.seconds)}
-        return {f"RateLimit-{name}": str(value) for name, value in told.items()} | retry
+        return {f"RateLimit-{name}": str(value) for name, value in values.items()} | retry
 
 
-class ByteCache(MemoryStorage):
-    """`memory://`: that of `limits`, which throws away what has run out by a thread that it starts beside nearly every
-    request. That takes longer than the counting, so this one does it every few seconds."""
-
-    STORAGE_SCHEME = ["memory"]  # noqa: RUF012 - as limits declares it
-
-    @property
-    def timer(self) -> threading.Timer:
-        """The thread that is to throw away; no other is started while it waits."""
-        return self._timer
-
-    @timer.setter
-    def timer(self, timer: threading.Timer) -> None:
-        timer.interval = SWEEP_SECONDS
-        timer.daemon = True  # it must not hold up the end of the process
-        self._timer = timer
-
-
-class Limiter:
+class RateLimiter:
     """Counts attempts.
 
-    Arguments:
-        storage: `memory://` for one process, `redis://…` for several.
-        changed: `<name>.<scope>` to how often, where the operator wants something else than LIMITS.
-    Raises SettingsError when the storage cannot be used, and when one of those is no limit, or names none.
+    Args:
+        storage: `memory://` for one process, `redis://...` for several.
+        overrides: Limits of the operator by `<name>.<scope>`.
+
+    Raises:
+        SettingsError: The storage cannot be used, or an override is invalid or unknown.
     """
 
-    def __init__(self, storage: str, changed: Mapping[str, str]) -> None:
+    def __init__(self, storage: str, overrides: Mapping[str, str]) -> None:
         try:
             self._storage = storage_from_string(storage, wrap_exceptions=True)
         except ConfigurationError as error:
             raise SettingsError(f"cwz.rate_limits: {error}") from None
         self._strategy = MovingWindowRateLimiter(self._storage)
         self._counter = SlidingWindowCounterRateLimiter(self._storage)
-        known = {f"{name}.{scope}": often for name, scopes in LIMITS.items() for scope, often in scopes.items()}
-        if unknown := changed.keys() - known.keys():
-            raise SettingsError(f"There is no limit {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
+        limits = {f"{name}.{scope}": limit for name, scopes in LIMITS.items() for scope, limit in scopes.items()}
+        if unknown := overrides.keys() - limits.keys():
+            raise SettingsError(
+                f"Unknown limit cwz.limit.{', '.join(sorted(unknown))}. The limits are {', '.join(sorted(limits))}"
+            )
         self._items: dict[str, RateLimitItem] = {}
-        for name, often in (known | dict(changed)).items():
+        for name, limit in (limits | dict(overrides)).items():
             try:
-                self._items[name] = parse(often)
+                self._items[name] = parse(limit)
             except ValueError:
-                raise SettingsError(f"cwz.limit.{name} is not like '20 per 10 minutes': {often}") from None
+                raise SettingsError(f"cwz.limit.{name} must have the form '20 per 10 minutes', not '{limit}'") from None
 
-    def look(self, name: str, who: Mapping[str, str]) -> None:
-        """See whether there may be another attempt. Raises RateLimitedError when there may not.
+    def check(self, name: str, client: Mapping[str, str]) -> None:
+        """Check that another attempt is allowed.
 
-        Arguments:
-            who: scope to the one that attempts; a scope that is missing here is not counted.
+        Args:
+            client: The client's identifier by scope; scopes that are missing are not limited.
+
+        Raises:
+            RateLimitedError: There were too many attempts.
         """
-        for scope, item in self._scopes(name, who):
-            if not self._safely(self._strategy.test, item, name, scope, who[scope]):
-                reset = self._strategy.get_window_stats(item, name, scope, who[scope]).reset_time
-                log.warning("too many attempts", limit=f"{name}.{scope}", who=who[scope])
+        for scope, item in self._scopes(name, client):
+            if not self._allow_on_failure(self._strategy.test, item, name, scope, client[scope]):
+                reset = self._strategy.get_window_stats(item, name, scope, client[scope]).reset_time
+                log.warning("too many attempts", limit=f"{name}.{scope}", client=client[scope])
                 raise RateLimitedError(max(int(reset - time.time()) + 1, 1))
 
-    def count(self, name: str, who: Mapping[str, str]) -> None:
+    def record(self, name: str, client: Mapping[str, str]) -> None:
         """Count an attempt."""
-        for scope, item in self._scopes(name, who):
-            self._safely(self._strategy.hit, item, name, scope, who[scope])
+        for scope, item in self._scopes(name, client):
+            self._allow_on_failure(self._strategy.hit, item, name, scope, client[scope])
 
-    def take(self, name: str, key: str, a_minute: int | None) -> Left:
-        """Count a request of a key, and see whether it may be answered.
+    def hit(self, name: str, key: str, per_minute: int | None) -> RateLimitStatus:
+        """Count a request of an API key, and return the state of its limit.
 
-        Arguments:
-            a_minute: how many it may make; None for what LIMITS says.
+        Args:
+            per_minute: The limit of the key; None for the one of LIMITS.
         """
-        item = RateLimitItemPerMinute(a_minute) if a_minute else self._items[f"{name}.key"]
-        allowed = self._safely(self._counter.hit, item, name, key)
+        item = RateLimitItemPerMinute(per_minute) if per_minute else self._items[f"{name}.key"]
+        allowed = self._allow_on_failure(self._counter.hit, item, name, key)
         try:
             stats = self._counter.get_window_stats(item, name, key)
-        except StorageError:  # told by then
-            return Left(allowed, item.amount, item.amount, item.get_expiry())
+        except StorageError:  # logged already
+            return RateLimitStatus(allowed, item.amount, item.amount, item.get_expiry())
         seconds = max(int(stats.reset_time - time.time()) + 1, 1)
-        return Left(allowed, item.amount, max(stats.remaining, 0), seconds)
+        return RateLimitStatus(allowed, item.amount, max(stats.remaining, 0), seconds)
 
-    def _scopes(self, name: str, who: Mapping[str, str]) -> list[tuple[str, RateLimitItem]]:
-        return [(scope, self._items[f"{name}.{scope}"]) for scope in LIMITS[name] if scope in who]
+    def _scopes(self, name: str, client: Mapping[str, str]) -> list[tuple[str, RateLimitItem]]:
+        return [(scope, self._items[f"{name}.{scope}"]) for scope in LIMITS[name] if scope in client]
 
-    def _safely(self, ask: Callable[..., bool], *arguments: Any) -> bool:
-        """What the storage answers; yes when it is broken."""
+    def _allow_on_failure(self, operation: Callable[..., bool], *arguments: Any) -> bool:
+        """Return the result of an operation of the storage, or True if the storage fails."""
         try:
-            return ask(*arguments)
+            return operation(*arguments)
         except StorageError as error:
-            log.error("rate limits do not count", error=type(error.storage_error).__name__)
+            log.error("rate limit storage failed", error=type(error.storage_error).__name__)
             return True
 
-    def forget(self) -> None:
-        """Forget every attempt."""
+    def reset(self) -> None:
+        """Reset all counts."""
         self._storage.reset()
 
 
-def network_of(address: str) -> str:
-    """What an address counts as: itself; of IPv6 the /64, which is what one customer gets."""
+def client_network(address: str) -> str:
+    """Return what an IP address is counted as: itself, or the /64 of IPv6, which one customer has."""
     try:
         parsed = ip_address(address)
     except ValueError:
@@ -187,25 +174,25 @@ def network_of(address: str) -> str:
 
 
 def limited_view(view: Callable[[Any, Request], Response], info: Any) -> Callable[[Any, Request], Response]:
-    """The view deriver behind `rate_limit`."""
+    """Enforce the view option `rate_limit` (a view deriver)."""
     name = info.options.get("rate_limit")
     if name is None:
         return view
     if name not in LIMITS:
-        raise SettingsError(f"A view names the rate limit {name}, which does not exist")
+        raise SettingsError(f"A view has the unknown rate limit {name}")
 
     def limited(context: Any, request: Request) -> Response:
-        who = {"address": network_of(request.remote_addr or ""), "everyone": ""}
+        client = {"ip": client_network(request.remote_addr or ""), "total": ""}
         if account := _account(request):
-            who["account"] = account
-        limiter: Limiter = request.services.limiter
-        limiter.look(name, who)
-        if name not in GUESSES:
-            limiter.count(name, who)
+            client["account"] = account
+        limiter: RateLimiter = request.services.limiter
+        limiter.check(name, client)
+        if name not in FAILURES_ONLY:
+            limiter.record(name, client)
             return view(context, request)
         response = view(context, request)
         if response.status_int >= 400:
-            limiter.count(name, who)
+            limiter.record(name, client)
         return response
 
     return limited
@@ -215,13 +202,13 @@ limited_view.options = ("rate_limit",)  # type: ignore[attr-defined]
 
 
 def _account(request: Request) -> str | None:
-    """Whose attempt it is: the account that is signed in, or whose first step is done; else the address typed."""
+    """Return the account of the attempt: signed in, in the second step of sign-in, or named by its email address."""
     if isinstance(request.identity, SignedInUser):
         return str(request.identity.account.id)
     if request.login_step is not None:
         return str(request.login_step["sub"])
     typed = request.POST.get("email")
-    # A digest: what is typed is of any length, and may be a password in the wrong field.
+    # A digest, since the text has any length and can be a password in the wrong field.
     return hashlib.sha256(typed.strip().lower().encode()).hexdigest() if isinstance(typed, str) and typed else None
 
 

@@ -1,4 +1,4 @@
-"""How pages are written: Jinja2 with autoescape and strict names, icons, static addresses, and a few filters."""
+"""Page rendering: Jinja2 with autoescape and strict undefined, icons, static files and filters."""
 
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
@@ -19,7 +19,7 @@ from cwz_web.web.request import Request
 from cwz_web.workspaces.models import Role
 
 YEAR = 365 * 24 * 3600
-# The first mark that is found decides: others say several.
+# The first match wins: browsers name other browsers as well.
 BROWSERS = (("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
 SYSTEMS = (
     ("Android", "Android"),
@@ -32,7 +32,7 @@ SYSTEMS = (
 
 
 def ago(moment: datetime) -> str:
-    """How long ago, in words."""
+    """Return how long ago a moment was, or its date."""
     seconds = (datetime.now(UTC) - moment).total_seconds()
     for size, unit in ((86400 * 2, None), (3600, "hour"), (60, "minute")):
         if seconds >= size:
@@ -44,12 +44,12 @@ def ago(moment: datetime) -> str:
 
 
 def bytes_size(size: int) -> str:
-    """A number of bytes, for people."""
+    """Format a number of bytes."""
     return f"{size / 1024**2:.1f} MB" if size >= 1024**2 else f"{max(round(size / 1024), 1)} KB"
 
 
 def duration(seconds: float) -> str:
-    """A number of seconds, for people."""
+    """Format a number of seconds."""
     if seconds < 60:
         return f"{max(round(seconds), 1)} s"
     minutes = round(seconds / 60)
@@ -57,39 +57,39 @@ def duration(seconds: float) -> str:
 
 
 def money(amount: int, currency: str) -> str:
-    """An amount in the smallest unit of its currency (ISO 4217), for people."""
+    """Format an amount in the smallest unit of its currency (ISO 4217)."""
     code = currency.upper()
     return format_currency(Decimal(amount).scaleb(-get_currency_precision(code)), code, locale="en")
 
 
 def device(user_agent: str) -> str:
-    """A browser and its system, as people call them; a guess from what it says of itself."""
-    browser = next((name for mark, name in BROWSERS if mark in user_agent), "A program")
+    """Return the names of a browser and its operating system, guessed from its User-Agent."""
+    browser = next((name for mark, name in BROWSERS if mark in user_agent), "An app")
     system = next((name for mark, name in SYSTEMS if mark in user_agent), "")
     return f"{browser} on {system}" if system else browser
 
 
 def static_path() -> str:
-    """Where static files lie; the release stands in it, so that a browser may keep them for a year."""
+    """Return the URL path of static files; it contains the release, so browsers can cache them for a year."""
     return f"/static/{version('cwz-web')}"
 
 
 class Icons:
-    """Icons of the npm package lucide-static, written into the page so that they take the text's color."""
+    """Icons of the npm package lucide-static, inlined so that they have the color of the text."""
 
     def __init__(self, node_modules: Path) -> None:
         self._folder = node_modules / "lucide-static" / "icons"
 
-    @lru_cache(maxsize=200)  # noqa: B019 - one object a process
+    @lru_cache(maxsize=200)  # noqa: B019 - one object per process
     def __call__(self, name: str) -> Markup:
-        """The icon's SVG; hidden from screen readers, since a text always stands beside it."""
+        """Return the icon's SVG, hidden from screen readers: a text is always beside it."""
         svg = (self._folder / f"{name}.svg").read_text()
         svg = svg[svg.index("<svg") :].replace("<svg", '<svg aria-hidden="true" focusable="false"', 1)
         return Markup(svg)  # noqa: S704 - a file of a pinned package
 
 
 def template_values(model: Any) -> Any:
-    """Return the fields of a view model (a dataclass) by name, as a template takes them; anything else as it is."""
+    """Return the fields of a view model (a dataclass) by name; any other value unchanged."""
     if is_dataclass(model) and not isinstance(model, type):
         return {field.name: getattr(model, field.name) for field in fields(model)}
     return model
@@ -128,21 +128,21 @@ def includeme(config: Configurator) -> None:
 
 
 class PartialPredicate:
-    """`partial=True`: the view answers htmx's request for a part of a page; `partial=False`: any other request.
+    """`partial=True`: the view answers htmx requests for a part of a page; `partial=False`: all other requests.
 
-    Neither a boosted link nor a restored page counts as a part: those get the whole page.
+    A boosted link and a history restore get the whole page.
     """
 
-    def __init__(self, wanted: bool, info: Any) -> None:
-        self.wanted = wanted
+    def __init__(self, value: bool, info: Any) -> None:
+        self.value = value
 
     def text(self) -> str:
-        return f"partial = {self.wanted}"
+        return f"partial = {self.value}"
 
     phash = text
 
     def __call__(self, context: Any, request: Request) -> bool:
         headers = request.headers
-        asked = headers.get("HX-Request") == "true" and headers.get("HX-Request-Type", "partial") == "partial"
-        whole = headers.get("HX-Boosted") == "true" or headers.get("HX-History-Restore-Request") == "true"
-        return (asked and not whole) == self.wanted
+        is_htmx = headers.get("HX-Request") == "true" and headers.get("HX-Request-Type", "partial") == "partial"
+        needs_page = headers.get("HX-Boosted") == "true" or headers.get("HX-History-Restore-Request") == "true"
+        return (is_htmx and not needs_page) == self.value

@@ -93,6 +93,12 @@ class Request(pyramid.request.Request):
         """The browser's cookies by name."""
         return parse_cookies(self)
 
+    @property
+    def theme(self) -> str:
+        """The theme that the user has chosen: light, dark, or auto."""
+        theme = self.cookies.get("theme", "")
+        return theme if theme in ("light", "dark") else "auto"
+
     @reify
     def uses_transaction(self) -> bool:
         """Whether one transaction spans the request."""

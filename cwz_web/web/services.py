@@ -25,7 +25,7 @@ from cwz_web.notify.topics import UnsubscribeLinks
 from cwz_web.notify.webhooks import WebhookSender
 from cwz_web.settings import Settings
 from cwz_web.storage.plugins import ProviderRegistry
-from cwz_web.web.rate_limits import Limiter
+from cwz_web.web.rate_limits import RateLimiter
 from cwz_web.web.slow_requests import SlowRequestLimiter
 
 # How long a statement waits for a lock. A few requests that waited longer would occupy every thread.
@@ -51,7 +51,7 @@ class Services:
     passwords: Passwords
     browser_tokens: BrowserTokens
     ring: KeyRing
-    limiter: Limiter
+    limiter: RateLimiter
     slow_requests: SlowRequestLimiter
     google: GoogleProvider | None
     billing: BillingService | None
@@ -84,7 +84,7 @@ class Services:
             Passwords(settings.secrets.password_pepper.get_secret_value()),
             BrowserTokens(settings.secrets.session.get_secret_value(), _value(settings.secrets.session_previous)),
             settings.secrets.key_ring,
-            Limiter(settings.rate_limits, settings.limit),
+            RateLimiter(settings.rate_limits, settings.limit),
             SlowRequestLimiter(),
             _google(settings),
             BillingService.of(settings),

@@ -18,7 +18,7 @@ def sign_in_path(request: Request) -> str:
 
 
 def safe_next(path: str) -> str:
-    """Return a path within this site, or the front page for one that leads elsewhere, such as `//host` and `/\\host`."""
+    """Return a path within this site, or `/` for one that leads elsewhere, such as `//host` and `/\\host`."""
     is_local = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
     return path if is_local else "/"
 

@@ -211,8 +211,8 @@ def test_failed_payment_makes_workspace_read_only_after_grace_period(
     till.stripe.objects["invoices"]["in_1"]["created"] -= 6 * 86400
     till.process()
     page = app.get(f"/w/{till.space.slug}/feeds/{feed.id}")
-    assert "can only be looked at" in page.text
-    assert app.get(f"/w/{till.space.slug}/feeds/new", status=402).html.find("a", string="See the plans")
+    assert "read-only until it is paid" in page.text
+    assert app.get(f"/w/{till.space.slug}/feeds/new", status=402).html.find("a", string="View plans")
     token = page.html.find("input", {"name": "csrf_token"})["value"]
     app.post(f"/w/{till.space.slug}/feeds/{feed.id}/delete", {"csrf_token": token}, status=402)
     refused = app.post_json(
@@ -575,7 +575,7 @@ def test_plan_limits_members_feeds_and_connections(till: Till, app: TestApp, mak
     head = {"Authorization": f"Bearer {key}"}
     app.post_json("/v1/feeds", {"name": "One"}, headers=head, status=201)
     refused = app.post_json("/v1/feeds", {"name": "Two"}, headers=head, status=402)
-    assert (refused.json["code"], "allows 1 feed." in refused.json["detail"]) == ("no_room", True)
+    assert (refused.json["code"], "allows 1 feed." in refused.json["detail"]) == ("plan_limit_reached", True)
     assert "allows 1 connection" in app.get(f"{base}/storage/new", status=402).text
 
 

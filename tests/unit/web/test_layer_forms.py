@@ -50,8 +50,8 @@ def text_layer(**typed: str) -> tuple[dict[str, Any], dict[str, str]]:
         ("rotation", "much", "Write a number"),
         ("color", "red", "Write a color as #rrggbb"),
         ("text", "{{ a | b }}", "“b” is not a filter"),
-        ("text", "{{ a", "never closed"),
-        ("font", "Comic Sans", "There is no font Comic Sans"),
+        ("text", "{{ a", "is not closed"),
+        ("font", "Comic Sans", "Unknown font: Comic Sans"),
         ("name", "", "Please fill this in"),
     ],
 )
@@ -65,8 +65,8 @@ def test_what_is_wrong_is_said_at_its_field(field: str, typed: str, saying: str)
 @pytest.mark.parametrize(
     ("typed", "field"),
     [
-        ({"background.kind": "solid", "background.start": "blue"}, "background.start"),
-        ({"background.kind": "linear", "background.end": "blue"}, "background.end"),
+        ({"background.type": "solid", "background.start": "blue"}, "background.start"),
+        ({"background.type": "linear", "background.end": "blue"}, "background.end"),
         ({"stroke.width": "4", "stroke.color": "blue"}, "stroke.color"),
         ({"border.width": "4", "border.color": "blue"}, "border.color"),
         ({"shadow.on": "on", "shadow.blur": "-3"}, "shadow.blur"),
@@ -81,8 +81,8 @@ def test_so_it_is_for_fields_that_lie_deeper(typed: dict[str, str], field: str) 
     [
         ({"border.width": "0", "border.color": "#000000"}, "border", None),
         ({"border.width": "3", "border.color": "#000000"}, "border", {"width": "3", "color": "#000000"}),
-        ({"background.kind": "none", "background.start": "#000000"}, "background", None),
-        ({"background.kind": "solid", "background.start": "#112233"}, "background", "#112233"),
+        ({"background.type": "none", "background.start": "#000000"}, "background", None),
+        ({"background.type": "solid", "background.start": "#112233"}, "background", "#112233"),
         ({"show_if.column": "", "show_if.is": "filled"}, "show_if", None),
         ({"min_size": ""}, "min_size", None),
         ({"italic": "on"}, "italic", True),

@@ -6,7 +6,7 @@ from cwz_web.web.rendering import ago, bytes_size, duration
 
 
 @pytest.mark.parametrize(
-    ("passed", "words"),
+    ("passed", "expected"),
     [
         (timedelta(seconds=5), "just now"),
         (timedelta(minutes=1), "1 minute ago"),
@@ -15,14 +15,14 @@ from cwz_web.web.rendering import ago, bytes_size, duration
         (timedelta(hours=47), "47 hours ago"),
     ],
 )
-def test_ago(passed: timedelta, words: str) -> None:
-    assert ago(datetime.now(UTC) - passed) == words
+def test_ago(passed: timedelta, expected: str) -> None:
+    assert ago(datetime.now(UTC) - passed) == expected
 
 
-def test_long_ago_is_a_date() -> None:
+def test_ago_shows_a_date_for_old_moments() -> None:
     assert ago(datetime(2020, 3, 1, tzinfo=UTC)) == "1 March 2020"
 
 
-def test_sizes_and_durations() -> None:
+def test_bytes_size_and_duration() -> None:
     assert [bytes_size(n) for n in (1, 2048, 3 * 1024**2)] == ["1 KB", "2 KB", "3.0 MB"]
     assert [duration(s) for s in (0.2, 59, 120, 7200)] == ["1 s", "59 s", "2 min", "2.0 h"]

@@ -8,7 +8,7 @@ from cwz_web.web.urls import safe_next
 
 
 @pytest.mark.parametrize("path", ["/", "/w/demo", "/w/demo/runs?x=1#y"])
-def test_paths_inside(path: str) -> None:
+def test_local_paths_are_kept(path: str) -> None:
     assert safe_next(path) == path
 
 
@@ -25,11 +25,11 @@ def test_paths_inside(path: str) -> None:
         "w/demo",
     ],
 )
-def test_everything_else_leads_home(path: str) -> None:
+def test_other_targets_lead_to_the_front_page(path: str) -> None:
     assert safe_next(path) == "/"
 
 
 @given(st.text(max_size=40))
-def test_nothing_leads_outside(path: str) -> None:
+def test_no_text_leads_to_another_site(path: str) -> None:
     target = urlsplit(urljoin("https://here.example/signin", safe_next(path)))
     assert (target.scheme, target.netloc) == ("https", "here.example")
