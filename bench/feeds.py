@@ -148,7 +148,7 @@ def main() -> None:
     atexit.register(shutil.rmtree, folder)  # runs after the database has been let go
     services, facts = start_installation(folder)
     results: dict[str, float] = {}
-    owner = services.keys.owner(facts["api_key"])
+    owner = services.keys.find(facts["api_key"])
     assert owner is not None
     workspace_id = owner.workspace_id
     try:

@@ -69,7 +69,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="cwz-bench-"))
     atexit.register(shutil.rmtree, folder)  # runs after the database has been let go
     services, facts = start_installation(folder)
-    owner = services.keys.owner(facts["api_key"])
+    owner = services.keys.find(facts["api_key"])
     assert owner is not None
     results: dict[str, float] = {}
 

@@ -43,7 +43,7 @@ def receive_render_message(context: HooksRoot, request: Request) -> Response:
         return _process(request, message_id, message)
     except MessageRejectedError:
         detail = "The message is not signed with this installation's render secret, is too old, or was received before"
-        raise ProblemError(401, "bad_signature", detail) from None
+        raise ProblemError(401, "invalid_signature", detail) from None
     except ValidationError:
         detail = "The content of the message is not known. Does the render worker have the same version?"
         raise ProblemError(422, "invalid", detail) from None

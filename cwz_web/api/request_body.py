@@ -59,12 +59,12 @@ def read_body(request: Request, model: type[BodyType], max_bytes: int = MAX_BODY
         ProblemError: The body is not JSON, is too large, or is not valid.
     """
     if request.content_type != JSON:
-        raise ProblemError(415, "not_json", "Send the body as application/json")
+        raise ProblemError(415, "unsupported_media_type", "Send the body as application/json")
     if (request.content_length or 0) > max_bytes:
         raise ProblemError(413, "body_too_large", f"The body can have at most {max_bytes // 1024} KB")
     body = request.body
     if NUL in body and _nul.search(body):
-        raise ProblemError(422, "bad_characters", "Remove the NUL character from the data")
+        raise ProblemError(422, "invalid_characters", "Remove the NUL character from the data")
     try:
         return model.model_validate_json(body, strict=True)
     except ValidationError as error:
@@ -77,7 +77,7 @@ def _problem_of(error: ValidationError) -> ProblemError:
     if error.error_count() > MAX_ERRORS:
         return ProblemError(422, "invalid", f"More than {MAX_ERRORS:,} fields are not valid")
     if error.errors()[0]["type"] == "json_invalid":
-        return ProblemError(400, "bad_json", "The body is not valid JSON in UTF-8")
+        return ProblemError(400, "invalid_json", "The body is not valid JSON in UTF-8")
     return ProblemError(422, "invalid", "The request is not valid", problems_with(error))
 
 

@@ -177,7 +177,7 @@ def _needs_signature(parameters: dict[str, str], open_parameters: tuple[str, ...
     closed = sorted(name for name in parameters if name not in open_parameters)
     if closed:
         errors = dict.fromkeys(closed, "Sign the URL")
-        raise ProblemError(403, "bad_signature", "An unsigned URL cannot have these parameters", errors)
+        raise ProblemError(403, "invalid_signature", "An unsigned URL cannot have these parameters", errors)
     return False
 
 
@@ -196,7 +196,7 @@ def _check_signature(
     try:
         request.services.signed_urls.check(workspace_id, path, parameters, numbers)
     except InvalidSignedUrlError as error:
-        raise ProblemError(403, "bad_signature", str(error)) from None
+        raise ProblemError(403, "invalid_signature", str(error)) from None
 
 
 def _options(parameters: dict[str, str]) -> Options:

@@ -1,19 +1,22 @@
-"""`/v1` and `/i`, as programs meet them."""
+"""`POST /v1/images`, stored images and signed URLs."""
 
 import time
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import pyvips
 from webtest import TestApp
 
-from cwz_web.generation.image_service import ImageService
+from cwz_web.generation.api_keys import Scope
 from cwz_web.generation.models import Image, Template
+from cwz_web.generation.signed_urls import sign
 from cwz_web.generation.templates import publish
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format
 from cwz_web.web.services import Services
+from cwz_web.workspaces.models import Workspace
 from tests.factories import Factory, api, local_bucket, small_document
 from tests.installation import wait_for
 
@@ -26,7 +29,7 @@ FORMATS = {
 
 
 class Client:
-    """A workspace with a template and a key."""
+    """A client with a key, in a workspace with a template."""
 
     def __init__(self, app: TestApp, make: Factory) -> None:
         self.app = app
@@ -44,7 +47,7 @@ def client(app: TestApp, make: Factory) -> Client:
 
 
 @pytest.mark.parametrize("accept", FORMATS)
-def test_the_image_comes_in_the_format_that_is_accepted(client: Client, accept: str) -> None:
+def test_image_has_the_accepted_format(client: Client, accept: str) -> None:
     answer = client.post({"data": {}}, accept=accept)
     assert answer.content_type == accept
     image = pyvips.Image.new_from_buffer(answer.body, "")
@@ -61,11 +64,11 @@ def test_the_image_comes_in_the_format_that_is_accepted(client: Client, accept: 
         ("image/jpeg;q=0, image/*", {}, "image/png"),
     ],
 )
-def test_negotiation(client: Client, accept: str, body: dict[str, str], expected: str) -> None:
+def test_content_negotiation(client: Client, accept: str, body: dict[str, str], expected: str) -> None:
     assert client.post(body, accept=accept).content_type == expected
 
 
-def test_data_changes_the_image_and_its_name(client: Client) -> None:
+def test_data_changes_the_image_and_its_etag(client: Client) -> None:
     plain, same, other = (
         client.post(),
         client.post({"data": {"title": "Hello"}}),
@@ -77,7 +80,7 @@ def test_data_changes_the_image_and_its_name(client: Client) -> None:
     assert other.headers["ETag"] != plain.headers["ETag"]
 
 
-def test_a_key_that_goes_to_and_fro_gets_what_it_asks_for(client: Client, make: Factory) -> None:
+def test_key_renders_several_templates_by_id_and_slug(client: Client, make: Factory) -> None:
     other = make.template(client.space, small_document(canvas={"width": 500, "height": 200}), name="Other")
     named = {300: client.template.slug, 500: str(other.id)}
     for width in (300, 500, 300, 300, 500, 500):
@@ -89,16 +92,21 @@ def test_a_key_that_goes_to_and_fro_gets_what_it_asks_for(client: Client, make: 
     assert client.post({"template": named[300]}).status_int == 200
 
 
-def test_numbers_and_nothing_are_values_too(client: Client) -> None:
+def test_numbers_and_null_are_valid_values(client: Client) -> None:
     assert client.post({"data": {"title": 12.5, "image": None}}).status_int == 200
 
 
-def test_as_json_the_image_is_kept_and_can_be_fetched(client: Client, make: Factory) -> None:
+def test_json_response_stores_the_image(client: Client, make: Factory) -> None:
     first = client.post({"data": {"title": "Keep"}}, accept="application/json")
     assert first.status_int == 201
     again = client.post({"data": {"title": "Keep"}}, accept="application/json")
     assert again.json["id"] == first.json["id"]
     assert make.count(Image, client.space.id) == 1
+    headers = {"Authorization": f"Bearer {make.key(client.space, Scope.READ)}"}
+    listed = client.app.get("/v1/images", headers=headers).json["images"]
+    assert [image["id"] for image in listed] == [first.json["id"]]
+    info = client.app.get(f"/v1/images/{first.json['id']}", headers=headers).json
+    assert (info["url"], info["template"]) == (first.json["url"], str(client.template.id))
     image = client.app.get(first.json["url"])
     assert image.content_type == first.json["content_type"] == "image/jpeg"
     assert len(image.body) == first.json["bytes"]
@@ -118,7 +126,7 @@ def test_as_json_the_image_is_kept_and_can_be_fetched(client: Client, make: Fact
         ({"color": "red"}, "color", 422),
     ],
 )
-def test_what_is_wrong_is_named(client: Client, body: dict[str, Any], field: str, status: int) -> None:
+def test_invalid_field_is_named(client: Client, body: dict[str, Any], field: str, status: int) -> None:
     answer = client.post(body, status=status)
     assert answer.content_type == "application/problem+json"
     assert answer.json["status"] == status
@@ -129,27 +137,27 @@ def test_what_is_wrong_is_named(client: Client, body: dict[str, Any], field: str
 @pytest.mark.parametrize(
     ("raw", "content_type", "status", "code"),
     [
-        (b"{", "application/json", 400, "bad_json"),
-        (b"\xff", "application/json", 400, "bad_json"),
-        (b"[" * 100_000, "application/json", 400, "bad_json"),
-        (b'{"template": "card", "data": {"title": "\\u0000"}}', "application/json", 422, "bad_characters"),
-        (b"template=card", "application/x-www-form-urlencoded", 415, "not_json"),
+        (b"{", "application/json", 400, "invalid_json"),
+        (b"\xff", "application/json", 400, "invalid_json"),
+        (b"[" * 100_000, "application/json", 400, "invalid_json"),
+        (b'{"template": "card", "data": {"title": "\\u0000"}}', "application/json", 422, "invalid_characters"),
+        (b"template=card", "application/x-www-form-urlencoded", 415, "unsupported_media_type"),
         (b" " * 300_000, "application/json", 413, "body_too_large"),
         (b"7", "application/json", 422, "invalid"),
     ],
 )
-def test_bodies_that_are_none(client: Client, raw: bytes, content_type: str, status: int, code: str) -> None:
+def test_invalid_body_is_rejected(client: Client, raw: bytes, content_type: str, status: int, code: str) -> None:
     headers = {"Authorization": f"Bearer {client.key}"}
     answer = client.app.post("/v1/images", raw, headers=headers, content_type=content_type, status=status)
     assert answer.json["code"] == code
 
 
-def test_a_format_that_nobody_makes_is_not_acceptable(client: Client) -> None:
+def test_unsupported_format_is_not_acceptable(client: Client) -> None:
     assert client.post(accept="application/pdf", status=406).json["code"] == "not_acceptable"
 
 
 @pytest.mark.parametrize("header", [None, "Bearer", "Bearer x", "Basic Zm9vOmJhcg==", "Bearer cwz_live_" + "a" * 43])
-def test_without_a_key_nothing_opens(client: Client, header: str | None) -> None:
+def test_request_without_a_valid_key_is_unauthorized(client: Client, header: str | None) -> None:
     headers = {"Authorization": header} if header else {}
     for path in ("/v1/images", "/v1/anything"):
         answer = client.app.post_json(path, {"template": "card"}, headers=headers, status=401)
@@ -157,7 +165,7 @@ def test_without_a_key_nothing_opens(client: Client, header: str | None) -> None
         assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-def test_a_browsers_cookie_opens_no_api_and_a_key_no_page(app: TestApp, make: Factory, client: Client) -> None:
+def test_session_cookie_does_not_open_the_api_nor_a_key_the_pages(app: TestApp, make: Factory, client: Client) -> None:
     from tests.factories import sign_in
 
     sign_in(app, make.member(client.space))
@@ -166,19 +174,19 @@ def test_a_browsers_cookie_opens_no_api_and_a_key_no_page(app: TestApp, make: Fa
     assert stranger.get(f"/w/{client.space.slug}", headers={"Authorization": f"Bearer {client.key}"}).status_int == 303
 
 
-def test_another_workspaces_template_is_not_there(client: Client, make: Factory) -> None:
+def test_template_of_another_workspace_is_unknown(client: Client, make: Factory) -> None:
     theirs = make.template(make.workspace(), name="Theirs")
     for name in (theirs.slug, str(theirs.id)):
         assert client.post({"template": name}, status=422).json["code"] == "unknown_template"
 
 
-def test_other_methods_and_addresses(client: Client) -> None:
+def test_unknown_methods_and_urls_are_rejected(client: Client) -> None:
     headers = {"Authorization": f"Bearer {client.key}"}
-    assert client.app.get("/v1/images", headers=headers, status="*").status_int == 405
+    assert client.app.put_json("/v1/images", {}, headers=headers, status=405).json["code"] == "method_not_allowed"
     assert client.app.post_json("/v1/nothing", {}, headers=headers, status=404).json["code"] == "not_found"
 
 
-def test_a_storage_that_is_gone_is_told(client: Client, make: Factory) -> None:
+def test_unavailable_storage_is_reported(client: Client, make: Factory) -> None:
     from sqlalchemy import update
 
     from cwz_web.storage.models import Connection
@@ -186,70 +194,76 @@ def test_a_storage_that_is_gone_is_told(client: Client, make: Factory) -> None:
     with make.database.transaction(client.space.id) as db:
         db.execute(update(Connection).values(provider="tape"))
     assert client.post(accept="application/json", status=503).json["code"] == "storage_unavailable"
-    assert client.post(status=200).content_type == "image/png", "an image that is not kept needs none"
+    assert client.post(status=200).content_type == "image/png", "an image that is not stored needs no storage"
 
 
-def test_something_large_in_the_place_of_a_kept_image_is_no_image(client: Client, make: Factory) -> None:
-    kept = client.post(accept="application/json").json
+def test_oversized_object_is_not_served_as_an_image(client: Client, make: Factory) -> None:
+    stored = client.post(accept="application/json").json
     with make.database.transaction(client.space.id) as db:
-        image = db.get_one(Image, (client.space.id, kept["id"]))
+        image = db.get_one(Image, (client.space.id, stored["id"]))
     bucket = local_bucket(make.services)
     bucket.put(image.key, bytes(20 * 1024**2 + 1), content_type="image/jpeg")
-    answer = client.app.get(kept["url"], status=503).json
+    answer = client.app.get(stored["url"], status=503).json
     assert (answer["code"], "larger than 20 MB" in answer["detail"]) == ("storage_unavailable", True)
     bucket.put(image.key, b"another one", content_type="image/jpeg")
-    assert client.app.get(kept["url"]).body == b"another one"
+    assert client.app.get(stored["url"]).body == b"another one"
 
 
-# The signed addresses
+# Signed URLs
 
 
-def address(services: Services, client: Client, format: Format = Format.PNG, **data: str) -> str:
+def signed_url(services: Services, client: Client, format: Format = Format.PNG, **data: str) -> str:
     return services.signed_urls.on_demand_image(client.space.id, client.template.id, format, data)
 
 
 @pytest.mark.parametrize("format", list(Format))
-def test_a_signed_address_shows_the_image_to_anyone(client: Client, services: Services, format: Format) -> None:
-    answer = TestApp(client.app.app).get(address(services, client, format, title="Grüße & mehr"))
+def test_signed_url_shows_the_image_to_every_client(client: Client, services: Services, format: Format) -> None:
+    answer = TestApp(client.app.app).get(signed_url(services, client, format, title="Grüße & mehr"))
     assert answer.content_type == format.content_type
     assert answer.headers["Cache-Control"].startswith("public")
     assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
     assert "Set-Cookie" not in answer.headers
 
 
-def test_a_image_that_the_browser_has_is_not_sent_again(client: Client, services: Services) -> None:
-    url = address(services, client)
+def test_unchanged_image_is_not_sent_again(client: Client, services: Services) -> None:
+    url = signed_url(services, client)
     tag = client.app.get(url).headers["ETag"]
     answer = client.app.get(url, headers={"If-None-Match": tag}, status=304)
     assert answer.body == b""
     assert client.app.head(url).headers["ETag"] == tag
 
 
-def test_an_address_that_is_asked_again_is_not_gathered_anew_while_all_is_as_it_was(
-    client: Client, services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url, gathered = address(services, client), []
-    order = ImageService.order
-    monkeypatch.setattr(ImageService, "order", lambda *given: gathered.append(given) or order(*given))
-    first, second = client.app.get(url), client.app.get(url)
-    assert len(gathered) == 1
-    assert (second.body, second.headers["ETag"]) == (first.body, first.headers["ETag"])
-    assert second.headers["Cache-Control"] == first.headers["Cache-Control"]
-    client.app.get(url, headers={"If-None-Match": first.headers["ETag"]}, status=304)
+def test_signed_url_follows_the_template_at_once(client: Client, services: Services) -> None:
+    url = signed_url(services, client)
+    first = client.app.get(url)
     with services.database.transaction(client.space.id) as db:
         wider = ImageTemplate.model_validate(small_document(canvas={"width": 500, "height": 200}))
         publish(db, db.get_one(Template, (client.space.id, client.template.id)), wider)
-    assert client.app.get(url).headers["ETag"] != first.headers["ETag"]
+    assert (
+        client.app.get(url, headers={"If-None-Match": first.headers["ETag"]}).headers["ETag"] != first.headers["ETag"]
+    )
     with services.database.transaction(client.space.id) as db:
         db.get_one(Template, (client.space.id, client.template.id)).deleted_at = datetime.now(UTC)
     client.app.get(url, status=404)
 
 
-def test_an_address_ends_when_it_says_although_it_was_shown_a_moment_ago(client: Client, services: Services) -> None:
-    url = address(services, client, e=str(int(time.time()) + 2))
+def test_retired_signing_key_is_rejected_at_once(client: Client, services: Services) -> None:
+    parameters = {"title": "A", "k": "1"}
+    key = services.signed_urls.key(client.space.id, 1).encode()
+    signature = sign(key, f"{client.template.id}.png", parameters)
+    url = f"/i/{client.template.id}.png?{urlencode(parameters)}&s={signature}"
+    assert client.app.get(url).status_int == client.app.get(url).status_int == 200
+    with services.database.transaction(client.space.id) as db:
+        workspace = db.get_one(Workspace, client.space.id)
+        workspace.signing_number = workspace.signing_oldest = 2
+    assert client.app.get(url, status=403).json["code"] == "invalid_signature"
+
+
+def test_signed_url_expires_although_its_image_is_cached(client: Client, services: Services) -> None:
+    url = signed_url(services, client, e=str(int(time.time()) + 2))
     assert client.app.get(url).status_int == client.app.get(url).status_int == 200
     wait_for(lambda: client.app.get(url, status="*").status_int == 403)
-    assert "time" in client.app.get(url, status=403).json["detail"]
+    assert "expired" in client.app.get(url, status=403).json["detail"]
 
 
 @pytest.mark.parametrize(
@@ -264,45 +278,43 @@ def test_an_address_ends_when_it_says_although_it_was_shown_a_moment_ago(client:
         lambda url: url.replace("title=A", "title=%41&title2=x"),
     ],
 )
-def test_a_changed_address_is_refused(client: Client, services: Services, change: Any) -> None:
-    url = address(services, client, title="A")
+def test_changed_signed_url_is_rejected(client: Client, services: Services, change: Any) -> None:
+    url = signed_url(services, client, title="A")
     assert client.app.get(url).status_int == 200
     answer = client.app.get(change(url), status=403)
-    assert answer.json["code"] == "bad_signature"
+    assert answer.json["code"] == "invalid_signature"
 
 
-def test_a_parameter_that_stands_twice_is_refused(client: Client, services: Services) -> None:
-    url = address(services, client, title="A")
+def test_repeated_parameter_is_rejected(client: Client, services: Services) -> None:
+    url = signed_url(services, client, title="A")
     assert client.app.get(url + "&title=B", status=400).json["code"] == "repeated_parameter"
 
 
-def test_a_signature_of_one_workspace_opens_no_other(client: Client, services: Services, make: Factory) -> None:
+def test_signature_of_another_workspace_is_rejected(client: Client, services: Services, make: Factory) -> None:
     other = make.workspace()
     theirs = make.template(other)
     url = services.signed_urls.on_demand_image(client.space.id, theirs.id, Format.PNG, {})
-    assert client.app.get(url, status=403).json["code"] == "bad_signature"
+    assert client.app.get(url, status=403).json["code"] == "invalid_signature"
 
 
 @pytest.mark.parametrize(
     "path", ["/i/", "/i/x.png", "/i/00000000-0000-7000-8000-000000000000.png", "/i/images/x/y.png"]
 )
-def test_images_that_are_not_there(client: Client, path: str) -> None:
+def test_unknown_image_is_not_found(client: Client, path: str) -> None:
     assert client.app.get(path, status=404).json["code"] == "not_found"
     assert client.app.get(f"/i/{client.template.id}.exe", status=404).json["code"] == "not_found"
 
 
-def test_an_unknown_column_is_named_even_when_it_is_signed(client: Client, services: Services) -> None:
-    assert "data.prize" in client.app.get(address(services, client, prize="1"), status=422).json["errors"]
+def test_unknown_field_in_a_signed_url_is_named(client: Client, services: Services) -> None:
+    assert "data.prize" in client.app.get(signed_url(services, client, prize="1"), status=422).json["errors"]
 
 
-def test_an_endless_address_is_refused(client: Client) -> None:
-    assert (
-        client.app.get(f"/i/{client.template.id}.png?title={'x' * 9000}", status=414).json["code"] == "address_too_long"
-    )
+def test_too_long_query_string_is_rejected(client: Client) -> None:
+    assert client.app.get(f"/i/{client.template.id}.png?title={'x' * 9000}", status=414).json["code"] == "url_too_long"
 
 
-def test_a_kept_image_is_opened_by_its_own_signature_only(client: Client) -> None:
+def test_stored_image_needs_its_own_signature(client: Client) -> None:
     url = client.post(accept="application/json").json["url"].removeprefix("http://localhost")
     assert client.app.get(url).status_int == 200
     assert client.app.get(url.replace(".jpg", ".png"), status="*").status_int == 403
-    assert client.app.get(url[:-2], status=403).json["code"] == "bad_signature"
+    assert client.app.get(url[:-2], status=403).json["code"] == "invalid_signature"

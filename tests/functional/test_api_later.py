@@ -1,4 +1,4 @@
-"""What the API does later: images that are ordered, runs that are planned, webhooks that are told."""
+"""Image requests, runs started through the API, and webhooks."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ from cwz_web.generation.models import Image
 from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.generation.usage import Quota, Quotas
 from cwz_web.jobs import PREPARE_QUEUE
-from cwz_web.notify.models import WebhookDelivery, Webhook
+from cwz_web.notify.models import Webhook, WebhookDelivery
 from cwz_web.runs import planning
 from cwz_web.runs.local_client import LocalRenderClient
 from cwz_web.runs.models import Run
@@ -24,18 +24,18 @@ from tests.factories import Factory, sign_in, small_document
 from tests.functional.test_api_terms import Program
 from tests.jobs import run_jobs
 
-LATER = {"Prefer": "respond-async", "Accept": "application/json"}
+ASYNC = {"Prefer": "respond-async", "Accept": "application/json"}
 
 
 def render(make: Factory, space: Workspace, run_id: str) -> None:
     with make.database.transaction(space.id) as db:
         run = db.scalars(select(Run).where(Run.id == run_id)).one()
-    ask = SpecificationRequest(workspace_id=space.id, run_id=run.id, chunk=0)
+    spec_request = SpecificationRequest(workspace_id=space.id, run_id=run.id, chunk=0)
     services = make.services
     web = LocalRenderClient(
         make.database.transaction, services.providers, SignedUrls("a secret", "https://site.example")
     )
-    RenderWorker(web, services.image_service, services.providers).render_chunk(ask, last_try=True)
+    RenderWorker(web, services.image_service, services.providers.outbound).render_chunk(spec_request, last_try=True)
 
 
 @pytest.fixture
@@ -43,20 +43,20 @@ def program(wsgi: Router, make: Factory) -> Program:
     return Program(wsgi, make)
 
 
-def ask_for(program: Program, address: str) -> Any:
-    path = address.removeprefix("http://localhost")
+def get(program: Program, url: str) -> Any:
+    path = url.removeprefix("http://localhost")
     return TestApp(program.wsgi).get(path, headers={"Authorization": f"Bearer {program.plain}"}, status="*")
 
 
-def test_a_image_that_is_ordered_is_there_later(program: Program, make: Factory) -> None:
+def test_requested_image_is_rendered_later(program: Program, make: Factory) -> None:
     body = {"template": program.template.slug, "data": {"title": "Later"}, "webhook": "https://shop.example/hook"}
-    answer = program.send(body, 202, **LATER)
+    answer = program.send(body, 202, **ASYNC)
     assert answer.headers["Preference-Applied"] == "respond-async"
     assert answer.json["state"] == "pending"
     assert answer.location == answer.json["status_url"]
-    assert ask_for(program, answer.location).json["state"] == "pending"
+    assert get(program, answer.location).json["state"] == "pending"
     render(make, program.space, answer.json["id"])
-    status = ask_for(program, answer.location).json
+    status = get(program, answer.location).json
     assert status["state"] == "done"
     image = TestApp(program.wsgi).get(status["image"]["url"].removeprefix("http://localhost"))
     assert image.content_type == "image/jpeg"
@@ -66,9 +66,9 @@ def test_a_image_that_is_ordered_is_there_later(program: Program, make: Factory)
     assert (delivery.url, delivery.event) == ("https://shop.example/hook", "image.created")
 
 
-def test_an_order_with_the_same_key_is_one_order(program: Program, make: Factory) -> None:
+def test_image_request_with_an_idempotency_key_is_created_once(program: Program, make: Factory) -> None:
     body = {"template": program.template.slug, "data": {"title": "Once"}}
-    first, again = (program.send(body, 202, Idempotency_Key="once", **LATER).json["id"] for _ in range(2))
+    first, again = (program.send(body, 202, Idempotency_Key="once", **ASYNC).json["id"] for _ in range(2))
     assert first == again
     assert make.count(Run, program.space.id) == 1
 
@@ -76,14 +76,14 @@ def test_an_order_with_the_same_key_is_one_order(program: Program, make: Factory
 @pytest.mark.parametrize(
     ("more", "headers", "field"),
     [
-        ({"size": "square"}, LATER, ""),
-        ({"data": {"nothing": "x"}}, LATER, ""),
-        ({"webhook": "ftp://shop.example/"}, LATER, "webhook"),
-        ({"webhook": "https://user:password@shop.example/"}, LATER, "webhook"),
+        ({"size": "square"}, ASYNC, ""),
+        ({"data": {"nothing": "x"}}, ASYNC, ""),
+        ({"webhook": "ftp://shop.example/"}, ASYNC, "webhook"),
+        ({"webhook": "https://user:password@shop.example/"}, ASYNC, "webhook"),
         ({"webhook": "https://shop.example/"}, {"Accept": "image/png"}, "webhook"),
     ],
 )
-def test_an_order_that_can_not_be_made_is_refused_at_once(
+def test_invalid_image_request_is_rejected_at_once(
     program: Program, make: Factory, more: dict[str, Any], headers: dict[str, str], field: str
 ) -> None:
     answer = program.send({"template": program.template.slug} | more, 422, **headers)
@@ -91,27 +91,27 @@ def test_an_order_that_can_not_be_made_is_refused_at_once(
     assert make.count(Run, program.space.id) == program.used == 0
 
 
-def test_another_workspaces_order_is_not_there_nor_is_a_run_an_order(
+def test_image_request_of_another_workspace_and_a_run_are_not_found(
     program: Program, wsgi: Router, make: Factory
 ) -> None:
-    answer = program.send({"template": program.template.slug}, 202, **LATER)
+    answer = program.send({"template": program.template.slug}, 202, **ASYNC)
     other = Program(wsgi, make)
-    assert ask_for(other, answer.location).status_int == 404
+    assert get(other, answer.location).status_int == 404
     run = make.run(make.feed(program.space), program.template)
-    assert ask_for(program, f"/v1/images/{run.id}").status_int == 404
+    assert get(program, f"/v1/image-requests/{run.id}").status_int == 404
 
 
-def test_an_order_beyond_the_cap_is_refused(wsgi: Router, make: Factory) -> None:
+def test_image_request_beyond_the_quota_is_rejected(wsgi: Router, make: Factory) -> None:
     program = Program(wsgi, make, images_per_month=1)
     body = {"template": program.template.slug}
-    assert program.send(body, 202, **LATER)
-    assert program.send(body, 402, **LATER).json["code"] == "cap_reached"
+    assert program.send(body, 202, **ASYNC)
+    assert program.send(body, 402, **ASYNC).json["code"] == "quota_exceeded"
 
 
-def test_a_run_is_planned_and_then_rendered_in_several_outputs(wsgi: Router, make: Factory) -> None:
+def test_run_is_previewed_and_rendered_in_several_outputs(wsgi: Router, make: Factory) -> None:
     program = Program(wsgi, make)
-    formats = [{"name": "square", "width": 100, "height": 100}]
-    template = make.template(program.space, small_document(formats=formats), "Two sizes")
+    sizes = [{"name": "square", "width": 100, "height": 100}]
+    template = make.template(program.space, small_document(sizes=sizes), "Two sizes")
     feed = make.feed(program.space)
     outputs = [{"size": "default"}, {"size": "square", "format": "png"}]
     body = {"feed": str(feed.id), "template": template.slug, "outputs": outputs}
@@ -140,7 +140,7 @@ def test_a_run_is_planned_and_then_rendered_in_several_outputs(wsgi: Router, mak
 @pytest.mark.parametrize(
     "outputs", [[], [{"size": "square"}], [{"format": "gif"}], [{}, {}], [{"quality": n} for n in range(1, 14)]]
 )
-def test_outputs_that_can_not_be(program: Program, make: Factory, outputs: list[Any]) -> None:
+def test_invalid_outputs_are_rejected(program: Program, make: Factory, outputs: list[Any]) -> None:
     feed = make.feed(program.space)
     body = {"feed": str(feed.id), "template": program.template.slug, "outputs": outputs}
     for path in ("/v1/runs", "/v1/runs/plan"):
@@ -148,13 +148,13 @@ def test_outputs_that_can_not_be(program: Program, make: Factory, outputs: list[
     assert make.count(Run, program.space.id) == 0
 
 
-def test_a_webhook_is_added_tried_rotated_and_removed(app: TestApp, make: Factory) -> None:
+def test_webhook_is_added_tested_rotated_and_removed(app: TestApp, make: Factory) -> None:
     space = make.workspace()
     sign_in(app, make.member(space))
     page = app.get(f"/w/{space.slug}/webhooks")
     form = next(form for form in page.forms.values() if "url" in form.fields)
     form["url"] = "ftp://shop.example"
-    assert "begins with https://" in form.submit(status=422).html.find(id="url-error").text
+    assert "starts with https://" in form.submit(status=422).html.find(id="url-error").text
     form["url"] = "https://shop.example/hook"
     for event in ("run.finished", "run.failed"):
         form[f"event.{event}"] = False
@@ -172,27 +172,27 @@ def test_a_webhook_is_added_tried_rotated_and_removed(app: TestApp, make: Factor
     assert [code.text == secret for code in after.html.find_all("code") if "whsec_" in code.text] == [False, True]
     after = act("retire").follow()
     assert secret not in after.text
-    assert "Waiting" in act("test").follow().text
-    assert "Off" in act("switch-off").follow().html.find(class_="badge").text
-    assert "On" in act("switch-on").follow().html.find(class_="badge").text
-    act("remove")
+    assert "Queued" in act("test").follow().text
+    assert "Disabled" in act("disable").follow().html.find(class_="badge").text
+    assert "Enabled" in act("enable").follow().html.find(class_="badge").text
+    act("delete")
     assert make.count(Webhook, space.id) == make.count(WebhookDelivery, space.id) == 0
 
 
-def test_support_sees_messages_and_sends_them_again_but_sees_no_secret(app: TestApp, make: Factory) -> None:
+def test_support_resends_deliveries_but_sees_no_secret(app: TestApp, make: Factory) -> None:
     space = make.workspace()
     hook = make.webhook(space, "https://shop.example/hook?token=hush")
     with make.database.transaction(space.id) as db:
         row = {"workspace_id": space.id, "webhook_id": hook.id, "url": hook.url, "event": "run.failed", "body": "{}"}
-        db.add(WebhookDelivery(**row, state="dead", answer="It answered with status 500"))
+        db.add(WebhookDelivery(**row, state="dead", last_response="Responded with status 500"))
     sign_in(app, make.member(space, Role.SUPPORT))
     page = app.get(f"/w/{space.slug}/webhooks/{hook.id}")
-    assert "It answered with status 500" in page.text
+    assert "Responded with status 500" in page.text
     both = page.text + app.get(f"/w/{space.slug}/webhooks").text
     assert "https://shop.example/hook" in both
     assert "whsec_" not in both
     assert "hush" not in both
-    next(form for form in page.forms.values() if form.action.endswith("/again")).submit(status=303)
+    next(form for form in page.forms.values() if form.action.endswith("/resend")).submit(status=303)
     with make.database.transaction(space.id) as db:
         assert db.scalars(select(WebhookDelivery)).one().state == "pending"
     app.reset()
@@ -200,100 +200,104 @@ def test_support_sees_messages_and_sends_them_again_but_sees_no_secret(app: Test
     assert app.get(f"/w/{space.slug}/webhooks", status="*").status_int == 403
 
 
-def test_a_image_that_a_program_keeps_is_told_once(program: Program, make: Factory) -> None:
+def test_stored_image_is_sent_to_webhooks_once(program: Program, make: Factory) -> None:
     make.webhook(program.space)
     body = {"template": program.template.slug, "data": {"title": "StoredImage"}}
     first, again = (program.send(body, None, Accept="application/json").json for _ in range(2))
     assert (first["cached"], again["cached"]) == (False, True)
     with make.database.transaction(program.space.id) as db:
         [delivery] = db.scalars(select(WebhookDelivery))
-    told = json.loads(delivery.body)
-    assert (told["type"], told["data"]["id"], told["data"]["url"]) == ("image.created", first["id"], first["url"])
+    payload = json.loads(delivery.body)
+    assert (payload["type"], payload["data"]["id"], payload["data"]["url"]) == (
+        "image.created",
+        first["id"],
+        first["url"],
+    )
 
 
-def test_more_images_of_a_row_than_there_may_be_are_refused_beside_the_field(app: TestApp, make: Factory) -> None:
+def test_too_many_images_per_row_are_rejected_beside_the_field(app: TestApp, make: Factory) -> None:
     space = make.workspace()
     sign_in(app, make.member(space))
-    formats = [{"name": f"size-{number}", "width": 50, "height": 50} for number in range(3)]
-    make.template(space, small_document(formats=formats))
+    sizes = [{"name": f"size-{number}", "width": 50, "height": 50} for number in range(3)]
+    make.template(space, small_document(sizes=sizes))
     make.feed(space)
     form = app.get(f"/w/{space.slug}/runs/new").forms["run-form"]
     for name in form.fields:
         if name and name.startswith(("size.", "format.")):
             form[name] = True
     page = form.submit(status=422)
-    assert "12 images at most" in page.html.find(id="formats-error").text
+    assert "at most 12 images" in page.html.find(id="formats-error").text
     assert make.count(Run, space.id) == 0
 
 
-def test_a_cancelled_run_does_not_call_the_left_out_rows_failures(app: TestApp, make: Factory) -> None:
+def test_cancelled_run_does_not_list_its_skipped_rows_as_failed(app: TestApp, make: Factory) -> None:
     space = make.workspace()
     sign_in(app, make.member(space))
     run = make.run(make.feed(space), make.template(space))
     page = app.get(f"/w/{space.slug}/runs/{run.id}")
     form = next(form for form in page.forms.values() if form.action.endswith("/cancel"))
     shown = form.submit(status=303).follow()
-    assert "not rendered: the run was cancelled" in shown.text
-    assert "What failed" not in shown.text
-    assert "0.0 a second" in shown.text
+    assert "left out: the run was cancelled" in shown.text
+    assert "Failed images" not in shown.text
+    assert "0.0 per second" in shown.text
     assert "Cancelled" in app.get(f"/w/{space.slug}/runs").html.find("table").text
 
 
 def prepare(make: Factory) -> None:
-    """Run the jobs that prepare large runs."""
+    """Execute the jobs that prepare large runs."""
     url = make.services.settings.database.url.get_secret_value()
     run_jobs(url, PREPARE_QUEUE, {"database": make.database})
 
 
-def test_a_large_run_is_begun_at_once_and_prepared_later(
+def test_large_run_starts_at_once_and_is_prepared_later(
     wsgi: Router, make: Factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(planning, "AT_ONCE", 2)
+    monkeypatch.setattr(planning, "MAX_IN_REQUEST", 2)
     program = Program(wsgi, make, Scope.GENERATE, Scope.READ, images_per_month=3)
     body = {"feed": str(make.feed(program.space).id), "template": program.template.slug}
     begun = program.send(body, 201, path="/v1/runs")
-    told = begun.json["prepared"], begun.json["trouble"], begun.json["total"], begun.json["ended_at"]
-    assert told == (False, None, 3, None)
-    assert ask_for(program, f"{begun.location}/items").json == {"items": [], "next": None}
+    state = begun.json["prepared"], begun.json["error_message"], begun.json["total"], begun.json["ended_at"]
+    assert state == (False, None, 3, None)
+    assert get(program, f"{begun.location}/items").json == {"items": [], "next": None}
     prepare(make)
-    assert ask_for(program, begun.location).json["prepared"] is True
+    assert get(program, begun.location).json["prepared"] is True
     assert program.used == 3
 
     changed = {**body, "mapping": {"title": "sku"}}
     refused = program.send(changed, 201, path="/v1/runs")
     prepare(make)
-    status = ask_for(program, refused.location).json
+    status = get(program, refused.location).json
     assert (status["prepared"], status["failed"], status["done"]) == (False, 3, 0)
-    assert "This key may make 3 images a month" in status["trouble"]
+    assert "quota of 3 images per month" in status["error_message"]
     assert status["ended_at"]
     again = program.send({}, 200, path=f"/v1/runs/{status['id']}/retry").json
-    assert (again["trouble"], again["failed"], again["ended_at"]) == (None, 0, None)
+    assert (again["error_message"], again["failed"], again["ended_at"]) == (None, 0, None)
     gone = program.send({}, 200, path=f"/v1/runs/{status['id']}/cancel").json
     assert (gone["cancelled"], gone["failed"], gone["prepared"]) == (True, 3, False)
     assert program.used == 3
 
 
-def test_the_rows_that_a_cancelled_run_left_out_are_listed(wsgi: Router, make: Factory) -> None:
+def test_skipped_rows_of_a_cancelled_run_are_listed(wsgi: Router, make: Factory) -> None:
     program = Program(wsgi, make, Scope.GENERATE, Scope.READ)
     body = {"feed": str(make.feed(program.space).id), "template": program.template.slug}
     begun = program.send(body, 201, path="/v1/runs")
-    assert ask_for(program, f"{begun.location}/items").json["items"] == []
+    assert get(program, f"{begun.location}/items").json["items"] == []
     program.send({}, 200, path=f"/v1/runs/{begun.json['id']}/cancel")
-    left_out = ask_for(program, f"{begun.location}/items").json["items"]
+    left_out = get(program, f"{begun.location}/items").json["items"]
     assert [(item["key"], item["state"], item["error"], item["url"]) for item in left_out] == [
         (key, "failed", "The run was cancelled", None) for key in ("1", "2", "3")
     ]
     program.send({}, 200, path=f"/v1/runs/{begun.json['id']}/retry")
-    assert ask_for(program, f"{begun.location}/items").json["items"] == []
+    assert get(program, f"{begun.location}/items").json["items"] == []
     render(make, program.space, begun.json["id"])
-    done = ask_for(program, f"{begun.location}/items").json["items"]
+    done = get(program, f"{begun.location}/items").json["items"]
     assert [(item["state"], item["error"]) for item in done] == [("done", None)] * 3
 
 
-def test_the_page_of_a_large_run_tells_that_it_is_prepared_and_why_it_did_not_begin(
+def test_page_of_a_large_run_shows_its_preparation_and_why_it_failed_to_start(
     app: TestApp, make: Factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(planning, "AT_ONCE", 2)
+    monkeypatch.setattr(planning, "MAX_IN_REQUEST", 2)
     monkeypatch.setattr(Quotas, "of", lambda self, workspace_id, plan_status, key=None: Quota(workspace_id, cap=2))
     space = make.workspace()
     sign_in(app, make.member(space))
@@ -306,12 +310,12 @@ def test_the_page_of_a_large_run_tells_that_it_is_prepared_and_why_it_did_not_be
     prepare(make)
     page = app.get(page.request.path)
     assert "hx-trigger" not in page.html.find(id="results").attrs
-    assert "Did not begin" in page.html.find(role="status").text
-    assert "may make 2 images a month" in page.html.find(class_="problem").text
-    assert "Did not begin" in app.get(f"/w/{space.slug}/runs").html.find("table").text
+    assert "Failed to start" in page.html.find(role="status").text
+    assert "quota of 2 images per month" in page.html.find(class_="problem").text
+    assert "Failed to start" in app.get(f"/w/{space.slug}/runs").html.find("table").text
     form = next(form for form in page.forms.values() if form.action.endswith("/retry"))
     page = form.submit(status=303).follow()
     assert "Preparing 3" in page.html.find(role="status").text
     form = next(form for form in page.forms.values() if form.action.endswith("/cancel"))
     page = form.submit(status=303).follow()
-    assert "3 not rendered: the run was cancelled" in page.html.find(role="status").text
+    assert "3 left out: the run was cancelled" in page.html.find(role="status").text

@@ -1,4 +1,4 @@
-"""`/docs/api`: the API for people; its examples are tried, not only shown."""
+"""The API reference at `/docs/api`; its examples are executed."""
 
 import ast
 import json
@@ -11,17 +11,17 @@ import pytest
 from pyramid.router import Router
 from webtest import TestApp
 
-from cwz_web.api.documentation import Reader, call_of
-from cwz_web.api.examples import KEY, LANGUAGES, Call
+from cwz_web.api.documentation import ExampleData, example_of
+from cwz_web.api.examples import KEY, LANGUAGES, Example
 from cwz_web.api.openapi import OPERATIONS
 from cwz_web.generation.api_keys import Scope
 from tests.factories import Factory, sign_in
 from tests.installation import node
 
-CALLS = [call_of(operation, "https://site.example", Reader()) for operation in OPERATIONS]
+EXAMPLES = [example_of(operation, "https://site.example", ExampleData()) for operation in OPERATIONS]
 
 
-def test_everybody_finds_every_operation_with_its_examples(app: TestApp) -> None:
+def test_reference_shows_every_operation_with_its_examples(app: TestApp) -> None:
     page = app.get("/docs/api")
     articles = page.html.select("main article .example")
     assert len(articles) == len(OPERATIONS) * len(LANGUAGES)
@@ -29,17 +29,16 @@ def test_everybody_finds_every_operation_with_its_examples(app: TestApp) -> None
         assert f"/v1{operation.path}" in page.text
     assert "Sign in" in page.text
     for part in ("RunOutput", "RunItemInfo", "ColumnInfo", "ProblemInfo"):
-        assert page.html.find(id=part), "what a list is of is told, too"
+        assert page.html.find(id=part), "models inside lists are described, too"
     for link in page.html.select("main a"):
         if link["href"].startswith("#"):
             assert page.html.find(id=link["href"][1:]), link["href"]
 
 
-def test_the_examples_are_about_what_the_reader_has(app: TestApp, make: Factory) -> None:
+def test_examples_use_the_template_and_feed_of_the_user(app: TestApp, make: Factory) -> None:
     space, other = make.workspace(), make.workspace()
     feed, template = make.feed(space), make.template(space, name="Autumn card")
-    person = make.member(space)
-    sign_in(app, person)
+    sign_in(app, make.member(space))
     page = app.get("/docs/api").text
     assert template.slug in page
     assert str(template.id) in page
@@ -48,35 +47,35 @@ def test_the_examples_are_about_what_the_reader_has(app: TestApp, make: Factory)
     assert foreign.slug not in app.get(f"/docs/api?workspace={other.slug}").text
 
 
-def test_a_workspace_that_wants_a_second_factor_shows_nothing_of_itself(app: TestApp, make: Factory) -> None:
+def test_workspace_that_requires_a_second_factor_is_not_shown(app: TestApp, make: Factory) -> None:
     space = make.workspace(second_factor_required=True)
     template = make.template(space, name="Autumn card")
     sign_in(app, make.member(space))
     assert template.slug not in app.get("/docs/api").text
 
 
-@pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call.method} {call.address}")
-def test_the_examples_are_valid_in_their_languages(call: Call, tmp_path: Path) -> None:
-    compile(LANGUAGES["Python"](call), "example.py", "exec")
-    words = shlex.split(LANGUAGES["curl"](call).replace("\\\n", ""))
-    assert words[:4] == ["curl", "-X", call.method, call.address]
-    if call.body:
-        assert json.loads(words[words.index("--json") + 1]) == call.body
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: f"{example.method} {example.url}")
+def test_examples_are_valid_in_their_languages(example: Example, tmp_path: Path) -> None:
+    compile(LANGUAGES["Python"](example), "example.py", "exec")
+    words = shlex.split(LANGUAGES["curl"](example).replace("\\\n", ""))
+    assert words[:4] == ["curl", "-X", example.method, example.url]
+    if example.body:
+        assert json.loads(words[words.index("--json") + 1]) == example.body
     script = tmp_path / "example.mjs"
-    script.write_text(LANGUAGES["JavaScript"](call))
+    script.write_text(LANGUAGES["JavaScript"](example))
     subprocess.run([node(), "--check", str(script)], check=True)
 
 
-def test_a_quote_in_the_data_ends_nothing() -> None:
+def test_quotes_in_the_data_are_escaped() -> None:
     data = {"title": """It's "quoted" $HOME `id` \\ </script> {{ x }}"""}
-    call = Call("POST", "https://site.example/v1/images", {"data": data}, gets="image")
-    words = shlex.split(LANGUAGES["curl"](call).replace("\\\n", ""))
+    example = Example("POST", "https://site.example/v1/images", {"data": data}, response="image")
+    words = shlex.split(LANGUAGES["curl"](example).replace("\\\n", ""))
     assert json.loads(words[words.index("--json") + 1]) == {"data": data}
-    keywords = [node for node in ast.walk(ast.parse(LANGUAGES["Python"](call))) if isinstance(node, ast.keyword)]
+    keywords = [node for node in ast.walk(ast.parse(LANGUAGES["Python"](example))) if isinstance(node, ast.keyword)]
     assert [ast.literal_eval(keyword.value) for keyword in keywords if keyword.arg == "json"] == [{"data": data}]
 
 
-def test_the_first_example_makes_a_image(wsgi: Router, make: Factory) -> None:
+def test_first_example_renders_an_image(wsgi: Router, make: Factory) -> None:
     space = make.workspace()
     template = make.template(space)
     browser = TestApp(wsgi)

@@ -1,4 +1,4 @@
-"""What a key may do: how much, how often, from where, until when, with which template; and only once."""
+"""Limits of API keys (quota, rate, origins, expiry, template), CORS, and idempotency keys."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -8,16 +8,17 @@ from unittest.mock import Mock
 
 import pytest
 from pyramid.router import Router
+from sqlalchemy.exc import OperationalError
 from webtest import TestApp
 
 from cwz_web.generation.api_keys import Scope
 from cwz_web.generation.models import ApiKey, IdempotencyKey, Image
-from cwz_web.generation.usage import monthly_usage
+from cwz_web.generation.usage import QuotaExceededError, monthly_usage
 from tests.factories import Factory, sign_in, small_document
 
 
 class Program:
-    """A program with a key, in a workspace with a template."""
+    """An API client with a key, in a workspace with a template."""
 
     def __init__(self, wsgi: Any, make: Factory, *scopes: Scope, **terms: Any) -> None:
         self.make, self.wsgi = make, wsgi
@@ -30,9 +31,9 @@ class Program:
         return self.send(body, status, Accept=accept, **headers)
 
     def send(self, body: Any, status: int | None = None, path: str = "/v1/images", **headers: str) -> Any:
-        sent = {"Authorization": f"Bearer {self.plain}", "Content-Type": "application/json"} | headers
-        sent = {name.replace("_", "-"): value for name, value in sent.items()}
-        return TestApp(self.wsgi).post(path, json.dumps(body), headers=sent, status=status or "*")
+        all_headers = {"Authorization": f"Bearer {self.plain}", "Content-Type": "application/json"} | headers
+        all_headers = {name.replace("_", "-"): value for name, value in all_headers.items()}
+        return TestApp(self.wsgi).post(path, json.dumps(body), headers=all_headers, status=status or "*")
 
     @property
     def used(self) -> int:
@@ -45,18 +46,18 @@ class Program:
             return db.query(ApiKey).one()
 
 
-def test_of_200_parallel_requests_against_a_cap_of_100_exactly_100_get_a_image(wsgi: Router, make: Factory) -> None:
+def test_200_concurrent_requests_with_a_quota_of_100_get_100_images(wsgi: Router, make: Factory) -> None:
     program = Program(wsgi, make, images_per_month=100)
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda number: program.post(f"Number {number}").status_int, range(200)))
     assert (answers.count(200), answers.count(402)) == (100, 100)
     assert program.used == 100
-    refused = program.post("One more", 402)
-    assert refused.json["code"] == "cap_reached"
-    assert "100 images a month" in refused.json["detail"]
+    rejected = program.post("One more", 402)
+    assert rejected.json["code"] == "quota_exceeded"
+    assert "100 images per month" in rejected.json["detail"]
 
 
-def test_every_header_stands_once_also_in_answers_that_are_given_again_or_refuse(wsgi: Router, make: Factory) -> None:
+def test_every_response_header_appears_once(wsgi: Router, make: Factory) -> None:
     program = Program(wsgi, make, requests_per_minute=3)
     answers = [program.post("Same", 200, Idempotency_Key="once") for _ in range(2)]
     answers += [program.post("Same", 200), program.post("Same", 429)]
@@ -66,20 +67,18 @@ def test_every_header_stands_once_also_in_answers_that_are_given_again_or_refuse
         assert len(names) == len(set(names)), names
 
 
-def test_failures_and_images_that_are_there_are_free(wsgi: Router, make: Factory) -> None:
+def test_failed_and_cached_images_do_not_count(wsgi: Router, make: Factory) -> None:
     program = Program(wsgi, make)
     first, again = program.post("Same", 200), program.post("Same", 200)
     assert [answer.headers["Cached"] for answer in (first, again)] == ["false", "true"]
     program.send({"template": program.template.slug, "data": {"nothing": "x"}}, 422)
     assert program.used == 1
-    kept, known = (program.post("Kept", accept="application/json").json for _ in range(2))
-    assert [kept["cached"], known["cached"], kept["id"] == known["id"]] == [False, True, True]
+    stored, known = (program.post("Kept", accept="application/json").json for _ in range(2))
+    assert [stored["cached"], known["cached"], stored["id"] == known["id"]] == [False, True, True]
     assert program.used == 2
 
 
-def test_a_image_that_fails_while_it_is_counted_is_free(
-    wsgi: Router, make: Factory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_image_that_fails_does_not_count(wsgi: Router, make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
     program = Program(wsgi, make, images_per_month=1)
     with monkeypatch.context() as broken:
         broken.setattr("cwz_web.imaging.engine.encode", Mock(side_effect=MemoryError))
@@ -89,7 +88,30 @@ def test_a_image_that_fails_while_it_is_counted_is_free(
     program.post("Another", 402)
 
 
-def test_at_the_cap_what_is_there_is_still_served(wsgi: Router, make: Factory) -> None:
+def test_image_that_cannot_be_counted_is_neither_delivered_nor_cached(
+    wsgi: Router, make: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = Program(wsgi, make)
+    with monkeypatch.context() as broken:
+        broken.setattr("cwz_web.api.on_demand.count", Mock(side_effect=QuotaExceededError("used up")))
+        program.post("Late", 402)
+        broken.setattr("cwz_web.api.on_demand.count", Mock(side_effect=OperationalError("", {}, Exception())))
+        program.post("Late", 503)
+    assert program.used == 0
+    assert program.post("Late", 200).headers["Cached"] == "false"
+    assert program.used == 1
+
+
+def test_counted_image_is_delivered_although_its_response_cannot_be_stored(
+    wsgi: Router, make: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = Program(wsgi, make)
+    monkeypatch.setattr("cwz_web.api.idempotency._store", Mock(side_effect=OperationalError("", {}, Exception())))
+    program.post("Once", 200, Idempotency_Key="a")
+    assert program.used == 1
+
+
+def test_cached_and_stored_images_are_served_at_the_quota(wsgi: Router, make: Factory) -> None:
     program = Program(wsgi, make, images_per_month=2)
     program.post("One", 200)
     program.post("Two", 201, accept="application/json")
@@ -99,7 +121,7 @@ def test_at_the_cap_what_is_there_is_still_served(wsgi: Router, make: Factory) -
     program.post("Two", 200, accept="application/json")
 
 
-def test_the_minute_is_bounded_and_every_answer_says_what_is_left(wsgi: Router, make: Factory) -> None:
+def test_rate_limit_applies_and_every_response_has_its_headers(wsgi: Router, make: Factory) -> None:
     program = Program(wsgi, make, requests_per_minute=3)
     answers = [program.post("x"), program.send({"template": "none"}), program.post("x"), program.post("x")]
     assert [answer.status_int for answer in answers] == [200, 422, 200, 429]
@@ -109,7 +131,7 @@ def test_the_minute_is_bounded_and_every_answer_says_what_is_left(wsgi: Router, 
     assert 0 < int(answers[-1].headers["Retry-After"]) <= 60
 
 
-def test_a_key_for_one_template_renders_no_other(wsgi: Router, make: Factory) -> None:
+def test_key_restricted_to_a_template_renders_no_other(wsgi: Router, make: Factory) -> None:
     program = Program(wsgi, make)
     other = make.template(program.space, name="Other")
     program.plain = make.key(program.space, templates=(str(program.template.id),))
@@ -117,7 +139,7 @@ def test_a_key_for_one_template_renders_no_other(wsgi: Router, make: Factory) ->
     assert program.send({"template": other.slug}, 403).json["code"] == "template_not_allowed"
 
 
-def test_a_key_for_web_pages_works_on_these_only(wsgi: Router, make: Factory) -> None:
+def test_key_restricted_to_origins_works_on_these_only(wsgi: Router, make: Factory) -> None:
     program = Program(wsgi, make, origins=("https://shop.example",))
     good = program.post("x", 200, Origin="https://shop.example")
     assert good.headers["Access-Control-Allow-Origin"] == "https://shop.example"
@@ -127,22 +149,22 @@ def test_a_key_for_web_pages_works_on_these_only(wsgi: Router, make: Factory) ->
     assert "Access-Control-Allow-Origin" not in server.post("x", 200, Origin="https://shop.example").headers
 
 
-def test_a_browser_is_told_what_it_may_send_before_it_sends_a_key(wsgi: Router) -> None:
-    asks = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST"}
+def test_preflight_request_is_answered_below_v1_only(wsgi: Router) -> None:
+    preflight = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST"}
     for path in ("/v1/images", "/v1/runs/0190b0a0-0000-7000-8000-000000000002/items", "/v1/nothing"):
-        told = TestApp(wsgi).options(path, headers=asks, status=204).headers
-        assert told["Access-Control-Allow-Origin"] == "https://shop.example"
+        headers = TestApp(wsgi).options(path, headers=preflight, status=204).headers
+        assert headers["Access-Control-Allow-Origin"] == "https://shop.example"
         assert {"Authorization", "Content-Type", "Idempotency-Key"} <= set(
-            told["Access-Control-Allow-Headers"].split(", ")
+            headers["Access-Control-Allow-Headers"].split(", ")
         )
-        assert "DELETE" in told["Access-Control-Allow-Methods"]
-        assert "Access-Control-Allow-Credentials" not in told
+        assert "DELETE" in headers["Access-Control-Allow-Methods"]
+        assert "Access-Control-Allow-Credentials" not in headers
     for path in ("/signin", "/w/demo", "/i/x.png", "/hooks/render", "/v1x"):
-        assert "Access-Control-Allow-Origin" not in TestApp(wsgi).options(path, headers=asks, status="*").headers
+        assert "Access-Control-Allow-Origin" not in TestApp(wsgi).options(path, headers=preflight, status="*").headers
     assert "Access-Control-Allow-Origin" not in TestApp(wsgi).options("/v1/images", status="*").headers
 
 
-def test_a_page_may_read_what_stands_beside_the_answer_and_why_it_was_refused(wsgi: Router, make: Factory) -> None:
+def test_page_may_read_response_headers_and_problems(wsgi: Router, make: Factory) -> None:
     program = Program(wsgi, make, origins=("https://shop.example",), requests_per_minute=1)
     good = program.post("x", 200, Origin="https://shop.example")
     exposed = good.headers["Access-Control-Expose-Headers"].split(", ")
@@ -152,22 +174,22 @@ def test_a_page_may_read_what_stands_beside_the_answer_and_why_it_was_refused(ws
     assert refused.headers["Access-Control-Allow-Origin"] == "https://shop.example"
 
 
-def test_a_key_ends_by_itself(wsgi: Router, make: Factory) -> None:
+def test_expired_key_is_rejected(wsgi: Router, make: Factory) -> None:
     assert Program(wsgi, make, expires_at=datetime.now(UTC) + timedelta(minutes=1)).post("x").status_int == 200
     assert Program(wsgi, make, expires_at=datetime.now(UTC) - timedelta(seconds=1)).post("x").status_int == 401
 
 
-def test_that_a_key_was_used_is_noted(wsgi: Router, make: Factory) -> None:
+def test_last_use_of_a_key_is_recorded(wsgi: Router, make: Factory) -> None:
     program = Program(wsgi, make)
     assert program.row.last_used_at is None
     program.post("x")
     first = program.row.last_used_at
     assert first is not None
     program.post("x")
-    assert program.row.last_used_at == first, "by the minute, not by the request"
+    assert program.row.last_used_at == first, "once per minute, not per request"
 
 
-def test_a_key_is_replaced_while_the_old_one_works_on(app: TestApp, make: Factory) -> None:
+def test_rotated_key_remains_valid_for_a_day(app: TestApp, make: Factory) -> None:
     space = make.workspace()
     template, old = make.template(space), make.key(space, Scope.GENERATE, images_per_month=5)
     sign_in(app, make.member(space))
@@ -188,15 +210,15 @@ def test_a_key_is_replaced_while_the_old_one_works_on(app: TestApp, make: Factor
     ("fields", "name"),
     [
         ({}, "scopes"),
-        ({"generate": "on", "month_cap": "0"}, "month_cap"),
-        ({"generate": "on", "minute_cap": "many"}, "minute_cap"),
+        ({"generate": "on", "images_per_month": "0"}, "images_per_month"),
+        ({"generate": "on", "requests_per_minute": "many"}, "requests_per_minute"),
         ({"generate": "on", "days": "5000"}, "days"),
         ({"generate": "on", "origins": "shop.example"}, "origins"),
         ({"generate": "on", "origins": "https://shop.example/path"}, "origins"),
         ({"generate": "on", "template": "0190b0a0-0000-7000-8000-000000000001"}, "template"),
     ],
 )
-def test_a_key_with_odd_terms_is_refused_beside_the_field(
+def test_invalid_key_form_shows_a_message_beside_the_field(
     app: TestApp, make: Factory, fields: dict[str, str], name: str
 ) -> None:
     space = make.workspace()
@@ -207,7 +229,7 @@ def test_a_key_with_odd_terms_is_refused_beside_the_field(
     assert make.count(ApiKey, space.id) == 0
 
 
-def test_a_request_that_comes_again_is_answered_and_not_done_again(wsgi: Router, make: Factory) -> None:
+def test_repeated_request_gets_the_stored_response(wsgi: Router, make: Factory) -> None:
     program = Program(wsgi, make)
     first = program.post("Once", 200, Idempotency_Key="a")
     again = program.post("Once", 200, Idempotency_Key="a")
@@ -218,37 +240,37 @@ def test_a_request_that_comes_again_is_answered_and_not_done_again(wsgi: Router,
     assert program.post("Once", 422, accept="image/jpeg", Idempotency_Key="a").json["code"] == "idempotency_key_reused"
 
 
-def test_what_makes_something_makes_it_once(wsgi: Router, make: Factory) -> None:
+def test_repeated_request_creates_one_feed(wsgi: Router, make: Factory) -> None:
     program = Program(wsgi, make, Scope.FEEDS_WRITE)
-    answers = [program.send({"name": "ReadWriteBucket"}, 201, "/v1/feeds", Idempotency_Key="a").json for _ in range(3)]
+    answers = [program.send({"name": "Products"}, 201, "/v1/feeds", Idempotency_Key="a").json for _ in range(3)]
     assert len({answer["id"] for answer in answers}) == 1
 
 
-def test_a_refusal_is_repeated_and_what_may_be_tried_again_is_not(wsgi: Router, make: Factory) -> None:
+def test_permanent_problem_is_stored_and_a_transient_one_is_not(wsgi: Router, make: Factory) -> None:
     program = Program(wsgi, make, images_per_month=1)
-    wrong = {"template": "none"}
-    assert program.send(wrong, 422, Idempotency_Key="a").json["code"] == "unknown_template"
-    assert program.send(wrong, 422, Idempotency_Key="a").headers["Idempotent-Replayed"] == "true"
+    invalid = {"template": "none"}
+    assert program.send(invalid, 422, Idempotency_Key="a").json["code"] == "unknown_template"
+    assert program.send(invalid, 422, Idempotency_Key="a").headers["Idempotent-Replayed"] == "true"
     program.post("One", 200)
-    assert program.post("Two", 402, Idempotency_Key="b").json["code"] == "cap_reached"
+    assert program.post("Two", 402, Idempotency_Key="b").json["code"] == "quota_exceeded"
     with make.database.transaction(program.space.id) as db:
         db.query(ApiKey).one().images_per_month = 2
     assert "Idempotent-Replayed" not in program.post("Two", 200, Idempotency_Key="b").headers
 
 
-def test_while_the_first_one_is_answered_a_second_one_is_told_so(wsgi: Router, make: Factory) -> None:
+def test_second_request_conflicts_while_the_first_is_running(wsgi: Router, make: Factory) -> None:
     program = Program(wsgi, make)
     program.post("Once", 200, Idempotency_Key="a")
     with make.database.transaction(program.space.id) as db:
         row = db.query(IdempotencyKey).one()
         row.status = row.body = row.headers = None
     assert program.post("Once", 409, Idempotency_Key="a").json["code"] == "request_in_flight"
-    with make.database.transaction(program.space.id) as db:  # its process was killed
+    with make.database.transaction(program.space.id) as db:  # the process was killed
         db.query(IdempotencyKey).one().begun_at -= timedelta(minutes=6)
     program.post("Once", 200, Idempotency_Key="a")
 
 
-def test_after_a_day_a_key_is_free_again(wsgi: Router, make: Factory) -> None:
+def test_idempotency_key_is_free_after_a_day(wsgi: Router, make: Factory) -> None:
     program = Program(wsgi, make)
     program.post("Once", 200, Idempotency_Key="a")
     with make.database.transaction(program.space.id) as db:
@@ -257,24 +279,22 @@ def test_after_a_day_a_key_is_free_again(wsgi: Router, make: Factory) -> None:
 
 
 @pytest.mark.parametrize("key", ["", " ", "k" * 256, "ü"])
-def test_an_odd_idempotency_key_is_refused(wsgi: Router, make: Factory, key: str) -> None:
+def test_malformed_idempotency_key_is_rejected(wsgi: Router, make: Factory, key: str) -> None:
     answer = Program(wsgi, make).post("x", Idempotency_Key=key)
-    assert (answer.status_int, answer.json["code"]) == (400, "bad_idempotency_key")
+    assert (answer.status_int, answer.json["code"]) == (400, "invalid_idempotency_key")
 
 
-def test_many_at_once_with_one_key_do_it_once(wsgi: Router, make: Factory) -> None:
+def test_concurrent_requests_with_one_idempotency_key_execute_once(wsgi: Router, make: Factory) -> None:
     program = Program(wsgi, make, Scope.FEEDS_WRITE)
     with ThreadPoolExecutor(8) as pool:
-        sent = list(
-            pool.map(
-                lambda _: program.send({"name": "ReadWriteBucket"}, None, "/v1/feeds", Idempotency_Key="a"), range(16)
-            )
+        responses = list(
+            pool.map(lambda _: program.send({"name": "Products"}, None, "/v1/feeds", Idempotency_Key="a"), range(16))
         )
-    assert {answer.status_int for answer in sent} <= {201, 409}
-    assert len({answer.json["id"] for answer in sent if answer.status_int == 201}) == 1
+    assert {answer.status_int for answer in responses} <= {201, 409}
+    assert len({answer.json["id"] for answer in responses if answer.status_int == 201}) == 1
 
 
-def test_a_version_is_pinned(wsgi: Router, make: Factory) -> None:
+def test_given_version_is_rendered(wsgi: Router, make: Factory) -> None:
     program = Program(wsgi, make)
     first = program.send({"template": program.template.slug, "version": 1}, 200)
     from cwz_web.generation.templates import publish
@@ -288,29 +308,29 @@ def test_a_version_is_pinned(wsgi: Router, make: Factory) -> None:
     assert pinned.headers["ETag"] == first.headers["ETag"]
     assert program.send({"template": program.template.slug}, 200).headers["ETag"] != first.headers["ETag"]
     assert program.send({"template": program.template.slug, "version": 9}, 422).json["errors"] == {
-        "version": "Its newest version is 2"
+        "version": "The newest version is 2"
     }
 
 
-def test_a_row_of_a_feed_is_rendered(wsgi: Router, make: Factory) -> None:
+def test_feed_item_is_rendered(wsgi: Router, make: Factory) -> None:
     program = Program(wsgi, make)
     feed = make.feed(program.space)
-    wanted = {"template": program.template.slug, "feed": str(feed.id), "item": "2"}
-    row, typed = program.send(wanted, 200), program.post("Two", 200, accept="image/jpeg")
-    assert row.headers["ETag"] != program.send(wanted | {"data": {"title": "Mine"}}, 200).headers["ETag"]
+    body = {"template": program.template.slug, "feed": str(feed.id), "item": "2"}
+    row, typed = program.send(body, 200), program.post("Two", 200, accept="image/jpeg")
+    assert row.headers["ETag"] != program.send(body | {"data": {"title": "Mine"}}, 200).headers["ETag"]
     assert row.content_type == typed.content_type
-    for body, field in (({"item": "9"}, "item"), ({"feed": "0190b0a0-0000-7000-8000-000000000001"}, "feed")):
-        assert field in program.send(wanted | body, 422).json["errors"]
+    for change, field in (({"item": "9"}, "item"), ({"feed": "0190b0a0-0000-7000-8000-000000000001"}, "feed")):
+        assert field in program.send(body | change, 422).json["errors"]
     assert program.send({"template": program.template.slug, "item": "2"}, 422).json["code"] == "invalid"
 
 
-def test_bytes_come_and_are_kept(wsgi: Router, make: Factory) -> None:
+def test_image_response_is_stored_as_well(wsgi: Router, make: Factory) -> None:
     program = Program(wsgi, make)
     body = {"template": program.template.slug, "store": True, "scale": 2, "format": "webp"}
     answer = program.send(body, 200, Accept="image/*")
     assert answer.content_type == "image/webp"
-    address = answer.headers["Link"].partition("<")[2].partition(">")[0]
-    assert TestApp(wsgi).get(address.removeprefix("http://localhost")).body == answer.body
+    url = answer.headers["Link"].partition("<")[2].partition(">")[0]
+    assert TestApp(wsgi).get(url.removeprefix("http://localhost")).body == answer.body
     with make.database.transaction(program.space.id) as db:
         image = db.query(Image).one()
     assert (image.width, image.height) == (600, 400)

@@ -1,4 +1,4 @@
-"""What the documentation tells programs to do, done."""
+"""The documentation: its snippets work, its links and names exist."""
 
 import json
 import re
@@ -27,102 +27,104 @@ def snippet(language: str) -> str:
     return found[1]
 
 
-def by_python(key: str, template: str, values: dict[str, str]) -> str:
+def sign_with_python(key: str, template: str, values: dict[str, str]) -> str:
     names: dict[str, object] = {}
     exec(snippet("python"), names)  # noqa: S102 - our own documentation
     return str(names["signed"]("", 1, key, template, "png", values))  # type: ignore[operator]
 
 
-def by_javascript(key: str, template: str, values: dict[str, str], folder: Path) -> str:
+def sign_with_javascript(key: str, template: str, values: dict[str, str], folder: Path) -> str:
     given = json.dumps(["", 1, key, template, "png", values])
     (folder / "sign.mjs").write_text(f"{snippet('javascript')}\nconsole.log(signed(...{given}));\n")
     return subprocess.run([node(), folder / "sign.mjs"], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def test_both_snippets_sign_alike(tmp_path: Path) -> None:
-    address = by_python(KEY, "t", VALUES)
-    assert by_javascript(KEY, "t", VALUES, tmp_path) == address
+def test_both_snippets_create_the_same_signature(tmp_path: Path) -> None:
+    url = sign_with_python(KEY, "t", VALUES)
+    assert sign_with_javascript(KEY, "t", VALUES, tmp_path) == url
     vector = {"title": "Grüße & mehr", "price": "9", "e": "1800000000"}
     [signature] = re.findall(r"and `s` is `([\w-]{43})`", API)
-    assert by_python(KEY, "0190b0a0-0000-7000-8000-000000000002", vector).endswith(f"&s={signature}")
+    assert sign_with_python(KEY, "0190b0a0-0000-7000-8000-000000000002", vector).endswith(f"&s={signature}")
 
 
 @given(st.dictionaries(st.sampled_from(["title", "price", "_size"]), st.text(max_size=30)))
 @settings(max_examples=60)
-def test_what_the_snippet_signs_is_accepted(values: dict[str, str]) -> None:
+def test_signature_of_the_snippet_is_accepted(values: dict[str, str]) -> None:
     from urllib.parse import parse_qsl
     from uuid import UUID
 
     from cwz_web.generation.signed_urls import SignedUrls
 
     signed_urls, space = SignedUrls("a signing secret"), UUID(int=7)
-    address = by_python(signed_urls.key(space, 1), "t", values)
-    parameters = dict(parse_qsl(address.partition("?")[2], keep_blank_values=True))
+    url = sign_with_python(signed_urls.key(space, 1), "t", values)
+    parameters = dict(parse_qsl(url.partition("?")[2], keep_blank_values=True))
     signed_urls.check(space, "t.png", parameters, range(1, 2))
 
 
-def test_an_address_that_a_customer_signed_shows_the_image_until_its_key_is_refused(
+def test_url_signed_by_a_customer_works_until_its_key_is_retired(
     app: TestApp, make: Factory, services: Services
 ) -> None:
     space = make.workspace()
     template = make.template(space)
-    address = by_python(services.signed_urls.key(space.id, 1), str(template.id), {"title": "Mine", "_scale": "2"})
-    first = app.get(address)
+    url = sign_with_python(services.signed_urls.key(space.id, 1), str(template.id), {"title": "Mine", "_scale": "2"})
+    first = app.get(url)
     assert (first.content_type, first.headers["Cache-Control"]) == ("image/png", "public, max-age=300")
-    app.get(address, headers={"If-None-Match": first.headers["ETag"]}, status=304)
-    assert app.head(address).headers["ETag"] == first.headers["ETag"]
-    pinned = by_python(services.signed_urls.key(space.id, 1), str(template.id), {"_version": "1"})
+    app.get(url, headers={"If-None-Match": first.headers["ETag"]}, status=304)
+    assert app.head(url).headers["ETag"] == first.headers["ETag"]
+    pinned = sign_with_python(services.signed_urls.key(space.id, 1), str(template.id), {"_version": "1"})
     assert "immutable" in app.get(pinned).headers["Cache-Control"]
-    unknown = by_python(services.signed_urls.key(space.id, 1), str(template.id), {"_version": "9"})
+    unknown = sign_with_python(services.signed_urls.key(space.id, 1), str(template.id), {"_version": "9"})
     assert app.get(unknown, status=422).json["code"] == "unknown_version"
     with make.database.transaction(space.id) as db:
         db.merge(space).signing_number = 2
-    app.get(address, status=200)
+    app.get(url, status=200)
     with make.database.transaction(space.id) as db:
         db.merge(space).signing_oldest = 2
-    assert app.get(address, status=403).json["code"] == "bad_signature"
-    odd = by_python(services.signed_urls.key(space.id, 2), str(template.id), {"_scale": "9"}).replace("k=1", "k=2")
+    assert app.get(url, status=403).json["code"] == "invalid_signature"
+    odd = sign_with_python(services.signed_urls.key(space.id, 2), str(template.id), {"_scale": "9"}).replace(
+        "k=1", "k=2"
+    )
     assert app.get(odd, status="*").status_int in (403, 422)
 
 
-def test_a_template_that_is_open_takes_what_is_open_without_a_signature(app: TestApp, make: Factory) -> None:
+def test_unsigned_url_may_have_open_parameters_only(app: TestApp, make: Factory) -> None:
     space = make.workspace()
     template = make.template(space)
-    assert app.get(f"/i/{template.id}.png?title=x", status=403).json["code"] == "bad_signature"
+    assert app.get(f"/i/{template.id}.png?title=x", status=403).json["code"] == "invalid_signature"
     with make.database.transaction(space.id) as db:
         db.merge(template).open_parameters = ["title"]
     assert app.get(f"/i/{template.id}.png?title=x").content_type == "image/png"
     assert "price" in app.get(f"/i/{template.id}.png?title=x&price=1", status=403).json["errors"]
-    assert app.get(f"/i/{template.id}.png?title=x&s=wrong", status=403).json["code"] == "bad_signature"
+    assert app.get(f"/i/{template.id}.png?title=x&s=wrong", status=403).json["code"] == "invalid_signature"
 
 
 DOCS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md")]
 # A file's name, a key of development alone, and what a session of PostgreSQL is told.
-NO_SETTINGS = {"ini", "secrets_file", "backing_up", "workspace_id"}
+NO_SETTINGS = {"ini", "secrets_file", "backup_session", "workspace_id"}
 # Settings that only development.ini has.
 DEVELOPMENT = {"secrets_file", "embedded_database", "demo"}
 
 
 def anchors_of(path: Path) -> set[str]:
-    """The anchors of a page's headings, as code hosts make them."""
+    """Return the anchors of a page's headings, as code hosts create them."""
     headings = re.findall(r"^#+ (.*)", path.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_link_of_the_documentation_leads_somewhere(path: Path) -> None:
+def test_links_of_the_documentation_have_a_target(path: Path) -> None:
     text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if target.startswith(("https://", "mailto:")):
             continue
-        place, _, anchor = target.partition("#")
-        found = (path.parent / place).resolve() if place else path
+        file, _, anchor = target.partition("#")
+        found = (path.parent / file).resolve() if file else path
         assert found.exists(), target
         if anchor:
             assert anchor in anchors_of(found), target
 
 
-def test_files_that_the_documentation_names_are_there() -> None:
+def test_files_named_in_the_documentation_exist() -> None:
     for path in DOCS:
         for name in re.findall(r"`((?:docs|deploy|bench|tests|scripts|plugins|cwz_web)/[\w./-]+)`", path.read_text()):
             assert (ROOT / name).exists(), f"{path.name}: {name}"
@@ -141,7 +143,7 @@ def test_every_setting_that_is_written_of_exists_and_each_is_in_production_ini()
         assert ENVIRONMENT[name] in production, name
 
 
-def test_the_image_of_the_architecture_is_what_the_code_is() -> None:
+def test_architecture_diagram_matches_the_code() -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "scripts/draw_architecture.py", "--check"], capture_output=True, text=True
     )

@@ -1,4 +1,4 @@
-"""Requests that another site, or somebody without the page, sends in a signed-in person's name."""
+"""Cross-site request forgery: requests without a valid token, or from another site."""
 
 import pytest
 from webtest import TestApp
@@ -20,26 +20,26 @@ def token(app: TestApp) -> str:
     return str(app.get("/w").html.find("input", {"name": "csrf_token"})["value"])
 
 
-def test_with_the_token_it_works(app: TestApp, space: Workspace) -> None:
+def test_request_with_the_token_is_accepted(app: TestApp, space: Workspace) -> None:
     assert app.post(f"/w/{space.slug}/keys", KEY | {"csrf_token": token(app)}).status_int == 200
     assert app.post(f"/w/{space.slug}/keys", KEY, headers={"X-CSRF-Token": token(app)}).status_int == 200
 
 
 @pytest.mark.parametrize("given", ["", "x", "ü", "0" * 64])
-def test_without_the_token_it_is_refused(app: TestApp, space: Workspace, given: str) -> None:
+def test_request_without_the_token_is_rejected(app: TestApp, space: Workspace, given: str) -> None:
     assert app.post(f"/w/{space.slug}/keys", {"name": "x", "csrf_token": given}, status="*").status_int == 400
 
 
-def test_another_sessions_token_is_refused(app: TestApp, make: Factory, space: Workspace) -> None:
+def test_token_of_another_session_is_rejected(app: TestApp, make: Factory, space: Workspace) -> None:
     stranger = TestApp(app.app)
-    before = stranger.get("/signin").forms[0]["csrf_token"].value
+    anonymous = stranger.get("/signin").forms[0]["csrf_token"].value
     sign_in(stranger, make.account())
-    for foreign in (before, token(stranger)):
+    for foreign in (anonymous, token(stranger)):
         assert app.post(f"/w/{space.slug}/keys", {"name": "x", "csrf_token": foreign}, status="*").status_int == 400
 
 
-def test_a_planted_cookie_does_not_help(app: TestApp) -> None:
-    """The token before sign-in is bound to a cookie; knowing the cookie is not knowing the token."""
+def test_planted_visitor_cookie_is_not_a_token(app: TestApp) -> None:
+    """Before sign-in, the token is derived from a cookie; the cookie alone is not the token."""
     app.set_cookie("cwz_visitor", "A" * 43)
     body = {"email": "a@example.org", "password": "x", "csrf_token": "A" * 43}
     assert app.post("/signin", body, status="*").status_int == 400
@@ -56,22 +56,22 @@ def test_a_planted_cookie_does_not_help(app: TestApp) -> None:
         {"Origin": "https://evil.test", "Host": "evil.test"},
     ],
 )
-def test_a_request_from_elsewhere_is_refused_even_with_the_token(
+def test_cross_site_request_is_rejected_even_with_the_token(
     app: TestApp, space: Workspace, headers: dict[str, str]
 ) -> None:
     body = KEY | {"csrf_token": token(app)}
     assert app.post(f"/w/{space.slug}/keys", body, headers=headers, status="*").status_int == 400
 
 
-def test_our_own_pages_may(app: TestApp, space: Workspace) -> None:
+def test_same_origin_request_is_accepted(app: TestApp, space: Workspace) -> None:
     headers = {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
     assert app.post(f"/w/{space.slug}/keys", KEY | {"csrf_token": token(app)}, headers=headers).status_int == 200
 
 
-def test_signing_in_is_protected_too(app: TestApp) -> None:
+def test_sign_in_needs_a_token(app: TestApp) -> None:
     assert app.post("/signin", {"email": "a@example.org", "password": "x"}, status="*").status_int == 400
 
 
-def test_a_get_changes_nothing(app: TestApp, space: Workspace) -> None:
+def test_get_does_not_sign_out(app: TestApp, space: Workspace) -> None:
     assert app.get("/signout", status="*").status_int == 405
     assert app.get(f"/w/{space.slug}", status=200)

@@ -78,15 +78,15 @@ def test_a_rare_name_is_looked_for_a_moment_a_request_and_found_by_going_on(
 ) -> None:
     space = make.workspace()
     made = gallery(make, space, 6)
-    monkeypatch.setattr(images, "STEP", 2)
-    monkeypatch.setattr(images, "SECONDS", 0)
+    monkeypatch.setattr(images, "SEARCH_BATCH", 2)
+    monkeypatch.setattr(images, "SEARCH_SECONDS", 0)
     with make.database.transaction(space.id) as db:
         first = find_images(db, space.id, name="image 0")
         assert (first.images, first.before) == ([], made[4].id)
         second = find_images(db, space.id, name="image 0", before=first.before)
         third = find_images(db, space.id, name="image 0", before=second.before)
         assert [image.id for image in third.images] == [made[0].id]
-        monkeypatch.setattr(images, "SECONDS", 60)
+        monkeypatch.setattr(images, "SEARCH_SECONDS", 60)
         assert [image.id for image in find_images(db, space.id, name="image 0").images] == [made[0].id]
 
 
@@ -101,7 +101,7 @@ def test_pages_show_small_images(app: TestApp, make: Factory, space: Workspace) 
     assert (small.width, small.height) == (480, 252)
     app.get(source, headers={"If-None-Match": answer.headers["ETag"]}, status=304)
     wider = source.replace("width=480", "width=2000")
-    assert app.get(wider, status=403).json["code"] == "bad_signature"
+    assert app.get(wider, status=403).json["code"] == "invalid_signature"
 
 
 def test_only_sensible_widths_can_be_signed_for(app: TestApp, make: Factory, space: Workspace) -> None:

@@ -273,7 +273,7 @@ def test_the_log_is_filtered_paged_and_downloaded(
     assert "Nothing to show" in app.get(f"/w/{space.slug}/audit?actor=nobody").text
     assert "Nothing to show" in app.get(f"/w/{space.slug}/audit?since=2999-01-01").text
     assert app.get(f"/w/{space.slug}/audit?since=nonsense").html.find(id="since-error") is not None
-    answer = app.get(f"/w/{space.slug}/audit.csv?action=key.make")
+    answer = app.get(f"/w/{space.slug}/audit.csv?action=key.create")
     assert answer.content_type == "text/csv"
     assert len(answer.text.splitlines()) == 61
     assert ",'=key 5," in answer.text

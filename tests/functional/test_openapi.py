@@ -1,13 +1,15 @@
-"""The OpenAPI document: every operation is in it, and what comes back is what it says."""
+"""The OpenAPI document: it has every operation, and responses match its schemas."""
 
 import json
 import re
 from typing import Any
+from unittest.mock import Mock
 
 import jsonschema
 import psycopg
 import pytest
 from pyramid.router import Router
+from sqlalchemy.exc import OperationalError
 from webtest import TestApp
 
 from cwz_web.api.openapi import OPERATIONS, document
@@ -29,7 +31,7 @@ def schema_of(api_document: dict[str, Any], path: str, method: str, status: int,
     return {"$ref": answer["content"][content_type]["schema"]["$ref"], "components": api_document["components"]}
 
 
-def test_every_view_of_the_api_is_in_it_with_its_scope(wsgi: Router, place: Place) -> None:
+def test_every_view_of_the_api_is_documented_with_its_scope(wsgi: Router, place: Place) -> None:
     in_document = {(o.method, re.sub(r"\{\w+\}", "{}", o.path), SCOPE_PERMISSIONS[o.scope]) for o in OPERATIONS}
     names = {place.feed_id, *(path.rpartition("/")[2] for path in place.paths.values())}
     views = set()
@@ -48,34 +50,32 @@ def place(make: Factory) -> Place:
     return Place(make)
 
 
-def test_it_is_there_for_everybody(app: TestApp) -> None:
+def test_document_is_public(app: TestApp) -> None:
     answer = app.get("/v1/openapi.json")
     assert answer.content_type == "application/json"
     assert answer.json["openapi"] == "3.1.0"
     assert answer.json["servers"] == [{"url": "http://localhost/v1"}]
 
 
-def test_it_is_there_with_a_key_when_nobody_can_be_asked_whose_it_is(
+def test_document_is_available_while_the_database_is_not(
     app: TestApp, make: Factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unreachable() -> None:
-        raise psycopg.OperationalError("nobody there")
-
-    monkeypatch.setattr(make.services.database, "_take_idle", unreachable)
+    unreachable = OperationalError("", {}, psycopg.OperationalError("unreachable"))
+    monkeypatch.setattr(make.services.database, "query_one", Mock(side_effect=unreachable))
     headers = {"Authorization": f"Bearer cwz_live_{'a' * 43}"}
     app.get("/v1/openapi.json", headers=headers, status=200)
     assert app.get("/v1/usage", headers=headers, status=503).json["code"] == "unavailable"
 
 
-def test_its_schemas_are_schemas(api_document: dict[str, Any]) -> None:
+def test_schemas_are_valid(api_document: dict[str, Any]) -> None:
     for schema in api_document["components"]["schemas"].values():
         jsonschema.Draft202012Validator.check_schema(schema)
     references = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(api_document)))
     assert references <= set(api_document["components"]["schemas"])
 
 
-def test_what_is_answered_is_what_it_says(app: TestApp, place: Place, api_document: dict[str, Any]) -> None:
-    """Every operation, with a sample of what it needs, and without."""
+def test_responses_match_their_schemas(app: TestApp, place: Place, api_document: dict[str, Any]) -> None:
+    """Call every operation with a valid body, with an invalid one, and without."""
     key = place.make.key(place.space, Scope.ADMIN)
     feed, template = place.feed_id, place.rows["templates"]
     ids = {"/feeds": feed, "/templates": template, "/runs": place.rows["runs"], "/images": place.rows["images"]}
@@ -94,29 +94,29 @@ def test_what_is_answered_is_what_it_says(app: TestApp, place: Place, api_docume
         for body in (bodies.get(operation.path), {"odd": 1}, None):
             if operation.method == "get" and body is not None:
                 continue
-            sent = (
+            payload = (
                 b"sku,title\n1,One\n2,Two\n3,Three\n"
-                if operation.takes_file and body is None
+                if operation.accepts_file and body is None
                 else json.dumps(body).encode()
             )
-            extra = {} if operation.method in ("get", "delete") else {"body": sent}
+            extra = {} if operation.method in ("get", "delete") else {"body": payload}
             answer = app.request(f"/v1{path}", method=operation.method.upper(), headers=headers, status="*", **extra)
             statuses.add(answer.status_int)
             assert answer.status_int < 500, f"{operation.method} {path}"
             if answer.status_int != 204:
-                about = schema_of(
+                schema = schema_of(
                     api_document, operation.path, operation.method, answer.status_int, answer.content_type
                 )
-                jsonschema.validate(answer.json, about)
+                jsonschema.validate(answer.json, schema)
             if answer.status_int < 400:
-                assert answer.status_int in operation.answers, f"{operation.method} {path}: {answer.status_int}"
+                assert answer.status_int in operation.responses, f"{operation.method} {path}: {answer.status_int}"
     assert {200, 201, 202, 204, 404, 422} <= statuses
 
 
-def test_a_run_is_begun_followed_cancelled_and_resumed_by_a_program(app: TestApp, place: Place) -> None:
+def test_run_is_started_followed_cancelled_and_retried(app: TestApp, place: Place) -> None:
     headers = {"Authorization": f"Bearer {place.make.key(place.space, Scope.GENERATE, Scope.READ)}"}
-    wanted = {"feed": place.feed_id, "template": "card", "mapping": {"title": "sku"}}
-    begun = app.post_json("/v1/runs", wanted, headers=headers, status=201)
+    body = {"feed": place.feed_id, "template": "card", "mapping": {"title": "sku"}}
+    begun = app.post_json("/v1/runs", body, headers=headers, status=201)
     here = begun.location.removeprefix("http://localhost")
     assert begun.json.items() <= app.get(here, headers=headers).json.items()
     assert (begun.json["total"], begun.json["done"]) == (3, 0)
@@ -147,20 +147,20 @@ def test_a_run_is_begun_followed_cancelled_and_resumed_by_a_program(app: TestApp
         ({"scale": 4}, "scale"),
     ],
 )
-def test_a_run_that_can_not_be_names_the_field(app: TestApp, place: Place, body: dict[str, Any], field: str) -> None:
+def test_invalid_run_names_the_field(app: TestApp, place: Place, body: dict[str, Any], field: str) -> None:
     headers = {"Authorization": f"Bearer {place.make.key(place.space, Scope.GENERATE)}"}
-    wanted = {"feed": place.feed_id, "template": "card"} | body
-    assert field in app.post_json("/v1/runs", wanted, headers=headers, status=422).json["errors"]
+    body = {"feed": place.feed_id, "template": "card"} | body
+    assert field in app.post_json("/v1/runs", body, headers=headers, status=422).json["errors"]
 
 
-def test_a_run_beyond_the_keys_cap_is_refused_whole(app: TestApp, place: Place) -> None:
+def test_run_beyond_the_quota_of_the_key_is_rejected(app: TestApp, place: Place) -> None:
     headers = {"Authorization": f"Bearer {place.make.key(place.space, Scope.GENERATE, images_per_month=2)}"}
-    wanted = {"feed": place.feed_id, "template": "card", "mapping": {"title": "sku"}}
-    assert app.post_json("/v1/runs", wanted, headers=headers, status=402).json["code"] == "cap_reached"
+    body = {"feed": place.feed_id, "template": "card", "mapping": {"title": "sku"}}
+    assert app.post_json("/v1/runs", body, headers=headers, status=402).json["code"] == "quota_exceeded"
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "takes"),
+    ("method", "path", "allowed"),
     [
         ("POST", "/v1/usage", {"GET", "HEAD"}),
         ("DELETE", "/v1/runs", {"GET", "HEAD", "POST"}),
@@ -168,15 +168,15 @@ def test_a_run_beyond_the_keys_cap_is_refused_whole(app: TestApp, place: Place) 
         ("PATCH", "/v1/openapi.json", {"GET", "HEAD"}),
     ],
 )
-def test_a_method_that_an_address_does_not_take_is_told_those_that_it_does(
-    app: TestApp, place: Place, method: str, path: str, takes: set[str]
+def test_unsupported_method_gets_the_allowed_ones(
+    app: TestApp, place: Place, method: str, path: str, allowed: set[str]
 ) -> None:
     headers = {"Authorization": f"Bearer {place.make.key(place.space, Scope.ADMIN)}"}
     answer = app.request(path, method=method, headers=headers, status=405)
     assert answer.json["code"] == "method_not_allowed"
-    assert set(answer.headers["Allow"].split(", ")) == takes
+    assert set(answer.headers["Allow"].split(", ")) == allowed
     assert app.request(path, method=method, status="*").status_int in (401, 405)
 
 
-def test_no_address_takes_trace(app: TestApp) -> None:
+def test_trace_is_not_allowed(app: TestApp) -> None:
     assert "GET" in app.request("/v1/usage", method="TRACE", status=405).headers["Allow"]

@@ -22,8 +22,8 @@ from cwz_web.runs.local_client import LocalRenderClient
 from cwz_web.runs.models import Run
 from cwz_web.runs.output_feed import image_columns
 from cwz_web.runs.protocol import SpecificationRequest
-from cwz_web.runs.scheduling import CHUNK
 from cwz_web.runs.render_worker import RenderWorker
+from cwz_web.runs.scheduling import CHUNK
 from cwz_web.workspaces.models import Role, Workspace
 from tests.factories import Factory, sign_in
 
@@ -47,7 +47,7 @@ class Shop:
         web = LocalRenderClient(self.make.database.transaction, services.providers, services.signed_urls)
         for chunk in range(-(-run.total // CHUNK)) if render else ():
             ask = SpecificationRequest(workspace_id=self.space.id, run_id=run.id, chunk=chunk)
-            RenderWorker(web, services.image_service, services.providers).render_chunk(ask, last_try=True)
+            RenderWorker(web, services.image_service, services.providers.outbound).render_chunk(ask, last_try=True)
         return run
 
     def address(self, column: str = "", feed: UUID | None = None, template: UUID | None = None) -> str:
@@ -155,7 +155,7 @@ def test_only_its_own_signature_opens_it(shop: Shop, make: Factory) -> None:
         address.replace("k=1", "k=2"),
         swapped,
     ):
-        assert shop.app.get(wrong, status=403).json["code"] == "bad_signature"
+        assert shop.app.get(wrong, status=403).json["code"] == "invalid_signature"
     assert shop.app.get(address.replace(".csv", ".xml"), status=404)
     assert shop.app.get(address.replace(str(shop.space.id), str(uuid4())), status=404)
 

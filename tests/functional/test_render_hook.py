@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from webtest import TestApp
 
-from cwz_web.runs.protocol import PresignedUrlsRequest, SpecificationRequest, Report, ItemResult, sign
+from cwz_web.runs.protocol import ItemResult, PresignedUrlsRequest, Report, SpecificationRequest, sign
 from cwz_web.storage.connections import image_key
 from cwz_web.web.services import Services
 from tests.factories import Factory
@@ -40,7 +40,7 @@ def test_a_message_that_comes_again_is_refused(app: TestApp, services: Services,
     headers = sign(services.settings.secrets.render.get_secret_value(), body)
     app.post("/hooks/render", body, headers=headers, content_type="application/json", status=204)
     replayed = app.post("/hooks/render", body, headers=headers, content_type="application/json", status=401)
-    assert replayed.json["code"] == "bad_signature"
+    assert replayed.json["code"] == "invalid_signature"
 
 
 def test_whoever_does_not_know_the_secret_is_refused_and_nothing_happens(
@@ -51,7 +51,7 @@ def test_whoever_does_not_know_the_secret_is_refused_and_nothing_happens(
     message = Report(workspace_id=space.id, run_id=run.id, results=(ItemResult(position=1, error="no"),))
     forged = sign("a guess", message.model_dump_json())
     for headers in (forged, {"webhook-signature": "v1,AA=="}, {"webhook-timestamp": "0"}, {"webhook-id": ""}):
-        assert send(app, services, message, status=401, **headers).json["code"] == "bad_signature"
+        assert send(app, services, message, status=401, **headers).json["code"] == "invalid_signature"
     app.post("/hooks/render", message.model_dump_json(), content_type="application/json", status=401)
     assert make.reload(run).failed == 0
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text, update
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from cwz_web.db.session import Database
-from cwz_web.feeds.models import Feed
+from cwz_web.generation.models import Template
 from tests.factories import Factory
 
 BACKEND_PID = text("SELECT pg_backend_pid() AS pid")
@@ -67,11 +67,17 @@ def test_errors_hide_the_parameters_of_a_statement(make: Factory) -> None:
 
 def test_transaction_is_rolled_back_on_an_exception(make: Factory) -> None:
     space = make.workspace()
-    with pytest.raises(ZeroDivisionError), make.database.transaction(space.id) as db:
-        db.add(Feed(workspace_id=space.id, name="Lost"))
-        db.flush()
-        raise ZeroDivisionError
-    assert make.count(Feed, space.id) == 0
+    make.template(space, name="Card")
+
+    def fail_halfway() -> None:
+        with make.database.transaction(space.id) as db:
+            db.execute(update(Template).values(name="Lost"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_halfway()
+    with make.database.transaction(space.id) as db:
+        assert db.scalar(select(Template.name)) == "Card"
 
 
 def test_deleted_workspace_is_empty_unless_requested(make: Factory) -> None:

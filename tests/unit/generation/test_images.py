@@ -1,4 +1,4 @@
-"""Recording images that are kept."""
+"""Stored images."""
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -6,11 +6,11 @@ from threading import Barrier
 
 from cwz_web.generation.images import StoredImage, record_images
 from cwz_web.generation.models import Image
-from cwz_web.storage.connections import default_connection
+from cwz_web.storage.connections import get_default_connection
 from tests.factories import Factory
 
 
-def test_whoever_records_the_same_images_in_another_order_waits_and_never_for_each_other(make: Factory) -> None:
+def test_concurrent_transactions_record_the_same_images_without_a_deadlock(make: Factory) -> None:
     space, both = make.workspace(), Barrier(2)
     template = make.template(space)
 
@@ -21,7 +21,7 @@ def test_whoever_records_the_same_images_in_another_order_waits_and_never_for_ea
             for digest in digests
         ]
         with make.database.transaction(space.id) as db:
-            connection_id = default_connection(db, space.id).id
+            connection_id = get_default_connection(db, space.id).id
             both.wait()
             recorded = record_images(
                 db, space.id, images, connection_id=connection_id, template_id=template.id, version=1

@@ -1,3 +1,5 @@
+"""Signatures of URLs."""
+
 import base64
 import hashlib
 import hmac
@@ -11,37 +13,39 @@ from hypothesis import strategies as st
 
 from cwz_web.generation.signed_urls import InvalidSignedUrlError, SignedUrls, sign
 
-ADDRESSES = SignedUrls("a signing secret")
+SIGNED_URLS = SignedUrls("a signing secret")
 SPACE = UUID("0190b0a0-0000-7000-8000-000000000001")
 PATH = "0190b0a0-0000-7000-8000-000000000002.png"
-KEYS = range(2, 4)
-OWN = {"s", "k", "e"}
+VALID_NUMBERS = range(2, 4)
+RESERVED = {"s", "k", "e"}
 parameters = st.dictionaries(
-    st.text(min_size=1, max_size=8).filter(lambda name: name not in OWN), st.text(max_size=20), max_size=5
+    st.text(min_size=1, max_size=8).filter(lambda name: name not in RESERVED), st.text(max_size=20), max_size=5
 )
 keys = st.sampled_from([None, 2, 3])
 
 
 def signed(values: dict[str, str], number: int | None = None) -> dict[str, str]:
-    """As a customer signs, without any of our code; or, without a number, as we do."""
+    """Sign as a customer does, without our code; without a number, sign as the application does."""
     if number is None:
-        return {**values, "s": ADDRESSES._signed(SPACE, PATH, values).rpartition("&s=" if values else "?s=")[2]}
+        return {**values, "s": SIGNED_URLS._signed(SPACE, PATH, values).rpartition("&s=" if values else "?s=")[2]}
     values = {**values, "k": str(number)}
     text = f"{PATH}\n{urlencode(sorted(values.items()))}".encode()
-    digest = hmac.new(ADDRESSES.key(SPACE, number).encode(), text, hashlib.sha256).digest()
+    digest = hmac.new(SIGNED_URLS.key(SPACE, number).encode(), text, hashlib.sha256).digest()
     return {**values, "s": base64.urlsafe_b64encode(digest).rstrip(b"=").decode()}
 
 
-def is_good(values: dict[str, str], space: UUID = SPACE, path: str = PATH, signed_urls: SignedUrls = ADDRESSES) -> bool:
+def is_valid(
+    values: dict[str, str], space: UUID = SPACE, path: str = PATH, signed_urls: SignedUrls = SIGNED_URLS
+) -> bool:
     try:
-        signed_urls.check(space, path, values, KEYS)
+        signed_urls.check(space, path, values, VALID_NUMBERS)
     except InvalidSignedUrlError:
         return False
     return True
 
 
 def test_known_signatures() -> None:
-    """Vectors: they change only when every signed address out there would break. docs/api.md has the last one."""
+    """These vectors may change only if every signed URL in use may break. docs/api.md has the last one."""
     values = {"title": "Grüße & mehr", "price": "9"}
     assert signed(values)["s"] == "BXgd-Kl7-HNSHRRuWuUaqYuAT0UXNHywns6DLb12wco"
     key = b"cwz_sign_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
@@ -49,53 +53,55 @@ def test_known_signatures() -> None:
 
 
 @given(parameters, keys)
-def test_what_is_signed_is_accepted(values: dict[str, str], number: int | None) -> None:
-    assert is_good(signed(values, number))
+def test_signed_url_is_accepted(values: dict[str, str], number: int | None) -> None:
+    assert is_valid(signed(values, number))
 
 
-@given(parameters, keys, st.text(min_size=1, max_size=8).filter(lambda name: name not in OWN), st.text(max_size=20))
-def test_any_change_is_refused(values: dict[str, str], number: int | None, name: str, value: str) -> None:
-    assert is_good(signed(values, number) | {name: value}) == (values.get(name) == value)
+@given(
+    parameters, keys, st.text(min_size=1, max_size=8).filter(lambda name: name not in RESERVED), st.text(max_size=20)
+)
+def test_changed_parameter_is_rejected(values: dict[str, str], number: int | None, name: str, value: str) -> None:
+    assert is_valid(signed(values, number) | {name: value}) == (values.get(name) == value)
 
 
 @pytest.mark.parametrize("number", [None, 2])
-def test_another_workspace_path_or_installation_is_refused(number: int | None) -> None:
+def test_signature_of_another_workspace_path_or_installation_is_rejected(number: int | None) -> None:
     values = signed({"title": "x"}, number)
-    assert is_good(values)
-    assert not is_good(values, space=uuid4())
-    assert not is_good(values, path=PATH.replace("png", "jpg"))
-    assert not is_good(values, signed_urls=SignedUrls("another secret"))
+    assert is_valid(values)
+    assert not is_valid(values, space=uuid4())
+    assert not is_valid(values, path=PATH.replace("png", "jpg"))
+    assert not is_valid(values, signed_urls=SignedUrls("another secret"))
 
 
 @pytest.mark.parametrize("signature", ["", "x", "ü", "A" * 43])
-def test_what_is_no_signature_is_refused(signature: str) -> None:
-    assert not is_good({"title": "x", "s": signature})
-    assert not is_good({"title": "x"})
+def test_malformed_or_missing_signature_is_rejected(signature: str) -> None:
+    assert not is_valid({"title": "x", "s": signature})
+    assert not is_valid({"title": "x"})
 
 
 @pytest.mark.parametrize("number", [0, 1, 4])
-def test_a_key_that_is_good_no_more_or_not_yet_is_refused(number: int) -> None:
-    assert not is_good(signed({"title": "x"}, number))
+def test_retired_or_future_key_is_rejected(number: int) -> None:
+    assert not is_valid(signed({"title": "x"}, number))
 
 
 @pytest.mark.parametrize("k", ["", "-2", "2.0", "٢", "02" * 20, "x"])
-def test_an_odd_key_number_is_refused(k: str) -> None:
-    assert not is_good(signed({"title": "x"}, 2) | {"k": k})
+def test_malformed_key_number_is_rejected(k: str) -> None:
+    assert not is_valid(signed({"title": "x"}, 2) | {"k": k})
 
 
-def test_one_key_is_not_another() -> None:
+def test_signature_is_bound_to_its_key() -> None:
     values = signed({"title": "x"}, 2)
-    assert not is_good(values | {"k": "3"})
+    assert not is_valid(values | {"k": "3"})
     del values["k"]
-    assert not is_good(values)
+    assert not is_valid(values)
 
 
-@pytest.mark.parametrize(("expiry", "good"), [(60, True), (-1, False)])
+@pytest.mark.parametrize(("expiry", "valid"), [(60, True), (-1, False)])
 @pytest.mark.parametrize("number", [None, 2])
-def test_an_address_ends_when_it_says(expiry: int, good: bool, number: int | None) -> None:
-    assert is_good(signed({"title": "x", "e": str(int(time.time()) + expiry)}, number)) == good
+def test_url_expires(expiry: int, valid: bool, number: int | None) -> None:
+    assert is_valid(signed({"title": "x", "e": str(int(time.time()) + expiry)}, number)) == valid
 
 
 @pytest.mark.parametrize("expiry", ["", "soon", "9" * 20, "-1", "1e12"])
-def test_an_odd_expiry_is_refused(expiry: str) -> None:
-    assert not is_good(signed({"title": "x", "e": expiry}, 2))
+def test_malformed_expiry_is_rejected(expiry: str) -> None:
+    assert not is_valid(signed({"title": "x", "e": expiry}, 2))

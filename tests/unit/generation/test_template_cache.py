@@ -1,83 +1,80 @@
+"""The state of templates, and their cached plans."""
+
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import update
+from sqlalchemy.exc import NoResultFound
 
 from cwz_web.db.session import Database
-from cwz_web.generation import template_cache as module
 from cwz_web.generation.models import Template
-from cwz_web.generation.template_cache import TemplateCache
+from cwz_web.generation.template_cache import TemplateCache, TemplateVersionState
 from cwz_web.generation.templates import publish
 from cwz_web.imaging.documents import ImageTemplate
+from cwz_web.storage.models import Connection
 from tests.factories import Factory, small_document
-from tests.installation import wait_for
 
 WIDER = ImageTemplate.model_validate(small_document(canvas={"width": 500, "height": 200}))
 
 
-def test_how_a_template_is_counts_at_once_by_its_id_and_by_its_slug(make: Factory) -> None:
-    space, other = make.workspace(), make.workspace()
-    template = make.template(space, name="Card")
-    make.template(other, name="Other card")
-    template_cache = make.services.template_cache
-    first = template_cache.state(template.id)
-    assert first is not None
-    assert (first.template_id, first.workspace_id, first.version) == (template.id, space.id, 1)
-    assert (
-        template_cache.state_named(space.id, "card") == template_cache.state_named(space.id, str(template.id)) == first
-    )
-    assert (
-        template_cache.state_named(other.id, "card") is template_cache.state_named(other.id, str(template.id)) is None
-    )
-    assert template_cache.state_named(space.id, "other-card") is None
-    publish_wider(make.database, template)
-    second = template_cache.state_named(space.id, "card")
-    assert second is not None
-    assert (second.version, template_cache.of(second).design.document) == (2, WIDER)
-    with make.database.transaction(space.id) as db:
-        db.get_one(Template, (space.id, template.id)).deleted_at = datetime.now(UTC)
-    assert template_cache.state(template.id) is template_cache.state_named(space.id, "card") is None
-
-
-def test_a_signed_address_sees_at_once_what_its_own_process_changes(make: Factory) -> None:
-    template = make.template(make.workspace())
-    template_cache = make.services.template_cache
-    assert version(template_cache, template) == 1
-    publish_wider(make.database, template)
-    assert version(template_cache, template) == 2
-
-
-def test_a_signed_address_does_not_ask_each_time(make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
-    template = make.template(make.workspace())
-    monkeypatch.setattr(module, "RECENT", 3600)
-    template_cache = TemplateCache(make.database)
-    assert version(template_cache, template) == 1
-    publish_elsewhere(make, template)
-    assert version(template_cache, template) == 1
-
-
-def test_what_another_process_changes_is_seen_soon(make: Factory) -> None:
-    template = make.template(make.workspace())
-    template_cache = make.services.template_cache
-    assert version(template_cache, template) == 1
-    publish_elsewhere(make, template)
-    wait_for(lambda: version(template_cache, template) == 2)
-
-
-def version(template_cache: TemplateCache, template: Template) -> int:
-    """Which version a signed address would show."""
-    state = template_cache.recent_state(template.id)
+def find_state(template_cache: TemplateCache, template: Template) -> TemplateVersionState:
+    state = template_cache.find_state(template.id)
     assert state is not None
-    return state.version
+    return state
 
 
 def publish_wider(database: Database, template: Template) -> None:
-    """Another version, 500 px wide."""
     with database.transaction(template.workspace_id) as db:
         publish(db, db.get_one(Template, (template.workspace_id, template.id)), WIDER)
 
 
-def publish_elsewhere(make: Factory, template: Template) -> None:
-    """The same, as another process does it."""
-    elsewhere = Database(make.database.engine.url.render_as_string(hide_password=False))
-    publish_wider(elsewhere, template)
-    elsewhere.dispose()
+def test_template_is_found_by_id_and_by_slug_in_its_workspace_only(make: Factory) -> None:
+    space, other = make.workspace(), make.workspace()
+    template = make.template(space, name="Card")
+    make.template(other, name="Other card")
+    cache = make.services.template_cache
+    state = find_state(cache, template)
+    assert (state.template_id, state.workspace_id, state.version) == (template.id, space.id, 1)
+    for name in ("card", str(template.id)):
+        assert cache.find_state_by_name(space.id, name) == state
+        assert cache.find_state_by_name(other.id, name) is None
+    assert cache.find_state_by_name(space.id, "other-card") is None
+
+
+def test_published_version_is_seen_at_once_in_every_process(make: Factory) -> None:
+    template = make.template(make.workspace())
+    cache = make.services.template_cache
+    assert cache.get_plan(find_state(cache, template)).design.version == 1
+    other_process = Database(make.database.engine.url.render_as_string(hide_password=False))
+    publish_wider(other_process, template)
+    other_process.dispose()
+    plan = cache.get_plan(find_state(cache, template))
+    assert (plan.design.version, plan.design.document) == (2, WIDER)
+    assert cache.get_plan(find_state(cache, template), 1).design.version == 1
+
+
+def test_deleted_template_is_not_found(make: Factory) -> None:
+    space = make.workspace()
+    template = make.template(space, name="Card")
+    with make.database.transaction(space.id) as db:
+        db.get_one(Template, (space.id, template.id)).deleted_at = datetime.now(UTC)
+    assert make.services.template_cache.find_state(template.id) is None
+    assert make.services.template_cache.find_state_by_name(space.id, "card") is None
+
+
+def test_unknown_version_raises(make: Factory) -> None:
+    cache = make.services.template_cache
+    state = find_state(cache, make.template(make.workspace()))
+    with pytest.raises(NoResultFound):
+        cache.get_plan(state, 9)
+
+
+def test_plan_is_cached_until_a_connection_changes(make: Factory) -> None:
+    space = make.workspace()
+    cache, template = make.services.template_cache, make.template(space)
+    plan = cache.get_plan(find_state(cache, template))
+    assert cache.get_plan(find_state(cache, template)) is plan
+    with make.database.transaction(space.id) as db:
+        db.execute(update(Connection).values(name="Renamed"))
+    changed = cache.get_plan(find_state(cache, template))
+    assert [connection.name for connection in changed.connections] == ["Renamed"]
