@@ -272,7 +272,7 @@ class Stripe:
         """Cancel a subscription immediately; do nothing if it has ended."""
         with _translated_errors():
             if self._stripe.subscriptions.retrieve(subscription).status != "canceled":
-                self._stripe.subscriptions.cancel_subscription(subscription)
+                self._stripe.subscriptions.cancel(subscription)
 
     def _page(self, url: str | None) -> str:
         parts = urlsplit(url or "")

@@ -119,7 +119,7 @@ def _remove(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change:
 def _move(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change:
     name, to = typed.get("layer", ""), typed.get("to", "")
     if not (to.isascii() and to.isdigit()):
-        raise InvalidDesignError({"to": "Write a whole number"})
+        raise InvalidDesignError({"to": "Enter a whole number"})
     return move_layer(document, name, int(to[:4])), chosen, f"move {name}"
 
 

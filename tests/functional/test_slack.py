@@ -21,7 +21,7 @@ from cwz_web.jobs import SLACK_QUEUE
 from cwz_web.notify.models import SlackLink
 from cwz_web.notify.slack import (
     CHANNEL_CLOSED,
-    REMOVED_THERE,
+    REMOVED_IN_SLACK,
     Slack,
     SlackRejectedError,
     decrypt_slack_token,
@@ -32,7 +32,7 @@ from cwz_web.notify.webhooks import Event, emit
 from cwz_web.runs import slack_messages
 from cwz_web.runs.models import Run
 from cwz_web.runs.notifications import notify_run_finished
-from cwz_web.settings import Settings
+from cwz_web.settings import Secrets, Settings
 from cwz_web.web.services import Services
 from cwz_web.workspaces.models import Role, Workspace
 from tests.factories import Factory, questions_to, sign_in
@@ -190,7 +190,7 @@ def test_a_run_is_told_with_its_first_images_and_a_link(
 @pytest.mark.usefixtures("admin")
 @pytest.mark.parametrize(
     ("code", "trouble"),
-    [("token_revoked", REMOVED_THERE), ("account_inactive", REMOVED_THERE), ("is_archived", CHANNEL_CLOSED)],
+    [("token_revoked", REMOVED_IN_SLACK), ("account_inactive", REMOVED_IN_SLACK), ("is_archived", CHANNEL_CLOSED)],
 )
 def test_what_is_gone_for_good_is_shown_and_not_tried_again(
     app: TestApp, make: Factory, server: SlackServer, space: Workspace, kept: Services, code: str, trouble: str
@@ -231,8 +231,8 @@ def test_while_slack_is_down_news_wait(
     choice_before = choice(app, space)
     server.status = 503
     happen(kept, space)
-    assert "cannot reach Slack" in app.get(f"/w/{space.slug}/slack").text
-    assert "cannot reach Slack" in choice_before.submit(status=503).text
+    assert "Slack is not reachable" in app.get(f"/w/{space.slug}/slack").text
+    assert "Slack is not reachable" in choice_before.submit(status=503).text
     page = app.get(f"/w/{space.slug}/slack")
     remove = next(form for form in page.forms.values() if form.action.endswith("/disconnect"))
     assert remove.submit(status=303).location.endswith("done=down")
@@ -329,9 +329,9 @@ def test_its_token_is_encrypted_anew_with_the_other_secrets(
 ) -> None:
     connect(app, space)
     newest = b"N" * 16 + bytes(range(16))
-    monkeypatch.setattr(Settings, "ring", KeyRing([newest, bytes(range(32))]))
+    monkeypatch.setattr(Secrets, "key_ring", KeyRing([newest, bytes(range(32))]))
     with CliRunner().isolation():
-        assert keys_command.rotate(kept.settings) == 0
+        assert keys_command.rotate_keys(kept.settings) == 0
     link = link_of(make, space)
     assert link is not None
     assert decrypt_slack_token(link, KeyRing([newest])) == TOKEN

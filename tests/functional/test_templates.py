@@ -72,7 +72,7 @@ def test_a_change_is_a_draft_until_it_is_published(studio: Studio) -> None:
 def test_a_wrong_value_is_said_at_its_field_and_what_was_typed_stays(studio: Studio) -> None:
     change(studio, x="33")
     page = change(studio, status=422, size="tall", x="44")
-    assert page.html.find(id="size-error").text == "Write a whole number"
+    assert page.html.find(id="size-error").text == "Enter a whole number"
     assert page.html.find(id="p-size")["value"] == "tall"
     assert page.html.find(id="p-x")["value"] == "44"
     assert studio.form(studio.page("layer=Title"), "properties")["x"].value == "33", "nothing of it is kept"
@@ -131,7 +131,7 @@ def test_sizes_share_the_layers_and_move_them(studio: Studio) -> None:
     assert studio.page("layer=Title&size=200x400").html.find(id="p-x")["value"] == "5"
     assert studio.page("layer=Title").html.find(id="p-x")["value"] != "5"
     assert (
-        studio.form(studio.page("size=200x400"), "remove-format")
+        studio.form(studio.page("size=200x400"), "remove-size")
         .submit()
         .follow()
         .html.find(id="stage-image")["height"]
@@ -181,7 +181,7 @@ def test_a_code_that_can_not_be_rendered_leaves_the_designer_usable(studio: Stud
     form = studio.form(page, "properties")
     form["code"], form["content"] = "ean13", "soon"
     page = form.submit().follow()
-    assert "not 12 or 13 digits" in page.html.select_one(".layer-list").text
+    assert "12 or 13 digits" in page.html.select_one(".layer-list").text
 
 
 @pytest.mark.parametrize(
@@ -225,12 +225,12 @@ def test_a_template_is_exported_and_brought_in_again(studio: Studio) -> None:
 @pytest.mark.parametrize(
     ("data", "saying"),
     [
-        (b"", "Choose a file"),
+        (b"", "Choose the JSON file"),
         (b"\xff\xfe not json", "not valid JSON"),
         (b"[1, 2]", "valid"),
         (b'{"version": 9, "canvas": {"width": 1, "height": 1}, "layers": []}', "version"),
         (b"[" * 100_000, "JSON"),
-        (b'{"a": "' + b"x" * 600_000 + b'"}', "too long"),
+        (b'{"a": "' + b"x" * 600_000 + b'"}', "longer than 500,000"),
     ],
 )
 def test_a_file_that_is_no_template_is_refused_in_words(studio: Studio, data: bytes, saying: str) -> None:
@@ -339,15 +339,15 @@ def test_the_schema_is_published_and_says_what_the_engine_says(app: TestApp, mak
     assert schema["additionalProperties"] is False
 
 
-def test_a_image_of_another_size_and_scale_by_the_api(app: TestApp, make: Factory) -> None:
+def test_api_renders_other_size_and_scale(app: TestApp, make: Factory) -> None:
     space = make.workspace()
-    formats = [{"name": "tall", "width": 100, "height": 300}]
-    make.template(space, small_document(formats=formats))
+    sizes = [{"name": "tall", "width": 100, "height": 300}]
+    make.template(space, small_document(sizes=sizes))
     key = make.key(space)
     described = api(app, key, {"template": "card", "size": "tall", "scale": 2}, accept="application/json", status=201)
     assert (described.json["width"], described.json["height"]) == (200, 600)
     refused = api(app, key, {"template": "card", "size": "wide"}, status=422)
-    assert "it has default, tall" in refused.json["detail"]
+    assert "The template has: default, tall" in refused.json["detail"]
     api(app, key, {"template": "card", "scale": 4}, status=422)
 
 

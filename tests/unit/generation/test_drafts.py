@@ -8,14 +8,14 @@ from cwz_web.generation.drafts import (
     can_redo,
     can_undo,
     discard_draft,
-    open_draft,
+    load_draft,
     publish_draft,
     redo,
     save_draft,
     undo,
 )
 from cwz_web.generation.models import Template, TemplateStep
-from cwz_web.generation.templates import list_versions, open_design
+from cwz_web.generation.templates import list_versions, load_design
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.editing import change_canvas
 from tests.factories import Factory
@@ -23,7 +23,7 @@ from tests.factories import Factory
 
 @pytest.fixture(autouse=True)
 def each_change_is_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drafts, "ONE_CHANGE", timedelta(0))
+    monkeypatch.setattr(drafts, "MERGE_WITHIN", timedelta(0))
 
 
 class Desk:
@@ -42,7 +42,7 @@ class Desk:
 
     def widen(self, width: int, what: str = "canvas") -> bool:
         def save(db: Any, template: Template) -> bool:
-            wider = change_canvas(open_draft(db, template).document, {"width": width})
+            wider = change_canvas(load_draft(db, template).document, {"width": width})
             return save_draft(db, template, wider, what)
 
         began: bool = self.do(save)
@@ -50,7 +50,7 @@ class Desk:
 
     @property
     def width(self) -> int:
-        width: int = self.do(lambda db, template: open_draft(db, template).document.canvas.width)
+        width: int = self.do(lambda db, template: load_draft(db, template).document.canvas.width)
         return width
 
     @property
@@ -68,7 +68,7 @@ def test_a_draft_changes_nothing_that_is_published(desk: Desk) -> None:
     assert desk.widen(400)
     assert not desk.widen(401), "it has begun already"
     assert desk.width == 401
-    assert desk.do(lambda db, template: open_design(db, template).document.canvas.width) == 300
+    assert desk.do(lambda db, template: load_design(db, template).document.canvas.width) == 300
 
 
 def test_undo_and_redo_go_through_the_steps_and_no_further(desk: Desk) -> None:
@@ -106,7 +106,7 @@ def test_a_change_after_everything_was_undone_begins_anew(desk: Desk) -> None:
 
 
 def test_quick_changes_of_the_same_thing_are_one_step(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drafts, "ONE_CHANGE", timedelta(hours=1))
+    monkeypatch.setattr(drafts, "MERGE_WITHIN", timedelta(hours=1))
     for width in (400, 410, 420):
         desk.widen(width)
     desk.widen(500, "something else")
@@ -135,7 +135,7 @@ def test_publishing_makes_a_version_and_ends_the_draft(desk: Desk) -> None:
     assert desk.can == (False, False)
     versions = desk.do(lambda db, template: [(v.number, who) for v, who in list_versions(db, template)])
     assert versions == [(2, desk.person.name), (1, None)]
-    assert desk.do(lambda db, template: open_design(db, template, 1).document.canvas.width) == 300
+    assert desk.do(lambda db, template: load_design(db, template, 1).document.canvas.width) == 300
 
 
 def test_discarding_goes_back_to_what_is_published(desk: Desk) -> None:
@@ -154,5 +154,5 @@ def test_a_step_of_an_older_version_of_the_document_can_be_opened(desk: Desk) ->
         step.document = {**step.document, "version": 1, "layers": [shape]}
 
     desk.do(make_old)
-    document: ImageTemplate = desk.do(lambda db, template: open_draft(db, template).document)
+    document: ImageTemplate = desk.do(lambda db, template: load_draft(db, template).document)
     assert document.layers[0].show_if is not None

@@ -19,7 +19,7 @@ from cwz_web.net.client import Fetcher, BlockedRequestError
 from cwz_web.notify.models import WebhookDelivery, Webhook
 from cwz_web.notify.webhooks import (
     QUEUE,
-    SWITCHED_OFF,
+    DISABLED_BY_GONE,
     RETRY_DELAYS,
     Event,
     WebhookDeliveryError,
@@ -170,7 +170,7 @@ def test_410_switches_the_webhook_off(sender: Sender, listener: Listener) -> Non
     waiting, gone = sender.emit(), sender.emit()
     assert sender.send(gone).state == "dead"
     hook = sender.make.reload(sender.hook)
-    assert (hook.active, hook.trouble) == (False, SWITCHED_OFF)
+    assert (hook.active, hook.error_message) == (False, DISABLED_BY_GONE)
     assert sender.send(waiting).state == "dead", "what waited is not sent any more"
     assert len(listener.got) == 1
     sender.emit()
@@ -188,7 +188,7 @@ def test_an_address_inside_is_refused_before_a_connection(make: Factory, url: st
     delivery = sender.emit()
     with pytest.raises(WebhookDeliveryError):
         sender.send(delivery)
-    assert "cannot be fetched" in str(make.reload(delivery).answer)
+    assert "cannot be fetched" in str(make.reload(delivery).last_response)
     sender.webhooks.fetcher.close()
     sender.close()
 

@@ -44,15 +44,15 @@ def text_layer(**typed: str) -> tuple[dict[str, Any], dict[str, str]]:
     [
         ("x", "left", "whole number"),
         ("x", "", "whole number"),
-        ("width", "0", "1 is the least"),
-        ("width", "9999", "4096 is the most"),
-        ("opacity", "7", "1 is the most"),
-        ("rotation", "much", "Write a number"),
+        ("width", "0", "Enter at least 1"),
+        ("width", "9999", "Enter at most 4096"),
+        ("opacity", "7", "Enter at most 1"),
+        ("rotation", "much", "Enter a number"),
         ("color", "red", "Write a color as #rrggbb"),
         ("text", "{{ a | b }}", "“b” is not a filter"),
         ("text", "{{ a", "is not closed"),
         ("font", "Comic Sans", "Unknown font: Comic Sans"),
-        ("name", "", "Please fill this in"),
+        ("name", "", "Enter a value"),
     ],
 )
 def test_what_is_wrong_is_said_at_its_field(field: str, typed: str, saying: str) -> None:

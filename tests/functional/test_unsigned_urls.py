@@ -19,21 +19,21 @@ def space(app: TestApp, make: Factory) -> Workspace:
 
 def test_an_admin_opens_a_template_and_closes_it_again(app: TestApp, make: Factory, space: Workspace) -> None:
     template = make.template(space)
-    page = app.get(f"/w/{space.slug}/templates/{template.id}").click("Addresses without a signature")
-    assert page.html.find("h2").text == "Closed"
+    page = app.get(f"/w/{space.slug}/templates/{template.id}").click("Unsigned URLs")
+    assert page.html.find("h2").text == "Not allowed"
     address = f"/i/{template.id}.jpg?title=x"
     app.get(address, status=403)
     form = next(form for form in page.forms.values() if "open.title" in form.fields)
     form["open.title"] = True
-    opened = form.submit("do", value="open", status=303).follow()
-    assert opened.html.find("h2").text == "Open"
+    opened = form.submit("do", value="allow", status=303).follow()
+    assert opened.html.find("h2").text == "Allowed"
     assert app.get(address).content_type == "image/jpeg"
     shown = opened.html.find("pre", {"aria-label": "Open address"}).text
     assert app.get(shown.partition("/i/")[2].join(["/i/", ""])).content_type == "image/jpeg"
     assert "image" in app.get(f"{address}&image=https://elsewhere.example/x.png", status=403).json["errors"]
     form = next(form for form in opened.forms.values() if "open.title" in form.fields)
     assert form["open.title"].checked
-    form.submit("do", value="close", status=303)
+    form.submit("do", value="deny", status=303)
     app.get(address, status=403)
     with make.database.transaction(space.id) as db:
         actions = list(db.scalars(select(AuditEntry.action).order_by(AuditEntry.number)))
@@ -42,12 +42,12 @@ def test_an_admin_opens_a_template_and_closes_it_again(app: TestApp, make: Facto
 
 def test_nothing_can_be_opened_that_the_template_does_not_have(app: TestApp, make: Factory, space: Workspace) -> None:
     template = make.template(space)
-    page = app.get(f"/w/{space.slug}/templates/{template.id}/open")
+    page = app.get(f"/w/{space.slug}/templates/{template.id}/unsigned-urls")
     token = page.html.find("input", {"name": "csrf_token"})["value"]
-    sent = {"csrf_token": token, "do": "open", "open.title": "on", "open.nothing": "on", "open._version": "on"}
-    app.post(f"/w/{space.slug}/templates/{template.id}/open", sent, status=303)
+    sent = {"csrf_token": token, "do": "allow", "open.title": "on", "open.nothing": "on", "open._version": "on"}
+    app.post(f"/w/{space.slug}/templates/{template.id}/unsigned-urls", sent, status=303)
     assert make.reload(template).open_parameters == ["title"]
-    app.post(f"/w/{space.slug}/templates/{template.id}/open", sent | {"do": "nonsense"}, status=422)
+    app.post(f"/w/{space.slug}/templates/{template.id}/unsigned-urls", sent | {"do": "nonsense"}, status=422)
 
 
 @pytest.mark.parametrize("role", [Role.USER, Role.SUPPORT])
@@ -55,7 +55,7 @@ def test_only_admins_open_templates(app: TestApp, make: Factory, role: Role) -> 
     space = make.workspace()
     template = make.template(space)
     sign_in(app, make.member(space, role))
-    app.get(f"/w/{space.slug}/templates/{template.id}/open", status=403)
+    app.get(f"/w/{space.slug}/templates/{template.id}/unsigned-urls", status=403)
     assert "without a signature" not in app.get(f"/w/{space.slug}/templates/{template.id}").text
 
 
