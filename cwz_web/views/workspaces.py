@@ -146,7 +146,7 @@ def setup_storage(context: WorkspaceResource, request: Request) -> Any:
     form = read_form(StorageForm, request.POST)
     chosen = next((p for p in _ready_providers(request) if form.value and p.name == form.value.provider), None)
     if chosen is None:
-        return _setup_again(request, form.with_error("provider", "Please choose one"))
+        return _setup_again(request, form.with_error("provider", "Choose an option"))
     if not has_storage(request.db, request.workspace.workspace_id):
         create_connection(
             request.db,

@@ -65,7 +65,7 @@ def page(context: BrowserContext) -> Page:
     """A page that is signed in to the demo workspace."""
     page = context.new_page()
     page.goto("/")
-    page.get_by_role("button", name="Look around in the demo").click()
+    page.get_by_role("button", name="Explore the demo").click()
     page.wait_for_url("**/w/demo")
     return page
 

@@ -123,7 +123,7 @@ def test_a_wrong_value_is_told_and_the_image_stays(designer: Page, console_error
     page.get_by_role("link", name="Title", exact=True).first.click()
     before = image(page)
     page.locator("#p-size").fill("3")
-    expect(page.locator("#size-error")).to_have_text("6 is the least")
+    expect(page.locator("#size-error")).to_have_text("Enter at least 6")
     expect(page.locator("#p-size")).to_be_focused()
     assert image(page) == before
     page.locator("#p-size").fill("64")

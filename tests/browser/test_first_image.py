@@ -12,13 +12,13 @@ PAGES = ["", "/templates", "/feeds", "/feeds/new", "/feeds/connect", "/runs", "/
 
 def test_from_a_shops_export_to_images(page: Page, tmp_path: Path) -> None:
     page.get_by_role("link", name="Feeds", exact=True).first.click()
-    page.get_by_role("link", name="Upload a feed").click()
+    page.get_by_role("link", name="Upload feed").click()
     page.get_by_label("File").set_input_files(DATA / "shopify-apparel.csv")
     page.get_by_role("button", name="Upload").click()
     expect(page.get_by_role("row", name=re.compile("Variant Price"))).to_be_visible()
     page.get_by_role("button", name="Bring it in").click()
     expect(page.get_by_role("row", name=re.compile("ocean-blue-shirt"))).to_be_visible()
-    page.get_by_role("link", name="Make images").click()
+    page.get_by_role("link", name="Render images").click()
     expect(page.get_by_label("Title", exact=True)).to_have_value("Title")
     page.wait_for_load_state()  # faster than any person, a test could choose before htmx listens
     page.evaluate("window.notReloaded = true")
@@ -120,7 +120,7 @@ def test_the_keyboard_reaches_the_content_first(page: Page) -> None:
 
 def test_light_and_dark_can_be_switched_and_stay(page: Page) -> None:
     page.emulate_media(color_scheme="light")
-    page.get_by_role("button", name="Light or dark").click()
+    page.get_by_role("button", name="Theme").click()
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     page.reload()
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")

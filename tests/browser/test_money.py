@@ -73,13 +73,13 @@ def test_a_plan_is_taken_and_works_when_stripe_says_so(
 
 def test_a_worker_tells_its_own_metrics(installation: Installation) -> None:
     [place] = re.findall(r"^cwz.worker.metrics_address = (.*)$", installation.ini.read_text(), re.MULTILINE)
-    assert "cwz_rendering_seconds_count" in httpx.get(f"http://{place}/metrics").text
+    assert "cwz_render_duration_seconds_count" in httpx.get(f"http://{place}/metrics").text
 
 
 def test_an_operator_finds_the_way_to_operations(page: Page) -> None:
     page.get_by_role("link", name="Demo person").click()
     page.get_by_role("link", name="Operations").click()
-    expect(page.get_by_text("lanes of workers are alive")).to_be_visible()
+    expect(page.get_by_text("Worker lanes running")).to_be_visible()
 
 
 def test_slack_is_added_chosen_and_taken_away(page: Page, slack: SlackServer) -> None:

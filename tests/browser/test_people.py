@@ -38,7 +38,7 @@ def follow_mail(page: Page, to: str) -> None:
         page.wait_for_timeout(100)
         page.reload()
     mail.click()
-    page.get_by_role("link", name="Follow the link").click()
+    page.get_by_role("link", name="Open link").click()
 
 
 def sign_in(page: Page, email: str) -> None:
@@ -71,7 +71,7 @@ def test_from_nothing_to_a_first_image_of_ones_own(fresh: Page, console_errors: 
     fresh.get_by_role("button", name="Send the invitation").click()
     expect(fresh.get_by_text("The invitation is on its way")).to_be_visible()
     fresh.goto("/w/demo")
-    expect(fresh.get_by_text("There is nothing here")).to_be_visible()
+    expect(fresh.get_by_text("Page not found")).to_be_visible()
     console_errors.clear()  # that page is a 404
 
 

@@ -64,7 +64,7 @@ P = Permission
 # What a key may, and no session.
 API = {P.GENERATE, P.API_READ, P.API_FEEDS_WRITE}
 # What a page has to be asked for.
-QUERIES = {"left-out": "?number=1", "left-out.csv": "?number=1", "row": "?key=1"}
+QUERIES = {"invalid-rows": "?number=1", "invalid-rows.csv": "?number=1", "row": "?key=1"}
 
 
 class Page(NamedTuple):
@@ -162,7 +162,7 @@ class Place:
         if slug is not None:
             path = path.replace(f"/w/{self.space.slug}", f"/w/{slug}", 1)
         if page.method == "POST":
-            return int(app.post(path, {"csrf_token": decrypt_slack_token(app)}, status="*").status_int)
+            return int(app.post(path, {"csrf_token": token_of(app)}, status="*").status_int)
         return int(app.request(path, method=page.method, status="*").status_int)
 
 
@@ -179,7 +179,7 @@ def visits(app: TestApp, make: Factory, role: Role, pages: Iterable[Page]) -> It
             place = None
 
 
-def decrypt_slack_token(app: TestApp) -> str:
+def token_of(app: TestApp) -> str:
     """The token of the browser, signed in or not."""
     page = app.get("/w" if app.cookies.get("cwz_session") else "/signin", status="*")
     return str(page.html.find("input", {"name": "csrf_token"})["value"])

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import select, update
 from webtest import TestApp
 
-from cwz_web.accounts.models import Account, RecoveryCode, SignIn
-from cwz_web.accounts.sessions import FRESH
+from cwz_web.accounts.models import Account, LoginSession, RecoveryCode
+from cwz_web.accounts.sessions import AUTHENTICATION_LIFETIME
 from cwz_web.workspaces.account_deletion import delete_due_accounts
 from cwz_web.workspaces.models import Membership, Role, Workspace
 from tests.factories import PASSWORD, Factory, sign_in
@@ -158,7 +158,7 @@ def test_whoever_signed_in_long_ago_proves_again_before_ending_sessions(
     other = TestApp(app.app)
     sign_in(other, account)
     with make.database.transaction() as db:
-        db.execute(update(SignIn).values(proved_at=datetime.now(UTC) - FRESH))
+        db.execute(update(LoginSession).values(authenticated_at=datetime.now(UTC) - AUTHENTICATION_LIFETIME))
     for action in (
         "/account/sessions/end-all",
         next(form.action for form in app.get("/account").forms.values() if form.action.endswith("/end")),

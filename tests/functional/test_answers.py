@@ -75,7 +75,7 @@ def test_a_name_that_is_not_ours_is_refused_and_never_repeated(app: TestApp, hos
 
 def test_a_page_that_is_not_there(app: TestApp) -> None:
     page = app.get("/nothing", status=404)
-    assert "There is nothing here" in page.text
+    assert "Page not found" in page.text
     assert page.html.find("a", href="/")
 
 
@@ -131,7 +131,7 @@ def test_a_cookie_is_found_among_whatever_else_is_sent(app: TestApp) -> None:
 
 def test_a_form_that_is_too_much_is_refused_on_a_page(app: TestApp) -> None:
     page = app.post("/signin", b"a=1&" * 10_001, {"Content-Type": "application/x-www-form-urlencoded"}, status=400)
-    assert page.html.h1.text == "The form has more fields than any of ours, or longer names"
+    assert page.html.h1.text == "The form has too many fields, or field names that are too long"
 
 
 def test_a_field_that_the_form_does_not_have_is_refused(app: TestApp) -> None:

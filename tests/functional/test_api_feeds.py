@@ -1,4 +1,4 @@
-"""`/v1/feeds`, as a shop's program meets it: feeds, rows that are pushed, and imports."""
+"""`/v1/feeds`: feeds, items and imports."""
 
 import time
 from collections.abc import Iterator
@@ -20,8 +20,8 @@ from tests.factories import Factory
 from tests.jobs import run_feed_jobs
 
 
-class Shop:
-    """A program with a key that may read feeds and write to them."""
+class Client:
+    """A client with an API key that can read and write feeds."""
 
     def __init__(self, app: TestApp, make: Factory) -> None:
         self.app, self.make = app, make
@@ -46,52 +46,53 @@ class Shop:
 
 
 @pytest.fixture
-def shop(app: TestApp, make: Factory) -> Shop:
-    return Shop(app, make)
+def client(app: TestApp, make: Factory) -> Client:
+    return Client(app, make)
 
 
 @pytest.fixture
-def feed(shop: Shop) -> str:
-    """The id of a feed of three rows."""
-    return str(shop.make.feed(shop.space).id)
+def feed(client: Client) -> str:
+    """The id of a feed with three items."""
+    return str(client.make.feed(client.space).id)
 
 
-def test_a_feed_is_made_filled_read_and_emptied(shop: Shop) -> None:
-    made = shop.post("", {"name": "ReadWriteBucket"}, status=201)
-    assert (made["name"], made["items"], made["columns"]) == ("Shelf", 0, [])
-    here = f"/{made['id']}"
+def test_create_fill_read_and_empty_a_feed(client: Client) -> None:
+    created = client.post("", {"name": "Shop"}, status=201)
+    assert (created["name"], created["items"], created["columns"]) == ("Shop", 0, [])
+    here = f"/{created['id']}"
     rows = [{"key": "a", "data": {"title": " Mug ", "price": 9.5, "new": True, "gone": None, "empty": ""}}]
-    assert shop.post(f"{here}/items", {"items": rows}) == {"added": 1, "changed": 0, "unchanged": 0}
-    assert shop.get(f"{here}/items/a")["data"] == {"title": "Mug", "price": "9.5", "new": "true"}
-    assert shop.post(f"{here}/items", {"items": rows}) == {"added": 0, "changed": 0, "unchanged": 1}
-    assert shop.put(f"{here}/items/a", {"data": {"title": "Cup"}}) == {"added": 0, "changed": 1, "unchanged": 0}
-    assert shop.put(f"{here}/items/b", {"data": {"title": "Pot"}}) == {"added": 1, "changed": 0, "unchanged": 0}
-    found = shop.get(here)
-    assert (found["items"], [column["name"] for column in found["columns"]]) == (2, ["title", "price", "new"])
-    assert [item["key"] for item in shop.get(f"{here}/items")["items"]] == ["a", "b"]
-    shop.delete(f"{here}/items/a")
-    shop.delete(f"{here}/items/a", status=404)
-    assert shop.post(f"{here}/remove", {"keys": ["b", "c"]}) == {"removed": 1}
-    assert shop.get(here)["items"] == 0
+    assert client.post(f"{here}/items", {"items": rows}) == {"added": 1, "changed": 0, "unchanged": 0}
+    assert client.get(f"{here}/items/a")["data"] == {"title": "Mug", "price": "9.5", "new": "true"}
+    assert client.post(f"{here}/items", {"items": rows}) == {"added": 0, "changed": 0, "unchanged": 1}
+    assert client.put(f"{here}/items/a", {"data": {"title": "Cup"}}) == {"added": 0, "changed": 1, "unchanged": 0}
+    assert client.put(f"{here}/items/b", {"data": {"title": "Pot"}}) == {"added": 1, "changed": 0, "unchanged": 0}
+    feed = client.get(here)
+    assert feed["items"] == 2
+    assert feed["columns"] == [{"name": name, "type": "text"} for name in ("title", "price", "new")]
+    assert [item["key"] for item in client.get(f"{here}/items")["items"]] == ["a", "b"]
+    client.delete(f"{here}/items/a")
+    client.delete(f"{here}/items/a", status=404)
+    assert client.post(f"{here}/remove", {"keys": ["b", "c"]}) == {"removed": 1}
+    assert client.get(here)["items"] == 0
 
 
-def test_feeds_and_rows_come_in_pages(shop: Shop) -> None:
-    ids = [str(shop.make.feed(shop.space).id) for _ in range(3)]
-    first = shop.get("?limit=2")
-    second = shop.get(f"?limit=2&after={first['next']}")
-    assert [each["id"] for each in first["feeds"] + second["feeds"]] == ids[::-1]
+def test_feeds_and_items_are_paginated(client: Client) -> None:
+    ids = [str(client.make.feed(client.space).id) for _ in range(3)]
+    first = client.get("?limit=2")
+    second = client.get(f"?limit=2&after={first['next']}")
+    assert [feed["id"] for feed in first["feeds"] + second["feeds"]] == ids[::-1]
     assert second["next"] is None
-    page = shop.get(f"/{ids[0]}/items?limit=2")
-    rest = shop.get(f"/{ids[0]}/items?limit=2&after={page['next']}")
+    page = client.get(f"/{ids[0]}/items?limit=2")
+    rest = client.get(f"/{ids[0]}/items?limit=2&after={page['next']}")
     assert [item["key"] for item in page["items"] + rest["items"]] == ["1", "2", "3"]
     assert rest["next"] is None
 
 
 @pytest.mark.parametrize("key", ["a b", "ä/ö", "a%2Fb", "a?b#c", "Ω" * 100, "-", "items"])
-def test_a_key_may_hold_almost_anything(shop: Shop, feed: str, key: str) -> None:
-    shop.put(f"/{feed}/items/{quote(key)}", {"data": {"title": "Odd"}})
-    assert shop.get(f"/{feed}/items/{quote(key)}")["key"] == key
-    shop.delete(f"/{feed}/items/{quote(key)}")
+def test_keys_with_special_characters(client: Client, feed: str, key: str) -> None:
+    client.put(f"/{feed}/items/{quote(key)}", {"data": {"title": "Odd"}})
+    assert client.get(f"/{feed}/items/{quote(key)}")["key"] == key
+    client.delete(f"/{feed}/items/{quote(key)}")
 
 
 @pytest.mark.parametrize(
@@ -109,116 +110,114 @@ def test_a_key_may_hold_almost_anything(shop: Shop, feed: str, key: str) -> None
         ({"items": [{"key": str(number), "data": {}} for number in range(1001)]}, "items"),
     ],
 )
-def test_rows_that_are_none_are_named_and_nothing_is_taken(
-    shop: Shop, feed: str, body: dict[str, Any], field: str
+def test_invalid_items_are_named_and_nothing_is_written(
+    client: Client, feed: str, body: dict[str, Any], field: str
 ) -> None:
-    problem = shop.post(f"/{feed}/items", body, status=422)
+    problem = client.post(f"/{feed}/items", body, status=422)
     assert list(problem["errors"]) == [field]
-    assert shop.get(f"/{feed}")["items"] == 3
+    assert client.get(f"/{feed}")["items"] == 3
 
 
-def test_a_surrogate_or_a_nul_is_refused(shop: Shop, feed: str) -> None:
+def test_surrogate_and_nul_are_rejected(client: Client, feed: str) -> None:
     for key, status in (("\\ud800", 400), ("a\\u0000", 422)):
         body = f'{{"items": [{{"key": "{key}", "data": {{}}}}]}}'.encode()
-        headers = shop.headers | {"Content-Type": "application/json"}
-        shop.app.post(f"/v1/feeds/{feed}/items", body, headers=headers, status=status)
+        headers = client.headers | {"Content-Type": "application/json"}
+        client.app.post(f"/v1/feeds/{feed}/items", body, headers=headers, status=status)
 
 
-def test_a_file_of_curls_usual_type_is_taken_as_it_is_and_never_read_as_a_form(
-    shop: Shop, feed: str, monkeypatch: pytest.MonkeyPatch
+def test_file_with_form_content_type_is_not_parsed_as_a_form(
+    client: Client, feed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read: list[object] = []
-    monkeypatch.setattr("webob.request.cgi_FieldStorage", lambda *_, **__: read.append(1))
+    parsed: list[object] = []
+    monkeypatch.setattr("webob.request.cgi_FieldStorage", lambda *_, **__: parsed.append(1))
     file = b"sku,title\n1,Uno & " + b"a&" * 11_000 + b"\n2,Due\n"
-    begun = shop.send(f"/{feed}/imports", file, content_type="application/x-www-form-urlencoded")
-    assert begun.json["state"] == "queued"
-    assert not read
-    run_feed_jobs(shop.make.services)
-    assert shop.get(f"/{feed}/items/1")["data"]["title"].startswith("Uno & a&a&")
+    response = client.send(f"/{feed}/imports", file, content_type="application/x-www-form-urlencoded")
+    assert response.json["state"] == "queued"
+    assert not parsed
+    run_feed_jobs(client.make.services)
+    assert client.get(f"/{feed}/items/1")["data"]["title"].startswith("Uno & a&a&")
 
 
-def test_a_file_is_brought_in_by_a_job_that_can_be_watched(shop: Shop, feed: str) -> None:
-    begun = shop.send(f"/{feed}/imports", b"sku,title\n1,Uno\n4,Quattro\n2,Two\n,Nobody\n")
-    assert (begun.json["state"], begun.json["number"]) == ("queued", 2)
-    status = begun.location.partition("/v1/feeds")[2]
-    assert shop.get(status) == begun.json
-    run_feed_jobs(shop.make.services)
-    done = shop.get(status)
+def test_import_file_and_poll_its_state(client: Client, feed: str) -> None:
+    response = client.send(f"/{feed}/imports", b"sku,title\n1,Uno\n4,Quattro\n2,Two\n,No key\n")
+    assert (response.json["state"], response.json["number"]) == ("queued", 2)
+    status = response.location.partition("/v1/feeds")[2]
+    assert client.get(status) == response.json
+    run_feed_jobs(client.make.services)
+    done = client.get(status)
     counts = {name: done[name] for name in ("state", "added", "changed", "removed", "unchanged", "invalid")}
     assert counts == {"state": "applied", "added": 1, "changed": 1, "removed": 1, "unchanged": 1, "invalid": 1}
-    assert done["ended_at"]
-    assert [each["number"] for each in shop.get(f"/{feed}/imports")["imports"]] == [2, 1]
-    assert shop.get(f"/{feed}/items/1")["data"]["title"] == "Uno"
+    assert done["finished_at"]
+    assert [feed_import["number"] for feed_import in client.get(f"/{feed}/imports")["imports"]] == [2, 1]
+    assert client.get(f"/{feed}/items/1")["data"]["title"] == "Uno"
 
 
 @pytest.mark.parametrize("file", [b"\x89PNG\r\n\x1a\n" + b"\0" * 100, b"name,title\nx,y\n"])
-def test_a_file_that_can_not_be_brought_in_is_refused_at_once(shop: Shop, feed: str, file: bytes) -> None:
-    assert shop.send(f"/{feed}/imports", file, status=422).json["code"] == "bad_file"
-    assert len(shop.get(f"/{feed}/imports")["imports"]) == 1
+def test_invalid_file_is_rejected_immediately(client: Client, feed: str, file: bytes) -> None:
+    assert client.send(f"/{feed}/imports", file, status=422).json["code"] == "invalid_file"
+    assert len(client.get(f"/{feed}/imports")["imports"]) == 1
 
 
-def test_without_an_address_a_file_has_to_come(shop: Shop, feed: str) -> None:
-    assert shop.send(f"/{feed}/imports", b"", status=422).json["code"] == "no_source"
+def test_empty_import_needs_a_source(client: Client, feed: str) -> None:
+    assert client.send(f"/{feed}/imports", b"", status=422).json["code"] == "no_source"
 
 
-def test_what_a_key_did_is_in_the_log_by_its_name(shop: Shop, feed: str) -> None:
-    shop.post("", {"name": "ReadWriteBucket"}, status=201)
-    shop.send(f"/{feed}/imports", b"sku,title\n1,Uno\n2,Two\n3,Three\n")
-    with shop.make.database.transaction(shop.space.id) as db:
+def test_audit_log_names_the_api_key(client: Client, feed: str) -> None:
+    client.post("", {"name": "Shop"}, status=201)
+    client.send(f"/{feed}/imports", b"sku,title\n1,Uno\n2,Two\n3,Three\n")
+    with client.make.database.transaction(client.space.id) as db:
         entries = [(entry.action, entry.actor) for entry in db.query(AuditEntry).order_by(AuditEntry.number)]
-    assert [action for action, _ in entries] == ["feed.make", "feed.import"]
+    assert [action for action, _ in entries] == ["feed.create", "feed.import"]
     assert all("Test" in actor for _, actor in entries)
 
 
-def test_a_deleted_feed_is_not_there(shop: Shop, feed: str) -> None:
-    with shop.make.database.transaction(shop.space.id) as db:
+def test_deleted_feed_is_not_found(client: Client, feed: str) -> None:
+    with client.make.database.transaction(client.space.id) as db:
         db.query(Feed).one().deleted_at = datetime.now(UTC)
-    shop.get(f"/{feed}", status=404)
-    shop.post(f"/{feed}/items", {"items": [{"key": "4", "data": {}}]}, status=404)
-    assert shop.make.count(Item, shop.space.id) == 3
+    client.get(f"/{feed}", status=404)
+    client.post(f"/{feed}/items", {"items": [{"key": "4", "data": {}}]}, status=404)
+    assert client.make.count(Item, client.space.id) == 3
 
 
 @pytest.mark.parametrize(
     "query", ["limit=0", "limit=1001", "limit=x", "after=x", "after=-1", "after=1000000000", "after=999999999999999999"]
 )
-def test_a_page_that_is_none_is_refused(shop: Shop, query: str) -> None:
-    assert shop.get(f"?{query}", status=422)["code"] == "invalid"
-    feed = shop.post("", {"name": "Rows"}, status=201)["id"]
+def test_invalid_cursor_and_limit_are_rejected(client: Client, query: str) -> None:
+    assert client.get(f"?{query}", status=422)["code"] == "invalid"
+    feed = client.post("", {"name": "Rows"}, status=201)["id"]
     field = query.partition("=")[0]
-    assert list(shop.get(f"/{feed}/items?{query}", status=422)["errors"]) == [field]
+    assert list(client.get(f"/{feed}/items?{query}", status=422)["errors"]) == [field]
 
 
 @pytest.mark.parametrize("after", ["", "0", "999999999"])
-def test_a_page_beyond_the_last_row_is_empty(shop: Shop, after: str) -> None:
-    feed = shop.post("", {"name": "Rows"}, status=201)["id"]
-    assert shop.get(f"/{feed}/items?after={after}") == {"items": [], "next": None}
+def test_page_beyond_the_last_item_is_empty(client: Client, after: str) -> None:
+    feed = client.post("", {"name": "Rows"}, status=201)["id"]
+    assert client.get(f"/{feed}/items?after={after}") == {"items": [], "next": None}
 
 
 @pytest.fixture
-def changing(shop: Shop, feed: str) -> Iterator[Session]:
-    """A transaction that changes the feed for long, as an import of a million rows does."""
-    with shop.make.database.session() as db, db.begin():
-        enter_workspace(db, shop.space.id)
-        mine = db.get_one(Feed, (shop.space.id, UUID(feed)))
-        db.refresh(mine, with_for_update=FOR_NO_KEY_UPDATE)
+def locked_feed(client: Client, feed: str) -> Iterator[Session]:
+    """A transaction that locks the feed for long, as an import of a million rows does."""
+    with client.make.database.session() as db, db.begin():
+        enter_workspace(db, client.space.id)
+        row = db.get_one(Feed, (client.space.id, UUID(feed)))
+        db.refresh(row, with_for_update=FOR_NO_KEY_UPDATE)
         yield db
 
 
-@pytest.mark.usefixtures("changing")
-def test_while_a_feed_is_changed_for_long_who_writes_to_it_is_sent_away_and_keeps_nobody_waiting(
-    shop: Shop, feed: str
-) -> None:
-    begun = time.monotonic()
+@pytest.mark.usefixtures("locked_feed")
+def test_write_to_a_locked_feed_is_rejected_as_busy(client: Client, feed: str) -> None:
+    started = time.monotonic()
     rows = {"items": [{"key": "a", "data": {"title": "Mug"}}]}
-    answer = shop.app.post_json(f"/v1/feeds/{feed}/items", rows, headers=shop.headers, status=503)
-    assert time.monotonic() - begun < LOCK_SECONDS + 5
-    assert answer.json["code"] == "busy"
-    assert answer.headers["Retry-After"] == "5"
-    assert shop.get(f"/{feed}")["items"] == 3, "reading goes on"
+    response = client.app.post_json(f"/v1/feeds/{feed}/items", rows, headers=client.headers, status=503)
+    assert time.monotonic() - started < LOCK_SECONDS + 5
+    assert response.json["code"] == "busy"
+    assert response.headers["Retry-After"] == "5"
+    assert client.get(f"/{feed}")["items"] == 3, "reads are not blocked"
 
 
-@pytest.mark.usefixtures("changing")
-def test_a_run_of_a_feed_that_is_being_changed_begins_with_the_rows_as_they_are(shop: Shop, feed: str) -> None:
-    with shop.make.database.transaction(shop.space.id) as db:
-        mine = db.get_one(Feed, (shop.space.id, UUID(feed)))
-    assert shop.make.run(mine, shop.make.template(shop.space)).pending == 3
+@pytest.mark.usefixtures("locked_feed")
+def test_run_of_a_locked_feed_uses_the_committed_rows(client: Client, feed: str) -> None:
+    with client.make.database.transaction(client.space.id) as db:
+        row = db.get_one(Feed, (client.space.id, UUID(feed)))
+    assert client.make.run(row, client.make.template(client.space)).pending == 3

@@ -1,17 +1,17 @@
-"""A worker that is killed in the middle of an import leaves the feed as it was, and the next one brings it in."""
+"""A worker that is killed during an import leaves the feed unchanged, and the next worker imports the file."""
 
 import signal
 import subprocess
 import sys
 
 from cwz_web.feeds.file_types import temporary_file
-from cwz_web.feeds.imports import enqueue_import, create_import
+from cwz_web.feeds.imports import create_import, enqueue_import
 from cwz_web.feeds.models import Feed, FeedImport
 from cwz_web.feeds.queries import list_items
 from tests.factories import Factory
 from tests.installation import ROOT
 
-# A worker, which stops to be killed after two thousand rows when it is told to; without that, it works to the end.
+# A worker that pauses after two thousand rows in mode "pause", and requeues stalled jobs in mode "resume".
 WORKER = """
 import asyncio, sys, time
 from types import SimpleNamespace
@@ -19,22 +19,22 @@ from cwz_web.db.session import Database
 from cwz_web.feeds import imports, tasks
 from cwz_web.jobs import WorkerConnector, app
 
-url, stop = sys.argv[1], sys.argv[2] == "stop"
-line = imports._line
+url, is_paused = sys.argv[1], sys.argv[2] == "pause"
+copy_line = imports._copy_line
 
-def slow(position, *more):
-    if stop and position == 2000:
-        print("in the middle", flush=True)
+def pausing_line(position, *values):
+    if is_paused and position == 2000:
+        print("paused", flush=True)
         time.sleep(60)
-    return line(position, *more)
+    return copy_line(position, *values)
 
-imports._line = slow
+imports._copy_line = pausing_line
 context = {"database": Database(url), "fetcher": None, "ring": None, "email_service": SimpleNamespace(url="")}
 
 async def work():
     with app.replace_connector(WorkerConnector(conninfo=url)) as worker_app:
         async with worker_app.open_async():
-            if not stop:
+            if not is_paused:
                 for job in await worker_app.job_manager.get_stalled_jobs(seconds_since_heartbeat=0):
                     await worker_app.job_manager.retry_job(job)
             await worker_app.run_worker_async(wait=False, additional_context=context, install_signal_handlers=False)
@@ -43,24 +43,22 @@ asyncio.run(work())
 """
 
 
-def start_worker(app_url: str, ending: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", WORKER, app_url, ending], stdout=subprocess.PIPE, text=True, cwd=ROOT
-    )
+def start_worker(app_url: str, mode: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", WORKER, app_url, mode], stdout=subprocess.PIPE, text=True, cwd=ROOT)
 
 
-def test_an_import_whose_worker_is_killed_in_the_middle_is_brought_in_by_the_next_one(
-    make: Factory, app_url: str
-) -> None:
+def test_import_survives_a_killed_worker(make: Factory, app_url: str) -> None:
     space = make.workspace()
     feed = make.feed(space, b"sku,title\n1,One\n2,Two\n")
     rows = b"sku,title\n" + b"".join(b"%d,New %d\n" % (number, number) for number in range(5000))
     with make.database.transaction(space.id) as db:
-        enqueue_import(db, create_import(db, db.get_one(Feed, (space.id, feed.id)), file_name="new.csv", file=temporary_file(rows)))
+        enqueue_import(
+            db, create_import(db, db.get_one(Feed, (space.id, feed.id)), file_name="new.csv", file=temporary_file(rows))
+        )
 
-    process = start_worker(app_url, "stop")
+    process = start_worker(app_url, "pause")
     assert process.stdout is not None
-    while process.stdout.readline() != "in the middle\n":
+    while process.stdout.readline() != "paused\n":
         pass
     process.send_signal(signal.SIGKILL)
     process.wait(10)
@@ -69,7 +67,7 @@ def test_an_import_whose_worker_is_killed_in_the_middle_is_brought_in_by_the_nex
         assert [item.data["title"] for item in list_items(db, feed)] == ["One", "Two"]
         assert db.query(FeedImport).filter_by(number=2).one().state == "queued"
 
-    process = start_worker(app_url, "go on")
+    process = start_worker(app_url, "resume")
     process.communicate(timeout=60)
     assert make.reload(feed).item_count == 5000
     with make.database.transaction(space.id) as db:

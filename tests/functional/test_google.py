@@ -18,9 +18,9 @@ import pytest
 from sqlalchemy import select
 from webtest import TestApp
 
-from cwz_web.accounts.google import WELL_KNOWN, Google
-from cwz_web.accounts.models import Account, OutsideIdentity, SignIn
-from cwz_web.accounts.second_factor import begin_enrolment, confirm_enrolment, shared_secret
+from cwz_web.accounts.google import WELL_KNOWN, GoogleProvider
+from cwz_web.accounts.models import Account, ExternalIdentity, LoginSession
+from cwz_web.accounts.second_factor import confirm_enrollment, pending_secret, start_enrollment
 from cwz_web.app import create_app
 from cwz_web.web.services import GOOGLE_CALLBACK, Services
 from tests.factories import PASSWORD, Factory, sign_in
@@ -50,7 +50,7 @@ def issuer() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def google_wsgi(kept_services: Services, issuer: str) -> Any:
-    return create_app(dataclasses.replace(kept_services, google=Google(issuer + WELL_KNOWN, *CLIENT, CALLBACK)))
+    return create_app(dataclasses.replace(kept_services, google=GoogleProvider(issuer + WELL_KNOWN, *CLIENT, CALLBACK)))
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_a_verified_account_is_linked_after_its_password(app: TestApp, make: Fac
     form["password"] = "wrong"
     form = form.submit(status=422).forms[0]
     with make.database.transaction() as db:
-        assert db.query(OutsideIdentity).count() == 0
+        assert db.query(ExternalIdentity).count() == 0
     form["password"] = PASSWORD
     form.submit(status=303)
     assert account.email in app.get("/account").text
@@ -156,23 +156,23 @@ def test_google_does_not_go_round_the_second_factor(app: TestApp, make: Factory)
     ring = make.services.ring
     with make.database.transaction() as db:
         mine = db.get_one(Account, account.id)
-        begin_enrolment(mine, ring)
-        secret = shared_secret(mine, ring)
+        start_enrollment(mine, ring)
+        secret = pending_secret(mine, ring)
         assert secret is not None
         totp = pyotp.TOTP(secret)
-        confirm_enrolment(db, mine, totp.now(), ring)
+        confirm_enrollment(db, mine, totp.now(), ring)
         mine.totp_last_step = None
     go(app, f"g1|{account.email}|true")
     form = app.get("/signin/link").forms[0]
     form["password"] = PASSWORD
     assert form.submit(status=303).location.endswith("/signin/code")
     with make.database.transaction() as db:
-        assert db.query(OutsideIdentity).count() == 0, "linked only when everything is proved"
+        assert db.query(ExternalIdentity).count() == 0, "linked only when everything is proved"
     form = app.get("/signin/code").forms[0]
     form["code"] = totp.now()
     form.submit(status=303)
     with make.database.transaction() as db:
-        assert db.query(OutsideIdentity).count() == 1
+        assert db.query(ExternalIdentity).count() == 1
     back = TestApp(app.app)
     assert go(back, f"g1|{account.email}|true").location.endswith("/signin/code")
 
@@ -206,22 +206,22 @@ def test_a_first_password_needs_a_fresh_sign_in(app: TestApp, make: Factory) -> 
     form = next(form for form in app.get("/account").forms.values() if form.action == "/account/password")
     form["password"] = "violet harbour 93 teapots"
     with make.database.transaction() as db:
-        session = db.scalars(select(SignIn)).one()
-        proved, session.proved_at = session.proved_at, session.proved_at.replace(year=2020)
+        session = db.scalars(select(LoginSession)).one()
+        proved, session.authenticated_at = session.authenticated_at, session.authenticated_at.replace(year=2020)
     assert "Sign in with Google again" in form.submit(status=422).text
     with make.database.transaction() as db:
-        db.scalars(select(SignIn)).one().proved_at = proved
+        db.scalars(select(LoginSession)).one().authenticated_at = proved
     form.submit(status=303)
 
 
 def test_whoever_has_no_password_can_not_prolong_a_proof(app: TestApp, make: Factory) -> None:
     go(app, "g1|ada@example.org|true")
     with make.database.transaction() as db:
-        before = db.scalars(select(SignIn)).one().proved_at
+        before = db.scalars(select(LoginSession)).one().authenticated_at
     token = app.get("/account").forms[0]["csrf_token"].value
     app.post("/account/prove", {"csrf_token": token}, status="*")
     with make.database.transaction() as db:
-        assert db.scalars(select(SignIn)).one().proved_at == before
+        assert db.scalars(select(LoginSession)).one().authenticated_at == before
 
 
 def test_an_answer_in_another_browser_is_refused(app: TestApp) -> None:
@@ -268,7 +268,7 @@ def test_afterwards_people_are_where_they_wanted_to_be(app: TestApp) -> None:
 
 
 def test_a_provider_that_is_down_is_said_plainly(kept_services: Services, services: Services) -> None:
-    google = Google("http://127.0.0.1:9/.well-known/openid-configuration", *CLIENT, CALLBACK)
+    google = GoogleProvider("http://127.0.0.1:9/.well-known/openid-configuration", *CLIENT, CALLBACK)
     app = TestApp(create_app(dataclasses.replace(kept_services, google=google)))
     assert app.get("/signin/google").location == "http://localhost/signin?done=google"
     assert "Google did not let you in" in app.get("/signin?done=google").text
@@ -291,6 +291,6 @@ def test_a_provider_that_calls_itself_otherwise_is_refused(
         "jwks_uri": http_server.url("/k"),
     }
     http_server.paths[WELL_KNOWN] = (200, {"Content-Type": "application/json"}, json.dumps(found).encode())
-    google = Google(http_server.url(WELL_KNOWN), *CLIENT, CALLBACK)
+    google = GoogleProvider(http_server.url(WELL_KNOWN), *CLIENT, CALLBACK)
     app = TestApp(create_app(dataclasses.replace(kept_services, google=google)))
     assert app.get("/signin/google").location == "http://localhost/signin?done=google"

@@ -46,14 +46,14 @@ def test_from_sign_in_to_a_workspace_that_is_ready(app: TestApp, make: Factory) 
     form["name"] = "Blue Door & Söhne"
     setup = form.submit(status=303).follow()
     assert setup.request.path == "/w/blue-door-sohne/setup"
-    assert "Go on with the first steps" in app.get("/w/blue-door-sohne").text
+    assert "Continue setup" in app.get("/w/blue-door-sohne").text
     setup = form_of(setup, "/w/blue-door-sohne/setup-storage").submit().follow()
     setup = form_of(setup, "/w/blue-door-sohne/setup-feed").submit().follow()
     setup = form_of(setup, "/w/blue-door-sohne/setup-template").submit().follow()
     assert "Start the first run" in setup.text
     plan = form_of(app.get("/w/blue-door-sohne/runs/new"), "").submit(status=200)
     plan.forms["run-form"].submit("confirm", status=303)
-    assert "Go on with the first steps" not in app.get("/w/blue-door-sohne").text
+    assert "Continue setup" not in app.get("/w/blue-door-sohne").text
     log = app.get("/w/blue-door-sohne/audit?check=1")
     assert "nothing was changed or removed" in log.text
     assert [code.text for code in log.html.find_all("code")] == [

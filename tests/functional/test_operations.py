@@ -189,7 +189,7 @@ def ops(services: Services, make: Factory) -> TestApp:
 def test_operations_page_shows_problems_and_retries_a_failed_job(
     ops: TestApp, services: Services, make: Factory
 ) -> None:
-    assert "No worker is alive" in ops.get("/ops").text
+    assert "No worker is running" in ops.get("/ops").text
     with services.database.transaction() as db:
         db.execute(text("INSERT INTO procrastinate_workers DEFAULT VALUES"))
     failed = job(services, status="'failed'", attempts="3", args="""'{"secret": "a-planted-secret"}'""")

@@ -40,8 +40,8 @@ def test_from_a_shops_export_to_images(app: TestApp, make: Factory, space: Works
     assert page.html.h1.text == "shopify-apparel"
     assert len(page.html.find("table", class_="rows").tbody.find_all("tr")) == 22
     new = app.get(
-        page.html.find("a", string=re.compile("Make images"))["href"]
-        if page.html.find("a", string=re.compile("Make images"))
+        page.html.find("a", string=re.compile("Render images"))["href"]
+        if page.html.find("a", string=re.compile("Render images"))
         else f"/w/{space.slug}/runs/new"
     )
     form = new.forms["run-form"]
@@ -145,7 +145,7 @@ def test_a_run_over_what_is_not_there_is_refused_beside_the_field(
     page = form.submit(status=422)
     assert "There is no such feed" in page.html.find(id="feed-error").text
     form["feed"].force_value("x")
-    assert "Please choose one" in form.submit(status=422).html.find(id="feed-error").text
+    assert "Choose an option" in form.submit(status=422).html.find(id="feed-error").text
 
 
 def test_a_template_is_tried_with_other_values(app: TestApp, make: Factory, space: Workspace) -> None:
@@ -205,7 +205,7 @@ def test_a_key_is_shown_once_and_works_until_it_is_revoked(app: TestApp, make: F
 
 def test_empty_pages_lead_on(app: TestApp, make: Factory, space: Workspace) -> None:
     for page, words in {
-        "": "Begin with your data",
+        "": "Start with your data",
         "/feeds": "No feed yet",
         "/templates": "No template yet",
         "/runs": "No run yet",

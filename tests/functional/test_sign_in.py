@@ -1,7 +1,7 @@
 import pytest
 from webtest import TestApp
 
-from cwz_web.accounts.models import SignIn
+from cwz_web.accounts.models import LoginSession
 from tests.factories import PASSWORD, Factory, sign_in
 
 
@@ -37,7 +37,7 @@ def test_a_refusal_says_the_same_whether_the_account_exists(app: TestApp, make: 
 
 def test_an_empty_field_is_named_beside_it(app: TestApp) -> None:
     page = app.get("/signin").forms[0].submit(status=422)
-    assert page.html.find(id="email-error").text == "Please fill this in"
+    assert page.html.find(id="email-error").text == "Enter a value"
     assert page.html.find(id="email")["aria-invalid"] == "true"
 
 
@@ -59,7 +59,7 @@ def test_a_refused_sign_in_leaves_no_session(app: TestApp, make: Factory) -> Non
     form["email"], form["password"] = make.account().email, "wrong"
     form.submit(status=422)
     with make.database.transaction() as db:
-        assert db.query(SignIn).count() == 0
+        assert db.query(LoginSession).count() == 0
 
 
 def test_somebody_in_no_workspace_is_told(app: TestApp, make: Factory) -> None:

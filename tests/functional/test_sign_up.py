@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from webtest import TestApp
 from webtest.response import TestResponse
 
-from cwz_web.accounts.models import Account, SignIn, Token
+from cwz_web.accounts.models import Account, LoginSession, Token
 from tests.factories import PASSWORD, Factory, sign_in
 from tests.mailbox import Mailbox, text_of
 
@@ -166,7 +166,7 @@ def test_another_browser_may_confirm_with_the_password(app: TestApp, mailbox: Ma
         ("email", "ада@example.org", "name@example.com"),
         ("email", "ada@localhost", "name@example.com"),
         ("name", "", "fill this in"),
-        ("name", "visit https://evil.test", "ordinary signs"),
+        ("name", "visit https://evil.test", "common punctuation"),
         ("password", "short", "at least 10"),
         ("password", "x" * 257, "too long"),
         ("password", "password123", "easy to guess"),
@@ -306,4 +306,4 @@ def test_a_new_sign_in_replaces_the_session_of_the_browser(app: TestApp, make: F
     assert app.cookies["cwz_session"] != before
     assert other.get("/account").status_int == 303
     with make.database.transaction() as db:
-        assert len(db.scalars(select(SignIn).where(SignIn.ended_at.is_(None))).all()) == 1
+        assert len(db.scalars(select(LoginSession).where(LoginSession.ended_at.is_(None))).all()) == 1

@@ -111,7 +111,7 @@ def test_a_connection_is_tested_saved_and_used_for_a_run(
     run = make.run(make.feed(space), make.template(space))
     assert run.connection_id == connection.id
     web = LocalRenderClient(make.database.transaction, installed.providers, SignedUrls("a secret"))
-    RenderWorker(web, installed.image_service, installed.providers).render_chunk(
+    RenderWorker(web, installed.image_service, installed.providers.outbound).render_chunk(
         SpecificationRequest(workspace_id=space.id, run_id=run.id, chunk=0), last_try=True
     )
     assert make.reload(run).done == 3
@@ -227,7 +227,7 @@ def test_a_row_that_is_copied_to_another_workspace_does_not_open(
     sign_in(browser, make.member(other))
     page = browser.get(f"/w/{other.slug}/storage/{copy.id}")
     answer = form_of(page, f"/w/{other.slug}/storage/{copy.id}/check").submit()
-    assert "copied from elsewhere" in answer.text
+    assert "encrypted for another context" in answer.text
 
 
 def test_support_tests_a_connection_and_sees_no_form(app: TestApp, make: Factory, space: Workspace) -> None:

@@ -28,7 +28,7 @@ def test_an_admin_opens_a_template_and_closes_it_again(app: TestApp, make: Facto
     opened = form.submit("do", value="allow", status=303).follow()
     assert opened.html.find("h2").text == "Allowed"
     assert app.get(address).content_type == "image/jpeg"
-    shown = opened.html.find("pre", {"aria-label": "Open address"}).text
+    shown = opened.html.find("pre", {"aria-label": "Unsigned URL"}).text
     assert app.get(shown.partition("/i/")[2].join(["/i/", ""])).content_type == "image/jpeg"
     assert "image" in app.get(f"{address}&image=https://elsewhere.example/x.png", status=403).json["errors"]
     form = next(form for form in opened.forms.values() if "open.title" in form.fields)
@@ -56,7 +56,7 @@ def test_only_admins_open_templates(app: TestApp, make: Factory, role: Role) -> 
     template = make.template(space)
     sign_in(app, make.member(space, role))
     app.get(f"/w/{space.slug}/templates/{template.id}/unsigned-urls", status=403)
-    assert "without a signature" not in app.get(f"/w/{space.slug}/templates/{template.id}").text
+    assert "Unsigned URLs" not in app.get(f"/w/{space.slug}/templates/{template.id}").text
 
 
 def test_rendering_is_bounded_by_address_and_what_is_there_is_not(wsgi: Router, app: TestApp, make: Factory) -> None:

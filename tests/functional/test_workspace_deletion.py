@@ -26,12 +26,12 @@ from cwz_web.imaging.encoders import Format
 from cwz_web.jobs import EXPORT_QUEUE, UPKEEP_QUEUE
 from cwz_web.notify.tasks import EmailService
 from cwz_web.ops.exports import (
-    LEFT_OUT_COLUMNS,
-    LEFT_OUT_TABLES,
+    EXCLUDED_COLUMNS,
+    EXCLUDED_TABLES,
     ExportManifest,
-    Readable,
-    request_export,
+    IteratorFile,
     delete_expired_exports,
+    request_export,
     run_export,
 )
 from cwz_web.ops.models import Export
@@ -41,10 +41,10 @@ from cwz_web.ops.tasks import export as export_task
 from cwz_web.storage.connections import NO_CONNECTION
 from cwz_web.storage.contract import StorageUnreachableError
 from cwz_web.web.services import Services
-from cwz_web.workspaces.access import workspaces_of
+from cwz_web.workspaces.access import list_workspaces
 from cwz_web.workspaces.account_deletion import delete_due_accounts
-from cwz_web.workspaces.audit import Actor, first_break
-from cwz_web.workspaces.deletion import begin_workspace_deletion, deletions_of
+from cwz_web.workspaces.audit import Actor, find_chain_break
+from cwz_web.workspaces.deletion import delete_workspace, list_deletions
 from cwz_web.workspaces.models import AuditEntry, Membership, Role, Tombstone, Workspace
 from tests.factories import Factory, api, jpeg, local_bucket, sign_in
 from tests.jobs import run_jobs
@@ -162,7 +162,7 @@ def test_a_deleted_workspace_is_shut_at_once_for_people_programs_and_addresses(
     with make.database.transaction(office.space.id) as db:
         actions = db.scalars(select(AuditEntry.action).order_by(AuditEntry.number.desc()).limit(2)).all()
         assert actions == ["workspace.bring-back", "workspace.delete"]
-        assert first_break(db, office.space.id) is None
+        assert find_chain_break(db, office.space.id) is None
 
 
 def test_only_its_admins_bring_a_workspace_back(office: Office, make: Factory, wsgi: Any) -> None:
@@ -194,7 +194,7 @@ def test_one_that_can_not_be_purged_holds_up_no_other(
     office.delete()
     with make.database.transaction(other.id) as db:
         actor = Actor(None, "test", "")
-        begin_workspace_deletion(db, db.get_one(Workspace, other.id), actor, with_images=False)
+        delete_workspace(db, db.get_one(Workspace, other.id), actor, with_images=False)
     office.age(15)
 
     def one_fails(database: Any, providers: Any, stone: Tombstone) -> bool:
@@ -212,18 +212,18 @@ def test_the_demo_comes_back_by_itself_and_nothing_else_of_its_person_does(make:
     facts, other = facts_of(services), make.workspace()
     with make.database.transaction() as db:
         person = db.scalars(select(Account.id).where(Account.email == facts["email"])).one()
-        [demo] = [access.workspace_id for access in workspaces_of(db, person)]
+        [demo] = [access.workspace_id for access in list_workspaces(db, person)]
     with make.database.transaction(other.id) as db:
         db.add(Membership(workspace_id=other.id, account_id=person, role=Role.ADMIN))
     for workspace_id in (demo, other.id):
         with make.database.transaction(workspace_id) as db:
             workspace = db.get_one(Workspace, workspace_id)
             workspace.name = "Another name"
-            begin_workspace_deletion(db, workspace, Actor(None, "test", ""), with_images=False)
+            delete_workspace(db, workspace, Actor(None, "test", ""), with_images=False)
     assert facts_of(services) == facts
     with make.database.transaction() as db:
-        assert [access.slug for access in workspaces_of(db, person)] == [facts["workspace"]]
-        assert [deletion.workspace_id for deletion in deletions_of(db, person)] == [other.id]
+        assert [access.slug for access in list_workspaces(db, person)] == [facts["workspace"]]
+        assert [deletion.workspace_id for deletion in list_deletions(db, person)] == [other.id]
 
 
 def test_admins_hear_of_it_by_mail(office: Office, mailbox: Mailbox) -> None:
@@ -293,7 +293,7 @@ def test_a_storage_that_is_down_holds_the_purge_up_but_not_for_ever(
     office.age(16)
     assert purge_due(services.database, services.providers) == 1
     with services.database.transaction() as db:
-        assert db.get_one(Tombstone, office.space.id).report["troubles"] == ["local: The storage does not answer"]
+        assert db.get_one(Tombstone, office.space.id).report["storage_errors"] == ["local: The storage does not answer"]
 
 
 def sealed(office: Office) -> None:
@@ -339,7 +339,7 @@ def worker_context(services: Services, **more: object) -> dict[str, object]:
         "database": services.database,
         "providers": services.providers,
         "email_service": EmailService.of(services.settings),
-        "retention": RetentionPolicy.of(services.settings),
+        "retention": RetentionPolicy.from_settings(services.settings),
         **more,
     }
 
@@ -374,7 +374,7 @@ def test_an_export_is_read_back_and_holds_every_row(office: Office, services: Se
     jsonschema.validate(manifest, json.loads(found.read("manifest.schema.json")))
     ExportManifest.model_validate(manifest)
     told = manifest["tables"]
-    assert set(before) - set(told) <= set(LEFT_OUT_TABLES)
+    assert set(before) - set(told) <= set(EXCLUDED_TABLES)
     for name, table in told.items():
         content = found.read(table["file"])
         rows = [json.loads(line) for line in content.splitlines()]
@@ -392,7 +392,7 @@ def test_an_export_is_read_back_and_holds_every_row(office: Office, services: Se
     assert {row["email"] for row in map(json.loads, found.read("tables/members.jsonl").splitlines())} >= {
         office.admin.email
     }
-    assert found.read(f"originals/{sha256(original).hexdigest()}") == original
+    assert found.read(f"uploads/{sha256(original).hexdigest()}") == original
     assert [name for name in found.namelist() if name.startswith("templates/")]
     assert [name for name in found.namelist() if name.startswith("fonts/")]
     assert not [name for name in found.namelist() if name.startswith("images/")]
@@ -435,7 +435,7 @@ def test_no_column_that_sounds_like_a_secret_is_exported(office: Office, service
         for row in map(json.loads, found.read(name).splitlines()):
             sounding = {f"{table}.{column}" for column in row if any(word in column for word in SECRET_WORDS)}
             assert sounding <= set(OPEN), name
-            assert not {column for column in LEFT_OUT_COLUMNS.get(table, ()) if column in row}
+            assert not {column for column in EXCLUDED_COLUMNS.get(table, ()) if column in row}
 
 
 def test_parameters_of_addresses_are_not_exported(office: Office, services: Services, make: Factory) -> None:
@@ -494,10 +494,10 @@ def test_an_export_whose_storage_went_before_it_was_made_says_so(make: Factory) 
     with make.database.transaction(bare.id) as db:
         export_id = request_export(db, bare.id, admin.id, with_images=False).id
         db.execute(text("DELETE FROM connections"))
-    run_export(services.database, services.providers, bare.id, export_id, last_try=False, url="")
+    run_export(services.database, services.providers, bare.id, export_id, is_last_attempt=False, url="")
     with make.database.transaction(bare.id) as db:
         found = db.get_one(Export, (bare.id, export_id))
-    assert (found.state, found.trouble) == ("failed", NO_CONNECTION)
+    assert (found.state, found.error_message) == ("failed", NO_CONNECTION)
 
 
 def test_an_export_that_can_not_be_made_says_why(
@@ -514,21 +514,21 @@ def test_an_export_that_can_not_be_made_says_why(
     assert export_id is not None
     place = (services.database, services.providers, office.space.id, export_id)
     with pytest.raises(StorageUnreachableError):
-        run_export(*place, last_try=False, url="")
-    run_export(*place, last_try=True, url="")
+        run_export(*place, is_last_attempt=False, url="")
+    run_export(*place, is_last_attempt=True, url="")
     assert "The storage does not answer" in office.app.get(f"{office.path}/exports").text
     assert mailbox.last(office.admin.email)["Subject"].endswith("failed")
 
 
 @pytest.mark.parametrize("sizes", [(1, 7), (3,), (100,)])
 def test_an_iterator_is_read_as_a_file(sizes: tuple[int, ...]) -> None:
-    file, found = Readable([b"abc", b"", b"defgh", b"i"]), b""
+    file, found = IteratorFile([b"abc", b"", b"defgh", b"i"]), b""
     for size in sizes * 9:
         found += file.read(size)
         assert file.tell() == len(found)
     assert found == b"abcdefghi"
     assert file.read(1) == b""
-    assert Readable([b"ab", b"c"]).read() == b"abc"
+    assert IteratorFile([b"ab", b"c"]).read() == b"abc"
 
 
 def test_the_upkeep_has_a_queue_of_its_own_that_other_workers_leave_alone(office: Office, services: Services) -> None:

@@ -98,7 +98,7 @@ def test_secret_added_by_a_release_leaves_the_others_unchanged(tmp_path: Path) -
     file.write_text(json.dumps({name: value for name, value in known.items() if name != "encryption_keys"}))
     again = Settings.load(ini, environment)
     assert again.secrets.session == first.secrets.session
-    assert again.encryption_keys != first.encryption_keys
+    assert again.secrets.encryption_keys != first.secrets.encryption_keys
     assert Settings.load(ini, environment) == again
 
 
@@ -133,8 +133,8 @@ def test_backup_options_go_to_the_provider() -> None:
 
 
 def test_render_worker_needs_the_render_secret_only() -> None:
-    environment = {"DATABASE_URL": "postgresql://render@db/cwz", "CWZ_RENDER_SECRET": STRONG["CWZ_RENDER_SECRET"]}
+    environment = {"DATABASE_QUEUE_URL": "postgresql://render@db/cwz", "CWZ_RENDER_SECRET": STRONG["CWZ_RENDER_SECRET"]}
     settings = RenderWorkerSettings.load(INI | {"cwz.mail.transport": "smtp"}, environment)
     assert set(type(settings.secrets).model_fields) == {"render"}
     with pytest.raises(SettingsError, match="CWZ_RENDER_SECRET is missing"):
-        RenderWorkerSettings.load(INI, {"DATABASE_URL": "postgresql://render@db/cwz"})
+        RenderWorkerSettings.load(INI, {"DATABASE_QUEUE_URL": "postgresql://render@db/cwz"})
