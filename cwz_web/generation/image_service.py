@@ -36,9 +36,8 @@ class PreparedImage:
     @property
     def warning(self) -> str | None:
         """A sentence about the photos that are missing in the image."""
-        reasons = {str(source) for source in self.sources.values() if isinstance(source, SourceMissingError)}
-        texts = sorted(reason[:1].lower() + reason[1:] for reason in reasons)
-        return f"The photo is missing: {', '.join(texts)}"[:MAX_WARNING_LENGTH] if texts else None
+        reasons = {source.clause for source in self.sources.values() if isinstance(source, SourceMissingError)}
+        return f"The photo is missing: {', '.join(sorted(reasons))}"[:MAX_WARNING_LENGTH] if reasons else None
 
 
 class ImageService:

@@ -1,4 +1,4 @@
-"""Where the images inside an image come from: the web, or the originals that the workspace keeps."""
+"""Sources of images: photos from the web, and uploads of the workspace."""
 
 import re
 from threading import Lock
@@ -13,69 +13,76 @@ from cwz_web.net.client import Fetcher, FetchError, HostUnreachableError
 from cwz_web.storage.contract import ObjectNotFoundError, ObjectTooLargeError
 from cwz_web.storage.uploads import Uploads
 
-KEPT_BYTES = 128 * 1024 * 1024
-KEPT_SECONDS = 300
-# A host that cannot be reached is not asked again for a while: a run over a dead shop must not wait for every row.
-DEAD_HOST_SECONDS = 60
+CACHE_BYTES = 128 * 1024 * 1024
+CACHE_SECONDS = 300
+# An unreachable host is not tried again for this long, so that a run does not wait for it in every row.
+UNREACHABLE_SECONDS = 60
+MAX_UNREACHABLE_HOSTS = 1000
 _upload = re.compile(r"\Aupload:([0-9a-f]{64})\Z")
 
 
 class ImageSources:
-    """Loads images by reference and keeps their bytes for a while. One a process; safe for several threads."""
+    """Loads images by reference and caches their bytes. One for each process; safe for several threads."""
 
     def __init__(self, fetcher: Fetcher) -> None:
         self._fetcher = fetcher
-        self._kept: cachetools.TTLCache[tuple[UUID, str], Source] = cachetools.TTLCache(
-            KEPT_BYTES, KEPT_SECONDS, getsizeof=lambda source: len(source.data)
+        self._sources: cachetools.TTLCache[tuple[UUID, str], Source] = cachetools.TTLCache(
+            CACHE_BYTES, CACHE_SECONDS, getsizeof=lambda source: len(source.data)
         )
-        self._dead: cachetools.TTLCache[str, str] = cachetools.TTLCache(1000, DEAD_HOST_SECONDS)
+        # The error message by host; not a cache of data, but a circuit breaker.
+        self._unreachable: cachetools.TTLCache[str, str] = cachetools.TTLCache(
+            MAX_UNREACHABLE_HOSTS, UNREACHABLE_SECONDS
+        )
         self._lock = Lock()
 
     def load(self, uploads: Uploads, reference: str) -> Source:
-        """The image that a reference names: a URL, or `upload:<sha256>` of the workspace.
+        """Load an image or a font.
 
-        Raises SourceMissingError, which says why; a storage that does not answer raises its StorageError.
+        Args:
+            uploads: the uploads of the workspace.
+            reference: a URL, or `upload:<sha256>`.
+
+        Raises:
+            SourceMissingError: the source is not available; the message says why.
+            StorageError: the storage of the uploads does not respond.
         """
         key = (uploads.workspace_id, reference)
         with self._lock:
-            kept = self._kept.get(key)
-        if kept is not None:
-            return kept
+            cached = self._sources.get(key)
+        if cached is not None:
+            return cached
         if match := _upload.match(reference):
-            source = self._upload(uploads, match[1])
+            source = self._read_upload(uploads, match[1])
         elif reference.startswith(("http://", "https://")):
             source = self._fetch(reference)
         elif not reference:
-            raise SourceMissingError("the row has none")
+            raise SourceMissingError("The row has no image")
         else:
-            raise SourceMissingError("it is not a web address that begins with http:// or https://")
+            raise SourceMissingError("The value is not a URL that begins with http:// or https://")
         with self._lock:
-            if len(source.data) <= KEPT_BYTES:
-                self._kept[key] = source
+            if len(source.data) <= CACHE_BYTES:
+                self._sources[key] = source
         return source
 
-    def _upload(self, uploads: Uploads, digest: str) -> Source:
+    def _read_upload(self, uploads: Uploads, digest: str) -> Source:
         try:
-            data = uploads.get(digest, MAX_BYTES)
+            return Source.of(uploads.get(digest, MAX_BYTES))
         except ObjectNotFoundError:
-            raise SourceMissingError("the workspace does not keep this image any more") from None
+            raise SourceMissingError("The upload no longer exists in the workspace's storage") from None
         except ObjectTooLargeError:
-            raise SourceMissingError(
-                f"what the storage has in its place is larger than {MAX_BYTES // 1024**2} MB"
-            ) from None
-        return Source.of(data)
+            raise SourceMissingError(f"The upload is larger than {MAX_BYTES // 1024**2} MB") from None
 
     def _fetch(self, url: str) -> Source:
         host = urlsplit(url).netloc
         with self._lock:
-            dead = self._dead.get(host)
-        if dead:
-            raise SourceMissingError(dead)
+            unreachable = self._unreachable.get(host)
+        if unreachable:
+            raise SourceMissingError(unreachable)
         try:
             return Source.of(self._fetcher.get(url, max_bytes=MAX_BYTES))
         except HostUnreachableError as error:
             with self._lock:
-                self._dead[host] = str(error)
+                self._unreachable[host] = str(error)
             raise SourceMissingError(str(error)) from None
         except FetchError as error:
             raise SourceMissingError(str(error)) from None

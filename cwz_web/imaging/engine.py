@@ -196,7 +196,7 @@ class Plan:
                     sources[reference] = error
             source = sources[reference]
             if isinstance(source, SourceMissingError) and required:
-                raise SourceMissingError(f"The {required} of the layer “{layer.name}” is missing: {source}")
+                raise SourceMissingError(f"The {required} of the layer “{layer.name}” is missing: {source.clause}")
         if sum(len(source.data) for source in sources.values() if isinstance(source, Source)) > MAX_SOURCE_BYTES:
             raise ImageTooLargeError(f"The images of this row have more than {MAX_SOURCE_BYTES // 1024**2} MB in total")
         return sources
@@ -238,7 +238,7 @@ class Plan:
                 findings.append(Finding(layer.name, Check.BAD_CODE, f"cannot be rendered: {error.reason}"))
                 continue
             except (InvalidImageError, InvalidFontError) as error:
-                findings.append(Finding(layer.name, Check.DEAD_IMAGE, f"cannot be rendered: {error}"))
+                findings.append(Finding(layer.name, Check.DEAD_IMAGE, f"cannot be rendered: {error.clause}"))
                 continue
             findings += rendering.findings
             if isinstance(layer, TextLayer) and rendering.patches and not layer.stroke:
@@ -324,11 +324,12 @@ class Plan:
         try:
             image = self._fit_image(layer, _available(sources[reference]))
         except (InvalidImageError, SourceMissingError) as error:
-            reason = str(error)[:1].lower() + str(error)[1:]
-            findings.append(Finding(layer.name, Check.DEAD_IMAGE, f"has no image: {reason}"))
+            findings.append(Finding(layer.name, Check.DEAD_IMAGE, f"has no image: {error.clause}"))
             match layer.missing:
                 case "fail":
-                    raise InvalidImageError(f"The image of the layer “{layer.name}” cannot be used: {error}") from None
+                    raise InvalidImageError(
+                        f"The image of the layer “{layer.name}” cannot be used: {error.clause}"
+                    ) from None
                 case "skip":
                     return _Rendering((), tuple(findings))
                 case "placeholder":

@@ -4,6 +4,12 @@
 class ImagingError(Exception):
     """The image cannot be rendered."""
 
+    @property
+    def clause(self) -> str:
+        """The message, to be continued in a sentence: its first letter is lower case."""
+        message = str(self)
+        return message[:1].lower() + message[1:]
+
 
 class UnknownFieldsError(ImagingError):
     """The data names fields that the template does not have."""

@@ -9,91 +9,90 @@ from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.errors import SourceMissingError
 from cwz_web.net.client import Fetcher
 from cwz_web.storage.connections import upload_key
-from cwz_web.storage.contract import Bucket, ObjectNotFoundError, StorageUnreachableError
-from cwz_web.storage.plugins import Place
+from cwz_web.storage.contract import ObjectNotFoundError, StorageUnreachableError
+from cwz_web.storage.plugins import ConnectionSpec
 from cwz_web.storage.uploads import Uploads
 from cwz_web.web.services import Services
 from tests.conftest import Canary
 from tests.factories import jpeg, local_bucket
 
-SPACE = uuid4()
+WORKSPACE_ID = uuid4()
 
 
-def place(number: int) -> Place:
-    return Place(workspace_id=SPACE, connection_id=UUID(int=number), provider="local", settings="{}")
-
-
-def at(workspace_id: UUID, *buckets: Bucket) -> Uploads:
-    """The originals of a workspace that has these buckets."""
-    places = [place(number) for number in range(len(buckets))]
-    return Uploads(workspace_id, places, lambda where: buckets[where.connection_id.int])
-
-
-class Broken:
-    """A bucket of a storage that does not answer."""
+class UnreachableBucket:
+    """A bucket of a storage that does not respond."""
 
     def stream(self, key: str) -> Iterator[bytes]:
-        raise StorageUnreachableError("down")
+        raise StorageUnreachableError("unreachable")
 
 
-def test_an_original_is_found_in_whichever_connection_has_it(services: Services) -> None:
-    here, source = local_bucket(services), Source.of(jpeg(62))
-    here.put(upload_key(SPACE, source.digest), source.data, content_type="image/jpeg")
-    broken: Any = Broken()
-    assert at(SPACE, broken, here).get(source.digest, 10**6) == source.data
-    with pytest.raises(StorageUnreachableError):
-        at(SPACE, here, broken).get("0" * 64, 10**6)
-    with pytest.raises(ObjectNotFoundError):
-        at(SPACE, here).get("0" * 64, 10**6)
+class EndlessBucket:
+    """A bucket whose objects are endless; it counts the megabytes that are read."""
 
-
-def test_something_endless_in_the_place_of_an_original_is_read_as_far_as_a_image_may_be_large() -> None:
-    endless: Any = Endless()
-    with pytest.raises(SourceMissingError, match="larger than 20 MB"):
-        ImageSources(Fetcher()).load(at(SPACE, endless), f"original:{'0' * 64}")
-    assert endless.read == 21
-
-
-class Endless:
-    """A bucket in which everything is endless; counts the megabytes that are read."""
-
-    read = 0
+    megabytes_read = 0
 
     def stream(self, key: str) -> Iterator[bytes]:
         while True:
-            self.read += 1
+            self.megabytes_read += 1
             yield bytes(1024 * 1024)
 
 
-def test_a_image_of_the_web_is_fetched_once(http_server: Canary, services: Services) -> None:
+def uploads_in(workspace_id: UUID, *buckets: Any) -> Uploads:
+    """Return the uploads of a workspace with these buckets."""
+    connections = [
+        ConnectionSpec(workspace_id=WORKSPACE_ID, connection_id=UUID(int=number), provider="local", settings="{}")
+        for number in range(len(buckets))
+    ]
+    return Uploads(workspace_id, connections, lambda connection: buckets[connection.connection_id.int])
+
+
+def test_upload_is_found_in_any_connection(services: Services) -> None:
+    bucket, source = local_bucket(services), Source.of(jpeg(62))
+    bucket.put(upload_key(WORKSPACE_ID, source.digest), source.data, content_type="image/jpeg")
+    unreachable = UnreachableBucket()
+    assert uploads_in(WORKSPACE_ID, unreachable, bucket).get(source.digest, 10**6) == source.data
+    with pytest.raises(StorageUnreachableError):
+        uploads_in(WORKSPACE_ID, bucket, unreachable).get("0" * 64, 10**6)
+    with pytest.raises(ObjectNotFoundError):
+        uploads_in(WORKSPACE_ID, bucket).get("0" * 64, 10**6)
+
+
+def test_too_large_upload_is_read_up_to_the_limit() -> None:
+    bucket = EndlessBucket()
+    with pytest.raises(SourceMissingError, match="larger than 20 MB"):
+        ImageSources(Fetcher()).load(uploads_in(WORKSPACE_ID, bucket), f"upload:{'0' * 64}")
+    assert bucket.megabytes_read == 21
+
+
+def test_url_is_fetched_once(http_server: Canary, services: Services) -> None:
     http_server.paths["/a.jpg"] = (200, {}, jpeg())
-    sources, bucket = ImageSources(Fetcher([http_server.host])), local_bucket(services)
+    sources, uploads = ImageSources(Fetcher([http_server.host])), uploads_in(WORKSPACE_ID, local_bucket(services))
     for _ in range(3):
-        assert sources.load(at(SPACE, bucket), http_server.url("/a.jpg")).data == jpeg()
+        assert sources.load(uploads, http_server.url("/a.jpg")).data == jpeg()
     assert http_server.seen == ["/a.jpg"]
 
 
-def test_an_original_is_found_in_its_own_workspace_only(services: Services) -> None:
+def test_upload_is_found_in_its_own_workspace_only(services: Services) -> None:
     sources, bucket = ImageSources(Fetcher()), local_bucket(services)
     source = Source.of(jpeg(61))
-    bucket.put(upload_key(SPACE, source.digest), source.data, content_type="image/jpeg")
-    assert sources.load(at(SPACE, bucket), f"original:{source.digest}") == source
-    with pytest.raises(SourceMissingError, match="does not keep this image"):
-        sources.load(at(uuid4(), bucket), f"original:{source.digest}")
+    bucket.put(upload_key(WORKSPACE_ID, source.digest), source.data, content_type="image/jpeg")
+    assert sources.load(uploads_in(WORKSPACE_ID, bucket), f"upload:{source.digest}") == source
+    with pytest.raises(SourceMissingError, match="no longer exists"):
+        sources.load(uploads_in(uuid4(), bucket), f"upload:{source.digest}")
 
 
-def test_a_host_that_does_not_answer_is_not_asked_for_every_row(services: Services) -> None:
-    asked: list[str] = []
+def test_unreachable_host_is_not_tried_for_every_row(services: Services) -> None:
+    resolved: list[str] = []
 
-    def nobody(host: str, port: int) -> list[str]:
-        asked.append(host)
+    def fail_to_resolve(host: str, port: int) -> list[str]:
+        resolved.append(host)
         raise OSError
 
-    sources, bucket = ImageSources(Fetcher(resolver=nobody)), local_bucket(services)
+    sources = ImageSources(Fetcher(resolver=fail_to_resolve))
     for number in range(5):
         with pytest.raises(SourceMissingError, match="could not be reached"):
-            sources.load(at(SPACE, bucket), f"https://dead.example/{number}.jpg")
-    assert asked == ["dead.example"]
+            sources.load(uploads_in(WORKSPACE_ID, local_bucket(services)), f"https://dead.example/{number}.jpg")
+    assert resolved == ["dead.example"]
 
 
 @pytest.mark.parametrize(
@@ -102,11 +101,11 @@ def test_a_host_that_does_not_answer_is_not_asked_for_every_row(services: Servic
         "",
         "image.jpg",
         "file:///etc/passwd",
-        "original:../../etc/passwd",
+        "upload:../../etc/passwd",
         "data:image/png;base64,AA",
         "http://127.0.0.1/x.jpg",
     ],
 )
-def test_what_names_no_image_is_missing(services: Services, reference: str) -> None:
+def test_invalid_reference_is_a_missing_source(services: Services, reference: str) -> None:
     with pytest.raises(SourceMissingError):
-        ImageSources(Fetcher()).load(at(SPACE, local_bucket(services)), reference)
+        ImageSources(Fetcher()).load(uploads_in(WORKSPACE_ID, local_bucket(services)), reference)

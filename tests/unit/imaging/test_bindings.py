@@ -5,62 +5,62 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cwz_web.imaging.bindings import BindingError, parse
+from cwz_web.imaging.bindings import BindingError, parse_bindings
 
 
-def test_text_without_bindings_stays_as_it_is() -> None:
-    bound = parse("plain { text } 100 %")
-    assert bound.columns == frozenset()
+def test_text_without_bindings_is_unchanged() -> None:
+    bound = parse_bindings("plain { text } 100 %")
+    assert bound.fields == frozenset()
     assert bound.resolve({}) == "plain { text } 100 %"
 
 
-def test_columns_and_filters() -> None:
-    bound = parse("{{ brand | upper }}: {{title}} {{ note | default('new') }}")
-    assert bound.columns == {"brand", "title", "note"}
+def test_fields_and_filters() -> None:
+    bound = parse_bindings("{{ brand | upper }}: {{title}} {{ note | default('new') }}")
+    assert bound.fields == {"brand", "title", "note"}
     assert bound.resolve({"brand": "acme", "title": "Mug", "note": " "}) == "ACME: Mug new"
 
 
-def test_a_pipe_inside_quotes_is_text() -> None:
-    assert parse("""{{ a | default("x | y") }}""").resolve({"a": ""}) == "x | y"
+def test_pipe_inside_quotes_is_text() -> None:
+    assert parse_bindings("""{{ a | default("x | y") }}""").resolve({"a": ""}) == "x | y"
 
 
 @pytest.mark.parametrize(
-    ("argument", "shown"), [("'|'", "|"), ("'a|b'", "a|b"), ('"it\'s|"', "it's|"), ("'\"|'", '"|'), ("''", "")]
+    ("argument", "expected"), [("'|'", "|"), ("'a|b'", "a|b"), ('"it\'s|"', "it's|"), ("'\"|'", '"|'), ("''", "")]
 )
-def test_a_pipe_in_quotation_marks_is_none(argument: str, shown: str) -> None:
-    assert parse("{{ a | default(" + argument + ") | upper }}").resolve({"a": ""}) == shown.upper()
+def test_quoted_argument(argument: str, expected: str) -> None:
+    assert parse_bindings("{{ a | default(" + argument + ") | upper }}").resolve({"a": ""}) == expected.upper()
 
 
-def test_a_value_is_never_parsed_again() -> None:
-    assert parse("{{ a }}").resolve({"a": "{{ b }}"}) == "{{ b }}"
+def test_value_is_not_parsed() -> None:
+    assert parse_bindings("{{ a }}").resolve({"a": "{{ b }}"}) == "{{ b }}"
 
 
 @pytest.mark.parametrize(
     ("text", "quoted"),
     [
         ("{{ a b }}", "a b"),
-        ("{{ }}", "does not name a column"),
+        ("{{ }}", "is not a field name"),
         ("{{ a | nonsense }}", "nonsense"),
         ("{{ a | truncate }}", "takes other arguments, as in truncate(40)"),
-        ("{{ a | upper(3) }}", "takes no argument"),
-        ("{{ a | truncate('x') }}", "takes a number"),
+        ("{{ a | upper(3) }}", "does not take arguments"),
+        ("{{ a | truncate('x') }}", "needs a number"),
         ("{{ a | default }}", "takes other arguments"),
-        ("{{ a", "“{{ a” is never closed"),
-        ("{{ a }} and {{ b", "“{{ b” is never closed"),
+        ("{{ a", "“{{ a” is not closed"),
+        ("{{ a }} and {{ b", "“{{ b” is not closed"),
         ("{{ a | default('x) }}", "default('x)"),
         ("{{ a | }}", "is not a filter"),
-        ("{{ | a }}", "does not name a column"),
-        ("{{ a.__class__ }}", "does not name a column"),
+        ("{{ | a }}", "is not a field name"),
+        ("{{ a.__class__ }}", "is not a field name"),
         ("{{ a | truncate(__import__('os')) }}", "is not a filter"),
     ],
 )
-def test_what_is_wrong_is_quoted(text: str, quoted: str) -> None:
+def test_syntax_error_is_quoted(text: str, quoted: str) -> None:
     with pytest.raises(BindingError, match=re.escape(quoted)):
-        parse(text)
+        parse_bindings(text)
 
 
 @given(st.text(max_size=200))
-def test_any_text_parses_or_is_refused_with_a_message(text: str) -> None:
+def test_any_text_is_parsed_or_rejected_with_a_message(text: str) -> None:
     with suppress(BindingError):  # anything else fails the test
-        bound = parse(text)
-        assert isinstance(bound.resolve(dict.fromkeys(bound.columns, "v")), str)
+        bound = parse_bindings(text)
+        assert isinstance(bound.resolve(dict.fromkeys(bound.fields, "v")), str)

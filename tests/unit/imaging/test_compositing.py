@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cwz_web.imaging.compositing import Patch, blank, lay, merge, parse_color
+from cwz_web.imaging.compositing import Patch, blend_patch, merge_patches, new_canvas, parse_color
 
 
 @given(
@@ -14,7 +14,7 @@ from cwz_web.imaging.compositing import Patch, blank, lay, merge, parse_color
     st.booleans(),
 )
 @settings(max_examples=150)
-def test_lay_blends_as_the_formula_says_and_touches_nothing_else(
+def test_blending_matches_the_formula_and_changes_no_other_pixel(
     x: int, y: int, width: int, height: int, seed: int, solid: bool
 ) -> None:
     random = np.random.default_rng(seed)
@@ -31,13 +31,13 @@ def test_lay_blends_as_the_formula_says_and_touches_nothing_else(
             if 0 <= at[0] < 10 and 0 <= at[1] < 9:
                 cover = alpha[row, column] / 255
                 expected[at] = np.rint(colors[row, column] * cover + expected[at] * (1 - cover))
-    lay(canvas, Patch(x, y, color if solid else colors, alpha))
+    blend_patch(canvas, Patch(x, y, color if solid else colors, alpha))
     assert np.abs(canvas.astype(int) - expected.astype(int)).max() == 0
 
 
-def test_a_patch_without_mask_covers_everything() -> None:
-    canvas = blank(4, 3, (1, 2, 3))
-    lay(canvas, Patch(1, 1, np.full((5, 5, 4), 9, np.uint8), None))
+def test_patch_without_alpha_is_opaque() -> None:
+    canvas = new_canvas(4, 3, (1, 2, 3))
+    blend_patch(canvas, Patch(1, 1, np.full((5, 5, 4), 9, np.uint8), None))
     assert canvas[0, :, :3].tolist() == [[1, 2, 3]] * 4
     assert canvas[1, :, :3].tolist() == [[1, 2, 3], [9, 9, 9], [9, 9, 9], [9, 9, 9]]
 
@@ -52,18 +52,18 @@ def test_colors_and_opacity() -> None:
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4))
 @settings(max_examples=60)
-def test_merged_patches_look_as_they_do_one_after_the_other(seed: int, number: int) -> None:
+def test_merged_patches_look_like_separate_ones(seed: int, number: int) -> None:
     random = np.random.default_rng(seed)
 
-    def some() -> Patch:
+    def random_patch() -> Patch:
         height, width = random.integers(1, 8, 2)
         colors = random.integers(0, 256, (height, width, 4), np.uint8) if random.random() < 0.5 else (9, 99, 199)
         alpha = random.integers(0, 256, (height, width), np.uint8)
         return Patch(*map(int, random.integers(0, 6, 2)), colors, alpha)
 
-    patches = [some() for _ in range(number)]
-    one, other = (blank(16, 16, (50, 100, 150)) for _ in range(2))
+    patches = [random_patch() for _ in range(number)]
+    separate, merged = (new_canvas(16, 16, (50, 100, 150)) for _ in range(2))
     for patch in patches:
-        lay(one, patch)
-    lay(other, merge(patches))
-    assert np.abs(one[..., :3].astype(int) - other[..., :3].astype(int)).max() <= number + 1
+        blend_patch(separate, patch)
+    blend_patch(merged, merge_patches(patches))
+    assert np.abs(separate[..., :3].astype(int) - merged[..., :3].astype(int)).max() <= number + 1

@@ -53,14 +53,12 @@ def test_document_of_an_earlier_version_renders_the_same_pixels(name: str, photo
         return photo
 
     template = ImageTemplate.model_validate(read_document(name))
-    digests = {}
-    for size in template.size_names:
-        for scale in (1, 2):
-            plan = Engine().plan(template, size, scale)
-            values = plan.fill_values({})
-            pixels = plan.compose(values, plan.load_sources(values, load))[..., :3]
-            digests[f"{size}@{scale}"] = sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
-    assert digests == PIXELS[name]
+    for key, digest in PIXELS[name].items():
+        size, _, scale = key.partition("@")
+        plan = Engine().plan(template, size, int(scale))
+        values = plan.fill_values({})
+        pixels = plan.compose(values, plan.load_sources(values, load))[..., :3]
+        assert sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest() == digest, key
 
 
 def test_version_1_is_converted() -> None:

@@ -2,12 +2,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cwz_web.imaging.bindings import BindingError, parse
+from cwz_web.imaging.bindings import BindingError, parse_bindings
 from cwz_web.imaging.filters import FILTERS, strip_html, truncate
 
 
 @given(st.text(max_size=200), st.integers(0, 60))
-def test_truncate_keeps_the_length(text: str, length: int) -> None:
+def test_truncate_limits_the_length(text: str, length: int) -> None:
     assert len(truncate(text, length)) <= max(length, 1)
 
 
@@ -29,7 +29,7 @@ def test_strip_html(html: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("binding", "value", "shown"),
+    ("binding", "value", "expected"),
     [
         ("a | title", "don't stop the iPhone-sale", "Don't Stop The IPhone-sale"),
         ("a | number", "1234567.5", "1,234,567.5"),
@@ -53,40 +53,40 @@ def test_strip_html(html: str, text: str) -> None:
         ("a | default('none') | upper", " ", "NONE"),
     ],
 )
-def test_filters(binding: str, value: str, shown: str) -> None:
-    assert parse("{{ " + binding + " }}").resolve({"a": value}).replace("\u202f", "\xa0") == shown
+def test_filters(binding: str, value: str, expected: str) -> None:
+    assert parse_bindings("{{ " + binding + " }}").resolve({"a": value}).replace("\u202f", "\xa0") == expected
 
 
 @pytest.mark.parametrize(
-    ("filter_", "saying"),
+    ("filter_", "message"),
     [
         ("currency('XXQ')", "not a currency"),
-        ("number('klingon!')", "not a language"),
-        ("date('huge')", "not a style"),
+        ("number('klingon!')", "not a locale"),
+        ("date('huge')", "not a date style"),
         ("currency('EUR', 'de', 'x')", "as in currency"),
     ],
 )
-def test_a_wrong_argument_is_refused_when_the_template_is_read(filter_: str, saying: str) -> None:
-    with pytest.raises(BindingError, match=saying):
-        parse("{{ a | " + filter_ + " }}")
+def test_invalid_argument_is_rejected_on_parsing(filter_: str, message: str) -> None:
+    with pytest.raises(BindingError, match=message):
+        parse_bindings("{{ a | " + filter_ + " }}")
 
 
 @pytest.mark.parametrize("text", ["1" * 100_000, "1." * 50_000, "<!--" * 25_000, "<script " * 12_000])
-def test_the_longest_cell_takes_no_longer_than_others(text: str) -> None:
-    """Each of them took minutes, in the worker that rendered the row."""
+def test_adversarial_text_takes_linear_time(text: str) -> None:
+    """Each of these would take minutes with a naive implementation."""
     for name in ("number", "currency", "date"):
-        assert parse("{{ a | " + name + " }}").resolve({"a": text}) == text
+        assert parse_bindings("{{ a | " + name + " }}").resolve({"a": text}) == text
     assert strip_html(text) in ("", text)
 
 
 @pytest.mark.parametrize("name", sorted(FILTERS))
 @given(st.text(max_size=60))
-def test_no_filter_ever_fails_a_image(name: str, text: str) -> None:
+def test_filter_never_fails(name: str, text: str) -> None:
     arguments = {"truncate": "(5)", "default": "('x')", "currency": "('EUR', 'de')"}.get(name, "")
-    assert isinstance(parse("{{ a | " + name + arguments + " }}").resolve({"a": text}), str)
+    assert isinstance(parse_bindings("{{ a | " + name + arguments + " }}").resolve({"a": text}), str)
 
 
 @given(st.text(alphabet="0123456789.,-−€ $'\u00a0eEx²٣", max_size=20))
-def test_no_number_fails(text: str) -> None:
+def test_numeric_text_never_fails(text: str) -> None:
     for name in ("number", "currency('EUR')", "date"):
-        parse("{{ a | " + name + " }}").resolve({"a": text})
+        parse_bindings("{{ a | " + name + " }}").resolve({"a": text})

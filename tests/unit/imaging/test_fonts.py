@@ -2,7 +2,6 @@ import io
 import struct
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,50 +17,50 @@ from tests.installation import ROOT
 OTHER = ROOT / "node_modules/@expo-google-fonts/lora/400Regular/Lora_400Regular.ttf"
 
 
-def letters(words: str, typeface: text.Typeface, **more: Any) -> np.ndarray:
-    given = {"type": "text", "name": "t", "text": "x", "x": 0, "y": 0, "width": 900, "height": 100, "size": 40} | more
-    return text.render_text(TextLayer.model_validate(given), words, typeface).patches[-1].mask()
+def render(content: str, typeface: text.Typeface) -> np.ndarray:
+    values = {"type": "text", "name": "t", "text": "x", "x": 0, "y": 0, "width": 900, "height": 100, "size": 40}
+    return text.render_text(TextLayer.model_validate(values), content, typeface).patches[-1].mask()
 
 
-def used(path: Path) -> text.Typeface:
+def upload(path: Path) -> text.Typeface:
     data = path.read_bytes()
     return text.Typeface(*fonts.use_font(data, sha256(data).hexdigest()))
 
 
-def test_a_font_tells_its_name() -> None:
+def test_names_are_read_from_the_font() -> None:
     assert fonts.check_font(FONT.read_bytes()) == ("Caveat", "Bold")
 
 
-def test_a_font_that_was_brought_renders_as_the_installed_one() -> None:
-    assert np.array_equal(letters("Sphinx", used(OTHER)), letters("Sphinx", text.Typeface("Lora")))
+def test_uploaded_font_renders_like_the_installed_one() -> None:
+    assert np.array_equal(render("Sphinx", upload(OTHER)), render("Sphinx", text.Typeface("Lora")))
 
 
-def test_two_fonts_of_the_same_name_are_never_taken_for_each_other() -> None:
+def test_fonts_of_the_same_name_are_not_confused() -> None:
     renamed = TTFont(OTHER)
     for number in (1, 4, 16):
         renamed["name"].setName("Caveat", number, 3, 1, 0x409)
     data = io.BytesIO()
     renamed.save(data)
-    theirs = text.Typeface(*fonts.use_font(data.getvalue(), sha256(data.getvalue()).hexdigest()))
-    assert not np.array_equal(letters("Sphinx", theirs), letters("Sphinx", used(FONT)))
-    assert not np.array_equal(letters("Sphinx", theirs), letters("Sphinx", text.Typeface("Caveat")))
+    uploaded = text.Typeface(*fonts.use_font(data.getvalue(), sha256(data.getvalue()).hexdigest()))
+    assert not np.array_equal(render("Sphinx", uploaded), render("Sphinx", upload(FONT)))
+    assert not np.array_equal(render("Sphinx", uploaded), render("Sphinx", text.Typeface("Caveat")))
 
 
-def test_a_font_that_was_brought_never_stands_in_for_anothers_letters() -> None:
-    """It has a sign that no installed font has; a text in another font still misses it."""
+def test_uploaded_font_is_never_a_fallback_of_another_font() -> None:
+    """It supports a character that no installed font supports; a text in another font still lacks it."""
     font = TTFont(OTHER)
     for table in font["cmap"].tables:
         table.cmap[0xA4D0] = "A"
     data = io.BytesIO()
     font.save(data)
-    theirs = text.Typeface(*fonts.use_font(data.getvalue(), sha256(data.getvalue()).hexdigest()))
-    assert fonts.missing_characters(theirs.family, "ꓐ") == []
-    assert np.array_equal(letters("ꓐ", theirs), letters("A", theirs))
-    assert fonts.missing_characters("Lora", "ꓐ") == ["ꓐ"]
-    assert np.array_equal(letters("ꓐ", text.Typeface("Lora")), letters("\ufffd", text.Typeface("Lora")))
+    uploaded = text.Typeface(*fonts.use_font(data.getvalue(), sha256(data.getvalue()).hexdigest()))
+    assert fonts.find_missing_characters(uploaded.family, "ꓐ") == []
+    assert np.array_equal(render("ꓐ", uploaded), render("A", uploaded))
+    assert fonts.find_missing_characters("Lora", "ꓐ") == ["ꓐ"]
+    assert np.array_equal(render("ꓐ", text.Typeface("Lora")), render("\ufffd", text.Typeface("Lora")))
 
 
-def test_what_a_font_needs_not_is_left_out() -> None:
+def test_unused_tables_of_an_uploaded_font_are_removed() -> None:
     font = TTFont(FONT)
     font["DSIG"] = DefaultTable("DSIG")
     font["DSIG"].data = b"\0" * 8
@@ -72,7 +71,7 @@ def test_what_a_font_needs_not_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "saying"),
+    ("data", "message"),
     [
         (b"", "TTF or OTF"),
         (b"not a font at all", "TTF or OTF"),
@@ -84,34 +83,34 @@ def test_what_a_font_needs_not_is_left_out() -> None:
     ],
     ids=["empty", "text", "woff2", "collection", "noise", "truncated", "large"],
 )
-def test_what_is_no_font_is_refused_in_words(data: bytes, saying: str) -> None:
-    with pytest.raises(InvalidFontError, match=saying):
+def test_invalid_font_is_rejected_with_a_message(data: bytes, message: str) -> None:
+    with pytest.raises(InvalidFontError, match=message):
         fonts.check_font(data)
 
 
-def test_a_font_without_letters_is_refused() -> None:
+def test_font_without_characters_is_rejected() -> None:
     font = TTFont(FONT)
     for table in font["cmap"].tables:
         table.cmap.clear()
     data = io.BytesIO()
     font.save(data)
-    with pytest.raises(InvalidFontError, match="no letters"):
+    with pytest.raises(InvalidFontError, match="no outlines"):
         fonts.check_font(data.getvalue())
 
 
-def test_a_font_that_says_it_has_every_letter_is_refused() -> None:
-    """In 28 bytes: a group of character codes (OpenType, cmap, format 12)."""
+def test_font_with_too_many_characters_is_rejected() -> None:
+    """A single group of 12 bytes can name all character codes (OpenType, cmap, format 12)."""
     groups = struct.pack(">LLL", 0, 0x10FFFF, 0)
     subtable = struct.pack(">HHLLL", 12, 0, 16 + len(groups), 0, 1) + groups
     font, table, data = TTFont(FONT), DefaultTable("cmap"), io.BytesIO()
     table.data = struct.pack(">HHHHL", 0, 1, 3, 10, 12) + subtable
     font.tables["cmap"] = table
     font.save(data)
-    with pytest.raises(InvalidFontError, match="letters; 100,000 are the most"):
+    with pytest.raises(InvalidFontError, match="characters; the limit is 100,000"):
         fonts.check_font(data.getvalue())
 
 
-def test_noise_in_a_font_is_refused_or_read_and_never_fails_otherwise() -> None:
+def test_damaged_font_is_read_or_rejected() -> None:
     whole = FONT.read_bytes()
     random = np.random.default_rng(7)
     for _ in range(60):
@@ -124,7 +123,7 @@ def test_noise_in_a_font_is_refused_or_read_and_never_fails_otherwise() -> None:
             continue
 
 
-def test_every_family_is_installed_with_a_file_of_its_regular_weight() -> None:
+def test_every_family_is_installed_and_supports_ascii() -> None:
     for family in fonts.FAMILIES | fonts.FALLBACKS:
-        assert fonts.missing_characters(family, "A") == []
+        assert fonts.find_missing_characters(family, "A") == []
     assert len(fonts.fonts_version()) == 12

@@ -1,13 +1,12 @@
-"""Processes that render beside this one: they render the same, fail the same, and nobody notices when one dies."""
+"""Child processes render the same images and raise the same errors as this process, and are replaced if they die."""
 
-import fcntl
 import multiprocessing
 import os
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from subprocess import PIPE
 from textwrap import dedent
@@ -18,219 +17,171 @@ import pytest
 from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
-from cwz_web.imaging.engine import Engine, LoadedSources, Plan, nothing
-from cwz_web.imaging.errors import InvalidBarcodeError, SourceMissingError
-from cwz_web.imaging.render_pool import ON_THE_WAY, REST_SECONDS, RenderPool
+from cwz_web.imaging.engine import Engine, LoadedSources, Plan
+from cwz_web.imaging.errors import InvalidBarcodeError, RenderProcessError, SourceMissingError
+from cwz_web.imaging.render_pool import RenderPool
 from tests.factories import FONT, jpeg, small_document
-from tests.installation import ROOT, wait_for
+from tests.installation import ROOT
 
 FONT_SOURCE = Source.of(FONT.read_bytes())
-OWN = f"upload:{FONT_SOURCE.digest}"
+FONT_REFERENCE = f"upload:{FONT_SOURCE.digest}"
 BOX = {"x": 0, "y": 0, "width": 90, "height": 90}
-TEXT = {"type": "text", "name": "text", "text": "{{ title }} é 👍", "font": OWN, "size": 20, **BOX}
+TEXT = {"type": "text", "name": "text", "text": "{{ title }} é 👍", "font": FONT_REFERENCE, "size": 20, **BOX}
 PHOTO = {"type": "image", "name": "photo", "source": "{{ image }}", **BOX}
 CODE = {"type": "code", "name": "code", "code": "ean13", "content": "{{ title }}", **BOX}
 SQUARE = {"name": "square", "width": 120, "height": 120}
-FOUND = {OWN: FONT_SOURCE, "red": Source.of(jpeg())}
+SOURCES = {FONT_REFERENCE: FONT_SOURCE, "red": Source.of(jpeg())}
 
 
-@pytest.fixture
-def render_pool(tmp_path: Path) -> Iterator[RenderPool]:
-    made = RenderPool(1, ROOT / "node_modules", tmp_path / "fonts")
-    yield made
-    made.close()
+class LocalPlan(Plan):
+    """A plan that records the processes that render it; in a child process it is rendered as a plain plan."""
+
+    rendered: ClassVar[list[Plan]] = []
+
+    def render(self, values: Mapping[str, str], sources: LoadedSources, output: Output) -> bytes:
+        self.rendered.append(self)
+        return super().render(values, sources, output)
 
 
-class StoredImage(Plan):
-    """A plan whose image takes as long as a test wants, and that is rendered in this process for sure."""
+class BlockedPlan(Plan):
+    """A plan that is being rendered until a test releases it."""
 
     def __init__(self) -> None:
-        self.begun, self.may_end = threading.Event(), threading.Event()
+        self.started, self.released = threading.Event(), threading.Event()
 
-    def render(
-        self,
-        values: Mapping[str, str],
-        sources: LoadedSources,
-        output: Output,
-        rendered: Callable[[], object] = nothing,
-    ) -> bytes:
-        self.begun.set()
-        assert self.may_end.wait(60)
+    def render(self, values: Mapping[str, str], sources: LoadedSources, output: Output) -> bytes:
+        self.started.set()
+        assert self.released.wait(60)
         return b""
 
 
+class FatalSource(Source):
+    """A source that ends the child process that receives it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os._exit, (1,)
+
+
 @pytest.fixture
-def busy(render_pool: RenderPool) -> Iterator[None]:
-    """While this process is rendering something else, and a helper has begun."""
-    kept = keep_busy(render_pool)
+def pool(tmp_path: Path) -> Iterator[RenderPool]:
+    pool = RenderPool(1, ROOT / "node_modules", tmp_path / "fonts")
+    yield pool
+    pool.close()
+
+
+@contextmanager
+def busy(pool: RenderPool) -> Iterator[None]:
+    """Keep this process busy with an image, so that others are rendered in child processes."""
+    plan = BlockedPlan()
+    thread = threading.Thread(target=pool.render, args=(plan, {}, {}, Output()), daemon=True)
+    thread.start()
+    assert plan.started.wait(60)
     yield
-    kept.may_end.set()
+    plan.released.set()
+    thread.join()
 
 
-def keep_busy(render_pool: RenderPool) -> StoredImage:
-    """Let this process render something, and a helper begin."""
-    kept = StoredImage()
-    threading.Thread(target=render_pool.render, args=(kept, {}, {}, Output()), daemon=True).start()
-    assert kept.begun.wait(60)
-    begin(render_pool)
-    return kept
-
-
-def begin(render_pool: RenderPool) -> None:
-    """Render until a helper does."""
-    wait_for(lambda: rendered_there(render_pool))
-
-
-def rendered_there(render_pool: RenderPool) -> bool:
-    here = []
-
-    class Watched(Plan):
-        def render(self, *given: Any) -> bytes:
-            here.append(self)
-            return super().render(*given)
-
-    plan = plan_of()
-    plan.__class__ = Watched
-    render_pool.render(plan, plan.values({}), {}, Output())
-    return not here
-
-
-def plan_of(*layers: dict[str, Any], output: Output | None = None) -> Plan:
-    document = small_document(layers=list(layers), formats=[SQUARE])
+def create_plan(*layers: dict[str, Any], output: Output | None = None) -> Plan:
+    document = small_document(layers=list(layers), sizes=[SQUARE])
     output = output or Output()
     return Engine().plan(ImageTemplate.model_validate(document), output.size, output.scale)
 
 
-@pytest.mark.usefixtures("busy")
-@pytest.mark.parametrize("output", [Output(), Output(size="square", scale=2, format=Format.PNG), Output(quality=20)])
-def test_a_helper_renders_the_same_image_under_the_same_name(render_pool: RenderPool, output: Output) -> None:
-    plan = plan_of(PHOTO, TEXT, output=output)
-    found: LoadedSources = {**FOUND, "gone": SourceMissingError("it is not there")}
-    for image in ("red", "gone"):
-        values = plan.values({"title": "Ünï \udc80", "image": image})
-        assert render_pool.render(plan, values, found, output) == plan.render(values, found, output)
+def is_rendered_here(pool: RenderPool) -> bool:
+    plan = create_plan()
+    plan.__class__ = LocalPlan
+    LocalPlan.rendered.clear()
+    pool.render(plan, plan.fill_values({}), {}, Output())
+    return bool(LocalPlan.rendered)
 
 
-class Counted(Source):
-    """A source that tells when it is handed over."""
-
-    handed_over: ClassVar[list[str]] = []
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        self.handed_over.append(self.digest)
-        return Source, (self.data, self.digest)
-
-
-@pytest.mark.usefixtures("busy")
-def test_a_photo_is_handed_over_once_and_again_to_a_helper_that_does_not_know_it(
-    render_pool: RenderPool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Counted, "handed_over", [])
-    photo = Counted.of(jpeg())
-    plan = plan_of(PHOTO)
-
-    def render_there(title: str) -> None:
-        values = plan.values({"title": title, "image": "red"})
-        assert render_pool.render(plan, values, {"red": photo}, Output()) == plan.render(
-            values, {"red": photo}, Output()
-        )
-
-    render_there("one")
-    render_there("two")
-    assert Counted.handed_over == [photo.digest]
-    for child in multiprocessing.active_children():
-        child.kill()
-        child.join()
-    assert not rendered_there(render_pool)
-    monkeypatch.setattr("cwz_web.imaging.render_pool.time.monotonic", lambda: time.time() + REST_SECONDS)
-    begin(render_pool)
-    render_there("three")
-    render_there("four")
-    assert Counted.handed_over == [photo.digest] * 2
+def test_child_process_renders_the_same_image(pool: RenderPool) -> None:
+    sources: LoadedSources = {**SOURCES, "gone": SourceMissingError("the image is missing")}
+    outputs = [Output(), Output(size="square", scale=2, format=Format.PNG), Output(quality=20)]
+    with busy(pool):
+        for output in outputs:
+            plan = create_plan(PHOTO, TEXT, output=output)
+            for image in ("red", "gone"):
+                values = plan.fill_values({"title": "Ünï \udc80", "image": image})
+                assert pool.render(plan, values, sources, output) == plan.render(values, sources, output)
+        assert not is_rendered_here(pool)
 
 
-@pytest.mark.usefixtures("busy")
-def test_finished_images_have_room_on_their_way(render_pool: RenderPool) -> None:
-    queue: Any = render_pool._pool._result_queue  # type: ignore[union-attr]
-    assert fcntl.fcntl(queue._reader.fileno(), fcntl.F_GETPIPE_SZ) == ON_THE_WAY
+def test_child_process_raises_the_same_error(pool: RenderPool) -> None:
+    plan = create_plan(CODE)
+    values = plan.fill_values({"title": "no number"})
+    with busy(pool):
+        with pytest.raises(InvalidBarcodeError) as there:
+            pool.render(plan, values, {}, Output())
+        with pytest.raises(InvalidBarcodeError) as here:
+            plan.render(values, {}, Output())
+        assert (str(there.value), there.value.reason) == (str(here.value), here.value.reason)
+        assert not is_rendered_here(pool)
 
 
-@pytest.mark.usefixtures("busy")
-def test_what_can_not_be_rendered_is_said_as_it_is_here(render_pool: RenderPool) -> None:
-    plan = plan_of(CODE)
-    with pytest.raises(InvalidBarcodeError) as there:
-        render_pool.render(plan, plan.values({"title": "no number"}), {}, Output())
-    with pytest.raises(InvalidBarcodeError) as here:
-        plan.render(plan.values({"title": "no number"}), {}, Output())
-    assert (str(there.value), there.value.reason) == (str(here.value), here.value.reason)
-    assert rendered_there(render_pool)
-
-
-@pytest.mark.parametrize("where", ["here", "there"])
-def test_whoever_asks_is_told_once_that_it_is_rendered(
-    render_pool: RenderPool, where: str, request: pytest.FixtureRequest
-) -> None:
-    if where == "there":
-        request.getfixturevalue("busy")
-    told: list[str] = []
-    plan, fails = plan_of(TEXT), plan_of(CODE)
-    render_pool.render(plan, plan.values({}), FOUND, Output(), lambda: told.append("rendered"))
-    with pytest.raises(InvalidBarcodeError):
-        render_pool.render(fails, fails.values({"title": "no number"}), {}, Output(), lambda: told.append("failed"))
-    assert told == ["rendered"]
-
-
-def test_one_image_at_a_time_needs_no_helper(render_pool: RenderPool) -> None:
-    assert not any(rendered_there(render_pool) for _ in range(3))
+def test_one_image_at_a_time_starts_no_process(pool: RenderPool) -> None:
+    assert all(is_rendered_here(pool) for _ in range(3))
     assert not multiprocessing.active_children()
 
 
-@pytest.mark.usefixtures("busy")
-def test_a_helper_that_dies_is_not_missed(render_pool: RenderPool, monkeypatch: pytest.MonkeyPatch) -> None:
-    for child in multiprocessing.active_children():
-        child.kill()
-        child.join()
-    plan = plan_of(TEXT)
-    values = plan.values({})
-    assert render_pool.render(plan, values, FOUND, Output()) == plan.render(values, FOUND, Output())
-    assert not rendered_there(render_pool)
-    assert not multiprocessing.active_children(), "others are started at once"
-    monkeypatch.setattr("cwz_web.imaging.render_pool.time.monotonic", lambda: time.time() + REST_SECONDS)
-    begin(render_pool)
+def test_without_processes_everything_is_rendered_here(tmp_path: Path) -> None:
+    pool = RenderPool(0, ROOT / "node_modules", tmp_path / "fonts")
+    with busy(pool):
+        assert is_rendered_here(pool)
 
 
-def test_once_they_are_closed_everything_is_rendered_here(render_pool: RenderPool) -> None:
-    kept = keep_busy(render_pool)
-    render_pool.close()
-    assert not rendered_there(render_pool)
+def test_killed_process_is_replaced(pool: RenderPool) -> None:
+    plan = create_plan(TEXT)
+    values = plan.fill_values({})
+    with busy(pool):
+        assert not is_rendered_here(pool)
+        for child in multiprocessing.active_children():
+            child.kill()
+            child.join()
+        assert pool.render(plan, values, SOURCES, Output()) == plan.render(values, SOURCES, Output())
+        assert not is_rendered_here(pool)
+
+
+def test_image_that_ends_its_process_twice_fails_alone(pool: RenderPool) -> None:
+    plan = create_plan(PHOTO)
+    with busy(pool):
+        with pytest.raises(RenderProcessError):
+            pool.render(plan, plan.fill_values({"image": "red"}), {"red": FatalSource(b"", "")}, Output())
+        assert not is_rendered_here(pool)
+
+
+def test_closed_pool_renders_here(pool: RenderPool) -> None:
+    with busy(pool):
+        assert not is_rendered_here(pool)
+        pool.close()
+        assert is_rendered_here(pool)
     assert not multiprocessing.active_children()
-    kept.may_end.set()
 
 
-def test_helpers_end_with_their_parent_however_it_ends(tmp_path: Path) -> None:
+def test_child_processes_end_with_their_parent(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         dedent(f"""
         import time
         from pathlib import Path
         from cwz_web.imaging.fonts import install_fonts
-        from cwz_web.imaging.render_pool import Helpers
-        from tests.unit.imaging.test_helpers import keep_busy
+        from cwz_web.imaging.render_pool import RenderPool
+        from tests.unit.imaging.test_render_pool import busy, is_rendered_here
 
         if __name__ == "__main__":
-            fonts = Path({str(ROOT / "node_modules")!r}), Path({str(tmp_path / "fonts")!r})
-            install_fonts(*fonts)
-            helpers = Helpers(1, *fonts)
-            keep_busy(helpers)
-            print("rendered", flush=True)
-            time.sleep(600)
+            folders = Path({str(ROOT / "node_modules")!r}), Path({str(tmp_path / "fonts")!r})
+            install_fonts(*folders)
+            pool = RenderPool(1, *folders)
+            with busy(pool):
+                print(is_rendered_here(pool), flush=True)
+                time.sleep(600)
         """)
     )
     with subprocess.Popen(
         [sys.executable, script], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=PIPE
     ) as parent:
         assert parent.stdout is not None
-        assert parent.stdout.readline() == b"rendered\n"
+        assert parent.stdout.readline() == b"False\n"
         parent.kill()
-        # A helper has the same standard output: it is at its end when both are.
+        # The child has the same standard output, which ends when both processes have ended.
         assert parent.communicate(timeout=60) == (b"", None)
