@@ -19,7 +19,7 @@ from cwz_web.accounts.passwords import Passwords
 from cwz_web.db.session import Database, enter_workspace
 from cwz_web.feeds.fetch_job import FetchContext
 from cwz_web.feeds.file_types import temporary_file
-from cwz_web.feeds.imports import import_file, create_feed
+from cwz_web.feeds.imports import create_feed, import_file
 from cwz_web.feeds.models import Feed, FeedImport, FeedSource
 from cwz_web.generation.api_keys import KeyTerms, Scope, create_key
 from cwz_web.generation.fonts import add_font
@@ -33,7 +33,7 @@ from cwz_web.notify.models import Webhook
 from cwz_web.notify.webhooks import Event
 from cwz_web.ops.models import Export
 from cwz_web.runs.models import Run
-from cwz_web.runs.planning import start_image_run, start_run
+from cwz_web.runs.planning import RunSpec, start_image_run, start_run
 from cwz_web.storage.connections import get_default_connection, upload_key
 from cwz_web.storage.contract import Bucket
 from cwz_web.storage.models import Connection
@@ -127,8 +127,8 @@ class Factory:
         self.database = services.database
 
     @property
-    def office(self) -> FetchContext:
-        """What the jobs of feeds need."""
+    def fetch_context(self) -> FetchContext:
+        """The context of the jobs that fetch and import feeds."""
         services = self.services
         return FetchContext(services.database, services.fetcher, services.ring, services.settings.url)
 
@@ -199,14 +199,8 @@ class Factory:
 
     def run(self, feed: Feed, template: Template, mapping: dict[str, str] | None = None, *outputs: Output) -> Run:
         with self.database.transaction(feed.workspace_id) as db:
-            return start_run(
-                db,
-                feed=feed,
-                template=template,
-                mapping=mapping if mapping is not None else {"title": "title"},
-                outputs=outputs or [Output()],
-                started_by=None,
-            )
+            spec = RunSpec(feed, template, {"title": "title"} if mapping is None else mapping, outputs or [Output()])
+            return start_run(db, spec, started_by=None)
 
     def order(self, template: Template, webhook: str | None = None, **data: str) -> Run:
         """An image by itself."""

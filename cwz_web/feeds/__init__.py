@@ -1,5 +1,12 @@
-"""Feeds: rows of data that images are made of.
+"""Feeds: tables of rows that images are rendered from.
 
-In: reading a file of any kind (`files.py`, a reader for each kind, `tables.py`), the patterns that shops' exports have
-(`variants.py`), and keeping the rows (`imports.py`, `browse.py`).
+- Reading files: `file_types.py` detects the format, `csv_reader.py`, `json_reader.py` and `xml_reader.py` parse it into
+  `records.py: Records`, within the bounds of `limits.py`.
+- Schema: `columns.py` names and types the columns, `variants.py` computes the key of each row.
+- Imports: `import_files.py` stores a file, `imports.py` compares it with the feed and applies the difference.
+- Sources: `sources.py` fetches a URL, `schedules.py` says when.
+- Jobs: `fetch_job.py` fetches and imports, `tasks.py` registers the jobs.
+- Rows: `queries.py` searches, `sort_index.py` sorts, `row_writes.py` writes single rows.
+
+The documentation for users is docs/feeds.md.
 """

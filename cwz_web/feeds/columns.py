@@ -1,7 +1,7 @@
-"""What the columns of a file become in a feed: their names and kinds, what must be there, what is the key.
+"""The schema of a feed: the name and type of each column, which columns are required, and which form the key.
 
-A shape speaks of the file's own columns and is guessed from its first rows, so that a feed needs no set-up; people
-change it on the feed's page. A column that comes later is kept as it is.
+A schema refers to the columns by their names in the file. It is guessed from the first rows, so that a feed needs no
+setup, and can be edited on the feed's page. A column that appears in a later file is imported under its own name.
 """
 
 import re
@@ -12,12 +12,13 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cwz_web.feeds.limits import MAX_COLUMNS, MAX_NAME, InvalidFileError, Row, Table
+from cwz_web.feeds.limits import MAX_COLUMNS, MAX_NAME, InvalidFileError
+from cwz_web.feeds.records import Row, Table
 
-# Of the values in the first rows, so many in a hundred must look like a kind.
-MOST = 95
+# A column gets a type when at least this share of its values in the first rows matches.
+MIN_MATCH_PERCENT = 95
 MAX_KEY_COLUMNS = 5
-# Columns that name a row, best first, compared without case, spaces and signs.
+# Names of columns that identify a row, best first, compared without case, spaces and punctuation.
 KEY_NAMES = (
     "gid",
     "id",
@@ -54,8 +55,8 @@ _date = re.compile(
 )
 
 
-class Kind(StrEnum):
-    """What the values of a column are."""
+class ColumnType(StrEnum):
+    """The type of a column's values."""
 
     TEXT = "text"
     NUMBER = "number"
@@ -65,13 +66,22 @@ class Kind(StrEnum):
     DATE = "date"
 
 
-KIND_WORDS = {
-    Kind.TEXT: "Text",
-    Kind.NUMBER: "Number",
-    Kind.PRICE: "Price",
-    Kind.URL: "Address",
-    Kind.IMAGE: "Image",
-    Kind.DATE: "Date",
+COLUMN_TYPE_LABELS = {
+    ColumnType.TEXT: "Text",
+    ColumnType.NUMBER: "Number",
+    ColumnType.PRICE: "Price",
+    ColumnType.URL: "URL",
+    ColumnType.IMAGE: "Image",
+    ColumnType.DATE: "Date",
+}
+
+COLUMN_TYPE_NOUNS = {
+    ColumnType.TEXT: "text",
+    ColumnType.NUMBER: "number",
+    ColumnType.PRICE: "price",
+    ColumnType.URL: "URL",
+    ColumnType.IMAGE: "image URL",
+    ColumnType.DATE: "date",
 }
 
 
@@ -79,34 +89,42 @@ def _is_price(text: str) -> bool:
     return bool(_amount.fullmatch(_money_sign.sub("", text).strip()))
 
 
-FITS: dict[Kind, Callable[[str], object]] = {
-    Kind.TEXT: bool,
-    Kind.NUMBER: _number.fullmatch,
-    Kind.PRICE: _is_price,
-    Kind.URL: _url.fullmatch,
-    Kind.IMAGE: _url.match,
-    Kind.DATE: _date.fullmatch,
+VALUE_CHECKS: dict[ColumnType, Callable[[str], object]] = {
+    ColumnType.TEXT: bool,
+    ColumnType.NUMBER: _number.fullmatch,
+    ColumnType.PRICE: _is_price,
+    ColumnType.URL: _url.fullmatch,
+    ColumnType.IMAGE: _url.match,
+    ColumnType.DATE: _date.fullmatch,
 }
 
 
 class Column(BaseModel):
-    """What a column of the file becomes. A row is left out when a `required` one is empty or not of its kind."""
+    """How one column of a file is imported.
+
+    Attributes:
+        name: The name of the column in the feed.
+        type: The type of its values; checked only if the column is required.
+        required: Whether a row is invalid if the value is empty or does not match the type.
+        dropped: Whether the column is not imported.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
-    kind: Kind = Kind.TEXT
+    type: ColumnType = ColumnType.TEXT
     required: bool = False
     dropped: bool = False
 
 
-class Shape(BaseModel):
-    """What a file's rows become.
+class FeedSchema(BaseModel):
+    """How the rows of a file are imported.
 
     Attributes:
-        columns: by the file's own names.
-        key: the file's columns that a row is known by; none for its place.
-        group: the file's column that the variants of a product share, when blank cells are filled from the row above.
+        columns: The columns by their names in the file.
+        key: The file's columns that identify a row. If empty, rows are identified by their position.
+        group: The file's column that the variants of a product share. If set, empty cells of a variant are filled from
+            the row above.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -115,129 +133,132 @@ class Shape(BaseModel):
     key: Annotated[list[str], Field(max_length=MAX_KEY_COLUMNS)] = []
     group: str | None = None
 
-    def completed(self, sample: Table) -> "Shape":
-        """The same, with a guess for each column that it does not speak of yet.
+    def with_guesses(self, sample: Table) -> "FeedSchema":
+        """Return the schema with a guess added for each column that it does not contain yet.
 
-        Raises InvalidFileError when a column of the key is not in the file.
+        Raises:
+            InvalidFileError: A column of the key is not in the file.
         """
         missing = [column for column in self.key if column not in sample.columns]
         if missing:
-            raise InvalidFileError(f"The file has no column “{missing[0]}”, by which the feed knows its rows")
+            raise InvalidFileError(f"The file has no column “{missing[0]}”, which is part of the feed's key")
         taken = {column.name for column in self.columns.values()}
         guessed = {
-            name: Column(name=free_name(name, taken), kind=guess_kind(name, (row.get(name, "") for row in sample.rows)))
+            name: Column(
+                name=unique_name(name, taken), type=guess_type(name, (row.get(name, "") for row in sample.rows))
+            )
             for name in sample.columns
             if name not in self.columns
         }
         return self.model_copy(update={"columns": self.columns | guessed})
 
-    def names(self, columns: Iterable[str]) -> list[str]:
-        """What the file's columns are called in the feed, without those that are dropped."""
-        arranged = (self.columns.get(column, Column(name=column)) for column in columns)
-        return [column.name for column in arranged if not column.dropped]
+    def feed_columns(self, file_columns: Iterable[str]) -> list[str]:
+        """Return the names that a file's columns have in the feed, without dropped columns."""
+        columns = (self.columns.get(name, Column(name=name)) for name in file_columns)
+        return [column.name for column in columns if not column.dropped]
 
     @property
-    def kinds(self) -> dict[str, Kind]:
-        """The kind of each column, by its name in the feed."""
-        return {column.name: column.kind for column in self.columns.values() if not column.dropped}
+    def types(self) -> dict[str, ColumnType]:
+        """The type of each column by its name in the feed."""
+        return {column.name: column.type for column in self.columns.values() if not column.dropped}
 
     @property
     def key_names(self) -> list[str]:
-        """What the columns of the key are called in the feed."""
+        """The names that the key's columns have in the feed."""
         return [self.columns[column].name if column in self.columns else column for column in self.key]
 
-    def arrangement(self) -> Callable[[Row], Row] | None:
-        """What renames a row's cells and drops some; None when there is nothing to do."""
-        others = {
+    def row_mapper(self) -> Callable[[Row], Row] | None:
+        """Return a function that renames and drops the cells of a row; None if the rows stay as they are."""
+        new_names = {
             source: None if column.dropped else column.name
             for source, column in self.columns.items()
             if column.dropped or column.name != source
         }
-        if not others:
+        if not new_names:
             return None
         return lambda row: {
-            name: value for source, value in row.items() if (name := others.get(source, source)) is not None
+            name: value for source, value in row.items() if (name := new_names.get(source, source)) is not None
         }
 
-    def complaint(self, row: Mapping[str, str]) -> str | None:
-        """Why a row, under the file's names, has to be left out; None when it has not."""
+    def find_error(self, row: Mapping[str, str]) -> str | None:
+        """Return why a row of the file is invalid, or None if it is valid."""
         for source, column in self.columns.items():
             if not column.required:
                 continue
             value = row.get(source, "")
             if not value:
                 return f"“{column.name}” is empty"
-            if not FITS[column.kind](value):
-                return f"“{column.name}” is no {KIND_WORDS[column.kind].lower()}: {value[:80]}"
+            if not VALUE_CHECKS[column.type](value):
+                return f"“{column.name}” is not a valid {COLUMN_TYPE_NOUNS[column.type]}: {value[:80]}"
         return None
 
 
-def guess_shape(sample: Table) -> Shape:
-    """The shape of a file that nobody has looked at yet, from its first rows."""
-    return _guess_key(sample).completed(sample)
+def guess_schema(sample: Table) -> FeedSchema:
+    """Guess the schema of a file from its first rows."""
+    return _guess_key(sample).with_guesses(sample)
 
 
 def guess_group(sample: Table) -> str | None:
-    """The column that several rows in a row share while the later ones leave cells blank that the first one fills."""
+    """Return the column that consecutive rows share while the later rows leave cells of the first one empty."""
     for column in sample.columns:
-        if plain(column) not in GROUP_NAMES:
+        if normalize_name(column) not in GROUP_NAMES:
             continue
-        for before, row in zip(sample.rows, sample.rows[1:], strict=False):
-            if row.get(column) and row.get(column) == before.get(column) and len(row) < len(before):
+        for previous, row in zip(sample.rows, sample.rows[1:], strict=False):
+            if row.get(column) and row.get(column) == previous.get(column) and len(row) < len(previous):
                 return column
     return None
 
 
-def guess_kind(name: str, values: Iterable[str]) -> Kind:
-    """What kind of values a column holds, by its name and its values."""
+def guess_type(name: str, values: Iterable[str]) -> ColumnType:
+    """Guess the type of a column from its name and its values."""
     filled = [value for value in values if value]
     if not filled:
-        return Kind.TEXT
+        return ColumnType.TEXT
     if _mostly(_url.fullmatch, filled):
-        images = _mostly(_image.fullmatch, filled) or _image_name.search(plain(name))
-        return Kind.IMAGE if images else Kind.URL
-    if _mostly(_is_price, filled) and (_price_name.search(plain(name)) or _mostly(_money_sign.search, filled)):
-        return Kind.PRICE
-    if plain(name) not in KEY_NAMES and _mostly(_number.fullmatch, filled):
-        return Kind.NUMBER
-    return Kind.DATE if _mostly(_date.fullmatch, filled) else Kind.TEXT
+        images = _mostly(_image.fullmatch, filled) or _image_name.search(normalize_name(name))
+        return ColumnType.IMAGE if images else ColumnType.URL
+    if _mostly(_is_price, filled) and (_price_name.search(normalize_name(name)) or _mostly(_money_sign.search, filled)):
+        return ColumnType.PRICE
+    if normalize_name(name) not in KEY_NAMES and _mostly(_number.fullmatch, filled):
+        return ColumnType.NUMBER
+    return ColumnType.DATE if _mostly(_date.fullmatch, filled) else ColumnType.TEXT
 
 
-def free_name(wanted: str, taken: set[str]) -> str:
-    """The name, with a number behind it when it is taken; it is taken from now on."""
-    name, again = wanted, 2
+def unique_name(base: str, taken: set[str]) -> str:
+    """Return the name with a number appended if it is taken, and add it to the taken names."""
+    name, number = base, 2
     while name in taken:
-        name, again = f"{wanted[: MAX_NAME - 8]} ({again})", again + 1
+        name, number = f"{base[: MAX_NAME - 8]} ({number})", number + 1
     taken.add(name)
     return name
 
 
 @lru_cache(MAX_COLUMNS * 4)
-def plain(name: str) -> str:
-    """A column's name without case, spaces and signs."""
+def normalize_name(name: str) -> str:
+    """Return a column's name in lower case, without spaces and punctuation."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def _guess_key(sample: Table) -> Shape:
+def _guess_key(sample: Table) -> FeedSchema:
     group = guess_group(sample)
     if group is not None:
-        options = [c for c in sample.columns if _option.fullmatch(plain(c)) and c != group]
-        return Shape(key=[group, *options][:MAX_KEY_COLUMNS], group=group)
-    by_name = {plain(column): column for column in reversed(sample.columns)}
+        options = [c for c in sample.columns if _option.fullmatch(normalize_name(c)) and c != group]
+        return FeedSchema(key=[group, *options][:MAX_KEY_COLUMNS], group=group)
+    by_name = {normalize_name(column): column for column in reversed(sample.columns)}
     named = [by_name[name] for name in KEY_NAMES if name in by_name]
     codes = [column for column in sample.columns[:1] if _mostly(_code.fullmatch, _values(sample, column))]
-    return next((Shape(key=[column]) for column in named + codes if _tells_apart(sample, column)), Shape())
+    return next((FeedSchema(key=[column]) for column in named + codes if _is_unique(sample, column)), FeedSchema())
 
 
-def _tells_apart(sample: Table, column: str) -> bool:
-    """Whether a column has another value in each row, but for a few slips."""
-    slips = len(sample.rows) - len(set(_values(sample, column)))
-    return slips <= max(len(sample.rows) // 20, len(sample.rows) >= 4)
+def _is_unique(sample: Table, column: str) -> bool:
+    """Whether a column has a different value in each row, with a few exceptions."""
+    exceptions = len(sample.rows) - len(set(_values(sample, column)))
+    return exceptions <= max(len(sample.rows) // 20, len(sample.rows) >= 4)
 
 
 def _values(sample: Table, column: str) -> list[str]:
     return [row[column] for row in sample.rows if column in row]
 
 
-def _mostly(fits: Callable[[str], object], values: list[str]) -> bool:
-    return sum(1 for value in values if fits(value)) * 100 >= len(values) * MOST
+def _mostly(matches: Callable[[str], object], values: list[str]) -> bool:
+    return sum(1 for value in values if matches(value)) * 100 >= len(values) * MIN_MATCH_PERCENT

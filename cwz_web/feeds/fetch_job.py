@@ -1,7 +1,7 @@
-"""Bringing a feed up to date: fetch outside of any transaction, keep the file, import in one, plan the next time.
+"""Jobs that fetch and import feeds: fetch outside of a transaction, store the file, import it in one transaction.
 
-A source that fails is asked again later and later; after three times in a row the workspace's admins are told, and told
-again when it works.
+A source that fails is retried with exponential backoff. After three consecutive failures the workspace's admins get an
+email, and another one when it works again.
 """
 
 import random
@@ -16,12 +16,12 @@ from sqlalchemy.orm import Session
 
 from cwz_web.crypto import KeyRing
 from cwz_web.db.session import Database
-from cwz_web.feeds.import_files import keep_file, open_kept
-from cwz_web.feeds.imports import Progress, enqueue, fail_import, list_imports, new_import, run_import
+from cwz_web.feeds.import_files import open_file, store_file
+from cwz_web.feeds.imports import Progress, create_import, enqueue_import, fail_import, list_imports, run_import
 from cwz_web.feeds.limits import InvalidFileError
-from cwz_web.feeds.models import Feed, FeedImport, FeedSource
+from cwz_web.feeds.models import Feed, FeedImport, FeedSource, ImportState
 from cwz_web.feeds.schedules import next_time
-from cwz_web.feeds.sources import Fresh, fetch_source, find_source, open_secret, place_of
+from cwz_web.feeds.sources import FetchResult, decrypt_secret, fetch_source, find_source, source_spec
 from cwz_web.net.client import Fetcher, FetchError
 from cwz_web.notify.emails import EmailMessage
 from cwz_web.notify.topics import Topic
@@ -31,18 +31,18 @@ from cwz_web.workspaces.models import Workspace
 
 log = structlog.get_logger()
 
-TELL_AFTER = 3
-FIRST_WAIT = timedelta(minutes=5)
-# How often a long import says how far it is, in seconds.
-PACE = 1.0
-# So that a thousand feeds do not all come at the full hour: later by a tenth of the time until then, or ten minutes.
+NOTIFY_AFTER_FAILURES = 3
+FIRST_RETRY_DELAY = timedelta(minutes=5)
+# How often the progress of an import is saved, in seconds.
+PROGRESS_INTERVAL = 1.0
+# A fetch is delayed at random by up to a tenth of the interval, so that feeds are not all fetched on the hour.
 JITTER = 0.1
 MAX_JITTER = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
-class Office:
-    """What fetching needs. `url` is the address of the site, for links in mails."""
+class FetchContext:
+    """What the jobs need. `url` is the base URL of the installation, for links in emails."""
 
     database: Database
     fetcher: Fetcher
@@ -50,165 +50,171 @@ class Office:
     url: str
 
 
-def ask(db: Session, feed: Feed, source: FeedSource, started_by: UUID | None = None) -> FeedImport:
-    """Have a feed fetched and brought in by a job. Where one is on its way already, that one is it."""
+def request_fetch(db: Session, feed: Feed, source: FeedSource, started_by: UUID | None = None) -> FeedImport:
+    """Enqueue a fetch of a feed. Returns its import, or the one that is already queued."""
     newest = next(iter(list_imports(db, feed, limit=1)), None)
-    if newest is not None and newest.fetched and newest.state == "queued":
+    if newest is not None and newest.fetched and newest.state == ImportState.QUEUED:
         return newest
-    record = new_import(db, feed, file_name=file_name_of(source.url), fetched=True, started_by=started_by)
-    enqueue(db, record)
+    record = create_import(db, feed, file_name=file_name_from_url(source.url), fetched=True, started_by=started_by)
+    enqueue_import(db, record)
     return record
 
 
-def fetch_feed(office: Office, workspace_id: UUID, feed_id: UUID, import_id: UUID | None = None) -> None:
-    """Fetch a feed's source, and have what is new brought in.
+def fetch_feed(context: FetchContext, workspace_id: UUID, feed_id: UUID, import_id: UUID | None = None) -> None:
+    """Fetch a feed's source and enqueue the import of the file, if it has changed.
 
-    Arguments:
-        import_id: the import that was asked for; without one it begins when there is anything new.
+    Args:
+        context: Services.
+        workspace_id: The workspace.
+        feed_id: The feed.
+        import_id: The import that requested the fetch; None to create one only if the file has changed.
     """
-    with office.database.transaction(workspace_id) as db:
+    with context.database.transaction(workspace_id) as db:
         source = find_source(db, workspace_id, feed_id)
         feed = db.get(Feed, (workspace_id, feed_id))
         if source is None or feed is None:
-            _end(db, workspace_id, import_id, "The feed has no address any more")
+            _fail_import(db, workspace_id, import_id, "The feed no longer has a URL")
             return
         if feed.deleted_at:
-            plan_next(source)
+            schedule_next_fetch(source)
             return
-        known = source if feed.item_count else None  # into an empty feed it has to come, changed or not
+        known = source if feed.item_count else None  # an empty feed is imported even if the file has not changed
     try:
-        fresh = fetch_source(office.fetcher, place_of(source), open_secret(office.ring, source), known)
-        with office.database.transaction(workspace_id) as db:
-            _take(db, office, workspace_id, feed_id, fresh, import_id)
+        result = fetch_source(context.fetcher, source_spec(source), decrypt_secret(context.ring, source), known)
+        with context.database.transaction(workspace_id) as db:
+            _store_result(db, context, workspace_id, feed_id, result, import_id)
     except FetchError as error:
-        with office.database.transaction(workspace_id) as db:
-            _end(db, workspace_id, import_id, str(error))
-            _note_failure(db, office, workspace_id, feed_id, str(error))
+        with context.database.transaction(workspace_id) as db:
+            _fail_import(db, workspace_id, import_id, str(error))
+            _record_failure(db, context, workspace_id, feed_id, str(error))
 
 
-def bring_in(office: Office, workspace_id: UUID, import_id: UUID) -> None:
-    """Bring in the file of an import that waits, or fetch it first, when it is to be fetched and is not there yet."""
-    with office.database.transaction(workspace_id) as db:
+def process_import(context: FetchContext, workspace_id: UUID, import_id: UUID) -> None:
+    """Import the file of a queued import, or fetch the file first if it is not stored yet."""
+    with context.database.transaction(workspace_id) as db:
         record = db.get(FeedImport, (workspace_id, import_id))
-        if record is None or record.state != "queued":
+        if record is None or record.state != ImportState.QUEUED:
             return
-        file = open_kept(db, record)
+        file = open_file(db, record)
         feed = db.get_one(Feed, (workspace_id, record.feed_id))
         if feed.deleted_at:
             fail_import(db, record, "The feed was deleted")
             return
     if file is None:
-        fetch_feed(office, workspace_id, record.feed_id, import_id)
+        fetch_feed(context, workspace_id, record.feed_id, import_id)
         return
     try:
-        with office.database.transaction(workspace_id) as db:
+        with context.database.transaction(workspace_id) as db:
             feed = db.get_one(Feed, (workspace_id, record.feed_id))
-            mine = db.get_one(FeedImport, (workspace_id, import_id))
-            run_import(db, feed, mine, file, _teller(office.database, record))
+            feed_import = db.get_one(FeedImport, (workspace_id, import_id))
+            run_import(db, feed, feed_import, file, _progress_writer(context.database, record))
             if record.fetched:
-                _note_success(db, office, workspace_id, feed)
-            if mine.fetched and mine.state == "held":
-                said = (
-                    f"What was fetched for the feed {{}} would remove {mine.removed:,} of its {feed.item_count:,} rows."
+                _record_success(db, context, workspace_id, feed)
+            if feed_import.fetched and feed_import.state == ImportState.NEEDS_REVIEW:
+                message = (
+                    f"The newest file of the feed {{}} would remove {feed_import.removed:,} of its "
+                    f"{feed.item_count:,} rows. Nothing changes until you apply or discard the import."
                 )
-                _tell(db, office, feed, "An import of {} waits for you", f"{said} Nothing changes until you decide.")
+                _email_admins(db, context, feed, "An import of {} needs your review", message)
     except InvalidFileError as error:
-        with office.database.transaction(workspace_id) as db:
-            _end(db, workspace_id, import_id, str(error))
+        with context.database.transaction(workspace_id) as db:
+            _fail_import(db, workspace_id, import_id, str(error))
             if record.fetched:
-                _note_failure(db, office, workspace_id, record.feed_id, str(error))
-    log.info("feed import ended", workspace=str(workspace_id), feed=str(record.feed_id), number=record.number)
+                _record_failure(db, context, workspace_id, record.feed_id, str(error))
+    log.info("feed import finished", workspace=str(workspace_id), feed=str(record.feed_id), number=record.number)
 
 
-def plan_next(source: FeedSource) -> None:
-    """Say when the source is asked again: by its schedule, or, while it fails, ever later, but no later than that."""
+def schedule_next_fetch(source: FeedSource) -> None:
+    """Set when the source is fetched next: on its schedule, or after a failure earlier, with exponential backoff."""
     now = datetime.now(UTC)
     if source.cron is None:
         source.next_at = None
         return
     wait = next_time(source.cron, source.time_zone, source.feed_id, now) - now
     if source.failures:
-        wait = min(wait, FIRST_WAIT * 2 ** min(source.failures - 1, 12))
-    jitter = min(wait * JITTER, MAX_JITTER) * random.random()  # noqa: S311 - nobody gains by guessing it
+        wait = min(wait, FIRST_RETRY_DELAY * 2 ** min(source.failures - 1, 12))
+    jitter = min(wait * JITTER, MAX_JITTER) * random.random()  # noqa: S311 - not a secret
     source.next_at = now + wait + jitter
 
 
-def file_name_of(url: str) -> str:
-    """What an import is called: the end of the address, without what may be secret in it."""
+def file_name_from_url(url: str) -> str:
+    """Return the file name of a URL, without its query, which may contain secrets."""
     path = url.partition("?")[0].rstrip("/")
     return path.rpartition("/")[2][-200:] or path[-200:]
 
 
-def _take(db: Session, office: Office, workspace_id: UUID, feed_id: UUID, fresh: Fresh, import_id: UUID | None) -> None:
+def _store_result(
+    db: Session, context: FetchContext, workspace_id: UUID, feed_id: UUID, result: FetchResult, import_id: UUID | None
+) -> None:
     source = db.get_one(FeedSource, (workspace_id, feed_id), with_for_update=True)
     feed = db.get_one(Feed, (workspace_id, feed_id))
     record = db.get_one(FeedImport, (workspace_id, import_id)) if import_id else None
-    if fresh.file is None:
+    if result.file is None:
         if record is not None:
-            record.state, record.percent, record.finished_at = "unchanged", 100, datetime.now(UTC)
-        _note_success(db, office, workspace_id, feed)
+            record.state, record.percent, record.finished_at = ImportState.UNCHANGED, 100, datetime.now(UTC)
+        _record_success(db, context, workspace_id, feed)
     else:
-        record = record or new_import(db, feed, file_name=file_name_of(source.url), fetched=True)
-        keep_file(db, record, fresh.file)
-        enqueue(db, record)
-    source.etag, source.last_modified, source.digest = fresh.etag, fresh.last_modified, fresh.digest
+        record = record or create_import(db, feed, file_name=file_name_from_url(source.url), fetched=True)
+        store_file(db, record, result.file)
+        enqueue_import(db, record)
+    source.etag, source.last_modified, source.digest = result.etag, result.last_modified, result.digest
     source.fetched_at = datetime.now(UTC)
-    plan_next(source)
+    schedule_next_fetch(source)
 
 
-def _note_success(db: Session, office: Office, workspace_id: UUID, feed: Feed) -> None:
+def _record_success(db: Session, context: FetchContext, workspace_id: UUID, feed: Feed) -> None:
     source = db.get(FeedSource, (workspace_id, feed.id), with_for_update=True)
     if source is None:
         return
-    if source.failures >= TELL_AFTER:
-        _tell(db, office, feed, "{} is fetched again", "The feed {} can be fetched again.")
-    source.failures, source.trouble = 0, None
+    if source.failures >= NOTIFY_AFTER_FAILURES:
+        _email_admins(db, context, feed, "{} can be fetched again", "The feed {} can be fetched again.")
+    source.failures, source.error_message = 0, None
 
 
-def _note_failure(db: Session, office: Office, workspace_id: UUID, feed_id: UUID, why: str) -> None:
+def _record_failure(db: Session, context: FetchContext, workspace_id: UUID, feed_id: UUID, error_message: str) -> None:
     source = db.get(FeedSource, (workspace_id, feed_id), with_for_update=True)
     if source is None:
         return
     source.failures += 1
-    source.trouble = why[:500]
-    # What could not be brought in has to come again, changed or not.
+    source.error_message = error_message[:500]
+    # The file has to be fetched again even if it has not changed.
     source.etag = source.last_modified = None
     source.digest = ""
-    plan_next(source)
+    schedule_next_fetch(source)
     feed = db.get_one(Feed, (workspace_id, feed_id))
-    told = {"feed": feed.id, "name": feed.name, "error": source.trouble, "failures": source.failures}
-    emit(db, workspace_id, Event.FEED_FAILED, told)
-    if source.failures == TELL_AFTER:
-        said = f"The feed {{}} could not be fetched {TELL_AFTER} times in a row. {why}."
-        _tell(db, office, feed, "{} cannot be fetched", said)
+    payload = {"feed": feed.id, "name": feed.name, "error": source.error_message, "failures": source.failures}
+    emit(db, workspace_id, Event.FEED_FAILED, payload)
+    if source.failures == NOTIFY_AFTER_FAILURES:
+        message = f"Fetching the feed {{}} failed {NOTIFY_AFTER_FAILURES} times in a row. {error_message}."
+        _email_admins(db, context, feed, "{} cannot be fetched", message)
 
 
-def _end(db: Session, workspace_id: UUID, import_id: UUID | None, why: str) -> None:
+def _fail_import(db: Session, workspace_id: UUID, import_id: UUID | None, error_message: str) -> None:
     if import_id is not None:
-        fail_import(db, db.get_one(FeedImport, (workspace_id, import_id)), why)
+        fail_import(db, db.get_one(FeedImport, (workspace_id, import_id)), error_message)
 
 
-def _teller(database: Database, record: FeedImport) -> Progress:
-    """What writes down how far an import is, now and then, beside its own transaction, so that it can be seen."""
-    told_at = time.monotonic()
+def _progress_writer(database: Database, record: FeedImport) -> Progress:
+    """Return a callback that saves the progress of an import in its own transaction, so that it is visible."""
+    written_at = time.monotonic()
 
-    def tell(rows: int, percent: int) -> None:
-        nonlocal told_at
-        if time.monotonic() - told_at < PACE:
+    def write(rows: int, percent: int) -> None:
+        nonlocal written_at
+        if time.monotonic() - written_at < PROGRESS_INTERVAL:
             return
-        told_at = time.monotonic()
+        written_at = time.monotonic()
         with database.transaction(record.workspace_id) as db:
-            mine = (FeedImport.workspace_id == record.workspace_id, FeedImport.id == record.id)
-            db.execute(update(FeedImport).where(*mine).values(rows_read=rows, percent=percent))
+            this = (FeedImport.workspace_id == record.workspace_id, FeedImport.id == record.id)
+            db.execute(update(FeedImport).where(*this).values(rows_read=rows, percent=percent))
 
-    return tell
+    return write
 
 
-def _tell(db: Session, office: Office, feed: Feed, subject: str, said: str) -> None:
-    """Write to the workspace's admins about a feed. Both texts name it with {}."""
+def _email_admins(db: Session, context: FetchContext, feed: Feed, subject: str, message: str) -> None:
+    """Email the workspace's admins about a feed. `{}` stands for its name in both texts."""
     workspace = db.get_one(Workspace, feed.workspace_id)
-    reason = f"You get this mail because you are an admin of {workspace.name}."
-    link = ("See the feed", f"{office.url}/w/{workspace.slug}/feeds/{feed.id}")
-    named = said.replace("{}", f"{feed.name} of {workspace.name}")
-    letter = EmailMessage(subject.replace("{}", feed.name), (named,), link, reason, Topic.FEEDS)
-    email_admins(db, feed.workspace_id, letter)
+    reason = f"You receive this email because you are an admin of {workspace.name}."
+    link = ("View feed", f"{context.url}/w/{workspace.slug}/feeds/{feed.id}")
+    text = message.replace("{}", f"{feed.name} in {workspace.name}")
+    email = EmailMessage(subject.replace("{}", feed.name), (text,), link, reason, Topic.FEEDS)
+    email_admins(db, feed.workspace_id, email)

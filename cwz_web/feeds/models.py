@@ -1,6 +1,7 @@
-"""Tables of feeds and their items."""
+"""Models of feeds: feeds, items and their versions, imports and their files, sources."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -17,12 +18,40 @@ def _of_import() -> ForeignKeyConstraint:
     )
 
 
-class Feed(WorkspaceOwned, Base):
-    """A source of rows. `columns` are those that hold anything, in the file's order; `shape` says what the file's
-    columns become (shaping.Shape).
+class ImportState(StrEnum):
+    """The state of an import."""
 
-    An import that would remove more than `guard_percent` of the rows is held. `import_number` counts the imports, and
-    `revision` the times that rows have changed. A feed that was deleted stays for a while, so that this can be undone.
+    DRAFT = "draft"  # the schema has not been confirmed yet
+    QUEUED = "queued"  # a job fetches or imports the file; `percent` is its progress
+    NEEDS_REVIEW = "needs_review"  # it would remove too many rows
+    APPLIED = "applied"
+    UNCHANGED = "unchanged"  # the source has not changed since the last fetch
+    DISCARDED = "discarded"
+    FAILED = "failed"
+
+
+IMPORT_STATE_LABELS = {
+    ImportState.DRAFT: "Draft",
+    ImportState.QUEUED: "Queued",
+    ImportState.NEEDS_REVIEW: "Needs review",
+    ImportState.APPLIED: "Completed",
+    ImportState.UNCHANGED: "No changes",
+    ImportState.DISCARDED: "Discarded",
+    ImportState.FAILED: "Failed",
+}
+
+
+class Feed(WorkspaceOwned, Base):
+    """A table of rows that images are rendered from.
+
+    Attributes:
+        columns: The names of the columns that have values, in the file's order.
+        schema: The feed's schema (columns.FeedSchema).
+        notes: Notes on the last import, as sentences.
+        import_number: The number of the last import.
+        revision: The number of times that rows have changed.
+        max_removed_percent: An import that would remove a larger share of the rows needs a review.
+        deleted_at: When the feed was deleted. It is kept for a while, so that it can be restored.
     """
 
     __tablename__ = "feeds"
@@ -30,21 +59,27 @@ class Feed(WorkspaceOwned, Base):
     name: Mapped[str]
     file_name: Mapped[str]
     columns: Mapped[list[str]] = mapped_column(JSONB)
-    shape: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default="{}")
+    schema: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default="{}")
     notes: Mapped[list[str]] = mapped_column(JSONB, default=list)
     item_count: Mapped[int] = mapped_column(default=0)
     imported_at: Mapped[datetime | None]
     import_number: Mapped[int] = mapped_column(default=0, server_default="0")
     revision: Mapped[int] = mapped_column(default=0, server_default="0")
-    guard_percent: Mapped[int] = mapped_column(default=50, server_default="50")
+    max_removed_percent: Mapped[int] = mapped_column(default=50, server_default="50")
     deleted_at: Mapped[datetime | None]
 
 
 class Item(Timestamped, Base):
-    """A row of a feed, at its place. `data` holds only the cells that are not empty.
+    """A row of a feed.
 
-    `revision` is the feed's when the row was added or last changed. What hangs on a feed by its rows has no foreign
-    key: triggers check that the feed is there once a statement, and remove the rows with it (migration 0015).
+    Tables of rows have no foreign key to the feed, which PostgreSQL would check row by row: triggers check once a
+    statement that the feed exists, and delete the rows with it (0001_initial.sql).
+
+    Attributes:
+        position: The row's place in the file's order.
+        data: The cells that are not empty, by column.
+        changed_at: When an import or a write last changed it; None if it has not changed since it was added.
+        revision: The feed's revision when the row was added or last changed.
     """
 
     __tablename__ = "items"
@@ -61,7 +96,7 @@ class Item(Timestamped, Base):
 
 
 class ItemVersion(Base):
-    """What a row was before `revision` changed or removed it."""
+    """A row as it was before `revision` changed or removed it."""
 
     __tablename__ = "item_versions"
 
@@ -76,25 +111,32 @@ class ItemVersion(Base):
     __table_args__ = (Index(None, "workspace_id", "feed_id", "revision"),)
 
 
-class ItemOrder(Base):
-    """The rows of a feed in the order of a column, as of a revision, so that any page of it is found at once."""
+class SortIndexEntry(Base):
+    """The rank of a row when a feed is sorted by a column (sort_index.py), as of a revision."""
 
-    __tablename__ = "item_orders"
+    __tablename__ = "sort_index"
 
     workspace_id: Mapped[UUID] = mapped_column(primary_key=True)
     feed_id: Mapped[UUID] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(primary_key=True)
+    sort: Mapped[str] = mapped_column(primary_key=True)
     revision: Mapped[int] = mapped_column(primary_key=True)
     rank: Mapped[int] = mapped_column(primary_key=True)
     position: Mapped[int]
 
 
 class FeedImport(WorkspaceOwned, Base):
-    """One time that a file came into a feed, what it changed, and what became of it.
+    """An import of a file into a feed.
 
-    `draft`: its columns have not been looked at yet. `queued`: a job brings it in, `percent` tells how far it is.
-    `applied`, `unchanged`, `discarded`, `failed` (see `trouble`): it is over. `held`: it would remove too much, and
-    waits until somebody has `confirmed` it. `fetched` tells that the file comes from the feed's source.
+    Attributes:
+        number: Counts the imports of a feed.
+        state: The state (ImportState).
+        fetched: Whether the file comes from the feed's source.
+        confirmed: Whether the import may remove any number of rows.
+        invalid: The number of rows that were skipped because they are invalid (InvalidRow).
+        rows_read: The number of rows read so far.
+        percent: The share of the file read so far.
+        error_message: Why the import failed.
+        revision: The revision of the feed that the import created.
     """
 
     __tablename__ = "feed_imports"
@@ -102,7 +144,7 @@ class FeedImport(WorkspaceOwned, Base):
     feed_id: Mapped[UUID]
     number: Mapped[int]
     file_name: Mapped[str]
-    state: Mapped[str] = mapped_column(default="queued")
+    state: Mapped[str] = mapped_column(default=ImportState.QUEUED)
     fetched: Mapped[bool] = mapped_column(default=False, server_default="false")
     confirmed: Mapped[bool] = mapped_column(default=False, server_default="false")
     columns: Mapped[list[str]] = mapped_column(JSONB, default=list)
@@ -114,7 +156,7 @@ class FeedImport(WorkspaceOwned, Base):
     invalid: Mapped[int] = mapped_column(default=0, server_default="0")
     rows_read: Mapped[int] = mapped_column(default=0, server_default="0")
     percent: Mapped[int] = mapped_column(default=0, server_default="0")
-    trouble: Mapped[str | None]
+    error_message: Mapped[str | None]
     revision: Mapped[int | None]
     started_by: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
     finished_at: Mapped[datetime | None]
@@ -123,13 +165,13 @@ class FeedImport(WorkspaceOwned, Base):
         ForeignKeyConstraint(["workspace_id", "feed_id"], ["feeds.workspace_id", "feeds.id"], ondelete="CASCADE"),
         UniqueConstraint("workspace_id", "feed_id", "number"),
         CheckConstraint(
-            "state IN ('draft', 'queued', 'applied', 'unchanged', 'held', 'discarded', 'failed')", name="state"
+            "state IN ('draft', 'queued', 'needs_review', 'applied', 'unchanged', 'discarded', 'failed')", name="state"
         ),
     )
 
 
 class FilePart(Base):
-    """A piece of the file of an import, compressed; the newest one of a feed is kept, to be brought in another way."""
+    """A compressed chunk of an import's file. Only the newest file of a feed is stored (import_files.py)."""
 
     __tablename__ = "file_parts"
 
@@ -142,9 +184,13 @@ class FilePart(Base):
 
 
 class InvalidRow(Base):
-    """A row of a file that was left out, and why. `line` is where it stands in the file.
+    """A row that an import skipped because it is invalid.
 
-    The data is JSON, not JSONB, so that its columns keep their order.
+    Attributes:
+        number: Counts the invalid rows of an import.
+        line: The line or the number of the row in the file.
+        reason: Why it is invalid.
+        data: The cells, as JSON and not JSONB, which would not keep the order of the columns.
     """
 
     __tablename__ = "invalid_rows"
@@ -160,9 +206,17 @@ class InvalidRow(Base):
 
 
 class FeedSource(Base):
-    """Where a feed comes from by itself. `cron` says when, in `time_zone` (schedules.py); NULL for only when asked.
+    """The URL that a feed is fetched from.
 
-    `etag`, `last_modified` and `digest` tell whether there is anything new; `failures` counts those in a row.
+    Attributes:
+        username: The user name for HTTP Basic authentication; "" for none.
+        header: The name of the header that carries the secret; "" for none.
+        sealed: The encrypted password or header value.
+        cron: When to fetch the feed, in `time_zone` (schedules.py); None for only on request.
+        next_at: When the feed is fetched next.
+        digest: The SHA-256 of the last file, which shows with `etag` and `last_modified` whether the file has changed.
+        failures: The number of consecutive failures.
+        error_message: Why the last fetch failed.
     """
 
     __tablename__ = "feed_sources"
@@ -181,7 +235,7 @@ class FeedSource(Base):
     digest: Mapped[str] = mapped_column(default="")
     fetched_at: Mapped[datetime | None]
     failures: Mapped[int] = mapped_column(default=0)
-    trouble: Mapped[str | None]
+    error_message: Mapped[str | None]
 
     __table_args__ = (
         ForeignKeyConstraint(["workspace_id", "feed_id"], ["feeds.workspace_id", "feeds.id"], ondelete="CASCADE"),

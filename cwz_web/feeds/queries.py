@@ -1,119 +1,150 @@
-"""Looking at feeds and their items. Pages go by position, key or rank, so the last page costs what the first does.
+"""Queries for feeds and their items, with keyset pagination by position, key or rank.
 
-What no index can find (a text in any column) is looked for row by row, for a moment a request: each page says how far
-it has looked, and the next one goes on from there. So no request is slow, however many rows there are.
+A text in any column cannot be found by an index. Such a search scans rows for a bounded time and returns where it
+stopped, so that the next request continues from there: no request is slow, however many rows the feed has.
 """
 
 import time
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.orm import Session
 
-from cwz_web.feeds.models import Feed, Item, ItemOrder, ItemVersion
+from cwz_web.feeds.models import Feed, Item, ItemVersion, SortIndexEntry
 
-PAGE = 50
-HIGHEST = "\U0010ffff"
-# Rows are looked through in steps of so many, for so many seconds a request.
-STEP = 2000
-SECONDS = 0.04
+PAGE_SIZE = 50
+HIGHEST_CHARACTER = "\U0010ffff"
+# A search scans this many rows a query, for this long a request.
+SCAN_STEP = 2000
+SCAN_SECONDS = 0.04
 
-State = Literal["", "new", "changed"]
+
+class ChangeFilter(StrEnum):
+    """Which rows to show by what the last revision of the feed did to them."""
+
+    ALL = ""
+    NEW = "new"
+    CHANGED = "changed"
+
+
+CHANGE_FILTER_LABELS = {
+    ChangeFilter.ALL: "All rows",
+    ChangeFilter.NEW: "Added in the last import",
+    ChangeFilter.CHANGED: "Changed in the last import",
+}
 
 
 @dataclass(frozen=True)
-class Query:
-    """Which rows of a feed, and in which order.
+class RowQuery:
+    """Which rows of a feed to show, and in which order.
 
     Attributes:
-        text: what the rows hold, anywhere or in `column`, in upper or lower case.
-        column: where the text is looked for; "" for everywhere.
-        state: what the last change of the feed did to them.
-        sort: the column that they are in the order of, with a - before it for the greatest first; "" for the file's.
+        text: The text to find, ignoring case.
+        column: The column to search; "" for all columns and the key.
+        state: Only rows that the last revision added or changed.
+        sort: The column to sort by, prefixed by - for descending order; "" for the file's order.
     """
 
     text: str = ""
     column: str = ""
-    state: State = ""
+    state: ChangeFilter = ChangeFilter.ALL
     sort: str = ""
 
     @property
     def is_filter(self) -> bool:
-        """Whether some rows are left out."""
+        """Whether the query excludes rows."""
         return bool(self.text or self.state)
 
 
 @dataclass
-class Found:
+class RowPage:
     """A page of rows.
 
     Attributes:
-        after: where the next page goes on, 0 when there is none.
-        looked: how many rows were looked at for it.
+        items: The rows.
+        next_after: The position or rank after which the next page begins; 0 on the last page.
+        scanned: The number of rows that were scanned.
     """
 
     items: list[Item] = field(default_factory=list)
-    after: int = 0
-    looked: int = 0
+    next_after: int = 0
+    scanned: int = 0
 
 
 def list_feeds(db: Session, workspace_id: UUID, limit: int = 1000) -> list[Feed]:
-    """The workspace's feeds, newest first."""
-    mine = select(Feed).where(Feed.workspace_id == workspace_id, Feed.deleted_at.is_(None))
-    return list(db.scalars(mine.order_by(Feed.id.desc()).limit(limit)))
+    """Return the workspace's feeds, newest first, without deleted ones."""
+    query = select(Feed).where(Feed.workspace_id == workspace_id, Feed.deleted_at.is_(None))
+    return list(db.scalars(query.order_by(Feed.id.desc()).limit(limit)))
 
 
-def items_after(db: Session, feed: Feed, position: int = 0, limit: int = PAGE) -> list[Item]:
-    """The feed's items that come after a position, in the file's order."""
-    mine = select(Item).where(*_of(feed), Item.position > position)
-    return list(db.scalars(mine.order_by(Item.position).limit(limit)))
+def list_items(db: Session, feed: Feed, position: int = 0, limit: int = PAGE_SIZE) -> list[Item]:
+    """Return the feed's items after a position, in the file's order."""
+    query = select(Item).where(*_of(feed), Item.position > position)
+    return list(db.scalars(query.order_by(Item.position).limit(limit)))
 
 
 def find_item(db: Session, feed: Feed, key: str) -> Item | None:
-    """The feed's item of a key."""
+    """Return the feed's item with a key, or None."""
     return db.scalar(select(Item).where(*_of(feed), Item.key == key))
 
 
-def find_items(db: Session, feed: Feed, query: Query, after: int = 0, limit: int = PAGE) -> Found:
-    """A page of the rows that a query is about, those after a place in their order. The order has to be ready."""
-    place, places = _places(feed, query)
-    found = Found(after=after)
-    ends = time.monotonic() + SECONDS
-    step = STEP if query.is_filter else limit
+def find_items(db: Session, feed: Feed, query: RowQuery, after: int = 0, limit: int = PAGE_SIZE) -> RowPage:
+    """Return a page of the items that match a query.
+
+    Args:
+        db: The session.
+        feed: The feed.
+        query: The query. If it is sorted, `sort_index.ensure_sort_index` must have returned True.
+        after: The position or rank after which the page begins.
+        limit: The size of a page.
+    """
+    order, in_order = _ordering(feed, query)
+    page = RowPage(next_after=after)
+    deadline = time.monotonic() + SCAN_SECONDS
+    step = SCAN_STEP if query.is_filter else limit
     while True:
-        window = select(place.label("place")).where(*places, place > found.after).order_by(place).limit(step).subquery()
-        last, looked = db.execute(select(func.max(window.c.place), func.count()).select_from(window)).one()
-        if not looked:
-            found.after = 0
-            return found
-        room = limit - len(found.items)
+        window = (
+            select(order.label("place"))
+            .where(*in_order, order > page.next_after)
+            .order_by(order)
+            .limit(step)
+            .subquery()
+        )
+        last, scanned = db.execute(select(func.max(window.c.place), func.count()).select_from(window)).one()
+        if not scanned:
+            page.next_after = 0
+            return page
+        room = limit - len(page.items)
         rows = db.execute(
-            select(Item, place)
-            .where(*places, *_of(feed), place > found.after, place <= last, *_matches(feed, query))
-            .order_by(place)
+            select(Item, order)
+            .where(*in_order, *_of(feed), order > page.next_after, order <= last, *_filters(feed, query))
+            .order_by(order)
             .limit(room)
         ).all()
-        found.items += [item for item, _ in rows]
-        found.looked += looked
-        full = len(rows) == room
-        found.after = rows[-1][1] if full else last if looked == step else 0
-        if full or not found.after or time.monotonic() > ends:
-            return found
+        page.items += [item for item, _ in rows]
+        page.scanned += scanned
+        is_full = len(rows) == room
+        page.next_after = rows[-1][1] if is_full else last if scanned == step else 0
+        if is_full or not page.next_after or time.monotonic() > deadline:
+            return page
 
 
-def items_with_key(db: Session, feed: Feed, begins: str, after: str = "", limit: int = PAGE) -> list[Item]:
-    """The feed's items whose key begins with a text, by key, those after one key."""
+def list_items_by_key_prefix(
+    db: Session, feed: Feed, prefix: str, after: str = "", limit: int = PAGE_SIZE
+) -> list[Item]:
+    """Return the feed's items whose key begins with a prefix, sorted by key, after a key."""
     return list(
         db.scalars(
             select(Item)
             .where(
                 *_of(feed),
-                Item.key.startswith(begins, autoescape=True),
-                # Behind row-level security only a range is looked up in the index; LIKE alone would read every row.
-                Item.key >= begins,
-                Item.key < f"{begins}{HIGHEST}",
+                Item.key.startswith(prefix, autoescape=True),
+                # Under row-level security only a range uses the index; LIKE alone would scan all rows.
+                Item.key >= prefix,
+                Item.key < f"{prefix}{HIGHEST_CHARACTER}",
                 Item.key > after,
             )
             .order_by(Item.key)
@@ -122,40 +153,40 @@ def items_with_key(db: Session, feed: Feed, begins: str, after: str = "", limit:
     )
 
 
-def versions_of(db: Session, feed: Feed, key: str) -> list[ItemVersion]:
-    """What the item of a key was before, newest first."""
-    mine = select(ItemVersion).where(
+def list_versions(db: Session, feed: Feed, key: str) -> list[ItemVersion]:
+    """Return the earlier versions of the item with a key, newest first."""
+    query = select(ItemVersion).where(
         ItemVersion.workspace_id == feed.workspace_id, ItemVersion.feed_id == feed.id, ItemVersion.key == key
     )
-    return list(db.scalars(mine.order_by(ItemVersion.revision.desc())))
+    return list(db.scalars(query.order_by(ItemVersion.revision.desc())))
 
 
-def _places(feed: Feed, query: Query) -> tuple[Any, tuple[ColumnElement[bool], ...]]:
-    """What the rows are in the order of, and what that takes."""
+def _ordering(feed: Feed, query: RowQuery) -> tuple[Any, tuple[ColumnElement[bool], ...]]:
+    """Return the column that orders the rows, and the conditions that select its table's rows of the feed."""
     if not query.sort:
         return Item.position, _of(feed)
-    return ItemOrder.rank, (
-        ItemOrder.workspace_id == feed.workspace_id,
-        ItemOrder.feed_id == feed.id,
-        ItemOrder.name == query.sort,
-        ItemOrder.revision == feed.revision,
+    return SortIndexEntry.rank, (
+        SortIndexEntry.workspace_id == feed.workspace_id,
+        SortIndexEntry.feed_id == feed.id,
+        SortIndexEntry.sort == query.sort,
+        SortIndexEntry.revision == feed.revision,
     )
 
 
-def _matches(feed: Feed, query: Query) -> list[ColumnElement[bool]]:
-    matches: list[ColumnElement[bool]] = []
+def _filters(feed: Feed, query: RowQuery) -> list[ColumnElement[bool]]:
+    filters: list[ColumnElement[bool]] = []
     if query.sort:
-        matches.append(Item.position == ItemOrder.position)
+        filters.append(Item.position == SortIndexEntry.position)
     if query.state:
-        was_there = Item.changed_at.is_not(None) if query.state == "changed" else Item.changed_at.is_(None)
-        matches += [Item.revision == feed.revision, was_there]
+        is_state = Item.changed_at.is_not(None) if query.state == ChangeFilter.CHANGED else Item.changed_at.is_(None)
+        filters += [Item.revision == feed.revision, is_state]
     if query.text and query.column:
-        matches.append(Item.data[query.column].astext.icontains(query.text, autoescape=True))
+        filters.append(Item.data[query.column].astext.icontains(query.text, autoescape=True))
     elif query.text:
         values = func.jsonb_each_text(Item.data).table_valued("key", "value")
         anywhere = exists().select_from(values).where(values.c.value.icontains(query.text, autoescape=True))
-        matches.append(anywhere | Item.key.icontains(query.text, autoescape=True))
-    return matches
+        filters.append(anywhere | Item.key.icontains(query.text, autoescape=True))
+    return filters
 
 
 def _of(feed: Feed) -> tuple[ColumnElement[bool], ...]:

@@ -1,12 +1,13 @@
-"""When a feed is fetched by itself: hourly to weekly, or by a cron expression, in the time zone of whoever chose it.
+"""Schedules on which feeds are fetched: hourly to weekly, or a cron expression, in a time zone.
 
-Cron is as crontab(5) has it, five fields, read by croniter; an `H` is a number that is the feed's own, so that a
-thousand feeds do not come at once.
+Cron expressions have the five fields of crontab(5), as croniter reads them. An `H` stands for a number derived from the
+feed's id, so that a thousand feeds are not fetched at the same minute.
 """
 
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from functools import lru_cache
 from itertools import pairwise
 from uuid import UUID
@@ -14,104 +15,123 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from croniter import CroniterError, croniter
 
-# Words for people, by what the form says.
-EVERY = {
-    "": "Only when I ask",
-    "hour": "Every hour",
-    "six-hours": "Every six hours",
-    "day": "Every day",
-    "week": "Every week",
-    "cron": "By a cron expression",
+
+class Frequency(StrEnum):
+    """How often a feed is fetched."""
+
+    MANUAL = ""
+    HOURLY = "hour"
+    SIX_HOURS = "six-hours"
+    DAILY = "day"
+    WEEKLY = "week"
+    CRON = "cron"
+
+
+FREQUENCY_LABELS = {
+    Frequency.MANUAL: "Manually",
+    Frequency.HOURLY: "Every hour",
+    Frequency.SIX_HOURS: "Every 6 hours",
+    Frequency.DAILY: "Every day",
+    Frequency.WEEKLY: "Every week",
+    Frequency.CRON: "Cron expression",
 }
 WEEKDAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
-SHORTEST = timedelta(minutes=5)
-# So many times in a row are looked at for the shortest time between two.
-LOOKED_AT = 60
-_HOURLY = {"hour": "H * * * *", "six-hours": "H */6 * * *"}
+MIN_INTERVAL = timedelta(minutes=5)
+# The number of consecutive times of a cron expression that are checked against the minimum interval.
+CHECKED_TIMES = 60
+_HOURLY = {Frequency.HOURLY: "H * * * *", Frequency.SIX_HOURS: "H */6 * * *"}
 _daily = re.compile(r"(\d{1,2}) (\d{1,2}) \* \* (\*|[0-6])|H (\d{1,2}) \* \* (\*|[0-6])")
-# croniter's R is a new random number each time: no schedule.
+# Without croniter's R, a new random number each time.
 _cron = re.compile(r"(?!.*\bR\b)[0-9A-Z*/,#() -]{9,100}", re.IGNORECASE)
 
 
 class InvalidScheduleError(ValueError):
-    """It is no schedule that we keep; the message says what would be right."""
+    """The schedule is not valid; the message says how to fix it."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """A schedule as people choose it.
+    """A schedule as the form shows it.
 
     Attributes:
-        every: a key of EVERY.
-        at: the time of day, "06:00", for days and weeks.
-        weekday: 0 for Sunday, for weeks.
-        cron: for those who write their own.
+        frequency: How often.
+        at: The time of day, as in "06:00", for daily and weekly.
+        weekday: 0 for Sunday, for weekly.
+        cron: The expression, for `Frequency.CRON`.
     """
 
-    every: str = ""
+    frequency: Frequency = Frequency.MANUAL
     at: str = "06:00"
     weekday: int = 1
     cron: str = ""
 
     def expression(self) -> str | None:
-        """The cron expression; None for a feed that is fetched only when asked. Raises InvalidScheduleError."""
+        """Return the cron expression; None for manual fetches. Raises InvalidScheduleError."""
         hour, _, minute = self.at.partition(":")
-        match self.every:
-            case "":
+        match self.frequency:
+            case Frequency.MANUAL:
                 return None
-            case "day":
+            case Frequency.DAILY:
                 return f"{int(minute)} {int(hour)} * * *"
-            case "week":
+            case Frequency.WEEKLY:
                 return f"{int(minute)} {int(hour)} * * {self.weekday}"
-            case "cron":
+            case Frequency.CRON:
                 return check_cron(self.cron)
-        return _HOURLY[self.every]
+        return _HOURLY[self.frequency]
 
     def __str__(self) -> str:
-        when = f"at {self.at}" if self.every in ("day", "week") else self.cron if self.every == "cron" else ""
-        day = f"on {WEEKDAYS[self.weekday]}" if self.every == "week" else ""
-        return " ".join(filter(None, (EVERY[self.every], day, when)))
+        label = FREQUENCY_LABELS[self.frequency]
+        match self.frequency:
+            case Frequency.DAILY:
+                return f"{label} at {self.at}"
+            case Frequency.WEEKLY:
+                return f"{label} on {WEEKDAYS[self.weekday]} at {self.at}"
+            case Frequency.CRON:
+                return f"{label} {self.cron}"
+        return label
 
 
 def schedule_of(expression: str | None) -> Schedule:
-    """A kept expression as people chose it."""
+    """Return the schedule of a stored cron expression."""
     if expression is None:
         return Schedule()
-    for every, known in _HOURLY.items():
+    for frequency, known in _HOURLY.items():
         if expression == known:
-            return Schedule(every)
-    found = _daily.fullmatch(expression)
-    if not found:
-        return Schedule("cron", cron=expression)
-    minute, hour, day = found[1] or 0, found[2] or found[4], found[3] or found[5]
+            return Schedule(frequency)
+    match = _daily.fullmatch(expression)
+    if not match:
+        return Schedule(Frequency.CRON, cron=expression)
+    minute, hour, day = match[1] or 0, match[2] or match[4], match[3] or match[5]
     at = f"{int(hour):02}:{int(minute):02}"
-    return Schedule("day", at) if day == "*" else Schedule("week", at, int(day))
+    return Schedule(Frequency.DAILY, at) if day == "*" else Schedule(Frequency.WEEKLY, at, int(day))
 
 
 def check_cron(text: str) -> str:
-    """A cron expression, tidied. Raises InvalidScheduleError."""
-    tidy = " ".join(text.split())
-    if not _cron.fullmatch(tidy) or len(tidy.split()) != 5:
-        raise InvalidScheduleError("Write five fields: minute, hour, day, month, day of the week, as in 30 6 * * 1-5")
+    """Return a valid cron expression with single spaces. Raises InvalidScheduleError."""
+    expression = " ".join(text.split())
+    if not _cron.fullmatch(expression) or len(expression.split()) != 5:
+        raise InvalidScheduleError(
+            "Enter five fields: minute, hour, day, month and day of the week, for example 30 6 * * 1-5"
+        )
     try:
-        begin = datetime(2026, 1, 1, tzinfo=UTC)
-        times = croniter(tidy, begin, ret_type=datetime, hash_id=b"", max_years_between_matches=5)
-        coming = [times.get_next() for _ in range(LOOKED_AT)]
+        start = datetime(2026, 1, 1, tzinfo=UTC)
+        times = croniter(expression, start, ret_type=datetime, hash_id=b"", max_years_between_matches=5)
+        upcoming = [times.get_next() for _ in range(CHECKED_TIMES)]
     except CroniterError:
-        raise InvalidScheduleError("This is no cron expression, or its day never comes") from None
-    if min(later - earlier for earlier, later in pairwise(coming)) < SHORTEST:
-        raise InvalidScheduleError("This is too often; every five minutes is the most")
-    return tidy
+        raise InvalidScheduleError("This is not a valid cron expression, or it never occurs") from None
+    if min(later - earlier for earlier, later in pairwise(upcoming)) < MIN_INTERVAL:
+        raise InvalidScheduleError("This is too often; fetch at most every 5 minutes")
+    return expression
 
 
 def next_time(expression: str, time_zone: str, feed_id: UUID, now: datetime) -> datetime:
-    """When it is time again, after now."""
+    """Return the next time after now, in UTC."""
     local = now.astimezone(ZoneInfo(time_zone))
-    coming: datetime = croniter(expression, local, ret_type=datetime, hash_id=feed_id.bytes).get_next()
-    return coming.astimezone(UTC)
+    upcoming: datetime = croniter(expression, local, ret_type=datetime, hash_id=feed_id.bytes).get_next()
+    return upcoming.astimezone(UTC)
 
 
 @lru_cache
 def time_zones() -> list[str]:
-    """The time zones that people may choose."""
+    """Return the names of the time zones to choose from."""
     return ["UTC", *sorted(name for name in available_timezones() if "/" in name and not name.startswith("Etc/"))]

@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 from cwz_web.crypto import DecryptionError, KeyRing
 from cwz_web.feeds.file_types import read_sample, temporary_file, truncate_to_line
 from cwz_web.feeds.limits import MAX_BYTES, SAMPLE_ROWS, InvalidFileError
-from cwz_web.feeds.records import Table, file_size
 from cwz_web.feeds.models import FeedSource
-from cwz_web.net.client import FetchedBody, Fetcher, FetchError, BlockedRequestError, check_url
+from cwz_web.feeds.records import Table, file_size
+from cwz_web.net.client import BlockedRequestError, FetchedBody, Fetcher, FetchError, check_url
 
 FETCH_TIMEOUT = 120.0
 # A preview ends after this time or size, with the start of a longer file.
@@ -142,7 +142,9 @@ def preview_source(fetcher: Fetcher, spec: SourceSpec, secret: str) -> tuple[Bin
         return start, read_sample(start, SAMPLE_ROWS)
     except InvalidFileError:
         if is_slow:
-            raise FetchError(f"The server is too slow: it sent no complete row within {PREVIEW_TIMEOUT:.0f} seconds") from None
+            raise FetchError(
+                f"The server is too slow: it sent no complete row within {PREVIEW_TIMEOUT:.0f} seconds"
+            ) from None
         raise
 
 

@@ -1,49 +1,55 @@
-"""The jobs of feeds: each minute those that are due are fetched; files are brought in; rows are put in order."""
+"""Jobs of feeds: fetch the feeds that are due, import files, and build sort indexes."""
 
 from uuid import UUID
 
 from procrastinate import JobContext
 from sqlalchemy import text
 
-from cwz_web.feeds.fetch_job import Office, bring_in, fetch_feed
-from cwz_web.feeds.sort_index import order_rows
+from cwz_web.feeds.fetch_job import FetchContext, fetch_feed, process_import
+from cwz_web.feeds.sort_index import build_sort_index
 from cwz_web.jobs import FEEDS_QUEUE, RETRY, app, defer_once
-from cwz_web.workspaces.access import plan_status_of
+from cwz_web.workspaces.access import find_plan_status
 
 
 @app.periodic(cron="* * * * *")
-@app.task(name="feeds.find_due", queueing_lock="feeds_due", pass_context=True)
-def find_due(context: JobContext, timestamp: int) -> None:
-    """Enqueue every feed whose time has come; those of a workspace that can only be looked at wait until it is paid."""
-    quotas = context.additional_context["meters"]
+@app.task(name="feeds.enqueue_due", queueing_lock="feeds_due", pass_context=True)
+def enqueue_due(context: JobContext, timestamp: int) -> None:
+    """Enqueue the feeds that are due, except those of read-only workspaces (whose plan is not paid)."""
+    quotas = context.additional_context["quotas"]
     with context.additional_context["database"].transaction() as db:
         for row in db.execute(text("SELECT workspace_id, feed_id FROM due_feeds()")).all():
-            if quotas.of(row.workspace_id, plan_status_of(db, row.workspace_id)).closed:
+            if quotas.of(row.workspace_id, find_plan_status(db, row.workspace_id)).is_read_only:
                 continue
-            workspace, feed = str(row.workspace_id), str(row.feed_id)
-            defer_once(db, "feeds.fetch", queue=FEEDS_QUEUE, once=f"feed {feed}", workspace_id=workspace, feed_id=feed)
+            defer_once(
+                db,
+                "feeds.fetch",
+                queue=FEEDS_QUEUE,
+                queueing_lock=f"feed {row.feed_id}",
+                workspace_id=str(row.workspace_id),
+                feed_id=str(row.feed_id),
+            )
 
 
 @app.task(name="feeds.fetch", queue=FEEDS_QUEUE, pass_context=True)
 def fetch(context: JobContext, workspace_id: str, feed_id: str) -> None:
-    """Fetch one feed, since it is time."""
-    fetch_feed(_office(context), UUID(workspace_id), UUID(feed_id))
+    """Fetch a feed on its schedule."""
+    fetch_feed(_fetch_context(context), UUID(workspace_id), UUID(feed_id))
 
 
-@app.task(name="feeds.bring_in", queue=FEEDS_QUEUE, pass_context=True, retry=RETRY)
-def bring_in_file(context: JobContext, workspace_id: str, import_id: str) -> None:
-    """Bring in the file of one import; fetch it before, where that is asked for."""
-    bring_in(_office(context), UUID(workspace_id), UUID(import_id))
+@app.task(name="feeds.import", queue=FEEDS_QUEUE, pass_context=True, retry=RETRY)
+def import_file(context: JobContext, workspace_id: str, import_id: str) -> None:
+    """Import the file of a queued import; fetch it first, if it comes from the feed's source."""
+    process_import(_fetch_context(context), UUID(workspace_id), UUID(import_id))
 
 
-@app.task(name="feeds.order", queue=FEEDS_QUEUE, pass_context=True)
-def order(context: JobContext, workspace_id: str, feed_id: str, name: str) -> None:
-    """Put a feed's rows in the order of a column."""
+@app.task(name="feeds.build_sort_index", queue=FEEDS_QUEUE, pass_context=True)
+def sort_rows(context: JobContext, workspace_id: str, feed_id: str, sort: str) -> None:
+    """Store the order of a feed's rows by a column."""
     workspace = UUID(workspace_id)
     with context.additional_context["database"].transaction(workspace) as db:
-        order_rows(db, workspace, UUID(feed_id), name)
+        build_sort_index(db, workspace, UUID(feed_id), sort)
 
 
-def _office(context: JobContext) -> Office:
-    found = context.additional_context
-    return Office(found["database"], found["fetcher"], found["ring"], found["post"].url)
+def _fetch_context(context: JobContext) -> FetchContext:
+    services = context.additional_context
+    return FetchContext(services["database"], services["fetcher"], services["ring"], services["email_service"].url)

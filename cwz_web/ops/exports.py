@@ -28,7 +28,7 @@ from cwz_web.accounts.models import Account
 from cwz_web.db.base import Base
 from cwz_web.db.session import Database, enter_workspace, raw_connection
 from cwz_web.generation.models import Font, Image
-from cwz_web.generation.templates import list_templates, open_design
+from cwz_web.generation.templates import list_templates, load_design
 from cwz_web.jobs import EXPORT_QUEUE, app
 from cwz_web.notify.emails import EmailMessage
 from cwz_web.ops.models import Export, ExportState
@@ -284,7 +284,7 @@ def _collect(
         _write_table(content, folder, "workspaces", [_to_json(vars(workspace))])
         _write_table(content, folder, "members", _members(db, workspace_id))
         for template in list_templates(db, workspace_id):
-            document = open_design(db, template).document.model_dump_json(indent=1).encode()
+            document = load_design(db, template).document.model_dump_json(indent=1).encode()
             content.documents[f"templates/{template.slug}.json"] = document
         connections = {c.id: c.spec for c in list_connections(db, workspace_id)}
         fonts = {font.digest: font.name for font in db.scalars(select(Font).where(Font.workspace_id == workspace_id))}

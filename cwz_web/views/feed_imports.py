@@ -33,7 +33,16 @@ from cwz_web.feeds.records import Table
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedCollection, FeedResource
 from cwz_web.spreadsheets import csv_line
-from cwz_web.web.forms import FieldError, Filled, Form, empty_form, form_view, error_messages, read_form, find_repeated_fields
+from cwz_web.web.forms import (
+    FieldError,
+    Filled,
+    Form,
+    empty_form,
+    error_messages,
+    find_repeated_fields,
+    form_view,
+    read_form,
+)
 from cwz_web.web.rendering import duration
 from cwz_web.web.request import Request
 from cwz_web.web.urls import after_position, parse_number

@@ -31,7 +31,7 @@ from cwz_web.net.client import FetchError
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedCollection, FeedResource
 from cwz_web.views.feed_imports import PREVIEW_ROWS
-from cwz_web.web.forms import FieldError, Filled, Form, Name, Printable, empty_form, form_view, error_messages
+from cwz_web.web.forms import FieldError, Filled, Form, Name, Printable, empty_form, error_messages, form_view
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 from cwz_web.workspaces.audit import record

@@ -74,7 +74,7 @@ def user(app: TestApp, make: Factory) -> FeedUser:
 
 @pytest.fixture
 def connected(services: Services, make: Factory, http_server: Canary) -> FeedUser:
-    """An user whose installation may reach the server on loopback."""
+    """A user of an installation that may fetch from the loopback server."""
     fetcher = Fetcher([http_server.host])
     return FeedUser(TestApp(create_app(dataclasses.replace(services, fetcher=fetcher))), make, fetcher=fetcher)
 
@@ -130,7 +130,7 @@ def test_columns_are_renamed_dropped_typed_and_used_as_key(user: FeedUser) -> No
     assert guessed == ["text", "text", "text", "text"]
     fields = {"name__1": "Title", "type__2": "price", "required__2": True, "keep__3": False, "key__0": True}
     page = user.run_jobs(user.save_columns(columns, **fields).follow())
-    assert [cell.text for cell in page.html.table.thead.find_all("th")] == ["Key", "nr", "Title", "preis"]
+    assert [cell.text.strip() for cell in page.html.table.thead.find_all("th")] == ["Key", "nr", "Title", "preis"]
     assert [cell.text for cell in page.html.table.tbody.find_all("th")] == ["A1", "A3"]
     assert states(page) == [["Completed", "2", "0", "0", "0", "2"]]
     invalid = page.click("2 invalid rows")
@@ -160,7 +160,7 @@ def test_same_file_is_imported_with_other_columns(user: FeedUser) -> None:
     [
         ({"name__1": ""}, "Enter a value"),
         ({"name__1": "sku"}, "Another column already has this name"),
-        ({"name__1": "x" * 201}, "too long"),
+        ({"name__1": "x" * 201}, "at most 200 characters"),
         ({"keep__0": False, "keep__1": False}, "Keep at least one column"),
     ],
 )
@@ -410,7 +410,7 @@ def test_auto_run_is_turned_on_and_off(user: FeedUser) -> None:
         feed = db.query(Feed).one()
     run = user.make.run(feed, template)
     followed = user.form(f"/w/{user.space.slug}/runs/{run.id}", "/follow").submit().follow()
-    assert "its new and changed rows are rendered with this template" in followed.text
+    assert "new and changed rows are rendered" in followed.text
     page = user.import_newer(page, b"sku,title\n1,Mug\n2,Lamp!\n3,Bowl\n")
     with user.make.database.transaction(user.space.id) as db:
         newest = db.query(Run).order_by(Run.id.desc()).first()

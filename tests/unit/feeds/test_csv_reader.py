@@ -9,20 +9,23 @@ from hypothesis import strategies as st
 
 from cwz_web.feeds import limits
 from cwz_web.feeds.csv_reader import csv_records
-from cwz_web.feeds.file_types import spooled
-from cwz_web.feeds.limits import Invalid, InvalidFileError, Table
+from cwz_web.feeds.file_types import temporary_file
+from cwz_web.feeds.limits import InvalidFileError
+from cwz_web.feeds.records import InvalidEntry, Table
 
 
 def read_csv(data: bytes) -> Table:
-    """All of a file, by the reader for CSV."""
-    records = csv_records(spooled(data))
-    rows = [entry[1] for entry in records if not isinstance(entry, Invalid)]
+    """Read all valid rows of a CSV file."""
+    records = csv_records(temporary_file(data))
+    rows = [entry[1] for entry in records if not isinstance(entry, InvalidEntry)]
     return Table(records.columns, rows, records.notes)
 
 
-def left_out(data: bytes) -> list[tuple[int, str]]:
-    """The line and the reason of each row that is left out."""
-    return [(entry.line, entry.reason) for entry in csv_records(spooled(data)) if isinstance(entry, Invalid)]
+def invalid_rows(data: bytes) -> list[tuple[int, str]]:
+    """Return the line and the reason of each invalid row."""
+    return [
+        (entry.line, entry.reason) for entry in csv_records(temporary_file(data)) if isinstance(entry, InvalidEntry)
+    ]
 
 
 cells = st.text(
@@ -33,7 +36,7 @@ cells = st.text(
 
 
 @given(st.lists(st.tuples(cells, cells, cells), min_size=1, max_size=8), st.sampled_from([",", ";", "\t", "|"]))
-def test_what_a_spreadsheet_writes_is_what_is_read(rows: list[tuple[str, ...]], delimiter: str) -> None:
+def test_written_rows_are_read_back(rows: list[tuple[str, ...]], delimiter: str) -> None:
     text = io.StringIO()
     writer = csv.writer(text, delimiter=delimiter, quoting=csv.QUOTE_ALL)
     writer.writerows([("a", "b", "c"), *rows])
@@ -80,93 +83,95 @@ def test_encodings_delimiters_and_line_ends(encode: object, delimiter: str, newl
         ("cp1252", "Café «à l’été» – 5 €|Große Öllampe|Señor"),
     ],
 )
-def test_encodings_that_the_file_does_not_name(encoding: str, words: str) -> None:
+def test_encodings_without_byte_order_mark(encoding: str, words: str) -> None:
     text = "id;name\n" + "".join(f"{number};{word}\n" for number, word in enumerate(words.split("|")))
     assert [row["name"] for row in read_csv(text.encode(encoding)).rows] == words.split("|")
 
 
 @pytest.mark.parametrize("delimiter", ["^", "~", "\x1f"])
-def test_delimiters_that_are_rare(delimiter: str) -> None:
+def test_rare_delimiters(delimiter: str) -> None:
     assert read_csv(f"id{delimiter}name\n1{delimiter}Mug\n".encode()).rows == [{"id": "1", "name": "Mug"}]
 
 
-def test_the_line_with_which_excel_names_the_delimiter_is_no_header() -> None:
+def test_separator_line_of_excel_is_not_the_header() -> None:
     assert read_csv(b"sep=;\r\nid;name\r\n1;Mug, blue\r\n").rows == [{"id": "1", "name": "Mug, blue"}]
 
 
 @pytest.mark.parametrize("above", ["Report of sales,,\n,,\nof 2026,,\n", "# a remark\n\n# another one\n"])
-def test_lines_above_the_header_are_left_out_and_told(above: str) -> None:
+def test_lines_above_the_header_are_ignored_and_noted(above: str) -> None:
     table = read_csv(f"{above}id,name,price\n1,Mug,2\n2,Lamp,3\n".encode())
     assert table.rows == [{"id": "1", "name": "Mug", "price": "2"}, {"id": "2", "name": "Lamp", "price": "3"}]
-    assert any("line(s) above the header" in note for note in table.notes)
+    assert any("above the header" in note for note in table.notes)
 
 
-def test_a_table_of_which_most_rows_have_one_cell_begins_at_the_top() -> None:
+def test_table_with_mostly_one_cell_per_row_has_no_title_lines() -> None:
     assert read_csv(b"name,more\nMug\nLamp\nBowl,x\n").columns == ["name", "more"]
     assert read_csv(b"name\nMug,x\nLamp\nBowl\n").columns == ["name"]
 
 
-def test_a_quotation_mark_that_is_never_closed_is_told() -> None:
-    with pytest.raises(InvalidFileError, match="quotation mark in line 3 or below"):
+def test_unclosed_quotation_mark_is_reported() -> None:
+    with pytest.raises(InvalidFileError, match="quotation mark in or below line 3"):
         read_csv(b'id,name\n1,Mug\n2,"Lamp\n3,Bowl\n')
 
 
-def test_line_breaks_and_quotes_inside_a_cell() -> None:
+def test_line_breaks_and_quotes_in_a_cell() -> None:
     assert read_csv(b'a,b\n"one\n""two""",3\n').rows == [{"a": 'one\n"two"', "b": "3"}]
 
 
-def test_one_column_is_enough() -> None:
+def test_single_column() -> None:
     assert read_csv(b"name\nAda\nGrace\n").rows == [{"name": "Ada"}, {"name": "Grace"}]
 
 
-def test_names_are_trimmed_numbered_and_made_unique() -> None:
+def test_column_names_are_stripped_numbered_and_unique() -> None:
     table = read_csv(b" Price ,,Price\n1,2,3\n")
     assert table.columns == ["Price", "Column 2", "Price (2)"]
 
 
-def test_empty_columns_are_told() -> None:
+def test_empty_columns_are_noted() -> None:
     table = read_csv(b"a,b,c\n1,,\n2,,,\n")
     assert table.columns == ["a"]
-    assert any("2 column(s) hold nothing" in note for note in table.notes)
+    assert any("2 empty columns are not shown" in note for note in table.notes)
 
 
-def test_a_row_with_more_cells_than_the_header_is_left_out_and_its_line_is_named() -> None:
+def test_row_with_more_cells_than_the_header_is_invalid() -> None:
     data = b'id,title,price\n1,Mug,5\n2,"Lamp\nlarge",7\n3,Bowl, blue,9\n4,Vase,8\n'
     assert [row["id"] for row in read_csv(data).rows] == ["1", "2", "4"]
-    assert left_out(data) == [(5, "The row has 4 cells, and the header 3; is a cell with a “,” in it not quoted?")]
+    assert invalid_rows(data) == [
+        (5, "The row has 4 cells, but the header has 3; put cells that contain a “,” in quotation marks")
+    ]
 
 
-def test_a_column_that_the_header_does_not_name_gets_a_number() -> None:
-    """As R and pandas write an index; every row has one cell more."""
+def test_column_without_header_is_numbered() -> None:
+    """R and pandas write an index: every row has one cell more than the header."""
     assert read_csv(b"id,title\n1,Mug,red\n2,Lamp,blue\n").columns == ["id", "title", "Column 3"]
 
 
 @pytest.mark.parametrize(
-    ("data", "saying"),
+    ("data", "message"),
     [
         (b"", "empty"),
         (b"\n , \n", "empty"),
         (b"a,b\n", "no rows of data"),
-        (b"a,b\n,\n", "no row of data"),
+        (b"a,b\n,\n", "no row with data"),
         (b"\x89PNG\r\n\x1a\n\x00\x00", "not a text file"),
         (b"a\x00b,c\n1,2", "not a text file"),
-        (codecs.BOM_UTF16_LE + b"\x00\xd8", "encoding is not known"),
+        (codecs.BOM_UTF16_LE + b"\x00\xd8", "encoding is unknown"),
         (b'a,b\n"' + b"x" * 200_000, "Line 2"),
         (b",".join(b"c" for _ in range(600)) + b"\n1\n", "600 columns"),
     ],
 )
-def test_what_can_not_be_read_says_why(data: bytes, saying: str) -> None:
-    with pytest.raises(InvalidFileError, match=saying):
+def test_invalid_file_is_rejected_with_a_reason(data: bytes, message: str) -> None:
+    with pytest.raises(InvalidFileError, match=message):
         read_csv(data)
 
 
-def test_rows_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_row_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_ROWS", 3)
     with pytest.raises(InvalidFileError, match="more than 3 rows"):
         read_csv(b"a\n1\n2\n3\n4\n")
 
 
 @given(st.binary(max_size=400))
-def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+def test_any_bytes_are_read_or_rejected(data: bytes) -> None:
     with suppress(InvalidFileError):  # anything else fails the test
         assert read_csv(data).rows

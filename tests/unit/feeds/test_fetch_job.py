@@ -9,12 +9,12 @@ from pydantic import ValidationError
 from sqlalchemy import text
 
 from cwz_web.feeds import tasks
-from cwz_web.feeds.fetch_job import Office, ask, bring_in, fetch_feed, plan_next
-from cwz_web.feeds.imports import list_imports, new_import
+from cwz_web.feeds.fetch_job import FetchContext, fetch_feed, process_import, request_fetch, schedule_next_fetch
+from cwz_web.feeds.imports import create_import, list_imports
 from cwz_web.feeds.models import Feed, FeedImport, FeedSource
-from cwz_web.feeds.queries import items_after
+from cwz_web.feeds.queries import list_items
 from cwz_web.feeds.row_writes import delete_items
-from cwz_web.feeds.sources import Place, seal
+from cwz_web.feeds.sources import SourceSpec, set_secret
 from cwz_web.net.client import Fetcher
 from tests.conftest import Canary
 from tests.factories import Factory
@@ -22,29 +22,29 @@ from tests.mailbox import Mailbox, text_of
 
 
 class Subscription:
-    """A feed that comes from a server on loopback, which the operator has opened."""
+    """A feed with a source on a loopback server, which the fetcher may reach."""
 
-    def __init__(self, make: Factory, server: Canary, **more: Any) -> None:
+    def __init__(self, make: Factory, server: Canary, **source: Any) -> None:
         self.make, self.server = make, server
         self.space = make.workspace()
         self.admin = make.member(self.space)
         self.feed = make.feed(self.space, b"sku,title\n1,One\n2,Two\n")
-        make.source(self.feed, server.url("/feed.csv"), **more)
+        make.source(self.feed, server.url("/feed.csv"), **source)
 
     def serve(self, body: bytes, status: int = 200, **headers: str) -> None:
         self.server.paths["/feed.csv"] = (status, headers, body)
 
-    def refresh(self, allow: bool = True) -> FeedImport | None:
-        """Fetch the feed as its schedule does, with what comes of it. Returns the import, if it began one."""
+    def fetch(self, allow_loopback: bool = True) -> FeedImport | None:
+        """Fetch the feed as its schedule does and run the import. Returns the import, if there is one."""
         services = self.make.services
-        office = Office(
-            services.database, Fetcher([self.server.host] if allow else []), services.ring, "http://localhost"
+        context = FetchContext(
+            services.database, Fetcher([self.server.host] if allow_loopback else []), services.ring, "http://localhost"
         )
         before = self.newest
-        fetch_feed(office, self.space.id, self.feed.id)
+        fetch_feed(context, self.space.id, self.feed.id)
         if self.newest.number == before.number:
             return None
-        bring_in(office, self.space.id, self.newest.id)
+        process_import(context, self.space.id, self.newest.id)
         return self.newest
 
     @property
@@ -60,7 +60,7 @@ class Subscription:
     @property
     def rows(self) -> dict[str, str]:
         with self.make.database.transaction(self.space.id) as db:
-            return {item.key: item.data["title"] for item in items_after(db, self.feed)}
+            return {item.key: item.data["title"] for item in list_items(db, self.feed)}
 
 
 @pytest.fixture
@@ -68,71 +68,71 @@ def subscription(make: Factory, http_server: Canary) -> Iterator[Subscription]:
     return Subscription(make, http_server)
 
 
-def test_what_is_new_is_imported(subscription: Subscription) -> None:
+def test_changed_file_is_imported(subscription: Subscription) -> None:
     subscription.serve(b"sku,title\n1,One\n2,Two!\n3,Three\n", ETag='"v1"')
-    record = subscription.refresh()
+    record = subscription.fetch()
     assert record is not None
     assert (record.state, record.fetched, record.file_name) == ("applied", True, "feed.csv")
     assert (record.added, record.changed, record.removed) == (1, 1, 0)
     assert subscription.rows == {"1": "One", "2": "Two!", "3": "Three"}
     source = subscription.source
-    assert (source.etag, source.failures, source.trouble) == ('"v1"', 0, None)
+    assert (source.etag, source.failures, source.error_message) == ('"v1"', 0, None)
 
 
 @pytest.mark.parametrize("headers", [{"ETag": '"v1"'}, {}])
-def test_an_unchanged_feed_costs_one_request_and_no_import(subscription: Subscription, headers: dict[str, str]) -> None:
+def test_unchanged_file_creates_no_import(subscription: Subscription, headers: dict[str, str]) -> None:
     subscription.serve(b"sku,title\n1,One\n2,Two!\n", **headers)
-    subscription.refresh()
+    subscription.fetch()
     imports = subscription.make.count(FeedImport, subscription.space.id)
-    assert subscription.refresh() is None
+    assert subscription.fetch() is None
     assert len(subscription.server.seen) == 2
     assert subscription.make.count(FeedImport, subscription.space.id) == imports
 
 
-def test_a_feed_that_shrinks_waits(subscription: Subscription, mailbox: Mailbox) -> None:
+def test_import_that_needs_review_is_emailed_to_admins(subscription: Subscription, mailbox: Mailbox) -> None:
     with subscription.make.database.transaction(subscription.space.id) as db:
-        db.get_one(Feed, (subscription.space.id, subscription.feed.id)).guard_percent = 20
+        db.get_one(Feed, (subscription.space.id, subscription.feed.id)).max_removed_percent = 20
     subscription.serve(b"sku,title\n1,One\n")
-    record = subscription.refresh()
+    record = subscription.fetch()
     assert record is not None
-    assert (record.state, record.removed) == ("held", 1)
+    assert (record.state, record.removed) == ("needs_review", 1)
     assert subscription.rows == {"1": "One", "2": "Two"}
-    [letter] = mailbox.mails()
-    assert letter["subject"] == "An import of Feed waits for you"
-    assert "would remove 1 of its 2 rows" in text_of(letter)
-    assert subscription.refresh() is None, "the same file does not come twice"
+    [email] = mailbox.mails()
+    assert email["subject"] == "An import of Feed needs your review"
+    assert "would remove 1 of its 2 rows" in text_of(email)
+    assert subscription.fetch() is None, "the same file is not imported twice"
 
 
-def test_whoever_needs_a_secret_gets_it(make: Factory, http_server: Canary) -> None:
-    for place, header, sent in (
+def test_secret_is_sent(make: Factory, http_server: Canary) -> None:
+    for authentication, header, value in (
         ({"username": "shop"}, "Authorization", "Basic c2hvcDpwbGFudGVk"),
         ({"header": "X-Api-Key"}, "X-Api-Key", "planted"),
     ):
-        subscription = Subscription(make, http_server, **place)
+        subscription = Subscription(make, http_server, **authentication)
         with make.database.transaction(subscription.space.id) as db:
             source = db.get_one(FeedSource, (subscription.space.id, subscription.feed.id))
-            seal(make.services.ring, source, "planted")
+            set_secret(make.services.ring, source, "planted")
             assert b"planted" not in source.sealed
         subscription.serve(b"sku,title\n1,One\n2,Two\n")
-        subscription.refresh()
-        assert http_server.headers[-1][header] == sent
+        subscription.fetch()
+        assert http_server.headers[-1][header] == value
 
 
-def test_a_secret_that_was_copied_to_another_feed_does_not_open_there(make: Factory, http_server: Canary) -> None:
+def test_secret_copied_to_another_feed_cannot_be_decrypted(make: Factory, http_server: Canary) -> None:
     one, other = (Subscription(make, http_server, header="X-Key") for _ in range(2))
     with make.database.transaction(one.space.id) as db:
         source = db.get_one(FeedSource, (one.space.id, one.feed.id))
-        seal(make.services.ring, source, "planted")
-        stolen = source.sealed
+        set_secret(make.services.ring, source, "planted")
+        copied = source.sealed
     with make.database.transaction(other.space.id) as db:
-        db.get_one(FeedSource, (other.space.id, other.feed.id)).sealed = stolen
-    other.refresh()
-    assert "type it in again" in str(other.source.trouble)
+        db.get_one(FeedSource, (other.space.id, other.feed.id)).sealed = copied
+    other.fetch()
+    assert "enter it again" in str(other.source.error_message)
     assert http_server.seen == []
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "saying"),
+    ("status", "body", "message"),
     [
         (500, b"", "status 500"),
         (404, b"", "status 404"),
@@ -141,101 +141,101 @@ def test_a_secret_that_was_copied_to_another_feed_does_not_open_there(make: Fact
         (200, b"other,columns\n1,2\n", "no column “sku”"),
     ],
 )
-def test_what_goes_wrong_is_said_and_the_rows_stay(
-    subscription: Subscription, status: int, body: bytes, saying: str
+def test_failed_fetch_is_recorded_and_keeps_the_rows(
+    subscription: Subscription, status: int, body: bytes, message: str
 ) -> None:
     subscription.serve(body, status)
-    record = subscription.refresh()
+    record = subscription.fetch()
     source = subscription.source
-    assert saying in str(source.trouble)
-    assert (source.failures, source.digest, source.etag) == (1, "", None), "it has to come again, changed or not"
-    assert record is None or (record.state, saying in str(record.trouble)) == ("failed", True)
+    assert message in str(source.error_message)
+    assert (source.failures, source.digest, source.etag) == (1, "", None), (
+        "the file is fetched again even if it has not changed"
+    )
+    assert record is None or (record.state, message in str(record.error_message)) == ("failed", True)
     assert subscription.rows == {"1": "One", "2": "Two"}
 
 
-def test_a_bad_file_that_stays_the_same_goes_on_failing(subscription: Subscription) -> None:
+def test_unchanged_invalid_file_fails_again(subscription: Subscription) -> None:
     subscription.serve(b"other,columns\n1,2\n", ETag='"v1"')
     for _ in range(2):
-        subscription.refresh()
+        subscription.fetch()
     assert subscription.source.failures == 2
 
 
-def test_a_feed_that_is_empty_takes_what_comes_even_if_it_has_not_changed(subscription: Subscription) -> None:
+def test_unchanged_file_is_imported_into_an_empty_feed(subscription: Subscription) -> None:
     subscription.serve(b"sku,title\n1,One\n", ETag='"v1"')
-    subscription.refresh()
+    subscription.fetch()
     with subscription.make.database.transaction(subscription.space.id) as db:
         delete_items(db, db.get_one(Feed, (subscription.space.id, subscription.feed.id)), ["1", "2"])
     assert subscription.rows == {}
-    subscription.refresh()
+    subscription.fetch()
     assert subscription.rows == {"1": "One"}
 
 
-def test_an_import_that_is_asked_for_ends_whatever_comes(subscription: Subscription) -> None:
+def test_requested_import_always_finishes(subscription: Subscription) -> None:
     services = subscription.make.services
-    office = Office(services.database, Fetcher([subscription.server.host]), services.ring, "http://localhost")
+    context = FetchContext(services.database, Fetcher([subscription.server.host]), services.ring, "http://localhost")
 
-    def once() -> FeedImport:
+    def fetch_once() -> FeedImport:
         with subscription.make.database.transaction(subscription.space.id) as db:
             feed, source = db.get_one(Feed, (subscription.space.id, subscription.feed.id)), subscription.source
-            record = ask(db, feed, source)
-            assert ask(db, feed, source).id == record.id, "one is on its way already"
-        for _ in range(2):  # the job that fetches, and the one that brings in
-            bring_in(office, subscription.space.id, record.id)
+            record = request_fetch(db, feed, source)
+            assert request_fetch(db, feed, source).id == record.id, "a second request returns the queued import"
+        for _ in range(2):  # the job that fetches, then the one that imports
+            process_import(context, subscription.space.id, record.id)
         return subscription.newest
 
     subscription.serve(b"sku,title\n1,One\n2,Two\n3,Three\n")
-    assert once().state == "applied"
-    assert once().state == "unchanged"
+    assert fetch_once().state == "applied"
+    assert fetch_once().state == "unchanged"
     subscription.serve(b"", 500)
-    failed = once()
-    assert (failed.state, failed.trouble) == ("failed", "The server answered with status 500")
+    failed = fetch_once()
+    assert (failed.state, failed.error_message) == ("failed", "The server answered with status 500")
     with subscription.make.database.transaction(subscription.space.id) as db:
         db.delete(db.get_one(FeedSource, (subscription.space.id, subscription.feed.id)))
         feed = db.get_one(Feed, (subscription.space.id, subscription.feed.id))
-        record = new_import(db, feed, file_name="feed.csv", fetched=True)
-    bring_in(office, subscription.space.id, record.id)
-    assert subscription.newest.trouble == "The feed has no address any more"
+        record = create_import(db, feed, file_name="feed.csv", fetched=True)
+    process_import(context, subscription.space.id, record.id)
+    assert subscription.newest.error_message == "The feed no longer has a URL"
 
 
-def test_a_deleted_feed_is_not_asked_and_not_forgotten(subscription: Subscription) -> None:
+def test_deleted_feed_is_not_fetched_but_stays_scheduled(subscription: Subscription) -> None:
     with subscription.make.database.transaction(subscription.space.id) as db:
         db.get_one(Feed, (subscription.space.id, subscription.feed.id)).deleted_at = datetime.now(UTC)
         db.get_one(FeedSource, (subscription.space.id, subscription.feed.id)).cron = "0 6 * * *"
-    assert subscription.refresh() is None
+    assert subscription.fetch() is None
     assert subscription.server.seen == []
     assert subscription.source.next_at is not None
 
 
-def test_an_address_inside_is_refused_before_anything_is_sent(subscription: Subscription) -> None:
-    subscription.refresh(allow=False)
-    assert "may not be fetched" in str(subscription.source.trouble)
+def test_private_address_is_blocked_before_connecting(subscription: Subscription) -> None:
+    subscription.fetch(allow_loopback=False)
+    assert "cannot be fetched" in str(subscription.source.error_message)
     assert subscription.server.seen == []
 
 
-def test_admins_are_told_after_three_failures_and_when_it_works_again(
-    subscription: Subscription, mailbox: Mailbox
-) -> None:
+def test_admins_are_emailed_after_three_failures_and_on_recovery(subscription: Subscription, mailbox: Mailbox) -> None:
     for _ in range(5):
-        subscription.refresh()
+        subscription.fetch()
     assert subscription.source.failures == 5
     mailbox.deliver()
-    [letter] = mailbox.mails()
-    assert letter["to"] == subscription.admin.email
-    assert "cannot be fetched" in letter["subject"]
+    [email] = mailbox.mails()
+    assert email["to"] == subscription.admin.email
+    assert "cannot be fetched" in email["subject"]
     subscription.serve(b"sku,title\n1,One\n2,Two\n")
-    subscription.refresh()
+    subscription.fetch()
     assert subscription.source.failures == 0
     mailbox.deliver()
-    assert sum("is fetched again" in mail["subject"] for mail in mailbox.mails()) == 1
+    assert sum("can be fetched again" in email["subject"] for email in mailbox.mails()) == 1
 
 
-def test_a_source_that_fails_is_asked_later_and_later_but_not_later_than_its_schedule() -> None:
+def test_failing_source_is_retried_with_backoff_up_to_its_schedule() -> None:
     waits = []
     before = datetime.now(UTC) - timedelta(minutes=1)
     daily = f"{before.minute} {before.hour} * * *"
     for failures in range(12):
         source = FeedSource(cron=daily, time_zone="UTC", feed_id=UUID(int=1), failures=failures)
-        plan_next(source)
+        schedule_next_fetch(source)
         assert source.next_at is not None
         waits.append((source.next_at - datetime.now(UTC)).total_seconds() / 60)
     day, *after_failures = waits
@@ -244,28 +244,28 @@ def test_a_source_that_fails_is_asked_later_and_later_but_not_later_than_its_sch
     assert all(later > earlier for earlier, later in itertools.pairwise(after_failures[:8]))
     assert max(after_failures) <= 1450
     source = FeedSource(cron=None, failures=0)
-    plan_next(source)
+    schedule_next_fetch(source)
     assert source.next_at is None
 
 
-def test_what_is_due_is_found_across_workspaces_and_nothing_else(make: Factory, http_server: Canary) -> None:
+def test_due_feeds_are_found_across_workspaces(make: Factory, http_server: Canary) -> None:
     past, future = datetime.now(UTC) - timedelta(minutes=1), datetime.now(UTC) + timedelta(minutes=1)
     due = [Subscription(make, http_server, next_at=past) for _ in range(2)]
     Subscription(make, http_server, next_at=future)
     Subscription(make, http_server)
     with make.database.transaction() as db:
         found = {row.feed_id for row in db.execute(text("SELECT * FROM due_feeds()"))}
-    assert found == {each.feed.id for each in due}
+    assert found == {subscription.feed.id for subscription in due}
 
 
 def test_due_feeds_are_enqueued_once(make: Factory, http_server: Canary) -> None:
     subscription = Subscription(make, http_server, next_at=datetime.now(UTC))
 
     class Context:
-        additional_context = {"database": make.database, "meters": make.services.quotas}  # noqa: RUF012
+        additional_context = {"database": make.database, "quotas": make.services.quotas}  # noqa: RUF012
 
     for _ in range(2):
-        tasks.find_due(Context(), 0)  # type: ignore[arg-type]
+        tasks.enqueue_due(Context(), 0)  # type: ignore[arg-type]
     with make.database.transaction() as db:
         jobs = db.execute(text("SELECT args FROM procrastinate_jobs WHERE task_name = 'feeds.fetch'")).all()
         db.execute(text("DELETE FROM procrastinate_jobs"))
@@ -286,7 +286,7 @@ def test_due_feeds_are_enqueued_once(make: Factory, http_server: Canary) -> None
         ({"header": "X-Key", "username": "me"}, ""),
     ],
 )
-def test_a_place_that_is_none_is_refused(given: dict[str, str], field: str) -> None:
-    with pytest.raises(ValidationError) as refusal:
-        Place(**{"url": "https://shop.example/feed.csv", **given})
-    assert {".".join(map(str, error["loc"])) for error in refusal.value.errors()} == {field}
+def test_invalid_source_is_rejected(given: dict[str, str], field: str) -> None:
+    with pytest.raises(ValidationError) as rejection:
+        SourceSpec(**{"url": "https://shop.example/feed.csv", **given})
+    assert {".".join(map(str, error["loc"])) for error in rejection.value.errors()} == {field}
