@@ -2,7 +2,8 @@
 
 Each process that uses the server holds a shared lock on a file. The kernel releases the lock when the process ends,
 even when it is killed; the process that holds the last lock stops the server. The server is not supervised: when it
-dies, the next `start`, by `cwz serve` or any other `cwz` command, starts it again (docs/decisions/0003).
+dies, the next `start`, by `cwz serve` or any other `cwz` command, starts it again. See
+docs/decisions/0003-embedded-postgresql.md.
 
 PostgreSQL refuses to run as root: then it runs as `nobody`, which owns the data folder.
 """
