@@ -8,12 +8,13 @@ from cwz_web.feeds import tasks as feed_tasks
 from cwz_web.jobs import FEEDS_QUEUE, WorkerConnector, app
 from cwz_web.net.client import Fetcher
 from cwz_web.notify.tasks import EmailService
+from cwz_web.runs import render_tasks
 from cwz_web.runs import tasks as run_tasks
 from cwz_web.web.services import Services
 from cwz_web.workspaces import tasks as workspace_tasks
 
 # Importing them declares the jobs.
-TASKS = (account_tasks, feed_tasks, run_tasks, workspace_tasks)
+TASKS = (account_tasks, feed_tasks, render_tasks, run_tasks, workspace_tasks)
 
 
 def run_jobs(app_url: str, queue: str, context: dict[str, object], concurrency: int = 1) -> None:

@@ -1,32 +1,34 @@
 """The database role of `cwz render-worker`: it may run the jobs of the render queue, and nothing else.
 
-It has no right to a tenant's table and to a function of ours. Of Procrastinate's tables it may read and change only the
-rows of its own queue (row-level security), and insert none: a render worker cannot enqueue jobs, nor read those of other
-queues, whose arguments may hold an email. Procrastinate's functions run with their caller's rights.
+It has no right to a table of a tenant or to a function of ours. Procrastinate's jobs it sees through a view, which has
+those of the render queue only: a render worker cannot enqueue jobs, nor read those of other queues, whose arguments may
+hold an email. The view is in a schema of its own, which comes first in the worker's search path, so that Procrastinate's
+queries and functions, which run with their caller's rights, use it in place of the table.
+
+Row-level security would be simpler, but PostgreSQL then leaves the key out of the errors of unique indexes, by which
+Procrastinate recognizes that a job with the same queueing lock exists.
 """
 
 from sqlalchemy import Connection, text
 
 RENDER_QUEUE = "render"
+SCHEMA = "render_queue"
+SEARCH_PATH = f"{SCHEMA},public"
 
-# The policy `every_queue` keeps the table open to the application's role; `own_queue` restricts the render worker's.
-# UPDATE on procrastinate_periodic_defers is for a trigger, which unlinks a deleted job.
+# Triggers record events, and unlink a deleted job from procrastinate_periodic_defers.
 _STATEMENTS = f"""
     REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {{role}};
     REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM {{role}};
     REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM {{role}};
-    GRANT USAGE ON SCHEMA public TO {{role}};
-    GRANT SELECT, UPDATE, DELETE ON procrastinate_jobs TO {{role}};
+    CREATE SCHEMA IF NOT EXISTS {SCHEMA};
+    CREATE OR REPLACE VIEW {SCHEMA}.procrastinate_jobs WITH (security_barrier) AS
+        SELECT * FROM public.procrastinate_jobs WHERE queue_name = '{RENDER_QUEUE}' WITH CHECK OPTION;
+    GRANT USAGE ON SCHEMA public, {SCHEMA} TO {{role}};
+    GRANT SELECT, UPDATE, DELETE ON {SCHEMA}.procrastinate_jobs TO {{role}};
     GRANT INSERT ON procrastinate_events TO {{role}};
     GRANT SELECT, INSERT, UPDATE, DELETE ON procrastinate_workers TO {{role}};
     GRANT SELECT (job_id), UPDATE (job_id) ON procrastinate_periodic_defers TO {{role}};
-    GRANT USAGE ON SEQUENCE procrastinate_events_id_seq, procrastinate_workers_id_seq TO {{role}};
-    ALTER TABLE procrastinate_jobs ENABLE ROW LEVEL SECURITY;
-    DROP POLICY IF EXISTS every_queue ON procrastinate_jobs;
-    CREATE POLICY every_queue ON procrastinate_jobs USING (true) WITH CHECK (true);
-    DROP POLICY IF EXISTS own_queue ON procrastinate_jobs;
-    CREATE POLICY own_queue ON procrastinate_jobs AS RESTRICTIVE TO {{role}}
-        USING (queue_name = '{RENDER_QUEUE}') WITH CHECK (queue_name = '{RENDER_QUEUE}')
+    GRANT USAGE ON SEQUENCE procrastinate_events_id_seq, procrastinate_workers_id_seq TO {{role}}
 """
 _FUNCTIONS = text("""
     SELECT oid::regprocedure::text FROM pg_proc

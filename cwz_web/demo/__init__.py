@@ -20,26 +20,26 @@ from cwz_web.crypto import KeyRing
 from cwz_web.db.session import Database, enter_workspace
 from cwz_web.demo import contents
 from cwz_web.demo.samples import add_sample_feed, add_sample_template
-from cwz_web.feeds.queries import items_after
+from cwz_web.feeds.queries import list_items
 from cwz_web.generation.api_keys import PREFIX, KeyTerms, Scope, create_key
 from cwz_web.generation.image_service import ImageService
 from cwz_web.generation.models import Image, Template
 from cwz_web.generation.signed_urls import SignedUrls
-from cwz_web.generation.templates import open_design
+from cwz_web.generation.templates import load_design
 from cwz_web.imaging.encoders import Output
 from cwz_web.runs.local_client import LocalRenderClient
 from cwz_web.runs.mapping import guess_mapping
 from cwz_web.runs.models import Run
-from cwz_web.runs.planning import start_run
-from cwz_web.runs.protocol import AskSpecification
+from cwz_web.runs.planning import RunSpec, start_run
+from cwz_web.runs.protocol import SpecificationRequest
+from cwz_web.runs.render_worker import RenderWorker
 from cwz_web.runs.scheduling import CHUNK
-from cwz_web.runs.worker import Worker
-from cwz_web.storage.connections import connect
-from cwz_web.storage.plugins import Providers
-from cwz_web.workspaces.access import workspaces_of
+from cwz_web.storage.connections import create_connection
+from cwz_web.storage.plugins import ProviderRegistry
+from cwz_web.workspaces.access import list_workspaces
 from cwz_web.workspaces.audit import Actor
 from cwz_web.workspaces.creation import create_workspace
-from cwz_web.workspaces.deletion import bring_back, deletions_of
+from cwz_web.workspaces.deletion import list_deletions, restore_workspace
 from cwz_web.workspaces.models import Workspace
 
 PROVIDER = "local"
@@ -67,7 +67,7 @@ def demo_api_key(secret: str) -> str:
 
 def ensure_demo(
     database: Database,
-    providers: Providers,
+    providers: ProviderRegistry,
     image_service: ImageService,
     passwords: Passwords,
     ring: KeyRing,
@@ -95,11 +95,11 @@ def ensure_demo(
 
 def _find(db: Session) -> Demo | None:
     account_id = db.scalar(select(Account.id).where(has_email(contents.EMAIL)))
-    for deletion in deletions_of(db, account_id) if account_id else ():
+    for deletion in list_deletions(db, account_id) if account_id else ():
         enter_workspace(db, deletion.workspace_id, deleted=True)
         if db.get_one(Workspace, deletion.workspace_id).slug == contents.SLUG:
-            bring_back(db, deletion, Actor(None, "cwz demo", ""))
-    access = next((a for a in workspaces_of(db, account_id) if a.slug == contents.SLUG), None) if account_id else None
+            restore_workspace(db, deletion, Actor(None, "cwz demo", ""))
+    access = next((a for a in list_workspaces(db, account_id) if a.slug == contents.SLUG), None) if account_id else None
     if access is None:
         return None
     enter_workspace(db, access.workspace_id)
@@ -109,22 +109,28 @@ def _find(db: Session) -> Demo | None:
     return Demo(mine, template, image) if template and image else None
 
 
-def _fill(db: Session, account: Account, providers: Providers, ring: KeyRing, secret: str) -> Run:
+def _fill(db: Session, account: Account, providers: ProviderRegistry, ring: KeyRing, secret: str) -> Run:
     workspace = create_workspace(db, account, name=contents.WORKSPACE, slug=contents.SLUG)
-    connect(db, workspace.id, ring, provider=PROVIDER, name="This server")
+    create_connection(db, workspace.id, ring, provider=PROVIDER, name="This server")
     create_key(db, workspace.id, "Demo", KeyTerms(scopes=(Scope.ADMIN,)), demo_api_key(secret))
     template = add_sample_template(db, workspace.id, providers)
     feed = add_sample_feed(db, workspace.id, providers)
-    rows = [item.data for item in items_after(db, feed)]
-    mapping = guess_mapping(open_design(db, template).document.columns, feed.columns, rows)
-    return start_run(db, feed=feed, template=template, mapping=mapping, outputs=[Output()], started_by=account.id)
+    rows = [item.data for item in list_items(db, feed)]
+    mapping = guess_mapping(load_design(db, template).document.fields, feed.columns, rows)
+    return start_run(db, RunSpec(feed, template, mapping, [Output()]), started_by=account.id)
 
 
-def _finish(db: Session, run: Run, image_service: ImageService, providers: Providers, signed_urls: SignedUrls) -> None:
+def _finish(
+    db: Session, run: Run, image_service: ImageService, providers: ProviderRegistry, signed_urls: SignedUrls
+) -> None:
     """Render the run here and now, before there is a worker. Its job will find nothing left to do."""
-    worker = Worker(LocalRenderClient(lambda _: nullcontext(db), providers, signed_urls), image_service, providers)
+    worker = RenderWorker(
+        LocalRenderClient(lambda _: nullcontext(db), providers, signed_urls), image_service, providers.outbound
+    )
     for chunk in range(-(-run.total // CHUNK)):
-        worker.render_chunk(AskSpecification(workspace_id=run.workspace_id, run_id=run.id, chunk=chunk), last_try=True)
+        worker.render_chunk(
+            SpecificationRequest(workspace_id=run.workspace_id, run_id=run.id, chunk=chunk), last_try=True
+        )
 
 
 def _derive(secret: str, purpose: str) -> bytes:

@@ -1,164 +1,174 @@
-"""Background work: the Procrastinate application, and how a worker runs it.
+"""Background jobs: the Procrastinate application, its queues, and how worker processes run it.
 
-Tasks are declared where their domain is (`runs/tasks.py`) with `@app.task`. A request enqueues inside its own
-transaction: `task.configure(connection=raw_connection(db)).defer(...)`, so that a job exists exactly when the rows do
-that it is about. In: the app, rescuing the jobs of a killed worker. Not in: what the tasks do.
+Tasks are declared in their domains (`runs/tasks.py`) with `@app.task`. A request enqueues in its own transaction,
+`app.configure_task(name, connection=raw_connection(db)).defer(...)`, so that a job exists exactly when its rows do.
+
+There are two kinds of worker processes: `cwz render-worker` runs `RENDER_QUEUE` with a database role
+that may only use that queue; `cwz worker` runs all other queues (`worker_lanes`). `tasks.py` rescues jobs of killed
+workers.
 """
 
 import asyncio
 import os
 import signal
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import procrastinate
 import psycopg
 import structlog
-from procrastinate import (
-    BaseRetryStrategy,
-    JobContext,
-    PsycopgConnector,
-    RetryDecision,
-    RetryStrategy,
-    SyncPsycopgConnector,
-)
+from procrastinate import BaseRetryStrategy, PsycopgConnector, RetryDecision, RetryStrategy, SyncPsycopgConnector
 from procrastinate.connector import BaseConnector
 from procrastinate.exceptions import AlreadyEnqueued
 from procrastinate.jobs import Job
+from psycopg.conninfo import make_conninfo
 from sqlalchemy.orm import Session
 
+from cwz_web.db import queue_role
 from cwz_web.db.session import raw_connection
 
 log = structlog.get_logger()
 
-# Without a connection of its own: it only declares tasks and enqueues on connections that callers hand over.
+# Without a connection of its own: it declares tasks, and enqueues on the connections of its callers.
 app = procrastinate.App(connector=SyncPsycopgConnector())
 
-# Queues that more than one module names.
+DEFAULT_QUEUE = "default"
 FEEDS_QUEUE = "feeds"
-RENDER_QUEUE = "render"
+RENDER_QUEUE = queue_role.RENDER_QUEUE
 BILLING_QUEUE = "billing"
 SLACK_QUEUE = "slack"
 EXPORT_QUEUE = "exports"
-# For what keeps the database busy for long, so that neither images nor mails wait for it.
+# Jobs that keep the database busy for long, so that feeds and emails do not wait for them.
 PREPARE_QUEUE = "runs"
 PREPARE_CONCURRENCY = 2
-# For workers that may act as the owner of the tables: backups, and what lies beside them.
+# Jobs that act as the owner of the tables: backups, and what belongs to them.
 UPKEEP_QUEUE = "upkeep"
-# Whoever answers slowly must not keep a worker from rendering, so what only talks to others has workers of its own.
-WORK_QUEUES = ("default", FEEDS_QUEUE, RENDER_QUEUE)
-TALK_QUEUES = ("mail", "webhooks", BILLING_QUEUE, SLACK_QUEUE, EXPORT_QUEUE)
+WORK_QUEUES = (DEFAULT_QUEUE, FEEDS_QUEUE)
+# Jobs that wait for other servers have a lane of their own, so that a slow server delays no other job.
+IO_QUEUES = ("mail", "webhooks", BILLING_QUEUE, SLACK_QUEUE, EXPORT_QUEUE)
 IO_CONCURRENCY = 4
 
+POLL_SECONDS = 1.0
 HEARTBEAT_SECONDS = 3.0
 STALLED_SECONDS = 10.0
-LOOK_SECONDS = 1.0
+DATABASE_CHECK_SECONDS = 1.0
+STOP_SECONDS = 30
 RETRY = RetryStrategy(max_attempts=12, exponential_wait=2)
 
 
-def defer_once(db: Session, task: str, *, queue: str, once: str, wait: int = 0, **given: str) -> None:
-    """Enqueue a job in a transaction, unless one with the same name for it waits already.
+@dataclass(frozen=True)
+class Lane:
+    """Queues that share a number of concurrent jobs."""
 
-    Arguments:
-        task: the task's name, so that a module can enqueue what stands on it.
-        once: the name; the first hundred characters count.
-        wait: seconds until it may begin.
-        given: what the task is called with.
+    queues: tuple[str, ...]
+    concurrency: int
+
+
+def worker_lanes(concurrency: int, *, upkeep: bool) -> list[Lane]:
+    """Return the lanes of `cwz worker`.
+
+    Args:
+        concurrency: how many jobs of `WORK_QUEUES` run at once.
+        upkeep: whether the process may act as the owner of the tables.
+    """
+    lanes = [
+        Lane(WORK_QUEUES, concurrency),
+        Lane(IO_QUEUES, IO_CONCURRENCY),
+        Lane((PREPARE_QUEUE,), PREPARE_CONCURRENCY),
+    ]
+    return [*lanes, Lane((UPKEEP_QUEUE,), 1)] if upkeep else lanes
+
+
+def defer_once(db: Session, task: str, *, queue: str, queueing_lock: str, wait: int = 0, **arguments: str) -> None:
+    """Enqueue a job in a transaction, unless one with the same lock is queued already.
+
+    Args:
+        db: the transaction.
+        task: the task's name, so that a module can enqueue tasks of modules that import it.
+        queue: the queue.
+        queueing_lock: identifies equal jobs; the first hundred characters count.
+        wait: seconds until the job may start.
+        arguments: the task's arguments.
     """
     try:
         with db.begin_nested():
-            # Asked for inside: only then is there a savepoint that a refusal can go back to.
-            place: Any = {"connection": raw_connection(db), "schedule_in": {"seconds": wait} if wait else None}
-            app.configure_task(task, queue=queue, queueing_lock=once[:100], **place).defer(**given)
+            # The connection is taken inside the savepoint, which a rejected INSERT rolls back to.
+            options: Any = {"connection": raw_connection(db), "schedule_in": {"seconds": wait} if wait else None}
+            app.configure_task(task, queue=queue, queueing_lock=queueing_lock[:100], **options).defer(**arguments)
     except AlreadyEnqueued:
         pass
 
 
 class WorkerConnector(PsycopgConnector):
-    """A worker's connections, with which its jobs can enqueue on the connection of their own transaction, too."""
+    """A worker's connections; its jobs can also enqueue on the connection of their own transaction."""
 
     def get_sync_connector(self) -> BaseConnector:
-        """What enqueues on a connection that is handed over; it has none of its own."""
+        """Return a connector for enqueuing on a caller's connection; it has none of its own."""
         return SyncPsycopgConnector()
 
 
 @dataclass(frozen=True)
 class LongRetry(BaseRetryStrategy):
-    """Tries again for a long time, at first after seconds and then every `longest` seconds: for about three days, as it
-    stands."""
+    """Retry after 1, 2, 4, ... and then every `max_wait` seconds; by default for about three days."""
 
-    longest: int = 900
-    attempts: int = 300
+    max_wait: int = 900
+    max_attempts: int = 300
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
-        """When to try again; None once it has been tried long enough."""
-        if job.attempts > self.attempts:
+        """Return when to retry; None after the last attempt."""
+        if job.attempts > self.max_attempts:
             return None
-        return RetryDecision(retry_in={"seconds": min(2 ** min(job.attempts, 16), self.longest)})
+        return RetryDecision(retry_in={"seconds": min(2 ** min(job.attempts, 16), self.max_wait)})
 
 
 @dataclass(frozen=True)
-class Scheduled(BaseRetryStrategy):
-    """Tries again after so many seconds each, and then no more."""
+class ScheduledRetry(BaseRetryStrategy):
+    """Retry after each of the given numbers of seconds in turn."""
 
     waits: tuple[int, ...]
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
-        """When to try again; None once it has been tried often enough."""
+        """Return when to retry; None after the last attempt."""
         if job.attempts >= len(self.waits):
             return None
         return RetryDecision(retry_in={"seconds": self.waits[job.attempts]})
 
 
-@app.periodic(cron="* * * * * */5")
-@app.task(name="jobs.rescue_stalled", queueing_lock="rescue", pass_context=True)
-async def rescue_stalled(context: JobContext, timestamp: int) -> None:
-    """Put the jobs of workers that went silent back into the queue."""
-    manager = context.app.job_manager
-    await manager.prune_stalled_workers(STALLED_SECONDS)
-    for job in await manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
-        log.warning("job rescued", job=job.id, task=job.task_name)
-        await manager.retry_job(job)
+async def run_worker(
+    database_url: str, lanes: Iterable[Lane], context: Mapping[str, object], *, search_path: str = "public"
+) -> None:
+    """Run jobs until SIGINT or SIGTERM, then finish the running ones.
 
-
-def _cancel_all(tasks: list[asyncio.Task[None]]) -> None:
-    """Let workers finish what they have at hand; cancelled again, they stop at once."""
-    for task in tasks:
-        task.cancel()
-
-
-async def run_worker(database_url: str, *, concurrency: int, context: dict[str, object], upkeep: bool = False) -> None:
-    """Work until told to stop (SIGINT or SIGTERM), then finish the jobs at hand.
-
-    Arguments:
-        database_url: the application role's URL.
-        concurrency: how many jobs run at once.
+    Args:
+        database_url: of a role that may use the queues.
+        lanes: the queues, and how many jobs of them run at once.
         context: what tasks find in `context.additional_context`.
-        upkeep: whether to take the jobs of the upkeep as well, one at a time.
+        search_path: the schemas of Procrastinate's tables and functions.
     """
-    lanes = [(WORK_QUEUES, concurrency), (TALK_QUEUES, IO_CONCURRENCY), ((PREPARE_QUEUE,), PREPARE_CONCURRENCY)]
-    if upkeep:
-        lanes.append(((UPKEEP_QUEUE,), 1))
-    with app.replace_connector(WorkerConnector(conninfo=database_url)) as worker_app:
+    conninfo = make_conninfo(database_url, options=f"-c search_path={search_path}")
+    with app.replace_connector(WorkerConnector(conninfo=conninfo)) as worker_app:
         async with worker_app.open_async():
-            shared: dict[str, Any] = {
-                "additional_context": context,
-                "fetch_job_polling_interval": 1.0,
+            options: dict[str, Any] = {
+                "additional_context": dict(context),
+                "fetch_job_polling_interval": POLL_SECONDS,
                 "update_heartbeat_interval": HEARTBEAT_SECONDS,
                 "stalled_worker_timeout": STALLED_SECONDS,
-                "shutdown_graceful_timeout": 30,
+                "shutdown_graceful_timeout": STOP_SECONDS,
                 "delete_jobs": "successful",
                 "install_signal_handlers": False,
             }
-            async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as watched:
-                watch = asyncio.create_task(_end_with_database(watched))
+            async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+                watch = asyncio.create_task(_exit_without_database(connection))
                 try:
                     async with asyncio.TaskGroup() as group:
                         workers = [
                             group.create_task(
-                                worker_app.run_worker_async(queues=list(queues), concurrency=number, **shared)
+                                worker_app.run_worker_async(
+                                    queues=list(lane.queues), concurrency=lane.concurrency, **options
+                                )
                             )
-                            for queues, number in lanes
+                            for lane in lanes
                         ]
                         for number in (signal.SIGINT, signal.SIGTERM):
                             asyncio.get_running_loop().add_signal_handler(number, _cancel_all, workers)
@@ -166,13 +176,21 @@ async def run_worker(database_url: str, *, concurrency: int, context: dict[str, 
                     watch.cancel()
 
 
-async def _end_with_database(connection: "psycopg.AsyncConnection[Any]") -> None:
-    """End the process as soon as the database is lost: whoever started it begins anew, while Procrastinate would wait
-    for minutes to take its leave. A worker that is killed loses nothing."""
+def _cancel_all(tasks: list[asyncio.Task[None]]) -> None:
+    """Let workers finish their running jobs; cancelled once more, they stop immediately."""
+    for task in tasks:
+        task.cancel()
+
+
+async def _exit_without_database(connection: "psycopg.AsyncConnection[Any]") -> None:
+    """Exit the process when the database is lost; its supervisor starts it again.
+
+    Procrastinate's own shutdown would wait for the lost database for minutes. A killed worker loses nothing.
+    """
     try:
         while True:
             await connection.execute("SELECT 1")
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(DATABASE_CHECK_SECONDS)
     except psycopg.OperationalError as error:
-        log.error("the database is lost; this worker ends", reason=str(error))
+        log.error("database connection lost, worker exits", reason=str(error))
         os._exit(os.EX_TEMPFAIL)

@@ -1,6 +1,5 @@
-"""Runs that begin by themselves: when a feed changes, the rows that are new or different are rendered, and only those."""
+"""Automatic runs: when a feed changes, its new and changed rows are rendered."""
 
-from collections.abc import Mapping
 from uuid import UUID
 
 import structlog
@@ -15,48 +14,48 @@ from cwz_web.generation.usage import Quota, QuotaExceededError, Quotas
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.errors import UnknownSizeError
 from cwz_web.runs.models import AutoRun, Run
-from cwz_web.runs.planning import EmptyFeedError, start_run
+from cwz_web.runs.planning import EmptyFeedError, RunSpec, start_run
 from cwz_web.storage.contract import InvalidSettingsError
-from cwz_web.workspaces.access import plan_status_of
+from cwz_web.workspaces.access import find_plan_status
 
 log = structlog.get_logger()
 
 
 def start_auto_run(db: Session, run: Run) -> None:
-    """From now on, render what changes in a run's feed as that run did. One a template and feed: the newest counts."""
+    """Render future changes of a run's feed as the run did; replace an earlier rule of the same feed and template."""
     assert run.feed_id is not None
     feed = db.get_one(Feed, (run.workspace_id, run.feed_id))
-    same = {
+    values = {
         "connection_id": run.connection_id,
         "mapping": run.mapping,
         "outputs": run.outputs,
         "revision": feed.revision,
-        "trouble": None,
+        "error_message": None,
         "started_by": run.started_by,
     }
     key = {"workspace_id": run.workspace_id, "feed_id": run.feed_id, "template_id": run.template_id}
-    new = insert(AutoRun).values(id=run.id, **key, **same)
-    db.execute(new.on_conflict_do_update(index_elements=list(key), set_=same))
+    new = insert(AutoRun).values(id=run.id, **key, **values)
+    db.execute(new.on_conflict_do_update(index_elements=list(key), set_=values))
 
 
 def stop_auto_run(db: Session, auto: AutoRun) -> None:
-    """No more runs by themselves."""
+    """Start no more automatic runs by this rule."""
     db.execute(delete(AutoRun).where(AutoRun.workspace_id == auto.workspace_id, AutoRun.id == auto.id))
 
 
 def auto_runs_of(db: Session, feed: Feed) -> list[tuple[AutoRun, Template]]:
-    """The runs that follow a feed, with their templates."""
-    mine = (
+    """Return the automatic runs of a feed, with their templates."""
+    auto_runs = (
         select(AutoRun, Template)
         .join(Template, (Template.workspace_id == AutoRun.workspace_id) & (Template.id == AutoRun.template_id))
         .where(AutoRun.workspace_id == feed.workspace_id, AutoRun.feed_id == feed.id)
         .order_by(Template.name)
     )
-    return [(auto, template) for auto, template in db.execute(mine)]
+    return [(auto, template) for auto, template in db.execute(auto_runs)]
 
 
 def find_auto_run(db: Session, feed: Feed, template_id: UUID) -> AutoRun | None:
-    """The run of a template that follows a feed, if there is one."""
+    """Return the automatic run of a feed and template, if there is one."""
     return db.scalar(
         select(AutoRun).where(
             AutoRun.workspace_id == feed.workspace_id,
@@ -67,7 +66,7 @@ def find_auto_run(db: Session, feed: Feed, template_id: UUID) -> AutoRun | None:
 
 
 def start_due_auto_runs(db: Session, workspace_id: UUID, feed_id: UUID, quotas: Quotas | None = None) -> list[Run]:
-    """Begin a run for each that follows a feed, over the rows that changed since its last one."""
+    """Start the automatic runs of a feed, each over the rows that changed since its last run."""
     feed = db.get(Feed, (workspace_id, feed_id), with_for_update=FOR_NO_KEY_UPDATE)
     if feed is None or feed.deleted_at:
         return []
@@ -77,35 +76,19 @@ def start_due_auto_runs(db: Session, workspace_id: UUID, feed_id: UUID, quotas: 
             continue
         try:
             with db.begin_nested():
-                runs.append(
-                    _begin(
-                        db,
-                        feed,
-                        auto,
-                        template,
-                        (quotas or Quotas()).of(workspace_id, plan_status_of(db, workspace_id)),
-                    )
-                )
-        except EmptyFeedError:  # rows were removed, and nothing else
+                quota = (quotas or Quotas()).of(workspace_id, find_plan_status(db, workspace_id))
+                runs.append(_start(db, feed, auto, template, quota))
+        except EmptyFeedError:  # rows were only removed
             pass
         except (InvalidSettingsError, QuotaExceededError, UnknownSizeError) as error:
-            auto.trouble = str(error)
+            auto.error_message = str(error)
             continue
-        auto.revision, auto.trouble = feed.revision, None
-    log.info("feed followed", workspace=str(workspace_id), feed=str(feed_id), runs=len(runs))
+        auto.revision, auto.error_message = feed.revision, None
+    log.info("automatic runs started", workspace=str(workspace_id), feed=str(feed_id), runs=len(runs))
     return runs
 
 
-def _begin(db: Session, feed: Feed, auto: AutoRun, template: Template, quota: Quota) -> Run:
-    mapping: Mapping[str, str] = auto.mapping
-    return start_run(
-        db,
-        feed=feed,
-        template=template,
-        mapping=mapping,
-        outputs=[Output.model_validate(output) for output in auto.outputs],
-        started_by=auto.started_by,
-        connection_id=auto.connection_id,
-        since=auto.revision,
-        quota=quota,
-    )
+def _start(db: Session, feed: Feed, auto: AutoRun, template: Template, quota: Quota) -> Run:
+    outputs = [Output.model_validate(output) for output in auto.outputs]
+    spec = RunSpec(feed, template, auto.mapping, outputs, auto.connection_id)
+    return start_run(db, spec, started_by=auto.started_by, since=auto.revision, quota=quota)

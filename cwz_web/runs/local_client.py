@@ -1,43 +1,61 @@
-"""A worker's way to the web application when both are one process: for the demo, and for tests."""
+"""A render worker's client for a web application in the same process: for the demo, and for tests."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Lock
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from cwz_web.generation.signed_urls import SignedUrls
-from cwz_web.runs.presigned_storage import delegated_connection, lend
-from cwz_web.runs.protocol import Address, AskAddress, AskSpecification, Report, Specification, Trouble
-from cwz_web.runs.reports import apply_report, specify
-from cwz_web.storage.plugins import Providers
+from cwz_web.runs.object_access import access_object, find_connection_spec
+from cwz_web.runs.protocol import (
+    ObjectRequest,
+    ObjectResponse,
+    Report,
+    RequeueRequest,
+    Specification,
+    SpecificationRequest,
+)
+from cwz_web.runs.reports import apply_report, build_specification
+from cwz_web.runs.scheduling import requeue_chunk
+from cwz_web.storage.plugins import ProviderRegistry
 
 
 @dataclass
 class LocalRenderClient:
-    """What `/hooks/render` does, without HTTP and signatures.
+    """What `/hooks/render` does, without HTTP and signatures. Every method raises RunNotFoundError.
 
-    Arguments:
-        transaction: begins one in a workspace.
+    Args:
+        transaction: opens a transaction in a workspace.
+        providers: open connections.
+        signed_urls: sign the URLs that webhooks are sent.
     """
 
     transaction: Callable[[UUID], AbstractContextManager[Session]]
-    providers: Providers
+    providers: ProviderRegistry
     signed_urls: SignedUrls
+    # A worker calls from several threads; the demo has one transaction for all of them.
+    _lock: Lock = field(default_factory=Lock, init=False, repr=False)
 
-    def specification(self, ask: AskSpecification) -> Specification:
-        """What a chunk consists of. Raises Gone."""
-        with self.transaction(ask.workspace_id) as db:
-            return specify(db, ask, self.providers)
+    def get_specification(self, request: SpecificationRequest) -> Specification:
+        """Get what is to be rendered of a chunk."""
+        with self._lock, self.transaction(request.workspace_id) as db:
+            return build_specification(db, request, self.providers)
 
-    def address(self, ask: AskAddress) -> Address | Trouble:
-        """An address to read or store an object. Raises Gone."""
-        with self.transaction(ask.workspace_id) as db:
-            place = delegated_connection(db, ask)
-        return lend(self.providers, place, ask.key)
+    def access_object(self, request: ObjectRequest) -> ObjectResponse:
+        """Get presigned URLs of an object, or read or store it."""
+        with self._lock, self.transaction(request.workspace_id) as db:
+            spec = find_connection_spec(db, request)
+        return access_object(self.providers, spec, request)
 
     def report(self, report: Report) -> None:
-        """Take down what became of items. Raises Gone."""
-        with self.transaction(report.workspace_id) as db:
+        """Record the results of items."""
+        with self._lock, self.transaction(report.workspace_id) as db:
             apply_report(db, report, self.signed_urls)
+
+    def requeue(self, request: RequeueRequest) -> None:
+        """Put the rest of a chunk back into the queue."""
+        with self._lock, self.transaction(request.workspace_id) as db:
+            requeue_chunk(db, request.workspace_id, request.run_id, request.chunk)

@@ -1,11 +1,11 @@
-"""Guessing which column of a feed fills which column of a template, so that a first run needs no set-up."""
+"""Mappings from a template's fields to a feed's columns: guess one, so that a first run needs no setup; apply it."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from cwz_web.imaging.documents import Column
+from cwz_web.imaging.documents import TemplateField
 
-# What shops call the things that templates show; compared without case, spaces and signs, best first.
+# Common column names of shop feeds for each field, best first; compared without case, spaces and punctuation.
 SYNONYMS = {
     "title": [
         "title",
@@ -32,8 +32,8 @@ SYNONYMS = {
         "imagesrc",
         "imageurl",
         "mainimage",
-        "image",
-        "imageurl",
+        "picture",
+        "pictureurl",
         "photo",
         "images",
         "thumbnail",
@@ -43,7 +43,7 @@ SYNONYMS = {
     ],
 }
 ALIASES = {
-    "image": "image",
+    "picture": "image",
     "photo": "image",
     "name": "title",
     "headline": "title",
@@ -51,39 +51,39 @@ ALIASES = {
     "brand": "subtitle",
     "compare_at_price": "old_price",
 }
-# From so many first rows a mapping is guessed.
+# How many rows are looked at.
 SAMPLE = 20
-# A column of the template that stays empty. One that is not in a mapping at all shows the template's default.
-NOTHING = ""
+# In a mapping: the field stays empty. A field that is not in the mapping shows the template's default.
+EMPTY = ""
 _image_url = re.compile(r"\Ahttps?://\S+\.(?:jpe?g|png|webp|gif|avif)(?:\?\S*)?\Z", re.IGNORECASE)
 
 
 def guess_mapping(
-    columns: Iterable[Column], feed_columns: Sequence[str], rows: Sequence[Mapping[str, str]]
+    fields: Iterable[TemplateField], columns: Sequence[str], rows: Sequence[Mapping[str, str]]
 ) -> dict[str, str]:
-    """For each column of the template, the feed's column that most likely fills it, or NOTHING.
+    """Guess the column that fills each field; EMPTY where none fits.
 
-    A sample text of the template must not stand on a real product, so a guess never keeps the template's default.
+    A guess never keeps a template's default: its sample text must not appear on a real product.
 
-    Arguments:
-        columns: the template's columns.
-        feed_columns: the feed's columns.
-        rows: some rows of the feed, to look at their values.
+    Args:
+        fields: the template's fields.
+        columns: the feed's columns.
+        rows: some rows of the feed, whose values show which columns are image URLs.
     """
-    by_plain = {_plain(column): column for column in reversed(feed_columns)}
+    by_plain_name = {_plain(column): column for column in reversed(columns)}
     mapping: dict[str, str] = {}
-    for column in columns:
-        wanted = ALIASES.get(column.name, column.name)
-        names = [column.name, column.label, *SYNONYMS.get(wanted, ())]
-        found = next((by_plain[_plain(name)] for name in names if _plain(name) in by_plain), None)
-        if found is None and column.kind == "image":
-            found = next((c for c in feed_columns if any(_image_url.match(row.get(c, "")) for row in rows)), None)
-        mapping[column.name] = found or NOTHING
+    for field in fields:
+        synonyms = SYNONYMS.get(ALIASES.get(field.name, field.name), ())
+        names = [_plain(name) for name in (field.name, field.label, *synonyms)]
+        column = next((by_plain_name[name] for name in names if name in by_plain_name), None)
+        if column is None and field.type == "image":
+            column = next((c for c in columns if any(_image_url.match(row.get(c, "")) for row in rows)), None)
+        mapping[field.name] = column or EMPTY
     return mapping
 
 
 def apply_mapping(mapping: Mapping[str, str], row: Mapping[str, str]) -> dict[str, str]:
-    """A row's values under the template's names. One that is mapped to NOTHING, or empty in the row, is empty."""
+    """Return a row's values under the names of the template's fields."""
     return {name: row.get(column, "") if column else "" for name, column in mapping.items()}
 
 

@@ -1,4 +1,4 @@
-"""Tables of runs and their items."""
+"""Tables of runs, their items, and automatic runs."""
 
 from datetime import date, datetime
 from typing import Any
@@ -13,16 +13,20 @@ from cwz_web.generation.usage import month_of
 
 
 class Run(WorkspaceOwned, Base):
-    """A feed rendered with one version of a template, each row in each of the `outputs`; or, without a feed, one image
-    that was ordered by itself. The counts change in the same transaction as the items do.
+    """A feed rendered with one version of a template; or, with `feed_id` NULL, a single image requested by itself.
 
-    `unchanged` of the `done` were taken over from an earlier run. Its images count in the month `counted_in`, and
-    against the API key `key_id`, if a program started it (generation/usage.py). `rendering_seconds` is how long workers
-    were at it, together; `webhook` is an address that is told how it ended.
+    The counts change in the same transaction as the items do.
 
-    Until it is `prepared` nothing of it is rendered or counts: at first it has no items, later they wait to be rendered
-    again. If that cannot be done, what was not rendered has failed, and `trouble` says why. What is pending in a
-    cancelled run was left out.
+    Attributes:
+        outputs: each row is rendered once for each (`imaging.encoders.Output` as JSON).
+        prepared: whether its items are written and its chunks queued. Before, nothing is rendered or counted.
+        error_message: why it could not be prepared; its items count as failed then.
+        unchanged: how many of the `done` images were taken over from an earlier run.
+        key_id: the API key that started it, and that its images count against.
+        counted_in: the month that its images count in (generation/usage.py).
+        cancelled_at: when it was cancelled; its pending items were left out and count as failed.
+        rendering_seconds: how long render workers took, in sum.
+        webhook: a URL that is notified when the run finishes.
     """
 
     __tablename__ = "runs"
@@ -34,7 +38,7 @@ class Run(WorkspaceOwned, Base):
     mapping: Mapped[dict[str, Any]] = mapped_column(JSONB)
     outputs: Mapped[list[Any]] = mapped_column(JSONB)
     prepared: Mapped[bool] = mapped_column(default=True, server_default=true())
-    trouble: Mapped[str | None]
+    error_message: Mapped[str | None]
     total: Mapped[int]
     done: Mapped[int] = mapped_column(default=0)
     failed: Mapped[int] = mapped_column(default=0)
@@ -61,15 +65,15 @@ class Run(WorkspaceOwned, Base):
         return self.total - self.done - self.failed
 
     @property
-    def is_rendered(self) -> bool:
-        """Whether its images are being rendered now."""
+    def is_rendering(self) -> bool:
+        """Whether its images are being rendered."""
         return self.prepared and self.finished_at is None
 
 
 class AutoRun(WorkspaceOwned, Base):
-    """A run that begins by itself when its feed changes, over the rows that are newer than `revision`.
+    """A rule that starts a run when a feed changes, over the rows newer than `revision`.
 
-    `trouble` says why it could not begin the last time.
+    `error_message` says why the last run could not be started.
     """
 
     __tablename__ = "auto_runs"
@@ -80,7 +84,7 @@ class AutoRun(WorkspaceOwned, Base):
     mapping: Mapped[dict[str, Any]] = mapped_column(JSONB)
     outputs: Mapped[list[Any]] = mapped_column(JSONB)
     revision: Mapped[int]
-    trouble: Mapped[str | None]
+    error_message: Mapped[str | None]
     started_by: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
 
     __table_args__ = (
@@ -94,10 +98,14 @@ class AutoRun(WorkspaceOwned, Base):
 
 
 class RunItem(Base):
-    """One image of a run: the values of its row, which of the run's outputs it is (an index), and what became of it
-    (`pending`, `done` or `failed`).
+    """One image of a run.
 
-    `error` says why there is no image; `note` what is missing in the one there is.
+    Attributes:
+        output: the index of the run's output.
+        data: the row's values, under the names of the template's fields.
+        state: `pending`, `done` or `failed`.
+        error: why there is no image.
+        warning: what is missing in the image.
     """
 
     __tablename__ = "run_items"
@@ -111,7 +119,7 @@ class RunItem(Base):
     data: Mapped[dict[str, Any]] = mapped_column(JSONB)
     state: Mapped[str] = mapped_column(server_default="pending")
     error: Mapped[str | None]
-    note: Mapped[str | None]
+    warning: Mapped[str | None]
     image_id: Mapped[UUID | None]
 
     __table_args__ = (
@@ -122,12 +130,12 @@ class RunItem(Base):
         Index(None, "workspace_id", "image_id"),
         Index(None, "workspace_id", "key", "run_id"),
         Index("ix_run_items_failed", "workspace_id", "run_id", "position", postgresql_where=text("state = 'failed'")),
-        Index("ix_run_items_noted", "workspace_id", "run_id", postgresql_where=text("note IS NOT NULL")),
+        Index("ix_run_items_warnings", "workspace_id", "run_id", postgresql_where=text("warning IS NOT NULL")),
     )
 
 
 class RenderMessage(Base):
-    """A signed message of a worker that was taken, so that a copy of it is not taken again."""
+    """The id of a render worker's message that was processed, so that a replay is rejected."""
 
     __tablename__ = "render_messages"
 

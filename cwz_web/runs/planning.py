@@ -1,7 +1,7 @@
-"""A run begins: its rows are written down, cut into chunks, and a job for each chunk is enqueued, all at once.
+"""Plan and start runs: write the items of a run, cut them into chunks, and enqueue a job for each, in one transaction.
 
-For a small one that is done at once, for a large one by a job. Before that, `plan_run` tells what it would come to. All
-ask the database the same question (`_RENDERED`), so that what people confirm is what is done.
+A small run is prepared in the request, a large one by a job. `plan_run` says in advance what a run will do; both use
+the same query (`_RENDERED_ROWS`), so that what is done is what the user confirmed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,31 +18,33 @@ from uuid_utils.compat import uuid7
 from cwz_web.db.session import FOR_NO_KEY_UPDATE, raw_connection
 from cwz_web.feeds.models import Feed, FeedImport, Item
 from cwz_web.generation.models import Template
-from cwz_web.generation.templates import open_design
-from cwz_web.generation.usage import Quota, check_open, count, give_back, month_of
+from cwz_web.generation.templates import load_design
+from cwz_web.generation.usage import Quota, check_writable, count, month_of, refund
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.errors import UnknownSizeError
 from cwz_web.jobs import PREPARE_QUEUE, app
 from cwz_web.runs.models import Run, RunItem
 from cwz_web.runs.notifications import notify_run_finished
-from cwz_web.runs.scheduling import chunk_of, drop_later, enqueue
-from cwz_web.storage.connections import connection_of
+from cwz_web.runs.scheduling import chunk_size_of, delete_chunks_later, enqueue_chunks
+from cwz_web.storage.connections import get_connection
 
 MAX_OUTPUTS = 12
-# The images of so many earlier runs are looked through for rows that are gone.
-RUNS_BEFORE = 5
-# Writing down so many takes half a second or so; whoever asks for more is not kept waiting.
-AT_ONCE = 10_000
+# Removed rows are searched in this many earlier runs.
+EARLIER_RUNS = 5
+# Writing this many items takes about half a second; the request does not wait for more.
+MAX_IN_REQUEST = 10_000
 CANCELLED = "The run was cancelled"
-NEVER_PREPARED = "Its rows could not be prepared"
+PREPARATION_FAILED = "The run could not be prepared"
+EMPTY_FEED = "This feed has no rows"
+UNCHANGED_FEED = "No rows of this feed have changed"
 
-# The rows as the run will render them, mapped by the database: the same as mapping.apply_mapping does for one row, each
-# once for each output. What an earlier run rendered of a row in the same way, from the same values, is `image_id`.
-_RENDERED = """
-    SELECT mine.*, before.image_id, before.note
+# The rows as the run renders them, mapped by the database as mapping.apply_mapping maps one row, once for each output.
+# `image_id` is the image that an earlier run rendered of the same row, output and values.
+_RENDERED_ROWS = """
+    SELECT rendered.*, earlier.image_id, earlier.warning
     FROM (
-        SELECT (rows.number - 1) * :each + wanted.number AS number, rows.key, rows.data,
-               wanted.number - 1 AS output, wanted.value AS written
+        SELECT (rows.number - 1) * :outputs_per_row + output.number AS number, rows.key, rows.data,
+               output.number - 1 AS output, output.value AS output_value
         FROM (
             SELECT key, row_number() OVER (ORDER BY position) AS number,
                    coalesce(
@@ -52,17 +54,17 @@ _RENDERED = """
                    ) AS data
             FROM items WHERE workspace_id = :workspace AND feed_id = :feed AND revision > :since
         ) AS rows
-        CROSS JOIN jsonb_array_elements(:outputs) WITH ORDINALITY AS wanted (value, number)
-    ) AS mine
+        CROSS JOIN jsonb_array_elements(:outputs) WITH ORDINALITY AS output (value, number)
+    ) AS rendered
     LEFT JOIN LATERAL (
-        SELECT item.image_id, item.note
+        SELECT item.image_id, item.warning
         FROM run_items AS item JOIN runs AS run ON run.workspace_id = item.workspace_id AND run.id = item.run_id
-        WHERE item.workspace_id = :workspace AND item.key = mine.key AND item.run_id <> :run
-          AND item.state = 'done' AND item.data = mine.data AND run.outputs -> item.output = mine.written
+        WHERE item.workspace_id = :workspace AND item.key = rendered.key AND item.run_id <> :run
+          AND item.state = 'done' AND item.data = rendered.data AND run.outputs -> item.output = rendered.output_value
           AND run.feed_id = :feed AND run.template_id = :template
           AND run.template_version = :version AND run.connection_id = :connection
         ORDER BY item.run_id DESC LIMIT 1
-    ) AS before ON true
+    ) AS earlier ON true
 """
 
 
@@ -70,16 +72,16 @@ def _with_json(statement: str) -> TextClause:
     return text(statement).bindparams(bindparam("mapping", type_=JSONB), bindparam("outputs", type_=JSONB))
 
 
-_WRITE_ITEMS = _with_json(f"""
-    WITH written AS (
-        INSERT INTO run_items (workspace_id, run_id, position, chunk, output, key, data, state, image_id, note)
-        SELECT :workspace, :run, number, (number - 1) / :chunk, output, key, data,
-               CASE WHEN image_id IS NULL THEN 'pending' ELSE 'done' END, image_id, note
-        FROM ({_RENDERED}) AS rendered
+_INSERT_ITEMS = _with_json(f"""
+    WITH inserted AS (
+        INSERT INTO run_items (workspace_id, run_id, position, chunk, output, key, data, state, image_id, warning)
+        SELECT :workspace, :run, number, (number - 1) / :chunk_size, output, key, data,
+               CASE WHEN image_id IS NULL THEN 'pending' ELSE 'done' END, image_id, warning
+        FROM ({_RENDERED_ROWS}) AS row
         RETURNING image_id
     )
-    SELECT count(*) AS images, count(image_id) AS unchanged FROM written
-""")  # noqa: S608 - put together of constants
+    SELECT count(*) AS images, count(image_id) AS unchanged FROM inserted
+""")  # noqa: S608 - composed of constants
 
 _COUNT_ITEMS = _with_json(f"""
     SELECT count(*) AS images,
@@ -87,11 +89,12 @@ _COUNT_ITEMS = _with_json(f"""
            count(*) FILTER (WHERE CASE WHEN image_id IS NULL THEN EXISTS (
                SELECT FROM run_items AS item
                JOIN runs AS run ON run.workspace_id = item.workspace_id AND run.id = item.run_id
-               WHERE item.workspace_id = :workspace AND item.key = rendered.key AND item.state = 'done'
-                 AND run.outputs -> item.output = rendered.written AND run.feed_id = :feed AND run.template_id = :template
+               WHERE item.workspace_id = :workspace AND item.key = row.key AND item.state = 'done'
+                 AND run.outputs -> item.output = row.output_value
+                 AND run.feed_id = :feed AND run.template_id = :template
            ) END) AS changed
-    FROM ({_RENDERED}) AS rendered
-""")  # noqa: S608 - put together of constants
+    FROM ({_RENDERED_ROWS}) AS row
+""")  # noqa: S608 - composed of constants
 
 _COUNT_REMOVED = text("""
     SELECT count(*) FROM (
@@ -102,28 +105,47 @@ _COUNT_REMOVED = text("""
         ) AS run
         JOIN run_items AS item ON item.workspace_id = :workspace AND item.run_id = run.id AND item.state = 'done'
         WHERE NOT EXISTS (SELECT FROM items WHERE workspace_id = :workspace AND feed_id = :feed AND key = item.key)
-    ) AS gone
+    ) AS removed
 """)
 
 
 class EmptyFeedError(Exception):
-    """There is nothing to render."""
+    """There are no rows to render."""
 
 
 class RunEndedError(Exception):
-    """The run was cancelled while it was prepared, or another job was faster."""
+    """The run was cancelled while it was prepared, or another job has prepared it."""
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """What a run renders.
+
+    Attributes:
+        feed: its rows are rendered.
+        template: in its published version.
+        mapping: the template's fields to the feed's columns (see runs.mapping).
+        outputs: each row is rendered once for each.
+        connection_id: where the images are stored; None for the template's or the workspace's default connection.
+    """
+
+    feed: Feed
+    template: Template
+    mapping: Mapping[str, str]
+    outputs: Sequence[Output]
+    connection_id: UUID | None = None
 
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What a run would come to. `removed` and `invalid` are rows, the others images.
+    """What a run will do. `removed` and `invalid` are numbers of rows, the others of images.
 
     Attributes:
-        new: of rows that were never rendered so.
-        changed: of rows that look different now.
-        unchanged: that are there already.
-        removed: rows that have images and are in the feed no more.
-        invalid: rows that the feed's last import left out.
+        new: images of rows that were never rendered with this template and output.
+        changed: images that differ from those of an earlier run.
+        unchanged: images that exist already.
+        removed: rows with images that are not in the feed any more.
+        invalid: rows that the feed's last import rejected.
     """
 
     rows: int
@@ -136,31 +158,25 @@ class RunPlan:
 
     @property
     def to_render(self) -> int:
-        """How many images will be rendered, and count."""
+        """How many images will be rendered, and count against the quota."""
         return self.new + self.changed
 
 
-def plan_takes_long(db: Session, feed: Feed, template: Template, outputs: Sequence[Output]) -> bool:
-    """Whether plan_run has to look at many rows."""
-    return feed.item_count * len(outputs) > AT_ONCE and _was_rendered(db, feed, template)
+def plan_takes_long(db: Session, spec: RunSpec) -> bool:
+    """Return whether plan_run has to compare many rows."""
+    is_large = spec.feed.item_count * len(spec.outputs) > MAX_IN_REQUEST
+    return is_large and _has_rendered(db, spec.feed, spec.template)
 
 
-def plan_run(
-    db: Session,
-    *,
-    feed: Feed,
-    template: Template,
-    mapping: Mapping[str, str],
-    outputs: Sequence[Output],
-    connection_id: UUID | None = None,
-) -> RunPlan:
-    """What a run with these arguments would come to; nothing is begun. Arguments and errors as for start_run."""
-    _check_outputs(db, template, outputs)
-    planned = _new_run(db, feed, template, mapping, outputs, connection_id)
-    images, unchanged, changed = feed.item_count * len(outputs), 0, 0
-    if _was_rendered(db, feed, template):  # else nobody has to look at each row
-        images, unchanged, changed = db.execute(_COUNT_ITEMS, _names(planned, since=-1)).one()
-    gone = {"workspace": feed.workspace_id, "template": template.id, "feed": feed.id, "runs": RUNS_BEFORE}
+def plan_run(db: Session, spec: RunSpec) -> RunPlan:
+    """Return what a run will do, without starting it. Errors as for start_run."""
+    feed, template = spec.feed, spec.template
+    _check_outputs(db, template, spec.outputs)
+    run = _new_run(db, spec)
+    images, unchanged, changed = feed.item_count * len(spec.outputs), 0, 0
+    if _has_rendered(db, feed, template):  # else every image is new, without comparing rows
+        images, unchanged, changed = db.execute(_COUNT_ITEMS, _parameters(run, since=-1)).one()
+    removed = {"workspace": feed.workspace_id, "template": template.id, "feed": feed.id, "runs": EARLIER_RUNS}
     last_import = select(FeedImport.invalid).where(
         FeedImport.workspace_id == feed.workspace_id,
         FeedImport.feed_id == feed.id,
@@ -172,76 +188,82 @@ def plan_run(
         new=images - unchanged - changed,
         changed=changed,
         unchanged=unchanged,
-        removed=db.scalar(_COUNT_REMOVED, gone) or 0,
+        removed=db.scalar(_COUNT_REMOVED, removed) or 0,
         invalid=db.scalar(last_import) or 0,
     )
 
 
 def start_run(
     db: Session,
+    spec: RunSpec,
     *,
-    feed: Feed,
-    template: Template,
-    mapping: Mapping[str, str],
-    outputs: Sequence[Output],
     started_by: UUID | None,
-    connection_id: UUID | None = None,
     since: int = -1,
     quota: Quota | None = None,
     webhook: str | None = None,
 ) -> Run:
-    """Begin a run over the items of a feed, in the caller's transaction. A large one is prepared by a job; if there is
-    no room for it, that is found out then.
+    """Start a run in the caller's transaction. A large one is prepared by a job, which checks its quota only then.
 
-    Arguments:
-        mapping: the template's columns to the feed's (see runs.mapping).
-        outputs: each row is rendered once for each.
-        started_by: the account that asked for it.
-        connection_id: where its images go, if not where the template's do.
-        since: only the items that the feed got after this revision; they are prepared at once, however many they are.
-        meter: what its images count against.
-        webhook: an address that is told how it ended.
-    Raises EmptyFeedError, QuotaExceededError, UnknownSizeError; InvalidSettingsError when the workspace has no storage.
+    Args:
+        db: the caller's transaction.
+        spec: what is rendered.
+        started_by: the account that starts it; None for an API key.
+        since: only rows that changed after this revision of the feed; they are prepared here, however many.
+        quota: what the images count against; without one they are counted, but not limited.
+        webhook: a URL that is notified when the run finishes.
+
+    Raises:
+        EmptyFeedError: there are no rows.
+        QuotaExceededError: the quota does not allow so many images.
+        UnknownSizeError: the template does not have a size of the outputs.
+        InvalidSettingsError: the workspace has no storage connection.
     """
+    feed = spec.feed
     newer = select(func.count()).where(
         Item.workspace_id == feed.workspace_id, Item.feed_id == feed.id, Item.revision > since
     )
     quota = quota or Quota(feed.workspace_id)
     rows = feed.item_count if since < 0 else db.scalar(newer) or 0
     if not rows:
-        raise EmptyFeedError("This feed has no rows" if since < 0 else "Nothing has changed in this feed")
-    _check_outputs(db, template, outputs)
-    run = _new_run(db, feed, template, mapping, outputs, connection_id)
-    run.total = rows * len(outputs)
+        raise EmptyFeedError(EMPTY_FEED if since < 0 else UNCHANGED_FEED)
+    _check_outputs(db, spec.template, spec.outputs)
+    run = _new_run(db, spec)
+    run.total = rows * len(spec.outputs)
     run.key_id, run.started_by, run.webhook, run.prepared = quota.key_id, started_by, webhook, False
     db.add(run)
     db.flush()
-    _prepare(db, run, quota, since)
+    _prepare_or_enqueue(db, run, quota, since)
     return run
 
 
 def prepare_run(db: Session, run: Run, quota: Quota, since: int = -1) -> None:
-    """Write down what a run renders, unless that was done when it began first; count it, and enqueue it.
+    """Write a run's items, or reopen its failed ones when they are written already; enqueue its chunks and count them.
 
-    Arguments as for start_run. Raises EmptyFeedError, QuotaExceededError, RunEndedError; then the transaction must be rolled back.
+    Arguments as for start_run. When this raises, the transaction must be rolled back.
+
+    Raises:
+        EmptyFeedError: there are no rows.
+        QuotaExceededError: the quota does not allow so many images.
+        RunEndedError: the run was cancelled, or prepared by another job.
     """
-    written = None
+    inserted = None
     if db.scalar(select(RunItem.position).where(*_items(run)).limit(1)) is None:
         template = db.get_one(Template, (run.workspace_id, run.template_id))
-        written = db.execute(_WRITE_ITEMS, _names(run, since) | {"chunk": chunk_of(db, template)}).one()
-        if not written.images:
-            raise EmptyFeedError("This feed has no rows" if since < 0 else "Nothing has changed in this feed")
+        parameters = _parameters(run, since) | {"chunk_size": chunk_size_of(db, template)}
+        inserted = db.execute(_INSERT_ITEMS, parameters).one()
+        if not inserted.images:
+            raise EmptyFeedError(EMPTY_FEED if since < 0 else UNCHANGED_FEED)
     else:
         db.execute(_reopen(run))
     chunks = select(RunItem.chunk).where(*_items(run, "pending")).distinct().order_by(RunItem.chunk)
-    enqueue(db, run, db.scalars(chunks).all())
-    # All that takes long is done: from here on, neither who cancels the run nor who counts images waits for it.
+    enqueue_chunks(db, run, db.scalars(chunks).all())
+    # What takes long is done before the run and the usage counter are locked.
     _lock(db, run)
     if run.prepared or run.finished_at:
         raise RunEndedError
     run.prepared = True
-    if written is not None:
-        run.total, run.done, run.unchanged = written.images, written.unchanged, written.unchanged
+    if inserted is not None:
+        run.total, run.done, run.unchanged = inserted.images, inserted.unchanged, inserted.unchanged
     if not run.pending:
         run.finished_at = db.scalar(select(func.clock_timestamp()))
         db.flush()
@@ -252,17 +274,17 @@ def prepare_run(db: Session, run: Run, quota: Quota, since: int = -1) -> None:
     count(db, quota, run.pending)
 
 
-def refuse_run(db: Session, run: Run, why: str) -> None:
-    """End a run that could not be prepared, unless that was done already."""
+def fail_unprepared_run(db: Session, run: Run, error_message: str) -> None:
+    """Fail a run that could not be prepared, unless it was prepared or has ended meanwhile."""
     _lock(db, run)
     if not run.prepared and not run.finished_at:
-        run.failed, run.trouble = run.pending, why
+        run.failed, run.error_message = run.pending, error_message
         run.finished_at = db.scalar(select(func.clock_timestamp()))
         db.flush()
         notify_run_finished(db, run)
 
 
-def request_image(
+def start_image_run(
     db: Session,
     *,
     template: Template,
@@ -272,136 +294,145 @@ def request_image(
     quota: Quota,
     webhook: str | None = None,
 ) -> Run:
-    """Enqueue one image by itself, in the caller's transaction: a run of one row, of no feed.
+    """Enqueue a single image in the caller's transaction: a run of one row, without a feed.
 
-    Arguments:
-        meter: what it counts against.
-        webhook: an address that is told when it is there, or why it is not.
-    Raises QuotaExceededError, UnknownSizeError; InvalidSettingsError when the workspace has no storage.
+    Args:
+        db: the caller's transaction.
+        template: what is rendered.
+        version: of the template.
+        data: values of the template's fields.
+        output: size and format.
+        quota: what the image counts against.
+        webhook: a URL that is notified when the image is stored, or has failed.
+
+    Raises:
+        QuotaExceededError: the quota is used up.
+        UnknownSizeError: the template does not have the output's size.
+        InvalidSettingsError: the workspace has no storage connection.
     """
     _check_outputs(db, template, [output], version)
-    run = _new_run(db, None, template, {}, [output], None)
+    run = _new_run_of(db, template, [output])
     run.template_version, run.total, run.key_id, run.webhook = version, 1, quota.key_id, webhook
     db.add(run)
     db.flush()
-    given = {"key": template.name, "data": dict(data)}
-    db.add(RunItem(workspace_id=run.workspace_id, run_id=run.id, position=1, chunk=0, **given))
+    row = {"key": template.name, "data": dict(data)}
+    db.add(RunItem(workspace_id=run.workspace_id, run_id=run.id, position=1, chunk=0, **row))
     db.flush()
     count(db, quota, 1)
-    enqueue(db, run, [0])
+    enqueue_chunks(db, run, [0])
     return run
 
 
 def retry_failed(db: Session, run: Run, quota: Quota | None = None) -> int:
-    """Render again what failed or was left out. Returns how many items that are. Raises QuotaExceededError.
+    """Render the failed and left out items of a run again. Return how many they are.
 
-    When those of a run that has ended are many, a job prepares it; if there is no room, that is found out then.
+    A large run that has ended is prepared by a job, which checks its quota only then.
+
+    Raises:
+        QuotaExceededError: the quota does not allow so many images.
     """
     _lock(db, run)
     quota = quota or quota_of(run)
-    before, again = run.pending, run.failed
-    if not again:
+    pending, failed = run.pending, run.failed
+    if not failed:
         return 0
     if run.finished_at:
-        run.failed, run.trouble, run.key_id, run.prepared = 0, None, quota.key_id, False
+        run.failed, run.error_message, run.key_id, run.prepared = 0, None, quota.key_id, False
         run.finished_at = run.cancelled_at = None
         db.flush()
-        _prepare(db, run, quota)
-        return again
+        _prepare_or_enqueue(db, run, quota)
+        return failed
     chunks = set(db.scalars(_reopen(run).returning(RunItem.chunk)))
     run.failed = 0
-    # All that is pending counts in one month: from now on in this one.
-    give_back(db, quota_of(run), before, run.counted_in)
+    # All pending items count in one month: from now on in the current one.
+    refund(db, quota_of(run), pending, run.counted_in)
     run.counted_in, run.key_id = month_of(), quota.key_id
-    enqueue(db, run, sorted(chunks))
+    enqueue_chunks(db, run, sorted(chunks))
     count(db, quota, run.pending)
-    return again
+    return failed
 
 
 def quota_of(run: Run) -> Quota:
-    """What the run's images count against, without any cap."""
+    """Return what the run's images count against, without a limit."""
     return Quota(run.workspace_id, key_id=run.key_id)
 
 
 def cancel_run(db: Session, run: Run) -> int:
-    """Render no further items. Returns how many are left out: they count as failed, and can be rendered after all.
+    """Cancel a run. Return how many items are left out; they count as failed, and can be retried.
 
-    They stay as they are, so that a run of any size ends at once: what is pending in a cancelled run is left out.
+    Their rows are not changed, so that a run of any size is cancelled immediately.
     """
     _lock(db, run)
-    ended = run.pending
-    if ended:
+    left_out = run.pending
+    if left_out:
         if run.prepared:
-            give_back(db, quota_of(run), ended, run.counted_in)
-            drop_later(db, run)
-        run.failed += ended
+            refund(db, quota_of(run), left_out, run.counted_in)
+            delete_chunks_later(db, run)
+        run.failed += left_out
         run.cancelled_at = run.finished_at = db.scalar(select(func.clock_timestamp()))
         db.flush()
         notify_run_finished(db, run)
-    return ended
+    return left_out
 
 
-def _prepare(db: Session, run: Run, quota: Quota, since: int = -1) -> None:
-    """Prepare a run, or, if that takes long, let a job do it, on the terms that its images have now."""
-    if run.pending <= AT_ONCE or since >= 0:
+def _prepare_or_enqueue(db: Session, run: Run, quota: Quota, since: int = -1) -> None:
+    """Prepare a run; a large one is prepared by a job, under the quota's limits as they are now."""
+    if run.pending <= MAX_IN_REQUEST or since >= 0:
         prepare_run(db, run, quota, since)
         return
-    check_open(quota)
-    # By its name, since the tasks stand on this module.
-    place: Any = {"connection": raw_connection(db), "priority": -run.pending}  # nobody's waits for a larger one's turn
-    task = app.configure_task("runs.prepare", queue=PREPARE_QUEUE, **place)
-    terms: JSONDict = {"cap": quota.cap, "key_cap": quota.key_cap, "url": quota.url}
-    task.defer(workspace_id=str(run.workspace_id), run_id=str(run.id), terms=terms)
+    check_writable(quota)
+    # The task is named, not imported: its module imports this one. Small runs are prepared first.
+    task = app.configure_task("runs.prepare", queue=PREPARE_QUEUE, connection=raw_connection(db), priority=-run.pending)
+    limits: JSONDict = {"cap": quota.cap, "key_cap": quota.key_cap, "url": quota.url}
+    task.defer(workspace_id=str(run.workspace_id), run_id=str(run.id), quota=limits)
 
 
 def _lock(db: Session, run: Run) -> None:
-    """Hold a run as it is now. Its items may be written meanwhile: for them it only has to stay."""
+    """Refresh and lock a run. Its items can be written meanwhile: their foreign key needs a weaker lock."""
     db.refresh(run, with_for_update=FOR_NO_KEY_UPDATE)
 
 
 def latest_runs(db: Session, workspace_id: UUID, limit: int = 50) -> list[Run]:
-    """The workspace's runs over feeds, newest first."""
-    mine = select(Run).where(Run.workspace_id == workspace_id, Run.feed_id.is_not(None))
-    return list(db.scalars(mine.order_by(Run.id.desc()).limit(limit)))
+    """Return the workspace's runs over feeds, newest first."""
+    runs = select(Run).where(Run.workspace_id == workspace_id, Run.feed_id.is_not(None))
+    return list(db.scalars(runs.order_by(Run.id.desc()).limit(limit)))
 
 
-def _new_run(
-    db: Session,
-    feed: Feed | None,
-    template: Template,
-    mapping: Mapping[str, str],
-    outputs: Sequence[Output],
-    connection_id: UUID | None,
-) -> Run:
-    """A run that is not written down yet."""
+def _new_run(db: Session, spec: RunSpec) -> Run:
+    """Return a run over a feed that is not in the session yet."""
+    run = _new_run_of(db, spec.template, spec.outputs, spec.connection_id)
+    run.feed_id, run.mapping = spec.feed.id, dict(spec.mapping)
+    return run
+
+
+def _new_run_of(db: Session, template: Template, outputs: Sequence[Output], connection_id: UUID | None = None) -> Run:
     return Run(
         workspace_id=template.workspace_id,
         id=uuid7(),
-        feed_id=feed.id if feed else None,
         template_id=template.id,
         template_version=template.version,
-        connection_id=connection_of(db, template.workspace_id, connection_id or template.connection_id).id,
-        mapping=dict(mapping),
+        connection_id=get_connection(db, template.workspace_id, connection_id or template.connection_id).id,
+        mapping={},
         outputs=[output.model_dump(mode="json") for output in outputs],
     )
 
 
-def _was_rendered(db: Session, feed: Feed, template: Template) -> bool:
-    """Whether anything of a feed was rendered with a template before."""
-    same = Run.workspace_id == feed.workspace_id, Run.feed_id == feed.id, Run.template_id == template.id
-    return db.scalar(select(Run.id).where(*same, Run.done > 0).limit(1)) is not None
+def _has_rendered(db: Session, feed: Feed, template: Template) -> bool:
+    """Whether a row of the feed was rendered with the template before."""
+    earlier = Run.workspace_id == feed.workspace_id, Run.feed_id == feed.id, Run.template_id == template.id
+    return db.scalar(select(Run.id).where(*earlier, Run.done > 0).limit(1)) is not None
 
 
 def _check_outputs(db: Session, template: Template, outputs: Sequence[Output], version: int | None = None) -> None:
-    """See that the template has the formats that are asked for. Raises UnknownSizeError."""
-    sizes = open_design(db, template, version).document.sizes
+    """Check that the template has the sizes of the outputs. Raise UnknownSizeError."""
+    sizes = load_design(db, template, version).document.size_names
     for output in outputs:
         if output.size not in sizes:
             raise UnknownSizeError(output.size, sizes)
 
 
-def _names(run: Run, since: int) -> dict[str, Any]:
-    """The parameters of _RENDERED."""
+def _parameters(run: Run, since: int) -> dict[str, Any]:
+    """The parameters of _RENDERED_ROWS."""
     return {
         "workspace": run.workspace_id,
         "run": run.id,
@@ -409,7 +440,7 @@ def _names(run: Run, since: int) -> dict[str, Any]:
         "since": since,
         "mapping": run.mapping,
         "outputs": run.outputs,
-        "each": len(run.outputs),
+        "outputs_per_row": len(run.outputs),
         "template": run.template_id,
         "version": run.template_version,
         "connection": run.connection_id,
@@ -417,10 +448,11 @@ def _names(run: Run, since: int) -> dict[str, Any]:
 
 
 def _items(run: Run, *states: str) -> tuple[Any, ...]:
-    mine = RunItem.workspace_id == run.workspace_id, RunItem.run_id == run.id
-    return (*mine, RunItem.state.in_(states)) if states else mine
+    """Conditions for a run's items, of all states or the given ones."""
+    items = RunItem.workspace_id == run.workspace_id, RunItem.run_id == run.id
+    return (*items, RunItem.state.in_(states)) if states else items
 
 
 def _reopen(run: Run) -> Update:
-    """The statement that has what failed rendered again."""
+    """The statement that makes failed items pending again."""
     return update(RunItem).where(*_items(run, "failed")).values(state="pending", error=None)

@@ -1,24 +1,32 @@
-"""Storage for a worker that holds no credentials: the web application signs an address for each object it may touch.
+"""A render worker's buckets. The worker holds no storage credentials.
 
-Only for connections whose provider can sign addresses for reading and for storing (`Providers.lend`). A worker may read
-the originals of a workspace and store its images, one key at a time, for a few minutes.
+`PresignedBucket` talks to the storage through presigned URLs, one object at a time, each valid for a few minutes.
+`RelayedBucket` reads and stores through the web application, for providers that cannot presign URLs.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 from uuid import UUID
 
 import requests
-from sqlalchemy.orm import Session
 from urllib3.exceptions import HTTPError
 
-from cwz_web.imaging.encoders import Format
-from cwz_web.net.client import RequestRefusedError
-from cwz_web.net.guard import Outbound, refusal_in
-from cwz_web.runs.models import Run
-from cwz_web.runs.protocol import Address, AskAddress, RunGoneError, Trouble
-from cwz_web.storage.connections import CHOSEN_GONE
+from cwz_web.net.client import BlockedRequestError
+from cwz_web.net.guard import OutboundPolicy, is_blocked_error
+from cwz_web.runs.protocol import (
+    MAX_IMAGE_BYTES,
+    ObjectBody,
+    ObjectRequest,
+    ObjectResponse,
+    ObjectSize,
+    ObjectSizeRequest,
+    PresignedUrls,
+    PresignedUrlsRequest,
+    ReadObjectRequest,
+    StorageFailure,
+    StoreImageRequest,
+)
 from cwz_web.storage.contract import (
     BlockedAddressError,
     BucketNotFoundError,
@@ -29,66 +37,113 @@ from cwz_web.storage.contract import (
     StorageThrottledError,
     StorageUnreachableError,
 )
-from cwz_web.storage.models import Connection
-from cwz_web.storage.plugins import DelegatedConnection, Place, Providers
+from cwz_web.storage.plugins import DelegatedConnection
 
-LENT_SECONDS = 300
 TIMEOUT = (5, 60)
-SMALL = 16 * 1024
+# Bytes that are read of a response whose body does not matter, so that its connection can be used again.
+DRAIN_BYTES = 16 * 1024
 PART_BYTES = 256 * 1024
-ANSWERS: dict[int, tuple[type[StorageError], str]] = {
-    403: (PermissionDeniedError, "The storage refused the signed address"),
-    404: (BucketNotFoundError, "The storage does not know the bucket"),
-    429: (StorageThrottledError, "The storage wants fewer requests"),
-    503: (StorageThrottledError, "The storage wants fewer requests"),
+STATUS_ERRORS: dict[int, tuple[type[StorageError], str]] = {
+    403: (PermissionDeniedError, "The storage rejected the presigned URL"),
+    404: (BucketNotFoundError, "The storage does not have this bucket"),
+    429: (StorageThrottledError, "The storage limits the rate of requests"),
+    503: (StorageThrottledError, "The storage limits the rate of requests"),
 }
 
-
-def delegated_connection(db: Session, ask: AskAddress) -> Place | None:
-    """The connection that a worker asks about; None when it was removed. Raises Gone when the run is not there."""
-    if db.get(Run, (ask.workspace_id, ask.run_id)) is None:
-        raise RunGoneError
-    connection = db.get(Connection, (ask.workspace_id, ask.connection_id))
-    return connection.place if connection else None
+Response = TypeVar("Response", bound=ObjectResponse)
 
 
-def lend(providers: Providers, place: Place | None, key: str) -> Address | Trouble:
-    """The addresses of an object. Nothing is asked of the storage, so that no request here waits for it."""
-    if place is None:
-        return Trouble(message=CHOSEN_GONE, passing=False)
-    try:
-        bucket = providers.open(place)
-        read = bucket.presign_get(key, LENT_SECONDS)
-        extension = key.partition(".")[2]
-        if not extension:
-            return Address(read=read)
-        content_type = Format(extension).content_type
-        return Address(read=read, store=bucket.presign_put(key, LENT_SECONDS, content_type=content_type))
-    except StorageError as error:
-        return Trouble(message=str(error)[:500], passing=isinstance(error, StorageUnreachableError))
+class ObjectClient(Protocol):
+    """What a bucket needs of the client of the web application."""
+
+    def access_object(self, request: ObjectRequest) -> ObjectResponse:
+        """Get presigned URLs of an object, or read or store it through the web application."""
 
 
-class AddressClient(Protocol):
-    """A worker's way to ask for addresses."""
+class _WebClient:
+    """Requests about the objects of one connection, for one run."""
 
-    def address(self, ask: AskAddress) -> Address | Trouble:
-        """An address to read or store an object."""
+    def __init__(self, client: ObjectClient, run_id: UUID, connection: DelegatedConnection) -> None:
+        self._client = client
+        self._common = {
+            "workspace_id": connection.workspace_id,
+            "run_id": run_id,
+            "connection_id": connection.connection_id,
+        }
+
+    def presign(self, key: str) -> PresignedUrls:
+        return self._send(PresignedUrlsRequest(**self._common, key=key), PresignedUrls)
+
+    def size(self, key: str) -> int | None:
+        return self._send(ObjectSizeRequest(**self._common, key=key), ObjectSize).size
+
+    def read(self, key: str) -> bytes | None:
+        return self._send(ReadObjectRequest(**self._common, key=key), ObjectBody).body
+
+    def store(self, key: str, body: bytes) -> None:
+        self._send(StoreImageRequest(**self._common, key=key, body=body), ObjectSize)
+
+    def _send(self, request: ObjectRequest, response_type: type[Response]) -> Response:
+        response = self._client.access_object(request)
+        if isinstance(response, StorageFailure):
+            raise (StorageUnreachableError if response.is_temporary else StorageError)(response.message)
+        if not isinstance(response, response_type):
+            raise StorageError("The web application sent an unexpected response; is it of another version?")
+        return response
+
+
+class RelayedBucket:
+    """A bucket behind the web application, for one chunk. Thread-safe.
+
+    Args:
+        client: the client of the web application.
+        run_id: the run that the chunk belongs to.
+        connection: the connection of the bucket.
+    """
+
+    def __init__(self, client: ObjectClient, run_id: UUID, connection: DelegatedConnection) -> None:
+        self._web = _WebClient(client, run_id, connection)
+
+    def stream(self, key: str) -> Iterator[bytes]:
+        """As in Bucket."""
+        body = self._web.read(key)
+        if body is None:
+            raise ObjectNotFoundError("The storage does not have this object")
+        yield body
+
+    def head(self, key: str) -> ObjectInfo:
+        """As in Bucket."""
+        size = self._web.size(key)
+        if size is None:
+            raise ObjectNotFoundError("The storage does not have this object")
+        return ObjectInfo(key, size)
+
+    def put(self, key: str, body: bytes, *, content_type: str) -> None:
+        """As in Bucket; the web application derives the content type from the key."""
+        if len(body) > MAX_IMAGE_BYTES:
+            raise StorageError(
+                f"The image is larger than {MAX_IMAGE_BYTES // 1024**2} MB, the limit for storage without presigned"
+                " URLs. Choose a smaller size or a format with more compression"
+            )
+        self._web.store(key, body)
 
 
 class PresignedBucket:
-    """A worker's bucket over signed addresses, for one chunk. Safe to use from several threads; to be closed.
+    """A bucket over presigned URLs, for one chunk. Thread-safe; a context manager that closes its connections.
 
-    Arguments:
-        client: how to ask the web application.
-        run_id: for which run.
-        outbound: the way to the storage's hosts.
+    Args:
+        client: the client of the web application, which presigns the URLs.
+        run_id: the run that the chunk belongs to.
+        connection: the connection of the bucket.
+        outbound: restricts requests to the storage's hosts.
     """
 
-    def __init__(self, client: AddressClient, run_id: UUID, place: DelegatedConnection, outbound: Outbound) -> None:
-        self._client = client
-        self._about = {"workspace_id": place.workspace_id, "run_id": run_id, "connection_id": place.connection_id}
+    def __init__(
+        self, client: ObjectClient, run_id: UUID, connection: DelegatedConnection, outbound: OutboundPolicy
+    ) -> None:
+        self._web = _WebClient(client, run_id, connection)
         self._session = outbound.guard(requests.Session())
-        self._to_store: dict[str, str] = {}
+        self._put_urls: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -98,76 +153,70 @@ class PresignedBucket:
 
     def stream(self, key: str) -> Iterator[bytes]:
         """As in Bucket."""
-        with self._send("GET", self._ask(key).read) as response:
+        with self._send("GET", self._web.presign(key).get) as response:
             if response.status_code == 404:
-                raise ObjectNotFoundError("The storage does not have it")
-            _check(response)
+                raise ObjectNotFoundError("The storage does not have this object")
+            _raise_for_status(response)
             while part := _read(response, PART_BYTES):
                 yield part
 
     def head(self, key: str) -> ObjectInfo:
-        """As in Bucket, for an image; one that is not there may be put afterwards.
+        """As in Bucket, for an image. One that does not exist can be put afterwards.
 
-        A storage that does not let us list says 403 of what is not there, so that is no refusal yet.
+        A storage without permission to list objects answers 403 for a missing one, so 403 means "missing" here.
         """
-        address = self._ask(key)
-        self._to_store[key] = address.store or ""
-        with self._send("GET", address.read, headers={"Range": "bytes=0-0"}) as response:
+        urls = self._web.presign(key)
+        self._put_urls[key] = urls.put or ""
+        with self._send("GET", urls.get, headers={"Range": "bytes=0-0"}) as response:
             if response.status_code not in (403, 404, 416):
-                _check(response)
+                _raise_for_status(response)
                 size = response.headers.get("Content-Range", "").rpartition("/")[2]
                 size = size or response.headers.get("Content-Length", "")
                 if size.isdecimal():
-                    del self._to_store[key]
+                    del self._put_urls[key]
                     return ObjectInfo(key, int(size))
-            raise ObjectNotFoundError("There is no such image yet")
+            raise ObjectNotFoundError("The storage does not have this image yet")
 
     def put(self, key: str, body: bytes, *, content_type: str) -> None:
         """As in Bucket, for an image that `head` did not find."""
-        with self._send("PUT", self._to_store.pop(key), body, {"Content-Type": content_type}) as response:
-            _check(response)
-
-    def _ask(self, key: str) -> Address:
-        answer = self._client.address(AskAddress(**self._about, key=key))
-        if isinstance(answer, Trouble):
-            raise StorageUnreachableError(answer.message) if answer.passing else StorageError(answer.message)
-        return answer
+        with self._send("PUT", self._put_urls.pop(key), body, {"Content-Type": content_type}) as response:
+            _raise_for_status(response)
 
     @contextmanager
     def _send(
         self, method: str, url: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> Iterator[requests.Response]:
-        """Send a request; its answer is read to a small end, without which the connection could not be used again."""
+        """Send a request; afterwards drain a small rest of the response, so that the connection is reused."""
         try:
             response = self._session.request(
                 method, url, data=body, headers=headers, timeout=TIMEOUT, stream=True, allow_redirects=False
             )
-        except (RequestRefusedError, requests.RequestException) as error:
-            if refusal_in(error):
-                raise BlockedAddressError("The storage's address leads where no request of ours may go") from None
-            # The error's text has the signed address in it.
-            raise StorageUnreachableError("The storage does not answer") from None
+        except (BlockedRequestError, requests.RequestException) as error:
+            if is_blocked_error(error):
+                raise BlockedAddressError("The storage's URL leads to an address that is not allowed") from None
+            # The error's text contains the presigned URL.
+            raise StorageUnreachableError("The storage does not respond") from None
         with response:
             try:
                 yield response
             finally:
-                _read(response, SMALL)
+                _read(response, DRAIN_BYTES)
 
 
-def _read(response: requests.Response, at_most: int) -> bytes:
-    """What the storage sends, or the beginning of it. Raises Unreachable."""
+def _read(response: requests.Response, max_bytes: int) -> bytes:
+    """Read at most so many bytes of the body. Raise StorageUnreachableError."""
     try:
-        data: bytes = response.raw.read(at_most, decode_content=False)
+        data: bytes = response.raw.read(max_bytes, decode_content=False)
     except (HTTPError, OSError):
-        raise StorageUnreachableError("The storage broke off its answer") from None
+        raise StorageUnreachableError("The storage closed the connection too early") from None
     return data
 
 
-def _check(response: requests.Response) -> None:
-    """Raise the StorageError that an answer stands for."""
-    if response.status_code in ANSWERS:
-        kind, saying = ANSWERS[response.status_code]
-        raise kind(saying)
+def _raise_for_status(response: requests.Response) -> None:
+    """Raise the StorageError that a response's status stands for."""
+    if response.status_code in STATUS_ERRORS:
+        error_type, message = STATUS_ERRORS[response.status_code]
+        raise error_type(message)
     if response.status_code >= 500:
         raise StorageUnreachableError(f"The storage answered with status {response.status_code}")
     if response.status_code >= 300:

@@ -1,7 +1,8 @@
-"""What people see of a run: how far it is, how fast, and when it will be done."""
+"""The progress of a run, its results, and its description for API and webhooks."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -12,13 +13,13 @@ from cwz_web.generation.models import Image
 from cwz_web.runs.models import Run, RunItem
 
 PAGE = 48
-# What programs say, and are told, of an output.
+# The fields of an output in the API and in webhooks.
 OUTPUT_FIELDS = ("size", "format", "quality", "scale")
 
 
 @dataclass(frozen=True)
 class Progress:
-    """A run at a moment. Times are in seconds; `free` of the items took none: they were there already, or left out."""
+    """A run's progress. Times are in seconds; `free` items took no time: they existed already, or were left out."""
 
     total: int
     done: int
@@ -40,19 +41,57 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """The time left at the pace so far; None before there is a pace."""
+        """The estimated time left; None before the first image."""
         return (self.total - self.done - self.failed) / self.per_second if self.per_second else None
 
 
+class RunState(StrEnum):
+    """The state of a run, as people see it."""
+
+    PREPARING = "preparing"
+    RUNNING = "running"
+    NOT_STARTED = "not-started"
+    STOPPED = "stopped"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    COMPLETED = "completed"
+
+    @property
+    def label(self) -> str:
+        return STATE_LABELS[self]
+
+
+STATE_LABELS = {
+    RunState.PREPARING: "Preparing",
+    RunState.RUNNING: "Running",
+    RunState.NOT_STARTED: "Failed to start",
+    RunState.STOPPED: "Stopped",
+    RunState.CANCELLED: "Cancelled",
+    RunState.FAILED: "Images failed",
+    RunState.COMPLETED: "Completed",
+}
+
+
+def state_of(run: Run) -> RunState:
+    """Return the state of a run."""
+    if run.pending and not run.finished_at:
+        return RunState.RUNNING if run.prepared else RunState.PREPARING
+    if run.error_message:
+        return RunState.STOPPED if run.done else RunState.NOT_STARTED
+    if run.cancelled_at:
+        return RunState.CANCELLED
+    return RunState.FAILED if run.failed else RunState.COMPLETED
+
+
 def progress_of(run: Run) -> Progress:
-    """How far a run is now, or was when it ended."""
+    """Return a run's current progress, or the one that it ended with."""
     until = run.finished_at or datetime.now(UTC)
-    free = run.unchanged + (run.failed if run.cancelled_at or run.trouble else 0)
+    free = run.unchanged + (run.failed if run.cancelled_at or run.error_message else 0)
     return Progress(run.total, run.done, run.failed, max((until - run.created_at).total_seconds(), 0.001), free)
 
 
 def describe_run(run: Run) -> dict[str, Any]:
-    """What programs are told of a run over a feed."""
+    """Describe a run over a feed, for the API and webhooks."""
     return {
         "id": run.id,
         "feed": run.feed_id,
@@ -65,26 +104,35 @@ def describe_run(run: Run) -> dict[str, Any]:
         "failed": run.failed,
         "unchanged": run.unchanged,
         "cancelled": run.cancelled_at is not None,
-        "trouble": run.trouble,
+        "error_message": run.error_message,
         "begun_at": run.created_at,
         "ended_at": run.finished_at,
     }
 
 
 def results_after(
-    db: Session, run: Run, position: int = 0, *, state: str | None = None, but: str | None = None, limit: int = PAGE
+    db: Session,
+    run: Run,
+    position: int = 0,
+    *,
+    state: str | None = None,
+    except_error: str | None = None,
+    limit: int = PAGE,
 ) -> list[tuple[RunItem, Image | None]]:
-    """The run's items after a position that have ended, with their images; and of a cancelled one, what was left out.
+    """Return a run's finished items, in order, with their images; of a cancelled run, its left out items as well.
 
-    Arguments:
-        run: as it is now; its counts tell whether there are any.
-        state: only those of one state.
-        but: without those that this is the error of.
+    Args:
+        db: a transaction in the workspace.
+        run: the run.
+        position: only items after this position.
+        state: only items in this state.
+        except_error: only items without this error.
+        limit: at most so many items.
     """
     if not run.done + run.failed:
-        return []  # all of a large run would be looked through
-    ended = ("done", "failed", "pending") if run.cancelled_at else ("done", "failed")
-    states = ended if state is None else (state,)
+        return []  # the query would read all items of a large run
+    finished = ("done", "failed", "pending") if run.cancelled_at else ("done", "failed")
+    states = finished if state is None else (state,)
     query = (
         select(RunItem, Image)
         .outerjoin(Image, and_(Image.workspace_id == RunItem.workspace_id, Image.id == RunItem.image_id))
@@ -93,7 +141,7 @@ def results_after(
             RunItem.run_id == run.id,
             RunItem.position > position,
             RunItem.state.in_(states),
-            RunItem.error.is_distinct_from(but) if but else true(),
+            RunItem.error.is_distinct_from(except_error) if except_error else true(),
         )
         .order_by(RunItem.position)
         .limit(limit)
@@ -101,21 +149,21 @@ def results_after(
     return [(item, image) for item, image in db.execute(query)]
 
 
-def notes_of(db: Session, run: Run, limit: int = 5) -> list[tuple[str, int]]:
-    """What is missing in the run's images, and in how many; the most frequent first."""
+def warnings_of(db: Session, run: Run, limit: int = 5) -> list[tuple[str, int]]:
+    """Return the warnings of a run's images, and how many images have each; the most frequent first."""
     count = func.count()
     query = (
-        select(RunItem.note, count)
-        .where(RunItem.workspace_id == run.workspace_id, RunItem.run_id == run.id, RunItem.note.is_not(None))
-        .group_by(RunItem.note)
+        select(RunItem.warning, count)
+        .where(RunItem.workspace_id == run.workspace_id, RunItem.run_id == run.id, RunItem.warning.is_not(None))
+        .group_by(RunItem.warning)
         .order_by(count.desc())
         .limit(limit)
     )
-    return [(note, number) for note, number in db.execute(query) if note]
+    return [(warning, number) for warning, number in db.execute(query) if warning]
 
 
 def images_of_row(db: Session, workspace_id: UUID, feed_id: UUID, key: str, limit: int = 24) -> list[Image]:
-    """The images that runs made of the row of a key, newest first; each once."""
+    """Return the distinct images that runs rendered of a row, newest first."""
     query = (
         select(Image)
         .join(RunItem, and_(Image.workspace_id == RunItem.workspace_id, Image.id == RunItem.image_id))
@@ -128,7 +176,7 @@ def images_of_row(db: Session, workspace_id: UUID, feed_id: UUID, key: str, limi
 
 
 def run_of_image(db: Session, workspace_id: UUID, image_id: UUID) -> UUID | None:
-    """A run that the image is part of."""
+    """Return the newest run over a feed that the image is part of."""
     return db.scalar(
         select(RunItem.run_id)
         .join(Run, and_(Run.workspace_id == RunItem.workspace_id, Run.id == RunItem.run_id))

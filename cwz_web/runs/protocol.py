@@ -1,7 +1,7 @@
-"""How a worker and the web application talk about a chunk: signed JSON over HTTP, to `/hooks/render`.
+"""Messages between a render worker and the web application: signed JSON over HTTP, sent to `/hooks/render`.
 
 The signature is that of Standard Webhooks (https://www.standardwebhooks.com): HMAC-SHA256 over id, timestamp and body,
-five minutes of tolerance, compared in constant time. The key is derived from the render secret.
+with a tolerance of five minutes and a comparison in constant time. The key is derived from the render secret.
 """
 
 from collections.abc import Mapping
@@ -18,80 +18,134 @@ from uuid_utils.compat import uuid7
 from cwz_web.generation.images import StoredImage
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
-from cwz_web.storage.plugins import DelegatedConnection, Place
+from cwz_web.storage.plugins import DelegatedConnection
 
 PATH = "/hooks/render"
-# What `image_key` and `original_key` make.
-KEY = rf"^[0-9a-f-]{{36}}/(originals/[0-9a-f]{{64}}|images/[0-9a-f]{{2}}/[0-9a-f]{{64}}\.({'|'.join(Format)}))$"
 TIMEOUT = httpx.Timeout(30, connect=5)
+# Limits in bytes. An image is sent in base64, which takes four bytes for three; together with its message it must stay
+# below the server's `max_request_body_size`.
+MAX_MESSAGE_BYTES = 2 * 1024 * 1024
+MAX_IMAGE_BYTES = 12 * 1024 * 1024
+MAX_IMAGE_MESSAGE_BYTES = MAX_IMAGE_BYTES * 4 // 3 + 64 * 1024
+# What `image_key` and `upload_key` return.
+IMAGE_KEY = rf"[0-9a-f-]{{36}}/images/[0-9a-f]{{2}}/[0-9a-f]{{64}}\.({'|'.join(Format)})"
+UPLOAD_KEY = r"[0-9a-f-]{36}/uploads/[0-9a-f]{64}"
 
 
 class Message(BaseModel):
-    """Anything that is said: what it does not know, it refuses."""
+    """A message; unknown fields are rejected, and bytes are base64 in JSON."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
 
 
-class Result(Message):
-    """What became of one item: an image, perhaps with a note of what is missing in it, or why there is none."""
+class ItemResult(Message):
+    """The result of one item: an image, perhaps with a warning, or the error that prevented it."""
 
     position: int
-    kept: StoredImage | None = None
-    note: Annotated[str, Field(max_length=500)] | None = None
+    image: StoredImage | None = None
+    warning: Annotated[str, Field(max_length=500)] | None = None
     error: Annotated[str, Field(max_length=500)] | None = None
 
 
-class AskSpecification(Message):
-    """The worker asks what a chunk consists of."""
+class ChunkMessage(Message):
+    """A message about one chunk of a run."""
 
-    type: Literal["specification"] = "specification"
     workspace_id: UUID
     run_id: UUID
     chunk: int
 
 
+class SpecificationRequest(ChunkMessage):
+    """Request what is to be rendered of a chunk. The response is a `Specification`."""
+
+    type: Literal["specification"] = "specification"
+
+
+class RequeueRequest(ChunkMessage):
+    """Request that the rest of a chunk waits behind other runs again."""
+
+    type: Literal["requeue"] = "requeue"
+
+
 class Report(Message):
-    """The worker tells what became of items."""
+    """Report the results of items. `seconds` is how long rendering them took."""
 
     type: Literal["report"] = "report"
     workspace_id: UUID
     run_id: UUID
-    results: Annotated[tuple[Result, ...], Field(max_length=500)]
-    seconds: Annotated[float, Field(ge=0, le=3600)] = 0.0  # that it took
+    results: Annotated[tuple[ItemResult, ...], Field(max_length=500)]
+    seconds: Annotated[float, Field(ge=0, le=3600)] = 0.0
 
 
-class AskAddress(Message):
-    """The worker asks for a signed address: to read an original of the workspace, or to store an image of it."""
+class ObjectMessage(Message):
+    """A message about one stored object of the workspace."""
 
-    type: Literal["address"] = "address"
     workspace_id: UUID
     run_id: UUID
     connection_id: UUID
-    key: Annotated[str, Field(pattern=KEY)]
+    key: Annotated[str, Field(pattern=rf"^({IMAGE_KEY}|{UPLOAD_KEY})$")]
 
     @model_validator(mode="after")
-    def _own(self) -> Self:
+    def _is_of_workspace(self) -> Self:
         if not self.key.startswith(f"{self.workspace_id}/"):
-            raise ValueError("An object of another workspace")
+            raise ValueError("The object belongs to another workspace")
         return self
 
 
-class Address(Message):
-    """Signed addresses: to read an object, and to store it if it is an image."""
+class PresignedUrlsRequest(ObjectMessage):
+    """Request presigned URLs, to read an upload or to store an image. The response is `PresignedUrls`."""
 
-    read: str
-    store: str | None = None
+    type: Literal["presigned_urls"] = "presigned_urls"
 
 
-class Trouble(Message):
-    """Why the storage gives no address; whether it may later."""
+class ObjectSizeRequest(ObjectMessage):
+    """Request the size of an object, where the provider cannot presign URLs. The response is an `ObjectSize`."""
+
+    type: Literal["object_size"] = "object_size"
+
+
+class ReadObjectRequest(ObjectMessage):
+    """Request an object's bytes, where the provider cannot presign URLs. The response is an `ObjectBody`."""
+
+    type: Literal["read_object"] = "read_object"
+
+
+class StoreImageRequest(ObjectMessage):
+    """Store an image, where the provider cannot presign URLs. The response is an `ObjectSize`."""
+
+    type: Literal["store_image"] = "store_image"
+    key: Annotated[str, Field(pattern=rf"^{IMAGE_KEY}$")]
+    body: Annotated[bytes, Field(max_length=MAX_IMAGE_BYTES)]
+
+
+class PresignedUrls(Message):
+    """URLs that read an object and, if it is an image, store it."""
+
+    get: str
+    put: str | None = None
+
+
+class ObjectSize(Message):
+    """The size of an object in bytes; None when there is no such object."""
+
+    size: int | None
+
+
+class ObjectBody(Message):
+    """The bytes of an object; None when there is no such object."""
+
+    body: bytes | None
+
+
+class StorageFailure(Message):
+    """A storage error, and whether a later attempt may succeed."""
 
     message: Annotated[str, Field(max_length=500)]
-    passing: bool
+    is_temporary: bool
 
 
-class Item(Message):
-    """An image to render: the values of its row, and which of the outputs it is."""
+class RenderItem(Message):
+    """An image to render: the values of its row, and the index of its output."""
 
     position: int
     data: dict[str, str]
@@ -99,77 +153,95 @@ class Item(Message):
 
 
 class Specification(Message):
-    """Everything that a worker needs for a chunk: the items that are still to do, and how and where."""
+    """Everything that a render worker needs for a chunk. Images are stored in the first of the connections."""
 
     template: ImageTemplate
     outputs: Annotated[tuple[Output, ...], Field(min_length=1)]
-    places: Annotated[tuple[Place | DelegatedConnection, ...], Field(min_length=1)]  # the first is where the images go
-    items: tuple[Item, ...]
+    connections: Annotated[tuple[DelegatedConnection, ...], Field(min_length=1)]
+    items: tuple[RenderItem, ...]
 
 
-class MessageRefusedError(Exception):
-    """A message is not signed as it must be."""
+class MessageRejectedError(Exception):
+    """The message is not signed correctly, is too old, or was received before."""
 
 
-class RunGoneError(Exception):
-    """The run is not there any more."""
+class RunNotFoundError(Exception):
+    """The run does not exist."""
 
 
-Asked = AskSpecification | AskAddress | Report
-AnyMessage: TypeAdapter[Asked] = TypeAdapter(Annotated[Asked, Field(discriminator="type")])
-Lending: TypeAdapter[Address | Trouble] = TypeAdapter(Address | Trouble)
+ObjectRequest = PresignedUrlsRequest | ObjectSizeRequest | ReadObjectRequest | StoreImageRequest
+ObjectResponse = PresignedUrls | ObjectSize | ObjectBody | StorageFailure
+WorkerMessage = SpecificationRequest | RequeueRequest | Report | ObjectRequest
+WORKER_MESSAGE: TypeAdapter[WorkerMessage] = TypeAdapter(Annotated[WorkerMessage, Field(discriminator="type")])
+OBJECT_RESPONSE: TypeAdapter[ObjectResponse] = TypeAdapter(ObjectResponse)
 
 
 def sign(secret: str, body: str) -> dict[str, str]:
-    """The headers of a signed message."""
-    identity, now = f"msg_{uuid7().hex}", datetime.now(UTC)
+    """Return the signature headers for a message.
+
+    Args:
+        secret: the render secret.
+        body: the message as JSON.
+    """
+    message_id, now = f"msg_{uuid7().hex}", datetime.now(UTC)
     return {
-        "webhook-id": identity,
+        "webhook-id": message_id,
         "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": _webhook(secret).sign(identity, now, body),
+        "webhook-signature": _webhook(secret).sign(message_id, now, body),
     }
 
 
-def verify(secret: str, headers: Mapping[str, str], body: bytes) -> tuple[str, Asked]:
-    """The id and the content of a signed message. Raises Refused, and pydantic's ValidationError for odd content."""
+def verify(secret: str, headers: Mapping[str, str], body: bytes) -> tuple[str, WorkerMessage]:
+    """Check a message's signature. Return the message's id and content.
+
+    Raises:
+        MessageRejectedError: the signature is wrong or too old.
+        pydantic.ValidationError: the signature is right, but the content is not a known message.
+    """
     try:
         _webhook(secret).verify(body, dict(headers), json_parse=False)
     except (WebhookVerificationError, ValueError):  # malformed headers surface as ValueError
-        raise MessageRefusedError from None
-    identity = {name.lower(): value for name, value in headers.items()}["webhook-id"]
-    return identity, AnyMessage.validate_json(body)
+        raise MessageRejectedError from None
+    message_id = {name.lower(): value for name, value in headers.items()}["webhook-id"]
+    return message_id, WORKER_MESSAGE.validate_json(body)
 
 
 class RenderClient:
-    """The worker's side. Keeps its connection; safe to use from several threads.
+    """The render worker's client of the web application. Keeps its connections; thread-safe.
 
-    Arguments:
-        target: the web application's base URL.
+    Every method raises RunNotFoundError, or httpx.HTTPError when the web application does not answer.
+
+    Args:
+        base_url: of the web application.
         secret: the render secret.
     """
 
-    def __init__(self, target: str, secret: str) -> None:
+    def __init__(self, base_url: str, secret: str) -> None:
         self._secret = secret
-        self._client = httpx.Client(base_url=target, timeout=TIMEOUT, trust_env=False)
+        self._client = httpx.Client(base_url=base_url, timeout=TIMEOUT, trust_env=False)
 
-    def specification(self, ask: AskSpecification) -> Specification:
-        """What the chunk consists of. Raises Gone, or httpx.HTTPError when the web does not answer."""
-        return Specification.model_validate_json(self._send(ask))
+    def get_specification(self, request: SpecificationRequest) -> Specification:
+        """Get what is to be rendered of a chunk."""
+        return Specification.model_validate_json(self._send(request))
 
-    def address(self, ask: AskAddress) -> Address | Trouble:
-        """An address to read or store an object. Raises Gone, or httpx.HTTPError when the web does not answer."""
-        return Lending.validate_json(self._send(ask))
+    def access_object(self, request: ObjectRequest) -> ObjectResponse:
+        """Get presigned URLs of an object, or read or store it through the web application."""
+        return OBJECT_RESPONSE.validate_json(self._send(request))
 
     def report(self, report: Report) -> None:
-        """Tell what became of items. Raises Gone, or httpx.HTTPError when the web does not answer."""
+        """Report the results of items."""
         self._send(report)
 
-    def _send(self, message: Asked) -> bytes:
+    def requeue(self, request: RequeueRequest) -> None:
+        """Put the rest of a chunk back into the queue."""
+        self._send(request)
+
+    def _send(self, message: WorkerMessage) -> bytes:
         body = message.model_dump_json()
         headers = {"Content-Type": "application/json", **sign(self._secret, body)}
         response = self._client.post(PATH, content=body, headers=headers)
         if response.status_code == httpx.codes.NOT_FOUND:
-            raise RunGoneError
+            raise RunNotFoundError
         response.raise_for_status()
         return response.content
 

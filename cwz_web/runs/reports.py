@@ -1,4 +1,4 @@
-"""What the web application does with a worker's messages. A report may come twice: an item is counted once."""
+"""What the web application does with a render worker's messages. A report may arrive twice: each item counts once."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -12,178 +12,196 @@ from cwz_web.db.session import FOR_NO_KEY_UPDATE
 from cwz_web.generation.images import record_images
 from cwz_web.generation.models import Image, Template
 from cwz_web.generation.signed_urls import SignedUrls
-from cwz_web.generation.templates import open_design
-from cwz_web.generation.usage import give_back
+from cwz_web.generation.templates import load_design
+from cwz_web.generation.usage import refund
 from cwz_web.imaging.encoders import Output
 from cwz_web.notify.webhooks import Event, emit
 from cwz_web.runs.models import RenderMessage, Run, RunItem
 from cwz_web.runs.notifications import notify_run_finished
 from cwz_web.runs.planning import quota_of
 from cwz_web.runs.protocol import (
-    AskSpecification,
-    Item,
-    MessageRefusedError,
+    ItemResult,
+    MessageRejectedError,
+    RenderItem,
     Report,
-    Result,
-    RunGoneError,
+    RunNotFoundError,
     Specification,
+    SpecificationRequest,
 )
-from cwz_web.storage.connections import connections_from
-from cwz_web.storage.plugins import Providers
+from cwz_web.storage.connections import list_connections_first
+from cwz_web.storage.plugins import ProviderRegistry
 
-# One statement, however many: each by itself costs a question and its part of a report's time under the run's lock.
-_END = text("""
+# One statement for all items: one each would cost a round trip, and its part of a report's time under the run's lock.
+_UPDATE_ITEMS = text("""
     UPDATE run_items AS item
-    SET state = CASE WHEN ended.image_id IS NULL THEN 'failed' ELSE 'done' END,
-        image_id = ended.image_id, note = ended.note, error = ended.error
-    FROM unnest(CAST(:positions AS integer[]), CAST(:images AS uuid[]), CAST(:notes AS text[]), CAST(:errors AS text[]))
-         AS ended (position, image_id, note, error)
-    WHERE item.workspace_id = :workspace AND item.run_id = :run AND item.position = ended.position
+    SET state = CASE WHEN result.image_id IS NULL THEN 'failed' ELSE 'done' END,
+        image_id = result.image_id, warning = result.warning, error = result.error
+    FROM unnest(CAST(:positions AS integer[]), CAST(:images AS uuid[]), CAST(:warnings AS text[]),
+                CAST(:errors AS text[])) AS result (position, image_id, warning, error)
+    WHERE item.workspace_id = :workspace AND item.run_id = :run AND item.position = result.position
 """)
-LOST = "It was tried for hours without success, and then given up"
+# The run's lock is held while the items of lost chunks are failed, so only so many at once.
+MAX_LOST_ITEMS = 500
+LOST = "Rendering was retried for hours without success, then given up"
+NO_IMAGE = "The image could not be rendered"
 
 
-def record_message_id(db: Session, identity: str) -> None:
-    """Note that a message was taken. Raises Refused when it was before."""
-    statement = insert(RenderMessage).values(id=identity).on_conflict_do_nothing().returning(RenderMessage.id)
+def record_message_id(db: Session, message_id: str) -> None:
+    """Record that a message was received. Raise MessageRejectedError when it was received before."""
+    statement = insert(RenderMessage).values(id=message_id).on_conflict_do_nothing().returning(RenderMessage.id)
     if db.execute(statement).one_or_none() is None:
-        raise MessageRefusedError
+        raise MessageRejectedError
 
 
-def forget_messages(db: Session) -> None:
-    """Drop the ids of messages that are too old to be taken anyway."""
+def delete_old_messages(db: Session) -> None:
+    """Delete the ids of messages that are too old to be accepted anyway."""
     db.execute(delete(RenderMessage).where(RenderMessage.received_at < func.now() - text("interval '1 hour'")))
 
 
-def specify(db: Session, ask: AskSpecification, providers: Providers) -> Specification:
-    """What is still to do of a chunk: nothing of a run that has ended, or is being prepared. Raises Gone."""
-    run = _run(db, ask.workspace_id, ask.run_id)
+def build_specification(db: Session, request: SpecificationRequest, providers: ProviderRegistry) -> Specification:
+    """Build the specification of a chunk's pending items; without items while the run is not being rendered.
+
+    Raises:
+        RunNotFoundError: the run does not exist.
+    """
+    run = _get_run(db, request.workspace_id, request.run_id)
     template = db.get_one(Template, (run.workspace_id, run.template_id))
-    connections = connections_from(db, run.workspace_id, run.connection_id)
-    mine = select(RunItem).where(
+    connections = list_connections_first(db, run.workspace_id, run.connection_id)
+    pending = select(RunItem).where(
         RunItem.workspace_id == run.workspace_id,
         RunItem.run_id == run.id,
-        RunItem.chunk == ask.chunk,
+        RunItem.chunk == request.chunk,
         RunItem.state == "pending",
     )
-    items = db.scalars(mine.order_by(RunItem.position)) if run.is_rendered else ()
+    items = db.scalars(pending.order_by(RunItem.position)) if run.is_rendering else ()
     return Specification(
-        template=open_design(db, template, run.template_version).document,
+        template=load_design(db, template, run.template_version).document,
         outputs=tuple(Output.model_validate(output) for output in run.outputs),
-        places=tuple(providers.lend(connection.place) for connection in connections),
-        items=tuple(Item(position=item.position, data=item.data, output=item.output) for item in items),
+        connections=tuple(providers.delegate(connection.spec) for connection in connections),
+        items=tuple(RenderItem(position=item.position, data=item.data, output=item.output) for item in items),
     )
 
 
 def apply_report(db: Session, report: Report, signed_urls: SignedUrls) -> None:
-    """Write down what became of items, count those that were pending until now, and tell webhooks. Raises Gone."""
-    run = _run(db, report.workspace_id, report.run_id, lock=True)
-    if not run.is_rendered:
+    """Record the results of items that are still pending, count them, and notify webhooks.
+
+    Raises:
+        RunNotFoundError: the run does not exist.
+    """
+    run = _get_run(db, report.workspace_id, report.run_id, lock=True)
+    if not run.is_rendering:
         return
-    ended = _settle(db, run, report.results)
-    if not ended:
+    finished = _finish_items(db, run, report.results)
+    if not finished:
         return
-    free = sum(each.free for each in ended)
+    free = sum(item.is_free for item in finished)
     if free:
-        give_back(db, quota_of(run), free, run.counted_in)
-    run.done += sum(each.image is not None for each in ended)
-    run.failed += sum(each.image is None for each in ended)
+        refund(db, quota_of(run), free, run.counted_in)
+    run.done += sum(item.image is not None for item in finished)
+    run.failed += sum(item.image is None for item in finished)
     run.rendering_seconds += report.seconds
     if not run.pending:
         run.finished_at = db.scalar(select(func.clock_timestamp()))
     db.flush()
-    _tell(db, run, ended, signed_urls)
+    _notify(db, run, finished, signed_urls)
 
 
-def give_up_lost(db: Session, workspace_id: UUID, run_id: UUID, chunks: Sequence[int], signed_urls: SignedUrls) -> None:
-    """End the pending items of chunks whose jobs are gone, so that the run ends and can be retried. Raises Gone."""
+def fail_lost_items(
+    db: Session, workspace_id: UUID, run_id: UUID, chunks: Sequence[int], signed_urls: SignedUrls
+) -> None:
+    """Fail the pending items of chunks without a job, so that the run finishes and can be retried.
+
+    Raises:
+        RunNotFoundError: the run does not exist.
+    """
     lost = select(RunItem.position).where(
         RunItem.workspace_id == workspace_id,
         RunItem.run_id == run_id,
         RunItem.chunk.in_(chunks),
         RunItem.state == "pending",
     )
-    results = tuple(Result(position=position, error=LOST) for position in db.scalars(lost.limit(500)))
+    results = tuple(ItemResult(position=position, error=LOST) for position in db.scalars(lost.limit(MAX_LOST_ITEMS)))
     apply_report(db, Report(workspace_id=workspace_id, run_id=run_id, results=results), signed_urls)
 
 
-def _tell(db: Session, run: Run, ended: Sequence["_Ended"], signed_urls: SignedUrls) -> None:
-    """Tell webhooks of the new images, and of the run when it is over."""
-    about = {"run": str(run.id), "template": str(run.template_id)}
-    created = [
-        {**signed_urls.describe(each.image), **about, "key": each.key} for each in ended if each.image and not each.free
-    ]
-    if run.feed_id is None:
-        (only,) = ended
-        if only.image:
-            event, told = Event.IMAGE_CREATED, {**signed_urls.describe(only.image), **about, "key": only.key}
-        else:
-            event, told = Event.IMAGE_FAILED, {**about, "error": only.error}
-        emit(db, run.workspace_id, event, told, webhook=run.webhook)
-        return
-    emit(db, run.workspace_id, Event.IMAGE_CREATED, *created)
-    if run.finished_at:
-        notify_run_finished(db, run)
-
-
-class _Ended(NamedTuple):
-    """How an item ended: its image, and what is missing in it, or why there is none; and whether it costs nothing,
-    since there is none, or it was kept already."""
+class _FinishedItem(NamedTuple):
+    """An item that has just been finished. It is free when it failed, or its image existed already."""
 
     position: int
     key: str
     image: Image | None
-    note: str | None
+    warning: str | None
     error: str | None
-    free: bool
+    is_free: bool
 
 
-def _settle(db: Session, run: Run, results: Iterable[Result]) -> list[_Ended]:
-    """Give pending items of a run that is locked their ends; those that have one keep it."""
-    told = {result.position: result for result in results}
-    mine = select(RunItem.position, RunItem.key).where(
+def _notify(db: Session, run: Run, finished: Sequence[_FinishedItem], signed_urls: SignedUrls) -> None:
+    """Notify webhooks of new images, and of the run when it has finished."""
+    common = {"run": str(run.id), "template": str(run.template_id)}
+    if run.feed_id is None:
+        (item,) = finished
+        if item.image:
+            event, payload = Event.IMAGE_CREATED, {**signed_urls.describe(item.image), **common, "key": item.key}
+        else:
+            event, payload = Event.IMAGE_FAILED, {**common, "error": item.error}
+        emit(db, run.workspace_id, event, payload, webhook=run.webhook)
+        return
+    payloads = [
+        {**signed_urls.describe(item.image), **common, "key": item.key}
+        for item in finished
+        if item.image and not item.is_free
+    ]
+    emit(db, run.workspace_id, Event.IMAGE_CREATED, *payloads)
+    if run.finished_at:
+        notify_run_finished(db, run)
+
+
+def _finish_items(db: Session, run: Run, results: Iterable[ItemResult]) -> list[_FinishedItem]:
+    """Record the results of a locked run's pending items; items that are finished keep their result."""
+    result_of = {result.position: result for result in results}
+    pending = select(RunItem.position, RunItem.key).where(
         RunItem.workspace_id == run.workspace_id,
         RunItem.run_id == run.id,
-        RunItem.position.in_(told),
+        RunItem.position.in_(result_of),
         RunItem.state == "pending",
     )
-    items = db.execute(mine.order_by(RunItem.position)).all()
+    items = db.execute(pending.order_by(RunItem.position)).all()
     recorded = record_images(
         db,
         run.workspace_id,
-        ((item.key, kept) for item in items if (kept := told[item.position].kept)),
+        ((item.key, image) for item in items if (image := result_of[item.position].image)),
         connection_id=run.connection_id,
         template_id=run.template_id,
         version=run.template_version,
     )
     new = {digest for digest, (_, is_new) in recorded.items() if is_new}
-    ended = []
+    finished = []
     for item in items:
-        result = told[item.position]
-        if result.kept is None:
-            error = result.error or "The image could not be made"
-            ended.append(_Ended(item.position, item.key, None, None, error, free=True))
+        result = result_of[item.position]
+        if result.image is None:
+            finished.append(_FinishedItem(item.position, item.key, None, None, result.error or NO_IMAGE, is_free=True))
         else:
-            digest = result.kept.digest
-            image, _ = recorded[digest]
-            ended.append(_Ended(item.position, item.key, image, result.note, None, free=digest not in new))
-            new.discard(digest)  # the same image twice is one
+            digest = result.image.digest
+            stored, _ = recorded[digest]
+            is_free = digest not in new
+            finished.append(_FinishedItem(item.position, item.key, stored, result.warning, None, is_free))
+            new.discard(digest)  # an image that two rows share counts once
     db.execute(
-        _END,
+        _UPDATE_ITEMS,
         {
             "workspace": run.workspace_id,
             "run": run.id,
-            "positions": [each.position for each in ended],
-            "images": [each.image and each.image.id for each in ended],
-            "notes": [each.note for each in ended],
-            "errors": [each.error for each in ended],
+            "positions": [item.position for item in finished],
+            "images": [item.image and item.image.id for item in finished],
+            "warnings": [item.warning for item in finished],
+            "errors": [item.error for item in finished],
         },
     )
-    return ended
+    return finished
 
 
-def _run(db: Session, workspace_id: UUID, run_id: UUID, *, lock: bool = False) -> Run:
+def _get_run(db: Session, workspace_id: UUID, run_id: UUID, *, lock: bool = False) -> Run:
     run = db.get(Run, (workspace_id, run_id), with_for_update=FOR_NO_KEY_UPDATE if lock else None)
     if run is None:
-        raise RunGoneError
+        raise RunNotFoundError
     return run

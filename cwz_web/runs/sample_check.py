@@ -1,4 +1,4 @@
-"""A look at some rows before a run: what should be mended, counted over the rows that it is true of."""
+"""The check before a run: render a sample of rows, and count their findings."""
 
 import time
 from collections import Counter
@@ -12,12 +12,12 @@ from cwz_web.imaging.errors import ImagingError
 from cwz_web.storage.contract import StorageError
 from cwz_web.storage.uploads import Uploads
 
-SECONDS = 5.0
+MAX_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class Remark:
-    """Something about a layer (or, with none, about the whole image), and in how many rows it was seen."""
+class SampleFinding:
+    """A finding about a layer (or, without one, about the whole image), and the number of rows that have it."""
 
     layer: str
     message: str
@@ -25,30 +25,31 @@ class Remark:
 
 
 @dataclass(frozen=True)
-class Review:
-    """What a look at some rows found. `looked` is how many there was time for."""
+class SampleCheck:
+    """The findings in the rows that were checked within the time limit."""
 
-    looked: int
-    remarks: tuple[Remark, ...]
+    checked_rows: int
+    findings: tuple[SampleFinding, ...]
 
 
-def review(
+def check_sample(
     image_service: ImageService, uploads: Uploads, template: ImageTemplate, rows: Sequence[Mapping[str, str]]
-) -> Review:
-    """Render some rows and tell what should be looked at, the most frequent first; for a few seconds at most."""
-    ends = time.monotonic() + SECONDS
-    seen: Counter[tuple[str, str, str]] = Counter()
-    words: dict[tuple[str, str, str], str] = {}
-    looked = 0
+) -> SampleCheck:
+    """Render rows for at most MAX_SECONDS, and return their findings, the most frequent first."""
+    deadline = time.monotonic() + MAX_SECONDS
+    counts: Counter[tuple[str, str, str]] = Counter()
+    messages: dict[tuple[str, str, str], str] = {}
+    checked_rows = 0
     for row in rows:
         try:
-            findings = image_service.lint(image_service.order(uploads, template, row, Output()))
+            findings = image_service.lint(image_service.prepare(uploads, template, row, Output()))
             found = {(finding.layer, finding.check.value, ""): finding.message for finding in findings}
         except (ImagingError, StorageError) as error:
             found = {("", "", str(error)): str(error)}
-        seen.update(found.keys())
-        words = found | words
-        looked += 1
-        if time.monotonic() > ends:
+        counts.update(found.keys())
+        messages = found | messages
+        checked_rows += 1
+        if time.monotonic() > deadline:
             break
-    return Review(looked, tuple(Remark(key[0], words[key], rows) for key, rows in seen.most_common()))
+    sample_findings = (SampleFinding(key[0], messages[key], rows) for key, rows in counts.most_common())
+    return SampleCheck(checked_rows, tuple(sample_findings))

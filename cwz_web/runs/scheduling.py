@@ -1,7 +1,10 @@
-"""Whose turn it is: runs are rendered a chunk at a time, a job each, and workspaces take turns."""
+"""Fair scheduling: a run is rendered in chunks, one job each, and workspaces take turns.
+
+This is the only module that reads and writes Procrastinate's table of jobs directly: its columns `priority`, `status`,
+`queue_name`, `worker_id` and `args`. `tests/unit/runs/test_scheduling.py` checks them against the installed version.
+"""
 
 from collections.abc import Iterable
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select, text
@@ -11,15 +14,18 @@ from cwz_web.db.session import FOR_NO_KEY_UPDATE, raw_connection
 from cwz_web.generation.models import Template
 from cwz_web.jobs import PREPARE_QUEUE, RENDER_QUEUE, app
 from cwz_web.runs.models import Run
+from cwz_web.runs.protocol import RunNotFoundError
 
-# A chunk is as many images as a worker rendered in so many seconds the last time: small enough that progress moves and a
-# killed worker repeats little, large enough that the queue is not the bound.
+RENDER_TASK = "runs.render_chunk"
+# A chunk has as many images as a worker last rendered in so many seconds: few enough that progress moves and a killed
+# worker repeats little, enough that the queue is not the bottleneck.
 CHUNK_SECONDS = 2.0
 CHUNK, SMALLEST_CHUNK, LARGEST_CHUNK = 16, 4, 256
 
-# Start-time fair queueing (Goyal, Vin, Cheng 1996): a job's turn is that of the job which is rendered now, plus what its
-# workspace has waiting before it. So a workspace's hundred thousand images and another one's ten take turns.
-_NOW = """
+# Start-time fair queueing (Goyal, Vin, Cheng 1996): a job's start tag is that of the job being rendered now, plus what
+# its workspace has queued before it. So a workspace's hundred thousand images and another one's ten take turns. The
+# priority is the negated tag, since Procrastinate fetches the greatest priority first.
+_CURRENT_TAG = """
     coalesce(
         (SELECT max(-priority) FROM procrastinate_jobs
          WHERE status = 'doing' AND worker_id IS NOT NULL AND queue_name = :queue),
@@ -27,30 +33,30 @@ _NOW = """
         0
     )
 """
-_TURN = text(f"""
-    SELECT {_NOW} + coalesce(
+# Single images wait for other single images of their workspace only, runs over feeds only for such runs.
+_NEW_TAG = text(f"""
+    SELECT {_CURRENT_TAG} + coalesce(
         (SELECT sum(total - done - failed) FROM runs
          WHERE workspace_id = :workspace AND finished_at IS NULL AND prepared AND id <> :run
-           AND (feed_id IS NULL) = :alone),
+           AND (feed_id IS NULL) = :is_single),
         0
     ) / :chunk
-""")  # noqa: S608 - put together of constants
-# What is put back comes behind the rest of its run: so one that is put back again and again still has one job a turn,
-# and does not wait for whole runs of its workspace that began later.
-_TURN_AGAIN = text(f"""
-    SELECT greatest({_NOW}, (
+""")  # noqa: S608 - composed of constants
+# A requeued chunk goes behind the rest of its run: requeued again and again, it has one job a turn, and does not wait
+# for whole runs of its workspace that started later.
+_REQUEUE_TAG = text(f"""
+    SELECT greatest({_CURRENT_TAG}, (
         SELECT max(-priority) FROM procrastinate_jobs
         WHERE status = 'todo' AND queue_name = :queue AND args ->> 'run_id' = :run
     ))
-""")  # noqa: S608 - put together of constants
-# As Procrastinate does with jobs that are done with.
-_DROP = text("""
+""")  # noqa: S608 - composed of constants
+_DELETE_QUEUED = text("""
     DELETE FROM procrastinate_jobs WHERE status = 'todo' AND queue_name = :queue AND args ->> 'run_id' = :run
 """)
 
 
-def chunk_of(db: Session, template: Template) -> int:
-    """How many images of a template a chunk has: what a worker rendered in CHUNK_SECONDS the last time."""
+def chunk_size_of(db: Session, template: Template) -> int:
+    """Return how many images of a template make a chunk: what a worker last rendered in CHUNK_SECONDS."""
     rendered, seconds = db.execute(
         select(Run.done - Run.unchanged, Run.rendering_seconds)
         .where(
@@ -67,39 +73,46 @@ def chunk_of(db: Session, template: Template) -> int:
     return min(max(round(CHUNK_SECONDS * rendered / seconds), SMALLEST_CHUNK), LARGEST_CHUNK)
 
 
-def enqueue(db: Session, run: Run, chunks: Iterable[int]) -> None:
-    """Let chunks of a run wait for their turns, behind what its workspace has waiting."""
-    names = {"queue": RENDER_QUEUE, "workspace": run.workspace_id, "run": run.id, "alone": run.feed_id is None}
-    _defer(db, run, chunks, db.scalar(_TURN, names | {"chunk": CHUNK}))
+def enqueue_chunks(db: Session, run: Run, chunks: Iterable[int]) -> None:
+    """Enqueue chunks of a run, behind what its workspace has queued."""
+    values = {"queue": RENDER_QUEUE, "workspace": run.workspace_id, "run": run.id, "is_single": run.feed_id is None}
+    _enqueue(db, run, chunks, db.execute(_NEW_TAG, values | {"chunk": CHUNK}).scalar_one())
 
 
-def drop_later(db: Session, run: Run) -> None:
-    """Let a job drop the chunks that wait, since nothing is to be rendered of them; with a run's size it takes longer."""
+def requeue_chunk(db: Session, workspace_id: UUID, run_id: UUID, chunk: int) -> None:
+    """Requeue the rest of a chunk behind other runs, unless its run is not being rendered any more.
+
+    Raises:
+        RunNotFoundError: the run does not exist.
+    """
+    run = db.get(Run, (workspace_id, run_id))
+    if run is None:
+        raise RunNotFoundError
+    if run.is_rendering:
+        tag = db.execute(_REQUEUE_TAG, {"queue": RENDER_QUEUE, "run": str(run_id)}).scalar_one()
+        _enqueue(db, run, [chunk], tag)
+
+
+def delete_chunks_later(db: Session, run: Run) -> None:
+    """Let a job delete the queued chunks of a run; for a large run that takes too long for a request."""
     task = app.configure_task("runs.drop_chunks", queue=PREPARE_QUEUE, connection=raw_connection(db))
     task.defer(workspace_id=str(run.workspace_id), run_id=str(run.id))
 
 
-def drop_chunks(db: Session, run: Run) -> None:
-    """Drop the chunks of a run that wait, unless it has gone on."""
+def delete_chunks(db: Session, run: Run) -> None:
+    """Delete the queued chunks of a run, unless it has been resumed."""
     db.refresh(run, with_for_update=FOR_NO_KEY_UPDATE)
-    if not run.is_rendered:
-        db.execute(_DROP, {"queue": RENDER_QUEUE, "run": str(run.id)})
+    if not run.is_rendering:
+        db.execute(_DELETE_QUEUED, {"queue": RENDER_QUEUE, "run": str(run.id)})
 
 
-def requeue_chunk(db: Session, workspace_id: UUID, run_id: UUID, chunk: int) -> None:
-    """Let what is left of a chunk wait for its next turn, when that of others has come."""
-    run = db.get(Run, (workspace_id, run_id))
-    if run is not None and run.is_rendered:
-        _defer(db, run, [chunk], db.scalar(_TURN_AGAIN, {"queue": RENDER_QUEUE, "run": str(run_id)}))
-
-
-def _defer(db: Session, run: Run, chunks: Iterable[int], turn: Any) -> None:
-    """Write the jobs of chunks, for the turns after this one."""
-    # By its name, since the tasks stand on this module.
-    task = app.configure_task("runs.render_chunk", queue=RENDER_QUEUE)
-    given = {"workspace_id": str(run.workspace_id), "run_id": str(run.id)}
+def _enqueue(db: Session, run: Run, chunks: Iterable[int], tag: float) -> None:
+    """Insert the jobs of chunks, with the tags that follow the given one. Their arguments are ids only."""
+    # The task is named, not imported: its module imports this one.
+    task = app.configure_task(RENDER_TASK, queue=RENDER_QUEUE)
+    ids = {"workspace_id": str(run.workspace_id), "run_id": str(run.id)}
     jobs = [
-        task.make_new_job(**given, chunk=chunk).evolve(priority=-int(turn) - number)
+        task.make_new_job(**ids, chunk=chunk).evolve(priority=-int(tag) - number)
         for number, chunk in enumerate(chunks, 1)
     ]
     app.job_manager.batch_defer_jobs(jobs=jobs, connection=raw_connection(db))

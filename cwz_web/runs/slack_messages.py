@@ -14,7 +14,7 @@ from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Template
 from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.jobs import SLACK_QUEUE, LongRetry, app
-from cwz_web.notify.slack import Slack, SlackRejectedError, find_slack_link, decrypt_slack_token
+from cwz_web.notify.slack import Slack, SlackRejectedError, decrypt_slack_token, find_slack_link
 from cwz_web.notify.webhooks import Event
 from cwz_web.runs.models import Run
 from cwz_web.runs.progress import results_after
@@ -104,7 +104,11 @@ def _message(
     text = f"*{_plain(workspace.name)}* {_plain(sentence)}"
     section = {"type": "section", "text": {"type": "mrkdwn", "text": text[:MAX_TEXT]}}
     button = {"type": "button", "text": {"type": "plain_text", "text": link[0]}, "url": link[1], "action_id": "open"}
-    return _plain(f"{workspace.name}: {sentence}")[:MAX_TEXT], [section, *images, {"type": "actions", "elements": [button]}]
+    return _plain(f"{workspace.name}: {sentence}")[:MAX_TEXT], [
+        section,
+        *images,
+        {"type": "actions", "elements": [button]},
+    ]
 
 
 def _names(db: Session, workspace_id: UUID, run: Run | None) -> str:

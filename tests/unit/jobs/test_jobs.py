@@ -15,7 +15,7 @@ def begin(context: JobContext, ending: str) -> None:
     """Enqueues, in a transaction of its own."""
     with context.additional_context["database"].transaction() as db:
         for _ in range(2):
-            defer_once(db, "tests.finish", queue=FEEDS_QUEUE, once="finish")
+            defer_once(db, "tests.finish", queue=FEEDS_QUEUE, queueing_lock="finish")
         if ending == "bad":
             raise ValueError
 
@@ -34,7 +34,7 @@ def test_a_job_enqueues_another_one_in_its_own_transaction(make: Factory, app_ur
     """With the worker's own connections in place of the application's, and once for each name."""
     done.clear()
     with make.database.transaction() as db:
-        defer_once(db, "tests.begin", queue=FEEDS_QUEUE, once="begin", ending="good")
+        defer_once(db, "tests.begin", queue=FEEDS_QUEUE, queueing_lock="begin", ending="good")
     run_jobs(app_url, FEEDS_QUEUE, {"database": make.database})
     assert done == ["finished"]
 
@@ -42,6 +42,6 @@ def test_a_job_enqueues_another_one_in_its_own_transaction(make: Factory, app_ur
 def test_a_job_that_fails_enqueues_nothing(make: Factory, app_url: str) -> None:
     done.clear()
     with make.database.transaction() as db:
-        defer_once(db, "tests.begin", queue=FEEDS_QUEUE, once="begin", ending="bad")
+        defer_once(db, "tests.begin", queue=FEEDS_QUEUE, queueing_lock="begin", ending="bad")
     run_jobs(app_url, FEEDS_QUEUE, {"database": make.database})
     assert (done, waiting(make)) == ([], 0)

@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import text
 
-from cwz_web.feeds.file_types import spooled
+from cwz_web.feeds.file_types import temporary_file
 from cwz_web.feeds.imports import import_file
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.row_writes import delete_items, put_items
@@ -29,7 +29,7 @@ class Follower:
     def bring(self, rows: bytes) -> None:
         with self.make.database.transaction(self.space.id) as db:
             feed = db.get_one(Feed, (self.space.id, self.feed.id))
-            import_file(db, feed, file_name="n.csv", file=spooled(b"sku,title\n" + rows))
+            import_file(db, feed, file_name="n.csv", file=temporary_file(b"sku,title\n" + rows))
 
     def follow(self) -> list[list[str]]:
         """The keys of each run that begins by itself."""
@@ -118,6 +118,6 @@ def test_a_run_that_can_not_begin_says_why_and_is_tried_again(make: Factory) -> 
     with make.database.transaction(follower.space.id) as db:
         auto = find_auto_run(db, follower.feed, follower.template.id)
         assert auto is not None
-        assert auto.trouble
+        assert auto.error_message
         db.query(Connection).one().is_default = True
     assert follower.follow() == [["1"]]

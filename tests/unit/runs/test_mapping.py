@@ -3,17 +3,17 @@ from pathlib import Path
 import pytest
 
 from cwz_web.demo.contents import read_template
-from cwz_web.feeds.file_types import read_table, spooled
-from cwz_web.imaging.documents import Column, ImageTemplate
+from cwz_web.feeds.file_types import read_table, temporary_file
+from cwz_web.imaging.documents import ImageTemplate, TemplateField
 from cwz_web.runs.mapping import apply_mapping, guess_mapping
 
 DATA = Path(__file__).parents[2] / "data"
-COLUMNS = ImageTemplate.model_validate(read_template()).columns
+COLUMNS = ImageTemplate.model_validate(read_template()).fields
 
 
 @pytest.mark.parametrize("file", ["shopify-apparel.csv", "shopify-home-and-garden.csv"])
 def test_a_shopify_export_needs_no_set_up(file: str) -> None:
-    table = read_table(spooled((DATA / file).read_bytes()))
+    table = read_table(temporary_file((DATA / file).read_bytes()))
     mapping = guess_mapping(COLUMNS, table.columns, table.rows)
     assert mapping["title"] == "Title"
     assert mapping["price"] == "Variant Price"
@@ -49,5 +49,5 @@ def test_a_image_is_found_by_its_values_when_its_column_has_an_odd_name() -> Non
 
 
 def test_what_is_not_found_is_left_empty_rather_than_filled_with_a_sample() -> None:
-    mapping = guess_mapping([Column(name="old_price", label="Before", default="€ 99")], ["title"], [])
+    mapping = guess_mapping([TemplateField(name="old_price", label="Before", default="€ 99")], ["title"], [])
     assert apply_mapping(mapping, {"title": "x"}) == {"old_price": ""}

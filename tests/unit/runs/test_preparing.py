@@ -9,31 +9,39 @@ import pytest
 from sqlalchemy import select, text
 
 from cwz_web.accounts.models import Account
-from cwz_web.feeds.file_types import spooled
+from cwz_web.feeds.file_types import temporary_file
 from cwz_web.feeds.imports import import_file
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.generation.templates import Template
-from cwz_web.generation.usage import READ_ONLY, Quota, QuotaExceededError, count, used_in
+from cwz_web.generation.usage import READ_ONLY_MESSAGE, Quota, QuotaExceededError, count, monthly_usage
 from cwz_web.imaging.encoders import Output
 from cwz_web.jobs import PREPARE_QUEUE
-from cwz_web.notify.models import Delivery
+from cwz_web.notify.models import WebhookDelivery
 from cwz_web.runs import planning, tasks
 from cwz_web.runs.auto_runs import start_auto_run, start_due_auto_runs
 from cwz_web.runs.local_client import LocalRenderClient
 from cwz_web.runs.models import Run, RunItem
 from cwz_web.runs.output_feed import latest_run
-from cwz_web.runs.planning import NEVER_PREPARED, RunEndedError, cancel_run, prepare_run, retry_failed, start_run
+from cwz_web.runs.planning import (
+    PREPARATION_FAILED,
+    RunEndedError,
+    RunSpec,
+    cancel_run,
+    prepare_run,
+    retry_failed,
+    start_run,
+)
 from cwz_web.runs.progress import progress_of
-from cwz_web.runs.protocol import AskSpecification, Report, Result
+from cwz_web.runs.protocol import ItemResult, Report, SpecificationRequest
+from cwz_web.runs.render_worker import RenderWorker
 from cwz_web.runs.reports import apply_report
-from cwz_web.runs.scheduling import CHUNK, drop_chunks
-from cwz_web.runs.tasks import end_lost
-from cwz_web.runs.worker import Worker
+from cwz_web.runs.scheduling import CHUNK, delete_chunks
+from cwz_web.runs.tasks import fail_lost
 from tests.factories import Factory
 from tests.jobs import run_jobs
 
-ADDRESSES = SignedUrls("a signing secret")
+SIGNED_URLS = SignedUrls("a signing secret")
 ROWS = 2 * CHUNK + 3
 
 
@@ -51,29 +59,24 @@ class Large:
 
     def begin(self, **more: Any) -> Run:
         with self.make.database.transaction(self.space.id) as db:
-            return start_run(
-                db,
-                feed=db.get_one(Feed, (self.space.id, self.feed.id)),
-                template=db.get_one(Template, (self.space.id, self.template.id)),
-                mapping={"title": "title"},
-                outputs=[Output()],
-                started_by=None,
-                **more,
-            )
+            feed = db.get_one(Feed, (self.space.id, self.feed.id))
+            template = db.get_one(Template, (self.space.id, self.template.id))
+            spec = RunSpec(feed, template, {"title": "title"}, [Output()])
+            return start_run(db, spec, started_by=None, **more)
 
     def at_once(self, images: int) -> None:
         """How many are prepared at once."""
-        self.patch.setattr(planning, "AT_ONCE", images)
+        self.patch.setattr(planning, "MAX_IN_REQUEST", images)
 
     def bring(self, content: bytes) -> None:
         with self.make.database.transaction(self.space.id) as db:
             feed = db.get_one(Feed, (self.space.id, self.feed.id))
-            import_file(db, feed, file_name="n.csv", file=spooled(content))
+            import_file(db, feed, file_name="n.csv", file=temporary_file(content))
 
     def prepare(self, run: Run) -> Run:
         """What the job does; then the run as it is."""
         context: dict[str, object] = {"database": self.make.database}
-        run_jobs(self.make.services.settings.database_url.get_secret_value(), PREPARE_QUEUE, context)
+        run_jobs(self.make.services.settings.database.url.get_secret_value(), PREPARE_QUEUE, context)
         return self.now(run)
 
     def now(self, run: Run) -> Run:
@@ -87,9 +90,9 @@ class Large:
 
     def work_on_chunk(self, run: Run, chunk: int) -> None:
         services = self.make.services
-        web = LocalRenderClient(self.make.database.transaction, services.providers, ADDRESSES)
-        ask = AskSpecification(workspace_id=run.workspace_id, run_id=run.id, chunk=chunk)
-        Worker(web, services.image_service, services.providers).render_chunk(ask, last_try=True)
+        web = LocalRenderClient(self.make.database.transaction, services.providers, SIGNED_URLS)
+        ask = SpecificationRequest(workspace_id=run.workspace_id, run_id=run.id, chunk=chunk)
+        RenderWorker(web, services.image_service, services.providers.outbound).render_chunk(ask, last_try=True)
 
     def cancel(self, run: Run) -> int:
         with self.make.database.transaction(self.space.id) as db:
@@ -103,7 +106,7 @@ class Large:
     @property
     def used(self) -> int:
         with self.make.database.transaction(self.space.id) as db:
-            return used_in(db, self.space.id, self.space.id)
+            return monthly_usage(db, self.space.id, self.space.id)
 
     @property
     def chunks(self) -> list[int]:
@@ -113,11 +116,11 @@ class Large:
             return sorted(db.scalars(found))
 
     @property
-    def told(self) -> list[tuple[str, str | None]]:
+    def notified(self) -> list[tuple[str, str | None]]:
         """What the webhook of a run hears."""
         with self.make.database.transaction(self.space.id) as db:
-            deliveries = db.scalars(select(Delivery).order_by(Delivery.created_at))
-            return [(each.event, json.loads(each.body)["data"]["trouble"]) for each in deliveries]
+            deliveries = db.scalars(select(WebhookDelivery).order_by(WebhookDelivery.created_at))
+            return [(each.event, json.loads(each.body)["data"]["error_message"]) for each in deliveries]
 
 
 @pytest.fixture
@@ -125,7 +128,7 @@ def large(make: Factory, monkeypatch: pytest.MonkeyPatch) -> Large:
     return Large(make, monkeypatch)
 
 
-def test_a_large_run_begins_at_once_and_its_job_prepares_it(large: Large) -> None:
+def test_large_run_is_prepared_by_a_job(large: Large) -> None:
     run = large.begin()
     assert (run.prepared, run.total, run.pending, run.finished_at) == (False, ROWS, ROWS, None)
     assert large.make.count(RunItem, large.space.id) == large.used == 0
@@ -137,57 +140,56 @@ def test_a_large_run_begins_at_once_and_its_job_prepares_it(large: Large) -> Non
     assert large.make.count(RunItem, large.space.id) == large.used == ROWS
     assert large.chunks == [0, 1, 2]
     rendered = large.render(run)
-    assert (rendered.done, rendered.failed, rendered.trouble) == (ROWS, 0, None)
+    assert (rendered.done, rendered.failed, rendered.error_message) == (ROWS, 0, None)
     assert rendered.finished_at is not None
 
 
-def test_a_smaller_one_is_prepared_at_once(large: Large) -> None:
+def test_small_run_is_prepared_immediately(large: Large) -> None:
     large.bring(rows(ROWS - 1))
     assert large.begin().prepared
     assert large.chunks == [0, 1, 2]
 
 
-def test_what_is_there_already_is_found_by_the_job(large: Large) -> None:
+def test_job_takes_over_unchanged_images(large: Large) -> None:
     large.render(large.prepare(large.begin()))
     again = large.prepare(large.begin(webhook="https://shop.example/hook"))
     assert (again.done, again.unchanged, again.pending) == (ROWS, ROWS, 0)
     assert again.finished_at is not None
     assert large.used == ROWS
-    assert large.told == [("run.finished", None)]
+    assert large.notified == [("run.finished", None)]
 
 
-def test_a_run_renders_the_rows_that_are_there_when_it_is_prepared(large: Large) -> None:
+def test_rows_of_the_moment_of_preparation_are_rendered(large: Large) -> None:
     run = large.begin()
     large.bring(rows(ROWS - 2))
     assert large.prepare(run).total == large.used == ROWS - 2
 
 
 @pytest.mark.parametrize("whose", ["workspace", "key"])
-def test_a_run_for_which_there_is_no_room_says_so_and_can_be_tried_again(large: Large, whose: str) -> None:
+def test_run_beyond_the_quota_fails_and_can_be_retried(large: Large, whose: str) -> None:
     cap = ROWS - 1
     quota = Quota(large.space.id, cap) if whose == "workspace" else Quota(large.space.id, key_id=uuid4(), key_cap=cap)
     run = large.begin(quota=quota, webhook="https://shop.example/hook")
     refused = large.prepare(run)
     assert (refused.prepared, refused.done, refused.failed, refused.pending) == (False, 0, ROWS, 0)
     assert refused.finished_at is not None
-    assert (
-        refused.trouble == f"This {whose} may make {ROWS - 1} images a month, and there is no room for more in this one"
-    )
+    assert refused.error_message is not None
+    assert refused.error_message.startswith(f"This {whose}'s quota of {ROWS - 1} images per month")
     assert progress_of(refused).finished
     assert progress_of(refused).per_second == 0
-    assert large.told == [("run.failed", refused.trouble)]
+    assert large.notified == [("run.failed", refused.error_message)]
     assert large.make.count(RunItem, large.space.id) == large.used == 0
     assert large.chunks == []
 
     assert large.retry(run) == ROWS
     assert large.now(run).pending == ROWS
-    assert large.now(run).trouble is None
+    assert large.now(run).error_message is None
     assert large.retry(run) == 0, "it is being prepared"
     assert large.prepare(run).prepared
     assert large.used == ROWS
 
 
-def test_who_began_it_gets_a_mail(large: Large) -> None:
+def test_starter_of_a_failed_run_gets_an_email(large: Large) -> None:
     admin = large.make.member(large.space)
     run = large.begin(quota=Quota(large.space.id, cap=1))
     with large.make.database.transaction(large.space.id) as db:
@@ -196,42 +198,42 @@ def test_who_began_it_gets_a_mail(large: Large) -> None:
     large.prepare(run)
     with large.make.database.transaction() as db:
         [mail] = db.scalars(text("SELECT args::text FROM procrastinate_jobs WHERE queue_name = 'mail'"))
-    assert "a run could not begin" in mail
-    assert "This workspace may make 1 images a month" in mail
+    assert "a run could not start" in mail
+    assert "quota of 1 images per month" in mail
 
 
-def test_a_workspace_that_can_only_be_looked_at_begins_none(large: Large) -> None:
-    with pytest.raises(QuotaExceededError, match=READ_ONLY):
-        large.begin(quota=Quota(large.space.id, closed=True))
+def test_read_only_workspace_starts_no_run(large: Large) -> None:
+    with pytest.raises(QuotaExceededError, match=READ_ONLY_MESSAGE):
+        large.begin(quota=Quota(large.space.id, is_read_only=True))
     run = large.begin()
     large.cancel(run)
-    with pytest.raises(QuotaExceededError, match=READ_ONLY):
-        large.retry(run, Quota(large.space.id, closed=True))
+    with pytest.raises(QuotaExceededError, match=READ_ONLY_MESSAGE):
+        large.retry(run, Quota(large.space.id, is_read_only=True))
 
 
-def test_a_feed_that_was_emptied_meanwhile_ends_it(large: Large) -> None:
+def test_feed_emptied_before_preparation_fails_the_run(large: Large) -> None:
     run = large.begin()
     with large.make.database.transaction(large.space.id) as db:
         db.execute(text("DELETE FROM items"))
-    assert large.prepare(run).trouble == "This feed has no rows"
+    assert large.prepare(run).error_message == "This feed has no rows"
 
 
-def test_a_run_is_cancelled_before_it_is_prepared_and_goes_on_later(large: Large) -> None:
+def test_unprepared_run_can_be_cancelled_and_resumed(large: Large) -> None:
     run = large.begin(webhook="https://shop.example/hook")
     assert large.cancel(run) == ROWS
     assert large.cancel(run) == 0
     cancelled = large.prepare(run)
-    assert (cancelled.failed, cancelled.prepared, cancelled.trouble) == (ROWS, False, None)
+    assert (cancelled.failed, cancelled.prepared, cancelled.error_message) == (ROWS, False, None)
     assert cancelled.cancelled_at == cancelled.finished_at is not None
     assert large.make.count(RunItem, large.space.id) == large.used == 0
-    assert large.told == [("run.failed", None)]
+    assert large.notified == [("run.failed", None)]
     assert large.retry(run) == ROWS
     assert large.now(run).cancelled_at is None
     assert large.prepare(run).prepared
 
 
-def test_who_counts_does_not_wait_for_a_run_that_is_prepared(large: Large, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, enqueue, counted = large.begin(), planning.enqueue, []
+def test_counting_does_not_wait_for_preparation(large: Large, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, enqueue, counted = large.begin(), planning.enqueue_chunks, []
 
     def count_meanwhile(db: Any, *given: Any) -> None:
         enqueue(db, *given)
@@ -240,13 +242,13 @@ def test_who_counts_does_not_wait_for_a_run_that_is_prepared(large: Large, monke
             count(other, Quota(large.space.id))
             counted.append(1)
 
-    monkeypatch.setattr(planning, "enqueue", count_meanwhile)
+    monkeypatch.setattr(planning, "enqueue_chunks", count_meanwhile)
     assert large.prepare(run).prepared
     assert counted == [1]
     assert large.used == ROWS + 1
 
 
-def test_a_run_is_cancelled_while_its_rows_are_written(large: Large, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_can_be_cancelled_during_preparation(large: Large, monkeypatch: pytest.MonkeyPatch) -> None:
     run, lock, cancelled = large.begin(), planning._lock, []
 
     def cancel_before(db: Any, locked: Run) -> None:
@@ -263,7 +265,7 @@ def test_a_run_is_cancelled_while_its_rows_are_written(large: Large, monkeypatch
     assert large.chunks == []
 
 
-def test_a_large_run_that_was_cancelled_goes_on_by_a_job(large: Large) -> None:
+def test_cancelled_large_run_is_resumed_by_a_job(large: Large) -> None:
     run = large.prepare(large.begin())
     large.work_on_chunk(run, 0)
     assert large.cancel(run) == ROWS - CHUNK == large.now(run).failed
@@ -287,22 +289,22 @@ def test_a_large_run_that_was_cancelled_goes_on_by_a_job(large: Large) -> None:
     assert large.render(run).done == ROWS
 
 
-def test_what_failed_in_a_large_run_is_tried_again_by_a_job(large: Large) -> None:
+def test_failed_items_of_a_large_run_are_retried_by_a_job(large: Large) -> None:
     run = large.prepare(large.begin())
-    results = tuple(Result(position=position, error="No") for position in range(1, ROWS + 1))
+    results = tuple(ItemResult(position=position, error="No") for position in range(1, ROWS + 1))
     with large.make.database.transaction(large.space.id) as db:
-        apply_report(db, Report(workspace_id=run.workspace_id, run_id=run.id, results=results), ADDRESSES)
+        apply_report(db, Report(workspace_id=run.workspace_id, run_id=run.id, results=results), SIGNED_URLS)
     assert (large.now(run).failed, large.used) == (ROWS, 0)
     large.at_once(0)
     assert large.retry(run, Quota(large.space.id, cap=ROWS - 1)) == ROWS
-    assert "no room for more" in str(large.prepare(run).trouble)
+    assert "does not have enough images left" in str(large.prepare(run).error_message)
     assert (large.now(run).failed, large.used) == (ROWS, 0)
     assert large.retry(run) == ROWS
     assert large.prepare(run).pending == large.used == ROWS
     assert large.render(run).done == ROWS
 
 
-def test_one_that_does_not_go_on_keeps_what_it_has(large: Large) -> None:
+def test_run_that_cannot_continue_keeps_its_images(large: Large) -> None:
     run = large.prepare(large.begin())
     large.work_on_chunk(run, 0)
     large.cancel(run)
@@ -310,7 +312,7 @@ def test_one_that_does_not_go_on_keeps_what_it_has(large: Large) -> None:
     large.retry(run, Quota(large.space.id, cap=ROWS - 1))
     refused = large.prepare(run)
     assert (refused.done, refused.failed, refused.prepared, large.used) == (CHUNK, ROWS - CHUNK, False, CHUNK)
-    assert refused.trouble
+    assert refused.error_message
     with large.make.database.transaction(large.space.id) as db:
         found = latest_run(db, db.get_one(Feed, (large.space.id, large.feed.id)), large.template.id)
         assert found is not None, "its images are in the output feed"
@@ -319,7 +321,7 @@ def test_one_that_does_not_go_on_keeps_what_it_has(large: Large) -> None:
     assert large.render(run).done == large.used == ROWS
 
 
-def test_the_jobs_of_a_cancelled_run_are_dropped_unless_it_goes_on(large: Large) -> None:
+def test_chunks_of_a_cancelled_run_are_deleted_unless_it_is_resumed(large: Large) -> None:
     run, other = large.prepare(large.begin()), large.prepare(large.begin())
     assert large.chunks == [0, 0, 1, 1, 2, 2]
     large.cancel(run)
@@ -327,13 +329,13 @@ def test_the_jobs_of_a_cancelled_run_are_dropped_unless_it_goes_on(large: Large)
     assert large.chunks == [0, 1, 2], "those of the other one stay"
     large.retry(run)
     with large.make.database.transaction(large.space.id) as db:
-        drop_chunks(db, db.get_one(Run, (large.space.id, run.id)))
+        delete_chunks(db, db.get_one(Run, (large.space.id, run.id)))
     large.prepare(run)
     assert len(large.chunks) == 6
     assert other.pending == ROWS
 
 
-def test_the_smallest_is_prepared_first(large: Large, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_smallest_run_is_prepared_first(large: Large, monkeypatch: pytest.MonkeyPatch) -> None:
     larger = large.begin()
     large.at_once(2)
     large.feed = large.make.feed(large.space, rows(3), "Small")
@@ -344,25 +346,23 @@ def test_the_smallest_is_prepared_first(large: Large, monkeypatch: pytest.Monkey
     assert begun == [smaller.id, larger.id]
 
 
-def test_two_jobs_prepare_it_once(large: Large) -> None:
+def test_second_job_does_not_prepare_again(large: Large) -> None:
     run = large.begin()
     with large.make.database.transaction(large.space.id) as db:
-        planning._prepare(db, db.get_one(Run, (large.space.id, run.id)), Quota(large.space.id))
+        planning._prepare_or_enqueue(db, db.get_one(Run, (large.space.id, run.id)), Quota(large.space.id))
     large.prepare(run)
     assert large.used == ROWS
     assert large.chunks == [0, 1, 2]
 
 
-def test_a_job_that_breaks_off_leaves_nothing_and_the_next_one_does_it_all(
-    large: Large, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_aborted_preparation_is_rolled_back_and_repeated(large: Large, monkeypatch: pytest.MonkeyPatch) -> None:
     run = large.begin()
 
     def fail(*given: object) -> None:
         raise OSError("the database is lost")
 
     with monkeypatch.context() as patched:
-        patched.setattr(planning, "enqueue", fail)
+        patched.setattr(planning, "enqueue_chunks", fail)
         waits = large.prepare(run)
     assert (waits.prepared, waits.finished_at) == (False, None)
     assert large.make.count(RunItem, large.space.id) == large.used == 0
@@ -371,7 +371,7 @@ def test_a_job_that_breaks_off_leaves_nothing_and_the_next_one_does_it_all(
     assert large.prepare(run).prepared
 
 
-def test_what_is_prepared_already_is_not_prepared_again(large: Large) -> None:
+def test_prepared_run_is_not_prepared_again(large: Large) -> None:
     run = large.prepare(large.begin())
     large.render(run)
     with large.make.database.transaction(large.space.id) as db:
@@ -380,23 +380,23 @@ def test_what_is_prepared_already_is_not_prepared_again(large: Large) -> None:
             prepare_run(db, db.get_one(Run, (large.space.id, run.id)), Quota(large.space.id))
 
 
-def test_a_run_whose_job_is_gone_ends_and_can_be_tried_again(large: Large) -> None:
+def test_run_without_a_job_fails_and_can_be_retried(large: Large) -> None:
     run, other = large.begin(), large.begin()
-    extra = {"database": large.make.database, "addresses": ADDRESSES}
+    extra = {"database": large.make.database, "signed_urls": SIGNED_URLS}
     context: Any = SimpleNamespace(additional_context=extra)
-    end_lost(context, 0)
+    fail_lost(context, 0)
     assert large.now(run).pending == ROWS
     with large.make.database.transaction() as db:
         gone = text("UPDATE procrastinate_jobs SET status = 'failed' WHERE args ->> 'run_id' = :run")
         db.execute(gone, {"run": str(run.id)})
-    end_lost(context, 0)
-    assert (large.now(run).trouble, large.now(run).failed) == (NEVER_PREPARED, ROWS)
+    fail_lost(context, 0)
+    assert (large.now(run).error_message, large.now(run).failed) == (PREPARATION_FAILED, ROWS)
     assert large.now(other).pending == ROWS
     assert large.retry(run) == ROWS
     assert large.prepare(run).prepared
 
 
-def test_one_that_is_not_prepared_holds_up_no_other_of_its_workspace(large: Large) -> None:
+def test_unprepared_run_delays_no_other_run(large: Large) -> None:
     def first_turn() -> int:
         with large.make.database.transaction() as db:
             query = text("SELECT max(priority) FROM procrastinate_jobs WHERE task_name = 'runs.render_chunk'")
@@ -414,7 +414,7 @@ def test_one_that_is_not_prepared_holds_up_no_other_of_its_workspace(large: Larg
     assert first_turn() == alone
 
 
-def test_what_follows_a_feed_is_prepared_by_the_job_that_begins_it(large: Large) -> None:
+def test_automatic_run_is_prepared_by_its_own_job(large: Large) -> None:
     run = large.prepare(large.begin())
     with large.make.database.transaction(large.space.id) as db:
         start_auto_run(db, db.get_one(Run, (large.space.id, run.id)))
@@ -424,7 +424,7 @@ def test_what_follows_a_feed_is_prepared_by_the_job_that_begins_it(large: Large)
         assert (follows.prepared, follows.total) == (True, ROWS)
 
 
-def test_the_output_feed_is_of_the_last_run_that_was_prepared(large: Large) -> None:
+def test_output_feed_is_of_the_last_prepared_run(large: Large) -> None:
     def latest() -> UUID | None:
         with large.make.database.transaction(large.space.id) as db:
             found = latest_run(db, db.get_one(Feed, (large.space.id, large.feed.id)), large.template.id)

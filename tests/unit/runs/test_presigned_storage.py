@@ -1,8 +1,9 @@
-"""A worker without credentials, over signed addresses of a real S3 server on loopback."""
+"""A render worker without credentials, over presigned URLs of a real S3 server on loopback."""
 
 import dataclasses
 import threading
 from collections.abc import Iterator
+from functools import partial
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -16,13 +17,28 @@ from sqlalchemy import text
 from cwz_web.generation.image_service import ImageService
 from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.jobs import RENDER_QUEUE
+from cwz_web.net.guard import OutboundPolicy
 from cwz_web.runs.local_client import LocalRenderClient
 from cwz_web.runs.models import Run
 from cwz_web.runs.presigned_storage import PresignedBucket
 from cwz_web.runs.progress import results_after
-from cwz_web.runs.protocol import Address, AskAddress, AskSpecification, RunGoneError, Trouble
-from cwz_web.runs.worker import STORAGE_GAVE_UP, Worker
-from cwz_web.storage.connections import connect, image_key, list_connections, make_default, upload_key
+from cwz_web.runs.protocol import (
+    ObjectRequest,
+    ObjectResponse,
+    PresignedUrls,
+    PresignedUrlsRequest,
+    RunNotFoundError,
+    SpecificationRequest,
+    StorageFailure,
+)
+from cwz_web.runs.render_worker import STORAGE_FAILED, RenderWorker
+from cwz_web.storage.connections import (
+    create_connection,
+    image_key,
+    list_connections,
+    set_default_connection,
+    upload_key,
+)
 from cwz_web.storage.contract import (
     BlockedAddressError,
     Bucket,
@@ -36,7 +52,7 @@ from cwz_web.storage.contract import (
     read_at_most,
 )
 from cwz_web.storage.models import Connection
-from cwz_web.storage.plugins import DelegatedConnection, Providers
+from cwz_web.storage.plugins import DelegatedConnection, ProviderRegistry
 from cwz_web.workspaces.models import Workspace
 from tests.emulators import BUCKET, answering, host_of, moto_server
 from tests.factories import Factory, jpeg, small_document
@@ -44,7 +60,7 @@ from tests.jobs import run_jobs
 
 KEY, SECRET = "AKIACANARY0000000002", "canary/secret/of/the/customer/00000002"
 IMAGE = "image/jpeg"
-PLACE = image_key(UUID(int=1), "0" * 64, "jpg")
+KEY_OF_IMAGE = image_key(UUID(int=1), "0" * 64, "jpg")
 
 
 @pytest.fixture(scope="module")
@@ -55,21 +71,21 @@ def moto() -> Iterator[str]:
 
 @dataclasses.dataclass
 class Web(LocalRenderClient):
-    """The web application; notes what it told the worker, and what it was asked."""
+    """The web application; records what it sends to the worker, and which objects are requested."""
 
-    told: str = ""
-    asked: list[str] = dataclasses.field(default_factory=list)
+    sent: str = ""
+    requested: list[str] = dataclasses.field(default_factory=list)
 
-    def specification(self, ask: AskSpecification) -> Any:
-        specification = super().specification(ask)
-        self.told += specification.model_dump_json()
+    def get_specification(self, request: SpecificationRequest) -> Any:
+        specification = super().get_specification(request)
+        self.sent += specification.model_dump_json()
         return specification
 
-    def address(self, ask: AskAddress) -> Address | Trouble:
-        self.asked.append(ask.key)
-        address = super().address(ask)
-        self.told += address.model_dump_json()
-        return address
+    def access_object(self, request: ObjectRequest) -> ObjectResponse:
+        self.requested.append(request.key)
+        response = super().access_object(request)
+        self.sent += response.model_dump_json()
+        return response
 
 
 class Shop:
@@ -80,10 +96,10 @@ class Shop:
         self.space: Workspace = make.workspace()
         operator = {**make.services.settings.storage, "s3": {"endpoint": address}}
         self.allow = [host_of(address)]
-        self.providers = Providers(operator, allow=self.allow, ring=make.services.ring)
+        self.providers = ProviderRegistry(operator, allow=self.allow, ring=make.services.ring)
         self.web = Web(make.database.transaction, self.providers, SignedUrls("a secret"))
         with make.database.transaction(self.space.id) as db:
-            self.connection: Connection = connect(
+            self.connection: Connection = create_connection(
                 db,
                 self.space.id,
                 make.services.ring,
@@ -92,15 +108,16 @@ class Shop:
                 settings={"region": "us-east-1", "bucket": BUCKET, "endpoint": "standard"},
                 secrets={"access_key_id": KEY, "secret_access_key": SECRET},
             )
-            make_default(db, self.connection)
+            set_default_connection(db, self.connection)
 
     @property
     def bucket(self) -> Bucket:
-        return self.providers.open(self.connection.place)
+        return self.providers.open(self.connection.spec)
 
-    def worker(self, web: Any = None) -> Worker:
-        """A worker that has no keys, and was told nothing of S3."""
-        return Worker(web or self.web, self.make.services.image_service, Providers({}, allow=self.allow))
+    def worker(self, web: Any = None) -> RenderWorker:
+        """A render worker without keys and plugins."""
+        outbound = partial(OutboundPolicy, allow=self.allow)
+        return RenderWorker(web or self.web, self.make.services.image_service, outbound)
 
     def run(self, rows: bytes, document: dict[str, Any] | None = None) -> Run:
         run: Run = self.make.run(
@@ -109,14 +126,14 @@ class Shop:
         return run
 
     def render(self, run: Run, web: Any = None, *, last_try: bool = False) -> Run:
-        ask = AskSpecification(workspace_id=run.workspace_id, run_id=run.id, chunk=0)
-        self.worker(web).render_chunk(ask, last_try=last_try)
+        request = SpecificationRequest(workspace_id=run.workspace_id, run_id=run.id, chunk=0)
+        self.worker(web).render_chunk(request, last_try=last_try)
         rendered: Run = self.make.reload(run)
         return rendered
 
-    def ask(self, run: Run, **changed: Any) -> AskAddress:
-        about = {"workspace_id": self.space.id, "run_id": run.id, "connection_id": self.connection.id}
-        return AskAddress(**(about | {"key": image_key(self.space.id, "0" * 64, "jpg")} | changed))
+    def urls_request(self, run: Run, **changed: Any) -> PresignedUrlsRequest:
+        values = {"workspace_id": self.space.id, "run_id": run.id, "connection_id": self.connection.id}
+        return PresignedUrlsRequest(**(values | {"key": image_key(self.space.id, "0" * 64, "jpg")} | changed))
 
 
 @pytest.fixture
@@ -124,54 +141,54 @@ def shop(make: Factory, moto: str) -> Shop:
     return Shop(make, moto)
 
 
-def test_images_are_stored_by_a_worker_that_holds_no_credentials(shop: Shop) -> None:
+def test_worker_without_credentials_stores_images(shop: Shop) -> None:
     run = shop.render(shop.run(b"sku,title\n1,One\n2,Two\n"))
     assert (run.done, run.failed) == (2, 0)
     stored = list(shop.bucket.list(f"{shop.space.id}/images/"))
     assert len(stored) == 2
     assert all(shop.bucket.get(each.key).startswith(b"\xff\xd8") for each in stored)
     assert {shop.bucket.head(each.key).content_type for each in stored} == {IMAGE}
-    assert sorted(shop.web.asked) == [each.key for each in stored], "one question an image"
-    for secret in (SECRET, shop.connection.place.sealed, BUCKET + '"'):
-        assert secret not in shop.web.told
-    assert "X-Amz-Signature" in shop.web.told
+    assert sorted(shop.web.requested) == [each.key for each in stored], "one request per image"
+    for secret in (SECRET, shop.connection.spec.sealed, BUCKET + '"'):
+        assert secret not in shop.web.sent
+    assert "X-Amz-Signature" in shop.web.sent
 
 
-def test_a_image_that_is_stored_already_is_not_rendered_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stored_image_is_not_rendered_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     rendered: list[Any] = []
-    finish = ImageService.finish
+    render = ImageService.render
     monkeypatch.setattr(
-        ImageService, "finish", lambda image_service, order: rendered.append(order) or finish(image_service, order)
+        ImageService, "render", lambda image_service, image: rendered.append(image) or render(image_service, image)
     )
     template = shop.make.template(shop.space)
     first = shop.render(shop.make.order(template, title="One"))
     again = shop.render(shop.make.order(template, title="One"))
     assert (first.done, again.done) == (1, 1)
-    assert len(shop.web.asked) == 2
+    assert len(shop.web.requested) == 2
     assert len(rendered) == 1
 
 
-def test_originals_are_read_by_a_signed_address(shop: Shop) -> None:
+def test_uploads_are_read_with_presigned_urls(shop: Shop) -> None:
     data = jpeg(color=(10, 200, 30))
     digest = sha256(data).hexdigest()
     shop.bucket.put(upload_key(shop.space.id, digest), data, content_type=IMAGE)
     document = small_document()
-    document["layers"][0]["source"] = f"original:{digest}"
+    document["layers"][0]["source"] = f"upload:{digest}"
     document["layers"][0]["missing"] = "fail"
     run = shop.render(shop.run(b"sku,title\n1,One\n", document))
     assert (run.done, run.failed) == (1, 0)
-    assert upload_key(shop.space.id, digest) in shop.web.asked
+    assert upload_key(shop.space.id, digest) in shop.web.requested
 
 
-def test_an_original_that_is_nowhere_is_missing_in_words(shop: Shop) -> None:
+def test_missing_upload_fails_the_item(shop: Shop) -> None:
     document = small_document()
-    document["layers"][0]["source"] = f"original:{'0' * 64}"
+    document["layers"][0]["source"] = f"upload:{'0' * 64}"
     document["layers"][0]["missing"] = "fail"
     run = shop.render(shop.run(b"sku,title\n1,One\n", document))
     assert (run.done, run.failed) == (0, 1)
 
 
-def test_only_keys_of_the_workspace_can_be_asked_for(shop: Shop) -> None:
+def test_keys_of_other_objects_are_rejected(shop: Shop) -> None:
     run = shop.run(b"sku,title\n1,One\n")
     mine = str(shop.space.id)
     for key in (
@@ -180,65 +197,65 @@ def test_only_keys_of_the_workspace_can_be_asked_for(shop: Shop) -> None:
         f"{mine}/images/00/../{'0' * 64}.jpg",
         f"{mine}/images/00/{'0' * 64}.html",
         f"{mine}/images/00/{'0' * 64}",
-        f"{mine}/originals/{'0' * 64}.jpg",
-        f"{mine}/originals/{'0' * 64}\n",
+        f"{mine}/uploads/{'0' * 64}.jpg",
+        f"{mine}/uploads/{'0' * 64}\n",
         mine,
         "",
     ):
         with pytest.raises(ValidationError):
-            shop.ask(run, key=key)
+            shop.urls_request(run, key=key)
 
 
-def test_a_connection_or_a_run_of_another_workspace_is_not_there(shop: Shop, make: Factory, moto: str) -> None:
+def test_connections_and_runs_of_other_workspaces_are_not_found(shop: Shop, make: Factory, moto: str) -> None:
     other = Shop(make, moto)
     run = shop.run(b"sku,title\n1,One\n")
     for connection_id in (other.connection.id, uuid4()):
-        assert isinstance(shop.web.address(shop.ask(run, connection_id=connection_id)), Trouble)
+        assert isinstance(shop.web.access_object(shop.urls_request(run, connection_id=connection_id)), StorageFailure)
     for run_id in (other.run(b"sku,title\n1,One\n").id, uuid4()):
-        with pytest.raises(RunGoneError):
-            shop.web.address(shop.ask(run, run_id=run_id))
-    assert isinstance(shop.web.address(shop.ask(run)), Address)
+        with pytest.raises(RunNotFoundError):
+            shop.web.access_object(shop.urls_request(run, run_id=run_id))
+    assert isinstance(shop.web.access_object(shop.urls_request(run)), PresignedUrls)
 
 
-def test_a_connection_that_is_removed_meanwhile_ends_no_chunk(shop: Shop) -> None:
-    """Only an original may be looked for in another connection than the run's; it is then nowhere, in words."""
+def test_removed_connection_does_not_fail_the_chunk(shop: Shop) -> None:
+    """Uploads are searched in every connection, also in one that was just removed."""
     document = small_document()
-    document["layers"][0]["source"] = f"original:{'0' * 64}"
+    document["layers"][0]["source"] = f"upload:{'0' * 64}"
     template = shop.make.template(shop.space, document)
     with shop.make.database.transaction(shop.space.id) as db:
         local = next(each for each in list_connections(db, shop.space.id) if each.provider == "local")
-        make_default(db, local)
+        set_default_connection(db, local)
     run = shop.make.run(shop.make.feed(shop.space, b"sku,title\n1,One\n"), template, {"title": "title"})
 
     class Removed(Web):
-        def address(self, ask: AskAddress) -> Address | Trouble:
-            return super().address(ask.model_copy(update={"connection_id": uuid4()}))
+        def access_object(self, request: ObjectRequest) -> ObjectResponse:
+            return super().access_object(request.model_copy(update={"connection_id": uuid4()}))
 
     web = Removed(shop.make.database.transaction, shop.providers, SignedUrls("a secret"))
-    worker = Worker(web, shop.make.services.image_service, shop.make.services.providers)
-    worker.render_chunk(AskSpecification(workspace_id=run.workspace_id, run_id=run.id, chunk=0), last_try=False)
+    worker = RenderWorker(web, shop.make.services.image_service, shop.make.services.providers.outbound)
+    worker.render_chunk(SpecificationRequest(workspace_id=run.workspace_id, run_id=run.id, chunk=0), last_try=False)
     ended = shop.make.reload(run)
     assert (ended.done + ended.failed, ended.pending) == (1, 0)
-    assert web.asked
+    assert web.requested
 
 
-def test_settings_that_are_valid_no_more_end_no_other_connections_run(shop: Shop) -> None:
-    """As after an upgrade of a plugin: the run goes elsewhere, and does not need them."""
+def test_invalid_settings_of_another_connection_do_not_fail_a_run(shop: Shop) -> None:
+    """As after an upgrade of a plugin."""
     with shop.make.database.transaction(shop.space.id) as db:
         local = next(each for each in list_connections(db, shop.space.id) if each.provider == "local")
-        make_default(db, local)
+        set_default_connection(db, local)
         db.get_one(Connection, (shop.space.id, shop.connection.id)).settings = {"unheard": "of"}
     run = shop.run(b"sku,title\n1,One\n")
-    worker = Worker(shop.web, shop.make.services.image_service, shop.make.services.providers)
-    worker.render_chunk(AskSpecification(workspace_id=run.workspace_id, run_id=run.id, chunk=0), last_try=False)
+    worker = RenderWorker(shop.web, shop.make.services.image_service, shop.make.services.providers.outbound)
+    worker.render_chunk(SpecificationRequest(workspace_id=run.workspace_id, run_id=run.id, chunk=0), last_try=False)
     assert shop.make.reload(run).done == 1
 
 
-def test_a_web_that_goes_away_while_a_chunk_is_rendered_fails_no_row(shop: Shop) -> None:
+def test_unreachable_web_application_fails_no_item(shop: Shop) -> None:
     run = shop.run(b"sku,title\n1,One\n2,Two\n")
 
     class Away(Web):
-        def address(self, ask: AskAddress) -> Address | Trouble:
+        def access_object(self, request: ObjectRequest) -> ObjectResponse:
             raise httpx.ConnectError("refused")
 
     away = Away(shop.make.database.transaction, shop.providers, SignedUrls("a secret"))
@@ -261,29 +278,32 @@ def test_a_web_that_goes_away_while_a_chunk_is_rendered_fails_no_row(shop: Shop)
         (400, StorageError),
     ],
 )
-def test_what_the_storage_answers_to_an_upload_becomes_an_error_in_words(status: int, kind: type[StorageError]) -> None:
+def test_status_of_a_put_becomes_a_storage_error(status: int, kind: type[StorageError]) -> None:
     with (
         answering(404, "") as nowhere,
         answering(status, "<Error/>") as address,
-        lent(nowhere, store=address) as bucket,
+        presigned_bucket(nowhere, store=address) as bucket,
     ):
         with pytest.raises(ObjectNotFoundError):
-            bucket.head(PLACE)
+            bucket.head(KEY_OF_IMAGE)
         with pytest.raises(StorageError) as caught:
-            bucket.put(PLACE, b"image", content_type=IMAGE)
+            bucket.put(KEY_OF_IMAGE, b"image", content_type=IMAGE)
     assert type(caught.value) is kind
 
 
-def test_reading_what_is_not_there_is_not_found() -> None:
-    with answering(404, "") as address, lent(address) as bucket, pytest.raises(ObjectNotFoundError):
-        list(bucket.stream(PLACE))
+def test_reading_a_missing_object_raises_not_found() -> None:
+    with answering(404, "") as address, presigned_bucket(address) as bucket, pytest.raises(ObjectNotFoundError):
+        list(bucket.stream(KEY_OF_IMAGE))
 
 
-def test_a_storage_that_does_not_answer_is_tried_again_and_its_address_is_in_no_message() -> None:
+def test_unreachable_storage_does_not_leak_the_presigned_url() -> None:
     with answering(200, "") as address:
         pass  # closed: nobody listens there any more
-    with lent(address, "/?X-Amz-Signature=secret") as bucket, pytest.raises(StorageUnreachableError) as caught:
-        list(bucket.stream(PLACE))
+    with (
+        presigned_bucket(address, "/?X-Amz-Signature=secret") as bucket,
+        pytest.raises(StorageUnreachableError) as caught,
+    ):
+        list(bucket.stream(KEY_OF_IMAGE))
     assert "secret" not in str(caught.value)
     assert caught.value.__cause__ is None
 
@@ -298,33 +318,33 @@ def test_a_storage_that_does_not_answer_is_tried_again_and_its_address_is_in_no_
         "https://storage.example/",
     ],
 )
-def test_an_address_beside_the_storages_hosts_or_inside_the_network_is_refused(url: str) -> None:
-    place = DelegatedConnection(workspace_id=UUID(int=1), connection_id=UUID(int=2), hosts=("storage.example",))
-    inward = Providers({}, resolver=lambda host, port: ["10.0.0.8"])
-    with PresignedBucket(
-        Says(Address(read=url, store=url)), UUID(int=3), place, inward.outbound(place.hosts)
-    ) as bucket:
+def test_urls_outside_the_hosts_or_inside_the_network_are_blocked(url: str) -> None:
+    connection = DelegatedConnection(
+        workspace_id=UUID(int=1), connection_id=UUID(int=2), is_presigned=True, hosts=("storage.example",)
+    )
+    outbound = OutboundPolicy(("storage.example",), resolver=lambda host, port: ["10.0.0.8"])
+    with PresignedBucket(FixedResponse(PresignedUrls(get=url, put=url)), UUID(int=3), connection, outbound) as bucket:
         with pytest.raises(BlockedAddressError):
-            list(bucket.stream(PLACE))
+            list(bucket.stream(KEY_OF_IMAGE))
         with pytest.raises(BlockedAddressError):
-            bucket.head(PLACE)
+            bucket.head(KEY_OF_IMAGE)
         with pytest.raises(BlockedAddressError):
-            bucket.put(PLACE, b"", content_type=IMAGE)
+            bucket.put(KEY_OF_IMAGE, b"", content_type=IMAGE)
 
 
-def test_trouble_of_the_storage_reaches_the_worker_as_what_it_is() -> None:
+def test_storage_failures_become_storage_errors() -> None:
     for trouble, kind in (
-        (Trouble(message="later", passing=True), StorageUnreachableError),
-        (Trouble(message="no", passing=False), StorageError),
+        (StorageFailure(message="later", is_temporary=True), StorageUnreachableError),
+        (StorageFailure(message="no", is_temporary=False), StorageError),
     ):
-        place = DelegatedConnection(workspace_id=UUID(int=1), connection_id=UUID(int=2), hosts=())
-        with PresignedBucket(Says(trouble), UUID(int=3), place, Providers({}).outbound(())) as bucket:
+        connection = delegated()
+        with PresignedBucket(FixedResponse(trouble), UUID(int=3), connection, OutboundPolicy(())) as bucket:
             with pytest.raises(StorageError, match=trouble.message) as caught:
-                list(bucket.stream(PLACE))
+                list(bucket.stream(KEY_OF_IMAGE))
             assert type(caught.value) is kind
 
 
-def test_a_storage_that_is_down_makes_the_chunk_wait_and_on_the_last_try_fail_in_words(make: Factory) -> None:
+def test_unreachable_storage_retries_the_chunk_and_fails_it_on_the_last_try(make: Factory) -> None:
     with answering(503, "<Error><Code>SlowDown</Code></Error>") as address:
         shop = Shop(make, address)
         run = shop.run(b"sku,title\n1,One\n")
@@ -334,100 +354,107 @@ def test_a_storage_that_is_down_makes_the_chunk_wait_and_on_the_last_try_fail_in
         run = shop.render(run, last_try=True)
         assert run.failed == 1
     with make.database.transaction(shop.space.id) as db:
-        assert [item.error for item, _ in results_after(db, run)] == [STORAGE_GAVE_UP]
+        assert [item.error for item, _ in results_after(db, run)] == [STORAGE_FAILED]
 
 
-def test_a_storage_that_refuses_for_a_while_holds_a_run_up_and_loses_nothing(make: Factory) -> None:
-    """The job waits longer each time, a minute at most, and the run is whole once the storage is back."""
+def test_throttling_storage_delays_a_run_without_losses(make: Factory) -> None:
+    """The job is retried after at most a minute, and the run is completed once the storage answers."""
     with answering(503, "<Error><Code>SlowDown</Code></Error>") as address:
         shop = Shop(make, address)
         run = shop.run(b"sku,title\n1,One\n2,Two\n")
         waits = []
         for _ in range(8):
-            run_jobs(make.services.settings.database_url.get_secret_value(), RENDER_QUEUE, {"worker": shop.worker()})
-            waits.append(wait_of_the_job(make))
-            due_at_once(make)
+            run_jobs(
+                make.services.settings.database.url.get_secret_value(), RENDER_QUEUE, {"render_worker": shop.worker()}
+            )
+            waits.append(seconds_until_retry(make))
+            make_job_due(make)
     assert [round(wait, -1) for wait in waits[-3:]] == [30, 60, 60]
     assert sorted(waits) == pytest.approx(waits, abs=1)
     run = make.reload(run)
     assert (run.done, run.failed, run.finished_at) == (0, 0, None)
     with moto_server() as address:
-        again = Providers({"s3": {"endpoint": address}}, allow=[host_of(address)], ring=make.services.ring)
+        again = ProviderRegistry({"s3": {"endpoint": address}}, allow=[host_of(address)], ring=make.services.ring)
         web = dataclasses.replace(shop.web, providers=again)
-        worker = Worker(web, make.services.image_service, Providers({}, allow=[host_of(address)]))
-        run_jobs(make.services.settings.database_url.get_secret_value(), RENDER_QUEUE, {"worker": worker})
+        outbound = partial(OutboundPolicy, allow=[host_of(address)])
+        worker = RenderWorker(web, make.services.image_service, outbound)
+        run_jobs(make.services.settings.database.url.get_secret_value(), RENDER_QUEUE, {"render_worker": worker})
     run = make.reload(run)
     assert (run.done, run.failed) == (2, 0)
     assert run.finished_at is not None
 
 
-def wait_of_the_job(make: Factory) -> float:
+def seconds_until_retry(make: Factory) -> float:
     """In how many seconds the chunk's job is due."""
     with make.database.transaction() as db:
         due = "SELECT extract(epoch FROM scheduled_at - now()) FROM procrastinate_jobs WHERE queue_name = :queue"
         return float(db.scalars(text(due), {"queue": RENDER_QUEUE}).one())
 
 
-def due_at_once(make: Factory) -> None:
+def make_job_due(make: Factory) -> None:
     with make.database.transaction() as db:
         due = "UPDATE procrastinate_jobs SET scheduled_at = NULL WHERE queue_name = :queue"
         db.execute(text(due), {"queue": RENDER_QUEUE})
 
 
-class Says:
-    """A web application that gives one answer."""
+class FixedResponse:
+    """A web application with one response."""
 
-    def __init__(self, answer: Address | Trouble) -> None:
-        self._answer = answer
+    def __init__(self, response: ObjectResponse) -> None:
+        self._response = response
 
-    def address(self, ask: AskAddress) -> Address | Trouble:
-        return self._answer
+    def access_object(self, request: ObjectRequest) -> ObjectResponse:
+        return self._response
 
 
-def lent(address: str, path: str = "/", store: str = "") -> PresignedBucket:
-    """A lent bucket at an address, or at one to read and one to store, that the operator allows."""
+def delegated(hosts: tuple[str, ...] = ()) -> DelegatedConnection:
+    return DelegatedConnection(workspace_id=UUID(int=1), connection_id=UUID(int=2), is_presigned=True, hosts=hosts)
+
+
+def presigned_bucket(address: str, path: str = "/", store: str = "") -> PresignedBucket:
+    """A bucket whose URLs lead to one server, or to one for GET and one for PUT, which the operator allows."""
     hosts = (host_of(address), host_of(store or address))
-    place = DelegatedConnection(workspace_id=UUID(int=1), connection_id=UUID(int=2), hosts=hosts)
-    told = Address(read=address + path, store=(store or address) + path)
-    return PresignedBucket(Says(told), UUID(int=3), place, Providers({}, allow=hosts).outbound(hosts))
+    connection = DelegatedConnection(
+        workspace_id=UUID(int=1), connection_id=UUID(int=2), is_presigned=True, hosts=hosts
+    )
+    urls = PresignedUrls(get=address + path, put=(store or address) + path)
+    return PresignedBucket(FixedResponse(urls), UUID(int=3), connection, OutboundPolicy(hosts, hosts))
 
 
 @pytest.mark.parametrize(
     ("status", "headers", "size"),
     [
         (206, {"Content-Range": "bytes 0-0/12345"}, 12345),
-        (200, {}, 9),
+        (200, {}, 8),
         (403, {}, None),
         (404, {}, None),
         (416, {"Content-Range": "bytes */0"}, None),
         (206, {"Content-Range": "bytes 0-0/*"}, None),
     ],
 )
-def test_whether_a_image_is_there_is_asked_for_with_its_first_byte(
-    http_server: Any, status: int, headers: dict[str, str], size: int | None
-) -> None:
+def test_head_requests_the_first_byte(http_server: Any, status: int, headers: dict[str, str], size: int | None) -> None:
     http_server.paths["/image"] = (status, headers, b"an image")
-    with lent(http_server.url(""), "/image") as bucket:
+    with presigned_bucket(http_server.url(""), "/image") as bucket:
         if size is None:
             with pytest.raises(ObjectNotFoundError):
-                bucket.head(PLACE)
+                bucket.head(KEY_OF_IMAGE)
         else:
-            assert bucket.head(PLACE).size == size
+            assert bucket.head(KEY_OF_IMAGE).size == size
 
 
-def test_a_large_object_is_read_in_parts_and_no_further_than_somebody_reads(http_server: Any) -> None:
+def test_large_object_is_streamed_in_parts(http_server: Any) -> None:
     body = bytes(range(256)) * 4096
     http_server.paths["/image"] = (200, {}, body)
-    with lent(http_server.url(""), "/image") as bucket:
-        parts = list(bucket.stream(PLACE))
+    with presigned_bucket(http_server.url(""), "/image") as bucket:
+        parts = list(bucket.stream(KEY_OF_IMAGE))
         assert (b"".join(parts), len(parts)) == (body, 4)
-        assert read_at_most(bucket, PLACE, len(body)) == body
+        assert read_at_most(bucket, KEY_OF_IMAGE, len(body)) == body
         with pytest.raises(ObjectTooLargeError):
-            read_at_most(bucket, PLACE, len(body) - 1)
+            read_at_most(bucket, KEY_OF_IMAGE, len(body) - 1)
 
 
-def test_images_of_a_chunk_share_a_connection() -> None:
-    """A handshake an image would cost more than the image."""
+def test_images_of_a_chunk_reuse_the_connection() -> None:
+    """A TLS handshake takes longer than an image."""
     connections = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -456,7 +483,7 @@ def test_images_of_a_chunk_share_a_connection() -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
-    with lent(f"http://127.0.0.1:{server.server_port}") as bucket:
+    with presigned_bucket(f"http://127.0.0.1:{server.server_port}") as bucket:
         for number in range(5):
             key = image_key(UUID(int=1), f"{number:064x}", "jpg")
             with pytest.raises(ObjectNotFoundError):

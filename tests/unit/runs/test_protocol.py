@@ -5,17 +5,17 @@ from uuid import uuid4
 import pytest
 
 from cwz_web.runs import protocol
-from cwz_web.runs.protocol import AskSpecification, MessageRefusedError, sign, verify
+from cwz_web.runs.protocol import MessageRejectedError, SpecificationRequest, sign, verify
 
 SECRET = "a render secret of the tests"
-BODY = AskSpecification(workspace_id=uuid4(), run_id=uuid4(), chunk=3).model_dump_json()
+BODY = SpecificationRequest(workspace_id=uuid4(), run_id=uuid4(), chunk=3).model_dump_json()
 
 
 def test_a_signed_message_is_understood() -> None:
     headers = sign(SECRET, BODY)
     identity, message = verify(SECRET, headers, BODY.encode())
     assert identity == headers["webhook-id"]
-    assert message == AskSpecification.model_validate_json(BODY)
+    assert message == SpecificationRequest.model_validate_json(BODY)
 
 
 def test_each_message_has_an_id_of_its_own() -> None:
@@ -37,17 +37,17 @@ def test_each_message_has_an_id_of_its_own() -> None:
     ],
 )
 def test_changed_headers_are_refused(change: Callable[[dict[str, str]], dict[str, str]]) -> None:
-    with pytest.raises(MessageRefusedError):
+    with pytest.raises(MessageRejectedError):
         verify(SECRET, change(sign(SECRET, BODY)), BODY.encode())
 
 
 def test_a_changed_body_or_secret_is_refused() -> None:
     headers = sign(SECRET, BODY)
-    with pytest.raises(MessageRefusedError):
+    with pytest.raises(MessageRejectedError):
         verify(SECRET, headers, BODY.replace('"chunk":3', '"chunk":4').encode())
-    with pytest.raises(MessageRefusedError):
+    with pytest.raises(MessageRejectedError):
         verify("another secret", headers, BODY.encode())
-    with pytest.raises(MessageRefusedError):
+    with pytest.raises(MessageRejectedError):
         verify(SECRET, headers, b"\xff\xfe")
 
 
@@ -60,5 +60,5 @@ def test_an_old_message_and_one_of_the_future_are_refused(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(protocol, "datetime", Clock)
     headers = sign(SECRET, BODY)
-    with pytest.raises(MessageRefusedError):
+    with pytest.raises(MessageRejectedError):
         verify(SECRET, headers, BODY.encode())

@@ -1,10 +1,8 @@
-"""A run from its plan to its last image, with the worker in this process."""
+"""Runs from their plan to their last image, with a render worker in this process."""
 
 import json
-import zipfile
 from dataclasses import dataclass, field
 from datetime import datetime
-from io import BytesIO
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,48 +12,55 @@ import pytest
 from sqlalchemy import select, text, update
 
 from cwz_web.db.session import enter_workspace
-from cwz_web.feeds.file_types import spooled
+from cwz_web.feeds.file_types import temporary_file
 from cwz_web.feeds.imports import import_file
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.images import StoredImage
 from cwz_web.generation.models import Image, Template
 from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.generation.templates import publish
-from cwz_web.generation.usage import Quota, QuotaExceededError, used_in
+from cwz_web.generation.usage import Quota, QuotaExceededError, monthly_usage
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.errors import UnknownSizeError
 from cwz_web.jobs import RENDER_QUEUE
-from cwz_web.notify.models import Delivery
+from cwz_web.notify.models import WebhookDelivery
 from cwz_web.notify.webhooks import Event
 from cwz_web.runs.local_client import LocalRenderClient
 from cwz_web.runs.models import RenderMessage, Run, RunItem
 from cwz_web.runs.planning import (
     EmptyFeedError,
     RunPlan,
+    RunSpec,
     cancel_run,
     latest_runs,
     plan_run,
     retry_failed,
     start_run,
 )
-from cwz_web.runs.progress import Progress, notes_of, progress_of, results_after, run_of_image
-from cwz_web.runs.protocol import AskSpecification, MessageRefusedError, Report, Result, RunGoneError, Specification
-from cwz_web.runs.reports import apply_report, forget_messages, give_up_lost, record_message_id
-from cwz_web.runs.scheduling import CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK, chunk_of, requeue_chunk
-from cwz_web.runs.worker import STORAGE_GAVE_UP, Worker
-from cwz_web.runs.zip_download import entries_of, zip_stream
+from cwz_web.runs.progress import Progress, progress_of, results_after, run_of_image, warnings_of
+from cwz_web.runs.protocol import (
+    ItemResult,
+    MessageRejectedError,
+    Report,
+    RunNotFoundError,
+    Specification,
+    SpecificationRequest,
+)
+from cwz_web.runs.render_worker import STORAGE_FAILED, RenderWorker
+from cwz_web.runs.reports import apply_report, delete_old_messages, fail_lost_items, record_message_id
+from cwz_web.runs.scheduling import CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK, chunk_size_of, requeue_chunk
 from cwz_web.storage.contract import PermissionDeniedError, StorageError, StorageUnreachableError
 from cwz_web.storage.models import Connection
 from tests.factories import Factory, local_bucket, questions_to, small_document
 from tests.jobs import run_jobs
 
-ADDRESSES = SignedUrls("a signing secret")
+SIGNED_URLS = SignedUrls("a signing secret")
 
 
 @dataclass
-class Direct(LocalRenderClient):
-    """The worker's way to the web without the web; notes what was reported."""
+class RecordingClient(LocalRenderClient):
+    """A client that records the reports."""
 
     reports: list[Report] = field(default_factory=list)
 
@@ -64,16 +69,17 @@ class Direct(LocalRenderClient):
         super().report(report)
 
 
-def direct_to(make: Factory) -> Direct:
-    return Direct(make.database.transaction, make.services.providers, ADDRESSES)
+def recording_client(make: Factory) -> RecordingClient:
+    return RecordingClient(make.database.transaction, make.services.providers, SIGNED_URLS)
 
 
-def ask(run: Run, chunk: int = 0) -> AskSpecification:
-    return AskSpecification(workspace_id=run.workspace_id, run_id=run.id, chunk=chunk)
+def ask(run: Run, chunk: int = 0) -> SpecificationRequest:
+    return SpecificationRequest(workspace_id=run.workspace_id, run_id=run.id, chunk=chunk)
 
 
-def worker(make: Factory) -> Worker:
-    return Worker(direct_to(make), make.services.image_service, make.services.providers)
+def worker(make: Factory, client: LocalRenderClient | None = None) -> RenderWorker:
+    services = make.services
+    return RenderWorker(client or recording_client(make), services.image_service, services.providers.outbound)
 
 
 def work(make: Factory, run: Run, *, last_try: bool = False) -> Run:
@@ -95,7 +101,7 @@ def jobs(make: Factory) -> list[dict[str, object]]:
         )
 
 
-def test_a_run_writes_down_its_rows_and_enqueues_its_chunks(make: Factory) -> None:
+def test_run_writes_its_items_and_enqueues_its_chunks(make: Factory) -> None:
     space = make.workspace()
     run = make.run(make.feed(space, rows(2 * CHUNK + 1)), make.template(space), {"title": "title", "image": ""})
     assert [job["chunk"] for job in jobs(make)] == [0, 1, 2]
@@ -108,36 +114,30 @@ def test_a_run_writes_down_its_rows_and_enqueues_its_chunks(make: Factory) -> No
     assert run.pending == run.total == 2 * CHUNK + 1
 
 
-def test_nothing_is_enqueued_when_the_transaction_fails(make: Factory) -> None:
+def test_rolled_back_transaction_enqueues_nothing(make: Factory) -> None:
     space = make.workspace()
     feed, template = make.feed(space), make.template(space)
     with make.database.session() as db:
         db.begin()
         enter_workspace(db, space.id)
-        start_run(db, feed=feed, template=template, mapping={}, outputs=[Output()], started_by=None)
+        start_run(db, RunSpec(feed, template, {}, [Output()]), started_by=None)
         db.rollback()
     assert jobs(make) == []
     assert make.count(Run, space.id) == make.count(RunItem, space.id) == 0
 
 
-def test_an_empty_feed_starts_no_run(make: Factory) -> None:
+def test_empty_feed_is_rejected(make: Factory) -> None:
     space = make.workspace()
     feed, template = make.feed(space), make.template(space)
     with make.database.transaction(space.id) as db:
         db.execute(update(Feed).values(item_count=0))
         db.expire_all()
+        spec = RunSpec(db.get_one(Feed, (space.id, feed.id)), template, {}, [Output()])
         with pytest.raises(EmptyFeedError):
-            start_run(
-                db,
-                feed=db.get_one(Feed, (space.id, feed.id)),
-                template=template,
-                mapping={},
-                outputs=[Output()],
-                started_by=None,
-            )
+            start_run(db, spec, started_by=None)
 
 
-def test_every_row_becomes_a_image_in_storage(make: Factory) -> None:
+def test_every_row_becomes_a_stored_image(make: Factory) -> None:
     space = make.workspace()
     run = work(make, make.run(make.feed(space, rows(CHUNK + 2)), make.template(space)))
     assert (run.done, run.failed) == (CHUNK + 2, 0)
@@ -154,7 +154,7 @@ def test_every_row_becomes_a_image_in_storage(make: Factory) -> None:
             assert item.key == image.name
 
 
-def test_the_page_of_a_large_run_reads_only_what_it_shows(make: Factory, owner_url: str) -> None:
+def test_results_page_reads_only_what_it_shows(make: Factory, owner_url: str) -> None:
     space = make.workspace()
     run = make.run(make.feed(space, rows(2000)), make.template(space))
     last = (RunItem.workspace_id == space.id, RunItem.run_id == run.id, RunItem.position == 2000)
@@ -163,54 +163,54 @@ def test_the_page_of_a_large_run_reads_only_what_it_shows(make: Factory, owner_u
         owner.execute("ANALYZE run_items")  # as the database does by itself, after a while
     with make.database.transaction(space.id) as db:
         mine, before = db.get_one(Run, (space.id, run.id)), db.scalar(read)
-        assert (results_after(db, mine), notes_of(db, mine)) == ([], [])
+        assert (results_after(db, mine), warnings_of(db, mine)) == ([], [])
         assert db.scalar(read) == before
-        db.execute(update(RunItem).where(*last).values(state="failed", error="No", note="Nothing"))
+        db.execute(update(RunItem).where(*last).values(state="failed", error="No", warning="Nothing"))
         mine.failed, before = 1, db.scalar(read)
         assert [item.position for item, _ in results_after(db, mine, state="failed")] == [2000]
-        assert notes_of(db, mine) == [("Nothing", 1)]
+        assert warnings_of(db, mine) == [("Nothing", 1)]
         assert db.scalar(read) < before + 10
 
 
-def test_the_same_image_is_kept_once(make: Factory) -> None:
+def test_equal_images_are_stored_once(make: Factory) -> None:
     space = make.workspace()
     run = work(make, make.run(make.feed(space, b"sku,title\n1,Same\n2,Same\n3,Other\n"), make.template(space)))
     assert run.done == 3
     assert make.count(Image, space.id) == 2
 
 
-def test_a_report_that_comes_twice_counts_once(make: Factory) -> None:
+def test_duplicate_report_counts_once(make: Factory) -> None:
     space = make.workspace()
     run = make.run(make.feed(space), make.template(space))
-    client = direct_to(make)
-    Worker(client, make.services.image_service, make.services.providers).render_chunk(ask(run), last_try=False)
+    client = recording_client(make)
+    worker(make, client).render_chunk(ask(run), last_try=False)
     for report in list(client.reports):
         client.report(report)
     client.report(
         Report(
             workspace_id=space.id,
             run_id=run.id,
-            results=(Result(position=1, error="no"), Result(position=99, error="no")),
+            results=(ItemResult(position=1, error="no"), ItemResult(position=99, error="no")),
         )
     )
     run = make.reload(run)
     assert (run.done, run.failed) == (3, 0)
 
 
-def test_a_chunk_that_is_taken_up_again_renders_only_what_is_left(make: Factory) -> None:
+def test_retried_chunk_renders_only_pending_items(make: Factory) -> None:
     space = make.workspace()
     run = make.run(make.feed(space), make.template(space))
-    client = direct_to(make)
-    client.report(Report(workspace_id=space.id, run_id=run.id, results=(Result(position=2, error="told before"),)))
-    Worker(client, make.services.image_service, make.services.providers).render_chunk(ask(run), last_try=False)
+    client = recording_client(make)
+    client.report(Report(workspace_id=space.id, run_id=run.id, results=(ItemResult(position=2, error="told before"),)))
+    worker(make, client).render_chunk(ask(run), last_try=False)
     rendered = [result.position for report in client.reports[1:] for result in report.results]
     assert rendered == [1, 3]
-    assert Worker(client, make.services.image_service, make.services.providers).render_chunk(ask(run), last_try=False)
+    assert worker(make, client).render_chunk(ask(run), last_try=False)
     run = make.reload(run)
     assert (run.done, run.failed) == (2, 1)
 
 
-def test_a_row_that_fails_says_why_and_takes_no_other_with_it(make: Factory) -> None:
+def test_failed_row_has_an_error_and_fails_no_other(make: Factory) -> None:
     space = make.workspace()
     document = small_document()
     document["layers"][0]["missing"] = "fail"
@@ -222,10 +222,10 @@ def test_a_row_that_fails_says_why_and_takes_no_other_with_it(make: Factory) -> 
     run = work(make, run)
     assert (run.done, run.failed) == (0, 2)
     with make.database.transaction(space.id) as db:
-        assert "not a web address" in str(results_after(db, run, state="failed")[0][0].error)
+        assert "not a URL" in str(results_after(db, run, state="failed")[0][0].error)
 
 
-def test_a_image_without_its_photo_is_noted(make: Factory) -> None:
+def test_missing_photo_is_a_warning(make: Factory) -> None:
     space = make.workspace()
     run = make.run(
         make.feed(space, b"sku,title,image\n1,One,nowhere\n2,Two,nowhere\n"), make.template(space), {"image": "image"}
@@ -233,17 +233,17 @@ def test_a_image_without_its_photo_is_noted(make: Factory) -> None:
     run = work(make, run)
     assert run.done == 2
     with make.database.transaction(space.id) as db:
-        [(note, number)] = notes_of(db, run)
+        [(note, number)] = warnings_of(db, run)
     assert number == 2
-    assert "The photo is missing: it is not a web address" in note
+    assert "The photo is missing: the value is not a URL" in note
 
 
-def test_what_failed_can_be_retried(make: Factory) -> None:
+def test_failed_items_can_be_retried(make: Factory) -> None:
     space = make.workspace()
     run = make.run(make.feed(space), make.template(space))
-    client = direct_to(make)
+    client = recording_client(make)
     client.report(
-        Report(workspace_id=space.id, run_id=run.id, results=tuple(Result(position=n, error="no") for n in (1, 3)))
+        Report(workspace_id=space.id, run_id=run.id, results=tuple(ItemResult(position=n, error="no") for n in (1, 3)))
     )
     run = work(make, run)
     assert (run.done, run.failed) == (1, 2)
@@ -265,7 +265,7 @@ def test_what_failed_can_be_retried(make: Factory) -> None:
         (PermissionDeniedError, False, False),
     ],
 )
-def test_storage_that_does_not_answer_delays_and_loses_nothing(
+def test_unreachable_storage_delays_the_chunk(
     make: Factory, monkeypatch: pytest.MonkeyPatch, error: type[StorageError], last_try: bool, waits: bool
 ) -> None:
     space = make.workspace()
@@ -285,45 +285,32 @@ def test_storage_that_does_not_answer_delays_and_loses_nothing(
     assert (run.done, run.failed) == (0, 0 if waits else 3)
     if last_try:
         with make.database.transaction(space.id) as db:
-            assert results_after(db, run)[0][0].error == STORAGE_GAVE_UP
+            assert results_after(db, run)[0][0].error == STORAGE_FAILED
     if waits:
         assert work(make, run).done == 3
 
 
-def test_a_run_that_is_gone(make: Factory) -> None:
+def test_deleted_run_is_not_found(make: Factory) -> None:
     space = make.workspace()
     run = make.run(make.feed(space), make.template(space))
-    missing = AskSpecification(workspace_id=space.id, run_id=uuid4(), chunk=0)
-    with pytest.raises(RunGoneError):
+    missing = SpecificationRequest(workspace_id=space.id, run_id=uuid4(), chunk=0)
+    with pytest.raises(RunNotFoundError):
         worker(make).render_chunk(missing, last_try=False)
     other = make.workspace()
-    with pytest.raises(RunGoneError):
-        worker(make).render_chunk(AskSpecification(workspace_id=other.id, run_id=run.id, chunk=0), last_try=False)
+    with pytest.raises(RunNotFoundError):
+        worker(make).render_chunk(SpecificationRequest(workspace_id=other.id, run_id=run.id, chunk=0), last_try=False)
 
 
-def test_a_message_is_taken_once_and_forgotten_when_it_is_old(make: Factory) -> None:
+def test_message_ids_are_unique_until_they_are_deleted(make: Factory) -> None:
     with make.database.transaction() as db:
         record_message_id(db, "msg_1")
-    with pytest.raises(MessageRefusedError), make.database.transaction() as db:
+    with pytest.raises(MessageRejectedError), make.database.transaction() as db:
         record_message_id(db, "msg_1")
     with make.database.transaction() as db:
         db.execute(text("UPDATE render_messages SET received_at = now() - interval '2 hours'"))
         record_message_id(db, "msg_2")
-        forget_messages(db)
+        delete_old_messages(db)
         assert db.scalars(select(RenderMessage.id)).all() == ["msg_2"]
-
-
-def test_the_zip_holds_every_image_under_a_name_that_tells(make: Factory) -> None:
-    space = make.workspace()
-    feed = make.feed(space, b"sku,title\n../../etc/passwd,One\nT\xc3\xb6pfe & Pfannen,Two\n")
-    run = work(make, make.run(feed, make.template(space)))
-    with make.database.transaction(space.id) as db:
-        entries = entries_of(db, run)
-    stream = zip_stream(entries, local_bucket(make.services))
-    archive = zipfile.ZipFile(BytesIO(b"".join(stream)))
-    assert archive.testzip() is None
-    assert archive.namelist() == ["00001-etc-passwd.jpg", "00002-topfe-pfannen.jpg"]
-    assert archive.read(archive.namelist()[0])[:3] == b"\xff\xd8\xff"
 
 
 @pytest.mark.parametrize(
@@ -340,35 +327,34 @@ def test_progress(progress: Progress, percent: int, left: float | None) -> None:
     assert progress.finished == (percent == 100)
 
 
-def test_progress_of_a_finished_run_stands_still(make: Factory) -> None:
+def test_progress_of_a_finished_run_does_not_change(make: Factory) -> None:
     space = make.workspace()
     run = work(make, make.run(make.feed(space), make.template(space)))
     assert progress_of(run).elapsed == progress_of(run).elapsed
 
 
-def test_a_workspace_without_storage_can_not_start(make: Factory) -> None:
+def test_workspace_without_storage_cannot_start_a_run(make: Factory) -> None:
     space = make.workspace()
     feed, template = make.feed(space), make.template(space)
     with make.database.transaction(space.id) as db:
         db.execute(update(Connection).values(is_default=False))
-    with pytest.raises(StorageError, match="Connect a storage first"):
+    with pytest.raises(StorageError, match="connect storage first"):
         make.run(feed, template)
 
 
 def count_of(make: Factory, space_id: UUID) -> int:
     with make.database.transaction(space_id) as db:
-        return used_in(db, space_id, space_id)
+        return monthly_usage(db, space_id, space_id)
 
 
 def begin(make: Factory, feed: Feed, template: Template, **more: Any) -> Run:
     with make.database.transaction(feed.workspace_id) as db:
-        mine = db.get_one(Feed, (feed.workspace_id, feed.id))
-        return start_run(
-            db, feed=mine, template=template, mapping={"title": "title"}, outputs=[Output()], started_by=None, **more
-        )
+        current = db.get_one(Feed, (feed.workspace_id, feed.id))
+        spec = RunSpec(current, template, {"title": "title"}, [Output()])
+        return start_run(db, spec, started_by=None, **more)
 
 
-def test_what_an_earlier_run_rendered_is_taken_over_and_costs_nothing(make: Factory) -> None:
+def test_unchanged_images_are_taken_over_for_free(make: Factory) -> None:
     space = make.workspace()
     feed, template = make.feed(space, rows(20)), make.template(space)
     work(make, make.run(feed, template))
@@ -378,13 +364,15 @@ def test_what_an_earlier_run_rendered_is_taken_over_and_costs_nothing(make: Fact
     assert again.finished_at is not None
     assert count_of(make, space.id) == 20
     with make.database.transaction(space.id) as db:
-        import_file(db, db.get_one(Feed, (space.id, feed.id)), file_name="n.csv", file=spooled(rows(21) + b"3x,New\n"))
+        import_file(
+            db, db.get_one(Feed, (space.id, feed.id)), file_name="n.csv", file=temporary_file(rows(21) + b"3x,New\n")
+        )
     third = work(make, begin(make, feed, template))
     assert (third.total, third.done, third.unchanged) == (22, 22, 20)
     assert count_of(make, space.id) == 22
 
 
-def test_another_version_mapping_or_format_is_rendered_anew(make: Factory) -> None:
+def test_other_version_mapping_or_format_is_rendered_again(make: Factory) -> None:
     space = make.workspace()
     feed, template = make.feed(space, rows(3)), make.template(space)
     work(make, make.run(feed, template))
@@ -400,37 +388,37 @@ def kept_as(number: int) -> StoredImage:
     return StoredImage(digest=digest, key=f"k/{digest}", content_type="image/jpeg", width=3, height=2, size=9)
 
 
-def test_a_report_asks_as_much_for_fifty_images_as_for_one(make: Factory) -> None:
+def test_report_takes_a_constant_number_of_queries(make: Factory) -> None:
     space = make.workspace()
     run = make.run(make.feed(space, b"sku\n" + b"".join(b"%d\n" % row for row in range(60))), make.template(space))
     counts = []
     for positions in (range(1, 2), range(2, 52)):
-        results = tuple(Result(position=position, kept=kept_as(position)) for position in positions)
+        results = tuple(ItemResult(position=position, image=kept_as(position)) for position in positions)
         with make.database.transaction(space.id) as db, questions_to(make.database) as asked:
-            apply_report(db, Report(workspace_id=space.id, run_id=run.id, results=results), ADDRESSES)
+            apply_report(db, Report(workspace_id=space.id, run_id=run.id, results=results), SIGNED_URLS)
         counts.append(len(asked))
     assert counts[0] == counts[1]
     assert make.reload(run).done == 51
 
 
-def test_a_report_of_everything_at_once(make: Factory) -> None:
+def test_report_of_all_kinds_of_results(make: Factory) -> None:
     space = make.workspace()
     run = make.run(make.feed(space, b"sku\n1\n2\n3\n4\n5\n"), make.template(space))
-    first = (Result(position=1, kept=kept_as(1)),)
+    first = (ItemResult(position=1, image=kept_as(1)),)
     results = (
-        Result(position=5, kept=kept_as(1)),  # is there already
-        Result(position=4, kept=kept_as(2), note="The photo is missing"),
-        Result(position=3, error="No"),
-        Result(position=2, kept=kept_as(2)),  # the same as another's
-        Result(position=1, error="Told before, and otherwise"),
-        Result(position=99, kept=kept_as(3)),  # of no item
+        ItemResult(position=5, image=kept_as(1)),  # is there already
+        ItemResult(position=4, image=kept_as(2), warning="The photo is missing"),
+        ItemResult(position=3, error="No"),
+        ItemResult(position=2, image=kept_as(2)),  # the same as another's
+        ItemResult(position=1, error="Told before, and otherwise"),
+        ItemResult(position=99, image=kept_as(3)),  # of no item
     )
     for told in (first, results):
         with make.database.transaction(space.id) as db:
-            apply_report(db, Report(workspace_id=space.id, run_id=run.id, results=told), ADDRESSES)
+            apply_report(db, Report(workspace_id=space.id, run_id=run.id, results=told), SIGNED_URLS)
     with make.database.transaction(space.id) as db:
         items = db.execute(
-            select(RunItem.state, Image.digest, Image.name, RunItem.note, RunItem.error)
+            select(RunItem.state, Image.digest, Image.name, RunItem.warning, RunItem.error)
             .outerjoin(Image, Image.id == RunItem.image_id)
             .order_by(RunItem.position)
         ).all()
@@ -448,14 +436,14 @@ def test_a_report_of_everything_at_once(make: Factory) -> None:
     assert count_of(make, space.id) == 2, "two images, however many rows show them"
 
 
-def test_a_run_takes_its_images_beforehand_and_gives_back_what_failed_or_was_there(make: Factory) -> None:
+def test_run_counts_its_images_in_advance_and_refunds_failed_and_existing_ones(make: Factory) -> None:
     space = make.workspace()
     feed, template = make.feed(space, b"sku,title\n1,Same\n2,Same\n3,Other\n"), make.template(space)
     run = make.run(feed, template)
     assert count_of(make, space.id) == 3
-    results = (Result(position=1, error="No"), Result(position=1, error="No"))
+    results = (ItemResult(position=1, error="No"), ItemResult(position=1, error="No"))
     with make.database.transaction(space.id) as db:
-        apply_report(db, Report(workspace_id=space.id, run_id=run.id, results=results), ADDRESSES)
+        apply_report(db, Report(workspace_id=space.id, run_id=run.id, results=results), SIGNED_URLS)
     assert count_of(make, space.id) == 2, "a report that comes twice gives back once"
     work(make, run)
     assert count_of(make, space.id) == 2
@@ -467,7 +455,7 @@ def test_a_run_takes_its_images_beforehand_and_gives_back_what_failed_or_was_the
     assert make.count(Image, space.id) == 2
 
 
-def test_a_run_for_which_there_is_no_room_does_not_begin(make: Factory) -> None:
+def test_run_beyond_the_quota_does_not_start(make: Factory) -> None:
     space = make.workspace()
     feed, template = make.feed(space, rows(5)), make.template(space)
     with pytest.raises(QuotaExceededError):
@@ -477,7 +465,7 @@ def test_a_run_for_which_there_is_no_room_does_not_begin(make: Factory) -> None:
     begin(make, feed, template, quota=Quota(space.id, cap=5))
 
 
-def test_a_run_is_cancelled_and_goes_on_later(make: Factory) -> None:
+def test_cancelled_run_can_be_resumed(make: Factory) -> None:
     space = make.workspace()
     feed, template = make.feed(space, rows(CHUNK * 2)), make.template(space)
     run = make.run(feed, template)
@@ -496,7 +484,7 @@ def test_a_run_is_cancelled_and_goes_on_later(make: Factory) -> None:
     assert count_of(make, space.id) == CHUNK * 2
 
 
-def test_cancelling_writes_to_no_row_so_that_a_run_of_any_size_ends_at_once(make: Factory) -> None:
+def test_cancelling_changes_no_item(make: Factory) -> None:
     space = make.workspace()
     run = make.run(make.feed(space, rows(CHUNK)), make.template(space))
     written = text("SELECT n_tup_upd FROM pg_stat_xact_user_tables WHERE relname = 'run_items'")
@@ -506,19 +494,19 @@ def test_cancelling_writes_to_no_row_so_that_a_run_of_any_size_ends_at_once(make
         assert db.scalar(written) == before
 
 
-def test_what_was_being_rendered_when_a_run_was_cancelled_counts_nothing(make: Factory) -> None:
+def test_items_rendered_during_cancellation_do_not_count(make: Factory) -> None:
     space = make.workspace()
     run = make.run(make.feed(space, rows(2)), make.template(space))
 
-    class CancelledMeanwhile(Direct):
-        def specification(self, ask: AskSpecification) -> Specification:
-            found = super().specification(ask)
+    class CancelledMeanwhile(RecordingClient):
+        def get_specification(self, request: SpecificationRequest) -> Specification:
+            found = super().get_specification(request)
             with make.database.transaction(space.id) as db:
                 cancel_run(db, db.get_one(Run, (space.id, run.id)))
             return found
 
-    web = CancelledMeanwhile(make.database.transaction, make.services.providers, ADDRESSES)
-    Worker(web, make.services.image_service, make.services.providers).render_chunk(ask(run), last_try=False)
+    web = CancelledMeanwhile(make.database.transaction, make.services.providers, SIGNED_URLS)
+    worker(make, web).render_chunk(ask(run), last_try=False)
     cancelled = make.reload(run)
     assert (cancelled.done, cancelled.failed, count_of(make, space.id)) == (0, 2, 0)
     assert make.count(Image, space.id) == 0
@@ -528,12 +516,12 @@ def test_what_was_being_rendered_when_a_run_was_cancelled_counts_nothing(make: F
     assert (resumed.done, count_of(make, space.id), make.count(Image, space.id)) == (2, 2, 2)
 
 
-def test_a_cancelled_run_that_goes_on_renders_what_failed_as_well(make: Factory) -> None:
+def test_resumed_run_also_renders_failed_items(make: Factory) -> None:
     space = make.workspace()
     run = make.run(make.feed(space, rows(2 * CHUNK)), make.template(space))
-    results = (Result(position=1, error="No"),)
+    results = (ItemResult(position=1, error="No"),)
     with make.database.transaction(space.id) as db:
-        apply_report(db, Report(workspace_id=space.id, run_id=run.id, results=results), ADDRESSES)
+        apply_report(db, Report(workspace_id=space.id, run_id=run.id, results=results), SIGNED_URLS)
         cancel_run(db, db.get_one(Run, (space.id, run.id)))
     assert make.reload(run).failed == 2 * CHUNK
     with make.database.transaction(space.id) as db:
@@ -543,10 +531,10 @@ def test_a_cancelled_run_that_goes_on_renders_what_failed_as_well(make: Factory)
     assert work(make, run).done == count_of(make, space.id) == 2 * CHUNK
 
 
-def test_each_row_is_rendered_in_each_output(make: Factory) -> None:
+def test_each_row_is_rendered_for_each_output(make: Factory) -> None:
     space = make.workspace()
-    formats = [{"name": "square", "width": 100, "height": 100}]
-    template = make.template(space, small_document(formats=formats))
+    sizes = [{"name": "square", "width": 100, "height": 100}]
+    template = make.template(space, small_document(sizes=sizes))
     outputs = Output(), Output(size="square", format=Format.PNG)
     run = work(make, make.run(make.feed(space, rows(2)), template, None, *outputs))
     assert (run.total, run.done) == (4, 4)
@@ -560,7 +548,7 @@ def test_each_row_is_rendered_in_each_output(make: Factory) -> None:
     ]
 
 
-def test_a_size_that_the_template_does_not_have_begins_nothing(make: Factory) -> None:
+def test_unknown_size_is_rejected(make: Factory) -> None:
     space = make.workspace()
     feed, template = make.feed(space), make.template(space)
     with pytest.raises(UnknownSizeError):
@@ -568,21 +556,22 @@ def test_a_size_that_the_template_does_not_have_begins_nothing(make: Factory) ->
     assert make.count(Run, space.id) == 0
 
 
-def test_a_plan_counts_new_changed_unchanged_removed_and_invalid_rows(make: Factory) -> None:
+def test_plan_counts_new_changed_unchanged_removed_and_invalid_rows(make: Factory) -> None:
     space = make.workspace()
     feed, template = make.feed(space, rows(4)), make.template(space)
-    given: dict[str, Any] = {"mapping": {"title": "title"}, "outputs": [Output()]}
 
     def plan() -> RunPlan:
         with make.database.transaction(space.id) as db:
-            return plan_run(db, feed=db.get_one(Feed, (space.id, feed.id)), template=template, **given)
+            return plan_run(
+                db, RunSpec(db.get_one(Feed, (space.id, feed.id)), template, {"title": "title"}, [Output()])
+            )
 
     assert plan() == RunPlan(rows=4, images=4, new=4, changed=0, unchanged=0, removed=0, invalid=0)
     work(make, make.run(feed, template))
     assert plan() == RunPlan(rows=4, images=4, new=0, changed=0, unchanged=4, removed=0, invalid=0)
     with make.database.transaction(space.id) as db:
         changed = b"sku,title\n0,Title 0\n1,Other\n3,Title 3\n8,New\n9,New\n,No key\n"
-        import_file(db, db.get_one(Feed, (space.id, feed.id)), file_name="f.csv", file=spooled(changed))
+        import_file(db, db.get_one(Feed, (space.id, feed.id)), file_name="f.csv", file=temporary_file(changed))
     assert plan() == RunPlan(rows=5, images=5, new=2, changed=1, unchanged=2, removed=1, invalid=1)
     assert plan().to_render == 3
     run = make.run(make.reload(feed), template)
@@ -590,7 +579,7 @@ def test_a_plan_counts_new_changed_unchanged_removed_and_invalid_rows(make: Fact
     assert make.count(Run, space.id) == 2, "a plan begins nothing"
 
 
-def test_a_large_run_does_not_hold_up_another_workspaces_small_one(make: Factory) -> None:
+def test_large_run_does_not_delay_a_small_one_of_another_workspace(make: Factory) -> None:
     """The order in which a worker gets the jobs: the small run's comes after one of the large one's at most."""
     large, small = make.workspace(), make.workspace()
     make.run(make.feed(large, rows(40 * CHUNK)), make.template(large))
@@ -613,11 +602,11 @@ def take_job(make: Factory) -> str:
     return str(row.args["run_id"])
 
 
-def test_a_chunk_that_takes_too_long_is_left_where_it_is(make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_render_chunk_stops_at_its_time_limit(make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
     space = make.workspace()
     run = make.run(make.feed(space, rows(CHUNK)), make.template(space))
     clock = iter(range(10**6))  # a second for each look
-    monkeypatch.setattr("cwz_web.runs.worker.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr("cwz_web.runs.render_worker.time", SimpleNamespace(monotonic=lambda: next(clock)))
     assert not worker(make).render_chunk(ask(run), last_try=False, seconds=9)
     left = make.reload(run)
     assert 0 < left.done < CHUNK
@@ -626,7 +615,7 @@ def test_a_chunk_that_takes_too_long_is_left_where_it_is(make: Factory, monkeypa
     assert make.reload(run).done == CHUNK
 
 
-def test_what_is_left_of_a_chunk_is_rendered_when_others_had_their_turn(make: Factory) -> None:
+def test_requeued_chunk_waits_for_other_workspaces(make: Factory) -> None:
     slow, small = make.workspace(), make.workspace()
     run = make.run(make.feed(slow, rows(3 * CHUNK)), make.template(slow))
     assert take_job(make) == str(run.id)
@@ -635,12 +624,12 @@ def test_what_is_left_of_a_chunk_is_rendered_when_others_had_their_turn(make: Fa
         requeue_chunk(db, slow.id, run.id, 0)
     assert jobs(make)[-1]["chunk"] == 0
     assert str(other.id) in [take_job(make) for _ in range(2)]
-    with make.database.transaction(slow.id) as db:
-        requeue_chunk(db, slow.id, uuid4(), 0)  # of a run that is gone
+    with make.database.transaction(slow.id) as db, pytest.raises(RunNotFoundError):
+        requeue_chunk(db, slow.id, uuid4(), 0)
     assert len(jobs(make)) == 5
 
 
-def test_a_run_that_is_put_back_again_and_again_takes_no_more_turns_than_others(make: Factory) -> None:
+def test_run_that_is_requeued_repeatedly_gets_its_fair_share(make: Factory) -> None:
     slow, other = make.workspace(), make.workspace()
     template = make.template(slow)
     run = make.run(make.feed(slow, rows(4 * CHUNK)), template)
@@ -662,30 +651,32 @@ def test_a_run_that_is_put_back_again_and_again_takes_no_more_turns_than_others(
     assert taken.count(str(theirs.id)) >= 7, "nor does the other workspace"
 
 
-def test_the_job_of_a_chunk_puts_back_what_is_left_of_it(make: Factory) -> None:
+def test_job_requeues_the_rest_of_its_chunk(make: Factory) -> None:
     space = make.workspace()
     run = make.run(make.feed(space, rows(2)), make.template(space))
-    asked: list[AskSpecification] = []
+    asked: list[SpecificationRequest] = []
 
     class Slow:
-        def render_chunk(self, ask: AskSpecification, *, last_try: bool, seconds: float) -> bool:
+        client = recording_client(make)
+
+        def render_chunk(self, ask: SpecificationRequest, *, last_try: bool, seconds: float) -> bool:
             asked.append(ask)
             return len(asked) == 3
 
-    url = make.services.settings.database_url.get_secret_value()
-    run_jobs(url, RENDER_QUEUE, {"worker": Slow(), "database": make.database})
+    url = make.services.settings.database.url.get_secret_value()
+    run_jobs(url, RENDER_QUEUE, {"render_worker": Slow()})
     assert asked == [ask(run)] * 3
     assert jobs(make) == []
 
 
-def test_a_chunk_is_what_a_worker_rendered_in_two_seconds(make: Factory) -> None:
+def test_chunk_size_is_what_a_worker_renders_in_two_seconds(make: Factory) -> None:
     space = make.workspace()
     feed, template = make.feed(space, rows(3)), make.template(space)
 
     def chunk_after(seconds: float) -> int:
         with make.database.transaction(space.id) as db:
             db.execute(update(Run).values(done=30, total=30, unchanged=0, rendering_seconds=seconds))
-            return chunk_of(db, template)
+            return chunk_size_of(db, template)
 
     work(make, make.run(feed, template))
     assert make.reload(make.run(feed, template)).rendering_seconds == 0
@@ -693,7 +684,7 @@ def test_a_chunk_is_what_a_worker_rendered_in_two_seconds(make: Factory) -> None
     assert [chunk_after(seconds) for seconds in (1.0, 3.0, 0.01, 600.0)] == [60, 20, LARGEST_CHUNK, SMALLEST_CHUNK]
 
 
-def test_what_nobody_will_render_any_more_ends_and_can_be_retried(make: Factory) -> None:
+def test_lost_chunks_fail_and_can_be_retried(make: Factory) -> None:
     space = make.workspace()
     run = make.run(make.feed(space, rows(CHUNK + 1)), make.template(space))
     lost = text("SELECT run_id, chunk FROM lost_chunks()")
@@ -702,13 +693,13 @@ def test_what_nobody_will_render_any_more_ends_and_can_be_retried(make: Factory)
         db.execute(text("UPDATE procrastinate_jobs SET status = 'failed' WHERE (args ->> 'chunk')::int = 1"))
         assert db.execute(lost).all() == [(run.id, 1)]
     with make.database.transaction(space.id) as db:
-        give_up_lost(db, space.id, run.id, [1], ADDRESSES)
+        fail_lost_items(db, space.id, run.id, [1], SIGNED_URLS)
         assert db.get_one(Run, (space.id, run.id)).failed == 1
-        assert used_in(db, space.id, space.id) == CHUNK, "and costs nothing"
+        assert monthly_usage(db, space.id, space.id) == CHUNK, "and costs nothing"
         assert retry_failed(db, db.get_one(Run, (space.id, run.id))) == 1
 
 
-def test_a_image_by_itself_is_rendered_like_a_run_and_told_to_its_webhook(make: Factory) -> None:
+def test_single_image_is_rendered_and_sent_to_its_webhook(make: Factory) -> None:
     space = make.workspace()
     template = make.template(space)
     make.webhook(space, "https://all.example/")
@@ -716,46 +707,48 @@ def test_a_image_by_itself_is_rendered_like_a_run_and_told_to_its_webhook(make: 
     worker(make).render_chunk(ask(order), last_try=False)
     with make.database.transaction(space.id) as db:
         ended = db.get_one(Run, (space.id, order.id))
-        assert (ended.feed_id, ended.done, used_in(db, space.id, space.id)) == (None, 1, 1)
-        sent = sorted((each.url, each.event) for each in db.scalars(select(Delivery)))
+        assert (ended.feed_id, ended.done, monthly_usage(db, space.id, space.id)) == (None, 1, 1)
+        sent = sorted((each.url, each.event) for each in db.scalars(select(WebhookDelivery)))
         assert latest_runs(db, space.id) == [], "it is no run to people"
     assert sent == [("https://all.example/", "image.created"), ("https://named.example/", "image.created")]
 
 
-def test_webhooks_are_told_of_images_and_of_the_end_of_a_run_once(make: Factory) -> None:
+def test_webhooks_get_images_and_the_finished_run_once(make: Factory) -> None:
     space = make.workspace()
     make.webhook(space, "https://all.example/")
-    direct = direct_to(make)
+    client = recording_client(make)
     run = make.run(make.feed(space, rows(3)), make.template(space))
-    Worker(direct, make.services.image_service, make.services.providers).render_chunk(ask(run), last_try=False)
-    for report in list(direct.reports):
-        direct.report(report)
+    worker(make, client).render_chunk(ask(run), last_try=False)
+    for report in list(client.reports):
+        client.report(report)
     with make.database.transaction(space.id) as db:
-        bodies = [json.loads(each.body) for each in db.scalars(select(Delivery).order_by(Delivery.id))]
+        bodies = [json.loads(each.body) for each in db.scalars(select(WebhookDelivery).order_by(WebhookDelivery.id))]
     assert [body["type"] for body in bodies] == ["image.created"] * 3 + ["run.finished"]
     assert {body["data"]["key"] for body in bodies[:3]} == {"0", "1", "2"}
     assert (bodies[3]["data"]["done"], bodies[3]["data"]["failed"]) == (3, 0)
 
 
-def test_a_run_with_missing_images_is_told_as_failed(make: Factory) -> None:
+def test_run_with_failed_images_is_sent_as_failed(make: Factory) -> None:
     space = make.workspace()
     make.webhook(space, "https://all.example/", Event.RUN_FAILED)
     run = make.run(make.feed(space, rows(1)), make.template(space))
     with make.database.transaction(space.id) as db:
-        results = (Result(position=1, error="No"),)
-        apply_report(db, Report(workspace_id=space.id, run_id=run.id, results=results), ADDRESSES)
-        [told] = db.scalars(select(Delivery))
+        results = (ItemResult(position=1, error="No"),)
+        apply_report(db, Report(workspace_id=space.id, run_id=run.id, results=results), SIGNED_URLS)
+        [told] = db.scalars(select(WebhookDelivery))
     assert json.loads(told.body)["data"]["failed"] == 1
 
 
 def told(make: Factory, run: Run) -> list[tuple[str, dict[str, Any]]]:
     """The webhooks' messages about a workspace's runs, oldest first."""
     with make.database.transaction(run.workspace_id) as db:
-        sent = db.scalars(select(Delivery).where(Delivery.event.like("run.%")).order_by(Delivery.id))
+        sent = db.scalars(
+            select(WebhookDelivery).where(WebhookDelivery.event.like("run.%")).order_by(WebhookDelivery.id)
+        )
         return [(each.url, json.loads(each.body)["data"]) for each in sent]
 
 
-def test_a_run_with_nothing_to_render_is_told_as_finished(make: Factory) -> None:
+def test_run_with_nothing_to_render_is_sent_as_finished(make: Factory) -> None:
     space = make.workspace()
     feed, template = make.feed(space, rows(2)), make.template(space)
     work(make, make.run(feed, template))
@@ -767,7 +760,7 @@ def test_a_run_with_nothing_to_render_is_told_as_finished(make: Factory) -> None
     assert about["outputs"] == [{"size": "default", "format": "jpg", "quality": 84, "scale": 1}]
 
 
-def test_a_cancelled_run_is_told_as_failed_and_cancelled(make: Factory) -> None:
+def test_cancelled_run_is_sent_as_failed_and_cancelled(make: Factory) -> None:
     space = make.workspace()
     make.webhook(space, "https://all.example/")
     run = make.run(make.feed(space, rows(2)), make.template(space))
@@ -777,10 +770,10 @@ def test_a_cancelled_run_is_told_as_failed_and_cancelled(make: Factory) -> None:
     assert (about["cancelled"], about["failed"]) == (True, 2)
 
 
-def test_a_single_order_says_nothing_about_the_size_of_chunks(make: Factory) -> None:
+def test_single_images_do_not_affect_the_chunk_size(make: Factory) -> None:
     space = make.workspace()
     template = make.template(space)
     worker(make).render_chunk(ask(make.order(template, title="Slow")), last_try=False)
     with make.database.transaction(space.id) as db:
         db.execute(update(Run).values(rendering_seconds=60.0))
-        assert chunk_of(db, template) == CHUNK
+        assert chunk_size_of(db, template) == CHUNK

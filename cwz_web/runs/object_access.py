@@ -1,0 +1,89 @@
+"""The web application's side of a render worker's storage: presign URLs, or read and store objects for the worker."""
+
+from sqlalchemy.orm import Session
+
+from cwz_web.imaging.decoding import MAX_BYTES
+from cwz_web.imaging.encoders import Format
+from cwz_web.runs.models import Run
+from cwz_web.runs.protocol import (
+    ObjectBody,
+    ObjectMessage,
+    ObjectRequest,
+    ObjectResponse,
+    ObjectSize,
+    ObjectSizeRequest,
+    PresignedUrls,
+    PresignedUrlsRequest,
+    ReadObjectRequest,
+    RunNotFoundError,
+    StorageFailure,
+    StoreImageRequest,
+)
+from cwz_web.storage.connections import CONNECTION_DELETED
+from cwz_web.storage.contract import Bucket, ObjectNotFoundError, StorageError, StorageUnreachableError, read_at_most
+from cwz_web.storage.models import Connection
+from cwz_web.storage.plugins import ConnectionSpec, ProviderRegistry
+
+PRESIGNED_SECONDS = 300
+
+
+def find_connection_spec(db: Session, request: ObjectMessage) -> ConnectionSpec | None:
+    """Find the connection that a worker's request names; None when it was removed. Raise RunNotFoundError."""
+    if db.get(Run, (request.workspace_id, request.run_id)) is None:
+        raise RunNotFoundError
+    connection = db.get(Connection, (request.workspace_id, request.connection_id))
+    return connection.spec if connection else None
+
+
+def access_object(providers: ProviderRegistry, spec: ConnectionSpec | None, request: ObjectRequest) -> ObjectResponse:
+    """Do what a worker's request asks for. To be called outside a transaction, since the storage may be slow.
+
+    Args:
+        providers: open the connection.
+        spec: the connection, from `find_connection_spec`.
+        request: names the object.
+    """
+    if spec is None:
+        return StorageFailure(message=CONNECTION_DELETED, is_temporary=False)
+    try:
+        bucket = providers.open(spec)
+        match request:
+            case PresignedUrlsRequest():
+                return _presign(bucket, request.key)
+            case ObjectSizeRequest():
+                return ObjectSize(size=_size(bucket, request.key))
+            case ReadObjectRequest():
+                return ObjectBody(body=_read(bucket, request.key))
+            case StoreImageRequest():
+                bucket.put(request.key, request.body, content_type=_format(request.key).content_type)
+                return ObjectSize(size=len(request.body))
+    except StorageError as error:
+        return StorageFailure(message=str(error)[:500], is_temporary=isinstance(error, StorageUnreachableError))
+
+
+def _presign(bucket: Bucket, key: str) -> PresignedUrls:
+    """Presign an object's URLs. No request is sent to the storage."""
+    get = bucket.presign_get(key, PRESIGNED_SECONDS)
+    if "." not in key:  # an upload, which workers only read
+        return PresignedUrls(get=get)
+    return PresignedUrls(
+        get=get, put=bucket.presign_put(key, PRESIGNED_SECONDS, content_type=_format(key).content_type)
+    )
+
+
+def _size(bucket: Bucket, key: str) -> int | None:
+    try:
+        return bucket.head(key).size
+    except ObjectNotFoundError:
+        return None
+
+
+def _read(bucket: Bucket, key: str) -> bytes | None:
+    try:
+        return read_at_most(bucket, key, MAX_BYTES)
+    except ObjectNotFoundError:
+        return None
+
+
+def _format(key: str) -> Format:
+    return Format(key.rpartition(".")[2])

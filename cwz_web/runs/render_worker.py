@@ -1,0 +1,172 @@
+"""A render worker: gets a chunk's specification from the web application, renders, stores, and reports on the way.
+
+It keeps no state. When it is killed, another worker takes the chunk over and renders only what was not reported. An
+image's storage key is derived from its content, so storing it twice stores it once.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from math import inf
+from typing import Protocol
+from uuid import UUID
+
+import httpx
+import structlog
+
+from cwz_web.generation.image_service import ImageService
+from cwz_web.imaging.errors import ImagingError
+from cwz_web.metrics import STORAGE_ERRORS
+from cwz_web.net.guard import OutboundPolicy
+from cwz_web.runs.presigned_storage import ObjectClient, PresignedBucket, RelayedBucket
+from cwz_web.runs.protocol import (
+    ItemResult,
+    RenderItem,
+    Report,
+    RequeueRequest,
+    RunNotFoundError,
+    Specification,
+    SpecificationRequest,
+)
+from cwz_web.storage.contract import ReadWriteBucket, StorageError, StorageUnreachableError
+from cwz_web.storage.plugins import DelegatedConnection
+from cwz_web.storage.uploads import Uploads
+
+log = structlog.get_logger()
+
+REPORT_SECONDS = 0.5
+# A cloud storage takes tens of milliseconds for an upload; an image is rendered in less.
+CONCURRENT_ITEMS = 8
+STORAGE_FAILED = "The storage did not accept the image. Check the connection, then retry the failed images"
+
+BucketOpener = Callable[[DelegatedConnection], ReadWriteBucket]
+
+
+class WebClient(ObjectClient, Protocol):
+    """What a render worker needs of the web application."""
+
+    def get_specification(self, request: SpecificationRequest) -> Specification:
+        """Get what is to be rendered of a chunk."""
+
+    def report(self, report: Report) -> None:
+        """Report the results of items."""
+
+    def requeue(self, request: RequeueRequest) -> None:
+        """Put the rest of a chunk back into the queue."""
+
+
+@dataclass(frozen=True)
+class RenderWorker:
+    """Renders chunks of runs.
+
+    Args:
+        client: the client of the web application.
+        image_service: renders.
+        outbound: restricts requests to the given hosts of a storage.
+    """
+
+    client: WebClient
+    image_service: ImageService
+    outbound: Callable[[Iterable[str]], OutboundPolicy]
+
+    def render_chunk(self, request: SpecificationRequest, *, last_try: bool, seconds: float = inf) -> bool:
+        """Render the pending items of a chunk, and report their results.
+
+        Args:
+            request: names the chunk.
+            last_try: report items that the storage does not accept as failed, instead of raising.
+            seconds: no further item is started after so many.
+
+        Returns:
+            Whether the chunk is finished; False when the time was up before.
+
+        Raises:
+            StorageUnreachableError: the job has to be retried later.
+            RunNotFoundError: the run does not exist.
+            httpx.HTTPError: the web application does not answer.
+        """
+        specification = self.client.get_specification(request)
+        results: list[ItemResult] = []
+        rendered = 0
+        reported_at = time.monotonic()
+        deadline = reported_at + seconds
+        try:
+            with self._buckets(request.run_id, specification.connections) as open_bucket:
+                chunk = _Chunk(request.workspace_id, specification, open_bucket, self.image_service, last_try)
+                for result in chunk.render(deadline):
+                    results.append(result)
+                    rendered += 1
+                    if time.monotonic() - reported_at > REPORT_SECONDS:
+                        self._report(request, results, time.monotonic() - reported_at)
+                        reported_at = time.monotonic()
+        finally:
+            self._report(request, results, time.monotonic() - reported_at)
+        return rendered == len(specification.items)
+
+    @contextmanager
+    def _buckets(self, run_id: UUID, connections: Sequence[DelegatedConnection]) -> Iterator[BucketOpener]:
+        """Open the buckets of a chunk's connections for as long as the block runs."""
+        with ExitStack() as stack:
+            buckets: dict[DelegatedConnection, ReadWriteBucket] = {}
+            for connection in connections:
+                if connection.is_presigned:
+                    outbound = self.outbound(connection.hosts)
+                    presigned = PresignedBucket(self.client, run_id, connection, outbound)
+                    buckets[connection] = stack.enter_context(presigned)
+                else:
+                    buckets[connection] = RelayedBucket(self.client, run_id, connection)
+            yield buckets.__getitem__
+
+    def _report(self, request: SpecificationRequest, results: list[ItemResult], seconds: float) -> None:
+        if results:
+            chunk_of = {"workspace_id": request.workspace_id, "run_id": request.run_id}
+            self.client.report(Report(**chunk_of, results=tuple(results), seconds=min(seconds, 3600.0)))
+            results.clear()
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """The items of a chunk, and what they are rendered with."""
+
+    workspace_id: UUID
+    specification: Specification
+    open_bucket: BucketOpener
+    image_service: ImageService
+    last_try: bool
+
+    def render(self, deadline: float) -> Iterator[ItemResult]:
+        """Render several items concurrently; yield results in order. No item is started after the deadline."""
+
+        def render_in_time(item: RenderItem) -> ItemResult | None:
+            return None if time.monotonic() > deadline else self._render(item)
+
+        with ThreadPoolExecutor(CONCURRENT_ITEMS) as pool:
+            yield from filter(None, pool.map(render_in_time, self.specification.items))
+
+    def _render(self, item: RenderItem) -> ItemResult:
+        specification = self.specification
+        try:
+            uploads = Uploads(self.workspace_id, specification.connections, self.open_bucket)
+            output = specification.outputs[item.output]
+            prepared = self.image_service.prepare(uploads, specification.template, item.data, output)
+            bucket = self.open_bucket(specification.connections[0])
+            image = self.image_service.store(self.workspace_id, bucket, prepared)
+            return ItemResult(position=item.position, image=image, warning=prepared.warning)
+        except ImagingError as error:
+            return ItemResult(position=item.position, error=str(error)[:500])
+        except StorageUnreachableError as error:
+            STORAGE_ERRORS.labels(type(error).__name__).inc()
+            if not self.last_try:
+                raise
+            return ItemResult(position=item.position, error=STORAGE_FAILED)
+        except StorageError as error:
+            STORAGE_ERRORS.labels(type(error).__name__).inc()
+            return ItemResult(position=item.position, error=str(error)[:500])
+        except (RunNotFoundError, httpx.HTTPError):
+            raise  # the web application did not answer; the whole chunk is retried
+        except Exception:
+            # One row must not fail the others. The traceback is logged; the user gets a sentence.
+            log.exception("item failed", workspace=str(self.workspace_id), position=item.position)
+            return ItemResult(position=item.position, error="An internal error occurred. We have recorded it")

@@ -1,0 +1,334 @@
+"""A new run: its form with the field mapping, the check of sample rows, its plan, and its start."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import ConfigDict, ValidationError
+from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther, HTTPUnprocessableEntity
+from pyramid.renderers import render_to_response
+from pyramid.response import Response
+from pyramid.view import view_config
+
+from cwz_web.feeds.models import Feed
+from cwz_web.feeds.queries import list_feeds, list_items
+from cwz_web.generation.models import Template
+from cwz_web.generation.templates import TemplateDesign, list_templates, load_design
+from cwz_web.generation.usage import QuotaExceededError, monthly_usage
+from cwz_web.imaging.documents import DEFAULT_SIZE
+from cwz_web.imaging.encoders import Format, Output
+from cwz_web.resources.permissions import Permission
+from cwz_web.resources.workspace import RunCollection
+from cwz_web.runs.mapping import EMPTY, SAMPLE, apply_mapping, guess_mapping
+from cwz_web.runs.planning import (
+    EMPTY_FEED,
+    MAX_OUTPUTS,
+    EmptyFeedError,
+    RunPlan,
+    RunSpec,
+    plan_run,
+    plan_takes_long,
+    start_run,
+)
+from cwz_web.runs.sample_check import SampleCheck, check_sample
+from cwz_web.storage.connections import list_connections
+from cwz_web.storage.contract import InvalidSettingsError
+from cwz_web.storage.models import Connection
+from cwz_web.views.previews import uploads_of
+from cwz_web.views.templates import preview_path
+from cwz_web.web.forms import CSRF_FIELD, FieldError, Filled, Form, empty_form, form_view
+from cwz_web.web.rendering import template_values
+from cwz_web.web.request import Request
+from cwz_web.web.transactions import release_connection
+
+# In the form: the field keeps the template's default. Not a possible column name of a feed.
+KEEP_DEFAULT = "=default"
+FORMAT_LABELS = {Format.JPEG: "JPEG", Format.PNG: "PNG", Format.WEBP: "WebP", Format.AVIF: "AVIF"}
+
+
+class RunForm(Form):
+    """The feed and the template of a run.
+
+    Beside these come the mapping (`map.<field>`), sizes (`size.<name>`) and formats (`format.<format>`). A run starts
+    with `confirm`; without it, its plan is shown.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    feed: UUID
+    template: UUID
+    storage: UUID | Literal[""] = ""
+    confirm: Literal["yes", ""] = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An option or a checkbox of the form."""
+
+    value: str
+    label: str
+    is_chosen: bool
+
+
+@dataclass(frozen=True)
+class MappedField:
+    """A field of the template, the columns that can fill it, and its value in the first row."""
+
+    name: str
+    label: str
+    choices: list[Choice]
+    first_value: str | None
+
+
+@dataclass(frozen=True)
+class MappingPart:
+    """What runs/_mapping.jinja2 shows: the first image, and the column of each field."""
+
+    mapped: str
+    feed: Feed
+    design: TemplateDesign
+    preview: str
+    fields: list[MappedField]
+    sizes: list[Choice]
+
+
+@dataclass(frozen=True)
+class NewRunPage:
+    """What runs/new.jinja2 shows. Without a feed or a template there is no mapping yet."""
+
+    form: Filled[RunForm]
+    feeds: list[Choice]
+    templates: list[Choice]
+    formats: list[Choice]
+    connections: list[Choice]
+    mapping: MappingPart | None
+
+
+@dataclass(frozen=True)
+class PlanPage:
+    """What runs/plan.jinja2 shows; `remaining` images are left this month, None if there is no limit."""
+
+    feed: Feed
+    template: Template
+    plan: RunPlan
+    outputs: str
+    remaining: int | None
+    is_over_quota: bool
+    typed: dict[str, str]
+
+
+@dataclass(frozen=True)
+class SampleCheckPage:
+    """What runs/checks.jinja2 shows."""
+
+    feed: Feed
+    template: Template
+    check: SampleCheck
+
+
+@view_config(
+    context=RunCollection,
+    name="new",
+    request_method="GET",
+    renderer="runs/new.jinja2",
+    permission=Permission.RUN_START,
+    partial=False,
+)
+@view_config(
+    context=RunCollection,
+    name="new",
+    request_method="GET",
+    renderer="runs/_mapping.jinja2",
+    permission=Permission.RUN_START,
+    partial=True,
+)
+def show_new_run(context: RunCollection, request: Request) -> NewRunPage:
+    """Show the form, with a guessed mapping and the image of the first row."""
+    return _page(request, empty_form(), dict(request.GET))
+
+
+@view_config(
+    context=RunCollection,
+    name="checks",
+    request_method="GET",
+    renderer="runs/checks.jinja2",
+    permission=Permission.RUN_START,
+    partial=False,
+)
+@view_config(
+    context=RunCollection,
+    name="checks",
+    request_method="GET",
+    renderer="runs/_checks.jinja2",
+    permission=Permission.RUN_START,
+    partial=True,
+)
+def check_first_rows(context: RunCollection, request: Request) -> SampleCheckPage:
+    """Render the first rows, and show their findings."""
+    typed = dict(request.GET)
+    try:
+        form = RunForm.model_validate(typed)
+    except ValidationError:
+        raise HTTPUnprocessableEntity("Choose a feed and a template") from None
+    workspace_id = request.workspace.workspace_id
+    feed = request.db.get(Feed, (workspace_id, form.feed))
+    template = request.db.get(Template, (workspace_id, form.template))
+    if feed is None or template is None:
+        raise HTTPNotFound
+    design = load_design(request.db, template)
+    mapping = _mapping_of(typed, design, feed)
+    rows = [apply_mapping(mapping, item.data) for item in list_items(request.db, feed, limit=SAMPLE)]
+    uploads = uploads_of(request, template)
+    release_connection(request)  # rendering may fetch images
+    check = check_sample(request.services.image_service, uploads, design.document, rows)
+    return SampleCheckPage(feed, template, check)
+
+
+def _invalid_page(context: RunCollection, request: Request, form: Filled[RunForm]) -> NewRunPage:
+    return _page(request, form, form.typed)
+
+
+@form_view(
+    RunForm,
+    _invalid_page,
+    context=RunCollection,
+    name="new",
+    renderer="runs/new.jinja2",
+    permission=Permission.RUN_START,
+)
+def start_new_run(context: RunCollection, request: Request, form: RunForm) -> Response:
+    """Show the plan of the run; once it is confirmed, start the run."""
+    workspace_id = request.workspace.workspace_id
+    typed = {name: value for name, value in request.POST.items() if name != CSRF_FIELD and isinstance(value, str)}
+    feed = request.db.get(Feed, (workspace_id, form.feed))
+    if feed is None:
+        raise FieldError("feed", "This feed does not exist. Choose one from the list")
+    template = request.db.get(Template, (workspace_id, form.template))
+    if template is None:
+        raise FieldError("template", "This template does not exist. Choose one from the list")
+    design = load_design(request.db, template)
+    outputs = _outputs_of(typed, design)
+    if len(outputs) > MAX_OUTPUTS:
+        raise FieldError("formats", f"A row can have at most {MAX_OUTPUTS} images. Choose fewer sizes or formats")
+    spec = RunSpec(feed, template, _mapping_of(typed, design, feed), outputs, form.storage or None)
+    quota = request.services.quotas.of(workspace_id, request.workspace.plan_status)
+    try:
+        if not form.confirm:
+            return _show_plan(request, spec, typed)
+        run = start_run(request.db, spec, started_by=request.user.account.id, quota=quota)
+    except (EmptyFeedError, InvalidSettingsError, QuotaExceededError) as error:
+        raise FieldError("feed", str(error)) from None
+    request.audit("run.start", f"{feed.name} with {template.name}", run=str(run.id), rows=run.total)
+    return HTTPSeeOther(request.path_in("runs", run.id))
+
+
+def _show_plan(request: Request, spec: RunSpec, typed: dict[str, str]) -> Response:
+    """Show what the run will do, with a button that posts the same form with `confirm`."""
+    takes_long = plan_takes_long(request.db, spec)
+    with request.services.slow_requests.slot(request.workspace.workspace_id, when=takes_long):
+        plan = plan_run(request.db, spec)
+    if not plan.images:
+        raise EmptyFeedError(EMPTY_FEED)
+    quota = request.services.quotas.of(request.workspace.workspace_id, request.workspace.plan_status)
+    remaining = None
+    if quota.cap is not None:
+        remaining = max(quota.cap - monthly_usage(request.db, quota.workspace_id, quota.workspace_id), 0)
+    page = PlanPage(
+        feed=spec.feed,
+        template=spec.template,
+        plan=plan,
+        outputs=", ".join(map(_output_label, spec.outputs)),
+        remaining=remaining,
+        is_over_quota=remaining is not None and plan.to_render > remaining,
+        typed=typed,
+    )
+    return render_to_response("runs/plan.jinja2", template_values(page), request=request)
+
+
+def _page(request: Request, form: Filled[RunForm], typed: Mapping[str, str]) -> NewRunPage:
+    workspace_id = request.workspace.workspace_id
+    feeds, templates = list_feeds(request.db, workspace_id), list_templates(request.db, workspace_id)
+    feed = next((feed for feed in feeds if str(feed.id) == typed.get("feed")), feeds[0] if feeds else None)
+    template = next((t for t in templates if str(t.id) == typed.get("template")), templates[0] if templates else None)
+    formats = [format for format in Format if f"format.{format}" in typed] or [Format.JPEG]
+    return NewRunPage(
+        form=form,
+        feeds=[Choice(str(f.id), f"{f.name} ({f.item_count:,} rows)", f is feed) for f in feeds],
+        templates=[Choice(str(t.id), t.name, t is template) for t in templates],
+        formats=[Choice(format, FORMAT_LABELS[format], format in formats) for format in Format],
+        connections=_connection_choices(list_connections(request.db, workspace_id), typed.get("storage", "")),
+        mapping=_mapping_part(request, feed, template, typed) if feed and template else None,
+    )
+
+
+def _connection_choices(connections: list[Connection], chosen: str) -> list[Choice]:
+    """The workspace's connections, if there are several to choose from."""
+    if len(connections) < 2:
+        return []
+    return [Choice(str(connection.id), connection.name, str(connection.id) == chosen) for connection in connections]
+
+
+def _mapping_part(request: Request, feed: Feed, template: Template, typed: Mapping[str, str]) -> MappingPart:
+    design = load_design(request.db, template)
+    rows = [item.data for item in list_items(request.db, feed, limit=SAMPLE)]
+    # A mapping that was chosen for another feed or template is guessed anew.
+    mapped = f"{feed.id} {template.id}"
+    if typed.get("mapped") == mapped:
+        mapping = _mapping_of(typed, design, feed)
+    else:
+        mapping = guess_mapping(design.document.fields, feed.columns, rows)
+    first = apply_mapping(mapping, rows[0]) if rows else {}
+    sizes = [size for size in design.document.size_names if f"size.{size}" in typed] or [DEFAULT_SIZE]
+    return MappingPart(
+        mapped=mapped,
+        feed=feed,
+        design=design,
+        preview=preview_path(request, design, first),
+        fields=_mapped_fields(design, feed, mapping, first),
+        sizes=[Choice(size, _size_label(size), size in sizes) for size in design.document.size_names],
+    )
+
+
+def _mapped_fields(
+    design: TemplateDesign, feed: Feed, mapping: Mapping[str, str], first: Mapping[str, str]
+) -> list[MappedField]:
+    fields = []
+    for field in design.document.fields:
+        chosen = mapping.get(field.name, KEEP_DEFAULT)
+        choices = [Choice(EMPTY, "Leave empty", chosen == EMPTY)]
+        if field.default:
+            choices.append(Choice(KEEP_DEFAULT, f"Always “{_shorten(field.default, 40)}”", chosen == KEEP_DEFAULT))
+        choices += [Choice(column, column, chosen == column) for column in feed.columns]
+        is_mapped = chosen not in (EMPTY, KEEP_DEFAULT)
+        first_value = _shorten(first.get(field.name) or "empty", 60) if is_mapped else None
+        fields.append(MappedField(field.name, field.label, choices, first_value))
+    return fields
+
+
+def _outputs_of(typed: Mapping[str, str], design: TemplateDesign) -> list[Output]:
+    """The chosen formats in each of the chosen sizes; the first of each unless one is chosen."""
+    sizes = [size for size in design.document.size_names if f"size.{size}" in typed] or [DEFAULT_SIZE]
+    formats = [format for format in Format if f"format.{format}" in typed] or [Format.JPEG]
+    return [Output(size=size, format=format) for size in sizes for format in formats]
+
+
+def _mapping_of(typed: Mapping[str, str], design: TemplateDesign, feed: Feed) -> dict[str, str]:
+    """The chosen mapping; a field that keeps its default is not in it."""
+    chosen: dict[str, Any] = {
+        field.name: typed.get(f"map.{field.name}", KEEP_DEFAULT) for field in design.document.fields
+    }
+    return {name: column for name, column in chosen.items() if column == EMPTY or column in feed.columns}
+
+
+def _output_label(output: Output) -> str:
+    label = FORMAT_LABELS[output.format]
+    return label if output.size == DEFAULT_SIZE else f"{label} ({output.size})"
+
+
+def _size_label(size: str) -> str:
+    return "Default" if size == DEFAULT_SIZE else size
+
+
+def _shorten(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"
