@@ -1,16 +1,18 @@
-"""The designer: a template's draft on the stage, its layers beside it, the properties of the chosen one.
+"""The designer: a template's draft as an image, its layers, and the properties of the selected one.
 
-Every change is a form that leads back to the same page; htmx sends it as it is typed, and puts the page's own part in
-its place. What is looked at stands in the address, what is designed in the database.
+Every change is a form post that redirects to the same page; htmx sends it while the user types and replaces the page's
+content. The selection is part of the URL, the draft is stored in the database.
 """
 
-from typing import Annotated, Any
+from dataclasses import dataclass, replace
+from typing import Annotated
 
 from pydantic import Field
 from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.response import Response
 from pyramid.view import view_config
 
+from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import list_feeds
 from cwz_web.generation.drafts import (
     can_redo,
@@ -24,23 +26,110 @@ from cwz_web.generation.drafts import (
 )
 from cwz_web.generation.fonts import list_fonts
 from cwz_web.generation.models import Template
+from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.errors import ImagingError
 from cwz_web.imaging.fonts import FAMILIES
+from cwz_web.imaging.layers import AnyLayer
 from cwz_web.imaging.lint import Finding
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateResource
 from cwz_web.storage.contract import StorageError
+from cwz_web.storage.uploads import Uploads
 from cwz_web.views.previews import sample_values, uploads_of
-from cwz_web.web.design_forms import Chosen, InvalidDesignError, change_design, read_chosen
-from cwz_web.web.forms import CSRF_FIELD, Form, read_form, find_repeated_fields
-from cwz_web.web.layer_forms import groups_of, typed_of
+from cwz_web.web.design_forms import InvalidDesignError, Selection, change_design, parse_selection
+from cwz_web.web.forms import CSRF_FIELD, Form, find_repeated_fields, read_form
+from cwz_web.web.layer_forms import Group, is_open, list_groups, serialize_layer
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 
+LAYER_ICONS = {"text": "type", "image": "image", "shape": "shapes", "code": "qr-code", "rating": "star"}
+LAYER_TYPES = {"text": "Text", "image": "Image", "shape": "Shape", "code": "Code", "rating": "Stars"}
+ZOOM_LABELS = {"fit": "Fit", "50": "50%", "100": "100%", "200": "200%"}
+ZOOM_SCALES = {"fit": 1.0, "50": 0.5, "100": 1.0, "200": 2.0}
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """A layer in the list; `position` counts from the lowest layer, 0."""
+
+    layer: AnyLayer
+    position: int
+    icon: str
+    is_selected: bool
+    is_hidden_in_size: bool
+    findings: list[Finding]
+
+
+@dataclass(frozen=True)
+class OpenGroup:
+    """A group of form fields and whether it is shown open."""
+
+    group: Group
+    is_open: bool
+
+
+@dataclass(frozen=True)
+class FieldRow:
+    """A row of the fields form: its legend, and the values of its inputs."""
+
+    legend: str
+    name: str
+    label: str
+    type: str
+    default: str
+
+
+@dataclass(frozen=True)
+class FontGroup:
+    """Fonts with a common title, as pairs of reference and name."""
+
+    title: str
+    fonts: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class DesignerPage:
+    """The view model of designer/show.jinja2 and its parts.
+
+    Attributes:
+        document: The draft.
+        shown: The draft in the selected size.
+        layer: The selected layer, if any.
+        typed: The values of the properties form, or of the invalid form that was submitted.
+        errors: Messages by form field.
+        scale: The factor of the zoom level.
+        error_message: Why the draft cannot be checked, if so.
+    """
+
+    template: Template
+    document: ImageTemplate
+    shown: ImageTemplate
+    selection: Selection
+    layer: AnyLayer | None
+    layers: list[LayerRow]
+    groups: list[OpenGroup]
+    typed: dict[str, str]
+    errors: dict[str, str]
+    canvas: dict[str, object]
+    field_rows: list[FieldRow]
+    fields_error: str
+    feeds: list[Feed]
+    feed: Feed | None
+    font_groups: list[FontGroup]
+    can_undo: bool
+    can_redo: bool
+    preview: str
+    scale: float
+    zooms: dict[str, str]
+    layer_types: dict[str, str]
+    issue_count: int
+    layers_with_issues: str
+    error_message: str
+
 
 class StepForm(Form):
-    """The step that the person saw, so that a button that is pressed twice works once."""
+    """The step that the user saw, so that a button pressed twice works once."""
 
     step: Annotated[int, Field(ge=0)]
 
@@ -61,8 +150,8 @@ class StepForm(Form):
     permission=Permission.TEMPLATE_EDIT,
     partial=True,
 )
-def design_page(context: TemplateResource, request: Request) -> dict[str, Any]:
-    """The draft, as the address says it is looked at."""
+def design_page(context: TemplateResource, request: Request) -> DesignerPage:
+    """Show the draft."""
     request.response.headers["HX-Replace-Url"] = request.path_qs
     return _page(request, context.row)
 
@@ -83,117 +172,190 @@ def design_page(context: TemplateResource, request: Request) -> dict[str, Any]:
     permission=Permission.TEMPLATE_EDIT,
     partial=True,
 )
-def design_form(context: TemplateResource, request: Request) -> Any:
-    """Change the draft, or say what is wrong with the change."""
+def change_draft(context: TemplateResource, request: Request) -> DesignerPage | Response:
+    """Change the draft. The forms of the page are one open set of fields, so they are no form models."""
     template = context.row
     typed = {name: value for name, value in request.POST.items() if isinstance(value, str) and name != CSRF_FIELD}
     draft = load_draft(request.db, template).document
-    chosen = read_chosen(request.GET).within(draft)
+    selection = parse_selection(request.GET).within(draft)
     try:
         if twice := find_repeated_fields(request.POST, typed):
             raise InvalidDesignError(twice)
-        changed, chosen, what = change_design(draft, chosen, typed)
-    except InvalidDesignError as wrong:
+        changed, selection, change = change_design(draft, selection, typed)
+    except InvalidDesignError as error:
         request.response.status = 422
-        return _page(request, template, wrong.errors, typed)
-    if changed != draft and save_draft(request.db, template, changed, what):
+        return _page(request, template, error.errors, typed)
+    if changed != draft and save_draft(request.db, template, changed, change):
         request.audit("template.draft", template.name)
-    return HTTPSeeOther(design_path(request, template, chosen))
+    return HTTPSeeOther(design_path(request, template, selection))
 
 
 @view_config(context=TemplateResource, name="undo", request_method="POST", permission=Permission.TEMPLATE_EDIT)
 @view_config(context=TemplateResource, name="redo", request_method="POST", permission=Permission.TEMPLATE_EDIT)
-def step_form(context: TemplateResource, request: Request) -> Response:
-    """Go a step back, or forth again."""
+def undo_or_redo(context: TemplateResource, request: Request) -> Response:
+    """Undo or redo a step."""
     template = context.row
-    if _saw(request, template):
+    if _is_current_step(request, template):
         (undo if request.view_name == "undo" else redo)(request.db, template)
-    return _back(request, template)
+    return _redirect_to_design(request, template)
 
 
 @view_config(context=TemplateResource, name="publish", request_method="POST", permission=Permission.TEMPLATE_EDIT)
-def publish_form(context: TemplateResource, request: Request) -> Response:
-    """Make the draft the version in use."""
+def publish_changes(context: TemplateResource, request: Request) -> Response:
+    """Publish the draft as the next version."""
     template = context.row
-    if _saw(request, template) and publish_draft(request.db, template, request.user.account.id):
+    if _is_current_step(request, template) and publish_draft(request.db, template, request.user.account.id):
         request.audit("template.edit", template.name, version=template.version)
-    return _back(request, template)
+    return _redirect_to_design(request, template)
 
 
 @view_config(context=TemplateResource, name="discard", request_method="POST", permission=Permission.TEMPLATE_EDIT)
-def discard_form(context: TemplateResource, request: Request) -> Response:
-    """Go back to what is published."""
+def discard_changes(context: TemplateResource, request: Request) -> Response:
+    """Discard the draft."""
     template = context.row
-    if _saw(request, template) and template.step:
+    if _is_current_step(request, template) and template.step:
         discard_draft(request.db, template)
         request.audit("template.discard", template.name)
-    return _back(request, template)
+    return _redirect_to_design(request, template)
 
 
-def design_path(request: Request, template: Template, chosen: Chosen | None = None) -> str:
-    """The designer's address."""
-    query = chosen.query() if chosen else ""
+def design_path(request: Request, template: Template, selection: Selection | None = None) -> str:
+    """Return the path of the designer."""
+    query = selection.query() if selection else ""
     path: str = request.path_in("templates", template.id, "design")
     return f"{path}?{query}" if query else path
 
 
-def _saw(request: Request, template: Template) -> bool:
-    """Whether the person saw the draft as it is now. Raises HTTPUnprocessableEntity."""
+def _is_current_step(request: Request, template: Template) -> bool:
+    """Return whether the form is about the draft's current step.
+
+    Raises:
+        HTTPUnprocessableEntity: The form names no step.
+    """
     form = read_form(StepForm, request.POST)
     if form.value is None:
-        raise HTTPUnprocessableEntity("The form must say which step it is about")
+        raise HTTPUnprocessableEntity("The form has to name a step")
     return form.value.step == template.step
 
 
-def _back(request: Request, template: Template) -> Response:
-    return HTTPSeeOther(design_path(request, template, read_chosen(request.GET)))
+def _redirect_to_design(request: Request, template: Template) -> Response:
+    return HTTPSeeOther(design_path(request, template, parse_selection(request.GET)))
 
 
 def _page(
     request: Request, template: Template, errors: dict[str, str] | None = None, typed: dict[str, str] | None = None
-) -> dict[str, Any]:
+) -> DesignerPage:
     db = request.db
     document = load_draft(db, template).document
-    chosen = read_chosen(request.GET).within(document)
-    shown = document.in_size(chosen.size)
-    layer = shown.find_layer(chosen.layer)
+    selection = parse_selection(request.GET).within(document)
+    shown = document.in_size(selection.size)
+    layer = shown.find_layer(selection.layer)
     feeds = list_feeds(db, template.workspace_id)
-    values = sample_values(request, document, chosen.feed or None, chosen.row)
-    page = {
-        "template": template,
-        "document": document,
-        "shown": shown,
-        "chosen": chosen,
-        "layer": layer,
-        "groups": groups_of(layer) if layer else [],
-        "typed": typed if errors else typed_of(layer) if layer else {},
-        "errors": errors or {},
-        "feeds": feeds,
-        "feed": next((each for each in feeds if each.id == chosen.feed), None),
-        "fonts": sorted(FAMILIES),
-        "own_fonts": list_fonts(db, template.workspace_id),
-        "can_undo": can_undo(db, template),
-        "can_redo": can_redo(db, template),
-        "preview": _preview_path(request, template, chosen, document.digest),
-    }
+    values = sample_values(request, document, selection.feed or None, selection.row)
+    errors = errors or {}
+    if not errors or typed is None:
+        typed = serialize_layer(layer) if layer else {}
+    fonts = [
+        FontGroup("Uploaded fonts", [(font.reference, font.name) for font in list_fonts(db, template.workspace_id)])
+    ]
+    fonts.append(FontGroup("Built-in fonts", [(name, name) for name in sorted(FAMILIES)]))
+    undoable, redoable = can_undo(db, template), can_redo(db, template)
     uploads = uploads_of(request, template)
-    release_connection(request)  # what is rendered may be fetched
+    release_connection(request)  # rendering may fetch photos
+    findings, error_message = _find_issues(request, template, document, selection, values, uploads)
+    return DesignerPage(
+        template=template,
+        document=document,
+        shown=shown,
+        selection=selection,
+        layer=layer,
+        layers=_layer_rows(document, shown, selection, findings),
+        groups=[OpenGroup(group, is_open(group, typed, errors)) for group in (list_groups(layer) if layer else [])],
+        typed=typed,
+        errors=errors,
+        canvas=_canvas_values(shown, typed if errors and typed.get("do") == "canvas" else {}),
+        field_rows=_field_rows(document, typed if errors and typed.get("do") == "fields" else {}),
+        fields_error=next(iter(errors.values()), "") if typed.get("do") == "fields" else "",
+        feeds=feeds,
+        feed=next((each for each in feeds if each.id == selection.feed), None),
+        font_groups=[group for group in fonts if group.fonts],
+        can_undo=undoable,
+        can_redo=redoable,
+        preview=_preview_path(request, template, selection, document.digest),
+        scale=ZOOM_SCALES[selection.zoom],
+        zooms=ZOOM_LABELS,
+        layer_types=LAYER_TYPES,
+        issue_count=sum(map(len, findings.values())),
+        layers_with_issues=", ".join(findings),
+        error_message=error_message,
+    )
+
+
+def _find_issues(
+    request: Request,
+    template: Template,
+    document: ImageTemplate,
+    selection: Selection,
+    values: dict[str, str],
+    uploads: Uploads,
+) -> tuple[dict[str, list[Finding]], str]:
+    """Return the findings by layer, or an error message if the draft cannot be checked."""
+    image_service = request.services.image_service
     try:
-        prepared = request.services.image_service.prepare(uploads, document, values, Output(size=chosen.size))
-        findings, trouble = request.services.image_service.lint(prepared), ""
+        prepared = image_service.prepare(uploads, document, values, Output(size=selection.size))
+        return _group_by_layer(image_service.lint(prepared)), ""
     except (ImagingError, StorageError) as error:
-        findings, trouble = [], str(error)
-    return page | {"findings": _by_layer(findings), "trouble": trouble}
+        return {}, str(error)
 
 
-def _preview_path(request: Request, template: Template, chosen: Chosen, digest: str) -> str:
-    """The image's address: another one for every document, so that no browser shows an old one."""
-    query = chosen.query(layer="", zoom="fit")
+def _layer_rows(
+    document: ImageTemplate, shown: ImageTemplate, selection: Selection, findings: dict[str, list[Finding]]
+) -> list[LayerRow]:
+    """Return the layers as listed, from the highest to the lowest."""
+    rows = [
+        LayerRow(
+            layer=layer,
+            position=position,
+            icon=LAYER_ICONS[layer.type],
+            is_selected=layer.name == selection.layer,
+            is_hidden_in_size=visible.hidden,
+            findings=findings.get(layer.name, []),
+        )
+        for position, (layer, visible) in enumerate(zip(document.layers, shown.layers, strict=True))
+    ]
+    return rows[::-1]
+
+
+def _canvas_values(shown: ImageTemplate, typed: dict[str, str]) -> dict[str, object]:
+    """Return the values of the canvas form: as typed if they were invalid, else the document's."""
+    canvas: dict[str, object] = {
+        "width": shown.canvas.width,
+        "height": shown.canvas.height,
+        "background": shown.canvas.background,
+    }
+    return canvas | {name: typed[name] for name in canvas if name in typed}
+
+
+def _field_rows(document: ImageTemplate, typed: dict[str, str]) -> list[FieldRow]:
+    """Return the rows of the fields form, the last one empty: as typed if they were invalid, else the document's."""
+    rows = [FieldRow(field.label, field.name, field.label, field.type, field.default) for field in document.fields]
+    rows.append(FieldRow("New field", "", "", "text", ""))
+    return [
+        replace(
+            row, **{key: typed[f"{n}.{key}"] for key in ("name", "label", "type", "default") if f"{n}.{key}" in typed}
+        )
+        for n, row in enumerate(rows)
+    ]
+
+
+def _preview_path(request: Request, template: Template, selection: Selection, digest: str) -> str:
+    """Return the image's path, a different one for each document, so that browsers never show an old image."""
+    query = selection.query(layer="", zoom="fit")
     path = request.path_in("templates", template.id, "preview")
     return f"{path}?draft={digest[:16]}{'&' if query else ''}{query}"
 
 
-def _by_layer(findings: list[Finding]) -> dict[str, list[Finding]]:
+def _group_by_layer(findings: list[Finding]) -> dict[str, list[Finding]]:
     by_layer: dict[str, list[Finding]] = {}
     for finding in findings:
         by_layer.setdefault(finding.layer, []).append(finding)

@@ -173,12 +173,12 @@ def choose_connection(context: TemplateResource, request: Request) -> Response:
     if form.value is None:
         raise HTTPUnprocessableEntity("Choose one of the workspace's connections")
     template = context.row
-    chosen = form.value.storage or None
+    connection_id = form.value.storage or None
     try:
-        name = get_connection(request.db, template.workspace_id, chosen).name
+        name = get_connection(request.db, template.workspace_id, connection_id).name
     except InvalidSettingsError as error:
         raise HTTPUnprocessableEntity(str(error)) from None
-    template.connection_id = chosen
+    template.connection_id = connection_id
     request.audit("template.storage", template.name, storage=name)
     return HTTPSeeOther(request.path_in("templates", template.id))
 

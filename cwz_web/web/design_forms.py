@@ -1,4 +1,4 @@
-"""The designer's forms: what is being looked at, and the change of a document that a form asks for. No database."""
+"""Forms of the designer: what the page shows, and the change of the document that a form requests. No database."""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, Literal
@@ -21,15 +21,15 @@ from cwz_web.imaging.editing import (
     remove_size,
 )
 from cwz_web.web.forms import error_messages
-from cwz_web.web.layer_forms import bound_fields, read_layer
+from cwz_web.web.layer_forms import find_bound_fields, read_layer
 
-MAX_COLUMNS = 50
-# The key of an error that names a column which a layer shows and the template does not have: it can be added at once.
-MISSING_COLUMN = "missing-column"
+MAX_FIELDS = 50
+# The key of an error that names a field which a layer uses and the template lacks: the page offers to add it.
+MISSING_FIELD = "missing-field"
 
 
-class Chosen(BaseModel):
-    """What the designer shows: a layer, a size, a row of a feed, and how large. It stands in the page's address."""
+class Selection(BaseModel):
+    """What the designer shows: a layer, a size, a row of a feed and a zoom level. Stored in the page's query."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -39,151 +39,160 @@ class Chosen(BaseModel):
     row: Annotated[int, Field(ge=1, le=10_000_000)] = 1
     zoom: Literal["fit", "50", "100", "200"] = "fit"
 
-    def query(self, **other: object) -> str:
-        """The address's query, with something else chosen."""
-        chosen = self.model_copy(update=other).model_dump(mode="json", exclude_defaults=True)
-        return urlencode({name: value for name, value in chosen.items() if value != ""})
+    def query(self, **changes: object) -> str:
+        """Return the query string, with some values replaced."""
+        selection = self.model_copy(update=changes).model_dump(mode="json", exclude_defaults=True)
+        return urlencode({name: value for name, value in selection.items() if value != ""})
 
-    def within(self, document: ImageTemplate) -> "Chosen":
-        """The same, as far as the document has it."""
+    def within(self, document: ImageTemplate) -> "Selection":
+        """Return the selection without a layer or size that the document does not have."""
         layer = self.layer if document.find_layer(self.layer) else ""
         size = self.size if document.find_size(self.size) else DEFAULT_SIZE
         return self.model_copy(update={"layer": layer, "size": size})
 
 
 class InvalidDesignError(Exception):
-    """A form cannot be carried out. `errors` has a message for each field that is wrong."""
+    """A change is not possible; `errors` has a message for each invalid form field."""
 
     def __init__(self, errors: dict[str, str]) -> None:
         self.errors = errors
         super().__init__("; ".join(errors.values()))
 
 
-Change = tuple[ImageTemplate, Chosen, str]
+Change = tuple[ImageTemplate, Selection, str]
 Typed = Mapping[str, str]
 
 
-def read_chosen(query: Mapping[str, str]) -> Chosen:
-    """What an address says is looked at; what it says wrong is as usual."""
+def parse_selection(query: Mapping[str, str]) -> Selection:
+    """Parse a query string; invalid values are replaced by defaults."""
     try:
-        return Chosen.model_validate(dict(query))
+        return Selection.model_validate(dict(query))
     except ValidationError as error:
-        wrong = {str(problem["loc"][0]) for problem in error.errors()}
-        return Chosen.model_validate({name: value for name, value in query.items() if name not in wrong})
+        invalid = {str(problem["loc"][0]) for problem in error.errors()}
+        return Selection.model_validate({name: value for name, value in query.items() if name not in invalid})
 
 
-def change_design(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change:
-    """Do what a form says: the changed document, what is to be looked at now, and a name for what was changed.
+def change_design(document: ImageTemplate, selection: Selection, typed: Typed) -> Change:
+    """Apply the change that a form requests.
 
-    Arguments:
-        typed: the form's fields; `do` names the change.
-    Raises InvalidDesignError.
+    Args:
+        typed: The form's fields; `do` names the change.
+
+    Returns:
+        The changed document, the new selection, and a name of the change for undo steps.
+
+    Raises:
+        InvalidDesignError: The change is not possible.
     """
     change = CHANGES.get(typed.get("do", ""))
     if change is None:
-        raise InvalidDesignError({"do": f"There is no such change; there are {', '.join(CHANGES)}"})
+        raise InvalidDesignError({"do": f"Unknown change. Use one of: {', '.join(CHANGES)}"})
     try:
-        return change(document, chosen, typed)
+        return change(document, selection, typed)
     except LayerNotFoundError as missing:
-        raise InvalidDesignError({"layer": f"The layer “{missing}” is not there any more"}) from None
+        raise InvalidDesignError({"layer": f"The layer “{missing}” no longer exists"}) from None
     except ValidationError as error:
-        raise InvalidDesignError(_shortened(error_messages(error))) from None
+        raise InvalidDesignError(_shorten_paths(error_messages(error))) from None
 
 
-def _shortened(errors: dict[str, str]) -> dict[str, str]:
-    """Messages by the form's own fields: `canvas.width` is typed in a field called `width`."""
+def _shorten_paths(errors: dict[str, str]) -> dict[str, str]:
+    """Return messages by form field: `canvas.width` is the field `width`."""
     return {
         path.rpartition(".")[2] if path.startswith(("canvas.", "sizes.")) else path: errors[path] for path in errors
     }
 
 
-def _add(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change:
-    kind = typed.get("kind", "")
-    match kind:
+def _add(document: ImageTemplate, selection: Selection, typed: Typed) -> Change:
+    layer_type = typed.get("type", "")
+    match layer_type:
         case "text" | "image" | "shape" | "code" | "rating":
-            changed, name = add_layer(document, kind)
-            return changed, chosen.model_copy(update={"layer": name}), f"add {name}"
-    raise InvalidDesignError({"kind": "There is no such kind of layer"})
+            changed, name = add_layer(document, layer_type)
+            return changed, selection.model_copy(update={"layer": name}), f"add {name}"
+    raise InvalidDesignError({"type": "Unknown layer type"})
 
 
-def _duplicate(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change:
+def _duplicate(document: ImageTemplate, selection: Selection, typed: Typed) -> Change:
     changed, name = duplicate_layer(document, typed.get("layer", ""))
-    return changed, chosen.model_copy(update={"layer": name}), f"add {name}"
+    return changed, selection.model_copy(update={"layer": name}), f"add {name}"
 
 
-def _remove(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change:
+def _remove(document: ImageTemplate, selection: Selection, typed: Typed) -> Change:
     name = typed.get("layer", "")
-    return remove_layer(document, name), chosen.model_copy(update={"layer": ""}), f"remove {name}"
+    return remove_layer(document, name), selection.model_copy(update={"layer": ""}), f"remove {name}"
 
 
-def _move(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change:
+def _move(document: ImageTemplate, selection: Selection, typed: Typed) -> Change:
     name, to = typed.get("layer", ""), typed.get("to", "")
     if not (to.isascii() and to.isdigit()):
         raise InvalidDesignError({"to": "Enter a whole number"})
-    return move_layer(document, name, int(to[:4])), chosen, f"move {name}"
+    return move_layer(document, name, int(to[:4])), selection, f"move {name}"
 
 
-def _toggle(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change:
-    name, what = typed.get("layer", ""), typed.get("do", "")
+def _toggle(document: ImageTemplate, selection: Selection, typed: Typed) -> Change:
+    name, action = typed.get("layer", ""), typed.get("do", "")
     layer = document.find_layer(name)
     if layer is None:
         raise LayerNotFoundError(name)
-    flag = "hidden" if what == "hide" else "locked"
-    return change_layer(document, name, {flag: not getattr(layer, flag)}), chosen, f"{what} {name}"
+    flag = "hidden" if action == "hide" else "locked"
+    return change_layer(document, name, {flag: not getattr(layer, flag)}), selection, f"{action} {name}"
 
 
-def _properties(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change:
-    layer = document.in_size(chosen.size).find_layer(chosen.layer)
+def _properties(document: ImageTemplate, selection: Selection, typed: Typed) -> Change:
+    layer = document.in_size(selection.size).find_layer(selection.layer)
     if layer is None:
-        raise LayerNotFoundError(chosen.layer)
+        raise LayerNotFoundError(selection.layer)
     values, errors = read_layer(layer, typed)
     if errors:
         raise InvalidDesignError(errors)
     if typed.get("add"):
-        document = _with_column(document, typed["add"], "image" if layer.type == "image" else "text")
-    unknown = sorted(bound_fields(values) - {field.name for field in document.fields})
+        document = _add_field(document, typed["add"], "image" if layer.type == "image" else "text")
+    unknown = sorted(find_bound_fields(values) - {field.name for field in document.fields})
     if unknown:
-        raise InvalidDesignError({MISSING_COLUMN: unknown[0]})
-    changed = change_layer(document, layer.name, values, chosen.size)
-    place = [each.name for each in document.layers].index(layer.name)
-    now = changed.in_size(chosen.size).layers[place]
-    fields = sorted(name for name in type(layer).model_fields if getattr(now, name) != getattr(layer, name))
-    return changed, chosen.model_copy(update={"layer": now.name}), f"{layer.name}: {', '.join(fields)}"
+        raise InvalidDesignError({MISSING_FIELD: unknown[0]})
+    changed = change_layer(document, layer.name, values, selection.size)
+    position = [each.name for each in document.layers].index(layer.name)
+    new = changed.in_size(selection.size).layers[position]
+    fields = sorted(name for name in type(layer).model_fields if getattr(new, name) != getattr(layer, name))
+    return changed, selection.model_copy(update={"layer": new.name}), f"{layer.name}: {', '.join(fields)}"
 
 
-def _with_column(document: ImageTemplate, name: str, kind: str) -> ImageTemplate:
-    """The document with a new column, which a layer is about to show."""
-    column = {"name": name, "label": name.replace("_", " ").capitalize(), "type": kind}
-    return change_fields(document, [*(field.model_dump() for field in document.fields), column])
+def _add_field(document: ImageTemplate, name: str, field_type: str) -> ImageTemplate:
+    """Return the document with a new field, for a layer that uses it."""
+    new = {"name": name, "label": name.replace("_", " ").capitalize(), "type": field_type}
+    return change_fields(document, [*(field.model_dump() for field in document.fields), new])
 
 
-def _canvas(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change:
+def _canvas(document: ImageTemplate, selection: Selection, typed: Typed) -> Change:
     values = {name: typed[name].strip() for name in ("width", "height", "background") if name in typed}
-    return change_canvas(document, values, chosen.size), chosen, f"canvas {sorted(values)}"
+    return change_canvas(document, values, selection.size), selection, f"canvas {sorted(values)}"
 
 
-def _fields(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change:
-    columns = []
-    for number in range(MAX_COLUMNS + 1):
-        column = {key: typed.get(f"{number}.{key}", "").strip() for key in ("name", "label", "type", "default")}
-        if column["name"]:
-            label = column["label"] or column["name"].replace("_", " ").capitalize()
-            columns.append({**column, "label": label, "type": column["type"] or "text"})
-    return change_fields(document, columns), chosen, "fields"
+def _fields(document: ImageTemplate, selection: Selection, typed: Typed) -> Change:
+    fields = []
+    for number in range(MAX_FIELDS + 1):
+        field = {key: typed.get(f"{number}.{key}", "").strip() for key in ("name", "label", "type", "default")}
+        if field["name"]:
+            label = field["label"] or field["name"].replace("_", " ").capitalize()
+            fields.append({**field, "label": label, "type": field["type"] or "text"})
+    return change_fields(document, fields), selection, "fields"
 
 
-def _add_size(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change:
+def _add_size(document: ImageTemplate, selection: Selection, typed: Typed) -> Change:
     width, height = typed.get("width", ""), typed.get("height", "")
     sides = [int(side[:5]) if side.isascii() and side.isdigit() else 0 for side in (width, height)]
     name = typed.get("name", "").strip().lower() or f"{sides[0]}x{sides[1]}"
-    return add_size(document, name, *sides), chosen.model_copy(update={"size": name}), f"add {name}"
+    return add_size(document, name, *sides), selection.model_copy(update={"size": name}), f"add {name}"
 
 
-def _remove_size(document: ImageTemplate, chosen: Chosen, typed: Typed) -> Change:
-    return remove_size(document, chosen.size), chosen.model_copy(update={"size": DEFAULT_SIZE}), f"remove {chosen.size}"
+def _remove_size(document: ImageTemplate, selection: Selection, typed: Typed) -> Change:
+    return (
+        remove_size(document, selection.size),
+        selection.model_copy(update={"size": DEFAULT_SIZE}),
+        f"remove {selection.size}",
+    )
 
 
-CHANGES: dict[str, Callable[[ImageTemplate, Chosen, Typed], Change]] = {
+CHANGES: dict[str, Callable[[ImageTemplate, Selection, Typed], Change]] = {
     "add": _add,
     "duplicate": _duplicate,
     "remove": _remove,

@@ -1,6 +1,6 @@
-"""A layer as a form: which fields each kind of layer shows, and the way from a layer to typed text and back.
+"""Layers as forms: the form fields of each layer type, and conversion between layers and submitted text.
 
-A field's name is the path in the document (`border.width`); a fill is spread over `fill.type`, `fill.start` and so on.
+A form field's name is its path in the document (`border.width`); a fill consists of `fill.type`, `fill.start` etc.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,17 +14,17 @@ from cwz_web.web.forms import error_messages
 
 _any_layer: TypeAdapter[Layer] = TypeAdapter(AnyLayer)
 FILLS = {"fill", "background"}
-# Parts of a layer that are there or not, and the field that says so.
+# Optional parts of a layer, and the form field that decides whether they exist.
 OPTIONAL = {"border": "border.width", "stroke": "stroke.width", "shadow": "shadow.on", "show_if": "show_if.field"}
 
 
 @dataclass(frozen=True)
-class Field:
-    """A field of the form. `kind` is how it is typed; `choices` are pairs of value and label."""
+class FormField:
+    """A form field: `widget` is its control, `choices` are pairs of value and label."""
 
     name: str
     label: str
-    kind: str = "number"
+    widget: str = "number"
     choices: tuple[tuple[str, str], ...] = ()
     help: str = ""
     step: str = "1"
@@ -32,38 +32,38 @@ class Field:
 
 @dataclass(frozen=True)
 class Group:
-    """Fields that belong together. A folded group is opened by the person, unless something in it is set."""
+    """Form fields with a common title. A folded group is open only if one of its fields is set."""
 
     title: str
-    fields: tuple[Field, ...]
+    fields: tuple[FormField, ...]
     folded: bool = False
 
 
-def _choice(name: str, label: str, **choices: str) -> Field:
-    pairs = tuple((value.rstrip("_").replace("_", "-"), words) for value, words in choices.items())
-    return Field(name, label, "select", pairs)
+def _select(name: str, label: str, **choices: str) -> FormField:
+    pairs = tuple((value.rstrip("_").replace("_", "-"), text) for value, text in choices.items())
+    return FormField(name, label, "select", pairs)
 
 
-def _fill(name: str, label: str) -> tuple[Field, ...]:
-    kinds = _choice(f"{name}.type", label, none="None", solid="One color", linear="Gradient", radial="Round gradient")
+def _fill_fields(name: str, label: str) -> tuple[FormField, ...]:
+    types = _select(f"{name}.type", label, none="None", solid="One color", linear="Gradient", radial="Radial gradient")
     return (
-        kinds,
-        Field(f"{name}.start", "Color", "color"),
-        Field(f"{name}.middle", "Middle", "color", help="of a gradient"),
-        Field(f"{name}.end", "End", "color", help="of a gradient"),
-        Field(f"{name}.angle", "Angle", help="0 to the right, 90 down"),
+        types,
+        FormField(f"{name}.start", "Color", "color"),
+        FormField(f"{name}.middle", "Middle", "color", help="gradients only"),
+        FormField(f"{name}.end", "End", "color", help="gradients only"),
+        FormField(f"{name}.angle", "Angle", help="degrees; 0 is to the right, 90 is down"),
     )
 
 
-PLACE = Group(
-    "Place",
+POSITION = Group(
+    "Position",
     (
-        Field("x", "X"),
-        Field("y", "Y"),
-        Field("width", "Width"),
-        Field("height", "Height"),
-        Field("rotation", "Turn", help="degrees", step="any"),
-        _choice(
+        FormField("x", "X"),
+        FormField("y", "Y"),
+        FormField("width", "Width"),
+        FormField("height", "Height"),
+        FormField("rotation", "Rotation", help="degrees", step="any"),
+        _select(
             "anchor",
             "Anchor",
             top_left="Top left",
@@ -76,45 +76,45 @@ PLACE = Group(
             bottom="Bottom",
             bottom_right="Bottom right",
         ),
-        Field("opacity", "Opacity", help="0 to 1", step="any"),
+        FormField("opacity", "Opacity", help="0 to 1", step="any"),
     ),
 )
 EDGES = Group(
     "Corners and border",
     (
-        Field("radius", "Corner radius", step="any"),
-        Field("border.width", "Border", help="0 for none", step="any"),
-        Field("border.color", "Border color", "color"),
+        FormField("radius", "Corner radius", step="any"),
+        FormField("border.width", "Border width", help="0 for none", step="any"),
+        FormField("border.color", "Border color", "color"),
     ),
     folded=True,
 )
 SHADOW = Group(
     "Shadow",
     (
-        Field("shadow.on", "Shadow", "check"),
-        Field("shadow.color", "Color", "color"),
-        Field("shadow.x", "Right"),
-        Field("shadow.y", "Down"),
-        Field("shadow.blur", "Blur", step="any"),
+        FormField("shadow.on", "Show shadow", "check"),
+        FormField("shadow.color", "Color", "color"),
+        FormField("shadow.x", "Offset X"),
+        FormField("shadow.y", "Offset Y"),
+        FormField("shadow.blur", "Blur", step="any"),
     ),
     folded=True,
 )
-WHEN = Group(
-    "When to show it",
+CONDITION = Group(
+    "Visibility",
     (
-        Field("show_if.field", "Only if", "column"),
-        _choice(
+        FormField("show_if.field", "Show if", "field"),
+        _select(
             "show_if.is",
-            "is",
-            filled="filled in",
-            empty="empty",
-            equal="the same as",
-            different="different from",
-            contains="containing",
-            more="more than",
-            less="less than",
+            "Condition",
+            filled="is set",
+            empty="is empty",
+            equal="equals",
+            different="does not equal",
+            contains="contains",
+            more="is more than",
+            less="is less than",
         ),
-        Field("show_if.value", "Value", "text"),
+        FormField("show_if.value", "Value", "text"),
     ),
     folded=True,
 )
@@ -124,35 +124,35 @@ CONTENT: dict[str, tuple[Group, ...]] = {
         Group(
             "Text",
             (
-                Field("text", "Text", "area", help="{{ column }} shows a value, {{ column | upper }} changes it"),
-                Field("font", "Font", "font"),
-                Field("weight", "Weight", "select", _weights),
-                Field("size", "Size"),
-                Field("min_size", "Smallest size", help="empty: never smaller"),
-                Field("color", "Color", "color"),
-                _choice("align", "Align", start="Start", center="Center", end="End", justify="Justify"),
-                _choice("valign", "In the box", top="Top", middle="Middle", bottom="Bottom"),
-                Field("max_lines", "Lines at most"),
-                Field("line_height", "Line height", step="any"),
-                Field("letter_spacing", "Letter spacing", step="any"),
-                _choice("case", "Letters", none="As they are", upper="UPPER", lower="lower", title="Title"),
-                Field("italic", "Italic", "check"),
+                FormField("text", "Text", "area", help="{{ field }} inserts a value, {{ field | upper }} converts it"),
+                FormField("font", "Font", "font"),
+                FormField("weight", "Weight", "select", _weights),
+                FormField("size", "Size"),
+                FormField("min_size", "Minimum size", help="leave empty to keep the size"),
+                FormField("color", "Color", "color"),
+                _select("align", "Align", start="Start", center="Center", end="End", justify="Justify"),
+                _select("valign", "Vertical align", top="Top", middle="Middle", bottom="Bottom"),
+                FormField("max_lines", "Maximum lines"),
+                FormField("line_height", "Line height", step="any"),
+                FormField("letter_spacing", "Letter spacing", step="any"),
+                _select("case", "Case", none="As typed", upper="Uppercase", lower="Lowercase", title="Title case"),
+                FormField("italic", "Italic", "check"),
             ),
         ),
         Group(
-            "Box behind it",
+            "Background",
             (
-                *_fill("background", "Background"),
-                Field("padding", "Padding"),
-                Field("hug", "As wide as the text", "check"),
+                *_fill_fields("background", "Background"),
+                FormField("padding", "Padding"),
+                FormField("hug", "Hug text", "check"),
             ),
             folded=True,
         ),
         Group(
             "Outline",
             (
-                Field("stroke.width", "Outline", help="0 for none", step="any"),
-                Field("stroke.color", "Outline color", "color"),
+                FormField("stroke.width", "Outline width", help="0 for none", step="any"),
+                FormField("stroke.color", "Outline color", "color"),
             ),
             folded=True,
         ),
@@ -161,39 +161,39 @@ CONTENT: dict[str, tuple[Group, ...]] = {
         Group(
             "Image",
             (
-                Field("source", "Image", "text", help="an address, or {{ column }}"),
-                _choice("fit", "Fit", cover="Fill the box", contain="Show all of it", fill="Stretch"),
-                Field(
+                FormField("source", "Image", "text", help="a URL, or {{ field }}"),
+                _select("fit", "Fit", cover="Fill the box", contain="Fit inside", fill="Stretch"),
+                FormField(
                     "focus",
-                    "What stays in sight",
+                    "Focal point",
                     "select",
                     (
-                        ("center", "The middle"),
-                        ("attention", "What renders the eye"),
+                        ("center", "Center"),
+                        ("attention", "Automatic"),
                         ("0.5,0", "Top"),
                         ("0.5,1", "Bottom"),
                         ("0,0.5", "Left"),
                         ("1,0.5", "Right"),
                     ),
                 ),
-                _choice("mask", "Shape", box="Box", circle="Circle"),
-                Field("grayscale", "Gray", "check"),
+                _select("mask", "Shape", box="Box", circle="Circle"),
+                FormField("grayscale", "Grayscale", "check"),
             ),
         ),
-        Group("Behind it", _fill("background", "Background"), folded=True),
+        Group("Background", _fill_fields("background", "Background"), folded=True),
         Group(
-            "If there is no image",
+            "Missing image",
             (
-                _choice(
+                _select(
                     "missing",
-                    "Then",
+                    "If the image is missing",
                     placeholder="Show a placeholder",
-                    skip="Leave it out",
-                    fallback="Show another",
-                    fail="Make no image",
+                    skip="Hide the layer",
+                    fallback="Show a fallback image",
+                    fail="Fail the row",
                 ),
-                Field("placeholder", "Placeholder’s color", "color"),
-                Field("fallback", "Other image", "text"),
+                FormField("placeholder", "Placeholder color", "color"),
+                FormField("fallback", "Fallback image", "text"),
             ),
             folded=True,
         ),
@@ -202,9 +202,9 @@ CONTENT: dict[str, tuple[Group, ...]] = {
         Group(
             "Shape",
             (
-                _choice("shape", "Shape", rectangle="Rectangle", ellipse="Ellipse", line="Line", polygon="Polygon"),
-                *_fill("fill", "Fill"),
-                Field("points", "Points", "text", help="of a line or a polygon, as in 0,0 1,0 0.5,1"),
+                _select("shape", "Shape", rectangle="Rectangle", ellipse="Ellipse", line="Line", polygon="Polygon"),
+                *_fill_fields("fill", "Fill"),
+                FormField("points", "Points", "text", help="for lines and polygons, for example 0,0 1,0 0.5,1"),
             ),
         ),
     ),
@@ -212,12 +212,12 @@ CONTENT: dict[str, tuple[Group, ...]] = {
         Group(
             "Code",
             (
-                Field("content", "What it says", "area"),
-                _choice("code", "Kind", qr="QR code", code128="Code 128", ean13="EAN-13"),
-                Field("color", "Color", "color"),
-                Field("padding", "Padding"),
-                _choice("correction", "Correction", L="Low", M="Medium", Q="High", H="Highest"),
-                *_fill("background", "Background"),
+                FormField("content", "Content", "area"),
+                _select("code", "Type", qr="QR code", code128="Code 128", ean13="EAN-13"),
+                FormField("color", "Color", "color"),
+                FormField("padding", "Padding"),
+                _select("correction", "Error correction", L="Low", M="Medium", Q="High", H="Highest"),
+                *_fill_fields("background", "Background"),
             ),
         ),
     ),
@@ -225,36 +225,48 @@ CONTENT: dict[str, tuple[Group, ...]] = {
         Group(
             "Stars",
             (
-                Field("value", "Filled", "text", help="a number, or {{ column }}"),
-                Field("stars", "Stars"),
-                Field("color", "Color", "color"),
-                Field("empty", "Empty color", "color"),
+                FormField("value", "Value", "text", help="a number, or {{ field }}"),
+                FormField("stars", "Number of stars"),
+                FormField("color", "Color", "color"),
+                FormField("empty", "Empty color", "color"),
             ),
         ),
     ),
 }
+# The form fields that open a folded group when they are set, and the values that count as unset.
+OPENING_FIELDS = {"background.type", "radius", "border.width", "shadow.on", "stroke.width", "show_if.field"}
+OPENING_FIELDS |= {"padding", "hug", "fallback"}
+_UNSET = {"", "0", "none", None}
 CHECKS = {
-    field.name for groups in CONTENT.values() for group in groups for field in group.fields if field.kind == "check"
+    field.name for groups in CONTENT.values() for group in groups for field in group.fields if field.widget == "check"
 }
 
 
-def groups_of(layer: Layer) -> list[Group]:
-    """The groups of fields that a layer's form has."""
-    name = Field("name", "Name", "text")
-    return [Group("Layer", (name,)), *CONTENT[kind_of(layer)], PLACE, EDGES, SHADOW, WHEN]
+def list_groups(layer: Layer) -> list[Group]:
+    """Return the groups of form fields of a layer."""
+    name = FormField("name", "Name", "text")
+    return [Group("Layer", (name,)), *CONTENT[layer_type(layer)], POSITION, EDGES, SHADOW, CONDITION]
 
 
-def kind_of(layer: Layer) -> str:
-    """The kind of a layer, as the document says it."""
+def is_open(group: Group, typed: Mapping[str, str], errors: Mapping[str, str]) -> bool:
+    """Return whether a group of form fields is shown open: not folded, or with a value or an error."""
+    if not group.folded:
+        return True
+    names = [field.name for field in group.fields]
+    return any(name in errors or (name in OPENING_FIELDS and typed.get(name) not in _UNSET) for name in names)
+
+
+def layer_type(layer: Layer) -> str:
+    """Return the type of a layer, as in the document."""
     return str(layer.model_dump()["type"])
 
 
-def typed_of(layer: Layer) -> dict[str, str]:
-    """The layer as the texts that its form shows. A check box that is not set is not there."""
+def serialize_layer(layer: Layer) -> dict[str, str]:
+    """Return the layer as the values of its form; an unchecked box has none."""
     typed: dict[str, str] = {}
     for name, value in layer.model_dump(mode="json").items():
         if name in FILLS:
-            typed |= _fill_typed(name, value)
+            typed |= _serialize_fill(name, value)
         elif isinstance(value, dict):
             typed |= {f"{name}.{key}": _text(part) for key, part in value.items()}
             if name == "shadow":
@@ -271,21 +283,22 @@ def typed_of(layer: Layer) -> dict[str, str]:
 
 
 def read_layer(layer: Layer, typed: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """What a form says of a layer: the values of its fields, and a message for each that is wrong.
+    """Validate a submitted form against a layer; properties without a form field keep their values.
 
-    Fields that the form does not have stay as they are.
+    Returns:
+        The layer's values, and a message for each invalid form field.
     """
-    names = [field.name for group in groups_of(layer) for field in group.fields]
+    names = [field.name for group in list_groups(layer) for field in group.fields]
     values = {**layer.model_dump(mode="json"), **_values(names, typed)}
     try:
         _any_layer.validate_python(values)
     except ValidationError as error:
-        return {}, {_field_of(path): _plain(text) for path, text in error_messages(error).items()}
+        return {}, {_form_field_of(path): _explain(text) for path, text in error_messages(error).items()}
     return values, {}
 
 
-def bound_fields(values: Mapping[str, Any]) -> frozenset[str]:
-    """The columns that a layer of these values shows, or depends on."""
+def find_bound_fields(values: Mapping[str, Any]) -> frozenset[str]:
+    """Return the template fields that a layer of these values uses."""
     return _any_layer.validate_python(values).fields()
 
 
@@ -297,7 +310,7 @@ def _values(names: Iterable[str], typed: Mapping[str, str]) -> dict[str, Any]:
         if whole in FILLS:
             values[whole] = _read_fill(whole, typed)
         elif part:
-            values.setdefault(whole, {} if _is_there(whole, typed) else None)
+            values.setdefault(whole, {} if _is_present(whole, typed) else None)
             if values[whole] is not None and name != "shadow.on" and (text or name == "show_if.value"):
                 values[whole][part] = text
         elif name in CHECKS:
@@ -311,22 +324,22 @@ def _values(names: Iterable[str], typed: Mapping[str, str]) -> dict[str, Any]:
     return values
 
 
-def _is_there(whole: str, typed: Mapping[str, str]) -> bool:
+def _is_present(whole: str, typed: Mapping[str, str]) -> bool:
     return typed.get(OPTIONAL[whole], "").strip() not in ("", "0", "0.0")
 
 
 def _read_fill(name: str, typed: Mapping[str, str]) -> Any:
-    kind = typed.get(f"{name}.type", "none")
+    fill_type = typed.get(f"{name}.type", "none")
     parts = {part: typed.get(f"{name}.{part}", "").strip() for part in ("start", "middle", "end", "angle")}
-    if kind == "none":
+    if fill_type == "none":
         return None
-    if kind == "solid":
+    if fill_type == "solid":
         return parts["start"] or "#000000"
     gradient = {part: text for part, text in parts.items() if text}
-    return {"type": kind, "start": "#000000", "end": "#ffffff"} | gradient
+    return {"type": fill_type, "start": "#000000", "end": "#ffffff"} | gradient
 
 
-def _fill_typed(name: str, value: Any) -> dict[str, str]:
+def _serialize_fill(name: str, value: Any) -> dict[str, str]:
     if value is None:
         return {f"{name}.type": "none"}
     if isinstance(value, str):
@@ -334,23 +347,23 @@ def _fill_typed(name: str, value: Any) -> dict[str, str]:
     return {f"{name}.{part}": _text(text) for part, text in value.items()}
 
 
-def _field_of(path: str) -> str:
-    """The form's field that a place in the document is typed in: without the names of unions' members."""
-    kind, _, rest = path.partition(".")
+def _form_field_of(path: str) -> str:
+    """Return the form field of a path in the document, without the names of union members."""
+    layer_type, _, rest = path.partition(".")
     parts = [part for part in rest.split(".") if part not in ("gradient",) and not part.isdigit()]
     if parts and parts[0] in FILLS:
         return f"{parts[0]}.{parts[1] if len(parts) > 1 and parts[1] != 'color' else 'start'}"
     if parts and parts[0] in ("points", "focus"):
         return parts[0]
-    return ".".join(parts) or kind
+    return ".".join(parts) or layer_type
 
 
-def _plain(text: str) -> str:
-    return "Write a color as #rrggbb, or as #rrggbbaa" if "pattern '^#" in text else text
+def _explain(text: str) -> str:
+    return "Enter a color as #rrggbb or #rrggbbaa" if "pattern '^#" in text else text
 
 
 def _text(value: Any) -> str:
-    """A value as a person would type it: no `.0`, nothing for None."""
+    """Return a value as a person types it: without `.0`, empty for None."""
     if value is None:
         return ""
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -107,7 +107,7 @@ def test_layers_are_added_moved_hidden_locked_copied_and_removed(studio: Studio)
         return studio.app.post(f"{studio.here}/design", {"csrf_token": token, "do": what, **more}).follow()
 
     assert names(studio.page()) == ["Title", "Image"], "the highest first"
-    page = do("add", kind="rating")
+    page = do("add", type="rating")
     assert names(page) == ["Stars", "Title", "Image"]
     assert page.html.find(id="p-stars") is not None, "the new one is chosen"
     assert names(do("move", layer="Stars", to="0")) == ["Title", "Image", "Stars"]
@@ -177,7 +177,7 @@ def test_findings_stand_beside_their_layer(studio: Studio) -> None:
 
 def test_a_code_that_can_not_be_rendered_leaves_the_designer_usable(studio: Studio) -> None:
     token = studio.page().html.find("input", {"name": "csrf_token"})["value"]
-    page = studio.app.post(f"{studio.here}/design", {"csrf_token": token, "do": "add", "kind": "code"}).follow()
+    page = studio.app.post(f"{studio.here}/design", {"csrf_token": token, "do": "add", "type": "code"}).follow()
     form = studio.form(page, "properties")
     form["code"], form["content"] = "ean13", "soon"
     page = form.submit().follow()
@@ -317,7 +317,7 @@ def test_a_font_is_brought_used_and_taken_off_the_list(studio: Studio) -> None:
     page = studio.app.get(fonts)
     next(form for form in page.forms.values() if form.action.endswith("/delete")).submit()
     assert studio.app.get(studio.page().html.find(id="stage-image")["src"]).body == with_font
-    assert "A font that was removed" in studio.page("layer=Title").text
+    assert "Removed font" in studio.page("layer=Title").text
     change(studio, x="12")
     assert studio.log == ["font.add", "font.add", "template.draft", "font.remove"]
 

@@ -2,8 +2,8 @@ import pytest
 
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.editing import add_size
-from cwz_web.web.design_forms import CHANGES, Chosen, InvalidDesignError, change_design, read_chosen
-from cwz_web.web.layer_forms import typed_of
+from cwz_web.web.design_forms import CHANGES, Selection, InvalidDesignError, change_design, parse_selection
+from cwz_web.web.layer_forms import serialize_layer
 from tests.factories import small_document
 
 
@@ -13,52 +13,52 @@ def document() -> ImageTemplate:
 
 
 def test_what_an_address_says_wrong_is_as_usual(document: ImageTemplate) -> None:
-    chosen = read_chosen({"layer": "Title", "row": "x", "zoom": "900", "feed": "nonsense", "size": "gone", "more": "1"})
-    assert chosen.within(document) == Chosen(layer="Title")
-    assert read_chosen({"layer": "nobody"}).within(document) == Chosen()
+    selection = parse_selection({"layer": "Title", "row": "x", "zoom": "900", "feed": "nonsense", "size": "gone", "more": "1"})
+    assert selection.within(document) == Selection(layer="Title")
+    assert parse_selection({"layer": "nobody"}).within(document) == Selection()
 
 
 def test_an_address_holds_what_is_chosen_and_nothing_else() -> None:
-    assert Chosen().query() == ""
-    assert Chosen(layer="A & B", zoom="200").query() == "layer=A+%26+B&zoom=200"
-    assert Chosen(layer="A", size="square").query(layer="") == "size=square"
+    assert Selection().query() == ""
+    assert Selection(layer="A & B", zoom="200").query() == "layer=A+%26+B&zoom=200"
+    assert Selection(layer="A", size="square").query(layer="") == "size=square"
 
 
 def test_properties_in_a_size_move_the_layer_there_alone(document: ImageTemplate) -> None:
-    chosen = Chosen(layer="Title", size="square")
+    selection = Selection(layer="Title", size="square")
     layer = document.in_size("square").find_layer("Title")
     assert layer is not None
-    changed, _, what = change_design(document, chosen, {**typed_of(layer), "do": "properties", "x": "3"})
+    changed, _, what = change_design(document, selection, {**serialize_layer(layer), "do": "properties", "x": "3"})
     assert changed.in_size("square").find_layer("Title").x == 3  # type: ignore[union-attr]
     assert changed.find_layer("Title") == document.find_layer("Title")
     assert what == "Title: x"
 
 
 def test_a_new_layer_is_chosen_and_a_removed_one_no_more(document: ImageTemplate) -> None:
-    changed, chosen, _ = change_design(document, Chosen(), {"do": "add", "kind": "text"})
-    assert chosen.layer == "Text"
-    _, chosen, _ = change_design(changed, chosen, {"do": "remove", "layer": "Text"})
-    assert chosen.layer == ""
+    changed, selection, _ = change_design(document, Selection(), {"do": "add", "type": "text"})
+    assert selection.layer == "Text"
+    _, selection, _ = change_design(changed, selection, {"do": "remove", "layer": "Text"})
+    assert selection.layer == ""
 
 
 def test_renaming_goes_on_with_the_layer(document: ImageTemplate) -> None:
     layer = document.find_layer("Title")
     assert layer is not None
-    typed = {**typed_of(layer), "do": "properties", "name": "Headline"}
-    assert change_design(document, Chosen(layer="Title"), typed)[1].layer == "Headline"
+    typed = {**serialize_layer(layer), "do": "properties", "name": "Headline"}
+    assert change_design(document, Selection(layer="Title"), typed)[1].layer == "Headline"
 
 
 def test_a_column_that_is_not_there_yet_can_be_added_with_the_change_that_shows_it(document: ImageTemplate) -> None:
     layer = document.find_layer("Title")
     assert layer is not None
-    typed = {**typed_of(layer), "do": "properties", "text": "{{ title }} {{ old_price | currency }}"}
+    typed = {**serialize_layer(layer), "do": "properties", "text": "{{ title }} {{ old_price | currency }}"}
     with pytest.raises(InvalidDesignError) as wrong:
-        change_design(document, Chosen(layer="Title"), typed)
-    assert wrong.value.errors == {"missing-column": "old_price"}
-    changed, _, _ = change_design(document, Chosen(layer="Title"), {**typed, "add": "old_price"})
+        change_design(document, Selection(layer="Title"), typed)
+    assert wrong.value.errors == {"missing-field": "old_price"}
+    changed, _, _ = change_design(document, Selection(layer="Title"), {**typed, "add": "old_price"})
     assert (changed.fields[-1].name, changed.fields[-1].label) == ("old_price", "Old price")
     with pytest.raises(InvalidDesignError):
-        change_design(document, Chosen(layer="Title"), {**typed, "add": "title"})
+        change_design(document, Selection(layer="Title"), {**typed, "add": "title"})
 
 
 def test_columns_without_a_name_are_left_out_and_labels_are_made(document: ImageTemplate) -> None:
@@ -70,7 +70,7 @@ def test_columns_without_a_name_are_left_out_and_labels_are_made(document: Image
         "2.name": " ",
         "3.name": "old_price",
     }
-    columns = change_design(document, Chosen(), typed)[0].fields
+    columns = change_design(document, Selection(), typed)[0].fields
     assert [(column.name, column.label, column.type) for column in columns] == [
         ("title", "Title", "text"),
         ("image", "Image", "image"),
@@ -83,7 +83,7 @@ def test_columns_without_a_name_are_left_out_and_labels_are_made(document: Image
     [
         ({}, "do"),
         ({"do": "explode"}, "do"),
-        ({"do": "add", "kind": "video"}, "kind"),
+        ({"do": "add", "type": "video"}, "type"),
         ({"do": "remove", "layer": "nobody"}, "layer"),
         ({"do": "hide"}, "layer"),
         ({"do": "properties"}, "layer"),
@@ -97,14 +97,14 @@ def test_columns_without_a_name_are_left_out_and_labels_are_made(document: Image
 )
 def test_what_can_not_be_done_is_said_at_its_field(document: ImageTemplate, typed: dict[str, str], field: str) -> None:
     with pytest.raises(InvalidDesignError) as wrong:
-        change_design(document, Chosen(), typed)
+        change_design(document, Selection(), typed)
     assert field in {name.rpartition(".")[2] for name in wrong.value.errors}
 
 
 @pytest.mark.parametrize("do", sorted(CHANGES))
 def test_a_change_without_its_fields_never_fails_otherwise(document: ImageTemplate, do: str) -> None:
-    for chosen in (Chosen(), Chosen(layer="Title"), Chosen(size="square")):
+    for selection in (Selection(), Selection(layer="Title"), Selection(size="square")):
         try:
-            change_design(document, chosen, {"do": do})
+            change_design(document, selection, {"do": do})
         except InvalidDesignError:
             continue

@@ -7,7 +7,7 @@ from cwz_web.demo.starters import NAMES, open_starter
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.editing import add_layer
 from cwz_web.imaging.layers import AnyLayer, Layer
-from cwz_web.web.layer_forms import CHECKS, groups_of, read_layer, typed_of
+from cwz_web.web.layer_forms import CHECKS, list_groups, read_layer, serialize_layer
 from tests.factories import small_document
 
 _layer: TypeAdapter[Layer] = TypeAdapter(AnyLayer)
@@ -21,7 +21,7 @@ def every_layer() -> list[Layer]:
 
 @pytest.mark.parametrize("layer", every_layer(), ids=lambda layer: f"{layer.type}-{layer.name}")
 def test_a_form_that_is_sent_as_it_was_shown_changes_nothing(layer: Layer) -> None:
-    values, errors = read_layer(layer, typed_of(layer))
+    values, errors = read_layer(layer, serialize_layer(layer))
     assert errors == {}
     assert _layer.validate_python(values) == layer
 
@@ -30,13 +30,13 @@ def test_the_form_shows_every_field_of_every_kind() -> None:
     """One that is forgotten could never be changed in the designer."""
     elsewhere = {"type", "hidden", "locked"}
     for layer in every_layer()[:5]:
-        shown = {field.name.partition(".")[0] for group in groups_of(layer) for field in group.fields}
+        shown = {field.name.partition(".")[0] for group in list_groups(layer) for field in group.fields}
         assert shown == set(type(layer).model_fields) - elsewhere, layer.name
 
 
 def text_layer(**typed: str) -> tuple[dict[str, Any], dict[str, str]]:
     layer = next(layer for layer in every_layer() if layer.model_dump()["type"] == "text")
-    return read_layer(layer, {**typed_of(layer), **typed})
+    return read_layer(layer, {**serialize_layer(layer), **typed})
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def text_layer(**typed: str) -> tuple[dict[str, Any], dict[str, str]]:
         ("width", "9999", "Enter at most 4096"),
         ("opacity", "7", "Enter at most 1"),
         ("rotation", "much", "Enter a number"),
-        ("color", "red", "Write a color as #rrggbb"),
+        ("color", "red", "Enter a color as #rrggbb"),
         ("text", "{{ a | b }}", "“b” is not a filter"),
         ("text", "{{ a", "is not closed"),
         ("font", "Comic Sans", "Unknown font: Comic Sans"),
@@ -102,7 +102,7 @@ def test_a_box_that_is_not_ticked_is_false() -> None:
 def test_a_image_can_have_its_focus_anywhere() -> None:
     layer = next(layer for layer in every_layer() if layer.model_dump()["type"] == "image")
     for typed, focus in (("0.5,0", (0.5, 0)), ("attention", "attention"), ("center", "center")):
-        values, errors = read_layer(layer, {**typed_of(layer), "focus": typed})
+        values, errors = read_layer(layer, {**serialize_layer(layer), "focus": typed})
         assert errors == {}
         assert _layer.validate_python(values).focus == focus  # type: ignore[attr-defined]
-    assert list(read_layer(layer, {**typed_of(layer), "focus": "9,9"})[1]) == ["focus"]
+    assert list(read_layer(layer, {**serialize_layer(layer), "focus": "9,9"})[1]) == ["focus"]
