@@ -44,7 +44,7 @@ def value(page: Page, name: str) -> str:
     return page.locator(f".properties [name='{name}']").input_value()
 
 
-def test_a_card_is_built_with_the_mouse(designer: Page) -> None:
+def test_design_with_mouse(designer: Page) -> None:
     page = designer
     page.locator("svg a").first.click()
     expect(page.locator("#p-text")).to_have_value("{{ title }}")
@@ -84,7 +84,7 @@ def test_a_card_is_built_with_the_mouse(designer: Page) -> None:
     assert page.evaluate("window.notReloaded"), "all of it happened in place"
 
 
-def test_a_card_is_built_with_the_keyboard_alone(designer: Page) -> None:
+def test_design_with_keyboard_only(designer: Page) -> None:
     page = designer
 
     def press_on(name: str, key: str = "Enter") -> None:
@@ -118,7 +118,7 @@ def test_a_card_is_built_with_the_keyboard_alone(designer: Page) -> None:
     expect(page.locator(".layer-head a")).to_have_count(2)
 
 
-def test_a_wrong_value_is_told_and_the_image_stays(designer: Page, console_errors: list[str]) -> None:
+def test_invalid_value_keeps_preview(designer: Page, console_errors: list[str]) -> None:
     page = designer
     page.get_by_role("link", name="Title", exact=True).first.click()
     before = image(page)
@@ -133,7 +133,7 @@ def test_a_wrong_value_is_told_and_the_image_stays(designer: Page, console_error
     console_errors.clear()
 
 
-def test_an_old_answer_never_overwrites_a_newer_one(designer: Page) -> None:
+def test_late_response_does_not_overwrite_newer_change(designer: Page) -> None:
     """The first answer is held back until a second change is on its way."""
     page = designer
     page.get_by_role("link", name="Title", exact=True).first.click()
@@ -158,7 +158,7 @@ def test_an_old_answer_never_overwrites_a_newer_one(designer: Page) -> None:
     expect(page.locator("#p-text")).to_have_value("Second and last")
 
 
-def test_everything_works_without_scripts(context: BrowserContext, page: Page) -> None:
+def test_designer_works_without_javascript(context: BrowserContext, page: Page) -> None:
     still = context.browser.new_context(  # type: ignore[union-attr]
         java_script_enabled=False, storage_state=context.storage_state(), base_url=page.url.partition("/w/")[0]
     ).new_page()

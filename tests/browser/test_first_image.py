@@ -10,7 +10,7 @@ DATA = Path(__file__).parent.parent / "data"
 PAGES = ["", "/templates", "/feeds", "/feeds/new", "/feeds/connect", "/runs", "/runs/new", "/images", "/keys"]
 
 
-def test_from_a_shops_export_to_images(page: Page, tmp_path: Path) -> None:
+def test_shop_export_becomes_images(page: Page, tmp_path: Path) -> None:
     page.get_by_role("link", name="Feeds", exact=True).first.click()
     page.get_by_role("link", name="Upload feed").click()
     page.get_by_label("File").set_input_files(DATA / "shopify-apparel.csv")
@@ -45,7 +45,7 @@ def test_from_a_shops_export_to_images(page: Page, tmp_path: Path) -> None:
     assert page.locator("img").evaluate("image => image.naturalWidth") == 1200
 
 
-def test_the_preview_follows_the_typing(page: Page) -> None:
+def test_preview_follows_typing(page: Page) -> None:
     page.get_by_role("link", name="Templates", exact=True).first.click()
     page.get_by_role("link", name="Product card").click()
     page.wait_for_url("**/templates/*")
@@ -57,7 +57,7 @@ def test_the_preview_follows_the_typing(page: Page) -> None:
     expect(page.get_by_label("Title title")).to_be_focused()
 
 
-def test_everything_works_without_javascript(context: BrowserContext, page: Page) -> None:
+def test_runs_and_templates_work_without_javascript(context: BrowserContext, page: Page) -> None:
     state = context.storage_state()
     plain = context.browser.new_context(
         java_script_enabled=False, storage_state=state, base_url=page.url.partition("/w/")[0]
@@ -98,7 +98,7 @@ def test_injected_markup_is_inert(page: Page, console_errors: list[str]) -> None
     console_errors.clear()
 
 
-def test_the_menu_folds_on_a_phone(page: Page) -> None:
+def test_menu_folds_on_phone(page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto("/w/demo")
     feeds = page.get_by_role("link", name="Feeds", exact=True).first
@@ -109,7 +109,7 @@ def test_the_menu_folds_on_a_phone(page: Page) -> None:
     expect(page.get_by_role("heading", name="Feeds")).to_be_visible()
 
 
-def test_the_keyboard_reaches_the_content_first(page: Page) -> None:
+def test_skip_link_leads_to_content(page: Page) -> None:
     page.goto("/w/demo/feeds")
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
@@ -118,7 +118,7 @@ def test_the_keyboard_reaches_the_content_first(page: Page) -> None:
     expect(page.get_by_role("link", name="Connect an address")).to_be_focused()
 
 
-def test_light_and_dark_can_be_switched_and_stay(page: Page) -> None:
+def test_theme_is_switched_and_remembered(page: Page) -> None:
     page.emulate_media(color_scheme="light")
     page.get_by_role("button", name="Theme").click()
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
@@ -127,7 +127,7 @@ def test_light_and_dark_can_be_switched_and_stay(page: Page) -> None:
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 20, 22)"
 
 
-def test_nothing_jumps(page: Page) -> None:
+def test_pages_have_no_layout_shift(page: Page) -> None:
     for path in ("", "/images", "/runs/new"):
         page.goto(f"/w/demo{path}")
         page.wait_for_load_state("networkidle")

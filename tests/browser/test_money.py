@@ -56,7 +56,7 @@ def installation(
     installation.stop()
 
 
-def test_a_plan_is_taken_and_works_when_stripe_says_so(
+def test_subscribing_activates_plan(
     page: Page, stripe: StripeServer, installation: Installation
 ) -> None:
     page.get_by_role("link", name="Billing").click()
@@ -71,18 +71,18 @@ def test_a_plan_is_taken_and_works_when_stripe_says_so(
     wait_for(lambda: page.reload() and page.get_by_text("of 10,000").count())
 
 
-def test_a_worker_tells_its_own_metrics(installation: Installation) -> None:
+def test_worker_exposes_metrics(installation: Installation) -> None:
     [place] = re.findall(r"^cwz.worker.metrics_address = (.*)$", installation.ini.read_text(), re.MULTILINE)
     assert "cwz_render_duration_seconds_count" in httpx.get(f"http://{place}/metrics").text
 
 
-def test_an_operator_finds_the_way_to_operations(page: Page) -> None:
+def test_operator_reaches_operations_page(page: Page) -> None:
     page.get_by_role("link", name="Demo person").click()
     page.get_by_role("link", name="Operations").click()
     expect(page.get_by_text("Worker lanes running")).to_be_visible()
 
 
-def test_slack_is_added_chosen_and_taken_away(page: Page, slack: SlackServer) -> None:
+def test_slack_is_connected_configured_and_disconnected(page: Page, slack: SlackServer) -> None:
     page.get_by_role("link", name="Settings").click()
     page.get_by_role("link", name="Slack").click()
     page.get_by_role("link", name="Add to Slack").click()
@@ -96,7 +96,7 @@ def test_slack_is_added_chosen_and_taken_away(page: Page, slack: SlackServer) ->
     assert "auth.revoke" in [method for method, _ in slack.asked]
 
 
-def test_everything_is_taken_along(page: Page) -> None:
+def test_workspace_export_is_downloaded(page: Page) -> None:
     page.goto("/w/demo/settings")
     page.get_by_role("link", name="Export everything").click()
     page.get_by_label("With every finished image").check()
@@ -110,7 +110,7 @@ def test_everything_is_taken_along(page: Page) -> None:
     assert any(name.startswith("images/") for name in names)
 
 
-def test_a_workspace_is_deleted_and_brought_back(page: Page) -> None:
+def test_workspace_is_deleted_and_restored(page: Page) -> None:
     page.goto("/w/demo/settings")
     page.get_by_role("link", name="Delete this workspace").click()
     page.get_by_label("Type Harbour Goods to confirm").fill("Harbour Goods")

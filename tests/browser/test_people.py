@@ -54,7 +54,7 @@ def fresh(context: BrowserContext) -> Page:
     return context.new_page()
 
 
-def test_from_nothing_to_a_first_image_of_ones_own(fresh: Page, console_errors: list[str]) -> None:
+def test_sign_up_to_first_images(fresh: Page, console_errors: list[str]) -> None:
     sign_up(fresh, "ada@example.org")
     fresh.get_by_role("link", name="Make a workspace").click()
     fresh.get_by_label("Name").fill("Blue Door")
@@ -75,7 +75,7 @@ def test_from_nothing_to_a_first_image_of_ones_own(fresh: Page, console_errors: 
     console_errors.clear()  # that page is a 404
 
 
-def test_a_code_from_the_phone(fresh: Page) -> None:
+def test_second_factor_sign_in(fresh: Page) -> None:
     sign_up(fresh, "eve@example.org")
     fresh.goto("/account/second-factor")
     fresh.get_by_label("Your password").fill(PASSWORD)

@@ -122,7 +122,7 @@ def happen(services: Services, space: Workspace, what: Event = Event.QUOTA_REACH
 
 
 @pytest.mark.usefixtures("admin")
-def test_an_admin_adds_slack_and_a_channel_is_told(
+def test_admin_connects_slack_and_channel_receives_posts(
     app: TestApp, make: Factory, server: SlackServer, space: Workspace, kept: Services
 ) -> None:
     happen(kept, space)
@@ -143,7 +143,7 @@ def test_an_admin_adds_slack_and_a_channel_is_told(
     assert len(server.posts()) == 1
 
 
-def test_however_much_happens_slack_is_looked_up_once(make: Factory, space: Workspace) -> None:
+def test_slack_link_is_queried_once_per_emit(make: Factory, space: Workspace) -> None:
     counts = []
     with make.database.transaction(space.id) as db:
         for images in (1, 100):
@@ -154,7 +154,7 @@ def test_however_much_happens_slack_is_looked_up_once(make: Factory, space: Work
 
 
 @pytest.mark.usefixtures("admin")
-def test_a_run_is_told_with_its_first_images_and_a_link(
+def test_run_post_shows_first_images_and_link(
     app: TestApp, make: Factory, server: SlackServer, space: Workspace, kept: Services
 ) -> None:
     connect(app, space)
@@ -192,7 +192,7 @@ def test_a_run_is_told_with_its_first_images_and_a_link(
     ("code", "trouble"),
     [("token_revoked", REMOVED_IN_SLACK), ("account_inactive", REMOVED_IN_SLACK), ("is_archived", CHANNEL_CLOSED)],
 )
-def test_what_is_gone_for_good_is_shown_and_not_tried_again(
+def test_permanent_error_is_shown_and_not_retried(
     app: TestApp, make: Factory, server: SlackServer, space: Workspace, kept: Services, code: str, trouble: str
 ) -> None:
     connect(app, space)
@@ -210,7 +210,7 @@ def test_what_is_gone_for_good_is_shown_and_not_tried_again(
 
 
 @pytest.mark.usefixtures("admin")
-def test_one_message_that_slack_does_not_take_stops_no_other(
+def test_rejected_message_does_not_block_others(
     app: TestApp, make: Factory, server: SlackServer, space: Workspace, kept: Services
 ) -> None:
     connect(app, space)
@@ -224,7 +224,7 @@ def test_one_message_that_slack_does_not_take_stops_no_other(
 
 
 @pytest.mark.usefixtures("admin")
-def test_while_slack_is_down_news_wait(
+def test_posts_are_retried_while_slack_is_unavailable(
     app: TestApp, make: Factory, server: SlackServer, space: Workspace, kept: Services, app_url: str
 ) -> None:
     connect(app, space)
@@ -244,7 +244,7 @@ def test_while_slack_is_down_news_wait(
 
 
 @pytest.mark.usefixtures("admin")
-def test_disconnecting_gives_the_token_back(
+def test_disconnecting_revokes_token(
     app: TestApp, make: Factory, server: SlackServer, space: Workspace, kept: Services
 ) -> None:
     connect(app, space)
@@ -256,7 +256,7 @@ def test_disconnecting_gives_the_token_back(
     assert not server.posts()
 
 
-def test_the_way_back_is_for_the_session_that_left(
+def test_callback_requires_session_that_started(
     app: TestApp, make: Factory, server: SlackServer, space: Workspace, admin: Account
 ) -> None:
     state = go_to_slack(app, space)
@@ -283,7 +283,7 @@ def test_the_way_back_is_for_the_session_that_left(
     assert link_of(make, space) is None
 
 
-def test_who_is_no_admin_any_more_on_the_way_back_connects_nothing(
+def test_callback_requires_current_admin(
     app: TestApp, make: Factory, server: SlackServer, space: Workspace, admin: Account
 ) -> None:
     state = go_to_slack(app, space)
@@ -295,7 +295,7 @@ def test_who_is_no_admin_any_more_on_the_way_back_connects_nothing(
 
 @pytest.mark.usefixtures("admin")
 @pytest.mark.parametrize("query", ["error=access_denied", "code=bad-code"])
-def test_a_refusal_changes_nothing(
+def test_denied_authorization_changes_nothing(
     app: TestApp, make: Factory, server: SlackServer, space: Workspace, query: str
 ) -> None:
     state = go_to_slack(app, space)
@@ -304,7 +304,7 @@ def test_a_refusal_changes_nothing(
 
 
 @pytest.mark.usefixtures("admin")
-def test_only_a_channel_of_the_team_is_taken(
+def test_foreign_channel_is_rejected(
     app: TestApp, make: Factory, server: SlackServer, space: Workspace
 ) -> None:
     connect(app, space)
@@ -317,14 +317,14 @@ def test_only_a_channel_of_the_team_is_taken(
 
 
 @pytest.mark.parametrize("role", [Role.USER, Role.SUPPORT])
-def test_others_do_not_see_it(app: TestApp, make: Factory, server: SlackServer, space: Workspace, role: Role) -> None:
+def test_only_admins_see_slack_page(app: TestApp, make: Factory, server: SlackServer, space: Workspace, role: Role) -> None:
     sign_in(app, make.member(space, role))
     for path in ("", "/connect"):
         app.get(f"/w/{space.slug}/slack{path}", status=403)
 
 
 @pytest.mark.usefixtures("admin")
-def test_its_token_is_encrypted_anew_with_the_other_secrets(
+def test_key_rotation_reencrypts_token(
     app: TestApp, make: Factory, server: SlackServer, space: Workspace, kept: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect(app, space)
@@ -337,7 +337,7 @@ def test_its_token_is_encrypted_anew_with_the_other_secrets(
     assert decrypt_slack_token(link, KeyRing([newest])) == TOKEN
 
 
-def test_a_token_opens_for_its_workspace_only(
+def test_token_is_bound_to_its_workspace(
     make: Factory, server: SlackServer, space: Workspace, kept: Services
 ) -> None:
     assert kept.slack is not None

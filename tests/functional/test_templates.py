@@ -57,7 +57,7 @@ def change(studio: Studio, layer: str = "Title", status: int = 303, **typed: str
     return answer.follow() if status == 303 else answer
 
 
-def test_a_change_is_a_draft_until_it_is_published(studio: Studio) -> None:
+def test_change_stays_draft_until_published(studio: Studio) -> None:
     page = change(studio, x="33")
     assert "Draft saved, not published" in page.text
     assert studio.form(page, "properties")["x"].value == "33"
@@ -69,7 +69,7 @@ def test_a_change_is_a_draft_until_it_is_published(studio: Studio) -> None:
     assert studio.log == ["template.draft", "template.edit"]
 
 
-def test_a_wrong_value_is_said_at_its_field_and_what_was_typed_stays(studio: Studio) -> None:
+def test_invalid_value_shows_error_and_keeps_input(studio: Studio) -> None:
     change(studio, x="33")
     page = change(studio, status=422, size="tall", x="44")
     assert page.html.find(id="size-error").text == "Enter a whole number"
@@ -78,7 +78,7 @@ def test_a_wrong_value_is_said_at_its_field_and_what_was_typed_stays(studio: Stu
     assert studio.form(studio.page("layer=Title"), "properties")["x"].value == "33", "nothing of it is kept"
 
 
-def test_undo_and_redo_are_buttons(studio: Studio) -> None:
+def test_undo_and_redo_buttons(studio: Studio) -> None:
     def press(page: Any, name: str) -> Any:
         form = next(form for form in page.forms.values() if form.action.partition("?")[0].endswith(f"/{name}"))
         return form.submit().follow()
@@ -98,7 +98,7 @@ def test_undo_and_redo_are_buttons(studio: Studio) -> None:
     assert "Version 1 is published" in studio.page().text
 
 
-def test_layers_are_added_moved_hidden_locked_copied_and_removed(studio: Studio) -> None:
+def test_layer_actions(studio: Studio) -> None:
     def names(page: Any) -> list[str]:
         return [link.text.strip() for link in page.html.select(".layer-head a")]
 
@@ -120,7 +120,7 @@ def test_layers_are_added_moved_hidden_locked_copied_and_removed(studio: Studio)
     assert studio.log == ["template.draft"], "one entry for a draft, not one for each stroke"
 
 
-def test_sizes_share_the_layers_and_move_them(studio: Studio) -> None:
+def test_sizes_share_layers_with_own_positions(studio: Studio) -> None:
     form = studio.form(studio.page(), "add-size")
     form["width"], form["height"] = "200", "400"
     page = form.submit().follow()
@@ -139,7 +139,7 @@ def test_sizes_share_the_layers_and_move_them(studio: Studio) -> None:
     )
 
 
-def test_columns_are_edited_and_one_in_use_stays(studio: Studio) -> None:
+def test_fields_are_edited_and_used_field_stays(studio: Studio) -> None:
     form = studio.form(studio.page(), "fields")
     form["2.name"], form["2.label"], form["2.default"] = "price", "Price", "€ 5"
     page = form.submit().follow()
@@ -151,7 +151,7 @@ def test_columns_are_edited_and_one_in_use_stays(studio: Studio) -> None:
     assert studio.form(studio.page(), "fields")["0.name"].value == "title"
 
 
-def test_the_image_shows_the_draft_with_a_row_of_a_feed(studio: Studio) -> None:
+def test_preview_shows_draft_with_feed_row(studio: Studio) -> None:
     feed = studio.make.feed(studio.space, b"sku,title\n1,First product\n2,Second product\n")
     change(studio, text="{{ title | upper }}")
     images = set()
@@ -167,7 +167,7 @@ def test_the_image_shows_the_draft_with_a_row_of_a_feed(studio: Studio) -> None:
     assert studio.app.get(f"{studio.here}/preview?version=1").body not in images
 
 
-def test_findings_stand_beside_their_layer(studio: Studio) -> None:
+def test_findings_are_shown_beside_their_layer(studio: Studio) -> None:
     page = change(studio, text="Much too long for such a small box, and longer still " * 3, color="#fefefe")
     item = next(item for item in page.html.select(".layer-list li") if "Title" in item.select_one(".layer-head a").text)
     findings = [finding.text.strip() for finding in item.select(".finding")]
@@ -175,7 +175,7 @@ def test_findings_stand_beside_their_layer(studio: Studio) -> None:
     assert any("hard to read" in finding for finding in findings)
 
 
-def test_a_code_that_can_not_be_rendered_leaves_the_designer_usable(studio: Studio) -> None:
+def test_invalid_barcode_keeps_designer_usable(studio: Studio) -> None:
     token = studio.page().html.find("input", {"name": "csrf_token"})["value"]
     page = studio.app.post(f"{studio.here}/design", {"csrf_token": token, "do": "add", "type": "code"}).follow()
     form = studio.form(page, "properties")
@@ -187,11 +187,11 @@ def test_a_code_that_can_not_be_rendered_leaves_the_designer_usable(studio: Stud
 @pytest.mark.parametrize(
     "query", ["version=99", "version=0", "size=gone", "feed=x", "width=1", "width=99999", "more=1"]
 )
-def test_a_preview_of_nothing_is_refused(studio: Studio, query: str) -> None:
+def test_invalid_preview_query_is_rejected(studio: Studio, query: str) -> None:
     studio.app.get(f"{studio.here}/preview?{query}", status=[404, 422])
 
 
-def test_versions_show_how_they_looked_and_lead_back(studio: Studio) -> None:
+def test_versions_show_previews_and_can_be_restored(studio: Studio) -> None:
     page = studio.app.get(f"{studio.here}/document")
     form = page.forms[1] if "document" in page.forms[1].fields else page.forms[0]
     document = json.loads(form["document"].value)
@@ -211,7 +211,7 @@ def test_versions_show_how_they_looked_and_lead_back(studio: Studio) -> None:
     assert studio.log == ["template.edit", "template.rollback"]
 
 
-def test_a_template_is_exported_and_brought_in_again(studio: Studio) -> None:
+def test_exported_template_can_be_imported(studio: Studio) -> None:
     exported = studio.app.get(f"{studio.here}/template.json")
     assert exported.headers["Content-Disposition"] == 'attachment; filename="card.json"'
     form = next(form for form in studio.app.get(f"{studio.base}/new").forms.values() if "file" in form.fields)
@@ -233,7 +233,7 @@ def test_a_template_is_exported_and_brought_in_again(studio: Studio) -> None:
         (b'{"a": "' + b"x" * 600_000 + b'"}', "longer than 500,000"),
     ],
 )
-def test_a_file_that_is_no_template_is_refused_in_words(studio: Studio, data: bytes, saying: str) -> None:
+def test_invalid_template_file_is_rejected_with_message(studio: Studio, data: bytes, saying: str) -> None:
     form = next(form for form in studio.app.get(f"{studio.base}/new").forms.values() if "file" in form.fields)
     form["file"], form["name"] = Upload("card.json", data), "Broken"
     page = form.submit(status=422)
@@ -241,7 +241,7 @@ def test_a_file_that_is_no_template_is_refused_in_words(studio: Studio, data: by
     assert page.html.find(id="name")["value"] == "Broken"
 
 
-def test_a_new_template_begins_with_a_starter(studio: Studio) -> None:
+def test_new_template_from_starter(studio: Studio) -> None:
     page = studio.app.get(f"{studio.base}/new")
     starters = [button["value"] for button in page.html.select('button[name="starter"]')]
     assert len(starters) == 9
@@ -255,7 +255,7 @@ def test_a_new_template_begins_with_a_starter(studio: Studio) -> None:
     studio.app.get(f"{studio.base}/starter?name=../../etc/passwd", status=422)
 
 
-def test_a_starter_needs_storage_for_its_renderings_and_says_so(studio: Studio) -> None:
+def test_starter_without_storage_shows_error(studio: Studio) -> None:
     with studio.make.database.transaction(studio.space.id) as db:
         db.execute(text("UPDATE connections SET is_default = false"))
     form = next(f for f in studio.app.get(f"{studio.base}/new").forms.values() if "starter" in f.fields)
@@ -264,7 +264,7 @@ def test_a_starter_needs_storage_for_its_renderings_and_says_so(studio: Studio) 
     assert studio.make.count(Template, studio.space.id) == 1
 
 
-def test_a_template_is_renamed_duplicated_deleted_and_brought_back(studio: Studio) -> None:
+def test_template_is_renamed_duplicated_deleted_and_restored(studio: Studio) -> None:
     app, key = studio.app, studio.make.key(studio.space)
 
     def submit(ending: str, **typed: str) -> Any:
@@ -291,7 +291,7 @@ def test_a_template_is_renamed_duplicated_deleted_and_brought_back(studio: Studi
     assert studio.log == ["template.rename", "template.create", "template.delete", "template.restore"]
 
 
-def test_a_support_agent_looks_and_does_not_touch(app: TestApp, make: Factory) -> None:
+def test_support_agent_cannot_edit_templates(app: TestApp, make: Factory) -> None:
     studio = Studio(app, make, Role.SUPPORT)
     page = app.get(studio.here)
     assert "Design" not in [link.text.strip() for link in page.html.select(".head a")]
@@ -300,7 +300,7 @@ def test_a_support_agent_looks_and_does_not_touch(app: TestApp, make: Factory) -
     app.get(f"{studio.here}/design", status=403)
 
 
-def test_a_font_is_brought_used_and_taken_off_the_list(studio: Studio) -> None:
+def test_font_is_uploaded_used_and_removed(studio: Studio) -> None:
     fonts = f"/w/{studio.space.slug}/fonts"
     form = next(form for form in studio.app.get(fonts).forms.values() if "file" in form.fields)
     form["file"] = Upload("caveat.ttf", FONT.read_bytes())
@@ -323,14 +323,14 @@ def test_a_font_is_brought_used_and_taken_off_the_list(studio: Studio) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"no font", FONT.read_bytes()[:900], b"\0\1\0\0" + bytes(MAX_FONT_BYTES)])
-def test_what_is_no_font_is_refused_in_words(studio: Studio, data: bytes) -> None:
+def test_invalid_font_is_rejected_with_message(studio: Studio, data: bytes) -> None:
     form = next(f for f in studio.app.get(f"/w/{studio.space.slug}/fonts").forms.values() if "file" in f.fields)
     form["file"] = Upload("font.ttf", data)
     assert form.submit(status=422).html.find(id="file-error") is not None
     assert studio.make.count(Font, studio.space.id) == 0
 
 
-def test_the_schema_is_published_and_says_what_the_engine_says(app: TestApp, make: Factory) -> None:
+def test_published_schema_matches_engine(app: TestApp, make: Factory) -> None:
     answer = app.get("/v1/schemas/template")
     assert answer.content_type == "application/schema+json"
     schema = answer.json
@@ -351,7 +351,7 @@ def test_api_renders_other_size_and_scale(app: TestApp, make: Factory) -> None:
     api(app, key, {"template": "card", "scale": 4}, status=422)
 
 
-def test_a_run_says_before_it_starts_what_to_look_at(app: TestApp, make: Factory) -> None:
+def test_run_form_shows_findings_before_start(app: TestApp, make: Factory) -> None:
     studio = Studio(app, make)
     rows = b"sku,title\n" + b"".join(b"%d,%s\n" % (n, b"Long words " * (30 if n % 2 else 0) + b"x") for n in range(6))
     feed = make.feed(studio.space, rows)

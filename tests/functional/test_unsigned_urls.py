@@ -17,7 +17,7 @@ def space(app: TestApp, make: Factory) -> Workspace:
     return space
 
 
-def test_an_admin_opens_a_template_and_closes_it_again(app: TestApp, make: Factory, space: Workspace) -> None:
+def test_admin_allows_and_denies_unsigned_urls(app: TestApp, make: Factory, space: Workspace) -> None:
     template = make.template(space)
     page = app.get(f"/w/{space.slug}/templates/{template.id}").click("Unsigned URLs")
     assert page.html.find("h2").text == "Not allowed"
@@ -40,7 +40,7 @@ def test_an_admin_opens_a_template_and_closes_it_again(app: TestApp, make: Facto
     assert actions[-2:] == ["template.open", "template.close"]
 
 
-def test_nothing_can_be_opened_that_the_template_does_not_have(app: TestApp, make: Factory, space: Workspace) -> None:
+def test_unknown_parameters_cannot_be_allowed(app: TestApp, make: Factory, space: Workspace) -> None:
     template = make.template(space)
     page = app.get(f"/w/{space.slug}/templates/{template.id}/unsigned-urls")
     token = page.html.find("input", {"name": "csrf_token"})["value"]
@@ -51,7 +51,7 @@ def test_nothing_can_be_opened_that_the_template_does_not_have(app: TestApp, mak
 
 
 @pytest.mark.parametrize("role", [Role.USER, Role.SUPPORT])
-def test_only_admins_open_templates(app: TestApp, make: Factory, role: Role) -> None:
+def test_only_admins_change_unsigned_urls(app: TestApp, make: Factory, role: Role) -> None:
     space = make.workspace()
     template = make.template(space)
     sign_in(app, make.member(space, role))
@@ -59,7 +59,7 @@ def test_only_admins_open_templates(app: TestApp, make: Factory, role: Role) -> 
     assert "Unsigned URLs" not in app.get(f"/w/{space.slug}/templates/{template.id}").text
 
 
-def test_rendering_is_bounded_by_address_and_what_is_there_is_not(wsgi: Router, app: TestApp, make: Factory) -> None:
+def test_new_renders_are_limited_per_visitor_and_cached_ones_are_not(wsgi: Router, app: TestApp, make: Factory) -> None:
     template: Template = make.template(make.workspace())
     with make.database.transaction(template.workspace_id) as db:
         db.merge(template).open_parameters = ["title"]

@@ -64,14 +64,14 @@ def desk(make: Factory) -> Desk:
     return Desk(make)
 
 
-def test_a_draft_changes_nothing_that_is_published(desk: Desk) -> None:
+def test_draft_does_not_change_published_version(desk: Desk) -> None:
     assert desk.widen(400)
     assert not desk.widen(401), "it has begun already"
     assert desk.width == 401
     assert desk.do(lambda db, template: load_design(db, template).document.canvas.width) == 300
 
 
-def test_undo_and_redo_go_through_the_steps_and_no_further(desk: Desk) -> None:
+def test_undo_and_redo_stop_at_the_ends(desk: Desk) -> None:
     assert desk.can == (False, False)
     for width in (400, 500):
         desk.widen(width)
@@ -86,7 +86,7 @@ def test_undo_and_redo_go_through_the_steps_and_no_further(desk: Desk) -> None:
     assert desk.can == (True, False)
 
 
-def test_a_change_after_an_undo_forgets_what_was_undone(desk: Desk) -> None:
+def test_change_after_undo_discards_undone_steps(desk: Desk) -> None:
     for width in (400, 500):
         desk.widen(width)
     desk.do(undo)
@@ -96,7 +96,7 @@ def test_a_change_after_an_undo_forgets_what_was_undone(desk: Desk) -> None:
     assert desk.width == 400
 
 
-def test_a_change_after_everything_was_undone_begins_anew(desk: Desk) -> None:
+def test_change_after_undoing_everything_starts_new_draft(desk: Desk) -> None:
     desk.widen(400)
     desk.do(undo)
     assert desk.width == 300
@@ -105,7 +105,7 @@ def test_a_change_after_everything_was_undone_begins_anew(desk: Desk) -> None:
     assert desk.width == 300
 
 
-def test_quick_changes_of_the_same_thing_are_one_step(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quick_changes_of_same_property_are_merged(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drafts, "MERGE_WITHIN", timedelta(hours=1))
     for width in (400, 410, 420):
         desk.widen(width)
@@ -116,7 +116,7 @@ def test_quick_changes_of_the_same_thing_are_one_step(desk: Desk, monkeypatch: p
     assert desk.width == 300
 
 
-def test_only_so_many_steps_are_kept(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_steps_is_limited(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drafts, "MAX_STEPS", 5)
     for width in range(400, 412):
         desk.widen(width)
@@ -128,7 +128,7 @@ def test_only_so_many_steps_are_kept(desk: Desk, monkeypatch: pytest.MonkeyPatch
     assert desk.width == 407, "what was forgotten is never taken for what is published"
 
 
-def test_publishing_makes_a_version_and_ends_the_draft(desk: Desk) -> None:
+def test_publishing_creates_version_and_ends_draft(desk: Desk) -> None:
     desk.widen(400)
     assert desk.do(lambda db, template: publish_draft(db, template, desk.person.id))
     assert not desk.do(lambda db, template: publish_draft(db, template, desk.person.id))
@@ -138,14 +138,14 @@ def test_publishing_makes_a_version_and_ends_the_draft(desk: Desk) -> None:
     assert desk.do(lambda db, template: load_design(db, template, 1).document.canvas.width) == 300
 
 
-def test_discarding_goes_back_to_what_is_published(desk: Desk) -> None:
+def test_discarding_restores_published_version(desk: Desk) -> None:
     desk.widen(400)
     desk.do(discard_draft)
     assert desk.width == 300
     assert desk.make.count(TemplateStep, desk.space.id) == 0
 
 
-def test_a_step_of_an_older_version_of_the_document_can_be_opened(desk: Desk) -> None:
+def test_step_with_older_document_version_is_migrated(desk: Desk) -> None:
     desk.widen(400)
 
     def make_old(db: Any, template: Template) -> None:

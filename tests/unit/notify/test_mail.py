@@ -38,7 +38,7 @@ def mail(to: str = "ada@example.org") -> MimeMessage:
     return build_mime_message(LETTER, to=to, sender="ConnectWyze <no-reply@example.org>")
 
 
-def test_a_letter_has_a_text_and_an_html_part_that_say_the_same() -> None:
+def test_text_and_html_parts_have_same_content() -> None:
     for paragraph in LETTER.paragraphs:
         assert paragraph in render_text(LETTER)
     assert "http://localhost/x?a=1&b=2" in render_text(LETTER)
@@ -47,20 +47,20 @@ def test_a_letter_has_a_text_and_an_html_part_that_say_the_same() -> None:
     assert "<script>" not in render_html(LETTER)
 
 
-def test_nothing_in_a_subject_becomes_a_header() -> None:
+def test_subject_cannot_inject_headers() -> None:
     letter = EmailMessage("Hello\r\nBcc: eve@example.org\r\n\r\nbody", ("x",))
     sent = build_mime_message(letter, to="ada@example.org", sender="ConnectWyze <no-reply@example.org>")
     assert sent["Bcc"] is None
     assert sent["Subject"] == "Hello Bcc: eve@example.org body"
 
 
-def test_a_letter_survives_a_jobs_arguments() -> None:
+def test_message_survives_job_arguments() -> None:
     assert EmailMessage.from_json(json.loads(json.dumps(LETTER.as_json()))) == LETTER
     plain = EmailMessage("s", ("p",))
     assert EmailMessage.from_json(json.loads(json.dumps(plain.as_json()))) == plain
 
 
-def test_the_folder_gets_a_file(tmp_path: Path) -> None:
+def test_folder_transport_writes_file(tmp_path: Path) -> None:
     FolderTransport(tmp_path / "mail").send(mail())
     [path] = (tmp_path / "mail").iterdir()
     assert path.suffix == ".eml"
@@ -115,14 +115,14 @@ def smtp(inbox: Any, password: str = GOOD, tls: str = "none") -> SmtpTransport:
     return SmtpTransport("127.0.0.1", inbox.port, tls, "user", password)
 
 
-def test_smtp_hands_a_mail_over(inbox: Inbox) -> None:
+def test_smtp_transport_sends_message(inbox: Inbox) -> None:
     smtp(inbox).send(mail())
     [envelope] = inbox.mails
     assert envelope.rcpt_tos == ["ada@example.org"]
     assert b"All is well." in envelope.content
 
 
-def test_smtp_tells_never_from_later(inbox: Inbox) -> None:
+def test_smtp_distinguishes_permanent_and_temporary_errors(inbox: Inbox) -> None:
     inbox.refusal = "550 no such user"
     with pytest.raises(UndeliverableError):
         smtp(inbox).send(mail())
@@ -132,14 +132,14 @@ def test_smtp_tells_never_from_later(inbox: Inbox) -> None:
 
 
 @pytest.mark.parametrize("how", [{"password": "wrong"}, {"tls": "starttls"}, {"tls": "tls"}])
-def test_smtp_that_does_not_go_as_it_should_is_for_later(inbox: Inbox, how: dict[str, str]) -> None:
+def test_smtp_protocol_error_is_temporary(inbox: Inbox, how: dict[str, str]) -> None:
     with pytest.raises(EmailDeliveryError) as refusal:
         smtp(inbox, **how).send(mail())
     assert "wrong" not in str(refusal.value)
     assert inbox.mails == [], "never in clear when TLS was asked for"
 
 
-def test_smtp_that_is_not_there_is_for_later() -> None:
+def test_smtp_connection_error_is_temporary() -> None:
     with pytest.raises(EmailDeliveryError):
         SmtpTransport("127.0.0.1", free_port(), "none", "", "").send(mail())
 
@@ -173,7 +173,7 @@ def resend_api(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     thread.join()
 
 
-def test_resend_gets_both_parts(resend_api: dict[str, Any]) -> None:
+def test_resend_receives_both_parts(resend_api: dict[str, Any]) -> None:
     ResendTransport("re_key").send(mail())
     [(path, authorization, body)] = resend_api["asked"]
     assert (path, authorization) == ("/emails", "Bearer re_key")
@@ -183,7 +183,7 @@ def test_resend_gets_both_parts(resend_api: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("status", "name"), [(429, "rate_limit_exceeded"), (401, "missing_api_key"), (500, "x")])
-def test_resend_that_refuses_is_for_later_and_the_key_is_not_told(
+def test_resend_error_is_temporary_and_hides_key(
     resend_api: dict[str, Any], status: int, name: str
 ) -> None:
     resend_api["status"] = status
@@ -200,7 +200,7 @@ class Down:
         raise EmailDeliveryError("down")
 
 
-def test_a_dead_mail_server_delays_a_mail_and_loses_nothing(services: Services, mailbox: Mailbox) -> None:
+def test_unavailable_mail_server_delays_email(services: Services, mailbox: Mailbox) -> None:
     with services.database.transaction() as db:
         enqueue_email(db, "ada@example.org", LETTER)
     mailbox.deliver(EmailService(Down(), "ConnectWyze <x@example.org>", "http://localhost", LINKS))
@@ -211,7 +211,7 @@ def test_a_dead_mail_server_delays_a_mail_and_loses_nothing(services: Services, 
     assert mailbox.waiting() == 0
 
 
-def test_a_mail_that_can_never_arrive_is_not_tried_again(services: Services, mailbox: Mailbox, inbox: Inbox) -> None:
+def test_undeliverable_email_is_not_retried(services: Services, mailbox: Mailbox, inbox: Inbox) -> None:
     inbox.refusal = "550 no such user"
     with services.database.transaction() as db:
         enqueue_email(db, "ada@example.org", LETTER)
@@ -219,7 +219,7 @@ def test_a_mail_that_can_never_arrive_is_not_tried_again(services: Services, mai
     assert mailbox.waiting() == 0
 
 
-def test_a_transaction_that_fails_writes_no_mail(make: Factory, services: Services, mailbox: Mailbox) -> None:
+def test_rolled_back_transaction_sends_no_email(make: Factory, services: Services, mailbox: Mailbox) -> None:
     with services.database.session() as db:
         enqueue_email(db, "ada@example.org", LETTER)
         db.rollback()

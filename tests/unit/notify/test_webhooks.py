@@ -103,7 +103,7 @@ def secrets(sender: Sender, numbers: range = range(1, 2), owner: UUID | None = N
     return sender.webhooks.secrets_for(owner or sender.hook.id, numbers)
 
 
-def test_a_message_is_signed_so_that_the_public_library_verifies_it(sender: Sender, listener: Listener) -> None:
+def test_signature_is_verified_by_standardwebhooks(sender: Sender, listener: Listener) -> None:
     delivery = sender.send(sender.emit(id="42"))
     [(headers, body)] = listener.got
     [secret] = secrets(sender)
@@ -118,7 +118,7 @@ def test_a_message_is_signed_so_that_the_public_library_verifies_it(sender: Send
         Verifier(secrets(sender, range(2, 3))[0]).verify(body, headers)
 
 
-def test_while_a_secret_is_replaced_both_verify(sender: Sender, listener: Listener) -> None:
+def test_both_secrets_verify_during_rotation(sender: Sender, listener: Listener) -> None:
     with sender.change() as db:
         rotate_secret(db.get_one(Webhook, (sender.space.id, sender.hook.id)))
     sender.send(sender.emit())
@@ -129,7 +129,7 @@ def test_while_a_secret_is_replaced_both_verify(sender: Sender, listener: Listen
         assert Verifier(secret).verify(body, headers)
 
 
-def test_an_address_that_a_request_named_is_signed_with_the_workspaces_secret(
+def test_request_webhook_is_signed_with_workspace_secret(
     sender: Sender, listener: Listener
 ) -> None:
     with sender.change() as db:
@@ -141,7 +141,7 @@ def test_an_address_that_a_request_named_is_signed_with_the_workspaces_secret(
 
 
 @pytest.mark.parametrize("status", [301, 404, 500])
-def test_what_is_not_taken_is_sent_again_under_the_same_id(sender: Sender, listener: Listener, status: int) -> None:
+def test_failed_delivery_is_retried_with_same_id(sender: Sender, listener: Listener, status: int) -> None:
     listener.status = status
     delivery = sender.emit()
     with pytest.raises(WebhookDeliveryError):
@@ -155,7 +155,7 @@ def test_what_is_not_taken_is_sent_again_under_the_same_id(sender: Sender, liste
     assert len(listener.got) == 2, "what was delivered is not sent again by itself"
 
 
-def test_after_the_last_try_it_is_given_up_and_can_be_sent_again_by_hand(sender: Sender, listener: Listener) -> None:
+def test_dead_delivery_can_be_resent(sender: Sender, listener: Listener) -> None:
     listener.status = 503
     delivery = sender.send(sender.emit(), last_try=True)
     assert (delivery.state, delivery.attempts) == ("dead", 1)
@@ -165,7 +165,7 @@ def test_after_the_last_try_it_is_given_up_and_can_be_sent_again_by_hand(sender:
     assert sender.send(delivery).state == "delivered"
 
 
-def test_410_switches_the_webhook_off(sender: Sender, listener: Listener) -> None:
+def test_410_disables_webhook(sender: Sender, listener: Listener) -> None:
     listener.status = 410
     waiting, gone = sender.emit(), sender.emit()
     assert sender.send(gone).state == "dead"
@@ -179,7 +179,7 @@ def test_410_switches_the_webhook_off(sender: Sender, listener: Listener) -> Non
 
 
 @pytest.mark.parametrize("url", ["http://169.254.169.254/latest", "https://10.0.0.1/", "https://localhost/"])
-def test_an_address_inside_is_refused_before_a_connection(make: Factory, url: str) -> None:
+def test_internal_host_is_blocked_before_connecting(make: Factory, url: str) -> None:
     inside = {"169.254.169.254": "169.254.169.254", "10.0.0.1": "10.0.0.1", "localhost": "127.0.0.1"}
     sender = Sender(make, url)
     sender.webhooks = WebhookSender(SECRET, Fetcher(resolver=lambda host, _: [inside[host]]))
@@ -193,7 +193,7 @@ def test_an_address_inside_is_refused_before_a_connection(make: Factory, url: st
     sender.close()
 
 
-def test_only_those_who_want_an_event_are_told_and_only_in_their_workspace(make: Factory, sender: Sender) -> None:
+def test_only_subscribed_webhooks_of_the_workspace_receive_event(make: Factory, sender: Sender) -> None:
     other = make.workspace()
     make.webhook(other, "https://other.example/")
     choosy = make.webhook(sender.space, "https://choosy.example/", Event.QUOTA_REACHED)
@@ -206,7 +206,7 @@ def test_only_those_who_want_an_event_are_told_and_only_in_their_workspace(make:
         assert db.scalars(select(WebhookDelivery)).all() == []
 
 
-def test_nothing_is_told_of_what_was_rolled_back(make: Factory, sender: Sender) -> None:
+def test_rolled_back_transaction_emits_nothing(make: Factory, sender: Sender) -> None:
     with sender.change() as db:
         emit(db, sender.space.id, Event.RUN_FINISHED, {})
         db.rollback()
@@ -214,13 +214,13 @@ def test_nothing_is_told_of_what_was_rolled_back(make: Factory, sender: Sender) 
         assert db.scalar(text("SELECT count(*) FROM procrastinate_jobs")) == 0
 
 
-def test_the_job_sends_it(make: Factory, sender: Sender, listener: Listener, app_url: str) -> None:
+def test_job_sends_delivery(make: Factory, sender: Sender, listener: Listener, app_url: str) -> None:
     sender.emit(id="1")
     run_jobs(app_url, QUEUE, {"database": make.database, "webhooks": sender.webhooks})
     assert len(listener.got) == 1
 
 
-def test_tries_go_on_for_three_days_and_then_end() -> None:
+def test_retries_span_three_days() -> None:
     assert 3 * 86400 <= sum(RETRY_DELAYS) < 4 * 86400
     strategy = ScheduledRetry(RETRY_DELAYS)
     attempts = [Job(id=1, queue="q", lock=None, queueing_lock=None, task_name="t", attempts=n) for n in range(11)]
@@ -234,7 +234,7 @@ def test_every_job_has_a_worker() -> None:
     assert queues <= {*WORK_QUEUES, *IO_QUEUES, PREPARE_QUEUE, RENDER_QUEUE, UPKEEP_QUEUE}
 
 
-def test_the_space_of_a_webhook_is_its_own(make: Factory, sender: Sender) -> None:
+def test_webhook_belongs_to_its_workspace(make: Factory, sender: Sender) -> None:
     theirs = make.workspace()
     hook = make.webhook(theirs)
     assert secrets(sender) != secrets(sender, owner=hook.id)

@@ -12,19 +12,19 @@ def document() -> ImageTemplate:
     return add_size(ImageTemplate.model_validate(small_document()), "square", 200, 200)
 
 
-def test_what_an_address_says_wrong_is_as_usual(document: ImageTemplate) -> None:
+def test_invalid_query_values_fall_back_to_defaults(document: ImageTemplate) -> None:
     selection = parse_selection({"layer": "Title", "row": "x", "zoom": "900", "feed": "nonsense", "size": "gone", "more": "1"})
     assert selection.within(document) == Selection(layer="Title")
     assert parse_selection({"layer": "nobody"}).within(document) == Selection()
 
 
-def test_an_address_holds_what_is_chosen_and_nothing_else() -> None:
+def test_query_contains_only_changed_values() -> None:
     assert Selection().query() == ""
     assert Selection(layer="A & B", zoom="200").query() == "layer=A+%26+B&zoom=200"
     assert Selection(layer="A", size="square").query(layer="") == "size=square"
 
 
-def test_properties_in_a_size_move_the_layer_there_alone(document: ImageTemplate) -> None:
+def test_position_in_size_changes_that_size_only(document: ImageTemplate) -> None:
     selection = Selection(layer="Title", size="square")
     layer = document.in_size("square").find_layer("Title")
     assert layer is not None
@@ -34,21 +34,21 @@ def test_properties_in_a_size_move_the_layer_there_alone(document: ImageTemplate
     assert what == "Title: x"
 
 
-def test_a_new_layer_is_chosen_and_a_removed_one_no_more(document: ImageTemplate) -> None:
+def test_added_layer_is_selected_and_removed_one_is_not(document: ImageTemplate) -> None:
     changed, selection, _ = change_design(document, Selection(), {"do": "add", "type": "text"})
     assert selection.layer == "Text"
     _, selection, _ = change_design(changed, selection, {"do": "remove", "layer": "Text"})
     assert selection.layer == ""
 
 
-def test_renaming_goes_on_with_the_layer(document: ImageTemplate) -> None:
+def test_renamed_layer_stays_selected(document: ImageTemplate) -> None:
     layer = document.find_layer("Title")
     assert layer is not None
     typed = {**serialize_layer(layer), "do": "properties", "name": "Headline"}
     assert change_design(document, Selection(layer="Title"), typed)[1].layer == "Headline"
 
 
-def test_a_column_that_is_not_there_yet_can_be_added_with_the_change_that_shows_it(document: ImageTemplate) -> None:
+def test_missing_field_can_be_added_with_the_change(document: ImageTemplate) -> None:
     layer = document.find_layer("Title")
     assert layer is not None
     typed = {**serialize_layer(layer), "do": "properties", "text": "{{ title }} {{ old_price | currency }}"}
@@ -61,7 +61,7 @@ def test_a_column_that_is_not_there_yet_can_be_added_with_the_change_that_shows_
         change_design(document, Selection(layer="Title"), {**typed, "add": "title"})
 
 
-def test_columns_without_a_name_are_left_out_and_labels_are_made(document: ImageTemplate) -> None:
+def test_fields_without_name_are_ignored_and_labels_are_derived(document: ImageTemplate) -> None:
     typed = {
         "do": "fields",
         "0.name": "title",
@@ -95,14 +95,14 @@ def test_columns_without_a_name_are_left_out_and_labels_are_made(document: Image
         ({"do": "add-size", "name": "square", "width": "10", "height": "10"}, ""),
     ],
 )
-def test_what_can_not_be_done_is_said_at_its_field(document: ImageTemplate, typed: dict[str, str], field: str) -> None:
+def test_impossible_change_names_its_form_field(document: ImageTemplate, typed: dict[str, str], field: str) -> None:
     with pytest.raises(InvalidDesignError) as wrong:
         change_design(document, Selection(), typed)
     assert field in {name.rpartition(".")[2] for name in wrong.value.errors}
 
 
 @pytest.mark.parametrize("do", sorted(CHANGES))
-def test_a_change_without_its_fields_never_fails_otherwise(document: ImageTemplate, do: str) -> None:
+def test_incomplete_change_raises_only_design_errors(document: ImageTemplate, do: str) -> None:
     for selection in (Selection(), Selection(layer="Title"), Selection(size="square")):
         try:
             change_design(document, selection, {"do": do})

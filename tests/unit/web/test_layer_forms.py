@@ -20,13 +20,13 @@ def every_layer() -> list[Layer]:
 
 
 @pytest.mark.parametrize("layer", every_layer(), ids=lambda layer: f"{layer.type}-{layer.name}")
-def test_a_form_that_is_sent_as_it_was_shown_changes_nothing(layer: Layer) -> None:
+def test_unchanged_form_changes_nothing(layer: Layer) -> None:
     values, errors = read_layer(layer, serialize_layer(layer))
     assert errors == {}
     assert _layer.validate_python(values) == layer
 
 
-def test_the_form_shows_every_field_of_every_kind() -> None:
+def test_form_covers_every_property_of_every_layer_type() -> None:
     """One that is forgotten could never be changed in the designer."""
     elsewhere = {"type", "hidden", "locked"}
     for layer in every_layer()[:5]:
@@ -55,7 +55,7 @@ def text_layer(**typed: str) -> tuple[dict[str, Any], dict[str, str]]:
         ("name", "", "Enter a value"),
     ],
 )
-def test_what_is_wrong_is_said_at_its_field(field: str, typed: str, saying: str) -> None:
+def test_invalid_value_names_its_form_field(field: str, typed: str, saying: str) -> None:
     values, errors = text_layer(**{field: typed})
     assert values == {}
     assert list(errors) == [field]
@@ -72,7 +72,7 @@ def test_what_is_wrong_is_said_at_its_field(field: str, typed: str, saying: str)
         ({"shadow.on": "on", "shadow.blur": "-3"}, "shadow.blur"),
     ],
 )
-def test_so_it_is_for_fields_that_lie_deeper(typed: dict[str, str], field: str) -> None:
+def test_invalid_nested_value_names_its_form_field(typed: dict[str, str], field: str) -> None:
     assert list(text_layer(**typed)[1]) == [field]
 
 
@@ -88,18 +88,18 @@ def test_so_it_is_for_fields_that_lie_deeper(typed: dict[str, str], field: str) 
         ({"italic": "on"}, "italic", True),
     ],
 )
-def test_parts_are_there_or_not(typed: dict[str, str], part: str, expected: Any) -> None:
+def test_optional_parts_are_present_or_absent(typed: dict[str, str], part: str, expected: Any) -> None:
     values, errors = text_layer(**typed)
     assert errors == {}
     assert values[part] == expected
 
 
-def test_a_box_that_is_not_ticked_is_false() -> None:
+def test_unchecked_box_is_false() -> None:
     assert "italic" in CHECKS
     assert text_layer()[0]["italic"] is False
 
 
-def test_a_image_can_have_its_focus_anywhere() -> None:
+def test_focus_accepts_any_point() -> None:
     layer = next(layer for layer in every_layer() if layer.model_dump()["type"] == "image")
     for typed, focus in (("0.5,0", (0.5, 0)), ("attention", "attention"), ("center", "center")):
         values, errors = read_layer(layer, {**serialize_layer(layer), "focus": typed})
