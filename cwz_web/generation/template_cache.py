@@ -15,7 +15,7 @@ from sqlalchemy import Row, text
 
 from cwz_web.db.session import Database
 from cwz_web.generation.models import Template
-from cwz_web.generation.templates import Design, open_design
+from cwz_web.generation.templates import TemplateDesign, load_design
 from cwz_web.storage.connections import list_connections_first
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import ConnectionSpec
@@ -49,7 +49,7 @@ class TemplateVersionState:
 class TemplatePlan:
     """A template's document and the connections that uploads are read from; images are stored in the first one."""
 
-    design: Design
+    design: TemplateDesign
     connections: list[Connection]
 
     @cached_property
@@ -103,7 +103,7 @@ class TemplateCache:
     def _load_plan(self, state: TemplateVersionState, version: int) -> TemplatePlan:
         with self._database.transaction(state.workspace_id) as db:
             template = db.get_one(Template, (state.workspace_id, state.template_id))
-            design = open_design(db, template, version)
+            design = load_design(db, template, version)
             return TemplatePlan(design, list_connections_first(db, state.workspace_id, template.connection_id))
 
 

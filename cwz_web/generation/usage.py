@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from cwz_web.db.session import Database
 from cwz_web.generation.api_keys import ApiKeyIdentity
 from cwz_web.generation.models import Usage, UsageDay
-from cwz_web.metrics import CAPS
+from cwz_web.metrics import QUOTA_EXCEEDED
 from cwz_web.notify.emails import EmailMessage
 from cwz_web.notify.topics import Topic
 from cwz_web.notify.webhooks import Event, emit
@@ -184,7 +184,7 @@ def _counter(workspace_id: UUID, subject_id: UUID, month: date) -> tuple[ColumnE
 
 
 def _quota_exceeded(subject: str, cap: int) -> QuotaExceededError:
-    CAPS.labels(subject).inc()
+    QUOTA_EXCEEDED.labels(subject).inc()
     return QuotaExceededError(f"This {subject}'s quota of {cap:,} images per month does not have enough images left")
 
 
