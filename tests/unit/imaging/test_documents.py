@@ -126,7 +126,7 @@ def test_documentation_has_a_valid_example_all_filters_and_all_findings() -> Non
     text = (ROOT / "docs" / "templates.md").read_text()
     example = re.search(r"```json\n(.*?)```", text, re.DOTALL)
     assert example is not None
-    assert len(ImageTemplate.model_validate_json(example[1]).layers) == 2
+    assert len(ImageTemplate.model_validate_json(example[1]).layers) == 3
     for name in FILTERS:
         assert f"`{name}" in text, f"docs/templates.md does not document the filter {name}"
     for check in Check:
