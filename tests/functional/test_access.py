@@ -1,7 +1,7 @@
-"""Who gets where: every view of the application, found by itself, as nobody, as a stranger, and in each role.
+"""Access control: every view is requested anonymously, as a stranger, in each role and with each API-key scope.
 
-The views come from Pyramid's own registry and their addresses from the resource tree, so that a new one cannot be
-forgotten: without a sample of its kind of resource in `Place`, the test fails and says so.
+The views come from Pyramid's registry and their URLs from the resource tree, so a new view cannot be forgotten: without
+a sample of its resource class in `SampleWorkspace`, a test fails.
 """
 
 from collections.abc import Iterable, Iterator
@@ -61,14 +61,14 @@ from cwz_web.workspaces.models import AuditEntry, Membership, Role
 from tests.factories import Factory, api, sign_in
 
 P = Permission
-# What a key may, and no session.
+# Permissions of API keys; no session has them.
 API = {P.GENERATE, P.API_READ, P.API_FEEDS_WRITE}
-# What a page has to be asked for.
+# Query strings that views require.
 QUERIES = {"invalid-rows": "?number=1", "invalid-rows.csv": "?number=1", "row": "?key=1"}
 
 
 class Page(NamedTuple):
-    """A view, as somebody meets it."""
+    """A view, with its resource class, name, method and permission."""
 
     context: type[Resource]
     name: str
@@ -80,7 +80,7 @@ class Page(NamedTuple):
 
 
 def all_pages(wsgi: Any) -> list[Page]:
-    """Every view that is reached by a path, as Pyramid's registry knows them."""
+    """Return every view of the resource tree, from Pyramid's registry."""
     pages = set()
     for entry in wsgi.registry.introspector.get_category("views"):
         view = entry["introspectable"]
@@ -97,14 +97,14 @@ def all_pages(wsgi: Any) -> list[Page]:
 
 
 def subclasses(parent: type[Resource]) -> Iterator[type[Resource]]:
-    """Every class of the tree below another."""
+    """Yield every subclass."""
     for child in parent.__subclasses__():
         yield child
         yield from subclasses(child)
 
 
-class Place:
-    """A workspace with one of everything, and the address of each kind of resource."""
+class SampleWorkspace:
+    """A workspace with one resource of each class, and their URLs."""
 
     def __init__(self, make: Factory) -> None:
         self.make = make
@@ -127,7 +127,7 @@ class Place:
         self.paths = dict(self._walk(Root, "", rows))
 
     def _walk(self, kind: type[Resource], path: str, rows: dict[str, str]) -> Iterator[tuple[type[Resource], str]]:
-        """The address of a kind of resource, and of every kind below it."""
+        """Yield the path of a resource class, and of every class below it."""
         yield kind, path
         below = dict(kind.children)
         if issubclass(kind, WorkspaceItemCollection):
@@ -153,7 +153,7 @@ class Place:
             yield from self._walk(child, f"{path}/{name}", rows)
 
     def path(self, page: Page) -> str:
-        """The address of a view, with what its page asks for."""
+        """Return the URL of a view."""
         path = f"{self.paths[page.context]}/{page.name}".rstrip("/") or "/"
         return path + QUERIES.get(page.name, "")
 
@@ -166,12 +166,14 @@ class Place:
         return int(app.request(path, method=page.method, status="*").status_int)
 
 
-def visits(app: TestApp, make: Factory, role: Role, pages: Iterable[Page]) -> Iterator[tuple[Page, Place, int]]:
-    """Visit views in a role: each one in a place where none has changed anything yet."""
+def visits(
+    app: TestApp, make: Factory, role: Role, pages: Iterable[Page]
+) -> Iterator[tuple[Page, SampleWorkspace, int]]:
+    """Request views in a role, each in a workspace that no earlier request has changed."""
     place, browser = None, app
     for page in pages:
         if place is None:
-            place, browser = Place(make), TestApp(app.app)
+            place, browser = SampleWorkspace(make), TestApp(app.app)
             sign_in(browser, make.member(place.space, role))
         answer = place.visit(browser, page)
         yield page, place, answer
@@ -180,24 +182,24 @@ def visits(app: TestApp, make: Factory, role: Role, pages: Iterable[Page]) -> It
 
 
 def token_of(app: TestApp) -> str:
-    """The token of the browser, signed in or not."""
+    """Return the CSRF token of the browser."""
     page = app.get("/w" if app.cookies.get("cwz_session") else "/signin", status="*")
     return str(page.html.find("input", {"name": "csrf_token"})["value"])
 
 
 def in_workspace(page: Page) -> bool:
-    """Whether a view lies in a workspace: its permission is one that a role can have."""
+    """Tell whether a view is in a workspace: a role can have its permission."""
     return page.permission in ROLE_PERMISSIONS[Role.ADMIN]
 
 
 @pytest.fixture
-def place(make: Factory) -> Place:
-    return Place(make)
+def place(make: Factory) -> SampleWorkspace:
+    return SampleWorkspace(make)
 
 
 @pytest.fixture(scope="module")
 def wsgi(wsgi_paid: Router) -> Router:
-    """With billing, so that its pages are there."""
+    """With billing, so its pages exist."""
     return wsgi_paid
 
 
@@ -206,18 +208,18 @@ def pages(wsgi: Any) -> list[Page]:
     return all_pages(wsgi)
 
 
-def test_the_enumeration_sees_every_kind_of_resource(place: Place, pages: list[Page]) -> None:
+def test_samples_cover_every_resource_class(place: SampleWorkspace, pages: list[Page]) -> None:
     kinds = set(subclasses(Resource)) - {WorkspaceItemCollection, WorkspaceItem, ApiCollection}
     assert kinds - place.paths.keys() == {
         SignedFile,
         WorkspaceSignedFiles,
         SignedFileCollection,
-    }, "give the new kind a sample in Place"
+    }, "add a sample of the new class to SampleWorkspace"
     assert len([page for page in pages if in_workspace(page)]) > 30
 
 
 def test_every_view_declares_a_permission(pages: list[Page]) -> None:
-    """None lives by the default; what is open to everybody says so, and there is a list of it."""
+    """No view relies on the default permission, and this is the list of the public ones."""
     assert all(page.permission in (*Permission, NO_PERMISSION_REQUIRED) for page in pages)
     open_ones = {f"{page.context.__name__}/{page.name}" for page in pages if page.permission == NO_PERMISSION_REQUIRED}
     assert open_ones == {
@@ -258,7 +260,7 @@ def test_every_view_declares_a_permission(pages: list[Page]) -> None:
     }
 
 
-def test_nobody_gets_no_further_than_the_sign_in_page(app: TestApp, place: Place, pages: list[Page]) -> None:
+def test_anonymous_requests_are_redirected_to_sign_in(app: TestApp, place: SampleWorkspace, pages: list[Page]) -> None:
     shut = [page for page in pages if page.permission != NO_PERMISSION_REQUIRED]
     answers = {str(page): place.visit(app, page) for page in shut}
     expected = {str(page): 401 if page.permission in API else 303 for page in shut}
@@ -268,7 +270,7 @@ def test_nobody_gets_no_further_than_the_sign_in_page(app: TestApp, place: Place
 
 
 @pytest.mark.parametrize("role", list(Role))
-def test_each_role_may_do_what_the_table_says(app: TestApp, make: Factory, pages: list[Page], role: Role) -> None:
+def test_each_role_has_the_permissions_of_the_table(app: TestApp, make: Factory, pages: list[Page], role: Role) -> None:
     for page, _, answer in visits(app, make, role, filter(in_workspace, pages)):
         if page.permission in ROLE_PERMISSIONS[role]:
             assert answer in (200, 303, 422), f"{page} as {role}: {answer}"
@@ -276,19 +278,19 @@ def test_each_role_may_do_what_the_table_says(app: TestApp, make: Factory, pages
             assert answer == 403, f"{page} as {role}: {answer}"
 
 
-def test_a_member_of_another_workspace_finds_nothing(app: TestApp, place: Place, pages: list[Page]) -> None:
+def test_member_of_another_workspace_gets_404(app: TestApp, place: SampleWorkspace, pages: list[Page]) -> None:
     other = place.make.workspace()
     sign_in(app, place.make.member(other))
     inside = [page for page in pages if in_workspace(page)]
     assert {str(page): place.visit(app, page) for page in inside} == {str(page): 404 for page in inside}
-    # nor through a workspace of their own
+    # also through their own workspace
     things = [page for page in inside if issubclass(page.context, WorkspaceItem)]
     assert {str(page): place.visit(app, page, slug=other.slug) for page in things} == {
         str(page): 404 for page in things
     }
 
 
-def test_an_api_key_opens_the_api_and_no_page(app: TestApp, place: Place, pages: list[Page]) -> None:
+def test_api_key_opens_the_api_and_no_page(app: TestApp, place: SampleWorkspace, pages: list[Page]) -> None:
     key = place.make.key(place.space, *Scope)
     bearer = TestApp(app.app, extra_environ={"HTTP_AUTHORIZATION": f"Bearer {key}"})
     shut = [page for page in pages if page.method == "GET" and page.permission != NO_PERMISSION_REQUIRED]
@@ -298,8 +300,8 @@ def test_an_api_key_opens_the_api_and_no_page(app: TestApp, place: Place, pages:
 
 
 @pytest.mark.parametrize("scope", list(Scope))
-def test_a_key_may_what_its_scopes_say_and_nothing_else(
-    app: TestApp, place: Place, pages: list[Page], scope: Scope
+def test_api_key_has_the_permissions_of_its_scopes(
+    app: TestApp, place: SampleWorkspace, pages: list[Page], scope: Scope
 ) -> None:
     bearer = TestApp(app.app, extra_environ={"HTTP_AUTHORIZATION": f"Bearer {place.make.key(place.space, scope)}"})
     for page in pages:
@@ -308,7 +310,7 @@ def test_a_key_may_what_its_scopes_say_and_nothing_else(
             assert (place.visit(bearer, page) != 403) == allowed, str(page)
 
 
-def test_a_key_of_another_workspace_finds_nothing(app: TestApp, place: Place, pages: list[Page]) -> None:
+def test_api_key_of_another_workspace_gets_404(app: TestApp, place: SampleWorkspace, pages: list[Page]) -> None:
     key = place.make.key(place.make.workspace(), *Scope)
     bearer = TestApp(app.app, extra_environ={"HTTP_AUTHORIZATION": f"Bearer {key}"})
     below = [page for page in pages if page.permission in API and len(place.path(page)) > 40]
@@ -316,20 +318,20 @@ def test_a_key_of_another_workspace_finds_nothing(app: TestApp, place: Place, pa
     assert {str(page): place.visit(bearer, page) for page in below} == {str(page): 404 for page in below}
 
 
-def test_a_session_opens_no_api(app: TestApp, place: Place) -> None:
+def test_session_does_not_open_the_api(app: TestApp, place: SampleWorkspace) -> None:
     sign_in(app, place.make.member(place.space))
     app.post_json("/v1/images", {"template": "card"}, status=401)
 
 
-def test_every_change_in_a_workspace_leaves_an_entry_in_its_log(app: TestApp, make: Factory, pages: list[Page]) -> None:
-    """Whatever a bare form can do; what needs more is tried in the tests of its page."""
+def test_every_change_in_a_workspace_is_audited(app: TestApp, make: Factory, pages: list[Page]) -> None:
+    """With empty forms; forms that need more are tested with their pages."""
     changes = (page for page in pages if page.method == "POST" and in_workspace(page))
     for page, place, answer in visits(app, make, Role.ADMIN, changes):
         if answer == 303:
-            assert make.count(AuditEntry, place.space.id) == 1, f"{page} changed something and left no entry"
+            assert make.count(AuditEntry, place.space.id) == 1, f"{page} left no entry"
 
 
-def test_a_role_that_changes_counts_at_once(app: TestApp, place: Place) -> None:
+def test_change_of_role_takes_effect_at_once(app: TestApp, place: SampleWorkspace) -> None:
     account = place.make.member(place.space, Role.ADMIN)
     sign_in(app, account)
     assert app.get(f"/w/{place.space.slug}/keys").status_int == 200
@@ -341,7 +343,7 @@ def test_a_role_that_changes_counts_at_once(app: TestApp, place: Place) -> None:
     app.get(f"/w/{place.space.slug}", status=404)
 
 
-def test_nobody_sees_a_link_that_they_may_not_follow(app: TestApp, place: Place) -> None:
+def test_navigation_has_no_forbidden_links(app: TestApp, place: SampleWorkspace) -> None:
     for role in Role:
         browser = TestApp(app.app)
         sign_in(browser, place.make.member(place.space, role))
@@ -351,27 +353,27 @@ def test_nobody_sees_a_link_that_they_may_not_follow(app: TestApp, place: Place)
 
 
 @pytest.mark.parametrize("name", ["not-an-id", "00000000-0000-0000-0000-000000000000", "A" * 300])
-def test_an_id_that_is_none_is_not_there(app: TestApp, place: Place, name: str) -> None:
+def test_invalid_id_is_not_found(app: TestApp, place: SampleWorkspace, name: str) -> None:
     sign_in(app, place.make.member(place.space))
     for kind in ("feeds", "templates", "runs", "images", "members", "invitations", "keys"):
         assert app.get(f"/w/{place.space.slug}/{kind}/{name}", status="*").status_int == 404
 
 
-def test_a_path_that_goes_on_after_its_page_is_not_there(app: TestApp, place: Place) -> None:
+def test_path_that_continues_after_its_page_is_not_found(app: TestApp, place: SampleWorkspace) -> None:
     sign_in(app, place.make.member(place.space))
     for path in ("/signup/more", "/healthz/more", "/account/export/more", f"/w/{place.space.slug}/audit/more"):
         app.get(path, status=404)
 
 
-def test_a_view_without_a_permission_of_its_own_is_denied(wsgi: Any) -> None:
-    """Deny by default: outside a workspace nobody has the permission that such a view would ask for."""
+def test_view_without_a_permission_is_denied(wsgi: Any) -> None:
+    """Outside a workspace no identity has the default permission."""
     [default] = wsgi.registry.introspector.get_category("default permission")
     assert default["introspectable"]["value"] == Permission.VIEW
 
 
-def test_the_members_page_shows_the_very_table(app: TestApp, place: Place) -> None:
+def test_members_page_shows_the_table_of_permissions(app: TestApp, place: SampleWorkspace) -> None:
     sign_in(app, place.make.member(place.space))
     table = app.get(f"/w/{place.space.slug}/members").html.find_all("table")[-1]
     for row, permission in zip(table.tbody.find_all("tr"), PERMISSION_LABELS, strict=True):
-        said = ["yes" in cell.text for cell in row.find_all("td")]
-        assert said == [permission in ROLE_PERMISSIONS[role] for role in Role]
+        granted = ["yes" in cell.text for cell in row.find_all("td")]
+        assert granted == [permission in ROLE_PERMISSIONS[role] for role in Role]

@@ -16,7 +16,7 @@ from cwz_web.api.openapi import OPERATIONS, document
 from cwz_web.generation.api_keys import Scope
 from cwz_web.resources.permissions import API_PERMISSIONS, SCOPE_PERMISSIONS
 from tests.factories import Factory
-from tests.functional.test_access import Place, all_pages
+from tests.functional.test_access import SampleWorkspace, all_pages
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def schema_of(api_document: dict[str, Any], path: str, method: str, status: int,
     return {"$ref": answer["content"][content_type]["schema"]["$ref"], "components": api_document["components"]}
 
 
-def test_every_view_of_the_api_is_documented_with_its_scope(wsgi: Router, place: Place) -> None:
+def test_every_view_of_the_api_is_documented_with_its_scope(wsgi: Router, place: SampleWorkspace) -> None:
     in_document = {(o.method, re.sub(r"\{\w+\}", "{}", o.path), SCOPE_PERMISSIONS[o.scope]) for o in OPERATIONS}
     names = {place.feed_id, *(path.rpartition("/")[2] for path in place.paths.values())}
     views = set()
@@ -46,8 +46,8 @@ def test_every_view_of_the_api_is_documented_with_its_scope(wsgi: Router, place:
 
 
 @pytest.fixture
-def place(make: Factory) -> Place:
-    return Place(make)
+def place(make: Factory) -> SampleWorkspace:
+    return SampleWorkspace(make)
 
 
 def test_document_is_public(app: TestApp) -> None:
@@ -74,7 +74,7 @@ def test_schemas_are_valid(api_document: dict[str, Any]) -> None:
     assert references <= set(api_document["components"]["schemas"])
 
 
-def test_responses_match_their_schemas(app: TestApp, place: Place, api_document: dict[str, Any]) -> None:
+def test_responses_match_their_schemas(app: TestApp, place: SampleWorkspace, api_document: dict[str, Any]) -> None:
     """Call every operation with a valid body, with an invalid one, and without."""
     key = place.make.key(place.space, Scope.ADMIN)
     feed, template = place.feed_id, place.rows["templates"]
@@ -113,7 +113,7 @@ def test_responses_match_their_schemas(app: TestApp, place: Place, api_document:
     assert {200, 201, 202, 204, 404, 422} <= statuses
 
 
-def test_run_is_started_followed_cancelled_and_retried(app: TestApp, place: Place) -> None:
+def test_run_is_started_followed_cancelled_and_retried(app: TestApp, place: SampleWorkspace) -> None:
     headers = {"Authorization": f"Bearer {place.make.key(place.space, Scope.GENERATE, Scope.READ)}"}
     body = {"feed": place.feed_id, "template": "card", "mapping": {"title": "sku"}}
     begun = app.post_json("/v1/runs", body, headers=headers, status=201)
@@ -147,13 +147,13 @@ def test_run_is_started_followed_cancelled_and_retried(app: TestApp, place: Plac
         ({"scale": 4}, "scale"),
     ],
 )
-def test_invalid_run_names_the_field(app: TestApp, place: Place, body: dict[str, Any], field: str) -> None:
+def test_invalid_run_names_the_field(app: TestApp, place: SampleWorkspace, body: dict[str, Any], field: str) -> None:
     headers = {"Authorization": f"Bearer {place.make.key(place.space, Scope.GENERATE)}"}
     body = {"feed": place.feed_id, "template": "card"} | body
     assert field in app.post_json("/v1/runs", body, headers=headers, status=422).json["errors"]
 
 
-def test_run_beyond_the_quota_of_the_key_is_rejected(app: TestApp, place: Place) -> None:
+def test_run_beyond_the_quota_of_the_key_is_rejected(app: TestApp, place: SampleWorkspace) -> None:
     headers = {"Authorization": f"Bearer {place.make.key(place.space, Scope.GENERATE, images_per_month=2)}"}
     body = {"feed": place.feed_id, "template": "card", "mapping": {"title": "sku"}}
     assert app.post_json("/v1/runs", body, headers=headers, status=402).json["code"] == "quota_exceeded"
@@ -169,7 +169,7 @@ def test_run_beyond_the_quota_of_the_key_is_rejected(app: TestApp, place: Place)
     ],
 )
 def test_unsupported_method_gets_the_allowed_ones(
-    app: TestApp, place: Place, method: str, path: str, allowed: set[str]
+    app: TestApp, place: SampleWorkspace, method: str, path: str, allowed: set[str]
 ) -> None:
     headers = {"Authorization": f"Bearer {place.make.key(place.space, Scope.ADMIN)}"}
     answer = app.request(path, method=method, headers=headers, status=405)

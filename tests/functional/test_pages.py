@@ -1,4 +1,4 @@
-"""The story of a first image, through the forms, without JavaScript."""
+"""From an uploaded feed to images, with forms only: no JavaScript."""
 
 import re
 from pathlib import Path
@@ -30,7 +30,7 @@ def upload(app: TestApp, space: Workspace, data: bytes, file_name: str = "shop.c
     return form.submit(status=status)
 
 
-def test_from_a_shops_export_to_images(app: TestApp, make: Factory, space: Workspace) -> None:
+def test_images_from_an_uploaded_feed(app: TestApp, make: Factory, space: Workspace) -> None:
     make.template(space)
     columns = upload(app, space, (DATA / "shopify-apparel.csv").read_bytes(), "shopify-apparel.csv").follow()
     assert "Rows that share “Handle” are variants of one product" in columns.text
@@ -73,7 +73,7 @@ def test_from_a_shops_export_to_images(app: TestApp, make: Factory, space: Works
     assert "22 of 22" in app.get(f"/w/{space.slug}").text
 
 
-def test_a_bad_file_is_refused_beside_the_field_and_nothing_is_kept(app: TestApp, space: Workspace) -> None:
+def test_invalid_file_is_rejected_and_not_stored(app: TestApp, space: Workspace) -> None:
     page = upload(app, space, b"\x89PNG\r\n\x1a\n\x00", status=422)
     assert "not a text file" in page.html.find(id="file-error").text
     assert "No feed yet" in app.get(f"/w/{space.slug}/feeds").text
@@ -81,18 +81,16 @@ def test_a_bad_file_is_refused_beside_the_field_and_nothing_is_kept(app: TestApp
     assert "Choose a file" in form.submit(status=422).html.find(id="file-error").text
 
 
-def test_cells_are_text_whatever_they_hold(app: TestApp, space: Workspace) -> None:
-    evil = b"sku,<script>alert(1)</script>\n<img src=x onerror=alert(2)>,{{ 7*7 }}\n"
-    page = upload(app, space, evil, "<b>x.csv").follow()
+def test_markup_in_cells_is_escaped(app: TestApp, space: Workspace) -> None:
+    markup = b"sku,<script>alert(1)</script>\n<img src=x onerror=alert(2)>,{{ 7*7 }}\n"
+    page = upload(app, space, markup, "<b>x.csv").follow()
     assert "<script>alert" not in page.text
     assert "<img src=x" not in page.text
     assert "{{ 7*7 }}" in page.text
     assert "<b>x" not in page.text
 
 
-def test_the_next_rows_come_alone_for_htmx_and_as_a_page_otherwise(
-    app: TestApp, make: Factory, space: Workspace
-) -> None:
+def test_next_rows_are_a_partial_for_htmx_and_a_page_otherwise(app: TestApp, make: Factory, space: Workspace) -> None:
     feed = make.feed(space, b"sku\n" + b"\n".join(b"n%d" % n for n in range(70)))
     first = app.get(f"/w/{space.slug}/feeds/{feed.id}")
     more = first.html.find("a", string="Show the next rows")
@@ -108,14 +106,12 @@ def test_the_next_rows_come_alone_for_htmx_and_as_a_page_otherwise(
 
 
 @pytest.mark.parametrize("after", ["-1", "x", "99999999999999999999", "1e3", "٣"])
-def test_an_odd_page_begins_at_the_top(app: TestApp, make: Factory, space: Workspace, after: str) -> None:
+def test_invalid_position_shows_the_first_rows(app: TestApp, make: Factory, space: Workspace, after: str) -> None:
     feed = make.feed(space)
     assert "One" in app.get(f"/w/{space.slug}/feeds/{feed.id}", {"after": after}).text
 
 
-def test_choosing_another_feed_guesses_anew_and_choosing_a_column_is_kept(
-    app: TestApp, make: Factory, space: Workspace
-) -> None:
+def test_mapping_is_guessed_for_another_feed_and_kept_otherwise(app: TestApp, make: Factory, space: Workspace) -> None:
     template = make.template(space)
     one, two = make.feed(space, b"title,other\nA,B\n"), make.feed(space, b"name,photo\nC,https://x.example/1.jpg\n")
     page = app.get(f"/w/{space.slug}/runs/new", {"feed": str(one.id)})
@@ -134,9 +130,7 @@ def test_choosing_another_feed_guesses_anew_and_choosing_a_column_is_kept(
     assert part.html.find(id="map.title").find("option", selected=True)["value"] == "photo"
 
 
-def test_a_run_over_what_is_not_there_is_refused_beside_the_field(
-    app: TestApp, make: Factory, space: Workspace
-) -> None:
+def test_run_of_an_unknown_feed_is_rejected(app: TestApp, make: Factory, space: Workspace) -> None:
     make.template(space)
     make.feed(space)
     theirs = make.feed(make.workspace())
@@ -148,7 +142,7 @@ def test_a_run_over_what_is_not_there_is_refused_beside_the_field(
     assert "Choose an option" in form.submit(status=422).html.find(id="feed-error").text
 
 
-def test_a_template_is_tried_with_other_values(app: TestApp, make: Factory, space: Workspace) -> None:
+def test_template_preview_uses_other_values(app: TestApp, make: Factory, space: Workspace) -> None:
     template = make.template(space)
     path = f"/w/{space.slug}/templates/{template.id}"
     plain = app.get(path).html.find("img", width="300")["src"]
@@ -158,7 +152,7 @@ def test_a_template_is_tried_with_other_values(app: TestApp, make: Factory, spac
     assert app.get(changed).body != app.get(plain).body
 
 
-def test_a_document_is_published_as_a_new_version(app: TestApp, make: Factory, space: Workspace) -> None:
+def test_document_is_published_as_a_new_version(app: TestApp, make: Factory, space: Workspace) -> None:
     template = make.template(space)
     form = app.get(f"/w/{space.slug}/templates/{template.id}/document").forms[1]
     form["document"] = form["document"].value.replace('"width": 300', '"width": 444')
@@ -167,7 +161,7 @@ def test_a_document_is_published_as_a_new_version(app: TestApp, make: Factory, s
 
 
 @pytest.mark.parametrize(
-    ("text", "saying"),
+    ("text", "message"),
     [
         ("{", "not valid JSON"),
         ("[]", "valid dictionary"),
@@ -175,19 +169,19 @@ def test_a_document_is_published_as_a_new_version(app: TestApp, make: Factory, s
         ("[" * 100_000, "not valid JSON"),
     ],
 )
-def test_a_wrong_document_is_refused_and_what_was_typed_stays(
-    app: TestApp, make: Factory, space: Workspace, text: str, saying: str
+def test_invalid_document_is_rejected_and_kept_in_the_form(
+    app: TestApp, make: Factory, space: Workspace, text: str, message: str
 ) -> None:
     template = make.template(space)
     form = app.get(f"/w/{space.slug}/templates/{template.id}/document").forms[1]
     form["document"] = text
     page = form.submit(status=422)
-    assert saying in page.html.find(class_="problem").text
+    assert message in page.html.find(class_="problem").text
     assert page.html.textarea.text.strip() == text
     assert make.count(TemplateVersion, space.id) == 1
 
 
-def test_a_key_is_shown_once_and_works_until_it_is_revoked(app: TestApp, make: Factory, space: Workspace) -> None:
+def test_key_is_shown_once_and_works_until_it_is_revoked(app: TestApp, make: Factory, space: Workspace) -> None:
     form = app.get(f"/w/{space.slug}/keys").forms[1]
     form["name"] = "Shop"
     page = form.submit()
@@ -203,8 +197,8 @@ def test_a_key_is_shown_once_and_works_until_it_is_revoked(app: TestApp, make: F
     assert "Revoked" in app.get(f"/w/{space.slug}/keys").text
 
 
-def test_empty_pages_lead_on(app: TestApp, make: Factory, space: Workspace) -> None:
-    for page, words in {
+def test_empty_pages_offer_the_next_step(app: TestApp, make: Factory, space: Workspace) -> None:
+    for page, text in {
         "": "Start with your data",
         "/feeds": "No feed yet",
         "/templates": "No template yet",
@@ -212,7 +206,7 @@ def test_empty_pages_lead_on(app: TestApp, make: Factory, space: Workspace) -> N
         "/images": "No image yet",
         "/runs/new": "First a feed",
     }.items():
-        assert words in app.get(f"/w/{space.slug}{page}").text
+        assert text in app.get(f"/w/{space.slug}{page}").text
 
 
 def test_small_documents_are_valid() -> None:

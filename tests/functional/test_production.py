@@ -1,4 +1,4 @@
-"""What is different in production: cookies for this host over TLS only, HSTS, no development pages."""
+"""Production: cookies for this host over TLS only, HSTS, no development pages."""
 
 import dataclasses
 
@@ -22,7 +22,7 @@ def app(kept_services: Services, services: Services) -> TestApp:
     return TestApp(wsgi, extra_environ={"wsgi.url_scheme": "https", "HTTP_HOST": "images.example.org"})
 
 
-def test_cookies_are_bound_to_this_host_and_to_tls(app: TestApp, make: Factory) -> None:
+def test_session_cookie_is_bound_to_host_and_tls(app: TestApp, make: Factory) -> None:
     form = app.get("/signin").forms[0]
     account = make.account()
     form["email"], form["password"] = account.email, "correct horse battery staple"
@@ -36,18 +36,18 @@ def test_cookies_are_bound_to_this_host_and_to_tls(app: TestApp, make: Factory) 
     assert answer.headers["Strict-Transport-Security"].startswith("max-age=63072000")
 
 
-def test_whoever_is_signed_in_stays_so(app: TestApp, make: Factory) -> None:
+def test_session_cookie_signs_in(app: TestApp, make: Factory) -> None:
     sign_in(app, make.account())
     assert app.get("/account").status_int == 200
 
 
-def test_there_are_no_development_pages(app: TestApp) -> None:
+def test_development_pages_do_not_exist(app: TestApp) -> None:
     app.get("/dev/mail", status=404)
     assert "demo" not in app.get("/signin").text.lower()
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:6543", "evil.test", "images.example.org.evil.test"])
-def test_no_other_name_is_answered(app: TestApp, host: str) -> None:
+def test_foreign_host_is_rejected(app: TestApp, host: str) -> None:
     app.get("/signin", extra_environ={"HTTP_HOST": host}, status=400)
 
 
@@ -61,8 +61,10 @@ def test_no_other_name_is_answered(app: TestApp, host: str) -> None:
         {"Sec-Fetch-Site": "same-site"},
     ],
 )
-def test_a_form_of_another_site_is_refused(app: TestApp, headers: dict[str, str]) -> None:
+def test_cross_site_form_is_rejected(app: TestApp, headers: dict[str, str]) -> None:
     token = app.get("/signin").forms[0]["csrf_token"].value
     app.post("/signin", {"csrf_token": token, "email": "a@example.org", "password": "x"}, headers=headers, status=400)
-    right = {"Origin": URL, "Sec-Fetch-Site": "same-origin"}
-    app.post("/signin", {"csrf_token": token, "email": "a@example.org", "password": "x"}, headers=right, status=422)
+    same_origin = {"Origin": URL, "Sec-Fetch-Site": "same-origin"}
+    app.post(
+        "/signin", {"csrf_token": token, "email": "a@example.org", "password": "x"}, headers=same_origin, status=422
+    )
