@@ -37,7 +37,7 @@ WORDS = {
     r"can not": "cannot",
     r"at the (?:most|least)": "at most, at least",
     r"whoever|whomever|who asks": "the user, the caller, the client",
-    r"somebody|nobody|anybody": "a user, the caller, no one",
+    r"somebody|nobody(?![`\"])|anybody": "a user, the caller, no one",
     r"by (?:itself|themselves)": "on its own, automatically",
     r"pictures?(?![|\"'])": "image",
     r"colours?|coloured|greyscale|grey|behaviour|favour(?:ite)?": "American spelling",

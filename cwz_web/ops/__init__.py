@@ -1,3 +1,5 @@
-"""Looking after an installation for years: backups, exports, retention and purging, health and metrics. What concerns
-every table stands here. In: what a job, a command or a page of operators does. Not in: what customers do.
+"""Operations: backups, exports, retention, purges, health checks and metrics.
+
+Jobs, commands and the operations page use this package; it covers every table. What customers do is in the packages of
+the domains.
 """
