@@ -1,8 +1,9 @@
-"""A feed of a million rows and 500 MB, beside a bare COPY of the same rows, in one run: `make bench`.
+"""Imports of a feed with a million rows (about 430 MB), compared with a bare COPY of the same rows.
 
-The import is the worker’s own job: read, keyed, staged, compared, applied, in one transaction and row-level security.
-The COPY writes the same rows, ready made, into a table of the same columns with the same keys. Then the same file comes
-again, and once more with one row in a hundred changed. At last its rows are looked at, through the whole application.
+An import is measured as the worker's job does it: parse, compute keys, stage, compare and apply in one transaction,
+under row-level security. The bare COPY writes the resulting rows into a table with the same columns and indexes. The
+same file is then imported again, and a file with one changed row in a hundred. Finally the pages of the feed's rows are
+measured through the whole application.
 """
 
 import atexit
@@ -33,30 +34,30 @@ from cwz_web.web.services import Services
 
 ROWS = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
 NAMES = ("sku", "title", "description", "price", "brand", "category", "image", "link", "stock", "color")
-READY = "COPY (SELECT * FROM items WHERE feed_id = %s) TO STDOUT"
+COPY_ITEMS = "COPY (SELECT * FROM items WHERE feed_id = %s) TO STDOUT"
 
 
-def write(path: Path, changed: int = 0) -> None:
-    """A shop's export; with `changed`, one row in so many has another price."""
+def write_csv(path: Path, changed: int = 0) -> None:
+    """Write a product export. With `changed`, every `changed`-th row has another price."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(NAMES)
-        words = (
+        description = (
             "Thrown by hand and glazed in two shades of blue. Keeps a morning’s coffee warm, and a tea as well. " * 3
         )
         for number in range(ROWS):
             price = number % 977 + (0.5 if changed and number % changed == 0 else 0)
             image = f"https://shop.example/images/{number:09}.jpg"
-            row = (number, f"Stoneware mug {number}", words, price, "Harbour Goods", "Home > Kitchen", image)
+            row = (number, f"Stoneware mug {number}", description, price, "Harbour Goods", "Home > Kitchen", image)
             writer.writerow((*row, f"https://shop.example/p/{number}", number % 50, "blue"))
 
 
 @contextmanager
-def watched(name: str, results: dict[str, float]) -> Iterator[None]:
-    """Note how many rows a second something takes in."""
-    began = time.perf_counter()
+def measure_rows(name: str, results: dict[str, float]) -> Iterator[None]:
+    """Measure the rows per second of the block."""
+    started = time.perf_counter()
     yield
-    results[f"feeds_{name}_rows_per_s"] = ROWS / (time.perf_counter() - began)
+    results[f"feeds_{name}_rows_per_s"] = ROWS / (time.perf_counter() - started)
     print(f"{name:24}{results[f'feeds_{name}_rows_per_s']:12,.0f} rows/s")
 
 
@@ -64,16 +65,16 @@ def memory_kb() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() // 1024
 
 
-class Peak:
-    """The most memory that this process holds while it is watched."""
+class PeakMemory:
+    """Measure the peak resident memory of this process, in kB."""
 
-    def __enter__(self) -> "Peak":
+    def __enter__(self) -> "PeakMemory":
         self.kb, self._done = 0, threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
         return self
 
-    def _watch(self) -> None:
+    def _sample(self) -> None:
         while not self._done.wait(0.05):
             self.kb = max(self.kb, memory_kb())
 
@@ -83,41 +84,42 @@ class Peak:
 
 
 def bare_copy(folder: Path, feed: Feed, results: dict[str, float]) -> None:
-    """COPY of the rows as the import made them: written to a file before, so that only COPY is measured.
-
-    By the database's owner, whom no row-level security binds, into a table with the same columns and indexes.
-    """
+    """Measure COPY of the imported rows from a file, as the owner of the database, who bypasses row-level security."""
     with tempfile.TemporaryFile() as lines, psycopg.connect(EmbeddedPostgres(folder).admin_url("cwz")) as raw:
-        with raw.cursor().copy(READY, [feed.id]) as copy:
-            for part in copy:
-                lines.write(part)
+        with raw.cursor().copy(COPY_ITEMS, [feed.id]) as copy:
+            for data in copy:
+                lines.write(data)
         raw.execute("CREATE TABLE bare (LIKE items INCLUDING INDEXES)")
         lines.seek(0)
-        with watched("bare_copy", results):
+        with measure_rows("bare_copy", results):
             with raw.cursor().copy("COPY bare FROM STDIN") as copy:
-                while part := lines.read(1024 * 1024):
-                    copy.write(part)
+                while data := lines.read(1024 * 1024):
+                    copy.write(data)
             raw.commit()
         raw.execute("DROP TABLE bare")
 
 
-def bring(services: Services, feed: Feed, path: Path, name: str, results: dict[str, float]) -> None:
-    """Take a file in as an upload does, and bring it in as the worker does."""
+def run_import_job(services: Services, feed: Feed, path: Path, name: str, results: dict[str, float]) -> None:
+    """Store a file as an upload does, and import it as the worker does."""
     workspace_id = feed.workspace_id
-    with path.open("rb") as file, watched(f"keep_{name}", results), services.database.transaction(workspace_id) as db:
-        mine = db.get_one(Feed, (workspace_id, feed.id))
-        import_id = create_import(db, mine, file_name=path.name, file=file).id
-    with watched(name, results):
+    with (
+        path.open("rb") as file,
+        measure_rows(f"store_{name}", results),
+        services.database.transaction(workspace_id) as db,
+    ):
+        row = db.get_one(Feed, (workspace_id, feed.id))
+        import_id = create_import(db, row, file_name=path.name, file=file).id
+    with measure_rows(name, results):
         process_import(FetchContext(services.database, services.fetcher, services.ring, ""), workspace_id, import_id)
     with services.database.transaction(workspace_id) as db:
         record = db.get_one(FeedImport, (workspace_id, import_id))
         print(f"  {record.added:,} new, {record.changed:,} changed, {record.unchanged:,} unchanged: {record.state}")
 
 
-def look(services: Services, facts: dict[str, str], feed: Feed, results: dict[str, float]) -> None:
-    """What the pages of the feed's rows take, in ms: the median and the 95th of a hundred, 30 for each kind."""
+def measure_pages(services: Services, facts: dict[str, str], feed: Feed, results: dict[str, float]) -> None:
+    """Measure the pages of the feed's rows: median and 95th percentile of 30 requests each, in ms."""
     for sort in ("price", "-title"):
-        with watched(f"order_{sort}", results), services.database.transaction(feed.workspace_id) as db:
+        with measure_rows(f"sort_{sort}", results), services.database.transaction(feed.workspace_id) as db:
             build_sort_index(db, feed.workspace_id, feed.id, sort)
     app = TestApp(create_app(services))
     form = app.get("/signin").forms[0]
@@ -140,12 +142,12 @@ def look(services: Services, facts: dict[str, str], feed: Feed, results: dict[st
         results[f"feeds_{name}_ms"], p95 = statistics.median(times), times[28]
         print(f"{name:24}{results[f'feeds_{name}_ms']:12.1f} ms median, {p95:.1f} ms p95")
     row = statistics.median(measure_ms(lambda: app.get(f"{here}/row?key={ROWS // 2}")) for _ in range(30))
-    print(f"{'a row':24}{row:12.1f} ms median")
+    print(f"{'row_page':24}{row:12.1f} ms median")
 
 
 def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="cwz-bench-"))
-    atexit.register(shutil.rmtree, folder)  # runs after the database has been let go
+    atexit.register(shutil.rmtree, folder)  # runs after the database has been stopped
     services, facts = start_installation(folder)
     results: dict[str, float] = {}
     owner = services.keys.find(facts["api_key"])
@@ -153,21 +155,21 @@ def main() -> None:
     workspace_id = owner.workspace_id
     try:
         for name, changed in (("feed.csv", 0), ("changed.csv", 100)):
-            write(folder / name, changed)
+            write_csv(folder / name, changed)
         print(f"{ROWS:,} rows, {(folder / 'feed.csv').stat().st_size / 1024**2:.0f} MB")
         with services.database.transaction(workspace_id) as db:
             feed = create_feed(db, workspace_id, name="Large", file_name="feed.csv")
         before = memory_kb()
-        with Peak() as peak:
-            bring(services, feed, folder / "feed.csv", "first_import", results)
+        with PeakMemory() as peak:
+            run_import_job(services, feed, folder / "feed.csv", "first_import", results)
         results["feeds_peak_mb"] = peak.kb / 1024
-        print(f"{'memory':24}{before / 1024:12.0f} MB before, {peak.kb / 1024:.0f} MB at its peak")
-        bring(services, feed, folder / "feed.csv", "same_again", results)
-        bring(services, feed, folder / "changed.csv", "one_in_100_changed", results)
+        print(f"{'memory':24}{before / 1024:12.0f} MB before, {peak.kb / 1024:.0f} MB peak")
+        run_import_job(services, feed, folder / "feed.csv", "same_again", results)
+        run_import_job(services, feed, folder / "changed.csv", "one_in_100_changed", results)
         bare_copy(folder / "postgres", feed, results)
         ratio = results["feeds_bare_copy_rows_per_s"] / results["feeds_first_import_rows_per_s"]
         print(f"bare COPY is {ratio:.1f}x the import")
-        look(services, facts, feed, results)
+        measure_pages(services, facts, feed, results)
         save_figures(results)
     finally:
         services.close()

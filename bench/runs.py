@@ -16,7 +16,7 @@ from uuid import UUID
 import psycopg
 
 # The number of rows is the first argument there, and so here.
-from feeds import ROWS, bring, write
+from feeds import ROWS, run_import_job, write_csv
 from figures import save_figures
 from pages import measure_ms, start_installation
 from webtest import TestApp
@@ -78,10 +78,10 @@ def main() -> None:
         print(f"{name.replace('_', ' '):24}{results[f'runs_{name}_ms']:12,.0f} ms", flush=True)
 
     try:
-        write(folder / "feed.csv")
+        write_csv(folder / "feed.csv")
         with services.database.transaction(owner.workspace_id) as db:
             feed = create_feed(db, owner.workspace_id, name="Large", file_name="feed.csv")
-        bring(services, feed, folder / "feed.csv", "import", {})
+        run_import_job(services, feed, folder / "feed.csv", "import", {})
         app, headers = TestApp(create_app(services)), {"Authorization": f"Bearer {facts['api_key']}"}
         body, begun = {"feed": str(feed.id), "template": facts["template"]}, []
         timed("first_plan", lambda: app.post_json("/v1/runs/plan", body, headers=headers))
