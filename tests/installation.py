@@ -129,7 +129,7 @@ class Installation:
         return self.demo()
 
     def workers(self) -> list[int]:
-        """The process ids of the workers."""
+        """The process ids of the workers: one of each kind, once they have started."""
         assert self.process is not None
         started = children_of(self.process.pid)
         return [pid for pid in started if b"worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]

@@ -136,7 +136,7 @@ class ScheduledRetry(BaseRetryStrategy):
 
 
 async def run_worker(
-    database_url: str, lanes: Iterable[Lane], context: Mapping[str, object], *, search_path: str = "public"
+    database_url: str, lanes: Iterable[Lane], context: Mapping[str, object], *, search_path: str = ""
 ) -> None:
     """Run jobs until SIGINT or SIGTERM, then finish the running ones.
 
@@ -144,9 +144,9 @@ async def run_worker(
         database_url: of a role that may use the queues.
         lanes: the queues, and how many jobs of them run at once.
         context: what tasks find in `context.additional_context`.
-        search_path: the schemas of Procrastinate's tables and functions.
+        search_path: the schemas of Procrastinate's tables and functions; PostgreSQL's default unless given.
     """
-    conninfo = make_conninfo(database_url, options=f"-c search_path={search_path}")
+    conninfo = make_conninfo(database_url, options=f"-c search_path={search_path}") if search_path else database_url
     with app.replace_connector(WorkerConnector(conninfo=conninfo)) as worker_app:
         async with worker_app.open_async():
             options: dict[str, Any] = {

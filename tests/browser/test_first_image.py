@@ -25,9 +25,9 @@ def test_shop_export_becomes_images(page: Page, tmp_path: Path) -> None:
     page.get_by_label("Price", exact=True).select_option("Vendor")
     expect(page.get_by_text("First row: partners-demo").nth(1)).to_be_visible()
     assert page.evaluate("window.notReloaded"), "the mapping changes in place"
-    page.get_by_role("button", name="Go on with 22 rows").click()
+    page.get_by_role("button", name="Continue with 22 rows").click()
     expect(page.get_by_role("row", name=re.compile("New"))).to_contain_text("22")
-    page.get_by_role("button", name="Make 22 images").click()
+    page.get_by_role("button", name="Render 22 images").click()
     page.wait_for_url(re.compile("/runs/[0-9a-f-]{36}$"))
     page.evaluate("window.notReloaded = true")
     expect(page.get_by_role("status")).to_contain_text("22 of 22", timeout=60_000)
@@ -36,12 +36,13 @@ def test_shop_export_becomes_images(page: Page, tmp_path: Path) -> None:
     expect(images).to_have_count(22)
     expect(images.first).to_have_js_property("complete", True)
     assert images.first.evaluate("image => image.naturalWidth") == 480, "a small image of a large one"
+    page.get_by_role("button", name="Prepare zip").click()
     with page.expect_download() as download:
-        page.get_by_role("link", name="Download all as zip").click()
+        page.get_by_role("link", name="Download zip").click(timeout=60_000)
     download.value.save_as(tmp_path / "all.zip")
     assert len(zipfile.ZipFile(tmp_path / "all.zip").namelist()) == 22
     images.first.click()
-    page.get_by_role("link", name="Full size").click()
+    page.get_by_role("link", name="View full size").click()
     assert page.locator("img").evaluate("image => image.naturalWidth") == 1200
 
 

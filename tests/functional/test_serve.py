@@ -1,5 +1,6 @@
-"""`cwz serve` with real processes, real signals, and a worker that is killed in the middle of its work."""
+"""`cwz serve` with real processes and signals."""
 
+import json
 import os
 import re
 import signal
@@ -18,7 +19,7 @@ from tests.installation import CWZ, ROOT, Installation, children_of, wait_for
 ROWS = 200
 
 
-def test_scripts_find_their_way(installation: Installation) -> None:
+def test_demo_facts_are_usable_by_scripts(installation: Installation) -> None:
     facts = installation.facts
     assert set(facts) == {"url", "email", "password", "workspace", "api_key", "template", "image_url", "signed_url"}
     assert facts["url"] == installation.url
@@ -33,24 +34,24 @@ def test_scripts_find_their_way(installation: Installation) -> None:
         headers={"Authorization": f"Bearer {facts['api_key']}", "Accept": "image/webp"},
     )
     assert image.headers["Content-Type"] == "image/webp"
-    assert installation.demo() == facts, "asking again changes nothing"
+    assert installation.demo() == facts, "the command can be repeated"
 
 
-def test_the_greeting_tells_where_and_how(installation: Installation) -> None:
+def test_greeting_has_the_url_and_the_demo_login(installation: Installation) -> None:
     facts, log = installation.facts, installation.log()
     for fact in ("url", "email", "password", "signed_url"):
         assert facts[fact] in log
     assert facts["api_key"] not in log
 
 
-def test_no_secret_is_in_the_log(installation: Installation) -> None:
+def test_log_has_no_secrets(installation: Installation) -> None:
     secrets = (installation.folder / "var" / "secrets.json").read_text()
     for secret in re.findall(r'"([^"]{40,})"', secrets):
         assert secret not in installation.log()
 
 
-def test_a_small_run_waits_for_little_of_a_large_one_of_another_workspace(installation: Installation) -> None:
-    """How long ten images wait is measured in what is rendered of the large run meanwhile: hardly more than a chunk."""
+def test_small_run_does_not_wait_for_a_large_one(installation: Installation) -> None:
+    """The wait of ten images is measured in images of the large run: hardly more than a chunk."""
     facts = installation.facts
     with installation.browser() as browser:
         browser.submit("/w/new", name="Small shop", slug="small")
@@ -81,11 +82,11 @@ def test_a_small_run_waits_for_little_of_a_large_one_of_another_workspace(instal
         wait_for(lambda: installation.rendered(few) == 10)
         after = installation.rendered(many)
         large.post(f"/runs/{many}/cancel").raise_for_status()
-    assert after < 1000, "the large run was to be in its middle"
+    assert after < 1000, "the large run should not have finished"
     assert after - before < 400
 
 
-def test_ctrl_c_in_the_middle_of_a_run_stops_everything_at_once_and_all_of_it_goes_on_later(own: Installation) -> None:
+def test_ctrl_c_during_a_run_stops_everything_and_the_run_is_resumed(own: Installation) -> None:
     own.start()
     before = own.facts
     headers = {"Authorization": f"Bearer {before['api_key']}"}
@@ -96,16 +97,17 @@ def test_ctrl_c_in_the_middle_of_a_run_stops_everything_at_once_and_all_of_it_go
         asked = {"feed": feed, "template": before["template"]}
         run = api.post("/runs", json=asked).raise_for_status().json()["id"]
     wait_for(lambda: own.rendered(run) > 20)
-    [worker] = own.workers()
-    wait_for(lambda: len(children_of(worker)) > 1)  # those that render beside it, and multiprocessing's own
-    rendering = children_of(worker)
+    workers = own.workers()
+    assert len(workers) == 2
+    wait_for(lambda: any(map(children_of, workers)))  # render processes
+    children = [child for worker in workers for child in children_of(worker)]
     own.stop(signal.SIGINT)
-    assert "the worker had to be killed" not in own.log()
+    assert "worker killed after timeout" not in own.log()
     assert not own.database_runs()
-    assert not Path(f"/proc/{worker}").exists()
-    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in rendering))
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children))
     own.start()
-    assert own.rendered(run) < ROWS, "it was to be stopped in the middle"
+    assert own.rendered(run) < ROWS, "the run should not have finished"
     assert own.demo() == before
     assert httpx.get(before["image_url"]).status_code == 200
     wait_for(lambda: own.rendered(run) == ROWS)
@@ -113,36 +115,38 @@ def test_ctrl_c_in_the_middle_of_a_run_stops_everything_at_once_and_all_of_it_go
     assert not own.database_runs()
 
 
-def test_ctrl_c_while_the_worker_is_ending_still_stops_the_database(own: Installation) -> None:
+def test_second_ctrl_c_still_stops_the_database(own: Installation) -> None:
     own.start()
     assert own.process is not None
-    [worker] = own.workers()
-    os.kill(worker, signal.SIGSTOP)  # it does not end by itself
+    workers = own.workers()
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)  # they do not react to SIGTERM
     own.process.send_signal(signal.SIGINT)
     wait_for(lambda: not own.answers())
     own.process.send_signal(signal.SIGINT)
     own.process.wait(60)
     own.process = None
     assert not own.database_runs()
-    with suppress(ProcessLookupError):  # the kernel may have ended it: a stopped one that nobody waits for
-        os.kill(worker, signal.SIGKILL)
+    for pid in workers:
+        with suppress(ProcessLookupError):  # orphaned stopped processes may have been ended by the kernel
+            os.kill(pid, signal.SIGKILL)
 
 
-def test_when_the_server_is_killed_its_worker_ends_and_it_starts_again(own: Installation) -> None:
+def test_workers_end_with_a_killed_server(own: Installation) -> None:
     own.start()
-    [worker] = own.workers()
+    workers = own.workers()
     own.stop(signal.SIGKILL)
-    wait_for(lambda: not Path(f"/proc/{worker}").exists())
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
     own.start()
     own.stop()
     assert not own.database_runs()
 
 
-class Failing(WorkerProcess):
-    """A worker that cannot start, and how long it is let be each time."""
+class FailingWorker(WorkerProcess):
+    """A worker that cannot start; records the waits before its restarts."""
 
     def __init__(self) -> None:
-        super().__init__(["false"])
+        super().__init__(["false"], os.environ)
         self.waits: list[float] = []
         waits = self.waits
 
@@ -156,19 +160,16 @@ class Failing(WorkerProcess):
         self._stopping = Stopping()
 
 
-def test_a_worker_that_can_not_start_is_let_be_longer_and_longer() -> None:
-    worker = Failing()
+def test_worker_that_cannot_start_is_restarted_less_and_less_often() -> None:
+    worker = FailingWorker()
     worker._keep_running()
     assert worker.waits == [2, 4, 8, 16, 32, 60, 60, 60]
-
-
-# pserve
 
 
 PSERVE = str(Path(CWZ).with_name("pserve"))
 
 
-def test_pserve_serves_the_development_file(tmp_path: Path) -> None:
+def test_pserve_serves_development_ini(tmp_path: Path) -> None:
     installation = Installation(tmp_path)
     process = subprocess.Popen(
         [PSERVE, str(installation.ini)],
@@ -191,7 +192,7 @@ def production(tmp_path: Path, **environment: str) -> "subprocess.CompletedProce
     )
 
 
-def test_production_names_every_missing_secret_and_does_not_start(tmp_path: Path) -> None:
+def test_production_does_not_start_without_secrets(tmp_path: Path) -> None:
     done = production(tmp_path)
     assert done.returncode != 0
     for name in (
@@ -207,6 +208,15 @@ def test_production_names_every_missing_secret_and_does_not_start(tmp_path: Path
     assert "Traceback" not in done.stderr
 
 
+def test_render_worker_gets_no_secrets_but_its_own(installation: Installation) -> None:
+    secrets = json.loads((installation.folder / "var" / "secrets.json").read_text())
+    environments = {pid: Path(f"/proc/{pid}/environ").read_bytes() for pid in installation.workers()}
+    [environment] = [text for text in environments.values() if b"CWZ_RENDER_SECRET" in text]
+    assert secrets.pop("render").encode() in environment
+    assert not any(secret.encode() in environment for secret in secrets.values())
+    assert b"cwz_render@" in environment
+
+
 @pytest.fixture
 def strong() -> dict[str, str]:
     names = ("SESSION_SECRET", "CSRF_SECRET", "PASSWORD_PEPPER", "RENDER_SECRET", "SIGNING_SECRET")
@@ -214,7 +224,7 @@ def strong() -> dict[str, str]:
     return secrets | {"CWZ_ENCRYPTION_KEYS": ENCRYPTION_KEY}
 
 
-def test_production_serves_an_outside_database(
+def test_production_serves_with_an_external_database(
     tmp_path: Path, app_url: str, owner_url: str, services: object, strong: dict[str, str]
 ) -> None:
     installation = Installation(tmp_path)
@@ -242,9 +252,7 @@ def test_production_serves_an_outside_database(
         installation.stop()
 
 
-def test_production_says_when_the_database_is_not_migrated(
-    tmp_path: Path, postgres: object, strong: dict[str, str]
-) -> None:
+def test_production_does_not_start_before_migration(tmp_path: Path, postgres: object, strong: dict[str, str]) -> None:
     url = f"postgresql://cwz_app@/postgres?host={postgres.socket}"  # type: ignore[attr-defined]
     done = production(tmp_path, DATABASE_URL=url, **strong)
     assert done.returncode != 0
