@@ -89,13 +89,13 @@ def parse_cookies(request: "Request") -> dict[str, str]:
     return {match[1]: match[2] for match in matches if match}
 
 
-def cookie_name(request: "Request", what: str = "session") -> str:
+def cookie_name(request: "Request", name: str = "session") -> str:
     """Return the name of a cookie. `__Host-` ties it to this host; browsers accept that prefix over https only."""
-    return f"cwz_{what}" if request.services.settings.development else f"__Host-cwz_{what}"
+    return f"cwz_{name}" if request.services.settings.development else f"__Host-cwz_{name}"
 
 
-def keep_cookie(
-    request: "Request", response: Response, what: str, value: str | None, max_age: timedelta | None = None
+def set_cookie(
+    request: "Request", response: Response, name: str, value: str | None, max_age: timedelta | None = None
 ) -> None:
     """Set a cookie that scripts cannot read, or delete it if the value is None.
 
@@ -105,17 +105,17 @@ def keep_cookie(
     secure = not request.services.settings.development
     options = {"path": "/", "secure": secure, "httponly": True, "samesite": "Lax"}
     if value is None:
-        response.set_cookie(cookie_name(request, what), "", max_age=timedelta(0), **options)
+        response.set_cookie(cookie_name(request, name), "", max_age=timedelta(0), **options)
     else:
-        response.set_cookie(cookie_name(request, what), value, max_age=max_age, **options)
+        response.set_cookie(cookie_name(request, name), value, max_age=max_age, **options)
 
 
 def set_session_cookie(request: "Request", response: Response, token: str | None) -> None:
     """Set the session cookie, or delete it if the token is None."""
-    keep_cookie(request, response, "session", token, ABSOLUTE_LIMIT)
+    set_cookie(request, response, "session", token, ABSOLUTE_LIMIT)
 
 
-def session_of(request: "Request", db: Session) -> LoginSession | None:
+def find_browser_session(request: "Request", db: Session) -> LoginSession | None:
     """Return the browser's session, unless it has ended."""
     token = request.cookies.get(cookie_name(request))
     return find_session(db, token, request.services.browser_tokens) if token else None
@@ -125,7 +125,7 @@ def find_identity(request: "Request") -> SignedInUser | ApiKeyIdentity | None:
     """Return the API key below `/v1/`, the signed-in user elsewhere, or None."""
     if request.raw_path.startswith(API_PATH):
         return request.services.keys.find(_bearer_token(request))
-    session = session_of(request, request.db) if request.uses_transaction else None
+    session = find_browser_session(request, request.db) if request.uses_transaction else None
     return SignedInUser(session, tuple(list_workspaces(request.db, session.account_id))) if session else None
 
 

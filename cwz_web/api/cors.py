@@ -21,7 +21,7 @@ EXPOSED = ", ".join(
 )
 
 
-def allow(response: Response, origin: str) -> None:
+def allow_origin(response: Response, origin: str) -> None:
     """Let pages of an origin read the response."""
     response.headers["Access-Control-Allow-Origin"] = origin
     response.headers["Access-Control-Expose-Headers"] = EXPOSED

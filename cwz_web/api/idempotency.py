@@ -41,7 +41,9 @@ def run_once(request: Request, execute: Callable[[], Response]) -> Response:
     """
     key, owner = request.headers[HEADER], request.api_key
     if not (key.strip() and len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
-        raise ProblemError(400, "invalid_idempotency_key", f"{HEADER} must be 1 to {MAX_KEY} printable ASCII characters")
+        raise ProblemError(
+            400, "invalid_idempotency_key", f"{HEADER} must be 1 to {MAX_KEY} printable ASCII characters"
+        )
     fingerprint = _fingerprint(request, owner)
     stored = _reserve(request, owner, key, fingerprint)
     if stored is not None:

@@ -6,7 +6,7 @@ from typing import Any
 from pyramid.config import Configurator
 from pyramid.response import Response
 
-from cwz_web.api.cors import allow
+from cwz_web.api.cors import allow_origin
 from cwz_web.api.idempotency import HEADER, run_once
 from cwz_web.generation.api_keys import ApiKeyIdentity
 from cwz_web.resources.permissions import API_PERMISSIONS
@@ -48,7 +48,7 @@ def _check_origin(request: Request, owner: ApiKeyIdentity) -> None:
             403, "origin_not_allowed", "This API key cannot be used from this origin. Add the origin to the key."
         )
     if owner.origins:
-        request.add_response_callback(lambda _, response: allow(response, str(origin)))
+        request.add_response_callback(lambda _, response: allow_origin(response, str(origin)))
 
 
 def includeme(config: Configurator) -> None:

@@ -27,7 +27,9 @@ def stripe_hook(context: HooksRoot, request: Request) -> Response:
     try:
         event = services.billing.stripe.read_event(request.body, request.headers.get("Stripe-Signature", ""))
     except InvalidSignatureError:
-        raise ProblemError(401, "invalid_signature", "The event is not signed by Stripe for this site, or is old") from None
+        raise ProblemError(
+            401, "invalid_signature", "The event is not signed by Stripe for this site, or is old"
+        ) from None
     with services.database.transaction() as db:
         record_event(db, event)
     return Response(status=204)

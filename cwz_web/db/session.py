@@ -89,7 +89,7 @@ def enter_workspace(session: Session, workspace_id: UUID, *, deleted: bool = Fal
         session.execute(_ENTER, {"id": workspace_id, "value": str(workspace_id)})
 
 
-def affected(session: Session, statement: Executable) -> int:
+def execute_update(session: Session, statement: Executable) -> int:
     """Execute a statement that changes rows. Return the number of rows changed."""
     return cast(CursorResult[Any], session.execute(statement)).rowcount
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from cwz_web.db.migrate import is_behind
-from cwz_web.db.session import affected
+from cwz_web.db.session import execute_update
 from cwz_web.jobs import STALLED_SECONDS
 from cwz_web.ops.models import BackupRecord
 
@@ -120,7 +120,7 @@ def retry_job(db: Session, job_id: int) -> bool:
     """
     try:
         with db.begin_nested():
-            return affected(db, _RETRY_JOB.bindparams(id=job_id)) == 1
+            return execute_update(db, _RETRY_JOB.bindparams(id=job_id)) == 1
     except IntegrityError:  # the queueing lock is taken
         return False
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from cwz_web.accounts.models import Account
 from cwz_web.db.base import Base
-from cwz_web.db.session import Database, affected
+from cwz_web.db.session import Database, execute_update
 from cwz_web.generation.models import Font
 from cwz_web.imaging.fonts import delete_font_file
 from cwz_web.storage.connections import list_connections
@@ -54,7 +54,7 @@ def purge(database: Database, providers: ProviderRegistry, tombstone: Tombstone)
     """
     if tombstone.kind == "account":
         with database.transaction() as db:
-            rows = affected(db, delete(Account).where(Account.id == tombstone.id))
+            rows = execute_update(db, delete(Account).where(Account.id == tombstone.id))
             _mark_purged(db, tombstone.id, {"rows": {"accounts": rows}})
         return True
     with database.transaction(tombstone.id, deleted=True) as db:
@@ -71,7 +71,7 @@ def purge(database: Database, providers: ProviderRegistry, tombstone: Tombstone)
             for table in tables
         }
         fonts = list(db.scalars(select(Font.digest).where(Font.workspace_id == tombstone.id)))
-        jobs = affected(db, _DELETE_JOBS.bindparams(id=str(tombstone.id)))
+        jobs = execute_update(db, _DELETE_JOBS.bindparams(id=str(tombstone.id)))
         db.execute(delete(Workspace).where(Workspace.id == tombstone.id))
         report = {"rows": {name: count for name, count in counts.items() if count}, "objects": objects, "jobs": jobs}
         _mark_purged(db, tombstone.id, report | ({"storage_errors": storage_errors} if storage_errors else {}))

@@ -10,7 +10,7 @@ from sqlalchemy import delete, exists, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, aliased
 
-from cwz_web.db.session import Database, affected
+from cwz_web.db.session import Database, execute_update
 from cwz_web.feeds.models import Feed, FeedImport, FeedSource, Item, ItemVersion, SortIndexEntry
 from cwz_web.generation.models import Usage, UsageDay
 from cwz_web.notify.models import WebhookDelivery
@@ -70,7 +70,7 @@ def delete_expired_records(database: Database, policy: RetentionPolicy) -> dict[
     """
     with database.transaction() as db:
         workspaces = list(db.scalars(text("SELECT * FROM all_workspaces()")))
-        deleted = {"procrastinate_jobs": affected(db, _DELETE_OLD_JOBS)}
+        deleted = {"procrastinate_jobs": execute_update(db, _DELETE_OLD_JOBS)}
     for workspace_id in workspaces:
         try:
             with database.transaction(workspace_id) as db:
@@ -100,7 +100,7 @@ def _delete_in_workspace(db: Session, workspace_id: UUID, policy: RetentionPolic
         UsageDay: (UsageDay.day < usage_start,),
     }
     deleted = {
-        model.__tablename__: affected(db, delete(model).where(model.workspace_id == workspace_id, *conditions))
+        model.__tablename__: execute_update(db, delete(model).where(model.workspace_id == workspace_id, *conditions))
         for model, conditions in criteria.items()
     }
     deleted["items"] = _empty_deleted_feeds(db, workspace_id, now - timedelta(days=policy.deleted))
@@ -115,6 +115,6 @@ def _empty_deleted_feeds(db: Session, workspace_id: UUID, before: datetime) -> i
     for feed in db.scalars(feeds).all():
         for model in (Item, ItemVersion, SortIndexEntry, FeedImport, FeedSource):
             rows = delete(model).where(model.workspace_id == workspace_id, model.feed_id == feed.id)
-            deleted += affected(db, rows)
+            deleted += execute_update(db, rows)
         feed.columns, feed.item_count = [], 0
     return deleted

@@ -22,7 +22,7 @@ from cwz_web.accounts.google import (
 )
 from cwz_web.accounts.models import LoginSession
 from cwz_web.resources.application import GoogleSignIn
-from cwz_web.security import cookie_name, keep_cookie, session_of
+from cwz_web.security import cookie_name, find_browser_session, set_cookie
 from cwz_web.views.sign_in import ask_for_proof
 from cwz_web.web.login_flow import continue_sign_in
 from cwz_web.web.request import Request
@@ -47,14 +47,14 @@ def leave(context: GoogleSignIn, request: Request) -> Response:
     link = ""
     if request.GET.get("link"):
         with request.services.database.transaction() as db:
-            session = session_of(request, db)
+            session = find_browser_session(request, db)
             link = str(session.id) if session else ""
     claims = {"next": safe_next(request.GET.get("next", "/")), "link": link}
     response = HTTPSeeOther(address)
     token = request.services.browser_tokens.sign(
         AUTHORIZATION, AUTHORIZATION_LIFETIME, **asdict(authorization), **claims
     )
-    keep_cookie(request, response, AUTHORIZATION, token, AUTHORIZATION_LIFETIME)
+    set_cookie(request, response, AUTHORIZATION, token, AUTHORIZATION_LIFETIME)
     return response
 
 
@@ -78,13 +78,13 @@ def come_back(context: GoogleSignIn, request: Request) -> Response:
         return _failed(error)
     except EmailNotVerifiedByProviderError:
         return HTTPSeeOther("/signin?done=unproved")
-    keep_cookie(request, response, AUTHORIZATION, None)
+    set_cookie(request, response, AUTHORIZATION, None)
     return response
 
 
 def _enter(request: Request, person: GoogleProfile, claims: dict[str, Any]) -> Response:
     with request.services.database.transaction() as db:
-        session = session_of(request, db)
+        session = find_browser_session(request, db)
         linking = session if session and str(session.id) == claims["link"] else None
         try:
             account = sign_in_with_google(db, person, signed_in=linking)

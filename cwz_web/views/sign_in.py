@@ -18,7 +18,7 @@ from cwz_web.demo import demo_password
 from cwz_web.demo.contents import EMAIL
 from cwz_web.resources.application import Root, SignInRoot
 from cwz_web.resources.permissions import Permission
-from cwz_web.security import cookie_name, keep_cookie, set_session_cookie
+from cwz_web.security import cookie_name, set_cookie, set_session_cookie
 from cwz_web.web.forms import Code, Filled, Form, TypedPassword, empty_form, read_form
 from cwz_web.web.login_flow import complete_sign_in, continue_sign_in, find_step_account
 from cwz_web.web.request import Request
@@ -166,7 +166,7 @@ def link_form(context: SignInRoot, request: Request) -> Any:
             form = form.with_error("password", "This is not the password of that account")
         else:
             response = continue_sign_in(request, request.db, account, "/", person)
-            keep_cookie(request, response, PROOF, None)
+            set_cookie(request, response, PROOF, None)
             return response
     request.response.status = 422
     return {"form": form, "person": person}
@@ -188,7 +188,7 @@ def ask_for_proof(request: Request, person: GoogleProfile) -> Response:
     """To the page that asks for the password before Google is linked."""
     response = HTTPSeeOther("/signin/link")
     token = request.services.browser_tokens.sign(PROOF, PROOF_LIFETIME, **person.as_claims())
-    keep_cookie(request, response, PROOF, token, PROOF_LIFETIME)
+    set_cookie(request, response, PROOF, token, PROOF_LIFETIME)
     return response
 
 

@@ -30,7 +30,7 @@ from cwz_web.notify.webhooks import EVENT_LABELS, Event
 from cwz_web.resources.application import SlackCallback
 from cwz_web.resources.permissions import ROLE_PERMISSIONS, Permission
 from cwz_web.resources.workspace import SlackResource
-from cwz_web.security import SignedInUser, cookie_name, keep_cookie, session_of
+from cwz_web.security import SignedInUser, cookie_name, find_browser_session, set_cookie
 from cwz_web.web.forms import Form, read_form
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
@@ -89,7 +89,7 @@ def start_connecting(context: SlackResource, request: Request) -> Response:
     state = secrets.token_urlsafe(24)
     claims = {"state": state, "session": str(request.user.session.id), "workspace": request.workspace.slug}
     response = HTTPSeeOther(request.slack.authorization_url(state))
-    keep_cookie(
+    set_cookie(
         request,
         response,
         STATE_COOKIE,
@@ -115,7 +115,7 @@ def finish_connecting(context: SlackCallback, request: Request) -> Response:
     ):
         raise HTTPNotFound
     with services.database.transaction() as db:
-        session = session_of(request, db)
+        session = find_browser_session(request, db)
         if session is None or str(session.id) != claims["session"]:
             raise HTTPNotFound
         person = SignedInUser(session, tuple(list_workspaces(db, session.account_id)))
@@ -137,7 +137,7 @@ def finish_connecting(context: SlackCallback, request: Request) -> Response:
                 record(db, access.workspace_id, actor, "slack.connect", installed.team, {})
             notice = "connected"
     response = HTTPSeeOther(f"/w/{access.slug}/slack?done={notice}")
-    keep_cookie(request, response, STATE_COOKIE, None)
+    set_cookie(request, response, STATE_COOKIE, None)
     return response
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from cwz_web.accounts.google import GoogleProfile, link_google
 from cwz_web.accounts.models import Account
 from cwz_web.accounts.sessions import end_session, start_session
-from cwz_web.security import keep_cookie, session_of, set_session_cookie
+from cwz_web.security import find_browser_session, set_cookie, set_session_cookie
 from cwz_web.web.request import LOGIN_STEP, Request
 
 log = structlog.get_logger()
@@ -34,7 +34,7 @@ def continue_sign_in(
         LOGIN_STEP, STEP_LIFETIME, sub=str(account.id), epoch=account.epoch, next=next_path, **claims
     )
     response = HTTPSeeOther("/signin/code")
-    keep_cookie(request, response, "step", token, STEP_LIFETIME)
+    set_cookie(request, response, "step", token, STEP_LIFETIME)
     return response
 
 
@@ -44,7 +44,7 @@ def complete_sign_in(
     """Start a session, in place of the one that the browser had, and redirect to the next page."""
     if google is not None:
         link_google(db, account, google)
-    previous = session_of(request, db)
+    previous = find_browser_session(request, db)
     if previous is not None:
         end_session(db, previous.account_id, previous.id)
     _, token = start_session(
@@ -57,7 +57,7 @@ def complete_sign_in(
     log.info("signed in", account=str(account.id), address=request.remote_addr)
     response = HTTPSeeOther(next_path)
     set_session_cookie(request, response, token)
-    keep_cookie(request, response, "step", None)
+    set_cookie(request, response, "step", None)
     return response
 
 

@@ -18,7 +18,7 @@ from cwz_web.billing.subscriptions import BillingService
 from cwz_web.generation.api_keys import ApiKeyIdentity
 from cwz_web.notify.slack import Slack
 from cwz_web.resources.workspace import WorkspaceResource
-from cwz_web.security import SignedInUser, cookie_name, find_identity, keep_cookie, parse_cookies
+from cwz_web.security import SignedInUser, cookie_name, find_identity, parse_cookies, set_cookie
 from cwz_web.workspaces.access import Access
 from cwz_web.workspaces.audit import Actor, record
 
@@ -175,7 +175,7 @@ class Request(pyramid.request.Request):
         if len(known) == VISITOR_ID_LENGTH:
             return cast(str, known)
         fresh = secrets.token_urlsafe(32)
-        self.add_response_callback(lambda _, response: keep_cookie(self, response, "visitor", fresh))
+        self.add_response_callback(lambda _, response: set_cookie(self, response, "visitor", fresh))
         return fresh
 
 

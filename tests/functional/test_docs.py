@@ -99,7 +99,7 @@ def test_unsigned_url_may_have_open_parameters_only(app: TestApp, make: Factory)
 
 
 DOCS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md")]
-# A file's name, a key of development alone, and what a session of PostgreSQL is told.
+# A file name, and settings of a PostgreSQL session.
 NO_SETTINGS = {"ini", "secrets_file", "backup_session", "workspace_id"}
 # Settings that only development.ini has.
 DEVELOPMENT = {"secrets_file", "embedded_database", "demo"}
@@ -130,7 +130,7 @@ def test_files_named_in_the_documentation_exist() -> None:
             assert (ROOT / name).exists(), f"{path.name}: {name}"
 
 
-def test_every_setting_that_is_written_of_exists_and_each_is_in_production_ini() -> None:
+def test_documented_settings_exist_and_production_ini_has_each() -> None:
     known = set(Settings.model_fields)
     production = (ROOT / "production.ini").read_text()
     for path in [*DOCS, *ROOT.glob("*.ini"), *ROOT.glob("deploy/*.ini"), *ROOT.glob("deploy/*.yaml")]:

@@ -76,7 +76,7 @@ def problem_of(model: type[Body], body: bytes) -> ProblemError:
         (RunRequest, RUN | {"outputs": [{}, {"format": "jpeg"}]}, {"outputs.1.format": FORMATS}),
         (ItemsRequest, {"items": [{"key": "1", "data": {"name": []}}]}, {"items.0.data.name": SCALAR}),
         (ItemsRequest, {"items": [{"key": "1", "data": {}}] * 2}, {"body": "The key “1” occurs more than once"}),
-        (ItemRequest, {"data": {"": "x"}}, {"data": "This cannot be empty (a name in here)"}),
+        (ItemRequest, {"data": {"": "x"}}, {"data": "This cannot be empty (in a key)"}),
         (ItemKeysRequest, {"keys": ["1", 2]}, {"keys.1": STRING}),
     ],
 )
