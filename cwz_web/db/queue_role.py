@@ -34,6 +34,23 @@ _FUNCTIONS = text("""
     SELECT oid::regprocedure::text FROM pg_proc
     WHERE pronamespace = 'public'::regnamespace AND starts_with(proname, 'procrastinate_') AND NOT prosecdef
 """)
+# What the current role can do beyond the render queue.
+_EXCESS = text("""
+    SELECT oid::regclass::text FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm')
+        AND relname NOT IN ('procrastinate_workers', 'procrastinate_events', 'procrastinate_periodic_defers')
+        AND (has_any_column_privilege(oid, 'SELECT, INSERT, UPDATE') OR has_table_privilege(oid, 'DELETE, TRUNCATE'))
+    UNION ALL
+    SELECT oid::regprocedure::text FROM pg_proc
+    WHERE pronamespace = 'public'::regnamespace AND has_function_privilege(oid, 'EXECUTE')
+        AND (prosecdef OR NOT starts_with(proname, 'procrastinate_'))
+    ORDER BY 1
+""")
+
+
+def excess_rights(connection: Connection) -> list[str]:
+    """Return the tables and functions that the connection's role can use, and a render worker should not."""
+    return list(connection.scalars(_EXCESS))
 
 
 def grant_render_queue(connection: Connection, role: str) -> None:

@@ -16,6 +16,8 @@ from sqlalchemy import create_engine, make_url, select, text
 from cwz_web.accounts.models import Account
 from cwz_web.crypto import DecryptionError, KeyRing
 from cwz_web.db.migrate import is_behind
+from cwz_web.db.queue_role import SCHEMA as QUEUE_SCHEMA
+from cwz_web.db.queue_role import excess_rights
 from cwz_web.db.session import Database
 from cwz_web.notify.email_delivery import EmailDeliveryError, SmtpTransport, create_transport
 from cwz_web.ops import health
@@ -154,6 +156,60 @@ def _check_owner_role(context: CheckContext) -> Iterator[Finding]:
         yield _ok("owner role", f"The role {name} owns the tables")
     else:
         yield _error("owner role", f"The role {name} does not own the tables. Set DATABASE_OWNER_URL to their owner")
+
+
+def _check_queue_role(context: CheckContext) -> Iterator[Finding]:
+    url = context.settings.database.queue_url
+    if url is None:
+        message = "DATABASE_QUEUE_URL is not set. `cwz migrate` needs it to grant render workers their rights"
+        yield _warning("queue role", message)
+        return
+    engine = create_engine(url.get_secret_value(), connect_args={"connect_timeout": 5})
+    try:
+        with engine.connect() as connection:
+            excess = excess_rights(connection)
+            if not excess:
+                connection.execute(text(f"SELECT 1 FROM {QUEUE_SCHEMA}.procrastinate_jobs LIMIT 1"))  # noqa: S608
+    finally:
+        engine.dispose()
+    name = make_url(url.get_secret_value()).username
+    if excess:
+        message = f"The role {name} can use more than the render queue: {', '.join(excess[:5])}. Run `cwz migrate`"
+        yield _error("queue role", message)
+    else:
+        yield _ok("queue role", f"The role {name} can use the render queue only")
+
+
+def _check_render_role(context: CheckContext) -> Iterator[Finding]:
+    url = context.settings.database.queue_url
+    if url is None:
+        message = (
+            "DATABASE_QUEUE_URL is not set. Render workers need it, and `cwz migrate` to grant their role its rights"
+        )
+        yield _warning("render role", message)
+        return
+    engine = create_engine(url.get_secret_value(), connect_args={"connect_timeout": 5})
+    try:
+        with engine.connect() as connection:
+            role = connection.execute(
+                text(
+                    "SELECT current_user AS name, rolsuper OR rolbypassrls AS can_bypass,"
+                    " has_table_privilege('procrastinate_jobs', 'UPDATE') AS can_use_queue,"
+                    " (SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+                    "  AND relname !~ '^procrastinate_' AND has_any_column_privilege(oid, 'SELECT')) AS readable"
+                    " FROM pg_roles WHERE rolname = current_user"
+                )
+            ).one()
+    finally:
+        engine.dispose()
+    if role.can_bypass or role.readable:
+        yield _error(
+            "render role", f"The role {role.name} of DATABASE_QUEUE_URL can read other tables. Use another role"
+        )
+    elif not role.can_use_queue:
+        yield _error("render role", f"The role {role.name} has no access to the queue. Run `cwz migrate`")
+    else:
+        yield _ok("render role", f"The role {role.name} can use the render queue only")
 
 
 def _check_encryption_keys(context: CheckContext) -> Iterator[Finding]:
@@ -298,7 +354,7 @@ def _check_workers(context: CheckContext) -> Iterator[Finding]:
     if workers:
         yield _ok("workers", f"{workers} worker lanes are live")
     else:
-        message = "No worker is live: no images are rendered and no emails sent. Start `cwz worker`"
+        message = "No worker is live. Start `cwz worker`, and `cwz render-worker` to render runs"
         yield Finding(context.production_error, "workers", message)
     for queue in queues:
         if queue.is_slow:
@@ -369,6 +425,8 @@ def _error(subject: str, message: str) -> Finding:
 CHECKS: Mapping[str, Check] = {
     "database": _check_database,
     "owner role": _check_owner_role,
+    "render role": _check_render_role,
+    "queue role": _check_queue_role,
     "encryption keys": _check_encryption_keys,
     "email": _check_email,
     "storage plugins": _check_storage,

@@ -252,6 +252,15 @@ def test_doctor_reports_no_error_for_a_good_deployment(services: Services, owner
     assert worst(found["owner role"]) is Level.OK
 
 
+def test_doctor_checks_the_role_of_render_workers(services: Services, queue_url: str, app_url: str) -> None:
+    [missing] = findings(services)["queue role"]
+    assert missing.level is Level.WARNING
+    [good] = findings(services, **{"database.queue_url": SecretStr(queue_url)})["queue role"]
+    assert good.level is Level.OK
+    [excess] = findings(services, **{"database.queue_url": SecretStr(app_url)})["queue role"]
+    assert excess.level is Level.ERROR
+
+
 def test_doctor_detects_a_role_that_bypasses_row_security(services: Services, owner_url: str) -> None:
     database = Database(owner_url, pool_size=1)
     try:
@@ -260,6 +269,14 @@ def test_doctor_detects_a_role_that_bypasses_row_security(services: Services, ow
         database.dispose()
     assert "can bypass row-level security" in found["database"][0].message
     assert found["database"][0].level is Level.ERROR
+
+
+def test_doctor_checks_the_role_of_render_workers(services: Services, app_url: str) -> None:
+    known = {"database.queue_url": SecretStr(app_url.replace("cwz_app", "cwz_render"))}
+    [good] = findings(services, **known)["render role"]
+    assert (good.level, "render queue only" in good.message) == (Level.OK, True)
+    [too_much] = findings(services, **{"database.queue_url": SecretStr(app_url)})["render role"]
+    assert (too_much.level, "can read other tables" in too_much.message) == (Level.ERROR, True)
 
 
 def test_doctor_detects_an_unreachable_database(services: Services, tmp_path: Path) -> None:

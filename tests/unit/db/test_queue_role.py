@@ -8,8 +8,9 @@ import psycopg
 import pytest
 from procrastinate import App
 from psycopg.conninfo import make_conninfo
+from sqlalchemy import create_engine
 
-from cwz_web.db.queue_role import SEARCH_PATH
+from cwz_web.db.queue_role import SEARCH_PATH, excess_rights
 from cwz_web.jobs import WorkerConnector
 from tests.factories import Factory
 
@@ -48,6 +49,17 @@ def test_no_function_of_ours_can_be_called(render_role: Connection) -> None:
     ).fetchall()
     assert callable_functions
     assert all(name.startswith("procrastinate_") and not definer for name, definer in callable_functions)
+
+
+def test_excess_rights_are_reported(queue_url: str, app_url: str) -> None:
+    found = {}
+    for url in (queue_url, app_url):
+        engine = create_engine(url)
+        with engine.connect() as connection:
+            found[url] = excess_rights(connection)
+        engine.dispose()
+    assert found[queue_url] == []
+    assert {"runs", "connections", "procrastinate_jobs"} <= set(found[app_url])
 
 
 def test_role_is_a_plain_role_without_memberships(render_role: Connection) -> None:
