@@ -227,9 +227,11 @@ def turn_on_auto_run(context: RunResource, request: Request) -> Response:
 @view_config(context=RunResource, name="zip", request_method="POST", permission=Permission.VIEW)
 def prepare_zip(context: RunResource, request: Request) -> Response:
     """Let a job create the zip file of a run's images."""
+    run = context.row
     with suppress(InvalidSettingsError):  # the run's connection was removed, so there is nothing to download
-        request_run_export(request.db, context.row, request.user.account.id)
-    return HTTPSeeOther(request.path_in("runs", context.row.id))
+        request_run_export(request.db, run, request.user.account.id)
+        return _redirect(request, run, "run.zip")
+    return HTTPSeeOther(request.path_in("runs", run.id))
 
 
 @view_config(context=RunResource, name="images.zip", request_method="GET", permission=Permission.VIEW)

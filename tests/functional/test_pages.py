@@ -33,7 +33,7 @@ def upload(app: TestApp, space: Workspace, data: bytes, file_name: str = "shop.c
 def test_images_from_an_uploaded_feed(app: TestApp, make: Factory, space: Workspace) -> None:
     make.template(space)
     columns = upload(app, space, (DATA / "shopify-apparel.csv").read_bytes(), "shopify-apparel.csv").follow()
-    assert "Rows with the same “Handle” are variants of one product" in columns.text
+    assert "Treat rows with the same “Handle” as variants of one product" in columns.text
     feed = columns.forms[1].submit(status=303).location
     run_feed_jobs(make.services)
     page = app.get(feed)
