@@ -117,7 +117,7 @@ def list_customers(db: Session) -> list[str]:
 
 def delete_expired_records(db: Session) -> None:
     """Delete records after seven years, and events that Stripe will not send again."""
-    db.execute(text("SELECT forget_billing_records()"))
+    db.execute(text("SELECT delete_old_billing_records()"))
     db.execute(delete(StripeEvent).where(StripeEvent.received_at < _EVENTS_EXPIRE))
 
 

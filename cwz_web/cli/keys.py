@@ -41,12 +41,12 @@ SECRET_TABLES = (
     SecretTable(Connection, "SELECT workspace_id, id FROM all_connections()", reencrypt_secrets),
     SecretTable(
         FeedSource,
-        "SELECT workspace_id, feed_id FROM sealed_feeds()",
+        "SELECT workspace_id, feed_id FROM feed_sources_with_secrets()",
         lambda _, source, ring: reencrypt_source(ring, source),
     ),
     SecretTable(
         SlackLink,
-        "SELECT workspace_id FROM sealed_slack_links()",
+        "SELECT workspace_id FROM all_slack_links()",
         lambda _, link, ring: reencrypt_slack_link(link, ring),
     ),
     SecretTable(

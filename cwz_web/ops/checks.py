@@ -425,7 +425,6 @@ def _error(subject: str, message: str) -> Finding:
 CHECKS: Mapping[str, Check] = {
     "database": _check_database,
     "owner role": _check_owner_role,
-    "render role": _check_render_role,
     "queue role": _check_queue_role,
     "encryption keys": _check_encryption_keys,
     "email": _check_email,

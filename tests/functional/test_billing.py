@@ -157,7 +157,7 @@ def test_active_subscription_sets_plan(till: Till, make: Factory, mailbox: Mailb
     assert till.process().plan == "scale"
     till.stripe.objects["subscriptions"]["sub_1"]["status"] = "canceled"
     assert till.process(event_type="customer.subscription.deleted").plan == FREE
-    assert len([mail for mail in mailbox.mails() if mail["To"] == admin.email]) == 3
+    assert len([mail for mail in mailbox.emails() if mail["To"] == admin.email]) == 3
 
 
 @pytest.mark.parametrize("status", ["incomplete", "incomplete_expired", "paused", "canceled"])
@@ -418,7 +418,7 @@ def test_records_outlive_workspace_and_subscription_is_canceled(till: Till, make
     assert till.stripe.objects["subscriptions"]["sub_1"]["status"] == "canceled"
     assert set(till.records()) == {"in_1", "in_old"}
     with till.services.database.transaction() as db:
-        db.execute(text("SELECT forget_billing_records()"))
+        db.execute(text("SELECT delete_old_billing_records()"))
     assert set(till.records()) == {"in_1"}
 
 

@@ -271,14 +271,6 @@ def test_doctor_detects_a_role_that_bypasses_row_security(services: Services, ow
     assert found["database"][0].level is Level.ERROR
 
 
-def test_doctor_checks_the_role_of_render_workers(services: Services, app_url: str) -> None:
-    known = {"database.queue_url": SecretStr(app_url.replace("cwz_app", "cwz_render"))}
-    [good] = findings(services, **known)["render role"]
-    assert (good.level, "render queue only" in good.message) == (Level.OK, True)
-    [too_much] = findings(services, **{"database.queue_url": SecretStr(app_url)})["render role"]
-    assert (too_much.level, "can read other tables" in too_much.message) == (Level.ERROR, True)
-
-
 def test_doctor_detects_an_unreachable_database(services: Services, tmp_path: Path) -> None:
     url = re.sub(r"host=.*", f"host={tmp_path}", services.settings.database.url.get_secret_value())
     database = Database(url, pool_size=1)

@@ -144,8 +144,8 @@ def fill(make: Factory, space: Workspace) -> None:
     make.image(template)
     make.key(space)
     make.font(space)
-    make.held_import(feed)
-    make.left_out(feed)
+    make.import_to_review(feed)
+    make.import_with_invalid_row(feed)
     make.source(feed)
     run = make.run(feed, template)
     with make.database.transaction(space.id) as db:
@@ -218,13 +218,13 @@ def test_cross_workspace_functions_are_safe_and_for_the_application_only(service
         "open_invitations_of",
         "all_connections",
         "due_feeds",
-        "sealed_feeds",
+        "feed_sources_with_secrets",
         "lost_chunks",
         "lost_runs",
         "plan_status_of",
-        "sealed_slack_links",
+        "all_slack_links",
         "customers",
-        "forget_billing_records",
+        "delete_old_billing_records",
         "deletions_of",
         "all_workspaces",
         "expired_exports",

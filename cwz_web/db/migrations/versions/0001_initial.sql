@@ -428,7 +428,8 @@ CREATE TABLE feed_imports (
     CONSTRAINT fk_feed_imports_workspace_id_feed_id_feeds
         FOREIGN KEY(workspace_id, feed_id) REFERENCES feeds (workspace_id, id) ON DELETE CASCADE,
     CONSTRAINT uq_feed_imports_workspace_id_feed_id_number UNIQUE (workspace_id, feed_id, number),
-    CONSTRAINT ck_feed_imports_state CHECK (state IN ('draft', 'queued', 'needs_review', 'applied', 'unchanged', 'discarded', 'failed')),
+    CONSTRAINT ck_feed_imports_state CHECK
+        (state IN ('draft', 'queued', 'needs_review', 'applied', 'unchanged', 'discarded', 'failed')),
     CONSTRAINT fk_feed_imports_started_by_accounts FOREIGN KEY(started_by) REFERENCES accounts (id) ON DELETE SET NULL,
     CONSTRAINT fk_feed_imports_workspace_id_workspaces
         FOREIGN KEY(workspace_id) REFERENCES workspaces (id) ON DELETE CASCADE
@@ -681,7 +682,8 @@ BEGIN
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', protected);
         EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', protected);
         EXECUTE format(
-            'CREATE POLICY tenant ON %1$I USING (%2$s = nullif(current_setting(''cwz.workspace_id'', true), '''')::uuid)'
+            'CREATE POLICY tenant ON %1$I'
+            ' USING (%2$s = nullif(current_setting(''cwz.workspace_id'', true), '''')::uuid)'
             ' WITH CHECK (%2$s = nullif(current_setting(''cwz.workspace_id'', true), '''')::uuid)',
             protected, CASE protected WHEN 'workspaces' THEN 'id' ELSE 'workspace_id' END);
     END LOOP;
@@ -717,7 +719,6 @@ CREATE FUNCTION all_workspaces() RETURNS SETOF uuid
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public
     AS $$ SELECT w.id FROM workspaces w ORDER BY w.id $$;
-
 REVOKE ALL ON FUNCTION all_workspaces FROM PUBLIC;
 
 CREATE FUNCTION check_feed_exists() RETURNS trigger
@@ -747,33 +748,52 @@ CREATE FUNCTION count_day() RETURNS trigger
     END $$;
 REVOKE ALL ON FUNCTION count_day FROM PUBLIC;
 
-CREATE FUNCTION customers(stripe_customer character varying) RETURNS TABLE(workspace_id uuid, customer character varying)
+CREATE FUNCTION customers(stripe_customer varchar) RETURNS TABLE(workspace_id uuid, customer varchar)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public
-    AS $$ SELECT s.workspace_id, s.customer FROM subscriptions s WHERE s.customer = stripe_customer OR (stripe_customer IS NULL AND s.customer IS NOT NULL) $$;
+    AS $$
+        SELECT s.workspace_id, s.customer FROM subscriptions s
+        WHERE s.customer = stripe_customer OR (stripe_customer IS NULL AND s.customer IS NOT NULL)
+    $$;
 REVOKE ALL ON FUNCTION customers FROM PUBLIC;
 
 CREATE FUNCTION deletions_of(account uuid) RETURNS SETOF tombstones
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public
-    AS $$ SELECT t.* FROM tombstones t JOIN memberships m ON m.workspace_id = t.id WHERE m.account_id = account AND m.role = 'admin' AND t.purged_at IS NULL ORDER BY lower(t.name), t.id $$;
+    AS $$
+        SELECT t.* FROM tombstones t JOIN memberships m ON m.workspace_id = t.id
+        WHERE m.account_id = account AND m.role = 'admin' AND t.purged_at IS NULL
+        ORDER BY lower(t.name), t.id
+    $$;
 REVOKE ALL ON FUNCTION deletions_of FROM PUBLIC;
 
 CREATE FUNCTION due_feeds() RETURNS TABLE(workspace_id uuid, feed_id uuid)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public
-    AS $$ 
-    SELECT s.workspace_id, s.feed_id FROM feed_sources s JOIN workspaces w ON w.id = s.workspace_id WHERE s.next_at <= now() ORDER BY s.next_at LIMIT 1000
- $$;
+    AS $$
+        SELECT s.workspace_id, s.feed_id FROM feed_sources s JOIN workspaces w ON w.id = s.workspace_id
+        WHERE s.next_at <= now() ORDER BY s.next_at LIMIT 1000
+    $$;
 REVOKE ALL ON FUNCTION due_feeds FROM PUBLIC;
 
-CREATE FUNCTION workspace_outcomes_of(account uuid) RETURNS TABLE(workspace_id uuid, slug character varying, name character varying, role character varying, other_admins bigint, others bigint)
+CREATE FUNCTION workspace_outcomes_of(account uuid) RETURNS TABLE(
+    workspace_id uuid, slug varchar, name varchar, role varchar, other_admins bigint, others bigint)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public
-    AS $$ SELECT w.id, w.slug, w.name, m.role, (SELECT count(*) FROM memberships o WHERE o.workspace_id = w.id AND o.account_id <> account  AND o.role = 'admin'), (SELECT count(*) FROM memberships o WHERE o.workspace_id = w.id AND o.account_id <> account) FROM memberships m JOIN workspaces w ON w.id = m.workspace_id WHERE m.account_id = account ORDER BY lower(w.name), w.slug $$;
+    AS $$
+        SELECT w.id, w.slug, w.name, m.role,
+            (SELECT count(*) FROM memberships o
+             WHERE o.workspace_id = w.id AND o.account_id <> account AND o.role = 'admin'),
+            (SELECT count(*) FROM memberships o WHERE o.workspace_id = w.id AND o.account_id <> account)
+        FROM memberships m JOIN workspaces w ON w.id = m.workspace_id
+        WHERE m.account_id = account ORDER BY lower(w.name), w.slug
+    $$;
 REVOKE ALL ON FUNCTION workspace_outcomes_of FROM PUBLIC;
 
-CREATE FUNCTION find_api_key(key_digest character varying) RETURNS TABLE(id uuid, workspace_id uuid, name character varying, prefix character varying, scopes jsonb, templates jsonb, origins jsonb, requests_per_minute integer, images_per_month integer, last_used_at timestamp with time zone, plan character varying, unpaid boolean, read_only boolean)
+CREATE FUNCTION find_api_key(key_digest varchar) RETURNS TABLE(
+    id uuid, workspace_id uuid, name varchar, prefix varchar, scopes jsonb, templates jsonb, origins jsonb,
+    requests_per_minute integer, images_per_month integer, last_used_at timestamptz, plan varchar, unpaid boolean,
+    read_only boolean)
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1
     SET search_path = pg_catalog, public
     AS $$
@@ -788,7 +808,9 @@ REVOKE ALL ON FUNCTION find_api_key FROM PUBLIC;
 
 -- A template by its id, or by its slug in a workspace, and what decides how its images are rendered. `connections`
 -- changes whenever a storage connection of the workspace does.
-CREATE FUNCTION find_template_state(by_id uuid, in_workspace uuid, by_slug character varying) RETURNS TABLE(workspace_id uuid, template_id uuid, version integer, open_parameters jsonb, signing_oldest integer, signing_number integer, connections text, plan character varying, unpaid boolean, read_only boolean)
+CREATE FUNCTION find_template_state(by_id uuid, in_workspace uuid, by_slug varchar) RETURNS TABLE(
+    workspace_id uuid, template_id uuid, version integer, open_parameters jsonb, signing_oldest integer,
+    signing_number integer, connections text, plan varchar, unpaid boolean, read_only boolean)
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1
     SET search_path = pg_catalog, public
     AS $$
@@ -804,34 +826,34 @@ CREATE FUNCTION find_template_state(by_id uuid, in_workspace uuid, by_slug chara
         END $$;
 REVOKE ALL ON FUNCTION find_template_state FROM PUBLIC;
 
-CREATE FUNCTION delete_audit_entries(before timestamp with time zone) RETURNS bigint
+CREATE FUNCTION delete_audit_entries(before timestamptz) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public
     AS $$
     DECLARE
-        mine uuid := nullif(current_setting('cwz.workspace_id', true), '')::uuid;
+        entered uuid := nullif(current_setting('cwz.workspace_id', true), '')::uuid;
         last audit_entries;
         dropped bigint;
     BEGIN
-        SELECT * INTO last FROM audit_entries WHERE workspace_id = mine
+        SELECT * INTO last FROM audit_entries WHERE workspace_id = entered
             AND at < least(before, now() - interval '90 days')
-            AND number < (SELECT max(number) FROM audit_entries WHERE workspace_id = mine)
+            AND number < (SELECT max(number) FROM audit_entries WHERE workspace_id = entered)
             ORDER BY number DESC LIMIT 1;
         IF NOT FOUND THEN RETURN 0; END IF;
-        UPDATE workspaces SET audit_dropped = last.number, audit_digest = last.digest WHERE id = mine;
-        DELETE FROM audit_entries WHERE workspace_id = mine AND number <= last.number;
+        UPDATE workspaces SET audit_dropped = last.number, audit_digest = last.digest WHERE id = entered;
+        DELETE FROM audit_entries WHERE workspace_id = entered AND number <= last.number;
         GET DIAGNOSTICS dropped = ROW_COUNT;
         RETURN dropped;
     END $$;
 REVOKE ALL ON FUNCTION delete_audit_entries FROM PUBLIC;
 
-CREATE FUNCTION forget_billing_records() RETURNS void
+CREATE FUNCTION delete_old_billing_records() RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path = pg_catalog, public
     AS $$
         DELETE FROM billing_records WHERE at < now() - interval '7 years'
     $$;
-REVOKE ALL ON FUNCTION forget_billing_records FROM PUBLIC;
+REVOKE ALL ON FUNCTION delete_old_billing_records FROM PUBLIC;
 
 CREATE FUNCTION delete_feed_rows() RETURNS trigger
     LANGUAGE plpgsql
@@ -844,7 +866,8 @@ CREATE FUNCTION delete_feed_rows() RETURNS trigger
             RETURN NULL;
         END $$;
 
-CREATE FUNCTION images_used(this_month date, workspace uuid, key uuid, OUT used bigint, OUT key_used bigint) RETURNS record
+CREATE FUNCTION images_used(this_month date, workspace uuid, key uuid, OUT used bigint, OUT key_used bigint)
+    RETURNS record
     LANGUAGE plpgsql
     SET search_path = pg_catalog, public
     AS $$
@@ -860,7 +883,7 @@ REVOKE ALL ON FUNCTION images_used FROM PUBLIC;
 CREATE FUNCTION lost_chunks() RETURNS TABLE(workspace_id uuid, run_id uuid, chunk integer)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public
-    AS $$ 
+    AS $$
     SELECT r.workspace_id, r.id, i.chunk
     FROM runs r JOIN run_items i ON i.workspace_id = r.workspace_id AND i.run_id = r.id AND i.state = 'pending'
     WHERE r.finished_at IS NULL AND r.prepared
@@ -868,58 +891,74 @@ CREATE FUNCTION lost_chunks() RETURNS TABLE(workspace_id uuid, run_id uuid, chun
     SELECT (args ->> 'workspace_id')::uuid, (args ->> 'run_id')::uuid, (args ->> 'chunk')::int
     FROM procrastinate_jobs WHERE task_name = 'runs.render_chunk' AND status IN ('todo', 'doing')
     LIMIT 1000
- $$;
+    $$;
 REVOKE ALL ON FUNCTION lost_chunks FROM PUBLIC;
 
 CREATE FUNCTION lost_runs() RETURNS TABLE(workspace_id uuid, run_id uuid)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public
-    AS $$ 
+    AS $$
     SELECT workspace_id, id FROM runs WHERE finished_at IS NULL AND NOT prepared
     EXCEPT
     SELECT (args ->> 'workspace_id')::uuid, (args ->> 'run_id')::uuid
     FROM procrastinate_jobs WHERE task_name = 'runs.prepare' AND status IN ('todo', 'doing')
     LIMIT 1000
- $$;
+    $$;
 REVOKE ALL ON FUNCTION lost_runs FROM PUBLIC;
 
-CREATE FUNCTION memberships_of(account uuid) RETURNS TABLE(workspace_id uuid, slug character varying, name character varying, role character varying, second_factor_required boolean)
+CREATE FUNCTION memberships_of(account uuid) RETURNS TABLE(
+    workspace_id uuid, slug varchar, name varchar, role varchar, second_factor_required boolean)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public
-    AS $$ SELECT w.id, w.slug, w.name, m.role, w.second_factor_required FROM memberships m JOIN workspaces w ON w.id = m.workspace_id WHERE m.account_id = account ORDER BY lower(w.name), w.slug $$;
+    AS $$
+        SELECT w.id, w.slug, w.name, m.role, w.second_factor_required
+        FROM memberships m JOIN workspaces w ON w.id = m.workspace_id
+        WHERE m.account_id = account ORDER BY lower(w.name), w.slug
+    $$;
 REVOKE ALL ON FUNCTION memberships_of FROM PUBLIC;
 
-CREATE FUNCTION open_invitations_of(address character varying) RETURNS TABLE(workspace_id uuid, id uuid, name character varying, role character varying)
+CREATE FUNCTION open_invitations_of(invited_email varchar)
+    RETURNS TABLE(workspace_id uuid, id uuid, name varchar, role varchar)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public
-    AS $$ SELECT w.id, i.id, w.name, i.role FROM invitations i JOIN workspaces w ON w.id = i.workspace_id WHERE lower(i.email) = lower(address) AND i.ended_at IS NULL AND i.expires_at > now() ORDER BY lower(w.name), i.id $$;
+    AS $$
+        SELECT w.id, i.id, w.name, i.role FROM invitations i JOIN workspaces w ON w.id = i.workspace_id
+        WHERE lower(i.email) = lower(invited_email) AND i.ended_at IS NULL AND i.expires_at > now()
+        ORDER BY lower(w.name), i.id
+    $$;
 REVOKE ALL ON FUNCTION open_invitations_of FROM PUBLIC;
 
-CREATE FUNCTION sealed_feeds() RETURNS TABLE(workspace_id uuid, feed_id uuid)
+CREATE FUNCTION feed_sources_with_secrets() RETURNS TABLE(workspace_id uuid, feed_id uuid)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public
-    AS $$ SELECT s.workspace_id, s.feed_id FROM feed_sources s WHERE s.sealed IS NOT NULL ORDER BY s.workspace_id, s.feed_id $$;
-REVOKE ALL ON FUNCTION sealed_feeds FROM PUBLIC;
+    AS $$
+        SELECT s.workspace_id, s.feed_id FROM feed_sources s
+        WHERE s.sealed IS NOT NULL ORDER BY s.workspace_id, s.feed_id
+    $$;
+REVOKE ALL ON FUNCTION feed_sources_with_secrets FROM PUBLIC;
 
-CREATE FUNCTION sealed_slack_links() RETURNS TABLE(workspace_id uuid)
+CREATE FUNCTION all_slack_links() RETURNS TABLE(workspace_id uuid)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public
     AS $$ SELECT s.workspace_id FROM slack_links s ORDER BY 1 $$;
-REVOKE ALL ON FUNCTION sealed_slack_links FROM PUBLIC;
+REVOKE ALL ON FUNCTION all_slack_links FROM PUBLIC;
 
-CREATE FUNCTION plan_status_of(workspace uuid) RETURNS TABLE(plan character varying, unpaid boolean, read_only boolean)
+CREATE FUNCTION plan_status_of(workspace uuid) RETURNS TABLE(plan varchar, unpaid boolean, read_only boolean)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public
-    AS $$ SELECT w.plan, w.read_only_from IS NOT NULL, coalesce(w.read_only_from <= now(), false) FROM workspaces w WHERE w.id = workspace $$;
+    AS $$
+        SELECT w.plan, w.read_only_from IS NOT NULL, coalesce(w.read_only_from <= now(), false)
+        FROM workspaces w WHERE w.id = workspace
+    $$;
 REVOKE ALL ON FUNCTION plan_status_of FROM PUBLIC;
 
-CREATE FUNCTION expired_exports(before timestamp with time zone) RETURNS TABLE(workspace_id uuid, id uuid)
+CREATE FUNCTION expired_exports(before timestamptz) RETURNS TABLE(workspace_id uuid, id uuid)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public
     AS $$ SELECT e.workspace_id, e.id FROM exports e WHERE e.created_at < before AND e.state <> 'expired' $$;
 REVOKE ALL ON FUNCTION expired_exports FROM PUBLIC;
 
-CREATE FUNCTION workspace_of_invitation(link_digest character varying) RETURNS TABLE(workspace_id uuid, id uuid)
+CREATE FUNCTION workspace_of_invitation(link_digest varchar) RETURNS TABLE(workspace_id uuid, id uuid)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public
     AS $$ SELECT i.workspace_id, i.id FROM invitations i WHERE i.digest = link_digest $$;
@@ -927,8 +966,13 @@ REVOKE ALL ON FUNCTION workspace_of_invitation FROM PUBLIC;
 
 -- Triggers.
 
-CREATE TRIGGER count_day AFTER INSERT OR UPDATE OF used ON usage FOR EACH ROW WHEN ((new.subject_id = new.workspace_id)) EXECUTE FUNCTION count_day();
-CREATE TRIGGER check_feed AFTER INSERT ON sort_index REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION check_feed_exists();
-CREATE TRIGGER check_feed AFTER INSERT ON item_versions REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION check_feed_exists();
-CREATE TRIGGER check_feed AFTER INSERT ON items REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION check_feed_exists();
-CREATE TRIGGER delete_rows AFTER DELETE ON feeds REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION delete_feed_rows();
+CREATE TRIGGER count_day AFTER INSERT OR UPDATE OF used ON usage
+    FOR EACH ROW WHEN ((new.subject_id = new.workspace_id)) EXECUTE FUNCTION count_day();
+CREATE TRIGGER check_feed AFTER INSERT ON sort_index REFERENCING NEW TABLE AS inserted
+    FOR EACH STATEMENT EXECUTE FUNCTION check_feed_exists();
+CREATE TRIGGER check_feed AFTER INSERT ON item_versions REFERENCING NEW TABLE AS inserted
+    FOR EACH STATEMENT EXECUTE FUNCTION check_feed_exists();
+CREATE TRIGGER check_feed AFTER INSERT ON items REFERENCING NEW TABLE AS inserted
+    FOR EACH STATEMENT EXECUTE FUNCTION check_feed_exists();
+CREATE TRIGGER delete_rows AFTER DELETE ON feeds REFERENCING OLD TABLE AS deleted
+    FOR EACH STATEMENT EXECUTE FUNCTION delete_feed_rows();
