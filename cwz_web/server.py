@@ -1,6 +1,6 @@
 """The server of an .ini file's `[server:main]`: waitress, with limits on request bodies and a graceful stop.
 
-waitress receives a whole body before the application sees the request, whoever sends it. Bodies are therefore small
+waitress receives a whole body before the application sees the request. Bodies are therefore small
 (`max_request_body_size`), except at the few URLs that accept files, and the number of large bodies at once is limited.
 """
 

@@ -7,7 +7,7 @@ by construction. A view names the resource class that it is for (its context) an
 - `permissions`: permissions, the roles and API-key scopes that grant them, and their labels.
 - `base`: the node class of the tree.
 - `application`: the root and the pages: `/w`, `/account`, `/signin`, `/ops`, ...
-- `workspace`: what lies in a workspace: `/w/{slug}/...`.
+- `workspace`: the pages of a workspace: `/w/{slug}/...`.
 - `api`: `/v1`.
 - `signed_urls`: `/i`.
 

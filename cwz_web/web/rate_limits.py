@@ -2,7 +2,7 @@
 
 A view declares `rate_limit="sign-in"`; LIMITS has the limits of that name, and `cwz.limit.<name>.<scope>` in the .ini
 overrides them. The check comes before the view, so a rejected attempt costs nothing. Where attempts are guesses, only
-failures count: frequent sign-ins lock nobody out. If the storage of the counts fails, requests are allowed and the
+failures count: frequent sign-ins are not limited. If the storage of the counts fails, requests are allowed and the
 failure is logged: an unavailable Valkey must not lock out every user.
 """
 

@@ -141,7 +141,7 @@ class Request(pyramid.request.Request):
 
     @property
     def workspace_or_none(self) -> Access | None:
-        """The workspace that the URL lies in, if any."""
+        """The workspace of the URL, if any."""
         for resource in lineage(getattr(self, "context", None) or ()):
             if isinstance(resource, WorkspaceResource):
                 return resource.access
@@ -149,9 +149,9 @@ class Request(pyramid.request.Request):
 
     @reify
     def workspace(self) -> Access:
-        """The workspace that the URL lies in."""
+        """The workspace of the URL, for views below `/w/{slug}`."""
         access = self.workspace_or_none
-        assert access is not None, "the URL lies in no workspace"
+        assert access is not None, "the URL has no workspace"
         return access
 
     def path_in(self, *segments: object) -> str:

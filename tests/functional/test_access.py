@@ -126,12 +126,14 @@ class SampleWorkspace:
         self.order_id = str(make.order(template).id)
         self.paths = dict(self._walk(Root, "", rows))
 
-    def _walk(self, kind: type[Resource], path: str, rows: dict[str, str]) -> Iterator[tuple[type[Resource], str]]:
+    def _walk(
+        self, resource_class: type[Resource], path: str, rows: dict[str, str]
+    ) -> Iterator[tuple[type[Resource], str]]:
         """Yield the path of a resource class, and of every class below it."""
-        yield kind, path
-        below = dict(kind.children)
-        if issubclass(kind, WorkspaceItemCollection):
-            below[rows[kind.model.__tablename__]] = kind.item_class
+        yield resource_class, path
+        below = dict(resource_class.children)
+        if issubclass(resource_class, WorkspaceItemCollection):
+            below[rows[resource_class.model.__tablename__]] = resource_class.item_class
         below |= {
             WorkspaceCollection: {self.space.slug: WorkspaceResource},
             MemberCollection: {str(self.member.id): MemberResource},
@@ -148,7 +150,7 @@ class SampleWorkspace:
             WorkspaceSignedImages: {f"{rows['images']}.jpg": SignedImage},
             SignedFeedCollection: {str(self.space.id): WorkspaceSignedFeeds},
             WorkspaceSignedFeeds: {f"{rows['feeds']}.csv": SignedFeed},
-        }.get(kind, {})
+        }.get(resource_class, {})
         for name, child in below.items():
             yield from self._walk(child, f"{path}/{name}", rows)
 
@@ -170,15 +172,15 @@ def visits(
     app: TestApp, make: Factory, role: Role, pages: Iterable[Page]
 ) -> Iterator[tuple[Page, SampleWorkspace, int]]:
     """Request views in a role, each in a workspace that no earlier request has changed."""
-    place, browser = None, app
+    sample, browser = None, app
     for page in pages:
-        if place is None:
-            place, browser = SampleWorkspace(make), TestApp(app.app)
-            sign_in(browser, make.member(place.space, role))
-        answer = place.visit(browser, page)
-        yield page, place, answer
-        if page.method != "GET" and answer not in (403, 422):
-            place = None
+        if sample is None:
+            sample, browser = SampleWorkspace(make), TestApp(app.app)
+            sign_in(browser, make.member(sample.space, role))
+        status = sample.visit(browser, page)
+        yield page, sample, status
+        if page.method != "GET" and status not in (403, 422):
+            sample = None
 
 
 def token_of(app: TestApp) -> str:
@@ -193,7 +195,7 @@ def in_workspace(page: Page) -> bool:
 
 
 @pytest.fixture
-def place(make: Factory) -> SampleWorkspace:
+def sample(make: Factory) -> SampleWorkspace:
     return SampleWorkspace(make)
 
 
@@ -208,9 +210,9 @@ def pages(wsgi: Any) -> list[Page]:
     return all_pages(wsgi)
 
 
-def test_samples_cover_every_resource_class(place: SampleWorkspace, pages: list[Page]) -> None:
-    kinds = set(subclasses(Resource)) - {WorkspaceItemCollection, WorkspaceItem, ApiCollection}
-    assert kinds - place.paths.keys() == {
+def test_samples_cover_every_resource_class(sample: SampleWorkspace, pages: list[Page]) -> None:
+    classes = set(subclasses(Resource)) - {WorkspaceItemCollection, WorkspaceItem, ApiCollection}
+    assert classes - sample.paths.keys() == {
         SignedFile,
         WorkspaceSignedFiles,
         SignedFileCollection,
@@ -221,8 +223,8 @@ def test_samples_cover_every_resource_class(place: SampleWorkspace, pages: list[
 def test_every_view_declares_a_permission(pages: list[Page]) -> None:
     """No view relies on the default permission, and this is the list of the public ones."""
     assert all(page.permission in (*Permission, NO_PERMISSION_REQUIRED) for page in pages)
-    open_ones = {f"{page.context.__name__}/{page.name}" for page in pages if page.permission == NO_PERMISSION_REQUIRED}
-    assert open_ones == {
+    public = {f"{page.context.__name__}/{page.name}" for page in pages if page.permission == NO_PERMISSION_REQUIRED}
+    assert public == {
         "DevelopmentRoot/mail",
         "GoogleSignIn/",
         "GoogleSignIn/callback",
@@ -260,108 +262,106 @@ def test_every_view_declares_a_permission(pages: list[Page]) -> None:
     }
 
 
-def test_anonymous_requests_are_redirected_to_sign_in(app: TestApp, place: SampleWorkspace, pages: list[Page]) -> None:
-    shut = [page for page in pages if page.permission != NO_PERMISSION_REQUIRED]
-    answers = {str(page): place.visit(app, page) for page in shut}
-    expected = {str(page): 401 if page.permission in API else 303 for page in shut}
-    assert answers == expected
-    for path in (f"/w/{place.space.slug}/feeds", "/w/no-such-workspace/feeds", "/account"):
+def test_anonymous_requests_are_redirected_to_sign_in(app: TestApp, sample: SampleWorkspace, pages: list[Page]) -> None:
+    protected = [page for page in pages if page.permission != NO_PERMISSION_REQUIRED]
+    statuses = {str(page): sample.visit(app, page) for page in protected}
+    expected = {str(page): 401 if page.permission in API else 303 for page in protected}
+    assert statuses == expected
+    for path in (f"/w/{sample.space.slug}/feeds", "/w/no-such-workspace/feeds", "/account"):
         assert app.get(path).location == f"http://localhost/signin?next={path.replace('/', '%2F')}"
 
 
 @pytest.mark.parametrize("role", list(Role))
 def test_each_role_has_the_permissions_of_the_table(app: TestApp, make: Factory, pages: list[Page], role: Role) -> None:
-    for page, _, answer in visits(app, make, role, filter(in_workspace, pages)):
+    for page, _, status in visits(app, make, role, filter(in_workspace, pages)):
         if page.permission in ROLE_PERMISSIONS[role]:
-            assert answer in (200, 303, 422), f"{page} as {role}: {answer}"
+            assert status in (200, 303, 422), f"{page} as {role}: {status}"
         else:
-            assert answer == 403, f"{page} as {role}: {answer}"
+            assert status == 403, f"{page} as {role}: {status}"
 
 
-def test_member_of_another_workspace_gets_404(app: TestApp, place: SampleWorkspace, pages: list[Page]) -> None:
-    other = place.make.workspace()
-    sign_in(app, place.make.member(other))
+def test_member_of_another_workspace_gets_404(app: TestApp, sample: SampleWorkspace, pages: list[Page]) -> None:
+    other = sample.make.workspace()
+    sign_in(app, sample.make.member(other))
     inside = [page for page in pages if in_workspace(page)]
-    assert {str(page): place.visit(app, page) for page in inside} == {str(page): 404 for page in inside}
+    assert {str(page): sample.visit(app, page) for page in inside} == {str(page): 404 for page in inside}
     # also through their own workspace
-    things = [page for page in inside if issubclass(page.context, WorkspaceItem)]
-    assert {str(page): place.visit(app, page, slug=other.slug) for page in things} == {
-        str(page): 404 for page in things
-    }
+    items = [page for page in inside if issubclass(page.context, WorkspaceItem)]
+    assert {str(page): sample.visit(app, page, slug=other.slug) for page in items} == {str(page): 404 for page in items}
 
 
-def test_api_key_opens_the_api_and_no_page(app: TestApp, place: SampleWorkspace, pages: list[Page]) -> None:
-    key = place.make.key(place.space, *Scope)
+def test_api_key_opens_the_api_and_no_page(app: TestApp, sample: SampleWorkspace, pages: list[Page]) -> None:
+    key = sample.make.key(sample.space, *Scope)
     bearer = TestApp(app.app, extra_environ={"HTTP_AUTHORIZATION": f"Bearer {key}"})
-    shut = [page for page in pages if page.method == "GET" and page.permission != NO_PERMISSION_REQUIRED]
-    assert {place.visit(bearer, page) for page in shut if page.permission not in API} <= {303, 404}
-    assert {place.visit(bearer, page) for page in shut if page.permission in API} == {200}
+    protected = [page for page in pages if page.method == "GET" and page.permission != NO_PERMISSION_REQUIRED]
+    assert {sample.visit(bearer, page) for page in protected if page.permission not in API} <= {303, 404}
+    assert {sample.visit(bearer, page) for page in protected if page.permission in API} == {200}
     api(app, key, {"template": "card"}, status=200)
 
 
 @pytest.mark.parametrize("scope", list(Scope))
 def test_api_key_has_the_permissions_of_its_scopes(
-    app: TestApp, place: SampleWorkspace, pages: list[Page], scope: Scope
+    app: TestApp, sample: SampleWorkspace, pages: list[Page], scope: Scope
 ) -> None:
-    bearer = TestApp(app.app, extra_environ={"HTTP_AUTHORIZATION": f"Bearer {place.make.key(place.space, scope)}"})
+    bearer = TestApp(app.app, extra_environ={"HTTP_AUTHORIZATION": f"Bearer {sample.make.key(sample.space, scope)}"})
     for page in pages:
         if page.permission in API:
             allowed = scope is Scope.ADMIN or page.permission == SCOPE_PERMISSIONS[scope]
-            assert (place.visit(bearer, page) != 403) == allowed, str(page)
+            assert (sample.visit(bearer, page) != 403) == allowed, str(page)
 
 
-def test_api_key_of_another_workspace_gets_404(app: TestApp, place: SampleWorkspace, pages: list[Page]) -> None:
-    key = place.make.key(place.make.workspace(), *Scope)
+def test_api_key_of_another_workspace_gets_404(app: TestApp, sample: SampleWorkspace, pages: list[Page]) -> None:
+    key = sample.make.key(sample.make.workspace(), *Scope)
     bearer = TestApp(app.app, extra_environ={"HTTP_AUTHORIZATION": f"Bearer {key}"})
-    below = [page for page in pages if page.permission in API and len(place.path(page)) > 40]
+    below = [page for page in pages if page.permission in API and len(sample.path(page)) > 40]
     assert len(below) > 5
-    assert {str(page): place.visit(bearer, page) for page in below} == {str(page): 404 for page in below}
+    assert {str(page): sample.visit(bearer, page) for page in below} == {str(page): 404 for page in below}
 
 
-def test_session_does_not_open_the_api(app: TestApp, place: SampleWorkspace) -> None:
-    sign_in(app, place.make.member(place.space))
+def test_session_does_not_open_the_api(app: TestApp, sample: SampleWorkspace) -> None:
+    sign_in(app, sample.make.member(sample.space))
     app.post_json("/v1/images", {"template": "card"}, status=401)
 
 
 def test_every_change_in_a_workspace_is_audited(app: TestApp, make: Factory, pages: list[Page]) -> None:
     """With empty forms; forms that need more are tested with their pages."""
     changes = (page for page in pages if page.method == "POST" and in_workspace(page))
-    for page, place, answer in visits(app, make, Role.ADMIN, changes):
-        if answer == 303:
-            assert make.count(AuditEntry, place.space.id) == 1, f"{page} left no entry"
+    for page, sample, status in visits(app, make, Role.ADMIN, changes):
+        if status == 303:
+            assert make.count(AuditEntry, sample.space.id) == 1, f"{page} left no entry"
 
 
-def test_change_of_role_takes_effect_at_once(app: TestApp, place: SampleWorkspace) -> None:
-    account = place.make.member(place.space, Role.ADMIN)
+def test_change_of_role_takes_effect_at_once(app: TestApp, sample: SampleWorkspace) -> None:
+    account = sample.make.member(sample.space, Role.ADMIN)
     sign_in(app, account)
-    assert app.get(f"/w/{place.space.slug}/keys").status_int == 200
-    with place.make.database.transaction(place.space.id) as db:
-        db.get_one(Membership, (place.space.id, account.id)).role = Role.USER
-    app.get(f"/w/{place.space.slug}/keys", status=403)
-    with place.make.database.transaction(place.space.id) as db:
-        db.delete(db.get_one(Membership, (place.space.id, account.id)))
-    app.get(f"/w/{place.space.slug}", status=404)
+    assert app.get(f"/w/{sample.space.slug}/keys").status_int == 200
+    with sample.make.database.transaction(sample.space.id) as db:
+        db.get_one(Membership, (sample.space.id, account.id)).role = Role.USER
+    app.get(f"/w/{sample.space.slug}/keys", status=403)
+    with sample.make.database.transaction(sample.space.id) as db:
+        db.delete(db.get_one(Membership, (sample.space.id, account.id)))
+    app.get(f"/w/{sample.space.slug}", status=404)
 
 
-def test_navigation_has_no_forbidden_links(app: TestApp, place: SampleWorkspace) -> None:
+def test_navigation_has_no_forbidden_links(app: TestApp, sample: SampleWorkspace) -> None:
     for role in Role:
         browser = TestApp(app.app)
-        sign_in(browser, place.make.member(place.space, role))
-        page = browser.get(f"/w/{place.space.slug}")
+        sign_in(browser, sample.make.member(sample.space, role))
+        page = browser.get(f"/w/{sample.space.slug}")
         for link in page.html.find("nav").find_all("a"):
             assert browser.get(link["href"], status="*").status_int in (200, 303), (role, link["href"])
 
 
 @pytest.mark.parametrize("name", ["not-an-id", "00000000-0000-0000-0000-000000000000", "A" * 300])
-def test_invalid_id_is_not_found(app: TestApp, place: SampleWorkspace, name: str) -> None:
-    sign_in(app, place.make.member(place.space))
-    for kind in ("feeds", "templates", "runs", "images", "members", "invitations", "keys"):
-        assert app.get(f"/w/{place.space.slug}/{kind}/{name}", status="*").status_int == 404
+def test_invalid_id_is_not_found(app: TestApp, sample: SampleWorkspace, name: str) -> None:
+    sign_in(app, sample.make.member(sample.space))
+    for segment in ("feeds", "templates", "runs", "images", "members", "invitations", "keys"):
+        assert app.get(f"/w/{sample.space.slug}/{segment}/{name}", status="*").status_int == 404
 
 
-def test_path_that_continues_after_its_page_is_not_found(app: TestApp, place: SampleWorkspace) -> None:
-    sign_in(app, place.make.member(place.space))
-    for path in ("/signup/more", "/healthz/more", "/account/export/more", f"/w/{place.space.slug}/audit/more"):
+def test_path_that_continues_after_its_page_is_not_found(app: TestApp, sample: SampleWorkspace) -> None:
+    sign_in(app, sample.make.member(sample.space))
+    for path in ("/signup/more", "/healthz/more", "/account/export/more", f"/w/{sample.space.slug}/audit/more"):
         app.get(path, status=404)
 
 
@@ -371,9 +371,9 @@ def test_view_without_a_permission_is_denied(wsgi: Any) -> None:
     assert default["introspectable"]["value"] == Permission.VIEW
 
 
-def test_members_page_shows_the_table_of_permissions(app: TestApp, place: SampleWorkspace) -> None:
-    sign_in(app, place.make.member(place.space))
-    table = app.get(f"/w/{place.space.slug}/members").html.find_all("table")[-1]
+def test_members_page_shows_the_table_of_permissions(app: TestApp, sample: SampleWorkspace) -> None:
+    sign_in(app, sample.make.member(sample.space))
+    table = app.get(f"/w/{sample.space.slug}/members").html.find_all("table")[-1]
     for row, permission in zip(table.tbody.find_all("tr"), PERMISSION_LABELS, strict=True):
         granted = ["yes" in cell.text for cell in row.find_all("td")]
         assert granted == [permission in ROLE_PERMISSIONS[role] for role in Role]

@@ -1,4 +1,4 @@
-"""Pages for everybody: what they say comes from the settings, the plans and the claims, and from nowhere else."""
+"""Public pages: their contents come from the settings, the plans and the claims."""
 
 import dataclasses
 import re
@@ -61,7 +61,7 @@ def test_front_page_shows_rendered_starters(app: TestApp) -> None:
         assert image.width <= 720
         assert "public" in answer.headers["Cache-Control"]
         app.get(source, headers={"If-None-Match": answer.headers["ETag"]}, status=304)
-    for unknown in ("/showcase", "/showcase?name=../secret", "/showcase?name=certificate-of-nobody"):
+    for unknown in ("/showcase", "/showcase?name=../secret", "/showcase?name=certificate-unknown"):
         app.get(unknown, status=404)
 
 

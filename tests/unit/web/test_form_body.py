@@ -48,8 +48,8 @@ def test_files_are_open_until_the_request_ends() -> None:
 
 
 def test_empty_file_field_is_ignored() -> None:
-    nobody = HEAD + b'; filename=""\r\nContent-Type: application/octet-stream\r\n\r\n\r\n'
-    assert read(f"{MULTIPART}; boundary=x", nobody + PART + END) == [("a", "1")]
+    no_file = HEAD + b'; filename=""\r\nContent-Type: application/octet-stream\r\n\r\n\r\n'
+    assert read(f"{MULTIPART}; boundary=x", no_file + PART + END) == [("a", "1")]
 
 
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
