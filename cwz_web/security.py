@@ -1,4 +1,4 @@
-"""Authentication: a browser by its session cookie, an API client by its key; a URL accepts only one of the two.
+"""Authentication: browsers by session cookie, API clients by key; each URL accepts only one.
 
 The identity carries its principals; what they may do is in `cwz_web.resources.permissions`.
 """
@@ -90,7 +90,7 @@ def parse_cookies(request: "Request") -> dict[str, str]:
 
 
 def cookie_name(request: "Request", name: str = "session") -> str:
-    """Return the name of a cookie. `__Host-` ties it to this host; browsers accept that prefix over https only."""
+    """Return the name of a cookie. `__Host-` ties it to this host; it requires https."""
     return f"cwz_{name}" if request.services.settings.development else f"__Host-cwz_{name}"
 
 

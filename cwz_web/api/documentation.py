@@ -1,7 +1,8 @@
-"""`/docs/api`: the API reference, built from the OpenAPI document, with the user's own template in the examples.
+"""`/docs/api`: the API reference, with the user's own template in the examples.
 
-For a signed-in user, the examples use the newest template and feed of a workspace (`?workspace=slug` selects one). The
-server never puts an API key into the page: its script does, in the browser.
+It is built from the OpenAPI document. For a signed-in user, the examples use the newest template and feed of a
+workspace (`?workspace=slug` selects one). The server never puts an API key into the page: its script does, in the
+browser.
 """
 
 import json

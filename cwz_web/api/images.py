@@ -119,7 +119,7 @@ def _info(request: Request, image: Image) -> ImageInfo:
 
 
 def _negotiate(request: Request, format: Format | None) -> str:
-    """Return the content type of the response: the best of Accept (RFC 9110) that the body's `format` permits.
+    """Return the best content type of Accept (RFC 9110) that the body's `format` permits.
 
     Raises:
         ProblemError: Accept permits none.

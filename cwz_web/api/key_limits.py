@@ -41,7 +41,7 @@ limited_view.options = ()  # type: ignore[attr-defined]
 
 
 def _check_origin(request: Request, owner: ApiKeyIdentity) -> None:
-    """Raise ProblemError if the key is restricted to other origins; let pages of its own read the response."""
+    """Raise ProblemError for a foreign origin; let pages of the key's origins read the response."""
     origin = request.headers.get("Origin")
     if owner.origins and origin not in owner.origins:
         raise ProblemError(

@@ -1,4 +1,4 @@
-"""On-demand images, for an API key or a signed URL: found, rendered, counted, and stored if the request says so."""
+"""On-demand images, for an API key or a signed URL: rendered, counted, and stored on request."""
 
 from collections.abc import Mapping
 from uuid import UUID
@@ -29,7 +29,7 @@ class StoredImageInfo(ResponseModel):
 
 
 class OnDemandRendering:
-    """One image of a request: its digest is known before it is rendered, so a known image is not rendered again.
+    """One image of a request, known by its digest before it is rendered.
 
     Args:
         request: the request.
@@ -122,7 +122,7 @@ class OnDemandRendering:
 
 
 def cacheable_response(data: bytes, content_type: str, digest: str, cache_control: str) -> Response:
-    """Return an image with its ETag and Cache-Control, or 304 to a client that has it (RFC 9110, RFC 9111)."""
+    """Return an image with ETag and Cache-Control, or 304 to a client that has it (RFC 9110, 9111)."""
     response = Response(data, content_type=content_type, conditional_response=True)
     response.etag = digest
     response.headers["Cache-Control"] = cache_control

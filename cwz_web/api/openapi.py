@@ -25,7 +25,7 @@ BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 
 class ProblemInfo(BaseModel):
-    """A problem with a request (RFC 9457). `code` is stable; `errors` has a message for each invalid field."""
+    """A problem (RFC 9457). `code` is stable; `errors` has a message for each invalid field."""
 
     type: str
     title: str

@@ -87,7 +87,7 @@ def problems_with(error: ValidationError) -> dict[str, str]:
 
 
 def max_items(number: int) -> BeforeValidator:
-    """Return a validator for the size of an object that runs before its members are validated, unlike pydantic's."""
+    """Return a validator of an object's size that runs before its members are validated."""
 
     def check(value: object) -> object:
         if isinstance(value, dict) and len(value) > number:
@@ -98,7 +98,7 @@ def max_items(number: int) -> BeforeValidator:
 
 
 def scalar_value(max_length: int) -> BeforeValidator:
-    """Return a validator for a union of string, number, boolean and null, with one message instead of one per type.
+    """Return a validator of string, number, boolean or null, with one message for all types.
 
     Args:
         max_length: of a string, in characters.

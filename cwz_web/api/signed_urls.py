@@ -167,7 +167,7 @@ def _parameters(request: Request) -> dict[str, str]:
 
 
 def _needs_signature(parameters: dict[str, str], open_parameters: tuple[str, ...] | None) -> bool:
-    """Tell whether the URL must be signed: not if it is unsigned and has only parameters that the template opens.
+    """Tell whether the URL needs a signature; an unsigned one may have the template's open parameters.
 
     Raises:
         ProblemError: An unsigned URL has other parameters.

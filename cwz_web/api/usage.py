@@ -13,7 +13,7 @@ from cwz_web.web.request import Request
 
 
 class UsageInfo(ResponseModel):
-    """Images used this month, and the quotas (null for no limit): of the workspace, and of the key of the request."""
+    """Images used this month by the workspace and by the key, and their quotas (null for no limit)."""
 
     month: date
     resets_on: date

@@ -1,4 +1,4 @@
-"""The database engine, sessions and transactions; each transaction names the workspace whose rows it may see."""
+"""The database engine, sessions, and transactions in a workspace."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -43,7 +43,7 @@ class Database:
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 
     def session(self) -> Session:
-        """Return a new session; the caller commits and closes it (a request hands it to its transaction manager)."""
+        """Return a new session, which the caller commits and closes."""
         return self._sessions()
 
     @contextmanager
@@ -60,7 +60,7 @@ class Database:
             yield session
 
     def query_one(self, statement: Executable, values: Mapping[str, object] | None = None) -> Row[Any] | None:
-        """Return the only row of a read, or None, outside any transaction: one round trip on a pooled connection.
+        """Return the only row of a query, or None, outside a transaction, on an autocommit connection.
 
         The statement calls a SQL function that crosses workspaces or enters one on its own.
         """
@@ -78,7 +78,7 @@ class Database:
 
 
 def enter_workspace(session: Session, workspace_id: UUID, *, deleted: bool = False) -> None:
-    """Make a workspace's rows visible until the transaction ends (row-level security, see row_security.py).
+    """Make a workspace's rows visible until the transaction ends (see row_security.py).
 
     Args:
         deleted: whether the rows of a deleted workspace become visible too.

@@ -35,7 +35,7 @@ class StoredImage(BaseModel):
 
 
 def read_image(bucket: Bucket, image: Image) -> bytes:
-    """Return the bytes of a stored image. Raises StorageError, also if the object is too large to be the image."""
+    """Return the bytes of a stored image. Raises StorageError, also for a larger object in its place."""
     return read_at_most(bucket, image.key, max(image.size, MAX_BYTES))
 
 

@@ -1,4 +1,4 @@
-"""Signed URLs: `/i/{template}.{extension}?field=value&k=1&s=…` for on-demand images, `/i/images/…` for stored ones.
+"""Signed URLs of on-demand images (`/i/{template}.png?title=…&k=1&s=…`) and stored ones.
 
 The signature is HMAC-SHA256 (RFC 2104), in base64url without padding, over the path below `/i/`, a line feed, and the
 parameters, sorted by name and encoded as application/x-www-form-urlencoded, without `s` itself. `k` is the number of
@@ -33,7 +33,7 @@ _number = re.compile(r"\d{1,12}", re.ASCII)
 
 
 class InvalidSignedUrlError(Exception):
-    """A URL whose signature is missing or wrong, whose key was retired, or that has expired; the message says which."""
+    """A URL whose signature is missing or wrong, whose key was retired, or that has expired."""
 
 
 def valid_numbers(workspace: Workspace) -> range:

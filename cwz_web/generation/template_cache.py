@@ -1,4 +1,4 @@
-"""Templates ready to render: the document of a version and the workspace's connections, cached per version.
+"""Templates ready to render: the document and the workspace's connections, cached per version.
 
 Each request reads the template's current state in one query (`find_template_state`), so a published version, a deleted
 template or a changed connection takes effect at once.
@@ -47,7 +47,7 @@ class TemplateVersionState:
 
 @dataclass(frozen=True)
 class TemplatePlan:
-    """A template's document and the connections that uploads are read from; images are stored in the first one."""
+    """A template's document, and the connections of its workspace; images are stored in the first."""
 
     design: TemplateDesign
     connections: list[Connection]

@@ -72,7 +72,7 @@ class Quota:
         return self.is_read_only or self.cap is not None or self.key_cap is not None
 
     def counters(self) -> Iterable[tuple[UUID, int | None, str]]:
-        """Yield each counter's subject, its cap, and what the subject is, in the order in which they are locked."""
+        """Yield each counter's subject, its cap, and what the subject is, in the order of locking."""
         yield self.workspace_id, self.cap, "workspace"
         if self.key_id is not None:
             yield self.key_id, self.key_cap, "key"
@@ -139,7 +139,7 @@ def check_writable(quota: Quota) -> None:
 
 
 def check_room(database: Database, quota: Quota) -> None:
-    """Raise QuotaExceededError unless there is room for one more image. Costs one query if there is a limit."""
+    """Raise QuotaExceededError unless there is room for one more image. At most one query."""
     check_writable(quota)
     if not quota.is_capped:
         return
