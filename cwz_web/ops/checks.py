@@ -180,38 +180,6 @@ def _check_queue_role(context: CheckContext) -> Iterator[Finding]:
         yield _ok("queue role", f"The role {name} can use the render queue only")
 
 
-def _check_render_role(context: CheckContext) -> Iterator[Finding]:
-    url = context.settings.database.queue_url
-    if url is None:
-        message = (
-            "DATABASE_QUEUE_URL is not set. Render workers need it, and `cwz migrate` to grant their role its rights"
-        )
-        yield _warning("render role", message)
-        return
-    engine = create_engine(url.get_secret_value(), connect_args={"connect_timeout": 5})
-    try:
-        with engine.connect() as connection:
-            role = connection.execute(
-                text(
-                    "SELECT current_user AS name, rolsuper OR rolbypassrls AS can_bypass,"
-                    " has_table_privilege('procrastinate_jobs', 'UPDATE') AS can_use_queue,"
-                    " (SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
-                    "  AND relname !~ '^procrastinate_' AND has_any_column_privilege(oid, 'SELECT')) AS readable"
-                    " FROM pg_roles WHERE rolname = current_user"
-                )
-            ).one()
-    finally:
-        engine.dispose()
-    if role.can_bypass or role.readable:
-        yield _error(
-            "render role", f"The role {role.name} of DATABASE_QUEUE_URL can read other tables. Use another role"
-        )
-    elif not role.can_use_queue:
-        yield _error("render role", f"The role {role.name} has no access to the queue. Run `cwz migrate`")
-    else:
-        yield _ok("render role", f"The role {role.name} can use the render queue only")
-
-
 def _check_encryption_keys(context: CheckContext) -> Iterator[Finding]:
     outdated = undecryptable = 0
     with context.database.transaction() as db:
