@@ -19,7 +19,7 @@ from sqlalchemy import event
 from webtest import TestApp
 
 from cwz_web.app import create_app, prepare_database
-from cwz_web.cli.demo import facts_of
+from cwz_web.cli.demo import demo_facts
 from cwz_web.settings import Settings
 from cwz_web.web.rate_limits import LIMITS
 from cwz_web.web.services import Services
@@ -65,7 +65,7 @@ def start_installation(folder: Path) -> tuple[Services, dict[str, str]]:
     )
     prepare_database(settings)
     services = Services.start(settings)
-    return services, facts_of(services)
+    return services, demo_facts(services)
 
 
 def compare_emails(app: TestApp, path: str, fields: dict[str, str], known: str) -> tuple[float, float]:

@@ -1,5 +1,7 @@
-"""Real peers of the storage plugins on loopback: moto's S3 server, an emulator of Google Cloud Storage, and a server
-that answers whatever it is told, for what emulators never refuse."""
+"""Loopback servers for the storage plugins: moto's S3, an emulator of Google Cloud Storage, and fixed responses.
+
+The fixed responses cover errors that the emulators never return.
+"""
 
 import json
 import logging
@@ -24,27 +26,27 @@ BUCKET = "conformance-bucket"
 
 @contextmanager
 def moto_server() -> Iterator[str]:
-    """moto's S3 over HTTP, with a bucket. Yields its address."""
+    """Run moto's S3 server with a bucket. Yields its URL."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer("127.0.0.1", 0)
     server.start()
     host, port = server.get_host_and_port()
-    address = f"http://{host}:{port}"
+    url = f"http://{host}:{port}"
     client = boto3.client(
-        "s3", endpoint_url=address, region_name="us-east-1", aws_access_key_id="x" * 16, aws_secret_access_key="y" * 16
+        "s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id="x" * 16, aws_secret_access_key="y" * 16
     )
     client.create_bucket(Bucket=BUCKET)
-    yield address
+    yield url
     server.stop()
 
 
 class GcsStorage(Storage):  # type: ignore[misc]
-    """The emulator's storage, with the one precondition that we use: it has none of its own."""
+    """The emulator's storage, extended by the precondition that the plugin uses."""
 
     only_if_absent = False
 
     def _write_config_to_file(self) -> None:
-        """Nothing: the emulator writes down all objects after each of them, which nobody reads again here."""
+        """Do nothing: the emulator would save all objects after each write."""
 
     def create_file(self, bucket_name: str, file_name: str, *rest: Any) -> Any:
         if self.only_if_absent and self.get_file_obj_or_none(bucket_name, file_name) is not None:
@@ -59,9 +61,9 @@ class GcsStorage(Storage):  # type: ignore[misc]
 
 
 class GcsHandler(RequestHandler):  # type: ignore[misc]
-    """The emulator's handler; a precondition that fails is HTTP 412, as Google has it."""
+    """The emulator's handler; a failed precondition is HTTP 412, as in Google Cloud Storage."""
 
-    # An answer in one packet: in several, each waits for the acknowledgement of the one before it.
+    # Send each response in one packet: with several, each would wait for the acknowledgement of the previous one.
     wbufsize = -1
     disable_nagle_algorithm = True
 
@@ -73,35 +75,35 @@ class GcsHandler(RequestHandler):  # type: ignore[misc]
         super().send_response(412 if code == 400 and self.storage.only_if_absent else code, message)
 
 
-class PatientServer(HTTPServer):
-    """The emulator answers one request after the other; more of them may wait than its own server lets."""
+class QueueingServer(HTTPServer):
+    """A server with a longer queue, since the emulator handles one request at a time."""
 
     request_queue_size = 256
 
 
 @contextmanager
 def gcs_emulator() -> Iterator[str]:
-    """gcp-storage-emulator over HTTP, with a bucket. Yields its address."""
+    """Run gcp-storage-emulator with a bucket. Yields its URL."""
     logging.getLogger("gcp_storage_emulator").setLevel(logging.CRITICAL)
-    server = PatientServer(("127.0.0.1", 0), partial(GcsHandler, GcsStorage(use_memory_fs=True)))
+    server = QueueingServer(("127.0.0.1", 0), partial(GcsHandler, GcsStorage(use_memory_fs=True)))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
-    address = f"http://127.0.0.1:{server.server_port}"
-    requests.post(f"{address}/storage/v1/b?project=p", json={"name": BUCKET}, timeout=10).raise_for_status()
-    yield address
+    url = f"http://127.0.0.1:{server.server_port}"
+    requests.post(f"{url}/storage/v1/b?project=p", json={"name": BUCKET}, timeout=10).raise_for_status()
+    yield url
     server.shutdown()
     server.server_close()
     thread.join()
 
 
 @contextmanager
-def answering(status: int, body: str, content_type: str = "application/xml") -> Iterator[str]:
-    """A server that gives one answer to every request. Yields its address."""
+def fixed_response_server(status: int, body: str, content_type: str = "application/xml") -> Iterator[str]:
+    """Run a server that returns one response to every request. Yields its URL."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def _answer(self) -> None:
+        def _respond(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             self.send_response(status)
             self.send_header("Content-Type", content_type)
@@ -111,7 +113,7 @@ def answering(status: int, body: str, content_type: str = "application/xml") -> 
             if self.command != "HEAD":
                 self.wfile.write(body.encode())
 
-        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _answer  # noqa: N815
+        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _respond  # noqa: N815
 
         def log_message(self, *args: object) -> None:
             pass
@@ -126,17 +128,17 @@ def answering(status: int, body: str, content_type: str = "application/xml") -> 
 
 
 def s3_error(code: str) -> str:
-    """What S3 says when it refuses."""
+    """Return an error response of S3."""
     return f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>no</Message></Error>'
 
 
 def google_error(status: int, message: str) -> str:
-    """What Google says when it refuses."""
+    """Return an error response of Google Cloud Storage."""
     return json.dumps({"error": {"code": status, "message": message, "errors": []}})
 
 
 def service_account(**changed: object) -> str:
-    """A service account's key file with a private key of its own."""
+    """Return the key file of a service account with a new private key."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -154,6 +156,6 @@ def service_account(**changed: object) -> str:
     return json.dumps({name: value for name, value in (info | changed).items() if value is not None})
 
 
-def host_of(address: str) -> str:
-    """`host:port` of an address."""
-    return address.removeprefix("http://")
+def host_of(url: str) -> str:
+    """Return `host:port` of a URL."""
+    return url.removeprefix("http://")

@@ -1,4 +1,4 @@
-"""Makes people, workspaces and what is in them, as the product itself does."""
+"""Factory of accounts, workspaces and their contents, through the functions of the application."""
 
 import itertools
 import json
@@ -45,7 +45,7 @@ from tests.installation import ROOT
 FONT = ROOT / "node_modules/@expo-google-fonts/caveat/700Bold/Caveat_700Bold.ttf"
 PASSWORD = "correct horse battery staple"
 PEPPER = "password_pepper 0123456789 abcdefghijklmnop"
-# Cheap, since tests sign in often.
+# A low cost, since tests sign in often.
 PASSWORDS = Passwords(PEPPER, cost=4)
 
 _numbers = itertools.count(1)
@@ -53,12 +53,12 @@ _numbers = itertools.count(1)
 
 @lru_cache
 def password_hash() -> str:
-    """Of PASSWORD."""
+    """Return the hash of PASSWORD."""
     return PASSWORDS.hash(PASSWORD)
 
 
 def small_document(**more: Any) -> dict[str, Any]:
-    """A template of 300 x 200 with a title and an image that may be missing."""
+    """Return a template of 300 x 200 with a title and an optional image."""
     return {
         "canvas": {"width": 300, "height": 200, "background": "#ffffff"},
         "fields": [
@@ -92,35 +92,35 @@ def small_document(**more: Any) -> dict[str, Any]:
 
 
 def jpeg(width: int = 60, height: int = 40, color: tuple[int, int, int] = (200, 30, 40)) -> bytes:
-    """A JPEG of one color."""
+    """Return a JPEG of one color."""
     image = pyvips.Image.black(width, height, bands=3) + list(color)
     data: bytes = image.cast("uchar").copy(interpretation="srgb").jpegsave_buffer(Q=95)
     return data
 
 
 @contextmanager
-def questions_to(database: Database) -> Iterator[list[str]]:
-    """What is asked of the database inside the block."""
-    asked: list[str] = []
+def record_queries(database: Database) -> Iterator[list[str]]:
+    """Yield the list of statements that the block executes."""
+    statements: list[str] = []
 
-    def note(*call: Any) -> None:
-        asked.append(call[2])
+    def record(*arguments: Any) -> None:
+        statements.append(arguments[2])
 
-    event.listen(database.engine, "before_cursor_execute", note)
+    event.listen(database.engine, "before_cursor_execute", record)
     try:
-        yield asked
+        yield statements
     finally:
-        event.remove(database.engine, "before_cursor_execute", note)
+        event.remove(database.engine, "before_cursor_execute", record)
 
 
 def local_bucket(services: Services) -> Bucket:
-    """The local folder of the tests."""
+    """Return the bucket of the tests, a local folder."""
     place = ConnectionSpec(workspace_id=UUID(int=0), connection_id=UUID(int=0), provider="local", settings="{}")
     return services.providers.open(place)
 
 
 class Factory:
-    """Each method commits what it makes."""
+    """Creates rows; each method commits."""
 
     def __init__(self, services: Services) -> None:
         self.services = services
@@ -172,21 +172,21 @@ class Factory:
             import_file(db, feed, file_name="feed.csv", file=temporary_file(data))
             return feed
 
-    def held_import(self, feed: Feed) -> FeedImport:
-        """An import of one row, which waits since it would remove the others."""
+    def import_to_review(self, feed: Feed) -> FeedImport:
+        """Import a file with one row, which needs a review since it would remove the others."""
         with self.database.transaction(feed.workspace_id) as db:
             feed = db.get_one(Feed, (feed.workspace_id, feed.id))
             return import_file(db, feed, file_name="short.csv", file=temporary_file(b"sku,title\n1,Alone\n"))
 
-    def left_out(self, feed: Feed) -> FeedImport:
-        """An import in which a row is left out."""
+    def import_with_invalid_row(self, feed: Feed) -> FeedImport:
+        """Import a file with an invalid row."""
         with self.database.transaction(feed.workspace_id) as db:
             feed = db.get_one(Feed, (feed.workspace_id, feed.id))
             file = temporary_file(b"sku,title\n1,One\n2,Two\n3,Three\n,No key\n")
-            return import_file(db, feed, file_name="odd.csv", file=file)
+            return import_file(db, feed, file_name="invalid.csv", file=file)
 
     def source(self, feed: Feed, url: str = "https://shop.example/feed.csv", **more: Any) -> FeedSource:
-        """Where a feed comes from."""
+        """Add a source to a feed."""
         source = FeedSource(workspace_id=feed.workspace_id, feed_id=feed.id, url=url, **more)
         with self.database.transaction(feed.workspace_id) as db:
             db.add(source)
@@ -203,28 +203,28 @@ class Factory:
             return start_run(db, spec, started_by=None)
 
     def order(self, template: Template, webhook: str | None = None, **data: str) -> Run:
-        """An image by itself."""
+        """Start a run of a single image."""
         with self.database.transaction(template.workspace_id) as db:
             quota = Quota(template.workspace_id)
             about = {"template": template, "version": template.version, "output": Output(), "quota": quota}
             return start_image_run(db, **about, data=data, webhook=webhook)
 
     def webhook(self, workspace: Workspace, url: str = "https://shop.example/hook", *events: Event) -> Webhook:
-        """A webhook that is told of everything, or of some events."""
+        """Add a webhook for some events, by default all."""
         webhook = Webhook(workspace_id=workspace.id, url=url, events=list(events or Event))
         with self.database.transaction(workspace.id) as db:
             db.add(webhook)
         return webhook
 
     def export(self, workspace: Workspace) -> Export:
-        """An export that was ordered."""
+        """Request an export."""
         export = Export(workspace_id=workspace.id, with_images=False)
         with self.database.transaction(workspace.id) as db:
             db.add(export)
         return export
 
     def image(self, template: Template) -> Image:
-        """An image that is kept, as far as the database knows."""
+        """Record an image in the database, without a file in the bucket."""
         digest = f"{next(_numbers):064x}"
         kept = StoredImage(digest=digest, key=f"k/{digest}", content_type="image/jpeg", width=3, height=2, size=9)
         with self.database.transaction(template.workspace_id) as db:
@@ -239,7 +239,7 @@ class Factory:
             return recorded[digest][0]
 
     def font(self, workspace: Workspace) -> Font:
-        """One of the installed fonts, as if the workspace had brought it."""
+        """Upload one of the installed fonts to a workspace."""
         data = FONT.read_bytes()
         key = upload_key(workspace.id, sha256(data).hexdigest())
         local_bucket(self.services).put(key, data, content_type="font/ttf")
@@ -251,7 +251,7 @@ class Factory:
             return create_key(db, workspace.id, "Test", KeyTerms(scopes=scopes or (Scope.GENERATE,), **terms))[1]
 
     def reload(self, row: Any) -> Any:
-        """The row as it is in the database now."""
+        """Return the row as it is in the database now."""
         with self.database.transaction(row.workspace_id) as db:
             return db.get_one(type(row), (row.workspace_id, row.id))
 
@@ -270,6 +270,6 @@ def sign_in(app: TestApp, account: Account, password: str = PASSWORD) -> None:
 def api(
     app: TestApp, key: str, body: Any, accept: str = "image/png", status: int | None = None, path: str = "/v1/images"
 ) -> Any:
-    """A call of the API with a key."""
+    """Send a POST request to the API with a key."""
     headers = {"Authorization": f"Bearer {key}", "Accept": accept}
     return app.post(path, json.dumps(body), headers=headers, content_type="application/json", status=status)

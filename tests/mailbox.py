@@ -1,4 +1,4 @@
-"""The mails that an application under test writes: its mail jobs are run by a real worker, on demand."""
+"""Emails of an application under test, whose email jobs are run by a real worker."""
 
 import re
 from email import message_from_bytes, policy
@@ -13,37 +13,38 @@ from tests.jobs import run_jobs
 
 
 class Mailbox:
-    """Reads what was written."""
+    """Runs the email jobs and reads the emails."""
 
     def __init__(self, services: Services, app_url: str) -> None:
         self.services = services
         self.app_url = app_url
         self.folder = mail_folder(services.settings)
 
-    def deliver(self, post: EmailService | None = None) -> None:
-        """Run the mail jobs that wait."""
-        context = {"database": self.services.database, "post": post or EmailService.of(self.services.settings)}
+    def deliver(self, email_service: EmailService | None = None) -> None:
+        """Run the queued email jobs."""
+        email_service = email_service or EmailService.of(self.services.settings)
+        context: dict[str, object] = {"database": self.services.database, "email_service": email_service}
         run_jobs(self.app_url, QUEUE, context)
 
-    def mails(self) -> list[EmailMessage]:
-        """Every mail so far, the oldest first."""
+    def emails(self) -> list[EmailMessage]:
+        """Return all emails, oldest first."""
         self.deliver()
         paths = sorted(self.folder.glob("*.eml"))
         return [message_from_bytes(path.read_bytes(), policy=policy.default) for path in paths]  # type: ignore[misc]
 
     def last(self, to: str) -> EmailMessage:
-        """The newest mail to an address."""
-        found = [mail for mail in self.mails() if mail["To"] == to]
-        assert found, f"no mail to {to}"
-        return found[-1]
+        """Return the newest email to a recipient."""
+        emails = [email for email in self.emails() if email["To"] == to]
+        assert emails, f"no email to {to}"
+        return emails[-1]
 
     def link(self, to: str) -> str:
-        """The path of the link in the newest mail to an address."""
+        """Return the path of the link in the newest email to a recipient."""
         [url] = re.findall(r"https?://\S+", text_of(self.last(to)))
         return str(url.removeprefix(self.services.settings.url))
 
     def waiting(self) -> int:
-        """How many mail jobs wait."""
+        """Return the number of queued email jobs."""
         with psycopg.connect(self.app_url) as connection:
             row = connection.execute(
                 "SELECT count(*) FROM procrastinate_jobs WHERE queue_name = %s AND status = 'todo'", [QUEUE]
@@ -52,13 +53,13 @@ class Mailbox:
         return int(row[0])
 
     def make_due(self) -> None:
-        """Let the time pass that a repeated job waits."""
+        """Make scheduled retries due now."""
         with psycopg.connect(self.app_url) as connection:
             connection.execute("UPDATE procrastinate_jobs SET scheduled_at = NULL WHERE queue_name = %s", [QUEUE])
 
 
-def text_of(mail: EmailMessage) -> str:
-    """What a mail says."""
-    body = mail.get_body(("plain",))
+def text_of(email: EmailMessage) -> str:
+    """Return the plain text of an email."""
+    body = email.get_body(("plain",))
     assert body is not None
     return str(body.get_content())

@@ -1,4 +1,4 @@
-"""`cwz demo`: the demo workspace, and how to get in."""
+"""`cwz demo`: create the demo workspace and print its URL and credentials."""
 
 from pathlib import Path
 
@@ -11,21 +11,21 @@ from cwz_web.web.services import Services
 SAMPLE = {
     "title": "Your first image",
     "price": "€ 0",
-    "description": "Change this sentence in the address: the signature will not fit any more.",
+    "description": "Change this sentence in the URL, and its signature is no longer valid.",
 }
 
 
 def describe(settings: Settings) -> dict[str, str]:
-    """Make the demo if it is not there. Returns what a script needs to find its way."""
+    """Create the demo if it does not exist. Returns its URLs and credentials for scripts."""
     prepare_database(settings)
     serving = serving_file(settings)
     if serving.exists():
         settings = settings.model_copy(update={"url": serving.read_text()})
-    return facts_of(Services.start(settings))
+    return demo_facts(Services.start(settings))
 
 
-def facts_of(services: Services) -> dict[str, str]:
-    """The demo's address, sign-in, key and images."""
+def demo_facts(services: Services) -> dict[str, str]:
+    """Return the demo's URL, credentials, API key and image URLs."""
     settings = services.settings
     secret = settings.secrets.signing.get_secret_value()
     demo = ensure_demo(
@@ -45,5 +45,5 @@ def facts_of(services: Services) -> dict[str, str]:
 
 
 def serving_file(settings: Settings) -> Path:
-    """Where `cwz serve` notes its address while it runs, so that other commands print the right port."""
+    """Return the file in which a running `cwz serve` stores its URL, so that other commands print the right port."""
     return settings.var / "serving"

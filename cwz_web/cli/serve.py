@@ -13,7 +13,7 @@ import click
 import structlog
 
 from cwz_web.app import create_app, prepare_database
-from cwz_web.cli.demo import facts_of, serving_file
+from cwz_web.cli.demo import demo_facts, serving_file
 from cwz_web.server import stop_on_signals
 from cwz_web.settings import ENVIRONMENT, Settings, SettingsError
 from cwz_web.web.services import Services
@@ -129,7 +129,7 @@ def _greet(services: Services) -> None:
     settings = services.settings
     click.echo(f"\n  ConnectWyze runs at  {settings.url}\n")
     if settings.demo:
-        facts = facts_of(services)
+        facts = demo_facts(services)
         click.echo(f"  Email                {facts['email']}")
         click.echo(f"  Password             {facts['password']}\n")
         click.echo(f"  A signed image URL   {facts['signed_url']}\n")

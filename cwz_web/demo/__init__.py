@@ -1,7 +1,7 @@
-"""The demo workspace: a real template, a real feed, local storage, a finished run. Made once, found again afterwards.
+"""The demo workspace: a template, a feed, local storage and a finished run.
 
-Its password and API key follow from the installation's signing secret, so that scripts can ask for them at any time and
-they are stored nowhere in clear.
+It is created once. Its password and API key are derived from the installation's signing secret, so that scripts can
+print them at any time and they are not stored in plain text.
 """
 
 import base64
@@ -47,7 +47,7 @@ PROVIDER = "local"
 
 @dataclass(frozen=True)
 class Demo:
-    """Where the demo is."""
+    """The demo workspace with its template and an image."""
 
     workspace_id: UUID
     template_id: UUID
@@ -55,13 +55,13 @@ class Demo:
 
 
 def demo_password(secret: str) -> str:
-    """The demo account's password on this installation."""
+    """Return the password of the demo account of this installation."""
     text = base64.b32encode(_derive(secret, "demo password"))[:12].decode().lower()
     return "-".join((text[:4], text[4:8], text[8:]))
 
 
 def demo_api_key(secret: str) -> str:
-    """The demo workspace's API key on this installation."""
+    """Return the API key of the demo workspace of this installation."""
     return PREFIX + base64.urlsafe_b64encode(_derive(secret, "demo api key")).rstrip(b"=").decode()
 
 
@@ -73,11 +73,11 @@ def ensure_demo(
     ring: KeyRing,
     secret: str,
 ) -> Demo:
-    """The demo, made now if it is not there. All of it appears at once, or nothing does."""
+    """Return the demo, and create it in one transaction if it does not exist."""
     with database.transaction() as db:
-        found = _find(db)
-        if found is not None:
-            return found
+        existing = _find_demo(db)
+        if existing is not None:
+            return existing
         account = db.scalar(select(Account).where(has_email(contents.EMAIL))) or Account(
             email=contents.EMAIL,
             name=contents.NAME,
@@ -86,14 +86,14 @@ def ensure_demo(
         )
         db.add(account)
         db.flush()
-        run = _fill(db, account, providers, ring, secret)
-        _finish(db, run, image_service, providers, SignedUrls(secret))
-        found = _find(db)
-        assert found is not None
-        return found
+        run = _create_demo(db, account, providers, ring, secret)
+        _render_run(db, run, image_service, providers, SignedUrls(secret))
+        demo = _find_demo(db)
+        assert demo is not None
+        return demo
 
 
-def _find(db: Session) -> Demo | None:
+def _find_demo(db: Session) -> Demo | None:
     account_id = db.scalar(select(Account.id).where(has_email(contents.EMAIL)))
     for deletion in list_deletions(db, account_id) if account_id else ():
         enter_workspace(db, deletion.workspace_id, deleted=True)
@@ -103,13 +103,15 @@ def _find(db: Session) -> Demo | None:
     if access is None:
         return None
     enter_workspace(db, access.workspace_id)
-    mine = access.workspace_id
-    template = db.scalar(select(Template.id).where(Template.workspace_id == mine).order_by(Template.id).limit(1))
-    image = db.scalar(select(Image).where(Image.workspace_id == mine).order_by(Image.id).limit(1))
-    return Demo(mine, template, image) if template and image else None
+    workspace_id = access.workspace_id
+    template = db.scalar(
+        select(Template.id).where(Template.workspace_id == workspace_id).order_by(Template.id).limit(1)
+    )
+    image = db.scalar(select(Image).where(Image.workspace_id == workspace_id).order_by(Image.id).limit(1))
+    return Demo(workspace_id, template, image) if template and image else None
 
 
-def _fill(db: Session, account: Account, providers: ProviderRegistry, ring: KeyRing, secret: str) -> Run:
+def _create_demo(db: Session, account: Account, providers: ProviderRegistry, ring: KeyRing, secret: str) -> Run:
     workspace = create_workspace(db, account, name=contents.WORKSPACE, slug=contents.SLUG)
     create_connection(db, workspace.id, ring, provider=PROVIDER, name="This server")
     create_key(db, workspace.id, "Demo", KeyTerms(scopes=(Scope.ADMIN,)), demo_api_key(secret))
@@ -120,10 +122,10 @@ def _fill(db: Session, account: Account, providers: ProviderRegistry, ring: KeyR
     return start_run(db, RunSpec(feed, template, mapping, [Output()]), started_by=account.id)
 
 
-def _finish(
+def _render_run(
     db: Session, run: Run, image_service: ImageService, providers: ProviderRegistry, signed_urls: SignedUrls
 ) -> None:
-    """Render the run here and now, before there is a worker. Its job will find nothing left to do."""
+    """Render the run in this process, before a worker runs. Its job will find nothing to do."""
     worker = RenderWorker(
         LocalRenderClient(lambda _: nullcontext(db), providers, signed_urls), image_service, providers.outbound
     )

@@ -1,4 +1,4 @@
-"""What the demo workspace shows: a small shop of our own invention, with illustrations of our own."""
+"""Contents of the demo workspace: a fictional shop, with its own illustrations."""
 
 import csv
 import io
@@ -9,7 +9,7 @@ from typing import Any
 import pyvips
 
 EMAIL = "demo@connectwyze.example"
-NAME = "Demo person"
+NAME = "Demo user"
 WORKSPACE = "Harbour Goods"
 SLUG = "demo"
 TEMPLATE = "Product card"
@@ -21,25 +21,25 @@ _here = files(__package__)
 
 
 def read_products() -> list[dict[str, str]]:
-    """The rows of the demo feed; `image` names a illustration."""
+    """Return the rows of the demo feed; `image` is the name of an illustration."""
     return list(csv.DictReader(io.StringIO(_here.joinpath(FILE).read_text())))
 
 
 def read_template() -> dict[str, Any]:
-    """The demo template's document."""
+    """Return the document of the demo template."""
     document: dict[str, Any] = json.loads(_here.joinpath("template.json").read_text())
     return document
 
 
 def render_illustration(name: str) -> bytes:
-    """A illustration as a JPEG."""
+    """Return an illustration as JPEG."""
     svg = _here.joinpath("illustrations", f"{name}.svg").read_bytes()
     jpeg: bytes = pyvips.Image.svgload_buffer(svg).flatten().jpegsave_buffer(Q=90, keep="none")
     return jpeg
 
 
 def write_csv(rows: list[dict[str, str]]) -> bytes:
-    """The rows as the file that is uploaded."""
+    """Return the rows as a CSV file."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]))
     writer.writeheader()

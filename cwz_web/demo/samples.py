@@ -1,4 +1,4 @@
-"""What a new workspace can be filled with to try it out: a place for images, a feed, a template."""
+"""Sample feed and template for a new workspace."""
 
 from typing import Any
 from uuid import UUID
@@ -6,41 +6,45 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from cwz_web.demo import contents
-from cwz_web.feeds.file_types import spooled
-from cwz_web.feeds.imports import import_file, new_feed
+from cwz_web.feeds.file_types import temporary_file
+from cwz_web.feeds.imports import create_feed, import_file
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import create_template
 from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.documents import ImageTemplate
-from cwz_web.storage.connections import default_connection, upload_key
-from cwz_web.storage.plugins import Providers
+from cwz_web.storage.connections import get_default_connection, upload_key
+from cwz_web.storage.plugins import ProviderRegistry
 
 
-def add_sample_feed(db: Session, workspace_id: UUID, providers: Providers) -> Feed:
-    """The products of a small shop, with illustrations. Raises StorageError when the workspace has no place for them."""
-    data = contents.write_csv(_rows(db, workspace_id, providers))
-    feed = new_feed(db, workspace_id, name=contents.FEED, file_name=contents.FILE)
-    import_file(db, feed, file_name=contents.FILE, file=spooled(data))
+def add_sample_feed(db: Session, workspace_id: UUID, providers: ProviderRegistry) -> Feed:
+    """Create a feed with the products of a small shop, and store its illustrations.
+
+    Raises:
+        StorageError: The workspace has no storage connection, or it does not work.
+    """
+    data = contents.write_csv(_store_rows(db, workspace_id, providers))
+    feed = create_feed(db, workspace_id, name=contents.FEED, file_name=contents.FILE)
+    import_file(db, feed, file_name=contents.FILE, file=temporary_file(data))
     return feed
 
 
-def add_sample_template(db: Session, workspace_id: UUID, providers: Providers) -> Template:
-    """A product card; its image, where a row has none, is one of the sample feed's illustrations."""
+def add_sample_template(db: Session, workspace_id: UUID, providers: ProviderRegistry) -> Template:
+    """Create a product card template, whose default image is an illustration of the sample feed."""
     document = contents.read_template()
-    column = next(c for c in document["columns"] if c["name"] == contents.IMAGE)
-    column["default"] = _rows(db, workspace_id, providers)[0][contents.IMAGE]
+    field = next(field for field in document["fields"] if field["name"] == contents.IMAGE)
+    field["default"] = _store_rows(db, workspace_id, providers)[0][contents.IMAGE]
     design = ImageTemplate.model_validate(document)
     return create_template(db, workspace_id, name=contents.TEMPLATE, document=design)
 
 
-def _rows(db: Session, workspace_id: UUID, providers: Providers) -> list[dict[str, Any]]:
-    """The sample's rows, their illustrations put into the workspace's storage."""
-    connection = default_connection(db, workspace_id)
-    bucket = providers.open(connection.place)
+def _store_rows(db: Session, workspace_id: UUID, providers: ProviderRegistry) -> list[dict[str, Any]]:
+    """Store the illustrations in the workspace's bucket and return the rows that refer to them."""
+    connection = get_default_connection(db, workspace_id)
+    bucket = providers.open(connection.spec)
     rows = contents.read_products()
     for row in rows:
         source = Source.of(contents.render_illustration(row[contents.IMAGE]))
         bucket.put(upload_key(workspace_id, source.digest), source.data, content_type="image/jpeg")
-        row[contents.IMAGE] = f"original:{source.digest}"
+        row[contents.IMAGE] = f"upload:{source.digest}"
     return rows

@@ -1,4 +1,4 @@
-"""Starter templates: designs of our own that a workspace begins with. Their photos are illustrations of our own too."""
+"""Starter templates for new workspaces, with illustrations in place of photos."""
 
 import json
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from cwz_web.storage.contract import Bucket, ObjectNotFoundError
 from cwz_web.storage.plugins import ConnectionSpec
 from cwz_web.storage.uploads import Uploads
 
-# In the order of the gallery: the file's name, and what people call it.
+# File names and labels, in the order of the gallery.
 NAMES = {
     "social-card": "Social card",
     "product-ad": "Product ad",
@@ -31,7 +31,7 @@ _here = files(__package__).joinpath("starters")
 
 @dataclass(frozen=True)
 class Starter:
-    """A starter template. Its document names illustrations as originals, by their SHA-256."""
+    """A starter template. Its document refers to illustrations as uploads, by their SHA-256."""
 
     slug: str
     name: str
@@ -41,20 +41,20 @@ class Starter:
 
 @lru_cache(maxsize=len(NAMES))
 def open_starter(slug: str) -> Starter:
-    """The starter of a name. Raises KeyError."""
+    """Return a starter by its slug. Raises KeyError."""
     name = NAMES[slug]
     document = json.loads(_here.joinpath(f"{slug}.json").read_text())
     illustrations = []
-    for column in document["fields"]:
-        if column.get("default", "").startswith(ILLUSTRATION):
-            source = Source.of(contents.render_illustration(column["default"].removeprefix(ILLUSTRATION)))
-            column["default"] = f"upload:{source.digest}"
+    for field in document["fields"]:
+        if field.get("default", "").startswith(ILLUSTRATION):
+            source = Source.of(contents.render_illustration(field["default"].removeprefix(ILLUSTRATION)))
+            field["default"] = f"upload:{source.digest}"
             illustrations.append(source)
     return Starter(slug, name, ImageTemplate.model_validate(document), tuple(illustrations))
 
 
-class RenderedOriginals(Uploads):
-    """The illustrations of a starter, before any workspace keeps them."""
+class StarterUploads(Uploads):
+    """The illustrations of a starter as uploads, without a workspace or a bucket."""
 
     def __init__(self, starter: Starter) -> None:
         super().__init__(UUID(int=0), (), self._no_bucket)
@@ -66,5 +66,5 @@ class RenderedOriginals(Uploads):
         return self._illustrations[digest]
 
     @staticmethod
-    def _no_bucket(place: ConnectionSpec) -> Bucket:
-        raise AssertionError("a starter has no storage")
+    def _no_bucket(spec: ConnectionSpec) -> Bucket:
+        raise AssertionError("a starter has no bucket")

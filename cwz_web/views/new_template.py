@@ -7,7 +7,7 @@ from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.demo.starters import NAMES, RenderedOriginals, Starter, open_starter
+from cwz_web.demo.starters import NAMES, StarterUploads, Starter, open_starter
 from cwz_web.generation.templates import create_template
 from cwz_web.imaging.documents import MAX_DOCUMENT_BYTES, ImageTemplate
 from cwz_web.imaging.encoders import Output
@@ -117,7 +117,7 @@ def starter_image(context: TemplateCollection, request: Request) -> Response:
     except KeyError:
         raise HTTPUnprocessableEntity(f"There is no such starter; there are {', '.join(NAMES)}") from None
     image_service, output = request.services.image_service, Output()
-    prepared = image_service.prepare(RenderedOriginals(starter), starter.document, {}, output)
+    prepared = image_service.prepare(StarterUploads(starter), starter.document, {}, output)
     response = Response(content_type=output.format.content_type, conditional_response=True)
     response.etag = prepared.digest
     response.headers["Cache-Control"] = "private, max-age=86400"

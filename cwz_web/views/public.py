@@ -11,7 +11,7 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
 from cwz_web.billing.stripe_api import Price, StripeUnavailableError
-from cwz_web.demo.starters import NAMES, RenderedOriginals, open_starter
+from cwz_web.demo.starters import NAMES, StarterUploads, open_starter
 from cwz_web.generation.image_service import ImageService
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.resources.application import Root, WellKnown
@@ -210,7 +210,7 @@ def security_txt(context: WellKnown, request: Request) -> Response:
 def _render_starter(image_service: ImageService, name: str) -> tuple[str, bytes]:
     """Return a starter's digest and image; each is rendered once per process."""
     starter = open_starter(name)
-    prepared = image_service.prepare(RenderedOriginals(starter), starter.document, {}, Output(format=Format.WEBP))
+    prepared = image_service.prepare(StarterUploads(starter), starter.document, {}, Output(format=Format.WEBP))
     return prepared.digest, image_service.preview(prepared, SHOWCASE_WIDTH)
 
 

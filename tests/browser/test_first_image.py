@@ -16,7 +16,7 @@ def test_shop_export_becomes_images(page: Page, tmp_path: Path) -> None:
     page.get_by_label("File").set_input_files(DATA / "shopify-apparel.csv")
     page.get_by_role("button", name="Upload").click()
     expect(page.get_by_role("row", name=re.compile("Variant Price"))).to_be_visible()
-    page.get_by_role("button", name="Bring it in").click()
+    page.get_by_role("button", name="Import file").click()
     expect(page.get_by_role("row", name=re.compile("ocean-blue-shirt"))).to_be_visible()
     page.get_by_role("link", name="Render images").click()
     expect(page.get_by_label("Title", exact=True)).to_have_value("Title")
@@ -116,7 +116,7 @@ def test_skip_link_leads_to_content(page: Page) -> None:
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Connect an address")).to_be_focused()
+    expect(page.get_by_role("link", name="Connect URL")).to_be_focused()
 
 
 def test_theme_is_switched_and_remembered(page: Page) -> None:

@@ -126,7 +126,7 @@ def test_an_address_is_not_changed_without_the_password(app: TestApp, mailbox: M
     form = form_of(app.get("/account"), "/account/email")
     form["email"], form["email_password"] = "new@example.org", "wrong"
     assert "not your password" in form.submit(status=422).text
-    assert mailbox.mails() == []
+    assert mailbox.emails() == []
 
 
 def test_sessions_are_listed_and_ended_one_by_one(app: TestApp, account: Account) -> None:

@@ -61,7 +61,7 @@ def test_somebody_chooses_in_their_account(
     form.submit(status=303)
     assert muted(make, admin) == {"feeds"}
     tell(make, space)
-    assert [mail["To"] for mail in mailbox.mails()] == [other.email]
+    assert [mail["To"] for mail in mailbox.emails()] == [other.email]
     tell(make, space, EmailMessage("Essential", ("It is.",)))
     essential = mailbox.last(admin.email)
     assert essential["Subject"] == "Essential"
@@ -86,7 +86,7 @@ def test_a_link_ends_a_topic_without_signing_in(
     page.forms[0].submit(status=200)
     assert muted(make, admin) == {"feeds", "runs"}
     tell(make, space)
-    assert len(mailbox.mails()) == 1
+    assert len(mailbox.emails()) == 1
 
 
 def test_a_mail_service_ends_a_topic_by_itself(
@@ -134,7 +134,7 @@ def test_who_began_a_run_hears_of_its_end_when_they_want(
             mine = db.get_one(Run, (space.id, run.id))
             mine.started_by, mine.done, mine.failed, mine.ended_at = admin.id, 2, 1, datetime.now(UTC)
             notify_run_finished(db, mine)
-    [mail] = mailbox.mails()
+    [mail] = mailbox.emails()
     assert mail["To"] == admin.email
     assert "images are missing" in mail["Subject"]
     assert f"http://localhost/w/{space.slug}/runs/{run.id}" in text_of(mail)

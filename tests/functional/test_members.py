@@ -118,8 +118,8 @@ def test_somebody_is_invited_and_joins(
 ) -> None:
     guest = make.account()
     invite(app, space, guest.email.upper().replace("EXAMPLE.ORG", "example.org"), "support")
-    assert space.name in mailbox.mails()[-1]["Subject"]
-    link = mailbox.link(mailbox.mails()[-1]["To"])
+    assert space.name in mailbox.emails()[-1]["Subject"]
+    link = mailbox.link(mailbox.emails()[-1]["To"])
     browser = TestApp(app.app)
     page = browser.get(link)
     assert "Support Agent" in page.text
@@ -199,7 +199,7 @@ def test_an_invitation_to_nobody_is_refused(
     fields = {"csrf_token": token, "email": email, "role": role}
     page = app.post(f"/w/{space.slug}/members", fields, status=422)
     assert page.html.find(class_="error") is not None
-    assert mailbox.mails() == []
+    assert mailbox.emails() == []
 
 
 def test_a_member_is_not_invited_again(app: TestApp, space: Workspace, admin: Account) -> None:
@@ -286,7 +286,7 @@ def test_a_mail_that_is_asked_for_by_a_removed_member_says_nothing(
     invite(app, space, "guest@example.org")
     page = app.get(f"/w/{space.slug}/members")
     next(form for form in page.forms.values() if form.action.endswith("/revoke")).submit(status=303)
-    assert mailbox.mails() == []
+    assert mailbox.emails() == []
 
 
 def test_names_in_letters_are_text(app: TestApp, make: Factory, mailbox: Mailbox) -> None:

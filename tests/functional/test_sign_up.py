@@ -179,7 +179,7 @@ def test_a_wrong_field_is_said_beside_it(app: TestApp, mailbox: Mailbox, field: 
     page = fill_in(app, **given)
     assert page.status_int == 422
     assert message in page.html.find(id=f"{field}-error").text
-    assert mailbox.mails() == []
+    assert mailbox.emails() == []
 
 
 def test_an_address_that_is_given_twice_is_refused(app: TestApp, mailbox: Mailbox) -> None:
@@ -189,7 +189,7 @@ def test_an_address_that_is_given_twice_is_refused(app: TestApp, mailbox: Mailbo
         "/forgot", [("csrf_token", token), ("email", "a@example.org"), ("email", "b@example.org")], status=422
     )
     assert "once" in page.html.find(id="email-error").text
-    assert mailbox.mails() == []
+    assert mailbox.emails() == []
 
 
 def ask_for_reset(app: TestApp, email: str) -> TestResponse:
@@ -238,7 +238,7 @@ def test_a_reset_for_nobody_is_answered_alike_and_writes_to_nobody(
     known = make.account()
     pages = [ask_for_reset(TestApp(app.app), email) for email in (known.email, "nobody@example.org")]
     assert [page.html.h1.text for page in pages] == ["Check your mail"] * 2
-    assert [mail["To"] for mail in mailbox.mails()] == [known.email]
+    assert [mail["To"] for mail in mailbox.emails()] == [known.email]
 
 
 def test_a_reset_of_somebody_without_a_password_says_google(app: TestApp, make: Factory, mailbox: Mailbox) -> None:

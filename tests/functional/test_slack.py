@@ -35,7 +35,7 @@ from cwz_web.runs.notifications import notify_run_finished
 from cwz_web.settings import Secrets, Settings
 from cwz_web.web.services import Services
 from cwz_web.workspaces.models import Role, Workspace
-from tests.factories import Factory, questions_to, sign_in
+from tests.factories import Factory, record_queries, sign_in
 from tests.jobs import run_jobs
 from tests.slack_server import TOKEN, SlackServer
 
@@ -147,7 +147,7 @@ def test_slack_link_is_queried_once_per_emit(make: Factory, space: Workspace) ->
     counts = []
     with make.database.transaction(space.id) as db:
         for images in (1, 100):
-            with questions_to(make.database) as asked:
+            with record_queries(make.database) as asked:
                 emit(db, space.id, Event.IMAGE_CREATED, *({"id": str(number)} for number in range(images)))
             counts.append(len(asked))
     assert counts[0] == counts[1]

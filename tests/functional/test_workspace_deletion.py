@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 from webtest import TestApp
 
 from cwz_web.accounts.models import Account
-from cwz_web.cli.demo import facts_of
+from cwz_web.cli.demo import demo_facts
 from cwz_web.db.base import Base
 from cwz_web.feeds.models import Item
 from cwz_web.generation.api_keys import Scope
@@ -209,7 +209,7 @@ def test_one_that_can_not_be_purged_holds_up_no_other(
 
 
 def test_the_demo_comes_back_by_itself_and_nothing_else_of_its_person_does(make: Factory, services: Services) -> None:
-    facts, other = facts_of(services), make.workspace()
+    facts, other = demo_facts(services), make.workspace()
     with make.database.transaction() as db:
         person = db.scalars(select(Account.id).where(Account.email == facts["email"])).one()
         [demo] = [access.workspace_id for access in list_workspaces(db, person)]
@@ -220,7 +220,7 @@ def test_the_demo_comes_back_by_itself_and_nothing_else_of_its_person_does(make:
             workspace = db.get_one(Workspace, workspace_id)
             workspace.name = "Another name"
             delete_workspace(db, workspace, Actor(None, "test", ""), with_images=False)
-    assert facts_of(services) == facts
+    assert demo_facts(services) == facts
     with make.database.transaction() as db:
         assert [access.slug for access in list_workspaces(db, person)] == [facts["workspace"]]
         assert [deletion.workspace_id for deletion in list_deletions(db, person)] == [other.id]

@@ -10,7 +10,7 @@ from cwz_storage_gcs import GoogleCredentials
 from cwz_web.net.guard import OutboundPolicy
 from cwz_web.storage import BlockedAddressError, Bucket, BucketContext, InvalidCredentialsError
 from cwz_web.storage.testing import ProviderConformance, ProviderSetup
-from tests.emulators import BUCKET, answering, gcs_emulator, google_error, host_of, service_account
+from tests.emulators import BUCKET, fixed_response_server, gcs_emulator, google_error, host_of, service_account
 
 ACCOUNT = service_account()
 ERROR_STATUS = {"credentials": 401, "permission": 403, "down": 500}
@@ -39,7 +39,7 @@ class TestFirebase(ProviderConformance):
             def broken(failure: str) -> Bucket:
                 status = ERROR_STATUS.get(failure, 404)
                 body = google_error(status, "The specified bucket does not exist." if failure == "bucket" else "no")
-                return setup_at(stack.enter_context(answering(status, body, "application/json"))).bucket()
+                return setup_at(stack.enter_context(fixed_response_server(status, body, "application/json"))).bucket()
 
             yield broken
 

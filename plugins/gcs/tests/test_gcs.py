@@ -19,7 +19,7 @@ from cwz_web.storage import (
     StorageUnreachableError,
 )
 from cwz_web.storage.testing import ProviderSetup, StorageConformance
-from tests.emulators import BUCKET, answering, gcs_emulator, google_error, host_of, service_account
+from tests.emulators import BUCKET, fixed_response_server, gcs_emulator, google_error, host_of, service_account
 
 ACCOUNT = service_account()
 ERROR_STATUS = {"credentials": 401, "permission": 403, "down": 500}
@@ -48,10 +48,10 @@ class TestGcs(StorageConformance):
             def broken(failure: str) -> Bucket:
                 if failure == "bucket":
                     body = google_error(404, "The specified bucket does not exist.")
-                    return setup_at(stack.enter_context(answering(404, body, "application/json"))).bucket()
+                    return setup_at(stack.enter_context(fixed_response_server(404, body, "application/json"))).bucket()
                 status = ERROR_STATUS[failure]
                 body = google_error(status, "no")
-                return setup_at(stack.enter_context(answering(status, body, "application/json"))).bucket()
+                return setup_at(stack.enter_context(fixed_response_server(status, body, "application/json"))).bucket()
 
             yield broken
 
@@ -67,7 +67,7 @@ class TestGcs(StorageConformance):
     ],
 )
 def test_error_responses_raise_the_errors_of_the_contract(status: int, expected: type[StorageError]) -> None:
-    with answering(status, google_error(status, "no"), "application/json") as url:
+    with fixed_response_server(status, google_error(status, "no"), "application/json") as url:
         bucket = setup_at(url).bucket()
         for attempt in (
             lambda: bucket.put("a", b"x", content_type="image/png"),

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from cwz_web.net.guard import OutboundPolicy
 from cwz_web.storage import BlockedAddressError, Bucket, BucketContext
 from cwz_web.storage.testing import ProviderConformance, ProviderSetup
-from tests.emulators import BUCKET, answering, host_of, moto_server, s3_error
+from tests.emulators import BUCKET, fixed_response_server, host_of, moto_server, s3_error
 
 KEYS = {"access_key_id": "canary00000000000000000000000001", "secret_access_key": "canary" + "0" * 58}
 SETTINGS = {"account_id": "0123456789abcdef0123456789abcdef", "bucket": BUCKET}
@@ -45,7 +45,7 @@ class TestR2(ProviderConformance):
                 if failure == "bucket":
                     return provider_setup.bucket(settings={"bucket": "no-such-bucket"})
                 status, code = ERROR_RESPONSES[failure]
-                return setup_at(stack.enter_context(answering(status, s3_error(code)))).bucket()
+                return setup_at(stack.enter_context(fixed_response_server(status, s3_error(code)))).bucket()
 
             yield broken
 

@@ -21,7 +21,7 @@ from cwz_web.storage import (
     StorageUnreachableError,
 )
 from cwz_web.storage.testing import ProviderSetup, StorageConformance
-from tests.emulators import BUCKET, answering, host_of, moto_server, s3_error
+from tests.emulators import BUCKET, fixed_response_server, host_of, moto_server, s3_error
 
 KEYS = {"access_key_id": "AKIA" + "CANARY0000000001", "secret_access_key": "canary/secret/0000000000000000001"}
 SETTINGS = {"region": "eu-central-1", "bucket": BUCKET}
@@ -55,7 +55,7 @@ class TestS3(StorageConformance):
                 if failure == "bucket":
                     return provider_setup.bucket(settings={"bucket": "no-such-bucket"})
                 status, code = ERROR_RESPONSES[failure]
-                return setup_at(stack.enter_context(answering(status, s3_error(code)))).bucket()
+                return setup_at(stack.enter_context(fixed_response_server(status, s3_error(code)))).bucket()
 
             yield broken
 
@@ -77,12 +77,12 @@ class TestS3(StorageConformance):
     ],
 )
 def test_error_responses_raise_the_errors_of_the_contract(status: int, code: str, expected: type[StorageError]) -> None:
-    with answering(status, s3_error(code)) as url, pytest.raises(expected):
+    with fixed_response_server(status, s3_error(code)) as url, pytest.raises(expected):
         setup_at(url).bucket().put("a", b"x", content_type="image/png")
 
 
 def test_response_that_is_not_xml_is_a_storage_error() -> None:
-    with answering(200, "a captive portal <") as url, pytest.raises(StorageUnreachableError):
+    with fixed_response_server(200, "a captive portal <") as url, pytest.raises(StorageUnreachableError):
         list(setup_at(url).bucket().list())
 
 

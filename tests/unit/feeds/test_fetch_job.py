@@ -97,7 +97,7 @@ def test_import_that_needs_review_is_emailed_to_admins(subscription: Subscriptio
     assert record is not None
     assert (record.state, record.removed) == ("needs_review", 1)
     assert subscription.rows == {"1": "One", "2": "Two"}
-    [email] = mailbox.mails()
+    [email] = mailbox.emails()
     assert email["subject"] == "An import of Feed needs your review"
     assert "would remove 1 of its 2 rows" in text_of(email)
     assert subscription.fetch() is None, "the same file is not imported twice"
@@ -219,14 +219,14 @@ def test_admins_are_emailed_after_three_failures_and_on_recovery(subscription: S
         subscription.fetch()
     assert subscription.source.failures == 5
     mailbox.deliver()
-    [email] = mailbox.mails()
+    [email] = mailbox.emails()
     assert email["to"] == subscription.admin.email
     assert "cannot be fetched" in email["subject"]
     subscription.serve(b"sku,title\n1,One\n2,Two\n")
     subscription.fetch()
     assert subscription.source.failures == 0
     mailbox.deliver()
-    assert sum("can be fetched again" in email["subject"] for email in mailbox.mails()) == 1
+    assert sum("can be fetched again" in email["subject"] for email in mailbox.emails()) == 1
 
 
 def test_failing_source_is_retried_with_backoff_up_to_its_schedule() -> None:

@@ -126,7 +126,7 @@ def test_admins_get_one_email_at_80_and_one_at_100_percent(make: Factory, mailbo
     admin = make.member(counter.space)
     for _ in range(12):
         counter.count()
-    emails = mailbox.mails()
+    emails = mailbox.emails()
     assert [email["to"] for email in emails] == [admin.email] * 2
     assert sorted(email["subject"].partition(": ")[2] for email in emails) == [
         "100 % of this month's images used",

@@ -223,4 +223,4 @@ def test_rolled_back_transaction_sends_no_email(make: Factory, services: Service
     with services.database.session() as db:
         enqueue_email(db, "ada@example.org", LETTER)
         db.rollback()
-    assert mailbox.mails() == []
+    assert mailbox.emails() == []

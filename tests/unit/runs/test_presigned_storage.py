@@ -54,7 +54,7 @@ from cwz_web.storage.contract import (
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import DelegatedConnection, ProviderRegistry
 from cwz_web.workspaces.models import Workspace
-from tests.emulators import BUCKET, answering, host_of, moto_server
+from tests.emulators import BUCKET, fixed_response_server, host_of, moto_server
 from tests.factories import Factory, jpeg, small_document
 from tests.jobs import run_jobs
 
@@ -280,8 +280,8 @@ def test_unreachable_web_application_fails_no_item(shop: Shop) -> None:
 )
 def test_status_of_a_put_becomes_a_storage_error(status: int, kind: type[StorageError]) -> None:
     with (
-        answering(404, "") as nowhere,
-        answering(status, "<Error/>") as address,
+        fixed_response_server(404, "") as nowhere,
+        fixed_response_server(status, "<Error/>") as address,
         presigned_bucket(nowhere, store=address) as bucket,
     ):
         with pytest.raises(ObjectNotFoundError):
@@ -292,12 +292,12 @@ def test_status_of_a_put_becomes_a_storage_error(status: int, kind: type[Storage
 
 
 def test_reading_a_missing_object_raises_not_found() -> None:
-    with answering(404, "") as address, presigned_bucket(address) as bucket, pytest.raises(ObjectNotFoundError):
+    with fixed_response_server(404, "") as address, presigned_bucket(address) as bucket, pytest.raises(ObjectNotFoundError):
         list(bucket.stream(KEY_OF_IMAGE))
 
 
 def test_unreachable_storage_does_not_leak_the_presigned_url() -> None:
-    with answering(200, "") as address:
+    with fixed_response_server(200, "") as address:
         pass  # closed: nobody listens there any more
     with (
         presigned_bucket(address, "/?X-Amz-Signature=secret") as bucket,
@@ -345,7 +345,7 @@ def test_storage_failures_become_storage_errors() -> None:
 
 
 def test_unreachable_storage_retries_the_chunk_and_fails_it_on_the_last_try(make: Factory) -> None:
-    with answering(503, "<Error><Code>SlowDown</Code></Error>") as address:
+    with fixed_response_server(503, "<Error><Code>SlowDown</Code></Error>") as address:
         shop = Shop(make, address)
         run = shop.run(b"sku,title\n1,One\n")
         with pytest.raises(StorageUnreachableError):
@@ -359,7 +359,7 @@ def test_unreachable_storage_retries_the_chunk_and_fails_it_on_the_last_try(make
 
 def test_throttling_storage_delays_a_run_without_losses(make: Factory) -> None:
     """The job is retried after at most a minute, and the run is completed once the storage answers."""
-    with answering(503, "<Error><Code>SlowDown</Code></Error>") as address:
+    with fixed_response_server(503, "<Error><Code>SlowDown</Code></Error>") as address:
         shop = Shop(make, address)
         run = shop.run(b"sku,title\n1,One\n2,Two\n")
         waits = []

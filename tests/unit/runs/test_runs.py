@@ -52,7 +52,7 @@ from cwz_web.runs.reports import apply_report, delete_old_messages, fail_lost_it
 from cwz_web.runs.scheduling import CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK, chunk_size_of, requeue_chunk
 from cwz_web.storage.contract import PermissionDeniedError, StorageError, StorageUnreachableError
 from cwz_web.storage.models import Connection
-from tests.factories import Factory, local_bucket, questions_to, small_document
+from tests.factories import Factory, local_bucket, record_queries, small_document
 from tests.jobs import run_jobs
 
 SIGNED_URLS = SignedUrls("a signing secret")
@@ -394,7 +394,7 @@ def test_report_takes_a_constant_number_of_queries(make: Factory) -> None:
     counts = []
     for positions in (range(1, 2), range(2, 52)):
         results = tuple(ItemResult(position=position, image=kept_as(position)) for position in positions)
-        with make.database.transaction(space.id) as db, questions_to(make.database) as asked:
+        with make.database.transaction(space.id) as db, record_queries(make.database) as asked:
             apply_report(db, Report(workspace_id=space.id, run_id=run.id, results=results), SIGNED_URLS)
         counts.append(len(asked))
     assert counts[0] == counts[1]
