@@ -3,6 +3,7 @@
 import base64
 import json
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Index, text
@@ -11,6 +12,14 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from cwz_web.db.base import Base, WorkspaceOwned
 from cwz_web.storage.plugins import ConnectionSpec
+
+
+class ConnectionState(StrEnum):
+    """The result of the last connection test. The value is the label of the interface."""
+
+    UNTESTED = "Not tested"
+    WORKING = "Working"
+    FAILING = "Failing"
 
 
 class Connection(WorkspaceOwned, Base):
@@ -28,6 +37,13 @@ class Connection(WorkspaceOwned, Base):
     is_default: Mapped[bool]
     checked_at: Mapped[datetime | None]
     error_message: Mapped[str | None]
+
+    @property
+    def state(self) -> ConnectionState:
+        """The result of the last connection test."""
+        if self.error_message is not None:
+            return ConnectionState.FAILING
+        return ConnectionState.UNTESTED if self.checked_at is None else ConnectionState.WORKING
 
     @property
     def spec(self) -> ConnectionSpec:

@@ -1,6 +1,11 @@
-"""Storage: a workspace's connections; choosing a provider, its form, the test, the default, removing one."""
+"""Storage: the list of connections, and adding, testing, changing and deleting one.
+
+A connection form depends on its provider, has two actions (test and save), and ends the request's transaction before
+the test: so these views read it with `read_provider_form` and not with `form_view`.
+"""
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +20,7 @@ from cwz_web.storage.connection_test import Step, first_error, run_connection_te
 from cwz_web.storage.connections import (
     ConnectionInUseError,
     SecretsRequiredError,
+    StorageUsage,
     create_connection,
     delete_connection,
     list_connections,
@@ -23,54 +29,109 @@ from cwz_web.storage.connections import (
     usage_by_connection,
 )
 from cwz_web.storage.contract import Bucket, StorageProvider
-from cwz_web.storage.models import Connection
+from cwz_web.storage.models import Connection, ConnectionState
 from cwz_web.web.forms import Filled, empty_form
-from cwz_web.web.provider_forms import Typed, fields_of, read_provider_form
+from cwz_web.web.provider_forms import ConnectionInput, ProviderField, provider_fields, read_provider_form
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 from cwz_web.workspaces.audit import record
 
 LIST = "storage/list.jinja2"
+CHOOSE = "storage/choose.jinja2"
 FORM = "storage/form.jinja2"
-STEPS = "storage/_steps.jinja2"
-SECRETS_NEEDED = "Type the secrets in again: the connection would point elsewhere"
-NEWS = {
-    "connected": "The storage is connected.",
-    "changed": "The connection is changed.",
-    "default": "New images go there from now on.",
-    "removed": "The connection is removed. What lies in the bucket stays there.",
+TEST_RESULT = "storage/_test_result.jinja2"
+SECRETS_REQUIRED = "Enter the credentials again, because the other settings changed"
+NOTICES = {
+    "connected": "Storage connected.",
+    "changed": "Changes saved.",
+    "default": "Default connection changed. New images are stored there.",
+    "deleted": "Connection deleted. The objects in the bucket were not changed.",
 }
+BADGES = {ConnectionState.WORKING: "good", ConnectionState.FAILING: "bad", ConnectionState.UNTESTED: ""}
+NO_USAGE = StorageUsage(images=0, size=0)
+
+
+@dataclass(frozen=True)
+class ConnectionRow:
+    """A connection in the list. `provider` is None when its plugin is not installed."""
+
+    connection: Connection
+    provider: StorageProvider[Any, Any] | None
+    usage: StorageUsage
+    badge: str
+
+
+@dataclass(frozen=True)
+class ConnectionListPage:
+    """The view model of storage/list.jinja2."""
+
+    connections: list[ConnectionRow]
+    notice: str | None
+
+
+@dataclass(frozen=True)
+class ProviderListPage:
+    """The view model of storage/choose.jinja2."""
+
+    providers: list[StorageProvider[Any, Any]]
+
+
+@dataclass(frozen=True)
+class TestStep:
+    """A step of a connection test with its icon. `error_message` is None unless it failed."""
+
+    icon: str
+    label: str
+    has_run: bool
+    error_message: str | None
+
+
+@dataclass(frozen=True)
+class ConnectionPage:
+    """The view model of storage/form.jinja2 and of its part, storage/_test_result.jinja2.
+
+    `connection` is None for a new one, `provider` when its plugin is not installed. `form_errors` are the messages of
+    the form with the labels of their fields.
+    """
+
+    form: Filled[Any]
+    provider: StorageProvider[Any, Any] | None
+    connection: Connection | None
+    fields: list[ProviderField]
+    form_errors: list[str]
+    steps: list[TestStep]
+    has_failed: bool
+    has_secrets: bool
 
 
 @view_config(context=ConnectionCollection, request_method="GET", renderer=LIST, permission=Permission.STORAGE_VIEW)
-def connection_list(context: ConnectionCollection, request: Request) -> dict[str, Any]:
-    """All connections, how they are, and how much they keep."""
+def connection_list(context: ConnectionCollection, request: Request) -> ConnectionListPage:
+    """List the connections with their state and usage."""
     workspace_id = request.workspace.workspace_id
-    connections = list_connections(request.db, workspace_id)
-    return {
-        "connections": [
-            (connection, request.services.providers.get(connection.provider)) for connection in connections
-        ],
-        "stored": usage_by_connection(request.db, workspace_id),
-        "news": NEWS.get(request.GET.get("done", "")),
-    }
+    usage = usage_by_connection(request.db, workspace_id)
+    providers = request.services.providers
+    rows = [
+        ConnectionRow(c, providers.get(c.provider), usage.get(c.id, NO_USAGE), BADGES[c.state])
+        for c in list_connections(request.db, workspace_id)
+    ]
+    return ConnectionListPage(rows, NOTICES.get(request.GET.get("done", "")))
 
 
 @view_config(
     context=ConnectionCollection,
     name="new",
     request_method="GET",
-    renderer="storage/choose.jinja2",
+    renderer=CHOOSE,
     permission=Permission.STORAGE_MANAGE,
 )
-def choose_page(context: ConnectionCollection, request: Request) -> dict[str, Any]:
-    """The providers as cards; or, once one is chosen, its form."""
+def new_connection_page(context: ConnectionCollection, request: Request) -> ProviderListPage | ConnectionPage:
+    """Show the providers, or the form of the chosen one."""
     check_plan_limit(request.db, request.services.settings, request.workspace.workspace_id, PlanLimit.CONNECTIONS)
     provider = request.services.providers.get(request.GET.get("provider", ""))
     if provider is None:
-        return {"providers": list(request.services.providers)}
+        return ProviderListPage(list(request.services.providers))
     request.override_renderer = FORM
-    return _form_page(provider, empty_form())
+    return _page(provider, empty_form())
 
 
 @view_config(
@@ -81,21 +142,21 @@ def choose_page(context: ConnectionCollection, request: Request) -> dict[str, An
     permission=Permission.STORAGE_MANAGE,
     rate_limit="storage",
 )
-def new_connection(context: ConnectionCollection, request: Request) -> Any:
-    """Test what was typed, and keep it when it works."""
+def add_connection(context: ConnectionCollection, request: Request) -> ProviderListPage | ConnectionPage | HTTPSeeOther:
+    """Test the entered connection, and save it if the test passes."""
     provider = request.services.providers.get(request.POST.get("provider", ""))
     if provider is None:
-        request.override_renderer = "storage/choose.jinja2"
+        request.override_renderer = CHOOSE
         request.response.status = 422
-        return {"providers": list(request.services.providers)}
-    form, typed = read_provider_form(provider, request.POST, keeps_secrets=False)
-    if typed is None or typed.credentials is None:
-        return _again(request, provider, form)
+        return ProviderListPage(list(request.services.providers))
+    form, entered = read_provider_form(provider, request.POST, has_secrets=False)
+    if entered is None or entered.credentials is None:
+        return _respond(request, _page(provider, form))
     workspace_id = request.workspace.workspace_id
-    settings, credentials = typed.settings, typed.credentials
-    steps = _tried(request, lambda: request.services.providers.open_unsaved(provider, settings, credentials))
-    if not _may_save(typed, steps):
-        return _again(request, provider, form, steps)
+    settings, credentials = entered.settings, entered.credentials
+    steps = _run_test(request, lambda: request.services.providers.open_unsaved(provider, settings, credentials))
+    if not _is_saved(entered, steps):
+        return _respond(request, _page(provider, form, steps=steps))
     with request.services.database.transaction(workspace_id) as db:
         check_plan_limit(db, request.services.settings, workspace_id, PlanLimit.CONNECTIONS)
         connection = create_connection(
@@ -103,23 +164,20 @@ def new_connection(context: ConnectionCollection, request: Request) -> Any:
             workspace_id,
             request.services.ring,
             provider=provider.name,
-            name=typed.own.connection_name,
+            name=entered.form.connection_name,
             settings=settings.model_dump(mode="json"),
-            secrets=typed.secrets,
+            secrets=entered.secrets,
         )
-        connection.error_message, connection.checked_at = first_error(steps), datetime.now(UTC)
+        _save_result(connection, steps)
         details = {"provider": provider.name, "works": connection.error_message is None}
         record(db, workspace_id, request.actor, "storage.connect", connection.name, details)
     return HTTPSeeOther(f"{request.path_in('storage')}?done=connected")
 
 
 @view_config(context=ConnectionResource, request_method="GET", renderer=FORM, permission=Permission.STORAGE_VIEW)
-def connection_page(context: ConnectionResource, request: Request) -> dict[str, Any]:
-    """One connection: its form, with masks in place of secrets, and its test."""
-    connection = context.row
-    typed = {"connection_name": connection.name, **{name: str(v) for name, v in connection.settings.items()}}
-    form: Filled[Any] = Filled(None, {}, typed)
-    return _form_page(request.services.providers.get(connection.provider), form, connection)
+def connection_page(context: ConnectionResource, request: Request) -> ConnectionPage:
+    """Show a connection's form, without its secrets, and its state."""
+    return _saved_page(request, context.row)
 
 
 @view_config(
@@ -129,64 +187,64 @@ def connection_page(context: ConnectionResource, request: Request) -> dict[str, 
     permission=Permission.STORAGE_MANAGE,
     rate_limit="storage",
 )
-def change_form(context: ConnectionResource, request: Request) -> Any:
-    """Test a change, and keep it when it works."""
+def change_connection(context: ConnectionResource, request: Request) -> ConnectionPage | HTTPSeeOther:
+    """Test the changed connection, and save it if the test passes."""
     connection = context.row
     provider = request.services.providers.get(connection.provider)
     if provider is None:
         raise HTTPNotFound
-    form, typed = read_provider_form(provider, request.POST, keeps_secrets=connection.sealed is not None)
-    if typed is None:
-        return _again(request, provider, form, connection=connection)
-    settings = typed.settings.model_dump(mode="json")
-    if typed.credentials is None and settings != connection.settings:
-        first = next(iter(provider.credentials_model.model_fields))
-        return _again(request, provider, form.with_error(first, SECRETS_NEEDED), connection=connection)
-    steps = _tried(request, _opener(request, provider, connection, typed))
-    if not _may_save(typed, steps):
-        return _again(request, provider, form, steps, connection)
+    form, entered = read_provider_form(provider, request.POST, has_secrets=connection.sealed is not None)
+    if entered is None:
+        return _respond(request, _page(provider, form, connection))
+    settings = entered.settings.model_dump(mode="json")
+    if entered.credentials is None and settings != connection.settings:
+        secret_field = next(iter(provider.credentials_model.model_fields))
+        return _respond(request, _page(provider, form.with_error(secret_field, SECRETS_REQUIRED), connection))
+    steps = _run_test(request, _opener(request, provider, connection, entered))
+    if not _is_saved(entered, steps):
+        return _respond(request, _page(provider, form, connection, steps))
     with request.services.database.transaction(connection.workspace_id) as db:
-        kept = db.get_one(Connection, (connection.workspace_id, connection.id), with_for_update=True)
+        current = db.get_one(Connection, (connection.workspace_id, connection.id), with_for_update=True)
         try:
             update_connection(
-                kept,
+                current,
                 request.services.ring,
-                name=typed.own.connection_name,
+                name=entered.form.connection_name,
                 settings=settings,
-                secrets=typed.secrets,
+                secrets=entered.secrets,
             )
-        except SecretsRequiredError:  # somebody else changed it meanwhile
-            return _again(request, provider, form.with_error("connection_name", SECRETS_NEEDED), steps, connection)
-        kept.error_message, kept.checked_at = first_error(steps), datetime.now(UTC)
-        details = {"secrets_replaced": typed.credentials is not None}
-        record(db, kept.workspace_id, request.actor, "storage.change", kept.name, details)
+        except SecretsRequiredError:  # another request changed the settings
+            form = form.with_error("connection_name", SECRETS_REQUIRED)
+            return _respond(request, _page(provider, form, connection, steps))
+        _save_result(current, steps)
+        details = {"secrets_replaced": entered.credentials is not None}
+        record(db, current.workspace_id, request.actor, "storage.change", current.name, details)
     return HTTPSeeOther(f"{request.path_in('storage')}?done=changed")
 
 
 @view_config(
     context=ConnectionResource,
-    name="check",
+    name="test",
     request_method="POST",
     renderer=FORM,
     permission=Permission.STORAGE_VIEW,
     rate_limit="storage",
 )
-def check_saved(context: ConnectionResource, request: Request) -> dict[str, Any]:
-    """Test a connection as it is kept, and note what came of it."""
+def run_saved_test(context: ConnectionResource, request: Request) -> ConnectionPage:
+    """Test a saved connection, and save the result."""
     connection = context.row
-    steps = _tried(request, lambda: request.services.providers.open(connection.spec))
+    steps = _run_test(request, lambda: request.services.providers.open(connection.spec))
     with request.services.database.transaction(connection.workspace_id) as db:
-        kept = db.get_one(Connection, (connection.workspace_id, connection.id))
-        kept.error_message, kept.checked_at = first_error(steps), datetime.now(UTC)
-        record(db, kept.workspace_id, request.actor, "storage.check", kept.name, {"works": kept.error_message is None})
-    typed = {"connection_name": connection.name, **{name: str(v) for name, v in connection.settings.items()}}
-    page = _form_page(request.services.providers.get(connection.provider), Filled(None, {}, typed), connection)
-    return _steps_alone(request, page | {"steps": steps})
+        current = db.get_one(Connection, (connection.workspace_id, connection.id))
+        _save_result(current, steps)
+        details = {"works": current.error_message is None}
+        record(db, current.workspace_id, request.actor, "storage.test", current.name, details)
+    return _respond(request, _saved_page(request, connection, steps), status=200)
 
 
 @view_config(context=ConnectionResource, name="default", request_method="POST", permission=Permission.STORAGE_MANAGE)
-def default_form(context: ConnectionResource, request: Request) -> Response:
-    """Let new images go there."""
+def make_default(context: ConnectionResource, request: Request) -> Response:
+    """Store new images in this connection."""
     set_default_connection(request.db, context.row)
     request.audit("storage.default", context.row.name)
     return HTTPSeeOther(f"{request.path_in('storage')}?done=default")
@@ -194,71 +252,86 @@ def default_form(context: ConnectionResource, request: Request) -> Response:
 
 @view_config(
     context=ConnectionResource,
-    name="remove",
+    name="delete",
     request_method="POST",
     renderer=FORM,
     permission=Permission.STORAGE_MANAGE,
 )
-def remove_form(context: ConnectionResource, request: Request) -> Any:
-    """Forget a connection, unless something needs it."""
+def remove_connection(context: ConnectionResource, request: Request) -> ConnectionPage | HTTPSeeOther:
+    """Delete a connection, unless something needs it."""
     connection = context.row
     try:
         delete_connection(request.db, connection)
     except ConnectionInUseError as error:
-        form: Filled[Any] = Filled(None, {"remove": str(error)}, {"connection_name": connection.name})
         request.response.status = 422
-        return _form_page(request.services.providers.get(connection.provider), form, connection)
-    request.audit("storage.remove", connection.name)
-    return HTTPSeeOther(f"{request.path_in('storage')}?done=removed")
+        page = _saved_page(request, connection)
+        return replace(page, form=page.form.with_error("delete", str(error)))
+    request.audit("storage.delete", connection.name)
+    return HTTPSeeOther(f"{request.path_in('storage')}?done=deleted")
 
 
 def _opener(
-    request: Request, provider: StorageProvider[Any, Any], connection: Connection, typed: Typed
+    request: Request, provider: StorageProvider[Any, Any], connection: Connection, entered: ConnectionInput
 ) -> Callable[[], Bucket]:
-    """How to open what was typed: with new secrets, or, the settings being the same, as it is kept."""
-    providers, credentials = request.services.providers, typed.credentials
+    """Return what opens the bucket: with the new secrets, or, with the same settings, as it is saved."""
+    providers, credentials = request.services.providers, entered.credentials
     if credentials is None:
         return lambda: providers.open(connection.spec)
-    return lambda: providers.open_unsaved(provider, typed.settings, credentials)
+    return lambda: providers.open_unsaved(provider, entered.settings, credentials)
 
 
-def _tried(request: Request, open_bucket: Callable[[], Bucket]) -> list[Step]:
-    """Test a bucket. The request's transaction ends first: none stays open across a network call."""
+def _run_test(request: Request, open_bucket: Callable[[], Bucket]) -> list[Step]:
+    """Test a bucket. The request's transaction ends first: none stays open during network calls."""
     release_connection(request)
     return run_connection_test(open_bucket, request.workspace.workspace_id)
 
 
-def _may_save(typed: Typed, steps: list[Step]) -> bool:
-    return typed.own.action == "save" and (first_error(steps) is None or typed.own.anyway)
+def _is_saved(entered: ConnectionInput, steps: list[Step]) -> bool:
+    return entered.form.action == "save" and (first_error(steps) is None or entered.form.save_anyway)
 
 
-def _again(
-    request: Request,
-    provider: StorageProvider[Any, Any],
-    form: Filled[Any],
-    steps: list[Step] | None = None,
-    connection: Connection | None = None,
-) -> dict[str, Any]:
-    """The form with its messages, or what came of the test; alone, for htmx's button."""
-    if form.errors or (steps and first_error(steps)):
-        request.response.status = 422
-    return _steps_alone(request, _form_page(provider, form, connection) | {"steps": steps or []})
+def _save_result(connection: Connection, steps: list[Step]) -> None:
+    connection.error_message, connection.checked_at = first_error(steps), datetime.now(UTC)
 
 
-def _steps_alone(request: Request, page: dict[str, Any]) -> dict[str, Any]:
+def _respond(request: Request, page: ConnectionPage, status: int = 422) -> ConnectionPage:
+    """Return the page, or only the result of the test for htmx; with the status if something is wrong."""
+    if page.form_errors or page.has_failed:
+        request.response.status = status
     if request.headers.get("HX-Request") == "true":
-        request.override_renderer = STEPS
+        request.override_renderer = TEST_RESULT
     return page
 
 
-def _form_page(
-    provider: StorageProvider[Any, Any] | None, form: Filled[Any], connection: Connection | None = None
-) -> dict[str, Any]:
-    return {
-        "form": form,
-        "provider": provider,
-        "connection": connection,
-        "settings": fields_of(provider.settings_model, secret=False) if provider else [],
-        "credentials": fields_of(provider.credentials_model, secret=True) if provider else [],
-        "steps": [],
-    }
+def _saved_page(request: Request, connection: Connection, steps: list[Step] | None = None) -> ConnectionPage:
+    typed = {"connection_name": connection.name, **{name: str(v) for name, v in connection.settings.items()}}
+    provider = request.services.providers.get(connection.provider)
+    return _page(provider, Filled(None, {}, typed), connection, steps)
+
+
+def _page(
+    provider: StorageProvider[Any, Any] | None,
+    form: Filled[Any],
+    connection: Connection | None = None,
+    steps: list[Step] | None = None,
+) -> ConnectionPage:
+    fields: list[ProviderField] = []
+    if provider is not None:
+        fields += provider_fields(provider.settings_model, secret=False)
+        fields += provider_fields(provider.credentials_model, secret=True)
+    labels = {"connection_name": "Name", **{field.name: field.label for field in fields}}
+    return ConnectionPage(
+        form=form,
+        provider=provider,
+        connection=connection,
+        fields=fields,
+        form_errors=[f"{labels.get(name, name)}: {message}" for name, message in form.errors.items()],
+        steps=[_test_step(step) for step in steps or []],
+        has_failed=first_error(steps or []) is not None,
+        has_secrets=connection is not None and connection.sealed is not None,
+    )
+
+
+def _test_step(step: Step) -> TestStep:
+    icon = "x" if step.error_message else "check"
+    return TestStep(icon if step.has_run else "minus", step.label, step.has_run, step.error_message)

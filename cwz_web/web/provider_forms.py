@@ -1,4 +1,4 @@
-"""The form of a storage provider, made of its two models: fields, help, masks; and reading it back."""
+"""The form of a storage provider, generated from its settings and credentials models."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
@@ -7,30 +7,30 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from webob.multidict import MultiDict
 
-from cwz_web.storage.contract import StorageProvider
+from cwz_web.storage.contract import StorageProvider, is_multiline_field
 from cwz_web.web.forms import Filled, Form, Name, error_messages, find_repeated_fields, read_form
 
 
 class ConnectionForm(Form):
-    """What every connection has, whatever its provider."""
+    """The fields of every connection, whatever its provider."""
 
     connection_name: Name
     action: Literal["test", "save"] = "save"
-    anyway: bool = False
+    save_anyway: bool = False
     provider: str = ""
 
 
 @dataclass(frozen=True)
-class Typed:
-    """A form that is right: the checked models, and the secrets as they are to be kept; None keeps the old ones."""
+class ConnectionInput:
+    """A valid connection form. With `credentials` None, the connection keeps its secrets."""
 
-    own: ConnectionForm
+    form: ConnectionForm
     settings: BaseModel
     credentials: BaseModel | None
 
     @property
     def secrets(self) -> dict[str, str] | None:
-        """The secrets in clear, for encrypting them."""
+        """The secrets in plain text, for their encryption."""
         if self.credentials is None:
             return None
         values = {name: getattr(self.credentials, name) for name in type(self.credentials).model_fields}
@@ -38,68 +38,71 @@ class Typed:
 
 
 @dataclass(frozen=True)
-class FormField:
-    """A field as the page shows it."""
+class ProviderField:
+    """A field of a provider as the page shows it."""
 
     name: str
     label: str
     help: str
     example: str
-    required: bool
-    secret: bool
-    multiline: bool
+    is_required: bool
+    is_secret: bool
+    is_multiline: bool
     choices: tuple[str, ...]
     default: str
 
 
-def fields_of(model: type[BaseModel], *, secret: bool) -> list[FormField]:
-    """The fields of a provider's model, in its order."""
-    return [_field(name, told, secret) for name, told in model.model_fields.items()]
+def provider_fields(model: type[BaseModel], *, secret: bool) -> list[ProviderField]:
+    """Return the form fields of a provider's model, in its order."""
+    return [_provider_field(name, info, secret) for name, info in model.model_fields.items()]
 
 
 def read_provider_form(
-    provider: StorageProvider[Any, Any], posted: MultiDict[str, Any], *, keeps_secrets: bool
-) -> tuple[Filled[Any], Typed | None]:
-    """Check what was typed.
+    provider: StorageProvider[Any, Any], posted: MultiDict[str, Any], *, has_secrets: bool
+) -> tuple[Filled[ConnectionForm], ConnectionInput | None]:
+    """Validate a connection form.
 
-    Arguments:
-        keeps_secrets: the connection has secrets already, which count where no new ones are typed.
-    Returns the form to show again, without what must not be shown, and, when it is right, what it says.
+    Args:
+        provider: The provider of the connection.
+        posted: The fields of the request.
+        has_secrets: The connection has secrets, which it keeps if no credentials are entered.
+
+    Returns:
+        The form to show again, without secrets; and the input, or None when it is not valid.
     """
     settings_names = list(provider.settings_model.model_fields)
     secret_names = list(provider.credentials_model.model_fields)
     rest = MultiDict((name, value) for name, value in posted.items() if name not in (*settings_names, *secret_names))
-    own = read_form(ConnectionForm, rest)
+    form = read_form(ConnectionForm, rest)
     typed = {name: str(posted.get(name, "")).strip() for name in settings_names}
-    errors = own.errors | find_repeated_fields(posted, [*settings_names, *secret_names])
-    settings = _check(provider.settings_model, {name: value for name, value in typed.items() if value}, errors)
-    given = {name: str(posted[name]) for name in secret_names if str(posted.get(name, "")).strip()}
-    credentials = None if keeps_secrets and not given else _check(provider.credentials_model, given, errors)
-    shown = own.typed | typed
-    if errors or settings is None or own.value is None:
+    errors = form.errors | find_repeated_fields(posted, [*settings_names, *secret_names])
+    settings = _validate(provider.settings_model, {name: value for name, value in typed.items() if value}, errors)
+    entered = {name: str(posted[name]) for name in secret_names if str(posted.get(name, "")).strip()}
+    credentials = None if has_secrets and not entered else _validate(provider.credentials_model, entered, errors)
+    shown = form.typed | typed
+    if errors or settings is None or form.value is None:
         return Filled(None, errors, shown), None
-    return Filled(own.value, {}, shown), Typed(own.value, settings, credentials)
+    return Filled(form.value, {}, shown), ConnectionInput(form.value, settings, credentials)
 
 
-def _check(model: type[BaseModel], given: dict[str, str], errors: dict[str, str]) -> BaseModel | None:
+def _validate(model: type[BaseModel], values: dict[str, str], errors: dict[str, str]) -> BaseModel | None:
     try:
-        return model.model_validate(given)
+        return model.model_validate(values)
     except ValidationError as error:
         errors |= error_messages(error)
         return None
 
 
-def _field(name: str, told: FieldInfo, secret: bool) -> FormField:
-    choices = get_args(told.annotation) if get_origin(told.annotation) is Literal else ()
-    extra = told.json_schema_extra if isinstance(told.json_schema_extra, dict) else {}
-    return FormField(
-        name,
-        told.title or name,
-        told.description or "",
-        str((told.examples or [""])[0]),
-        told.is_required(),
-        secret,
-        bool(extra.get("multiline")),
-        tuple(map(str, choices)),
-        "" if told.is_required() else str(told.get_default(call_default_factory=True) or ""),
+def _provider_field(name: str, info: FieldInfo, secret: bool) -> ProviderField:
+    choices = get_args(info.annotation) if get_origin(info.annotation) is Literal else ()
+    return ProviderField(
+        name=name,
+        label=info.title or name,
+        help=info.description or "",
+        example=str((info.examples or [""])[0]),
+        is_required=info.is_required(),
+        is_secret=secret,
+        is_multiline=is_multiline_field(info),
+        choices=tuple(map(str, choices)),
+        default="" if info.is_required() else str(info.get_default(call_default_factory=True) or ""),
     )

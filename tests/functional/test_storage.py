@@ -1,4 +1,4 @@
-"""Connecting storage through the pages, against a real S3 server on loopback; rotation; the nightly test."""
+"""Storage connections in the interface, against moto's S3 server; key rotation; the nightly test."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -19,14 +19,14 @@ from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.runs.local_client import LocalRenderClient
 from cwz_web.runs.protocol import SpecificationRequest
 from cwz_web.runs.render_worker import RenderWorker
-from cwz_web.settings import Settings
+from cwz_web.settings import Secrets
 from cwz_web.storage.connections import create_connection, reencrypt_secrets
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import ProviderRegistry
 from cwz_web.storage.tasks import run_all_connection_tests
 from cwz_web.web.services import Services
 from cwz_web.workspaces.models import AuditEntry, Role, Workspace
-from tests.emulators import BUCKET, answering, host_of, moto_server, s3_error, service_account
+from tests.emulators import BUCKET, fixed_response_server, host_of, moto_server, s3_error, service_account
 from tests.factories import Factory, sign_in
 from tests.mailbox import Mailbox, text_of
 
@@ -35,14 +35,14 @@ KEY, SECRET = "AKIACANARY0000000001", "canary/secret/of/the/customer/00000001"
 
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
-    with moto_server() as address:
-        yield address
+    with moto_server() as url:
+        yield url
 
 
-def with_s3_at(services: Services, address: str) -> Services:
-    """The services of an installation whose operator let S3 be this server."""
-    operator = {**services.settings.storage, "s3": {"endpoint": address}}
-    return dataclasses.replace(services, providers=ProviderRegistry(operator, allow=[host_of(address)], ring=services.ring))
+def with_s3_at(services: Services, url: str) -> Services:
+    """Return services whose S3 provider connects to this server."""
+    operator = {**services.settings.storage, "s3": {"endpoint": url}}
+    return dataclasses.replace(services, providers=ProviderRegistry(operator, allow=[host_of(url)], ring=services.ring))
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def connected(app: TestApp, make: Factory, space: Workspace, **changed: str) -> 
         return db.scalars(select(Connection).where(Connection.provider == "s3")).one()
 
 
-def test_every_provider_has_a_card_and_a_form(app: TestApp, space: Workspace) -> None:
+def test_every_provider_can_be_chosen_and_has_a_form(app: TestApp, space: Workspace) -> None:
     page = app.get(f"/w/{space.slug}/storage/new")
     links = [link["href"] for link in page.html.find("ul", {"class": "cards"}).find_all("a")]
     assert {link.partition("=")[2] for link in links} == {"s3", "r2", "gcs", "firebase", "local"}
@@ -94,15 +94,15 @@ def test_every_provider_has_a_card_and_a_form(app: TestApp, space: Workspace) ->
         assert app.get(f"/w/{space.slug}/storage/new{link}").html.find("button", {"value": "test"}) is not None
 
 
-def test_a_connection_is_tested_saved_and_used_for_a_run(
+def test_connection_is_tested_saved_and_used_for_a_run(
     app: TestApp, make: Factory, space: Workspace, moto: str, installed: Services
 ) -> None:
     form = fill_in(app, space)
     tested = form.submit("action", value="test")
-    assert "It works" in tested.text
-    assert "kept; type to replace" not in tested.text
+    assert "Connection test passed" in tested.text
+    assert "saved; type to replace" not in tested.text
     with make.database.transaction(space.id) as db:
-        assert db.query(Connection).count() == 1, "a test saves nothing"
+        assert db.query(Connection).count() == 1, "a test does not save"
     connection = connected(app, make, space)
     assert connection.error_message is None
     page = app.get(f"/w/{space.slug}/storage")
@@ -118,16 +118,16 @@ def test_a_connection_is_tested_saved_and_used_for_a_run(
     client = boto3.client(
         "s3", endpoint_url=moto, region_name="us-east-1", aws_access_key_id=KEY, aws_secret_access_key=SECRET
     )
-    found = client.list_objects_v2(Bucket=BUCKET, Prefix=f"{space.id}/")["Contents"]
-    assert len(found) == 3, "images, and no probe"
+    objects = client.list_objects_v2(Bucket=BUCKET, Prefix=f"{space.id}/")["Contents"]
+    assert len(objects) == 3, "images without the probe"
     assert ">3<" in app.get(f"/w/{space.slug}/storage").text
-    with_images = form_of(
-        app.get(f"/w/{space.slug}/storage/{connection.id}"), f"/w/{space.slug}/storage/{connection.id}/remove"
+    delete_form = form_of(
+        app.get(f"/w/{space.slug}/storage/{connection.id}"), f"/w/{space.slug}/storage/{connection.id}/delete"
     )
-    assert "first" in with_images.submit(status=422).html.find(id="remove-error").text
+    assert "default" in delete_form.submit(status=422).html.find(id="delete-error").text
 
 
-def test_the_secret_is_nowhere_again(
+def test_secrets_are_never_shown_or_stored_in_plain_text(
     app: TestApp, make: Factory, space: Workspace, postgres: EmbeddedPostgres, database_name: str
 ) -> None:
     connection = connected(app, make, space)
@@ -152,32 +152,32 @@ def test_the_secret_is_nowhere_again(
     assert SECRET not in form.submit("action", value="save", status=422).text
 
 
-def test_what_fails_says_which_step_and_saves_nothing(app: TestApp, make: Factory, space: Workspace) -> None:
+def test_failed_test_names_the_step_and_saves_nothing(app: TestApp, make: Factory, space: Workspace) -> None:
     page = fill_in(app, space, bucket="no-such-bucket").submit("action", value="save", status=422)
     steps = [item.text.strip() for item in page.html.find("ul", {"class": "steps"}).find_all("li")]
     assert steps[0] == "Open"
-    assert "There is no bucket of this name" in steps[1]
-    assert steps[2:] == ["Read: not tried", "List: not tried", "Delete: not tried"]
+    assert "The bucket does not exist" in steps[1]
+    assert steps[2:] == ["Read: not run", "List: not run", "Delete: not run"]
     with make.database.transaction(space.id) as db:
         assert db.query(Connection).count() == 1
     form = form_of(page, "")
-    form["access_key_id"], form["secret_access_key"], form["anyway"] = KEY, SECRET, True
+    form["access_key_id"], form["secret_access_key"], form["save_anyway"] = KEY, SECRET, True
     form.submit("action", value="save", status=303)
-    assert "Does not work" in app.get(f"/w/{space.slug}/storage").text
+    assert "Failing" in app.get(f"/w/{space.slug}/storage").text
 
 
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("region", "eu-central-1.evil.test/#", "no region of this name"),
-        ("region", "mars-north-1", "no region of this name"),
-        ("bucket", "evil.test/", "bucket's name"),
-        ("bucket", "", "fill this in"),
-        ("secret_access_key", "", "fill this in"),
-        ("connection_name", "", "fill this in"),
+        ("region", "eu-central-1.evil.test/#", "Enter an AWS Region"),
+        ("region", "mars-north-1", "Enter an AWS Region"),
+        ("bucket", "evil.test/", "Enter a bucket name"),
+        ("bucket", "", "Enter a value"),
+        ("secret_access_key", "", "Enter a value"),
+        ("connection_name", "", "Enter a value"),
     ],
 )
-def test_a_wrong_value_is_said_beside_its_field(
+def test_invalid_value_has_a_message_beside_its_field(
     app: TestApp, space: Workspace, field: str, value: str, message: str
 ) -> None:
     page = fill_in(app, space, **{field: value}).submit("action", value="save", status=422)
@@ -186,13 +186,13 @@ def test_a_wrong_value_is_said_beside_its_field(
 
 
 @pytest.mark.parametrize("name", ["endpoint_url", "is_default", "sealed"])
-def test_a_field_that_the_provider_does_not_have_is_refused(app: TestApp, space: Workspace, name: str) -> None:
+def test_unknown_field_is_rejected(app: TestApp, space: Workspace, name: str) -> None:
     form = fill_in(app, space)
     fields = [*form.submit_fields(), ("action", "save"), (name, "http://127.0.0.1:5000")]
-    assert "no field of this name" in app.post(f"/w/{space.slug}/storage/new", fields, status=400).text
+    assert "Unknown form field" in app.post(f"/w/{space.slug}/storage/new", fields, status=400).text
 
 
-def test_an_odd_value_of_a_providers_field_is_refused(app: TestApp, space: Workspace) -> None:
+def test_repeated_field_and_control_character_are_rejected(app: TestApp, space: Workspace) -> None:
     fields = [*fill_in(app, space).submit_fields(), ("action", "save")]
     twice = app.post(f"/w/{space.slug}/storage/new", [*fields, ("bucket", "another-bucket")], status=422)
     assert "once" in twice.html.find(id="bucket-error").text
@@ -200,57 +200,59 @@ def test_an_odd_value_of_a_providers_field_is_refused(app: TestApp, space: Works
     app.post(f"/w/{space.slug}/storage/new", nul, status=400)
 
 
-def test_changing_where_it_points_asks_for_the_secret_again(app: TestApp, make: Factory, space: Workspace) -> None:
+def test_changed_bucket_requires_the_credentials_again(app: TestApp, make: Factory, space: Workspace) -> None:
     connection = connected(app, make, space)
     at = f"/w/{space.slug}/storage/{connection.id}"
     form = form_of(app.get(at), "")
     form["bucket"] = "attackers-bucket"
     page = form.submit("action", value="test", status=422)
-    assert "Type the secrets in again" in page.text
+    assert "Enter the credentials again" in page.text
     form = form_of(app.get(at), "")
     form["connection_name"] = "Another name"
     form.submit("action", value="save", status=303)
     with make.database.transaction(space.id) as db:
-        kept = db.get_one(Connection, (space.id, connection.id))
-        assert (kept.name, kept.sealed) == ("Another name", connection.sealed)
+        saved = db.get_one(Connection, (space.id, connection.id))
+        assert (saved.name, saved.sealed) == ("Another name", connection.sealed)
 
 
-def test_a_row_that_is_copied_to_another_workspace_does_not_open(
+def test_secrets_copied_to_another_workspace_cannot_be_decrypted(
     app: TestApp, make: Factory, space: Workspace, installed: Services
 ) -> None:
     connection = connected(app, make, space)
     other = make.workspace()
     with make.database.transaction(other.id) as db:
-        copy = create_connection(db, other.id, installed.ring, provider="s3", name="Copied", settings=connection.settings)
+        copy = create_connection(
+            db, other.id, installed.ring, provider="s3", name="Copied", settings=connection.settings
+        )
         copy.sealed = connection.sealed
     browser = TestApp(app.app)
     sign_in(browser, make.member(other))
     page = browser.get(f"/w/{other.slug}/storage/{copy.id}")
-    answer = form_of(page, f"/w/{other.slug}/storage/{copy.id}/check").submit()
+    answer = form_of(page, f"/w/{other.slug}/storage/{copy.id}/test").submit()
     assert "encrypted for another context" in answer.text
 
 
-def test_support_tests_a_connection_and_sees_no_form(app: TestApp, make: Factory, space: Workspace) -> None:
+def test_support_agent_can_test_but_not_change_a_connection(app: TestApp, make: Factory, space: Workspace) -> None:
     connection = connected(app, make, space)
     browser = TestApp(app.app)
     sign_in(browser, make.member(space, Role.SUPPORT))
     page = browser.get(f"/w/{space.slug}/storage/{connection.id}")
     assert page.html.find(id="connection-form") is None
-    tested = form_of(page, f"/w/{space.slug}/storage/{connection.id}/check").submit()
-    assert "It works" in tested.text
+    tested = form_of(page, f"/w/{space.slug}/storage/{connection.id}/test").submit()
+    assert "Connection test passed" in tested.text
     with make.database.transaction(space.id) as db:
-        assert db.scalars(select(AuditEntry.action).order_by(AuditEntry.number.desc())).first() == "storage.check"
+        assert db.scalars(select(AuditEntry.action).order_by(AuditEntry.number.desc())).first() == "storage.test"
 
 
-def test_the_button_answers_with_the_steps_alone(app: TestApp, make: Factory, space: Workspace) -> None:
+def test_htmx_request_gets_only_the_result(app: TestApp, make: Factory, space: Workspace) -> None:
     form = fill_in(app, space)
     fields = [*form.submit_fields(), ("action", "test")]
     part = app.post(f"/w/{space.slug}/storage/new", fields, headers={"HX-Request": "true"})
     assert part.html.find("form") is None
-    assert "It works" in part.text
+    assert "Connection test passed" in part.text
 
 
-def test_a_template_and_a_run_may_go_elsewhere(app: TestApp, make: Factory, space: Workspace) -> None:
+def test_template_and_run_can_use_another_connection(app: TestApp, make: Factory, space: Workspace) -> None:
     connection = connected(app, make, space)
     feed, template = make.feed(space), make.template(space)
     form = form_of(
@@ -265,17 +267,17 @@ def test_a_template_and_a_run_may_go_elsewhere(app: TestApp, make: Factory, spac
     run = form.submit().forms["run-form"].submit("confirm", status=303).location.rpartition("/")[2]
     assert app.get(f"/w/{space.slug}/runs/{run}").status_int == 200
     form["storage"].force_value(str(make.workspace().id))
-    assert "gone" in form.submit(status=422).text
+    assert "was deleted" in form.submit(status=422).text
 
 
-def test_a_plugin_that_is_gone_is_said_so(app: TestApp, make: Factory, space: Workspace, installed: Services) -> None:
+def test_missing_plugin_is_reported(app: TestApp, make: Factory, space: Workspace, installed: Services) -> None:
     with make.database.transaction(space.id) as db:
-        gone = create_connection(db, space.id, installed.ring, provider="tape", name="Tapes")
-    assert "not available on this server" in app.get(f"/w/{space.slug}/storage").text
-    assert "not available on this server" in app.get(f"/w/{space.slug}/storage/{gone.id}").text
+        connection = create_connection(db, space.id, installed.ring, provider="tape", name="Tapes")
+    assert "not installed on this server" in app.get(f"/w/{space.slug}/storage").text
+    assert "not installed on this server" in app.get(f"/w/{space.slug}/storage/{connection.id}").text
 
 
-def test_googles_key_file_is_refused_by_name(app: TestApp, space: Workspace) -> None:
+def test_key_file_of_another_type_is_rejected(app: TestApp, space: Workspace) -> None:
     form = form_of(app.get(f"/w/{space.slug}/storage/new?provider=gcs"), "")
     form["bucket"] = "our-images"
     form["service_account"] = service_account(type="external_account")
@@ -284,41 +286,39 @@ def test_googles_key_file_is_refused_by_name(app: TestApp, space: Workspace) -> 
     assert "PRIVATE KEY" not in page.text
 
 
-def test_at_night_admins_hear_of_what_broke_and_of_what_works_again(
+def test_admins_get_an_email_when_a_connection_fails_and_when_it_works_again(
     app: TestApp, make: Factory, space: Workspace, installed: Services, mailbox: Mailbox
 ) -> None:
     connection = connected(app, make, space)
     assert run_all_connection_tests(make.database, installed.providers, "http://localhost") == 0
-    assert mailbox.mails() == []
-    with answering(403, s3_error("InvalidAccessKeyId")) as address:
-        broken = with_s3_at(installed, address)
+    assert mailbox.emails() == []
+    with fixed_response_server(403, s3_error("InvalidAccessKeyId")) as url:
+        broken = with_s3_at(installed, url)
         assert run_all_connection_tests(make.database, broken.providers, "http://localhost") == 1
         assert run_all_connection_tests(make.database, broken.providers, "http://localhost") == 1
-    [mail] = mailbox.mails()
-    assert mail["Subject"] == "Our bucket does not work"
-    assert "does not know this access key" in text_of(mail)
+    [mail] = mailbox.emails()
+    assert mail["Subject"] == "Storage connection Our bucket fails"
+    assert "rejects this access key" in text_of(mail)
     assert f"/w/{space.slug}/storage/{connection.id}" in text_of(mail)
-    assert "Does not work" in app.get(f"/w/{space.slug}/storage").text
+    assert "Failing" in app.get(f"/w/{space.slug}/storage").text
     assert run_all_connection_tests(make.database, installed.providers, "http://localhost") == 0
-    assert mailbox.mails()[-1]["Subject"] == "Our bucket works again"
+    assert mailbox.emails()[-1]["Subject"] == "Storage connection Our bucket works again"
 
 
-def test_keys_are_rotated_row_by_row_and_again_without_harm(
+def test_key_rotation_reencrypts_secrets_once(
     app: TestApp, make: Factory, space: Workspace, installed: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connection = connected(app, make, space)
     both = KeyRing([b"N" * 16 + bytes(range(16)), bytes(range(32))])
-    monkeypatch.setattr(Settings, "ring", both)
+    monkeypatch.setattr(Secrets, "key_ring", both)
     runner = CliRunner()
-    for expected in ("1 secrets were encrypted", "0 secrets were encrypted"):
+    for expected in ("Re-encrypted 1 of", "Re-encrypted 0 of"):
         with runner.isolation() as (out, _, _):
             assert keys_command.rotate_keys(installed.settings) == 0
             assert expected in out.getvalue().decode()
     after = make.reload(connection)
     assert after.sealed != connection.sealed
-    newest = ProviderRegistry(
-        installed.providers._operator, allow=installed.providers._allow, ring=KeyRing([b"N" * 16 + bytes(range(16))])
-    )
-    assert newest.open(after.spec) is not None
+    newest = KeyRing([b"N" * 16 + bytes(range(16))])
+    assert SECRET in newest.decrypt(after.sealed, *after.spec.context)
     with make.database.transaction(space.id) as db:
         assert not reencrypt_secrets(db, db.get_one(Connection, (space.id, connection.id)), both)
