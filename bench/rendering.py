@@ -1,7 +1,6 @@
-"""Runs through a whole installation, `cwz serve` with its worker: images a second with processes that render beside the
-worker and without them, in turns, and what a page takes meanwhile. `make bench`.
+"""Runs in a whole installation: images per second with and without render processes, and the latency of a page.
 
-The number of rows of each run is the first argument.
+`make bench`. The number of rows of each run is the first argument.
 """
 
 import itertools
@@ -22,13 +21,13 @@ from tests.installation import Installation
 
 ROWS = int(sys.argv[1]) if len(sys.argv) > 1 else 3000
 TURNS = 2
-# How many processes render beside the worker; as many as there are cores unless it is said.
+# Without render processes, and with one per core.
 KINDS = {"without": {"rendering.processes": "0"}, "beside": {}}
 _numbers = itertools.count()
 
 
 def render(installation: Installation) -> tuple[float, float]:
-    """A run of rows that nobody has rendered. Returns its images a second, once it is under way, and ms of a page."""
+    """Render a run of new rows. Return its images per second after the first quarter, and milliseconds of a page."""
     headers = {"Authorization": f"Bearer {installation.facts['api_key']}"}
     with httpx.Client(base_url=installation.url, headers=headers, timeout=60) as api:
         feed = api.post("/v1/feeds", json={"name": "Rows"}).raise_for_status().json()["id"]
@@ -43,9 +42,9 @@ def render(installation: Installation) -> tuple[float, float]:
             seen.append((time.perf_counter(), api.get(f"/v1/runs/{run_id}").json()["done"]))
             pages.append(measure_ms(lambda: api.get("/signin")))
             time.sleep(0.5)
-        # The processes start when they are first of use.
-        (begun, rendered), (ended, all_) = next(look for look in seen if look[1] >= ROWS // 4), seen[-1]
-        return (all_ - rendered) / (ended - begun), statistics.median(pages)
+        # Render processes start with the first images.
+        (started, rendered), (ended, total) = next(sample for sample in seen if sample[1] >= ROWS // 4), seen[-1]
+        return (total - rendered) / (ended - started), statistics.median(pages)
 
 
 def main() -> None:
@@ -67,7 +66,7 @@ def main() -> None:
                 print(f"{kind:8}{rendered:8,.0f} images/s{took:8,.1f} ms a page", flush=True)
     results = {f"rendering_{kind}_a_second": statistics.mean(taken) for kind, taken in pace.items()}
     ratio = results["rendering_beside_a_second"] / results["rendering_without_a_second"]
-    print(f"with processes that render beside the worker: {ratio:.1f}x")
+    print(f"with render processes: {ratio:.1f}x")
     save_figures(results | {f"rendering_{kind}_page_ms": statistics.mean(taken) for kind, taken in page.items()})
 
 

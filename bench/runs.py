@@ -1,8 +1,7 @@
-"""A run of a large feed: what people wait for when they begin it, cancel it or go on with it, and what its job takes
-beside a bare INSERT of as many rows, and a report of a worker, in one run: `make bench`.
+"""The requests of a run over a large feed (plan, start, cancel, resume), its job, and a report: `make bench`.
 
-The bare INSERT writes the same items, ready made, into a table of the same columns with the same indexes; by the
-database's owner, whom no row-level security binds, and with nothing mapped, compared, counted or enqueued.
+The job is compared with a bare INSERT of the same items into a table with the same columns and indexes, by the
+database's owner: without row-level security, mapping, comparison, counting and queue.
 """
 
 import atexit
@@ -15,7 +14,7 @@ from uuid import UUID
 
 import psycopg
 
-# The number of rows is the first argument there, and so here.
+# The number of rows is the first argument of the command line.
 from feeds import ROWS, run_import_job, write_csv
 from figures import save_figures
 from pages import measure_ms, start_installation
@@ -27,7 +26,7 @@ from cwz_web.feeds.imports import create_feed
 from cwz_web.generation.images import StoredImage
 from cwz_web.generation.usage import Quota
 from cwz_web.runs.models import Run
-from cwz_web.runs.planning import AT_ONCE, prepare_run
+from cwz_web.runs.planning import MAX_IN_REQUEST, prepare_run
 from cwz_web.runs.protocol import ItemResult, Report
 from cwz_web.runs.reports import apply_report
 from cwz_web.web.services import Services
@@ -36,26 +35,26 @@ REPORTED = 60
 
 
 def prepare(services: Services, workspace_id: UUID, run_id: str) -> None:
-    """What the job does."""
+    """Prepare a run, as its job does."""
     with services.database.transaction(workspace_id) as db:
         prepare_run(db, db.get_one(Run, (workspace_id, UUID(run_id))), Quota(workspace_id))
 
 
 def report(services: Services, workspace_id: UUID, run_id: str) -> None:
-    """What a worker tells after half a second."""
+    """Apply a report of half a second."""
     digests = {position: f"{position:064x}" for position in range(1, REPORTED + 1)}
-    about = {"content_type": "image/jpeg", "width": 1200, "height": 630, "size": 90_000}
+    common = {"content_type": "image/jpeg", "width": 1200, "height": 630, "size": 90_000}
     results = tuple(
-        ItemResult(position=position, kept=StoredImage(digest=digest, key=digest, **about))
+        ItemResult(position=position, image=StoredImage(digest=digest, key=digest, **common))
         for position, digest in digests.items()
     )
     with services.database.transaction(workspace_id) as db:
-        told = Report(workspace_id=workspace_id, run_id=UUID(run_id), results=results)
-        apply_report(db, told, services.signed_urls)
+        message = Report(workspace_id=workspace_id, run_id=UUID(run_id), results=results)
+        apply_report(db, message, services.signed_urls)
 
 
 def bare_insert(folder: Path, run_id: str) -> float:
-    """The items as the run has them, written once more. Returns ms."""
+    """Insert the items of a run into a plain table. Return milliseconds."""
     with psycopg.connect(EmbeddedPostgres(folder).admin_url("cwz")) as raw:
         raw.execute("CREATE TABLE ready AS SELECT * FROM run_items WHERE run_id = %s", [run_id])
         raw.execute("CREATE TABLE bare (LIKE run_items INCLUDING INDEXES)")
@@ -65,9 +64,9 @@ def bare_insert(folder: Path, run_id: str) -> float:
 
 
 def main() -> None:
-    assert ROWS > AT_ONCE, "a smaller one is prepared in the request"
+    assert ROWS > MAX_IN_REQUEST, "a smaller run is prepared in the request"
     folder = Path(tempfile.mkdtemp(prefix="cwz-bench-"))
-    atexit.register(shutil.rmtree, folder)  # runs after the database has been let go
+    atexit.register(shutil.rmtree, folder)  # runs after the database has stopped
     services, facts = start_installation(folder)
     owner = services.keys.find(facts["api_key"])
     assert owner is not None
@@ -83,10 +82,10 @@ def main() -> None:
             feed = create_feed(db, owner.workspace_id, name="Large", file_name="feed.csv")
         run_import_job(services, feed, folder / "feed.csv", "import", {})
         app, headers = TestApp(create_app(services)), {"Authorization": f"Bearer {facts['api_key']}"}
-        body, begun = {"feed": str(feed.id), "template": facts["template"]}, []
+        body, started = {"feed": str(feed.id), "template": facts["template"]}, []
         timed("first_plan", lambda: app.post_json("/v1/runs/plan", body, headers=headers))
-        timed("begin", lambda: begun.append(app.post_json("/v1/runs", body, headers=headers).json["id"]))
-        (run_id,) = begun
+        timed("begin", lambda: started.append(app.post_json("/v1/runs", body, headers=headers).json["id"]))
+        (run_id,) = started
         timed("prepare", lambda: prepare(services, owner.workspace_id, run_id))
         results["runs_bare_insert_ms"] = bare_insert(folder / "postgres", run_id)
         ratio = results["runs_prepare_ms"] / results["runs_bare_insert_ms"]

@@ -38,17 +38,17 @@ def names(page: Any) -> list[str]:
     return [caption.text.strip() for caption in page.html.select(".caption")]
 
 
-def test_images_are_found_by_a_part_of_their_name(app: TestApp, make: Factory, space: Workspace) -> None:
+def test_images_can_be_searched_by_name(app: TestApp, make: Factory, space: Workspace) -> None:
     gallery(make, space, 12)
     here = f"/w/{space.slug}/images"
     assert names(app.get(f"{here}?name=IMAGE 1")) == ["Image 11", "Image 10", "Image 1"]
     nothing = app.get(f"{here}?name=nobody")
-    assert "No image is like that" in nothing.text
+    assert "No images match" in nothing.text
     assert nothing.html.find("input", {"name": "name"})["value"] == "nobody"
     assert names(app.get(f"{here}?name=%25")) == [], "a percent sign is a character like any other"
 
 
-def test_images_are_found_by_their_template(app: TestApp, make: Factory, space: Workspace) -> None:
+def test_images_can_be_filtered_by_template(app: TestApp, make: Factory, space: Workspace) -> None:
     gallery(make, space, 2)
     other = make.template(space, name="Poster")
     make.image(other)
@@ -59,7 +59,7 @@ def test_images_are_found_by_their_template(app: TestApp, make: Factory, space: 
     assert len(names(app.get(f"/w/{space.slug}/images?template=nonsense"))) == 3, "what cannot be read is no filter"
 
 
-def test_a_filter_stays_while_pages_are_turned(
+def test_filters_are_kept_on_further_pages(
     app: TestApp, make: Factory, space: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = gallery(make, space, 7)
@@ -73,7 +73,7 @@ def test_a_filter_stays_while_pages_are_turned(
     assert seen == [f"Image {number}" for number in range(6, -1, -1)]
 
 
-def test_a_rare_name_is_looked_for_a_moment_a_request_and_found_by_going_on(
+def test_search_for_a_rare_name_continues_in_further_requests(
     make: Factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     space = make.workspace()
@@ -90,7 +90,7 @@ def test_a_rare_name_is_looked_for_a_moment_a_request_and_found_by_going_on(
         assert [image.id for image in find_images(db, space.id, name="image 0").images] == [made[0].id]
 
 
-def test_pages_show_small_images(app: TestApp, make: Factory, space: Workspace) -> None:
+def test_pages_show_thumbnails(app: TestApp, make: Factory, space: Workspace) -> None:
     image = make.image(make.template(space))
     local_bucket(make.services).put(image.key, jpeg(1200, 630), content_type="image/jpeg")
     source = app.get(f"/w/{space.slug}/images").html.select_one(".gallery img")["src"]
@@ -104,7 +104,7 @@ def test_pages_show_small_images(app: TestApp, make: Factory, space: Workspace) 
     assert app.get(wider, status=403).json["code"] == "invalid_signature"
 
 
-def test_only_sensible_widths_can_be_signed_for(app: TestApp, make: Factory, space: Workspace) -> None:
+def test_thumbnail_widths_are_limited(app: TestApp, make: Factory, space: Workspace) -> None:
     image = make.image(make.template(space))
     path = f"images/{space.id}/{image.id}.webp"
     for width in ("0", "15", "2001", "1e9", "-5", ""):
@@ -114,7 +114,7 @@ def test_only_sensible_widths_can_be_signed_for(app: TestApp, make: Factory, spa
     app.get(jpg, status=404)
 
 
-def test_a_file_in_the_bucket_that_is_no_image_any_more_makes_no_small_one(
+def test_stored_file_that_is_no_image_has_no_thumbnail(
     app: TestApp, make: Factory, space: Workspace
 ) -> None:
     image = make.image(make.template(space))
@@ -126,19 +126,19 @@ def test_a_file_in_the_bucket_that_is_no_image_any_more_makes_no_small_one(
 @pytest.mark.parametrize(
     ("size", "expected"), [((1200, 630), (480, 252)), ((300, 200), (300, 200)), ((4000, 2), (480, 1))]
 )
-def test_a_small_image_is_never_larger_than_its_own(size: tuple[int, int], expected: tuple[int, int]) -> None:
+def test_thumbnail_is_never_larger_than_its_image(size: tuple[int, int], expected: tuple[int, int]) -> None:
     image = pyvips.Image.new_from_buffer(thumbnail(jpeg(*size), 480), "")
     assert (image.width, image.height) == expected
 
 
-def test_what_is_see_through_stays_so() -> None:
+def test_thumbnail_keeps_transparency() -> None:
     clear = pyvips.Image.black(600, 400, bands=4).copy(interpretation="srgb").pngsave_buffer()
     image = pyvips.Image.new_from_buffer(thumbnail(clear, 300), "")
     assert (image.width, image.bands) == (300, 4)
     assert image.getpoint(10, 10)[3] == 0
 
 
-def test_nonsense_has_no_small_image() -> None:
+def test_invalid_data_has_no_thumbnail() -> None:
     for data in (b"", b"nonsense", b"GIF89a"):
         with pytest.raises(InvalidImageError):
             thumbnail(data, 480)

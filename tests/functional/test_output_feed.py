@@ -72,7 +72,7 @@ def shop(make: Factory, wsgi: Router) -> Shop:
     return Shop(make, wsgi)
 
 
-def test_every_row_comes_with_the_address_of_its_image(shop: Shop) -> None:
+def test_every_row_has_the_url_of_its_image(shop: Shop) -> None:
     shop.run()
     answer = shop.app.get(shop.address())
     assert answer.content_type == "text/csv"
@@ -84,7 +84,7 @@ def test_every_row_comes_with_the_address_of_its_image(shop: Shop) -> None:
     assert all(shop.is_image(row["image_url"]) for row in rows)
 
 
-def test_a_row_without_a_image_keeps_what_it_has(shop: Shop) -> None:
+def test_row_without_an_image_keeps_its_value(shop: Shop) -> None:
     shop.run(render=False)
     assert [row["image_url"] for row in shop.rows()] == ["", "", ""]
     assert [row["image_link"] for row in shop.rows("image_link")] == [
@@ -94,14 +94,14 @@ def test_a_row_without_a_image_keeps_what_it_has(shop: Shop) -> None:
     ]
 
 
-def test_the_image_can_stand_in_a_column_of_the_feed(shop: Shop) -> None:
+def test_url_can_replace_a_column_of_the_feed(shop: Shop) -> None:
     shop.run()
     rows = shop.rows("image_link")
     assert list(rows[0]) == ["sku", "title", "image_link"]
     assert all(shop.is_image(row["image_link"]) for row in rows)
 
 
-def test_the_newest_image_counts_and_the_address_stays(shop: Shop) -> None:
+def test_newest_image_is_used_under_the_same_url(shop: Shop) -> None:
     shop.run()
     address, before = shop.address(), shop.rows()
     with shop.make.database.transaction(shop.space.id) as db:
@@ -116,14 +116,14 @@ def test_the_newest_image_counts_and_the_address_stays(shop: Shop) -> None:
     assert [a["image_url"] == b["image_url"] for a, b in zip(after, before, strict=True)] == [True, False, True]
 
 
-def test_several_outputs_have_a_column_each(shop: Shop, make: Factory) -> None:
+def test_each_output_has_a_column(shop: Shop, make: Factory) -> None:
     shop.run(Output(), Output(format=Format.PNG))
     rows = shop.rows()
     assert list(rows[0])[-2:] == ["image_url_jpg", "image_url_png"]
     assert ".png?" in rows[0]["image_url_png"]
 
 
-def test_who_has_it_already_gets_nothing_until_it_changes(shop: Shop) -> None:
+def test_unchanged_output_feed_is_not_sent_again(shop: Shop) -> None:
     shop.run(render=False)
     tag = {"If-None-Match": shop.app.get(shop.address()).headers["ETag"]}
     assert shop.app.get(shop.address(), headers=tag, status=304).body == b""
@@ -134,7 +134,7 @@ def test_who_has_it_already_gets_nothing_until_it_changes(shop: Shop) -> None:
     assert int(head.headers["Content-Length"]) == len(shop.app.get(shop.address()).body)
 
 
-def test_it_is_written_so_many_times_a_minute_and_who_has_it_already_does_not_count(shop: Shop) -> None:
+def test_rate_limit_counts_written_feeds_only(shop: Shop) -> None:
     shop.run(render=False)
     tag = {"If-None-Match": shop.app.get(shop.address()).headers["ETag"]}
     for _ in range(29):
@@ -144,7 +144,7 @@ def test_it_is_written_so_many_times_a_minute_and_who_has_it_already_does_not_co
     shop.app.get(shop.address(), headers=tag, status=304)
 
 
-def test_only_its_own_signature_opens_it(shop: Shop, make: Factory) -> None:
+def test_invalid_signatures_are_rejected(shop: Shop, make: Factory) -> None:
     shop.run()
     address, other = shop.address(), make.workspace()
     swapped = address.replace(str(shop.space.id), str(other.id))
@@ -160,7 +160,7 @@ def test_only_its_own_signature_opens_it(shop: Shop, make: Factory) -> None:
     assert shop.app.get(address.replace(str(shop.space.id), str(uuid4())), status=404)
 
 
-def test_there_is_none_before_a_run_of_a_feed_that_is_gone_or_of_another_workspace(shop: Shop, make: Factory) -> None:
+def test_missing_run_deleted_feed_and_other_workspace_are_not_found(shop: Shop, make: Factory) -> None:
     shop.app.get(shop.address(), status=404)
     shop.run()
     shop.app.get(shop.address(template=uuid4()), status=404)
@@ -170,7 +170,7 @@ def test_there_is_none_before_a_run_of_a_feed_that_is_gone_or_of_another_workspa
     shop.app.get(shop.address(), status=404)
 
 
-def test_a_new_signing_key_that_ends_the_old_one_ends_the_address(shop: Shop, make: Factory) -> None:
+def test_revoked_signing_key_revokes_the_url(shop: Shop, make: Factory) -> None:
     shop.run()
     address = shop.address()
     with make.database.transaction(shop.space.id) as db:
@@ -179,7 +179,7 @@ def test_a_new_signing_key_that_ends_the_old_one_ends_the_address(shop: Shop, ma
     assert shop.app.get(shop.address()).status_int == 200
 
 
-def test_the_runs_page_and_the_api_name_the_address(shop: Shop, make: Factory, wsgi: Router) -> None:
+def test_run_page_and_api_show_the_url(shop: Shop, make: Factory, wsgi: Router) -> None:
     run = shop.run()
     browser = TestApp(wsgi)
     sign_in(browser, make.member(shop.space, Role.USER))
@@ -205,7 +205,7 @@ def test_the_runs_page_and_the_api_name_the_address(shop: Shop, make: Factory, w
     ),
     st.sampled_from(["", "sku", "image_url", "image"]),
 )
-def test_no_two_images_share_a_column(columns: list[str], rendered: list[Any], column: str) -> None:
+def test_image_columns_are_unique(columns: list[str], rendered: list[Any], column: str) -> None:
     outputs = [Output(size=size, format=format, scale=scale) for size, format, scale in rendered]
     names = image_columns(columns, outputs, column)
     assert len(set(names)) == len(names) == len(outputs)
