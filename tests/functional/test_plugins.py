@@ -17,10 +17,28 @@ EXAMPLES = ROOT / "docs" / "examples"
 BUILT_IN = ("s3", "r2", "gcs", "firebase", "local")
 
 
-def cwz(*arguments: str, code: int = 0) -> str:
-    result = CliRunner().invoke(main, ["-c", str(ROOT / "development.ini"), *arguments])
-    assert result.exit_code == code, result.output
-    return result.output
+class Command:
+    """The `cwz` command of an installation without a database."""
+
+    def __init__(self, ini: Path) -> None:
+        self.ini = ini
+
+    def __call__(self, *arguments: str, code: int = 0) -> str:
+        result = CliRunner().invoke(main, ["-c", str(self.ini), *arguments])
+        assert result.exit_code == code, result.output
+        return result.output
+
+
+@pytest.fixture
+def cwz(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://app@127.0.0.1:9/unused")
+    ini = tmp_path / "test.ini"
+    ini.write_text(
+        f"[app:main]\nuse = egg:cwz-web\ncwz.environment = development\ncwz.url = http://localhost\n"
+        f"cwz.var = {tmp_path}\ncwz.node_modules = {ROOT / 'node_modules'}\ncwz.mail.transport = folder\n"
+        f"cwz.secrets.file = {tmp_path}/secrets.json\n"
+    )
+    return Command(ini)
 
 
 def install(folder: Path, name: str, entry_points: str) -> None:
@@ -33,7 +51,7 @@ def install(folder: Path, name: str, entry_points: str) -> None:
 
 @pytest.mark.parametrize(("name", "label"), [("sqlite", "SQLite file"), ("webdav", "WebDAV")])
 def test_installed_example_is_listed_and_valid(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, label: str
+    cwz: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, label: str
 ) -> None:
     distribution = EXAMPLES / f"cwz-storage-{name}"
     setup = ConfigParser()
@@ -48,7 +66,7 @@ def test_installed_example_is_listed_and_valid(
 
 
 def test_plugin_that_cannot_be_imported_is_listed_with_the_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cwz: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "broken_plugin.py").write_text("import no_such_library\n")
     install(tmp_path, "broken-plugin", "broken = broken_plugin")
@@ -59,11 +77,11 @@ def test_plugin_that_cannot_be_imported_is_listed_with_the_reason(
     assert "no_such_library" in cwz("plugins", "check", "broken", code=1)
 
 
-def test_unknown_plugin_fails_the_check() -> None:
+def test_unknown_plugin_fails_the_check(cwz: Command) -> None:
     assert "no plugin with this name" in cwz("plugins", "check", "unknown", code=1)
 
 
-def test_new_keys_are_valid_and_different() -> None:
+def test_new_keys_are_valid_and_different(cwz: Command) -> None:
     first, second = cwz("keys", "new").strip(), cwz("keys", "new").strip()
     assert first != second
     assert len(parse_keys(f"{first},{second}")) == 2
