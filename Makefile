@@ -61,6 +61,7 @@ bench-peers: $(VENV)/.installed-dev node_modules/.installed $(VENV)/.chromium ##
 
 soak: $(VENV)/.installed-dev node_modules/.installed ## Render 16,000 mixed images and kill workers repeatedly; watch memory and counts
 	@$(BIN)/python bench/soak.py
+	@$(BIN)/python bench/soak_kills.py
 
 clean: ## Remove what was installed and everything under var/
 	rm -rf $(VENV) node_modules var
