@@ -1,8 +1,8 @@
 """The database role of `cwz render-worker`: it may run the jobs of the render queue, and nothing else.
 
-It has no right to a table of a tenant or to a function of ours. Procrastinate's jobs it sees through a view, which has
-those of the render queue only: a render worker cannot enqueue jobs, nor read those of other queues, whose arguments may
-hold an email. The view is in a schema of its own, which comes first in the worker's search path, so that Procrastinate's
+It has no right to a table of a tenant or to a function of ours. It sees Procrastinate's jobs through a view that has
+those of the render queue only: a render worker cannot enqueue jobs, nor read those of other queues, whose arguments
+may hold an email. The view is in a schema of its own, which comes first in the worker's search path, so that Procrastinate's
 queries and functions, which run with their caller's rights, use it in place of the table.
 
 Row-level security would be simpler, but PostgreSQL then leaves the key out of the errors of unique indexes, by which
@@ -29,7 +29,7 @@ _STATEMENTS = f"""
     GRANT SELECT, INSERT, UPDATE, DELETE ON procrastinate_workers TO {{role}};
     GRANT SELECT (job_id), UPDATE (job_id) ON procrastinate_periodic_defers TO {{role}};
     GRANT USAGE ON SEQUENCE procrastinate_events_id_seq, procrastinate_workers_id_seq TO {{role}}
-"""
+"""  # noqa: S608 - composed of constants
 _FUNCTIONS = text("""
     SELECT oid::regprocedure::text FROM pg_proc
     WHERE pronamespace = 'public'::regnamespace AND starts_with(proname, 'procrastinate_') AND NOT prosecdef

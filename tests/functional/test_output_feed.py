@@ -184,14 +184,14 @@ def test_run_page_and_api_show_the_url(shop: Shop, make: Factory, wsgi: Router) 
     browser = TestApp(wsgi)
     sign_in(browser, make.member(shop.space, Role.USER))
     page = browser.get(f"/w/{shop.space.slug}/runs/{run.id}?column=image_link")
-    shown = page.html.find("pre", {"aria-label": "Address of the feed with its images"}).text
+    shown = page.html.find("pre", {"aria-label": "URL of the output feed"}).text
     assert shown.endswith(shop.address("image_link"))
     assert page.html.find("option", {"selected": True}).text == "image_link"
     bearer = {"Authorization": f"Bearer {make.key(shop.space, Scope.READ)}"}
     told = browser.get(f"/v1/runs/{run.id}", headers=bearer).json["output_feed"]
     with make.database.transaction(shop.space.id) as db:
         db.execute(update(Feed).values(deleted_at="2026-01-01T00:00:00Z"))
-    assert "The feed with its images" not in browser.get(f"/w/{shop.space.slug}/runs/{run.id}")
+    assert "URL of the output feed" not in browser.get(f"/w/{shop.space.slug}/runs/{run.id}")
     assert told == make.services.settings.url + shop.address()
 
 

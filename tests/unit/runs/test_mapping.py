@@ -12,7 +12,7 @@ COLUMNS = ImageTemplate.model_validate(read_template()).fields
 
 
 @pytest.mark.parametrize("file", ["shopify-apparel.csv", "shopify-home-and-garden.csv"])
-def test_a_shopify_export_needs_no_set_up(file: str) -> None:
+def test_shopify_export_is_mapped_without_setup(file: str) -> None:
     table = read_table(temporary_file((DATA / file).read_bytes()))
     mapping = guess_mapping(COLUMNS, table.columns, table.rows)
     assert mapping["title"] == "Title"
@@ -51,3 +51,10 @@ def test_a_image_is_found_by_its_values_when_its_column_has_an_odd_name() -> Non
 def test_what_is_not_found_is_left_empty_rather_than_filled_with_a_sample() -> None:
     mapping = guess_mapping([TemplateField(name="old_price", label="Before", default="€ 99")], ["title"], [])
     assert apply_mapping(mapping, {"title": "x"}) == {"old_price": ""}
+
+
+def test_picture_columns_fill_image_fields() -> None:
+    field = TemplateField(name="picture", label="Photo", type="image")
+    assert guess_mapping([field], ["sku", "Picture URL"], [{"sku": "1", "Picture URL": ""}]) == {
+        "picture": "Picture URL"
+    }

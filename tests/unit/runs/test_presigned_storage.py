@@ -292,7 +292,11 @@ def test_status_of_a_put_becomes_a_storage_error(status: int, kind: type[Storage
 
 
 def test_reading_a_missing_object_raises_not_found() -> None:
-    with fixed_response_server(404, "") as address, presigned_bucket(address) as bucket, pytest.raises(ObjectNotFoundError):
+    with (
+        fixed_response_server(404, "") as address,
+        presigned_bucket(address) as bucket,
+        pytest.raises(ObjectNotFoundError),
+    ):
         list(bucket.stream(KEY_OF_IMAGE))
 
 
