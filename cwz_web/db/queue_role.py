@@ -2,8 +2,8 @@
 
 It has no right to a table of a tenant or to a function of ours. It sees Procrastinate's jobs through a view that has
 those of the render queue only: a render worker cannot enqueue jobs, nor read those of other queues, whose arguments
-may hold an email. The view is in a schema of its own, which comes first in the worker's search path, so that Procrastinate's
-queries and functions, which run with their caller's rights, use it in place of the table.
+may hold an email. The view is in a schema of its own, which comes first in the worker's search path, so that
+Procrastinate's queries and functions, which run with their caller's rights, use it in place of the table.
 
 Row-level security would be simpler, but PostgreSQL then leaves the key out of the errors of unique indexes, by which
 Procrastinate recognizes that a job with the same queueing lock exists.

@@ -65,8 +65,8 @@ def test_runs_and_templates_work_without_javascript(context: BrowserContext, pag
     )  # type: ignore[union-attr]
     still = plain.new_page()
     still.goto("/w/demo/runs/new")
-    still.get_by_role("button", name=re.compile("Go on with .* rows")).click()
-    still.get_by_role("button", name=re.compile("Make ")).click()
+    still.get_by_role("button", name=re.compile("Continue with .* rows")).click()
+    still.get_by_role("button", name=re.compile("Run anyway|Render .* image")).click()
     expect(still).to_have_url(re.compile("/runs/[0-9a-f-]{36}$"))
     still.get_by_role("link", name="Templates", exact=True).first.click()
     still.get_by_role("link", name="Product card").click()

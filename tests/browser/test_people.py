@@ -50,7 +50,7 @@ def sign_in(page: Page, email: str) -> None:
 
 @pytest.fixture
 def fresh(context: BrowserContext) -> Page:
-    """A browser in which nobody is signed in."""
+    """A browser without a session."""
     return context.new_page()
 
 
@@ -63,8 +63,8 @@ def test_sign_up_to_first_images(fresh: Page, console_errors: list[str]) -> None
     fresh.get_by_role("button", name="Try it with a sample shop").click()
     fresh.get_by_role("button", name="Begin with a product card").click()
     fresh.get_by_role("link", name="Start the first run").click()
-    fresh.get_by_role("button", name=re.compile("Go on with .* rows")).click()
-    fresh.get_by_role("button", name=re.compile("Make .* images")).click()
+    fresh.get_by_role("button", name=re.compile("Continue with .* rows")).click()
+    fresh.get_by_role("button", name=re.compile("Render .* images")).click()
     expect(fresh.get_by_role("status")).to_contain_text(re.compile(r"(\d+) of \1"), timeout=60_000)
     fresh.goto("/w/blue-door/members")
     fresh.get_by_label("Invite somebody").fill("bob@example.org")
