@@ -2,17 +2,19 @@
 
 A report contains the types of the errors, where they were raised, and the ids of the request, route, workspace and
 release. It contains no message, no variable, no source line and nothing of the request: a secret in a message cannot be
-recognized. The log has the same error under the same request id.
+recognized. The log has the same error under the same request id. The `sentry-sdk` package is an extra and imported
+where it is used.
 """
 
 import sys
 from importlib.metadata import version
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import sentry_sdk
-from sentry_sdk.types import Event, Hint
 from structlog.types import EventDict
+
+if TYPE_CHECKING:
+    from sentry_sdk.types import Event, Hint
 
 FRAME_FIELDS = ("filename", "function", "module", "lineno", "in_app")
 EVENT_FIELDS = ("event_id", "timestamp", "platform", "level", "release", "environment")
@@ -24,6 +26,8 @@ def configure_error_reports(dsn: str, environment: str) -> None:
     """Turn error reports on, unless the DSN is empty."""
     if not dsn:
         return
+    import sentry_sdk
+
     sentry_sdk.init(
         dsn,
         environment=environment,
@@ -47,7 +51,10 @@ def report_error(logger: Any, method: str, event: EventDict) -> EventDict:
     """Report a line with a traceback to Sentry (a structlog processor; returns the line unchanged)."""
     given = event.get("exc_info")
     error = sys.exc_info() if given is True else given
-    if error and method in ("error", "exception", "critical"):
+    # Without a DSN nothing has imported the SDK, and nothing is reported.
+    if error and method in ("error", "exception", "critical") and "sentry_sdk" in sys.modules:
+        import sentry_sdk
+
         with sentry_sdk.new_scope() as scope:
             for name in TAGS:
                 if name in event:
@@ -56,7 +63,7 @@ def report_error(logger: Any, method: str, event: EventDict) -> EventDict:
     return event
 
 
-def filter_event(event: Event, hint: Hint) -> Event:
+def filter_event(event: "Event", hint: "Hint") -> "Event":
     """Return an event with the allowed fields only (the `before_send` hook of Sentry)."""
     errors = [
         {
