@@ -190,7 +190,7 @@ def wsgi(kept_services: Services) -> Router:
 
 @pytest.fixture
 def app(wsgi: Router, services: Services) -> TestApp:
-    """The application, as somebody's browser meets it: cookies are kept, nobody is signed in."""
+    """The application in a fresh browser: cookies are kept, no user is signed in."""
     return TestApp(wsgi)
 
 
@@ -260,7 +260,7 @@ def http_server() -> Iterator["Canary"]:
 class Canary:
     """Answers `paths[path]` = (status, headers, body); `seen` tells what was asked, `headers` with which headers.
 
-    A path with an ETag answers 304 to whoever has it.
+    A path with an ETag answers 304 to a request with that ETag.
     """
 
     def __init__(self) -> None:

@@ -33,7 +33,7 @@ class SlackServer:
                 self.wfile.write(data)
 
             def do_GET(self) -> None:
-                """Somebody comes to choose a team, and does."""
+                """Redirect as if the user chose a team."""
                 asked = dict(parse_qsl(urlsplit(self.path).query))
                 self.send_response(303)
                 self.send_header("Location", f"{asked['redirect_uri']}?code=good-code&state={asked['state']}")

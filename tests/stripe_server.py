@@ -98,7 +98,7 @@ class StripeServer:
         self._thread.start()
 
     def reset(self) -> None:
-        """Know nobody, and have two prices."""
+        """Remove all objects except two prices."""
         self.objects: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in (*LISTS, "customers")}
         self.asked: list[tuple[str, str, dict[str, str]]] = []
         self.broken = False

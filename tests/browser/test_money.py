@@ -102,7 +102,7 @@ def test_workspace_export_is_downloaded(page: Page) -> None:
     page.get_by_label("With every finished image").check()
     page.get_by_role("button", name="Make an export").click()
     download = page.get_by_role("link", name="Download")
-    expect(download).to_be_visible(timeout=60_000)  # the page looks by itself
+    expect(download).to_be_visible(timeout=60_000)  # the page polls
     with page.expect_download() as found:
         download.click()
     names = zipfile.ZipFile(io.BytesIO(found.value.path().read_bytes())).namelist()

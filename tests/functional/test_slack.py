@@ -1,4 +1,4 @@
-"""Slack, played by a server on loopback: adding it, choosing, being told, being thrown out, taking it away."""
+"""Slack, served by a loopback server: connecting, choosing a channel, posts, errors, disconnecting."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -267,11 +267,11 @@ def test_callback_requires_session_that_started(
         "code=good-code",
     ):
         app.get(f"/slack/callback?{query}", status=404)
-    # Another browser, with the address that somebody was lured to.
+    # Another browser, with a URL the user was lured to.
     victim = TestApp(app.app)
     sign_in(victim, make.member(space))
     victim.get(f"/slack/callback?code=good-code&state={state}", status=404)
-    # The same browser, in which somebody else signed in meanwhile.
+    # The same browser, in which another user has signed in.
     other = make.member(space)
     app.reset()
     sign_in(app, admin)

@@ -15,7 +15,7 @@ from tests.factories import FONT, Factory, api, sign_in, small_document
 
 
 class Studio:
-    """A workspace with a template, and somebody who designs it."""
+    """A workspace with a template, and a user who designs it."""
 
     def __init__(self, app: TestApp, make: Factory, role: Role = Role.USER) -> None:
         self.app, self.make = app, make
@@ -215,9 +215,9 @@ def test_exported_template_can_be_imported(studio: Studio) -> None:
     exported = studio.app.get(f"{studio.here}/template.json")
     assert exported.headers["Content-Disposition"] == 'attachment; filename="card.json"'
     form = next(form for form in studio.app.get(f"{studio.base}/new").forms.values() if "file" in form.fields)
-    form["file"], form["name"] = Upload("card.json", exported.body), "Brought in"
+    form["file"], form["name"] = Upload("card.json", exported.body), "Imported"
     page = form.submit().follow()
-    assert "Brought in" in page.text
+    assert "Imported" in page.text
     brought = page.request.path.removesuffix("/design")
     assert studio.app.get(f"{brought}/template.json").body == exported.body
 

@@ -27,7 +27,7 @@ def each_change_is_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Desk:
-    """A template on somebody's desk."""
+    """A template on a user's desk."""
 
     def __init__(self, make: Factory) -> None:
         self.make = make

@@ -152,7 +152,7 @@ def test_failed_delivery_is_retried_with_same_id(sender: Sender, listener: Liste
     assert sender.send(delivery).state == "delivered"
     assert [headers["webhook-id"] for headers, _ in listener.got] == [f"msg_{delivery.id.hex}"] * 2
     sender.send(delivery)
-    assert len(listener.got) == 2, "what was delivered is not sent again by itself"
+    assert len(listener.got) == 2, "a delivered message is not sent again"
 
 
 def test_dead_delivery_can_be_resent(sender: Sender, listener: Listener) -> None:
