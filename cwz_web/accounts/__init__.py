@@ -1,5 +1,5 @@
-"""People: accounts, passwords, sessions.
+"""Accounts: registration, passwords, sessions, the second factor, and sign-in with Google.
 
-In: who somebody is and how they prove it. Not in: what they may do (workspaces, resources.py), cookies and forms
-(security.py, views/).
+This package identifies and authenticates users. Authorization is in workspaces/ and resources/; cookies and forms are
+in security.py, web/ and views/.
 """

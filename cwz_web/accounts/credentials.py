@@ -1,4 +1,4 @@
-"""What a person changes of how they sign in: the password, the address. Each change is told to them by mail."""
+"""Changes of credentials: password and email address. The owner is notified of each change by email."""
 
 from datetime import UTC, datetime
 
@@ -6,75 +6,88 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cwz_web.accounts import emails
-from cwz_web.accounts.models import Account, SignIn, Token, has_email
+from cwz_web.accounts.models import Account, LoginSession, Token, has_email
 from cwz_web.accounts.passwords import Passwords
-from cwz_web.accounts.sessions import end_all_sessions, is_fresh
-from cwz_web.accounts.tokens import InvalidTokenError, Purpose, forget_tokens, look
-from cwz_web.notify.tasks import queue_email
+from cwz_web.accounts.sessions import end_all_sessions, is_recently_authenticated
+from cwz_web.accounts.tokens import InvalidTokenError, Purpose, delete_tokens, find_token
+from cwz_web.notify.tasks import enqueue_email
 
 
 class ReauthenticationError(Exception):
-    """The person has to prove again who they are: the password is wrong, or the sign-in with Google is too old."""
+    """The password is wrong or, for an account without a password, the last sign-in is too old."""
 
 
-def prove(session: SignIn, password: str, passwords: Passwords) -> None:
-    """See that the person at the browser is the account's owner, before something that matters.
+def verify_identity(session: LoginSession, password: str, passwords: Passwords) -> None:
+    """Verify that the user is the account's owner, before a sensitive action.
 
-    With a password by that; without one by a sign-in of the last minutes. Raises ReauthenticationError.
+    An account without a password (sign-in with Google) is verified by a recent sign-in instead.
+
+    Raises:
+        ReauthenticationError: The user is not verified.
     """
     account = session.account
     if account.password_hash is None:
-        if not is_fresh(session):
+        if not is_recently_authenticated(session):
             raise ReauthenticationError
     elif not passwords.verify(password, account.password_hash):
         raise ReauthenticationError
 
 
-def prove_again(session: SignIn, password: str, passwords: Passwords) -> None:
-    """Take a proof that counts for the next minutes; without a password only a new sign-in is one. Raises ReauthenticationError."""
-    prove(session, password, passwords)
-    if session.account.password_hash is not None:
-        session.proved_at = datetime.now(UTC)
+def reauthenticate(session: LoginSession, password: str, passwords: Passwords) -> None:
+    """Verify the user, and mark the session as recently authenticated.
 
+    A session of an account without a password is not renewed: only another sign-in with Google does that.
 
-def reset_password(db: Session, link: str, password: str, passwords: Passwords) -> Account:
-    """Take the link of a forgotten password. Every session ends. The link proves the address as well.
-
-    Raises InvalidTokenError.
+    Raises:
+        ReauthenticationError: The user is not verified.
     """
-    _, account = look(db, link, Purpose.RESET)
+    verify_identity(session, password, passwords)
+    if session.account.password_hash is not None:
+        session.authenticated_at = datetime.now(UTC)
+
+
+def reset_password(db: Session, plain_token: str, password: str, passwords: Passwords) -> Account:
+    """Set a new password with a reset token, and end every session. The token verifies the email address as well.
+
+    Raises:
+        InvalidTokenError: The token is unknown, expired or outdated.
+    """
+    _, account = find_token(db, plain_token, Purpose.RESET)
     _set_password(db, account, password, passwords)
     account.verified_at = account.verified_at or datetime.now(UTC)
     end_all_sessions(db, account)
     return account
 
 
-def change_password(db: Session, session: SignIn, password: str, passwords: Passwords) -> None:
-    """Set another password, or a first one. Every other session ends; this one needs a new token."""
+def change_password(db: Session, session: LoginSession, password: str, passwords: Passwords) -> None:
+    """Set a new password and end every other session; the current one needs a new session token."""
     _set_password(db, session.account, password, passwords)
     end_all_sessions(db, session.account, keep=session.id)
 
 
-def change_email(db: Session, link: str) -> Account:
-    """Take the link that was sent to a new address. The old one is told. Raises InvalidTokenError, also when the address was
-    taken meanwhile."""
-    token, account = look(db, link, Purpose.EMAIL)
+def change_email(db: Session, plain_token: str) -> Account:
+    """Change the email address with the token sent to the new one, and notify the old one.
+
+    Raises:
+        InvalidTokenError: The token is invalid, or another account has taken the address since.
+    """
+    token, account = find_token(db, plain_token, Purpose.EMAIL)
     assert token.email is not None
     if db.scalar(select(Account.id).where(has_email(token.email))) is not None:
         raise InvalidTokenError
-    queue_email(db, account.email, emails.email_changed(account, token.email))
+    enqueue_email(db, account.email, emails.email_changed(account, token.email))
     account.email = token.email
-    forget_tokens(db, account)
+    delete_tokens(db, account)
     return account
 
 
 def pending_email(db: Session, account: Account) -> str | None:
-    """The new address that waits for its link to be followed."""
+    """Return the new email address that has not been confirmed yet."""
     token = db.scalar(select(Token).where(Token.account_id == account.id, Token.purpose == Purpose.EMAIL))
-    return token.email if token and token.is_alive else None
+    return token.email if token and token.is_valid else None
 
 
 def _set_password(db: Session, account: Account, password: str, passwords: Passwords) -> None:
     account.password_hash = passwords.hash(password)
-    forget_tokens(db, account)
-    queue_email(db, account.email, emails.password_changed(account))
+    delete_tokens(db, account)
+    enqueue_email(db, account.email, emails.password_changed(account))

@@ -1,140 +1,152 @@
-"""What we write to people about their account."""
+"""Emails to users about their account."""
 
 from datetime import datetime
 
 from cwz_web.accounts.models import Account
 from cwz_web.notify.emails import PRODUCT, EmailMessage
 
-NOT_YOU = "If this was not you, somebody typed your address by mistake, and you can ignore this mail."
-ALARM = 'If this was not you, choose "Forgot your password?" on the sign-in page at once: that signs everybody out.'
+IGNORE = "If you did not request this, you can ignore this email."
+ALERT = (
+    'If this was not you, choose "Forgot your password?" on the sign-in page now.'
+    " Resetting the password signs out every browser."
+)
 
 
 def verification(url: str) -> EmailMessage:
-    """To somebody who signed up."""
+    """Return the email that verifies the address of a sign-up."""
     return EmailMessage(
         f"Confirm your email address for {PRODUCT}",
-        (f"Welcome to {PRODUCT}. Confirm that this address is yours, within 24 hours, and you can begin.", NOT_YOU),
-        ("Confirm my address", url),
-        "You get this mail because somebody signed up with your address.",
+        (
+            f"Welcome to {PRODUCT}. Confirm your email address to activate your account. The link expires in 24 hours.",
+            IGNORE,
+        ),
+        ("Confirm email address", url),
+        f"You receive this email because someone signed up for {PRODUCT} with this email address.",
     )
 
 
-def already_a_member(account: Account, url: str) -> EmailMessage:
-    """To the owner of an address with which somebody signed up again."""
+def account_exists(account: Account, url: str) -> EmailMessage:
+    """Return the email to the owner of an existing account, after a sign-up with its address."""
     return EmailMessage(
-        f"You have a {PRODUCT} account already",
+        f"You already have a {PRODUCT} account",
         (
             f"Hello {account.name},",
-            "Somebody, probably you, signed up with this address. It has an account already: nothing was changed.",
-            "Sign in with it. If you forgot the password, the sign-in page helps.",
+            "Someone, probably you, tried to sign up with this email address. It already has an account:"
+            " nothing has changed.",
+            "Sign in as usual. If you have forgotten your password, you can reset it on the sign-in page.",
         ),
         ("Sign in", url),
     )
 
 
 def reset(account: Account, url: str) -> EmailMessage:
-    """To somebody who forgot the password."""
+    """Return the email with a link to reset the password."""
     return EmailMessage(
-        f"A new password for {PRODUCT}",
+        f"Reset your {PRODUCT} password",
         (
             f"Hello {account.name},",
-            "You asked for a new password. This link works once, within an hour, until you next sign in.",
-            NOT_YOU,
+            "We received a request to reset your password. The link expires in one hour, and can be used once.",
+            IGNORE,
         ),
-        ("Choose a new password", url),
+        ("Reset password", url),
     )
 
 
 def reset_by_google(account: Account, url: str) -> EmailMessage:
-    """To somebody who asked for a new password but has none, since they come with Google."""
+    """Return the email for a reset of an account that has no password, since its owner signs in with Google."""
     return EmailMessage(
         f"You sign in to {PRODUCT} with Google",
         (
             f"Hello {account.name},",
-            "You asked for a new password. Your account has none: choose Continue with Google on the sign-in page.",
-            "Once signed in, you can set a password on your account's page.",
+            "We received a request to reset your password. Your account has none: sign in with Google instead.",
+            "Once signed in, you can set a password on your account page.",
         ),
         ("Sign in", url),
     )
 
 
 def password_changed(account: Account) -> EmailMessage:
-    """A notice."""
+    """Return the notification of a changed password."""
     return EmailMessage(
         f"Your {PRODUCT} password was changed",
-        (f"Hello {account.name},", "Your password was changed, and every other browser was signed out.", ALARM),
+        (f"Hello {account.name},", "Your password was changed, and all other browsers were signed out.", ALERT),
     )
 
 
 def confirm_email(account: Account, url: str) -> EmailMessage:
-    """To a new address."""
+    """Return the email that verifies a new address."""
     return EmailMessage(
         f"Confirm your new email address for {PRODUCT}",
-        (f"Hello {account.name},", "Confirm that this is your new address, within 24 hours.", NOT_YOU),
-        ("Confirm my new address", url),
+        (
+            f"Hello {account.name},",
+            "Confirm your new email address to use it for signing in. The link expires in 24 hours.",
+            IGNORE,
+        ),
+        ("Confirm email address", url),
     )
 
 
 def email_changed(account: Account, new: str) -> EmailMessage:
-    """A notice to the old address."""
+    """Return the notification to the previous address."""
     return EmailMessage(
-        f"Your {PRODUCT} address was changed",
+        f"Your {PRODUCT} email address was changed",
         (
             f"Hello {account.name},",
-            f"Your account is now at {new}. This is the last mail to this address.",
-            "If this was not you, somebody else is in your account: ask whoever runs this site for help at once.",
+            f"The email address of your account is now {new}. You will receive no further emails at this address.",
+            "If this was not you, someone else has access to your account. Contact support immediately.",
         ),
     )
 
 
 def google_linked(account: Account, email: str) -> EmailMessage:
-    """A notice."""
+    """Return the notification of a linked Google account."""
     return EmailMessage(
         f"Google was linked to your {PRODUCT} account",
-        (f"Hello {account.name},", f"The Google account {email} can now sign in as you.", ALARM),
+        (f"Hello {account.name},", f"The Google account {email} can now sign in to your account.", ALERT),
     )
 
 
 def second_factor(account: Account, *, on: bool) -> EmailMessage:
-    """A notice."""
-    done = "Signing in now takes a code from your phone as well." if on else "Signing in no longer takes a code."
+    """Return the notification of a second factor that was turned on or off."""
+    change = "Signing in now requires a code from your phone." if on else "Signing in no longer requires a code."
     return EmailMessage(
-        f"Sign-in with a code is now {'on' if on else 'off'}",
-        (f"Hello {account.name},", done, ALARM),
+        f"Two-factor authentication is now {'on' if on else 'off'}",
+        (f"Hello {account.name},", change, ALERT),
     )
 
 
-def recovery_code_used(account: Account, left: int) -> EmailMessage:
-    """A notice."""
+def recovery_code_used(account: Account, remaining: int) -> EmailMessage:
+    """Return the notification of a used recovery code."""
     return EmailMessage(
         "A recovery code was used to sign in",
-        (f"Hello {account.name},", f"Somebody signed in with one of your recovery codes. {left} are left.", ALARM),
+        (f"Hello {account.name},", f"One of your recovery codes was used to sign in. Codes left: {remaining}.", ALERT),
     )
 
 
-def deletion_begun(account: Account, when: datetime, url: str) -> EmailMessage:
-    """To somebody who wants their account deleted."""
+def account_deletion_scheduled(account: Account, when: datetime, url: str) -> EmailMessage:
+    """Return the email after a deletion was scheduled."""
     return EmailMessage(
         f"Your {PRODUCT} account will be deleted",
         (
             f"Hello {account.name},",
-            f"Your account will be deleted on {when:%-d %B %Y}. Until then you can sign in and keep it.",
+            f"Your account will be deleted on {when:%-d %B %Y}. Until then, you can sign in and cancel the deletion.",
         ),
-        ("Keep my account", url),
+        ("Keep account", url),
     )
 
 
-def deletion_cancelled(account: Account) -> EmailMessage:
-    """A notice."""
+def account_deletion_canceled(account: Account) -> EmailMessage:
+    """Return the notification of a canceled deletion."""
     return EmailMessage(
-        f"Your {PRODUCT} account stays", (f"Hello {account.name},", "Your account will not be deleted.", ALARM)
+        f"The deletion of your {PRODUCT} account was canceled",
+        (f"Hello {account.name},", "Your account will not be deleted.", ALERT),
     )
 
 
-def deletion_done(name: str) -> EmailMessage:
-    """The last mail."""
+def account_deleted(name: str) -> EmailMessage:
+    """Return the final email, after the deletion."""
     return EmailMessage(
         f"Your {PRODUCT} account was deleted",
-        (f"Hello {name},", "Your account and everything that belonged to you alone were deleted. Farewell."),
-        reason="You get this last mail because you asked for the deletion.",
+        (f"Hello {name},", "Your account and the workspaces of which you were the only admin were deleted."),
+        reason="You receive this final email because you requested the deletion.",
     )

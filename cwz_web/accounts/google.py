@@ -1,8 +1,8 @@
-"""Sign-in with Google: OpenID Connect Core 1.0, authorization code with PKCE (RFC 7636), through authlib.
+"""Sign-in with Google: OpenID Connect Core 1.0, authorization code flow with PKCE (RFC 7636), through authlib.
 
-The provider's addresses come from its discovery document, whose own address is a setting: any OpenID provider can
-stand in for Google. A person is known by issuer and subject; the email address only helps to find an account that is
-then linked by proof.
+The provider's URLs come from its discovery document, whose own URL is a setting: tests use another OpenID provider in
+place of Google. An identity is an issuer and a subject. The email address only finds an existing account, which is
+linked after its owner has authenticated.
 """
 
 import secrets
@@ -20,49 +20,49 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from cwz_web.accounts import emails
-from cwz_web.accounts.models import Account, OutsideIdentity, SignIn, has_email
-from cwz_web.accounts.registration import clean_email
+from cwz_web.accounts.models import Account, ExternalIdentity, LoginSession, has_email
+from cwz_web.accounts.registration import normalize_email
 from cwz_web.accounts.sessions import end_all_sessions
-from cwz_web.accounts.tokens import forget_tokens
-from cwz_web.notify.tasks import queue_email
+from cwz_web.accounts.tokens import delete_tokens
+from cwz_web.notify.tasks import enqueue_email
 
 WELL_KNOWN = "/.well-known/openid-configuration"
 SCOPE = "openid email profile"
 ALGORITHMS = ["RS256", "PS256", "ES256"]
-SECONDS = 10.0
+TIMEOUT_SECONDS = 10.0
 LEEWAY_SECONDS = 60
-MAX_BYTES = 512 * 1024
+MAX_RESPONSE_BYTES = 512 * 1024
 
 
 class GoogleSignInError(Exception):
-    """The provider does not answer, or not as it should. The message is for the log; people are asked to try again."""
+    """The provider did not respond, or responded incorrectly. The message is for the log only."""
 
 
 class EmailNotVerifiedByProviderError(Exception):
-    """The provider does not say that the address is the person's own."""
+    """The provider does not confirm that the user owns the email address."""
 
 
 class PasswordRequiredError(Exception):
-    """An account with this address exists: its owner has to prove the password before Google is linked to it."""
+    """An account with this email address exists; its password is required before Google is linked to it."""
 
 
 @dataclass(frozen=True)
-class Visit:
-    """What the browser keeps while its person is away at the provider."""
+class AuthorizationRequest:
+    """Random values of an authorization request, kept in a signed cookie until the provider redirects back."""
 
     state: str
     nonce: str
     verifier: str
 
     @classmethod
-    def begin(cls) -> "Visit":
-        """Fresh random values; the verifier has 64 characters (RFC 7636, 4.1)."""
+    def create(cls) -> "AuthorizationRequest":
+        """Return a request with new random values; the verifier has 64 characters (RFC 7636, section 4.1)."""
         return cls(secrets.token_urlsafe(32), secrets.token_urlsafe(32), secrets.token_urlsafe(48))
 
 
 @dataclass(frozen=True)
-class GooglePerson:
-    """Who the provider says is there."""
+class GoogleProfile:
+    """A user as the provider identifies them."""
 
     issuer: str
     subject: str
@@ -70,23 +70,24 @@ class GooglePerson:
     name: str
 
     def as_claims(self) -> dict[str, str]:
-        """For a signed token in the browser, while a proof is asked for."""
+        """Return the profile as claims of a signed token, kept in the browser until the user has authenticated."""
         return {f"google_{name}": value for name, value in asdict(self).items()}
 
     @classmethod
-    def from_claims(cls, claims: dict[str, Any]) -> "GooglePerson | None":
-        """What as_claims() wrote."""
+    def from_claims(cls, claims: dict[str, Any]) -> "GoogleProfile | None":
+        """Return the profile that as_claims() serialized, or None."""
         values = {name: claims.get(f"google_{name}") for name in ("issuer", "subject", "email", "name")}
         return cls(**{name: str(value) for name, value in values.items()}) if all(values.values()) else None
 
 
-class Google:
-    """The OpenID provider.
+class GoogleProvider:
+    """Client of the OpenID provider.
 
-    Arguments:
-        discovery_url: of its configuration document (OpenID Connect Discovery 1.0).
-        client_id, client_secret: as registered there.
-        redirect_uri: where it sends people back to, as registered there.
+    Args:
+        discovery_url: URL of its configuration document (OpenID Connect Discovery 1.0).
+        client_id: The client id registered there.
+        client_secret: The client secret registered there.
+        redirect_uri: The callback URL registered there.
     """
 
     def __init__(self, discovery_url: str, client_id: str, client_secret: str, redirect_uri: str) -> None:
@@ -94,31 +95,43 @@ class Google:
         self._client_id = client_id
         self._client_secret = client_secret
         self._redirect_uri = redirect_uri
-        self._known: dict[str, Any] | None = None
+        self._configuration: dict[str, Any] | None = None
 
-    def address(self, visit: Visit) -> str:
-        """Where to send a person. Raises GoogleSignInError."""
+    def authorization_url(self, authorization: AuthorizationRequest) -> str:
+        """Return the URL to redirect the user to.
+
+        Raises:
+            GoogleSignInError: The provider did not respond correctly.
+        """
         with self._client() as client:
             url, _ = client.create_authorization_url(
-                self._configuration(client)["authorization_endpoint"],
-                state=visit.state,
-                nonce=visit.nonce,
-                code_verifier=visit.verifier,
+                self._load_configuration(client)["authorization_endpoint"],
+                state=authorization.state,
+                nonce=authorization.nonce,
+                code_verifier=authorization.verifier,
             )
         return str(url)
 
-    def person(self, visit: Visit, code: str, issuer: str | None) -> GooglePerson:
-        """Exchange the code that a person came back with. Raises GoogleSignInError, EmailNotVerifiedByProviderError.
+    def fetch_profile(self, authorization: AuthorizationRequest, code: str, issuer: str | None) -> GoogleProfile:
+        """Exchange an authorization code for the user's profile.
 
-        Arguments:
-            issuer: the `iss` that came with the code, if one did (RFC 9207).
+        Args:
+            authorization: The request that the code belongs to.
+            code: The code of the callback.
+            issuer: The `iss` parameter of the callback, if there is one (RFC 9207).
+
+        Raises:
+            GoogleSignInError: The provider did not respond correctly, or its ID token is invalid.
+            EmailNotVerifiedByProviderError: The provider does not confirm the email address.
         """
         with self._client() as client:
-            configuration = self._configuration(client)
+            configuration = self._load_configuration(client)
             if issuer not in (None, configuration["issuer"]):
-                raise GoogleSignInError("the answer comes from another provider")
+                raise GoogleSignInError("callback: unexpected issuer")
             try:
-                token = client.fetch_token(configuration["token_endpoint"], code=code, code_verifier=visit.verifier)
+                token = client.fetch_token(
+                    configuration["token_endpoint"], code=code, code_verifier=authorization.verifier
+                )
                 keys = KeySet.import_key_set(_json(client.get(configuration["jwks_uri"], withhold_token=True)))
             except (AuthlibBaseError, requests.RequestException, JoseError, ValueError, KeyError) as error:
                 raise GoogleSignInError(f"token: {type(error).__name__}") from None
@@ -127,9 +140,9 @@ class Google:
             keys,
             issuer=configuration["issuer"],
             client_id=self._client_id,
-            nonce=visit.nonce,
+            nonce=authorization.nonce,
         )
-        return vouched_person(claims)
+        return verified_profile(claims)
 
     def _client(self) -> OAuth2Session:
         client = OAuth2Session(
@@ -138,30 +151,33 @@ class Google:
             scope=SCOPE,
             redirect_uri=self._redirect_uri,
             code_challenge_method="S256",
-            default_timeout=SECONDS,
+            default_timeout=TIMEOUT_SECONDS,
         )
         client.trust_env = False
         client.max_redirects = 0
         return client
 
-    def _configuration(self, client: OAuth2Session) -> dict[str, Any]:
-        if self._known is None:
+    def _load_configuration(self, client: OAuth2Session) -> dict[str, Any]:
+        if self._configuration is None:
             try:
                 found = _json(client.get(self._discovery_url, withhold_token=True))
                 needed = ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri")
                 known = {name: str(found[name]) for name in needed}
                 if known["issuer"].rstrip("/") + WELL_KNOWN != self._discovery_url:
-                    raise ValueError("another issuer")
-                self._known = known
+                    raise ValueError("unexpected issuer")
+                self._configuration = known
             except (AuthlibBaseError, requests.RequestException, ValueError, KeyError, TypeError) as error:
                 raise GoogleSignInError(f"discovery: {type(error).__name__}") from None
-        return self._known
+        return self._configuration
 
 
 def read_id_token(token: object, keys: KeySet, *, issuer: str, client_id: str, nonce: str) -> dict[str, Any]:
-    """The claims of an ID token, checked as OpenID Connect Core 1.0, 3.1.3.7 says. Raises GoogleSignInError.
+    """Return the claims of an ID token, validated as OpenID Connect Core 1.0, section 3.1.3.7 requires.
 
-    Not by authlib's own check: that takes a foreign `aud` when `azp` is ours.
+    authlib's own validation is not used: it accepts a foreign `aud` if `azp` is ours.
+
+    Raises:
+        GoogleSignInError: The token is invalid.
     """
     registry = jwt.JWTClaimsRegistry(
         leeway=LEEWAY_SECONDS,
@@ -177,87 +193,95 @@ def read_id_token(token: object, keys: KeySet, *, issuer: str, client_id: str, n
     except (JoseError, ValueError, TypeError, AttributeError) as error:
         raise GoogleSignInError(f"id token: {type(error).__name__}") from None
     if claims.get("aud") not in (client_id, [client_id]) or claims.get("azp", client_id) != client_id:
-        raise GoogleSignInError("id token: for somebody else")
+        raise GoogleSignInError("id token: wrong audience")
     if not isinstance(claims["sub"], str) or not 0 < len(claims["sub"]) <= 255:
-        raise GoogleSignInError("id token: no subject")
+        raise GoogleSignInError("id token: invalid subject")
     return claims
 
 
-def vouched_person(claims: dict[str, Any]) -> GooglePerson:
-    """The person of checked claims. Raises EmailNotVerifiedByProviderError when the address is not theirs for certain."""
-    if claims.get("email_verified") is not True:  # the text "true" or "false" is no answer
+def verified_profile(claims: dict[str, Any]) -> GoogleProfile:
+    """Return the profile of validated claims.
+
+    Raises:
+        EmailNotVerifiedByProviderError: The provider does not confirm the email address.
+    """
+    if claims.get("email_verified") is not True:  # the strings "true" and "false" do not count
         raise EmailNotVerifiedByProviderError
     try:
-        email = clean_email(str(claims.get("email")))
+        email = normalize_email(str(claims.get("email")))
     except ValueError:
         raise EmailNotVerifiedByProviderError from None
     name = claims.get("name")
-    shown = " ".join(name.split())[:100] if isinstance(name, str) and name.isprintable() else ""
-    return GooglePerson(claims["iss"], claims["sub"], email, shown or email.partition("@")[0])
+    display_name = " ".join(name.split())[:100] if isinstance(name, str) and name.isprintable() else ""
+    return GoogleProfile(claims["iss"], claims["sub"], email, display_name or email.partition("@")[0])
 
 
-def enter_with_google(db: Session, person: GooglePerson, *, signed_in: SignIn | None) -> Account:
-    """The account of somebody who comes from Google: known, to be linked, or new.
+def sign_in_with_google(db: Session, profile: GoogleProfile, *, signed_in: LoginSession | None) -> Account:
+    """Return the account of a Google profile: a linked one, the signed-in one after linking it, or a new one.
 
-    Arguments:
-        signed_in: the live session of the browser; Google is then linked to its account.
-    Raises PasswordRequiredError when an account with this address is somebody's already.
+    Args:
+        db: The database session.
+        profile: The validated profile.
+        signed_in: The browser's session, if the user started from it; Google is linked to its account.
+
+    Raises:
+        PasswordRequiredError: A verified account has this email address and is not linked yet.
     """
-    known = db.scalar(
+    linked = db.scalar(
         select(Account)
-        .join(OutsideIdentity, OutsideIdentity.account_id == Account.id)
-        .where(OutsideIdentity.issuer == person.issuer, OutsideIdentity.subject == person.subject)
+        .join(ExternalIdentity, ExternalIdentity.account_id == Account.id)
+        .where(ExternalIdentity.issuer == profile.issuer, ExternalIdentity.subject == profile.subject)
     )
-    if known is not None:
-        return known
+    if linked is not None:
+        return linked
     if signed_in is not None:
-        return link_google(db, signed_in.account, person)
-    account = db.scalar(select(Account).where(has_email(person.email)).with_for_update())
+        return link_google(db, signed_in.account, profile)
+    account = db.scalar(select(Account).where(has_email(profile.email)).with_for_update())
     if account is None:
-        account = Account(email=person.email, name=person.name)
+        account = Account(email=profile.email, name=profile.name)
         db.add(account)
         db.flush()
     elif account.verified_at is not None:
         raise PasswordRequiredError
-    _take_over(db, account, person)
+    _take_over(db, account, profile)
     return account
 
 
-def link_google(db: Session, account: Account, person: GooglePerson) -> Account:
-    """Let Google sign in as the account, whose owner has proved who they are."""
-    _remember(db, account, person)
-    queue_email(db, account.email, emails.google_linked(account, person.email))
+def link_google(db: Session, account: Account, profile: GoogleProfile) -> Account:
+    """Link a Google account to an account whose owner has authenticated, and notify the owner."""
+    _add_identity(db, account, profile)
+    enqueue_email(db, account.email, emails.google_linked(account, profile.email))
     return account
 
 
 def unlink_google(db: Session, account: Account) -> None:
-    """Let no Google account sign in as the person any more."""
-    db.execute(delete(OutsideIdentity).where(OutsideIdentity.account_id == account.id))
+    """Unlink every Google account."""
+    db.execute(delete(ExternalIdentity).where(ExternalIdentity.account_id == account.id))
 
 
-def identities_of(db: Session, account: Account) -> list[OutsideIdentity]:
-    """The Google accounts that can sign in as a person."""
-    return list(db.scalars(select(OutsideIdentity).where(OutsideIdentity.account_id == account.id)))
+def list_identities(db: Session, account: Account) -> list[ExternalIdentity]:
+    """Return the Google accounts linked to an account."""
+    return list(db.scalars(select(ExternalIdentity).where(ExternalIdentity.account_id == account.id)))
 
 
-def _take_over(db: Session, account: Account, person: GooglePerson) -> None:
-    """Give an address that nobody had proved to its owner; whatever somebody else prepared under it is void."""
+def _take_over(db: Session, account: Account, profile: GoogleProfile) -> None:
+    """Give an unverified account to the owner of its email address, without what was set up before verification."""
     account.password_hash = None
-    account.name = person.name
+    account.name = profile.name
     account.totp_envelope = account.totp_confirmed_at = account.totp_last_step = None
-    forget_tokens(db, account)
+    delete_tokens(db, account)
     end_all_sessions(db, account)
     account.verified_at = datetime.now(UTC)
-    _remember(db, account, person)
+    _add_identity(db, account, profile)
 
 
-def _remember(db: Session, account: Account, person: GooglePerson) -> None:
-    db.add(OutsideIdentity(issuer=person.issuer, subject=person.subject, account_id=account.id, email=person.email))
+def _add_identity(db: Session, account: Account, profile: GoogleProfile) -> None:
+    db.add(ExternalIdentity(issuer=profile.issuer, subject=profile.subject, account_id=account.id, email=profile.email))
     db.flush()
 
 
 def _json(response: requests.Response) -> Any:
     response.raise_for_status()
-    if len(response.content) > MAX_BYTES:
-        raise ValueError("too large")
+    if len(response.content) > MAX_RESPONSE_BYTES:
+        raise ValueError("response too large")
     return response.json()

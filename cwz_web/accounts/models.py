@@ -1,4 +1,4 @@
-"""Tables of people. They belong to no workspace, so row-level security does not apply to them."""
+"""Models of accounts and sessions. They belong to no workspace, so row-level security does not apply to them."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -13,10 +13,14 @@ from cwz_web.db.base import Base, Timestamped
 
 
 class Account(Timestamped, Base):
-    """A person. `epoch` grows when every session must end; `password_hash` is NULL for one without a password.
+    """A user's account.
 
-    `sign_up_browser` is a digest of the cookie of the browser that chose the password, until the address is proved.
-    `muted` are the topics (notify/topics.py) that the person wants no mail about.
+    Attributes:
+        password_hash: NULL for a user who signs in with Google only.
+        sign_up_browser: Digest of the visitor cookie of the browser that signed up, until the email is verified.
+        epoch: Part of every session token; incremented to end all sessions.
+        delete_at: When the account will be deleted, if its owner has requested that.
+        muted: The topics (notify/topics.py) that the user has unsubscribed from.
     """
 
     __tablename__ = "accounts"
@@ -37,7 +41,7 @@ class Account(Timestamped, Base):
 
     @property
     def has_second_factor(self) -> bool:
-        """Whether a code is asked for at sign-in."""
+        """Return whether signing in requires an authentication code."""
         return self.totp_confirmed_at is not None
 
 
@@ -45,20 +49,25 @@ Index("uq_accounts_email_lower", func.lower(Account.email), unique=True)
 
 
 def has_email(email: str) -> ColumnElement[bool]:
-    """The condition that finds the account of an address, whatever its case."""
+    """Return the condition that matches an account by email address, ignoring case."""
     return func.lower(Account.email) == email.lower()
 
 
-class SignIn(Timestamped, Base):
-    """A signed-in browser. Its id is the `jti` of the session cookie; `proved_at` is when its person last proved who
-    they are, by password or by Google."""
+class LoginSession(Timestamped, Base):
+    """A signed-in browser.
 
-    __tablename__ = "sign_ins"
+    Attributes:
+        id: The `jti` claim of the session cookie.
+        authenticated_at: When the user last authenticated, by password or with Google.
+        address: IP address at sign-in.
+    """
+
+    __tablename__ = "login_sessions"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
     account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
     last_seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    proved_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    authenticated_at: Mapped[datetime] = mapped_column(server_default=func.now())
     ended_at: Mapped[datetime | None]
     address: Mapped[str]
     user_agent: Mapped[str]
@@ -67,10 +76,12 @@ class SignIn(Timestamped, Base):
 
 
 class Token(Timestamped, Base):
-    """A link in a mail, once. Only the SHA-256 of what the link holds is kept.
+    """A single-use token of a link in an email.
 
-    `state` is a digest of what the token depends on: when that changes, the token is dead. `email` is a new address to
-    be confirmed.
+    Attributes:
+        digest: SHA-256 of the token; the token itself is not stored.
+        state: Digest of the account's state; a token is invalid once that state has changed.
+        email: The new email address to confirm.
     """
 
     __tablename__ = "tokens"
@@ -89,14 +100,15 @@ class Token(Timestamped, Base):
     )
 
     @property
-    def is_alive(self) -> bool:
+    def is_valid(self) -> bool:
+        """Return whether the token has not expired."""
         return datetime.now(UTC) < self.expires_at
 
 
-class OutsideIdentity(Timestamped, Base):
-    """A person as an OpenID provider knows them: by issuer and subject, never by email address."""
+class ExternalIdentity(Timestamped, Base):
+    """A user of an OpenID provider, identified by issuer and subject, never by email address."""
 
-    __tablename__ = "outside_identities"
+    __tablename__ = "external_identities"
 
     issuer: Mapped[str] = mapped_column(primary_key=True)
     subject: Mapped[str] = mapped_column(primary_key=True)
@@ -105,7 +117,7 @@ class OutsideIdentity(Timestamped, Base):
 
 
 class RecoveryCode(Base):
-    """A code that stands in for the second factor, once."""
+    """A single-use code that replaces the second factor."""
 
     __tablename__ = "recovery_codes"
 
@@ -114,6 +126,6 @@ class RecoveryCode(Base):
 
 
 def account_columns(account: Account) -> dict[str, Any]:
-    """What a person may see of their own row: no hash, no secret."""
-    shown = ("id", "email", "name", "created_at", "verified_at", "signed_in_at", "totp_confirmed_at", "delete_at")
-    return {name: getattr(account, name) for name in shown}
+    """Return the columns that a user may export: no hash and no secret."""
+    names = ("id", "email", "name", "created_at", "verified_at", "signed_in_at", "totp_confirmed_at", "delete_at")
+    return {name: getattr(account, name) for name in names}

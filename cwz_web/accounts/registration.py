@@ -1,7 +1,7 @@
-"""Signing up, proving an address, signing in with a password.
+"""Sign-up, email verification, and sign-in with a password.
 
-A request never learns whether an address has an account: it does the same work either way, and a job, which nobody
-can time, finds out and writes the letter.
+Responses do not reveal whether an email address has an account: the request does the same work in both cases, and a
+job, which clients cannot time, looks up the account and sends the email.
 """
 
 from datetime import UTC, datetime
@@ -14,75 +14,95 @@ from uuid_utils.compat import uuid7
 
 from cwz_web.accounts.models import Account, has_email
 from cwz_web.accounts.passwords import Passwords
-from cwz_web.accounts.tokens import Purpose, digest, forget_tokens, look
+from cwz_web.accounts.tokens import Purpose, delete_tokens, digest, find_token
 
 
 class SignInError(Exception):
-    """Address and password do not belong together. Never says which of the two is wrong."""
+    """The email address or the password is wrong; which of them is not disclosed."""
 
 
 class EmailNotVerifiedError(Exception):
-    """The password is right, but the address was never proved."""
+    """The password is correct, but the email address has not been verified."""
 
 
 class BrowserMismatchError(Exception):
-    """The link was opened in another browser than the one that signed up, and the password was not given, or is wrong.
+    """The link was opened in another browser than the sign-up, without the correct password.
 
-    Whoever signs up with somebody else's address must not get an account when its owner follows the link in good faith.
+    This keeps an attacker who signs up with a victim's address from getting an account when the victim follows the
+    link in good faith.
     """
 
 
-def clean_email(text: str) -> str:
-    """One email address (RFC 5321) in ASCII, as it is stored. Raises ValueError with a message for people."""
+def normalize_email(text: str) -> str:
+    """Return an email address (RFC 5321) in the ASCII form that is stored.
+
+    Raises:
+        ValueError: The text is not an email address; the message can be shown in a form.
+    """
     try:
-        found = validate_email(text, check_deliverability=False, globally_deliverable=False, allow_smtputf8=False)
+        address = validate_email(text, check_deliverability=False, globally_deliverable=False, allow_smtputf8=False)
     except EmailNotValidError:
-        raise ValueError("This is not an email address; it should look like name@example.com") from None
-    if found.ascii_email is None or "." not in found.ascii_domain or found.display_name:
-        raise ValueError("This is not an email address; it should look like name@example.com")
-    return found.ascii_email
+        raise ValueError("Enter an email address, such as name@example.com") from None
+    if address.ascii_email is None or "." not in address.ascii_domain or address.display_name:
+        raise ValueError("Enter an email address, such as name@example.com")
+    return address.ascii_email
 
 
 def sign_up(db: Session, *, email: str, name: str, password: str, browser: str, passwords: Passwords) -> None:
-    """Make an account that is good for nothing until its address is proved.
+    """Create an account that cannot sign in until its email address is verified.
 
-    For an address that was not proved yet, the newest name and password count, and the browser (its cookie) that chose
-    them; one that was proved is left alone.
+    Another sign-up with an unverified address replaces name, password and browser; a verified account does not change.
+
+    Args:
+        db: The database session.
+        email: A normalized email address.
+        name: The display name.
+        password: The password.
+        browser: The visitor cookie of the browser.
+        passwords: Hashes the password.
     """
-    fresh = {"name": name, "password_hash": passwords.hash(password), "sign_up_browser": digest(browser)}
-    statement = insert(Account).values(id=uuid7(), email=email, epoch=0, **fresh)
+    values = {"name": name, "password_hash": passwords.hash(password), "sign_up_browser": digest(browser)}
+    statement = insert(Account).values(id=uuid7(), email=email, epoch=0, **values)
     db.execute(
         statement.on_conflict_do_update(
-            index_elements=[func.lower(Account.email)], set_=fresh, where=Account.verified_at.is_(None)
+            index_elements=[func.lower(Account.email)], set_=values, where=Account.verified_at.is_(None)
         )
     )
 
 
-def signed_up_in(account: Account, browser: str) -> bool:
-    """Whether it was this browser that chose the password of an account whose address is not proved yet."""
+def is_sign_up_browser(account: Account, browser: str) -> bool:
+    """Return whether an unverified account was signed up in this browser."""
     return account.sign_up_browser == digest(browser)
 
 
-def confirm_address(db: Session, link: str, *, browser: str, password: str | None, passwords: Passwords) -> Account:
-    """Take the link of a sign-up: the address is proved.
+def verify_email(db: Session, plain_token: str, *, browser: str, password: str | None, passwords: Passwords) -> Account:
+    """Mark an account's email address as verified.
 
-    Arguments:
-        browser: the cookie of the browser that opened the link.
-        password: what was typed, when another browser signed up.
-    Raises InvalidTokenError, BrowserMismatchError.
+    Args:
+        db: The database session.
+        plain_token: The token of the link.
+        browser: The visitor cookie of the browser that opened the link.
+        password: The password, required in another browser than the one that signed up.
+        passwords: Verifies the password.
+
+    Raises:
+        InvalidTokenError: The token is unknown, expired or outdated.
+        BrowserMismatchError: Another browser signed up, and the password is missing or wrong.
     """
-    _, account = look(db, link, Purpose.VERIFY)
-    if not signed_up_in(account, browser) and not passwords.verify(password or "", account.password_hash):
+    _, account = find_token(db, plain_token, Purpose.VERIFY)
+    if not is_sign_up_browser(account, browser) and not passwords.verify(password or "", account.password_hash):
         raise BrowserMismatchError
     account.verified_at, account.sign_up_browser = datetime.now(UTC), None
-    forget_tokens(db, account)
+    delete_tokens(db, account)
     return account
 
 
-def check_password(db: Session, *, email: str, password: str, passwords: Passwords) -> Account:
-    """The account that an address and a password belong to; its hash is renewed when today's costs more.
+def authenticate(db: Session, *, email: str, password: str, passwords: Passwords) -> Account:
+    """Return the account with this email address and password; an outdated hash is replaced.
 
-    Raises SignInError, after the same time whether the account exists or not, and EmailNotVerifiedError.
+    Raises:
+        SignInError: The email address or the password is wrong; takes equally long in both cases.
+        EmailNotVerifiedError: The email address has not been verified.
     """
     account = db.scalar(select(Account).where(has_email(email)))
     if not passwords.verify(password, account.password_hash if account else None) or account is None:

@@ -1,7 +1,7 @@
-"""Sessions: a row in the database, named by a signed token (JWT, RFC 7519) that the browser keeps.
+"""Sessions: database rows referenced by a signed token (JWT, RFC 7519) in a cookie.
 
-The signature alone opens nothing: each request finds the row, and compares the account's epoch, so that ending a
-session, or all of a person's, works at once.
+The signature alone does not authenticate: each request loads the row and compares the account's epoch, so that ending
+one or all sessions of an account takes effect immediately.
 """
 
 import hashlib
@@ -15,46 +15,46 @@ from joserfc.jwk import KeySet, OctKey
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from cwz_web.accounts.models import Account, SignIn
+from cwz_web.accounts.models import Account, LoginSession
 
 ALGORITHM = "HS256"
 ISSUER = "connectwyze"
 ABSOLUTE_LIMIT = timedelta(days=14)
 IDLE_LIMIT = timedelta(days=3)
-SEEN_EVERY = timedelta(minutes=1)
-# How long a proof of who somebody is counts for what needs a fresh one.
-FRESH = timedelta(minutes=15)
+LAST_SEEN_INTERVAL = timedelta(minutes=1)
+# How long an authentication allows sensitive actions.
+AUTHENTICATION_LIFETIME = timedelta(minutes=15)
 SESSION = "session"
 
 
 class BrowserTokens:
-    """Signs what a browser keeps for us, and reads it again. One algorithm; two keys while one replaces the other.
+    """Signs and verifies tokens that are kept in the browser, with one algorithm.
 
-    Arguments:
-        newest: the secret that signs.
-        before: an earlier secret whose tokens still count.
+    Args:
+        newest: The secret that signs.
+        before: The previous secret, whose tokens remain valid during a key rotation.
     """
 
     def __init__(self, newest: str, before: str | None = None) -> None:
         self._newest = _key(newest)
-        self._known = KeySet([self._newest, *([_key(before)] if before else [])])
+        self._keys = KeySet([self._newest, *([_key(before)] if before else [])])
 
     def sign(self, audience: str, lifetime: timedelta, **claims: Any) -> str:
-        """A token for one audience (what it is for) that expires by itself."""
+        """Return a token for one audience (its purpose) that expires after its lifetime."""
         now = datetime.now(UTC)
         standard = {"iss": ISSUER, "aud": audience, "iat": int(now.timestamp())}
         expires = {"exp": int((now + lifetime).timestamp())}
         return jwt.encode({"alg": ALGORITHM, "kid": self._newest.kid}, {**claims, **standard, **expires}, self._newest)
 
     def read(self, audience: str, token: str) -> dict[str, Any] | None:
-        """The claims of a token; None when it is forged, expired, or for something else."""
+        """Return the claims of a token, or None if it is forged, expired, or for another audience."""
         registry = jwt.JWTClaimsRegistry(
             iss={"essential": True, "value": ISSUER},
             aud={"essential": True, "value": audience},
             exp={"essential": True},
         )
         try:
-            decoded = jwt.decode(token, self._known, algorithms=[ALGORITHM])
+            decoded = jwt.decode(token, self._keys, algorithms=[ALGORITHM])
             registry.validate(decoded.claims)
         except (JoseError, ValueError, AttributeError, TypeError):
             return None
@@ -63,9 +63,9 @@ class BrowserTokens:
 
 def start_session(
     db: Session, account: Account, tokens: BrowserTokens, *, address: str, user_agent: str
-) -> tuple[SignIn, str]:
-    """Start a session for somebody who has proved who they are. Returns it, and the token for the cookie."""
-    session = SignIn(account_id=account.id, address=address, user_agent=user_agent[:400])
+) -> tuple[LoginSession, str]:
+    """Start a session for an authenticated user. Return it with the token for the cookie."""
+    session = LoginSession(account_id=account.id, address=address, user_agent=user_agent[:400])
     db.add(session)
     account.signed_in_at = datetime.now(UTC)
     db.flush()
@@ -73,64 +73,65 @@ def start_session(
 
 
 def session_token(session_id: UUID, account: Account, tokens: BrowserTokens) -> str:
-    """The token that names a session, for the account's epoch of now."""
+    """Return the token of a session, bound to the account's current epoch."""
     return tokens.sign(SESSION, ABSOLUTE_LIMIT, sub=str(account.id), jti=str(session_id), epoch=account.epoch)
 
 
-def find_session(db: Session, token: str, tokens: BrowserTokens) -> SignIn | None:
-    """The live session that a token names, or None for a token that is forged, expired, ended or outdated."""
+def find_session(db: Session, token: str, tokens: BrowserTokens) -> LoginSession | None:
+    """Return the active session of a token, or None if the token is forged or the session has ended."""
     claims = tokens.read(SESSION, token)
     try:
         session_id = UUID(claims["jti"]) if claims else None
     except (KeyError, ValueError, AttributeError):
         return None
-    session = db.get(SignIn, session_id) if session_id else None
-    if session is None or claims is None or not _is_live(session, claims):
+    session = db.get(LoginSession, session_id) if session_id else None
+    if session is None or claims is None or not _is_active(session, claims):
         return None
-    if datetime.now(UTC) - session.last_seen_at > SEEN_EVERY:
-        db.execute(update(SignIn).where(SignIn.id == session.id).values(last_seen_at=func.now()))
+    if datetime.now(UTC) - session.last_seen_at > LAST_SEEN_INTERVAL:
+        db.execute(update(LoginSession).where(LoginSession.id == session.id).values(last_seen_at=func.now()))
     return session
 
 
-def live_sessions(db: Session, account_id: UUID) -> list[SignIn]:
-    """Where a person is signed in, the last seen first."""
+def list_sessions(db: Session, account_id: UUID) -> list[LoginSession]:
+    """Return an account's active sessions, the most recently seen first."""
     found = db.scalars(
-        select(SignIn)
-        .where(SignIn.account_id == account_id, SignIn.ended_at.is_(None))
+        select(LoginSession)
+        .where(LoginSession.account_id == account_id, LoginSession.ended_at.is_(None))
         .where(
-            SignIn.last_seen_at > datetime.now(UTC) - IDLE_LIMIT, SignIn.created_at > datetime.now(UTC) - ABSOLUTE_LIMIT
+            LoginSession.last_seen_at > datetime.now(UTC) - IDLE_LIMIT,
+            LoginSession.created_at > datetime.now(UTC) - ABSOLUTE_LIMIT,
         )
-        .order_by(SignIn.last_seen_at.desc())
+        .order_by(LoginSession.last_seen_at.desc())
     )
     return list(found)
 
 
 def end_session(db: Session, account_id: UUID, session_id: UUID) -> bool:
-    """Sign one browser of a person out. Returns whether there was such a session."""
-    done = db.execute(
-        update(SignIn)
-        .where(SignIn.id == session_id, SignIn.account_id == account_id, SignIn.ended_at.is_(None))
+    """End one session of an account. Return whether there was one."""
+    result = db.execute(
+        update(LoginSession)
+        .where(LoginSession.id == session_id, LoginSession.account_id == account_id, LoginSession.ended_at.is_(None))
         .values(ended_at=func.now())
     )
-    return bool(done.rowcount)  # type: ignore[attr-defined]
+    return bool(result.rowcount)  # type: ignore[attr-defined]
 
 
 def end_all_sessions(db: Session, account: Account, *, keep: UUID | None = None) -> None:
-    """Sign a person out everywhere, at once; `keep` needs a new token afterwards, since the epoch is another."""
+    """End all sessions of an account; the session `keep` needs a new token, since the epoch changes."""
     account.epoch += 1
-    others = update(SignIn).where(SignIn.account_id == account.id, SignIn.ended_at.is_(None))
+    others = update(LoginSession).where(LoginSession.account_id == account.id, LoginSession.ended_at.is_(None))
     if keep is not None:
-        others = others.where(SignIn.id != keep)
+        others = others.where(LoginSession.id != keep)
     db.execute(others.values(ended_at=func.now()))
     db.flush()
 
 
-def is_fresh(session: SignIn) -> bool:
-    """Whether the person has just proved who they are."""
-    return datetime.now(UTC) - session.proved_at < FRESH
+def is_recently_authenticated(session: LoginSession) -> bool:
+    """Return whether the user has authenticated recently enough for a sensitive action."""
+    return datetime.now(UTC) - session.authenticated_at < AUTHENTICATION_LIFETIME
 
 
-def _is_live(session: SignIn, claims: dict[str, Any]) -> bool:
+def _is_active(session: LoginSession, claims: dict[str, Any]) -> bool:
     now = datetime.now(UTC)
     return (
         session.ended_at is None
@@ -142,5 +143,5 @@ def _is_live(session: SignIn, claims: dict[str, Any]) -> bool:
 
 
 def _key(secret: str) -> OctKey:
-    # The id follows from the secret: nothing to configure, and it tells nothing of it.
+    # Derived from the secret: needs no configuration, and discloses nothing about it.
     return OctKey.import_key(secret, {"kid": hashlib.sha256(b"session key id" + secret.encode()).hexdigest()[:8]})

@@ -1,4 +1,7 @@
-"""Jobs about accounts: letters with links. A token is made when its mail leaves, so that it is stored nowhere."""
+"""Jobs that send emails with account links.
+
+A token is created when its email is sent, so that only its digest is stored, never the token in a job's arguments.
+"""
 
 from uuid import UUID
 
@@ -8,71 +11,71 @@ from sqlalchemy.orm import Session
 
 from cwz_web.accounts import emails
 from cwz_web.accounts.models import Account, has_email
-from cwz_web.accounts.tokens import Purpose, issue
+from cwz_web.accounts.tokens import Purpose, issue_token
 from cwz_web.db.session import raw_connection
 from cwz_web.jobs import app
 from cwz_web.notify.tasks import PRIORITY, QUEUE, RETRY
 
 
-@app.task(name="accounts.answer_sign_up", queue=QUEUE, priority=PRIORITY, retry=RETRY, pass_context=True)
-def answer_sign_up(context: JobContext, email: str) -> None:
-    """Write to whoever signed up: how to prove the address, or that there is an account already."""
-    post = context.additional_context["post"]
+@app.task(name="accounts.send_sign_up_email", queue=QUEUE, priority=PRIORITY, retry=RETRY, pass_context=True)
+def send_sign_up_email(context: JobContext, email: str) -> None:
+    """Send the verification link, or the information that the address already has an account."""
+    email_service = context.additional_context["email_service"]
     with context.additional_context["database"].transaction() as db:
         account = db.scalar(select(Account).where(has_email(email)))
         if account is None:
             return
         if account.verified_at is None:
-            link = issue(db, account, Purpose.VERIFY)
-            letter = emails.verification(f"{post.url}/verify?token={link}")
+            token = issue_token(db, account, Purpose.VERIFY)
+            message = emails.verification(f"{email_service.url}/verify?token={token}")
         else:
-            letter = emails.already_a_member(account, f"{post.url}/signin")
-    post.send(account.email, letter)
+            message = emails.account_exists(account, f"{email_service.url}/signin")
+    email_service.send(account.email, message)
 
 
-@app.task(name="accounts.answer_forgotten", queue=QUEUE, priority=PRIORITY, retry=RETRY, pass_context=True)
-def answer_forgotten(context: JobContext, email: str) -> None:
-    """Write to whoever forgot a password, if there is such an account."""
-    post = context.additional_context["post"]
+@app.task(name="accounts.send_password_reset", queue=QUEUE, priority=PRIORITY, retry=RETRY, pass_context=True)
+def send_password_reset(context: JobContext, email: str) -> None:
+    """Send a reset link, if the address has an account."""
+    email_service = context.additional_context["email_service"]
     with context.additional_context["database"].transaction() as db:
         account = db.scalar(select(Account).where(has_email(email)))
         if account is None:
             return
         if account.password_hash is None and account.verified_at is not None:
-            letter = emails.reset_by_google(account, f"{post.url}/signin")
+            message = emails.reset_by_google(account, f"{email_service.url}/signin")
         else:
-            link = issue(db, account, Purpose.RESET)
-            letter = emails.reset(account, f"{post.url}/reset?token={link}")
-    post.send(account.email, letter)
+            token = issue_token(db, account, Purpose.RESET)
+            message = emails.reset(account, f"{email_service.url}/reset?token={token}")
+    email_service.send(account.email, message)
 
 
-@app.task(name="accounts.ask_new_address", queue=QUEUE, priority=PRIORITY, retry=RETRY, pass_context=True)
-def ask_new_address(context: JobContext, account_id: str, email: str) -> None:
-    """Write to a new address; to one that has an account already, that it has."""
-    post = context.additional_context["post"]
+@app.task(name="accounts.send_email_confirmation", queue=QUEUE, priority=PRIORITY, retry=RETRY, pass_context=True)
+def send_email_confirmation(context: JobContext, account_id: str, email: str) -> None:
+    """Send the confirmation link to a new address, or the information that it already has an account."""
+    email_service = context.additional_context["email_service"]
     with context.additional_context["database"].transaction() as db:
         account = db.get(Account, UUID(account_id))
         if account is None:
             return
-        taken = db.scalar(select(Account).where(has_email(email)))
-        if taken is not None:
-            letter = emails.already_a_member(taken, f"{post.url}/signin")
+        owner = db.scalar(select(Account).where(has_email(email)))
+        if owner is not None:
+            message = emails.account_exists(owner, f"{email_service.url}/signin")
         else:
-            link = issue(db, account, Purpose.EMAIL, email=email)
-            letter = emails.confirm_email(account, f"{post.url}/email?token={link}")
-    post.send(email, letter)
+            token = issue_token(db, account, Purpose.EMAIL, email=email)
+            message = emails.confirm_email(account, f"{email_service.url}/email?token={token}")
+    email_service.send(email, message)
 
 
-def queue_sign_up_answer(db: Session, email: str) -> None:
-    """Once the transaction has committed, write to whoever signed up."""
-    answer_sign_up.configure(connection=raw_connection(db)).defer(email=email)
+def enqueue_sign_up_email(db: Session, email: str) -> None:
+    """Send the sign-up email after the transaction has committed."""
+    send_sign_up_email.configure(connection=raw_connection(db)).defer(email=email)
 
 
-def queue_forgotten_answer(db: Session, email: str) -> None:
-    """Once the transaction has committed, write to whoever forgot a password."""
-    answer_forgotten.configure(connection=raw_connection(db)).defer(email=email)
+def enqueue_password_reset(db: Session, email: str) -> None:
+    """Send the reset email after the transaction has committed."""
+    send_password_reset.configure(connection=raw_connection(db)).defer(email=email)
 
 
-def queue_new_address(db: Session, account: Account, email: str) -> None:
-    """Once the transaction has committed, write to a new address."""
-    ask_new_address.configure(connection=raw_connection(db)).defer(account_id=str(account.id), email=email)
+def enqueue_email_confirmation(db: Session, account: Account, email: str) -> None:
+    """Send the confirmation email after the transaction has committed."""
+    send_email_confirmation.configure(connection=raw_connection(db)).defer(account_id=str(account.id), email=email)

@@ -1,7 +1,7 @@
-"""Links in mails: 32 random bytes as hex, of which the database keeps the SHA-256, for one purpose and one use.
+"""Single-use tokens of links in emails: 32 random bytes as hex, stored as SHA-256, for one purpose.
 
-A token is bound to the state of its account: a password change, a change of address, and, for a reset, any sign-in
-makes it worthless, and so does a newer token for the same purpose.
+A token is bound to the state of its account: a change of password or email address invalidates it, and so does a newer
+token for the same purpose. A reset token is also invalidated by a sign-in.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from cwz_web.accounts.models import Account, Token
 
 
 class Purpose(StrEnum):
-    """What a link does."""
+    """What a token authorizes."""
 
     VERIFY = "verify"
     RESET = "reset"
@@ -30,19 +30,24 @@ LIFETIME = {Purpose.VERIFY: timedelta(hours=24), Purpose.RESET: timedelta(hours=
 
 
 class InvalidTokenError(Exception):
-    """The link was used, is too old, was replaced by a newer one, or never was one."""
+    """The token is unknown, used, expired, or was replaced by a newer one."""
 
 
-def issue(db: Session, account: Account, purpose: Purpose, *, email: str | None = None) -> str:
-    """Make a token and make earlier ones for the same purpose worthless.
+def issue_token(db: Session, account: Account, purpose: Purpose, *, email: str | None = None) -> str:
+    """Create a token, which replaces an earlier one for the same purpose.
 
-    Arguments:
-        email: a new address that the link will confirm.
-    Returns what the link holds; it is kept nowhere.
+    Args:
+        db: The database session.
+        account: The account that the token belongs to.
+        purpose: What the token authorizes.
+        email: The new email address to confirm.
+
+    Returns:
+        The token for the link; only its digest is stored.
     """
-    plain = secrets.token_hex(32)
+    plain_token = secrets.token_hex(32)
     values = {
-        "digest": digest(plain),
+        "digest": digest(plain_token),
         "state": _state(account, purpose),
         "email": email,
         "expires_at": datetime.now(UTC) + LIFETIME[purpose],
@@ -50,33 +55,37 @@ def issue(db: Session, account: Account, purpose: Purpose, *, email: str | None 
     }
     statement = insert(Token).values(id=uuid7(), account_id=account.id, purpose=purpose, **values)
     db.execute(statement.on_conflict_do_update(index_elements=["account_id", "purpose"], set_=values))
-    return plain
+    return plain_token
 
 
-def look(db: Session, plain: str, purpose: Purpose) -> tuple[Token, Account]:
-    """The token that a link holds, and whose it is, both locked until the transaction ends. Raises InvalidTokenError."""
+def find_token(db: Session, plain_token: str, purpose: Purpose) -> tuple[Token, Account]:
+    """Return a token and its account, both locked until the transaction ends.
+
+    Raises:
+        InvalidTokenError: The token is unknown, expired or outdated.
+    """
     found = db.execute(
         select(Token, Account)
         .join(Account, Account.id == Token.account_id)
-        .where(Token.digest == digest(plain), Token.purpose == purpose)
+        .where(Token.digest == digest(plain_token), Token.purpose == purpose)
         .with_for_update()
     ).one_or_none()
     if found is None:
         raise InvalidTokenError
     token, account = found
-    if not token.is_alive or not hmac.compare_digest(token.state, _state(account, purpose)):
+    if not token.is_valid or not hmac.compare_digest(token.state, _state(account, purpose)):
         raise InvalidTokenError
     return token, account
 
 
-def forget_tokens(db: Session, account: Account) -> None:
-    """Make all of a person's links worthless."""
+def delete_tokens(db: Session, account: Account) -> None:
+    """Invalidate all tokens of an account."""
     db.execute(delete(Token).where(Token.account_id == account.id))
 
 
-def digest(plain: str) -> str:
-    """The SHA-256 by which a token, or a browser's cookie, is kept."""
-    return hashlib.sha256(plain.encode()).hexdigest()
+def digest(value: str) -> str:
+    """Return the SHA-256 under which a token or a cookie is stored."""
+    return hashlib.sha256(value.encode()).hexdigest()
 
 
 def _state(account: Account, purpose: Purpose) -> str:

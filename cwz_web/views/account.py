@@ -1,4 +1,4 @@
-"""`/account`: what a person decides about themselves."""
+"""`/account`: profile, credentials, notifications, sessions, export and deletion."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -44,31 +44,31 @@ log = structlog.get_logger()
 PAGE = "account/show.jinja2"
 PROVE_PAGE = "account/prove.jinja2"
 DELETE_PAGE = "account/delete.jinja2"
-NOT_YOURS = "This is not your password"
-SIGN_IN_AGAIN = "Sign in with Google again first, then do this within 15 minutes"
-NEWS = {
-    "mails": "The mails are chosen.",
-    "profile": "Your name is changed.",
-    "password": "Your password is changed, and every other browser is signed out.",
-    "email": "Your new address is confirmed.",
-    "asked-email": "We wrote to the new address. Follow the link in that mail to confirm it.",
-    "ended": "That browser is signed out.",
-    "all-ended": "Every other browser is signed out.",
-    "google-linked": "Google is linked: you can sign in with it from now on.",
-    "google-unlinked": "Google is not linked any more.",
-    "google-taken": "This Google account belongs to another account here.",
-    "kept": "Good to have you: your account stays.",
+INCORRECT = "Incorrect password"
+SIGN_IN_AGAIN = "Sign in with Google again, then retry within 15 minutes"
+NOTICES = {
+    "mails": "Email notifications saved.",
+    "profile": "Name saved.",
+    "password": "Password changed. All other browsers were signed out.",
+    "email": "Your new email address is confirmed.",
+    "asked-email": "We sent a link to your new email address. Open it to confirm the address.",
+    "ended": "The browser was signed out.",
+    "all-ended": "All other browsers were signed out.",
+    "google-linked": "Google linked. You can now sign in with Google.",
+    "google-unlinked": "Google unlinked.",
+    "google-taken": "This Google account is linked to another ConnectWyze account.",
+    "kept": "The deletion of your account was canceled.",
 }
 
 
 class ProfileForm(Form):
-    """How a person is called."""
+    """The display name."""
 
     name: Name
 
 
 class MailsForm(Form):
-    """The topics that somebody wants mails about."""
+    """The topics of email notifications."""
 
     feeds: Literal["on", ""] = ""
     storage: Literal["on", ""] = ""
@@ -77,27 +77,27 @@ class MailsForm(Form):
 
 
 class PasswordForm(Form):
-    """The password of today and the one of tomorrow."""
+    """The current and the new password."""
 
     current: TypedPassword | None = None
     password: NewPassword
 
 
 class NewAddressForm(Form):
-    """Another address."""
+    """A new email address, and the password."""
 
     email: Email
     email_password: TypedPassword | None = None
 
 
 class ProofForm(Form):
-    """A proof, and nothing else."""
+    """The password, to confirm a sensitive action."""
 
     proof: TypedPassword | None = None
 
 
 class DeleteForm(Form):
-    """The own address, typed to mean it."""
+    """The account's email address to confirm the deletion, and the password."""
 
     confirm: Annotated[str, StringConstraints(max_length=254)]
     proof: TypedPassword | None = None
@@ -105,13 +105,13 @@ class DeleteForm(Form):
 
 @view_config(context=AccountRoot, request_method="GET", renderer=PAGE, permission=Permission.SIGNED_IN)
 def account_page(context: AccountRoot, request: Request) -> dict[str, Any]:
-    """Name, address, password, Google, second factor, sessions, export, deletion."""
+    """Show the account page."""
     return _page(request, empty_form())
 
 
 @view_config(context=AccountRoot, name="profile", request_method="POST", renderer=PAGE, permission=Permission.SIGNED_IN)
 def change_profile(context: AccountRoot, request: Request) -> Any:
-    """Another name."""
+    """Change the name."""
     form = read_form(ProfileForm, request.POST)
     if form.value is None:
         return _again(request, form)
@@ -121,7 +121,7 @@ def change_profile(context: AccountRoot, request: Request) -> Any:
 
 @view_config(context=AccountRoot, name="mails", request_method="POST", renderer=PAGE, permission=Permission.SIGNED_IN)
 def choose_mails(context: AccountRoot, request: Request) -> Any:
-    """Which mails come beside those that everybody gets."""
+    """Choose email notifications."""
     form = read_form(MailsForm, request.POST)
     if form.value is None:
         return _again(request, form)
@@ -138,18 +138,18 @@ def choose_mails(context: AccountRoot, request: Request) -> Any:
     rate_limit="reauthentication",
 )
 def set_password(context: AccountRoot, request: Request) -> Any:
-    """Another password, or a first one; every other session ends."""
+    """Change or set the password, and end every other session."""
     form = read_form(PasswordForm, request.POST)
     account = request.user.account
     if form.value is not None and (advice := weakness(form.value.password, account.name, account.email)):
         form = form.with_error("password", advice)
-    form = _proved(request, form, "current", lambda value: value.current)
+    form = _verified(request, form, "current", lambda value: value.current)
     if form.value is None:
         return _again(request, form)
     session = request.user.session
     change_password(request.db, session, form.value.password, request.services.passwords)
     log.info("password changed", account=str(account.id), address=request.remote_addr)
-    return _renewed(request, HTTPSeeOther("/account?done=password"))
+    return _with_new_cookie(request, HTTPSeeOther("/account?done=password"))
 
 
 @view_config(
@@ -160,10 +160,10 @@ def set_password(context: AccountRoot, request: Request) -> Any:
     permission=Permission.SIGNED_IN,
     rate_limit="new-email",
 )
-def ask_for_address(context: AccountRoot, request: Request) -> Any:
-    """Another address, which counts once its owner has followed a link."""
+def request_email_change(context: AccountRoot, request: Request) -> Any:
+    """Send a link to a new email address, which takes effect once confirmed."""
     form = read_form(NewAddressForm, request.POST)
-    form = _proved(request, form, "email_password", lambda value: value.email_password)
+    form = _verified(request, form, "email_password", lambda value: value.email_password)
     if form.value is None:
         return _again(request, form)
     enqueue_email_confirmation(request.db, request.user.account, form.value.email)
@@ -178,10 +178,10 @@ def ask_for_address(context: AccountRoot, request: Request) -> Any:
     permission=Permission.SIGNED_IN,
 )
 def unlink(context: AccountRoot, request: Request) -> Any:
-    """No more sign-in with Google; only for those who have a password."""
+    """Unlink Google from an account that has a password."""
     account = request.user.account
     if account.password_hash is None:
-        return _again(request, Filled(None, {"google": "Set a password first: you could not sign in any more"}, {}))
+        return _again(request, Filled(None, {"google": "Set a password before you unlink Google"}, {}))
     unlink_google(request.db, account)
     log.info("google unlinked", account=str(account.id), address=request.remote_addr)
     return HTTPSeeOther("/account?done=google-unlinked")
@@ -191,7 +191,7 @@ def unlink(context: AccountRoot, request: Request) -> Any:
     context=AccountRoot, name="prove", request_method="GET", renderer=PROVE_PAGE, permission=Permission.SIGNED_IN
 )
 def prove_page(context: AccountRoot, request: Request) -> dict[str, Any]:
-    """Ask again who somebody is, before something that matters."""
+    """Show the form that authenticates the user again."""
     return {"form": empty_form(), "account": request.user.account}
 
 
@@ -204,20 +204,20 @@ def prove_page(context: AccountRoot, request: Request) -> dict[str, Any]:
     rate_limit="reauthentication",
 )
 def prove_form(context: AccountRoot, request: Request) -> Any:
-    """Take the proof, which counts for the next minutes."""
+    """Authenticate the user again."""
     form = read_form(ProofForm, request.POST)
     try:
         reauthenticate(request.user.session, form.value.proof or "" if form.value else "", request.services.passwords)
     except ReauthenticationError:
         request.response.status = 422
-        form = form.with_error("proof", NOT_YOURS)
+        form = form.with_error("proof", INCORRECT)
         return {"form": form, "account": request.user.account}
     return HTTPSeeOther("/account#sessions")
 
 
 @view_config(context=SessionResource, name="end", request_method="POST", permission=Permission.SIGNED_IN)
 def end_one(context: SessionResource, request: Request) -> Response:
-    """Sign one browser out."""
+    """Sign out one browser."""
     person = request.user
     if not is_recently_authenticated(person.session):
         return HTTPSeeOther("/account/prove")
@@ -228,18 +228,18 @@ def end_one(context: SessionResource, request: Request) -> Response:
 
 @view_config(context=SessionCollection, name="end-all", request_method="POST", permission=Permission.SIGNED_IN)
 def end_others(context: SessionCollection, request: Request) -> Response:
-    """Sign every other browser out."""
+    """Sign out all other browsers."""
     person = request.user
     if not is_recently_authenticated(person.session):
         return HTTPSeeOther("/account/prove")
     end_all_sessions(request.db, person.account, keep=person.session.id)
     log.info("signed out everywhere", account=str(person.account.id))
-    return _renewed(request, HTTPSeeOther("/account?done=all-ended#sessions"))
+    return _with_new_cookie(request, HTTPSeeOther("/account?done=all-ended#sessions"))
 
 
 @view_config(context=AccountRoot, name="export", request_method="GET", permission=Permission.SIGNED_IN)
 def export(context: AccountRoot, request: Request) -> Response:
-    """Everything that is tied to the account, as a JSON file."""
+    """Download the user's personal data as JSON."""
     response = Response(json_body=_plain(export_account(request.db, request.user.account)))
     response.content_disposition = 'attachment; filename="connectwyze-account.json"'
     return response
@@ -249,7 +249,7 @@ def export(context: AccountRoot, request: Request) -> Response:
     context=AccountRoot, name="delete", request_method="GET", renderer=DELETE_PAGE, permission=Permission.SIGNED_IN
 )
 def delete_page(context: AccountRoot, request: Request) -> dict[str, Any]:
-    """What a deletion means."""
+    """Show the effects of deleting the account."""
     return _delete_page(request, empty_form())
 
 
@@ -262,23 +262,23 @@ def delete_page(context: AccountRoot, request: Request) -> dict[str, Any]:
     rate_limit="reauthentication",
 )
 def delete_account(context: AccountRoot, request: Request) -> Any:
-    """Begin the thirty days."""
+    """Schedule the deletion in thirty days."""
     form = read_form(DeleteForm, request.POST)
     account = request.user.account
     if form.value is not None and form.value.confirm.lower() != account.email.lower():
         form = form.with_error("confirm", f"Type {account.email} to confirm")
-    form = _proved(request, form, "proof", lambda value: value.proof)
+    form = _verified(request, form, "proof", lambda value: value.proof)
     if form.value is None:
         request.response.status = 422
         return _delete_page(request, form)
     schedule_deletion(request.db, request.user.session, f"{request.services.settings.url}/account/delete")
-    log.info("deletion begun", account=str(account.id), address=request.remote_addr)
-    return _renewed(request, HTTPSeeOther("/account/delete"))
+    log.info("account deletion scheduled", account=str(account.id), address=request.remote_addr)
+    return _with_new_cookie(request, HTTPSeeOther("/account/delete"))
 
 
 @view_config(context=AccountRoot, name="keep", request_method="POST", permission=Permission.SIGNED_IN)
 def keep_account(context: AccountRoot, request: Request) -> Response:
-    """No deletion after all."""
+    """Cancel the scheduled deletion."""
     account = request.user.account
     if account.delete_at is not None:
         cancel_deletion(request.db, account)
@@ -286,25 +286,25 @@ def keep_account(context: AccountRoot, request: Request) -> Response:
 
 
 def reauthentication_error(request: Request, given: str | None) -> str | None:
-    """What to say when the person has not proved, here and now, who they are; None when they have."""
+    """Return the error message if the user is not verified, or None."""
     session = request.user.session
     try:
         verify_identity(session, given or "", request.services.passwords)
     except ReauthenticationError:
-        return NOT_YOURS if session.account.password_hash else SIGN_IN_AGAIN
+        return INCORRECT if session.account.password_hash else SIGN_IN_AGAIN
     return None
 
 
-def _proved(request: Request, form: Filled[Any], field: str, given: Callable[[Any], str | None]) -> Filled[Any]:
-    """The form, refused beside its password when the person has not proved who they are."""
+def _verified(request: Request, form: Filled[Any], field: str, given: Callable[[Any], str | None]) -> Filled[Any]:
+    """Return the form, with an error beside the password if the user is not verified."""
     if form.value is None:
         return form
     error = reauthentication_error(request, given(form.value))
     return form.with_error(field, error) if error else form
 
 
-def _renewed(request: Request, response: Response) -> Response:
-    """Keep this browser signed in over the end of every other session."""
+def _with_new_cookie(request: Request, response: Response) -> Response:
+    """Set a new session cookie after all other sessions have ended."""
     person = request.user
     token = session_token(person.session.id, person.account, request.services.browser_tokens)
     set_session_cookie(request, response, token)
@@ -328,13 +328,13 @@ def _page(request: Request, form: Filled[Any]) -> dict[str, Any]:
         "identities": list_identities(request.db, person.account),
         "topics": TOPIC_LABELS,
         "codes_left": count_recovery_codes(request.db, person.account),
-        "news": NEWS.get(request.GET.get("done", "")),
+        "news": NOTICES.get(request.GET.get("done", "")),
     }
 
 
 def _delete_page(request: Request, form: Filled[Any]) -> dict[str, Any]:
     account = request.user.account
-    return {"form": form, "account": account, "fates": workspace_outcomes(request.db, account.id)}
+    return {"form": form, "account": account, "outcomes": workspace_outcomes(request.db, account.id)}
 
 
 def _plain(value: Any) -> Any:

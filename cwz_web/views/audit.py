@@ -1,4 +1,4 @@
-"""The activity page: the audit log, filtered, checked, and as CSV."""
+"""The activity page: the audit log, its filter, its verification and its CSV export."""
 
 from datetime import date
 from typing import Annotated, Any
@@ -13,13 +13,13 @@ from cwz_web.resources.workspace import WorkspaceResource
 from cwz_web.web.forms import Filled, Form, read_form
 from cwz_web.web.request import Request
 from cwz_web.web.urls import after_position
-from cwz_web.workspaces.audit import PAGE, AuditFilter, export_csv, find_chain_break, list_actions, list_entries
+from cwz_web.workspaces.audit import PAGE_SIZE, AuditFilter, export_csv, find_chain_break, list_actions, list_entries
 
 Day = Annotated[date | None, BeforeValidator(lambda value: value or None)]
 
 
 class FilterForm(Form):
-    """Which entries to show; an address may carry more."""
+    """The filter; other query parameters are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -46,10 +46,10 @@ class FilterForm(Form):
     partial=True,
 )
 def audit_page(context: WorkspaceResource, request: Request) -> dict[str, Any]:
-    """The log, the newest first."""
+    """Show a page of the log, the newest entry first."""
     workspace_id = context.access.workspace_id
     form = read_form(FilterForm, request.GET)
-    entries = list_entries(request.db, workspace_id, _wanted(form), after_position(request) or None)
+    entries = list_entries(request.db, workspace_id, _filters(form), after_position(request) or None)
     checked = "check" in request.GET
     typed = {name: value for name, value in form.typed.items() if name in FilterForm.model_fields and value}
     return {
@@ -57,7 +57,7 @@ def audit_page(context: WorkspaceResource, request: Request) -> dict[str, Any]:
         "entries": entries,
         "actions": list_actions(request.db, workspace_id),
         "query": urlencode(typed),
-        "more": entries[-1].number if len(entries) == PAGE else None,
+        "more": entries[-1].number if len(entries) == PAGE_SIZE else None,
         "checked": checked,
         "broken": find_chain_break(request.db, workspace_id) if checked else None,
     }
@@ -65,13 +65,13 @@ def audit_page(context: WorkspaceResource, request: Request) -> dict[str, Any]:
 
 @view_config(context=WorkspaceResource, name="audit.csv", request_method="GET", permission=Permission.AUDIT_VIEW)
 def audit_csv(context: WorkspaceResource, request: Request) -> Response:
-    """The log as a file."""
-    wanted = _wanted(read_form(FilterForm, request.GET))
-    body = b"".join(export_csv(request.db, context.access.workspace_id, wanted))
+    """Download the log as CSV."""
+    filters = _filters(read_form(FilterForm, request.GET))
+    body = b"".join(export_csv(request.db, context.access.workspace_id, filters))
     response = Response(body, content_type="text/csv", charset="utf-8")
     response.content_disposition = f'attachment; filename="{context.access.slug}-activity.csv"'
     return response
 
 
-def _wanted(form: Filled[FilterForm]) -> AuditFilter:
+def _filters(form: Filled[FilterForm]) -> AuditFilter:
     return AuditFilter(**form.value.model_dump()) if form.value else AuditFilter()

@@ -1,4 +1,4 @@
-"""To Google and back. No transaction stays open while we talk to the provider."""
+"""Sign-in with Google: the redirect and the callback. No transaction is open while the provider is called."""
 
 from dataclasses import asdict
 from datetime import timedelta
@@ -23,7 +23,7 @@ from cwz_web.accounts.google import (
 from cwz_web.accounts.models import LoginSession
 from cwz_web.resources.application import GoogleSignIn
 from cwz_web.security import cookie_name, find_browser_session, set_cookie
-from cwz_web.views.sign_in import ask_for_proof
+from cwz_web.views.sign_in import redirect_to_password
 from cwz_web.web.login_flow import continue_sign_in
 from cwz_web.web.request import Request
 from cwz_web.web.urls import safe_next
@@ -35,13 +35,13 @@ AUTHORIZATION_LIFETIME = timedelta(minutes=10)
 
 
 @view_config(context=GoogleSignIn, request_method="GET", permission=NO_PERMISSION_REQUIRED, rate_limit="google")
-def leave(context: GoogleSignIn, request: Request) -> Response:
-    """Send the browser to the provider. `?link=1` means: for the account that is signed in here."""
+def redirect_to_google(context: GoogleSignIn, request: Request) -> Response:
+    """Redirect to the provider; with `?link=1`, to link Google to the signed-in account."""
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
-        raise HTTPBadRequest("Begin on the sign-in page")
+        raise HTTPBadRequest("Start on the sign-in page")
     authorization = AuthorizationRequest.create()
     try:
-        address = _provider(request).address(authorization)
+        url = _provider(request).authorization_url(authorization)
     except GoogleSignInError as error:
         return _failed(error)
     link = ""
@@ -50,7 +50,7 @@ def leave(context: GoogleSignIn, request: Request) -> Response:
             session = find_browser_session(request, db)
             link = str(session.id) if session else ""
     claims = {"next": safe_next(request.GET.get("next", "/")), "link": link}
-    response = HTTPSeeOther(address)
+    response = HTTPSeeOther(url)
     token = request.services.browser_tokens.sign(
         AUTHORIZATION, AUTHORIZATION_LIFETIME, **asdict(authorization), **claims
     )
@@ -61,19 +61,19 @@ def leave(context: GoogleSignIn, request: Request) -> Response:
 @view_config(
     context=GoogleSignIn, name="callback", request_method="GET", permission=NO_PERMISSION_REQUIRED, rate_limit="google"
 )
-def come_back(context: GoogleSignIn, request: Request) -> Response:
-    """Take the provider's answer. The state must be the one that this very browser left with."""
+def handle_callback(context: GoogleSignIn, request: Request) -> Response:
+    """Handle the callback; its state must match the cookie of the same browser."""
     token = request.cookies.get(cookie_name(request, AUTHORIZATION))
     claims = request.services.browser_tokens.read(AUTHORIZATION, token) if token else None
-    state, code = _one(request, "state"), _one(request, "code")
+    state, code = _single_parameter(request, "state"), _single_parameter(request, "code")
     if claims is None or state is None or not compare_digest(state.encode(), claims["state"].encode()):
-        return _failed(GoogleSignInError("another browser, or too late"))
+        return _failed(GoogleSignInError("callback: state does not match, or has expired"))
     if code is None:
-        return _failed(GoogleSignInError("the person or the provider refused"))
+        return _failed(GoogleSignInError("callback: no code"))
     try:
         authorization = AuthorizationRequest(claims["state"], claims["nonce"], claims["verifier"])
-        person = _provider(request).person(authorization, code, _one(request, "iss"))
-        response = _enter(request, person, claims)
+        profile = _provider(request).fetch_profile(authorization, code, _single_parameter(request, "iss"))
+        response = _sign_in(request, profile, claims)
     except GoogleSignInError as error:
         return _failed(error)
     except EmailNotVerifiedByProviderError:
@@ -82,20 +82,20 @@ def come_back(context: GoogleSignIn, request: Request) -> Response:
     return response
 
 
-def _enter(request: Request, person: GoogleProfile, claims: dict[str, Any]) -> Response:
+def _sign_in(request: Request, profile: GoogleProfile, claims: dict[str, Any]) -> Response:
     with request.services.database.transaction() as db:
         session = find_browser_session(request, db)
         linking = session if session and str(session.id) == claims["link"] else None
         try:
-            account = sign_in_with_google(db, person, signed_in=linking)
+            account = sign_in_with_google(db, profile, signed_in=linking)
         except PasswordRequiredError:
-            return ask_for_proof(request, person)
+            return redirect_to_password(request, profile)
         if linking is not None:
-            return HTTPSeeOther(f"/account?done={_outcome(linking, account.id)}")
+            return HTTPSeeOther(f"/account?done={_link_result(linking, account.id)}")
         return continue_sign_in(request, db, account, claims["next"])
 
 
-def _outcome(session: LoginSession, account_id: object) -> str:
+def _link_result(session: LoginSession, account_id: object) -> str:
     return "google-linked" if session.account_id == account_id else "google-taken"
 
 
@@ -106,8 +106,8 @@ def _provider(request: Request) -> GoogleProvider:
     return google
 
 
-def _one(request: Request, name: str) -> str | None:
-    """A parameter that came exactly once."""
+def _single_parameter(request: Request, name: str) -> str | None:
+    """Return a parameter that occurs exactly once, or None."""
     values = request.GET.getall(name)
     return values[0] if len(values) == 1 else None
 

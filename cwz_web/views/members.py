@@ -1,4 +1,4 @@
-"""Members: who is in a workspace, invitations, and what each role may do."""
+"""Members, invitations and roles of a workspace."""
 
 from typing import Any
 
@@ -24,35 +24,35 @@ from cwz_web.workspaces.invitations import (
 )
 from cwz_web.workspaces.members import LastAdminError, change_role, find_member, list_members, remove_member
 from cwz_web.workspaces.models import Invitation, Role, Workspace
-from cwz_web.workspaces.tasks import queue_invitation
+from cwz_web.workspaces.tasks import enqueue_invitation
 
 PAGE = "members.jinja2"
 INVITATION = "invitation.jinja2"
-NEEDED = "This is the only admin. Make somebody else an admin first"
-NEWS = {
-    "invited": "The invitation is on its way.",
-    "role": "The role is changed. It counts at once.",
-    "removed": "The member is removed.",
-    "taken-back": "The invitation is taken back.",
+LAST_ADMIN = "This is the only admin. Make another member an admin first"
+NOTICES = {
+    "invited": "Invitation sent.",
+    "role": "Role changed.",
+    "removed": "Member removed.",
+    "revoked": "Invitation revoked.",
 }
 
 
 class InviteForm(Form):
-    """Whom to invite, as what."""
+    """Email address and role of an invitation."""
 
     email: Email
     role: Role
 
 
 class RoleForm(Form):
-    """Another role."""
+    """The new role."""
 
     role: Role
 
 
 @view_config(context=MemberCollection, request_method="GET", renderer=PAGE, permission=Permission.MEMBER_VIEW)
 def member_page(context: MemberCollection, request: Request) -> dict[str, Any]:
-    """Members, open invitations, and the table of roles."""
+    """Show members, pending invitations and the permissions of each role."""
     return _page(request, empty_form())
 
 
@@ -64,7 +64,7 @@ def member_page(context: MemberCollection, request: Request) -> dict[str, Any]:
     rate_limit="invitation",
 )
 def invite_form(context: MemberCollection, request: Request) -> Any:
-    """Invite somebody by mail."""
+    """Invite a person by email."""
     form = read_form(InviteForm, request.POST)
     if form.value is not None:
         workspace_id = request.workspace.workspace_id
@@ -80,7 +80,7 @@ def invite_form(context: MemberCollection, request: Request) -> Any:
         except (InvitationError, PlanLimitError) as error:
             form = form.with_error("email", str(error))
         else:
-            queue_invitation(request.db, invitation)
+            enqueue_invitation(request.db, invitation)
             request.audit("member.invite", invitation.email, role=invitation.role)
             return _back(request, "invited")
     return _again(request, form)
@@ -94,10 +94,10 @@ def invite_form(context: MemberCollection, request: Request) -> Any:
     rate_limit="invitation",
 )
 def resend_invitation(context: InvitationResource, request: Request) -> Response:
-    """Write again, for another seven days; the older link is dead."""
+    """Renew an invitation and resend its email; the previous link becomes invalid."""
     old = context.row
     if old.ended_at is None:
-        if not old.is_open:  # one that is open has its place already
+        if not old.is_open:  # an open invitation is already counted
             check_plan_limit(request.db, request.services.settings, old.workspace_id, PlanLimit.MEMBERS)
         renewed = invite(
             request.db,
@@ -106,24 +106,24 @@ def resend_invitation(context: InvitationResource, request: Request) -> Response
             role=Role(old.role),
             invited_by=request.user.account,
         )
-        queue_invitation(request.db, renewed)
+        enqueue_invitation(request.db, renewed)
         request.audit("member.invite", renewed.email, role=renewed.role)
     return _back(request, "invited")
 
 
 @view_config(context=InvitationResource, name="revoke", request_method="POST", permission=Permission.MEMBER_MANAGE)
 def revoke(context: InvitationResource, request: Request) -> Response:
-    """Take an invitation back."""
+    """Revoke an invitation."""
     revoke_invitation(context.row)
     request.audit("member.invite-revoke", context.row.email)
-    return _back(request, "taken-back")
+    return _back(request, "revoked")
 
 
 @view_config(
     context=MemberResource, name="role", request_method="POST", renderer=PAGE, permission=Permission.MEMBER_MANAGE
 )
 def role_form(context: MemberResource, request: Request) -> Any:
-    """Give a member another role."""
+    """Change a member's role."""
     member = context.row
     form = read_form(RoleForm, request.POST)
     if form.value is None:
@@ -132,7 +132,7 @@ def role_form(context: MemberResource, request: Request) -> Any:
     try:
         change_role(request.db, member.membership, role)
     except LastAdminError:
-        return _again(request, form.with_error(str(member.account.id), NEEDED))
+        return _again(request, form.with_error(str(member.account.id), LAST_ADMIN))
     request.audit("member.role", member.account.email, before=before, role=role)
     return _back(request, "role")
 
@@ -141,12 +141,12 @@ def role_form(context: MemberResource, request: Request) -> Any:
     context=MemberResource, name="remove", request_method="POST", renderer=PAGE, permission=Permission.MEMBER_MANAGE
 )
 def remove_form(context: MemberResource, request: Request) -> Any:
-    """End somebody's membership."""
+    """Remove a member."""
     member = context.row
     try:
         remove_member(request.db, member.membership)
     except LastAdminError:
-        return _again(request, empty_form().with_error(str(member.account.id), NEEDED))
+        return _again(request, empty_form().with_error(str(member.account.id), LAST_ADMIN))
     request.audit("member.remove", member.account.email)
     return _back(request, "removed")
 
@@ -155,7 +155,7 @@ def remove_form(context: MemberResource, request: Request) -> Any:
     context=MemberCollection, name="leave", request_method="GET", renderer="leave.jinja2", permission=Permission.VIEW
 )
 def leave_page(context: MemberCollection, request: Request) -> dict[str, Any]:
-    """What leaving means."""
+    """Show the confirmation page for leaving."""
     return {"form": empty_form()}
 
 
@@ -163,7 +163,7 @@ def leave_page(context: MemberCollection, request: Request) -> dict[str, Any]:
     context=MemberCollection, name="leave", request_method="POST", renderer="leave.jinja2", permission=Permission.VIEW
 )
 def leave_form(context: MemberCollection, request: Request) -> Any:
-    """End one's own membership."""
+    """Leave the workspace."""
     account = request.user.account
     member = find_member(request.db, request.workspace.workspace_id, account.id)
     assert member is not None
@@ -171,7 +171,7 @@ def leave_form(context: MemberCollection, request: Request) -> Any:
         remove_member(request.db, member.membership)
     except LastAdminError:
         request.response.status = 422
-        return {"form": empty_form().with_error("leave", "You are the only admin. Make somebody else an admin first")}
+        return {"form": empty_form().with_error("leave", "You are the only admin. Make another member an admin first")}
     request.audit("member.leave", account.email)
     return HTTPSeeOther("/")
 
@@ -180,7 +180,7 @@ def leave_form(context: MemberCollection, request: Request) -> Any:
     context=Root, name="invitation", request_method="GET", renderer=INVITATION, permission=NO_PERMISSION_REQUIRED
 )
 def invitation_page(context: Root, request: Request) -> dict[str, Any]:
-    """An invitation, for whoever holds its link."""
+    """Show the invitation of a link."""
     return _invitation_page(request, empty_form())
 
 
@@ -206,7 +206,7 @@ def invitation_form(context: Root, request: Request) -> Any:
 
 
 def join_workspace(request: Request, invitation: Invitation, workspace: Workspace) -> Workspace:
-    """Make the person at the browser a member. Raises InvitationError when the invitation is not for them."""
+    """Add the signed-in user as a member. Raises InvitationError."""
     account = request.user.account
     accept_invitation(request.db, invitation, account)
     record(request.db, workspace.id, request.actor, "member.join", account.email, {"role": invitation.role})
@@ -249,5 +249,5 @@ def _page(request: Request, form: Filled[Any]) -> dict[str, Any]:
         "roles": list(Role),
         "words": PERMISSION_LABELS,
         "permissions": ROLE_PERMISSIONS,
-        "news": NEWS.get(request.GET.get("done", "")),
+        "news": NOTICES.get(request.GET.get("done", "")),
     }

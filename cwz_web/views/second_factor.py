@@ -1,4 +1,4 @@
-"""`/account/second-factor`: turning sign-in with a code on and off."""
+"""`/account/second-factor`: set up, renew and turn off two-factor authentication."""
 
 from typing import Any
 
@@ -31,14 +31,14 @@ CODES_PAGE = "account/recovery_codes.jinja2"
 
 
 class FirstCodeForm(Form):
-    """The first code of a new phone."""
+    """The first code of an authenticator app."""
 
     code: Code
 
 
 @view_config(context=SecondFactor, request_method="GET", renderer=PAGE, permission=Permission.SIGNED_IN)
 def second_factor_page(context: SecondFactor, request: Request) -> dict[str, Any]:
-    """On, off, or in the middle of being set up."""
+    """Show the status of two-factor authentication."""
     return _page(request, empty_form())
 
 
@@ -51,11 +51,11 @@ def second_factor_page(context: SecondFactor, request: Request) -> dict[str, Any
     rate_limit="reauthentication",
 )
 def begin(context: SecondFactor, request: Request) -> Any:
-    """Make a secret for a phone, once the person has proved who they are."""
+    """Start the enrollment of an authenticator app."""
     account = request.user.account
     if account.has_second_factor:
         return HTTPSeeOther("/account/second-factor")
-    form = _proof(request)
+    form = _read_proof(request)
     if form.value is None:
         return _again(request, form)
     start_enrollment(account, request.services.ring)
@@ -64,7 +64,7 @@ def begin(context: SecondFactor, request: Request) -> Any:
 
 @view_config(context=SecondFactor, name="qr.png", request_method="GET", permission=Permission.SIGNED_IN)
 def qr(context: SecondFactor, request: Request) -> Response:
-    """The code to scan; only until the set-up is finished."""
+    """Return the QR code of an unfinished enrollment."""
     account = request.user.account
     secret = pending_secret(account, request.services.ring)
     if secret is None:
@@ -81,14 +81,14 @@ def qr(context: SecondFactor, request: Request) -> Response:
     rate_limit="second-factor",
 )
 def confirm(context: SecondFactor, request: Request) -> Any:
-    """Finish the set-up with a first code, and show the recovery codes, this once."""
+    """Complete the enrollment, and show the recovery codes once."""
     form = read_form(FirstCodeForm, request.POST)
     account = request.user.account
     if form.value is not None:
         try:
             codes = confirm_enrollment(request.db, account, form.value.code, request.services.ring)
         except WrongCodeError:
-            form = form.with_error("code", "This code is wrong. Is the phone's clock right? Try the next one")
+            form = form.with_error("code", "This code is not valid. Check your phone's clock and try the next code")
         else:
             log.info("second factor on", account=str(account.id), address=request.remote_addr)
             return _codes(request, codes)
@@ -104,8 +104,8 @@ def confirm(context: SecondFactor, request: Request) -> Any:
     rate_limit="reauthentication",
 )
 def new_codes(context: SecondFactor, request: Request) -> Any:
-    """New recovery codes in place of the old ones."""
-    form = _proof(request)
+    """Replace the recovery codes."""
+    form = _read_proof(request)
     if form.value is None or not request.user.account.has_second_factor:
         return _again(request, form)
     return _codes(request, regenerate_recovery_codes(request.db, request.user.account))
@@ -120,8 +120,8 @@ def new_codes(context: SecondFactor, request: Request) -> Any:
     rate_limit="reauthentication",
 )
 def off(context: SecondFactor, request: Request) -> Any:
-    """Sign in without a code again."""
-    form = _proof(request)
+    """Turn off two-factor authentication."""
+    form = _read_proof(request)
     if form.value is None:
         return _again(request, form)
     disable_second_factor(request.db, request.user.account)
@@ -129,7 +129,7 @@ def off(context: SecondFactor, request: Request) -> Any:
     return HTTPSeeOther("/account/second-factor")
 
 
-def _proof(request: Request) -> Filled[ProofForm]:
+def _read_proof(request: Request) -> Filled[ProofForm]:
     form = read_form(ProofForm, request.POST)
     error = reauthentication_error(request, form.value.proof) if form.value else None
     return form.with_error("proof", error) if error else form
@@ -152,5 +152,5 @@ def _page(request: Request, form: Filled[Any]) -> dict[str, Any]:
         "account": person.account,
         "secret": pending_secret(person.account, request.services.ring),
         "codes_left": count_recovery_codes(request.db, person.account),
-        "wanted_by": [access for access in person.workspaces if person.lacks_second_factor(access)],
+        "required_by": [access for access in person.workspaces if person.lacks_second_factor(access)],
     }

@@ -1,4 +1,4 @@
-"""Signing in and out: the password, the second factor, linking Google to an account that exists."""
+"""Sign-in and sign-out: password, second factor, and linking Google to an existing account."""
 
 from datetime import timedelta
 from typing import Annotated, Any
@@ -31,20 +31,21 @@ CODE_PAGE = "sign_in_code.jinja2"
 LINK_PAGE = "sign_in_link.jinja2"
 PROOF = "google-proof"
 PROOF_LIFETIME = timedelta(minutes=10)
-REFUSAL = "This email address and password do not belong together"
-# What has just been done elsewhere, said on the sign-in page.
-NEWS = {
-    "verified": "Your address is confirmed. Sign in to begin.",
-    "reset": "Your new password is set, and every browser was signed out. Sign in with it.",
-    "email": "Your new address is confirmed. Sign in with it from now on.",
-    "google": "Google did not let you in. Try again, or sign in with your password.",
-    "unproved": "Google does not say that this email address is yours. Sign in in another way.",
-    "signed-out": "You are signed out.",
+# One message for both fields: it does not reveal whether the account exists.
+INVALID_CREDENTIALS = "Incorrect email address or password"
+# Shown after a redirect to the sign-in page.
+NOTICES = {
+    "verified": "Your email address is confirmed. Sign in to continue.",
+    "reset": "Your password was changed, and all browsers were signed out. Sign in with your new password.",
+    "email": "Your new email address is confirmed. Use it to sign in.",
+    "google": "Sign-in with Google failed. Try again, or sign in with your password.",
+    "unproved": "Google has not verified your email address. Sign in with your password instead.",
+    "signed-out": "You have been signed out.",
 }
 
 
 class SignInForm(Form):
-    """Address and password."""
+    """Email address and password."""
 
     email: Annotated[str, StringConstraints(min_length=1, max_length=254)]
     password: TypedPassword
@@ -52,20 +53,20 @@ class SignInForm(Form):
 
 
 class CodeForm(Form):
-    """A code from a phone, or a recovery code."""
+    """An authentication code or a recovery code."""
 
     code: Code
 
 
 class LinkForm(Form):
-    """The password of the account that Google is to be linked to."""
+    """The password of the account to link."""
 
     password: TypedPassword
 
 
 @view_config(context=SignInRoot, request_method="GET", renderer=PAGE, permission=NO_PERMISSION_REQUIRED)
 def sign_in_page(context: SignInRoot, request: Request) -> Any:
-    """The form; whoever is signed in needs none."""
+    """Show the sign-in form, or redirect a signed-in user."""
     if request.identity is not None:
         return HTTPSeeOther(safe_next(request.GET.get("next", "/")))
     return _page(request, empty_form())
@@ -79,7 +80,7 @@ def sign_in_page(context: SignInRoot, request: Request) -> Any:
     rate_limit="sign-in",
 )
 def sign_in_form(context: SignInRoot, request: Request) -> Any:
-    """Start a session, or say that address and password do not belong together."""
+    """Authenticate with the password."""
     form = read_form(SignInForm, request.POST)
     if form.value is not None:
         typed = form.value
@@ -89,7 +90,7 @@ def sign_in_form(context: SignInRoot, request: Request) -> Any:
             )
         except SignInError:
             log.warning("sign-in refused", address=request.remote_addr)
-            form = form.with_error("password", REFUSAL)
+            form = form.with_error("password", INVALID_CREDENTIALS)
         except EmailNotVerifiedError:
             request.override_renderer = "check_mail.jinja2"
             return {"email": typed.email, "again": True}
@@ -103,7 +104,7 @@ def sign_in_form(context: SignInRoot, request: Request) -> Any:
     context=SignInRoot, name="code", request_method="GET", renderer=CODE_PAGE, permission=NO_PERMISSION_REQUIRED
 )
 def code_page(context: SignInRoot, request: Request) -> Any:
-    """Ask for the second factor."""
+    """Show the form for the second factor."""
     return {"form": empty_form()} if find_step_account(request, request.db) else HTTPSeeOther("/signin")
 
 
@@ -116,7 +117,7 @@ def code_page(context: SignInRoot, request: Request) -> Any:
     rate_limit="second-factor",
 )
 def code_form(context: SignInRoot, request: Request) -> Any:
-    """Take the second factor."""
+    """Verify the second factor."""
     account = find_step_account(request, request.db)
     if account is None:
         return HTTPSeeOther("/signin")
@@ -126,7 +127,7 @@ def code_form(context: SignInRoot, request: Request) -> Any:
             check_second_factor(request.db, account, form.value.code, request.services.ring)
         except WrongCodeError:
             log.warning("second factor refused", account=str(account.id), address=request.remote_addr)
-            form = form.with_error("code", "This code is wrong, or was used already. Wait for the next one")
+            form = form.with_error("code", "This code is not valid or has been used. Enter the next code")
         else:
             google = GoogleProfile.from_claims(request.login_step)
             return complete_sign_in(request, request.db, account, safe_next(request.login_step["next"]), google)
@@ -138,8 +139,8 @@ def code_form(context: SignInRoot, request: Request) -> Any:
     context=SignInRoot, name="link", request_method="GET", renderer=LINK_PAGE, permission=NO_PERMISSION_REQUIRED
 )
 def link_page(context: SignInRoot, request: Request) -> Any:
-    """An account with the address of a Google account exists: ask its owner for the password."""
-    person = _unproved(request)
+    """Ask for the password of the account that has the Google account's email address."""
+    person = _pending_profile(request)
     return {"form": empty_form(), "person": person} if person else HTTPSeeOther("/signin")
 
 
@@ -152,8 +153,8 @@ def link_page(context: SignInRoot, request: Request) -> Any:
     rate_limit="sign-in",
 )
 def link_form(context: SignInRoot, request: Request) -> Any:
-    """Link Google, and sign in."""
-    person = _unproved(request)
+    """Link Google and sign in."""
+    person = _pending_profile(request)
     if person is None:
         return HTTPSeeOther("/signin")
     form = read_form(LinkForm, request.POST)
@@ -163,7 +164,7 @@ def link_form(context: SignInRoot, request: Request) -> Any:
                 request.db, email=person.email, password=form.value.password, passwords=request.services.passwords
             )
         except (SignInError, EmailNotVerifiedError):
-            form = form.with_error("password", "This is not the password of that account")
+            form = form.with_error("password", "Incorrect password")
         else:
             response = continue_sign_in(request, request.db, account, "/", person)
             set_cookie(request, response, PROOF, None)
@@ -174,7 +175,7 @@ def link_form(context: SignInRoot, request: Request) -> Any:
 
 @view_config(context=Root, name="signout", request_method="POST", permission=Permission.SIGNED_IN)
 def sign_out(context: Root, request: Request) -> Response:
-    """End this browser's session."""
+    """End the browser's session."""
     person = request.user
     end_session(request.db, person.account.id, person.session.id)
     log.info("signed out", account=str(person.account.id))
@@ -184,22 +185,22 @@ def sign_out(context: Root, request: Request) -> Response:
     return response
 
 
-def ask_for_proof(request: Request, person: GoogleProfile) -> Response:
-    """To the page that asks for the password before Google is linked."""
+def redirect_to_password(request: Request, person: GoogleProfile) -> Response:
+    """Redirect to the page that asks for the password before Google is linked."""
     response = HTTPSeeOther("/signin/link")
     token = request.services.browser_tokens.sign(PROOF, PROOF_LIFETIME, **person.as_claims())
     set_cookie(request, response, PROOF, token, PROOF_LIFETIME)
     return response
 
 
-def _unproved(request: Request) -> GoogleProfile | None:
+def _pending_profile(request: Request) -> GoogleProfile | None:
     token = request.cookies.get(cookie_name(request, PROOF))
     claims = request.services.browser_tokens.read(PROOF, token) if token else None
     return GoogleProfile.from_claims(claims) if claims else None
 
 
 def demo_credentials(request: Request) -> tuple[str, str] | None:
-    """The demo's address and password, where people may look around in it."""
+    """Return the demo's email address and password, if the demo is enabled."""
     settings = request.services.settings
     return (EMAIL, demo_password(settings.secrets.signing.get_secret_value())) if settings.demo else None
 
@@ -211,5 +212,5 @@ def _page(request: Request, form: Filled[SignInForm]) -> dict[str, Any]:
         "next": safe_next(request.params.get("next", "/")),
         "demo": demo_credentials(request),
         "google": services.google is not None,
-        "news": NEWS.get(request.GET.get("done", "")),
+        "news": NOTICES.get(request.GET.get("done", "")),
     }

@@ -1,6 +1,6 @@
-"""Signing up, and the links of the mails that follow: confirming an address, a forgotten password, a new address.
+"""Sign-up, and the links in emails: verification, password reset, new email address.
 
-A link's page shows a button, and the button does it: programs that read mail follow links.
+A link opens a page with a button, which sends a POST request: email scanners follow links.
 """
 
 from typing import Any
@@ -31,7 +31,7 @@ BAD_LINK = "bad_link.jinja2"
 
 
 class SignUpForm(Form):
-    """Who somebody is, and the password that they choose."""
+    """Name, email address and password of a new account."""
 
     name: Name
     email: Email
@@ -39,13 +39,13 @@ class SignUpForm(Form):
 
 
 class AddressForm(Form):
-    """An address."""
+    """An email address."""
 
     email: Email
 
 
 class ConfirmForm(Form):
-    """The password, where another browser signed up."""
+    """The token, and the password if another browser signed up."""
 
     token: str
     password: TypedPassword | None = None
@@ -60,7 +60,7 @@ class ResetForm(Form):
 
 @view_config(context=Root, name="signup", request_method="GET", renderer=SIGN_UP, permission=NO_PERMISSION_REQUIRED)
 def sign_up_page(context: Root, request: Request) -> Any:
-    """The form."""
+    """Show the sign-up form."""
     return HTTPSeeOther("/") if request.identity else _sign_up_page(request, empty_form())
 
 
@@ -73,7 +73,7 @@ def sign_up_page(context: Root, request: Request) -> Any:
     rate_limit="sign-up",
 )
 def sign_up_form(context: Root, request: Request) -> Any:
-    """Make the account; the answer is the same whether the address has one already."""
+    """Create the account; the response is the same if the address already has one, to not reveal accounts."""
     form = read_form(SignUpForm, request.POST)
     if form.value is not None and (advice := weakness(form.value.password, form.value.name, form.value.email)):
         form = form.with_error("password", advice)
@@ -103,7 +103,7 @@ def sign_up_form(context: Root, request: Request) -> Any:
     rate_limit="resend",
 )
 def resend(context: Root, request: Request) -> Any:
-    """Write again to somebody who signed up and got no mail."""
+    """Resend the email; the response does not reveal whether there is an account."""
     form = read_form(AddressForm, request.POST)
     if form.value is None:
         return HTTPSeeOther("/signup")
@@ -113,7 +113,7 @@ def resend(context: Root, request: Request) -> Any:
 
 @view_config(context=Root, name="verify", request_method="GET", renderer=VERIFY, permission=NO_PERMISSION_REQUIRED)
 def verify_page(context: Root, request: Request) -> Any:
-    """The button that confirms an address."""
+    """Show the button that verifies an email address."""
     try:
         _, account = find_token(request.db, _token(request), Purpose.VERIFY)
     except InvalidTokenError:
@@ -131,7 +131,7 @@ def verify_page(context: Root, request: Request) -> Any:
     rate_limit="verification",
 )
 def verify_form(context: Root, request: Request) -> Any:
-    """Confirm an address."""
+    """Verify an email address."""
     form = read_form(ConfirmForm, request.POST)
     try:
         account = verify_email(
@@ -145,15 +145,15 @@ def verify_form(context: Root, request: Request) -> Any:
         return _bad_link(request, "/signup", "Sign up again")
     except BrowserMismatchError:
         request.response.status = 422
-        form = form.with_error("password", "This is not the password with which this address was signed up")
+        form = form.with_error("password", "Incorrect password. Enter the password that you chose when you signed up")
         return {"form": form, "token": _token(request), "elsewhere": True}
-    log.info("address confirmed", account=str(account.id))
+    log.info("email address verified", account=str(account.id))
     return HTTPSeeOther("/signin?done=verified")
 
 
 @view_config(context=Root, name="forgot", request_method="GET", renderer=FORGOT, permission=NO_PERMISSION_REQUIRED)
 def forgot_page(context: Root, request: Request) -> dict[str, Any]:
-    """The form that asks for a link."""
+    """Show the form for a reset link."""
     return {"form": empty_form()}
 
 
@@ -166,7 +166,7 @@ def forgot_page(context: Root, request: Request) -> dict[str, Any]:
     rate_limit="reset",
 )
 def forgot_form(context: Root, request: Request) -> Any:
-    """Send a link, if there is such an account; the answer is the same if there is none."""
+    """Send a reset link; the response is the same without an account, to not reveal accounts."""
     form = read_form(AddressForm, request.POST)
     if form.value is None:
         request.response.status = 422
@@ -178,11 +178,11 @@ def forgot_form(context: Root, request: Request) -> Any:
 
 @view_config(context=Root, name="reset", request_method="GET", renderer=RESET, permission=NO_PERMISSION_REQUIRED)
 def reset_page(context: Root, request: Request) -> Any:
-    """The form for a new password."""
+    """Show the form for a new password."""
     try:
         find_token(request.db, _token(request), Purpose.RESET)
     except InvalidTokenError:
-        return _bad_link(request, "/forgot", "Ask for a new link")
+        return _bad_link(request, "/forgot", "Request a new link")
     return {"form": empty_form(), "token": _token(request)}
 
 
@@ -195,7 +195,7 @@ def reset_page(context: Root, request: Request) -> Any:
     rate_limit="verification",
 )
 def reset_form(context: Root, request: Request) -> Any:
-    """Set a new password; every session ends."""
+    """Set a new password and end every session."""
     form = read_form(ResetForm, request.POST)
     try:
         _, account = find_token(request.db, _token(request), Purpose.RESET)
@@ -206,18 +206,18 @@ def reset_form(context: Root, request: Request) -> Any:
             return {"form": form, "token": _token(request)}
         reset_password(request.db, _token(request), form.value.password, request.services.passwords)
     except InvalidTokenError:
-        return _bad_link(request, "/forgot", "Ask for a new link")
+        return _bad_link(request, "/forgot", "Request a new link")
     log.info("password reset", account=str(account.id), address=request.remote_addr)
     return HTTPSeeOther("/signin?done=reset")
 
 
 @view_config(context=Root, name="email", request_method="GET", renderer=EMAIL, permission=NO_PERMISSION_REQUIRED)
 def new_email_page(context: Root, request: Request) -> Any:
-    """The button that confirms a new address."""
+    """Show the button that confirms a new email address."""
     try:
         token, _ = find_token(request.db, _token(request), Purpose.EMAIL)
     except InvalidTokenError:
-        return _bad_link(request, "/account", "To your account")
+        return _bad_link(request, "/account", "Open account settings")
     return {"token": _token(request), "email": token.email}
 
 
@@ -230,12 +230,12 @@ def new_email_page(context: Root, request: Request) -> Any:
     renderer=EMAIL,
 )
 def new_email_form(context: Root, request: Request) -> Any:
-    """Confirm a new address."""
+    """Confirm a new email address."""
     try:
         account = change_email(request.db, _token(request))
     except InvalidTokenError:
-        return _bad_link(request, "/account", "To your account")
-    log.info("address changed", account=str(account.id), address=request.remote_addr)
+        return _bad_link(request, "/account", "Open account settings")
+    log.info("email address changed", account=str(account.id), address=request.remote_addr)
     return HTTPSeeOther("/account?done=email" if request.identity else "/signin?done=email")
 
 

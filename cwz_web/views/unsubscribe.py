@@ -1,4 +1,4 @@
-"""`/unsubscribe`: a link in a mail that ends mails of its kind, without signing in (RFC 8058)."""
+"""`/unsubscribe`: one-click unsubscription from a topic without signing in (RFC 8058)."""
 
 from typing import Any
 from uuid import UUID
@@ -16,9 +16,9 @@ PAGE = "unsubscribe.jinja2"
 
 
 @view_config(context=Root, name="unsubscribe", request_method="GET", renderer=PAGE, permission=NO_PERMISSION_REQUIRED)
-def ask(context: Root, request: Request) -> dict[str, Any]:
-    """Ask, since scanners of mails follow every link."""
-    _, topic = _meant(request)
+def unsubscribe_page(context: Root, request: Request) -> dict[str, Any]:
+    """Ask for confirmation, since email scanners follow links."""
+    _, topic = _read_link(request)
     return {"words": TOPIC_LABELS[topic], "is_done": False}
 
 
@@ -30,17 +30,17 @@ def ask(context: Root, request: Request) -> dict[str, Any]:
     permission=NO_PERMISSION_REQUIRED,
     require_csrf=False,
 )
-def end(context: Root, request: Request) -> dict[str, Any]:
-    """No more mails about it. The signature stands in for the token of a form: mail services send none."""
-    account_id, topic = _meant(request)
+def unsubscribe(context: Root, request: Request) -> dict[str, Any]:
+    """Unsubscribe. The signature replaces the CSRF token, which email services do not send."""
+    account_id, topic = _read_link(request)
     account = request.db.get(Account, account_id, with_for_update=True)
     if account is not None and topic not in account.muted:
         account.muted = [*account.muted, topic]
     return {"words": TOPIC_LABELS[topic], "is_done": True}
 
 
-def _meant(request: Request) -> tuple[UUID, Topic]:
-    """Whom and what the link means. Raises HTTPNotFound for one that we did not make."""
+def _read_link(request: Request) -> tuple[UUID, Topic]:
+    """Return account and topic of a link. Raises HTTPNotFound if its signature is invalid."""
     account, topic, signature = (request.GET.get(name, "") for name in ("account", "topic", "s"))
     if not request.services.unsubscribe_links.is_valid(account, topic, signature):
         raise HTTPNotFound

@@ -1,4 +1,4 @@
-"""Taking everything along, and leaving: exports of a workspace, its deletion, and the way back."""
+"""Export, deletion and restoration of a workspace."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -22,25 +22,25 @@ from cwz_web.workspaces.deletion import GRACE, delete_workspace, list_deletions,
 from cwz_web.workspaces.models import Workspace
 
 DELETE = "workspaces/delete.jinja2"
-# How long an export that is not there yet keeps people from asking again.
-BLOCKS = timedelta(days=1)
+# How long a pending export prevents another one.
+PENDING_LIMIT = timedelta(days=1)
 
 
 class ExportForm(Form):
-    """What an export holds."""
+    """Options of an export."""
 
     with_images: bool = False
 
 
 class DeleteForm(Form):
-    """That somebody means it, and what becomes of the storages."""
+    """The workspace's name to confirm its deletion, and whether to delete images in storage."""
 
     confirm: Annotated[str, Field(max_length=200)]
     with_images: bool = False
 
 
-class BringBackForm(Form):
-    """Which workspace."""
+class RestoreForm(Form):
+    """The workspace to restore."""
 
     workspace: UUID
 
@@ -60,7 +60,7 @@ class BringBackForm(Form):
     partial=True,
 )
 def export_list(context: ExportCollection, request: Request) -> dict[str, Any]:
-    """The exports that there are, and the form for another one."""
+    """List the exports, with a form for a new one."""
     workspace_id = request.workspace.workspace_id
     return {
         "exports": list_exports(request.db, workspace_id),
@@ -72,12 +72,12 @@ def export_list(context: ExportCollection, request: Request) -> dict[str, Any]:
 
 @view_config(context=ExportCollection, request_method="POST", renderer="exports.jinja2", permission=Permission.DELETE)
 def export_form(context: ExportCollection, request: Request) -> Any:
-    """Order an export. One at a time is enough."""
+    """Start an export, unless another one is pending."""
     form = read_form(ExportForm, request.POST)
     page = export_list(context, request)
-    begun = datetime.now(UTC) - BLOCKS
+    begun = datetime.now(UTC) - PENDING_LIMIT
     if form.value is not None and any(e.state == "pending" and e.created_at > begun for e in page["exports"]):
-        form = form.with_error("with_images", "An export is being made already; wait until it is there")
+        form = form.with_error("with_images", "An export is already in progress. Wait until it is completed")
     if form.value is not None:
         try:
             account_id = request.user.account.id
@@ -106,7 +106,7 @@ def download_export(context: ExportResource, request: Request) -> Response:
     context=WorkspaceResource, name="delete", request_method="GET", renderer=DELETE, permission=Permission.DELETE
 )
 def delete_page(context: WorkspaceResource, request: Request) -> dict[str, Any]:
-    """What will be lost, and the question."""
+    """Show the effects of deleting the workspace."""
     return {"form": empty_form(), "days": GRACE.days}
 
 
@@ -114,10 +114,10 @@ def delete_page(context: WorkspaceResource, request: Request) -> dict[str, Any]:
     context=WorkspaceResource, name="delete", request_method="POST", renderer=DELETE, permission=Permission.DELETE
 )
 def delete_form(context: WorkspaceResource, request: Request) -> Any:
-    """Delete the workspace: at once for everybody, and for good when its days are over."""
+    """Delete the workspace; admins can restore it during the grace period."""
     form = read_form(DeleteForm, request.POST)
     if form.value is not None and form.value.confirm != request.workspace.name:
-        form = form.with_error("confirm", f"This is not its name. Type {request.workspace.name}")
+        form = form.with_error("confirm", f"Enter {request.workspace.name} to confirm")
     if form.value is None:
         request.response.status = 422
         return {"form": form, "days": GRACE.days}
@@ -126,11 +126,13 @@ def delete_form(context: WorkspaceResource, request: Request) -> Any:
     return HTTPSeeOther("/w?done=deleted")
 
 
-@view_config(context=WorkspaceCollection, name="bring-back", request_method="POST", permission=Permission.SIGNED_IN)
-def bring_back_form(context: WorkspaceCollection, request: Request) -> Response:
-    """Undo a deletion, as an admin of what was deleted."""
-    form = read_form(BringBackForm, request.POST)
-    mine = list_deletions(request.db, request.user.account.id)
-    found = next((deletion for deletion in mine if form.value and deletion.workspace_id == form.value.workspace), None)
-    workspace = restore_workspace(request.db, found, request.actor) if found else None
+@view_config(context=WorkspaceCollection, name="restore", request_method="POST", permission=Permission.SIGNED_IN)
+def restore(context: WorkspaceCollection, request: Request) -> Response:
+    """Restore a workspace that the user was an admin of."""
+    form = read_form(RestoreForm, request.POST)
+    deletions = list_deletions(request.db, request.user.account.id)
+    selected = next(
+        (deletion for deletion in deletions if form.value and deletion.workspace_id == form.value.workspace), None
+    )
+    workspace = restore_workspace(request.db, selected, request.actor) if selected else None
     return HTTPSeeOther(f"/w/{workspace.slug}" if workspace else "/w")

@@ -1,4 +1,4 @@
-"""A person's workspaces: the list to switch between, a new one, its first steps, its settings."""
+"""Workspaces: list, creation, setup and settings."""
 
 from collections.abc import Callable
 from typing import Any
@@ -42,20 +42,20 @@ class WorkspaceForm(Form):
 
 
 class SettingsForm(Form):
-    """What an admin may change."""
+    """Workspace settings."""
 
     name: Name
     second_factor_required: bool = False
 
 
 class JoinForm(Form):
-    """Which invitation."""
+    """The invitation to accept."""
 
     invitation: UUID
 
 
 class StorageForm(Form):
-    """Which provider keeps the images."""
+    """The storage provider."""
 
     provider: str
 
@@ -67,7 +67,7 @@ class StorageForm(Form):
     permission=Permission.SIGNED_IN,
 )
 def workspace_list(context: WorkspaceCollection, request: Request) -> dict[str, Any]:
-    """All of a person's workspaces."""
+    """List the user's workspaces."""
     person = request.user
     return {
         "workspaces": person.workspaces,
@@ -79,7 +79,7 @@ def workspace_list(context: WorkspaceCollection, request: Request) -> dict[str, 
 
 @view_config(context=WorkspaceCollection, name="join", request_method="POST", permission=Permission.SIGNED_IN)
 def join(context: WorkspaceCollection, request: Request) -> Response:
-    """Accept an invitation that waits for the person."""
+    """Accept one of the user's open invitations."""
     form = read_form(JoinForm, request.POST)
     found = find_open_invitation(request.db, request.user.account, form.value.invitation) if form.value else None
     if found is None:
@@ -91,7 +91,7 @@ def join(context: WorkspaceCollection, request: Request) -> Response:
     context=WorkspaceCollection, name="new", request_method="GET", renderer=NEW, permission=Permission.SIGNED_IN
 )
 def new_page(context: WorkspaceCollection, request: Request) -> dict[str, Any]:
-    """The form."""
+    """Show the form for a new workspace."""
     return {"form": empty_form()}
 
 
@@ -104,19 +104,19 @@ def new_page(context: WorkspaceCollection, request: Request) -> dict[str, Any]:
     rate_limit="workspace",
 )
 def new_form(context: WorkspaceCollection, request: Request) -> Any:
-    """Make a workspace and go on to its first steps."""
+    """Create a workspace and redirect to its setup."""
     form = read_form(WorkspaceForm, request.POST)
     if form.value is None and set(form.errors) == {"slug"} and not form.typed.get("slug", "").strip():
-        # Left empty: the name says it.
+        # The slug is optional: derive it from the name.
         form = read_form(WorkspaceForm, _with(request.POST, "slug", suggest_slug(form.typed["name"])))
     if form.value is not None:
         account = request.user.account
         try:
             workspace = create_workspace(request.db, account, name=form.value.name, slug=form.value.slug)
         except SlugTakenError:
-            form = form.with_error("slug", "This address is taken; choose another one")
+            form = form.with_error("slug", "This URL is taken. Choose another one")
         else:
-            record(request.db, workspace.id, request.actor, "workspace.make", workspace.name)
+            record(request.db, workspace.id, request.actor, "workspace.create", workspace.name)
             return HTTPSeeOther(f"/w/{workspace.slug}/setup")
     request.response.status = 422
     return {"form": form}
@@ -130,7 +130,7 @@ def new_form(context: WorkspaceCollection, request: Request) -> Any:
     permission=Permission.SETTINGS_MANAGE,
 )
 def setup_page(context: WorkspaceResource, request: Request) -> dict[str, Any]:
-    """The first steps: storage, a feed, a template. Each can be left for later."""
+    """Show the setup steps: storage, feed, template."""
     return _setup_page(request, empty_form())
 
 
@@ -142,7 +142,7 @@ def setup_page(context: WorkspaceResource, request: Request) -> dict[str, Any]:
     permission=Permission.STORAGE_MANAGE,
 )
 def setup_storage(context: WorkspaceResource, request: Request) -> Any:
-    """Take a provider that needs no settings."""
+    """Connect a provider that needs no settings."""
     form = read_form(StorageForm, request.POST)
     chosen = next((p for p in _ready_providers(request) if form.value and p.name == form.value.provider), None)
     if chosen is None:
@@ -167,7 +167,7 @@ def setup_storage(context: WorkspaceResource, request: Request) -> Any:
     permission=Permission.FEED_EDIT,
 )
 def setup_feed(context: WorkspaceResource, request: Request) -> Any:
-    """Begin with the sample feed."""
+    """Add the sample feed."""
     check_plan_limit(request.db, request.services.settings, request.workspace.workspace_id, PlanLimit.FEEDS)
     return _add_sample(request, "feed", add_sample_feed)
 
@@ -180,7 +180,7 @@ def setup_feed(context: WorkspaceResource, request: Request) -> Any:
     permission=Permission.TEMPLATE_EDIT,
 )
 def setup_template(context: WorkspaceResource, request: Request) -> Any:
-    """Begin with the sample template."""
+    """Add the sample template."""
     return _add_sample(request, "template", add_sample_template)
 
 
@@ -192,7 +192,7 @@ def setup_template(context: WorkspaceResource, request: Request) -> Any:
     permission=Permission.SETTINGS_MANAGE,
 )
 def settings_page(context: WorkspaceResource, request: Request) -> dict[str, Any]:
-    """The workspace's name, and what it asks of its members."""
+    """Show the workspace settings."""
     return {"form": empty_form(), "saved": request.GET.get("done") == "saved"}
 
 
@@ -204,11 +204,11 @@ def settings_page(context: WorkspaceResource, request: Request) -> dict[str, Any
     permission=Permission.SETTINGS_MANAGE,
 )
 def settings_form(context: WorkspaceResource, request: Request) -> Any:
-    """Change them. An admin without a second factor would shut themselves out, so they need one first."""
+    """Save the settings. An admin needs a second factor to require it, or would lose access."""
     form = read_form(SettingsForm, request.POST)
     required = form.value is not None and form.value.second_factor_required
     if required and not request.user.account.has_second_factor:
-        form = form.with_error("second_factor_required", "Set up a code for your own account first")
+        form = form.with_error("second_factor_required", "Turn on two-factor authentication for your own account first")
     if form.value is None:
         request.response.status = 422
         return {"form": form, "saved": False}
@@ -229,13 +229,13 @@ def _add_sample(request: Request, kind: str, add: Callable[[Session, UUID, Provi
 
 
 def works_without_settings(provider: StorageProvider[Any, Any]) -> bool:
-    """Whether a provider works without anything typed in."""
+    """Return whether a provider has no required settings or credentials."""
     models = (provider.settings_model, provider.credentials_model)
     return not any(field.is_required() for model in models for field in model.model_fields.values())
 
 
 def _ready_providers(request: Request) -> list[StorageProvider[Any, Any]]:
-    """The providers that can be used without any settings."""
+    """Return the providers that work without settings."""
     return [provider for provider in request.services.providers if works_without_settings(provider)]
 
 

@@ -1,4 +1,4 @@
-"""Tenants: workspaces, who is a member in which role.
+"""Workspaces (the tenants): members, roles, invitations, the audit log and deletion.
 
-In: the rows, and finding a person's memberships. Not in: what a role may do (resources.py).
+The permissions of each role are defined in resources/permissions.py.
 """

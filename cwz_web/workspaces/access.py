@@ -1,4 +1,4 @@
-"""Which workspaces a person belongs to: one of the few questions that cross workspaces."""
+"""The workspaces of a user: one of the few queries that cross workspaces."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -11,8 +11,13 @@ from cwz_web.workspaces.models import Role
 
 @dataclass(frozen=True)
 class PlanStatus:
-    """What a workspace may do: its plan, whether a payment for it is missing, and whether the workspace can therefore
-    only be looked at. All of it means nothing on an installation without billing."""
+    """The plan of a workspace; without billing, always the default.
+
+    Attributes:
+        plan: Name of the plan.
+        unpaid: Whether a payment is overdue.
+        read_only: Whether the workspace is read-only because of an overdue payment.
+    """
 
     plan: str = "free"
     unpaid: bool = False
@@ -21,7 +26,7 @@ class PlanStatus:
 
 @dataclass(frozen=True)
 class Access:
-    """A person's place in one workspace."""
+    """A user's access to one workspace."""
 
     workspace_id: UUID
     slug: str
@@ -31,10 +36,11 @@ class Access:
     plan_status: PlanStatus
 
 
-def workspaces_of(db: Session, account_id: UUID) -> list[Access]:
-    """The person's workspaces, by name."""
+def list_workspaces(db: Session, account_id: UUID) -> list[Access]:
+    """Return an account's workspaces, by name."""
     rows = db.execute(
-        text("SELECT m.*, s.* FROM memberships_of(:account) m, standing_of(m.workspace_id) s"), {"account": account_id}
+        text("SELECT m.*, s.* FROM memberships_of(:account) m, plan_status_of(m.workspace_id) s"),
+        {"account": account_id},
     )
     return [
         Access(
@@ -49,7 +55,7 @@ def workspaces_of(db: Session, account_id: UUID) -> list[Access]:
     ]
 
 
-def plan_status_of(db: Session, workspace_id: UUID) -> PlanStatus:
-    """What a workspace may do now. Raises NoResultFound."""
-    row = db.execute(text("SELECT * FROM standing_of(:workspace)"), {"workspace": workspace_id}).one()
+def find_plan_status(db: Session, workspace_id: UUID) -> PlanStatus:
+    """Return the current plan status of a workspace. Raises NoResultFound."""
+    row = db.execute(text("SELECT * FROM plan_status_of(:workspace)"), {"workspace": workspace_id}).one()
     return PlanStatus(row.plan, row.unpaid, row.read_only)

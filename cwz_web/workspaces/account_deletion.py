@@ -1,6 +1,6 @@
-"""What becomes of workspaces when a person deletes their account, and the deletion itself once it is due.
+"""Deletion of due accounts, and what it means for their workspaces.
 
-A workspace that would be left without an admin goes with its last one; in any other, only the membership ends.
+A workspace is deleted with its only admin; in any other workspace, only the membership ends.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from cwz_web.accounts import emails
 from cwz_web.accounts.models import Account
 from cwz_web.db.session import enter_workspace
-from cwz_web.notify.tasks import queue_email
+from cwz_web.notify.tasks import enqueue_email
 from cwz_web.workspaces.audit import Actor, record
 from cwz_web.workspaces.deletion import tombstone_account, tombstone_workspace
 from cwz_web.workspaces.models import Role, Workspace
@@ -24,18 +24,23 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class WorkspaceOutcome:
-    """What becomes of one workspace."""
+    """The effect of an account's deletion on one workspace.
+
+    Attributes:
+        is_deleted: Whether the workspace is deleted too; otherwise only the membership ends.
+        other_members: Number of other members.
+    """
 
     workspace_id: UUID
     slug: str
     name: str
     is_deleted: bool
-    others: int
+    other_members: int
 
 
 def workspace_outcomes(db: Session, account_id: UUID) -> list[WorkspaceOutcome]:
-    """What becomes of each of a person's workspaces when the person goes."""
-    rows = db.execute(text("SELECT * FROM fates_of(:account)"), {"account": account_id})
+    """Return the effect of an account's deletion on each of its workspaces."""
+    rows = db.execute(text("SELECT * FROM workspace_outcomes_of(:account)"), {"account": account_id})
     return [
         WorkspaceOutcome(
             row.workspace_id, row.slug, row.name, row.role == Role.ADMIN and row.other_admins == 0, row.others
@@ -45,7 +50,7 @@ def workspace_outcomes(db: Session, account_id: UUID) -> list[WorkspaceOutcome]:
 
 
 def delete_due_accounts(db: Session) -> int:
-    """Delete the accounts whose day has come. Returns how many."""
+    """Delete the accounts that are due. Return their number."""
     due = select(Account).where(Account.delete_at <= datetime.now(UTC)).with_for_update(skip_locked=True)
     accounts = list(db.scalars(due))
     for account in accounts:
@@ -54,13 +59,13 @@ def delete_due_accounts(db: Session) -> int:
 
 
 def _delete(db: Session, account: Account) -> None:
-    for fate in workspace_outcomes(db, account.id):
-        enter_workspace(db, fate.workspace_id)
-        if fate.is_deleted:
-            tombstone_workspace(db, db.get_one(Workspace, fate.workspace_id))
+    for outcome in workspace_outcomes(db, account.id):
+        enter_workspace(db, outcome.workspace_id)
+        if outcome.is_deleted:
+            tombstone_workspace(db, db.get_one(Workspace, outcome.workspace_id))
         else:
-            record(db, fate.workspace_id, Actor(account.id, account.email, ""), "member.leave", account.email)
-    queue_email(db, account.email, emails.deletion_done(account.name))
+            record(db, outcome.workspace_id, Actor(account.id, account.email, ""), "member.leave", account.email)
+    enqueue_email(db, account.email, emails.account_deleted(account.name))
     db.execute(delete(Account).where(Account.id == account.id))
     tombstone_account(db, account.id)
     log.info("account deleted", account=str(account.id))

@@ -1,7 +1,7 @@
-"""The audit log: who did what to which thing, from where. Entries are only ever added, and chained by their digests.
+"""The audit log of a workspace: append-only entries, chained by their digests.
 
-An entry's digest is SHA-256 over the digest before it and the entry itself as JSON with sorted keys (RFC 8785 in
-spirit: one form for one content). `first_break` reads the chain again.
+An entry's digest is the SHA-256 of the previous digest and the entry itself as JSON with sorted keys (a canonical form
+in the sense of RFC 8785). `find_chain_break` verifies the chain.
 """
 
 import hashlib
@@ -18,14 +18,14 @@ from sqlalchemy.orm import Session
 from cwz_web.spreadsheets import csv_line
 from cwz_web.workspaces.models import AuditEntry, Workspace
 
-PAGE = 50
-BEGINNING = "0" * 64
+PAGE_SIZE = 50
+INITIAL_DIGEST = "0" * 64
 COLUMNS = ("number", "at", "actor", "action", "target", "details", "address", "digest")
 
 
 @dataclass(frozen=True)
 class Actor:
-    """Who acts: a person, as they are called at that time; and from which network address."""
+    """The user who acts: account, name at that time, and IP address."""
 
     account_id: UUID | None
     label: str
@@ -34,7 +34,7 @@ class Actor:
 
 @dataclass(frozen=True)
 class AuditFilter:
-    """Which entries to show; whatever is empty does not restrict."""
+    """A filter of entries; empty values match everything."""
 
     actor: str = ""
     action: str = ""
@@ -45,19 +45,22 @@ class AuditFilter:
 def record(
     db: Session, workspace_id: UUID, actor: Actor, action: str, target: str, details: dict[str, Any] | None = None
 ) -> None:
-    """Add an entry in the transaction that does what it tells of.
+    """Add an entry, in the transaction of the action.
 
-    Arguments:
-        action: the field's word and a verb, such as `member.remove`.
-        target: what it was done to, in words that people recognise.
-        details: what else matters, for JSON; never a secret.
+    Args:
+        db: The database session.
+        workspace_id: The workspace.
+        actor: The user who acts.
+        action: Area and verb, such as `member.remove`; audit_labels.py has its label.
+        target: The name of the object.
+        details: Further JSON values; never a secret.
     """
-    # One entry of a workspace at a time: each needs the one before it.
+    # Serializes the entries of a workspace, since each contains the digest of the previous one.
     db.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(str(workspace_id), 0))))
-    last = db.scalar(_newest_first(workspace_id).limit(1))
+    previous = db.scalar(_newest_first(workspace_id).limit(1))
     entry = AuditEntry(
         workspace_id=workspace_id,
-        number=last.number + 1 if last else 1,
+        number=previous.number + 1 if previous else 1,
         at=datetime.now(UTC),
         actor_id=actor.account_id,
         actor=actor.label,
@@ -66,23 +69,23 @@ def record(
         details=details or {},
         address=actor.address,
     )
-    entry.digest = _digest(last.digest if last else BEGINNING, entry)
+    entry.digest = _digest(previous.digest if previous else INITIAL_DIGEST, entry)
     db.add(entry)
     db.flush()
 
 
-def entries_before(
-    db: Session, workspace_id: UUID, wanted: AuditFilter, before: int | None = None, limit: int = PAGE
+def list_entries(
+    db: Session, workspace_id: UUID, filters: AuditFilter, before: int | None = None, limit: int = PAGE_SIZE
 ) -> list[AuditEntry]:
-    """A page of the log, the newest first."""
-    query = _filtered(workspace_id, wanted)
+    """Return a page of entries, the newest first."""
+    query = _filtered(workspace_id, filters)
     if before is not None:
         query = query.where(AuditEntry.number < before)
     return list(db.scalars(query.limit(limit)))
 
 
-def actions_of(db: Session, workspace_id: UUID) -> list[str]:
-    """The actions that the log has, for the filter."""
+def list_actions(db: Session, workspace_id: UUID) -> list[str]:
+    """Return the actions that occur in the log, for the filter."""
     return list(
         db.scalars(
             select(AuditEntry.action)
@@ -93,10 +96,10 @@ def actions_of(db: Session, workspace_id: UUID) -> list[str]:
     )
 
 
-def first_break(db: Session, workspace_id: UUID) -> int | None:
-    """The number of the first entry that does not follow from the one before it; None when the chain is whole."""
+def find_chain_break(db: Session, workspace_id: UUID) -> int | None:
+    """Return the number of the first entry that breaks the chain, or None if the chain is intact."""
     workspace = db.get_one(Workspace, workspace_id)
-    digest = workspace.audit_digest or BEGINNING  # of the newest entry that has grown too old, if one has
+    digest = workspace.audit_digest or INITIAL_DIGEST  # of the newest entry that retention has deleted
     entries = select(AuditEntry).where(AuditEntry.workspace_id == workspace_id).order_by(AuditEntry.number)
     with db.scalars(entries.execution_options(yield_per=500)) as found:
         for number, entry in enumerate(found, start=workspace.audit_dropped + 1):
@@ -106,10 +109,10 @@ def first_break(db: Session, workspace_id: UUID) -> int | None:
     return None
 
 
-def as_csv(db: Session, workspace_id: UUID, wanted: AuditFilter) -> Iterator[bytes]:
-    """The log as CSV (RFC 4180), the newest first, in parts; no cell is a formula."""
+def export_csv(db: Session, workspace_id: UUID, filters: AuditFilter) -> Iterator[bytes]:
+    """Yield the log as CSV (RFC 4180), the newest entry first; cells cannot be formulas."""
     yield csv_line(COLUMNS)
-    with db.scalars(_filtered(workspace_id, wanted).execution_options(yield_per=500)) as found:
+    with db.scalars(_filtered(workspace_id, filters).execution_options(yield_per=500)) as found:
         for entry in found:
             details = json.dumps(entry.details, ensure_ascii=False, sort_keys=True) if entry.details else ""
             values = (entry.number, entry.at.isoformat(), entry.actor, entry.action, entry.target, details)
@@ -120,16 +123,16 @@ def _newest_first(workspace_id: UUID) -> Select[AuditEntry]:
     return select(AuditEntry).where(AuditEntry.workspace_id == workspace_id).order_by(AuditEntry.number.desc())
 
 
-def _filtered(workspace_id: UUID, wanted: AuditFilter) -> Select[AuditEntry]:
+def _filtered(workspace_id: UUID, filters: AuditFilter) -> Select[AuditEntry]:
     query = _newest_first(workspace_id)
-    if wanted.actor:
-        query = query.where(AuditEntry.actor.icontains(wanted.actor, autoescape=True))
-    if wanted.action:
-        query = query.where(AuditEntry.action == wanted.action)
-    if wanted.since:
-        query = query.where(AuditEntry.at >= datetime(*wanted.since.timetuple()[:3], tzinfo=UTC))
-    if wanted.until:
-        query = query.where(AuditEntry.at < datetime(*wanted.until.timetuple()[:3], tzinfo=UTC) + timedelta(days=1))
+    if filters.actor:
+        query = query.where(AuditEntry.actor.icontains(filters.actor, autoescape=True))
+    if filters.action:
+        query = query.where(AuditEntry.action == filters.action)
+    if filters.since:
+        query = query.where(AuditEntry.at >= datetime(*filters.since.timetuple()[:3], tzinfo=UTC))
+    if filters.until:
+        query = query.where(AuditEntry.at < datetime(*filters.until.timetuple()[:3], tzinfo=UTC) + timedelta(days=1))
     return query
 
 

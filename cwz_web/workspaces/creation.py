@@ -1,4 +1,4 @@
-"""A new workspace, with the person who made it as its admin."""
+"""Creation of workspaces."""
 
 import re
 
@@ -19,22 +19,32 @@ class SlugTakenError(Exception):
     """Another workspace has this slug."""
 
 
-def clean_slug(text: str) -> str:
-    """A slug that can stand in an address. Raises ValueError with a message for people."""
+def validate_slug(text: str) -> str:
+    """Return a slug that is valid in a URL.
+
+    Raises:
+        ValueError: The slug is invalid or reserved; the message can be shown in a form.
+    """
     if not SLUG.match(text) or "--" in text:
-        raise ValueError("Use 3 to 40 small letters, digits and single hyphens; begin and end with a letter or digit")
+        raise ValueError(
+            "Use 3 to 40 lowercase letters, digits and single hyphens, and start and end with a letter or digit"
+        )
     if text in RESERVED:
-        raise ValueError("This word is reserved; choose another one")
+        raise ValueError("This URL is reserved. Choose another one")
     return text
 
 
 def suggest_slug(name: str) -> str:
-    """A slug for a name."""
+    """Return a slug for a name."""
     return slugify(name, max_length=40, word_boundary=True)
 
 
 def create_workspace(db: Session, account: Account, *, name: str, slug: str) -> Workspace:
-    """Make a workspace; the session has entered it afterwards. Raises SlugTakenError."""
+    """Create a workspace with the account as its admin, and enter it with the session.
+
+    Raises:
+        SlugTakenError: Another workspace has this slug.
+    """
     workspace = Workspace(id=uuid7(), name=name, slug=slug)
     enter_workspace(db, workspace.id)
     try:

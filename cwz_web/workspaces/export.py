@@ -1,28 +1,30 @@
-"""Everything that is tied to a person, as JSON; no hash and no secret is part of it."""
+"""Export of a user's personal data, without hashes and secrets."""
 
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cwz_web.accounts.google import identities_of
-from cwz_web.accounts.models import Account, SignIn, account_columns
-from cwz_web.accounts.second_factor import recovery_codes_left
+from cwz_web.accounts.google import list_identities
+from cwz_web.accounts.models import Account, LoginSession, account_columns
+from cwz_web.accounts.second_factor import count_recovery_codes
 from cwz_web.db.session import enter_workspace
-from cwz_web.workspaces.access import Access, workspaces_of
+from cwz_web.workspaces.access import Access, list_workspaces
 from cwz_web.workspaces.models import AuditEntry
 
 
 def export_account(db: Session, account: Account) -> dict[str, Any]:
-    """The account, its sign-ins, its Google accounts, its workspaces, and what the person did in each."""
-    sign_ins = db.scalars(select(SignIn).where(SignIn.account_id == account.id).order_by(SignIn.created_at))
+    """Return the account, its sessions, Google accounts and workspaces, and its audit entries in each."""
+    sessions = db.scalars(
+        select(LoginSession).where(LoginSession.account_id == account.id).order_by(LoginSession.created_at)
+    )
     return {
-        "account": {**account_columns(account), "recovery_codes_left": recovery_codes_left(db, account)},
+        "account": {**account_columns(account), "recovery_codes_left": count_recovery_codes(db, account)},
         "google": [
-            {"subject": known.subject, "email": known.email, "linked_at": known.created_at}
-            for known in identities_of(db, account)
+            {"subject": identity.subject, "email": identity.email, "linked_at": identity.created_at}
+            for identity in list_identities(db, account)
         ],
-        "sign_ins": [
+        "sessions": [
             {
                 "at": session.created_at,
                 "last_seen_at": session.last_seen_at,
@@ -30,13 +32,13 @@ def export_account(db: Session, account: Account) -> dict[str, Any]:
                 "address": session.address,
                 "browser": session.user_agent,
             }
-            for session in sign_ins
+            for session in sessions
         ],
-        "workspaces": [_of_workspace(db, account, access) for access in workspaces_of(db, account.id)],
+        "workspaces": [_export_workspace(db, account, access) for access in list_workspaces(db, account.id)],
     }
 
 
-def _of_workspace(db: Session, account: Account, access: Access) -> dict[str, Any]:
+def _export_workspace(db: Session, account: Account, access: Access) -> dict[str, Any]:
     enter_workspace(db, access.workspace_id)
     entries = db.scalars(
         select(AuditEntry)
@@ -47,7 +49,7 @@ def _of_workspace(db: Session, account: Account, access: Access) -> dict[str, An
         "slug": access.slug,
         "name": access.name,
         "role": access.role,
-        "done": [
+        "activity": [
             {
                 "at": entry.at,
                 "action": entry.action,

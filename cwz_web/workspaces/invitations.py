@@ -1,4 +1,4 @@
-"""Invitations: an admin names an address and a role, its owner follows a link, and is a member."""
+"""Invitations of members by email."""
 
 import secrets
 from dataclasses import dataclass
@@ -14,17 +14,18 @@ from cwz_web.db.session import enter_workspace
 from cwz_web.workspaces.models import Invitation, Membership, Role, Workspace
 
 LIFETIME = timedelta(days=7)
-MOST_OPEN = 200
+MAX_OPEN_INVITATIONS = 200
 
 
 class InvitationError(Exception):
-    """The person cannot be invited, or the invitation not be accepted; the message is for people."""
+    """The invitation cannot be sent or accepted; the message can be shown in a form."""
 
 
 def invite(db: Session, workspace_id: UUID, *, email: str, role: Role, invited_by: Account) -> Invitation:
-    """Invite the owner of an address. Inviting again renews an open invitation, and its older link is dead.
+    """Create an invitation, or renew an open one, whose previous link becomes invalid.
 
-    Raises InvitationError.
+    Raises:
+        InvitationError: The address belongs to a member, or too many invitations are open.
     """
     member = (
         select(Membership.account_id)
@@ -32,11 +33,11 @@ def invite(db: Session, workspace_id: UUID, *, email: str, role: Role, invited_b
         .where(Membership.workspace_id == workspace_id, has_email(email))
     )
     if db.scalar(member) is not None:
-        raise InvitationError("This person is a member already")
-    known = db.scalar(_open(workspace_id).where(func.lower(Invitation.email) == email.lower()))
-    if known is None and len(list_invitations(db, workspace_id)) >= MOST_OPEN:
-        raise InvitationError(f"{MOST_OPEN} invitations are open; take some back first")
-    invitation = known or Invitation(workspace_id=workspace_id, email=email)
+        raise InvitationError("This person is already a member")
+    existing = db.scalar(_open(workspace_id).where(func.lower(Invitation.email) == email.lower()))
+    if existing is None and len(list_invitations(db, workspace_id)) >= MAX_OPEN_INVITATIONS:
+        raise InvitationError(f"A workspace can have at most {MAX_OPEN_INVITATIONS} open invitations. Revoke one first")
+    invitation = existing or Invitation(workspace_id=workspace_id, email=email)
     invitation.role, invitation.invited_by = role, invited_by.id
     invitation.digest, invitation.expires_at = None, datetime.now(UTC) + LIFETIME
     db.add(invitation)
@@ -44,34 +45,34 @@ def invite(db: Session, workspace_id: UUID, *, email: str, role: Role, invited_b
     return invitation
 
 
-def make_link(invitation: Invitation) -> str:
-    """What the mail's link holds: 32 random bytes as hex; any earlier one is dead."""
-    plain = secrets.token_hex(32)
-    invitation.digest = digest(plain)
-    return plain
+def create_token(invitation: Invitation) -> str:
+    """Return the token of a new link (32 random bytes as hex); an earlier link becomes invalid."""
+    token = secrets.token_hex(32)
+    invitation.digest = digest(token)
+    return token
 
 
 def list_invitations(db: Session, workspace_id: UUID) -> list[Invitation]:
-    """The invitations that nobody has answered, the newest first; those that are too old as well."""
+    """Return the pending invitations, including expired ones, the newest first."""
     return list(db.scalars(_open(workspace_id).order_by(Invitation.id.desc())))
 
 
-def take_back(invitation: Invitation) -> None:
-    """Make an invitation worthless."""
+def revoke_invitation(invitation: Invitation) -> None:
+    """Revoke an invitation."""
     invitation.ended_at = datetime.now(UTC)
 
 
-def find_invitation(db: Session, link: str) -> tuple[Invitation, Workspace] | None:
-    """The open invitation that a link holds, with its workspace, which the session then has entered."""
+def find_invitation(db: Session, token: str) -> tuple[Invitation, Workspace] | None:
+    """Return the open invitation of a token with its workspace, which the session enters, or None."""
     found = db.execute(
-        text("SELECT workspace_id, id FROM workspace_of_invitation(:digest)"), {"digest": digest(link)}
+        text("SELECT workspace_id, id FROM workspace_of_invitation(:digest)"), {"digest": digest(token)}
     ).one_or_none()
     return _open_one(db, found.workspace_id, found.id) if found else None
 
 
 @dataclass(frozen=True)
 class OpenInvitation:
-    """An invitation, as the person who is invited sees it."""
+    """An invitation as the invited user sees it."""
 
     workspace_id: UUID
     id: UUID
@@ -79,22 +80,28 @@ class OpenInvitation:
     role: Role
 
 
-def open_invitations_of(db: Session, account: Account) -> list[OpenInvitation]:
-    """The invitations that wait for a person, whose address is proved: they need no link for these."""
+def list_open_invitations(db: Session, account: Account) -> list[OpenInvitation]:
+    """Return the open invitations to an account's verified address; they can be accepted without their link."""
     rows = db.execute(text("SELECT * FROM open_invitations_of(:address)"), {"address": account.email})
     return [OpenInvitation(row.workspace_id, row.id, row.name, Role(row.role)) for row in rows]
 
 
-def invitation_for(db: Session, account: Account, invitation_id: UUID) -> tuple[Invitation, Workspace] | None:
-    """One of those, with its workspace, which the session then has entered."""
-    found = next((known for known in open_invitations_of(db, account) if known.id == invitation_id), None)
+def find_open_invitation(db: Session, account: Account, invitation_id: UUID) -> tuple[Invitation, Workspace] | None:
+    """Return one of an account's open invitations with its workspace, which the session enters, or None."""
+    found = next(
+        (invitation for invitation in list_open_invitations(db, account) if invitation.id == invitation_id), None
+    )
     return _open_one(db, found.workspace_id, found.id) if found else None
 
 
-def accept(db: Session, invitation: Invitation, account: Account) -> None:
-    """Make a person a member. Raises InvitationError when the invitation is for another address."""
+def accept_invitation(db: Session, invitation: Invitation, account: Account) -> None:
+    """Add the account as a member.
+
+    Raises:
+        InvitationError: The invitation is for another email address.
+    """
     if account.email.lower() != invitation.email.lower():
-        raise InvitationError(f"This invitation is for {invitation.email}")
+        raise InvitationError(f"This invitation is for {invitation.email}. Sign in with that account to accept it")
     if db.get(Membership, (invitation.workspace_id, account.id)) is None:
         db.add(Membership(workspace_id=invitation.workspace_id, account_id=account.id, role=invitation.role))
     invitation.ended_at = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""Tables of workspaces, their members, invitations, and what was done in them."""
+"""Models of workspaces, members, invitations, audit entries and tombstones."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -14,7 +14,7 @@ from cwz_web.db.base import Base, Timestamped, WorkspaceOwned
 
 
 class Role(StrEnum):
-    """What a member is in a workspace; the permissions of each stand in resources.py."""
+    """The role of a member; resources/permissions.py defines the permissions of each."""
 
     ADMIN = "admin"
     SUPPORT = "support"
@@ -22,15 +22,20 @@ class Role(StrEnum):
 
     @property
     def label(self) -> str:
-        return {"admin": "Workspace Admin", "support": "Support Agent", "user": "User"}[self.value]
+        """Return the name shown in the interface."""
+        return {"admin": "Workspace admin", "support": "Support agent", "user": "User"}[self.value]
 
 
 class Workspace(Timestamped, Base):
-    """A tenant. Its slug stands in every address.
+    """A tenant.
 
-    Addresses may be signed with its keys from `signing_oldest` to `signing_number` (generation/signed_urls.py). From
-    `read_only_from` on it can be looked at and no more: its plan was not paid (billing/). The entries of its audit log
-    up to `audit_dropped` have grown too old; `audit_digest` is what the first one that is left follows.
+    Attributes:
+        slug: Part of the workspace's URLs.
+        signing_number: Number of the newest key for signed URLs (generation/signed_urls.py).
+        signing_oldest: Number of the oldest valid key.
+        read_only_from: When the workspace becomes read-only because of an overdue payment (billing/).
+        audit_dropped: Number of the last audit entry that retention has deleted.
+        audit_digest: Digest of that entry, from which the chain continues.
     """
 
     __tablename__ = "workspaces"
@@ -48,7 +53,7 @@ class Workspace(Timestamped, Base):
 
 
 class Membership(Timestamped, Base):
-    """That a person belongs to a workspace."""
+    """The membership of an account in a workspace."""
 
     __tablename__ = "memberships"
 
@@ -62,9 +67,9 @@ class Membership(Timestamped, Base):
 
 
 class Invitation(WorkspaceOwned, Base):
-    """A link in a mail that makes the owner of an address a member, once.
+    """An invitation of an email address to a workspace.
 
-    Only the SHA-256 of the link is kept; there is none before its mail has left.
+    `digest` is the SHA-256 of the link's token; NULL until the email is sent.
     """
 
     __tablename__ = "invitations"
@@ -80,7 +85,7 @@ class Invitation(WorkspaceOwned, Base):
 
     @property
     def is_open(self) -> bool:
-        """Whether it can still be accepted: neither accepted, nor taken back, nor too old."""
+        """Return whether it can be accepted: neither accepted, nor revoked, nor expired."""
         return self.ended_at is None and datetime.now(UTC) < self.expires_at
 
 
@@ -95,9 +100,9 @@ Index("ix_invitations_email", func.lower(Invitation.email))
 
 
 class AuditEntry(Base):
-    """Who did what to which thing, from where. Never changed and never removed: the application's role may only add.
+    """An action of a user. The application's database role may only insert entries.
 
-    `digest` covers the entry and the digest of the one before it (audit.py), so that a change anywhere shows.
+    `digest` covers the entry and the digest of the previous one (audit.py), which makes changes detectable.
     """
 
     __tablename__ = "audit_entries"
@@ -120,10 +125,10 @@ class AuditEntry(Base):
 
 
 class Tombstone(Base):
-    """That a workspace or an account was deleted: at once for people, and for good from `purge_at` on.
+    """The record of a deleted workspace or account, which is purged from `purge_at` on.
 
-    It outlives what it stands for, so that a backup from before does not bring that back; then it names nobody.
-    `report` says what the purge removed.
+    It outlives the purge, so that restoring an older backup does not restore the data; the name is cleared then.
+    `report` lists what the purge deleted.
     """
 
     __tablename__ = "tombstones"

@@ -56,9 +56,7 @@ def installation(
     installation.stop()
 
 
-def test_subscribing_activates_plan(
-    page: Page, stripe: StripeServer, installation: Installation
-) -> None:
+def test_subscribing_activates_plan(page: Page, stripe: StripeServer, installation: Installation) -> None:
     page.get_by_role("link", name="Billing").click()
     expect(page.get_by_text("of 100", exact=False).first).to_be_visible()
     page.get_by_role("button", name=re.compile("a month")).first.click()
@@ -98,9 +96,9 @@ def test_slack_is_connected_configured_and_disconnected(page: Page, slack: Slack
 
 def test_workspace_export_is_downloaded(page: Page) -> None:
     page.goto("/w/demo/settings")
-    page.get_by_role("link", name="Export everything").click()
-    page.get_by_label("With every finished image").check()
-    page.get_by_role("button", name="Make an export").click()
+    page.get_by_role("link", name="Export data").click()
+    page.get_by_label("Include images").check()
+    page.get_by_role("button", name="Start export").click()
     download = page.get_by_role("link", name="Download")
     expect(download).to_be_visible(timeout=60_000)  # the page polls
     with page.expect_download() as found:
@@ -112,11 +110,11 @@ def test_workspace_export_is_downloaded(page: Page) -> None:
 
 def test_workspace_is_deleted_and_restored(page: Page) -> None:
     page.goto("/w/demo/settings")
-    page.get_by_role("link", name="Delete this workspace").click()
+    page.get_by_role("link", name="Delete workspace").click()
     page.get_by_label("Type Harbour Goods to confirm").fill("Harbour Goods")
-    page.get_by_role("button", name="Delete this workspace").click()
-    expect(page.get_by_role("status")).to_contain_text("Nobody can reach it any more")
-    page.get_by_role("button", name="Bring back").click()
+    page.get_by_role("button", name="Delete workspace").click()
+    expect(page.get_by_role("status")).to_contain_text("Workspace deleted.")
+    page.get_by_role("button", name=re.compile("^Restore")).click()
     page.wait_for_url("**/w/demo")
 
 

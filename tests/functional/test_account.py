@@ -38,7 +38,7 @@ def reload(make: Factory, account: Account) -> Account | None:
 def test_a_name_is_changed(app: TestApp, account: Account) -> None:
     form = form_of(app.get("/account"), "/account/profile")
     form["name"] = "Another Name"
-    assert "Your name is changed" in form.submit().follow().text
+    assert "Name saved" in form.submit().follow().text
     assert app.get("/account").forms[1]["name"].value == "Another Name"
 
 
@@ -50,7 +50,7 @@ def test_a_password_is_changed_and_every_other_session_ends(
     stale = app.cookies["cwz_session"]
     form = form_of(app.get("/account"), "/account/password")
     form["current"], form["password"] = PASSWORD, GOOD
-    assert "Your password is changed" in form.submit(status=303).follow().text
+    assert "Password changed" in form.submit(status=303).follow().text
     assert app.get("/account").status_int == 200, "this browser stays signed in"
     assert elsewhere.get("/account").status_int == 303
     elsewhere.set_cookie("cwz_session", stale)
@@ -62,8 +62,8 @@ def test_a_password_is_changed_and_every_other_session_ends(
 @pytest.mark.parametrize(
     ("current", "password", "field", "message"),
     [
-        ("wrong", GOOD, "current", "not your password"),
-        ("", GOOD, "current", "fill this in"),
+        ("wrong", GOOD, "current", "Incorrect password"),
+        ("", GOOD, "current", "Enter a value"),
         (PASSWORD, "short", "password", "at least 10"),
         (PASSWORD, "password123", "password", "easy to guess"),
     ],
@@ -86,7 +86,7 @@ def test_an_address_is_changed_by_a_link_in_the_new_mailbox(
     form["email"], form["email_password"] = "new@example.org", PASSWORD
     form.submit(status=303)
     link = mailbox.link("new@example.org")
-    assert "Waiting for new@example.org" in app.get("/account").text
+    assert "Waiting for confirmation of new@example.org" in app.get("/account").text
     unchanged = reload(make, account)
     assert unchanged is not None
     assert unchanged.email == account.email
@@ -98,14 +98,14 @@ def test_an_address_is_changed_by_a_link_in_the_new_mailbox(
     app.get(link, status=404)
 
 
-def test_an_address_that_is_taken_is_answered_alike_and_its_owner_told(
+def test_an_address_that_is_taken_is_answered_alike_and_its_owner_exported(
     app: TestApp, make: Factory, mailbox: Mailbox, account: Account
 ) -> None:
     other = make.account()
     form = form_of(app.get("/account"), "/account/email")
     form["email"], form["email_password"] = other.email, PASSWORD
     assert form.submit(status=303).location.endswith("done=asked-email")
-    assert "have a ConnectWyze account already" in mailbox.last(other.email)["Subject"]
+    assert "already have a ConnectWyze account" in mailbox.last(other.email)["Subject"]
 
 
 def test_an_address_that_is_taken_meanwhile_is_not_changed(
@@ -125,7 +125,7 @@ def test_an_address_that_is_taken_meanwhile_is_not_changed(
 def test_an_address_is_not_changed_without_the_password(app: TestApp, mailbox: Mailbox, account: Account) -> None:
     form = form_of(app.get("/account"), "/account/email")
     form["email"], form["email_password"] = "new@example.org", "wrong"
-    assert "not your password" in form.submit(status=422).text
+    assert "Incorrect password" in form.submit(status=422).text
     assert mailbox.emails() == []
 
 
@@ -135,7 +135,7 @@ def test_sessions_are_listed_and_ended_one_by_one(app: TestApp, account: Account
     page = app.get("/account")
     assert "Safari on iPhone" in page.text
     assert "192.0.2.7" in page.text
-    assert "This one" in page.text
+    assert "This browser" in page.text
     form = next(form for form in page.forms.values() if form.action.endswith("/end"))
     form.submit(status=303)
     assert phone.get("/account").status_int == 303
@@ -213,7 +213,7 @@ def test_a_code_is_asked_for_once_it_is_on(app: TestApp, mailbox: Mailbox, accou
     assert len(codes) == len(set(codes)) == 10
     assert "is now on" in mailbox.last(account.email)["Subject"]
     other = TestApp(app.app)
-    assert "wrong" in sign_in_with(other, account, "000000", 422).html.find(id="code-error").text
+    assert "not valid" in sign_in_with(other, account, "000000", 422).html.find(id="code-error").text
     assert other.get("/account").status_int == 303, "the password alone opens nothing"
     sign_in_with(other, account, totp.now(), 303)
     assert other.get("/account").status_int == 200
@@ -244,13 +244,13 @@ def test_a_code_counts_once(app: TestApp, account: Account) -> None:
     sign_in_with(TestApp(app.app), account, code, 422)
 
 
-def test_a_recovery_code_counts_once_and_its_use_is_told(
+def test_a_recovery_code_counts_once_and_its_use_is_exported(
     app: TestApp, make: Factory, mailbox: Mailbox, account: Account
 ) -> None:
     _, codes = turn_on(app)
     sign_in_with(TestApp(app.app), account, codes[3].upper(), 303)
     sign_in_with(TestApp(app.app), account, codes[3], 422)
-    assert "9 are left" in text_of(mailbox.last(account.email))
+    assert "Codes left: 9" in text_of(mailbox.last(account.email))
     with make.database.transaction() as db:
         kept = db.scalars(select(RecoveryCode.digest)).all()
     assert not set(kept) & {code.replace("-", "") for code in codes}
@@ -356,11 +356,11 @@ def test_the_export_holds_what_is_tied_to_the_account_and_no_secret(app: TestApp
     form.submit()
     answer = app.get("/account/export")
     assert "attachment" in answer.headers["Content-Disposition"]
-    told = json.loads(answer.text)
-    assert told["account"]["email"] == account.email
-    assert told["workspaces"][0]["slug"] == space.slug
-    assert told["workspaces"][0]["done"][0]["target"] == "A key of mine"
-    assert len(told["sign_ins"]) == 1
+    exported = json.loads(answer.text)
+    assert exported["account"]["email"] == account.email
+    assert exported["workspaces"][0]["slug"] == space.slug
+    assert exported["workspaces"][0]["activity"][0]["target"] == "A key of mine"
+    assert len(exported["sessions"]) == 1
     assert account.password_hash is not None
     assert account.password_hash not in answer.text
 
@@ -383,7 +383,7 @@ def test_a_deletion_can_be_cancelled(app: TestApp, make: Factory, mailbox: Mailb
     now = reload(make, account)
     assert now is not None
     assert now.delete_at is None
-    assert "stays" in mailbox.last(account.email)["Subject"]
+    assert "was canceled" in mailbox.last(account.email)["Subject"]
 
 
 def test_a_deletion_takes_the_password_and_the_address(app: TestApp, make: Factory, account: Account) -> None:
@@ -405,8 +405,8 @@ def test_after_thirty_days_everything_of_the_person_is_gone(app: TestApp, make: 
         db.add(Membership(workspace_id=shared.id, account_id=account.id, role=Role.ADMIN))
     sign_in(app, account)
     page = app.get("/account/delete").text
-    assert f"{alone.name} is deleted with you" in page
-    assert f"{shared.name} stays" in page
+    assert f"{alone.name} is deleted too" in page
+    assert f"{shared.name} is kept" in page
     ask_for_deletion(app, account)
     with make.database.transaction() as db:
         assert delete_due_accounts(db) == 0

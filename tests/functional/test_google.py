@@ -198,7 +198,7 @@ def test_a_google_account_of_somebody_else_is_not_linked(app: TestApp, make: Fac
 def test_whoever_has_no_password_can_not_unlink(app: TestApp) -> None:
     go(app, "g1|ada@example.org|true")
     form = next(form for form in app.get("/account").forms.values() if form.action == "/account/unlink-google")
-    assert "Set a password first" in form.submit(status=422).text
+    assert "Set a password before you unlink Google" in form.submit(status=422).text
 
 
 def test_a_first_password_needs_a_fresh_sign_in(app: TestApp, make: Factory) -> None:
@@ -271,7 +271,7 @@ def test_a_provider_that_is_down_is_said_plainly(kept_services: Services, servic
     google = GoogleProvider("http://127.0.0.1:9/.well-known/openid-configuration", *CLIENT, CALLBACK)
     app = TestApp(create_app(dataclasses.replace(kept_services, google=google)))
     assert app.get("/signin/google").location == "http://localhost/signin?done=google"
-    assert "Google did not let you in" in app.get("/signin?done=google").text
+    assert "Sign-in with Google failed" in app.get("/signin?done=google").text
 
 
 def test_without_settings_there_is_no_google(wsgi: Any, services: Services) -> None:

@@ -66,7 +66,7 @@ def test_somebody_chooses_in_their_account(
     essential = mailbox.last(admin.email)
     assert essential["Subject"] == "Essential"
     assert "List-Unsubscribe" not in essential
-    assert "No more mails" not in text_of(essential)
+    assert "Unsubscribe" not in text_of(essential)
 
 
 def test_a_link_ends_a_topic_without_signing_in(
@@ -79,7 +79,7 @@ def test_a_link_ends_a_topic_without_signing_in(
     assert link in text_of(mail)
     html = mail.get_body(("html",))
     assert html is not None
-    assert "No more mails about this" in html.get_content()
+    assert "Unsubscribe" in html.get_content()
     page = app.get(link)
     assert TOPIC_LABELS[Topic.FEEDS] in page.text
     assert "feeds" not in muted(make, admin), "a scanner that follows links ends nothing"
@@ -136,7 +136,7 @@ def test_who_began_a_run_hears_of_its_end_when_they_want(
             notify_run_finished(db, mine)
     [mail] = mailbox.emails()
     assert mail["To"] == admin.email
-    assert "images are missing" in mail["Subject"]
+    assert "failed images" in mail["Subject"]
     assert f"http://localhost/w/{space.slug}/runs/{run.id}" in text_of(mail)
 
 

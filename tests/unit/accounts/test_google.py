@@ -9,10 +9,10 @@ from joserfc.jwk import KeySet, OctKey, RSAKey
 
 from cwz_web.accounts.google import (
     EmailNotVerifiedByProviderError,
-    GooglePerson,
+    GoogleProfile,
     GoogleSignInError,
     read_id_token,
-    vouched_person,
+    verified_profile,
 )
 
 KEY = RSAKey.generate_key(2048, {"kid": "k1"})
@@ -37,7 +37,7 @@ def read(claims: dict[str, Any], key: Any = KEY, header: dict[str, str] | None =
 
 
 def test_a_good_token_is_read() -> None:
-    assert vouched_person(read(GOOD)) == GooglePerson("https://id.test", "7", "ada@example.org", "ada")
+    assert verified_profile(read(GOOD)) == GoogleProfile("https://id.test", "7", "ada@example.org", "ada")
     assert read(GOOD | {"aud": ["us"], "azp": "us"})["sub"] == "7"
 
 
@@ -80,15 +80,15 @@ def test_a_token_by_another_key_or_algorithm_is_refused() -> None:
 @pytest.mark.parametrize("vouched", [False, None, "true", "false", 1, [True]])
 def test_only_true_vouches_for_an_address(vouched: object) -> None:
     with pytest.raises(EmailNotVerifiedByProviderError):
-        vouched_person(GOOD | {"email_verified": vouched})
+        verified_profile(GOOD | {"email_verified": vouched})
 
 
 @pytest.mark.parametrize("email", [None, "", "no address", ["a@example.org"], "a@example.org,b@example.org"])
 def test_an_address_that_is_none_is_refused(email: object) -> None:
     with pytest.raises(EmailNotVerifiedByProviderError):
-        vouched_person(GOOD | {"email": email})
+        verified_profile(GOOD | {"email": email})
 
 
 def test_a_name_that_could_not_stand_in_a_page_is_left_out() -> None:
-    assert vouched_person(GOOD | {"name": "Ada\x00Lovelace"}).name == "ada"
-    assert vouched_person(GOOD | {"name": 7}).name == "ada"
+    assert verified_profile(GOOD | {"name": "Ada\x00Lovelace"}).name == "ada"
+    assert verified_profile(GOOD | {"name": 7}).name == "ada"

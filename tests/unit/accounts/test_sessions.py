@@ -10,7 +10,7 @@ from joserfc import jwt
 from joserfc.jwk import OctKey
 from sqlalchemy import update
 
-from cwz_web.accounts.models import Account, SignIn
+from cwz_web.accounts.models import Account, LoginSession
 from cwz_web.accounts.sessions import (
     ABSOLUTE_LIMIT,
     IDLE_LIMIT,
@@ -20,7 +20,7 @@ from cwz_web.accounts.sessions import (
     end_all_sessions,
     end_session,
     find_session,
-    live_sessions,
+    list_sessions,
     session_token,
     start_session,
 )
@@ -36,7 +36,7 @@ def start(make: Factory, account: Account) -> str:
         return start_session(db, db.get_one(Account, account.id), TOKENS, address="192.0.2.1", user_agent="Test")[1]
 
 
-def find(make: Factory, token: str, tokens: BrowserTokens = TOKENS) -> SignIn | None:
+def find(make: Factory, token: str, tokens: BrowserTokens = TOKENS) -> LoginSession | None:
     with make.database.transaction() as db:
         return find_session(db, token, tokens)
 
@@ -80,7 +80,7 @@ def test_all_sessions_but_one_end_and_that_one_needs_a_new_token(make: Factory) 
     assert [find(make, token) for token in tokens] == [None] * 3
     assert find(make, fresh) is not None
     with make.database.transaction() as db:
-        assert [session.id for session in live_sessions(db, account.id)] == [kept.id]
+        assert [session.id for session in list_sessions(db, account.id)] == [kept.id]
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,8 @@ def test_a_session_ends_by_itself(make: Factory, column: dict[str, timedelta]) -
     token = start(make, account)
     [(name, limit)] = column.items()
     with make.database.transaction() as db:
-        db.execute(update(SignIn).values({name: datetime.now(UTC) - limit}))
-        assert live_sessions(db, account.id) == []
+        db.execute(update(LoginSession).values({name: datetime.now(UTC) - limit}))
+        assert list_sessions(db, account.id) == []
     assert find(make, token) is None
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
 from cwz_web.db.embedded import EmbeddedPostgres
-from cwz_web.workspaces.audit import Actor, AuditFilter, as_csv, entries_before, first_break, record
+from cwz_web.workspaces.audit import Actor, AuditFilter, export_csv, find_chain_break, list_entries, record
 from cwz_web.workspaces.models import Workspace
 from tests.factories import Factory
 
@@ -29,12 +29,12 @@ def note(make: Factory, workspace_id: UUID, action: str = "feed.upload", target:
 
 def told(make: Factory, workspace_id: UUID, **wanted: Any) -> list[str]:
     with make.database.transaction(workspace_id) as db:
-        return [entry.target for entry in entries_before(db, workspace_id, AuditFilter(**wanted))]
+        return [entry.target for entry in list_entries(db, workspace_id, AuditFilter(**wanted))]
 
 
 def broken_at(make: Factory, workspace_id: UUID) -> int | None:
     with make.database.transaction(workspace_id) as db:
-        return first_break(db, workspace_id)
+        return find_chain_break(db, workspace_id)
 
 
 def test_entries_are_chained_and_the_chain_is_whole(make: Factory, space: Workspace) -> None:
@@ -107,7 +107,7 @@ def test_the_log_is_filtered(make: Factory, space: Workspace) -> None:
 def test_the_csv_defuses_what_people_typed(make: Factory, space: Workspace) -> None:
     note(make, space.id, target='=HYPERLINK("http://evil.test","x")', details={"name": "@SUM(1)"})
     with make.database.transaction(space.id) as db:
-        rows = list(csv.DictReader(io.StringIO(b"".join(as_csv(db, space.id, AuditFilter())).decode())))
+        rows = list(csv.DictReader(io.StringIO(b"".join(export_csv(db, space.id, AuditFilter())).decode())))
     assert rows[0]["target"] == '\'=HYPERLINK("http://evil.test","x")'
     assert rows[0]["actor"] == "Ada <ada@example.org>"
 
