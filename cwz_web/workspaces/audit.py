@@ -51,7 +51,7 @@ def record(
         db: The database session.
         workspace_id: The workspace.
         actor: The user who acts.
-        action: Area and verb, such as `member.remove`; audit_labels.py has its label.
+        action: Area and verb, such as `member.remove`.
         target: The name of the object.
         details: Further JSON values; never a secret.
     """
