@@ -224,12 +224,17 @@ class Rendering(Group):
     processes: int | None = Field(default=None, ge=0, le=64, description="unset: one per core; 0: none")
 
 
+# An address to listen on; empty for none.
+HostAndPort = Annotated[str, Field(pattern=r"^(|[0-9.]+:[0-9]{1,5})$")]
+
+
 class Worker(Group):
     """Worker processes: `cwz worker` and `cwz render-worker`."""
 
     concurrency: int = Field(default=0, ge=0, le=64, description="chunks that a render worker takes at once; 0: cores")
-    metrics_address: str = Field(
-        default="", pattern=r"^(|[0-9.]+:[0-9]{1,5})$", description="host:port that serves the worker's own metrics"
+    metrics_address: HostAndPort = Field(default="", description="host:port that serves the metrics of `cwz worker`")
+    render_metrics_address: HostAndPort = Field(
+        default="", description="host:port that serves the metrics of `cwz render-worker`"
     )
 
 
@@ -399,7 +404,7 @@ class CommonSettings(BaseModel):
 
 
 class RenderWorkerSettings(CommonSettings):
-    """The settings of `cwz render-worker`: no encryption key, and no secrets but the render secret and its database URL."""
+    """The settings of `cwz render-worker`: no secrets but the render secret and its database URL."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     embedded_roles: ClassVar[Mapping[str, str]] = {"queue_url": EMBEDDED_ROLES["queue_url"]}

@@ -47,7 +47,7 @@ def run(settings: RenderWorkerSettings, *, with_parent: bool) -> None:
     image_service = ImageService(Engine(), ImageSources(Fetcher(allowed)), render_pool)
     lane = Lane((RENDER_QUEUE,), settings.worker.concurrency or os.cpu_count() or 1)
     context = {"render_worker": RenderWorker(client, image_service, outbound)}
-    serve_metrics(settings.worker.metrics_address)
+    serve_metrics(settings.worker.render_metrics_address)
     try:
         url = settings.database.queue_url.get_secret_value()
         asyncio.run(run_worker(url, [lane], context, search_path=SEARCH_PATH))

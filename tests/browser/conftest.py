@@ -53,6 +53,7 @@ def context(browser: Browser, installation: Installation, console_errors: list[s
             console_errors.append(message.text)
 
     context = browser.new_context(base_url=installation.url, viewport=DESKTOP)
+    context.set_default_timeout(15_000)
     context.on("console", record)
     context.on("weberror", lambda error: console_errors.append(str(error.error)))
     yield context

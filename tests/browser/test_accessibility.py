@@ -30,6 +30,14 @@ def test_account_and_workspace_pages(page: Page, find_defects: Callable[..., lis
 
 def test_item_pages(page: Page, find_defects: Callable[..., list[object]]) -> None:
     feed, template, run = (first_link(page, name) for name in ("feeds", "templates", "runs"))
-    paths = [feed, f"{feed}/columns", run, template, f"{template}/document", f"{template}/unsigned-urls", f"{template}/versions"]
+    paths = [
+        feed,
+        f"{feed}/columns",
+        run,
+        template,
+        f"{template}/document",
+        f"{template}/unsigned-urls",
+        f"{template}/versions",
+    ]
     paths += [f"{template}/design", f"{template}/design?layer=Title", "/docs/api", "/nothing-here"]
     assert find_defects(paths) == []

@@ -11,7 +11,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 def designer(page: Page) -> Page:
     """The designer with a fresh template of its own."""
     page.goto("/w/demo/templates/new")
-    page.get_by_role("button", name="Begin with nothing").click()
+    page.get_by_role("button", name="Start from blank").click()
     page.wait_for_url("**/design")
     page.wait_for_load_state("networkidle")
     page.evaluate("window.notReloaded = true")
@@ -49,7 +49,7 @@ def test_design_with_mouse(designer: Page) -> None:
     page.locator("svg a").first.click()
     expect(page.locator("#p-text")).to_have_value("{{ title }}")
     before = image(page)
-    page.locator("#p-text").fill("Autumn in the harbour")
+    page.locator("#p-text").fill("Autumn in the harbor")
     expect(page.locator("#stage-image")).not_to_have_attribute("src", before)
     expect(page.locator("#p-text")).to_be_focused()
     expect(page.get_by_text("Draft saved, not published")).to_be_visible()
@@ -72,8 +72,8 @@ def test_design_with_mouse(designer: Page) -> None:
     page.mouse.up()
     assert int(value(page, "width")) < start[1]
 
-    page.get_by_label("Kind of the new layer").select_option("shape")
-    page.get_by_role("button", name="Add", exact=True).click()
+    page.get_by_label("Type of the new layer").select_option("shape")
+    page.get_by_role("button", name="Add layer").click()
     expect(page.locator("#p-shape")).to_be_visible()
     assert layers(page) == ["Shape", "Title"]
     page.locator(".layer-list li").nth(0).drag_to(page.locator(".layer-list li").nth(1))
@@ -91,7 +91,7 @@ def test_design_with_keyboard_only(designer: Page) -> None:
         page.get_by_role("button", name=name, exact=True).focus()
         page.keyboard.press(key)
 
-    page.get_by_label("Kind of the new layer").focus()
+    page.get_by_label("Type of the new layer").focus()
     page.keyboard.type("Sta")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")

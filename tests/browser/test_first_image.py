@@ -113,7 +113,7 @@ def test_menu_folds_on_phone(page: Page) -> None:
 def test_skip_link_leads_to_content(page: Page) -> None:
     page.goto("/w/demo/feeds")
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Connect URL")).to_be_focused()

@@ -49,6 +49,7 @@ def installation(
             "slack.api": f"{slack.url}/api/",
             "slack.authorize": f"{slack.url}/oauth/v2/authorize",
             "worker.metrics_address": f"127.0.0.1:{free_port()}",
+            "worker.render_metrics_address": f"127.0.0.1:{free_port()}",
         },
     )
     installation.start()
@@ -69,13 +70,15 @@ def test_subscribing_activates_plan(page: Page, stripe: StripeServer, installati
     wait_for(lambda: page.reload() and page.get_by_text("of 10,000").count())
 
 
-def test_worker_exposes_metrics(installation: Installation) -> None:
-    [place] = re.findall(r"^cwz.worker.metrics_address = (.*)$", installation.ini.read_text(), re.MULTILINE)
-    assert "cwz_render_duration_seconds_count" in httpx.get(f"http://{place}/metrics").text
+def test_worker_and_render_worker_expose_metrics(installation: Installation) -> None:
+    ini = installation.ini.read_text()
+    worker, render_worker = re.findall(r"^cwz.worker.\w*metrics_address = (.*)$", ini, re.MULTILINE)
+    wait_for(lambda: httpx.get(f"http://{worker}/metrics").is_success)
+    assert "cwz_render_duration_seconds_count" in httpx.get(f"http://{render_worker}/metrics").text
 
 
 def test_operator_reaches_operations_page(page: Page) -> None:
-    page.get_by_role("link", name="Demo person").click()
+    page.get_by_role("link", name="Demo user").click()
     page.get_by_role("link", name="Operations").click()
     expect(page.get_by_text("Worker lanes running")).to_be_visible()
 
@@ -86,7 +89,7 @@ def test_slack_is_connected_configured_and_disconnected(page: Page, slack: Slack
     page.get_by_role("link", name="Add to Slack").click()
     expect(page.get_by_role("heading", name="Harbour Goods")).to_be_visible()
     page.get_by_label("Channel").select_option(label="#alerts")
-    page.get_by_role("button", name="Tell this channel").click()
+    page.get_by_role("button", name="Save changes").click()
     expect(page.get_by_role("status")).to_be_visible()
     expect(page.get_by_label("Channel")).to_have_value("C1")
     page.get_by_role("button", name="Disconnect Slack").click()

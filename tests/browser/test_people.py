@@ -59,7 +59,7 @@ def test_sign_up_to_first_images(fresh: Page, console_errors: list[str]) -> None
     fresh.get_by_role("link", name="Create workspace").click()
     fresh.get_by_label("Name").fill("Blue Door")
     fresh.get_by_role("button", name="Create workspace").click()
-    fresh.get_by_role("button", name=re.compile("^Use ")).click()
+    fresh.get_by_role("button", name="Use Local folder").click()
     fresh.get_by_role("button", name="Use sample feed").click()
     fresh.get_by_role("button", name="Use product card template").click()
     fresh.get_by_role("link", name="Start first run").click()
