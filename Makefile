@@ -72,7 +72,7 @@ $(VENV)/bin/python:
 $(VENV)/.installed: $(VENV)/bin/python requirements/run.txt setup.cfg $(PLUGINS:%=%/setup.cfg)
 	@echo "Installing the project (once) …"
 	@$(PIP) install --quiet --require-hashes --requirement requirements/run.txt
-	@$(PIP) install --quiet --no-deps --no-build-isolation --editable . $(PLUGINS:%=--editable %)
+	@PYTHONWARNINGS=ignore $(PIP) install --quiet --no-deps --no-build-isolation --editable . $(PLUGINS:%=--editable %)
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements/dev.txt

@@ -43,7 +43,7 @@ WORDS = {
     r"colours?|coloured|greyscale|grey|behaviour|favour(?:ite)?": "American spelling",
     r"(?:organ|recogn|initial|normal|serial|author)is(?:e[sd]?|ing|ation)": "American spelling (-ize)",
     r"e-mails?": "email",
-    r"(?:is|are|was|were|be|been|being) told": "is notified, receives",
+    r"(?:is|are|was|were|be|been|being) told(?! apart)": "is notified, receives",
     r"(?:is|are|was|were|be|been|being) drawn": "is rendered",
     r"(?:brings?|bring it|brought) in": "import",
     r"lent|lends?|lending": "delegate, lease",
@@ -52,7 +52,7 @@ WORDS = {
     r"anew": "again",
 }
 FORBIDDEN = [
-    (re.compile(rf"(?<![\w|-])(?:{pattern})(?![\w-])", re.IGNORECASE), word) for pattern, word in WORDS.items()
+    (re.compile(rf"(?<![\w|"-])(?:{pattern})(?![\w-])", re.IGNORECASE), word) for pattern, word in WORDS.items()
 ]
 
 # What a template holds that belongs to the view model.

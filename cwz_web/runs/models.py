@@ -13,7 +13,7 @@ from cwz_web.generation.usage import month_of
 
 
 class Run(WorkspaceOwned, Base):
-    """A feed rendered with one version of a template; or, with `feed_id` NULL, a single image requested by itself.
+    """A feed rendered with one version of a template; or, with `feed_id` NULL, a single image requested without a feed.
 
     The counts change in the same transaction as the items do.
 

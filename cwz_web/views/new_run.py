@@ -272,7 +272,7 @@ def _connection_choices(connections: list[Connection], chosen: str) -> list[Choi
 def _mapping_part(request: Request, feed: Feed, template: Template, typed: Mapping[str, str]) -> MappingPart:
     design = load_design(request.db, template)
     rows = [item.data for item in list_items(request.db, feed, limit=SAMPLE)]
-    # A mapping that was chosen for another feed or template is guessed anew.
+    # A mapping that was chosen for another feed or template is guessed again.
     mapped = f"{feed.id} {template.id}"
     if typed.get("mapped") == mapped:
         mapping = _mapping_of(typed, design, feed)

@@ -269,7 +269,10 @@ def test_repeated_and_reordered_events_converge(till: Till, order: int) -> None:
     events: list[tuple[str, Any]] = [("checkout.session.completed", session), ("charge.dispute.created", dispute)]
     events += [(f"customer.subscription.{what}", subscription) for what in ("created", "updated", "updated")]
     events += [(kind, invoice) for invoice in invoices for kind in ("invoice.created", "invoice.paid")]
-    events += [("invoice.payment_failed", invoices[2]), ("customer.updated", stripe.objects["customers"][till.customer])]
+    events += [
+        ("invoice.payment_failed", invoices[2]),
+        ("customer.updated", stripe.objects["customers"][till.customer]),
+    ]
     events += [("charge.succeeded", charge), ("price.updated", {"object": "price", "id": "price_1"})]
     # Outdated payloads change nothing.
     events += [("customer.subscription.updated", subscription | {"status": "active", "items": {"data": []}})]
@@ -318,7 +321,10 @@ def test_forged_event_is_rejected(till: Till, how: dict[str, Any]) -> None:
     body = till.stripe.event(
         "customer.subscription.updated", {"object": "subscription", "customer": till.customer}, "evt_1"
     )
-    assert till.app.post("/hooks/stripe", body, headers=signed(body, **how), status=401).json["code"] == "invalid_signature"
+    assert (
+        till.app.post("/hooks/stripe", body, headers=signed(body, **how), status=401).json["code"]
+        == "invalid_signature"
+    )
     assert_no_events(till)
 
 
@@ -456,9 +462,7 @@ def test_only_newest_checkout_session_stays_open(till: Till, app: TestApp, make:
     assert [session["status"] for session in sessions] == ["expired", "open"]
 
 
-def test_subscribed_customer_is_not_sent_to_checkout(
-    till: Till, app: TestApp, make: Factory
-) -> None:
+def test_subscribed_customer_is_not_sent_to_checkout(till: Till, app: TestApp, make: Factory) -> None:
     sign_in(app, make.member(till.space))
     page = app.get(f"/w/{till.space.slug}/billing")
     till.stripe.subscribe(till.customer, "pro")

@@ -1,4 +1,4 @@
-"""The output feed: a feed's rows with the addresses of their newest images, for whoever has its address."""
+"""The output feed: a feed's rows with the URLs of their newest images, at a signed URL."""
 
 import csv
 from io import BytesIO, StringIO

@@ -32,7 +32,7 @@ from cwz_web.notify.webhooks import Event, emit
 from cwz_web.runs import slack_messages
 from cwz_web.runs.models import Run
 from cwz_web.runs.notifications import notify_run_finished
-from cwz_web.settings import Secrets, Settings
+from cwz_web.settings import Secrets
 from cwz_web.web.services import Services
 from cwz_web.workspaces.models import Role, Workspace
 from tests.factories import Factory, record_queries, sign_in
@@ -304,9 +304,7 @@ def test_denied_authorization_changes_nothing(
 
 
 @pytest.mark.usefixtures("admin")
-def test_foreign_channel_is_rejected(
-    app: TestApp, make: Factory, server: SlackServer, space: Workspace
-) -> None:
+def test_foreign_channel_is_rejected(app: TestApp, make: Factory, server: SlackServer, space: Workspace) -> None:
     connect(app, space)
     form = choice(app, space)
     form["channel"].force_value("C-foreign")
@@ -317,7 +315,9 @@ def test_foreign_channel_is_rejected(
 
 
 @pytest.mark.parametrize("role", [Role.USER, Role.SUPPORT])
-def test_only_admins_see_slack_page(app: TestApp, make: Factory, server: SlackServer, space: Workspace, role: Role) -> None:
+def test_only_admins_see_slack_page(
+    app: TestApp, make: Factory, server: SlackServer, space: Workspace, role: Role
+) -> None:
     sign_in(app, make.member(space, role))
     for path in ("", "/connect"):
         app.get(f"/w/{space.slug}/slack{path}", status=403)
@@ -337,9 +337,7 @@ def test_key_rotation_reencrypts_token(
     assert decrypt_slack_token(link, KeyRing([newest])) == TOKEN
 
 
-def test_token_is_bound_to_its_workspace(
-    make: Factory, server: SlackServer, space: Workspace, kept: Services
-) -> None:
+def test_token_is_bound_to_its_workspace(make: Factory, server: SlackServer, space: Workspace, kept: Services) -> None:
     assert kept.slack is not None
     installed = kept.slack.install("good-code")
     with make.database.transaction(space.id) as db:

@@ -302,7 +302,9 @@ def test_slow_clients_of_files_occupy_no_thread() -> None:
     try:
         with ExitStack() as clients:
             for _ in range(4):
-                client = clients.enter_context(socket.create_connection(("127.0.0.1", server.effective_port), timeout=20))
+                client = clients.enter_context(
+                    socket.create_connection(("127.0.0.1", server.effective_port), timeout=20)
+                )
                 client.sendall(b"GET /file HTTP/1.1\r\nHost: x\r\n\r\n")
                 assert client.recv(12).startswith(b"HTTP/1.1 200")
             assert httpx.get(f"http://127.0.0.1:{server.effective_port}/", timeout=10).text == "ok"

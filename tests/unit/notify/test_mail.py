@@ -20,7 +20,7 @@ from cwz_web.notify.email_delivery import (
     SmtpTransport,
     UndeliverableError,
 )
-from cwz_web.notify.emails import EmailMessage, render_html, build_mime_message, render_text
+from cwz_web.notify.emails import EmailMessage, build_mime_message, render_html, render_text
 from cwz_web.notify.tasks import EmailService, enqueue_email
 from cwz_web.notify.topics import UnsubscribeLinks
 from cwz_web.web.services import Services
@@ -183,9 +183,7 @@ def test_resend_receives_both_parts(resend_api: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("status", "name"), [(429, "rate_limit_exceeded"), (401, "missing_api_key"), (500, "x")])
-def test_resend_error_is_temporary_and_hides_key(
-    resend_api: dict[str, Any], status: int, name: str
-) -> None:
+def test_resend_error_is_temporary_and_hides_key(resend_api: dict[str, Any], status: int, name: str) -> None:
     resend_api["status"] = status
     resend_api["answer"] = {"statusCode": status, "name": name, "message": "re_key is no good"}
     with pytest.raises(EmailDeliveryError) as refusal:

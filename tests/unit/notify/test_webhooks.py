@@ -15,19 +15,19 @@ from standardwebhooks.webhooks import WebhookVerificationError
 
 from cwz_web.cli.worker import TASKS
 from cwz_web.jobs import IO_QUEUES, PREPARE_QUEUE, RENDER_QUEUE, UPKEEP_QUEUE, WORK_QUEUES, ScheduledRetry, app
-from cwz_web.net.client import Fetcher, BlockedRequestError
-from cwz_web.notify.models import WebhookDelivery, Webhook
+from cwz_web.net.client import BlockedRequestError, Fetcher
+from cwz_web.notify.models import Webhook, WebhookDelivery
 from cwz_web.notify.webhooks import (
-    QUEUE,
     DISABLED_BY_GONE,
+    QUEUE,
     RETRY_DELAYS,
     Event,
     WebhookDeliveryError,
     WebhookSender,
-    list_deliveries,
     emit,
-    rotate_secret,
+    list_deliveries,
     resend_delivery,
+    rotate_secret,
 )
 from tests.factories import Factory
 from tests.jobs import run_jobs
@@ -129,9 +129,7 @@ def test_both_secrets_verify_during_rotation(sender: Sender, listener: Listener)
         assert Verifier(secret).verify(body, headers)
 
 
-def test_request_webhook_is_signed_with_workspace_secret(
-    sender: Sender, listener: Listener
-) -> None:
+def test_request_webhook_is_signed_with_workspace_secret(sender: Sender, listener: Listener) -> None:
     with sender.change() as db:
         db.delete(db.get_one(Webhook, (sender.space.id, sender.hook.id)))
     sender.send(sender.emit(webhook=listener.url))

@@ -62,7 +62,9 @@ def test_old_records_are_deleted_and_recent_ones_stay(make: Factory, services: S
             # Each feed keeps the import of its rows, and one that needs a decision.
             newest = db.execute(select(FeedImport.feed_id, func.max(FeedImport.number)).group_by(FeedImport.feed_id))
             left = db.scalars(select(FeedImport)).all()
-            assert {(r.feed_id, r.number) for r in left if r.state not in ("needs_review", "draft")} <= set(map(tuple, newest))
+            assert {(r.feed_id, r.number) for r in left if r.state not in ("needs_review", "draft")} <= set(
+                map(tuple, newest)
+            )
 
 
 def test_failed_jobs_are_kept_for_a_month(services: Services) -> None:

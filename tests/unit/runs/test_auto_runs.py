@@ -32,7 +32,7 @@ class Follower:
             import_file(db, feed, file_name="n.csv", file=temporary_file(b"sku,title\n" + rows))
 
     def follow(self) -> list[list[str]]:
-        """The keys of each run that begins by itself."""
+        """The keys of each run that starts automatically."""
         with self.make.database.transaction(self.space.id) as db:
             runs = start_due_auto_runs(db, self.space.id, self.feed.id)
             return [
@@ -77,7 +77,7 @@ def test_each_change_of_a_feed_enqueues_one_job(make: Factory) -> None:
             ),
             {"id": str(feed.id)},
         ).all()
-    assert len(jobs) == 1, "those that come while it waits are told by it"
+    assert len(jobs) == 1, "changes that arrive while it waits share its job"
 
 
 def test_following_ends(make: Factory) -> None:

@@ -302,7 +302,7 @@ def test_reading_a_missing_object_raises_not_found() -> None:
 
 def test_unreachable_storage_does_not_leak_the_presigned_url() -> None:
     with fixed_response_server(200, "") as address:
-        pass  # closed: nobody listens there any more
+        pass  # closed: no server listens there any longer
     with (
         presigned_bucket(address, "/?X-Amz-Signature=secret") as bucket,
         pytest.raises(StorageUnreachableError) as caught,

@@ -160,7 +160,7 @@ def test_results_page_reads_only_what_it_shows(make: Factory, owner_url: str) ->
     last = (RunItem.workspace_id == space.id, RunItem.run_id == run.id, RunItem.position == 2000)
     read = text("SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'run_items'")
     with psycopg.connect(owner_url, autocommit=True) as owner:
-        owner.execute("ANALYZE run_items")  # as the database does by itself, after a while
+        owner.execute("ANALYZE run_items")  # as autovacuum does after a while
     with make.database.transaction(space.id) as db:
         mine, before = db.get_one(Run, (space.id, run.id)), db.scalar(read)
         assert (results_after(db, mine), warnings_of(db, mine)) == ([], [])

@@ -2,7 +2,7 @@ import pytest
 
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.editing import add_size
-from cwz_web.web.design_forms import CHANGES, Selection, InvalidDesignError, change_design, parse_selection
+from cwz_web.web.design_forms import CHANGES, InvalidDesignError, Selection, change_design, parse_selection
 from cwz_web.web.layer_forms import serialize_layer
 from tests.factories import small_document
 
@@ -13,7 +13,9 @@ def document() -> ImageTemplate:
 
 
 def test_invalid_query_values_fall_back_to_defaults(document: ImageTemplate) -> None:
-    selection = parse_selection({"layer": "Title", "row": "x", "zoom": "900", "feed": "nonsense", "size": "gone", "more": "1"})
+    selection = parse_selection(
+        {"layer": "Title", "row": "x", "zoom": "900", "feed": "nonsense", "size": "gone", "more": "1"}
+    )
     assert selection.within(document) == Selection(layer="Title")
     assert parse_selection({"layer": "nobody"}).within(document) == Selection()
 
