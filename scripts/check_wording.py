@@ -52,7 +52,7 @@ WORDS = {
     r"anew": "again",
 }
 FORBIDDEN = [
-    (re.compile(rf"(?<![\w|"-])(?:{pattern})(?![\w-])", re.IGNORECASE), word) for pattern, word in WORDS.items()
+    (re.compile(rf'(?<![\w|"-])(?:{pattern})(?![\w-])', re.IGNORECASE), word) for pattern, word in WORDS.items()
 ]
 
 # What a template holds that belongs to the view model.
