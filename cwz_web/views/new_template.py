@@ -7,7 +7,7 @@ from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.demo.starters import NAMES, StarterUploads, Starter, open_starter
+from cwz_web.demo.starters import NAMES, Starter, StarterUploads, open_starter
 from cwz_web.generation.templates import create_template
 from cwz_web.imaging.documents import MAX_DOCUMENT_BYTES, ImageTemplate
 from cwz_web.imaging.encoders import Output

@@ -73,9 +73,7 @@ def test_filters_are_kept_on_further_pages(
     assert seen == [f"Image {number}" for number in range(6, -1, -1)]
 
 
-def test_search_for_a_rare_name_continues_in_further_requests(
-    make: Factory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_search_for_a_rare_name_continues_in_further_requests(make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
     space = make.workspace()
     made = gallery(make, space, 6)
     monkeypatch.setattr(images, "SEARCH_BATCH", 2)
@@ -114,9 +112,7 @@ def test_thumbnail_widths_are_limited(app: TestApp, make: Factory, space: Worksp
     app.get(jpg, status=404)
 
 
-def test_stored_file_that_is_no_image_has_no_thumbnail(
-    app: TestApp, make: Factory, space: Workspace
-) -> None:
+def test_stored_file_that_is_no_image_has_no_thumbnail(app: TestApp, make: Factory, space: Workspace) -> None:
     image = make.image(make.template(space))
     local_bucket(make.services).put(image.key, b"<svg/>", content_type="image/jpeg")
     answer = app.get(make.services.signed_urls.thumbnail(image), status="*")

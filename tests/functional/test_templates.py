@@ -131,10 +131,7 @@ def test_sizes_share_layers_with_own_positions(studio: Studio) -> None:
     assert studio.page("layer=Title&size=200x400").html.find(id="p-x")["value"] == "5"
     assert studio.page("layer=Title").html.find(id="p-x")["value"] != "5"
     assert (
-        studio.form(studio.page("size=200x400"), "remove-size")
-        .submit()
-        .follow()
-        .html.find(id="stage-image")["height"]
+        studio.form(studio.page("size=200x400"), "remove-size").submit().follow().html.find(id="stage-image")["height"]
         == "200"
     )
 

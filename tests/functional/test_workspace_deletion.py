@@ -128,7 +128,7 @@ def test_a_deleted_workspace_is_shut_at_once_for_people_programs_and_addresses(
     template, feed = make.template(office.space), make.feed(office.space)
     image = kept_image(make, services, template)
     make.run(feed, template)
-    member, anybody = TestApp(wsgi), TestApp(wsgi)
+    member, anonymous = TestApp(wsgi), TestApp(wsgi)
     sign_in(member, make.member(office.space, Role.USER))
     signed_urls = SignedUrls(services.settings.secrets.signing.get_secret_value())
     signed = signed_urls.on_demand_image(office.space.id, template.id, Format.PNG, {"title": "x"})
@@ -139,11 +139,11 @@ def test_a_deleted_workspace_is_shut_at_once_for_people_programs_and_addresses(
         return [
             member.get(office.path, status="*").status_int,
             app.get(f"{office.path}/settings", status="*").status_int,
-            anybody.get("/v1/templates", headers=bearer, status="*").status_int,
-            api(anybody, key, {"template": template.slug}, status="*").status_int,  # type: ignore[arg-type]
-            anybody.get(signed, status="*").status_int,
-            anybody.get(kept, status="*").status_int,
-            anybody.get(table, status="*").status_int,
+            anonymous.get("/v1/templates", headers=bearer, status="*").status_int,
+            api(anonymous, key, {"template": template.slug}, status="*").status_int,  # type: ignore[arg-type]
+            anonymous.get(signed, status="*").status_int,
+            anonymous.get(kept, status="*").status_int,
+            anonymous.get(table, status="*").status_int,
         ]
 
     assert answers() == [200] * 7
@@ -256,7 +256,7 @@ def test_after_its_days_nothing_is_left_but_a_report_that_names_nobody(
     assert stone.report["rows"] == before
     assert stone.report["objects"] >= 1
     assert office.space.name not in json.dumps(stone.report)
-    # It lay on this server, so it went; nobody else's did.
+    # It lay on this server, so it went; no one else's did.
     assert [found.key for found in bucket.list(f"{office.space.id}/")] == []
     assert bucket.get(other) == b"somebody else's"
     assert "Restore" not in office.app.get("/w").text

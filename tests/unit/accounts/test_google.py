@@ -68,7 +68,7 @@ def test_a_token_with_a_wrong_claim_is_refused(change: dict[str, Any]) -> None:
 
 def test_a_token_by_another_key_or_algorithm_is_refused() -> None:
     stranger = RSAKey.generate_key(2048, {"kid": "k1"})
-    shared = OctKey.import_key("a secret that somebody else chose for us")
+    shared = OctKey.import_key("a secret that a person else chose for us")
     for key, header in ((stranger, {"alg": "RS256", "kid": "k1"}), (shared, {"alg": "HS256", "kid": "k1"})):
         with pytest.raises(GoogleSignInError):
             read(GOOD, key, header)
