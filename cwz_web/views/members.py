@@ -128,12 +128,12 @@ def role_form(context: MemberResource, request: Request) -> Any:
     form = read_form(RoleForm, request.POST)
     if form.value is None:
         return _again(request, form)
-    before, role = member.role, form.value.role
+    previous_role, role = member.role, form.value.role
     try:
         change_role(request.db, member.membership, role)
     except LastAdminError:
         return _again(request, form.with_error(str(member.account.id), LAST_ADMIN))
-    request.audit("member.role", member.account.email, before=before, role=role)
+    request.audit("member.role", member.account.email, role=role, previous_role=previous_role)
     return _back(request, "role")
 
 

@@ -22,6 +22,77 @@ PAGE_SIZE = 50
 INITIAL_DIGEST = "0" * 64
 COLUMNS = ("number", "at", "actor", "action", "target", "details", "address", "digest")
 
+# Shown on the activity page; a test checks that every recorded action has one.
+AUDIT_LABELS = {
+    "billing.checkout": "Opened checkout",
+    "billing.portal": "Opened billing portal",
+    "feed.apply": "Applied held import",
+    "feed.auto_run_off": "Disabled automatic runs",
+    "feed.columns": "Changed columns",
+    "feed.connect": "Connected feed source",
+    "feed.create": "Created feed",
+    "feed.delete": "Deleted feed",
+    "feed.discard": "Discarded held import",
+    "feed.fetch": "Fetched feed",
+    "feed.follow": "Enabled automatic runs",
+    "feed.import": "Imported file",
+    "feed.restore": "Restored feed",
+    "feed.sample": "Added sample feed",
+    "feed.schedule": "Changed feed schedule",
+    "feed.settings": "Changed feed settings",
+    "feed.upload": "Uploaded feed",
+    "font.add": "Added font",
+    "font.remove": "Removed font",
+    "key.create": "Created API key",
+    "key.revoke": "Revoked API key",
+    "key.rotate": "Rotated API key",
+    "member.invite": "Invited member",
+    "member.invite-revoke": "Revoked invitation",
+    "member.join": "Joined workspace",
+    "member.leave": "Left workspace",
+    "member.remove": "Removed member",
+    "member.role": "Changed member role",
+    "run.cancel": "Canceled run",
+    "run.retry": "Retried run",
+    "run.start": "Started run",
+    "run.zip": "Requested ZIP file",
+    "signing.retire": "Retired previous signing key",
+    "signing.rotate": "Rotated signing key",
+    "slack.choose": "Changed Slack notifications",
+    "slack.connect": "Connected Slack",
+    "slack.disconnect": "Disconnected Slack",
+    "storage.change": "Changed storage",
+    "storage.connect": "Connected storage",
+    "storage.default": "Changed default storage",
+    "storage.delete": "Disconnected storage",
+    "storage.test": "Tested storage",
+    "template.close": "Denied unsigned URLs",
+    "template.create": "Created template",
+    "template.delete": "Deleted template",
+    "template.discard": "Discarded draft",
+    "template.draft": "Edited draft",
+    "template.edit": "Published template version",
+    "template.open": "Allowed unsigned URLs",
+    "template.rename": "Renamed template",
+    "template.restore": "Restored template",
+    "template.rollback": "Restored template version",
+    "template.sample": "Added sample template",
+    "template.storage": "Changed template storage",
+    "webhook.add": "Added webhook",
+    "webhook.delete": "Deleted webhook",
+    "webhook.disable": "Disabled webhook",
+    "webhook.enable": "Enabled webhook",
+    "webhook.resend": "Resent webhook delivery",
+    "webhook.retire": "Retired previous webhook secret",
+    "webhook.rotate": "Rotated webhook secret",
+    "webhook.test": "Sent test event",
+    "workspace.create": "Created workspace",
+    "workspace.delete": "Scheduled workspace deletion",
+    "workspace.export": "Exported workspace",
+    "workspace.restore": "Canceled workspace deletion",
+    "workspace.settings": "Changed workspace settings",
+}
+
 
 @dataclass(frozen=True)
 class Actor:
@@ -51,7 +122,7 @@ def record(
         db: The database session.
         workspace_id: The workspace.
         actor: The user who acts.
-        action: Area and verb, such as `member.remove`.
+        action: A key of AUDIT_LABELS, such as `member.remove`.
         target: The name of the object.
         details: Further JSON values; never a secret.
     """

@@ -1,7 +1,11 @@
+import ast
 import csv
 import io
+import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 from uuid import UUID
 
 import psycopg
@@ -9,8 +13,19 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
+import cwz_web
 from cwz_web.db.embedded import EmbeddedPostgres
-from cwz_web.workspaces.audit import Actor, AuditFilter, export_csv, find_chain_break, list_entries, record
+from cwz_web.views.keys import SigningForm
+from cwz_web.views.webhooks import ChangeForm
+from cwz_web.workspaces.audit import (
+    AUDIT_LABELS,
+    Actor,
+    AuditFilter,
+    export_csv,
+    find_chain_break,
+    list_entries,
+    record,
+)
 from cwz_web.workspaces.models import Workspace
 from tests.factories import Factory
 
@@ -18,31 +33,33 @@ ACTOR = Actor(None, "Ada <ada@example.org>", "192.0.2.1")
 
 
 @pytest.fixture
-def space(make: Factory) -> Workspace:
+def workspace(make: Factory) -> Workspace:
     return make.workspace()
 
 
-def note(make: Factory, workspace_id: UUID, action: str = "feed.upload", target: str = "Feed", **more: Any) -> None:
+def add_entry(
+    make: Factory, workspace_id: UUID, action: str = "feed.upload", target: str = "Feed", **options: Any
+) -> None:
     with make.database.transaction(workspace_id) as db:
-        record(db, workspace_id, more.get("actor", ACTOR), action, target, more.get("details"))
+        record(db, workspace_id, options.get("actor", ACTOR), action, target, options.get("details"))
 
 
-def told(make: Factory, workspace_id: UUID, **wanted: Any) -> list[str]:
+def list_targets(make: Factory, workspace_id: UUID, **filters: Any) -> list[str]:
     with make.database.transaction(workspace_id) as db:
-        return [entry.target for entry in list_entries(db, workspace_id, AuditFilter(**wanted))]
+        return [entry.target for entry in list_entries(db, workspace_id, AuditFilter(**filters))]
 
 
-def broken_at(make: Factory, workspace_id: UUID) -> int | None:
+def chain_break(make: Factory, workspace_id: UUID) -> int | None:
     with make.database.transaction(workspace_id) as db:
         return find_chain_break(db, workspace_id)
 
 
-def test_entries_are_chained_and_the_chain_is_whole(make: Factory, space: Workspace) -> None:
-    assert broken_at(make, space.id) is None
+def test_chain_of_entries_is_intact(make: Factory, workspace: Workspace) -> None:
+    assert chain_break(make, workspace.id) is None
     for number in range(5):
-        note(make, space.id, target=f"Feed {number}", details={"rows": number, "ü": [1, None, 1.5]})
-    assert told(make, space.id) == [f"Feed {number}" for number in (4, 3, 2, 1, 0)]
-    assert broken_at(make, space.id) is None
+        add_entry(make, workspace.id, target=f"Feed {number}", details={"rows": number, "ü": [1, None, 1.5]})
+    assert list_targets(make, workspace.id) == [f"Feed {number}" for number in (4, 3, 2, 1, 0)]
+    assert chain_break(make, workspace.id) is None
 
 
 @pytest.mark.parametrize(
@@ -55,14 +72,14 @@ def test_entries_are_chained_and_the_chain_is_whole(make: Factory, space: Worksp
         "DELETE FROM audit_entries WHERE number = 2",
     ],
 )
-def test_a_change_behind_our_back_shows(
-    make: Factory, space: Workspace, postgres: EmbeddedPostgres, database_name: str, change: str
+def test_change_outside_the_application_breaks_the_chain(
+    make: Factory, workspace: Workspace, postgres: EmbeddedPostgres, database_name: str, change: str
 ) -> None:
     for _ in range(3):
-        note(make, space.id, details={"a": 1})
+        add_entry(make, workspace.id, details={"a": 1})
     with psycopg.connect(postgres.admin_url(database_name)) as connection:
         connection.execute(change)
-    assert broken_at(make, space.id) == 2
+    assert chain_break(make, workspace.id) == 2
 
 
 @pytest.mark.parametrize(
@@ -74,48 +91,68 @@ def test_a_change_behind_our_back_shows(
         "ALTER TABLE audit_entries DISABLE ROW LEVEL SECURITY",
     ],
 )
-def test_the_application_can_only_add(make: Factory, space: Workspace, change: str) -> None:
-    note(make, space.id)
+def test_application_role_can_only_append(make: Factory, workspace: Workspace, change: str) -> None:
+    add_entry(make, workspace.id)
     with (
         pytest.raises(ProgrammingError, match=r"permission denied|must be owner"),
-        make.database.transaction(space.id) as db,
+        make.database.transaction(workspace.id) as db,
     ):
         db.execute(text(change))
 
 
-def test_each_workspace_has_a_chain_of_its_own(make: Factory, space: Workspace) -> None:
+def test_each_workspace_has_its_own_chain(make: Factory, workspace: Workspace) -> None:
     other = make.workspace()
-    note(make, space.id, target="mine")
-    note(make, other.id, target="theirs")
-    assert told(make, space.id) == ["mine"]
-    assert broken_at(make, space.id) is None
+    add_entry(make, workspace.id, target="own")
+    add_entry(make, other.id, target="other")
+    assert list_targets(make, workspace.id) == ["own"]
+    assert chain_break(make, workspace.id) is None
 
 
-def test_the_log_is_filtered(make: Factory, space: Workspace) -> None:
-    note(make, space.id, target="a")
-    note(make, space.id, target="b", action="key.make", actor=Actor(None, "Bob 100%_", "192.0.2.2"))
+def test_log_is_filtered(make: Factory, workspace: Workspace) -> None:
+    add_entry(make, workspace.id, target="a")
+    add_entry(make, workspace.id, target="b", action="key.create", actor=Actor(None, "Bob 100%_", "192.0.2.2"))
     today = datetime.now(UTC).date()
-    assert told(make, space.id, actor="BOB") == ["b"]
-    assert told(make, space.id, actor="100%_") == ["b"]
-    assert told(make, space.id, actor="%") == ["b"], "a sign of LIKE is a sign"
-    assert told(make, space.id, action="feed.upload") == ["a"]
-    assert told(make, space.id, since=today, until=today) == ["b", "a"]
-    assert told(make, space.id, since=today + timedelta(days=1)) == []
-    assert told(make, space.id, until=today - timedelta(days=1)) == []
+    assert list_targets(make, workspace.id, actor="BOB") == ["b"]
+    assert list_targets(make, workspace.id, actor="100%_") == ["b"]
+    assert list_targets(make, workspace.id, actor="%") == ["b"], "LIKE wildcards are escaped"
+    assert list_targets(make, workspace.id, action="feed.upload") == ["a"]
+    assert list_targets(make, workspace.id, since=today, until=today) == ["b", "a"]
+    assert list_targets(make, workspace.id, since=today + timedelta(days=1)) == []
+    assert list_targets(make, workspace.id, until=today - timedelta(days=1)) == []
 
 
-def test_the_csv_defuses_what_people_typed(make: Factory, space: Workspace) -> None:
-    note(make, space.id, target='=HYPERLINK("http://evil.test","x")', details={"name": "@SUM(1)"})
-    with make.database.transaction(space.id) as db:
-        rows = list(csv.DictReader(io.StringIO(b"".join(export_csv(db, space.id, AuditFilter())).decode())))
+def test_csv_export_contains_no_formulas(make: Factory, workspace: Workspace) -> None:
+    add_entry(make, workspace.id, target='=HYPERLINK("http://evil.test","x")', details={"name": "@SUM(1)"})
+    with make.database.transaction(workspace.id) as db:
+        rows = list(csv.DictReader(io.StringIO(b"".join(export_csv(db, workspace.id, AuditFilter())).decode())))
     assert rows[0]["target"] == '\'=HYPERLINK("http://evil.test","x")'
     assert rows[0]["actor"] == "Ada <ada@example.org>"
 
 
-def test_two_at_once_get_numbers_of_their_own(make: Factory, space: Workspace) -> None:
+def test_concurrent_entries_get_consecutive_numbers(make: Factory, workspace: Workspace) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: note(make, space.id, target=str(number)), range(24)))
-    assert len(told(make, space.id)) == 24
-    assert broken_at(make, space.id) is None
+        list(pool.map(lambda number: add_entry(make, workspace.id, target=str(number)), range(24)))
+    assert len(list_targets(make, workspace.id)) == 24
+    assert chain_break(make, workspace.id) is None
+
+
+def recorded_actions() -> Iterator[str]:
+    """Yield the actions that the source code passes to a function, and those that it builds from a form field."""
+    areas = "|".join({action.partition(".")[0] for action in AUDIT_LABELS})
+    for package in ("api", "views", "workspaces"):
+        for path in (Path(cwz_web.__file__).parent / package).rglob("*.py"):
+            calls = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+            calls = (call for call in calls if "configure_task" not in ast.dump(call.func))  # its argument names a job
+            arguments = (node for call in calls for argument in call.args for node in ast.walk(argument))
+            texts = (node.value for node in arguments if isinstance(node, ast.Constant) and isinstance(node.value, str))
+            yield from (text for text in texts if re.fullmatch(rf"({areas})\.[a-z_-]+", text))
+    for area, form in (("webhook", ChangeForm), ("signing", SigningForm)):
+        yield from (f"{area}.{choice}" for choice in get_args(form.model_fields["do"].annotation))
+    yield from ("feed.sample", "template.sample")
+
+
+def test_every_action_has_a_label() -> None:
+    assert set(recorded_actions()) == set(AUDIT_LABELS)
+    assert all(label[0].isupper() and not label.endswith(".") for label in AUDIT_LABELS.values())
