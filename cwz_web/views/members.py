@@ -1,6 +1,9 @@
 """Members, invitations and roles of a workspace."""
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+from uuid import UUID
 
 from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.response import Response
@@ -11,7 +14,7 @@ from cwz_web.billing.plans import PlanLimit, PlanLimitError, check_plan_limit
 from cwz_web.resources.application import Root
 from cwz_web.resources.permissions import PERMISSION_LABELS, ROLE_PERMISSIONS, Permission
 from cwz_web.resources.workspace import InvitationResource, MemberCollection, MemberResource
-from cwz_web.web.forms import Email, Filled, Form, empty_form, read_form
+from cwz_web.web.forms import Email, FieldError, Filled, Form, empty_form, form_view
 from cwz_web.web.request import Request
 from cwz_web.workspaces.audit import record
 from cwz_web.workspaces.invitations import (
@@ -22,12 +25,13 @@ from cwz_web.workspaces.invitations import (
     list_invitations,
     revoke_invitation,
 )
-from cwz_web.workspaces.members import LastAdminError, change_role, find_member, list_members, remove_member
+from cwz_web.workspaces.members import LastAdminError, Member, change_role, find_member, list_members, remove_member
 from cwz_web.workspaces.models import Invitation, Role, Workspace
 from cwz_web.workspaces.tasks import enqueue_invitation
 
 PAGE = "members.jinja2"
-INVITATION = "invitation.jinja2"
+LEAVE_PAGE = "leave.jinja2"
+INVITATION_PAGE = "invitation.jinja2"
 LAST_ADMIN = "This is the only admin. Make another member an admin first"
 NOTICES = {
     "invited": "Invitation sent.",
@@ -50,40 +54,118 @@ class RoleForm(Form):
     role: Role
 
 
+class AcceptForm(Form):
+    """The token of the invitation to accept."""
+
+    token: str = ""
+
+
+MemberPageForm: TypeAlias = Filled[InviteForm] | Filled[RoleForm] | Filled[Form]
+
+
+@dataclass(frozen=True)
+class MemberPage:
+    """The view model of members.jinja2."""
+
+    form: MemberPageForm
+    members: list[Member]
+    invitations: list[Invitation]
+    roles: list[Role]
+    permission_labels: Mapping[Permission, str]
+    permissions: Mapping[Role, frozenset[Permission]]
+    user_id: UUID
+    can_manage: bool
+    notice: str | None
+
+
+@dataclass(frozen=True)
+class LeavePage:
+    """The view model of leave.jinja2."""
+
+    form: Filled[Form]
+
+
+@dataclass(frozen=True)
+class InvitationPage:
+    """The view model of invitation.jinja2.
+
+    Attributes:
+        invitation: The open invitation of the token, or None; `invited_to` and `role` belong to it.
+        user_email: The email address of the signed-in user, or None.
+        is_for_user: Whether the invitation is for that address.
+    """
+
+    form: Filled[AcceptForm]
+    token: str
+    invitation: Invitation | None
+    invited_to: Workspace | None
+    role: Role | None
+    user_email: str | None
+    is_for_user: bool
+
+
+def _member_page(context: MemberCollection | MemberResource, request: Request, form: MemberPageForm) -> MemberPage:
+    workspace_id = request.workspace.workspace_id
+    return MemberPage(
+        form=form,
+        members=list_members(request.db, workspace_id),
+        invitations=list_invitations(request.db, workspace_id),
+        roles=list(Role),
+        permission_labels=PERMISSION_LABELS,
+        permissions=ROLE_PERMISSIONS,
+        user_id=request.user.account.id,
+        can_manage=bool(request.has_permission(Permission.MEMBER_MANAGE)),
+        notice=NOTICES.get(request.GET.get("done", "")),
+    )
+
+
+def _leave_page(context: MemberCollection, request: Request, form: Filled[Form]) -> LeavePage:
+    return LeavePage(form)
+
+
+def _invitation_page(context: Root, request: Request, form: Filled[AcceptForm]) -> InvitationPage:
+    token = str(request.params.get("token", ""))
+    found = find_invitation(request.db, token)
+    if found is None and request.method == "GET":
+        request.response.status = 404
+    invitation, workspace = found or (None, None)
+    user_email = request.user.account.email if request.identity else None
+    return InvitationPage(
+        form=form,
+        token=token,
+        invitation=invitation,
+        invited_to=workspace,
+        role=Role(invitation.role) if invitation else None,
+        user_email=user_email,
+        is_for_user=bool(invitation and user_email and invitation.email.lower() == user_email.lower()),
+    )
+
+
 @view_config(context=MemberCollection, request_method="GET", renderer=PAGE, permission=Permission.MEMBER_VIEW)
-def member_page(context: MemberCollection, request: Request) -> dict[str, Any]:
+def member_page(context: MemberCollection, request: Request) -> MemberPage:
     """Show members, pending invitations and the permissions of each role."""
-    return _page(request, empty_form())
+    return _member_page(context, request, empty_form())
 
 
-@view_config(
+@form_view(
+    InviteForm,
+    _member_page,
     context=MemberCollection,
-    request_method="POST",
     renderer=PAGE,
     permission=Permission.MEMBER_MANAGE,
     rate_limit="invitation",
 )
-def invite_form(context: MemberCollection, request: Request) -> Any:
+def invite_member(context: MemberCollection, request: Request, form: InviteForm) -> Response:
     """Invite a person by email."""
-    form = read_form(InviteForm, request.POST)
-    if form.value is not None:
-        workspace_id = request.workspace.workspace_id
-        try:
-            check_plan_limit(request.db, request.services.settings, workspace_id, PlanLimit.MEMBERS)
-            invitation = invite(
-                request.db,
-                workspace_id,
-                email=form.value.email,
-                role=form.value.role,
-                invited_by=request.user.account,
-            )
-        except (InvitationError, PlanLimitError) as error:
-            form = form.with_error("email", str(error))
-        else:
-            enqueue_invitation(request.db, invitation)
-            request.audit("member.invite", invitation.email, role=invitation.role)
-            return _back(request, "invited")
-    return _again(request, form)
+    workspace_id = request.workspace.workspace_id
+    try:
+        check_plan_limit(request.db, request.services.settings, workspace_id, PlanLimit.MEMBERS)
+        invitation = invite(request.db, workspace_id, email=form.email, role=form.role, invited_by=request.user.account)
+    except (InvitationError, PlanLimitError) as error:
+        raise FieldError("email", str(error)) from None
+    enqueue_invitation(request.db, invitation)
+    request.audit("member.invite", invitation.email, role=invitation.role)
+    return _back(request, "invited")
 
 
 @view_config(
@@ -119,50 +201,50 @@ def revoke(context: InvitationResource, request: Request) -> Response:
     return _back(request, "revoked")
 
 
-@view_config(
-    context=MemberResource, name="role", request_method="POST", renderer=PAGE, permission=Permission.MEMBER_MANAGE
+@form_view(
+    RoleForm,
+    _member_page,
+    context=MemberResource,
+    name="role",
+    renderer=PAGE,
+    permission=Permission.MEMBER_MANAGE,
 )
-def role_form(context: MemberResource, request: Request) -> Any:
+def change_member_role(context: MemberResource, request: Request, form: RoleForm) -> Response:
     """Change a member's role."""
     member = context.row
-    form = read_form(RoleForm, request.POST)
-    if form.value is None:
-        return _again(request, form)
-    previous_role, role = member.role, form.value.role
+    previous_role = member.role
     try:
-        change_role(request.db, member.membership, role)
+        change_role(request.db, member.membership, form.role)
     except LastAdminError:
-        return _again(request, form.with_error(str(member.account.id), LAST_ADMIN))
-    request.audit("member.role", member.account.email, role=role, previous_role=previous_role)
+        raise FieldError(str(member.account.id), LAST_ADMIN) from None
+    request.audit("member.role", member.account.email, role=form.role, previous_role=previous_role)
     return _back(request, "role")
 
 
-@view_config(
-    context=MemberResource, name="remove", request_method="POST", renderer=PAGE, permission=Permission.MEMBER_MANAGE
+@form_view(
+    Form, _member_page, context=MemberResource, name="remove", renderer=PAGE, permission=Permission.MEMBER_MANAGE
 )
-def remove_form(context: MemberResource, request: Request) -> Any:
+def remove_from_workspace(context: MemberResource, request: Request, form: Form) -> Response:
     """Remove a member."""
     member = context.row
     try:
         remove_member(request.db, member.membership)
     except LastAdminError:
-        return _again(request, empty_form().with_error(str(member.account.id), LAST_ADMIN))
+        raise FieldError(str(member.account.id), LAST_ADMIN) from None
     request.audit("member.remove", member.account.email)
     return _back(request, "removed")
 
 
 @view_config(
-    context=MemberCollection, name="leave", request_method="GET", renderer="leave.jinja2", permission=Permission.VIEW
+    context=MemberCollection, name="leave", request_method="GET", renderer=LEAVE_PAGE, permission=Permission.VIEW
 )
-def leave_page(context: MemberCollection, request: Request) -> dict[str, Any]:
+def leave_page(context: MemberCollection, request: Request) -> LeavePage:
     """Show the confirmation page for leaving."""
-    return {"form": empty_form()}
+    return _leave_page(context, request, empty_form())
 
 
-@view_config(
-    context=MemberCollection, name="leave", request_method="POST", renderer="leave.jinja2", permission=Permission.VIEW
-)
-def leave_form(context: MemberCollection, request: Request) -> Any:
+@form_view(Form, _leave_page, context=MemberCollection, name="leave", renderer=LEAVE_PAGE, permission=Permission.VIEW)
+def leave_workspace(context: MemberCollection, request: Request, form: Form) -> Response:
     """Leave the workspace."""
     account = request.user.account
     member = find_member(request.db, request.workspace.workspace_id, account.id)
@@ -170,39 +252,37 @@ def leave_form(context: MemberCollection, request: Request) -> Any:
     try:
         remove_member(request.db, member.membership)
     except LastAdminError:
-        request.response.status = 422
-        return {"form": empty_form().with_error("leave", "You are the only admin. Make another member an admin first")}
+        raise FieldError("leave", "You are the only admin. Make another member an admin first") from None
     request.audit("member.leave", account.email)
     return HTTPSeeOther("/")
 
 
 @view_config(
-    context=Root, name="invitation", request_method="GET", renderer=INVITATION, permission=NO_PERMISSION_REQUIRED
+    context=Root, name="invitation", request_method="GET", renderer=INVITATION_PAGE, permission=NO_PERMISSION_REQUIRED
 )
-def invitation_page(context: Root, request: Request) -> dict[str, Any]:
+def invitation_page(context: Root, request: Request) -> InvitationPage:
     """Show the invitation of a link."""
-    return _invitation_page(request, empty_form())
+    return _invitation_page(context, request, empty_form())
 
 
-@view_config(
+@form_view(
+    AcceptForm,
+    _invitation_page,
     context=Root,
     name="invitation",
-    request_method="POST",
-    renderer=INVITATION,
+    renderer=INVITATION_PAGE,
     permission=Permission.SIGNED_IN,
     rate_limit="verification",
 )
-def invitation_form(context: Root, request: Request) -> Any:
+def accept(context: Root, request: Request, form: AcceptForm) -> Response:
     """Accept an invitation."""
-    found = find_invitation(request.db, _token(request))
-    form = empty_form()
-    if found is not None:
-        try:
-            return HTTPSeeOther(f"/w/{join_workspace(request, *found).slug}")
-        except InvitationError as error:
-            form = form.with_error("token", str(error))
-    request.response.status = 422
-    return _invitation_page(request, form)
+    found = find_invitation(request.db, form.token)
+    if found is None:
+        raise FieldError("token", "This invitation is no longer valid")
+    try:
+        return HTTPSeeOther(f"/w/{join_workspace(request, *found).slug}")
+    except InvitationError as error:
+        raise FieldError("token", str(error)) from None
 
 
 def join_workspace(request: Request, invitation: Invitation, workspace: Workspace) -> Workspace:
@@ -213,41 +293,5 @@ def join_workspace(request: Request, invitation: Invitation, workspace: Workspac
     return workspace
 
 
-def _invitation_page(request: Request, form: Filled[Any]) -> dict[str, Any]:
-    found = find_invitation(request.db, _token(request))
-    if found is None and request.method == "GET":
-        request.response.status = 404
-    invitation, workspace = found or (None, None)
-    return {
-        "form": form,
-        "token": _token(request),
-        "invitation": invitation,
-        "invited_to": workspace,
-        "role": Role(invitation.role) if invitation else None,
-    }
-
-
-def _token(request: Request) -> str:
-    return str(request.params.get("token", ""))
-
-
 def _back(request: Request, done: str) -> Response:
     return HTTPSeeOther(f"{request.path_in('members')}?done={done}")
-
-
-def _again(request: Request, form: Filled[Any]) -> dict[str, Any]:
-    request.response.status = 422
-    return _page(request, form)
-
-
-def _page(request: Request, form: Filled[Any]) -> dict[str, Any]:
-    workspace_id = request.workspace.workspace_id
-    return {
-        "form": form,
-        "members": list_members(request.db, workspace_id),
-        "invitations": list_invitations(request.db, workspace_id),
-        "roles": list(Role),
-        "words": PERMISSION_LABELS,
-        "permissions": ROLE_PERMISSIONS,
-        "news": NOTICES.get(request.GET.get("done", "")),
-    }
