@@ -1,8 +1,9 @@
 """`/account`: profile, credentials, notifications, sessions, export and deletion."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
+from uuid import UUID
 
 import structlog
 from pydantic import StringConstraints
@@ -19,6 +20,7 @@ from cwz_web.accounts.credentials import (
 )
 from cwz_web.accounts.deletion import cancel_deletion, schedule_deletion
 from cwz_web.accounts.google import list_identities, unlink_google
+from cwz_web.accounts.models import Account, ExternalIdentity, LoginSession
 from cwz_web.accounts.passwords import weakness
 from cwz_web.accounts.second_factor import count_recovery_codes
 from cwz_web.accounts.sessions import (
@@ -34,9 +36,9 @@ from cwz_web.resources.application import AccountRoot, SessionCollection, Sessio
 from cwz_web.resources.base import parse_uuid
 from cwz_web.resources.permissions import Permission
 from cwz_web.security import set_session_cookie
-from cwz_web.web.forms import Email, Filled, Form, Name, NewPassword, TypedPassword, empty_form, read_form
+from cwz_web.web.forms import Email, FieldError, Filled, Form, Name, NewPassword, TypedPassword, empty_form, form_view
 from cwz_web.web.request import Request
-from cwz_web.workspaces.account_deletion import workspace_outcomes
+from cwz_web.workspaces.account_deletion import WorkspaceOutcome, workspace_outcomes
 from cwz_web.workspaces.export import export_account
 
 log = structlog.get_logger()
@@ -45,13 +47,14 @@ PAGE = "account/show.jinja2"
 PROVE_PAGE = "account/prove.jinja2"
 DELETE_PAGE = "account/delete.jinja2"
 INCORRECT = "Incorrect password"
+EMAIL_HELP = "Takes effect once you confirm the new address."
 SIGN_IN_AGAIN = "Sign in with Google again, then retry within 15 minutes"
 NOTICES = {
     "mails": "Email notifications saved.",
     "profile": "Name saved.",
     "password": "Password changed. All other browsers were signed out.",
     "email": "Your new email address is confirmed.",
-    "asked-email": "We sent a link to your new email address. Open it to confirm the address.",
+    "email-requested": "We sent a link to your new email address. Open it to confirm the address.",
     "ended": "The browser was signed out.",
     "all-ended": "All other browsers were signed out.",
     "google-linked": "Google linked. You can now sign in with Google.",
@@ -103,85 +106,169 @@ class DeleteForm(Form):
     proof: TypedPassword | None = None
 
 
+AccountPageForm: TypeAlias = (
+    Filled[ProfileForm] | Filled[MailsForm] | Filled[PasswordForm] | Filled[NewAddressForm] | Filled[Form]
+)
+
+
+@dataclass(frozen=True)
+class TopicChoice:
+    """A check box of the email notifications."""
+
+    topic: Topic
+    label: str
+    is_on: bool
+
+
+@dataclass(frozen=True)
+class AccountPage:
+    """The view model of account/show.jinja2.
+
+    Attributes:
+        email_help: Whether a new email address waits for confirmation.
+        current_session: The id of the session of this browser.
+        has_google: Whether the installation offers sign-in with Google.
+        codes_left: The number of unused recovery codes.
+    """
+
+    form: AccountPageForm
+    account: Account
+    has_password: bool
+    email_help: str
+    current_session: UUID
+    sessions: list[LoginSession]
+    has_google: bool
+    identities: list[ExternalIdentity]
+    topics: list[TopicChoice]
+    codes_left: int
+    is_operator: bool
+    notice: str | None
+
+
+@dataclass(frozen=True)
+class ProvePage:
+    """The view model of account/prove.jinja2."""
+
+    form: Filled[ProofForm]
+    has_password: bool
+
+
+@dataclass(frozen=True)
+class DeletePage:
+    """The view model of account/delete.jinja2.
+
+    Attributes:
+        delete_at: When the account is deleted, or None if no deletion is scheduled.
+        outcomes: The effect on each of the user's workspaces.
+    """
+
+    form: Filled[DeleteForm]
+    email: str
+    has_password: bool
+    delete_at: datetime | None
+    outcomes: list[WorkspaceOutcome]
+
+
+def _account_page(context: AccountRoot, request: Request, form: AccountPageForm) -> AccountPage:
+    account, session = request.user.account, request.user.session
+    pending = pending_email(request.db, account)
+    return AccountPage(
+        form=form,
+        account=account,
+        has_password=account.password_hash is not None,
+        email_help=f"Waiting for confirmation of {pending}." if pending else EMAIL_HELP,
+        current_session=session.id,
+        sessions=list_sessions(request.db, account.id),
+        has_google=request.services.google is not None,
+        identities=list_identities(request.db, account),
+        topics=[TopicChoice(topic, label, topic not in account.muted) for topic, label in TOPIC_LABELS.items()],
+        codes_left=count_recovery_codes(request.db, account),
+        is_operator=request.root.is_operator(),
+        notice=NOTICES.get(request.GET.get("done", "")),
+    )
+
+
+def _prove_page(context: AccountRoot, request: Request, form: Filled[ProofForm]) -> ProvePage:
+    return ProvePage(form, has_password=request.user.account.password_hash is not None)
+
+
+def _delete_page(context: AccountRoot, request: Request, form: Filled[DeleteForm]) -> DeletePage:
+    account = request.user.account
+    return DeletePage(
+        form=form,
+        email=account.email,
+        has_password=account.password_hash is not None,
+        delete_at=account.delete_at,
+        outcomes=workspace_outcomes(request.db, account.id),
+    )
+
+
 @view_config(context=AccountRoot, request_method="GET", renderer=PAGE, permission=Permission.SIGNED_IN)
-def account_page(context: AccountRoot, request: Request) -> dict[str, Any]:
+def account_page(context: AccountRoot, request: Request) -> AccountPage:
     """Show the account page."""
-    return _page(request, empty_form())
+    return _account_page(context, request, empty_form())
 
 
-@view_config(context=AccountRoot, name="profile", request_method="POST", renderer=PAGE, permission=Permission.SIGNED_IN)
-def change_profile(context: AccountRoot, request: Request) -> Any:
+@form_view(
+    ProfileForm, _account_page, context=AccountRoot, name="profile", renderer=PAGE, permission=Permission.SIGNED_IN
+)
+def change_profile(context: AccountRoot, request: Request, form: ProfileForm) -> Response:
     """Change the name."""
-    form = read_form(ProfileForm, request.POST)
-    if form.value is None:
-        return _again(request, form)
-    request.user.account.name = form.value.name
+    request.user.account.name = form.name
     return HTTPSeeOther("/account?done=profile")
 
 
-@view_config(context=AccountRoot, name="mails", request_method="POST", renderer=PAGE, permission=Permission.SIGNED_IN)
-def choose_mails(context: AccountRoot, request: Request) -> Any:
+@form_view(MailsForm, _account_page, context=AccountRoot, name="mails", renderer=PAGE, permission=Permission.SIGNED_IN)
+def choose_mails(context: AccountRoot, request: Request, form: MailsForm) -> Response:
     """Choose email notifications."""
-    form = read_form(MailsForm, request.POST)
-    if form.value is None:
-        return _again(request, form)
-    request.user.account.muted = [topic.value for topic in Topic if not getattr(form.value, topic)]
+    request.user.account.muted = [topic.value for topic in Topic if not getattr(form, topic)]
     return HTTPSeeOther("/account?done=mails#mails")
 
 
-@view_config(
+@form_view(
+    PasswordForm,
+    _account_page,
     context=AccountRoot,
     name="password",
-    request_method="POST",
     renderer=PAGE,
     permission=Permission.SIGNED_IN,
     rate_limit="reauthentication",
 )
-def set_password(context: AccountRoot, request: Request) -> Any:
+def set_password(context: AccountRoot, request: Request, form: PasswordForm) -> Response:
     """Change or set the password, and end every other session."""
-    form = read_form(PasswordForm, request.POST)
     account = request.user.account
-    if form.value is not None and (advice := weakness(form.value.password, account.name, account.email)):
-        form = form.with_error("password", advice)
-    form = _verified(request, form, "current", lambda value: value.current)
-    if form.value is None:
-        return _again(request, form)
-    session = request.user.session
-    change_password(request.db, session, form.value.password, request.services.passwords)
+    if advice := weakness(form.password, account.name, account.email):
+        raise FieldError("password", advice)
+    _require_identity(request, "current", form.current)
+    change_password(request.db, request.user.session, form.password, request.services.passwords)
     log.info("password changed", account=str(account.id), address=request.remote_addr)
     return _with_new_cookie(request, HTTPSeeOther("/account?done=password"))
 
 
-@view_config(
+@form_view(
+    NewAddressForm,
+    _account_page,
     context=AccountRoot,
     name="email",
-    request_method="POST",
     renderer=PAGE,
     permission=Permission.SIGNED_IN,
     rate_limit="new-email",
 )
-def request_email_change(context: AccountRoot, request: Request) -> Any:
+def request_email_change(context: AccountRoot, request: Request, form: NewAddressForm) -> Response:
     """Send a link to a new email address, which takes effect once confirmed."""
-    form = read_form(NewAddressForm, request.POST)
-    form = _verified(request, form, "email_password", lambda value: value.email_password)
-    if form.value is None:
-        return _again(request, form)
-    enqueue_email_confirmation(request.db, request.user.account, form.value.email)
-    return HTTPSeeOther("/account?done=asked-email")
+    _require_identity(request, "email_password", form.email_password)
+    enqueue_email_confirmation(request.db, request.user.account, form.email)
+    return HTTPSeeOther("/account?done=email-requested")
 
 
-@view_config(
-    context=AccountRoot,
-    name="unlink-google",
-    request_method="POST",
-    renderer=PAGE,
-    permission=Permission.SIGNED_IN,
+@form_view(
+    Form, _account_page, context=AccountRoot, name="unlink-google", renderer=PAGE, permission=Permission.SIGNED_IN
 )
-def unlink(context: AccountRoot, request: Request) -> Any:
+def unlink(context: AccountRoot, request: Request, form: Form) -> Response:
     """Unlink Google from an account that has a password."""
     account = request.user.account
     if account.password_hash is None:
-        return _again(request, Filled(None, {"google": "Set a password before you unlink Google"}, {}))
+        raise FieldError("google", "Set a password before you unlink Google")
     unlink_google(request.db, account)
     log.info("google unlinked", account=str(account.id), address=request.remote_addr)
     return HTTPSeeOther("/account?done=google-unlinked")
@@ -190,38 +277,36 @@ def unlink(context: AccountRoot, request: Request) -> Any:
 @view_config(
     context=AccountRoot, name="prove", request_method="GET", renderer=PROVE_PAGE, permission=Permission.SIGNED_IN
 )
-def prove_page(context: AccountRoot, request: Request) -> dict[str, Any]:
+def prove_page(context: AccountRoot, request: Request) -> ProvePage:
     """Show the form that authenticates the user again."""
-    return {"form": empty_form(), "account": request.user.account}
+    return _prove_page(context, request, empty_form())
 
 
-@view_config(
+@form_view(
+    ProofForm,
+    _prove_page,
     context=AccountRoot,
     name="prove",
-    request_method="POST",
     renderer=PROVE_PAGE,
     permission=Permission.SIGNED_IN,
     rate_limit="reauthentication",
 )
-def prove_form(context: AccountRoot, request: Request) -> Any:
+def prove_identity(context: AccountRoot, request: Request, form: ProofForm) -> Response:
     """Authenticate the user again."""
-    form = read_form(ProofForm, request.POST)
     try:
-        reauthenticate(request.user.session, form.value.proof or "" if form.value else "", request.services.passwords)
+        reauthenticate(request.user.session, form.proof or "", request.services.passwords)
     except ReauthenticationError:
-        request.response.status = 422
-        form = form.with_error("proof", INCORRECT)
-        return {"form": form, "account": request.user.account}
+        raise FieldError("proof", INCORRECT) from None
     return HTTPSeeOther("/account#sessions")
 
 
 @view_config(context=SessionResource, name="end", request_method="POST", permission=Permission.SIGNED_IN)
 def end_one(context: SessionResource, request: Request) -> Response:
     """Sign out one browser."""
-    person = request.user
-    if not is_recently_authenticated(person.session):
+    user = request.user
+    if not is_recently_authenticated(user.session):
         return HTTPSeeOther("/account/prove")
-    if not end_session(request.db, person.account.id, parse_uuid(context.__name__)):
+    if not end_session(request.db, user.account.id, parse_uuid(context.__name__)):
         raise HTTPNotFound
     return HTTPSeeOther("/account?done=ended#sessions")
 
@@ -229,11 +314,11 @@ def end_one(context: SessionResource, request: Request) -> Response:
 @view_config(context=SessionCollection, name="end-all", request_method="POST", permission=Permission.SIGNED_IN)
 def end_others(context: SessionCollection, request: Request) -> Response:
     """Sign out all other browsers."""
-    person = request.user
-    if not is_recently_authenticated(person.session):
+    user = request.user
+    if not is_recently_authenticated(user.session):
         return HTTPSeeOther("/account/prove")
-    end_all_sessions(request.db, person.account, keep=person.session.id)
-    log.info("signed out everywhere", account=str(person.account.id))
+    end_all_sessions(request.db, user.account, keep=user.session.id)
+    log.info("signed out everywhere", account=str(user.account.id))
     return _with_new_cookie(request, HTTPSeeOther("/account?done=all-ended#sessions"))
 
 
@@ -248,29 +333,26 @@ def export(context: AccountRoot, request: Request) -> Response:
 @view_config(
     context=AccountRoot, name="delete", request_method="GET", renderer=DELETE_PAGE, permission=Permission.SIGNED_IN
 )
-def delete_page(context: AccountRoot, request: Request) -> dict[str, Any]:
+def delete_page(context: AccountRoot, request: Request) -> DeletePage:
     """Show the effects of deleting the account."""
-    return _delete_page(request, empty_form())
+    return _delete_page(context, request, empty_form())
 
 
-@view_config(
+@form_view(
+    DeleteForm,
+    _delete_page,
     context=AccountRoot,
     name="delete",
-    request_method="POST",
     renderer=DELETE_PAGE,
     permission=Permission.SIGNED_IN,
     rate_limit="reauthentication",
 )
-def delete_account(context: AccountRoot, request: Request) -> Any:
+def delete_account(context: AccountRoot, request: Request, form: DeleteForm) -> Response:
     """Schedule the deletion in thirty days."""
-    form = read_form(DeleteForm, request.POST)
     account = request.user.account
-    if form.value is not None and form.value.confirm.lower() != account.email.lower():
-        form = form.with_error("confirm", f"Type {account.email} to confirm")
-    form = _verified(request, form, "proof", lambda value: value.proof)
-    if form.value is None:
-        request.response.status = 422
-        return _delete_page(request, form)
+    if form.confirm.lower() != account.email.lower():
+        raise FieldError("confirm", f"Type {account.email} to confirm")
+    _require_identity(request, "proof", form.proof)
     schedule_deletion(request.db, request.user.session, f"{request.services.settings.url}/account/delete")
     log.info("account deletion scheduled", account=str(account.id), address=request.remote_addr)
     return _with_new_cookie(request, HTTPSeeOther("/account/delete"))
@@ -285,59 +367,32 @@ def keep_account(context: AccountRoot, request: Request) -> Response:
     return HTTPSeeOther("/account?done=kept")
 
 
-def reauthentication_error(request: Request, given: str | None) -> str | None:
+def reauthentication_error(request: Request, password: str | None) -> str | None:
     """Return the error message if the user is not verified, or None."""
     session = request.user.session
     try:
-        verify_identity(session, given or "", request.services.passwords)
+        verify_identity(session, password or "", request.services.passwords)
     except ReauthenticationError:
         return INCORRECT if session.account.password_hash else SIGN_IN_AGAIN
     return None
 
 
-def _verified(request: Request, form: Filled[Any], field: str, given: Callable[[Any], str | None]) -> Filled[Any]:
-    """Return the form, with an error beside the password if the user is not verified."""
-    if form.value is None:
-        return form
-    error = reauthentication_error(request, given(form.value))
-    return form.with_error(field, error) if error else form
+def _require_identity(request: Request, field: str, password: str | None) -> None:
+    """Verify the user. Raises FieldError for the password's field."""
+    if error := reauthentication_error(request, password):
+        raise FieldError(field, error)
 
 
 def _with_new_cookie(request: Request, response: Response) -> Response:
     """Set a new session cookie after all other sessions have ended."""
-    person = request.user
-    token = session_token(person.session.id, person.account, request.services.browser_tokens)
+    user = request.user
+    token = session_token(user.session.id, user.account, request.services.browser_tokens)
     set_session_cookie(request, response, token)
     return response
 
 
-def _again(request: Request, form: Filled[Any]) -> dict[str, Any]:
-    request.response.status = 422
-    return _page(request, form)
-
-
-def _page(request: Request, form: Filled[Any]) -> dict[str, Any]:
-    person = request.user
-    return {
-        "form": form,
-        "account": person.account,
-        "current": person.session.id,
-        "sessions": list_sessions(request.db, person.account.id),
-        "pending": pending_email(request.db, person.account),
-        "google": request.services.google is not None,
-        "identities": list_identities(request.db, person.account),
-        "topics": TOPIC_LABELS,
-        "codes_left": count_recovery_codes(request.db, person.account),
-        "news": NOTICES.get(request.GET.get("done", "")),
-    }
-
-
-def _delete_page(request: Request, form: Filled[Any]) -> dict[str, Any]:
-    account = request.user.account
-    return {"form": form, "account": account, "outcomes": workspace_outcomes(request.db, account.id)}
-
-
 def _plain(value: Any) -> Any:
+    """Return a value of the export as JSON."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list):

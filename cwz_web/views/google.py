@@ -1,9 +1,8 @@
 """Sign-in with Google: the redirect and the callback. No transaction is open while the provider is called."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from hmac import compare_digest
-from typing import Any
 
 import structlog
 from pyramid.httpexceptions import HTTPBadRequest, HTTPNotFound, HTTPSeeOther
@@ -34,6 +33,20 @@ AUTHORIZATION = "google"
 AUTHORIZATION_LIFETIME = timedelta(minutes=10)
 
 
+@dataclass(frozen=True)
+class PendingSignIn:
+    """A sign-in that waits for the provider, kept in a signed cookie.
+
+    Attributes:
+        next_path: The path to redirect to afterwards.
+        session_id: The session whose account Google is linked to; empty for a sign-in.
+    """
+
+    authorization: AuthorizationRequest
+    next_path: str
+    session_id: str
+
+
 @view_config(context=GoogleSignIn, request_method="GET", permission=NO_PERMISSION_REQUIRED, rate_limit="google")
 def redirect_to_google(context: GoogleSignIn, request: Request) -> Response:
     """Redirect to the provider; with `?link=1`, to link Google to the signed-in account."""
@@ -49,10 +62,13 @@ def redirect_to_google(context: GoogleSignIn, request: Request) -> Response:
         with request.services.database.transaction() as db:
             session = find_browser_session(request, db)
             link = str(session.id) if session else ""
-    claims = {"next": safe_next(request.GET.get("next", "/")), "link": link}
     response = HTTPSeeOther(url)
     token = request.services.browser_tokens.sign(
-        AUTHORIZATION, AUTHORIZATION_LIFETIME, **asdict(authorization), **claims
+        AUTHORIZATION,
+        AUTHORIZATION_LIFETIME,
+        **asdict(authorization),
+        next=safe_next(request.GET.get("next", "/")),
+        link=link,
     )
     set_cookie(request, response, AUTHORIZATION, token, AUTHORIZATION_LIFETIME)
     return response
@@ -63,17 +79,15 @@ def redirect_to_google(context: GoogleSignIn, request: Request) -> Response:
 )
 def handle_callback(context: GoogleSignIn, request: Request) -> Response:
     """Handle the callback; its state must match the cookie of the same browser."""
-    token = request.cookies.get(cookie_name(request, AUTHORIZATION))
-    claims = request.services.browser_tokens.read(AUTHORIZATION, token) if token else None
+    pending = _pending_sign_in(request)
     state, code = _single_parameter(request, "state"), _single_parameter(request, "code")
-    if claims is None or state is None or not compare_digest(state.encode(), claims["state"].encode()):
+    if pending is None or state is None or not compare_digest(state.encode(), pending.authorization.state.encode()):
         return _failed(GoogleSignInError("callback: state does not match, or has expired"))
     if code is None:
         return _failed(GoogleSignInError("callback: no code"))
     try:
-        authorization = AuthorizationRequest(claims["state"], claims["nonce"], claims["verifier"])
-        profile = _provider(request).fetch_profile(authorization, code, _single_parameter(request, "iss"))
-        response = _sign_in(request, profile, claims)
+        profile = _provider(request).fetch_profile(pending.authorization, code, _single_parameter(request, "iss"))
+        response = _sign_in(request, profile, pending)
     except GoogleSignInError as error:
         return _failed(error)
     except EmailNotVerifiedByProviderError:
@@ -82,17 +96,27 @@ def handle_callback(context: GoogleSignIn, request: Request) -> Response:
     return response
 
 
-def _sign_in(request: Request, profile: GoogleProfile, claims: dict[str, Any]) -> Response:
+def _pending_sign_in(request: Request) -> PendingSignIn | None:
+    """Return the sign-in that this browser has started, or None if its cookie is missing, forged or expired."""
+    token = request.cookies.get(cookie_name(request, AUTHORIZATION))
+    claims = request.services.browser_tokens.read(AUTHORIZATION, token) if token else None
+    if claims is None:
+        return None
+    authorization = AuthorizationRequest(claims["state"], claims["nonce"], claims["verifier"])
+    return PendingSignIn(authorization, next_path=claims["next"], session_id=claims["link"])
+
+
+def _sign_in(request: Request, profile: GoogleProfile, pending: PendingSignIn) -> Response:
     with request.services.database.transaction() as db:
         session = find_browser_session(request, db)
-        linking = session if session and str(session.id) == claims["link"] else None
+        linking = session if session and str(session.id) == pending.session_id else None
         try:
             account = sign_in_with_google(db, profile, signed_in=linking)
         except PasswordRequiredError:
             return redirect_to_password(request, profile)
         if linking is not None:
             return HTTPSeeOther(f"/account?done={_link_result(linking, account.id)}")
-        return continue_sign_in(request, db, account, claims["next"])
+        return continue_sign_in(request, db, account, pending.next_path)
 
 
 def _link_result(session: LoginSession, account_id: object) -> str:

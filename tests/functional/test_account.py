@@ -104,7 +104,7 @@ def test_an_address_that_is_taken_is_answered_alike_and_its_owner_exported(
     other = make.account()
     form = form_of(app.get("/account"), "/account/email")
     form["email"], form["email_password"] = other.email, PASSWORD
-    assert form.submit(status=303).location.endswith("done=asked-email")
+    assert form.submit(status=303).location.endswith("done=email-requested")
     assert "already have a ConnectWyze account" in mailbox.last(other.email)["Subject"]
 
 
