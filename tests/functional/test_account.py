@@ -1,4 +1,4 @@
-"""What people decide about themselves, on /account."""
+"""The account pages: profile, password, email, sessions, second factor, export and deletion."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -35,14 +35,14 @@ def reload(make: Factory, account: Account) -> Account | None:
         return db.get(Account, account.id)
 
 
-def test_a_name_is_changed(app: TestApp, account: Account) -> None:
+def test_name_is_changed(app: TestApp, account: Account) -> None:
     form = form_of(app.get("/account"), "/account/profile")
     form["name"] = "Another Name"
     assert "Name saved" in form.submit().follow().text
     assert app.get("/account").forms[1]["name"].value == "Another Name"
 
 
-def test_a_password_is_changed_and_every_other_session_ends(
+def test_password_change_ends_all_other_sessions(
     app: TestApp, make: Factory, mailbox: Mailbox, account: Account
 ) -> None:
     elsewhere = TestApp(app.app)
@@ -54,7 +54,7 @@ def test_a_password_is_changed_and_every_other_session_ends(
     assert app.get("/account").status_int == 200, "this browser stays signed in"
     assert elsewhere.get("/account").status_int == 303
     elsewhere.set_cookie("cwz_session", stale)
-    assert elsewhere.get("/account").status_int == 303, "the token of before is of no use"
+    assert elsewhere.get("/account").status_int == 303, "the previous token is no longer valid"
     assert "password was changed" in mailbox.last(account.email)["Subject"]
     sign_in(TestApp(app.app), account, GOOD)
 
@@ -68,7 +68,7 @@ def test_a_password_is_changed_and_every_other_session_ends(
         (PASSWORD, "password123", "password", "easy to guess"),
     ],
 )
-def test_a_password_is_not_changed_without_the_old_one_and_a_good_new_one(
+def test_password_change_needs_the_current_and_a_strong_new_password(
     app: TestApp, make: Factory, account: Account, current: str, password: str, field: str, message: str
 ) -> None:
     form = form_of(app.get("/account"), "/account/password")
@@ -79,9 +79,7 @@ def test_a_password_is_not_changed_without_the_old_one_and_a_good_new_one(
     assert now.password_hash == account.password_hash
 
 
-def test_an_address_is_changed_by_a_link_in_the_new_mailbox(
-    app: TestApp, make: Factory, mailbox: Mailbox, account: Account
-) -> None:
+def test_email_change_is_confirmed_by_link(app: TestApp, make: Factory, mailbox: Mailbox, account: Account) -> None:
     form = form_of(app.get("/account"), "/account/email")
     form["email"], form["email_password"] = "new@example.org", PASSWORD
     form.submit(status=303)
@@ -98,7 +96,7 @@ def test_an_address_is_changed_by_a_link_in_the_new_mailbox(
     app.get(link, status=404)
 
 
-def test_an_address_that_is_taken_is_answered_alike_and_its_owner_exported(
+def test_email_change_to_a_registered_email_is_not_revealed(
     app: TestApp, make: Factory, mailbox: Mailbox, account: Account
 ) -> None:
     other = make.account()
@@ -108,7 +106,7 @@ def test_an_address_that_is_taken_is_answered_alike_and_its_owner_exported(
     assert "already have a ConnectWyze account" in mailbox.last(other.email)["Subject"]
 
 
-def test_an_address_that_is_taken_meanwhile_is_not_changed(
+def test_email_registered_before_confirmation_is_rejected(
     app: TestApp, make: Factory, mailbox: Mailbox, account: Account
 ) -> None:
     form = form_of(app.get("/account"), "/account/email")
@@ -122,14 +120,14 @@ def test_an_address_that_is_taken_meanwhile_is_not_changed(
     assert unchanged.email == account.email
 
 
-def test_an_address_is_not_changed_without_the_password(app: TestApp, mailbox: Mailbox, account: Account) -> None:
+def test_email_change_needs_the_password(app: TestApp, mailbox: Mailbox, account: Account) -> None:
     form = form_of(app.get("/account"), "/account/email")
     form["email"], form["email_password"] = "new@example.org", "wrong"
     assert "Incorrect password" in form.submit(status=422).text
     assert mailbox.emails() == []
 
 
-def test_sessions_are_listed_and_ended_one_by_one(app: TestApp, account: Account) -> None:
+def test_session_is_listed_and_ended(app: TestApp, account: Account) -> None:
     phone = TestApp(app.app, extra_environ={"HTTP_USER_AGENT": "Mozilla (iPhone) Safari/1", "REMOTE_ADDR": "192.0.2.7"})
     sign_in(phone, account)
     page = app.get("/account")
@@ -143,7 +141,7 @@ def test_sessions_are_listed_and_ended_one_by_one(app: TestApp, account: Account
     form.submit(status=404)
 
 
-def test_all_other_sessions_are_ended_at_once(app: TestApp, account: Account) -> None:
+def test_all_other_sessions_are_ended(app: TestApp, account: Account) -> None:
     others = [TestApp(app.app) for _ in range(2)]
     for other in others:
         sign_in(other, account)
@@ -152,9 +150,7 @@ def test_all_other_sessions_are_ended_at_once(app: TestApp, account: Account) ->
     assert app.get("/account").status_int == 200
 
 
-def test_whoever_signed_in_long_ago_proves_again_before_ending_sessions(
-    app: TestApp, make: Factory, account: Account
-) -> None:
+def test_ending_sessions_needs_recent_authentication(app: TestApp, make: Factory, account: Account) -> None:
     other = TestApp(app.app)
     sign_in(other, account)
     with make.database.transaction() as db:
@@ -174,7 +170,7 @@ def test_whoever_signed_in_long_ago_proves_again_before_ending_sessions(
     assert other.get("/account").status_int == 303
 
 
-def test_nobody_ends_a_strangers_session(app: TestApp, make: Factory, account: Account) -> None:
+def test_session_of_another_account_cannot_be_ended(app: TestApp, make: Factory, account: Account) -> None:
     stranger = TestApp(app.app)
     sign_in(stranger, make.account())
     other = TestApp(app.app)
@@ -185,10 +181,10 @@ def test_nobody_ends_a_strangers_session(app: TestApp, make: Factory, account: A
     assert other.get("/account").status_int == 200
 
 
-# -- the second factor ---------------------------------------------------------------------------------------------
+# -- second factor -------------------------------------------------------------------------------------------------
 
 
-def turn_on(app: TestApp) -> tuple[pyotp.TOTP, list[str]]:
+def enable_second_factor(app: TestApp) -> tuple[pyotp.TOTP, list[str]]:
     form = app.get("/account/second-factor").forms[1]
     form["proof"] = PASSWORD
     page = form.submit(status=303).follow()
@@ -208,56 +204,56 @@ def sign_in_with(app: TestApp, account: Account, code: str, status: int) -> Any:
     return form.submit(status=status)
 
 
-def test_a_code_is_asked_for_once_it_is_on(app: TestApp, mailbox: Mailbox, account: Account) -> None:
-    totp, codes = turn_on(app)
+def test_sign_in_requires_the_code(app: TestApp, mailbox: Mailbox, account: Account) -> None:
+    totp, codes = enable_second_factor(app)
     assert len(codes) == len(set(codes)) == 10
     assert "is now on" in mailbox.last(account.email)["Subject"]
     other = TestApp(app.app)
     assert "not valid" in sign_in_with(other, account, "000000", 422).html.find(id="code-error").text
-    assert other.get("/account").status_int == 303, "the password alone opens nothing"
+    assert other.get("/account").status_int == 303, "the password alone does not sign in"
     sign_in_with(other, account, totp.now(), 303)
     assert other.get("/account").status_int == 200
 
 
 @pytest.mark.parametrize("code", ["١٢٣٤٥٦", "１２３４５６", "ü", "-", "0" * 40, "😀"])
-def test_a_code_that_is_none_is_refused_plainly(app: TestApp, account: Account, code: str) -> None:
+def test_malformed_code_is_rejected(app: TestApp, account: Account, code: str) -> None:
     form = app.get("/account/second-factor").forms[1]
     form["proof"] = PASSWORD
     form = form.submit(status=303).follow().forms[1]
     form["code"] = code
     assert form.submit(status=422).html.find(id="code-error") is not None
-    turn_on_again(app)
+    finish_enrollment(app)
     sign_in_with(TestApp(app.app), account, code, 422)
 
 
-def turn_on_again(app: TestApp) -> None:
-    """Finish an enrolment that has begun."""
+def finish_enrollment(app: TestApp) -> None:
+    """Finish an enrollment that was started."""
     page = app.get("/account/second-factor")
     page.forms[1]["code"] = pyotp.TOTP(page.html.find("details").code.text).now()
     page.forms[1].submit(status=200)
 
 
-def test_a_code_counts_once(app: TestApp, account: Account) -> None:
-    totp, _ = turn_on(app)
+def test_code_is_valid_once(app: TestApp, account: Account) -> None:
+    totp, _ = enable_second_factor(app)
     code = totp.now()
     sign_in_with(TestApp(app.app), account, code, 303)
     sign_in_with(TestApp(app.app), account, code, 422)
 
 
-def test_a_recovery_code_counts_once_and_its_use_is_exported(
+def test_recovery_code_is_valid_once_and_its_use_is_emailed(
     app: TestApp, make: Factory, mailbox: Mailbox, account: Account
 ) -> None:
-    _, codes = turn_on(app)
+    _, codes = enable_second_factor(app)
     sign_in_with(TestApp(app.app), account, codes[3].upper(), 303)
     sign_in_with(TestApp(app.app), account, codes[3], 422)
     assert "Codes left: 9" in text_of(mailbox.last(account.email))
     with make.database.transaction() as db:
-        kept = db.scalars(select(RecoveryCode.digest)).all()
-    assert not set(kept) & {code.replace("-", "") for code in codes}
+        digests = db.scalars(select(RecoveryCode.digest)).all()
+    assert not set(digests) & {code.replace("-", "") for code in codes}
 
 
 def test_new_recovery_codes_replace_the_old_ones(app: TestApp, account: Account) -> None:
-    _, codes = turn_on(app)
+    _, codes = enable_second_factor(app)
     form = form_of(app.get("/account/second-factor"), "/account/second-factor/codes")
     form["proof"] = "wrong"
     form = form_of(form.submit(status=422), "/account/second-factor/codes")
@@ -268,8 +264,8 @@ def test_new_recovery_codes_replace_the_old_ones(app: TestApp, account: Account)
     sign_in_with(TestApp(app.app), account, fresh[0], 303)
 
 
-def test_it_is_turned_off_with_the_password_only(app: TestApp, account: Account) -> None:
-    turn_on(app)
+def test_disabling_the_second_factor_needs_the_password(app: TestApp, account: Account) -> None:
+    enable_second_factor(app)
     form = form_of(app.get("/account/second-factor"), "/account/second-factor/off")
     form["proof"] = "wrong"
     form = form_of(form.submit(status=422), "/account/second-factor/off")
@@ -278,7 +274,7 @@ def test_it_is_turned_off_with_the_password_only(app: TestApp, account: Account)
     sign_in(TestApp(app.app), account)
 
 
-def test_the_secret_is_shown_until_it_is_on_and_never_again(app: TestApp, make: Factory, account: Account) -> None:
+def test_secret_is_shown_only_until_confirmation(app: TestApp, make: Factory, account: Account) -> None:
     app.get("/account/second-factor/qr.png", status=404)
     form = app.get("/account/second-factor").forms[1]
     form["proof"] = PASSWORD
@@ -296,8 +292,8 @@ def test_the_secret_is_shown_until_it_is_on_and_never_again(app: TestApp, make: 
     assert secret not in app.get("/account/export").text
 
 
-def test_guessing_codes_is_stopped(app: TestApp, account: Account) -> None:
-    turn_on(app)
+def test_code_attempts_are_rate_limited(app: TestApp, account: Account) -> None:
+    enable_second_factor(app)
     statuses = []
     for _ in range(8):
         other = TestApp(app.app)
@@ -310,8 +306,8 @@ def test_guessing_codes_is_stopped(app: TestApp, account: Account) -> None:
     assert statuses.count(422) <= 6
 
 
-def test_the_step_between_ends_with_a_password_change(app: TestApp, make: Factory, account: Account) -> None:
-    totp, _ = turn_on(app)
+def test_password_change_invalidates_a_pending_sign_in(app: TestApp, make: Factory, account: Account) -> None:
+    totp, _ = enable_second_factor(app)
     other = TestApp(app.app)
     form = other.get("/signin").forms[0]
     form["email"], form["password"] = account.email, PASSWORD
@@ -324,14 +320,14 @@ def test_the_step_between_ends_with_a_password_change(app: TestApp, make: Factor
     assert other.get("/account").status_int == 303
 
 
-def test_a_workspace_may_require_it(app: TestApp, make: Factory) -> None:
+def test_workspace_can_require_the_second_factor(app: TestApp, make: Factory) -> None:
     space = make.workspace()
     admin, user = make.member(space), make.member(space, Role.USER)
     sign_in(app, admin)
     form = form_of(app.get(f"/w/{space.slug}/settings"), "")
     form["second_factor_required"] = True
     assert "for your own account first" in form.submit(status=422).text
-    turn_on(app)
+    enable_second_factor(app)
     form = form_of(app.get(f"/w/{space.slug}/settings"), "")
     form["second_factor_required"] = True
     form.submit(status=303)
@@ -340,41 +336,41 @@ def test_a_workspace_may_require_it(app: TestApp, make: Factory) -> None:
     sign_in(other, user)
     assert other.get(f"/w/{space.slug}/feeds").location == "http://localhost/account/second-factor"
     assert space.name in other.get("/account/second-factor").text
-    turn_on(other)
+    enable_second_factor(other)
     assert other.get(f"/w/{space.slug}/feeds").status_int == 200
 
 
 # -- export and deletion -------------------------------------------------------------------------------------------
 
 
-def test_the_export_holds_what_is_tied_to_the_account_and_no_secret(app: TestApp, make: Factory) -> None:
+def test_export_contains_personal_data_without_secrets(app: TestApp, make: Factory) -> None:
     space = make.workspace()
     account = make.member(space)
     sign_in(app, account)
     form = form_of(app.get(f"/w/{space.slug}/keys"), "")
-    form["name"] = "A key of mine"
+    form["name"] = "Export key"
     form.submit()
     answer = app.get("/account/export")
     assert "attachment" in answer.headers["Content-Disposition"]
     exported = json.loads(answer.text)
     assert exported["account"]["email"] == account.email
     assert exported["workspaces"][0]["slug"] == space.slug
-    assert exported["workspaces"][0]["activity"][0]["target"] == "A key of mine"
+    assert exported["workspaces"][0]["activity"][0]["target"] == "Export key"
     assert len(exported["sessions"]) == 1
     assert account.password_hash is not None
     assert account.password_hash not in answer.text
 
 
-def ask_for_deletion(app: TestApp, account: Account, proof: str = PASSWORD) -> Any:
+def submit_deletion(app: TestApp, account: Account, proof: str = PASSWORD) -> Any:
     form = form_of(app.get("/account/delete"), "")
     form["confirm"], form["proof"] = account.email, proof
     return form.submit(status="*")
 
 
-def test_a_deletion_can_be_cancelled(app: TestApp, make: Factory, mailbox: Mailbox, account: Account) -> None:
+def test_deletion_can_be_canceled(app: TestApp, make: Factory, mailbox: Mailbox, account: Account) -> None:
     elsewhere = TestApp(app.app)
     sign_in(elsewhere, account)
-    assert ask_for_deletion(app, account).status_int == 303
+    assert submit_deletion(app, account).status_int == 303
     assert elsewhere.get("/account").status_int == 303
     assert mailbox.link(account.email) == "/account/delete"
     page = app.get("/account")
@@ -386,17 +382,17 @@ def test_a_deletion_can_be_cancelled(app: TestApp, make: Factory, mailbox: Mailb
     assert "was canceled" in mailbox.last(account.email)["Subject"]
 
 
-def test_a_deletion_takes_the_password_and_the_address(app: TestApp, make: Factory, account: Account) -> None:
-    assert ask_for_deletion(app, account, "wrong").status_int == 422
+def test_deletion_needs_the_password_and_the_email(app: TestApp, make: Factory, account: Account) -> None:
+    assert submit_deletion(app, account, "wrong").status_int == 422
     form = form_of(app.get("/account/delete"), "")
-    form["confirm"], form["proof"] = "somebody@example.org", PASSWORD
+    form["confirm"], form["proof"] = "other@example.org", PASSWORD
     assert "to confirm" in form.submit(status=422).html.find(id="confirm-error").text
     now = reload(make, account)
     assert now is not None
     assert now.delete_at is None
 
 
-def test_after_thirty_days_everything_of_the_person_is_gone(app: TestApp, make: Factory, mailbox: Mailbox) -> None:
+def test_account_is_deleted_after_thirty_days(app: TestApp, make: Factory, mailbox: Mailbox) -> None:
     alone, shared = make.workspace(), make.workspace()
     account = make.member(alone)
     make.feed(alone)
@@ -407,13 +403,13 @@ def test_after_thirty_days_everything_of_the_person_is_gone(app: TestApp, make: 
     page = app.get("/account/delete").text
     assert f"{alone.name} is deleted too" in page
     assert f"{shared.name} is kept" in page
-    ask_for_deletion(app, account)
+    submit_deletion(app, account)
     with make.database.transaction() as db:
         assert delete_due_accounts(db) == 0
-        mine = db.get_one(Account, account.id)
-        assert mine.delete_at is not None
-        assert timedelta(days=29, hours=23) < mine.delete_at - datetime.now(UTC) <= timedelta(days=30)
-        mine.delete_at = datetime.now(UTC)
+        stored = db.get_one(Account, account.id)
+        assert stored.delete_at is not None
+        assert timedelta(days=29, hours=23) < stored.delete_at - datetime.now(UTC) <= timedelta(days=30)
+        stored.delete_at = datetime.now(UTC)
     with make.database.transaction() as db:
         assert delete_due_accounts(db) == 1
     assert reload(make, account) is None

@@ -58,8 +58,8 @@ def app(google_wsgi: Any, services: Services) -> TestApp:
     return TestApp(google_wsgi)
 
 
-def at_the_provider(url: str, login: str) -> str:
-    """Sign in and consent there, as a browser does. Returns where the provider sends the person back to."""
+def sign_in_at_provider(url: str, login: str) -> str:
+    """Sign in and consent as a browser does. Return the callback URL."""
     with httpx.Client(follow_redirects=False) as browser:
         answer = browser.get(url)
         for _ in range(12):
@@ -75,57 +75,57 @@ def at_the_provider(url: str, login: str) -> str:
             if fields["prompt"] == "login":
                 fields |= {"login": login, "password": "any"}
             answer = browser.post(unescape(action), data=fields)
-    raise AssertionError("the provider never sent the person back")
+    raise AssertionError("the provider did not redirect to the callback")
 
 
-def go(app: TestApp, login: str, start: str = "/signin/google") -> Any:
-    """Through the whole flow; returns the answer to the browser's return."""
-    return app.get(at_the_provider(app.get(start, status=303).location, login))
+def sign_in_with_google(app: TestApp, login: str, start: str = "/signin/google") -> Any:
+    """Run the whole flow and return the response of the callback."""
+    return app.get(sign_in_at_provider(app.get(start, status=303).location, login))
 
 
-def stored(make: Factory, email: str) -> Account:
+def load_account(make: Factory, email: str) -> Account:
     with make.database.transaction() as db:
         return db.scalars(select(Account).where(Account.email == email)).one()
 
 
-def test_somebody_new_gets_a_verified_account_without_a_password(app: TestApp, make: Factory) -> None:
-    answer = go(app, "g1|ada@example.org|true")
+def test_new_user_gets_a_verified_account_without_a_password(app: TestApp, make: Factory) -> None:
+    answer = sign_in_with_google(app, "g1|ada@example.org|true")
     assert answer.location == "http://localhost/"
     assert "From Outside" in app.get("/account").text
-    account = stored(make, "ada@example.org")
+    account = load_account(make, "ada@example.org")
     assert account.password_hash is None
     assert account.verified_at is not None
     form = TestApp(app.app).get("/signin").forms[0]
-    form["email"], form["password"] = "ada@example.org", "nobody has this password"
+    form["email"], form["password"] = "ada@example.org", "not the password"
     assert form.submit(status=422)
 
 
-def test_the_same_person_comes_back_by_issuer_and_subject(app: TestApp, make: Factory) -> None:
-    go(app, "g1|ada@example.org|true")
+def test_returning_user_is_found_by_issuer_and_subject(app: TestApp, make: Factory) -> None:
+    sign_in_with_google(app, "g1|ada@example.org|true")
     with make.database.transaction() as db:
         db.scalars(select(Account)).one().email = "elsewhere@example.org"
     back = TestApp(app.app)
-    go(back, "g1|ada@example.org|true")
+    sign_in_with_google(back, "g1|ada@example.org|true")
     assert "elsewhere@example.org" in back.get("/account").text
 
 
 @pytest.mark.parametrize("verified", ["false", "False", "", "yes"])
-def test_an_address_that_is_not_vouched_for_is_refused(app: TestApp, make: Factory, verified: str) -> None:
-    answer = go(app, f"g1|ada@example.org|{verified}")
+def test_unverified_email_is_rejected(app: TestApp, make: Factory, verified: str) -> None:
+    answer = sign_in_with_google(app, f"g1|ada@example.org|{verified}")
     assert answer.location == "http://localhost/signin?done=unproved"
     assert "cwz_session" not in app.cookies
     with make.database.transaction() as db:
         assert db.query(Account).count() == 0
 
 
-def test_the_text_true_is_not_true(app: TestApp) -> None:
-    assert go(app, "g1|ada@example.org|text:true").location == "http://localhost/signin?done=unproved"
+def test_email_verified_as_text_is_rejected(app: TestApp) -> None:
+    assert sign_in_with_google(app, "g1|ada@example.org|text:true").location == "http://localhost/signin?done=unproved"
 
 
-def test_an_unverified_account_loses_what_somebody_else_prepared(app: TestApp, make: Factory) -> None:
+def test_unverified_account_loses_its_password(app: TestApp, make: Factory) -> None:
     prepared = make.account(verified_at=None)
-    go(app, f"g1|{prepared.email}|true")
-    account = stored(make, prepared.email)
+    sign_in_with_google(app, f"g1|{prepared.email}|true")
+    account = load_account(make, prepared.email)
     assert account.id == prepared.id
     assert account.password_hash is None
     assert account.epoch > prepared.epoch
@@ -134,10 +134,10 @@ def test_an_unverified_account_loses_what_somebody_else_prepared(app: TestApp, m
     form.submit(status=422)
 
 
-def test_a_verified_account_is_linked_after_its_password(app: TestApp, make: Factory, mailbox: Mailbox) -> None:
+def test_verified_account_is_linked_after_its_password(app: TestApp, make: Factory, mailbox: Mailbox) -> None:
     account = make.account()
-    assert go(app, f"g1|{account.email}|true").location == "http://localhost/signin/link"
-    assert app.get("/account").status_int == 303, "nobody is signed in yet"
+    assert sign_in_with_google(app, f"g1|{account.email}|true").location == "http://localhost/signin/link"
+    assert app.get("/account").status_int == 303, "not signed in yet"
     form = app.get("/signin/link").forms[0]
     form["password"] = "wrong"
     form = form.submit(status=422).forms[0]
@@ -148,74 +148,74 @@ def test_a_verified_account_is_linked_after_its_password(app: TestApp, make: Fac
     assert account.email in app.get("/account").text
     assert "Google" in mailbox.last(account.email)["Subject"]
     back = TestApp(app.app)
-    assert go(back, f"g1|{account.email}|true").location == "http://localhost/"
+    assert sign_in_with_google(back, f"g1|{account.email}|true").location == "http://localhost/"
 
 
-def test_google_does_not_go_round_the_second_factor(app: TestApp, make: Factory) -> None:
+def test_sign_in_with_google_requires_the_second_factor(app: TestApp, make: Factory) -> None:
     account = make.account()
     ring = make.services.ring
     with make.database.transaction() as db:
-        mine = db.get_one(Account, account.id)
-        start_enrollment(mine, ring)
-        secret = pending_secret(mine, ring)
+        stored = db.get_one(Account, account.id)
+        start_enrollment(stored, ring)
+        secret = pending_secret(stored, ring)
         assert secret is not None
         totp = pyotp.TOTP(secret)
-        confirm_enrollment(db, mine, totp.now(), ring)
-        mine.totp_last_step = None
-    go(app, f"g1|{account.email}|true")
+        confirm_enrollment(db, stored, totp.now(), ring)
+        stored.totp_last_step = None
+    sign_in_with_google(app, f"g1|{account.email}|true")
     form = app.get("/signin/link").forms[0]
     form["password"] = PASSWORD
     assert form.submit(status=303).location.endswith("/signin/code")
     with make.database.transaction() as db:
-        assert db.query(ExternalIdentity).count() == 0, "linked only when everything is proved"
+        assert db.query(ExternalIdentity).count() == 0, "linked only after the second factor"
     form = app.get("/signin/code").forms[0]
     form["code"] = totp.now()
     form.submit(status=303)
     with make.database.transaction() as db:
         assert db.query(ExternalIdentity).count() == 1
     back = TestApp(app.app)
-    assert go(back, f"g1|{account.email}|true").location.endswith("/signin/code")
+    assert sign_in_with_google(back, f"g1|{account.email}|true").location.endswith("/signin/code")
 
 
-def test_whoever_is_signed_in_links_from_the_account_page(app: TestApp, make: Factory) -> None:
+def test_signed_in_user_links_and_unlinks_google(app: TestApp, make: Factory) -> None:
     account = make.account()
     sign_in(app, account)
-    answer = go(app, "g9|other@example.org|true", "/signin/google?link=1")
+    answer = sign_in_with_google(app, "g9|other@example.org|true", "/signin/google?link=1")
     assert answer.location == "http://localhost/account?done=google-linked"
     assert "other@example.org" in app.get("/account").text
     app.get("/account").forms[4].submit()
     assert "other@example.org" not in app.get("/account").text
 
 
-def test_a_google_account_of_somebody_else_is_not_linked(app: TestApp, make: Factory) -> None:
-    go(app, "g1|ada@example.org|true")
+def test_google_account_of_another_user_is_not_linked(app: TestApp, make: Factory) -> None:
+    sign_in_with_google(app, "g1|ada@example.org|true")
     other = TestApp(app.app)
     sign_in(other, make.account())
-    answer = go(other, "g1|ada@example.org|true", "/signin/google?link=1")
+    answer = sign_in_with_google(other, "g1|ada@example.org|true", "/signin/google?link=1")
     assert answer.location == "http://localhost/account?done=google-taken"
 
 
-def test_whoever_has_no_password_can_not_unlink(app: TestApp) -> None:
-    go(app, "g1|ada@example.org|true")
+def test_unlinking_needs_a_password(app: TestApp) -> None:
+    sign_in_with_google(app, "g1|ada@example.org|true")
     form = next(form for form in app.get("/account").forms.values() if form.action == "/account/unlink-google")
     assert "Set a password before you unlink Google" in form.submit(status=422).text
 
 
-def test_a_first_password_needs_a_fresh_sign_in(app: TestApp, make: Factory) -> None:
-    go(app, "g1|ada@example.org|true")
+def test_first_password_needs_recent_authentication(app: TestApp, make: Factory) -> None:
+    sign_in_with_google(app, "g1|ada@example.org|true")
     form = next(form for form in app.get("/account").forms.values() if form.action == "/account/password")
     form["password"] = "violet harbour 93 teapots"
     with make.database.transaction() as db:
         session = db.scalars(select(LoginSession)).one()
-        proved, session.authenticated_at = session.authenticated_at, session.authenticated_at.replace(year=2020)
+        recent, session.authenticated_at = session.authenticated_at, session.authenticated_at.replace(year=2020)
     assert "Sign in with Google again" in form.submit(status=422).text
     with make.database.transaction() as db:
-        db.scalars(select(LoginSession)).one().authenticated_at = proved
+        db.scalars(select(LoginSession)).one().authenticated_at = recent
     form.submit(status=303)
 
 
-def test_whoever_has_no_password_can_not_prolong_a_proof(app: TestApp, make: Factory) -> None:
-    go(app, "g1|ada@example.org|true")
+def test_account_without_password_cannot_renew_its_authentication(app: TestApp, make: Factory) -> None:
+    sign_in_with_google(app, "g1|ada@example.org|true")
     with make.database.transaction() as db:
         before = db.scalars(select(LoginSession)).one().authenticated_at
     token = app.get("/account").forms[0]["csrf_token"].value
@@ -224,8 +224,8 @@ def test_whoever_has_no_password_can_not_prolong_a_proof(app: TestApp, make: Fac
         assert db.scalars(select(LoginSession)).one().authenticated_at == before
 
 
-def test_an_answer_in_another_browser_is_refused(app: TestApp) -> None:
-    target = at_the_provider(app.get("/signin/google").location, "g1|ada@example.org|true")
+def test_callback_in_another_browser_is_rejected(app: TestApp) -> None:
+    target = sign_in_at_provider(app.get("/signin/google").location, "g1|ada@example.org|true")
     stranger = TestApp(app.app)
     assert stranger.get(target).location == "http://localhost/signin?done=google"
     assert "cwz_session" not in stranger.cookies
@@ -234,8 +234,8 @@ def test_an_answer_in_another_browser_is_refused(app: TestApp) -> None:
 @pytest.mark.parametrize(
     "change", ["state=wrong", "code=wrong", "iss=https://evil.test", "code=", "error=access_denied"]
 )
-def test_an_answer_that_was_changed_is_refused(app: TestApp, change: str) -> None:
-    target = at_the_provider(app.get("/signin/google").location, "g1|ada@example.org|true")
+def test_modified_callback_is_rejected(app: TestApp, change: str) -> None:
+    target = sign_in_at_provider(app.get("/signin/google").location, "g1|ada@example.org|true")
     name, _, value = change.partition("=")
     query = {key: values[0] for key, values in parse_qs(urlsplit(target).query).items()}
     query = {"state": query["state"], name: value} if name == "error" else query | {name: value}
@@ -243,13 +243,13 @@ def test_an_answer_that_was_changed_is_refused(app: TestApp, change: str) -> Non
     assert "cwz_session" not in app.cookies
 
 
-def test_an_answer_counts_once(app: TestApp) -> None:
-    target = at_the_provider(app.get("/signin/google").location, "g1|ada@example.org|true")
+def test_callback_is_valid_once(app: TestApp) -> None:
+    target = sign_in_at_provider(app.get("/signin/google").location, "g1|ada@example.org|true")
     assert app.get(target).location == "http://localhost/"
     assert app.get(target).location == "http://localhost/signin?done=google"
 
 
-def test_the_way_out_carries_pkce_state_and_nonce(app: TestApp) -> None:
+def test_authorization_url_has_pkce_state_and_nonce(app: TestApp) -> None:
     query = parse_qs(urlsplit(app.get("/signin/google").location).query)
     assert query["code_challenge_method"] == ["S256"]
     assert all(len(query[name][0]) >= 43 for name in ("state", "nonce", "code_challenge"))
@@ -257,40 +257,46 @@ def test_the_way_out_carries_pkce_state_and_nonce(app: TestApp) -> None:
     assert all(query[name] != again[name] for name in ("state", "nonce", "code_challenge"))
 
 
-def test_another_site_does_not_begin_it(app: TestApp) -> None:
+def test_cross_site_start_is_rejected(app: TestApp) -> None:
     app.get("/signin/google", headers={"Sec-Fetch-Site": "cross-site"}, status=400)
 
 
-def test_afterwards_people_are_where_they_wanted_to_be(app: TestApp) -> None:
-    assert go(app, "g1|a@example.org|true", "/signin/google?next=/account").location == "http://localhost/account"
+def test_redirects_to_the_next_path_of_this_site_only(app: TestApp) -> None:
+    assert (
+        sign_in_with_google(app, "g1|a@example.org|true", "/signin/google?next=/account").location
+        == "http://localhost/account"
+    )
     other = TestApp(app.app)
-    assert go(other, "g2|b@example.org|true", "/signin/google?next=//evil.test").location == "http://localhost/"
+    assert (
+        sign_in_with_google(other, "g2|b@example.org|true", "/signin/google?next=//evil.test").location
+        == "http://localhost/"
+    )
 
 
-def test_a_provider_that_is_down_is_said_plainly(kept_services: Services, services: Services) -> None:
+def test_unreachable_provider_shows_an_error(kept_services: Services, services: Services) -> None:
     google = GoogleProvider("http://127.0.0.1:9/.well-known/openid-configuration", *CLIENT, CALLBACK)
     app = TestApp(create_app(dataclasses.replace(kept_services, google=google)))
     assert app.get("/signin/google").location == "http://localhost/signin?done=google"
     assert "Sign-in with Google failed" in app.get("/signin?done=google").text
 
 
-def test_without_settings_there_is_no_google(wsgi: Any, services: Services) -> None:
+def test_google_is_hidden_without_settings(wsgi: Any, services: Services) -> None:
     app = TestApp(wsgi)
     assert "Google" not in app.get("/signin").text
     app.get("/signin/google", status=404)
 
 
-def test_a_provider_that_calls_itself_otherwise_is_refused(
+def test_discovery_document_of_another_issuer_is_rejected(
     kept_services: Services, services: Services, http_server: Any
 ) -> None:
-    """A discovery document that names another issuer than the one it lies at is none."""
-    found = {
+    """OpenID Connect Discovery 1.0, section 4.3: the issuer must match the URL of the document."""
+    document = {
         "issuer": "https://elsewhere.test",
         "authorization_endpoint": http_server.url("/a"),
         "token_endpoint": http_server.url("/t"),
         "jwks_uri": http_server.url("/k"),
     }
-    http_server.paths[WELL_KNOWN] = (200, {"Content-Type": "application/json"}, json.dumps(found).encode())
+    http_server.paths[WELL_KNOWN] = (200, {"Content-Type": "application/json"}, json.dumps(document).encode())
     google = GoogleProvider(http_server.url(WELL_KNOWN), *CLIENT, CALLBACK)
     app = TestApp(create_app(dataclasses.replace(kept_services, google=google)))
     assert app.get("/signin/google").location == "http://localhost/signin?done=google"

@@ -1,4 +1,4 @@
-"""Workspaces and their people: making one, inviting, roles, leaving, the log."""
+"""Workspaces, members, invitations, roles and the activity log."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ def invite(app: TestApp, space: Workspace, email: str, role: str = "user", statu
     return form.submit(status=status)
 
 
-def test_from_sign_in_to_a_workspace_that_is_ready(app: TestApp, make: Factory) -> None:
+def test_new_workspace_is_set_up_and_runs(app: TestApp, make: Factory) -> None:
     sign_in(app, make.account())
     form = form_of(app.get("/w/new"), "")
     form["name"] = "Blue Door & Söhne"
@@ -69,7 +69,7 @@ def test_from_sign_in_to_a_workspace_that_is_ready(app: TestApp, make: Factory) 
     ]
 
 
-def test_each_step_can_be_left_for_later_and_says_what_it_needs(app: TestApp, make: Factory) -> None:
+def test_setup_steps_can_be_skipped_and_name_their_prerequisite(app: TestApp, make: Factory) -> None:
     sign_in(app, make.account())
     form = form_of(app.get("/w/new"), "")
     form["name"], form["slug"] = "Later", "later-on"
@@ -93,7 +93,7 @@ def test_each_step_can_be_left_for_later_and_says_what_it_needs(app: TestApp, ma
         ("taken", "taken"),
     ],
 )
-def test_an_address_that_can_not_be_is_said_beside_it(app: TestApp, make: Factory, slug: str, message: str) -> None:
+def test_invalid_slug_shows_an_error_beside_the_field(app: TestApp, make: Factory, slug: str, message: str) -> None:
     make.workspace(slug="taken")
     sign_in(app, make.account())
     form = form_of(app.get("/w/new"), "")
@@ -103,23 +103,21 @@ def test_an_address_that_can_not_be_is_said_beside_it(app: TestApp, make: Factor
     assert page.html.find(id="name")["value"] == "Name"
 
 
-def test_the_switcher_knows_all_of_a_persons_workspaces(app: TestApp, make: Factory, space: Workspace) -> None:
+def test_switcher_lists_all_workspaces_of_the_user(app: TestApp, make: Factory, space: Workspace) -> None:
     account = make.member(space)
     other = make.workspace()
     with make.database.transaction(other.id) as db:
         db.add(Membership(workspace_id=other.id, account_id=account.id, role=Role.USER))
-    make.workspace(name="Not mine")
+    make.workspace(name="Other workspace")
     sign_in(app, account)
     for path in ("/w", f"/w/{space.slug}"):
         page = app.get(path).text
         assert space.name in page
         assert other.name in page
-        assert "Not mine" not in page
+        assert "Other workspace" not in page
 
 
-def test_somebody_is_invited_and_joins(
-    app: TestApp, make: Factory, mailbox: Mailbox, space: Workspace, admin: Account
-) -> None:
+def test_invited_user_joins(app: TestApp, make: Factory, mailbox: Mailbox, space: Workspace, admin: Account) -> None:
     guest = make.account()
     invite(app, space, guest.email.upper().replace("EXAMPLE.ORG", "example.org"), "support")
     assert space.name in mailbox.emails()[-1]["Subject"]
@@ -137,7 +135,7 @@ def test_somebody_is_invited_and_joins(
     assert "Joined workspace" in app.get(f"/w/{space.slug}/audit").text
 
 
-def test_an_invitation_waits_for_whoever_signs_up_with_its_address(
+def test_invitation_is_offered_to_the_user_with_its_email(
     app: TestApp, make: Factory, space: Workspace, admin: Account
 ) -> None:
     invite(app, space, "guest@example.org", "support")
@@ -157,7 +155,7 @@ def test_an_invitation_waits_for_whoever_signs_up_with_its_address(
     assert "You were invited" not in browser.get("/w").text
 
 
-def test_an_invitation_is_for_its_address_only(
+def test_invitation_is_rejected_for_another_email(
     app: TestApp, make: Factory, mailbox: Mailbox, space: Workspace, admin: Account
 ) -> None:
     invite(app, space, "guest@example.org")
@@ -173,7 +171,7 @@ def test_an_invitation_is_for_its_address_only(
     assert account.id not in roles(make, space)
 
 
-def test_an_invitation_dies_when_taken_back_renewed_or_old(
+def test_revoked_renewed_and_expired_invitations_are_invalid(
     app: TestApp, make: Factory, mailbox: Mailbox, space: Workspace, admin: Account
 ) -> None:
     invite(app, space, "guest@example.org")
@@ -196,7 +194,7 @@ def test_an_invitation_dies_when_taken_back_renewed_or_old(
 
 
 @pytest.mark.parametrize(("email", "role"), [("nonsense", "user"), ("a@example.org", "owner"), ("", "user")])
-def test_an_invitation_to_nobody_is_refused(
+def test_invalid_invitation_is_rejected(
     app: TestApp, mailbox: Mailbox, space: Workspace, admin: Account, email: str, role: str
 ) -> None:
     token = app.get("/account").forms[0]["csrf_token"].value
@@ -206,11 +204,11 @@ def test_an_invitation_to_nobody_is_refused(
     assert mailbox.emails() == []
 
 
-def test_a_member_is_not_invited_again(app: TestApp, space: Workspace, admin: Account) -> None:
+def test_member_cannot_be_invited_again(app: TestApp, space: Workspace, admin: Account) -> None:
     assert "already a member" in invite(app, space, admin.email, status=422).text
 
 
-def test_roles_change_and_members_go(app: TestApp, make: Factory, space: Workspace, admin: Account) -> None:
+def test_admin_changes_roles_and_removes_members(app: TestApp, make: Factory, space: Workspace, admin: Account) -> None:
     other = make.member(space, Role.USER)
     at = f"/w/{space.slug}/members/{other.id}"
     form = form_of(app.get(f"/w/{space.slug}/members"), f"{at}/role")
@@ -227,7 +225,7 @@ def test_roles_change_and_members_go(app: TestApp, make: Factory, space: Workspa
     assert filtered.html.find("option", selected=True).text == "Changed member role"
 
 
-def test_the_last_admin_stays_one(app: TestApp, make: Factory, space: Workspace, admin: Account) -> None:
+def test_last_admin_cannot_leave_or_be_removed(app: TestApp, make: Factory, space: Workspace, admin: Account) -> None:
     make.member(space, Role.USER)
     token = app.get("/account").forms[0]["csrf_token"].value
     at = f"/w/{space.slug}/members"
@@ -243,7 +241,7 @@ def test_the_last_admin_stays_one(app: TestApp, make: Factory, space: Workspace,
     assert admin.id not in roles(make, space)
 
 
-def test_two_admins_can_not_demote_each_other_at_once(make: Factory, space: Workspace) -> None:
+def test_concurrent_demotions_leave_one_admin(make: Factory, space: Workspace) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     from cwz_web.workspaces.members import LastAdminError, change_role
@@ -262,15 +260,13 @@ def test_two_admins_can_not_demote_each_other_at_once(make: Factory, space: Work
         assert sorted(pool.map(demote, admins)) == [False, True]
 
 
-def test_support_sees_the_members_and_changes_nothing(app: TestApp, make: Factory, space: Workspace) -> None:
+def test_support_agent_sees_members_without_forms(app: TestApp, make: Factory, space: Workspace) -> None:
     sign_in(app, make.member(space, Role.SUPPORT))
     page = app.get(f"/w/{space.slug}/members")
     assert [form.action for form in page.forms.values()] == ["/signout"]
 
 
-def test_the_log_is_filtered_paged_and_downloaded(
-    app: TestApp, make: Factory, space: Workspace, admin: Account
-) -> None:
+def test_activity_is_filtered_paged_and_exported(app: TestApp, make: Factory, space: Workspace, admin: Account) -> None:
     token = app.get("/w").forms[0]["csrf_token"].value
     for number in range(60):
         app.post(f"/w/{space.slug}/keys", {"csrf_token": token, "name": f"=key {number}", "generate": "on"})
@@ -278,7 +274,7 @@ def test_the_log_is_filtered_paged_and_downloaded(
     assert len(page.html.tbody.find_all("tr")) == 51
     older = app.get(f"/w/{space.slug}/audit?after=11", headers={"HX-Request": "true"})
     assert len(older.html.find_all("tr")) == 10
-    assert "No activity" in app.get(f"/w/{space.slug}/audit?actor=nobody").text
+    assert "No activity" in app.get(f"/w/{space.slug}/audit?actor=other").text
     assert "No activity" in app.get(f"/w/{space.slug}/audit?since=2999-01-01").text
     assert app.get(f"/w/{space.slug}/audit?since=nonsense").html.find(id="since-error") is not None
     answer = app.get(f"/w/{space.slug}/audit.csv?action=key.create")
@@ -287,17 +283,17 @@ def test_the_log_is_filtered_paged_and_downloaded(
     assert ",'=key 5," in answer.text
 
 
-def test_a_mail_that_is_asked_for_by_a_removed_member_says_nothing(
+def test_revoked_invitation_is_not_sent(
     app: TestApp, make: Factory, mailbox: Mailbox, space: Workspace, admin: Account
 ) -> None:
-    """The job looks again when it runs: an invitation that was taken back meanwhile is not sent."""
+    """The job checks the invitation when it runs."""
     invite(app, space, "guest@example.org")
     page = app.get(f"/w/{space.slug}/members")
     next(form for form in page.forms.values() if form.action.endswith("/revoke")).submit(status=303)
     assert mailbox.emails() == []
 
 
-def test_names_in_letters_are_text(app: TestApp, make: Factory, mailbox: Mailbox) -> None:
+def test_workspace_name_is_escaped_in_emails(app: TestApp, make: Factory, mailbox: Mailbox) -> None:
     space = make.workspace(name="<b>Bold</b> & co")
     account = make.member(space)
     sign_in(app, account)

@@ -16,7 +16,6 @@ from cwz_web.accounts.sessions import (
     IDLE_LIMIT,
     SESSION,
     BrowserTokens,
-    _key,
     end_all_sessions,
     end_session,
     find_session,
@@ -41,14 +40,14 @@ def find(make: Factory, token: str, tokens: BrowserTokens = TOKENS) -> LoginSess
         return find_session(db, token, tokens)
 
 
-def test_a_session_is_found_by_its_token(make: Factory) -> None:
+def test_session_is_found_by_its_token(make: Factory) -> None:
     account = make.account()
     found = find(make, start(make, account))
     assert found is not None
     assert found.account.email == account.email
 
 
-def test_an_ended_session_is_gone_at_once(make: Factory) -> None:
+def test_ended_session_is_not_found(make: Factory) -> None:
     account = make.account()
     token = start(make, account)
     found = find(make, token)
@@ -59,7 +58,7 @@ def test_an_ended_session_is_gone_at_once(make: Factory) -> None:
     assert find(make, token) is None
 
 
-def test_nobody_ends_somebody_elses_session(make: Factory) -> None:
+def test_session_of_another_account_cannot_be_ended(make: Factory) -> None:
     token = start(make, make.account())
     found = find(make, token)
     assert found is not None
@@ -68,15 +67,15 @@ def test_nobody_ends_somebody_elses_session(make: Factory) -> None:
     assert find(make, token) is not None
 
 
-def test_all_sessions_but_one_end_and_that_one_needs_a_new_token(make: Factory) -> None:
+def test_end_all_sessions_keeps_one_with_a_new_token(make: Factory) -> None:
     account = make.account()
     tokens = [start(make, account) for _ in range(3)]
     kept = find(make, tokens[0])
     assert kept is not None
     with make.database.transaction() as db:
-        mine = db.get_one(Account, account.id)
-        end_all_sessions(db, mine, keep=kept.id)
-        fresh = session_token(kept.id, mine, TOKENS)
+        stored = db.get_one(Account, account.id)
+        end_all_sessions(db, stored, keep=kept.id)
+        fresh = session_token(kept.id, stored, TOKENS)
     assert [find(make, token) for token in tokens] == [None] * 3
     assert find(make, fresh) is not None
     with make.database.transaction() as db:
@@ -86,7 +85,7 @@ def test_all_sessions_but_one_end_and_that_one_needs_a_new_token(make: Factory) 
 @pytest.mark.parametrize(
     "column", [{"last_seen_at": IDLE_LIMIT}, {"created_at": ABSOLUTE_LIMIT}], ids=["idle", "absolute"]
 )
-def test_a_session_ends_by_itself(make: Factory, column: dict[str, timedelta]) -> None:
+def test_session_expires(make: Factory, column: dict[str, timedelta]) -> None:
     account = make.account()
     token = start(make, account)
     [(name, limit)] = column.items()
@@ -96,17 +95,17 @@ def test_a_session_ends_by_itself(make: Factory, column: dict[str, timedelta]) -
     assert find(make, token) is None
 
 
-def test_while_a_key_is_replaced_both_count_and_the_newest_signs(make: Factory) -> None:
+def test_both_keys_are_valid_during_rotation_and_the_newest_signs(make: Factory) -> None:
     old = start(make, make.account())
     during, after = BrowserTokens(OTHER, before=SECRET), BrowserTokens(OTHER)
     assert find(make, old, during) is not None
     assert find(make, old, after) is None
-    fresh = during.sign("x", timedelta(minutes=1), sub="me")
+    fresh = during.sign("x", timedelta(minutes=1), sub="user")
     assert after.read("x", fresh) is not None
     assert TOKENS.read("x", fresh) is None
 
 
-def test_a_token_for_one_thing_is_none_for_another(make: Factory) -> None:
+def test_token_is_valid_for_its_audience_only(make: Factory) -> None:
     account = make.account()
     with make.database.transaction() as db:
         session, token = start_session(
@@ -117,22 +116,24 @@ def test_a_token_for_one_thing_is_none_for_another(make: Factory) -> None:
     assert find(make, step) is None
 
 
-def claims_of(token: str) -> dict[str, object]:
-    body = token.split(".")[1]
-    claims: dict[str, object] = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
-    return claims
+def decode_part(token: str, index: int) -> dict[str, object]:
+    """Return the header (0) or the claims (1) of a token."""
+    part = token.split(".")[index]
+    decoded: dict[str, object] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return decoded
 
 
 def encode(claims: dict[str, object], secret: str = SECRET, algorithm: str = "HS256") -> str:
     key = OctKey.import_key(secret)
-    return jwt.encode({"alg": algorithm, "kid": _key(SECRET).kid}, claims, key, algorithms=[algorithm])
+    key_id = decode_part(TOKENS.sign("x", timedelta(minutes=1)), 0)["kid"]
+    return jwt.encode({"alg": algorithm, "kid": key_id}, claims, key, algorithms=[algorithm])
 
 
 @pytest.mark.parametrize(
     "change",
     [
         {"exp": int((datetime.now(UTC) - timedelta(seconds=1)).timestamp())},
-        {"iss": "somebody"},
+        {"iss": "other"},
         {"aud": "second-factor"},
         {"aud": None},
         {"sub": "x"},
@@ -146,15 +147,15 @@ def encode(claims: dict[str, object], secret: str = SECRET, algorithm: str = "HS
         {"exp": None},
     ],
 )
-def test_a_token_with_changed_claims_is_refused(make: Factory, change: dict[str, object]) -> None:
-    claims = claims_of(start(make, make.account()))
+def test_modified_claims_are_rejected(make: Factory, change: dict[str, object]) -> None:
+    claims = decode_part(start(make, make.account()), 1)
     assert find(make, encode(claims)) is not None
     assert find(make, encode({k: v for k, v in (claims | change).items() if v is not None})) is None
 
 
-def test_a_forged_token_is_refused(make: Factory) -> None:
+def test_forged_token_is_rejected(make: Factory) -> None:
     token = start(make, make.account())
-    claims = claims_of(token)
+    claims = decode_part(token, 1)
     header = base64.urlsafe_b64encode(b'{"alg":"none"}').rstrip(b"=").decode()
     for forged in (
         encode(claims, "another secret that is long enough too"),
@@ -168,5 +169,5 @@ def test_a_forged_token_is_refused(make: Factory) -> None:
 
 
 @given(st.text(max_size=200))
-def test_whatever_a_cookie_holds_is_no_error(text: str) -> None:
+def test_any_cookie_value_is_handled(text: str) -> None:
     assert TOKENS.read(SESSION, text) is None
