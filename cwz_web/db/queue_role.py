@@ -3,7 +3,8 @@
 It has no right to a table of a tenant or to a function of ours. It sees Procrastinate's jobs through a view that has
 those of the render queue only: a render worker cannot enqueue jobs, nor read those of other queues, whose arguments
 may hold an email. The view is in a schema of its own, which comes first in the worker's search path, so that
-Procrastinate's queries and functions, which run with their caller's rights, use it in place of the table.
+Procrastinate's queries and functions, which run with their caller's rights, use it in place of the table. A job of the
+view cannot be given another task or a lock, with which it would hold up the jobs of other queues.
 
 Row-level security would be simpler, but PostgreSQL then leaves the key out of the errors of unique indexes, by which
 Procrastinate recognizes that a job with the same queueing lock exists.
@@ -12,6 +13,7 @@ Procrastinate recognizes that a job with the same queueing lock exists.
 from sqlalchemy import Connection, text
 
 RENDER_QUEUE = "render"
+RENDER_TASK = "runs.render_chunk"
 SCHEMA = "render_queue"
 SEARCH_PATH = f"{SCHEMA},public"
 
@@ -22,7 +24,9 @@ _STATEMENTS = f"""
     REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM {{role}};
     CREATE SCHEMA IF NOT EXISTS {SCHEMA};
     CREATE OR REPLACE VIEW {SCHEMA}.procrastinate_jobs WITH (security_barrier) AS
-        SELECT * FROM public.procrastinate_jobs WHERE queue_name = '{RENDER_QUEUE}' WITH CHECK OPTION;
+        SELECT * FROM public.procrastinate_jobs
+        WHERE queue_name = '{RENDER_QUEUE}' AND task_name = '{RENDER_TASK}' AND lock IS NULL AND queueing_lock IS NULL
+        WITH CHECK OPTION;
     GRANT USAGE ON SCHEMA public, {SCHEMA} TO {{role}};
     GRANT SELECT, UPDATE, DELETE ON {SCHEMA}.procrastinate_jobs TO {{role}};
     GRANT INSERT ON procrastinate_events TO {{role}};

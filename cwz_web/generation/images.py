@@ -19,6 +19,8 @@ PAGE = 48
 # A search by name scans batches of this many names, for this many seconds per request.
 SEARCH_BATCH = 5000
 SEARCH_SECONDS = 0.04
+# Of an image, in pixels: more than any format and scale yields, and what the database's integers hold.
+MAX_SIDE = 100_000
 
 
 class StoredImage(BaseModel):
@@ -29,14 +31,14 @@ class StoredImage(BaseModel):
     digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     key: Annotated[str, Field(max_length=200)]
     content_type: Annotated[str, Field(max_length=50)]
-    width: int
-    height: int
-    size: int
+    width: Annotated[int, Field(ge=1, le=MAX_SIDE)]
+    height: Annotated[int, Field(ge=1, le=MAX_SIDE)]
+    size: Annotated[int, Field(ge=1, le=MAX_BYTES)]
 
 
 def read_image(bucket: Bucket, image: Image) -> bytes:
     """Return the bytes of a stored image. Raises StorageError, also for a larger object in its place."""
-    return read_at_most(bucket, image.key, max(image.size, MAX_BYTES))
+    return read_at_most(bucket, image.key, MAX_BYTES)
 
 
 def record_images(

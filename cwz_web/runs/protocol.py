@@ -31,6 +31,10 @@ MAX_IMAGE_MESSAGE_BYTES = MAX_IMAGE_BYTES * 4 // 3 + 64 * 1024
 IMAGE_KEY = rf"[0-9a-f-]{{36}}/images/[0-9a-f]{{2}}/[0-9a-f]{{64}}\.({'|'.join(Format)})"
 UPLOAD_KEY = r"[0-9a-f-]{36}/uploads/[0-9a-f]{64}"
 
+# What the database's columns hold: 32 bits, and text without NUL.
+Number = Annotated[int, Field(ge=0, lt=2**31)]
+Explanation = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")]
+
 
 class Message(BaseModel):
     """A message; unknown fields are rejected, and bytes are base64 in JSON."""
@@ -41,10 +45,10 @@ class Message(BaseModel):
 class ItemResult(Message):
     """The result of one item: an image, perhaps with a warning, or the error that prevented it."""
 
-    position: int
+    position: Number
     image: StoredImage | None = None
-    warning: Annotated[str, Field(max_length=500)] | None = None
-    error: Annotated[str, Field(max_length=500)] | None = None
+    warning: Explanation | None = None
+    error: Explanation | None = None
 
 
 class ChunkMessage(Message):
@@ -52,7 +56,7 @@ class ChunkMessage(Message):
 
     workspace_id: UUID
     run_id: UUID
-    chunk: int
+    chunk: Number
 
 
 class SpecificationRequest(ChunkMessage):

@@ -9,12 +9,12 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from cwz_web.db.session import FOR_NO_KEY_UPDATE
-from cwz_web.generation.images import record_images
+from cwz_web.generation.images import StoredImage, record_images
 from cwz_web.generation.models import Image, Template
 from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.generation.templates import load_design
 from cwz_web.generation.usage import refund
-from cwz_web.imaging.encoders import Output
+from cwz_web.imaging.encoders import Format, Output
 from cwz_web.notify.webhooks import Event, emit
 from cwz_web.runs.models import RenderMessage, Run, RunItem
 from cwz_web.runs.notifications import notify_run_finished
@@ -28,7 +28,7 @@ from cwz_web.runs.protocol import (
     Specification,
     SpecificationRequest,
 )
-from cwz_web.storage.connections import list_connections_first
+from cwz_web.storage.connections import image_key, list_connections_first
 from cwz_web.storage.plugins import ProviderRegistry
 
 # One statement for all items: one each would cost a round trip, and its part of a report's time under the run's lock.
@@ -44,6 +44,7 @@ _UPDATE_ITEMS = text("""
 MAX_LOST_ITEMS = 500
 LOST = "Rendering was retried for hours without success, then given up"
 NO_IMAGE = "The image could not be rendered"
+OTHER_IMAGE = "The render worker reported an image that is not this row’s"
 
 
 def record_message_id(db: Session, message_id: str) -> None:
@@ -159,13 +160,18 @@ def _notify(db: Session, run: Run, finished: Sequence[_FinishedItem], signed_url
 def _finish_items(db: Session, run: Run, results: Iterable[ItemResult]) -> list[_FinishedItem]:
     """Record the results of a locked run's pending items; items that are finished keep their result."""
     result_of = {result.position: result for result in results}
-    pending = select(RunItem.position, RunItem.key).where(
+    pending = select(RunItem.position, RunItem.key, RunItem.output).where(
         RunItem.workspace_id == run.workspace_id,
         RunItem.run_id == run.id,
         RunItem.position.in_(result_of),
         RunItem.state == "pending",
     )
     items = db.execute(pending.order_by(RunItem.position)).all()
+    formats = [Output.model_validate(output).format for output in run.outputs]
+    for item in items:
+        image = result_of[item.position].image
+        if image and not _is_of_run(run, image, formats[item.output]):
+            result_of[item.position] = ItemResult(position=item.position, error=OTHER_IMAGE)
     recorded = record_images(
         db,
         run.workspace_id,
@@ -198,6 +204,12 @@ def _finish_items(db: Session, run: Run, results: Iterable[ItemResult]) -> list[
         },
     )
     return finished
+
+
+def _is_of_run(run: Run, image: StoredImage, image_format: Format) -> bool:
+    """Whether an image is stored where this run's are. A worker's word would make another workspace's object ours."""
+    key = image_key(run.workspace_id, image.digest, image_format)
+    return (image.key, image.content_type) == (key, image_format.content_type)
 
 
 def _get_run(db: Session, workspace_id: UUID, run_id: UUID, *, lock: bool = False) -> Run:

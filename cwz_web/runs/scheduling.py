@@ -22,14 +22,17 @@ RENDER_TASK = "runs.render_chunk"
 CHUNK_SECONDS = 2.0
 CHUNK, SMALLEST_CHUNK, LARGEST_CHUNK = 16, 4, 256
 
+# The least that the column holds: a render worker may write priorities, and none of them must fail an insert.
+LOWEST_PRIORITY = -(2**31)
+
 # Start-time fair queueing (Goyal, Vin, Cheng 1996): a job's start tag is that of the job being rendered now, plus what
 # its workspace has queued before it. So a workspace's hundred thousand images and another one's ten take turns. The
 # priority is the negated tag, since Procrastinate fetches the greatest priority first.
 _CURRENT_TAG = """
     coalesce(
-        (SELECT max(-priority) FROM procrastinate_jobs
+        (SELECT max(-priority::bigint) FROM procrastinate_jobs
          WHERE status = 'doing' AND worker_id IS NOT NULL AND queue_name = :queue),
-        (SELECT -max(priority) FROM procrastinate_jobs WHERE status = 'todo' AND queue_name = :queue),
+        (SELECT -max(priority::bigint) FROM procrastinate_jobs WHERE status = 'todo' AND queue_name = :queue),
         0
     )
 """
@@ -46,7 +49,7 @@ _NEW_TAG = text(f"""
 # for whole runs of its workspace that started later.
 _REQUEUE_TAG = text(f"""
     SELECT greatest({_CURRENT_TAG}, (
-        SELECT max(-priority) FROM procrastinate_jobs
+        SELECT max(-priority::bigint) FROM procrastinate_jobs
         WHERE status = 'todo' AND queue_name = :queue AND args ->> 'run_id' = :run
     ))
 """)  # noqa: S608 - composed of constants
@@ -112,7 +115,7 @@ def _enqueue(db: Session, run: Run, chunks: Iterable[int], tag: float) -> None:
     task = app.configure_task(RENDER_TASK, queue=RENDER_QUEUE)
     ids = {"workspace_id": str(run.workspace_id), "run_id": str(run.id)}
     jobs = [
-        task.make_new_job(**ids, chunk=chunk).evolve(priority=-int(tag) - number)
+        task.make_new_job(**ids, chunk=chunk).evolve(priority=max(-int(tag) - number, LOWEST_PRIORITY))
         for number, chunk in enumerate(chunks, 1)
     ]
     app.job_manager.batch_defer_jobs(jobs=jobs, connection=raw_connection(db))

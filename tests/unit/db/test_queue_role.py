@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from procrastinate import App
 from psycopg.conninfo import make_conninfo
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
 
 from cwz_web.db.queue_role import SEARCH_PATH, excess_rights
 from cwz_web.jobs import WorkerConnector
@@ -83,6 +83,22 @@ def test_only_jobs_of_the_render_queue_are_visible(render_role: Connection, owne
         )
     assert render_role.execute("SELECT DISTINCT queue_name FROM procrastinate_jobs").fetchall() == [("render",)]
     assert render_role.execute("UPDATE procrastinate_jobs SET attempts = 9 WHERE queue_name = 'mail'").rowcount == 0
+
+
+@pytest.mark.parametrize(("column", "value"), [("task_name", "notify.send"), ("lock", "l"), ("queueing_lock", "l")])
+def test_job_cannot_get_another_task_or_a_lock(render_role: Connection, column: str, value: str) -> None:
+    with pytest.raises(psycopg.errors.WithCheckOptionViolation):
+        render_role.execute(f"UPDATE procrastinate_jobs SET {column} = %s", [value])  # noqa: S608 - one of the above
+
+
+def test_jobs_that_the_role_changed_do_not_stop_recovery_or_scheduling(render_role: Connection, make: Factory) -> None:
+    render_role.execute("""UPDATE procrastinate_jobs SET priority = -2147483648, args = '{"chunk": "none"}'""")
+    space = make.workspace()
+    run = make.run(make.feed(space), make.template(space))
+    with make.database.transaction() as db:
+        lost = db.execute(text("SELECT run_id FROM lost_chunks()")).scalars().all()
+    assert len(lost) == 1
+    assert run.id not in lost
 
 
 def test_jobs_cannot_be_enqueued_or_moved_to_another_queue(render_role: Connection) -> None:

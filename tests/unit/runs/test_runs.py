@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from pydantic import ValidationError
 from sqlalchemy import select, text, update
 
 from cwz_web.db.session import enter_workspace
@@ -48,8 +49,15 @@ from cwz_web.runs.protocol import (
     SpecificationRequest,
 )
 from cwz_web.runs.render_worker import STORAGE_FAILED, RenderWorker
-from cwz_web.runs.reports import apply_report, delete_old_messages, fail_lost_items, record_message_id
+from cwz_web.runs.reports import (
+    OTHER_IMAGE,
+    apply_report,
+    delete_old_messages,
+    fail_lost_items,
+    record_message_id,
+)
 from cwz_web.runs.scheduling import CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK, chunk_size_of, requeue_chunk
+from cwz_web.storage.connections import image_key
 from cwz_web.storage.contract import PermissionDeniedError, StorageError, StorageUnreachableError
 from cwz_web.storage.models import Connection
 from tests.factories import Factory, local_bucket, record_queries, small_document
@@ -382,10 +390,44 @@ def test_other_version_mapping_or_format_is_rendered_again(make: Factory) -> Non
     assert make.run(feed, make.reload(template)).unchanged == 0
 
 
-def kept_as(number: int) -> StoredImage:
-    """An image in storage, as a worker tells of it."""
+def stored_image(run: Run, number: int) -> StoredImage:
+    """An image in storage, as a worker reports it."""
     digest = f"{number:064x}"
-    return StoredImage(digest=digest, key=f"k/{digest}", content_type="image/jpeg", width=3, height=2, size=9)
+    key = image_key(run.workspace_id, digest, "jpg")
+    return StoredImage(digest=digest, key=key, content_type="image/jpeg", width=3, height=2, size=9)
+
+
+def test_image_of_another_object_is_not_recorded(make: Factory) -> None:
+    space, other = make.workspace(), make.workspace()
+    run = make.run(make.feed(space, b"sku\n1\n2\n3\n"), make.template(space))
+    image = stored_image(run, 1)
+    forged = (
+        {"key": image_key(other.id, image.digest, "jpg")},
+        {"key": f"{space.id}/uploads/{image.digest}"},
+        {"content_type": "text/html"},
+    )
+    results = tuple(
+        ItemResult(position=position, image=image.model_copy(update=update))
+        for position, update in enumerate(forged, 1)
+    )
+    with make.database.transaction(space.id) as db:
+        apply_report(db, Report(workspace_id=space.id, run_id=run.id, results=results), SIGNED_URLS)
+    with make.database.transaction(space.id) as db:
+        assert db.scalars(select(RunItem.error)).all() == [OTHER_IMAGE] * 3
+        assert db.scalars(select(Image)).all() == []
+
+
+@pytest.mark.parametrize("update", [{"width": 2**31}, {"height": 0}, {"size": 2**40}])
+def test_image_beyond_the_limits_is_rejected(update: dict[str, int]) -> None:
+    fields = {"digest": "0" * 64, "key": "k", "content_type": "image/jpeg", "width": 3, "height": 2, "size": 9}
+    with pytest.raises(ValidationError, match=next(iter(update))):
+        StoredImage.model_validate(fields | update)
+
+
+@pytest.mark.parametrize("result", [{"position": 2**31}, {"position": -1}, {"position": 1, "error": "a\0b"}])
+def test_result_that_the_database_cannot_hold_is_rejected(result: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        ItemResult.model_validate(result)
 
 
 def test_report_takes_a_constant_number_of_queries(make: Factory) -> None:
@@ -393,7 +435,7 @@ def test_report_takes_a_constant_number_of_queries(make: Factory) -> None:
     run = make.run(make.feed(space, b"sku\n" + b"".join(b"%d\n" % row for row in range(60))), make.template(space))
     counts = []
     for positions in (range(1, 2), range(2, 52)):
-        results = tuple(ItemResult(position=position, image=kept_as(position)) for position in positions)
+        results = tuple(ItemResult(position=position, image=stored_image(run, position)) for position in positions)
         with make.database.transaction(space.id) as db, record_queries(make.database) as asked:
             apply_report(db, Report(workspace_id=space.id, run_id=run.id, results=results), SIGNED_URLS)
         counts.append(len(asked))
@@ -404,14 +446,14 @@ def test_report_takes_a_constant_number_of_queries(make: Factory) -> None:
 def test_report_of_all_kinds_of_results(make: Factory) -> None:
     space = make.workspace()
     run = make.run(make.feed(space, b"sku\n1\n2\n3\n4\n5\n"), make.template(space))
-    first = (ItemResult(position=1, image=kept_as(1)),)
+    first = (ItemResult(position=1, image=stored_image(run, 1)),)
     results = (
-        ItemResult(position=5, image=kept_as(1)),  # is there already
-        ItemResult(position=4, image=kept_as(2), warning="The photo is missing"),
+        ItemResult(position=5, image=stored_image(run, 1)),  # is there already
+        ItemResult(position=4, image=stored_image(run, 2), warning="The photo is missing"),
         ItemResult(position=3, error="No"),
-        ItemResult(position=2, image=kept_as(2)),  # the same as another's
+        ItemResult(position=2, image=stored_image(run, 2)),  # the same as another's
         ItemResult(position=1, error="Told before, and otherwise"),
-        ItemResult(position=99, image=kept_as(3)),  # of no item
+        ItemResult(position=99, image=stored_image(run, 3)),  # of no item
     )
     for told in (first, results):
         with make.database.transaction(space.id) as db:
@@ -422,7 +464,7 @@ def test_report_of_all_kinds_of_results(make: Factory) -> None:
             .outerjoin(Image, Image.id == RunItem.image_id)
             .order_by(RunItem.position)
         ).all()
-    one, two = kept_as(1).digest, kept_as(2).digest
+    one, two = stored_image(run, 1).digest, stored_image(run, 2).digest
     assert [tuple(item) for item in items] == [
         ("done", one, "1", None, None),
         ("done", two, "2", None, None),

@@ -884,13 +884,16 @@ CREATE FUNCTION lost_chunks() RETURNS TABLE(workspace_id uuid, run_id uuid, chun
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public
     AS $$
-    SELECT r.workspace_id, r.id, i.chunk
-    FROM runs r JOIN run_items i ON i.workspace_id = r.workspace_id AND i.run_id = r.id AND i.state = 'pending'
-    WHERE r.finished_at IS NULL AND r.prepared
-    EXCEPT
-    SELECT (args ->> 'workspace_id')::uuid, (args ->> 'run_id')::uuid, (args ->> 'chunk')::int
-    FROM procrastinate_jobs WHERE task_name = 'runs.render_chunk' AND status IN ('todo', 'doing')
-    LIMIT 1000
+    -- Compared as text: render workers may write the arguments, and one that is no number must not fail the query.
+    SELECT workspace::uuid, run::uuid, number::int FROM (
+        SELECT r.workspace_id::text AS workspace, r.id::text AS run, i.chunk::text AS number
+        FROM runs r JOIN run_items i ON i.workspace_id = r.workspace_id AND i.run_id = r.id AND i.state = 'pending'
+        WHERE r.finished_at IS NULL AND r.prepared
+        EXCEPT
+        SELECT args ->> 'workspace_id', args ->> 'run_id', args ->> 'chunk'
+        FROM procrastinate_jobs WHERE task_name = 'runs.render_chunk' AND status IN ('todo', 'doing')
+        LIMIT 1000
+    ) AS lost
     $$;
 REVOKE ALL ON FUNCTION lost_chunks FROM PUBLIC;
 
