@@ -1,8 +1,8 @@
 """Measure on-demand images through HTTP, beside the engine alone, in one run: `make bench`.
 
 waitress runs in this process, as in `cwz serve`; wrk (the Debian package) sends requests on loopback, with one
-connection and with eight, for the photo card of `cards.py`. Each image has different text; the "cached" requests repeat one. All
-measurements alternate, because a machine's load changes from minute to minute; the medians of all rounds are printed.
+connection and with eight, for the photo card of `cards.py`. Each image has different text; the "cached" requests repeat
+one. All measurements alternate, because a machine's load changes from minute to minute; medians are shown.
 With --peers, takumi behind Node's HTTP server renders the same card (`make bench-peers`).
 """
 
