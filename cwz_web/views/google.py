@@ -91,7 +91,7 @@ def handle_callback(context: GoogleSignIn, request: Request) -> Response:
     except GoogleSignInError as error:
         return _failed(error)
     except EmailNotVerifiedByProviderError:
-        return HTTPSeeOther("/signin?done=unproved")
+        return HTTPSeeOther("/signin?done=google-unverified")
     set_cookie(request, response, AUTHORIZATION, None)
     return response
 

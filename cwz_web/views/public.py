@@ -18,7 +18,7 @@ from cwz_web.resources.application import Root, WellKnown
 from cwz_web.security import SignedInUser
 from cwz_web.security_claims import SecurityClaims, load_claims
 from cwz_web.settings import Operator, Plan, Settings
-from cwz_web.views.sign_in import demo_credentials
+from cwz_web.views.sign_in import DemoCredentials, demo_credentials
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 
@@ -44,7 +44,7 @@ class ShowcaseImage:
 class LandingPage:
     """What public/landing.jinja2 shows."""
 
-    demo: tuple[str, str] | None
+    demo: DemoCredentials | None
     hero: ShowcaseImage
     showcase: list[ShowcaseImage]
 

@@ -1,7 +1,8 @@
 """Sign-in and sign-out: password, second factor, and linking Google to an existing account."""
 
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 import structlog
 from pydantic import StringConstraints
@@ -19,7 +20,8 @@ from cwz_web.demo.contents import EMAIL
 from cwz_web.resources.application import Root, SignInRoot
 from cwz_web.resources.permissions import Permission
 from cwz_web.security import cookie_name, set_cookie, set_session_cookie
-from cwz_web.web.forms import Code, Filled, Form, TypedPassword, empty_form, read_form
+from cwz_web.views.sign_up import CHECK_EMAIL_PAGE, CheckEmailPage
+from cwz_web.web.forms import Code, FieldError, Filled, Form, TypedPassword, empty_form, form_view
 from cwz_web.web.login_flow import complete_sign_in, continue_sign_in, find_step_account
 from cwz_web.web.request import Request
 from cwz_web.web.urls import safe_next
@@ -29,17 +31,19 @@ log = structlog.get_logger()
 PAGE = "sign_in.jinja2"
 CODE_PAGE = "sign_in_code.jinja2"
 LINK_PAGE = "sign_in_link.jinja2"
-PROOF = "google-proof"
-PROOF_LIFETIME = timedelta(minutes=10)
+# The cookie, and the purpose of the token in it, of a Google profile that waits for the account's password.
+GOOGLE_PROFILE = "google-proof"
+GOOGLE_PROFILE_LIFETIME = timedelta(minutes=10)
 # One message for both fields: it does not reveal whether the account exists.
 INVALID_CREDENTIALS = "Incorrect email address or password"
+INVALID_CODE = "This code is not valid or has been used. Enter the next code"
 # Shown after a redirect to the sign-in page.
 NOTICES = {
     "verified": "Your email address is confirmed. Sign in to continue.",
     "reset": "Your password was changed, and all browsers were signed out. Sign in with your new password.",
     "email": "Your new email address is confirmed. Use it to sign in.",
     "google": "Sign-in with Google failed. Try again, or sign in with your password.",
-    "unproved": "Google has not verified your email address. Sign in with your password instead.",
+    "google-unverified": "Google has not verified your email address. Sign in with your password instead.",
     "signed-out": "You have been signed out.",
 }
 
@@ -64,153 +68,193 @@ class LinkForm(Form):
     password: TypedPassword
 
 
+@dataclass(frozen=True)
+class DemoCredentials:
+    """Email address and password of the demo's user."""
+
+    email: str
+    password: str
+
+
+@dataclass(frozen=True)
+class SignInPage:
+    """The view model of sign_in.jinja2.
+
+    Attributes:
+        next: The path to redirect to afterwards.
+        demo: The credentials of the demo, or None if it is disabled.
+        has_google: Whether the installation offers sign-in with Google.
+    """
+
+    form: Filled[SignInForm]
+    next: str
+    demo: DemoCredentials | None
+    has_google: bool
+    notice: str | None
+
+
+@dataclass(frozen=True)
+class CodePage:
+    """The view model of sign_in_code.jinja2."""
+
+    form: Filled[CodeForm]
+
+
+@dataclass(frozen=True)
+class LinkPage:
+    """The view model of sign_in_link.jinja2.
+
+    Attributes:
+        email: The email address of the Google account and of the account to link.
+    """
+
+    form: Filled[LinkForm]
+    email: str
+
+
+def _sign_in_page(context: SignInRoot, request: Request, form: Filled[SignInForm]) -> SignInPage:
+    return SignInPage(
+        form=form,
+        next=safe_next(request.params.get("next", "/")),
+        demo=demo_credentials(request),
+        has_google=request.services.google is not None,
+        notice=NOTICES.get(request.GET.get("done", "")),
+    )
+
+
+def _code_page(context: SignInRoot, request: Request, form: Filled[CodeForm]) -> CodePage | Response:
+    return CodePage(form) if find_step_account(request, request.db) else HTTPSeeOther("/signin")
+
+
+def _link_page(context: SignInRoot, request: Request, form: Filled[LinkForm]) -> LinkPage | Response:
+    profile = _pending_profile(request)
+    return LinkPage(form, profile.email) if profile else HTTPSeeOther("/signin")
+
+
 @view_config(context=SignInRoot, request_method="GET", renderer=PAGE, permission=NO_PERMISSION_REQUIRED)
-def sign_in_page(context: SignInRoot, request: Request) -> Any:
+def sign_in_page(context: SignInRoot, request: Request) -> SignInPage | Response:
     """Show the sign-in form, or redirect a signed-in user."""
     if request.identity is not None:
         return HTTPSeeOther(safe_next(request.GET.get("next", "/")))
-    return _page(request, empty_form())
+    return _sign_in_page(context, request, empty_form())
 
 
-@view_config(
+@form_view(
+    SignInForm,
+    _sign_in_page,
     context=SignInRoot,
-    request_method="POST",
     renderer=PAGE,
     permission=NO_PERMISSION_REQUIRED,
     rate_limit="sign-in",
 )
-def sign_in_form(context: SignInRoot, request: Request) -> Any:
+def sign_in(context: SignInRoot, request: Request, form: SignInForm) -> CheckEmailPage | Response:
     """Authenticate with the password."""
-    form = read_form(SignInForm, request.POST)
-    if form.value is not None:
-        typed = form.value
-        try:
-            account = authenticate(
-                request.db, email=typed.email, password=typed.password, passwords=request.services.passwords
-            )
-        except SignInError:
-            log.warning("sign-in refused", address=request.remote_addr)
-            form = form.with_error("password", INVALID_CREDENTIALS)
-        except EmailNotVerifiedError:
-            request.override_renderer = "check_mail.jinja2"
-            return {"email": typed.email, "again": True}
-        else:
-            return continue_sign_in(request, request.db, account, safe_next(typed.next))
-    request.response.status = 422
-    return _page(request, form)
+    try:
+        account = authenticate(
+            request.db, email=form.email, password=form.password, passwords=request.services.passwords
+        )
+    except SignInError:
+        log.warning("sign-in failed", address=request.remote_addr)
+        raise FieldError("password", INVALID_CREDENTIALS) from None
+    except EmailNotVerifiedError:
+        request.override_renderer = CHECK_EMAIL_PAGE
+        return CheckEmailPage(form.email, can_resend=True)
+    return continue_sign_in(request, request.db, account, safe_next(form.next))
 
 
 @view_config(
     context=SignInRoot, name="code", request_method="GET", renderer=CODE_PAGE, permission=NO_PERMISSION_REQUIRED
 )
-def code_page(context: SignInRoot, request: Request) -> Any:
+def code_page(context: SignInRoot, request: Request) -> CodePage | Response:
     """Show the form for the second factor."""
-    return {"form": empty_form()} if find_step_account(request, request.db) else HTTPSeeOther("/signin")
+    return _code_page(context, request, empty_form())
 
 
-@view_config(
+@form_view(
+    CodeForm,
+    _code_page,
     context=SignInRoot,
     name="code",
-    request_method="POST",
     renderer=CODE_PAGE,
     permission=NO_PERMISSION_REQUIRED,
     rate_limit="second-factor",
 )
-def code_form(context: SignInRoot, request: Request) -> Any:
-    """Verify the second factor."""
+def verify_code(context: SignInRoot, request: Request, form: CodeForm) -> Response:
+    """Verify the second factor and complete the sign-in."""
     account = find_step_account(request, request.db)
     if account is None:
         return HTTPSeeOther("/signin")
-    form = read_form(CodeForm, request.POST)
-    if form.value is not None:
-        try:
-            check_second_factor(request.db, account, form.value.code, request.services.ring)
-        except WrongCodeError:
-            log.warning("second factor refused", account=str(account.id), address=request.remote_addr)
-            form = form.with_error("code", "This code is not valid or has been used. Enter the next code")
-        else:
-            google = GoogleProfile.from_claims(request.login_step)
-            return complete_sign_in(request, request.db, account, safe_next(request.login_step["next"]), google)
-    request.response.status = 422
-    return {"form": form}
+    try:
+        check_second_factor(request.db, account, form.code, request.services.ring)
+    except WrongCodeError:
+        log.warning("second factor failed", account=str(account.id), address=request.remote_addr)
+        raise FieldError("code", INVALID_CODE) from None
+    google = GoogleProfile.from_claims(request.login_step)
+    return complete_sign_in(request, request.db, account, safe_next(request.login_step["next"]), google)
 
 
 @view_config(
     context=SignInRoot, name="link", request_method="GET", renderer=LINK_PAGE, permission=NO_PERMISSION_REQUIRED
 )
-def link_page(context: SignInRoot, request: Request) -> Any:
-    """Ask for the password of the account that has the Google account's email address."""
-    person = _pending_profile(request)
-    return {"form": empty_form(), "person": person} if person else HTTPSeeOther("/signin")
+def link_page(context: SignInRoot, request: Request) -> LinkPage | Response:
+    """Show the form for the password of the account that has the Google account's email address."""
+    return _link_page(context, request, empty_form())
 
 
-@view_config(
+@form_view(
+    LinkForm,
+    _link_page,
     context=SignInRoot,
     name="link",
-    request_method="POST",
     renderer=LINK_PAGE,
     permission=NO_PERMISSION_REQUIRED,
     rate_limit="sign-in",
 )
-def link_form(context: SignInRoot, request: Request) -> Any:
-    """Link Google and sign in."""
-    person = _pending_profile(request)
-    if person is None:
+def link_google_account(context: SignInRoot, request: Request, form: LinkForm) -> Response:
+    """Link Google to the account and sign in."""
+    profile = _pending_profile(request)
+    if profile is None:
         return HTTPSeeOther("/signin")
-    form = read_form(LinkForm, request.POST)
-    if form.value is not None:
-        try:
-            account = authenticate(
-                request.db, email=person.email, password=form.value.password, passwords=request.services.passwords
-            )
-        except (SignInError, EmailNotVerifiedError):
-            form = form.with_error("password", "Incorrect password")
-        else:
-            response = continue_sign_in(request, request.db, account, "/", person)
-            set_cookie(request, response, PROOF, None)
-            return response
-    request.response.status = 422
-    return {"form": form, "person": person}
+    try:
+        account = authenticate(
+            request.db, email=profile.email, password=form.password, passwords=request.services.passwords
+        )
+    except (SignInError, EmailNotVerifiedError):
+        raise FieldError("password", "Incorrect password") from None
+    response = continue_sign_in(request, request.db, account, "/", profile)
+    set_cookie(request, response, GOOGLE_PROFILE, None)
+    return response
 
 
 @view_config(context=Root, name="signout", request_method="POST", permission=Permission.SIGNED_IN)
 def sign_out(context: Root, request: Request) -> Response:
     """End the browser's session."""
-    person = request.user
-    end_session(request.db, person.account.id, person.session.id)
-    log.info("signed out", account=str(person.account.id))
+    user = request.user
+    end_session(request.db, user.account.id, user.session.id)
+    log.info("signed out", account=str(user.account.id))
     response = HTTPSeeOther("/signin?done=signed-out")
     response.headers["Clear-Site-Data"] = '"cache", "storage"'
     set_session_cookie(request, response, None)
     return response
 
 
-def redirect_to_password(request: Request, person: GoogleProfile) -> Response:
+def redirect_to_password(request: Request, profile: GoogleProfile) -> Response:
     """Redirect to the page that asks for the password before Google is linked."""
     response = HTTPSeeOther("/signin/link")
-    token = request.services.browser_tokens.sign(PROOF, PROOF_LIFETIME, **person.as_claims())
-    set_cookie(request, response, PROOF, token, PROOF_LIFETIME)
+    token = request.services.browser_tokens.sign(GOOGLE_PROFILE, GOOGLE_PROFILE_LIFETIME, **profile.as_claims())
+    set_cookie(request, response, GOOGLE_PROFILE, token, GOOGLE_PROFILE_LIFETIME)
     return response
 
 
-def _pending_profile(request: Request) -> GoogleProfile | None:
-    token = request.cookies.get(cookie_name(request, PROOF))
-    claims = request.services.browser_tokens.read(PROOF, token) if token else None
-    return GoogleProfile.from_claims(claims) if claims else None
-
-
-def demo_credentials(request: Request) -> tuple[str, str] | None:
-    """Return the demo's email address and password, if the demo is enabled."""
+def demo_credentials(request: Request) -> DemoCredentials | None:
+    """Return the credentials of the demo's user, or None if the demo is disabled."""
     settings = request.services.settings
-    return (EMAIL, demo_password(settings.secrets.signing.get_secret_value())) if settings.demo else None
+    if not settings.demo:
+        return None
+    return DemoCredentials(EMAIL, demo_password(settings.secrets.signing.get_secret_value()))
 
 
-def _page(request: Request, form: Filled[SignInForm]) -> dict[str, Any]:
-    services = request.services
-    return {
-        "form": form,
-        "next": safe_next(request.params.get("next", "/")),
-        "demo": demo_credentials(request),
-        "google": services.google is not None,
-        "news": NOTICES.get(request.GET.get("done", "")),
-    }
+def _pending_profile(request: Request) -> GoogleProfile | None:
+    token = request.cookies.get(cookie_name(request, GOOGLE_PROFILE))
+    claims = request.services.browser_tokens.read(GOOGLE_PROFILE, token) if token else None
+    return GoogleProfile.from_claims(claims) if claims else None

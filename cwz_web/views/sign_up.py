@@ -3,10 +3,11 @@
 A link opens a page with a button, which sends a POST request: email scanners follow links.
 """
 
-from typing import Any
+from dataclasses import dataclass
 
 import structlog
 from pyramid.httpexceptions import HTTPSeeOther
+from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
@@ -16,18 +17,30 @@ from cwz_web.accounts.registration import BrowserMismatchError, is_sign_up_brows
 from cwz_web.accounts.tasks import enqueue_password_reset, enqueue_sign_up_email
 from cwz_web.accounts.tokens import InvalidTokenError, Purpose, find_token
 from cwz_web.resources.application import Root
-from cwz_web.web.forms import Email, Form, Name, NewPassword, TypedPassword, empty_form, read_form
+from cwz_web.web.forms import (
+    Email,
+    FieldError,
+    Filled,
+    Form,
+    Name,
+    NewPassword,
+    TypedPassword,
+    empty_form,
+    form_view,
+    read_form,
+)
 from cwz_web.web.request import Request
 
 log = structlog.get_logger()
 
-SIGN_UP = "sign_up.jinja2"
-CHECK_MAIL = "check_mail.jinja2"
-FORGOT = "forgot.jinja2"
-VERIFY = "verify.jinja2"
-RESET = "reset.jinja2"
-EMAIL = "new_email.jinja2"
-BAD_LINK = "bad_link.jinja2"
+SIGN_UP_PAGE = "sign_up.jinja2"
+CHECK_EMAIL_PAGE = "check_email.jinja2"
+FORGOT_PAGE = "forgot.jinja2"
+VERIFY_PAGE = "verify.jinja2"
+RESET_PAGE = "reset.jinja2"
+NEW_EMAIL_PAGE = "new_email.jinja2"
+BAD_LINK_PAGE = "bad_link.jinja2"
+BROWSER_MISMATCH = "Incorrect password. Enter the password that you chose when you signed up"
 
 
 class SignUpForm(Form):
@@ -38,13 +51,13 @@ class SignUpForm(Form):
     password: NewPassword
 
 
-class AddressForm(Form):
+class EmailForm(Form):
     """An email address."""
 
     email: Email
 
 
-class ConfirmForm(Form):
+class VerifyForm(Form):
     """The token, and the password if another browser signed up."""
 
     token: str
@@ -52,202 +65,313 @@ class ConfirmForm(Form):
 
 
 class ResetForm(Form):
-    """A new password."""
+    """The token and a new password."""
 
     token: str
     password: NewPassword
 
 
-@view_config(context=Root, name="signup", request_method="GET", renderer=SIGN_UP, permission=NO_PERMISSION_REQUIRED)
-def sign_up_page(context: Root, request: Request) -> Any:
-    """Show the sign-up form."""
-    return HTTPSeeOther("/") if request.identity else _sign_up_page(request, empty_form())
+class NewEmailForm(Form):
+    """The token of a new email address."""
+
+    token: str
+
+
+@dataclass(frozen=True)
+class SignUpPage:
+    """The view model of sign_up.jinja2.
+
+    Attributes:
+        has_google: Whether the installation offers sign-in with Google.
+    """
+
+    form: Filled[SignUpForm]
+    has_google: bool
+
+
+@dataclass(frozen=True)
+class CheckEmailPage:
+    """The view model of check_email.jinja2, which is the same whether the email address has an account.
+
+    Attributes:
+        email: The email address as it was entered.
+        can_resend: Whether to offer to send the email of a sign-up again.
+        is_reset: Whether the email resets a password; only an address with an account gets one.
+    """
+
+    email: str
+    can_resend: bool = False
+    is_reset: bool = False
+
+
+@dataclass(frozen=True)
+class VerifyPage:
+    """The view model of verify.jinja2.
+
+    Attributes:
+        needs_password: Whether another browser signed up, so that this one has to know the password.
+    """
+
+    form: Filled[VerifyForm]
+    token: str
+    needs_password: bool
+
+
+@dataclass(frozen=True)
+class ForgotPage:
+    """The view model of forgot.jinja2."""
+
+    form: Filled[EmailForm]
+
+
+@dataclass(frozen=True)
+class ResetPage:
+    """The view model of reset.jinja2."""
+
+    form: Filled[ResetForm]
+    token: str
+
+
+@dataclass(frozen=True)
+class NewEmailPage:
+    """The view model of new_email.jinja2.
+
+    Attributes:
+        email: The new email address.
+    """
+
+    token: str
+    email: str
+
+
+@dataclass(frozen=True)
+class BadLinkPage:
+    """The view model of bad_link.jinja2.
+
+    Attributes:
+        path: The page where the user can get a new link.
+        label: The label of the button that opens it.
+    """
+
+    path: str
+    label: str
+
+
+def _sign_up_page(context: Root, request: Request, form: Filled[SignUpForm]) -> SignUpPage:
+    return SignUpPage(form, has_google=request.services.google is not None)
+
+
+def _verify_page(context: Root, request: Request, form: Filled[VerifyForm]) -> VerifyPage | BadLinkPage:
+    try:
+        _, account = find_token(request.db, _token(request), Purpose.VERIFY)
+    except InvalidTokenError:
+        return _bad_verification_link(request)
+    return VerifyPage(form, _token(request), needs_password=not is_sign_up_browser(account, request.visitor_id))
+
+
+def _forgot_page(context: Root, request: Request, form: Filled[EmailForm]) -> ForgotPage:
+    return ForgotPage(form)
+
+
+def _reset_page(context: Root, request: Request, form: Filled[ResetForm]) -> ResetPage | BadLinkPage:
+    try:
+        find_token(request.db, _token(request), Purpose.RESET)
+    except InvalidTokenError:
+        return _bad_reset_link(request)
+    return ResetPage(form, _token(request))
+
+
+def _new_email_page(context: Root, request: Request, form: Filled[NewEmailForm]) -> NewEmailPage | BadLinkPage:
+    try:
+        token, _ = find_token(request.db, _token(request), Purpose.EMAIL)
+    except InvalidTokenError:
+        return _bad_new_email_link(request)
+    assert token.email is not None, "tokens of this purpose have an email address"
+    return NewEmailPage(_token(request), token.email)
 
 
 @view_config(
+    context=Root, name="signup", request_method="GET", renderer=SIGN_UP_PAGE, permission=NO_PERMISSION_REQUIRED
+)
+def sign_up_page(context: Root, request: Request) -> SignUpPage | Response:
+    """Show the sign-up form, or redirect a signed-in user."""
+    return HTTPSeeOther("/") if request.identity else _sign_up_page(context, request, empty_form())
+
+
+@form_view(
+    SignUpForm,
+    _sign_up_page,
     context=Root,
     name="signup",
-    request_method="POST",
-    renderer=SIGN_UP,
+    renderer=SIGN_UP_PAGE,
     permission=NO_PERMISSION_REQUIRED,
     rate_limit="sign-up",
 )
-def sign_up_form(context: Root, request: Request) -> Any:
+def create_account(context: Root, request: Request, form: SignUpForm) -> CheckEmailPage:
     """Create the account; the response is the same if the address already has one, to not reveal accounts."""
-    form = read_form(SignUpForm, request.POST)
-    if form.value is not None and (advice := weakness(form.value.password, form.value.name, form.value.email)):
-        form = form.with_error("password", advice)
-    if form.value is None:
-        request.response.status = 422
-        return _sign_up_page(request, form)
-    typed = form.value
+    if advice := weakness(form.password, form.name, form.email):
+        raise FieldError("password", advice)
     sign_up(
         request.db,
-        email=typed.email,
-        name=typed.name,
-        password=typed.password,
+        email=form.email,
+        name=form.name,
+        password=form.password,
         browser=request.visitor_id,
         passwords=request.services.passwords,
     )
-    enqueue_sign_up_email(request.db, typed.email)
-    request.override_renderer = CHECK_MAIL
-    return {"email": typed.email, "again": True}
+    enqueue_sign_up_email(request.db, form.email)
+    request.override_renderer = CHECK_EMAIL_PAGE
+    return CheckEmailPage(form.email, can_resend=True)
 
 
 @view_config(
     context=Root,
     name="resend",
     request_method="POST",
-    renderer=CHECK_MAIL,
+    renderer=CHECK_EMAIL_PAGE,
     permission=NO_PERMISSION_REQUIRED,
     rate_limit="resend",
 )
-def resend(context: Root, request: Request) -> Any:
-    """Resend the email; the response does not reveal whether there is an account."""
-    form = read_form(AddressForm, request.POST)
+def resend_email(context: Root, request: Request) -> CheckEmailPage | Response:
+    """Resend the email of a sign-up; the response does not reveal whether there is an account.
+
+    The form has no visible field that could show an error: an invalid address leads back to the sign-up form.
+    """
+    form = read_form(EmailForm, request.POST)
     if form.value is None:
         return HTTPSeeOther("/signup")
     enqueue_sign_up_email(request.db, form.value.email)
-    return {"email": form.value.email, "again": False}
+    return CheckEmailPage(form.value.email)
 
 
-@view_config(context=Root, name="verify", request_method="GET", renderer=VERIFY, permission=NO_PERMISSION_REQUIRED)
-def verify_page(context: Root, request: Request) -> Any:
+@view_config(context=Root, name="verify", request_method="GET", renderer=VERIFY_PAGE, permission=NO_PERMISSION_REQUIRED)
+def verify_page(context: Root, request: Request) -> VerifyPage | BadLinkPage:
     """Show the button that verifies an email address."""
-    try:
-        _, account = find_token(request.db, _token(request), Purpose.VERIFY)
-    except InvalidTokenError:
-        return _bad_link(request, "/signup", "Sign up again")
-    elsewhere = not is_sign_up_browser(account, request.visitor_id)
-    return {"form": empty_form(), "token": _token(request), "elsewhere": elsewhere}
+    return _verify_page(context, request, empty_form())
 
 
-@view_config(
+@form_view(
+    VerifyForm,
+    _verify_page,
     context=Root,
     name="verify",
-    request_method="POST",
-    renderer=VERIFY,
+    renderer=VERIFY_PAGE,
     permission=NO_PERMISSION_REQUIRED,
     rate_limit="verification",
 )
-def verify_form(context: Root, request: Request) -> Any:
+def verify_email_address(context: Root, request: Request, form: VerifyForm) -> BadLinkPage | Response:
     """Verify an email address."""
-    form = read_form(ConfirmForm, request.POST)
     try:
         account = verify_email(
             request.db,
-            _token(request),
+            form.token,
             browser=request.visitor_id,
-            password=form.value.password if form.value else None,
+            password=form.password,
             passwords=request.services.passwords,
         )
     except InvalidTokenError:
-        return _bad_link(request, "/signup", "Sign up again")
+        return _bad_verification_link(request)
     except BrowserMismatchError:
-        request.response.status = 422
-        form = form.with_error("password", "Incorrect password. Enter the password that you chose when you signed up")
-        return {"form": form, "token": _token(request), "elsewhere": True}
+        raise FieldError("password", BROWSER_MISMATCH) from None
     log.info("email address verified", account=str(account.id))
     return HTTPSeeOther("/signin?done=verified")
 
 
-@view_config(context=Root, name="forgot", request_method="GET", renderer=FORGOT, permission=NO_PERMISSION_REQUIRED)
-def forgot_page(context: Root, request: Request) -> dict[str, Any]:
+@view_config(context=Root, name="forgot", request_method="GET", renderer=FORGOT_PAGE, permission=NO_PERMISSION_REQUIRED)
+def forgot_page(context: Root, request: Request) -> ForgotPage:
     """Show the form for a reset link."""
-    return {"form": empty_form()}
+    return _forgot_page(context, request, empty_form())
 
 
-@view_config(
+@form_view(
+    EmailForm,
+    _forgot_page,
     context=Root,
     name="forgot",
-    request_method="POST",
-    renderer=FORGOT,
+    renderer=FORGOT_PAGE,
     permission=NO_PERMISSION_REQUIRED,
     rate_limit="reset",
 )
-def forgot_form(context: Root, request: Request) -> Any:
+def send_reset_link(context: Root, request: Request, form: EmailForm) -> CheckEmailPage:
     """Send a reset link; the response is the same without an account, to not reveal accounts."""
-    form = read_form(AddressForm, request.POST)
-    if form.value is None:
-        request.response.status = 422
-        return {"form": form}
-    enqueue_password_reset(request.db, form.value.email)
-    request.override_renderer = CHECK_MAIL
-    return {"email": form.value.email, "again": False}
+    enqueue_password_reset(request.db, form.email)
+    request.override_renderer = CHECK_EMAIL_PAGE
+    return CheckEmailPage(form.email, is_reset=True)
 
 
-@view_config(context=Root, name="reset", request_method="GET", renderer=RESET, permission=NO_PERMISSION_REQUIRED)
-def reset_page(context: Root, request: Request) -> Any:
+@view_config(context=Root, name="reset", request_method="GET", renderer=RESET_PAGE, permission=NO_PERMISSION_REQUIRED)
+def reset_page(context: Root, request: Request) -> ResetPage | BadLinkPage:
     """Show the form for a new password."""
-    try:
-        find_token(request.db, _token(request), Purpose.RESET)
-    except InvalidTokenError:
-        return _bad_link(request, "/forgot", "Request a new link")
-    return {"form": empty_form(), "token": _token(request)}
+    return _reset_page(context, request, empty_form())
 
 
-@view_config(
+@form_view(
+    ResetForm,
+    _reset_page,
     context=Root,
     name="reset",
-    request_method="POST",
-    renderer=RESET,
+    renderer=RESET_PAGE,
     permission=NO_PERMISSION_REQUIRED,
     rate_limit="verification",
 )
-def reset_form(context: Root, request: Request) -> Any:
+def set_new_password(context: Root, request: Request, form: ResetForm) -> BadLinkPage | Response:
     """Set a new password and end every session."""
-    form = read_form(ResetForm, request.POST)
     try:
-        _, account = find_token(request.db, _token(request), Purpose.RESET)
-        if form.value is not None and (advice := weakness(form.value.password, account.name, account.email)):
-            form = form.with_error("password", advice)
-        if form.value is None:
-            request.response.status = 422
-            return {"form": form, "token": _token(request)}
-        reset_password(request.db, _token(request), form.value.password, request.services.passwords)
+        _, account = find_token(request.db, form.token, Purpose.RESET)
+        if advice := weakness(form.password, account.name, account.email):
+            raise FieldError("password", advice)
+        reset_password(request.db, form.token, form.password, request.services.passwords)
     except InvalidTokenError:
-        return _bad_link(request, "/forgot", "Request a new link")
+        return _bad_reset_link(request)
     log.info("password reset", account=str(account.id), address=request.remote_addr)
     return HTTPSeeOther("/signin?done=reset")
 
 
-@view_config(context=Root, name="email", request_method="GET", renderer=EMAIL, permission=NO_PERMISSION_REQUIRED)
-def new_email_page(context: Root, request: Request) -> Any:
-    """Show the button that confirms a new email address."""
-    try:
-        token, _ = find_token(request.db, _token(request), Purpose.EMAIL)
-    except InvalidTokenError:
-        return _bad_link(request, "/account", "Open account settings")
-    return {"token": _token(request), "email": token.email}
-
-
 @view_config(
+    context=Root, name="email", request_method="GET", renderer=NEW_EMAIL_PAGE, permission=NO_PERMISSION_REQUIRED
+)
+def new_email_page(context: Root, request: Request) -> NewEmailPage | BadLinkPage:
+    """Show the button that confirms a new email address."""
+    return _new_email_page(context, request, empty_form())
+
+
+@form_view(
+    NewEmailForm,
+    _new_email_page,
     context=Root,
     name="email",
-    request_method="POST",
+    renderer=NEW_EMAIL_PAGE,
     permission=NO_PERMISSION_REQUIRED,
     rate_limit="verification",
-    renderer=EMAIL,
 )
-def new_email_form(context: Root, request: Request) -> Any:
+def confirm_new_email(context: Root, request: Request, form: NewEmailForm) -> BadLinkPage | Response:
     """Confirm a new email address."""
     try:
-        account = change_email(request.db, _token(request))
+        account = change_email(request.db, form.token)
     except InvalidTokenError:
-        return _bad_link(request, "/account", "Open account settings")
+        return _bad_new_email_link(request)
     log.info("email address changed", account=str(account.id), address=request.remote_addr)
     return HTTPSeeOther("/account?done=email" if request.identity else "/signin?done=email")
 
 
-def _sign_up_page(request: Request, form: Any) -> dict[str, Any]:
-    return {"form": form, "google": request.services.google is not None}
-
-
 def _token(request: Request) -> str:
+    """Return the token of the link, which the page's form sends along."""
     return str(request.params.get("token", ""))
 
 
-def _bad_link(request: Request, path: str, label: str) -> dict[str, Any]:
-    request.override_renderer = BAD_LINK
+def _bad_verification_link(request: Request) -> BadLinkPage:
+    return _bad_link(request, "/signup", "Sign up again")
+
+
+def _bad_reset_link(request: Request) -> BadLinkPage:
+    return _bad_link(request, "/forgot", "Request a new link")
+
+
+def _bad_new_email_link(request: Request) -> BadLinkPage:
+    return _bad_link(request, "/account", "Open account settings")
+
+
+def _bad_link(request: Request, path: str, label: str) -> BadLinkPage:
+    request.override_renderer = BAD_LINK_PAGE
     request.response.status = 404 if request.method == "GET" else 422
-    return {"path": path, "label": label}
+    return BadLinkPage(path, label)

@@ -112,14 +112,17 @@ def test_returning_user_is_found_by_issuer_and_subject(app: TestApp, make: Facto
 @pytest.mark.parametrize("verified", ["false", "False", "", "yes"])
 def test_unverified_email_is_rejected(app: TestApp, make: Factory, verified: str) -> None:
     answer = sign_in_with_google(app, f"g1|ada@example.org|{verified}")
-    assert answer.location == "http://localhost/signin?done=unproved"
+    assert answer.location == "http://localhost/signin?done=google-unverified"
     assert "cwz_session" not in app.cookies
     with make.database.transaction() as db:
         assert db.query(Account).count() == 0
 
 
 def test_email_verified_as_text_is_rejected(app: TestApp) -> None:
-    assert sign_in_with_google(app, "g1|ada@example.org|text:true").location == "http://localhost/signin?done=unproved"
+    assert (
+        sign_in_with_google(app, "g1|ada@example.org|text:true").location
+        == "http://localhost/signin?done=google-unverified"
+    )
 
 
 def test_unverified_account_loses_its_password(app: TestApp, make: Factory) -> None:

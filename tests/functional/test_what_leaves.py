@@ -27,7 +27,7 @@ from cwz_web.logs import configure_logs
 from cwz_web.web.services import Services
 from cwz_web.web import forms
 from tests.conftest import make_settings
-import cwz_web.views.sign_in, cwz_web.api.images, cwz_web.security, cwz_web.api.stripe_hook
+import cwz_web.api.images, cwz_web.security, cwz_web.api.stripe_hook
 import structlog, logging
 
 def main():
@@ -46,7 +46,7 @@ def main():
         secret_local = "Canary-7731-local"
         raise RuntimeError("wrong:\\n  " + "\\n ".join(map(say, (*given, *named.values()))))
 
-    cwz_web.views.sign_in.read_form = fail
+    forms.read_form = fail
     cwz_web.api.images.read_body = fail
     cwz_web.security.find_session = fail
     page = app.get("/signin")
