@@ -239,7 +239,7 @@ def set_password(context: AccountRoot, request: Request, form: PasswordForm) -> 
     account = request.user.account
     if advice := weakness(form.password, account.name, account.email):
         raise FieldError("password", advice)
-    _require_identity(request, "current", form.current)
+    require_identity(request, "current", form.current)
     change_password(request.db, request.user.session, form.password, request.services.passwords)
     log.info("password changed", account=str(account.id), address=request.remote_addr)
     return _with_new_cookie(request, HTTPSeeOther("/account?done=password"))
@@ -256,7 +256,7 @@ def set_password(context: AccountRoot, request: Request, form: PasswordForm) -> 
 )
 def request_email_change(context: AccountRoot, request: Request, form: NewAddressForm) -> Response:
     """Send a link to a new email address, which takes effect once confirmed."""
-    _require_identity(request, "email_password", form.email_password)
+    require_identity(request, "email_password", form.email_password)
     enqueue_email_confirmation(request.db, request.user.account, form.email)
     return HTTPSeeOther("/account?done=email-requested")
 
@@ -352,7 +352,7 @@ def delete_account(context: AccountRoot, request: Request, form: DeleteForm) -> 
     account = request.user.account
     if form.confirm.lower() != account.email.lower():
         raise FieldError("confirm", f"Type {account.email} to confirm")
-    _require_identity(request, "proof", form.proof)
+    require_identity(request, "proof", form.proof)
     schedule_deletion(request.db, request.user.session, f"{request.services.settings.url}/account/delete")
     log.info("account deletion scheduled", account=str(account.id), address=request.remote_addr)
     return _with_new_cookie(request, HTTPSeeOther("/account/delete"))
@@ -367,20 +367,20 @@ def keep_account(context: AccountRoot, request: Request) -> Response:
     return HTTPSeeOther("/account?done=kept")
 
 
-def reauthentication_error(request: Request, password: str | None) -> str | None:
-    """Return the error message if the user is not verified, or None."""
+def require_identity(request: Request, field: str, password: str | None) -> None:
+    """Verify the user before a sensitive action.
+
+    Args:
+        field: The name of the password's field.
+
+    Raises:
+        FieldError: The password is incorrect, or an account without one did not sign in recently.
+    """
     session = request.user.session
     try:
         verify_identity(session, password or "", request.services.passwords)
     except ReauthenticationError:
-        return INCORRECT if session.account.password_hash else SIGN_IN_AGAIN
-    return None
-
-
-def _require_identity(request: Request, field: str, password: str | None) -> None:
-    """Verify the user. Raises FieldError for the password's field."""
-    if error := reauthentication_error(request, password):
-        raise FieldError(field, error)
+        raise FieldError(field, INCORRECT if session.account.password_hash else SIGN_IN_AGAIN) from None
 
 
 def _with_new_cookie(request: Request, response: Response) -> Response:

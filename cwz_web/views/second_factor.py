@@ -1,6 +1,8 @@
 """`/account/second-factor`: set up, renew and turn off two-factor authentication."""
 
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
 
 import structlog
 from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther
@@ -8,6 +10,7 @@ from pyramid.response import Response
 from pyramid.view import view_config
 
 from cwz_web.accounts.second_factor import (
+    RECOVERY_CODE_COUNT,
     WrongCodeError,
     confirm_enrollment,
     count_recovery_codes,
@@ -20,14 +23,15 @@ from cwz_web.accounts.second_factor import (
 from cwz_web.imaging.barcodes import qr_png
 from cwz_web.resources.application import SecondFactor
 from cwz_web.resources.permissions import Permission
-from cwz_web.views.account import ProofForm, reauthentication_error
-from cwz_web.web.forms import Code, Filled, Form, empty_form, read_form
+from cwz_web.views.account import ProofForm, require_identity
+from cwz_web.web.forms import Code, FieldError, Filled, Form, TypedPassword, empty_form, form_view
 from cwz_web.web.request import Request
 
 log = structlog.get_logger()
 
 PAGE = "account/second_factor.jinja2"
 CODES_PAGE = "account/recovery_codes.jinja2"
+PATH = "/account/second-factor"
 
 
 class FirstCodeForm(Form):
@@ -36,34 +40,90 @@ class FirstCodeForm(Form):
     code: Code
 
 
+class NewCodesForm(Form):
+    """The password, to replace the recovery codes."""
+
+    codes_password: TypedPassword | None = None
+
+
+class TurnOffForm(Form):
+    """The password, to turn off two-factor authentication."""
+
+    off_password: TypedPassword | None = None
+
+
+SecondFactorForm: TypeAlias = Filled[ProofForm] | Filled[FirstCodeForm] | Filled[NewCodesForm] | Filled[TurnOffForm]
+
+
+@dataclass(frozen=True)
+class SecondFactorPage:
+    """The view model of account/second_factor.jinja2.
+
+    Attributes:
+        has_password: Whether to ask for the password; an account without one signs in with Google again.
+        enabled_at: When two-factor authentication was turned on, or None if it is off.
+        secret: The secret of an unfinished enrollment, or None.
+        codes_left: The number of unused recovery codes.
+        codes_total: The number of recovery codes that are generated at a time.
+        required_by: The names of the workspaces that are closed to the user until it is on.
+    """
+
+    form: SecondFactorForm
+    has_password: bool
+    enabled_at: datetime | None
+    secret: str | None
+    codes_left: int
+    codes_total: int
+    required_by: list[str]
+
+
+@dataclass(frozen=True)
+class RecoveryCodesPage:
+    """The view model of account/recovery_codes.jinja2."""
+
+    codes: list[str]
+
+
+def _page(context: SecondFactor, request: Request, form: SecondFactorForm) -> SecondFactorPage:
+    user = request.user
+    account = user.account
+    return SecondFactorPage(
+        form=form,
+        has_password=account.password_hash is not None,
+        enabled_at=account.totp_confirmed_at if account.has_second_factor else None,
+        secret=pending_secret(account, request.services.ring),
+        codes_left=count_recovery_codes(request.db, account),
+        codes_total=RECOVERY_CODE_COUNT,
+        required_by=[access.name for access in user.workspaces if user.lacks_second_factor(access)],
+    )
+
+
 @view_config(context=SecondFactor, request_method="GET", renderer=PAGE, permission=Permission.SIGNED_IN)
-def second_factor_page(context: SecondFactor, request: Request) -> dict[str, Any]:
+def second_factor_page(context: SecondFactor, request: Request) -> SecondFactorPage:
     """Show the status of two-factor authentication."""
-    return _page(request, empty_form())
+    return _page(context, request, empty_form())
 
 
-@view_config(
+@form_view(
+    ProofForm,
+    _page,
     context=SecondFactor,
     name="begin",
-    request_method="POST",
     renderer=PAGE,
     permission=Permission.SIGNED_IN,
     rate_limit="reauthentication",
 )
-def begin(context: SecondFactor, request: Request) -> Any:
+def start_setup(context: SecondFactor, request: Request, form: ProofForm) -> Response:
     """Start the enrollment of an authenticator app."""
     account = request.user.account
-    if account.has_second_factor:
-        return HTTPSeeOther("/account/second-factor")
-    form = _read_proof(request)
-    if form.value is None:
-        return _again(request, form)
-    start_enrollment(account, request.services.ring)
-    return HTTPSeeOther("/account/second-factor")
+    if not account.has_second_factor:
+        require_identity(request, "proof", form.proof)
+        start_enrollment(account, request.services.ring)
+    return HTTPSeeOther(PATH)
 
 
 @view_config(context=SecondFactor, name="qr.png", request_method="GET", permission=Permission.SIGNED_IN)
-def qr(context: SecondFactor, request: Request) -> Response:
+def qr_code(context: SecondFactor, request: Request) -> Response:
     """Return the QR code of an unfinished enrollment."""
     account = request.user.account
     secret = pending_secret(account, request.services.ring)
@@ -72,85 +132,63 @@ def qr(context: SecondFactor, request: Request) -> Response:
     return Response(qr_png(enrollment_uri(account, secret)), content_type="image/png")
 
 
-@view_config(
+@form_view(
+    FirstCodeForm,
+    _page,
     context=SecondFactor,
     name="confirm",
-    request_method="POST",
     renderer=PAGE,
     permission=Permission.SIGNED_IN,
     rate_limit="second-factor",
 )
-def confirm(context: SecondFactor, request: Request) -> Any:
+def confirm_setup(context: SecondFactor, request: Request, form: FirstCodeForm) -> RecoveryCodesPage:
     """Complete the enrollment, and show the recovery codes once."""
-    form = read_form(FirstCodeForm, request.POST)
     account = request.user.account
-    if form.value is not None:
-        try:
-            codes = confirm_enrollment(request.db, account, form.value.code, request.services.ring)
-        except WrongCodeError:
-            form = form.with_error("code", "This code is not valid. Check your phone's clock and try the next code")
-        else:
-            log.info("second factor on", account=str(account.id), address=request.remote_addr)
-            return _codes(request, codes)
-    return _again(request, form)
+    try:
+        codes = confirm_enrollment(request.db, account, form.code, request.services.ring)
+    except WrongCodeError:
+        message = "This code is not valid. Check that your phone's clock is correct, and enter the next code"
+        raise FieldError("code", message) from None
+    log.info("second factor on", account=str(account.id), address=request.remote_addr)
+    return _recovery_codes_page(request, codes)
 
 
-@view_config(
+@form_view(
+    NewCodesForm,
+    _page,
     context=SecondFactor,
     name="codes",
-    request_method="POST",
     renderer=PAGE,
     permission=Permission.SIGNED_IN,
     rate_limit="reauthentication",
 )
-def new_codes(context: SecondFactor, request: Request) -> Any:
-    """Replace the recovery codes."""
-    form = _read_proof(request)
-    if form.value is None or not request.user.account.has_second_factor:
-        return _again(request, form)
-    return _codes(request, regenerate_recovery_codes(request.db, request.user.account))
+def replace_recovery_codes(context: SecondFactor, request: Request, form: NewCodesForm) -> RecoveryCodesPage | Response:
+    """Replace the recovery codes, and show the new ones once."""
+    account = request.user.account
+    require_identity(request, "codes_password", form.codes_password)
+    if not account.has_second_factor:
+        return HTTPSeeOther(PATH)
+    return _recovery_codes_page(request, regenerate_recovery_codes(request.db, account))
 
 
-@view_config(
+@form_view(
+    TurnOffForm,
+    _page,
     context=SecondFactor,
     name="off",
-    request_method="POST",
     renderer=PAGE,
     permission=Permission.SIGNED_IN,
     rate_limit="reauthentication",
 )
-def off(context: SecondFactor, request: Request) -> Any:
+def turn_off(context: SecondFactor, request: Request, form: TurnOffForm) -> Response:
     """Turn off two-factor authentication."""
-    form = _read_proof(request)
-    if form.value is None:
-        return _again(request, form)
-    disable_second_factor(request.db, request.user.account)
-    log.info("second factor off", account=str(request.user.account.id), address=request.remote_addr)
-    return HTTPSeeOther("/account/second-factor")
+    require_identity(request, "off_password", form.off_password)
+    account = request.user.account
+    disable_second_factor(request.db, account)
+    log.info("second factor off", account=str(account.id), address=request.remote_addr)
+    return HTTPSeeOther(PATH)
 
 
-def _read_proof(request: Request) -> Filled[ProofForm]:
-    form = read_form(ProofForm, request.POST)
-    error = reauthentication_error(request, form.value.proof) if form.value else None
-    return form.with_error("proof", error) if error else form
-
-
-def _codes(request: Request, codes: list[str]) -> dict[str, Any]:
+def _recovery_codes_page(request: Request, codes: list[str]) -> RecoveryCodesPage:
     request.override_renderer = CODES_PAGE
-    return {"codes": codes}
-
-
-def _again(request: Request, form: Filled[Any]) -> dict[str, Any]:
-    request.response.status = 422
-    return _page(request, form)
-
-
-def _page(request: Request, form: Filled[Any]) -> dict[str, Any]:
-    person = request.user
-    return {
-        "form": form,
-        "account": person.account,
-        "secret": pending_secret(person.account, request.services.ring),
-        "codes_left": count_recovery_codes(request.db, person.account),
-        "required_by": [access for access in person.workspaces if person.lacks_second_factor(access)],
-    }
+    return RecoveryCodesPage(codes)

@@ -78,7 +78,7 @@ def test_sign_up_to_first_images(fresh: Page, console_errors: list[str]) -> None
 def test_second_factor_sign_in(fresh: Page) -> None:
     sign_up(fresh, "eve@example.org")
     fresh.goto("/account/second-factor")
-    fresh.get_by_label("Your password").fill(PASSWORD)
+    fresh.get_by_label("Current password").fill(PASSWORD)
     fresh.get_by_role("button", name="Set up").click()
     expect(fresh.locator("img.qr")).to_have_js_property("complete", True)
     assert fresh.locator("img.qr").evaluate("image => image.naturalWidth") > 150

@@ -255,9 +255,12 @@ def test_recovery_code_is_valid_once_and_its_use_is_emailed(
 def test_new_recovery_codes_replace_the_old_ones(app: TestApp, account: Account) -> None:
     _, codes = enable_second_factor(app)
     form = form_of(app.get("/account/second-factor"), "/account/second-factor/codes")
-    form["proof"] = "wrong"
-    form = form_of(form.submit(status=422), "/account/second-factor/codes")
-    form["proof"] = PASSWORD
+    form["codes_password"] = "wrong"
+    page = form.submit(status=422)
+    assert page.html.find(id="codes_password-error").text == "Incorrect password"
+    assert page.html.find(id="off_password-error") is None, "the error is beside the form that was submitted"
+    form = form_of(page, "/account/second-factor/codes")
+    form["codes_password"] = PASSWORD
     fresh = form.submit(status=200).html.find("pre").text.split()
     assert not set(fresh) & set(codes)
     sign_in_with(TestApp(app.app), account, codes[0], 422)
@@ -267,9 +270,9 @@ def test_new_recovery_codes_replace_the_old_ones(app: TestApp, account: Account)
 def test_disabling_the_second_factor_needs_the_password(app: TestApp, account: Account) -> None:
     enable_second_factor(app)
     form = form_of(app.get("/account/second-factor"), "/account/second-factor/off")
-    form["proof"] = "wrong"
+    form["off_password"] = "wrong"
     form = form_of(form.submit(status=422), "/account/second-factor/off")
-    form["proof"] = PASSWORD
+    form["off_password"] = PASSWORD
     form.submit(status=303)
     sign_in(TestApp(app.app), account)
 
