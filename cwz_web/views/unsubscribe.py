@@ -1,6 +1,6 @@
 """`/unsubscribe`: one-click unsubscription from a topic without signing in (RFC 8058)."""
 
-from typing import Any
+from dataclasses import dataclass
 from uuid import UUID
 
 from pyramid.httpexceptions import HTTPNotFound
@@ -15,11 +15,24 @@ from cwz_web.web.request import Request
 PAGE = "unsubscribe.jinja2"
 
 
+@dataclass(frozen=True)
+class UnsubscribePage:
+    """The view model of unsubscribe.jinja2.
+
+    Attributes:
+        topic: The label of the topic.
+        is_done: Whether the user has been unsubscribed.
+    """
+
+    topic: str
+    is_done: bool
+
+
 @view_config(context=Root, name="unsubscribe", request_method="GET", renderer=PAGE, permission=NO_PERMISSION_REQUIRED)
-def unsubscribe_page(context: Root, request: Request) -> dict[str, Any]:
-    """Ask for confirmation, since email scanners follow links."""
+def unsubscribe_page(context: Root, request: Request) -> UnsubscribePage:
+    """Show a button that confirms, since email scanners follow links."""
     _, topic = _read_link(request)
-    return {"words": TOPIC_LABELS[topic], "is_done": False}
+    return UnsubscribePage(TOPIC_LABELS[topic], is_done=False)
 
 
 @view_config(
@@ -30,13 +43,17 @@ def unsubscribe_page(context: Root, request: Request) -> dict[str, Any]:
     permission=NO_PERMISSION_REQUIRED,
     require_csrf=False,
 )
-def unsubscribe(context: Root, request: Request) -> dict[str, Any]:
-    """Unsubscribe. The signature replaces the CSRF token, which email services do not send."""
+def unsubscribe(context: Root, request: Request) -> UnsubscribePage:
+    """Unsubscribe.
+
+    The signature replaces the CSRF token, which email services do not send. The body is not read as a form: email
+    services choose what they send, and everything that matters is in the signed URL.
+    """
     account_id, topic = _read_link(request)
     account = request.db.get(Account, account_id, with_for_update=True)
     if account is not None and topic not in account.muted:
         account.muted = [*account.muted, topic]
-    return {"words": TOPIC_LABELS[topic], "is_done": True}
+    return UnsubscribePage(TOPIC_LABELS[topic], is_done=True)
 
 
 def _read_link(request: Request) -> tuple[UUID, Topic]:

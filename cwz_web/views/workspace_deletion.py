@@ -1,7 +1,8 @@
 """Export, deletion and restoration of a workspace."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import Field
@@ -10,19 +11,22 @@ from pyramid.response import Response
 from pyramid.view import view_config
 
 from cwz_web.ops.exports import list_exports, request_export
+from cwz_web.ops.models import Export, ExportState
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import ExportCollection, ExportResource, WorkspaceCollection, WorkspaceResource
 from cwz_web.storage.connections import has_storage
 from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.models import Connection
 from cwz_web.views.downloads import download_zip
-from cwz_web.web.forms import Form, empty_form, read_form
+from cwz_web.web.forms import FieldError, Filled, Form, empty_form, form_view, read_form
 from cwz_web.web.request import Request
 from cwz_web.workspaces.deletion import GRACE, delete_workspace, list_deletions, restore_workspace
 from cwz_web.workspaces.models import Workspace
 
-DELETE = "workspaces/delete.jinja2"
-# How long a pending export prevents another one.
+EXPORTS_PAGE = "exports.jinja2"
+EXPORTS_PART = "_exports.jinja2"
+DELETE_PAGE = "workspaces/delete.jinja2"
+# A pending export prevents another one, unless it is older: then its job was lost.
 PENDING_LIMIT = timedelta(days=1)
 
 
@@ -45,51 +49,74 @@ class RestoreForm(Form):
     workspace: UUID
 
 
-@view_config(
-    context=ExportCollection,
-    request_method="GET",
-    renderer="exports.jinja2",
-    permission=Permission.DELETE,
-    partial=False,
-)
-@view_config(
-    context=ExportCollection,
-    request_method="GET",
-    renderer="_exports.jinja2",
-    permission=Permission.DELETE,
-    partial=True,
-)
-def export_list(context: ExportCollection, request: Request) -> dict[str, Any]:
-    """List the exports, with a form for a new one."""
+@dataclass(frozen=True)
+class ExportPage:
+    """The view model of exports.jinja2 and of its part _exports.jinja2.
+
+    Attributes:
+        exports: The latest exports, the newest first.
+        retention_days: For how many days an export is kept.
+    """
+
+    form: Filled[ExportForm]
+    exports: list[Export]
+    has_storage: bool
+    retention_days: int
+
+
+@dataclass(frozen=True)
+class DeletePage:
+    """The view model of workspaces/delete.jinja2.
+
+    Attributes:
+        restore_days: For how many days a deleted workspace can be restored.
+        has_billing: Whether the installation has subscriptions, which end with the deletion.
+    """
+
+    form: Filled[DeleteForm]
+    restore_days: int
+    has_billing: bool
+
+
+def _export_page(context: ExportCollection, request: Request, form: Filled[ExportForm]) -> ExportPage:
     workspace_id = request.workspace.workspace_id
-    return {
-        "exports": list_exports(request.db, workspace_id),
-        "has_storage": has_storage(request.db, workspace_id),
-        "days": request.services.settings.retention.export_days,
-        "form": empty_form(),
-    }
+    return ExportPage(
+        form=form,
+        exports=list_exports(request.db, workspace_id),
+        has_storage=has_storage(request.db, workspace_id),
+        retention_days=request.services.settings.retention.export_days,
+    )
 
 
-@view_config(context=ExportCollection, request_method="POST", renderer="exports.jinja2", permission=Permission.DELETE)
-def export_form(context: ExportCollection, request: Request) -> Any:
+def _delete_page(context: WorkspaceResource, request: Request, form: Filled[DeleteForm]) -> DeletePage:
+    return DeletePage(form, restore_days=GRACE.days, has_billing=request.services.settings.billing.enabled)
+
+
+@view_config(
+    context=ExportCollection, request_method="GET", renderer=EXPORTS_PAGE, permission=Permission.DELETE, partial=False
+)
+@view_config(
+    context=ExportCollection, request_method="GET", renderer=EXPORTS_PART, permission=Permission.DELETE, partial=True
+)
+def export_list(context: ExportCollection, request: Request) -> ExportPage:
+    """List the exports, with a form for a new one."""
+    return _export_page(context, request, empty_form())
+
+
+@form_view(ExportForm, _export_page, context=ExportCollection, renderer=EXPORTS_PAGE, permission=Permission.DELETE)
+def start_export(context: ExportCollection, request: Request, form: ExportForm) -> Response:
     """Start an export, unless another one is pending."""
-    form = read_form(ExportForm, request.POST)
-    page = export_list(context, request)
-    begun = datetime.now(UTC) - PENDING_LIMIT
-    if form.value is not None and any(e.state == "pending" and e.created_at > begun for e in page["exports"]):
-        form = form.with_error("with_images", "An export is already in progress. Wait until it is completed")
-    if form.value is not None:
-        try:
-            account_id = request.user.account.id
-            images = form.value.with_images
-            request_export(request.db, request.workspace.workspace_id, account_id, with_images=images)
-        except InvalidSettingsError as error:
-            form = form.with_error("with_images", str(error))
-        else:
-            request.audit("workspace.export", request.workspace.name, with_images=images)
-            return HTTPSeeOther(request.path_in("exports"))
-    request.response.status = 422
-    return page | {"form": form}
+    workspace_id = request.workspace.workspace_id
+    oldest = datetime.now(UTC) - PENDING_LIMIT
+    exports = list_exports(request.db, workspace_id)
+    if any(export.state == ExportState.PENDING and export.created_at > oldest for export in exports):
+        raise FieldError("with_images", "An export is already in progress. Wait until it is completed")
+    try:
+        request_export(request.db, workspace_id, request.user.account.id, with_images=form.with_images)
+    except InvalidSettingsError as error:
+        raise FieldError("with_images", str(error)) from None
+    request.audit("workspace.export", request.workspace.name, with_images=form.with_images)
+    return HTTPSeeOther(request.path_in("exports"))
 
 
 @view_config(context=ExportResource, name="export.zip", request_method="GET", permission=Permission.DELETE)
@@ -97,42 +124,46 @@ def download_export(context: ExportResource, request: Request) -> Response:
     """Download the zip file of an export."""
     export = context.row
     connection = request.db.get(Connection, (export.workspace_id, export.connection_id)) if export.key else None
-    if export.state != "done" or connection is None or export.key is None:
+    if export.state != ExportState.DONE or connection is None or export.key is None:
         return HTTPSeeOther(request.path_in("exports"))
     return download_zip(request, connection.spec, export.key)
 
 
 @view_config(
-    context=WorkspaceResource, name="delete", request_method="GET", renderer=DELETE, permission=Permission.DELETE
+    context=WorkspaceResource, name="delete", request_method="GET", renderer=DELETE_PAGE, permission=Permission.DELETE
 )
-def delete_page(context: WorkspaceResource, request: Request) -> dict[str, Any]:
+def delete_page(context: WorkspaceResource, request: Request) -> DeletePage:
     """Show the effects of deleting the workspace."""
-    return {"form": empty_form(), "days": GRACE.days}
+    return _delete_page(context, request, empty_form())
 
 
-@view_config(
-    context=WorkspaceResource, name="delete", request_method="POST", renderer=DELETE, permission=Permission.DELETE
+@form_view(
+    DeleteForm,
+    _delete_page,
+    context=WorkspaceResource,
+    name="delete",
+    renderer=DELETE_PAGE,
+    permission=Permission.DELETE,
 )
-def delete_form(context: WorkspaceResource, request: Request) -> Any:
+def confirm_deletion(context: WorkspaceResource, request: Request, form: DeleteForm) -> Response:
     """Delete the workspace; admins can restore it during the grace period."""
-    form = read_form(DeleteForm, request.POST)
-    if form.value is not None and form.value.confirm != request.workspace.name:
-        form = form.with_error("confirm", f"Enter {request.workspace.name} to confirm")
-    if form.value is None:
-        request.response.status = 422
-        return {"form": form, "days": GRACE.days}
+    if form.confirm != request.workspace.name:
+        raise FieldError("confirm", f"Type {request.workspace.name} to confirm")
     workspace = request.db.get_one(Workspace, request.workspace.workspace_id)
-    delete_workspace(request.db, workspace, request.actor, with_images=form.value.with_images)
+    delete_workspace(request.db, workspace, request.actor, with_images=form.with_images)
     return HTTPSeeOther("/w?done=deleted")
 
 
 @view_config(context=WorkspaceCollection, name="restore", request_method="POST", permission=Permission.SIGNED_IN)
-def restore(context: WorkspaceCollection, request: Request) -> Response:
-    """Restore a workspace that the user was an admin of."""
+def restore_deleted(context: WorkspaceCollection, request: Request) -> Response:
+    """Restore a workspace that the user was an admin of.
+
+    The form is a button without a field that could show an error: if the workspace cannot be restored, the list
+    without it follows.
+    """
     form = read_form(RestoreForm, request.POST)
+    selected_id = form.value.workspace if form.value else None
     deletions = list_deletions(request.db, request.user.account.id)
-    selected = next(
-        (deletion for deletion in deletions if form.value and deletion.workspace_id == form.value.workspace), None
-    )
+    selected = next((deletion for deletion in deletions if deletion.workspace_id == selected_id), None)
     workspace = restore_workspace(request.db, selected, request.actor) if selected else None
     return HTTPSeeOther(f"/w/{workspace.slug}" if workspace else "/w")

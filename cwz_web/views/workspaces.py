@@ -1,9 +1,11 @@
 """Workspaces: list, creation, setup and settings."""
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeAlias
 from uuid import UUID
 
+from pydantic import BeforeValidator
 from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.response import Response
 from pyramid.view import view_config
@@ -21,24 +23,26 @@ from cwz_web.storage.connections import create_connection, has_storage
 from cwz_web.storage.contract import StorageError, StorageProvider
 from cwz_web.storage.plugins import ProviderRegistry
 from cwz_web.views.members import join_workspace
-from cwz_web.web.forms import Filled, Form, Name, Slug, empty_form, read_form
+from cwz_web.web.forms import FieldError, Filled, Form, Name, Slug, empty_form, form_view, read_form
 from cwz_web.web.request import Request
+from cwz_web.workspaces.access import Access
 from cwz_web.workspaces.audit import record
-from cwz_web.workspaces.creation import SlugTakenError, create_workspace, suggest_slug
-from cwz_web.workspaces.deletion import list_deletions
-from cwz_web.workspaces.invitations import find_open_invitation, list_open_invitations
+from cwz_web.workspaces.creation import SlugTakenError, create_workspace, suggest_slug, validate_slug
+from cwz_web.workspaces.deletion import GRACE, Deletion, list_deletions
+from cwz_web.workspaces.invitations import OpenInvitation, find_open_invitation, list_open_invitations
 from cwz_web.workspaces.models import Workspace
 
-NEW = "workspaces/new.jinja2"
-SETTINGS = "workspaces/settings.jinja2"
-SETUP = "workspaces/setup.jinja2"
+LIST_PAGE = "workspaces/list.jinja2"
+NEW_PAGE = "workspaces/new.jinja2"
+SETTINGS_PAGE = "workspaces/settings.jinja2"
+SETUP_PAGE = "workspaces/setup.jinja2"
 
 
 class WorkspaceForm(Form):
-    """A new workspace."""
+    """A new workspace; without a slug, it is derived from the name."""
 
     name: Name
-    slug: Slug
+    slug: Annotated[Slug | None, BeforeValidator(lambda text: text.strip() or None)] = None
 
 
 class SettingsForm(Form):
@@ -60,26 +64,115 @@ class StorageForm(Form):
     provider: str
 
 
-@view_config(
-    context=WorkspaceCollection,
-    request_method="GET",
-    renderer="workspaces/list.jinja2",
-    permission=Permission.SIGNED_IN,
-)
-def workspace_list(context: WorkspaceCollection, request: Request) -> dict[str, Any]:
+SetupForm: TypeAlias = Filled[StorageForm] | Filled[Form]
+
+
+@dataclass(frozen=True)
+class WorkspaceListPage:
+    """The view model of workspaces/list.jinja2.
+
+    Attributes:
+        invitations: The user's open invitations.
+        deletions: The deleted workspaces that the user can restore.
+        notice: What has just happened, or None.
+    """
+
+    workspaces: tuple[Access, ...]
+    invitations: list[OpenInvitation]
+    deletions: list[Deletion]
+    notice: str | None
+
+
+@dataclass(frozen=True)
+class NewWorkspacePage:
+    """The view model of workspaces/new.jinja2.
+
+    Attributes:
+        slug_help: The help text of the slug's field.
+    """
+
+    form: Filled[WorkspaceForm]
+    slug_help: str
+
+
+@dataclass(frozen=True)
+class SetupPage:
+    """The view model of workspaces/setup.jinja2.
+
+    Attributes:
+        providers: The storage providers that work without settings.
+        is_complete: Whether all steps are done.
+    """
+
+    form: SetupForm
+    providers: list[StorageProvider[Any, Any]]
+    has_storage: bool
+    has_feed: bool
+    has_template: bool
+    is_complete: bool
+
+
+@dataclass(frozen=True)
+class SettingsPage:
+    """The view model of workspaces/settings.jinja2.
+
+    Attributes:
+        requires_second_factor: Whether the check box is ticked.
+        restore_days: For how many days a deleted workspace can be restored.
+    """
+
+    form: Filled[SettingsForm]
+    requires_second_factor: bool
+    restore_days: int
+    notice: str | None
+
+
+def _new_page(context: WorkspaceCollection, request: Request, form: Filled[WorkspaceForm]) -> NewWorkspacePage:
+    url = request.services.settings.url
+    return NewWorkspacePage(
+        form, f"Part of every URL: {url}/w/… Leave empty to derive it from the name. It cannot be changed later."
+    )
+
+
+def _setup_page(context: WorkspaceResource, request: Request, form: SetupForm) -> SetupPage:
+    workspace_id = request.workspace.workspace_id
+    steps = (
+        has_storage(request.db, workspace_id),
+        bool(list_feeds(request.db, workspace_id)),
+        bool(list_templates(request.db, workspace_id)),
+    )
+    return SetupPage(form, _ready_providers(request), *steps, is_complete=all(steps))
+
+
+def _settings_page(context: WorkspaceResource, request: Request, form: Filled[SettingsForm]) -> SettingsPage:
+    is_ticked = "second_factor_required" in form.typed if form.typed else request.workspace.second_factor_required
+    return SettingsPage(
+        form=form,
+        requires_second_factor=is_ticked,
+        restore_days=GRACE.days,
+        notice="Settings saved." if request.GET.get("done") == "saved" and not form.errors else None,
+    )
+
+
+@view_config(context=WorkspaceCollection, request_method="GET", renderer=LIST_PAGE, permission=Permission.SIGNED_IN)
+def workspace_list(context: WorkspaceCollection, request: Request) -> WorkspaceListPage:
     """List the user's workspaces."""
-    person = request.user
-    return {
-        "workspaces": person.workspaces,
-        "invitations": list_open_invitations(request.db, person.account),
-        "deletions": list_deletions(request.db, person.account.id),
-        "deleted": request.GET.get("done") == "deleted",
-    }
+    user = request.user
+    return WorkspaceListPage(
+        workspaces=user.workspaces,
+        invitations=list_open_invitations(request.db, user.account),
+        deletions=list_deletions(request.db, user.account.id),
+        notice="Workspace deleted." if request.GET.get("done") == "deleted" else None,
+    )
 
 
 @view_config(context=WorkspaceCollection, name="join", request_method="POST", permission=Permission.SIGNED_IN)
-def join(context: WorkspaceCollection, request: Request) -> Response:
-    """Accept one of the user's open invitations."""
+def accept_open_invitation(context: WorkspaceCollection, request: Request) -> Response:
+    """Accept one of the user's open invitations.
+
+    The form is a button without a field that could show an error: if the invitation has ended, the list without it
+    follows.
+    """
     form = read_form(JoinForm, request.POST)
     found = find_open_invitation(request.db, request.user.account, form.value.invitation) if form.value else None
     if found is None:
@@ -88,98 +181,93 @@ def join(context: WorkspaceCollection, request: Request) -> Response:
 
 
 @view_config(
-    context=WorkspaceCollection, name="new", request_method="GET", renderer=NEW, permission=Permission.SIGNED_IN
+    context=WorkspaceCollection, name="new", request_method="GET", renderer=NEW_PAGE, permission=Permission.SIGNED_IN
 )
-def new_page(context: WorkspaceCollection, request: Request) -> dict[str, Any]:
+def new_workspace_page(context: WorkspaceCollection, request: Request) -> NewWorkspacePage:
     """Show the form for a new workspace."""
-    return {"form": empty_form()}
+    return _new_page(context, request, empty_form())
 
 
-@view_config(
+@form_view(
+    WorkspaceForm,
+    _new_page,
     context=WorkspaceCollection,
     name="new",
-    request_method="POST",
-    renderer=NEW,
+    renderer=NEW_PAGE,
     permission=Permission.SIGNED_IN,
     rate_limit="workspace",
 )
-def new_form(context: WorkspaceCollection, request: Request) -> Any:
+def add_workspace(context: WorkspaceCollection, request: Request, form: WorkspaceForm) -> Response:
     """Create a workspace and redirect to its setup."""
-    form = read_form(WorkspaceForm, request.POST)
-    if form.value is None and set(form.errors) == {"slug"} and not form.typed.get("slug", "").strip():
-        # The slug is optional: derive it from the name.
-        form = read_form(WorkspaceForm, _with(request.POST, "slug", suggest_slug(form.typed["name"])))
-    if form.value is not None:
-        account = request.user.account
-        try:
-            workspace = create_workspace(request.db, account, name=form.value.name, slug=form.value.slug)
-        except SlugTakenError:
-            form = form.with_error("slug", "This URL is taken. Choose another one")
-        else:
-            record(request.db, workspace.id, request.actor, "workspace.create", workspace.name)
-            return HTTPSeeOther(f"/w/{workspace.slug}/setup")
-    request.response.status = 422
-    return {"form": form}
+    slug = form.slug or _derive_slug(form.name)
+    try:
+        workspace = create_workspace(request.db, request.user.account, name=form.name, slug=slug)
+    except SlugTakenError:
+        raise FieldError("slug", f"The URL “{slug}” is taken. Choose another one") from None
+    record(request.db, workspace.id, request.actor, "workspace.create", workspace.name)
+    return HTTPSeeOther(f"/w/{workspace.slug}/setup")
 
 
 @view_config(
     context=WorkspaceResource,
     name="setup",
     request_method="GET",
-    renderer=SETUP,
+    renderer=SETUP_PAGE,
     permission=Permission.SETTINGS_MANAGE,
 )
-def setup_page(context: WorkspaceResource, request: Request) -> dict[str, Any]:
+def setup_page(context: WorkspaceResource, request: Request) -> SetupPage:
     """Show the setup steps: storage, feed, template."""
-    return _setup_page(request, empty_form())
+    return _setup_page(context, request, empty_form())
 
 
-@view_config(
+@form_view(
+    StorageForm,
+    _setup_page,
     context=WorkspaceResource,
     name="setup-storage",
-    request_method="POST",
-    renderer=SETUP,
+    renderer=SETUP_PAGE,
     permission=Permission.STORAGE_MANAGE,
 )
-def setup_storage(context: WorkspaceResource, request: Request) -> Any:
+def set_up_storage(context: WorkspaceResource, request: Request, form: StorageForm) -> Response:
     """Connect a provider that needs no settings."""
-    form = read_form(StorageForm, request.POST)
-    chosen = next((p for p in _ready_providers(request) if form.value and p.name == form.value.provider), None)
-    if chosen is None:
-        return _setup_again(request, form.with_error("provider", "Choose an option"))
+    provider = next((provider for provider in _ready_providers(request) if provider.name == form.provider), None)
+    if provider is None:
+        raise FieldError("provider", "Choose an option")
     if not has_storage(request.db, request.workspace.workspace_id):
         create_connection(
             request.db,
             request.workspace.workspace_id,
             request.services.ring,
-            provider=chosen.name,
-            name=chosen.label,
+            provider=provider.name,
+            name=provider.label,
         )
-        request.audit("storage.connect", chosen.label)
+        request.audit("storage.connect", provider.label)
     return HTTPSeeOther(request.path_in("setup"))
 
 
-@view_config(
+@form_view(
+    Form,
+    _setup_page,
     context=WorkspaceResource,
     name="setup-feed",
-    request_method="POST",
-    renderer=SETUP,
+    renderer=SETUP_PAGE,
     permission=Permission.FEED_EDIT,
 )
-def setup_feed(context: WorkspaceResource, request: Request) -> Any:
+def set_up_feed(context: WorkspaceResource, request: Request, form: Form) -> Response:
     """Add the sample feed."""
     check_plan_limit(request.db, request.services.settings, request.workspace.workspace_id, PlanLimit.FEEDS)
     return _add_sample(request, "feed", add_sample_feed)
 
 
-@view_config(
+@form_view(
+    Form,
+    _setup_page,
     context=WorkspaceResource,
     name="setup-template",
-    request_method="POST",
-    renderer=SETUP,
+    renderer=SETUP_PAGE,
     permission=Permission.TEMPLATE_EDIT,
 )
-def setup_template(context: WorkspaceResource, request: Request) -> Any:
+def set_up_template(context: WorkspaceResource, request: Request, form: Form) -> Response:
     """Add the sample template."""
     return _add_sample(request, "template", add_sample_template)
 
@@ -188,44 +276,31 @@ def setup_template(context: WorkspaceResource, request: Request) -> Any:
     context=WorkspaceResource,
     name="settings",
     request_method="GET",
-    renderer=SETTINGS,
+    renderer=SETTINGS_PAGE,
     permission=Permission.SETTINGS_MANAGE,
 )
-def settings_page(context: WorkspaceResource, request: Request) -> dict[str, Any]:
+def settings_page(context: WorkspaceResource, request: Request) -> SettingsPage:
     """Show the workspace settings."""
-    return {"form": empty_form(), "saved": request.GET.get("done") == "saved"}
+    return _settings_page(context, request, empty_form())
 
 
-@view_config(
+@form_view(
+    SettingsForm,
+    _settings_page,
     context=WorkspaceResource,
     name="settings",
-    request_method="POST",
-    renderer=SETTINGS,
+    renderer=SETTINGS_PAGE,
     permission=Permission.SETTINGS_MANAGE,
 )
-def settings_form(context: WorkspaceResource, request: Request) -> Any:
+def save_settings(context: WorkspaceResource, request: Request, form: SettingsForm) -> Response:
     """Save the settings. An admin needs a second factor to require it, or would lose access."""
-    form = read_form(SettingsForm, request.POST)
-    required = form.value is not None and form.value.second_factor_required
-    if required and not request.user.account.has_second_factor:
-        form = form.with_error("second_factor_required", "Turn on two-factor authentication for your own account first")
-    if form.value is None:
-        request.response.status = 422
-        return {"form": form, "saved": False}
+    if form.second_factor_required and not request.user.account.has_second_factor:
+        raise FieldError("second_factor_required", "Turn on two-factor authentication for your own account first")
     workspace = request.db.get_one(Workspace, request.workspace.workspace_id)
-    workspace.name = form.value.name
-    workspace.second_factor_required = form.value.second_factor_required
-    request.audit("workspace.settings", form.value.name, second_factor_required=form.value.second_factor_required)
+    workspace.name = form.name
+    workspace.second_factor_required = form.second_factor_required
+    request.audit("workspace.settings", form.name, second_factor_required=form.second_factor_required)
     return HTTPSeeOther(f"{request.path_in('settings')}?done=saved")
-
-
-def _add_sample(request: Request, kind: str, add: Callable[[Session, UUID, ProviderRegistry], Feed | Template]) -> Any:
-    try:
-        made = add(request.db, request.workspace.workspace_id, request.services.providers)
-    except StorageError as error:
-        return _setup_again(request, empty_form().with_error(kind, str(error)))
-    request.audit(f"{kind}.sample", made.name)
-    return HTTPSeeOther(request.path_in("setup"))
 
 
 def works_without_settings(provider: StorageProvider[Any, Any]) -> bool:
@@ -239,23 +314,21 @@ def _ready_providers(request: Request) -> list[StorageProvider[Any, Any]]:
     return [provider for provider in request.services.providers if works_without_settings(provider)]
 
 
-def _setup_page(request: Request, form: Filled[Any]) -> dict[str, Any]:
-    workspace_id = request.workspace.workspace_id
-    return {
-        "form": form,
-        "providers": _ready_providers(request),
-        "storage": has_storage(request.db, workspace_id),
-        "feeds": list_feeds(request.db, workspace_id),
-        "templates": list_templates(request.db, workspace_id),
-    }
+def _derive_slug(name: str) -> str:
+    """Return a slug for a name. Raises FieldError if the name has too few letters and digits, or is reserved."""
+    try:
+        return validate_slug(suggest_slug(name))
+    except ValueError as error:
+        raise FieldError("slug", str(error)) from None
 
 
-def _setup_again(request: Request, form: Filled[Any]) -> dict[str, Any]:
-    request.response.status = 422
-    return _setup_page(request, form)
-
-
-def _with(posted: Any, name: str, value: str) -> Any:
-    changed = posted.copy()
-    changed[name] = value
-    return changed
+def _add_sample(
+    request: Request, step: str, add: Callable[[Session, UUID, ProviderRegistry], Feed | Template]
+) -> Response:
+    """Add the sample of a setup step. Raises FieldError if the storage fails."""
+    try:
+        sample = add(request.db, request.workspace.workspace_id, request.services.providers)
+    except StorageError as error:
+        raise FieldError(step, str(error)) from None
+    request.audit(f"{step}.sample", sample.name)
+    return HTTPSeeOther(request.path_in("setup"))

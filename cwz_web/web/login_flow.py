@@ -25,6 +25,8 @@ def continue_sign_in(
     """Redirect to the page for the authentication code, or start the session if the account has no second factor.
 
     Args:
+        db: The transaction; the callback of Google opens its own.
+        next_path: The path to redirect to afterwards.
         google: The Google profile to link to the account when sign-in is complete.
     """
     if not account.has_second_factor:

@@ -82,6 +82,17 @@ def test_setup_steps_can_be_skipped_and_name_their_prerequisite(app: TestApp, ma
     assert app.get("/w/later-on").status_int == 200
 
 
+@pytest.mark.parametrize(("name", "message"), [("A", "3 to 40"), ("Admin", "reserved"), ("Taken!", "“taken” is taken")])
+def test_invalid_derived_slug_shows_an_error_beside_the_field(
+    app: TestApp, make: Factory, name: str, message: str
+) -> None:
+    make.workspace(slug="taken")
+    sign_in(app, make.account())
+    form = form_of(app.get("/w/new"), "")
+    form["name"], form["slug"] = name, " "
+    assert message in form.submit(status=422).html.find(id="slug-error").text
+
+
 @pytest.mark.parametrize(
     ("slug", "message"),
     [

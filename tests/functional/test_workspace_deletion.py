@@ -117,7 +117,7 @@ def test_deleting_asks_for_the_name(office: Office) -> None:
     form = last_form(page)
     form["confirm"] = "something else"
     refused = form.submit(status=422)
-    assert f"Enter {office.space.name}" in refused.text
+    assert f"Type {office.space.name} to confirm" in refused.html.find(id="confirm-error").text
     assert office.app.get(office.path).status_int == 200
 
 
