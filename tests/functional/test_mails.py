@@ -1,4 +1,4 @@
-"""Which mails reach whom: topics, the link that ends one without signing in, and what always comes."""
+"""Email notifications: topics, unsubscribe links, and emails that are always sent."""
 
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -16,7 +16,7 @@ from cwz_web.workspaces.models import Role, Workspace
 from tests.factories import Factory, sign_in
 from tests.mailbox import Mailbox, text_of
 
-LETTER = EmailMessage("A feed fails", ("It does.",), topic=Topic.FEEDS)
+FEED_EMAIL = EmailMessage("A feed fails", ("It does.",), topic=Topic.FEEDS)
 
 
 @pytest.fixture
@@ -29,23 +29,23 @@ def admin(make: Factory, space: Workspace) -> Account:
     return make.member(space)
 
 
-def tell(make: Factory, space: Workspace, letter: EmailMessage = LETTER) -> None:
+def notify_admins(make: Factory, space: Workspace, email: EmailMessage = FEED_EMAIL) -> None:
     with make.database.transaction(space.id) as db:
-        email_admins(db, space.id, letter)
+        email_admins(db, space.id, email)
 
 
-def muted(make: Factory, account: Account) -> set[str]:
+def muted_topics(make: Factory, account: Account) -> set[str]:
     with make.database.transaction() as db:
         return set(db.get_one(Account, account.id).muted)
 
 
-def link_of(mailbox: Mailbox, account: Account) -> str:
+def unsubscribe_link(mailbox: Mailbox, account: Account) -> str:
     header = str(mailbox.last(account.email)["List-Unsubscribe"])
     assert header.startswith("<http://localhost/unsubscribe?")
     return header[1:-1].removeprefix("http://localhost")
 
 
-def test_somebody_chooses_in_their_account(
+def test_topics_are_chosen_on_the_account_page(
     app: TestApp, make: Factory, mailbox: Mailbox, space: Workspace, admin: Account
 ) -> None:
     other = make.member(space)
@@ -59,21 +59,21 @@ def test_somebody_chooses_in_their_account(
     }
     form["feeds"], form["runs"] = False, True
     form.submit(status=303)
-    assert muted(make, admin) == {"feeds"}
-    tell(make, space)
+    assert muted_topics(make, admin) == {"feeds"}
+    notify_admins(make, space)
     assert [mail["To"] for mail in mailbox.emails()] == [other.email]
-    tell(make, space, EmailMessage("Essential", ("It is.",)))
+    notify_admins(make, space, EmailMessage("Essential", ("It is.",)))
     essential = mailbox.last(admin.email)
     assert essential["Subject"] == "Essential"
     assert "List-Unsubscribe" not in essential
     assert "Unsubscribe" not in text_of(essential)
 
 
-def test_a_link_ends_a_topic_without_signing_in(
+def test_link_unsubscribes_from_a_topic_without_signing_in(
     app: TestApp, make: Factory, mailbox: Mailbox, space: Workspace, admin: Account
 ) -> None:
-    tell(make, space)
-    link = link_of(mailbox, admin)
+    notify_admins(make, space)
+    link = unsubscribe_link(mailbox, admin)
     mail = mailbox.last(admin.email)
     assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     assert link in text_of(mail)
@@ -82,30 +82,30 @@ def test_a_link_ends_a_topic_without_signing_in(
     assert "Unsubscribe" in html.get_content()
     page = app.get(link)
     assert TOPIC_LABELS[Topic.FEEDS] in page.text
-    assert "feeds" not in muted(make, admin), "a scanner that follows links ends nothing"
+    assert "feeds" not in muted_topics(make, admin), "opening the link changes nothing"
     page.forms[0].submit(status=200)
-    assert muted(make, admin) == {"feeds", "runs"}
-    tell(make, space)
+    assert muted_topics(make, admin) == {"feeds", "runs"}
+    notify_admins(make, space)
     assert len(mailbox.emails()) == 1
 
 
-def test_a_mail_service_ends_a_topic_by_itself(
+def test_email_service_unsubscribes_with_one_click(
     app: TestApp, make: Factory, mailbox: Mailbox, space: Workspace, admin: Account
 ) -> None:
-    """RFC 8058: no cookie, no token, another origin."""
-    tell(make, space)
-    link = link_of(mailbox, admin)
+    """RFC 8058: no cookie, no CSRF token, another origin."""
+    notify_admins(make, space)
+    link = unsubscribe_link(mailbox, admin)
     for _ in range(2):
         app.post(link, {"List-Unsubscribe": "One-Click"}, status=200)
-    assert muted(make, admin) == {"feeds", "runs"}
+    assert muted_topics(make, admin) == {"feeds", "runs"}
 
 
-def test_a_link_that_is_not_ours_ends_nothing(
+def test_forged_link_is_not_found(
     app: TestApp, make: Factory, mailbox: Mailbox, space: Workspace, admin: Account
 ) -> None:
     other = make.account()
-    tell(make, space)
-    parts = urlsplit(link_of(mailbox, admin))
+    notify_admins(make, space)
+    parts = urlsplit(unsubscribe_link(mailbox, admin))
     query = dict(parse_qsl(parts.query))
     for changed in (
         {"account": str(other.id)},
@@ -119,27 +119,27 @@ def test_a_link_that_is_not_ours_ends_nothing(
         app.get(forged, status=404)
         app.post(forged, {}, status=404)
     app.get("/unsubscribe", status=404)
-    assert muted(make, admin) == muted(make, other) == {"runs"}
+    assert muted_topics(make, admin) == muted_topics(make, other) == {"runs"}
 
 
-def test_who_began_a_run_hears_of_its_end_when_they_want(
+def test_user_who_started_a_run_is_emailed_when_it_ends_if_subscribed(
     make: Factory, mailbox: Mailbox, space: Workspace, admin: Account
 ) -> None:
     make.member(space, Role.USER)
     feed, template = make.feed(space), make.template(space)
     run = make.run(feed, template)
-    for wanted in (False, True):
+    for is_subscribed in (False, True):
         with make.database.transaction(space.id) as db:
-            db.get_one(Account, admin.id).muted = [] if wanted else ["runs"]
-            mine = db.get_one(Run, (space.id, run.id))
-            mine.started_by, mine.done, mine.failed, mine.ended_at = admin.id, 2, 1, datetime.now(UTC)
-            notify_run_finished(db, mine)
+            db.get_one(Account, admin.id).muted = [] if is_subscribed else ["runs"]
+            started = db.get_one(Run, (space.id, run.id))
+            started.started_by, started.done, started.failed, started.ended_at = admin.id, 2, 1, datetime.now(UTC)
+            notify_run_finished(db, started)
     [mail] = mailbox.emails()
     assert mail["To"] == admin.email
     assert "failed images" in mail["Subject"]
     assert f"http://localhost/w/{space.slug}/runs/{run.id}" in text_of(mail)
 
 
-def test_letters_that_waited_since_an_older_release_still_go() -> None:
+def test_queued_email_of_an_older_release_is_read() -> None:
     old = {"subject": "s", "paragraphs": ["p"], "button": None, "reason": "r"}
     assert EmailMessage.from_json(old) == EmailMessage("s", ("p",), None, "r")

@@ -1,4 +1,4 @@
-"""Leaving: a workspace is exported, deleted, brought back, purged; and what stays of it."""
+"""Export, deletion, restoration and purge of workspaces."""
 
 import io
 import json
@@ -53,7 +53,7 @@ from tests.unit.db.test_row_security import fill
 
 
 @dataclass
-class Office:
+class FullWorkspace:
     """A workspace with one of everything, its admin, and a browser in which the admin is signed in."""
 
     make: Factory
@@ -73,14 +73,14 @@ class Office:
         return form.submit()
 
     def age(self, days: int) -> None:
-        """Let days pass since the deletion."""
+        """Move the deletion into the past."""
         with self.make.database.transaction() as db:
-            for stone in db.scalars(select(Tombstone)):
-                stone.deleted_at -= timedelta(days=days)
-                stone.purge_at -= timedelta(days=days)
+            for tombstone in db.scalars(select(Tombstone)):
+                tombstone.deleted_at -= timedelta(days=days)
+                tombstone.purge_at -= timedelta(days=days)
 
     def rows(self) -> dict[str, int]:
-        """How many rows each table has of the workspace, deleted or not."""
+        """Return the number of the workspace's rows by table, deleted or not."""
         with self.make.database.transaction(self.space.id, deleted=True) as db:
             tables = [table for table in Base.metadata.sorted_tables if "workspace_id" in table.columns]
             found = {table.name: db.scalar(select(func.count()).select_from(table)) or 0 for table in tables}
@@ -91,8 +91,8 @@ def last_form(page: Any) -> Any:
     return list(page.forms.values())[-1]
 
 
-def kept_image(make: Factory, services: Services, template: Template) -> Image:
-    """An image that lies in the storage."""
+def stored_image(make: Factory, services: Services, template: Template) -> Image:
+    """Create an image whose object is in the storage."""
     image = make.image(template)
     key = f"{template.workspace_id}/images/{image.digest}.jpg"
     with make.database.transaction(template.workspace_id) as db:
@@ -103,104 +103,104 @@ def kept_image(make: Factory, services: Services, template: Template) -> Image:
 
 
 @pytest.fixture
-def office(app: TestApp, make: Factory) -> Office:
+def full(app: TestApp, make: Factory) -> FullWorkspace:
     space = make.workspace()
     fill(make, space)
     admin = make.member(space)
     sign_in(app, admin)
-    return Office(make, app, space, admin)
+    return FullWorkspace(make, app, space, admin)
 
 
-def test_deleting_asks_for_the_name(office: Office) -> None:
-    page = office.app.get(f"{office.path}/delete")
+def test_deletion_requires_the_name_of_the_workspace(full: FullWorkspace) -> None:
+    page = full.app.get(f"{full.path}/delete")
     assert "for 14 days" in page.text
     form = last_form(page)
     form["confirm"] = "something else"
-    refused = form.submit(status=422)
-    assert f"Type {office.space.name} to confirm" in refused.html.find(id="confirm-error").text
-    assert office.app.get(office.path).status_int == 200
+    page = form.submit(status=422)
+    assert f"Type {full.space.name} to confirm" in page.html.find(id="confirm-error").text
+    assert full.app.get(full.path).status_int == 200
 
 
-def test_a_deleted_workspace_is_shut_at_once_for_people_programs_and_addresses(
-    office: Office, make: Factory, services: Services, wsgi: Any
+def test_deletion_closes_pages_api_and_urls_until_it_is_restored(
+    full: FullWorkspace, make: Factory, services: Services, wsgi: Any
 ) -> None:
-    app, key = office.app, make.key(office.space, Scope.ADMIN)
-    template, feed = make.template(office.space), make.feed(office.space)
-    image = kept_image(make, services, template)
+    app, key = full.app, make.key(full.space, Scope.ADMIN)
+    template, feed = make.template(full.space), make.feed(full.space)
+    image = stored_image(make, services, template)
     make.run(feed, template)
     member, anonymous = TestApp(wsgi), TestApp(wsgi)
-    sign_in(member, make.member(office.space, Role.USER))
+    sign_in(member, make.member(full.space, Role.USER))
     signed_urls = SignedUrls(services.settings.secrets.signing.get_secret_value())
-    signed = signed_urls.on_demand_image(office.space.id, template.id, Format.PNG, {"title": "x"})
-    kept, table = signed_urls.image(image), signed_urls.output_feed(office.space, feed.id, template.id)
+    signed_url = signed_urls.on_demand_image(full.space.id, template.id, Format.PNG, {"title": "x"})
+    image_url, table = signed_urls.image(image), signed_urls.output_feed(full.space, feed.id, template.id)
 
-    def answers() -> list[int]:
+    def statuses() -> list[int]:
         bearer = {"Authorization": f"Bearer {key}"}
         return [
-            member.get(office.path, status="*").status_int,
-            app.get(f"{office.path}/settings", status="*").status_int,
+            member.get(full.path, status="*").status_int,
+            app.get(f"{full.path}/settings", status="*").status_int,
             anonymous.get("/v1/templates", headers=bearer, status="*").status_int,
             api(anonymous, key, {"template": template.slug}, status="*").status_int,  # type: ignore[arg-type]
-            anonymous.get(signed, status="*").status_int,
-            anonymous.get(kept, status="*").status_int,
+            anonymous.get(signed_url, status="*").status_int,
+            anonymous.get(image_url, status="*").status_int,
             anonymous.get(table, status="*").status_int,
         ]
 
-    assert answers() == [200] * 7
-    there = office.delete()
-    assert there.headers["Location"].endswith("/w?done=deleted")
-    assert answers() == [404, 404, 401, 401, 404, 404, 404]
+    assert statuses() == [200] * 7
+    response = full.delete()
+    assert response.headers["Location"].endswith("/w?done=deleted")
+    assert statuses() == [404, 404, 401, 401, 404, 404, 404]
     with make.database.transaction() as db:
-        for crossing in ("due_feeds()", "lost_chunks()", "lost_runs()"):
-            found = db.scalars(text(f"SELECT workspace_id FROM {crossing}")).all()  # noqa: S608
-            assert office.space.id not in found
+        for function in ("due_feeds()", "lost_chunks()", "lost_runs()"):
+            found = db.scalars(text(f"SELECT workspace_id FROM {function}")).all()  # noqa: S608
+            assert full.space.id not in found
 
-    page = there.follow()
+    page = response.follow()
     assert "Workspace deleted." in page.text
     last_form(page).submit(status=303).follow(status=200)
-    assert answers() == [200] * 7
-    with make.database.transaction(office.space.id) as db:
+    assert statuses() == [200] * 7
+    with make.database.transaction(full.space.id) as db:
         actions = db.scalars(select(AuditEntry.action).order_by(AuditEntry.number.desc()).limit(2)).all()
         assert actions == ["workspace.restore", "workspace.delete"]
-        assert find_chain_break(db, office.space.id) is None
+        assert find_chain_break(db, full.space.id) is None
 
 
-def test_only_its_admins_bring_a_workspace_back(office: Office, make: Factory, wsgi: Any) -> None:
-    user, stranger = make.member(office.space, Role.USER), make.account()
-    office.delete()
-    for person in (user, stranger):
+def test_only_admins_restore_a_workspace(full: FullWorkspace, make: Factory, wsgi: Any) -> None:
+    user, stranger = make.member(full.space, Role.USER), make.account()
+    full.delete()
+    for account in (user, stranger):
         browser = TestApp(wsgi)
-        sign_in(browser, person)
+        sign_in(browser, account)
         page = browser.get("/w")
-        assert office.space.name not in page.text
+        assert full.space.name not in page.text
         token = page.html.find("input", {"name": "csrf_token"})["value"]
-        form = {"csrf_token": token, "workspace": str(office.space.id)}
+        form = {"csrf_token": token, "workspace": str(full.space.id)}
         browser.post("/w/restore", form, status=303)
-        browser.get(office.path, status=404)
+        browser.get(full.path, status=404)
 
 
-def test_after_its_days_nobody_brings_it_back_although_the_purge_has_not_come_yet(office: Office) -> None:
-    page = office.delete().follow()
-    office.age(14)
+def test_workspace_is_not_restored_after_the_grace_period(full: FullWorkspace) -> None:
+    page = full.delete().follow()
+    full.age(14)
     assert last_form(page).submit(status=303).headers["Location"].endswith("/w")
-    office.app.get(office.path, status=404)
+    full.app.get(full.path, status=404)
 
 
-def test_one_that_can_not_be_purged_holds_up_no_other(
-    office: Office, make: Factory, services: Services, monkeypatch: pytest.MonkeyPatch
+def test_failed_purge_does_not_delay_others(
+    full: FullWorkspace, make: Factory, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = make.workspace()
     make.member(other)
-    office.delete()
+    full.delete()
     with make.database.transaction(other.id) as db:
         actor = Actor(None, "test", "")
         delete_workspace(db, db.get_one(Workspace, other.id), actor, with_images=False)
-    office.age(15)
+    full.age(15)
 
-    def one_fails(database: Any, providers: Any, stone: Tombstone) -> bool:
-        if stone.id == office.space.id:
+    def one_fails(database: Any, providers: Any, tombstone: Tombstone) -> bool:
+        if tombstone.id == full.space.id:
             raise OperationalError("", {}, Exception("the disk is full"))
-        return purge(database, providers, stone)
+        return purge(database, providers, tombstone)
 
     monkeypatch.setattr("cwz_web.ops.purge.purge", one_fails)
     assert purge_due(services.database, services.providers) == 1
@@ -208,97 +208,95 @@ def test_one_that_can_not_be_purged_holds_up_no_other(
         assert db.get_one(Tombstone, other.id).purged_at is not None
 
 
-def test_the_demo_comes_back_by_itself_and_nothing_else_of_its_person_does(make: Factory, services: Services) -> None:
-    facts, other = demo_facts(services), make.workspace()
+def test_demo_command_restores_only_the_demo_workspace(make: Factory, services: Services) -> None:
+    values, other = demo_facts(services), make.workspace()
     with make.database.transaction() as db:
-        person = db.scalars(select(Account.id).where(Account.email == facts["email"])).one()
-        [demo] = [access.workspace_id for access in list_workspaces(db, person)]
+        account_id = db.scalars(select(Account.id).where(Account.email == values["email"])).one()
+        [demo] = [access.workspace_id for access in list_workspaces(db, account_id)]
     with make.database.transaction(other.id) as db:
-        db.add(Membership(workspace_id=other.id, account_id=person, role=Role.ADMIN))
+        db.add(Membership(workspace_id=other.id, account_id=account_id, role=Role.ADMIN))
     for workspace_id in (demo, other.id):
         with make.database.transaction(workspace_id) as db:
             workspace = db.get_one(Workspace, workspace_id)
             workspace.name = "Another name"
             delete_workspace(db, workspace, Actor(None, "test", ""), with_images=False)
-    assert demo_facts(services) == facts
+    assert demo_facts(services) == values
     with make.database.transaction() as db:
-        assert [access.slug for access in list_workspaces(db, person)] == [facts["workspace"]]
-        assert [deletion.workspace_id for deletion in list_deletions(db, person)] == [other.id]
+        assert [access.slug for access in list_workspaces(db, account_id)] == [values["workspace"]]
+        assert [deletion.workspace_id for deletion in list_deletions(db, account_id)] == [other.id]
 
 
-def test_admins_hear_of_it_by_mail(office: Office, mailbox: Mailbox) -> None:
-    office.delete()
-    mail = mailbox.last(office.admin.email)
-    assert mail["Subject"] == f"{office.space.name} was deleted"
+def test_admins_are_emailed_about_the_deletion(full: FullWorkspace, mailbox: Mailbox) -> None:
+    full.delete()
+    mail = mailbox.last(full.admin.email)
+    assert mail["Subject"] == f"{full.space.name} was deleted"
     assert "restore it" in text_of(mail)
 
 
-def test_after_its_days_nothing_is_left_but_a_report_that_names_nobody(
-    office: Office, services: Services, make: Factory
-) -> None:
+def test_purge_leaves_only_a_report_without_names(full: FullWorkspace, services: Services, make: Factory) -> None:
     bucket = local_bucket(services)
-    key = f"{office.space.id}/images/aa/image.jpg"
+    key = f"{full.space.id}/images/aa/image.jpg"
     bucket.put(key, b"an image", content_type="image/jpeg")
     other = f"{make.workspace().id}/images/aa/image.jpg"
-    bucket.put(other, b"somebody else's", content_type="image/jpeg")
-    office.delete()
+    bucket.put(other, b"another workspace's", content_type="image/jpeg")
+    full.delete()
     assert purge_due(services.database, services.providers) == 0
-    office.age(14)
-    before = office.rows()
+    full.age(14)
+    before = full.rows()
     assert purge_due(services.database, services.providers) == 1
-    assert set(office.rows()) == {"billing_records"}  # for the books: seven years
+    assert set(full.rows()) == {"billing_records"}  # kept for accounting for seven years
     with services.database.transaction() as db:
-        stone = db.get_one(Tombstone, office.space.id)
+        tombstone = db.get_one(Tombstone, full.space.id)
         jobs = text("SELECT count(*) FROM procrastinate_jobs WHERE args->>'workspace_id' = :w")
-        assert db.scalar(jobs, {"w": str(office.space.id)}) == 0
-    assert stone.name == ""
-    assert stone.purged_at is not None
-    assert stone.report["rows"] == before
-    assert stone.report["objects"] >= 1
-    assert office.space.name not in json.dumps(stone.report)
-    # It lay on this server, so it went; no one else's did.
-    assert [found.key for found in bucket.list(f"{office.space.id}/")] == []
-    assert bucket.get(other) == b"somebody else's"
-    assert "Restore" not in office.app.get("/w").text
+        assert db.scalar(jobs, {"w": str(full.space.id)}) == 0
+    assert tombstone.name == ""
+    assert tombstone.purged_at is not None
+    assert tombstone.report["rows"] == before
+    assert tombstone.report["objects"] >= 1
+    assert full.space.name not in json.dumps(tombstone.report)
+    # Files on this server are deleted; those of other workspaces are not.
+    assert [found.key for found in bucket.list(f"{full.space.id}/")] == []
+    assert bucket.get(other) == b"another workspace's"
+    assert "Restore" not in full.app.get("/w").text
     assert purge_due(services.database, services.providers) == 0
 
 
-@pytest.mark.parametrize(("ticked", "emptied"), [(True, 1), (False, 0)])
-def test_a_storage_of_their_own_is_emptied_only_when_they_asked_for_it(
-    office: Office, services: Services, monkeypatch: pytest.MonkeyPatch, ticked: bool, emptied: int
+@pytest.mark.parametrize(("with_images", "deleted_count"), [(True, 1), (False, 0)])
+def test_purge_empties_customer_storage_on_request_only(
+    full: FullWorkspace, services: Services, monkeypatch: pytest.MonkeyPatch, with_images: bool, deleted_count: int
 ) -> None:
-    sealed(office)
-    office.delete(**({"with_images": "true"} if ticked else {}))
-    office.age(14)
-    bucket = FakeBucket(office.space)
-    monkeypatch.setattr(services.providers, "open", lambda place: bucket)
+    use_customer_storage(full)
+    full.delete(**({"with_images": "true"} if with_images else {}))
+    full.age(14)
+    bucket = FakeBucket(full.space)
+    monkeypatch.setattr(services.providers, "open", lambda spec: bucket)
     assert purge_due(services.database, services.providers) == 1
-    assert len(bucket.deleted) == emptied
+    assert len(bucket.deleted) == deleted_count
 
 
-def test_a_storage_that_is_down_holds_the_purge_up_but_not_for_ever(
-    office: Office, services: Services, monkeypatch: pytest.MonkeyPatch
+def test_unavailable_storage_delays_the_purge_until_the_deadline(
+    full: FullWorkspace, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sealed(office)
-    office.delete(with_images="true")
-    office.age(14)
+    use_customer_storage(full)
+    full.delete(with_images="true")
+    full.age(14)
 
-    def down(place: object) -> None:
+    def fail_to_open(spec: object) -> None:
         raise StorageUnreachableError("The storage does not answer")
 
-    monkeypatch.setattr(services.providers, "open", down)
-    before = office.rows()
+    monkeypatch.setattr(services.providers, "open", fail_to_open)
+    before = full.rows()
     assert purge_due(services.database, services.providers) == 0
-    assert office.rows() == before
-    office.age(16)
+    assert full.rows() == before
+    full.age(16)
     assert purge_due(services.database, services.providers) == 1
     with services.database.transaction() as db:
-        assert db.get_one(Tombstone, office.space.id).report["storage_errors"] == ["local: The storage does not answer"]
+        assert db.get_one(Tombstone, full.space.id).report["storage_errors"] == ["local: The storage does not answer"]
 
 
-def sealed(office: Office) -> None:
-    """Let the connection be one with secrets of the customer's."""
-    with office.make.database.transaction(office.space.id) as db:
+def use_customer_storage(full: FullWorkspace) -> None:
+    """Give the connection credentials, as a storage of the customer has."""
+    with full.make.database.transaction(full.space.id) as db:
         db.execute(text("UPDATE connections SET sealed = 'x'"))
 
 
@@ -315,23 +313,23 @@ class FakeBucket:
         self.deleted += list(keys)
 
 
-def test_an_account_that_goes_takes_its_workspace_along_and_leaves_tombstones(
-    office: Office, make: Factory, services: Services
+def test_account_deletion_purges_its_workspace_and_leaves_tombstones(
+    full: FullWorkspace, make: Factory, services: Services
 ) -> None:
-    alone = make.workspace()
-    person = make.member(alone)
+    owned = make.workspace()
+    account = make.member(owned)
     with make.database.transaction() as db:
-        db.execute(text("UPDATE accounts SET delete_at = now() WHERE id = :id"), {"id": person.id})
+        db.execute(text("UPDATE accounts SET delete_at = now() WHERE id = :id"), {"id": account.id})
     with make.database.transaction() as db:
         assert delete_due_accounts(db) == 1
     assert purge_due(services.database, services.providers) == 1
     with make.database.transaction() as db:
-        stones = {stone.id: stone for stone in db.scalars(select(Tombstone))}
-        assert db.get(Account, person.id) is None
-    assert (stones[person.id].kind, stones[alone.id].kind) == ("account", "workspace")
-    assert stones[alone.id].purged_at is not None
-    with make.database.transaction(alone.id, deleted=True) as db:
-        assert db.get(Workspace, alone.id) is None
+        tombstones = {tombstone.id: tombstone for tombstone in db.scalars(select(Tombstone))}
+        assert db.get(Account, account.id) is None
+    assert (tombstones[account.id].kind, tombstones[owned.id].kind) == ("account", "workspace")
+    assert tombstones[owned.id].purged_at is not None
+    with make.database.transaction(owned.id, deleted=True) as db:
+        assert db.get(Workspace, owned.id) is None
 
 
 def worker_context(services: Services, **more: object) -> dict[str, object]:
@@ -344,113 +342,106 @@ def worker_context(services: Services, **more: object) -> dict[str, object]:
     }
 
 
-def export(office: Office, services: Services, **fields: str) -> zipfile.ZipFile:
-    """Order an export, make it, and download it as people do."""
-    form = last_form(office.app.get(f"{office.path}/exports"))
+def export(full: FullWorkspace, services: Services, **fields: str) -> zipfile.ZipFile:
+    """Start an export, run its job, and download the zip file."""
+    form = last_form(full.app.get(f"{full.path}/exports"))
     for name, value in fields.items():
         form[name] = value
     form.submit(status=303)
     assert export_task.queue == EXPORT_QUEUE
     run_jobs(services.settings.database.url.get_secret_value(), EXPORT_QUEUE, worker_context(services))
-    page = office.app.get(f"{office.path}/exports")
+    page = full.app.get(f"{full.path}/exports")
     [link] = [a["href"] for a in page.html.select("table a")]
-    answer = office.app.get(link)
-    assert answer.content_type == "application/zip"
-    return zipfile.ZipFile(io.BytesIO(answer.body))
+    response = full.app.get(link)
+    assert response.content_type == "application/zip"
+    return zipfile.ZipFile(io.BytesIO(response.body))
 
 
-def rows_of(found: zipfile.ZipFile, table: str) -> list[dict[str, Any]]:
+def export_rows(found: zipfile.ZipFile, table: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in found.read(f"tables/{table}.jsonl").splitlines()]
 
 
-def test_an_export_is_read_back_and_holds_every_row(office: Office, services: Services, make: Factory) -> None:
+def test_export_contains_every_row(full: FullWorkspace, services: Services, make: Factory) -> None:
     bucket = local_bucket(services)
     original = jpeg()
-    bucket.put(f"{office.space.id}/uploads/{sha256(original).hexdigest()}", original, content_type="image/jpeg")
-    before = office.rows()
-    found = export(office, services)
+    bucket.put(f"{full.space.id}/uploads/{sha256(original).hexdigest()}", original, content_type="image/jpeg")
+    before = full.rows()
+    found = export(full, services)
     assert found.testzip() is None
     manifest = json.loads(found.read("manifest.json"))
     jsonschema.validate(manifest, json.loads(found.read("manifest.schema.json")))
     ExportManifest.model_validate(manifest)
-    told = manifest["tables"]
-    assert set(before) - set(told) <= set(EXCLUDED_TABLES)
-    for name, table in told.items():
+    tables = manifest["tables"]
+    assert set(before) - set(tables) <= set(EXCLUDED_TABLES)
+    for name, table in tables.items():
         content = found.read(table["file"])
         rows = [json.loads(line) for line in content.splitlines()]
         assert sha256(content).hexdigest() == table["sha256"]
         assert len(rows) == table["rows"]
         if name not in ("workspaces", "members"):
-            # The order for the export is an entry of the log; what it asks its job is none.
+            # The export itself is recorded in the activity log.
             assert len(rows) == before.get(name, 0) + (name == "audit_entries"), name
-    with make.database.transaction(office.space.id) as db:
+    with make.database.transaction(full.space.id) as db:
         items = {(str(item.feed_id), item.key): item.data for item in db.scalars(select(Item))}
-    assert {
-        (row["feed_id"], row["key"]): row["data"]
-        for row in map(json.loads, found.read("tables/items.jsonl").splitlines())
-    } == items
-    assert {row["email"] for row in map(json.loads, found.read("tables/members.jsonl").splitlines())} >= {
-        office.admin.email
-    }
+    assert {(row["feed_id"], row["key"]): row["data"] for row in export_rows(found, "items")} == items
+    assert full.admin.email in {row["email"] for row in export_rows(found, "members")}
     assert found.read(f"uploads/{sha256(original).hexdigest()}") == original
     assert [name for name in found.namelist() if name.startswith("templates/")]
     assert [name for name in found.namelist() if name.startswith("fonts/")]
     assert not [name for name in found.namelist() if name.startswith("images/")]
 
 
-def test_an_export_takes_the_images_along_when_asked_and_says_what_is_missing(
-    office: Office, services: Services, make: Factory
-) -> None:
-    template = make.template(office.space)
-    gone = make.image(template)
-    kept_image(make, services, template)
-    found = export(office, services, with_images="true")
+def test_export_with_images_lists_missing_ones(full: FullWorkspace, services: Services, make: Factory) -> None:
+    template = make.template(full.space)
+    missing = make.image(template)
+    stored_image(make, services, template)
+    found = export(full, services, with_images="true")
     images = [name for name in found.namelist() if name.startswith("images/")]
     manifest = json.loads(found.read("manifest.json"))
     assert [found.read(name) for name in images] == [jpeg()]
     assert manifest["files"]["images"] == 1
-    assert any(str(gone.id) in name for name in manifest["missing"])
+    assert any(str(missing.id) in name for name in manifest["missing"])
 
 
-SECRET_WORDS = ("seal", "secret", "digest", "token", "password", "fingerprint", "envelope")
-# What sounds like a secret and is none.
-OPEN = {
-    "images.digest": "names an image by its content",
-    "fonts.digest": "names a font by its content",
-    "feed_sources.digest": "of the file that was fetched last",
-    "audit_entries.digest": "chains the log",
-    "workspaces.audit_digest": "chains the log",
-    "webhooks.secret_number": "which secret, not what",
-    "webhooks.secret_oldest": "which secret, not what",
-    "workspaces.second_factor_required": "a decision",
+SECRET_NAMES = ("seal", "secret", "digest", "token", "password", "fingerprint", "envelope")
+# Columns whose name suggests a secret, but that are none.
+HARMLESS_COLUMNS = {
+    "images.digest": "of the image's content",
+    "fonts.digest": "of the font's content",
+    "feed_sources.digest": "of the latest file",
+    "audit_entries.digest": "chains the activity log",
+    "workspaces.audit_digest": "chains the activity log",
+    "webhooks.secret_number": "the number of the secret",
+    "webhooks.secret_oldest": "the number of the secret",
+    "workspaces.second_factor_required": "a setting",
 }
 
 
-def test_no_column_that_sounds_like_a_secret_is_exported(office: Office, services: Services) -> None:
-    found = export(office, services)
+def test_no_secret_column_is_exported(full: FullWorkspace, services: Services) -> None:
+    found = export(full, services)
     for name in found.namelist():
         if not name.startswith("tables/"):
             continue
         table = name.removeprefix("tables/").removesuffix(".jsonl")
-        for row in map(json.loads, found.read(name).splitlines()):
-            sounding = {f"{table}.{column}" for column in row if any(word in column for word in SECRET_WORDS)}
-            assert sounding <= set(OPEN), name
+        for row in export_rows(found, table):
+            suspicious = {f"{table}.{column}" for column in row if any(word in column for word in SECRET_NAMES)}
+            assert suspicious <= set(HARMLESS_COLUMNS), name
             assert not {column for column in EXCLUDED_COLUMNS.get(table, ()) if column in row}
 
 
-def test_parameters_of_addresses_are_not_exported(office: Office, services: Services, make: Factory) -> None:
-    make.webhook(office.space, "https://shop.example/hook?key=a-planted-secret")
-    with make.database.transaction(office.space.id) as db:
+def test_query_strings_of_urls_are_not_exported(full: FullWorkspace, services: Services, make: Factory) -> None:
+    make.webhook(full.space, "https://shop.example/hook?key=a-planted-secret")
+    with make.database.transaction(full.space.id) as db:
         db.execute(text("UPDATE feed_sources SET url = 'https://shop.example/feed?key=a-planted-secret'"))
         db.execute(text("UPDATE webhook_deliveries SET url = 'https://shop.example/hook?key=a-planted-secret'"))
-    found = export(office, services)
+    found = export(full, services)
     assert not [name for name in found.namelist() if b"a-planted-secret" in found.read(name)]
     assert b"https://shop.example/feed" in found.read("tables/feed_sources.jsonl")
 
 
-def test_one_export_at_a_time_and_none_without_a_storage(office: Office, make: Factory, wsgi: Any) -> None:
-    last_form(office.app.get(f"{office.path}/exports")).submit(status=303)
-    page = office.app.get(f"{office.path}/exports")
+def test_export_needs_storage_and_no_pending_export(full: FullWorkspace, make: Factory, wsgi: Any) -> None:
+    last_form(full.app.get(f"{full.path}/exports")).submit(status=303)
+    page = full.app.get(f"{full.path}/exports")
     assert "already in progress" in last_form(page).submit(status=422).text
     bare = make.workspace()
     with make.database.transaction(bare.id) as db:
@@ -460,34 +451,34 @@ def test_one_export_at_a_time_and_none_without_a_storage(office: Office, make: F
     assert "Connect storage" in browser.get(f"/w/{bare.slug}/exports").text
 
 
-def test_whoever_asked_hears_when_it_is_ready_and_it_goes_after_its_days(
-    office: Office, services: Services, mailbox: Mailbox, make: Factory
+def test_finished_export_is_emailed_and_deleted_when_it_expires(
+    full: FullWorkspace, services: Services, mailbox: Mailbox, make: Factory
 ) -> None:
-    export(office, services)
-    assert mailbox.last(office.admin.email)["Subject"] == f"The export of {office.space.name} is ready"
-    with make.database.transaction(office.space.id) as db:
+    export(full, services)
+    assert mailbox.last(full.admin.email)["Subject"] == f"The export of {full.space.name} is ready"
+    with make.database.transaction(full.space.id) as db:
         [key] = db.scalars(select(Export.key).where(Export.state == "done")).all()
         assert key is not None
     assert delete_expired_exports(services.database, services.providers, days=7) == 0
-    with make.database.transaction(office.space.id) as db:
+    with make.database.transaction(full.space.id) as db:
         db.execute(text("UPDATE exports SET created_at = now() - interval '8 days'"))
     assert delete_expired_exports(services.database, services.providers, days=7) == 1
     assert [found.key for found in local_bucket(services).list(key)] == []
-    assert "Deleted" in office.app.get(f"{office.path}/exports").text
+    assert "Deleted" in full.app.get(f"{full.path}/exports").text
 
 
-def test_an_export_whose_storage_is_gone_is_forgotten_all_the_same(
-    office: Office, services: Services, make: Factory
+def test_expired_export_of_a_deleted_connection_is_deleted(
+    full: FullWorkspace, services: Services, make: Factory
 ) -> None:
-    export(office, services)
-    with make.database.transaction(office.space.id) as db:
+    export(full, services)
+    with make.database.transaction(full.space.id) as db:
         db.execute(text("UPDATE exports SET created_at = now() - interval '8 days', connection_id = gen_random_uuid()"))
         for table in ("run_items", "images", "auto_runs", "runs", "connections"):
-            db.execute(text(f"DELETE FROM {table}"))  # noqa: S608 - our own names
+            db.execute(text(f"DELETE FROM {table}"))  # noqa: S608 - the names are constants
     assert delete_expired_exports(services.database, services.providers, days=7) == 1
 
 
-def test_an_export_whose_storage_went_before_it_was_made_says_so(make: Factory) -> None:
+def test_export_fails_when_its_connection_was_deleted(make: Factory) -> None:
     bare = make.workspace()
     admin = make.member(bare)
     services = make.services
@@ -500,28 +491,28 @@ def test_an_export_whose_storage_went_before_it_was_made_says_so(make: Factory) 
     assert (found.state, found.error_message) == ("failed", NO_CONNECTION)
 
 
-def test_an_export_that_can_not_be_made_says_why(
-    office: Office, services: Services, monkeypatch: pytest.MonkeyPatch, mailbox: Mailbox, make: Factory
+def test_failed_export_shows_the_error_message(
+    full: FullWorkspace, services: Services, monkeypatch: pytest.MonkeyPatch, mailbox: Mailbox, make: Factory
 ) -> None:
-    last_form(office.app.get(f"{office.path}/exports")).submit(status=303)
+    last_form(full.app.get(f"{full.path}/exports")).submit(status=303)
 
-    def down(place: object) -> None:
+    def fail_to_open(spec: object) -> None:
         raise StorageUnreachableError("The storage does not answer")
 
-    monkeypatch.setattr(services.providers, "open", down)
-    with make.database.transaction(office.space.id) as db:
+    monkeypatch.setattr(services.providers, "open", fail_to_open)
+    with make.database.transaction(full.space.id) as db:
         export_id = db.scalars(select(Export.id).order_by(Export.id.desc())).first()
     assert export_id is not None
-    place = (services.database, services.providers, office.space.id, export_id)
+    arguments = (services.database, services.providers, full.space.id, export_id)
     with pytest.raises(StorageUnreachableError):
-        run_export(*place, is_last_attempt=False, url="")
-    run_export(*place, is_last_attempt=True, url="")
-    assert "The storage does not answer" in office.app.get(f"{office.path}/exports").text
-    assert mailbox.last(office.admin.email)["Subject"].endswith("failed")
+        run_export(*arguments, is_last_attempt=False, url="")
+    run_export(*arguments, is_last_attempt=True, url="")
+    assert "The storage does not answer" in full.app.get(f"{full.path}/exports").text
+    assert mailbox.last(full.admin.email)["Subject"].endswith("failed")
 
 
 @pytest.mark.parametrize("sizes", [(1, 7), (3,), (100,)])
-def test_an_iterator_is_read_as_a_file(sizes: tuple[int, ...]) -> None:
+def test_iterator_file_reads_chunks(sizes: tuple[int, ...]) -> None:
     file, found = IteratorFile([b"abc", b"", b"defgh", b"i"]), b""
     for size in sizes * 9:
         found += file.read(size)
@@ -531,11 +522,11 @@ def test_an_iterator_is_read_as_a_file(sizes: tuple[int, ...]) -> None:
     assert IteratorFile([b"ab", b"c"]).read() == b"abc"
 
 
-def test_the_upkeep_has_a_queue_of_its_own_that_other_workers_leave_alone(office: Office, services: Services) -> None:
-    office.delete()
+def test_purge_jobs_use_the_upkeep_queue(full: FullWorkspace, services: Services) -> None:
+    full.delete()
     with services.database.transaction() as db:
-        waiting = db.scalar(
+        count = db.scalar(
             text("SELECT count(*) FROM procrastinate_jobs WHERE queue_name = :q AND status = 'todo'"),
             {"q": UPKEEP_QUEUE},
         )
-    assert waiting == 1
+    assert count == 1

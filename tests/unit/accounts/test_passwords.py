@@ -31,3 +31,10 @@ def test_unusable_hash_matches_no_password(stored: str | None) -> None:
 
 def test_bcrypt_cost_is_twelve() -> None:
     assert Passwords("pepper").hash("x").startswith("v1:$2b$12$")
+
+
+def test_hash_of_another_cost_is_outdated() -> None:
+    stored = PASSWORDS.hash("secret")
+    assert Passwords("pepper", cost=5).is_outdated(stored), "the cost has grown"
+    assert not PASSWORDS.is_outdated(stored)
+    assert not PASSWORDS.is_outdated(None)
