@@ -146,20 +146,20 @@ def main() -> None:
         raise SystemExit("wrk is not installed: apt install wrk")
     folder = Path(tempfile.mkdtemp(prefix="cwz-bench-"))
     atexit.register(shutil.rmtree, folder)
-    services, facts = start_installation(folder)
+    services, demo = start_installation(folder)
     # The log is written as in production.
     with (folder / "log").open("w") as log:
         with redirect_stderr(log):
             configure_logs(development=False)
-        measure(services, facts, LoadTest(folder), peers="--peers" in sys.argv)
+        measure(services, demo, LoadTest(folder), peers="--peers" in sys.argv)
 
 
-def measure(services: Services, facts: dict[str, str], load_test: LoadTest, *, peers: bool) -> None:
+def measure(services: Services, demo: dict[str, str], load_test: LoadTest, *, peers: bool) -> None:
     """Measure everything, print it and save the figures."""
-    card = publish_card(services, facts["template"])
+    card = publish_card(services, demo["template"])
     host = {"Host": "localhost"}
     headers = {
-        "Authorization": f"Bearer {facts['api_key']}",
+        "Authorization": f"Bearer {demo['api_key']}",
         "Content-Type": "application/json",
         "Accept": "image/jpeg",
     }

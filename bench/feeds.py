@@ -116,14 +116,14 @@ def run_import_job(services: Services, feed: Feed, path: Path, name: str, result
         print(f"  {record.added:,} new, {record.changed:,} changed, {record.unchanged:,} unchanged: {record.state}")
 
 
-def measure_pages(services: Services, facts: dict[str, str], feed: Feed, results: dict[str, float]) -> None:
+def measure_pages(services: Services, demo: dict[str, str], feed: Feed, results: dict[str, float]) -> None:
     """Measure the pages of the feed's rows: median and 95th percentile of 30 requests each, in ms."""
     for sort in ("price", "-title"):
         with measure_rows(f"sort_{sort}", results), services.database.transaction(feed.workspace_id) as db:
             build_sort_index(db, feed.workspace_id, feed.id, sort)
     app = TestApp(create_app(services))
     form = app.get("/signin").forms[0]
-    form["email"], form["password"] = facts["email"], facts["password"]
+    form["email"], form["password"] = demo["email"], demo["password"]
     form.submit()
     here = f"/w/demo/feeds/{feed.id}"
     for name, query in {
@@ -148,9 +148,9 @@ def measure_pages(services: Services, facts: dict[str, str], feed: Feed, results
 def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="cwz-bench-"))
     atexit.register(shutil.rmtree, folder)  # runs after the database has been stopped
-    services, facts = start_installation(folder)
+    services, demo = start_installation(folder)
     results: dict[str, float] = {}
-    owner = services.keys.find(facts["api_key"])
+    owner = services.keys.find(demo["api_key"])
     assert owner is not None
     workspace_id = owner.workspace_id
     try:
@@ -169,7 +169,7 @@ def main() -> None:
         bare_copy(folder / "postgres", feed, results)
         ratio = results["feeds_bare_copy_rows_per_s"] / results["feeds_first_import_rows_per_s"]
         print(f"bare COPY is {ratio:.1f}x the import")
-        measure_pages(services, facts, feed, results)
+        measure_pages(services, demo, feed, results)
         save_figures(results)
     finally:
         services.close()

@@ -19,7 +19,7 @@ from sqlalchemy import event
 from webtest import TestApp
 
 from cwz_web.app import create_app, prepare_database
-from cwz_web.cli.demo import demo_facts
+from cwz_web.cli.demo import demo_details
 from cwz_web.settings import Settings
 from cwz_web.web.rate_limits import LIMITS
 from cwz_web.web.services import Services
@@ -65,7 +65,7 @@ def start_installation(folder: Path) -> tuple[Services, dict[str, str]]:
     )
     prepare_database(settings)
     services = Services.start(settings)
-    return services, demo_facts(services)
+    return services, demo_details(services)
 
 
 def compare_emails(app: TestApp, path: str, fields: dict[str, str], known: str) -> tuple[float, float]:
@@ -83,16 +83,16 @@ def main() -> None:
     results: dict[str, float] = {}
     folder = Path(tempfile.mkdtemp(prefix="cwz-bench-"))
     atexit.register(shutil.rmtree, folder)  # runs after the database has stopped
-    services, facts = start_installation(folder)
+    services, demo = start_installation(folder)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     app = TestApp(create_app(services))
     print("Form         known ms  unknown ms  ratio")
     for name, (path, fields) in FORMS.items():
-        known, unknown = compare_emails(app, path, fields, facts["email"])
+        known, unknown = compare_emails(app, path, fields, demo["email"])
         print(f"  {name:10} {known:8.1f} {unknown:11.1f} {known / unknown:6.3f}")
         results |= {f"{name}_known_ms": round(known, 2), f"{name}_unknown_ms": round(unknown, 2)}
     form = app.get("/signin").forms[0]
-    form["email"], form["password"] = facts["email"], facts["password"]
+    form["email"], form["password"] = demo["email"], demo["password"]
     form.submit(status=303)
     queries: list[str] = []
     event.listen(services.database.engine, "before_cursor_execute", lambda *call: queries.append(call[2]))

@@ -67,8 +67,8 @@ def main() -> None:
     assert ROWS > MAX_IN_REQUEST, "a smaller run is prepared in the request"
     folder = Path(tempfile.mkdtemp(prefix="cwz-bench-"))
     atexit.register(shutil.rmtree, folder)  # runs after the database has stopped
-    services, facts = start_installation(folder)
-    owner = services.keys.find(facts["api_key"])
+    services, demo = start_installation(folder)
+    owner = services.keys.find(demo["api_key"])
     assert owner is not None
     results: dict[str, float] = {}
 
@@ -81,8 +81,8 @@ def main() -> None:
         with services.database.transaction(owner.workspace_id) as db:
             feed = create_feed(db, owner.workspace_id, name="Large", file_name="feed.csv")
         run_import_job(services, feed, folder / "feed.csv", "import", {})
-        app, headers = TestApp(create_app(services)), {"Authorization": f"Bearer {facts['api_key']}"}
-        body, started = {"feed": str(feed.id), "template": facts["template"]}, []
+        app, headers = TestApp(create_app(services)), {"Authorization": f"Bearer {demo['api_key']}"}
+        body, started = {"feed": str(feed.id), "template": demo["template"]}, []
         timed("first_plan", lambda: app.post_json("/v1/runs/plan", body, headers=headers))
         timed("begin", lambda: started.append(app.post_json("/v1/runs", body, headers=headers).json["id"]))
         (run_id,) = started

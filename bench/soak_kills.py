@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-TEST = Path(__file__).parent.parent / "tests" / "functional" / "test_killings.py"
+TEST = Path(__file__).parent.parent / "tests" / "functional" / "test_process_kills.py"
 
 
 def main() -> None:

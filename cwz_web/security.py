@@ -45,7 +45,7 @@ class SignedInUser:
         return [Authenticated, *(member_principal(access.workspace_id, access.role) for access in accessible)]
 
     def lacks_second_factor(self, access: Access) -> bool:
-        """Tell whether the workspace is closed to the user until a second factor is set up."""
+        """Return whether the workspace is closed to the user until a second factor is set up."""
         return access.second_factor_required and not self.account.has_second_factor
 
 

@@ -38,7 +38,7 @@ ENVIRONMENT = {
     "database.owner_url": "DATABASE_OWNER_URL",
     "database.queue_url": "DATABASE_QUEUE_URL",
     "secrets.session": "CWZ_SESSION_SECRET",
-    "secrets.session_previous": "CWZ_SESSION_SECRET_BEFORE",
+    "secrets.session_previous": "CWZ_SESSION_SECRET_PREVIOUS",
     "secrets.csrf": "CWZ_CSRF_SECRET",
     "secrets.password_pepper": "CWZ_PASSWORD_PEPPER",
     "secrets.render": "CWZ_RENDER_SECRET",
@@ -58,14 +58,14 @@ MIN_SECRET_LENGTH = 32
 EMBEDDED_ROLES = {"url": "cwz_app", "owner_url": "cwz_owner", "queue_url": "cwz_render"}
 # The plans that ship; `cwz.plan.<name>.<field>` changes one, or adds one. 0 is unlimited.
 PLANS: dict[str, dict[str, object]] = {
-    "free": {"label": "Free", "images": 100, "members": 2, "connections": 1, "feeds": 2, "history": 30},
+    "free": {"label": "Free", "images": 100, "members": 2, "connections": 1, "feeds": 2, "history_days": 30},
     "pro": {
         "label": "Pro",
         "images": 10_000,
         "members": 10,
         "connections": 5,
         "feeds": 50,
-        "history": 180,
+        "history_days": 180,
         "prices": "connectwyze_pro_monthly connectwyze_pro_yearly",
     },
     "scale": {
@@ -74,7 +74,7 @@ PLANS: dict[str, dict[str, object]] = {
         "members": 50,
         "connections": 20,
         "feeds": 500,
-        "history": 365,
+        "history_days": 365,
         "prices": "connectwyze_scale_monthly connectwyze_scale_yearly",
     },
 }
@@ -85,7 +85,7 @@ def _split(value: object) -> object:
     return tuple(value.split()) if isinstance(value, str) else value
 
 
-Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
+StringTuple = Annotated[tuple[str, ...], BeforeValidator(_split)]
 EmailOrNothing = Annotated[str, Field(pattern=r"^$|^[^@\s]+@[^@\s]+$")]
 
 
@@ -93,13 +93,13 @@ class SettingsError(Exception):
     """The application cannot start with these settings; the message names each problem."""
 
 
-class Group(BaseModel):
+class SettingsGroup(BaseModel):
     """The settings of one subject."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Database(Group):
+class Database(SettingsGroup):
     """PostgreSQL: an external server, or the embedded one."""
 
     url: SecretStr = Field(description="the application's role: not the owner, subject to row-level security")
@@ -118,7 +118,7 @@ class RenderDatabase(BaseModel):
     queue_url: SecretStr = Field(description="the role that `cwz migrate` grants the render queue")
 
 
-class Secrets(Group):
+class Secrets(SettingsGroup):
     """The secrets of the installation; each but the encryption keys is random text."""
 
     session: SecretStr = Field(description="signs session cookies")
@@ -143,7 +143,7 @@ class Secrets(Group):
     @field_validator(*SECRETS)
     @classmethod
     def _check_strength(cls, value: SecretStr) -> SecretStr:
-        return _strong(value)
+        return _require_strong_secret(value)
 
 
 class RenderSecrets(BaseModel):
@@ -156,10 +156,10 @@ class RenderSecrets(BaseModel):
     @field_validator("render")
     @classmethod
     def _check_strength(cls, value: SecretStr) -> SecretStr:
-        return _strong(value)
+        return _require_strong_secret(value)
 
 
-class Mail(Group):
+class Mail(SettingsGroup):
     """How email is sent."""
 
     transport: Literal["folder", "smtp", "resend"] = "smtp"
@@ -174,7 +174,7 @@ class Mail(Group):
     resend_api_key: SecretStr = SecretStr("")
 
 
-class Billing(Group):
+class Billing(SettingsGroup):
     """Stripe. Without a secret key there is no billing, and no plan limits anything."""
 
     stripe_secret_key: SecretStr = Field(default=SecretStr(""), description="turns billing on")
@@ -182,7 +182,7 @@ class Billing(Group):
         default=SecretStr(""), description="of the webhook endpoint; two, separated by a comma, while one is rotated"
     )
     stripe_api: str = Field(default="https://api.stripe.com", pattern=r"^https?://[A-Za-z0-9.\-:]+$")
-    stripe_pages: Words = Field(
+    stripe_pages: StringTuple = Field(
         default=("https://checkout.stripe.com", "https://billing.stripe.com"),
         description="origins of Stripe's pages: users are redirected to no other site",
     )
@@ -201,7 +201,7 @@ class Billing(Group):
         return "_live_" in self.stripe_secret_key.get_secret_value()
 
 
-class Slack(Group):
+class Slack(SettingsGroup):
     """The Slack app. A client id turns Slack notifications on."""
 
     client_id: str = ""
@@ -210,7 +210,7 @@ class Slack(Group):
     authorize: str = Field(default="https://slack.com/oauth/v2/authorize", pattern=r"^https?://[A-Za-z0-9.\-:/]+$")
 
 
-class Google(Group):
+class Google(SettingsGroup):
     """The OpenID Connect provider. A client id turns "Sign in with Google" on."""
 
     discovery_url: str = "https://accounts.google.com/.well-known/openid-configuration"
@@ -218,7 +218,7 @@ class Google(Group):
     client_secret: SecretStr = SecretStr("")
 
 
-class Rendering(Group):
+class Rendering(SettingsGroup):
     """Render processes: children of a web process or a render worker."""
 
     processes: int | None = Field(default=None, ge=0, le=64, description="unset: one per core; 0: none")
@@ -228,7 +228,7 @@ class Rendering(Group):
 HostAndPort = Annotated[str, Field(pattern=r"^(|[0-9.]+:[0-9]{1,5})$")]
 
 
-class Worker(Group):
+class Worker(SettingsGroup):
     """Worker processes: `cwz worker` and `cwz render-worker`."""
 
     concurrency: int = Field(default=0, ge=0, le=64, description="chunks that a render worker takes at once; 0: cores")
@@ -238,26 +238,26 @@ class Worker(Group):
     )
 
 
-class Monitoring(Group):
+class Monitoring(SettingsGroup):
     """Metrics and error reports of the installation."""
 
     metrics_token: SecretStr = Field(default=SecretStr(""), description="required by /metrics in production")
     sentry_dsn: SecretStr = Field(default=SecretStr(""), description="where errors are reported, besides the log")
 
 
-class Network(Group):
+class Network(SettingsGroup):
     """Outbound requests."""
 
-    allow: Words = Field(default=(), description="private host:port pairs that outbound requests may reach")
+    allow: StringTuple = Field(default=(), description="private host:port pairs that outbound requests may reach")
 
 
-class Plugins(Group):
+class Plugins(SettingsGroup):
     """Storage plugins."""
 
-    block: Words = Field(default=(), description="names of installed plugins that are not loaded")
+    block: StringTuple = Field(default=(), description="names of installed plugins that are not loaded")
 
 
-class Retention(Group):
+class Retention(SettingsGroup):
     """How many days data is kept."""
 
     audit_days: int = Field(default=730, ge=90, description="the activity log")
@@ -268,7 +268,7 @@ class Retention(Group):
     export_days: int = Field(default=7, ge=1, description="exports that can be downloaded")
 
 
-class Backup(Group):
+class Backup(SettingsGroup):
     """Where backups are stored."""
 
     folder: Path | None = Field(default=None, description="unset: `backups` in cwz.var")
@@ -296,7 +296,7 @@ class Backup(Group):
         return value
 
 
-class Operator(Group):
+class Operator(SettingsGroup):
     """Who operates the installation: the public pages, and access to /ops."""
 
     emails: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(
@@ -313,7 +313,7 @@ class Operator(Group):
         default=None, description="expiry date of security.txt; half a year ahead unless set"
     )
     since: date | None = Field(default=None, description="effective date of the privacy policy and the terms")
-    law: str = Field(default="", max_length=200, description="governing law and place of jurisdiction")
+    governing_law: str = Field(default="", max_length=200, description="governing law and place of jurisdiction")
     hosting: str = Field(default="", max_length=200, description="the hosting provider and its country")
     processors: str = Field(default="", max_length=2000, description="other subprocessors, separated by semicolons")
     source: str = Field(default="", pattern=r"^$|^https://\S+[^/]$", description="URL of the source code")
@@ -324,7 +324,7 @@ class Operator(Group):
         return tuple(email.lower() for email in value)
 
 
-class Plan(Group):
+class Plan(SettingsGroup):
     """The limits of a plan; 0 is unlimited. `prices` are lookup keys of prices in Stripe."""
 
     label: str = Field(min_length=1, max_length=40)
@@ -332,8 +332,8 @@ class Plan(Group):
     members: int = Field(ge=0)
     connections: int = Field(ge=0, description="storage connections")
     feeds: int = Field(ge=0)
-    history: int = Field(default=0, ge=0, description="days of feed imports and earlier values of rows")
-    prices: Words = ()
+    history_days: int = Field(default=0, ge=0, description="days of feed imports and earlier values of rows")
+    prices: StringTuple = ()
 
     @property
     def image_limit(self) -> int | None:
@@ -369,7 +369,7 @@ class CommonSettings(BaseModel):
         return self.var / "fonts"
 
     @property
-    def worker_target(self) -> str:
+    def render_api_url(self) -> str:
         """The base URL at which render workers reach the web application."""
         return self.internal_url or self.url
 
@@ -475,7 +475,7 @@ class Settings(CommonSettings):
         return self
 
 
-def _strong(value: SecretStr) -> SecretStr:
+def _require_strong_secret(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
     if len(text) < MIN_SECRET_LENGTH or len(set(text)) < 10:
         raise ValueError(f"is too weak: use at least {MIN_SECRET_LENGTH} random characters")

@@ -40,10 +40,10 @@ ROOT = Path(__file__).parent.parent
 DATA = Path(__file__).parent / "data"
 ENCRYPTION_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"  # 32 bytes
 # An installation with billing, and plans that are soon full.
-MONEY = {"stripe_secret_key": SECRET_KEY, "stripe_webhook_secrets": f"whsec_another,{WEBHOOK_SECRET}"}
-SMALL = {"pro": {"images": 3, "feeds": 2}, "free": {"images": 1, "members": 2, "connections": 1, "feeds": 1}}
-KEPT_TABLES = {"alembic_version"}
-SLOW_FIRST = ("tests/functional/test_killings", "tests/functional/test_serve", "tests/browser")
+STRIPE_SECRETS = {"stripe_secret_key": SECRET_KEY, "stripe_webhook_secrets": f"whsec_another,{WEBHOOK_SECRET}"}
+SMALL_PLANS = {"pro": {"images": 3, "feeds": 2}, "free": {"images": 1, "members": 2, "connections": 1, "feeds": 1}}
+PRESERVED_TABLES = {"alembic_version"}
+SLOW_FIRST = ("tests/functional/test_process_kills", "tests/functional/test_serve", "tests/browser")
 
 # No test is timed: machines are noisy.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -118,7 +118,7 @@ def owner_url(postgres: EmbeddedPostgres, database_name: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def kept_services(app_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+def shared_services(app_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     services = Services.start(make_settings(app_url, tmp_path_factory.mktemp("installation")))
     services = dataclasses.replace(services, passwords=PASSWORDS)
     yield services
@@ -151,16 +151,16 @@ def change_settings(settings: Settings, changes: Mapping[str, object]) -> Settin
 
 
 @pytest.fixture
-def services(kept_services: Services, postgres: EmbeddedPostgres, database_name: str) -> Iterator[Services]:
+def services(shared_services: Services, postgres: EmbeddedPostgres, database_name: str) -> Iterator[Services]:
     """The services over an empty database, with no attempt counted and no mail written."""
-    yield kept_services
-    kept_services.limiter.reset()
-    shutil.rmtree(mail_folder(kept_services.settings), ignore_errors=True)
+    yield shared_services
+    shared_services.limiter.reset()
+    shutil.rmtree(mail_folder(shared_services.settings), ignore_errors=True)
     with psycopg.connect(postgres.admin_url(database_name)) as connection:
         rows = connection.execute(
             "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
         )
-        tables = {row[0] for row in rows} - KEPT_TABLES
+        tables = {row[0] for row in rows} - PRESERVED_TABLES
         # Not TRUNCATE: it makes new files for every table and index, which takes longer than most tests.
         connection.execute("SET session_replication_role = replica")  # no triggers: everything goes
         connection.execute(";".join(f"DELETE FROM {table}" for table in sorted(tables)))  # noqa: S608 - our own names
@@ -184,8 +184,8 @@ def mailbox(services: Services, app_url: str) -> Mailbox:
 
 
 @pytest.fixture(scope="session")
-def wsgi(kept_services: Services) -> Router:
-    return create_app(kept_services)
+def wsgi(shared_services: Services) -> Router:
+    return create_app(shared_services)
 
 
 @pytest.fixture
@@ -195,27 +195,27 @@ def app(wsgi: Router, services: Services) -> TestApp:
 
 
 @pytest.fixture(scope="session")
-def kept_stripe() -> Iterator[StripeServer]:
+def shared_stripe() -> Iterator[StripeServer]:
     server = StripeServer()
     yield server
     server.close()
 
 
 @pytest.fixture(scope="session")
-def kept_paid(kept_services: Services, kept_stripe: StripeServer, app_url: str) -> Iterator[Services]:
+def shared_paid_services(shared_services: Services, shared_stripe: StripeServer, app_url: str) -> Iterator[Services]:
     known = {
-        "billing": {**MONEY, "stripe_api": kept_stripe.url},
+        "billing": {**STRIPE_SECRETS, "stripe_api": shared_stripe.url},
         "slack": {"client_id": "client", "client_secret": "a-client-secret"},
     }
-    settings = make_settings(app_url, kept_services.settings.var, plan=SMALL, **known)
+    settings = make_settings(app_url, shared_services.settings.var, plan=SMALL_PLANS, **known)
     billing = BillingService(Stripe(settings), settings)
-    yield dataclasses.replace(kept_services, settings=settings, billing=billing, slack=Slack.of(settings))
+    yield dataclasses.replace(shared_services, settings=settings, billing=billing, slack=Slack.of(settings))
     billing.stripe.close()
 
 
 @pytest.fixture(scope="session")
-def wsgi_paid(kept_paid: Services) -> Router:
-    return create_app(kept_paid)
+def wsgi_paid(shared_paid_services: Services) -> Router:
+    return create_app(shared_paid_services)
 
 
 @pytest.fixture(scope="session")
@@ -242,23 +242,23 @@ def installation(tmp_path_factory: pytest.TempPathFactory, seed: Path) -> Iterat
 
 
 @pytest.fixture
-def own(tmp_path: Path, seed: Path) -> Iterator[Installation]:
-    """An installation of the test's own, which ends with it, whatever becomes of it."""
+def own_installation(tmp_path: Path, seed: Path) -> Iterator[Installation]:
+    """An installation of the test's own, which ends with it."""
     installation = Installation(tmp_path, seed)
     yield installation
     installation.stop(signal.SIGTERM)
 
 
 @pytest.fixture
-def http_server() -> Iterator["Canary"]:
+def http_server() -> Iterator["RecordingServer"]:
     """A real HTTP server on loopback that notes every request."""
-    canary = Canary()
-    yield canary
-    canary.close()
+    server = RecordingServer()
+    yield server
+    server.close()
 
 
-class Canary:
-    """Answers `paths[path]` = (status, headers, body); `seen` tells what was asked, `headers` with which headers.
+class RecordingServer:
+    """Answers `paths[path]` = (status, headers, body); `seen` and `headers` record the requests.
 
     A path with an ETag answers 304 to a request with that ETag.
     """
@@ -267,13 +267,13 @@ class Canary:
         self.paths: dict[str, tuple[int, dict[str, str], bytes]] = {}
         self.seen: list[str] = []
         self.headers: list[dict[str, str]] = []
-        canary = self
+        server = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                canary.seen.append(self.path)
-                canary.headers.append(dict(self.headers))
-                status, headers, body = canary.paths.get(self.path, (404, {}, b""))
+                server.seen.append(self.path)
+                server.headers.append(dict(self.headers))
+                status, headers, body = server.paths.get(self.path, (404, {}, b""))
                 if "ETag" in headers and self.headers.get("If-None-Match") == headers["ETag"]:
                     status, body = 304, b""
                 self.send_response(status)

@@ -115,8 +115,8 @@ def record_queries(database: Database) -> Iterator[list[str]]:
 
 def local_bucket(services: Services) -> Bucket:
     """Return the bucket of the tests, a local folder."""
-    place = ConnectionSpec(workspace_id=UUID(int=0), connection_id=UUID(int=0), provider="local", settings="{}")
-    return services.providers.open(place)
+    spec = ConnectionSpec(workspace_id=UUID(int=0), connection_id=UUID(int=0), provider="local", settings="{}")
+    return services.providers.open(spec)
 
 
 class Factory:
@@ -202,7 +202,7 @@ class Factory:
             spec = RunSpec(feed, template, {"title": "title"} if mapping is None else mapping, outputs or [Output()])
             return start_run(db, spec, started_by=None)
 
-    def order(self, template: Template, webhook: str | None = None, **data: str) -> Run:
+    def image_run(self, template: Template, webhook: str | None = None, **data: str) -> Run:
         """Start a run of a single image."""
         with self.database.transaction(template.workspace_id) as db:
             quota = Quota(template.workspace_id)

@@ -104,7 +104,7 @@ class Installation:
         """Stop the server as Ctrl-C does, and wait for it."""
         self._close_monitor()
         if self.process is not None:
-            os.kill(self.process.pid, how)
+            self.process.send_signal(how)
             self.process.wait(60)
             self.process = None
 
@@ -120,11 +120,11 @@ class Installation:
             text=True,
         )
         assert done.returncode == 0, done.stderr
-        facts: dict[str, str] = json.loads(done.stdout)
-        return facts
+        demo_details: dict[str, str] = json.loads(done.stdout)
+        return demo_details
 
     @cached_property
-    def facts(self) -> dict[str, str]:
+    def demo_details(self) -> dict[str, str]:
         """The output of `cwz demo --json`, cached since the command is slow to start."""
         return self.demo()
 
@@ -163,10 +163,10 @@ class Installation:
     @contextmanager
     def browser(self) -> "Iterator[Browser]":
         """Yield an HTTP client that is signed in to the demo."""
-        facts = self.facts
+        demo_details = self.demo_details
         with httpx.Client(base_url=self.url, follow_redirects=True, timeout=30) as client:
             browser = Browser(client)
-            browser.submit("/signin", email=facts["email"], password=facts["password"])
+            browser.submit("/signin", email=demo_details["email"], password=demo_details["password"])
             yield browser
 
 

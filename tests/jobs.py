@@ -1,6 +1,7 @@
 """Runs the queued jobs of an application under test with a real worker."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from cwz_web.accounts import tasks as account_tasks
@@ -19,7 +20,8 @@ TASKS = (account_tasks, feed_tasks, render_tasks, run_tasks, workspace_tasks)
 
 def run_jobs(app_url: str, queue: str, context: dict[str, object], concurrency: int = 1) -> None:
     """Run the jobs of a queue, and those that they enqueue, until none is left."""
-    asyncio.run(_work(app_url, queue, context, concurrency))
+    with ThreadPoolExecutor(1) as thread:  # Playwright's event loop may run in this one
+        thread.submit(asyncio.run, _work(app_url, queue, context, concurrency)).result()
 
 
 def run_feed_jobs(services: Services, fetcher: Fetcher | None = None) -> None:

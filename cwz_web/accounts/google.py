@@ -268,7 +268,7 @@ def _take_over(db: Session, account: Account, profile: GoogleProfile) -> None:
     """Give an unverified account to the owner of its email address, without what was set up before verification."""
     account.password_hash = None
     account.name = profile.name
-    account.totp_envelope = account.totp_confirmed_at = account.totp_last_step = None
+    account.encrypted_totp_secret = account.totp_confirmed_at = account.totp_last_step = None
     delete_tokens(db, account)
     end_all_sessions(db, account)
     account.verified_at = datetime.now(UTC)

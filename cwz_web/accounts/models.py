@@ -17,10 +17,10 @@ class Account(Timestamped, Base):
 
     Attributes:
         password_hash: NULL for a user who signs in with Google only.
-        sign_up_browser: Digest of the visitor cookie of the browser that signed up, until the email is verified.
+        sign_up_visitor_digest: Digest of the visitor cookie of the browser that signed up, until the email is verified.
         epoch: Part of every session token; incremented to end all sessions.
         delete_at: When the account will be deleted, if its owner has requested that.
-        muted: The topics (notify/topics.py) that the user has unsubscribed from.
+        unsubscribed_topics: The topics (notify/topics.py) that the user has unsubscribed from.
     """
 
     __tablename__ = "accounts"
@@ -29,15 +29,15 @@ class Account(Timestamped, Base):
     email: Mapped[str]
     name: Mapped[str]
     password_hash: Mapped[str | None]
-    sign_up_browser: Mapped[str | None]
+    sign_up_visitor_digest: Mapped[str | None]
     epoch: Mapped[int] = mapped_column(default=0)
     verified_at: Mapped[datetime | None]
     signed_in_at: Mapped[datetime | None]
-    totp_envelope: Mapped[bytes | None]
+    encrypted_totp_secret: Mapped[bytes | None]
     totp_confirmed_at: Mapped[datetime | None]
     totp_last_step: Mapped[int | None]
     delete_at: Mapped[datetime | None] = mapped_column(index=True)
-    muted: Mapped[list[str]] = mapped_column(JSONB, default=lambda: ["runs"], server_default='["runs"]')
+    unsubscribed_topics: Mapped[list[str]] = mapped_column(JSONB, default=lambda: ["runs"], server_default='["runs"]')
 
     @property
     def has_second_factor(self) -> bool:
@@ -59,7 +59,7 @@ class LoginSession(Timestamped, Base):
     Attributes:
         id: The `jti` claim of the session cookie.
         authenticated_at: When the user last authenticated, by password or with Google.
-        address: IP address at sign-in.
+        ip_address: IP address at sign-in.
     """
 
     __tablename__ = "login_sessions"
@@ -69,7 +69,7 @@ class LoginSession(Timestamped, Base):
     last_seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
     authenticated_at: Mapped[datetime] = mapped_column(server_default=func.now())
     ended_at: Mapped[datetime | None]
-    address: Mapped[str]
+    ip_address: Mapped[str]
     user_agent: Mapped[str]
 
     account: Mapped[Account] = relationship(lazy="joined", innerjoin=True)

@@ -61,7 +61,7 @@ def sign_up(db: Session, *, email: str, name: str, password: str, browser: str, 
         browser: The visitor cookie of the browser.
         passwords: Hashes the password.
     """
-    values = {"name": name, "password_hash": passwords.hash(password), "sign_up_browser": digest(browser)}
+    values = {"name": name, "password_hash": passwords.hash(password), "sign_up_visitor_digest": digest(browser)}
     statement = insert(Account).values(id=uuid7(), email=email, epoch=0, **values)
     db.execute(
         statement.on_conflict_do_update(
@@ -72,7 +72,7 @@ def sign_up(db: Session, *, email: str, name: str, password: str, browser: str, 
 
 def is_sign_up_browser(account: Account, browser: str) -> bool:
     """Return whether an unverified account was signed up in this browser."""
-    return account.sign_up_browser == digest(browser)
+    return account.sign_up_visitor_digest == digest(browser)
 
 
 def verify_email(db: Session, plain_token: str, *, browser: str, password: str | None, passwords: Passwords) -> Account:
@@ -92,7 +92,7 @@ def verify_email(db: Session, plain_token: str, *, browser: str, password: str |
     _, account = find_token(db, plain_token, Purpose.VERIFY)
     if not is_sign_up_browser(account, browser) and not passwords.verify(password or "", account.password_hash):
         raise BrowserMismatchError
-    account.verified_at, account.sign_up_browser = datetime.now(UTC), None
+    account.verified_at, account.sign_up_visitor_digest = datetime.now(UTC), None
     delete_tokens(db, account)
     return account
 

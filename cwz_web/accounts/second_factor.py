@@ -31,13 +31,13 @@ class WrongCodeError(Exception):
 
 def start_enrollment(account: Account, ring: KeyRing) -> None:
     """Create a secret, which becomes active with `confirm_enrollment`."""
-    account.totp_envelope = ring.encrypt(pyotp.random_base32(), *_context(account))
+    account.encrypted_totp_secret = ring.encrypt(pyotp.random_base32(), *_context(account))
     account.totp_confirmed_at = account.totp_last_step = None
 
 
 def pending_secret(account: Account, ring: KeyRing) -> str | None:
     """Return the secret of an unfinished enrollment, or None; an active secret is never shown."""
-    return None if account.has_second_factor or account.totp_envelope is None else _secret(account, ring)
+    return None if account.has_second_factor or account.encrypted_totp_secret is None else _secret(account, ring)
 
 
 def enrollment_uri(account: Account, secret: str) -> str:
@@ -54,7 +54,7 @@ def confirm_enrollment(db: Session, account: Account, code: str, ring: KeyRing) 
     Raises:
         WrongCodeError: The code is wrong, or no enrollment has been started.
     """
-    if account.has_second_factor or account.totp_envelope is None:
+    if account.has_second_factor or account.encrypted_totp_secret is None:
         raise WrongCodeError
     _consume_code(account, code, ring)
     account.totp_confirmed_at = datetime.now(UTC)
@@ -101,15 +101,15 @@ def count_recovery_codes(db: Session, account: Account) -> int:
 
 def reencrypt_second_factor(account: Account, ring: KeyRing) -> bool:
     """Encrypt the secret with the newest key. Return whether it used another key before."""
-    if account.totp_envelope is None or ring.is_newest(account.totp_envelope):
+    if account.encrypted_totp_secret is None or ring.is_newest(account.encrypted_totp_secret):
         return False
-    account.totp_envelope = ring.encrypt(_secret(account, ring), *_context(account))
+    account.encrypted_totp_secret = ring.encrypt(_secret(account, ring), *_context(account))
     return True
 
 
 def disable_second_factor(db: Session, account: Account) -> None:
     """Turn off the second factor, delete its codes, and notify the owner."""
-    account.totp_envelope = account.totp_confirmed_at = account.totp_last_step = None
+    account.encrypted_totp_secret = account.totp_confirmed_at = account.totp_last_step = None
     db.execute(delete(RecoveryCode).where(RecoveryCode.account_id == account.id))
     enqueue_email(db, account.email, emails.second_factor(account, on=False))
 
@@ -126,8 +126,8 @@ def _consume_code(account: Account, code: str, ring: KeyRing) -> None:
 
 
 def _secret(account: Account, ring: KeyRing) -> str:
-    assert account.totp_envelope is not None
-    return ring.decrypt(account.totp_envelope, *_context(account))
+    assert account.encrypted_totp_secret is not None
+    return ring.decrypt(account.encrypted_totp_secret, *_context(account))
 
 
 def _context(account: Account) -> tuple[str, ...]:

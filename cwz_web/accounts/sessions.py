@@ -62,10 +62,10 @@ class BrowserTokens:
 
 
 def start_session(
-    db: Session, account: Account, tokens: BrowserTokens, *, address: str, user_agent: str
+    db: Session, account: Account, tokens: BrowserTokens, *, ip_address: str, user_agent: str
 ) -> tuple[LoginSession, str]:
     """Start a session for an authenticated user. Return it with the token for the cookie."""
-    session = LoginSession(account_id=account.id, address=address, user_agent=user_agent[:400])
+    session = LoginSession(account_id=account.id, ip_address=ip_address, user_agent=user_agent[:400])
     db.add(session)
     account.signed_in_at = datetime.now(UTC)
     db.flush()

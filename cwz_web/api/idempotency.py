@@ -39,36 +39,36 @@ def run_once(request: Request, execute: Callable[[], Response]) -> Response:
     Raises:
         ProblemError: The key is malformed, was sent with another request, or its first request is still running.
     """
-    key, owner = request.headers[HEADER], request.api_key
+    key, api_key = request.headers[HEADER], request.api_key
     if not (key.strip() and len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
         raise ProblemError(
             400, "invalid_idempotency_key", f"{HEADER} must be 1 to {MAX_KEY} printable ASCII characters"
         )
-    fingerprint = _fingerprint(request, owner)
-    stored = _reserve(request, owner, key, fingerprint)
+    fingerprint = _fingerprint(request, api_key)
+    stored = _reserve(request, api_key, key, fingerprint)
     if stored is not None:
         return stored
     try:
         response = execute()
     except ProblemError as problem:
         if problem.status in TRANSIENT or problem.status >= 500:
-            _release(request, owner, key)
+            _release(request, api_key, key)
         else:
-            _store(request, owner, key, problem_response(request, problem))
+            _store(request, api_key, key, problem_response(request, problem))
         raise
     except Exception:
-        _release(request, owner, key)
+        _release(request, api_key, key)
         raise
     try:
-        _store(request, owner, key, response)
+        _store(request, api_key, key, response)
     except SQLAlchemyError:
         # The request was executed (and an image counted), so the client gets its response all the same.
-        log.exception("idempotent response not stored", key_id=str(owner.key_id))
+        log.exception("idempotent response not stored", key_id=str(api_key.key_id))
     return response
 
 
-def _fingerprint(request: Request, owner: ApiKeyIdentity) -> str:
-    identity = [str(owner.key_id), request.method, request.path_qs, request.headers.get("Accept", "")]
+def _fingerprint(request: Request, api_key: ApiKeyIdentity) -> str:
+    identity = [str(api_key.key_id), request.method, request.path_qs, request.headers.get("Accept", "")]
     digest = sha256(json.dumps(identity).encode())
     request.body_file_seekable.seek(0)
     while chunk := request.body_file_seekable.read(1024 * 1024):
@@ -77,20 +77,20 @@ def _fingerprint(request: Request, owner: ApiKeyIdentity) -> str:
     return digest.hexdigest()
 
 
-def _reserve(request: Request, owner: ApiKeyIdentity, key: str, fingerprint: str) -> Response | None:
+def _reserve(request: Request, api_key: ApiKeyIdentity, key: str, fingerprint: str) -> Response | None:
     """Reserve the key for this request, or return the response that is stored for it."""
-    of_workspace = IdempotencyKey.workspace_id == owner.workspace_id
-    row = insert(IdempotencyKey).values(workspace_id=owner.workspace_id, key=key, fingerprint=fingerprint)
+    of_workspace = IdempotencyKey.workspace_id == api_key.workspace_id
+    row = insert(IdempotencyKey).values(workspace_id=api_key.workspace_id, key=key, fingerprint=fingerprint)
     reserve = row.on_conflict_do_update(
         index_elements=["workspace_id", "key"],
-        set_={"fingerprint": fingerprint, "begun_at": func.now()},
-        where=IdempotencyKey.status.is_(None) & (IdempotencyKey.begun_at < ABANDONED),
+        set_={"fingerprint": fingerprint, "started_at": func.now()},
+        where=IdempotencyKey.status.is_(None) & (IdempotencyKey.started_at < ABANDONED),
     ).returning(IdempotencyKey.key)
-    with request.services.database.transaction(owner.workspace_id) as db:
-        db.execute(delete(IdempotencyKey).where(of_workspace, IdempotencyKey.begun_at < RETENTION))
+    with request.services.database.transaction(api_key.workspace_id) as db:
+        db.execute(delete(IdempotencyKey).where(of_workspace, IdempotencyKey.started_at < RETENTION))
         if db.execute(reserve).one_or_none() is not None:
             return None
-        stored = db.get_one(IdempotencyKey, (owner.workspace_id, key))
+        stored = db.get_one(IdempotencyKey, (api_key.workspace_id, key))
     if stored.fingerprint != fingerprint:
         raise ProblemError(422, "idempotency_key_reused", f"This {HEADER} was used for another request. Use a new key.")
     if stored.status is None:
@@ -104,20 +104,20 @@ def _reserve(request: Request, owner: ApiKeyIdentity, key: str, fingerprint: str
     return response
 
 
-def _store(request: Request, owner: ApiKeyIdentity, key: str, response: Response) -> None:
+def _store(request: Request, api_key: ApiKeyIdentity, key: str, response: Response) -> None:
     if len(response.body) > MAX_BODY:
-        _release(request, owner, key)
+        _release(request, api_key, key)
         return
     headers = [(name, response.headers[name]) for name in STORED_HEADERS if name in response.headers]
     values = {"status": response.status_int, "headers": headers, "body": response.body}
-    with request.services.database.transaction(owner.workspace_id) as db:
-        db.execute(update(IdempotencyKey).where(*_where(owner, key)).values(**values))
+    with request.services.database.transaction(api_key.workspace_id) as db:
+        db.execute(update(IdempotencyKey).where(*_where(api_key, key)).values(**values))
 
 
-def _release(request: Request, owner: ApiKeyIdentity, key: str) -> None:
-    with request.services.database.transaction(owner.workspace_id) as db:
-        db.execute(delete(IdempotencyKey).where(*_where(owner, key)))
+def _release(request: Request, api_key: ApiKeyIdentity, key: str) -> None:
+    with request.services.database.transaction(api_key.workspace_id) as db:
+        db.execute(delete(IdempotencyKey).where(*_where(api_key, key)))
 
 
-def _where(owner: ApiKeyIdentity, key: str) -> tuple[ColumnElement[bool], ...]:
-    return IdempotencyKey.workspace_id == owner.workspace_id, IdempotencyKey.key == key
+def _where(api_key: ApiKeyIdentity, key: str) -> tuple[ColumnElement[bool], ...]:
+    return IdempotencyKey.workspace_id == api_key.workspace_id, IdempotencyKey.key == key

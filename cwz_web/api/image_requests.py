@@ -103,11 +103,11 @@ def find_plan(request: Request, body: ImageRequest) -> TemplatePlan:
     Raises:
         ProblemError: There is no such template or version, or the key may not render it.
     """
-    owner, template_cache = request.api_key, request.services.template_cache
-    state = template_cache.find_state_by_name(owner.workspace_id, body.template)
+    api_key, template_cache = request.api_key, request.services.template_cache
+    state = template_cache.find_state_by_name(api_key.workspace_id, body.template)
     if state is None:
         raise unknown_template()
-    check_template(owner, state.template_id)
+    check_template(api_key, state.template_id)
     try:
         return template_cache.get_plan(state, body.version)
     except NoResultFound:
@@ -134,7 +134,7 @@ def defer_image(request: Request, body: ImageRequest) -> Response:
         ProblemError: The body does not fit the template.
         QuotaExceededError: The quota is used up.
     """
-    owner, plan = request.api_key, find_plan(request, body)
+    api_key, plan = request.api_key, find_plan(request, body)
     values = resolve_values(request, body, plan.design)
     known = {field.name for field in plan.design.document.fields}
     if unknown := values.keys() - known:
@@ -146,7 +146,7 @@ def defer_image(request: Request, body: ImageRequest) -> Response:
             version=plan.design.version,
             data=values,
             output=body.output(body.format or Format.JPEG),
-            quota=request.services.quotas.of(owner.workspace_id, owner.plan_status, owner),
+            quota=request.services.quotas.of(api_key.workspace_id, api_key.plan_status, api_key),
             webhook=body.webhook,
         )
     info = _info(request, run)

@@ -89,15 +89,15 @@ def show_image(context: ApiImage, request: Request) -> dict[str, Any]:
 
 
 def _prefers_async(request: Request) -> bool:
-    """Tell whether the client sent `Prefer: respond-async` (RFC 7240)."""
+    """Return whether the client sent `Prefer: respond-async` (RFC 7240)."""
     preferences = request.headers.get("Prefer", "").split(",")
     return any(preference.split(";")[0].strip().lower() == "respond-async" for preference in preferences)
 
 
 def _rendering(request: Request, body: ImageRequest, format: Format) -> OnDemandRendering:
-    owner, plan = request.api_key, find_plan(request, body)
+    api_key, plan = request.api_key, find_plan(request, body)
     values = resolve_values(request, body, plan.design)
-    quota = request.services.quotas.of(owner.workspace_id, owner.plan_status, owner)
+    quota = request.services.quotas.of(api_key.workspace_id, api_key.plan_status, api_key)
     return OnDemandRendering(request, quota, plan, values, body.output(format))
 
 

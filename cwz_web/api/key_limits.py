@@ -20,9 +20,9 @@ def limited_view(view: Callable[[Any, Request], Response], info: Any) -> Callabl
         return view
 
     def limited(context: Any, request: Request) -> Response:
-        owner = request.api_key
-        _check_origin(request, owner)
-        remaining = request.services.limiter.hit("api", str(owner.key_id), owner.requests_per_minute)
+        api_key = request.api_key
+        _check_origin(request, api_key)
+        remaining = request.services.limiter.hit("api", str(api_key.key_id), api_key.requests_per_minute)
         request.add_response_callback(lambda _, response: response.headerlist.extend(remaining.headers.items()))
         if not remaining.allowed:
             raise ProblemError(
@@ -40,14 +40,14 @@ def limited_view(view: Callable[[Any, Request], Response], info: Any) -> Callabl
 limited_view.options = ()  # type: ignore[attr-defined]
 
 
-def _check_origin(request: Request, owner: ApiKeyIdentity) -> None:
+def _check_origin(request: Request, api_key: ApiKeyIdentity) -> None:
     """Raise ProblemError for a foreign origin; let pages of the key's origins read the response."""
     origin = request.headers.get("Origin")
-    if owner.origins and origin not in owner.origins:
+    if api_key.origins and origin not in api_key.origins:
         raise ProblemError(
             403, "origin_not_allowed", "This API key cannot be used from this origin. Add the origin to the key."
         )
-    if owner.origins:
+    if api_key.origins:
         request.add_response_callback(lambda _, response: allow_origin(response, str(origin)))
 
 

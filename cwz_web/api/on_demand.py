@@ -92,7 +92,7 @@ class OnDemandRendering:
             StorageError: The storage does not accept it.
         """
         services, workspace_id, template = self._services, self._quota.workspace_id, self._design.template
-        if self._quota.is_capped and not self._is_stored():
+        if self._quota.is_limited and not self._is_stored():
             check_room(services.database, self._quota)
         bucket = services.providers.open(self._connection.spec)
         stored = services.image_service.store(workspace_id, bucket, self._image)

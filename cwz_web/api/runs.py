@@ -25,8 +25,8 @@ from cwz_web.resources.permissions import Permission
 from cwz_web.runs.mapping import SAMPLE, guess_mapping
 from cwz_web.runs.models import Run
 from cwz_web.runs.planning import (
-    CANCELLED,
     MAX_OUTPUTS,
+    RUN_CANCELED,
     EmptyFeedError,
     RunSpec,
     cancel_run,
@@ -90,7 +90,7 @@ class RunPlanInfo(ResponseModel):
 
 
 class RunInfo(ResponseModel):
-    """A run. `unchanged` of the `done` images existed already. It has finished when `ended_at` is set.
+    """A run. `unchanged` of the `done` images existed already. It has finished when `finished_at` is set.
 
     A large run is `prepared` some time after it started; then `unchanged` is known, and its images count against the
     quota. When it cannot be prepared, for example because of the quota, its images have `failed`, and `error_message`
@@ -107,10 +107,10 @@ class RunInfo(ResponseModel):
     done: int
     failed: int
     unchanged: int
-    cancelled: bool
+    canceled: bool
     error_message: str | None
-    begun_at: datetime
-    ended_at: datetime | None
+    started_at: datetime
+    finished_at: datetime | None
 
 
 class RunStatus(RunInfo):
@@ -217,7 +217,7 @@ def list_run_items(context: ApiRun, request: Request) -> dict[str, Any]:
             key=item.key,
             output=item.output,
             state="failed" if item.state == "pending" else item.state,
-            error=CANCELLED if item.state == "pending" else item.error,
+            error=RUN_CANCELED if item.state == "pending" else item.error,
             warning=item.warning,
             image=item.image_id,
             url=request.services.settings.url + signed_urls.image(image) if image else None,
@@ -254,7 +254,7 @@ def cancel_running_run(context: ApiRun, request: Request) -> dict[str, Any]:
     require_csrf=False,
 )
 def retry_failed_items(context: ApiRun, request: Request) -> dict[str, Any]:
-    """Render the failed and cancelled items of a run again."""
+    """Render the failed and canceled items of a run again."""
     api_key = request.api_key
     with transaction(request) as db:
         run = db.get_one(Run, (context.row.workspace_id, context.row.id))

@@ -58,8 +58,8 @@ def show_on_demand_image(context: OnDemandImage, request: Request) -> Response:
     """Return the image of the template and the data in the URL."""
     services, state, parameters = request.services, context.state, _parameters(request)
     options = _options(parameters)
-    if _needs_signature(parameters, state.open_parameters):
-        _check_signature(request, context.workspace_id, state.signing_numbers, context.__name__, parameters)
+    if _needs_signature(parameters, state.unsigned_parameters):
+        _check_signature(request, context.workspace_id, state.signing_key_numbers, context.__name__, parameters)
     data = {name: value for name, value in parameters.items() if not _is_option(name)}
     output = Output(size=options.size, format=context.format, quality=options.quality, scale=options.scale)
     quota = services.quotas.of(context.workspace_id, state.plan_status)
@@ -166,15 +166,15 @@ def _parameters(request: Request) -> dict[str, str]:
     return parameters
 
 
-def _needs_signature(parameters: dict[str, str], open_parameters: tuple[str, ...] | None) -> bool:
-    """Tell whether the URL needs a signature; an unsigned one may have the template's open parameters.
+def _needs_signature(parameters: dict[str, str], unsigned_parameters: tuple[str, ...] | None) -> bool:
+    """Return whether the URL needs a signature; an unsigned one may have the template's open parameters.
 
     Raises:
         ProblemError: An unsigned URL has other parameters.
     """
-    if SIGNATURE in parameters or open_parameters is None:
+    if SIGNATURE in parameters or unsigned_parameters is None:
         return True
-    closed = sorted(name for name in parameters if name not in open_parameters)
+    closed = sorted(name for name in parameters if name not in unsigned_parameters)
     if closed:
         errors = dict.fromkeys(closed, "Sign the URL")
         raise ProblemError(403, "invalid_signature", "An unsigned URL cannot have these parameters", errors)

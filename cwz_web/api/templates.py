@@ -81,9 +81,9 @@ def unknown_template() -> ProblemError:
     return ProblemError(422, "unknown_template", "There is no such template", {"template": "Use its id or slug"})
 
 
-def check_template(owner: ApiKeyIdentity, template_id: UUID) -> None:
+def check_template(api_key: ApiKeyIdentity, template_id: UUID) -> None:
     """Raise ProblemError unless the key may render the template."""
-    if owner.templates and str(template_id) not in owner.templates:
+    if api_key.templates and str(template_id) not in api_key.templates:
         raise ProblemError(403, "template_not_allowed", "This API key may not use this template")
 
 

@@ -18,22 +18,22 @@ class UsageInfo(ResponseModel):
     month: date
     resets_on: date
     used: int
-    cap: int | None
+    limit: int | None
     key_used: int
-    key_cap: int | None
+    key_limit: int | None
 
 
 @view_config(context=ApiRoot, name="usage", request_method="GET", renderer="json", permission=Permission.API_READ)
 def show_usage(context: ApiRoot, request: Request) -> dict[str, Any]:
     """Return this month's usage."""
-    owner, month = request.api_key, month_of()
+    api_key, month = request.api_key, month_of()
     with transaction(request) as db:
-        used = usage_by_subject(db, owner.workspace_id)
+        used = usage_by_subject(db, api_key.workspace_id)
     return UsageInfo(
         month=month,
         resets_on=next_month(month),
-        used=used.get(owner.workspace_id, 0),
-        cap=request.services.quotas.of(owner.workspace_id, owner.plan_status).cap,
-        key_used=used.get(owner.key_id, 0),
-        key_cap=owner.images_per_month,
+        used=used.get(api_key.workspace_id, 0),
+        limit=request.services.quotas.of(api_key.workspace_id, api_key.plan_status).limit,
+        key_used=used.get(api_key.key_id, 0),
+        key_limit=api_key.images_per_month,
     ).model_dump(mode="json")

@@ -45,7 +45,7 @@ class BillingRecord(Base):
     amount: Mapped[int] = mapped_column(BigInteger)
     paid: Mapped[int] = mapped_column(BigInteger)
     currency: Mapped[str]
-    at: Mapped[datetime] = mapped_column(index=True)
+    issued_at: Mapped[datetime] = mapped_column(index=True)
 
     __table_args__ = (CheckConstraint("type IN ('invoice', 'dispute')", name="type"),)
 

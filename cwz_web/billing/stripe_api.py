@@ -83,7 +83,7 @@ class BillingEntry:
     amount: int
     paid: int
     currency: str
-    at: datetime
+    issued_at: datetime
 
 
 @dataclass(frozen=True)
@@ -289,7 +289,7 @@ class Stripe:
             return good, unpaid, rank.get(plans[each["id"]] or "", -1), each["created"]
 
         best = max(subscriptions, key=rank_of)
-        unpaid = [entry.at for entry in state.entries if entry.type == "invoice" and entry.status == "open"]
+        unpaid = [entry.issued_at for entry in state.entries if entry.type == "invoice" and entry.status == "open"]
         items = best["items"]["data"]
         return CustomerState(
             exists=True,
@@ -340,7 +340,7 @@ def _invoice(invoice: dict[str, Any]) -> BillingEntry:
         amount=invoice["amount_due"],
         paid=invoice["amount_paid"],
         currency=invoice["currency"],
-        at=datetime.fromtimestamp(invoice["created"], UTC),
+        issued_at=datetime.fromtimestamp(invoice["created"], UTC),
     )
 
 
@@ -353,7 +353,7 @@ def _dispute(dispute: dict[str, Any]) -> BillingEntry:
         amount=dispute["amount"],
         paid=0,
         currency=dispute["currency"],
-        at=datetime.fromtimestamp(dispute["created"], UTC),
+        issued_at=datetime.fromtimestamp(dispute["created"], UTC),
     )
 
 

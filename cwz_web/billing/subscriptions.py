@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 # Stripe does not resend events after 30 days.
 _EVENTS_EXPIRE = text("now() - interval '400 days'")
-_CUSTOMERS = text("SELECT workspace_id, customer FROM customers(:customer)")
+_CUSTOMERS = text("SELECT workspace_id, customer FROM find_stripe_customers(:customer)")
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def find_subscription(db: Session, workspace_id: UUID) -> Subscription | None:
 def list_billing_entries(db: Session, workspace_id: UUID, limit: int = 100) -> list[BillingRecord]:
     """Return the newest invoices and disputes."""
     own = select(BillingRecord).where(BillingRecord.workspace_id == workspace_id)
-    return list(db.scalars(own.order_by(BillingRecord.at.desc(), BillingRecord.id).limit(limit)))
+    return list(db.scalars(own.order_by(BillingRecord.issued_at.desc(), BillingRecord.id).limit(limit)))
 
 
 def ensure_customer(database: Database, stripe: Stripe, workspace_id: UUID, email: str) -> str:

@@ -34,7 +34,7 @@ def sync_charge(context: JobContext, charge: str) -> None:
             enqueue_customer_sync(db, customer)
 
 
-@app.task(name="billing.cancel", queue=BILLING_QUEUE, retry=RETRY, pass_context=True)
+@app.task(name="billing.cancel_subscription", queue=BILLING_QUEUE, retry=RETRY, pass_context=True)
 def cancel_subscription(context: JobContext, subscription: str) -> None:
     """Cancel the subscription of a purged workspace."""
     if billing := _billing(context):

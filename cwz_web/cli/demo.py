@@ -18,13 +18,13 @@ SAMPLE = {
 def describe(settings: Settings) -> dict[str, str]:
     """Create the demo if it does not exist. Returns its URLs and credentials for scripts."""
     prepare_database(settings)
-    serving = serving_file(settings)
+    serving = server_url_file(settings)
     if serving.exists():
         settings = settings.model_copy(update={"url": serving.read_text()})
-    return demo_facts(Services.start(settings))
+    return demo_details(Services.start(settings))
 
 
-def demo_facts(services: Services) -> dict[str, str]:
+def demo_details(services: Services) -> dict[str, str]:
     """Return the demo's URL, credentials, API key and image URLs."""
     settings = services.settings
     secret = settings.secrets.signing.get_secret_value()
@@ -44,6 +44,6 @@ def demo_facts(services: Services) -> dict[str, str]:
     }
 
 
-def serving_file(settings: Settings) -> Path:
+def server_url_file(settings: Settings) -> Path:
     """Return the file in which a running `cwz serve` stores its URL, so that other commands print the right port."""
     return settings.var / "serving"

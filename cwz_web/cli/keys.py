@@ -51,7 +51,7 @@ SECRET_TABLES = (
     ),
     SecretTable(
         Account,
-        "SELECT id FROM accounts WHERE totp_envelope IS NOT NULL ORDER BY id",
+        "SELECT id FROM accounts WHERE encrypted_totp_secret IS NOT NULL ORDER BY id",
         lambda _, account, ring: reencrypt_second_factor(account, ring),
     ),
 )

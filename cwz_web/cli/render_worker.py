@@ -15,7 +15,7 @@ from cwz_web.generation.image_sources import ImageSources
 from cwz_web.imaging.engine import Engine
 from cwz_web.imaging.fonts import install_fonts
 from cwz_web.imaging.render_pool import RenderPool
-from cwz_web.jobs import RENDER_QUEUE, Lane, run_worker
+from cwz_web.jobs import RENDER_QUEUE, QueueGroup, run_worker
 from cwz_web.net.client import Fetcher
 from cwz_web.net.guard import OutboundPolicy
 from cwz_web.runs import render_tasks
@@ -43,13 +43,13 @@ def run(settings: RenderWorkerSettings, *, with_parent: bool) -> None:
         return OutboundPolicy(hosts, allowed)
 
     render_pool = RenderPool(settings.rendering.processes, settings.node_modules, settings.font_folder)
-    client = RenderClient(settings.worker_target, settings.secrets.render.get_secret_value())
+    client = RenderClient(settings.render_api_url, settings.secrets.render.get_secret_value())
     image_service = ImageService(Engine(), ImageSources(Fetcher(allowed)), render_pool)
-    lane = Lane((RENDER_QUEUE,), settings.worker.concurrency or os.cpu_count() or 1)
+    group = QueueGroup((RENDER_QUEUE,), settings.worker.concurrency or os.cpu_count() or 1)
     context = {"render_worker": RenderWorker(client, image_service, outbound)}
     serve_metrics(settings.worker.render_metrics_address)
     try:
         url = settings.database.queue_url.get_secret_value()
-        asyncio.run(run_worker(url, [lane], context, search_path=SEARCH_PATH))
+        asyncio.run(run_worker(url, [group], context, search_path=SEARCH_PATH))
     finally:
         render_pool.close()

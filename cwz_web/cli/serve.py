@@ -13,7 +13,7 @@ import click
 import structlog
 
 from cwz_web.app import create_app, prepare_database
-from cwz_web.cli.demo import demo_facts, serving_file
+from cwz_web.cli.demo import demo_details, server_url_file
 from cwz_web.server import stop_on_signals
 from cwz_web.settings import ENVIRONMENT, Settings, SettingsError
 from cwz_web.web.services import Services
@@ -53,11 +53,11 @@ def run(deployment: "Deployment") -> None:
     try:
         for worker in workers:
             worker.start()
-        _greet(services)
-        serving_file(settings).write_text(settings.url)
+        _print_sign_in_details(services)
+        server_url_file(settings).write_text(settings.url)
         server(app)
     finally:
-        serving_file(settings).unlink(missing_ok=True)
+        server_url_file(settings).unlink(missing_ok=True)
         for worker in workers:
             worker.terminate()
         for worker in workers:
@@ -125,11 +125,11 @@ class WorkerProcess:
             self._stopping.wait(wait)
 
 
-def _greet(services: Services) -> None:
+def _print_sign_in_details(services: Services) -> None:
     settings = services.settings
     click.echo(f"\n  ConnectWyze runs at  {settings.url}\n")
     if settings.demo:
-        facts = demo_facts(services)
+        facts = demo_details(services)
         click.echo(f"  Email                {facts['email']}")
         click.echo(f"  Password             {facts['password']}\n")
         click.echo(f"  A signed image URL   {facts['signed_url']}\n")

@@ -1,4 +1,4 @@
-"""`cwz worker`: a process that runs every job but rendering: feeds, email, webhooks, exports, upkeep."""
+"""`cwz worker`: a process that runs every job but rendering: feeds, email, webhooks, exports, maintenance."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from cwz_web.feeds import tasks as feed_tasks
 from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.generation.usage import Quotas
 from cwz_web.imaging.fonts import install_fonts
-from cwz_web.jobs import IO_CONCURRENCY, PREPARE_CONCURRENCY, run_worker, worker_lanes
+from cwz_web.jobs import IO_CONCURRENCY, PREPARE_CONCURRENCY, run_worker, worker_queue_groups
 from cwz_web.jobs import tasks as queue_tasks
 from cwz_web.net.client import Fetcher
 from cwz_web.notify import tasks as notify_tasks
@@ -59,7 +59,7 @@ def run(settings: Settings, *, with_parent: bool) -> None:
     signing_secret = settings.secrets.signing.get_secret_value()
     providers = ProviderRegistry.of(settings)
     context = {
-        # Jobs of these lanes hold a connection for long; the pool allows as many again for the other jobs.
+        # Jobs of these groups hold a connection for long; the pool allows as many again for the other jobs.
         "database": Database(url, pool_size=IO_CONCURRENCY + PREPARE_CONCURRENCY),
         "email_service": EmailService.of(settings),
         "fetcher": fetcher,
@@ -73,9 +73,9 @@ def run(settings: Settings, *, with_parent: bool) -> None:
         "retention": RetentionPolicy.from_settings(settings),
     }
     # A process that may act as the owner of the tables also runs backups.
-    upkeep = settings.database.owner_url is not None
-    if upkeep:
+    maintenance = settings.database.owner_url is not None
+    if maintenance:
         context["backup_store"] = BackupStore.from_settings(settings, providers, ring)
     serve_metrics(settings.worker.metrics_address)
-    lanes = worker_lanes(settings.worker.concurrency or os.cpu_count() or 1, upkeep=upkeep)
-    asyncio.run(run_worker(url, lanes, context))
+    groups = worker_queue_groups(settings.worker.concurrency or os.cpu_count() or 1, maintenance=maintenance)
+    asyncio.run(run_worker(url, groups, context))

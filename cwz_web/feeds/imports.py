@@ -299,9 +299,9 @@ def begin_revision(db: Session, feed: Feed, *, wait: int = 0) -> int:
     )
     defer_once(
         db,
-        "runs.follow_feed",
+        "runs.start_auto_runs",
         queue=FEEDS_QUEUE,
-        queueing_lock=f"follow {feed.id}",
+        queueing_lock=f"auto runs {feed.id}",
         wait=wait,
         workspace_id=str(feed.workspace_id),
         feed_id=str(feed.id),

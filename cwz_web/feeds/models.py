@@ -211,7 +211,7 @@ class FeedSource(Base):
     Attributes:
         username: The user name for HTTP Basic authentication; "" for none.
         header: The name of the header that carries the secret; "" for none.
-        sealed: The encrypted password or header value.
+        encrypted_secret: The encrypted password or header value.
         cron: When to fetch the feed, in `time_zone` (schedules.py); None for only on request.
         next_at: When the feed is fetched next.
         digest: The SHA-256 of the last file, which shows with `etag` and `last_modified` whether the file has changed.
@@ -226,7 +226,7 @@ class FeedSource(Base):
     url: Mapped[str]
     username: Mapped[str] = mapped_column(default="")
     header: Mapped[str] = mapped_column(default="")
-    sealed: Mapped[bytes | None]
+    encrypted_secret: Mapped[bytes | None]
     cron: Mapped[str | None]
     time_zone: Mapped[str] = mapped_column(default="UTC", server_default="UTC")
     next_at: Mapped[datetime | None] = mapped_column(index=True)

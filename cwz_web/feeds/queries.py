@@ -107,13 +107,13 @@ def find_items(db: Session, feed: Feed, query: RowQuery, after: int = 0, limit: 
     step = SCAN_STEP if query.is_filter else limit
     while True:
         window = (
-            select(order.label("place"))
+            select(order.label("position"))
             .where(*in_order, order > page.next_after)
             .order_by(order)
             .limit(step)
             .subquery()
         )
-        last, scanned = db.execute(select(func.max(window.c.place), func.count()).select_from(window)).one()
+        last, scanned = db.execute(select(func.max(window.c.position), func.count()).select_from(window)).one()
         if not scanned:
             page.next_after = 0
             return page

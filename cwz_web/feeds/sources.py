@@ -150,23 +150,27 @@ def preview_source(fetcher: Fetcher, spec: SourceSpec, secret: str) -> tuple[Bin
 
 def set_secret(ring: KeyRing, source: FeedSource, secret: str) -> None:
     """Encrypt a source's secret, bound to its feed."""
-    source.sealed = ring.encrypt(secret, *_encryption_context(source.workspace_id, source.feed_id)) if secret else None
+    source.encrypted_secret = (
+        ring.encrypt(secret, *_encryption_context(source.workspace_id, source.feed_id)) if secret else None
+    )
 
 
 def reencrypt_source(ring: KeyRing, source: FeedSource) -> bool:
     """Re-encrypt a source's secret with the newest key. Returns whether it was needed. Raises DecryptionError."""
-    if source.sealed is None or ring.is_newest(source.sealed):
+    if source.encrypted_secret is None or ring.is_newest(source.encrypted_secret):
         return False
-    set_secret(ring, source, ring.decrypt(source.sealed, *_encryption_context(source.workspace_id, source.feed_id)))
+    set_secret(
+        ring, source, ring.decrypt(source.encrypted_secret, *_encryption_context(source.workspace_id, source.feed_id))
+    )
     return True
 
 
 def decrypt_secret(ring: KeyRing, source: FeedSource) -> str:
     """Return a source's secret. Raises FetchError if it cannot be decrypted."""
-    if source.sealed is None:
+    if source.encrypted_secret is None:
         return ""
     try:
-        return ring.decrypt(source.sealed, *_encryption_context(source.workspace_id, source.feed_id))
+        return ring.decrypt(source.encrypted_secret, *_encryption_context(source.workspace_id, source.feed_id))
     except DecryptionError:
         raise FetchError("The saved password of this feed cannot be decrypted; enter it again") from None
 

@@ -17,7 +17,7 @@ def enqueue_due(context: JobContext, timestamp: int) -> None:
     """Enqueue the feeds that are due, except those of read-only workspaces (whose plan is not paid)."""
     quotas = context.additional_context["quotas"]
     with context.additional_context["database"].transaction() as db:
-        for row in db.execute(text("SELECT workspace_id, feed_id FROM due_feeds()")).all():
+        for row in db.execute(text("SELECT workspace_id, feed_id FROM find_due_feeds()")).all():
             if quotas.of(row.workspace_id, find_plan_status(db, row.workspace_id)).is_read_only:
                 continue
             defer_once(

@@ -127,21 +127,21 @@ class ApiKeys:
         self._database = database
 
     def find(self, plain: str) -> ApiKeyIdentity | None:
-        """Return the owner of a key, or None if the key is unknown, expired or revoked. Records its use."""
+        """Return the identity of a key, or None if the key is unknown, expired or revoked. Records its use."""
         if not _key_pattern.match(plain):
             return None
         row = self._database.query_one(_FIND, {"digest": _digest(plain)})
         if row is None:
             return None
-        owner = _owner_from(row)
-        self._record_use(owner, row.last_used_at)
-        return owner
+        identity = _identity_from(row)
+        self._record_use(identity, row.last_used_at)
+        return identity
 
-    def _record_use(self, owner: ApiKeyIdentity, last_used_at: datetime | None) -> None:
+    def _record_use(self, identity: ApiKeyIdentity, last_used_at: datetime | None) -> None:
         now = datetime.now(UTC)
         if last_used_at is None or now - last_used_at > LAST_USED_PRECISION:
-            key = (ApiKey.workspace_id == owner.workspace_id, ApiKey.id == owner.key_id)
-            with self._database.transaction(owner.workspace_id) as db:
+            key = (ApiKey.workspace_id == identity.workspace_id, ApiKey.id == identity.key_id)
+            with self._database.transaction(identity.workspace_id) as db:
                 db.execute(update(ApiKey).where(*key).values(last_used_at=now))
 
 
@@ -159,7 +159,7 @@ def revoke_key(db: Session, key: ApiKey) -> None:
     )
 
 
-def _owner_from(row: Row[Any]) -> ApiKeyIdentity:
+def _identity_from(row: Row[Any]) -> ApiKeyIdentity:
     return ApiKeyIdentity(
         key_id=row.id,
         workspace_id=row.workspace_id,

@@ -15,7 +15,7 @@ class Template(WorkspaceOwned, Base):
     """A template. Its documents are in its versions; `version` is the published one.
 
     `connection_id` is the storage for its images; NULL for the workspace's default connection. `step` is the position
-    of its draft, 0 for none. `open_parameters` are the parameters that an unsigned URL may have; NULL if every URL
+    of its draft, 0 for none. `unsigned_parameters` are the parameters that an unsigned URL may have; NULL if every URL
     needs a signature. A deleted template is kept for a while, so that it can be restored.
     """
 
@@ -26,7 +26,7 @@ class Template(WorkspaceOwned, Base):
     version: Mapped[int]
     connection_id: Mapped[UUID | None]
     step: Mapped[int] = mapped_column(default=0, server_default="0")
-    open_parameters: Mapped[list[str] | None] = mapped_column(JSONB)
+    unsigned_parameters: Mapped[list[str] | None] = mapped_column(JSONB)
     deleted_at: Mapped[datetime | None]
 
     __table_args__ = (
@@ -156,7 +156,7 @@ class Usage(Base):
 
 
 class UsageDay(Base):
-    """Images that a workspace used on a day (UTC); maintained by the trigger `count_day`."""
+    """Images that a workspace used on a day (UTC); maintained by the trigger `update_daily_usage`."""
 
     __tablename__ = "usage_days"
 
@@ -176,6 +176,6 @@ class IdempotencyKey(Base):
     status: Mapped[int | None]
     headers: Mapped[list[Any] | None] = mapped_column(JSONB)
     body: Mapped[bytes | None]
-    begun_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
-    __table_args__ = (Index(None, "workspace_id", "begun_at"),)
+    __table_args__ = (Index(None, "workspace_id", "started_at"),)

@@ -38,7 +38,7 @@ class InvalidSignedUrlError(Exception):
 
 def valid_numbers(workspace: Workspace) -> range:
     """Return the numbers of a workspace's valid signing keys."""
-    return range(workspace.signing_oldest, workspace.signing_number + 1)
+    return range(workspace.oldest_signing_key_number, workspace.signing_key_number + 1)
 
 
 class SignedUrls:
@@ -76,7 +76,7 @@ class SignedUrls:
 
     def output_feed(self, workspace: Workspace, feed_id: UUID, template_id: UUID, column: str = "") -> str:
         """Return the URL of a feed with its images' URLs; valid until the newest signing key is retired."""
-        path, number = f"feeds/{workspace.id}/{feed_id}.csv", workspace.signing_number
+        path, number = f"feeds/{workspace.id}/{feed_id}.csv", workspace.signing_key_number
         parameters = {"template": str(template_id), KEY: str(number)} | ({"column": column} if column else {})
         key = self.key(workspace.id, number).encode()
         return self._url + _with_signature(key, path, parameters)

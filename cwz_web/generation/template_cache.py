@@ -31,16 +31,16 @@ class TemplateVersionState:
 
     Attributes:
         version: the published version.
-        open_parameters: the parameters that an unsigned URL may have; None where every URL needs a signature.
-        signing_numbers: the numbers of the workspace's valid signing keys.
+        unsigned_parameters: the parameters that an unsigned URL may have; None where every URL needs a signature.
+        signing_key_numbers: the numbers of the workspace's valid signing keys.
         connections: a digest of the workspace's storage connections.
     """
 
     template_id: UUID
     workspace_id: UUID
     version: int
-    open_parameters: tuple[str, ...] | None
-    signing_numbers: range
+    unsigned_parameters: tuple[str, ...] | None
+    signing_key_numbers: range
     connections: str
     plan_status: PlanStatus
 
@@ -112,8 +112,8 @@ def _state_from(row: Row[Any]) -> TemplateVersionState:
         template_id=row.template_id,
         workspace_id=row.workspace_id,
         version=row.version,
-        open_parameters=None if row.open_parameters is None else tuple(row.open_parameters),
-        signing_numbers=range(row.signing_oldest, row.signing_number + 1),
+        unsigned_parameters=None if row.unsigned_parameters is None else tuple(row.unsigned_parameters),
+        signing_key_numbers=range(row.oldest_signing_key_number, row.signing_key_number + 1),
         connections=row.connections or "",
         plan_status=PlanStatus(row.plan, row.unpaid, row.read_only),
     )

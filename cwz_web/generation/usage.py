@@ -30,7 +30,7 @@ from cwz_web.workspaces.models import Workspace
 WARNING_PERCENTAGES = (80, 100)
 READ_ONLY_MESSAGE = "This workspace is read-only until its plan is paid. An admin can pay under Billing."
 
-_FIND_USED = text("SELECT used, key_used FROM images_used(:month, :workspace, CAST(:key AS uuid))")
+_FIND_USED = text("SELECT used, key_used FROM find_image_usage(:month, :workspace, CAST(:key AS uuid))")
 # Only the counters that have room for the images are returned; unnest() keeps the order, in which rows are locked.
 _COUNT = text("""
     INSERT INTO usage AS u (workspace_id, subject_id, month, used)
@@ -38,7 +38,7 @@ _COUNT = text("""
     FROM unnest(CAST(:subjects AS uuid[])) AS subject
     ON CONFLICT (workspace_id, subject_id, month) DO UPDATE SET used = u.used + excluded.used
     WHERE u.used + excluded.used <= coalesce(
-        CASE WHEN u.subject_id = u.workspace_id THEN CAST(:cap AS bigint) ELSE CAST(:key_cap AS bigint) END,
+        CASE WHEN u.subject_id = u.workspace_id THEN CAST(:limit AS bigint) ELSE CAST(:key_limit AS bigint) END,
         9223372036854775807)
     RETURNING subject_id, used
 """)
@@ -53,29 +53,29 @@ class Quota:
     """What images count against: the quota of a workspace, and that of an API key.
 
     Attributes:
-        cap: images per month for the workspace; None for no limit.
+        limit: images per month for the workspace; None for no limit.
         url: the URL of the site, for the link in the email about a quota that is nearly used up.
-        key_cap: images per month for the key; None for no limit.
+        key_limit: images per month for the key; None for no limit.
         is_read_only: whether nothing may be rendered because the workspace's plan is unpaid.
     """
 
     workspace_id: UUID
-    cap: int | None = None
+    limit: int | None = None
     url: str = ""
     key_id: UUID | None = None
-    key_cap: int | None = None
+    key_limit: int | None = None
     is_read_only: bool = False
 
     @property
-    def is_capped(self) -> bool:
+    def is_limited(self) -> bool:
         """Whether there is any limit."""
-        return self.is_read_only or self.cap is not None or self.key_cap is not None
+        return self.is_read_only or self.limit is not None or self.key_limit is not None
 
     def counters(self) -> Iterable[tuple[UUID, int | None, str]]:
-        """Yield each counter's subject, its cap, and what the subject is, in the order of locking."""
-        yield self.workspace_id, self.cap, "workspace"
+        """Yield each counter's subject, its limit, and what the subject is, in the order of locking."""
+        yield self.workspace_id, self.limit, "workspace"
         if self.key_id is not None:
-            yield self.key_id, self.key_cap, "key"
+            yield self.key_id, self.key_limit, "key"
 
 
 @dataclass(frozen=True)
@@ -83,23 +83,23 @@ class Quotas:
     """The installation's quotas.
 
     Attributes:
-        cap: images per month for each workspace; None for no limit.
+        limit: images per month for each workspace; None for no limit.
         url: the URL of the site.
-        plans: images per month by plan, in place of `cap`; None where there are no plans.
+        plans: images per month by plan, in place of `limit`; None where there are no plans.
     """
 
-    cap: int | None = None
+    limit: int | None = None
     url: str = ""
     plans: Mapping[str, int | None] | None = None
 
     def of(self, workspace_id: UUID, plan_status: PlanStatus, key: ApiKeyIdentity | None = None) -> Quota:
         """Return the quota of a workspace, or of one of its API keys."""
-        quota = Quota(workspace_id, self.cap, self.url)
+        quota = Quota(workspace_id, self.limit, self.url)
         if self.plans is not None:
             # A plan that the operator has removed counts as the free one.
-            cap = self.plans[plan_status.plan if plan_status.plan in self.plans else FREE]
-            quota = replace(quota, cap=cap, is_read_only=plan_status.read_only)
-        return replace(quota, key_id=key.key_id, key_cap=key.images_per_month) if key else quota
+            limit = self.plans[plan_status.plan if plan_status.plan in self.plans else FREE]
+            quota = replace(quota, limit=limit, is_read_only=plan_status.read_only)
+        return replace(quota, key_id=key.key_id, key_limit=key.images_per_month) if key else quota
 
 
 def month_of(moment: datetime | None = None) -> date:
@@ -141,14 +141,14 @@ def check_writable(quota: Quota) -> None:
 def check_room(database: Database, quota: Quota) -> None:
     """Raise QuotaExceededError unless there is room for one more image. At most one query."""
     check_writable(quota)
-    if not quota.is_capped:
+    if not quota.is_limited:
         return
     values = {"month": month_of(), "workspace": quota.workspace_id, "key": quota.key_id}
     row = database.query_one(_FIND_USED, values)
     assert row is not None
-    for cap, used, subject in ((quota.cap, row.used, "workspace"), (quota.key_cap, row.key_used, "key")):
-        if cap is not None and (used or 0) >= cap:
-            raise _quota_exceeded(subject, cap)
+    for limit, used, subject in ((quota.limit, row.used, "workspace"), (quota.key_limit, row.key_used, "key")):
+        if limit is not None and (used or 0) >= limit:
+            raise _quota_exceeded(subject, limit)
 
 
 def count(db: Session, quota: Quota, images: int = 1) -> None:
@@ -158,18 +158,18 @@ def count(db: Session, quota: Quota, images: int = 1) -> None:
         QuotaExceededError: There is no room for all of them; the transaction must be rolled back.
     """
     check_writable(quota)
-    for _, cap, subject in quota.counters():
-        if cap is not None and images > cap:
-            raise _quota_exceeded(subject, cap)
+    for _, limit, subject in quota.counters():
+        if limit is not None and images > limit:
+            raise _quota_exceeded(subject, limit)
     values = {"workspace": quota.workspace_id, "month": month_of(), "images": images}
     values |= {"subjects": [subject_id for subject_id, _, _ in quota.counters()]}
-    values |= {"cap": quota.cap, "key_cap": quota.key_cap}
+    values |= {"limit": quota.limit, "key_limit": quota.key_limit}
     used = {row.subject_id: row.used for row in db.execute(_COUNT, values)}
-    for subject_id, cap, subject in quota.counters():
+    for subject_id, limit, subject in quota.counters():
         if subject_id not in used:
-            raise _quota_exceeded(subject, cap or 0)
-    if quota.cap is not None:
-        _warn(db, quota, used[quota.workspace_id] - images, used[quota.workspace_id], quota.cap)
+            raise _quota_exceeded(subject, limit or 0)
+    if quota.limit is not None:
+        _warn(db, quota, used[quota.workspace_id] - images, used[quota.workspace_id], quota.limit)
 
 
 def refund(db: Session, quota: Quota, images: int, month: date) -> None:
@@ -183,25 +183,25 @@ def _counter(workspace_id: UUID, subject_id: UUID, month: date) -> tuple[ColumnE
     return Usage.workspace_id == workspace_id, Usage.subject_id == subject_id, Usage.month == month
 
 
-def _quota_exceeded(subject: str, cap: int) -> QuotaExceededError:
+def _quota_exceeded(subject: str, limit: int) -> QuotaExceededError:
     QUOTA_EXCEEDED.labels(subject).inc()
-    return QuotaExceededError(f"This {subject}'s quota of {cap:,} images per month does not have enough images left")
+    return QuotaExceededError(f"This {subject}'s quota of {limit:,} images per month does not have enough images left")
 
 
-def _crossed(before: int, used: int, cap: int) -> list[int]:
+def _crossed(before: int, used: int, limit: int) -> list[int]:
     """Return the warning percentages that usage has just reached."""
-    return [percent for percent in WARNING_PERCENTAGES if before * 100 < percent * cap <= used * 100]
+    return [percent for percent in WARNING_PERCENTAGES if before * 100 < percent * limit <= used * 100]
 
 
-def _warn(db: Session, quota: Quota, before: int, used: int, cap: int) -> None:
-    for percent in _crossed(before, used, cap):
+def _warn(db: Session, quota: Quota, before: int, used: int, limit: int) -> None:
+    for percent in _crossed(before, used, limit):
         workspace = db.get_one(Workspace, quota.workspace_id)
-        paragraph = f"{workspace.name} has used {used:,} of its {cap:,} images this month."
+        paragraph = f"{workspace.name} has used {used:,} of its {limit:,} images this month."
         if percent == 100:
             paragraph += f" Rendering stops until {next_month(month_of()):%B %-d}."
         reason = f"You get this email because you are an admin of {workspace.name}."
         link = ("View usage", f"{quota.url}/w/{workspace.slug}/keys")
         subject = f"{workspace.name}: {percent} % of this month's images used"
-        payload = {"percent": percent, "used": used, "cap": cap, "month": month_of().isoformat()}
+        payload = {"percent": percent, "used": used, "limit": limit, "month": month_of().isoformat()}
         emit(db, quota.workspace_id, Event.QUOTA_REACHED, payload)
         email_admins(db, quota.workspace_id, EmailMessage(subject, (paragraph,), link, reason, Topic.USAGE))

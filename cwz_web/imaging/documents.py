@@ -15,12 +15,12 @@ from cwz_web.imaging.layers import (
     Anchor,
     AnyLayer,
     Color,
+    DocumentPart,
     FieldName,
     Fill,
     Layer,
     Length,
     Position,
-    Strict,
 )
 
 MAX_LAYERS = 100
@@ -38,7 +38,7 @@ def _check_opaque(value: Color | Any) -> Color | Any:
 OpaqueFill = Annotated[Fill, AfterValidator(_check_opaque)]
 
 
-class Canvas(Strict):
+class Canvas(DocumentPart):
     """The image's size, and the background below every layer."""
 
     width: Length
@@ -46,7 +46,7 @@ class Canvas(Strict):
     background: OpaqueFill = "#ffffff"
 
 
-class TemplateField(Strict):
+class TemplateField(DocumentPart):
     """An input of the template: a value that differs from image to image."""
 
     name: FieldName
@@ -55,7 +55,7 @@ class TemplateField(Strict):
     default: Annotated[str, Field(max_length=2000)] = ""
 
 
-class Override(Strict):
+class Override(DocumentPart):
     """How a layer differs in one size; None keeps the layer's own value."""
 
     x: Position | None = None
@@ -74,7 +74,7 @@ class Override(Strict):
         return {name: value for name, value in self if value is not None and name in names}
 
 
-class TemplateSize(Strict):
+class TemplateSize(DocumentPart):
     """Another canvas size of the template. It has the same layers; `overrides` changes them by name."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
@@ -84,7 +84,7 @@ class TemplateSize(Strict):
     overrides: dict[str, Override] = Field(default_factory=dict)
 
 
-class ImageTemplate(Strict):
+class ImageTemplate(DocumentPart):
     """A template: canvas, fields, layers and additional sizes."""
 
     version: Literal[3] = 3

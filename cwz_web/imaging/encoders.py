@@ -12,7 +12,7 @@ from pydantic import Field
 
 from cwz_web.imaging.compositing import Pixels
 from cwz_web.imaging.documents import DEFAULT_SIZE
-from cwz_web.imaging.layers import Strict
+from cwz_web.imaging.layers import DocumentPart
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_TRUECOLOR, PNG_UP = 2, 2
@@ -31,7 +31,7 @@ class Format(StrEnum):
         return f"image/{'jpeg' if self is Format.JPEG else self.value}"
 
 
-class Output(Strict):
+class Output(DocumentPart):
     """The size, file format and encoding options of an image.
 
     Attributes:

@@ -50,7 +50,7 @@ Anchor = Literal[
 ]  # fmt: skip
 
 
-class Strict(BaseModel):
+class DocumentPart(BaseModel):
     """A part of a document, which rejects unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_max_length=10_000)
@@ -67,14 +67,14 @@ class Strict(BaseModel):
 
 
 def _scaled(value: object, factor: int) -> object:
-    if isinstance(value, Strict):
+    if isinstance(value, DocumentPart):
         return value.scaled(factor)
     if isinstance(value, tuple):
         return tuple(_scaled(each, factor) for each in value)
     return value
 
 
-class Gradient(Strict):
+class Gradient(DocumentPart):
     """A gradient of two or three colors. A linear one has an `angle`: 0 runs to the right, 90 down."""
 
     type: Literal["linear", "radial"] = "linear"
@@ -91,21 +91,21 @@ Fill = Annotated[
 ]
 
 
-class Border(Strict):
+class Border(DocumentPart):
     """A line in one color along the inside of a layer's edge."""
 
     color: Color
     width: Annotated[float, Field(gt=0, le=200), PIXELS]
 
 
-class Stroke(Strict):
+class Stroke(DocumentPart):
     """A line in one color around the outside of letters."""
 
     color: Color
     width: Annotated[float, Field(gt=0, le=40), PIXELS]
 
 
-class Shadow(Strict):
+class Shadow(DocumentPart):
     """The shadow of a layer on the layers below. `blur` is the standard deviation of a Gaussian blur."""
 
     color: Color = "#00000066"
@@ -114,7 +114,7 @@ class Shadow(Strict):
     blur: Annotated[float, Field(ge=0, le=100), PIXELS] = 12
 
 
-class Condition(Strict):
+class Condition(DocumentPart):
     """A condition on a field. `more` and `less` compare numbers; they are false if a value is not a number."""
 
     field: FieldName
@@ -126,7 +126,7 @@ class Condition(Strict):
     model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
 
 
-class Layer(Strict):
+class Layer(DocumentPart):
     """What all layers have in common.
 
     (`x`, `y`) is the position of the box's anchor. The box rotates around its center. A hidden layer is never rendered;

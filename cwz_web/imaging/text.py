@@ -91,7 +91,7 @@ class _Style:
 
 
 @dataclass(frozen=True)
-class _Ink:
+class _RenderedGlyphs:
     """The visible pixels of a text.
 
     Attributes:
@@ -117,7 +117,7 @@ class _Ink:
         return max(round(last + 0.1), 0) + 1
 
 
-_NO_INK = _Ink(np.empty((0, 0), np.uint8), None, 0, 0)
+_NO_INK = _RenderedGlyphs(np.empty((0, 0), np.uint8), None, 0, 0)
 
 
 def render_text(layer: TextLayer, text: str, typeface: Typeface | None = None) -> RenderedText:
@@ -168,12 +168,12 @@ def _render_box(layer: TextLayer, x: int, y: int, width: int, height: int) -> tu
     return (render_box(x, y, width, height, layer.background, layer.radius, layer.border),)
 
 
-def _fit(layer: TextLayer, style: _Style, text: str) -> tuple[int, bool, _Ink]:
+def _fit(layer: TextLayer, style: _Style, text: str) -> tuple[int, bool, _RenderedGlyphs]:
     """Return the largest font size at which the text fits, whether the text is cut, and its ink."""
     height = layer.height - 2 * layer.padding
     smallest = min(layer.min_size or layer.size, layer.size)
 
-    def render_if_fits(text: str, size: int) -> _Ink | None:
+    def render_if_fits(text: str, size: int) -> _RenderedGlyphs | None:
         # A single line may be higher than its box.
         max_lines = max(min(layer.max_lines, int((height + 1) / style.line(size))), 1)
         if _min_lines(text, style, size) > max_lines:  # do not render what cannot fit: it could be huge
@@ -256,7 +256,7 @@ def _find_largest(low: int, high: int, attempt: Callable[[int], T | None]) -> tu
     return best
 
 
-def _render(text: str, style: _Style, size: float) -> _Ink:
+def _render(text: str, style: _Style, size: float) -> _RenderedGlyphs:
     """Render a text with Pango, wrapped at the style's width."""
     # Pango takes a line height above 1,024 as absolute, in 1,024ths of a point; at 72 dpi a point is a pixel.
     attributes = f'weight="{style.weight}" line_height="{round(style.line(size) * PANGO_SCALE)}"'
@@ -280,8 +280,8 @@ def _render(text: str, style: _Style, size: float) -> _Ink:
         return _NO_INK
     pixels, left, top = to_pixels(image), image.get("xoffset"), image.get("yoffset")
     if in_color:
-        return _Ink(pixels[..., 3].copy(), pixels, left, top)
-    return _Ink(pixels, None, left, top)
+        return _RenderedGlyphs(pixels[..., 3].copy(), pixels, left, top)
+    return _RenderedGlyphs(pixels, None, left, top)
 
 
 @lru_cache(maxsize=1024)  # metrics of fonts, independent of the text

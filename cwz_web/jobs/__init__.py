@@ -4,8 +4,8 @@ Tasks are declared in their domains (`runs/tasks.py`) with `@app.task`. A reques
 `app.configure_task(name, connection=raw_connection(db)).defer(...)`, so that a job exists exactly when its rows do.
 
 There are two kinds of worker processes: `cwz render-worker` runs `RENDER_QUEUE` with a database role
-that may only use that queue; `cwz worker` runs all other queues (`worker_lanes`). `tasks.py` rescues jobs of killed
-workers.
+that may only use that queue; `cwz worker` runs all other queues (`worker_queue_groups`). `tasks.py` rescues jobs of
+killed workers.
 """
 
 import asyncio
@@ -40,13 +40,13 @@ BILLING_QUEUE = "billing"
 SLACK_QUEUE = "slack"
 EXPORT_QUEUE = "exports"
 # Jobs that keep the database busy for long, so that feeds and emails do not wait for them.
-PREPARE_QUEUE = "runs"
+PREPARE_QUEUE = "run_preparation"
 PREPARE_CONCURRENCY = 2
 # Jobs that act as the owner of the tables: backups, and what belongs to them.
-UPKEEP_QUEUE = "upkeep"
+MAINTENANCE_QUEUE = "maintenance"
 WORK_QUEUES = (DEFAULT_QUEUE, FEEDS_QUEUE)
-# Jobs that wait for other servers have a lane of their own, so that a slow server delays no other job.
-IO_QUEUES = ("mail", "webhooks", BILLING_QUEUE, SLACK_QUEUE, EXPORT_QUEUE)
+# Jobs that wait for other servers have a group of their own, so that a slow server delays no other job.
+IO_QUEUES = ("email", "webhooks", BILLING_QUEUE, SLACK_QUEUE, EXPORT_QUEUE)
 IO_CONCURRENCY = 4
 
 POLL_SECONDS = 1.0
@@ -58,26 +58,26 @@ RETRY = RetryStrategy(max_attempts=12, exponential_wait=2)
 
 
 @dataclass(frozen=True)
-class Lane:
+class QueueGroup:
     """Queues that share a number of concurrent jobs."""
 
     queues: tuple[str, ...]
     concurrency: int
 
 
-def worker_lanes(concurrency: int, *, upkeep: bool) -> list[Lane]:
-    """Return the lanes of `cwz worker`.
+def worker_queue_groups(concurrency: int, *, maintenance: bool) -> list[QueueGroup]:
+    """Return the groups of `cwz worker`.
 
     Args:
         concurrency: how many jobs of `WORK_QUEUES` run at once.
-        upkeep: whether the process may act as the owner of the tables.
+        maintenance: whether the process may act as the owner of the tables.
     """
-    lanes = [
-        Lane(WORK_QUEUES, concurrency),
-        Lane(IO_QUEUES, IO_CONCURRENCY),
-        Lane((PREPARE_QUEUE,), PREPARE_CONCURRENCY),
+    groups = [
+        QueueGroup(WORK_QUEUES, concurrency),
+        QueueGroup(IO_QUEUES, IO_CONCURRENCY),
+        QueueGroup((PREPARE_QUEUE,), PREPARE_CONCURRENCY),
     ]
-    return [*lanes, Lane((UPKEEP_QUEUE,), 1)] if upkeep else lanes
+    return [*groups, QueueGroup((MAINTENANCE_QUEUE,), 1)] if maintenance else groups
 
 
 def defer_once(db: Session, task: str, *, queue: str, queueing_lock: str, wait: int = 0, **arguments: str) -> None:
@@ -136,13 +136,13 @@ class ScheduledRetry(BaseRetryStrategy):
 
 
 async def run_worker(
-    database_url: str, lanes: Iterable[Lane], context: Mapping[str, object], *, search_path: str = ""
+    database_url: str, groups: Iterable[QueueGroup], context: Mapping[str, object], *, search_path: str = ""
 ) -> None:
     """Run jobs until SIGINT or SIGTERM, then finish the running ones.
 
     Args:
         database_url: of a role that may use the queues.
-        lanes: the queues, and how many jobs of them run at once.
+        groups: the queues, and how many jobs of them run at once.
         context: what tasks find in `context.additional_context`.
         search_path: the schemas of Procrastinate's tables and functions; PostgreSQL's default unless given.
     """
@@ -161,14 +161,14 @@ async def run_worker(
             async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
                 watch = asyncio.create_task(_exit_without_database(connection))
                 try:
-                    async with asyncio.TaskGroup() as group:
+                    async with asyncio.TaskGroup() as tasks:
                         workers = [
-                            group.create_task(
+                            tasks.create_task(
                                 worker_app.run_worker_async(
-                                    queues=list(lane.queues), concurrency=lane.concurrency, **options
+                                    queues=list(group.queues), concurrency=group.concurrency, **options
                                 )
                             )
-                            for lane in lanes
+                            for group in groups
                         ]
                         for number in (signal.SIGINT, signal.SIGTERM):
                             asyncio.get_running_loop().add_signal_handler(number, _cancel_all, workers)
@@ -177,7 +177,7 @@ async def run_worker(
 
 
 def _cancel_all(tasks: list[asyncio.Task[None]]) -> None:
-    """Let workers finish their running jobs; cancelled once more, they stop immediately."""
+    """Let workers finish their running jobs; canceled once more, they stop immediately."""
     for task in tasks:
         task.cancel()
 

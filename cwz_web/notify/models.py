@@ -13,8 +13,8 @@ from cwz_web.db.base import Base, Timestamped, WorkspaceOwned
 class Webhook(WorkspaceOwned, Base):
     """A customer's endpoint that receives events.
 
-    Messages are signed with the secrets numbered `secret_oldest` to `secret_number`. `error_message` says why it was
-    disabled.
+    Messages are signed with the secrets numbered `oldest_secret_number` to `secret_number`. `error_message` says why
+    it was disabled.
     """
 
     __tablename__ = "webhooks"
@@ -24,7 +24,7 @@ class Webhook(WorkspaceOwned, Base):
     active: Mapped[bool] = mapped_column(default=True, server_default="true")
     error_message: Mapped[str | None]
     secret_number: Mapped[int] = mapped_column(default=1, server_default="1")
-    secret_oldest: Mapped[int] = mapped_column(default=1, server_default="1")
+    oldest_secret_number: Mapped[int] = mapped_column(default=1, server_default="1")
 
     @property
     def display_url(self) -> str:
@@ -34,7 +34,7 @@ class Webhook(WorkspaceOwned, Base):
     @property
     def secret_numbers(self) -> range:
         """The numbers of the secrets that messages are signed with."""
-        return range(self.secret_oldest, self.secret_number + 1)
+        return range(self.oldest_secret_number, self.secret_number + 1)
 
 
 class SlackLink(Timestamped, Base):
@@ -48,7 +48,7 @@ class SlackLink(Timestamped, Base):
     workspace_id: Mapped[UUID] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"), primary_key=True)
     team: Mapped[str]
     team_id: Mapped[str]
-    sealed: Mapped[bytes]
+    encrypted_token: Mapped[bytes]
     channel_id: Mapped[str | None]
     channel: Mapped[str | None]
     events: Mapped[list[str]] = mapped_column(JSONB)
@@ -75,18 +75,18 @@ class WebhookDelivery(WorkspaceOwned, Base):
 
     @property
     def state_label(self) -> str:
-        return {"pending": "Queued", "delivered": "Delivered", "dead": "Failed"}[self.state]
+        return {"pending": "Queued", "delivered": "Delivered", "failed": "Failed"}[self.state]
 
     @property
     def badge(self) -> str:
         """The CSS class of the state's badge."""
-        return {"pending": "live", "delivered": "good", "dead": "bad"}[self.state]
+        return {"pending": "info", "delivered": "success", "failed": "error"}[self.state]
 
     __table_args__ = (
         ForeignKeyConstraint(
             ["workspace_id", "webhook_id"], ["webhooks.workspace_id", "webhooks.id"], ondelete="CASCADE"
         ),
-        CheckConstraint("state IN ('pending', 'delivered', 'dead')", name="state"),
+        CheckConstraint("state IN ('pending', 'delivered', 'failed')", name="state"),
         Index("ix_webhook_deliveries_webhook", "workspace_id", "webhook_id", "id"),
         Index("ix_webhook_deliveries_created_at", "workspace_id", "created_at"),
     )

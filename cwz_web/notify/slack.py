@@ -174,7 +174,7 @@ def save_slack_link(
     if link.team_id != installed.team_id:
         link.channel_id = link.channel = None
     link.team_id, link.team, link.error_message = installed.team_id, installed.team, None
-    link.sealed = ring.encrypt(installed.token, "slack", str(workspace_id))
+    link.encrypted_token = ring.encrypt(installed.token, "slack", str(workspace_id))
     db.add(link)
     db.flush()
     return link
@@ -187,7 +187,7 @@ def decrypt_slack_token(link: SlackLink, ring: KeyRing) -> str:
         SlackRejectedError: No encryption key decrypts it.
     """
     try:
-        return ring.decrypt(link.sealed, "slack", str(link.workspace_id))
+        return ring.decrypt(link.encrypted_token, "slack", str(link.workspace_id))
     except DecryptionError:
         raise SlackRejectedError("not_authed") from None
 
@@ -198,10 +198,10 @@ def reencrypt_slack_link(link: SlackLink, ring: KeyRing) -> bool:
     Raises:
         DecryptionError: No encryption key decrypts it.
     """
-    if ring.is_newest(link.sealed):
+    if ring.is_newest(link.encrypted_token):
         return False
     context = ("slack", str(link.workspace_id))
-    link.sealed = ring.encrypt(ring.decrypt(link.sealed, *context), *context)
+    link.encrypted_token = ring.encrypt(ring.decrypt(link.encrypted_token, *context), *context)
     return True
 
 

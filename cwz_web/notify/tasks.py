@@ -19,7 +19,7 @@ from cwz_web.settings import Settings
 
 log = structlog.get_logger()
 
-QUEUE = "mail"
+QUEUE = "email"
 # A user waits for an email; rendering can wait a moment.
 PRIORITY = 10
 RETRY = LongRetry()
@@ -62,7 +62,7 @@ def send_email(context: JobContext, to: str, message: dict[str, Any]) -> None:
     context.additional_context["email_service"].send(to, EmailMessage.from_json(message))
 
 
-@app.task(name="notify.deliver", queue=WEBHOOKS_QUEUE, retry=ScheduledRetry(RETRY_DELAYS), pass_context=True)
+@app.task(name="notify.deliver_webhook", queue=WEBHOOKS_QUEUE, retry=ScheduledRetry(RETRY_DELAYS), pass_context=True)
 def deliver(context: JobContext, workspace_id: str, delivery_id: str) -> None:
     """Send a message to a webhook."""
     extra, last_try = context.additional_context, context.job.attempts >= len(RETRY_DELAYS)

@@ -36,7 +36,7 @@ MAX_WEBHOOKS = 20
 PAGE = 50
 GONE = 410
 DISABLED_BY_GONE = "The endpoint responded 410 Gone, so the webhook was disabled"
-_SIGNING = text("SELECT signing_oldest, signing_number FROM workspaces WHERE id = :workspace")
+_SIGNING = text("SELECT oldest_signing_key_number, signing_key_number FROM workspaces WHERE id = :workspace")
 
 
 class Event(StrEnum):
@@ -144,7 +144,7 @@ def list_deliveries(
 
 def rotate_secret(webhook: Webhook) -> None:
     """Add a secret; messages are signed with both until the old one is retired."""
-    webhook.secret_oldest, webhook.secret_number = webhook.secret_number, webhook.secret_number + 1
+    webhook.oldest_secret_number, webhook.secret_number = webhook.secret_number, webhook.secret_number + 1
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ class WebhookSender:
             delivery.attempts += 1
             delivery.status, delivery.last_response = status or None, outcome
             delivery.attempted_at = datetime.now(UTC)
-            delivery.state = "delivered" if delivered else "dead" if dead else "pending"
+            delivery.state = "delivered" if delivered else "failed" if dead else "pending"
             webhook = db.get(Webhook, (workspace_id, delivery.webhook_id)) if delivery.webhook_id else None
             if webhook is not None and status == GONE:
                 webhook.active, webhook.error_message = False, DISABLED_BY_GONE
@@ -223,6 +223,6 @@ class WebhookSender:
 
 
 def _enqueue(db: Session, workspace_id: UUID, deliveries: Iterable[UUID]) -> None:
-    task = app.configure_task("notify.deliver", queue=QUEUE, connection=raw_connection(db))
+    task = app.configure_task("notify.deliver_webhook", queue=QUEUE, connection=raw_connection(db))
     jobs: list[JSONDict] = [{"workspace_id": str(workspace_id), "delivery_id": str(each)} for each in deliveries]
     task.batch_defer(*jobs)

@@ -33,7 +33,7 @@ MAX_CLOCK_DIFFERENCE = timedelta(seconds=2)
 MAX_BACKUP_AGE = timedelta(hours=26)
 MAX_RESTORE_TEST_AGE = timedelta(days=8)
 NPM_PACKAGES = ("htmx.org", "lucide-static")
-PUBLIC_FIELDS = ("name", "address", "contact", "security_contact", "since", "law")
+PUBLIC_FIELDS = ("name", "address", "contact", "security_contact", "since", "governing_law")
 
 
 class Level(StrEnum):
@@ -187,11 +187,11 @@ def _check_encryption_keys(context: CheckContext) -> Iterator[Finding]:
     for workspace_id, connection_id in connections:
         with context.database.transaction(workspace_id, deleted=True) as db:
             connection = db.get(Connection, (workspace_id, connection_id))
-            if connection is None or connection.sealed is None:
+            if connection is None or connection.encrypted_credentials is None:
                 continue
             try:
-                context.ring.decrypt(connection.sealed, *connection.spec.context)
-                outdated += not context.ring.is_newest(connection.sealed)
+                context.ring.decrypt(connection.encrypted_credentials, *connection.spec.context)
+                outdated += not context.ring.is_newest(connection.encrypted_credentials)
             except DecryptionError:
                 undecryptable += 1
     if undecryptable:
@@ -274,7 +274,7 @@ def _check_proxy(context: CheckContext) -> Iterator[Finding]:
     if not context.is_development and not all(c.startswith("__Host-") and "secure" in c.lower() for c in cookies):
         yield _error("proxy", "Cookies lack __Host- or Secure. Check that the proxy does not change them")
     elif not context.is_development and "strict-transport-security" not in response.headers:
-        yield _error("proxy", "Strict-Transport-Security is missing. Check that the proxy does not remove it")
+        yield _error("proxy", "DocumentPart-Transport-Security is missing. Check that the proxy does not remove it")
     else:
         yield _ok("proxy", f"{url} responds as expected")
 
@@ -320,9 +320,9 @@ def _check_workers(context: CheckContext) -> Iterator[Finding]:
     with context.database.transaction() as db:
         workers, queues = health.count_workers(db), health.list_queues(db)
     if workers:
-        yield _ok("workers", f"{workers} worker lanes are live")
+        yield _ok("workers", f"{workers} queue consumers are active")
     else:
-        message = "No worker is live. Start `cwz worker`, and `cwz render-worker` to render runs"
+        message = "No worker is running. Start `cwz worker`, and `cwz render-worker` to render runs"
         yield Finding(context.production_error, "workers", message)
     for queue in queues:
         if queue.is_slow:

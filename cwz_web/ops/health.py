@@ -98,7 +98,7 @@ def list_queues(db: Session) -> list[QueueState]:
 
 
 def count_workers(db: Session) -> int:
-    """Return the number of live workers, as Procrastinate counts them: a process has one for each of its lanes."""
+    """Return the number of live workers, as Procrastinate counts them: a process has one for each of its groups."""
     return int(db.scalar(_WORKERS, {"stalled": STALLED_SECONDS}) or 0)
 
 
@@ -179,7 +179,9 @@ class _InstallationCollector:
             for queue in queues:
                 gauge.add_metric([queue.name], getattr(queue, attribute))
             yield gauge
-        yield GaugeMetricFamily("cwz_workers", "Live workers; a process counts once per lane.", count_workers(self._db))
+        yield GaugeMetricFamily(
+            "cwz_workers", "Live workers; a process counts once per group.", count_workers(self._db)
+        )
         newest = select(func.max(BackupRecord.created_at))
         verified = select(func.max(BackupRecord.verified_at)).where(BackupRecord.error_message.is_(None))
         for name, query, description in (

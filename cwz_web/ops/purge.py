@@ -52,14 +52,16 @@ def purge(database: Database, providers: ProviderRegistry, tombstone: Tombstone)
     Returns:
         Whether it was purged; False while a storage provider fails and the deadline has not passed.
     """
-    if tombstone.kind == "account":
+    if tombstone.type == "account":
         with database.transaction() as db:
             rows = execute_update(db, delete(Account).where(Account.id == tombstone.id))
             _mark_purged(db, tombstone.id, {"rows": {"accounts": rows}})
         return True
     with database.transaction(tombstone.id, deleted=True) as db:
         # Objects in storage of the operator's own, which has no customer credentials, are always deleted.
-        connections = [c.spec for c in list_connections(db, tombstone.id) if tombstone.with_images or not c.sealed]
+        connections = [
+            c.spec for c in list_connections(db, tombstone.id) if tombstone.with_images or not c.encrypted_credentials
+        ]
     objects, storage_errors = _delete_objects(providers, tombstone.id, connections)
     if storage_errors and datetime.now(UTC) < tombstone.deleted_at + PURGE_DEADLINE:
         log.warning("purge postponed", workspace=str(tombstone.id), storage_errors=storage_errors)

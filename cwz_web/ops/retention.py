@@ -51,7 +51,9 @@ class RetentionPolicy:
             usage=kept.usage_days,
             deleted=kept.deleted_row_days,
             exports=kept.export_days,
-            plan_history={name: plan.history for name, plan in settings.plan.items() if plan.history and has_plans},
+            plan_history={
+                name: plan.history_days for name, plan in settings.plan.items() if plan.history_days and has_plans
+            },
         )
 
     def history_days(self, plan: str) -> int:

@@ -1,10 +1,10 @@
-"""Jobs: backups, purges, retention and exports. Those that act as the owner of the tables use the upkeep queue."""
+"""Jobs: backups, purges, retention and exports. Those that act as the owner of the tables use the maintenance queue."""
 
 from uuid import UUID
 
 from procrastinate import JobContext, RetryStrategy
 
-from cwz_web.jobs import EXPORT_QUEUE, RETRY, UPKEEP_QUEUE, app
+from cwz_web.jobs import EXPORT_QUEUE, MAINTENANCE_QUEUE, RETRY, app
 from cwz_web.ops.backup_store import BackupStore
 from cwz_web.ops.exports import delete_expired_exports, run_export
 from cwz_web.ops.purge import purge_due
@@ -14,27 +14,27 @@ EXPORT_MAX_ATTEMPTS = 6
 
 
 @app.periodic(cron="7 2 * * *")
-@app.task(name="ops.back_up", queue=UPKEEP_QUEUE, queueing_lock="back_up", retry=RETRY, pass_context=True)
+@app.task(name="ops.back_up", queue=MAINTENANCE_QUEUE, queueing_lock="back_up", retry=RETRY, pass_context=True)
 def back_up(context: JobContext, timestamp: int) -> None:
     """Create the nightly backup."""
     _backup_store(context).back_up(context.additional_context["database"])
 
 
 @app.periodic(cron="37 4 * * 0")
-@app.task(name="ops.verify_backup", queue=UPKEEP_QUEUE, queueing_lock="verify_backup", pass_context=True)
+@app.task(name="ops.verify_backup", queue=MAINTENANCE_QUEUE, queueing_lock="verify_backup", pass_context=True)
 def verify_backup(context: JobContext, timestamp: int) -> None:
     """Restore the newest backup into a temporary server, once a week."""
     _backup_store(context).verify_newest(context.additional_context["database"])
 
 
-@app.task(name="ops.save_tombstones", queue=UPKEEP_QUEUE, retry=RETRY, pass_context=True)
+@app.task(name="ops.save_tombstones", queue=MAINTENANCE_QUEUE, retry=RETRY, pass_context=True)
 def save_tombstones(context: JobContext) -> None:
     """Write the tombstones beside the backups, after a deletion."""
     _backup_store(context).save_tombstones(context.additional_context["database"])
 
 
 @app.periodic(cron="19 * * * *")
-@app.task(name="ops.delete_old_backups", queue=UPKEEP_QUEUE, queueing_lock="delete_old_backups", pass_context=True)
+@app.task(name="ops.delete_old_backups", queue=MAINTENANCE_QUEUE, queueing_lock="delete_old_backups", pass_context=True)
 def delete_old_backups(context: JobContext, timestamp: int) -> None:
     """Delete backups that are too old, also when no new one was created."""
     _backup_store(context).delete_old()

@@ -30,7 +30,7 @@ class TombstoneRecord(BaseModel):
     model_config = ConfigDict(frozen=True, from_attributes=True)
 
     id: UUID
-    kind: str
+    type: str
     name: str
     with_images: bool
     deleted_at: datetime
@@ -75,7 +75,7 @@ def load_tombstones(owner_url: str, folder: Path, ring: KeyRing) -> list[Tombsto
 def apply_tombstones(database: Database, records: Sequence[TombstoneRecord]) -> int:
     """Add tombstones to a restored database.
 
-    What was purged is purged again at once. Other deletions may have been cancelled after the backup, so their grace
+    What was purged is purged again at once. Other deletions may have been canceled after the backup, so their grace
     period starts again.
 
     Returns:
@@ -104,7 +104,7 @@ def apply_tombstones(database: Database, records: Sequence[TombstoneRecord]) -> 
 
 def _exists(database: Database, record: TombstoneRecord) -> bool:
     """Return whether the database has the account or workspace of a tombstone."""
-    if record.kind == "account":
+    if record.type == "account":
         with database.transaction() as db:
             return db.get(Account, record.id) is not None
     with database.transaction(record.id, deleted=True) as db:

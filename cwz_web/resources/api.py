@@ -40,7 +40,7 @@ class ApiCollection(Resource):
         return self.item_class(self.request, self, name, row)
 
     def includes(self, row: Any) -> bool:
-        """Tell whether a row of the model belongs to this collection."""
+        """Return whether a row of the model belongs to this collection."""
         return not getattr(row, "deleted_at", None)
 
 
@@ -140,7 +140,7 @@ class ApiRunCollection(ApiCollection):
     model, item_class = Run, ApiRun
 
     def includes(self, row: Run) -> bool:
-        """Tell whether it is a run over a feed."""
+        """Return whether it is a run over a feed."""
         return row.feed_id is not None
 
 
@@ -148,7 +148,7 @@ class ApiImageRequestCollection(ApiCollection):
     model, item_class = Run, ApiImageRequest
 
     def includes(self, row: Run) -> bool:
-        """Tell whether it is a single image request: a run without a feed."""
+        """Return whether it is a single image request: a run without a feed."""
         return row.feed_id is None
 
 

@@ -96,7 +96,7 @@ class Root(Resource):
         return super().__getitem__(name)
 
     def is_operator(self) -> bool:
-        """Tell whether the user operates the installation.
+        """Return whether the user operates the installation.
 
         Operators are named in the .ini; they need a verified email and, outside development, a second factor.
         """

@@ -45,7 +45,7 @@ class WorkspaceItemCollection(Resource):
         return self.item_class(self.request, self, name, row)
 
     def includes(self, row: Any) -> bool:
-        """Tell whether a row of the model belongs to this collection."""
+        """Return whether a row of the model belongs to this collection."""
         return True
 
 
@@ -105,7 +105,7 @@ class RunCollection(WorkspaceItemCollection):
     model, item_class = Run, RunResource
 
     def includes(self, row: Run) -> bool:
-        """Tell whether it is a run over a feed; image requests are runs without one."""
+        """Return whether it is a run over a feed; image requests are runs without one."""
         return row.feed_id is not None
 
 

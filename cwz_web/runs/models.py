@@ -23,8 +23,8 @@ class Run(WorkspaceOwned, Base):
         error_message: why it could not be prepared; its items count as failed then.
         unchanged: how many of the `done` images were taken over from an earlier run.
         key_id: the API key that started it, and that its images count against.
-        counted_in: the month that its images count in (generation/usage.py).
-        cancelled_at: when it was cancelled; its pending items were left out and count as failed.
+        usage_month: the month that its images count in (generation/usage.py).
+        canceled_at: when it was canceled; its pending items were left out and count as failed.
         rendering_seconds: how long render workers took, in sum.
         webhook: a URL that is notified when the run finishes.
     """
@@ -44,8 +44,8 @@ class Run(WorkspaceOwned, Base):
     failed: Mapped[int] = mapped_column(default=0)
     unchanged: Mapped[int] = mapped_column(default=0, server_default="0")
     key_id: Mapped[UUID | None]
-    counted_in: Mapped[date] = mapped_column(default=month_of, server_default=text("date_trunc('month', now())::date"))
-    cancelled_at: Mapped[datetime | None]
+    usage_month: Mapped[date] = mapped_column(default=month_of, server_default=text("date_trunc('month', now())::date"))
+    canceled_at: Mapped[datetime | None]
     rendering_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
     webhook: Mapped[str | None]
     started_by: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))

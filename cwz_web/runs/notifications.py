@@ -1,4 +1,4 @@
-"""Notifications about a finished run, whether it was completed, cancelled, or could not be prepared."""
+"""Notifications about a finished run, whether it was completed, canceled, or could not be prepared."""
 
 from sqlalchemy.orm import Session
 

@@ -33,7 +33,7 @@ MAX_OUTPUTS = 12
 EARLIER_RUNS = 5
 # Writing this many items takes about half a second; the request does not wait for more.
 MAX_IN_REQUEST = 10_000
-CANCELLED = "The run was cancelled"
+RUN_CANCELED = "Not rendered (run canceled)"
 PREPARATION_FAILED = "The run could not be prepared"
 EMPTY_FEED = "This feed has no rows"
 UNCHANGED_FEED = "No rows of this feed have changed"
@@ -114,7 +114,7 @@ class EmptyFeedError(Exception):
 
 
 class RunEndedError(Exception):
-    """The run was cancelled while it was prepared, or another job has prepared it."""
+    """The run was canceled while it was prepared, or another job has prepared it."""
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,7 @@ def prepare_run(db: Session, run: Run, quota: Quota, since: int = -1) -> None:
     Raises:
         EmptyFeedError: there are no rows.
         QuotaExceededError: the quota does not allow so many images.
-        RunEndedError: the run was cancelled, or prepared by another job.
+        RunEndedError: the run was canceled, or prepared by another job.
     """
     inserted = None
     if db.scalar(select(RunItem.position).where(*_items(run)).limit(1)) is None:
@@ -269,7 +269,7 @@ def prepare_run(db: Session, run: Run, quota: Quota, since: int = -1) -> None:
         db.flush()
         notify_run_finished(db, run)
         return
-    run.counted_in = month_of()
+    run.usage_month = month_of()
     db.flush()
     count(db, quota, run.pending)
 
@@ -338,15 +338,15 @@ def retry_failed(db: Session, run: Run, quota: Quota | None = None) -> int:
         return 0
     if run.finished_at:
         run.failed, run.error_message, run.key_id, run.prepared = 0, None, quota.key_id, False
-        run.finished_at = run.cancelled_at = None
+        run.finished_at = run.canceled_at = None
         db.flush()
         _prepare_or_enqueue(db, run, quota)
         return failed
     chunks = set(db.scalars(_reopen(run).returning(RunItem.chunk)))
     run.failed = 0
     # All pending items count in one month: from now on in the current one.
-    refund(db, quota_of(run), pending, run.counted_in)
-    run.counted_in, run.key_id = month_of(), quota.key_id
+    refund(db, quota_of(run), pending, run.usage_month)
+    run.usage_month, run.key_id = month_of(), quota.key_id
     enqueue_chunks(db, run, sorted(chunks))
     count(db, quota, run.pending)
     return failed
@@ -360,16 +360,16 @@ def quota_of(run: Run) -> Quota:
 def cancel_run(db: Session, run: Run) -> int:
     """Cancel a run. Return how many items are left out; they count as failed, and can be retried.
 
-    Their rows are not changed, so that a run of any size is cancelled immediately.
+    Their rows are not changed, so that a run of any size is canceled immediately.
     """
     _lock(db, run)
     left_out = run.pending
     if left_out:
         if run.prepared:
-            refund(db, quota_of(run), left_out, run.counted_in)
+            refund(db, quota_of(run), left_out, run.usage_month)
             delete_chunks_later(db, run)
         run.failed += left_out
-        run.cancelled_at = run.finished_at = db.scalar(select(func.clock_timestamp()))
+        run.canceled_at = run.finished_at = db.scalar(select(func.clock_timestamp()))
         db.flush()
         notify_run_finished(db, run)
     return left_out
@@ -383,7 +383,7 @@ def _prepare_or_enqueue(db: Session, run: Run, quota: Quota, since: int = -1) ->
     check_writable(quota)
     # The task is named, not imported: its module imports this one. Small runs are prepared first.
     task = app.configure_task("runs.prepare", queue=PREPARE_QUEUE, connection=raw_connection(db), priority=-run.pending)
-    limits: JSONDict = {"cap": quota.cap, "key_cap": quota.key_cap, "url": quota.url}
+    limits: JSONDict = {"limit": quota.limit, "key_limit": quota.key_limit, "url": quota.url}
     task.defer(workspace_id=str(run.workspace_id), run_id=str(run.id), quota=limits)
 
 

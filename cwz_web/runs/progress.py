@@ -52,7 +52,7 @@ class RunState(StrEnum):
     RUNNING = "running"
     NOT_STARTED = "not-started"
     STOPPED = "stopped"
-    CANCELLED = "cancelled"
+    CANCELED = "canceled"
     FAILED = "failed"
     COMPLETED = "completed"
 
@@ -66,8 +66,8 @@ STATE_LABELS = {
     RunState.RUNNING: "Running",
     RunState.NOT_STARTED: "Failed to start",
     RunState.STOPPED: "Stopped",
-    RunState.CANCELLED: "Cancelled",
-    RunState.FAILED: "Images failed",
+    RunState.CANCELED: "Canceled",
+    RunState.FAILED: "Completed with errors",
     RunState.COMPLETED: "Completed",
 }
 
@@ -78,15 +78,15 @@ def state_of(run: Run) -> RunState:
         return RunState.RUNNING if run.prepared else RunState.PREPARING
     if run.error_message:
         return RunState.STOPPED if run.done else RunState.NOT_STARTED
-    if run.cancelled_at:
-        return RunState.CANCELLED
+    if run.canceled_at:
+        return RunState.CANCELED
     return RunState.FAILED if run.failed else RunState.COMPLETED
 
 
 def progress_of(run: Run) -> Progress:
     """Return a run's current progress, or the one that it ended with."""
     until = run.finished_at or datetime.now(UTC)
-    free = run.unchanged + (run.failed if run.cancelled_at or run.error_message else 0)
+    free = run.unchanged + (run.failed if run.canceled_at or run.error_message else 0)
     return Progress(run.total, run.done, run.failed, max((until - run.created_at).total_seconds(), 0.001), free)
 
 
@@ -103,10 +103,10 @@ def describe_run(run: Run) -> dict[str, Any]:
         "done": run.done,
         "failed": run.failed,
         "unchanged": run.unchanged,
-        "cancelled": run.cancelled_at is not None,
+        "canceled": run.canceled_at is not None,
         "error_message": run.error_message,
-        "begun_at": run.created_at,
-        "ended_at": run.finished_at,
+        "started_at": run.created_at,
+        "finished_at": run.finished_at,
     }
 
 
@@ -119,7 +119,7 @@ def results_after(
     except_error: str | None = None,
     limit: int = PAGE,
 ) -> list[tuple[RunItem, Image | None]]:
-    """Return a run's finished items, in order, with their images; of a cancelled run, its left out items as well.
+    """Return a run's finished items, in order, with their images; of a canceled run, its left out items as well.
 
     Args:
         db: a transaction in the workspace.
@@ -131,7 +131,7 @@ def results_after(
     """
     if not run.done + run.failed:
         return []  # the query would read all items of a large run
-    finished = ("done", "failed", "pending") if run.cancelled_at else ("done", "failed")
+    finished = ("done", "failed", "pending") if run.canceled_at else ("done", "failed")
     states = finished if state is None else (state,)
     query = (
         select(RunItem, Image)

@@ -40,9 +40,9 @@ _UPDATE_ITEMS = text("""
                 CAST(:errors AS text[])) AS result (position, image_id, warning, error)
     WHERE item.workspace_id = :workspace AND item.run_id = :run AND item.position = result.position
 """)
-# The run's lock is held while the items of lost chunks are failed, so only so many at once.
-MAX_LOST_ITEMS = 500
-LOST = "Rendering was retried for hours without success, then given up"
+# The run's lock is held while the items of orphaned chunks are failed, so only so many at once.
+MAX_ORPHANED_ITEMS = 500
+ORPHANED = "Rendering failed repeatedly. Retry the run"
 NO_IMAGE = "The image could not be rendered"
 OTHER_IMAGE = "The render worker reported an image that is not this row’s"
 
@@ -97,7 +97,7 @@ def apply_report(db: Session, report: Report, signed_urls: SignedUrls) -> None:
         return
     free = sum(item.is_free for item in finished)
     if free:
-        refund(db, quota_of(run), free, run.counted_in)
+        refund(db, quota_of(run), free, run.usage_month)
     run.done += sum(item.image is not None for item in finished)
     run.failed += sum(item.image is None for item in finished)
     run.rendering_seconds += report.seconds
@@ -107,7 +107,7 @@ def apply_report(db: Session, report: Report, signed_urls: SignedUrls) -> None:
     _notify(db, run, finished, signed_urls)
 
 
-def fail_lost_items(
+def fail_items_of_chunks(
     db: Session, workspace_id: UUID, run_id: UUID, chunks: Sequence[int], signed_urls: SignedUrls
 ) -> None:
     """Fail the pending items of chunks without a job, so that the run finishes and can be retried.
@@ -115,13 +115,15 @@ def fail_lost_items(
     Raises:
         RunNotFoundError: the run does not exist.
     """
-    lost = select(RunItem.position).where(
+    orphaned = select(RunItem.position).where(
         RunItem.workspace_id == workspace_id,
         RunItem.run_id == run_id,
         RunItem.chunk.in_(chunks),
         RunItem.state == "pending",
     )
-    results = tuple(ItemResult(position=position, error=LOST) for position in db.scalars(lost.limit(MAX_LOST_ITEMS)))
+    results = tuple(
+        ItemResult(position=position, error=ORPHANED) for position in db.scalars(orphaned.limit(MAX_ORPHANED_ITEMS))
+    )
     apply_report(db, Report(workspace_id=workspace_id, run_id=run_id, results=results), signed_urls)
 
 

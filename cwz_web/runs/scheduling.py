@@ -98,11 +98,11 @@ def requeue_chunk(db: Session, workspace_id: UUID, run_id: UUID, chunk: int) -> 
 
 def delete_chunks_later(db: Session, run: Run) -> None:
     """Let a job delete the queued chunks of a run; for a large run that takes too long for a request."""
-    task = app.configure_task("runs.drop_chunks", queue=PREPARE_QUEUE, connection=raw_connection(db))
+    task = app.configure_task("runs.delete_chunks", queue=PREPARE_QUEUE, connection=raw_connection(db))
     task.defer(workspace_id=str(run.workspace_id), run_id=str(run.id))
 
 
-def delete_chunks(db: Session, run: Run) -> None:
+def delete_queued_chunks(db: Session, run: Run) -> None:
     """Delete the queued chunks of a run, unless it has been resumed."""
     db.refresh(run, with_for_update=FOR_NO_KEY_UPDATE)
     if not run.is_rendering:

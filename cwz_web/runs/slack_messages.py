@@ -72,7 +72,7 @@ def post_event(
             return  # concerns this message only
         with database.transaction(workspace_id) as db:
             now = find_slack_link(db, workspace_id)
-            if now is not None and now.sealed == link.sealed:
+            if now is not None and now.encrypted_token == link.encrypted_token:
                 now.error_message = error.user_message
 
 

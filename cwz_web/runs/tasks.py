@@ -18,8 +18,8 @@ from cwz_web.runs.planning import (
     fail_unprepared_run,
     prepare_run,
 )
-from cwz_web.runs.reports import delete_old_messages, fail_lost_items
-from cwz_web.runs.scheduling import delete_chunks
+from cwz_web.runs.reports import delete_old_messages, fail_items_of_chunks
+from cwz_web.runs.scheduling import delete_queued_chunks
 
 log = structlog.get_logger()
 
@@ -35,25 +35,27 @@ def delete_messages(context: JobContext, timestamp: int) -> None:
 
 
 @app.periodic(cron="*/5 * * * *")
-@app.task(name="runs.fail_lost", queueing_lock="fail_lost", pass_context=True)
-def fail_lost(context: JobContext, timestamp: int) -> None:
+@app.task(name="runs.fail_orphaned_items", queueing_lock="fail_orphaned_items", pass_context=True)
+def fail_orphaned_items(context: JobContext, timestamp: int) -> None:
     """Fail what has no job any more, so that every run finishes."""
     extra = context.additional_context
     with extra["database"].transaction() as db:
-        lost = db.execute(text("SELECT workspace_id, run_id, array_agg(chunk) FROM lost_chunks() GROUP BY 1, 2")).all()
-    for workspace_id, run_id, chunks in lost:
+        orphaned = db.execute(
+            text("SELECT workspace_id, run_id, array_agg(chunk) FROM orphaned_chunks() GROUP BY 1, 2")
+        ).all()
+    for workspace_id, run_id, chunks in orphaned:
         log.error("chunks without a job", run=str(run_id), chunks=len(chunks))
         with extra["database"].transaction(workspace_id) as db:
-            fail_lost_items(db, workspace_id, run_id, chunks, extra["signed_urls"])
+            fail_items_of_chunks(db, workspace_id, run_id, chunks, extra["signed_urls"])
     with extra["database"].transaction() as db:
-        unprepared = db.execute(text("SELECT workspace_id, run_id FROM lost_runs()")).all()
+        unprepared = db.execute(text("SELECT workspace_id, run_id FROM orphaned_runs()")).all()
     for workspace_id, run_id in unprepared:
         log.error("unprepared run without a job", run=str(run_id))
         with extra["database"].transaction(workspace_id) as db:
             fail_unprepared_run(db, db.get_one(Run, (workspace_id, run_id)), PREPARATION_FAILED)
 
 
-@app.task(name="runs.follow_feed", queue=FEEDS_QUEUE, pass_context=True)
+@app.task(name="runs.start_auto_runs", queue=FEEDS_QUEUE, pass_context=True)
 def start_auto_runs(context: JobContext, workspace_id: str, feed_id: str) -> None:
     """Start the automatic runs of a feed whose rows have changed."""
     extra, workspace = context.additional_context, UUID(workspace_id)
@@ -80,10 +82,10 @@ def prepare(context: JobContext, workspace_id: str, run_id: str, quota: dict[str
             fail_unprepared_run(db, db.get_one(Run, key), error_message)
 
 
-@app.task(name="runs.drop_chunks", queue=PREPARE_QUEUE, retry=RETRY, pass_context=True)
-def drop_chunks(context: JobContext, workspace_id: str, run_id: str) -> None:
-    """Delete the queued chunks of a cancelled run."""
+@app.task(name="runs.delete_chunks", queue=PREPARE_QUEUE, retry=RETRY, pass_context=True)
+def delete_chunks(context: JobContext, workspace_id: str, run_id: str) -> None:
+    """Delete the queued chunks of a canceled run."""
     with context.additional_context["database"].transaction(UUID(workspace_id)) as db:
         run = db.get(Run, (UUID(workspace_id), UUID(run_id)))
         if run:
-            delete_chunks(db, run)
+            delete_queued_chunks(db, run)

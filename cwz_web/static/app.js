@@ -27,12 +27,12 @@ async function copy(button) {
 function fillKey(input) {
   for (const code of document.querySelectorAll(".example code")) {
     code.dataset.plain ??= code.textContent;
-    code.textContent = code.dataset.plain.replaceAll(input.dataset.keyPlace, input.value.trim() || input.dataset.keyPlace);
+    code.textContent = code.dataset.plain.replaceAll(input.dataset.keyPlaceholder, input.value.trim() || input.dataset.keyPlaceholder);
   }
 }
 
 document.addEventListener("input", (event) => {
-  if (event.target.matches("[data-key-place]")) fillKey(event.target);
+  if (event.target.matches("[data-key-placeholder]")) fillKey(event.target);
 });
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-theme-switch], [data-copy]");

@@ -2,7 +2,7 @@
 // list, undo by keys, and color pickers. Everything it does is typed into the page's own forms; without it they do all.
 "use strict";
 
-const STEP = 1, BIG_STEP = 10, SMALLEST = 4;
+const STEP = 1, BIG_STEP = 10, MIN_SIZE = 4;
 const field = (name) => document.querySelector(`.properties [name="${name}"]`);
 const number = (name) => Number(field(name).value) || 0;
 
@@ -10,36 +10,36 @@ function announce(element, type) {
   element.dispatchEvent(new Event(type, { bubbles: true }));
 }
 
-function place(box) {
+function setBox(box) {
   for (const [name, value] of Object.entries(box)) field(name).value = Math.round(value);
 }
 
 // Where the box begins, compared with the layer's anchor.
-function corner(width, height) {
+function anchorOffset(width, height) {
   const anchor = field("anchor").value;
-  const across = anchor.includes("left") ? 0 : anchor.includes("right") ? width : width / 2;
-  const down = anchor.includes("top") ? 0 : anchor.includes("bottom") ? height : height / 2;
-  return { across, down };
+  const dx = anchor.includes("left") ? 0 : anchor.includes("right") ? width : width / 2;
+  const dy = anchor.includes("top") ? 0 : anchor.includes("bottom") ? height : height / 2;
+  return { dx, dy };
 }
 
 function resized(start, dx, dy, handle) {
-  const width = Math.max(start.width + (handle[0] === "1" ? dx : -dx), SMALLEST);
-  const height = Math.max(start.height + (handle[1] === "1" ? dy : -dy), SMALLEST);
-  const before = corner(start.width, start.height), after = corner(width, height);
-  const left = start.x - before.across + (handle[0] === "1" ? 0 : start.width - width);
-  const top = start.y - before.down + (handle[1] === "1" ? 0 : start.height - height);
-  return { x: left + after.across, y: top + after.down, width, height };
+  const width = Math.max(start.width + (handle[0] === "1" ? dx : -dx), MIN_SIZE);
+  const height = Math.max(start.height + (handle[1] === "1" ? dy : -dy), MIN_SIZE);
+  const before = anchorOffset(start.width, start.height), after = anchorOffset(width, height);
+  const left = start.x - before.dx + (handle[0] === "1" ? 0 : start.width - width);
+  const top = start.y - before.dy + (handle[1] === "1" ? 0 : start.height - height);
+  return { x: left + after.dx, y: top + after.dy, width, height };
 }
 
 function read() {
   return { x: number("x"), y: number("y"), width: number("width"), height: number("height") };
 }
 
-function show(group, box) {
-  const { across, down } = corner(box.width, box.height);
-  const [left, top] = [box.x - across, box.y - down];
-  const chosen = group.querySelector(".chosen");
-  for (const [name, value] of Object.entries({ x: left, y: top, width: box.width, height: box.height })) chosen.setAttribute(name, value);
+function updateOverlay(group, box) {
+  const { dx, dy } = anchorOffset(box.width, box.height);
+  const [left, top] = [box.x - dx, box.y - dy];
+  const outline = group.querySelector(".selected");
+  for (const [name, value] of Object.entries({ x: left, y: top, width: box.width, height: box.height })) outline.setAttribute(name, value);
   for (const handle of group.querySelectorAll(".handle")) {
     const half = handle.getAttribute("width") / 2, [right, low] = handle.dataset.handle;
     handle.setAttribute("x", left + box.width * right - half);
@@ -53,7 +53,7 @@ function point(svg, event) {
 }
 
 document.addEventListener("pointerdown", (event) => {
-  const group = event.target.closest("#chosen[data-movable]");
+  const group = event.target.closest("#selected-layer[data-movable]");
   if (!group || event.button !== 0) return;
   event.preventDefault();
   group.focus();
@@ -67,8 +67,8 @@ document.addEventListener("pointerdown", (event) => {
     const dx = right * Math.cos(angle) - down * Math.sin(angle), dy = right * Math.sin(angle) + down * Math.cos(angle);
     const box = handle ? resized(start, dx, dy, handle) : { ...start, x: start.x + dx, y: start.y + dy };
     moved = true;
-    place(box);
-    show(group, box);
+    setBox(box);
+    updateOverlay(group, box);
     announce(field("x"), "input");
   }
 
@@ -91,13 +91,13 @@ function nudge(event, group) {
   const step = event.shiftKey ? BIG_STEP : STEP, start = read();
   const [dx, dy] = direction.map((part) => part * step);
   const box = event.altKey ? resized(start, dx, dy, "11") : { ...start, x: start.x + dx, y: start.y + dy };
-  place(box);
-  show(group, box);
+  setBox(box);
+  updateOverlay(group, box);
   announce(field("x"), "input");
 }
 
 document.addEventListener("keydown", (event) => {
-  const group = event.target.closest?.("#chosen[data-movable]");
+  const group = event.target.closest?.("#selected-layer[data-movable]");
   if (group) nudge(event, group);
   const typing = event.target.closest?.("input, textarea, select");
   if (typing || !(event.ctrlKey || event.metaKey)) return;
@@ -112,19 +112,19 @@ document.addEventListener("keydown", (event) => {
 let dragged = null;
 
 document.addEventListener("dragstart", (event) => {
-  dragged = event.target.closest?.("li[data-place]");
+  dragged = event.target.closest?.("li[data-index]");
   if (dragged) event.dataTransfer.effectAllowed = "move";
 });
 document.addEventListener("dragover", (event) => {
-  if (dragged && event.target.closest("li[data-place]")) event.preventDefault();
+  if (dragged && event.target.closest("li[data-index]")) event.preventDefault();
 });
 document.addEventListener("drop", (event) => {
-  const target = event.target.closest("li[data-place]");
+  const target = event.target.closest("li[data-index]");
   if (!dragged || !target || target === dragged) return;
   event.preventDefault();
-  const form = document.querySelector("form.dropped");
+  const form = document.querySelector("form.reorder-form");
   form.querySelector("[data-dragged]").value = dragged.querySelector("a span").textContent;
-  form.querySelector("[data-dropped]").value = target.dataset.place;
+  form.querySelector("[data-dropped]").value = target.dataset.index;
   form.requestSubmit();
 });
 document.addEventListener("dragend", () => { dragged = null; });

@@ -127,7 +127,7 @@ def update_connection(
         SecretsRequiredError: The settings change, but the secrets do not: the secrets must not be sent to another
             bucket than the one that they were entered for.
     """
-    if secrets is None and connection.sealed is not None and dict(settings) != connection.settings:
+    if secrets is None and connection.encrypted_credentials is not None and dict(settings) != connection.settings:
         raise SecretsRequiredError
     connection.name, connection.settings = name, dict(settings)
     if secrets is not None:
@@ -169,10 +169,10 @@ def delete_connection(db: Session, connection: Connection) -> None:
 
 def reencrypt_secrets(db: Session, connection: Connection, ring: KeyRing) -> bool:
     """Encrypt the secrets with the newest key. Return whether that changed anything."""
-    if connection.sealed is None or ring.is_newest(connection.sealed):
+    if connection.encrypted_credentials is None or ring.is_newest(connection.encrypted_credentials):
         return False
     context = connection.spec.context
-    connection.sealed = ring.encrypt(ring.decrypt(connection.sealed, *context), *context)
+    connection.encrypted_credentials = ring.encrypt(ring.decrypt(connection.encrypted_credentials, *context), *context)
     db.flush()
     return True
 
@@ -189,4 +189,4 @@ def upload_key(workspace_id: UUID, digest: str) -> str:
 
 def _encrypt(connection: Connection, ring: KeyRing, secrets: Mapping[str, str] | None) -> None:
     context = connection.spec.context
-    connection.sealed = ring.encrypt(json.dumps(dict(secrets)), *context) if secrets else None
+    connection.encrypted_credentials = ring.encrypt(json.dumps(dict(secrets)), *context) if secrets else None

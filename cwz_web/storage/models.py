@@ -33,7 +33,7 @@ class Connection(WorkspaceOwned, Base):
     name: Mapped[str]
     provider: Mapped[str]
     settings: Mapped[dict[str, Any]] = mapped_column(JSONB)
-    sealed: Mapped[bytes | None]
+    encrypted_credentials: Mapped[bytes | None]
     is_default: Mapped[bool]
     checked_at: Mapped[datetime | None]
     error_message: Mapped[str | None]
@@ -53,7 +53,7 @@ class Connection(WorkspaceOwned, Base):
             connection_id=self.id,
             provider=self.provider,
             settings=json.dumps(self.settings, sort_keys=True),
-            sealed=base64.b64encode(self.sealed or b"").decode(),
+            encrypted_credentials=base64.b64encode(self.encrypted_credentials or b"").decode(),
         )
 
 

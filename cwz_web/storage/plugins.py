@@ -46,7 +46,7 @@ class ConnectionSpec(BaseModel):
     connection_id: UUID
     provider: str
     settings: str  # JSON
-    sealed: str = ""  # the encrypted secrets, base64
+    encrypted_credentials: str = ""  # the encrypted secrets, base64
 
     @property
     def context(self) -> tuple[str, ...]:
@@ -183,12 +183,14 @@ class ProviderRegistry:
         return provider.hosts(settings, self._operator.get(provider.name, {}))
 
     def _decrypt(self, spec: ConnectionSpec) -> dict[str, str]:
-        if not spec.sealed:
+        if not spec.encrypted_credentials:
             return {}
         if self._ring is None:
             raise InvalidCredentialsError("This process has no keys to decrypt the secrets of connections")
         try:
-            secrets: dict[str, str] = json.loads(self._ring.decrypt(base64.b64decode(spec.sealed), *spec.context))
+            secrets: dict[str, str] = json.loads(
+                self._ring.decrypt(base64.b64decode(spec.encrypted_credentials), *spec.context)
+            )
         except DecryptionError as error:
             raise InvalidCredentialsError(
                 f"The secrets of this connection cannot be decrypted; enter them again ({error})"

@@ -36,7 +36,17 @@ from cwz_web.resources.application import AccountRoot, SessionCollection, Sessio
 from cwz_web.resources.base import parse_uuid
 from cwz_web.resources.permissions import Permission
 from cwz_web.security import set_session_cookie
-from cwz_web.web.forms import Email, FieldError, Filled, Form, Name, NewPassword, TypedPassword, empty_form, form_view
+from cwz_web.web.forms import (
+    Email,
+    FieldError,
+    Form,
+    Name,
+    NewPassword,
+    SubmittedForm,
+    TypedPassword,
+    empty_form,
+    form_view,
+)
 from cwz_web.web.request import Request
 from cwz_web.workspaces.account_deletion import WorkspaceOutcome, workspace_outcomes
 from cwz_web.workspaces.export import export_account
@@ -107,7 +117,11 @@ class DeleteForm(Form):
 
 
 AccountPageForm: TypeAlias = (
-    Filled[ProfileForm] | Filled[MailsForm] | Filled[PasswordForm] | Filled[NewAddressForm] | Filled[Form]
+    SubmittedForm[ProfileForm]
+    | SubmittedForm[MailsForm]
+    | SubmittedForm[PasswordForm]
+    | SubmittedForm[NewAddressForm]
+    | SubmittedForm[Form]
 )
 
 
@@ -149,7 +163,7 @@ class AccountPage:
 class ProvePage:
     """The view model of account/prove.jinja2."""
 
-    form: Filled[ProofForm]
+    form: SubmittedForm[ProofForm]
     has_password: bool
 
 
@@ -162,7 +176,7 @@ class DeletePage:
         outcomes: The effect on each of the user's workspaces.
     """
 
-    form: Filled[DeleteForm]
+    form: SubmittedForm[DeleteForm]
     email: str
     has_password: bool
     delete_at: datetime | None
@@ -181,18 +195,20 @@ def _account_page(context: AccountRoot, request: Request, form: AccountPageForm)
         sessions=list_sessions(request.db, account.id),
         has_google=request.services.google is not None,
         identities=list_identities(request.db, account),
-        topics=[TopicChoice(topic, label, topic not in account.muted) for topic, label in TOPIC_LABELS.items()],
+        topics=[
+            TopicChoice(topic, label, topic not in account.unsubscribed_topics) for topic, label in TOPIC_LABELS.items()
+        ],
         codes_left=count_recovery_codes(request.db, account),
         is_operator=request.root.is_operator(),
         notice=NOTICES.get(request.GET.get("done", "")),
     )
 
 
-def _prove_page(context: AccountRoot, request: Request, form: Filled[ProofForm]) -> ProvePage:
+def _prove_page(context: AccountRoot, request: Request, form: SubmittedForm[ProofForm]) -> ProvePage:
     return ProvePage(form, has_password=request.user.account.password_hash is not None)
 
 
-def _delete_page(context: AccountRoot, request: Request, form: Filled[DeleteForm]) -> DeletePage:
+def _delete_page(context: AccountRoot, request: Request, form: SubmittedForm[DeleteForm]) -> DeletePage:
     account = request.user.account
     return DeletePage(
         form=form,
@@ -221,7 +237,7 @@ def change_profile(context: AccountRoot, request: Request, form: ProfileForm) ->
 @form_view(MailsForm, _account_page, context=AccountRoot, name="mails", renderer=PAGE, permission=Permission.SIGNED_IN)
 def choose_mails(context: AccountRoot, request: Request, form: MailsForm) -> Response:
     """Choose email notifications."""
-    request.user.account.muted = [topic.value for topic in Topic if not getattr(form, topic)]
+    request.user.account.unsubscribed_topics = [topic.value for topic in Topic if not getattr(form, topic)]
     return HTTPSeeOther("/account?done=mails#mails")
 
 

@@ -12,7 +12,7 @@ from pyramid.view import view_config
 
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import WorkspaceResource
-from cwz_web.web.forms import Filled, Form, read_form
+from cwz_web.web.forms import Form, SubmittedForm, read_form
 from cwz_web.web.request import Request
 from cwz_web.web.urls import after_position
 from cwz_web.workspaces.audit import (
@@ -50,7 +50,7 @@ class EntryRow:
     action: str
     target: str
     details: str
-    address: str
+    ip_address: str
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class AuditPage:
         broken: The number of the first entry that breaks the chain, or None.
     """
 
-    form: Filled[FilterForm]
+    form: SubmittedForm[FilterForm]
     entries: list[EntryRow]
     actions: list[tuple[str, str]]
     query: str
@@ -120,7 +120,7 @@ def audit_csv(context: WorkspaceResource, request: Request) -> Response:
     return response
 
 
-def _filters(form: Filled[FilterForm]) -> AuditFilter:
+def _filters(form: SubmittedForm[FilterForm]) -> AuditFilter:
     return AuditFilter(**form.value.model_dump()) if form.value else AuditFilter()
 
 
@@ -132,7 +132,7 @@ def _row(entry: AuditEntry) -> EntryRow:
         _label(entry.action),
         entry.target,
         _format_details(entry.details),
-        entry.address,
+        entry.ip_address,
     )
 
 

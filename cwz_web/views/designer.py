@@ -39,7 +39,7 @@ from cwz_web.storage.uploads import Uploads
 from cwz_web.views.previews import sample_values, uploads_of
 from cwz_web.web.design_forms import InvalidDesignError, Selection, change_design, parse_selection
 from cwz_web.web.forms import CSRF_FIELD, Form, find_repeated_fields, read_form
-from cwz_web.web.layer_forms import Group, is_open, list_groups, serialize_layer
+from cwz_web.web.layer_forms import FieldGroup, is_open, list_groups, serialize_layer
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 
@@ -65,7 +65,7 @@ class LayerRow:
 class OpenGroup:
     """A group of form fields and whether it is shown open."""
 
-    group: Group
+    group: FieldGroup
     is_open: bool
 
 

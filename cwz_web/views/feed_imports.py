@@ -35,8 +35,8 @@ from cwz_web.resources.workspace import FeedCollection, FeedResource
 from cwz_web.spreadsheets import csv_line
 from cwz_web.web.forms import (
     FieldError,
-    Filled,
     Form,
+    SubmittedForm,
     empty_form,
     error_messages,
     find_repeated_fields,
@@ -71,7 +71,7 @@ class ImportNumberForm(Form):
 class UploadPage:
     """Values of feeds/new.jinja2."""
 
-    form: Filled[UploadForm]
+    form: SubmittedForm[UploadForm]
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class ColumnsPage:
     """
 
     feed: Feed
-    form: Filled[Any]
+    form: SubmittedForm[Any]
     title: str
     introduction: str
     submit_label: str
@@ -145,7 +145,7 @@ class InvalidRowsPage:
     next_after: int | None
 
 
-def _upload_page(context: FeedCollection, request: Request, form: Filled[UploadForm]) -> UploadPage:
+def _upload_page(context: FeedCollection, request: Request, form: SubmittedForm[UploadForm]) -> UploadPage:
     return UploadPage(form)
 
 
@@ -215,7 +215,7 @@ def save_columns(context: FeedResource, request: Request) -> Response | ColumnsP
     schema, errors = _posted_schema(request)  # no form_view: the number of fields depends on the file
     if schema is None:
         request.response.status = 422
-        return _columns_page(request, feed, Filled(None, errors, dict(request.POST)))
+        return _columns_page(request, feed, SubmittedForm(None, errors, dict(request.POST)))
     feed.schema = schema.model_dump(mode="json")
     newest = newest_import_with_file(request.db, feed)
     if newest is not None:
@@ -307,7 +307,7 @@ def progress_of_import(record: FeedImport | None) -> ImportProgress | None:
     return ImportProgress(status, "Waiting for a worker" if seconds > WAITING_AFTER else "", None)
 
 
-def _columns_page(request: Request, feed: Feed, form: Filled[Any]) -> ColumnsPage:
+def _columns_page(request: Request, feed: Feed, form: SubmittedForm[Any]) -> ColumnsPage:
     newest = newest_import_with_file(request.db, feed)
     file = open_file_start(request.db, newest) if newest else None
     sample = read_sample(file, SAMPLE_ROWS) if file else _table_of_feed(request, feed)
@@ -345,7 +345,7 @@ def _columns_introduction(feed: Feed, newest: FeedImport | None) -> str:
     return "Changes apply to the next file."
 
 
-def _column_row(number: int, source: str, schema: FeedSchema, sample: Table, form: Filled[Any]) -> ColumnRow:
+def _column_row(number: int, source: str, schema: FeedSchema, sample: Table, form: SubmittedForm[Any]) -> ColumnRow:
     """Return a column with the submitted values, or with those of the schema before the form is submitted."""
     column, typed = schema.columns[source], form.typed
     values = [row.get(source) or "–" for row in sample.rows[:PREVIEW_ROWS]]

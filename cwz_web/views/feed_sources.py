@@ -31,7 +31,7 @@ from cwz_web.net.client import FetchError
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedCollection, FeedResource
 from cwz_web.views.feed_imports import PREVIEW_ROWS
-from cwz_web.web.forms import FieldError, Filled, Form, Name, Printable, empty_form, error_messages, form_view
+from cwz_web.web.forms import FieldError, Form, Name, Printable, SubmittedForm, empty_form, error_messages, form_view
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 from cwz_web.workspaces.audit import record
@@ -106,7 +106,7 @@ class Preview:
 class ConnectPage:
     """Values of feeds/connect.jinja2."""
 
-    form: Filled[SourceForm]
+    form: SubmittedForm[SourceForm]
     schedule: ScheduleChoices
     preview: Preview | None
 
@@ -116,21 +116,21 @@ class SchedulePage:
     """Values of feeds/schedule.jinja2."""
 
     feed: Feed
-    form: Filled[ScheduleForm]
+    form: SubmittedForm[ScheduleForm]
     schedule: ScheduleChoices
     has_secret: bool
 
 
 def _connect_page(
-    context: FeedCollection, request: Request, form: Filled[SourceForm], sample: Table | None = None
+    context: FeedCollection, request: Request, form: SubmittedForm[SourceForm], sample: Table | None = None
 ) -> ConnectPage:
     return ConnectPage(form, _choices(Schedule(Frequency.DAILY), "UTC"), _preview(sample) if sample else None)
 
 
-def _schedule_page(context: FeedResource, request: Request, form: Filled[ScheduleForm]) -> SchedulePage:
+def _schedule_page(context: FeedResource, request: Request, form: SubmittedForm[ScheduleForm]) -> SchedulePage:
     source = _source_of(context.row, request)
     choices = _choices(schedule_of(source.cron), source.time_zone)
-    return SchedulePage(context.row, form, choices, source.sealed is not None)
+    return SchedulePage(context.row, form, choices, source.encrypted_secret is not None)
 
 
 @view_config(
@@ -167,7 +167,7 @@ def connect_source(context: FeedCollection, request: Request, form: SourceForm) 
         raise FieldError("url", str(error)) from None
     if form.do == "test":
         typed = {name: value for name, value in request.POST.items() if isinstance(value, str)}
-        return _connect_page(context, request, Filled(form, {}, typed), sample)
+        return _connect_page(context, request, SubmittedForm(form, {}, typed), sample)
     return HTTPSeeOther(request.path_in("feeds", _create_connected_feed(request, form, spec, file), "columns"))
 
 

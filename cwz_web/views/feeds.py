@@ -41,17 +41,17 @@ from cwz_web.runs.models import AutoRun
 from cwz_web.runs.progress import images_of_row
 from cwz_web.views.feed_imports import NO_FILE, ImportProgress, progress_of_import, uploaded_file
 from cwz_web.views.images import ImageLink, image_links
-from cwz_web.web.forms import FieldError, Filled, Form, Name, empty_form, form_view, read_form
+from cwz_web.web.forms import FieldError, Form, Name, SubmittedForm, empty_form, form_view, read_form
 from cwz_web.web.request import Request
 from cwz_web.web.urls import after_position
 
 # The choice that searches the start of the key, which uses an index. No column has this name.
 KEY_COLUMN = " key"
 IMPORT_STATE_COLORS = {
-    ImportState.APPLIED: "good",
-    ImportState.QUEUED: "live",
-    ImportState.NEEDS_REVIEW: "bad",
-    ImportState.FAILED: "bad",
+    ImportState.APPLIED: "success",
+    ImportState.QUEUED: "info",
+    ImportState.NEEDS_REVIEW: "error",
+    ImportState.FAILED: "error",
 }
 LINK_TYPES = (ColumnType.URL, ColumnType.IMAGE)
 
@@ -139,7 +139,7 @@ class ImportRow:
 class FeedPage(RowsPage):
     """Values of feeds/show.jinja2."""
 
-    form: Filled[Any]
+    form: SubmittedForm[Any]
     headers: list[ColumnHeader]
     search_columns: dict[str, str]
     searched_column: str
@@ -228,7 +228,7 @@ def show_row(context: FeedResource, request: Request) -> RowDetailPage:
     )
 
 
-def feed_page(context: FeedResource, request: Request, form: Filled[Any]) -> FeedPage:
+def feed_page(context: FeedResource, request: Request, form: SubmittedForm[Any]) -> FeedPage:
     """Return the view model of a feed's page; a form on it shows its errors."""
     feed = context.row
     imports = list_imports(request.db, feed)
@@ -303,7 +303,7 @@ def stop_auto_run_of_feed(context: FeedResource, request: Request) -> Response:
     if auto is None:
         raise HTTPUnprocessableEntity("This template is not rendered automatically for the feed")
     stop_auto_run(request.db, auto)
-    request.audit("feed.auto_run_off", context.row.name, template=str(auto.template_id))
+    request.audit("auto_run.disable", context.row.name, template=str(auto.template_id))
     return HTTPSeeOther(request.path_in("feeds", context.row.id))
 
 

@@ -16,7 +16,7 @@ from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FontCollection, FontResource
 from cwz_web.storage.connections import get_default_connection, upload_key
 from cwz_web.storage.contract import StorageError
-from cwz_web.web.forms import Filled, empty_form
+from cwz_web.web.forms import SubmittedForm, empty_form
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 from cwz_web.workspaces.audit import record
@@ -26,7 +26,7 @@ from cwz_web.workspaces.audit import record
 class FontsPage:
     """The view model of fonts.jinja2."""
 
-    form: Filled[Any]
+    form: SubmittedForm[Any]
     uploaded: list[Font]
     built_in: list[str]
 
@@ -71,6 +71,6 @@ def remove_font(context: FontResource, request: Request) -> Response:
     return HTTPSeeOther(request.path_in("fonts"))
 
 
-def _page(request: Request, form: Filled[Any]) -> FontsPage:
+def _page(request: Request, form: SubmittedForm[Any]) -> FontsPage:
     fonts = list_fonts(request.db, request.workspace.workspace_id)
     return FontsPage(form=form, uploaded=fonts, built_in=sorted(FAMILIES))

@@ -52,7 +52,7 @@ class OverviewPage:
 @view_config(context=Root, name="favicon.ico", request_method="GET", permission=NO_PERMISSION_REQUIRED)
 def favicon(context: Root, request: Request) -> Response:
     """Redirect browsers that show an image on its own to the icon."""
-    return HTTPSeeOther(f"{static_path()}/own/icon.svg")
+    return HTTPSeeOther(f"{static_path()}/app/icon.svg")
 
 
 @view_config(context=WorkspaceResource, request_method="GET", renderer="overview.jinja2", permission=Permission.VIEW)

@@ -19,7 +19,7 @@ from cwz_web.generation.templates import find_template, list_templates
 from cwz_web.generation.usage import month_of, next_month, usage_by_subject
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import KeyCollection, KeyResource
-from cwz_web.web.forms import FieldError, Filled, Form, empty_form, form_view, read_form
+from cwz_web.web.forms import FieldError, Form, SubmittedForm, empty_form, form_view, read_form
 from cwz_web.web.request import Request
 from cwz_web.workspaces.models import Workspace
 
@@ -96,7 +96,7 @@ class KeyRow:
 class ApiPage:
     """What keys.jinja2 shows. `new_key` is a key that was just created, shown this once."""
 
-    form: Filled[KeyForm]
+    form: SubmittedForm[KeyForm]
     scopes: list[ScopeOption]
     keys: list[KeyRow]
     templates: list[Template]
@@ -104,13 +104,13 @@ class ApiPage:
     example_feed: str
     example_template: str
     used: int
-    cap: int | None
+    limit: int | None
     resets_on: date
     signing_keys: dict[int, str]
     new_key: str | None = None
 
 
-def _page(context: KeyCollection | KeyResource, request: Request, form: Filled[KeyForm]) -> ApiPage:
+def _page(context: KeyCollection | KeyResource, request: Request, form: SubmittedForm[KeyForm]) -> ApiPage:
     workspace_id, services = request.workspace.workspace_id, request.services
     templates = list_templates(request.db, workspace_id)
     feeds = list_feeds(request.db, workspace_id, limit=1)
@@ -125,7 +125,7 @@ def _page(context: KeyCollection | KeyResource, request: Request, form: Filled[K
         example_feed=str(feeds[0].id) if feeds else "$FEED",
         example_template=templates[0].slug if templates else "my-template",
         used=used.get(workspace_id, 0),
-        cap=services.quotas.of(workspace_id, request.workspace.plan_status).cap,
+        limit=services.quotas.of(workspace_id, request.workspace.plan_status).limit,
         resets_on=next_month(month_of()),
         signing_keys={n: services.signed_urls.key(workspace_id, n) for n in valid_numbers(workspace)},
     )
@@ -168,10 +168,10 @@ def change_signing_keys(context: KeyCollection, request: Request) -> Response:
         raise HTTPUnprocessableEntity("Choose what to do with the signing keys")
     workspace = request.db.get_one(Workspace, request.workspace.workspace_id, with_for_update=True)
     if form.value.do == "rotate":
-        workspace.signing_number += 1
+        workspace.signing_key_number += 1
     else:
-        workspace.signing_oldest = workspace.signing_number
-    request.audit(f"signing.{form.value.do}", f"signing key {workspace.signing_number}")
+        workspace.oldest_signing_key_number = workspace.signing_key_number
+    request.audit(f"signing.{form.value.do}", f"signing key {workspace.signing_key_number}")
     return HTTPSeeOther(f"{request.path_in('keys')}#signing")
 
 
@@ -187,7 +187,7 @@ def _field_of(scope: Scope) -> str:
     return scope.replace(".", "_")
 
 
-def _scope_option(scope: Scope, form: Filled[KeyForm]) -> ScopeOption:
+def _scope_option(scope: Scope, form: SubmittedForm[KeyForm]) -> ScopeOption:
     field = _field_of(scope)
     is_checked = field in form.typed if form.typed else scope is Scope.GENERATE
     return ScopeOption(field, SCOPE_LABELS[scope], is_checked)

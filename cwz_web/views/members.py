@@ -14,7 +14,7 @@ from cwz_web.billing.plans import PlanLimit, PlanLimitError, check_plan_limit
 from cwz_web.resources.application import Root
 from cwz_web.resources.permissions import PERMISSION_LABELS, ROLE_PERMISSIONS, Permission
 from cwz_web.resources.workspace import InvitationResource, MemberCollection, MemberResource
-from cwz_web.web.forms import Email, FieldError, Filled, Form, empty_form, form_view
+from cwz_web.web.forms import Email, FieldError, Form, SubmittedForm, empty_form, form_view
 from cwz_web.web.request import Request
 from cwz_web.workspaces.audit import record
 from cwz_web.workspaces.invitations import (
@@ -60,7 +60,7 @@ class AcceptForm(Form):
     token: str = ""
 
 
-MemberPageForm: TypeAlias = Filled[InviteForm] | Filled[RoleForm] | Filled[Form]
+MemberPageForm: TypeAlias = SubmittedForm[InviteForm] | SubmittedForm[RoleForm] | SubmittedForm[Form]
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class MemberPage:
 class LeavePage:
     """The view model of leave.jinja2."""
 
-    form: Filled[Form]
+    form: SubmittedForm[Form]
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class InvitationPage:
         is_for_user: Whether the invitation is for that address.
     """
 
-    form: Filled[AcceptForm]
+    form: SubmittedForm[AcceptForm]
     token: str
     invitation: Invitation | None
     invited_to: Workspace | None
@@ -119,11 +119,11 @@ def _member_page(context: MemberCollection | MemberResource, request: Request, f
     )
 
 
-def _leave_page(context: MemberCollection, request: Request, form: Filled[Form]) -> LeavePage:
+def _leave_page(context: MemberCollection, request: Request, form: SubmittedForm[Form]) -> LeavePage:
     return LeavePage(form)
 
 
-def _invitation_page(context: Root, request: Request, form: Filled[AcceptForm]) -> InvitationPage:
+def _invitation_page(context: Root, request: Request, form: SubmittedForm[AcceptForm]) -> InvitationPage:
     token = str(request.params.get("token", ""))
     found = find_invitation(request.db, token)
     if found is None and request.method == "GET":

@@ -37,7 +37,7 @@ from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.models import Connection
 from cwz_web.views.previews import uploads_of
 from cwz_web.views.templates import preview_path
-from cwz_web.web.forms import CSRF_FIELD, FieldError, Filled, Form, empty_form, form_view
+from cwz_web.web.forms import CSRF_FIELD, FieldError, Form, SubmittedForm, empty_form, form_view
 from cwz_web.web.rendering import template_values
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
@@ -82,7 +82,7 @@ class MappedField:
 
 
 @dataclass(frozen=True)
-class MappingPart:
+class MappingFragment:
     """What runs/_mapping.jinja2 shows: the first image, and the column of each field."""
 
     mapped: str
@@ -97,12 +97,12 @@ class MappingPart:
 class NewRunPage:
     """What runs/new.jinja2 shows. Without a feed or a template there is no mapping yet."""
 
-    form: Filled[RunForm]
+    form: SubmittedForm[RunForm]
     feeds: list[Choice]
     templates: list[Choice]
     formats: list[Choice]
     connections: list[Choice]
-    mapping: MappingPart | None
+    mapping: MappingFragment | None
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def check_first_rows(context: RunCollection, request: Request) -> SampleCheckPag
     return SampleCheckPage(feed, template, check)
 
 
-def _invalid_page(context: RunCollection, request: Request, form: Filled[RunForm]) -> NewRunPage:
+def _invalid_page(context: RunCollection, request: Request, form: SubmittedForm[RunForm]) -> NewRunPage:
     return _page(request, form, form.typed)
 
 
@@ -232,8 +232,8 @@ def _show_plan(request: Request, spec: RunSpec, typed: dict[str, str]) -> Respon
         raise EmptyFeedError(EMPTY_FEED)
     quota = request.services.quotas.of(request.workspace.workspace_id, request.workspace.plan_status)
     remaining = None
-    if quota.cap is not None:
-        remaining = max(quota.cap - monthly_usage(request.db, quota.workspace_id, quota.workspace_id), 0)
+    if quota.limit is not None:
+        remaining = max(quota.limit - monthly_usage(request.db, quota.workspace_id, quota.workspace_id), 0)
     page = PlanPage(
         feed=spec.feed,
         template=spec.template,
@@ -246,7 +246,7 @@ def _show_plan(request: Request, spec: RunSpec, typed: dict[str, str]) -> Respon
     return render_to_response("runs/plan.jinja2", template_values(page), request=request)
 
 
-def _page(request: Request, form: Filled[RunForm], typed: Mapping[str, str]) -> NewRunPage:
+def _page(request: Request, form: SubmittedForm[RunForm], typed: Mapping[str, str]) -> NewRunPage:
     workspace_id = request.workspace.workspace_id
     feeds, templates = list_feeds(request.db, workspace_id), list_templates(request.db, workspace_id)
     feed = next((feed for feed in feeds if str(feed.id) == typed.get("feed")), feeds[0] if feeds else None)
@@ -269,7 +269,7 @@ def _connection_choices(connections: list[Connection], chosen: str) -> list[Choi
     return [Choice(str(connection.id), connection.name, str(connection.id) == chosen) for connection in connections]
 
 
-def _mapping_part(request: Request, feed: Feed, template: Template, typed: Mapping[str, str]) -> MappingPart:
+def _mapping_part(request: Request, feed: Feed, template: Template, typed: Mapping[str, str]) -> MappingFragment:
     design = load_design(request.db, template)
     rows = [item.data for item in list_items(request.db, feed, limit=SAMPLE)]
     # A mapping that was chosen for another feed or template is guessed again.
@@ -280,7 +280,7 @@ def _mapping_part(request: Request, feed: Feed, template: Template, typed: Mappi
         mapping = guess_mapping(design.document.fields, feed.columns, rows)
     first = apply_mapping(mapping, rows[0]) if rows else {}
     sizes = [size for size in design.document.size_names if f"size.{size}" in typed] or [DEFAULT_SIZE]
-    return MappingPart(
+    return MappingFragment(
         mapped=mapped,
         feed=feed,
         design=design,

@@ -16,7 +16,7 @@ from cwz_web.resources.workspace import TemplateCollection
 from cwz_web.storage.connections import get_default_connection, upload_key
 from cwz_web.storage.contract import StorageError
 from cwz_web.views.templates import read_document
-from cwz_web.web.forms import FieldError, Filled, Form, Name, empty_form, form_view
+from cwz_web.web.forms import FieldError, Form, Name, SubmittedForm, empty_form, form_view
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 from cwz_web.workspaces.audit import record
@@ -36,7 +36,7 @@ BLANK = {
 class NewTemplatePage:
     """The view model of templates/new.jinja2."""
 
-    form: Filled[Any]
+    form: SubmittedForm[Any]
     starters: list[Starter]
 
 
@@ -52,7 +52,7 @@ class ImportForm(Form):
     name: Name
 
 
-def _page(context: TemplateCollection, request: Request, form: Filled[Any]) -> NewTemplatePage:
+def _page(context: TemplateCollection, request: Request, form: SubmittedForm[Any]) -> NewTemplatePage:
     return NewTemplatePage(form, [open_starter(slug) for slug in NAMES])
 
 

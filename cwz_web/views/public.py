@@ -239,7 +239,7 @@ def _plan_features(plan: Plan, history_days: int) -> list[str]:
         (plan.connections, "storage connections"),
         (plan.feeds, "feeds"),
     )
-    days = min(plan.history or history_days, history_days)
+    days = min(plan.history_days or history_days, history_days)
     features = [f"{limit:,} {what}" if limit else f"Unlimited {what}" for limit, what in limits]
     return [*features, f"{days} days of history"]
 

@@ -19,7 +19,7 @@ from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import RunCollection, RunResource
 from cwz_web.runs.auto_runs import find_auto_run, start_auto_run
 from cwz_web.runs.models import Run, RunItem
-from cwz_web.runs.planning import CANCELLED, cancel_run, latest_runs, retry_failed
+from cwz_web.runs.planning import RUN_CANCELED, cancel_run, latest_runs, retry_failed
 from cwz_web.runs.progress import PAGE, Progress, RunState, progress_of, results_after, state_of, warnings_of
 from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.models import Connection
@@ -32,13 +32,13 @@ from cwz_web.workspaces.models import Workspace
 
 MAX_FAILURES = 10
 BADGES = {
-    RunState.PREPARING: "live",
-    RunState.RUNNING: "live",
-    RunState.NOT_STARTED: "bad",
-    RunState.STOPPED: "bad",
-    RunState.CANCELLED: "",
-    RunState.FAILED: "bad",
-    RunState.COMPLETED: "good",
+    RunState.PREPARING: "info",
+    RunState.RUNNING: "info",
+    RunState.NOT_STARTED: "error",
+    RunState.STOPPED: "error",
+    RunState.CANCELED: "",
+    RunState.FAILED: "error",
+    RunState.COMPLETED: "success",
 }
 
 
@@ -71,7 +71,7 @@ class ResultImage:
 
 
 @dataclass(frozen=True)
-class ResultsPart:
+class ResultsFragment:
     """What runs/_results.jinja2 shows: the progress of a run, and its images so far."""
 
     run: Run
@@ -167,7 +167,7 @@ def show_run(context: RunResource, request: Request) -> dict[str, Any]:
 @view_config(
     context=RunResource, request_method="GET", renderer="runs/_results.jinja2", permission=Permission.VIEW, partial=True
 )
-def show_results(context: RunResource, request: Request) -> ResultsPart:
+def show_results(context: RunResource, request: Request) -> ResultsFragment:
     """Show the progress and the images of a run; the page polls it while the run or its zip file is in progress."""
     run, position = context.row, after_position(request)
     state, progress = state_of(run), progress_of(run)
@@ -175,12 +175,12 @@ def show_results(context: RunResource, request: Request) -> ResultsPart:
     paths = {link.image.id: link.path for link in image_links(request, [image for _, image in results if image])}
     export = find_run_export(request.db, run)
     failures = (
-        results_after(request.db, run, state="failed", except_error=CANCELLED, limit=MAX_FAILURES)
+        results_after(request.db, run, state="failed", except_error=RUN_CANCELED, limit=MAX_FAILURES)
         if run.failed and not run.error_message
         else []
     )
     headline, summary = _summary(run, state, progress)
-    return ResultsPart(
+    return ResultsFragment(
         run=run,
         progress=progress,
         is_preparing=state == RunState.PREPARING,
@@ -195,7 +195,7 @@ def show_results(context: RunResource, request: Request) -> ResultsPart:
         retry_label=_retry_label(state),
         images=[ResultImage(item, image, paths[image.id]) for item, image in results if image],
         failures=[item for item, _ in failures],
-        more_failures=run.failed - len(failures) if failures and not run.cancelled_at else 0,
+        more_failures=run.failed - len(failures) if failures and not run.canceled_at else 0,
         warnings=warnings_of(request.db, run),
         after=position,
         next_after=results[-1][0].position if len(results) == PAGE else None,
@@ -217,11 +217,11 @@ def cancel(context: RunResource, request: Request) -> Response:
     return _redirect(request, context.row, "run.cancel", rows=left_out)
 
 
-@view_config(context=RunResource, name="follow", request_method="POST", permission=Permission.RUN_START)
+@view_config(context=RunResource, name="auto-run", request_method="POST", permission=Permission.RUN_START)
 def turn_on_auto_run(context: RunResource, request: Request) -> Response:
     """Start runs like this one automatically when the feed changes."""
     start_auto_run(request.db, context.row)
-    return _redirect(request, context.row, "feed.follow")
+    return _redirect(request, context.row, "auto_run.enable")
 
 
 @view_config(context=RunResource, name="zip", request_method="POST", permission=Permission.VIEW)
@@ -273,7 +273,7 @@ def _summary(run: Run, state: RunState, progress: Progress) -> tuple[str, str]:
     if run.unchanged:
         parts.append(f", {run.unchanged:,} of them unchanged")
     if run.failed:
-        parts.append(f", {run.failed:,} {'left out: the run was cancelled' if run.cancelled_at else 'failed'}")
+        parts.append(f", {run.failed:,} {'left out: the run was canceled' if run.canceled_at else 'failed'}")
     if progress.finished:
         parts.append(f" in {duration(progress.elapsed)}")
     return f"{run.done:,} of {run.total:,}", "".join(parts)
@@ -292,6 +292,6 @@ def _detail(state: RunState, progress: Progress) -> str:
 
 
 def _retry_label(state: RunState) -> str:
-    if state == RunState.CANCELLED:
+    if state == RunState.CANCELED:
         return "Resume run"
     return "Retry run" if state in (RunState.NOT_STARTED, RunState.STOPPED) else "Retry failed images"

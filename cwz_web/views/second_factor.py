@@ -24,7 +24,7 @@ from cwz_web.imaging.barcodes import qr_png
 from cwz_web.resources.application import SecondFactor
 from cwz_web.resources.permissions import Permission
 from cwz_web.views.account import ProofForm, require_identity
-from cwz_web.web.forms import Code, FieldError, Filled, Form, TypedPassword, empty_form, form_view
+from cwz_web.web.forms import Code, FieldError, Form, SubmittedForm, TypedPassword, empty_form, form_view
 from cwz_web.web.request import Request
 
 log = structlog.get_logger()
@@ -52,7 +52,9 @@ class TurnOffForm(Form):
     off_password: TypedPassword | None = None
 
 
-SecondFactorForm: TypeAlias = Filled[ProofForm] | Filled[FirstCodeForm] | Filled[NewCodesForm] | Filled[TurnOffForm]
+SecondFactorForm: TypeAlias = (
+    SubmittedForm[ProofForm] | SubmittedForm[FirstCodeForm] | SubmittedForm[NewCodesForm] | SubmittedForm[TurnOffForm]
+)
 
 
 @dataclass(frozen=True)
@@ -165,9 +167,9 @@ def confirm_setup(context: SecondFactor, request: Request, form: FirstCodeForm) 
 def replace_recovery_codes(context: SecondFactor, request: Request, form: NewCodesForm) -> RecoveryCodesPage | Response:
     """Replace the recovery codes, and show the new ones once."""
     account = request.user.account
-    require_identity(request, "codes_password", form.codes_password)
     if not account.has_second_factor:
         return HTTPSeeOther(PATH)
+    require_identity(request, "codes_password", form.codes_password)
     return _recovery_codes_page(request, regenerate_recovery_codes(request.db, account))
 
 
@@ -182,8 +184,10 @@ def replace_recovery_codes(context: SecondFactor, request: Request, form: NewCod
 )
 def turn_off(context: SecondFactor, request: Request, form: TurnOffForm) -> Response:
     """Turn off two-factor authentication."""
-    require_identity(request, "off_password", form.off_password)
     account = request.user.account
+    if not account.has_second_factor:
+        return HTTPSeeOther(PATH)
+    require_identity(request, "off_password", form.off_password)
     disable_second_factor(request.db, account)
     log.info("second factor off", account=str(account.id), address=request.remote_addr)
     return HTTPSeeOther(PATH)

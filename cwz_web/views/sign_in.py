@@ -21,7 +21,7 @@ from cwz_web.resources.application import Root, SignInRoot
 from cwz_web.resources.permissions import Permission
 from cwz_web.security import cookie_name, set_cookie, set_session_cookie
 from cwz_web.views.sign_up import CHECK_EMAIL_PAGE, CheckEmailPage
-from cwz_web.web.forms import Code, FieldError, Filled, Form, TypedPassword, empty_form, form_view
+from cwz_web.web.forms import Code, FieldError, Form, SubmittedForm, TypedPassword, empty_form, form_view
 from cwz_web.web.login_flow import complete_sign_in, continue_sign_in, find_step_account
 from cwz_web.web.request import Request
 from cwz_web.web.urls import safe_next
@@ -86,7 +86,7 @@ class SignInPage:
         has_google: Whether the installation offers sign-in with Google.
     """
 
-    form: Filled[SignInForm]
+    form: SubmittedForm[SignInForm]
     next: str
     demo: DemoCredentials | None
     has_google: bool
@@ -97,7 +97,7 @@ class SignInPage:
 class CodePage:
     """The view model of sign_in_code.jinja2."""
 
-    form: Filled[CodeForm]
+    form: SubmittedForm[CodeForm]
 
 
 @dataclass(frozen=True)
@@ -108,11 +108,11 @@ class LinkPage:
         email: The email address of the Google account and of the account to link.
     """
 
-    form: Filled[LinkForm]
+    form: SubmittedForm[LinkForm]
     email: str
 
 
-def _sign_in_page(context: SignInRoot, request: Request, form: Filled[SignInForm]) -> SignInPage:
+def _sign_in_page(context: SignInRoot, request: Request, form: SubmittedForm[SignInForm]) -> SignInPage:
     return SignInPage(
         form=form,
         next=safe_next(request.params.get("next", "/")),
@@ -122,11 +122,11 @@ def _sign_in_page(context: SignInRoot, request: Request, form: Filled[SignInForm
     )
 
 
-def _code_page(context: SignInRoot, request: Request, form: Filled[CodeForm]) -> CodePage | Response:
+def _code_page(context: SignInRoot, request: Request, form: SubmittedForm[CodeForm]) -> CodePage | Response:
     return CodePage(form) if find_step_account(request, request.db) else HTTPSeeOther("/signin")
 
 
-def _link_page(context: SignInRoot, request: Request, form: Filled[LinkForm]) -> LinkPage | Response:
+def _link_page(context: SignInRoot, request: Request, form: SubmittedForm[LinkForm]) -> LinkPage | Response:
     profile = _pending_profile(request)
     return LinkPage(form, profile.email) if profile else HTTPSeeOther("/signin")
 

@@ -20,10 +20,10 @@ from cwz_web.resources.application import Root
 from cwz_web.web.forms import (
     Email,
     FieldError,
-    Filled,
     Form,
     Name,
     NewPassword,
+    SubmittedForm,
     TypedPassword,
     empty_form,
     form_view,
@@ -85,7 +85,7 @@ class SignUpPage:
         has_google: Whether the installation offers sign-in with Google.
     """
 
-    form: Filled[SignUpForm]
+    form: SubmittedForm[SignUpForm]
     has_google: bool
 
 
@@ -112,7 +112,7 @@ class VerifyPage:
         needs_password: Whether another browser signed up, so that this one has to know the password.
     """
 
-    form: Filled[VerifyForm]
+    form: SubmittedForm[VerifyForm]
     token: str
     needs_password: bool
 
@@ -121,14 +121,14 @@ class VerifyPage:
 class ForgotPage:
     """The view model of forgot.jinja2."""
 
-    form: Filled[EmailForm]
+    form: SubmittedForm[EmailForm]
 
 
 @dataclass(frozen=True)
 class ResetPage:
     """The view model of reset.jinja2."""
 
-    form: Filled[ResetForm]
+    form: SubmittedForm[ResetForm]
     token: str
 
 
@@ -157,11 +157,11 @@ class BadLinkPage:
     label: str
 
 
-def _sign_up_page(context: Root, request: Request, form: Filled[SignUpForm]) -> SignUpPage:
+def _sign_up_page(context: Root, request: Request, form: SubmittedForm[SignUpForm]) -> SignUpPage:
     return SignUpPage(form, has_google=request.services.google is not None)
 
 
-def _verify_page(context: Root, request: Request, form: Filled[VerifyForm]) -> VerifyPage | BadLinkPage:
+def _verify_page(context: Root, request: Request, form: SubmittedForm[VerifyForm]) -> VerifyPage | BadLinkPage:
     try:
         _, account = find_token(request.db, _token(request), Purpose.VERIFY)
     except InvalidTokenError:
@@ -169,11 +169,11 @@ def _verify_page(context: Root, request: Request, form: Filled[VerifyForm]) -> V
     return VerifyPage(form, _token(request), needs_password=not is_sign_up_browser(account, request.visitor_id))
 
 
-def _forgot_page(context: Root, request: Request, form: Filled[EmailForm]) -> ForgotPage:
+def _forgot_page(context: Root, request: Request, form: SubmittedForm[EmailForm]) -> ForgotPage:
     return ForgotPage(form)
 
 
-def _reset_page(context: Root, request: Request, form: Filled[ResetForm]) -> ResetPage | BadLinkPage:
+def _reset_page(context: Root, request: Request, form: SubmittedForm[ResetForm]) -> ResetPage | BadLinkPage:
     try:
         find_token(request.db, _token(request), Purpose.RESET)
     except InvalidTokenError:
@@ -181,7 +181,7 @@ def _reset_page(context: Root, request: Request, form: Filled[ResetForm]) -> Res
     return ResetPage(form, _token(request))
 
 
-def _new_email_page(context: Root, request: Request, form: Filled[NewEmailForm]) -> NewEmailPage | BadLinkPage:
+def _new_email_page(context: Root, request: Request, form: SubmittedForm[NewEmailForm]) -> NewEmailPage | BadLinkPage:
     try:
         token, _ = find_token(request.db, _token(request), Purpose.EMAIL)
     except InvalidTokenError:
@@ -355,8 +355,9 @@ def confirm_new_email(context: Root, request: Request, form: NewEmailForm) -> Ba
 
 
 def _token(request: Request) -> str:
-    """Return the token of the link, which the page's form sends along."""
-    return str(request.params.get("token", ""))
+    """Return the token of the link, or of the page's form."""
+    fields = request.POST if request.method == "POST" else request.GET
+    return str(fields.get("token", ""))
 
 
 def _bad_verification_link(request: Request) -> BadLinkPage:

@@ -30,7 +30,7 @@ from cwz_web.storage.connections import (
 )
 from cwz_web.storage.contract import Bucket, StorageProvider
 from cwz_web.storage.models import Connection, ConnectionState
-from cwz_web.web.forms import Filled, empty_form
+from cwz_web.web.forms import SubmittedForm, empty_form
 from cwz_web.web.provider_forms import ConnectionInput, ProviderField, provider_fields, read_provider_form
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
@@ -47,7 +47,7 @@ NOTICES = {
     "default": "Default connection changed. New images are stored there.",
     "deleted": "Connection deleted. The objects in the bucket were not changed.",
 }
-BADGES = {ConnectionState.WORKING: "good", ConnectionState.FAILING: "bad", ConnectionState.UNTESTED: ""}
+BADGES = {ConnectionState.WORKING: "success", ConnectionState.FAILING: "error", ConnectionState.UNTESTED: ""}
 NO_USAGE = StorageUsage(images=0, size=0)
 
 
@@ -94,7 +94,7 @@ class ConnectionPage:
     the form with the labels of their fields.
     """
 
-    form: Filled[Any]
+    form: SubmittedForm[Any]
     provider: StorageProvider[Any, Any] | None
     connection: Connection | None
     fields: list[ProviderField]
@@ -193,7 +193,7 @@ def change_connection(context: ConnectionResource, request: Request) -> Connecti
     provider = request.services.providers.get(connection.provider)
     if provider is None:
         raise HTTPNotFound
-    form, entered = read_provider_form(provider, request.POST, has_secrets=connection.sealed is not None)
+    form, entered = read_provider_form(provider, request.POST, has_secrets=connection.encrypted_credentials is not None)
     if entered is None:
         return _respond(request, _page(provider, form, connection))
     settings = entered.settings.model_dump(mode="json")
@@ -306,12 +306,12 @@ def _respond(request: Request, page: ConnectionPage, status: int = 422) -> Conne
 def _saved_page(request: Request, connection: Connection, steps: list[Step] | None = None) -> ConnectionPage:
     typed = {"connection_name": connection.name, **{name: str(v) for name, v in connection.settings.items()}}
     provider = request.services.providers.get(connection.provider)
-    return _page(provider, Filled(None, {}, typed), connection, steps)
+    return _page(provider, SubmittedForm(None, {}, typed), connection, steps)
 
 
 def _page(
     provider: StorageProvider[Any, Any] | None,
-    form: Filled[Any],
+    form: SubmittedForm[Any],
     connection: Connection | None = None,
     steps: list[Step] | None = None,
 ) -> ConnectionPage:
@@ -328,7 +328,7 @@ def _page(
         form_errors=[f"{labels.get(name, name)}: {message}" for name, message in form.errors.items()],
         steps=[_test_step(step) for step in steps or []],
         has_failed=first_error(steps or []) is not None,
-        has_secrets=connection is not None and connection.sealed is not None,
+        has_secrets=connection is not None and connection.encrypted_credentials is not None,
     )
 
 

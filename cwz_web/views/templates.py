@@ -30,7 +30,7 @@ from cwz_web.resources.workspace import TemplateCollection, TemplateResource
 from cwz_web.storage.connections import get_connection, list_connections
 from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.models import Connection
-from cwz_web.web.forms import Filled, Form, Name, error_messages, read_form
+from cwz_web.web.forms import Form, Name, SubmittedForm, error_messages, read_form
 from cwz_web.web.request import Request
 
 
@@ -64,7 +64,7 @@ class DocumentPage:
     """The view model of templates/document.jinja2; the form's errors are by path in the document."""
 
     template: Template
-    form: Filled[Any]
+    form: SubmittedForm[Any]
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class NameForm(Form):
 
 
 class UnsignedUrlsForm(Form):
-    """Whether unsigned URLs are allowed; the parameters are check boxes of their own (`open.<name>`)."""
+    """Whether unsigned URLs are allowed; the parameters are check boxes of their own (`unsigned.<name>`)."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -193,7 +193,7 @@ def choose_connection(context: TemplateResource, request: Request) -> Response:
 def document_page(context: TemplateResource, request: Request) -> DocumentPage:
     """Show the document as JSON."""
     document = load_design(request.db, context.row).document
-    return DocumentPage(context.row, Filled(None, {}, {"document": document.to_json()}))
+    return DocumentPage(context.row, SubmittedForm(None, {}, {"document": document.to_json()}))
 
 
 @view_config(
@@ -209,7 +209,7 @@ def publish_document(context: TemplateResource, request: Request) -> DocumentPag
     document, errors = read_document(text)
     if document is None:
         request.response.status = 422
-        return DocumentPage(context.row, Filled(None, errors, {"document": text}))
+        return DocumentPage(context.row, SubmittedForm(None, errors, {"document": text}))
     discard_draft(request.db, context.row)
     publish(request.db, context.row, document, request.user.account.id)
     request.audit("template.edit", context.row.name, version=context.row.version)
@@ -265,7 +265,7 @@ def restore_version(context: TemplateResource, request: Request) -> Response:
 def unsigned_urls_page(context: TemplateResource, request: Request) -> UnsignedUrlsPage:
     """Show which parameters an unsigned URL may set."""
     design = load_design(request.db, context.row)
-    allowed = context.row.open_parameters
+    allowed = context.row.unsigned_parameters
     values = {field.name: field.default for field in design.document.fields if field.name in (allowed or ())}
     url = f"{request.services.settings.url}/i/{context.row.id}.jpg"
     return UnsignedUrlsPage(
@@ -286,9 +286,11 @@ def change_unsigned_urls(context: TemplateResource, request: Request) -> Respons
     template = context.row
     names = _parameter_labels(load_design(request.db, template))
     is_allowed = form.value.do == "allow"
-    template.open_parameters = [name for name in names if f"open.{name}" in form.typed] if is_allowed else None
+    template.unsigned_parameters = [name for name in names if f"unsigned.{name}" in form.typed] if is_allowed else None
     request.audit(
-        "template.open" if is_allowed else "template.close", template.name, parameters=template.open_parameters or []
+        "template.allow_unsigned" if is_allowed else "template.deny_unsigned",
+        template.name,
+        parameters=template.unsigned_parameters or [],
     )
     return HTTPSeeOther(request.path_in("templates", template.id, "unsigned-urls"))
 

@@ -51,8 +51,8 @@ def unsubscribe(context: Root, request: Request) -> UnsubscribePage:
     """
     account_id, topic = _read_link(request)
     account = request.db.get(Account, account_id, with_for_update=True)
-    if account is not None and topic not in account.muted:
-        account.muted = [*account.muted, topic]
+    if account is not None and topic not in account.unsubscribed_topics:
+        account.unsubscribed_topics = [*account.unsubscribed_topics, topic]
     return UnsubscribePage(TOPIC_LABELS[topic], is_done=True)
 
 

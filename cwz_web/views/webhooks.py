@@ -26,7 +26,7 @@ from cwz_web.notify.webhooks import (
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import WebhookCollection, WebhookResource
 from cwz_web.views.images import before_id
-from cwz_web.web.forms import FieldError, Filled, Form, empty_form, form_view, read_form
+from cwz_web.web.forms import FieldError, Form, SubmittedForm, empty_form, form_view, read_form
 from cwz_web.web.request import Request
 from cwz_web.workspaces.models import Workspace
 
@@ -55,7 +55,7 @@ class ResendForm(Form):
 class WebhookListPage:
     """The view model of webhooks/list.jinja2."""
 
-    form: Filled[WebhookForm]
+    form: SubmittedForm[WebhookForm]
     webhooks: list[Webhook]
     event_labels: dict[Event, str]
     chosen: list[Event]
@@ -77,7 +77,7 @@ class WebhookPage:
     next: UUID | None
 
 
-def _list_page(context: WebhookCollection, request: Request, form: Filled[WebhookForm]) -> WebhookListPage:
+def _list_page(context: WebhookCollection, request: Request, form: SubmittedForm[WebhookForm]) -> WebhookListPage:
     workspace = request.db.get_one(Workspace, request.workspace.workspace_id)
     chosen = [event for event in Event if f"event.{event}" in request.POST]
     return WebhookListPage(
@@ -145,7 +145,7 @@ def change_webhook(context: WebhookResource, request: Request) -> Response:
         case "rotate":
             rotate_secret(webhook)
         case "retire":
-            webhook.secret_oldest = webhook.secret_number
+            webhook.oldest_secret_number = webhook.secret_number
         case "enable":
             webhook.active, webhook.error_message = True, None
         case "disable":

@@ -18,7 +18,7 @@ from cwz_web.storage.connections import has_storage
 from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.models import Connection
 from cwz_web.views.downloads import download_zip
-from cwz_web.web.forms import FieldError, Filled, Form, empty_form, form_view, read_form
+from cwz_web.web.forms import FieldError, Form, SubmittedForm, empty_form, form_view, read_form
 from cwz_web.web.request import Request
 from cwz_web.workspaces.deletion import GRACE, delete_workspace, list_deletions, restore_workspace
 from cwz_web.workspaces.models import Workspace
@@ -58,7 +58,7 @@ class ExportPage:
         retention_days: For how many days an export is kept.
     """
 
-    form: Filled[ExportForm]
+    form: SubmittedForm[ExportForm]
     exports: list[Export]
     has_storage: bool
     retention_days: int
@@ -73,12 +73,12 @@ class DeletePage:
         has_billing: Whether the installation has subscriptions, which end with the deletion.
     """
 
-    form: Filled[DeleteForm]
+    form: SubmittedForm[DeleteForm]
     restore_days: int
     has_billing: bool
 
 
-def _export_page(context: ExportCollection, request: Request, form: Filled[ExportForm]) -> ExportPage:
+def _export_page(context: ExportCollection, request: Request, form: SubmittedForm[ExportForm]) -> ExportPage:
     workspace_id = request.workspace.workspace_id
     return ExportPage(
         form=form,
@@ -88,7 +88,7 @@ def _export_page(context: ExportCollection, request: Request, form: Filled[Expor
     )
 
 
-def _delete_page(context: WorkspaceResource, request: Request, form: Filled[DeleteForm]) -> DeletePage:
+def _delete_page(context: WorkspaceResource, request: Request, form: SubmittedForm[DeleteForm]) -> DeletePage:
     return DeletePage(form, restore_days=GRACE.days, has_billing=request.services.settings.billing.enabled)
 
 

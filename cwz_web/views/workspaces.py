@@ -23,7 +23,7 @@ from cwz_web.storage.connections import create_connection, has_storage
 from cwz_web.storage.contract import StorageError, StorageProvider
 from cwz_web.storage.plugins import ProviderRegistry
 from cwz_web.views.members import join_workspace
-from cwz_web.web.forms import FieldError, Filled, Form, Name, Slug, empty_form, form_view, read_form
+from cwz_web.web.forms import FieldError, Form, Name, Slug, SubmittedForm, empty_form, form_view, read_form
 from cwz_web.web.request import Request
 from cwz_web.workspaces.access import Access
 from cwz_web.workspaces.audit import record
@@ -64,7 +64,7 @@ class StorageForm(Form):
     provider: str
 
 
-SetupForm: TypeAlias = Filled[StorageForm] | Filled[Form]
+SetupForm: TypeAlias = SubmittedForm[StorageForm] | SubmittedForm[Form]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class NewWorkspacePage:
         slug_help: The help text of the slug's field.
     """
 
-    form: Filled[WorkspaceForm]
+    form: SubmittedForm[WorkspaceForm]
     slug_help: str
 
 
@@ -121,13 +121,13 @@ class SettingsPage:
         restore_days: For how many days a deleted workspace can be restored.
     """
 
-    form: Filled[SettingsForm]
+    form: SubmittedForm[SettingsForm]
     requires_second_factor: bool
     restore_days: int
     notice: str | None
 
 
-def _new_page(context: WorkspaceCollection, request: Request, form: Filled[WorkspaceForm]) -> NewWorkspacePage:
+def _new_page(context: WorkspaceCollection, request: Request, form: SubmittedForm[WorkspaceForm]) -> NewWorkspacePage:
     url = request.services.settings.url
     return NewWorkspacePage(
         form, f"Part of every URL: {url}/w/… Leave empty to derive it from the name. It cannot be changed later."
@@ -144,7 +144,7 @@ def _setup_page(context: WorkspaceResource, request: Request, form: SetupForm) -
     return SetupPage(form, _ready_providers(request), *steps, is_complete=all(steps))
 
 
-def _settings_page(context: WorkspaceResource, request: Request, form: Filled[SettingsForm]) -> SettingsPage:
+def _settings_page(context: WorkspaceResource, request: Request, form: SubmittedForm[SettingsForm]) -> SettingsPage:
     is_ticked = "second_factor_required" in form.typed if form.typed else request.workspace.second_factor_required
     return SettingsPage(
         form=form,
@@ -316,10 +316,11 @@ def _ready_providers(request: Request) -> list[StorageProvider[Any, Any]]:
 
 def _derive_slug(name: str) -> str:
     """Return a slug for a name. Raises FieldError if the name has too few letters and digits, or is reserved."""
+    slug = suggest_slug(name)
     try:
-        return validate_slug(suggest_slug(name))
+        return validate_slug(slug)
     except ValueError as error:
-        raise FieldError("slug", str(error)) from None
+        raise FieldError("slug", f"Enter a URL: “{slug}”, derived from the name, is not valid. {error}") from None
 
 
 def _add_sample(

@@ -77,19 +77,19 @@ class Form(BaseModel):
 
 
 @dataclass(frozen=True)
-class Filled(Generic[M]):
+class SubmittedForm(Generic[M]):
     """A submitted form: its valid value, or error messages by field, and the typed values to show again."""
 
     value: M | None
     errors: dict[str, str]
     typed: dict[str, str]
 
-    def with_error(self, field: str, message: str) -> "Filled[M]":
+    def with_error(self, field: str, message: str) -> "SubmittedForm[M]":
         """Return the form with an error that only the domain can find."""
-        return Filled(None, {**self.errors, field: message}, self.typed)
+        return SubmittedForm(None, {**self.errors, field: message}, self.typed)
 
 
-def read_form(model: type[M], posted: MultiDict[str, Any]) -> Filled[M]:
+def read_form(model: type[M], posted: MultiDict[str, Any]) -> SubmittedForm[M]:
     """Validate the fields of a request.
 
     Raises:
@@ -97,14 +97,14 @@ def read_form(model: type[M], posted: MultiDict[str, Any]) -> Filled[M]:
     """
     typed = {name: value for name, value in posted.items() if isinstance(value, str) and name != CSRF_FIELD}
     if repeated := find_repeated_fields(posted, model.model_fields):
-        return Filled(None, repeated, typed)
+        return SubmittedForm(None, repeated, typed)
     try:
-        return Filled(model.model_validate(typed), {}, typed)
+        return SubmittedForm(model.model_validate(typed), {}, typed)
     except ValidationError as error:
         unknown = [str(problem["loc"][0]) for problem in error.errors() if problem["type"] == "extra_forbidden"]
         if unknown:
             raise HTTPBadRequest(f"Unknown form field: {', '.join(unknown)[:200]}") from None
-        return Filled(None, error_messages(error), typed)
+        return SubmittedForm(None, error_messages(error), typed)
 
 
 class FieldError(Exception):
@@ -121,7 +121,7 @@ class FieldError(Exception):
 
 
 def form_view(
-    model: type[M], page: Callable[[Any, Request, "Filled[M]"], Any], **options: Any
+    model: type[M], page: Callable[[Any, Request, "SubmittedForm[M]"], Any], **options: Any
 ) -> Callable[[Callable[[Any, Request, M], Any]], Callable[[Any, Request], Any]]:
     """Register a function as the POST view of a form.
 
@@ -182,6 +182,6 @@ def error_messages(error: ValidationError, texts: Mapping[str, str] = MESSAGES) 
     return found
 
 
-def empty_form() -> "Filled[Any]":
+def empty_form() -> "SubmittedForm[Any]":
     """Return a form that has not been submitted."""
-    return Filled(None, {}, {})
+    return SubmittedForm(None, {}, {})

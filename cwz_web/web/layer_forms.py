@@ -31,7 +31,7 @@ class FormField:
 
 
 @dataclass(frozen=True)
-class Group:
+class FieldGroup:
     """Form fields with a common title. A folded group is open only if one of its fields is set."""
 
     title: str
@@ -55,7 +55,7 @@ def _fill_fields(name: str, label: str) -> tuple[FormField, ...]:
     )
 
 
-POSITION = Group(
+POSITION = FieldGroup(
     "Position",
     (
         FormField("x", "X"),
@@ -79,7 +79,7 @@ POSITION = Group(
         FormField("opacity", "Opacity", help="0 to 1", step="any"),
     ),
 )
-EDGES = Group(
+EDGES = FieldGroup(
     "Corners and border",
     (
         FormField("radius", "Corner radius", step="any"),
@@ -88,7 +88,7 @@ EDGES = Group(
     ),
     folded=True,
 )
-SHADOW = Group(
+SHADOW = FieldGroup(
     "Shadow",
     (
         FormField("shadow.on", "Show shadow", "check"),
@@ -99,7 +99,7 @@ SHADOW = Group(
     ),
     folded=True,
 )
-CONDITION = Group(
+CONDITION = FieldGroup(
     "Visibility",
     (
         FormField("show_if.field", "Show if", "field"),
@@ -119,9 +119,9 @@ CONDITION = Group(
     folded=True,
 )
 _weights = tuple((str(weight), str(weight)) for weight in range(100, 1000, 100))
-CONTENT: dict[str, tuple[Group, ...]] = {
+CONTENT: dict[str, tuple[FieldGroup, ...]] = {
     "text": (
-        Group(
+        FieldGroup(
             "Text",
             (
                 FormField("text", "Text", "area", help="{{ field }} inserts a value, {{ field | upper }} converts it"),
@@ -139,7 +139,7 @@ CONTENT: dict[str, tuple[Group, ...]] = {
                 FormField("italic", "Italic", "check"),
             ),
         ),
-        Group(
+        FieldGroup(
             "Background",
             (
                 *_fill_fields("background", "Background"),
@@ -148,7 +148,7 @@ CONTENT: dict[str, tuple[Group, ...]] = {
             ),
             folded=True,
         ),
-        Group(
+        FieldGroup(
             "Outline",
             (
                 FormField("stroke.width", "Outline width", help="0 for none", step="any"),
@@ -158,7 +158,7 @@ CONTENT: dict[str, tuple[Group, ...]] = {
         ),
     ),
     "image": (
-        Group(
+        FieldGroup(
             "Image",
             (
                 FormField("source", "Image", "text", help="a URL, or {{ field }}"),
@@ -180,8 +180,8 @@ CONTENT: dict[str, tuple[Group, ...]] = {
                 FormField("grayscale", "Grayscale", "check"),
             ),
         ),
-        Group("Background", _fill_fields("background", "Background"), folded=True),
-        Group(
+        FieldGroup("Background", _fill_fields("background", "Background"), folded=True),
+        FieldGroup(
             "Missing image",
             (
                 _select(
@@ -199,7 +199,7 @@ CONTENT: dict[str, tuple[Group, ...]] = {
         ),
     ),
     "shape": (
-        Group(
+        FieldGroup(
             "Shape",
             (
                 _select("shape", "Shape", rectangle="Rectangle", ellipse="Ellipse", line="Line", polygon="Polygon"),
@@ -209,7 +209,7 @@ CONTENT: dict[str, tuple[Group, ...]] = {
         ),
     ),
     "code": (
-        Group(
+        FieldGroup(
             "Code",
             (
                 FormField("content", "Content", "area"),
@@ -222,7 +222,7 @@ CONTENT: dict[str, tuple[Group, ...]] = {
         ),
     ),
     "rating": (
-        Group(
+        FieldGroup(
             "Stars",
             (
                 FormField("value", "Value", "text", help="a number, or {{ field }}"),
@@ -242,13 +242,13 @@ CHECKS = {
 }
 
 
-def list_groups(layer: Layer) -> list[Group]:
+def list_groups(layer: Layer) -> list[FieldGroup]:
     """Return the groups of form fields of a layer."""
     name = FormField("name", "Name", "text")
-    return [Group("Layer", (name,)), *CONTENT[layer_type(layer)], POSITION, EDGES, SHADOW, CONDITION]
+    return [FieldGroup("Layer", (name,)), *CONTENT[layer_type(layer)], POSITION, EDGES, SHADOW, CONDITION]
 
 
-def is_open(group: Group, typed: Mapping[str, str], errors: Mapping[str, str]) -> bool:
+def is_open(group: FieldGroup, typed: Mapping[str, str], errors: Mapping[str, str]) -> bool:
     """Return whether a group of form fields is shown open: not folded, or with a value or an error."""
     if not group.folded:
         return True

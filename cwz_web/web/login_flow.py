@@ -53,7 +53,7 @@ def complete_sign_in(
         db,
         account,
         request.services.browser_tokens,
-        address=request.remote_addr or "",
+        ip_address=request.remote_addr or "",
         user_agent=request.user_agent or "",
     )
     log.info("signed in", account=str(account.id), address=request.remote_addr)

@@ -26,7 +26,7 @@ class ProblemError(Exception):
 
 
 def is_api_request(request: Request) -> bool:
-    """Tell whether the URL is for API clients, which get JSON errors."""
+    """Return whether the URL is for API clients, which get JSON errors."""
     return request.raw_path.startswith(API_PATHS)
 
 

@@ -8,7 +8,7 @@ from pydantic.fields import FieldInfo
 from webob.multidict import MultiDict
 
 from cwz_web.storage.contract import StorageProvider, is_multiline_field
-from cwz_web.web.forms import Filled, Form, Name, error_messages, find_repeated_fields, read_form
+from cwz_web.web.forms import Form, Name, SubmittedForm, error_messages, find_repeated_fields, read_form
 
 
 class ConnectionForm(Form):
@@ -59,7 +59,7 @@ def provider_fields(model: type[BaseModel], *, secret: bool) -> list[ProviderFie
 
 def read_provider_form(
     provider: StorageProvider[Any, Any], posted: MultiDict[str, Any], *, has_secrets: bool
-) -> tuple[Filled[ConnectionForm], ConnectionInput | None]:
+) -> tuple[SubmittedForm[ConnectionForm], ConnectionInput | None]:
     """Validate a connection form.
 
     Args:
@@ -81,8 +81,8 @@ def read_provider_form(
     credentials = None if has_secrets and not entered else _validate(provider.credentials_model, entered, errors)
     shown = form.typed | typed
     if errors or settings is None or form.value is None:
-        return Filled(None, errors, shown), None
-    return Filled(form.value, {}, shown), ConnectionInput(form.value, settings, credentials)
+        return SubmittedForm(None, errors, shown), None
+    return SubmittedForm(form.value, {}, shown), ConnectionInput(form.value, settings, credentials)
 
 
 def _validate(model: type[BaseModel], values: dict[str, str], errors: dict[str, str]) -> BaseModel | None:

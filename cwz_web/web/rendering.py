@@ -119,8 +119,8 @@ def includeme(config: Configurator) -> None:
     environment.filters["role_label"] = lambda role: Role(role).label
     environment.globals |= {"icon": Icons(node_modules), "product": PRODUCT}
     environment.globals["static"] = static_path()
-    own = "cwz_web:static"
-    config.add_static_view(f"{static_path()}/own", own, cache_max_age=0 if services.settings.development else YEAR)
+    max_age = 0 if services.settings.development else YEAR
+    config.add_static_view(f"{static_path()}/app", "cwz_web:static", cache_max_age=max_age)
     for name, package in (("htmx", "htmx.org/dist"), ("inter", "@fontsource-variable/inter/files")):
         config.add_static_view(f"{static_path()}/{name}", str((node_modules / package).resolve()), cache_max_age=YEAR)
     config.add_view_predicate("partial", PartialPredicate)

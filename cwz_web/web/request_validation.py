@@ -39,7 +39,7 @@ def validation_tween(handler: Handler, registry: object) -> Handler:
 
 def _hosts(settings: Settings) -> set[str]:
     """Return the hosts of this site: those of the settings and, in development, loopback."""
-    urls = [settings.url, settings.worker_target]
+    urls = [settings.url, settings.render_api_url]
     if settings.development:
         port = urlsplit(settings.url).port or 80
         urls += [f"http://localhost:{port}", f"http://127.0.0.1:{port}"]

@@ -20,21 +20,21 @@ from cwz_web.workspaces.models import AuditEntry, Workspace
 
 PAGE_SIZE = 50
 INITIAL_DIGEST = "0" * 64
-COLUMNS = ("number", "at", "actor", "action", "target", "details", "address", "digest")
+COLUMNS = ("number", "at", "actor", "action", "target", "details", "ip_address", "digest")
 
 # Shown on the activity page; a test checks that every recorded action has one.
 AUDIT_LABELS = {
+    "auto_run.disable": "Disabled automatic runs",
+    "auto_run.enable": "Enabled automatic runs",
     "billing.checkout": "Opened checkout",
     "billing.portal": "Opened billing portal",
-    "feed.apply": "Applied held import",
-    "feed.auto_run_off": "Disabled automatic runs",
+    "feed.apply": "Applied import after review",
     "feed.columns": "Changed columns",
     "feed.connect": "Connected feed source",
     "feed.create": "Created feed",
     "feed.delete": "Deleted feed",
-    "feed.discard": "Discarded held import",
+    "feed.discard": "Discarded import after review",
     "feed.fetch": "Fetched feed",
-    "feed.follow": "Enabled automatic runs",
     "feed.import": "Imported file",
     "feed.restore": "Restored feed",
     "feed.sample": "Added sample feed",
@@ -55,7 +55,7 @@ AUDIT_LABELS = {
     "run.cancel": "Canceled run",
     "run.retry": "Retried run",
     "run.start": "Started run",
-    "run.zip": "Requested ZIP file",
+    "run.zip": "Requested zip file",
     "signing.retire": "Retired previous signing key",
     "signing.rotate": "Rotated signing key",
     "slack.choose": "Changed Slack notifications",
@@ -66,13 +66,13 @@ AUDIT_LABELS = {
     "storage.default": "Changed default storage",
     "storage.delete": "Disconnected storage",
     "storage.test": "Tested storage",
-    "template.close": "Denied unsigned URLs",
+    "template.allow_unsigned": "Allowed unsigned URLs",
     "template.create": "Created template",
     "template.delete": "Deleted template",
+    "template.deny_unsigned": "Denied unsigned URLs",
     "template.discard": "Discarded draft",
     "template.draft": "Edited draft",
     "template.edit": "Published template version",
-    "template.open": "Allowed unsigned URLs",
     "template.rename": "Renamed template",
     "template.restore": "Restored template",
     "template.rollback": "Restored template version",
@@ -100,7 +100,7 @@ class Actor:
 
     account_id: UUID | None
     label: str
-    address: str
+    ip_address: str
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def record(
         action=action,
         target=target[:300],
         details=details or {},
-        address=actor.address,
+        ip_address=actor.ip_address,
     )
     entry.digest = _digest(previous.digest if previous else INITIAL_DIGEST, entry)
     db.add(entry)
@@ -170,10 +170,10 @@ def list_actions(db: Session, workspace_id: UUID) -> list[str]:
 def find_chain_break(db: Session, workspace_id: UUID) -> int | None:
     """Return the number of the first entry that breaks the chain, or None if the chain is intact."""
     workspace = db.get_one(Workspace, workspace_id)
-    digest = workspace.audit_digest or INITIAL_DIGEST  # of the newest entry that retention has deleted
+    digest = workspace.audit_chain_digest or INITIAL_DIGEST  # of the newest entry that retention has deleted
     entries = select(AuditEntry).where(AuditEntry.workspace_id == workspace_id).order_by(AuditEntry.number)
     with db.scalars(entries.execution_options(yield_per=500)) as found:
-        for number, entry in enumerate(found, start=workspace.audit_dropped + 1):
+        for number, entry in enumerate(found, start=workspace.audit_deleted_through + 1):
             if entry.number != number or entry.digest != _digest(digest, entry):
                 return number
             digest = entry.digest
@@ -187,7 +187,7 @@ def export_csv(db: Session, workspace_id: UUID, filters: AuditFilter) -> Iterato
         for entry in found:
             details = json.dumps(entry.details, ensure_ascii=False, sort_keys=True) if entry.details else ""
             values = (entry.number, entry.at.isoformat(), entry.actor, entry.action, entry.target, details)
-            yield csv_line((*values, entry.address, entry.digest))
+            yield csv_line((*values, entry.ip_address, entry.digest))
 
 
 def _newest_first(workspace_id: UUID) -> Select[AuditEntry]:
@@ -218,7 +218,7 @@ def _digest(before: str, entry: AuditEntry) -> str:
         "action": entry.action,
         "target": entry.target,
         "details": entry.details,
-        "address": entry.address,
+        "ip_address": entry.ip_address,
     }
     text = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -13,7 +13,7 @@ from sqlalchemy import delete, text
 from sqlalchemy.orm import Session
 
 from cwz_web.db.session import enter_workspace, raw_connection
-from cwz_web.jobs import BILLING_QUEUE, UPKEEP_QUEUE, app, defer_once
+from cwz_web.jobs import BILLING_QUEUE, MAINTENANCE_QUEUE, app, defer_once
 from cwz_web.notify.emails import EmailMessage
 from cwz_web.workspaces.audit import Actor, record
 from cwz_web.workspaces.members import email_admins
@@ -77,13 +77,13 @@ def restore_workspace(db: Session, deletion: Deletion, actor: Actor) -> Workspac
 def tombstone_account(db: Session, account_id: UUID) -> None:
     """Add the tombstone of an account, so that restoring an older backup does not restore the account."""
     now = datetime.now(UTC)
-    db.add(Tombstone(id=account_id, kind="account", name="", deleted_at=now, purge_at=now, purged_at=now))
+    db.add(Tombstone(id=account_id, type="account", name="", deleted_at=now, purge_at=now, purged_at=now))
     enqueue_tombstone_backup(db)
 
 
 def enqueue_tombstone_backup(db: Session) -> None:
     """Have the tombstones beside the backups brought up to date, once the transaction has committed."""
-    defer_once(db, "ops.save_tombstones", queue=UPKEEP_QUEUE, queueing_lock="tombstones")
+    defer_once(db, "ops.save_tombstones", queue=MAINTENANCE_QUEUE, queueing_lock="tombstones")
 
 
 def _add_tombstone(db: Session, workspace: Workspace, purge_at: datetime, *, with_images: bool) -> None:
@@ -91,7 +91,7 @@ def _add_tombstone(db: Session, workspace: Workspace, purge_at: datetime, *, wit
     db.add(
         Tombstone(
             id=workspace.id,
-            kind="workspace",
+            type="workspace",
             name=workspace.name,
             with_images=with_images,
             deleted_at=datetime.now(UTC),
@@ -109,7 +109,9 @@ def _end_subscription(db: Session, workspace_id: UUID) -> None:
     subscription = db.scalar(_SUBSCRIPTION, {"workspace": workspace_id})
     if subscription:
         options: Any = {"connection": raw_connection(db)}
-        app.configure_task("billing.cancel", queue=BILLING_QUEUE, **options).defer(subscription=subscription)
+        app.configure_task("billing.cancel_subscription", queue=BILLING_QUEUE, **options).defer(
+            subscription=subscription
+        )
 
 
 def _deletion_email(workspace: Workspace, actor: Actor, until: datetime) -> EmailMessage:

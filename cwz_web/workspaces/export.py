@@ -29,7 +29,7 @@ def export_account(db: Session, account: Account) -> dict[str, Any]:
                 "at": session.created_at,
                 "last_seen_at": session.last_seen_at,
                 "ended_at": session.ended_at,
-                "address": session.address,
+                "ip_address": session.ip_address,
                 "browser": session.user_agent,
             }
             for session in sessions
@@ -55,7 +55,7 @@ def _export_workspace(db: Session, account: Account, access: Access) -> dict[str
                 "action": entry.action,
                 "target": entry.target,
                 "details": entry.details,
-                "address": entry.address,
+                "ip_address": entry.ip_address,
             }
             for entry in entries
         ],

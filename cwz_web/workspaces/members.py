@@ -48,7 +48,7 @@ def email_admins(db: Session, workspace_id: UUID, message: EmailMessage) -> None
 
 def email_member(db: Session, account: Account, message: EmailMessage) -> None:
     """Email a user, unless they have unsubscribed from the message's topic."""
-    if message.topic not in account.muted:
+    if message.topic not in account.unsubscribed_topics:
         enqueue_email(db, account.email, replace(message, account=str(account.id)))
 
 

@@ -31,11 +31,11 @@ class Workspace(Timestamped, Base):
 
     Attributes:
         slug: Part of the workspace's URLs.
-        signing_number: Number of the newest key for signed URLs (generation/signed_urls.py).
-        signing_oldest: Number of the oldest valid key.
+        signing_key_number: Number of the newest key for signed URLs (generation/signed_urls.py).
+        oldest_signing_key_number: Number of the oldest valid key.
         read_only_from: When the workspace becomes read-only because of an overdue payment (billing/).
-        audit_dropped: Number of the last audit entry that retention has deleted.
-        audit_digest: Digest of that entry, from which the chain continues.
+        audit_deleted_through: Number of the last audit entry that retention has deleted.
+        audit_chain_digest: Digest of that entry, from which the chain continues.
     """
 
     __tablename__ = "workspaces"
@@ -44,12 +44,12 @@ class Workspace(Timestamped, Base):
     slug: Mapped[str] = mapped_column(unique=True)
     name: Mapped[str]
     second_factor_required: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
-    signing_number: Mapped[int] = mapped_column(default=1, server_default="1")
-    signing_oldest: Mapped[int] = mapped_column(default=1, server_default="1")
+    signing_key_number: Mapped[int] = mapped_column(default=1, server_default="1")
+    oldest_signing_key_number: Mapped[int] = mapped_column(default=1, server_default="1")
     plan: Mapped[str] = mapped_column(default="free", server_default="free")
     read_only_from: Mapped[datetime | None]
-    audit_dropped: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
-    audit_digest: Mapped[str | None]
+    audit_deleted_through: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    audit_chain_digest: Mapped[str | None]
 
 
 class Membership(Timestamped, Base):
@@ -115,7 +115,7 @@ class AuditEntry(Base):
     action: Mapped[str]
     target: Mapped[str]
     details: Mapped[dict[str, Any]] = mapped_column(JSONB)
-    address: Mapped[str]
+    ip_address: Mapped[str]
     digest: Mapped[str]
 
     __table_args__ = (
@@ -134,7 +134,7 @@ class Tombstone(Base):
     __tablename__ = "tombstones"
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    kind: Mapped[str]
+    type: Mapped[str]
     name: Mapped[str]
     with_images: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     deleted_at: Mapped[datetime]
@@ -143,6 +143,6 @@ class Tombstone(Base):
     report: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default="{}")
 
     __table_args__ = (
-        CheckConstraint("kind IN ('workspace', 'account')", name="kind"),
+        CheckConstraint("type IN ('workspace', 'account')", name="type"),
         Index("ix_tombstones_purge_at", "purge_at", postgresql_where=text("purged_at IS NULL")),
     )

@@ -123,7 +123,7 @@ class SampleWorkspace:
         found = (font, feed, template, run, image, key, invitation, connection, make.webhook(self.space), export)
         rows = {row.__tablename__: str(row.id) for row in found}
         self.rows, self.feed_id = rows, rows["feeds"]
-        self.order_id = str(make.order(template).id)
+        self.image_run_id = str(make.image_run(template).id)
         self.paths = dict(self._walk(Root, "", rows))
 
     def _walk(
@@ -139,7 +139,7 @@ class SampleWorkspace:
             MemberCollection: {str(self.member.id): MemberResource},
             ApiFeedCollection: {rows["feeds"]: ApiFeed},
             ApiTemplateCollection: {rows["templates"]: ApiTemplate},
-            ApiImageRequestCollection: {self.order_id: ApiImageRequest},
+            ApiImageRequestCollection: {self.image_run_id: ApiImageRequest},
             ApiRunCollection: {rows["runs"]: ApiRun},
             ApiImageCollection: {rows["images"]: ApiImage},
             ApiFeedItemCollection: {"1": ApiFeedItem},
@@ -190,7 +190,7 @@ def token_of(app: TestApp) -> str:
 
 
 def in_workspace(page: Page) -> bool:
-    """Tell whether a view is in a workspace: a role can have its permission."""
+    """Return whether a view is in a workspace: a role can have its permission."""
     return page.permission in ROLE_PERMISSIONS[Role.ADMIN]
 
 

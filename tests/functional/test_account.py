@@ -286,8 +286,8 @@ def test_secret_is_shown_only_until_confirmation(app: TestApp, make: Factory, ac
     assert app.get("/account/second-factor/qr.png").content_type == "image/png"
     now = reload(make, account)
     assert now is not None
-    assert now.totp_envelope is not None
-    assert secret.encode() not in now.totp_envelope
+    assert now.encrypted_totp_secret is not None
+    assert secret.encode() not in now.encrypted_totp_secret
     page.forms[1]["code"] = pyotp.TOTP(secret).now()
     page.forms[1].submit(status=200)
     app.get("/account/second-factor/qr.png", status=404)

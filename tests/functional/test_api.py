@@ -255,7 +255,7 @@ def test_retired_signing_key_is_rejected_at_once(client: Client, services: Servi
     assert client.app.get(url).status_int == client.app.get(url).status_int == 200
     with services.database.transaction(client.space.id) as db:
         workspace = db.get_one(Workspace, client.space.id)
-        workspace.signing_number = workspace.signing_oldest = 2
+        workspace.signing_key_number = workspace.oldest_signing_key_number = 2
     assert client.app.get(url, status=403).json["code"] == "invalid_signature"
 
 

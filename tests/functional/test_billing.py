@@ -30,7 +30,7 @@ from cwz_web.web.services import Services
 from cwz_web.workspaces.account_deletion import delete_due_accounts
 from cwz_web.workspaces.invitations import invite
 from cwz_web.workspaces.models import Role, Workspace
-from tests.conftest import MONEY, make_settings
+from tests.conftest import STRIPE_SECRETS, make_settings
 from tests.factories import Factory, sign_in
 from tests.jobs import run_jobs
 from tests.mailbox import Mailbox, text_of
@@ -40,18 +40,18 @@ NOW = datetime.now(UTC)
 
 
 @pytest.fixture
-def stripe(kept_stripe: StripeServer) -> Iterator[StripeServer]:
+def stripe(shared_stripe: StripeServer) -> Iterator[StripeServer]:
     """The Stripe server without customers, reset afterwards."""
-    kept_stripe.reset()
-    yield kept_stripe
-    kept_stripe.reset()
+    shared_stripe.reset()
+    yield shared_stripe
+    shared_stripe.reset()
 
 
 @pytest.fixture
-def paid(services: Services, kept_paid: Services) -> Services:
+def paid(services: Services, shared_paid_services: Services) -> Services:
     """The services of an installation with billing, on the same empty database."""
-    assert kept_paid.database is services.database
-    return kept_paid
+    assert shared_paid_services.database is services.database
+    return shared_paid_services
 
 
 @pytest.fixture
@@ -471,9 +471,9 @@ def test_subscribed_customer_is_not_sent_to_checkout(till: Till, app: TestApp, m
     assert not till.stripe.objects["checkout/sessions"]
 
 
-def test_trial_is_granted_once(till: Till, app_url: str, kept_stripe: StripeServer) -> None:
+def test_trial_is_granted_once(till: Till, app_url: str, shared_stripe: StripeServer) -> None:
     folder = till.services.settings.var
-    billing = {"stripe_api": kept_stripe.url, "trial_days": 14, **MONEY}
+    billing = {"stripe_api": shared_stripe.url, "trial_days": 14, **STRIPE_SECRETS}
     settings = make_settings(app_url, folder, billing=billing)
     stripe = Stripe(settings)
     for before in (None, "canceled"):
@@ -558,7 +558,7 @@ def test_image_quota_follows_current_plan(till: Till, app: TestApp, make: Factor
         return int(app.post_json("/v1/images", body, headers=head, status="*").status_int)
 
     assert [image("a"), image("b")] == [200, 402]
-    assert app.get("/v1/usage", headers=head).json["cap"] == 1
+    assert app.get("/v1/usage", headers=head).json["limit"] == 1
     till.stripe.subscribe(till.customer, "pro")
     till.process()
     assert [image("b"), image("c"), image("d")] == [200, 200, 402]

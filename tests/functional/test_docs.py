@@ -78,10 +78,10 @@ def test_url_signed_by_a_customer_works_until_its_key_is_retired(
     unknown = sign_with_python(services.signed_urls.key(space.id, 1), str(template.id), {"_version": "9"})
     assert app.get(unknown, status=422).json["code"] == "unknown_version"
     with make.database.transaction(space.id) as db:
-        db.merge(space).signing_number = 2
+        db.merge(space).signing_key_number = 2
     app.get(url, status=200)
     with make.database.transaction(space.id) as db:
-        db.merge(space).signing_oldest = 2
+        db.merge(space).oldest_signing_key_number = 2
     assert app.get(url, status=403).json["code"] == "invalid_signature"
     odd = sign_with_python(services.signed_urls.key(space.id, 2), str(template.id), {"_scale": "9"}).replace(
         "k=1", "k=2"
@@ -94,7 +94,7 @@ def test_unsigned_url_may_have_open_parameters_only(app: TestApp, make: Factory)
     template = make.template(space)
     assert app.get(f"/i/{template.id}.png?title=x", status=403).json["code"] == "invalid_signature"
     with make.database.transaction(space.id) as db:
-        db.merge(template).open_parameters = ["title"]
+        db.merge(template).unsigned_parameters = ["title"]
     assert app.get(f"/i/{template.id}.png?title=x").content_type == "image/png"
     assert "price" in app.get(f"/i/{template.id}.png?title=x&price=1", status=403).json["errors"]
     assert app.get(f"/i/{template.id}.png?title=x&s=wrong", status=403).json["code"] == "invalid_signature"

@@ -15,7 +15,7 @@ from cwz_web.net.client import Fetcher
 from cwz_web.runs.models import Run
 from cwz_web.web.services import Services
 from cwz_web.workspaces.models import AuditEntry, Role
-from tests.conftest import Canary
+from tests.conftest import RecordingServer
 from tests.factories import Factory, sign_in
 from tests.jobs import run_feed_jobs
 
@@ -73,7 +73,7 @@ def user(app: TestApp, make: Factory) -> FeedUser:
 
 
 @pytest.fixture
-def connected(services: Services, make: Factory, http_server: Canary) -> FeedUser:
+def connected(services: Services, make: Factory, http_server: RecordingServer) -> FeedUser:
     """A user of an installation that may fetch from the loopback server."""
     fetcher = Fetcher([http_server.host])
     return FeedUser(TestApp(create_app(dataclasses.replace(services, fetcher=fetcher))), make, fetcher=fetcher)
@@ -240,7 +240,7 @@ def test_delete_and_restore_feed(user: FeedUser) -> None:
     assert path in user.app.get(user.feeds).text
 
 
-def test_test_and_connect_url(connected: FeedUser, http_server: Canary) -> None:
+def test_test_and_connect_url(connected: FeedUser, http_server: RecordingServer) -> None:
     http_server.paths["/feed.csv?token=hush"] = (200, {"ETag": '"1"'}, b"sku,title\n1,Mug\n2,Lamp\n")
     form = connected.form_with(f"{connected.feeds}/connect", "url")
     form["url"], form["header"], form["secret"] = http_server.url("/feed.csv?token=hush"), "X-Key", "planted-canary"
@@ -263,7 +263,7 @@ def test_test_and_connect_url(connected: FeedUser, http_server: Canary) -> None:
 
 
 def test_file_longer_than_the_preview_is_fetched_completely(
-    connected: FeedUser, http_server: Canary, monkeypatch: pytest.MonkeyPatch
+    connected: FeedUser, http_server: RecordingServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sources, "PREVIEW_BYTES", 1000)
     http_server.paths["/feed.csv"] = (
@@ -277,7 +277,7 @@ def test_file_longer_than_the_preview_is_fetched_completely(
     assert "40,000 rows" in page.text
 
 
-def test_schedule(connected: FeedUser, http_server: Canary) -> None:
+def test_schedule(connected: FeedUser, http_server: RecordingServer) -> None:
     http_server.paths["/feed.csv"] = (200, {}, b"sku,title\n1,Mug\n")
     form = connected.form_with(f"{connected.feeds}/connect", "url")
     form["url"], form["frequency"], form["at"], form["time_zone"] = (
@@ -305,7 +305,7 @@ def test_schedule(connected: FeedUser, http_server: Canary) -> None:
     assert "Schedule: Manually" in schedule.submit().follow().text
 
 
-def test_failed_fetch_is_shown_on_the_feed_page(connected: FeedUser, http_server: Canary) -> None:
+def test_failed_fetch_is_shown_on_the_feed_page(connected: FeedUser, http_server: RecordingServer) -> None:
     http_server.paths["/feed.csv"] = (200, {}, b"sku,title\n1,Mug\n")
     form = connected.form_with(f"{connected.feeds}/connect", "url")
     form["url"] = http_server.url("/feed.csv")
@@ -343,7 +343,9 @@ def test_invalid_source_is_rejected_without_connecting(
     assert user.make.count(Feed, user.space.id) == 0
 
 
-def test_support_can_retry_a_fetch_but_not_edit(services: Services, make: Factory, http_server: Canary) -> None:
+def test_support_can_retry_a_fetch_but_not_edit(
+    services: Services, make: Factory, http_server: RecordingServer
+) -> None:
     fetcher = Fetcher([http_server.host])
     app = TestApp(create_app(dataclasses.replace(services, fetcher=fetcher)))
     support = FeedUser(app, make, Role.SUPPORT, fetcher)
@@ -409,7 +411,7 @@ def test_auto_run_is_turned_on_and_off(user: FeedUser) -> None:
     with user.make.database.transaction(user.space.id) as db:
         feed = db.query(Feed).one()
     run = user.make.run(feed, template)
-    followed = user.form(f"/w/{user.space.slug}/runs/{run.id}", "/follow").submit().follow()
+    followed = user.form(f"/w/{user.space.slug}/runs/{run.id}", "/auto-run").submit().follow()
     assert "new and changed rows are rendered" in followed.text
     page = user.import_newer(page, b"sku,title\n1,Mug\n2,Lamp!\n3,Bowl\n")
     with user.make.database.transaction(user.space.id) as db:
@@ -419,4 +421,4 @@ def test_auto_run_is_turned_on_and_off(user: FeedUser) -> None:
     stop = user.form(page.request.path, "/stop-auto-run")
     assert "Automatic runs" not in stop.submit().follow().text
     assert "not rendered automatically" in stop.submit(status=422).text
-    assert user.actions[2:] == ["feed.follow", "feed.import", "feed.auto_run_off"]
+    assert user.actions[2:] == ["auto_run.enable", "feed.import", "auto_run.disable"]

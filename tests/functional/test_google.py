@@ -49,8 +49,10 @@ def issuer() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def google_wsgi(kept_services: Services, issuer: str) -> Any:
-    return create_app(dataclasses.replace(kept_services, google=GoogleProvider(issuer + WELL_KNOWN, *CLIENT, CALLBACK)))
+def google_wsgi(shared_services: Services, issuer: str) -> Any:
+    return create_app(
+        dataclasses.replace(shared_services, google=GoogleProvider(issuer + WELL_KNOWN, *CLIENT, CALLBACK))
+    )
 
 
 @pytest.fixture
@@ -276,9 +278,9 @@ def test_redirects_to_the_next_path_of_this_site_only(app: TestApp) -> None:
     )
 
 
-def test_unreachable_provider_shows_an_error(kept_services: Services, services: Services) -> None:
+def test_unreachable_provider_shows_an_error(shared_services: Services, services: Services) -> None:
     google = GoogleProvider("http://127.0.0.1:9/.well-known/openid-configuration", *CLIENT, CALLBACK)
-    app = TestApp(create_app(dataclasses.replace(kept_services, google=google)))
+    app = TestApp(create_app(dataclasses.replace(shared_services, google=google)))
     assert app.get("/signin/google").location == "http://localhost/signin?done=google"
     assert "Sign-in with Google failed" in app.get("/signin?done=google").text
 
@@ -290,7 +292,7 @@ def test_google_is_hidden_without_settings(wsgi: Any, services: Services) -> Non
 
 
 def test_discovery_document_of_another_issuer_is_rejected(
-    kept_services: Services, services: Services, http_server: Any
+    shared_services: Services, services: Services, http_server: Any
 ) -> None:
     """OpenID Connect Discovery 1.0, section 4.3: the issuer must match the URL of the document."""
     document = {
@@ -301,5 +303,5 @@ def test_discovery_document_of_another_issuer_is_rejected(
     }
     http_server.paths[WELL_KNOWN] = (200, {"Content-Type": "application/json"}, json.dumps(document).encode())
     google = GoogleProvider(http_server.url(WELL_KNOWN), *CLIENT, CALLBACK)
-    app = TestApp(create_app(dataclasses.replace(kept_services, google=google)))
+    app = TestApp(create_app(dataclasses.replace(shared_services, google=google)))
     assert app.get("/signin/google").location == "http://localhost/signin?done=google"

@@ -113,7 +113,7 @@ def test_responses_match_their_schemas(app: TestApp, place: SampleWorkspace, api
     assert {200, 201, 202, 204, 404, 422} <= statuses
 
 
-def test_run_is_started_followed_cancelled_and_retried(app: TestApp, place: SampleWorkspace) -> None:
+def test_run_is_started_followed_canceled_and_retried(app: TestApp, place: SampleWorkspace) -> None:
     headers = {"Authorization": f"Bearer {place.make.key(place.space, Scope.GENERATE, Scope.READ)}"}
     body = {"feed": place.feed_id, "template": "card", "mapping": {"title": "sku"}}
     begun = app.post_json("/v1/runs", body, headers=headers, status=201)
@@ -121,9 +121,9 @@ def test_run_is_started_followed_cancelled_and_retried(app: TestApp, place: Samp
     assert begun.json.items() <= app.get(here, headers=headers).json.items()
     assert (begun.json["total"], begun.json["done"]) == (3, 0)
     used = app.get("/v1/usage", headers=headers).json
-    assert (used["key_used"], used["cap"]) == (3, None)
-    cancelled = app.post(f"{here}/cancel", headers=headers).json
-    assert (cancelled["cancelled"], cancelled["failed"]) == (True, 3)
+    assert (used["key_used"], used["limit"]) == (3, None)
+    canceled = app.post(f"{here}/cancel", headers=headers).json
+    assert (canceled["canceled"], canceled["failed"]) == (True, 3)
     assert app.get("/v1/usage", headers=headers).json["key_used"] == 0
     items = app.get(f"{here}/items?limit=2", headers=headers).json
     assert [(item["key"], item["state"], item["url"]) for item in items["items"]] == [
@@ -134,7 +134,7 @@ def test_run_is_started_followed_cancelled_and_retried(app: TestApp, place: Samp
         "3"
     ]
     resumed = app.post(f"{here}/retry", headers=headers).json
-    assert (resumed["cancelled"], resumed["failed"], resumed["ended_at"]) == (False, 0, None)
+    assert (resumed["canceled"], resumed["failed"], resumed["finished_at"]) == (False, 0, None)
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_metrics_count_requests_images_queues_and_backups(app: TestApp, services
         api(app, key, {"template": template.slug, "data": {"title": "A title of its own"}}, status=200)
     app.get("/signin")
     app.get("/a-made-up-url", status=404)
-    job(services, queue="mail")
+    job(services, queue="email")
     age_jobs(services, 2)
     with services.database.transaction() as db:
         hour_ago = datetime.now(UTC) - timedelta(hours=1)
@@ -132,8 +132,8 @@ def test_metrics_count_requests_images_queues_and_backups(app: TestApp, services
     assert increase(requests, route="", method="GET", status="404") == 1
     assert increase("cwz_render_duration_seconds_count") == 1
     assert increase("cwz_image_cache_hits_total") == 1
-    assert after["cwz_queue_jobs_waiting", (("queue", "mail"),)] == 1
-    assert 120 <= after["cwz_queue_oldest_job_seconds", (("queue", "mail"),)] < 200
+    assert after["cwz_queue_jobs_waiting", (("queue", "email"),)] == 1
+    assert 120 <= after["cwz_queue_oldest_job_seconds", (("queue", "email"),)] < 200
     assert 3600 <= after["cwz_backup_age_seconds", ()] < 3700
     assert ("cwz_backup_verified_age_seconds", ()) not in after
     assert "made-up" not in answer.text
@@ -193,7 +193,7 @@ def test_operations_page_shows_problems_and_retries_a_failed_job(
         db.execute(text("INSERT INTO procrastinate_workers DEFAULT VALUES"))
     failed = job(services, status="'failed'", attempts="3", args="""'{"secret": "a-planted-secret"}'""")
     stuck = job(services, queue="render", task="runs.render_chunk", status="'doing'")
-    waiting = job(services, queue="mail")
+    waiting = job(services, queue="email")
     age_jobs(services, 90)
     with services.database.transaction() as db:
         made = {"created_at": datetime.now(UTC), "size": 2048, "rows": 12345}
@@ -205,7 +205,7 @@ def test_operations_page_shows_problems_and_retries_a_failed_job(
         )
     page = ops.get("/ops")
     rows = {row.find("th").text: row.text for row in page.html.select("tbody tr")}
-    assert "Slow" in rows["mail"]
+    assert "Slow" in rows["email"]
     assert "OK" in rows["default"]
     assert "feeds.enqueue_due" in rows[str(failed)]
     assert "runs.render_chunk" in rows[str(stuck)]
@@ -223,8 +223,8 @@ def test_operations_page_shows_problems_and_retries_a_failed_job(
 
 def test_failed_job_is_not_retried_while_an_equal_one_is_queued(ops: TestApp, services: Services) -> None:
     lock = {"queueing_lock": "'back_up'"}
-    failed = job(services, queue="upkeep", task="ops.back_up", status="'failed'", **lock)
-    job(services, queue="upkeep", task="ops.back_up", **lock)
+    failed = job(services, queue="maintenance", task="ops.back_up", status="'failed'", **lock)
+    job(services, queue="maintenance", task="ops.back_up", **lock)
     page = ops.get("/ops")
     [form] = [form for form in page.forms.values() if form.action == "/ops/retry"]
     form.submit(status=303)
@@ -317,7 +317,7 @@ def test_doctor_checks_production_settings(services: Services) -> None:
         "has no trusted_proxy",
         "No backup exists",
         "Backups are not copied",
-        "No worker is live",
+        "No worker is running",
         "All machines must share",
         "cwz.operator.emails is empty",
         "cwz.operator.security_contact",
@@ -331,13 +331,13 @@ def test_doctor_checks_production_settings(services: Services) -> None:
 
 def test_doctor_detects_missing_packages_unreachable_redis_and_slow_queues(services: Services, tmp_path: Path) -> None:
     job(services, queue="render")
-    job(services, queue="mail", status="'failed'")
+    job(services, queue="email", status="'failed'")
     age_jobs(services, 20)
     found = findings(services, node_modules=tmp_path, rate_limits="redis://127.0.0.1:1")
     assert "Run `npm ci`" in found["packages"][0].message
     assert worst(found["workers"]) is Level.ERROR
     assert any("render has waited 20 minutes" in each.message for each in found["workers"])
-    assert any("1 failed jobs in the queue mail" in each.message for each in found["workers"])
+    assert any("1 failed jobs in the queue email" in each.message for each in found["workers"])
     limits = found["rate limits"]
     assert worst(limits) is Level.ERROR
 

@@ -174,7 +174,7 @@ def test_revoked_signing_key_revokes_the_url(shop: Shop, make: Factory) -> None:
     shop.run()
     address = shop.address()
     with make.database.transaction(shop.space.id) as db:
-        db.execute(update(Workspace).values(signing_number=2, signing_oldest=2))
+        db.execute(update(Workspace).values(signing_key_number=2, oldest_signing_key_number=2))
     shop.app.get(address, status=403)
     assert shop.app.get(shop.address()).status_int == 200
 

@@ -14,11 +14,11 @@ URL = "https://images.example.org"
 
 
 @pytest.fixture
-def app(kept_services: Services, services: Services) -> TestApp:
+def app(shared_services: Services, services: Services) -> TestApp:
     settings = change_settings(
-        kept_services.settings, {"environment": "production", "url": URL, "mail.transport": "smtp"}
+        shared_services.settings, {"environment": "production", "url": URL, "mail.transport": "smtp"}
     )
-    wsgi = create_app(dataclasses.replace(kept_services, settings=settings))
+    wsgi = create_app(dataclasses.replace(shared_services, settings=settings))
     return TestApp(wsgi, extra_environ={"wsgi.url_scheme": "https", "HTTP_HOST": "images.example.org"})
 
 
@@ -33,7 +33,7 @@ def test_session_cookie_is_bound_to_host_and_tls(app: TestApp, make: Factory) ->
     for part in ("secure", "httponly", "samesite=lax", "path=/"):
         assert part in session.lower()
     assert "domain" not in session.lower()
-    assert answer.headers["Strict-Transport-Security"].startswith("max-age=63072000")
+    assert answer.headers["DocumentPart-Transport-Security"].startswith("max-age=63072000")
 
 
 def test_session_cookie_signs_in(app: TestApp, make: Factory) -> None:

@@ -27,7 +27,7 @@ OPERATOR = {
     "hosting": "Hetzner Online GmbH, Germany",
     "processors": "Another One Ltd., Malta; A Third, Spain",
     "since": "2026-11-01",
-    "law": "German law, Bremen",
+    "governing_law": "German law, Bremen",
     "source": "https://code.example/connectwyze",
 }
 PAGES = ("/", "/pricing", "/security", "/privacy", "/terms")
@@ -75,20 +75,20 @@ def test_pricing_without_billing(app: TestApp) -> None:
     assert "This installation is free" in app.get("/pricing").text
 
 
-def test_pricing_shows_plans_with_prices_of_stripe(kept_paid: Services, services: Services) -> None:
-    page = TestApp(create_app(kept_paid)).get("/pricing")
+def test_pricing_shows_plans_with_prices_of_stripe(shared_paid_services: Services, services: Services) -> None:
+    page = TestApp(create_app(shared_paid_services)).get("/pricing")
     text = " ".join(page.html.find("main").text.split())
-    assert "3 images per month" in text  # as SMALL has it
+    assert "3 images per month" in text  # as SMALL_PLANS has it
     assert re.search(r"€ ?\d|\d ?€|\$\d", text), text
     assert "Free" in text
     assert "after 7 days the workspace becomes read-only" in text
 
 
-def test_pricing_works_while_stripe_is_unavailable(kept_paid: Services, services: Services) -> None:
-    settings = change_settings(kept_paid.settings, {"billing.stripe_api": "http://127.0.0.1:1"})
+def test_pricing_works_while_stripe_is_unavailable(shared_paid_services: Services, services: Services) -> None:
+    settings = change_settings(shared_paid_services.settings, {"billing.stripe_api": "http://127.0.0.1:1"})
     billing = BillingService(Stripe(settings), settings)
     try:
-        app = TestApp(create_app(dataclasses.replace(kept_paid, settings=settings, billing=billing)))
+        app = TestApp(create_app(dataclasses.replace(shared_paid_services, settings=settings, billing=billing)))
         for _ in range(2):
             assert "You see the price before you pay" in app.get("/pricing").text
     finally:

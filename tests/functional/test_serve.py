@@ -20,28 +20,28 @@ ROWS = 200
 
 
 def test_demo_facts_are_usable_by_scripts(installation: Installation) -> None:
-    facts = installation.facts
-    assert set(facts) == {"url", "email", "password", "workspace", "api_key", "template", "image_url", "signed_url"}
-    assert facts["url"] == installation.url
+    demo = installation.demo_details
+    assert set(demo) == {"url", "email", "password", "workspace", "api_key", "template", "image_url", "signed_url"}
+    assert demo["url"] == installation.url
     for name in ("image_url", "signed_url"):
-        answer = httpx.get(facts[name])
+        answer = httpx.get(demo[name])
         assert answer.status_code == 200
         assert answer.headers["Content-Type"].startswith("image/")
-    assert httpx.get(facts["signed_url"].replace("first", "second")).status_code == 403
+    assert httpx.get(demo["signed_url"].replace("first", "second")).status_code == 403
     image = httpx.post(
-        f"{facts['url']}/v1/images",
-        json={"template": facts["template"], "data": {}},
-        headers={"Authorization": f"Bearer {facts['api_key']}", "Accept": "image/webp"},
+        f"{demo['url']}/v1/images",
+        json={"template": demo["template"], "data": {}},
+        headers={"Authorization": f"Bearer {demo['api_key']}", "Accept": "image/webp"},
     )
     assert image.headers["Content-Type"] == "image/webp"
-    assert installation.demo() == facts, "the command can be repeated"
+    assert installation.demo() == demo, "the command can be repeated"
 
 
 def test_greeting_has_the_url_and_the_demo_login(installation: Installation) -> None:
-    facts, log = installation.facts, installation.log()
+    demo, log = installation.demo_details, installation.log()
     for fact in ("url", "email", "password", "signed_url"):
-        assert facts[fact] in log
-    assert facts["api_key"] not in log
+        assert demo[fact] in log
+    assert demo["api_key"] not in log
 
 
 def test_log_has_no_secrets(installation: Installation) -> None:
@@ -52,7 +52,7 @@ def test_log_has_no_secrets(installation: Installation) -> None:
 
 def test_small_run_does_not_wait_for_a_large_one(installation: Installation) -> None:
     """The wait of ten images is measured in images of the large run: hardly more than a chunk."""
-    facts = installation.facts
+    demo = installation.demo_details
     with installation.browser() as browser:
         browser.submit("/w/new", name="Small shop", slug="small")
         browser.submit("/w/small/storage/new?provider=local", provider="local", connection_name="Here", action="save")
@@ -73,9 +73,9 @@ def test_small_run_does_not_wait_for_a_large_one(installation: Installation) -> 
         asked = {"feed": feed, "template": template}
         return str(client.post("/runs", json=asked).raise_for_status().json()["id"])
 
-    with api(facts["api_key"]) as large, api(key) as small:
+    with api(demo["api_key"]) as large, api(key) as small:
         template = small.get("/templates").json()["templates"][0]["slug"]
-        many = begin(large, facts["template"], 1000)
+        many = begin(large, demo["template"], 1000)
         wait_for(lambda: installation.rendered(many) > 0)
         before = installation.rendered(many)
         few = begin(small, template, 10)
@@ -86,60 +86,60 @@ def test_small_run_does_not_wait_for_a_large_one(installation: Installation) -> 
     assert after - before < 400
 
 
-def test_ctrl_c_during_a_run_stops_everything_and_the_run_is_resumed(own: Installation) -> None:
-    own.start()
-    before = own.facts
+def test_ctrl_c_during_a_run_stops_everything_and_the_run_is_resumed(own_installation: Installation) -> None:
+    own_installation.start()
+    before = own_installation.demo_details
     headers = {"Authorization": f"Bearer {before['api_key']}"}
-    with httpx.Client(base_url=f"{own.url}/v1", headers=headers, timeout=30) as api:
+    with httpx.Client(base_url=f"{own_installation.url}/v1", headers=headers, timeout=30) as api:
         feed = api.post("/feeds", json={"name": "Rows"}).raise_for_status().json()["id"]
         items = [{"key": str(n), "data": {"title": f"Image {n}"}} for n in range(ROWS)]
         api.post(f"/feeds/{feed}/items", json={"items": items}).raise_for_status()
         asked = {"feed": feed, "template": before["template"]}
         run = api.post("/runs", json=asked).raise_for_status().json()["id"]
-    wait_for(lambda: own.rendered(run) > 20)
-    workers = own.workers()
+    wait_for(lambda: own_installation.rendered(run) > 20)
+    workers = own_installation.workers()
     assert len(workers) == 2
     wait_for(lambda: any(map(children_of, workers)))  # render processes
     children = [child for worker in workers for child in children_of(worker)]
-    own.stop(signal.SIGINT)
-    assert "worker killed after timeout" not in own.log()
-    assert not own.database_runs()
+    own_installation.stop(signal.SIGINT)
+    assert "worker killed after timeout" not in own_installation.log()
+    assert not own_installation.database_runs()
     assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children))
-    own.start()
-    assert own.rendered(run) < ROWS, "the run should not have finished"
-    assert own.demo() == before
+    own_installation.start()
+    assert own_installation.rendered(run) < ROWS, "the run should not have finished"
+    assert own_installation.demo() == before
     assert httpx.get(before["image_url"]).status_code == 200
-    wait_for(lambda: own.rendered(run) == ROWS)
-    own.stop(signal.SIGTERM)
-    assert not own.database_runs()
+    wait_for(lambda: own_installation.rendered(run) == ROWS)
+    own_installation.stop(signal.SIGTERM)
+    assert not own_installation.database_runs()
 
 
-def test_second_ctrl_c_still_stops_the_database(own: Installation) -> None:
-    own.start()
-    assert own.process is not None
-    workers = own.workers()
+def test_second_ctrl_c_still_stops_the_database(own_installation: Installation) -> None:
+    own_installation.start()
+    assert own_installation.process is not None
+    workers = own_installation.workers()
     for pid in workers:
         os.kill(pid, signal.SIGSTOP)  # they do not react to SIGTERM
-    own.process.send_signal(signal.SIGINT)
-    wait_for(lambda: not own.answers())
-    own.process.send_signal(signal.SIGINT)
-    own.process.wait(60)
-    own.process = None
-    assert not own.database_runs()
+    own_installation.process.send_signal(signal.SIGINT)
+    wait_for(lambda: not own_installation.answers())
+    own_installation.process.send_signal(signal.SIGINT)
+    own_installation.process.wait(60)
+    own_installation.process = None
+    assert not own_installation.database_runs()
     for pid in workers:
         with suppress(ProcessLookupError):  # orphaned stopped processes may have been ended by the kernel
             os.kill(pid, signal.SIGKILL)
 
 
-def test_workers_end_with_a_killed_server(own: Installation) -> None:
-    own.start()
-    workers = own.workers()
-    own.stop(signal.SIGKILL)
+def test_workers_end_with_a_killed_server(own_installation: Installation) -> None:
+    own_installation.start()
+    workers = own_installation.workers()
+    own_installation.stop(signal.SIGKILL)
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
-    own.start()
-    own.stop()
-    assert not own.database_runs()
+    own_installation.start()
+    own_installation.stop()
+    assert not own_installation.database_runs()
 
 
 class FailingWorker(WorkerProcess):
@@ -245,7 +245,7 @@ def test_production_serves_with_an_external_database(
         page = httpx.get(f"{installation.url}/signin", headers=proxied)
         assert page.status_code == 200
         assert "demo" not in page.text
-        assert page.headers["Strict-Transport-Security"]
+        assert page.headers["DocumentPart-Transport-Security"]
         assert "__Host-cwz_visitor=" in page.headers["Set-Cookie"]
         assert "secure" in page.headers["Set-Cookie"].lower()
     finally:

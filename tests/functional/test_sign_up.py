@@ -218,6 +218,18 @@ def test_password_reset_ends_all_sessions(app: TestApp, make: Factory, mailbox: 
     assert form.submit(status="*").status_int in (400, 422), "the link is valid once"
 
 
+def test_form_of_a_reset_link_keeps_its_token(app: TestApp, make: Factory, mailbox: Mailbox) -> None:
+    """A token in the query of the form's URL does not replace that of the body."""
+    one, other = make.account(), make.account()
+    for account in (one, other):
+        request_reset(app, account.email)
+    form = app.get(mailbox.link(one.email)).forms[0]
+    token = form["token"].value
+    form["password"] = "short"
+    form.action = mailbox.link(other.email)
+    assert form.submit(status=422).forms[0]["token"].value == token
+
+
 def test_sign_in_invalidates_the_reset_link(app: TestApp, make: Factory, mailbox: Mailbox) -> None:
     account = make.account()
     request_reset(app, account.email)

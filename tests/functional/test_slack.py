@@ -43,29 +43,33 @@ assert slack_messages.post  # importing it declares the job
 
 
 @pytest.fixture(scope="module")
-def kept_server() -> Iterator[SlackServer]:
+def shared_slack_server() -> Iterator[SlackServer]:
     server = SlackServer()
     yield server
     server.close()
 
 
 @pytest.fixture(scope="module")
-def kept(kept_services: Services, kept_server: SlackServer) -> Services:
+def shared_slack_services(shared_services: Services, shared_slack_server: SlackServer) -> Services:
     slack = Slack(
-        "client", "a-secret", f"{kept_server.url}/api/", "https://slack.com/oauth/v2/authorize", "http://localhost"
+        "client",
+        "a-secret",
+        f"{shared_slack_server.url}/api/",
+        "https://slack.com/oauth/v2/authorize",
+        "http://localhost",
     )
-    return dataclasses.replace(kept_services, slack=slack)
+    return dataclasses.replace(shared_services, slack=slack)
 
 
 @pytest.fixture(scope="module")
-def wsgi(kept: Services) -> Router:
-    return create_app(kept)
+def wsgi(shared_slack_services: Services) -> Router:
+    return create_app(shared_slack_services)
 
 
 @pytest.fixture
-def server(kept_server: SlackServer) -> SlackServer:
-    kept_server.reset()
-    return kept_server
+def server(shared_slack_server: SlackServer) -> SlackServer:
+    shared_slack_server.reset()
+    return shared_slack_server
 
 
 @pytest.fixture
@@ -123,15 +127,15 @@ def happen(services: Services, space: Workspace, what: Event = Event.QUOTA_REACH
 
 @pytest.mark.usefixtures("admin")
 def test_admin_connects_slack_and_channel_receives_posts(
-    app: TestApp, make: Factory, server: SlackServer, space: Workspace, kept: Services
+    app: TestApp, make: Factory, server: SlackServer, space: Workspace, shared_slack_services: Services
 ) -> None:
-    happen(kept, space)
+    happen(shared_slack_services, space)
     connect(app, space)
     link = link_of(make, space)
     assert link is not None
     assert (link.team, link.channel, link.error_message) == ("Harbour Goods", "alerts", None)
-    assert TOKEN.encode() not in link.sealed
-    happen(kept, space)
+    assert TOKEN.encode() not in link.encrypted_token
+    happen(shared_slack_services, space)
     [post] = server.posts()
     assert post["channel"] == "C1"
     assert "80 %" in post["text"]
@@ -139,7 +143,7 @@ def test_admin_connects_slack_and_channel_receives_posts(
     assert form["channel"].value == "C1"
     form["event.quota.reached"] = False
     form.submit(status=303)
-    happen(kept, space)
+    happen(shared_slack_services, space)
     assert len(server.posts()) == 1
 
 
@@ -155,7 +159,7 @@ def test_slack_link_is_queried_once_per_emit(make: Factory, space: Workspace) ->
 
 @pytest.mark.usefixtures("admin")
 def test_run_post_shows_first_images_and_link(
-    app: TestApp, make: Factory, server: SlackServer, space: Workspace, kept: Services
+    app: TestApp, make: Factory, server: SlackServer, space: Workspace, shared_slack_services: Services
 ) -> None:
     connect(app, space)
     feed, template = make.feed(space, name="Autumn <!channel> *now*"), make.template(space)
@@ -169,7 +173,7 @@ def test_run_post_shows_first_images_and_link(
         mine = db.get_one(Run, (space.id, run.id))
         mine.done = mine.total
         notify_run_finished(db, mine)
-    work(kept)
+    work(shared_slack_services)
     [post] = server.posts()
     blocks = post["blocks"]
     assert [block["type"] for block in blocks] == ["section", "image", "image", "image", "actions"]
@@ -183,7 +187,7 @@ def test_run_post_shows_first_images_and_link(
     server.errors["chat.postMessage"] = ["invalid_blocks"]
     with make.database.transaction(space.id) as db:
         notify_run_finished(db, db.get_one(Run, (space.id, run.id)))
-    work(kept)
+    work(shared_slack_services)
     assert [block["type"] for block in server.posts()[-1]["blocks"]] == ["section", "actions"]
 
 
@@ -193,30 +197,36 @@ def test_run_post_shows_first_images_and_link(
     [("token_revoked", REMOVED_IN_SLACK), ("account_inactive", REMOVED_IN_SLACK), ("is_archived", CHANNEL_CLOSED)],
 )
 def test_permanent_error_is_shown_and_not_retried(
-    app: TestApp, make: Factory, server: SlackServer, space: Workspace, kept: Services, code: str, trouble: str
+    app: TestApp,
+    make: Factory,
+    server: SlackServer,
+    space: Workspace,
+    shared_slack_services: Services,
+    code: str,
+    trouble: str,
 ) -> None:
     connect(app, space)
     server.errors["chat.postMessage"] = [code]
-    happen(kept, space)
+    happen(shared_slack_services, space)
     link = link_of(make, space)
     assert link is not None
     assert link.error_message == trouble
     assert trouble in app.get(f"/w/{space.slug}/slack").text
-    happen(kept, space)
+    happen(shared_slack_services, space)
     assert len(server.posts()) == 1
     choice(app, space).submit(status=303)
-    happen(kept, space)
+    happen(shared_slack_services, space)
     assert len(server.posts()) == 2
 
 
 @pytest.mark.usefixtures("admin")
 def test_rejected_message_does_not_block_others(
-    app: TestApp, make: Factory, server: SlackServer, space: Workspace, kept: Services
+    app: TestApp, make: Factory, server: SlackServer, space: Workspace, shared_slack_services: Services
 ) -> None:
     connect(app, space)
     server.errors["chat.postMessage"] = ["msg_too_long"]
-    happen(kept, space)
-    happen(kept, space)
+    happen(shared_slack_services, space)
+    happen(shared_slack_services, space)
     link = link_of(make, space)
     assert link is not None
     assert link.error_message is None
@@ -225,12 +235,12 @@ def test_rejected_message_does_not_block_others(
 
 @pytest.mark.usefixtures("admin")
 def test_posts_are_retried_while_slack_is_unavailable(
-    app: TestApp, make: Factory, server: SlackServer, space: Workspace, kept: Services, app_url: str
+    app: TestApp, make: Factory, server: SlackServer, space: Workspace, shared_slack_services: Services, app_url: str
 ) -> None:
     connect(app, space)
     choice_before = choice(app, space)
     server.status = 503
-    happen(kept, space)
+    happen(shared_slack_services, space)
     assert "Slack is not reachable" in app.get(f"/w/{space.slug}/slack").text
     assert "Slack is not reachable" in choice_before.submit(status=503).text
     page = app.get(f"/w/{space.slug}/slack")
@@ -239,20 +249,20 @@ def test_posts_are_retried_while_slack_is_unavailable(
     server.reset()
     with psycopg.connect(app_url) as connection:
         connection.execute("UPDATE procrastinate_jobs SET scheduled_at = NULL WHERE status = 'todo'")
-    work(kept)
+    work(shared_slack_services)
     assert len(server.posts()) == 1
 
 
 @pytest.mark.usefixtures("admin")
 def test_disconnecting_revokes_token(
-    app: TestApp, make: Factory, server: SlackServer, space: Workspace, kept: Services
+    app: TestApp, make: Factory, server: SlackServer, space: Workspace, shared_slack_services: Services
 ) -> None:
     connect(app, space)
     page = app.get(f"/w/{space.slug}/slack")
     next(form for form in page.forms.values() if form.action.endswith("/disconnect")).submit(status=303)
     assert ("auth.revoke", {"authorization": f"Bearer {TOKEN}"}) in server.asked
     assert link_of(make, space) is None
-    happen(kept, space)
+    happen(shared_slack_services, space)
     assert not server.posts()
 
 
@@ -325,24 +335,31 @@ def test_only_admins_see_slack_page(
 
 @pytest.mark.usefixtures("admin")
 def test_key_rotation_reencrypts_token(
-    app: TestApp, make: Factory, server: SlackServer, space: Workspace, kept: Services, monkeypatch: pytest.MonkeyPatch
+    app: TestApp,
+    make: Factory,
+    server: SlackServer,
+    space: Workspace,
+    shared_slack_services: Services,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     connect(app, space)
     newest = b"N" * 16 + bytes(range(16))
     monkeypatch.setattr(Secrets, "key_ring", KeyRing([newest, bytes(range(32))]))
     with CliRunner().isolation():
-        assert keys_command.rotate_keys(kept.settings) == 0
+        assert keys_command.rotate_keys(shared_slack_services.settings) == 0
     link = link_of(make, space)
     assert link is not None
     assert decrypt_slack_token(link, KeyRing([newest])) == TOKEN
 
 
-def test_token_is_bound_to_its_workspace(make: Factory, server: SlackServer, space: Workspace, kept: Services) -> None:
-    assert kept.slack is not None
-    installed = kept.slack.install("good-code")
+def test_token_is_bound_to_its_workspace(
+    make: Factory, server: SlackServer, space: Workspace, shared_slack_services: Services
+) -> None:
+    assert shared_slack_services.slack is not None
+    installed = shared_slack_services.slack.install("good-code")
     with make.database.transaction(space.id) as db:
-        link = save_slack_link(db, space.id, kept.ring, installed, [])
-        assert decrypt_slack_token(link, kept.ring) == TOKEN
-        stolen = SlackLink(workspace_id=uuid4(), sealed=link.sealed)
+        link = save_slack_link(db, space.id, shared_slack_services.ring, installed, [])
+        assert decrypt_slack_token(link, shared_slack_services.ring) == TOKEN
+        stolen = SlackLink(workspace_id=uuid4(), encrypted_token=link.encrypted_token)
     with pytest.raises(SlackRejectedError):
-        decrypt_slack_token(stolen, kept.ring)
+        decrypt_slack_token(stolen, shared_slack_services.ring)

@@ -9,7 +9,7 @@ from cwz_web.runs import planning
 from cwz_web.runs.models import Run
 from cwz_web.web.slow_requests import MAX_PER_WORKSPACE
 from tests.factories import Factory
-from tests.functional.test_api_terms import Program
+from tests.functional.test_api_key_limits import Program
 
 
 def test_plan_of_many_rows_needs_a_slot(wsgi: Router, make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,8 +46,8 @@ def with_s3_at(services: Services, url: str) -> Services:
 
 
 @pytest.fixture
-def installed(kept_services: Services, services: Services, moto: str) -> Services:
-    return with_s3_at(kept_services, moto)
+def installed(shared_services: Services, services: Services, moto: str) -> Services:
+    return with_s3_at(shared_services, moto)
 
 
 @pytest.fixture
@@ -185,7 +185,7 @@ def test_invalid_value_has_a_message_beside_its_field(
     assert SECRET not in page.text
 
 
-@pytest.mark.parametrize("name", ["endpoint_url", "is_default", "sealed"])
+@pytest.mark.parametrize("name", ["endpoint_url", "is_default", "encrypted_credentials"])
 def test_unknown_field_is_rejected(app: TestApp, space: Workspace, name: str) -> None:
     form = fill_in(app, space)
     fields = [*form.submit_fields(), ("action", "save"), (name, "http://127.0.0.1:5000")]
@@ -212,7 +212,7 @@ def test_changed_bucket_requires_the_credentials_again(app: TestApp, make: Facto
     form.submit("action", value="save", status=303)
     with make.database.transaction(space.id) as db:
         saved = db.get_one(Connection, (space.id, connection.id))
-        assert (saved.name, saved.sealed) == ("Another name", connection.sealed)
+        assert (saved.name, saved.encrypted_credentials) == ("Another name", connection.encrypted_credentials)
 
 
 def test_secrets_copied_to_another_workspace_cannot_be_decrypted(
@@ -224,7 +224,7 @@ def test_secrets_copied_to_another_workspace_cannot_be_decrypted(
         copy = create_connection(
             db, other.id, installed.ring, provider="s3", name="Copied", settings=connection.settings
         )
-        copy.sealed = connection.sealed
+        copy.encrypted_credentials = connection.encrypted_credentials
     browser = TestApp(app.app)
     sign_in(browser, make.member(other))
     page = browser.get(f"/w/{other.slug}/storage/{copy.id}")
@@ -317,8 +317,8 @@ def test_key_rotation_reencrypts_secrets_once(
             assert keys_command.rotate_keys(installed.settings) == 0
             assert expected in out.getvalue().decode()
     after = make.reload(connection)
-    assert after.sealed != connection.sealed
+    assert after.encrypted_credentials != connection.encrypted_credentials
     newest = KeyRing([b"N" * 16 + bytes(range(16))])
-    assert SECRET in newest.decrypt(after.sealed, *after.spec.context)
+    assert SECRET in newest.decrypt(after.encrypted_credentials, *after.spec.context)
     with make.database.transaction(space.id) as db:
         assert not reencrypt_secrets(db, db.get_one(Connection, (space.id, connection.id)), both)

@@ -16,14 +16,14 @@ from sqlalchemy.exc import OperationalError
 from webtest import TestApp
 
 from cwz_web.accounts.models import Account
-from cwz_web.cli.demo import demo_facts
+from cwz_web.cli.demo import demo_details
 from cwz_web.db.base import Base
 from cwz_web.feeds.models import Item
 from cwz_web.generation.api_keys import Scope
 from cwz_web.generation.models import Image, Template
 from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.imaging.encoders import Format
-from cwz_web.jobs import EXPORT_QUEUE, UPKEEP_QUEUE
+from cwz_web.jobs import EXPORT_QUEUE, MAINTENANCE_QUEUE
 from cwz_web.notify.tasks import EmailService
 from cwz_web.ops.exports import (
     EXCLUDED_COLUMNS,
@@ -151,7 +151,7 @@ def test_deletion_closes_pages_api_and_urls_until_it_is_restored(
     assert response.headers["Location"].endswith("/w?done=deleted")
     assert statuses() == [404, 404, 401, 401, 404, 404, 404]
     with make.database.transaction() as db:
-        for function in ("due_feeds()", "lost_chunks()", "lost_runs()"):
+        for function in ("find_due_feeds()", "orphaned_chunks()", "orphaned_runs()"):
             found = db.scalars(text(f"SELECT workspace_id FROM {function}")).all()  # noqa: S608
             assert full.space.id not in found
 
@@ -209,7 +209,7 @@ def test_failed_purge_does_not_delay_others(
 
 
 def test_demo_command_restores_only_the_demo_workspace(make: Factory, services: Services) -> None:
-    values, other = demo_facts(services), make.workspace()
+    values, other = demo_details(services), make.workspace()
     with make.database.transaction() as db:
         account_id = db.scalars(select(Account.id).where(Account.email == values["email"])).one()
         [demo] = [access.workspace_id for access in list_workspaces(db, account_id)]
@@ -220,7 +220,7 @@ def test_demo_command_restores_only_the_demo_workspace(make: Factory, services: 
             workspace = db.get_one(Workspace, workspace_id)
             workspace.name = "Another name"
             delete_workspace(db, workspace, Actor(None, "test", ""), with_images=False)
-    assert demo_facts(services) == values
+    assert demo_details(services) == values
     with make.database.transaction() as db:
         assert [access.slug for access in list_workspaces(db, account_id)] == [values["workspace"]]
         assert [deletion.workspace_id for deletion in list_deletions(db, account_id)] == [other.id]
@@ -297,7 +297,7 @@ def test_unavailable_storage_delays_the_purge_until_the_deadline(
 def use_customer_storage(full: FullWorkspace) -> None:
     """Give the connection credentials, as a storage of the customer has."""
     with full.make.database.transaction(full.space.id) as db:
-        db.execute(text("UPDATE connections SET sealed = 'x'"))
+        db.execute(text("UPDATE connections SET encrypted_credentials = 'x'"))
 
 
 class FakeBucket:
@@ -326,7 +326,7 @@ def test_account_deletion_purges_its_workspace_and_leaves_tombstones(
     with make.database.transaction() as db:
         tombstones = {tombstone.id: tombstone for tombstone in db.scalars(select(Tombstone))}
         assert db.get(Account, account.id) is None
-    assert (tombstones[account.id].kind, tombstones[owned.id].kind) == ("account", "workspace")
+    assert (tombstones[account.id].type, tombstones[owned.id].type) == ("account", "workspace")
     assert tombstones[owned.id].purged_at is not None
     with make.database.transaction(owned.id, deleted=True) as db:
         assert db.get(Workspace, owned.id) is None
@@ -410,9 +410,9 @@ HARMLESS_COLUMNS = {
     "fonts.digest": "of the font's content",
     "feed_sources.digest": "of the latest file",
     "audit_entries.digest": "chains the activity log",
-    "workspaces.audit_digest": "chains the activity log",
+    "workspaces.audit_chain_digest": "chains the activity log",
     "webhooks.secret_number": "the number of the secret",
-    "webhooks.secret_oldest": "the number of the secret",
+    "webhooks.oldest_secret_number": "the number of the secret",
     "workspaces.second_factor_required": "a setting",
 }
 
@@ -522,11 +522,11 @@ def test_iterator_file_reads_chunks(sizes: tuple[int, ...]) -> None:
     assert IteratorFile([b"ab", b"c"]).read() == b"abc"
 
 
-def test_purge_jobs_use_the_upkeep_queue(full: FullWorkspace, services: Services) -> None:
+def test_purge_jobs_use_the_maintenance_queue(full: FullWorkspace, services: Services) -> None:
     full.delete()
     with services.database.transaction() as db:
         count = db.scalar(
             text("SELECT count(*) FROM procrastinate_jobs WHERE queue_name = :q AND status = 'todo'"),
-            {"q": UPKEEP_QUEUE},
+            {"q": MAINTENANCE_QUEUE},
         )
     assert count == 1

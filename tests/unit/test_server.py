@@ -23,7 +23,7 @@ from cwz_web.api.feeds import MAX_ITEMS_BODY
 from cwz_web.server import MAX_CONCURRENT_FILES, MAX_FILE_BODY, Parser, create_server
 from tests.installation import ROOT, free_port, wait_for
 
-SMALL = 1000
+SMALL_PLANS = 1000
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def no_file_in_progress() -> Iterator[None]:
 
 def start_request(path: str, size: int | None, method: str = "POST") -> Parser:
     """Parse a request up to its body."""
-    parser = Parser(Adjustments(max_request_body_size=SMALL))
+    parser = Parser(Adjustments(max_request_body_size=SMALL_PLANS))
     length = "Transfer-Encoding: chunked" if size is None else f"Content-Length: {size}"
     head = f"{method} {path} HTTP/1.1\r\nHost: x\r\n{length}\r\n\r\n".encode()
     assert parser.received(head) == len(head)
@@ -112,8 +112,8 @@ def test_file_urls_accept_large_bodies(path: str) -> None:
     ],
 )
 def test_other_urls_reject_large_bodies(method: str, path: str) -> None:
-    assert start_request(path, SMALL - 1, method).error is None
-    assert start_request(path, SMALL, method).error.code == 413
+    assert start_request(path, SMALL_PLANS - 1, method).error is None
+    assert start_request(path, SMALL_PLANS, method).error.code == 413
 
 
 def test_chunked_body_that_grows_too_large_is_rejected() -> None:
@@ -130,7 +130,7 @@ def test_chunked_body_that_grows_too_large_is_rejected() -> None:
 def test_concurrent_large_files_are_limited() -> None:
     in_progress = [start_request("/w/demo/feeds/new", 10_000) for _ in range(MAX_CONCURRENT_FILES)]
     assert start_request("/w/demo/feeds/new", 10_000).error.code == 503
-    assert start_request("/w/demo/feeds/new", SMALL - 1).error is None, "a small one is accepted"
+    assert start_request("/w/demo/feeds/new", SMALL_PLANS - 1).error is None, "a small one is accepted"
     in_progress.pop()
     assert start_request("/w/demo/feeds/new", 10_000).error is None
 

@@ -32,7 +32,7 @@ TOKENS = BrowserTokens(SECRET)
 
 def start(make: Factory, account: Account) -> str:
     with make.database.transaction() as db:
-        return start_session(db, db.get_one(Account, account.id), TOKENS, address="192.0.2.1", user_agent="Test")[1]
+        return start_session(db, db.get_one(Account, account.id), TOKENS, ip_address="192.0.2.1", user_agent="Test")[1]
 
 
 def find(make: Factory, token: str, tokens: BrowserTokens = TOKENS) -> LoginSession | None:
@@ -109,7 +109,7 @@ def test_token_is_valid_for_its_audience_only(make: Factory) -> None:
     account = make.account()
     with make.database.transaction() as db:
         session, token = start_session(
-            db, db.get_one(Account, account.id), TOKENS, address="192.0.2.1", user_agent="Test"
+            db, db.get_one(Account, account.id), TOKENS, ip_address="192.0.2.1", user_agent="Test"
         )
     assert TOKENS.read("second-factor", token) is None
     step = TOKENS.sign("second-factor", ABSOLUTE_LIMIT, sub=str(account.id), jti=str(session.id), epoch=0)

@@ -96,7 +96,7 @@ def test_jobs_that_the_role_changed_do_not_stop_recovery_or_scheduling(render_ro
     space = make.workspace()
     run = make.run(make.feed(space), make.template(space))
     with make.database.transaction() as db:
-        lost = db.execute(text("SELECT run_id FROM lost_chunks()")).scalars().all()
+        lost = db.execute(text("SELECT run_id FROM orphaned_chunks()")).scalars().all()
     assert len(lost) == 1
     assert run.id not in lost
 
@@ -107,11 +107,11 @@ def test_jobs_cannot_be_enqueued_or_moved_to_another_queue(render_role: Connecti
         render_role.execute(insert)
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         render_role.execute(
-            "SELECT procrastinate_defer_jobs_v1(ARRAY[ROW('upkeep', 'ops.back_up', 0, NULL, NULL, '{}', NULL)]"
+            "SELECT procrastinate_defer_jobs_v1(ARRAY[ROW('maintenance', 'ops.back_up', 0, NULL, NULL, '{}', NULL)]"
             "::procrastinate_job_to_defer_v1[])"
         )
     with pytest.raises(psycopg.errors.WithCheckOptionViolation):
-        render_role.execute("UPDATE procrastinate_jobs SET queue_name = 'upkeep', task_name = 'ops.back_up'")
+        render_role.execute("UPDATE procrastinate_jobs SET queue_name = 'maintenance', task_name = 'ops.back_up'")
 
 
 @pytest.mark.parametrize("fails", [False, True])

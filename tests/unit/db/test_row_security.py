@@ -162,7 +162,7 @@ def fill(make: Factory, space: Workspace) -> None:
         db.add(Subscription(workspace_id=space.id, customer=f"cus_{space.id}"))
         bill = BillingEntry("in_1", "invoice", None, "paid", 1, 1, "eur", datetime.now(UTC))
         db.add(BillingRecord(workspace_id=space.id, **vars(bill)))
-        db.add(SlackLink(workspace_id=space.id, team="T", team_id="T1", sealed=b"x", events=[]))
+        db.add(SlackLink(workspace_id=space.id, team="T", team_id="T1", encrypted_token=b"x", events=[]))
         db.add(Export(workspace_id=space.id, with_images=False, state="expired"))
         db.add(IdempotencyKey(workspace_id=space.id, key="k", fingerprint="f"))
         record(db, space.id, Actor(admin.id, admin.email, ""), "feed.upload", feed.name)
@@ -217,13 +217,13 @@ def test_cross_workspace_functions_are_safe_and_for_the_application_only(service
         "workspace_of_invitation",
         "open_invitations_of",
         "all_connections",
-        "due_feeds",
+        "find_due_feeds",
         "feed_sources_with_secrets",
-        "lost_chunks",
-        "lost_runs",
+        "orphaned_chunks",
+        "orphaned_runs",
         "plan_status_of",
         "all_slack_links",
-        "customers",
+        "find_stripe_customers",
         "delete_old_billing_records",
         "deletions_of",
         "all_workspaces",

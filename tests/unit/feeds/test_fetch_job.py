@@ -16,7 +16,7 @@ from cwz_web.feeds.queries import list_items
 from cwz_web.feeds.row_writes import delete_items
 from cwz_web.feeds.sources import SourceSpec, set_secret
 from cwz_web.net.client import Fetcher
-from tests.conftest import Canary
+from tests.conftest import RecordingServer
 from tests.factories import Factory
 from tests.mailbox import Mailbox, text_of
 
@@ -24,7 +24,7 @@ from tests.mailbox import Mailbox, text_of
 class Subscription:
     """A feed with a source on a loopback server, which the fetcher may reach."""
 
-    def __init__(self, make: Factory, server: Canary, **source: Any) -> None:
+    def __init__(self, make: Factory, server: RecordingServer, **source: Any) -> None:
         self.make, self.server = make, server
         self.space = make.workspace()
         self.admin = make.member(self.space)
@@ -64,7 +64,7 @@ class Subscription:
 
 
 @pytest.fixture
-def subscription(make: Factory, http_server: Canary) -> Iterator[Subscription]:
+def subscription(make: Factory, http_server: RecordingServer) -> Iterator[Subscription]:
     return Subscription(make, http_server)
 
 
@@ -103,7 +103,7 @@ def test_import_that_needs_review_is_emailed_to_admins(subscription: Subscriptio
     assert subscription.fetch() is None, "the same file is not imported twice"
 
 
-def test_secret_is_sent(make: Factory, http_server: Canary) -> None:
+def test_secret_is_sent(make: Factory, http_server: RecordingServer) -> None:
     for authentication, header, value in (
         ({"username": "shop"}, "Authorization", "Basic c2hvcDpwbGFudGVk"),
         ({"header": "X-Api-Key"}, "X-Api-Key", "planted"),
@@ -112,20 +112,20 @@ def test_secret_is_sent(make: Factory, http_server: Canary) -> None:
         with make.database.transaction(subscription.space.id) as db:
             source = db.get_one(FeedSource, (subscription.space.id, subscription.feed.id))
             set_secret(make.services.ring, source, "planted")
-            assert b"planted" not in source.sealed
+            assert b"planted" not in source.encrypted_secret
         subscription.serve(b"sku,title\n1,One\n2,Two\n")
         subscription.fetch()
         assert http_server.headers[-1][header] == value
 
 
-def test_secret_copied_to_another_feed_cannot_be_decrypted(make: Factory, http_server: Canary) -> None:
+def test_secret_copied_to_another_feed_cannot_be_decrypted(make: Factory, http_server: RecordingServer) -> None:
     one, other = (Subscription(make, http_server, header="X-Key") for _ in range(2))
     with make.database.transaction(one.space.id) as db:
         source = db.get_one(FeedSource, (one.space.id, one.feed.id))
         set_secret(make.services.ring, source, "planted")
-        copied = source.sealed
+        copied = source.encrypted_secret
     with make.database.transaction(other.space.id) as db:
-        db.get_one(FeedSource, (other.space.id, other.feed.id)).sealed = copied
+        db.get_one(FeedSource, (other.space.id, other.feed.id)).encrypted_secret = copied
     other.fetch()
     assert "enter it again" in str(other.source.error_message)
     assert http_server.seen == []
@@ -248,17 +248,17 @@ def test_failing_source_is_retried_with_backoff_up_to_its_schedule() -> None:
     assert source.next_at is None
 
 
-def test_due_feeds_are_found_across_workspaces(make: Factory, http_server: Canary) -> None:
+def test_due_feeds_are_found_across_workspaces(make: Factory, http_server: RecordingServer) -> None:
     past, future = datetime.now(UTC) - timedelta(minutes=1), datetime.now(UTC) + timedelta(minutes=1)
     due = [Subscription(make, http_server, next_at=past) for _ in range(2)]
     Subscription(make, http_server, next_at=future)
     Subscription(make, http_server)
     with make.database.transaction() as db:
-        found = {row.feed_id for row in db.execute(text("SELECT * FROM due_feeds()"))}
+        found = {row.feed_id for row in db.execute(text("SELECT * FROM find_due_feeds()"))}
     assert found == {subscription.feed.id for subscription in due}
 
 
-def test_due_feeds_are_enqueued_once(make: Factory, http_server: Canary) -> None:
+def test_due_feeds_are_enqueued_once(make: Factory, http_server: RecordingServer) -> None:
     subscription = Subscription(make, http_server, next_at=datetime.now(UTC))
 
     class Context:

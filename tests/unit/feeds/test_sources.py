@@ -4,11 +4,13 @@ from cwz_web.feeds import sources
 from cwz_web.feeds.limits import InvalidFileError
 from cwz_web.feeds.sources import SourceSpec, preview_source
 from cwz_web.net.client import Fetcher, FetchError
-from tests.conftest import Canary
+from tests.conftest import RecordingServer
 from tests.unit.net.test_client import DrippingServer
 
 
-def test_preview_reads_only_the_start_of_a_long_file(http_server: Canary, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_preview_reads_only_the_start_of_a_long_file(
+    http_server: RecordingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sources, "PREVIEW_BYTES", 1000)
     http_server.paths["/feed.csv"] = (200, {}, b"sku,title\n" + b"".join(b"%d,Mug\n" % n for n in range(100_000)))
     file, sample = preview_source(Fetcher([http_server.host]), SourceSpec(url=http_server.url("/feed.csv")), "")
@@ -28,7 +30,9 @@ def test_server_that_sends_no_complete_row_in_time_is_too_slow(start: bytes, mon
         server.close()
 
 
-def test_long_invalid_file_is_not_reported_as_slow(http_server: Canary, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_invalid_file_is_not_reported_as_slow(
+    http_server: RecordingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sources, "PREVIEW_BYTES", 1000)
     http_server.paths["/feed.csv"] = (200, {}, b"<!doctype html><html>\n" + b"<p>no</p>\n" * 10_000)
     with pytest.raises(InvalidFileError, match="web page"):

@@ -13,7 +13,7 @@ from cwz_web.storage.contract import ObjectNotFoundError, StorageUnreachableErro
 from cwz_web.storage.plugins import ConnectionSpec
 from cwz_web.storage.uploads import Uploads
 from cwz_web.web.services import Services
-from tests.conftest import Canary
+from tests.conftest import RecordingServer
 from tests.factories import jpeg, local_bucket
 
 WORKSPACE_ID = uuid4()
@@ -64,7 +64,7 @@ def test_too_large_upload_is_read_up_to_the_limit() -> None:
     assert bucket.megabytes_read == 21
 
 
-def test_url_is_fetched_once(http_server: Canary, services: Services) -> None:
+def test_url_is_fetched_once(http_server: RecordingServer, services: Services) -> None:
     http_server.paths["/a.jpg"] = (200, {}, jpeg())
     sources, uploads = ImageSources(Fetcher([http_server.host])), uploads_in(WORKSPACE_ID, local_bucket(services))
     for _ in range(3):

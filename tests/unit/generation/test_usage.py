@@ -28,10 +28,10 @@ from tests.mailbox import Mailbox, text_of
 class Counter:
     """A workspace with a quota, and a key with one."""
 
-    def __init__(self, make: Factory, cap: int | None = None, key_cap: int | None = None) -> None:
+    def __init__(self, make: Factory, limit: int | None = None, key_limit: int | None = None) -> None:
         self.make = make
         self.space: Workspace = make.workspace()
-        self.quota = Quota(self.space.id, cap, "https://site.example", uuid4(), key_cap)
+        self.quota = Quota(self.space.id, limit, "https://site.example", uuid4(), key_limit)
 
     def count(self, images: int = 1) -> bool:
         """Count images. Return whether there was room."""
@@ -51,17 +51,17 @@ class Counter:
 
 
 def test_200_concurrent_images_use_a_quota_of_100_exactly(make: Factory) -> None:
-    counter = Counter(make, cap=100)
+    counter = Counter(make, limit=100)
     with ThreadPoolExecutor(20) as pool:
         counted = list(pool.map(lambda _: counter.count(), range(200)))
     assert (sum(counted), counter.used) == (100, (100, 100))
 
 
-@pytest.mark.parametrize(("cap", "key_cap"), [(3, None), (None, 3), (3, 9), (9, 3)])
+@pytest.mark.parametrize(("limit", "key_limit"), [(3, None), (None, 3), (3, 9), (9, 3)])
 def test_smaller_quota_applies_and_a_rejected_image_counts_nowhere(
-    make: Factory, cap: int | None, key_cap: int | None
+    make: Factory, limit: int | None, key_limit: int | None
 ) -> None:
-    counter = Counter(make, cap, key_cap)
+    counter = Counter(make, limit, key_limit)
     assert [counter.count() for _ in range(5)] == [True, True, True, False, False]
     assert counter.used == (3, 3)
     with pytest.raises(QuotaExceededError, match="3 images per month"):
@@ -69,7 +69,7 @@ def test_smaller_quota_applies_and_a_rejected_image_counts_nowhere(
 
 
 def test_check_room_passes_while_there_is_room(make: Factory) -> None:
-    counter = Counter(make, cap=2, key_cap=2)
+    counter = Counter(make, limit=2, key_limit=2)
     check_room(make.database, counter.quota)
     counter.count()
     check_room(make.database, counter.quota)
@@ -92,7 +92,7 @@ def test_read_only_workspace_has_no_room(make: Factory) -> None:
 
 
 def test_several_images_count_all_or_nothing(make: Factory) -> None:
-    counter = Counter(make, cap=10)
+    counter = Counter(make, limit=10)
     assert [counter.count(images) for images in (11, 6, 5, 4)] == [False, True, False, True]
     assert counter.used == (10, 10)
 
@@ -104,7 +104,7 @@ def test_images_without_a_quota_are_counted(make: Factory) -> None:
 
 
 def test_refunded_images_can_be_used_again(make: Factory) -> None:
-    counter = Counter(make, cap=10)
+    counter = Counter(make, limit=10)
     counter.count(10)
     with make.database.transaction(counter.space.id) as db:
         refund(db, counter.quota, 4, month_of())
@@ -112,7 +112,7 @@ def test_refunded_images_can_be_used_again(make: Factory) -> None:
 
 
 def test_every_month_has_its_own_counter(make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
-    counter = Counter(make, cap=1)
+    counter = Counter(make, limit=1)
     assert [counter.count(), counter.count()] == [True, False]
     later = next_month(month_of())
     monkeypatch.setattr(usage, "month_of", lambda: later)
@@ -122,7 +122,7 @@ def test_every_month_has_its_own_counter(make: Factory, monkeypatch: pytest.Monk
 
 
 def test_admins_get_one_email_at_80_and_one_at_100_percent(make: Factory, mailbox: Mailbox) -> None:
-    counter = Counter(make, cap=10)
+    counter = Counter(make, limit=10)
     admin = make.member(counter.space)
     for _ in range(12):
         counter.count()

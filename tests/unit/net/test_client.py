@@ -15,17 +15,17 @@ from cwz_web.net.client import (
     ResponseTooLargeError,
     check_url,
 )
-from tests.conftest import Canary
+from tests.conftest import RecordingServer
 
 METADATA = "169.254.169.254"
 
 
-def fetcher_at(canary: Canary, **names: str) -> Fetcher:
-    """Return a fetcher that may reach the canary and resolves these names."""
-    return Fetcher(allow=[canary.host], resolver=lambda host, port: [names.get(host, host)])
+def fetcher_at(server: RecordingServer, **names: str) -> Fetcher:
+    """Return a fetcher that may reach the server and resolves these names."""
+    return Fetcher(allow=[server.host], resolver=lambda host, port: [names.get(host, host)])
 
 
-def test_public_url_is_fetched(http_server: Canary) -> None:
+def test_public_url_is_fetched(http_server: RecordingServer) -> None:
     http_server.paths["/a"] = (200, {}, b"hello")
     assert fetcher_at(http_server).get(http_server.url("/a"), max_bytes=100) == b"hello"
 
@@ -60,8 +60,8 @@ def test_connection_uses_the_checked_address(monkeypatch: pytest.MonkeyPatch) ->
     assert connected == ["93.184.216.34"]
 
 
-def test_redirect_to_an_internal_address_is_blocked(http_server: Canary) -> None:
-    inside = Canary()
+def test_redirect_to_an_internal_address_is_blocked(http_server: RecordingServer) -> None:
+    inside = RecordingServer()
     try:
         http_server.paths["/a"] = (302, {"Location": inside.url("/secret")}, b"")
         with pytest.raises(BlockedRequestError):
@@ -71,7 +71,7 @@ def test_redirect_to_an_internal_address_is_blocked(http_server: Canary) -> None
         inside.close()
 
 
-def test_redirects_are_followed_up_to_a_limit(http_server: Canary) -> None:
+def test_redirects_are_followed_up_to_a_limit(http_server: RecordingServer) -> None:
     http_server.paths |= {
         "/a": (301, {"Location": "/b"}, b""),
         "/b": (200, {}, b"ok"),
@@ -115,20 +115,20 @@ def test_ports_other_than_80_and_443_are_blocked(port: int) -> None:
         Fetcher(resolver=lambda host, port: ["93.184.216.34"]).get(f"http://shop.example:{port}/", max_bytes=10)
 
 
-def test_body_over_the_limit_is_rejected(http_server: Canary) -> None:
+def test_body_over_the_limit_is_rejected(http_server: RecordingServer) -> None:
     http_server.paths["/big"] = (200, {}, bytes(3_000_000))
     with pytest.raises(ResponseTooLargeError):
         fetcher_at(http_server).get(http_server.url("/big"), max_bytes=1_000_000)
 
 
-def test_body_shorter_than_its_content_length_is_an_error(http_server: Canary) -> None:
+def test_body_shorter_than_its_content_length_is_an_error(http_server: RecordingServer) -> None:
     http_server.paths["/liar"] = (200, {"Content-Length": "1000"}, b"short")
     with pytest.raises(FetchError, match="closed the connection"):
         fetcher_at(http_server).get(http_server.url("/liar"), max_bytes=10_000)
 
 
 @pytest.mark.parametrize("status", [401, 404, 500])
-def test_error_status_is_reported(http_server: Canary, status: int) -> None:
+def test_error_status_is_reported(http_server: RecordingServer, status: int) -> None:
     http_server.paths["/x"] = (status, {}, b"")
     with pytest.raises(FetchError, match=str(status)):
         fetcher_at(http_server).get(http_server.url("/x"), max_bytes=10)
@@ -172,7 +172,7 @@ def test_slow_response_ends_at_the_time_limit(answer: bytes) -> None:
     assert time.monotonic() - began < 5
 
 
-def test_preview_ends_after_enough_bytes_or_at_the_time_limit(http_server: Canary) -> None:
+def test_preview_ends_after_enough_bytes_or_at_the_time_limit(http_server: RecordingServer) -> None:
     http_server.paths["/long"] = (200, {}, b"line\n" * 100_000)
     file = io.BytesIO()
     fetcher = fetcher_at(http_server)
@@ -193,8 +193,8 @@ def test_preview_ends_after_enough_bytes_or_at_the_time_limit(http_server: Canar
     assert file.getvalue().startswith(b"begun x")
 
 
-def test_proxies_of_the_environment_are_ignored(http_server: Canary, monkeypatch: pytest.MonkeyPatch) -> None:
-    proxy = Canary()
+def test_proxies_of_the_environment_are_ignored(http_server: RecordingServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = RecordingServer()
     try:
         monkeypatch.setenv("HTTP_PROXY", proxy.url())
         monkeypatch.setenv("ALL_PROXY", proxy.url())
@@ -213,7 +213,7 @@ def test_unknown_host_is_unreachable() -> None:
         Fetcher(resolver=resolver).get("http://unknown.example/", max_bytes=10)
 
 
-def test_conditional_request_returns_no_data_for_304(http_server: Canary) -> None:
+def test_conditional_request_returns_no_data_for_304(http_server: RecordingServer) -> None:
     http_server.paths["/a"] = (200, {"ETag": '"v1"', "Last-Modified": "Tue, 24 Nov 2026 10:00:00 GMT"}, b"rows")
     fetcher = fetcher_at(http_server)
     first = fetcher.fetch(http_server.url("/a"), max_bytes=100, seconds=5)
@@ -222,8 +222,8 @@ def test_conditional_request_returns_no_data_for_304(http_server: Canary) -> Non
     assert again.data is None
 
 
-def test_secret_header_is_not_sent_to_another_origin(http_server: Canary) -> None:
-    other = Canary()
+def test_secret_header_is_not_sent_to_another_origin(http_server: RecordingServer) -> None:
+    other = RecordingServer()
     try:
         other.paths["/b"] = (200, {}, b"ok")
         http_server.paths |= {

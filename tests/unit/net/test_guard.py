@@ -13,7 +13,7 @@ import requests
 from cwz_web.net import guard
 from cwz_web.net.client import BlockedRequestError
 from cwz_web.net.guard import OutboundPolicy, is_blocked_error
-from tests.conftest import Canary
+from tests.conftest import RecordingServer
 
 HOST = "storage.example.com"
 
@@ -60,7 +60,7 @@ def test_undeclared_host_port_or_plain_http_is_blocked(host: str, port: int, sec
         outbound("93.184.216.34").resolve_address(host, port, secure=secure)
 
 
-def test_allowed_private_host_is_reachable_only_if_declared(http_server: Canary) -> None:
+def test_allowed_private_host_is_reachable_only_if_declared(http_server: RecordingServer) -> None:
     http_server.paths["/x"] = (200, {}, b"inside")
     allowed = OutboundPolicy([http_server.host], [http_server.host])
     assert allowed.guard(requests.Session()).get(http_server.url("/x"), timeout=5).content == b"inside"
@@ -72,7 +72,7 @@ def test_allowed_private_host_is_reachable_only_if_declared(http_server: Canary)
 
 
 @pytest.mark.parametrize("target", ["http://127.0.0.1:1/", "https://169.254.169.254/", "https://other.example.com/"])
-def test_redirect_to_an_undeclared_host_is_blocked(http_server: Canary, target: str) -> None:
+def test_redirect_to_an_undeclared_host_is_blocked(http_server: RecordingServer, target: str) -> None:
     http_server.paths["/go"] = (302, {"Location": target}, b"")
     session = OutboundPolicy([http_server.host], [http_server.host]).guard(requests.Session())
     with pytest.raises((BlockedRequestError, requests.RequestException)) as error:
@@ -81,7 +81,7 @@ def test_redirect_to_an_undeclared_host_is_blocked(http_server: Canary, target: 
 
 
 def test_proxies_and_certificates_of_the_environment_are_ignored(
-    http_server: Canary, monkeypatch: pytest.MonkeyPatch
+    http_server: RecordingServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")

@@ -14,7 +14,7 @@ from standardwebhooks.webhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from cwz_web.cli.worker import TASKS
-from cwz_web.jobs import IO_QUEUES, PREPARE_QUEUE, RENDER_QUEUE, UPKEEP_QUEUE, WORK_QUEUES, ScheduledRetry, app
+from cwz_web.jobs import IO_QUEUES, MAINTENANCE_QUEUE, PREPARE_QUEUE, RENDER_QUEUE, WORK_QUEUES, ScheduledRetry, app
 from cwz_web.net.client import BlockedRequestError, Fetcher
 from cwz_web.notify.models import Webhook, WebhookDelivery
 from cwz_web.notify.webhooks import (
@@ -156,7 +156,7 @@ def test_failed_delivery_is_retried_with_same_id(sender: Sender, listener: Liste
 def test_dead_delivery_can_be_resent(sender: Sender, listener: Listener) -> None:
     listener.status = 503
     delivery = sender.send(sender.emit(), last_try=True)
-    assert (delivery.state, delivery.attempts) == ("dead", 1)
+    assert (delivery.state, delivery.attempts) == ("failed", 1)
     with sender.change() as db:
         resend_delivery(db, db.get_one(WebhookDelivery, (sender.space.id, delivery.id)))
     listener.status = 200
@@ -166,10 +166,10 @@ def test_dead_delivery_can_be_resent(sender: Sender, listener: Listener) -> None
 def test_410_disables_webhook(sender: Sender, listener: Listener) -> None:
     listener.status = 410
     waiting, gone = sender.emit(), sender.emit()
-    assert sender.send(gone).state == "dead"
+    assert sender.send(gone).state == "failed"
     hook = sender.make.reload(sender.hook)
     assert (hook.active, hook.error_message) == (False, DISABLED_BY_GONE)
-    assert sender.send(waiting).state == "dead", "what waited is not sent any more"
+    assert sender.send(waiting).state == "failed", "what waited is not sent any more"
     assert len(listener.got) == 1
     sender.emit()
     with sender.change() as db:
@@ -229,7 +229,7 @@ def test_retries_span_three_days() -> None:
 def test_every_job_has_a_worker() -> None:
     assert TASKS, "importing them declares the jobs"
     queues = {task.queue for task in app.tasks.values() if not task.name.startswith("builtin:")}
-    assert queues <= {*WORK_QUEUES, *IO_QUEUES, PREPARE_QUEUE, RENDER_QUEUE, UPKEEP_QUEUE}
+    assert queues <= {*WORK_QUEUES, *IO_QUEUES, PREPARE_QUEUE, RENDER_QUEUE, MAINTENANCE_QUEUE}
 
 
 def test_webhook_belongs_to_its_workspace(make: Factory, sender: Sender) -> None:

@@ -382,7 +382,7 @@ def deleted(make: Factory, space: Workspace, days: int) -> None:
 def test_pending_deletion_in_a_backup_is_not_purged_by_a_restore(
     make: Factory, services: Services, owner_url: str, empty: str, tmp_path: Path
 ) -> None:
-    """The deletion may have been cancelled after the backup, so its grace period starts again."""
+    """The deletion may have been canceled after the backup, so its grace period starts again."""
     space = make.workspace()
     make.feed(space)
     deleted(make, space, days=13)

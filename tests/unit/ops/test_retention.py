@@ -137,7 +137,7 @@ def test_old_audit_entries_are_deleted_and_the_chain_stays_valid(
         assert db.scalar(select(func.delete_audit_entries(datetime.now(UTC)))) == 2
     assert numbers() == [5, 6]
     with make.database.transaction(space.id) as db:
-        db.execute(text("UPDATE workspaces SET audit_digest = 'x'"))
+        db.execute(text("UPDATE workspaces SET audit_chain_digest = 'x'"))
         assert find_chain_break(db, space.id) == 5
 
 

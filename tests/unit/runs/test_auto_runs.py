@@ -73,7 +73,8 @@ def test_each_change_of_a_feed_enqueues_one_job(make: Factory) -> None:
         delete_items(db, feed, ["4"])
         jobs = db.execute(
             text(
-                "SELECT args FROM procrastinate_jobs WHERE task_name = 'runs.follow_feed' AND args ->> 'feed_id' = :id"
+                "SELECT args FROM procrastinate_jobs"
+                " WHERE task_name = 'runs.start_auto_runs' AND args ->> 'feed_id' = :id"
             ),
             {"id": str(feed.id)},
         ).all()

@@ -36,8 +36,8 @@ from cwz_web.runs.progress import progress_of
 from cwz_web.runs.protocol import ItemResult, Report, SpecificationRequest
 from cwz_web.runs.render_worker import RenderWorker
 from cwz_web.runs.reports import apply_report
-from cwz_web.runs.scheduling import CHUNK, delete_chunks
-from cwz_web.runs.tasks import fail_lost
+from cwz_web.runs.scheduling import CHUNK, delete_queued_chunks
+from cwz_web.runs.tasks import fail_orphaned_items
 from tests.factories import Factory
 from tests.jobs import run_jobs
 
@@ -167,8 +167,10 @@ def test_rows_of_the_moment_of_preparation_are_rendered(large: Large) -> None:
 
 @pytest.mark.parametrize("whose", ["workspace", "key"])
 def test_run_beyond_the_quota_fails_and_can_be_retried(large: Large, whose: str) -> None:
-    cap = ROWS - 1
-    quota = Quota(large.space.id, cap) if whose == "workspace" else Quota(large.space.id, key_id=uuid4(), key_cap=cap)
+    limit = ROWS - 1
+    quota = (
+        Quota(large.space.id, limit) if whose == "workspace" else Quota(large.space.id, key_id=uuid4(), key_limit=limit)
+    )
     run = large.begin(quota=quota, webhook="https://shop.example/hook")
     refused = large.prepare(run)
     assert (refused.prepared, refused.done, refused.failed, refused.pending) == (False, 0, ROWS, 0)
@@ -191,9 +193,9 @@ def test_run_beyond_the_quota_fails_and_can_be_retried(large: Large, whose: str)
 
 def test_starter_of_a_failed_run_gets_an_email(large: Large) -> None:
     admin = large.make.member(large.space)
-    run = large.begin(quota=Quota(large.space.id, cap=1))
+    run = large.begin(quota=Quota(large.space.id, limit=1))
     with large.make.database.transaction(large.space.id) as db:
-        db.get_one(Account, admin.id).muted = []
+        db.get_one(Account, admin.id).unsubscribed_topics = []
         db.get_one(Run, (large.space.id, run.id)).started_by = admin.id
     large.prepare(run)
     with large.make.database.transaction() as db:
@@ -218,17 +220,17 @@ def test_feed_emptied_before_preparation_fails_the_run(large: Large) -> None:
     assert large.prepare(run).error_message == "This feed has no rows"
 
 
-def test_unprepared_run_can_be_cancelled_and_resumed(large: Large) -> None:
+def test_unprepared_run_can_be_canceled_and_resumed(large: Large) -> None:
     run = large.begin(webhook="https://shop.example/hook")
     assert large.cancel(run) == ROWS
     assert large.cancel(run) == 0
-    cancelled = large.prepare(run)
-    assert (cancelled.failed, cancelled.prepared, cancelled.error_message) == (ROWS, False, None)
-    assert cancelled.cancelled_at == cancelled.finished_at is not None
+    canceled = large.prepare(run)
+    assert (canceled.failed, canceled.prepared, canceled.error_message) == (ROWS, False, None)
+    assert canceled.canceled_at == canceled.finished_at is not None
     assert large.make.count(RunItem, large.space.id) == large.used == 0
     assert large.notified == [("run.failed", None)]
     assert large.retry(run) == ROWS
-    assert large.now(run).cancelled_at is None
+    assert large.now(run).canceled_at is None
     assert large.prepare(run).prepared
 
 
@@ -248,30 +250,30 @@ def test_counting_does_not_wait_for_preparation(large: Large, monkeypatch: pytes
     assert large.used == ROWS + 1
 
 
-def test_run_can_be_cancelled_during_preparation(large: Large, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, lock, cancelled = large.begin(), planning._lock, []
+def test_run_can_be_canceled_during_preparation(large: Large, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, lock, canceled = large.begin(), planning._lock, []
 
     def cancel_before(db: Any, locked: Run) -> None:
-        if not cancelled:
-            cancelled.append(0)
-            cancelled.append(large.cancel(run))  # does not wait for the one that writes
+        if not canceled:
+            canceled.append(0)
+            canceled.append(large.cancel(run))  # does not wait for the one that writes
         lock(db, locked)
 
     monkeypatch.setattr(planning, "_lock", cancel_before)
     ended = large.prepare(run)
-    assert cancelled == [0, ROWS]
+    assert canceled == [0, ROWS]
     assert (ended.failed, ended.prepared) == (ROWS, False)
     assert large.make.count(RunItem, large.space.id) == large.used == 0
     assert large.chunks == []
 
 
-def test_cancelled_large_run_is_resumed_by_a_job(large: Large) -> None:
+def test_canceled_large_run_is_resumed_by_a_job(large: Large) -> None:
     run = large.prepare(large.begin())
     large.work_on_chunk(run, 0)
     assert large.cancel(run) == ROWS - CHUNK == large.now(run).failed
     assert large.retry(run) == ROWS - CHUNK
     waits = large.now(run)
-    assert (waits.prepared, waits.done, waits.failed, waits.cancelled_at) == (True, CHUNK, 0, None), "not so large"
+    assert (waits.prepared, waits.done, waits.failed, waits.canceled_at) == (True, CHUNK, 0, None), "not so large"
     large.cancel(run)
     large.at_once(0)
     assert large.retry(run) == ROWS - CHUNK
@@ -296,7 +298,7 @@ def test_failed_items_of_a_large_run_are_retried_by_a_job(large: Large) -> None:
         apply_report(db, Report(workspace_id=run.workspace_id, run_id=run.id, results=results), SIGNED_URLS)
     assert (large.now(run).failed, large.used) == (ROWS, 0)
     large.at_once(0)
-    assert large.retry(run, Quota(large.space.id, cap=ROWS - 1)) == ROWS
+    assert large.retry(run, Quota(large.space.id, limit=ROWS - 1)) == ROWS
     assert "does not have enough images left" in str(large.prepare(run).error_message)
     assert (large.now(run).failed, large.used) == (ROWS, 0)
     assert large.retry(run) == ROWS
@@ -309,7 +311,7 @@ def test_run_that_cannot_continue_keeps_its_images(large: Large) -> None:
     large.work_on_chunk(run, 0)
     large.cancel(run)
     large.at_once(0)
-    large.retry(run, Quota(large.space.id, cap=ROWS - 1))
+    large.retry(run, Quota(large.space.id, limit=ROWS - 1))
     refused = large.prepare(run)
     assert (refused.done, refused.failed, refused.prepared, large.used) == (CHUNK, ROWS - CHUNK, False, CHUNK)
     assert refused.error_message
@@ -321,7 +323,7 @@ def test_run_that_cannot_continue_keeps_its_images(large: Large) -> None:
     assert large.render(run).done == large.used == ROWS
 
 
-def test_chunks_of_a_cancelled_run_are_deleted_unless_it_is_resumed(large: Large) -> None:
+def test_chunks_of_a_canceled_run_are_deleted_unless_it_is_resumed(large: Large) -> None:
     run, other = large.prepare(large.begin()), large.prepare(large.begin())
     assert large.chunks == [0, 0, 1, 1, 2, 2]
     large.cancel(run)
@@ -329,7 +331,7 @@ def test_chunks_of_a_cancelled_run_are_deleted_unless_it_is_resumed(large: Large
     assert large.chunks == [0, 1, 2], "those of the other one stay"
     large.retry(run)
     with large.make.database.transaction(large.space.id) as db:
-        delete_chunks(db, db.get_one(Run, (large.space.id, run.id)))
+        delete_queued_chunks(db, db.get_one(Run, (large.space.id, run.id)))
     large.prepare(run)
     assert len(large.chunks) == 6
     assert other.pending == ROWS
@@ -384,12 +386,12 @@ def test_run_without_a_job_fails_and_can_be_retried(large: Large) -> None:
     run, other = large.begin(), large.begin()
     extra = {"database": large.make.database, "signed_urls": SIGNED_URLS}
     context: Any = SimpleNamespace(additional_context=extra)
-    fail_lost(context, 0)
+    fail_orphaned_items(context, 0)
     assert large.now(run).pending == ROWS
     with large.make.database.transaction() as db:
         gone = text("UPDATE procrastinate_jobs SET status = 'failed' WHERE args ->> 'run_id' = :run")
         db.execute(gone, {"run": str(run.id)})
-    fail_lost(context, 0)
+    fail_orphaned_items(context, 0)
     assert (large.now(run).error_message, large.now(run).failed) == (PREPARATION_FAILED, ROWS)
     assert large.now(other).pending == ROWS
     assert large.retry(run) == ROWS

@@ -149,7 +149,7 @@ def test_worker_without_credentials_stores_images(shop: Shop) -> None:
     assert all(shop.bucket.get(each.key).startswith(b"\xff\xd8") for each in stored)
     assert {shop.bucket.head(each.key).content_type for each in stored} == {IMAGE}
     assert sorted(shop.web.requested) == [each.key for each in stored], "one request per image"
-    for secret in (SECRET, shop.connection.spec.sealed, BUCKET + '"'):
+    for secret in (SECRET, shop.connection.spec.encrypted_credentials, BUCKET + '"'):
         assert secret not in shop.web.sent
     assert "X-Amz-Signature" in shop.web.sent
 
@@ -161,8 +161,8 @@ def test_stored_image_is_not_rendered_again(shop: Shop, monkeypatch: pytest.Monk
         ImageService, "render", lambda image_service, image: rendered.append(image) or render(image_service, image)
     )
     template = shop.make.template(shop.space)
-    first = shop.render(shop.make.order(template, title="One"))
-    again = shop.render(shop.make.order(template, title="One"))
+    first = shop.render(shop.make.image_run(template, title="One"))
+    again = shop.render(shop.make.image_run(template, title="One"))
     assert (first.done, again.done) == (1, 1)
     assert len(shop.web.requested) == 2
     assert len(rendered) == 1

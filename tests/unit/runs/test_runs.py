@@ -53,7 +53,7 @@ from cwz_web.runs.reports import (
     OTHER_IMAGE,
     apply_report,
     delete_old_messages,
-    fail_lost_items,
+    fail_items_of_chunks,
     record_message_id,
 )
 from cwz_web.runs.scheduling import CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK, chunk_size_of, requeue_chunk
@@ -501,32 +501,32 @@ def test_run_beyond_the_quota_does_not_start(make: Factory) -> None:
     space = make.workspace()
     feed, template = make.feed(space, rows(5)), make.template(space)
     with pytest.raises(QuotaExceededError):
-        begin(make, feed, template, quota=Quota(space.id, cap=4))
+        begin(make, feed, template, quota=Quota(space.id, limit=4))
     assert make.count(Run, space.id) == 0
     assert count_of(make, space.id) == 0
-    begin(make, feed, template, quota=Quota(space.id, cap=5))
+    begin(make, feed, template, quota=Quota(space.id, limit=5))
 
 
-def test_cancelled_run_can_be_resumed(make: Factory) -> None:
+def test_canceled_run_can_be_resumed(make: Factory) -> None:
     space = make.workspace()
     feed, template = make.feed(space, rows(CHUNK * 2)), make.template(space)
     run = make.run(feed, template)
     worker(make).render_chunk(ask(run, 0), last_try=False)
     with make.database.transaction(space.id) as db:
         assert cancel_run(db, db.get_one(Run, (space.id, run.id))) == CHUNK
-    cancelled = work(make, run)
-    assert (cancelled.done, cancelled.failed, cancelled.pending) == (CHUNK, CHUNK, 0)
-    assert cancelled.cancelled_at is not None
+    canceled = work(make, run)
+    assert (canceled.done, canceled.failed, canceled.pending) == (CHUNK, CHUNK, 0)
+    assert canceled.canceled_at is not None
     assert count_of(make, space.id) == CHUNK
     with make.database.transaction(space.id) as db:
         assert cancel_run(db, db.get_one(Run, (space.id, run.id))) == 0
         assert retry_failed(db, db.get_one(Run, (space.id, run.id))) == CHUNK
     resumed = work(make, run)
-    assert (resumed.done, resumed.cancelled_at) == (CHUNK * 2, None)
+    assert (resumed.done, resumed.canceled_at) == (CHUNK * 2, None)
     assert count_of(make, space.id) == CHUNK * 2
 
 
-def test_cancelling_changes_no_item(make: Factory) -> None:
+def test_canceling_changes_no_item(make: Factory) -> None:
     space = make.workspace()
     run = make.run(make.feed(space, rows(CHUNK)), make.template(space))
     written = text("SELECT n_tup_upd FROM pg_stat_xact_user_tables WHERE relname = 'run_items'")
@@ -540,17 +540,17 @@ def test_items_rendered_during_cancellation_do_not_count(make: Factory) -> None:
     space = make.workspace()
     run = make.run(make.feed(space, rows(2)), make.template(space))
 
-    class CancelledMeanwhile(RecordingClient):
+    class CanceledMeanwhile(RecordingClient):
         def get_specification(self, request: SpecificationRequest) -> Specification:
             found = super().get_specification(request)
             with make.database.transaction(space.id) as db:
                 cancel_run(db, db.get_one(Run, (space.id, run.id)))
             return found
 
-    web = CancelledMeanwhile(make.database.transaction, make.services.providers, SIGNED_URLS)
+    web = CanceledMeanwhile(make.database.transaction, make.services.providers, SIGNED_URLS)
     worker(make, web).render_chunk(ask(run), last_try=False)
-    cancelled = make.reload(run)
-    assert (cancelled.done, cancelled.failed, count_of(make, space.id)) == (0, 2, 0)
+    canceled = make.reload(run)
+    assert (canceled.done, canceled.failed, count_of(make, space.id)) == (0, 2, 0)
     assert make.count(Image, space.id) == 0
     with make.database.transaction(space.id) as db:
         assert retry_failed(db, db.get_one(Run, (space.id, run.id))) == 2
@@ -729,13 +729,13 @@ def test_chunk_size_is_what_a_worker_renders_in_two_seconds(make: Factory) -> No
 def test_lost_chunks_fail_and_can_be_retried(make: Factory) -> None:
     space = make.workspace()
     run = make.run(make.feed(space, rows(CHUNK + 1)), make.template(space))
-    lost = text("SELECT run_id, chunk FROM lost_chunks()")
+    lost = text("SELECT run_id, chunk FROM orphaned_chunks()")
     with make.database.transaction() as db:
         assert db.execute(lost).all() == []
         db.execute(text("UPDATE procrastinate_jobs SET status = 'failed' WHERE (args ->> 'chunk')::int = 1"))
         assert db.execute(lost).all() == [(run.id, 1)]
     with make.database.transaction(space.id) as db:
-        fail_lost_items(db, space.id, run.id, [1], SIGNED_URLS)
+        fail_items_of_chunks(db, space.id, run.id, [1], SIGNED_URLS)
         assert db.get_one(Run, (space.id, run.id)).failed == 1
         assert monthly_usage(db, space.id, space.id) == CHUNK, "and costs nothing"
         assert retry_failed(db, db.get_one(Run, (space.id, run.id))) == 1
@@ -745,10 +745,10 @@ def test_single_image_is_rendered_and_sent_to_its_webhook(make: Factory) -> None
     space = make.workspace()
     template = make.template(space)
     make.webhook(space, "https://all.example/")
-    order = make.order(template, "https://named.example/", title="Hello")
-    worker(make).render_chunk(ask(order), last_try=False)
+    run = make.image_run(template, "https://named.example/", title="Hello")
+    worker(make).render_chunk(ask(run), last_try=False)
     with make.database.transaction(space.id) as db:
-        ended = db.get_one(Run, (space.id, order.id))
+        ended = db.get_one(Run, (space.id, run.id))
         assert (ended.feed_id, ended.done, monthly_usage(db, space.id, space.id)) == (None, 1, 1)
         sent = sorted((each.url, each.event) for each in db.scalars(select(WebhookDelivery)))
         assert latest_runs(db, space.id) == [], "it is no run to people"
@@ -798,24 +798,24 @@ def test_run_with_nothing_to_render_is_sent_as_finished(make: Factory) -> None:
     run = make.run(feed, template)
     [(url, about)] = told(make, run)
     assert (url, about["unchanged"], about["failed"]) == ("https://all.example/", 2, 0)
-    assert datetime.fromisoformat(about["ended_at"]) == make.reload(run).finished_at
+    assert datetime.fromisoformat(about["finished_at"]) == make.reload(run).finished_at
     assert about["outputs"] == [{"size": "default", "format": "jpg", "quality": 84, "scale": 1}]
 
 
-def test_cancelled_run_is_sent_as_failed_and_cancelled(make: Factory) -> None:
+def test_canceled_run_is_sent_as_failed_and_canceled(make: Factory) -> None:
     space = make.workspace()
     make.webhook(space, "https://all.example/")
     run = make.run(make.feed(space, rows(2)), make.template(space))
     with make.database.transaction(space.id) as db:
         cancel_run(db, db.get_one(Run, (space.id, run.id)))
     [(_, about)] = told(make, run)
-    assert (about["cancelled"], about["failed"]) == (True, 2)
+    assert (about["canceled"], about["failed"]) == (True, 2)
 
 
 def test_single_images_do_not_affect_the_chunk_size(make: Factory) -> None:
     space = make.workspace()
     template = make.template(space)
-    worker(make).render_chunk(ask(make.order(template, title="Slow")), last_try=False)
+    worker(make).render_chunk(ask(make.image_run(template, title="Slow")), last_try=False)
     with make.database.transaction(space.id) as db:
         db.execute(update(Run).values(rendering_seconds=60.0))
         assert chunk_size_of(db, template) == CHUNK

@@ -14,14 +14,14 @@ from cwz_web.storage import (
     StorageUnreachableError,
 )
 from cwz_web.storage.http import HttpClient
-from tests.conftest import Canary
+from tests.conftest import RecordingServer
 
 
-def client_of(server: Canary) -> HttpClient:
+def client_of(server: RecordingServer) -> HttpClient:
     return HttpClient(OutboundPolicy([server.host], [server.host]), server.url("/bucket"))
 
 
-def test_request_quotes_the_key_below_the_base_url(http_server: Canary) -> None:
+def test_request_quotes_the_key_below_the_base_url(http_server: RecordingServer) -> None:
     http_server.paths["/bucket/a%20%C3%BC.png"] = (200, {}, b"image")
     client = client_of(http_server)
     assert client.request("GET", "a ü.png").content == b"image"
@@ -29,7 +29,7 @@ def test_request_quotes_the_key_below_the_base_url(http_server: Canary) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "../other", "/a"])
-def test_invalid_key_is_rejected_without_a_request(http_server: Canary, key: str) -> None:
+def test_invalid_key_is_rejected_without_a_request(http_server: RecordingServer, key: str) -> None:
     with pytest.raises(InvalidSettingsError):
         client_of(http_server).request("DELETE", key)
     assert http_server.seen == []
@@ -51,7 +51,7 @@ def test_invalid_key_is_rejected_without_a_request(http_server: Canary, key: str
         (302, InvalidSettingsError),
     ],
 )
-def test_error_status(http_server: Canary, status: int, expected: type[StorageError]) -> None:
+def test_error_status(http_server: RecordingServer, status: int, expected: type[StorageError]) -> None:
     http_server.paths["/bucket/a"] = (status, {"Location": http_server.url("/other")}, b"")
     with pytest.raises(expected) as error:
         client_of(http_server).request("GET", "a")
@@ -59,13 +59,13 @@ def test_error_status(http_server: Canary, status: int, expected: type[StorageEr
     assert http_server.seen == ["/bucket/a"], "redirects are not followed"
 
 
-def test_missing_base_url_is_a_missing_bucket(http_server: Canary) -> None:
+def test_missing_base_url_is_a_missing_bucket(http_server: RecordingServer) -> None:
     http_server.paths["/bucket/"] = (404, {}, b"")
     with pytest.raises(BucketNotFoundError):
         client_of(http_server).request("GET", None)
 
 
-def test_errors_of_the_plugin_take_precedence(http_server: Canary) -> None:
+def test_errors_of_the_plugin_take_precedence(http_server: RecordingServer) -> None:
     http_server.paths["/bucket/a"] = (404, {}, b"")
     outbound = OutboundPolicy([http_server.host], [http_server.host])
     client = HttpClient(outbound, http_server.url("/bucket"), errors={404: (BucketNotFoundError, "no bucket")})
@@ -74,13 +74,13 @@ def test_errors_of_the_plugin_take_precedence(http_server: Canary) -> None:
 
 
 @pytest.mark.parametrize("body", [b"not XML", b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'])
-def test_unexpected_xml_is_reported(http_server: Canary, body: bytes) -> None:
+def test_unexpected_xml_is_reported(http_server: RecordingServer, body: bytes) -> None:
     http_server.paths["/bucket/a"] = (200, {}, body)
     with pytest.raises(StorageUnreachableError, match="not the expected XML"):
         client_of(http_server).request_xml("GET", "a")
 
 
-def test_undeclared_host_and_plain_http_are_blocked(http_server: Canary) -> None:
+def test_undeclared_host_and_plain_http_are_blocked(http_server: RecordingServer) -> None:
     for outbound in (OutboundPolicy([], [http_server.host]), OutboundPolicy([http_server.host])):
         with pytest.raises(BlockedAddressError):
             HttpClient(outbound, http_server.url("/bucket")).request("GET", "a")

@@ -48,19 +48,19 @@ class MemoryProvider(StorageProvider[Settings, Credentials]):
         return context  # type: ignore[return-value]
 
 
-def spec_of(provider: str = "memory", sealed: str = "", **settings: str) -> ConnectionSpec:
+def spec_of(provider: str = "memory", encrypted_credentials: str = "", **settings: str) -> ConnectionSpec:
     return ConnectionSpec(
         workspace_id=UUID(int=1),
         connection_id=UUID(int=2),
         provider=provider,
         settings=json.dumps(settings),
-        sealed=sealed,
+        encrypted_credentials=encrypted_credentials,
     )
 
 
 def with_secrets(spec: ConnectionSpec, **secrets: str) -> ConnectionSpec:
     envelope = RING.encrypt(json.dumps(secrets), *spec.context)
-    return spec.model_copy(update={"sealed": base64.b64encode(envelope).decode()})
+    return spec.model_copy(update={"encrypted_credentials": base64.b64encode(envelope).decode()})
 
 
 def install(monkeypatch: pytest.MonkeyPatch, **plugin_by_name: Any) -> None:

@@ -94,10 +94,10 @@ def test_ipv6_is_counted_by_network(ip: str, network: str) -> None:
 
 
 @pytest.fixture
-def strict(kept_services: Services, services: Services) -> TestApp:
+def strict(shared_services: Services, services: Services) -> TestApp:
     """An application in which every limit is one per hour."""
     once = {f"{name}.{scope}": "1 per hour" for name, scopes in LIMITS.items() for scope in scopes}
-    return TestApp(create_app(dataclasses.replace(kept_services, limiter=RateLimiter("memory://", once))))
+    return TestApp(create_app(dataclasses.replace(shared_services, limiter=RateLimiter("memory://", once))))
 
 
 @pytest.mark.parametrize("path", ["/signin", "/signup", "/forgot", "/resend", "/verify", "/reset", "/email"])

@@ -68,7 +68,7 @@ def test_chain_of_entries_is_intact(make: Factory, workspace: Workspace) -> None
         "UPDATE audit_entries SET target = 'Other' WHERE number = 2",
         "UPDATE audit_entries SET details = '{}' WHERE number = 2",
         "UPDATE audit_entries SET at = at + interval '1 microsecond' WHERE number = 2",
-        "UPDATE audit_entries SET address = '' WHERE number = 2",
+        "UPDATE audit_entries SET ip_address = '' WHERE number = 2",
         "DELETE FROM audit_entries WHERE number = 2",
     ],
 )

@@ -8,15 +8,15 @@ CREATE TABLE accounts (
     email VARCHAR NOT NULL,
     name VARCHAR NOT NULL,
     password_hash VARCHAR,
-    sign_up_browser VARCHAR,
+    sign_up_visitor_digest VARCHAR,
     epoch INTEGER NOT NULL,
     verified_at TIMESTAMP WITH TIME ZONE,
     signed_in_at TIMESTAMP WITH TIME ZONE,
-    totp_envelope BYTEA,
+    encrypted_totp_secret BYTEA,
     totp_confirmed_at TIMESTAMP WITH TIME ZONE,
     totp_last_step INTEGER,
     delete_at TIMESTAMP WITH TIME ZONE,
-    muted JSONB DEFAULT '["runs"]' NOT NULL,
+    unsubscribed_topics JSONB DEFAULT '["runs"]' NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT pk_accounts PRIMARY KEY (id)
 );
@@ -43,11 +43,11 @@ CREATE TABLE billing_records (
     amount BIGINT NOT NULL,
     paid BIGINT NOT NULL,
     currency VARCHAR NOT NULL,
-    at TIMESTAMP WITH TIME ZONE NOT NULL,
+    issued_at TIMESTAMP WITH TIME ZONE NOT NULL,
     CONSTRAINT pk_billing_records PRIMARY KEY (workspace_id, id),
     CONSTRAINT ck_billing_records_type CHECK (type IN ('invoice', 'dispute'))
 );
-CREATE INDEX ix_billing_records_at ON billing_records (at);
+CREATE INDEX ix_billing_records_issued_at ON billing_records (issued_at);
 
 CREATE TABLE sort_index (
     workspace_id UUID NOT NULL,
@@ -102,7 +102,7 @@ CREATE INDEX ix_stripe_events_received_at ON stripe_events (received_at);
 
 CREATE TABLE tombstones (
     id UUID NOT NULL,
-    kind VARCHAR NOT NULL,
+    type VARCHAR NOT NULL,
     name VARCHAR NOT NULL,
     with_images BOOLEAN DEFAULT false NOT NULL,
     deleted_at TIMESTAMP WITH TIME ZONE NOT NULL,
@@ -110,7 +110,7 @@ CREATE TABLE tombstones (
     purged_at TIMESTAMP WITH TIME ZONE,
     report JSONB DEFAULT '{}' NOT NULL,
     CONSTRAINT pk_tombstones PRIMARY KEY (id),
-    CONSTRAINT ck_tombstones_kind CHECK (kind IN ('workspace', 'account'))
+    CONSTRAINT ck_tombstones_type CHECK (type IN ('workspace', 'account'))
 );
 CREATE INDEX ix_tombstones_purge_at ON tombstones (purge_at) WHERE purged_at IS NULL;
 
@@ -119,12 +119,12 @@ CREATE TABLE workspaces (
     slug VARCHAR NOT NULL,
     name VARCHAR NOT NULL,
     second_factor_required BOOLEAN DEFAULT false NOT NULL,
-    signing_number INTEGER DEFAULT '1' NOT NULL,
-    signing_oldest INTEGER DEFAULT '1' NOT NULL,
+    signing_key_number INTEGER DEFAULT '1' NOT NULL,
+    oldest_signing_key_number INTEGER DEFAULT '1' NOT NULL,
     plan VARCHAR DEFAULT 'free' NOT NULL,
     read_only_from TIMESTAMP WITH TIME ZONE,
-    audit_dropped BIGINT DEFAULT '0' NOT NULL,
-    audit_digest VARCHAR,
+    audit_deleted_through BIGINT DEFAULT '0' NOT NULL,
+    audit_chain_digest VARCHAR,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT pk_workspaces PRIMARY KEY (id),
     CONSTRAINT uq_workspaces_slug UNIQUE (slug)
@@ -160,7 +160,7 @@ CREATE TABLE audit_entries (
     action VARCHAR NOT NULL,
     target VARCHAR NOT NULL,
     details JSONB NOT NULL,
-    address VARCHAR NOT NULL,
+    ip_address VARCHAR NOT NULL,
     digest VARCHAR NOT NULL,
     CONSTRAINT pk_audit_entries PRIMARY KEY (workspace_id, number),
     CONSTRAINT fk_audit_entries_workspace_id_workspaces
@@ -173,7 +173,7 @@ CREATE TABLE connections (
     name VARCHAR NOT NULL,
     provider VARCHAR NOT NULL,
     settings JSONB NOT NULL,
-    sealed BYTEA,
+    encrypted_credentials BYTEA,
     is_default BOOLEAN NOT NULL,
     checked_at TIMESTAMP WITH TIME ZONE,
     error_message VARCHAR,
@@ -225,12 +225,12 @@ CREATE TABLE idempotency_keys (
     status INTEGER,
     headers JSONB,
     body BYTEA,
-    begun_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    started_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT pk_idempotency_keys PRIMARY KEY (workspace_id, key),
     CONSTRAINT fk_idempotency_keys_workspace_id_workspaces
         FOREIGN KEY(workspace_id) REFERENCES workspaces (id) ON DELETE CASCADE
 );
-CREATE INDEX ix_idempotency_keys_workspace_id_begun_at ON idempotency_keys (workspace_id, begun_at);
+CREATE INDEX ix_idempotency_keys_workspace_id_started_at ON idempotency_keys (workspace_id, started_at);
 
 CREATE TABLE invitations (
     email VARCHAR NOT NULL,
@@ -290,7 +290,7 @@ CREATE TABLE login_sessions (
     last_seen_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     authenticated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     ended_at TIMESTAMP WITH TIME ZONE,
-    address VARCHAR NOT NULL,
+    ip_address VARCHAR NOT NULL,
     user_agent VARCHAR NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT pk_login_sessions PRIMARY KEY (id),
@@ -302,7 +302,7 @@ CREATE TABLE slack_links (
     workspace_id UUID NOT NULL,
     team VARCHAR NOT NULL,
     team_id VARCHAR NOT NULL,
-    sealed BYTEA NOT NULL,
+    encrypted_token BYTEA NOT NULL,
     channel_id VARCHAR,
     channel VARCHAR,
     events JSONB NOT NULL,
@@ -369,7 +369,7 @@ CREATE TABLE webhooks (
     active BOOLEAN DEFAULT 'true' NOT NULL,
     error_message VARCHAR,
     secret_number INTEGER DEFAULT '1' NOT NULL,
-    secret_oldest INTEGER DEFAULT '1' NOT NULL,
+    oldest_secret_number INTEGER DEFAULT '1' NOT NULL,
     workspace_id UUID NOT NULL,
     id UUID NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
@@ -394,7 +394,7 @@ CREATE TABLE webhook_deliveries (
     CONSTRAINT pk_webhook_deliveries PRIMARY KEY (workspace_id, id),
     CONSTRAINT fk_webhook_deliveries_workspace_id_webhook_id_webhooks
         FOREIGN KEY(workspace_id, webhook_id) REFERENCES webhooks (workspace_id, id) ON DELETE CASCADE,
-    CONSTRAINT ck_webhook_deliveries_state CHECK (state IN ('pending', 'delivered', 'dead')),
+    CONSTRAINT ck_webhook_deliveries_state CHECK (state IN ('pending', 'delivered', 'failed')),
     CONSTRAINT fk_webhook_deliveries_workspace_id_workspaces
         FOREIGN KEY(workspace_id) REFERENCES workspaces (id) ON DELETE CASCADE
 );
@@ -441,7 +441,7 @@ CREATE TABLE feed_sources (
     url VARCHAR NOT NULL,
     username VARCHAR NOT NULL,
     header VARCHAR NOT NULL,
-    sealed BYTEA,
+    encrypted_secret BYTEA,
     cron VARCHAR,
     time_zone VARCHAR DEFAULT 'UTC' NOT NULL,
     next_at TIMESTAMP WITH TIME ZONE,
@@ -463,7 +463,7 @@ CREATE TABLE templates (
     version INTEGER NOT NULL,
     connection_id UUID,
     step INTEGER DEFAULT '0' NOT NULL,
-    open_parameters JSONB,
+    unsigned_parameters JSONB,
     deleted_at TIMESTAMP WITH TIME ZONE,
     workspace_id UUID NOT NULL,
     id UUID NOT NULL,
@@ -565,8 +565,8 @@ CREATE TABLE runs (
     failed INTEGER NOT NULL,
     unchanged INTEGER DEFAULT '0' NOT NULL,
     key_id UUID,
-    counted_in DATE DEFAULT date_trunc('month', now())::date NOT NULL,
-    cancelled_at TIMESTAMP WITH TIME ZONE,
+    usage_month DATE DEFAULT date_trunc('month', now())::date NOT NULL,
+    canceled_at TIMESTAMP WITH TIME ZONE,
     rendering_seconds DOUBLE PRECISION DEFAULT '0' NOT NULL,
     webhook VARCHAR,
     started_by UUID,
@@ -734,7 +734,7 @@ CREATE FUNCTION check_feed_exists() RETURNS trigger
             RETURN NULL;
         END $$;
 
-CREATE FUNCTION count_day() RETURNS trigger
+CREATE FUNCTION update_daily_usage() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path = pg_catalog, public
     AS $$
@@ -746,16 +746,16 @@ CREATE FUNCTION count_day() RETURNS trigger
         ON CONFLICT (workspace_id, day) DO UPDATE SET used = greatest(d.used + more, 0);
         RETURN NULL;
     END $$;
-REVOKE ALL ON FUNCTION count_day FROM PUBLIC;
+REVOKE ALL ON FUNCTION update_daily_usage FROM PUBLIC;
 
-CREATE FUNCTION customers(stripe_customer varchar) RETURNS TABLE(workspace_id uuid, customer varchar)
+CREATE FUNCTION find_stripe_customers(stripe_customer varchar) RETURNS TABLE(workspace_id uuid, customer varchar)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public
     AS $$
         SELECT s.workspace_id, s.customer FROM subscriptions s
         WHERE s.customer = stripe_customer OR (stripe_customer IS NULL AND s.customer IS NOT NULL)
     $$;
-REVOKE ALL ON FUNCTION customers FROM PUBLIC;
+REVOKE ALL ON FUNCTION find_stripe_customers FROM PUBLIC;
 
 CREATE FUNCTION deletions_of(account uuid) RETURNS SETOF tombstones
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -767,14 +767,14 @@ CREATE FUNCTION deletions_of(account uuid) RETURNS SETOF tombstones
     $$;
 REVOKE ALL ON FUNCTION deletions_of FROM PUBLIC;
 
-CREATE FUNCTION due_feeds() RETURNS TABLE(workspace_id uuid, feed_id uuid)
+CREATE FUNCTION find_due_feeds() RETURNS TABLE(workspace_id uuid, feed_id uuid)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public
     AS $$
         SELECT s.workspace_id, s.feed_id FROM feed_sources s JOIN workspaces w ON w.id = s.workspace_id
         WHERE s.next_at <= now() ORDER BY s.next_at LIMIT 1000
     $$;
-REVOKE ALL ON FUNCTION due_feeds FROM PUBLIC;
+REVOKE ALL ON FUNCTION find_due_feeds FROM PUBLIC;
 
 CREATE FUNCTION workspace_outcomes_of(account uuid) RETURNS TABLE(
     workspace_id uuid, slug varchar, name varchar, role varchar, other_admins bigint, others bigint)
@@ -809,13 +809,13 @@ REVOKE ALL ON FUNCTION find_api_key FROM PUBLIC;
 -- A template by its id, or by its slug in a workspace, and what decides how its images are rendered. `connections`
 -- changes whenever a storage connection of the workspace does.
 CREATE FUNCTION find_template_state(by_id uuid, in_workspace uuid, by_slug varchar) RETURNS TABLE(
-    workspace_id uuid, template_id uuid, version integer, open_parameters jsonb, signing_oldest integer,
-    signing_number integer, connections text, plan varchar, unpaid boolean, read_only boolean)
+    workspace_id uuid, template_id uuid, version integer, unsigned_parameters jsonb, oldest_signing_key_number integer,
+    signing_key_number integer, connections text, plan varchar, unpaid boolean, read_only boolean)
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1
     SET search_path = pg_catalog, public
     AS $$
         BEGIN
-            RETURN QUERY SELECT t.workspace_id, t.id, t.version, t.open_parameters, w.signing_oldest, w.signing_number,
+            RETURN QUERY SELECT t.workspace_id, t.id, t.version, t.unsigned_parameters, w.oldest_signing_key_number, w.signing_key_number,
                 (SELECT md5(string_agg(c::text, '' ORDER BY c.id) || coalesce(t.connection_id::text, ''))
                  FROM connections c WHERE c.workspace_id = t.workspace_id),
                 w.plan, w.read_only_from IS NOT NULL, coalesce(w.read_only_from <= now(), false)
@@ -840,7 +840,7 @@ CREATE FUNCTION delete_audit_entries(before timestamptz) RETURNS bigint
             AND number < (SELECT max(number) FROM audit_entries WHERE workspace_id = entered)
             ORDER BY number DESC LIMIT 1;
         IF NOT FOUND THEN RETURN 0; END IF;
-        UPDATE workspaces SET audit_dropped = last.number, audit_digest = last.digest WHERE id = entered;
+        UPDATE workspaces SET audit_deleted_through = last.number, audit_chain_digest = last.digest WHERE id = entered;
         DELETE FROM audit_entries WHERE workspace_id = entered AND number <= last.number;
         GET DIAGNOSTICS dropped = ROW_COUNT;
         RETURN dropped;
@@ -851,7 +851,7 @@ CREATE FUNCTION delete_old_billing_records() RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path = pg_catalog, public
     AS $$
-        DELETE FROM billing_records WHERE at < now() - interval '7 years'
+        DELETE FROM billing_records WHERE issued_at < now() - interval '7 years'
     $$;
 REVOKE ALL ON FUNCTION delete_old_billing_records FROM PUBLIC;
 
@@ -866,7 +866,7 @@ CREATE FUNCTION delete_feed_rows() RETURNS trigger
             RETURN NULL;
         END $$;
 
-CREATE FUNCTION images_used(this_month date, workspace uuid, key uuid, OUT used bigint, OUT key_used bigint)
+CREATE FUNCTION find_image_usage(this_month date, workspace uuid, key uuid, OUT used bigint, OUT key_used bigint)
     RETURNS record
     LANGUAGE plpgsql
     SET search_path = pg_catalog, public
@@ -878,9 +878,9 @@ CREATE FUNCTION images_used(this_month date, workspace uuid, key uuid, OUT used 
             key_used := (SELECT u.used FROM usage u
                          WHERE u.workspace_id = workspace AND u.subject_id = key AND u.month = this_month);
         END $$;
-REVOKE ALL ON FUNCTION images_used FROM PUBLIC;
+REVOKE ALL ON FUNCTION find_image_usage FROM PUBLIC;
 
-CREATE FUNCTION lost_chunks() RETURNS TABLE(workspace_id uuid, run_id uuid, chunk integer)
+CREATE FUNCTION orphaned_chunks() RETURNS TABLE(workspace_id uuid, run_id uuid, chunk integer)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public
     AS $$
@@ -893,11 +893,11 @@ CREATE FUNCTION lost_chunks() RETURNS TABLE(workspace_id uuid, run_id uuid, chun
         SELECT args ->> 'workspace_id', args ->> 'run_id', args ->> 'chunk'
         FROM procrastinate_jobs WHERE task_name = 'runs.render_chunk' AND status IN ('todo', 'doing')
         LIMIT 1000
-    ) AS lost
+    ) AS orphaned
     $$;
-REVOKE ALL ON FUNCTION lost_chunks FROM PUBLIC;
+REVOKE ALL ON FUNCTION orphaned_chunks FROM PUBLIC;
 
-CREATE FUNCTION lost_runs() RETURNS TABLE(workspace_id uuid, run_id uuid)
+CREATE FUNCTION orphaned_runs() RETURNS TABLE(workspace_id uuid, run_id uuid)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public
     AS $$
@@ -907,7 +907,7 @@ CREATE FUNCTION lost_runs() RETURNS TABLE(workspace_id uuid, run_id uuid)
     FROM procrastinate_jobs WHERE task_name = 'runs.prepare' AND status IN ('todo', 'doing')
     LIMIT 1000
     $$;
-REVOKE ALL ON FUNCTION lost_runs FROM PUBLIC;
+REVOKE ALL ON FUNCTION orphaned_runs FROM PUBLIC;
 
 CREATE FUNCTION memberships_of(account uuid) RETURNS TABLE(
     workspace_id uuid, slug varchar, name varchar, role varchar, second_factor_required boolean)
@@ -936,7 +936,7 @@ CREATE FUNCTION feed_sources_with_secrets() RETURNS TABLE(workspace_id uuid, fee
     SET search_path = pg_catalog, public
     AS $$
         SELECT s.workspace_id, s.feed_id FROM feed_sources s
-        WHERE s.sealed IS NOT NULL ORDER BY s.workspace_id, s.feed_id
+        WHERE s.encrypted_secret IS NOT NULL ORDER BY s.workspace_id, s.feed_id
     $$;
 REVOKE ALL ON FUNCTION feed_sources_with_secrets FROM PUBLIC;
 
@@ -969,8 +969,8 @@ REVOKE ALL ON FUNCTION workspace_of_invitation FROM PUBLIC;
 
 -- Triggers.
 
-CREATE TRIGGER count_day AFTER INSERT OR UPDATE OF used ON usage
-    FOR EACH ROW WHEN ((new.subject_id = new.workspace_id)) EXECUTE FUNCTION count_day();
+CREATE TRIGGER update_daily_usage AFTER INSERT OR UPDATE OF used ON usage
+    FOR EACH ROW WHEN ((new.subject_id = new.workspace_id)) EXECUTE FUNCTION update_daily_usage();
 CREATE TRIGGER check_feed AFTER INSERT ON sort_index REFERENCING NEW TABLE AS inserted
     FOR EACH STATEMENT EXECUTE FUNCTION check_feed_exists();
 CREATE TRIGGER check_feed AFTER INSERT ON item_versions REFERENCING NEW TABLE AS inserted

@@ -34,9 +34,9 @@ def notify_admins(make: Factory, space: Workspace, email: EmailMessage = FEED_EM
         email_admins(db, space.id, email)
 
 
-def muted_topics(make: Factory, account: Account) -> set[str]:
+def unsubscribed_topics_of(make: Factory, account: Account) -> set[str]:
     with make.database.transaction() as db:
-        return set(db.get_one(Account, account.id).muted)
+        return set(db.get_one(Account, account.id).unsubscribed_topics)
 
 
 def unsubscribe_link(mailbox: Mailbox, account: Account) -> str:
@@ -59,7 +59,7 @@ def test_topics_are_chosen_on_the_account_page(
     }
     form["feeds"], form["runs"] = False, True
     form.submit(status=303)
-    assert muted_topics(make, admin) == {"feeds"}
+    assert unsubscribed_topics_of(make, admin) == {"feeds"}
     notify_admins(make, space)
     assert [mail["To"] for mail in mailbox.emails()] == [other.email]
     notify_admins(make, space, EmailMessage("Essential", ("It is.",)))
@@ -82,9 +82,9 @@ def test_link_unsubscribes_from_a_topic_without_signing_in(
     assert "Unsubscribe" in html.get_content()
     page = app.get(link)
     assert TOPIC_LABELS[Topic.FEEDS] in page.text
-    assert "feeds" not in muted_topics(make, admin), "opening the link changes nothing"
+    assert "feeds" not in unsubscribed_topics_of(make, admin), "opening the link changes nothing"
     page.forms[0].submit(status=200)
-    assert muted_topics(make, admin) == {"feeds", "runs"}
+    assert unsubscribed_topics_of(make, admin) == {"feeds", "runs"}
     notify_admins(make, space)
     assert len(mailbox.emails()) == 1
 
@@ -97,7 +97,7 @@ def test_email_service_unsubscribes_with_one_click(
     link = unsubscribe_link(mailbox, admin)
     for _ in range(2):
         app.post(link, {"List-Unsubscribe": "One-Click"}, status=200)
-    assert muted_topics(make, admin) == {"feeds", "runs"}
+    assert unsubscribed_topics_of(make, admin) == {"feeds", "runs"}
 
 
 def test_forged_link_is_not_found(
@@ -119,7 +119,7 @@ def test_forged_link_is_not_found(
         app.get(forged, status=404)
         app.post(forged, {}, status=404)
     app.get("/unsubscribe", status=404)
-    assert muted_topics(make, admin) == muted_topics(make, other) == {"runs"}
+    assert unsubscribed_topics_of(make, admin) == unsubscribed_topics_of(make, other) == {"runs"}
 
 
 def test_user_who_started_a_run_is_emailed_when_it_ends_if_subscribed(
@@ -130,7 +130,7 @@ def test_user_who_started_a_run_is_emailed_when_it_ends_if_subscribed(
     run = make.run(feed, template)
     for is_subscribed in (False, True):
         with make.database.transaction(space.id) as db:
-            db.get_one(Account, admin.id).muted = [] if is_subscribed else ["runs"]
+            db.get_one(Account, admin.id).unsubscribed_topics = [] if is_subscribed else ["runs"]
             started = db.get_one(Run, (space.id, run.id))
             started.started_by, started.done, started.failed, started.ended_at = admin.id, 2, 1, datetime.now(UTC)
             notify_run_finished(db, started)

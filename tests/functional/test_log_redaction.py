@@ -64,7 +64,7 @@ def main():
     app.get("/i/01a210f6-4bee-70ac-8864-d4516f071e4b.png?title=Canary-7731-title&s=Canary-7731-signature", status=500)
     log = structlog.get_logger()
     log.error("by name", password="Canary-7731", bot_token="Canary-7731", nested={"client_secret": "Canary-7731"},
-              rows=[{"Authorization": "Canary-7731"}], sealed=b"Canary-7731")
+              rows=[{"Authorization": "Canary-7731"}], encrypted_credentials=b"Canary-7731")
     log.error("by form", said="key sk_live_Canary7731 and xoxb-Canary-7731 and whsec_Canary7731 "
               "postgresql://me:Canary-7731@db/cwz?password=Canary-7731 Canary-7731@example.org")
     logging.getLogger("library").error("by form %s", "xoxb-Canary-7731", extra={"password": "Canary-7731"})

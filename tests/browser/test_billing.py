@@ -80,7 +80,7 @@ def test_worker_and_render_worker_expose_metrics(installation: Installation) -> 
 def test_operator_reaches_operations_page(page: Page) -> None:
     page.get_by_role("link", name="Demo user").click()
     page.get_by_role("link", name="Operations").click()
-    expect(page.get_by_text("Worker lanes running")).to_be_visible()
+    expect(page.get_by_text("Active queue consumers")).to_be_visible()
 
 
 def test_slack_is_connected_configured_and_disconnected(page: Page, slack: SlackServer) -> None:

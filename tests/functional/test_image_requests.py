@@ -21,7 +21,7 @@ from cwz_web.runs.protocol import SpecificationRequest
 from cwz_web.runs.render_worker import RenderWorker
 from cwz_web.workspaces.models import Role, Workspace
 from tests.factories import Factory, sign_in, small_document
-from tests.functional.test_api_terms import Program
+from tests.functional.test_api_key_limits import Program
 from tests.jobs import run_jobs
 
 ASYNC = {"Prefer": "respond-async", "Accept": "application/json"}
@@ -184,7 +184,7 @@ def test_support_resends_deliveries_but_sees_no_secret(app: TestApp, make: Facto
     hook = make.webhook(space, "https://shop.example/hook?token=hush")
     with make.database.transaction(space.id) as db:
         row = {"workspace_id": space.id, "webhook_id": hook.id, "url": hook.url, "event": "run.failed", "body": "{}"}
-        db.add(WebhookDelivery(**row, state="dead", last_response="Responded with status 500"))
+        db.add(WebhookDelivery(**row, state="failed", last_response="Responded with status 500"))
     sign_in(app, make.member(space, Role.SUPPORT))
     page = app.get(f"/w/{space.slug}/webhooks/{hook.id}")
     assert "Responded with status 500" in page.text
@@ -230,17 +230,17 @@ def test_too_many_images_per_row_are_rejected_beside_the_field(app: TestApp, mak
     assert make.count(Run, space.id) == 0
 
 
-def test_cancelled_run_does_not_list_its_skipped_rows_as_failed(app: TestApp, make: Factory) -> None:
+def test_canceled_run_does_not_list_its_skipped_rows_as_failed(app: TestApp, make: Factory) -> None:
     space = make.workspace()
     sign_in(app, make.member(space))
     run = make.run(make.feed(space), make.template(space))
     page = app.get(f"/w/{space.slug}/runs/{run.id}")
     form = next(form for form in page.forms.values() if form.action.endswith("/cancel"))
     shown = form.submit(status=303).follow()
-    assert "left out: the run was cancelled" in shown.text
+    assert "left out: the run was canceled" in shown.text
     assert "Failed images" not in shown.text
     assert "0.0 per second" in shown.text
-    assert "Cancelled" in app.get(f"/w/{space.slug}/runs").html.find("table").text
+    assert "Canceled" in app.get(f"/w/{space.slug}/runs").html.find("table").text
 
 
 def prepare(make: Factory) -> None:
@@ -256,7 +256,7 @@ def test_large_run_starts_at_once_and_is_prepared_later(
     program = Program(wsgi, make, Scope.GENERATE, Scope.READ, images_per_month=3)
     body = {"feed": str(make.feed(program.space).id), "template": program.template.slug}
     begun = program.send(body, 201, path="/v1/runs")
-    state = begun.json["prepared"], begun.json["error_message"], begun.json["total"], begun.json["ended_at"]
+    state = begun.json["prepared"], begun.json["error_message"], begun.json["total"], begun.json["finished_at"]
     assert state == (False, None, 3, None)
     assert get(program, f"{begun.location}/items").json == {"items": [], "next": None}
     prepare(make)
@@ -269,15 +269,15 @@ def test_large_run_starts_at_once_and_is_prepared_later(
     status = get(program, refused.location).json
     assert (status["prepared"], status["failed"], status["done"]) == (False, 3, 0)
     assert "quota of 3 images per month" in status["error_message"]
-    assert status["ended_at"]
+    assert status["finished_at"]
     again = program.send({}, 200, path=f"/v1/runs/{status['id']}/retry").json
-    assert (again["error_message"], again["failed"], again["ended_at"]) == (None, 0, None)
+    assert (again["error_message"], again["failed"], again["finished_at"]) == (None, 0, None)
     gone = program.send({}, 200, path=f"/v1/runs/{status['id']}/cancel").json
-    assert (gone["cancelled"], gone["failed"], gone["prepared"]) == (True, 3, False)
+    assert (gone["canceled"], gone["failed"], gone["prepared"]) == (True, 3, False)
     assert program.used == 3
 
 
-def test_skipped_rows_of_a_cancelled_run_are_listed(wsgi: Router, make: Factory) -> None:
+def test_skipped_rows_of_a_canceled_run_are_listed(wsgi: Router, make: Factory) -> None:
     program = Program(wsgi, make, Scope.GENERATE, Scope.READ)
     body = {"feed": str(make.feed(program.space).id), "template": program.template.slug}
     begun = program.send(body, 201, path="/v1/runs")
@@ -285,7 +285,7 @@ def test_skipped_rows_of_a_cancelled_run_are_listed(wsgi: Router, make: Factory)
     program.send({}, 200, path=f"/v1/runs/{begun.json['id']}/cancel")
     left_out = get(program, f"{begun.location}/items").json["items"]
     assert [(item["key"], item["state"], item["error"], item["url"]) for item in left_out] == [
-        (key, "failed", "The run was cancelled", None) for key in ("1", "2", "3")
+        (key, "failed", "Not rendered (run canceled)", None) for key in ("1", "2", "3")
     ]
     program.send({}, 200, path=f"/v1/runs/{begun.json['id']}/retry")
     assert get(program, f"{begun.location}/items").json["items"] == []
@@ -298,7 +298,7 @@ def test_page_of_a_large_run_shows_its_preparation_and_why_it_failed_to_start(
     app: TestApp, make: Factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(planning, "MAX_IN_REQUEST", 2)
-    monkeypatch.setattr(Quotas, "of", lambda self, workspace_id, plan_status, key=None: Quota(workspace_id, cap=2))
+    monkeypatch.setattr(Quotas, "of", lambda self, workspace_id, plan_status, key=None: Quota(workspace_id, limit=2))
     space = make.workspace()
     sign_in(app, make.member(space))
     feed, template = make.feed(space), make.template(space)
@@ -318,4 +318,4 @@ def test_page_of_a_large_run_shows_its_preparation_and_why_it_failed_to_start(
     assert "Preparing 3" in page.html.find(role="status").text
     form = next(form for form in page.forms.values() if form.action.endswith("/cancel"))
     page = form.submit(status=303).follow()
-    assert "3 left out: the run was cancelled" in page.html.find(role="status").text
+    assert "3 left out: the run was canceled" in page.html.find(role="status").text

@@ -266,7 +266,7 @@ def test_second_request_conflicts_while_the_first_is_running(wsgi: Router, make:
         row.status = row.body = row.headers = None
     assert program.post("Once", 409, Idempotency_Key="a").json["code"] == "request_in_flight"
     with make.database.transaction(program.space.id) as db:  # the process was killed
-        db.query(IdempotencyKey).one().begun_at -= timedelta(minutes=6)
+        db.query(IdempotencyKey).one().started_at -= timedelta(minutes=6)
     program.post("Once", 200, Idempotency_Key="a")
 
 
@@ -274,7 +274,7 @@ def test_idempotency_key_is_free_after_a_day(wsgi: Router, make: Factory) -> Non
     program = Program(wsgi, make)
     program.post("Once", 200, Idempotency_Key="a")
     with make.database.transaction(program.space.id) as db:
-        db.query(IdempotencyKey).one().begun_at -= timedelta(hours=25)
+        db.query(IdempotencyKey).one().started_at -= timedelta(hours=25)
     program.post("Other", 200, Idempotency_Key="a")
 
 

@@ -13,42 +13,42 @@ ROWS = int(os.environ.get("CWZ_SOAK_ROWS", "300"))
 KILLS = int(os.environ.get("CWZ_SOAK_KILLS", "6"))
 
 
-def test_every_image_is_stored_and_counted_once_after_kills(own: Installation) -> None:
+def test_every_image_is_stored_and_counted_once_after_kills(own_installation: Installation) -> None:
     """Workers, the web process and PostgreSQL are killed at random moments of one run.
 
-    `bench/soak.py` runs this with more rows and kills.
+    `bench/soak_kills.py` runs this with more rows and kills.
     """
-    own.set({}, **{"rendering.processes": "1"})  # a killed worker takes its render process with it
-    own.start()
-    facts, chance = own.facts, random.Random(7)
-    headers = {"Authorization": f"Bearer {facts['api_key']}"}
-    with httpx.Client(base_url=f"{own.url}/v1", headers=headers, timeout=30) as api:
+    own_installation.set({}, **{"rendering.processes": "1"})  # a killed worker takes its render process with it
+    own_installation.start()
+    demo, chance = own_installation.demo_details, random.Random(7)
+    headers = {"Authorization": f"Bearer {demo['api_key']}"}
+    with httpx.Client(base_url=f"{own_installation.url}/v1", headers=headers, timeout=30) as api:
         feed = api.post("/feeds", json={"name": "Many"}).raise_for_status().json()["id"]
         for first in range(0, ROWS, 1000):
             numbers = range(first, min(first + 1000, ROWS))
             items = [{"key": str(n), "data": {"title": f"Image {n}"}} for n in numbers]
             api.post(f"/feeds/{feed}/items", json={"items": items}).raise_for_status()
         used_before = api.get("/usage").json()["used"]
-        body = {"feed": feed, "template": facts["template"]}
+        body = {"feed": feed, "template": demo["template"]}
         run = api.post("/runs", json=body).raise_for_status().json()["id"]
     victims = [("workers", "web", "database")[number % 3] for number in range(KILLS)]
     chance.shuffle(victims)
     for number, victim in enumerate(victims):
-        wait_for(lambda number=number: own.rendered(run) >= number * ROWS // (KILLS + 5))  # type: ignore[misc]
+        wait_for(lambda number=number: own_installation.rendered(run) >= number * ROWS // (KILLS + 5))  # type: ignore[misc]
         time.sleep(chance.random() / 4)  # any moment, not just the one after a report
         match victim:
             case "workers":
-                for pid in own.workers():
+                for pid in own_installation.workers():
                     os.kill(pid, signal.SIGKILL)
             case "web":
-                own.stop(signal.SIGKILL)
-                own.start()
+                own_installation.stop(signal.SIGKILL)
+                own_installation.start()
             case _:
-                os.kill(own.database_process(), signal.SIGKILL)
-                own.stop(signal.SIGKILL)  # the embedded database is started by a start of the installation
-                own.start()
-    wait_for(lambda: own.rendered(run) == ROWS)
-    with own.database() as db:
+                os.kill(own_installation.database_process(), signal.SIGKILL)
+                own_installation.stop(signal.SIGKILL)  # the embedded database is started by a start of the installation
+                own_installation.start()
+    wait_for(lambda: own_installation.rendered(run) == ROWS)
+    with own_installation.database() as db:
         ended = "SELECT done, failed, finished_at IS NOT NULL FROM runs WHERE id = %s"
         assert db.execute(ended, [run]).fetchone() == (ROWS, 0, True)
         running = "SELECT count(*) FROM procrastinate_jobs WHERE status = 'doing' AND task_name = 'runs.render_chunk'"
@@ -57,9 +57,9 @@ def test_every_image_is_stored_and_counted_once_after_kills(own: Installation) -
         assert db.execute(images, [run]).fetchone() == (ROWS, ROWS)
         rows = db.execute("SELECT a.key FROM images a JOIN run_items i ON i.image_id = a.id AND i.run_id = %s", [run])
         keys = {str(key) for (key,) in rows.fetchall()}
-    used = httpx.get(f"{own.url}/v1/usage", headers=headers).json()["used"]
+    used = httpx.get(f"{own_installation.url}/v1/usage", headers=headers).json()["used"]
     assert used - used_before == ROWS
-    storage = own.folder / "var" / "storage"
+    storage = own_installation.folder / "var" / "storage"
     stored = {str(path.relative_to(storage)) for path in storage.rglob("*.jpg")}
     assert keys <= stored
     assert all((storage / key).read_bytes()[-2:] == b"\xff\xd9" for key in keys), "every JPEG is complete"
