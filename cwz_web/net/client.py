@@ -1,5 +1,8 @@
 """An HTTP client that resolves a host once, checks every address, and connects to a checked address.
 
+No state of a fetch reaches another one, since all workspaces share the client: there are no cookies and no cached
+credentials, and a request with secrets or a body has a connection of its own, which servers may bind a session to.
+
 It is built on httpcore, whose network backend is public API; httpx opens its own connections.
 """
 
@@ -143,7 +146,7 @@ class PinnedBackend(httpcore.SyncBackend):
 
 
 class Fetcher:
-    """Fetches public URLs over a connection pool. Thread-safe. Ignores proxies and credentials of the environment.
+    """Fetches public URLs. Thread-safe. Ignores proxies and credentials of the environment.
 
     Args:
         allow: `host:port` pairs that the operator allows although they are private.
@@ -151,17 +154,13 @@ class Fetcher:
     """
 
     def __init__(self, allow: Iterable[str] = (), resolver: Resolver = resolve) -> None:
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=ssl.create_default_context(cafile=certifi.where()),
-            max_connections=32,
-            max_keepalive_connections=16,
-            keepalive_expiry=15,
-            network_backend=PinnedBackend(allow, resolver),
-        )
+        self._ssl_context = ssl.create_default_context(cafile=certifi.where())
+        self._backend = PinnedBackend(allow, resolver)
+        self._anonymous = self._create_pool(max_connections=32, max_keepalive_connections=16, keepalive_expiry=15)
 
     def close(self) -> None:
         """Close all connections."""
-        self._pool.close()
+        self._anonymous.close()
 
     def get(self, url: str, *, max_bytes: int, seconds: float = 20.0) -> bytes:
         """Return the body of a public URL; see `fetch`."""
@@ -183,7 +182,11 @@ class Fetcher:
             BlockedRequestError: The URL leads inward, or is ambiguous.
             FetchError: The request failed.
         """
-        with _time_limit(seconds), self._stream("POST", check_url(url), headers, body) as response:
+        with (
+            _time_limit(seconds),
+            self._create_pool(max_connections=1) as pool,
+            _stream(pool, "POST", check_url(url), headers, body) as response,
+        ):
             return response.status
 
     def fetch(
@@ -214,28 +217,39 @@ class Fetcher:
             FetchError: The fetch failed; the message says why.
         """
         origin = _origin(check_url(url))
-        with _time_limit(seconds):
+        with _time_limit(seconds), self._select_pool(secret_headers) as pool:
             for _ in range(MAX_REDIRECTS + 1):
                 checked = check_url(url)
                 secrets = secret_headers if _origin(checked) == origin else None
-                with self._stream("GET", checked, {**(headers or {}), **(secrets or {})}) as response:
+                with _stream(pool, "GET", checked, {**(headers or {}), **(secrets or {})}) as response:
                     location = _header(response, b"location")
                     if response.status not in REDIRECTS or location is None:
                         return _read_result(response, file, max_bytes, stop_after)
                     url = urljoin(url, location)
         raise FetchError(f"The URL redirects more than {MAX_REDIRECTS} times")
 
+    def _create_pool(self, **options: int) -> httpcore.ConnectionPool:
+        return httpcore.ConnectionPool(ssl_context=self._ssl_context, network_backend=self._backend, **options)
+
     @contextmanager
-    def _stream(
-        self, method: str, url: httpx.URL, headers: Mapping[str, str], body: bytes | None = None
-    ) -> Iterator[httpcore.Response]:
-        target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
-        sent = [(b"Host", url.netloc)]
-        sent += [(name.encode(), value.encode()) for name, value in {**HEADERS, **headers}.items()]
-        with self._pool.stream(
-            method, target, headers=sent, content=body, extensions={"timeout": TIMEOUTS}
-        ) as response:
-            yield response
+    def _select_pool(self, secret_headers: Mapping[str, str] | None) -> Iterator[httpcore.ConnectionPool]:
+        """Yield the shared pool, or one for this fetch only if it sends secrets."""
+        if secret_headers:
+            with self._create_pool(max_connections=1) as pool:
+                yield pool
+        else:
+            yield self._anonymous
+
+
+@contextmanager
+def _stream(
+    pool: httpcore.ConnectionPool, method: str, url: httpx.URL, headers: Mapping[str, str], body: bytes | None = None
+) -> Iterator[httpcore.Response]:
+    target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+    sent = [(b"Host", url.netloc)]
+    sent += [(name.encode(), value.encode()) for name, value in {**HEADERS, **headers}.items()]
+    with pool.stream(method, target, headers=sent, content=body, extensions={"timeout": TIMEOUTS}) as response:
+        yield response
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import Iterable
 from http.client import HTTPResponse
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import certifi
@@ -84,8 +85,9 @@ class OutboundPolicy:
         return classes
 
     def guard(self, session: requests.Session, connections: int = 32) -> requests.Session:
-        """Return the session, with guarded connections and without settings of the environment."""
+        """Return the session, with guarded connections, without cookies and settings of the environment."""
         session.trust_env = False
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         session.verify = CA_FILE
         session.max_redirects = 3
         adapter = _GuardedAdapter(self, pool_maxsize=connections)

@@ -2,9 +2,12 @@ import io
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import requests as requests_library
 
 from cwz_web.net import client
 from cwz_web.net.client import (
@@ -15,6 +18,7 @@ from cwz_web.net.client import (
     ResponseTooLargeError,
     check_url,
 )
+from cwz_web.net.guard import OutboundPolicy
 from tests.conftest import RecordingServer
 
 METADATA = "169.254.169.254"
@@ -238,3 +242,64 @@ def test_secret_header_is_not_sent_to_another_origin(http_server: RecordingServe
         assert [seen.get("X-Api-Key") for seen in other.headers] == [None]
     finally:
         other.close()
+
+
+@pytest.fixture
+def session_server() -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """A server that opens a session, by a cookie and on the connection, for a client with credentials.
+
+    Yields its `host:port` and the headers of the requests. An open session gets the private rows.
+    """
+    requests: list[dict[str, str]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        is_signed_in = False  # of this connection
+
+        def do_GET(self) -> None:
+            requests.append(dict(self.headers))
+            if "Authorization" in self.headers:
+                self.is_signed_in = True
+            body = b"private rows" if self.is_signed_in or "Cookie" in self.headers else b"public page"
+            self.send_response(200)
+            self.send_header("Set-Cookie", "session=1; Path=/; Max-Age=3600")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.is_signed_in = True
+            self.do_GET()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}", requests
+        server.shutdown()
+
+
+def test_no_session_reaches_the_next_fetch(session_server: tuple[str, list[dict[str, str]]]) -> None:
+    """Cookies and sessions of a connection end with the fetch that opened them: the next is another workspace's."""
+    host, requests = session_server
+    url = f"http://{host}/rows.csv"
+    fetcher = Fetcher(allow=[host])
+    limits = {"max_bytes": 100, "seconds": 5.0}
+    secret = {"Authorization": "Basic c2hvcDpwbGFudGVk"}
+    assert fetcher.fetch(url, secret_headers=secret, **limits).data == b"private rows"  # type: ignore[arg-type]
+    assert fetcher.post(url, b"{}", {"Authorization": "Bearer x", "Content-Length": "2"}, seconds=5) == 200
+    for _ in range(3):
+        assert fetcher.get(url, max_bytes=100) == b"public page"
+    assert [headers for headers in requests if "Cookie" in headers] == []
+    fetcher.close()
+
+
+def test_storage_sessions_keep_no_cookies(session_server: tuple[str, list[dict[str, str]]]) -> None:
+    host, requests = session_server
+    session = OutboundPolicy([host], [host]).guard(requests_library.Session())
+    for _ in range(2):
+        assert session.get(f"http://{host}/x", timeout=5).content == b"public page"
+    assert [headers for headers in requests if "Cookie" in headers] == []
