@@ -192,5 +192,5 @@ async def _exit_without_database(connection: "psycopg.AsyncConnection[Any]") -> 
             await connection.execute("SELECT 1")
             await asyncio.sleep(DATABASE_CHECK_SECONDS)
     except psycopg.OperationalError as error:
-        log.error("database connection lost, worker exits", reason=str(error))
+        log.error("database connection lost, worker exits", error=type(error).__name__)
         os._exit(os.EX_TEMPFAIL)

@@ -30,6 +30,7 @@ MAX_URL_LENGTH = 2048
 ALLOWED_PORTS = {80, 443}
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 10.0
+KEEPALIVE_SECONDS = 15.0
 TIMEOUTS = {"connect": CONNECT_SECONDS, "read": READ_SECONDS, "write": READ_SECONDS, "pool": READ_SECONDS}
 HEADERS = {"User-Agent": "ConnectWyze/1", "Accept": "*/*", "Accept-Encoding": "identity"}
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -156,7 +157,7 @@ class Fetcher:
     def __init__(self, allow: Iterable[str] = (), resolver: Resolver = resolve) -> None:
         self._ssl_context = ssl.create_default_context(cafile=certifi.where())
         self._backend = PinnedBackend(allow, resolver)
-        self._anonymous = self._create_pool(max_connections=32, max_keepalive_connections=16, keepalive_expiry=15)
+        self._anonymous = self._create_pool(max_connections=32, max_keepalive=16)
 
     def close(self) -> None:
         """Close all connections."""
@@ -228,8 +229,14 @@ class Fetcher:
                     url = urljoin(url, location)
         raise FetchError(f"The URL redirects more than {MAX_REDIRECTS} times")
 
-    def _create_pool(self, **options: int) -> httpcore.ConnectionPool:
-        return httpcore.ConnectionPool(ssl_context=self._ssl_context, network_backend=self._backend, **options)
+    def _create_pool(self, max_connections: int, max_keepalive: int = 0) -> httpcore.ConnectionPool:
+        return httpcore.ConnectionPool(
+            ssl_context=self._ssl_context,
+            max_connections=max_connections,
+            max_keepalive_connections=max_keepalive,
+            keepalive_expiry=KEEPALIVE_SECONDS,
+            network_backend=self._backend,
+        )
 
     @contextmanager
     def _select_pool(self, secret_headers: Mapping[str, str] | None) -> Iterator[httpcore.ConnectionPool]:

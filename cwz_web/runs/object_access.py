@@ -27,24 +27,36 @@ from cwz_web.storage.plugins import ConnectionSpec, ProviderRegistry
 PRESIGNED_SECONDS = 300
 
 
-def find_connection_spec(db: Session, request: ObjectMessage) -> ConnectionSpec | None:
-    """Find the connection that a worker's request names; None when it was removed. Raise RunNotFoundError."""
-    if db.get(Run, (request.workspace_id, request.run_id)) is None:
+def find_connection_spec(db: Session, request: ObjectMessage) -> ConnectionSpec | StorageFailure:
+    """Find the connection that a worker's request names.
+
+    Returns:
+        The connection, or a failure if it was removed or the run has finished: its workers need no object any more.
+
+    Raises:
+        RunNotFoundError: the run does not exist.
+    """
+    run = db.get(Run, (request.workspace_id, request.run_id))
+    if run is None:
         raise RunNotFoundError
+    if not run.is_rendering:
+        return StorageFailure(message="The run has finished", is_temporary=False)
     connection = db.get(Connection, (request.workspace_id, request.connection_id))
-    return connection.spec if connection else None
+    return connection.spec if connection else StorageFailure(message=CONNECTION_DELETED, is_temporary=False)
 
 
-def access_object(providers: ProviderRegistry, spec: ConnectionSpec | None, request: ObjectRequest) -> ObjectResponse:
+def access_object(
+    providers: ProviderRegistry, spec: ConnectionSpec | StorageFailure, request: ObjectRequest
+) -> ObjectResponse:
     """Do what a worker's request asks for. To be called outside a transaction, since the storage may be slow.
 
     Args:
         providers: open the connection.
-        spec: the connection, from `find_connection_spec`.
+        spec: what `find_connection_spec` returned.
         request: names the object.
     """
-    if spec is None:
-        return StorageFailure(message=CONNECTION_DELETED, is_temporary=False)
+    if isinstance(spec, StorageFailure):
+        return spec
     try:
         bucket = providers.open(spec)
         match request:

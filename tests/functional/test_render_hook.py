@@ -10,6 +10,7 @@ from uuid import uuid4
 from webtest import TestApp
 
 from cwz_web.runs.models import Run
+from cwz_web.runs.planning import cancel_run
 from cwz_web.runs.protocol import (
     MAX_IMAGE_BYTES,
     MAX_IMAGE_MESSAGE_BYTES,
@@ -31,6 +32,8 @@ from cwz_web.runs.protocol import (
 )
 from cwz_web.storage.connections import image_key, upload_key
 from cwz_web.web.services import Services
+from cwz_web.workspaces.deletion import tombstone_workspace
+from cwz_web.workspaces.models import Workspace
 from tests.factories import Factory, local_bucket
 
 ROOT = Path(__file__).parents[2]
@@ -124,6 +127,37 @@ def test_image_is_stored_by_the_web_application(app: TestApp, services: Services
     assert access(app, services, StoreImageRequest(**object_of(run), body=b"an image")) == ObjectSize(size=8)
     assert access(app, services, ObjectSizeRequest(**object_of(run))) == ObjectSize(size=8)
     assert local_bucket(services).get(object_of(run)["key"]) == b"an image"
+
+
+def test_objects_of_a_finished_run_are_out_of_reach(app: TestApp, services: Services, make: Factory) -> None:
+    run = start_run(make)
+    with services.database.transaction(run.workspace_id) as db:
+        cancel_run(db, db.get_one(Run, (run.workspace_id, run.id)))
+    requests = (
+        PresignedUrlsRequest(**object_of(run)),
+        ObjectSizeRequest(**object_of(run)),
+        ReadObjectRequest(**object_of(run, upload_key(run.workspace_id, DIGEST))),
+        StoreImageRequest(**object_of(run), body=b"late"),
+    )
+    for request in requests:
+        assert access(app, services, request) == StorageFailure(message="The run has finished", is_temporary=False)
+    send(app, services, failed_report(run), status=204)
+
+
+def test_messages_about_a_deleted_workspace_are_rejected(app: TestApp, services: Services, make: Factory) -> None:
+    run = start_run(make)
+    with services.database.transaction(run.workspace_id) as db:
+        tombstone_workspace(db, db.get_one(Workspace, run.workspace_id))
+    ids = {"workspace_id": run.workspace_id, "run_id": run.id}
+    messages = (
+        SpecificationRequest(**ids, chunk=0),
+        RequeueRequest(**ids, chunk=0),
+        failed_report(run),
+        ObjectSizeRequest(**object_of(run)),
+        StoreImageRequest(**object_of(run), body=b"late"),
+    )
+    for message in messages:
+        assert send(app, services, message, status=404).json["code"] == "not_found"
 
 
 def test_upload_is_read_through_the_web_application(app: TestApp, services: Services, make: Factory) -> None:
