@@ -1,7 +1,6 @@
 """`/v1/images`: `POST` renders an image; `GET` lists the stored ones."""
 
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -125,14 +124,7 @@ def _negotiate(request: Request, format: Format | None) -> str:
         ProblemError: Accept permits none.
     """
     offers = (format.content_type, JSON) if format else (*IMAGE_TYPES, JSON)
-    best = _best_offer(request.headers.get("Accept"), offers)
-    if best is None:
+    acceptable = create_accept_header(request.headers.get("Accept")).acceptable_offers(offers)
+    if not acceptable:
         raise ProblemError(406, "not_acceptable", f"Accept one of {', '.join(offers)}")
-    return best
-
-
-@lru_cache(50)
-def _best_offer(accept: str | None, offers: tuple[str, ...]) -> str | None:
-    """Cached because clients send the same header with every request, and parsing it is slow."""
-    acceptable = create_accept_header(accept).acceptable_offers(offers)
-    return str(acceptable[0][0]) if acceptable else None
+    return str(acceptable[0][0])
