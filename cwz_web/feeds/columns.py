@@ -235,7 +235,10 @@ def unique_name(base: str, taken: set[str]) -> str:
 
 @lru_cache(MAX_COLUMNS * 4)
 def normalize_name(name: str) -> str:
-    """Return a column's name in lower case, without spaces and punctuation."""
+    """Return a column's name in lower case, without spaces and punctuation.
+
+    Memoized because an import of a shop's variants calls it for each cell.
+    """
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
