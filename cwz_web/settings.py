@@ -103,7 +103,9 @@ class Database(SettingsGroup):
     """PostgreSQL: an external server, or the embedded one."""
 
     url: SecretStr = Field(description="the application's role: not the owner, subject to row-level security")
-    owner_url: SecretStr | None = Field(default=None, description="the owner of the tables; for `cwz migrate` only")
+    owner_url: SecretStr | None = Field(
+        default=None, description="the owner of the tables; for migrations, backups and restores only"
+    )
     queue_url: SecretStr | None = Field(
         default=None, description="the role of render workers, which `cwz migrate` grants the render queue"
     )

@@ -1,7 +1,7 @@
 """Fair scheduling: a run is rendered in chunks, one job each, and workspaces take turns.
 
-This is the only module that reads and writes Procrastinate's table of jobs directly: its columns `priority`, `status`,
-`queue_name`, `worker_id` and `args`. `tests/unit/runs/test_scheduling.py` checks them against the installed version.
+Only this module and `ops` (health, purge, retention) use Procrastinate's tables directly. It depends on the columns
+`priority`, `status`, `queue_name`, `worker_id` and `args` of jobs; `tests/unit/runs/test_scheduling.py` checks them.
 """
 
 from collections.abc import Iterable
