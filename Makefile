@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # The lock files are the only constraint.
 export PIP_CONSTRAINT :=
-# Where the environment forbids bytecode, every process that starts would compile all of our code anew.
+# Where the environment forbids bytecode, every process that starts would compile all of our code again.
 export PYTHONDONTWRITEBYTECODE :=
 NPM := PATH="$$PATH:$(CURDIR)/$(BIN)" npm
 PLUGINS := $(patsubst %/setup.cfg,%,$(wildcard plugins/*/setup.cfg))
@@ -41,7 +41,7 @@ lint: $(VENV)/.installed-dev node_modules/.installed ## Check style, wording, ty
 	@$(BIN)/djlint --lint --quiet cwz_web/templates cwz_web/notify
 	@node_modules/.bin/biome lint cwz_web/static
 
-lock: ## Resolve and hash the Python packages of requirements/ anew (needs uv)
+lock: ## Resolve and hash the Python packages of requirements/ again (needs uv)
 	@$(PYTHON) scripts/lock_requirements.py
 
 bench: $(VENV)/.installed-dev node_modules/.installed ## Measure engine, pages, storage, feeds, runs, backups and the API side by side

@@ -101,7 +101,7 @@ def _run(connections: dict[int, Any], stop: "StopSignal", drain_seconds: float) 
 
 
 def _has_requests(connections: dict[int, Any]) -> bool:
-    """Close the idle connections, and tell whether a request is in progress on any other."""
+    """Close the idle connections, and return whether a request is in progress on any other."""
     busy = False
     for channel in [each for each in connections.values() if isinstance(each, HTTPChannel)]:
         if channel.requests or channel.request is not None or channel.total_outbufs_len:

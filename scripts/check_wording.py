@@ -18,13 +18,19 @@ SUFFIXES = (
     ".md",
     ".sql",
     ".js",
+    ".mjs",
     ".css",
     ".ini",
     ".cfg",
     ".toml",
     ".yaml",
+    ".yml",
     ".service",
     ".sh",
+    ".env",
+    "Makefile",
+    "Dockerfile",
+    "Caddyfile",
 )
 # Locked packages, generated files, third-party data, this list, and what reads documents of older versions.
 EXEMPT = re.compile(
@@ -32,7 +38,7 @@ EXEMPT = re.compile(
 )
 MAX_TEMPLATE_LINE = 140
 
-# A pattern, and what to write instead.
+# A pattern, and what to write instead. A space also matches the underscore of an identifier.
 WORDS = {
     r"can not": "cannot",
     r"at the (?:most|least)": "at most, at least",
@@ -50,9 +56,16 @@ WORDS = {
     r"mends?|mended|mending": "fix",
     r"for ever": "forever, permanently",
     r"anew": "again",
+    r"cancell(?:ed|ing)(?!')": "American spelling; 'cancelled' in quotes is a status of Procrastinate",
+    r"tells? whether": "return whether",
+    r"upkeep": "maintenance",
+    r"begun at": "started_at",
+    r"follow feed": "automatic runs",
 }
+LETTER = r"[^\W\d_]"
 FORBIDDEN = [
-    (re.compile(rf'(?<![\w|"-])(?:{pattern})(?![\w-])', re.IGNORECASE), word) for pattern, word in WORDS.items()
+    (re.compile(rf'(?<!{LETTER})(?<![|"-])(?:{pattern.replace(" ", "[ _]")})(?!{LETTER}|-)', re.IGNORECASE), word)
+    for pattern, word in WORDS.items()
 ]
 
 # What a template holds that belongs to the view model.

@@ -1,5 +1,5 @@
 // A real OpenID provider for the tests (npm oidc-provider), on a free port of loopback; prints its issuer.
-// Whoever signs in types "subject|e-mail|email_verified" as the login; any password will do.
+// The user types "subject|e-mail|email_verified" as the login; any password will do.
 import { createServer } from "node:http";
 import Provider from "oidc-provider";
 

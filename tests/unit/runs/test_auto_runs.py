@@ -55,7 +55,7 @@ def test_what_is_new_or_changed_is_rendered_and_nothing_else(make: Factory) -> N
     assert follower.follow() == [["1", "4", "5"]], "several changes are rendered as one"
 
 
-def test_a_run_that_begins_by_itself_is_as_the_one_before(make: Factory) -> None:
+def test_an_automatic_run_has_the_outputs_and_mapping_of_the_one_before(make: Factory) -> None:
     follower = Follower(make)
     follower.bring(b"1,One\n2,Two\n3,Drei\n")
     with make.database.transaction(follower.space.id) as db:
@@ -106,7 +106,7 @@ def test_nothing_follows_a_deleted_feed_or_with_a_deleted_template(make: Factory
     assert follower.follow() == [["1"]], "it is rendered once it is back"
 
 
-def test_a_run_that_can_not_begin_says_why_and_is_tried_again(make: Factory) -> None:
+def test_a_run_that_cannot_start_says_why_and_is_tried_again(make: Factory) -> None:
     follower = Follower(make)
     follower.bring(b"1,Uno\n2,Two\n3,Three\n")
     with make.database.transaction(follower.space.id) as db:

@@ -53,7 +53,7 @@ def test_what_is_not_found_is_left_empty_rather_than_filled_with_a_sample() -> N
     assert apply_mapping(mapping, {"title": "x"}) == {"old_price": ""}
 
 
-def test_picture_columns_fill_image_fields() -> None:
+def test_image_columns_fill_image_fields() -> None:
     field = TemplateField(name="picture", label="Photo", type="image")
     assert guess_mapping([field], ["sku", "Picture URL"], [{"sku": "1", "Picture URL": ""}]) == {
         "picture": "Picture URL"
