@@ -43,7 +43,7 @@ PRICE_UNAVAILABLE = "This plan is not available at the moment. Nothing was chang
 
 @dataclass(frozen=True)
 class PlanPanel:
-    """The view model of billing/_plan.jinja2.
+    """The workspace's plan and the state of its subscription.
 
     Attributes:
         since: The Unix time of the return from Stripe, while its events are awaited; else 0.
@@ -57,6 +57,13 @@ class PlanPanel:
     status_text: str
     is_paying: bool
     is_unpaid: bool
+
+
+@dataclass(frozen=True)
+class PlanFragment:
+    """The view model of billing/_plan.jinja2."""
+
+    panel: PlanPanel
 
 
 @dataclass(frozen=True)
@@ -115,9 +122,9 @@ def billing_page(context: BillingResource, request: Request) -> BillingPage:
     renderer="billing/_plan.jinja2",
     permission=Permission.BILLING_MANAGE,
 )
-def plan_panel(context: BillingResource, request: Request) -> dict[str, PlanPanel]:
+def plan_panel(context: BillingResource, request: Request) -> PlanFragment:
     """Return the plan's panel, for the page that polls for Stripe's events."""
-    return {"panel": _panel(request, _parse_timestamp(request.GET.get("since", "")))}
+    return PlanFragment(_panel(request, _parse_timestamp(request.GET.get("since", ""))))
 
 
 @view_config(

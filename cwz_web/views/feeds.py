@@ -205,7 +205,7 @@ def show_feed(context: FeedResource, request: Request) -> FeedPage:
 )
 def more_rows(context: FeedResource, request: Request) -> RowsPage:
     """Return the next page of rows."""
-    return RowsPage(**_rows(request, context.row, _row_query(request, context.row)))
+    return _rows_page(request, context.row, _row_query(request, context.row))
 
 
 @view_config(
@@ -236,7 +236,7 @@ def feed_page(context: FeedResource, request: Request, form: SubmittedForm[Any])
     source = find_source(request.db, feed.workspace_id, feed.id)
     query = _row_query(request, feed)
     return FeedPage(
-        **_rows(request, feed, query),
+        **vars(_rows_page(request, feed, query)),
         form=form,
         headers=[_header(name, query) for name in feed.columns],
         search_columns={"": "All columns", KEY_COLUMN: "Key starts with", **{name: name for name in feed.columns}},
@@ -337,13 +337,21 @@ def _row_query(request: Request, feed: Feed) -> RowQuery:
     )
 
 
-def _rows(request: Request, feed: Feed, query: RowQuery) -> dict[str, Any]:
-    """Return the fields of RowsPage for the page that the URL requests."""
+def _rows_page(request: Request, feed: Feed, query: RowQuery) -> RowsPage:
+    """Return the page of rows that the URL requests."""
     parameters = _query_parameters(query)
-    values = {"feed": feed, "query": query, "is_first": not request.GET.get("after")}
+    is_first = not request.GET.get("after")
     if query.sort and not ensure_sort_index(request.db, feed, query.sort):
-        sorting = {"page": RowPage(), "is_sorting": True, "next_query": urlencode(parameters)}
-        return values | sorting | {"continues": False, "scanned": 0}
+        return RowsPage(
+            feed=feed,
+            query=query,
+            page=RowPage(),
+            is_sorting=True,
+            next_query=urlencode(parameters),
+            continues=False,
+            scanned=0,
+            is_first=is_first,
+        )
     if query.column == KEY_COLUMN:
         items = list_items_by_key_prefix(request.db, feed, query.text, request.GET.get("from", "")[:400])
         page = RowPage(items, 0, len(items))
@@ -352,13 +360,16 @@ def _rows(request: Request, feed: Feed, query: RowQuery) -> dict[str, Any]:
         page = find_items(request.db, feed, query, after_position(request))
         next_page = {"after": str(page.next_after)} if page.next_after else None
     scanned = after_position(request, "scanned") + page.scanned
-    return values | {
-        "page": page,
-        "is_sorting": False,
-        "next_query": next_page and urlencode(parameters | {"scanned": str(scanned)} | next_page),
-        "continues": query.is_filter and len(page.items) < PAGE_SIZE,
-        "scanned": scanned,
-    }
+    return RowsPage(
+        feed=feed,
+        query=query,
+        page=page,
+        is_sorting=False,
+        next_query=urlencode(parameters | {"scanned": str(scanned)} | next_page) if next_page else None,
+        continues=query.is_filter and len(page.items) < PAGE_SIZE,
+        scanned=scanned,
+        is_first=is_first,
+    )
 
 
 def _query_parameters(query: RowQuery) -> dict[str, str]:

@@ -1,14 +1,13 @@
 """The overview of a workspace."""
 
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
-from sqlalchemy import func, select
+from sqlalchemy import ScalarSelect, func, select
 
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.images import find_images
@@ -78,5 +77,5 @@ def overview(context: WorkspaceResource, request: Request) -> OverviewPage:
     )
 
 
-def _count(model: type[Feed | Template | Run | Image], workspace_id: UUID) -> Any:
+def _count(model: type[Feed | Template | Run | Image], workspace_id: UUID) -> ScalarSelect[int]:
     return select(func.count()).where(model.workspace_id == workspace_id).scalar_subquery()

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from pyramid.httpexceptions import HTTPSeeOther
@@ -95,8 +94,8 @@ class ResultsFragment:
 
 
 @dataclass(frozen=True)
-class RunPage:
-    """What runs/show.jinja2 shows besides the results."""
+class RunPage(ResultsFragment):
+    """What runs/show.jinja2 shows."""
 
     feed_name: str
     template_name: str
@@ -145,14 +144,15 @@ def list_runs(context: RunCollection, request: Request) -> RunListPage:
 @view_config(
     context=RunResource, request_method="GET", renderer="runs/show.jinja2", permission=Permission.VIEW, partial=False
 )
-def show_run(context: RunResource, request: Request) -> dict[str, Any]:
+def show_run(context: RunResource, request: Request) -> RunPage:
     """Show a run, its images, and its output feed."""
     run = context.row
     feed = request.db.get_one(Feed, (run.workspace_id, run.feed_id))
     column = request.GET.get("column", "")
     column = column if column in feed.columns else ""
     workspace = request.db.get_one(Workspace, run.workspace_id)
-    page = RunPage(
+    return RunPage(
+        **vars(show_results(context, request)),
         feed_name=feed.name,
         template_name=run_names(request, [run])[run.template_id],
         is_automatic=find_auto_run(request.db, feed, run.template_id) is not None,
@@ -161,7 +161,6 @@ def show_run(context: RunResource, request: Request) -> dict[str, Any]:
         column=column,
         output_feed=request.services.signed_urls.output_feed(workspace, feed.id, run.template_id, column),
     )
-    return vars(show_results(context, request)) | vars(page)
 
 
 @view_config(
