@@ -13,6 +13,7 @@ from pyramid.view import view_config
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import WorkspaceResource
 from cwz_web.web.forms import Form, SubmittedForm, read_form
+from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
 from cwz_web.web.urls import after_position
 from cwz_web.workspaces.audit import (
@@ -74,21 +75,12 @@ class AuditPage:
     broken: int | None
 
 
-@view_config(
+@page_view(
+    "audit/show.jinja2",
+    "audit/_entries.jinja2",
     context=WorkspaceResource,
     name="audit",
-    request_method="GET",
-    renderer="audit/show.jinja2",
     permission=Permission.AUDIT_VIEW,
-    partial=False,
-)
-@view_config(
-    context=WorkspaceResource,
-    name="audit",
-    request_method="GET",
-    renderer="audit/_entries.jinja2",
-    permission=Permission.AUDIT_VIEW,
-    partial=True,
 )
 def audit_page(context: WorkspaceResource, request: Request) -> AuditPage:
     """Show a page of the log, the newest entry first."""

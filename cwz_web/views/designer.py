@@ -31,7 +31,7 @@ from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.errors import ImagingError
 from cwz_web.imaging.fonts import FAMILIES
 from cwz_web.imaging.layers import AnyLayer
-from cwz_web.imaging.lint import Finding
+from cwz_web.imaging.findings import Finding
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateResource
 from cwz_web.storage.contract import StorageError
@@ -40,6 +40,7 @@ from cwz_web.views.previews import sample_values, uploads_of
 from cwz_web.web.design_forms import InvalidDesignError, Selection, change_design, parse_selection
 from cwz_web.web.forms import CSRF_FIELD, Form, find_repeated_fields, read_form
 from cwz_web.web.layer_forms import FieldGroup, is_open, list_groups, serialize_layer
+from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 
@@ -134,21 +135,12 @@ class StepForm(Form):
     step: Annotated[int, Field(ge=0)]
 
 
-@view_config(
+@page_view(
+    "designer/show.jinja2",
+    "designer/_designer.jinja2",
     context=TemplateResource,
     name="design",
-    request_method="GET",
-    renderer="designer/show.jinja2",
     permission=Permission.TEMPLATE_EDIT,
-    partial=False,
-)
-@view_config(
-    context=TemplateResource,
-    name="design",
-    request_method="GET",
-    renderer="designer/_designer.jinja2",
-    permission=Permission.TEMPLATE_EDIT,
-    partial=True,
 )
 def design_page(context: TemplateResource, request: Request) -> DesignerPage:
     """Show the draft."""
@@ -156,21 +148,13 @@ def design_page(context: TemplateResource, request: Request) -> DesignerPage:
     return _page(request, context.row)
 
 
-@view_config(
+@page_view(
+    "designer/show.jinja2",
+    "designer/_designer.jinja2",
     context=TemplateResource,
     name="design",
     request_method="POST",
-    renderer="designer/show.jinja2",
     permission=Permission.TEMPLATE_EDIT,
-    partial=False,
-)
-@view_config(
-    context=TemplateResource,
-    name="design",
-    request_method="POST",
-    renderer="designer/_designer.jinja2",
-    permission=Permission.TEMPLATE_EDIT,
-    partial=True,
 )
 def change_draft(context: TemplateResource, request: Request) -> DesignerPage | Response:
     """Change the draft. The forms of the page are one open set of fields, so they are no form models."""

@@ -17,6 +17,7 @@ from cwz_web.resources.workspace import ImageCollection, ImageResource
 from cwz_web.runs.models import Run
 from cwz_web.runs.progress import run_of_image
 from cwz_web.web.forms import Form, read_form
+from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
 
 
@@ -70,20 +71,7 @@ def image_links(request: Request, images: list[Image]) -> list[ImageLink]:
     return [ImageLink(image, request.services.signed_urls.thumbnail(image)) for image in images]
 
 
-@view_config(
-    context=ImageCollection,
-    request_method="GET",
-    renderer="images/list.jinja2",
-    permission=Permission.VIEW,
-    partial=False,
-)
-@view_config(
-    context=ImageCollection,
-    request_method="GET",
-    renderer="images/_page.jinja2",
-    permission=Permission.VIEW,
-    partial=True,
-)
+@page_view("images/list.jinja2", "images/_page.jinja2", context=ImageCollection, permission=Permission.VIEW)
 def list_images(context: ImageCollection, request: Request) -> ImageListPage:
     """Show a page of the images, newest first, of all or of those that match the filters."""
     workspace_id = request.workspace.workspace_id

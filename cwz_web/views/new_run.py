@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 from pydantic import ConfigDict, ValidationError
 from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.renderers import render_to_response
 from pyramid.response import Response
-from pyramid.view import view_config
 
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import list_feeds, list_items
@@ -38,7 +37,7 @@ from cwz_web.storage.models import Connection
 from cwz_web.views.previews import uploads_of
 from cwz_web.views.templates import preview_path
 from cwz_web.web.forms import CSRF_FIELD, FieldError, Form, SubmittedForm, empty_form, form_view
-from cwz_web.web.rendering import template_values
+from cwz_web.web.rendering import page_view, template_values
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 
@@ -127,42 +126,16 @@ class SampleCheckPage:
     check: SampleCheck
 
 
-@view_config(
-    context=RunCollection,
-    name="new",
-    request_method="GET",
-    renderer="runs/new.jinja2",
-    permission=Permission.RUN_START,
-    partial=False,
-)
-@view_config(
-    context=RunCollection,
-    name="new",
-    request_method="GET",
-    renderer="runs/_mapping.jinja2",
-    permission=Permission.RUN_START,
-    partial=True,
+@page_view(
+    "runs/new.jinja2", "runs/_mapping.jinja2", context=RunCollection, name="new", permission=Permission.RUN_START
 )
 def show_new_run(context: RunCollection, request: Request) -> NewRunPage:
     """Show the form, with a guessed mapping and the image of the first row."""
     return _page(request, empty_form(), dict(request.GET))
 
 
-@view_config(
-    context=RunCollection,
-    name="checks",
-    request_method="GET",
-    renderer="runs/checks.jinja2",
-    permission=Permission.RUN_START,
-    partial=False,
-)
-@view_config(
-    context=RunCollection,
-    name="checks",
-    request_method="GET",
-    renderer="runs/_checks.jinja2",
-    permission=Permission.RUN_START,
-    partial=True,
+@page_view(
+    "runs/checks.jinja2", "runs/_checks.jinja2", context=RunCollection, name="checks", permission=Permission.RUN_START
 )
 def check_first_rows(context: RunCollection, request: Request) -> SampleCheckPage:
     """Render the first rows, and show their findings."""
@@ -315,9 +288,7 @@ def _outputs_of(typed: Mapping[str, str], design: TemplateDesign) -> list[Output
 
 def _mapping_of(typed: Mapping[str, str], design: TemplateDesign, feed: Feed) -> dict[str, str]:
     """The chosen mapping; a field that keeps its default is not in it."""
-    chosen: dict[str, Any] = {
-        field.name: typed.get(f"map.{field.name}", KEEP_DEFAULT) for field in design.document.fields
-    }
+    chosen = {field.name: typed.get(f"map.{field.name}", KEEP_DEFAULT) for field in design.document.fields}
     return {name: column for name, column in chosen.items() if column == EMPTY or column in feed.columns}
 
 

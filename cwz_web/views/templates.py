@@ -31,6 +31,7 @@ from cwz_web.storage.connections import get_connection, list_connections
 from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.models import Connection
 from cwz_web.web.forms import Form, Name, SubmittedForm, error_messages, read_form
+from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
 
 
@@ -125,20 +126,7 @@ def list_templates_page(context: TemplateCollection, request: Request) -> Templa
     return TemplateListPage(list_designs(request.db, request.workspace.workspace_id))
 
 
-@view_config(
-    context=TemplateResource,
-    request_method="GET",
-    renderer="templates/show.jinja2",
-    permission=Permission.VIEW,
-    partial=False,
-)
-@view_config(
-    context=TemplateResource,
-    request_method="GET",
-    renderer="templates/_preview.jinja2",
-    permission=Permission.VIEW,
-    partial=True,
-)
+@page_view("templates/show.jinja2", "templates/_preview.jinja2", context=TemplateResource, permission=Permission.VIEW)
 def show_template(context: TemplateResource, request: Request) -> TemplatePage:
     """Show a template, rendered with the values of the form beside it."""
     design = load_design(request.db, context.row)

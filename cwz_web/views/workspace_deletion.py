@@ -19,6 +19,7 @@ from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.models import Connection
 from cwz_web.views.downloads import download_zip
 from cwz_web.web.forms import FieldError, Form, SubmittedForm, empty_form, form_view, read_form
+from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
 from cwz_web.workspaces.deletion import GRACE, delete_workspace, list_deletions, restore_workspace
 from cwz_web.workspaces.models import Workspace
@@ -92,12 +93,7 @@ def _delete_page(context: WorkspaceResource, request: Request, form: SubmittedFo
     return DeletePage(form, restore_days=GRACE.days, has_billing=request.services.settings.billing.enabled)
 
 
-@view_config(
-    context=ExportCollection, request_method="GET", renderer=EXPORTS_PAGE, permission=Permission.DELETE, partial=False
-)
-@view_config(
-    context=ExportCollection, request_method="GET", renderer=EXPORTS_PART, permission=Permission.DELETE, partial=True
-)
+@page_view(EXPORTS_PAGE, EXPORTS_PART, context=ExportCollection, permission=Permission.DELETE)
 def export_list(context: ExportCollection, request: Request) -> ExportPage:
     """List the exports, with a form for a new one."""
     return _export_page(context, request, empty_form())

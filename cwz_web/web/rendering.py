@@ -7,16 +7,19 @@ from decimal import Decimal
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from babel.numbers import format_currency, get_currency_precision
 from markupsafe import Markup
 from pyramid.config import Configurator
+from pyramid.view import view_config
 from pyramid.viewderivers import VIEW
 
 from cwz_web.notify.emails import PRODUCT
 from cwz_web.web.request import Request
 from cwz_web.workspaces.models import Role
+
+V = TypeVar("V", bound=Callable[[Any, Request], Any])
 
 YEAR = 365 * 24 * 3600
 # The first match wins: browsers name other browsers as well.
@@ -125,6 +128,28 @@ def includeme(config: Configurator) -> None:
         config.add_static_view(f"{static_path()}/{name}", str((node_modules / package).resolve()), cache_max_age=YEAR)
     config.add_view_predicate("partial", PartialPredicate)
     config.add_view_deriver(view_model_deriver, name="view_model", under="rendered_view", over=VIEW)
+
+
+def page_view(page: str, part: str, *, request_method: str = "GET", **options: Any) -> Callable[[V], V]:
+    """Register a function as the view of a page and of the part of the page that htmx requests.
+
+    Args:
+        page: The template of the page.
+        part: The template of the part.
+        request_method: The HTTP method.
+        options: What `view_config` takes besides: context, name, permission, ...
+    """
+
+    def decorate(view: V) -> V:
+        for renderer, partial in ((page, False), (part, True)):
+            # Venusian registers a view for the module of the calling frame: one level up, not this one.
+            register = view_config(
+                request_method=request_method, renderer=renderer, partial=partial, _depth=1, **options
+            )
+            register(view)
+        return view
+
+    return decorate
 
 
 class PartialPredicate:
