@@ -21,7 +21,10 @@ log = structlog.get_logger()
 
 
 def main(global_config: dict[str, str], **ini: str) -> Router:
-    """Create the application of an .ini file (`use = egg:cwz-web`); exit with a message if it cannot start."""
+    """Create the application of an .ini file (`use = egg:cwz-web`).
+
+    If it cannot start, exit with a message.
+    """
     try:
         settings = Settings.load(ini)
         configure_logs(development=settings.development)
@@ -34,7 +37,7 @@ def main(global_config: dict[str, str], **ini: str) -> Router:
 
 
 def prepare_database(settings: Settings) -> None:
-    """Start and migrate the embedded database, or check that an external one has the schema of this version.
+    """Start and migrate the embedded database, or check the schema version of an external one.
 
     An external database that does not respond does not stop the start: requests are answered with 503 until it does.
 

@@ -31,7 +31,12 @@ TAG_BYTES = 16
 
 
 def derive(secret: str, info: bytes) -> bytes:
-    """Return a 32-byte key for one purpose, derived from a secret of the installation (HKDF-SHA256, RFC 5869)."""
+    """Return a 32-byte key, derived from a secret of the installation (HKDF-SHA256, RFC 5869).
+
+    Args:
+        secret: the secret.
+        info: the purpose of the key.
+    """
     return HKDF(SHA256(), length=32, salt=None, info=info).derive(secret.encode())
 
 

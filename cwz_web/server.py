@@ -80,6 +80,7 @@ def create_server(app: Any, connections: dict[int, Any], **options: Any) -> Any:
         connections: The socket map, which the server fills.
         options: Options of waitress.
     """
+    # waitress has no option for the parser, and creates its channels itself.
     HTTPChannel.parser_class = Parser
     return waitress.create_server(app, map=connections, **options)
 

@@ -47,7 +47,18 @@ def reauthenticate(session: LoginSession, password: str, passwords: Passwords) -
 
 
 def reset_password(db: Session, plain_token: str, password: str, passwords: Passwords) -> Account:
-    """Set a new password with a reset token, and end every session. The token verifies the email address as well.
+    """Set a new password with a reset token, and end every session.
+
+    The token verifies the email address as well.
+
+    Args:
+        db: The database session.
+        plain_token: The token of the link.
+        password: The new password.
+        passwords: Checks and hashes it.
+
+    Returns:
+        The account.
 
     Raises:
         InvalidTokenError: The token is unknown, expired or outdated.
@@ -60,7 +71,16 @@ def reset_password(db: Session, plain_token: str, password: str, passwords: Pass
 
 
 def change_password(db: Session, session: LoginSession, password: str, passwords: Passwords) -> None:
-    """Set a new password and end every other session; the current one needs a new session token."""
+    """Set a new password and end every other session.
+
+    The current session needs a new token.
+
+    Args:
+        db: The database session.
+        session: The session to keep.
+        password: The new password.
+        passwords: Checks and hashes it.
+    """
     _set_password(db, session.account, password, passwords)
     end_all_sessions(db, session.account, keep=session.id)
 

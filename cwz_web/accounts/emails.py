@@ -53,7 +53,7 @@ def reset(account: Account, url: str) -> EmailMessage:
 
 
 def reset_by_google(account: Account, url: str) -> EmailMessage:
-    """Return the email for a reset of an account that has no password, since its owner signs in with Google."""
+    """Return the email for a password reset of an account that signs in with Google and has no password."""
     return EmailMessage(
         f"You sign in to {PRODUCT} with Google",
         (

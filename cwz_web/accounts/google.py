@@ -70,7 +70,10 @@ class GoogleProfile:
     name: str
 
     def as_claims(self) -> dict[str, str]:
-        """Return the profile as claims of a signed token, kept in the browser until the user has authenticated."""
+        """Return the profile as claims of a signed token.
+
+        The browser keeps the token until the user has authenticated.
+        """
         return {f"google_{name}": value for name, value in asdict(self).items()}
 
     @classmethod
@@ -176,6 +179,13 @@ def read_id_token(token: object, keys: KeySet, *, issuer: str, client_id: str, n
 
     authlib's own validation is not used: it accepts a foreign `aud` if `azp` is ours.
 
+    Args:
+        token: The ID token, a JSON Web Token.
+        keys: The provider's public keys.
+        issuer: The issuer that the discovery document names.
+        client_id: Our client id, the only accepted audience.
+        nonce: The nonce of the authorization request.
+
     Raises:
         GoogleSignInError: The token is invalid.
     """
@@ -217,7 +227,9 @@ def verified_profile(claims: dict[str, Any]) -> GoogleProfile:
 
 
 def sign_in_with_google(db: Session, profile: GoogleProfile, *, signed_in: LoginSession | None) -> Account:
-    """Return the account of a Google profile: a linked one, the signed-in one after linking it, or a new one.
+    """Return the account of a Google profile.
+
+    It is the linked account, the signed-in one after linking it, or a new one.
 
     Args:
         db: The database session.

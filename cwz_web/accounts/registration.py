@@ -98,7 +98,13 @@ def verify_email(db: Session, plain_token: str, *, browser: str, password: str |
 
 
 def authenticate(db: Session, *, email: str, password: str, passwords: Passwords) -> Account:
-    """Return the account with this email address and password; an outdated hash is replaced.
+    """Return the account with this email address and password; replace an outdated hash.
+
+    Args:
+        db: The database session.
+        email: The email address, as entered.
+        password: The password, as entered.
+        passwords: Compares it with the hash.
 
     Raises:
         SignInError: The email address or the password is wrong; takes equally long in both cases.

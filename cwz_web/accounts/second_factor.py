@@ -48,6 +48,12 @@ def enrollment_uri(account: Account, secret: str) -> str:
 def confirm_enrollment(db: Session, account: Account, code: str, ring: KeyRing) -> list[str]:
     """Activate the second factor with a first code.
 
+    Args:
+        db: The database session.
+        account: The account that has started the enrollment.
+        code: The first code of the authenticator.
+        ring: Decrypts the shared secret.
+
     Returns:
         The recovery codes, which cannot be shown again.
 
@@ -75,6 +81,12 @@ def regenerate_recovery_codes(db: Session, account: Account) -> list[str]:
 
 def check_second_factor(db: Session, account: Account, code: str, ring: KeyRing) -> None:
     """Verify and consume an authentication code or a recovery code.
+
+    Args:
+        db: The database session.
+        account: The account that signs in.
+        code: The code, as entered.
+        ring: Decrypts the shared secret.
 
     Raises:
         WrongCodeError: The code is wrong, expired, or has been used before.

@@ -64,7 +64,18 @@ class BrowserTokens:
 def start_session(
     db: Session, account: Account, tokens: BrowserTokens, *, ip_address: str, user_agent: str
 ) -> tuple[LoginSession, str]:
-    """Start a session for an authenticated user. Return it with the token for the cookie."""
+    """Start a session for an authenticated user.
+
+    Args:
+        db: The database session.
+        account: The user's account.
+        tokens: Signs the token.
+        ip_address: The client's IP address, for the list of sessions.
+        user_agent: The client's User-Agent header, for the list of sessions.
+
+    Returns:
+        The session, and the token for the cookie.
+    """
     session = LoginSession(account_id=account.id, ip_address=ip_address, user_agent=user_agent[:400])
     db.add(session)
     account.signed_in_at = datetime.now(UTC)

@@ -42,7 +42,15 @@ def count_usage(db: Session, workspace_id: UUID) -> Mapping[PlanLimit, int]:
 
 
 def check_plan_limit(db: Session, settings: Settings, workspace_id: UUID, limit: PlanLimit) -> None:
-    """Check that the workspace may have one more; its row stays locked until the transaction ends.
+    """Check that the workspace may have one more.
+
+    Its row stays locked until the transaction ends.
+
+    Args:
+        db: The transaction.
+        settings: The plans of the installation.
+        workspace_id: The workspace.
+        limit: The limit to check.
 
     Raises:
         PlanLimitError: The limit is reached.

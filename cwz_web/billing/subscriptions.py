@@ -68,7 +68,13 @@ def list_billing_entries(db: Session, workspace_id: UUID, limit: int = 100) -> l
 
 
 def ensure_customer(database: Database, stripe: Stripe, workspace_id: UUID, email: str) -> str:
-    """Return the workspace's customer in Stripe, created if there is none.
+    """Return the id of the workspace's customer in Stripe; create the customer if there is none.
+
+    Args:
+        database: The application's database.
+        stripe: Stripe's API.
+        workspace_id: The workspace.
+        email: The email address of a new customer.
 
     Raises:
         StripeUnavailableError: Stripe does not respond.

@@ -45,5 +45,8 @@ def demo_details(services: Services) -> dict[str, str]:
 
 
 def server_url_file(settings: Settings) -> Path:
-    """Return the file in which a running `cwz serve` stores its URL, so that other commands print the right port."""
+    """Return the file in which a running `cwz serve` stores its URL.
+
+    Other commands read the port from it.
+    """
     return settings.var / "serving"

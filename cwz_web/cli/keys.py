@@ -63,7 +63,9 @@ def print_new_key() -> None:
 
 
 def rotate_keys(settings: Settings) -> int:
-    """Encrypt every secret with the newest key, in a transaction each, so that an interrupted call can be repeated.
+    """Encrypt every secret with the newest key.
+
+    Each secret has a transaction of its own, so an interrupted call can be repeated.
 
     Returns:
         How many secrets cannot be decrypted.

@@ -9,7 +9,7 @@ from prometheus_client import start_http_server
 
 
 def stop_with_parent() -> None:
-    """Stop this process like SIGTERM does when its standard input ends, that is, when its parent has ended."""
+    """Stop this process, as SIGTERM does, when its standard input ends: its parent has ended."""
     threading.Thread(target=_wait_for_parent, daemon=True).start()
 
 

@@ -40,7 +40,10 @@ CREATE_ROLES_AND_DATABASE = (
 
 
 def socket_directory(folder: Path) -> Path:
-    """Return the folder of the server's socket: the data folder, or a short path in /tmp if that path is too long."""
+    """Return the folder of the server's socket.
+
+    It is the data folder, or a short path in /tmp if that path is too long.
+    """
     folder = folder.resolve()
     if len(os.fsencode(folder)) <= MAX_SOCKET_FOLDER_BYTES:
         return folder
@@ -99,7 +102,10 @@ class EmbeddedPostgres:
         return self._run("pg_ctl", "-D", str(self.folder), "status", check=False) == 0
 
     def admin_url(self, database: str = "postgres") -> str:
-        """Return the superuser's URL, for creating roles and databases; the application never connects with it."""
+        """Return the superuser's URL, for creating roles and databases.
+
+        The application never connects with it.
+        """
         return f"postgresql://postgres@/{database}?host={self.socket}"
 
     def _create_cluster(self) -> None:

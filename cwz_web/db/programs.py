@@ -54,6 +54,7 @@ def start_program(
             "PGOPTIONS": options,
             "PGCONNECT_TIMEOUT": str(CONNECT_TIMEOUT_SECONDS),
         }
+        # `set(password=None)` would keep the password: None means unchanged there.
         database = ["--dbname", parts._replace(password=None).render_as_string(hide_password=False)]
     return subprocess.Popen(  # noqa: S603
         [str(programs_folder() / program), *database, *arguments],

@@ -73,7 +73,16 @@ def ensure_demo(
     ring: KeyRing,
     secret: str,
 ) -> Demo:
-    """Return the demo, and create it in one transaction if it does not exist."""
+    """Return the demo workspace; create it in one transaction if it does not exist.
+
+    Args:
+        database: the application's database.
+        providers: open its storage connection.
+        image_service: renders its image.
+        passwords: hashes the demo's password.
+        ring: encrypts the credentials of its connection.
+        secret: the installation's signing secret; the password and the API key are derived from it.
+    """
     with database.transaction() as db:
         existing = _find_demo(db)
         if existing is not None:

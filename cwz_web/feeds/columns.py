@@ -199,7 +199,10 @@ def guess_schema(sample: Table) -> FeedSchema:
 
 
 def guess_group(sample: Table) -> str | None:
-    """Return the column that consecutive rows share while the later rows leave cells of the first one empty."""
+    """Return the column whose value groups the variants of a product, or None.
+
+    Consecutive rows share its value, and the later rows leave cells of the first one empty.
+    """
     for column in sample.columns:
         if normalize_name(column) not in GROUP_NAMES:
             continue

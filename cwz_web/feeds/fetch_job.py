@@ -51,7 +51,17 @@ class FetchContext:
 
 
 def request_fetch(db: Session, feed: Feed, source: FeedSource, started_by: UUID | None = None) -> FeedImport:
-    """Enqueue a fetch of a feed. Returns its import, or the one that is already queued."""
+    """Enqueue a fetch of a feed.
+
+    Args:
+        db: the transaction.
+        feed: the feed.
+        source: its URL.
+        started_by: the account that requests it; None for an API key.
+
+    Returns:
+        The import; the queued one if there is one already.
+    """
     newest = next(iter(list_imports(db, feed, limit=1)), None)
     if newest is not None and newest.fetched and newest.state == ImportState.QUEUED:
         return newest
@@ -125,7 +135,10 @@ def process_import(context: FetchContext, workspace_id: UUID, import_id: UUID) -
 
 
 def schedule_next_fetch(source: FeedSource) -> None:
-    """Set when the source is fetched next: on its schedule, or after a failure earlier, with exponential backoff."""
+    """Set when the source is fetched next: by its schedule, or earlier after a failure.
+
+    The delay after failures grows exponentially.
+    """
     now = datetime.now(UTC)
     if source.cron is None:
         source.next_at = None

@@ -66,7 +66,11 @@ def read_table(file: BinaryIO, limit: int | None = None) -> Table:
 
 
 def read_sample(file: BinaryIO, limit: int) -> Table:
-    """Read the first rows of a file that may be incomplete. Raises InvalidFileError if there is not a single one."""
+    """Read the first rows of a file that may be incomplete.
+
+    Raises:
+        InvalidFileError: there is no row at all.
+    """
     records = open_records(file)
     rows: list[Row] = []
     try:
@@ -80,7 +84,10 @@ def read_sample(file: BinaryIO, limit: int) -> Table:
 
 
 def truncate_to_line(file: BinaryIO) -> BinaryIO:
-    """Return the start of a file up to its last complete line, decompressed, so that no character is cut in two."""
+    """Return the start of a file up to its last complete line, decompressed.
+
+    No character is cut in two.
+    """
     file.seek(0)
     start = file.read()
     if start.startswith(GZIP):

@@ -38,7 +38,10 @@ def open_file(db: Session, record: FeedImport) -> BinaryIO | None:
 
 
 def open_file_start(db: Session, record: FeedImport) -> BinaryIO | None:
-    """Return the start of an import's file for a preview: its first chunk, or all of it if it has only one."""
+    """Return the start of an import's file for a preview.
+
+    It is the first chunk of the file, or the whole file if it has only one.
+    """
     parts = select(FilePart.data).where(*_parts_of(record)).order_by(FilePart.part).limit(2)
     first, *more = [*db.scalars(parts), b""]
     if not first:

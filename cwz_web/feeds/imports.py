@@ -103,7 +103,15 @@ class ImportNotReviewableError(Exception):
 def create_feed(
     db: Session, workspace_id: UUID, *, name: str, file_name: str, schema: FeedSchema | None = None
 ) -> Feed:
-    """Create a feed without rows."""
+    """Create a feed without rows.
+
+    Args:
+        db: a transaction in the workspace.
+        workspace_id: the workspace.
+        name: the feed's name.
+        file_name: the name of its file.
+        schema: its columns; determined by the first import unless given.
+    """
     feed = Feed(
         workspace_id=workspace_id,
         name=name,
@@ -162,7 +170,18 @@ def create_import(
 def import_file(
     db: Session, feed: Feed, *, file_name: str, file: BinaryIO, started_by: UUID | None = None
 ) -> FeedImport:
-    """Import a file without a job. Raises InvalidFileError; the transaction must then be rolled back."""
+    """Import a file without a job.
+
+    Args:
+        db: a transaction in the workspace.
+        feed: the feed.
+        file_name: the name of the file.
+        file: its content.
+        started_by: the account that imports it, if any.
+
+    Raises:
+        InvalidFileError: the file cannot be read; the transaction must be rolled back.
+    """
     record = create_import(db, feed, file_name=file_name, file=file, started_by=started_by)
     run_import(db, feed, record, file)
     return record
@@ -269,7 +288,14 @@ def newest_import_with_file(db: Session, feed: Feed) -> FeedImport | None:
 
 
 def list_invalid_rows(db: Session, record: FeedImport, after: int = 0, limit: int = MAX_INVALID) -> list[InvalidRow]:
-    """Return the invalid rows of an import after a number, in the file's order."""
+    """Return invalid rows of an import, in the file's order.
+
+    Args:
+        db: a transaction in the workspace.
+        record: the import.
+        after: only rows after this number.
+        limit: at most so many rows.
+    """
     query = select(InvalidRow).where(
         InvalidRow.workspace_id == record.workspace_id,
         InvalidRow.import_id == record.id,

@@ -39,7 +39,11 @@ def json_records(file: BinaryIO) -> Records:
 
 
 def json_lines_records(file: BinaryIO) -> Records:
-    """Read a file of JSON Lines. Raises InvalidFileError while the rows are read, if the last line is incomplete."""
+    """Read a file of JSON Lines.
+
+    Raises:
+        InvalidFileError: the last line is incomplete; raised while the rows are read.
+    """
     return Records(file, lambda: _lines(file), "line")
 
 

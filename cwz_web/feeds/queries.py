@@ -81,7 +81,14 @@ def list_feeds(db: Session, workspace_id: UUID, limit: int = 1000) -> list[Feed]
 
 
 def list_items(db: Session, feed: Feed, position: int = 0, limit: int = PAGE_SIZE) -> list[Item]:
-    """Return the feed's items after a position, in the file's order."""
+    """Return items of a feed, in the file's order.
+
+    Args:
+        db: a transaction in the workspace.
+        feed: the feed.
+        position: only items after this position.
+        limit: at most so many items.
+    """
     query = select(Item).where(*_of(feed), Item.position > position)
     return list(db.scalars(query.order_by(Item.position).limit(limit)))
 
@@ -135,7 +142,15 @@ def find_items(db: Session, feed: Feed, query: RowQuery, after: int = 0, limit: 
 def list_items_by_key_prefix(
     db: Session, feed: Feed, prefix: str, after: str = "", limit: int = PAGE_SIZE
 ) -> list[Item]:
-    """Return the feed's items whose key begins with a prefix, sorted by key, after a key."""
+    """Return the items of a feed whose key begins with a prefix, sorted by key.
+
+    Args:
+        db: a transaction in the workspace.
+        feed: the feed.
+        prefix: the start of the key.
+        after: only items after this key.
+        limit: at most so many items.
+    """
     return list(
         db.scalars(
             select(Item)

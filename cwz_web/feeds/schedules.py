@@ -125,7 +125,14 @@ def check_cron(text: str) -> str:
 
 
 def next_time(expression: str, time_zone: str, feed_id: UUID, now: datetime) -> datetime:
-    """Return the next time after now, in UTC."""
+    """Return the next time of a schedule, in UTC.
+
+    Args:
+        expression: a cron expression with five fields.
+        time_zone: the name of the time zone that it is in.
+        feed_id: determines the values of `H`.
+        now: the time that it must be after.
+    """
     local = now.astimezone(ZoneInfo(time_zone))
     upcoming: datetime = croniter(expression, local, ret_type=datetime, hash_id=feed_id.bytes).get_next()
     return upcoming.astimezone(UTC)

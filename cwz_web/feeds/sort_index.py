@@ -72,7 +72,14 @@ def ensure_sort_index(db: Session, feed: Feed, sort: str) -> bool:
 
 
 def build_sort_index(db: Session, workspace_id: UUID, feed_id: UUID, sort: str) -> None:
-    """Store the order of a feed's rows by a column, and delete outdated orders."""
+    """Store the order of a feed's rows by a column, and delete outdated orders.
+
+    Args:
+        db: a transaction in the workspace.
+        workspace_id: the workspace.
+        feed_id: the feed.
+        sort: the name of the column.
+    """
     feed = db.get(Feed, (workspace_id, feed_id), with_for_update=FOR_NO_KEY_UPDATE)
     if feed is None:
         return

@@ -156,7 +156,14 @@ def set_secret(ring: KeyRing, source: FeedSource, secret: str) -> None:
 
 
 def reencrypt_source(ring: KeyRing, source: FeedSource) -> bool:
-    """Re-encrypt a source's secret with the newest key. Returns whether it was needed. Raises DecryptionError."""
+    """Re-encrypt a source's secret with the newest key.
+
+    Returns:
+        Whether the secret was encrypted with an older key.
+
+    Raises:
+        DecryptionError: no key of the ring decrypts it.
+    """
     if source.encrypted_secret is None or ring.is_newest(source.encrypted_secret):
         return False
     set_secret(

@@ -86,7 +86,18 @@ class KeyTerms:
 def create_key(
     db: Session, workspace_id: UUID, name: str, terms: KeyTerms | None = None, plain: str | None = None
 ) -> tuple[ApiKey, str]:
-    """Create a key. Return its row and the plain key, which is not stored."""
+    """Create an API key.
+
+    Args:
+        db: a transaction in the workspace.
+        workspace_id: the workspace.
+        name: the key's name.
+        terms: its scopes and limits.
+        plain: the plain key; random unless given.
+
+    Returns:
+        The key's row, and the plain key, which is not stored.
+    """
     plain, terms = plain or PREFIX + secrets.token_urlsafe(32), terms or KeyTerms()
     key = ApiKey(
         workspace_id=workspace_id,

@@ -55,7 +55,14 @@ class SignedUrls:
         self._derived = lru_cache(maxsize=4096)(self._derive)
 
     def on_demand_image(self, workspace_id: UUID, template_id: UUID, format: Format, data: Mapping[str, str]) -> str:
-        """Return the path and query of an on-demand image."""
+        """Return the path and query of an on-demand image.
+
+        Args:
+            workspace_id: the workspace.
+            template_id: the template.
+            format: the format of the image.
+            data: values of the template's fields, and options.
+        """
         return self._signed(workspace_id, f"{template_id}.{format}", data)
 
     def image(self, image: Image) -> str:
@@ -76,7 +83,14 @@ class SignedUrls:
         return self._url + self._image(workspace_id, image_id, key)
 
     def output_feed(self, workspace: Workspace, feed_id: UUID, template_id: UUID, column: str = "") -> str:
-        """Return the URL of a feed with its images' URLs; valid until the newest signing key is retired."""
+        """Return the URL of an output feed; valid until the newest signing key is retired.
+
+        Args:
+            workspace: the workspace.
+            feed_id: the feed.
+            template_id: the template whose images it contains.
+            column: the column for the first image's URL; a new one by default.
+        """
         path, number = f"feeds/{workspace.id}/{feed_id}.csv", workspace.signing_key_number
         parameters = {"template": str(template_id), KEY: str(number)} | ({"column": column} if column else {})
         key = self.key(workspace.id, number).encode()

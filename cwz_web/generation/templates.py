@@ -91,7 +91,15 @@ def load_design(db: Session, template: Template, version: int | None = None) -> 
 def create_template(
     db: Session, workspace_id: UUID, *, name: str, document: ImageTemplate, published_by: UUID | None = None
 ) -> Template:
-    """Create a template with its first version; the slug is derived from the name."""
+    """Create a template with its first version; the slug is derived from the name.
+
+    Args:
+        db: a transaction in the workspace.
+        workspace_id: the workspace.
+        name: the template's name.
+        document: its first version.
+        published_by: the account that creates it, if any.
+    """
     template = Template(workspace_id=workspace_id, name=name, slug=_unused_slug(db, workspace_id, name), version=0)
     db.add(template)
     db.flush()
@@ -100,7 +108,14 @@ def create_template(
 
 
 def publish(db: Session, template: Template, document: ImageTemplate, published_by: UUID | None = None) -> None:
-    """Publish a document as the template's next version."""
+    """Publish a document as the template's next version.
+
+    Args:
+        db: a transaction in the workspace.
+        template: the template.
+        document: the document.
+        published_by: the account that publishes it, if any.
+    """
     db.refresh(template, with_for_update=True)
     template.version += 1
     version = TemplateVersion(

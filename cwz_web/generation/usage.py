@@ -113,7 +113,14 @@ def next_month(month: date) -> date:
 
 
 def monthly_usage(db: Session, workspace_id: UUID, subject_id: UUID, month: date | None = None) -> int:
-    """Return how many images a workspace or a key has used in a month; by default, the current one."""
+    """Return how many images a workspace or an API key has used in a month.
+
+    Args:
+        db: a transaction in the workspace.
+        workspace_id: the workspace.
+        subject_id: the workspace or the key.
+        month: the first day of the month; by default, of the current one.
+    """
     return db.scalar(select(Usage.used).where(*_counter(workspace_id, subject_id, month or month_of()))) or 0
 
 
@@ -173,7 +180,14 @@ def count(db: Session, quota: Quota, images: int = 1) -> None:
 
 
 def refund(db: Session, quota: Quota, images: int, month: date) -> None:
-    """Subtract images of a month that did not have to be rendered."""
+    """Subtract images of a month that did not have to be rendered.
+
+    Args:
+        db: a transaction in the workspace.
+        quota: the quota that the images were counted against.
+        images: how many.
+        month: the month in which they were counted.
+    """
     for subject_id, _, _ in quota.counters():
         counter = _counter(quota.workspace_id, subject_id, month)
         db.execute(update(Usage).where(*counter).values(used=func.greatest(Usage.used - images, 0)))

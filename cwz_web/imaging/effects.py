@@ -115,7 +115,11 @@ def shrink(pixels: Pixels, width: int) -> Pixels:
 
 
 def from_pixels(pixels: NDArray[np.uint8]) -> pyvips.Image:
-    """Return an array (height, width) or (height, width, bands) as an sRGB or gray image, which shares its memory."""
+    """Return pixels as an sRGB or gray image, which shares their memory.
+
+    Args:
+        pixels: an array (height, width) or (height, width, bands).
+    """
     bands = pixels.shape[2] if pixels.ndim == 3 else 1
     pixels = np.ascontiguousarray(pixels)
     image = pyvips.Image.new_from_memory(pixels.data, pixels.shape[1], pixels.shape[0], bands, "uchar")

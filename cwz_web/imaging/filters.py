@@ -106,7 +106,13 @@ def currency(text: str, code: str = "", locale: str = DEFAULT_LOCALE) -> str:
 
 
 def date(text: str, style: str = "medium", locale: str = DEFAULT_LOCALE) -> str:
-    """Format a date for a locale: short, medium, long or full. Reads the day or the year first, never the month."""
+    """Format a date for a locale.
+
+    Args:
+        text: a date in most formats; the day or the year is read first, never the month.
+        style: `short`, `medium`, `long` or `full`.
+        locale: a locale such as `de` or `en_GB`.
+    """
     if len(text) > MAX_INPUT_LENGTH:
         return text
     day_first = not _year_first.match(text.strip())

@@ -183,7 +183,10 @@ def use_font(data: bytes, digest: str) -> tuple[str, Path]:
 
 
 def delete_font_file(digest: str) -> None:
-    """Delete the prepared file of an uploaded font. If another workspace uses the font, it is prepared again."""
+    """Delete the prepared file of an uploaded font.
+
+    If another workspace uses the font, it is prepared again.
+    """
     (_installed[_FOLDER] / f"cwz{digest[:24]}.ttf").unlink(missing_ok=True)
 
 

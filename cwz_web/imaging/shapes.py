@@ -39,7 +39,17 @@ def render_shape(layer: ShapeLayer) -> Patch:
 def render_box(
     x: int, y: int, width: int, height: int, fill: Fill | None, radius: float = 0, border: Border | None = None
 ) -> Patch:
-    """Render a rectangle with round corners; its border is inside."""
+    """Render a rectangle with round corners; its border is inside.
+
+    Args:
+        x: the left edge, in pixels.
+        y: the upper edge, in pixels.
+        width: the width, in pixels.
+        height: the height, in pixels.
+        fill: the color or gradient; None for none.
+        radius: the radius of the corners, in pixels.
+        border: the border; None for none.
+    """
     if (
         isinstance(fill, Gradient)
         and not radius

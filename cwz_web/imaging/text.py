@@ -121,7 +121,10 @@ _NO_INK = _RenderedGlyphs(np.empty((0, 0), np.uint8), None, 0, 0)
 
 
 def render_text(layer: TextLayer, text: str, typeface: Typeface | None = None) -> RenderedText:
-    """Render the text of a layer. An empty text has no letters, and no box if the layer's box hugs the text."""
+    """Render the text of a layer.
+
+    An empty text has no letters, and no box if the layer's box hugs the text.
+    """
     typeface = typeface or Typeface(layer.font)
     text = CASES[layer.case](_clean(text))
     missing = find_missing_characters(typeface.family, text)

@@ -129,7 +129,10 @@ class PinnedBackend(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Any = None,
     ) -> httpcore.NetworkStream:
-        """Resolve, check, connect. One internal address among several blocks the host."""
+        """Resolve a host, check its IP addresses, and connect to a checked one.
+
+        One internal address among several blocks the host.
+        """
         is_allowed = f"{host}:{port}" in self._allow
         if not is_allowed and port not in ALLOWED_PORTS:
             raise BlockedRequestError

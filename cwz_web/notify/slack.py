@@ -135,8 +135,15 @@ class Slack:
     def post(self, token: str, channel: str, text: str, blocks: list[dict[str, Any]]) -> None:
         """Post a message to a channel.
 
+        Args:
+            token: The token of the team.
+            channel: The channel's id.
+            text: The text of the notification.
+            blocks: The content, as Block Kit blocks.
+
         Raises:
-            SlackUnavailableError, SlackRejectedError
+            SlackUnavailableError: Slack does not respond, or limits the rate.
+            SlackRejectedError: Slack rejects the message permanently.
         """
         with _translated_errors():
             self._client(token).chat_postMessage(channel=channel, text=text, blocks=blocks, unfurl_links=False)
@@ -169,7 +176,17 @@ def find_slack_link(db: Session, workspace_id: UUID) -> SlackLink | None:
 def save_slack_link(
     db: Session, workspace_id: UUID, ring: KeyRing, installed: SlackInstallation, events: list[str]
 ) -> SlackLink:
-    """Store a team that added the app; the channel is kept if the team is the same."""
+    """Store a team that added the app.
+
+    The channel is kept if the team is the same.
+
+    Args:
+        db: A transaction in the workspace.
+        workspace_id: The workspace.
+        ring: Encrypts the token.
+        installed: What Slack returned.
+        events: The names of the events to post.
+    """
     link = find_slack_link(db, workspace_id) or SlackLink(workspace_id=workspace_id, events=events)
     if link.team_id != installed.team_id:
         link.channel_id = link.channel = None
@@ -206,7 +223,14 @@ def reencrypt_slack_link(link: SlackLink, ring: KeyRing) -> bool:
 
 
 def enqueue_slack_posts(db: Session, workspace_id: UUID, event: str, payloads: Iterable[Mapping[str, Any]]) -> None:
-    """Enqueue a post for each payload in the current transaction, if the workspace has enabled the event."""
+    """Enqueue a post for each payload, if the workspace has enabled the event.
+
+    Args:
+        db: The transaction in which the jobs are stored.
+        workspace_id: The workspace.
+        event: The event's name.
+        payloads: The data of each occurrence.
+    """
     link = find_slack_link(db, workspace_id)
     if link is None or link.channel_id is None or event not in link.events:
         return

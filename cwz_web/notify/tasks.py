@@ -70,5 +70,8 @@ def deliver(context: JobContext, workspace_id: str, delivery_id: str) -> None:
 
 
 def enqueue_email(db: Session, to: str, message: EmailMessage) -> None:
-    """Enqueue a message in the current transaction; not for messages with a token, since job arguments are stored."""
+    """Enqueue a message in the current transaction.
+
+    Not for messages with a token, since the arguments of jobs are stored.
+    """
     send_email.configure(connection=raw_connection(db)).defer(to=to, message=message.as_json())

@@ -79,9 +79,13 @@ class WebhookDeliveryError(Exception):
 def emit(
     db: Session, workspace_id: UUID, event: Event, *payloads: Mapping[str, Any], webhook: str | None = None
 ) -> None:
-    """Notify the workspace's webhooks and Slack of an event, once per payload, in the caller's transaction.
+    """Notify the workspace's webhooks and Slack of an event, in the caller's transaction.
 
     Args:
+        db: The caller's transaction.
+        workspace_id: The workspace.
+        event: The event.
+        payloads: The data of each occurrence; each is one message.
         webhook: An additional URL that an API request named.
     """
     enqueue_slack_posts(db, workspace_id, event, payloads)

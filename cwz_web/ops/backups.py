@@ -223,7 +223,9 @@ def create_backup(owner_url: str, folder: Path, ring: KeyRing, progress: Progres
 
 
 def delete_old_backups(folder: Path, now: datetime | None = None) -> list[str]:
-    """Delete all but the newest `MAX_BACKUPS` backups, those older than `MAX_AGE`, and remains of killed backups.
+    """Delete all but the newest `MAX_BACKUPS` backups, and those older than `MAX_AGE`.
+
+    Incomplete files of killed backups are deleted as well.
 
     Returns:
         The names of the deleted backups.
@@ -272,7 +274,9 @@ def compare_tables(expected: Mapping[str, TableSummary], actual: Mapping[str, Ta
 def running_process(
     process: "subprocess.Popen[bytes]", tables: Mapping[str, TableSummary], progress: Progress | None
 ) -> Iterator[None]:
-    """Wait for a PostgreSQL program at the end of the block, in which its output is read; kill it on an error.
+    """Wait for a PostgreSQL program at the end of the block; kill it on an error.
+
+    The block reads the program's output.
 
     A thread reads its messages, which fill a pipe otherwise, and reports the progress that they show.
 

@@ -98,7 +98,10 @@ def list_queues(db: Session) -> list[QueueState]:
 
 
 def count_workers(db: Session) -> int:
-    """Return the number of live workers, as Procrastinate counts them: a process has one for each of its groups."""
+    """Return the number of live workers, as Procrastinate counts them.
+
+    A process has one for each of its groups of queues.
+    """
     return int(db.scalar(_WORKERS, {"stalled": STALLED_SECONDS}) or 0)
 
 

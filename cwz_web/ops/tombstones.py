@@ -54,7 +54,9 @@ def save_tombstones(database: Database, folder: Path, ring: KeyRing) -> None:
 
 
 def load_tombstones(owner_url: str, folder: Path, ring: KeyRing) -> list[TombstoneRecord]:
-    """Return the tombstones of the folder and of the current database, if it has any; the database takes precedence.
+    """Return the tombstones of the folder and of the current database, if it has any.
+
+    Those of the database take precedence.
 
     Raises:
         DecryptionError: no key of the ring decrypts the file.

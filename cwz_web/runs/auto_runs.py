@@ -22,7 +22,10 @@ log = structlog.get_logger()
 
 
 def start_auto_run(db: Session, run: Run) -> None:
-    """Render future changes of a run's feed as the run did; replace an earlier rule of the same feed and template."""
+    """Render future changes of a run's feed as the run did.
+
+    This replaces an earlier automatic run of the same feed and template.
+    """
     assert run.feed_id is not None
     feed = db.get_one(Feed, (run.workspace_id, run.feed_id))
     values = {
@@ -66,7 +69,17 @@ def find_auto_run(db: Session, feed: Feed, template_id: UUID) -> AutoRun | None:
 
 
 def start_due_auto_runs(db: Session, workspace_id: UUID, feed_id: UUID, quotas: Quotas | None = None) -> list[Run]:
-    """Start the automatic runs of a feed, each over the rows that changed since its last run."""
+    """Start the automatic runs of a feed, each over the rows that changed since its last run.
+
+    Args:
+        db: a transaction in the workspace.
+        workspace_id: the workspace.
+        feed_id: the feed.
+        quotas: the installation's quotas; without them images are counted, but not limited.
+
+    Returns:
+        The runs.
+    """
     feed = db.get(Feed, (workspace_id, feed_id), with_for_update=FOR_NO_KEY_UPDATE)
     if feed is None or feed.deleted_at:
         return []

@@ -13,7 +13,10 @@ from cwz_web.workspaces.models import Workspace
 
 
 def notify_run_finished(db: Session, run: Run) -> None:
-    """Notify the workspace's webhooks, the run's own, and the account that started it, in the caller's transaction."""
+    """Notify webhooks and the account that started a run that it has finished.
+
+    The messages are stored in the caller's transaction: for the workspace's webhooks, the run's own, and the account.
+    """
     event = Event.RUN_FAILED if run.failed else Event.RUN_FINISHED
     emit(db, run.workspace_id, event, describe_run(run), webhook=run.webhook)
     starter = db.get(Account, run.started_by) if run.started_by and run.feed_id else None

@@ -48,7 +48,9 @@ def find_connection_spec(db: Session, request: ObjectMessage) -> ConnectionSpec 
 def access_object(
     providers: ProviderRegistry, spec: ConnectionSpec | StorageFailure, request: ObjectRequest
 ) -> ObjectResponse:
-    """Do what a worker's request asks for. To be called outside a transaction, since the storage may be slow.
+    """Perform a render worker's object request.
+
+    To be called outside a transaction, since the storage may be slow.
 
     Args:
         providers: open the connection.

@@ -56,7 +56,14 @@ def latest_run(db: Session, feed: Feed, template_id: UUID) -> Run | None:
 
 
 def version_of(db: Session, feed: Feed, latest: Run, column: str) -> str:
-    """Return an ETag value, which changes whenever the output feed does."""
+    """Return an ETag value, which changes whenever the output feed does.
+
+    Args:
+        db: a transaction in the workspace.
+        feed: the feed.
+        latest: its newest run.
+        column: the column for the first image's URL.
+    """
     done = db.scalar(select(func.sum(Run.done)).where(*_runs(feed, latest.template_id)))
     return sha256(f"{feed.revision} {latest.id} {done} {feed.columns} {column}".encode()).hexdigest()
 

@@ -202,7 +202,9 @@ def start_run(
     quota: Quota | None = None,
     webhook: str | None = None,
 ) -> Run:
-    """Start a run in the caller's transaction. A large one is prepared by a job, which checks its quota only then.
+    """Start a run in the caller's transaction.
+
+    A large run is prepared by a job, which only then checks its quota.
 
     Args:
         db: the caller's transaction.
@@ -237,7 +239,9 @@ def start_run(
 
 
 def prepare_run(db: Session, run: Run, quota: Quota, since: int = -1) -> None:
-    """Write a run's items, or reopen its failed ones when they are written already; enqueue its chunks and count them.
+    """Write a run's items, enqueue its chunks, and count its images.
+
+    If the items are written already, reopen the failed ones.
 
     Arguments as for start_run. When this raises, the transaction must be rolled back.
 

@@ -119,7 +119,9 @@ def results_after(
     except_error: str | None = None,
     limit: int = PAGE,
 ) -> list[tuple[RunItem, Image | None]]:
-    """Return a run's finished items, in order, with their images; of a canceled run, its left out items as well.
+    """Return a run's finished items, in order, with their images.
+
+    For a canceled run, the items that were left out are included.
 
     Args:
         db: a transaction in the workspace.
@@ -163,7 +165,15 @@ def warnings_of(db: Session, run: Run, limit: int = 5) -> list[tuple[str, int]]:
 
 
 def images_of_row(db: Session, workspace_id: UUID, feed_id: UUID, key: str, limit: int = 24) -> list[Image]:
-    """Return the distinct images that runs rendered of a row, newest first."""
+    """Return the distinct images that runs rendered of a row, newest first.
+
+    Args:
+        db: a transaction in the workspace.
+        workspace_id: the workspace.
+        feed_id: the feed.
+        key: the key of the row.
+        limit: at most so many images.
+    """
     query = (
         select(Image)
         .join(RunItem, and_(Image.workspace_id == RunItem.workspace_id, Image.id == RunItem.image_id))

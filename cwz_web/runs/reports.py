@@ -60,7 +60,14 @@ def delete_old_messages(db: Session) -> None:
 
 
 def build_specification(db: Session, request: SpecificationRequest, providers: ProviderRegistry) -> Specification:
-    """Build the specification of a chunk's pending items; without items while the run is not being rendered.
+    """Build the specification of a chunk's pending items.
+
+    It has no items while the run is not being rendered.
+
+    Args:
+        db: a transaction in the workspace.
+        request: names the chunk.
+        providers: delegate the connections.
 
     Raises:
         RunNotFoundError: the run does not exist.
@@ -111,6 +118,13 @@ def fail_items_of_chunks(
     db: Session, workspace_id: UUID, run_id: UUID, chunks: Sequence[int], signed_urls: SignedUrls
 ) -> None:
     """Fail the pending items of chunks without a job, so that the run finishes and can be retried.
+
+    Args:
+        db: a transaction in the workspace.
+        workspace_id: the workspace.
+        run_id: the run.
+        chunks: the numbers of the chunks.
+        signed_urls: sign the URLs in webhooks.
 
     Raises:
         RunNotFoundError: the run does not exist.

@@ -83,7 +83,13 @@ def enqueue_chunks(db: Session, run: Run, chunks: Iterable[int]) -> None:
 
 
 def requeue_chunk(db: Session, workspace_id: UUID, run_id: UUID, chunk: int) -> None:
-    """Requeue the rest of a chunk behind other runs, unless its run is not being rendered any more.
+    """Requeue the rest of a chunk behind other runs, unless its run is no longer rendered.
+
+    Args:
+        db: a transaction in the workspace.
+        workspace_id: the workspace.
+        run_id: the run.
+        chunk: the number of the chunk.
 
     Raises:
         RunNotFoundError: the run does not exist.
@@ -97,7 +103,7 @@ def requeue_chunk(db: Session, workspace_id: UUID, run_id: UUID, chunk: int) -> 
 
 
 def delete_chunks_later(db: Session, run: Run) -> None:
-    """Let a job delete the queued chunks of a run; for a large run that takes too long for a request."""
+    """Enqueue a job that deletes the queued chunks of a run, which takes too long for a request."""
     task = app.configure_task("runs.delete_chunks", queue=PREPARE_QUEUE, connection=raw_connection(db))
     task.defer(workspace_id=str(run.workspace_id), run_id=str(run.id))
 

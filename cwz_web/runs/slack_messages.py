@@ -47,7 +47,9 @@ def post_event(
     event: Event,
     payload: Mapping[str, Any],
 ) -> None:
-    """Post a message about an event to the workspace's channel; a permanent error is recorded at the Slack connection.
+    """Post a message about an event to the workspace's channel.
+
+    A permanent error is recorded at the Slack connection.
 
     Raises:
         SlackUnavailableError: Slack does not answer, or limits the rate.

@@ -56,7 +56,11 @@ def get_default_connection(db: Session, workspace_id: UUID) -> Connection:
 
 
 def get_connection(db: Session, workspace_id: UUID, connection_id: UUID | None) -> Connection:
-    """Return a connection by id, or the default one for None. Raises InvalidSettingsError when there is none."""
+    """Return a connection by id, or the default one for None.
+
+    Raises:
+        InvalidSettingsError: There is none.
+    """
     if connection_id is None:
         return get_default_connection(db, workspace_id)
     connection = db.get(Connection, (workspace_id, connection_id))
@@ -121,7 +125,14 @@ def create_connection(
 def update_connection(
     connection: Connection, ring: KeyRing, *, name: str, settings: Values, secrets: Mapping[str, str] | None
 ) -> None:
-    """Change a connection. With `secrets` None it keeps its secrets.
+    """Change a connection.
+
+    Args:
+        connection: The connection.
+        ring: Encrypts the secrets.
+        name: The new name.
+        settings: The new settings.
+        secrets: The new secrets; None to keep the current ones.
 
     Raises:
         SecretsRequiredError: The settings change, but the secrets do not: the secrets must not be sent to another

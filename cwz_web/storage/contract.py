@@ -264,7 +264,10 @@ class StorageProvider(ABC, Generic[SettingsT, CredentialsT]):
     credentials_model: type[CredentialsT]
 
     def hosts(self, settings: SettingsT, operator: Mapping[str, str]) -> Iterable[str]:
-        """Return every host that such a bucket connects to, as `host` (port 443) or `host:port`; none by default."""
+        """Return every host that such a bucket connects to; none by default.
+
+        A host is `host` (port 443) or `host:port`.
+        """
         return ()
 
     @abstractmethod
@@ -278,7 +281,9 @@ class StorageProvider(ABC, Generic[SettingsT, CredentialsT]):
 
 
 def check_key(key: str) -> str:
-    """Return a key that every provider supports: a relative path without empty or dotted parts, of at most 1,024 bytes.
+    """Return the key if every provider supports it.
+
+    Such a key is a relative path without empty or dotted parts, of at most 1,024 bytes.
 
     Raises:
         InvalidSettingsError: Any other key.
@@ -291,7 +296,9 @@ def check_key(key: str) -> str:
 
 
 def read_at_most(bucket: ReadWriteBucket, key: str, max_bytes: int) -> bytes:
-    """Return an object of limited size. The bucket is the customer's: anything may have replaced the object.
+    """Return an object of limited size.
+
+    The bucket is the customer's: anything may have replaced the object.
 
     Raises:
         ObjectTooLargeError: The object has more than `max_bytes`.

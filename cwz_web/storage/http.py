@@ -84,7 +84,10 @@ class HttpClient:
         raise error_for_status(status)
 
     def request_xml(self, method: str, key: str | None, **options: Any) -> Element:
-        """Send a request and parse the XML of its response. As `request`; invalid XML is a StorageUnreachableError."""
+        """Send a request and parse the XML of its response.
+
+        Arguments and errors are those of `request`; invalid XML raises StorageUnreachableError.
+        """
         try:
             root: Element = fromstring(self.request(method, key, **options).content)
         except (ParseError, DefusedXmlException):

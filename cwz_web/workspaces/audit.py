@@ -148,7 +148,15 @@ def record(
 def list_entries(
     db: Session, workspace_id: UUID, filters: AuditFilter, before: int | None = None, limit: int = PAGE_SIZE
 ) -> list[AuditEntry]:
-    """Return a page of entries, the newest first."""
+    """Return a page of entries, newest first.
+
+    Args:
+        db: A transaction in the workspace.
+        workspace_id: The workspace.
+        filters: Which entries.
+        before: Only entries before this number.
+        limit: At most so many entries.
+    """
     query = _filtered(workspace_id, filters)
     if before is not None:
         query = query.where(AuditEntry.number < before)

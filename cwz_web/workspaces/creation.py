@@ -42,6 +42,12 @@ def suggest_slug(name: str) -> str:
 def create_workspace(db: Session, account: Account, *, name: str, slug: str) -> Workspace:
     """Create a workspace with the account as its admin, and enter it with the session.
 
+    Args:
+        db: The database session.
+        account: The first admin.
+        name: The workspace's name.
+        slug: Its part of URLs.
+
     Raises:
         SlugTakenError: Another workspace has this slug.
     """

@@ -24,6 +24,13 @@ class InvitationError(Exception):
 def invite(db: Session, workspace_id: UUID, *, email: str, role: Role, invited_by: Account) -> Invitation:
     """Create an invitation, or renew an open one, whose previous link becomes invalid.
 
+    Args:
+        db: A transaction in the workspace.
+        workspace_id: The workspace.
+        email: The email address of the invitation.
+        role: The role that it grants.
+        invited_by: The account that invites.
+
     Raises:
         InvitationError: The address belongs to a member, or too many invitations are open.
     """
@@ -81,7 +88,10 @@ class OpenInvitation:
 
 
 def list_open_invitations(db: Session, account: Account) -> list[OpenInvitation]:
-    """Return the open invitations to an account's verified address; they can be accepted without their link."""
+    """Return the open invitations to an account's verified address.
+
+    They can be accepted without their link.
+    """
     rows = db.execute(text("SELECT * FROM open_invitations_of(:address)"), {"address": account.email})
     return [OpenInvitation(row.workspace_id, row.id, row.name, Role(row.role)) for row in rows]
 
