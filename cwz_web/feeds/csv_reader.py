@@ -20,13 +20,16 @@ from cwz_web.feeds.limits import (
     check_column_count,
     check_row_count,
 )
-from cwz_web.feeds.records import Entry, InvalidEntry, Records, RowSizeLimit
+from cwz_web.feeds.records import Entry, InvalidEntry, Records, RowSizeLimit, file_size
 
 DELIMITERS = ",;\t|^~\x1f"
 SNIFF_ROWS = 50
 SNIFF_CHARACTERS = 200_000
 SNIFF_BYTES = 64 * 1024
 CHUNK = 1024 * 1024
+LINE_END_BYTES = 2
+# A short last row is suspicious if at most one in so many of the other rows is short, too.
+MIN_COMPLETE = 20
 # Encodings of non-Latin scripts that shops still export.
 NON_LATIN_ENCODINGS = ["cp1251", "cp1253", "cp1255", "cp1256", "cp932", "gb18030", "big5", "cp949"]
 # Appended to the file: it comes back as a line of its own, unless a quotation mark is still open.
@@ -57,7 +60,16 @@ def csv_records(file: BinaryIO) -> Records:
     # Some exports have one more cell in each row than in the header.
     [(usual_width, _)] = Counter(map(_width, first[1:])).most_common(1)
     records.header = _column_names(first[0] + [""] * (usual_width - len(first[0])))
+    records.has_line_end = _ends_with_line_end(file)
     return records
+
+
+def _ends_with_line_end(file: BinaryIO) -> bool:
+    position = file.tell()
+    file.seek(max(file_size(file) - LINE_END_BYTES, 0))
+    end = file.read(LINE_END_BYTES).strip(b"\x00")  # the other byte of UTF-16
+    file.seek(position)
+    return end.endswith((b"\n", b"\r"))
 
 
 def _count_title_lines(first: list[list[str]]) -> int:
@@ -74,6 +86,7 @@ def _rows(file: BinaryIO, encoding: str, delimiter: str, records: Records, skipp
     if skipped:
         lines_are = "line above the header is" if skipped == 1 else "lines above the header are"
         records.notes.append(f"{skipped} {lines_are} ignored")
+    short, number, row = 0, 0, {}
     for number, line in lines:
         row = {name: text for name, cell in zip(names, line) if (text := cell.strip())}  # noqa: B905 - strict costs 10 %
         if len(line) > width and _width(line) > width:
@@ -83,7 +96,12 @@ def _rows(file: BinaryIO, encoding: str, delimiter: str, records: Records, skipp
             )
             yield InvalidEntry(number, reason, row)
         elif row:
+            short += len(line) < width
             yield number, row
+    # Some exports leave out the empty cells at the end of each row.
+    if row and not records.has_line_end and len(line) < width and (short - 1) * MIN_COMPLETE < number:
+        records.cut_off = f"line {number}, the last one, has {len(line)} of {width} cells and no line end"
+        records.notes.append(f"The file may be cut off: {records.cut_off}")
 
 
 def _width(line: list[str]) -> int:

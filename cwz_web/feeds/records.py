@@ -84,6 +84,9 @@ class Records:
         noun: What a row is called in this format, for error messages.
         header: The column names in the file's order, for formats that begin with them.
         notes: What was changed or ignored while reading, as sentences. Complete after the last row.
+        has_line_end: Whether the file ends with a line end; True for formats in which it does not matter.
+        cut_off: Why the last row looks cut off, as the second half of a sentence; empty if it looks complete. Complete
+            after the last row.
     """
 
     file: BinaryIO
@@ -91,6 +94,8 @@ class Records:
     noun: str
     header: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    has_line_end: bool = True
+    cut_off: str = ""
     _seen: dict[str, None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

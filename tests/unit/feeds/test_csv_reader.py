@@ -175,3 +175,31 @@ def test_row_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_any_bytes_are_read_or_rejected(data: bytes) -> None:
     with suppress(InvalidFileError):  # anything else fails the test
         assert read_csv(data).rows
+
+
+CUT_OFF = "line 4, the last one, has 2 of 3 cells and no line end"
+
+
+@pytest.mark.parametrize(
+    ("data", "cut_off"),
+    [
+        (b"id,title,price\nA1,Sofa,9\nA2,Chair,19\nA3,Des", CUT_OFF),
+        ("id,title,price\nA1,Sofa,9\nA2,Chair,19\nA3,Des".encode("utf-16"), CUT_OFF),
+        (b"id,title,price\nA1,Sofa,9\nA2,Chair,19\nA3,Des\n", ""),
+        (b"id,title,price\nA1,Sofa,9\nA2,Chair,19\nA3,Desk,", ""),
+        (b"id,title,price\nA1,Sofa\nA2,Chair\nA3,Desk", ""),  # each row leaves out its empty cells
+        (b"id,title,price\nA1,Sofa,9\nA2,Chair,19\n  ", ""),
+        (b"id,title,price\nA1,Sofa,9\n", ""),
+    ],
+)
+def test_last_row_that_looks_cut_off(data: bytes, cut_off: str) -> None:
+    records = csv_records(temporary_file(data))
+    list(records)
+    assert records.cut_off == cut_off
+    assert bool(cut_off) == any("cut off" in note for note in records.notes)
+
+
+@pytest.mark.parametrize(("end", "has_line_end"), [("", False), ("\n", True), ("\r\n", True), ("\r", True)])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be"])
+def test_line_end_of_the_file(encoding: str, end: str, has_line_end: bool) -> None:
+    assert csv_records(temporary_file(f"id,title\n1,Mug{end}".encode(encoding))).has_line_end == has_line_end
