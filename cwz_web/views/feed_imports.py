@@ -1,5 +1,6 @@
 """Imports of a feed: upload, columns, progress, review, and the rows that were invalid."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, BinaryIO
@@ -8,6 +9,7 @@ from pydantic import Field, ValidationError
 from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.response import Response
 from pyramid.view import view_config
+from sqlalchemy.orm import Session
 
 from cwz_web.billing.plans import PlanLimit, PlanLimitError, check_plan_limit
 from cwz_web.feeds.columns import COLUMN_TYPE_LABELS, MAX_KEY_COLUMNS, Column, ColumnType, FeedSchema, guess_group
@@ -243,25 +245,13 @@ def import_progress(context: FeedResource, request: Request) -> ProgressPage:
 @view_config(context=FeedResource, name="apply", request_method="POST", permission=Permission.FEED_EDIT)
 def apply_reviewed_import(context: FeedResource, request: Request) -> Response:
     """Apply an import that needs a review."""
-    record = _import_to_review(context, request)
-    try:
-        approve_import(request.db, record)
-    except ImportNotReviewableError as error:
-        raise HTTPUnprocessableEntity(str(error)) from None
-    request.audit("feed.apply", context.row.name, number=record.number, removed=record.removed)
-    return HTTPSeeOther(request.path_in("feeds", context.row.id))
+    return _end_review(context, request, approve_import, "feed.apply")
 
 
 @view_config(context=FeedResource, name="discard", request_method="POST", permission=Permission.FEED_EDIT)
 def discard_reviewed_import(context: FeedResource, request: Request) -> Response:
     """Discard an import that needs a review."""
-    record = _import_to_review(context, request)
-    try:
-        discard_import(request.db, record)
-    except ImportNotReviewableError as error:
-        raise HTTPUnprocessableEntity(str(error)) from None
-    request.audit("feed.discard", context.row.name, number=record.number, removed=record.removed)
-    return HTTPSeeOther(request.path_in("feeds", context.row.id))
+    return _end_review(context, request, discard_import, "feed.discard")
 
 
 @view_config(
@@ -430,12 +420,21 @@ def _import_again(request: Request, feed: Feed, newest: FeedImport) -> None:
     enqueue_import(request.db, record)
 
 
-def _import_to_review(context: FeedResource, request: Request) -> FeedImport:
+def _end_review(
+    context: FeedResource, request: Request, end: Callable[[Session, FeedImport], None], action: str
+) -> Response:
+    """Apply or discard the import whose number was submitted, and record the action in the activity log."""
+    feed = context.row
     form = read_form(ImportNumberForm, request.POST)  # no form_view: there is no field to correct
-    record = find_import(request.db, context.row, form.value.number) if form.value else None
+    record = find_import(request.db, feed, form.value.number) if form.value else None
     if record is None:
         raise HTTPUnprocessableEntity("Choose one of the feed's imports")
-    return record
+    try:
+        end(request.db, record)
+    except ImportNotReviewableError as error:
+        raise HTTPUnprocessableEntity(str(error)) from None
+    request.audit(action, feed.name, number=record.number, removed=record.removed)
+    return HTTPSeeOther(request.path_in("feeds", feed.id))
 
 
 def _requested_import(feed: Feed, request: Request) -> FeedImport:
