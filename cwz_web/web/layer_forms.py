@@ -39,6 +39,10 @@ class FieldGroup:
     folded: bool = False
 
 
+def _group(title: str, *fields: FormField, folded: bool = False) -> FieldGroup:
+    return FieldGroup(title, fields, folded)
+
+
 def _select(name: str, label: str, **choices: str) -> FormField:
     pairs = tuple((value.rstrip("_").replace("_", "-"), text) for value, text in choices.items())
     return FormField(name, label, "select", pairs)
@@ -55,197 +59,166 @@ def _fill_fields(name: str, label: str) -> tuple[FormField, ...]:
     )
 
 
-POSITION = FieldGroup(
+def _line_fields(name: str, label: str) -> tuple[FormField, ...]:
+    return (
+        FormField(f"{name}.width", f"{label} width", help="0 for none", step="any"),
+        FormField(f"{name}.color", f"{label} color", "color"),
+    )
+
+
+POSITION = _group(
     "Position",
-    (
-        FormField("x", "X"),
-        FormField("y", "Y"),
-        FormField("width", "Width"),
-        FormField("height", "Height"),
-        FormField("rotation", "Rotation", help="degrees", step="any"),
-        _select(
-            "anchor",
-            "Anchor",
-            top_left="Top left",
-            top="Top",
-            top_right="Top right",
-            left="Left",
-            center="Center",
-            right="Right",
-            bottom_left="Bottom left",
-            bottom="Bottom",
-            bottom_right="Bottom right",
-        ),
-        FormField("opacity", "Opacity", help="0 to 1", step="any"),
+    FormField("x", "X"),
+    FormField("y", "Y"),
+    FormField("width", "Width"),
+    FormField("height", "Height"),
+    FormField("rotation", "Rotation", help="degrees", step="any"),
+    _select(
+        "anchor",
+        "Anchor",
+        top_left="Top left",
+        top="Top",
+        top_right="Top right",
+        left="Left",
+        center="Center",
+        right="Right",
+        bottom_left="Bottom left",
+        bottom="Bottom",
+        bottom_right="Bottom right",
     ),
+    FormField("opacity", "Opacity", help="0 to 1", step="any"),
 )
-EDGES = FieldGroup(
+EDGES = _group(
     "Corners and border",
-    (
-        FormField("radius", "Corner radius", step="any"),
-        FormField("border.width", "Border width", help="0 for none", step="any"),
-        FormField("border.color", "Border color", "color"),
-    ),
+    FormField("radius", "Corner radius", step="any"),
+    *_line_fields("border", "Border"),
     folded=True,
 )
-SHADOW = FieldGroup(
+SHADOW = _group(
     "Shadow",
-    (
-        FormField("shadow.on", "Show shadow", "check"),
-        FormField("shadow.color", "Color", "color"),
-        FormField("shadow.x", "Offset X"),
-        FormField("shadow.y", "Offset Y"),
-        FormField("shadow.blur", "Blur", step="any"),
-    ),
+    FormField("shadow.on", "Show shadow", "check"),
+    FormField("shadow.color", "Color", "color"),
+    FormField("shadow.x", "Offset X"),
+    FormField("shadow.y", "Offset Y"),
+    FormField("shadow.blur", "Blur", step="any"),
     folded=True,
 )
-CONDITION = FieldGroup(
+CONDITION = _group(
     "Visibility",
-    (
-        FormField("show_if.field", "Show if", "field"),
-        _select(
-            "show_if.is",
-            "Condition",
-            filled="is set",
-            empty="is empty",
-            equal="equals",
-            different="does not equal",
-            contains="contains",
-            more="is more than",
-            less="is less than",
-        ),
-        FormField("show_if.value", "Value", "text"),
+    FormField("show_if.field", "Show if", "field"),
+    _select(
+        "show_if.is",
+        "Condition",
+        filled="is set",
+        empty="is empty",
+        equal="equals",
+        different="does not equal",
+        contains="contains",
+        more="is more than",
+        less="is less than",
     ),
+    FormField("show_if.value", "Value", "text"),
     folded=True,
 )
-_weights = tuple((str(weight), str(weight)) for weight in range(100, 1000, 100))
 CONTENT: dict[str, tuple[FieldGroup, ...]] = {
     "text": (
-        FieldGroup(
+        _group(
             "Text",
-            (
-                FormField("text", "Text", "area", help="{{ field }} inserts a value, {{ field | upper }} converts it"),
-                FormField("font", "Font", "font"),
-                FormField("weight", "Weight", "select", _weights),
-                FormField("size", "Size"),
-                FormField("min_size", "Minimum size", help="leave empty to keep the size"),
-                FormField("color", "Color", "color"),
-                _select("align", "Align", start="Start", center="Center", end="End", justify="Justify"),
-                _select("valign", "Vertical align", top="Top", middle="Middle", bottom="Bottom"),
-                FormField("max_lines", "Maximum lines"),
-                FormField("line_height", "Line height", step="any"),
-                FormField("letter_spacing", "Letter spacing", step="any"),
-                _select("case", "Case", none="As typed", upper="Uppercase", lower="Lowercase", title="Title case"),
-                FormField("italic", "Italic", "check"),
-            ),
+            FormField("text", "Text", "area", help="{{ field }} inserts a value, {{ field | upper }} converts it"),
+            FormField("font", "Font", "font"),
+            _select("weight", "Weight", **{str(weight): str(weight) for weight in range(100, 1000, 100)}),
+            FormField("size", "Size"),
+            FormField("min_size", "Minimum size", help="leave empty to keep the size"),
+            FormField("color", "Color", "color"),
+            _select("align", "Align", start="Start", center="Center", end="End", justify="Justify"),
+            _select("valign", "Vertical align", top="Top", middle="Middle", bottom="Bottom"),
+            FormField("max_lines", "Maximum lines"),
+            FormField("line_height", "Line height", step="any"),
+            FormField("letter_spacing", "Letter spacing", step="any"),
+            _select("case", "Case", none="As typed", upper="Uppercase", lower="Lowercase", title="Title case"),
+            FormField("italic", "Italic", "check"),
         ),
-        FieldGroup(
+        _group(
             "Background",
-            (
-                *_fill_fields("background", "Background"),
-                FormField("padding", "Padding"),
-                FormField("hug", "Hug text", "check"),
-            ),
+            *_fill_fields("background", "Background"),
+            FormField("padding", "Padding"),
+            FormField("hug", "Hug text", "check"),
             folded=True,
         ),
-        FieldGroup(
-            "Outline",
-            (
-                FormField("stroke.width", "Outline width", help="0 for none", step="any"),
-                FormField("stroke.color", "Outline color", "color"),
-            ),
-            folded=True,
-        ),
+        _group("Outline", *_line_fields("stroke", "Outline"), folded=True),
     ),
     "image": (
-        FieldGroup(
+        _group(
             "Image",
-            (
-                FormField("source", "Image", "text", help="a URL, or {{ field }}"),
-                _select("fit", "Fit", cover="Fill the box", contain="Fit inside", fill="Stretch"),
-                FormField(
-                    "focus",
-                    "Focal point",
-                    "select",
-                    (
-                        ("center", "Center"),
-                        ("attention", "Automatic"),
-                        ("0.5,0", "Top"),
-                        ("0.5,1", "Bottom"),
-                        ("0,0.5", "Left"),
-                        ("1,0.5", "Right"),
-                    ),
-                ),
-                _select("mask", "Shape", box="Box", circle="Circle"),
-                FormField("grayscale", "Grayscale", "check"),
+            FormField("source", "Image", "text", help="a URL, or {{ field }}"),
+            _select("fit", "Fit", cover="Fill the box", contain="Fit inside", fill="Stretch"),
+            _select(
+                "focus",
+                "Focal point",
+                center="Center",
+                attention="Automatic",
+                **{"0.5,0": "Top", "0.5,1": "Bottom", "0,0.5": "Left", "1,0.5": "Right"},
             ),
+            _select("mask", "Shape", box="Box", circle="Circle"),
+            FormField("grayscale", "Grayscale", "check"),
         ),
-        FieldGroup("Background", _fill_fields("background", "Background"), folded=True),
-        FieldGroup(
+        _group("Background", *_fill_fields("background", "Background"), folded=True),
+        _group(
             "Missing image",
-            (
-                _select(
-                    "missing",
-                    "If the image is missing",
-                    placeholder="Show a placeholder",
-                    skip="Hide the layer",
-                    fallback="Show a fallback image",
-                    fail="Fail the row",
-                ),
-                FormField("placeholder", "Placeholder color", "color"),
-                FormField("fallback", "Fallback image", "text"),
+            _select(
+                "missing",
+                "If the image is missing",
+                placeholder="Show a placeholder",
+                skip="Hide the layer",
+                fallback="Show a fallback image",
+                fail="Fail the row",
             ),
+            FormField("placeholder", "Placeholder color", "color"),
+            FormField("fallback", "Fallback image", "text"),
             folded=True,
         ),
     ),
     "shape": (
-        FieldGroup(
+        _group(
             "Shape",
-            (
-                _select("shape", "Shape", rectangle="Rectangle", ellipse="Ellipse", line="Line", polygon="Polygon"),
-                *_fill_fields("fill", "Fill"),
-                FormField("points", "Points", "text", help="for lines and polygons, for example 0,0 1,0 0.5,1"),
-            ),
+            _select("shape", "Shape", rectangle="Rectangle", ellipse="Ellipse", line="Line", polygon="Polygon"),
+            *_fill_fields("fill", "Fill"),
+            FormField("points", "Points", "text", help="for lines and polygons, for example 0,0 1,0 0.5,1"),
         ),
     ),
     "code": (
-        FieldGroup(
+        _group(
             "Code",
-            (
-                FormField("content", "Content", "area"),
-                _select("code", "Type", qr="QR code", code128="Code 128", ean13="EAN-13"),
-                FormField("color", "Color", "color"),
-                FormField("padding", "Padding"),
-                _select("correction", "Error correction", L="Low", M="Medium", Q="High", H="Highest"),
-                *_fill_fields("background", "Background"),
-            ),
+            FormField("content", "Content", "area"),
+            _select("code", "Type", qr="QR code", code128="Code 128", ean13="EAN-13"),
+            FormField("color", "Color", "color"),
+            FormField("padding", "Padding"),
+            _select("correction", "Error correction", L="Low", M="Medium", Q="High", H="Highest"),
+            *_fill_fields("background", "Background"),
         ),
     ),
     "rating": (
-        FieldGroup(
+        _group(
             "Stars",
-            (
-                FormField("value", "Value", "text", help="a number, or {{ field }}"),
-                FormField("stars", "Number of stars"),
-                FormField("color", "Color", "color"),
-                FormField("empty", "Empty color", "color"),
-            ),
+            FormField("value", "Value", "text", help="a number, or {{ field }}"),
+            FormField("stars", "Number of stars"),
+            FormField("color", "Color", "color"),
+            FormField("empty", "Empty color", "color"),
         ),
     ),
 }
 # The form fields that open a folded group when they are set, and the values that count as unset.
-OPENING_FIELDS = {"background.type", "radius", "border.width", "shadow.on", "stroke.width", "show_if.field"}
-OPENING_FIELDS |= {"padding", "hug", "fallback"}
+OPENING_FIELDS = {*OPTIONAL.values(), "background.type", "fallback", "hug", "padding", "radius"}
 _UNSET = {"", "0", "none", None}
 CHECKS = {
     field.name for groups in CONTENT.values() for group in groups for field in group.fields if field.widget == "check"
 }
 
 
-def list_groups(layer: Layer) -> list[FieldGroup]:
+def list_groups(layer: AnyLayer) -> list[FieldGroup]:
     """Return the groups of form fields of a layer."""
-    name = FormField("name", "Name", "text")
-    return [FieldGroup("Layer", (name,)), *CONTENT[layer_type(layer)], POSITION, EDGES, SHADOW, CONDITION]
+    name = _group("Layer", FormField("name", "Name", "text"))
+    return [name, *CONTENT[layer.type], POSITION, EDGES, SHADOW, CONDITION]
 
 
 def is_open(group: FieldGroup, typed: Mapping[str, str], errors: Mapping[str, str]) -> bool:
@@ -254,11 +227,6 @@ def is_open(group: FieldGroup, typed: Mapping[str, str], errors: Mapping[str, st
         return True
     names = [field.name for field in group.fields]
     return any(name in errors or (name in OPENING_FIELDS and typed.get(name) not in _UNSET) for name in names)
-
-
-def layer_type(layer: Layer) -> str:
-    """Return the type of a layer, as in the document."""
-    return str(layer.model_dump()["type"])
 
 
 def serialize_layer(layer: Layer) -> dict[str, str]:
@@ -282,7 +250,7 @@ def serialize_layer(layer: Layer) -> dict[str, str]:
     return typed
 
 
-def read_layer(layer: Layer, typed: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+def read_layer(layer: AnyLayer, typed: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
     """Validate a submitted form against a layer; properties without a form field keep their values.
 
     Returns:
