@@ -94,7 +94,7 @@ def plan_card(card: str, engine: Engine | None = None) -> Plan:
 def render_card(plan: Plan, number: int, output: Output) -> bytes:
     """Render and encode a row of a card."""
     values = plan.fill_values(row(number))
-    return plan.render(values, plan.load_sources(values, load_source), output)
+    return plan.render(values, plan.load_sources(values, load_source), output).data
 
 
 class PillowCard:

@@ -66,7 +66,7 @@ def cold_ms(output: Output) -> float:
 def measure(card: str, name: str, output: Output, plan: Plan) -> dict[str, float]:
     """Return the medians of the engine, the floor and Pillow in milliseconds, by name."""
     values = plan.fill_values(row(1))
-    pixels = plan.compose(values, plan.load_sources(values, load_source))[..., :3].copy()
+    pixels = plan.compose(values, plan.load_sources(values, load_source)).pixels[..., :3].copy()
     pillow = PillowCard(card)
     rounds = ROUNDS if name == "jpeg" else ROUNDS // 2
     return {

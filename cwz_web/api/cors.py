@@ -16,7 +16,7 @@ PREFLIGHT = {
 }
 # Response headers that a page may read.
 EXPOSED = ", ".join(
-    ["Cached", "ETag", "Link", "Location", "Preference-Applied", "Retry-After"]
+    ["Cached", "ETag", "Findings", "Link", "Location", "Preference-Applied", "Retry-After"]
     + [f"RateLimit-{name}" for name in ("Limit", "Remaining", "Reset")]
 )
 

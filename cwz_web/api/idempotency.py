@@ -30,7 +30,7 @@ RETENTION = text("now() - interval '1 day'")
 ABANDONED = text("now() - interval '5 minutes'")
 # Statuses that a retry can change.
 TRANSIENT = frozenset({402, 409, 429})
-STORED_HEADERS = ("Content-Type", "ETag", "Location", "Link")
+STORED_HEADERS = ("Content-Type", "ETag", "Location", "Link", "Findings")
 
 
 def run_once(request: Request, execute: Callable[[], Response]) -> Response:

@@ -9,11 +9,13 @@ from pyramid.view import view_config
 from webob.acceptparse import create_accept_header
 
 from cwz_web.api.image_requests import ImageRequest, defer_image, find_plan, resolve_values
-from cwz_web.api.on_demand import OnDemandRendering, StoredImageInfo
+from cwz_web.api.on_demand import OnDemandRendering, StoredImageInfo, add_findings
 from cwz_web.api.pagination import ResponseModel, paginate, transaction
 from cwz_web.api.request_body import JSON, read_body
 from cwz_web.generation.models import Image
 from cwz_web.imaging.encoders import Format
+from cwz_web.imaging.engine import RenderedImage
+from cwz_web.imaging.findings import Finding
 from cwz_web.resources.api import ApiImage, ApiImageCollection
 from cwz_web.resources.permissions import Permission
 from cwz_web.web.problems import ProblemError
@@ -27,6 +29,7 @@ class CreatedImage(StoredImageInfo):
     """A stored image; `cached` is whether it was stored before, so that it did not count."""
 
     cached: bool
+    findings: list[Finding]
 
 
 class ImageInfo(StoredImageInfo):
@@ -62,13 +65,16 @@ def create_image(context: ApiImageCollection, request: Request) -> Response:
     format = IMAGE_TYPES.get(accepted, body.format or Format.JPEG)
     rendering = _rendering(request, body, format)
     if accepted != JSON and not body.store:
-        data, is_cached = rendering.render()
-        return _image_response(data, rendering.digest, format, is_cached)
-    image, was_stored = rendering.store()
-    info = CreatedImage(**request.services.signed_urls.describe(image), cached=was_stored)
+        rendered, is_cached = rendering.render()
+        return _image_response(rendered, rendering.digest, format, is_cached)
+    image, findings, was_stored = rendering.store()
+    described = request.services.signed_urls.describe(image)
+    info = CreatedImage(**described, cached=was_stored, findings=list(findings))
     if accepted == JSON:
-        return Response(json_body=info.model_dump(mode="json"), status=200 if was_stored else 201)
-    response = _image_response(rendering.read(image), image.digest, format, was_stored)
+        response = Response(json_body=info.model_dump(mode="json"), status=200 if was_stored else 201)
+        add_findings(response, findings)
+        return response
+    response = _image_response(RenderedImage(rendering.read(image), findings), image.digest, format, was_stored)
     response.headers["Link"] = f'<{info.url}>; rel="canonical"'
     return response
 
@@ -100,10 +106,11 @@ def _rendering(request: Request, body: ImageRequest, format: Format) -> OnDemand
     return OnDemandRendering(request, quota, plan, values, body.output(format))
 
 
-def _image_response(data: bytes, digest: str, format: Format, is_cached: bool) -> Response:
-    response = Response(data, content_type=format.content_type)
+def _image_response(rendered: RenderedImage, digest: str, format: Format, is_cached: bool) -> Response:
+    response = Response(rendered.data, content_type=format.content_type)
     response.etag = digest
     response.headers["Cached"] = "true" if is_cached else "false"
+    add_findings(response, rendered.findings)
     return response
 
 

@@ -1,6 +1,7 @@
 """On-demand images, for an API key or a signed URL: rendered, counted, and stored on request."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from urllib.parse import quote
 from uuid import UUID
 
 from pyramid.response import Response
@@ -11,9 +12,14 @@ from cwz_web.generation.models import Image
 from cwz_web.generation.template_cache import TemplatePlan
 from cwz_web.generation.usage import Quota, check_room, count
 from cwz_web.imaging.encoders import Output
+from cwz_web.imaging.engine import RenderedImage
+from cwz_web.imaging.findings import Finding
 from cwz_web.notify.webhooks import Event, emit
 from cwz_web.storage.uploads import Uploads
 from cwz_web.web.request import Request
+
+# A proxy may reject longer headers.
+MAX_HEADER_FINDINGS = 20
 
 
 class StoredImageInfo(ResponseModel):
@@ -61,7 +67,7 @@ class OnDemandRendering:
         """Whether this process rendered the image recently."""
         return self._services.image_service.cached(self._quota.workspace_id, self.digest) is not None
 
-    def render(self) -> tuple[bytes, bool]:
+    def render(self) -> tuple[RenderedImage, bool]:
         """Return the image, and whether it came from the cache.
 
         Counting is the last step that can fail: an image that is not counted is neither cached nor returned.
@@ -75,14 +81,14 @@ class OnDemandRendering:
         if cached is not None:
             return cached, True
         check_room(self._services.database, self._quota)
-        image = image_service.render(self._image)
+        rendered = image_service.render(self._image)
         with self._services.database.transaction(workspace_id) as db:
             count(db, self._quota)
-        image_service.cache(workspace_id, self._image, image)
-        return image, False
+        image_service.cache(workspace_id, self._image, rendered)
+        return rendered, False
 
-    def store(self) -> tuple[Image, bool]:
-        """Return the image in the workspace's storage, and whether it was there before.
+    def store(self) -> tuple[Image, tuple[Finding, ...], bool]:
+        """Return the image in the workspace's storage, its findings, and whether it was there before.
 
         It is recorded and counted in one transaction, once it is in the storage.
 
@@ -95,7 +101,7 @@ class OnDemandRendering:
         if self._quota.is_limited and not self._is_stored():
             check_room(services.database, self._quota)
         bucket = services.providers.open(self._connection.spec)
-        stored = services.image_service.store(workspace_id, bucket, self._image)
+        stored, findings = services.image_service.store(workspace_id, bucket, self._image)
         with services.database.transaction(workspace_id) as db:
             recorded = record_images(
                 db,
@@ -110,7 +116,7 @@ class OnDemandRendering:
                 count(db, self._quota)
                 origin = {"run": None, "template": str(template.id), "key": image.name}
                 emit(db, workspace_id, Event.IMAGE_CREATED, services.signed_urls.describe(image) | origin)
-        return image, not is_new
+        return image, findings, not is_new
 
     def read(self, image: Image) -> bytes:
         """Return the bytes of the stored image. Raises StorageError."""
@@ -119,6 +125,13 @@ class OnDemandRendering:
     def _is_stored(self) -> bool:
         with self._services.database.transaction(self._quota.workspace_id) as db:
             return find_image(db, self._quota.workspace_id, self.digest) is not None
+
+
+def add_findings(response: Response, findings: Iterable[Finding]) -> None:
+    """List findings in the header `Findings`, a structured field (RFC 9651); layer names are percent-encoded UTF-8."""
+    listed = [f'{finding.code.value};layer="{quote(finding.layer, safe="")}"' for finding in findings]
+    if listed:
+        response.headers["Findings"] = ", ".join(listed[:MAX_HEADER_FINDINGS])
 
 
 def cacheable_response(data: bytes, content_type: str, digest: str, cache_control: str) -> Response:

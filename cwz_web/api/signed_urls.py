@@ -14,7 +14,7 @@ from pyramid.view import view_config
 from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session
 
-from cwz_web.api.on_demand import OnDemandRendering, cacheable_response
+from cwz_web.api.on_demand import OnDemandRendering, add_findings, cacheable_response
 from cwz_web.api.request_body import problems_with
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.images import read_image
@@ -71,8 +71,10 @@ def show_on_demand_image(context: OnDemandImage, request: Request) -> Response:
         client = {"ip": client_network(request.remote_addr or ""), "template": str(state.template_id)}
         services.limiter.check("unsigned-image", client)
         services.limiter.record("unsigned-image", client)
-    image, _ = rendering.render()
-    return cacheable_response(image, context.format.content_type, rendering.digest, cache_control)
+    rendered, _ = rendering.render()
+    response = cacheable_response(rendered.data, context.format.content_type, rendering.digest, cache_control)
+    add_findings(response, rendered.findings)
+    return response
 
 
 @view_config(context=SignedImage, request_method=("GET", "HEAD"), permission=NO_PERMISSION_REQUIRED)

@@ -10,9 +10,9 @@ from cwz_web.imaging.byte_cache import ByteCache
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.effects import shrink
 from cwz_web.imaging.encoders import Output, encode
-from cwz_web.imaging.engine import Engine, LoadedSources, Plan
+from cwz_web.imaging.engine import Engine, LoadedSources, Plan, RenderedImage
 from cwz_web.imaging.errors import SourceMissingError
-from cwz_web.imaging.lint import Finding
+from cwz_web.imaging.findings import Finding, faults
 from cwz_web.imaging.render_pool import RenderPool
 from cwz_web.metrics import IMAGE_CACHE_HITS, RENDER_DURATION
 from cwz_web.storage.connections import image_key
@@ -51,7 +51,7 @@ class ImageService:
         self._engine = engine
         self._sources = sources
         self._render_pool = render_pool
-        self._finished: ByteCache[bytes] = ByteCache(FINISHED_BYTES)
+        self._finished: ByteCache[RenderedImage] = ByteCache(FINISHED_BYTES)
 
     def prepare(
         self, uploads: Uploads, template: ImageTemplate, data: Mapping[str, str], output: Output
@@ -62,7 +62,7 @@ class ImageService:
         sources = plan.load_sources(values, lambda reference: self._sources.load(uploads, reference))
         return PreparedImage(plan, values, sources, output, plan.image_digest(values, sources, output))
 
-    def render(self, image: PreparedImage) -> bytes:
+    def render(self, image: PreparedImage) -> RenderedImage:
         """Render an image and encode it. Raises ImagingError."""
         with RENDER_DURATION.time():
             if self._render_pool is None:
@@ -71,15 +71,17 @@ class ImageService:
 
     def preview(self, image: PreparedImage, width: int | None = None) -> bytes:
         """Render an image in this process, at most `width` pixels wide. Raises ImagingError."""
-        pixels = image.plan.compose(image.values, image.sources)
+        pixels = image.plan.compose(image.values, image.sources).pixels
         return encode(shrink(pixels, width) if width else pixels, image.output)
 
     def lint(self, image: PreparedImage) -> list[Finding]:
         """Return the findings of an image."""
         return image.plan.lint(image.values, image.sources)
 
-    def store(self, workspace_id: UUID, bucket: ReadWriteBucket, image: PreparedImage) -> StoredImage:
-        """Render an image into the workspace's storage, unless it is there already.
+    def store(
+        self, workspace_id: UUID, bucket: ReadWriteBucket, image: PreparedImage
+    ) -> tuple[StoredImage, tuple[Finding, ...]]:
+        """Render an image into the workspace's storage, unless it is there already. Return it and its findings.
 
         Raises:
             ImagingError: the image cannot be rendered.
@@ -89,11 +91,12 @@ class ImageService:
         key = image_key(workspace_id, image.digest, format)
         try:
             size = bucket.head(key).size
+            findings = faults(image.plan.compose(image.values, image.sources).findings)
         except ObjectNotFoundError:
-            data = self.render(image)
-            bucket.put(key, data, content_type=format.content_type)
-            size = len(data)
-        return StoredImage(
+            rendered = self.render(image)
+            bucket.put(key, rendered.data, content_type=format.content_type)
+            size, findings = rendered.nbytes, rendered.findings
+        stored = StoredImage(
             digest=image.digest,
             key=key,
             content_type=format.content_type,
@@ -101,14 +104,15 @@ class ImageService:
             height=image.plan.height,
             size=size,
         )
+        return stored, findings
 
-    def cached(self, workspace_id: UUID, digest: str) -> bytes | None:
+    def cached(self, workspace_id: UUID, digest: str) -> RenderedImage | None:
         """Return a finished image from the cache."""
-        data = self._finished.get((workspace_id, digest))
-        if data is not None:
+        rendered = self._finished.get((workspace_id, digest))
+        if rendered is not None:
             IMAGE_CACHE_HITS.inc()
-        return data
+        return rendered
 
-    def cache(self, workspace_id: UUID, image: PreparedImage, data: bytes) -> None:
+    def cache(self, workspace_id: UUID, image: PreparedImage, rendered: RenderedImage) -> None:
         """Cache a finished image."""
-        self._finished.put((workspace_id, image.digest), data)
+        self._finished.put((workspace_id, image.digest), rendered)

@@ -7,7 +7,7 @@ starts from; the other ones are cached as patches.
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
 from threading import Lock
@@ -35,9 +35,10 @@ from cwz_web.imaging.errors import (
     UnknownSizeError,
 )
 from cwz_web.imaging.filters import parse_number
+from cwz_web.imaging.findings import Finding, FindingCode, faults
 from cwz_web.imaging.fonts import FAMILIES, fonts_version, use_font
 from cwz_web.imaging.layers import CodeLayer, Condition, ImageLayer, Layer, RatingLayer, ShapeLayer, TextLayer
-from cwz_web.imaging.lint import MAX_ENLARGEMENT, Check, Finding, contrast_finding, text_findings
+from cwz_web.imaging.lint import MAX_ENLARGEMENT, contrast_finding, text_findings
 from cwz_web.imaging.shapes import (
     elliptic_mask,
     render_box,
@@ -60,6 +61,32 @@ CACHED_PLANS = 64
 LoadSource = Callable[[str], Source]
 # The sources of an image by reference, with the error in the place of each one that is missing.
 LoadedSources = Mapping[str, Source | SourceMissingError]
+
+
+@dataclass(frozen=True)
+class RenderedImage:
+    """An image file, and what is wrong with the image."""
+
+    data: bytes
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        """The size of the file in bytes."""
+        return len(self.data)
+
+
+@dataclass(frozen=True)
+class Composition:
+    """The pixels of an image (height, width, 4), and the findings of its layers."""
+
+    pixels: Pixels
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        """The size of the pixels in bytes."""
+        return self.pixels.nbytes
 
 
 @dataclass(frozen=True)
@@ -210,19 +237,20 @@ class Plan:
         options = output.model_dump(mode="json", exclude={"size"})
         return _digest([engine, self.digest, used, digests, options])
 
-    def render(self, values: Mapping[str, str], sources: LoadedSources, output: Output) -> bytes:
+    def render(self, values: Mapping[str, str], sources: LoadedSources, output: Output) -> RenderedImage:
         """Render and encode the image of a row. Raises ImagingError."""
-        return encode(self.compose(values, sources), output)
+        composition = self.compose(values, sources)
+        return RenderedImage(encode(composition.pixels, output), faults(composition.findings))
 
-    def compose(self, values: Mapping[str, str], sources: LoadedSources) -> Pixels:
-        """Render the image of a row as pixels (height, width, 4). Raises ImagingError."""
+    def compose(self, values: Mapping[str, str], sources: LoadedSources) -> Composition:
+        """Render the image of a row as pixels. Raises ImagingError."""
         deadline = time.monotonic() + RENDER_SECONDS
         key = ("base", self.digest, *(self._source_state(layer, sources) for layer in self._base_layers))
-        base: Pixels = self._pixels.get_or_create(
-            key, lambda: self._blend(self._background(), self._base_layers, values, sources, deadline)
+        base: Composition = self._pixels.get_or_create(
+            key, lambda: self._blend(Composition(self._background()), self._base_layers, values, sources, deadline)
         )
         upper = (layer for layer in self._upper_layers if layer.is_shown(values))
-        return self._blend(base.copy(), upper, values, sources, deadline)
+        return self._blend(replace(base, pixels=base.pixels.copy()), upper, values, sources, deadline)
 
     def lint(self, values: Mapping[str, str], sources: LoadedSources) -> list[Finding]:
         """Return the findings of a row's image, from the lowest layer to the highest."""
@@ -235,10 +263,10 @@ class Plan:
             try:
                 rendering = self._render_layer(planned, values, sources)
             except InvalidBarcodeError as error:
-                findings.append(Finding(layer.name, Check.BAD_CODE, f"cannot be rendered: {error.reason}"))
+                findings.append(Finding(FindingCode.BAD_CODE, f"cannot be rendered: {error.reason}", layer.name))
                 continue
             except (InvalidImageError, InvalidFontError) as error:
-                findings.append(Finding(layer.name, Check.DEAD_IMAGE, f"cannot be rendered: {error.clause}"))
+                findings.append(Finding(FindingCode.PHOTO_MISSING, f"cannot be rendered: {error.clause}", layer.name))
                 continue
             findings += rendering.findings
             if isinstance(layer, TextLayer) and rendering.patches and not layer.stroke:
@@ -270,19 +298,22 @@ class Plan:
 
     def _blend(
         self,
-        canvas: Pixels,
+        below: Composition,
         layers: Iterable[_PlannedLayer],
         values: Mapping[str, str],
         sources: LoadedSources,
         deadline: float,
-    ) -> Pixels:
-        """Render layers onto a canvas, and return it. Raises RenderTimeoutError after the deadline."""
+    ) -> Composition:
+        """Render layers onto the pixels of a composition. Raises RenderTimeoutError after the deadline."""
+        findings = list(below.findings)
         for layer in layers:
-            for patch in self._render_layer(layer, values, sources).patches:
-                blend_patch(canvas, patch)
+            rendering = self._render_layer(layer, values, sources)
+            findings += rendering.findings
+            for patch in rendering.patches:
+                blend_patch(below.pixels, patch)
             if time.monotonic() > deadline:
                 raise RenderTimeoutError(f"The image takes longer than {RENDER_SECONDS:.0f} seconds to render")
-        return canvas
+        return Composition(below.pixels, tuple(findings))
 
     def _render_layer(self, planned: _PlannedLayer, values: Mapping[str, str], sources: LoadedSources) -> _Rendering:
         if not planned.is_static:
@@ -294,11 +325,11 @@ class Plan:
         return rendering
 
     def _source_state(self, planned: _PlannedLayer, sources: LoadedSources) -> str:
-        """Return what a static layer depends on beside the document: the digest of its image, or that it is missing."""
+        """Return what a static layer depends on beside the document: the digest of its image, or why it is missing."""
         if not isinstance(planned.layer, ImageLayer):
             return ""
         source = sources[planned.content(self._defaults).strip()]
-        return source.digest if isinstance(source, Source) else "missing"
+        return source.digest if isinstance(source, Source) else f"missing: {source}"
 
     def _render_content(self, layer: Layer, content: str, sources: LoadedSources) -> _Rendering:
         match layer:
@@ -324,7 +355,7 @@ class Plan:
         try:
             image = self._fit_image(layer, _available(sources[reference]))
         except (InvalidImageError, SourceMissingError) as error:
-            findings.append(Finding(layer.name, Check.DEAD_IMAGE, f"has no image: {error.clause}"))
+            findings.append(Finding(FindingCode.PHOTO_MISSING, f"has no image: {error.clause}", layer.name))
             match layer.missing:
                 case "fail":
                     raise InvalidImageError(
@@ -340,7 +371,7 @@ class Plan:
             patches.append(image.patch.moved(layer.left, layer.top))
             if image.enlargement > MAX_ENLARGEMENT:
                 message = f"is enlarged {image.enlargement:.1f} times and will look blurred"
-                findings.append(Finding(layer.name, Check.UPSCALED, message))
+                findings.append(Finding(FindingCode.UPSCALED, message, layer.name))
         patches = [self._clip(layer, patch) for patch in patches]
         if layer.border:
             radius = min(layer.width, layer.height) / 2 if layer.mask == "circle" else layer.radius
@@ -401,7 +432,7 @@ def _render_rating(layer: RatingLayer, content: str) -> _Rendering:
         return _Rendering((render_rating(layer, float(value)),))
     if not content.strip():
         return _Rendering()
-    return _Rendering((), (Finding(layer.name, Check.NO_NUMBER, f"has no number in “{content[:40]}”"),))
+    return _Rendering((), (Finding(FindingCode.NO_NUMBER, f"has no number in “{content[:40]}”", layer.name),))
 
 
 def _typeface(layer: TextLayer, sources: LoadedSources) -> Typeface:

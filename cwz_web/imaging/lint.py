@@ -1,12 +1,11 @@
-"""Findings: problems of an image that a user should review, such as cut text or low contrast."""
+"""Checks of rendered texts: whether they fit, their characters and their contrast."""
 
-from dataclasses import dataclass
-from enum import StrEnum
 from math import floor
 
 import numpy as np
 
 from cwz_web.imaging.compositing import RGB, Patch, Pixels
+from cwz_web.imaging.findings import Finding, FindingCode
 from cwz_web.imaging.layers import TextLayer
 
 # WCAG 2.2, success criterion 1.4.3: large text is at least 24 pixels high, or 19 pixels if it is bold.
@@ -16,39 +15,17 @@ MIN_CONTRAST, MIN_CONTRAST_LARGE = 4.5, 3.0
 MAX_ENLARGEMENT = 1.25
 
 
-class Check(StrEnum):
-    """The types of findings."""
-
-    OVERFLOW = "overflow"
-    BELOW_MINIMUM = "below_minimum"
-    MISSING_GLYPH = "missing_glyph"
-    UPSCALED = "upscaled"
-    LOW_CONTRAST = "low_contrast"
-    DEAD_IMAGE = "dead_image"
-    BAD_CODE = "bad_code"
-    NO_NUMBER = "no_number"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A problem of one layer. The message continues a sentence that begins with the layer's name."""
-
-    layer: str
-    check: Check
-    message: str
-
-
 def text_findings(layer: TextLayer, cut: bool, missing: tuple[str, ...]) -> tuple[Finding, ...]:
     """Return the findings of a rendered text."""
     findings = []
     if cut and layer.min_size and layer.min_size < layer.size:
         message = f"does not fit at its minimum size of {layer.min_size} and is cut"
-        findings.append(Finding(layer.name, Check.BELOW_MINIMUM, message))
+        findings.append(Finding(FindingCode.BELOW_MINIMUM, message, layer.name))
     elif cut:
-        findings.append(Finding(layer.name, Check.OVERFLOW, "does not fit into its box and is cut"))
+        findings.append(Finding(FindingCode.OVERFLOW, "does not fit into its box and is cut", layer.name))
     if missing:
-        characters = " ".join(missing[:10])
-        findings.append(Finding(layer.name, Check.MISSING_GLYPH, f"has characters that no font supports: {characters}"))
+        message = f"has characters that no font supports: {' '.join(missing[:10])}"
+        findings.append(Finding(FindingCode.MISSING_GLYPH, message, layer.name))
     return tuple(findings)
 
 
@@ -68,7 +45,7 @@ def contrast_finding(layer: TextLayer, size: int, letters: Patch, canvas: Pixels
         return None
     # Rounded down, so that 4.46 is not reported as 4.5.
     message = f"is hard to read: its contrast is {floor(ratio * 10) / 10:.1f}:1; at least {required:g}:1 is needed"
-    return Finding(layer.name, Check.LOW_CONTRAST, message)
+    return Finding(FindingCode.LOW_CONTRAST, message, layer.name)
 
 
 def _contrast(one: RGB, other: RGB) -> float:

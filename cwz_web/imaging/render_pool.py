@@ -17,7 +17,7 @@ import structlog
 
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Output
-from cwz_web.imaging.engine import Engine, LoadedSources, Plan
+from cwz_web.imaging.engine import Engine, LoadedSources, Plan, RenderedImage
 from cwz_web.imaging.errors import RenderProcessError
 from cwz_web.imaging.fonts import install_fonts
 
@@ -46,7 +46,7 @@ class RenderPool:
         self._active = 0
         self._executor: ProcessPoolExecutor | None = None
 
-    def render(self, plan: Plan, values: Mapping[str, str], sources: LoadedSources, output: Output) -> bytes:
+    def render(self, plan: Plan, values: Mapping[str, str], sources: LoadedSources, output: Output) -> RenderedImage:
         """Render and encode the image of a row, in this process or in a child process. Raises ImagingError."""
         with self._lock:
             self._active += 1
@@ -64,7 +64,7 @@ class RenderPool:
         if executor is not None:
             executor.shutdown()
 
-    def _delegate(self, plan: Plan, values: Mapping[str, str], sources: LoadedSources, output: Output) -> bytes:
+    def _delegate(self, plan: Plan, values: Mapping[str, str], sources: LoadedSources, output: Output) -> RenderedImage:
         """Render in a child process, if there are any. If the process dies, try once more in a new one."""
         for _ in range(ATTEMPTS):
             executor = self._open_executor()
@@ -115,5 +115,5 @@ def _exit_with_parent() -> None:
 
 def _render(
     template: ImageTemplate, scale: int, values: Mapping[str, str], sources: LoadedSources, output: Output
-) -> bytes:
+) -> RenderedImage:
     return _engine.plan(template, scale=scale).render(values, sources, output)

@@ -18,6 +18,7 @@ from uuid_utils.compat import uuid7
 from cwz_web.generation.images import StoredImage
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
+from cwz_web.imaging.findings import MAX_FINDINGS, Finding
 from cwz_web.storage.plugins import DelegatedConnection
 
 PATH = "/hooks/render"
@@ -43,11 +44,12 @@ class Message(BaseModel):
 
 
 class ItemResult(Message):
-    """The result of one item: an image, perhaps with a warning, or the error that prevented it."""
+    """The result of one item: an image, perhaps with findings and a warning, or the error that prevented it."""
 
     position: Number
     image: StoredImage | None = None
     warning: Explanation | None = None
+    findings: Annotated[tuple[Finding, ...], Field(max_length=MAX_FINDINGS)] = ()
     error: Explanation | None = None
 
 

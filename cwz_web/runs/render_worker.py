@@ -152,8 +152,8 @@ class _Chunk:
             output = specification.outputs[item.output]
             prepared = self.image_service.prepare(uploads, specification.template, item.data, output)
             bucket = self.open_bucket(specification.connections[0])
-            image = self.image_service.store(self.workspace_id, bucket, prepared)
-            return ItemResult(position=item.position, image=image, warning=prepared.warning)
+            image, findings = self.image_service.store(self.workspace_id, bucket, prepared)
+            return ItemResult(position=item.position, image=image, warning=prepared.warning, findings=findings)
         except ImagingError as error:
             return ItemResult(position=item.position, error=str(error)[:500])
         except StorageUnreachableError as error:

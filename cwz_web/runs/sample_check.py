@@ -43,7 +43,7 @@ def check_sample(
     for row in rows:
         try:
             findings = image_service.lint(image_service.prepare(uploads, template, row, Output()))
-            found = {(finding.layer, finding.check.value, ""): finding.message for finding in findings}
+            found = {(finding.layer, finding.code.value, ""): finding.message for finding in findings}
         except (ImagingError, StorageError) as error:
             found = {("", "", str(error)): str(error)}
         counts.update(found.keys())

@@ -29,9 +29,9 @@ from cwz_web.generation.models import Template
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.errors import ImagingError
+from cwz_web.imaging.findings import Finding
 from cwz_web.imaging.fonts import FAMILIES
 from cwz_web.imaging.layers import AnyLayer
-from cwz_web.imaging.findings import Finding
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateResource
 from cwz_web.storage.contract import StorageError

@@ -7,14 +7,17 @@ from urllib.parse import urlencode
 
 import pytest
 import pyvips
+from pyramid.response import Response
 from webtest import TestApp
 
+from cwz_web.api.on_demand import add_findings
 from cwz_web.generation.api_keys import Scope
 from cwz_web.generation.models import Image, Template
 from cwz_web.generation.signed_urls import sign
 from cwz_web.generation.templates import publish
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format
+from cwz_web.imaging.findings import Finding, FindingCode
 from cwz_web.web.services import Services
 from cwz_web.workspaces.models import Workspace
 from tests.factories import Factory, api, local_bucket, small_document
@@ -66,6 +69,24 @@ def test_image_has_the_accepted_format(client: Client, accept: str) -> None:
 )
 def test_content_negotiation(client: Client, accept: str, body: dict[str, str], expected: str) -> None:
     assert client.post(body, accept=accept).content_type == expected
+
+
+def test_findings_are_in_the_response_and_its_header(client: Client) -> None:
+    body = {"data": {"image": "ftp://nowhere"}}
+    header = 'photo_missing;layer="Image"'
+    rendered, cached = (client.post(body, accept="image/png") for _ in range(2))
+    assert [answer.headers["Findings"] for answer in (rendered, cached)] == [header, header]
+    new, stored = (client.post(body, accept="application/json") for _ in range(2))
+    assert (new.headers["Findings"], new.status_int, stored.status_int) == (header, 201, 200)
+    message = "has no image: the value is not a URL that begins with http:// or https://"
+    assert new.json["findings"] == [{"code": "photo_missing", "message": message, "layer": "Image"}]
+    assert stored.json["findings"] == new.json["findings"]
+
+
+def test_layer_names_in_the_findings_header_are_percent_encoded() -> None:
+    response = Response()
+    add_findings(response, [Finding(FindingCode.PHOTO_MISSING, "has no image", 'Größe "1"')])
+    assert response.headers["Findings"] == 'photo_missing;layer="Gr%C3%B6%C3%9Fe%20%221%22"'
 
 
 def test_data_changes_the_image_and_its_etag(client: Client) -> None:

@@ -57,7 +57,7 @@ def test_document_of_an_earlier_version_renders_the_same_pixels(name: str, photo
         size, _, scale = key.partition("@")
         plan = Engine().plan(template, size, int(scale))
         values = plan.fill_values({})
-        pixels = plan.compose(values, plan.load_sources(values, load))[..., :3]
+        pixels = plan.compose(values, plan.load_sources(values, load)).pixels[..., :3]
         assert sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest() == digest, key
 
 

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.filters import FILTERS
-from cwz_web.imaging.lint import Check
+from cwz_web.imaging.findings import FindingCode
 from tests.factories import small_document
 from tests.installation import ROOT
 
@@ -129,5 +129,5 @@ def test_documentation_has_a_valid_example_all_filters_and_all_findings() -> Non
     assert len(ImageTemplate.model_validate_json(example[1]).layers) == 3
     for name in FILTERS:
         assert f"`{name}" in text, f"docs/templates.md does not document the filter {name}"
-    for check in Check:
-        assert f"`{check.value}`" in text
+    for code in FindingCode:
+        assert f"`{code.value}`" in text

@@ -42,7 +42,7 @@ def create_plan(layers: list[dict[str, Any]] | None = None, **values: Any) -> Pl
 
 def render(plan: Plan, **data: str) -> Pixels:
     values = plan.fill_values(data)
-    return plan.compose(values, plan.load_sources(values, load))[..., :3]
+    return plan.compose(values, plan.load_sources(values, load)).pixels[..., :3]
 
 
 def shape(name: str, color: str, x: int, **more: Any) -> dict[str, Any]:
@@ -119,8 +119,8 @@ def test_missing_image_is_a_placeholder_or_skipped_or_fails(reference: str) -> N
 def test_static_image_is_rendered_again_if_its_bytes_change() -> None:
     plan = create_plan([{**image(), "source": "fixed"}])
     values = plan.fill_values({})
-    assert plan.compose(values, {"fixed": RED})[50, 50, 0] > 240
-    assert plan.compose(values, {"fixed": BLUE})[50, 50, 2] > 240
+    assert plan.compose(values, {"fixed": RED}).pixels[50, 50, 0] > 240
+    assert plan.compose(values, {"fixed": BLUE}).pixels[50, 50, 2] > 240
 
 
 @pytest.mark.parametrize("radius", [0, 50])
@@ -141,7 +141,7 @@ def test_every_file_format_is_readable_and_has_no_metadata(format: Format) -> No
     plan = create_plan()
     values = plan.fill_values({"image": "red"})
     image = pyvips.Image.new_from_buffer(
-        plan.render(values, plan.load_sources(values, load), Output(format=format)), ""
+        plan.render(values, plan.load_sources(values, load), Output(format=format)).data, ""
     )
     assert (image.width, image.height, image.bands) == (300, 200, 3)
     assert not [name for name in image.get_fields() if "exif" in name or "icc" in name or "xmp" in name]
@@ -153,7 +153,7 @@ def test_equal_inputs_result_in_equal_bytes_and_digests() -> None:
         plan = create_plan()
         values = plan.fill_values({"title": "Same", "image": "red"})
         sources = plan.load_sources(values, load)
-        results.append((plan.render(values, sources, Output()), plan.image_digest(values, sources, Output())))
+        results.append((plan.render(values, sources, Output()).data, plan.image_digest(values, sources, Output())))
     assert results[0] == results[1]
 
 
@@ -237,7 +237,7 @@ def test_focus_is_kept_by_cropping(focus: Any, color: int | None) -> None:
     left, right = (pyvips.Image.black(100, 60) + c for c in ([250, 0, 0], [0, 0, 250]))
     both = left.join(right, "horizontal").cast("uchar").copy(interpretation="srgb").jpegsave_buffer(Q=95)
     plan = create_plan([image(width=60, height=60, focus=focus, source="both")])
-    pixels = plan.compose(plan.fill_values({}), {"both": Source.of(both)})[:60, :60, :3]
+    pixels = plan.compose(plan.fill_values({}), {"both": Source.of(both)}).pixels[:60, :60, :3]
     means = pixels.reshape(-1, 3).mean(axis=0)
     if color is None:
         assert means[0] == pytest.approx(means[2], abs=12)
@@ -250,7 +250,7 @@ def test_attention_crops_to_the_salient_part() -> None:
     marked = plain.draw_rect([250, 20, 20], 330, 30, 40, 40, fill=True)
     source = Source.of(marked.cast("uchar").copy(interpretation="srgb").pngsave_buffer())
     plan = create_plan([image(width=100, height=100, focus="attention", source="p")])
-    pixels = plan.compose(plan.fill_values({}), {"p": source})[:100, :100, :3].astype(int)
+    pixels = plan.compose(plan.fill_values({}), {"p": source}).pixels[:100, :100, :3].astype(int)
     assert (pixels[..., 0] - pixels[..., 1] > 150).sum() > 800
 
 
@@ -261,7 +261,7 @@ def test_exif_orientation_is_applied(orientation: int) -> None:
     sideways.set_type(pyvips.GValue.gint_type, "orientation", orientation)
     data = sideways.jpegsave_buffer(Q=95)
     plan = create_plan([image(fit="contain", source="p")])
-    pixels = plan.compose(plan.fill_values({}), {"p": Source.of(data)})
+    pixels = plan.compose(plan.fill_values({}), {"p": Source.of(data)}).pixels
     wide = orientation in (1, 3)
     assert (pixels[50, 5, 1] < 60) == wide
     assert (pixels[5, 50, 1] < 60) == (not wide)
@@ -270,7 +270,7 @@ def test_exif_orientation_is_applied(orientation: int) -> None:
 def test_transparent_image_is_blended_with_layers_below() -> None:
     png = (pyvips.Image.black(50, 50) + [0, 0, 250, 128]).cast("uchar").copy(interpretation="srgb").pngsave_buffer()
     plan = create_plan([shape("low", "#ff0000", 0), image(source="p")])
-    below = plan.compose(plan.fill_values({}), {"p": Source.of(png)})[50, 50, :3]
+    below = plan.compose(plan.fill_values({}), {"p": Source.of(png)}).pixels[50, 50, :3]
     assert below.tolist() == pytest.approx([127, 0, 125], abs=3)
 
 
@@ -299,11 +299,13 @@ def test_scaled_image_is_the_same_with_more_pixels() -> None:
     template = ImageTemplate.model_validate(small_document())
     small, large = (Engine().plan(template, scale=scale) for scale in (1, 3))
     values = small.fill_values({"title": "Sharp", "image": "red"})
-    images = [plan.compose(values, plan.load_sources(values, load))[..., :3] for plan in (small, large)]
+    images = [plan.compose(values, plan.load_sources(values, load)).pixels[..., :3] for plan in (small, large)]
     assert images[1].shape == (600, 900, 3)
     shrunk = pyvips.Image.new_from_array(images[1]).shrink(3, 3).numpy()
     assert np.abs(shrunk.astype(int) - images[0].astype(int)).mean() < 6
-    image = pyvips.Image.new_from_buffer(large.render(values, large.load_sources(values, load), Output(scale=3)), "")
+    image = pyvips.Image.new_from_buffer(
+        large.render(values, large.load_sources(values, load), Output(scale=3)).data, ""
+    )
     assert (image.width, image.height) == (900, 600)
 
 
@@ -348,9 +350,9 @@ def test_uploaded_font_is_loaded_as_a_source() -> None:
     plan = create_plan([text("t", "{{ title }}", font=reference)])
     values = plan.fill_values({"title": "Sphinx"})
     sources = plan.load_sources(values, lambda name: {reference: Source.of(FONT.read_bytes())}[name])
-    uploaded = plan.compose(values, sources)
+    uploaded = plan.compose(values, sources).pixels
     installed = create_plan([text("t", "{{ title }}", font="Caveat", weight=700)])
-    assert np.array_equal(uploaded, installed.compose(values, {}))
+    assert np.array_equal(uploaded, installed.compose(values, {}).pixels)
     with pytest.raises(SourceMissingError, match="The font of the layer “t” is missing: the URL returned 404"):
         plan.load_sources(values, load)
     with pytest.raises(InvalidFontError):
@@ -371,7 +373,7 @@ def test_progressive_jpeg_and_palette_png(options: dict[str, Any]) -> None:
     sources = plan.load_sources(values, load)
     plain, other = Output(format=options.get("format", Format.JPEG)), Output(**options)
     assert plan.image_digest(values, sources, plain) != plan.image_digest(values, sources, other)
-    image = pyvips.Image.new_from_buffer(plan.render(values, sources, other), "")
+    image = pyvips.Image.new_from_buffer(plan.render(values, sources, other).data, "")
     assert (image.width, image.height) == (300, 200)
     if "palette" in options:
         assert image.get("palette") == 1
@@ -393,9 +395,9 @@ def test_lint_reports_findings_of_every_type() -> None:
     ]
     plan = create_plan(layers)
     values = plan.fill_values({"title": "Many words, and no end of them", "image": "gone"})
-    found = {finding.layer: finding.check.value for finding in plan.lint(values, plan.load_sources(values, load))}
+    found = {finding.layer: finding.code.value for finding in plan.lint(values, plan.load_sources(values, load))}
     assert found == {
-        "i": "dead_image",
+        "i": "photo_missing",
         "long": "overflow",
         "tight": "below_minimum",
         "pale": "low_contrast",
@@ -417,7 +419,7 @@ def test_contrast_is_measured_with_the_background_of_the_text() -> None:
     pale_box = text("t", "White", color="#ffffff", background="#eeeeee")
     for layer, expected in ((dark_box, []), (pale_box, ["low_contrast"])):
         plan = create_plan([layer])
-        assert [finding.check.value for finding in plan.lint(plan.fill_values({}), {})] == expected
+        assert [finding.code.value for finding in plan.lint(plan.fill_values({}), {})] == expected
 
 
 def test_threads_render_the_same_images_as_one_thread() -> None:
@@ -426,8 +428,29 @@ def test_threads_render_the_same_images_as_one_thread() -> None:
 
     def image(row: dict[str, str]) -> bytes:
         values = plan.fill_values(row)
-        return plan.render(values, plan.load_sources(values, load), Output())
+        return plan.render(values, plan.load_sources(values, load), Output()).data
 
     alone = [image(row) for row in rows]
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(image, rows)) == alone
+
+
+def test_rendered_image_has_the_findings_of_all_its_layers() -> None:
+    layers = [
+        image(source="gone", missing="skip"),
+        text("long", "{{ title }}", y=100, width=60),
+        text("pale", "Pale", y=60, color="#dddddd"),
+    ]
+    plan = create_plan(layers)
+    values = plan.fill_values({"title": "Many words, and no end of them"})
+    for _ in range(2):  # the second image takes the static layers from the cache
+        findings = plan.render(values, plan.load_sources(values, load), Output()).findings
+        assert [(each.code.value, each.layer) for each in findings] == [("photo_missing", "i"), ("overflow", "long")]
+        assert findings[0].message == "has no image: the URL returned 404"
+
+
+def test_reason_of_a_missing_static_image_is_that_of_this_row() -> None:
+    plan = create_plan([image(source="fixed")])
+    for reason in ("The URL returned 503", "The URL returned 404"):
+        [finding] = plan.compose(plan.fill_values({}), {"fixed": SourceMissingError(reason)}).findings
+        assert finding.message == f"has no image: the URL returned {reason[-3:]}"

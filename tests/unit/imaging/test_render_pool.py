@@ -17,7 +17,7 @@ import pytest
 from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
-from cwz_web.imaging.engine import Engine, LoadedSources, Plan
+from cwz_web.imaging.engine import Engine, LoadedSources, Plan, RenderedImage
 from cwz_web.imaging.errors import InvalidBarcodeError, RenderProcessError, SourceMissingError
 from cwz_web.imaging.render_pool import RenderPool
 from tests.factories import FONT, jpeg, small_document
@@ -38,7 +38,7 @@ class LocalPlan(Plan):
 
     rendered: ClassVar[list[Plan]] = []
 
-    def render(self, values: Mapping[str, str], sources: LoadedSources, output: Output) -> bytes:
+    def render(self, values: Mapping[str, str], sources: LoadedSources, output: Output) -> RenderedImage:
         self.rendered.append(self)
         return super().render(values, sources, output)
 
@@ -49,10 +49,10 @@ class BlockedPlan(Plan):
     def __init__(self) -> None:
         self.started, self.released = threading.Event(), threading.Event()
 
-    def render(self, values: Mapping[str, str], sources: LoadedSources, output: Output) -> bytes:
+    def render(self, values: Mapping[str, str], sources: LoadedSources, output: Output) -> RenderedImage:
         self.started.set()
         assert self.released.wait(60)
-        return b""
+        return RenderedImage(b"")
 
 
 class FatalSource(Source):

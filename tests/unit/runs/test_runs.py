@@ -24,6 +24,7 @@ from cwz_web.generation.usage import Quota, QuotaExceededError, monthly_usage
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.errors import UnknownSizeError
+from cwz_web.imaging.findings import FindingCode
 from cwz_web.jobs import RENDER_QUEUE
 from cwz_web.notify.models import WebhookDelivery
 from cwz_web.notify.webhooks import Event
@@ -244,6 +245,17 @@ def test_missing_photo_is_a_warning(make: Factory) -> None:
         [(note, number)] = warnings_of(db, run)
     assert number == 2
     assert "The photo is missing: the value is not a URL" in note
+
+
+def test_render_worker_reports_findings(make: Factory) -> None:
+    space = make.workspace()
+    run = make.run(make.feed(space, b"sku,title,image\n1,One,nowhere\n"), make.template(space), {"image": "image"})
+    client = recording_client(make)
+    worker(make, client).render_chunk(ask(run), last_try=False)
+    [result] = client.reports[0].results
+    [finding] = result.findings
+    assert (finding.code, finding.layer) == (FindingCode.PHOTO_MISSING, "Image")
+    assert "the value is not a URL" in finding.message
 
 
 def test_failed_items_can_be_retried(make: Factory) -> None:
