@@ -1,6 +1,7 @@
 """Tables of outgoing webhooks and of Slack."""
 
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index
@@ -8,6 +9,21 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cwz_web.db.base import Base, Timestamped, WorkspaceOwned
+
+
+class DeliveryState(StrEnum):
+    """The state of a webhook delivery."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+DELIVERY_STATE_LABELS = {
+    DeliveryState.PENDING: "Queued",
+    DeliveryState.DELIVERED: "Delivered",
+    DeliveryState.FAILED: "Failed",
+}
 
 
 class Webhook(WorkspaceOwned, Base):
@@ -67,20 +83,11 @@ class WebhookDelivery(WorkspaceOwned, Base):
     url: Mapped[str]
     event: Mapped[str]
     body: Mapped[str]
-    state: Mapped[str] = mapped_column(default="pending", server_default="pending")
+    state: Mapped[str] = mapped_column(default=DeliveryState.PENDING, server_default="pending")
     attempts: Mapped[int] = mapped_column(default=0, server_default="0")
     status: Mapped[int | None]
     last_response: Mapped[str | None]
     attempted_at: Mapped[datetime | None]
-
-    @property
-    def state_label(self) -> str:
-        return {"pending": "Queued", "delivered": "Delivered", "failed": "Failed"}[self.state]
-
-    @property
-    def badge(self) -> str:
-        """The CSS class of the state's badge."""
-        return {"pending": "info", "delivered": "success", "failed": "error"}[self.state]
 
     __table_args__ = (
         ForeignKeyConstraint(

@@ -82,6 +82,9 @@ class ResultsFragment:
     summary: str
     detail: str
     export: Export | None
+    is_exporting: bool
+    export_error: str | None
+    can_download: bool
     can_export: bool
     download_label: str
     retry_label: str
@@ -178,17 +181,21 @@ def show_results(context: RunResource, request: Request) -> ResultsFragment:
         if run.failed and not run.error_message
         else []
     )
+    is_exporting = export is not None and export.state == ExportState.PENDING
     headline, summary = _summary(run, state, progress)
     return ResultsFragment(
         run=run,
         progress=progress,
         is_preparing=state == RunState.PREPARING,
-        is_live=not progress.finished or (export is not None and export.state == ExportState.PENDING),
+        is_live=not progress.finished or is_exporting,
         finished=run.done + (0 if run.error_message else run.failed),
         headline=headline,
         summary=summary,
         detail=_detail(state, progress),
         export=export,
+        is_exporting=is_exporting,
+        export_error=export.error_message if export is not None and export.state == ExportState.FAILED else None,
+        can_download=export is not None and export.state == ExportState.DONE,
         can_export=run.done > 0 and (export is None or _can_export_again(export, run)),
         download_label="Download zip" if export is None or not is_outdated(export, run) else "Download earlier zip",
         retry_label=_retry_label(state),

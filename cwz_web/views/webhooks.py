@@ -10,7 +10,7 @@ from pyramid.response import Response
 from pyramid.view import view_config
 
 from cwz_web.generation.signed_urls import valid_numbers
-from cwz_web.notify.models import Webhook, WebhookDelivery
+from cwz_web.notify.models import DELIVERY_STATE_LABELS, DeliveryState, Webhook, WebhookDelivery
 from cwz_web.notify.webhooks import (
     EVENT_LABELS,
     MAX_WEBHOOKS,
@@ -29,6 +29,8 @@ from cwz_web.views.images import before_id
 from cwz_web.web.forms import FieldError, Form, SubmittedForm, empty_form, form_view, read_form
 from cwz_web.web.request import Request
 from cwz_web.workspaces.models import Workspace
+
+BADGES = {DeliveryState.PENDING: "info", DeliveryState.DELIVERED: "success", DeliveryState.FAILED: "error"}
 
 
 class WebhookForm(Form):
@@ -63,6 +65,16 @@ class WebhookListPage:
 
 
 @dataclass(frozen=True)
+class DeliveryRow:
+    """A delivery in the table of deliveries."""
+
+    delivery: WebhookDelivery
+    label: str
+    badge: str
+    can_resend: bool
+
+
+@dataclass(frozen=True)
 class WebhookPage:
     """The view model of webhooks/show.jinja2.
 
@@ -73,7 +85,7 @@ class WebhookPage:
     webhook: Webhook
     event_labels: dict[Event, str]
     secrets: list[str]
-    deliveries: list[WebhookDelivery]
+    deliveries: list[DeliveryRow]
     next: UUID | None
 
 
@@ -130,7 +142,7 @@ def show_webhook(context: WebhookResource, request: Request) -> WebhookPage:
         webhook=webhook,
         event_labels={event: label for event, label in EVENT_LABELS.items() if event in webhook.events},
         secrets=_secrets(request, webhook.id, webhook.secret_numbers),
-        deliveries=deliveries,
+        deliveries=[_delivery_row(delivery) for delivery in deliveries],
         next=deliveries[-1].id if len(deliveries) == PAGE else None,
     )
 
@@ -169,10 +181,15 @@ def resend(context: WebhookResource, request: Request) -> Response:
         )
     if delivery is None or delivery.webhook_id != context.row.id:
         raise HTTPUnprocessableEntity("Choose a delivery of this webhook")
-    if delivery.state != "pending":
+    if delivery.state != DeliveryState.PENDING:
         resend_delivery(request.db, delivery)
     request.audit("webhook.resend", context.row.display_url, delivery=str(delivery.id))
     return HTTPSeeOther(request.path_in("webhooks", context.row.id))
+
+
+def _delivery_row(delivery: WebhookDelivery) -> DeliveryRow:
+    state = DeliveryState(delivery.state)
+    return DeliveryRow(delivery, DELIVERY_STATE_LABELS[state], BADGES[state], state != DeliveryState.PENDING)
 
 
 def _secrets(request: Request, owner_id: UUID, numbers: range) -> list[str]:

@@ -27,6 +27,9 @@ from cwz_web.workspaces.models import Workspace
 EXPORTS_PAGE = "exports.jinja2"
 EXPORTS_PART = "_exports.jinja2"
 DELETE_PAGE = "workspaces/delete.jinja2"
+# A pending export shows its progress instead, one that is done its download.
+LABELS = {ExportState.FAILED: "Failed", ExportState.EXPIRED: "Deleted"}
+BADGES = {ExportState.FAILED: "error"}
 # A pending export prevents another one, unless it is older: then its job was lost.
 PENDING_LIMIT = timedelta(days=1)
 
@@ -51,16 +54,30 @@ class RestoreForm(Form):
 
 
 @dataclass(frozen=True)
+class ExportRow:
+    """An export in the table of exports; `label` is the state of one that has no file."""
+
+    export: Export
+    is_pending: bool
+    can_download: bool
+    label: str
+    badge: str
+    error_message: str
+
+
+@dataclass(frozen=True)
 class ExportPage:
     """The view model of exports.jinja2 and of its part _exports.jinja2.
 
     Attributes:
         exports: The latest exports, the newest first.
+        is_running: Whether the newest export is in progress, so that the page polls.
         retention_days: For how many days an export is kept.
     """
 
     form: SubmittedForm[ExportForm]
-    exports: list[Export]
+    exports: list[ExportRow]
+    is_running: bool
     has_storage: bool
     retention_days: int
 
@@ -81,11 +98,25 @@ class DeletePage:
 
 def _export_page(context: ExportCollection, request: Request, form: SubmittedForm[ExportForm]) -> ExportPage:
     workspace_id = request.workspace.workspace_id
+    rows = [_export_row(export) for export in list_exports(request.db, workspace_id)]
     return ExportPage(
         form=form,
-        exports=list_exports(request.db, workspace_id),
+        exports=rows,
+        is_running=bool(rows) and rows[0].is_pending,
         has_storage=has_storage(request.db, workspace_id),
         retention_days=request.services.settings.retention.export_days,
+    )
+
+
+def _export_row(export: Export) -> ExportRow:
+    state = ExportState(export.state)
+    return ExportRow(
+        export=export,
+        is_pending=state == ExportState.PENDING,
+        can_download=state == ExportState.DONE,
+        label=LABELS.get(state, ""),
+        badge=BADGES.get(state, ""),
+        error_message=(export.error_message or "") if state == ExportState.FAILED else "",
     )
 
 
