@@ -72,11 +72,6 @@ class FittedImage:
         return self.patch.nbytes
 
 
-def check_image(data: bytes) -> tuple[int, int]:
-    """Return the width and height of an image as it is displayed. Raises InvalidImageError."""
-    return _displayed_size(_read_header(data))
-
-
 def thumbnail(data: bytes, width: int) -> bytes:
     """Return an image as WebP, at most `width` pixels wide, without metadata. Raises InvalidImageError."""
     header = _read_header(data)

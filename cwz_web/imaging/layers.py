@@ -42,7 +42,6 @@ FieldName = Annotated[str, Field(pattern=rf"^{FIELD_NAME}$"), AfterValidator(_ch
 Bound = Annotated[str, Field(max_length=2000), AfterValidator(_check_bindings)]
 Position = Annotated[int, Field(ge=-MAX_SIDE, le=MAX_SIDE), PIXELS]
 Length = Annotated[int, Field(ge=1, le=MAX_SIDE), PIXELS]
-Thickness = Annotated[float, Field(ge=0, le=200), PIXELS]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Point = tuple[Fraction, Fraction]
 Anchor = Literal[
