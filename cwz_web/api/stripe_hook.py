@@ -1,4 +1,4 @@
-"""`POST /hooks/stripe`: Stripe tells that something happened. Signed, taken once; what is to be done is a job's."""
+"""`POST /hooks/stripe`: events of Stripe. Each is verified and recorded once; a job processes it."""
 
 from pyramid.httpexceptions import HTTPNotFound
 from pyramid.response import Response
@@ -18,7 +18,7 @@ MAX_BODY = 1024 * 1024
     context=HooksRoot, name="stripe", request_method="POST", permission=NO_PERMISSION_REQUIRED, require_csrf=False
 )
 def stripe_hook(context: HooksRoot, request: Request) -> Response:
-    """Take one event."""
+    """Verify and record one event."""
     services = request.services
     if services.billing is None:
         raise HTTPNotFound

@@ -16,7 +16,7 @@ SAMPLE = {
 
 
 def describe(settings: Settings) -> dict[str, str]:
-    """Create the demo if it does not exist. Returns its URLs and credentials for scripts."""
+    """Create the demo if it does not exist. Return its URLs and credentials, for scripts."""
     prepare_database(settings)
     serving = server_url_file(settings)
     if serving.exists():

@@ -6,8 +6,8 @@ tables' owner as well. The few queries across workspaces are SECURITY DEFINER fu
 reads has the policy `cross_workspace`, which lets the owner alone SELECT all rows.
 """
 
-# The owner makes backups and is bound by row-level security as well. This policy lets it read all rows in sessions with
-# cwz.backup_session = on. It is created for every table that lacks it, so a backup also works before a migration.
+# The owner creates backups and is bound by row-level security as well. This policy lets it read all rows in sessions
+# with cwz.backup_session = on. It is created for every table that lacks it, so a backup also works before a migration.
 CREATE_BACKUP_POLICIES = """
     DO $$
     DECLARE protected regclass;

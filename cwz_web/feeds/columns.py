@@ -257,7 +257,7 @@ def _guess_key(sample: Table) -> FeedSchema:
 
 
 def _is_unique(sample: Table, column: str) -> bool:
-    """Whether a column has a different value in each row, with a few exceptions."""
+    """Return whether a column has a different value in each row, with a few exceptions."""
     exceptions = len(sample.rows) - len(set(_values(sample, column)))
     return exceptions <= max(len(sample.rows) // 20, len(sample.rows) >= 4)
 

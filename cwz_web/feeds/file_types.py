@@ -166,6 +166,6 @@ def _as_utf8(file: BinaryIO) -> BinaryIO:
 
 
 def _is_json_lines(head: bytes) -> bool:
-    """Whether the first line is a complete object and another object follows."""
+    """Return whether the first line is a complete object and another object follows."""
     first, _, rest = head.lstrip().partition(b"\n")
     return first.rstrip().endswith(b"}") and rest.lstrip().startswith(b"{")

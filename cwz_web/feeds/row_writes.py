@@ -71,7 +71,7 @@ def put_items(db: Session, feed: Feed, rows: Mapping[str, Row]) -> WriteResult:
 
 
 def delete_items(db: Session, feed: Feed, keys: Sequence[str]) -> int:
-    """Delete rows by their keys. Returns how many there were."""
+    """Delete rows by their keys. Return how many there were."""
     db.refresh(feed, with_for_update=FOR_NO_KEY_UPDATE)
     deleted = _find_by_keys(db, feed, keys)
     if deleted:

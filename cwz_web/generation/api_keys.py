@@ -162,7 +162,7 @@ def list_keys(db: Session, workspace_id: UUID) -> list[ApiKey]:
 
 
 def revoke_key(db: Session, key: ApiKey) -> None:
-    """Revoke a key, at once and for good."""
+    """Revoke a key, immediately and permanently."""
     db.execute(
         update(ApiKey)
         .where(ApiKey.workspace_id == key.workspace_id, ApiKey.id == key.id, ApiKey.revoked_at.is_(None))

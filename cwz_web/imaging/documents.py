@@ -1,6 +1,6 @@
 """The template document: what a user designs, as a validated and versioned JSON document.
 
-The engine's name for it is ImageTemplate, to tell it from a Jinja template. Its layers are in `layers.py`; documents of
+Its class is ImageTemplate, to distinguish it from a Jinja template. Its layers are in `layers.py`; documents of
 older versions are converted on load by `document_migrations.py`.
 """
 

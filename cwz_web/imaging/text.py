@@ -41,7 +41,7 @@ SAMPLE_LENGTH, SAMPLE_FONT_SIZE = 100, 12
 # The measured width at the sample size can be larger than at other sizes, by rounding.
 SAMPLE_TOLERANCE = 0.8
 
-# Words of scripts that separate words by spaces: these are rather reduced than broken.
+# Words of scripts that separate words by spaces: their font size is reduced before a word is broken.
 _words = re.compile(r"[^\s/\u00ad\u200b\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2010-\u2015\u2e80-\U0010ffff-]+")
 _control = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _joiners = {"\u200d", "\ufe0f", "\ufe0e"}

@@ -53,7 +53,7 @@ PROGRESS_SECONDS = 2.0
 MAX_LISTED = 20
 JSON_TYPES = (str, int, float, bool, list, dict, type(None))
 
-# Within a minute, the user who requested the zip file of a run still waits on its page; later, an email follows.
+# A user waits on the page for a zip file for at most a minute; when it takes longer, they get an email.
 EMAIL_AFTER = timedelta(minutes=1)
 
 

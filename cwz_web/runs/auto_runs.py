@@ -42,7 +42,7 @@ def start_auto_run(db: Session, run: Run) -> None:
 
 
 def stop_auto_run(db: Session, auto: AutoRun) -> None:
-    """Start no more automatic runs by this rule."""
+    """Stop an automatic run: delete its rule."""
     db.execute(delete(AutoRun).where(AutoRun.workspace_id == auto.workspace_id, AutoRun.id == auto.id))
 
 

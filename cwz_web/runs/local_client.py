@@ -40,12 +40,12 @@ class LocalRenderClient:
     _lock: Lock = field(default_factory=Lock, init=False, repr=False)
 
     def get_specification(self, request: SpecificationRequest) -> Specification:
-        """Get what is to be rendered of a chunk."""
+        """Return the specification of a chunk."""
         with self._lock, self.transaction(request.workspace_id) as db:
             return build_specification(db, request, self.providers)
 
     def access_object(self, request: ObjectRequest) -> ObjectResponse:
-        """Get presigned URLs of an object, or read or store it."""
+        """Return presigned URLs of an object, or read or store it."""
         with self._lock, self.transaction(request.workspace_id) as db:
             spec = find_connection_spec(db, request)
         return access_object(self.providers, spec, request)
@@ -56,6 +56,6 @@ class LocalRenderClient:
             apply_report(db, report, self.signed_urls)
 
     def requeue(self, request: RequeueRequest) -> None:
-        """Put the rest of a chunk back into the queue."""
+        """Requeue the rest of a chunk."""
         with self._lock, self.transaction(request.workspace_id) as db:
             requeue_chunk(db, request.workspace_id, request.run_id, request.chunk)

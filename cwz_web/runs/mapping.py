@@ -51,7 +51,7 @@ ALIASES = {
     "brand": "subtitle",
     "compare_at_price": "old_price",
 }
-# How many rows are looked at.
+# How many rows are examined.
 SAMPLE = 20
 # In a mapping: the field stays empty. A field that is not in the mapping shows the template's default.
 EMPTY = ""

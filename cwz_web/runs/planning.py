@@ -422,7 +422,7 @@ def _new_run_of(db: Session, template: Template, outputs: Sequence[Output], conn
 
 
 def _has_rendered(db: Session, feed: Feed, template: Template) -> bool:
-    """Whether a row of the feed was rendered with the template before."""
+    """Return whether a row of the feed was rendered with the template before."""
     earlier = Run.workspace_id == feed.workspace_id, Run.feed_id == feed.id, Run.template_id == template.id
     return db.scalar(select(Run.id).where(*earlier, Run.done > 0).limit(1)) is not None
 
@@ -436,7 +436,7 @@ def _check_outputs(db: Session, template: Template, outputs: Sequence[Output], v
 
 
 def _parameters(run: Run, since: int) -> dict[str, Any]:
-    """The parameters of _RENDERED_ROWS."""
+    """Return the parameters of _RENDERED_ROWS."""
     return {
         "workspace": run.workspace_id,
         "run": run.id,
@@ -452,11 +452,11 @@ def _parameters(run: Run, since: int) -> dict[str, Any]:
 
 
 def _items(run: Run, *states: str) -> tuple[Any, ...]:
-    """Conditions for a run's items, of all states or the given ones."""
+    """Return the conditions for a run's items, of all states or the given ones."""
     items = RunItem.workspace_id == run.workspace_id, RunItem.run_id == run.id
     return (*items, RunItem.state.in_(states)) if states else items
 
 
 def _reopen(run: Run) -> Update:
-    """The statement that makes failed items pending again."""
+    """Return the statement that makes failed items pending again."""
     return update(RunItem).where(*_items(run, "failed")).values(state="pending", error=None)

@@ -186,7 +186,7 @@ class PresignedBucket:
     def _send(
         self, method: str, url: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> Iterator[requests.Response]:
-        """Send a request; afterwards drain a small rest of the response, so that the connection is reused."""
+        """Send a request; then drain the rest of a small response, so that the connection is reused."""
         try:
             response = self._session.request(
                 method, url, data=body, headers=headers, timeout=TIMEOUT, stream=True, allow_redirects=False

@@ -11,7 +11,7 @@ from cwz_web.runs.render_worker import RenderWorker
 
 log = structlog.get_logger()
 
-# A storage or a web application that is down for a minute delays a run by at most a minute; after hours we give up.
+# A storage or a web application that is down for a minute delays a run by at most a minute; retries end after hours.
 RETRY = LongRetry(max_wait=60, max_attempts=150)
 # A chunk that takes longer is requeued, so that no other run waits for all of it.
 MAX_SECONDS = 5.0

@@ -223,7 +223,7 @@ def _finish_items(db: Session, run: Run, results: Iterable[ItemResult]) -> list[
 
 
 def _is_of_run(run: Run, image: StoredImage, image_format: Format) -> bool:
-    """Whether an image is stored where this run's are. A worker's word would make another workspace's object ours."""
+    """Return whether an image is stored where this run's are, so that no other workspace's object is recorded."""
     key = image_key(run.workspace_id, image.digest, image_format)
     return (image.key, image.content_type) == (key, image_format.content_type)
 

@@ -81,7 +81,7 @@ def post_event(
 def _message(
     db: Session, signed_urls: SignedUrls, site: str, workspace_id: UUID, event: Event, payload: Mapping[str, Any]
 ) -> tuple[str, list[dict[str, Any]]]:
-    """The notification text, and the blocks."""
+    """Return the notification text, and the blocks."""
     workspace = db.get_one(Workspace, workspace_id)
     base = f"{site}/w/{workspace.slug}"
     images: list[dict[str, Any]] = []

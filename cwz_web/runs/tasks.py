@@ -37,7 +37,7 @@ def delete_messages(context: JobContext, timestamp: int) -> None:
 @app.periodic(cron="*/5 * * * *")
 @app.task(name="runs.fail_orphaned_items", queueing_lock="fail_orphaned_items", pass_context=True)
 def fail_orphaned_items(context: JobContext, timestamp: int) -> None:
-    """Fail what has no job any more, so that every run finishes."""
+    """Fail chunks and unprepared runs that have no job, so that every run finishes."""
     extra = context.additional_context
     with extra["database"].transaction() as db:
         orphaned = db.execute(

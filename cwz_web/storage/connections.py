@@ -189,7 +189,7 @@ def reencrypt_secrets(db: Session, connection: Connection, ring: KeyRing) -> boo
 
 
 def image_key(workspace_id: UUID, digest: str, extension: str) -> str:
-    """Return the key of an image's object. The digest names the content, so the object never changes."""
+    """Return the key of an image's object. The digest names the inputs, so the object never changes."""
     return f"{workspace_id}/images/{digest[:2]}/{digest}.{extension}"
 
 

@@ -82,7 +82,7 @@ def tombstone_account(db: Session, account_id: UUID) -> None:
 
 
 def enqueue_tombstone_backup(db: Session) -> None:
-    """Have the tombstones beside the backups brought up to date, once the transaction has committed."""
+    """Enqueue a job that writes the tombstones beside the backups, after the transaction has committed."""
     defer_once(db, "ops.save_tombstones", queue=MAINTENANCE_QUEUE, queueing_lock="tombstones")
 
 
