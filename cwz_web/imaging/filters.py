@@ -16,6 +16,8 @@ from babel.numbers import UnknownCurrencyError, format_currency, format_decimal,
 from dateutil import parser as dates
 from price_parser import Price
 
+from cwz_web.imaging.photo_urls import split_urls
+
 DEFAULT_LOCALE = "en"
 MAX_DIGITS = 20
 # A longer text is not a number or a date; price_parser takes seconds for ten thousand digits.
@@ -67,6 +69,11 @@ def title(text: str) -> str:
 def default(text: str, fallback: str) -> str:
     """Replace an empty text."""
     return text if text.strip() else fallback
+
+
+def item(text: str, number: int) -> str:
+    """Return one of the photo URLs in a cell, counted from 1; nothing if the cell has fewer."""
+    return next(iter(split_urls(text)[max(number, 1) - 1 :][:1]), "")
 
 
 def parse_number(text: str) -> Decimal | None:
@@ -158,6 +165,12 @@ def _check_length(value: str) -> int:
     return int(value[:6])
 
 
+def _check_position(value: str) -> int:
+    if not (value.isascii() and value.isdigit() and int(value[:6]) > 0):
+        raise ValueError("The filter item needs a number from 1, as in item(2)")
+    return int(value[:6])
+
+
 @dataclass(frozen=True)
 class Filter:
     """A filter: its function, a parser for each argument, how many are required, and an example."""
@@ -182,6 +195,7 @@ FILTERS: dict[str, Filter] = {
     "title": Filter(title),
     "strip_html": Filter(strip_html),
     "truncate": Filter(truncate, (_check_length,), 1, "truncate(40)"),
+    "item": Filter(item, (_check_position,), 1, "item(2)"),
     "default": Filter(default, (str,), 1, 'default("none")'),
     "number": Filter(number, (_check_locale,), 0, 'number("de")'),
     "currency": Filter(currency, (_check_currency, _check_locale), 0, 'currency("EUR", "de")'),
