@@ -6,6 +6,14 @@ from cwz_web.imaging.bindings import BindingError, parse_bindings
 from cwz_web.imaging.filters import FILTERS, strip_html, truncate
 
 
+def test_item_is_one_of_several_photo_urls() -> None:
+    images = "https://a.example/1.jpg, //a.example/2.jpg"
+    bound = parse_bindings("{{ images | item(1) }} {{ images | item(2) }} {{ images | item(3) }}")
+    assert bound.resolve({"images": images}) == "https://a.example/1.jpg //a.example/2.jpg "
+    with pytest.raises(BindingError, match=r"as in item\(2\)"):
+        parse_bindings("{{ images | item(0) }}")
+
+
 @given(st.text(max_size=200), st.integers(0, 60))
 def test_truncate_limits_the_length(text: str, length: int) -> None:
     assert len(truncate(text, length)) <= max(length, 1)
