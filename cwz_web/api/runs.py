@@ -158,7 +158,7 @@ def list_runs(context: ApiRunCollection, request: Request) -> dict[str, Any]:
 
 @view_config(context=ApiRunCollection, request_method="POST", permission=Permission.GENERATE, require_csrf=False)
 def create_run(context: ApiRunCollection, request: Request) -> Response:
-    """Start a run over the rows of a feed; images that exist already are taken over."""
+    """Start a run over the rows of a feed; images that exist already are reused."""
     body, api_key = read_body(request, RunRequest), request.api_key
     with transaction(request) as db:
         spec = _run_spec(db, api_key, body)

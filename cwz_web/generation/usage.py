@@ -2,8 +2,8 @@
 
 An image is counted in one transaction after it is encoded and before it is delivered: a failed render counts nothing,
 and a killed process leaves nothing reserved. The quota is exact under any concurrency; whether it has room is also
-checked before rendering, so that nothing is rendered in vain. A run counts its images when it starts and refunds those
-that it did not render. Months are in UTC.
+checked before rendering, so that no rejected image is rendered. A run counts its images when it starts and refunds
+those that it did not render. Months are in UTC.
 """
 
 from collections.abc import Iterable, Mapping

@@ -21,7 +21,7 @@ class Run(WorkspaceOwned, Base):
         outputs: each row is rendered once for each (`imaging.encoders.Output` as JSON).
         prepared: whether its items are written and its chunks queued. Before, nothing is rendered or counted.
         error_message: why it could not be prepared; its items count as failed then.
-        unchanged: how many of the `done` images were taken over from an earlier run.
+        unchanged: how many of the `done` images were reused from an earlier run.
         key_id: the API key that started it, and that its images count against.
         usage_month: the month that its images count in (generation/usage.py).
         canceled_at: when it was canceled; its pending items were left out and count as failed.

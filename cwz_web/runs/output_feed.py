@@ -1,4 +1,4 @@
-"""The output feed: a feed's rows with the URLs of their newest images, as CSV (RFC 4180), for ads platforms and shops.
+"""The output feed: a feed's rows with the URLs of their newest images, as CSV (RFC 4180), for ad platforms and shops.
 
 The whole file is written before any of it is sent: a reader takes a truncated file for one with fewer products. Cells
 are those of the feed; formulas are not escaped, since programs read the file.
