@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, BinaryIO
-from urllib.parse import urljoin
+from urllib.parse import quote, urljoin
 
 import certifi
 import httpcore
@@ -34,6 +36,10 @@ KEEPALIVE_SECONDS = 15.0
 TIMEOUTS = {"connect": CONNECT_SECONDS, "read": READ_SECONDS, "write": READ_SECONDS, "pool": READ_SECONDS}
 HEADERS = {"User-Agent": "ConnectWyze/1", "Accept": "*/*", "Accept-Encoding": "identity"}
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# Request Timeout, Too Early, Too Many Requests (RFC 9110, 8470, 6585), and what servers and proxies answer when they
+# are overloaded.
+TEMPORARY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
+MAX_RETRY_AFTER = 3600.0
 
 Resolver = Callable[[str, int], list[str]]
 # The deadline of the current fetch on the monotonic clock. Connections outlive a fetch, so they look it up here. A
@@ -42,18 +48,43 @@ _deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
 
 
 class FetchError(Exception):
-    """The URL could not be fetched. The message is for users and reveals nothing of the internal network."""
+    """The URL could not be fetched. The message is for users and reveals nothing of the internal network.
+
+    Attributes:
+        is_temporary: whether a later attempt may succeed.
+        retry_after: how many seconds the server wants the client to wait.
+    """
+
+    is_temporary = False
+    retry_after = 0.0
 
 
 class BlockedRequestError(FetchError):
     """The URL is ambiguous, or leads to a host or address that may not be reached."""
 
-    def __init__(self) -> None:
-        super().__init__("This URL cannot be fetched: only public http and https URLs are allowed")
+    def __init__(self, reason: str = "only public http and https URLs are allowed") -> None:
+        super().__init__(f"This URL cannot be fetched: {reason}")
 
 
 class HostUnreachableError(FetchError):
     """The host does not respond; its other URLs would fail, too."""
+
+    is_temporary = True
+
+
+class ResponseInterruptedError(FetchError):
+    """The response began late or ended early."""
+
+    is_temporary = True
+
+
+class ResponseStatusError(FetchError):
+    """The server answered with an error status."""
+
+    def __init__(self, status: int, retry_after: float = 0.0) -> None:
+        self.status, self.retry_after = status, retry_after
+        self.is_temporary = status in TEMPORARY_STATUSES
+        super().__init__(f"The server answered with status {status}")
 
 
 class ResponseTooLargeError(FetchError):
@@ -135,13 +166,13 @@ class PinnedBackend(httpcore.SyncBackend):
         """
         is_allowed = f"{host}:{port}" in self._allow
         if not is_allowed and port not in ALLOWED_PORTS:
-            raise BlockedRequestError
+            raise BlockedRequestError("only the ports 80 and 443 are allowed")
         try:
             addresses = self._resolver(host, port)
         except (OSError, UnicodeError):
             raise httpcore.ConnectError("unknown host") from None
         if not addresses or not (is_allowed or all(map(is_public, addresses))):
-            raise BlockedRequestError
+            raise BlockedRequestError("its host is not on the public internet")
         return _DeadlineStream(super().connect_tcp(addresses[0], port, timeout, local_address, socket_options))
 
     def connect_unix_socket(self, *args: Any, **kwargs: Any) -> httpcore.NetworkStream:
@@ -220,16 +251,20 @@ class Fetcher:
             ResponseTooLargeError: The body is larger than `max_bytes`.
             FetchError: The fetch failed; the message says why.
         """
-        origin = _origin(check_url(url))
+        start, origin = url, _origin(check_url(url))
         with _time_limit(seconds), self._select_pool(secret_headers) as pool:
             for _ in range(MAX_REDIRECTS + 1):
-                checked = check_url(url)
+                with _explain_redirect(is_redirected=url != start):
+                    checked = check_url(url)
                 secrets = secret_headers if _origin(checked) == origin else None
-                with _stream(pool, "GET", checked, {**(headers or {}), **(secrets or {})}) as response:
+                with (
+                    _explain_redirect(is_redirected=url != start),
+                    _stream(pool, "GET", checked, {**(headers or {}), **(secrets or {})}) as response,
+                ):
                     location = _header(response, b"location")
                     if response.status not in REDIRECTS or location is None:
                         return _read_result(response, file, max_bytes, stop_after)
-                    url = urljoin(url, location)
+                    url = _redirect_target(url, location)
         raise FetchError(f"The URL redirects more than {MAX_REDIRECTS} times")
 
     def _create_pool(self, max_connections: int, max_keepalive: int = 0) -> httpcore.ConnectionPool:
@@ -268,8 +303,10 @@ def _time_limit(seconds: float) -> Iterator[None]:
     token = _deadline.set(time.monotonic() + seconds)
     try:
         yield
-    except httpcore.TimeoutException:
+    except httpcore.ConnectTimeout:
         raise HostUnreachableError("The server did not respond in time") from None
+    except httpcore.TimeoutException:
+        raise ResponseInterruptedError("The server did not respond in time") from None
     except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol):
         raise HostUnreachableError("The server could not be reached") from None
     finally:
@@ -289,6 +326,22 @@ def check_url(url: str) -> httpx.URL:
     return parsed.copy_with(fragment=None)
 
 
+@contextmanager
+def _explain_redirect(*, is_redirected: bool) -> Iterator[None]:
+    """Say that it is a redirect, and not the caller's URL, that leads to a blocked host."""
+    try:
+        yield
+    except BlockedRequestError:
+        if not is_redirected:
+            raise
+        raise BlockedRequestError("it redirects to a URL that is not on the public internet") from None
+
+
+def _redirect_target(url: str, location: str) -> str:
+    """Return where a redirect leads, with the characters encoded that servers forget to encode."""
+    return urljoin(url, quote(location.encode("latin-1"), safe="%/?#:@!$&'()*+,;=-._~[]"))
+
+
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port
 
@@ -304,7 +357,7 @@ def _read_result(
     if response.status == HTTPStatus.NOT_MODIFIED:
         return FetchedBody(None, etag, last_modified)
     if response.status != HTTPStatus.OK:
-        raise FetchError(f"The server answered with status {response.status}")
+        raise ResponseStatusError(response.status, _retry_after(_header(response, b"retry-after")))
     memory = io.BytesIO()
     is_complete = _read_body(response, file or memory, max_bytes, stop_after)
     return FetchedBody(memory.getvalue(), etag, last_modified, is_complete)
@@ -325,8 +378,24 @@ def _read_body(response: httpcore.Response, body: BinaryIO, max_bytes: int, stop
                 raise httpcore.ReadTimeout
     except httpcore.TimeoutException:
         if stop_after is None or not size:
-            raise FetchError("The server took too long to send the response") from None
+            raise ResponseInterruptedError("The server took too long to send the response") from None
         return False
     except httpcore.RemoteProtocolError:
-        raise FetchError("The server closed the connection before the end of the response") from None
+        raise ResponseInterruptedError("The server closed the connection before the end of the response") from None
     return True
+
+
+def _retry_after(value: str | None) -> float:
+    """Return the seconds of a Retry-After header (RFC 9110, section 10.2.3), 0 without a valid one."""
+    if value is None:
+        return 0.0
+    try:
+        seconds = float(value) if value.strip().isdecimal() else _seconds_until(value)
+    except (ValueError, OverflowError):
+        return 0.0
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
+
+
+def _seconds_until(date: str) -> float:
+    parsed = parsedate_to_datetime(date)
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp() - time.time()

@@ -90,7 +90,7 @@ def test_adversarial_text_takes_linear_time(text: str) -> None:
 @pytest.mark.parametrize("name", sorted(FILTERS))
 @given(st.text(max_size=60))
 def test_filter_never_fails(name: str, text: str) -> None:
-    arguments = {"truncate": "(5)", "default": "('x')", "currency": "('EUR', 'de')"}.get(name, "")
+    arguments = {"truncate": "(5)", "default": "('x')", "currency": "('EUR', 'de')", "item": "(2)"}.get(name, "")
     assert isinstance(parse_bindings("{{ a | " + name + arguments + " }}").resolve({"a": text}), str)
 
 

@@ -68,7 +68,7 @@ def test_redirect_to_an_internal_address_is_blocked(http_server: RecordingServer
     inside = RecordingServer()
     try:
         http_server.paths["/a"] = (302, {"Location": inside.url("/secret")}, b"")
-        with pytest.raises(BlockedRequestError):
+        with pytest.raises(BlockedRequestError, match="redirects to a URL that is not on the public internet"):
             fetcher_at(http_server).get(http_server.url("/a"), max_bytes=100)
         assert inside.seen == []
     finally:
@@ -84,6 +84,38 @@ def test_redirects_are_followed_up_to_a_limit(http_server: RecordingServer) -> N
     assert fetcher_at(http_server).get(http_server.url("/a"), max_bytes=10) == b"ok"
     with pytest.raises(FetchError, match="redirects more than 5 times"):
         fetcher_at(http_server).get(http_server.url("/loop"), max_bytes=10)
+
+
+def test_redirect_may_lead_to_a_path_that_is_not_encoded(http_server: RecordingServer) -> None:
+    http_server.paths |= {
+        "/a": (302, {"Location": "/my photo%20\u00fc.jpg"}, b""),
+        "/my%20photo%20%FC.jpg": (200, {}, b"ok"),
+    }
+    assert fetcher_at(http_server).get(http_server.url("/a"), max_bytes=10) == b"ok"
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "is_temporary", "retry_after"),
+    [
+        (404, {}, False, 0),
+        (410, {"Retry-After": "60"}, False, 60),
+        (503, {}, True, 0),
+        (429, {"Retry-After": "120"}, True, 120),
+        (503, {"Retry-After": "999999"}, True, 3600),
+        (503, {"Retry-After": "-5"}, True, 0),
+        (503, {"Retry-After": "soon"}, True, 0),
+        (503, {"Retry-After": "Fri, 01 Jan 2100 00:00:00 GMT"}, True, 3600),
+        (503, {"Retry-After": "Fri, 01 Jan 2010 00:00:00 -0000"}, True, 0),
+        (504, {}, True, 0),
+    ],
+)
+def test_temporary_errors_are_told_from_permanent_ones(
+    http_server: RecordingServer, status: int, headers: dict[str, str], is_temporary: bool, retry_after: float
+) -> None:
+    http_server.paths["/a"] = (status, headers, b"")
+    with pytest.raises(FetchError, match=f"status {status}") as error:
+        fetcher_at(http_server).get(http_server.url("/a"), max_bytes=10)
+    assert (error.value.is_temporary, error.value.retry_after) == (is_temporary, retry_after)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +147,7 @@ def test_ambiguous_url_is_blocked(url: str) -> None:
 
 @pytest.mark.parametrize("port", [22, 25, 5432, 6379, 8080])
 def test_ports_other_than_80_and_443_are_blocked(port: int) -> None:
-    with pytest.raises(BlockedRequestError):
+    with pytest.raises(BlockedRequestError, match="only the ports 80 and 443"):
         Fetcher(resolver=lambda host, port: ["93.184.216.34"]).get(f"http://shop.example:{port}/", max_bytes=10)
 
 
