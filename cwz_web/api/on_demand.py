@@ -128,14 +128,24 @@ class OnDemandRendering:
 
 
 def add_findings(response: Response, findings: Iterable[Finding]) -> None:
-    """List findings in the header `Findings`, a structured field (RFC 9651); layer names are percent-encoded UTF-8."""
+    """List findings in the header `Findings`, a structured field (RFC 9651).
+
+    Layer names are percent-encoded UTF-8.
+    """
     listed = [f'{finding.code.value};layer="{quote(finding.layer, safe="")}"' for finding in findings]
     if listed:
         response.headers["Findings"] = ", ".join(listed[:MAX_HEADER_FINDINGS])
 
 
 def cacheable_response(data: bytes, content_type: str, digest: str, cache_control: str) -> Response:
-    """Return an image with ETag and Cache-Control, or 304 to a client that has it (RFC 9110, 9111)."""
+    """Return an image with ETag and Cache-Control, or 304 to a client that has it (RFC 9110, 9111).
+
+    Args:
+        data: the image.
+        content_type: its content type.
+        digest: its digest, for the ETag.
+        cache_control: the value of Cache-Control.
+    """
     response = Response(data, content_type=content_type, conditional_response=True)
     response.etag = digest
     response.headers["Cache-Control"] = cache_control

@@ -56,7 +56,18 @@ class ImageService:
     def prepare(
         self, uploads: Uploads, template: ImageTemplate, data: Mapping[str, str], output: Output
     ) -> PreparedImage:
-        """Load everything that an image is rendered from. Raises ImagingError and StorageError."""
+        """Load everything that an image is rendered from.
+
+        Args:
+            uploads: the uploads of the workspace.
+            template: the template document.
+            data: values of the template's fields.
+            output: the size and format.
+
+        Raises:
+            ImagingError: the image cannot be rendered.
+            StorageError: the storage of the uploads failed.
+        """
         plan = self._engine.plan(template, output.size, output.scale)
         values = plan.fill_values(data)
         sources = plan.load_sources(values, lambda reference: self._sources.load(uploads, reference))
@@ -81,7 +92,10 @@ class ImageService:
     def store(
         self, workspace_id: UUID, bucket: ReadWriteBucket, image: PreparedImage
     ) -> tuple[StoredImage, tuple[Finding, ...]]:
-        """Render an image into the workspace's storage, unless it is there already. Return it and its findings.
+        """Render an image into the workspace's storage, unless it is there already.
+
+        Returns:
+            The image and its findings.
 
         Raises:
             ImagingError: the image cannot be rendered.

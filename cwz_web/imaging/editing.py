@@ -120,6 +120,12 @@ def add_size(template: ImageTemplate, name: str, width: int, height: int) -> Ima
 
     Each box keeps its aspect ratio: it is scaled by the smaller of the two ratios, and its center keeps its relative
     position. A layer that covers the whole canvas covers the whole new size.
+
+    Args:
+        template: the document.
+        name: the name of the size.
+        width: its width, in pixels.
+        height: its height, in pixels.
     """
     canvas = template.canvas
     x_ratio, y_ratio = width / canvas.width, height / canvas.height

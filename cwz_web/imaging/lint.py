@@ -30,7 +30,17 @@ def text_findings(layer: TextLayer, cut: bool, missing: tuple[str, ...]) -> tupl
 
 
 def contrast_finding(layer: TextLayer, size: int, letters: Patch, canvas: Pixels) -> Finding | None:
-    """Check the contrast of letters with the canvas below them (WCAG 2.2, success criterion 1.4.3)."""
+    """Check the contrast of letters with the canvas (WCAG 2.2, success criterion 1.4.3).
+
+    Args:
+        layer: the layer of the text.
+        size: the font size, in pixels.
+        letters: the rendered letters.
+        canvas: the pixels below them (height, width, 4).
+
+    Returns:
+        The finding, or None if the contrast is sufficient.
+    """
     top, left = max(letters.y, 0), max(letters.x, 0)
     bottom, right = letters.y + letters.shape[0], letters.x + letters.shape[1]
     under = canvas[top : max(bottom, top), left : max(right, left)]

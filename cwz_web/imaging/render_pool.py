@@ -47,7 +47,17 @@ class RenderPool:
         self._executor: ProcessPoolExecutor | None = None
 
     def render(self, plan: Plan, values: Mapping[str, str], sources: LoadedSources, output: Output) -> RenderedImage:
-        """Render and encode the image of a row, in this process or in a child process. Raises ImagingError."""
+        """Render and encode the image of a row, in this process or in a child process.
+
+        Args:
+            plan: the template in one size.
+            values: the values of the row.
+            sources: its images and fonts.
+            output: the format and its options.
+
+        Raises:
+            ImagingError: the image cannot be rendered.
+        """
         with self._lock:
             self._active += 1
             is_alone = self._active == 1

@@ -65,7 +65,15 @@ def render_box(
 
 
 def render_placeholder(x: int, y: int, width: int, height: int, color: str) -> Patch:
-    """Render the placeholder of a missing image: a colored area with a centered image icon."""
+    """Render the placeholder of a missing image: a colored area with a centered image icon.
+
+    Args:
+        x: the left edge, in pixels.
+        y: the upper edge, in pixels.
+        width: the width, in pixels.
+        height: the height, in pixels.
+        color: the color of the area, as `#rrggbb` or `#rrggbbaa`.
+    """
     side = min(width, height) * 0.22
     icon = (
         '<g fill="none" stroke="#000" stroke-opacity=".22" stroke-width="1.6" stroke-linejoin="round">'

@@ -57,7 +57,7 @@ class ObjectClient(Protocol):
     """What a bucket needs of the client of the web application."""
 
     def access_object(self, request: ObjectRequest) -> ObjectResponse:
-        """Get presigned URLs of an object, or read or store it through the web application."""
+        """Return presigned URLs of an object, or read or store it through the web application."""
 
 
 class _WebClient:

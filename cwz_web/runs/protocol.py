@@ -227,11 +227,11 @@ class RenderClient:
         self._client = httpx.Client(base_url=base_url, timeout=TIMEOUT, trust_env=False)
 
     def get_specification(self, request: SpecificationRequest) -> Specification:
-        """Get what is to be rendered of a chunk."""
+        """Return the specification of a chunk."""
         return Specification.model_validate_json(self._send(request))
 
     def access_object(self, request: ObjectRequest) -> ObjectResponse:
-        """Get presigned URLs of an object, or read or store it through the web application."""
+        """Return presigned URLs of an object, or read or store it through the web application."""
         return OBJECT_RESPONSE.validate_json(self._send(request))
 
     def report(self, report: Report) -> None:
@@ -239,7 +239,7 @@ class RenderClient:
         self._send(report)
 
     def requeue(self, request: RequeueRequest) -> None:
-        """Put the rest of a chunk back into the queue."""
+        """Requeue the rest of a chunk."""
         self._send(request)
 
     def _send(self, message: WorkerMessage) -> bytes:

@@ -48,13 +48,13 @@ class WebClient(ObjectClient, Protocol):
     """What a render worker needs of the web application."""
 
     def get_specification(self, request: SpecificationRequest) -> Specification:
-        """Get what is to be rendered of a chunk."""
+        """Return the specification of a chunk."""
 
     def report(self, report: Report) -> None:
         """Report the results of items."""
 
     def requeue(self, request: RequeueRequest) -> None:
-        """Put the rest of a chunk back into the queue."""
+        """Requeue the rest of a chunk."""
 
 
 @dataclass(frozen=True)

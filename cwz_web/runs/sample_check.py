@@ -35,7 +35,14 @@ class SampleCheck:
 def check_sample(
     image_service: ImageService, uploads: Uploads, template: ImageTemplate, rows: Sequence[Mapping[str, str]]
 ) -> SampleCheck:
-    """Render rows for at most MAX_SECONDS, and return their findings, the most frequent first."""
+    """Render rows for at most MAX_SECONDS, and return their findings, the most frequent first.
+
+    Args:
+        image_service: renders the rows.
+        uploads: the uploads of the workspace.
+        template: the template document.
+        rows: the values of the template's fields, by row.
+    """
     deadline = time.monotonic() + MAX_SECONDS
     counts: Counter[tuple[str, str, str]] = Counter()
     messages: dict[tuple[str, str, str], str] = {}

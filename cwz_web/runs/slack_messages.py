@@ -51,6 +51,15 @@ def post_event(
 
     A permanent error is recorded at the Slack connection.
 
+    Args:
+        database: the application's database.
+        slack: the client for Slack.
+        ring: decrypts the token.
+        signed_urls: sign the URLs of images.
+        workspace_id: the workspace.
+        event: the event.
+        payload: its data, as in webhooks.
+
     Raises:
         SlackUnavailableError: Slack does not answer, or limits the rate.
     """
