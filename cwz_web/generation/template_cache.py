@@ -73,9 +73,10 @@ class TemplateCache:
     def find_state_by_name(self, workspace_id: UUID, name: str) -> TemplateVersionState | None:
         """Return the state of a workspace's template, by its id or slug."""
         try:
-            return self._find_state(UUID(name), workspace_id, None)
+            template_id = UUID(name)
         except ValueError:
             return self._find_state(None, workspace_id, name)
+        return self._find_state(template_id, workspace_id, None)
 
     def get_plan(self, state: TemplateVersionState, version: int | None = None) -> TemplatePlan:
         """Return the plan of the published version, or of another one.

@@ -135,6 +135,7 @@ def form_view(
     """
 
     def decorate(handler: Callable[[Any, Request, M], Any]) -> Callable[[Any, Request], Any]:
+        # Venusian registers a view for the module of the calling frame: one level up, not this one.
         @view_config(request_method="POST", _depth=1, **options)
         @functools.wraps(handler)
         def view(context: Any, request: Request) -> Any:
