@@ -40,6 +40,24 @@ PAGE = "billing/page.jinja2"
 STRIPE_UNAVAILABLE = "Stripe is not reachable at the moment. Nothing was changed. Try again in a minute"
 PRICE_UNAVAILABLE = "This plan is not available at the moment. Nothing was changed; the operator has been notified"
 
+# Stripe's statuses of invoices, then of disputes; `warning_*` is an inquiry that may become a dispute.
+STATUS_LABELS = {
+    "open": "Open",
+    "paid": "Paid",
+    "uncollectible": "Uncollectible",
+    "void": "Void",
+    "warning_needs_response": "Inquiry needs response",
+    "warning_under_review": "Inquiry under review",
+    "warning_closed": "Inquiry closed",
+    "needs_response": "Needs response",
+    "under_review": "Under review",
+    "won": "Won",
+    "lost": "Lost",
+    "prevented": "Prevented",
+    "appeal_needs_response": "Appeal needs response",
+    "appeal_under_review": "Appeal under review",
+}
+
 
 @dataclass(frozen=True)
 class PlanPanel:
@@ -85,6 +103,14 @@ class DayUsage:
 
 
 @dataclass(frozen=True)
+class BillingRow:
+    """An invoice or a dispute in the table of invoices."""
+
+    record: BillingRecord
+    label: str
+
+
+@dataclass(frozen=True)
 class BillingPage:
     """The view model of billing/page.jinja2."""
 
@@ -92,7 +118,7 @@ class BillingPage:
     usage: list[Usage]
     resets_on: date
     days: list[DayUsage]
-    entries: list[BillingRecord]
+    entries: list[BillingRow]
     offers: list[tuple[Plan, list[Price]]]
     error_message: str | None = None
 
@@ -212,10 +238,15 @@ def _page(request: Request, since: int = 0, error_message: str | None = None) ->
         ],
         resets_on=next_month(month_of()),
         days=[DayUsage(day, used, round(used * 100 / highest)) for day, used in days],
-        entries=entries,
+        entries=[_billing_row(entry) for entry in entries],
         offers=[] if panel.is_paying else _offers(request),
         error_message=error_message,
     )
+
+
+def _billing_row(entry: BillingRecord) -> BillingRow:
+    # Stripe adds statuses now and then.
+    return BillingRow(entry, STATUS_LABELS.get(entry.status) or entry.status.replace("_", " ").capitalize())
 
 
 def _panel(request: Request, since: int) -> PlanPanel:

@@ -613,6 +613,7 @@ def test_page_shows_daily_usage_and_invoices(till: Till, app: TestApp, make: Fac
     assert today == f"{NOW:%-d %B}: 1"
     assert "A-0001" in page.text
     assert "¥2,900" in page.text
+    assert page.html.find("section", {"aria-labelledby": "invoices"}).find(class_="badge").text == "Paid"
     assert page.html.find("progress")["value"] == "1"
 
 
