@@ -146,6 +146,8 @@ class FeedPage(RowsPage):
     change_filters: Mapping[ChangeFilter, str]
     imports: list[ImportRow]
     newest: FeedImport | None
+    is_draft: bool
+    is_failed: bool
     review: FeedImport | None
     progress: ImportProgress | None
     source: FeedSource | None
@@ -244,6 +246,8 @@ def feed_page(context: FeedResource, request: Request, form: SubmittedForm[Any])
         change_filters=CHANGE_FILTER_LABELS,
         imports=[_import_row(record, newest) for record in imports],
         newest=newest,
+        is_draft=newest is not None and newest.state == ImportState.DRAFT,
+        is_failed=newest is not None and newest.state == ImportState.FAILED,
         review=next((record for record in imports if record.state == ImportState.NEEDS_REVIEW), None),
         progress=progress_of_import(newest),
         source=source,
