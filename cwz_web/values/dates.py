@@ -1,0 +1,132 @@
+"""Dates in texts: ISO 8601, numbers with separators, and month names. A time after the date is ignored."""
+
+import re
+from collections.abc import Iterable
+from datetime import date
+from functools import cache
+
+from babel import Locale
+
+from cwz_web.values.formats import DEFAULT_LOCALE, DateOrder, Unclear, format_of
+from cwz_web.values.texts import MAX_LENGTH, normalize
+
+# Eight digits are a date only in these years: other ones are identifiers, or dates in another order.
+COMPACT_YEARS = range(1900, 2101)
+# A year of two digits is in the 20th century from here on (POSIX, strptime).
+_PIVOT = 69
+
+_time = re.compile(
+    r"(?:T|,? +)(?:at +)?\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?: ?[ap]\.?m\.?)?"
+    r"(?: ?(?:Z|UTC|GMT|[A-Z]{3,4}|[-+]\d{2}(?::?\d{2})?))?\Z",
+    re.IGNORECASE,
+)
+_compact = re.compile(r"(\d{4})(\d{2})(\d{2})(?:T?\d{4,6}Z?)?")
+_year_first = re.compile(r"(\d{4})(?:([-/.]) ?(\d{1,2})\2 ?(\d{1,2})\.?|[年년] ?(\d{1,2}) ?[月월] ?(\d{1,2}) ?[日일])")
+_year_last = re.compile(r"(\d{1,2})([-/.]) ?(\d{1,2})\2 ?(\d{4}|\d{2})\.?")
+_part = re.compile(r"\d+|[^\W\d_]+")
+# Words beside day, month and year, in the languages of CLDR's long dates with Latin and Cyrillic letters.
+_FILLERS = frozenset(["of", "the", "de", "del", "d", "di", "den", "st", "nd", "rd", "th", "er", "г", "р", "year"])
+
+
+def read_date(text: str, hint: str = DEFAULT_LOCALE) -> date | Unclear:
+    """Return the date in a text.
+
+    Args:
+        text: The text, perhaps with its format (FormattedText).
+        hint: A further locale of month names, beside English and the format's own.
+    """
+    dates = scan_date(text, hint)
+    if isinstance(dates, Unclear):
+        return dates
+    values = set(dates.values())
+    order = format_of(text).order
+    if len(values) == 1:
+        return values.pop()
+    if order in dates:
+        return dates[order]
+    readings = " or ".join(f"{value.day} {_ENGLISH_MONTHS[value.month]}" for value in sorted(values)[:2])
+    return Unclear(f"can be {readings}. Set the column's date order, or the locale of the request")
+
+
+def scan_date(text: str, hint: str = DEFAULT_LOCALE) -> dict[DateOrder, date] | Unclear:
+    """Return the dates that a text can be by the order of day, month and year; there is at least one."""
+    if len(text) > MAX_LENGTH:
+        return Unclear("is too long for a date")
+    plain = _time.sub("", normalize(text))
+    if match := _compact.fullmatch(plain):
+        found = _date(match[1], match[2], match[3]) if int(match[1]) in COMPACT_YEARS else None
+        return {DateOrder.YMD: found} if found else Unclear("is not a date")
+    if match := _year_first.fullmatch(plain):
+        found = _date(match[1], match[3] or match[5], match[4] or match[6])
+        return {DateOrder.YMD: found} if found else Unclear("is not a date of the calendar")
+    if match := _year_last.fullmatch(plain):
+        return _numeric(match[1], match[3], match[4], match[2])
+    found = _with_month_name(plain, dict.fromkeys([DEFAULT_LOCALE, hint, format_of(text).locale or hint]))
+    return {DateOrder.DMY: found} if found else Unclear("is not a date")
+
+
+def _numeric(first: str, second: str, last: str, separator: str) -> dict[DateOrder, date] | Unclear:
+    """Return the readings of a date of three numbers. Dots separate day, month and year in this order, if possible."""
+    readings = {DateOrder.DMY: _date(last, second, first), DateOrder.MDY: _date(last, first, second)}
+    if len(last) == 2:
+        readings[DateOrder.YMD] = _date(first, second, last) if len(first) == 2 else None
+    dates = {order: value for order, value in readings.items() if value}
+    if separator == "." and DateOrder.DMY in dates:
+        return {DateOrder.DMY: dates[DateOrder.DMY]}
+    return dates or Unclear("is not a date of the calendar")
+
+
+def _with_month_name(text: str, locales: Iterable[str]) -> date | None:
+    """Return the date of a text with a month's name, a day and a year of four digits."""
+    months: list[int] = []
+    numbers: list[str] = []
+    names = {name: month for locale in locales for name, month in _months(locale).items()}
+    weekdays = {name for locale in locales for name in _weekdays(locale)}
+    for part in map(str.casefold, _part.findall(text)):
+        if part.isdecimal():
+            numbers.append(part)
+        elif part in names:
+            months.append(names[part])
+        elif part not in weekdays and part not in _FILLERS:
+            return None
+    days = [number for number in numbers if len(number) <= 2]
+    years = [number for number in numbers if len(number) == 4]
+    if len(months) != 1 or len(days) != 1 or len(years) != 1 or len(numbers) != 2:
+        return None
+    return _date(years[0], str(months[0]), days[0])
+
+
+def _date(year: str, month: str, day: str) -> date | None:
+    number = int(year)
+    if len(year) == 2:
+        number += 1900 if number >= _PIVOT else 2000
+    try:
+        return date(number, int(month), int(day))
+    except ValueError:
+        return None
+
+
+@cache  # a constant for each of CLDR's locales
+def _months(locale: str) -> dict[str, int]:
+    names = Locale.parse(locale).months
+    return {
+        name.casefold().strip("."): month
+        for context in ("format", "stand-alone")
+        for width in ("abbreviated", "wide")
+        for month, name in names[context][width].items()
+        if not name.strip(".").isdecimal()
+    }
+
+
+@cache  # a constant for each of CLDR's locales
+def _weekdays(locale: str) -> frozenset[str]:
+    names = Locale.parse(locale).days["format"]
+    return frozenset(
+        word
+        for width in ("abbreviated", "wide")
+        for name in names[width].values()
+        for word in _part.findall(name.casefold())
+    )
+
+
+_ENGLISH_MONTHS = Locale.parse(DEFAULT_LOCALE).months["format"]["wide"]

@@ -1,0 +1,300 @@
+"""Numbers and amounts of money in texts.
+
+A text is a number with a sign, a percent sign or a currency around it, and nothing else. Its point or comma has one
+reading (12.5; 1.234.567,8), or two (1.234): then the text's format decides, and for money the decimals of the currency.
+"""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+from cwz_web.values.currencies import currencies_of, decimal_sign_of_currency, decimals_of
+from cwz_web.values.formats import (
+    DEFAULT_LOCALE,
+    DecimalSign,
+    Unclear,
+    ValueFormat,
+    decimal_sign_of,
+    format_of,
+    is_json_number,
+)
+from cwz_web.values.texts import MAX_LENGTH, has_digit, normalize
+
+# More digits are an identifier, not a number.
+MAX_DIGITS = 20
+MAX_EXPONENT = 20
+
+# A point after a letter belongs to it (kr.100). “,-” and “.–” stand for an amount without decimals.
+_number = re.compile(
+    r"(?P<before>\D*?)"
+    r"(?P<body>(?:(?<![^\W\d_])[.,٫])?\d(?:[\d.,٫' ]*\d)?)"
+    r"(?:[eE](?P<exponent>[-+]?\d{1,4}))?"
+    r"(?P<whole>[.,] ?(?:--?|–))?"
+    r"(?P<after>\D*)"
+)
+_json_number = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d{1,4})?")
+# “USD $” is a code and a symbol; other signs with a blank, such as F CFA, are one.
+_code_and_symbol = re.compile(r"([A-Z]{3}) (\S+)|(\S+) ([A-Z]{3})")
+_groups = re.compile(r"[1-9]\d{0,2}(?:([.,' ])\d{3})(?:\1\d{3})*")
+_indian_groups = re.compile(r"[1-9]\d?(?:,\d\d)*,\d{3}")
+
+
+@dataclass(frozen=True)
+class Money:
+    """An amount of money; `currency` is "" if neither the text nor its format names one."""
+
+    amount: Decimal
+    currency: str = ""
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What a text means if its decimal sign is a point, and if it is a comma; None is no possible reading.
+
+    Attributes:
+        signs: The currency signs around the number.
+        is_percent: Whether it is followed by a percent sign.
+    """
+
+    point: Decimal | None
+    comma: Decimal | None
+    signs: tuple[str, ...] = ()
+    is_percent: bool = False
+
+    @property
+    def only(self) -> Decimal | None:
+        """The value if there is only one."""
+        if self.point is None or self.comma is None:
+            return self.comma if self.point is None else self.point
+        return self.point if self.point == self.comma else None
+
+    def under(self, sign: DecimalSign) -> Decimal | None:
+        """Return the value for a decimal sign."""
+        return self.point if sign == DecimalSign.POINT else self.comma
+
+
+def read_number(text: str, maximum: int | None = None) -> Decimal | Unclear:
+    """Return the number in a text; a percent sign or a currency around it is ignored.
+
+    Args:
+        text: The text, perhaps with its format (FormattedText).
+        maximum: The largest number that makes sense; of two readings the one from 0 to it is right.
+    """
+    readings = scan_number(text)
+    if isinstance(readings, Unclear):
+        return readings
+    format = format_of(text)
+    currencies = {sign: currencies_of(sign, format) for sign in readings.signs}
+    for sign, codes in currencies.items():
+        if not codes:
+            return Unclear(f"contains “{sign[:20]}” beside a number")
+    if maximum is not None and (fitting := _fitting(readings, maximum)) is not None:
+        return fitting
+    value = readings.only
+    if value is None and format.decimal_sign:
+        value = readings.under(format.decimal_sign)
+    named = {code for codes in currencies.values() for code in codes}
+    if value is None and len(named) == 1:
+        value = _plausible(readings, named.pop(), DEFAULT_LOCALE)
+    return _unclear_decimal(readings) if value is None else value
+
+
+def read_money(text: str, expected: str = "", hint: str = DEFAULT_LOCALE) -> Money | Unclear:
+    """Return the amount of money in a text.
+
+    Args:
+        text: The text, perhaps with its format (FormattedText).
+        expected: The currency that the amount must have; "" for any.
+        hint: The locale of the output: no evidence of how the input is written, but it can confirm other evidence.
+    """
+    readings = scan_number(text)
+    if isinstance(readings, Unclear):
+        return readings
+    if readings.is_percent:
+        return Unclear("is a percentage, not an amount of money")
+    format = format_of(text)
+    currency = _find_currency(readings.signs, format, expected, hint)
+    if isinstance(currency, Unclear):
+        return currency
+    if expected and currency and currency != expected:
+        return Unclear(f"is in another currency: {currency}, not {expected}")
+    currency = currency or expected or format.currency or ""
+    amount = readings.only
+    if amount is None and format.decimal_sign:
+        amount = readings.under(format.decimal_sign)
+    if amount is None and currency:
+        amount = _plausible(readings, currency, hint)
+    return _unclear_decimal(readings) if amount is None else Money(amount, currency)
+
+
+def scan_number(text: str) -> Readings | Unclear:
+    """Return the readings of a text that is a number, whatever its format and whatever signs are around it."""
+    if is_json_number(text):
+        return _scan_json_number(text)
+    if len(text) > MAX_LENGTH:
+        return Unclear("is too long for a number")
+    match = _number.fullmatch(normalize(text))
+    if match is None:
+        return Unclear("is not one number" if has_digit(text) else "is not a number")
+    affixes = _read_affixes(match["before"], match["after"])
+    if isinstance(affixes, Unclear):
+        return affixes
+    negative, is_percent, signs = affixes
+    body = match["body"]
+    if body[0] in ".,٫" and match["before"].endswith(("-", "–")):
+        return Unclear("can be a negative number or one without a whole part")
+    if sum(map(str.isdigit, body)) > MAX_DIGITS:
+        return Unclear(f"has more than {MAX_DIGITS} digits")
+    values = _read_body(body, match["exponent"], is_whole=match["whole"] is not None)
+    if values is None:
+        return Unclear("does not have the separators of a number")
+    point, comma = (value if value is None or not negative else -value for value in values)
+    return Readings(point, comma, signs, is_percent)
+
+
+def _scan_json_number(text: str) -> Readings | Unclear:
+    if not _json_number.fullmatch(text):
+        return Unclear("is not a number")
+    value = Decimal(text)
+    if len(value.as_tuple().digits) > MAX_DIGITS or abs(value.adjusted()) > MAX_EXPONENT:
+        return Unclear(f"has more than {MAX_DIGITS} digits")
+    return Readings(value, value)
+
+
+def _read_affixes(before: str, after: str) -> tuple[bool, bool, tuple[str, ...]] | Unclear:
+    """Return whether the number is negative, whether it is a percentage, and the currency signs around it."""
+    before, after = before.strip(), after.strip()
+    is_accounting = before.count("(") == after.count(")") == 1
+    if is_accounting:
+        before, after = before.replace("(", "").strip(), after.replace(")", "").strip()
+    before, leading = _take_sign(before, "+-–")
+    after, trailing = _take_sign(after, "-")
+    is_percent = before.count("%") + after.count("%") == 1
+    if is_percent:
+        before, after = before.replace("%", "").strip(), after.replace("%", "").strip()
+    if bool(leading) + bool(trailing) + is_accounting > 1:
+        return Unclear("has more than one sign")
+    negative = is_accounting or bool(trailing) or leading in ("-", "–")
+    return negative, is_percent, tuple(sign for affix in (before, after) for sign in _split_signs(affix))
+
+
+def _take_sign(affix: str, signs: str) -> tuple[str, str]:
+    """Split a sign off the start or the end of what is around a number."""
+    if affix and affix[0] in signs:
+        return affix[1:].strip(), affix[0]
+    if affix and affix[-1] in signs:
+        return affix[:-1].strip(), affix[-1]
+    return affix, ""
+
+
+def _split_signs(affix: str) -> list[str]:
+    """Return the currency signs on one side of a number."""
+    if match := _code_and_symbol.fullmatch(affix):
+        return [sign for sign in match.groups() if sign]
+    return [affix] if affix else []
+
+
+def _read_body(body: str, exponent: str | None, *, is_whole: bool) -> tuple[Decimal | None, Decimal | None] | None:
+    """Return the values of digits and separators for a decimal point and for a decimal comma; None if there is none."""
+    if exponent is not None:
+        value = _scientific(body, exponent)
+        return None if value is None or is_whole else (value, value)
+    if is_whole:
+        body += "٫0"
+    if "٫" in body:
+        whole, _, decimals = body.partition("٫")
+        value = _join(whole, decimals)
+        return None if value is None else (_strip(value, is_whole), _strip(value, is_whole))
+    readings = _decimal(body, "."), _decimal(body, ",")
+    return None if readings == (None, None) else readings
+
+
+def _strip(value: Decimal, is_whole: bool) -> Decimal:
+    return value.to_integral() if is_whole else value
+
+
+def _decimal(body: str, sign: str) -> Decimal | None:
+    """Return the value of digits and separators for a decimal sign."""
+    whole, found, decimals = body.partition(sign)
+    if not found:
+        return _join(whole, "")
+    return _join(whole, decimals) if decimals.isdecimal() and sign not in _separators(whole) else None
+
+
+def _separators(text: str) -> str:
+    return "".join(character for character in text if not character.isdecimal())
+
+
+def _join(whole: str, decimals: str) -> Decimal | None:
+    """Return the number of a whole part, perhaps in groups, and decimals; None if the groups are wrong."""
+    if decimals and not decimals.isdecimal():
+        return None
+    if whole and not whole.isdecimal() and not (_groups.fullmatch(whole) or _indian_groups.fullmatch(whole)):
+        return None
+    digits = "".join(filter(str.isdecimal, whole)) or "0"
+    return Decimal(f"{digits}.{decimals}" if decimals else digits)
+
+
+def _scientific(body: str, exponent: str) -> Decimal | None:
+    if abs(int(exponent)) > MAX_EXPONENT:
+        return None
+    try:
+        return Decimal(f"{body.replace(',', '.').replace('٫', '.')}e{exponent}")
+    except InvalidOperation:
+        return None
+
+
+def _find_currency(signs: tuple[str, ...], format: ValueFormat, expected: str, hint: str) -> str | Unclear:
+    """Return the currency of the signs around a number, or "" if there is none."""
+    found: set[str] | None = None
+    for sign in signs:
+        codes = currencies_of(sign, format, expected, hint)
+        if not codes:
+            return Unclear(f"contains “{sign[:20]}” beside a number")
+        both = set(codes) if found is None else found & set(codes)
+        # “$5 CAD” is in the currency that the code names.
+        found = both or _compatible(signs, format)
+    if found is None:
+        return ""
+    if len(found) == 1:
+        return next(iter(found))
+    if not found:
+        return Unclear(f"has two currencies: {' and '.join(signs)[:40]}")
+    return Unclear(f"is in a currency that is not known: “{signs[0][:20]}” can be {', '.join(sorted(found)[:4])}")
+
+
+def _compatible(signs: tuple[str, ...], format: ValueFormat) -> set[str]:
+    """Return the currency of which one of two signs is the code and the other one a symbol."""
+    for code, symbol in (signs, signs[::-1]) if len(signs) == 2 else ():
+        [*named] = currencies_of(code, format)
+        if len(named) == 1 and currencies_of(symbol, format, expected=named[0]) == (named[0],):
+            return set(named)
+    return set()
+
+
+def _fitting(readings: Readings, maximum: int) -> Decimal | None:
+    values = {value for value in (readings.point, readings.comma) if value is not None and 0 <= value <= maximum}
+    return values.pop() if len(values) == 1 else None
+
+
+def _plausible(readings: Readings, currency: str, hint: str) -> Decimal | None:
+    """Return the reading that agrees with the currency's decimals and with how its countries write amounts.
+
+    Both readings exist, so that three digits follow the only separator: decimals of a dinar, or thousands of euros.
+    Where the countries differ, the locale of the output decides.
+    """
+    assert readings.point is not None
+    assert readings.comma is not None
+    hinted = readings.under(decimal_sign_of_currency(currency) or decimal_sign_of(hint))
+    has_point = abs(readings.point) < abs(readings.comma)
+    if decimals_of(currency) == 3:
+        decimal = readings.point if has_point else readings.comma
+        return decimal if has_point or decimal == hinted else None
+    grouped = readings.comma if has_point else readings.point
+    return grouped if grouped == hinted else None
+
+
+def _unclear_decimal(readings: Readings) -> Unclear:
+    return Unclear(
+        f"can be {readings.point} or {readings.comma}. Set the column's number format, or the locale of the request"
+    )
