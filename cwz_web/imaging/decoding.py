@@ -44,10 +44,12 @@ _large_images = BoundedSemaphore(2)
 
 @dataclass(frozen=True)
 class Source:
-    """The bytes of an image or a font, and their SHA-256."""
+    """The bytes of an image or a font, and their SHA-256; validators if it was fetched (RFC 9110, section 8.8)."""
 
     data: bytes
     digest: str
+    etag: str | None = None
+    last_modified: str | None = None
 
     @classmethod
     def of(cls, data: bytes) -> "Source":

@@ -161,6 +161,14 @@ class ImageTemplate(DocumentPart):
         )
         return self.model_copy(update={"canvas": canvas, "layers": tuple(layers), "sizes": ()})
 
+    def visible(self) -> "ImageTemplate":
+        """Return a template in one size without what no image shows: hidden layers, unused fields, labels and locks."""
+        layers = tuple(layer.model_copy(update={"locked": False}) for layer in self.layers if not layer.hidden)
+        used = frozenset[str]().union(*(layer.fields() for layer in layers))
+        fields = sorted((field for field in self.fields if field.name in used), key=lambda field: field.name)
+        unlabeled = tuple(field.model_copy(update={"label": field.name, "type": "text"}) for field in fields)
+        return self.model_copy(update={"layers": layers, "fields": unlabeled})
+
     def canonical(self) -> dict[str, Any]:
         """Return the document as plain JSON values, including every default."""
         return self.model_dump(mode="json")

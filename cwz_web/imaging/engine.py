@@ -176,7 +176,7 @@ class Plan:
 
     def __init__(self, template: ImageTemplate, scale: int, pixels: ByteCache[Any]) -> None:
         self.template, self.scale = template, scale
-        self.digest = _digest([template.canonical(), scale])
+        self.digest = _digest([template.visible().canonical(), scale])
         self._pixels = pixels
         self._canvas = template.scaled(scale).canvas
         self._defaults = {field.name: field.default for field in template.fields}
@@ -223,7 +223,11 @@ class Plan:
                     sources[reference] = error
             source = sources[reference]
             if isinstance(source, SourceMissingError) and required:
-                raise SourceMissingError(f"The {required} of the layer “{layer.name}” is missing: {source.clause}")
+                raise SourceMissingError(
+                    f"The {required} of the layer “{layer.name}” is missing: {source.clause}",
+                    is_temporary=source.is_temporary,
+                    retry_after=source.retry_after,
+                )
         if sum(len(source.data) for source in sources.values() if isinstance(source, Source)) > MAX_SOURCE_BYTES:
             raise ImageTooLargeError(f"The images of this row have more than {MAX_SOURCE_BYTES // 1024**2} MB in total")
         return sources
@@ -355,7 +359,8 @@ class Plan:
         try:
             image = self._fit_image(layer, _available(sources[reference]))
         except (InvalidImageError, SourceMissingError) as error:
-            findings.append(Finding(FindingCode.PHOTO_MISSING, f"has no image: {error.clause}", layer.name))
+            if not _is_optional(layer, error):
+                findings.append(Finding(FindingCode.PHOTO_MISSING, f"has no image: {error.clause}", layer.name))
             match layer.missing:
                 case "fail":
                     raise InvalidImageError(
@@ -440,6 +445,11 @@ def _typeface(layer: TextLayer, sources: LoadedSources) -> Typeface:
         return Typeface(layer.font)
     source = _available(sources[layer.font])
     return Typeface(*use_font(source.data, source.digest))
+
+
+def _is_optional(layer: ImageLayer, error: InvalidImageError | SourceMissingError) -> bool:
+    """Return whether the row names no image for a layer that can do without one."""
+    return isinstance(error, SourceMissingError) and error.is_unnamed and layer.missing in ("skip", "fallback")
 
 
 def _available(source: Source | SourceMissingError) -> Source:

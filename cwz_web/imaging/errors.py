@@ -39,7 +39,19 @@ class RenderProcessError(ImagingError):
 
 
 class SourceMissingError(ImagingError):
-    """An image or a font that a layer uses is not available."""
+    """An image or a font that a layer uses is not available.
+
+    Attributes:
+        is_temporary: whether a later attempt may find it.
+        retry_after: how many seconds its host wants the client to wait.
+        is_unnamed: whether the row names no image at all.
+    """
+
+    def __init__(
+        self, message: str, *, is_temporary: bool = False, retry_after: float = 0.0, is_unnamed: bool = False
+    ) -> None:
+        self.is_temporary, self.retry_after, self.is_unnamed = is_temporary, retry_after, is_unnamed
+        super().__init__(message)
 
 
 class InvalidImageError(ImagingError):

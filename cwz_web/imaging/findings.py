@@ -15,6 +15,7 @@ class FindingCode(StrEnum):
     """The types of findings."""
 
     PHOTO_MISSING = "photo_missing"
+    ROW_EMPTY = "row_empty"
     OVERFLOW = "overflow"
     BELOW_MINIMUM = "below_minimum"
     MISSING_GLYPH = "missing_glyph"
