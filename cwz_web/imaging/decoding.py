@@ -8,6 +8,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
+from math import ceil
 from threading import BoundedSemaphore
 
 import numpy as np
@@ -17,6 +18,7 @@ import simplejpeg
 from cwz_web.imaging.compositing import Patch
 from cwz_web.imaging.effects import from_pixels
 from cwz_web.imaging.errors import InvalidImageError
+from cwz_web.imaging.file_types import is_heic, name_file_type
 from cwz_web.imaging.layers import ImageLayer
 
 MAX_BYTES = 20 * 1024 * 1024
@@ -29,6 +31,14 @@ LARGE_PIXELS = 12_000_000
 JPEG, WEBP = "jpegload_buffer", "webpload_buffer"
 LOADERS = {JPEG, WEBP, "pngload_buffer", "gifload_buffer", "heifload_buffer"}
 SUPPORTED_FORMATS = "JPEG, PNG, WebP, GIF or AVIF"
+JPEG_END = b"\xff\xd9"
+# Without 0xff, which begins a marker.
+OTHER_BITS = bytes(range(1, 255)) * 8
+# The part of a photo's height that may be missing; more if it continues a plain background.
+MAX_MISSING = 0.125
+PLAIN = 8
+# A progressive JPEG with so many scans lacks details at most (libjpeg's standard scan script has ten).
+MIN_SCANS = 6
 # EXIF orientations from here on swap width and height.
 FIRST_SIDEWAYS_ORIENTATION = 5
 
@@ -63,10 +73,12 @@ class FittedImage:
     Attributes:
         patch: the pixels.
         enlargement: by which factor the image was enlarged; below 1 it was reduced.
+        is_cut_off: whether the file ends too early.
     """
 
     patch: Patch
     enlargement: float
+    is_cut_off: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -81,7 +93,7 @@ def thumbnail(data: bytes, width: int) -> bytes:
     width = min(width, full_width)
     height = max(round(full_height * width / full_width), 1)
     try:
-        image = _resize(_decode(data, header, width, height), width, height)
+        image = _resize(_decode(data, header, width, height)[0], width, height)
         encoded: bytes = image.webpsave_buffer(Q=80, effort=2, keep="icc")
     except pyvips.Error:
         raise InvalidImageError("The image is damaged and cannot be decoded") from None
@@ -92,7 +104,7 @@ def fit_image(layer: ImageLayer, data: bytes) -> FittedImage:
     """Decode an image and fit it into the layer's box. Raises InvalidImageError."""
     header = _read_header(data)
     try:
-        image = _fit(layer, data, header)
+        image, is_cut_off = _fit(layer, data, header)
         opaque = not image.hasalpha()
         image = image.bandjoin(255) if opaque else image
         pixels = np.frombuffer(image.write_to_memory(), np.uint8).reshape(image.height, image.width, 4)
@@ -103,7 +115,7 @@ def fit_image(layer: ImageLayer, data: bytes) -> FittedImage:
     height, width = pixels.shape[:2]
     left, top = (layer.width - width) // 2, (layer.height - height) // 2
     patch = Patch(left, top, pixels, None if opaque else pixels[..., 3].copy())
-    return FittedImage(patch, _scale(layer, _displayed_size(header)))
+    return FittedImage(patch, _scale(layer, _displayed_size(header)), is_cut_off)
 
 
 def _read_header(data: bytes) -> pyvips.Image:
@@ -116,9 +128,12 @@ def _read_header(data: bytes) -> pyvips.Image:
         header = pyvips.Image.new_from_buffer(data, "", access="sequential")
         loader = header.get("vips-loader")
     except pyvips.Error:
-        raise InvalidImageError(f"The file is not a supported image. Use {SUPPORTED_FORMATS}") from None
-    if loader not in LOADERS:
-        raise InvalidImageError(f"The image format is not supported. Use {SUPPORTED_FORMATS}")
+        loader = None
+    # libvips reads the header of a HEIC image, but cannot decode its pixels.
+    if loader not in LOADERS or is_heic(data):
+        name = name_file_type(data)
+        problem = f"The file is {name}, which is not supported" if name else "The file is not a supported image"
+        raise InvalidImageError(f"{problem}. Use {SUPPORTED_FORMATS}")
     if header.width * header.height > MAX_PIXELS:
         size, limit = f"{header.width} x {header.height}", MAX_PIXELS // 10**6
         raise InvalidImageError(f"The image has {size} pixels; the limit is {limit} million")
@@ -143,13 +158,13 @@ def _scale(layer: ImageLayer, size: tuple[int, int]) -> float:
     return min(ratios) if layer.fit == "contain" else max(ratios)
 
 
-def _fit(layer: ImageLayer, data: bytes, header: pyvips.Image) -> pyvips.Image:
-    """Return the image in sRGB at the size that the layer needs. Raises pyvips.Error."""
+def _fit(layer: ImageLayer, data: bytes, header: pyvips.Image) -> tuple[pyvips.Image, bool]:
+    """Return the image in sRGB at the size that the layer needs, and whether it is cut off. Raises pyvips.Error."""
     box = (layer.width, layer.height)
     size = _displayed_size(header)
     scale = _scale(layer, size)
     full = box if layer.fit == "fill" else tuple(max(round(side * scale), 1) for side in size)
-    image = _decode(data, header, *full)
+    image, is_cut_off = _decode(data, header, *full)
     if layer.fit == "cover" and layer.focus == "attention":
         image = _resize(image, *full).smartcrop(*box, interesting="attention")
     elif layer.fit == "cover":
@@ -168,7 +183,7 @@ def _fit(layer: ImageLayer, data: bytes, header: pyvips.Image) -> pyvips.Image:
         image = image.icc_transform("srgb")
     if layer.grayscale:
         image = image.colourspace("b-w")
-    return image.colourspace("srgb").cast("uchar")
+    return image.colourspace("srgb").cast("uchar"), is_cut_off
 
 
 def _resize(image: pyvips.Image, width: int, height: int) -> pyvips.Image:
@@ -181,11 +196,19 @@ def _resize(image: pyvips.Image, width: int, height: int) -> pyvips.Image:
     return image.premultiply().resize(x_scale, vscale=y_scale).unpremultiply().cast("uchar")
 
 
-def _decode(data: bytes, header: pyvips.Image, width: int, height: int) -> pyvips.Image:
-    """Decode an image into memory, upright, and not much larger than the given size. Raises pyvips.Error."""
+def _decode(data: bytes, header: pyvips.Image, width: int, height: int) -> tuple[pyvips.Image, bool]:
+    """Decode an image into memory, upright, with 8 bits a channel, and not much larger than the given size.
+
+    Returns:
+        The image, and whether it is a JPEG that ends too early.
+
+    Raises:
+        InvalidImageError: too much of a JPEG is missing.
+        pyvips.Error: the image is damaged, or takes too long to decode.
+    """
     plain = _decode_plain_jpeg(data, header, width, height)
     if plain is not None:
-        return plain
+        return plain, False
     size = _displayed_size(header)
     ratio = min(side / target for side, target in zip(size, (width, height), strict=True))
     options: dict[str, object] = {}
@@ -194,10 +217,53 @@ def _decode(data: bytes, header: pyvips.Image, width: int, height: int) -> pyvip
     elif header.get("vips-loader") == WEBP:
         options = {"scale": min(1 / ratio, 1)}
     with _large_images if header.width * header.height > LARGE_PIXELS else nullcontext():
-        image = pyvips.Image.new_from_buffer(data, "", access="sequential", fail_on="truncated", **options)
-        _set_deadline(image)
-        image = image.copy_memory()
-    return image.autorot() if _orientation(header) != 1 else image
+        image, is_cut_off = _load(data, header, options)
+    image = _to_8_bits(image)
+    return image.autorot() if _orientation(header) != 1 else image, is_cut_off
+
+
+def _load(data: bytes, header: pyvips.Image, options: dict[str, object]) -> tuple[pyvips.Image, bool]:
+    """Decode an image into memory, and return whether it is a JPEG that ends too early."""
+    deadline = time.monotonic() + DECODE_SECONDS
+    try:
+        return _load_in_time(data, options, deadline), False
+    except pyvips.Error as error:
+        if header.get("vips-loader") != JPEG or "killed" in str(error):
+            raise
+    return _load_cut_off_jpeg(data, options, deadline), True
+
+
+def _load_cut_off_jpeg(data: bytes, options: dict[str, object], deadline: float) -> pyvips.Image:
+    """Decode a JPEG without its end, as browsers do, if no more than MAX_MISSING of its height is missing.
+
+    libjpeg continues a cut-off scan with zeros, which repeat the last color. The rows that look different if it
+    continues with other bits are the ones that are missing.
+    """
+    image = _load_in_time(data + JPEG_END, options, deadline)
+    if data.count(b"\xff\xda") >= MIN_SCANS:
+        return image
+    other = _load_in_time(data + OTHER_BITS + JPEG_END, options, deadline)
+    rows, other_rows = (each.numpy().reshape(each.height, each.width, -1) for each in (image, other))
+    changed = np.any(rows != other_rows, axis=(1, 2))
+    first = int(changed.argmax()) if changed.any() else image.height
+    missing = 1 - first / image.height
+    if missing > MAX_MISSING and not (first and np.ptp(rows[first - 1], axis=0).max() <= PLAIN):
+        raise InvalidImageError(f"The image is cut off: the lower {ceil(missing * 100)} % are missing")
+    return image
+
+
+def _load_in_time(data: bytes, options: dict[str, object], deadline: float) -> pyvips.Image:
+    image = pyvips.Image.new_from_buffer(data, "", access="sequential", fail_on="truncated", **options)
+    _set_deadline(image, deadline)
+    return image.copy_memory()
+
+
+def _to_8_bits(image: pyvips.Image) -> pyvips.Image:
+    """Return an image of 16 bits a channel with 8 bits, alpha included."""
+    if image.format != "ushort":
+        return image
+    interpretation = {"rgb16": "srgb", "grey16": "b-w"}.get(image.interpretation, image.interpretation)
+    return image.cast("uchar", shift=True).copy(interpretation=interpretation)
 
 
 def _decode_plain_jpeg(data: bytes, header: pyvips.Image, width: int, height: int) -> pyvips.Image | None:
@@ -215,9 +281,8 @@ def _decode_plain_jpeg(data: bytes, header: pyvips.Image, width: int, height: in
         return None
 
 
-def _set_deadline(image: pyvips.Image) -> None:
-    """Stop decoding of an image after DECODE_SECONDS. libvips reports its progress as it decodes."""
-    deadline = time.monotonic() + DECODE_SECONDS
+def _set_deadline(image: pyvips.Image, deadline: float) -> None:
+    """Stop decoding of an image at a deadline. libvips reports its progress as it decodes."""
 
     def check_deadline(image: pyvips.Image, progress: object) -> None:
         if time.monotonic() > deadline:

@@ -20,6 +20,7 @@ from cwz_web.imaging.barcodes import render_code
 from cwz_web.imaging.bindings import BoundText
 from cwz_web.imaging.byte_cache import ByteCache
 from cwz_web.imaging.compositing import Patch, Pixels, blend_patch, new_canvas, parse_color
+from cwz_web.imaging.conditions import evaluate_condition
 from cwz_web.imaging.decoding import FittedImage, Source, fit_image
 from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
 from cwz_web.imaging.effects import apply_effects
@@ -34,10 +35,9 @@ from cwz_web.imaging.errors import (
     UnknownFieldsError,
     UnknownSizeError,
 )
-from cwz_web.imaging.filters import parse_number
 from cwz_web.imaging.findings import Finding, FindingCode, faults
 from cwz_web.imaging.fonts import FAMILIES, fonts_version, use_font
-from cwz_web.imaging.layers import CodeLayer, Condition, ImageLayer, Layer, RatingLayer, ShapeLayer, TextLayer
+from cwz_web.imaging.layers import CodeLayer, ImageLayer, Layer, RatingLayer, ShapeLayer, TextLayer
 from cwz_web.imaging.lint import MAX_ENLARGEMENT, contrast_finding, text_findings
 from cwz_web.imaging.shapes import (
     elliptic_mask,
@@ -48,6 +48,8 @@ from cwz_web.imaging.shapes import (
     rounded_mask,
 )
 from cwz_web.imaging.text import Typeface, render_text
+from cwz_web.values.formats import Unclear
+from cwz_web.values.numbers import read_rating
 
 # Increment the first number whenever the same inputs result in other pixels: digests of images contain it.
 ENGINE_VERSION = f"3/{pyvips.version(0)}.{pyvips.version(1)}/{version('simplejpeg')}/{version('isal')}"
@@ -121,7 +123,19 @@ class _PlannedLayer:
     def is_shown(self, values: Mapping[str, str]) -> bool:
         """Return whether the layer's condition holds for a row."""
         condition = self.layer.show_if
-        return condition is None or _holds(condition, values[condition.field].strip())
+        return condition is None or evaluate_condition(condition, values)[0]
+
+    def unclear_values(self, values: Mapping[str, str]) -> Iterator[Finding]:
+        """Yield the values of a row that the layer cannot show as its template asks, or that its condition compares."""
+        for field, unclear in self.bound_text.unclear_values(values) if self.bound_text else ():
+            yield _unclear_value(self.layer, f"shows the field “{field}” as it is", values[field], unclear)
+
+    def unclear_condition(self, values: Mapping[str, str]) -> Iterator[Finding]:
+        """Yield the value of a row that the layer's condition cannot compare."""
+        condition = self.layer.show_if
+        if condition and (unclear := evaluate_condition(condition, values)[1]):
+            field = condition.field
+            yield _unclear_value(self.layer, f"is hidden because of the field “{field}”", values[field], unclear)
 
 
 class Engine:
@@ -254,7 +268,9 @@ class Plan:
             key, lambda: self._blend(Composition(self._background()), self._base_layers, values, sources, deadline)
         )
         upper = (layer for layer in self._upper_layers if layer.is_shown(values))
-        return self._blend(replace(base, pixels=base.pixels.copy()), upper, values, sources, deadline)
+        unclear = (finding for layer in self._upper_layers for finding in layer.unclear_condition(values))
+        start = replace(base, pixels=base.pixels.copy(), findings=(*base.findings, *unclear))
+        return self._blend(start, upper, values, sources, deadline)
 
     def lint(self, values: Mapping[str, str], sources: LoadedSources) -> list[Finding]:
         """Return the findings of a row's image, from the lowest layer to the highest."""
@@ -262,6 +278,7 @@ class Plan:
         canvas = self._background()
         for planned in self._layers:
             layer = planned.layer
+            findings += planned.unclear_condition(values)
             if not planned.is_shown(values):
                 continue
             try:
@@ -321,7 +338,8 @@ class Plan:
 
     def _render_layer(self, planned: _PlannedLayer, values: Mapping[str, str], sources: LoadedSources) -> _Rendering:
         if not planned.is_static:
-            return self._render_content(planned.layer, planned.content(values), sources)
+            rendering = self._render_content(planned.layer, planned.content(values), sources)
+            return replace(rendering, findings=(*rendering.findings, *planned.unclear_values(values)))
         key = ("layer", self.digest, planned.layer.name, self._source_state(planned, sources))
         rendering: _Rendering = self._pixels.get_or_create(
             key, lambda: self._render_content(planned.layer, planned.content(values), sources)
@@ -374,6 +392,9 @@ class Plan:
                     patches.append(self._render_fallback(layer, sources))
         else:
             patches.append(image.patch.moved(layer.left, layer.top))
+            if image.is_cut_off:
+                message = "is cut off: the file of the image ends too early"
+                findings.append(Finding(FindingCode.PHOTO_CUT_OFF, message, layer.name))
             if image.enlargement > MAX_ENLARGEMENT:
                 message = f"is enlarged {image.enlargement:.1f} times and will look blurred"
                 findings.append(Finding(FindingCode.UPSCALED, message, layer.name))
@@ -432,12 +453,17 @@ def _render_code(layer: CodeLayer, content: str) -> _Rendering:
 
 
 def _render_rating(layer: RatingLayer, content: str) -> _Rendering:
-    value = parse_number(content)
-    if value is not None:
-        return _Rendering((render_rating(layer, float(value)),))
     if not content.strip():
         return _Rendering()
-    return _Rendering((), (Finding(FindingCode.NO_NUMBER, f"has no number in “{content[:40]}”", layer.name),))
+    value = read_rating(content, layer.stars)
+    if isinstance(value, Unclear):
+        return _Rendering((), (_unclear_value(layer, "shows no stars", content, value),))
+    return _Rendering((render_rating(layer, float(value)),))
+
+
+def _unclear_value(layer: Layer, consequence: str, value: str, unclear: Unclear) -> Finding:
+    message = f"{consequence}: “{value[:40]}” {unclear.reason}"
+    return Finding(FindingCode.VALUE_UNCLEAR, message.replace("\x00", ""), layer.name)
 
 
 def _typeface(layer: TextLayer, sources: LoadedSources) -> Typeface:
@@ -456,25 +482,6 @@ def _available(source: Source | SourceMissingError) -> Source:
     if isinstance(source, SourceMissingError):
         raise source
     return source
-
-
-def _holds(condition: Condition, text: str) -> bool:
-    expected = condition.value.strip()
-    match condition.test:
-        case "filled":
-            return bool(text)
-        case "empty":
-            return not text
-        case "equal":
-            return text.casefold() == expected.casefold()
-        case "different":
-            return text.casefold() != expected.casefold()
-        case "contains":
-            return expected.casefold() in text.casefold()
-    number, limit = parse_number(text), parse_number(expected)
-    if number is None or limit is None:
-        return False
-    return number > limit if condition.test == "more" else number < limit
 
 
 _canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode

@@ -16,13 +16,14 @@ class FindingCode(StrEnum):
 
     PHOTO_MISSING = "photo_missing"
     ROW_EMPTY = "row_empty"
+    PHOTO_CUT_OFF = "photo_cut_off"
     OVERFLOW = "overflow"
     BELOW_MINIMUM = "below_minimum"
     MISSING_GLYPH = "missing_glyph"
     UPSCALED = "upscaled"
     LOW_CONTRAST = "low_contrast"
     BAD_CODE = "bad_code"
-    NO_NUMBER = "no_number"
+    VALUE_UNCLEAR = "value_unclear"
 
 
 # Advice on the design. It is shown before rendering, in the designer and the check before a run, and is not a fault of

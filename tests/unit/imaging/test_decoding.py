@@ -1,17 +1,24 @@
 import resource
 import struct
 import zlib
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import pytest
 import pyvips
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cwz_web.imaging import decoding
 from cwz_web.imaging.decoding import MAX_BYTES, fit_image
 from cwz_web.imaging.errors import InvalidImageError
+from cwz_web.imaging.file_types import name_file_type
 from cwz_web.imaging.layers import ImageLayer
 from tests.factories import jpeg
+from tests.installation import ROOT
+
+IMAGES = ROOT / "tests" / "data" / "images"
 
 
 def layer(**values: Any) -> ImageLayer:
@@ -86,12 +93,93 @@ def test_decoding_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
         fit_image(layer(), large)
 
 
-@pytest.mark.parametrize("cut", [0.3, 0.7, 0.95])
+@pytest.mark.parametrize("name", ["png16a", "greya16"])
+@pytest.mark.parametrize("fit", ["cover", "contain", "fill"])
+def test_16_bit_image_with_alpha_looks_like_its_8_bit_version(name: str, fit: str) -> None:
+    data = (IMAGES / f"{name}.png").read_bytes()
+    deep = pyvips.Image.new_from_buffer(data, "")
+    shallow = (deep / 257).cast("uchar").copy(interpretation="srgb" if deep.bands == 4 else "b-w")
+    one, other = (fit_image(layer(fit=fit), each).patch for each in (data, shallow.pngsave_buffer()))
+    assert np.abs(one.color.astype(int) - other.color.astype(int)).max() <= 2
+    assert np.abs(one.mask().astype(int) - other.mask().astype(int)).max() <= 2
+    assert one.color[..., :3].mean() < 250
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+def test_avif_with_more_than_8_bits(bits: int) -> None:
+    gray = (pyvips.Image.black(80, 80, bands=4) + [30_000, 30_000, 30_000, 50_000]).cast("ushort")
+    data = gray.copy(interpretation="rgb16").heifsave_buffer(compression="av1", bitdepth=bits)
+    patch = fit_image(layer(), data).patch
+    assert abs(int(patch.color[50, 50, 0]) - 117) <= 2
+    assert abs(int(patch.mask()[50, 50]) - 195) <= 2
+
+
+def test_jpeg_without_its_last_bytes_is_decoded() -> None:
+    data = (IMAGES / "trunc_eoi.jpg").read_bytes()
+    cut_off, whole = fit_image(layer(), data), fit_image(layer(), data + b"\xff\xd9")
+    assert (cut_off.is_cut_off, whole.is_cut_off) == (True, False)
+    assert np.abs(cut_off.patch.color.astype(int) - whole.patch.color.astype(int)).mean() < 3
+
+
+def photo(**options: Any) -> bytes:
+    """Return the JPEG of a photo of a product: noise on white."""
+    noise = pyvips.Image.gaussnoise(160, 90, mean=128, sigma=40, seed=1).cast("uchar")
+    white = noise.embed(40, 20, 240, 160, extend="white").copy(interpretation="b-w").colourspace("srgb")
+    data: bytes = white.jpegsave_buffer(Q=80, **options)
+    return data
+
+
+@pytest.mark.parametrize("options", [{}, {"interlace": True}, {"profile": "srgb"}], ids=str)
+@pytest.mark.parametrize("cut", [1, 2, 3, 12, 40])
+def test_jpeg_can_lack_a_part_of_its_white_bottom(options: dict[str, Any], cut: int) -> None:
+    assert fit_image(layer(), photo(**options)[:-cut]).is_cut_off
+
+
+def test_jpeg_without_its_lower_part_is_rejected() -> None:
+    data = photo()
+    with pytest.raises(InvalidImageError, match=r"cut off: the lower \d\d % are missing"):
+        fit_image(layer(), data[: len(data) // 2])
+
+
+@given(cut=st.integers(min_value=1, max_value=20_000))
+def test_jpeg_of_any_length_is_decoded_or_rejected(cut: int) -> None:
+    with suppress(InvalidImageError):
+        assert fit_image(layer(), photo()[:-cut]).is_cut_off
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        ((IMAGES / "photo.heic").read_bytes(), "a HEIC image"),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1heicmiaf", "a HEIC image"),
+        ((IMAGES / "photo.jxl").read_bytes(), "a JPEG XL image"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n\0\0", "a JPEG XL image"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0isom", "a video"),
+        (b"II*\0" + bytes(100), "a TIFF image"),
+        (b"\xef\xbb\xbf\n<!DOCTYPE html><p>Not found", "a web page"),
+        (b"<html>", "a web page"),
+        (b"<?xml version='1.0'?><svg xmlns='x'/>", "an SVG image"),
+        (b"<Error><Code>AccessDenied</Code></Error>", "an XML document"),
+        (b' {"error": 1}', "a JSON document"),
+        (b"%PDF-1.7", "a PDF document"),
+    ],
+)
+def test_file_that_is_not_supported_is_named(data: bytes, name: str) -> None:
+    with pytest.raises(InvalidImageError, match=f"The file is {name}, which is not supported. Use JPEG"):
+        fit_image(layer(), data)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_have_at_most_one_name(data: bytes) -> None:
+    assert name_file_type(data) is None or name_file_type(data).startswith(("a ", "an "))
+
+
+@pytest.mark.parametrize("cut", [0.3, 0.7, 0.85])
 @pytest.mark.parametrize("format", ["jpg", "png", "webp"])
 def test_damaged_image_is_rejected_with_a_message(format: str, cut: float) -> None:
     image = pyvips.Image.gaussnoise(300, 200).cast("uchar").copy(interpretation="b-w")
     data = image.write_to_buffer(f".{format}")
-    with pytest.raises(InvalidImageError, match=r"damaged|not a supported image"):
+    with pytest.raises(InvalidImageError, match=r"damaged|not a supported image|cut off"):
         fit_image(layer(), data[: int(len(data) * cut)])
 
 

@@ -1,0 +1,62 @@
+"""Names of file types that are not rendered, by the first bytes of a file, so that an error can say what a file is."""
+
+import re
+
+# The compatible brands of ISO base media files (ISO/IEC 14496-12), as registered at mp4ra.org.
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
+_AVIF_BRANDS = {b"avif", b"avis"}
+_VIDEO_BRANDS = {b"isom", b"iso2", b"mp41", b"mp42", b"qt  ", b"M4V ", b"3gp4", b"3gp5", b"dash"}
+MAX_BRANDS = 16
+
+_SIGNATURES = {
+    b"\xff\x0a": "a JPEG XL image",
+    b"\0\0\0\x0cJXL \r\n\x87\n": "a JPEG XL image",
+    b"\0\0\0\x0cjP  \r\n\x87\n": "a JPEG 2000 image",
+    b"\xff\x4f\xff\x51": "a JPEG 2000 image",
+    b"II*\0": "a TIFF image",
+    b"MM\0*": "a TIFF image",
+    b"BM": "a BMP image",
+    b"8BPS": "a Photoshop document",
+    b"\0\0\1\0": "an icon (ICO)",
+    b"%PDF-": "a PDF document",
+    b"%!PS": "a PostScript document",
+    b"PK\3\4": "a ZIP archive",
+    b"\x1f\x8b": "a gzip archive",
+    b"\x1a\x45\xdf\xa3": "a WebM or Matroska video",
+}
+_markup = re.compile(rb"\A(?:\xef\xbb\xbf)?\s*<")
+_svg, _html = (
+    re.compile(rb"<svg[\s>]", re.IGNORECASE),
+    re.compile(rb"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE),
+)
+
+
+def is_heic(data: bytes) -> bool:
+    """Return whether the file is an image compressed with HEVC (ISO/IEC 23008-12), as iPhones save photos."""
+    brands = _brands(data)
+    return not brands.isdisjoint(_HEIC_BRANDS) and brands.isdisjoint(_AVIF_BRANDS)
+
+
+def name_file_type(data: bytes) -> str | None:
+    """Return the type of a file that is not rendered, with its article, such as “a HEIC image”; None if unknown."""
+    if is_heic(data):
+        return "a HEIC image"
+    if not _brands(data).isdisjoint(_VIDEO_BRANDS):
+        return "a video"
+    for signature, name in _SIGNATURES.items():
+        if data.startswith(signature):
+            return name
+    head = data[:1000]
+    if _markup.match(head):
+        if _svg.search(head):
+            return "an SVG image"
+        return "a web page" if _html.search(head) else "an XML document"
+    return "a JSON document" if head.lstrip()[:1] in (b"{", b"[") else None
+
+
+def _brands(data: bytes) -> frozenset[bytes]:
+    """Return the brands of an ISO base media file; none for any other file."""
+    if data[4:8] != b"ftyp":
+        return frozenset()
+    end = min(int.from_bytes(data[:4]), 16 + 4 * MAX_BRANDS)
+    return frozenset([data[8:12], *(data[at : at + 4] for at in range(16, end, 4))])
