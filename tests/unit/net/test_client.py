@@ -109,7 +109,7 @@ def test_redirect_may_lead_to_a_path_that_is_not_encoded(http_server: RecordingS
         (504, {}, True, 0),
     ],
 )
-def test_temporary_errors_are_told_from_permanent_ones(
+def test_temporary_and_permanent_errors_are_distinguished(
     http_server: RecordingServer, status: int, headers: dict[str, str], is_temporary: bool, retry_after: float
 ) -> None:
     http_server.paths["/a"] = (status, headers, b"")
