@@ -5,10 +5,11 @@ in `filters.py`.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from cwz_web.imaging.filters import FILTERS
+from cwz_web.imaging.filters import FILTERS, decode_html, raw
+from cwz_web.values.formats import Unclear
 
 FIELD_NAME = r"[A-Za-z_][A-Za-z0-9_]{0,62}"
 
@@ -30,13 +31,23 @@ class Binding:
     """One `{{ … }}`: a field and the filters that its value passes through."""
 
     field: str
-    filters: tuple[tuple[Callable[..., str], tuple[object, ...]], ...]
+    filters: tuple[tuple[Callable[..., str | Unclear], tuple[object, ...]], ...]
 
-    def resolve(self, values: Mapping[str, str]) -> str:
-        text = values[self.field]
+    def resolve(self, values: Mapping[str, str]) -> tuple[str, Unclear | None]:
+        """Return the text for a row, and why a filter left it as it was.
+
+        HTML in the value is decoded, unless the first filter is `raw`.
+        """
+        text, unclear = values[self.field], None
+        if not self.filters or self.filters[0][0] is not raw:
+            text = decode_html(text)
         for function, arguments in self.filters:
-            text = function(text, *arguments)
-        return text
+            result = function(text, *arguments)
+            if not isinstance(result, Unclear):
+                text = result
+            elif text.strip():
+                unclear = result
+        return text, unclear
 
 
 @dataclass(frozen=True)
@@ -50,8 +61,16 @@ class BoundText:
         return frozenset(part.field for part in self.parts if isinstance(part, Binding))
 
     def resolve(self, values: Mapping[str, str]) -> str:
-        """Return the text for a row, whose `values` have every bound field."""
-        return "".join(part if isinstance(part, str) else part.resolve(values) for part in self.parts)
+        """Return the text for a row, whose `values` have every bound field; a single binding keeps its format."""
+        if len(self.parts) == 1 and isinstance(self.parts[0], Binding):
+            return self.parts[0].resolve(values)[0]
+        return "".join(part if isinstance(part, str) else part.resolve(values)[0] for part in self.parts)
+
+    def unclear_values(self, values: Mapping[str, str]) -> Iterator[tuple[str, Unclear]]:
+        """Yield the field of each value of a row that a filter left as it was, with the reason."""
+        for part in self.parts:
+            if isinstance(part, Binding) and (unclear := part.resolve(values)[1]):
+                yield part.field, unclear
 
 
 def parse_bindings(text: str) -> BoundText:
@@ -73,7 +92,7 @@ def _parse_binding(inner: str) -> Binding:
     return Binding(field, tuple(_parse_filter(text) for text in filters))
 
 
-def _parse_filter(text: str) -> tuple[Callable[..., str], tuple[object, ...]]:
+def _parse_filter(text: str) -> tuple[Callable[..., str | Unclear], tuple[object, ...]]:
     match = _filter.match(text)
     if match is None or match[1] not in FILTERS:
         raise BindingError(f"“{text}” is not a filter. Use one of: {', '.join(sorted(FILTERS))}")

@@ -1,48 +1,42 @@
 """The filters of bindings: a closed set of functions from text to text.
 
-A filter never fails an image: a text that it cannot convert (`number` of "soon") is returned unchanged.
+A filter never fails an image: a text that it cannot convert with certainty (`number` of "soon") is returned as
+`Unclear`, stays as it is, and is a finding.
 """
 
 import html
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
 
-from babel import Locale, UnknownLocaleError
+from babel import Locale
 from babel.dates import format_date
-from babel.numbers import UnknownCurrencyError, format_currency, format_decimal, list_currencies, validate_currency
-from dateutil import parser as dates
-from price_parser import Price
+from babel.numbers import format_currency, format_decimal
 
 from cwz_web.imaging.photo_urls import split_urls
+from cwz_web.values.dates import read_date
+from cwz_web.values.formats import DEFAULT_LOCALE, Unclear, check_currency, check_locale, format_of, with_format
+from cwz_web.values.numbers import read_money, read_number
 
-DEFAULT_LOCALE = "en"
-MAX_DIGITS = 20
-# A longer text is not a number or a date; price_parser takes seconds for ten thousand digits.
-MAX_INPUT_LENGTH = 1000
-# Several currencies share a symbol; this is the most common one.
-CURRENCY_SYMBOLS = {
-    "€": "EUR",
-    "$": "USD",
-    "£": "GBP",
-    "¥": "JPY",
-    "₹": "INR",
-    "₩": "KRW",
-    "zł": "PLN",
-    "Kč": "CZK",
-    "kr": "SEK",
-}
+NO_CURRENCY = 'has no currency. Set the currency of the column or the workspace, or name one, as in currency("EUR")'
+# The elements that product texts contain; other text between angle brackets is no HTML.
+_ELEMENTS = (
+    "a|abbr|article|b|big|blockquote|body|br|caption|center|code|dd|del|div|dl|dt|em|figure|font|footer|h[1-6]|head|"
+    "header|hr|html|i|iframe|img|ins|label|li|link|main|mark|meta|nav|ol|p|pre|s|script|section|small|span|strike|strong|"
+    "style|sub|sup|table|tbody|td|tfoot|th|thead|title|tr|u|ul|video"
+)
 
+_html = re.compile(rf"</?(?:{_ELEMENTS})(?:\s[^<>]*|/)?>|<!\[CDATA\[", re.IGNORECASE)
+# With the semicolon, so that the query string ?a=1&copy=2 stays as it is.
+_entity = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+# A letter of a currency's sign beside a digit.
+_letter_and_digit = re.compile(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
 _block_end = re.compile(r"</(?:p|div|li|h[1-6]|tr)\s*>|<br\s*/?>", re.IGNORECASE)
 # As in browsers (HTML, section 13.2.5), an element that is not closed extends to the end.
 _hidden = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)", re.IGNORECASE | re.DOTALL)
 _tag = re.compile(r"</?[A-Za-z][^<>]*>")
 _word = re.compile(r"\w[\w’'-]*")
-# Two dates that differ in year, month and day.
-_DATE_DEFAULTS = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2001, 2, 2, tzinfo=UTC))
-_year_first = re.compile(r"\A\d{4}\D")
 
 
 def strip_html(text: str) -> str:
@@ -76,81 +70,59 @@ def item(text: str, number: int) -> str:
     return next(iter(split_urls(text)[max(number, 1) - 1 :][:1]), "")
 
 
-def parse_number(text: str) -> Decimal | None:
-    """Return the number in a text, written as 1,234.5 or as 1.234,5; None if there is none.
-
-    More than MAX_DIGITS digits are an identifier, not a number.
-    """
-    if len(text) > MAX_INPUT_LENGTH or not any(character.isdecimal() for character in text):
-        return None
-    amount = Price.fromstring(text).amount
-    if amount is None or len(amount.as_tuple().digits) > MAX_DIGITS:
-        return None
-    return -amount if text.strip().startswith(("-", "−")) else amount
+def raw(text: str) -> str:
+    """Return the text as it is; as the first filter it keeps HTML entities and tags."""
+    return text
 
 
-def number(text: str, locale: str = DEFAULT_LOCALE) -> str:
+def decode_html(text: str) -> str:
+    """Return the visible text of a value that contains HTML; any other one, and its format, stay as they are."""
+    if "<" in text and _html.search(text):
+        return with_format(strip_html(text), format_of(text))
+    if "&" in text and _entity.search(text):
+        return with_format(_entity.sub(lambda entity: html.unescape(entity[0]), text), format_of(text))
+    return text
+
+
+def number(text: str, locale: str = DEFAULT_LOCALE) -> str | Unclear:
     """Format a number for a locale."""
-    amount = parse_number(text)
-    return text if amount is None else format_decimal(amount, locale=locale)
+    amount = read_number(text)
+    return amount if isinstance(amount, Unclear) else format_decimal(amount, locale=locale)
 
 
-def currency(text: str, code: str = "", locale: str = DEFAULT_LOCALE) -> str:
+def currency(text: str, code: str = "", locale: str = DEFAULT_LOCALE) -> str | Unclear:
     """Format an amount of money for a locale, a whole amount without decimals.
 
-    Without a code, the currency is the one in the text ("19.90 EUR", "€ 24"); without either, the text is unchanged.
+    Without a code, the currency is the one in the text ("19.90 EUR", "€ 24"), or that of its column or workspace.
     """
-    amount = parse_number(text)
-    if amount is None or not (code := code or _currency_in(text)):
-        return text
-    pattern = "#,##0" if amount == amount.to_integral() else None
-    if pattern is None:
-        return format_currency(amount, code, locale=locale)
-    standard = Locale.parse(locale).currency_formats["standard"].pattern
-    return format_currency(
-        amount, code, re.sub(r"\.0+", "", standard), locale=locale, currency_digits=False
-    )  # fmt: skip
+    money = read_money(text, code, locale)
+    if isinstance(money, Unclear):
+        return money
+    return format_money(money.amount, money.currency, locale) if money.currency else Unclear(NO_CURRENCY)
 
 
-def date(text: str, style: str = "medium", locale: str = DEFAULT_LOCALE) -> str:
-    """Format a date for a locale.
+def format_money(amount: Decimal, currency: str, locale: str) -> str:
+    """Format an amount of money for a locale, a whole amount without decimals.
 
-    Args:
-        text: a date in most formats; the day or the year is read first, never the month.
-        style: `short`, `medium`, `long` or `full`.
-        locale: a locale such as `de` or `en_GB`.
+    A no-break space separates letters from digits (Unicode TR 35, part 3, currencySpacing), which Babel leaves out.
     """
-    if len(text) > MAX_INPUT_LENGTH:
-        return text
-    day_first = not _year_first.match(text.strip())
-    try:
-        # The parser fills in missing parts from its default, so a complete date is the same with both defaults.
-        parsed, check = (dates.parse(text, dayfirst=day_first, default=each) for each in _DATE_DEFAULTS)
-    except (ValueError, OverflowError):
-        return text
-    return format_date(parsed, style, locale=locale) if parsed.date() == check.date() else text
+    if amount == amount.to_integral():
+        standard = Locale.parse(locale).currency_formats["standard"].pattern
+        pattern = re.sub(r"\.0+", "", standard)
+        text = format_currency(amount, currency, pattern, locale=locale, currency_digits=False)
+    else:
+        text = format_currency(amount, currency, locale=locale)
+    return _letter_and_digit.sub("\u00a0", text)
 
 
-def _currency_in(text: str) -> str:
-    found = Price.fromstring(text).currency or ""
-    code = CURRENCY_SYMBOLS.get(found, found)
-    return code if code in list_currencies() else ""
+def date(text: str, style: str = "medium", locale: str = DEFAULT_LOCALE) -> str | Unclear:
+    """Format a date for a locale: short, medium, long or full."""
+    value = read_date(text, locale)
+    return value if isinstance(value, Unclear) else format_date(value, style, locale=locale)
 
 
-def _check_locale(value: str) -> str:
-    try:
-        Locale.parse(value.replace("-", "_"))
-    except (UnknownLocaleError, ValueError):
-        raise ValueError(f"“{value}” is not a locale. Use a code such as de or en-GB") from None
-    return value.replace("-", "_")
-
-
-def _check_currency(value: str) -> str:
-    try:
-        validate_currency(value)
-    except UnknownCurrencyError:
-        raise ValueError(f"“{value}” is not a currency. Use a code such as EUR") from None
-    return value
+def _check_code(value: str) -> str:
+    return check_currency(value) if value else ""
 
 
 def _check_style(value: str) -> str:
@@ -175,7 +147,7 @@ def _check_position(value: str) -> int:
 class Filter:
     """A filter: its function, a parser for each argument, how many are required, and an example."""
 
-    function: Callable[..., str]
+    function: Callable[..., str | Unclear]
     parsers: tuple[Callable[[str], object], ...] = ()
     required: int = 0
     example: str = ""
@@ -193,11 +165,12 @@ FILTERS: dict[str, Filter] = {
     "upper": Filter(str.upper),
     "lower": Filter(str.lower),
     "title": Filter(title),
+    "raw": Filter(raw),
     "strip_html": Filter(strip_html),
     "truncate": Filter(truncate, (_check_length,), 1, "truncate(40)"),
     "item": Filter(item, (_check_position,), 1, "item(2)"),
     "default": Filter(default, (str,), 1, 'default("none")'),
-    "number": Filter(number, (_check_locale,), 0, 'number("de")'),
-    "currency": Filter(currency, (_check_currency, _check_locale), 0, 'currency("EUR", "de")'),
-    "date": Filter(date, (_check_style, _check_locale), 0, 'date("long", "de")'),
+    "number": Filter(number, (check_locale,), 0, 'number("de")'),
+    "currency": Filter(currency, (_check_code, check_locale), 0, 'currency("EUR", "de")'),
+    "date": Filter(date, (_check_style, check_locale), 0, 'date("long", "de")'),
 }

@@ -17,6 +17,7 @@ from cwz_web.values.formats import (
     decimal_sign_of,
     format_of,
     is_json_number,
+    with_format,
 )
 from cwz_web.values.texts import MAX_LENGTH, has_digit, normalize
 
@@ -35,6 +36,9 @@ _number = re.compile(
 _json_number = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d{1,4})?")
 # “USD $” is a code and a symbol; other signs with a blank, such as F CFA, are one.
 _code_and_symbol = re.compile(r"([A-Z]{3}) (\S+)|(\S+) ([A-Z]{3})")
+_rating = re.compile(
+    r"(?P<value>[^/★]*?\d)(?: ?(?:/|out of|of|von|sur|su|de|van|av|из) ?(?P<stars>\d{1,2}))?(?: ?(?:stars?|★|Sterne?))?"
+)
 _groups = re.compile(r"[1-9]\d{0,2}(?:([.,' ])\d{3})(?:\1\d{3})*")
 _indian_groups = re.compile(r"[1-9]\d?(?:,\d\d)*,\d{3}")
 
@@ -125,6 +129,17 @@ def read_money(text: str, expected: str = "", hint: str = DEFAULT_LOCALE) -> Mon
     if amount is None and currency:
         amount = _plausible(readings, currency, hint)
     return _unclear_decimal(readings) if amount is None else Money(amount, currency)
+
+
+def read_rating(text: str, stars: int) -> Decimal | Unclear:
+    """Return the rating in a text, from 0 to the number of stars: 4.5, or 4.5/5."""
+    match = _rating.fullmatch(text.strip()) if len(text) <= MAX_LENGTH else None
+    if match and int(match["stars"] or stars) == stars:
+        text = with_format(match["value"], format_of(text))
+    rating = read_number(text, maximum=stars)
+    if isinstance(rating, Unclear):
+        return rating
+    return rating if 0 <= rating <= stars else Unclear(f"is not a rating from 0 to {stars}")
 
 
 def scan_number(text: str) -> Readings | Unclear:

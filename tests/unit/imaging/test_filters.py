@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from cwz_web.imaging.bindings import BindingError, parse_bindings
 from cwz_web.imaging.filters import FILTERS, strip_html, truncate
+from cwz_web.values.formats import DecimalSign, FormattedText, ValueFormat
 
 
 def test_item_is_one_of_several_photo_urls() -> None:
@@ -49,6 +50,18 @@ def test_strip_html(html: str, text: str) -> None:
         ("a | currency('EUR', 'de')", "9.90", "9,90\xa0€"),
         ("a | currency('USD')", "1.234,50", "$1,234.50"),
         ("a | currency", "19.90 EUR", "€19.90"),
+        ("a | currency", "CHF19.90", "CHF\xa019.90"),
+        ("a | currency('CHF', 'de-CH')", "19.90", "CHF\xa019.90"),
+        ("a | currency('', 'pl')", "1299 zł", "1\xa0299\xa0zł"),
+        ("a | currency", "12.500 KWD", "KWD\xa012.500"),
+        ("a | currency", "R$ 1.299,50", "R$1,299.50"),
+        ("a | currency", "(5.00) USD", "-$5"),
+        ("a | currency", "₹1,29,999", "₹129,999"),
+        ("a | number", "12.5%", "12.5"),
+        ("a | number", "1e5", "100,000"),
+        ("a | number", "١٬٢٣٤٫٥", "1,234.5"),
+        ("a | date('long')", "20240304", "March 4, 2024"),
+        ("a | date('long')", "03/14/2024", "March 14, 2024"),
         ("a | currency", "€ 24", "€24"),
         ("a | currency('JPY', 'ja')", "1200", "￥1,200"),
         ("a | currency", "24", "24"),
@@ -63,6 +76,74 @@ def test_strip_html(html: str, text: str) -> None:
 )
 def test_filters(binding: str, value: str, expected: str) -> None:
     assert parse_bindings("{{ " + binding + " }}").resolve({"a": value}).replace("\u202f", "\xa0") == expected
+
+
+@pytest.mark.parametrize(
+    ("binding", "value", "format", "expected"),
+    [
+        ("a | currency", "1.234", {"decimal": "comma", "currency": "EUR"}, "€1,234"),
+        ("a | currency", "5 kr", {"locale": "da"}, "DKK\xa05"),
+        ("a | currency('', 'nb')", "5 kr", {}, "5\xa0kr"),
+        ("a | currency", "24", {"currency": "EUR"}, "€24"),
+        ("a | number('de')", "1.234", {"locale": "en"}, "1,234"),
+        ("a | date", "03/04/2024", {"date_order": "mdy"}, "Mar 4, 2024"),
+    ],
+)
+def test_filters_use_the_format_of_a_value(binding: str, value: str, format: dict[str, str], expected: str) -> None:
+    text = FormattedText(value, ValueFormat.model_validate(format))
+    assert parse_bindings("{{ " + binding + " }}").resolve({"a": text}).replace("\u202f", "\xa0") == expected
+
+
+@pytest.mark.parametrize("number", ["0.999", "0.125", "4.667", "1.234"])
+def test_json_numbers_have_no_locale(number: str) -> None:
+    values = {"a": FormattedText(number, ValueFormat(decimal=DecimalSign.COMMA), is_number=True)}
+    assert parse_bindings("{{ a | number }}").resolve(values) == number
+
+
+@pytest.mark.parametrize(
+    ("filter_", "value", "reason"),
+    [
+        ("number", "10-20 EUR", "not one number"),
+        ("currency('EUR')", "2 for 5 €", "not one number"),
+        ("currency('EUR')", "N/A", "not a number"),
+        ("currency('EUR')", "5.00 USD", "in another currency: USD, not EUR"),
+        ("currency", "24", "has no currency"),
+        ("currency", "5 kr", "“kr” can be"),
+        ("number", "1.234", "can be 1.234 or 1234"),
+        ("date", "03/04/2024", "can be 4 March or 3 April"),
+    ],
+)
+def test_unclear_value_is_left_as_it_is_and_reported(filter_: str, value: str, reason: str) -> None:
+    bound = parse_bindings("{{ a | " + filter_ + " }}")
+    assert bound.resolve({"a": value}) == value
+    [(field, unclear)] = bound.unclear_values({"a": value})
+    assert field == "a"
+    assert reason in unclear.reason
+
+
+def test_empty_value_is_not_reported() -> None:
+    assert list(parse_bindings("{{ a | currency }} {{ a | date }}").unclear_values({"a": " "})) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("Tom &amp; Jerry", "Tom & Jerry"),
+        ("caf&eacute; &#8211; &#x20AC; 5", "café – € 5"),
+        ("<p>Soft</p><p>Warm</p>", "Soft\nWarm"),
+        ("Mug<br/>blue", "Mug\nblue"),
+        ("<b>New</b> &lt;3", "New <3"),
+        ("1 < 2 and 3 > 2", "1 < 2 and 3 > 2"),
+        ("<Model X>", "<Model X>"),
+        ("https://shop.example/?a=1&copy=2", "https://shop.example/?a=1&copy=2"),
+        ("https://shop.example/?a=1&amp;b=2", "https://shop.example/?a=1&b=2"),
+        ("AT&T; R&D", "AT&T; R&D"),
+        ("two  blanks", "two  blanks"),
+    ],
+)
+def test_html_in_values_is_decoded_unless_raw_comes_first(value: str, text: str) -> None:
+    assert parse_bindings("{{ a }}").resolve({"a": value}) == text
+    assert parse_bindings("{{ a | raw }}").resolve({"a": value}) == value
 
 
 @pytest.mark.parametrize(

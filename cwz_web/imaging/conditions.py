@@ -1,0 +1,33 @@
+"""Conditions that show or hide a layer."""
+
+from collections.abc import Mapping
+
+from cwz_web.imaging.filters import decode_html
+from cwz_web.imaging.layers import Condition
+from cwz_web.values.formats import Unclear, format_of, with_format
+from cwz_web.values.numbers import read_number
+
+
+def evaluate_condition(condition: Condition, values: Mapping[str, str]) -> tuple[bool, Unclear | None]:
+    """Return whether a condition holds for a row, and why it cannot be decided; then it does not hold."""
+    value = decode_html(values[condition.field])
+    text, expected = value.strip(), condition.value.strip()
+    match condition.test:
+        case "filled":
+            return bool(text), None
+        case "empty":
+            return not text, None
+        case "equal":
+            return text.casefold() == expected.casefold(), None
+        case "different":
+            return text.casefold() != expected.casefold(), None
+        case "contains":
+            return expected.casefold() in text.casefold(), None
+    if not text:
+        return False, None
+    number, limit = read_number(value), read_number(with_format(expected, format_of(value)))
+    if isinstance(number, Unclear):
+        return False, number
+    if isinstance(limit, Unclear):
+        return False, Unclear(f"is compared with “{expected[:40]}”, which {limit.reason}")
+    return number > limit if condition.test == "more" else number < limit, None
