@@ -125,6 +125,13 @@ class _PlannedLayer:
         condition = self.layer.show_if
         return condition is None or evaluate_condition(condition, values)[0]
 
+    def appearance(self, values: Mapping[str, str]) -> str | None:
+        """Return what the layer shows of a row; None if it is hidden."""
+        if not self.is_shown(values):
+            return None
+        content = self.content(values)
+        return str(read_rating(content, self.layer.stars)) if isinstance(self.layer, RatingLayer) else content
+
     def unclear_values(self, values: Mapping[str, str]) -> Iterator[Finding]:
         """Yield the values of a row that the layer cannot show as its template asks, or that its condition compares."""
         for field, unclear in self.bound_text.unclear_values(values) if self.bound_text else ():
@@ -196,7 +203,6 @@ class Plan:
         self._defaults = {field.name: field.default for field in template.fields}
         visible = [layer for layer in template.scaled(scale).layers if not layer.hidden]
         self._layers = [_PlannedLayer(layer, layer.bound_text()) for layer in visible]
-        self._used_fields = frozenset[str]().union(*(layer.fields() for layer in visible))
         changing = [bool(layer.fields()) for layer in visible]
         first = changing.index(True) if True in changing else len(changing)
         self._base_layers, self._upper_layers = self._layers[:first], self._layers[first:]
@@ -248,7 +254,7 @@ class Plan:
 
     def image_digest(self, values: Mapping[str, str], sources: LoadedSources, output: Output) -> str:
         """Return the digest that names the image. It is equal if and only if all inputs of the image are equal."""
-        used = {name: values[name] for name in self._used_fields}
+        used = [planned.appearance(values) for planned in self._layers]
         digests = {key: source.digest if isinstance(source, Source) else None for key, source in sources.items()}
         engine = [ENGINE_VERSION, fonts_version()]
         # The plan's digest covers the size.
@@ -341,10 +347,10 @@ class Plan:
             rendering = self._render_content(planned.layer, planned.content(values), sources)
             return replace(rendering, findings=(*rendering.findings, *planned.unclear_values(values)))
         key = ("layer", self.digest, planned.layer.name, self._source_state(planned, sources))
-        rendering: _Rendering = self._pixels.get_or_create(
+        static: _Rendering = self._pixels.get_or_create(
             key, lambda: self._render_content(planned.layer, planned.content(values), sources)
         )
-        return rendering
+        return static
 
     def _source_state(self, planned: _PlannedLayer, sources: LoadedSources) -> str:
         """Return what a static layer depends on beside the document: the digest of its image, or why it is missing."""
