@@ -1,4 +1,4 @@
-"""QR codes (ISO/IEC 18004, by segno) and barcodes (Code 128 and EAN-13, by python-barcode) as pixels."""
+"""QR codes (ISO/IEC 18004, by segno) and barcodes (Code 128, EAN and UPC, by python-barcode) as pixels."""
 
 import re
 
@@ -15,7 +15,11 @@ from cwz_web.imaging.layers import CodeLayer
 QUIET_ZONE = 4
 MAX_CONTENT_LENGTH = 1000
 
-_ean_digits = re.compile(r"\A[0-9]{12,13}\Z")
+# The number of digits of a GS1 identification number, with its check digit, by its symbol.
+GS1_DIGITS = {"ean8": 8, "upca": 12, "ean13": 13}
+
+_digits = re.compile(r"\A[0-9]+\Z")
+_separators = re.compile(r"[\s\u2010-\u2015\u2212-]+")
 
 
 def qr_png(text: str, module: int = 6) -> bytes:
@@ -65,22 +69,47 @@ def _modules(layer: CodeLayer, content: str) -> Pixels:
     match layer.code:
         case "qr":
             return _qr_modules(content, layer.correction)
-        case "ean13":
-            return _bars(_ean13(content))
         case "code128":
             try:
                 return _bars(barcode.get("code128", content))
             except BarcodeError:
                 raise InvalidBarcodeError(f"“{content[:40]}” has characters other than ASCII") from None
+        case _:
+            symbol, number = _gs1_number(layer.code, content)
+            return _bars(barcode.get(symbol, number))
 
 
-def _ean13(content: str) -> barcode.base.Barcode:
-    if not _ean_digits.match(content):
-        raise InvalidBarcodeError(f"“{content[:40]}” does not have 12 or 13 digits")
-    code = barcode.get("ean13", content)
-    if len(content) == 13 and code.get_fullcode() != content:
-        raise InvalidBarcodeError(f"the check digit of {content} is wrong")
-    return code
+def is_upca(content: str) -> bool:
+    """Return whether the content is a UPC-A number. It could also be an EAN-13 number without its check digit."""
+    digits = _separators.sub("", content)
+    return len(digits) == GS1_DIGITS["upca"] and bool(_digits.match(digits)) and _has_check_digit(digits)
+
+
+def _gs1_number(code: str, content: str) -> tuple[str, str]:
+    """Return the symbol and the digits of a GS1 number (GS1 General Specifications, section 2.1), with its check digit.
+
+    A GTIN has the symbol of its length. A UPC-A number is an EAN-13 number with a leading zero, and has the same bars.
+    """
+    digits = _separators.sub("", content)
+    if code == "gtin":
+        digits = digits.removeprefix("0") if len(digits) == 14 else digits
+        code = next((symbol for symbol, length in GS1_DIGITS.items() if length == len(digits)), code)
+    length = GS1_DIGITS.get(code)
+    if length is None:
+        raise InvalidBarcodeError(f"“{content[:40]}” does not have 8, 12 or 13 digits; leading zeros may be lost")
+    if code == "ean13" and is_upca(content):
+        return code, f"0{digits}"
+    if len(digits) not in (length - 1, length) or not _digits.match(digits):
+        raise InvalidBarcodeError(f"“{content[:40]}” does not have {length - 1} or {length} digits")
+    if len(digits) == length and not _has_check_digit(digits):
+        raise InvalidBarcodeError(f"the check digit of {digits} is wrong")
+    return code, digits
+
+
+def _has_check_digit(digits: str) -> bool:
+    """Return whether the last digit is the check digit of the others (GS1 General Specifications, section 7.9)."""
+    weights = (3 if position % 2 else 1 for position in range(len(digits)))
+    return sum(int(digit) * weight for digit, weight in zip(reversed(digits), weights, strict=True)) % 10 == 0
 
 
 def _bars(code: barcode.base.Barcode) -> Pixels:

@@ -16,7 +16,7 @@ from typing import Any
 import cachetools
 import pyvips
 
-from cwz_web.imaging.barcodes import render_code
+from cwz_web.imaging.barcodes import is_upca, render_code
 from cwz_web.imaging.bindings import BoundText
 from cwz_web.imaging.byte_cache import ByteCache
 from cwz_web.imaging.compositing import Patch, Pixels, blend_patch, new_canvas, parse_color
@@ -455,7 +455,11 @@ def _render_code(layer: CodeLayer, content: str) -> _Rendering:
     if modules is None:
         return _Rendering()
     box = (layer.left, layer.top, layer.width, layer.height, layer.background, layer.radius, layer.border)
-    return _Rendering((render_box(*box), modules))
+    findings: tuple[Finding, ...] = ()
+    if layer.code == "ean13" and is_upca(content):
+        message = "has 12 digits, which are read as a UPC-A number; choose the type UPC-A or GTIN"
+        findings = (Finding(FindingCode.VALUE_UNCLEAR, message, layer.name),)
+    return _Rendering((render_box(*box), modules), findings)
 
 
 def _render_rating(layer: RatingLayer, content: str) -> _Rendering:

@@ -247,14 +247,15 @@ class TextLayer(Layer):
 
 
 class CodeLayer(Layer):
-    """A QR code (ISO/IEC 18004) or a barcode: Code 128 (ISO/IEC 15417) or EAN-13 (ISO/IEC 15420).
+    """A QR code (ISO/IEC 18004) or a barcode: Code 128 (ISO/IEC 15417), EAN-13, EAN-8 or UPC-A (ISO/IEC 15420).
 
-    An empty content renders nothing. A content that the code cannot encode fails the row, since a wrong code would be
-    worse than none.
+    `gtin` is EAN-13, EAN-8 or UPC-A, whichever the number is. Blanks and dashes in numbers are ignored. An empty
+    content renders nothing. A content that the code cannot encode fails the row, since a wrong code would be worse
+    than none.
     """
 
     type: Literal["code"]
-    code: Literal["qr", "code128", "ean13"] = "qr"
+    code: Literal["qr", "code128", "ean13", "ean8", "upca", "gtin"] = "qr"
     content: Bound
     color: Color = "#000000"
     background: Fill | None = "#ffffff"

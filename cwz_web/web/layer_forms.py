@@ -190,7 +190,16 @@ CONTENT: dict[str, tuple[FieldGroup, ...]] = {
         _group(
             "Code",
             FormField("content", "Content", "area"),
-            _select("code", "Type", qr="QR code", code128="Code 128", ean13="EAN-13"),
+            _select(
+                "code",
+                "Type",
+                qr="QR code",
+                code128="Code 128",
+                gtin="EAN or UPC (GTIN)",
+                ean13="EAN-13",
+                ean8="EAN-8",
+                upca="UPC-A",
+            ),
             FormField("color", "Color", "color"),
             FormField("padding", "Padding"),
             _select("correction", "Error correction", L="Low", M="Medium", Q="High", H="Highest"),

@@ -338,6 +338,14 @@ def test_invalid_code_fails_the_row_and_names_the_layer() -> None:
     assert (render(plan, title="4006381333931") == 0).any()
 
 
+def test_upca_number_in_an_ean13_layer_is_reported() -> None:
+    code = {"type": "code", "name": "Bars", "code": "ean13", "content": "{{ title }}", "x": 0, "y": 0}
+    plan = create_plan([{**code, "width": 200, "height": 100}])
+    for number, expected in (("036000291452", ["value_unclear"]), ("4006381333931", []), ("400638133393", [])):
+        findings = plan.compose(plan.fill_values({"title": number}), {}).findings
+        assert [finding.code.value for finding in findings] == expected
+
+
 def test_rating_without_a_number_is_not_rendered() -> None:
     stars = {"type": "rating", "name": "r", "value": "{{ title }}", "x": 0, "y": 0, "width": 200, "height": 40}
     plan = create_plan([stars])
@@ -402,7 +410,7 @@ def test_lint_reports_findings_of_every_type() -> None:
         "tight": "below_minimum",
         "pale": "low_contrast",
         "strange": "missing_glyph",
-        "stars": "no_number",
+        "stars": "value_unclear",
         "bars": "bad_code",
         "big": "upscaled",
     }
