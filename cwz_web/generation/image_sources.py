@@ -1,24 +1,85 @@
 """Sources of images: photos from the web, and uploads of the workspace."""
 
 import re
+import time
+from dataclasses import dataclass
+from hashlib import sha256
 from threading import Lock
+from typing import Annotated
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import cachetools
+from pydantic import BaseModel, ConfigDict, Field
 
 from cwz_web.imaging.decoding import MAX_BYTES, Source
 from cwz_web.imaging.errors import SourceMissingError
-from cwz_web.net.client import Fetcher, FetchError, HostUnreachableError
+from cwz_web.imaging.photo_urls import NO_PHOTO, InvalidPhotoUrlError, normalize_url, split_urls
+from cwz_web.net.client import Fetcher, FetchError, HostUnreachableError, ResponseInterruptedError
 from cwz_web.storage.contract import ObjectNotFoundError, ObjectTooLargeError
 from cwz_web.storage.uploads import Uploads
 
 CACHE_BYTES = 128 * 1024 * 1024
 CACHE_SECONDS = 300
-# An unreachable host is not tried again for this long, so that a run does not wait for it in every row.
-UNREACHABLE_SECONDS = 60
-MAX_UNREACHABLE_HOSTS = 1000
+# What an entry takes beside its bytes.
+ENTRY_BYTES = 1024
+FETCH_SECONDS = 20.0
+# An unreachable host is not tried again for this long, so that a run does not wait for it in every row. It is shorter
+# than the last delays of `runs.retries`.
+UNREACHABLE_SECONDS = 10
+# So many responses in succession that are late or cut off make a host unreachable as well.
+MAX_INTERRUPTIONS = 4
+MAX_HOSTS = 1000
+# Conditional requests to one host, for each process.
+REVALIDATIONS_PER_SECOND = 10.0
+MAX_VALIDATOR_LENGTH = 200
 _upload = re.compile(r"\Aupload:([0-9a-f]{64})\Z")
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Validator = Annotated[str, Field(max_length=MAX_VALIDATOR_LENGTH, pattern=r"^[ -~]*$")]
+
+
+class PhotoState(BaseModel):
+    """What a photo was when an image was rendered with it.
+
+    Attributes:
+        reference: the SHA-256 of what the row has in its place.
+        digest: the SHA-256 of its bytes.
+        etag: the validators of its response, for a conditional request (RFC 9110, section 13).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reference: Digest
+    digest: Digest
+    etag: Validator | None = None
+    last_modified: Validator | None = None
+
+    @classmethod
+    def of(cls, reference: str, source: Source) -> "PhotoState":
+        """Return the state of a photo that was just loaded."""
+        etag, last_modified = map(_short, (source.etag, source.last_modified))
+        return cls(reference=_digest(reference), digest=source.digest, etag=etag, last_modified=last_modified)
+
+    def is_of(self, reference: str) -> bool:
+        """Return whether this is the state of a reference's photo."""
+        return self.reference == _digest(reference)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of a request for the photo if it has changed."""
+        headers = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
+        return {name: value for name, value in headers.items() if value}
+
+
+@dataclass
+class _Host:
+    """What is known of a host: whether it responds, and when the next conditional request is due."""
+
+    error_message: str = ""
+    unreachable_until: float = 0.0
+    interruptions: int = 0
+    next_revalidation: float = 0.0
 
 
 class ImageSources:
@@ -26,42 +87,47 @@ class ImageSources:
 
     def __init__(self, fetcher: Fetcher) -> None:
         self._fetcher = fetcher
-        self._sources: cachetools.TTLCache[tuple[UUID, str], Source] = cachetools.TTLCache(
-            CACHE_BYTES, CACHE_SECONDS, getsizeof=lambda source: len(source.data)
+        # By workspace, reference, and the digest of a source that is cached without its bytes, since it is unchanged.
+        self._sources: cachetools.TTLCache[tuple[UUID, str, str], tuple[Source, float]] = cachetools.TTLCache(
+            CACHE_BYTES, CACHE_SECONDS, getsizeof=lambda entry: len(entry[0].data) + ENTRY_BYTES
         )
-        # The error message by host; not a cache of data, but a circuit breaker.
-        self._unreachable: cachetools.TTLCache[str, str] = cachetools.TTLCache(
-            MAX_UNREACHABLE_HOSTS, UNREACHABLE_SECONDS
-        )
+        # Not a cache of data, but a circuit breaker and a rate limit.
+        self._hosts: cachetools.LRUCache[str, _Host] = cachetools.LRUCache(MAX_HOSTS)
         self._lock = Lock()
 
-    def load(self, uploads: Uploads, reference: str) -> Source:
+    def load(
+        self,
+        uploads: Uploads,
+        reference: str,
+        *,
+        known: PhotoState | None = None,
+        newer_than: float = 0.0,
+    ) -> Source:
         """Load an image or a font.
 
         Args:
             uploads: the uploads of the workspace.
-            reference: a URL, or `upload:<sha256>`.
+            reference: `upload:<sha256>`, or a text with one photo URL or several, of which the first is used.
+            known: the photo's earlier state; if it has not changed, the result has its digest, but no bytes.
+            newer_than: a time of the monotonic clock; what was cached before is loaded again.
 
         Raises:
             SourceMissingError: the source is not available; the message says why.
             StorageError: the storage of the uploads does not respond.
         """
-        key = (uploads.workspace_id, reference)
+        upload = _upload.match(reference)
+        name = reference if upload else _photo_url(reference)
+        key = (uploads.workspace_id, name, "")
+        for cached_key in (key, (*key[:2], known.digest)) if known else (key,):
+            with self._lock:
+                cached = self._sources.get(cached_key)
+            if cached is not None and cached[1] >= newer_than:
+                return cached[0]
+        loaded_at = time.monotonic()
+        source = self._read_upload(uploads, upload[1]) if upload else self._fetch(name, known)
         with self._lock:
-            cached = self._sources.get(key)
-        if cached is not None:
-            return cached
-        if match := _upload.match(reference):
-            source = self._read_upload(uploads, match[1])
-        elif reference.startswith(("http://", "https://")):
-            source = self._fetch(reference)
-        elif not reference:
-            raise SourceMissingError("The row has no image")
-        else:
-            raise SourceMissingError("The value is not a URL that begins with http:// or https://")
-        with self._lock:
-            if len(source.data) <= CACHE_BYTES:
-                self._sources[key] = source
+            if len(source.data) + ENTRY_BYTES <= CACHE_BYTES:
+                self._sources[key if source.data else (*key[:2], source.digest)] = (source, loaded_at)
         return source
 
     def _read_upload(self, uploads: Uploads, digest: str) -> Source:
@@ -72,17 +138,65 @@ class ImageSources:
         except ObjectTooLargeError:
             raise SourceMissingError(f"The upload is larger than {MAX_BYTES // 1024**2} MB") from None
 
-    def _fetch(self, url: str) -> Source:
-        host = urlsplit(url).netloc
-        with self._lock:
-            unreachable = self._unreachable.get(host)
-        if unreachable:
-            raise SourceMissingError(unreachable)
+    def _fetch(self, url: str, known: PhotoState | None) -> Source:
+        host = self._host(urlsplit(url).netloc)
+        if known:
+            self._wait_for_turn(host)
+        if time.monotonic() < host.unreachable_until:
+            raise SourceMissingError(host.error_message, is_temporary=True)
         try:
-            return Source.of(self._fetcher.get(url, max_bytes=MAX_BYTES))
-        except HostUnreachableError as error:
-            with self._lock:
-                self._unreachable[host] = str(error)
-            raise SourceMissingError(str(error)) from None
+            body = self._fetcher.fetch(
+                url, headers=known.headers if known else None, max_bytes=MAX_BYTES, seconds=FETCH_SECONDS
+            )
         except FetchError as error:
-            raise SourceMissingError(str(error)) from None
+            self._note_error(host, error)
+            raise SourceMissingError(
+                str(error), is_temporary=error.is_temporary, retry_after=error.retry_after
+            ) from None
+        host.interruptions = 0
+        if body.data is not None:
+            return Source(body.data, sha256(body.data).hexdigest(), body.etag, body.last_modified)
+        if known is None:
+            raise SourceMissingError("The server answered with status 304")
+        return Source(b"", known.digest, known.etag, known.last_modified)
+
+    def _host(self, name: str) -> _Host:
+        with self._lock:
+            return self._hosts.setdefault(name, _Host())
+
+    def _note_error(self, host: _Host, error: FetchError) -> None:
+        """Stop requests to a host that does not respond, for a while."""
+        with self._lock:
+            host.interruptions = host.interruptions + 1 if isinstance(error, ResponseInterruptedError) else 0
+            if isinstance(error, HostUnreachableError) or host.interruptions >= MAX_INTERRUPTIONS:
+                host.error_message, host.interruptions = str(error), 0
+                host.unreachable_until = time.monotonic() + UNREACHABLE_SECONDS
+
+    def _wait_for_turn(self, host: _Host) -> None:
+        """Wait until the rate of conditional requests permits another one."""
+        now = time.monotonic()
+        with self._lock:
+            turn = max(host.next_revalidation, now)
+            host.next_revalidation = turn + 1 / REVALIDATIONS_PER_SECOND
+        time.sleep(turn - now)
+
+
+def _photo_url(reference: str) -> str:
+    """Return the first photo URL of a text in ASCII. Raises SourceMissingError."""
+    urls = split_urls(reference)
+    if not urls:
+        raise SourceMissingError(NO_PHOTO, is_unnamed=True)
+    try:
+        return normalize_url(urls[0])
+    except InvalidPhotoUrlError as error:
+        raise SourceMissingError(str(error)) from None
+
+
+def _digest(reference: str) -> str:
+    return sha256(reference.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _short(validator: str | None) -> str | None:
+    """Return a validator that can be kept, if it is one."""
+    is_kept = validator and len(validator) <= MAX_VALIDATOR_LENGTH and validator.isascii() and validator.isprintable()
+    return validator if is_kept else None

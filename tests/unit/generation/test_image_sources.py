@@ -1,10 +1,11 @@
+import time
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
-from cwz_web.generation.image_sources import ImageSources
+from cwz_web.generation.image_sources import MAX_INTERRUPTIONS, ImageSources, PhotoState
 from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.errors import SourceMissingError
 from cwz_web.net.client import Fetcher
@@ -93,6 +94,64 @@ def test_unreachable_host_is_not_tried_for_every_row(services: Services) -> None
         with pytest.raises(SourceMissingError, match="could not be reached"):
             sources.load(uploads_in(WORKSPACE_ID, local_bucket(services)), f"https://dead.example/{number}.jpg")
     assert resolved == ["dead.example"]
+
+
+def test_first_of_several_urls_is_fetched(http_server: RecordingServer, services: Services) -> None:
+    http_server.paths["/gro%C3%9F%201.jpg"] = (200, {}, jpeg())
+    sources, uploads = ImageSources(Fetcher([http_server.host])), uploads_in(WORKSPACE_ID, local_bucket(services))
+    cell = f' "HTTP://{http_server.host}/groß 1.jpg" | {http_server.url("/2.jpg")}'
+    assert sources.load(uploads, cell).data == jpeg()
+    assert http_server.seen == ["/gro%C3%9F%201.jpg"]
+
+
+@pytest.mark.parametrize(("status", "is_temporary"), [(404, False), (403, False), (503, True), (429, True)])
+def test_temporary_status_is_told_from_a_permanent_one(
+    http_server: RecordingServer, services: Services, status: int, is_temporary: bool
+) -> None:
+    http_server.paths["/a.jpg"] = (status, {"Retry-After": "7"}, b"")
+    sources, uploads = ImageSources(Fetcher([http_server.host])), uploads_in(WORKSPACE_ID, local_bucket(services))
+    for _ in range(2):  # a host that responds is asked again
+        with pytest.raises(SourceMissingError, match=f"status {status}") as error:
+            sources.load(uploads, http_server.url("/a.jpg"))
+        assert (error.value.is_temporary, error.value.retry_after) == (is_temporary, 7)
+    assert len(http_server.seen) == 2
+
+
+def test_host_with_interrupted_responses_is_left_alone(http_server: RecordingServer, services: Services) -> None:
+    http_server.paths |= {"/cut.jpg": (200, {"Content-Length": "10"}, b"short"), "/a.jpg": (200, {}, jpeg())}
+    sources, uploads = ImageSources(Fetcher([http_server.host])), uploads_in(WORKSPACE_ID, local_bucket(services))
+    for _ in range(MAX_INTERRUPTIONS + 2):
+        with pytest.raises(SourceMissingError, match="closed the connection") as error:
+            sources.load(uploads, http_server.url("/cut.jpg"))
+        assert error.value.is_temporary
+    assert len(http_server.seen) == MAX_INTERRUPTIONS
+    with pytest.raises(SourceMissingError, match="closed the connection"):
+        sources.load(uploads, http_server.url("/a.jpg"))
+
+
+def test_unchanged_photo_is_not_sent_again(http_server: RecordingServer, services: Services) -> None:
+    http_server.paths["/a.jpg"] = (200, {"ETag": '"1"'}, jpeg())
+    sources, uploads = ImageSources(Fetcher([http_server.host])), uploads_in(WORKSPACE_ID, local_bucket(services))
+    url = http_server.url("/a.jpg")
+    known = PhotoState.of(url, sources.load(uploads, url))
+    now = time.monotonic()
+    for _ in range(2):
+        unchanged = sources.load(uploads, url, known=known, newer_than=now)
+        assert (unchanged.data, unchanged.digest) == (b"", known.digest)
+    assert [headers.get("If-None-Match") for headers in http_server.headers] == [None, '"1"']
+    http_server.paths["/a.jpg"] = (200, {"ETag": '"2"'}, jpeg(99))
+    assert sources.load(uploads, url, known=known, newer_than=time.monotonic()).data == jpeg(99)
+    assert sources.load(uploads, url).data == jpeg(99)
+
+
+def test_photo_without_validators_is_compared_by_its_bytes(http_server: RecordingServer, services: Services) -> None:
+    http_server.paths["/a.jpg"] = (200, {"ETag": '"' + "x" * 500 + '"'}, jpeg())
+    sources, uploads = ImageSources(Fetcher([http_server.host])), uploads_in(WORKSPACE_ID, local_bucket(services))
+    url = http_server.url("/a.jpg")
+    known = PhotoState.of(url, sources.load(uploads, url))
+    assert known.headers == {}
+    assert sources.load(uploads, url, known=known, newer_than=time.monotonic()).digest == known.digest
+    assert http_server.seen == ["/a.jpg"] * 2
 
 
 @pytest.mark.parametrize(
