@@ -26,6 +26,7 @@ import httpcore
 import httpx
 
 from cwz_web.net.addresses import is_public
+from cwz_web.net.content_encoding import ContentEncodingError, decode_body
 
 MAX_REDIRECTS = 5
 MAX_URL_LENGTH = 2048
@@ -101,13 +102,15 @@ class FetchedBody:
     """A fetched body, and the validators of the next conditional request.
 
     `data` is None when the server answered 304, and empty when the body went to a file. `is_complete` is False when
-    the caller wanted only the beginning of the body.
+    the caller wanted only the beginning of the body. `is_length_known` is False if the server did not state the
+    length of the body, so that it may end early.
     """
 
     data: bytes | None
     etag: str | None
     last_modified: str | None
     is_complete: bool = True
+    is_length_known: bool = True
 
 
 class _DeadlineStream(httpcore.NetworkStream):
@@ -360,14 +363,15 @@ def _read_result(
         raise ResponseStatusError(response.status, _retry_after(_header(response, b"retry-after")))
     memory = io.BytesIO()
     is_complete = _read_body(response, file or memory, max_bytes, stop_after)
-    return FetchedBody(memory.getvalue(), etag, last_modified, is_complete)
+    is_length_known = _header(response, b"content-length") is not None
+    return FetchedBody(memory.getvalue(), etag, last_modified, is_complete, is_length_known)
 
 
 def _read_body(response: httpcore.Response, body: BinaryIO, max_bytes: int, stop_after: int | None) -> bool:
     """Copy the response's body. Return whether it is complete."""
     size = 0
     try:
-        for part in response.iter_stream():
+        for part in decode_body(response.iter_stream(), _header(response, b"content-encoding")):
             body.write(part)
             size += len(part)
             if size > max_bytes:
@@ -380,7 +384,9 @@ def _read_body(response: httpcore.Response, body: BinaryIO, max_bytes: int, stop
         if stop_after is None or not size:
             raise ResponseInterruptedError("The server took too long to send the response") from None
         return False
-    except httpcore.RemoteProtocolError:
+    except ContentEncodingError as error:
+        raise FetchError(str(error)) from None
+    except (httpcore.RemoteProtocolError, EOFError):
         raise ResponseInterruptedError("The server closed the connection before the end of the response") from None
     return True
 
