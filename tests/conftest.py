@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import psycopg
@@ -150,20 +151,24 @@ def change_settings(settings: Settings, changes: Mapping[str, object]) -> Settin
     return settings
 
 
+@pytest.fixture(scope="session")
+def cleaner(postgres: EmbeddedPostgres, database_name: str) -> Iterator[psycopg.Connection[Any]]:
+    """A superuser's connection that empties tables: one for all tests, since a new one reads all of the catalog."""
+    with psycopg.connect(postgres.admin_url(database_name), autocommit=True) as connection:
+        connection.execute("SET session_replication_role = replica")  # no triggers: everything goes
+        yield connection
+
+
 @pytest.fixture
-def services(shared_services: Services, postgres: EmbeddedPostgres, database_name: str) -> Iterator[Services]:
+def services(shared_services: Services, cleaner: psycopg.Connection[Any]) -> Iterator[Services]:
     """The services over an empty database, with no attempt counted and no mail written."""
     yield shared_services
     shared_services.limiter.reset()
     shutil.rmtree(mail_folder(shared_services.settings), ignore_errors=True)
-    with psycopg.connect(postgres.admin_url(database_name)) as connection:
-        rows = connection.execute(
-            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
-        )
-        tables = {row[0] for row in rows} - PRESERVED_TABLES
-        # Not TRUNCATE: it makes new files for every table and index, which takes longer than most tests.
-        connection.execute("SET session_replication_role = replica")  # no triggers: everything goes
-        connection.execute(";".join(f"DELETE FROM {table}" for table in sorted(tables)))  # noqa: S608 - our own names
+    rows = cleaner.execute("SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace")
+    tables = {row[0] for row in rows} - PRESERVED_TABLES
+    # Not TRUNCATE: it makes new files for every table and index, which takes longer than most tests.
+    cleaner.execute(";".join(f"DELETE FROM {table}" for table in sorted(tables)))  # noqa: S608 - our own names
 
 
 @pytest.fixture
@@ -260,7 +265,7 @@ def http_server() -> Iterator["RecordingServer"]:
 class RecordingServer:
     """Answers `paths[path]` = (status, headers, body); `seen` and `headers` record the requests.
 
-    A path with an ETag answers 304 to a request with that ETag.
+    A path with an ETag answers 304 to a request with that ETag. A header without a value is left out.
     """
 
     def __init__(self) -> None:
@@ -278,7 +283,8 @@ class RecordingServer:
                     status, body = 304, b""
                 self.send_response(status)
                 for name, value in {"Content-Length": str(len(body)), **headers}.items():
-                    self.send_header(name, value)
+                    if value:
+                        self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(body)
 
