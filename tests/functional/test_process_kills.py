@@ -1,22 +1,42 @@
-"""Killed processes: nothing is lost, nothing is done twice."""
+"""Killed and stopped processes: nothing is lost, nothing is done twice, and no process is left."""
 
 import os
 import random
 import signal
 import time
+from pathlib import Path
 
 import httpx
 
-from tests.installation import Installation, wait_for
+from tests.installation import Installation, children_of, wait_for
 
-ROWS = int(os.environ.get("CWZ_SOAK_ROWS", "300"))
-KILLS = int(os.environ.get("CWZ_SOAK_KILLS", "6"))
+ROWS = int(os.environ.get("CWZ_SOAK_ROWS", "200"))
+KILLS = int(os.environ.get("CWZ_SOAK_KILLS", "4"))
+
+
+def wait_for_end(processes: list[int]) -> None:
+    """Wait until none of the processes exists."""
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in processes))
+
+
+def interrupt(installation: Installation) -> None:
+    """Stop the installation as Ctrl-C does: the workers, their render processes and the database end."""
+    workers = installation.workers()
+    assert len(workers) == 2
+    wait_for(lambda: any(map(children_of, workers)))
+    render_processes = [child for worker in workers for child in children_of(worker)]
+    installation.stop(signal.SIGINT)
+    assert "worker killed after timeout" not in installation.log()
+    assert not installation.database_runs()
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    wait_for_end(render_processes)
 
 
 def test_every_image_is_stored_and_counted_once_after_kills(own_installation: Installation) -> None:
-    """Workers, the web process and PostgreSQL are killed at random moments of one run.
+    """Workers, the web process and PostgreSQL are killed, and all are interrupted, at random moments of one run.
 
-    `bench/soak_kills.py` runs this with more rows and kills.
+    An interrupted or killed installation starts again with the same demo and resumes the run. `bench/soak_kills.py`
+    runs this with more rows and kills.
     """
     own_installation.set({}, **{"rendering.processes": "1"})  # a killed worker takes its render process with it
     own_installation.start()
@@ -31,17 +51,22 @@ def test_every_image_is_stored_and_counted_once_after_kills(own_installation: In
         used_before = api.get("/usage").json()["used"]
         body = {"feed": feed, "template": demo["template"]}
         run = api.post("/runs", json=body).raise_for_status().json()["id"]
-    victims = [("workers", "web", "database")[number % 3] for number in range(KILLS)]
+    victims = [("interrupt", "workers", "web", "database")[number % 4] for number in range(KILLS)]
     chance.shuffle(victims)
     for number, victim in enumerate(victims):
         wait_for(lambda number=number: own_installation.rendered(run) >= number * ROWS // (KILLS + 5))  # type: ignore[misc]
         time.sleep(chance.random() / 4)  # any moment, not just the one after a report
         match victim:
+            case "interrupt":
+                interrupt(own_installation)
+                own_installation.start()
             case "workers":
                 for pid in own_installation.workers():
                     os.kill(pid, signal.SIGKILL)
             case "web":
+                workers = own_installation.workers()
                 own_installation.stop(signal.SIGKILL)
+                wait_for_end(workers)
                 own_installation.start()
             case _:
                 os.kill(own_installation.database_process(), signal.SIGKILL)
@@ -59,6 +84,8 @@ def test_every_image_is_stored_and_counted_once_after_kills(own_installation: In
         keys = {str(key) for (key,) in rows.fetchall()}
     used = httpx.get(f"{own_installation.url}/v1/usage", headers=headers).json()["used"]
     assert used - used_before == ROWS
+    assert own_installation.demo() == demo
+    assert httpx.get(demo["image_url"]).status_code == 200
     storage = own_installation.folder / "var" / "storage"
     stored = {str(path.relative_to(storage)) for path in storage.rglob("*.jpg")}
     assert keys <= stored
