@@ -17,6 +17,7 @@ from cwz_web.db.session import FOR_NO_KEY_UPDATE
 from cwz_web.feeds.columns import ColumnType, FeedSchema
 from cwz_web.feeds.fetch_job import request_fetch
 from cwz_web.feeds.file_types import read_table, temporary_file
+from cwz_web.feeds.import_guard import ReasonCode
 from cwz_web.feeds.imports import create_feed, create_import, enqueue_import, find_import, list_imports, resolve_schema
 from cwz_web.feeds.limits import MAX_BYTES, MAX_CELL, MAX_COLUMNS, MAX_NAME, SAMPLE_ROWS, InvalidFileError
 from cwz_web.feeds.models import Feed, FeedImport, ImportState, Item
@@ -149,8 +150,28 @@ class ItemDeleteInfo(ResponseModel):
     removed: int
 
 
+class TemplateUseInfo(ResponseModel):
+    """A template that is rendered from a column; `automatic` if automatic runs do so."""
+
+    slug: str
+    name: str
+    automatic: bool
+
+
+class ReviewReasonInfo(ResponseModel):
+    """Why an import needs or needed a review; `column` and `templates` are set if it concerns a column."""
+
+    code: ReasonCode
+    message: str
+    column: str | None
+    templates: list[TemplateUseInfo]
+
+
 class ImportInfo(ResponseModel):
-    """An import: its state, its progress, and how many items it added, changed, removed, kept or skipped."""
+    """An import: its state, its progress, and how many items it added, changed, removed, kept or skipped.
+
+    `review_reasons` says why it needs or needed a review.
+    """
 
     number: int
     state: ImportState
@@ -161,6 +182,7 @@ class ImportInfo(ResponseModel):
     removed: int
     unchanged: int
     invalid: int
+    review_reasons: list[ReviewReasonInfo]
     error_message: str | None
     started_at: datetime
     finished_at: datetime | None
@@ -370,6 +392,7 @@ def _import_info(record: FeedImport) -> ImportInfo:
         removed=record.removed,
         unchanged=record.unchanged,
         invalid=record.invalid,
+        review_reasons=[ReviewReasonInfo.model_validate(reason) for reason in record.review_reasons],
         error_message=record.error_message,
         started_at=record.created_at,
         finished_at=record.finished_at,

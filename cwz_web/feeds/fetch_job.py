@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from cwz_web.crypto import KeyRing
 from cwz_web.db.session import Database
 from cwz_web.feeds.import_files import open_file, store_file
+from cwz_web.feeds.import_guard import ReviewReason
 from cwz_web.feeds.imports import Progress, create_import, enqueue_import, fail_import, list_imports, run_import
 from cwz_web.feeds.limits import InvalidFileError
 from cwz_web.feeds.models import Feed, FeedImport, FeedSource, ImportState
@@ -121,11 +122,7 @@ def process_import(context: FetchContext, workspace_id: UUID, import_id: UUID) -
             if record.fetched:
                 _record_success(db, context, workspace_id, feed)
             if feed_import.fetched and feed_import.state == ImportState.NEEDS_REVIEW:
-                message = (
-                    f"The newest file of the feed {{}} would remove {feed_import.removed:,} of its "
-                    f"{feed.item_count:,} rows. Nothing changes until you apply or discard the import."
-                )
-                _email_admins(db, context, feed, "An import of {} needs your review", message)
+                _email_reasons(db, context, feed, feed_import)
     except InvalidFileError as error:
         with context.database.transaction(workspace_id) as db:
             _fail_import(db, workspace_id, import_id, str(error))
@@ -168,6 +165,7 @@ def _store_result(
         _record_success(db, context, workspace_id, feed)
     else:
         record = record or create_import(db, feed, file_name=file_name_from_url(source.url), fetched=True)
+        record.length_known = result.is_length_known
         store_file(db, record, result.file)
         enqueue_import(db, record)
     source.etag, source.last_modified, source.digest = result.etag, result.last_modified, result.digest
@@ -223,11 +221,18 @@ def _progress_writer(database: Database, record: FeedImport) -> Progress:
     return write
 
 
-def _email_admins(db: Session, context: FetchContext, feed: Feed, subject: str, message: str) -> None:
-    """Email the workspace's admins about a feed. `{}` stands for its name in both texts."""
+def _email_reasons(db: Session, context: FetchContext, feed: Feed, record: FeedImport) -> None:
+    """Email the workspace's admins why an import needs a review."""
+    reasons = [f"{ReviewReason.model_validate(reason)}." for reason in record.review_reasons]
+    message = "The newest file of the feed {} needs your review. Nothing changes until you apply or discard the import."
+    _email_admins(db, context, feed, "An import of {} needs your review", message, *reasons)
+
+
+def _email_admins(db: Session, context: FetchContext, feed: Feed, subject: str, message: str, *more: str) -> None:
+    """Email the workspace's admins about a feed. `{}` stands for its name in the subject and the message."""
     workspace = db.get_one(Workspace, feed.workspace_id)
     reason = f"You receive this email because you are an admin of {workspace.name}."
     link = ("View feed", f"{context.url}/w/{workspace.slug}/feeds/{feed.id}")
     text = message.replace("{}", f"{feed.name} in {workspace.name}")
-    email = EmailMessage(subject.replace("{}", feed.name), (text,), link, reason, Topic.FEEDS)
+    email = EmailMessage(subject.replace("{}", feed.name), (text, *more), link, reason, Topic.FEEDS)
     email_admins(db, feed.workspace_id, email)

@@ -1,7 +1,7 @@
 """Imports: the rows of a file are staged, compared with the feed's rows, and applied in one transaction.
 
 The file is read as a stream and compared in the database, so that memory does not grow with the number of rows. An
-import that would remove a large share of the rows needs a review, since an export with suddenly three rows is more
+import that the guard suspects (import_guard.py) needs a review, since an export with suddenly three rows is more
 likely broken than right. Existing rows keep their position, new ones are appended. Invalid rows are recorded with the
 reason and skipped.
 
@@ -10,6 +10,7 @@ it can be imported again with another schema.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import chain, islice
@@ -22,12 +23,22 @@ from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
 from cwz_web.db.session import FOR_NO_KEY_UPDATE, raw_connection
+from cwz_web.feeds.column_uses import find_column_uses
 from cwz_web.feeds.columns import FeedSchema, guess_schema
 from cwz_web.feeds.file_types import open_records
 from cwz_web.feeds.import_files import delete_file, store_file
+from cwz_web.feeds.import_guard import (
+    Baseline,
+    ColumnFill,
+    FileFigures,
+    KeyChanges,
+    find_lost_columns,
+    find_reasons,
+    next_baseline,
+)
 from cwz_web.feeds.limits import MAX_INVALID, SAMPLE_ROWS
 from cwz_web.feeds.models import Feed, FeedImport, FilePart, ImportState, InvalidRow, ItemVersion
-from cwz_web.feeds.records import Entry, InvalidEntry, Records, Row, Table
+from cwz_web.feeds.records import Entry, InvalidEntry, Records, Row, Table, file_size
 from cwz_web.feeds.variants import keyed_rows
 from cwz_web.jobs import FEEDS_QUEUE, app, defer_once
 
@@ -46,6 +57,10 @@ _COUNT = text("""
            count(*) FILTER (WHERE s.key IS NULL) AS removed
     FROM staged s FULL JOIN (SELECT key, data FROM items WHERE workspace_id = :workspace AND feed_id = :feed) i
          ON i.key = s.key
+""")
+_COUNT_FILLED = text("""
+    SELECT c.name, count(*) FROM items i, jsonb_object_keys(i.data) c(name)
+    WHERE i.workspace_id = :workspace AND i.feed_id = :feed GROUP BY c.name
 """)
 _HAS_DUPLICATES = text("SELECT EXISTS (SELECT FROM staged GROUP BY key HAVING count(*) > 1)")
 # Of rows with the same key the first is imported.
@@ -203,7 +218,7 @@ def run_import(db: Session, feed: Feed, record: FeedImport, file: BinaryIO, prog
         feed: The feed; it is locked until the end of the transaction.
         record: The import.
         file: The file.
-        progress: Called now and then while the file is read.
+        progress: Called periodically while the file is read.
 
     Raises:
         InvalidFileError: The file cannot be imported; the transaction must be rolled back.
@@ -217,10 +232,11 @@ def run_import(db: Session, feed: Feed, record: FeedImport, file: BinaryIO, prog
     db.execute(text("CREATE TEMPORARY TABLE staged (position int, line int, key text, data jsonb) ON COMMIT DROP"))
     db.execute(text("SET LOCAL work_mem = '64MB'"))
     counted = _track_progress(chain(first, entries), records, record, progress)
-    _stage(db, record, keyed_rows(counted, schema, records.notes))
+    counted_rows, filled = _stage(db, record, keyed_rows(counted, schema, records.notes))
     _count(db, feed, record)
     record.columns, record.notes = schema.feed_columns(records.columns), list(records.notes)
-    if not record.confirmed and record.removed * 100 > feed.item_count * feed.max_removed_percent:
+    figures = _figures_of(record, records, schema, counted_rows, filled)
+    if _is_held(db, feed, record, figures):
         record.state = ImportState.NEEDS_REVIEW
     else:
         feed.schema = schema.model_dump(mode="json")
@@ -234,6 +250,51 @@ def run_import(db: Session, feed: Feed, record: FeedImport, file: BinaryIO, prog
     )
     db.execute(update(FeedImport).where(*superseded).values(state=ImportState.DISCARDED))
     db.execute(text("DROP TABLE staged"))
+
+
+def _figures_of(
+    record: FeedImport, records: Records, schema: FeedSchema, counted_rows: int, filled: Counter[str]
+) -> FileFigures:
+    return FileFigures(
+        rows=record.added + record.changed + record.unchanged,
+        counted_rows=counted_rows,
+        filled=filled,
+        columns=schema.feed_columns(records.header or records.columns),
+        has_header=bool(records.header),
+        size=file_size(records.file),
+        has_line_end=records.has_line_end,
+        cut_off=records.cut_off,
+        is_length_known=record.length_known,
+        key=[*schema.key, *filter(None, [schema.group])],
+    )
+
+
+def _is_held(db: Session, feed: Feed, record: FeedImport, figures: FileFigures) -> bool:
+    """Compare an import with the feed's baseline. Return whether it needs a review; otherwise renew the baseline."""
+    uses = find_column_uses(db, feed)
+    baseline = _baseline_of(db, feed)
+    if baseline is not None and not record.confirmed:
+        keys = KeyChanges(feed.item_count, record.added, record.removed)
+        reasons = find_reasons(baseline, figures, keys, uses, feed.max_removed_percent)
+        record.review_reasons = [reason.model_dump(mode="json") for reason in reasons]
+        if reasons:
+            return True
+        lost = find_lost_columns(baseline, figures)
+        record.notes += [f"No row has a value in “{name}” any more" for name in lost]
+    renewed = next_baseline(baseline, figures, uses.keys(), is_reviewed=record.confirmed)
+    feed.baseline = renewed.model_dump(mode="json")
+    return False
+
+
+def _baseline_of(db: Session, feed: Feed) -> Baseline | None:
+    """Return the feed's baseline; of rows that no import wrote, compute it."""
+    if feed.baseline is not None:
+        return Baseline.model_validate(feed.baseline)
+    if not feed.item_count:
+        return None
+    counts = db.execute(_COUNT_FILLED, {"workspace": feed.workspace_id, "feed": feed.id})
+    columns = {name: ColumnFill(filled=filled, rows=feed.item_count) for name, filled in counts}
+    return Baseline(rows=feed.item_count, columns=columns)
 
 
 def resolve_schema(feed: Feed, sample: Table) -> FeedSchema:
@@ -338,7 +399,7 @@ def begin_revision(db: Session, feed: Feed, *, wait: int = 0) -> int:
 def _track_progress(
     entries: Iterable[Entry], records: Records, record: FeedImport, progress: Progress | None
 ) -> Iterator[Entry]:
-    """Yield the entries, and report the progress now and then."""
+    """Yield the entries, and report the progress periodically."""
     for number, entry in enumerate(entries, 1):
         if number % BATCH_SIZE == 0 and progress is not None:
             progress(number, records.percent)
@@ -346,9 +407,17 @@ def _track_progress(
     record.rows_read, record.percent = number, 100
 
 
-def _stage(db: Session, record: FeedImport, rows: Iterable[tuple[int, str, Row] | InvalidEntry]) -> None:
-    """Copy the valid rows to the staging table and record the invalid ones, including duplicates of a key."""
+def _stage(
+    db: Session, record: FeedImport, rows: Iterable[tuple[int, str, Row] | InvalidEntry]
+) -> tuple[int, Counter[str]]:
+    """Copy the valid rows to the staging table and record the invalid ones, including duplicates of a key.
+
+    Returns:
+        The number of rows before duplicates were removed, and in how many of them each column has a value.
+    """
     lines: list[bytes] = []
+    batch: list[Row] = []
+    filled: Counter[str] = Counter()
     invalid: list[InvalidEntry] = []
     count = record.invalid = 0
     # COPY cannot write to tables under row-level security, so it fills a temporary table.
@@ -365,10 +434,20 @@ def _stage(db: Session, record: FeedImport, rows: Iterable[tuple[int, str, Row] 
                 key = _storable(key)
             count += 1
             lines.append(_copy_line(count, line, key, row))
+            batch.append(row)
             if len(lines) == BATCH_SIZE:
                 copy.write(b"".join(lines))
+                filled.update(chain.from_iterable(batch))
                 lines.clear()
+                batch.clear()
         copy.write(b"".join(lines))
+        filled.update(chain.from_iterable(batch))
+    _record_invalid(db, record, invalid)
+    return count, filled
+
+
+def _record_invalid(db: Session, record: FeedImport, invalid: list[InvalidEntry]) -> None:
+    """Record the invalid rows, and remove the ones with duplicate keys from the staging table."""
     db.execute(delete(InvalidRow).where(*_invalid_rows_of(record)))
     if invalid:
         db.execute(

@@ -23,7 +23,7 @@ class ImportState(StrEnum):
 
     DRAFT = "draft"  # the schema has not been confirmed yet
     QUEUED = "queued"  # a job fetches or imports the file; `percent` is its progress
-    NEEDS_REVIEW = "needs_review"  # it would remove too many rows
+    NEEDS_REVIEW = "needs_review"  # the guard found reasons (import_guard.py)
     APPLIED = "applied"
     UNCHANGED = "unchanged"  # the source has not changed since the last fetch
     DISCARDED = "discarded"
@@ -50,7 +50,8 @@ class Feed(WorkspaceOwned, Base):
         notes: Notes on the last import, as sentences.
         import_number: The number of the last import.
         revision: The number of times that rows have changed.
-        max_removed_percent: An import that would remove a larger share of the rows needs a review.
+        max_removed_percent: An import that would remove or empty a larger share of the rows needs a review.
+        baseline: What the next import is compared with (import_guard.Baseline); None before the first import.
         deleted_at: When the feed was deleted. It is kept for a while, so that it can be restored.
     """
 
@@ -66,6 +67,7 @@ class Feed(WorkspaceOwned, Base):
     import_number: Mapped[int] = mapped_column(default=0, server_default="0")
     revision: Mapped[int] = mapped_column(default=0, server_default="0")
     max_removed_percent: Mapped[int] = mapped_column(default=50, server_default="50")
+    baseline: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     deleted_at: Mapped[datetime | None]
 
 
@@ -131,7 +133,9 @@ class FeedImport(WorkspaceOwned, Base):
         number: Counts the imports of a feed.
         state: The state (ImportState).
         fetched: Whether the file comes from the feed's source.
-        confirmed: Whether the import may remove any number of rows.
+        confirmed: Whether a person reviewed the import, so that the guard does not hold it.
+        length_known: Whether the length of the file was stated, so that it cannot be cut off unnoticed.
+        review_reasons: Why the import needs or needed a review (import_guard.ReviewReason).
         invalid: The number of rows that were skipped because they are invalid (InvalidRow).
         rows_read: The number of rows read so far.
         percent: The share of the file read so far.
@@ -147,6 +151,8 @@ class FeedImport(WorkspaceOwned, Base):
     state: Mapped[str] = mapped_column(default=ImportState.QUEUED)
     fetched: Mapped[bool] = mapped_column(default=False, server_default="false")
     confirmed: Mapped[bool] = mapped_column(default=False, server_default="false")
+    length_known: Mapped[bool] = mapped_column(default=True, server_default="true")
+    review_reasons: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, default=list, server_default="[]")
     columns: Mapped[list[str]] = mapped_column(JSONB, default=list)
     notes: Mapped[list[str]] = mapped_column(JSONB, default=list)
     added: Mapped[int] = mapped_column(default=0, server_default="0")
@@ -211,6 +217,7 @@ class FeedSource(Base):
     Attributes:
         username: The user name for HTTP Basic authentication; "" for none.
         header: The name of the header that carries the secret; "" for none.
+        user_agent: The User-Agent of the requests; "" for ours.
         encrypted_secret: The encrypted password or header value.
         cron: When to fetch the feed, in `time_zone` (schedules.py); None for only on request.
         next_at: When the feed is fetched next.
@@ -226,6 +233,7 @@ class FeedSource(Base):
     url: Mapped[str]
     username: Mapped[str] = mapped_column(default="")
     header: Mapped[str] = mapped_column(default="")
+    user_agent: Mapped[str] = mapped_column(default="", server_default="")
     encrypted_secret: Mapped[bytes | None]
     cron: Mapped[str | None]
     time_zone: Mapped[str] = mapped_column(default="UTC", server_default="UTC")

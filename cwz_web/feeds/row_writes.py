@@ -107,6 +107,8 @@ def _record_versions(db: Session, items: Sequence[Item], revision: int, *, remov
 
 def _update_counts(feed: Feed, difference: int) -> None:
     feed.item_count += difference
+    if difference < 0 and feed.baseline is not None:  # the guard of imports does not count rows that were deleted
+        feed.baseline = {**feed.baseline, "rows": max(feed.baseline["rows"] + difference, 0)}
     feed.imported_at = datetime.now(UTC)
 
 

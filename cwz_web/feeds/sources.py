@@ -73,12 +73,16 @@ class SourceSpec(BaseModel):
 
 @dataclass(frozen=True)
 class FetchResult:
-    """The fetched file, or None if it has not changed, and the validators for the next fetch."""
+    """The fetched file, or None if it has not changed, and the validators for the next fetch.
+
+    `is_length_known` is False if the server did not state the length of the file.
+    """
 
     file: BinaryIO | None
     etag: str | None
     last_modified: str | None
     digest: str
+    is_length_known: bool = True
 
 
 def fetch_source(fetcher: Fetcher, spec: SourceSpec, secret: str, known: FeedSource | None = None) -> FetchResult:
@@ -112,7 +116,8 @@ def fetch_source(fetcher: Fetcher, spec: SourceSpec, secret: str, known: FeedSou
     while data := file.read(CHUNK):
         digest.update(data)
     is_same = known is not None and known.digest == digest.hexdigest()
-    return FetchResult(None if is_same else file, fetched.etag, fetched.last_modified, digest.hexdigest())
+    changed_file = None if is_same else file
+    return FetchResult(changed_file, fetched.etag, fetched.last_modified, digest.hexdigest(), fetched.is_length_known)
 
 
 def preview_source(fetcher: Fetcher, spec: SourceSpec, secret: str) -> tuple[BinaryIO, Table]:

@@ -152,6 +152,32 @@ def test_import_file_and_poll_its_state(client: Client, feed: str) -> None:
     assert client.get(f"/{feed}/items/1")["data"]["title"] == "Uno"
 
 
+def test_import_that_needs_review_says_why(client: Client, feed: str) -> None:
+    with client.make.database.transaction(client.space.id) as db:
+        row = db.get_one(Feed, (client.space.id, UUID(feed)))
+    client.make.run(row, client.make.template(client.space), {"title": "title"})
+    status = client.send(f"/{feed}/imports", b"sku,name\n1,One\n").location.partition("/v1/feeds")[2]
+    run_feed_jobs(client.make.services)
+    held = client.get(status)
+    assert held["state"] == "needs_review"
+    assert held["review_reasons"] == [
+        {
+            "code": "rows_removed",
+            "message": "The import would remove 2 of 3 rows, more than 50%",
+            "column": None,
+            "templates": [],
+        },
+        {
+            "code": "column_gone",
+            "message": "The column “title” is gone; the file has the new column “name”; in the last good import it had a "
+            "value in 3 of 3 rows",
+            "column": "title",
+            "templates": [{"slug": "card", "name": "Card", "automatic": False}],
+        },
+    ]
+    assert client.get(f"/{feed}")["items"] == 3
+
+
 @pytest.mark.parametrize("file", [b"\x89PNG\r\n\x1a\n" + b"\0" * 100, b"name,title\nx,y\n"])
 def test_invalid_file_is_rejected_immediately(client: Client, feed: str, file: bytes) -> None:
     assert client.send(f"/{feed}/imports", file, status=422).json["code"] == "invalid_file"

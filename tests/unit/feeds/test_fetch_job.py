@@ -99,8 +99,35 @@ def test_import_that_needs_review_is_emailed_to_admins(subscription: Subscriptio
     assert subscription.rows == {"1": "One", "2": "Two"}
     [email] = mailbox.emails()
     assert email["subject"] == "An import of Feed needs your review"
-    assert "would remove 1 of its 2 rows" in text_of(email)
+    assert "The import would remove 1 of 2 rows, more than 20%." in text_of(email)
     assert subscription.fetch() is None, "the same file is not imported twice"
+
+
+THOUSAND_ROWS = b"sku,title\n" + b"".join(b"%d,Thing %d\n" % (number, number) for number in range(1000))
+START = THOUSAND_ROWS[: len(THOUSAND_ROWS) * 60 // 100 - 2]
+COMPLETE_ROWS = START[: START.rindex(b"\n") + 1]
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "state"),
+    [
+        (COMPLETE_ROWS, {"Content-Length": ""}, "needs_review"),
+        (COMPLETE_ROWS, {}, "applied"),
+        (START, {"Content-Length": ""}, "needs_review"),
+        (START, {}, "needs_review"),
+    ],
+)
+def test_shorter_file_is_believed_only_if_its_length_was_stated(
+    subscription: Subscription, body: bytes, headers: dict[str, str], state: str
+) -> None:
+    subscription.serve(THOUSAND_ROWS)
+    subscription.fetch()
+    subscription.serve(body, **headers)
+    record = subscription.fetch()
+    assert record is not None
+    assert record.state == state
+    kept = subscription.make.reload(subscription.feed).item_count
+    assert kept == (1000 if state == "needs_review" else record.unchanged)
 
 
 def test_secret_is_sent(make: Factory, http_server: RecordingServer) -> None:

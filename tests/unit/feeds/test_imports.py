@@ -1,4 +1,5 @@
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from cwz_web.feeds.columns import Column, FeedSchema
 from cwz_web.feeds.fetch_job import process_import
 from cwz_web.feeds.file_types import temporary_file
 from cwz_web.feeds.import_files import open_file
+from cwz_web.feeds.import_guard import ReviewReason
 from cwz_web.feeds.imports import (
     ImportNotReviewableError,
     approve_import,
@@ -25,7 +27,12 @@ from cwz_web.feeds.imports import (
 from cwz_web.feeds.limits import InvalidFileError
 from cwz_web.feeds.models import Feed, FeedImport, FilePart, Item, ItemVersion
 from cwz_web.feeds.queries import list_feeds, list_items
+from cwz_web.feeds.row_writes import delete_items, put_items
+from cwz_web.generation.models import Template
+from cwz_web.runs.auto_runs import start_auto_run
+from cwz_web.runs.models import Run
 from cwz_web.workspaces.models import Workspace
+from tests.conftest import DATA
 from tests.factories import Factory
 
 
@@ -388,3 +395,126 @@ def test_special_characters_survive_copy(make: Factory, written: str) -> None:
         [item] = list_items(db, feed)
     assert item.data["title"] == SPECIAL_TEXTS[written]
     assert item.key == f"k{SPECIAL_TEXTS[written]}"
+
+
+class RenderedShop(Shop):
+    """A feed whose `title` and `price` the template “Card” is rendered from, and an automatic run from `title`."""
+
+    def __init__(self, make: Factory, rows: int = 10) -> None:
+        super().__init__(make, {"placeholder": "x"})
+        self.feed = make.feed(self.space, self.file(rows))
+        self.template = make.template(self.space)
+        run = make.run(self.feed, self.template, {"title": "title"})
+        with make.database.transaction(self.space.id) as db:
+            start_auto_run(db, db.get_one(Run, (self.space.id, run.id)))
+        make.run(self.feed, self.template, {"title": "title", "image": "price"})
+
+    def file(self, rows: int, title: str = "title", empty_from: int = 1000, end: str = "\n") -> bytes:
+        lines = [f"{n},{f'Thing {n}' if n < empty_from else ''},{n}.90" for n in range(rows)]
+        return "\n".join([f"sku,{title},price", *lines]).encode() + end.encode()
+
+    def reasons(self, record: FeedImport) -> list[tuple[str, str | None, list[str]]]:
+        found = [ReviewReason.model_validate(reason) for reason in record.review_reasons]
+        return [(reason.code, reason.column, [str(use) for use in reason.templates]) for reason in found]
+
+
+def test_renamed_column_needs_review(make: Factory) -> None:
+    shop = RenderedShop(make)
+    record = shop.import_rows(shop.file(10, title="Titel"))
+    assert record.state == "needs_review"
+    assert shop.reasons(record) == [("column_gone", "title", ["“Card” (automatic run)"])]
+    assert "new column “Titel”" in record.review_reasons[0]["message"]
+    shop.review(approve_import, record)
+    assert shop.run_job(record).state == "applied"
+    assert shop.import_rows(shop.file(10, title="Titel")).state == "applied", "it is the new baseline"
+
+
+def test_emptied_column_needs_review(make: Factory) -> None:
+    shop = RenderedShop(make)
+    assert shop.import_rows(shop.file(10, empty_from=5)).state == "applied"
+    record = shop.import_rows(shop.file(10, empty_from=4))
+    assert shop.reasons(record) == [("column_emptied", "title", ["“Card” (automatic run)"])]
+    assert "empty in 6 of 10 rows" in record.review_reasons[0]["message"]
+    make.run(shop.feed, shop.template, {"title": "title"})  # from now on `price` is used by nothing
+    applied = shop.import_rows(shop.file(10).replace(b"price", b"Preis"))
+    assert (applied.state, applied.notes) == ("applied", ["No row has a value in “price” any more"])
+
+
+def test_column_of_a_deleted_template_is_not_guarded(make: Factory) -> None:
+    shop = RenderedShop(make)
+    with make.database.transaction(shop.space.id) as db:
+        db.get_one(Template, (shop.space.id, shop.template.id)).deleted_at = datetime.now(UTC)
+    assert shop.import_rows(shop.file(10, title="Titel")).state == "applied"
+
+
+def test_few_removals_at_a_time_are_held_together(make: Factory) -> None:
+    shop = RenderedShop(make, 100)
+    assert shop.import_rows(shop.file(60)).state == "applied"
+    held = shop.import_rows(shop.file(36))
+    assert (held.state, held.removed, shop.reasons(held)) == ("needs_review", 24, [("rows_removed", None, [])])
+    assert "36 of the 100 rows" in held.review_reasons[0]["message"]
+    assert shop.import_rows(shop.file(55)).state == "applied"
+    reviewed = shop.import_rows(shop.file(36))
+    shop.review(approve_import, reviewed)
+    shop.run_job(reviewed)
+    assert shop.import_rows(shop.file(22)).state == "applied", "the review moved the baseline"
+
+
+def test_changed_keys_need_review(make: Factory) -> None:
+    shop = RenderedShop(make)
+    data = shop.file(10).replace(b"\n", b"\nSKU-").removesuffix(b"SKU-")
+    assert shop.reasons(shop.import_rows(data)) == [("keys_changed", None, [])]
+
+
+def test_cut_off_file_needs_review(make: Factory) -> None:
+    data = (DATA / "feeds" / "15-cut-off-in-a-cell.csv").read_bytes()
+    space = make.workspace()
+    shop = Shop(make, {"a": "One"})
+    shop.space, shop.feed = space, make.feed(space, b"id,title,price\nA1,Sofa,5.00\nA2,Chair,5.00\nA3,Desk,5.00\n")
+    record = shop.import_rows(data)
+    assert (record.state, [reason["code"] for reason in record.review_reasons]) == ("needs_review", ["cut_off"])
+    assert "line 4, the last one, has 2 of 3 cells" in record.review_reasons[0]["message"]
+    assert shop.rows == {"A1": "Sofa", "A2": "Chair", "A3": "Desk"}
+    new = make.feed(make.workspace(), data)
+    assert any("cut off" in note for note in make.reload(new).notes), "a first import only says so"
+
+
+@given(st.integers(0, 999))
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_start_of_a_file_is_never_applied(make: Factory, cut: int) -> None:
+    whole = RenderedShop.file(None, 30)  # type: ignore[arg-type]
+    shop = Shop(make, {"a": "One"})
+    shop.feed = make.feed(shop.space, whole)
+    size = len(whole) * 60 // 100 + cut * len(whole) * 39 // 100_000
+    with make.database.transaction(shop.space.id) as db:
+        record = create_import(db, shop.get_feed(db), file_name="n.csv", file=temporary_file(whole[:size]))
+    if whole[:size].endswith(b"\n"):
+        return  # complete rows: only the server's length tells
+    assert shop.run_job(record).state == "needs_review"
+
+
+def test_shorter_file_of_unknown_length_needs_review(make: Factory) -> None:
+    shop = RenderedShop(make, 20)
+    for is_known, state in ((True, "applied"), (False, "needs_review")):
+        with make.database.transaction(shop.space.id) as db:
+            record = create_import(db, shop.get_feed(db), file_name="n.csv", file=temporary_file(shop.file(13)))
+            record.length_known = is_known
+        assert shop.run_job(record).state == state
+    assert [code for code, _, _ in shop.reasons(make.reload(record))] == ["file_shrunk"]
+
+
+def test_rows_written_through_the_api_are_not_guarded(make: Factory) -> None:
+    shop = RenderedShop(make)
+    with make.database.transaction(shop.space.id) as db:
+        delete_items(db, shop.get_feed(db), [str(number) for number in range(2, 10)])
+    assert shop.import_rows(shop.file(2)).state == "applied", "deleted rows do not count as removed"
+    with make.database.transaction(shop.space.id) as db:
+        put_items(db, shop.get_feed(db), {"0": {"sku": "0"}, "1": {"sku": "1"}})
+    assert shop.import_rows(shop.file(2)).state == "applied"
+
+
+def test_rows_without_a_baseline_are_counted(make: Factory) -> None:
+    shop = RenderedShop(make)
+    with make.database.transaction(shop.space.id) as db:  # as after an upgrade
+        shop.get_feed(db).baseline = None
+    assert shop.reasons(shop.import_rows(shop.file(10, title="Titel")))[0][:2] == ("column_gone", "title")
