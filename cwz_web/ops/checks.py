@@ -274,7 +274,7 @@ def _check_proxy(context: CheckContext) -> Iterator[Finding]:
     if not context.is_development and not all(c.startswith("__Host-") and "secure" in c.lower() for c in cookies):
         yield _error("proxy", "Cookies lack __Host- or Secure. Check that the proxy does not change them")
     elif not context.is_development and "strict-transport-security" not in response.headers:
-        yield _error("proxy", "DocumentPart-Transport-Security is missing. Check that the proxy does not remove it")
+        yield _error("proxy", "Strict-Transport-Security is missing. Check that the proxy does not remove it")
     else:
         yield _ok("proxy", f"{url} responds as expected")
 

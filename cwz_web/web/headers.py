@@ -23,7 +23,7 @@ FIXED = (
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 )
-FIXED_AND_HTTPS = (*FIXED, ("DocumentPart-Transport-Security", "max-age=63072000; includeSubDomains"))
+FIXED_AND_HTTPS = (*FIXED, ("Strict-Transport-Security", "max-age=63072000; includeSubDomains"))
 NO_STORE = "private, no-store"
 
 

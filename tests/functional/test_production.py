@@ -33,7 +33,7 @@ def test_session_cookie_is_bound_to_host_and_tls(app: TestApp, make: Factory) ->
     for part in ("secure", "httponly", "samesite=lax", "path=/"):
         assert part in session.lower()
     assert "domain" not in session.lower()
-    assert answer.headers["DocumentPart-Transport-Security"].startswith("max-age=63072000")
+    assert answer.headers["Strict-Transport-Security"].startswith("max-age=63072000")
 
 
 def test_session_cookie_signs_in(app: TestApp, make: Factory) -> None:

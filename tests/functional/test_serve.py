@@ -203,7 +203,7 @@ def test_production_serves_with_an_external_database(
         page = httpx.get(f"{installation.url}/signin", headers=proxied)
         assert page.status_code == 200
         assert "demo" not in page.text
-        assert page.headers["DocumentPart-Transport-Security"]
+        assert page.headers["Strict-Transport-Security"]
         assert "__Host-cwz_visitor=" in page.headers["Set-Cookie"]
         assert "secure" in page.headers["Set-Cookie"].lower()
     finally:
