@@ -1,6 +1,6 @@
 """Every page, visited once: no axe violation, and no page wider than its window.
 
-All pages share one palette, so the dark theme is checked on the pages that together have every component.
+All pages share one palette, so the dark theme is checked on a page of each kind: forms, lists, items and the designer.
 """
 
 import re

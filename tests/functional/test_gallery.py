@@ -29,8 +29,8 @@ def gallery(make: Factory, space: Workspace, number: int) -> list[Image]:
     template = make.template(space)
     made = [make.image(template) for _ in range(number)]
     with make.database.transaction(space.id) as db:
-        for place, image in enumerate(made):
-            db.execute(update(Image).where(Image.id == image.id).values(name=f"Image {place}"))
+        for position, image in enumerate(made):
+            db.execute(update(Image).where(Image.id == image.id).values(name=f"Image {position}"))
     return made
 
 

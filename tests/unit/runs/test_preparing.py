@@ -341,11 +341,11 @@ def test_smallest_run_is_prepared_first(large: Large, monkeypatch: pytest.Monkey
     larger = large.begin()
     large.at_once(2)
     large.feed = large.make.feed(large.space, rows(3), "Small")
-    smaller, begun = large.begin(), []
+    smaller, started = large.begin(), []
     prepare = tasks.prepare_run
-    monkeypatch.setattr(tasks, "prepare_run", lambda db, run, quota: (begun.append(run.id), prepare(db, run, quota)))
+    monkeypatch.setattr(tasks, "prepare_run", lambda db, run, quota: (started.append(run.id), prepare(db, run, quota)))
     large.prepare(larger)
-    assert begun == [smaller.id, larger.id]
+    assert started == [smaller.id, larger.id]
 
 
 def test_second_job_does_not_prepare_again(large: Large) -> None:
