@@ -35,6 +35,7 @@ from cwz_web.resources.api import (
     ApiFeedItemCollection,
 )
 from cwz_web.resources.permissions import Permission
+from cwz_web.values.formats import json_number
 from cwz_web.web.problems import ProblemError
 from cwz_web.web.request import Request
 from cwz_web.workspaces.audit import record
@@ -411,4 +412,6 @@ def _as_text(value: Any) -> str:
     """Return a value as text, as an import of JSON does (feeds/json_reader.py)."""
     if value is None:
         return ""
-    return str(value).lower() if isinstance(value, bool) else str(value).strip()
+    if isinstance(value, bool):
+        return str(value).lower()
+    return json_number(value) if isinstance(value, int | float) else str(value).strip()

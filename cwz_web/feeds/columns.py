@@ -14,9 +14,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cwz_web.feeds.limits import MAX_COLUMNS, MAX_NAME, InvalidFileError
 from cwz_web.feeds.records import Row, Table
+from cwz_web.values.currencies import currencies_of
+from cwz_web.values.dates import scan_date
+from cwz_web.values.formats import UNKNOWN, Unclear, ValueFormat
+from cwz_web.values.numbers import scan_number
 
 # A column gets a type when at least this share of its values in the first rows matches.
 MIN_MATCH_PERCENT = 95
+# The same for a column that is named like a price.
+MIN_PRICE_PERCENT = 50
 MAX_KEY_COLUMNS = 5
 # Names of columns that identify a row, best first, compared without case, spaces and punctuation.
 KEY_NAMES = (
@@ -46,13 +52,10 @@ _image_name = re.compile(r"image|photo|picture|bild|foto|thumbnail|img|logo|avat
 _url = re.compile(r"https?://[^\s/]+\S*", re.IGNORECASE)
 _image = re.compile(r"https?://\S+\.(?:jpe?g|png|webp|gif|avif)(?:[?#]\S*)?", re.IGNORECASE)
 _number = re.compile(r"[-+]?(?:0|[1-9]\d*)(?:[.,]\d+)?(?:[eE][-+]?\d+)?")
-_amount = re.compile(r"[-+]?\d{1,3}(?:[.,' \u00a0\u202f]?\d{3})*(?:[.,]\d{1,4}|,-)?")
 _code = re.compile(r"(?=\S*\d)\S{1,64}")
-_money_sign = re.compile(r"[€$£¥₹₽₩₺₴₫฿]|\b[A-Z]{3}\b|\b(?:kr|zł|Kč|Ft|lei)\b\.?")
-_date = re.compile(
-    r"\d{4}-\d{1,2}-\d{1,2}(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z| ?[+-]\d{2}:?\d{2})?)?"
-    r"|\d{1,2}[./]\d{1,2}[./]\d{4}(?: \d{1,2}:\d{2}(?::\d{2})?)?"
-)
+_money_sign = re.compile(r"[€$£¥₹₽₩₺₴₫฿₪₦₱]|\b[A-Z]{3}\b|\b(?:kr|zł|Kč|Ft|lei|RM|Rp|Fr|CHF|Rs)\b|\b[A-Z]{3}(?=\d)")
+_date_name = re.compile(r"date|datum|fecha|data$|jour|until|valid|from$|published|created|updated")
+_compact_date = re.compile(r"(?:19|20)\d{2}[01]\d[0-3]\d")
 
 
 class ColumnType(StrEnum):
@@ -85,17 +88,31 @@ COLUMN_TYPE_NOUNS = {
 }
 
 
+def _is_number(text: str) -> bool:
+    if _number.fullmatch(text):
+        return True
+    readings = None if text.isdecimal() or text.startswith("+") else scan_number(text)
+    return readings is not None and not isinstance(readings, Unclear) and not readings.signs
+
+
 def _is_price(text: str) -> bool:
-    return bool(_amount.fullmatch(_money_sign.sub("", text).strip()))
+    readings = scan_number(text)
+    if isinstance(readings, Unclear) or readings.is_percent:
+        return False
+    return all(currencies_of(sign, UNKNOWN) for sign in readings.signs)
+
+
+def _is_date(text: str) -> bool:
+    return not isinstance(scan_date(text), Unclear)
 
 
 VALUE_CHECKS: dict[ColumnType, Callable[[str], object]] = {
     ColumnType.TEXT: bool,
-    ColumnType.NUMBER: _number.fullmatch,
+    ColumnType.NUMBER: _is_number,
     ColumnType.PRICE: _is_price,
     ColumnType.URL: _url.fullmatch,
     ColumnType.IMAGE: _url.match,
-    ColumnType.DATE: _date.fullmatch,
+    ColumnType.DATE: _is_date,
 }
 
 
@@ -107,6 +124,7 @@ class Column(BaseModel):
         type: The type of its values; checked only if the column is required.
         required: Whether a row is invalid if the value is empty or does not match the type.
         dropped: Whether the column is not imported.
+        format: How its values are written, as a user chose it; what is not chosen is found out by each import.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -115,6 +133,7 @@ class Column(BaseModel):
     type: ColumnType = ColumnType.TEXT
     required: bool = False
     dropped: bool = False
+    format: ValueFormat = UNKNOWN
 
 
 class FeedSchema(BaseModel):
@@ -161,6 +180,11 @@ class FeedSchema(BaseModel):
     def types(self) -> dict[str, ColumnType]:
         """The type of each column by its name in the feed."""
         return {column.name: column.type for column in self.columns.values() if not column.dropped}
+
+    @property
+    def formats(self) -> dict[str, ValueFormat]:
+        """The chosen format of each column by its name in the feed."""
+        return {column.name: column.format for column in self.columns.values() if not column.dropped}
 
     @property
     def key_names(self) -> list[str]:
@@ -220,11 +244,16 @@ def guess_type(name: str, values: Iterable[str]) -> ColumnType:
     if _mostly(_url.fullmatch, filled):
         images = _mostly(_image.fullmatch, filled) or _image_name.search(normalize_name(name))
         return ColumnType.IMAGE if images else ColumnType.URL
-    if _mostly(_is_price, filled) and (_price_name.search(normalize_name(name)) or _mostly(_money_sign.search, filled)):
+    # A column of prices may have N/A and ranges in it.
+    if _price_name.search(normalize_name(name)) and _mostly(_is_price, filled, MIN_PRICE_PERCENT):
         return ColumnType.PRICE
-    if normalize_name(name) not in KEY_NAMES and _mostly(_number.fullmatch, filled):
+    if _mostly(_is_price, filled) and _mostly(_money_sign.search, filled):
+        return ColumnType.PRICE
+    if _date_name.search(normalize_name(name)) and _mostly(_compact_date.fullmatch, filled):
+        return ColumnType.DATE
+    if normalize_name(name) not in KEY_NAMES and _mostly(_is_number, filled):
         return ColumnType.NUMBER
-    return ColumnType.DATE if _mostly(_date.fullmatch, filled) else ColumnType.TEXT
+    return ColumnType.DATE if _mostly(_is_date, filled) else ColumnType.TEXT
 
 
 def unique_name(base: str, taken: set[str]) -> str:
@@ -266,5 +295,5 @@ def _values(sample: Table, column: str) -> list[str]:
     return [row[column] for row in sample.rows if column in row]
 
 
-def _mostly(matches: Callable[[str], object], values: list[str]) -> bool:
-    return sum(1 for value in values if matches(value)) * 100 >= len(values) * MIN_MATCH_PERCENT
+def _mostly(matches: Callable[[str], object], values: list[str], percent: int = MIN_MATCH_PERCENT) -> bool:
+    return sum(1 for value in values if matches(value)) * 100 >= len(values) * percent

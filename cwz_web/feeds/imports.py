@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
 from cwz_web.db.session import FOR_NO_KEY_UPDATE, raw_connection
+from cwz_web.feeds.column_formats import FormatDetection
 from cwz_web.feeds.column_uses import find_column_uses
 from cwz_web.feeds.columns import FeedSchema, guess_schema
 from cwz_web.feeds.file_types import open_records
@@ -39,8 +40,11 @@ from cwz_web.feeds.import_guard import (
 from cwz_web.feeds.limits import MAX_INVALID, SAMPLE_ROWS
 from cwz_web.feeds.models import Feed, FeedImport, FilePart, ImportState, InvalidRow, ItemVersion
 from cwz_web.feeds.records import Entry, InvalidEntry, Records, Row, Table, file_size
+from cwz_web.feeds.row_data import dump_row
 from cwz_web.feeds.variants import keyed_rows
 from cwz_web.jobs import FEEDS_QUEUE, app, defer_once
+from cwz_web.values.formats import is_json_number
+from cwz_web.workspaces.models import Workspace
 
 LISTED_IMPORTS = 50
 # Earlier versions of rows are kept for this many revisions, invalid rows for this many imports.
@@ -231,15 +235,17 @@ def run_import(db: Session, feed: Feed, record: FeedImport, file: BinaryIO, prog
     schema = resolve_schema(feed, sample)
     db.execute(text("CREATE TEMPORARY TABLE staged (position int, line int, key text, data jsonb) ON COMMIT DROP"))
     db.execute(text("SET LOCAL work_mem = '64MB'"))
+    detection = FormatDetection(schema, db.get_one(Workspace, feed.workspace_id).value_format)
     counted = _track_progress(chain(first, entries), records, record, progress)
-    counted_rows, filled = _stage(db, record, keyed_rows(counted, schema, records.notes))
+    counted_rows, filled = _stage(db, record, detection.observe(keyed_rows(counted, schema, records.notes)))
     _count(db, feed, record)
-    record.columns, record.notes = schema.feed_columns(records.columns), list(records.notes)
+    record.columns, record.notes = schema.feed_columns(records.columns), [*records.notes, *detection.notes()]
     figures = _figures_of(record, records, schema, counted_rows, filled)
     if _is_held(db, feed, record, figures):
         record.state = ImportState.NEEDS_REVIEW
     else:
         feed.schema = schema.model_dump(mode="json")
+        feed.column_formats = {name: value.model_dump(mode="json") for name, value in detection.formats().items()}
         _apply(db, feed, record)
     record.finished_at = datetime.now(UTC)
     db.flush()
@@ -481,12 +487,12 @@ def _invalid_rows_of(record: FeedImport) -> tuple[ColumnElement[bool], ...]:
 def _copy_line(position: int, line: int, key: str, row: Row) -> bytes:
     """Return a row in the text format of PostgreSQL's COPY."""
     try:
-        data = orjson.dumps(row)
+        data = dump_row(row)
     except orjson.JSONEncodeError:
         data = b"\\u0000"
     if data.find(b"\\") >= 0:
         if b"\\u0000" in data:  # rare, so that the rows are cleaned only then
-            data = orjson.dumps({_storable(name): _storable(value) for name, value in row.items()})
+            data = dump_row({_storable(name): _storable(value) for name, value in row.items()})
         data = data.replace(b"\\", b"\\\\")
     if "\\" in key or not key.isprintable():
         key = key.translate(_escapes)
@@ -494,7 +500,7 @@ def _copy_line(position: int, line: int, key: str, row: Row) -> bytes:
 
 
 def _storable(text: str) -> str:
-    return _unstorable.sub("", text)
+    return text if is_json_number(text) else _unstorable.sub("", text)
 
 
 def _count(db: Session, feed: Feed, record: FeedImport) -> None:

@@ -16,6 +16,7 @@ import ijson
 
 from cwz_web.feeds.limits import MAX_ROW_BYTES, InvalidFileError, check_row_count
 from cwz_web.feeds.records import BoundedReader, Entry, InvalidEntry, Records, RowSizeLimit, clean_row
+from cwz_web.values.formats import json_number
 
 MAX_DEPTH = 5
 MAX_NESTING = 50
@@ -199,11 +200,13 @@ def _flatten(record: dict[str, Any], prefix: str = "", depth: int = 1) -> dict[s
 
 
 def _text(value: Any) -> str:
-    """Return a scalar as text."""
+    """Return a scalar as text; a number as one that has no locale."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, int | Decimal):
+        return json_number(value)
     return str(value).replace("\x00", "")
 
 

@@ -5,11 +5,12 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, func
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cwz_web.db.base import Base, Timestamped, WorkspaceOwned
+from cwz_web.feeds.row_data import OrderedRowData, RowData
 
 
 def _of_import() -> ForeignKeyConstraint:
@@ -47,6 +48,8 @@ class Feed(WorkspaceOwned, Base):
     Attributes:
         columns: The names of the columns that have values, in the file's order.
         schema: The feed's schema (columns.FeedSchema).
+        column_formats: How the values of each column are written (values.formats.ValueFormat), as the last import
+            found; what the schema says counts more.
         notes: Notes on the last import, as sentences.
         import_number: The number of the last import.
         revision: The number of times that rows have changed.
@@ -61,6 +64,7 @@ class Feed(WorkspaceOwned, Base):
     file_name: Mapped[str]
     columns: Mapped[list[str]] = mapped_column(JSONB)
     schema: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default="{}")
+    column_formats: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default="{}")
     notes: Mapped[list[str]] = mapped_column(JSONB, default=list)
     item_count: Mapped[int] = mapped_column(default=0)
     imported_at: Mapped[datetime | None]
@@ -90,7 +94,7 @@ class Item(Timestamped, Base):
     feed_id: Mapped[UUID] = mapped_column(primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)
     key: Mapped[str]
-    data: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    data: Mapped[dict[str, str]] = mapped_column(RowData)
     changed_at: Mapped[datetime | None]
     revision: Mapped[int] = mapped_column(default=0, server_default="0")
 
@@ -106,7 +110,7 @@ class ItemVersion(Base):
     feed_id: Mapped[UUID] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
     revision: Mapped[int] = mapped_column(primary_key=True)
-    data: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    data: Mapped[dict[str, str]] = mapped_column(RowData)
     removed: Mapped[bool]
     replaced_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
@@ -206,7 +210,7 @@ class InvalidRow(Base):
     number: Mapped[int] = mapped_column(primary_key=True)
     line: Mapped[int]
     reason: Mapped[str]
-    data: Mapped[dict[str, Any]] = mapped_column(JSON)
+    data: Mapped[dict[str, str]] = mapped_column(OrderedRowData)
 
     __table_args__ = (_of_import(),)
 

@@ -14,6 +14,7 @@ from cwz_web.feeds.limits import (
     check_column_count,
     check_row_count,
 )
+from cwz_web.values.formats import is_json_number
 
 Row = dict[str, str]
 
@@ -152,7 +153,11 @@ def file_size(file: BinaryIO) -> int:
 
 def clean_row(record: Row, line: int) -> Entry:
     """Strip the cells of a record and remove the empty ones; an oversized cell makes it invalid."""
-    row = {name[:MAX_NAME]: text for name, value in record.items() if (text := value.strip())}
+    row = {
+        name[:MAX_NAME]: text
+        for name, value in record.items()
+        if (text := value if is_json_number(value) else value.strip())
+    }
     for name, value in row.items():
         if len(value) > MAX_CELL:
             reason = f"The value of “{name}” is longer than {MAX_CELL:,} characters"

@@ -12,6 +12,7 @@ from cwz_web.feeds.imports import begin_revision
 from cwz_web.feeds.limits import MAX_COLUMNS, MAX_ROWS
 from cwz_web.feeds.models import Feed, Item, ItemVersion
 from cwz_web.feeds.records import Row
+from cwz_web.feeds.row_data import equal_rows
 
 # Automatic runs wait this many seconds after a write, so that several writes start one run.
 QUIET_SECONDS = 30
@@ -43,7 +44,7 @@ def put_items(db: Session, feed: Feed, rows: Mapping[str, Row]) -> WriteResult:
     """
     db.refresh(feed, with_for_update=FOR_NO_KEY_UPDATE)
     existing = {item.key: item for item in _find_by_keys(db, feed, list(rows))}
-    changed = {key: row for key, row in rows.items() if key in existing and existing[key].data != row}
+    changed = {key: row for key, row in rows.items() if key in existing and not equal_rows(existing[key].data, row)}
     added = {key: row for key, row in rows.items() if key not in existing}
     result = WriteResult(len(added), len(changed), len(rows) - len(added) - len(changed))
     if not added and not changed:

@@ -19,6 +19,7 @@ from cwz_web.generation.templates import TemplateDesign, load_design
 from cwz_web.storage.connections import list_connections_first
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import ConnectionSpec
+from cwz_web.values.formats import ValueFormat
 from cwz_web.workspaces.access import PlanStatus
 
 MAX_PLANS = 512
@@ -34,6 +35,7 @@ class TemplateVersionState:
         unsigned_parameters: the parameters that an unsigned URL may have; None where every URL needs a signature.
         signing_key_numbers: the numbers of the workspace's valid signing keys.
         connections: a digest of the workspace's storage connections.
+        value_format: the workspace's format of values.
     """
 
     template_id: UUID
@@ -43,6 +45,7 @@ class TemplateVersionState:
     signing_key_numbers: range
     connections: str
     plan_status: PlanStatus
+    value_format: ValueFormat
 
 
 @dataclass(frozen=True)
@@ -117,4 +120,5 @@ def _state_from(row: Row[Any]) -> TemplateVersionState:
         signing_key_numbers=range(row.oldest_signing_key_number, row.signing_key_number + 1),
         connections=row.connections or "",
         plan_status=PlanStatus(row.plan, row.unpaid, row.read_only),
+        value_format=ValueFormat(locale=row.locale, currency=row.currency),
     )

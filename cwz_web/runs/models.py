@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cwz_web.db.base import Base, WorkspaceOwned
+from cwz_web.feeds.row_data import RowData
 from cwz_web.generation.usage import month_of
 
 
@@ -18,6 +19,7 @@ class Run(WorkspaceOwned, Base):
     The counts change in the same transaction as the items do.
 
     Attributes:
+        formats: how the values of each field are written (`values.formats.ValueFormat` as JSON).
         outputs: each row is rendered once for each (`imaging.encoders.Output` as JSON).
         prepared: whether its items are written and its chunks queued. Before, nothing is rendered or counted.
         error_message: why it could not be prepared; its items count as failed then.
@@ -36,6 +38,7 @@ class Run(WorkspaceOwned, Base):
     template_version: Mapped[int]
     connection_id: Mapped[UUID]
     mapping: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    formats: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default="{}")
     outputs: Mapped[list[Any]] = mapped_column(JSONB)
     prepared: Mapped[bool] = mapped_column(default=True, server_default=true())
     error_message: Mapped[str | None]
@@ -116,7 +119,7 @@ class RunItem(Base):
     chunk: Mapped[int]
     output: Mapped[int] = mapped_column(default=0, server_default="0")
     key: Mapped[str]
-    data: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    data: Mapped[dict[str, str]] = mapped_column(RowData)
     state: Mapped[str] = mapped_column(server_default="pending")
     error: Mapped[str | None]
     warning: Mapped[str | None]

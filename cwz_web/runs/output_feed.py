@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from cwz_web.feeds.file_types import IN_MEMORY
 from cwz_web.feeds.models import Feed
+from cwz_web.feeds.row_data import load_row
 from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.encoders import Output
@@ -27,7 +28,7 @@ COLUMN = "image_url"
 
 # A page of the rows, each with the newest image of every output.
 _ROWS = text("""
-    SELECT row.position, row.data, images.newest
+    SELECT row.position, row.data::text AS data, images.newest
     FROM (
         SELECT position, key, data FROM items
         WHERE workspace_id = :workspace AND feed_id = :feed AND position > :after ORDER BY position LIMIT :page
@@ -94,7 +95,9 @@ def write_output_feed(db: Session, feed: Feed, latest: Run, column: str, signed_
     while rows := db.execute(_ROWS, parameters | {"after": after}).all():
         after = rows[-1].position
         file.writelines(
-            csv_record(map((row.data | _urls(signed_urls, feed.workspace_id, names, row.newest)).get, columns))
+            csv_record(
+                map((load_row(row.data) | _urls(signed_urls, feed.workspace_id, names, row.newest)).get, columns)
+            )
             for row in rows
         )
     file.seek(0)

@@ -49,7 +49,10 @@ def read_date(text: str, hint: str = DEFAULT_LOCALE) -> date | Unclear:
 
 
 def scan_date(text: str, hint: str = DEFAULT_LOCALE) -> dict[DateOrder, date] | Unclear:
-    """Return the dates that a text can be by the order of day, month and year; there is at least one."""
+    """Return the dates that a text can be by the order of day, month and year; there is at least one.
+
+    A date with a year of four digits first, or with the name of a month, has the order that nothing confuses: YMD.
+    """
     if len(text) > MAX_LENGTH:
         return Unclear("is too long for a date")
     plain = _time.sub("", normalize(text))
@@ -62,7 +65,7 @@ def scan_date(text: str, hint: str = DEFAULT_LOCALE) -> dict[DateOrder, date] | 
     if match := _year_last.fullmatch(plain):
         return _numeric(match[1], match[3], match[4], match[2])
     found = _with_month_name(plain, dict.fromkeys([DEFAULT_LOCALE, hint, format_of(text).locale or hint]))
-    return {DateOrder.DMY: found} if found else Unclear("is not a date")
+    return {DateOrder.YMD: found} if found else Unclear("is not a date")
 
 
 def _numeric(first: str, second: str, last: str, separator: str) -> dict[DateOrder, date] | Unclear:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from uuid_utils.compat import uuid7
 
 from cwz_web.db.base import Base, Timestamped, WorkspaceOwned
+from cwz_web.values.formats import ValueFormat
 
 
 class Role(StrEnum):
@@ -31,6 +32,8 @@ class Workspace(Timestamped, Base):
 
     Attributes:
         slug: Part of the workspace's URLs.
+        locale: How values are written that do not say so, such as de or en_GB.
+        currency: The currency of prices that do not name one, as an ISO 4217 code.
         signing_key_number: Number of the newest key for signed URLs (generation/signed_urls.py).
         oldest_signing_key_number: Number of the oldest valid key.
         read_only_from: When the workspace becomes read-only because of an overdue payment (billing/).
@@ -44,12 +47,19 @@ class Workspace(Timestamped, Base):
     slug: Mapped[str] = mapped_column(unique=True)
     name: Mapped[str]
     second_factor_required: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    locale: Mapped[str | None]
+    currency: Mapped[str | None]
     signing_key_number: Mapped[int] = mapped_column(default=1, server_default="1")
     oldest_signing_key_number: Mapped[int] = mapped_column(default=1, server_default="1")
     plan: Mapped[str] = mapped_column(default="free", server_default="free")
     read_only_from: Mapped[datetime | None]
     audit_deleted_through: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     audit_chain_digest: Mapped[str | None]
+
+    @property
+    def value_format(self) -> ValueFormat:
+        """The format of values that do not have another one."""
+        return ValueFormat(locale=self.locale, currency=self.currency)
 
 
 class Membership(Timestamped, Base):

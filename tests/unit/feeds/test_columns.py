@@ -27,6 +27,14 @@ from cwz_web.feeds.variants import keyed_rows
         ("nothing", ["", ""], ColumnType.TEXT),
         ("mostly", ["1"] * 97 + ["n/a"] * 3, ColumnType.NUMBER),
         ("half", ["1", "one"], ColumnType.TEXT),
+        ("price", ["9,90", "N/A", "7,50"], ColumnType.PRICE),
+        ("preis", ["12.500 KWD", "RM 5", "1'299.–", "(5.00)", "٥٫٥"], ColumnType.PRICE),
+        ("was", ["CHF19.90", "Rp 5.000"], ColumnType.PRICE),
+        ("discount", ["12.5%", "7 %"], ColumnType.NUMBER),
+        ("phone", ["+49 123 456", "+49 234 567"], ColumnType.TEXT),
+        ("valid until", ["20240304", "20241231"], ColumnType.DATE),
+        ("stock", ["20240304", "20241231"], ColumnType.NUMBER),
+        ("published", ["4 March 2024", "Nov 24, 2026"], ColumnType.DATE),
     ],
 )
 def test_guess_type(name: str, values: list[str], column_type: ColumnType) -> None:

@@ -1,0 +1,237 @@
+"""Formats of columns: how a column's numbers, prices and dates are written, found out from all of its values.
+
+`1.234` is a thousand in a column with `12,50`, and `03/04/2024` is 3 April in a column with `14/03/2024`. What the
+schema says counts more than what was found, and the workspace's locale and currency fill in what is still not known.
+A value that stays unclear is imported as it is and noted.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TypeVar
+
+from cwz_web.feeds.columns import COLUMN_TYPE_NOUNS, MIN_MATCH_PERCENT, ColumnType, FeedSchema
+from cwz_web.feeds.models import Feed
+from cwz_web.feeds.records import InvalidEntry, Row
+from cwz_web.values.currencies import currencies_of
+from cwz_web.values.dates import scan_date
+from cwz_web.values.formats import (
+    DateOrder,
+    DecimalSign,
+    FormattedText,
+    Unclear,
+    ValueFormat,
+    is_json_number,
+    with_format,
+)
+from cwz_web.values.numbers import Readings, read_money, scan_number
+
+Choice = TypeVar("Choice", DecimalSign, DateOrder)
+KeyedRow = tuple[int, str, Row] | InvalidEntry
+
+# So many lines are noted for the unclear values of a column, and so many currencies counted.
+NOTED_LINES = 5
+MAX_CURRENCIES = 20
+# Prices of a column have few different signs around the number.
+MAX_AFFIXES = 64
+
+_simple = re.compile(r"([^\d.,'-]*)(\d+)(?:([.,])(\d+))?([^\d.,'-]*)")
+
+
+@dataclass
+class UnclearValues:
+    """The values of a column that cannot be read: how many, and the first of them with their lines."""
+
+    count: int = 0
+    first: list[tuple[int, str]] = field(default_factory=list)
+
+    def add(self, line: int, value: str) -> None:
+        """Count a value."""
+        self.count += 1
+        if len(self.first) < NOTED_LINES:
+            self.first.append((line, value[:40]))
+
+
+class NumberProfile:
+    """What the values of a column of numbers or prices have in common.
+
+    Args:
+        chosen: What the schema and the workspace say; it decides what `kr` or `$` is.
+    """
+
+    def __init__(self, column_type: ColumnType, chosen: ValueFormat) -> None:
+        self._is_price, self._chosen = column_type == ColumnType.PRICE, chosen
+        self._signs: Counter[DecimalSign] = Counter()
+        self._currencies: Counter[str] = Counter()
+        self._unreadable, self._ambiguous = UnclearValues(), UnclearValues()
+        self._scan_affixes: Callable[[str, str], Readings | Unclear] = lru_cache(MAX_AFFIXES)(
+            lambda before, after: scan_number(f"{before}1{after}")
+        )
+
+    def add(self, line: int, value: str) -> None:
+        """Count a value."""
+        if is_json_number(value):
+            return
+        match = _simple.fullmatch(value)
+        # One separator with other than three digits after it is the decimal sign.
+        if match and len(match[4] or "") != 3:
+            readings = self._scan_affixes(match[1], match[5]) if match[1] or match[5] else _NO_AFFIX
+            sign = DecimalSign.POINT if match[3] == "." else DecimalSign.COMMA if match[3] else None
+        else:
+            readings = scan_number(value)
+            sign = _sign_of(readings)
+        if isinstance(readings, Unclear) or (readings.signs and not self._count_currency(readings.signs)):
+            self._unreadable.add(line, value)
+        elif sign is not None:
+            self._signs[sign] += 1
+        elif readings.only is None:
+            self._ambiguous.add(line, value)
+
+    def format(self) -> ValueFormat:
+        """Return what the values show."""
+        [currency] = self._currencies if len(self._currencies) == 1 else [None]
+        return ValueFormat(decimal=_most(self._signs), currency=currency if self._is_price else None)
+
+    def unclear(self, format: ValueFormat) -> list[UnclearValues]:
+        """Return the values that are unclear although the format of the column is known."""
+        found = [self._unreadable]
+        if self._ambiguous.first:
+            _, sample = self._ambiguous.first[0]
+            if isinstance(read_money(FormattedText(sample, format)), Unclear):
+                found.append(self._ambiguous)
+        return [values for values in found if values.count]
+
+    def _count_currency(self, signs: tuple[str, ...]) -> bool:
+        """Count the currency of a value. Return whether its signs are currencies."""
+        for sign in signs:
+            codes = currencies_of(sign, self._chosen)
+            if not codes:
+                return False
+            if len(codes) == 1 and (codes[0] in self._currencies or len(self._currencies) < MAX_CURRENCIES):
+                self._currencies[codes[0]] += 1
+        return True
+
+
+class DateProfile:
+    """What the values of a column of dates have in common."""
+
+    def __init__(self) -> None:
+        self._orders: Counter[DateOrder] = Counter()
+        self._unreadable, self._ambiguous = UnclearValues(), UnclearValues()
+
+    def add(self, line: int, value: str) -> None:
+        """Count a value."""
+        if _iso_date.match(value):
+            return
+        dates = scan_date(value)
+        if isinstance(dates, Unclear):
+            self._unreadable.add(line, value)
+        elif len(dates) == 1:
+            [order] = dates
+            if order != DateOrder.YMD:
+                self._orders[order] += 1
+        elif len(set(dates.values())) > 1:
+            self._ambiguous.add(line, value)
+
+    def format(self) -> ValueFormat:
+        """Return what the values show."""
+        return ValueFormat(date_order=_most(self._orders))
+
+    def unclear(self, format: ValueFormat) -> list[UnclearValues]:
+        """Return the values that are unclear although the format of the column is known."""
+        found = [self._unreadable] if format.order else [self._unreadable, self._ambiguous]
+        return [values for values in found if values.count]
+
+
+class FormatDetection:
+    """Finds the formats of a feed's columns while its rows are imported; memory does not grow with the rows.
+
+    Args:
+        schema: The feed's schema.
+        default: The workspace's format.
+    """
+
+    def __init__(self, schema: FeedSchema, default: ValueFormat) -> None:
+        self._types = schema.types
+        self._chosen = {name: column_format.with_defaults(default) for name, column_format in schema.formats.items()}
+        self._profiles: dict[str, NumberProfile | DateProfile] = {}
+        for name, column_type in self._types.items():
+            if column_type in (ColumnType.NUMBER, ColumnType.PRICE):
+                self._profiles[name] = NumberProfile(column_type, self._chosen[name])
+            elif column_type == ColumnType.DATE:
+                self._profiles[name] = DateProfile()
+
+    def observe(self, rows: Iterable[KeyedRow]) -> Iterator[KeyedRow]:
+        """Yield the rows of an import, and take the valid ones into account."""
+        profiles = [(name, profile.add) for name, profile in self._profiles.items()]
+        for entry in rows:
+            if not isinstance(entry, InvalidEntry):
+                line, _, row = entry
+                for name, add in profiles:
+                    if name in row:
+                        add(line, row[name])
+            yield entry
+
+    def formats(self) -> dict[str, ValueFormat]:
+        """Return the formats that were found, by column."""
+        found = {name: profile.format() for name, profile in self._profiles.items()}
+        return {name: format for name, format in found.items() if format != ValueFormat()}
+
+    def notes(self) -> list[str]:
+        """Return a sentence about the unclear values of each column."""
+        notes = []
+        for name, profile in self._profiles.items():
+            format = self._chosen[name].with_defaults(profile.format())
+            noun = COLUMN_TYPE_NOUNS[self._types[name]]
+            notes += [_note(name, noun, values) for values in profile.unclear(format)]
+        return notes
+
+
+def column_formats(feed: Feed, default: ValueFormat) -> dict[str, ValueFormat]:
+    """Return the format of each column of a feed.
+
+    Args:
+        feed: The feed; what its schema says counts more than what the last import found.
+        default: The workspace's format.
+    """
+    schema = FeedSchema.model_validate(feed.schema)
+    names = dict.fromkeys([*feed.columns, *schema.formats])
+    found = {name: ValueFormat.model_validate(value) for name, value in feed.column_formats.items()}
+    unknown = ValueFormat()
+    return {
+        name: schema.formats.get(name, unknown).with_defaults(found.get(name, unknown)).with_defaults(default)
+        for name in names
+    }
+
+
+def format_row(row: Mapping[str, str], formats: Mapping[str, ValueFormat]) -> dict[str, str]:
+    """Return the values of a row with their formats, under the names of columns or of fields."""
+    return {name: with_format(text, formats[name]) if name in formats else text for name, text in row.items()}
+
+
+def _sign_of(readings: Readings | Unclear) -> DecimalSign | None:
+    """Return the decimal sign that a value proves, if it does."""
+    if isinstance(readings, Unclear) or (readings.point is None) == (readings.comma is None):
+        return None
+    return DecimalSign.COMMA if readings.point is None else DecimalSign.POINT
+
+
+def _most(votes: Counter[Choice]) -> Choice | None:
+    """Return what nearly all of the values have; None if they contradict each other."""
+    choice, count = next(iter(votes.most_common(1)), (None, 0))
+    return choice if count * 100 >= votes.total() * MIN_MATCH_PERCENT else None
+
+
+def _note(name: str, noun: str, values: UnclearValues) -> str:
+    line, text = values.first[0]
+    more = ", ".join(str(line) for line, _ in values.first[1:])
+    where = f"line {line} (“{text}”)" + (f", {more}" if more else "")
+    if values.count == 1:
+        return f"A value of “{name}” cannot be read as a {noun} with certainty: {where}"
+    return f"{values.count:,} values of “{name}” cannot be read as a {noun} with certainty: {where}"
+
+
+_NO_AFFIX = scan_number("1")
+_iso_date = re.compile(r"[12]\d{3}-[01]\d-[0-3]\d(?:\Z|[T ])")
