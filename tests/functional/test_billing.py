@@ -609,10 +609,10 @@ def test_plan_limits_members_feeds_and_connections(subscriber: StripeCustomer, a
 
 
 def test_concurrent_requests_do_not_exceed_plan_limit(subscriber: StripeCustomer) -> None:
-    begun = threading.Barrier(4)
+    started = threading.Barrier(4)
 
     def take(number: int) -> bool:
-        begun.wait()
+        started.wait()
         try:
             with subscriber.services.database.transaction(subscriber.space.id) as db:
                 check_plan_limit(db, subscriber.services.settings, subscriber.space.id, PlanLimit.FEEDS)

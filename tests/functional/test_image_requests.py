@@ -255,12 +255,17 @@ def test_large_run_starts_at_once_and_is_prepared_later(
     monkeypatch.setattr(planning, "MAX_IN_REQUEST", 2)
     program = Program(wsgi, make, Scope.GENERATE, Scope.READ, images_per_month=3)
     body = {"feed": str(make.feed(program.space).id), "template": program.template.slug}
-    begun = program.send(body, 201, path="/v1/runs")
-    state = begun.json["prepared"], begun.json["error_message"], begun.json["total"], begun.json["finished_at"]
+    response = program.send(body, 201, path="/v1/runs")
+    state = (
+        response.json["prepared"],
+        response.json["error_message"],
+        response.json["total"],
+        response.json["finished_at"],
+    )
     assert state == (False, None, 3, None)
-    assert get(program, f"{begun.location}/items").json == {"items": [], "next": None}
+    assert get(program, f"{response.location}/items").json == {"items": [], "next": None}
     prepare(make)
-    assert get(program, begun.location).json["prepared"] is True
+    assert get(program, response.location).json["prepared"] is True
     assert program.used == 3
 
     changed = {**body, "mapping": {"title": "sku"}}
@@ -280,17 +285,17 @@ def test_large_run_starts_at_once_and_is_prepared_later(
 def test_skipped_rows_of_a_canceled_run_are_listed(wsgi: Router, make: Factory) -> None:
     program = Program(wsgi, make, Scope.GENERATE, Scope.READ)
     body = {"feed": str(make.feed(program.space).id), "template": program.template.slug}
-    begun = program.send(body, 201, path="/v1/runs")
-    assert get(program, f"{begun.location}/items").json["items"] == []
-    program.send({}, 200, path=f"/v1/runs/{begun.json['id']}/cancel")
-    left_out = get(program, f"{begun.location}/items").json["items"]
+    response = program.send(body, 201, path="/v1/runs")
+    assert get(program, f"{response.location}/items").json["items"] == []
+    program.send({}, 200, path=f"/v1/runs/{response.json['id']}/cancel")
+    left_out = get(program, f"{response.location}/items").json["items"]
     assert [(item["key"], item["state"], item["error"], item["url"]) for item in left_out] == [
         (key, "failed", "Not rendered (run canceled)", None) for key in ("1", "2", "3")
     ]
-    program.send({}, 200, path=f"/v1/runs/{begun.json['id']}/retry")
-    assert get(program, f"{begun.location}/items").json["items"] == []
-    render(make, program.space, begun.json["id"])
-    done = get(program, f"{begun.location}/items").json["items"]
+    program.send({}, 200, path=f"/v1/runs/{response.json['id']}/retry")
+    assert get(program, f"{response.location}/items").json["items"] == []
+    render(make, program.space, response.json["id"])
+    done = get(program, f"{response.location}/items").json["items"]
     assert [(item["state"], item["error"]) for item in done] == [("done", None)] * 3
 
 

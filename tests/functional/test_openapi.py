@@ -116,10 +116,10 @@ def test_responses_match_their_schemas(app: TestApp, place: SampleWorkspace, api
 def test_run_is_started_followed_canceled_and_retried(app: TestApp, place: SampleWorkspace) -> None:
     headers = {"Authorization": f"Bearer {place.make.key(place.space, Scope.GENERATE, Scope.READ)}"}
     body = {"feed": place.feed_id, "template": "card", "mapping": {"title": "sku"}}
-    begun = app.post_json("/v1/runs", body, headers=headers, status=201)
-    here = begun.location.removeprefix("http://localhost")
-    assert begun.json.items() <= app.get(here, headers=headers).json.items()
-    assert (begun.json["total"], begun.json["done"]) == (3, 0)
+    response = app.post_json("/v1/runs", body, headers=headers, status=201)
+    here = response.location.removeprefix("http://localhost")
+    assert response.json.items() <= app.get(here, headers=headers).json.items()
+    assert (response.json["total"], response.json["done"]) == (3, 0)
     used = app.get("/v1/usage", headers=headers).json
     assert (used["key_used"], used["limit"]) == (3, None)
     canceled = app.post(f"{here}/cancel", headers=headers).json
