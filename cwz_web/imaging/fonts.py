@@ -16,6 +16,7 @@ from pathlib import Path
 from fontTools.ttLib import TTFont
 
 from cwz_web.imaging.errors import InvalidFontError
+from cwz_web.imaging.woff2 import WOFF2, check_decompressed_size
 
 # The families that users can choose, with their npm packages.
 FAMILIES = {
@@ -41,6 +42,25 @@ FALLBACKS = {
     "Noto Sans Hebrew": "noto-sans-hebrew",
     "Noto Sans Devanagari": "noto-sans-devanagari",
     "Noto Sans Thai": "noto-sans-thai",
+    "Noto Sans Armenian": "noto-sans-armenian",
+    "Noto Sans Georgian": "noto-sans-georgian",
+    "Noto Sans Bengali": "noto-sans-bengali",
+    "Noto Sans Gurmukhi": "noto-sans-gurmukhi",
+    "Noto Sans Gujarati": "noto-sans-gujarati",
+    "Noto Sans Oriya": "noto-sans-oriya",
+    "Noto Sans Tamil": "noto-sans-tamil",
+    "Noto Sans Telugu": "noto-sans-telugu",
+    "Noto Sans Kannada": "noto-sans-kannada",
+    "Noto Sans Malayalam": "noto-sans-malayalam",
+    "Noto Sans Sinhala": "noto-sans-sinhala",
+    "Noto Sans Khmer": "noto-sans-khmer",
+    "Noto Sans Lao": "noto-sans-lao",
+    "Noto Sans Myanmar": "noto-sans-myanmar",
+    "Noto Sans Ethiopic": "noto-sans-ethiopic",
+    # Before the emoji, so that a symbol without U+FE0F has its text style.
+    "Noto Sans Symbols": "noto-sans-symbols",
+    "Noto Sans Symbols 2": "noto-sans-symbols-2",
+    "Noto Sans Math": "noto-sans-math",
     "Noto Color Emoji": "noto-color-emoji",
     "Noto Sans JP": "noto-sans-jp",
     "Noto Sans SC": "noto-sans-sc",
@@ -171,6 +191,7 @@ def use_font(data: bytes, digest: str) -> tuple[str, Path]:
         font = _open_font(data)
         for table in set(font.keys()) - KEPT_TABLES - {"GlyphOrder"}:
             del font[table]
+        font.flavor = None
         names = font["name"]
         names.names = []
         for number, text in ((1, family), (2, "Regular"), (4, family), (6, family)):
@@ -193,9 +214,11 @@ def delete_font_file(digest: str) -> None:
 def _open_font(data: bytes) -> TTFont:
     if len(data) > MAX_FONT_BYTES:
         raise InvalidFontError(f"The font is larger than {MAX_FONT_BYTES // 1024**2} MB")
-    if data[:4] not in (b"\0\1\0\0", b"OTTO", b"true"):
-        raise InvalidFontError("The file is not a supported font. Use a TTF or OTF file")
+    if data[:4] not in (b"\0\1\0\0", b"OTTO", b"true", WOFF2):
+        raise InvalidFontError("The file is not a supported font. Use a TTF, OTF or WOFF2 file")
     try:
+        if data.startswith(WOFF2):
+            check_decompressed_size(data, MAX_FONT_BYTES)
         font = TTFont(io.BytesIO(data), lazy=False, fontNumber=0)
         for table in ("head", "hhea", "hmtx", "maxp", "OS/2", "name", "post"):
             font[table]

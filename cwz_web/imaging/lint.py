@@ -13,6 +13,7 @@ LARGE, LARGE_BOLD, BOLD = 24, 19, 700
 MIN_CONTRAST, MIN_CONTRAST_LARGE = 4.5, 3.0
 # A smaller enlargement is not visible.
 MAX_ENLARGEMENT = 1.25
+MAX_LISTED = 10
 
 
 def text_findings(layer: TextLayer, cut: bool, missing: tuple[str, ...]) -> tuple[Finding, ...]:
@@ -24,7 +25,10 @@ def text_findings(layer: TextLayer, cut: bool, missing: tuple[str, ...]) -> tupl
     elif cut:
         findings.append(Finding(FindingCode.OVERFLOW, "does not fit into its box and is cut", layer.name))
     if missing:
-        message = f"has characters that no font supports: {' '.join(missing[:10])}"
+        listed = ", ".join(f"U+{ord(character):04X}" for character in missing[:MAX_LISTED])
+        more = ", …" if len(missing) > MAX_LISTED else ""
+        number = f"{len(missing)} characters" if len(missing) > 1 else "a character"
+        message = f"has {number} that no font supports: {listed}{more}"
         findings.append(Finding(FindingCode.MISSING_GLYPH, message, layer.name))
     return tuple(findings)
 

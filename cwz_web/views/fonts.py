@@ -48,7 +48,7 @@ def upload_font(context: FontCollection, request: Request) -> FontsPage | Respon
     workspace_id = request.workspace.workspace_id
     try:
         if not data:
-            raise InvalidFontError("Choose a TTF or OTF file")
+            raise InvalidFontError("Choose a TTF, OTF or WOFF2 file")
         check_font(data)
         spec = get_default_connection(request.db, workspace_id).spec
         release_connection(request)

@@ -1,16 +1,21 @@
 import io
 import struct
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
+import brotli
 import numpy as np
 import pytest
 from fontTools.ttLib import TTFont
 from fontTools.ttLib.tables.DefaultTable import DefaultTable
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cwz_web.imaging import fonts, text
 from cwz_web.imaging.errors import InvalidFontError
 from cwz_web.imaging.layers import TextLayer
+from cwz_web.imaging.woff2 import check_decompressed_size, end_of_directory
 from tests.factories import FONT
 from tests.installation import ROOT
 
@@ -33,6 +38,74 @@ def test_names_are_read_from_the_font() -> None:
 
 def test_uploaded_font_renders_like_the_installed_one() -> None:
     assert np.array_equal(render("Sphinx", upload(OTHER)), render("Sphinx", text.Typeface("Lora")))
+
+
+def woff2(path: Path) -> bytes:
+    font, data = TTFont(path), io.BytesIO()
+    font.flavor = "woff2"
+    font.save(data)
+    return data.getvalue()
+
+
+def test_woff2_font_renders_like_the_same_ttf_font() -> None:
+    data = woff2(OTHER)
+    assert fonts.check_font(data) == ("Lora", "Regular")
+    uploaded = text.Typeface(*fonts.use_font(data, sha256(data).hexdigest()))
+    assert np.array_equal(render("Sphinx", uploaded), render("Sphinx", text.Typeface("Lora")))
+
+
+def test_woff2_bomb_is_rejected_while_it_is_decompressed() -> None:
+    data = woff2(FONT)
+    bomb = brotli.compress(bytes(100_000_000))
+    tables = struct.unpack_from(">H", data, 12)[0]
+    directory = data[48 : end_of_directory(data, tables)]
+    with pytest.raises(InvalidFontError, match="larger than 10 MB when decompressed"):
+        fonts.check_font(data[:20] + struct.pack(">L", len(bomb)) + data[24:48] + directory + bomb)
+
+
+@given(st.binary(max_size=200))
+def test_any_woff2_directory_is_read_or_rejected(data: bytes) -> None:
+    with suppress(InvalidFontError):
+        check_decompressed_size(b"wOF2" + data, 1000)
+
+
+SAMPLES = {
+    "Armenian": "Հայերեն",
+    "Georgian": "ქართული",
+    "Bengali": "বাংলা",
+    "Gurmukhi": "ਪੰਜਾਬੀ",
+    "Gujarati": "ગુજરાતી",
+    "Oriya": "ଓଡ଼ିଆ",
+    "Tamil": "தமிழ்",
+    "Telugu": "తెలుగు",
+    "Kannada": "ಕನ್ನಡ",
+    "Malayalam": "മലയാളം",
+    "Sinhala": "සිංහල",
+    "Khmer": "ភាសាខ្មែរ",
+    "Lao": "ພາສາລາວ",
+    "Burmese": "မြန်မာ",
+    "Ethiopic": "አማርኛ",
+    "dingbats": "✂✓✗✦❖➔",
+    "arrows": "←→↗⇒⟶⤴",
+    "symbols": "☎✈★☂♫⚙⌘",
+    "mathematical letters": "𝐁𝒜𝔹𝟙∑√≈",
+}
+
+
+@pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES.keys())
+def test_script_has_a_fallback(sample: str) -> None:
+    values = {"type": "text", "name": "t", "text": "x", "x": 0, "y": 0, "width": 900, "height": 100, "size": 40}
+    rendered = text.render_text(TextLayer.model_validate(values), sample)
+    assert rendered.missing == ()
+    boxes = text.render_text(TextLayer.model_validate(values), "\ufffd" * len(sample))
+    assert not np.array_equal(rendered.patches[-1].mask(), boxes.patches[-1].mask())
+
+
+@pytest.mark.parametrize("symbol", "☎✈✔☀♥⚠")
+def test_symbol_without_variation_selector_has_its_text_style(symbol: str) -> None:
+    text_style = render(f"x{symbol}x", text.Typeface("Inter"))
+    assert np.array_equal(text_style, render(f"x{symbol}\ufe0ex", text.Typeface("Inter")))
+    assert not np.array_equal(text_style, render(f"x{symbol}\ufe0fx", text.Typeface("Inter")))
 
 
 def test_fonts_of_the_same_name_are_not_confused() -> None:
@@ -73,15 +146,16 @@ def test_unused_tables_of_an_uploaded_font_are_removed() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "TTF or OTF"),
-        (b"not a font at all", "TTF or OTF"),
-        (b"wOF2" + b"\0" * 100, "TTF or OTF"),
-        (b"ttcf" + b"\0" * 100, "TTF or OTF"),
+        (b"", "TTF, OTF or WOFF2"),
+        (b"not a font at all", "TTF, OTF or WOFF2"),
+        (b"wOF2" + b"\0" * 100, "damaged"),
+        (b"wOF2" + b"\xff" * 100, "damaged"),
+        (b"ttcf" + b"\0" * 100, "TTF, OTF or WOFF2"),
         (b"\0\1\0\0" + b"\xff" * 200, "damaged"),
         (FONT.read_bytes()[:5000], "damaged"),
         (b"\0\1\0\0" + bytes(fonts.MAX_FONT_BYTES), "larger than 10 MB"),
     ],
-    ids=["empty", "text", "woff2", "collection", "noise", "truncated", "large"],
+    ids=["empty", "text", "woff2", "woff2 noise", "collection", "noise", "truncated", "large"],
 )
 def test_invalid_font_is_rejected_with_a_message(data: bytes, message: str) -> None:
     with pytest.raises(InvalidFontError, match=message):
