@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Annotated, BinaryIO, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from sqlalchemy.orm import Session
 
 from cwz_web.crypto import DecryptionError, KeyRing
@@ -15,6 +15,7 @@ from cwz_web.feeds.file_types import read_sample, temporary_file, truncate_to_li
 from cwz_web.feeds.limits import MAX_BYTES, SAMPLE_ROWS, InvalidFileError
 from cwz_web.feeds.models import FeedSource
 from cwz_web.feeds.records import Table, file_size
+from cwz_web.feeds.share_links import file_url
 from cwz_web.net.client import BlockedRequestError, FetchedBody, Fetcher, FetchError, check_url
 
 FETCH_TIMEOUT = 120.0
@@ -24,12 +25,19 @@ PREVIEW_BYTES = 4 * 1024 * 1024
 CHUNK = 1024 * 1024
 _header = re.compile(r"\A[A-Za-z][A-Za-z0-9-]{0,59}\Z")
 # Headers that control the connection and do not authenticate; and Cookie.
-FORBIDDEN_HEADERS = {"host", "cookie", "connection", "upgrade", "te", "trailer", "expect", "range", "via"}
+FORBIDDEN_HEADERS = {"host", "cookie", "user-agent", "connection", "upgrade", "te", "trailer", "expect", "range", "via"}
+# What replaces the values of a URL's query, which may be secrets, and the parameters that are none.
+MASK = "***"
+HARMLESS_PARAMETERS = {"dl", "export", "format", "gid", "limit", "output", "page", "per_page", "single", "tqx"}
+
+
+class SecretRequiredError(Exception):
+    """The saved password must not be sent to another origin; it has to be entered again."""
 
 
 def _checked_url(url: str) -> str:
     try:
-        return str(check_url(url))
+        return str(check_url(file_url(url)))
     except BlockedRequestError:
         raise ValueError("Enter a public URL that begins with http:// or https://, without a user name in it") from None
 
@@ -43,13 +51,17 @@ def _checked_header(name: str) -> str:
 
 
 class SourceSpec(BaseModel):
-    """The URL of a feed and how to authenticate: by a user name or a header. The secret is stored separately."""
+    """The URL of a feed and how to authenticate: by a user name or a header. The secret is stored separately.
+
+    A share link of Google Sheets or a similar service is changed to the URL of its file.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: Annotated[str, Field(max_length=2000), AfterValidator(_checked_url)]
     username: Annotated[str, Field(max_length=200)] = ""
     header: Annotated[str, AfterValidator(_checked_header)] = ""
+    user_agent: Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]*$", strip_whitespace=True, max_length=200)] = ""
 
     @model_validator(mode="after")
     def _one_authentication(self) -> Self:
@@ -61,6 +73,17 @@ class SourceSpec(BaseModel):
     def has_secret(self) -> bool:
         """Whether a secret is sent."""
         return bool(self.username or self.header)
+
+    @property
+    def origin(self) -> tuple[str, str, int | None]:
+        """The scheme, host and port of the URL; the secret is only sent there."""
+        url = check_url(self.url)
+        return url.scheme, url.host, url.port
+
+    @property
+    def plain_headers(self) -> dict[str, str]:
+        """The headers without a secret."""
+        return {"User-Agent": self.user_agent} if self.user_agent else {}
 
     def headers(self, secret: str) -> dict[str, str]:
         """Return the headers that authenticate the request (RFC 7617 for a user name)."""
@@ -101,7 +124,7 @@ def fetch_source(fetcher: Fetcher, spec: SourceSpec, secret: str, known: FeedSou
     file = temporary_file()
     fetched: FetchedBody = fetcher.fetch(
         spec.url,
-        headers={name: value for name, value in conditions.items() if value},
+        headers=spec.plain_headers | {name: value for name, value in conditions.items() if value},
         secret_headers=spec.headers(secret),
         file=file,
         max_bytes=MAX_BYTES,
@@ -133,6 +156,7 @@ def preview_source(fetcher: Fetcher, spec: SourceSpec, secret: str) -> tuple[Bin
     file = temporary_file()
     fetched = fetcher.fetch(
         spec.url,
+        headers=spec.plain_headers,
         secret_headers=spec.headers(secret),
         file=file,
         max_bytes=MAX_BYTES,
@@ -151,6 +175,70 @@ def preview_source(fetcher: Fetcher, spec: SourceSpec, secret: str) -> tuple[Bin
                 f"The server is too slow: it sent no complete row within {PREVIEW_TIMEOUT:.0f} seconds"
             ) from None
         raise
+
+
+def check_secret(source: FeedSource, spec: SourceSpec, secret: str) -> None:
+    """Raise SecretRequiredError if the saved secret would be sent to another origin than it was entered for."""
+    is_reused = spec.has_secret and not secret and source.encrypted_secret is not None
+    if is_reused and spec.origin != source_spec(source).origin:
+        raise SecretRequiredError("The URL has another host: enter the password or header value again")
+
+
+def change_source(ring: KeyRing, source: FeedSource, spec: SourceSpec, secret: str) -> None:
+    """Change the URL of a feed and how to authenticate.
+
+    Args:
+        ring: The encryption keys.
+        source: The source to change.
+        spec: The new URL and how to authenticate.
+        secret: The new password or header value; empty to keep the saved one.
+
+    Raises:
+        SecretRequiredError: The saved one must not be kept.
+    """
+    check_secret(source, spec, secret)
+    for name, value in spec.model_dump().items():
+        setattr(source, name, value)
+    if secret or not spec.has_secret:
+        set_secret(ring, source, secret if spec.has_secret else "")
+    # The next fetch must not depend on what the former URL returned.
+    source.etag = source.last_modified = source.error_message = None
+    source.digest, source.failures = "", 0
+
+
+def mask_query(url: str) -> str:
+    """Return a URL with its query's values masked, since they may be secrets."""
+    base, question_mark, query = url.partition("?")
+    return base + question_mark + "&".join(map(_mask_parameter, query.split("&")))
+
+
+def unmask_query(typed: str, source: FeedSource) -> str:
+    """Return a typed URL with the values of the saved one in place of masks.
+
+    Raises:
+        SecretRequiredError: The URL has another origin, or a mask that stands for no saved value.
+    """
+    base, question_mark, query = typed.partition("?")
+    if MASK not in query:
+        return typed
+    saved: dict[str, list[str]] = {}
+    for parameter in source.url.partition("?")[2].split("&"):
+        saved.setdefault(_mask_parameter(parameter), []).append(parameter)
+    try:
+        is_same_origin = SourceSpec(url=base).origin == source_spec(source).origin
+        parameters = [saved[part].pop(0) if part.endswith(MASK) else part for part in query.split("&")]
+    except (ValueError, LookupError):
+        is_same_origin = False
+    if not is_same_origin:
+        raise SecretRequiredError(f"Enter the value of each parameter again, in place of {MASK}")
+    return base + question_mark + "&".join(parameters)
+
+
+def _mask_parameter(parameter: str) -> str:
+    name, equals, value = parameter.partition("=")
+    if (not value and equals) or not parameter or name.lower() in HARMLESS_PARAMETERS:
+        return parameter
+    return f"{name}={MASK}" if equals else MASK
 
 
 def set_secret(ring: KeyRing, source: FeedSource, secret: str) -> None:
@@ -189,7 +277,7 @@ def decrypt_secret(ring: KeyRing, source: FeedSource) -> str:
 
 def source_spec(source: FeedSource) -> SourceSpec:
     """Return the URL of a source and how to authenticate."""
-    return SourceSpec(url=source.url, username=source.username, header=source.header)
+    return SourceSpec(url=source.url, username=source.username, header=source.header, user_agent=source.user_agent)
 
 
 def find_source(db: Session, workspace_id: UUID, feed_id: UUID) -> FeedSource | None:

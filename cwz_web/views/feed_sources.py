@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, BinaryIO, Literal
+from typing import Annotated, Any, BinaryIO, Literal
 from uuid import UUID
 
 from pydantic import Field, StringConstraints, ValidationError, ValidationInfo, field_validator
@@ -13,7 +13,7 @@ from pyramid.view import view_config
 from cwz_web.billing.plans import PlanLimit, check_plan_limit
 from cwz_web.feeds.columns import COLUMN_TYPE_LABELS, guess_schema
 from cwz_web.feeds.fetch_job import file_name_from_url, request_fetch, schedule_next_fetch
-from cwz_web.feeds.imports import create_feed, create_import
+from cwz_web.feeds.imports import create_feed, create_import, resolve_schema
 from cwz_web.feeds.limits import InvalidFileError
 from cwz_web.feeds.models import Feed, FeedSource, ImportState
 from cwz_web.feeds.records import Row, Table
@@ -26,7 +26,19 @@ from cwz_web.feeds.schedules import (
     schedule_of,
     time_zones,
 )
-from cwz_web.feeds.sources import SourceSpec, find_source, preview_source, set_secret, source_spec
+from cwz_web.feeds.sources import (
+    SecretRequiredError,
+    SourceSpec,
+    change_source,
+    check_secret,
+    decrypt_secret,
+    find_source,
+    mask_query,
+    preview_source,
+    set_secret,
+    source_spec,
+    unmask_query,
+)
 from cwz_web.net.client import FetchError
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedCollection, FeedResource
@@ -64,15 +76,27 @@ class ScheduleFields(Form):
         return Schedule(self.frequency, self.at, self.weekday, self.cron).expression()
 
 
-class SourceForm(ScheduleFields):
-    """A URL, its credentials and its schedule; `do` is "test" for a preview that saves nothing."""
+class RequestFields(Form):
+    """The fields of the requests that fetch a feed."""
 
     url: Annotated[str, Field(min_length=1, max_length=2000)]
-    name: Name | Literal[""] = ""
     username: Annotated[str, Field(max_length=200)] = ""
     header: Annotated[str, Field(max_length=60)] = ""
     secret: Printable = ""
+    user_agent: Printable = ""
+
+
+class SourceForm(RequestFields, ScheduleFields):
+    """A URL, its credentials and its schedule; `do` is "test" for a preview that saves nothing."""
+
+    name: Name | Literal[""] = ""
     do: Literal["test", "connect"] = "connect"
+
+
+class ChangeSourceForm(RequestFields):
+    """Another URL or other credentials; an empty secret keeps the saved one."""
+
+    do: Literal["test", "save"] = "save"
 
 
 class ScheduleForm(ScheduleFields):
@@ -112,6 +136,17 @@ class ConnectPage:
 
 
 @dataclass(frozen=True)
+class SourcePage:
+    """Values of feeds/source.jinja2; `saved` has the saved values by field, without secrets."""
+
+    feed: Feed
+    form: SubmittedForm[ChangeSourceForm]
+    saved: Mapping[str, str]
+    has_secret: bool
+    preview: Preview | None
+
+
+@dataclass(frozen=True)
 class SchedulePage:
     """Values of feeds/schedule.jinja2."""
 
@@ -125,6 +160,17 @@ def _connect_page(
     context: FeedCollection, request: Request, form: SubmittedForm[SourceForm], sample: Table | None = None
 ) -> ConnectPage:
     return ConnectPage(form, _choices(Schedule(Frequency.DAILY), "UTC"), _preview(sample) if sample else None)
+
+
+def _source_page(
+    context: FeedResource, request: Request, form: SubmittedForm[ChangeSourceForm], sample: Table | None = None
+) -> SourcePage:
+    with request.services.database.transaction(context.row.workspace_id) as db:  # the request's may have ended
+        source = db.get_one(FeedSource, (context.row.workspace_id, context.row.id))
+    spec = source_spec(source)
+    saved = {**spec.model_dump(), "url": mask_query(spec.url)}
+    preview = _preview(sample) if sample else None
+    return SourcePage(context.row, form, saved, source.encrypted_secret is not None, preview)
 
 
 def _schedule_page(context: FeedResource, request: Request, form: SubmittedForm[ScheduleForm]) -> SchedulePage:
@@ -152,23 +198,70 @@ def connect_page(context: FeedCollection, request: Request) -> ConnectPage:
     name="connect",
     renderer="feeds/connect.jinja2",
     permission=Permission.FEED_EDIT,
+    rate_limit="feed-source",
 )
 def connect_source(context: FeedCollection, request: Request, form: SourceForm) -> Response | ConnectPage:
     """Fetch a URL, and preview its first rows or create a feed from it."""
-    try:
-        spec = SourceSpec(url=form.url, username=form.username, header=form.header)
-    except ValidationError as error:
-        field, message = next(iter(error_messages(error).items()))
-        raise FieldError(field or "header", message) from None
+    spec = _spec(form, form.url)
     release_connection(request)
+    file, sample = _fetch_preview(request, spec, form.secret)
+    if form.do == "test":
+        return _connect_page(context, request, _as_typed(request, form), sample)
+    return HTTPSeeOther(request.path_in("feeds", _create_connected_feed(request, form, spec, file), "columns"))
+
+
+@view_config(
+    context=FeedResource,
+    name="source",
+    request_method="GET",
+    renderer="feeds/source.jinja2",
+    permission=Permission.FEED_EDIT,
+)
+def source_page(context: FeedResource, request: Request) -> SourcePage:
+    """Show the form that changes the URL of a feed."""
+    _source_of(context.row, request)
+    return _source_page(context, request, empty_form())
+
+
+@form_view(
+    ChangeSourceForm,
+    _source_page,
+    context=FeedResource,
+    name="source",
+    renderer="feeds/source.jinja2",
+    permission=Permission.FEED_EDIT,
+    rate_limit="feed-source",
+)
+def save_source(context: FeedResource, request: Request, form: ChangeSourceForm) -> Response | SourcePage:
+    """Fetch another URL of a feed, and preview its first rows or save it and enqueue a fetch."""
+    feed, source, account = context.row, _source_of(context.row, request), request.user.account
     try:
-        file, sample = preview_source(request.services.fetcher, spec, form.secret)
-    except (FetchError, InvalidFileError) as error:
+        spec = _spec(form, unmask_query(form.url, source))
+    except SecretRequiredError as error:
+        raise FieldError("url", str(error)) from None
+    try:
+        check_secret(source, spec, form.secret)
+        secret = form.secret or (decrypt_secret(request.services.ring, source) if spec.has_secret else "")
+    except (SecretRequiredError, FetchError) as error:
+        raise FieldError("secret", str(error)) from None
+    release_connection(request)
+    _, sample = _fetch_preview(request, spec, secret)
+    try:
+        resolve_schema(feed, sample)
+    except InvalidFileError as error:
         raise FieldError("url", str(error)) from None
     if form.do == "test":
-        typed = {name: value for name, value in request.POST.items() if isinstance(value, str)}
-        return _connect_page(context, request, SubmittedForm(form, {}, typed), sample)
-    return HTTPSeeOther(request.path_in("feeds", _create_connected_feed(request, form, spec, file), "columns"))
+        return _source_page(context, request, _as_typed(request, form), sample)
+    with request.services.database.transaction(feed.workspace_id) as db:
+        source = db.get_one(FeedSource, (feed.workspace_id, feed.id), with_for_update=True)
+        try:
+            change_source(request.services.ring, source, spec, form.secret)
+        except SecretRequiredError as error:  # it was changed in the meantime
+            raise FieldError("secret", str(error)) from None
+        schedule_next_fetch(source)
+        request_fetch(db, db.get_one(Feed, (feed.workspace_id, feed.id)), source, account.id)
+        record(db, feed.workspace_id, request.actor, "feed.source", feed.name, {"host": _host(spec)})
+    return HTTPSeeOther(request.path_in("feeds", feed.id))
 
 
 # Two names, since support agents may retry a fetch without editing feeds, and users may edit feeds without this right.
@@ -217,7 +310,7 @@ def save_schedule(context: FeedResource, request: Request, form: ScheduleForm) -
 def _create_connected_feed(request: Request, form: SourceForm, spec: SourceSpec, file: BinaryIO) -> UUID:
     """Create a feed with its source and a draft of the first import, from the start of its file."""
     workspace_id, account = request.workspace.workspace_id, request.user.account
-    host = spec.url.partition("://")[2].partition("/")[0]
+    host = _host(spec)
     with request.services.database.transaction(workspace_id) as db:
         check_plan_limit(db, request.services.settings, workspace_id, PlanLimit.FEEDS)
         feed = create_feed(db, workspace_id, name=form.name or host, file_name=file_name_from_url(spec.url))
@@ -242,6 +335,33 @@ def _create_connected_feed(request: Request, form: SourceForm, spec: SourceSpec,
         db.add(source)
         record(db, workspace_id, request.actor, "feed.connect", feed.name, {"host": host})
         return feed.id
+
+
+def _spec(form: RequestFields, url: str) -> SourceSpec:
+    """Return the URL and how to authenticate. Raises FieldError."""
+    try:
+        return SourceSpec(url=url, username=form.username, header=form.header, user_agent=form.user_agent)
+    except ValidationError as error:
+        field, message = next(iter(error_messages(error).items()))
+        raise FieldError(field or "header", message) from None
+
+
+def _fetch_preview(request: Request, spec: SourceSpec, secret: str) -> tuple[BinaryIO, Table]:
+    """Return the start of a URL's file and its first rows. Raises FieldError."""
+    try:
+        return preview_source(request.services.fetcher, spec, secret)
+    except (FetchError, InvalidFileError) as error:
+        raise FieldError("url", str(error)) from None
+
+
+def _as_typed(request: Request, form: Any) -> SubmittedForm[Any]:
+    """Return a valid form with the typed values, to show it again below a preview."""
+    typed = {name: value for name, value in request.POST.items() if isinstance(value, str)}
+    return SubmittedForm(form, {}, typed)
+
+
+def _host(spec: SourceSpec) -> str:
+    return spec.url.partition("://")[2].partition("/")[0]
 
 
 def _source_of(feed: Feed, request: Request) -> FeedSource:

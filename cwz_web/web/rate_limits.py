@@ -40,6 +40,8 @@ LIMITS: dict[str, dict[str, str]] = {
     "new-email": {"account": "5 per hour"},
     "workspace": {"ip": "30 per hour", "account": "10 per hour"},
     "storage": {"account": "120 per hour"},
+    # Testing, connecting and changing the URL of a feed, which fetches it.
+    "feed-source": {"ip": "240 per hour", "account": "60 per hour"},
     "billing": {"account": "30 per hour"},
     "invitation": {"account": "60 per hour"},
     # Rendering for unsigned URLs; cached images do not count.

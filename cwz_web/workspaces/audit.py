@@ -39,6 +39,7 @@ AUDIT_LABELS = {
     "feed.restore": "Restored feed",
     "feed.sample": "Added sample feed",
     "feed.schedule": "Changed feed schedule",
+    "feed.source": "Changed feed source",
     "feed.settings": "Changed feed settings",
     "feed.upload": "Uploaded feed",
     "font.add": "Added font",

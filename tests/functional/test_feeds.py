@@ -13,6 +13,7 @@ from cwz_web.feeds.models import Feed, FeedImport, Item
 from cwz_web.net import client
 from cwz_web.net.client import Fetcher
 from cwz_web.runs.models import Run
+from cwz_web.web.rate_limits import LIMITS
 from cwz_web.web.services import Services
 from cwz_web.workspaces.models import AuditEntry, Role
 from tests.conftest import RecordingServer
@@ -260,6 +261,73 @@ def test_test_and_connect_url(connected: FeedUser, http_server: RecordingServer)
     assert "Fetching feed.csv" in page.html.find(id="progress").text
     assert "Bowl" in connected.run_jobs(page).text
     assert connected.actions == ["feed.connect", "feed.columns", "feed.fetch"]
+
+
+def connect(user: FeedUser, url: str, **fields: str) -> Any:
+    """Connect a URL and import its file. Returns the page of the feed."""
+    form = user.form_with(f"{user.feeds}/connect", "url")
+    for name, value in {"url": url, **fields}.items():
+        form[name] = value
+    return user.run_jobs(user.save_columns(form.submit("do", value="connect").follow()).follow())
+
+
+def test_change_source(connected: FeedUser, http_server: RecordingServer) -> None:
+    http_server.paths["/feed.csv?token=hush"] = (200, {}, b"sku,title\n1,Mug\n2,Lamp\n")
+    http_server.paths["/new.csv?token=hush"] = (200, {}, b"sku,title\n1,Mug\n2,Lamp\n3,Bowl\n")
+    page = connect(connected, http_server.url("/feed.csv?token=hush"), header="X-Key", secret="planted-canary")
+    source = page.click("Change source")
+    form = next(f for f in source.forms.values() if "user_agent" in f.fields)
+    assert form["url"].value == http_server.url("/feed.csv?token=***")
+    assert form["header"].value == "X-Key"
+    form["url"], form["user_agent"] = http_server.url("/new.csv?token=***"), "Shop/2"
+    tested = form.submit("do", value="test")
+    assert "Bowl" in tested.text
+    page = connected.run_jobs(form.submit("do", value="save").follow())
+    assert "Bowl" in page.html.table.text
+    for seen in (source, tested, page):
+        assert "planted-canary" not in seen.text
+        assert "hush" not in seen.text
+    assert (http_server.headers[-1]["X-Key"], http_server.headers[-1]["User-Agent"]) == ("planted-canary", "Shop/2")
+    assert connected.actions == ["feed.connect", "feed.columns", "feed.source"]
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "field", "message"),
+    [
+        ("http://localhost:{port}/feed.csv", {}, "secret", "another host"),
+        ("http://localhost:{port}/feed.csv?token=***", {}, "url", "Enter the value"),
+        ("http://127.0.0.1:{port}/gone.csv", {}, "url", "404"),
+        ("http://127.0.0.1:{port}/other.csv", {}, "url", "no column “sku”"),
+        ("http://127.0.0.1:{port}/feed.csv", {"username": "me"}, "header", "not both"),
+        ("http://127.0.0.1:{port}/feed.csv", {"user_agent": "ü"}, "user_agent", ""),
+        ("http://127.0.0.1:8443/feed.csv", {"secret": "new"}, "url", "only the ports 80 and 443"),
+    ],
+)
+def test_invalid_change_of_a_source_changes_nothing(
+    connected: FeedUser, http_server: RecordingServer, path: str, fields: dict[str, str], field: str, message: str
+) -> None:
+    http_server.paths["/feed.csv"] = (200, {}, b"sku,title\n1,Mug\n")
+    http_server.paths["/other.csv"] = (200, {}, b"number,title\n1,Mug\n")
+    page = connect(connected, http_server.url("/feed.csv"), header="X-Key", secret="planted-canary")
+    requests = len(http_server.seen)
+    form = next(f for f in page.click("Change source").forms.values() if "user_agent" in f.fields)
+    for name, value in {"url": path.format(port=http_server.port), **fields}.items():
+        form[name] = value
+    response = form.submit("do", value="save", status=422)
+    assert message in response.html.find(id=f"{field}-error").text
+    assert "localhost" not in path or len(http_server.seen) == requests, "nothing is sent to another host"
+    again = next(f for f in connected.app.get(f"{page.request.path}/source").forms.values() if "user_agent" in f.fields)
+    assert again["url"].value == http_server.url("/feed.csv")
+
+
+def test_tests_of_urls_are_limited(connected: FeedUser, http_server: RecordingServer) -> None:
+    form = connected.form_with(f"{connected.feeds}/connect", "url")
+    form["url"] = http_server.url("/missing.csv")
+    limit = min(int(limit.partition(" ")[0]) for limit in LIMITS["feed-source"].values())
+    for _ in range(limit):
+        form.submit("do", value="test", status=422)
+    assert form.submit("do", value="test", status=429).headers["Retry-After"]
+    assert len(http_server.seen) == limit
 
 
 def test_file_longer_than_the_preview_is_fetched_completely(
