@@ -38,6 +38,8 @@ KEY_NAMES = (
     "ean",
     "gtin",
     "barcode",
+    "guid",
+    "referencenumber",
     "handle",
     "slug",
     "key",
@@ -45,6 +47,7 @@ KEY_NAMES = (
     "url",
 )
 GROUP_NAMES = ("handle", "itemgroupid", "productid", "parentsku", "groupid")
+_option_value = re.compile(r"option\d*value")
 _option = re.compile(r"option\d*value|colou?r|size|variant(name|title)?")
 _price_name = re.compile(r"price|preis|prix|precio|amount|cost|betrag|uvp|msrp")
 _image_name = re.compile(r"image|photo|picture|bild|foto|thumbnail|img|logo|avatar")
@@ -158,9 +161,10 @@ class FeedSchema(BaseModel):
         Raises:
             InvalidFileError: A column of the key is not in the file.
         """
-        missing = [column for column in self.key if column not in sample.columns]
+        missing = [column for column in self.key if column not in sample.columns and column not in sample.header]
         if missing:
             raise InvalidFileError(f"The file has no column “{missing[0]}”, which is part of the feed's key")
+        grown = self._with_new_options(sample)
         taken = {column.name for column in self.columns.values()}
         guessed = {
             name: Column(
@@ -169,7 +173,22 @@ class FeedSchema(BaseModel):
             for name in sample.columns
             if name not in self.columns
         }
-        return self.model_copy(update={"columns": self.columns | guessed})
+        return grown.model_copy(update={"columns": self.columns | guessed})
+
+    def _with_new_options(self, sample: Table) -> "FeedSchema":
+        """Return the schema with the options of variants that the feed did not have yet as part of the key.
+
+        The keys of products without these options stay the same, since empty parts of a key are left out.
+        """
+        options = [
+            name
+            for name in sample.columns
+            if name not in self.columns and _option_value.fullmatch(normalize_name(name))
+        ]
+        group = self.group or guess_group(sample)
+        if not options or self.key[:1] != [group] or not self.columns:
+            return self
+        return self.model_copy(update={"key": [*self.key, *options][:MAX_KEY_COLUMNS], "group": group})
 
     def feed_columns(self, file_columns: Iterable[str]) -> list[str]:
         """Return the names that a file's columns have in the feed, without dropped columns."""
@@ -275,14 +294,29 @@ def normalize_name(name: str) -> str:
 
 
 def _guess_key(sample: Table) -> FeedSchema:
-    group = guess_group(sample)
+    group = guess_group(sample) or _handle_of(sample)
     if group is not None:
         options = [c for c in sample.columns if _option.fullmatch(normalize_name(c)) and c != group]
         return FeedSchema(key=[group, *options][:MAX_KEY_COLUMNS], group=group)
-    by_name = {normalize_name(column): column for column in reversed(sample.columns)}
-    named = [by_name[name] for name in KEY_NAMES if name in by_name]
+    named = [column for name in KEY_NAMES for column in sample.columns if normalize_name(column) == name]
+    nested = [column for name in KEY_NAMES for column in sample.columns if _last_name(column) == name]
     codes = [column for column in sample.columns[:1] if _mostly(_code.fullmatch, _values(sample, column))]
-    return next((FeedSchema(key=[column]) for column in named + codes if _is_unique(sample, column)), FeedSchema())
+    candidates = dict.fromkeys([*named, *nested, *codes])
+    return next((FeedSchema(key=[column]) for column in candidates if _is_unique(sample, column)), FeedSchema())
+
+
+def _last_name(column: str) -> str:
+    """Return the last part of a nested name, such as id of node.id."""
+    return normalize_name(re.split(r"[.@/]", column)[-1])
+
+
+def _handle_of(sample: Table) -> str | None:
+    """Return the handle of a Shopify export, even if none of its products has variants yet."""
+    names = {normalize_name(column): column for column in [*sample.header, *sample.columns]}
+    if "handle" not in names or not names.keys() & {"option1value", "variantsku"}:
+        return None
+    handles = _values(sample, names["handle"])
+    return names["handle"] if handles and len(handles) == len(set(handles)) else None
 
 
 def _is_unique(sample: Table, column: str) -> bool:

@@ -1,66 +1,94 @@
 """Reader of delimited text (CSV, TSV): detects the encoding, the delimiter and the header row."""
 
-import codecs
-import csv
 import io
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator
-from itertools import chain, islice
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from statistics import median_low
 from typing import BinaryIO
 
-from charset_normalizer import from_bytes
-
 from cwz_web.feeds.columns import unique_name
+from cwz_web.feeds.csv_dialect import CsvDialect, detect_dialect, separator_line
+from cwz_web.feeds.csv_lines import CsvLine, CsvParser
+from cwz_web.feeds.encodings import TextEncoding, detect_encoding
 from cwz_web.feeds.limits import (
-    MAX_CELL,
     MAX_NAME,
-    MAX_ROW_BYTES,
     InvalidFileError,
     check_column_count,
     check_row_count,
 )
-from cwz_web.feeds.records import Entry, InvalidEntry, Records, RowSizeLimit, file_size
+from cwz_web.feeds.reading import FileFormat, Reading, ReadOptions
+from cwz_web.feeds.records import Entry, InvalidEntry, Records, Row, file_size
 
-DELIMITERS = ",;\t|^~\x1f"
 SNIFF_ROWS = 50
 SNIFF_CHARACTERS = 200_000
-SNIFF_BYTES = 64 * 1024
-CHUNK = 1024 * 1024
+# Lines that a note lists.
+LISTED_LINES = 10
 LINE_END_BYTES = 2
 # A short last row is suspicious if at most one in so many of the other rows is short, too.
 MIN_COMPLETE = 20
-# Encodings of non-Latin scripts that shops still export.
-NON_LATIN_ENCODINGS = ["cp1251", "cp1253", "cp1255", "cp1256", "cp932", "gb18030", "big5", "cp949"]
-# Appended to the file: it comes back as a line of its own, unless a quotation mark is still open.
-END_MARKER = "\x1eend of the file\x1e"
-
-# The line with which Excel names the delimiter.
-_separator_line = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)
-_non_ascii_runs = re.compile(rb"[\x80-\xff]{2,}")
+_data = re.compile(r"\s*(?:[-+]?[\d.,]*\d|https?://)")
 
 
-def csv_records(file: BinaryIO) -> Records:
-    """Read a file of delimited text with a header row.
+@dataclass(frozen=True)
+class _TextFile:
+    """A file with its encoding and dialect."""
+
+    file: BinaryIO
+    encoding: TextEncoding
+    dialect: CsvDialect
+
+    def parser(self) -> CsvParser:
+        """Return a parser at the start of the file."""
+        return CsvParser(_open_text(self.file, self.encoding.name).readline, self.dialect, _cleaner(self.encoding))
+
+
+@dataclass(frozen=True)
+class _Header:
+    """The header of a table: its line in the file (0 for none), its cells, and the lines above it to note."""
+
+    line: int
+    cells: list[str]
+    skipped: int
+
+
+def csv_records(file: BinaryIO, options: ReadOptions | None = None) -> Records:
+    """Read a file of delimited text.
 
     Raises:
         InvalidFileError: The file has no table; also raised while the rows are read.
     """
-    encoding = _detect_encoding(file)
-    delimiter = _detect_delimiter(_open_text(file, encoding).read(SNIFF_CHARACTERS))
-    csv.field_size_limit(MAX_CELL)
-    first = [cells for _, cells in islice(_lines(file, encoding, delimiter), SNIFF_ROWS)]
-    skipped = _count_title_lines(first)
-    records = Records(file, lambda: _rows(file, encoding, delimiter, records, skipped), "row")
-    first = first[skipped:]
-    if not first:
+    options = options or ReadOptions()
+    encoding = detect_encoding(file, options.encoding)
+    dialect = detect_dialect(_open_text(file, encoding.name).read(SNIFF_CHARACTERS), options)
+    source = _TextFile(file, encoding, dialect)
+    first, has_invalid = _first_lines(source, options)
+    header, widths = _find_header(first, options), Counter[int]()
+    body = [cells for number, cells in first if number > header.line]
+    if not body and not has_invalid:
+        if header.cells:
+            raise InvalidFileError("The file has a header row but no rows of data below it")
         raise InvalidFileError("The file is empty; it needs a header row and at least one row of data")
-    if len(first) == 1:
-        raise InvalidFileError("The file has a header row but no rows of data below it")
+    widths.update(map(_width, body))
     # Some exports have one more cell in each row than in the header.
-    [(usual_width, _)] = Counter(map(_width, first[1:])).most_common(1)
-    records.header = _column_names(first[0] + [""] * (usual_width - len(first[0])))
+    usual_width = widths.most_common(1)[0][0] if widths else 0
+    names = _column_names(header.cells + [""] * (usual_width - len(header.cells)))
+    reading = Reading(
+        FileFormat.CSV,
+        encoding=encoding.name.removesuffix("-sig"),
+        delimiter=dialect.delimiter,
+        quote=dialect.quote or "none",
+        header_row=header.line,
+    )
+    records = Records(file, lambda: _rows(source, header, records), "row", names, reading=reading)
     records.has_line_end = _ends_with_line_end(file)
+    records.file_notes += encoding.notes
+    if header.skipped:
+        lines_were = "line above the header was" if header.skipped == 1 else "lines above the header were"
+        records.file_notes.append(f"{header.skipped} {lines_were} skipped")
     return records
 
 
@@ -72,36 +100,113 @@ def _ends_with_line_end(file: BinaryIO) -> bool:
     return end.endswith((b"\n", b"\r"))
 
 
+def _first_lines(source: _TextFile, options: ReadOptions) -> tuple[list[tuple[int, list[str]]], bool]:
+    """Return the first lines of the table, and whether there are invalid ones among them."""
+    lines = list(islice(_table_lines(source.parser()), SNIFF_ROWS + (options.header_row or 0)))
+    valid = [line for line in lines if not isinstance(line, CsvLine)]
+    return valid, len(valid) < len(lines)
+
+
+def _find_header(first: list[tuple[int, list[str]]], options: ReadOptions) -> _Header:
+    """Return the header at the chosen line, or the first line with about as many cells as the others."""
+    if options.header_row == 0:
+        return _Header(0, [], 0)
+    if options.header_row is not None:
+        above = [index for index, (number, _) in enumerate(first) if number <= options.header_row]
+        index = above[-1] if above else 0
+    else:
+        index = _count_title_lines([cells for _, cells in first])
+    if index >= len(first):
+        return _Header(0, [], 0)
+    line, cells = first[index]
+    if cells[0].startswith("#") and len(cells[0]) > 1:
+        cells = [cells[0].lstrip("# "), *cells[1:]]
+    return _Header(line, cells, sum(1 for _, other in first[:index] if any(map(str.strip, other))))
+
+
 def _count_title_lines(first: list[list[str]]) -> int:
-    """Count the lines above the header (title, date, remark), which have one cell where the others have several."""
-    filled = [sum(1 for cell in line if cell.strip()) for line in first]
-    above = next((number for number, count in enumerate(filled) if count > 1), 0)
-    table = filled[above:]
-    return above if sum(count > 1 for count in table) * 2 > len(table) else 0
+    """Count the lines above the header: a title, a date, remarks, comments."""
+    filled = [0 if _is_comment(line) else sum(1 for cell in line if cell.strip()) for line in first]
+    counts = [count for count in filled if count]
+    if not counts or median_low(counts) == 1:
+        return next((index for index, count in enumerate(filled) if count), 0)
+    usual = median_low(counts)
+    above = next((index for index, count in enumerate(filled) if count > 1 and count * 2 > usual), 0)
+    if above and _is_comment(first[above - 1]) and _width(first[above - 1]) == _width(first[above]):
+        is_header = any(map(_data.match, first[above])) and not any(map(_data.match, first[above - 1][1:]))
+        return above - is_header  # such as “#id,title,price”
+    return above
 
 
-def _rows(file: BinaryIO, encoding: str, delimiter: str, records: Records, skipped: int) -> Iterator[Entry]:
-    lines = islice(_lines(file, encoding, delimiter), skipped + 1, None)
+def _is_comment(line: list[str]) -> bool:
+    return bool(line) and line[0].startswith("#") and len(line[0]) > 1
+
+
+def _is_comment_row(line: list[str]) -> bool:
+    """Whether a line below the header is a comment: a single cell, or Facebook's explanation of each column."""
+    filled = [cell for cell in line if cell.strip()]
+    return len(filled) == 1 or all(cell.startswith("# ") for cell in filled)
+
+
+def _rows(source: _TextFile, header: _Header, records: Records) -> Iterator[Entry]:
     names, width = records.header, len(records.header)
-    if skipped:
-        lines_are = "line above the header is" if skipped == 1 else "lines above the header are"
-        records.notes.append(f"{skipped} {lines_are} ignored")
-    short, number, row = 0, 0, {}
-    for number, line in lines:
-        row = {name: text for name, cell in zip(names, line) if (text := cell.strip())}  # noqa: B905 - strict costs 10 %
-        if len(line) > width and _width(line) > width:
-            reason = (
-                f"The row has {_width(line)} cells, but the header has {width}; "
-                f"put cells that contain a “{delimiter}” in quotation marks"
-            )
-            yield InvalidEntry(number, reason, row)
+    parser = source.parser()
+    parser.width = width
+    skipped, repeated, short, number, row = 0, 0, 0, 0, Row()
+    first_name = header.cells[0] if header.cells else None
+    for line in _table_lines(parser):
+        if isinstance(line, CsvLine):
+            if line.number > header.line:
+                yield InvalidEntry(line.number, line.reason, _cells_by_name(names, line.cells))
+            continue
+        number, cells = line
+        if number <= header.line:
+            continue
+        row = {name: text for name, cell in zip(names, cells) if (text := cell.strip())}  # noqa: B905 - strict costs 10 %
+        if len(cells) > width and _width(cells) > width:
+            yield InvalidEntry(number, _surplus_reason(cells, names, source.dialect), _cells_by_name(names, cells))
         elif row:
-            short += len(line) < width
-            yield number, row
+            if width > 1 and cells[0][:1] == "#" and _is_comment_row(cells):
+                skipped += 1
+            elif cells[0] == first_name and cells == header.cells:
+                repeated += 1
+            else:
+                short += len(cells) < width
+                yield number, row
     # Some exports leave out the empty cells at the end of each row.
-    if row and not records.has_line_end and len(line) < width and (short - 1) * MIN_COMPLETE < number:
-        records.cut_off = f"line {number}, the last one, has {len(line)} of {width} cells and no line end"
+    if parser.ends_in_quotes:
+        records.cut_off = f"line {parser.last_number}, the last one, ends inside quotation marks"
+    elif row and not records.has_line_end and len(cells) < width and (short - 1) * MIN_COMPLETE < number:
+        records.cut_off = f"line {number}, the last one, has {len(cells)} of {width} cells and no line end"
+    if records.cut_off:
         records.notes.append(f"The file may be cut off: {records.cut_off}")
+    records.notes += _line_notes(skipped, repeated, parser.repaired)
+
+
+def _line_notes(skipped: int, repeated: int, repaired: list[int]) -> list[str]:
+    notes = []
+    if skipped:
+        notes.append(f"{skipped} comment {'line was' if skipped == 1 else 'lines were'} skipped")
+    if repeated:
+        notes.append(f"{repeated} {'line that repeats' if repeated == 1 else 'lines that repeat'} the header skipped")
+    if repaired:
+        lines = ", ".join(map(str, repaired[:LISTED_LINES])) + (" …" if len(repaired) > LISTED_LINES else "")
+        notes.append(f"Line {lines}: a quotation mark is not closed and was read as part of the text")
+    return notes
+
+
+def _surplus_reason(cells: list[str], names: list[str], dialect: CsvDialect) -> str:
+    return (
+        f"The row has {_width(cells)} cells, but the header has {len(names)}; "
+        f"put cells that contain a “{dialect.delimiter}” in quotation marks"
+    )
+
+
+def _cells_by_name(names: list[str], cells: list[str]) -> Row:
+    """Return the cells of an invalid row, at most 200 characters each, surplus ones under a number."""
+    taken = set(names)
+    surplus = [unique_name(f"Column {number}", taken) for number in range(len(names) + 1, min(_width(cells), 600) + 1)]
+    return {name: text[:200] for name, cell in zip([*names, *surplus], cells, strict=False) if (text := cell.strip())}
 
 
 def _width(line: list[str]) -> int:
@@ -112,40 +217,30 @@ def _width(line: list[str]) -> int:
     return width
 
 
-def _lines(file: BinaryIO, encoding: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield line numbers and cells, from the first line that is not empty."""
-    limit = RowSizeLimit()
-    reader = csv.reader(chain(_bounded_lines(_open_text(file, encoding), limit), (END_MARKER,)), delimiter=delimiter)
-    has_begun, end, number, row_start, blank = False, [END_MARKER], 0, 1, 0
-    try:
-        for line in reader:
-            if line == end:
-                return
-            limit.reset()
-            if any(map(str.strip, line)):
-                has_begun = has_begun or not _separator_line.fullmatch(delimiter.join(line))
-            else:  # Excel may write a million empty rows below a table.
-                blank += 1
-                check_row_count(blank)
-            row_start, number = number + 1, reader.line_num
-            if has_begun:
-                yield number, line
-    except csv.Error as error:
-        raise InvalidFileError(
-            f"Line {reader.line_num} cannot be read ({error}); check for a quotation mark that is not closed"
-        ) from None
-    raise InvalidFileError(f"A quotation mark in or below line {row_start} is never closed")
+def _table_lines(parser: CsvParser) -> Iterator[tuple[int, list[str]] | CsvLine]:
+    """Yield line numbers and cells, from the first line that is not empty and does not name the delimiter."""
+    has_begun, blank, delimiter = False, 0, parser.dialect.delimiter
+    for line in parser.lines():
+        if isinstance(line, CsvLine):
+            yield line
+        elif any(map(str.strip, line[1])):
+            if has_begun or not separator_line.fullmatch(delimiter.join(line[1])):
+                has_begun = True
+                yield line
+        else:  # Excel may write a million empty rows below a table.
+            blank += 1
+            check_row_count(blank)
 
 
-def _bounded_lines(text: io.TextIOWrapper, limit: RowSizeLimit) -> Iterator[str]:
-    while line := text.readline(MAX_ROW_BYTES + 1):
-        limit.add(len(line))
-        yield line
+def _cleaner(encoding: TextEncoding) -> Callable[[str], str] | None:
+    if encoding.name == "cp1258":  # writes tones as combining characters
+        return lambda line: unicodedata.normalize("NFC", line)
+    return (lambda line: line.replace("\ufeff", "")) if encoding.has_marks else None
 
 
 def _open_text(file: BinaryIO, encoding: str) -> io.TextIOWrapper:
     file.seek(0)
-    return _BorrowingTextWrapper(file, encoding=encoding, newline="")
+    return _BorrowingTextWrapper(file, encoding=encoding, errors="replace", newline="")
 
 
 class _BorrowingTextWrapper(io.TextIOWrapper):
@@ -154,71 +249,6 @@ class _BorrowingTextWrapper(io.TextIOWrapper):
     def __del__(self) -> None:
         if not self.closed:
             self.detach()
-
-
-def _detect_encoding(file: BinaryIO) -> str:
-    file.seek(0)
-    start = file.read(4)
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        if _decodes(file, "utf-16"):
-            return "utf-16"
-        raise InvalidFileError("The file's encoding is unknown; save it as CSV in UTF-8")
-    start += file.read(SNIFF_BYTES)
-    for wide, high_bytes in (("utf-16-le", start[1::2]), ("utf-16-be", start[::2])):
-        if high_bytes.count(0) * 2 > len(high_bytes) and _decodes(file, wide):
-            return wide
-    # Windows-1252 is tried late, since nearly every byte is valid in it.
-    candidates = ("utf-8-sig", *_detect_non_latin(start), "cp1252", "latin-1")
-    return next(encoding for encoding in candidates if _decodes(file, encoding))
-
-
-def _detect_non_latin(start: bytes) -> list[str]:
-    """Return the encoding of a text in a non-Latin script, if it is one and not UTF-8.
-
-    In a Latin text the non-ASCII letters stand alone, and its encoding cannot be told apart reliably.
-    """
-    non_ascii = sum(byte > 127 for byte in start)
-    if sum(map(len, _non_ascii_runs.findall(start))) * 2 <= non_ascii:
-        return []
-    best = from_bytes(start, cp_isolation=NON_LATIN_ENCODINGS).best()
-    return [best.encoding] if best else []
-
-
-def _decodes(file: BinaryIO, encoding: str) -> bool:
-    file.seek(0)
-    decoder = codecs.getincrementaldecoder(encoding)()
-    try:
-        while chunk := file.read(CHUNK):
-            if "\x00" in decoder.decode(chunk):
-                raise InvalidFileError("This is not a text file; save the table as CSV")
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _detect_delimiter(text: str) -> str:
-    """Return the delimiter named in the first line, or the one that gives the most columns consistently."""
-    if separator := _separator_line.match(text):
-        return separator[1]
-
-    def score(delimiter: str) -> tuple[int, int]:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-        widths = []
-        try:
-            for row in reader:
-                if row:
-                    widths.append(len(row))
-                if len(widths) == SNIFF_ROWS:
-                    break
-        except csv.Error:
-            return 0, 0
-        if not widths or widths[0] < 2:
-            return 0, 0
-        return widths.count(widths[0]) * 100 // len(widths), widths[0]
-
-    best = max(DELIMITERS, key=score)
-    return best if score(best) > (0, 0) else ","
 
 
 def _column_names(header: list[str]) -> list[str]:

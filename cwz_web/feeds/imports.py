@@ -231,7 +231,8 @@ def run_import(db: Session, feed: Feed, record: FeedImport, file: BinaryIO, prog
     records = open_records(file)
     entries = iter(records)
     first = list(islice(entries, SAMPLE_ROWS))
-    sample = Table(records.columns, [entry[1] for entry in first if not isinstance(entry, InvalidEntry)])
+    rows = [entry[1] for entry in first if not isinstance(entry, InvalidEntry)]
+    sample = Table(records.columns, rows, header=records.header)
     schema = resolve_schema(feed, sample)
     db.execute(text("CREATE TEMPORARY TABLE staged (position int, line int, key text, data jsonb) ON COMMIT DROP"))
     db.execute(text("SET LOCAL work_mem = '64MB'"))

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import ijson
 
 from cwz_web.feeds.limits import MAX_ROW_BYTES, InvalidFileError, check_row_count
+from cwz_web.feeds.reading import FileFormat, Reading, ReadOptions
 from cwz_web.feeds.records import BoundedReader, Entry, InvalidEntry, Records, RowSizeLimit, clean_row
 from cwz_web.values.formats import json_number
 
@@ -32,11 +33,11 @@ SEPARATOR = ", "
 ROW_LIST_NAMES = ("products", "items", "rows", "data", "entries", "records", "results", "offers", "listings")
 
 
-def json_records(file: BinaryIO) -> Records:
+def json_records(file: BinaryIO, options: ReadOptions) -> Records:
     """Read a file of JSON. Raises InvalidFileError, also while the rows are read."""
     with _parser_errors():
         prefix = _find_row_list(file)
-    return Records(file, lambda: _objects(file, prefix), "object")
+    return Records(file, lambda: _objects(file, prefix), "object", reading=Reading(FileFormat.JSON))
 
 
 def json_lines_records(file: BinaryIO) -> Records:
@@ -45,7 +46,7 @@ def json_lines_records(file: BinaryIO) -> Records:
     Raises:
         InvalidFileError: the last line is incomplete; raised while the rows are read.
     """
-    return Records(file, lambda: _lines(file), "line")
+    return Records(file, lambda: _lines(file), "line", reading=Reading(FileFormat.JSON_LINES))
 
 
 def _objects(file: BinaryIO, prefix: str) -> Iterator[Entry]:

@@ -4,7 +4,7 @@ import io
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from cwz_web.feeds.limits import (
     MAX_CELL,
@@ -14,6 +14,7 @@ from cwz_web.feeds.limits import (
     check_column_count,
     check_row_count,
 )
+from cwz_web.feeds.reading import FileFormat, Reading
 from cwz_web.values.formats import is_json_number
 
 Row = dict[str, str]
@@ -49,6 +50,16 @@ class RowSizeLimit:
             raise InvalidFileError(f"A row is larger than {MAX_ROW_BYTES // 1024**2} MB")
 
 
+class ReadableFile(Protocol):
+    """What a streaming parser needs of a file."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes."""
+
+    def seek(self, offset: int, /) -> int:
+        """Continue at an offset."""
+
+
 class BoundedReader(RowSizeLimit):
     """A file object for a streaming parser that fails when a row or a single token gets too large.
 
@@ -58,7 +69,7 @@ class BoundedReader(RowSizeLimit):
             again at each of them.
     """
 
-    def __init__(self, file: BinaryIO, token_start: re.Pattern[bytes]) -> None:
+    def __init__(self, file: ReadableFile, token_start: re.Pattern[bytes]) -> None:
         super().__init__()
         file.seek(0)
         self._file, self._token_start = file, token_start
@@ -88,6 +99,8 @@ class Records:
         has_line_end: Whether the file ends with a line end; True for formats in which it does not matter.
         cut_off: Why the last row looks cut off, as the second half of a sentence; empty if it looks complete. Complete
             after the last row.
+        reading: How the file is read, and what could be chosen instead.
+        file_notes: Notes on the file, which are known before the rows are read.
     """
 
     file: BinaryIO
@@ -97,6 +110,8 @@ class Records:
     notes: list[str] = field(default_factory=list)
     has_line_end: bool = True
     cut_off: str = ""
+    reading: Reading = field(default_factory=lambda: Reading(FileFormat.CSV))
+    file_notes: list[str] = field(default_factory=list)
     _seen: dict[str, None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -104,8 +119,9 @@ class Records:
 
     def __iter__(self) -> Iterator[Entry]:
         """Yield the rows. Raises InvalidFileError if a limit is exceeded or no row is valid."""
-        self.notes.clear()
+        self.notes[:] = self.file_notes
         self._seen.clear()
+        self.cut_off = ""
         has_rows, seen, reason = False, self._seen.keys(), f"The file has no {self.noun} with data"
         for number, entry in enumerate(self.read(), 1):
             check_row_count(number)
@@ -136,11 +152,21 @@ class Records:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of a file in memory."""
+    """Rows of a file in memory.
+
+    Attributes:
+        columns: The columns with values.
+        rows: The rows.
+        notes: What was changed or ignored while reading.
+        header: All columns of the header, for formats that have one.
+        reading: How the file was read.
+    """
 
     columns: list[str]
     rows: list[Row]
     notes: list[str] = field(default_factory=list)
+    header: list[str] = field(default_factory=list)
+    reading: Reading | None = None
 
 
 def file_size(file: BinaryIO) -> int:

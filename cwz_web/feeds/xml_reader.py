@@ -1,37 +1,129 @@
-"""Reader of XML: Google Merchant and Meta feeds (RSS 2.0 or Atom with `g:`), and any file that repeats an element.
+"""Reader of XML: Google Merchant and Meta feeds (RSS 2.0 or Atom with `g:`), and any other file with rows.
 
-The file is parsed as a stream; DTDs and entities are rejected (defusedxml). Each repeated element becomes a row: the
-texts of its children under their names, nested names joined by dots, attributes prefixed by @, repeated values joined.
+The file is parsed as a stream. A DOCTYPE without an internal subset is ignored and never fetched; entities are rejected
+(defusedxml). Each row element becomes a row: the texts of its children under their names, nested names joined by dots,
+attributes prefixed by @, repeated values joined.
 """
 
 import re
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 
 from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import iterparse
+from defusedxml.ElementTree import XMLParser, iterparse
 
 from cwz_web.feeds.limits import InvalidFileError, check_row_count
+from cwz_web.feeds.reading import FileFormat, Reading, ReadOptions
 from cwz_web.feeds.records import BoundedReader, Entry, InvalidEntry, Records, clean_row
+from cwz_web.feeds.xml_outline import ColumnNames, Outline, Path, local_name, outline_of, path_name
+from cwz_web.feeds.xml_source import XmlSource
 
-GOOGLE = "http://base.google.com/ns/1.0"
-# Names of elements that are rows; otherwise the element that is repeated most often is a row.
-ROW_NAMES = ("item", "entry", "product", "offer", "row", "record")
 MAX_DEPTH = 5
 MAX_NESTING = 50
-SAMPLE_ELEMENTS = 20_000
 SEPARATOR = ", "
+# HTML inside an element is text with markup and not a list of columns.
+HTML = frozenset(
+    [
+        "a",
+        "abbr",
+        "b",
+        "big",
+        "blockquote",
+        "br",
+        "center",
+        "code",
+        "div",
+        "em",
+        "font",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "hr",
+        "i",
+        "img",
+        "li",
+        "ol",
+        "p",
+        "pre",
+        "s",
+        "small",
+        "span",
+        "strong",
+        "sub",
+        "sup",
+        "table",
+        "tbody",
+        "td",
+        "th",
+        "thead",
+        "tr",
+        "u",
+        "ul",
+    ]
+)
+HTML_BLOCKS = frozenset(
+    [
+        "blockquote",
+        "br",
+        "center",
+        "div",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "hr",
+        "li",
+        "ol",
+        "p",
+        "pre",
+        "table",
+        "tr",
+        "ul",
+    ]
+)
 _tag_start = re.compile(b"<")
 
 
-def xml_records(file: BinaryIO) -> Records:
+class _Parser(XMLParser):  # type: ignore[misc]
+    """A parser that ignores a DOCTYPE without an internal subset: it declares nothing, and is never fetched."""
+
+    def defused_start_doctype_decl(self, name: str, sysid: str, pubid: str, has_internal_subset: int) -> None:
+        if has_internal_subset:
+            super().defused_start_doctype_decl(name, sysid, pubid, has_internal_subset)
+
+
+def xml_records(file: BinaryIO, options: ReadOptions | None = None) -> Records:
     """Read a file of XML. Raises InvalidFileError, also while the rows are read."""
+    options = options or ReadOptions()
+    source = XmlSource(file, options)
     with _parser_errors():
-        name = _find_row_name(file)
-    return Records(file, lambda: _records(file, name), f"<{name}>")
+        outline = outline_of(_events(_reader(source), namespaces=True), lambda error: isinstance(error, ParseError))
+        row = _chosen_path(outline, options.row_element) or outline.row_path()
+    names = ColumnNames(outline, row)
+    reading = Reading(
+        FileFormat.XML,
+        encoding=source.encoding,
+        row_element=path_name(row),
+        row_elements=outline.choices(row),
+    )
+    noun = f"<{local_name(row[-1])}>"
+    records = Records(source.file, lambda: _records(source, row, names, records), noun, reading=reading)
+    records.file_notes += source.notes
+    return records
+
+
+def _chosen_path(outline: Outline, name: str | None) -> Path | None:
+    """Return the path of a chosen row element; one that is not in the file's start is looked for while reading."""
+    if name is None:
+        return None
+    return next((path for path in outline.elements if path_name(path) == name), tuple(name.split("/")))
 
 
 @contextmanager
@@ -45,70 +137,39 @@ def _parser_errors() -> Iterator[None]:
         raise InvalidFileError(f"This is not valid XML: {str(error)[:120]}") from None
 
 
-def _find_row_name(file: BinaryIO) -> str:
-    """Return the local name of the row's element: a known one, or else the one that is repeated most often."""
-    seen: Counter[tuple[int, str]] = Counter()
-    filled: set[str] = set()
-    depth = 0
-    try:
-        for event, element in _events(BoundedReader(file, _tag_start)):
-            if event == "start":
-                depth += 1
-                name = _local_name(element.tag)
-                if depth > 1:
-                    seen[depth, name] += 1
-                    if sum(seen.values()) > SAMPLE_ELEMENTS:
-                        break
-            else:
-                depth -= 1
-                if len(element) or element.attrib:
-                    filled.add(_local_name(element.tag))
-                if depth > 1:
-                    continue
-                element.clear()
-    except ParseError:
-        if not seen:  # otherwise the error is reported when reading reaches it
-            raise
-    known = [name for name in ROW_NAMES if any(name == other for _, other in seen)]
-    if known:
-        return known[0]
-    repeated = [(count, -depth, name) for (depth, name), count in seen.items() if count > 1 and name in filled]
-    if not repeated:
-        raise InvalidFileError("The XML has no repeated element; a feed has one element for each row")
-    outermost = max(depth for _, depth, _ in repeated)
-    return max(candidate for candidate in repeated if candidate[1] == outermost)[2]
-
-
-def _records(file: BinaryIO, name: str) -> Iterator[Entry]:
+def _records(source: XmlSource, row: Path, names: ColumnNames, records: Records) -> Iterator[Entry]:
     with _parser_errors():
         open_elements: list[Element] = []
-        inside = number = 0
-        reader = BoundedReader(file, _tag_start)
+        depth, local = len(row), local_name(row[-1])
+        number, inside = 0, False
+        reader = _reader(source)
         for event, element in _events(reader):
             if event == "start":
                 open_elements.append(element)
-                if len(open_elements) > MAX_NESTING:
-                    raise InvalidFileError(f"The XML is nested deeper than {MAX_NESTING} levels")
-                if _local_name(element.tag) == name:
-                    inside += 1
-                    if inside == 1:
+                if len(open_elements) == depth and local_name(element.tag) == local:
+                    inside = reader.in_row = _is_at(open_elements, row)
+                    if inside:
                         reader.reset()
-                        reader.in_row = True
+                elif len(open_elements) > MAX_NESTING:
+                    raise InvalidFileError(f"The XML is nested deeper than {MAX_NESTING} levels")
                 continue
             open_elements.pop()
-            if inside and _local_name(element.tag) == name:
-                inside -= 1
-                if not inside:
-                    reader.in_row = False
-                    number += 1
-                    check_row_count(number)
-                    if isinstance(entry := clean_row(_flatten(element), number), InvalidEntry) or entry[1]:
-                        yield entry
+            if inside and len(open_elements) == depth - 1:
+                inside = reader.in_row = False
+                number += 1
+                check_row_count(number)
+                if isinstance(entry := clean_row(_flatten(element, names), number), InvalidEntry) or entry[1]:
+                    yield entry
             if not inside and open_elements:
                 open_elements[-1].remove(element)  # free its memory
+    records.notes += [note for note in source.notes if note not in records.notes]
 
 
-def _flatten(element: Element, prefix: str = "", depth: int = 1) -> dict[str, str]:
+def _is_at(open_elements: list[Element], row: Path) -> bool:
+    return all(local_name(element.tag) == local_name(tag) for element, tag in zip(open_elements, row, strict=True))
+
+
+def _flatten(element: Element, names: ColumnNames, prefix: str = "", depth: int = 1) -> dict[str, str]:
     found: dict[str, list[str]] = {}
 
     def add(name: str, value: str) -> None:
@@ -116,30 +177,66 @@ def _flatten(element: Element, prefix: str = "", depth: int = 1) -> dict[str, st
             found.setdefault(name, []).append(value.strip())
 
     for name, value in element.attrib.items():
-        add(f"{prefix}@{_display_name(name)}", value)
+        add(f"{prefix}@{names.of(name)}", value)
     for child in element:
-        name = f"{prefix}{_display_name(child.tag)}"
-        if len(child) and depth < MAX_DEPTH:
-            for nested, value in _flatten(child, f"{name}.", depth + 1).items():
+        name = prefix + names.of(child.tag)
+        if len(child):
+            for nested, value in _nested(child, names, name, depth):
                 add(nested, value)
             continue
+        name = _leaf_name(child, names, name)
         add(name, child.text or "")
         for attribute, value in child.attrib.items():
-            add(f"{name}@{_display_name(attribute)}", value)
+            if attribute not in _leaf_attributes(child):
+                add(f"{name}@{names.of(attribute)}", value)
     if not len(element) and element.text:
         add(f"{prefix}text" if prefix else "text", element.text)
     return {name: SEPARATOR.join(values) for name, values in found.items()}
 
 
-def _events(reader: BoundedReader) -> Iterator[tuple[str, Any]]:
-    events: Iterator[tuple[str, Any]] = iterparse(reader, events=("start", "end"), forbid_dtd=True)
+def _nested(child: Element, names: ColumnNames, name: str, depth: int) -> Iterable[tuple[str, str]]:
+    """Yield the columns of a child that has children: its text with markup, or its own text and nested columns."""
+    own = "".join([child.text or "", *(each.tail or "" for each in child)])
+    if all(local_name(each.tag).lower() in HTML for each in child):
+        yield name, _marked_up_text(child)
+        return
+    yield name, own
+    if depth < MAX_DEPTH:
+        yield from _flatten(child, names, f"{name}.", depth + 1).items()
+
+
+def _marked_up_text(element: Element) -> str:
+    """Return the text of an element with HTML inside, with a line break for each block."""
+    parts = [element.text or ""]
+    for child in element:
+        is_block = local_name(child.tag).lower() in HTML_BLOCKS
+        parts += ["\n" if is_block else "", _marked_up_text(child), "\n" if is_block else "", child.tail or ""]
+    return re.sub(r"\s*\n\s*", "\n", "".join(parts))
+
+
+def _leaf_name(child: Element, names: ColumnNames, name: str) -> str:
+    """Return the column of a child without children: of `<param name="Color">` it is “Color”."""
+    if not child.attrib:
+        return name
+    if child.text and (label := child.get("name")):
+        return names.of_label(name, label) or name
+    relation = child.get("rel")
+    return f"{name}.{relation}" if relation and relation != "alternate" and child.get("href") else name
+
+
+def _leaf_attributes(child: Element) -> tuple[str, ...]:
+    """Return the attributes that are part of the column's name."""
+    if child.text and child.get("name"):
+        return ("name",)
+    return ("rel",) if child.get("rel") and child.get("href") else ()
+
+
+def _reader(source: XmlSource) -> BoundedReader:
+    return BoundedReader(source, _tag_start)
+
+
+def _events(reader: BoundedReader, *, namespaces: bool = False) -> Iterator[tuple[str, Any]]:
+    parser = _Parser(target=TreeBuilder(), encoding="utf-8", forbid_dtd=True)
+    names = ("start", "end", "start-ns") if namespaces else ("start", "end")
+    events: Iterator[tuple[str, Any]] = iterparse(reader, events=names, parser=parser)
     return events
-
-
-def _local_name(tag: str) -> str:
-    return tag.rpartition("}")[2]
-
-
-def _display_name(tag: str) -> str:
-    """Return the usual name: Google's elements with `g:`, others without their namespace."""
-    return f"g:{_local_name(tag)}" if tag.startswith(f"{{{GOOGLE}}}") else _local_name(tag)

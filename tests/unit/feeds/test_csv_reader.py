@@ -109,9 +109,10 @@ def test_table_with_mostly_one_cell_per_row_has_no_title_lines() -> None:
     assert read_csv(b"name\nMug,x\nLamp\nBowl\n").columns == ["name"]
 
 
-def test_unclosed_quotation_mark_is_reported() -> None:
-    with pytest.raises(InvalidFileError, match="quotation mark in or below line 3"):
-        read_csv(b'id,name\n1,Mug\n2,"Lamp\n3,Bowl\n')
+def test_unclosed_quotation_mark_is_part_of_the_text_and_noted() -> None:
+    table = read_csv(b'id,name\n1,Mug\n2,"Lamp\n3,Bowl\n')
+    assert [row["name"] for row in table.rows] == ["Mug", '"Lamp', "Bowl"]
+    assert table.notes == ["Line 3: a quotation mark is not closed and was read as part of the text"]
 
 
 def test_line_breaks_and_quotes_in_a_cell() -> None:
@@ -152,11 +153,11 @@ def test_column_without_header_is_numbered() -> None:
         (b"", "empty"),
         (b"\n , \n", "empty"),
         (b"a,b\n", "no rows of data"),
-        (b"a,b\n,\n", "no row with data"),
+        (b"a,b\n,\n", "no rows of data"),
         (b"\x89PNG\r\n\x1a\n\x00\x00", "not a text file"),
         (b"a\x00b,c\n1,2", "not a text file"),
-        (codecs.BOM_UTF16_LE + b"\x00\xd8", "encoding is unknown"),
-        (b'a,b\n"' + b"x" * 200_000, "Line 2"),
+        (codecs.BOM_UTF16_LE + b"\x00\xd8", "no rows of data"),
+        (b'a,b\n"' + b"x" * 200_000, "quotation mark is not closed"),
         (b",".join(b"c" for _ in range(600)) + b"\n1\n", "600 columns"),
     ],
 )

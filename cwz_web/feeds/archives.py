@@ -1,0 +1,159 @@
+"""Unpacking of files: gzip with one or several members (RFC 1952), and zip files with a table inside.
+
+Every size is counted while it is decompressed, at most up to the maximum size of a file, whatever the archive declares.
+"""
+
+import zipfile
+import zlib
+from dataclasses import dataclass
+from typing import BinaryIO, cast
+
+from cwz_web.feeds.limits import MAX_BYTES, InvalidFileError
+from cwz_web.feeds.temporary_files import temporary_file
+
+GZIP = b"\x1f\x8b"
+ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
+CHUNK = 64 * 1024
+# A zip file's directory is read in one piece.
+MAX_DIRECTORY = 4 * 1024 * 1024
+MAX_MEMBERS = 10_000
+MAX_CHOICES = 100
+DAMAGED_GZIP = "The gzip file is damaged"
+DAMAGED_ZIP = "The zip file is damaged"
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".xml", ".rss", ".xlsx", ".xls", ".ods", ".gz")
+# Parts of spreadsheets, which are zip files.
+SPREADSHEET_PARTS = {"xl/workbook.xml", "xl/workbook.bin", "content.xml"}
+
+
+@dataclass(frozen=True)
+class ZipTable:
+    """A file taken from a zip file: its name, the names to choose from, and a note if there was a choice."""
+
+    file: BinaryIO
+    name: str
+    names: tuple[str, ...]
+    notes: list[str]
+
+
+def decompress_gzip(compressed: BinaryIO) -> BinaryIO:
+    """Decompress all members of a gzip file. Raises InvalidFileError."""
+    content, size = temporary_file(), 0
+    decompressor = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    compressed.seek(0)
+    try:
+        while data := compressed.read(CHUNK):
+            while data:
+                if decompressor.eof:  # another member, or padding
+                    data = data.lstrip(b"\x00")
+                    if not data.startswith(GZIP[: len(data)]):
+                        return content
+                    decompressor = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+                chunk = decompressor.decompress(data, CHUNK * 16)
+                size += len(chunk)
+                check_size(size)
+                content.write(chunk)
+                data = decompressor.unused_data if decompressor.eof else decompressor.unconsumed_tail
+    except zlib.error:
+        raise InvalidFileError(DAMAGED_GZIP) from None
+    if not decompressor.eof:
+        raise InvalidFileError("The gzip file is incomplete; its end is missing")
+    return content
+
+
+def decompress_start(start: bytes, size: int) -> bytes:
+    """Decompress the start of a gzip file up to a size. Raises InvalidFileError."""
+    content, rest = b"", start
+    try:
+        while rest.startswith(GZIP) and len(content) < size:
+            decompressor = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+            content += decompressor.decompress(rest, size - len(content))
+            rest = decompressor.unused_data
+    except zlib.error:
+        if not content:
+            raise InvalidFileError(DAMAGED_GZIP) from None
+    return content
+
+
+def is_spreadsheet(file: BinaryIO) -> bool:
+    """Whether a zip file is a spreadsheet (XLSX, XLSB, ODS). Raises InvalidFileError."""
+    with _open_zip(file) as archive:
+        return not SPREADSHEET_PARTS.isdisjoint(archive.namelist())
+
+
+def open_zip_member(file: BinaryIO, chosen: str | None = None) -> ZipTable:
+    """Unpack the chosen file of a zip file, or the largest one that looks like a table. Raises InvalidFileError."""
+    with _open_zip(file) as archive:
+        members = [info for info in archive.infolist() if _is_visible(info)]
+        if not members:
+            raise InvalidFileError("The zip file has no files in it")
+        tables = [info for info in members if info.filename.lower().endswith(TABLE_SUFFIXES)] or members
+        names = tuple(info.filename for info in tables[:MAX_CHOICES])
+        if chosen is None:
+            member = max(tables, key=lambda info: info.file_size)
+        else:
+            member = next((info for info in members if info.filename == chosen), None) or _missing_member(chosen, names)
+        notes = [f"The zip file has {len(tables)} files; “{member.filename}” was read"] if len(tables) > 1 else []
+        return ZipTable(_extract(archive, member), member.filename, names, [] if chosen else notes)
+
+
+def check_size(size: int) -> None:
+    """Raise InvalidFileError if a decompressed file is too large."""
+    if size > MAX_BYTES:
+        raise InvalidFileError(f"The file is larger than {MAX_BYTES // 1024**2} MB when decompressed; split it")
+
+
+class _BoundedFile:
+    """A file object for zipfile that does not read a huge directory into memory."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        if size > MAX_DIRECTORY:
+            raise InvalidFileError("The zip file has too many files in it")
+        return self._file.read(size)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seekable(self) -> bool:
+        return True
+
+
+def _open_zip(file: BinaryIO) -> zipfile.ZipFile:
+    try:
+        archive = zipfile.ZipFile(cast(BinaryIO, _BoundedFile(file)))
+    except (zipfile.BadZipFile, ValueError, OverflowError, NotImplementedError, OSError):
+        raise InvalidFileError(DAMAGED_ZIP) from None
+    if len(archive.filelist) > MAX_MEMBERS:
+        raise InvalidFileError("The zip file has too many files in it")
+    return archive
+
+
+def _is_visible(info: zipfile.ZipInfo) -> bool:
+    parts = info.filename.split("/")
+    return not info.is_dir() and "__MACOSX" not in parts and not parts[-1].startswith(".")
+
+
+def _missing_member(name: str, names: tuple[str, ...]) -> zipfile.ZipInfo:
+    raise InvalidFileError(f"The zip file has no file “{name}”; choose one of: {', '.join(names[:10])}")
+
+
+def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO:
+    if member.flag_bits & 1:
+        raise InvalidFileError("The zip file is encrypted; upload it without a password")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise InvalidFileError("The zip file uses an unusual compression; compress it with the usual one (Deflate)")
+    content, size = temporary_file(), 0
+    try:
+        with archive.open(member) as source:
+            while data := source.read(CHUNK):
+                size += len(data)
+                check_size(size)
+                content.write(data)
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError):
+        raise InvalidFileError(DAMAGED_ZIP) from None
+    return content
