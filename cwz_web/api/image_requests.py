@@ -15,7 +15,7 @@ from cwz_web.api.request_body import Body, max_items, scalar_value
 from cwz_web.api.templates import check_template, unknown_template
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import find_item
-from cwz_web.generation.template_cache import TemplatePlan
+from cwz_web.generation.template_cache import TemplatePlan, TemplateVersionState
 from cwz_web.generation.templates import TemplateDesign
 from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.encoders import Format, Output
@@ -23,10 +23,11 @@ from cwz_web.imaging.errors import UnknownFieldsError
 from cwz_web.notify.webhooks import WebhookUrl
 from cwz_web.resources.api import ApiImageRequest
 from cwz_web.resources.permissions import Permission
-from cwz_web.runs.mapping import apply_mapping, guess_mapping
+from cwz_web.runs.mapping import apply_mapping, formats_of, guess_mapping
 from cwz_web.runs.models import Run
 from cwz_web.runs.planning import start_image_run
 from cwz_web.runs.progress import results_after
+from cwz_web.values.formats import LocaleCode, ValueFormat, json_number, with_format
 from cwz_web.web.problems import ProblemError
 from cwz_web.web.request import Request
 
@@ -43,12 +44,14 @@ class ImageRequest(Body):
     key), whose columns are mapped to fields as in a run; `data` overrides them. Fields without a value have the
     template's default. `version` selects a version of the template, `size` one of its sizes; `scale` multiplies its
     pixels. With `store`, the image is also stored in the workspace's storage, as it always is if the response is JSON.
+    `locale` says how numbers, prices and dates in `data` are written, by default as in the workspace.
     `webhook` is a URL that is notified when an image requested with `Prefer: respond-async` is ready.
     """
 
     template: Annotated[str, Field(min_length=1, max_length=100)]
     version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     data: Annotated[dict[str, Value], max_items(MAX_VALUES)] = Field({}, max_length=MAX_VALUES)
+    locale: Annotated[LocaleCode, Field(max_length=40)] | None = None
     feed: UUID | None = None
     item: Annotated[str, Field(min_length=1, max_length=400)] | None = None
     format: Format | None = None
@@ -68,9 +71,10 @@ class ImageRequest(Body):
         """Return the size and format to render."""
         return Output(size=self.size, format=format, quality=self.quality, scale=self.scale)
 
-    def texts(self) -> dict[str, str]:
-        """Return the data as the engine takes it."""
-        return {name: "" if value is None else str(value) for name, value in self.data.items()}
+    def values(self, default: ValueFormat) -> dict[str, str]:
+        """Return the data as the engine takes it, in the format of the request or the workspace."""
+        format = ValueFormat(locale=self.locale).with_defaults(default)
+        return {name: with_format(_as_text(value), format) for name, value in self.data.items()}
 
 
 class ImageRequestInfo(ResponseModel):
@@ -97,8 +101,8 @@ def show_image_request(context: ApiImageRequest, request: Request) -> dict[str, 
     return info.model_dump(mode="json")
 
 
-def find_plan(request: Request, body: ImageRequest) -> TemplatePlan:
-    """Return the plan of the template version that the body names.
+def find_plan(request: Request, body: ImageRequest) -> tuple[TemplateVersionState, TemplatePlan]:
+    """Return the state of the template that the body names, and the plan of the version.
 
     Raises:
         ProblemError: There is no such template or version, or the key may not render it.
@@ -109,22 +113,24 @@ def find_plan(request: Request, body: ImageRequest) -> TemplatePlan:
         raise unknown_template()
     check_template(api_key, state.template_id)
     try:
-        return template_cache.get_plan(state, body.version)
+        return state, template_cache.get_plan(state, body.version)
     except NoResultFound:
         errors = {"version": f"The newest version is {state.version}"}
         raise ProblemError(422, "unknown_version", "The template does not have this version", errors) from None
 
 
-def resolve_values(request: Request, body: ImageRequest, design: TemplateDesign) -> dict[str, str]:
+def resolve_values(
+    request: Request, body: ImageRequest, state: TemplateVersionState, design: TemplateDesign
+) -> dict[str, str]:
     """Return the values of the template's fields: those of the feed item, overridden by the data.
 
     Raises:
         ProblemError: There is no such feed or item.
     """
     if body.feed is None or body.item is None:
-        return body.texts()
+        return body.values(state.value_format)
     with transaction(request) as db:
-        return _item_values(db, design, body.feed, body.item) | body.texts()
+        return _item_values(db, design, body.feed, body.item) | body.values(state.value_format)
 
 
 def defer_image(request: Request, body: ImageRequest) -> Response:
@@ -134,8 +140,9 @@ def defer_image(request: Request, body: ImageRequest) -> Response:
         ProblemError: The body does not fit the template.
         QuotaExceededError: The quota is used up.
     """
-    api_key, plan = request.api_key, find_plan(request, body)
-    values = resolve_values(request, body, plan.design)
+    api_key = request.api_key
+    state, plan = find_plan(request, body)
+    values = resolve_values(request, body, state, plan.design)
     known = {field.name for field in plan.design.document.fields}
     if unknown := values.keys() - known:
         raise UnknownFieldsError(sorted(unknown), sorted(known))
@@ -169,4 +176,10 @@ def _item_values(db: Session, design: TemplateDesign, feed_id: UUID, key: str) -
     if item is None:
         raise ProblemError(422, "unknown_item", "The feed has no such item", {"item": "Use the key of an item"})
     mapping = guess_mapping(design.document.fields, feed.columns, [item.data])
-    return apply_mapping(mapping, item.data)
+    return apply_mapping(mapping, item.data, formats_of(db, feed))
+
+
+def _as_text(value: str | float | bool | None) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return json_number(value)
+    return "" if value is None else str(value)

@@ -100,8 +100,9 @@ def _prefers_async(request: Request) -> bool:
 
 
 def _rendering(request: Request, body: ImageRequest, format: Format) -> OnDemandRendering:
-    api_key, plan = request.api_key, find_plan(request, body)
-    values = resolve_values(request, body, plan.design)
+    api_key = request.api_key
+    state, plan = find_plan(request, body)
+    values = resolve_values(request, body, state, plan.design)
     quota = request.services.quotas.of(api_key.workspace_id, api_key.plan_status, api_key)
     return OnDemandRendering(request, quota, plan, values, body.output(format))
 

@@ -22,7 +22,7 @@ from cwz_web.imaging.encoders import Format, Output
 from cwz_web.notify.webhooks import WebhookUrl
 from cwz_web.resources.api import ApiRun, ApiRunCollection
 from cwz_web.resources.permissions import Permission
-from cwz_web.runs.mapping import SAMPLE, guess_mapping
+from cwz_web.runs.mapping import SAMPLE, guess_mapping, mapped_columns
 from cwz_web.runs.models import Run
 from cwz_web.runs.planning import (
     MAX_OUTPUTS,
@@ -273,10 +273,10 @@ def _run_spec(db: Session, api_key: ApiKeyIdentity, body: RunRequest) -> RunSpec
         raise unknown_template()
     check_template(api_key, template.id)
     design = load_design(db, template)
-    fields, columns = {field.name for field in design.document.fields}, {"", *feed.columns}
+    fields = {field.name for field in design.document.fields}
     errors = {f"mapping.{name}": "The template does not have this field" for name in body.mapping.keys() - fields}
     for field, column in body.mapping.items():
-        if column not in columns:
+        if column and not mapped_columns(column, feed.columns):
             errors[f"mapping.{field}"] = "The feed does not have this column"
     if errors:
         raise ProblemError(422, "invalid", "The request is not valid", errors)

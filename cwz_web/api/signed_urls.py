@@ -27,6 +27,7 @@ from cwz_web.imaging.encoders import Format, Output
 from cwz_web.resources.signed_urls import OnDemandImage, SignedFeed, SignedImage
 from cwz_web.runs.output_feed import latest_run, version_of, write_output_feed
 from cwz_web.storage.models import Connection
+from cwz_web.values.formats import with_format
 from cwz_web.web.problems import ProblemError
 from cwz_web.web.rate_limits import client_network
 from cwz_web.web.request import Request
@@ -60,7 +61,7 @@ def show_on_demand_image(context: OnDemandImage, request: Request) -> Response:
     options = _options(parameters)
     if _needs_signature(parameters, state.unsigned_parameters):
         _check_signature(request, context.workspace_id, state.signing_key_numbers, context.__name__, parameters)
-    data = {name: value for name, value in parameters.items() if not _is_option(name)}
+    data = {name: with_format(value, state.value_format) for name, value in parameters.items() if not _is_option(name)}
     output = Output(size=options.size, format=context.format, quality=options.quality, scale=options.scale)
     quota = services.quotas.of(context.workspace_id, state.plan_status)
     rendering = OnDemandRendering(request, quota, _find_plan(request, state, options.version), data, output)

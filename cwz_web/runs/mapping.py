@@ -1,9 +1,19 @@
-"""Mappings from a template's fields to a feed's columns: guess one, so that a first run needs no setup; apply it."""
+"""Mappings from a template's fields to a feed's columns: guess one, so that a first run needs no setup; apply it.
+
+A mapping names a column, or several of which the first with a value counts: `sale_price | price`.
+"""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from sqlalchemy.orm import Session
+
+from cwz_web.feeds.column_formats import column_formats
+from cwz_web.feeds.models import Feed
 from cwz_web.imaging.documents import TemplateField
+from cwz_web.values.formats import UNKNOWN, ValueFormat, with_format
+from cwz_web.values.numbers import Money, read_money
+from cwz_web.workspaces.models import Workspace
 
 # Common column names of shop feeds for each field, best first; compared without case, spaces and punctuation.
 SYNONYMS = {
@@ -25,7 +35,18 @@ SYNONYMS = {
     "subtitle": ["subtitle", "vendor", "brand", "marke", "type", "producttype", "category", "producer", "manufacturer"],
     "description": ["description", "bodyhtml", "body", "shortdescription", "summary", "text", "beschreibung"],
     "price": ["price", "variantprice", "saleprice", "regularprice", "amount", "preis", "prix", "precio", "cost"],
-    "old_price": ["variantcompareatprice", "compareatprice", "oldprice", "listprice", "msrp", "rrp", "uvp"],
+    "old_price": [
+        "variantcompareatprice",
+        "compareatprice",
+        "oldprice",
+        "originalprice",
+        "wasprice",
+        "streichpreis",
+        "listprice",
+        "msrp",
+        "rrp",
+        "uvp",
+    ],
     "image": [
         "image",
         "imagelink",
@@ -51,6 +72,21 @@ ALIASES = {
     "brand": "subtitle",
     "compare_at_price": "old_price",
 }
+# Columns of a reduced price, which rows without a reduction leave empty, and of the regular one beside it.
+SALE_PRICES = [
+    "saleprice",
+    "specialprice",
+    "discountprice",
+    "discountedprice",
+    "offerprice",
+    "promoprice",
+    "reducedprice",
+    "angebotspreis",
+    "aktionspreis",
+    "sonderpreis",
+]
+REGULAR_PRICES = ["price", "regularprice", "baseprice", "variantprice", "preis", "normalpreis", "prix", "precio"]
+FALLBACK = " | "
 # How many rows are examined.
 SAMPLE = 20
 # In a mapping: the field stays empty. A field that is not in the mapping shows the template's default.
@@ -73,18 +109,92 @@ def guess_mapping(
     by_plain_name = {_plain(column): column for column in reversed(columns)}
     mapping: dict[str, str] = {}
     for field in fields:
-        synonyms = SYNONYMS.get(ALIASES.get(field.name, field.name), ())
+        synonyms = SYNONYMS.get(_meaning(field.name), ())
         names = [_plain(name) for name in (field.name, field.label, *synonyms)]
         column = next((by_plain_name[name] for name in names if name in by_plain_name), None)
         if column is None and field.type == "image":
             column = next((c for c in columns if any(_image_url.match(row.get(c, "")) for row in rows)), None)
         mapping[field.name] = column or EMPTY
-    return mapping
+    return mapping | _guess_prices(mapping, by_plain_name)
 
 
-def apply_mapping(mapping: Mapping[str, str], row: Mapping[str, str]) -> dict[str, str]:
-    """Return a row's values under the names of the template's fields."""
-    return {name: row.get(column, "") if column else "" for name, column in mapping.items()}
+def _guess_prices(mapping: Mapping[str, str], by_plain_name: Mapping[str, str]) -> dict[str, str]:
+    """Return the fields of a feed with a column for reduced prices: the current price, and the regular one."""
+    sale = next((by_plain_name[name] for name in SALE_PRICES if name in by_plain_name), None)
+    regular = next((by_plain_name[name] for name in REGULAR_PRICES if name in by_plain_name), None)
+    if sale is None or regular is None:
+        return {}
+    prices = {name: sale + FALLBACK + regular for name in mapping if _meaning(name) == "price"}
+    return prices | {name: regular for name in mapping if _meaning(name) == "old_price" and not mapping[name]}
+
+
+def mapped_columns(column: str, columns: Iterable[str]) -> list[str]:
+    """Return the columns that a field is filled from, best first; none if one of them is not in the feed."""
+    known = set(columns)
+    if column in known:
+        return [column]
+    parts = column.split(FALLBACK)
+    return parts if known.issuperset(parts) else []
+
+
+def apply_mapping(
+    mapping: Mapping[str, str], row: Mapping[str, str], formats: Mapping[str, ValueFormat]
+) -> dict[str, str]:
+    """Return a row's values under the names of the template's fields, each in the format of its column.
+
+    Args:
+        mapping: the template's fields to the feed's columns.
+        row: a row of the feed.
+        formats: of the feed's columns (formats_of).
+    """
+    values = {name: _first_value(column, row) if column else "" for name, column in mapping.items()}
+    return finish_values(mapping, values, field_formats(mapping, formats))
+
+
+def finish_values(
+    mapping: Mapping[str, str], values: Mapping[str, str], formats: Mapping[str, ValueFormat]
+) -> dict[str, str]:
+    """Return mapped values in their formats; an old price is empty unless it is higher than the current one.
+
+    Args:
+        mapping: the template's fields to the feed's columns.
+        values: by field.
+        formats: by field.
+    """
+    finished: dict[str, str] = {name: with_format(text, formats.get(name, UNKNOWN)) for name, text in values.items()}
+    prices = {_meaning(name): name for name in finished if _meaning(name) in ("price", "old_price")}
+    if len(prices) < 2:
+        return finished
+    current, old = read_money(finished[prices["price"]]), read_money(finished[prices["old_price"]])
+    if not isinstance(current, Money) or not isinstance(old, Money):
+        return finished | {prices["old_price"]: ""}
+    if not current.amount and old.amount and FALLBACK in mapping.get(prices["price"], ""):
+        # Some shops write 0 for no reduction.
+        return finished | {prices["price"]: finished[prices["old_price"]], prices["old_price"]: ""}
+    is_comparable = current.currency == old.currency or not current.currency or not old.currency
+    return finished if is_comparable and old.amount > current.amount else finished | {prices["old_price"]: ""}
+
+
+def formats_of(db: Session, feed: Feed) -> dict[str, ValueFormat]:
+    """Return the format of each column of a feed, with the workspace's for what is not known."""
+    return column_formats(feed, db.get_one(Workspace, feed.workspace_id).value_format)
+
+
+def field_formats(mapping: Mapping[str, str], formats: Mapping[str, ValueFormat]) -> dict[str, ValueFormat]:
+    """Return the format of each field that is filled from a column."""
+    found: dict[str, ValueFormat] = {}
+    for name, column in mapping.items():
+        for part in mapped_columns(column, formats):
+            found[name] = found.get(name, UNKNOWN).with_defaults(formats[part])
+    return found
+
+
+def _first_value(column: str, row: Mapping[str, str]) -> str:
+    return next((row[name] for name in (column, *column.split(FALLBACK)) if name in row), "")
+
+
+def _meaning(field: str) -> str:
+    return ALIASES.get(field, field)
 
 
 def _plain(name: str) -> str:

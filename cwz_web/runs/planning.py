@@ -23,10 +23,12 @@ from cwz_web.generation.usage import Quota, check_writable, count, month_of, ref
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.errors import UnknownSizeError
 from cwz_web.jobs import PREPARE_QUEUE, app
+from cwz_web.runs.mapping import field_formats, formats_of
 from cwz_web.runs.models import Run, RunItem
 from cwz_web.runs.notifications import notify_run_finished
 from cwz_web.runs.scheduling import chunk_size_of, delete_chunks_later, enqueue_chunks
 from cwz_web.storage.connections import get_connection
+from cwz_web.values.formats import dump_formats, format_of
 
 MAX_OUTPUTS = 12
 # Removed rows are searched in this many earlier runs.
@@ -48,7 +50,12 @@ _RENDERED_ROWS = """
         FROM (
             SELECT key, row_number() OVER (ORDER BY position) AS number,
                    coalesce(
-                       (SELECT jsonb_object_agg(m.key, coalesce(data ->> m.value, ''))
+                       (SELECT jsonb_object_agg(m.key, coalesce(
+                            data -> m.value,
+                            (SELECT data -> c.name FROM unnest(string_to_array(m.value, ' | '))
+                                 WITH ORDINALITY c(name, n)
+                             WHERE data -> c.name IS NOT NULL ORDER BY c.n LIMIT 1),
+                            '""'))
                         FROM jsonb_each_text(:mapping) m),
                        '{}'
                    ) AS data
@@ -61,7 +68,7 @@ _RENDERED_ROWS = """
         FROM run_items AS item JOIN runs AS run ON run.workspace_id = item.workspace_id AND run.id = item.run_id
         WHERE item.workspace_id = :workspace AND item.key = rendered.key AND item.run_id <> :run
           AND item.state = 'done' AND item.data = rendered.data AND run.outputs -> item.output = rendered.output_value
-          AND run.feed_id = :feed AND run.template_id = :template
+          AND run.feed_id = :feed AND run.template_id = :template AND run.formats = :formats
           AND run.template_version = :version AND run.connection_id = :connection
         ORDER BY item.run_id DESC LIMIT 1
     ) AS earlier ON true
@@ -69,7 +76,8 @@ _RENDERED_ROWS = """
 
 
 def _with_json(statement: str) -> TextClause:
-    return text(statement).bindparams(bindparam("mapping", type_=JSONB), bindparam("outputs", type_=JSONB))
+    parameters = (bindparam(name, type_=JSONB) for name in ("mapping", "formats", "outputs"))
+    return text(statement).bindparams(*parameters)
 
 
 _INSERT_ITEMS = _with_json(f"""
@@ -317,6 +325,7 @@ def start_image_run(
     _check_outputs(db, template, [output], version)
     run = _new_run_of(db, template, [output])
     run.template_version, run.total, run.key_id, run.webhook = version, 1, quota.key_id, webhook
+    run.formats = dump_formats({name: format_of(text) for name, text in data.items()})
     db.add(run)
     db.flush()
     row = {"key": template.name, "data": dict(data)}
@@ -406,6 +415,7 @@ def _new_run(db: Session, spec: RunSpec) -> Run:
     """Return a run over a feed that is not in the session yet."""
     run = _new_run_of(db, spec.template, spec.outputs, spec.connection_id)
     run.feed_id, run.mapping = spec.feed.id, dict(spec.mapping)
+    run.formats = dump_formats(field_formats(spec.mapping, formats_of(db, spec.feed)))
     return run
 
 
@@ -417,6 +427,7 @@ def _new_run_of(db: Session, template: Template, outputs: Sequence[Output], conn
         template_version=template.version,
         connection_id=get_connection(db, template.workspace_id, connection_id or template.connection_id).id,
         mapping={},
+        formats={},
         outputs=[output.model_dump(mode="json") for output in outputs],
     )
 
@@ -443,6 +454,7 @@ def _parameters(run: Run, since: int) -> dict[str, Any]:
         "feed": run.feed_id,
         "since": since,
         "mapping": run.mapping,
+        "formats": run.formats,
         "outputs": run.outputs,
         "outputs_per_row": len(run.outputs),
         "template": run.template_id,

@@ -20,6 +20,7 @@ from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.findings import MAX_FINDINGS, Finding
 from cwz_web.storage.plugins import DelegatedConnection
+from cwz_web.values.formats import FormattedText, ValueFormat
 
 PATH = "/hooks/render"
 TIMEOUT = httpx.Timeout(30, connect=5)
@@ -151,20 +152,33 @@ class StorageFailure(Message):
 
 
 class RenderItem(Message):
-    """An image to render: the values of its row, and the index of its output."""
+    """An image to render: the values of its row, which of them are JSON numbers, and the index of its output."""
 
     position: int
     data: dict[str, str]
+    numbers: frozenset[str] = frozenset()
     output: int = 0
 
 
 class Specification(Message):
-    """Everything that a render worker needs for a chunk. Images are stored in the first of the connections."""
+    """Everything that a render worker needs for a chunk. Images are stored in the first of the connections.
+
+    `formats` says how the values of each field are written.
+    """
 
     template: ImageTemplate
+    formats: dict[str, ValueFormat] = Field(default_factory=dict)
     outputs: Annotated[tuple[Output, ...], Field(min_length=1)]
     connections: Annotated[tuple[DelegatedConnection, ...], Field(min_length=1)]
     items: tuple[RenderItem, ...]
+
+    def values_of(self, item: RenderItem) -> dict[str, str]:
+        """Return the values of an item in their formats."""
+        unknown = ValueFormat()
+        return {
+            name: FormattedText(text, self.formats.get(name, unknown), name in item.numbers)
+            for name, text in item.data.items()
+        }
 
 
 class MessageRejectedError(Exception):

@@ -149,8 +149,8 @@ class _Chunk:
         specification = self.specification
         try:
             uploads = Uploads(self.workspace_id, specification.connections, self.open_bucket)
-            output = specification.outputs[item.output]
-            prepared = self.image_service.prepare(uploads, specification.template, item.data, output)
+            output, values = specification.outputs[item.output], specification.values_of(item)
+            prepared = self.image_service.prepare(uploads, specification.template, values, output)
             bucket = self.open_bucket(specification.connections[0])
             image, findings = self.image_service.store(self.workspace_id, bucket, prepared)
             return ItemResult(position=item.position, image=image, warning=prepared.warning, findings=findings)

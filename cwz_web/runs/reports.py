@@ -16,6 +16,7 @@ from cwz_web.generation.templates import load_design
 from cwz_web.generation.usage import refund
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.notify.webhooks import Event, emit
+from cwz_web.runs.mapping import finish_values
 from cwz_web.runs.models import RenderMessage, Run, RunItem
 from cwz_web.runs.notifications import notify_run_finished
 from cwz_web.runs.planning import quota_of
@@ -30,6 +31,7 @@ from cwz_web.runs.protocol import (
 )
 from cwz_web.storage.connections import image_key, list_connections_first
 from cwz_web.storage.plugins import ProviderRegistry
+from cwz_web.values.formats import is_json_number, load_formats
 
 # One statement for all items: one each would cost a round trip, and its part of a report's time under the run's lock.
 _UPDATE_ITEMS = text("""
@@ -86,8 +88,16 @@ def build_specification(db: Session, request: SpecificationRequest, providers: P
         template=load_design(db, template, run.template_version).document,
         outputs=tuple(Output.model_validate(output) for output in run.outputs),
         connections=tuple(providers.delegate(connection.spec) for connection in connections),
-        items=tuple(RenderItem(position=item.position, data=item.data, output=item.output) for item in items),
+        formats=load_formats(run.formats),
+        items=tuple(_render_item(run, item) for item in items),
     )
+
+
+def _render_item(run: Run, item: RunItem) -> RenderItem:
+    formats = load_formats(run.formats)
+    values = finish_values(run.mapping, item.data, formats) if run.feed_id else item.data
+    numbers = frozenset(name for name, text in values.items() if is_json_number(text))
+    return RenderItem(position=item.position, data=values, numbers=numbers, output=item.output)
 
 
 def apply_report(db: Session, report: Report, signed_urls: SignedUrls) -> None:

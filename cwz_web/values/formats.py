@@ -1,5 +1,6 @@
 """How the values of a column, or of a request, are written; and texts that carry it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
@@ -145,3 +146,14 @@ def date_order_of(locale: str) -> DateOrder:
     places = sorted((place, letter) for letter in "dmy" if (place := pattern.find(letter)) >= 0)
     order = "".join(letter for _, letter in places)
     return DateOrder(order) if order in set(DateOrder) else DateOrder.DMY
+
+
+def dump_formats(formats: Mapping[str, ValueFormat]) -> dict[str, dict[str, str]]:
+    """Return formats by name as JSON, without the empty ones."""
+    dumped = {name: format.model_dump(mode="json", exclude_none=True) for name, format in formats.items()}
+    return {name: values for name, values in dumped.items() if values}
+
+
+def load_formats(formats: Mapping[str, Any]) -> dict[str, ValueFormat]:
+    """Return formats that are stored as JSON."""
+    return {name: ValueFormat.model_validate(value) for name, value in formats.items()}

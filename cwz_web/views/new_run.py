@@ -19,7 +19,7 @@ from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import RunCollection
-from cwz_web.runs.mapping import EMPTY, SAMPLE, apply_mapping, guess_mapping
+from cwz_web.runs.mapping import EMPTY, FALLBACK, SAMPLE, apply_mapping, formats_of, guess_mapping, mapped_columns
 from cwz_web.runs.planning import (
     EMPTY_FEED,
     MAX_OUTPUTS,
@@ -151,7 +151,8 @@ def check_first_rows(context: RunCollection, request: Request) -> SampleCheckPag
         raise HTTPNotFound
     design = load_design(request.db, template)
     mapping = _mapping_of(typed, design, feed)
-    rows = [apply_mapping(mapping, item.data) for item in list_items(request.db, feed, limit=SAMPLE)]
+    formats = formats_of(request.db, feed)
+    rows = [apply_mapping(mapping, item.data, formats) for item in list_items(request.db, feed, limit=SAMPLE)]
     uploads = uploads_of(request, template)
     release_connection(request)  # rendering may fetch images
     check = check_sample(request.services.image_service, uploads, design.document, rows)
@@ -251,7 +252,7 @@ def _mapping_part(request: Request, feed: Feed, template: Template, typed: Mappi
         mapping = _mapping_of(typed, design, feed)
     else:
         mapping = guess_mapping(design.document.fields, feed.columns, rows)
-    first = apply_mapping(mapping, rows[0]) if rows else {}
+    first = apply_mapping(mapping, rows[0], formats_of(request.db, feed)) if rows else {}
     sizes = [size for size in design.document.size_names if f"size.{size}" in typed] or [DEFAULT_SIZE]
     return MappingFragment(
         mapped=mapped,
@@ -272,6 +273,8 @@ def _mapped_fields(
         choices = [Choice(EMPTY, "Leave empty", chosen == EMPTY)]
         if field.default:
             choices.append(Choice(KEEP_DEFAULT, f"Always “{_shorten(field.default, 40)}”", chosen == KEEP_DEFAULT))
+        if FALLBACK in chosen and chosen not in feed.columns:
+            choices.append(Choice(chosen, " or else ".join(chosen.split(FALLBACK)), is_chosen=True))
         choices += [Choice(column, column, chosen == column) for column in feed.columns]
         is_mapped = chosen not in (EMPTY, KEEP_DEFAULT)
         first_value = _shorten(first.get(field.name) or "empty", 60) if is_mapped else None
@@ -289,7 +292,7 @@ def _outputs_of(typed: Mapping[str, str], design: TemplateDesign) -> list[Output
 def _mapping_of(typed: Mapping[str, str], design: TemplateDesign, feed: Feed) -> dict[str, str]:
     """The chosen mapping; a field that keeps its default is not in it."""
     chosen = {field.name: typed.get(f"map.{field.name}", KEEP_DEFAULT) for field in design.document.fields}
-    return {name: column for name, column in chosen.items() if column == EMPTY or column in feed.columns}
+    return {name: column for name, column in chosen.items() if not column or mapped_columns(column, feed.columns)}
 
 
 def _output_label(output: Output) -> str:

@@ -18,7 +18,7 @@ from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
 from cwz_web.imaging.encoders import Output
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateResource
-from cwz_web.runs.mapping import SAMPLE, apply_mapping, guess_mapping
+from cwz_web.runs.mapping import SAMPLE, apply_mapping, formats_of, guess_mapping
 from cwz_web.storage.connections import list_connections_first
 from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.uploads import Uploads
@@ -72,7 +72,8 @@ def sample_values(request: Request, document: ImageTemplate, feed_id: UUID | Non
     if feed is None or not items:
         return {}
     first = [item.data for item in list_items(request.db, feed, limit=SAMPLE)]
-    return apply_mapping(guess_mapping(document.fields, feed.columns, first), items[0].data)
+    mapping = guess_mapping(document.fields, feed.columns, first)
+    return apply_mapping(mapping, items[0].data, formats_of(request.db, feed))
 
 
 def uploads_of(request: Request, template: Template) -> Uploads:

@@ -5,7 +5,8 @@ import pytest
 from cwz_web.demo.contents import read_template
 from cwz_web.feeds.file_types import read_table, temporary_file
 from cwz_web.imaging.documents import ImageTemplate, TemplateField
-from cwz_web.runs.mapping import apply_mapping, guess_mapping
+from cwz_web.runs.mapping import apply_mapping, field_formats, guess_mapping, mapped_columns
+from cwz_web.values.formats import FormattedText, ValueFormat, json_number
 
 DATA = Path(__file__).parents[2] / "data"
 COLUMNS = ImageTemplate.model_validate(read_template()).fields
@@ -50,7 +51,7 @@ def test_a_image_is_found_by_its_values_when_its_column_has_an_odd_name() -> Non
 
 def test_what_is_not_found_is_left_empty_rather_than_filled_with_a_sample() -> None:
     mapping = guess_mapping([TemplateField(name="old_price", label="Before", default="€ 99")], ["title"], [])
-    assert apply_mapping(mapping, {"title": "x"}) == {"old_price": ""}
+    assert apply_mapping(mapping, {"title": "x"}, {}) == {"old_price": ""}
 
 
 def test_image_columns_fill_image_fields() -> None:
@@ -58,3 +59,60 @@ def test_image_columns_fill_image_fields() -> None:
     assert guess_mapping([field], ["sku", "Picture URL"], [{"sku": "1", "Picture URL": ""}]) == {
         "picture": "Picture URL"
     }
+
+
+PRICES = [TemplateField(name="price", label="Price"), TemplateField(name="old_price", label="Before")]
+
+
+@pytest.mark.parametrize(
+    ("columns", "mapping"),
+    [
+        (["id", "price", "sale_price"], {"price": "sale_price | price", "old_price": "price"}),
+        (["SKU", "Regular price", "Sale price"], {"price": "Sale price | Regular price", "old_price": "Regular price"}),
+        (["Preis", "Angebotspreis", "UVP"], {"price": "Angebotspreis | Preis", "old_price": "UVP"}),
+        (
+            ["Variant Price", "Variant Compare At Price"],
+            {"price": "Variant Price", "old_price": "Variant Compare At Price"},
+        ),
+        (["price"], {"price": "price", "old_price": ""}),
+    ],
+)
+def test_price_and_sale_price_are_known(columns: list[str], mapping: dict[str, str]) -> None:
+    assert guess_mapping(PRICES, columns, []) == mapping
+
+
+@pytest.mark.parametrize(
+    ("row", "price", "old_price"),
+    [
+        ({"price": "20.00", "sale_price": "15.00"}, "15.00", "20.00"),
+        ({"price": "20.00"}, "20.00", ""),
+        ({"price": "20.00", "sale_price": "20.00"}, "20.00", ""),
+        ({"price": "20.00", "sale_price": "25.00"}, "25.00", ""),
+        ({"price": "20.00", "sale_price": "0"}, "20.00", ""),
+        ({"price": "1.000,00 €", "sale_price": "999,00 €"}, "999,00 €", "1.000,00 €"),
+        ({"price": "20.00 USD", "sale_price": "15.00 EUR"}, "15.00 EUR", ""),
+        ({"price": "N/A", "sale_price": "15.00"}, "15.00", ""),
+        ({}, "", ""),
+    ],
+)
+def test_old_price_is_shown_only_if_it_is_higher(row: dict[str, str], price: str, old_price: str) -> None:
+    mapping = {"price": "sale_price | price", "old_price": "price"}
+    assert apply_mapping(mapping, row, {}) == {"price": price, "old_price": old_price}
+
+
+def test_values_have_the_format_of_their_column() -> None:
+    formats = {"preis": ValueFormat(decimal="comma"), "sonderpreis": ValueFormat(currency="EUR")}
+    mapping = {"price": "sonderpreis | preis", "title": "titel", "empty": ""}
+    assert field_formats(mapping, formats) == {"price": ValueFormat(decimal="comma", currency="EUR")}
+    values = apply_mapping(mapping, {"preis": json_number("1.234"), "titel": "Mug"}, formats)
+    price = values["price"]
+    assert isinstance(price, FormattedText)
+    assert price.is_number
+    assert price.value_format == ValueFormat(decimal="comma", currency="EUR")
+
+
+def test_columns_of_a_mapping() -> None:
+    assert mapped_columns("a", ["a", "b"]) == ["a"]
+    assert mapped_columns("a | b", ["a", "b"]) == ["a", "b"]
+    assert mapped_columns("a | b", ["a | b"]) == ["a | b"]
+    assert mapped_columns("a | c", ["a", "b"]) == []

@@ -1,0 +1,131 @@
+"""Numbers, money and dates from a feed or a request to the image: the same digest is the same image."""
+
+from typing import Any
+
+import pytest
+from pyramid.router import Router
+from sqlalchemy import select
+
+from cwz_web.generation.models import Image
+from cwz_web.runs.models import Run
+from cwz_web.workspaces.models import Workspace
+from tests.factories import Factory
+from tests.functional.test_api_key_limits import Program
+from tests.functional.test_image_requests import render
+
+GERMAN = b"sku;preis;ab;sterne\n1;1.234;03/04/2024;1.333\n2;12,50;03/14/2024;4,5\n3;7,00 EUR;05/06/2024;5\n"
+
+
+def document() -> dict[str, Any]:
+    texts = {
+        "Price": '{{ preis | currency("", "de") }}',
+        "Date": '{{ ab | date("long") }}',
+    }
+    box = {"x": 0, "width": 300, "height": 40}
+    layers: list[dict[str, Any]] = [
+        {"type": "text", "name": name, "text": text, "y": 40 * number, "size": 20, **box}
+        for number, (name, text) in enumerate(texts.items())
+    ]
+    layers.append({"type": "rating", "name": "Stars", "value": "{{ sterne }}", "y": 80, **box})
+    fields = [{"name": name, "label": name} for name in ("preis", "ab", "sterne")]
+    return {"canvas": {"width": 300, "height": 120}, "fields": fields, "layers": layers}
+
+
+@pytest.fixture
+def program(wsgi: Router, make: Factory) -> Program:
+    program = Program(wsgi, make)
+    program.template = make.template(program.space, document(), name="Values")
+    return program
+
+
+def create(program: Program, data: dict[str, Any] | None = None, **body: Any) -> Any:
+    request = {"template": program.template.slug, "data": data or {}} | body
+    return program.send(request, Accept="application/json").json
+
+
+def set_workspace(make: Factory, space: Workspace, **values: str) -> None:
+    with make.database.transaction(space.id) as db:
+        loaded = db.get_one(Workspace, space.id)
+        for name, value in values.items():
+            setattr(loaded, name, value)
+
+
+def test_column_formats_reach_the_image(program: Program, make: Factory) -> None:
+    feed = make.feed(program.space, GERMAN)
+    wanted = create(program, {"preis": "1234.00 EUR", "ab": "2024-03-04", "sterne": 1.333})
+    assert wanted["findings"] == []
+    item = create(program, feed=str(feed.id), item="1")
+    assert (item["digest"], item["findings"]) == (wanted["digest"], [])
+    run = make.run(feed, program.template, {name: name for name in ("preis", "ab", "sterne")})
+    render(make, program.space, str(run.id))
+    with make.database.transaction(program.space.id) as db:
+        assert wanted["digest"] in db.scalars(select(Image.digest)).all()
+        finished = db.get_one(Run, (program.space.id, run.id))
+        assert (finished.done, finished.failed) == (3, 0)
+        assert finished.formats["preis"] == {"decimal": "comma", "currency": "EUR"}
+
+
+def test_json_numbers_have_no_locale(program: Program, make: Factory) -> None:
+    rows = b'[{"sku": "1", "preis": 1.234, "ab": 20240304, "sterne": 1.333}, {"sku": "2", "preis": "3,50"}]'
+    feed = make.feed(program.space, rows)
+    set_workspace(make, program.space, currency="KWD", locale="de")
+    digests = {
+        create(program, feed=str(feed.id), item="1")["digest"],
+        create(program, {"preis": 1.234, "ab": 20240304, "sterne": 1.333})["digest"],
+        create(program, {"preis": "1.234 KWD", "ab": "4 March 2024", "sterne": "1.333"}, locale="en")["digest"],
+    }
+    assert len(digests) == 1
+
+
+def test_locale_of_the_request_or_the_workspace_decides(program: Program, make: Factory) -> None:
+    unclear = create(program, {"preis": "1.234 EUR", "ab": "03/04/2024"}, locale="en-US")
+    assert unclear["digest"] != create(program, {"preis": "1.234 EUR", "ab": "03/04/2024"}, locale="de")["digest"]
+    set_workspace(make, program.space, locale="de")
+    german = create(program, {"preis": "1.234 EUR", "ab": "03/04/2024"})
+    assert german["digest"] == create(program, {"preis": "1234 EUR", "ab": "2024-04-03"})["digest"]
+    answer = program.send({"template": program.template.slug, "locale": "xx-klingon"}, 422)
+    assert "is not a locale" in answer.json["errors"]["locale"]
+
+
+def test_a_price_has_the_currency_of_the_workspace(program: Program, make: Factory) -> None:
+    [finding] = create(program, {"preis": "24"})["findings"]
+    assert (finding["code"], finding["layer"]) == ("value_unclear", "Price")
+    assert "shows the field “preis” as it is: “24” has no currency" in finding["message"]
+    set_workspace(make, program.space, currency="EUR")
+    priced = create(program, {"preis": "24"})
+    assert priced["findings"] == []
+    assert priced["digest"] == create(program, {"preis": "24 EUR"})["digest"]
+
+
+def test_unclear_values_are_findings(program: Program) -> None:
+    answer = create(program, {"preis": "10-20 EUR", "ab": "03/04/2024", "sterne": "85"})
+    assert {(finding["layer"], finding["code"]) for finding in answer["findings"]} == {
+        ("Price", "value_unclear"),
+        ("Date", "value_unclear"),
+        ("Stars", "value_unclear"),
+    }
+
+
+def test_another_format_renders_the_rows_again(program: Program, make: Factory) -> None:
+    feed = make.feed(program.space, b"sku,preis\n1,12.50\n2,7.00\n")
+    mapping = {"preis": "preis"}
+    render(make, program.space, str(make.run(feed, program.template, mapping).id))
+    assert make.run(feed, program.template, mapping).unchanged == 2
+    set_workspace(make, program.space, currency="EUR")
+    assert make.run(feed, program.template, mapping).unchanged == 0
+
+
+def test_sale_price_or_else_the_price(program: Program, make: Factory) -> None:
+    fields = [{"name": "price", "label": "Price"}, {"name": "old_price", "label": "Before"}]
+    box = {"x": 0, "y": 0, "width": 300, "height": 40, "size": 20}
+    layers = [{"type": "text", "name": "Text", "text": "{{ price }} / {{ old_price }}", **box}]
+    template = make.template(
+        program.space, {"canvas": {"width": 300, "height": 40}, "fields": fields, "layers": layers}, name="Sale"
+    )
+    feed = make.feed(program.space, b"id,price,sale_price\n1,20.00,15.00\n2,20.00,\n3,20.00,20.00\n")
+    run = make.run(feed, template, {"price": "sale_price | price", "old_price": "price"})
+    render(make, program.space, str(run.id))
+    wanted = [{"price": "15.00", "old_price": "20.00"}, {"price": "20.00", "old_price": ""}]
+    digests = {create(program, data, template=template.slug)["digest"] for data in wanted}
+    with make.database.transaction(program.space.id) as db:
+        assert set(db.scalars(select(Image.digest))) == digests
