@@ -122,7 +122,7 @@ def process_import(context: FetchContext, workspace_id: UUID, import_id: UUID) -
             if record.fetched:
                 _record_success(db, context, workspace_id, feed)
             if feed_import.fetched and feed_import.state == ImportState.NEEDS_REVIEW:
-                _email_reasons(db, context, feed, feed_import)
+                _hold_fetched(db, context, feed, feed_import)
     except InvalidFileError as error:
         with context.database.transaction(workspace_id) as db:
             _fail_import(db, workspace_id, import_id, str(error))
@@ -221,8 +221,10 @@ def _progress_writer(database: Database, record: FeedImport) -> Progress:
     return write
 
 
-def _email_reasons(db: Session, context: FetchContext, feed: Feed, record: FeedImport) -> None:
-    """Email the workspace's admins why an import needs a review."""
+def _hold_fetched(db: Session, context: FetchContext, feed: Feed, record: FeedImport) -> None:
+    """Email the workspace's admins why an import needs a review, and fetch the file in any case next time."""
+    if source := db.get(FeedSource, (feed.workspace_id, feed.id), with_for_update=True):
+        source.etag = source.last_modified = None  # a cut-off file has the validators of the whole one
     reasons = [f"{ReviewReason.model_validate(reason)}." for reason in record.review_reasons]
     message = "The newest file of the feed {} needs your review. Nothing changes until you apply or discard the import."
     _email_admins(db, context, feed, "An import of {} needs your review", message, *reasons)

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from cwz_web.crypto import DecryptionError, KeyRing
 from cwz_web.feeds.file_types import read_sample, temporary_file, truncate_to_line
+from cwz_web.feeds.json_pages import MAX_PAGE_BYTES, PageFetcher, find_next_page, join_pages, read_page
 from cwz_web.feeds.limits import MAX_BYTES, SAMPLE_ROWS, InvalidFileError
 from cwz_web.feeds.models import FeedSource
 from cwz_web.feeds.records import Table, file_size
@@ -109,7 +110,7 @@ class FetchResult:
 
 
 def fetch_source(fetcher: Fetcher, spec: SourceSpec, secret: str, known: FeedSource | None = None) -> FetchResult:
-    """Fetch a feed's file, unless it has not changed.
+    """Fetch a feed's file, unless it has not changed. The pages of paged JSON are joined.
 
     Args:
         fetcher: The HTTP client.
@@ -134,6 +135,9 @@ def fetch_source(fetcher: Fetcher, spec: SourceSpec, secret: str, known: FeedSou
         if known is None:
             raise FetchError("The server returned 304 Not Modified to a request without conditions")
         return FetchResult(None, known.etag, known.last_modified, known.digest)
+    joined = join_pages(file, spec.url, fetched.links, _page_fetcher(fetcher, spec, secret))
+    if joined is not None:  # its validators are those of the first page
+        file, fetched = temporary_file(joined), FetchedBody(b"", None, None)
     file.seek(0)
     digest = sha256()
     while data := file.read(CHUNK):
@@ -141,6 +145,26 @@ def fetch_source(fetcher: Fetcher, spec: SourceSpec, secret: str, known: FeedSou
     is_same = known is not None and known.digest == digest.hexdigest()
     changed_file = None if is_same else file
     return FetchResult(changed_file, fetched.etag, fetched.last_modified, digest.hexdigest(), fetched.is_length_known)
+
+
+def _page_fetcher(fetcher: Fetcher, spec: SourceSpec, secret: str) -> PageFetcher:
+    """Return a function that fetches another page of a feed's file. Only the feed's own origin gets the secret."""
+
+    def fetch(url: str, seconds: float) -> tuple[bytes, str]:
+        page = spec.model_copy(update={"url": url})
+        if spec.origin[0] == "https" and url.startswith("http://"):  # an API behind a proxy may not know its scheme
+            secure = page.model_copy(update={"url": f"https://{url.removeprefix('http://')}"})
+            page = secure if secure.origin == spec.origin else page
+        fetched = fetcher.fetch(
+            page.url,
+            headers=spec.plain_headers,
+            secret_headers=spec.headers(secret) if page.origin == spec.origin else None,
+            max_bytes=MAX_PAGE_BYTES,
+            seconds=min(seconds, FETCH_TIMEOUT),
+        )
+        return fetched.data or b"", fetched.links
+
+    return fetch
 
 
 def preview_source(fetcher: Fetcher, spec: SourceSpec, secret: str) -> tuple[BinaryIO, Table]:
@@ -168,7 +192,10 @@ def preview_source(fetcher: Fetcher, spec: SourceSpec, secret: str) -> tuple[Bin
     is_slow = not fetched.is_complete and file_size(file) < PREVIEW_BYTES
     start = file if fetched.is_complete else truncate_to_line(file)
     try:
-        return start, read_sample(start, SAMPLE_ROWS)
+        sample = read_sample(start, SAMPLE_ROWS)
+        if fetched.is_complete and find_next_page(spec.url, fetched.links, read_page(start)):
+            sample.notes.append("This is the first page; an import fetches all pages")
+        return start, sample
     except InvalidFileError:
         if is_slow:
             raise FetchError(

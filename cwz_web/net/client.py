@@ -103,7 +103,7 @@ class FetchedBody:
 
     `data` is None when the server answered 304, and empty when the body went to a file. `is_complete` is False when
     the caller wanted only the beginning of the body. `is_length_known` is False if the server did not state the
-    length of the body, so that it may end early.
+    length of the body, so that it may end early. `links` is the Link header.
     """
 
     data: bytes | None
@@ -111,6 +111,7 @@ class FetchedBody:
     last_modified: str | None
     is_complete: bool = True
     is_length_known: bool = True
+    links: str = ""
 
 
 class _DeadlineStream(httpcore.NetworkStream):
@@ -364,7 +365,8 @@ def _read_result(
     memory = io.BytesIO()
     is_complete = _read_body(response, file or memory, max_bytes, stop_after)
     is_length_known = _header(response, b"content-length") is not None
-    return FetchedBody(memory.getvalue(), etag, last_modified, is_complete, is_length_known)
+    links = ", ".join(value.decode("latin-1") for key, value in response.headers if key.lower() == b"link")
+    return FetchedBody(memory.getvalue(), etag, last_modified, is_complete, is_length_known, links)
 
 
 def _read_body(response: httpcore.Response, body: BinaryIO, max_bytes: int, stop_after: int | None) -> bool:

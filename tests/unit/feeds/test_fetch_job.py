@@ -130,6 +130,20 @@ def test_shorter_file_is_believed_only_if_its_length_was_stated(
     assert kept == (1000 if state == "needs_review" else record.unchanged)
 
 
+def test_whole_file_is_fetched_after_a_cut_off_one_with_the_same_etag(subscription: Subscription) -> None:
+    subscription.serve(THOUSAND_ROWS)
+    subscription.fetch()
+    subscription.serve(START, ETag='"v2"')
+    held = subscription.fetch()
+    assert held is not None
+    assert held.state == "needs_review"
+    subscription.serve(THOUSAND_ROWS + b"1000,New\n", ETag='"v2"')
+    whole = subscription.fetch()
+    assert whole is not None
+    assert (whole.state, whole.added) == ("applied", 1)
+    assert subscription.make.reload(held).state == "discarded"
+
+
 def test_secret_is_sent(make: Factory, http_server: RecordingServer) -> None:
     for authentication, header, value in (
         ({"username": "shop"}, "Authorization", "Basic c2hvcDpwbGFudGVk"),
