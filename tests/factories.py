@@ -260,6 +260,14 @@ class Factory:
             return db.query(model).count()
 
 
+def put_cookie(browser: TestApp, name: str, value: str) -> None:
+    """Set a cookie as it is; `TestApp.set_cookie` puts quotation marks around the value of a token."""
+    browser.set_cookie(name, "")
+    for cookie in browser.cookiejar:
+        if cookie.name == name:
+            cookie.value = value
+
+
 def sign_in(app: TestApp, account: Account, password: str = PASSWORD) -> None:
     """Sign in through the form."""
     form = app.get("/signin").forms[0]

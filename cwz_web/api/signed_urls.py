@@ -3,6 +3,8 @@
 Responses have an ETag and Cache-Control, so that browsers and a CDN in front of the application cache them.
 """
 
+import math
+import time
 from io import SEEK_END
 from typing import Annotated
 from uuid import UUID
@@ -29,7 +31,7 @@ from cwz_web.runs.output_feed import latest_run, version_of, write_output_feed
 from cwz_web.storage.models import Connection
 from cwz_web.values.formats import with_format
 from cwz_web.web.problems import ProblemError
-from cwz_web.web.rate_limits import client_network
+from cwz_web.web.rate_limit_subjects import client_network
 from cwz_web.web.request import Request
 from cwz_web.web.urls import parse_number
 from cwz_web.workspaces.models import Workspace
@@ -38,9 +40,8 @@ MAX_QUERY_LENGTH = 8000
 # Fewer rows than this are written within half a second.
 FEW_ROWS = 10_000
 # The image of the published version changes when the template does; that of a given version never does.
-REVALIDATE_AFTER_5_MINUTES = "public, max-age=300"
+FIVE_MINUTES, YEAR = 300, 31_536_000
 REVALIDATE_ALWAYS = "no-cache"
-IMMUTABLE = "public, max-age=31536000, immutable"
 
 
 class Options(BaseModel):
@@ -65,13 +66,12 @@ def show_on_demand_image(context: OnDemandImage, request: Request) -> Response:
     output = Output(size=options.size, format=context.format, quality=options.quality, scale=options.scale)
     quota = services.quotas.of(context.workspace_id, state.plan_status)
     rendering = OnDemandRendering(request, quota, _find_plan(request, state, options.version), data, output)
-    cache_control = IMMUTABLE if options.version else REVALIDATE_AFTER_5_MINUTES
+    cache_control = _cache_control(parameters, YEAR if options.version else FIVE_MINUTES)
     if rendering.digest in request.if_none_match:
         return _not_modified(rendering.digest, cache_control)
     if SIGNATURE not in parameters and not rendering.is_cached:
-        client = {"ip": client_network(request.remote_addr or ""), "template": str(state.template_id)}
-        services.limiter.check("unsigned-image", client)
-        services.limiter.record("unsigned-image", client)
+        network = client_network(request.remote_addr or "")
+        services.limiter.reserve("unsigned-image", {"template": str(state.template_id), "network": network})
     rendered, _ = rendering.render()
     response = cacheable_response(rendered.data, context.format.content_type, rendering.digest, cache_control)
     add_findings(response, rendered.findings)
@@ -92,10 +92,11 @@ def show_stored_image(context: SignedImage, request: Request) -> Response:
             raise ProblemError(404, "not_found", "There is no such image")
         connection = db.get_one(Connection, (context.workspace_id, image.connection_id))
     tag = f"{image.digest}-{width}" if width else image.digest
+    cache_control = _cache_control(parameters, YEAR)
     if tag in request.if_none_match:
-        return _not_modified(tag, IMMUTABLE)
+        return _not_modified(tag, cache_control)
     data = read_image(services.providers.open(connection.spec), image)
-    return cacheable_response(thumbnail(data, width) if width else data, content_type, tag, IMMUTABLE)
+    return cacheable_response(thumbnail(data, width) if width else data, content_type, tag, cache_control)
 
 
 @view_config(context=SignedFeed, request_method=("GET", "HEAD"), permission=NO_PERMISSION_REQUIRED)
@@ -115,8 +116,8 @@ def show_output_feed(context: SignedFeed, request: Request) -> Response:
         version = version_of(db, feed, run, column)
         if version in request.if_none_match:
             return _not_modified(version, REVALIDATE_ALWAYS)
-        services.limiter.check("output-feed", {"feed": str(feed.id)})
-        services.limiter.record("output-feed", {"feed": str(feed.id)})
+        network = client_network(request.remote_addr or "")
+        services.limiter.reserve("output-feed", {"feed": str(feed.id), "network": network})
         with services.slow_requests.slot(context.workspace_id, when=feed.item_count > FEW_ROWS):
             file = write_output_feed(db, feed, run, column, services.signed_urls)
     size = file.seek(0, SEEK_END)
@@ -213,6 +214,14 @@ def _options(parameters: dict[str, str]) -> Options:
 
 def _is_option(name: str) -> bool:
     return name.startswith("_") or name in (SIGNATURE, KEY, EXPIRY)
+
+
+def _cache_control(parameters: dict[str, str], seconds: int) -> str:
+    """Return how long caches may keep an image: no longer than its URL is valid."""
+    if SIGNATURE in parameters and EXPIRY in parameters:  # the signature was checked: the expiry is a number
+        remaining = max(int(parameters[EXPIRY]) - math.ceil(time.time()), 0)
+        return f"public, max-age={min(seconds, remaining)}, must-revalidate"
+    return f"public, max-age={seconds}" + (", immutable" if seconds == YEAR else "")
 
 
 def _not_modified(tag: str, cache_control: str) -> Response:

@@ -47,6 +47,7 @@ from cwz_web.web.forms import (
     empty_form,
     form_view,
 )
+from cwz_web.web.login_flow import remember_device
 from cwz_web.web.request import Request
 from cwz_web.workspaces.account_deletion import WorkspaceOutcome, workspace_outcomes
 from cwz_web.workspaces.export import export_account
@@ -400,10 +401,11 @@ def require_identity(request: Request, field: str, password: str | None) -> None
 
 
 def _with_new_cookie(request: Request, response: Response) -> Response:
-    """Set a new session cookie after all other sessions have ended."""
+    """Set a new session cookie after all other sessions have ended, and keep this browser a known device."""
     user = request.user
     token = session_token(user.session.id, user.account, request.services.browser_tokens)
     set_session_cookie(request, response, token)
+    remember_device(request, response, user.account)
     return response
 
 

@@ -272,7 +272,7 @@ def invitation_page(context: Root, request: Request) -> InvitationPage:
     name="invitation",
     renderer=INVITATION_PAGE,
     permission=Permission.SIGNED_IN,
-    rate_limit="verification",
+    rate_limit="link",
 )
 def accept(context: Root, request: Request, form: AcceptForm) -> Response:
     """Accept an invitation."""

@@ -141,7 +141,7 @@ def qr_code(context: SecondFactor, request: Request) -> Response:
     name="confirm",
     renderer=PAGE,
     permission=Permission.SIGNED_IN,
-    rate_limit="second-factor",
+    rate_limit="enrollment",
 )
 def confirm_setup(context: SecondFactor, request: Request, form: FirstCodeForm) -> RecoveryCodesPage:
     """Complete the enrollment, and show the recovery codes once."""

@@ -1,7 +1,6 @@
 """Sign-in and sign-out: password, second factor, and linking Google to an existing account."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Annotated
 
 import structlog
@@ -19,10 +18,17 @@ from cwz_web.demo import demo_password
 from cwz_web.demo.contents import EMAIL
 from cwz_web.resources.application import Root, SignInRoot
 from cwz_web.resources.permissions import Permission
-from cwz_web.security import cookie_name, set_cookie, set_session_cookie
+from cwz_web.security import set_cookie, set_session_cookie
 from cwz_web.views.sign_up import CHECK_EMAIL_PAGE, CheckEmailPage
 from cwz_web.web.forms import Code, FieldError, Form, SubmittedForm, TypedPassword, empty_form, form_view
-from cwz_web.web.login_flow import complete_sign_in, continue_sign_in, find_step_account
+from cwz_web.web.login_flow import (
+    GOOGLE_PROFILE,
+    GOOGLE_PROFILE_LIFETIME,
+    complete_sign_in,
+    continue_sign_in,
+    find_pending_profile,
+    find_step_account,
+)
 from cwz_web.web.request import Request
 from cwz_web.web.urls import safe_next
 
@@ -31,9 +37,6 @@ log = structlog.get_logger()
 PAGE = "sign_in.jinja2"
 CODE_PAGE = "sign_in_code.jinja2"
 LINK_PAGE = "sign_in_link.jinja2"
-# The cookie, and the purpose of the token in it, of a Google profile that waits for the account's password.
-GOOGLE_PROFILE = "google-proof"
-GOOGLE_PROFILE_LIFETIME = timedelta(minutes=10)
 # One message for both fields: it does not reveal whether the account exists.
 INVALID_CREDENTIALS = "Incorrect email address or password"
 INVALID_CODE = "This code is not valid or has been used. Enter the next code"
@@ -127,7 +130,7 @@ def _code_page(context: SignInRoot, request: Request, form: SubmittedForm[CodeFo
 
 
 def _link_page(context: SignInRoot, request: Request, form: SubmittedForm[LinkForm]) -> LinkPage | Response:
-    profile = _pending_profile(request)
+    profile = find_pending_profile(request)
     return LinkPage(form, profile.email) if profile else HTTPSeeOther("/signin")
 
 
@@ -212,7 +215,7 @@ def link_page(context: SignInRoot, request: Request) -> LinkPage | Response:
 )
 def link_google_account(context: SignInRoot, request: Request, form: LinkForm) -> Response:
     """Link Google to the account and sign in."""
-    profile = _pending_profile(request)
+    profile = find_pending_profile(request)
     if profile is None:
         return HTTPSeeOther("/signin")
     try:
@@ -252,9 +255,3 @@ def demo_credentials(request: Request) -> DemoCredentials | None:
     if not settings.demo:
         return None
     return DemoCredentials(EMAIL, demo_password(settings.secrets.signing.get_secret_value()))
-
-
-def _pending_profile(request: Request) -> GoogleProfile | None:
-    token = request.cookies.get(cookie_name(request, GOOGLE_PROFILE))
-    claims = request.services.browser_tokens.read(GOOGLE_PROFILE, token) if token else None
-    return GoogleProfile.from_claims(claims) if claims else None

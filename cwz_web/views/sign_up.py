@@ -29,6 +29,7 @@ from cwz_web.web.forms import (
     form_view,
     read_form,
 )
+from cwz_web.web.login_flow import remember_device
 from cwz_web.web.request import Request
 
 log = structlog.get_logger()
@@ -257,7 +258,7 @@ def verify_page(context: Root, request: Request) -> VerifyPage | BadLinkPage:
     name="verify",
     renderer=VERIFY_PAGE,
     permission=NO_PERMISSION_REQUIRED,
-    rate_limit="verification",
+    rate_limit="link",
 )
 def verify_email_address(context: Root, request: Request, form: VerifyForm) -> BadLinkPage | Response:
     """Verify an email address."""
@@ -312,7 +313,7 @@ def reset_page(context: Root, request: Request) -> ResetPage | BadLinkPage:
     name="reset",
     renderer=RESET_PAGE,
     permission=NO_PERMISSION_REQUIRED,
-    rate_limit="verification",
+    rate_limit="link",
 )
 def set_new_password(context: Root, request: Request, form: ResetForm) -> BadLinkPage | Response:
     """Set a new password and end every session."""
@@ -324,7 +325,9 @@ def set_new_password(context: Root, request: Request, form: ResetForm) -> BadLin
     except InvalidTokenError:
         return _bad_reset_link(request)
     log.info("password reset", account=str(account.id), address=request.remote_addr)
-    return HTTPSeeOther("/signin?done=reset")
+    response = HTTPSeeOther("/signin?done=reset")
+    remember_device(request, response, account)
+    return response
 
 
 @view_config(
@@ -342,7 +345,7 @@ def new_email_page(context: Root, request: Request) -> NewEmailPage | BadLinkPag
     name="email",
     renderer=NEW_EMAIL_PAGE,
     permission=NO_PERMISSION_REQUIRED,
-    rate_limit="verification",
+    rate_limit="link",
 )
 def confirm_new_email(context: Root, request: Request, form: NewEmailForm) -> BadLinkPage | Response:
     """Confirm a new email address."""

@@ -1,4 +1,4 @@
-"""The sign-in flow after the first proof of identity: the second factor, then a session."""
+"""The sign-in flow after the first proof of identity: the second factor, then a session in a known device."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -8,15 +8,19 @@ from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.response import Response
 from sqlalchemy.orm import Session
 
+from cwz_web.accounts.devices import LIFETIME, PURPOSE, KnownDevice
 from cwz_web.accounts.google import GoogleProfile, link_google
 from cwz_web.accounts.models import Account
 from cwz_web.accounts.sessions import end_session, start_session
-from cwz_web.security import find_browser_session, set_cookie, set_session_cookie
+from cwz_web.security import cookie_name, find_browser_session, set_cookie, set_session_cookie
 from cwz_web.web.request import LOGIN_STEP, Request
 
 log = structlog.get_logger()
 
 STEP_LIFETIME = timedelta(minutes=10)
+# The cookie, and the purpose of the token in it, of a Google profile that waits for the account's password.
+GOOGLE_PROFILE = "google-proof"
+GOOGLE_PROFILE_LIFETIME = timedelta(minutes=10)
 
 
 def continue_sign_in(
@@ -60,6 +64,7 @@ def complete_sign_in(
     response = HTTPSeeOther(next_path)
     set_session_cookie(request, response, token)
     set_cookie(request, response, "step", None)
+    remember_device(request, response, account)
     return response
 
 
@@ -69,3 +74,22 @@ def find_step_account(request: Request, db: Session) -> Account | None:
         return None
     account = db.get(Account, UUID(request.login_step["sub"]))
     return account if account and account.epoch == request.login_step["epoch"] else None
+
+
+def find_device(request: Request) -> KnownDevice | None:
+    """Return the known device of the browser's cookie, or None."""
+    token = request.cookies.get(cookie_name(request, PURPOSE))
+    return KnownDevice.from_token(token, request.services.browser_tokens) if token else None
+
+
+def remember_device(request: Request, response: Response, account: Account) -> None:
+    """Make the browser a known device of an account whose owner has authenticated."""
+    device = (find_device(request) or KnownDevice()).with_account(account)
+    set_cookie(request, response, PURPOSE, device.to_token(request.services.browser_tokens), LIFETIME)
+
+
+def find_pending_profile(request: Request) -> GoogleProfile | None:
+    """Return the Google profile that waits for the password of the account with its email address, or None."""
+    token = request.cookies.get(cookie_name(request, GOOGLE_PROFILE))
+    claims = request.services.browser_tokens.read(GOOGLE_PROFILE, token) if token else None
+    return GoogleProfile.from_claims(claims) if claims else None

@@ -1,57 +1,93 @@
-"""Rate limits: attempts counted by IP address, by account and in total.
+"""Rate limits: attempts counted by their target, by their caller and in total.
 
-A view declares `rate_limit="sign-in"`; LIMITS has the limits of that name, and `cwz.limit.<name>.<scope>` in the .ini
-overrides them. The check comes before the view, so a rejected attempt costs nothing. Where attempts are guesses, only
-failures count: frequent sign-ins are not limited. If the storage of the counts fails, requests are allowed and the
-failure is logged: an unavailable Valkey must not lock out every user.
+A view declares `rate_limit="sign-in"`; LIMITS has the limits of that name by scope, and `cwz.limit.<name>.<scope>` in
+the .ini overrides them. An attempt is reserved in every scope before the view runs, so that parallel attempts cannot
+pass together, and a rejected one costs nothing. Where attempts are guesses, a success is refunded: frequent sign-ins
+are not limited. If the storage of the counts fails, requests are allowed and the failure is logged: an unavailable
+Valkey must not lock out every user.
 """
 
-import hashlib
+import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address, ip_network
+from math import ceil
 from typing import Any
 
 import structlog
 from limits import RateLimitItem, RateLimitItemPerMinute, parse
 from limits.errors import ConfigurationError, StorageError
-from limits.storage import storage_from_string
-from limits.strategies import MovingWindowRateLimiter, SlidingWindowCounterRateLimiter
+from limits.storage import Storage, storage_from_string
 from pyramid.config import Configurator
 from pyramid.response import Response
 
-from cwz_web.security import SignedInUser
+from cwz_web.accounts.passwords import ServerBusyError
 from cwz_web.settings import SettingsError
+from cwz_web.web.rate_limit_subjects import find_subjects
 from cwz_web.web.request import Request
 
 log = structlog.get_logger()
 
-# The limits by name and scope.
+# The limits by name and scope. A scope is what attempts are counted by, or several of it joined by "-":
+#   targets: address (an email address), account (whose second factor is guessed), link (of an email), workspace,
+#            template, feed, key
+#   callers: user (the signed-in account), session, network (an IP address, or the /64 of IPv6), device (a known one)
+#   total:   all attempts together
+# Attempts of a known device of the target count in the scope with "device" only: no stranger can lock its owner out.
 LIMITS: dict[str, dict[str, str]] = {
-    "sign-in": {"ip": "60 per 10 minutes", "account": "10 per 15 minutes", "total": "3000 per 10 minutes"},
-    "second-factor": {"ip": "30 per 10 minutes", "account": "6 per 15 minutes"},
-    "sign-up": {"ip": "20 per hour", "account": "5 per hour", "total": "1000 per hour"},
-    "reset": {"ip": "20 per hour", "account": "5 per hour", "total": "1000 per hour"},
-    "resend": {"ip": "20 per hour", "account": "5 per hour"},
-    "verification": {"ip": "30 per 10 minutes"},
-    "google": {"ip": "60 per 10 minutes"},
-    "reauthentication": {"account": "10 per 15 minutes"},
-    "new-email": {"account": "5 per hour"},
-    "workspace": {"ip": "30 per hour", "account": "10 per hour"},
-    "storage": {"account": "120 per hour"},
+    "sign-in": {
+        "address-device": "10 per 15 minutes",
+        "address-network": "10 per 15 minutes",
+        "address": "100 per hour",
+        "user": "30 per 10 minutes",
+        "network": "60 per 10 minutes",
+        "total": "3000 per 10 minutes",
+    },
+    "second-factor": {
+        "account-device": "6 per 15 minutes",
+        "account-network": "6 per 15 minutes",
+        "account": "20 per hour",
+        "user": "20 per hour",
+        "network": "30 per 10 minutes",
+    },
+    "enrollment": {"session": "10 per 15 minutes", "user": "20 per 15 minutes", "network": "60 per 10 minutes"},
+    "reauthentication": {"session": "10 per 15 minutes", "user": "30 per 15 minutes", "network": "60 per 10 minutes"},
+    "link": {"link": "10 per 15 minutes", "user": "30 per 10 minutes", "network": "30 per 10 minutes"},
+    "sign-up": {"address": "5 per hour", "user": "20 per hour", "network": "20 per hour", "total": "1000 per hour"},
+    "resend": {"address": "5 per hour", "user": "20 per hour", "network": "20 per hour", "total": "1000 per hour"},
+    "reset": {
+        "address-device": "5 per hour",
+        "address": "5 per hour",
+        "user": "20 per hour",
+        "network": "20 per hour",
+        "total": "1000 per hour",
+    },
+    "new-email": {"address": "5 per hour", "user": "5 per hour", "network": "20 per hour"},
+    "invitation": {
+        "address": "10 per hour",
+        "workspace": "120 per hour",
+        "user": "60 per hour",
+        "network": "120 per hour",
+    },
+    "google": {"user": "60 per 10 minutes", "network": "60 per 10 minutes"},
+    "workspace": {"user": "10 per hour", "network": "30 per hour"},
+    "storage": {"workspace": "240 per hour", "user": "120 per hour", "network": "240 per hour"},
     # Testing, connecting and changing the URL of a feed, which fetches it.
-    "feed-source": {"ip": "240 per hour", "account": "60 per hour"},
-    "billing": {"account": "30 per hour"},
-    "invitation": {"account": "60 per hour"},
+    "feed-source": {"workspace": "240 per hour", "user": "60 per hour", "network": "240 per hour"},
+    "billing": {"workspace": "60 per hour", "user": "30 per hour", "network": "60 per hour"},
+    # Entries of the activity log about refused requests.
+    "refusal": {"workspace": "120 per hour", "user": "30 per hour", "network": "60 per hour"},
     # Rendering for unsigned URLs; cached images do not count.
-    "unsigned-image": {"ip": "60 per minute", "template": "1200 per minute"},
+    "unsigned-image": {"template": "1200 per minute", "network": "60 per minute"},
     # An output feed of a hundred thousand rows takes seconds; an unchanged one does not count.
-    "output-feed": {"feed": "30 per minute"},
+    "output-feed": {"feed": "30 per minute", "network": "120 per minute"},
     "api": {"key": "600000 per minute"},
 }
 # The limits of which only failed attempts count.
-FAILURES_ONLY = frozenset({"sign-in", "second-factor", "reauthentication", "verification"})
+FAILURES_ONLY = frozenset({"sign-in", "second-factor", "enrollment", "reauthentication", "link"})
+# A server of counts that does not respond must not occupy the threads of the web process.
+STORAGE_TIMEOUT_SECONDS = 1.0
 
 
 class RateLimitedError(Exception):
@@ -83,8 +119,22 @@ class RateLimitStatus:
         return {f"RateLimit-{name}": str(value) for name, value in values.items()} | retry
 
 
+@dataclass(frozen=True)
+class Counter:
+    """The count of one limit for one subject; its window begins with the first attempt."""
+
+    limit: str
+    subject: str
+    item: RateLimitItem
+
+    @property
+    def key(self) -> str:
+        """The key in the storage."""
+        return self.item.key_for(self.limit, self.subject)
+
+
 class RateLimiter:
-    """Counts attempts.
+    """Counts attempts. One per process; thread-safe.
 
     Args:
         storage: `memory://` for one process, `redis://...` for several.
@@ -95,12 +145,16 @@ class RateLimiter:
     """
 
     def __init__(self, storage: str, overrides: Mapping[str, str]) -> None:
+        is_local = storage.startswith("memory")
+        timeouts = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), STORAGE_TIMEOUT_SECONDS)
         try:
-            self._storage = storage_from_string(storage, wrap_exceptions=True)
+            opened = storage_from_string(storage, wrap_exceptions=True, **({} if is_local else timeouts))
         except ConfigurationError as error:
             raise SettingsError(f"cwz.rate_limits: {error}") from None
-        self._strategy = MovingWindowRateLimiter(self._storage)
-        self._counter = SlidingWindowCounterRateLimiter(self._storage)
+        assert isinstance(opened, Storage), "not one of asyncio"
+        self._storage = opened
+        # The storage in memory is not atomic; a server's is, and must not be waited for with a lock.
+        self._lock: AbstractContextManager[Any] = threading.Lock() if is_local else nullcontext()
         limits = {f"{name}.{scope}": limit for name, scopes in LIMITS.items() for scope, limit in scopes.items()}
         if unknown := overrides.keys() - limits.keys():
             raise SettingsError(
@@ -113,25 +167,31 @@ class RateLimiter:
             except ValueError:
                 raise SettingsError(f"cwz.limit.{name} must have the form '20 per 10 minutes', not '{limit}'") from None
 
-    def check(self, name: str, client: Mapping[str, str]) -> None:
-        """Check that another attempt is allowed.
+    def reserve(self, name: str, subjects: Mapping[str, str]) -> "Reservation":
+        """Count an attempt in every scope, unless one of them is used up.
 
         Args:
-            client: The client's identifier by scope; scopes that are missing are not limited.
+            subjects: The attempt's subject by scope; scopes that are missing are not limited.
 
         Raises:
-            RateLimitedError: There were too many attempts.
+            RateLimitedError: There were too many attempts; this one is not counted.
         """
-        for scope, item in self._scopes(name, client):
-            if not self._allow_on_failure(self._strategy.test, item, name, scope, client[scope]):
-                reset = self._strategy.get_window_stats(item, name, scope, client[scope]).reset_time
-                log.warning("too many attempts", limit=f"{name}.{scope}", client=client[scope])
-                raise RateLimitedError(max(int(reset - time.time()) + 1, 1))
+        counters = [
+            Counter(limit, subjects[scope], self._items[limit])
+            for scope, limit in ((scope, f"{name}.{scope}") for scope in LIMITS[name] if scope in subjects)
+        ]
+        with self._lock:
+            for position, counter in enumerate(counters):
+                if self._add(counter, 1) > counter.item.amount:
+                    self._add_to_all(counters[: position + 1], -1)
+                    log.warning("too many attempts", limit=counter.limit, subject=counter.subject)
+                    raise RateLimitedError(self._seconds_left(counter))
+        return Reservation(self, tuple(counters))
 
-    def record(self, name: str, client: Mapping[str, str]) -> None:
-        """Count an attempt."""
-        for scope, item in self._scopes(name, client):
-            self._allow_on_failure(self._strategy.hit, item, name, scope, client[scope])
+    def refund(self, counters: tuple[Counter, ...]) -> None:
+        """Uncount an attempt that was reserved."""
+        with self._lock:
+            self._add_to_all(counters, -1)
 
     def hit(self, name: str, key: str, per_minute: int | None) -> RateLimitStatus:
         """Count a request of an API key, and return the state of its limit.
@@ -140,39 +200,49 @@ class RateLimiter:
             per_minute: The limit of the key; None for the one of LIMITS.
         """
         item = RateLimitItemPerMinute(per_minute) if per_minute else self._items[f"{name}.key"]
-        allowed = self._allow_on_failure(self._counter.hit, item, name, key)
-        try:
-            stats = self._counter.get_window_stats(item, name, key)
-        except StorageError:  # logged already
-            return RateLimitStatus(allowed, item.amount, item.amount, item.get_expiry())
-        seconds = max(int(stats.reset_time - time.time()) + 1, 1)
-        return RateLimitStatus(allowed, item.amount, max(stats.remaining, 0), seconds)
-
-    def _scopes(self, name: str, client: Mapping[str, str]) -> list[tuple[str, RateLimitItem]]:
-        return [(scope, self._items[f"{name}.{scope}"]) for scope in LIMITS[name] if scope in client]
-
-    def _allow_on_failure(self, operation: Callable[..., bool], *arguments: Any) -> bool:
-        """Return the result of an operation of the storage, or True if the storage fails."""
-        try:
-            return operation(*arguments)
-        except StorageError as error:
-            log.error("rate limit storage failed", error=type(error.storage_error).__name__)
-            return True
+        counter = Counter(f"{name}.key", key, item)
+        with self._lock:
+            count = self._add(counter, 1)
+        return RateLimitStatus(
+            allowed=count <= item.amount,
+            limit=item.amount,
+            remaining=max(item.amount - count, 0),
+            seconds=self._seconds_left(counter),
+        )
 
     def reset(self) -> None:
         """Reset all counts."""
         self._storage.reset()
 
+    def _add_to_all(self, counters: "list[Counter] | tuple[Counter, ...]", amount: int) -> None:
+        for counter in counters:
+            self._add(counter, amount)
 
-def client_network(address: str) -> str:
-    """Return what an IP address is counted as: itself, or the /64 of IPv6, which one customer has."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, IPv6Address):
-        return str(ip_network((parsed, 64), strict=False)) if parsed.ipv4_mapped is None else str(parsed.ipv4_mapped)
-    return address
+    def _add(self, counter: Counter, amount: int) -> int:
+        """Add to a count and return it; 0 if the storage fails, which allows the attempt."""
+        try:
+            return self._storage.incr(counter.key, counter.item.get_expiry(), amount)
+        except StorageError as error:
+            log.error("rate limit storage failed", error=type(error.storage_error).__name__)
+            return 0
+
+    def _seconds_left(self, counter: Counter) -> int:
+        try:
+            return max(ceil(self._storage.get_expiry(counter.key) - time.time()), 1)
+        except StorageError:  # logged already
+            return counter.item.get_expiry()
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """A counted attempt, which a success refunds."""
+
+    limiter: RateLimiter
+    counters: tuple[Counter, ...]
+
+    def refund(self) -> None:
+        """Uncount the attempt."""
+        self.limiter.refund(self.counters)
 
 
 def limited_view(view: Callable[[Any, Request], Response], info: Any) -> Callable[[Any, Request], Response]:
@@ -184,34 +254,20 @@ def limited_view(view: Callable[[Any, Request], Response], info: Any) -> Callabl
         raise SettingsError(f"A view has the unknown rate limit {name}")
 
     def limited(context: Any, request: Request) -> Response:
-        client = {"ip": client_network(request.remote_addr or ""), "total": ""}
-        if account := _account(request):
-            client["account"] = account
-        limiter: RateLimiter = request.services.limiter
-        limiter.check(name, client)
-        if name not in FAILURES_ONLY:
-            limiter.record(name, client)
-            return view(context, request)
-        response = view(context, request)
-        if response.status_int >= 400:
-            limiter.record(name, client)
+        reservation = request.services.limiter.reserve(name, find_subjects(request, LIMITS[name]))
+        try:
+            response = view(context, request)
+        except ServerBusyError:  # the password was not even checked
+            reservation.refund()
+            raise
+        if name in FAILURES_ONLY and response.status_int < 400:
+            reservation.refund()
         return response
 
     return limited
 
 
 limited_view.options = ("rate_limit",)  # type: ignore[attr-defined]
-
-
-def _account(request: Request) -> str | None:
-    """Return the account of the attempt: signed in, in the second step of sign-in, or named by its email address."""
-    if isinstance(request.identity, SignedInUser):
-        return str(request.identity.account.id)
-    if request.login_step is not None:
-        return str(request.login_step["sub"])
-    typed = request.POST.get("email")
-    # A digest, since the text has any length and can be a password in the wrong field.
-    return hashlib.sha256(typed.strip().lower().encode()).hexdigest() if isinstance(typed, str) and typed else None
 
 
 def includeme(config: Configurator) -> None:

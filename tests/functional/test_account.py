@@ -13,7 +13,7 @@ from cwz_web.accounts.models import Account, LoginSession, RecoveryCode
 from cwz_web.accounts.sessions import AUTHENTICATION_LIFETIME
 from cwz_web.workspaces.account_deletion import delete_due_accounts
 from cwz_web.workspaces.models import Membership, Role, Workspace
-from tests.factories import PASSWORD, Factory, sign_in
+from tests.factories import PASSWORD, Factory, put_cookie, sign_in
 from tests.mailbox import Mailbox, text_of
 
 GOOD = "violet harbour 93 teapots"
@@ -53,7 +53,7 @@ def test_password_change_ends_all_other_sessions(
     assert "Password changed" in form.submit(status=303).follow().text
     assert app.get("/account").status_int == 200, "this browser stays signed in"
     assert elsewhere.get("/account").status_int == 303
-    elsewhere.set_cookie("cwz_session", stale)
+    put_cookie(elsewhere, "cwz_session", stale)
     assert elsewhere.get("/account").status_int == 303, "the previous token is no longer valid"
     assert "password was changed" in mailbox.last(account.email)["Subject"]
     sign_in(TestApp(app.app), account, GOOD)

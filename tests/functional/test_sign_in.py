@@ -4,7 +4,7 @@ import pytest
 from webtest import TestApp
 
 from cwz_web.accounts.models import LoginSession
-from tests.factories import PASSWORD, Factory, sign_in
+from tests.factories import PASSWORD, Factory, put_cookie, sign_in
 
 
 def test_sign_in_and_sign_out(app: TestApp, make: Factory) -> None:
@@ -21,7 +21,7 @@ def test_sign_in_and_sign_out(app: TestApp, make: Factory) -> None:
     session_cookie = app.cookies["cwz_session"]
     response.follow().forms[0].submit(status=303)
     assert "cwz_session" not in app.cookies
-    app.set_cookie("cwz_session", session_cookie)
+    put_cookie(app, "cwz_session", session_cookie)
     assert app.get(f"/w/{space.slug}", status=303).location.startswith("http://localhost/signin")
 
 

@@ -10,7 +10,7 @@ from webtest.response import TestResponse
 
 from cwz_web.accounts.models import Account, LoginSession, Token
 from cwz_web.accounts.passwords import Passwords
-from tests.factories import PASSWORD, PEPPER, Factory, sign_in
+from tests.factories import PASSWORD, PEPPER, Factory, put_cookie, sign_in
 from tests.mailbox import Mailbox, text_of
 
 STRONG_PASSWORD = "violet harbour 93 teapots"
@@ -311,7 +311,7 @@ def test_sign_in_replaces_the_session_of_the_browser(app: TestApp, make: Factory
     sign_in(app, account)
     before = app.cookies["cwz_session"]
     other = TestApp(app.app)
-    other.set_cookie("cwz_session", before)
+    put_cookie(other, "cwz_session", before)
     page = app.get("/account")
     token = page.html.find("input", {"name": "csrf_token"})["value"]
     app.post("/signin", {"csrf_token": token, "email": account.email, "password": PASSWORD}, status=303)

