@@ -84,21 +84,23 @@ class _SafeStream:
 
 def format_stack(exc_info: ExcInfo) -> str:
     """Return the types and locations of an error and its causes, without messages and source lines."""
-    return "\n".join(_stack_lines(traceback.TracebackException(*exc_info, lookup_lines=False)))
+    return "\n".join(_stack_lines(exc_info[1], set()))
 
 
-def _stack_lines(error: traceback.TracebackException) -> Iterator[str]:
-    if error.__cause__ is not None:
-        yield from _stack_lines(error.__cause__)
+def _stack_lines(error: BaseException, seen: set[int]) -> Iterator[str]:
+    """Yield the lines of an error. `seen` holds the ids of errors, since an error can be its own indirect cause."""
+    seen.add(id(error))
+    if error.__cause__ is not None and id(error.__cause__) not in seen:
+        yield from _stack_lines(error.__cause__, seen)
         yield "  caused:"
-    elif error.__context__ is not None and not error.__suppress_context__:
-        yield from _stack_lines(error.__context__)
+    elif error.__context__ is not None and not error.__suppress_context__ and id(error.__context__) not in seen:
+        yield from _stack_lines(error.__context__, seen)
         yield "  while it was handled:"
-    for frame in error.stack:
+    for frame in traceback.StackSummary.extract(traceback.walk_tb(error.__traceback__), lookup_lines=False):
         yield f'  File "{frame.filename}", line {frame.lineno}, in {frame.name}'
-    yield str(error.exc_type.__qualname__) if error.exc_type else "unknown error"
-    for inner in error.exceptions or ():
-        yield from _stack_lines(inner)
+    yield type(error).__qualname__
+    for inner in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
+        yield from _stack_lines(inner, seen)
 
 
 def scrub_event(logger: Any, method: str, event: EventDict) -> EventDict:

@@ -43,3 +43,9 @@ def test_stack_has_types_and_locations_but_no_message() -> None:
     lines = [line for line in stack.splitlines() if not line.startswith("  File")]
     assert lines == ["ValueError", "  caused:", "ExceptionGroup", "KeyError"]
     assert f'File "{__file__}"' in stack
+
+
+def test_stack_of_an_error_that_is_its_own_indirect_cause_ends() -> None:
+    first, second = ValueError("one"), KeyError("two")
+    first.__cause__, second.__cause__ = second, first
+    assert format_stack((ValueError, first, None)).splitlines() == ["KeyError", "  caused:", "ValueError"]

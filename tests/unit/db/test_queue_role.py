@@ -82,7 +82,7 @@ def test_only_jobs_of_the_render_queue_are_visible(render_role: Connection, owne
             "INSERT INTO procrastinate_jobs (queue_name, task_name, args) VALUES ('mail', 'notify.send', '{\"to\": 1}')"
         )
     assert render_role.execute("SELECT DISTINCT queue_name FROM procrastinate_jobs").fetchall() == [("render",)]
-    assert render_role.execute("UPDATE procrastinate_jobs SET attempts = 9 WHERE queue_name = 'mail'").rowcount == 0
+    assert render_role.execute("UPDATE procrastinate_jobs SET attempts = 9 WHERE queue_name = 'email'").rowcount == 0
 
 
 @pytest.mark.parametrize(("column", "value"), [("task_name", "notify.send"), ("lock", "l"), ("queueing_lock", "l")])

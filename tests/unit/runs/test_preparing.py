@@ -199,7 +199,7 @@ def test_starter_of_a_failed_run_gets_an_email(large: Large) -> None:
         db.get_one(Run, (large.space.id, run.id)).started_by = admin.id
     large.prepare(run)
     with large.make.database.transaction() as db:
-        [mail] = db.scalars(text("SELECT args::text FROM procrastinate_jobs WHERE queue_name = 'mail'"))
+        [mail] = db.scalars(text("SELECT args::text FROM procrastinate_jobs WHERE queue_name = 'email'"))
     assert "a run could not start" in mail
     assert "quota of 1 images per month" in mail
 
