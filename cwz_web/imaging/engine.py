@@ -52,7 +52,7 @@ from cwz_web.values.formats import Unclear
 from cwz_web.values.numbers import read_rating
 
 # Increment the first number whenever the same inputs result in other pixels: digests of images contain it.
-ENGINE_VERSION = f"3/{pyvips.version(0)}.{pyvips.version(1)}/{version('simplejpeg')}/{version('isal')}"
+ENGINE_VERSION = f"4/{pyvips.version(0)}.{pyvips.version(1)}/{version('simplejpeg')}/{version('isal')}"
 MAX_PIXELS = 25_000_000
 MAX_SOURCE_BYTES = 100 * 1024 * 1024
 RENDER_SECONDS = 20.0
@@ -365,7 +365,7 @@ class Plan:
                 rendering = _Rendering((render_shape(layer),))
             case TextLayer():
                 text = render_text(layer, content, _typeface(layer, sources))
-                rendering = _Rendering(text.patches, text_findings(layer, text.is_cut, text.missing))
+                rendering = _Rendering(text.patches, text_findings(layer, text))
             case ImageLayer():
                 rendering = self._render_image(layer, content.strip(), sources)
             case CodeLayer():

@@ -19,6 +19,7 @@ class FindingCode(StrEnum):
     PHOTO_CUT_OFF = "photo_cut_off"
     OVERFLOW = "overflow"
     BELOW_MINIMUM = "below_minimum"
+    TOO_HIGH = "too_high"
     MISSING_GLYPH = "missing_glyph"
     UPSCALED = "upscaled"
     LOW_CONTRAST = "low_contrast"

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -72,6 +73,8 @@ REPLACEMENT = "\ufffd"
 MAX_FONT_BYTES = 10 * 1024 * 1024
 # A font has at most 65,535 glyphs. The set of its characters takes about 110 bytes for each.
 MAX_FONT_CHARACTERS = 100_000
+# The bit of OS/2.fsSelection.
+USE_TYPO_METRICS = 1 << 7
 # The tables that are kept of an uploaded font: outlines, metrics and shaping; no bitmaps and no programs.
 KEPT_TABLES = {
     "CFF ", "CFF2", "GDEF", "GPOS", "GSUB", "HVAR", "MVAR", "OS/2", "STAT", "VORG", "avar", "cmap", "cvar", "cvt ",
@@ -89,6 +92,21 @@ CONFIGURATION = """<?xml version="1.0"?>
   </match>
 </fontconfig>
 """
+
+
+@dataclass(frozen=True)
+class FontMetrics:
+    """Metrics of a font, relative to the font size.
+
+    Attributes:
+        baseline: the ascent minus the descent. Of two fonts with the same line height, the one with the larger value
+            has the lower baseline.
+        deepest: how far glyphs extend below the baseline at most.
+    """
+
+    baseline: float
+    deepest: float
+
 
 _east_asian = re.compile(r"[\u2e80-\ud7ff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
 # The folder or the file of each family.
@@ -129,6 +147,7 @@ def install_fonts(node_modules: Path, folder: Path) -> None:
     _installed.update(packages, **{_FOLDER: folder.resolve()})
     fonts_version.cache_clear()
     _supported_characters.cache_clear()
+    font_metrics.cache_clear()
 
 
 @lru_cache(maxsize=1)  # constant after install_fonts
@@ -148,6 +167,37 @@ def find_missing_characters(family: str, text: str) -> list[str]:
             break
         missing -= _supported_characters(each)
     return sorted(missing)
+
+
+def find_fallback_characters(family: str, text: str) -> frozenset[str]:
+    """Return the visible characters of a text that the font does not support."""
+    if text.isascii():
+        return frozenset()
+    return frozenset(each for each in set(text) - _supported_characters(family) - _invisible if not each.isspace())
+
+
+def fallback_families(characters: frozenset[str]) -> set[str]:
+    """Return the fallback fonts that support the characters; for each character, the first one."""
+    families, missing = set(), set(characters)
+    for family in FALLBACKS:
+        if not missing:
+            break
+        supported = missing & _supported_characters(family)
+        if supported:
+            families.add(family)
+            missing -= supported
+    return families
+
+
+@lru_cache(maxsize=128)  # font metadata, not data of requests
+def font_metrics(family: str) -> FontMetrics:
+    """Return the metrics of a font, as HarfBuzz chooses them (`hb_font_get_h_extents`)."""
+    with TTFont(_regular_file(family), lazy=True) as font:
+        em, line, os2 = font["head"].unitsPerEm, font["hhea"], font["OS/2"]
+        ascent, descent = line.ascent, line.descent
+        if os2.fsSelection & USE_TYPO_METRICS or not (ascent or descent):
+            ascent, descent = os2.sTypoAscender, os2.sTypoDescender
+        return FontMetrics((ascent + descent) / em, max(os2.usWinDescent, -descent) / em)
 
 
 def has_color_glyphs(family: str, text: str) -> bool:
@@ -237,13 +287,16 @@ def _open_font(data: bytes) -> TTFont:
     return font
 
 
-@lru_cache(maxsize=64)  # font metadata, not data of requests
+@lru_cache(maxsize=128)  # font metadata, not data of requests
 def _supported_characters(family: str) -> frozenset[str]:
     """Return the characters that a font supports."""
-    installed = _installed[family]
-    path = installed if installed.is_file() else min((installed / "400Regular").glob("*.ttf"))
-    with TTFont(path, lazy=True) as font:
+    with TTFont(_regular_file(family), lazy=True) as font:
         return frozenset(map(chr, font.getBestCmap()))
+
+
+def _regular_file(family: str) -> Path:
+    installed = _installed[family]
+    return installed if installed.is_file() else min((installed / "400Regular").glob("*.ttf"))
 
 
 # Characters without a glyph that affect their neighbors: joiners, direction marks, variation selectors.

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 
 from cwz_web.imaging.bindings import FIELD_NAME, BoundText, parse_bindings
 from cwz_web.imaging.fonts import FAMILIES
+from cwz_web.imaging.line_breaking import can_hyphenate
 
 MAX_SIDE = 4096
 # Query parameters of signed URLs, which fields must not shadow.
@@ -219,6 +220,8 @@ class ImageLayer(Layer):
 class TextLayer(Layer):
     """Plain text: wrapped into the box, reduced down to `min_size`, then cut with an ellipsis.
 
+    `direction` is that of paragraphs; `auto` is the direction of their first letter. `language` (BCP 47) affects case
+    and hyphens; words are hyphenated only with `hyphens`.
     `background`, `radius` and `border` render a box behind the text: the layer's own, or with `hug` one that fits the
     text.
     """
@@ -237,10 +240,19 @@ class TextLayer(Layer):
     letter_spacing: Annotated[float, Field(ge=-20, le=100), PIXELS] = 0
     max_lines: Annotated[int, Field(ge=1, le=50)] = 1
     case: Literal["none", "upper", "lower", "title"] = "none"
+    direction: Literal["auto", "ltr", "rtl"] = "auto"
+    language: Annotated[str | None, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")] = None
+    hyphens: Literal["none", "auto"] = "none"
     stroke: Stroke | None = None
     background: Fill | None = None
     padding: Annotated[int, Field(ge=0, le=500), PIXELS] = 0
     hug: bool = False
+
+    @model_validator(mode="after")
+    def _check_hyphens(self) -> Self:
+        if self.hyphens == "auto" and not (self.language and can_hyphenate(self.language)):
+            raise ValueError("Enter a language that has hyphenation, such as de or en-GB")
+        return self
 
     def bound_text(self) -> BoundText:
         return parse_bindings(self.text)

@@ -7,6 +7,7 @@ import numpy as np
 from cwz_web.imaging.compositing import RGB, Patch, Pixels
 from cwz_web.imaging.findings import Finding, FindingCode
 from cwz_web.imaging.layers import TextLayer
+from cwz_web.imaging.text import MAX_CHARACTERS, RenderedText
 
 # WCAG 2.2, success criterion 1.4.3: large text is at least 24 pixels high, or 19 pixels if it is bold.
 LARGE, LARGE_BOLD, BOLD = 24, 19, 700
@@ -16,9 +17,16 @@ MAX_ENLARGEMENT = 1.25
 MAX_LISTED = 10
 
 
-def text_findings(layer: TextLayer, cut: bool, missing: tuple[str, ...]) -> tuple[Finding, ...]:
+def text_findings(layer: TextLayer, text: RenderedText) -> tuple[Finding, ...]:
     """Return the findings of a rendered text."""
     findings = []
+    cut, missing = text.is_cut, text.missing
+    if text.is_too_long:
+        message = f"has more than {MAX_CHARACTERS:,} characters and is cut"
+        findings.append(Finding(FindingCode.OVERFLOW, message, layer.name))
+    if text.is_too_high:
+        message = f"does not fit its height: a line of {text.font_size} pixels is higher than the box"
+        findings.append(Finding(FindingCode.TOO_HIGH, message, layer.name))
     if cut and layer.min_size and layer.min_size < layer.size:
         message = f"does not fit at its minimum size of {layer.min_size} and is cut"
         findings.append(Finding(FindingCode.BELOW_MINIMUM, message, layer.name))

@@ -2,7 +2,8 @@
 
 libvips trims a text to its ink and reports the offset. With an absolute line height, the offset is the same for lines
 with and without descenders, so that text has the same position in every row. Text that does not fit is reduced in steps
-down to the layer's `min_size`, and is then cut with an ellipsis.
+down to the layer's `min_size`, and is then cut with an ellipsis. What Pango lacks is marked in the text beforehand
+(`line_breaking.py`), or is done by markup (`text_markup.py`).
 """
 
 import re
@@ -10,7 +11,6 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from html import escape
 from math import ceil
 from pathlib import Path
 from typing import TypeVar
@@ -18,21 +18,23 @@ from typing import TypeVar
 import numpy as np
 import pyvips
 
-from cwz_web.imaging import filters
+from cwz_web.imaging.casing import change_case
 from cwz_web.imaging.compositing import RGB, Patch, Pixels, parse_color
 from cwz_web.imaging.effects import outline, to_pixels
 from cwz_web.imaging.fonts import REPLACEMENT, find_missing_characters, font_families, has_color_glyphs
 from cwz_web.imaging.layers import MAX_SIDE, TextLayer
+from cwz_web.imaging.line_breaking import MARKS, SOFT_HYPHEN, character_ends, mark_breaks, mark_hyphens
 from cwz_web.imaging.shapes import render_box
+from cwz_web.imaging.text_markup import PANGO_SCALE, build_markup, deepest_ink
 
 T = TypeVar("T")
 
 MAX_CHARACTERS = 2000
-PANGO_SCALE = 1024
 ELLIPSIS = "…"
 # libvips' names of the alignments that are not its default.
 ALIGNMENTS = {"center": "centre", "end": "high"}
-CASES: dict[str, Callable[[str], str]] = {"none": str, "upper": str.upper, "lower": str.lower, "title": filters.title}
+# The marks that give a paragraph a direction, whatever its first letter is (Unicode Standard Annex 9).
+DIRECTIONS = {"auto": "", "ltr": "\u200e", "rtl": "\u200f"}
 # A lower bound of the average width of a character, relative to the font size, for any script.
 MIN_CHARACTER_WIDTH = 0.15
 # A longer or larger text (characters * font size squared) is measured at a small font size before it is rendered.
@@ -40,11 +42,20 @@ LARGE_TEXT = 2_000_000
 SAMPLE_LENGTH, SAMPLE_FONT_SIZE = 100, 12
 # The measured width at the sample size can be larger than at other sizes, by rounding.
 SAMPLE_TOLERANCE = 0.8
+# Lines are counted by their ink if no letter of the last line extends below the baseline by more than this part of a
+# line; otherwise by rendering the text again with this line height.
+MAX_DEPTH, SPREAD_LINE_HEIGHT = 0.38, 2.0
+# The highest and deepest letters of Latin, Greek and Cyrillic texts.
+TALL_LETTERS, DEEP_LETTERS = "Hgjp", "gjpqy,;()@ŞĘĶ"
 
 # Words of scripts that separate words by spaces: their font size is reduced before a word is broken.
-_words = re.compile(r"[^\s/\u00ad\u200b\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2010-\u2015\u2e80-\U0010ffff-]+")
+_words = re.compile(r"[^\s/\u00ad\u200b\u2010-\u2015\u2e80-\ua4cf\uf900-\ufaff\uff00-\uffef\U00010000-\U0010ffff-]+")
+# Mandatory breaks (Unicode Standard Annex 14, BK, CR, LF and NL).
+_line_break = re.compile(r"\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 _control = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-_joiners = {"\u200d", "\ufe0f", "\ufe0e"}
+_simple = re.compile(r"[\x00-\u058f\u1e00-\u1fff\u2000-\u2bff\u2e00-\u2e7f]*\Z")
+_without_width = {"\u200d", "\ufe0f", "\ufe0e", *MARKS, *DIRECTIONS.values()}
+_removed_before_ellipsis = " \n\t\u00a0\u3000" + MARKS
 
 
 @dataclass(frozen=True)
@@ -64,12 +75,16 @@ class RenderedText:
         font_size: the font size that fits, in pixels.
         is_cut: whether the end of the text is cut.
         missing: the characters that no font supports.
+        is_too_high: whether a line is higher than the box.
+        is_too_long: whether the text has more than MAX_CHARACTERS, and is cut for that.
     """
 
     patches: tuple[Patch, ...]
     font_size: int
     is_cut: bool
     missing: tuple[str, ...] = ()
+    is_too_high: bool = False
+    is_too_long: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,6 +99,7 @@ class _Style:
     align: str
     width: int
     color: RGB
+    language: str | None = None
 
     def line(self, size: float) -> float:
         """Return the height of a line in pixels."""
@@ -114,10 +130,21 @@ class _RenderedGlyphs:
     def lines(self, style: _Style, size: float) -> int:
         """Return the number of lines. The ink always ends near the baseline of the last line."""
         last = (self.bottom - _baseline(style, size)) / style.line(size)
-        return max(round(last + 0.1), 0) + 1
+        return max(round(last + 0.5 - MAX_DEPTH), 0) + 1
 
 
 _NO_INK = _RenderedGlyphs(np.empty((0, 0), np.uint8), None, 0, 0)
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """A text as it fits its box: the font size, the ink and the number of lines, and what does not fit."""
+
+    size: int
+    ink: _RenderedGlyphs
+    lines: int
+    is_cut: bool = False
+    is_too_high: bool = False
 
 
 def render_text(layer: TextLayer, text: str, typeface: Typeface | None = None) -> RenderedText:
@@ -126,20 +153,30 @@ def render_text(layer: TextLayer, text: str, typeface: Typeface | None = None) -
     An empty text has no letters, and no box if the layer's box hugs the text.
     """
     typeface = typeface or Typeface(layer.font)
-    text = CASES[layer.case](_clean(text))
+    text, is_too_long = _clean(text)
+    text = change_case(text, layer.case, layer.language)
     missing = find_missing_characters(typeface.family, text)
     for character in missing:
         text = text.replace(character, REPLACEMENT)
     color, opacity = parse_color(layer.color)
     width = max(layer.width - 2 * layer.padding, 1)
     style = _Style(
-        typeface, layer.weight, layer.italic, layer.line_height, layer.letter_spacing, layer.align, width, color
+        typeface,
+        layer.weight,
+        layer.italic,
+        layer.line_height,
+        layer.letter_spacing,
+        layer.align,
+        width,
+        color,
+        layer.language,
     )
-    size, is_cut, ink = _fit(layer, style, text) if text else (layer.size, False, _NO_INK)
+    fit = _fit(layer, style, _mark(layer, text)) if text else _Fit(layer.size, _NO_INK, 0)
+    ink, height = fit.ink, fit.lines * style.line(fit.size)
+    rendered = RenderedText((), fit.size, fit.is_cut, tuple(missing), fit.is_too_high, is_too_long)
     if not ink.mask.size:
         box = () if layer.hug else _render_box(layer, layer.left, layer.top, layer.width, layer.height)
-        return RenderedText(box, size, is_cut, tuple(missing))
-    height = ink.lines(style, size) * style.line(size)
+        return replace(rendered, patches=box)
     free = layer.height - 2 * layer.padding - height
     down = layer.padding + round({"top": 0.0, "middle": free / 2, "bottom": free}[layer.valign])
     x, y = layer.left + layer.padding + ink.left, layer.top + down + ink.top
@@ -154,7 +191,7 @@ def render_text(layer: TextLayer, text: str, typeface: Typeface | None = None) -
     else:
         box = _render_box(layer, layer.left, layer.top, layer.width, layer.height)
     letters = Patch(x, y, color if ink.colors is None else ink.colors, ink.mask).faded(opacity)
-    return RenderedText((*box, *_render_stroke(layer, x, y, ink.mask), letters), size, is_cut, tuple(missing))
+    return replace(rendered, patches=(*box, *_render_stroke(layer, x, y, ink.mask), letters))
 
 
 def _render_stroke(layer: TextLayer, x: int, y: int, mask: Pixels) -> tuple[Patch, ...]:
@@ -171,32 +208,66 @@ def _render_box(layer: TextLayer, x: int, y: int, width: int, height: int) -> tu
     return (render_box(x, y, width, height, layer.background, layer.radius, layer.border),)
 
 
-def _fit(layer: TextLayer, style: _Style, text: str) -> tuple[int, bool, _RenderedGlyphs]:
-    """Return the largest font size at which the text fits, whether the text is cut, and its ink."""
+def _mark(layer: TextLayer, text: str) -> str:
+    """Mark line breaks, hyphens and the direction of a text, by characters without a width."""
+    text = mark_breaks(text)
+    if layer.hyphens == "auto" and layer.language:
+        text = mark_hyphens(text, layer.language)
+    mark = DIRECTIONS[layer.direction]
+    return mark + text.replace("\n", f"\n{mark}")
+
+
+def _fit(layer: TextLayer, style: _Style, text: str) -> _Fit:
+    """Return the text at the largest font size at which it fits, or cut at the smallest one."""
     height = layer.height - 2 * layer.padding
     smallest = min(layer.min_size or layer.size, layer.size)
 
-    def render_if_fits(text: str, size: int) -> _RenderedGlyphs | None:
-        # A single line may be higher than its box.
+    def render_if_fits(text: str, size: int) -> _Fit | None:
         max_lines = max(min(layer.max_lines, int((height + 1) / style.line(size))), 1)
         if _min_lines(text, style, size) > max_lines:  # do not render what cannot fit: it could be huge
             return None
         if size > smallest and _breaks_word(text, style, size):
             return None
         ink = _render(text, style, size)
-        return ink if not ink.mask.size or ink.lines(style, size) <= max_lines else None
+        lines = _count_lines(text, style, size, ink)
+        is_too_high = _is_too_high(style, size, ink, height)
+        if lines > max_lines or (is_too_high and size > smallest):
+            return None
+        return _Fit(size, ink, lines, is_too_high=is_too_high)
 
     found = _find_largest(smallest, layer.size, lambda size: render_if_fits(text, size))
     if found is not None:
-        size, ink = found
-        return size, False, ink
-    ends = _cut_positions(text)
+        return found[1]
+    ends = [0, *character_ends(text)[:-1]]
 
     def cut(index: int) -> str:
-        return text[: ends[index]].rstrip() + ELLIPSIS
+        return text[: ends[index]].rstrip(_removed_before_ellipsis) + ELLIPSIS
 
     longest = _find_largest(0, len(ends) - 1, lambda index: render_if_fits(cut(index), smallest))
-    return smallest, True, longest[1] if longest else _render(cut(0), style, smallest)
+    fit = longest[1] if longest else _Fit(smallest, _render(cut(0), style, smallest), 1)
+    return replace(fit, is_cut=True)
+
+
+def _is_too_high(style: _Style, size: int, ink: _RenderedGlyphs, height: int) -> bool:
+    """Return whether a line does not fit a height, neither by its line height nor by its letters."""
+    return style.line(size) > height + 1 and max(_letter_height(style, size), ink.mask.shape[0]) > height + 1
+
+
+def _count_lines(text: str, style: _Style, size: int, ink: _RenderedGlyphs) -> int:
+    """Count the lines of a rendered text; a text without ink has none."""
+    if not ink.mask.size:
+        return 0
+    if _depth(text, style) <= MAX_DEPTH * style.line_height:
+        return ink.lines(style, size)
+    spread = replace(style, line_height=SPREAD_LINE_HEIGHT)
+    return _render(text, spread, size).lines(spread, size)
+
+
+def _depth(text: str, style: _Style) -> float:
+    """Return how far the letters of a text can extend below the baseline, relative to the font size."""
+    if _simple.match(text):
+        return _latin_depth(style)
+    return deepest_ink(style.typeface.family, text)
 
 
 def _breaks_word(text: str, style: _Style, size: int) -> bool:
@@ -224,7 +295,7 @@ def _min_lines(text: str, style: _Style, size: int) -> float:
 
 def _count_advancing(text: str) -> int:
     """Count the characters that have an advance width."""
-    return sum(not unicodedata.combining(character) and character not in _joiners for character in text)
+    return sum(not unicodedata.combining(character) and character not in _without_width for character in text)
 
 
 def _measure_character_width(text: str, style: _Style) -> float:
@@ -267,6 +338,11 @@ def _render(text: str, style: _Style, size: float) -> _RenderedGlyphs:
         attributes += f' letter_spacing="{round(style.letter_spacing * PANGO_SCALE)}"'
     if style.italic:
         attributes += ' style="italic"'
+    if style.language:
+        attributes += f' lang="{style.language}"'
+    if SOFT_HYPHEN not in text:
+        # Where a word does not fit a line, Pango would insert a hyphen at any letter.
+        attributes += ' insert_hyphens="false"'
     family = style.typeface.family
     in_color = has_color_glyphs(family, text)
     if in_color:
@@ -278,7 +354,8 @@ def _render(text: str, style: _Style, size: float) -> _RenderedGlyphs:
     options += ["rgba"] if in_color else []
     file = {"fontfile": str(style.typeface.file)} if style.typeface.file else {}
     try:
-        image = pyvips.Image.text(f"<span {attributes}>{escape(text)}</span>", string_options=",".join(options), **file)
+        markup = build_markup(text, family, size, style.line(size), style.letter_spacing)
+        image = pyvips.Image.text(f"<span {attributes}>{markup}</span>", string_options=",".join(options), **file)
     except pyvips.Error:  # raised for a text without any ink
         return _NO_INK
     pixels, left, top = to_pixels(image), image.get("xoffset"), image.get("yoffset")
@@ -294,19 +371,26 @@ def _baseline(style: _Style, size: float) -> int:
     return (ink if ink.mask.size else _render(REPLACEMENT, style, size)).bottom
 
 
-def _clean(text: str) -> str:
-    """Return a text of limited length in canonical composition, without control characters."""
-    text = unicodedata.normalize("NFC", text[:MAX_CHARACTERS].replace("\r\n", "\n").replace("\t", " "))
-    return _control.sub("", text).strip()
+@lru_cache(maxsize=1024)  # metrics of fonts, independent of the text
+def _letter_height(style: _Style, size: float) -> int:
+    """Return the height of the highest and deepest Latin letters, in pixels."""
+    return int(_render(TALL_LETTERS, replace(style, width=MAX_SIDE), size).mask.shape[0])
 
 
-def _cut_positions(text: str) -> list[int]:
-    """Return where a text can be cut: not before combining marks and not inside joined emoji."""
-    return [
-        index
-        for index, character in enumerate(text)
-        if not unicodedata.combining(character)
-        and character not in _joiners
-        and not "\U0001f3fb" <= character <= "\U0001f3ff"
-        and (index == 0 or text[index - 1] != "\u200d")
-    ]
+@lru_cache(maxsize=1024)  # metrics of fonts, independent of the text
+def _latin_depth(style: _Style) -> float:
+    """Return how far Latin letters extend below the baseline, relative to the font size."""
+    size = 100
+    wide = replace(style, width=MAX_SIDE, letter_spacing=0, line_height=SPREAD_LINE_HEIGHT)
+    return (_render(DEEP_LETTERS, wide, size).bottom - _baseline(wide, size)) / size
+
+
+def _clean(text: str) -> tuple[str, bool]:
+    """Return a text of limited length in canonical composition, without control characters, and whether it is cut."""
+    is_too_long = len(text) > MAX_CHARACTERS
+    text = _line_break.sub("\n", text[: MAX_CHARACTERS + 1]).replace("\t", " ")
+    text = _control.sub("", unicodedata.normalize("NFC", text)).strip()
+    if is_too_long:
+        end = max((end for end in character_ends(text) if end < MAX_CHARACTERS), default=0)
+        text = text[:end].rstrip() + ELLIPSIS
+    return text, is_too_long

@@ -139,6 +139,13 @@ CONTENT: dict[str, tuple[FieldGroup, ...]] = {
             FormField("italic", "Italic", "check"),
         ),
         _group(
+            "Language",
+            FormField("language", "Language", "text", help="a code such as de or en-GB, for case and hyphens"),
+            _select("hyphens", "Hyphens", none="None", auto="By language"),
+            _select("direction", "Direction", auto="Automatic", ltr="Left to right", rtl="Right to left"),
+            folded=True,
+        ),
+        _group(
             "Background",
             *_fill_fields("background", "Background"),
             FormField("padding", "Padding"),
@@ -217,8 +224,17 @@ CONTENT: dict[str, tuple[FieldGroup, ...]] = {
     ),
 }
 # The form fields that open a folded group when they are set, and the values that count as unset.
-OPENING_FIELDS = {*OPTIONAL.values(), "background.type", "fallback", "hug", "padding", "radius"}
-_UNSET = {"", "0", "none", None}
+OPENING_FIELDS = {
+    *OPTIONAL.values(),
+    "background.type",
+    "direction",
+    "fallback",
+    "hug",
+    "language",
+    "padding",
+    "radius",
+}
+_UNSET = {"", "0", "auto", "none", None}
 CHECKS = {
     field.name for groups in CONTENT.values() for group in groups for field in group.fields if field.widget == "check"
 }
@@ -297,7 +313,7 @@ def _values(names: Iterable[str], typed: Mapping[str, str]) -> dict[str, Any]:
         elif name == "focus" and "," in text:
             values[name] = text.split(",")
         else:
-            values[name] = None if name == "min_size" and not text else text
+            values[name] = None if name in ("min_size", "language") and not text else text
     return values
 
 

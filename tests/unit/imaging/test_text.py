@@ -216,3 +216,113 @@ def test_joined_emoji_is_not_cut() -> None:
     [patch] = rendered.patches
     assert rendered.is_cut
     assert isinstance(patch.color, np.ndarray)
+
+
+def first_baseline(text: str, **values: Any) -> int:
+    """Return the lower edge of the first letter, which has no descender."""
+    patch = render(text, width=900, height=300, max_lines=3, **values).patches[-1]
+    rows = np.nonzero(patch.mask()[:, :20].max(axis=1) > 120)[0]
+    return patch.y + int(rows.max())
+
+
+FALLBACK_TEXTS = ["é", "مرحبا", "日本語", "한국어", "👍", "สวัสดี", "नमस्ते", "ქართული", "❤", "❤\ufe0f", "©\ufe0f", "ខ្មែរ"]
+
+
+@pytest.mark.parametrize("line_height", [0.8, 1.0, 1.2, 2.0])
+@pytest.mark.parametrize("font", ["Inter", "Oswald", "Caveat"])
+def test_fallback_font_moves_no_baseline(font: str, line_height: float) -> None:
+    expected = first_baseline("H", font=font, line_height=line_height)
+    for other in FALLBACK_TEXTS:
+        assert first_baseline(f"H {other}", font=font, line_height=line_height) == expected, other
+
+
+def test_fallback_font_moves_no_line_below() -> None:
+    expected = first_baseline("H\nH")
+    for other in FALLBACK_TEXTS:
+        assert first_baseline(f"H {other}\nH") == expected, other
+        assert first_baseline(f"{other}\nH") == pytest.approx(expected, abs=1) or other == "é", other
+
+
+@pytest.mark.parametrize("line_height", [0.7, 0.8, 0.9, 1.0, 1.2])
+@pytest.mark.parametrize("text", ["مرحبا بكم", "नमस्ते हृद्य", "ที่นี่ กู้", "gjpqy", "Ęg\u0328", "မြန်မာ", "日本"])
+def test_lines_are_counted_by_metrics(text: str, line_height: float) -> None:
+    """Marks below the baseline are no further line: the text keeps its size in a box for as many lines as it has."""
+    line = round(40 * line_height)
+    one = render(text, width=900, height=line, line_height=line_height, max_lines=3)
+    two = render(f"{text}\n{text}", width=900, height=2 * line, line_height=line_height, max_lines=2, min_size=10)
+    assert (one.is_cut, two.is_cut, two.font_size) == (False, False, 40)
+
+
+def test_line_that_does_not_fit_its_height_is_shrunk_or_reported() -> None:
+    shrunk, small = (render("Hg", size=100, height=40, min_size=size) for size in (10, 90))
+    assert shrunk.patches[-1].shape[0] <= 41
+    assert 35 <= shrunk.font_size <= 45
+    assert (shrunk.is_too_high, small.is_too_high, small.font_size) == (False, True, 90)
+    assert render("Hg", size=40, height=44).is_too_high is False, "its letters fit, if not its line height"
+
+
+def test_word_is_broken_without_a_hyphen_unless_the_layer_hyphenates() -> None:
+    word, values = "Donaudampfschifffahrtsgesellschaft", {"width": 260, "height": 400, "max_lines": 5}
+    plain = render(word, **values).patches[-1].mask()
+    hyphenated = render(word, **values, hyphens="auto", language="de").patches[-1].mask()
+    assert plain.shape[0] < 150
+    assert not np.array_equal(plain, hyphenated)
+    by_hand = render("Donaudampf\u00adschifffahrts\u00adgesellschaft", **values).patches[-1].mask()
+    assert np.array_equal(hyphenated[:40], by_hand[:40])
+
+
+def test_korean_words_are_not_broken() -> None:
+    joined = render("한국어 띄어쓰기는", width=230, height=300, max_lines=4)
+    lines = render("한국어\n띄어쓰기는", width=230, height=300, max_lines=4)
+    assert np.array_equal(joined.patches[-1].mask(), lines.patches[-1].mask())
+
+
+def test_thai_is_broken_between_words() -> None:
+    joined = render("ฉันรักประเทศไทย", width=230, height=300, max_lines=4)
+    lines = render("ฉันรัก\nประเทศไทย", width=230, height=300, max_lines=4)
+    assert np.array_equal(joined.patches[-1].mask(), lines.patches[-1].mask())
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\v", "\f", "\x85", "\u2028", "\u2029"])
+def test_every_line_break_breaks_the_line(end: str) -> None:
+    one, other = (render(f"One{each}two", height=200, max_lines=2) for each in (end, "\n"))
+    assert np.array_equal(one.patches[-1].mask(), other.patches[-1].mask())
+
+
+def test_direction_of_a_text_can_be_set() -> None:
+    auto, ltr, rtl = (render("Hello!", direction=direction).patches[-1] for direction in ("auto", "ltr", "rtl"))
+    assert np.array_equal(auto.mask(), ltr.mask())
+    assert auto.x < 20
+    assert rtl.x > 200, "the start of a line is its right end"
+    hebrew = render("שלום!", direction="ltr").patches[-1]
+    assert hebrew.x < 20
+
+
+def test_letter_spacing_does_not_tear_arabic() -> None:
+    plain, spaced = (render("مرحبا", letter_spacing=spacing).patches[-1].mask() for spacing in (0, 20))
+    assert np.array_equal(plain, spaced)
+    latin, wide = (render("Hello", letter_spacing=spacing).patches[-1].shape[1] for spacing in (0, 20))
+    assert wide > latin + 60
+
+
+def test_text_beyond_the_limit_is_cut_with_an_ellipsis() -> None:
+    values: dict[str, Any] = {"width": 4000, "height": 600, "size": 12, "max_lines": 50}
+    long = render("word " * 600, **values)
+    assert long.is_too_long
+    cut = render(("word " * 600)[: text_module.MAX_CHARACTERS - 1].rstrip() + "…", **values)
+    assert not cut.is_too_long
+    assert np.array_equal(long.patches[-1].mask(), cut.patches[-1].mask())
+    assert not render("x" * text_module.MAX_CHARACTERS, **values).is_too_long
+
+
+def test_cut_text_ends_with_a_whole_character() -> None:
+    rendered = render("👩‍👩‍👧‍👦กำ" * 20, width=200, min_size=40)
+    assert rendered.is_cut
+    assert rendered.missing == ()
+
+
+@given(st.text(max_size=60), st.sampled_from(["auto", "ltr", "rtl"]), st.sampled_from([0, 3]))
+@settings(max_examples=40)
+def test_any_text_is_rendered_with_any_option(text: str, direction: str, spacing: int) -> None:
+    options = {"direction": direction, "letter_spacing": spacing, "hyphens": "auto", "language": "de"}
+    render(text, width=180, height=60, min_size=14, size=24, max_lines=2, **options)
