@@ -22,7 +22,7 @@ from cwz_web.feeds.imports import create_feed, create_import, enqueue_import, fi
 from cwz_web.feeds.limits import MAX_BYTES, MAX_CELL, MAX_COLUMNS, MAX_NAME, SAMPLE_ROWS, InvalidFileError
 from cwz_web.feeds.models import Feed, FeedImport, ImportState, Item
 from cwz_web.feeds.queries import find_item, list_items
-from cwz_web.feeds.records import Row
+from cwz_web.feeds.records import Row, Table
 from cwz_web.feeds.row_writes import FeedFullError, delete_items, put_items
 from cwz_web.feeds.sources import find_source
 from cwz_web.feeds.variants import MAX_KEY
@@ -35,7 +35,7 @@ from cwz_web.resources.api import (
     ApiFeedItemCollection,
 )
 from cwz_web.resources.permissions import Permission
-from cwz_web.values.formats import json_number
+from cwz_web.values.formats import UNKNOWN, ValueFormat, json_number, load_formats
 from cwz_web.web.problems import ProblemError
 from cwz_web.web.request import Request
 from cwz_web.workspaces.audit import record
@@ -96,11 +96,22 @@ class ItemKeysRequest(Body):
     keys: Annotated[list[Key], Field(min_length=1, max_length=MAX_ITEMS), FailFast()]
 
 
+class ColumnFormatsRequest(Body):
+    """How the values of columns are written. What is left out or null follows from the values of the column."""
+
+    formats: Annotated[dict[Name, ValueFormat], Field(min_length=1, max_length=MAX_COLUMNS)]
+
+
 class ColumnInfo(ResponseModel):
-    """A column of a feed and the type of its values."""
+    """A column of a feed, the type of its values, and how they are written.
+
+    `format` is what was chosen; `detected` is what the last import found, for what was not chosen.
+    """
 
     name: str
     type: ColumnType
+    format: ValueFormat
+    detected: ValueFormat
 
 
 class FeedInfo(ResponseModel):
@@ -220,6 +231,28 @@ def post_feed(context: ApiFeedCollection, request: Request) -> Response:
 def get_feed(context: ApiFeed, request: Request) -> dict[str, Any]:
     """Return a feed."""
     return _json(_feed_info(context.row))
+
+
+@view_config(
+    context=ApiFeed,
+    name="formats",
+    request_method="PUT",
+    renderer="json",
+    permission=Permission.API_FEEDS_WRITE,
+    require_csrf=False,
+)
+def put_formats(context: ApiFeed, request: Request) -> dict[str, Any]:
+    """Set how the values of columns are written."""
+    formats = read_body(request, ColumnFormatsRequest).formats
+    with transaction(request) as db:
+        feed = _lock_feed(db, context.row)
+        errors = {f"formats.{name}": "The feed does not have this column" for name in formats.keys() - feed.columns}
+        if errors:
+            raise ProblemError(422, "invalid", "The request is not valid", errors)
+        sample = Table(feed.columns, [item.data for item in list_items(db, feed)])
+        feed.schema = resolve_schema(feed, sample).with_formats(formats).model_dump(mode="json")
+        record(db, feed.workspace_id, request.actor, "feed.columns", feed.name, {"columns": len(formats)})
+        return _json(_feed_info(feed))
 
 
 @view_config(context=ApiFeedItemCollection, request_method="GET", renderer="json", permission=Permission.API_READ)
@@ -368,11 +401,20 @@ def _fetch_source(db: Session, feed: Feed) -> FeedImport:
 
 def _feed_info(feed: Feed) -> FeedInfo:
     schema = FeedSchema.model_validate(feed.schema)
+    detected = load_formats(feed.column_formats)
     return FeedInfo(
         id=feed.id,
         name=feed.name,
         items=feed.item_count,
-        columns=[ColumnInfo(name=name, type=schema.types.get(name, ColumnType.TEXT)) for name in feed.columns],
+        columns=[
+            ColumnInfo(
+                name=name,
+                type=schema.types.get(name, ColumnType.TEXT),
+                format=schema.formats.get(name, UNKNOWN),
+                detected=detected.get(name, UNKNOWN),
+            )
+            for name in feed.columns
+        ],
         key=schema.key_names,
         changed_at=feed.imported_at,
     )

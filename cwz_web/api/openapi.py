@@ -81,6 +81,14 @@ OPERATIONS = (
         "post", "/feeds/{id}/items", "Create or replace items", WRITE, {200: feeds.ItemWriteInfo}, feeds.ItemsRequest
     ),
     Operation("post", "/feeds/{id}/remove", "Delete items", WRITE, {200: feeds.ItemDeleteInfo}, feeds.ItemKeysRequest),
+    Operation(
+        "put",
+        "/feeds/{id}/formats",
+        "Set the formats of columns",
+        WRITE,
+        {200: feeds.FeedInfo},
+        feeds.ColumnFormatsRequest,
+    ),
     Operation("get", "/feeds/{id}/items/{key}", "Get an item", READ, {200: feeds.ItemInfo}),
     Operation(
         "put",

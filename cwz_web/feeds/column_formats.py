@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TypeVar
 
-from cwz_web.feeds.columns import COLUMN_TYPE_NOUNS, MIN_MATCH_PERCENT, ColumnType, FeedSchema
+from cwz_web.feeds.columns import COLUMN_TYPE_NOUNS, MIN_MATCH_PERCENT, ColumnType, FeedSchema, is_price_name
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.records import InvalidEntry, Row
 from cwz_web.values.currencies import currencies_of
@@ -66,12 +66,14 @@ class NumberProfile:
         self._signs: Counter[DecimalSign] = Counter()
         self._currencies: Counter[str] = Counter()
         self._unreadable, self._ambiguous = UnclearValues(), UnclearValues()
+        self._count = 0
         self._scan_affixes: Callable[[str, str], Readings | Unclear] = lru_cache(MAX_AFFIXES)(
             lambda before, after: scan_number(f"{before}1{after}")
         )
 
     def add(self, line: int, value: str) -> None:
         """Count a value."""
+        self._count += 1
         if is_json_number(value):
             return
         match = _simple.fullmatch(value)
@@ -88,6 +90,11 @@ class NumberProfile:
             self._signs[sign] += 1
         elif readings.only is None:
             self._ambiguous.add(line, value)
+
+    @property
+    def is_mostly_readable(self) -> bool:
+        """Whether at least half of the values are numbers."""
+        return self._unreadable.count * 2 <= self._count
 
     def format(self) -> ValueFormat:
         """Return what the values show."""
@@ -154,7 +161,12 @@ class FormatDetection:
     """
 
     def __init__(self, schema: FeedSchema, default: ValueFormat) -> None:
-        self._types = schema.types
+        self._schema = schema
+        # A column of prices with some “on request” in it has the type text.
+        self._types = {
+            name: ColumnType.PRICE if type_ == ColumnType.TEXT and is_price_name(name) else type_
+            for name, type_ in schema.types.items()
+        }
         self._chosen = {name: column_format.with_defaults(default) for name, column_format in schema.formats.items()}
         self._profiles: dict[str, NumberProfile | DateProfile] = {}
         for name, column_type in self._types.items():
@@ -183,6 +195,9 @@ class FormatDetection:
         """Return a sentence about the unclear values of each column."""
         notes = []
         for name, profile in self._profiles.items():
+            is_text = self._schema.types[name] == ColumnType.TEXT
+            if is_text and isinstance(profile, NumberProfile) and not profile.is_mostly_readable:
+                continue
             format = self._chosen[name].with_defaults(profile.format())
             noun = COLUMN_TYPE_NOUNS[self._types[name]]
             notes += [_note(name, noun, values) for values in profile.unclear(format)]

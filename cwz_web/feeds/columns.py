@@ -21,8 +21,6 @@ from cwz_web.values.numbers import scan_number
 
 # A column gets a type when at least this share of its values in the first rows matches.
 MIN_MATCH_PERCENT = 95
-# The same for a column that is named like a price.
-MIN_PRICE_PERCENT = 50
 MAX_KEY_COLUMNS = 5
 # Names of columns that identify a row, best first, compared without case, spaces and punctuation.
 KEY_NAMES = (
@@ -190,6 +188,14 @@ class FeedSchema(BaseModel):
             return self
         return self.model_copy(update={"key": [*self.key, *options][:MAX_KEY_COLUMNS], "group": group})
 
+    def with_formats(self, formats: Mapping[str, ValueFormat]) -> "FeedSchema":
+        """Return the schema with the formats of columns by their names in the feed."""
+        columns = {
+            source: column.model_copy(update={"format": formats[column.name]}) if column.name in formats else column
+            for source, column in self.columns.items()
+        }
+        return self.model_copy(update={"columns": columns})
+
     def feed_columns(self, file_columns: Iterable[str]) -> list[str]:
         """Return the names that a file's columns have in the feed, without dropped columns."""
         columns = (self.columns.get(name, Column(name=name)) for name in file_columns)
@@ -263,16 +269,18 @@ def guess_type(name: str, values: Iterable[str]) -> ColumnType:
     if _mostly(_url.fullmatch, filled):
         images = _mostly(_image.fullmatch, filled) or _image_name.search(normalize_name(name))
         return ColumnType.IMAGE if images else ColumnType.URL
-    # A column of prices may have N/A and ranges in it.
-    if _price_name.search(normalize_name(name)) and _mostly(_is_price, filled, MIN_PRICE_PERCENT):
-        return ColumnType.PRICE
-    if _mostly(_is_price, filled) and _mostly(_money_sign.search, filled):
+    if _mostly(_is_price, filled) and (is_price_name(name) or _mostly(_money_sign.search, filled)):
         return ColumnType.PRICE
     if _date_name.search(normalize_name(name)) and _mostly(_compact_date.fullmatch, filled):
         return ColumnType.DATE
     if normalize_name(name) not in KEY_NAMES and _mostly(_is_number, filled):
         return ColumnType.NUMBER
     return ColumnType.DATE if _mostly(_is_date, filled) else ColumnType.TEXT
+
+
+def is_price_name(name: str) -> bool:
+    """Return whether a column is named like a price."""
+    return bool(_price_name.search(normalize_name(name)))
 
 
 def unique_name(base: str, taken: set[str]) -> str:
@@ -329,5 +337,5 @@ def _values(sample: Table, column: str) -> list[str]:
     return [row[column] for row in sample.rows if column in row]
 
 
-def _mostly(matches: Callable[[str], object], values: list[str], percent: int = MIN_MATCH_PERCENT) -> bool:
-    return sum(1 for value in values if matches(value)) * 100 >= len(values) * percent
+def _mostly(matches: Callable[[str], object], values: list[str]) -> bool:
+    return sum(1 for value in values if matches(value)) * 100 >= len(values) * MIN_MATCH_PERCENT

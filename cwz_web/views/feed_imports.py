@@ -35,6 +35,8 @@ from cwz_web.feeds.records import Table
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedCollection, FeedResource
 from cwz_web.spreadsheets import csv_line
+from cwz_web.values.formats import UNKNOWN, ValueFormat
+from cwz_web.views.column_formats import FormatControl, detected_formats, format_controls, posted_format
 from cwz_web.web.forms import (
     FieldError,
     Form,
@@ -48,6 +50,7 @@ from cwz_web.web.forms import (
 from cwz_web.web.rendering import duration
 from cwz_web.web.request import Request
 from cwz_web.web.urls import after_position, parse_number
+from cwz_web.workspaces.models import Workspace
 
 NO_FILE = "Choose a file with at least one row of data"
 PREVIEW_ROWS = 3
@@ -88,6 +91,7 @@ class ColumnRow:
     is_required: bool
     is_key: bool
     values: list[str]
+    format: tuple[FormatControl, ...]
 
 
 @dataclass(frozen=True)
@@ -214,7 +218,7 @@ def columns_page(context: FeedResource, request: Request) -> ColumnsPage:
 def save_columns(context: FeedResource, request: Request) -> Response | ColumnsPage:
     """Save the feed's schema and import the newest file with it."""
     feed = context.row
-    schema, errors = _posted_schema(request)  # no form_view: the number of fields depends on the file
+    schema, errors = _posted_schema(request, feed)  # no form_view: the number of fields depends on the file
     if schema is None:
         request.response.status = 422
         return _columns_page(request, feed, SubmittedForm(None, errors, dict(request.POST)))
@@ -310,6 +314,8 @@ def _columns_page(request: Request, feed: Feed, form: SubmittedForm[Any]) -> Col
         schema = FeedSchema.model_validate(feed.schema).model_copy(update={"key": []}).with_guesses(sample)
     sources = dict.fromkeys([*sample.columns, *schema.columns])
     group = schema.group or guess_group(sample)
+    default = request.db.get_one(Workspace, feed.workspace_id).value_format
+    detected = detected_formats(feed, schema, sample, default)
     return ColumnsPage(
         feed=feed,
         form=form,
@@ -317,7 +323,10 @@ def _columns_page(request: Request, feed: Feed, form: SubmittedForm[Any]) -> Col
         introduction=_columns_introduction(feed, newest),
         submit_label="Import file" if newest else "Save columns",
         file_error=file_error,
-        columns=[_column_row(number, source, schema, sample, form) for number, source in enumerate(sources)],
+        columns=[
+            _column_row(number, source, schema, sample, form, detected.get(schema.columns[source].name, UNKNOWN))
+            for number, source in enumerate(sources)
+        ],
         group=group,
         is_grouped=bool(group) and (form.typed.get("group") if form.typed else schema.group) == group,
         column_types=COLUMN_TYPE_LABELS,
@@ -335,10 +344,13 @@ def _columns_introduction(feed: Feed, newest: FeedImport | None) -> str:
     return "Changes apply to the next file."
 
 
-def _column_row(number: int, source: str, schema: FeedSchema, sample: Table, form: SubmittedForm[Any]) -> ColumnRow:
+def _column_row(
+    number: int, source: str, schema: FeedSchema, sample: Table, form: SubmittedForm[Any], detected: ValueFormat
+) -> ColumnRow:
     """Return a column with the submitted values, or with those of the schema before the form is submitted."""
     column, typed = schema.columns[source], form.typed
     values = [row.get(source) or "–" for row in sample.rows[:PREVIEW_ROWS]]
+    controls = format_controls(number, column, detected, typed)
     if typed:
         return ColumnRow(
             number=number,
@@ -349,6 +361,7 @@ def _column_row(number: int, source: str, schema: FeedSchema, sample: Table, for
             is_required=f"required.{number}" in typed,
             is_key=f"key.{number}" in typed,
             values=values,
+            format=controls,
         )
     return ColumnRow(
         number=number,
@@ -359,6 +372,7 @@ def _column_row(number: int, source: str, schema: FeedSchema, sample: Table, for
         is_required=column.required,
         is_key=source in schema.key,
         values=values,
+        format=controls,
     )
 
 
@@ -367,18 +381,23 @@ def _table_of_feed(request: Request, feed: Feed) -> Table:
     return Table(feed.columns, [item.data for item in list_items(request.db, feed)])
 
 
-def _posted_schema(request: Request) -> tuple[FeedSchema | None, dict[str, str]]:
+def _posted_schema(request: Request, feed: Feed) -> tuple[FeedSchema | None, dict[str, str]]:
     """Return the submitted schema, or a message for each invalid field."""
     posted = request.POST
     errors = find_repeated_fields(posted, posted.keys())
     columns: dict[str, Column] = {}
     names: set[str] = set()
     key: list[str] = []
+    current = FeedSchema.model_validate(feed.schema).columns
     for number in range(MAX_COLUMNS):
         source = posted.get(f"source.{number}")
         if source is None:
             break
+        chosen = current[source].format if source in current else UNKNOWN
+        format, format_errors = posted_format(posted, number, chosen)
+        errors |= format_errors
         fields = {
+            "format": format,
             "name": " ".join(posted.get(f"name.{number}", "").split()),
             "type": posted.get(f"type.{number}", ColumnType.TEXT),
             "required": f"required.{number}" in posted,

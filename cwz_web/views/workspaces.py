@@ -22,6 +22,7 @@ from cwz_web.resources.workspace import WorkspaceCollection, WorkspaceResource
 from cwz_web.storage.connections import create_connection, has_storage
 from cwz_web.storage.contract import StorageError, StorageProvider
 from cwz_web.storage.plugins import ProviderRegistry
+from cwz_web.values.formats import CurrencyCode, LocaleCode
 from cwz_web.views.members import join_workspace
 from cwz_web.web.forms import FieldError, Form, Name, Slug, SubmittedForm, empty_form, form_view, read_form
 from cwz_web.web.request import Request
@@ -50,6 +51,8 @@ class SettingsForm(Form):
 
     name: Name
     second_factor_required: bool = False
+    locale: Annotated[LocaleCode | None, BeforeValidator(lambda text: text.strip() or None)] = None
+    currency: Annotated[CurrencyCode | None, BeforeValidator(lambda text: text.strip().upper() or None)] = None
 
 
 class JoinForm(Form):
@@ -123,6 +126,8 @@ class SettingsPage:
 
     form: SubmittedForm[SettingsForm]
     requires_second_factor: bool
+    locale: str
+    currency: str
     restore_days: int
     notice: str | None
 
@@ -146,9 +151,12 @@ def _setup_page(context: WorkspaceResource, request: Request, form: SetupForm) -
 
 def _settings_page(context: WorkspaceResource, request: Request, form: SubmittedForm[SettingsForm]) -> SettingsPage:
     is_ticked = "second_factor_required" in form.typed if form.typed else request.workspace.second_factor_required
+    workspace = request.db.get_one(Workspace, request.workspace.workspace_id)
     return SettingsPage(
         form=form,
         requires_second_factor=is_ticked,
+        locale=workspace.locale or "",
+        currency=workspace.currency or "",
         restore_days=GRACE.days,
         notice="Settings saved." if request.GET.get("done") == "saved" and not form.errors else None,
     )
@@ -299,7 +307,14 @@ def save_settings(context: WorkspaceResource, request: Request, form: SettingsFo
     workspace = request.db.get_one(Workspace, request.workspace.workspace_id)
     workspace.name = form.name
     workspace.second_factor_required = form.second_factor_required
-    request.audit("workspace.settings", form.name, second_factor_required=form.second_factor_required)
+    workspace.locale, workspace.currency = form.locale, form.currency
+    request.audit(
+        "workspace.settings",
+        form.name,
+        second_factor_required=form.second_factor_required,
+        locale=form.locale,
+        currency=form.currency,
+    )
     return HTTPSeeOther(f"{request.path_in('settings')}?done=saved")
 
 

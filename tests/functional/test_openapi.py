@@ -85,6 +85,7 @@ def test_responses_match_their_schemas(app: TestApp, place: SampleWorkspace, api
         "/feeds/{id}/items": {"items": [{"key": "x", "data": {"title": "X"}}]},
         "/feeds/{id}/remove": {"keys": ["x"]},
         "/feeds/{id}/items/{key}": {"data": {"title": "X"}},
+        "/feeds/{id}/formats": {"formats": {"title": {"decimal": "comma"}}},
         "/runs": {"feed": feed, "template": template},
     }
     headers = {"Authorization": f"Bearer {key}", "Accept": "application/json", "Content-Type": "application/json"}

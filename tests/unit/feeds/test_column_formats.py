@@ -80,7 +80,7 @@ def test_order_of_dates(values: list[str], order: str | None) -> None:
     [
         (
             ColumnType.PRICE,
-            ["9,90", "N/A", "10-20 EUR"],
+            ["9,90", "N/A", "10-20 EUR", "7,50"],
             "2 values of “c” cannot be read as a price with certainty: line 3 (“N/A”), 4",
         ),
         (
@@ -118,6 +118,16 @@ def test_nothing_is_noted_if_the_format_is_known(
     column_type: ColumnType, values: list[str], chosen: dict[str, str]
 ) -> None:
     assert detect(column_type, values, chosen)[1] == []
+
+
+def test_a_text_column_named_like_a_price_has_a_format() -> None:
+    detection = FormatDetection(
+        FeedSchema(columns={"c": Column(name="Preis"), "d": Column(name="note")}), ValueFormat()
+    )
+    rows = [{"Preis": "9,90", "note": "1,5"}, {"Preis": "on request", "note": "2,5"}]
+    list(detection.observe((line, "", row) for line, row in enumerate(rows, 2)))
+    assert detection.formats() == {"Preis": ValueFormat(decimal="comma")}
+    assert detection.notes() == ["A value of “Preis” cannot be read as a price with certainty: line 3 (“on request”)"]
 
 
 def test_locale_of_the_workspace_counts_last() -> None:

@@ -27,7 +27,7 @@ from cwz_web.feeds.variants import keyed_rows
         ("nothing", ["", ""], ColumnType.TEXT),
         ("mostly", ["1"] * 97 + ["n/a"] * 3, ColumnType.NUMBER),
         ("half", ["1", "one"], ColumnType.TEXT),
-        ("price", ["9,90", "N/A", "7,50"], ColumnType.PRICE),
+        ("price", ["9,90", "N/A", "7,50"], ColumnType.TEXT),
         ("preis", ["12.500 KWD", "RM 5", "1'299.–", "(5.00)", "٥٫٥"], ColumnType.PRICE),
         ("was", ["CHF19.90", "Rp 5.000"], ColumnType.PRICE),
         ("discount", ["12.5%", "7 %"], ColumnType.NUMBER),
