@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from pyramid.authorization import ACLHelper, Authenticated, Everyone
 from pyramid.config import Configurator
@@ -22,17 +23,21 @@ from cwz_web.workspaces.access import Access, list_workspaces
 if TYPE_CHECKING:
     from cwz_web.web.request import Request
 
-API_PATH = "/v1/"
 # A cookie as this application sets it: a name and a token.
 _cookie = re.compile(r"\s*([\w-]+)=([\w.=-]*)\s*", re.ASCII)
 
 
 @dataclass(frozen=True)
 class SignedInUser:
-    """A user who is signed in."""
+    """A user who is signed in.
+
+    Attributes:
+        account_id: The id of the account, which is known even after the transaction was rolled back.
+    """
 
     session: LoginSession
     workspaces: tuple[Access, ...]
+    account_id: UUID
 
     @property
     def account(self) -> Account:
@@ -122,11 +127,13 @@ def find_browser_session(request: "Request", db: Session) -> LoginSession | None
 
 
 def find_identity(request: "Request") -> SignedInUser | ApiKeyIdentity | None:
-    """Return the API key below `/v1/`, the signed-in user elsewhere, or None."""
-    if request.raw_path.startswith(API_PATH):
+    """Return the API key below `/v1`, the signed-in user elsewhere, or None."""
+    if request.area.uses_api_keys:
         return request.services.keys.find(_bearer_token(request))
     session = find_browser_session(request, request.db) if request.uses_transaction else None
-    return SignedInUser(session, tuple(list_workspaces(request.db, session.account_id))) if session else None
+    if session is None:
+        return None
+    return SignedInUser(session, tuple(list_workspaces(request.db, session.account_id)), session.account_id)
 
 
 def _bearer_token(request: "Request") -> str:

@@ -34,7 +34,7 @@ def preflight_tween(handler: Handler, registry: object) -> Handler:
     def tween(request: Request) -> Response:
         origin = request.headers.get("Origin")
         is_preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
-        if not (is_preflight and origin and request.path_info.startswith("/v1/")):
+        if not (is_preflight and origin and request.area.uses_api_keys):
             return handler(request)
         response = Response(status=204, headers=PREFLIGHT)
         response.headers["Access-Control-Allow-Origin"] = origin

@@ -8,7 +8,7 @@ from pyramid.location import lineage
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.api_keys import Scope
 from cwz_web.generation.models import Image, Template
-from cwz_web.resources.base import Resource, parse_uuid
+from cwz_web.resources.base import Area, Resource, parse_uuid
 from cwz_web.resources.permissions import (
     API_PERMISSIONS,
     READ_ONLY_PERMISSIONS,
@@ -163,6 +163,7 @@ class SchemaCollection(Resource):
 class ApiRoot(Resource):
     """`/v1`: for clients with an API key."""
 
+    area = Area(is_api=True, uses_api_keys=True, uses_transaction=False)
     children: ClassVar[dict[str, type[Resource]]] = {
         "schemas": SchemaCollection,
         "feeds": ApiFeedCollection,

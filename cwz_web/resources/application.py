@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from pyramid.authorization import DENY_ALL, Allow, Authenticated
 
 from cwz_web.resources.api import ApiRoot
-from cwz_web.resources.base import Resource, parse_uuid
+from cwz_web.resources.base import CALLBACKS, Area, Resource, parse_uuid
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.signed_urls import SignedUrlRoot
 from cwz_web.resources.workspace import WorkspaceCollection
@@ -36,6 +36,8 @@ class AccountRoot(Resource):
 class GoogleSignIn(Resource):
     """`/signin/google`: the redirect to Google, and the callback."""
 
+    area = CALLBACKS
+
 
 class SignInRoot(Resource):
     """`/signin`."""
@@ -61,6 +63,8 @@ class WellKnown(Resource):
 class SlackCallback(Resource):
     """`/slack`: where Slack redirects users after they install the app."""
 
+    area = CALLBACKS
+
 
 class DocsRoot(Resource):
     """`/docs`: public documentation."""
@@ -68,6 +72,8 @@ class DocsRoot(Resource):
 
 class HooksRoot(Resource):
     """`/hooks`: callbacks of other systems, which authenticate with a signature."""
+
+    area = Area(is_api=True, uses_transaction=False)
 
 
 class Root(Resource):

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from cwz_web.generation.template_cache import TemplateVersionState
 from cwz_web.imaging.encoders import Format
-from cwz_web.resources.base import Resource, parse_uuid
+from cwz_web.resources.base import Area, Resource, parse_uuid
 
 if TYPE_CHECKING:
     from cwz_web.web.request import Request
@@ -85,6 +85,7 @@ class SignedFeedCollection(SignedFileCollection):
 class SignedUrlRoot(Resource):
     """`/i`: images and feeds for clients with a signed URL."""
 
+    area = Area(is_api=True, uses_transaction=False, is_embeddable=True)
     children: ClassVar[dict[str, type[Resource]]] = {"images": SignedImageCollection, "feeds": SignedFeedCollection}
 
     def __getitem__(self, name: str) -> Resource:

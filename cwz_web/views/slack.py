@@ -118,7 +118,7 @@ def finish_connecting(context: SlackCallback, request: Request) -> Response:
         session = find_browser_session(request, db)
         if session is None or str(session.id) != claims["session"]:
             raise HTTPNotFound
-        person = SignedInUser(session, tuple(list_workspaces(db, session.account_id)))
+        person = SignedInUser(session, tuple(list_workspaces(db, session.account_id)), session.account_id)
     access = _find_manageable(person, claims["workspace"])
     notice = "refused"
     if len(code) == 1:

@@ -7,8 +7,6 @@ from pyramid.response import Response
 
 from cwz_web.web.request import Request
 
-API_PATHS = ("/v1/", "/i/", "/hooks/")
-
 
 class ProblemError(Exception):
     """A request that cannot be served.
@@ -27,7 +25,7 @@ class ProblemError(Exception):
 
 def is_api_request(request: Request) -> bool:
     """Return whether the URL is for API clients, which get JSON errors."""
-    return request.raw_path.startswith(API_PATHS)
+    return request.area.is_api
 
 
 def problem_response(request: Request, problem: ProblemError) -> Response:

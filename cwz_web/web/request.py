@@ -17,6 +17,8 @@ from webob.multidict import MultiDict
 from cwz_web.billing.subscriptions import BillingService
 from cwz_web.generation.api_keys import ApiKeyIdentity
 from cwz_web.notify.slack import Slack
+from cwz_web.resources.application import Root
+from cwz_web.resources.base import Area, Resource, area_of, find_area
 from cwz_web.resources.workspace import WorkspaceResource
 from cwz_web.security import SignedInUser, cookie_name, find_identity, parse_cookies, set_cookie
 from cwz_web.workspaces.access import Access
@@ -28,17 +30,6 @@ if TYPE_CHECKING:
 # Bytes of a body that are kept in memory: WebOb would write more than 10 KB into a temporary file. As much as the API
 # reads of a JSON body.
 IN_MEMORY = 256 * 1024
-# URLs whose views call other hosts: no transaction stays open across a network call. They open short ones with
-# `request.services.database.transaction()`.
-PATHS_WITHOUT_TRANSACTION = (
-    "/v1/",
-    "/i/",
-    "/hooks/",
-    "/signin/google",
-    "/slack/",
-    "/static/",
-    "/healthz",
-)
 LOGIN_STEP = "second-factor"
 VISITOR_ID_LENGTH = 43
 
@@ -80,8 +71,14 @@ class Request(pyramid.request.Request):
 
     @property
     def raw_path(self) -> str:
-        """The undecoded path (as in WSGI): safe to compare, whatever bytes were sent."""
+        """The undecoded path (as in WSGI): safe to log, whatever bytes were sent. `area` says what it leads to."""
         return cast(str, self.environ.get("PATH_INFO", ""))
+
+    @property
+    def area(self) -> Area:
+        """The area of the matched resource or, before the path is resolved, of the path."""
+        context = getattr(self, "context", None)
+        return area_of(context) if isinstance(context, Resource) else find_area(Root, self.raw_path)
 
     @reify
     def POST(self) -> MultiDict[str, Any]:  # noqa: N802 - as WebOb names it
@@ -99,15 +96,15 @@ class Request(pyramid.request.Request):
         theme = self.cookies.get("theme", "")
         return theme if theme in ("light", "dark") else "auto"
 
-    @reify
+    @property
     def uses_transaction(self) -> bool:
         """Whether one transaction spans the request."""
-        return not self.raw_path.startswith(PATHS_WITHOUT_TRANSACTION)
+        return self.area.uses_transaction
 
     @reify
     def db(self) -> Session:
         """The database session of the request's transaction; pyramid_tm rolls it back on an error or a 4xx."""
-        assert self.uses_transaction, "views below this path open their own transactions"
+        assert self.uses_transaction, "views of this area open their own transactions"
         session = self.services.database.session()
         # Always "changed": what bypasses the ORM (COPY, jobs) must be committed as well.
         zope.sqlalchemy.register(session, initial_state="changed", transaction_manager=self.tm)

@@ -10,12 +10,13 @@ from pyramid.config import Configurator
 from pyramid.response import Response
 
 from cwz_web.metrics import REQUEST_DURATION
+from cwz_web.resources.application import Root
 from cwz_web.web.request import Handler, Request
 
 log = structlog.get_logger()
 
 # Requested all the time, by health checks and by browsers that load a page.
-UNLOGGED_PATHS = ("/static/", "/healthz", "/readyz", "/metrics")
+UNLOGGED_VIEWS = frozenset({"healthz", "readyz", "metrics"})
 NOT_FOUND = 404
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 
@@ -26,7 +27,7 @@ def request_log_tween(handler: Handler, registry: object) -> Handler:
     def logged(request: Request) -> Response:
         started = time.perf_counter()
         response = handler(request)
-        if not request.raw_path.startswith(UNLOGGED_PATHS):
+        if _is_logged(request):
             seconds, fields = time.perf_counter() - started, _log_fields(request)
             status = response.status_int
             # A URL that does not exist can have any name: it must not become a label.
@@ -39,6 +40,12 @@ def request_log_tween(handler: Handler, registry: object) -> Handler:
     return logged
 
 
+def _is_logged(request: Request) -> bool:
+    if getattr(request, "matched_route", None) is not None:  # the only routes are those of static files
+        return False
+    return not (isinstance(getattr(request, "context", None), Root) and request.view_name in UNLOGGED_VIEWS)
+
+
 def _log_fields(request: Request) -> dict[str, str]:
     """Return the route and the ids of the caller and the workspace, as far as they are known."""
     fields: dict[str, str] = {"method": request.method}
@@ -47,9 +54,9 @@ def _log_fields(request: Request) -> dict[str, str]:
         fields["route"] = f"{type(context).__name__}/{getattr(request, 'view_name', '') or ''}"
     identity = vars(request).get("identity")  # never looked up here: the transaction is over
     if identity is not None:
-        account = getattr(identity, "account", None)
-        fields |= {"account": str(account.id)} if account is not None else {"key": str(identity.key_id)}
-        workspace = identity if account is None else request.workspace_or_none
+        account_id = getattr(identity, "account_id", None)
+        fields |= {"account": str(account_id)} if account_id is not None else {"key": str(identity.key_id)}
+        workspace = identity if account_id is None else request.workspace_or_none
         workspace_id = getattr(workspace, "workspace_id", None)
         fields |= {"workspace": str(workspace_id)} if workspace_id else {}
     return fields

@@ -1,10 +1,15 @@
-"""Request validation before anything else runs: methods, hosts, and URLs that are not valid UTF-8."""
+"""Request validation before anything else runs: methods, hosts, and paths that can be read in two ways.
 
-from urllib.parse import unquote_to_bytes, urlsplit
+Traversal skips empty segments and resolves `.` and `..`, proxies and caches may not. Such paths are rejected here, so
+the path that a proxy sees, the matched resource and the log always mean the same.
+"""
+
+from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
 from pyramid.config import Configurator
-from pyramid.httpexceptions import HTTPBadRequest, HTTPMethodNotAllowed
+from pyramid.httpexceptions import HTTPBadRequest, HTTPMethodNotAllowed, HTTPNotFound, HTTPPermanentRedirect
 from pyramid.response import Response
+from pyramid.traversal import ResourceTreeTraverser
 
 from cwz_web.settings import Settings
 from cwz_web.web.form_body import read_form_body
@@ -25,16 +30,51 @@ def validation_tween(handler: Handler, registry: object) -> Handler:
         # No link, redirect or origin may be built from a forged Host header.
         if _host(request.scheme, request.host) not in hosts and request.raw_path not in ANY_HOST:
             raise HTTPBadRequest("The Host header names another site")
-        try:
-            decoded = request.path_info + unquote_to_bytes(request.query_string.encode("latin-1")).decode()
-        except UnicodeDecodeError:
-            raise HTTPBadRequest("The URL is not valid UTF-8") from None
-        if "\x00" in decoded:
-            raise HTTPBadRequest("The URL contains a character that is not allowed")
+        _check_characters(request)
+        check_path(request.path_info)
+        if request.path_info.endswith("/") and request.path_info != "/":
+            return _without_slash(request)
         request.POST = read_form_body(request)
         return handler(request)
 
     return checked
+
+
+class Traverser(ResourceTreeTraverser):
+    """Pyramid's traversal without `@@name`, which would be a second URL of each page."""
+
+    VIEW_SELECTOR = None
+
+
+def check_path(path: str) -> None:
+    """Reject a path with an empty segment, or with `.` or `..`, also percent-encoded once more.
+
+    Args:
+        path: The decoded path. A slash at its end is no empty segment.
+
+    Raises:
+        HTTPNotFound: No resource has this path.
+    """
+    first, *segments = path.removesuffix("/").split("/")
+    if first or any(not segment or unquote(segment) in (".", "..") for segment in segments):
+        raise HTTPNotFound
+
+
+def _check_characters(request: Request) -> None:
+    try:
+        decoded = request.path_info + unquote_to_bytes(request.query_string.encode("latin-1")).decode()
+    except UnicodeDecodeError:
+        raise HTTPBadRequest("The URL is not valid UTF-8") from None
+    if "\x00" in decoded:
+        raise HTTPBadRequest("The URL contains a character that is not allowed")
+
+
+def _without_slash(request: Request) -> Response:
+    """Redirect a page's URL with a slash at its end to the one without; files and the API have no such URL."""
+    path = request.path_info.removesuffix("/")
+    if request.area.is_api or request.method not in ("GET", "HEAD") or "." in path.rpartition("/")[2]:
+        raise HTTPNotFound
+    return HTTPPermanentRedirect(quote(path) + (f"?{request.query_string}" if request.query_string else ""))
 
 
 def _hosts(settings: Settings) -> set[str]:
@@ -52,5 +92,6 @@ def _host(scheme: str, netloc: str) -> str:
 
 
 def includeme(config: Configurator) -> None:
-    """Install the tween below the one that turns exceptions into pages."""
+    """Install the tween below the one that turns exceptions into pages, and the traversal."""
+    config.add_traverser(Traverser)
     config.add_tween("cwz_web.web.request_validation.validation_tween", under="pyramid.tweens.excview_tween_factory")

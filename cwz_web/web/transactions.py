@@ -1,6 +1,6 @@
 """One transaction per request: pyramid_tm commits `request.db`, or rolls it back on an error or a 4xx response.
 
-URLs whose views call other hosts have none (`PATHS_WITHOUT_TRANSACTION` in `request.py`).
+Areas whose views call other hosts have none (`Area.uses_transaction` in `resources/base.py`).
 """
 
 from pyramid.config import Configurator
@@ -15,6 +15,8 @@ def includeme(config: Configurator) -> None:
             "tm.manager_hook": "pyramid_tm.explicit_manager",
             "tm.commit_veto": "pyramid_tm.default_commit_veto",
             "tm.activate_hook": lambda request: request.uses_transaction,
+            # Would look the user up outside the error views: the server's own error without a database.
+            "tm.annotate_user": False,
         }
     )
     config.include("pyramid_tm")
