@@ -26,7 +26,7 @@ from zipstream import ZIP_DEFLATED, ZIP_STORED, ZipStream
 
 from cwz_web.accounts.models import Account
 from cwz_web.db.base import Base
-from cwz_web.db.session import Database, enter_workspace, raw_connection
+from cwz_web.db.session import Database, enter_workspace, lock_name, raw_connection
 from cwz_web.generation.models import Font, Image
 from cwz_web.generation.templates import list_templates, load_design
 from cwz_web.jobs import EXPORT_QUEUE, app
@@ -55,6 +55,12 @@ JSON_TYPES = (str, int, float, bool, list, dict, type(None))
 
 # A user waits on the page for a zip file for at most a minute; when it takes longer, they get an email.
 EMAIL_AFTER = timedelta(minutes=1)
+# A pending export prevents another one, unless it is older: then its job was lost.
+PENDING_LIMIT = timedelta(days=1)
+
+
+class ExportPendingError(Exception):
+    """Another export of the workspace is pending; the message can be shown in a form."""
 
 
 class TableFile(BaseModel):
@@ -129,7 +135,7 @@ class IteratorFile:
 
 
 def request_export(db: Session, workspace_id: UUID, account_id: UUID, *, with_images: bool) -> Export:
-    """Create an export and enqueue its job in the same transaction.
+    """Create an export and enqueue its job in the same transaction, unless another one is pending.
 
     Args:
         db: the transaction, in the workspace.
@@ -138,9 +144,15 @@ def request_export(db: Session, workspace_id: UUID, account_id: UUID, *, with_im
         with_images: whether it contains the finished images.
 
     Raises:
+        ExportPendingError: another export is pending.
         InvalidSettingsError: the workspace has no storage connection.
     """
     get_default_connection(db, workspace_id)
+    lock_name(db, f"export of {workspace_id}")
+    oldest = datetime.now(UTC) - PENDING_LIMIT
+    exports = list_exports(db, workspace_id)
+    if any(export.state == ExportState.PENDING and export.created_at > oldest for export in exports):
+        raise ExportPendingError("An export is already in progress. Wait until it is completed")
     export = Export(workspace_id=workspace_id, requested_by=account_id, with_images=with_images)
     db.add(export)
     db.flush()

@@ -10,7 +10,7 @@ from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 from zipstream import ZIP_STORED, ZipStream
 
-from cwz_web.db.session import Database, raw_connection
+from cwz_web.db.session import Database, lock_name, raw_connection
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Image
 from cwz_web.jobs import EXPORT_QUEUE, app
@@ -39,6 +39,7 @@ def request_run_export(db: Session, run: Run, requested_by: UUID) -> Export:
     Raises:
         InvalidSettingsError: the run's connection was removed.
     """
+    lock_name(db, f"export of run {run.id}")
     latest = find_run_export(db, run)
     if latest and latest.state == ExportState.PENDING and datetime.now(UTC) - latest.created_at < MAX_PENDING:
         return latest

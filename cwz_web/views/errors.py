@@ -8,25 +8,34 @@ from pyramid.location import lineage
 from pyramid.renderers import render_to_response
 from pyramid.response import Response
 from pyramid.view import exception_view_config, forbidden_view_config, notfound_view_config
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, NoResultFound
+from sqlalchemy.orm.exc import ObjectDeletedError, StaleDataError
 
 from cwz_web.accounts.passwords import ServerBusyError
 from cwz_web.billing.plans import PlanLimitError
 from cwz_web.generation.usage import READ_ONLY_MESSAGE, QuotaExceededError
 from cwz_web.imaging.errors import ImagingError, UnknownFieldsError
 from cwz_web.metrics import STORAGE_ERRORS
+from cwz_web.resources.application import AccountRoot
+from cwz_web.resources.workspace import WorkspaceCollection
 from cwz_web.security import SignedInUser
 from cwz_web.storage.contract import StorageError
+from cwz_web.web.conflicts import CHANGED, conflict_of
 from cwz_web.web.problems import ProblemError, is_api_request, problem_response
 from cwz_web.web.rate_limits import RateLimitedError
 from cwz_web.web.request import Request
 from cwz_web.web.slow_requests import SlowRequestLimitError
+from cwz_web.web.static_errors import DATABASE_ERRORS, DATABASE_RETRY_SECONDS, INTERNAL_ERROR, UNAVAILABLE
 from cwz_web.web.urls import sign_in_path
 
 log = structlog.get_logger()
 
 BUSY_RETRY_SECONDS = 5
-DATABASE_RETRY_SECONDS = 30
+CONTENTION = (
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+)
 # The code and the message of a status that a view does not explain.
 DEFAULT_PROBLEMS = {
     400: ("bad_request", "This request is invalid"),
@@ -39,9 +48,11 @@ DEFAULT_PROBLEMS = {
 @notfound_view_config(append_slash=False)
 def not_found(exc: HTTPNotFound, request: Request) -> Response:
     """Answer 404, or 405 for another method; redirect to the sign-in page if that may help."""
-    if not is_api_request(request) and request.raw_path.startswith(("/w/", "/account/")) and request.identity is None:
+    context = getattr(request, "context", None)  # None if request validation rejected the path
+    needs_user = any(isinstance(resource, WorkspaceCollection | AccountRoot) for resource in lineage(context))
+    if needs_user and request.identity is None:
         return HTTPSeeOther(sign_in_path(request))
-    if request.raw_path.startswith("/v1/") and request.identity is None:
+    if request.area.uses_api_keys and request.identity is None:
         return problem_response(request, _unauthorized())
     allowed = _allowed_methods(request) if isinstance(exc, PredicateMismatch) else set()
     if allowed and request.method not in allowed:
@@ -57,7 +68,7 @@ def forbidden(exc: HTTPForbidden, request: Request) -> Response:
     if any(getattr(resource, "is_read_only", False) for resource in lineage(request.context)):
         return _error_response(request, ProblemError(402, "read_only", READ_ONLY_MESSAGE))
     user = request.identity
-    if request.raw_path.startswith("/v1/"):
+    if request.area.uses_api_keys:
         return problem_response(request, _unauthorized() if user is None else _default_problem(403))
     if not isinstance(user, SignedInUser):
         return HTTPSeeOther(sign_in_path(request))
@@ -141,23 +152,41 @@ def storage_error(exc: StorageError, request: Request) -> Response:
     return _error_response(request, ProblemError(503, "storage_unavailable", str(exc)))
 
 
-@exception_view_config(psycopg.OperationalError)
-@exception_view_config(OperationalError)
 def database_error(exc: Exception, request: Request) -> Response:
-    """Answer 503 when the database is unavailable, or a row is locked for long."""
+    """Answer 503 when the database is unavailable, or another transaction is in the way."""
     cause = getattr(exc, "orig", exc)
-    if isinstance(cause, psycopg.errors.LockNotAvailable):
+    if isinstance(cause, CONTENTION):
         return _busy(request, "Another change is in progress. Try again in a few seconds")
     log.error("database unavailable", request=request.id, error=str(cause))
-    problem = ProblemError(503, "unavailable", "The database is unavailable. Try again in a minute")
-    return _retry_response(request, problem, DATABASE_RETRY_SECONDS)
+    return _retry_response(request, UNAVAILABLE, DATABASE_RETRY_SECONDS)
+
+
+for database_error_class in DATABASE_ERRORS:
+    exception_view_config(database_error_class)(database_error)
+
+
+@exception_view_config(IntegrityError)
+@exception_view_config(psycopg.IntegrityError)
+def integrity_error(exc: IntegrityError | psycopg.IntegrityError, request: Request) -> Response:
+    """Answer 409 if another request changed the same rows at the same moment."""
+    problem = conflict_of(exc)
+    return internal_error(exc, request) if problem is None else _error_response(request, problem)
+
+
+@exception_view_config(StaleDataError)
+@exception_view_config(ObjectDeletedError)
+@exception_view_config(NoResultFound)
+def row_deleted(exc: Exception, request: Request) -> Response:
+    """Answer 409 if another request deleted a row that this one has read."""
+    log.warning("row deleted meanwhile", path=request.raw_path, request=request.id, error=type(exc).__name__)
+    return _error_response(request, ProblemError(409, "conflict", CHANGED))
 
 
 @exception_view_config(Exception)
 def internal_error(exc: Exception, request: Request) -> Response:
     """Answer 500 for an unexpected error; the log has the traceback under the request id that the user sees."""
     log.exception("request failed", path=request.raw_path, method=request.method, request=request.id)
-    return _error_response(request, ProblemError(500, "internal_error", "Something went wrong. The error was recorded"))
+    return _error_response(request, INTERNAL_ERROR)
 
 
 def _busy(request: Request, message: str) -> Response:

@@ -1,7 +1,6 @@
 """Export, deletion and restoration of a workspace."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
@@ -10,7 +9,7 @@ from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.ops.exports import list_exports, request_export
+from cwz_web.ops.exports import ExportPendingError, list_exports, request_export
 from cwz_web.ops.models import Export, ExportState
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import ExportCollection, ExportResource, WorkspaceCollection, WorkspaceResource
@@ -30,8 +29,6 @@ DELETE_PAGE = "workspaces/delete.jinja2"
 # A pending export shows its progress instead, one that is done its download.
 LABELS = {ExportState.FAILED: "Failed", ExportState.EXPIRED: "Deleted"}
 BADGES = {ExportState.FAILED: "error"}
-# A pending export prevents another one, unless it is older: then its job was lost.
-PENDING_LIMIT = timedelta(days=1)
 
 
 class ExportForm(Form):
@@ -134,13 +131,9 @@ def export_list(context: ExportCollection, request: Request) -> ExportPage:
 def start_export(context: ExportCollection, request: Request, form: ExportForm) -> Response:
     """Start an export, unless another one is pending."""
     workspace_id = request.workspace.workspace_id
-    oldest = datetime.now(UTC) - PENDING_LIMIT
-    exports = list_exports(request.db, workspace_id)
-    if any(export.state == ExportState.PENDING and export.created_at > oldest for export in exports):
-        raise FieldError("with_images", "An export is already in progress. Wait until it is completed")
     try:
         request_export(request.db, workspace_id, request.user.account.id, with_images=form.with_images)
-    except InvalidSettingsError as error:
+    except (ExportPendingError, InvalidSettingsError) as error:
         raise FieldError("with_images", str(error)) from None
     request.audit("workspace.export", request.workspace.name, with_images=form.with_images)
     return HTTPSeeOther(request.path_in("exports"))

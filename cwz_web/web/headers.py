@@ -8,6 +8,7 @@ from pyramid.config import Configurator
 from pyramid.response import Response
 
 from cwz_web.web.request import Handler, Request
+from cwz_web.web.static_errors import static_error_response
 
 CSP = (
     "default-src 'none'; script-src 'nonce-{nonce}' 'strict-dynamic'; style-src 'self'; img-src 'self';"
@@ -28,17 +29,18 @@ NO_STORE = "private, no-store"
 
 
 def headers_tween(handler: Handler, registry: object) -> Handler:
-    """Add the headers to every response, errors included."""
+    """Add the headers to every response, errors included; answer errors that no error view has answered."""
 
     def with_headers(request: Request) -> Response:
-        response = handler(request)
-        # Images of /i are embedded in other sites; everything else is not.
-        shared = request.raw_path.startswith("/i/")
+        try:
+            response = handler(request)
+        except Exception as error:
+            response = static_error_response(request, error)
         is_page = response.content_type == "text/html"
         # No view sets one of these; `response.headers` would search the list for each.
         response.headerlist += [
             ("X-Request-Id", request.id),
-            ("Cross-Origin-Resource-Policy", "cross-origin" if shared else "same-origin"),
+            ("Cross-Origin-Resource-Policy", "cross-origin" if request.area.is_embeddable else "same-origin"),
             ("Content-Security-Policy", _csp(request) if is_page else NON_PAGE_CSP),
             *(FIXED if request.services.settings.development else FIXED_AND_HTTPS),
         ]

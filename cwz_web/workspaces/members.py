@@ -5,7 +5,9 @@ from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Select, func, select
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.exc import StaleDataError
 
 from cwz_web.accounts.models import Account
 from cwz_web.notify.emails import EmailMessage
@@ -59,7 +61,7 @@ def find_member(db: Session, workspace_id: UUID, account_id: UUID) -> Member | N
 
 
 def change_role(db: Session, membership: Membership, role: Role) -> None:
-    """Change a member's role. Raises LastAdminError."""
+    """Change a member's role. Raises LastAdminError, or StaleDataError if the member is gone."""
     if role is not Role.ADMIN:
         _require_other_admin(db, membership)
     membership.role = role
@@ -67,7 +69,7 @@ def change_role(db: Session, membership: Membership, role: Role) -> None:
 
 
 def remove_member(db: Session, membership: Membership) -> None:
-    """Remove a member. Raises LastAdminError."""
+    """Remove a member. Raises LastAdminError, or StaleDataError if the member is gone."""
     _require_other_admin(db, membership)
     db.delete(membership)
     db.flush()
@@ -89,6 +91,9 @@ def _require_other_admin(db: Session, membership: Membership) -> None:
         Membership.role == Role.ADMIN,
         Membership.account_id != membership.account_id,
     )
-    db.refresh(membership)
+    try:
+        db.refresh(membership)
+    except InvalidRequestError:  # the member left or was removed meanwhile
+        raise StaleDataError("the membership is gone") from None
     if membership.role == Role.ADMIN and not db.scalar(other_admins):
         raise LastAdminError

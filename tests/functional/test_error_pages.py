@@ -10,7 +10,7 @@ from webob import Request
 from webtest import TestApp
 
 from cwz_web.web.services import Services
-from tests.factories import Factory, sign_in
+from tests.factories import Factory, record_queries, sign_in
 
 
 def test_page_has_security_headers(app: TestApp) -> None:
@@ -88,6 +88,35 @@ def test_internal_error_reveals_no_detail(app: TestApp, monkeypatch: pytest.Monk
     assert "secret detail" not in page.text
     assert "Traceback" not in page.text
     assert page.headers["X-Request-Id"] in page.text
+
+
+@pytest.mark.parametrize("path", ["/signin", "/v1/feeds", "/nothing"])
+@pytest.mark.parametrize(("error", "status"), [(OperationalError("SELECT 1", {}, Exception()), 503), (KeyError(), 500)])
+def test_failing_error_page_is_replaced_by_a_static_one(
+    app: TestApp, monkeypatch: pytest.MonkeyPatch, path: str, error: Exception, status: int
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("cwz_web.views.sign_in.empty_form", fail)
+    monkeypatch.setattr("cwz_web.views.errors._error_response", fail)
+    monkeypatch.setattr("cwz_web.views.errors.problem_response", fail)
+    answer = app.get(path, status=status)
+    assert answer.headers.get("Retry-After") == ("30" if status == 503 else None)
+    assert answer.headers["X-Request-Id"] in answer.text
+    for name in ("Content-Security-Policy", "X-Content-Type-Options", "X-Frame-Options", "Referrer-Policy"):
+        assert answer.headers[name]
+    assert answer.headers["Cache-Control"] == "private, no-store"
+
+
+def test_error_page_asks_neither_database_nor_session(app: TestApp, make: Factory, services: Services) -> None:
+    sign_in(app, make.account())
+    with record_queries(services.database) as queries:
+        page = app.get("/nothing", status=404)
+    assert queries == []
+    assert not page.html.find("input", {"name": "csrf_token"})
+    assert "X-CSRF-Token" not in page.text
+    assert TestApp(app.app).get("/nothing", status=404).headers.get("Set-Cookie") is None
 
 
 def test_unavailable_database_is_reported(app: TestApp, services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
