@@ -85,13 +85,28 @@ def change_password(db: Session, session: LoginSession, password: str, passwords
     end_all_sessions(db, session.account, keep=session.id)
 
 
-def change_email(db: Session, plain_token: str) -> Account:
+def change_email(
+    db: Session, plain_token: str, *, session: LoginSession | None, password: str | None, passwords: Passwords
+) -> Account:
     """Change the email address with the token sent to the new one, and notify the old one.
+
+    The token shows that the link's reader has the new address, and not that they are the account's owner: a new address
+    can be that of another person, who follows the link in good faith.
+
+    Args:
+        db: The database session.
+        plain_token: The token of the link.
+        session: The session of the browser that opened the link.
+        password: The password of the account, required without a session of it.
+        passwords: Verifies the password.
 
     Raises:
         InvalidTokenError: The token is invalid, or another account has taken the address since.
+        ReauthenticationError: The browser has no session of the account, and the password is missing or wrong.
     """
     token, account = find_token(db, plain_token, Purpose.EMAIL)
+    if not is_session_of(session, account) and not passwords.verify(password or "", account.password_hash):
+        raise ReauthenticationError
     assert token.email is not None
     if db.scalar(select(Account.id).where(has_email(token.email))) is not None:
         raise InvalidTokenError
@@ -99,6 +114,11 @@ def change_email(db: Session, plain_token: str) -> Account:
     account.email = token.email
     delete_tokens(db, account)
     return account
+
+
+def is_session_of(session: LoginSession | None, account: Account) -> bool:
+    """Return whether a browser's session is of an account."""
+    return session is not None and session.account_id == account.id
 
 
 def pending_email(db: Session, account: Account) -> str | None:

@@ -279,18 +279,14 @@ def accept(context: Root, request: Request, form: AcceptForm) -> Response:
     found = find_invitation(request.db, form.token)
     if found is None:
         raise FieldError("token", "This invitation is no longer valid")
+    invitation, workspace = found
+    account = request.user.account
     try:
-        return HTTPSeeOther(f"/w/{join_workspace(request, *found).slug}")
+        accept_invitation(request.db, invitation, account)
     except InvitationError as error:
         raise FieldError("token", str(error)) from None
-
-
-def join_workspace(request: Request, invitation: Invitation, workspace: Workspace) -> Workspace:
-    """Add the signed-in user as a member. Raises InvitationError."""
-    account = request.user.account
-    accept_invitation(request.db, invitation, account)
     record(request.db, workspace.id, request.actor, "member.join", account.email, {"role": invitation.role})
-    return workspace
+    return HTTPSeeOther(f"/w/{workspace.slug}")
 
 
 def _back(request: Request, done: str) -> Response:

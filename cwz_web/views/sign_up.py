@@ -11,7 +11,8 @@ from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
-from cwz_web.accounts.credentials import change_email, reset_password
+from cwz_web.accounts.credentials import ReauthenticationError, change_email, is_session_of, reset_password
+from cwz_web.accounts.models import LoginSession
 from cwz_web.accounts.passwords import weakness
 from cwz_web.accounts.registration import BrowserMismatchError, is_sign_up_browser, sign_up, verify_email
 from cwz_web.accounts.tasks import enqueue_password_reset, enqueue_sign_up_email
@@ -41,6 +42,7 @@ VERIFY_PAGE = "verify.jinja2"
 RESET_PAGE = "reset.jinja2"
 NEW_EMAIL_PAGE = "new_email.jinja2"
 BAD_LINK_PAGE = "bad_link.jinja2"
+NOT_OWNER = "Incorrect password. Enter the password of the account that asked for this change"
 BROWSER_MISMATCH = "Incorrect password. Enter the password that you chose when you signed up"
 
 
@@ -73,9 +75,10 @@ class ResetForm(Form):
 
 
 class NewEmailForm(Form):
-    """The token of a new email address."""
+    """The token of a new email address, and the password if the browser has no session of the account."""
 
     token: str
+    password: TypedPassword | None = None
 
 
 @dataclass(frozen=True)
@@ -139,10 +142,17 @@ class NewEmailPage:
 
     Attributes:
         email: The new email address.
+        needs_proof: Whether the browser has no session of the account, so that its user has to prove to be the owner.
+        has_password: Whether a password can prove it; otherwise the user signs in with Google first.
+        user_email: The email address of another account that is signed in, or None.
     """
 
+    form: SubmittedForm[NewEmailForm]
     token: str
     email: str
+    needs_proof: bool
+    has_password: bool
+    user_email: str | None
 
 
 @dataclass(frozen=True)
@@ -184,11 +194,19 @@ def _reset_page(context: Root, request: Request, form: SubmittedForm[ResetForm])
 
 def _new_email_page(context: Root, request: Request, form: SubmittedForm[NewEmailForm]) -> NewEmailPage | BadLinkPage:
     try:
-        token, _ = find_token(request.db, _token(request), Purpose.EMAIL)
+        token, account = find_token(request.db, _token(request), Purpose.EMAIL)
     except InvalidTokenError:
         return _bad_new_email_link(request)
     assert token.email is not None, "tokens of this purpose have an email address"
-    return NewEmailPage(_token(request), token.email)
+    needs_proof = not is_session_of(_session(request), account)
+    return NewEmailPage(
+        form=form,
+        token=_token(request),
+        email=token.email,
+        needs_proof=needs_proof,
+        has_password=account.password_hash is not None,
+        user_email=request.user.account.email if needs_proof and request.identity else None,
+    )
 
 
 @view_config(
@@ -350,11 +368,24 @@ def new_email_page(context: Root, request: Request) -> NewEmailPage | BadLinkPag
 def confirm_new_email(context: Root, request: Request, form: NewEmailForm) -> BadLinkPage | Response:
     """Confirm a new email address."""
     try:
-        account = change_email(request.db, form.token)
+        account = change_email(
+            request.db,
+            form.token,
+            session=_session(request),
+            password=form.password,
+            passwords=request.services.passwords,
+        )
     except InvalidTokenError:
         return _bad_new_email_link(request)
+    except ReauthenticationError:
+        raise FieldError("password", NOT_OWNER) from None
     log.info("email address changed", account=str(account.id), address=request.remote_addr)
-    return HTTPSeeOther("/account?done=email" if request.identity else "/signin?done=email")
+    is_own = is_session_of(_session(request), account)
+    return HTTPSeeOther("/account?done=email" if is_own else "/signin?done=email")
+
+
+def _session(request: Request) -> LoginSession | None:
+    return request.user.session if request.identity else None
 
 
 def _token(request: Request) -> str:

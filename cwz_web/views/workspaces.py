@@ -23,8 +23,8 @@ from cwz_web.storage.connections import create_connection, has_storage
 from cwz_web.storage.contract import StorageError, StorageProvider
 from cwz_web.storage.plugins import ProviderRegistry
 from cwz_web.values.formats import CurrencyCode, LocaleCode
-from cwz_web.views.members import join_workspace
 from cwz_web.web.forms import FieldError, Form, Name, Slug, SubmittedForm, empty_form, form_view, read_form
+from cwz_web.web.rate_limit_subjects import RESEND_INVITATION
 from cwz_web.web.request import Request
 from cwz_web.workspaces.access import Access
 from cwz_web.workspaces.audit import record
@@ -32,11 +32,13 @@ from cwz_web.workspaces.creation import SlugTakenError, create_workspace, sugges
 from cwz_web.workspaces.deletion import GRACE, Deletion, list_deletions
 from cwz_web.workspaces.invitations import OpenInvitation, find_open_invitation, list_open_invitations
 from cwz_web.workspaces.models import Workspace
+from cwz_web.workspaces.tasks import enqueue_invitation
 
 LIST_PAGE = "workspaces/list.jinja2"
 NEW_PAGE = "workspaces/new.jinja2"
 SETTINGS_PAGE = "workspaces/settings.jinja2"
 SETUP_PAGE = "workspaces/setup.jinja2"
+LIST_NOTICES = {"deleted": "Workspace deleted.", "invitation": "Invitation sent. Open the link in the email to join."}
 
 
 class WorkspaceForm(Form):
@@ -55,8 +57,8 @@ class SettingsForm(Form):
     currency: Annotated[CurrencyCode | None, BeforeValidator(lambda text: text.strip().upper() or None)] = None
 
 
-class JoinForm(Form):
-    """The invitation to accept."""
+class InvitationForm(Form):
+    """The invitation whose email is sent again."""
 
     invitation: UUID
 
@@ -76,12 +78,14 @@ class WorkspaceListPage:
 
     Attributes:
         invitations: The user's open invitations.
+        email: The address to which their emails were sent.
         deletions: The deleted workspaces that the user can restore.
         notice: What has just happened, or None.
     """
 
     workspaces: tuple[Access, ...]
     invitations: list[OpenInvitation]
+    email: str
     deletions: list[Deletion]
     notice: str | None
 
@@ -170,22 +174,30 @@ def workspace_list(context: WorkspaceCollection, request: Request) -> WorkspaceL
         workspaces=user.workspaces,
         invitations=list_open_invitations(request.db, user.account),
         deletions=list_deletions(request.db, user.account.id),
-        notice="Workspace deleted." if request.GET.get("done") == "deleted" else None,
+        email=user.account.email,
+        notice=LIST_NOTICES.get(request.GET.get("done", "")),
     )
 
 
-@view_config(context=WorkspaceCollection, name="join", request_method="POST", permission=Permission.SIGNED_IN)
-def accept_open_invitation(context: WorkspaceCollection, request: Request) -> Response:
-    """Accept one of the user's open invitations.
+@view_config(
+    context=WorkspaceCollection,
+    name=RESEND_INVITATION,
+    request_method="POST",
+    permission=Permission.SIGNED_IN,
+    rate_limit="invitation",
+)
+def email_open_invitation(context: WorkspaceCollection, request: Request) -> Response:
+    """Send the email of one of the user's open invitations again; its previous link becomes invalid.
 
     The form is a button without a field that could show an error: if the invitation has ended, the list without it
     follows.
     """
-    form = read_form(JoinForm, request.POST)
+    form = read_form(InvitationForm, request.POST)
     found = find_open_invitation(request.db, request.user.account, form.value.invitation) if form.value else None
     if found is None:
         return HTTPSeeOther("/w")
-    return HTTPSeeOther(f"/w/{join_workspace(request, *found).slug}")
+    enqueue_invitation(request.db, found[0])
+    return HTTPSeeOther("/w?done=invitation")
 
 
 @view_config(

@@ -10,12 +10,14 @@ from cwz_web.accounts.models import Account, has_email
 from cwz_web.accounts.registration import normalize_email
 from cwz_web.accounts.tokens import digest
 from cwz_web.resources.application import SignInRoot
-from cwz_web.resources.workspace import InvitationResource
+from cwz_web.resources.workspace import InvitationResource, WorkspaceCollection
 from cwz_web.security import SignedInUser
 from cwz_web.web.login_flow import find_device, find_pending_profile
 from cwz_web.web.request import Request
 
 MAX_ADDRESS_LENGTH = 254
+# The view that sends an invitation to its own recipient again.
+RESEND_INVITATION = "resend-invitation"
 # Dots in these addresses are ignored by the provider, as is everything after "+" by most providers.
 DOTLESS_DOMAINS = frozenset({"gmail.com", "googlemail.com"})
 
@@ -23,7 +25,7 @@ DOTLESS_DOMAINS = frozenset({"gmail.com", "googlemail.com"})
 def find_subjects(request: Request, scopes: Iterable[str]) -> dict[str, str]:
     """Return the subject of each scope that applies to a request.
 
-    A known device of the target's owner is counted by itself only.
+    A known device of the target's owner counts in the scopes with "device" only.
 
     Args:
         scopes: Names of subjects, or several joined by "-".
@@ -62,6 +64,8 @@ def _target_address(request: Request) -> str | None:
     if isinstance(request.context, SignInRoot) and request.view_name == "link":
         profile = find_pending_profile(request)
         return profile.email.lower() if profile else None
+    if isinstance(request.context, WorkspaceCollection) and request.view_name == RESEND_INVITATION:
+        return request.user.account.email.lower()
     typed = request.POST.get("email")
     if not isinstance(typed, str) or not typed.strip():
         return None

@@ -88,10 +88,7 @@ class OpenInvitation:
 
 
 def list_open_invitations(db: Session, account: Account) -> list[OpenInvitation]:
-    """Return the open invitations to an account's verified address.
-
-    They can be accepted without their link.
-    """
+    """Return the open invitations to an account's verified address. Accepting one takes the link of its email."""
     rows = db.execute(text("SELECT * FROM open_invitations_of(:address)"), {"address": account.email})
     return [OpenInvitation(row.workspace_id, row.id, row.name, Role(row.role)) for row in rows]
 

@@ -146,26 +146,6 @@ def test_invited_user_joins(app: TestApp, make: Factory, mailbox: Mailbox, space
     assert "Joined workspace" in app.get(f"/w/{space.slug}/audit").text
 
 
-def test_invitation_is_offered_to_the_user_with_its_email(
-    app: TestApp, make: Factory, space: Workspace, admin: Account
-) -> None:
-    invite(app, space, "guest@example.org", "support")
-    guest, other = make.account(email="Guest@example.org"), make.account()
-    browser, stranger = TestApp(app.app), TestApp(app.app)
-    sign_in(browser, guest)
-    sign_in(stranger, other)
-    form = form_of(browser.get("/w"), "/w/join")
-    page = stranger.get("/w")
-    assert space.name not in page.text
-    fields = {"csrf_token": page.forms[0]["csrf_token"].value, "invitation": form["invitation"].value}
-    assert stranger.post("/w/join", fields).location == "http://localhost/w"
-    assert stranger.post("/w/join", fields | {"invitation": "nonsense"}).location == "http://localhost/w"
-    assert other.id not in roles(make, space)
-    assert form.submit(status=303).location == f"http://localhost/w/{space.slug}"
-    assert roles(make, space)[guest.id] == Role.SUPPORT
-    assert "You were invited" not in browser.get("/w").text
-
-
 def test_invitation_is_rejected_for_another_email(
     app: TestApp, make: Factory, mailbox: Mailbox, space: Workspace, admin: Account
 ) -> None:

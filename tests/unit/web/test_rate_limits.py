@@ -18,7 +18,7 @@ from tests.factories import Factory, sign_in
 PAIRS = [(name, scope) for name, scopes in LIMITS.items() for scope in scopes]
 TARGETS = {"address", "account", "link", "workspace", "template", "feed", "key"}
 CALLERS = {"user", "session", "network", "device"}
-# Attempts without a target of somebody else: the caller's own account, a new workspace, a redirect to Google.
+# Attempts that have no other target: the caller's own account, a new workspace, a redirect to Google.
 WITHOUT_TARGET = {"enrollment", "reauthentication", "google", "workspace"}
 
 
