@@ -179,7 +179,7 @@ def upload_feed(context: FeedCollection, request: Request, form: UploadForm) -> 
     """Create a feed from a file or a pasted table, and redirect to its columns."""
     file_name, file = uploaded_file(request)
     if file is None and form.pasted:
-        file_name, file = "Pasted rows", temporary_file(form.pasted.encode())
+        file_name, file = "Pasted rows", temporary_file(f"{form.pasted}\n".encode())
     if file is None:
         raise FieldError("file", NO_FILE)
     workspace_id = request.workspace.workspace_id
@@ -434,7 +434,6 @@ def _import_again(request: Request, feed: Feed, newest: FeedImport) -> None:
         enqueue_import(request.db, newest)
         return
     record = create_import(request.db, feed, file_name=newest.file_name, started_by=request.user.account.id)
-    record.confirmed = True  # with another key all rows differ
     move_file(request.db, newest, record.id)
     enqueue_import(request.db, record)
 

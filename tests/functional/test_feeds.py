@@ -128,7 +128,7 @@ def test_columns_are_renamed_dropped_typed_and_used_as_key(user: FeedUser) -> No
     rows = b'nr,artikel,preis,intern\nA1,Mug,"9,90 EUR",x\nA2,Lamp,on request,y\nA3,Bowl,"5 EUR",z\n,Vase,1 EUR,w\n'
     columns = user.upload_draft("shop.csv", rows)
     guessed = [select.find("option", selected=True)["value"] for select in columns.html.select("td select")]
-    assert guessed == ["text", "text", "text", "text"]
+    assert guessed == ["text", "text", "price", "text"]
     fields = {"name__1": "Title", "type__2": "price", "required__2": True, "keep__3": False, "key__0": True}
     page = user.run_jobs(user.save_columns(columns, **fields).follow())
     assert [cell.text.strip() for cell in page.html.table.thead.find_all("th")] == ["Key", "nr", "Title", "preis"]
@@ -219,6 +219,44 @@ def test_import_that_removes_too_many_rows_needs_review(user: FeedUser) -> None:
     assert "1 rows" in page.text
     assert "already been applied" in stale.submit(status=422).text
     assert user.actions[2:] == ["feed.import", "feed.discard", "feed.import", "feed.apply"]
+
+
+def test_review_names_reasons_and_templates(user: FeedUser) -> None:
+    page = user.upload("shop.csv", b"sku,title,price\n" + b"".join(b"%d,Thing %d,5\n" % (n, n) for n in range(10)))
+    with user.make.database.transaction(user.space.id) as db:
+        feed = db.query(Feed).one()
+    user.make.run(feed, user.make.template(user.space), {"title": "title"})
+    page = user.import_newer(page, b"sku,titel,price\n" + b"".join(b"%d,Thing %d,5\n" % (n, n) for n in range(10)))
+    review = page.html.find("section", {"aria-label": "Import that needs review"})
+    [reason] = [" ".join(item.text.split()) for item in review.find_all("li")]
+    assert reason.startswith("The column “title” is gone; the file has the new column “titel”")
+    assert reason.endswith("The column is used by Card.")
+    assert "Thing 1" in page.html.table.text
+    columns = review.find("a", string="change the columns")
+    form = next(f for f in user.app.get(columns["href"]).forms.values() if "keep.0" in f.fields)
+    names = {form[f"name.{number}"].value: number for number in range(4)}
+    form[f"keep.{names['title']}"], form[f"name.{names['titel']}"] = False, "title"
+    page = user.run_jobs(form.submit(status=303).follow())
+    assert [state for state, *_ in states(page)] == ["Completed", "Discarded", "Completed"]
+    assert "Thing 1" in page.html.table.text
+
+
+def test_renaming_a_used_column_needs_review(user: FeedUser) -> None:
+    page = user.upload("shop.csv", b"sku,title\n1,Mug\n2,Lamp\n")
+    with user.make.database.transaction(user.space.id) as db:
+        feed = db.query(Feed).one()
+    user.make.run(feed, user.make.template(user.space), {"title": "title"})
+    page = user.run_jobs(user.save_columns(page.click("Columns"), name__1="Name").follow())
+    assert "The column “title” is gone" in page.text
+    assert "Card" in page.html.find("section", {"aria-label": "Import that needs review"}).text
+
+
+def test_pasted_rows_do_not_look_cut_off(user: FeedUser) -> None:
+    form = user.form_with(f"{user.feeds}/new", "pasted")
+    form["pasted"], form["name"] = "id\ttitle\tprice\n1\tMug\t5\n2\tLamp\t", "Copied"
+    page = user.run_jobs(user.save_columns(form.submit().follow()).follow())
+    assert "Lamp" in page.html.table.text
+    assert "cut off" not in page.text
 
 
 def test_settings(user: FeedUser) -> None:
