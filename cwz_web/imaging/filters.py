@@ -14,6 +14,7 @@ from babel import Locale
 from babel.dates import format_date
 from babel.numbers import format_currency, format_decimal
 
+from cwz_web.imaging.line_breaking import character_ends
 from cwz_web.imaging.photo_urls import split_urls
 from cwz_web.values.dates import read_date
 from cwz_web.values.formats import DEFAULT_LOCALE, Unclear, check_currency, check_locale, format_of, with_format
@@ -32,7 +33,14 @@ _html = re.compile(rf"</?(?:{_ELEMENTS})(?:\s[^<>]*|/)?>|<!\[CDATA\[", re.IGNORE
 _entity = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 # A letter of a currency's sign beside a digit.
 _letter_and_digit = re.compile(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
-_block_end = re.compile(r"</(?:p|div|li|h[1-6]|tr)\s*>|<br\s*/?>", re.IGNORECASE)
+# Elements that begin and end a line (HTML, section 15.3), and those that stand beside one another.
+_BLOCKS = (
+    "address|article|aside|blockquote|body|br|caption|center|dd|details|dialog|div|dl|dt|fieldset|figcaption|figure|footer|"
+    "form|h[1-6]|header|hr|legend|li|main|nav|ol|option|p|pre|section|summary|table|tbody|tfoot|thead|tr|ul"
+)
+_block = re.compile(rf"</?(?:{_BLOCKS})(?:[\s/][^<>]*)?>", re.IGNORECASE)
+_cell = re.compile(r"</?(?:td|th)(?:[\s/][^<>]*)?>", re.IGNORECASE)
+_cdata = re.compile(r"<!\[CDATA\[(.*?)(?:\]\]>|\Z)", re.DOTALL)
 # As in browsers (HTML, section 13.2.5), an element that is not closed extends to the end.
 _hidden = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)", re.IGNORECASE | re.DOTALL)
 _tag = re.compile(r"</?[A-Za-z][^<>]*>")
@@ -40,17 +48,18 @@ _word = re.compile(r"\w[\w’'-]*")
 
 
 def strip_html(text: str) -> str:
-    """Return the visible text of an HTML fragment, one line for each block."""
-    text = _tag.sub("", _block_end.sub("\n", _hidden.sub("", text)))
+    """Return the visible text of an HTML fragment, one line for each block, also of one in CDATA sections."""
+    text = _hidden.sub("", _cdata.sub(r"\1", text))
+    text = _tag.sub("", _cell.sub(" ", _block.sub("\n", text)))
     lines = (" ".join(line.split()) for line in html.unescape(text).splitlines())
     return "\n".join(line for line in lines if line)
 
 
 def truncate(text: str, length: int) -> str:
-    """Shorten a text to at most `length` characters, between words if possible, with an ellipsis."""
+    """Shorten a text to at most `length` code points, between words if possible, with an ellipsis."""
     if len(text) <= length:
         return text
-    cut = text[: max(length - 1, 0)]
+    cut = text[: max((end for end in character_ends(text[:length]) if end < length), default=0)]
     head, space, _ = cut.rpartition(" ")
     return (head if space and len(head) > length // 2 else cut).rstrip() + "…"
 

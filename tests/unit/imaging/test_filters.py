@@ -25,6 +25,16 @@ def test_truncate_limits_the_length(text: str, length: int) -> None:
     [
         ("<p>Classic blown clay pot</p><p>for plants</p>", "Classic blown clay pot\nfor plants"),
         ("a&nbsp;&amp; b<br/>c", "a & b\nc"),
+        ("Width<p>90 cm</p>Height", "Width\n90 cm\nHeight"),
+        ("<ul><li>One<li>Two</ul>three", "One\nTwo\nthree"),
+        ("<h2 class='x'>Title</h2>Text<hr />end", "Title\nText\nend"),
+        ("<table><tr><th>Size</th><td>90</td></tr><tr><td>a</td></tr></table>", "Size 90\na"),
+        ("<dl><dt>Color</dt><dd>red</dd></dl>", "Color\nred"),
+        ("<b>in</b><i>line</i>", "inline"),
+        ("<![CDATA[<p>Hello &amp; welcome</p><p>Bye</p>]]>", "Hello & welcome\nBye"),
+        ("a<![CDATA[ 1 < 2 ]]>b<![CDATA[c", "a 1 < 2 bc"),
+        ("<pre>a</pre>b", "a\nb"),
+        ("<param>x", "x"),
         ("<script>alert(1)</script>x<!-- hidden -->y", "xy"),
         ("1 < 2 and 3 > 2", "1 < 2 and 3 > 2"),
         ("&lt;b&gt;", "<b>"),
@@ -166,6 +176,11 @@ def test_adversarial_text_takes_linear_time(text: str) -> None:
     for name in ("number", "currency", "date"):
         assert parse_bindings("{{ a | " + name + " }}").resolve({"a": text}) == text
     assert strip_html(text) in ("", text)
+
+
+def test_truncate_keeps_whole_characters() -> None:
+    assert truncate("👩‍👩‍👧‍👦" * 3, 12) == "👩‍👩‍👧‍👦…"
+    assert truncate("e\u0301" * 10, 4) == "e\u0301…"
 
 
 @pytest.mark.parametrize("name", sorted(FILTERS))

@@ -1,4 +1,4 @@
-"""Bodies that servers compress although nobody asked for it."""
+"""Bodies that servers compress without being asked."""
 
 import gzip
 import zlib
