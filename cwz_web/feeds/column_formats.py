@@ -37,7 +37,12 @@ MAX_CURRENCIES = 20
 # Prices of a column have few different signs around the number.
 MAX_AFFIXES = 64
 
-_simple = re.compile(r"([^\d.,'-]*)(\d+)(?:([.,])(\d+))?([^\d.,'-]*)")
+# What nearly all numbers and dates look like; other ones are scanned, which takes ten times as long.
+_plain = re.compile(r"([^\d.,'-]*)\d+(?:([.,])(?:\d{1,2}|\d{4,9}))?([^\d.,'-]*)")
+_grouped = re.compile(
+    r"([^\d.,'-]*)[1-9]\d{0,2}(?:(?:\.\d{3})+(?:(,)\d{1,9})?|(?:,\d{3})+(?:(\.)\d{1,9})?)([^\d.,'-]*)"
+)
+_numeric_date = re.compile(r"(\d{1,2})/(\d{1,2})/[12]\d{3}(?:\Z|[T ])")
 
 
 @dataclass
@@ -76,11 +81,12 @@ class NumberProfile:
         self._count += 1
         if is_json_number(value):
             return
-        match = _simple.fullmatch(value)
-        # One separator with other than three digits after it is the decimal sign.
-        if match and len(match[4] or "") != 3:
-            readings = self._scan_affixes(match[1], match[5]) if match[1] or match[5] else _NO_AFFIX
-            sign = DecimalSign.POINT if match[3] == "." else DecimalSign.COMMA if match[3] else None
+        if match := _plain.fullmatch(value):
+            readings = self._scan_affixes(match[1], match[3])
+            sign = _SIGNS.get(match[2])
+        elif (match := _grouped.fullmatch(value)) and (match[2] or match[3]):
+            readings = self._scan_affixes(match[1], match[4])
+            sign = _SIGNS[match[2] or match[3]]
         else:
             readings = scan_number(value)
             sign = _sign_of(readings)
@@ -132,6 +138,14 @@ class DateProfile:
         """Count a value."""
         if _iso_date.match(value):
             return
+        if match := _numeric_date.match(value):
+            first, second = int(match[1]), int(match[2])
+            if 12 < first <= 28 and 0 < second <= 12:
+                self._orders[DateOrder.DMY] += 1
+                return
+            if 12 < second <= 28 and 0 < first <= 12:
+                self._orders[DateOrder.MDY] += 1
+                return
         dates = scan_date(value)
         if isinstance(dates, Unclear):
             self._unreadable.add(line, value)
@@ -248,5 +262,5 @@ def _note(name: str, noun: str, values: UnclearValues) -> str:
     return f"{values.count:,} values of “{name}” cannot be read as a {noun} with certainty: {where}"
 
 
-_NO_AFFIX = scan_number("1")
+_SIGNS = {".": DecimalSign.POINT, ",": DecimalSign.COMMA}
 _iso_date = re.compile(r"[12]\d{3}-[01]\d-[0-3]\d(?:\Z|[T ])")
