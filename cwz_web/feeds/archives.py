@@ -45,6 +45,8 @@ def decompress_gzip(compressed: BinaryIO) -> BinaryIO:
             while data:
                 if decompressor.eof:  # another member, or padding
                     data = data.lstrip(b"\x00")
+                    if not data:
+                        break
                     if not data.startswith(GZIP[: len(data)]):
                         return content
                     decompressor = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)

@@ -1,27 +1,23 @@
 """Reader of delimited text (CSV, TSV): detects the encoding, the delimiter and the header row."""
 
 import io
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from statistics import median_low
 from typing import BinaryIO
 
-from cwz_web.feeds.columns import unique_name
 from cwz_web.feeds.csv_dialect import CsvDialect, detect_dialect, separator_line
 from cwz_web.feeds.csv_lines import CsvLine, CsvParser
 from cwz_web.feeds.encodings import TextEncoding, detect_encoding
 from cwz_web.feeds.limits import (
-    MAX_NAME,
     InvalidFileError,
-    check_column_count,
     check_row_count,
 )
 from cwz_web.feeds.reading import FileFormat, Reading, ReadOptions
 from cwz_web.feeds.records import Entry, InvalidEntry, Records, Row, file_size
+from cwz_web.feeds.table_header import Header, cells_by_name, column_names, find_header, is_comment_row, width_of
 
 SNIFF_ROWS = 50
 SNIFF_CHARACTERS = 200_000
@@ -30,7 +26,6 @@ LISTED_LINES = 10
 LINE_END_BYTES = 2
 # A short last row is suspicious if at most one in so many of the other rows is short, too.
 MIN_COMPLETE = 20
-_data = re.compile(r"\s*(?:[-+]?[\d.,]*\d|https?://)")
 
 
 @dataclass(frozen=True)
@@ -46,15 +41,6 @@ class _TextFile:
         return CsvParser(_open_text(self.file, self.encoding.name).readline, self.dialect, _cleaner(self.encoding))
 
 
-@dataclass(frozen=True)
-class _Header:
-    """The header of a table: its line in the file (0 for none), its cells, and the lines above it to note."""
-
-    line: int
-    cells: list[str]
-    skipped: int
-
-
 def csv_records(file: BinaryIO, options: ReadOptions | None = None) -> Records:
     """Read a file of delimited text.
 
@@ -66,16 +52,16 @@ def csv_records(file: BinaryIO, options: ReadOptions | None = None) -> Records:
     dialect = detect_dialect(_open_text(file, encoding.name).read(SNIFF_CHARACTERS), options)
     source = _TextFile(file, encoding, dialect)
     first, has_invalid = _first_lines(source, options)
-    header, widths = _find_header(first, options), Counter[int]()
+    header, widths = find_header(first, options.header_row), Counter[int]()
     body = [cells for number, cells in first if number > header.line]
     if not body and not has_invalid:
         if header.cells:
             raise InvalidFileError("The file has a header row but no rows of data below it")
         raise InvalidFileError("The file is empty; it needs a header row and at least one row of data")
-    widths.update(map(_width, body))
+    widths.update(map(width_of, body))
     # Some exports have one more cell in each row than in the header.
     usual_width = widths.most_common(1)[0][0] if widths else 0
-    names = _column_names(header.cells + [""] * (usual_width - len(header.cells)))
+    names = column_names(header.cells + [""] * (usual_width - len(header.cells)))
     reading = Reading(
         FileFormat.CSV,
         encoding=encoding.name.removesuffix("-sig"),
@@ -86,9 +72,7 @@ def csv_records(file: BinaryIO, options: ReadOptions | None = None) -> Records:
     records = Records(file, lambda: _rows(source, header, records), "row", names, reading=reading)
     records.has_line_end = _ends_with_line_end(file)
     records.file_notes += encoding.notes
-    if header.skipped:
-        lines_were = "line above the header was" if header.skipped == 1 else "lines above the header were"
-        records.file_notes.append(f"{header.skipped} {lines_were} skipped")
+    records.file_notes += header.notes
     return records
 
 
@@ -107,48 +91,7 @@ def _first_lines(source: _TextFile, options: ReadOptions) -> tuple[list[tuple[in
     return valid, len(valid) < len(lines)
 
 
-def _find_header(first: list[tuple[int, list[str]]], options: ReadOptions) -> _Header:
-    """Return the header at the chosen line, or the first line with about as many cells as the others."""
-    if options.header_row == 0:
-        return _Header(0, [], 0)
-    if options.header_row is not None:
-        above = [index for index, (number, _) in enumerate(first) if number <= options.header_row]
-        index = above[-1] if above else 0
-    else:
-        index = _count_title_lines([cells for _, cells in first])
-    if index >= len(first):
-        return _Header(0, [], 0)
-    line, cells = first[index]
-    if cells[0].startswith("#") and len(cells[0]) > 1:
-        cells = [cells[0].lstrip("# "), *cells[1:]]
-    return _Header(line, cells, sum(1 for _, other in first[:index] if any(map(str.strip, other))))
-
-
-def _count_title_lines(first: list[list[str]]) -> int:
-    """Count the lines above the header: a title, a date, remarks, comments."""
-    filled = [0 if _is_comment(line) else sum(1 for cell in line if cell.strip()) for line in first]
-    counts = [count for count in filled if count]
-    if not counts or median_low(counts) == 1:
-        return next((index for index, count in enumerate(filled) if count), 0)
-    usual = median_low(counts)
-    above = next((index for index, count in enumerate(filled) if count > 1 and count * 2 > usual), 0)
-    if above and _is_comment(first[above - 1]) and _width(first[above - 1]) == _width(first[above]):
-        is_header = any(map(_data.match, first[above])) and not any(map(_data.match, first[above - 1][1:]))
-        return above - is_header  # such as “#id,title,price”
-    return above
-
-
-def _is_comment(line: list[str]) -> bool:
-    return bool(line) and line[0].startswith("#") and len(line[0]) > 1
-
-
-def _is_comment_row(line: list[str]) -> bool:
-    """Whether a line below the header is a comment: a single cell, or Facebook's explanation of each column."""
-    filled = [cell for cell in line if cell.strip()]
-    return len(filled) == 1 or all(cell.startswith("# ") for cell in filled)
-
-
-def _rows(source: _TextFile, header: _Header, records: Records) -> Iterator[Entry]:
+def _rows(source: _TextFile, header: Header, records: Records) -> Iterator[Entry]:
     names, width = records.header, len(records.header)
     parser = source.parser()
     parser.width = width
@@ -157,16 +100,16 @@ def _rows(source: _TextFile, header: _Header, records: Records) -> Iterator[Entr
     for line in _table_lines(parser):
         if isinstance(line, CsvLine):
             if line.number > header.line:
-                yield InvalidEntry(line.number, line.reason, _cells_by_name(names, line.cells))
+                yield InvalidEntry(line.number, line.reason, cells_by_name(names, line.cells))
             continue
         number, cells = line
         if number <= header.line:
             continue
         row = {name: text for name, cell in zip(names, cells) if (text := cell.strip())}  # noqa: B905 - strict costs 10 %
-        if len(cells) > width and _width(cells) > width:
-            yield InvalidEntry(number, _surplus_reason(cells, names, source.dialect), _cells_by_name(names, cells))
+        if len(cells) > width and width_of(cells) > width:
+            yield InvalidEntry(number, _surplus_reason(cells, names, source.dialect), cells_by_name(names, cells))
         elif row:
-            if width > 1 and cells[0][:1] == "#" and _is_comment_row(cells):
+            if width > 1 and cells[0][:1] == "#" and is_comment_row(cells):
                 skipped += 1
             elif cells[0] == first_name and cells == header.cells:
                 repeated += 1
@@ -197,24 +140,9 @@ def _line_notes(skipped: int, repeated: int, repaired: list[int]) -> list[str]:
 
 def _surplus_reason(cells: list[str], names: list[str], dialect: CsvDialect) -> str:
     return (
-        f"The row has {_width(cells)} cells, but the header has {len(names)}; "
+        f"The row has {width_of(cells)} cells, but the header has {len(names)}; "
         f"put cells that contain a “{dialect.delimiter}” in quotation marks"
     )
-
-
-def _cells_by_name(names: list[str], cells: list[str]) -> Row:
-    """Return the cells of an invalid row, at most 200 characters each, surplus ones under a number."""
-    taken = set(names)
-    surplus = [unique_name(f"Column {number}", taken) for number in range(len(names) + 1, min(_width(cells), 600) + 1)]
-    return {name: text[:200] for name, cell in zip([*names, *surplus], cells, strict=False) if (text := cell.strip())}
-
-
-def _width(line: list[str]) -> int:
-    """Return the number of cells, without empty ones at the end."""
-    width = len(line)
-    while width and not line[width - 1].strip():
-        width -= 1
-    return width
 
 
 def _table_lines(parser: CsvParser) -> Iterator[tuple[int, list[str]] | CsvLine]:
@@ -249,13 +177,3 @@ class _BorrowingTextWrapper(io.TextIOWrapper):
     def __del__(self) -> None:
         if not self.closed:
             self.detach()
-
-
-def _column_names(header: list[str]) -> list[str]:
-    """Return the header's names, stripped and made unique; a column without a name is numbered."""
-    check_column_count(len(header))
-    taken: set[str] = set()
-    return [
-        unique_name(" ".join(cell.split())[:MAX_NAME] or f"Column {number}", taken)
-        for number, cell in enumerate(header, 1)
-    ]

@@ -1,12 +1,117 @@
-"""Reader of spreadsheets."""
+"""Reader of spreadsheets (XLSX, XLS, ODS): a sheet whose cells are read as they are shown.
 
-from typing import BinaryIO
+The file is read by a process of its own with limited memory and time (spreadsheet_process.py), which writes the rows of
+the sheet to a temporary file.
+"""
 
-from cwz_web.feeds.limits import InvalidFileError
-from cwz_web.feeds.reading import ReadOptions
-from cwz_web.feeds.records import Records
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, BinaryIO
+
+from cwz_web.feeds.limits import MAX_BYTES, InvalidFileError, check_row_count
+from cwz_web.feeds.reading import FileFormat, Reading, ReadOptions
+from cwz_web.feeds.records import Entry, InvalidEntry, Records, clean_row
+from cwz_web.feeds.table_header import Header, cells_by_name, column_names, find_header, width_of
+from cwz_web.feeds.temporary_files import temporary_file
+from cwz_web.values.formats import json_number
+
+PROCESS = "cwz_web.feeds.spreadsheet_process"
+MAX_SECONDS = 120
+SNIFF_ROWS = 50
+MAX_SHEETS = 100
 
 
 def spreadsheet_records(file: BinaryIO, options: ReadOptions) -> Records:
-    """Read a sheet of a spreadsheet. Raises InvalidFileError."""
-    raise InvalidFileError("This is a spreadsheet; export the table as CSV")
+    """Read a sheet of a spreadsheet. Raises InvalidFileError, also while the rows are read."""
+    output = _read_sheet(file, options.sheet)
+    about = json.loads(output.readline())
+    first = list(islice(_lines(output), SNIFF_ROWS + (options.header_row or 0)))
+    header = find_header([(number, list(map(str, cells))) for number, cells in first], options.header_row)
+    body = [cells for number, cells in first if number > header.line]
+    if not body:
+        raise InvalidFileError(
+            f"The sheet “{about['sheet']}” has no rows of data below a header row; choose another sheet"
+        )
+    usual_width = Counter(map(width_of, body)).most_common(1)[0][0]
+    names = column_names(header.cells + [""] * (usual_width - len(header.cells)))
+    reading = Reading(
+        FileFormat.SPREADSHEET,
+        header_row=header.line,
+        sheet=about["sheet"],
+        sheets=tuple(about["sheets"][:MAX_SHEETS]),
+    )
+    records = Records(output, lambda: _rows(output, header, names), "row", names, reading=reading)
+    if about.get("filled", 0) > 1:
+        records.file_notes.append(f"The file has {about['filled']} sheets; “{about['sheet']}” was read")
+    records.file_notes += header.notes
+    return records
+
+
+def _read_sheet(file: BinaryIO, sheet: str | None) -> BinaryIO:
+    """Return the sheet's rows as the process writes them. Raises InvalidFileError."""
+    output = temporary_file()
+    with tempfile.TemporaryFile() as content, tempfile.TemporaryFile() as rows:
+        file.seek(0)
+        shutil.copyfileobj(file, content)
+        content.seek(0)
+        try:
+            process = subprocess.run(  # noqa: S603 - no shell, and this interpreter
+                [sys.executable, "-m", PROCESS, sheet or "", str(MAX_BYTES)],
+                stdin=content,
+                stdout=rows,
+                stderr=subprocess.PIPE,
+                timeout=MAX_SECONDS,
+                check=False,
+                env={
+                    name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH") if name in os.environ
+                },
+            )
+        except subprocess.TimeoutExpired:
+            raise InvalidFileError("Reading the spreadsheet takes too long; export the sheet as CSV") from None
+        if process.returncode:
+            raise InvalidFileError(_error_message(process.stderr, sheet))
+        rows.seek(0)
+        shutil.copyfileobj(rows, output)
+    output.seek(0)
+    return output
+
+
+def _error_message(stderr: bytes, sheet: str | None) -> str:
+    error = stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+    if "PasswordError" in error or "encrypted" in error.lower():
+        return "The spreadsheet is protected by a password; save it without one"
+    if sheet and ("WorksheetNotFound" in error or error.startswith("ValueError")):
+        return f"The file has no sheet “{sheet}”"
+    if "MemoryError" in error or not error:
+        return "The spreadsheet is too large; export the sheet as CSV"
+    return "The spreadsheet is damaged or of an unknown kind; export the sheet as CSV"
+
+
+def _lines(output: BinaryIO) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number and the cells of each row; a cell that is nothing but a number has no locale."""
+    output.seek(0)
+    output.readline()
+    for line in output:
+        number, *cells = json.loads(line)
+        yield number, [cell if isinstance(cell, str) else json_number(cell[0]) for cell in cells]
+
+
+def _rows(output: BinaryIO, header: Header, names: list[str]) -> Iterator[Entry]:
+    for count, (number, cells) in enumerate(_lines(output), 1):
+        check_row_count(count)
+        if number <= header.line:
+            continue
+        if len(cells) > len(names):
+            reason = f"The row has {len(cells)} cells, but the header has {len(names)}"
+            yield InvalidEntry(number, reason, cells_by_name(names, cells))
+            continue
+        entry: Any = clean_row(dict(zip(names, cells, strict=False)), number)
+        if isinstance(entry, InvalidEntry) or entry[1]:
+            yield entry

@@ -9,11 +9,9 @@ are further photos of the product: a variant shows its own photo (Variant Image)
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from hashlib import sha256
 
 from cwz_web.feeds.columns import FeedSchema, normalize_name
-from cwz_web.feeds.limits import MAX_COLUMNS
 from cwz_web.feeds.records import Entry, InvalidEntry, Row
 
 MAX_KEY = 400
@@ -22,6 +20,11 @@ HASH_DIGITS = 32
 # A product's rows are read ahead up to this number and size, to find its first photo.
 MAX_PRODUCT_ROWS = 2000
 MAX_PRODUCT_SIZE = 8 * 1024 * 1024
+SIZE_CHECK_ROWS = 20
+
+# Columns of Shopify's export and of similar ones.
+PHOTO_COLUMNS = ("imagesrc", "image", "photo", "imageurl")
+PHOTO_POSITIONS = ("imageposition", "photoposition", "pictureposition")
 
 _invisible = re.compile("[\u200b-\u200f\u2060\ufeff\u00ad]")
 _photo = re.compile(r"image|photo|picture|bild|foto")
@@ -77,14 +80,16 @@ def _key_of(row: Row, columns: list[str]) -> str:
 
 def _fill_variants(entries: Iterable[Entry], group: str, notes: list[str]) -> Iterator[Entry]:
     """Fill the empty cells of each variant from the row above, and skip rows that only add a photo."""
-    skipped = 0
+    skipped, kinds = 0, _ColumnKinds(group)
     for product in _products(entries, group):
         if isinstance(product, InvalidEntry):
             yield product
-            continue
-        variants = _variants_of(product, group)
-        skipped += len(product) - len(variants)
-        yield from variants
+        elif len(product) == 1 and _VARIANT_PHOTO not in map(kinds.__getitem__, product[0][1]):
+            yield product[0]
+        else:
+            variants = _variants_of(product, kinds)
+            skipped += len(product) - len(variants)
+            yield from variants
     notes.append(f"Rows with the same “{group}” are variants of one product; empty cells are filled from the row above")
     if skipped:
         rows = "row that only adds a photo is" if skipped == 1 else "rows that only add a photo are"
@@ -94,79 +99,73 @@ def _fill_variants(entries: Iterable[Entry], group: str, notes: list[str]) -> It
 def _products(entries: Iterable[Entry], group: str) -> Iterator[list[tuple[int, Row]] | InvalidEntry]:
     """Yield the consecutive rows of each product, and invalid rows on their own."""
     rows: list[tuple[int, Row]] = []
-    handle, size = None, 0
+    handle = None
     for entry in entries:
         if isinstance(entry, InvalidEntry):
             yield entry
             continue
-        row = entry[1]
-        is_full = len(rows) >= MAX_PRODUCT_ROWS or size > MAX_PRODUCT_SIZE
-        if rows and (row.get(group) != handle or is_full):
+        own_handle = entry[1].get(group)
+        if rows and (own_handle != handle or (len(rows) % SIZE_CHECK_ROWS == 0 and _is_too_large(rows))):
             yield rows
-            rows, size = [], 0
-        handle = row.get(group)
+            rows = []
+        handle = own_handle
         rows.append(entry)
-        size += sum(map(len, row.values()))
     if rows:
         yield rows
 
 
-def _variants_of(product: list[tuple[int, Row]], group: str) -> list[tuple[int, Row]]:
-    """Return a product's variants as complete rows."""
-    first = product[0][1]
-    if len(product) == 1 and not any(_kind_of(column, group) == _VARIANT_PHOTO for column in first):
-        return product
-    photos = _first_photo(product, group)
+def _is_too_large(rows: list[tuple[int, Row]]) -> bool:
+    size = sum(len(value) for _, row in rows for value in row.values())
+    return len(rows) >= MAX_PRODUCT_ROWS or size > MAX_PRODUCT_SIZE
+
+
+# What a column says about a product; a row with nothing but its group and photos only adds a photo.
+_GROUP, _PRODUCT_PHOTO, _VARIANT_PHOTO, _VARIANT, _OTHER = range(5)
+
+
+class _ColumnKinds(dict[str, int]):
+    """The kind of each column; kept, since it is looked up for each cell."""
+
+    def __init__(self, group: str) -> None:
+        super().__init__({group: _GROUP})
+        self.has_variant_photo = False
+
+    def __missing__(self, column: str) -> int:
+        name = normalize_name(column)
+        is_variant, is_photo = name.startswith("variant"), bool(_photo.search(name))
+        kind = (_VARIANT_PHOTO if is_photo else _VARIANT) if is_variant else _PRODUCT_PHOTO if is_photo else _OTHER
+        self[column] = kind
+        self.has_variant_photo = self.has_variant_photo or kind == _VARIANT_PHOTO
+        return kind
+
+
+def _variants_of(product: list[tuple[int, Row]], kinds: _ColumnKinds) -> list[tuple[int, Row]]:
+    """Return a product's variants as complete rows; an empty “Variant …” cell is empty on purpose."""
+    photos = _first_photo(product, kinds)
+    source = next((column for column in photos if normalize_name(column) in PHOTO_COLUMNS), "")
     variants: list[tuple[int, Row]] = []
-    previous: Row | None = None
+    shared: Row = {column: value for column, value in product[0][1].items() if kinds[column] == _GROUP}
     for line, row in product:
-        if previous is None:
-            previous = row
-        elif all(_kind_of(column, group) for column in row):
+        own = {column: value for column, value in row.items() if kinds[column] != _PRODUCT_PHOTO}
+        if variants and all(kinds[column] <= _VARIANT_PHOTO for column in own):
             continue
-        else:
-            own = {column: value for column, value in row.items() if _kind_of(column, group) != _PRODUCT_PHOTO}
-            previous = _product_cells(previous) | own
-        variants.append((line, _with_photo(previous, photos, group)))
+        complete = shared | own | photos
+        if source and kinds.has_variant_photo:
+            photo = next((own[column] for column in own if kinds[column] == _VARIANT_PHOTO), "")
+            complete[source] = photo or complete[source]
+        variants.append((line, complete))
+        for column in own:
+            if kinds[column] == _OTHER:
+                shared[column] = own[column]
     return variants
 
 
-# What a column says about a product; a row with nothing else only adds a photo.
-_GROUP, _PRODUCT_PHOTO, _VARIANT_PHOTO = 1, 2, 3
-
-
-@lru_cache(MAX_COLUMNS)
-def _kind_of(column: str, group: str) -> int:
-    """Return whether a column is the group or a photo; 0 for other columns. Memoized: it is called for each cell."""
-    if column == group:
-        return _GROUP
-    name = normalize_name(column)
-    if not _photo.search(name):
-        return 0
-    return _VARIANT_PHOTO if name.startswith("variant") else _PRODUCT_PHOTO
-
-
-def _first_photo(product: list[tuple[int, Row]], group: str) -> Row:
+def _first_photo(product: list[tuple[int, Row]], kinds: _ColumnKinds) -> Row:
     """Return the photo cells of a product: of the row with position 1, or of its first row with a photo."""
-    rows = [{column: row[column] for column in row if _kind_of(column, group) == _PRODUCT_PHOTO} for _, row in product]
-    positions = ("imageposition", "photoposition", "pictureposition")
-    for photos in rows:
-        if any(value == "1" for column, value in photos.items() if normalize_name(column) in positions):
+    first: Row = {}
+    for _, row in product:
+        photos = {column: row[column] for column in row if kinds[column] == _PRODUCT_PHOTO}
+        if any(value == "1" and normalize_name(column) in PHOTO_POSITIONS for column, value in photos.items()):
             return photos
-    return next((photos for photos in rows if photos), {})
-
-
-def _with_photo(row: Row, photos: Row, group: str) -> Row:
-    """Return a row with the product's photo, or with the photo of the variant if it has one."""
-    row = row | photos
-    variant = next((value for column, value in row.items() if _kind_of(column, group) == _VARIANT_PHOTO), None)
-    if variant is not None:
-        source = next((column for column in photos if normalize_name(column) in ("imagesrc", "image", "photo")), None)
-        if source:
-            row[source] = variant
-    return row
-
-
-def _product_cells(row: Row) -> Row:
-    """Return the cells that all variants of a product share; an empty “Variant …” cell is empty on purpose."""
-    return {column: value for column, value in row.items() if not normalize_name(column).startswith("variant")}
+        first = first or photos
+    return first
