@@ -14,9 +14,9 @@ from cwz_web.web.forms import error_messages
 
 DECIMAL_LABELS = {DecimalSign.POINT: "1,234.56", DecimalSign.COMMA: "1.234,56"}
 ORDER_LABELS = {
-    DateOrder.DMY: "Day, month, year",
-    DateOrder.MDY: "Month, day, year",
-    DateOrder.YMD: "Year, month, day",
+    DateOrder.DMY: "Day first",
+    DateOrder.MDY: "Month first",
+    DateOrder.YMD: "Year first",
 }
 # The controls of each type of column, by the names of the format's fields.
 CONTROLS = {
@@ -91,7 +91,7 @@ def _automatic(name: str, detected: ValueFormat) -> str:
     if name in _OPTIONS:
         label = _OPTIONS[name].get(value) if value else None
         return f"Automatic ({label})" if label else "Automatic (not certain)"
-    return getattr(detected, name) or f"None, such as {EXAMPLES[name]}"
+    return getattr(detected, name) or f"such as {EXAMPLES[name]}"
 
 
 _OPTIONS: dict[str, dict[str, str]] = {

@@ -26,10 +26,10 @@ def test_formats_are_shown_and_changed(user: FeedUser) -> None:
     columns = user.upload_draft("shop.csv", ROWS)
     assert automatic(columns) == {
         "decimal.1": "Automatic (1.234,56)",
-        "currency.1": "None, such as EUR",
-        "locale.1": "None, such as de",
-        "date_order.2": "Automatic (Month, day, year)",
-        "locale.2": "None, such as de",
+        "currency.1": "such as EUR",
+        "locale.1": "such as de",
+        "date_order.2": "Automatic (Month first)",
+        "locale.2": "such as de",
     }
     page = user.run_jobs(user.save_columns(columns, currency__1="eur", date_order__2="dmy").follow())
     columns = page.click("Columns")
