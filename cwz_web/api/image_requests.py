@@ -1,6 +1,6 @@
 """Image requests: the body of `POST /v1/images`, and images rendered later: `/v1/image-requests/{id}`."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import Field, model_validator
@@ -20,13 +20,16 @@ from cwz_web.generation.templates import TemplateDesign
 from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.errors import UnknownFieldsError
+from cwz_web.imaging.findings import Finding
 from cwz_web.notify.webhooks import WebhookUrl
 from cwz_web.resources.api import ApiImageRequest
 from cwz_web.resources.permissions import Permission
 from cwz_web.runs.mapping import apply_mapping, formats_of, guess_mapping
+from cwz_web.runs.missing_photos import OnMissingPhoto
 from cwz_web.runs.models import Run
 from cwz_web.runs.planning import start_image_run
 from cwz_web.runs.progress import results_after
+from cwz_web.runs.reports import FINDINGS
 from cwz_web.values.formats import LocaleCode, ValueFormat, json_number, with_format
 from cwz_web.web.problems import ProblemError
 from cwz_web.web.request import Request
@@ -46,6 +49,8 @@ class ImageRequest(Body):
     pixels. With `store`, the image is also stored in the workspace's storage, as it always is if the response is JSON.
     `locale` says how numbers, prices and dates in `data` are written, by default as in the workspace.
     `webhook` is a URL that is notified when an image requested with `Prefer: respond-async` is ready.
+    `on_missing_photo` decides about an image whose photo is missing: `render` it without, or answer with an `error`
+    (422 `photo_missing`), which is neither stored nor counted.
     """
 
     template: Annotated[str, Field(min_length=1, max_length=100)]
@@ -60,12 +65,18 @@ class ImageRequest(Body):
     quality: Annotated[int, Field(ge=1, le=100)] = 84
     store: bool = False
     webhook: WebhookUrl | None = None
+    on_missing_photo: Literal["render", "error"] = "render"
 
     @model_validator(mode="after")
     def _check_item(self) -> Self:
         if (self.feed is None) != (self.item is None):
             raise ValueError("Give both feed (its id) and item (its key), or neither")
         return self
+
+    @property
+    def must_be_complete(self) -> bool:
+        """Whether an image without its photos is an error."""
+        return self.on_missing_photo == "error"
 
     def output(self, format: Format) -> Output:
         """Return the size and format to render."""
@@ -78,13 +89,13 @@ class ImageRequest(Body):
 
 
 class ImageRequestInfo(ResponseModel):
-    """An image request: `pending`, `done` (with its `image`) or `failed` (with an `error`)."""
+    """An image request: `pending`, `done` (with its `image` and its `findings`) or `failed` (with an `error`)."""
 
     id: UUID
     state: str
     status_url: str
     error: str | None = None
-    warning: str | None = None
+    findings: tuple[Finding, ...] = ()
     image: StoredImageInfo | None = None
 
 
@@ -96,7 +107,9 @@ def show_image_request(context: ApiImageRequest, request: Request) -> dict[str, 
     info = _info(request, context.row)
     for item, image in results:
         stored = StoredImageInfo(**request.services.signed_urls.describe(image)) if image else None
-        changes = {"state": item.state, "error": item.error, "warning": item.warning, "image": stored}
+        state = "done" if item.state == "incomplete" else item.state
+        findings = tuple(FINDINGS.validate_python(item.findings or ()))
+        changes = {"state": state, "error": item.error, "findings": findings, "image": stored}
         info = info.model_copy(update=changes)
     return info.model_dump(mode="json")
 
@@ -155,6 +168,7 @@ def defer_image(request: Request, body: ImageRequest) -> Response:
             output=body.output(body.format or Format.JPEG),
             quota=request.services.quotas.of(api_key.workspace_id, api_key.plan_status, api_key),
             webhook=body.webhook,
+            on_missing_photo=OnMissingPhoto.FAIL if body.must_be_complete else OnMissingPhoto.KEEP,
         )
     info = _info(request, run)
     response = Response(json_body=info.model_dump(mode="json"), status=202)

@@ -65,9 +65,9 @@ def create_image(context: ApiImageCollection, request: Request) -> Response:
     format = IMAGE_TYPES.get(accepted, body.format or Format.JPEG)
     rendering = _rendering(request, body, format)
     if accepted != JSON and not body.store:
-        rendered, is_cached = rendering.render()
+        rendered, is_cached = rendering.render(must_be_complete=body.must_be_complete)
         return _image_response(rendered, rendering.digest, format, is_cached)
-    image, findings, was_stored = rendering.store()
+    image, findings, was_stored = rendering.store(must_be_complete=body.must_be_complete)
     described = request.services.signed_urls.describe(image)
     info = CreatedImage(**described, cached=was_stored, findings=list(findings))
     if accepted == JSON:

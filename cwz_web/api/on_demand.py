@@ -7,6 +7,7 @@ from uuid import UUID
 from pyramid.response import Response
 
 from cwz_web.api.pagination import ResponseModel
+from cwz_web.generation.image_service import check_complete
 from cwz_web.generation.images import find_image, read_image, record_images
 from cwz_web.generation.models import Image
 from cwz_web.generation.template_cache import TemplatePlan
@@ -63,36 +64,53 @@ class OnDemandRendering:
         return self._image.digest
 
     @property
+    def lacks_photo(self) -> bool:
+        """Whether a photo that the data names could not be loaded."""
+        return self._image.lacks_photo
+
+    @property
     def is_cached(self) -> bool:
         """Whether this process rendered the image recently."""
         return self._services.image_service.cached(self._quota.workspace_id, self.digest) is not None
 
-    def render(self) -> tuple[RenderedImage, bool]:
+    def render(self, *, must_be_complete: bool = False) -> tuple[RenderedImage, bool]:
         """Return the image, and whether it came from the cache.
 
         Counting is the last step that can fail: an image that is not counted is neither cached nor returned.
 
+        Args:
+            must_be_complete: reject an image without its photos.
+
         Raises:
+            IncompleteImageError: A photo is missing.
             QuotaExceededError: The quota is used up.
             ImagingError: The image cannot be rendered.
         """
         image_service, workspace_id = self._services.image_service, self._quota.workspace_id
         cached = image_service.cached(workspace_id, self.digest)
         if cached is not None:
+            if must_be_complete:
+                check_complete(self._image, cached.findings)
             return cached, True
         check_room(self._services.database, self._quota)
         rendered = image_service.render(self._image)
+        if must_be_complete:
+            check_complete(self._image, rendered.findings)
         with self._services.database.transaction(workspace_id) as db:
             count(db, self._quota)
         image_service.cache(workspace_id, self._image, rendered)
         return rendered, False
 
-    def store(self) -> tuple[Image, tuple[Finding, ...], bool]:
+    def store(self, *, must_be_complete: bool = False) -> tuple[Image, tuple[Finding, ...], bool]:
         """Return the image in the workspace's storage, its findings, and whether it was there before.
 
         It is recorded and counted in one transaction, once it is in the storage.
 
+        Args:
+            must_be_complete: do not store an image without its photos.
+
         Raises:
+            IncompleteImageError: A photo is missing.
             QuotaExceededError: The quota is used up.
             ImagingError: The image cannot be rendered.
             StorageError: The storage does not accept it.
@@ -101,7 +119,9 @@ class OnDemandRendering:
         if self._quota.is_limited and not self._is_stored():
             check_room(services.database, self._quota)
         bucket = services.providers.open(self._connection.spec)
-        stored, findings = services.image_service.store(workspace_id, bucket, self._image)
+        stored, findings = services.image_service.store(
+            workspace_id, bucket, self._image, must_be_complete=must_be_complete
+        )
         with services.database.transaction(workspace_id) as db:
             recorded = record_images(
                 db,

@@ -19,10 +19,12 @@ from cwz_web.generation.api_keys import ApiKeyIdentity
 from cwz_web.generation.templates import find_template, load_design
 from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.encoders import Format, Output
+from cwz_web.imaging.findings import Finding, FindingCode
 from cwz_web.notify.webhooks import WebhookUrl
 from cwz_web.resources.api import ApiRun, ApiRunCollection
 from cwz_web.resources.permissions import Permission
 from cwz_web.runs.mapping import SAMPLE, guess_mapping, mapped_columns
+from cwz_web.runs.missing_photos import MAX_ATTEMPTS, OnMissingPhoto
 from cwz_web.runs.models import Run
 from cwz_web.runs.planning import (
     MAX_OUTPUTS,
@@ -32,15 +34,19 @@ from cwz_web.runs.planning import (
     cancel_run,
     plan_run,
     plan_takes_long,
-    retry_failed,
+    retry_run,
     start_run,
 )
-from cwz_web.runs.progress import describe_run, results_after
+from cwz_web.runs.progress import RunState, describe_run, findings_of, postponed_of, results_after
+from cwz_web.runs.reports import FINDINGS
 from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.web.problems import ProblemError
 from cwz_web.web.request import Request
 from cwz_web.workspaces.audit import record
 from cwz_web.workspaces.models import Workspace
+
+# The states of finished items.
+ITEM_STATES = ("done", "incomplete", "failed")
 
 
 class RunOutput(Body):
@@ -57,6 +63,10 @@ class RunRequest(Body):
 
     `mapping` names the feed's column for a field of the template; columns of other fields are guessed. Each row is
     rendered once for each of the `outputs`. `webhook` is a URL that is notified when the run has finished.
+
+    `force` renders every image again, also those that have not changed. `refresh_photos` asks the hosts of photos
+    whether they have changed, and renders their images again. `on_missing_photo` decides about an image whose photo is
+    missing: `keep` keeps the row's earlier image in the output feed, `replace` replaces it, `fail` renders nothing.
     """
 
     feed: UUID
@@ -64,6 +74,9 @@ class RunRequest(Body):
     mapping: dict[str, Annotated[str, Field(max_length=200)]] = Field({}, max_length=200)
     outputs: list[RunOutput] = Field([RunOutput()], min_length=1, max_length=MAX_OUTPUTS)
     webhook: WebhookUrl | None = None
+    force: bool = False
+    refresh_photos: bool = False
+    on_missing_photo: OnMissingPhoto = OnMissingPhoto.KEEP
 
     @field_validator("outputs")
     @classmethod
@@ -76,7 +89,8 @@ class RunRequest(Body):
 class RunPlanInfo(ResponseModel):
     """What a run will do. `removed` and `invalid` are numbers of rows, the others of images.
 
-    `to_render` images count against this month's quota.
+    `to_render` images count against this month's quota. With `refresh_photos`, the photos of `checked` images are
+    compared; the quota must have room for all of them, and those that have not changed are refunded.
     """
 
     rows: int
@@ -84,6 +98,7 @@ class RunPlanInfo(ResponseModel):
     new: int
     changed: int
     unchanged: int
+    checked: int
     removed: int
     invalid: int
     to_render: int
@@ -92,12 +107,17 @@ class RunPlanInfo(ResponseModel):
 class RunInfo(ResponseModel):
     """A run. `unchanged` of the `done` images existed already. It has finished when `finished_at` is set.
 
+    A photo is missing in `incomplete` images; they are not `done`. `findings` is the number of findings of all images.
+    `state` is `preparing`, `running`, `completed`, `completed-with-findings`, `failed` (some images have failed),
+    `canceled`, `stopped` or `not-started`.
+
     A large run is `prepared` some time after it started; then `unchanged` is known, and its images count against the
     quota. When it cannot be prepared, for example because of the quota, its images have `failed`, and `error_message`
     says why.
     """
 
     id: UUID
+    state: RunState
     feed: UUID
     template: UUID
     version: int
@@ -105,18 +125,46 @@ class RunInfo(ResponseModel):
     prepared: bool
     total: int
     done: int
+    incomplete: int
     failed: int
     unchanged: int
+    findings: int
+    force: bool
+    refresh_photos: bool
+    on_missing_photo: OnMissingPhoto
     canceled: bool
     error_message: str | None
     started_at: datetime
     finished_at: datetime | None
 
 
+class RunFindingInfo(ResponseModel):
+    """A finding, and how many images of the run have it."""
+
+    code: FindingCode
+    layer: str
+    message: str
+    images: int
+
+
+class PostponedInfo(ResponseModel):
+    """The images that wait for photos whose hosts do not respond: how many, and their next attempt."""
+
+    images: int
+    attempt: int
+    max_attempts: int
+    next_at: datetime
+
+
 class RunStatus(RunInfo):
-    """A run, and the URL of its output feed: the feed's rows with the URLs of their newest images, as CSV."""
+    """A run, and the URL of its output feed: the feed's rows with the URLs of their newest images, as CSV.
+
+    `finding_counts` are its most frequent findings. `postponed` is set while images wait for their photos.
+    """
 
     output_feed: str
+    finding_counts: list[RunFindingInfo]
+    postponed: PostponedInfo | None
 
 
 class RunPage(ResponseModel):
@@ -129,14 +177,14 @@ class RunPage(ResponseModel):
 class RunItemInfo(ResponseModel):
     """The result of a row for one of the run's outputs (its index): an image, or the `error` that prevented it.
 
-    `warning` says what is missing in the image.
+    `findings` say what is wrong with the image. If a photo is missing in it, `state` is `incomplete`.
     """
 
     key: str
     output: int
     state: str
     error: str | None
-    warning: str | None
+    findings: list[Finding]
     image: UUID | None
     url: str | None
 
@@ -202,8 +250,13 @@ def get_run(context: ApiRun, request: Request) -> dict[str, Any]:
     assert run.feed_id is not None  # ApiRunCollection includes no other run
     with transaction(request) as db:
         workspace = db.get_one(Workspace, run.workspace_id)
-    output_feed = request.services.signed_urls.output_feed(workspace, run.feed_id, run.template_id)
-    return RunStatus(**describe_run(run), output_feed=output_feed).model_dump(mode="json")
+        counts, postponed = findings_of(db, run), postponed_of(db, run)
+    return RunStatus(
+        **describe_run(run),
+        output_feed=request.services.signed_urls.output_feed(workspace, run.feed_id, run.template_id),
+        finding_counts=[RunFindingInfo.model_validate(asdict(each)) for each in counts],
+        postponed=PostponedInfo(**asdict(postponed), max_attempts=MAX_ATTEMPTS) if postponed else None,
+    ).model_dump(mode="json")
 
 
 @view_config(context=ApiRun, name="items", request_method="GET", renderer="json", permission=Permission.API_READ)
@@ -211,14 +264,14 @@ def list_run_items(context: ApiRun, request: Request) -> dict[str, Any]:
     """List the results of a run so far."""
     limit, signed_urls = page_limit(request), request.services.signed_urls
     with transaction(request) as db:
-        results = results_after(db, context.row, position_after(request), limit=limit)
+        results = results_after(db, context.row, position_after(request), state=_state_filter(request), limit=limit)
     items = [
         RunItemInfo(
             key=item.key,
             output=item.output,
             state="failed" if item.state == "pending" else item.state,
             error=RUN_CANCELED if item.state == "pending" else item.error,
-            warning=item.warning,
+            findings=FINDINGS.validate_python(item.findings or ()),
             image=item.image_id,
             url=request.services.settings.url + signed_urls.image(image) if image else None,
         )
@@ -254,11 +307,11 @@ def cancel_running_run(context: ApiRun, request: Request) -> dict[str, Any]:
     require_csrf=False,
 )
 def retry_failed_items(context: ApiRun, request: Request) -> dict[str, Any]:
-    """Render the failed and canceled items of a run again."""
+    """Render the failed, incomplete and canceled items of a run again."""
     api_key = request.api_key
     with transaction(request) as db:
         run = db.get_one(Run, (context.row.workspace_id, context.row.id))
-        retry_failed(db, run, request.services.quotas.of(api_key.workspace_id, api_key.plan_status, api_key))
+        retry_run(db, run, request.services.quotas.of(api_key.workspace_id, api_key.plan_status, api_key))
         _audit(db, request, "run.retry", run)
     return _run_info(run).model_dump(mode="json")
 
@@ -283,7 +336,23 @@ def _run_spec(db: Session, api_key: ApiKeyIdentity, body: RunRequest) -> RunSpec
     rows = [item.data for item in list_items(db, feed, limit=SAMPLE)]
     mapping = guess_mapping(design.document.fields, feed.columns, rows) | body.mapping
     outputs = [Output.model_validate(output.model_dump()) for output in body.outputs]
-    return RunSpec(feed, template, mapping, outputs)
+    return RunSpec(
+        feed,
+        template,
+        mapping,
+        outputs,
+        force=body.force,
+        refresh_photos=body.refresh_photos,
+        on_missing_photo=body.on_missing_photo,
+    )
+
+
+def _state_filter(request: Request) -> str | None:
+    """Return the state that the query asks for. Raise ProblemError."""
+    state = request.GET.get("state")
+    if state not in (None, *ITEM_STATES):
+        raise ProblemError(422, "invalid", "The request is not valid", {"state": f"Use {', '.join(ITEM_STATES)}"})
+    return state
 
 
 def nothing_to_render(error: Exception) -> ProblemError:

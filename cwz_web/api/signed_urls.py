@@ -73,6 +73,8 @@ def show_on_demand_image(context: OnDemandImage, request: Request) -> Response:
         network = client_network(request.remote_addr or "")
         services.limiter.reserve("unsigned-image", {"template": str(state.template_id), "network": network})
     rendered, _ = rendering.render()
+    if rendering.lacks_photo:
+        cache_control = REVALIDATE_ALWAYS  # the photo may be there a minute later
     response = cacheable_response(rendered.data, context.format.content_type, rendering.digest, cache_control)
     add_findings(response, rendered.findings)
     return response

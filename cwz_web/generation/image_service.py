@@ -1,18 +1,19 @@
 """Rendering of images for workspaces: the engine, the sources and the cache of finished images combined."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from cwz_web.generation.image_sources import ImageSources
+from cwz_web.generation.image_sources import ImageSources, PhotoState
 from cwz_web.generation.images import StoredImage
 from cwz_web.imaging.byte_cache import ByteCache
+from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.effects import shrink
 from cwz_web.imaging.encoders import Output, encode
 from cwz_web.imaging.engine import Engine, LoadedSources, Plan, RenderedImage
-from cwz_web.imaging.errors import SourceMissingError
-from cwz_web.imaging.findings import Finding, faults
+from cwz_web.imaging.errors import ImagingError, SourceMissingError
+from cwz_web.imaging.findings import Finding, FindingCode, faults
 from cwz_web.imaging.render_pool import RenderPool
 from cwz_web.metrics import IMAGE_CACHE_HITS, RENDER_DURATION
 from cwz_web.storage.connections import image_key
@@ -20,24 +21,83 @@ from cwz_web.storage.contract import ObjectNotFoundError, ReadWriteBucket
 from cwz_web.storage.uploads import Uploads
 
 FINISHED_BYTES = 64 * 1024 * 1024
-MAX_WARNING_LENGTH = 500
+# The state of an image's photos is kept, unless it has more than these.
+MAX_PHOTOS = 10
+UPLOAD = "upload:"
+
+
+class IncompleteImageError(ImagingError):
+    """A photo is missing in an image that has to be complete.
+
+    Attributes:
+        findings: those that make it incomplete.
+    """
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        self.findings = tuple(findings)
+        super().__init__("; ".join(f"{finding.layer} {finding.message}".strip() for finding in self.findings))
 
 
 @dataclass(frozen=True)
 class PreparedImage:
-    """Everything that an image is rendered from, and the digest that names it before it is rendered."""
+    """Everything that an image is rendered from, and the digest that names it before it is rendered.
+
+    Attributes:
+        data: the row's values, without the template's defaults.
+        unmapped: the fields that are empty in every row, since no column fills them.
+    """
 
     plan: Plan
+    data: Mapping[str, str]
     values: Mapping[str, str]
     sources: LoadedSources
     output: Output
     digest: str
+    unmapped: Collection[str] = ()
 
     @property
-    def warning(self) -> str | None:
-        """A sentence about the photos that are missing in the image."""
-        reasons = {source.clause for source in self.sources.values() if isinstance(source, SourceMissingError)}
-        return f"The photo is missing: {', '.join(sorted(reasons))}"[:MAX_WARNING_LENGTH] if reasons else None
+    def temporary_error(self) -> SourceMissingError | None:
+        """The error of a photo that a later attempt may find; of several, the one with the longest wait."""
+        errors = (source for source in self.sources.values() if isinstance(source, SourceMissingError))
+        return max((e for e in errors if e.is_temporary), key=lambda error: error.retry_after, default=None)
+
+    @property
+    def lacks_photo(self) -> bool:
+        """Whether a photo that the data names could not be loaded."""
+        errors = (source for source in self.sources.values() if isinstance(source, SourceMissingError))
+        return any(not error.is_unnamed for error in errors)
+
+    @property
+    def photos(self) -> tuple[PhotoState, ...] | None:
+        """The state of the photos that were fetched; None if they are too many to be kept."""
+        loaded = ((name, source) for name, source in self.sources.items() if isinstance(source, Source))
+        photos = tuple(PhotoState.of(name, source) for name, source in loaded if not name.startswith(UPLOAD))
+        return photos if len(photos) <= MAX_PHOTOS else None
+
+    def row_findings(self) -> tuple[Finding, ...]:
+        """Return the findings of the row as a whole: whether it has any value."""
+        used = self.plan.used_fields & self.data.keys()
+        if not used or any(self.data[name].strip() for name in used):
+            return ()
+        return (Finding(FindingCode.ROW_EMPTY, "The row has no value for any field of the template", ""),)
+
+    def missing(self, findings: Sequence[Finding]) -> tuple[Finding, ...]:
+        """Return the findings that make the image incomplete: it lacks a photo that it should have, or any value.
+
+        Args:
+            findings: those of the image.
+        """
+        return tuple(
+            finding
+            for finding in findings
+            if finding.code == FindingCode.ROW_EMPTY
+            or (finding.code == FindingCode.PHOTO_MISSING and not self._is_unmapped(finding.layer))
+        )
+
+    def _is_unmapped(self, layer_name: str) -> bool:
+        fields = self.plan.content_fields(layer_name)
+        is_empty = not any(self.values[name].strip() for name in fields)
+        return bool(fields) and is_empty and fields.issubset(self.unmapped)
 
 
 class ImageService:
@@ -54,7 +114,15 @@ class ImageService:
         self._finished: ByteCache[RenderedImage] = ByteCache(FINISHED_BYTES)
 
     def prepare(
-        self, uploads: Uploads, template: ImageTemplate, data: Mapping[str, str], output: Output
+        self,
+        uploads: Uploads,
+        template: ImageTemplate,
+        data: Mapping[str, str],
+        output: Output,
+        *,
+        known: Sequence[PhotoState] = (),
+        newer_than: float = 0.0,
+        unmapped: Collection[str] = (),
     ) -> PreparedImage:
         """Load everything that an image is rendered from.
 
@@ -63,15 +131,25 @@ class ImageService:
             template: the template document.
             data: values of the template's fields.
             output: the size and format.
+            known: earlier states of photos. One that has not changed is not loaded: then the digest of the image is
+                right, but the image cannot be rendered.
+            newer_than: a time of the monotonic clock; sources that were cached before are loaded again.
+            unmapped: the fields that are empty in every row.
 
         Raises:
             ImagingError: the image cannot be rendered.
             StorageError: the storage of the uploads failed.
         """
+
+        def load(reference: str) -> Source:
+            state = next((photo for photo in known if photo.is_of(reference)), None)
+            return self._sources.load(uploads, reference, known=state, newer_than=newer_than)
+
         plan = self._engine.plan(template, output.size, output.scale)
         values = plan.fill_values(data)
-        sources = plan.load_sources(values, lambda reference: self._sources.load(uploads, reference))
-        return PreparedImage(plan, values, sources, output, plan.image_digest(values, sources, output))
+        sources = plan.load_sources(values, load)
+        digest = plan.image_digest(values, sources, output)
+        return PreparedImage(plan, data, values, sources, output, digest, unmapped)
 
     def render(self, image: PreparedImage) -> RenderedImage:
         """Render an image and encode it. Raises ImagingError."""
@@ -90,26 +168,44 @@ class ImageService:
         return image.plan.lint(image.values, image.sources)
 
     def store(
-        self, workspace_id: UUID, bucket: ReadWriteBucket, image: PreparedImage
+        self,
+        workspace_id: UUID,
+        bucket: ReadWriteBucket,
+        image: PreparedImage,
+        *,
+        force: bool = False,
+        must_be_complete: bool = False,
     ) -> tuple[StoredImage, tuple[Finding, ...]]:
         """Render an image into the workspace's storage, unless it is there already.
+
+        Args:
+            workspace_id: the workspace.
+            bucket: where the image is stored.
+            image: what is rendered.
+            force: render and store the image even if it is there already.
+            must_be_complete: do not store an image without its photos.
 
         Returns:
             The image and its findings.
 
         Raises:
+            IncompleteImageError: a photo is missing.
             ImagingError: the image cannot be rendered.
             StorageError: the storage failed.
         """
         format = image.output.format
         key = image_key(workspace_id, image.digest, format)
-        try:
-            size = bucket.head(key).size
-            findings = faults(image.plan.compose(image.values, image.sources).findings)
-        except ObjectNotFoundError:
+        size = None if force else _stored_size(bucket, key)
+        if size is None:
             rendered = self.render(image)
+            if must_be_complete:
+                check_complete(image, rendered.findings)
             bucket.put(key, rendered.data, content_type=format.content_type)
             size, findings = rendered.nbytes, rendered.findings
+        else:
+            findings = faults(image.plan.compose(image.values, image.sources).findings)
+            if must_be_complete:
+                check_complete(image, findings)
         stored = StoredImage(
             digest=image.digest,
             key=key,
@@ -130,3 +226,16 @@ class ImageService:
     def cache(self, workspace_id: UUID, image: PreparedImage, rendered: RenderedImage) -> None:
         """Cache a finished image."""
         self._finished.put((workspace_id, image.digest), rendered)
+
+
+def check_complete(image: PreparedImage, findings: Sequence[Finding]) -> None:
+    """Raise IncompleteImageError if a photo is missing in an image."""
+    if missing := image.missing(findings):
+        raise IncompleteImageError(missing)
+
+
+def _stored_size(bucket: ReadWriteBucket, key: str) -> int | None:
+    try:
+        return bucket.head(key).size
+    except ObjectNotFoundError:
+        return None

@@ -25,7 +25,7 @@ CACHE_SECONDS = 300
 ENTRY_BYTES = 1024
 FETCH_SECONDS = 20.0
 # An unreachable host is not tried again for this long, so that a run does not wait for it in every row. It is shorter
-# than the last delays of `runs.retries`.
+# than the last delays of `runs.missing_photos`.
 UNREACHABLE_SECONDS = 10
 # So many responses in succession that are late or cut off make a host unreachable as well.
 MAX_INTERRUPTIONS = 4

@@ -217,6 +217,16 @@ class Plan:
         """The height of the image in pixels."""
         return self._canvas.height
 
+    @property
+    def used_fields(self) -> frozenset[str]:
+        """The fields that the visible layers and their conditions depend on."""
+        return frozenset[str]().union(*(planned.layer.fields() for planned in self._layers))
+
+    def content_fields(self, layer_name: str) -> frozenset[str]:
+        """Return the fields that the content of a layer depends on."""
+        layer = self.template.find_layer(layer_name)
+        return layer.content_fields() if layer else frozenset()
+
     def fill_values(self, data: Mapping[str, str]) -> dict[str, str]:
         """Return a row's values, with the template's defaults for missing fields. Raises UnknownFieldsError."""
         unknown = sorted(set(data) - set(self._defaults))

@@ -13,6 +13,8 @@ from zipstream import ZIP_STORED, ZipStream
 from cwz_web.db.session import Database, lock_name, raw_connection
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Image
+from cwz_web.imaging.documents import DEFAULT_SIZE
+from cwz_web.imaging.encoders import Output
 from cwz_web.jobs import EXPORT_QUEUE, app
 from cwz_web.ops.models import Export, ExportState
 from cwz_web.runs.models import Run, RunItem
@@ -23,6 +25,7 @@ from cwz_web.storage.plugins import ProviderRegistry
 # A pending export that is older has been lost.
 MAX_PENDING = timedelta(days=1)
 MISSING_FILE = "missing.txt"
+INCOMPLETE_FOLDER = "incomplete"
 
 
 @dataclass(frozen=True)
@@ -78,17 +81,29 @@ def zip_name(db: Session, run: Run) -> str:
 
 
 def zip_entries(db: Session, run: Run) -> list[ZipEntry]:
-    """Return the run's images in order, under names that sort and say which row they are of."""
+    """Return the run's images in order, under names that sort and say which row and size they are of.
+
+    Images without their photos are in a folder of their own.
+    """
     images = (
-        select(RunItem.position, RunItem.key, Image.key)
+        select(RunItem.position, RunItem.key, RunItem.output, RunItem.state, Image)
         .join(Image, and_(Image.workspace_id == RunItem.workspace_id, Image.id == RunItem.image_id))
         .where(RunItem.workspace_id == run.workspace_id, RunItem.run_id == run.id)
         .order_by(RunItem.position)
     )
+    sizes = [Output.model_validate(output).size for output in run.outputs]
     return [
-        ZipEntry(f"{position:05}-{slugify(name, max_length=80) or 'image'}.{key.rpartition('.')[2]}", key)
-        for position, name, key in db.execute(images)
+        ZipEntry(_entry_name(position, key, sizes[output], image, is_incomplete=state == "incomplete"), image.key)
+        for position, key, output, state, image in db.execute(images)
     ]
+
+
+def _entry_name(position: int, key: str, size: str, image: Image, *, is_incomplete: bool) -> str:
+    """Return a name such as `00001-mug-story-1080x1920.jpg`."""
+    folder = f"{INCOMPLETE_FOLDER}/" if is_incomplete else ""
+    names = [slugify(key, max_length=80) or "image", *([] if size == DEFAULT_SIZE else [size])]
+    extension = image.key.rpartition(".")[2]
+    return f"{folder}{position:05}-{'-'.join(names)}-{image.width}x{image.height}.{extension}"
 
 
 def zip_run(

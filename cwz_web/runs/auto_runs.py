@@ -13,6 +13,7 @@ from cwz_web.generation.models import Template
 from cwz_web.generation.usage import Quota, QuotaExceededError, Quotas
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.errors import UnknownSizeError
+from cwz_web.runs.missing_photos import OnMissingPhoto
 from cwz_web.runs.models import AutoRun, Run
 from cwz_web.runs.planning import EmptyFeedError, RunSpec, start_run
 from cwz_web.storage.contract import InvalidSettingsError
@@ -32,6 +33,7 @@ def start_auto_run(db: Session, run: Run) -> None:
         "connection_id": run.connection_id,
         "mapping": run.mapping,
         "outputs": run.outputs,
+        "on_missing_photo": run.on_missing_photo,
         "revision": feed.revision,
         "error_message": None,
         "started_by": run.started_by,
@@ -103,5 +105,6 @@ def start_due_auto_runs(db: Session, workspace_id: UUID, feed_id: UUID, quotas: 
 
 def _start(db: Session, feed: Feed, auto: AutoRun, template: Template, quota: Quota) -> Run:
     outputs = [Output.model_validate(output) for output in auto.outputs]
-    spec = RunSpec(feed, template, auto.mapping, outputs, auto.connection_id)
+    on_missing_photo = OnMissingPhoto(auto.on_missing_photo)
+    spec = RunSpec(feed, template, auto.mapping, outputs, auto.connection_id, on_missing_photo=on_missing_photo)
     return start_run(db, spec, started_by=auto.started_by, since=auto.revision, quota=quota)

@@ -4,7 +4,7 @@ A mapping names a column, or several of which the first with a value counts: `sa
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from sqlalchemy.orm import Session
 
@@ -173,6 +173,18 @@ def finish_values(
         return finished | {prices["price"]: finished[prices["old_price"]], prices["old_price"]: ""}
     is_comparable = current.currency == old.currency or not current.currency or not old.currency
     return finished if is_comparable and old.amount > current.amount else finished | {prices["old_price"]: ""}
+
+
+def used_mapping(mapping: Mapping[str, str], used: Collection[str]) -> dict[str, str]:
+    """Return the part of a mapping that fills the used fields; with both prices if one is used, see finish_values.
+
+    Args:
+        mapping: the template's fields to the feed's columns.
+        used: the fields that images depend on.
+    """
+    prices = {name for name in mapping if _meaning(name) in ("price", "old_price")}
+    needed = {*used, *prices} if prices.intersection(used) else set(used)
+    return {name: column for name, column in mapping.items() if name in needed}
 
 
 def formats_of(db: Session, feed: Feed) -> dict[str, ValueFormat]:

@@ -4,13 +4,28 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, func, text, true
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    UniqueConstraint,
+    false,
+    func,
+    text,
+    true,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cwz_web.db.base import Base, WorkspaceOwned
 from cwz_web.feeds.row_data import RowData
 from cwz_web.generation.usage import month_of
+from cwz_web.runs.missing_photos import OnMissingPhoto
+
+
+def _check_on_missing_photo() -> CheckConstraint:
+    return CheckConstraint("on_missing_photo IN ('keep', 'replace', 'fail')", name="on_missing_photo")
 
 
 class Run(WorkspaceOwned, Base):
@@ -23,7 +38,12 @@ class Run(WorkspaceOwned, Base):
         outputs: each row is rendered once for each (`imaging.encoders.Output` as JSON).
         prepared: whether its items are written and its chunks queued. Before, nothing is rendered or counted.
         error_message: why it could not be prepared; its items count as failed then.
+        done: how many images are ready; `incomplete` ones lack a photo, and are not among them.
+        findings: how many findings the images have, reused ones included.
         unchanged: how many of the `done` images were reused from an earlier run.
+        force: whether every image is rendered again, also those that have not changed.
+        refresh_photos: whether the photos of unchanged rows are fetched again if they have changed.
+        design_digests: for each output, the digest of what its images show of the template.
         key_id: the API key that started it, and that its images count against.
         usage_month: the month that its images count in (generation/usage.py).
         canceled_at: when it was canceled; its pending items were left out and count as failed.
@@ -44,8 +64,14 @@ class Run(WorkspaceOwned, Base):
     error_message: Mapped[str | None]
     total: Mapped[int]
     done: Mapped[int] = mapped_column(default=0)
+    incomplete: Mapped[int] = mapped_column(default=0, server_default="0")
     failed: Mapped[int] = mapped_column(default=0)
+    findings: Mapped[int] = mapped_column(default=0, server_default="0")
     unchanged: Mapped[int] = mapped_column(default=0, server_default="0")
+    force: Mapped[bool] = mapped_column(default=False, server_default=false())
+    refresh_photos: Mapped[bool] = mapped_column(default=False, server_default=false())
+    on_missing_photo: Mapped[str] = mapped_column(default=OnMissingPhoto.KEEP, server_default=OnMissingPhoto.KEEP)
+    design_digests: Mapped[list[Any]] = mapped_column(JSONB, default=list, server_default="[]")
     key_id: Mapped[UUID | None]
     usage_month: Mapped[date] = mapped_column(default=month_of, server_default=text("date_trunc('month', now())::date"))
     canceled_at: Mapped[datetime | None]
@@ -58,14 +84,15 @@ class Run(WorkspaceOwned, Base):
         ForeignKeyConstraint(["workspace_id", "feed_id"], ["feeds.workspace_id", "feeds.id"]),
         ForeignKeyConstraint(["workspace_id", "template_id"], ["templates.workspace_id", "templates.id"]),
         ForeignKeyConstraint(["workspace_id", "connection_id"], ["connections.workspace_id", "connections.id"]),
-        CheckConstraint("done + failed <= total", name="counts"),
+        CheckConstraint("done + incomplete + failed <= total", name="counts"),
+        _check_on_missing_photo(),
         Index("ix_runs_unfinished", "workspace_id", "id", postgresql_where=text("finished_at IS NULL")),
         Index("ix_runs_template", "workspace_id", "template_id", "id"),
     )
 
     @property
     def pending(self) -> int:
-        return self.total - self.done - self.failed
+        return self.total - self.done - self.incomplete - self.failed
 
     @property
     def is_rendering(self) -> bool:
@@ -88,9 +115,11 @@ class AutoRun(WorkspaceOwned, Base):
     outputs: Mapped[list[Any]] = mapped_column(JSONB)
     revision: Mapped[int]
     error_message: Mapped[str | None]
+    on_missing_photo: Mapped[str] = mapped_column(default=OnMissingPhoto.KEEP, server_default=OnMissingPhoto.KEEP)
     started_by: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
 
     __table_args__ = (
+        _check_on_missing_photo(),
         ForeignKeyConstraint(["workspace_id", "feed_id"], ["feeds.workspace_id", "feeds.id"], ondelete="CASCADE"),
         ForeignKeyConstraint(
             ["workspace_id", "template_id"], ["templates.workspace_id", "templates.id"], ondelete="CASCADE"
@@ -106,9 +135,14 @@ class RunItem(Base):
     Attributes:
         output: the index of the run's output.
         data: the row's values, under the names of the template's fields.
-        state: `pending`, `done` or `failed`.
-        error: why there is no image.
-        warning: what is missing in the image.
+        state: `pending`, `done`, `incomplete` (a photo is missing in the image) or `failed`.
+        error: why there is no image; of a pending item, why it was postponed.
+        findings: what is wrong with the image (`imaging.findings.Finding` as JSON); NULL for nothing.
+        photos: what the photos of the image were (`generation.image_sources.PhotoState` as JSON).
+        image_id: the image; of a pending item, the earlier image that is kept if its photos have not changed.
+        attempts: how often it was postponed since the host of a photo did not respond.
+        retry_at: until when it is postponed.
+        counted: whether an image of it counts already.
     """
 
     __tablename__ = "run_items"
@@ -122,18 +156,29 @@ class RunItem(Base):
     data: Mapped[dict[str, str]] = mapped_column(RowData)
     state: Mapped[str] = mapped_column(server_default="pending")
     error: Mapped[str | None]
-    warning: Mapped[str | None]
+    findings: Mapped[list[Any] | None] = mapped_column(JSONB(none_as_null=True))
+    photos: Mapped[list[Any] | None] = mapped_column(JSONB(none_as_null=True))
+    attempts: Mapped[int] = mapped_column(default=0, server_default="0")
+    retry_at: Mapped[datetime | None]
+    counted: Mapped[bool] = mapped_column(default=False, server_default=false())
     image_id: Mapped[UUID | None]
 
     __table_args__ = (
         ForeignKeyConstraint(["workspace_id", "run_id"], ["runs.workspace_id", "runs.id"], ondelete="CASCADE"),
         ForeignKeyConstraint(["workspace_id", "image_id"], ["images.workspace_id", "images.id"]),
-        CheckConstraint("state IN ('pending', 'done', 'failed')", name="state"),
+        CheckConstraint("state IN ('pending', 'done', 'incomplete', 'failed')", name="state"),
         Index(None, "workspace_id", "run_id", "chunk"),
         Index(None, "workspace_id", "image_id"),
         Index(None, "workspace_id", "key", "run_id"),
-        Index("ix_run_items_failed", "workspace_id", "run_id", "position", postgresql_where=text("state = 'failed'")),
-        Index("ix_run_items_warnings", "workspace_id", "run_id", postgresql_where=text("warning IS NOT NULL")),
+        Index(
+            "ix_run_items_unsuccessful",
+            "workspace_id",
+            "run_id",
+            "position",
+            postgresql_where=text("state IN ('failed', 'incomplete')"),
+        ),
+        Index("ix_run_items_findings", "workspace_id", "run_id", postgresql_where=text("findings IS NOT NULL")),
+        Index("ix_run_items_retry_at", "workspace_id", "run_id", postgresql_where=text("retry_at IS NOT NULL")),
     )
 
 

@@ -7,7 +7,7 @@ from cwz_web.notify.emails import EmailMessage
 from cwz_web.notify.topics import Topic
 from cwz_web.notify.webhooks import Event, emit
 from cwz_web.runs.models import Run
-from cwz_web.runs.progress import describe_run
+from cwz_web.runs.progress import RunState, count_text, describe_run, state_of
 from cwz_web.workspaces.members import email_member
 from cwz_web.workspaces.models import Workspace
 
@@ -30,11 +30,17 @@ def _email(workspace: Workspace, run: Run) -> EmailMessage:
     if run.error_message:
         subject = f"{workspace.name}: a run could not {'continue' if run.done else 'start'}"
         text = f"{run.error_message}. Images that were not rendered do not count. You can retry the run."
+    elif state_of(run) == RunState.COMPLETED_WITH_FINDINGS:
+        subject = f"{workspace.name}: a run completed with {count_text(run.findings, 'finding')}"
+        incomplete = f" In {count_text(run.incomplete, 'image')} a photo is missing." if run.incomplete else ""
+        text = f"{run.done:,} images are ready.{incomplete} The run lists the findings; you can retry it there."
     elif run.failed:
         subject = f"{workspace.name}: a run finished with failed images"
         text = (
             f"{run.done:,} images are ready, {run.failed:,} failed. The run lists the errors; you can retry it there."
         )
+        if run.findings:
+            text += f" It has {count_text(run.findings, 'finding')}."
     else:
         subject = f"{workspace.name}: a run has finished"
         text = f"{run.done:,} images are ready."

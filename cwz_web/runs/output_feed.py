@@ -41,7 +41,8 @@ _ROWS = text("""
             FROM run_items AS item
             JOIN runs AS run ON run.workspace_id = item.workspace_id AND run.id = item.run_id
             JOIN images AS image ON image.workspace_id = item.workspace_id AND image.id = item.image_id
-            WHERE item.workspace_id = :workspace AND item.key = row.key AND item.state = 'done'
+            WHERE item.workspace_id = :workspace AND item.key = row.key
+              AND (item.state = 'done' OR (item.state = 'incomplete' AND run.on_missing_photo = 'replace'))
               AND run.feed_id = :feed AND run.template_id = :template AND run.outputs -> item.output = output.value
             ORDER BY item.run_id DESC LIMIT 1
         ) AS newest ON true
@@ -65,8 +66,9 @@ def version_of(db: Session, feed: Feed, latest: Run, column: str) -> str:
         latest: its newest run.
         column: the column for the first image's URL.
     """
+    images = db.scalar(select(func.sum(Run.done + Run.incomplete)).where(*_runs(feed, latest.template_id)))
     done = db.scalar(select(func.sum(Run.done)).where(*_runs(feed, latest.template_id)))
-    return sha256(f"{feed.revision} {latest.id} {done} {feed.columns} {column}".encode()).hexdigest()
+    return sha256(f"{feed.revision} {latest.id} {images} {done} {feed.columns} {column}".encode()).hexdigest()
 
 
 def write_output_feed(db: Session, feed: Feed, latest: Run, column: str, signed_urls: SignedUrls) -> BinaryIO:

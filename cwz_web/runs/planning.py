@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from procrastinate.types import JSONDict
-from sqlalchemy import TextClause, Update, bindparam, func, select, text, update
+from sqlalchemy import Row, TextClause, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
@@ -20,10 +20,12 @@ from cwz_web.feeds.models import Feed, FeedImport, Item
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import load_design
 from cwz_web.generation.usage import Quota, check_writable, count, month_of, refund
+from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.errors import UnknownSizeError
 from cwz_web.jobs import PREPARE_QUEUE, app
-from cwz_web.runs.mapping import field_formats, formats_of
+from cwz_web.runs.mapping import field_formats, formats_of, used_mapping
+from cwz_web.runs.missing_photos import OnMissingPhoto
 from cwz_web.runs.models import Run, RunItem
 from cwz_web.runs.notifications import notify_run_finished
 from cwz_web.runs.scheduling import chunk_size_of, delete_chunks_later, enqueue_chunks
@@ -35,6 +37,8 @@ MAX_OUTPUTS = 12
 EARLIER_RUNS = 5
 # Writing this many items takes about half a second; the request does not wait for more.
 MAX_IN_REQUEST = 10_000
+# The states of items that are rendered again when a run is retried.
+UNSUCCESSFUL = ("failed", "incomplete")
 RUN_CANCELED = "Not rendered (run canceled)"
 PREPARATION_FAILED = "The run could not be prepared"
 EMPTY_FEED = "This feed has no rows"
@@ -43,7 +47,8 @@ UNCHANGED_FEED = "No rows of this feed have changed"
 # The rows as the run renders them, mapped by the database as mapping.apply_mapping maps one row, once for each output.
 # `image_id` is the image that an earlier run rendered of the same row, output and values.
 _RENDERED_ROWS = """
-    SELECT rendered.*, earlier.image_id, earlier.warning
+    SELECT rendered.*, earlier.image_id, earlier.findings, earlier.photos,
+           earlier.image_id IS NOT NULL AND :refresh AND earlier.photos IS DISTINCT FROM '[]' AS is_checked
     FROM (
         SELECT (rows.number - 1) * :outputs_per_row + output.number AS number, rows.key, rows.data,
                output.number - 1 AS output, output.value AS output_value
@@ -64,36 +69,42 @@ _RENDERED_ROWS = """
         CROSS JOIN jsonb_array_elements(:outputs) WITH ORDINALITY AS output (value, number)
     ) AS rendered
     LEFT JOIN LATERAL (
-        SELECT item.image_id, item.warning
+        SELECT item.image_id, item.findings, item.photos
         FROM run_items AS item JOIN runs AS run ON run.workspace_id = item.workspace_id AND run.id = item.run_id
         WHERE item.workspace_id = :workspace AND item.key = rendered.key AND item.run_id <> :run
           AND item.state = 'done' AND item.data = rendered.data AND run.outputs -> item.output = rendered.output_value
-          AND run.feed_id = :feed AND run.template_id = :template AND run.formats = :formats
-          AND run.template_version = :version AND run.connection_id = :connection
+          AND run.feed_id = :feed AND run.template_id = :template AND run.connection_id = :connection
+          AND run.formats = :formats
+          AND CASE WHEN run.design_digests = '[]' THEN run.template_version = :version
+                   ELSE run.design_digests -> item.output = :design_digests -> CAST(rendered.output AS integer) END
         ORDER BY item.run_id DESC LIMIT 1
-    ) AS earlier ON true
+    ) AS earlier ON NOT :force
 """
 
 
 def _with_json(statement: str) -> TextClause:
-    parameters = (bindparam(name, type_=JSONB) for name in ("mapping", "formats", "outputs"))
-    return text(statement).bindparams(*parameters)
+    parameters = ("mapping", "formats", "outputs", "design_digests")
+    return text(statement).bindparams(*(bindparam(name, type_=JSONB) for name in parameters))
 
 
 _INSERT_ITEMS = _with_json(f"""
     WITH inserted AS (
-        INSERT INTO run_items (workspace_id, run_id, position, chunk, output, key, data, state, image_id, warning)
+        INSERT INTO run_items (
+            workspace_id, run_id, position, chunk, output, key, data, state, image_id, findings, photos)
         SELECT :workspace, :run, number, (number - 1) / :chunk_size, output, key, data,
-               CASE WHEN image_id IS NULL THEN 'pending' ELSE 'done' END, image_id, warning
+               CASE WHEN image_id IS NULL OR is_checked THEN 'pending' ELSE 'done' END, image_id, findings, photos
         FROM ({_RENDERED_ROWS}) AS row
-        RETURNING image_id
+        RETURNING state, findings
     )
-    SELECT count(*) AS images, count(image_id) AS unchanged FROM inserted
+    SELECT count(*) AS images, count(*) FILTER (WHERE state = 'done') AS unchanged,
+           coalesce(sum(jsonb_array_length(findings)) FILTER (WHERE state = 'done'), 0) AS findings
+    FROM inserted
 """)  # noqa: S608 - composed of constants
 
 _COUNT_ITEMS = _with_json(f"""
     SELECT count(*) AS images,
-           count(*) FILTER (WHERE image_id IS NOT NULL) AS unchanged,
+           count(*) FILTER (WHERE image_id IS NOT NULL AND NOT is_checked) AS unchanged,
+           count(*) FILTER (WHERE is_checked) AS checked,
            count(*) FILTER (WHERE CASE WHEN image_id IS NULL THEN EXISTS (
                SELECT FROM run_items AS item
                JOIN runs AS run ON run.workspace_id = item.workspace_id AND run.id = item.run_id
@@ -127,7 +138,7 @@ class RunEndedError(Exception):
 
 @dataclass(frozen=True)
 class RunSpec:
-    """What a run renders.
+    """What a run renders, and how.
 
     Attributes:
         feed: its rows are rendered.
@@ -135,6 +146,9 @@ class RunSpec:
         mapping: the template's fields to the feed's columns (see runs.mapping).
         outputs: each row is rendered once for each.
         connection_id: where the images are stored; None for the template's or the workspace's default connection.
+        force: whether every image is rendered again, also those that have not changed.
+        refresh_photos: whether the photos of unchanged rows are compared with their hosts' current ones.
+        on_missing_photo: what happens to an image whose photo is missing.
     """
 
     feed: Feed
@@ -142,6 +156,9 @@ class RunSpec:
     mapping: Mapping[str, str]
     outputs: Sequence[Output]
     connection_id: UUID | None = None
+    force: bool = False
+    refresh_photos: bool = False
+    on_missing_photo: OnMissingPhoto = OnMissingPhoto.KEEP
 
 
 @dataclass(frozen=True)
@@ -152,6 +169,7 @@ class RunPlan:
         new: images of rows that were never rendered with this template and output.
         changed: images that differ from those of an earlier run.
         unchanged: images that exist already.
+        checked: images that exist already, and are rendered again if one of their photos has changed.
         removed: rows with images that are not in the feed any more.
         invalid: rows that the feed's last import rejected.
     """
@@ -163,11 +181,17 @@ class RunPlan:
     unchanged: int
     removed: int
     invalid: int
+    checked: int = 0
 
     @property
     def to_render(self) -> int:
         """How many images will be rendered, and count against the quota."""
         return self.new + self.changed
+
+    @property
+    def reserved(self) -> int:
+        """How many images the quota must have room for; those whose photos have not changed are refunded."""
+        return self.to_render + self.checked
 
 
 def plan_takes_long(db: Session, spec: RunSpec) -> bool:
@@ -181,9 +205,10 @@ def plan_run(db: Session, spec: RunSpec) -> RunPlan:
     feed, template = spec.feed, spec.template
     _check_outputs(db, template, spec.outputs)
     run = _new_run(db, spec)
-    images, unchanged, changed = feed.item_count * len(spec.outputs), 0, 0
+    images, unchanged, checked, changed = feed.item_count * len(spec.outputs), 0, 0, 0
     if _has_rendered(db, feed, template):  # else every image is new, without comparing rows
-        images, unchanged, changed = db.execute(_COUNT_ITEMS, _parameters(run, since=-1)).one()
+        parameters = _parameters(run, load_design(db, template).document, since=-1)
+        images, unchanged, checked, changed = db.execute(_COUNT_ITEMS, parameters).one()
     removed = {"workspace": feed.workspace_id, "template": template.id, "feed": feed.id, "runs": EARLIER_RUNS}
     last_import = select(FeedImport.invalid).where(
         FeedImport.workspace_id == feed.workspace_id,
@@ -193,9 +218,10 @@ def plan_run(db: Session, spec: RunSpec) -> RunPlan:
     return RunPlan(
         rows=feed.item_count,
         images=images,
-        new=images - unchanged - changed,
+        new=images - unchanged - checked - changed,
         changed=changed,
         unchanged=unchanged,
+        checked=checked,
         removed=db.scalar(_COUNT_REMOVED, removed) or 0,
         invalid=db.scalar(last_import) or 0,
     )
@@ -260,13 +286,12 @@ def prepare_run(db: Session, run: Run, quota: Quota, since: int = -1) -> None:
     """
     inserted = None
     if db.scalar(select(RunItem.position).where(*_items(run)).limit(1)) is None:
-        template = db.get_one(Template, (run.workspace_id, run.template_id))
-        parameters = _parameters(run, since) | {"chunk_size": chunk_size_of(db, template)}
-        inserted = db.execute(_INSERT_ITEMS, parameters).one()
+        inserted = _insert_items(db, run, since)
         if not inserted.images:
             raise EmptyFeedError(EMPTY_FEED if since < 0 else UNCHANGED_FEED)
+        findings = inserted.findings
     else:
-        db.execute(_reopen(run))
+        findings = -_reopen(db, run)
     chunks = select(RunItem.chunk).where(*_items(run, "pending")).distinct().order_by(RunItem.chunk)
     enqueue_chunks(db, run, db.scalars(chunks).all())
     # What takes long is done before the run and the usage counter are locked.
@@ -276,6 +301,7 @@ def prepare_run(db: Session, run: Run, quota: Quota, since: int = -1) -> None:
     run.prepared = True
     if inserted is not None:
         run.total, run.done, run.unchanged = inserted.images, inserted.unchanged, inserted.unchanged
+    run.findings += findings
     if not run.pending:
         run.finished_at = db.scalar(select(func.clock_timestamp()))
         db.flush()
@@ -305,6 +331,7 @@ def start_image_run(
     output: Output,
     quota: Quota,
     webhook: str | None = None,
+    on_missing_photo: OnMissingPhoto = OnMissingPhoto.KEEP,
 ) -> Run:
     """Enqueue a single image in the caller's transaction: a run of one row, without a feed.
 
@@ -326,6 +353,7 @@ def start_image_run(
     run = _new_run_of(db, template, [output])
     run.template_version, run.total, run.key_id, run.webhook = version, 1, quota.key_id, webhook
     run.formats = dump_formats({name: format_of(text) for name, text in data.items()})
+    run.on_missing_photo = on_missing_photo
     db.add(run)
     db.flush()
     row = {"key": template.name, "data": dict(data)}
@@ -336,8 +364,8 @@ def start_image_run(
     return run
 
 
-def retry_failed(db: Session, run: Run, quota: Quota | None = None) -> int:
-    """Render the failed and left out items of a run again. Return how many they are.
+def retry_run(db: Session, run: Run, quota: Quota | None = None) -> int:
+    """Render the failed, incomplete and left out items of a run again. Return how many they are.
 
     A large run that has ended is prepared by a job, which checks its quota only then.
 
@@ -346,23 +374,26 @@ def retry_failed(db: Session, run: Run, quota: Quota | None = None) -> int:
     """
     _lock(db, run)
     quota = quota or quota_of(run)
-    pending, failed = run.pending, run.failed
-    if not failed:
+    pending, retried = run.pending, run.failed + run.incomplete
+    if not retried:
         return 0
     if run.finished_at:
-        run.failed, run.error_message, run.key_id, run.prepared = 0, None, quota.key_id, False
+        run.failed = run.incomplete = 0
+        run.error_message, run.key_id, run.prepared = None, quota.key_id, False
         run.finished_at = run.canceled_at = None
         db.flush()
         _prepare_or_enqueue(db, run, quota)
-        return failed
-    chunks = set(db.scalars(_reopen(run).returning(RunItem.chunk)))
-    run.failed = 0
+        return retried
+    waiting = select(RunItem.chunk).where(*_items(run, *UNSUCCESSFUL)).distinct()
+    chunks = db.scalars(waiting).all()
+    run.findings -= _reopen(db, run)
+    run.failed = run.incomplete = 0
     # All pending items count in one month: from now on in the current one.
     refund(db, quota_of(run), pending, run.usage_month)
     run.usage_month, run.key_id = month_of(), quota.key_id
     enqueue_chunks(db, run, sorted(chunks))
     count(db, quota, run.pending)
-    return failed
+    return retried
 
 
 def quota_of(run: Run) -> Quota:
@@ -415,7 +446,11 @@ def _new_run(db: Session, spec: RunSpec) -> Run:
     """Return a run over a feed that is not in the session yet."""
     run = _new_run_of(db, spec.template, spec.outputs, spec.connection_id)
     run.feed_id, run.mapping = spec.feed.id, dict(spec.mapping)
-    run.formats = dump_formats(field_formats(spec.mapping, formats_of(db, spec.feed)))
+    document = load_design(db, spec.template).document
+    mapping = _used_mapping(spec.mapping, document, spec.outputs)
+    run.formats = dump_formats(field_formats(mapping, formats_of(db, spec.feed)))
+    run.force, run.refresh_photos, run.on_missing_photo = spec.force, spec.refresh_photos, spec.on_missing_photo
+    run.design_digests = _design_digests(document, spec.outputs)
     return run
 
 
@@ -446,20 +481,42 @@ def _check_outputs(db: Session, template: Template, outputs: Sequence[Output], v
             raise UnknownSizeError(output.size, sizes)
 
 
-def _parameters(run: Run, since: int) -> dict[str, Any]:
+def _design_digests(document: ImageTemplate, outputs: Sequence[Output]) -> list[str]:
+    """Return the digests of what the images of each output show of a template."""
+    return [document.in_size(output.size).visible().digest for output in outputs]
+
+
+def _used_mapping(mapping: Mapping[str, str], document: ImageTemplate, outputs: Sequence[Output]) -> dict[str, str]:
+    """Return the part of a mapping that the images depend on, so that other columns do not change a row."""
+    sized = [document.in_size(output.size).visible() for output in outputs]
+    return used_mapping(mapping, {field.name for template in sized for field in template.fields})
+
+
+def _insert_items(db: Session, run: Run, since: int) -> Row[Any]:
+    """Write a run's items, and count them."""
+    template = db.get_one(Template, (run.workspace_id, run.template_id))
+    document = load_design(db, template, run.template_version).document
+    parameters = _parameters(run, document, since) | {"chunk_size": chunk_size_of(db, template)}
+    return db.execute(_INSERT_ITEMS, parameters).one()
+
+
+def _parameters(run: Run, document: ImageTemplate, since: int) -> dict[str, Any]:
     """Return the parameters of _RENDERED_ROWS."""
     return {
         "workspace": run.workspace_id,
         "run": run.id,
         "feed": run.feed_id,
         "since": since,
-        "mapping": run.mapping,
+        "mapping": _used_mapping(run.mapping, document, [Output.model_validate(output) for output in run.outputs]),
         "formats": run.formats,
         "outputs": run.outputs,
         "outputs_per_row": len(run.outputs),
         "template": run.template_id,
         "version": run.template_version,
         "connection": run.connection_id,
+        "design_digests": run.design_digests,
+        "force": run.force,
+        "refresh": run.refresh_photos,
     }
 
 
@@ -469,6 +526,12 @@ def _items(run: Run, *states: str) -> tuple[Any, ...]:
     return (*items, RunItem.state.in_(states)) if states else items
 
 
-def _reopen(run: Run) -> Update:
-    """Return the statement that makes failed items pending again."""
-    return update(RunItem).where(*_items(run, "failed")).values(state="pending", error=None)
+def _reopen(db: Session, run: Run) -> int:
+    """Make failed, incomplete and postponed items pending again. Return how many findings they had."""
+    length = func.coalesce(func.sum(func.jsonb_array_length(RunItem.findings)), 0)
+    findings = db.scalar(select(length).where(*_items(run, *UNSUCCESSFUL))) or 0
+    values = {"state": "pending", "error": None, "attempts": 0, "retry_at": None}
+    cleared = {"findings": None, "photos": None, "image_id": None}
+    db.execute(update(RunItem).where(*_items(run, *UNSUCCESSFUL)).values(**values, **cleared))
+    db.execute(update(RunItem).where(*_items(run, "pending"), RunItem.retry_at.is_not(None)).values(**values))
+    return int(findings)

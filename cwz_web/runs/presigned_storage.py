@@ -178,8 +178,9 @@ class PresignedBucket:
             raise ObjectNotFoundError("The storage does not have this image yet")
 
     def put(self, key: str, body: bytes, *, content_type: str) -> None:
-        """As in Bucket, for an image that `head` did not find."""
-        with self._send("PUT", self._put_urls.pop(key), body, {"Content-Type": content_type}) as response:
+        """As in Bucket, for an image."""
+        url = self._put_urls.pop(key, None) or self._web.presign(key).put or ""
+        with self._send("PUT", url, body, {"Content-Type": content_type}) as response:
             _raise_for_status(response)
 
     @contextmanager

@@ -6,13 +6,20 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, func, select, true
+from sqlalchemy import and_, func, select, text, true
 from sqlalchemy.orm import Session
 
 from cwz_web.generation.models import Image
 from cwz_web.runs.models import Run, RunItem
 
 PAGE = 48
+_COUNT_FINDINGS = text("""
+    SELECT finding ->> 'code' AS code, finding ->> 'layer' AS layer, finding ->> 'message' AS message,
+           count(*) AS images
+    FROM run_items CROSS JOIN LATERAL jsonb_array_elements(findings) AS finding
+    WHERE workspace_id = :workspace AND run_id = :run AND findings IS NOT NULL AND state <> 'pending'
+    GROUP BY 1, 2, 3 ORDER BY images DESC, layer, message LIMIT :limit
+""")
 # The fields of an output in the API and in webhooks.
 OUTPUT_FIELDS = ("size", "format", "quality", "scale")
 
@@ -26,23 +33,48 @@ class Progress:
     failed: int
     elapsed: float
     free: int = 0
+    incomplete: int = 0
+
+    @property
+    def ended(self) -> int:
+        """How many images are ready, incomplete or failed."""
+        return self.done + self.incomplete + self.failed
 
     @property
     def finished(self) -> bool:
-        return self.done + self.failed == self.total
+        return self.ended == self.total
 
     @property
     def percent(self) -> int:
-        return 100 * (self.done + self.failed) // self.total
+        return 100 * self.ended // self.total
 
     @property
     def per_second(self) -> float:
-        return (self.done + self.failed - self.free) / self.elapsed if self.elapsed else 0.0
+        return (self.ended - self.free) / self.elapsed if self.elapsed else 0.0
 
     @property
     def seconds_left(self) -> float | None:
         """The estimated time left; None before the first image."""
-        return (self.total - self.done - self.failed) / self.per_second if self.per_second else None
+        return (self.total - self.ended) / self.per_second if self.per_second else None
+
+
+@dataclass(frozen=True)
+class PostponedImages:
+    """The images that wait for their photos: how many, for which attempt at most, and until when."""
+
+    images: int
+    attempt: int
+    next_at: datetime
+
+
+@dataclass(frozen=True)
+class FindingCount:
+    """A finding, and how many images of a run have it."""
+
+    code: str
+    layer: str
+    message: str
+    images: int
 
 
 class RunState(StrEnum):
@@ -54,6 +86,7 @@ class RunState(StrEnum):
     STOPPED = "stopped"
     CANCELED = "canceled"
     FAILED = "failed"
+    COMPLETED_WITH_FINDINGS = "completed-with-findings"
     COMPLETED = "completed"
 
     @property
@@ -68,6 +101,7 @@ STATE_LABELS = {
     RunState.STOPPED: "Stopped",
     RunState.CANCELED: "Canceled",
     RunState.FAILED: "Completed with errors",
+    RunState.COMPLETED_WITH_FINDINGS: "Completed with findings",
     RunState.COMPLETED: "Completed",
 }
 
@@ -80,20 +114,37 @@ def state_of(run: Run) -> RunState:
         return RunState.STOPPED if run.done else RunState.NOT_STARTED
     if run.canceled_at:
         return RunState.CANCELED
-    return RunState.FAILED if run.failed else RunState.COMPLETED
+    if run.failed:
+        return RunState.FAILED
+    return RunState.COMPLETED_WITH_FINDINGS if run.findings or run.incomplete else RunState.COMPLETED
+
+
+def state_text(run: Run) -> str:
+    """Return the state of a run in words, with the number of its findings."""
+    state = state_of(run)
+    if state == RunState.COMPLETED_WITH_FINDINGS:
+        return f"Completed with {count_text(run.findings, 'finding')}"
+    return state.label
+
+
+def count_text(number: int, noun: str) -> str:
+    """Return a number with its noun, such as “1 finding” or “2,000 findings”."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def progress_of(run: Run) -> Progress:
     """Return a run's current progress, or the one that it ended with."""
     until = run.finished_at or datetime.now(UTC)
     free = run.unchanged + (run.failed if run.canceled_at or run.error_message else 0)
-    return Progress(run.total, run.done, run.failed, max((until - run.created_at).total_seconds(), 0.001), free)
+    elapsed = max((until - run.created_at).total_seconds(), 0.001)
+    return Progress(run.total, run.done, run.failed, elapsed, free, run.incomplete)
 
 
 def describe_run(run: Run) -> dict[str, Any]:
     """Describe a run over a feed, for the API and webhooks."""
     return {
         "id": run.id,
+        "state": state_of(run),
         "feed": run.feed_id,
         "template": run.template_id,
         "version": run.template_version,
@@ -101,8 +152,13 @@ def describe_run(run: Run) -> dict[str, Any]:
         "prepared": run.prepared,
         "total": run.total,
         "done": run.done,
+        "incomplete": run.incomplete,
         "failed": run.failed,
         "unchanged": run.unchanged,
+        "findings": run.findings,
+        "force": run.force,
+        "refresh_photos": run.refresh_photos,
+        "on_missing_photo": run.on_missing_photo,
         "canceled": run.canceled_at is not None,
         "error_message": run.error_message,
         "started_at": run.created_at,
@@ -131,9 +187,9 @@ def results_after(
         except_error: only items without this error.
         limit: at most so many items.
     """
-    if not run.done + run.failed:
+    if not run.done + run.incomplete + run.failed:
         return []  # the query would read all items of a large run
-    finished = ("done", "failed", "pending") if run.canceled_at else ("done", "failed")
+    finished = ("done", "incomplete", "failed", "pending") if run.canceled_at else ("done", "incomplete", "failed")
     states = finished if state is None else (state,)
     query = (
         select(RunItem, Image)
@@ -151,17 +207,24 @@ def results_after(
     return [(item, image) for item, image in db.execute(query)]
 
 
-def warnings_of(db: Session, run: Run, limit: int = 5) -> list[tuple[str, int]]:
-    """Return the warnings of a run's images, and how many images have each; the most frequent first."""
-    count = func.count()
-    query = (
-        select(RunItem.warning, count)
-        .where(RunItem.workspace_id == run.workspace_id, RunItem.run_id == run.id, RunItem.warning.is_not(None))
-        .group_by(RunItem.warning)
-        .order_by(count.desc())
-        .limit(limit)
+def findings_of(db: Session, run: Run, limit: int = 10) -> list[FindingCount]:
+    """Return the findings of a run's images, and how many images have each; the most frequent first."""
+    if not run.findings:
+        return []
+    rows = db.execute(_COUNT_FINDINGS, {"workspace": run.workspace_id, "run": run.id, "limit": limit})
+    return [FindingCount(row.code, row.layer, row.message, row.images) for row in rows]
+
+
+def postponed_of(db: Session, run: Run) -> PostponedImages | None:
+    """Return which images of a run wait for their photos, if any do."""
+    waiting = select(func.count(), func.max(RunItem.attempts), func.min(RunItem.retry_at)).where(
+        RunItem.workspace_id == run.workspace_id,
+        RunItem.run_id == run.id,
+        RunItem.retry_at.is_not(None),
+        RunItem.state == "pending",
     )
-    return [(warning, number) for warning, number in db.execute(query) if warning]
+    images, attempts, next_at = db.execute(waiting).one()
+    return PostponedImages(images, attempts + 1, next_at) if next_at and not run.finished_at else None
 
 
 def images_of_row(db: Session, workspace_id: UUID, feed_id: UUID, key: str, limit: int = 24) -> list[Image]:

@@ -15,10 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from uuid_utils.compat import uuid7
 
+from cwz_web.generation.image_service import MAX_PHOTOS
+from cwz_web.generation.image_sources import PhotoState
 from cwz_web.generation.images import StoredImage
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.findings import MAX_FINDINGS, Finding
+from cwz_web.runs.missing_photos import OnMissingPhoto
 from cwz_web.storage.plugins import DelegatedConnection
 from cwz_web.values.formats import FormattedText, ValueFormat
 
@@ -45,13 +48,26 @@ class Message(BaseModel):
 
 
 class ItemResult(Message):
-    """The result of one item: an image, perhaps with findings and a warning, or the error that prevented it."""
+    """The result of one item: an image, or the error that prevented it.
+
+    Attributes:
+        findings: what is wrong with the image.
+        is_incomplete: whether a photo is missing in the image.
+        photos: the state of its photos; None if it is not known.
+        is_unchanged: whether the item's earlier image is kept, since its photos have not changed.
+        is_postponed: whether the item waits for another attempt; `error` says why.
+        retry_after: how many seconds the photo's host wants it to wait.
+    """
 
     position: Number
     image: StoredImage | None = None
-    warning: Explanation | None = None
     findings: Annotated[tuple[Finding, ...], Field(max_length=MAX_FINDINGS)] = ()
+    is_incomplete: bool = False
+    photos: Annotated[tuple[PhotoState, ...], Field(max_length=MAX_PHOTOS)] | None = None
+    is_unchanged: bool = False
     error: Explanation | None = None
+    is_postponed: bool = False
+    retry_after: Annotated[float, Field(ge=0, le=3600)] = 0.0
 
 
 class ChunkMessage(Message):
@@ -152,18 +168,23 @@ class StorageFailure(Message):
 
 
 class RenderItem(Message):
-    """An image to render: the values of its row, which of them are JSON numbers, and the index of its output."""
+    """An image to render: the values of its row, which of them are JSON numbers, and the index of its output.
+
+    `photos` are the photos of an earlier image; if they have not changed, nothing is rendered.
+    """
 
     position: int
     data: dict[str, str]
     numbers: frozenset[str] = frozenset()
     output: int = 0
+    photos: tuple[PhotoState, ...] = ()
+    attempts: int = 0
 
 
 class Specification(Message):
     """Everything that a render worker needs for a chunk. Images are stored in the first of the connections.
 
-    `formats` says how the values of each field are written.
+    `formats` says how the values of each field are written, `unmapped` are the fields that are empty in every row.
     """
 
     template: ImageTemplate
@@ -171,6 +192,10 @@ class Specification(Message):
     outputs: Annotated[tuple[Output, ...], Field(min_length=1)]
     connections: Annotated[tuple[DelegatedConnection, ...], Field(min_length=1)]
     items: tuple[RenderItem, ...]
+    unmapped: tuple[str, ...] = ()
+    force: bool = False
+    refresh_photos: bool = False
+    on_missing_photo: OnMissingPhoto = OnMissingPhoto.KEEP
 
     def values_of(self, item: RenderItem) -> dict[str, str]:
         """Return the values of an item in their formats."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import Protocol
 from uuid import UUID
@@ -16,10 +16,12 @@ from uuid import UUID
 import httpx
 import structlog
 
-from cwz_web.generation.image_service import ImageService
-from cwz_web.imaging.errors import ImagingError
+from cwz_web.generation.image_service import ImageService, PreparedImage
+from cwz_web.generation.image_sources import PhotoState
+from cwz_web.imaging.errors import ImagingError, SourceMissingError
 from cwz_web.metrics import STORAGE_ERRORS
 from cwz_web.net.guard import OutboundPolicy
+from cwz_web.runs.missing_photos import OnMissingPhoto, may_postpone
 from cwz_web.runs.presigned_storage import ObjectClient, PresignedBucket, RelayedBucket
 from cwz_web.runs.protocol import (
     ItemResult,
@@ -37,6 +39,9 @@ from cwz_web.storage.uploads import Uploads
 log = structlog.get_logger()
 
 REPORT_SECONDS = 0.5
+# So many results, with so many findings each, are below the limit of a message.
+MAX_REPORTED_RESULTS = 100
+MAX_REPORTED_FINDINGS = 10
 # A cloud storage takes tens of milliseconds for an upload; an image is rendered in less.
 CONCURRENT_ITEMS = 8
 STORAGE_FAILED = "The storage did not accept the image. Check the connection, then retry the failed images"
@@ -98,7 +103,7 @@ class RenderWorker:
                 for result in chunk.render(deadline):
                     results.append(result)
                     rendered += 1
-                    if time.monotonic() - reported_at > REPORT_SECONDS:
+                    if time.monotonic() - reported_at > REPORT_SECONDS or len(results) >= MAX_REPORTED_RESULTS:
                         self._report(request, results, time.monotonic() - reported_at)
                         reported_at = time.monotonic()
         finally:
@@ -135,6 +140,7 @@ class _Chunk:
     open_bucket: BucketOpener
     image_service: ImageService
     last_try: bool
+    started_at: float = field(default_factory=time.monotonic)
 
     def render(self, deadline: float) -> Iterator[ItemResult]:
         """Render several items concurrently; yield results in order. No item is started after the deadline."""
@@ -146,14 +152,17 @@ class _Chunk:
             yield from filter(None, pool.map(render_in_time, self.specification.items))
 
     def _render(self, item: RenderItem) -> ItemResult:
-        specification = self.specification
         try:
-            uploads = Uploads(self.workspace_id, specification.connections, self.open_bucket)
-            output, values = specification.outputs[item.output], specification.values_of(item)
-            prepared = self.image_service.prepare(uploads, specification.template, values, output)
-            bucket = self.open_bucket(specification.connections[0])
-            image, findings = self.image_service.store(self.workspace_id, bucket, prepared)
-            return ItemResult(position=item.position, image=image, warning=prepared.warning, findings=findings)
+            if item.photos and self._is_unchanged(item):
+                return ItemResult(position=item.position, is_unchanged=True)
+            prepared = self._prepare(item)
+            if prepared.temporary_error and may_postpone(item.attempts):
+                return _postpone(item, prepared.temporary_error)
+            return self._store(item, prepared)
+        except SourceMissingError as error:
+            if error.is_temporary and may_postpone(item.attempts):
+                return _postpone(item, error)
+            return ItemResult(position=item.position, error=str(error)[:500])
         except ImagingError as error:
             return ItemResult(position=item.position, error=str(error)[:500])
         except StorageUnreachableError as error:
@@ -170,3 +179,45 @@ class _Chunk:
             # One row must not fail the others. The traceback is logged; the user gets a sentence.
             log.exception("item failed", workspace=str(self.workspace_id), position=item.position)
             return ItemResult(position=item.position, error="An internal error occurred. We have recorded it")
+
+    def _prepare(self, item: RenderItem, known: Sequence[PhotoState] = ()) -> PreparedImage:
+        specification = self.specification
+        is_fresh = specification.force or specification.refresh_photos
+        return self.image_service.prepare(
+            Uploads(self.workspace_id, specification.connections, self.open_bucket),
+            specification.template,
+            specification.values_of(item),
+            specification.outputs[item.output],
+            known=known,
+            newer_than=self.started_at if is_fresh else 0.0,
+            unmapped=specification.unmapped,
+        )
+
+    def _is_unchanged(self, item: RenderItem) -> bool:
+        """Return whether all photos of an item are what they were when its earlier image was rendered."""
+        photos = self._prepare(item, item.photos).photos or ()
+        return {(p.reference, p.digest) for p in photos} == {(p.reference, p.digest) for p in item.photos}
+
+    def _store(self, item: RenderItem, prepared: PreparedImage) -> ItemResult:
+        """Render and store an image. Raise IncompleteImageError if a photo is missing and the run must fail then."""
+        image, findings = self.image_service.store(
+            self.workspace_id,
+            self.open_bucket(self.specification.connections[0]),
+            prepared,
+            force=self.specification.force,
+            must_be_complete=self.specification.on_missing_photo == OnMissingPhoto.FAIL,
+        )
+        findings = (*prepared.row_findings(), *findings)
+        return ItemResult(
+            position=item.position,
+            image=image,
+            findings=findings[:MAX_REPORTED_FINDINGS],
+            is_incomplete=bool(prepared.missing(findings)),
+            photos=prepared.photos,
+        )
+
+
+def _postpone(item: RenderItem, error: SourceMissingError) -> ItemResult:
+    return ItemResult(
+        position=item.position, error=str(error)[:500], is_postponed=True, retry_after=min(error.retry_after, 3600.0)
+    )

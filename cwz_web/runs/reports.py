@@ -1,22 +1,29 @@
 """What the web application does with a render worker's messages. A report may arrive twice: each item counts once."""
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, text
+from pydantic import TypeAdapter
+from pydantic_core import to_json, to_jsonable_python
+from sqlalchemy import delete, func, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from cwz_web.db.session import FOR_NO_KEY_UPDATE
+from cwz_web.generation.image_sources import PhotoState
 from cwz_web.generation.images import StoredImage, record_images
 from cwz_web.generation.models import Image, Template
 from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.generation.templates import load_design
 from cwz_web.generation.usage import refund
+from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
+from cwz_web.imaging.findings import Finding
 from cwz_web.notify.webhooks import Event, emit
 from cwz_web.runs.mapping import finish_values
+from cwz_web.runs.missing_photos import OnMissingPhoto, may_postpone, retry_delay
 from cwz_web.runs.models import RenderMessage, Run, RunItem
 from cwz_web.runs.notifications import notify_run_finished
 from cwz_web.runs.planning import quota_of
@@ -29,6 +36,7 @@ from cwz_web.runs.protocol import (
     Specification,
     SpecificationRequest,
 )
+from cwz_web.runs.scheduling import requeue_chunk
 from cwz_web.storage.connections import image_key, list_connections_first
 from cwz_web.storage.plugins import ProviderRegistry
 from cwz_web.values.formats import is_json_number, load_formats
@@ -36,15 +44,24 @@ from cwz_web.values.formats import is_json_number, load_formats
 # One statement for all items: one each would cost a round trip, and its part of a report's time under the run's lock.
 _UPDATE_ITEMS = text("""
     UPDATE run_items AS item
-    SET state = CASE WHEN result.image_id IS NULL THEN 'failed' ELSE 'done' END,
-        image_id = result.image_id, warning = result.warning, error = result.error
-    FROM unnest(CAST(:positions AS integer[]), CAST(:images AS uuid[]), CAST(:warnings AS text[]),
-                CAST(:errors AS text[])) AS result (position, image_id, warning, error)
+    SET state = result.state, image_id = result.image_id, findings = result.findings, photos = result.photos,
+        error = result.error, counted = item.counted OR result.counted, retry_at = NULL
+    FROM unnest(CAST(:positions AS integer[]), CAST(:states AS text[]), CAST(:images AS uuid[]),
+                CAST(:findings AS jsonb[]), CAST(:photos AS jsonb[]), CAST(:errors AS text[]),
+                CAST(:counted AS boolean[])) AS result (position, state, image_id, findings, photos, error, counted)
+    WHERE item.workspace_id = :workspace AND item.run_id = :run AND item.position = result.position
+""")
+_POSTPONE_ITEMS = text("""
+    UPDATE run_items AS item
+    SET attempts = item.attempts + 1, error = result.error, retry_at = result.retry_at
+    FROM unnest(CAST(:positions AS integer[]), CAST(:errors AS text[]), CAST(:times AS timestamptz[]))
+        AS result (position, error, retry_at)
     WHERE item.workspace_id = :workspace AND item.run_id = :run AND item.position = result.position
 """)
 # The run's lock is held while the items of orphaned chunks are failed, so only so many at once.
 MAX_ORPHANED_ITEMS = 500
 ORPHANED = "Rendering failed repeatedly. Retry the run"
+FINDINGS: TypeAdapter[list[Finding]] = TypeAdapter(list[Finding])
 NO_IMAGE = "The image could not be rendered"
 OTHER_IMAGE = "The render worker reported an image that is not this row’s"
 
@@ -82,22 +99,47 @@ def build_specification(db: Session, request: SpecificationRequest, providers: P
         RunItem.run_id == run.id,
         RunItem.chunk == request.chunk,
         RunItem.state == "pending",
+        or_(RunItem.retry_at.is_(None), RunItem.retry_at <= func.clock_timestamp()),
     )
     items = db.scalars(pending.order_by(RunItem.position)) if run.is_rendering else ()
+    document = load_design(db, template, run.template_version).document
+    rendered = tuple(_render_item(run, item) for item in items)
     return Specification(
-        template=load_design(db, template, run.template_version).document,
+        template=document,
         outputs=tuple(Output.model_validate(output) for output in run.outputs),
         connections=tuple(providers.delegate(connection.spec) for connection in connections),
         formats=load_formats(run.formats),
-        items=tuple(_render_item(run, item) for item in items),
+        items=rendered,
+        unmapped=_unmapped_fields(run, document, rendered),
+        force=run.force,
+        refresh_photos=run.refresh_photos,
+        on_missing_photo=OnMissingPhoto(run.on_missing_photo),
     )
 
 
 def _render_item(run: Run, item: RunItem) -> RenderItem:
     formats = load_formats(run.formats)
     values = finish_values(run.mapping, item.data, formats) if run.feed_id else item.data
-    numbers = frozenset(name for name, text in values.items() if is_json_number(text))
-    return RenderItem(position=item.position, data=values, numbers=numbers, output=item.output)
+    photos = (item.photos or ()) if item.image_id else ()
+    return RenderItem(
+        position=item.position,
+        data=values,
+        numbers=frozenset(name for name, text in values.items() if is_json_number(text)),
+        output=item.output,
+        photos=tuple(PhotoState.model_validate(photo) for photo in photos),
+        attempts=item.attempts,
+    )
+
+
+def _unmapped_fields(run: Run, document: ImageTemplate, items: Iterable[RenderItem]) -> tuple[str, ...]:
+    """Return the fields that no column of the run's feed fills, or that the request of a single image left out."""
+    if run.feed_id is not None:
+        filled = {name for name, column in run.mapping.items() if column}
+    elif run.on_missing_photo == OnMissingPhoto.FAIL:
+        return ()
+    else:
+        filled = {name for item in items for name in item.data}
+    return tuple(field.name for field in document.fields if field.name not in filled)
 
 
 def apply_report(db: Session, report: Report, signed_urls: SignedUrls) -> None:
@@ -109,14 +151,20 @@ def apply_report(db: Session, report: Report, signed_urls: SignedUrls) -> None:
     run = _get_run(db, report.workspace_id, report.run_id, lock=True)
     if not run.is_rendering:
         return
-    finished = _finish_items(db, run, report.results)
+    items = _lock_pending_items(db, run, report.results)
+    results = {result.position: result for result in report.results}
+    _postpone_items(db, run, [(item, results[item.position]) for item in items if _is_postponed(item, results)])
+    finished = _finish_items(db, run, [item for item in items if not _is_postponed(item, results)], results)
     if not finished:
         return
     free = sum(item.is_free for item in finished)
     if free:
         refund(db, quota_of(run), free, run.usage_month)
-    run.done += sum(item.image is not None for item in finished)
-    run.failed += sum(item.image is None for item in finished)
+    run.done += sum(item.state == "done" for item in finished)
+    run.unchanged += sum(item.is_unchanged for item in finished)
+    run.incomplete += sum(item.state == "incomplete" for item in finished)
+    run.failed += sum(item.state == "failed" for item in finished)
+    run.findings += sum(len(item.findings) for item in finished)
     run.rendering_seconds += report.seconds
     if not run.pending:
         run.finished_at = db.scalar(select(func.clock_timestamp()))
@@ -152,14 +200,23 @@ def fail_items_of_chunks(
 
 
 class _FinishedItem(NamedTuple):
-    """An item that has just been finished. It is free when it failed, or its image existed already."""
+    """An item that has just been finished.
 
-    position: int
-    key: str
-    image: Image | None
-    warning: str | None
-    error: str | None
-    is_free: bool
+    Attributes:
+        is_new: whether its image was not recorded before.
+        is_free: whether what was counted for it when it was enqueued is refunded: it failed, its image existed already,
+            or an image of it was counted before.
+    """
+
+    item: RunItem
+    state: str
+    image: Image | None = None
+    findings: tuple[Finding, ...] = ()
+    photos: tuple[PhotoState, ...] | None = None
+    error: str | None = None
+    is_unchanged: bool = False
+    is_new: bool = False
+    is_free: bool = True
 
 
 def _notify(db: Session, run: Run, finished: Sequence[_FinishedItem], signed_urls: SignedUrls) -> None:
@@ -168,40 +225,80 @@ def _notify(db: Session, run: Run, finished: Sequence[_FinishedItem], signed_url
     if run.feed_id is None:
         (item,) = finished
         if item.image:
-            event, payload = Event.IMAGE_CREATED, {**signed_urls.describe(item.image), **common, "key": item.key}
+            event, payload = Event.IMAGE_CREATED, _describe_image(item, signed_urls) | common
         else:
             event, payload = Event.IMAGE_FAILED, {**common, "error": item.error}
         emit(db, run.workspace_id, event, payload, webhook=run.webhook)
         return
+    # An image without its photo is not announced, unless it replaces the row's earlier one.
+    announced = {"done", "incomplete"} if run.on_missing_photo == OnMissingPhoto.REPLACE else {"done"}
     payloads = [
-        {**signed_urls.describe(item.image), **common, "key": item.key}
-        for item in finished
-        if item.image and not item.is_free
+        _describe_image(item, signed_urls) | common for item in finished if item.is_new and item.state in announced
     ]
     emit(db, run.workspace_id, Event.IMAGE_CREATED, *payloads)
     if run.finished_at:
         notify_run_finished(db, run)
 
 
-def _finish_items(db: Session, run: Run, results: Iterable[ItemResult]) -> list[_FinishedItem]:
-    """Record the results of a locked run's pending items; items that are finished keep their result."""
-    result_of = {result.position: result for result in results}
-    pending = select(RunItem.position, RunItem.key, RunItem.output).where(
+def _describe_image(item: _FinishedItem, signed_urls: SignedUrls) -> dict[str, Any]:
+    assert item.image is not None
+    findings = [to_jsonable_python(finding) for finding in item.findings]
+    return {**signed_urls.describe(item.image), "key": item.item.key, "findings": findings}
+
+
+def _lock_pending_items(db: Session, run: Run, results: Iterable[ItemResult]) -> Sequence[RunItem]:
+    """Return the pending items of a locked run that results are of; finished items keep their result."""
+    pending = select(RunItem).where(
         RunItem.workspace_id == run.workspace_id,
         RunItem.run_id == run.id,
-        RunItem.position.in_(result_of),
+        RunItem.position.in_([result.position for result in results]),
         RunItem.state == "pending",
     )
-    items = db.execute(pending.order_by(RunItem.position)).all()
+    return db.scalars(pending.order_by(RunItem.position).execution_options(populate_existing=True)).all()
+
+
+def _is_postponed(item: RunItem, results: Mapping[int, ItemResult]) -> bool:
+    return results[item.position].is_postponed and may_postpone(item.attempts)
+
+
+def _postpone_items(db: Session, run: Run, postponed: Sequence[tuple[RunItem, ItemResult]]) -> None:
+    """Let items wait for another attempt, and enqueue a job for each of their chunks at that time."""
+    if not postponed:
+        return
+    now = datetime.now(UTC)
+    times = [now + timedelta(seconds=retry_delay(item.attempts, result.retry_after)) for item, result in postponed]
+    values = {
+        "workspace": run.workspace_id,
+        "run": run.id,
+        "positions": [item.position for item, _ in postponed],
+        "errors": [result.error for _, result in postponed],
+        "times": times,
+    }
+    due: dict[int, datetime] = {}
+    for (item, _), at in zip(postponed, times, strict=True):
+        due[item.chunk] = max(at, due.get(item.chunk, at))
+    db.execute(_POSTPONE_ITEMS, values)
+    for chunk, at in due.items():
+        requeue_chunk(db, run.workspace_id, run.id, chunk, at=at)
+
+
+def _finish_items(
+    db: Session, run: Run, items: Sequence[RunItem], results: Mapping[int, ItemResult]
+) -> list[_FinishedItem]:
+    """Record the results of a locked run's pending items."""
     formats = [Output.model_validate(output).format for output in run.outputs]
+    images: dict[int, StoredImage] = {}
+    errors: dict[int, str] = {}
     for item in items:
-        image = result_of[item.position].image
-        if image and not _is_of_run(run, image, formats[item.output]):
-            result_of[item.position] = ItemResult(position=item.position, error=OTHER_IMAGE)
+        reported = results[item.position].image
+        if reported and _is_of_run(run, reported, formats[item.output]):
+            images[item.position] = reported
+        elif reported:
+            errors[item.position] = OTHER_IMAGE
     recorded = record_images(
         db,
         run.workspace_id,
-        ((item.key, image) for item in items if (image := result_of[item.position].image)),
+        ((item.key, images[item.position]) for item in items if item.position in images),
         connection_id=run.connection_id,
         template_id=run.template_id,
         version=run.template_version,
@@ -209,27 +306,58 @@ def _finish_items(db: Session, run: Run, results: Iterable[ItemResult]) -> list[
     new = {digest for digest, (_, is_new) in recorded.items() if is_new}
     finished = []
     for item in items:
-        result = result_of[item.position]
-        if result.image is None:
-            finished.append(_FinishedItem(item.position, item.key, None, None, result.error or NO_IMAGE, is_free=True))
+        result, stored = results[item.position], images.get(item.position)
+        if stored is not None:
+            is_new = stored.digest in new
+            finished.append(_finish_image(run, item, result, recorded[stored.digest][0], is_new=is_new))
+            new.discard(stored.digest)  # an image that two rows share counts once
+        elif result.is_unchanged and item.image_id and item.position not in errors:
+            finished.append(_finish_unchanged(db, item))
         else:
-            digest = result.image.digest
-            stored, _ = recorded[digest]
-            is_free = digest not in new
-            finished.append(_FinishedItem(item.position, item.key, stored, result.warning, None, is_free))
-            new.discard(digest)  # an image that two rows share counts once
+            error = errors.get(item.position) or result.error or NO_IMAGE
+            finished.append(_FinishedItem(item, "failed", error=error))
+    if finished:
+        _update_items(db, run, finished)
+    return finished
+
+
+def _finish_image(run: Run, item: RunItem, result: ItemResult, image: Image, *, is_new: bool) -> _FinishedItem:
+    # What a forced run renders counts, even if the same image was stored before.
+    is_counted = (is_new or run.force) and not item.counted
+    return _FinishedItem(
+        item,
+        "incomplete" if result.is_incomplete else "done",
+        image,
+        result.findings,
+        result.photos,
+        is_new=is_new,
+        is_free=not is_counted,
+    )
+
+
+def _finish_unchanged(db: Session, item: RunItem) -> _FinishedItem:
+    """Keep the earlier image of an item whose photos have not changed."""
+    image = db.get_one(Image, (item.workspace_id, item.image_id))
+    findings = tuple(FINDINGS.validate_python(item.findings or ()))
+    photos = tuple(PhotoState.model_validate(photo) for photo in item.photos or ())
+    return _FinishedItem(item, "done", image, findings, photos, is_unchanged=True)
+
+
+def _update_items(db: Session, run: Run, finished: Sequence[_FinishedItem]) -> None:
     db.execute(
         _UPDATE_ITEMS,
         {
             "workspace": run.workspace_id,
             "run": run.id,
-            "positions": [item.position for item in finished],
-            "images": [item.image and item.image.id for item in finished],
-            "warnings": [item.warning for item in finished],
-            "errors": [item.error for item in finished],
+            "positions": [each.item.position for each in finished],
+            "states": [each.state for each in finished],
+            "images": [each.image and each.image.id for each in finished],
+            "findings": [to_json(each.findings).decode() if each.findings else None for each in finished],
+            "photos": [None if each.photos is None else to_json(each.photos).decode() for each in finished],
+            "errors": [each.error for each in finished],
+            "counted": [not each.is_free for each in finished],
         },
     )
-    return finished
 
 
 def _is_of_run(run: Run, image: StoredImage, image_format: Format) -> bool:

@@ -9,6 +9,7 @@ from cwz_web.generation.image_service import ImageService
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.errors import ImagingError
+from cwz_web.imaging.findings import Finding, FindingCode
 from cwz_web.storage.contract import StorageError
 from cwz_web.storage.uploads import Uploads
 
@@ -49,8 +50,9 @@ def check_sample(
     checked_rows = 0
     for row in rows:
         try:
-            findings = image_service.lint(image_service.prepare(uploads, template, row, Output()))
-            found = {(finding.layer, finding.code.value, ""): finding.message for finding in findings}
+            prepared = image_service.prepare(uploads, template, row, Output())
+            findings = [*prepared.row_findings(), *image_service.lint(prepared)]
+            found = {(finding.layer, finding.code.value, _reason(finding)): finding.message for finding in findings}
         except (ImagingError, StorageError) as error:
             found = {("", "", str(error)): str(error)}
         counts.update(found.keys())
@@ -60,3 +62,8 @@ def check_sample(
             break
     sample_findings = (SampleFinding(key[0], messages[key], rows) for key, rows in counts.most_common())
     return SampleCheck(checked_rows, tuple(sample_findings))
+
+
+def _reason(finding: Finding) -> str:
+    """Return what tells findings of one code apart: photos are missing for several reasons."""
+    return finding.message if finding.code == FindingCode.PHOTO_MISSING else ""

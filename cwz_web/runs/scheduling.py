@@ -1,10 +1,12 @@
 """Fair scheduling: a run is rendered in chunks, one job each, and workspaces take turns.
 
 Only this module and `ops` (health, purge, retention) use Procrastinate's tables directly. It depends on the columns
-`priority`, `status`, `queue_name`, `worker_id` and `args` of jobs; `tests/unit/runs/test_scheduling.py` checks them.
+`priority`, `status`, `queue_name`, `worker_id`, `scheduled_at` and `args` of jobs, which
+`tests/unit/runs/test_scheduling.py` checks.
 """
 
 from collections.abc import Iterable
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import select, text
@@ -32,14 +34,15 @@ _CURRENT_TAG = """
     coalesce(
         (SELECT max(-priority::bigint) FROM procrastinate_jobs
          WHERE status = 'doing' AND worker_id IS NOT NULL AND queue_name = :queue),
-        (SELECT -max(priority::bigint) FROM procrastinate_jobs WHERE status = 'todo' AND queue_name = :queue),
+        (SELECT -max(priority::bigint) FROM procrastinate_jobs
+         WHERE status = 'todo' AND queue_name = :queue AND (scheduled_at IS NULL OR scheduled_at <= now())),
         0
     )
 """
 # Single images wait for other single images of their workspace only, runs over feeds only for such runs.
 _NEW_TAG = text(f"""
     SELECT {_CURRENT_TAG} + coalesce(
-        (SELECT sum(total - done - failed) FROM runs
+        (SELECT sum(total - done - incomplete - failed) FROM runs
          WHERE workspace_id = :workspace AND finished_at IS NULL AND prepared AND id <> :run
            AND (feed_id IS NULL) = :is_single),
         0
@@ -61,7 +64,7 @@ _DELETE_QUEUED = text("""
 def chunk_size_of(db: Session, template: Template) -> int:
     """Return how many images of a template make a chunk: what a worker last rendered in CHUNK_SECONDS."""
     rendered, seconds = db.execute(
-        select(Run.done - Run.unchanged, Run.rendering_seconds)
+        select(Run.done + Run.incomplete - Run.unchanged, Run.rendering_seconds)
         .where(
             Run.workspace_id == template.workspace_id,
             Run.template_id == template.id,
@@ -82,7 +85,7 @@ def enqueue_chunks(db: Session, run: Run, chunks: Iterable[int]) -> None:
     _enqueue(db, run, chunks, db.execute(_NEW_TAG, values | {"chunk": CHUNK}).scalar_one())
 
 
-def requeue_chunk(db: Session, workspace_id: UUID, run_id: UUID, chunk: int) -> None:
+def requeue_chunk(db: Session, workspace_id: UUID, run_id: UUID, chunk: int, *, at: datetime | None = None) -> None:
     """Requeue the rest of a chunk behind other runs, unless its run is no longer rendered.
 
     Args:
@@ -90,6 +93,7 @@ def requeue_chunk(db: Session, workspace_id: UUID, run_id: UUID, chunk: int) -> 
         workspace_id: the workspace.
         run_id: the run.
         chunk: the number of the chunk.
+        at: the earliest time at which it may be rendered.
 
     Raises:
         RunNotFoundError: the run does not exist.
@@ -99,7 +103,7 @@ def requeue_chunk(db: Session, workspace_id: UUID, run_id: UUID, chunk: int) -> 
         raise RunNotFoundError
     if run.is_rendering:
         tag = db.execute(_REQUEUE_TAG, {"queue": RENDER_QUEUE, "run": str(run_id)}).scalar_one()
-        _enqueue(db, run, [chunk], tag)
+        _enqueue(db, run, [chunk], tag, at)
 
 
 def delete_chunks_later(db: Session, run: Run) -> None:
@@ -115,10 +119,10 @@ def delete_queued_chunks(db: Session, run: Run) -> None:
         db.execute(_DELETE_QUEUED, {"queue": RENDER_QUEUE, "run": str(run.id)})
 
 
-def _enqueue(db: Session, run: Run, chunks: Iterable[int], tag: float) -> None:
+def _enqueue(db: Session, run: Run, chunks: Iterable[int], tag: float, at: datetime | None = None) -> None:
     """Insert the jobs of chunks, with the tags that follow the given one. Their arguments are ids only."""
     # The task is named, not imported: its module imports this one.
-    task = app.configure_task(RENDER_TASK, queue=RENDER_QUEUE)
+    task = app.configure_task(RENDER_TASK, queue=RENDER_QUEUE, schedule_at=at)
     ids = {"workspace_id": str(run.workspace_id), "run_id": str(run.id)}
     jobs = [
         task.make_new_job(**ids, chunk=chunk).evolve(priority=max(-int(tag) - number, LOWEST_PRIORITY))

@@ -17,7 +17,7 @@ from cwz_web.jobs import SLACK_QUEUE, LongRetry, app
 from cwz_web.notify.slack import Slack, SlackRejectedError, decrypt_slack_token, find_slack_link
 from cwz_web.notify.webhooks import Event
 from cwz_web.runs.models import Run
-from cwz_web.runs.progress import results_after
+from cwz_web.runs.progress import count_text, results_after
 from cwz_web.workspaces.models import Workspace
 
 log = structlog.get_logger()
@@ -99,7 +99,11 @@ def _message(
             run = db.get(Run, (workspace_id, UUID(payload["id"])))
             names = _names(db, workspace_id, run)
             sentence = f"{names}: {payload['done']:,} images are ready"
+            if payload.get("incomplete"):
+                sentence += f", {count_text(payload['incomplete'], 'image')} without a photo"
             sentence += f", {payload['failed']:,} failed." if payload["failed"] else "."
+            if payload.get("findings"):
+                sentence += f" The run completed with {count_text(payload['findings'], 'finding')}."
             sentence = f"{names}: {payload['error_message']}" if payload.get("error_message") else sentence
             link = ("View run", f"{base}/runs/{payload['id']}")
             for item, image in results_after(db, run, state="done", limit=IMAGES) if run else ():

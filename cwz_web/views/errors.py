@@ -13,6 +13,7 @@ from sqlalchemy.orm.exc import ObjectDeletedError, StaleDataError
 
 from cwz_web.accounts.passwords import ServerBusyError
 from cwz_web.billing.plans import PlanLimitError
+from cwz_web.generation.image_service import IncompleteImageError
 from cwz_web.generation.usage import READ_ONLY_MESSAGE, QuotaExceededError
 from cwz_web.imaging.errors import ImagingError, UnknownFieldsError
 from cwz_web.metrics import STORAGE_ERRORS
@@ -140,6 +141,9 @@ def problem(exc: ProblemError, request: Request) -> Response:
 @exception_view_config(ImagingError)
 def imaging_error(exc: ImagingError, request: Request) -> Response:
     """Answer 422 for data or a template that cannot be rendered."""
+    if isinstance(exc, IncompleteImageError):
+        missing = {f"layers.{finding.layer}": finding.message for finding in exc.findings}
+        return _error_response(request, ProblemError(422, "photo_missing", str(exc), missing))
     unknown = exc.unknown if isinstance(exc, UnknownFieldsError) else []
     errors = {f"data.{name}": "The template has no such field" for name in unknown}
     return _error_response(request, ProblemError(422, "cannot_render", str(exc), errors))

@@ -20,6 +20,7 @@ from cwz_web.imaging.encoders import Format, Output
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import RunCollection
 from cwz_web.runs.mapping import EMPTY, FALLBACK, SAMPLE, apply_mapping, formats_of, guess_mapping, mapped_columns
+from cwz_web.runs.missing_photos import OnMissingPhoto
 from cwz_web.runs.planning import (
     EMPTY_FEED,
     MAX_OUTPUTS,
@@ -43,6 +44,15 @@ from cwz_web.web.transactions import release_connection
 
 # In the form: the field keeps the template's default. Not a possible column name of a feed.
 KEEP_DEFAULT = "=default"
+OPTION_LABELS = {
+    "refresh_photos": "Check their photos for changes",
+    "force": "Render all of them again; each counts against the quota",
+}
+MISSING_PHOTO_LABELS = {
+    OnMissingPhoto.KEEP: "Keep the row’s earlier image in the output feed",
+    OnMissingPhoto.REPLACE: "Replace the earlier image with one without the photo",
+    OnMissingPhoto.FAIL: "Render no image for the row",
+}
 FORMAT_LABELS = {Format.JPEG: "JPEG", Format.PNG: "PNG", Format.WEBP: "WebP", Format.AVIF: "AVIF"}
 
 
@@ -58,6 +68,9 @@ class RunForm(Form):
     feed: UUID
     template: UUID
     storage: UUID | Literal[""] = ""
+    force: Literal["yes", ""] = ""
+    refresh_photos: Literal["yes", ""] = ""
+    on_missing_photo: OnMissingPhoto = OnMissingPhoto.KEEP
     confirm: Literal["yes", ""] = ""
 
 
@@ -101,6 +114,8 @@ class NewRunPage:
     templates: list[Choice]
     formats: list[Choice]
     connections: list[Choice]
+    options: list[Choice]
+    missing_photo_choices: list[Choice]
     mapping: MappingFragment | None
 
 
@@ -111,6 +126,7 @@ class PlanPage:
     feed: Feed
     template: Template
     plan: RunPlan
+    is_forced: bool
     outputs: str
     remaining: int | None
     is_over_quota: bool
@@ -185,7 +201,16 @@ def start_new_run(context: RunCollection, request: Request, form: RunForm) -> Re
     outputs = _outputs_of(typed, design)
     if len(outputs) > MAX_OUTPUTS:
         raise FieldError("formats", f"A row can have at most {MAX_OUTPUTS} images. Choose fewer sizes or formats")
-    spec = RunSpec(feed, template, _mapping_of(typed, design, feed), outputs, form.storage or None)
+    spec = RunSpec(
+        feed,
+        template,
+        _mapping_of(typed, design, feed),
+        outputs,
+        form.storage or None,
+        force=form.force == "yes",
+        refresh_photos=form.refresh_photos == "yes",
+        on_missing_photo=form.on_missing_photo,
+    )
     quota = request.services.quotas.of(workspace_id, request.workspace.plan_status)
     try:
         if not form.confirm:
@@ -212,9 +237,10 @@ def _show_plan(request: Request, spec: RunSpec, typed: dict[str, str]) -> Respon
         feed=spec.feed,
         template=spec.template,
         plan=plan,
+        is_forced=spec.force,
         outputs=", ".join(map(_output_label, spec.outputs)),
         remaining=remaining,
-        is_over_quota=remaining is not None and plan.to_render > remaining,
+        is_over_quota=remaining is not None and plan.reserved > remaining,
         typed=typed,
     )
     return render_to_response("runs/plan.jinja2", template_values(page), request=request)
@@ -232,6 +258,11 @@ def _page(request: Request, form: SubmittedForm[RunForm], typed: Mapping[str, st
         templates=[Choice(str(t.id), t.name, t is template) for t in templates],
         formats=[Choice(format, FORMAT_LABELS[format], format in formats) for format in Format],
         connections=_connection_choices(list_connections(request.db, workspace_id), typed.get("storage", "")),
+        options=[Choice(name, label, name in typed) for name, label in OPTION_LABELS.items()],
+        missing_photo_choices=[
+            Choice(value, label, value == typed.get("on_missing_photo", OnMissingPhoto.KEEP))
+            for value, label in MISSING_PHOTO_LABELS.items()
+        ],
         mapping=_mapping_part(request, feed, template, typed) if feed and template else None,
     )
 

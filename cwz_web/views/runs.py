@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from urllib.parse import urlencode
 from uuid import UUID
 
 from pyramid.httpexceptions import HTTPSeeOther
@@ -17,9 +18,24 @@ from cwz_web.ops.run_exports import find_run_export, is_outdated, request_run_ex
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import RunCollection, RunResource
 from cwz_web.runs.auto_runs import find_auto_run, start_auto_run
+from cwz_web.runs.missing_photos import MAX_ATTEMPTS
 from cwz_web.runs.models import Run, RunItem
-from cwz_web.runs.planning import RUN_CANCELED, cancel_run, latest_runs, retry_failed
-from cwz_web.runs.progress import PAGE, Progress, RunState, progress_of, results_after, state_of, warnings_of
+from cwz_web.runs.planning import RUN_CANCELED, cancel_run, latest_runs, retry_run
+from cwz_web.runs.progress import (
+    PAGE,
+    FindingCount,
+    PostponedImages,
+    Progress,
+    RunState,
+    count_text,
+    findings_of,
+    postponed_of,
+    progress_of,
+    results_after,
+    state_of,
+    state_text,
+)
+from cwz_web.runs.reports import FINDINGS
 from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.models import Connection
 from cwz_web.views.downloads import download_zip
@@ -30,6 +46,8 @@ from cwz_web.web.urls import after_position
 from cwz_web.workspaces.models import Workspace
 
 MAX_FAILURES = 10
+MAX_INCOMPLETE = 10
+STATE_FILTERS = {"": "All", "done": "Ready", "incomplete": "Incomplete", "failed": "Failed"}
 BADGES = {
     RunState.PREPARING: "info",
     RunState.RUNNING: "info",
@@ -37,6 +55,7 @@ BADGES = {
     RunState.STOPPED: "error",
     RunState.CANCELED: "",
     RunState.FAILED: "error",
+    RunState.COMPLETED_WITH_FINDINGS: "warning",
     RunState.COMPLETED: "success",
 }
 
@@ -62,11 +81,32 @@ class RunListPage:
 
 @dataclass(frozen=True)
 class ResultImage:
-    """An image of a run, and the path of its thumbnail."""
+    """An image of a run, its size in words, and the path of its thumbnail."""
 
     item: RunItem
     image: Image
+    size: str
     path: str
+    is_incomplete: bool
+
+
+@dataclass(frozen=True)
+class ProblemRow:
+    """A row whose image has failed or is incomplete, and why."""
+
+    key: str
+    size: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class StateFilter:
+    """A link that shows only the images of one state."""
+
+    label: str
+    images: int
+    query: str
+    is_current: bool
 
 
 @dataclass(frozen=True)
@@ -78,6 +118,8 @@ class ResultsFragment:
     is_preparing: bool
     is_live: bool
     finished: int
+    state: str
+    badge: str
     headline: str
     summary: str
     detail: str
@@ -89,11 +131,16 @@ class ResultsFragment:
     download_label: str
     retry_label: str
     images: list[ResultImage]
-    failures: list[RunItem]
+    failures: list[ProblemRow]
     more_failures: int
-    warnings: list[tuple[str, int]]
-    after: int
-    next_after: int | None
+    incomplete: list[ProblemRow]
+    more_incomplete: int
+    findings: list[FindingCount]
+    postponed: str
+    filters: list[StateFilter]
+    query: str
+    first_query: str
+    next_query: str
 
 
 @dataclass(frozen=True)
@@ -173,14 +220,13 @@ def show_results(context: RunResource, request: Request) -> ResultsFragment:
     """Show the progress and the images of a run; the page polls it while the run or its zip file is in progress."""
     run, position = context.row, after_position(request)
     state, progress = state_of(run), progress_of(run)
-    results = results_after(request.db, run, position)
+    shown_state = request.GET.get("state", "")
+    shown_state = shown_state if shown_state in STATE_FILTERS else ""
+    results = results_after(request.db, run, position, state=shown_state or None)
     paths = {link.image.id: link.path for link in image_links(request, [image for _, image in results if image])}
     export = find_run_export(request.db, run)
-    failures = (
-        results_after(request.db, run, state="failed", except_error=RUN_CANCELED, limit=MAX_FAILURES)
-        if run.failed and not run.error_message
-        else []
-    )
+    failures = _problems(request, run, "failed", MAX_FAILURES) if run.failed and not run.error_message else []
+    incomplete = _problems(request, run, "incomplete", MAX_INCOMPLETE) if run.incomplete else []
     is_exporting = export is not None and export.state == ExportState.PENDING
     headline, summary = _summary(run, state, progress)
     return ResultsFragment(
@@ -188,7 +234,9 @@ def show_results(context: RunResource, request: Request) -> ResultsFragment:
         progress=progress,
         is_preparing=state == RunState.PREPARING,
         is_live=not progress.finished or is_exporting,
-        finished=run.done + (0 if run.error_message else run.failed),
+        finished=run.done + run.incomplete + (0 if run.error_message else run.failed),
+        state=state_text(run),
+        badge=BADGES[state],
         headline=headline,
         summary=summary,
         detail=_detail(state, progress),
@@ -199,20 +247,25 @@ def show_results(context: RunResource, request: Request) -> ResultsFragment:
         can_export=run.done > 0 and (export is None or _can_export_again(export, run)),
         download_label="Download zip" if export is None or not is_outdated(export, run) else "Download earlier zip",
         retry_label=_retry_label(state),
-        images=[ResultImage(item, image, paths[image.id]) for item, image in results if image],
-        failures=[item for item, _ in failures],
+        images=[_result_image(run, item, image, paths[image.id]) for item, image in results if image],
+        failures=failures,
         more_failures=run.failed - len(failures) if failures and not run.canceled_at else 0,
-        warnings=warnings_of(request.db, run),
-        after=position,
-        next_after=results[-1][0].position if len(results) == PAGE else None,
+        incomplete=incomplete,
+        more_incomplete=run.incomplete - len(incomplete),
+        findings=findings_of(request.db, run) if progress.finished else [],
+        postponed=_postponed_text(postponed_of(request.db, run)) if not progress.finished else "",
+        filters=_state_filters(run, shown_state),
+        query=_results_query(shown_state, position),
+        first_query=_results_query(shown_state) if position else "",
+        next_query=_results_query(shown_state, results[-1][0].position) if len(results) == PAGE else "",
     )
 
 
 @view_config(context=RunResource, name="retry", request_method="POST", permission=Permission.RUN_RETRY)
-def retry_run(context: RunResource, request: Request) -> Response:
-    """Render the failed images of a run again."""
+def retry(context: RunResource, request: Request) -> Response:
+    """Render the failed and incomplete images of a run again."""
     run = context.row
-    retry_failed(request.db, run, request.services.quotas.of(run.workspace_id, request.workspace.plan_status))
+    retry_run(request.db, run, request.services.quotas.of(run.workspace_id, request.workspace.plan_status))
     return _redirect(request, run, "run.retry")
 
 
@@ -265,7 +318,64 @@ def _state_text(run: Run) -> str:
     state = state_of(run)
     if state == RunState.RUNNING:
         return f"{progress_of(run).percent} %"
-    return f"{run.failed:,} failed" if state == RunState.FAILED else state.label
+    if state != RunState.FAILED:
+        return state_text(run)
+    findings = f", {count_text(run.findings, 'finding')}" if run.findings else ""
+    return f"{run.failed:,} failed{findings}"
+
+
+def _problems(request: Request, run: Run, state: str, limit: int) -> list[ProblemRow]:
+    """Return the first rows of a state, with the reasons."""
+    results = results_after(request.db, run, state=state, except_error=RUN_CANCELED, limit=limit)
+    return [ProblemRow(item.key, _size_of(run, item), _reason(item)) for item, _ in results]
+
+
+def _reason(item: RunItem) -> str:
+    if item.error:
+        return item.error
+    findings = FINDINGS.validate_python(item.findings or ())
+    return "; ".join(f"{finding.layer} {finding.message}".strip() for finding in findings)
+
+
+def _size_of(run: Run, item: RunItem) -> str:
+    """Return the name of an image's size, if the run has several."""
+    sizes = {output["size"] for output in run.outputs}
+    return str(run.outputs[item.output]["size"]) if len(sizes) > 1 else ""
+
+
+def _result_image(run: Run, item: RunItem, image: Image, path: str) -> ResultImage:
+    names = [name for name in (_size_of(run, item), f"{image.width} × {image.height}") if name]
+    return ResultImage(item, image, ", ".join(names), path, item.state == "incomplete")
+
+
+def _results_query(state: str, after: int = 0) -> str:
+    """Return the query of a page of results, with its question mark."""
+    parameters = {"state": state, "after": after}
+    return "?" + urlencode({name: value for name, value in parameters.items() if value})
+
+
+def _state_filters(run: Run, current: str) -> list[StateFilter]:
+    """Return the links to the images of each state; none if all images are in the same one."""
+    numbers = {"done": run.done, "incomplete": run.incomplete, "failed": 0 if run.error_message else run.failed}
+    if not current and sum(number > 0 for number in numbers.values()) < 2:
+        return []
+    numbers[""] = sum(numbers.values())
+    return [
+        StateFilter(label, numbers[state], _results_query(state), state == current)
+        for state, label in STATE_FILTERS.items()
+        if numbers[state] or state == current
+    ]
+
+
+def _postponed_text(postponed: PostponedImages | None) -> str:
+    """Say which images wait for their photos, and for how long at most."""
+    if postponed is None:
+        return ""
+    verb = "waits for a photo whose host" if postponed.images == 1 else "wait for photos whose hosts"
+    return (
+        f"{count_text(postponed.images, 'image')} {verb} did not respond: attempt {postponed.attempt} of"
+        f" {MAX_ATTEMPTS} at {postponed.next_at:%H:%M:%S} UTC"
+    )
 
 
 def _summary(run: Run, state: RunState, progress: Progress) -> tuple[str, str]:
@@ -278,6 +388,8 @@ def _summary(run: Run, state: RunState, progress: Progress) -> tuple[str, str]:
     parts = [" images"]
     if run.unchanged:
         parts.append(f", {run.unchanged:,} of them unchanged")
+    if run.incomplete:
+        parts.append(f", {run.incomplete:,} without a photo")
     if run.failed:
         parts.append(f", {run.failed:,} {'left out: the run was canceled' if run.canceled_at else 'failed'}")
     if progress.finished:
@@ -300,4 +412,4 @@ def _detail(state: RunState, progress: Progress) -> str:
 def _retry_label(state: RunState) -> str:
     if state == RunState.CANCELED:
         return "Resume run"
-    return "Retry run" if state in (RunState.NOT_STARTED, RunState.STOPPED) else "Retry failed images"
+    return "Retry run" if state in (RunState.NOT_STARTED, RunState.STOPPED) else "Retry images"

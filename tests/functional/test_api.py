@@ -15,6 +15,7 @@ from cwz_web.generation.api_keys import Scope
 from cwz_web.generation.models import Image, Template
 from cwz_web.generation.signed_urls import sign
 from cwz_web.generation.templates import publish
+from cwz_web.generation.usage import monthly_usage
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format
 from cwz_web.imaging.findings import Finding, FindingCode
@@ -72,15 +73,28 @@ def test_content_negotiation(client: Client, accept: str, body: dict[str, str], 
 
 
 def test_findings_are_in_the_response_and_its_header(client: Client) -> None:
-    body = {"data": {"image": "ftp://nowhere"}}
+    body = {"data": {"image": "nowhere"}}
     header = 'photo_missing;layer="Image"'
     rendered, cached = (client.post(body, accept="image/png") for _ in range(2))
     assert [answer.headers["Findings"] for answer in (rendered, cached)] == [header, header]
     new, stored = (client.post(body, accept="application/json") for _ in range(2))
     assert (new.headers["Findings"], new.status_int, stored.status_int) == (header, 201, 200)
-    message = "has no image: the value is not a URL that begins with http:// or https://"
+    message = "has no image: the value is not a URL that begins with https:// or http://"
     assert new.json["findings"] == [{"code": "photo_missing", "message": message, "layer": "Image"}]
     assert stored.json["findings"] == new.json["findings"]
+
+
+@pytest.mark.parametrize("accept", ["application/json", "image/png"])
+def test_missing_photo_can_be_an_error(client: Client, make: Factory, accept: str) -> None:
+    for data in ({"image": "nowhere"}, {}):
+        body = {"data": data, "on_missing_photo": "error"}
+        answer = client.post(body, accept=accept, status=422)
+        assert answer.json["code"] == "photo_missing"
+        assert "has no image" in answer.json["errors"]["layers.Image"]
+    with make.database.transaction(client.space.id) as db:
+        assert monthly_usage(db, client.space.id, client.space.id) == 0
+    assert make.count(Image, client.space.id) == 0
+    assert client.post({"on_missing_photo": "nonsense"}, accept=accept, status=422).json["code"] == "invalid"
 
 
 def test_layer_names_in_the_findings_header_are_percent_encoded() -> None:

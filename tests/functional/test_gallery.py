@@ -35,7 +35,7 @@ def gallery(make: Factory, space: Workspace, number: int) -> list[Image]:
 
 
 def names(page: Any) -> list[str]:
-    return [caption.text.strip() for caption in page.html.select(".caption")]
+    return [caption.text.strip() for caption in page.html.select(".caption span:first-child")]
 
 
 def test_images_can_be_searched_by_name(app: TestApp, make: Factory, space: Workspace) -> None:

@@ -122,6 +122,7 @@ def test_run_is_previewed_and_rendered_in_several_outputs(wsgi: Router, make: Fa
         "new": 6,
         "changed": 0,
         "unchanged": 0,
+        "checked": 0,
         "removed": 0,
         "invalid": 0,
         "to_render": 6,

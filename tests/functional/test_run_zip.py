@@ -28,7 +28,7 @@ from tests.factories import Factory, local_bucket, sign_in
 from tests.jobs import run_jobs
 
 ROWS = b"sku,title\n../../etc/passwd,One\nT\xc3\xb6pfe & Pfannen,Two\n"
-NAMES = ["00001-etc-passwd.jpg", "00002-topfe-pfannen.jpg"]
+NAMES = ["00001-etc-passwd-300x200.jpg", "00002-topfe-pfannen-300x200.jpg"]
 assert ops_tasks, "importing the module declares the job"
 
 

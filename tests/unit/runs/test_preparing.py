@@ -29,7 +29,7 @@ from cwz_web.runs.planning import (
     RunSpec,
     cancel_run,
     prepare_run,
-    retry_failed,
+    retry_run,
     start_run,
 )
 from cwz_web.runs.progress import progress_of
@@ -101,7 +101,7 @@ class Large:
 
     def retry(self, run: Run, quota: Quota | None = None) -> int:
         with self.make.database.transaction(self.space.id) as db:
-            return retry_failed(db, db.get_one(Run, (self.space.id, run.id)), quota)
+            return retry_run(db, db.get_one(Run, (self.space.id, run.id)), quota)
 
     @property
     def used(self) -> int:

@@ -24,7 +24,7 @@ from cwz_web.generation.usage import Quota, QuotaExceededError, monthly_usage
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.errors import UnknownSizeError
-from cwz_web.imaging.findings import FindingCode
+from cwz_web.imaging.findings import Finding, FindingCode
 from cwz_web.jobs import RENDER_QUEUE
 from cwz_web.notify.models import WebhookDelivery
 from cwz_web.notify.webhooks import Event
@@ -37,10 +37,20 @@ from cwz_web.runs.planning import (
     cancel_run,
     latest_runs,
     plan_run,
-    retry_failed,
+    retry_run,
     start_run,
 )
-from cwz_web.runs.progress import Progress, progress_of, results_after, run_of_image, warnings_of
+from cwz_web.runs.progress import (
+    FindingCount,
+    Progress,
+    RunState,
+    findings_of,
+    progress_of,
+    results_after,
+    run_of_image,
+    state_of,
+    state_text,
+)
 from cwz_web.runs.protocol import (
     ItemResult,
     MessageRejectedError,
@@ -172,12 +182,13 @@ def test_results_page_reads_only_what_it_shows(make: Factory, owner_url: str) ->
         owner.execute("ANALYZE run_items")  # as autovacuum does after a while
     with make.database.transaction(space.id) as db:
         mine, before = db.get_one(Run, (space.id, run.id)), db.scalar(read)
-        assert (results_after(db, mine), warnings_of(db, mine)) == ([], [])
+        assert (results_after(db, mine), findings_of(db, mine)) == ([], [])
         assert db.scalar(read) == before
-        db.execute(update(RunItem).where(*last).values(state="failed", error="No", warning="Nothing"))
-        mine.failed, before = 1, db.scalar(read)
+        finding = {"code": "photo_missing", "layer": "Image", "message": "has no image"}
+        db.execute(update(RunItem).where(*last).values(state="failed", error="No", findings=[finding]))
+        mine.failed, mine.findings, before = 1, 1, db.scalar(read)
         assert [item.position for item, _ in results_after(db, mine, state="failed")] == [2000]
-        assert warnings_of(db, mine) == [("Nothing", 1)]
+        assert findings_of(db, mine) == [FindingCount(**finding, images=1)]
         assert db.scalar(read) < before + 10
 
 
@@ -234,17 +245,19 @@ def test_failed_row_has_an_error_and_fails_no_other(make: Factory) -> None:
         assert "not a URL" in str(results_after(db, run, state="failed")[0][0].error)
 
 
-def test_missing_photo_is_a_warning(make: Factory) -> None:
+def test_image_without_its_photo_is_incomplete(make: Factory) -> None:
     space = make.workspace()
     run = make.run(
         make.feed(space, b"sku,title,image\n1,One,nowhere\n2,Two,nowhere\n"), make.template(space), {"image": "image"}
     )
     run = work(make, run)
-    assert run.done == 2
+    assert (run.done, run.incomplete, run.findings, state_of(run)) == (0, 2, 2, RunState.COMPLETED_WITH_FINDINGS)
+    assert state_text(run) == "Completed with 2 findings"
     with make.database.transaction(space.id) as db:
-        [(note, number)] = warnings_of(db, run)
-    assert number == 2
-    assert "The photo is missing: the value is not a URL" in note
+        [count] = findings_of(db, run)
+        assert [item.key for item, image in results_after(db, run, state="incomplete") if image] == ["1", "2"]
+    assert (count.code, count.layer, count.images) == ("photo_missing", "Image", 2)
+    assert "the value is not a URL" in count.message
 
 
 def test_render_worker_reports_findings(make: Factory) -> None:
@@ -269,7 +282,7 @@ def test_failed_items_can_be_retried(make: Factory) -> None:
     assert (run.done, run.failed) == (1, 2)
     enqueued = len(jobs(make))
     with make.database.transaction(space.id) as db:
-        assert retry_failed(db, db.get_one(Run, (space.id, run.id))) == 2
+        assert retry_run(db, db.get_one(Run, (space.id, run.id))) == 2
     assert len(jobs(make)) == enqueued + 1
     run = make.reload(run)
     assert (run.done, run.failed, run.finished_at) == (1, 0, None)
@@ -398,7 +411,9 @@ def test_other_version_mapping_or_format_is_rendered_again(make: Factory) -> Non
     work(make, make.run(feed, template))
     assert make.run(feed, template, {"title": "sku"}).unchanged == 0
     with make.database.transaction(space.id) as db:
-        publish(db, db.merge(template), ImageTemplate.model_validate(small_document()))
+        document = small_document()
+        document["canvas"]["background"] = "#eeeeee"
+        publish(db, db.merge(template), ImageTemplate.model_validate(document))
     assert make.run(feed, make.reload(template)).unchanged == 0
 
 
@@ -459,9 +474,10 @@ def test_report_of_all_kinds_of_results(make: Factory) -> None:
     space = make.workspace()
     run = make.run(make.feed(space, b"sku\n1\n2\n3\n4\n5\n"), make.template(space))
     first = (ItemResult(position=1, image=stored_image(run, 1)),)
+    finding = Finding(FindingCode.PHOTO_MISSING, "has no image", "Photo")
     results = (
         ItemResult(position=5, image=stored_image(run, 1)),  # is there already
-        ItemResult(position=4, image=stored_image(run, 2), warning="The photo is missing"),
+        ItemResult(position=4, image=stored_image(run, 2), findings=(finding,), is_incomplete=True),
         ItemResult(position=3, error="No"),
         ItemResult(position=2, image=stored_image(run, 2)),  # the same as another's
         ItemResult(position=1, error="Told before, and otherwise"),
@@ -472,7 +488,7 @@ def test_report_of_all_kinds_of_results(make: Factory) -> None:
             apply_report(db, Report(workspace_id=space.id, run_id=run.id, results=told), SIGNED_URLS)
     with make.database.transaction(space.id) as db:
         items = db.execute(
-            select(RunItem.state, Image.digest, Image.name, RunItem.warning, RunItem.error)
+            select(RunItem.state, Image.digest, Image.name, RunItem.findings, RunItem.error)
             .outerjoin(Image, Image.id == RunItem.image_id)
             .order_by(RunItem.position)
         ).all()
@@ -481,12 +497,12 @@ def test_report_of_all_kinds_of_results(make: Factory) -> None:
         ("done", one, "1", None, None),
         ("done", two, "2", None, None),
         ("failed", None, None, None, "No"),
-        ("done", two, "2", "The photo is missing", None),
+        ("incomplete", two, "2", [{"code": "photo_missing", "message": "has no image", "layer": "Photo"}], None),
         ("done", one, "1", None, None),
     ]
     assert make.count(Image, space.id) == 2
     run = make.reload(run)
-    assert (run.done, run.failed, run.finished_at is not None) == (4, 1, True)
+    assert (run.done, run.incomplete, run.failed, run.findings, run.finished_at is not None) == (3, 1, 1, 1, True)
     assert count_of(make, space.id) == 2, "two images, however many rows show them"
 
 
@@ -502,7 +518,7 @@ def test_run_counts_its_images_in_advance_and_refunds_failed_and_existing_ones(m
     work(make, run)
     assert count_of(make, space.id) == 2
     with make.database.transaction(space.id) as db:
-        assert retry_failed(db, db.get_one(Run, (space.id, run.id))) == 1
+        assert retry_run(db, db.get_one(Run, (space.id, run.id))) == 1
     assert count_of(make, space.id) == 3
     work(make, run)
     assert count_of(make, space.id) == 2, "the same image twice is one"
@@ -532,7 +548,7 @@ def test_canceled_run_can_be_resumed(make: Factory) -> None:
     assert count_of(make, space.id) == CHUNK
     with make.database.transaction(space.id) as db:
         assert cancel_run(db, db.get_one(Run, (space.id, run.id))) == 0
-        assert retry_failed(db, db.get_one(Run, (space.id, run.id))) == CHUNK
+        assert retry_run(db, db.get_one(Run, (space.id, run.id))) == CHUNK
     resumed = work(make, run)
     assert (resumed.done, resumed.canceled_at) == (CHUNK * 2, None)
     assert count_of(make, space.id) == CHUNK * 2
@@ -565,7 +581,7 @@ def test_items_rendered_during_cancellation_do_not_count(make: Factory) -> None:
     assert (canceled.done, canceled.failed, count_of(make, space.id)) == (0, 2, 0)
     assert make.count(Image, space.id) == 0
     with make.database.transaction(space.id) as db:
-        assert retry_failed(db, db.get_one(Run, (space.id, run.id))) == 2
+        assert retry_run(db, db.get_one(Run, (space.id, run.id))) == 2
     resumed = work(make, run)
     assert (resumed.done, count_of(make, space.id), make.count(Image, space.id)) == (2, 2, 2)
 
@@ -580,7 +596,7 @@ def test_resumed_run_also_renders_failed_items(make: Factory) -> None:
     assert make.reload(run).failed == 2 * CHUNK
     with make.database.transaction(space.id) as db:
         db.execute(text("DELETE FROM procrastinate_jobs"))
-        assert retry_failed(db, db.get_one(Run, (space.id, run.id))) == 2 * CHUNK
+        assert retry_run(db, db.get_one(Run, (space.id, run.id))) == 2 * CHUNK
     assert [job["chunk"] for job in jobs(make)] == [0, 1]
     assert work(make, run).done == count_of(make, space.id) == 2 * CHUNK
 
@@ -750,7 +766,7 @@ def test_lost_chunks_fail_and_can_be_retried(make: Factory) -> None:
         fail_items_of_chunks(db, space.id, run.id, [1], SIGNED_URLS)
         assert db.get_one(Run, (space.id, run.id)).failed == 1
         assert monthly_usage(db, space.id, space.id) == CHUNK, "and costs nothing"
-        assert retry_failed(db, db.get_one(Run, (space.id, run.id))) == 1
+        assert retry_run(db, db.get_one(Run, (space.id, run.id))) == 1
 
 
 def test_single_image_is_rendered_and_sent_to_its_webhook(make: Factory) -> None:

@@ -14,6 +14,7 @@ COLUMNS = {
     "args": "jsonb",
     "status": "procrastinate_job_status",
     "worker_id": "bigint",
+    "scheduled_at": "timestamp with time zone",
 }
 
 
