@@ -18,7 +18,7 @@ from cwz_web.feeds.queries import find_item
 from cwz_web.generation.template_cache import TemplatePlan, TemplateVersionState
 from cwz_web.generation.templates import TemplateDesign
 from cwz_web.imaging.documents import DEFAULT_SIZE
-from cwz_web.imaging.encoders import Format, Output
+from cwz_web.imaging.encoders import Encoding, Format, Output
 from cwz_web.imaging.errors import UnknownFieldsError
 from cwz_web.imaging.findings import Finding
 from cwz_web.notify.webhooks import WebhookUrl
@@ -40,7 +40,7 @@ Value = Annotated[
 ]
 
 
-class ImageRequest(Body):
+class ImageRequest(Encoding, Body):
     """The body of `POST /v1/images`.
 
     The values come from `data`, by the names of the template's fields, or from a feed item: `feed` and `item` (its
@@ -62,7 +62,6 @@ class ImageRequest(Body):
     format: Format | None = None
     size: Annotated[str, Field(max_length=40)] = DEFAULT_SIZE
     scale: Annotated[int, Field(ge=1, le=3)] = 1
-    quality: Annotated[int, Field(ge=1, le=100)] = 84
     store: bool = False
     webhook: WebhookUrl | None = None
     on_missing_photo: Literal["render", "error"] = "render"
@@ -80,7 +79,7 @@ class ImageRequest(Body):
 
     def output(self, format: Format) -> Output:
         """Return the size and format to render."""
-        return Output(size=self.size, format=format, quality=self.quality, scale=self.scale)
+        return Output(size=self.size, format=format, scale=self.scale, **self.encoding())
 
     def values(self, default: ValueFormat) -> dict[str, str]:
         """Return the data as the engine takes it, in the format of the request or the workspace."""

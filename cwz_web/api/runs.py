@@ -18,7 +18,7 @@ from cwz_web.feeds.queries import list_items
 from cwz_web.generation.api_keys import ApiKeyIdentity
 from cwz_web.generation.templates import find_template, load_design
 from cwz_web.imaging.documents import DEFAULT_SIZE
-from cwz_web.imaging.encoders import Format, Output
+from cwz_web.imaging.encoders import Encoding, Format, Output
 from cwz_web.imaging.findings import Finding, FindingCode
 from cwz_web.notify.webhooks import WebhookUrl
 from cwz_web.resources.api import ApiRun, ApiRunCollection
@@ -49,12 +49,11 @@ from cwz_web.workspaces.models import Workspace
 ITEM_STATES = ("done", "incomplete", "failed")
 
 
-class RunOutput(Body):
-    """One of the images of each row: the name of a size of the template, and the format."""
+class RunOutput(Encoding, Body):
+    """One of the images of each row: the name of a size of the template, the format and how it is encoded."""
 
     size: Annotated[str, Field(max_length=40)] = DEFAULT_SIZE
     format: Format = Format.JPEG
-    quality: Annotated[int, Field(ge=1, le=100)] = 84
     scale: Annotated[int, Field(ge=1, le=3)] = 1
 
 

@@ -9,7 +9,7 @@ from io import SEEK_END
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from pyramid.response import FileIter, Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
@@ -25,7 +25,7 @@ from cwz_web.generation.signed_urls import EXPIRY, KEY, SIGNATURE, InvalidSigned
 from cwz_web.generation.template_cache import TemplatePlan, TemplateVersionState
 from cwz_web.imaging.decoding import thumbnail
 from cwz_web.imaging.documents import DEFAULT_SIZE
-from cwz_web.imaging.encoders import Format, Output
+from cwz_web.imaging.encoders import Encoding, Format, Output
 from cwz_web.resources.signed_urls import OnDemandImage, SignedFeed, SignedImage
 from cwz_web.runs.output_feed import latest_run, version_of, write_output_feed
 from cwz_web.storage.models import Connection
@@ -44,15 +44,15 @@ FIVE_MINUTES, YEAR = 300, 31_536_000
 REVALIDATE_ALWAYS = "no-cache"
 
 
-class Options(BaseModel):
-    """The options of an image, beside its data: the parameters that begin with an underscore."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Options(Encoding):
+    """The options of an image, beside its data; their parameters begin with an underscore."""
 
     size: Annotated[str, Field(max_length=40)] = DEFAULT_SIZE
     scale: Annotated[int, Field(ge=1, le=3)] = 1
-    quality: Annotated[int, Field(ge=1, le=100)] = 84
     version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+
+
+OPTIONS = frozenset(f"_{name}" for name in Options.model_fields)
 
 
 @view_config(context=OnDemandImage, request_method=("GET", "HEAD"), permission=NO_PERMISSION_REQUIRED)
@@ -62,8 +62,9 @@ def show_on_demand_image(context: OnDemandImage, request: Request) -> Response:
     options = _options(parameters)
     if _needs_signature(parameters, state.unsigned_parameters):
         _check_signature(request, context.workspace_id, state.signing_key_numbers, context.__name__, parameters)
-    data = {name: with_format(value, state.value_format) for name, value in parameters.items() if not _is_option(name)}
-    output = Output(size=options.size, format=context.format, quality=options.quality, scale=options.scale)
+    values = {_field_of(name): value for name, value in parameters.items() if not _is_option(name)}
+    data = {name: with_format(value, state.value_format) for name, value in values.items()}
+    output = Output(size=options.size, format=context.format, scale=options.scale, **options.encoding())
     quota = services.quotas.of(context.workspace_id, state.plan_status)
     rendering = OnDemandRendering(request, quota, _find_plan(request, state, options.version), data, output)
     cache_control = _cache_control(parameters, YEAR if options.version else FIVE_MINUTES)
@@ -206,7 +207,7 @@ def _check_signature(
 
 
 def _options(parameters: dict[str, str]) -> Options:
-    options = {name[1:]: value for name, value in parameters.items() if name.startswith("_")}
+    options = {name[1:]: value for name, value in parameters.items() if name in OPTIONS}
     try:
         return Options.model_validate(options)
     except ValidationError as error:
@@ -215,7 +216,12 @@ def _options(parameters: dict[str, str]) -> Options:
 
 
 def _is_option(name: str) -> bool:
-    return name.startswith("_") or name in (SIGNATURE, KEY, EXPIRY)
+    return name in OPTIONS or name in (SIGNATURE, KEY, EXPIRY)
+
+
+def _field_of(name: str) -> str:
+    """Return the field of a parameter. A field that is named like an option has a second underscore."""
+    return name[1:] if name.startswith("__") and name[1:] in OPTIONS else name
 
 
 def _cache_control(parameters: dict[str, str], seconds: int) -> str:

@@ -8,16 +8,15 @@ down to the layer's `min_size`, and is then cut with an ellipsis. What Pango lac
 
 import re
 import unicodedata
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import ceil
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pyvips
 
+from cwz_web.imaging.bisection import find_largest
 from cwz_web.imaging.casing import change_case
 from cwz_web.imaging.compositing import RGB, Patch, Pixels, parse_color
 from cwz_web.imaging.effects import outline, to_pixels
@@ -26,8 +25,6 @@ from cwz_web.imaging.layers import MAX_SIDE, TextLayer
 from cwz_web.imaging.line_breaking import MARKS, SOFT_HYPHEN, character_ends, mark_breaks, mark_hyphens
 from cwz_web.imaging.shapes import render_box
 from cwz_web.imaging.text_markup import PANGO_SCALE, build_markup, deepest_ink
-
-T = TypeVar("T")
 
 MAX_CHARACTERS = 2000
 ELLIPSIS = "…"
@@ -235,7 +232,7 @@ def _fit(layer: TextLayer, style: _Style, text: str) -> _Fit:
             return None
         return _Fit(size, ink, lines, is_too_high=is_too_high)
 
-    found = _find_largest(smallest, layer.size, lambda size: render_if_fits(text, size))
+    found = find_largest(smallest, layer.size, lambda size: render_if_fits(text, size))
     if found is not None:
         return found[1]
     ends = [0, *character_ends(text)[:-1]]
@@ -243,7 +240,7 @@ def _fit(layer: TextLayer, style: _Style, text: str) -> _Fit:
     def cut(index: int) -> str:
         return text[: ends[index]].rstrip(_removed_before_ellipsis) + ELLIPSIS
 
-    longest = _find_largest(0, len(ends) - 1, lambda index: render_if_fits(cut(index), smallest))
+    longest = find_largest(0, len(ends) - 1, lambda index: render_if_fits(cut(index), smallest))
     fit = longest[1] if longest else _Fit(smallest, _render(cut(0), style, smallest), 1)
     return replace(fit, is_cut=True)
 
@@ -305,29 +302,6 @@ def _measure_character_width(text: str, style: _Style) -> float:
     if not ink.mask.size:
         return MIN_CHARACTER_WIDTH
     return int(ink.mask.shape[1]) / (max(_count_advancing(text), 1) * SAMPLE_FONT_SIZE) * SAMPLE_TOLERANCE
-
-
-def _find_largest(low: int, high: int, attempt: Callable[[int], T | None]) -> tuple[int, T] | None:
-    """Find the largest number from `low` to `high` for which `attempt` succeeds, by bisection.
-
-    The highest number is tried first, since it usually succeeds.
-
-    Returns:
-        The number and the result of the attempt, or None if all attempts returned None.
-    """
-    if high < low:
-        return None
-    if (result := attempt(high)) is not None:
-        return high, result
-    best = None
-    high -= 1
-    while low <= high:
-        middle = (low + high) // 2
-        if (result := attempt(middle)) is not None:
-            best, low = (middle, result), middle + 1
-        else:
-            high = middle - 1
-    return best
 
 
 def _render(text: str, style: _Style, size: float) -> _RenderedGlyphs:

@@ -1,9 +1,12 @@
 """The resources of the REST API: `/v1/...`."""
 
 from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import UUID
 
 from pyramid.authorization import DENY_ALL, Allow
 from pyramid.location import lineage
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.api_keys import Scope
@@ -30,14 +33,22 @@ class ApiCollection(Resource):
     item_class: ClassVar[type[WorkspaceItem]]
 
     def __getitem__(self, name: str) -> WorkspaceItem:
-        row_id, owner = parse_uuid(name), self.request.identity
+        key, owner = self.parse_name(name), self.request.identity
         if owner is None:
             raise KeyError(name)
         with self.request.services.database.transaction(owner.workspace_id) as db:
-            row = db.get(self.model, (owner.workspace_id, row_id))
+            row = self.find_row(db, owner.workspace_id, key)
         if row is None or not self.includes(row):
             raise KeyError(name)
         return self.item_class(self.request, self, name, row)
+
+    def parse_name(self, name: str) -> UUID | str:
+        """Return the key of a row. Raises KeyError for a name that is no key."""
+        return parse_uuid(name)
+
+    def find_row(self, db: Session, workspace_id: UUID, key: UUID | str) -> Any:
+        """Return the workspace's row with a key, or None."""
+        return db.get(self.model, (workspace_id, key))
 
     def includes(self, row: Any) -> bool:
         """Return whether a row of the model belongs to this collection."""
@@ -105,7 +116,7 @@ class ApiFeed(WorkspaceItem):
 
 
 class ApiTemplate(WorkspaceItem):
-    """`/v1/templates/{id}`."""
+    """`/v1/templates/{id or slug}`."""
 
     row: Template
 
@@ -133,7 +144,23 @@ class ApiFeedCollection(ApiCollection):
 
 
 class ApiTemplateCollection(ApiCollection):
+    """Templates by id or slug."""
+
     model, item_class = Template, ApiTemplate
+
+    def parse_name(self, name: str) -> UUID | str:
+        """Return the id or the slug."""
+        try:
+            return parse_uuid(name)
+        except KeyError:
+            return name
+
+    def find_row(self, db: Session, workspace_id: UUID, key: UUID | str) -> Template | None:
+        """Return the workspace's template with an id or a slug, or None."""
+        if isinstance(key, UUID):
+            return db.get(Template, (workspace_id, key))
+        named = select(Template).where(Template.workspace_id == workspace_id, Template.slug == key)
+        return db.scalar(named.where(Template.deleted_at.is_(None)))
 
 
 class ApiRunCollection(ApiCollection):

@@ -10,6 +10,7 @@ from sqlalchemy import and_, func, select, text, true
 from sqlalchemy.orm import Session
 
 from cwz_web.generation.models import Image
+from cwz_web.imaging.encoders import Output
 from cwz_web.runs.models import Run, RunItem
 
 PAGE = 48
@@ -20,8 +21,6 @@ _COUNT_FINDINGS = text("""
     WHERE workspace_id = :workspace AND run_id = :run AND findings IS NOT NULL AND state <> 'pending'
     GROUP BY 1, 2, 3 ORDER BY images DESC, layer, message LIMIT :limit
 """)
-# The fields of an output in the API and in webhooks.
-OUTPUT_FIELDS = ("size", "format", "quality", "scale")
 
 
 @dataclass(frozen=True)
@@ -148,7 +147,7 @@ def describe_run(run: Run) -> dict[str, Any]:
         "feed": run.feed_id,
         "template": run.template_id,
         "version": run.template_version,
-        "outputs": [{name: output[name] for name in OUTPUT_FIELDS} for output in run.outputs],
+        "outputs": [Output.model_validate(output).model_dump(mode="json") for output in run.outputs],
         "prepared": run.prepared,
         "total": run.total,
         "done": run.done,

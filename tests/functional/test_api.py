@@ -260,6 +260,49 @@ def test_signed_url_shows_the_image_to_every_client(client: Client, services: Se
     assert "Set-Cookie" not in answer.headers
 
 
+def test_encoding_options_are_those_of_the_output(client: Client, services: Services) -> None:
+    plain, full = (client.post(body, accept="image/jpeg").body for body in ({}, {"chroma": "444", "progressive": True}))
+    header = pyvips.Image.new_from_buffer(full, "")
+    assert (header.get("jpeg-chroma-subsample"), bool(header.get("jpeg-multiscan"))) == ("4:4:4", True)
+    assert pyvips.Image.new_from_buffer(plain, "").get("jpeg-chroma-subsample") == "4:2:0"
+    limit = len(plain) * 3 // 4
+    assert len(client.post({"max_bytes": limit}, accept="image/jpeg").body) <= limit
+    problem = client.post({"max_bytes": 1000, "format": "png", "scale": 3}, status=422).json
+    assert "the limit is 1 KB" in problem["detail"]
+    lossless = client.app.get(signed_url(services, client, Format.WEBP, _lossless="true", _max_bytes="500000")).body
+    assert lossless[12:16] == b"VP8L"
+    client.post({"max_bytes": 999}, status=422)
+    client.app.get(signed_url(services, client, _chroma="422"), status=422)
+
+
+def test_fields_that_begin_with_an_underscore_are_parameters(make: Factory, app: TestApp, services: Services) -> None:
+    client = Client(app, make)
+    document = small_document()
+    names = {"title": "_name", "image": "_size"}
+    document["fields"] = [{**field, "name": names[field["name"]]} for field in document["fields"]]
+    document["layers"] = [
+        {**document["layers"][0], "source": "{{ _size }}", "missing": "fail"},
+        {**document["layers"][1], "text": "{{ _name }}"},
+    ]
+    client.template = make.template(client.space, document)
+    problem = client.app.get(signed_url(services, client, _name="Named", __size="nowhere"), status=422).json
+    assert "not a URL" in problem["detail"]
+    problem = client.app.get(signed_url(services, client, _unknown="x"), status=422).json
+    assert "Unknown field: _unknown" in problem["detail"]
+
+
+def test_template_is_found_by_id_and_by_slug(client: Client, make: Factory) -> None:
+    headers = {"Authorization": f"Bearer {make.key(client.space, Scope.READ)}"}
+    by_id, by_slug = (
+        client.app.get(f"/v1/templates/{name}", headers=headers).json
+        for name in (client.template.id, client.template.slug)
+    )
+    assert by_id == by_slug
+    assert by_id["sizes"][0]["name"] == "default"
+    client.app.get("/v1/templates/no-such-template", headers=headers, status=404)
+    client.app.get(f"/v1/templates/{make.template(make.workspace()).slug}x", headers=headers, status=404)
+
+
 def test_unchanged_image_is_not_sent_again(client: Client, services: Services) -> None:
     url = signed_url(services, client)
     tag = client.app.get(url).headers["ETag"]

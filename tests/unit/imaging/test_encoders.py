@@ -1,4 +1,5 @@
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cwz_web.imaging.encoders import Format, Output, encode
+from cwz_web.imaging.errors import ImageTooLargeError
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1))
@@ -34,3 +36,81 @@ def test_higher_quality_is_more_accurate_and_larger(format: Format) -> None:
     low, high = (encode(pixels, Output(format=format, quality=quality)) for quality in (30, 95))
     assert len(low) < len(high)
     assert error(high) < error(low) < 20
+
+
+def photo(width: int = 300, height: int = 200) -> np.ndarray:
+    bands = [pyvips.Image.perlin(width, height, cell_size=32, seed=seed) * 100 + 128 for seed in (1, 2, 3)]
+    rgb = bands[0].bandjoin(bands[1:]).cast("uchar").numpy()
+    return np.dstack([rgb, np.full(rgb.shape[:2], 255, np.uint8)])
+
+
+def chroma_of(jpeg: bytes) -> str:
+    subsampling: str = pyvips.Image.new_from_buffer(jpeg, "").get("jpeg-chroma-subsample")
+    return subsampling
+
+
+@pytest.mark.parametrize("more", [{}, {"progressive": True}, {"optimize": True}], ids=str)
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, "4:2:0"),
+        ({"quality": 89}, "4:2:0"),
+        ({"quality": 90}, "4:4:4"),
+        ({"quality": 95, "chroma": "420"}, "4:2:0"),
+        ({"quality": 30, "chroma": "444"}, "4:4:4"),
+    ],
+)
+def test_chroma_depends_on_the_quality_or_the_option(
+    options: dict[str, Any], more: dict[str, Any], expected: str
+) -> None:
+    assert chroma_of(encode(photo(), Output(**options, **more))) == expected
+
+
+@pytest.mark.parametrize("format", [Format.WEBP, Format.AVIF])
+def test_lossless_formats_keep_every_pixel(format: Format) -> None:
+    pixels = photo(64, 48)
+    decoded = pyvips.Image.new_from_buffer(encode(pixels, Output(format=format, lossless=True)), "").numpy()
+    assert np.abs(decoded[..., :3].astype(int) - pixels[..., :3].astype(int)).max() <= (
+        0 if format is Format.WEBP else 2
+    )
+
+
+def test_optimized_and_progressive_jpeg_are_smaller() -> None:
+    plain, optimized, progressive = (
+        encode(photo(), Output(**options)) for options in ({}, {"optimize": True}, {"progressive": True})
+    )
+    assert max(len(progressive), len(optimized)) < len(plain)
+    one, other = (pyvips.Image.new_from_buffer(each, "").numpy().astype(int) for each in (plain, optimized))
+    assert np.abs(one - other).mean() < 2
+    assert pyvips.Image.new_from_buffer(progressive, "").get("jpeg-multiscan")
+
+
+@pytest.mark.parametrize("format", list(Format))
+def test_file_has_at_most_max_bytes(format: Format) -> None:
+    full = encode(photo(), Output(format=format, quality=95))
+    palette = len(encode(photo(), Output(format=format, palette=True)))
+    limit = palette if format is Format.PNG else len(full) * 2 // 3
+    limited = encode(photo(), Output(format=format, quality=95, max_bytes=limit))
+    assert limit / 4 < len(limited) <= limit
+    assert encode(photo(), Output(format=format, quality=95, max_bytes=len(full))) == full
+
+
+@given(st.integers(2000, 60_000))
+@settings(max_examples=15, deadline=None)
+def test_quality_is_the_highest_that_fits(max_bytes: int) -> None:
+    def encode_at(quality: int) -> int:
+        return len(encode(photo(), Output(quality=quality, optimize=True)))
+
+    try:
+        size = len(encode(photo(), Output(quality=95, max_bytes=max_bytes)))
+    except ImageTooLargeError:
+        assert encode_at(10) > max_bytes
+        return
+    assert size <= max_bytes
+    assert size in {encode_at(quality) for quality in range(10, 96)} | {len(encode(photo(), Output(quality=95)))}
+
+
+def test_file_that_cannot_be_small_enough_is_rejected() -> None:
+    for output in (Output(max_bytes=1000), Output(format=Format.WEBP, lossless=True, max_bytes=1000)):
+        with pytest.raises(ImageTooLargeError, match="the limit is 1 KB"):
+            encode(photo(), output)

@@ -827,7 +827,7 @@ def test_run_with_nothing_to_render_is_sent_as_finished(make: Factory) -> None:
     [(url, about)] = told(make, run)
     assert (url, about["unchanged"], about["failed"]) == ("https://all.example/", 2, 0)
     assert datetime.fromisoformat(about["finished_at"]) == make.reload(run).finished_at
-    assert about["outputs"] == [{"size": "default", "format": "jpg", "quality": 84, "scale": 1}]
+    assert about["outputs"] == [Output().model_dump(mode="json")]
 
 
 def test_canceled_run_is_sent_as_failed_and_canceled(make: Factory) -> None:
