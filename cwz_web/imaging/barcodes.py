@@ -7,6 +7,7 @@ import numpy as np
 import segno
 from barcode.errors import BarcodeError
 
+from cwz_web.imaging.code_checks import RenderedCode
 from cwz_web.imaging.compositing import Patch, Pixels, parse_color
 from cwz_web.imaging.effects import from_pixels
 from cwz_web.imaging.errors import InvalidBarcodeError
@@ -35,13 +36,13 @@ def qr_png(text: str, module: int = 6) -> bytes:
     return png
 
 
-def render_code(layer: CodeLayer, content: str) -> Patch | None:
+def render_code(layer: CodeLayer, content: str) -> RenderedCode | None:
     """Render a layer's code, centered in its box, without the background.
 
     A module is a whole number of pixels, so that all edges are sharp.
 
     Returns:
-        The dark modules, or None for an empty content.
+        The code with its dark modules, or None for an empty content.
 
     Raises:
         InvalidBarcodeError: the code cannot encode the content, or the box is too small for it.
@@ -61,7 +62,8 @@ def render_code(layer: CodeLayer, content: str) -> Patch | None:
     mask = np.kron(modules, np.ones((module_height, module), np.uint8)) * np.uint8(255)
     left, top = layer.left + (layer.width - mask.shape[1]) // 2, layer.top + (layer.height - mask.shape[0]) // 2
     color, opacity = parse_color(layer.color)
-    return Patch(left, top, color, mask).faded(opacity)
+    patch = Patch(left, top, color, mask).faded(opacity)
+    return RenderedCode(layer.name, patch, module, layer.code == "qr", bool(layer.rotation % 360))
 
 
 def _modules(layer: CodeLayer, content: str) -> Pixels:

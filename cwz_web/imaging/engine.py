@@ -19,6 +19,7 @@ import pyvips
 from cwz_web.imaging.barcodes import is_upca, render_code
 from cwz_web.imaging.bindings import BoundText
 from cwz_web.imaging.byte_cache import ByteCache
+from cwz_web.imaging.code_checks import RenderedCode, find_scan_problem
 from cwz_web.imaging.compositing import Patch, Pixels, blend_patch, new_canvas, parse_color
 from cwz_web.imaging.conditions import evaluate_condition
 from cwz_web.imaging.decoding import FittedImage, Source, fit_image
@@ -80,10 +81,11 @@ class RenderedImage:
 
 @dataclass(frozen=True)
 class Composition:
-    """The pixels of an image (height, width, 4), and the findings of its layers."""
+    """The pixels of an image (height, width, 4), and the findings and the codes of its layers."""
 
     pixels: Pixels
     findings: tuple[Finding, ...] = ()
+    codes: tuple[RenderedCode, ...] = ()
 
     @property
     def nbytes(self) -> int:
@@ -93,10 +95,11 @@ class Composition:
 
 @dataclass(frozen=True)
 class _Rendering:
-    """A rendered layer: its patches and findings."""
+    """A rendered layer: its patches and findings, and its code, if it is one."""
 
     patches: tuple[Patch, ...] = ()
     findings: tuple[Finding, ...] = ()
+    code: RenderedCode | None = None
 
     @property
     def nbytes(self) -> int:
@@ -286,11 +289,14 @@ class Plan:
         upper = (layer for layer in self._upper_layers if layer.is_shown(values))
         unclear = (finding for layer in self._upper_layers for finding in layer.unclear_condition(values))
         start = replace(base, pixels=base.pixels.copy(), findings=(*base.findings, *unclear))
-        return self._blend(start, upper, values, sources, deadline)
+        image = self._blend(start, upper, values, sources, deadline)
+        # At the end, since a layer above can cover a code.
+        return replace(image, findings=(*image.findings, *_check_codes(image.codes, image.pixels)))
 
     def lint(self, values: Mapping[str, str], sources: LoadedSources) -> list[Finding]:
         """Return the findings of a row's image, from the lowest layer to the highest."""
         findings: list[Finding] = []
+        codes: list[RenderedCode] = []
         canvas = self._background()
         for planned in self._layers:
             layer = planned.layer
@@ -306,11 +312,12 @@ class Plan:
                 findings.append(Finding(FindingCode.PHOTO_MISSING, f"cannot be rendered: {error.clause}", layer.name))
                 continue
             findings += rendering.findings
+            codes += [rendering.code] if rendering.code else []
             if isinstance(layer, TextLayer) and rendering.patches and not layer.stroke:
                 findings += _check_contrast(layer, planned.content(values), _typeface(layer, sources), canvas)
             for patch in rendering.patches:
                 blend_patch(canvas, patch)
-        return findings
+        return [*findings, *_check_codes(codes, canvas)]
 
     def _references(self, values: Mapping[str, str]) -> Iterator[tuple[Layer, str, str]]:
         """Yield the references of the visible layers, with the name of the source if it is required."""
@@ -342,15 +349,16 @@ class Plan:
         deadline: float,
     ) -> Composition:
         """Render layers onto the pixels of a composition. Raises RenderTimeoutError after the deadline."""
-        findings = list(below.findings)
+        findings, codes = list(below.findings), list(below.codes)
         for layer in layers:
             rendering = self._render_layer(layer, values, sources)
             findings += rendering.findings
+            codes += [rendering.code] if rendering.code else []
             for patch in rendering.patches:
                 blend_patch(below.pixels, patch)
             if time.monotonic() > deadline:
                 raise RenderTimeoutError(f"The image takes longer than {RENDER_SECONDS:.0f} seconds to render")
-        return Composition(below.pixels, tuple(findings))
+        return Composition(below.pixels, tuple(findings), tuple(codes))
 
     def _render_layer(self, planned: _PlannedLayer, values: Mapping[str, str], sources: LoadedSources) -> _Rendering:
         if not planned.is_static:
@@ -384,7 +392,7 @@ class Plan:
                 rendering = _render_rating(layer, content)
             case _:
                 raise AssertionError(layer)
-        return _Rendering(tuple(apply_effects(layer, rendering.patches)), rendering.findings)
+        return replace(rendering, patches=tuple(apply_effects(layer, rendering.patches)))
 
     def _render_image(self, layer: ImageLayer, reference: str, sources: LoadedSources) -> _Rendering:
         box = (layer.left, layer.top, layer.width, layer.height)
@@ -458,18 +466,26 @@ def _check_contrast(layer: TextLayer, content: str, typeface: Typeface, canvas: 
 
 def _render_code(layer: CodeLayer, content: str) -> _Rendering:
     try:
-        modules = render_code(layer, content)
+        code = render_code(layer, content)
     except InvalidBarcodeError as error:
         message = f"The code of the layer “{layer.name}” cannot be rendered: {error}"
         raise InvalidBarcodeError(message, str(error)) from None
-    if modules is None:
+    if code is None:
         return _Rendering()
     box = (layer.left, layer.top, layer.width, layer.height, layer.background, layer.radius, layer.border)
     findings: tuple[Finding, ...] = ()
     if layer.code == "ean13" and is_upca(content):
         message = "has 12 digits, which are read as a UPC-A number; choose the type UPC-A or GTIN"
         findings = (Finding(FindingCode.VALUE_UNCLEAR, message, layer.name),)
-    return _Rendering((render_box(*box), modules), findings)
+    return _Rendering((render_box(*box), code.patch), findings, code)
+
+
+def _check_codes(codes: Iterable[RenderedCode], canvas: Pixels) -> Iterator[Finding]:
+    """Yield the findings of codes in a finished image. A rotated code is not checked."""
+    for code in codes:
+        problem = None if code.is_rotated else find_scan_problem(code, canvas)
+        if problem:
+            yield Finding(FindingCode.UNSCANNABLE, f"cannot be scanned reliably: {problem}", code.layer)
 
 
 def _render_rating(layer: RatingLayer, content: str) -> _Rendering:

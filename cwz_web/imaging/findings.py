@@ -23,6 +23,7 @@ class FindingCode(StrEnum):
     MISSING_GLYPH = "missing_glyph"
     UPSCALED = "upscaled"
     LOW_CONTRAST = "low_contrast"
+    UNSCANNABLE = "unscannable"
     BAD_CODE = "bad_code"
     VALUE_UNCLEAR = "value_unclear"
 

@@ -21,9 +21,9 @@ def layer(**values: Any) -> CodeLayer:
 
 def read(code: CodeLayer, content: str) -> list[tuple[str, str]]:
     canvas = new_canvas(340, 320, (255, 255, 255))
-    patch = render_code(code, content)
-    assert patch is not None
-    blend_patch(canvas, patch)
+    rendered = render_code(code, content)
+    assert rendered is not None
+    blend_patch(canvas, rendered.patch)
     barcodes = zxingcpp.read_barcodes(np.ascontiguousarray(canvas[..., :3]))
     return [(each.format.name, each.text) for each in barcodes]
 
@@ -110,13 +110,13 @@ def test_number_with_and_without_its_check_digit_has_the_same_bars(number: int) 
         one, other = render_code(code, plain), render_code(code, f"{plain[:6]}-{plain[6:]} {check}")
         assert one is not None
         assert other is not None
-        assert np.array_equal(one.mask(), other.mask())
+        assert np.array_equal(one.patch.mask(), other.patch.mask())
 
 
 def test_edges_of_modules_are_sharp() -> None:
-    patch = render_code(layer(width=311, height=307), "https://example.org")
-    assert patch is not None
-    assert set(np.unique(patch.mask())) == {0, 255}
+    rendered = render_code(layer(width=311, height=307), "https://example.org")
+    assert rendered is not None
+    assert set(np.unique(rendered.patch.mask())) == {0, 255}
 
 
 def test_qr_code_of_the_second_factor_is_a_png() -> None:
