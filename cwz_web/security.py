@@ -116,7 +116,10 @@ def set_cookie(
 
 
 def set_session_cookie(request: "Request", response: Response, token: str | None) -> None:
-    """Set the session cookie, or delete it if the token is None."""
+    """Set the session cookie, or delete it if the token is None, with all that the browser keeps of the site."""
+    if token is None:
+        # Not "cookies", which would clear the theme as well; ours are deleted by name.
+        response.headers["Clear-Site-Data"] = '"cache", "storage"'
     set_cookie(request, response, "session", token, ABSOLUTE_LIMIT)
 
 

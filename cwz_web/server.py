@@ -1,39 +1,25 @@
-"""The server of an .ini file's `[server:main]`: waitress, with limits on request bodies and a graceful stop.
+"""The server of an .ini file's `[server:main]`: waitress, with our parser (request_parser.py) and a graceful stop."""
 
-waitress receives a whole body before the application sees the request. Bodies are therefore small
-(`max_request_body_size`), except at the few URLs that accept files, and the number of large bodies at once is limited.
-"""
-
-import copy
 import errno
 import os
-import re
 import signal
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, ClassVar, Self
-from weakref import WeakSet
+from functools import partial
+from typing import Any, Self
 
 import waitress
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import BaseWSGIServer
-from waitress.utilities import BadRequest, Error, RequestEntityTooLarge
 
-from cwz_web.feeds.limits import MAX_BYTES
 from cwz_web.ops.health import draining
+from cwz_web.web.admission import BodyAdmission
+from cwz_web.web.request_parser import Channel
 
-# A file and the form around it.
-MAX_FILE_BODY = MAX_BYTES + 1024 * 1024
-MAX_CONCURRENT_FILES = 8
-# The size line and the trailers of a chunked body.
-MAX_CHUNK_LINE = 8 * 1024
 POLL_SECONDS = 0.25
 FINISH_SECONDS = 30.0
-MANY_BLANKS = re.compile(rb"[ \t]{100}")
-FILE_PATHS = re.compile(r"/w/[^/]+/feeds/(?:new|[^/]+/import)|/v1/feeds/[^/]+/imports")
 
 
 def server_factory(
@@ -80,9 +66,17 @@ def create_server(app: Any, connections: dict[int, Any], **options: Any) -> Any:
         connections: The socket map, which the server fills.
         options: Options of waitress.
     """
-    # waitress has no option for the parser, and creates its channels itself.
-    HTTPChannel.parser_class = Parser
-    return waitress.create_server(app, map=connections, **options)
+    registry = getattr(app, "registry", None)  # none: an application without users
+    channel_class = partial(
+        Channel,
+        admission=BodyAdmission(registry) if registry else None,
+        is_production=registry is not None and not registry["services"].settings.development,
+    )
+    server = waitress.create_server(app, map=connections, **options)
+    # waitress has no option for its channels.
+    for listener in [each for each in connections.values() if isinstance(each, BaseWSGIServer)]:
+        listener.channel_class = channel_class
+    return server
 
 
 def _run(connections: dict[int, Any], stop: "StopSignal", drain_seconds: float) -> None:
@@ -132,52 +126,6 @@ class StopSignal:
 
         _on_stop_signals(handle)
         return stop
-
-
-class TooManyFiles(Error):  # type: ignore[misc]  # noqa: N818 - a response, named as waitress names its own
-    """503: too many large files are being uploaded."""
-
-    code = 503
-    reason = "Service Unavailable"
-
-
-class Parser(HTTPRequestParser):  # type: ignore[misc]
-    """waitress' parser, with a larger body limit where files are accepted and with linear parsing time."""
-
-    file_parsers: ClassVar[WeakSet["Parser"]] = WeakSet()
-    adj: Any
-    error: Any
-    too_large: Error | None = None
-
-    def parse_header(self, header_plus: bytes) -> None:
-        """Parse the request line and the headers, and set the body limit."""
-        # waitress' header pattern backtracks on blanks in quadratic time: 128 KB took three minutes.
-        if MANY_BLANKS.search(header_plus):
-            raise ParsingError("A header contains too many blanks")
-        try:
-            super().parse_header(header_plus)
-        except ValueError:  # urllib.parse on `http://[`; waitress would log a traceback and close the connection
-            raise ParsingError("The URL is invalid") from None
-        self.too_large = RequestEntityTooLarge(f"The limit is {self.adj.max_request_body_size // 1024**2} MB")
-        if self.command != "POST" or not FILE_PATHS.fullmatch(self.path):
-            return
-        if len(self.file_parsers) >= MAX_CONCURRENT_FILES:
-            self.too_large = TooManyFiles("Too many large files are being uploaded. Try again in a minute")
-            return
-        self.too_large = RequestEntityTooLarge(f"A file can have at most {MAX_BYTES // 1024**2} MB")
-        self.file_parsers.add(self)
-        self.adj = copy.copy(self.adj)
-        self.adj.max_request_body_size = MAX_FILE_BODY
-
-    def received(self, data: bytes) -> int:
-        """Parse more bytes of the request; replace waitress' message for a body that is too large."""
-        consumed: int = super().received(data)
-        if isinstance(self.error, RequestEntityTooLarge):
-            self.error = self.too_large
-        # waitress rescans an unfinished control line from its beginning with every packet.
-        elif self.chunked and len(self.body_rcv.control_line) + len(self.body_rcv.trailer) > MAX_CHUNK_LINE:
-            self.error, self.completed = BadRequest("The chunked body is invalid"), True
-        return consumed
 
 
 def stop_on_signals() -> None:

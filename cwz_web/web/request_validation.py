@@ -22,16 +22,22 @@ ANY_HOST = {"/healthz", "/readyz", "/metrics"}
 
 def validation_tween(handler: Handler, registry: object) -> Handler:
     """Reject invalid requests, by raising for the error views; read the form of valid ones."""
-    hosts = _hosts(registry["services"].settings)  # type: ignore[index]
+    settings = registry["services"].settings  # type: ignore[index]
+    hosts, scheme = _hosts(settings), urlsplit(settings.url).scheme
+    site = _host(scheme, urlsplit(settings.url).netloc)
 
     def checked(request: Request) -> Response:
         if request.method not in METHODS:
             raise HTTPMethodNotAllowed(headers={"Allow": ", ".join(sorted(METHODS))})
         # No link, redirect or origin may be built from a forged Host header.
-        if _host(request.scheme, request.host) not in hosts and request.raw_path not in ANY_HOST:
+        host = _host(request.scheme, request.host)
+        if host not in hosts and request.raw_path not in ANY_HOST:
             raise HTTPBadRequest("The Host header names another site")
         _check_characters(request)
         check_path(request.path_info)
+        # The internal URL of workers can be http.
+        if request.scheme != scheme and host == site and request.raw_path not in ANY_HOST:
+            return _with_https(request)
         if request.path_info.endswith("/") and request.path_info != "/":
             return _without_slash(request)
         request.POST = read_form_body(request)
@@ -67,6 +73,13 @@ def _check_characters(request: Request) -> None:
         raise HTTPBadRequest("The URL is not valid UTF-8") from None
     if "\x00" in decoded:
         raise HTTPBadRequest("The URL contains a character that is not allowed")
+
+
+def _with_https(request: Request) -> Response:
+    """Redirect a page to https. A request of a program, or with a body, was already sent in plain text: reject it."""
+    if request.area.is_api or request.method not in ("GET", "HEAD"):
+        raise HTTPBadRequest("Use https")
+    return HTTPPermanentRedirect(request.services.settings.url + request.path_qs)
 
 
 def _without_slash(request: Request) -> Response:

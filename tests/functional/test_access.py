@@ -235,6 +235,7 @@ def test_every_view_declares_a_permission(pages: list[Page]) -> None:
         "SlackCallback/callback",
         "ApiRoot/openapi.json",
         "Root/",
+        "Root/csp-reports",
         "Root/email",
         "Root/favicon.ico",
         "Root/forgot",

@@ -9,6 +9,8 @@ from sqlalchemy.exc import OperationalError
 from webob import Request
 from webtest import TestApp
 
+from cwz_web.imaging.encoders import Format
+from cwz_web.web.headers import NON_PAGE_CSP
 from cwz_web.web.services import Services
 from tests.factories import Factory, record_queries, sign_in
 
@@ -45,6 +47,47 @@ def test_error_response_has_security_headers(app: TestApp) -> None:
         answer = app.get(path, status="*")
         assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
         assert answer.headers["X-Request-Id"]
+
+
+def policies(app: TestApp, make: Factory) -> list[str]:
+    """Return the Content-Security-Policy of a response of each kind."""
+    template = make.template(make.workspace())
+    url = make.services.signed_urls.on_demand_image(template.workspace_id, template.id, Format.PNG, {})
+    paths = ["/", "/signin", "/nothing", "/v1/feeds", "/healthz", "/docs/api", "/favicon.ico", "/v1/openapi.json", url]
+    return [app.get(path, status="*").headers["Content-Security-Policy"] for path in paths] + [NON_PAGE_CSP]
+
+
+def test_no_policy_allows_a_base_or_frames(app: TestApp, make: Factory) -> None:
+    for policy in policies(app, make):
+        for directive in ("default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'", "form-action "):
+            assert directive in policy
+
+
+@pytest.mark.parametrize("path", ["/verify", "/reset", "/email", "/invitation", "/unsubscribe", "/nothing", "/signin"])
+def test_page_with_a_token_sends_no_referrer(app: TestApp, path: str) -> None:
+    assert app.get(f"{path}?token={'a' * 64}", status="*").headers["Referrer-Policy"] == "no-referrer"
+    assert app.get(f"{path}?a=1", status="*").headers["Referrer-Policy"] == "same-origin"
+
+
+@pytest.mark.parametrize(
+    ("site", "status"), [("same-origin", 422), ("cross-site", 400), ("same-site", 400), (None, 400)]
+)
+def test_form_without_origin_is_accepted_from_our_pages_only(app: TestApp, site: str | None, status: int) -> None:
+    """A page without referrer sends `Origin: null`."""
+    token = app.get("/signin").forms[0]["csrf_token"].value
+    headers = {"Origin": "null"} | ({"Sec-Fetch-Site": site} if site else {})
+    app.post(
+        "/signin", {"csrf_token": token, "email": "a@example.org", "password": "x"}, headers=headers, status=status
+    )
+
+
+def test_sign_out_clears_what_the_browser_keeps(app: TestApp, make: Factory) -> None:
+    sign_in(app, make.account())
+    form = next(form for form in app.get("/account").forms.values() if form.action.endswith("/signout"))
+    answer = form.submit(status=303)
+    assert answer.headers["Clear-Site-Data"] == '"cache", "storage"'
+    assert "Max-Age=0" in answer.headers["Set-Cookie"]
+    assert "Clear-Site-Data" not in app.get("/signin").headers
 
 
 def test_page_of_a_workspace_is_not_cached(app: TestApp, make: Factory) -> None:

@@ -46,6 +46,25 @@ def test_development_pages_do_not_exist(app: TestApp) -> None:
     assert "demo" not in app.get("/signin").text.lower()
 
 
+@pytest.mark.parametrize("path", ["/signin?next=%2Fw", "/nothing", "/w/demo", "/%5Cevil.test"])
+def test_http_is_redirected(app: TestApp, path: str) -> None:
+    page = app.get(path, extra_environ={"wsgi.url_scheme": "http"}, status=308)
+    assert page.location == URL + path
+    assert page.headers["Strict-Transport-Security"]
+    app.post("/signin", {"email": "a"}, extra_environ={"wsgi.url_scheme": "http"}, status=400)
+    assert "Set-Cookie" not in page.headers
+
+
+@pytest.mark.parametrize("path", ["/v1/feeds", "/i/x.png", "/hooks/stripe"])
+def test_api_over_http_is_rejected(app: TestApp, path: str) -> None:
+    answer = app.get(path, extra_environ={"wsgi.url_scheme": "http"}, status=400)
+    assert answer.json["detail"] == "Use https"
+
+
+def test_health_checks_need_no_https(app: TestApp) -> None:
+    app.get("/healthz", extra_environ={"wsgi.url_scheme": "http"}, status=200)
+
+
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:6543", "evil.test", "images.example.org.evil.test"])
 def test_foreign_host_is_rejected(app: TestApp, host: str) -> None:
     app.get("/signin", extra_environ={"HTTP_HOST": host}, status=400)

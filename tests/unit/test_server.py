@@ -1,6 +1,7 @@
 """Limits on request bodies and headers, and how the server stops."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -9,9 +10,10 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from configparser import ConfigParser
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -20,17 +22,19 @@ from waitress import wasyncore
 from waitress.adjustments import Adjustments
 
 from cwz_web.api.feeds import MAX_ITEMS_BODY
-from cwz_web.server import MAX_CONCURRENT_FILES, MAX_FILE_BODY, Parser, create_server
+from cwz_web.server import create_server
+from cwz_web.web.admission import RequestHead
+from cwz_web.web.request_parser import MAX_FILE_BODY, Parser, TooSlow
 from tests.installation import ROOT, free_port, is_serving, wait_for
 
 MAX_BODY = 1000
 
 
 @pytest.fixture(autouse=True)
-def no_file_in_progress() -> Iterator[None]:
-    Parser.file_parsers.clear()
+def no_large_body_in_progress() -> Iterator[None]:
+    Parser.large_bodies.clear()
     yield
-    Parser.file_parsers.clear()
+    Parser.large_bodies.clear()
 
 
 def start_request(path: str, size: int | None, method: str = "POST") -> Parser:
@@ -127,12 +131,231 @@ def test_chunked_body_that_grows_too_large_is_rejected() -> None:
     assert other.error is None
 
 
-def test_concurrent_large_files_are_limited() -> None:
-    in_progress = [start_request("/w/demo/feeds/new", 10_000) for _ in range(MAX_CONCURRENT_FILES)]
-    assert start_request("/w/demo/feeds/new", 10_000).error.code == 503
-    assert start_request("/w/demo/feeds/new", MAX_BODY - 1).error is None, "a small one is accepted"
+@pytest.mark.parametrize(("path", "limit", "per_sender"), [("/w/demo/feeds/new", 12, 2), ("/v1/images", 32, 8)])
+def test_concurrent_large_bodies_are_limited(path: str, limit: int, per_sender: int) -> None:
+    def admitted(sender: str | None) -> Parser:
+        parser = Parser(Adjustments())
+        parser.received(f"POST {path} HTTP/1.1\r\nContent-Length: 2000000\r\n\r\n".encode())
+        assert parser.needs_admission
+        parser.admit(sender)
+        assert not parser.needs_admission
+        return parser
+
+    assert admitted(None).error.code == 401
+    in_progress = [admitted("a") for _ in range(per_sender)]
+    assert [parser.error for parser in in_progress] == [None] * per_sender
+    assert admitted("a").error.code == 503, "one sender cannot take all"
+    in_progress += [admitted(str(number)) for number in range(limit - per_sender)]
+    assert admitted("another").error.code == 503
     in_progress.pop()
-    assert start_request("/w/demo/feeds/new", 10_000).error is None
+    assert admitted("another").error is None
+
+
+@pytest.mark.parametrize("size", [None, 1024 * 1024 + 1])
+def test_body_needs_admission_when_it_is_large(size: int | None) -> None:
+    parser = Parser(Adjustments())
+    length = "Transfer-Encoding: chunked" if size is None else f"Content-Length: {size}"
+    parser.received(f"POST /signin HTTP/1.1\r\n{length}\r\n\r\n".encode())
+    assert parser.needs_admission == (size is not None)
+    if size is None:
+        for _ in range(1025):
+            parser.received(b"400\r\n" + b"x" * 1024 + b"\r\n")
+        assert parser.needs_admission
+
+
+def test_slow_requests_are_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("cwz_web.web.request_parser.time.monotonic", lambda: now)
+    head, body = Parser(Adjustments()), start_request("/signin", 900)
+    fast = start_request("/w/demo/feeds/new", 10_000_000)
+    now += 29
+    for parser in (head, body, fast):
+        parser.received(b"G")
+        assert parser.error is None
+    fast.received(b"x" * 1_000_000)
+    now += 2
+    for parser in (head, body):
+        parser.received(b"E")
+        assert parser.error.code == 408
+    assert fast.received(b"x") == 1
+    assert fast.error is None
+    now += 70
+    fast.received(b"x")
+    assert isinstance(fast.error, TooSlow)
+
+
+# What two servers can read differently; each is a head, which the test completes.
+AMBIGUOUS = [
+    "GET / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked",
+    "GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 3",
+    "GET / HTTP/1.1\r\nTRANSFER-encoding: chunked\r\ncontent-LENGTH: 3",
+    "GET / HTTP/1.0\r\nTransfer-Encoding: chunked",
+    "GET / HTTP/1.1\r\nTransfer-Encoding: chunked, chunked",
+    "GET / HTTP/1.1\r\nTransfer-Encoding: identity, chunked",
+    "GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+    "GET / HTTP/1.1\r\nTransfer-Encoding : chunked",
+    "GET / HTTP/1.1\r\nTransfer-Encoding:\tchunked,",
+    "GET / HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 3",
+    "GET / HTTP/1.1\r\nContent-Length: 3, 3",
+    "GET / HTTP/1.1\r\nContent-Length: +3",
+    "GET / HTTP/1.1\r\nContent-Length: -3",
+    "GET / HTTP/1.1\r\nContent-Length: 0x3",
+    "GET / HTTP/1.1\r\nContent-Length: 3_0",
+    "GET / HTTP/1.1\r\nContent-Length:",
+    "GET / HTTP/1.1\r\nHost: a\r\nHost: b",
+    "GET / HTTP/1.1\r\nA: b\r\n folded",
+    "GET / HTTP/1.1\r\nA: b\r\n\tfolded",
+    "GET / HTTP/1.1\r\n folded: x",
+    "GET / HTTP/1.1\r\nA: b\rContent-Length: 3",
+    "GET / HTTP/1.1\r\nA: b\nContent-Length: 3",
+    "GET / HTTP/1.1\r\nA\x00: b",
+    "GET / HTTP/1.1\r\nA b: c",
+    "GET / HTTP/1.1\r\n: c",
+    "GET / HTTP/1.1\r\nno colon",
+    "GET http://evil.test/ HTTP/1.1\r\nHost: x",
+    "GET / HTTP/1.2",
+    "GET / HTTP/2.0",
+    "GET / HTTP/0.9",
+    "GET / HTTP/1.10",
+    "GET / http/1.1",
+    "GET / HTTP/1.1 ",
+    "GET /",
+    "GET  / HTTP/1.1",
+    "GET / x HTTP/1.1",
+    "get / HTTP/1.1",
+    "GET\t/\tHTTP/1.1",
+    "PRI * HTTP/2.0",
+]
+
+
+class AppWithUsers:
+    """An application that echoes the size of the body, and looks like ours to the server."""
+
+    def __init__(self) -> None:
+        settings = SimpleNamespace(development=False)
+        self.registry = {"services": SimpleNamespace(settings=settings)}
+        self.calls = 0
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        self.calls += 1
+        body = str(len(environ["wsgi.input"].read())).encode()
+        start_response("200 OK", [("Content-Length", str(len(body)))])
+        return [body]
+
+
+@pytest.fixture
+def served() -> Iterator[tuple[AppWithUsers, Callable[[bytes], bytes]]]:
+    """A running server, and a function that sends bytes and returns what comes until the server closes."""
+    app = AppWithUsers()
+    with serving(app, ident="ConnectWyze") as port:
+
+        def send(data: bytes) -> bytes:
+            with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+                received = b""
+                with suppress(ConnectionError):  # the server closes without having read all
+                    client.sendall(data)
+                with suppress(ConnectionError):
+                    while part := client.recv(65536):
+                        received += part
+                return received
+
+        yield app, send
+
+
+@contextmanager
+def serving(app: Any, **options: Any) -> Iterator[int]:
+    """Serve an application in a thread, and yield the port."""
+    connections: dict[int, Any] = {}
+    server = create_server(app, connections, listen="127.0.0.1:0", threads=2, **options)
+    stopping = threading.Event()
+
+    def serve() -> None:
+        while not stopping.is_set():
+            wasyncore.loop(timeout=0.1, map=connections, count=1)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield server.effective_port
+    finally:
+        stopping.set()
+        thread.join()
+        server.task_dispatcher.shutdown()
+        wasyncore.close_all(connections)
+
+
+@pytest.mark.parametrize("head", AMBIGUOUS)
+def test_ambiguous_head_is_refused(served: tuple[AppWithUsers, Callable[[bytes], bytes]], head: str) -> None:
+    """With another request behind it, which must not be answered."""
+    app, send = served
+    answer = send(f"{head}\r\n\r\n".encode("latin-1") + b"0\r\n\r\nGET /second HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert re.match(rb"HTTP/1\.[01] (400|501) ", answer), head
+    assert answer.count(b"Content-Type: ") == 1
+    assert app.calls == 0
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"GET / HTTP/9.9\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", b"501"),
+        (b"POST / HTTP/1.1\r\nContent-Length: 9999999999\r\n\r\n", b"413"),
+        (b"GET / HTTP/1.1\r\nA: " + b"b" * 300_000 + b"\r\n\r\n", b"431"),
+        (b"POST / HTTP/1.1\r\nContent-Length: 2000000\r\nExpect: 100-continue\r\n\r\n", b"401"),
+    ],
+)
+def test_own_errors_have_the_security_headers(
+    served: tuple[AppWithUsers, Callable[[bytes], bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+    request_bytes: bytes,
+    status: bytes,
+) -> None:
+    monkeypatch.setattr("cwz_web.web.admission.find_sender", lambda *_: None)
+    answer = served[1](request_bytes)
+    assert answer.split(b" ")[1] == status
+    for header in ("Content-Security-Policy", "X-Content-Type-Options", "X-Frame-Options", "Referrer-Policy"):
+        assert f"\r\n{header}: ".encode() in answer
+    assert b"Strict-Transport-Security: max-age" in answer
+    assert b"Connection: close" in answer
+    assert b"waitress" not in answer.lower()
+
+
+def test_sender_is_known_before_the_body_is_read(
+    served: tuple[AppWithUsers, Callable[[bytes], bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, send = served
+    heads: list[RequestHead] = []
+
+    def find_sender(_: object, head: RequestHead) -> str | None:
+        heads.append(head)
+        return "someone" if "AUTHORIZATION" in head.headers else None
+
+    monkeypatch.setattr("cwz_web.web.admission.find_sender", find_sender)
+    chunk = b"80000\r\n" + b"x" * 0x80000 + b"\r\n"
+    chunked = (
+        b"POST /a HTTP/1.1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n%s\r\n" + chunk * 4 + b"0\r\n\r\n"
+    )
+    assert b" 401 " in send((chunked % b"")[: 3 * 0x80000])
+    known = b"Authorization: Bearer x\r\n"
+    assert send(chunked % known).endswith(str(4 * 0x80000).encode())
+    large = b"POST /b HTTP/1.1\r\nConnection: close\r\nContent-Length: 2000000\r\nExpect: 100-continue\r\n%s\r\n"
+    answer = send(large % known + b"y" * 2_000_000)
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK")
+    assert answer.endswith(b"2000000")
+    assert [head.path for head in heads] == ["/a", "/a", "/b"]
+    assert app.calls == 2
+
+
+def test_failing_lookup_is_answered(
+    served: tuple[AppWithUsers, Callable[[bytes], bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("no database")
+
+    monkeypatch.setattr("cwz_web.web.admission.find_sender", fail)
+    answer = served[1](b"POST / HTTP/1.1\r\nContent-Length: 2000000\r\n\r\n")
+    assert b" 503 " in answer
+    assert b"Retry-After: 60" in answer
 
 
 def test_port_in_use_is_reported() -> None:
@@ -281,28 +504,9 @@ def send_file(environ: dict[str, Any], start_response: Any) -> Any:
 
 
 def test_slow_clients_of_files_occupy_no_thread() -> None:
-    connections: dict[int, Any] = {}
-    server = create_server(send_file, connections, listen="127.0.0.1:0", threads=2)
-    stopping = threading.Event()
-
-    def serve() -> None:
-        while not stopping.is_set():
-            wasyncore.loop(timeout=0.1, map=connections, count=1)
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        with ExitStack() as clients:
-            for _ in range(4):
-                client = clients.enter_context(
-                    socket.create_connection(("127.0.0.1", server.effective_port), timeout=20)
-                )
-                client.sendall(b"GET /file HTTP/1.1\r\nHost: x\r\n\r\n")
-                assert client.recv(12).startswith(b"HTTP/1.1 200")
-            assert httpx.get(f"http://127.0.0.1:{server.effective_port}/", timeout=10).text == "ok"
-        wait_for(lambda: not server.active_channels)
-    finally:
-        stopping.set()
-        thread.join()
-        server.task_dispatcher.shutdown()
-        wasyncore.close_all(connections)
+    with serving(send_file) as port, ExitStack() as clients:
+        for _ in range(4):
+            client = clients.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+            client.sendall(b"GET /file HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert client.recv(12).startswith(b"HTTP/1.1 200")
+        assert httpx.get(f"http://127.0.0.1:{port}/", timeout=10).text == "ok"
