@@ -9,6 +9,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from uuid_utils.compat import uuid7
 
+from cwz_web.notify.plain_text import without_links
+
 PRODUCT = "ConnectWyze"
 
 
@@ -33,6 +35,12 @@ class EmailMessage:
     topic: str = ""
     account: str = ""
     unsubscribe: str = ""
+
+    def __post_init__(self) -> None:
+        """Neutralize links in the text, which contains names that users have chosen; only the button is a link."""
+        object.__setattr__(self, "subject", without_links(" ".join(self.subject.split())))
+        object.__setattr__(self, "paragraphs", tuple(map(without_links, self.paragraphs)))
+        object.__setattr__(self, "reason", without_links(self.reason))
 
     def as_json(self) -> dict[str, Any]:
         """Return the message as job arguments; only for messages without a token, since arguments are stored."""
