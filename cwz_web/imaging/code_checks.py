@@ -11,8 +11,8 @@ from cwz_web.imaging.compositing import Patch, Pixels
 QR_QUIET_ZONE, BAR_QUIET_ZONE = 2, 5
 # The smallest difference of reflectance between dark and light, from 0 to 1: grade C of ISO/IEC 15415.
 MIN_CONTRAST = 0.4
-# The part of the quiet zone that may be dark.
-MAX_DARK = 0.02
+# The part of the quiet zone that may be dark: round corners of a box do no harm.
+MAX_DARK = 0.08
 # The lightest tenth of the dark modules and the darkest tenth of the light ones decide.
 OUTLIERS = 10
 

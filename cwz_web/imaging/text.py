@@ -227,10 +227,12 @@ def _fit(layer: TextLayer, style: _Style, text: str) -> _Fit:
             return None
         ink = _render(text, style, size)
         lines = _count_lines(text, style, size, ink)
-        is_too_high = _is_too_high(style, size, ink, height)
-        if lines > max_lines or (is_too_high and size > smallest):
+        is_high = style.line(size) > height + 1
+        # All rows shrink alike, but only a row whose own letters do not fit has a finding.
+        if lines > max_lines or (is_high and size > smallest and _letter_height(style, size) > height + 1):
             return None
-        return _Fit(size, ink, lines, is_too_high=is_too_high)
+        is_too_high = is_high and ink.mask.shape[0] > height + 1
+        return None if is_too_high and size > smallest else _Fit(size, ink, lines, is_too_high=is_too_high)
 
     found = find_largest(smallest, layer.size, lambda size: render_if_fits(text, size))
     if found is not None:
@@ -243,11 +245,6 @@ def _fit(layer: TextLayer, style: _Style, text: str) -> _Fit:
     longest = find_largest(0, len(ends) - 1, lambda index: render_if_fits(cut(index), smallest))
     fit = longest[1] if longest else _Fit(smallest, _render(cut(0), style, smallest), 1)
     return replace(fit, is_cut=True)
-
-
-def _is_too_high(style: _Style, size: int, ink: _RenderedGlyphs, height: int) -> bool:
-    """Return whether a line does not fit a height, neither by its line height nor by its letters."""
-    return style.line(size) > height + 1 and max(_letter_height(style, size), ink.mask.shape[0]) > height + 1
 
 
 def _count_lines(text: str, style: _Style, size: int, ink: _RenderedGlyphs) -> int:

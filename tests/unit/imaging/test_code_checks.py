@@ -62,6 +62,10 @@ def test_code_that_cannot_be_scanned_is_reported(
     assert problem in found
 
 
+def test_round_corners_of_the_background_do_no_harm() -> None:
+    assert problems(canvas="#101020", radius=16) == []
+
+
 def test_red_bars_are_reported_but_a_red_qr_code_is_not() -> None:
     """Red light, which barcode scanners use, does not see red bars."""
     assert problems(color="#e00000") == []

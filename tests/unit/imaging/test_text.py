@@ -326,3 +326,9 @@ def test_cut_text_ends_with_a_whole_character() -> None:
 def test_any_text_is_rendered_with_any_option(text: str, direction: str, spacing: int) -> None:
     options = {"direction": direction, "letter_spacing": spacing, "hyphens": "auto", "language": "de"}
     render(text, width=180, height=60, min_size=14, size=24, max_lines=2, **options)
+
+
+def test_letters_that_fit_have_no_finding_although_their_line_does_not() -> None:
+    """A quotation mark of a large size stands in a low box."""
+    assert not render("“", size=200, height=100).is_too_high
+    assert render("H", size=200, height=100).is_too_high
