@@ -73,7 +73,7 @@ def test_red_bars_are_reported_but_a_red_qr_code_is_not() -> None:
 
 
 def test_layer_that_covers_a_code_is_noticed() -> None:
-    beside = {**COVER, "x": 200, "y": 0, "width": 100, "height": 200}
+    beside = {**COVER, "x": 195, "y": 0, "width": 105, "height": 200}
     assert "no quiet zone" in problems(beside, padding=0, width=140, height=140)[0]
     assert problems({**beside, "x": 240, "width": 60}, padding=0, width=140, height=140) == []
     assert problems({**COVER, "x": 0, "y": 0, "width": 300, "height": 200}) != []
