@@ -68,6 +68,7 @@ FALLBACKS = {
     "Noto Sans KR": "noto-sans-kr",
 }
 HAN_FAMILIES = {"Noto Sans JP", "Noto Sans SC", "Noto Sans KR"}
+HAN_OF_LANGUAGE = {"ja": "Noto Sans JP", "ko": "Noto Sans KR", "zh": "Noto Sans SC"}
 EMOJI = "Noto Color Emoji"
 REPLACEMENT = "\ufffd"
 MAX_FONT_BYTES = 10 * 1024 * 1024
@@ -208,16 +209,17 @@ def has_color_glyphs(family: str, text: str) -> bool:
     return "\ufe0f" in text or not unsupported.isdisjoint(_supported_characters(EMOJI))
 
 
-def font_families(family: str, text: str) -> str:
-    """Return the families for Pango. Han characters get the font for the language of the text."""
+def font_families(family: str, text: str, language: str | None = None) -> str:
+    """Return the families for Pango. Han characters get the font for the language, or for other letters of the text."""
     if text.isascii() or not _east_asian.search(text):
         return family
     others = [name for name in FALLBACKS if name not in HAN_FAMILIES]
-    if any("\u3040" <= character <= "\u30ff" for character in text):
-        return ",".join([family, *others, "Noto Sans JP"])
-    if any("\uac00" <= character <= "\ud7a3" for character in text):
-        return ",".join([family, *others, "Noto Sans KR"])
-    return ",".join([family, *others, "Noto Sans SC"])
+    han = HAN_OF_LANGUAGE.get((language or "").partition("-")[0])
+    if han is None and any("\u3040" <= character <= "\u30ff" for character in text):
+        han = "Noto Sans JP"
+    elif han is None and any("\uac00" <= character <= "\ud7a3" for character in text):
+        han = "Noto Sans KR"
+    return ",".join([family, *others, han or "Noto Sans SC"])
 
 
 def check_font(data: bytes) -> tuple[str, str]:

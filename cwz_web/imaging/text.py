@@ -319,7 +319,7 @@ def _render(text: str, style: _Style, size: float) -> _RenderedGlyphs:
     if in_color:
         attributes += f' foreground="#{bytes(style.color).hex()}"'
     # One string: setting each option separately takes a tenth of the rendering time.
-    options = [f'font="{font_families(family, text)} {size}"', f"width={style.width}", "wrap=word-char"]
+    options = [f'font="{font_families(family, text, style.language)} {size}"', f"width={style.width}", "wrap=word-char"]
     options += [f"align={ALIGNMENTS[style.align]}"] if style.align in ALIGNMENTS else []
     options += ["justify"] if style.align == "justify" else []
     options += ["rgba"] if in_color else []

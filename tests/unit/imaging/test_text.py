@@ -332,3 +332,11 @@ def test_letters_that_fit_have_no_finding_although_their_line_does_not() -> None
     """A quotation mark of a large size stands in a low box."""
     assert not render("“", size=200, height=100).is_too_high
     assert render("H", size=200, height=100).is_too_high
+
+
+def test_language_selects_the_forms_of_han_characters() -> None:
+    """The character U+76F4 has one form in Chinese and another in Japanese."""
+    chinese, japanese, auto = (render("直", language=language).patches[-1].mask() for language in ("zh", "ja", None))
+    assert np.array_equal(chinese, auto)
+    assert not np.array_equal(chinese, japanese)
+    assert np.array_equal(japanese, render("直の", language=None).patches[-1].mask()[:, : japanese.shape[1]])
