@@ -1,8 +1,9 @@
 """Emails to users about their account."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
-from cwz_web.accounts.models import Account
+from cwz_web.accounts.models import Account, ExternalIdentity
 from cwz_web.notify.emails import PRODUCT, EmailMessage
 
 IGNORE = "If you did not request this, you can ignore this email."
@@ -106,6 +107,18 @@ def google_linked(account: Account, email: str) -> EmailMessage:
     )
 
 
+def google_unlinked(account: Account, identities: Iterable[ExternalIdentity]) -> EmailMessage:
+    """Return the notification of unlinked Google accounts."""
+    return EmailMessage(
+        f"Google was unlinked from your {PRODUCT} account",
+        (
+            f"Hello {account.name},",
+            f"These Google accounts can no longer sign in to your account: {_addresses(identities)}.",
+            ALERT,
+        ),
+    )
+
+
 def second_factor(account: Account, *, on: bool) -> EmailMessage:
     """Return the notification of a second factor that was turned on or off."""
     change = "Signing in now requires a code from your phone." if on else "Signing in no longer requires a code."
@@ -150,3 +163,7 @@ def account_deleted(name: str) -> EmailMessage:
         (f"Hello {name},", "Your account and the workspaces of which you were the only admin were deleted."),
         reason="You receive this final email because you requested the deletion.",
     )
+
+
+def _addresses(identities: Iterable[ExternalIdentity]) -> str:
+    return ", ".join(sorted(identity.email for identity in identities))

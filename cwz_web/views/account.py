@@ -11,6 +11,7 @@ from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther
 from pyramid.response import Response
 from pyramid.view import view_config
 
+from cwz_web.accounts import emails
 from cwz_web.accounts.credentials import (
     ReauthenticationError,
     change_password,
@@ -26,11 +27,11 @@ from cwz_web.accounts.second_factor import count_recovery_codes
 from cwz_web.accounts.sessions import (
     end_all_sessions,
     end_session,
-    is_recently_authenticated,
     list_sessions,
     session_token,
 )
 from cwz_web.accounts.tasks import enqueue_email_confirmation
+from cwz_web.notify.tasks import enqueue_email
 from cwz_web.notify.topics import TOPIC_LABELS, Topic
 from cwz_web.resources.application import AccountRoot, SessionCollection, SessionResource
 from cwz_web.resources.base import parse_uuid
@@ -49,6 +50,7 @@ from cwz_web.web.forms import (
 )
 from cwz_web.web.login_flow import remember_device
 from cwz_web.web.request import Request
+from cwz_web.web.urls import safe_next
 from cwz_web.workspaces.account_deletion import WorkspaceOutcome, workspace_outcomes
 from cwz_web.workspaces.export import export_account
 
@@ -105,9 +107,10 @@ class NewAddressForm(Form):
 
 
 class ProofForm(Form):
-    """The password, to confirm a sensitive action."""
+    """The password, to confirm a sensitive action, and the path to redirect to afterwards."""
 
     proof: TypedPassword | None = None
+    next: str = "/account"
 
 
 class DeleteForm(Form):
@@ -162,10 +165,15 @@ class AccountPage:
 
 @dataclass(frozen=True)
 class ProvePage:
-    """The view model of account/prove.jinja2."""
+    """The view model of account/prove.jinja2.
+
+    Attributes:
+        next: The path to redirect to afterwards.
+    """
 
     form: SubmittedForm[ProofForm]
     has_password: bool
+    next: str
 
 
 @dataclass(frozen=True)
@@ -206,7 +214,11 @@ def _account_page(context: AccountRoot, request: Request, form: AccountPageForm)
 
 
 def _prove_page(context: AccountRoot, request: Request, form: SubmittedForm[ProofForm]) -> ProvePage:
-    return ProvePage(form, has_password=request.user.account.password_hash is not None)
+    return ProvePage(
+        form=form,
+        has_password=request.user.account.password_hash is not None,
+        next=safe_next(request.params.get("next", "/account")),
+    )
 
 
 def _delete_page(context: AccountRoot, request: Request, form: SubmittedForm[DeleteForm]) -> DeletePage:
@@ -250,6 +262,7 @@ def choose_mails(context: AccountRoot, request: Request, form: MailsForm) -> Res
     renderer=PAGE,
     permission=Permission.SIGNED_IN,
     rate_limit="reauthentication",
+    requires_recent_auth="view",
 )
 def set_password(context: AccountRoot, request: Request, form: PasswordForm) -> Response:
     """Change or set the password, and end every other session."""
@@ -270,6 +283,7 @@ def set_password(context: AccountRoot, request: Request, form: PasswordForm) -> 
     renderer=PAGE,
     permission=Permission.SIGNED_IN,
     rate_limit="new-email",
+    requires_recent_auth="view",
 )
 def request_email_change(context: AccountRoot, request: Request, form: NewAddressForm) -> Response:
     """Send a link to a new email address, which takes effect once confirmed."""
@@ -279,14 +293,23 @@ def request_email_change(context: AccountRoot, request: Request, form: NewAddres
 
 
 @form_view(
-    Form, _account_page, context=AccountRoot, name="unlink-google", renderer=PAGE, permission=Permission.SIGNED_IN
+    Form,
+    _account_page,
+    context=AccountRoot,
+    name="unlink-google",
+    renderer=PAGE,
+    permission=Permission.SIGNED_IN,
+    requires_recent_auth=True,
 )
 def unlink(context: AccountRoot, request: Request, form: Form) -> Response:
     """Unlink Google from an account that has a password."""
     account = request.user.account
     if account.password_hash is None:
         raise FieldError("google", "Set a password before you unlink Google")
+    identities = list_identities(request.db, account)
     unlink_google(request.db, account)
+    if identities:
+        enqueue_email(request.db, account.email, emails.google_unlinked(account, identities))
     log.info("google unlinked", account=str(account.id), address=request.remote_addr)
     return HTTPSeeOther("/account?done=google-unlinked")
 
@@ -314,32 +337,42 @@ def prove_identity(context: AccountRoot, request: Request, form: ProofForm) -> R
         reauthenticate(request.user.session, form.proof or "", request.services.passwords)
     except ReauthenticationError:
         raise FieldError("proof", INCORRECT) from None
-    return HTTPSeeOther("/account#sessions")
+    return HTTPSeeOther(safe_next(form.next))
 
 
-@view_config(context=SessionResource, name="end", request_method="POST", permission=Permission.SIGNED_IN)
+@view_config(
+    context=SessionResource,
+    name="end",
+    request_method="POST",
+    permission=Permission.SIGNED_IN,
+    requires_recent_auth=True,
+)
 def end_one(context: SessionResource, request: Request) -> Response:
     """Sign out one browser."""
     user = request.user
-    if not is_recently_authenticated(user.session):
-        return HTTPSeeOther("/account/prove")
     if not end_session(request.db, user.account.id, parse_uuid(context.__name__)):
         raise HTTPNotFound
     return HTTPSeeOther("/account?done=ended#sessions")
 
 
-@view_config(context=SessionCollection, name="end-all", request_method="POST", permission=Permission.SIGNED_IN)
+@view_config(
+    context=SessionCollection,
+    name="end-all",
+    request_method="POST",
+    permission=Permission.SIGNED_IN,
+    requires_recent_auth=True,
+)
 def end_others(context: SessionCollection, request: Request) -> Response:
     """Sign out all other browsers."""
     user = request.user
-    if not is_recently_authenticated(user.session):
-        return HTTPSeeOther("/account/prove")
     end_all_sessions(request.db, user.account, keep=user.session.id)
     log.info("signed out everywhere", account=str(user.account.id))
     return _with_new_cookie(request, HTTPSeeOther("/account?done=all-ended#sessions"))
 
 
-@view_config(context=AccountRoot, name="export", request_method="GET", permission=Permission.SIGNED_IN)
+@view_config(
+    context=AccountRoot, name="export", request_method="GET", permission=Permission.SIGNED_IN, requires_recent_auth=True
+)
 def export(context: AccountRoot, request: Request) -> Response:
     """Download the user's personal data as JSON."""
     response = Response(json_body=_plain(export_account(request.db, request.user.account)))
@@ -363,6 +396,7 @@ def delete_page(context: AccountRoot, request: Request) -> DeletePage:
     renderer=DELETE_PAGE,
     permission=Permission.SIGNED_IN,
     rate_limit="reauthentication",
+    requires_recent_auth="view",
 )
 def delete_account(context: AccountRoot, request: Request, form: DeleteForm) -> Response:
     """Schedule the deletion in thirty days."""

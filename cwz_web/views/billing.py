@@ -159,6 +159,7 @@ def plan_panel(context: BillingResource, request: Request) -> PlanFragment:
     renderer=PAGE,
     permission=Permission.BILLING_MANAGE,
     rate_limit="billing",
+    requires_recent_auth=True,
 )
 def subscribe(context: BillingResource, request: Request) -> Response:
     """Redirect to Stripe Checkout; a paying workspace changes its plan in the Customer Portal instead."""
@@ -183,6 +184,7 @@ def subscribe(context: BillingResource, request: Request) -> Response:
     renderer=PAGE,
     permission=Permission.BILLING_MANAGE,
     rate_limit="billing",
+    requires_recent_auth=True,
 )
 def portal(context: BillingResource, request: Request) -> Response:
     """Redirect to the Stripe Customer Portal."""

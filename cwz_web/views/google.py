@@ -20,10 +20,12 @@ from cwz_web.accounts.google import (
     sign_in_with_google,
 )
 from cwz_web.accounts.models import LoginSession
+from cwz_web.accounts.sessions import is_recently_authenticated
 from cwz_web.resources.application import GoogleSignIn
 from cwz_web.security import cookie_name, find_browser_session, set_cookie
 from cwz_web.views.sign_in import redirect_to_password
 from cwz_web.web.login_flow import continue_sign_in
+from cwz_web.web.recent_auth import proof_path
 from cwz_web.web.request import Request
 from cwz_web.web.urls import safe_next
 
@@ -47,21 +49,29 @@ class PendingSignIn:
     session_id: str
 
 
-@view_config(context=GoogleSignIn, request_method="GET", permission=NO_PERMISSION_REQUIRED, rate_limit="google")
+@view_config(
+    context=GoogleSignIn,
+    request_method="GET",
+    permission=NO_PERMISSION_REQUIRED,
+    rate_limit="google",
+    requires_recent_auth="view",
+)
 def redirect_to_google(context: GoogleSignIn, request: Request) -> Response:
     """Redirect to the provider; with `?link=1`, to link Google to the signed-in account."""
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
         raise HTTPBadRequest("Start on the sign-in page")
+    link = ""
+    if request.GET.get("link"):
+        with request.services.database.transaction() as db:
+            session = find_browser_session(request, db)
+            if session is not None and not is_recently_authenticated(session):
+                return HTTPSeeOther(proof_path("/account#google"))
+            link = str(session.id) if session else ""
     authorization = AuthorizationRequest.create()
     try:
         url = _provider(request).authorization_url(authorization)
     except GoogleSignInError as error:
         return _failed(error)
-    link = ""
-    if request.GET.get("link"):
-        with request.services.database.transaction() as db:
-            session = find_browser_session(request, db)
-            link = str(session.id) if session else ""
     response = HTTPSeeOther(url)
     token = request.services.browser_tokens.sign(
         AUTHORIZATION,

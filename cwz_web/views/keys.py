@@ -94,7 +94,10 @@ class KeyRow:
 
 @dataclass(frozen=True)
 class ApiPage:
-    """What keys.jinja2 shows. `new_key` is a key that was just created, shown this once."""
+    """What keys.jinja2 shows. `new_key` is a key that was just created, shown this once.
+
+    `signing_keys` are empty until the user has authenticated recently.
+    """
 
     form: SubmittedForm[KeyForm]
     scopes: list[ScopeOption]
@@ -127,7 +130,10 @@ def _page(context: KeyCollection | KeyResource, request: Request, form: Submitte
         used=used.get(workspace_id, 0),
         limit=services.quotas.of(workspace_id, request.workspace.plan_status).limit,
         resets_on=next_month(month_of()),
-        signing_keys={n: services.signed_urls.key(workspace_id, n) for n in valid_numbers(workspace)},
+        signing_keys={
+            number: services.signed_urls.key(workspace_id, number) if request.is_recently_authenticated else ""
+            for number in valid_numbers(workspace)
+        },
     )
 
 
@@ -137,7 +143,9 @@ def api_page(context: KeyCollection, request: Request) -> ApiPage:
     return _page(context, request, empty_form())
 
 
-@form_view(KeyForm, _page, context=KeyCollection, renderer=PAGE, permission=Permission.KEY_MANAGE)
+@form_view(
+    KeyForm, _page, context=KeyCollection, renderer=PAGE, permission=Permission.KEY_MANAGE, requires_recent_auth=True
+)
 def add_key(context: KeyCollection, request: Request, form: KeyForm) -> ApiPage:
     """Create an API key, and show it this once."""
     workspace_id = request.workspace.workspace_id
@@ -150,7 +158,14 @@ def add_key(context: KeyCollection, request: Request, form: KeyForm) -> ApiPage:
     return replace(_page(context, request, empty_form()), new_key=plain)
 
 
-@view_config(context=KeyResource, name="rotate", request_method="POST", renderer=PAGE, permission=Permission.KEY_MANAGE)
+@view_config(
+    context=KeyResource,
+    name="rotate",
+    request_method="POST",
+    renderer=PAGE,
+    permission=Permission.KEY_MANAGE,
+    requires_recent_auth=True,
+)
 def rotate(context: KeyResource, request: Request) -> ApiPage:
     """Replace an API key, and show the new one this once; the old one remains valid for a day."""
     if context.row.revoked_at is not None:
@@ -160,7 +175,13 @@ def rotate(context: KeyResource, request: Request) -> ApiPage:
     return replace(_page(context, request, empty_form()), new_key=plain)
 
 
-@view_config(context=KeyCollection, name="signing", request_method="POST", permission=Permission.KEY_MANAGE)
+@view_config(
+    context=KeyCollection,
+    name="signing",
+    request_method="POST",
+    permission=Permission.KEY_MANAGE,
+    requires_recent_auth=True,
+)
 def change_signing_keys(context: KeyCollection, request: Request) -> Response:
     """Add a signing key, or retire the older ones. The form is a single button, so it shows no messages."""
     form = read_form(SigningForm, request.POST)
@@ -175,7 +196,13 @@ def change_signing_keys(context: KeyCollection, request: Request) -> Response:
     return HTTPSeeOther(f"{request.path_in('keys')}#signing")
 
 
-@view_config(context=KeyResource, name="revoke", request_method="POST", permission=Permission.KEY_MANAGE)
+@view_config(
+    context=KeyResource,
+    name="revoke",
+    request_method="POST",
+    permission=Permission.KEY_MANAGE,
+    requires_recent_auth=True,
+)
 def revoke(context: KeyResource, request: Request) -> Response:
     """Revoke an API key."""
     revoke_key(request.db, context.row)

@@ -154,6 +154,7 @@ def member_page(context: MemberCollection, request: Request) -> MemberPage:
     renderer=PAGE,
     permission=Permission.MEMBER_MANAGE,
     rate_limit="invitation",
+    requires_recent_auth=True,
 )
 def invite_member(context: MemberCollection, request: Request, form: InviteForm) -> Response:
     """Invite a person by email."""
@@ -174,6 +175,7 @@ def invite_member(context: MemberCollection, request: Request, form: InviteForm)
     request_method="POST",
     permission=Permission.MEMBER_MANAGE,
     rate_limit="invitation",
+    requires_recent_auth=True,
 )
 def resend_invitation(context: InvitationResource, request: Request) -> Response:
     """Renew an invitation and resend its email; the previous link becomes invalid."""
@@ -193,7 +195,13 @@ def resend_invitation(context: InvitationResource, request: Request) -> Response
     return _back(request, "invited")
 
 
-@view_config(context=InvitationResource, name="revoke", request_method="POST", permission=Permission.MEMBER_MANAGE)
+@view_config(
+    context=InvitationResource,
+    name="revoke",
+    request_method="POST",
+    permission=Permission.MEMBER_MANAGE,
+    requires_recent_auth=True,
+)
 def revoke(context: InvitationResource, request: Request) -> Response:
     """Revoke an invitation."""
     revoke_invitation(context.row)
@@ -208,6 +216,7 @@ def revoke(context: InvitationResource, request: Request) -> Response:
     name="role",
     renderer=PAGE,
     permission=Permission.MEMBER_MANAGE,
+    requires_recent_auth=True,
 )
 def change_member_role(context: MemberResource, request: Request, form: RoleForm) -> Response:
     """Change a member's role."""
@@ -222,7 +231,13 @@ def change_member_role(context: MemberResource, request: Request, form: RoleForm
 
 
 @form_view(
-    Form, _member_page, context=MemberResource, name="remove", renderer=PAGE, permission=Permission.MEMBER_MANAGE
+    Form,
+    _member_page,
+    context=MemberResource,
+    name="remove",
+    renderer=PAGE,
+    permission=Permission.MEMBER_MANAGE,
+    requires_recent_auth=True,
 )
 def remove_from_workspace(context: MemberResource, request: Request, form: Form) -> Response:
     """Remove a member."""
@@ -243,7 +258,15 @@ def leave_page(context: MemberCollection, request: Request) -> LeavePage:
     return _leave_page(context, request, empty_form())
 
 
-@form_view(Form, _leave_page, context=MemberCollection, name="leave", renderer=LEAVE_PAGE, permission=Permission.VIEW)
+@form_view(
+    Form,
+    _leave_page,
+    context=MemberCollection,
+    name="leave",
+    renderer=LEAVE_PAGE,
+    permission=Permission.VIEW,
+    requires_recent_auth=True,
+)
 def leave_workspace(context: MemberCollection, request: Request, form: Form) -> Response:
     """Leave the workspace."""
     account = request.user.account

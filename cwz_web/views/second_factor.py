@@ -114,6 +114,7 @@ def second_factor_page(context: SecondFactor, request: Request) -> SecondFactorP
     renderer=PAGE,
     permission=Permission.SIGNED_IN,
     rate_limit="reauthentication",
+    requires_recent_auth="view",
 )
 def start_setup(context: SecondFactor, request: Request, form: ProofForm) -> Response:
     """Start the enrollment of an authenticator app."""
@@ -142,6 +143,7 @@ def qr_code(context: SecondFactor, request: Request) -> Response:
     renderer=PAGE,
     permission=Permission.SIGNED_IN,
     rate_limit="enrollment",
+    requires_recent_auth=True,
 )
 def confirm_setup(context: SecondFactor, request: Request, form: FirstCodeForm) -> RecoveryCodesPage:
     """Complete the enrollment, and show the recovery codes once."""
@@ -163,6 +165,7 @@ def confirm_setup(context: SecondFactor, request: Request, form: FirstCodeForm) 
     renderer=PAGE,
     permission=Permission.SIGNED_IN,
     rate_limit="reauthentication",
+    requires_recent_auth="view",
 )
 def replace_recovery_codes(context: SecondFactor, request: Request, form: NewCodesForm) -> RecoveryCodesPage | Response:
     """Replace the recovery codes, and show the new ones once."""
@@ -181,6 +184,7 @@ def replace_recovery_codes(context: SecondFactor, request: Request, form: NewCod
     renderer=PAGE,
     permission=Permission.SIGNED_IN,
     rate_limit="reauthentication",
+    requires_recent_auth="view",
 )
 def turn_off(context: SecondFactor, request: Request, form: TurnOffForm) -> Response:
     """Turn off two-factor authentication."""

@@ -83,7 +83,13 @@ def slack_page(context: SlackResource, request: Request) -> SlackPage:
     return _page(request)
 
 
-@view_config(context=SlackResource, name="connect", request_method="GET", permission=Permission.SETTINGS_MANAGE)
+@view_config(
+    context=SlackResource,
+    name="connect",
+    request_method="GET",
+    permission=Permission.SETTINGS_MANAGE,
+    requires_recent_auth=True,
+)
 def start_connecting(context: SlackResource, request: Request) -> Response:
     """Redirect to Slack, where the user chooses a team."""
     state = secrets.token_urlsafe(24)
@@ -141,7 +147,13 @@ def finish_connecting(context: SlackCallback, request: Request) -> Response:
     return response
 
 
-@view_config(context=SlackResource, request_method="POST", renderer=PAGE, permission=Permission.SETTINGS_MANAGE)
+@view_config(
+    context=SlackResource,
+    request_method="POST",
+    renderer=PAGE,
+    permission=Permission.SETTINGS_MANAGE,
+    requires_recent_auth=True,
+)
 def choose_channel(context: SlackResource, request: Request) -> SlackPage | Response:
     """Choose the channel and its events. A missing or foreign channel is no typing error, so it is refused plainly."""
     form = read_form(ChannelForm, request.POST)
@@ -158,7 +170,13 @@ def choose_channel(context: SlackResource, request: Request) -> SlackPage | Resp
     return HTTPSeeOther(f"{request.path_in('slack')}?done=chosen")
 
 
-@view_config(context=SlackResource, name="disconnect", request_method="POST", permission=Permission.SETTINGS_MANAGE)
+@view_config(
+    context=SlackResource,
+    name="disconnect",
+    request_method="POST",
+    permission=Permission.SETTINGS_MANAGE,
+    requires_recent_auth=True,
+)
 def disconnect(context: SlackResource, request: Request) -> Response:
     """Revoke the token and delete the link."""
     services, workspace_id = request.services, request.workspace.workspace_id

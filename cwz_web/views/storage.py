@@ -123,6 +123,7 @@ def connection_list(context: ConnectionCollection, request: Request) -> Connecti
     request_method="GET",
     renderer=CHOOSE,
     permission=Permission.STORAGE_MANAGE,
+    requires_recent_auth=True,
 )
 def new_connection_page(context: ConnectionCollection, request: Request) -> ProviderListPage | ConnectionPage:
     """Show the providers, or the form of the chosen one."""
@@ -141,6 +142,7 @@ def new_connection_page(context: ConnectionCollection, request: Request) -> Prov
     renderer=FORM,
     permission=Permission.STORAGE_MANAGE,
     rate_limit="storage",
+    requires_recent_auth=True,
 )
 def add_connection(context: ConnectionCollection, request: Request) -> ProviderListPage | ConnectionPage | HTTPSeeOther:
     """Test the entered connection, and save it if the test passes."""
@@ -186,6 +188,7 @@ def connection_page(context: ConnectionResource, request: Request) -> Connection
     renderer=FORM,
     permission=Permission.STORAGE_MANAGE,
     rate_limit="storage",
+    requires_recent_auth=True,
 )
 def change_connection(context: ConnectionResource, request: Request) -> ConnectionPage | HTTPSeeOther:
     """Test the changed connection, and save it if the test passes."""
@@ -242,7 +245,13 @@ def run_saved_test(context: ConnectionResource, request: Request) -> ConnectionP
     return _respond(request, _saved_page(request, connection, steps), status=200)
 
 
-@view_config(context=ConnectionResource, name="default", request_method="POST", permission=Permission.STORAGE_MANAGE)
+@view_config(
+    context=ConnectionResource,
+    name="default",
+    request_method="POST",
+    permission=Permission.STORAGE_MANAGE,
+    requires_recent_auth=True,
+)
 def make_default(context: ConnectionResource, request: Request) -> Response:
     """Store new images in this connection."""
     set_default_connection(request.db, context.row)
@@ -256,6 +265,7 @@ def make_default(context: ConnectionResource, request: Request) -> Response:
     request_method="POST",
     renderer=FORM,
     permission=Permission.STORAGE_MANAGE,
+    requires_recent_auth=True,
 )
 def remove_connection(context: ConnectionResource, request: Request) -> ConnectionPage | HTTPSeeOther:
     """Delete a connection, unless something needs it."""

@@ -265,7 +265,13 @@ def unsigned_urls_page(context: TemplateResource, request: Request) -> UnsignedU
     )
 
 
-@view_config(context=TemplateResource, name="unsigned-urls", request_method="POST", permission=Permission.KEY_MANAGE)
+@view_config(
+    context=TemplateResource,
+    name="unsigned-urls",
+    request_method="POST",
+    permission=Permission.KEY_MANAGE,
+    requires_recent_auth=True,
+)
 def change_unsigned_urls(context: TemplateResource, request: Request) -> Response:
     """Allow unsigned URLs with the checked parameters, or deny them."""
     form = read_form(UnsignedUrlsForm, request.POST)

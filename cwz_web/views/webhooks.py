@@ -115,6 +115,7 @@ def list_webhooks_page(context: WebhookCollection, request: Request) -> WebhookL
     context=WebhookCollection,
     renderer="webhooks/list.jinja2",
     permission=Permission.WEBHOOK_MANAGE,
+    requires_recent_auth=True,
 )
 def add_webhook(context: WebhookCollection, request: Request, form: WebhookForm) -> Response:
     """Add a webhook and show its page."""
@@ -147,7 +148,9 @@ def show_webhook(context: WebhookResource, request: Request) -> WebhookPage:
     )
 
 
-@view_config(context=WebhookResource, request_method="POST", permission=Permission.WEBHOOK_MANAGE)
+@view_config(
+    context=WebhookResource, request_method="POST", permission=Permission.WEBHOOK_MANAGE, requires_recent_auth=True
+)
 def change_webhook(context: WebhookResource, request: Request) -> Response:
     """Rotate a secret, enable, disable, test or delete a webhook."""
     webhook, form = context.row, read_form(ChangeForm, request.POST)
@@ -193,7 +196,9 @@ def _delivery_row(delivery: WebhookDelivery) -> DeliveryRow:
 
 
 def _secrets(request: Request, owner_id: UUID, numbers: range) -> list[str]:
-    """Return the secrets if the user may see them, newest first."""
+    """Return the secrets if the user may see them, newest first; empty until they have authenticated recently."""
     if not request.has_permission(Permission.WEBHOOK_MANAGE):
         return []
+    if not request.is_recently_authenticated:
+        return [""] * len(numbers)
     return request.services.webhooks.secrets_for(owner_id, numbers)

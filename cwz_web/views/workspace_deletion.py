@@ -127,7 +127,14 @@ def export_list(context: ExportCollection, request: Request) -> ExportPage:
     return _export_page(context, request, empty_form())
 
 
-@form_view(ExportForm, _export_page, context=ExportCollection, renderer=EXPORTS_PAGE, permission=Permission.DELETE)
+@form_view(
+    ExportForm,
+    _export_page,
+    context=ExportCollection,
+    renderer=EXPORTS_PAGE,
+    permission=Permission.DELETE,
+    requires_recent_auth=True,
+)
 def start_export(context: ExportCollection, request: Request, form: ExportForm) -> Response:
     """Start an export, unless another one is pending."""
     workspace_id = request.workspace.workspace_id
@@ -139,7 +146,13 @@ def start_export(context: ExportCollection, request: Request, form: ExportForm) 
     return HTTPSeeOther(request.path_in("exports"))
 
 
-@view_config(context=ExportResource, name="export.zip", request_method="GET", permission=Permission.DELETE)
+@view_config(
+    context=ExportResource,
+    name="export.zip",
+    request_method="GET",
+    permission=Permission.DELETE,
+    requires_recent_auth=True,
+)
 def download_export(context: ExportResource, request: Request) -> Response:
     """Download the zip file of an export."""
     export = context.row
@@ -150,7 +163,12 @@ def download_export(context: ExportResource, request: Request) -> Response:
 
 
 @view_config(
-    context=WorkspaceResource, name="delete", request_method="GET", renderer=DELETE_PAGE, permission=Permission.DELETE
+    context=WorkspaceResource,
+    name="delete",
+    request_method="GET",
+    renderer=DELETE_PAGE,
+    permission=Permission.DELETE,
+    requires_recent_auth=True,
 )
 def delete_page(context: WorkspaceResource, request: Request) -> DeletePage:
     """Show the effects of deleting the workspace."""
@@ -164,6 +182,7 @@ def delete_page(context: WorkspaceResource, request: Request) -> DeletePage:
     name="delete",
     renderer=DELETE_PAGE,
     permission=Permission.DELETE,
+    requires_recent_auth=True,
 )
 def confirm_deletion(context: WorkspaceResource, request: Request, form: DeleteForm) -> Response:
     """Delete the workspace; admins can restore it during the grace period."""

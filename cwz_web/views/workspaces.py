@@ -247,6 +247,7 @@ def setup_page(context: WorkspaceResource, request: Request) -> SetupPage:
     name="setup-storage",
     renderer=SETUP_PAGE,
     permission=Permission.STORAGE_MANAGE,
+    requires_recent_auth=True,
 )
 def set_up_storage(context: WorkspaceResource, request: Request, form: StorageForm) -> Response:
     """Connect a provider that needs no settings."""
@@ -311,6 +312,7 @@ def settings_page(context: WorkspaceResource, request: Request) -> SettingsPage:
     name="settings",
     renderer=SETTINGS_PAGE,
     permission=Permission.SETTINGS_MANAGE,
+    requires_recent_auth=True,
 )
 def save_settings(context: WorkspaceResource, request: Request, form: SettingsForm) -> Response:
     """Save the settings. An admin needs a second factor to require it, or would lose access."""

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 from webob.multidict import MultiDict
 
+from cwz_web.accounts.sessions import is_recently_authenticated
 from cwz_web.billing.subscriptions import BillingService
 from cwz_web.generation.api_keys import ApiKeyIdentity
 from cwz_web.notify.slack import Slack
@@ -120,6 +121,11 @@ class Request(pyramid.request.Request):
         """The signed-in user, for views that require one."""
         assert isinstance(self.identity, SignedInUser)
         return self.identity
+
+    @property
+    def is_recently_authenticated(self) -> bool:
+        """Whether the user has authenticated recently enough for a change that outlives the session."""
+        return isinstance(self.identity, SignedInUser) and is_recently_authenticated(self.identity.session)
 
     @property
     def api_key(self) -> ApiKeyIdentity:

@@ -159,11 +159,12 @@ def test_ending_sessions_needs_recent_authentication(app: TestApp, make: Factory
         "/account/sessions/end-all",
         next(form.action for form in app.get("/account").forms.values() if form.action.endswith("/end")),
     ):
-        assert form_of(app.get("/account"), action).submit().location == "http://localhost/account/prove"
+        location = form_of(app.get("/account"), action).submit().location
+        assert location == "http://localhost/account/prove?next=%2Faccount"
     assert other.get("/account").status_int == 200
-    form = form_of(app.get("/account/prove"), "")
+    form = form_of(app.get("/account/prove"), "/account/prove")
     form["proof"] = "wrong"
-    form = form_of(form.submit(status=422), "")
+    form = form_of(form.submit(status=422), "/account/prove")
     form["proof"] = PASSWORD
     form.submit(status=303)
     form_of(app.get("/account"), "/account/sessions/end-all").submit()
