@@ -6,6 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cwz_web.accounts import emails
+from cwz_web.accounts.google import list_identities, unlink_google
 from cwz_web.accounts.models import Account, LoginSession, Token, has_email
 from cwz_web.accounts.passwords import Passwords
 from cwz_web.accounts.sessions import end_all_sessions, is_recently_authenticated
@@ -46,7 +47,9 @@ def reauthenticate(session: LoginSession, password: str, passwords: Passwords) -
         session.authenticated_at = datetime.now(UTC)
 
 
-def reset_password(db: Session, plain_token: str, password: str, passwords: Passwords) -> Account:
+def reset_password(
+    db: Session, plain_token: str, password: str, passwords: Passwords, *, unlink_google_accounts: bool = False
+) -> Account:
     """Set a new password with a reset token, and end every session.
 
     The token verifies the email address as well.
@@ -56,6 +59,7 @@ def reset_password(db: Session, plain_token: str, password: str, passwords: Pass
         plain_token: The token of the link.
         password: The new password.
         passwords: Checks and hashes it.
+        unlink_google_accounts: Whether to unlink every Google account, one of which an attacker may have linked.
 
     Returns:
         The account.
@@ -64,6 +68,8 @@ def reset_password(db: Session, plain_token: str, password: str, passwords: Pass
         InvalidTokenError: The token is unknown, expired or outdated.
     """
     _, account = find_token(db, plain_token, Purpose.RESET)
+    if unlink_google_accounts:
+        unlink_google(db, account)
     _set_password(db, account, password, passwords)
     account.verified_at = account.verified_at or datetime.now(UTC)
     end_all_sessions(db, account)
@@ -130,4 +136,4 @@ def pending_email(db: Session, account: Account) -> str | None:
 def _set_password(db: Session, account: Account, password: str, passwords: Passwords) -> None:
     account.password_hash = passwords.hash(password)
     delete_tokens(db, account)
-    enqueue_email(db, account.email, emails.password_changed(account))
+    enqueue_email(db, account.email, emails.password_changed(account, list_identities(db, account)))

@@ -40,37 +40,43 @@ def account_exists(account: Account, url: str) -> EmailMessage:
     )
 
 
-def reset(account: Account, url: str) -> EmailMessage:
+def reset(account: Account, identities: Iterable[ExternalIdentity], url: str) -> EmailMessage:
     """Return the email with a link to reset the password."""
     return EmailMessage(
         f"Reset your {PRODUCT} password",
         (
             f"Hello {account.name},",
             "We received a request to reset your password. The link expires in one hour, and can be used once.",
+            _linked_accounts(identities) + " You can unlink Google when you set the new password.",
             IGNORE,
         ),
         ("Reset password", url),
     )
 
 
-def reset_by_google(account: Account, url: str) -> EmailMessage:
+def reset_by_google(account: Account, identities: Iterable[ExternalIdentity], url: str) -> EmailMessage:
     """Return the email for a password reset of an account that signs in with Google and has no password."""
     return EmailMessage(
         f"You sign in to {PRODUCT} with Google",
         (
             f"Hello {account.name},",
             "We received a request to reset your password. Your account has none: sign in with Google instead.",
-            "Once signed in, you can set a password on your account page.",
+            _linked_accounts(identities) + " Once signed in, you can set a password on your account page.",
         ),
         ("Sign in", url),
     )
 
 
-def password_changed(account: Account) -> EmailMessage:
+def password_changed(account: Account, identities: Iterable[ExternalIdentity]) -> EmailMessage:
     """Return the notification of a changed password."""
     return EmailMessage(
         f"Your {PRODUCT} password was changed",
-        (f"Hello {account.name},", "Your password was changed, and all other browsers were signed out.", ALERT),
+        (
+            f"Hello {account.name},",
+            "Your password was changed, and all other browsers were signed out.",
+            _linked_accounts(identities),
+            ALERT,
+        ),
     )
 
 
@@ -163,6 +169,11 @@ def account_deleted(name: str) -> EmailMessage:
         (f"Hello {name},", "Your account and the workspaces of which you were the only admin were deleted."),
         reason="You receive this final email because you requested the deletion.",
     )
+
+
+def _linked_accounts(identities: Iterable[ExternalIdentity]) -> str:
+    addresses = _addresses(identities)
+    return f"Google accounts that can sign in to your account: {addresses or 'none'}."
 
 
 def _addresses(identities: Iterable[ExternalIdentity]) -> str:

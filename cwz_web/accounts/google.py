@@ -267,7 +267,10 @@ def link_google(db: Session, account: Account, profile: GoogleProfile) -> Accoun
 
 
 def unlink_google(db: Session, account: Account) -> None:
-    """Unlink every Google account."""
+    """Unlink every Google account, and notify the owner."""
+    identities = list_identities(db, account)
+    if identities:
+        enqueue_email(db, account.email, emails.google_unlinked(account, identities))
     db.execute(delete(ExternalIdentity).where(ExternalIdentity.account_id == account.id))
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cwz_web.accounts import emails
+from cwz_web.accounts.google import list_identities
 from cwz_web.accounts.models import Account, has_email
 from cwz_web.accounts.tokens import Purpose, issue_token
 from cwz_web.db.session import raw_connection
@@ -42,10 +43,10 @@ def send_password_reset(context: JobContext, email: str) -> None:
         if account is None:
             return
         if account.password_hash is None and account.verified_at is not None:
-            message = emails.reset_by_google(account, f"{email_service.url}/signin")
+            message = emails.reset_by_google(account, list_identities(db, account), f"{email_service.url}/signin")
         else:
             token = issue_token(db, account, Purpose.RESET)
-            message = emails.reset(account, f"{email_service.url}/reset?token={token}")
+            message = emails.reset(account, list_identities(db, account), f"{email_service.url}/reset?token={token}")
     email_service.send(account.email, message)
 
 

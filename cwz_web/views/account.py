@@ -11,7 +11,6 @@ from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.accounts import emails
 from cwz_web.accounts.credentials import (
     ReauthenticationError,
     change_password,
@@ -31,7 +30,6 @@ from cwz_web.accounts.sessions import (
     session_token,
 )
 from cwz_web.accounts.tasks import enqueue_email_confirmation
-from cwz_web.notify.tasks import enqueue_email
 from cwz_web.notify.topics import TOPIC_LABELS, Topic
 from cwz_web.resources.application import AccountRoot, SessionCollection, SessionResource
 from cwz_web.resources.base import parse_uuid
@@ -306,10 +304,7 @@ def unlink(context: AccountRoot, request: Request, form: Form) -> Response:
     account = request.user.account
     if account.password_hash is None:
         raise FieldError("google", "Set a password before you unlink Google")
-    identities = list_identities(request.db, account)
     unlink_google(request.db, account)
-    if identities:
-        enqueue_email(request.db, account.email, emails.google_unlinked(account, identities))
     log.info("google unlinked", account=str(account.id), address=request.remote_addr)
     return HTTPSeeOther("/account?done=google-unlinked")
 

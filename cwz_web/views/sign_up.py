@@ -4,6 +4,7 @@ A link opens a page with a button, which sends a POST request: email scanners fo
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import structlog
 from pyramid.httpexceptions import HTTPSeeOther
@@ -12,6 +13,7 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
 from cwz_web.accounts.credentials import ReauthenticationError, change_email, is_session_of, reset_password
+from cwz_web.accounts.google import list_identities
 from cwz_web.accounts.models import LoginSession
 from cwz_web.accounts.passwords import weakness
 from cwz_web.accounts.registration import BrowserMismatchError, is_sign_up_browser, sign_up, verify_email
@@ -68,10 +70,11 @@ class VerifyForm(Form):
 
 
 class ResetForm(Form):
-    """The token and a new password."""
+    """The token, a new password, and whether to unlink every Google account."""
 
     token: str
     password: NewPassword
+    unlink_google: Literal["on", ""] = ""
 
 
 class NewEmailForm(Form):
@@ -130,10 +133,17 @@ class ForgotPage:
 
 @dataclass(frozen=True)
 class ResetPage:
-    """The view model of reset.jinja2."""
+    """The view model of reset.jinja2.
+
+    Attributes:
+        email: The address of the account.
+        google_accounts: The addresses of the linked Google accounts.
+    """
 
     form: SubmittedForm[ResetForm]
     token: str
+    email: str
+    google_accounts: list[str]
 
 
 @dataclass(frozen=True)
@@ -186,10 +196,11 @@ def _forgot_page(context: Root, request: Request, form: SubmittedForm[EmailForm]
 
 def _reset_page(context: Root, request: Request, form: SubmittedForm[ResetForm]) -> ResetPage | BadLinkPage:
     try:
-        find_token(request.db, _token(request), Purpose.RESET)
+        _, account = find_token(request.db, _token(request), Purpose.RESET)
     except InvalidTokenError:
         return _bad_reset_link(request)
-    return ResetPage(form, _token(request))
+    google_accounts = sorted(identity.email for identity in list_identities(request.db, account))
+    return ResetPage(form, _token(request), account.email, google_accounts)
 
 
 def _new_email_page(context: Root, request: Request, form: SubmittedForm[NewEmailForm]) -> NewEmailPage | BadLinkPage:
@@ -339,7 +350,13 @@ def set_new_password(context: Root, request: Request, form: ResetForm) -> BadLin
         _, account = find_token(request.db, form.token, Purpose.RESET)
         if advice := weakness(form.password, account.name, account.email):
             raise FieldError("password", advice)
-        reset_password(request.db, form.token, form.password, request.services.passwords)
+        reset_password(
+            request.db,
+            form.token,
+            form.password,
+            request.services.passwords,
+            unlink_google_accounts=form.unlink_google == "on",
+        )
     except InvalidTokenError:
         return _bad_reset_link(request)
     log.info("password reset", account=str(account.id), address=request.remote_addr)

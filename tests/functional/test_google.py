@@ -18,14 +18,14 @@ import pytest
 from sqlalchemy import select
 from webtest import TestApp
 
-from cwz_web.accounts.google import WELL_KNOWN, GoogleProvider
+from cwz_web.accounts.google import WELL_KNOWN, GoogleProvider, list_identities
 from cwz_web.accounts.models import Account, ExternalIdentity, LoginSession
 from cwz_web.accounts.second_factor import confirm_enrollment, pending_secret, start_enrollment
 from cwz_web.app import create_app
 from cwz_web.web.services import GOOGLE_CALLBACK, Services
 from tests.factories import PASSWORD, Factory, sign_in
 from tests.installation import node
-from tests.mailbox import Mailbox
+from tests.mailbox import Mailbox, text_of
 
 ROOT = Path(__file__).parent.parent.parent
 CLIENT = ("connectwyze", "a client secret for the tests")
@@ -305,3 +305,62 @@ def test_discovery_document_of_another_issuer_is_rejected(
     google = GoogleProvider(http_server.url(WELL_KNOWN), *CLIENT, CALLBACK)
     app = TestApp(create_app(dataclasses.replace(shared_services, google=google)))
     assert app.get("/signin/google").location == "http://localhost/signin?done=google"
+
+
+def link_google(make: Factory, account: Account, email: str) -> None:
+    with make.database.transaction() as db:
+        db.add(ExternalIdentity(issuer="https://issuer.test", subject=email, account_id=account.id, email=email))
+
+
+def linked_accounts(make: Factory, account: Account) -> list[str]:
+    with make.database.transaction() as db:
+        return [identity.email for identity in list_identities(db, account)]
+
+
+def open_reset_link(wsgi: Any, account: Account, mailbox: Mailbox) -> Any:
+    app = TestApp(wsgi)
+    form = app.get("/forgot").forms[0]
+    form["email"] = account.email
+    form.submit()
+    return app.get(mailbox.link(account.email))
+
+
+@pytest.mark.parametrize("unlinks", [True, False])
+def test_password_reset_offers_to_unlink_google(wsgi: Any, make: Factory, mailbox: Mailbox, unlinks: bool) -> None:
+    account = make.account()
+    link_google(make, account, "attacker@example.org")
+    page = open_reset_link(wsgi, account, mailbox)
+    assert "sign in to your account: attacker@example.org." in text_of(mailbox.last(account.email))
+    assert "attacker@example.org can sign in" in page.html.find(id="unlink_google-help").text
+    form = page.forms[0]
+    form["password"], form["unlink_google"] = "violet harbour 93 teapots", unlinks
+    form.submit(status=303)
+    assert linked_accounts(make, account) == ([] if unlinks else ["attacker@example.org"])
+    sent = {mail["Subject"]: text_of(mail) for mail in mailbox.emails()}
+    remaining = "none" if unlinks else "attacker@example.org"
+    assert f"sign in to your account: {remaining}." in sent["Your ConnectWyze password was changed"]
+    assert ("Google was unlinked from your ConnectWyze account" in sent) is unlinks
+
+
+def test_reset_email_always_lists_google_accounts(wsgi: Any, make: Factory, mailbox: Mailbox) -> None:
+    account = make.account()
+    page = open_reset_link(wsgi, account, mailbox)
+    assert "sign in to your account: none." in text_of(mailbox.last(account.email))
+    assert "unlink_google" not in page.forms[0].fields
+    without_password = make.account(password_hash=None)
+    link_google(make, without_password, "linked@example.org")
+    form = TestApp(wsgi).get("/forgot").forms[0]
+    form["email"] = without_password.email
+    form.submit()
+    assert "sign in to your account: linked@example.org." in text_of(mailbox.last(without_password.email))
+
+
+def test_linking_needs_a_recent_authentication(app: TestApp, make: Factory) -> None:
+    account = make.account()
+    sign_in(app, account)
+    with make.database.transaction() as db:
+        session = db.scalars(select(LoginSession)).one()
+        session.authenticated_at = session.authenticated_at.replace(year=2020)
+    link = app.get("/signin/google?link=1", status=303)
+    assert link.location == "http://localhost/account/prove?next=%2Faccount%23google"
+    assert "cwz_google" not in app.cookies
