@@ -3,7 +3,7 @@
 - A head that two servers could read differently is refused (RFC 9112, sections 2.3, 5.2 and 6.1).
 - A body is small, except at the few URLs that accept files. A large one waits until its sender is known (admission.py);
   each sender can have a few at once.
-- A request that arrives too slowly is ended.
+- A request that arrives too slowly is ended; when connections run short, the one that has waited longest is closed.
 - Parsing takes linear time.
 """
 
@@ -34,6 +34,8 @@ MAX_CHUNK_LINE = 8 * 1024
 # How long the head of a request may take, and how many bytes a second its body must have after that.
 HEAD_SECONDS = 30.0
 MIN_BYTES_PER_SECOND = 16 * 1024
+# The share of the connections that may be open before waiting ones are closed.
+MAX_WAITING_SHARE = 0.8
 MANY_BLANKS = re.compile(rb"[ \t]{100}")
 FILE_PATHS = re.compile(r"/w/[^/]+/feeds/(?:new|[^/]+/import)|/v1/feeds/[^/]+/imports")
 # Two of them would have two meanings.
@@ -207,6 +209,30 @@ class Channel(HTTPChannel):
     ) -> None:
         self.admission, self.is_production = admission, is_production
         super().__init__(*args, **options)
+        self._make_room()
+
+    @property
+    def waiting_since(self) -> float | None:
+        """When the connection began to wait for a request, on the monotonic clock; None while one is served."""
+        if self.requests or self.total_outbufs_len:
+            return None
+        parser = self.request
+        if isinstance(parser, Parser):
+            return None if parser.sender is not None else parser.started
+        idle: float = time.time() - self.last_activity
+        return time.monotonic() - idle
+
+    def _make_room(self) -> None:
+        """Close the connection that has waited longest for a request if few are left, as for a client that holds many.
+
+        Requests of ordinary clients arrive within milliseconds, and large bodies of known senders are not counted.
+        """
+        channels = [each for each in self.server.active_channels.values() if isinstance(each, Channel)]
+        if len(channels) <= MAX_WAITING_SHARE * self.adj.connection_limit:
+            return
+        waiting = [(since, each) for each in channels if each is not self and (since := each.waiting_since) is not None]
+        if waiting:
+            min(waiting, key=lambda pair: pair[0])[1].handle_close()
 
     def readable(self) -> bool:
         """Return whether to read from the connection."""

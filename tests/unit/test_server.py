@@ -346,6 +346,14 @@ def test_sender_is_known_before_the_body_is_read(
     assert app.calls == 2
 
 
+def test_client_that_holds_many_connections_stops_no_other() -> None:
+    with serving(AppWithUsers(), connection_limit=20) as port, ExitStack() as clients:
+        for number in range(60):
+            client = clients.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+            client.sendall((b"", b"GET / HT", b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n1")[number % 3])
+        assert httpx.get(f"http://127.0.0.1:{port}/", timeout=20).text == "0"
+
+
 def test_failing_lookup_is_answered(
     served: tuple[AppWithUsers, Callable[[bytes], bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
