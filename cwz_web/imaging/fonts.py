@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -162,12 +163,17 @@ def find_missing_characters(family: str, text: str) -> list[str]:
     """Return the visible characters of a text that neither the font nor a fallback supports."""
     if text.isascii():
         return []  # a test checks that every family supports ASCII
-    missing = {character for character in text if character.isprintable() and character != " "} - _invisible
+    missing = {character for character in text if _has_glyph(character)} - _invisible
     for each in (family, *FALLBACKS):
         if not missing:
             break
         missing -= _supported_characters(each)
     return sorted(missing)
+
+
+def _has_glyph(character: str) -> bool:
+    """Return whether a character is visible, also one of a private use area, or newer than Python's Unicode."""
+    return character != " " and (character.isprintable() or unicodedata.category(character) in ("Co", "Cn"))
 
 
 def find_fallback_characters(family: str, text: str) -> frozenset[str]:

@@ -141,7 +141,7 @@ CONTENT: dict[str, tuple[FieldGroup, ...]] = {
         _group(
             "Language",
             FormField("language", "Language", "text", help="a code such as de or en-GB, for case and hyphens"),
-            _select("hyphens", "Hyphens", none="None", auto="By language"),
+            _select("hyphens", "Hyphens", none="Off", auto="On"),
             _select("direction", "Direction", auto="Automatic", ltr="Left to right", rtl="Right to left"),
             folded=True,
         ),

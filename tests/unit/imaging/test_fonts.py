@@ -108,6 +108,22 @@ def test_symbol_without_variation_selector_has_its_text_style(symbol: str) -> No
     assert not np.array_equal(text_style, render(f"x{symbol}\ufe0fx", text.Typeface("Inter")))
 
 
+def test_icon_of_a_private_use_area_is_missing() -> None:
+    assert fonts.find_missing_characters("Inter", "a\ue800b\U000f0000\uffff") == ["\ue800", "\uffff", "\U000f0000"]
+    assert fonts.find_missing_characters("Inter", "a\u200b\ufe0f\U000e0001 \u00a0\u00ad") == []
+
+
+def test_fallback_moves_no_baseline_of_an_uploaded_font() -> None:
+    uploaded = upload(OTHER)
+
+    def baseline(content: str) -> int:
+        values = {"type": "text", "name": "t", "text": "x", "x": 0, "y": 0, "width": 900, "height": 100, "size": 40}
+        patch = text.render_text(TextLayer.model_validate(values), content, uploaded).patches[-1]
+        return patch.y + int(np.nonzero(patch.mask()[:, :20].max(axis=1) > 120)[0].max())
+
+    assert {baseline(f"H {other}") for other in ("x", "日本", "مرحبا", "नमस्ते", "👍")} == {baseline("H")}
+
+
 def test_fonts_of_the_same_name_are_not_confused() -> None:
     renamed = TTFont(OTHER)
     for number in (1, 4, 16):
