@@ -3,10 +3,11 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 from cwz_storage_s3 import S3Credentials, S3Provider, S3Settings
-from cwz_storage_s3.bucket import known_regions, region_host
+from cwz_storage_s3.bucket import S3Bucket, known_regions, region_host
 from pydantic import ValidationError
 
 from cwz_web.storage import (
@@ -34,7 +35,8 @@ ERROR_RESPONSES = {
 
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
-    with moto_server() as url:
+    with pytest.MonkeyPatch.context() as patch, moto_server() as url:
+        patch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "25")  # objects in a page
         yield url
 
 
@@ -43,6 +45,8 @@ def setup_at(url: str) -> ProviderSetup:
 
 
 class TestS3(StorageConformance):
+    listing_size = 60  # three pages
+
     @pytest.fixture
     def provider_setup(self, moto: str) -> ProviderSetup:
         return setup_at(moto)
@@ -91,6 +95,18 @@ def test_closed_port_is_unreachable() -> None:
         ProviderSetup(S3Provider(), SETTINGS, KEYS, {"endpoint": "http://127.0.0.1:9"}, ["127.0.0.1:9"]).bucket().head(
             "a"
         )
+
+
+def test_request_deletes_at_most_1000_objects(moto: str) -> None:
+    bucket, sizes = setup_at(moto).bucket(), []
+    assert isinstance(bucket, S3Bucket)
+
+    def record(params: dict[str, Any], **_: object) -> None:
+        sizes.append(len(params["Delete"]["Objects"]))
+
+    bucket._client.meta.events.register("before-parameter-build.s3.DeleteObjects", record)
+    bucket.delete_many(f"absent/{number}" for number in range(2005))
+    assert sizes == [1000, 1000, 5]
 
 
 def test_environment_is_ignored(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
