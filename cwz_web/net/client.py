@@ -362,9 +362,11 @@ def _read_result(
         return FetchedBody(None, etag, last_modified)
     if response.status != HTTPStatus.OK:
         raise ResponseStatusError(response.status, _retry_after(_header(response, b"retry-after")))
-    memory = io.BytesIO()
+    memory, length = io.BytesIO(), _header(response, b"content-length")
+    if stop_after is None and length and length.isdecimal() and int(length[:20]) > max_bytes:
+        raise ResponseTooLargeError(f"The response is larger than {max_bytes // 1024**2} MB")
     is_complete = _read_body(response, file or memory, max_bytes, stop_after)
-    is_length_known = _header(response, b"content-length") is not None
+    is_length_known = length is not None
     links = ", ".join(value.decode("latin-1") for key, value in response.headers if key.lower() == b"link")
     return FetchedBody(memory.getvalue(), etag, last_modified, is_complete, is_length_known, links)
 

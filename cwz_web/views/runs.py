@@ -139,6 +139,7 @@ class ResultsFragment:
     postponed: str
     filters: list[StateFilter]
     query: str
+    is_first: bool
     first_query: str
     next_query: str
 
@@ -256,7 +257,8 @@ def show_results(context: RunResource, request: Request) -> ResultsFragment:
         postponed=_postponed_text(postponed_of(request.db, run)) if not progress.finished else "",
         filters=_state_filters(run, shown_state),
         query=_results_query(shown_state, position),
-        first_query=_results_query(shown_state) if position else "",
+        is_first=not position,
+        first_query=_results_query(shown_state),
         next_query=_results_query(shown_state, results[-1][0].position) if len(results) == PAGE else "",
     )
 
@@ -349,9 +351,9 @@ def _result_image(run: Run, item: RunItem, image: Image, path: str) -> ResultIma
 
 
 def _results_query(state: str, after: int = 0) -> str:
-    """Return the query of a page of results, with its question mark."""
-    parameters = {"state": state, "after": after}
-    return "?" + urlencode({name: value for name, value in parameters.items() if value})
+    """Return the query of a page of results, with its question mark; empty for the first page of all."""
+    parameters = {name: value for name, value in (("state", state), ("after", after)) if value}
+    return f"?{urlencode(parameters)}" if parameters else ""
 
 
 def _state_filters(run: Run, current: str) -> list[StateFilter]:

@@ -105,7 +105,7 @@ def test_first_of_several_urls_is_fetched(http_server: RecordingServer, services
 
 
 @pytest.mark.parametrize(("status", "is_temporary"), [(404, False), (403, False), (503, True), (429, True)])
-def test_temporary_status_is_told_from_a_permanent_one(
+def test_temporary_and_permanent_status_differ(
     http_server: RecordingServer, services: Services, status: int, is_temporary: bool
 ) -> None:
     http_server.paths["/a.jpg"] = (status, {"Retry-After": "7"}, b"")
