@@ -94,12 +94,8 @@ def read_number(text: str, maximum: int | None = None) -> Decimal | Unclear:
             return Unclear(f"contains “{sign[:20]}” beside a number")
     if maximum is not None and (fitting := _fitting(readings, maximum)) is not None:
         return fitting
-    value = readings.only
-    if value is None and format.decimal_sign:
-        value = readings.under(format.decimal_sign)
     named = {code for codes in currencies.values() for code in codes}
-    if value is None and len(named) == 1:
-        value = _plausible(readings, named.pop(), DEFAULT_LOCALE)
+    value = _decide(readings, format, named.pop() if len(named) == 1 else "", DEFAULT_LOCALE)
     return _unclear_decimal(readings) if value is None else value
 
 
@@ -123,11 +119,7 @@ def read_money(text: str, expected: str = "", hint: str = DEFAULT_LOCALE) -> Mon
     if expected and currency and currency != expected:
         return Unclear(f"is in another currency: {currency}, not {expected}")
     currency = currency or expected or format.currency or ""
-    amount = readings.only
-    if amount is None and format.decimal_sign:
-        amount = readings.under(format.decimal_sign)
-    if amount is None and currency:
-        amount = _plausible(readings, currency, hint)
+    amount = _decide(readings, format, currency, hint)
     return _unclear_decimal(readings) if amount is None else Money(amount, currency)
 
 
@@ -292,21 +284,41 @@ def _fitting(readings: Readings, maximum: int) -> Decimal | None:
     return values.pop() if len(values) == 1 else None
 
 
-def _plausible(readings: Readings, currency: str, hint: str) -> Decimal | None:
+def _decide(readings: Readings, format: ValueFormat, currency: str, hint: str) -> Decimal | None:
+    """Return the value if it is certain.
+
+    Args:
+        readings: The readings of the text.
+        format: Its format. A decimal sign decides; a locale decides unless the currency contradicts it.
+        currency: The currency, or "".
+        hint: The locale of the output.
+    """
+    if readings.only is not None:
+        return readings.only
+    if format.decimal:
+        return readings.under(format.decimal)
+    stated = readings.under(decimal_sign_of(format.locale)) if format.locale else None
+    if not currency:
+        return stated
+    plausible = _plausible(readings, currency, format.locale or hint)
+    return plausible if stated in (None, plausible) else None
+
+
+def _plausible(readings: Readings, currency: str, locale: str) -> Decimal | None:
     """Return the reading that agrees with the currency's decimals and with how its countries write amounts.
 
     Both readings exist, so that three digits follow the only separator: decimals of a dinar, or thousands of euros.
-    Where the countries differ, the locale of the output decides.
+    Where the countries differ, the locale decides.
     """
     assert readings.point is not None
     assert readings.comma is not None
-    hinted = readings.under(decimal_sign_of_currency(currency) or decimal_sign_of(hint))
+    local = readings.under(decimal_sign_of_currency(currency) or decimal_sign_of(locale))
     has_point = abs(readings.point) < abs(readings.comma)
     if decimals_of(currency) == 3:
         decimal = readings.point if has_point else readings.comma
-        return decimal if has_point or decimal == hinted else None
+        return decimal if has_point or decimal == local else None
     grouped = readings.comma if has_point else readings.point
-    return grouped if grouped == hinted else None
+    return grouped if grouped == local else None
 
 
 def _unclear_decimal(readings: Readings) -> Unclear:

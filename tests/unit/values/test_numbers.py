@@ -212,6 +212,31 @@ def test_currency_of_the_format_or_the_template_decides_what_a_symbol_is() -> No
 
 
 @pytest.mark.parametrize(
+    ("value", "locale"), [("$1,299", "de"), ("12.500 KWD", "de"), ("1.299 €", "en"), ("1.299 zł", "en")]
+)
+def test_currency_that_contradicts_the_locale_is_unclear(value: str, locale: str) -> None:
+    assert isinstance(read_money(text(value, locale=locale)), Unclear)
+    assert isinstance(read_number(text(value, locale=locale)), Unclear)
+
+
+@pytest.mark.parametrize(
+    ("value", "format", "amount"),
+    [
+        ("1.299 €", {"locale": "de"}, "1299"),
+        ("1.299 zł", {"locale": "pl"}, "1299"),
+        ("12.500 KWD", {"locale": "en"}, "12.5"),
+        ("12,500 TND", {"locale": "fr"}, "12.5"),
+        ("12.500 KWD", {"decimal": "comma"}, "12500"),
+        ("1.299 €", {"decimal": "point", "locale": "de"}, "1.299"),
+    ],
+)
+def test_decimal_sign_or_a_locale_that_agrees_decides(value: str, format: dict[str, str], amount: str) -> None:
+    money = read_money(text(value, **format))
+    assert isinstance(money, Money)
+    assert money.amount == Decimal(amount)
+
+
+@pytest.mark.parametrize(
     ("value", "expected", "reason"),
     [
         ("5.00 USD", "EUR", "in another currency: USD, not EUR"),
