@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any, BinaryIO, Self
 from uuid import UUID
 
-from pydantic import FailFast, Field, model_validator
+from pydantic import FailFast, Field, ValidationError, model_validator
 from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy.orm import Session
@@ -22,6 +22,7 @@ from cwz_web.feeds.imports import create_feed, create_import, enqueue_import, fi
 from cwz_web.feeds.limits import MAX_BYTES, MAX_CELL, MAX_COLUMNS, MAX_NAME, SAMPLE_ROWS, InvalidFileError
 from cwz_web.feeds.models import Feed, FeedImport, ImportState, Item
 from cwz_web.feeds.queries import find_item, list_items
+from cwz_web.feeds.reading import FileFormat, ReadOptions
 from cwz_web.feeds.records import Row, Table
 from cwz_web.feeds.row_writes import FeedFullError, delete_items, put_items
 from cwz_web.feeds.sources import find_source
@@ -36,6 +37,7 @@ from cwz_web.resources.api import (
 )
 from cwz_web.resources.permissions import Permission
 from cwz_web.values.formats import UNKNOWN, ValueFormat, json_number, load_formats
+from cwz_web.web.forms import error_messages
 from cwz_web.web.problems import ProblemError
 from cwz_web.web.request import Request
 from cwz_web.workspaces.audit import record
@@ -179,10 +181,24 @@ class ReviewReasonInfo(ResponseModel):
     templates: list[TemplateUseInfo]
 
 
+class ReadingInfo(ResponseModel):
+    """How a file was read; null for what does not apply to its format. `header_row` is 0 if there is no header."""
+
+    format: FileFormat
+    encoding: str | None
+    delimiter: str | None
+    quote: str | None
+    header_row: int | None
+    sheet: str | None
+    member: str | None
+    row_element: str | None
+
+
 class ImportInfo(ResponseModel):
     """An import: its state, its progress, and how many items it added, changed, removed, kept or skipped.
 
-    `review_reasons` says why it needs or needed a review.
+    `notes` says what was corrected or skipped while the file was read, `reading` how it was read, and `review_reasons`
+    why the import needs or needed a review.
     """
 
     number: int
@@ -194,6 +210,8 @@ class ImportInfo(ResponseModel):
     removed: int
     unchanged: int
     invalid: int
+    notes: list[str]
+    reading: ReadingInfo | None
     review_reasons: list[ReviewReasonInfo]
     error_message: str | None
     started_at: datetime
@@ -341,10 +359,13 @@ def post_import(context: ApiFeedImportCollection, request: Request) -> Response:
     """Enqueue the import of the file in the body; without a body, fetch the feed from its URL."""
     if (request.content_length or 0) > MAX_BYTES:
         raise ProblemError(413, "body_too_large", f"A file can have at most {MAX_BYTES // 1024**2} MB")
+    options = _read_options(request, context.feed)
     # The file is read before the feed is locked, since this may take seconds.
-    file = _posted_file(request, context.feed) if request.content_length else None
+    file = _posted_file(request, context.feed, options) if request.content_length else None
     with transaction(request) as db:
         feed = _lock_feed(db, context.feed)
+        feed.reading = options.model_dump(exclude_none=True)
+        db.flush()
         feed_import = _fetch_source(db, feed) if file is None else _import_file(db, feed, file)
         record(db, feed.workspace_id, request.actor, "feed.import", feed.name, {"number": feed_import.number})
     response = Response(json_body=_json(_import_info(feed_import)), status=202)
@@ -375,12 +396,22 @@ def _put_rows(request: Request, feed: Feed, rows: dict[str, Row]) -> dict[str, A
     return _json(ItemWriteInfo(added=result.added, changed=result.changed, unchanged=result.unchanged))
 
 
-def _posted_file(request: Request, feed: Feed) -> BinaryIO:
+def _read_options(request: Request, feed: Feed) -> ReadOptions:
+    """Return how the file is to be read: as the feed's last one, except for the request's parameters."""
+    given = {name: request.GET[name] for name in ReadOptions.model_fields if name in request.GET}
+    values = {name: value for name, value in (feed.reading | given).items() if value != ""}
+    try:
+        return ReadOptions.model_validate(values)
+    except ValidationError as error:
+        raise ProblemError(422, "invalid", "The request is not valid", error_messages(error)) from None
+
+
+def _posted_file(request: Request, feed: Feed, options: ReadOptions) -> BinaryIO:
     """Return the body, if it is a file that can be imported into the feed. Raises ProblemError."""
     file = temporary_file()
     shutil.copyfileobj(request.body_file, file)  # the server's body may not be seekable
     try:
-        resolve_schema(feed, read_table(file, SAMPLE_ROWS))
+        resolve_schema(feed, read_table(file, SAMPLE_ROWS, options))
     except InvalidFileError as error:
         raise ProblemError(422, "invalid_file", str(error)) from None
     return file
@@ -435,11 +466,19 @@ def _import_info(record: FeedImport) -> ImportInfo:
         removed=record.removed,
         unchanged=record.unchanged,
         invalid=record.invalid,
+        notes=record.notes,
+        reading=_reading_info(record.reading),
         review_reasons=[ReviewReasonInfo.model_validate(reason) for reason in record.review_reasons],
         error_message=record.error_message,
         started_at=record.created_at,
         finished_at=record.finished_at,
     )
+
+
+def _reading_info(reading: dict[str, Any]) -> ReadingInfo | None:
+    if not reading:
+        return None
+    return ReadingInfo.model_validate({name: reading.get(name) for name in ReadingInfo.model_fields})
 
 
 def _json(model: ResponseModel) -> dict[str, Any]:

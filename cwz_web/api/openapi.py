@@ -14,6 +14,8 @@ from cwz_web.api import feeds, image_requests, images, runs, templates, usage
 from cwz_web.api.idempotency import HEADER, MAX_KEY
 from cwz_web.api.images import IMAGE_TYPES
 from cwz_web.api.pagination import DEFAULT_LIMIT, MAX_LIMIT, POSITION_PATTERN
+from cwz_web.feeds.encodings import ENCODING_LABELS
+from cwz_web.feeds.reading import CHARACTER_NAMES, DELIMITER_LABELS, MAX_CHOICE, MAX_HEADER_ROW, QUOTE_LABELS
 from cwz_web.generation.api_keys import Scope
 from cwz_web.resources.api import ApiRoot
 from cwz_web.web.request import Request
@@ -183,9 +185,26 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
     if operation.method == "post":
         key = {"type": "string", "minLength": 1, "maxLength": MAX_KEY, "pattern": "^[!-~]([ -~]*[!-~])?$"}
         parameters.append(_parameter("header", HEADER, key))
+    if operation.accepts_file:
+        parameters += [_parameter("query", name, schema) for name, schema in _read_option_schemas().items()]
     if operation.body is image_requests.ImageRequest:
         parameters.append(_parameter("header", "Prefer", {"type": "string", "enum": ["respond-async"]}))
     return parameters
+
+
+def _read_option_schemas() -> dict[str, dict[str, Any]]:
+    """Return the schemas of the options of how a file is read (feeds/reading.py)."""
+    names = {character: name for name, character in CHARACTER_NAMES.items()}
+    name = {"type": "string", "minLength": 1, "maxLength": MAX_CHOICE}
+    return {
+        "encoding": {"type": "string", "enum": list(ENCODING_LABELS)},
+        "delimiter": {"type": "string", "enum": [names[character] for character in DELIMITER_LABELS]},
+        "quote": {"type": "string", "enum": [names.get(character, character) for character in QUOTE_LABELS]},
+        "header_row": {"type": "integer", "minimum": 0, "maximum": MAX_HEADER_ROW},
+        "sheet": name,
+        "member": name,
+        "row_element": name,
+    }
 
 
 def _parameter(location: str, name: str, schema: dict[str, Any]) -> dict[str, Any]:

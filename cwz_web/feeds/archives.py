@@ -93,7 +93,11 @@ def open_zip_member(file: BinaryIO, chosen: str | None = None) -> ZipTable:
         if chosen is None:
             member = max(tables, key=lambda info: info.file_size)
         else:
-            member = next((info for info in members if info.filename == chosen), None) or _missing_member(chosen, names)
+            named = [info for info in members if info.filename == chosen]
+            # The name may contain a date, so that the only file is the chosen one.
+            member = next(iter(named or tables), members[0])
+            if not named and len(tables) > 1:
+                raise InvalidFileError(f"The zip file has no file “{chosen}”; choose one of: {', '.join(names[:10])}")
         notes = [f"The zip file has {len(tables)} files; “{member.filename}” was read"] if len(tables) > 1 else []
         return ZipTable(_extract(archive, member), member.filename, names, [] if chosen else notes)
 
@@ -140,10 +144,6 @@ def _is_visible(info: zipfile.ZipInfo) -> bool:
     return not info.is_dir() and "__MACOSX" not in parts and not parts[-1].startswith(".")
 
 
-def _missing_member(name: str, names: tuple[str, ...]) -> zipfile.ZipInfo:
-    raise InvalidFileError(f"The zip file has no file “{name}”; choose one of: {', '.join(names[:10])}")
-
-
 def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO:
     if member.flag_bits & 1:
         raise InvalidFileError("The zip file is encrypted; upload it without a password")
@@ -156,6 +156,6 @@ def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO:
                 size += len(data)
                 check_size(size)
                 content.write(data)
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError):
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, NotImplementedError):
         raise InvalidFileError(DAMAGED_ZIP) from None
     return content

@@ -32,6 +32,8 @@ HEAD = 64 * 1024
 # A table may be compressed in a compressed file, but not deeper.
 MAX_LAYERS = 3
 OLE = b"\xd0\xcf\x11\xe0"  # an XLS file
+# The start of these files cannot be read without their end.
+NEEDS_END = (*ZIP, OLE)
 # Other formats by their first bytes, and what to do instead.
 UNSUPPORTED_FORMATS = (
     (b"%PDF", "This is a PDF; upload the table as CSV, JSON, XML or a spreadsheet"),
@@ -78,7 +80,7 @@ def _open_table(file: BinaryIO, options: ReadOptions) -> Records:
     for signature, message in UNSUPPORTED_FORMATS:
         if head.startswith(signature):
             raise InvalidFileError(message)
-    if head.startswith((*ZIP, OLE)):
+    if head.startswith(NEEDS_END):
         return spreadsheet_records(file, options)
     text = _decode_head(head)
     if _web_page.match(text):
@@ -141,7 +143,7 @@ def truncate_to_line(file: BinaryIO) -> BinaryIO:
         start = decompress_start(start, CHUNK * 64)
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return temporary_file(start[: len(start) // 2 * 2])
-    if start.startswith((*ZIP, OLE)):
+    if start.startswith(NEEDS_END):
         return temporary_file(start)
     return temporary_file(start[: start.rfind(b"\n") + 1] or start)
 

@@ -11,7 +11,7 @@ from isal import isal_zlib
 from sqlalchemy import ColumnElement, delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from cwz_web.feeds.file_types import temporary_file, truncate_to_line
+from cwz_web.feeds.file_types import NEEDS_END, temporary_file, truncate_to_line
 from cwz_web.feeds.models import FeedImport, FilePart
 
 CHUNK = 1024 * 1024
@@ -40,14 +40,17 @@ def open_file(db: Session, record: FeedImport) -> BinaryIO | None:
 def open_file_start(db: Session, record: FeedImport) -> BinaryIO | None:
     """Return the start of an import's file for a preview.
 
-    It is the first chunk of the file, or the whole file if it has only one.
+    It is the first chunk of the file, or the whole file if it has only one, or is a zip file or a spreadsheet, which
+    cannot be read without its end.
     """
     parts = select(FilePart.data).where(*_parts_of(record)).order_by(FilePart.part).limit(2)
     first, *more = [*db.scalars(parts), b""]
     if not first:
         return None
-    file = temporary_file(isal_zlib.decompressobj().decompress(first))
-    return truncate_to_line(file) if more != [b""] else file
+    start = isal_zlib.decompressobj().decompress(first)
+    if more == [b""]:
+        return temporary_file(start)
+    return open_file(db, record) if start.startswith(NEEDS_END) else truncate_to_line(temporary_file(start))
 
 
 def move_file(db: Session, record: FeedImport, new_import_id: UUID) -> None:

@@ -12,6 +12,7 @@ it can be imported again with another schema.
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import chain, islice
 from typing import BinaryIO
@@ -39,6 +40,7 @@ from cwz_web.feeds.import_guard import (
 )
 from cwz_web.feeds.limits import MAX_INVALID, SAMPLE_ROWS
 from cwz_web.feeds.models import Feed, FeedImport, FilePart, ImportState, InvalidRow, ItemVersion
+from cwz_web.feeds.reading import ReadOptions
 from cwz_web.feeds.records import Entry, InvalidEntry, Records, Row, Table, file_size
 from cwz_web.feeds.row_data import dump_row
 from cwz_web.feeds.variants import keyed_rows
@@ -228,7 +230,8 @@ def run_import(db: Session, feed: Feed, record: FeedImport, file: BinaryIO, prog
         InvalidFileError: The file cannot be imported; the transaction must be rolled back.
     """
     db.refresh(feed, with_for_update=FOR_NO_KEY_UPDATE)  # one import of a feed at a time
-    records = open_records(file)
+    records = open_records(file, ReadOptions.model_validate(feed.reading))
+    record.reading = asdict(records.reading)
     entries = iter(records)
     first = list(islice(entries, SAMPLE_ROWS))
     rows = [entry[1] for entry in first if not isinstance(entry, InvalidEntry)]

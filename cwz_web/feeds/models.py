@@ -48,6 +48,7 @@ class Feed(WorkspaceOwned, Base):
     Attributes:
         columns: The names of the columns that have values, in the file's order.
         schema: The feed's schema (columns.FeedSchema).
+        reading: How the feed's file is read (reading.ReadOptions); what is not in it is detected.
         column_formats: How the values of each column are written (values.formats.ValueFormat), as the last import
             found; what the schema says counts more.
         notes: Notes on the last import, as sentences.
@@ -64,6 +65,7 @@ class Feed(WorkspaceOwned, Base):
     file_name: Mapped[str]
     columns: Mapped[list[str]] = mapped_column(JSONB)
     schema: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default="{}")
+    reading: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default="{}")
     column_formats: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default="{}")
     notes: Mapped[list[str]] = mapped_column(JSONB, default=list)
     item_count: Mapped[int] = mapped_column(default=0)
@@ -144,6 +146,7 @@ class FeedImport(WorkspaceOwned, Base):
         rows_read: The number of rows read so far.
         percent: The share of the file read so far.
         error_message: Why the import failed.
+        reading: How the file was read (reading.Reading).
         revision: The revision of the feed that the import created.
     """
 
@@ -167,6 +170,7 @@ class FeedImport(WorkspaceOwned, Base):
     rows_read: Mapped[int] = mapped_column(default=0, server_default="0")
     percent: Mapped[int] = mapped_column(default=0, server_default="0")
     error_message: Mapped[str | None]
+    reading: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default="{}")
     revision: Mapped[int | None]
     started_by: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
     finished_at: Mapped[datetime | None]

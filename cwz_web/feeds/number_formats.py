@@ -72,7 +72,7 @@ def show_number(value: float, code: str | None) -> ShownNumber:
     sign = "-" if is_negative and text.strip("0.") else ""
     percent = "%" if section.is_percent else ""
     shown = f"{sign}{prefix}{text}{percent}{suffix}".strip()
-    return ShownNumber(shown, shown == f"{sign}{text}" and _is_number(text))
+    return ShownNumber(shown, shown == f"{sign}{text}" and is_plain(text))
 
 
 def plain_number(value: float) -> str:
@@ -82,8 +82,9 @@ def plain_number(value: float) -> str:
     return format(Decimal(f"{value:.{SIGNIFICANT_DIGITS}g}"), "f")
 
 
-def _is_number(text: str) -> bool:
-    return re.fullmatch(r"(?:0|[1-9]\d*)(?:\.\d+)?", text) is not None
+def is_plain(text: str) -> bool:
+    """Whether a text is a number without leading zeros."""
+    return re.fullmatch(r"-?(?:0|[1-9]\d*)(?:\.\d+)?", text) is not None
 
 
 def _split_sections(code: str) -> list[str]:

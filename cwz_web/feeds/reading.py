@@ -8,6 +8,18 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 from cwz_web.feeds.encodings import ENCODING_LABELS
 
+# Names of characters that a form cannot show, which are accepted as well.
+CHARACTER_NAMES = {
+    "comma": ",",
+    "semicolon": ";",
+    "tab": "\t",
+    "bar": "|",
+    "caret": "^",
+    "tilde": "~",
+    "unit_separator": "\x1f",
+    "double": '"',
+    "single": "'",
+}
 DELIMITER_LABELS = {
     ",": "Comma",
     ";": "Semicolon",
@@ -19,8 +31,10 @@ DELIMITER_LABELS = {
 }
 QUOTE_LABELS = {'"': 'Double quotation mark (")', "'": "Apostrophe (')", "none": "None"}
 MAX_HEADER_ROW = 1000
+MAX_CHOICE = 500
 
-Choice = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+# PostgreSQL cannot store the NUL character.
+Choice = Annotated[str, StringConstraints(min_length=1, max_length=MAX_CHOICE, pattern=r"^[^\x00]*$")]
 
 
 class FileFormat(StrEnum):
@@ -55,6 +69,11 @@ class ReadOptions(BaseModel):
     sheet: Choice | None = None
     member: Choice | None = None
     row_element: Choice | None = None
+
+    @field_validator("delimiter", "quote", mode="before")
+    @classmethod
+    def _character(cls, value: object) -> object:
+        return CHARACTER_NAMES.get(value, value) if isinstance(value, str) else value
 
     @field_validator("encoding")
     @classmethod
@@ -91,5 +110,6 @@ class Reading:
 
 def _one_of(value: str | None, known: dict[str, str], noun: str) -> str | None:
     if value is not None and value not in known:
-        raise ValueError(f"Choose {noun} of the list: {', '.join(known)}")
+        names = {character: name for name, character in CHARACTER_NAMES.items()}
+        raise ValueError(f"Choose {noun} of the list: {', '.join(names.get(each, each) for each in known)}")
     return value

@@ -21,7 +21,7 @@ from typing import Any
 from defusedxml.ElementTree import iterparse
 from python_calamine import CalamineSheet, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
-from cwz_web.feeds.number_formats import BUILT_IN_FORMATS, plain_number, show_number
+from cwz_web.feeds.number_formats import BUILT_IN_FORMATS, is_plain, plain_number, show_number
 
 MAX_MEMORY = 2 * 1024**3
 MAX_SECONDS = 60
@@ -68,7 +68,7 @@ def _read_workbook(data: bytes, chosen: str) -> tuple[dict[str, Any], Iterator[R
         for sheet in workbook.sheets_metadata
         if sheet.typ == SheetTypeEnum.WorkSheet and sheet.visible == SheetVisibleEnum.Visible
     ] or workbook.sheet_names
-    if chosen:
+    if chosen and (chosen in workbook.sheet_names or len(names) > 1):
         return {"sheets": names, "sheet": chosen}, _workbook_rows(data, workbook.get_sheet_by_name(chosen), chosen)
     sheets = [workbook.get_sheet_by_name(name) for name in names]
     filled = [sheet for sheet in sheets if sheet.height > 1]
@@ -176,7 +176,9 @@ def _read_ods(data: bytes, chosen: str) -> tuple[dict[str, Any], Iterator[Row]]:
         filled[name] = filled.get(name, 0) + (1 if any(cells) else 0)
     names = list(filled)
     if chosen and chosen not in filled:
-        raise ValueError(chosen)
+        if len(filled) > 1:
+            raise ValueError(chosen)
+        chosen = ""
     with_rows = [name for name in names if filled[name] > 1]
     sheet = chosen or (with_rows or names)[0]
     rows = ((number, cells) for name, number, cells in _ods_rows(data) if name == sheet)
@@ -230,7 +232,9 @@ def _ods_cell(cell: Any) -> Cell:
     if kind == "percentage":
         return f"{number}%"
     currency = _attribute(cell, "currency")
-    return f"{number} {currency}" if currency else [number]
+    if currency:
+        return f"{number} {currency}"
+    return [number] if is_plain(number) else number
 
 
 def _shown_decimals(value: float, text: str) -> str:

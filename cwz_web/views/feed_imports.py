@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 
 from cwz_web.billing.plans import PlanLimit, PlanLimitError, check_plan_limit
 from cwz_web.feeds.columns import COLUMN_TYPE_LABELS, MAX_KEY_COLUMNS, Column, ColumnType, FeedSchema, guess_group
-from cwz_web.feeds.file_types import read_sample, read_table, temporary_file
-from cwz_web.feeds.import_files import delete_file, move_file, open_file_start
+from cwz_web.feeds.file_types import read_table, temporary_file
+from cwz_web.feeds.import_files import delete_file, move_file
 from cwz_web.feeds.imports import (
     ImportNotReviewableError,
     approve_import,
@@ -37,6 +37,7 @@ from cwz_web.resources.workspace import FeedCollection, FeedResource
 from cwz_web.spreadsheets import csv_line
 from cwz_web.values.formats import UNKNOWN, ValueFormat
 from cwz_web.views.column_formats import FormatControl, detected_formats, format_controls, posted_format
+from cwz_web.views.feed_reading import PostedReading, ReadingPanel, posted_reading, read_preview
 from cwz_web.web.forms import (
     FieldError,
     Form,
@@ -109,6 +110,8 @@ class ColumnsPage:
         group: The column that groups variants, if there is one.
         is_grouped: Whether variants are filled from the row above.
         column_types: The labels of the column types.
+        reading: How the file is read; None without a file.
+        has_new_columns: Whether the file was just read in another way.
     """
 
     feed: Feed
@@ -121,6 +124,8 @@ class ColumnsPage:
     group: str | None
     is_grouped: bool
     column_types: dict[ColumnType, str]
+    reading: ReadingPanel | None
+    has_new_columns: bool
 
 
 @dataclass(frozen=True)
@@ -216,12 +221,16 @@ def columns_page(context: FeedResource, request: Request) -> ColumnsPage:
     permission=Permission.FEED_EDIT,
 )
 def save_columns(context: FeedResource, request: Request) -> Response | ColumnsPage:
-    """Save the feed's schema and import the newest file with it."""
-    feed = context.row
+    """Save how the file is read and the feed's schema, and import the newest file with them."""
+    feed, reading = context.row, posted_reading(request)
+    if reading.is_changed or request.POST.get("do") == "preview":
+        return _columns_page(request, feed, empty_form(), reading)
     schema, errors = _posted_schema(request, feed)  # no form_view: the number of fields depends on the file
     if schema is None:
         request.response.status = 422
-        return _columns_page(request, feed, SubmittedForm(None, errors, dict(request.POST)))
+        return _columns_page(request, feed, SubmittedForm(None, errors, dict(request.POST)), reading)
+    if reading.options is not None:
+        feed.reading = reading.options.model_dump(exclude_none=True)
     feed.schema = schema.model_dump(mode="json")
     newest = newest_import_with_file(request.db, feed)
     if newest is not None:
@@ -301,10 +310,12 @@ def progress_of_import(record: FeedImport | None) -> ImportProgress | None:
     return ImportProgress(status, "Waiting for a worker" if seconds > WAITING_AFTER else "", None)
 
 
-def _columns_page(request: Request, feed: Feed, form: SubmittedForm[Any]) -> ColumnsPage:
+def _columns_page(
+    request: Request, feed: Feed, form: SubmittedForm[Any], posted: PostedReading | None = None
+) -> ColumnsPage:
     newest = newest_import_with_file(request.db, feed)
-    file = open_file_start(request.db, newest) if newest else None
-    sample = read_sample(file, SAMPLE_ROWS) if file else _table_of_feed(request, feed)
+    preview = read_preview(request, feed, newest, posted) if newest else None
+    sample, reading = preview or (_table_of_feed(request, feed), None)
     file_error = None
     try:
         schema = resolve_schema(feed, sample)
@@ -330,6 +341,8 @@ def _columns_page(request: Request, feed: Feed, form: SubmittedForm[Any]) -> Col
         group=group,
         is_grouped=bool(group) and (form.typed.get("group") if form.typed else schema.group) == group,
         column_types=COLUMN_TYPE_LABELS,
+        reading=reading,
+        has_new_columns=posted is not None and posted.is_changed,
     )
 
 

@@ -30,6 +30,7 @@ from cwz_web.feeds.queries import (
     list_items_by_key_prefix,
     list_versions,
 )
+from cwz_web.feeds.reading import ReadOptions
 from cwz_web.feeds.schedules import schedule_of
 from cwz_web.feeds.sort_index import ensure_sort_index
 from cwz_web.feeds.sources import find_source
@@ -290,7 +291,7 @@ def import_newer_file(context: FeedResource, request: Request, form: NewerFileFo
     if file is None:
         raise FieldError("file", NO_FILE)
     try:
-        resolve_schema(feed, read_table(file, SAMPLE_ROWS))
+        resolve_schema(feed, read_table(file, SAMPLE_ROWS, ReadOptions.model_validate(feed.reading)))
     except InvalidFileError as error:
         raise FieldError("file", f"{error}. The feed has not changed") from None
     record = create_import(request.db, feed, file_name=file_name, file=file, started_by=request.user.account.id)
