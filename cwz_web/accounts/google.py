@@ -24,12 +24,14 @@ from cwz_web.accounts.models import Account, ExternalIdentity, LoginSession, has
 from cwz_web.accounts.registration import normalize_email
 from cwz_web.accounts.sessions import end_all_sessions
 from cwz_web.accounts.tokens import delete_tokens
+from cwz_web.net.deadlines import DeadlineAdapter
 from cwz_web.notify.tasks import enqueue_email
 
 WELL_KNOWN = "/.well-known/openid-configuration"
 SCOPE = "openid email profile"
 ALGORITHMS = ["RS256", "PS256", "ES256"]
-TIMEOUT_SECONDS = 10.0
+# Of each of the three requests: to connect, and to receive the whole response.
+TIMEOUT_SECONDS = 5.0
 LEEWAY_SECONDS = 60
 MAX_RESPONSE_BYTES = 512 * 1024
 
@@ -156,6 +158,8 @@ class GoogleProvider:
             code_challenge_method="S256",
             default_timeout=TIMEOUT_SECONDS,
         )
+        for scheme in ("https://", "http://"):
+            client.mount(scheme, DeadlineAdapter(TIMEOUT_SECONDS))
         client.trust_env = False
         client.max_redirects = 0
         return client

@@ -18,6 +18,7 @@ from uuid import UUID
 import requests
 from pydantic import BaseModel, Field, ValidationError
 
+from cwz_web.net.deadlines import DeadlineAdapter
 from cwz_web.settings import Plan, Settings
 
 # Timeout of a request, and how often a failed connection is retried.
@@ -131,6 +132,8 @@ class Stripe:
         stripe.enable_telemetry = False
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy from the environment
+        for scheme in ("https://", "http://"):
+            self._session.mount(scheme, DeadlineAdapter(SECONDS))
         self._stripe = stripe.StripeClient(
             settings.billing.stripe_secret_key.get_secret_value(),
             base_addresses={"api": settings.billing.stripe_api},

@@ -9,11 +9,8 @@ The SDKs' timeouts apply between two reads. A server that sends a byte at a time
 response has a deadline, too.
 """
 
-import io
 import socket
-import time
 from collections.abc import Iterable
-from http.client import HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
@@ -27,6 +24,7 @@ from urllib3.util import connection as urllib3_connection
 
 from cwz_web.net.addresses import is_public
 from cwz_web.net.client import BlockedRequestError, Resolver, resolve
+from cwz_web.net.deadlines import deadline_response
 
 HTTPS_PORT = 443
 CA_FILE = certifi.where()
@@ -96,47 +94,11 @@ class OutboundPolicy:
         return session
 
 
-class _DeadlineReader(io.RawIOBase):
-    """The bytes of a socket until a deadline."""
-
-    def __init__(self, raw: Any, sock: socket.socket) -> None:
-        self._raw, self._sock = raw, sock
-        self._deadline = time.monotonic() + RESPONSE_SECONDS
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        """Read into the buffer. Raises TimeoutError at the deadline."""
-        remaining = self._deadline - time.monotonic()
-        if remaining <= 0:
-            raise TimeoutError("the response takes too long")
-        timeout = self._sock.gettimeout()
-        self._sock.settimeout(remaining if timeout is None else min(timeout, remaining))
-        try:
-            received: int | None = self._raw.readinto(buffer)
-        finally:
-            self._sock.settimeout(timeout)
-        return received
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class _DeadlineResponse(HTTPResponse):
-    """A response whose head and body have to arrive before the deadline."""
-
-    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
-        super().__init__(sock, *args, **options)
-        self.fp = io.BufferedReader(_DeadlineReader(self.fp.detach(), sock))
-
-
 class _GuardedConnection(HTTPConnection):
     """Opens sockets to checked addresses only."""
 
     outbound: OutboundPolicy
-    response_class = _DeadlineResponse
+    response_class = deadline_response(lambda: RESPONSE_SECONDS)
 
     # urllib3 has no public hook between the name lookup and the connection. This is the method that its own SOCKS
     # support overrides (urllib3.contrib.socks), so it is stable.
