@@ -7,9 +7,8 @@ A value that stays unclear is imported as it is and noted.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TypeVar
 
 from cwz_web.feeds.columns import COLUMN_TYPE_NOUNS, MIN_MATCH_PERCENT, ColumnType, FeedSchema, is_price_name
@@ -34,14 +33,12 @@ KeyedRow = tuple[int, str, Row] | InvalidEntry
 # So many lines are noted for the unclear values of a column, and so many currencies counted.
 NOTED_LINES = 5
 MAX_CURRENCIES = 20
-# Prices of a column have few different signs around the number.
-MAX_AFFIXES = 64
+# The values of a column have few different shapes.
+MAX_SHAPES = 1000
 
-# What nearly all numbers and dates look like; other ones are scanned, which takes ten times as long.
-_plain = re.compile(r"([^\d.,'-]*)\d+(?:([.,])(?:\d{1,2}|\d{4,9}))?([^\d.,'-]*)")
-_grouped = re.compile(
-    r"([^\d.,'-]*)[1-9]\d{0,2}(?:(?:\.\d{3})+(?:(,)\d{1,9})?|(?:,\d{3})+(?:(\.)\d{1,9})?)([^\d.,'-]*)"
-)
+# What a number proves depends on where it has digits, zeros and signs, and, with an exponent, on the digits.
+_SHAPE = str.maketrans("23456789", "11111111")
+_exponent = re.compile(r"\d[eE]")
 _numeric_date = re.compile(r"(\d{1,2})/(\d{1,2})/[12]\d{3}(?:\Z|[T ])")
 
 
@@ -72,29 +69,26 @@ class NumberProfile:
         self._currencies: Counter[str] = Counter()
         self._unreadable, self._ambiguous = UnclearValues(), UnclearValues()
         self._count = 0
-        self._scan_affixes: Callable[[str, str], Readings | Unclear] = lru_cache(MAX_AFFIXES)(
-            lambda before, after: scan_number(f"{before}1{after}")
-        )
+        self._shapes: dict[str, DecimalSign | bool] = {}
 
     def add(self, line: int, value: str) -> None:
         """Count a value."""
         self._count += 1
         if is_json_number(value):
             return
-        if match := _plain.fullmatch(value):
-            readings = self._scan_affixes(match[1], match[3])
-            sign = _SIGNS.get(match[2])
-        elif (match := _grouped.fullmatch(value)) and (match[2] or match[3]):
-            readings = self._scan_affixes(match[1], match[4])
-            sign = _SIGNS[match[2] or match[3]]
-        else:
+        shape = value.translate(_SHAPE)
+        proof = self._shapes.get(shape)
+        if proof is None:
             readings = scan_number(value)
-            sign = _sign_of(readings)
-        if isinstance(readings, Unclear) or (readings.signs and not self._count_currency(readings.signs)):
-            self._unreadable.add(line, value)
-        elif sign is not None:
-            self._signs[sign] += 1
-        elif readings.only is None:
+            if isinstance(readings, Unclear) or (readings.signs and not self._count_currency(readings.signs)):
+                self._unreadable.add(line, value)
+                return
+            proof = _proof_of(readings)
+            if len(self._shapes) < MAX_SHAPES and not _exponent.search(value):
+                self._shapes[shape] = proof
+        if isinstance(proof, DecimalSign):
+            self._signs[proof] += 1
+        elif not proof:
             self._ambiguous.add(line, value)
 
     @property
@@ -240,11 +234,13 @@ def format_row(row: Mapping[str, str], formats: Mapping[str, ValueFormat]) -> di
     return {name: with_format(text, formats[name]) if name in formats else text for name, text in row.items()}
 
 
-def _sign_of(readings: Readings | Unclear) -> DecimalSign | None:
-    """Return the decimal sign that a value proves, if it does."""
-    if isinstance(readings, Unclear) or (readings.point is None) == (readings.comma is None):
-        return None
-    return DecimalSign.COMMA if readings.point is None else DecimalSign.POINT
+def _proof_of(readings: Readings) -> DecimalSign | bool:
+    """Return the decimal sign that a value proves; else whether it is certain without one."""
+    if readings.only is None:
+        return False
+    if readings.point is None:
+        return DecimalSign.COMMA
+    return DecimalSign.POINT if readings.comma is None else True
 
 
 def _most(votes: Counter[Choice]) -> Choice | None:
@@ -262,5 +258,4 @@ def _note(name: str, noun: str, values: UnclearValues) -> str:
     return f"{values.count:,} values of “{name}” cannot be read as a {noun} with certainty: {where}"
 
 
-_SIGNS = {".": DecimalSign.POINT, ",": DecimalSign.COMMA}
 _iso_date = re.compile(r"[12]\d{3}-[01]\d-[0-3]\d(?:\Z|[T ])")

@@ -211,3 +211,14 @@ def test_written_numbers_differ_from_their_digits(make: Factory) -> None:
         assert put_items(db, loaded, {"1": number}).unchanged == 1
         [item] = list_items(db, loaded)
         assert is_json_number(item.data["price"])
+
+
+@given(st.lists(st.text(alphabet="0123.,eE €-", max_size=8), min_size=1, max_size=40))
+def test_a_value_counts_as_it_would_alone(values: list[str]) -> None:
+    """Values of one shape are scanned only once, which must not change what they prove."""
+    votes = [detect(ColumnType.NUMBER, [value]) for value in values]
+    format, notes = detect(ColumnType.NUMBER, values)
+    signs = {alone.decimal for alone, _ in votes if alone.decimal}
+    assert format.decimal in ({None} if not signs else signs | {None})
+    if not signs:
+        assert bool(notes) == any(note for _, note in votes)
