@@ -7,6 +7,8 @@ from pyramid.response import Response
 
 from cwz_web.web.request import Request
 
+PROBLEM_JSON = "application/problem+json"
+
 
 class ProblemError(Exception):
     """A request that cannot be served.
@@ -28,20 +30,24 @@ def is_api_request(request: Request) -> bool:
     return request.area.is_api
 
 
-def problem_response(request: Request, problem: ProblemError) -> Response:
-    """Return a problem as a response."""
-    body: dict[str, object] = {
+def problem_document(problem: ProblemError, request_id: str) -> dict[str, object]:
+    """Return the members of a problem (RFC 9457, section 3.1), and ours."""
+    document: dict[str, object] = {
         "type": "about:blank",
         "title": Response(status=problem.status).status.partition(" ")[2],
         "status": problem.status,
         "code": problem.code,
         "detail": problem.detail,
-        "request_id": request.id,
+        "request_id": request_id,
     }
-    if problem.errors:
-        body["errors"] = problem.errors
-    response = Response(json.dumps(body, ensure_ascii=False), status=problem.status, charset="utf-8")
-    response.content_type = "application/problem+json"
+    return document | ({"errors": problem.errors} if problem.errors else {})
+
+
+def problem_response(request: Request, problem: ProblemError) -> Response:
+    """Return a problem as a response."""
+    body = json.dumps(problem_document(problem, request.id), ensure_ascii=False)
+    response = Response(body, status=problem.status, charset="utf-8")
+    response.content_type = PROBLEM_JSON
     if problem.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response

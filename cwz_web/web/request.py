@@ -35,6 +35,11 @@ LOGIN_STEP = "second-factor"
 VISITOR_ID_LENGTH = 43
 
 
+def new_request_id() -> str:
+    """Return a request id, which contains the time."""
+    return f"req_{uuid7().hex}"
+
+
 class Request(pyramid.request.Request):
     """A request to the application."""
 
@@ -46,7 +51,7 @@ class Request(pyramid.request.Request):
     @reify
     def id(self) -> str:
         """The request id, as in the log, error pages and the X-Request-Id header."""
-        return f"req_{uuid7().hex}"
+        return new_request_id()
 
     @reify
     def csp_nonce(self) -> str:

@@ -8,6 +8,7 @@
 """
 
 import copy
+import json
 import re
 import time
 from concurrent.futures import Future
@@ -15,14 +16,21 @@ from functools import partial
 from typing import Any, ClassVar
 from weakref import WeakSet
 
+import structlog
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.task import ErrorTask
 from waitress.utilities import BadRequest, Error, RequestEntityTooLarge
 
 from cwz_web.feeds.limits import MAX_BYTES
+from cwz_web.resources.application import Root
+from cwz_web.resources.base import find_area
 from cwz_web.web.admission import MAX_ANONYMOUS_BODY, BodyAdmission, RequestHead
-from cwz_web.web.headers import FIXED, HSTS, NO_STORE, NON_PAGE_CSP
+from cwz_web.web.headers import FIXED, FIXED_AND_HTTPS, NO_STORE, NON_PAGE_CSP
+from cwz_web.web.problems import PROBLEM_JSON, ProblemError, problem_document
+from cwz_web.web.request import new_request_id
+
+log = structlog.get_logger()
 
 # A file and the form around it.
 MAX_FILE_BODY = MAX_BYTES + 1024 * 1024
@@ -34,6 +42,15 @@ MAX_CHUNK_LINE = 8 * 1024
 # How long the head of a request may take, and how many bytes a second its body must have after that.
 HEAD_SECONDS = 30.0
 MIN_BYTES_PER_SECOND = 16 * 1024
+PROBLEM_CODES = {
+    401: "unauthorized",
+    408: "request_timeout",
+    413: "body_too_large",
+    431: "headers_too_large",
+    500: "internal_error",
+    501: "not_implemented",
+    503: "busy",
+}
 # The share of the connections that may be open before waiting ones are closed.
 MAX_WAITING_SHARE = 0.8
 MANY_BLANKS = re.compile(rb"[ \t]{100}")
@@ -182,15 +199,35 @@ def check_head(head: bytes) -> None:
 
 
 class OwnErrorTask(ErrorTask):
-    """Sends an error that the application never sees, with the headers of all responses; closes the connection."""
+    """Sends an error that the application never sees as it would: with all headers, to API clients as a problem."""
 
     def execute(self) -> None:
-        """Send the error."""
-        self.response_headers += [*FIXED, ("Content-Security-Policy", NON_PAGE_CSP), ("Cache-Control", NO_STORE)]
-        self.response_headers += [("Cross-Origin-Resource-Policy", "same-origin"), ("Referrer-Policy", "no-referrer")]
-        if self.channel.is_production:
-            self.response_headers.append(HSTS)
-        super().execute()
+        """Log and send the error, and close the connection."""
+        error, request_id = self.request.error, new_request_id()
+        log.info("request refused", request=request_id, status=error.code, reason=error.body)
+        self.response_headers += [
+            *(FIXED_AND_HTTPS if self.channel.is_production else FIXED),
+            ("Cache-Control", NO_STORE),
+            ("Content-Security-Policy", NON_PAGE_CSP),
+            ("Cross-Origin-Resource-Policy", "same-origin"),
+            ("Referrer-Policy", "no-referrer"),
+            ("X-Request-Id", request_id),
+        ]
+        path = getattr(self.request, "path", "")  # none if the head is invalid
+        if find_area(Root, path).is_api:
+            self._send_problem(error, request_id)
+        else:
+            super().execute()
+
+    def _send_problem(self, error: Error, request_id: str) -> None:
+        self.status, headers, _ = error.to_response()
+        problem = ProblemError(error.code, PROBLEM_CODES.get(error.code, "bad_request"), error.body)
+        body = json.dumps(problem_document(problem, request_id)).encode()
+        self.response_headers += [(name, value) for name, value in headers if name != "Content-Type"]
+        self.response_headers.append(("Content-Type", PROBLEM_JSON))
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        self.write(body)
 
 
 class Channel(HTTPChannel):

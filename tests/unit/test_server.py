@@ -1,5 +1,6 @@
 """Limits on request bodies and headers, and how the server stops."""
 
+import json
 import os
 import re
 import signal
@@ -318,6 +319,28 @@ def test_own_errors_have_the_security_headers(
     assert b"Strict-Transport-Security: max-age" in answer
     assert b"Connection: close" in answer
     assert b"waitress" not in answer.lower()
+
+
+@pytest.mark.parametrize(
+    ("head", "status", "code"),
+    [
+        (b"Content-Length: 2000000", 401, "unauthorized"),
+        (b"Content-Length: 9999999999", 413, "body_too_large"),
+    ],
+)
+def test_own_errors_are_problems_for_api_clients(
+    served: tuple[AppWithUsers, Callable[[bytes], bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+    head: bytes,
+    status: int,
+    code: str,
+) -> None:
+    monkeypatch.setattr("cwz_web.web.admission.find_sender", lambda *_: None)
+    answer, _, body = served[1](b"POST /v1/images HTTP/1.1\r\n%s\r\n\r\n" % head).partition(b"\r\n\r\n")
+    assert b"Content-Type: application/problem+json" in answer
+    problem = json.loads(body)
+    assert (problem["status"], problem["code"]) == (status, code)
+    assert f"X-Request-Id: {problem['request_id']}".encode() in answer
 
 
 def test_sender_is_known_before_the_body_is_read(
