@@ -76,6 +76,7 @@ def create_app(services: Services) -> Router:
     config.include("cwz_web.security")  # the identity; needs request.db
     config.include("cwz_web.web.csrf")  # needs the identity
     config.include("cwz_web.web.rate_limits")  # limits on attempts
+    config.include("cwz_web.web.refusals")  # refused requests in the activity log
     config.include("cwz_web.web.recent_auth")  # fresh proof of identity
     config.include("cwz_web.api.cors")  # CORS for API keys in browsers
     config.include("cwz_web.api.key_limits")  # origins, rate limits and idempotency of API keys

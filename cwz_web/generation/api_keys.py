@@ -84,7 +84,12 @@ class KeyTerms:
 
 
 def create_key(
-    db: Session, workspace_id: UUID, name: str, terms: KeyTerms | None = None, plain: str | None = None
+    db: Session,
+    workspace_id: UUID,
+    name: str,
+    terms: KeyTerms | None = None,
+    plain: str | None = None,
+    created_by: UUID | None = None,
 ) -> tuple[ApiKey, str]:
     """Create an API key.
 
@@ -94,6 +99,7 @@ def create_key(
         name: the key's name.
         terms: its scopes and limits.
         plain: the plain key; random unless given.
+        created_by: the account that creates it, and sees the plain key.
 
     Returns:
         The key's row, and the plain key, which is not stored.
@@ -110,13 +116,16 @@ def create_key(
         requests_per_minute=terms.requests_per_minute,
         images_per_month=terms.images_per_month,
         expires_at=terms.expires_at,
+        created_by=created_by,
     )
     db.add(key)
     db.flush()
     return key, plain
 
 
-def rotate_key(db: Session, key: ApiKey, overlap: timedelta = ROTATION_OVERLAP) -> tuple[ApiKey, str]:
+def rotate_key(
+    db: Session, key: ApiKey, overlap: timedelta = ROTATION_OVERLAP, created_by: UUID | None = None
+) -> tuple[ApiKey, str]:
     """Create a key with the same terms; the old one expires after the overlap."""
     terms = KeyTerms(
         scopes=tuple(Scope(scope) for scope in key.scopes),
@@ -128,7 +137,7 @@ def rotate_key(db: Session, key: ApiKey, overlap: timedelta = ROTATION_OVERLAP) 
     )
     expires_at = datetime.now(UTC) + overlap
     key.expires_at = min(key.expires_at, expires_at) if key.expires_at else expires_at
-    return create_key(db, key.workspace_id, key.name, terms)
+    return create_key(db, key.workspace_id, key.name, terms, created_by=created_by)
 
 
 class ApiKeys:
@@ -159,6 +168,16 @@ class ApiKeys:
 def list_keys(db: Session, workspace_id: UUID) -> list[ApiKey]:
     """Return the workspace's keys, newest first."""
     return list(db.scalars(select(ApiKey).where(ApiKey.workspace_id == workspace_id).order_by(ApiKey.id.desc())))
+
+
+def list_valid_keys_of(db: Session, workspace_id: UUID, account_id: UUID) -> list[ApiKey]:
+    """Return the workspace's valid keys that an account has created."""
+    now = datetime.now(UTC)
+    return [
+        key
+        for key in list_keys(db, workspace_id)
+        if key.created_by == account_id and not key.revoked_at and (key.expires_at is None or key.expires_at > now)
+    ]
 
 
 def revoke_key(db: Session, key: ApiKey) -> None:

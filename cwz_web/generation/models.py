@@ -124,7 +124,8 @@ class Image(WorkspaceOwned, Base):
 class ApiKey(WorkspaceOwned, Base):
     """An API key for `/v1`. Only its SHA-256 is stored; `prefix` identifies it to people.
 
-    A key with `templates` may render only these; one with `origins` is for web pages of these origins only.
+    A key with `templates` may render only these; one with `origins` is for web pages of these origins only. It belongs
+    to the workspace, and outlives the membership and the account of `created_by`.
     """
 
     __tablename__ = "api_keys"
@@ -140,6 +141,7 @@ class ApiKey(WorkspaceOwned, Base):
     expires_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+    created_by: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
 
 
 class Usage(Base):

@@ -21,6 +21,7 @@ from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import KeyCollection, KeyResource
 from cwz_web.web.forms import FieldError, Form, SubmittedForm, empty_form, form_view, read_form
 from cwz_web.web.request import Request
+from cwz_web.workspaces.members import name_creators
 from cwz_web.workspaces.models import Workspace
 
 PAGE = "keys.jinja2"
@@ -79,12 +80,13 @@ class ScopeOption:
 
 @dataclass(frozen=True)
 class KeyRow:
-    """A row of the table of keys. `ended` says why the key is not valid."""
+    """A row of the table of keys. `creator` is empty if unknown; `ended` says why the key is not valid."""
 
     id: UUID
     name: str
     prefix: str
     scopes: str
+    creator: str
     usage: str
     last_used_at: datetime | None
     expires_at: datetime | None
@@ -119,10 +121,12 @@ def _page(context: KeyCollection | KeyResource, request: Request, form: Submitte
     feeds = list_feeds(request.db, workspace_id, limit=1)
     workspace = request.db.get_one(Workspace, workspace_id)
     used = usage_by_subject(request.db, workspace_id)
+    keys = list_keys(request.db, workspace_id)
+    creators = name_creators(request.db, workspace_id, {key.created_by for key in keys if key.created_by})
     return ApiPage(
         form=form,
         scopes=[_scope_option(scope, form) for scope in Scope],
-        keys=[_key_row(key, used.get(key.id, 0)) for key in list_keys(request.db, workspace_id)],
+        keys=[_key_row(key, used.get(key.id, 0), creators) for key in keys],
         templates=templates,
         base_url=services.settings.url,
         example_feed=str(feeds[0].id) if feeds else "$FEED",
@@ -153,7 +157,7 @@ def add_key(context: KeyCollection, request: Request, form: KeyForm) -> ApiPage:
         raise FieldError("scopes", "Select at least one permission")
     if form.template and not find_template(request.db, workspace_id, str(form.template)):
         raise FieldError("template", "Select a template of this workspace")
-    key, plain = create_key(request.db, workspace_id, form.name, form.terms)
+    key, plain = create_key(request.db, workspace_id, form.name, form.terms, created_by=request.user.account_id)
     request.audit("key.create", key.name, prefix=key.prefix, scopes=key.scopes)
     return replace(_page(context, request, empty_form()), new_key=plain)
 
@@ -170,7 +174,7 @@ def rotate(context: KeyResource, request: Request) -> ApiPage:
     """Replace an API key, and show the new one this once; the old one remains valid for a day."""
     if context.row.revoked_at is not None:
         raise HTTPUnprocessableEntity("This API key has been revoked")
-    key, plain = rotate_key(request.db, context.row)
+    key, plain = rotate_key(request.db, context.row, created_by=request.user.account_id)
     request.audit("key.rotate", key.name, prefix=context.row.prefix, replaced_by=key.prefix)
     return replace(_page(context, request, empty_form()), new_key=plain)
 
@@ -220,13 +224,14 @@ def _scope_option(scope: Scope, form: SubmittedForm[KeyForm]) -> ScopeOption:
     return ScopeOption(field, SCOPE_LABELS[scope], is_checked)
 
 
-def _key_row(key: ApiKey, used: int) -> KeyRow:
+def _key_row(key: ApiKey, used: int, creators: dict[UUID, str]) -> KeyRow:
     is_expired = key.expires_at is not None and key.expires_at <= datetime.now(UTC)
     return KeyRow(
         id=key.id,
         name=key.name,
         prefix=key.prefix,
         scopes=", ".join(SCOPE_LABELS[Scope(scope)] for scope in key.scopes),
+        creator=creators.get(key.created_by, "") if key.created_by else "",
         usage=f"{used:,} of {key.images_per_month:,}" if key.images_per_month else f"{used:,}",
         last_used_at=key.last_used_at,
         expires_at=key.expires_at,

@@ -10,7 +10,9 @@ from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
+from cwz_web.accounts.models import Account
 from cwz_web.billing.plans import PlanLimit, PlanLimitError, check_plan_limit
+from cwz_web.generation.api_keys import list_valid_keys_of
 from cwz_web.resources.application import Root
 from cwz_web.resources.permissions import PERMISSION_LABELS, ROLE_PERMISSIONS, Permission
 from cwz_web.resources.workspace import InvitationResource, MemberCollection, MemberResource
@@ -25,7 +27,16 @@ from cwz_web.workspaces.invitations import (
     list_invitations,
     revoke_invitation,
 )
-from cwz_web.workspaces.members import LastAdminError, Member, change_role, find_member, list_members, remove_member
+from cwz_web.workspaces.members import (
+    LastAdminError,
+    Member,
+    change_role,
+    email_admins,
+    find_member,
+    keys_of_former_member,
+    list_members,
+    remove_member,
+)
 from cwz_web.workspaces.models import Invitation, Role, Workspace
 from cwz_web.workspaces.tasks import enqueue_invitation
 
@@ -247,6 +258,7 @@ def remove_from_workspace(context: MemberResource, request: Request, form: Form)
     except LastAdminError:
         raise FieldError(str(member.account.id), LAST_ADMIN) from None
     request.audit("member.remove", member.account.email)
+    _warn_about_keys(request, member.account)
     return _back(request, "removed")
 
 
@@ -277,6 +289,7 @@ def leave_workspace(context: MemberCollection, request: Request, form: Form) -> 
     except LastAdminError:
         raise FieldError("leave", "You are the only admin. Make another member an admin first") from None
     request.audit("member.leave", account.email)
+    _warn_about_keys(request, account)
     return HTTPSeeOther("/")
 
 
@@ -310,6 +323,18 @@ def accept(context: Root, request: Request, form: AcceptForm) -> Response:
         raise FieldError("token", str(error)) from None
     record(request.db, workspace.id, request.actor, "member.join", account.email, {"role": invitation.role})
     return HTTPSeeOther(f"/w/{workspace.slug}")
+
+
+def _warn_about_keys(request: Request, account: Account) -> None:
+    """Email the admins about the API keys that a former member created, and may have kept a copy of."""
+    workspace = request.workspace
+    keys = list_valid_keys_of(request.db, workspace.workspace_id, account.id)
+    if keys:
+        url = f"{request.services.settings.url}{request.path_in('keys')}"
+        names = [f"{key.name} ({key.prefix}…)" for key in keys]
+        email_admins(
+            request.db, workspace.workspace_id, keys_of_former_member(workspace.name, account.name, names, url)
+        )
 
 
 def _back(request: Request, done: str) -> Response:

@@ -19,11 +19,15 @@ from cwz_web.spreadsheets import csv_line
 from cwz_web.workspaces.models import AuditEntry, Workspace
 
 PAGE_SIZE = 50
+MAX_OUTSIDE_ATTEMPTS_PER_HOUR = 60
 INITIAL_DIGEST = "0" * 64
 COLUMNS = ("number", "at", "actor", "action", "target", "details", "ip_address", "digest")
 
 # Shown on the activity page; a test checks that every recorded action has one.
 AUDIT_LABELS = {
+    "access.outside": "Refused access to a non-member",
+    "access.refuse": "Refused permission",
+    "access.unknown": "Refused unknown ID",
     "auto_run.disable": "Disabled automatic runs",
     "auto_run.enable": "Enabled automatic runs",
     "billing.checkout": "Opened checkout",
@@ -144,6 +148,23 @@ def record(
     entry.digest = _digest(previous.digest if previous else INITIAL_DIGEST, entry)
     db.add(entry)
     db.flush()
+
+
+def record_outside_attempt(db: Session, workspace_id: UUID, target: str, account_id: UUID, ip_address: str) -> None:
+    """Add an entry about a signed-in user who is not a member, unless there were many within an hour.
+
+    The entry does not name the user: the workspace's admins have no relation to them. The operator can, by the digest.
+    """
+    recent = select(func.count()).where(
+        AuditEntry.workspace_id == workspace_id,
+        AuditEntry.action == "access.outside",
+        AuditEntry.at > datetime.now(UTC) - timedelta(hours=1),
+    )
+    if (db.scalar(recent) or 0) >= MAX_OUTSIDE_ATTEMPTS_PER_HOUR:
+        return
+    account = hashlib.sha256(f"outside/{workspace_id}/{account_id}".encode()).hexdigest()[:12]
+    actor = Actor(None, "A user of another workspace", ip_address)
+    record(db, workspace_id, actor, "access.outside", target, {"user": account})
 
 
 def list_entries(

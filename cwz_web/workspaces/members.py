@@ -1,5 +1,6 @@
 """Members of a workspace. The last admin cannot leave, be removed or be demoted."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import NamedTuple
 from uuid import UUID
@@ -60,6 +61,16 @@ def find_member(db: Session, workspace_id: UUID, account_id: UUID) -> Member | N
     return Member(*row) if row else None
 
 
+def name_creators(db: Session, workspace_id: UUID, account_ids: Iterable[UUID]) -> dict[UUID, str]:
+    """Return the names of accounts that created something, with a note for those that are no longer members."""
+    members = {member.account.id for member in list_members(db, workspace_id)}
+    accounts = db.scalars(select(Account).where(Account.id.in_(list(account_ids))))
+    return {
+        account.id: account.name if account.id in members else f"{account.name} (no longer a member)"
+        for account in accounts
+    }
+
+
 def change_role(db: Session, membership: Membership, role: Role) -> None:
     """Change a member's role. Raises LastAdminError, or StaleDataError if the member is gone."""
     if role is not Role.ADMIN:
@@ -73,6 +84,19 @@ def remove_member(db: Session, membership: Membership) -> None:
     _require_other_admin(db, membership)
     db.delete(membership)
     db.flush()
+
+
+def keys_of_former_member(workspace: str, member: str, keys: list[str], url: str) -> EmailMessage:
+    """Return the email about the API keys of a member who left or was removed."""
+    return EmailMessage(
+        f"{member} is no longer a member of {workspace}: check API keys",
+        (
+            f"{member} created these API keys, which remain valid: {', '.join(keys)}.",
+            "API keys belong to the workspace. If a copy may be outside of it, rotate or revoke the key.",
+        ),
+        ("View API keys", url),
+        f"You receive this email because you are an admin of {workspace}.",
+    )
 
 
 def _members(workspace_id: UUID) -> Select[Membership, Account]:

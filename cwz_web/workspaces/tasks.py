@@ -1,18 +1,20 @@
-"""Jobs of workspaces: invitation emails and the deletion of due accounts."""
+"""Jobs of workspaces: invitation emails, refused attempts of outsiders, and the deletion of due accounts."""
 
 from uuid import UUID
 
 from procrastinate import JobContext
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from cwz_web.accounts.models import Account
-from cwz_web.db.session import raw_connection
+from cwz_web.db.session import enter_workspace, raw_connection
 from cwz_web.jobs import app
 from cwz_web.notify.emails import PRODUCT, EmailMessage
 from cwz_web.notify.tasks import PRIORITY, QUEUE, RETRY
 from cwz_web.workspaces.account_deletion import delete_due_accounts
+from cwz_web.workspaces.audit import record_outside_attempt
 from cwz_web.workspaces.invitations import create_token
-from cwz_web.workspaces.models import Invitation, Role, Workspace
+from cwz_web.workspaces.models import Invitation, Membership, Role, Workspace
 
 
 @app.task(name="workspaces.send_invitation", queue=QUEUE, priority=PRIORITY, retry=RETRY, pass_context=True)
@@ -35,6 +37,28 @@ def enqueue_invitation(db: Session, invitation: Invitation) -> None:
     """Send an invitation after the transaction has committed."""
     send_invitation.configure(connection=raw_connection(db)).defer(
         workspace_id=str(invitation.workspace_id), invitation_id=str(invitation.id)
+    )
+
+
+@app.task(name="workspaces.record_outside_attempt", queue=QUEUE, priority=PRIORITY, pass_context=True)
+def record_attempt(context: JobContext, slug: str, target: str, account_id: str, ip_address: str) -> None:
+    """Record a request of a user for a workspace of which they are not a member, if it exists.
+
+    A job, so that the time of the answer does not reveal whether it does.
+    """
+    with context.additional_context["database"].transaction() as db:
+        workspace_id = db.scalar(text("SELECT workspace_of_slug(:slug)"), {"slug": slug})
+        if workspace_id is None:
+            return
+        enter_workspace(db, workspace_id)
+        if db.get(Membership, (workspace_id, UUID(account_id))) is None:
+            record_outside_attempt(db, workspace_id, target, UUID(account_id), ip_address)
+
+
+def enqueue_outside_attempt(db: Session, slug: str, target: str, account_id: UUID, ip_address: str) -> None:
+    """Record an attempt of a non-member after the transaction has committed."""
+    record_attempt.configure(connection=raw_connection(db)).defer(
+        slug=slug, target=target, account_id=str(account_id), ip_address=ip_address
     )
 
 

@@ -7,9 +7,10 @@ from sqlalchemy import select, update
 from webtest import TestApp
 
 from cwz_web.accounts.models import Account
+from cwz_web.generation.api_keys import create_key
 from cwz_web.workspaces.invitations import LIFETIME
 from cwz_web.workspaces.models import Invitation, Membership, Role, Workspace
-from tests.factories import Factory, sign_in
+from tests.factories import Factory, api, sign_in
 from tests.mailbox import Mailbox, text_of
 
 
@@ -294,3 +295,39 @@ def test_workspace_name_is_escaped_in_emails(app: TestApp, make: Factory, mailbo
     assert html is not None
     assert "<b>Bold" not in html.get_content()
     assert "<b>Bold</b> & co" in text_of(mail)
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_keys_of_a_former_member_remain_valid_and_admins_are_notified(
+    app: TestApp, make: Factory, mailbox: Mailbox, space: Workspace, admin: Account, leaves: bool
+) -> None:
+    member = make.member(space)
+    browser = TestApp(app.app)
+    sign_in(browser, member)
+    form = form_of(browser.get(f"/w/{space.slug}/keys"), "")
+    form["name"] = "Shop"
+    page = form.submit(status=200)
+    key = page.html.find("pre", {"aria-label": "API key"}).text
+    assert f"<td>{member.name}</td>" in page.text
+    if leaves:
+        form_of(browser.get(f"/w/{space.slug}/members/leave"), "").submit(status=303)
+    else:
+        form_of(app.get(f"/w/{space.slug}/members"), f"/w/{space.slug}/members/{member.id}/remove").submit(status=303)
+    assert f"{member.name} (no longer a member)" in app.get(f"/w/{space.slug}/keys").text
+    api(app, key, {"template": "unknown"}, accept="application/json", status=422)
+    mail = mailbox.last(admin.email)
+    assert f"{member.name} is no longer a member of {space.name}" in mail["Subject"]
+    assert f"Shop ({key[:13]}" in text_of(mail)
+    assert mailbox.link(admin.email) == f"/w/{space.slug}/keys"
+    assert [mail["To"] for mail in mailbox.emails()] == [admin.email]
+
+
+def test_deletion_of_an_account_keeps_its_keys(app: TestApp, make: Factory, space: Workspace, admin: Account) -> None:
+    member = make.member(space)
+    with make.database.transaction(space.id) as db:
+        create_key(db, space.id, "Shop", created_by=member.id)
+    with make.database.transaction() as db:
+        db.delete(db.get_one(Account, member.id))
+    page = app.get(f"/w/{space.slug}/keys").text
+    assert "Shop" in page
+    assert "<td>Unknown</td>" in page

@@ -215,6 +215,7 @@ def test_cross_workspace_functions_are_safe_and_for_the_application_only(service
         "find_api_key",
         "find_template_state",
         "workspace_of_invitation",
+        "workspace_of_slug",
         "open_invitations_of",
         "all_connections",
         "find_due_feeds",
