@@ -51,8 +51,8 @@ class Event(StrEnum):
 
 
 EVENT_LABELS = {
-    Event.RUN_FINISHED: "A run completed with every image",
-    Event.RUN_FAILED: "A run ended with missing images",
+    Event.RUN_FINISHED: "A run completed, perhaps with findings",
+    Event.RUN_FAILED: "A run ended with failed images",
     Event.IMAGE_CREATED: "An image was stored",
     Event.IMAGE_FAILED: "A requested image failed to render",
     Event.FEED_FAILED: "A feed failed to fetch or import",

@@ -303,6 +303,7 @@ def _finish_items(
         template_id=run.template_id,
         version=run.template_version,
     )
+    earlier = _load_earlier_images(db, run, [item for item in items if results[item.position].is_unchanged])
     new = {digest for digest, (_, is_new) in recorded.items() if is_new}
     finished = []
     for item in items:
@@ -311,8 +312,8 @@ def _finish_items(
             is_new = stored.digest in new
             finished.append(_finish_image(run, item, result, recorded[stored.digest][0], is_new=is_new))
             new.discard(stored.digest)  # an image that two rows share counts once
-        elif result.is_unchanged and item.image_id and item.position not in errors:
-            finished.append(_finish_unchanged(db, item))
+        elif result.is_unchanged and item.image_id in earlier and item.position not in errors:
+            finished.append(_finish_unchanged(item, earlier[item.image_id]))
         else:
             error = errors.get(item.position) or result.error or NO_IMAGE
             finished.append(_FinishedItem(item, "failed", error=error))
@@ -335,9 +336,17 @@ def _finish_image(run: Run, item: RunItem, result: ItemResult, image: Image, *, 
     )
 
 
-def _finish_unchanged(db: Session, item: RunItem) -> _FinishedItem:
+def _load_earlier_images(db: Session, run: Run, items: Iterable[RunItem]) -> dict[UUID | None, Image]:
+    """Return the earlier images of items, by id, with one query."""
+    ids = {item.image_id for item in items if item.image_id}
+    if not ids:
+        return {}
+    images = db.scalars(select(Image).where(Image.workspace_id == run.workspace_id, Image.id.in_(ids)))
+    return {image.id: image for image in images}
+
+
+def _finish_unchanged(item: RunItem, image: Image) -> _FinishedItem:
     """Keep the earlier image of an item whose photos have not changed."""
-    image = db.get_one(Image, (item.workspace_id, item.image_id))
     findings = tuple(FINDINGS.validate_python(item.findings or ()))
     photos = tuple(PhotoState.model_validate(photo) for photo in item.photos or ())
     return _FinishedItem(item, "done", image, findings, photos, is_unchanged=True)

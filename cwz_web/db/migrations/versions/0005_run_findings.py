@@ -28,6 +28,19 @@ _UPGRADE = """
         DROP CONSTRAINT ck_run_items_state,
         ADD CONSTRAINT ck_run_items_state CHECK (state IN ('pending', 'done', 'incomplete', 'failed'));
 """
+# Outputs are compared as they are stored, so those of earlier runs get the options that new ones have.
+_OUTPUTS = """
+    ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY;
+    UPDATE {table} SET outputs = (
+        SELECT jsonb_agg({converted} ORDER BY number)
+        FROM jsonb_array_elements(outputs) WITH ORDINALITY AS each (output, number)
+    )
+    WHERE jsonb_array_length(outputs) > 0;
+    ALTER TABLE {table} FORCE ROW LEVEL SECURITY;
+"""
+_ADD_OPTIONS = """'{"chroma": "auto", "lossless": false, "progressive": false, "optimize": false, "palette": false,
+    "max_bytes": null}'::jsonb || output"""
+_REMOVE_OPTIONS = "output - ARRAY['chroma', 'lossless', 'progressive', 'optimize', 'palette', 'max_bytes']"
 # Warnings were about missing photos. Their images must not be taken over by later runs.
 _MIGRATE_WARNINGS = """
     ALTER TABLE run_items NO FORCE ROW LEVEL SECURITY;
@@ -81,9 +94,14 @@ _DOWNGRADE = """
 
 
 def upgrade() -> None:
-    for script in (_UPGRADE, _MIGRATE_WARNINGS, _REPLACE_INDEXES):
-        op.execute(script)
+    for script in (_UPGRADE, _MIGRATE_WARNINGS, _REPLACE_INDEXES, *_convert_outputs(_ADD_OPTIONS)):
+        op.get_bind().exec_driver_sql(script)
 
 
 def downgrade() -> None:
-    op.execute(_DOWNGRADE)
+    for script in (_DOWNGRADE, *_convert_outputs(_REMOVE_OPTIONS)):
+        op.get_bind().exec_driver_sql(script)
+
+
+def _convert_outputs(converted: str) -> list[str]:
+    return [_OUTPUTS.format(table=table, converted=converted) for table in ("runs", "auto_runs")]
