@@ -179,11 +179,17 @@ def integrity_error(exc: IntegrityError | psycopg.IntegrityError, request: Reque
 
 @exception_view_config(StaleDataError)
 @exception_view_config(ObjectDeletedError)
-@exception_view_config(NoResultFound)
 def row_deleted(exc: Exception, request: Request) -> Response:
     """Answer 409 if another request deleted a row that this one has read."""
     log.warning("row deleted meanwhile", path=request.raw_path, request=request.id, error=type(exc).__name__)
     return _error_response(request, ProblemError(409, "conflict", CHANGED))
+
+
+@exception_view_config(NoResultFound)
+def row_not_found(exc: NoResultFound, request: Request) -> Response:
+    """Answer 404 for a row that was deleted after its URL was resolved."""
+    log.warning("row not found", path=request.raw_path, request=request.id)
+    return _error_response(request, _default_problem(404))
 
 
 @exception_view_config(Exception)

@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints, ValidationError, ValidationInfo, 
 from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.response import Response
 from pyramid.view import view_config
+from sqlalchemy.orm import Session
 
 from cwz_web.billing.plans import PlanLimit, check_plan_limit
 from cwz_web.feeds.columns import COLUMN_TYPE_LABELS, guess_schema
@@ -166,7 +167,7 @@ def _source_page(
     context: FeedResource, request: Request, form: SubmittedForm[ChangeSourceForm], sample: Table | None = None
 ) -> SourcePage:
     with request.services.database.transaction(context.row.workspace_id) as db:  # the request's may have ended
-        source = db.get_one(FeedSource, (context.row.workspace_id, context.row.id))
+        source = _source_of(context.row, db)
     spec = source_spec(source)
     saved = {**spec.model_dump(), "url": mask_query(spec.url)}
     preview = _preview(sample) if sample else None
@@ -174,7 +175,7 @@ def _source_page(
 
 
 def _schedule_page(context: FeedResource, request: Request, form: SubmittedForm[ScheduleForm]) -> SchedulePage:
-    source = _source_of(context.row, request)
+    source = _source_of(context.row, request.db)
     choices = _choices(schedule_of(source.cron), source.time_zone)
     return SchedulePage(context.row, form, choices, source.encrypted_secret is not None)
 
@@ -219,7 +220,7 @@ def connect_source(context: FeedCollection, request: Request, form: SourceForm) 
 )
 def source_page(context: FeedResource, request: Request) -> SourcePage:
     """Show the form that changes the URL of a feed."""
-    _source_of(context.row, request)
+    _source_of(context.row, request.db)
     return _source_page(context, request, empty_form())
 
 
@@ -234,7 +235,7 @@ def source_page(context: FeedResource, request: Request) -> SourcePage:
 )
 def save_source(context: FeedResource, request: Request, form: ChangeSourceForm) -> Response | SourcePage:
     """Fetch another URL of a feed, and preview its first rows or save it and enqueue a fetch."""
-    feed, source, account = context.row, _source_of(context.row, request), request.user.account
+    feed, source, account = context.row, _source_of(context.row, request.db), request.user.account
     try:
         spec = _spec(form, unmask_query(form.url, source))
     except SecretRequiredError as error:
@@ -270,7 +271,7 @@ def save_source(context: FeedResource, request: Request, form: ChangeSourceForm)
 def fetch_now(context: FeedResource, request: Request) -> Response:
     """Enqueue a fetch of the feed."""
     feed = context.row
-    source = _source_of(feed, request)
+    source = _source_of(feed, request.db)
     feed_import = request_fetch(request.db, feed, source, request.user.account.id)
     request.audit("feed.fetch", feed.name, number=feed_import.number)
     return HTTPSeeOther(request.path_in("feeds", feed.id))
@@ -298,7 +299,7 @@ def schedule_page(context: FeedResource, request: Request) -> SchedulePage:
 )
 def save_schedule(context: FeedResource, request: Request, form: ScheduleForm) -> Response:
     """Save the schedule of a feed, and its secret if a new one is entered."""
-    feed, source = context.row, _source_of(context.row, request)
+    feed, source = context.row, _source_of(context.row, request.db)
     source.cron, source.time_zone = form.expression, form.time_zone
     if form.secret and source_spec(source).has_secret:
         set_secret(request.services.ring, source, form.secret)
@@ -364,8 +365,8 @@ def _host(spec: SourceSpec) -> str:
     return spec.url.partition("://")[2].partition("/")[0]
 
 
-def _source_of(feed: Feed, request: Request) -> FeedSource:
-    source = find_source(request.db, feed.workspace_id, feed.id)
+def _source_of(feed: Feed, db: Session) -> FeedSource:
+    source = find_source(db, feed.workspace_id, feed.id)
     if source is None:
         raise HTTPUnprocessableEntity("This feed has no URL; its rows are uploaded or sent to the API")
     return source
