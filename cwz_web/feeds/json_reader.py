@@ -1,4 +1,4 @@
-"""Reader of JSON: an array of objects, at the top level or nested in objects, or one object a line (JSON Lines).
+"""Reader of JSON: a list of objects or arrays, an object of objects, one object, or one object a line (JSON Lines).
 
 The file is parsed as a stream (ijson), so that memory does not grow with its size or nesting. Each object becomes a
 row: nested names are joined by dots, a list of scalars is joined by commas, and of a list of objects the first is used.
@@ -14,30 +14,34 @@ from typing import Any, BinaryIO
 
 import ijson
 
+from cwz_web.feeds.json_outline import ITEM, RowKind, RowPlace, json_outline
 from cwz_web.feeds.limits import MAX_ROW_BYTES, InvalidFileError, check_row_count
 from cwz_web.feeds.reading import FileFormat, Reading, ReadOptions
 from cwz_web.feeds.records import BoundedReader, Entry, InvalidEntry, Records, RowSizeLimit, clean_row
+from cwz_web.feeds.table_header import column_names
 from cwz_web.values.formats import json_number
 
 MAX_DEPTH = 5
 MAX_NESTING = 50
-# The search for the list of rows stops after this many candidates.
-MAX_LISTS = 1000
 # The most digits that Python parses as an integer; with more, yajl crashes the process (ijson 3.6).
 MAX_DIGITS = sys.int_info.default_max_str_digits
 _quotation_mark = re.compile(rb'[^\\]"')  # not an escaped one inside a string
 _many_digits = re.compile(rb"(?<!\d)\d{%d}" % (MAX_DIGITS + 1))
-ITEM = "item"  # ijson's name for the elements of a list
 SEPARATOR = ", "
-# Names of the list of rows in an object with several lists.
-ROW_LIST_NAMES = ("products", "items", "rows", "data", "entries", "records", "results", "offers", "listings")
+# The column of a key that is the name of an object's member.
+KEY = "key"
 
 
 def json_records(file: BinaryIO, options: ReadOptions) -> Records:
     """Read a file of JSON. Raises InvalidFileError, also while the rows are read."""
     with _parser_errors():
-        prefix = _find_row_list(file)
-    return Records(file, lambda: _objects(file, prefix), "object", reading=Reading(FileFormat.JSON))
+        places = json_outline(_limit_nesting(_events(_JsonReader(file))), ijson.JSONError).places()
+    place = next((place for place in places if place.name == options.row_element), places[0])
+    if options.row_element and place.name != options.row_element:
+        raise InvalidFileError(f"The JSON has no rows at “{options.row_element}”; choose another row element")
+    names = tuple(dict.fromkeys(each.name for each in (place, *places)))
+    reading = Reading(FileFormat.JSON, row_element=place.name, row_elements=names)
+    return Records(file, lambda: _rows(file, place), "object", reading=reading)
 
 
 def json_lines_records(file: BinaryIO) -> Records:
@@ -49,15 +53,49 @@ def json_lines_records(file: BinaryIO) -> Records:
     return Records(file, lambda: _lines(file), "line", reading=Reading(FileFormat.JSON_LINES))
 
 
-def _objects(file: BinaryIO, prefix: str) -> Iterator[Entry]:
-    row = f"{prefix}.{ITEM}" if prefix else ITEM
+def _rows(file: BinaryIO, place: RowPlace) -> Iterator[Entry]:
     with _parser_errors():
-        for number, record in enumerate(ijson.items(_bounded_events(file, row), row), 1):
+        header: list[str] | None = None
+        for number, (key, record) in enumerate(_records(file, place), 1):
             check_row_count(number)
-            if not isinstance(record, dict):
-                yield InvalidEntry(number, "The entry is not an object", {"value": _text(record)[:200]})
-            elif isinstance(entry := clean_row(_flatten(record), number), InvalidEntry) or entry[1]:
+            if place.kind == RowKind.ARRAYS and isinstance(record, list):
+                if header is None:
+                    header = _header_of(record)
+                    if all(isinstance(cell, str) for cell in record):
+                        continue
+                row = dict(zip(header, map(_cell, record), strict=False))
+                surplus = len(record) - len(header)
+                entry = clean_row(row, number)
+                if surplus > 0 and not isinstance(entry, InvalidEntry):
+                    reason = f"The row has {len(record)} cells, but the header has {len(header)}"
+                    entry = InvalidEntry(number, reason, entry[1])
+            elif isinstance(record, dict):
+                entry = clean_row(({KEY: key} if key else {}) | _flatten(record), number)
+            else:
+                entry = InvalidEntry(number, "The entry is not an object", {"value": _text(record)[:200]})
+            if isinstance(entry, InvalidEntry) or entry[1]:
                 yield entry
+
+
+def _records(file: BinaryIO, place: RowPlace) -> Iterator[tuple[str, Any]]:
+    """Yield the rows with their keys, which are empty unless the rows are members of an object."""
+    path = place.path
+    if place.kind == RowKind.KEYED:
+        yield from ijson.kvitems(_bounded_events(file, path, is_keyed=True), path)
+        return
+    row = path if place.kind == RowKind.SINGLE else f"{path}.{ITEM}" if path else ITEM
+    for record in ijson.items(_bounded_events(file, row), row):
+        yield "", record
+
+
+def _header_of(cells: list[Any]) -> list[str]:
+    """Return the names of the columns of arrays, whose first one is a header if all its cells are texts."""
+    is_header = all(isinstance(cell, str) for cell in cells)
+    return column_names([cell if is_header else "" for cell in cells])
+
+
+def _cell(value: Any) -> str:
+    return _text(value) if not isinstance(value, dict | list) else json.dumps(value, default=str, ensure_ascii=False)
 
 
 def _lines(file: BinaryIO) -> Iterator[Entry]:
@@ -124,12 +162,21 @@ def _events(reader: _JsonReader) -> Iterator[tuple[str, Any]]:
     return events
 
 
-def _bounded_events(file: BinaryIO, row: str) -> Iterator[tuple[str, str, Any]]:
-    """Yield the parser's events with their paths; each row is limited in size."""
+def _bounded_events(file: BinaryIO, row: str, *, is_keyed: bool = False) -> Iterator[tuple[str, str, Any]]:
+    """Yield the parser's events with their paths; each row is limited in size.
+
+    Args:
+        file: The file.
+        row: The path of the rows, or of the object whose members are the rows.
+        is_keyed: Whether the rows are the members of an object.
+    """
     reader = _JsonReader(file)
     for event in ijson.parse(_limit_nesting(_events(reader))):
         if event[0] == row:
-            if event[1] in ("start_map", "start_array"):
+            if is_keyed:
+                reader.in_row = event[1] == "map_key"
+                reader.reset()
+            elif event[1] in ("start_map", "start_array"):
                 reader.reset()
                 reader.in_row = True
             elif event[1] in ("end_map", "end_array"):
@@ -148,40 +195,6 @@ def _limit_nesting(events: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any
         elif event[0] in ("end_map", "end_array"):
             depth -= 1
         yield event
-
-
-def _find_row_list(file: BinaryIO) -> str:
-    """Return the path of the list of rows: the top level, a known name, or else the least nested list of objects."""
-    found: dict[str, None] = {}
-    try:
-        for path in _lists_of_objects(file):
-            if path in found:
-                continue
-            found[path] = None
-            if not path or path.rpartition(".")[2].lower() in ROW_LIST_NAMES:
-                return path
-            if len(found) == MAX_LISTS:
-                break
-    except ijson.JSONError:
-        if not found:  # otherwise the error is reported when reading reaches it
-            raise
-    if not found:
-        raise InvalidFileError("The JSON has no list of objects; a feed is a list with one object for each row")
-    return min(found, key=lambda path: path.count("."))
-
-
-def _lists_of_objects(file: BinaryIO) -> Iterator[str]:
-    """Yield the path of each list of objects that is not inside another list, once for each object; "" is the top."""
-    path: list[str] = []  # a key for each open object, "item" for each open list
-    for event, value in _limit_nesting(_events(_JsonReader(file))):
-        if event == "map_key":
-            path[-1] = value
-        elif event in ("start_map", "start_array"):
-            if event == "start_map" and path and path[-1] == ITEM and ITEM not in path[:-1]:
-                yield ".".join(path[:-1])
-            path.append(ITEM if event == "start_array" else "")
-        elif event in ("end_map", "end_array"):
-            path.pop()
 
 
 def _flatten(record: dict[str, Any], prefix: str = "", depth: int = 1) -> dict[str, str]:

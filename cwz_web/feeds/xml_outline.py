@@ -84,7 +84,7 @@ def _is_better(path: Path, element: ElementOutline, best: Path, best_element: El
     """Whether an element is rather the row than the best one so far, which is not further inside."""
     new, old = _score(path, element), _score(best, best_element)
     if path[: len(best)] == best:
-        return new > 2 * old and element.count > best_element.count
+        return (new >= 2 * old if best_element.count == 1 else new > 2 * old) and element.count > best_element.count
     return (new, element.count) > (old, best_element.count)
 
 

@@ -18,6 +18,7 @@ CHUNK = 64 * 1024
 HEAD = 4096
 # A construct that may continue in the next chunk is at most this long, except for sections.
 MAX_TOKEN = 64
+SECTION_START = len(b"<![CDATA")
 _declaration = re.compile(rb"\A\s*<\?xml[^>]*?encoding\s*=\s*[\"']([\w.:-]+)[\"'][^>]*\?>", re.IGNORECASE)
 _any_declaration = re.compile(rb"\A\s*<\?xml[^>]*\?>", re.IGNORECASE)
 _irregular = re.compile(rb"&(?!(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#x[0-9a-fA-F]{1,6});)")
@@ -79,7 +80,7 @@ class XmlSource:
                 return b""
             cleaned = chunk.translate(None, _controls)
             self._count(len(chunk) - len(cleaned))
-            if self._section_end or _irregular.search(cleaned) or b"&" in cleaned[-MAX_TOKEN:]:
+            if self._section_end or _irregular.search(cleaned) or _ends_in_token(cleaned):
                 cleaned = self._correct(cleaned, is_last=not data)
             if cleaned:
                 return cleaned
@@ -103,7 +104,7 @@ class XmlSource:
                 position, self._section_end = end, b""
             match = _token.search(chunk, position)
             if match is None:
-                return b"".join(parts) + self._keep_end(chunk, position, 8, is_last)
+                return b"".join(parts) + self._keep_end(chunk, position, SECTION_START, is_last)
             rest = chunk[match.start() :] if match[0] == b"&" and len(chunk) - match.start() < MAX_TOKEN else b";"
             if not is_last and b";" not in rest:  # an entity may continue in the next chunk
                 self._rest = rest
@@ -130,6 +131,13 @@ class XmlSource:
         if text is None:
             return b"&amp;%b" % (name + b";" if name else b"")
         return text.replace("&", "&amp;").replace("<", "&lt;").encode()
+
+
+def _ends_in_token(chunk: bytes) -> bool:
+    """Whether a chunk may end inside an entity or a CDATA section, or in the start of one."""
+    if b"&" in chunk[-MAX_TOKEN:] or b"<" in chunk[-SECTION_START:]:
+        return True
+    return chunk.rfind(b"<![CDATA[") > chunk.rfind(b"]]>")
 
 
 def _declared_encoding(head: bytes) -> str | None:

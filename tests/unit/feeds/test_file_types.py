@@ -140,7 +140,7 @@ BILLION_LAUGHS = (
         (b"<!DOCTYPE html><html><body>Sign in</body></html>", "web page"),
         (b"\n <HTML><body>", "web page"),
         (b"[1, 2, 3]", "no list of objects"),
-        (b'{"a": 1}', "no list of objects"),
+        (b'{"a": [1, 2]}', "no list of objects"),
         (b'[{"a": 1}, {"b": ', "not valid JSON"),
         # These crashed the process inside the parser (ijson 3.6).
         (b"[" + b"1" * 4_000_000, "more than 4,300 digits"),
