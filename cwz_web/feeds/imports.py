@@ -231,7 +231,6 @@ def run_import(db: Session, feed: Feed, record: FeedImport, file: BinaryIO, prog
     """
     db.refresh(feed, with_for_update=FOR_NO_KEY_UPDATE)  # one import of a feed at a time
     records = open_records(file, ReadOptions.model_validate(feed.reading))
-    record.reading = asdict(records.reading)
     entries = iter(records)
     first = list(islice(entries, SAMPLE_ROWS))
     rows = [entry[1] for entry in first if not isinstance(entry, InvalidEntry)]
@@ -241,8 +240,10 @@ def run_import(db: Session, feed: Feed, record: FeedImport, file: BinaryIO, prog
     db.execute(text("SET LOCAL work_mem = '64MB'"))
     detection = FormatDetection(schema, db.get_one(Workspace, feed.workspace_id).value_format)
     counted = _track_progress(chain(first, entries), records, record, progress)
+    # Nothing changes the import's row before this: it would be locked, and the progress could not be written.
     counted_rows, filled = _stage(db, record, detection.observe(keyed_rows(counted, schema, records.notes)))
     _count(db, feed, record)
+    record.reading = asdict(records.reading)
     record.columns, record.notes = schema.feed_columns(records.columns), [*records.notes, *detection.notes()]
     figures = _figures_of(record, records, schema, counted_rows, filled)
     if _is_held(db, feed, record, figures):

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
+from cwz_web.feeds import fetch_job
 from cwz_web.feeds import imports as imports_module
 from cwz_web.feeds.columns import Column, FeedSchema
 from cwz_web.feeds.fetch_job import process_import
@@ -360,6 +361,17 @@ def test_progress_is_reported(make: Factory, monkeypatch: pytest.MonkeyPatch) ->
     assert [rows for rows, _ in reported] == [2, 4, 6, 8]
     assert [percent for _, percent in reported] == sorted(percent for _, percent in reported)
     assert all(0 <= percent <= 100 for _, percent in reported)
+
+
+def test_progress_is_saved_while_the_job_imports(make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job's transaction must not lock the row of the import before the file has been read."""
+    monkeypatch.setattr(imports_module, "BATCH_SIZE", 2)
+    monkeypatch.setattr(fetch_job, "PROGRESS_INTERVAL", 0)
+    shop = Shop(make, {"a": "One"})
+    with make.database.transaction(shop.space.id) as db:
+        file = temporary_file(csv_of({f"k{number}": "x" for number in range(9)} | {"a": "One"}))
+        record = create_import(db, shop.get_feed(db), file_name="n.csv", file=file)
+    assert shop.run_job(record).state == "applied"
 
 
 def test_deleting_a_workspace_deletes_its_rows(make: Factory) -> None:
