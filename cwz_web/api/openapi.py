@@ -172,7 +172,10 @@ def _operation(operation: Operation) -> dict[str, Any]:
 def _parameters(operation: Operation) -> list[dict[str, Any]]:
     parameters: list[dict[str, Any]] = []
     if "{id}" in operation.path:
-        parameters.append(_parameter("path", "id", {"type": "string", "format": "uuid"}))
+        # A template can also be named by its slug.
+        is_template = operation.path == "/templates/{id}"
+        of_id = {"minLength": 1, "maxLength": 100} if is_template else {"format": "uuid"}
+        parameters.append(_parameter("path", "id", {"type": "string", **of_id}))
     if "{key}" in operation.path:
         parameters.append(_parameter("path", "key", {"type": "string", "minLength": 1, "maxLength": 400}))
     if "{number}" in operation.path:

@@ -17,6 +17,7 @@ from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.errors import ImageTooLargeError
 from cwz_web.imaging.layers import DocumentPart
 
+DEFAULT_QUALITY = 84
 # From this quality on, the colors of a file keep their resolution by default.
 FULL_CHROMA_QUALITY = 90
 # `max_bytes` does not reduce the quality further.
@@ -58,7 +59,7 @@ class Encoding(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    quality: int = Field(default=84, ge=1, le=100)
+    quality: int = Field(default=DEFAULT_QUALITY, ge=1, le=100)
     chroma: Literal["auto", "420", "444"] = "auto"
     lossless: bool = False
     progressive: bool = False

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict, Field, ValidationError, field_validator
 from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.renderers import render_to_response
 from pyramid.response import Response
@@ -16,7 +16,7 @@ from cwz_web.generation.models import Template
 from cwz_web.generation.templates import TemplateDesign, list_templates, load_design
 from cwz_web.generation.usage import QuotaExceededError, monthly_usage
 from cwz_web.imaging.documents import DEFAULT_SIZE
-from cwz_web.imaging.encoders import Format, Output
+from cwz_web.imaging.encoders import DEFAULT_QUALITY, MAX_FILE_BYTES, Format, Output
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import RunCollection
 from cwz_web.runs.mapping import EMPTY, FALLBACK, SAMPLE, apply_mapping, formats_of, guess_mapping, mapped_columns
@@ -44,6 +44,7 @@ from cwz_web.web.transactions import release_connection
 
 # In the form: the field keeps the template's default. Not a possible column name of a feed.
 KEEP_DEFAULT = "=default"
+MAX_KILOBYTES = MAX_FILE_BYTES // 1000
 OPTION_LABELS = {
     "refresh_photos": "Check their photos for changes",
     "force": "Render all of them again; each counts against the quota",
@@ -52,6 +53,12 @@ MISSING_PHOTO_LABELS = {
     OnMissingPhoto.KEEP: "Keep the row’s earlier image in the output feed",
     OnMissingPhoto.REPLACE: "Replace the earlier image with one without the photo",
     OnMissingPhoto.FAIL: "Render no image for the row",
+}
+# The encoding options that are checkboxes of the form (imaging.encoders.Encoding).
+FILE_OPTION_LABELS = {
+    "progressive": "Progressive JPEG: smaller, takes longer to render",
+    "palette": "PNG with at most 256 colors: a third of the size",
+    "lossless": "Lossless WebP and AVIF",
 }
 FORMAT_LABELS = {Format.JPEG: "JPEG", Format.PNG: "PNG", Format.WEBP: "WebP", Format.AVIF: "AVIF"}
 
@@ -71,7 +78,22 @@ class RunForm(Form):
     force: Literal["yes", ""] = ""
     refresh_photos: Literal["yes", ""] = ""
     on_missing_photo: OnMissingPhoto = OnMissingPhoto.KEEP
+    quality: Annotated[int, Field(ge=1, le=100)] = DEFAULT_QUALITY
+    max_kilobytes: Annotated[int, Field(ge=1, le=MAX_KILOBYTES)] | None = None
+    progressive: Literal["yes", ""] = ""
+    palette: Literal["yes", ""] = ""
+    lossless: Literal["yes", ""] = ""
     confirm: Literal["yes", ""] = ""
+
+    @field_validator("max_kilobytes", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
+        return value or None
+
+    def encoding(self) -> dict[str, Any]:
+        """Return the encoding options of the run's outputs."""
+        options = {name: getattr(self, name) == "yes" for name in FILE_OPTION_LABELS}
+        return {**options, "quality": self.quality, "max_bytes": self.max_kilobytes and self.max_kilobytes * 1000}
 
 
 @dataclass(frozen=True)
@@ -116,6 +138,9 @@ class NewRunPage:
     connections: list[Choice]
     options: list[Choice]
     missing_photo_choices: list[Choice]
+    quality: str
+    max_kilobytes: str
+    file_options: list[Choice]
     mapping: MappingFragment | None
 
 
@@ -198,7 +223,7 @@ def start_new_run(context: RunCollection, request: Request, form: RunForm) -> Re
     if template is None:
         raise FieldError("template", "This template does not exist. Choose one from the list")
     design = load_design(request.db, template)
-    outputs = _outputs_of(typed, design)
+    outputs = _outputs_of(typed, design, form)
     if len(outputs) > MAX_OUTPUTS:
         raise FieldError("formats", f"A row can have at most {MAX_OUTPUTS} images. Choose fewer sizes or formats")
     spec = RunSpec(
@@ -263,6 +288,9 @@ def _page(request: Request, form: SubmittedForm[RunForm], typed: Mapping[str, st
             Choice(value, label, value == typed.get("on_missing_photo", OnMissingPhoto.KEEP))
             for value, label in MISSING_PHOTO_LABELS.items()
         ],
+        quality=typed.get("quality", str(DEFAULT_QUALITY)),
+        max_kilobytes=typed.get("max_kilobytes", ""),
+        file_options=[Choice(name, label, name in typed) for name, label in FILE_OPTION_LABELS.items()],
         mapping=_mapping_part(request, feed, template, typed) if feed and template else None,
     )
 
@@ -313,11 +341,11 @@ def _mapped_fields(
     return fields
 
 
-def _outputs_of(typed: Mapping[str, str], design: TemplateDesign) -> list[Output]:
+def _outputs_of(typed: Mapping[str, str], design: TemplateDesign, form: RunForm) -> list[Output]:
     """The chosen formats in each of the chosen sizes; the first of each unless one is chosen."""
     sizes = [size for size in design.document.size_names if f"size.{size}" in typed] or [DEFAULT_SIZE]
     formats = [format for format in Format if f"format.{format}" in typed] or [Format.JPEG]
-    return [Output(size=size, format=format) for size in sizes for format in formats]
+    return [Output(size=size, format=format, **form.encoding()) for size in sizes for format in formats]
 
 
 def _mapping_of(typed: Mapping[str, str], design: TemplateDesign, feed: Feed) -> dict[str, str]:

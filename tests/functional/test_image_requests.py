@@ -231,6 +231,26 @@ def test_too_many_images_per_row_are_rejected_beside_the_field(app: TestApp, mak
     assert make.count(Run, space.id) == 0
 
 
+def test_form_of_a_run_has_the_encoding_options(app: TestApp, make: Factory) -> None:
+    space = make.workspace()
+    sign_in(app, make.member(space))
+    make.template(space)
+    make.feed(space)
+    form = app.get(f"/w/{space.slug}/runs/new").forms["run-form"]
+    form["quality"] = "101"
+    page = form.submit(status=422)
+    assert page.html.find(id="quality-error") is not None
+    form = page.forms["run-form"]
+    form["quality"], form["max_kilobytes"], form["palette"] = "95", "150", True
+    plan = form.submit(status=200)
+    run_page = next(form for form in plan.forms.values() if "confirm" in form.fields).submit(name="confirm")
+    assert run_page.status_int == 303
+    with make.database.transaction(space.id) as db:
+        [run] = db.scalars(select(Run))
+        [output] = run.outputs
+    assert (output["quality"], output["max_bytes"], output["palette"], output["lossless"]) == (95, 150_000, True, False)
+
+
 def test_canceled_run_does_not_list_its_skipped_rows_as_failed(app: TestApp, make: Factory) -> None:
     space = make.workspace()
     sign_in(app, make.member(space))
