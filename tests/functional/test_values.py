@@ -1,5 +1,7 @@
 """Numbers, money and dates from a feed or a request to the image: the same digest is the same image."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from tests.factories import Factory
 from tests.functional.test_api_key_limits import Program
 from tests.functional.test_image_requests import render
 
+DATA = Path(__file__).parents[1] / "data" / "values"
 GERMAN = b"sku;preis;ab;sterne\n1;1.234;03/04/2024;1.333\n2;12,50;03/14/2024;4,5\n3;7,00 EUR;05/06/2024;5\n"
 
 
@@ -129,3 +132,14 @@ def test_sale_price_or_else_the_price(program: Program, make: Factory) -> None:
     digests = {create(program, data, template=template.slug)["digest"] for data in wanted}
     with make.database.transaction(program.space.id) as db:
         assert set(db.scalars(select(Image.digest))) == digests
+
+
+def test_probe_is_read_right(program: Program, make: Factory) -> None:
+    template = make.template(program.space, json.loads((DATA / "probe_template.json").read_text()), name="Probe")
+    data = json.loads((DATA / "probe_data.json").read_text()) | {"img": ""}
+    image = create(program, data, template=template.slug)
+    assert {finding["layer"] for finding in image["findings"]} <= {"I"}
+    same = data | {"price": "KWD 12.5", "rating": 1.333, "d": "4 March 2024"}
+    assert create(program, same, template=template.slug)["digest"] == image["digest"]
+    wrong = data | {"price": "12500 KWD"}
+    assert create(program, wrong, template=template.slug)["digest"] != image["digest"]
