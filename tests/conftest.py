@@ -6,11 +6,12 @@ is emptied after each test that used it.
 
 import dataclasses
 import fcntl
+import gc
 import os
 import shutil
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,10 @@ from typing import Any
 import hypothesis
 import psycopg
 import pytest
+import structlog
+from jinja2 import FileSystemBytecodeCache
 from pyramid.router import Router
+from pyramid_jinja2 import IJinja2Environment
 from webtest import TestApp
 
 from cwz_web.app import create_app
@@ -50,10 +54,22 @@ SLOW_FIRST = ("tests/functional/test_process_kills", "tests/functional/test_serv
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
+# Modules live as long as the session: collecting garbage rarely, and never among them, saves seconds.
+gc.set_threshold(20_000, 20, 20)
+
+# As `configure_logs` has it. Rich tracebacks take seconds.
+PLAIN_CONSOLE = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+structlog.configure(processors=[*structlog.get_config()["processors"][:-1], PLAIN_CONSOLE])
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start the slow tests first, so that no worker still runs one when the others are done."""
     items.sort(key=lambda item: not item.nodeid.startswith(SLOW_FIRST))
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -189,14 +205,37 @@ def mailbox(services: Services, app_url: str) -> Mailbox:
 
 
 @pytest.fixture(scope="session")
-def wsgi(shared_services: Services) -> Router:
-    return create_app(shared_services)
+def wsgi(shared_services: Services, shared_folder: Path) -> Router:
+    return share_templates(create_app(shared_services), shared_folder)
+
+
+def share_templates(wsgi: Router, shared_folder: Path) -> Router:
+    """Share the compiled templates of an application with all workers of this run."""
+    folder = shared_folder / "jinja2"
+    folder.mkdir(exist_ok=True)
+    environment = wsgi.registry.getUtility(IJinja2Environment, name=".jinja2")
+    environment.bytecode_cache = FileSystemBytecodeCache(str(folder))
+    return wsgi
 
 
 @pytest.fixture
 def app(wsgi: Router, services: Services) -> TestApp:
     """The application in a fresh browser: cookies are kept, no user is signed in."""
     return TestApp(wsgi)
+
+
+@pytest.fixture
+def app_with(wsgi: Router, monkeypatch: pytest.MonkeyPatch) -> Callable[[Services], TestApp]:
+    """Returns the application with other services, in less time than a new one.
+
+    Settings that the application reads once, when it is created, keep their values.
+    """
+
+    def replace_services(services: Services) -> TestApp:
+        monkeypatch.setitem(wsgi.registry, "services", services)
+        return TestApp(wsgi)
+
+    return replace_services
 
 
 @pytest.fixture(scope="session")
@@ -219,8 +258,8 @@ def shared_paid_services(shared_services: Services, shared_stripe: StripeServer,
 
 
 @pytest.fixture(scope="session")
-def wsgi_paid(shared_paid_services: Services) -> Router:
-    return create_app(shared_paid_services)
+def wsgi_paid(shared_paid_services: Services, shared_folder: Path) -> Router:
+    return share_templates(create_app(shared_paid_services), shared_folder)
 
 
 @pytest.fixture(scope="session")
@@ -229,11 +268,12 @@ def seed(shared_folder: Path) -> Path:
     folder = shared_folder / "seed"
     with open(shared_folder / "seed.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            folder.mkdir()
+        if not (folder / "stopped").exists():
+            folder.mkdir(exist_ok=True)
             installation = Installation(folder)
             installation.start()
             installation.stop()
+            (folder / "stopped").touch()
     return folder
 
 

@@ -2,12 +2,12 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from webtest import TestApp, Upload
 
-from cwz_web.app import create_app
 from cwz_web.feeds import sources
 from cwz_web.feeds.models import Feed, FeedImport, Item
 from cwz_web.net import client
@@ -74,10 +74,12 @@ def user(app: TestApp, make: Factory) -> FeedUser:
 
 
 @pytest.fixture
-def connected(services: Services, make: Factory, http_server: RecordingServer) -> FeedUser:
+def connected(
+    services: Services, make: Factory, http_server: RecordingServer, app_with: Callable[[Services], TestApp]
+) -> FeedUser:
     """A user of an installation that may fetch from the loopback server."""
     fetcher = Fetcher([http_server.host])
-    return FeedUser(TestApp(create_app(dataclasses.replace(services, fetcher=fetcher))), make, fetcher=fetcher)
+    return FeedUser(app_with(dataclasses.replace(services, fetcher=fetcher)), make, fetcher=fetcher)
 
 
 def states(page: Any) -> list[list[str]]:
@@ -450,11 +452,9 @@ def test_invalid_source_is_rejected_without_connecting(
 
 
 def test_support_can_retry_a_fetch_but_not_edit(
-    services: Services, make: Factory, http_server: RecordingServer
+    connected: FeedUser, make: Factory, http_server: RecordingServer
 ) -> None:
-    fetcher = Fetcher([http_server.host])
-    app = TestApp(create_app(dataclasses.replace(services, fetcher=fetcher)))
-    support = FeedUser(app, make, Role.SUPPORT, fetcher)
+    support = FeedUser(TestApp(connected.app.app), make, Role.SUPPORT, connected.fetcher)
     feed = make.feed(support.space)
     make.source(feed, http_server.url("/feed.csv"))
     http_server.paths["/feed.csv"] = (200, {}, b"sku,title\n1,One\n2,Two\n3,Three\n4,Four\n")

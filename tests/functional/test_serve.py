@@ -128,8 +128,8 @@ def test_worker_that_cannot_start_is_restarted_less_and_less_often() -> None:
 PSERVE = str(Path(CWZ).with_name("pserve"))
 
 
-def test_pserve_serves_development_ini(tmp_path: Path) -> None:
-    installation = Installation(tmp_path)
+def test_pserve_serves_development_ini(tmp_path: Path, seed: Path) -> None:
+    installation = Installation(tmp_path, seed)
     process = subprocess.Popen(
         [PSERVE, str(installation.ini)],
         env=installation.environment,

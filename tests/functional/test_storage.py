@@ -1,7 +1,7 @@
 """Storage connections in the interface, against moto's S3 server; key rotation; the nightly test."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import boto3
@@ -11,7 +11,6 @@ from click.testing import CliRunner
 from sqlalchemy import select
 from webtest import TestApp
 
-from cwz_web.app import create_app
 from cwz_web.cli import keys as keys_command
 from cwz_web.crypto import KeyRing
 from cwz_web.db.embedded import EmbeddedPostgres
@@ -51,8 +50,8 @@ def installed(shared_services: Services, services: Services, moto: str) -> Servi
 
 
 @pytest.fixture
-def app(installed: Services) -> TestApp:
-    return TestApp(create_app(installed))
+def app(app_with: Callable[[Services], TestApp], installed: Services) -> TestApp:
+    return app_with(installed)
 
 
 @pytest.fixture

