@@ -204,3 +204,98 @@ def test_last_row_that_looks_cut_off(data: bytes, cut_off: str) -> None:
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be"])
 def test_line_end_of_the_file(encoding: str, end: str, has_line_end: bool) -> None:
     assert csv_records(temporary_file(f"id,title\n1,Mug{end}".encode(encoding))).has_line_end == has_line_end
+
+
+@pytest.mark.parametrize(
+    ("data", "rows"),
+    [
+        ('1,"Sofa 24" breit",9', {"id": "1", "t": 'Sofa 24" breit', "p": "9"}),
+        ('1,"Sofa 24"",9', {"id": "1", "t": 'Sofa 24"', "p": "9"}),
+        ('1,"the "best" sofa",9', {"id": "1", "t": 'the "best" sofa', "p": "9"}),
+        ('1,Sofa 24" breit,9', {"id": "1", "t": 'Sofa 24" breit', "p": "9"}),
+        ('1, "Sofa, blue", 9', {"id": "1", "t": "Sofa, blue", "p": "9"}),
+        ('1,"Sofa, blue" ,9', {"id": "1", "t": "Sofa, blue", "p": "9"}),
+        ('1,"Sofa ""L""",9', {"id": "1", "t": 'Sofa "L"', "p": "9"}),
+        (r'1,"Sofa \"L\", blue",9', {"id": "1", "t": 'Sofa "L", blue', "p": "9"}),
+        (r'1,"C:\new\",9', {"id": "1", "t": "C:\\new\\", "p": "9"}),
+        ('1,"two\nlines",9', {"id": "1", "t": "two\nlines", "p": "9"}),
+    ],
+)
+@pytest.mark.parametrize("others", [0, 120])
+def test_irregular_quotation_marks(data: str, rows: dict[str, str], others: int) -> None:
+    """Also behind the lines from which the dialect is detected."""
+    before = "".join(f"{number},Mug,{number}\n" for number in range(100, 100 + others))
+    table = read_csv(f"id,t,p\n{before}{data}\n2,Lamp,3\n".encode())
+    assert table.rows[-2:] == [rows, {"id": "2", "t": "Lamp", "p": "3"}]
+
+
+def test_quotation_mark_that_is_not_closed_does_not_swallow_rows() -> None:
+    table = read_csv(b'id,t,p\n1,"Sofa 24,9\n2,Table,3\n3,"Lamp, red",4\n4,Bowl,5\n')
+    assert [row["id"] for row in table.rows] == ["1", "2", "3", "4"]
+    assert table.rows[2]["t"] == "Lamp, red"
+
+
+def test_oversized_cell_leaves_out_its_row_only() -> None:
+    long = "x" * 100_001
+    data = f'id,t\n1,Mug\n2,{long}\n3,"{long}\nmore"\n4,Lamp\n'.encode()
+    assert [row["id"] for row in read_csv(data).rows] == ["1", "4"]
+    assert invalid_rows(data) == [(number, "A cell is longer than 100,000 characters") for number in (3, 4)]
+
+
+def test_surplus_cells_are_kept_in_the_report() -> None:
+    entries = csv_records(temporary_file(b"id,t\n1,Mug\n2,Lamp,red,5\n"))
+    [invalid] = [entry for entry in entries if isinstance(entry, InvalidEntry)]
+    assert invalid.row == {"id": "2", "t": "Lamp", "Column 3": "red", "Column 4": "5"}
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "note"),
+    [
+        (
+            "Export of 2026\nid\ttitle\tprice\nA1\tSofa\t9,90\nA2\tChair\t19,9\n",
+            ["id", "title", "price"],
+            "1 line above",
+        ),
+        (
+            "Shop;;;\nDatum;01.02.2026;;\n\nid;titel;uvp;lager\n1;a;2;3\n2;b;3;4\n",
+            ["id", "titel", "uvp", "lager"],
+            "2 lines",
+        ),
+        ("# made by x, on 2026-02-01, v2\n# more\nid,title,p\n1,Mug,2\n2,Lamp,3\n", ["id", "title", "p"], "2 lines"),
+        ("#id,title,price\n1,Mug,2\n2,Lamp,3\n", ["id", "title", "price"], None),
+        ("id,title,price\n# new ones\n1,Mug,2\n2,Lamp,3\n", ["id", "title", "price"], "1 comment line was skipped"),
+        ("# Required | the id,# Required | a title\nid,title\n1,Mug\n2,Lamp\n", ["id", "title"], "1 line above"),
+        ("id,title\n# Required | the id,# Required | a title\n1,Mug\n2,Lamp\n", ["id", "title"], "1 comment line"),
+        ("id,title\n1,Mug\nid,title\n2,Lamp\n", ["id", "title"], "repeats the header"),
+        ('"sep=;"\nid;title\n1;Mug\n2;Lamp\n', ["id", "title"], None),
+        ("id;title, short;price, EUR\nA;So, fa;9,90\nB;Ch, air;8,50\n", ["id", "title, short", "price, EUR"], None),
+        ("id;price;old\nA;9,90;12,50\nB;8,00;9,00\n", ["id", "price", "old"], None),
+        ("id,tags,price\nA,a;b,1\nB,c;d,2\n", ["id", "tags", "price"], None),
+        ("id|title\n1|a, b\n2|c, d\n", ["id", "title"], None),
+        ("id,color\n1,#fff\n2,#000\n", ["id", "color"], None),
+        ("'id','title'\n'1','Mug, blue'\n'2','Lamp'\n", ["id", "title"], None),
+    ],
+)
+def test_header_and_delimiter(text: str, columns: list[str], note: str | None) -> None:
+    table = read_csv(text.encode())
+    assert table.columns == columns
+    assert len(table.rows) == 2
+    assert [True for each in table.notes if note and note in each] == ([True] if note else [])
+    assert note or not table.notes
+
+
+irregular = st.text(st.sampled_from('"",;\\\n ab#'), max_size=40)
+
+
+@given(st.lists(irregular, max_size=6))
+def test_rows_around_irregular_lines_are_read(lines: list[str]) -> None:
+    """Whatever stands between them, no row is lost without a trace."""
+    data = "\n".join(["id,t,p", "first,x,1", *lines, "last,y,2"]) + "\n"
+    records = csv_records(temporary_file(data.encode()))
+    entries = list(records)
+    texts = [
+        " ".join([*entry.row.values(), entry.reason] if isinstance(entry, InvalidEntry) else entry[1].values())
+        for entry in entries
+    ]
+    assert any("first" in text for text in texts)
+    assert any("last" in text for text in texts) or records.cut_off or any("quotation mark" in text for text in texts)
