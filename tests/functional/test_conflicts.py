@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
+from pyramid.router import Router
 from sqlalchemy import event, text
 from sqlalchemy.exc import IntegrityError, NoResultFound
 from sqlalchemy.orm import Session
@@ -19,6 +20,7 @@ from cwz_web.workspaces.invitations import create_token, invite
 from cwz_web.workspaces.members import find_member, remove_member
 from cwz_web.workspaces.models import Invitation, Membership, Role
 from tests.factories import Factory, sign_in
+from tests.functional.test_access import all_pages
 
 # Unique keys that no two requests can hit with one value, each with its reason.
 NO_CONFLICT = {
@@ -38,6 +40,46 @@ NO_CONFLICT = {
     "pk_file_parts": "belongs to a new import",
     "pk_invalid_rows": "belongs to a new import",
     "pk_run_items": "belongs to a new run",
+}
+IMPORTS = {
+    "FeedCollection/new", "FeedCollection/connect", "FeedResource/import", "FeedResource/apply", "FeedResource/source",
+    "FeedResource/columns", "WorkspaceResource/setup-feed", "ApiFeedCollection/", "ApiFeedImportCollection/",
+}  # fmt: skip
+ROW_WRITES = {"ApiFeed/remove", "ApiFeedItem/", "ApiFeedItemCollection/"}
+NEW_TEMPLATES = {
+    "TemplateCollection/new", "TemplateCollection/import", "TemplateResource/duplicate", "TemplateResource/restore",
+    "WorkspaceResource/setup-template",
+}  # fmt: skip
+PUBLISHING = {"TemplateResource/publish", "TemplateResource/document", "TemplateResource/versions"}
+NEW_IMAGES = {"ApiImageCollection/", "HooksRoot/render"}
+# The views that can hit a key when two requests race.
+VIEWS = {
+    "pk_external_identities": {"GoogleSignIn/callback", "SignInRoot/", "SignInRoot/code", "SignInRoot/link"},
+    "pk_feed_sources": {"FeedCollection/connect"},
+    "pk_item_versions": IMPORTS | ROW_WRITES,
+    "pk_items": IMPORTS | ROW_WRITES,
+    "pk_memberships": {"Root/invitation"},
+    "pk_slack_links": {"SlackCallback/callback"},
+    "pk_subscriptions": {"BillingResource/", "HooksRoot/stripe"},
+    "pk_template_steps": {"TemplateResource/design"},
+    "pk_tombstones": {"WorkspaceResource/delete", "AccountRoot/delete"},
+    "uq_accounts_email_lower": {"Root/signup", "Root/email", "GoogleSignIn/callback"},
+    "uq_auto_runs_workspace_id_feed_id_template_id": {"RunResource/auto-run"},
+    "uq_connections_default": {
+        "ConnectionCollection/new",
+        "ConnectionResource/default",
+        "WorkspaceResource/setup-storage",
+    },
+    "uq_feed_imports_workspace_id_feed_id_number": IMPORTS,
+    "uq_fonts_workspace_id_digest": {"FontCollection/"},
+    "uq_images_workspace_id_digest": NEW_IMAGES,
+    "uq_invitations_open": {"MemberCollection/"},
+    "uq_items_workspace_id_feed_id_key": IMPORTS | ROW_WRITES,
+    "uq_subscriptions_customer": {"BillingResource/", "HooksRoot/stripe"},
+    "uq_template_versions_workspace_id_template_id_number": PUBLISHING | NEW_TEMPLATES,
+    "uq_templates_workspace_id_slug": NEW_TEMPLATES,
+    "uq_tokens_account_id_purpose": {"Root/forgot", "Root/resend", "Root/signup", "AccountRoot/email"},
+    "uq_workspaces_slug": {"WorkspaceCollection/new", "WorkspaceResource/settings"},
 }
 UNIQUE_KEYS = text(
     """
@@ -59,6 +101,12 @@ def test_every_unique_key_has_an_answer(database: Database) -> None:
     # A tombstone has the id of what was deleted.
     assert keys | {"pk_tombstones"} == CONFLICTS.keys() | NO_CONFLICT.keys()
     assert not CONFLICTS.keys() & NO_CONFLICT.keys()
+
+
+def test_views_of_each_key_exist(wsgi_paid: Router) -> None:
+    names = {f"{page.context.__name__}/{page.name}" for page in all_pages(wsgi_paid)}
+    assert VIEWS.keys() == CONFLICTS.keys()
+    assert set().union(*VIEWS.values()) - names == set()
 
 
 @pytest.mark.parametrize("name", [*CONFLICTS, "uq_of_a_later_migration"])
