@@ -14,7 +14,7 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
 from cwz_web.api.examples import KEY, LANGUAGES, Example
-from cwz_web.api.feeds import FeedRequest, ItemKeysRequest, ItemRequest, ItemsRequest
+from cwz_web.api.feeds import ColumnFormatsRequest, FeedRequest, ItemKeysRequest, ItemRequest, ItemsRequest
 from cwz_web.api.image_requests import ImageRequest
 from cwz_web.api.openapi import OPERATIONS, Operation, document
 from cwz_web.api.runs import RunRequest
@@ -181,6 +181,7 @@ def _body(operation: Operation, data: ExampleData) -> Any:
         ItemRequest: {"data": row},
         ItemsRequest: {"items": [{"key": "mug-1", "data": row}]},
         ItemKeysRequest: {"keys": ["mug-1"]},
+        ColumnFormatsRequest: {"formats": {"price": {"locale": "de", "currency": "EUR"}}},
     }
     return bodies[operation.body] if operation.body else None
 

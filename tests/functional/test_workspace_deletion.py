@@ -411,6 +411,7 @@ HARMLESS_COLUMNS = {
     "feed_sources.digest": "of the latest file",
     "audit_entries.digest": "chains the activity log",
     "workspaces.audit_chain_digest": "chains the activity log",
+    "runs.design_digests": "of the template's document",
     "webhooks.secret_number": "the number of the secret",
     "webhooks.oldest_secret_number": "the number of the secret",
     "workspaces.second_factor_required": "a setting",
