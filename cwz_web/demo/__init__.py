@@ -123,7 +123,8 @@ def _find_demo(db: Session) -> Demo | None:
 def _create_demo(db: Session, account: Account, providers: ProviderRegistry, ring: KeyRing, secret: str) -> Run:
     workspace = create_workspace(db, account, name=contents.WORKSPACE, slug=contents.SLUG)
     create_connection(db, workspace.id, ring, provider=PROVIDER, name="This server")
-    create_key(db, workspace.id, "Demo", KeyTerms(scopes=(Scope.ADMIN,)), demo_api_key(secret))
+    terms = KeyTerms(scopes=(Scope.ADMIN,))
+    create_key(db, workspace.id, "Demo", terms, demo_api_key(secret), created_by=account.id)
     template = add_sample_template(db, workspace.id, providers)
     feed = add_sample_feed(db, workspace.id, providers)
     rows = [item.data for item in list_items(db, feed)]

@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 # The limits by name and scope. A scope is what attempts are counted by, or several of it joined by "-":
 #   targets: address (an email address), account (whose second factor is guessed), link (of an email), workspace,
-#            template, feed, key
+#            template, feed, key, request (the caller's, with its URL)
 #   callers: user (the signed-in account), session, network (an IP address, or the /64 of IPv6), device (a known one)
 #   total:   all attempts together
 # Attempts of a known device of the target count in the scope with "device" only: no stranger can lock its owner out.
@@ -77,7 +77,12 @@ LIMITS: dict[str, dict[str, str]] = {
     "feed-source": {"workspace": "240 per hour", "user": "60 per hour", "network": "240 per hour"},
     "billing": {"workspace": "60 per hour", "user": "30 per hour", "network": "60 per hour"},
     # Entries of the activity log about refused requests.
-    "refusal": {"workspace": "120 per hour", "user": "30 per hour", "network": "60 per hour"},
+    "refusal": {
+        "request": "5 per hour",
+        "workspace": "60 per hour",
+        "user": "30 per hour",
+        "network": "60 per hour",
+    },
     # Rendering for unsigned URLs; cached images do not count.
     "unsigned-image": {"template": "1200 per minute", "network": "60 per minute"},
     # An output feed of a hundred thousand rows takes seconds; an unchanged one does not count.
@@ -221,6 +226,8 @@ class RateLimiter:
     def _add(self, counter: Counter, amount: int) -> int:
         """Add to a count and return it; 0 if the storage fails, which allows the attempt."""
         try:
+            if amount < 0 and self._storage.get(counter.key) <= 0:  # the window has ended meanwhile
+                return 0
             return self._storage.incr(counter.key, counter.item.get_expiry(), amount)
         except StorageError as error:
             log.error("rate limit storage failed", error=type(error.storage_error).__name__)

@@ -1,10 +1,12 @@
 """Refused requests in the activity log, for every view of the registry and every position of a foreign id."""
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 from pyramid.router import Router
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 from webtest import TestApp
 
 from cwz_web.generation.api_keys import Scope
@@ -119,9 +121,12 @@ def test_typing_errors_in_the_own_workspace_leave_no_entry(app: TestApp, make: F
 def test_entries_are_limited(app: TestApp, make: Factory, mailbox: Mailbox) -> None:
     space, other = make.workspace(), make.workspace()
     sign_in(app, make.member(space, Role.USER))
-    for _ in range(40):
+    for _ in range(10):
         app.get(f"/w/{space.slug}/keys", status=403)
-    assert actions(make, space) == ["access.refuse"] * 30
+    assert actions(make, space) == ["access.refuse"] * 5
+    for number in range(40):
+        app.get(f"/w/{space.slug}/feeds/{UUID(int=number)}", status=404)
+    assert actions(make, space) == ["access.refuse"] * 5 + ["access.unknown"] * 25
     app.get(f"/w/{other.slug}", status=404)
     mailbox.deliver()
     assert entries(make, other) == []
@@ -133,8 +138,8 @@ def test_outsiders_do_not_flood_the_log(app: TestApp, make: Factory, mailbox: Ma
         make.services.limiter.reset()
         browser = TestApp(app.app)
         sign_in(browser, make.account())
-        for _ in range(30):
-            browser.get(f"/w/{victim.slug}", status=404)
+        for number in range(30):
+            browser.get(f"/w/{victim.slug}/{number}", status=404)
     mailbox.deliver()
     assert actions(make, victim) == ["access.outside"] * 60
 
@@ -148,6 +153,34 @@ def test_former_member_is_an_outsider(app: TestApp, make: Factory, mailbox: Mail
     app.get(f"/w/{space.slug}", status=404)
     mailbox.deliver()
     assert actions(make, space) == ["access.outside"]
+
+
+@pytest.mark.parametrize("path", ["/w/space/feeds/%2e%2e/x", "/%2e%2e", "/w//x", "/a/../b"])
+def test_paths_that_are_rejected_early_leave_no_entry(app: TestApp, make: Factory, mailbox: Mailbox, path: str) -> None:
+    sign_in(app, make.account())
+    assert app.get(path, status="*").status_int in (400, 404)
+    assert mailbox.waiting() <= 1
+
+
+def test_failure_to_record_does_not_change_the_answer(
+    app: TestApp, make: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = make.workspace()
+    sign_in(app, make.member(space, Role.USER))
+
+    def fail(*args: object) -> None:
+        raise OperationalError("record", {}, Exception("lock timeout"))
+
+    monkeypatch.setattr("cwz_web.web.refusals.record", fail)
+    app.get(f"/w/{space.slug}/keys", status=403)
+
+
+def test_long_path_is_cut(app: TestApp, make: Factory, mailbox: Mailbox) -> None:
+    space, other = make.workspace(), make.account()
+    sign_in(app, other)
+    app.get(f"/w/{space.slug}/{'x' * 2000}", status=404)
+    mailbox.deliver()
+    assert len(entries(make, space)[0].target) == 300
 
 
 def test_anonymous_requests_leave_no_entry(app: TestApp, make: Factory, mailbox: Mailbox) -> None:

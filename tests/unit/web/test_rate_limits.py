@@ -15,7 +15,7 @@ from cwz_web.web.services import Services
 from tests.factories import Factory, sign_in
 
 PAIRS = [(name, scope) for name, scopes in LIMITS.items() for scope in scopes]
-TARGETS = {"address", "account", "link", "workspace", "template", "feed", "key"}
+TARGETS = {"address", "account", "link", "workspace", "template", "feed", "key", "request"}
 CALLERS = {"user", "session", "network", "device"}
 # Attempts that have no other target: the caller's own account, a new workspace, a redirect to Google.
 WITHOUT_TARGET = {"enrollment", "reauthentication", "google", "workspace"}
@@ -93,6 +93,15 @@ def test_success_is_refunded(storage: str) -> None:
     for _ in range(5):
         limiter.reserve("sign-in", subjects).refund()
     assert attempts(limiter, "sign-in", subjects) == 2
+
+
+def test_late_refund_gives_no_further_attempt(storage: str) -> None:
+    limiter = RateLimiter(storage, {"sign-in.address": "2 per hour"})
+    limiter.reset()
+    reservation = limiter.reserve("sign-in", {"address": "ada"})
+    limiter.reset()  # the window ends
+    reservation.refund()
+    assert attempts(limiter, "sign-in", {"address": "ada"}) == 2
 
 
 def test_rejected_attempt_counts_nowhere(storage: str) -> None:
