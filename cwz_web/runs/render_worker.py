@@ -6,7 +6,7 @@ image's storage key is derived from its content, so storing it twice stores it o
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from math import inf
@@ -101,8 +101,9 @@ class RenderWorker:
             with self._buckets(request.run_id, specification.connections) as open_bucket:
                 chunk = _Chunk(request.workspace_id, specification, open_bucket, self.image_service, last_try)
                 for result in chunk.render(deadline):
-                    results.append(result)
-                    rendered += 1
+                    if result is not None:
+                        results.append(result)
+                        rendered += 1
                     if time.monotonic() - reported_at > REPORT_SECONDS or len(results) >= MAX_REPORTED_RESULTS:
                         self._report(request, results, time.monotonic() - reported_at)
                         reported_at = time.monotonic()
@@ -142,14 +143,25 @@ class _Chunk:
     last_try: bool
     started_at: float = field(default_factory=time.monotonic)
 
-    def render(self, deadline: float) -> Iterator[ItemResult]:
-        """Render several items concurrently; yield results in order. No item is started after the deadline."""
+    def render(self, deadline: float) -> Iterator[ItemResult | None]:
+        """Render several items concurrently, and yield each result as soon as there is one.
+
+        A slow photo delays no other result: None is yielded when there is none for a moment. No item is started after
+        the deadline.
+        """
 
         def render_in_time(item: RenderItem) -> ItemResult | None:
             return None if time.monotonic() > deadline else self._render(item)
 
         with ThreadPoolExecutor(CONCURRENT_ITEMS) as pool:
-            yield from filter(None, pool.map(render_in_time, self.specification.items))
+            pending = {pool.submit(render_in_time, item) for item in self.specification.items}
+            while pending:
+                finished, pending = wait(pending, timeout=REPORT_SECONDS, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    if result := future.result():
+                        yield result
+                if not finished:
+                    yield None
 
     def _render(self, item: RenderItem) -> ItemResult:
         try:

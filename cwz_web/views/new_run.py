@@ -47,7 +47,7 @@ KEEP_DEFAULT = "=default"
 MAX_KILOBYTES = MAX_FILE_BYTES // 1000
 OPTION_LABELS = {
     "refresh_photos": "Check their photos for changes",
-    "force": "Render all of them again; each counts against the quota",
+    "force": "Render all of them again",
 }
 MISSING_PHOTO_LABELS = {
     OnMissingPhoto.KEEP: "Keep the row’s earlier image in the output feed",

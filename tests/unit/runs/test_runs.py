@@ -224,7 +224,7 @@ def test_retried_chunk_renders_only_pending_items(make: Factory) -> None:
     client.report(Report(workspace_id=space.id, run_id=run.id, results=(ItemResult(position=2, error="told before"),)))
     worker(make, client).render_chunk(ask(run), last_try=False)
     rendered = [result.position for report in client.reports[1:] for result in report.results]
-    assert rendered == [1, 3]
+    assert sorted(rendered) == [1, 3]
     assert worker(make, client).render_chunk(ask(run), last_try=False)
     run = make.reload(run)
     assert (run.done, run.failed) == (2, 1)
