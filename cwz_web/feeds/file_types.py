@@ -132,6 +132,11 @@ def _table(records: Records, rows: list[Row]) -> Table:
     return Table(records.columns, rows, list(records.notes), list(records.header), records.reading)
 
 
+def needs_end(file: BinaryIO) -> bool:
+    """Whether the start of a file cannot be read without its end: a zip file or a spreadsheet."""
+    return _head(file).startswith(NEEDS_END)
+
+
 def truncate_to_line(file: BinaryIO) -> BinaryIO:
     """Return the start of a file up to its last complete line, decompressed, so that no character is cut in two.
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from sqlalchemy.orm import Session
 
 from cwz_web.crypto import DecryptionError, KeyRing
-from cwz_web.feeds.file_types import read_sample, temporary_file, truncate_to_line
+from cwz_web.feeds.file_types import needs_end, read_sample, temporary_file, truncate_to_line
 from cwz_web.feeds.json_pages import MAX_PAGE_BYTES, PageFetcher, find_next_page, join_pages, read_page
 from cwz_web.feeds.limits import MAX_BYTES, SAMPLE_ROWS, InvalidFileError
 from cwz_web.feeds.models import FeedSource
@@ -177,18 +177,9 @@ def preview_source(fetcher: Fetcher, spec: SourceSpec, secret: str) -> tuple[Bin
         FetchError: The file cannot be fetched.
         InvalidFileError: It cannot be read as rows.
     """
-    file = temporary_file()
-    fetched = fetcher.fetch(
-        spec.url,
-        headers=spec.plain_headers,
-        secret_headers=spec.headers(secret),
-        file=file,
-        max_bytes=MAX_BYTES,
-        seconds=PREVIEW_TIMEOUT,
-        stop_after=PREVIEW_BYTES,
-    )
-    if fetched.data is None:
-        raise FetchError("The server returned 304 Not Modified to a request without conditions")
+    file, fetched = _fetch_preview(fetcher, spec, secret, PREVIEW_BYTES)
+    if not fetched.is_complete and needs_end(file):
+        file, fetched = _fetch_preview(fetcher, spec, secret, MAX_BYTES)
     is_slow = not fetched.is_complete and file_size(file) < PREVIEW_BYTES
     start = file if fetched.is_complete else truncate_to_line(file)
     try:
@@ -202,6 +193,23 @@ def preview_source(fetcher: Fetcher, spec: SourceSpec, secret: str) -> tuple[Bin
                 f"The server is too slow: it sent no complete row within {PREVIEW_TIMEOUT:.0f} seconds"
             ) from None
         raise
+
+
+def _fetch_preview(fetcher: Fetcher, spec: SourceSpec, secret: str, stop_after: int) -> tuple[BinaryIO, FetchedBody]:
+    """Fetch a file up to a size. Raises FetchError."""
+    file = temporary_file()
+    fetched = fetcher.fetch(
+        spec.url,
+        headers=spec.plain_headers,
+        secret_headers=spec.headers(secret),
+        file=file,
+        max_bytes=MAX_BYTES,
+        seconds=PREVIEW_TIMEOUT,
+        stop_after=stop_after,
+    )
+    if fetched.data is None:
+        raise FetchError("The server returned 304 Not Modified to a request without conditions")
+    return file, fetched
 
 
 def check_secret(source: FeedSource, spec: SourceSpec, secret: str) -> None:

@@ -171,7 +171,9 @@ def _controls(options: ReadOptions, reading: Reading) -> list[ReadingControl]:
     if reading.header_row is not None:
         value = "" if options.header_row is None else str(options.header_row)
         detected = "Automatic" if value else f"Automatic ({reading.header_row or 'none'})"
-        controls.append(ReadingControl("reading.header_row", "Header row", value, detected, {}, MAX_HEADER_ROW))
+        controls.append(
+            ReadingControl("reading.header_row", "Header row (0 for none)", value, detected, {}, MAX_HEADER_ROW)
+        )
     return controls
 
 

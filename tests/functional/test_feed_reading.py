@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from cwz_web.feeds import sources as sources_module
+from tests.conftest import RecordingServer
 from tests.functional.test_api_feeds import Client, client, feed
-from tests.functional.test_feeds import FeedUser, user
+from tests.functional.test_feeds import FeedUser, connected, user
 from tests.jobs import run_feed_jobs
 
-__all__ = ["client", "feed", "user"]
+__all__ = ["client", "connected", "feed", "user"]
 
 CASES = Path(__file__).parents[1] / "data" / "feeds"
 ROWS = "sku;name\n1;Größe\n2;Maß\n"
@@ -125,3 +127,14 @@ def test_options_and_notes_of_an_import_over_the_api(client: Client) -> None:
     client.send(f"/{created}/imports?header_row=", b"sku;name\n1;Mug\n")
     problem = client.send(f"/{created}/imports?encoding=klingon", b"sku;name\n1;Mug\n", status=422).json
     assert "encoding" in str(problem)
+
+
+def test_spreadsheet_longer_than_the_preview_is_fetched_to_its_end(
+    connected: FeedUser, http_server: RecordingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources_module, "PREVIEW_BYTES", 1000)
+    http_server.paths["/products.xlsx"] = (200, {}, (CASES / "products.xlsx").read_bytes())
+    form = connected.form_with(f"{connected.feeds}/connect", "url")
+    form["url"] = http_server.url("/products.xlsx")
+    page = form.submit("do", value="connect").follow()
+    assert "Spreadsheet, Products, header in row 3" in page.text
