@@ -5,12 +5,13 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import brotli
 import pytest
 
 from cwz_web.scrubbing import REMOVED, scrub
@@ -80,6 +81,10 @@ main()
 """
 
 
+# The SDK compresses with Brotli where it is installed.
+DECODERS: dict[str, Callable[[bytes], bytes]] = {"": bytes, "gzip": gzip.decompress, "br": brotli.decompress}
+
+
 @dataclass
 class Sentry:
     """A server on loopback in the place of Sentry; keeps what it receives."""
@@ -93,8 +98,7 @@ def sentry() -> Iterator[Sentry]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            body = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
-            server_state.received.append(body.decode())
+            server_state.received.append(DECODERS[self.headers.get("Content-Encoding", "")](body).decode())
             self.send_response(200)
             self.send_header("Content-Length", "2")
             self.end_headers()
