@@ -57,9 +57,9 @@ class _Object:
 
 @dataclass
 class JsonOutline:
-    """The lists and objects of a file's start by their paths; the fields of a list are those of its objects."""
+    """The lists of objects, the lists of arrays, and the objects of a file's start by their paths."""
 
-    lists: dict[str, set[str]] = field(default_factory=dict)
+    lists: dict[str, None] = field(default_factory=dict)
     arrays: dict[str, None] = field(default_factory=dict)
     objects: dict[str, _Object] = field(default_factory=dict)
 
@@ -87,8 +87,7 @@ class JsonOutline:
         """Whether the file is one record with lists inside, and not a list of rows with a few words about it."""
         has_identifier = not IDENTIFIERS.isdisjoint(map(normalize_name, top.scalars))
         usual = [path for path in self.lists if path.lower() in ROW_LIST_NAMES and path.lower() != "offers"]
-        most = max(map(len, self.lists.values()), default=0)
-        return has_identifier and len(top.scalars) > 1 and not usual and len(top.scalars) >= most
+        return has_identifier and len(top.scalars) > 1 and not usual
 
     def _is_keyed(self, path: str) -> bool:
         """Whether the members of an object are objects with the same fields."""
@@ -143,7 +142,7 @@ def _start(outline: JsonOutline, path: list[str], event: str) -> None:
     parent = ".".join(path[:-1])
     if path and path[-1] == ITEM:
         if event == "start_map":
-            outline.lists.setdefault(parent, set())
+            outline.lists.setdefault(parent)
         else:
             outline.arrays.setdefault(parent)
         return
@@ -156,18 +155,15 @@ def _start(outline: JsonOutline, path: list[str], event: str) -> None:
 
 
 def _scalar(outline: JsonOutline, path: list[str]) -> None:
-    """Record the name of a scalar in an object, in the object's owner, or in the list that contains the object."""
+    """Record the name of a scalar in an object and in the object's owner."""
     *outer, name = path
-    if ITEM not in outer:
-        if (found := outline.objects.get(".".join(outer))) is not None:
-            found.scalars.add(name)
-        owner = outline.objects.get(".".join(outer[:-1])) if outer else None
-        if owner is not None and owner.members:
-            owner.members[-1].add(name)
-    elif (
-        outer[-1] == ITEM and ITEM not in outer[:-1] and (fields := outline.lists.get(".".join(outer[:-1]))) is not None
-    ):
-        fields.add(name)
+    if ITEM in outer:
+        return
+    if (found := outline.objects.get(".".join(outer))) is not None:
+        found.scalars.add(name)
+    owner = outline.objects.get(".".join(outer[:-1])) if outer else None
+    if owner is not None and owner.members:
+        owner.members[-1].add(name)
 
 
 def _depth(path: str) -> int:

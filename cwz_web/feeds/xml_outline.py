@@ -74,16 +74,22 @@ class Outline:
 
 
 def _score(path: Path, element: ElementOutline) -> int:
-    bonus = NAME_BONUS if local_name(path[-1]).lower() in ROW_NAMES else 0
+    bonus = NAME_BONUS if _has_row_name(path) else 0
     if element.count < 2 and not bonus and len(element.fields) < 2:
         return 0
     return (len(element.fields) + bonus) * (2 if element.count > 1 else 1) if element.fields else 0
+
+
+def _has_row_name(path: Path) -> bool:
+    return local_name(path[-1]).lower() in ROW_NAMES
 
 
 def _is_better(path: Path, element: ElementOutline, best: Path, best_element: ElementOutline) -> bool:
     """Whether an element is rather the row than the best one so far, which is not further inside."""
     new, old = _score(path, element), _score(best, best_element)
     if path[: len(best)] == best:
+        if best_element.count == 1 and _has_row_name(path) and not _has_row_name(best):
+            return True  # as the only item of a channel
         return (new >= 2 * old if best_element.count == 1 else new > 2 * old) and element.count > best_element.count
     return (new, element.count) > (old, best_element.count)
 

@@ -37,6 +37,10 @@ def rows_of(document: Any, row_element: str | None = None) -> list[Row]:
         (SOFA, ROWS[:1]),
         ({"product": SOFA}, ROWS[:1]),
         (SOFA | {"images": [{"src": "a"}, {"src": "b"}]}, [ROWS[0] | {"images.src": "a"}]),
+        (
+            SOFA | {"variants": [{"id": 11, "size": "S", "price": 5}]},
+            [ROWS[0] | {"variants.id": "11", "variants.size": "S", "variants.price": "5"}],
+        ),
         (SOFA | {"offers": [{"price": 5}]}, [ROWS[0] | {"offers.price": "5"}]),
         ({"id": "feed", "title": "Shop", "items": [SOFA, CHAIR]}, ROWS),
         ({"total": 2, "page": 1, "artikel": [SOFA, CHAIR]}, ROWS),

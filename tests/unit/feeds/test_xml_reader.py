@@ -20,6 +20,10 @@ def read_xml(data: str | bytes, row_element: str | None = None) -> Table:
     ("data", "rows"),
     [
         ("<s><p><id>1</id><t>x</t></p></s>", [{"id": "1", "t": "x"}]),
+        (
+            "<rss><channel><title>S</title><link>l</link><language>de</language><item><id>1</id></item></channel></rss>",
+            [{"id": "1"}],
+        ),
         ("<product><id>1</id><t>x</t></product>", [{"id": "1", "t": "x"}]),
         ("<s><product><id>1</id><img url='a'/><img url='b'/></product></s>", [{"id": "1", "img@url": "a, b"}]),
         (
