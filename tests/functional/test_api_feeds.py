@@ -68,7 +68,9 @@ def test_create_fill_read_and_empty_a_feed(client: Client) -> None:
     assert client.put(f"{here}/items/b", {"data": {"title": "Pot"}}) == {"added": 1, "changed": 0, "unchanged": 0}
     feed = client.get(here)
     assert feed["items"] == 2
-    assert feed["columns"] == [{"name": name, "type": "text"} for name in ("title", "price", "new")]
+    assert [(column["name"], column["type"]) for column in feed["columns"]] == [
+        (name, "text") for name in ("title", "price", "new")
+    ]
     assert [item["key"] for item in client.get(f"{here}/items")["items"]] == ["a", "b"]
     client.delete(f"{here}/items/a")
     client.delete(f"{here}/items/a", status=404)

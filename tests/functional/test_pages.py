@@ -79,7 +79,7 @@ def test_images_from_an_uploaded_feed(
 
 def test_invalid_file_is_rejected_and_not_stored(app: TestApp, space: Workspace) -> None:
     page = upload(app, space, b"\x89PNG\r\n\x1a\n\x00", status=422)
-    assert "not a text file" in page.html.find(id="file-error").text
+    assert "This is an image" in page.html.find(id="file-error").text
     assert "No feeds yet" in app.get(f"/w/{space.slug}/feeds").text
     form = app.get(f"/w/{space.slug}/feeds/new").forms[1]
     assert "Choose a file" in form.submit(status=422).html.find(id="file-error").text
