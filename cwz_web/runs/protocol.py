@@ -29,6 +29,8 @@ PATH = "/hooks/render"
 TIMEOUT = httpx.Timeout(30, connect=5)
 # Limits in bytes. An image is sent in base64, which takes four bytes for three; together with its message it must stay
 # below the server's `max_request_body_size`.
+# Of the id and the time of a message, without its body.
+HEAD_SIGNATURE = "webhook-head-signature"
 MAX_MESSAGE_BYTES = 2 * 1024 * 1024
 MAX_IMAGE_BYTES = 12 * 1024 * 1024
 MAX_IMAGE_MESSAGE_BYTES = MAX_IMAGE_BYTES * 4 // 3 + 64 * 1024
@@ -233,7 +235,23 @@ def sign(secret: str, body: str) -> dict[str, str]:
         "webhook-id": message_id,
         "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": _webhook(secret).sign(message_id, now, body),
+        HEAD_SIGNATURE: _webhook(secret).sign(message_id, now, ""),
     }
+
+
+def has_valid_head(secret: str, headers: Mapping[str, str]) -> bool:
+    """Return whether a message comes from a render worker, before its body is received.
+
+    Args:
+        secret: the render secret.
+        headers: the headers, with lower-case names.
+    """
+    signature = headers.get(HEAD_SIGNATURE, "")
+    try:
+        _webhook(secret).verify(b"", {**headers, "webhook-signature": signature}, json_parse=False)
+    except (WebhookVerificationError, ValueError):
+        return False
+    return True
 
 
 def verify(secret: str, headers: Mapping[str, str], body: bytes) -> tuple[str, WorkerMessage]:

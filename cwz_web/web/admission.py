@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pyramid.registry import Registry
 
 from cwz_web.generation.api_keys import ApiKeyIdentity
+from cwz_web.runs.protocol import PATH as RENDER_HOOK_PATH
+from cwz_web.runs.protocol import has_valid_head
 from cwz_web.security import find_browser_session, find_identity
 from cwz_web.web.request import Request
 from cwz_web.workspaces.access import list_workspaces
@@ -50,8 +52,17 @@ class BodyAdmission:
         return self._executor.submit(find_sender, self.registry, head)
 
 
+def _find_render_worker(registry: Registry, head: RequestHead) -> str | None:
+    """Return the id of a render worker's message, so that workers are limited in total only."""
+    headers = {name.lower().replace("_", "-"): value for name, value in head.headers.items()}
+    secret = registry["services"].settings.secrets.render.get_secret_value()
+    return headers["webhook-id"] if has_valid_head(secret, headers) else None
+
+
 def find_sender(registry: Registry, head: RequestHead) -> str | None:
     """Return whose body it is: the id of the workspace or, outside of workspaces, of the account. None if unknown."""
+    if head.path == RENDER_HOOK_PATH:
+        return _find_render_worker(registry, head)
     environ = {"REQUEST_METHOD": head.method, "PATH_INFO": head.path}
     request = Request(environ | {f"HTTP_{name}": head.headers[name] for name in CREDENTIALS if name in head.headers})
     request.registry = registry

@@ -5,7 +5,9 @@ from webtest import TestApp
 
 from cwz_web.accounts.models import Account
 from cwz_web.accounts.sessions import end_all_sessions
+from cwz_web.runs.protocol import sign
 from cwz_web.web.admission import BodyAdmission, RequestHead, find_sender
+from cwz_web.web.services import Services
 from tests.factories import Factory, sign_in
 
 
@@ -39,6 +41,22 @@ def test_session(app: TestApp, wsgi: Router, make: Factory) -> None:
     with make.database.transaction() as db:
         end_all_sessions(db, db.get_one(Account, member.id))
     assert find_sender(wsgi.registry, head(f"/w/{space.slug}/feeds/new", COOKIE=cookie)) is None
+
+
+def test_render_worker(wsgi: Router, services: Services) -> None:
+    """Its messages have up to 16 MB where the storage cannot presign URLs."""
+    secret = services.settings.secrets.render.get_secret_value()
+    signed = {name.upper().replace("-", "_"): value for name, value in sign(secret, "{}").items()}
+    assert find_sender(wsgi.registry, head("/hooks/render", **signed)) == signed["WEBHOOK_ID"]
+    assert find_sender(wsgi.registry, head("/hooks/stripe", **signed)) is None
+    for name in signed:
+        if name != "WEBHOOK_SIGNATURE":  # of the body, which is checked later
+            changed = signed | {name: signed[name][:-2] + "xx"}
+            assert find_sender(wsgi.registry, head("/hooks/render", **changed)) is None
+            left_out = {other: value for other, value in signed.items() if other != name}
+            assert find_sender(wsgi.registry, head("/hooks/render", **left_out)) is None
+    forged = sign(secret + "x", "{}")
+    assert find_sender(wsgi.registry, head("/hooks/render", **forged)) is None
 
 
 def test_lookup_runs_in_another_thread(wsgi: Router, make: Factory) -> None:
