@@ -107,8 +107,8 @@ class RunInfo(ResponseModel):
     """A run. `unchanged` of the `done` images existed already. It has finished when `finished_at` is set.
 
     A photo is missing in `incomplete` images; they are not `done`. `findings` is the number of findings of all images.
-    `state` is `preparing`, `running`, `completed`, `completed-with-findings`, `failed` (some images have failed),
-    `canceled`, `stopped` or `not-started`.
+    `state` is `preparing`, `running`, `completed`, `completed_with_findings`, `failed` (some images have failed),
+    `canceled`, `stopped` or `not_started`.
 
     A large run is `prepared` some time after it started; then `unchanged` is known, and its images count against the
     quota. When it cannot be prepared, for example because of the quota, its images have `failed`, and `error_message`

@@ -81,11 +81,11 @@ class RunState(StrEnum):
 
     PREPARING = "preparing"
     RUNNING = "running"
-    NOT_STARTED = "not-started"
+    NOT_STARTED = "not_started"
     STOPPED = "stopped"
     CANCELED = "canceled"
     FAILED = "failed"
-    COMPLETED_WITH_FINDINGS = "completed-with-findings"
+    COMPLETED_WITH_FINDINGS = "completed_with_findings"
     COMPLETED = "completed"
 
     @property

@@ -152,7 +152,7 @@ def test_run_over_a_hostile_photo_host(
 
     render(services, make, host)
     run = app.get(path, headers=headers).json
-    assert run["state"] == "completed-with-findings"
+    assert run["state"] == "completed_with_findings"
     assert (run["done"], run["incomplete"], run["failed"], run["total"]) == (3, 6, 0, 9)
     items = app.get(f"{path}/items", headers=headers).json["items"]
     found = {item["key"]: (item["state"], *(finding["message"] for finding in item["findings"])) for item in items}

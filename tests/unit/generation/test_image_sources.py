@@ -144,6 +144,21 @@ def test_unchanged_photo_is_not_sent_again(http_server: RecordingServer, service
     assert sources.load(uploads, url).data == jpeg(99)
 
 
+def test_conditional_requests_have_a_rate_for_each_host(
+    http_server: RecordingServer, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("cwz_web.generation.image_sources.time.sleep", waits.append)
+    monkeypatch.setattr("cwz_web.generation.image_sources.REVALIDATIONS_PER_SECOND", 0.001)
+    sources, uploads = ImageSources(Fetcher([http_server.host])), uploads_in(WORKSPACE_ID, local_bucket(services))
+    for number in range(3):
+        http_server.paths[f"/{number}.jpg"] = (200, {"ETag": '"1"'}, jpeg())
+        url = http_server.url(f"/{number}.jpg")
+        known = PhotoState.of(url, sources.load(uploads, url))
+        sources.load(uploads, url, known=known, newer_than=time.monotonic())
+    assert [round(wait, -2) for wait in waits] == [0, 1000, 2000]
+
+
 def test_photo_without_validators_is_compared_by_its_bytes(http_server: RecordingServer, services: Services) -> None:
     http_server.paths["/a.jpg"] = (200, {"ETag": '"' + "x" * 500 + '"'}, jpeg())
     sources, uploads = ImageSources(Fetcher([http_server.host])), uploads_in(WORKSPACE_ID, local_bucket(services))

@@ -309,7 +309,7 @@ def test_announced_are_only_good_images(shop: Shop) -> None:
     with shop.make.database.transaction(run.workspace_id) as db:
         bodies = list(db.scalars(select(WebhookDelivery.body).order_by(WebhookDelivery.id)))
     assert [body.count('"image.created"') for body in bodies] == [1, 0]
-    assert '"state":"completed-with-findings"' in bodies[1]
+    assert '"state":"completed_with_findings"' in bodies[1]
     assert '"incomplete":1' in bodies[1]
 
 
