@@ -298,8 +298,7 @@ class Channel(HTTPChannel):
 
     def _continue_in_loop(self, parser: Parser, lookup: "Future[str | None]") -> None:
         """Go on in the thread that serves connections."""
-        if not lookup.cancelled():
-            self.server.trigger.pull_trigger(partial(self._settle, parser, lookup))
+        self.server.trigger.pull_trigger(partial(self._settle, parser, lookup))
 
     def _settle(self, parser: Parser, lookup: "Future[str | None] | None") -> None:
         """Go on with a request whose sender was looked up."""

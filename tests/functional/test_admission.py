@@ -1,4 +1,4 @@
-"""Senders of large bodies: an API key of a workspace, or a member's session; nobody else is read from."""
+"""Senders of large bodies: an API key of a workspace, a member's session, or a render worker; no other client."""
 
 from pyramid.router import Router
 from webtest import TestApp
