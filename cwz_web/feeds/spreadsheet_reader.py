@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, BinaryIO
 
-from cwz_web.feeds.limits import MAX_BYTES, InvalidFileError, check_row_count
+from cwz_web.feeds.limits import MAX_BYTES, MAX_ROW_BYTES, InvalidFileError, check_row_count
 from cwz_web.feeds.reading import FileFormat, Reading, ReadOptions
 from cwz_web.feeds.records import Entry, InvalidEntry, Records, clean_row
 from cwz_web.feeds.table_header import Header, cells_by_name, column_names, find_header, width_of
@@ -31,7 +31,7 @@ MAX_SHEETS = 100
 def spreadsheet_records(file: BinaryIO, options: ReadOptions) -> Records:
     """Read a sheet of a spreadsheet. Raises InvalidFileError, also while the rows are read."""
     output = _read_sheet(file, options.sheet)
-    about = json.loads(output.readline())
+    about = json.loads(_bounded_line(output))
     first = list(islice(_lines(output), SNIFF_ROWS + (options.header_row or 0)))
     header = find_header([(number, list(map(str, cells))) for number, cells in first], options.header_row)
     body = [cells for number, cells in first if number > header.line]
@@ -75,6 +75,8 @@ def _read_sheet(file: BinaryIO, sheet: str | None) -> BinaryIO:
             )
         except subprocess.TimeoutExpired:
             raise InvalidFileError("Reading the spreadsheet takes too long; export the sheet as CSV") from None
+        if process.returncode < 0:  # a limit of the process, or no memory
+            raise InvalidFileError("The spreadsheet is too large; export the sheet as CSV")
         if process.returncode:
             raise InvalidFileError(_error_message(process.stderr, sheet))
         rows.seek(0)
@@ -97,10 +99,18 @@ def _error_message(stderr: bytes, sheet: str | None) -> str:
 def _lines(output: BinaryIO) -> Iterator[tuple[int, list[str]]]:
     """Yield the number and the cells of each row; a cell that is nothing but a number has no locale."""
     output.seek(0)
-    output.readline()
-    for line in output:
+    _bounded_line(output)
+    while line := _bounded_line(output):
         number, *cells = json.loads(line)
         yield number, [cell if isinstance(cell, str) else json_number(cell[0]) for cell in cells]
+
+
+def _bounded_line(output: BinaryIO) -> bytes:
+    """Return the next line. Raises InvalidFileError if it is too large."""
+    line = output.readline(MAX_ROW_BYTES + 1)
+    if len(line) > MAX_ROW_BYTES:
+        raise InvalidFileError(f"A row is larger than {MAX_ROW_BYTES // 1024**2} MB")
+    return line
 
 
 def _rows(output: BinaryIO, header: Header, names: list[str]) -> Iterator[Entry]:

@@ -64,24 +64,17 @@ def test_xls_and_ods() -> None:
     ]
 
 
-def sheet_file(sheet: str) -> bytes:
-    """Return an XLSX file with one sheet."""
-    main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
-    relationships = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-    package = "http://schemas.openxmlformats.org/package/2006/relationships"
+def sheet_file(rows: str) -> bytes:
+    """Return an XLSX file whose sheet “Products” has other rows."""
     data = io.BytesIO()
-    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(
-            "xl/workbook.xml",
-            f'<workbook {main} xmlns:r="{relationships}"><sheets><sheet name="S" sheetId="1" r:id="a"/></sheets>'
-            "</workbook>",
-        )
-        archive.writestr(
-            "xl/_rels/workbook.xml.rels",
-            f'<Relationships xmlns="{package}"><Relationship Id="a" Type="{relationships}/worksheet" '
-            'Target="worksheets/sheet1.xml"/></Relationships>',
-        )
-        archive.writestr("xl/worksheets/sheet1.xml", f"<worksheet {main}><sheetData>{sheet}</sheetData></worksheet>")
+    main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+    with (
+        zipfile.ZipFile(DATA / "products.xlsx") as original,
+        zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        for name in original.namelist():
+            sheet = f"<worksheet {main}><sheetData>{rows}</sheetData></worksheet>".encode()
+            archive.writestr(name, sheet if name == "xl/worksheets/sheet2.xml" else original.read(name))
     return data.getvalue()
 
 
@@ -96,7 +89,7 @@ def sheet_file(sheet: str) -> bytes:
 )
 def test_spreadsheets_that_cannot_be_read_are_rejected(sheet: str) -> None:
     with pytest.raises(InvalidFileError):
-        read_table(temporary_file(sheet_file(sheet)))
+        read_table(temporary_file(sheet_file(sheet)), options=ReadOptions(sheet="Products"))
 
 
 def test_damaged_spreadsheets_are_rejected() -> None:
@@ -145,3 +138,10 @@ def test_any_format_shows_a_text(value: float, code: str) -> None:
 @given(st.integers(-(10**14), 10**14))
 def test_integers_are_shown_in_full(value: int) -> None:
     assert plain_number(float(value)) == str(value)
+
+
+def test_row_size_is_limited() -> None:
+    cell = f'<c t="inlineStr"><is><t>{"x" * 30_000}</t></is></c>'
+    data = sheet_file(f"<row>{cell * 150}</row><row>{cell}</row>")
+    with pytest.raises(InvalidFileError, match="larger than 4 MB"):
+        read_table(temporary_file(data), options=ReadOptions(sheet="Products"))
