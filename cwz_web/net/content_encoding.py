@@ -1,4 +1,4 @@
-"""Decoding of compressed response bodies (RFC 9110, section 8.4): some servers send them although nobody asked."""
+"""Decoding of compressed response bodies (RFC 9110, section 8.4): some servers send them unasked."""
 
 import zlib
 from collections.abc import Iterable, Iterator

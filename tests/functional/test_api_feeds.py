@@ -171,8 +171,8 @@ def test_import_that_needs_review_says_why(client: Client, feed: str) -> None:
         },
         {
             "code": "column_gone",
-            "message": "The column “title” is gone; the file has the new column “name”; in the last good import it had a "
-            "value in 3 of 3 rows",
+            "message": "The column “title” is gone; the file has the new column “name”; in the last good import it had "
+            "a value in 3 of 3 rows",
             "column": "title",
             "templates": [{"slug": "card", "name": "Card", "automatic": False}],
         },
