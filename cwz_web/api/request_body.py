@@ -33,6 +33,7 @@ MESSAGES = {
     "less_than_equal": "Must be at most {le}",
     "greater_than_equal": "Must be at least {ge}",
     "enum": "Use {expected}",
+    "literal_error": "Use {expected}",
     "uuid_type": "Use an id, such as 0190d7c5-6f2a-7000-8000-000000000000",
     "uuid_parsing": "Use an id, such as 0190d7c5-6f2a-7000-8000-000000000000",
     "dict_type": "Use an object: {{…}}",

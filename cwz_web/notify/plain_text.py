@@ -32,7 +32,7 @@ def _without_link(word: str) -> str:
     is_url = "://" in word or "/" in word or word.lower().startswith("www")
 
     def bracket(match: re.Match[str]) -> str:
-        last = re.split(f"[{DOTS}]", match[0])[-1].lower()
+        last = re.split(f"[{DOTS}]", match[0])[-1].lower().rstrip("-_")
         is_domain = (len(last) > 1 and last.isalpha()) or last.startswith("xn--")
         if not is_url and (not is_domain or last in FILE_EXTENSIONS):
             return match[0]
