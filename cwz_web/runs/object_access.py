@@ -40,7 +40,8 @@ def find_connection_spec(db: Session, request: ObjectMessage) -> ConnectionSpec 
     if run is None:
         raise RunNotFoundError
     if not run.is_rendering:
-        return StorageFailure(message="The run has finished", is_temporary=False)
+        # Temporary: the run may be retried before the worker reports, and the item must not fail for its last attempt.
+        return StorageFailure(message="The run has finished", is_temporary=True)
     connection = db.get(Connection, (request.workspace_id, request.connection_id))
     return connection.spec if connection else StorageFailure(message=CONNECTION_DELETED, is_temporary=False)
 
