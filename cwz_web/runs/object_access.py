@@ -15,6 +15,7 @@ from cwz_web.runs.protocol import (
     PresignedUrls,
     PresignedUrlsRequest,
     ReadObjectRequest,
+    RunFinished,
     RunNotFoundError,
     StorageFailure,
     StoreImageRequest,
@@ -27,11 +28,11 @@ from cwz_web.storage.plugins import ConnectionSpec, ProviderRegistry
 PRESIGNED_SECONDS = 300
 
 
-def find_connection_spec(db: Session, request: ObjectMessage) -> ConnectionSpec | StorageFailure:
+def find_connection_spec(db: Session, request: ObjectMessage) -> ConnectionSpec | StorageFailure | RunFinished:
     """Find the connection that a worker's request names.
 
     Returns:
-        The connection, or a failure if it was removed or the run has finished: its workers need no object any more.
+        The connection; or why there is none: it was removed, or the run has finished.
 
     Raises:
         RunNotFoundError: the run does not exist.
@@ -40,14 +41,13 @@ def find_connection_spec(db: Session, request: ObjectMessage) -> ConnectionSpec 
     if run is None:
         raise RunNotFoundError
     if not run.is_rendering:
-        # Temporary: the run may be retried before the worker reports, and the item must not fail for its last attempt.
-        return StorageFailure(message="The run has finished", is_temporary=True)
+        return RunFinished()
     connection = db.get(Connection, (request.workspace_id, request.connection_id))
     return connection.spec if connection else StorageFailure(message=CONNECTION_DELETED, is_temporary=False)
 
 
 def access_object(
-    providers: ProviderRegistry, spec: ConnectionSpec | StorageFailure, request: ObjectRequest
+    providers: ProviderRegistry, spec: ConnectionSpec | StorageFailure | RunFinished, request: ObjectRequest
 ) -> ObjectResponse:
     """Perform a render worker's object request.
 
@@ -58,7 +58,7 @@ def access_object(
         spec: what `find_connection_spec` returned.
         request: names the object.
     """
-    if isinstance(spec, StorageFailure):
+    if isinstance(spec, StorageFailure | RunFinished):
         return spec
     try:
         bucket = providers.open(spec)

@@ -24,6 +24,8 @@ from cwz_web.runs.protocol import (
     PresignedUrls,
     PresignedUrlsRequest,
     ReadObjectRequest,
+    RunFinished,
+    RunFinishedError,
     StorageFailure,
     StoreImageRequest,
 )
@@ -85,6 +87,8 @@ class _WebClient:
 
     def _send(self, request: ObjectRequest, response_type: type[Response]) -> Response:
         response = self._client.access_object(request)
+        if isinstance(response, RunFinished):
+            raise RunFinishedError
         if isinstance(response, StorageFailure):
             raise (StorageUnreachableError if response.is_temporary else StorageError)(response.message)
         if not isinstance(response, response_type):

@@ -169,6 +169,12 @@ class StorageFailure(Message):
     is_temporary: bool
 
 
+class RunFinished(Message):
+    """The run has finished: its workers need no object any more. It may be retried before they notice."""
+
+    is_run_finished: Literal[True] = True
+
+
 class RenderItem(Message):
     """An image to render: the values of its row, which of them are JSON numbers, and the index of its output.
 
@@ -216,8 +222,12 @@ class RunNotFoundError(Exception):
     """The run does not exist."""
 
 
+class RunFinishedError(Exception):
+    """The run has finished while its items were rendered: they have no result."""
+
+
 ObjectRequest = PresignedUrlsRequest | ObjectSizeRequest | ReadObjectRequest | StoreImageRequest
-ObjectResponse = PresignedUrls | ObjectSize | ObjectBody | StorageFailure
+ObjectResponse = PresignedUrls | ObjectSize | ObjectBody | StorageFailure | RunFinished
 WorkerMessage = SpecificationRequest | RequeueRequest | Report | ObjectRequest
 WORKER_MESSAGE: TypeAdapter[WorkerMessage] = TypeAdapter(Annotated[WorkerMessage, Field(discriminator="type")])
 OBJECT_RESPONSE: TypeAdapter[ObjectResponse] = TypeAdapter(ObjectResponse)

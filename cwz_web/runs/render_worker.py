@@ -28,6 +28,7 @@ from cwz_web.runs.protocol import (
     RenderItem,
     Report,
     RequeueRequest,
+    RunFinishedError,
     RunNotFoundError,
     Specification,
     SpecificationRequest,
@@ -163,7 +164,8 @@ class _Chunk:
                 if not finished:
                     yield None
 
-    def _render(self, item: RenderItem) -> ItemResult:
+    def _render(self, item: RenderItem) -> ItemResult | None:
+        """Render an item. None if the run has finished: a retry of the run may have other chunks render the item."""
         try:
             if item.photos and self._is_unchanged(item):
                 return ItemResult(position=item.position, is_unchanged=True)
@@ -171,6 +173,8 @@ class _Chunk:
             if prepared.temporary_error and may_postpone(item.attempts):
                 return _postpone(item, prepared.temporary_error)
             return self._store(item, prepared)
+        except RunFinishedError:
+            return None
         except SourceMissingError as error:
             if error.is_temporary and may_postpone(item.attempts):
                 return _postpone(item, error)

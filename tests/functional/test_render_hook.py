@@ -25,6 +25,7 @@ from cwz_web.runs.protocol import (
     ReadObjectRequest,
     Report,
     RequeueRequest,
+    RunFinished,
     SpecificationRequest,
     StorageFailure,
     StoreImageRequest,
@@ -140,7 +141,7 @@ def test_objects_of_a_finished_run_are_out_of_reach(app: TestApp, services: Serv
         StoreImageRequest(**object_of(run), body=b"late"),
     )
     for request in requests:
-        assert access(app, services, request) == StorageFailure(message="The run has finished", is_temporary=True)
+        assert access(app, services, request) == RunFinished()
     send(app, services, failed_report(run), status=204)
 
 
