@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any, BinaryIO, Self
 from uuid import UUID
 
-from pydantic import FailFast, Field, ValidationError, model_validator
+from pydantic import AfterValidator, FailFast, Field, TypeAdapter, ValidationError, model_validator
 from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy.orm import Session
@@ -26,7 +26,7 @@ from cwz_web.feeds.reading import FileFormat, ReadOptions
 from cwz_web.feeds.records import Row, Table
 from cwz_web.feeds.row_writes import FeedFullError, delete_items, put_items
 from cwz_web.feeds.sources import find_source
-from cwz_web.feeds.variants import MAX_KEY
+from cwz_web.feeds.variants import clean_key
 from cwz_web.resources.api import (
     ApiFeed,
     ApiFeedCollection,
@@ -46,12 +46,24 @@ MAX_ITEMS = 1000
 MAX_ITEMS_BODY = 16 * 1024 * 1024
 
 NO_NUL = r"^[^\x00]*$"
-Key = Annotated[str, Field(min_length=1, max_length=MAX_KEY, pattern=NO_NUL)]
+
+
+def _stored_key(key: str) -> str:
+    """Return a key as an import stores it. Raises ValueError if nothing of it can be seen."""
+    if not (cleaned := clean_key(key)):
+        raise ValueError("Use at least one visible character")
+    return cleaned
+
+
+Key = Annotated[str, Field(min_length=1, max_length=MAX_CELL, pattern=NO_NUL), AfterValidator(_stored_key)]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=NO_NUL)]
 Cell = Annotated[
     Annotated[str, Field(max_length=MAX_CELL, pattern=NO_NUL)] | int | float | bool | None, scalar_value(MAX_CELL)
 ]
 Data = Annotated[dict[Name, Cell], Field(max_length=MAX_COLUMNS), max_items(MAX_COLUMNS)]
+
+
+_path_key = TypeAdapter[str](Key)
 
 
 class FeedRequest(Body):
@@ -330,17 +342,19 @@ def get_item(context: ApiFeedItem, request: Request) -> dict[str, Any]:
 )
 def put_item(context: ApiFeedItem, request: Request) -> dict[str, Any]:
     """Create an item, or replace the one with the same key."""
-    if len(context.key) > MAX_KEY:
-        raise ProblemError(422, "invalid", "The request is not valid", {"key": f"Use at most {MAX_KEY} characters"})
+    try:
+        key = _path_key.validate_python(context.key)
+    except ValidationError as error:
+        raise ProblemError(422, "invalid", "The request is not valid", {"key": error_messages(error)[""]}) from None
     row = read_body(request, ItemRequest, MAX_ITEMS_BODY).row()
-    return _put_rows(request, context.feed, {context.key: row})
+    return _put_rows(request, context.feed, {key: row})
 
 
 @view_config(context=ApiFeedItem, request_method="DELETE", permission=Permission.API_FEEDS_WRITE, require_csrf=False)
 def delete_item(context: ApiFeedItem, request: Request) -> Response:
     """Delete an item."""
     with transaction(request) as db:
-        if not delete_items(db, _lock_feed(db, context.feed), [context.key]):
+        if not delete_items(db, _lock_feed(db, context.feed), [clean_key(context.key)]):
             raise _item_not_found()
     return Response(status=204)
 

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.orm import Session
 
 from cwz_web.feeds.models import Feed, Item, ItemVersion, SortIndexEntry
+from cwz_web.feeds.variants import clean_key
 
 PAGE_SIZE = 50
 HIGHEST_CHARACTER = "\U0010ffff"
@@ -94,8 +95,8 @@ def list_items(db: Session, feed: Feed, position: int = 0, limit: int = PAGE_SIZ
 
 
 def find_item(db: Session, feed: Feed, key: str) -> Item | None:
-    """Return the feed's item with a key, or None."""
-    return db.scalar(select(Item).where(*_of(feed), Item.key == key))
+    """Return the feed's item with a key, which may be written as in a file, or None."""
+    return db.scalar(select(Item).where(*_of(feed), Item.key == clean_key(key)))
 
 
 def find_items(db: Session, feed: Feed, query: RowQuery, after: int = 0, limit: int = PAGE_SIZE) -> RowPage:

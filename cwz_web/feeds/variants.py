@@ -61,9 +61,10 @@ def keyed_rows(
 
 
 def clean_key(key: str) -> str:
-    """Return a key without invisible characters, in one form of Unicode, and not longer than MAX_KEY."""
+    """Return a key without invisible characters, in one form of Unicode, stripped, and not longer than MAX_KEY."""
     if not key.isascii():
-        key = unicodedata.normalize("NFC", _invisible.sub("", key)).strip()
+        key = unicodedata.normalize("NFC", _invisible.sub("", key))
+    key = key.strip()
     if len(key) > MAX_KEY:
         digest = sha256(key.encode("utf-8", "replace")).hexdigest()[:HASH_DIGITS]
         return f"{key[: MAX_KEY - HASH_DIGITS - 1]}-{digest}"

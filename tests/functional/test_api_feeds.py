@@ -13,6 +13,7 @@ from webtest import TestApp
 
 from cwz_web.db.session import FOR_NO_KEY_UPDATE, enter_workspace
 from cwz_web.feeds.models import Feed, Item
+from cwz_web.feeds.variants import clean_key
 from cwz_web.generation.api_keys import Scope
 from cwz_web.web.services import LOCK_SECONDS
 from cwz_web.workspaces.models import AuditEntry
@@ -98,17 +99,53 @@ def test_keys_with_special_characters(client: Client, feed: str, key: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("written", "stored"),
+    [
+        ("a\u200bb", "ab"),
+        ("\ufeffab", "ab"),
+        ("cafe\u0301", "caf\u00e9"),
+        (" ab\u00a0", "ab"),
+        ("so\u00adft", "soft"),
+        ("k" * 500, clean_key("k" * 500)),
+    ],
+)
+def test_keys_are_cleaned_as_those_of_files(client: Client, feed: str, written: str, stored: str) -> None:
+    here = f"/{feed}/items"
+    item = {"key": written, "data": {"title": "Cup"}}
+    assert client.post(here, {"items": [item]})["added"] == 1
+    assert client.put(f"{here}/{quote(written)}", {"data": {"title": "Mug"}})["changed"] == 1
+    assert client.put(f"{here}/{quote(stored)}", {"data": {"title": "Mug"}})["unchanged"] == 1
+    for key in (written, stored):
+        assert client.get(f"{here}/{quote(key)}")["key"] == stored
+    client.delete(f"{here}/{quote(written)}")
+    client.post(here, {"items": [item]})
+    assert client.post(f"/{feed}/remove", {"keys": [written, stored]}) == {"removed": 1}
+    client.send(f"/{feed}/imports", f"sku,title\n1,A\n2,B\n3,C\n{written},Cup\n".encode())
+    run_feed_jobs(client.make.services)
+    assert client.get(f"/{feed}")["items"] == 4
+    assert client.post(here, {"items": [item]})["added"] == 0
+
+
+def test_key_without_a_visible_character_is_rejected(client: Client, feed: str) -> None:
+    problem = client.put(f"/{feed}/items/%E2%80%8B", {"data": {}}, status=422)
+    assert problem["errors"] == {"key": "Use at least one visible character"}
+    client.get(f"/{feed}/items/%E2%80%8B", status=404)
+
+
+@pytest.mark.parametrize(
     ("body", "field"),
     [
         ({}, "items"),
         ({"items": []}, "items"),
         ({"items": [{"key": "", "data": {}}]}, "items.0.key"),
-        ({"items": [{"key": "k" * 401, "data": {}}]}, "items.0.key"),
+        ({"items": [{"key": "k" * 100_001, "data": {}}]}, "items.0.key"),
+        ({"items": [{"key": " \u200b\ufeff", "data": {}}]}, "items.0.key"),
         ({"items": [{"key": "k"}]}, "items.0.data"),
         ({"items": [{"key": "k", "data": {"": "x"}}]}, "items.0.data"),
         ({"items": [{"key": "k", "data": {"a": ["x"]}}]}, "items.0.data.a"),
         ({"items": [{"key": "k", "data": {}, "more": 1}]}, "items.0.more"),
         ({"items": [{"key": "k", "data": {}}, {"key": "k", "data": {}}]}, "body"),
+        ({"items": [{"key": "ab", "data": {}}, {"key": "a\u200bb", "data": {}}]}, "body"),
         ({"items": [{"key": str(number), "data": {}} for number in range(1001)]}, "items"),
     ],
 )
