@@ -8,7 +8,7 @@ import html
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
 
 from babel import Locale
 from babel.dates import format_date
@@ -16,11 +16,14 @@ from babel.numbers import format_currency, format_decimal
 
 from cwz_web.imaging.line_breaking import character_ends
 from cwz_web.imaging.photo_urls import split_urls
+from cwz_web.values.currencies import decimals_of
 from cwz_web.values.dates import read_date
 from cwz_web.values.formats import DEFAULT_LOCALE, Unclear, check_currency, check_locale, format_of, with_format
-from cwz_web.values.numbers import read_money, read_number
+from cwz_web.values.numbers import MAX_DIGITS, MAX_EXPONENT, read_money, read_number
 
 NO_CURRENCY = 'has no currency. Set the currency of the column or the workspace, or name one, as in currency("EUR")'
+# Enough for the longest number with the largest exponent, rounded to the decimals of a currency.
+DIGITS = 2 * (MAX_DIGITS + MAX_EXPONENT)
 # The elements that product texts contain; other text between angle brackets is no HTML.
 _ELEMENTS = (
     "a|abbr|article|b|big|blockquote|body|br|caption|center|code|dd|del|div|dl|dt|em|figure|font|footer|h[1-6]|head|"
@@ -96,7 +99,10 @@ def decode_html(text: str) -> str:
 def number(text: str, locale: str = DEFAULT_LOCALE) -> str | Unclear:
     """Format a number for a locale."""
     amount = read_number(text)
-    return amount if isinstance(amount, Unclear) else format_decimal(amount, locale=locale)
+    if isinstance(amount, Unclear):
+        return amount
+    with localcontext(prec=DIGITS):
+        return format_decimal(amount, locale=locale)
 
 
 def currency(text: str, code: str = "", locale: str = DEFAULT_LOCALE) -> str | Unclear:
@@ -107,20 +113,31 @@ def currency(text: str, code: str = "", locale: str = DEFAULT_LOCALE) -> str | U
     money = read_money(text, code, locale)
     if isinstance(money, Unclear):
         return money
-    return format_money(money.amount, money.currency, locale) if money.currency else Unclear(NO_CURRENCY)
+    if not money.currency:
+        return Unclear(NO_CURRENCY)
+    amount = round_money(money.amount, money.currency)
+    if money.amount and not amount:
+        return Unclear(f"is less than the smallest amount of {money.currency}")
+    return format_money(amount, money.currency, locale)
+
+
+def round_money(amount: Decimal, currency: str) -> Decimal:
+    """Round an amount to the decimals of its currency, and half of the last one up, as shops do."""
+    return amount.quantize(Decimal(1).scaleb(-decimals_of(currency)), ROUND_HALF_UP, Context(prec=DIGITS))
 
 
 def format_money(amount: Decimal, currency: str, locale: str) -> str:
-    """Format an amount of money for a locale, a whole amount without decimals.
+    """Format a rounded amount of money for a locale, a whole amount without decimals.
 
     A no-break space separates letters from digits (Unicode TR 35, part 3, currencySpacing), which Babel leaves out.
     """
-    if amount == amount.to_integral():
-        standard = Locale.parse(locale).currency_formats["standard"].pattern
-        pattern = re.sub(r"\.0+", "", standard)
-        text = format_currency(amount, currency, pattern, locale=locale, currency_digits=False)
-    else:
-        text = format_currency(amount, currency, locale=locale)
+    with localcontext(prec=DIGITS):
+        if amount == amount.to_integral():
+            standard = Locale.parse(locale).currency_formats["standard"].pattern
+            pattern = re.sub(r"\.0+", "", standard)
+            text = format_currency(amount, currency, pattern, locale=locale, currency_digits=False)
+        else:
+            text = format_currency(amount, currency, locale=locale)
     return _letter_and_digit.sub("\u00a0", text)
 
 

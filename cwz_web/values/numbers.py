@@ -95,7 +95,7 @@ def read_number(text: str, maximum: int | None = None) -> Decimal | Unclear:
     if maximum is not None and (fitting := _fitting(readings, maximum)) is not None:
         return fitting
     named = {code for codes in currencies.values() for code in codes}
-    value = _decide(readings, format, named.pop() if len(named) == 1 else "", DEFAULT_LOCALE)
+    value = _decide(readings, format, named.pop() if len(named) == 1 else "")
     return _unclear_decimal(readings) if value is None else value
 
 
@@ -105,7 +105,8 @@ def read_money(text: str, expected: str = "", hint: str = DEFAULT_LOCALE) -> Mon
     Args:
         text: The text, perhaps with its format (FormattedText).
         expected: The currency that the amount must have; "" for any.
-        hint: The locale of the output: no evidence of how the input is written, but it can confirm other evidence.
+        hint: The locale of the output: it decides what `kr` or `$` is if nothing else does, and never how the number is
+            written.
     """
     readings = scan_number(text)
     if isinstance(readings, Unclear):
@@ -113,13 +114,22 @@ def read_money(text: str, expected: str = "", hint: str = DEFAULT_LOCALE) -> Mon
     if readings.is_percent:
         return Unclear("is a percentage, not an amount of money")
     format = format_of(text)
-    currency = _find_currency(readings.signs, format, expected, hint)
-    if isinstance(currency, Unclear):
-        return currency
+    named = _find_currencies(readings.signs, format, expected, hint)
+    if isinstance(named, Unclear):
+        return named
+    if len(named) > 1:
+        return _unclear_currency(readings.signs, named)
+    currency = next(iter(named), "")
     if expected and currency and currency != expected:
         return Unclear(f"is in another currency: {currency}, not {expected}")
     currency = currency or expected or format.currency or ""
-    amount = _decide(readings, format, currency, hint)
+    evidence = _find_currencies(readings.signs, format, expected, DEFAULT_LOCALE)
+    known = set() if isinstance(evidence, Unclear) else evidence
+    # A currency that only the output gives to a sign is no evidence: with es-CL, $ is CLP.
+    amounts = {_decide(readings, format, code) for code in {currency, *(known if readings.signs else ())}}
+    if readings.signs and not known:
+        amounts.add(_decide(readings, format, ""))
+    amount = amounts.pop() if len(amounts) == 1 else None
     return _unclear_decimal(readings) if amount is None else Money(amount, currency)
 
 
@@ -251,8 +261,8 @@ def _scientific(body: str, exponent: str) -> Decimal | None:
         return None
 
 
-def _find_currency(signs: tuple[str, ...], format: ValueFormat, expected: str, hint: str) -> str | Unclear:
-    """Return the currency of the signs around a number, or "" if there is none."""
+def _find_currencies(signs: tuple[str, ...], format: ValueFormat, expected: str, hint: str) -> set[str] | Unclear:
+    """Return the currencies that the signs around a number can mean; none if there are no signs."""
     found: set[str] | None = None
     for sign in signs:
         codes = currencies_of(sign, format, expected, hint)
@@ -261,13 +271,13 @@ def _find_currency(signs: tuple[str, ...], format: ValueFormat, expected: str, h
         both = set(codes) if found is None else found & set(codes)
         # “$5 CAD” is in the currency that the code names.
         found = both or _compatible(signs, format)
-    if found is None:
-        return ""
-    if len(found) == 1:
-        return next(iter(found))
-    if not found:
-        return Unclear(f"has two currencies: {' and '.join(signs)[:40]}")
-    return Unclear(f"is in a currency that is not known: “{signs[0][:20]}” can be {', '.join(sorted(found)[:4])}")
+        if not found:
+            return Unclear(f"has two currencies: {' and '.join(signs)[:40]}")
+    return found or set()
+
+
+def _unclear_currency(signs: tuple[str, ...], codes: set[str]) -> Unclear:
+    return Unclear(f"is in a currency that is not known: “{signs[0][:20]}” can be {', '.join(sorted(codes)[:4])}")
 
 
 def _compatible(signs: tuple[str, ...], format: ValueFormat) -> set[str]:
@@ -284,41 +294,42 @@ def _fitting(readings: Readings, maximum: int) -> Decimal | None:
     return values.pop() if len(values) == 1 else None
 
 
-def _decide(readings: Readings, format: ValueFormat, currency: str, hint: str) -> Decimal | None:
+def _decide(readings: Readings, format: ValueFormat, currency: str) -> Decimal | None:
     """Return the value if it is certain.
 
     Args:
         readings: The readings of the text.
         format: Its format. A decimal sign decides; a locale decides unless the currency contradicts it.
         currency: The currency, or "".
-        hint: The locale of the output.
     """
     if readings.only is not None:
         return readings.only
     if format.decimal:
         return readings.under(format.decimal)
-    stated = readings.under(decimal_sign_of(format.locale)) if format.locale else None
+    local = decimal_sign_of(format.locale) if format.locale else None
+    stated = readings.under(local) if local else None
     if not currency:
         return stated
-    plausible = _plausible(readings, currency, format.locale or hint)
+    plausible = _plausible(readings, currency, local)
     return plausible if stated in (None, plausible) else None
 
 
-def _plausible(readings: Readings, currency: str, locale: str) -> Decimal | None:
+def _plausible(readings: Readings, currency: str, local: DecimalSign | None) -> Decimal | None:
     """Return the reading that agrees with the currency's decimals and with how its countries write amounts.
 
     Both readings exist, so that three digits follow the only separator: decimals of a dinar, or thousands of euros.
-    Where the countries differ, the locale decides.
+    Where the countries differ, the decimal sign of the text's locale decides, if it is known.
     """
     assert readings.point is not None
     assert readings.comma is not None
-    local = readings.under(decimal_sign_of_currency(currency) or decimal_sign_of(locale))
+    sign = decimal_sign_of_currency(currency) or local
+    written = readings.under(sign) if sign else None
     has_point = abs(readings.point) < abs(readings.comma)
     if decimals_of(currency) == 3:
         decimal = readings.point if has_point else readings.comma
-        return decimal if has_point or decimal == local else None
+        return decimal if has_point or decimal == written else None
     grouped = readings.comma if has_point else readings.point
-    return grouped if grouped == local else None
+    return grouped if grouped == written else None
 
 
 def _unclear_decimal(readings: Readings) -> Unclear:

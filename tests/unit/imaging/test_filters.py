@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from cwz_web.imaging.bindings import BindingError, parse_bindings
 from cwz_web.imaging.filters import FILTERS, strip_html, truncate
-from cwz_web.values.formats import DecimalSign, FormattedText, ValueFormat
+from cwz_web.values.formats import DecimalSign, FormattedText, ValueFormat, json_number
 
 
 def test_item_is_one_of_several_photo_urls() -> None:
@@ -53,6 +53,7 @@ def test_strip_html(html: str, text: str) -> None:
         ("a | title", "don't stop the iPhone-sale", "Don't Stop The IPhone-sale"),
         ("a | number", "1234567.5", "1,234,567.5"),
         ("a | number('de')", "1,234.5", "1.234,5"),
+        ("a | number", "99999999999999999999e20", "9,999,999,999,999,999,999,900,000,000,000,000,000,000"),
         ("a | number", "-20", "-20"),
         ("a | number", "soon", "soon"),
         ("a | number", "10000000000000000000000000", "10000000000000000000000000"),
@@ -73,6 +74,15 @@ def test_strip_html(html: str, text: str) -> None:
         ("a | date('long')", "20240304", "March 4, 2024"),
         ("a | date('long')", "03/14/2024", "March 14, 2024"),
         ("a | currency", "€ 24", "€24"),
+        ("a | currency('EUR')", "0.1250", "€0.13"),
+        ("a | currency", "$0.1350", "$0.14"),
+        ("a | currency", "2.5 JPY", "¥3"),
+        ("a | currency", "¥-2.5", "-¥3"),
+        ("a | currency", "4.9950 EUR", "€5"),
+        ("a | currency", "0.0050 EUR", "€0.01"),
+        ("a | currency", "12.3455 KWD", "KWD\xa012.346"),
+        ("a | currency", "0.0 EUR", "€0"),
+        ("a | currency", "99999999999999999999e20 EUR", "€9,999,999,999,999,999,999,900,000,000,000,000,000,000"),
         ("a | currency('JPY', 'ja')", "1200", "￥1,200"),
         ("a | currency", "24", "24"),
         ("a | currency('EUR')", "on request", "on request"),
@@ -92,6 +102,8 @@ def test_filters(binding: str, value: str, expected: str) -> None:
     ("binding", "value", "format", "expected"),
     [
         ("a | currency", "1.234", {"decimal": "comma", "currency": "EUR"}, "€1,234"),
+        ("a | currency('EUR', 'en')", "1.234", {"locale": "de"}, "€1,234"),
+        ("a | currency('EUR', 'de')", "1,299 €", {"locale": "en"}, "1.299\xa0€"),
         ("a | currency", "5 kr", {"locale": "da"}, "DKK\xa05"),
         ("a | currency('', 'nb')", "5 kr", {}, "5\xa0kr"),
         ("a | currency", "24", {"currency": "EUR"}, "€24"),
@@ -111,6 +123,13 @@ def test_json_numbers_have_no_locale(number: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("number", "text"), [("0.125", "€0.13"), ("0.135", "€0.14"), ("2.5", "€2.50"), ("0.005", "€0.01")]
+)
+def test_money_is_rounded_half_up(number: str, text: str) -> None:
+    assert parse_bindings("{{ a | currency('EUR') }}").resolve({"a": json_number(number)}) == text
+
+
+@pytest.mark.parametrize(
     ("filter_", "value", "reason"),
     [
         ("number", "10-20 EUR", "not one number"),
@@ -118,6 +137,13 @@ def test_json_numbers_have_no_locale(number: str) -> None:
         ("currency('EUR')", "N/A", "not a number"),
         ("currency('EUR')", "5.00 USD", "in another currency: USD, not EUR"),
         ("currency", "24", "has no currency"),
+        ("currency('EUR', 'de')", "1.234", "can be 1.234 or 1234"),
+        ("currency('EUR', 'en')", "1,234", "can be 1234 or 1.234"),
+        ("currency('EUR', 'en')", "1,299 €", "can be 1299 or 1.299"),
+        ("currency('', 'de')", "1.299 €", "can be 1.299 or 1299"),
+        ("currency", "0.0049 EUR", "is less than the smallest amount of EUR"),
+        ("currency", "-0.0049 EUR", "is less than the smallest amount of EUR"),
+        ("currency", "0.4 JPY", "is less than the smallest amount of JPY"),
         ("currency", "5 kr", "“kr” can be"),
         ("number", "1.234", "can be 1.234 or 1234"),
         ("date", "03/04/2024", "can be 4 March or 3 April"),

@@ -167,7 +167,6 @@ def test_maximum_decides_between_two_readings(value: str, number: str) -> None:
         ("R$ 1.299", "1299 BRL"),
         ("1.299 zł", "1299 PLN"),
         ("$1,299", "1299 USD"),
-        ("1,299 €", "1299 EUR"),
         ("$5.00 CAD", "5.00 CAD"),
         ("USD $5", "5 USD"),
         ("(5.00) €", "-5.00 EUR"),
@@ -223,6 +222,8 @@ def test_currency_that_contradicts_the_locale_is_unclear(value: str, locale: str
     ("value", "format", "amount"),
     [
         ("1.299 €", {"locale": "de"}, "1299"),
+        ("1,299 €", {"locale": "en"}, "1299"),
+        ("1,299 €", {"decimal": "comma"}, "1.299"),
         ("1.299 zł", {"locale": "pl"}, "1299"),
         ("12.500 KWD", {"locale": "en"}, "12.5"),
         ("12,500 TND", {"locale": "fr"}, "12.5"),
@@ -246,6 +247,8 @@ def test_decimal_sign_or_a_locale_that_agrees_decides(value: str, format: dict[s
         ("5 Rs.", "", "“Rs.” can be INR"),
         ("12.5%", "EUR", "percentage"),
         ("1.299 €", "", "can be 1.299 or 1299"),
+        ("1,299 €", "", "can be 1299 or 1.299"),
+        ("1,299", "EUR", "can be 1299 or 1.299"),
         ("1.299", "USD", "can be 1.299 or 1299"),
         ("12,500 KWD", "", "can be 12500 or 12.500"),
         ("5 XXX", "", "“XXX”"),
@@ -256,6 +259,36 @@ def test_text_without_a_certain_amount(value: str, expected: str, reason: str) -
     result = read_money(value, expected)
     assert isinstance(result, Unclear)
     assert reason in result.reason
+
+
+@settings(max_examples=200)
+@given(
+    st.sampled_from(LOCALES),
+    st.sampled_from(["1.234", "1,234", "12.500", "12,500", "0.500", "9.90", "1.234,5"]),
+    st.sampled_from(["{}", "{} €", "${}", "{} kr", "{} KWD", "{} zł", "CHF{}", "{} XOF", "R {}", "£{}", "{} TND"]),
+    st.sampled_from(["", "EUR", "USD", "DKK", "CLP"]),
+)
+def test_locale_of_the_output_never_decides_an_amount(locale: str, number: str, pattern: str, expected: str) -> None:
+    value = pattern.format(number)
+    amounts = {
+        money.amount
+        for hint in ("en", "de", "es_CL", "en_CA", "nb", locale)
+        if isinstance(money := read_money(value, expected, hint), Money)
+    }
+    assert len(amounts) <= 1
+    if pattern in ("{}", "{} €") and number in ("1.234", "1,234") and expected in ("", "EUR"):
+        assert not amounts
+
+
+@pytest.mark.parametrize("value", ["$1.299", "$1,299"])
+def test_symbol_that_the_output_gives_another_currency_is_no_evidence(value: str) -> None:
+    assert isinstance(read_money(value, hint="es_CL"), Unclear)
+    assert isinstance(read_money(text(value, currency="CLP")), Money) == (value == "$1.299")
+
+
+def test_currencies_that_a_symbol_can_mean_decide_if_they_agree() -> None:
+    assert read_money("1.234 kr", hint="nb") == Money(Decimal(1234), "NOK")
+    assert isinstance(read_money("1,234 kr", hint="nb"), Unclear)
 
 
 def test_every_locale_reads_its_own_numbers() -> None:
