@@ -6,7 +6,7 @@ A value that stays unclear is imported as it is and noted.
 """
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -25,7 +25,7 @@ from cwz_web.values.formats import (
     is_json_number,
     with_format,
 )
-from cwz_web.values.numbers import Readings, read_money, scan_number
+from cwz_web.values.numbers import Readings, read_money, read_number, scan_number
 
 Choice = TypeVar("Choice", DecimalSign, DateOrder)
 KeyedRow = tuple[int, str, Row] | InvalidEntry
@@ -56,6 +56,19 @@ class UnclearValues:
             self.first.append((line, value[:40]))
 
 
+@dataclass(frozen=True)
+class NumberProof:
+    """What a value proves.
+
+    Attributes:
+        sign: The decimal sign of its column; None if the value can be written with either.
+        is_ambiguous: Whether only the column's format can settle the value or, for a price, its currency.
+    """
+
+    sign: DecimalSign | None
+    is_ambiguous: bool
+
+
 class NumberProfile:
     """What the values of a column of numbers or prices have in common.
 
@@ -67,9 +80,11 @@ class NumberProfile:
         self._is_price, self._chosen = column_type == ColumnType.PRICE, chosen
         self._signs: Counter[DecimalSign] = Counter()
         self._currencies: Counter[str] = Counter()
-        self._unreadable, self._ambiguous = UnclearValues(), UnclearValues()
+        self._unreadable = UnclearValues()
+        # By shape: the format, which is known at the end, can settle some and not others.
+        self._ambiguous: defaultdict[str, UnclearValues] = defaultdict(UnclearValues)
         self._count = 0
-        self._shapes: dict[str, DecimalSign | bool] = {}
+        self._shapes: dict[str, NumberProof] = {}
 
     def add(self, line: int, value: str) -> None:
         """Count a value."""
@@ -79,17 +94,17 @@ class NumberProfile:
         shape = value.translate(_SHAPE)
         proof = self._shapes.get(shape)
         if proof is None:
-            readings = scan_number(value)
-            if isinstance(readings, Unclear) or (readings.signs and not self._count_currency(readings.signs)):
+            proof = self._prove(value)
+            if proof is None:
                 self._unreadable.add(line, value)
                 return
-            proof = _proof_of(readings)
             if len(self._shapes) < MAX_SHAPES and not _exponent.search(value):
                 self._shapes[shape] = proof
-        if isinstance(proof, DecimalSign):
-            self._signs[proof] += 1
-        elif not proof:
-            self._ambiguous.add(line, value)
+        if proof.sign:
+            self._signs[proof.sign] += 1
+        if proof.is_ambiguous:
+            known = shape in self._ambiguous or len(self._ambiguous) < MAX_SHAPES
+            self._ambiguous[shape if known else ""].add(line, value)
 
     @property
     def is_mostly_readable(self) -> bool:
@@ -103,22 +118,27 @@ class NumberProfile:
 
     def unclear(self, format: ValueFormat) -> list[UnclearValues]:
         """Return the values that are unclear although the format of the column is known."""
-        found = [self._unreadable]
-        if self._ambiguous.first:
-            _, sample = self._ambiguous.first[0]
-            if isinstance(read_money(FormattedText(sample, format)), Unclear):
-                found.append(self._ambiguous)
-        return [values for values in found if values.count]
+        read = read_money if self._is_price else read_number
+        ambiguous = [
+            values
+            for values in self._ambiguous.values()
+            if isinstance(read(FormattedText(values.first[0][1], format)), Unclear)
+        ]
+        return [values for values in (self._unreadable, _merge(ambiguous)) if values.count]
 
-    def _count_currency(self, signs: tuple[str, ...]) -> bool:
-        """Count the currency of a value. Return whether its signs are currencies."""
-        for sign in signs:
-            codes = currencies_of(sign, self._chosen)
-            if not codes:
-                return False
+    def _prove(self, value: str) -> "NumberProof | None":
+        """Return what a value proves, and count its currency; None if it is not a number."""
+        readings = scan_number(value)
+        if isinstance(readings, Unclear):
+            return None
+        currencies = [currencies_of(sign, self._chosen) for sign in readings.signs]
+        if not all(currencies):
+            return None
+        for codes in currencies:
             if len(codes) == 1 and (codes[0] in self._currencies or len(self._currencies) < MAX_CURRENCIES):
                 self._currencies[codes[0]] += 1
-        return True
+        is_unnamed = self._is_price and any(len(codes) > 1 for codes in currencies)
+        return NumberProof(_sign_of(readings), is_ambiguous=readings.only is None or is_unnamed)
 
 
 class DateProfile:
@@ -234,13 +254,20 @@ def format_row(row: Mapping[str, str], formats: Mapping[str, ValueFormat]) -> di
     return {name: with_format(text, formats[name]) if name in formats else text for name, text in row.items()}
 
 
-def _proof_of(readings: Readings) -> DecimalSign | bool:
-    """Return the decimal sign that a value proves; else whether it is certain without one."""
-    if readings.only is None:
-        return False
+def _sign_of(readings: Readings) -> DecimalSign | None:
+    """Return the decimal sign that a value proves."""
     if readings.point is None:
         return DecimalSign.COMMA
-    return DecimalSign.POINT if readings.comma is None else True
+    return DecimalSign.POINT if readings.comma is None else None
+
+
+def _merge(shapes: Iterable[UnclearValues]) -> UnclearValues:
+    """Return the unclear values of several shapes as those of one column."""
+    merged = UnclearValues()
+    for values in shapes:
+        merged.count += values.count
+        merged.first = sorted(merged.first + values.first)[:NOTED_LINES]
+    return merged
 
 
 def _most(votes: Counter[Choice]) -> Choice | None:

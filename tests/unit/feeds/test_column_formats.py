@@ -95,6 +95,26 @@ def test_order_of_dates(values: list[str], order: str | None) -> None:
         ),
         (
             ColumnType.PRICE,
+            ["1,234 €", "1,459 €", "1,899 €"],
+            "3 values of “c” cannot be read as a price with certainty: line 2 (“1,234 €”), 3, 4",
+        ),
+        (
+            ColumnType.PRICE,
+            ["12.500 KWD", "1,234 €", "9 €"],
+            "A value of “c” cannot be read as a price with certainty: line 3 (“1,234 €”)",
+        ),
+        (
+            ColumnType.PRICE,
+            ["5 kr", "12,50 kr", "1.234 kr", "7 SEK", "8 NOK"],
+            "3 values of “c” cannot be read as a price with certainty: line 2 (“5 kr”), 3, 4",
+        ),
+        (
+            ColumnType.PRICE,
+            ["1,234 €", "5 kr", "1,300 €"],
+            "3 values of “c” cannot be read as a price with certainty: line 2 (“1,234 €”), 3, 4",
+        ),
+        (
+            ColumnType.PRICE,
             ["x"] * 9,
             "9 values of “c” cannot be read as a price with certainty: line 2 (“x”), 3, 4, 5, 6",
         ),
@@ -111,6 +131,12 @@ def test_unclear_values_are_noted(column_type: ColumnType, values: list[str], no
         (ColumnType.NUMBER, ["1.234"], {"locale": "de"}),
         (ColumnType.DATE, ["03/04/2024"], {"date_order": "mdy"}),
         (ColumnType.PRICE, ["5 kr"], {"currency": "NOK"}),
+        (ColumnType.PRICE, ["5 kr"], {"locale": "da"}),
+        (ColumnType.PRICE, ["5 kr", "7 SEK"], {}),
+        (ColumnType.PRICE, ["1,234 €"], {"locale": "en"}),
+        (ColumnType.PRICE, ["1,234 €", "12.50 €"], {}),
+        (ColumnType.NUMBER, ["5 kr"], {}),
+        (ColumnType.NUMBER, ["1.234%"], {"locale": "de"}),
         (ColumnType.PRICE, ["12.500 KWD", "1.234 zł"], {}),
     ],
 )
