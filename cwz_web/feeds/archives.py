@@ -3,6 +3,7 @@
 Every size is counted while it is decompressed, at most up to the maximum size of a file, whatever the archive declares.
 """
 
+import re
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -20,7 +21,21 @@ MAX_MEMBERS = 10_000
 MAX_CHOICES = 100
 DAMAGED_GZIP = "The gzip file is damaged"
 DAMAGED_ZIP = "The zip file is damaged"
-TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".xml", ".rss", ".xlsx", ".xls", ".ods", ".gz")
+# Names that tables end in, by how likely it is that they are the feed; the suffix .gz does not count.
+TABLE_SUFFIXES = (
+    (".csv", ".tsv", ".xlsx", ".xls", ".ods", ".xml", ".rss", ".jsonl", ".ndjson"),
+    (".json",),
+    (".txt", ".gz"),
+)
+# Files that stand next to a table and are none.
+OTHER_SUFFIXES = (
+    *(".md", ".rst", ".html", ".htm", ".pdf", ".doc", ".docx", ".rtf", ".log", ".ini", ".db", ".css", ".js", ".exe"),
+    *(".jpg", ".jpeg", ".png", ".gif", ".webp", ".avif", ".svg", ".bmp", ".tif", ".tiff", ".ico", ".psd", ".mp4"),
+)
+_document = re.compile(
+    r"(?:read[ _-]?me|licen[cs]e|copying|notice|change[ _-]?log|meta(?:[ _-]?data)?|manifest|schema)(?![^\W_])",
+    re.IGNORECASE,
+)
 # Parts of spreadsheets, which are zip files.
 SPREADSHEET_PARTS = {"xl/workbook.xml", "xl/workbook.bin", "content.xml"}
 
@@ -83,21 +98,20 @@ def is_spreadsheet(file: BinaryIO) -> bool:
 
 
 def open_zip_member(file: BinaryIO, chosen: str | None = None) -> ZipTable:
-    """Unpack the chosen file of a zip file, or the largest one that looks like a table. Raises InvalidFileError."""
+    """Unpack the chosen file of a zip file, or the one that is most likely a table. Raises InvalidFileError."""
     with _open_zip(file) as archive:
         members = [info for info in archive.infolist() if _is_visible(info)]
         if not members:
             raise InvalidFileError("The zip file has no files in it")
-        tables = [info for info in members if info.filename.lower().endswith(TABLE_SUFFIXES)] or members
+        tables = [info for info in members if _type_rank(info.filename) < len(TABLE_SUFFIXES)] or members
         names = tuple(info.filename for info in tables[:MAX_CHOICES])
-        if chosen is None:
-            member = max(tables, key=lambda info: info.file_size)
-        else:
+        member = max(tables, key=_preference)
+        if chosen is not None:
             named = [info for info in members if info.filename == chosen]
-            # The name may contain a date, so that the only file is the chosen one.
-            member = next(iter(named or tables), members[0])
-            if not named and len(tables) > 1:
+            # The name may contain a date, so that the only table is the chosen one.
+            if not named and sum(not _document.match(_base_name(info.filename)) for info in tables) > 1:
                 raise InvalidFileError(f"The zip file has no file “{chosen}”; choose one of: {', '.join(names[:10])}")
+            member = next(iter(named), member)
         notes = [f"The zip file has {len(tables)} files; “{member.filename}” was read"] if len(tables) > 1 else []
         return ZipTable(_extract(archive, member), member.filename, names, [] if chosen else notes)
 
@@ -142,6 +156,26 @@ def _open_zip(file: BinaryIO) -> zipfile.ZipFile:
 def _is_visible(info: zipfile.ZipInfo) -> bool:
     parts = info.filename.split("/")
     return not info.is_dir() and "__MACOSX" not in parts and not parts[-1].startswith(".")
+
+
+def _preference(info: zipfile.ZipInfo) -> tuple[bool, bool, int, int]:
+    """Return what is greater for a file that is more likely the feed: its name, its type, then its size."""
+    is_document = _document.match(_base_name(info.filename)) is not None
+    return info.file_size > 0, not is_document, -_type_rank(info.filename), info.file_size
+
+
+def _type_rank(name: str) -> int:
+    """Return the position of a file's type in TABLE_SUFFIXES; other types follow."""
+    lower = name.lower()
+    plain = lower.removesuffix(".gz")
+    for rank, suffixes in enumerate(TABLE_SUFFIXES):
+        if plain.endswith(suffixes) or lower.endswith(suffixes):
+            return rank
+    return len(TABLE_SUFFIXES) + plain.endswith(OTHER_SUFFIXES)
+
+
+def _base_name(name: str) -> str:
+    return name.rpartition("/")[2]
 
 
 def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO:

@@ -56,14 +56,51 @@ def test_file_in_a_zip_file() -> None:
 def test_choice_of_a_file_in_a_zip_file() -> None:
     data = zipped({"small.csv": CSV, "large.json": b'[{"id": 1}, {"id": 2}, {"id": 3}]'})
     table = read_table(temporary_file(data))
-    assert len(table.rows) == 3
-    assert table.notes == ["The zip file has 2 files; “large.json” was read"]
-    chosen = read_table(temporary_file(data), options=ReadOptions(member="small.csv"))
-    assert (chosen.rows, chosen.notes) == ([{"id": "1", "title": "Mug"}], [])
+    assert table.rows == [{"id": "1", "title": "Mug"}]
+    assert table.notes == ["The zip file has 2 files; “small.csv” was read"]
+    chosen = read_table(temporary_file(data), options=ReadOptions(member="large.json"))
+    assert (len(chosen.rows), chosen.notes) == (3, [])
     assert chosen.reading is not None
     assert chosen.reading.members == ("small.csv", "large.json")
     with pytest.raises(InvalidFileError, match=r"no file “other.csv”; choose one of: small.csv, large.json"):
         read_table(temporary_file(data), options=ReadOptions(member="other.csv"))
+
+
+PROSE = b"This feed has mugs, lamps, and bowls, which are updated daily, hourly, or weekly.\n" * 100
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "content"),
+    [
+        ("feed.csv", "readme.txt", PROSE),
+        ("feed.csv", "data/README_first.csv", PROSE),
+        ("feed.csv", "LICENSE", PROSE),
+        ("feed.csv", "terms.txt", PROSE),
+        ("feed.csv", "meta.json", b'{"a": "%s"}' % PROSE[:80] * 3),
+        ("feed.csv", "export.json", b'{"a": "%s"}' % PROSE[:80]),
+        ("feed.csv", "old.csv", b""),
+        ("feed.csv", "__MACOSX/feed.csv", PROSE),
+        ("feed.tsv.gz", "notes.md", PROSE),
+        ("feed.csv.gz", "terms.txt.gz", PROSE),
+        ("feed", "a.png", PROSE),
+        ("feed", "index.html", PROSE),
+        ("feed.txt", "ReadMe.txt", PROSE),
+        ("metals.csv", "small.csv", b"id\n1\n"),
+    ],
+)
+def test_table_in_a_zip_file_is_preferred_to_larger_files(name: str, other: str, content: bytes) -> None:
+    feed = gzip.compress(CSV, mtime=0) if name.endswith(".gz") else CSV
+    for files in ({name: feed, other: content}, {other: content, name: feed}):
+        table = read_table(temporary_file(zipped(files)))
+        assert table.rows == [{"id": "1", "title": "Mug"}]
+        assert table.reading is not None
+        assert table.reading.member == name
+        assert len(table.reading.members) == 1 or any(f"“{name}” was read" in note for note in table.notes)
+
+
+def test_file_with_a_date_in_its_name_next_to_a_document() -> None:
+    data = zipped({"feed-2026-02.csv": CSV, "readme.txt": PROSE})
+    assert len(read_table(temporary_file(data), options=ReadOptions(member="feed-2026-01.csv")).rows) == 1
 
 
 def test_compressed_file_in_a_zip_file() -> None:
