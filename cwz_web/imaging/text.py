@@ -268,7 +268,7 @@ def _breaks_word(text: str, style: _Style, size: int) -> bool:
     """Return whether the longest word is wider than a line."""
     longest = max(_words.findall(text), key=len, default="")
     # Hardly any letter is wider than the font size.
-    if len(longest) * max(size + style.letter_spacing, 1) < style.width:
+    if len(longest) * (size + max(style.letter_spacing, 0)) < style.width:
         return False
     if _min_lines(longest, style, size) > 1:
         return True
@@ -305,8 +305,6 @@ def _render(text: str, style: _Style, size: float) -> _RenderedGlyphs:
     """Render a text with Pango, wrapped at the style's width."""
     # Pango takes a line height above 1,024 as absolute, in 1,024ths of a point; at 72 dpi a point is a pixel.
     attributes = f'weight="{style.weight}" line_height="{round(style.line(size) * PANGO_SCALE)}"'
-    if style.letter_spacing:
-        attributes += f' letter_spacing="{round(style.letter_spacing * PANGO_SCALE)}"'
     if style.italic:
         attributes += ' style="italic"'
     if style.language:

@@ -12,20 +12,29 @@ from html import escape
 from itertools import groupby
 
 from cwz_web.imaging.fonts import fallback_families, find_fallback_characters, font_metrics
-from cwz_web.imaging.line_breaking import BREAK
+from cwz_web.imaging.line_breaking import BREAK, MARKS
 
 PANGO_SCALE = 1024
 VARIATION_SELECTOR_16 = "\ufe0f"
 # Characters that belong to the one before them, beside combining marks: joiners, variation selectors, soft hyphens.
 _attached = {"\u200c", "\u200d", "\u2060", "\u00ad", "\ufe0e", VARIATION_SELECTOR_16}
 _separators = {" ", "\n", BREAK}
+_mark = re.compile(f"[{MARKS}]")
 _separator = re.compile(rf"[ \n]{BREAK}?|{BREAK}")
-# Scripts whose letters are joined (Unicode, ArabicShaping.txt) or hang from a line: spacing would tear them.
-_joined = re.compile(r"[\u0600-\u08ff\ufb50-\ufdff\ufe70-\ufefc\u1800-\u18af\ua840-\ua87f\u0900-\u0a7f]")
+# Scripts whose letters are joined or hang from a line (Arabic, Mongolian, Devanagari), or have parts above, below and
+# around each other (Thai, Khmer and other scripts of Brahmic origin): spacing would tear them.
+_joined = re.compile(
+    r"[\u0600-\u109f\u1700-\u1cff\ua800-\ua95f\ua980-\uaaff\uabc0-\uabff\ufb50-\ufdff\ufe70-\ufefc"
+    r"\U00010a00-\U00010a5f\U00010ac0-\U00010aff\U00010b80-\U00010baf\U00010d00-\U00010d3f\U00010ec0-\U00011fff"
+    r"\U00016100-\U0001613f\U00016d40-\U00016d7f\U0001e900-\U0001e95f]"
+)
 
 
 def build_markup(text: str, family: str, size: float, line: float, letter_spacing: float) -> str:
-    """Return a text as Pango markup, to be wrapped in a span with the line height and the letter spacing.
+    """Return a text as Pango markup, to be wrapped in a span with the line height.
+
+    Letters are only spaced by an attribute of their own run: Pango disables ligatures, which Khmer is written with,
+    wherever the attribute is set, even if it is zero.
 
     Args:
         text: the text, with U+200B where lines may end in scripts without spaces.
@@ -35,21 +44,30 @@ def build_markup(text: str, family: str, size: float, line: float, letter_spacin
         letter_spacing: in pixels.
     """
     fallback = find_fallback_characters(family, text)
-    if not fallback and not (letter_spacing and _joined.search(text)):
-        return escape(text)
-    spacing = ' letter_spacing="0"' if letter_spacing else ""
-    strut = f"<span{spacing}>{BREAK}</span>" if fallback else ""
+    spacing = f' letter_spacing="{round(letter_spacing * PANGO_SCALE)}"' if letter_spacing else ""
+    if not fallback and not (spacing and _joined.search(text)):
+        return _wrap(_escape(text, spacing), spacing)
+    strut = _escape(BREAK, spacing) if fallback else ""
     reduced = max(line - _largest_difference(family, fallback) * size, 1)
     parts = [strut]
     for (in_fallback, is_joined), run in groupby(_classify(text, fallback), key=lambda each: each[1]):
-        content = escape("".join(character for character, _ in run))
-        attributes = f' line_height="{round(reduced * PANGO_SCALE)}"' if in_fallback else ""
-        attributes += spacing if is_joined else ""
-        if attributes:
-            parts.append(f"<span{attributes}>{content}</span>")
-        else:
-            parts.append(_separator.sub(lambda match: match[0].rstrip(BREAK) + strut, content) if strut else content)
+        content = "".join(character for character, _ in run)
+        run_spacing = "" if is_joined else spacing
+        if strut and not in_fallback:
+            content = _separator.sub(lambda match: match[0].rstrip(BREAK) + BREAK, content)
+        line_height = f' line_height="{round(reduced * PANGO_SCALE)}"' if in_fallback else ""
+        parts.append(_wrap(_escape(content, run_spacing), line_height + run_spacing))
     return "".join([*parts, strut])
+
+
+def _escape(text: str, spacing: str) -> str:
+    """Escape a text for markup. Marks of line breaks have no spacing, which would be added to that of the letters."""
+    escaped = escape(text)
+    return _mark.sub(lambda match: f'<span letter_spacing="0">{match[0]}</span>', escaped) if spacing else escaped
+
+
+def _wrap(content: str, attributes: str) -> str:
+    return f"<span{attributes}>{content}</span>" if attributes else content
 
 
 def deepest_ink(family: str, text: str) -> float:

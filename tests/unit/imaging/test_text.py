@@ -305,6 +305,67 @@ def test_letter_spacing_does_not_tear_arabic() -> None:
     assert wide > latin + 60
 
 
+@pytest.mark.parametrize(
+    "word",
+    [
+        "ផ្លូវ",
+        "កម្ពុជា",
+        "คำ",
+        "กำลัง",
+        "น้ำ",
+        "ກຳລັງ",
+        "နွမ်း",
+        "মূর্ত",
+        "ક્ષેત્ર",
+        "ଓଡ଼ିଆ",
+        "ಕನ್ನಡ",
+        "తెలుగు",
+        "தமிழ்",
+        "മലയാളം",
+        "සිංහල",
+        "हिन्दी",
+    ],
+)
+@pytest.mark.parametrize("spacing", [8, -4])
+def test_letter_spacing_does_not_tear_scripts_with_attached_letters(word: str, spacing: int) -> None:
+    plain, spaced = (render(word, letter_spacing=each).patches[-1].mask() for each in (0, spacing))
+    assert np.array_equal(plain, spaced)
+
+
+def test_letter_spacing_applies_to_latin_beside_khmer() -> None:
+    plain, spaced = (render("ABC កម្ពុជា", letter_spacing=spacing).patches[-1].mask() for spacing in (0, 8))
+    khmer = render("កម្ពុជា").patches[-1].shape[1]
+    assert spaced.shape[1] >= plain.shape[1] + 3 * 8
+    assert np.array_equal(plain[:, -khmer:], spaced[:, -khmer:])
+
+
+@pytest.mark.parametrize("text", ["שלום", "ẹ́x̂i", "한국어", "ሰላም", "日本"])
+def test_letter_spacing_moves_characters_as_a_whole(text: str) -> None:
+    near, far = (render(text, letter_spacing=spacing).patches[-1].mask() for spacing in (12, 24))
+    assert far.shape[1] > near.shape[1]
+    parts = [split_at_gaps(mask) for mask in (near, far)]
+    assert len(parts[0]) == len(parts[1]) > 1
+    assert all(np.array_equal(*pair) for pair in zip(*parts, strict=True))
+
+
+def test_marks_of_line_breaks_are_not_spaced() -> None:
+    """Korean words are kept together, and German ones hyphenated, by marks between the letters."""
+    widths = [render("한국어", letter_spacing=spacing).patches[-1].shape[1] for spacing in (0, 16)]
+    assert widths[1] == widths[0] + 2 * 16
+    word, values = "Silbentrennung", {"letter_spacing": 4, "language": "de"}
+    [plain], [hyphenated] = (render(word, hyphens=hyphens, **values).patches for hyphens in ("none", "auto"))
+    assert hyphenated.shape[1] == pytest.approx(plain.shape[1], abs=2)
+    broken = [render(word, width=220, height=300, max_lines=3, hyphens=each, **values) for each in ("none", "auto")]
+    assert not np.array_equal(*(each.patches[-1].mask() for each in broken)), "a line ends with a hyphen"
+
+
+def split_at_gaps(mask: np.ndarray) -> list[np.ndarray]:
+    """Return the parts of a mask between columns without ink."""
+    has_ink = np.pad(mask.any(axis=0), 1).astype(np.int8)
+    starts, ends = (np.flatnonzero(np.diff(has_ink) == step) for step in (1, -1))
+    return [mask[:, start:end] for start, end in zip(starts, ends, strict=True)]
+
+
 def test_text_beyond_the_limit_is_cut_with_an_ellipsis() -> None:
     values: dict[str, Any] = {"width": 4000, "height": 600, "size": 12, "max_lines": 50}
     long = render("word " * 600, **values)
