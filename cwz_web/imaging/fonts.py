@@ -160,15 +160,22 @@ def fonts_version() -> str:
 
 
 def find_missing_characters(family: str, text: str) -> list[str]:
-    """Return the visible characters of a text that neither the font nor a fallback supports."""
+    """Return the visible characters of a text that neither the font nor a fallback supports.
+
+    What a character of a private use area means, only an uploaded font knows: other fonts have unrelated symbols there.
+    """
     if text.isascii():
         return []  # a test checks that every family supports ASCII
-    missing = {character for character in text if _has_glyph(character)} - _invisible
+    visible = {character for character in text if _has_glyph(character)} - _invisible
+    private = {character for character in visible if unicodedata.category(character) == "Co"}
+    if family not in FAMILIES:
+        private -= _supported_characters(family)
+    missing = visible - private
     for each in (family, *FALLBACKS):
         if not missing:
             break
         missing -= _supported_characters(each)
-    return sorted(missing)
+    return sorted(missing | private)
 
 
 def _has_glyph(character: str) -> bool:

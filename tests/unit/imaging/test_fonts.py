@@ -113,6 +113,26 @@ def test_icon_of_a_private_use_area_is_missing() -> None:
     assert fonts.find_missing_characters("Inter", "a\u200b\ufe0f\U000e0001 \u00a0\u00ad") == []
 
 
+@pytest.mark.parametrize("family", sorted(fonts.FAMILIES))
+def test_private_use_character_is_missing_in_installed_fonts(family: str) -> None:
+    """The symbols that Inter, JetBrains Mono or the emoji font have there are not what a text means by them."""
+    characters = ["\ue000", "\ue0a0", "\uf6c3", "\uf8ff", "\U000fe4e5"]
+    assert fonts.find_missing_characters(family, "a" + "".join(characters)) == characters
+    typeface = text.Typeface(family)
+    assert np.array_equal(render("\ue000x", typeface), render("\ufffdx", typeface))
+
+
+def test_private_use_character_of_an_uploaded_font_is_rendered() -> None:
+    font, data = TTFont(OTHER), io.BytesIO()
+    for table in font["cmap"].tables:
+        table.cmap[0xE000] = "A"
+    font.save(data)
+    icons = text.Typeface(*fonts.use_font(data.getvalue(), sha256(data.getvalue()).hexdigest()))
+    assert fonts.find_missing_characters(icons.family, "\ue000\ue002\uf8ff") == ["\ue002", "\uf8ff"]
+    assert np.array_equal(render("\ue000", icons), render("A", icons))
+    assert np.array_equal(render("x\ue002", icons), render("x\ufffd", icons))
+
+
 def test_fallback_moves_no_baseline_of_an_uploaded_font() -> None:
     uploaded = upload(OTHER)
 
