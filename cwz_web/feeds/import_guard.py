@@ -76,6 +76,9 @@ class Baseline(BaseModel):
         has_line_end: Whether the last file ended with a line end.
         key: The columns of the key, and the one that groups variants; None if they are not known.
         columns: The best fill of each column.
+        first_rows: How many rows the feed had after the last review, its first import, or the last time it doubled;
+            without those that were deleted through the API since then. 0 if it is not known.
+        position: The last position of these rows, as later rows are appended; None if it is not known yet.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -85,6 +88,8 @@ class Baseline(BaseModel):
     has_line_end: bool = False
     key: list[str] | None = None
     columns: dict[str, ColumnFill] = {}
+    first_rows: int = 0
+    position: int | None = None
 
 
 @dataclass(frozen=True)
@@ -118,11 +123,15 @@ class FileFigures:
 
 @dataclass(frozen=True)
 class KeyChanges:
-    """How many rows the feed has, and how many an import would add and remove by their keys."""
+    """How many rows the feed has, and how many an import would add and remove by their keys.
+
+    `kept` is how many of the baseline's first rows would be left.
+    """
 
     before: int
     added: int
     removed: int
+    kept: int = 0
 
 
 # The templates that are rendered from each column.
@@ -165,17 +174,30 @@ def next_baseline(
         is_reviewed: Whether a person reviewed the import, so that the file becomes the baseline as it is.
     """
     columns = {name: ColumnFill(filled=file.filled.get(name, 0), rows=file.counted_rows) for name in file.columns}
-    new = Baseline(rows=file.rows, size=file.size, has_line_end=file.has_line_end, key=list(file.key), columns=columns)
+    new = Baseline(
+        rows=file.rows,
+        size=file.size,
+        has_line_end=file.has_line_end,
+        key=list(file.key),
+        columns=columns,
+        first_rows=file.rows,
+    )
     if baseline is None or is_reviewed:
         return new
-    for name, best in baseline.columns.items():
+    for name, fill in baseline.columns.items():
         if name in columns:
-            columns[name] = max(columns[name], best, key=_share)
+            columns[name] = max(columns[name], fill, key=_share)
         elif name in used_columns:
-            columns[name] = best
-    return new.model_copy(
-        update={"rows": max(new.rows, baseline.rows), "size": max(new.size, baseline.size), "columns": columns}
-    )
+            columns[name] = fill
+    best: dict[str, object] = {"rows": max(new.rows, baseline.rows), "size": max(new.size, baseline.size)}
+    # Once most rows are newer ones, the first ones alone tell nothing.
+    if baseline.position is not None and _has_same_key(baseline, file) and file.rows < baseline.first_rows * 2:
+        best |= {"first_rows": baseline.first_rows, "position": baseline.position}
+    return new.model_copy(update=best | {"columns": columns})
+
+
+def _has_same_key(baseline: Baseline, file: FileFigures) -> bool:
+    return baseline.key is None or baseline.key == list(file.key)
 
 
 def _share(fill: ColumnFill) -> float:
@@ -184,7 +206,7 @@ def _share(fill: ColumnFill) -> float:
 
 def _row_reasons(baseline: Baseline, file: FileFigures, keys: KeyChanges, max_percent: int) -> Iterator[ReviewReason]:
     # With another key all rows differ, so that only their number tells something.
-    is_same_key = baseline.key is None or baseline.key == list(file.key)
+    is_same_key = _has_same_key(baseline, file)
     if is_same_key and keys.removed * 100 > keys.before * max_percent:
         removal = f"The import would remove {keys.removed:,} of {keys.before:,} rows"
         if keys.added * 2 >= keys.removed:
@@ -199,6 +221,12 @@ def _row_reasons(baseline: Baseline, file: FileFigures, keys: KeyChanges, max_pe
             f"remove more than {max_percent}% since then"
         )
         yield ReviewReason(code=ReasonCode.ROWS_REMOVED, message=message)
+    elif is_same_key and (baseline.first_rows - keys.kept) * 100 > baseline.first_rows * max_percent:
+        message = (
+            f"The import would leave {keys.kept:,} of the {baseline.first_rows:,} rows of the last good import: the "
+            f"values of the key have changed in more than {max_percent}% of them since then"
+        )
+        yield ReviewReason(code=ReasonCode.KEYS_CHANGED, message=message)
 
 
 def _column_reasons(

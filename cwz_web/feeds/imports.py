@@ -60,8 +60,10 @@ _COUNT = text("""
     SELECT count(*) FILTER (WHERE i.key IS NULL) AS added,
            count(*) FILTER (WHERE i.key IS NOT NULL AND s.key IS NOT NULL AND i.data <> s.data) AS changed,
            count(*) FILTER (WHERE i.key IS NOT NULL AND s.key IS NOT NULL AND i.data = s.data) AS unchanged,
-           count(*) FILTER (WHERE s.key IS NULL) AS removed
-    FROM staged s FULL JOIN (SELECT key, data FROM items WHERE workspace_id = :workspace AND feed_id = :feed) i
+           count(*) FILTER (WHERE s.key IS NULL) AS removed,
+           count(*) FILTER (WHERE s.key IS NOT NULL AND i.position <= :position) AS kept
+    FROM staged s
+    FULL JOIN (SELECT key, data, position FROM items WHERE workspace_id = :workspace AND feed_id = :feed) i
          ON i.key = s.key
 """)
 _COUNT_FILLED = text("""
@@ -242,11 +244,11 @@ def run_import(db: Session, feed: Feed, record: FeedImport, file: BinaryIO, prog
     counted = _track_progress(chain(first, entries), records, record, progress)
     # Nothing changes the import's row before this: it would be locked, and the progress could not be written.
     counted_rows, filled = _stage(db, record, detection.observe(keyed_rows(counted, schema, records.notes)))
-    _count(db, feed, record)
+    keys = _count(db, feed, record)
     record.reading = asdict(records.reading)
     record.columns, record.notes = schema.feed_columns(records.columns), [*records.notes, *detection.notes()]
     figures = _figures_of(record, records, schema, counted_rows, filled)
-    if _is_held(db, feed, record, figures):
+    if _is_held(db, feed, record, figures, keys):
         record.state = ImportState.NEEDS_REVIEW
     else:
         feed.schema = schema.model_dump(mode="json")
@@ -280,18 +282,18 @@ def _figures_of(
     )
 
 
-def _is_held(db: Session, feed: Feed, record: FeedImport, figures: FileFigures) -> bool:
+def _is_held(db: Session, feed: Feed, record: FeedImport, figures: FileFigures, keys: KeyChanges) -> bool:
     """Compare an import with the feed's baseline. Return whether it needs a review; otherwise renew the baseline."""
     uses = find_column_uses(db, feed)
     baseline = _baseline_of(db, feed)
     if baseline is not None and not record.confirmed:
-        keys = KeyChanges(feed.item_count, record.added, record.removed)
         reasons = find_reasons(baseline, figures, keys, uses, feed.max_removed_percent)
         record.review_reasons = [reason.model_dump(mode="json") for reason in reasons]
         if reasons:
             return True
         lost = find_lost_columns(baseline, figures)
-        record.notes += [f"No row has a value in “{name}” any more" for name in lost]
+        # A new list: the queries above have written the notes, and a change of the same list is not noticed.
+        record.notes = [*record.notes, *(f"No row has a value in “{name}” any more" for name in lost)]
     renewed = next_baseline(baseline, figures, uses.keys(), is_reviewed=record.confirmed)
     feed.baseline = renewed.model_dump(mode="json")
     return False
@@ -374,6 +376,11 @@ def list_invalid_rows(db: Session, record: FeedImport, after: int = 0, limit: in
         InvalidRow.number > after,
     )
     return list(db.scalars(query.order_by(InvalidRow.number).limit(limit)))
+
+
+def last_baseline_position(feed: Feed) -> int:
+    """Return the last position of a row of the feed's baseline; new rows get later ones. 0 if there is none."""
+    return (feed.baseline or {}).get("position") or 0
 
 
 def begin_revision(db: Session, feed: Feed, *, wait: int = 0) -> int:
@@ -508,21 +515,22 @@ def _storable(text: str) -> str:
     return text if is_json_number(text) else _unstorable.sub("", text)
 
 
-def _count(db: Session, feed: Feed, record: FeedImport) -> None:
+def _count(db: Session, feed: Feed, record: FeedImport) -> KeyChanges:
     if not feed.item_count:
         record.added = db.scalar(text("SELECT count(*) FROM staged")) or 0
         record.changed = record.unchanged = record.removed = 0
-        return
+        return KeyChanges(0, record.added, 0)
     db.execute(text("ANALYZE staged"))
-    counts = db.execute(_COUNT, {"workspace": record.workspace_id, "feed": record.feed_id}).one()
-    record.added, record.changed, record.unchanged, record.removed = counts
+    values = {"workspace": record.workspace_id, "feed": record.feed_id, "position": last_baseline_position(feed)}
+    record.added, record.changed, record.unchanged, record.removed, kept = db.execute(_COUNT, values).one()
+    return KeyChanges(feed.item_count, record.added, record.removed, kept)
 
 
 def _apply(db: Session, feed: Feed, record: FeedImport) -> None:
     if record.added or record.changed or record.removed:
         record.revision = begin_revision(db, feed)
         values = {"workspace": feed.workspace_id, "feed": feed.id, "revision": record.revision}
-        last = db.scalar(_LAST_POSITION, values)
+        last = max(db.scalar(_LAST_POSITION, values) or 0, last_baseline_position(feed))
         add = (text(_ADD_NEW if feed.item_count else _ADD_ALL),)
         for count, statements in (
             (record.removed, _REMOVE_STATEMENTS),
@@ -531,6 +539,9 @@ def _apply(db: Session, feed: Feed, record: FeedImport) -> None:
         ):
             for statement in statements if count else ():
                 db.execute(statement, values | {"last": last})
+    if feed.baseline is not None and feed.baseline["position"] is None:
+        last = db.scalar(_LAST_POSITION, {"workspace": feed.workspace_id, "feed": feed.id})
+        feed.baseline = {**feed.baseline, "position": last}
     record.state = ImportState.APPLIED
     feed.item_count = record.added + record.changed + record.unchanged
     feed.columns, feed.notes, feed.file_name = record.columns, record.notes, record.file_name

@@ -8,7 +8,8 @@ from sqlalchemy import ColumnElement, delete, insert, select
 from sqlalchemy.orm import Session
 
 from cwz_web.db.session import FOR_NO_KEY_UPDATE
-from cwz_web.feeds.imports import begin_revision
+from cwz_web.feeds.import_guard import Baseline
+from cwz_web.feeds.imports import begin_revision, last_baseline_position
 from cwz_web.feeds.limits import MAX_COLUMNS, MAX_ROWS
 from cwz_web.feeds.models import Feed, Item, ItemVersion
 from cwz_web.feeds.records import Row
@@ -61,6 +62,7 @@ def put_items(db: Session, feed: Feed, rows: Mapping[str, Row]) -> WriteResult:
         item.data, item.revision, item.changed_at = row, revision, datetime.now(UTC)
     if added:
         last = db.scalar(select(Item.position).where(*_of(feed)).order_by(Item.position.desc()).limit(1)) or 0
+        last = max(last, last_baseline_position(feed))
         owner = {"workspace_id": feed.workspace_id, "feed_id": feed.id, "revision": revision}
         db.execute(
             insert(Item),
@@ -80,6 +82,7 @@ def delete_items(db: Session, feed: Feed, keys: Sequence[str]) -> int:
         _record_versions(db, deleted, revision, removed=True)
         db.execute(delete(Item).where(*_of(feed), Item.position.in_([item.position for item in deleted])))
         _update_counts(feed, -len(deleted))
+        _shrink_baseline(feed, deleted)
     return len(deleted)
 
 
@@ -108,9 +111,17 @@ def _record_versions(db: Session, items: Sequence[Item], revision: int, *, remov
 
 def _update_counts(feed: Feed, difference: int) -> None:
     feed.item_count += difference
-    if difference < 0 and feed.baseline is not None:  # the guard of imports does not count rows that were deleted
-        feed.baseline = {**feed.baseline, "rows": max(feed.baseline["rows"] + difference, 0)}
     feed.imported_at = datetime.now(UTC)
+
+
+def _shrink_baseline(feed: Feed, deleted: Sequence[Item]) -> None:
+    """Deduct rows that were deleted from the baseline, so that the guard of imports does not count them as removed."""
+    if feed.baseline is None:
+        return
+    baseline = Baseline.model_validate(feed.baseline)
+    first = sum(item.position <= last_baseline_position(feed) for item in deleted)
+    update = {"rows": max(baseline.rows - len(deleted), 0), "first_rows": max(baseline.first_rows - first, 0)}
+    feed.baseline = baseline.model_copy(update=update).model_dump(mode="json")
 
 
 def _of(feed: Feed) -> tuple[ColumnElement[bool], ...]:

@@ -20,7 +20,7 @@ from cwz_web.feeds.import_guard import (
 CARD = TemplateUse(id=UUID(int=1), slug="card", name="Card", automatic=True)
 BANNER = TemplateUse(id=UUID(int=2), slug="banner", name="Banner")
 USES = {"title": [BANNER, CARD], "sale": [CARD]}
-NO_CHANGES = KeyChanges(before=100, added=0, removed=0)
+NO_CHANGES = KeyChanges(before=100, added=0, removed=0, kept=100)
 FILE = FileFigures(
     rows=100,
     counted_rows=100,
@@ -62,7 +62,26 @@ def test_same_file_needs_no_review() -> None:
 )
 def test_removed_and_changed_keys(removed: int, added: int, percent: int, reasons: list[str]) -> None:
     file = changed(rows=100, has_line_end=True)
-    assert codes(file, KeyChanges(100, added, removed), percent) == reasons
+    assert codes(file, KeyChanges(100, added, removed, 100 - removed), percent) == reasons
+
+
+@pytest.mark.parametrize(("kept", "reasons"), [(100, []), (50, []), (49, ["keys_changed"]), (0, ["keys_changed"])])
+def test_keys_are_compared_with_those_of_the_baseline(kept: int, reasons: list[str]) -> None:
+    assert codes(FILE, KeyChanges(100, 20, 20, kept)) == reasons
+    assert codes(changed(key=["title"]), KeyChanges(100, 20, 20, kept)) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "first_rows", "position"),
+    [(changed(rows=199), 100, 100), (changed(rows=200), 200, None), (changed(key=["title"]), 100, None)],
+)
+def test_baseline_keeps_its_first_rows_until_most_are_newer(
+    file: FileFigures, first_rows: int, position: int | None
+) -> None:
+    before = BASELINE.model_copy(update={"position": 100})
+    renewed = next_baseline(before, file, USES, is_reviewed=False)
+    assert (renewed.first_rows, renewed.position) == (first_rows, position)
+    assert next_baseline(before, FILE, USES, is_reviewed=True).position is None
 
 
 @pytest.mark.parametrize(
@@ -141,7 +160,7 @@ def test_reviewed_file_becomes_the_baseline() -> None:
     few = changed(rows=5, counted_rows=5, filled={"sku": 5}, columns=["sku"], size=50)
     reviewed = next_baseline(BASELINE, few, USES, is_reviewed=True)
     assert reviewed == Baseline(
-        rows=5, size=50, has_line_end=True, key=["sku"], columns={"sku": ColumnFill(filled=5, rows=5)}
+        rows=5, size=50, has_line_end=True, key=["sku"], columns={"sku": ColumnFill(filled=5, rows=5)}, first_rows=5
     )
 
 
@@ -179,7 +198,7 @@ def test_no_series_of_imports_loses_more_than_the_share_without_a_review(series:
     most_rows, best = series[0].rows, series[0].filled["title"] / series[0].rows
     before = series[0].rows
     for file in series[1:]:
-        keys = KeyChanges(before, max(file.rows - before, 0), max(before - file.rows, 0))
+        keys = KeyChanges(before, max(file.rows - before, 0), max(before - file.rows, 0), min(before, file.rows))
         if find_reasons(baseline, file, keys, USES, share):
             continue
         assert file.rows >= most_rows * (100 - share) / 100 - 1e-6
@@ -205,5 +224,5 @@ def test_a_larger_share_gives_no_new_reasons(
 @given(files(), st.integers(0, 100))
 def test_a_file_equal_to_its_baseline_needs_no_review(file: FileFigures, share: int) -> None:
     baseline = next_baseline(None, file, USES, is_reviewed=False)
-    assert find_reasons(baseline, file, KeyChanges(file.rows, 0, 0), USES, share) == []
+    assert find_reasons(baseline, file, KeyChanges(file.rows, 0, 0, file.rows), USES, share) == []
     assert next_baseline(baseline, file, USES, is_reviewed=False) == baseline

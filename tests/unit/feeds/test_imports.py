@@ -478,6 +478,75 @@ def test_changed_keys_need_review(make: Factory) -> None:
     assert shop.reasons(shop.import_rows(data)) == [("keys_changed", None, [])]
 
 
+def thing_rows(*numbers: range) -> bytes:
+    return csv_of({str(number): f"Thing {number}" for part in numbers for number in part})
+
+
+def test_few_changed_keys_at_a_time_are_held_together(make: Factory) -> None:
+    shop = Shop(make, {str(number): f"Thing {number}" for number in range(100)})
+    for start in (20, 40):
+        assert shop.import_rows(thing_rows(range(start, start + 100))).state == "applied"
+    held = shop.import_rows(thing_rows(range(60, 160)))
+    assert (held.state, held.added, held.removed) == ("needs_review", 20, 20)
+    assert [reason["code"] for reason in held.review_reasons] == ["keys_changed"]
+    assert "40 of the 100 rows" in held.review_reasons[0]["message"]
+    shop.review(approve_import, held)
+    assert shop.run_job(held).state == "applied"
+    for start in (80, 110):
+        assert shop.import_rows(thing_rows(range(start, start + 100))).state == "applied", (
+            "the review moved the baseline"
+        )
+    assert shop.import_rows(thing_rows(range(111, 211))).state == "needs_review"
+
+
+def test_rows_appended_after_removed_ones_are_not_those_of_the_baseline(make: Factory) -> None:
+    shop = Shop(make, {str(number): f"Thing {number}" for number in range(100)})
+    assert shop.import_rows(thing_rows(range(60))).state == "applied"
+    assert shop.import_rows(thing_rows(range(60), range(200, 220))).state == "applied"
+    with make.database.transaction(shop.space.id) as db:
+        delete_items(db, shop.get_feed(db), [str(number) for number in range(200, 220)])
+        put_items(db, shop.get_feed(db), {str(number): {"sku": str(number)} for number in range(300, 340)})
+    assert shop.import_rows(thing_rows(range(45), range(300, 340))).state == "needs_review"
+
+
+def test_rows_deleted_through_the_api_do_not_count_as_changed_keys(make: Factory) -> None:
+    shop = Shop(make, {str(number): f"Thing {number}" for number in range(100)})
+    with make.database.transaction(shop.space.id) as db:
+        delete_items(db, shop.get_feed(db), [str(number) for number in range(20, 100)])
+    assert shop.import_rows(thing_rows(range(10), range(200, 210))).state == "applied"
+    assert shop.import_rows(thing_rows(range(9), range(200, 211))).state == "needs_review"
+
+
+def test_rows_added_later_may_change_their_keys(make: Factory) -> None:
+    shop = Shop(make, {str(number): f"Thing {number}" for number in range(60)})
+    for start in (100, 120, 140, 160):
+        assert shop.import_rows(thing_rows(range(60), range(start, start + 40))).state == "applied"
+
+
+def test_baseline_of_an_earlier_version_has_no_rows(make: Factory) -> None:
+    shop = Shop(make, {str(number): f"Thing {number}" for number in range(100)})
+    with make.database.transaction(shop.space.id) as db:
+        feed = shop.get_feed(db)
+        assert feed.baseline is not None
+        feed.baseline = {name: feed.baseline[name] for name in ("rows", "size", "has_line_end", "key", "columns")}
+    for start in (20, 60):
+        assert shop.import_rows(thing_rows(range(start, start + 100))).state == "applied"
+    assert shop.import_rows(thing_rows(range(71, 171))).state == "needs_review", "of the rows from 20 on"
+
+
+def test_column_that_no_template_uses_is_noted(make: Factory) -> None:
+    shop = RenderedShop(make)
+    make.run(shop.feed, shop.template, {"title": "title"})  # `price` is used by nothing
+    note = "No row has a value in “price” any more"
+    for header in (b"sku,title,Preis", b"sku,title"):
+        cells = header.count(b",") + 1
+        lines = [line.split(b",")[:cells] for line in shop.file(10).splitlines()]
+        record = shop.import_rows(b"\n".join([header, *(b",".join(line) for line in lines[1:])]) + b"\n")
+        assert make.reload(record).state == "applied"
+        assert make.reload(record).notes == make.reload(shop.feed).notes == [note]
+        note = note.replace("price", "Preis")
+
+
 def test_cut_off_file_needs_review(make: Factory) -> None:
     data = (DATA / "feeds" / "15-cut-off-in-a-cell.csv").read_bytes()
     space = make.workspace()
