@@ -143,3 +143,16 @@ def test_probe_is_read_right(program: Program, make: Factory) -> None:
     assert create(program, same, template=template.slug)["digest"] == image["digest"]
     wrong = data | {"price": "12500 KWD"}
     assert create(program, wrong, template=template.slug)["digest"] != image["digest"]
+
+
+def test_output_locale_never_decides_an_amount(program: Program, make: Factory) -> None:
+    """The template formats prices for de, which says nothing about how they are written."""
+    for data in ({"preis": "1,299 €"}, {"preis": "1.299", "ab": "2024-03-04"}):
+        set_workspace(make, program.space, currency="EUR")
+        codes = [finding["code"] for finding in create(program, data)["findings"]]
+        assert "value_unclear" in codes
+    english, german = create(program, {"preis": "1,299 €"}, locale="en"), create(program, {"preis": "1299 EUR"})
+    assert english["digest"] == german["digest"]
+    feed = make.feed(program.space, 'sku,preis\n1,"1,234 €"\n2,"1,459 €"\n3,"1,899 €"\n'.encode())
+    assert any("3 values of “preis” cannot be read as a price" in note for note in feed.notes)
+    assert "value_unclear" in [finding["code"] for finding in create(program, feed=str(feed.id), item="1")["findings"]]
