@@ -1,7 +1,10 @@
 """The header of a table in delimited text or a sheet: where it is, and the names of its columns."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass
+from enum import Enum, auto
+from itertools import zip_longest
 from statistics import median_low
 
 from cwz_web.feeds.columns import unique_name
@@ -10,6 +13,24 @@ from cwz_web.feeds.records import Row
 
 # A number or a URL is data and not the name of a column.
 _data = re.compile(r"\s*(?:[-+]?[\d.,]*\d|https?://)")
+_number = re.compile(r"[-+]?(?:[^\w\s]|[A-Z]{3})?\s?\d[\d.,'\s]*(?:[^\w\s]|[A-Z]{3})?")
+_digits = re.compile(r"\d+")
+# Cells are compared by their beginnings.
+MAX_SHAPE = 200
+# Of ten cells of a column, how many must have the same shape.
+MIN_SAME = 9
+# Fewer rows do not tell a header from a row of data.
+MIN_ROWS = 2
+NO_HEADER = "The file has no header row: row 1 looks like the others; change it on the columns page"
+HEADER_LIKE_DATA = "Row {} is used as the header although it looks like data; change it on the columns page"
+
+
+class _Likeness(Enum):
+    """Whether a header looks like the rows below it: not at all, in part, or as one of them."""
+
+    NONE = auto()
+    PARTLY = auto()
+    ROW = auto()
 
 
 @dataclass(frozen=True)
@@ -20,23 +41,27 @@ class Header:
         line: Its line in the file; 0 if there is none.
         cells: Its cells.
         skipped: The number of lines above it that are not empty.
+        doubts: Why there may be another header, or none, as sentences.
     """
 
     line: int
     cells: list[str]
     skipped: int
+    doubts: tuple[str, ...] = ()
 
     @property
     def notes(self) -> list[str]:
-        """A note on the lines above the header."""
+        """Notes on the lines above the header, and on doubts."""
         if not self.skipped:
-            return []
+            return list(self.doubts)
         lines_were = "line above the header was" if self.skipped == 1 else "lines above the header were"
-        return [f"{self.skipped} {lines_were} skipped"]
+        return [f"{self.skipped} {lines_were} skipped", *self.doubts]
 
 
 def find_header(first: list[tuple[int, list[str]]], chosen: int | None) -> Header:
     """Return the header in the chosen line, or the first line with about as many cells as the others.
+
+    There is no header if the first line is made like the ones below it; less certain cases get a note.
 
     Args:
         first: The numbers and cells of the first lines that are not empty.
@@ -44,14 +69,19 @@ def find_header(first: list[tuple[int, list[str]]], chosen: int | None) -> Heade
     """
     if chosen == 0 or not first:
         return Header(0, [], 0)
+    rows = [[cell.strip()[:MAX_SHAPE] for cell in cells] for _, cells in first]
     if chosen is None:
-        index = _count_title_lines([cells for _, cells in first])
+        index = _skip_short_titles(rows, _count_title_lines([cells for _, cells in first]))
     else:
         index = max((index for index, (number, _) in enumerate(first) if number <= chosen), default=0)
     line, cells = first[index]
     if is_comment(cells):
-        cells = [cells[0].lstrip("# "), *cells[1:]]
-    return Header(line, cells, index)
+        return Header(line, [cells[0].lstrip("# "), *cells[1:]], index)
+    likeness = _data_likeness(rows[index], rows[index + 1 :]) if chosen is None else _Likeness.NONE
+    if likeness is _Likeness.ROW and not index:
+        return Header(0, [], 0, (NO_HEADER,))
+    doubts = () if likeness is _Likeness.NONE else (HEADER_LIKE_DATA.format(line),)
+    return Header(line, cells, index, doubts)
 
 
 def is_comment(line: list[str]) -> bool:
@@ -102,3 +132,64 @@ def _count_title_lines(first: list[list[str]]) -> int:
         is_header = any(map(_data.match, first[above])) and not any(map(_data.match, first[above - 1][1:]))
         return above - is_header  # such as “#id,title,price”
     return above
+
+
+def _skip_short_titles(rows: list[list[str]], above: int) -> int:
+    """Return the index of the header below title lines of several cells, such as “Export, 2026”, or `above`.
+
+    The header has as many cells as the rows, and the title lines have fewer. Since some exports leave out the names of
+    columns, the line taken instead must differ from the rows, which have numbers or URLs where it has none, or the
+    title must have data itself.
+    """
+    widths = list(map(width_of, rows))
+    usual, count = Counter(widths[above + 1 :]).most_common(1)[0] if len(rows) > above + 1 else (0, 0)
+    below = next((index for index in range(above, len(rows)) if widths[index] >= usual), above)
+    names, body = rows[below], rows[below + 1 :]
+    if below == above or widths[below] != usual or count * 10 < len(body) * MIN_SAME or not body:
+        return above
+    if not all(names) or len(set(names)) < usual or any(_shape(name) in ("number", "url") for name in names):
+        return above
+    columns = list(zip_longest(*body, fillvalue=""))[:usual]
+    has_data = any(_common_shape(column) in ("number", "url") for column in columns)
+    titles = [cell for row in rows[above:below] for cell in row]
+    return below if has_data or any(_data.match(cell) or ":" in cell for cell in titles) else above
+
+
+def _data_likeness(header: list[str], rows: list[list[str]]) -> _Likeness:
+    """Compare the shapes of a header's cells with those of the columns below it.
+
+    Years and sizes are names of columns, too: whole numbers alone are no evidence.
+    """
+    rows = [row for row in rows if row != header]
+    if len(rows) < MIN_ROWS:
+        return _Likeness.NONE
+    same = other = certain = 0
+    for cell, column in zip(header, zip_longest(*rows, fillvalue=""), strict=False):
+        shape = _common_shape(column)
+        if shape is None:
+            same += bool(cell) and cell in column  # such as “in stock”
+        elif _shape(cell) == shape:
+            same += 1
+            certain += not cell.isdecimal()
+        else:
+            other += bool(cell)
+    if certain and not other and same * 2 > sum(map(bool, header)):
+        return _Likeness.ROW
+    return _Likeness.PARTLY if same > other and (certain or not other) else _Likeness.NONE
+
+
+def _common_shape(column: tuple[str, ...]) -> str | None:
+    """Return the shape of nearly all cells of a column, if they have one."""
+    shapes = Counter(_shape(cell) for cell in column if cell)
+    shape, count = shapes.most_common(1)[0] if shapes else (None, 0)
+    return shape if count * 10 >= shapes.total() * MIN_SAME else None
+
+
+def _shape(cell: str) -> str | None:
+    """Return whether a cell is a URL or a number, or a text's pattern with its numbers as 0; None for other texts."""
+    if cell.lower().startswith(("https://", "http://")):
+        return "url"
+    if _number.fullmatch(cell):
+        return "number"
+    pattern = _digits.sub("0", cell)
+    return pattern if "0" in pattern else None

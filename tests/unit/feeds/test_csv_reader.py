@@ -284,6 +284,86 @@ def test_header_and_delimiter(text: str, columns: list[str], note: str | None) -
     assert note or not table.notes
 
 
+ROWS = "".join(f"{number},Mug,{number}.50\n" for number in range(20))
+WIDE_ROWS = "".join(f"A{number},Mug,red,round,large\n" for number in range(20))
+
+
+@pytest.mark.parametrize(
+    ("above", "header", "body"),
+    [
+        ("Export, 2026\n", "id,name,price", ROWS),
+        ("Shop, all products\n", "id,name,price", ROWS),
+        ("Created by: Foo, Bar, Baz\n", "id,name,color,shape,size", WIDE_ROWS),
+        ("Export, 2026-03-01, 12:30, admin\n", "id,name,color,shape,size", WIDE_ROWS),
+        ("Export,2026,\n", "id,name,price", ROWS),
+        ("Export, 2026\nPrices, EUR\n", "id,name,price", ROWS),
+    ],
+)
+def test_title_lines_with_commas_are_skipped(above: str, header: str, body: str) -> None:
+    table = read_csv(f"{above}{header}\n{body}".encode())
+    assert table.columns == header.split(",")
+    assert len(table.rows) == 20
+    lines = above.count("\n")
+    assert table.notes == [
+        f"{lines} {'line' if lines == 1 else 'lines'} above the header {'was' if lines == 1 else 'were'} skipped"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("header", "body"),
+    [
+        ("id,title", "A,Mug,red\nB,Lamp,blue\n"),
+        ("id,title", ROWS),
+        ("id,name,", ROWS),
+        ("id,title", "A,Mug,\nB,Lamp,9\n"),
+    ],
+)
+def test_header_with_fewer_names_than_cells_is_kept(header: str, body: str) -> None:
+    assert read_csv(f"{header}\n{body}".encode()).columns[:2] == header.split(",")[:2]
+
+
+NO_HEADER = "The file has no header row: row 1 looks like the others; change it on the columns page"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "SKU{0},Mug number {0},0.50,https://s.example/{0}.jpg",
+        "https://s.example/{0}.jpg",
+        "{0},Mug,9.9{0} €",
+        "A-{0},red",
+        "{0},https://s.example/{0}.jpg,Mug",
+        "Mug;{0},99;2026-01-0{0}",
+    ],
+)
+@pytest.mark.parametrize("count", [3, 20])
+def test_file_without_a_header_row(row: str, count: int) -> None:
+    table = read_csv("".join(row.format(number % 10) + "\n" for number in range(count)).encode())
+    assert len(table.rows) == count
+    assert table.columns[0] == "Column 1"
+    assert table.notes == [NO_HEADER]
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "is_doubtful"),
+    [
+        ("100,Mug,red", "{},Lamp,blue", True),
+        ("2024,2025", "{},{}", True),
+        ("A1,Mug,9.99,n/a", "A{},Lamp,{}.50,{}", True),
+        ("sku,2024,2025", "A{},{},{}", False),
+        ("id,image 1,image 2", "{},https://s.example/1.jpg,https://s.example/2.jpg", False),
+        ("id,price", "{},9.99", False),
+        ("name,color", "Mug,red", False),
+    ],
+)
+def test_header_that_looks_like_data_is_used_and_noted(header: str, row: str, is_doubtful: bool) -> None:
+    table = read_csv("\n".join([header, *(row.format(*[number] * 3) for number in range(5)), ""]).encode())
+    assert table.columns == header.split(",")
+    assert len(table.rows) == 5
+    note = "Row 1 is used as the header although it looks like data; change it on the columns page"
+    assert table.notes == ([note] if is_doubtful else [])
+
+
 irregular = st.text(st.sampled_from('"",;\\\n ab#'), max_size=40)
 
 
