@@ -168,9 +168,11 @@ def render_text(layer: TextLayer, text: str, typeface: Typeface | None = None) -
         color,
         layer.language,
     )
+    text, has_more_lines = _limit_lines(layer, style, text)
     fit = _fit(layer, style, _mark(layer, text)) if text else _Fit(layer.size, _NO_INK, 0)
     ink, height = fit.ink, fit.lines * style.line(fit.size)
-    rendered = RenderedText((), fit.size, fit.is_cut, tuple(missing), fit.is_too_high, is_too_long)
+    is_cut = fit.is_cut or has_more_lines
+    rendered = RenderedText((), fit.size, is_cut, tuple(missing), fit.is_too_high, is_too_long)
     if not ink.mask.size:
         box = () if layer.hug else _render_box(layer, layer.left, layer.top, layer.width, layer.height)
         return replace(rendered, patches=box)
@@ -205,6 +207,24 @@ def _render_box(layer: TextLayer, x: int, y: int, width: int, height: int) -> tu
     return (render_box(x, y, width, height, layer.background, layer.radius, layer.border),)
 
 
+def _max_lines(layer: TextLayer, style: _Style, size: int) -> int:
+    """Return how many lines of a font size the layer has room for."""
+    height = layer.height - 2 * layer.padding
+    return max(min(layer.max_lines, int((height + 1) / style.line(size))), 1)
+
+
+def _smallest_size(layer: TextLayer) -> int:
+    return min(layer.min_size or layer.size, layer.size)
+
+
+def _limit_lines(layer: TextLayer, style: _Style, text: str) -> tuple[str, bool]:
+    """Cut a text that has more line breaks than lines, which no font size could change. Return whether it is cut."""
+    lines, max_lines = text.split("\n"), _max_lines(layer, style, _smallest_size(layer))
+    if len(lines) <= max_lines:
+        return text, False
+    return "\n".join(lines[:max_lines]).rstrip(_removed_before_ellipsis) + ELLIPSIS, True
+
+
 def _mark(layer: TextLayer, text: str) -> str:
     """Mark line breaks, hyphens and the direction of a text, by characters without a width."""
     text = mark_breaks(text)
@@ -217,10 +237,10 @@ def _mark(layer: TextLayer, text: str) -> str:
 def _fit(layer: TextLayer, style: _Style, text: str) -> _Fit:
     """Return the text at the largest font size at which it fits, or cut at the smallest one."""
     height = layer.height - 2 * layer.padding
-    smallest = min(layer.min_size or layer.size, layer.size)
+    smallest = _smallest_size(layer)
 
     def render_if_fits(text: str, size: int) -> _Fit | None:
-        max_lines = max(min(layer.max_lines, int((height + 1) / style.line(size))), 1)
+        max_lines = _max_lines(layer, style, size)
         if _min_lines(text, style, size) > max_lines:  # do not render what cannot fit: it could be huge
             return None
         if size > smallest and _breaks_word(text, style, size):

@@ -56,6 +56,24 @@ def test_long_text_is_reduced_and_then_cut() -> None:
     assert cut.alpha.shape[0] < 30, "one line"
 
 
+@pytest.mark.parametrize("text", ["One\ntwo\nthree", "One\ntwo\nthree\nfour\nfive\nsix", "One\r\ntwo\u2028three"])
+def test_more_line_breaks_than_lines_are_cut_at_the_largest_size(text: str) -> None:
+    rendered, expected = (render(each, height=110, max_lines=2, min_size=10) for each in (text, "One\ntwo…"))
+    assert (rendered.is_cut, rendered.font_size, expected.font_size) == (True, 40, 40)
+    assert np.array_equal(rendered.patches[-1].mask(), expected.patches[-1].mask())
+
+
+def test_lines_that_are_left_are_reduced_to_fit() -> None:
+    rendered = render("A rather long line\ntwo\nthree", width=200, height=110, max_lines=2, min_size=10)
+    assert rendered.is_cut
+    assert 15 < rendered.font_size < 30
+    low = render("One\ntwo", height=18, line_height=1, max_lines=5, min_size=10)
+    assert low.is_cut
+    assert low.font_size >= 18, "two lines do not fit its height at any size"
+    tiny = render("A rather long line\ntwo\nthree", width=60, height=110, max_lines=2, min_size=20)
+    assert (tiny.is_cut, tiny.font_size) == (True, 20)
+
+
 def test_number_of_lines_is_limited() -> None:
     patch = render_letters(layer(width=250, height=110, max_lines=2, line_height=1.2), "word " * 60)
     assert patch is not None
