@@ -19,6 +19,9 @@ MAX_CONTENT_LENGTH = 1000
 # The number of digits of a GS1 identification number, with its check digit, by its symbol.
 GS1_DIGITS = {"ean8": 8, "upca": 12, "ean13": 13}
 
+# Full-width characters and their ASCII characters. Other forms of digits, such as superscripts, mean something else.
+FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
+
 _digits = re.compile(r"\A[0-9]+\Z")
 _separators = re.compile(r"[\s\u2010-\u2015\u2212-]+")
 
@@ -73,7 +76,7 @@ def _modules(layer: CodeLayer, content: str) -> Pixels:
             return _qr_modules(content, layer.correction)
         case "code128":
             try:
-                return _bars(barcode.get("code128", content))
+                return _bars(barcode.get("code128", content.translate(FULL_WIDTH)))
             except BarcodeError:
                 raise InvalidBarcodeError(f"“{content[:40]}” has characters other than ASCII") from None
         case _:
@@ -83,8 +86,13 @@ def _modules(layer: CodeLayer, content: str) -> Pixels:
 
 def is_upca(content: str) -> bool:
     """Return whether the content is a UPC-A number. It could also be an EAN-13 number without its check digit."""
-    digits = _separators.sub("", content)
+    digits = _compact(content)
     return len(digits) == GS1_DIGITS["upca"] and bool(_digits.match(digits)) and _has_check_digit(digits)
+
+
+def _compact(content: str) -> str:
+    """Return a number without blanks and dashes, and with ASCII digits for full-width ones."""
+    return _separators.sub("", content.translate(FULL_WIDTH))
 
 
 def _gs1_number(code: str, content: str) -> tuple[str, str]:
@@ -92,7 +100,7 @@ def _gs1_number(code: str, content: str) -> tuple[str, str]:
 
     A GTIN has the symbol of its length. A UPC-A number is an EAN-13 number with a leading zero, and has the same bars.
     """
-    digits = _separators.sub("", content)
+    digits = _compact(content)
     if code == "gtin":
         digits = digits.removeprefix("0") if len(digits) == 14 else digits
         code = next((symbol for symbol, length in GS1_DIGITS.items() if length == len(digits)), code)
