@@ -25,6 +25,8 @@ HEAD = 64 * 1024
 SAMPLE_BYTES = 24 * 1024
 MAX_SAMPLE_BYTES = 96 * 1024
 MAX_LINE = 4096
+# Of ten characters of UTF-16, how many are ASCII or of the script with the most characters.
+WIDE_SHARE = 8
 # Lines with replaced bytes that a note lists.
 LISTED_LINES = 10
 
@@ -230,9 +232,11 @@ def _marked_encoding(head: bytes) -> str | None:
 
 
 def _wide_encoding(file: BinaryIO, head: bytes) -> str | None:
-    """Return UTF-16 for a file without a byte order mark whose text is mostly ASCII."""
+    """Return UTF-16 for a file without a byte order mark whose text is mostly ASCII, or that and one other script."""
     for wide, high_bytes in (("utf-16-le", head[1::2]), ("utf-16-be", head[::2])):
-        if high_bytes.count(0) * 2 > len(high_bytes) and _is_valid(file, wide):
+        common = Counter(high_bytes).most_common(2)
+        is_wide = 0 in dict(common) and sum(count for _, count in common) * 10 > len(high_bytes) * WIDE_SHARE
+        if (is_wide or high_bytes.count(0) * 2 > len(high_bytes)) and _is_valid(file, wide):
             return wide
     return None
 

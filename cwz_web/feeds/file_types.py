@@ -146,10 +146,10 @@ def truncate_to_line(file: BinaryIO) -> BinaryIO:
     start = file.read()
     if start.startswith(GZIP):
         start = decompress_start(start, CHUNK * 64)
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return temporary_file(start[: len(start) // 2 * 2])
     if start.startswith(NEEDS_END):
         return temporary_file(start)
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\x00" in start[:HEAD]:
+        return temporary_file(start[: len(start) // 2 * 2])
     return temporary_file(start[: start.rfind(b"\n") + 1] or start)
 
 

@@ -10,7 +10,6 @@ from html.entities import html5
 from typing import BinaryIO
 
 from cwz_web.feeds.encodings import detect_encoding, encoding_key
-from cwz_web.feeds.limits import InvalidFileError
 from cwz_web.feeds.reading import ReadOptions
 from cwz_web.feeds.temporary_files import temporary_file
 
@@ -152,13 +151,20 @@ def _trusted(file: BinaryIO, declared: str | None) -> str | None:
     if declared is None:
         return None
     name = _ALIASES.get(declared.lower(), declared)
-    try:
-        canonical = codecs.lookup(name).name
-    except LookupError:
-        raise InvalidFileError(f"This is not valid XML: unknown encoding “{declared[:40]}”") from None
-    if canonical in ("utf-8", "ascii") or canonical.startswith(("utf-16", "utf-32")):
+    canonical = _text_codec(name)
+    if canonical is None or canonical in ("utf-8", "ascii") or canonical.startswith(("utf-16", "utf-32")):
         return None  # found out without the declaration
     return None if _decodes(file, "utf-8", needs_high=True) or not _decodes(file, name) else name
+
+
+def _text_codec(name: str) -> str | None:
+    """Return the codec of an encoding; None if it is unknown, or converts something else, such as Base64."""
+    try:
+        canonical = codecs.lookup(name).name
+        b"a".decode(name)
+    except (LookupError, ValueError):
+        return None
+    return None if canonical in ("idna", "punycode", "unicode-escape", "raw-unicode-escape", "utf-7") else canonical
 
 
 def _decodes(file: BinaryIO, encoding: str, *, needs_high: bool = False) -> bool:
@@ -176,10 +182,8 @@ def _decodes(file: BinaryIO, encoding: str, *, needs_high: bool = False) -> bool
 
 
 def _is_same(declared: str, encoding: str) -> bool:
-    name = _ALIASES.get(declared.lower(), declared)
-    try:
-        canonical = codecs.lookup(name).name
-    except LookupError:
+    canonical = _text_codec(_ALIASES.get(declared.lower(), declared))
+    if canonical is None:
         return False
     return (
         canonical == codecs.lookup(encoding).name or canonical.startswith(("utf-16", "ascii")) or encoding == "utf-16"

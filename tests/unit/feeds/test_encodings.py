@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cwz_web.feeds.encodings import ENCODING_LABELS, detect_encoding
-from cwz_web.feeds.file_types import read_table, temporary_file
+from cwz_web.feeds.file_types import read_table, temporary_file, truncate_to_line
 from cwz_web.feeds.limits import InvalidFileError
 
 # Sentences as product feeds have them, three for each language.
@@ -128,6 +128,23 @@ def test_damaged_utf8_stays_utf8_and_the_lines_are_noted(position: int) -> None:
 def test_chosen_encoding_is_used() -> None:
     data = io.BytesIO("id;name\n1;Größe\n".encode("cp1252"))
     assert detect_encoding(data, "cp1253").name == "cp1253"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "код;название;цена\n" + "".join(f"А{number};Большая синяя кружка;9,90\n" for number in range(20)),
+        "артикул,имя\nпервый,Кружка большая\nвторой,Лампа настольная\n",
+        "κωδικός,όνομα\nΑ1,Μεγάλη κούπα\nΑ2,Λάμπα\n",
+        "מזהה,שם\nא1,ספל כחול\nא2,מנורה\n",
+    ],
+)
+def test_utf16_of_another_script_without_byte_order_mark(text: str, encoding: str) -> None:
+    data = text.encode(encoding)
+    assert detect_encoding(temporary_file(data)).name == encoding
+    assert len(read_table(temporary_file(data)).rows) == text.count("\n") - 1
+    assert len(read_table(truncate_to_line(temporary_file(data))).rows) == text.count("\n") - 1
 
 
 def test_binary_file_is_rejected() -> None:

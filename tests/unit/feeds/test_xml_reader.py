@@ -164,6 +164,28 @@ def test_declared_and_actual_encoding(declared: str, actual: str, text: str) -> 
     assert read_xml(data.encode(actual)).rows[0]["t"] == text
 
 
+@pytest.mark.parametrize(
+    "declared", ["foo-8", "ansi", "x-unknown", "base64", "rot13", "idna", "undefined", "utf-7", "hex"]
+)
+@pytest.mark.parametrize(
+    ("actual", "text"), [("utf-8", "Größe für Bücher"), ("cp1252", "Größe für schöne Bücher"), ("ascii", "Mug")]
+)
+def test_unknown_declared_encoding_is_detected_and_noted(declared: str, actual: str, text: str) -> None:
+    xml = f'<?xml version="1.0" encoding="{declared}"?><r><item><t>{text}</t></item><item><t>y</t></item></r>'
+    table = read_table(temporary_file(xml.encode(actual)))
+    assert table.rows[0] == {"t": text}
+    used = "utf-8" if actual == "ascii" else actual
+    assert table.notes == [f"The file declares the encoding “{declared}” but is in {used}"]
+
+
+@pytest.mark.parametrize("declaration", ["", '<?xml version="1.0" encoding="utf-16"?>\n', '<?xml version="1.0"?>'])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf16_without_byte_order_mark(declaration: str, encoding: str) -> None:
+    text = "Большая синяя кружка из фарфора с золотой каймой " * 5
+    xml = f"{declaration}<r><item><t>{text}</t></item><item><t>{text}</t></item></r>"
+    assert read_table(temporary_file(xml.encode(encoding))).rows == [{"t": text.strip()}] * 2
+
+
 def test_damaged_utf8_is_noted() -> None:
     table = read_xml("<r><item><t>Größe ä</t></item>\n<item><t>ü".encode() + b"\xff</t></item></r>")
     assert table.rows[1]["t"] == "ü\ufffd"
