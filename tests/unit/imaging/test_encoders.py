@@ -75,6 +75,19 @@ def test_lossless_formats_keep_every_pixel(format: Format) -> None:
     )
 
 
+@pytest.mark.parametrize(("option", "formats"), [
+    ("lossless", [Format.JPEG, Format.PNG]),
+    ("progressive", [Format.PNG, Format.WEBP, Format.AVIF]),
+    ("optimize", [Format.PNG, Format.WEBP, Format.AVIF]),
+    ("palette", [Format.JPEG, Format.WEBP, Format.AVIF]),
+])  # fmt: skip
+def test_option_that_a_format_does_not_have_has_no_effect(option: str, formats: list[Format]) -> None:
+    """The outputs of a run share their options, whatever their formats are."""
+    for format in formats:
+        plain, with_option = (encode(photo(), Output(format=format, **each)) for each in ({}, {option: True}))
+        assert plain == with_option, format
+
+
 def test_optimized_and_progressive_jpeg_are_smaller() -> None:
     plain, optimized, progressive = (
         encode(photo(), Output(**options)) for options in ({}, {"optimize": True}, {"progressive": True})
