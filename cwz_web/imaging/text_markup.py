@@ -28,6 +28,9 @@ _joined = re.compile(
     r"\U00010a00-\U00010a5f\U00010ac0-\U00010aff\U00010b80-\U00010baf\U00010d00-\U00010d3f\U00010ec0-\U00011fff"
     r"\U00016100-\U0001613f\U00016d40-\U00016d7f\U0001e900-\U0001e95f]"
 )
+# Pango moves the points of Hebrew letters away from the letters that it spaces.
+_points = re.compile(r"[\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7]")
+_joined_or_hebrew = re.compile(rf"{_joined.pattern}|[\u0590-\u05ff]")
 
 
 def build_markup(text: str, family: str, size: float, line: float, letter_spacing: float) -> str:
@@ -45,12 +48,13 @@ def build_markup(text: str, family: str, size: float, line: float, letter_spacin
     """
     fallback = find_fallback_characters(family, text)
     spacing = f' letter_spacing="{round(letter_spacing * PANGO_SCALE)}"' if letter_spacing else ""
-    if not fallback and not (spacing and _joined.search(text)):
+    joined = _joined_or_hebrew if _points.search(text) else _joined
+    if not fallback and not (spacing and joined.search(text)):
         return _wrap(_escape(text, spacing), spacing)
     strut = _escape(BREAK, spacing) if fallback else ""
     reduced = max(line - _largest_difference(family, fallback) * size, 1)
     parts = [strut]
-    for (in_fallback, is_joined), run in groupby(_classify(text, fallback), key=lambda each: each[1]):
+    for (in_fallback, is_joined), run in groupby(_classify(text, fallback, joined), key=lambda each: each[1]):
         content = "".join(character for character, _ in run)
         run_spacing = "" if is_joined else spacing
         if strut and not in_fallback:
@@ -82,7 +86,7 @@ def _largest_difference(family: str, fallback: frozenset[str]) -> float:
     return max((abs(font_metrics(each).baseline - own) for each in fallback_families(fallback)), default=0.0)
 
 
-def _classify(text: str, fallback: frozenset[str]) -> Iterator[tuple[str, tuple[bool, bool]]]:
+def _classify(text: str, fallback: frozenset[str], joined: re.Pattern[str]) -> Iterator[tuple[str, tuple[bool, bool]]]:
     """Yield each character, with whether it is in a fallback font and whether its letters are joined."""
     in_fallback = is_joined = False
     for position, character in enumerate(text):
@@ -90,5 +94,5 @@ def _classify(text: str, fallback: frozenset[str]) -> Iterator[tuple[str, tuple[
             in_fallback = is_joined = False
         elif character not in _attached and not unicodedata.combining(character):
             is_emoji = text[position + 1 : position + 2] == VARIATION_SELECTOR_16
-            in_fallback, is_joined = character in fallback or is_emoji, bool(_joined.match(character))
+            in_fallback, is_joined = character in fallback or is_emoji, bool(joined.match(character))
         yield character, (in_fallback, is_joined)

@@ -342,6 +342,8 @@ def test_letter_spacing_does_not_tear_arabic() -> None:
         "മലയാളം",
         "සිංහල",
         "हिन्दी",
+        "שָׁלוֹם",
+        "בְּרֵאשִׁית",
     ],
 )
 @pytest.mark.parametrize("spacing", [8, -4])
