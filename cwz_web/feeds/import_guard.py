@@ -221,7 +221,8 @@ def _row_reasons(baseline: Baseline, file: FileFigures, keys: KeyChanges, max_pe
             f"remove more than {max_percent}% since then"
         )
         yield ReviewReason(code=ReasonCode.ROWS_REMOVED, message=message)
-    elif is_same_key and (baseline.first_rows - keys.kept) * 100 > baseline.first_rows * max_percent:
+    # An empty feed has no rows to protect: they were deleted through the API.
+    elif is_same_key and keys.before and (baseline.first_rows - keys.kept) * 100 > baseline.first_rows * max_percent:
         message = (
             f"The import would leave {keys.kept:,} of the {baseline.first_rows:,} rows of the last good import: the "
             f"values of the key have changed in more than {max_percent}% of them since then"
