@@ -93,7 +93,7 @@ def test_second_ctrl_c_still_stops_the_database(own_installation: Installation) 
     own_installation.process.send_signal(signal.SIGINT)
     wait_for(lambda: not own_installation.answers())
     own_installation.process.send_signal(signal.SIGINT)
-    own_installation.process.wait(60)
+    own_installation.process.wait(150)  # a worker that does not end is killed after 30 seconds
     own_installation.process = None
     assert not own_installation.database_runs()
     for pid in workers:
