@@ -27,6 +27,8 @@ def server_factory(
 ) -> Callable[[Any], None]:
     """Create the server of an .ini file (`use = egg:cwz-web`).
 
+    It returns after a stop signal; a second one raises KeyboardInterrupt, which `pserve` and `cwz serve` expect.
+
     Args:
         listen: The host and port to listen on. The environment variable PORT overrides the port.
         drain_seconds: How long to keep accepting requests after a stop signal, while `/readyz` answers 503: the time
@@ -48,8 +50,6 @@ def server_factory(
         server.print_listen("Serving on http://{}:{}")
         try:
             _run(connections, stop, float(drain_seconds))
-        except KeyboardInterrupt:
-            pass  # the second signal
         finally:
             draining.clear()
             server.task_dispatcher.shutdown()

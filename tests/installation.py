@@ -116,6 +116,10 @@ class Installation:
         assert self.process.poll() is None, self.log()
         return is_serving(f"{self.url}/readyz")
 
+    def accepts_connections(self) -> bool:
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", self.port)) == 0
+
     def stop(self, how: int = signal.SIGINT) -> None:
         """Stop the server as Ctrl-C does, and wait for it."""
         self._close_monitor()

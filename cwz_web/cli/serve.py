@@ -34,6 +34,7 @@ RESTARTABLE = (-signal.SIGKILL, os.EX_TEMPFAIL)
 def run(deployment: "Deployment") -> None:
     """Serve until SIGINT or SIGTERM; then stop the workers and the embedded database.
 
+    A second signal ends every wait: for requests, and for workers, which are killed. A killed worker loses nothing.
     Images that a render worker could not report any more are found in the storage when their chunk is rendered again.
     """
     settings = deployment.settings()
@@ -56,12 +57,15 @@ def run(deployment: "Deployment") -> None:
         _print_sign_in_details(services)
         server_url_file(settings).write_text(settings.url)
         server(app)
-    finally:
-        server_url_file(settings).unlink(missing_ok=True)
+        log.info("stopping the workers")
         for worker in workers:
             worker.terminate()
         for worker in workers:
             worker.wait()
+    finally:
+        server_url_file(settings).unlink(missing_ok=True)
+        for worker in workers:
+            worker.kill()
         services.close()
 
 
@@ -101,13 +105,18 @@ class WorkerProcess:
             self._process.terminate()
 
     def wait(self) -> None:
-        """Wait for the terminated process; kill it after STOP_SECONDS."""
+        """Wait for the terminated process for at most STOP_SECONDS."""
         if self._process is None:
             return
         try:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            log.warning("worker killed after timeout", command=self._command[-2])
+            log.warning("worker does not end", command=self._command[-2])
+
+    def kill(self) -> None:
+        """End the process, and restart it no more."""
+        self._stopping.set()
+        if self._process is not None:
             self._process.kill()
 
     def _keep_running(self) -> None:
@@ -129,8 +138,8 @@ def _print_sign_in_details(services: Services) -> None:
     settings = services.settings
     click.echo(f"\n  ConnectWyze runs at  {settings.url}\n")
     if settings.demo:
-        facts = demo_details(services)
-        click.echo(f"  Email                {facts['email']}")
-        click.echo(f"  Password             {facts['password']}\n")
-        click.echo(f"  A signed image URL   {facts['signed_url']}\n")
+        details = demo_details(services)
+        click.echo(f"  Email                {details['email']}")
+        click.echo(f"  Password             {details['password']}\n")
+        click.echo(f"  A signed image URL   {details['signed_url']}\n")
     click.echo("  Press Ctrl-C to stop.\n")

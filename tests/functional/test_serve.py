@@ -4,9 +4,10 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
@@ -84,16 +85,25 @@ def test_small_run_does_not_wait_for_a_large_one(installation: Installation) -> 
     assert after - before < 400
 
 
-def test_second_ctrl_c_still_stops_the_database(own_installation: Installation) -> None:
+@pytest.mark.parametrize("stops_at", ["request", "worker"])
+def test_second_ctrl_c_still_stops_the_database(own_installation: Installation, stops_at: str) -> None:
+    """Wherever the second signal arrives: while the server waits for a request, or while it waits for a worker."""
     own_installation.start()
     assert own_installation.process is not None
     workers = own_installation.workers()
     for pid in workers:
         os.kill(pid, signal.SIGSTOP)  # they do not react to SIGTERM
-    own_installation.process.send_signal(signal.SIGINT)
-    wait_for(lambda: not own_installation.answers())
-    own_installation.process.send_signal(signal.SIGINT)
-    own_installation.process.wait(150)  # a worker that does not end is killed after 30 seconds
+    with ExitStack() as requests:
+        if stops_at == "request":
+            unfinished = requests.enter_context(socket.create_connection(("127.0.0.1", own_installation.port)))
+            unfinished.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
+            own_installation.answers()  # the server has read it
+        own_installation.process.send_signal(signal.SIGINT)
+        wait_for(lambda: not own_installation.accepts_connections())
+        if stops_at == "worker":
+            wait_for(lambda: "stopping the workers" in own_installation.log())
+        own_installation.process.send_signal(signal.SIGINT)
+        own_installation.process.wait(60)  # twice as long as it waits for one worker
     own_installation.process = None
     assert not own_installation.database_runs()
     for pid in workers:
