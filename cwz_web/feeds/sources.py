@@ -82,6 +82,11 @@ class SourceSpec(BaseModel):
         return url.scheme, url.host, url.port
 
     @property
+    def host(self) -> str:
+        """The host of the URL, which is shown and logged; the path and the query can hold secrets."""
+        return check_url(self.url).host
+
+    @property
     def plain_headers(self) -> dict[str, str]:
         """The headers without a secret."""
         return {"User-Agent": self.user_agent} if self.user_agent else {}

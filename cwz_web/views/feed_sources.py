@@ -44,7 +44,17 @@ from cwz_web.net.client import FetchError
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedCollection, FeedResource
 from cwz_web.views.feed_imports import PREVIEW_ROWS
-from cwz_web.web.forms import FieldError, Form, Name, Printable, SubmittedForm, empty_form, error_messages, form_view
+from cwz_web.web.forms import (
+    FieldError,
+    Form,
+    Name,
+    Printable,
+    SubmittedForm,
+    empty_form,
+    error_messages,
+    form_view,
+    read_form,
+)
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 from cwz_web.workspaces.audit import record
@@ -261,7 +271,7 @@ def save_source(context: FeedResource, request: Request, form: ChangeSourceForm)
             raise FieldError("secret", str(error)) from None
         schedule_next_fetch(source)
         request_fetch(db, db.get_one(Feed, (feed.workspace_id, feed.id)), source, account.id)
-        record(db, feed.workspace_id, request.actor, "feed.source", feed.name, {"host": _host(spec)})
+        record(db, feed.workspace_id, request.actor, "feed.source", feed.name, {"host": spec.host})
     return HTTPSeeOther(request.path_in("feeds", feed.id))
 
 
@@ -311,7 +321,7 @@ def save_schedule(context: FeedResource, request: Request, form: ScheduleForm) -
 def _create_connected_feed(request: Request, form: SourceForm, spec: SourceSpec, file: BinaryIO) -> UUID:
     """Create a feed with its source and a draft of the first import, from the start of its file."""
     workspace_id, account = request.workspace.workspace_id, request.user.account
-    host = _host(spec)
+    host = spec.host
     with request.services.database.transaction(workspace_id) as db:
         check_plan_limit(db, request.services.settings, workspace_id, PlanLimit.FEEDS)
         feed = create_feed(db, workspace_id, name=form.name or host, file_name=file_name_from_url(spec.url))
@@ -357,12 +367,7 @@ def _fetch_preview(request: Request, spec: SourceSpec, secret: str) -> tuple[Bin
 
 def _as_typed(request: Request, form: Any) -> SubmittedForm[Any]:
     """Return a valid form with the typed values, to show it again below a preview."""
-    typed = {name: value for name, value in request.POST.items() if isinstance(value, str)}
-    return SubmittedForm(form, {}, typed)
-
-
-def _host(spec: SourceSpec) -> str:
-    return spec.url.partition("://")[2].partition("/")[0]
+    return read_form(type(form), request.POST)
 
 
 def _source_of(feed: Feed, db: Session) -> FeedSource:

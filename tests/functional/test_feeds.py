@@ -528,3 +528,15 @@ def test_auto_run_is_turned_on_and_off(user: FeedUser) -> None:
     assert "Automatic runs" not in stop.submit().follow().text
     assert "not rendered automatically" in stop.submit(status=422).text
     assert user.actions[2:] == ["auto_run.enable", "feed.import", "auto_run.disable"]
+
+
+def test_secret_in_the_query_of_a_source_is_not_logged(connected: FeedUser, http_server: RecordingServer) -> None:
+    """Also without a slash before the query, the activity log and the feed's name have the host only."""
+    http_server.paths["/?token=hush"] = (200, {}, b"sku,title\n1,Mug\n")
+    form = connected.form_with(f"{connected.feeds}/connect", "url")
+    form["url"] = http_server.url("?token=hush")
+    page = form.submit("do", value="connect").follow()
+    assert "hush" not in page.text
+    with connected.make.database.transaction(connected.space.id) as db:
+        details = [entry.details for entry in db.query(AuditEntry).filter_by(action="feed.connect")]
+    assert [detail["host"] for detail in details] == ["127.0.0.1"]
