@@ -1,7 +1,7 @@
 """Known devices: browsers in which the owner of an account has signed in before.
 
 A lock-out that counts wrong guesses by account would let a stranger keep its owner out. Guesses of known devices
-therefore count apart from those of everybody else (OWASP, "Slow down online guessing attacks with device cookies").
+therefore count apart from those of other clients (OWASP, "Slow down online guessing attacks with device cookies").
 """
 
 import secrets

@@ -174,7 +174,7 @@ def _parameters(request: Request) -> dict[str, str]:
 
 
 def _needs_signature(parameters: dict[str, str], unsigned_parameters: tuple[str, ...] | None) -> bool:
-    """Return whether the URL needs a signature; an unsigned one may have the template's open parameters.
+    """Return whether the URL needs a signature; an unsigned one may have the template's unsigned parameters.
 
     Raises:
         ProblemError: An unsigned URL has other parameters.

@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, select, text, update
+from sqlalchemy import Row, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from cwz_web.db.session import Database
@@ -172,12 +172,13 @@ def list_keys(db: Session, workspace_id: UUID) -> list[ApiKey]:
 
 def list_valid_keys_of(db: Session, workspace_id: UUID, account_id: UUID) -> list[ApiKey]:
     """Return the workspace's valid keys that an account has created."""
-    now = datetime.now(UTC)
-    return [
-        key
-        for key in list_keys(db, workspace_id)
-        if key.created_by == account_id and not key.revoked_at and (key.expires_at is None or key.expires_at > now)
-    ]
+    valid = select(ApiKey).where(
+        ApiKey.workspace_id == workspace_id,
+        ApiKey.created_by == account_id,
+        ApiKey.revoked_at.is_(None),
+        or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now()),
+    )
+    return list(db.scalars(valid.order_by(ApiKey.id)))
 
 
 def revoke_key(db: Session, key: ApiKey) -> None:

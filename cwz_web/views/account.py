@@ -269,7 +269,7 @@ def set_password(context: AccountRoot, request: Request, form: PasswordForm) -> 
         raise FieldError("password", advice)
     require_identity(request, "current", form.current)
     change_password(request.db, request.user.session, form.password, request.services.passwords)
-    log.info("password changed", account=str(account.id), address=request.remote_addr)
+    log.info("password changed", account=str(account.id), ip_address=request.remote_addr)
     return _with_new_cookie(request, HTTPSeeOther("/account?done=password"))
 
 
@@ -305,7 +305,7 @@ def unlink(context: AccountRoot, request: Request, form: Form) -> Response:
     if account.password_hash is None:
         raise FieldError("google", "Set a password before you unlink Google")
     unlink_google(request.db, account)
-    log.info("google unlinked", account=str(account.id), address=request.remote_addr)
+    log.info("google unlinked", account=str(account.id), ip_address=request.remote_addr)
     return HTTPSeeOther("/account?done=google-unlinked")
 
 
@@ -400,7 +400,7 @@ def delete_account(context: AccountRoot, request: Request, form: DeleteForm) -> 
         raise FieldError("confirm", f"Type {account.email} to confirm")
     require_identity(request, "proof", form.proof)
     schedule_deletion(request.db, request.user.session, f"{request.services.settings.url}/account/delete")
-    log.info("account deletion scheduled", account=str(account.id), address=request.remote_addr)
+    log.info("account deletion scheduled", account=str(account.id), ip_address=request.remote_addr)
     return _with_new_cookie(request, HTTPSeeOther("/account/delete"))
 
 

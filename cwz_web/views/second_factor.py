@@ -153,7 +153,7 @@ def confirm_setup(context: SecondFactor, request: Request, form: FirstCodeForm) 
     except WrongCodeError:
         message = "This code is not valid. Check that your phone's clock is correct, and enter the next code"
         raise FieldError("code", message) from None
-    log.info("second factor on", account=str(account.id), address=request.remote_addr)
+    log.info("second factor on", account=str(account.id), ip_address=request.remote_addr)
     return _recovery_codes_page(request, codes)
 
 
@@ -193,7 +193,7 @@ def turn_off(context: SecondFactor, request: Request, form: TurnOffForm) -> Resp
         return HTTPSeeOther(PATH)
     require_identity(request, "off_password", form.off_password)
     disable_second_factor(request.db, account)
-    log.info("second factor off", account=str(account.id), address=request.remote_addr)
+    log.info("second factor off", account=str(account.id), ip_address=request.remote_addr)
     return HTTPSeeOther(PATH)
 
 

@@ -157,7 +157,7 @@ def sign_in(context: SignInRoot, request: Request, form: SignInForm) -> CheckEma
             request.db, email=form.email, password=form.password, passwords=request.services.passwords
         )
     except SignInError:
-        log.warning("sign-in failed", address=request.remote_addr)
+        log.warning("sign-in failed", ip_address=request.remote_addr)
         raise FieldError("password", INVALID_CREDENTIALS) from None
     except EmailNotVerifiedError:
         request.override_renderer = CHECK_EMAIL_PAGE
@@ -190,7 +190,7 @@ def verify_code(context: SignInRoot, request: Request, form: CodeForm) -> Respon
     try:
         check_second_factor(request.db, account, form.code, request.services.ring)
     except WrongCodeError:
-        log.warning("second factor failed", account=str(account.id), address=request.remote_addr)
+        log.warning("second factor failed", account=str(account.id), ip_address=request.remote_addr)
         raise FieldError("code", INVALID_CODE) from None
     google = GoogleProfile.from_claims(request.login_step)
     return complete_sign_in(request, request.db, account, safe_next(request.login_step["next"]), google)

@@ -136,7 +136,7 @@ class ResetPage:
     """The view model of reset.jinja2.
 
     Attributes:
-        email: The address of the account.
+        email: The email address of the account.
         google_accounts: The addresses of the linked Google accounts.
     """
 
@@ -359,7 +359,7 @@ def set_new_password(context: Root, request: Request, form: ResetForm) -> BadLin
         )
     except InvalidTokenError:
         return _bad_reset_link(request)
-    log.info("password reset", account=str(account.id), address=request.remote_addr)
+    log.info("password reset", account=str(account.id), ip_address=request.remote_addr)
     response = HTTPSeeOther("/signin?done=reset")
     remember_device(request, response, account)
     return response
@@ -396,7 +396,7 @@ def confirm_new_email(context: Root, request: Request, form: NewEmailForm) -> Ba
         return _bad_new_email_link(request)
     except ReauthenticationError:
         raise FieldError("password", NOT_OWNER) from None
-    log.info("email address changed", account=str(account.id), address=request.remote_addr)
+    log.info("email address changed", account=str(account.id), ip_address=request.remote_addr)
     is_own = is_session_of(_session(request), account)
     return HTTPSeeOther("/account?done=email" if is_own else "/signin?done=email")
 

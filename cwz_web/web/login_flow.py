@@ -60,7 +60,7 @@ def complete_sign_in(
         ip_address=request.remote_addr or "",
         user_agent=request.user_agent or "",
     )
-    log.info("signed in", account=str(account.id), address=request.remote_addr)
+    log.info("signed in", account=str(account.id), ip_address=request.remote_addr)
     response = HTTPSeeOther(next_path)
     set_session_cookie(request, response, token)
     set_cookie(request, response, "step", None)

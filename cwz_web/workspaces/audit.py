@@ -15,6 +15,7 @@ from uuid import UUID
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
+from cwz_web.db.session import lock_name
 from cwz_web.spreadsheets import csv_line
 from cwz_web.workspaces.models import AuditEntry, Workspace
 
@@ -132,7 +133,7 @@ def record(
         details: Further JSON values; never a secret.
     """
     # Serializes the entries of a workspace, since each contains the digest of the previous one.
-    db.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(str(workspace_id), 0))))
+    lock_name(db, str(workspace_id))
     previous = db.scalar(_newest_first(workspace_id).limit(1))
     entry = AuditEntry(
         workspace_id=workspace_id,

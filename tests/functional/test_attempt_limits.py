@@ -134,7 +134,7 @@ def test_parallel_unsigned_images_do_not_pass_together(limited: Callable[..., Te
 
 @pytest.mark.parametrize("page", PAGES)
 def test_caller_does_not_change_the_target(limited: Callable[..., TestApp], make: Factory, page: str) -> None:
-    """Whoever is signed in, or holds a step of a sign-in, has no further attempts."""
+    """A user who is signed in, or in the second step of a sign-in, has no further attempts."""
     for number in range(LIMIT):
         assert PAGES[page](limited(f"192.0.2.{number}")) != 429
     signed_in = limited("198.51.100.1")

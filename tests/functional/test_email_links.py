@@ -22,7 +22,7 @@ from tests.mailbox import Mailbox
 ROOT = Path(__file__).parent.parent.parent
 NEW_PASSWORD = "violet harbour 93 teapots"
 NEW_ADDRESS = "new@example.org"
-BROWSERS = ("right", "another", "nobody's")
+BROWSERS = ("right", "another", "signed-out")
 
 
 class Link(NamedTuple):
@@ -119,11 +119,11 @@ def submit(browser: TestApp, path: str, **fields: str) -> Any:
 
 # What a browser has to do besides pressing the button; None: it cannot.
 NEEDS: dict[str, dict[str, dict[str, str] | None]] = {
-    "verify": {"right": {}, "another": {"password": NEW_PASSWORD}, "nobody's": {"password": NEW_PASSWORD}},
+    "verify": {"right": {}, "another": {"password": NEW_PASSWORD}, "signed-out": {"password": NEW_PASSWORD}},
     # The address is the proof: who reads its emails chooses the password.
     "reset": {browser: {"password": NEW_PASSWORD} for browser in BROWSERS},
-    "email": {"right": {}, "another": {"password": PASSWORD}, "nobody's": {"password": PASSWORD}},
-    "invitation": {"right": {}, "another": None, "nobody's": None},
+    "email": {"right": {}, "another": {"password": PASSWORD}, "signed-out": {"password": PASSWORD}},
+    "invitation": {"right": {}, "another": None, "signed-out": None},
     # It ends one topic of the emails in which it is.
     "unsubscribe": {browser: {} for browser in BROWSERS},
 }
@@ -142,7 +142,7 @@ def test_link_in_three_browsers(world: World, make: Factory, kind: str, browser:
     opened = {
         "right": link.browser,
         "another": world.browser(make.account()),
-        "nobody's": world.browser(),
+        "signed-out": world.browser(),
     }[browser]
     opened.get(link.path)
     opened.head(link.path, status="*")
@@ -166,7 +166,7 @@ def token_of(browser: TestApp) -> str:
 
 
 @pytest.mark.parametrize("kind", [kind for kind, needs in NEEDS.items() if needs["another"] != {} and kind != "reset"])
-@pytest.mark.parametrize("browser", ["another", "nobody's"])
+@pytest.mark.parametrize("browser", ["another", "signed-out"])
 def test_forged_post_without_the_form_has_no_effect(world: World, make: Factory, kind: str, browser: str) -> None:
     link: Link = getattr(world, kind)()
     opened = world.browser(make.account() if browser == "another" else None)

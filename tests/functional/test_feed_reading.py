@@ -65,7 +65,7 @@ def test_reading_that_does_not_fit_the_file_is_reported(user: FeedUser) -> None:
     form = reading_form(user.upload_draft("shop.csv", ROWS.encode()))
     form["reading.header_row"] = "900"
     page = form.submit("do", value="preview")
-    assert "The file cannot be read like this" in page.text
+    assert "The file cannot be read with these settings" in page.text
     form = reading_form(page)
     form["reading.header_row"] = ""
     assert sources(form.submit("do", value="preview")) == ["sku", "name"]

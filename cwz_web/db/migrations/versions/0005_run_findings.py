@@ -41,7 +41,7 @@ _OUTPUTS = """
 _ADD_OPTIONS = """'{"chroma": "auto", "lossless": false, "progressive": false, "optimize": false, "palette": false,
     "max_bytes": null}'::jsonb || output"""
 _REMOVE_OPTIONS = "output - ARRAY['chroma', 'lossless', 'progressive', 'optimize', 'palette', 'max_bytes']"
-# Warnings were about missing photos. Their images must not be taken over by later runs.
+# Warnings were about missing photos. Their images must not be reused by later runs.
 _MIGRATE_WARNINGS = """
     ALTER TABLE run_items NO FORCE ROW LEVEL SECURITY;
     ALTER TABLE runs NO FORCE ROW LEVEL SECURITY;
