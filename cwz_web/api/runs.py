@@ -271,7 +271,7 @@ def list_run_items(context: ApiRun, request: Request) -> dict[str, Any]:
             state="failed" if item.state == "pending" else item.state,
             error=RUN_CANCELED if item.state == "pending" else item.error,
             findings=FINDINGS.validate_python(item.findings or ()),
-            image=item.image_id,
+            image=image.id if image else None,
             url=request.services.settings.url + signed_urls.image(image) if image else None,
         )
         for item, image in results

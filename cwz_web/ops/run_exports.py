@@ -88,7 +88,7 @@ def zip_entries(db: Session, run: Run) -> list[ZipEntry]:
     images = (
         select(RunItem.position, RunItem.key, RunItem.output, RunItem.state, Image)
         .join(Image, and_(Image.workspace_id == RunItem.workspace_id, Image.id == RunItem.image_id))
-        .where(RunItem.workspace_id == run.workspace_id, RunItem.run_id == run.id)
+        .where(RunItem.workspace_id == run.workspace_id, RunItem.run_id == run.id, RunItem.state != "pending")
         .order_by(RunItem.position)
     )
     sizes = [Output.model_validate(output).size for output in run.outputs]

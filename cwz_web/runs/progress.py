@@ -21,6 +21,10 @@ _COUNT_FINDINGS = text("""
     WHERE workspace_id = :workspace AND run_id = :run AND findings IS NOT NULL AND state <> 'pending'
     GROUP BY 1, 2, 3 ORDER BY images DESC, layer, message LIMIT :limit
 """)
+# The image of a pending item is that of an earlier run.
+_IS_IMAGE_OF_ITEM = and_(
+    Image.workspace_id == RunItem.workspace_id, Image.id == RunItem.image_id, RunItem.state != "pending"
+)
 
 
 @dataclass(frozen=True)
@@ -192,7 +196,7 @@ def results_after(
     states = finished if state is None else (state,)
     query = (
         select(RunItem, Image)
-        .outerjoin(Image, and_(Image.workspace_id == RunItem.workspace_id, Image.id == RunItem.image_id))
+        .outerjoin(Image, _IS_IMAGE_OF_ITEM)
         .where(
             RunItem.workspace_id == run.workspace_id,
             RunItem.run_id == run.id,
@@ -238,7 +242,7 @@ def images_of_row(db: Session, workspace_id: UUID, feed_id: UUID, key: str, limi
     """
     query = (
         select(Image)
-        .join(RunItem, and_(Image.workspace_id == RunItem.workspace_id, Image.id == RunItem.image_id))
+        .join(RunItem, _IS_IMAGE_OF_ITEM)
         .join(Run, and_(Run.workspace_id == RunItem.workspace_id, Run.id == RunItem.run_id))
         .where(RunItem.workspace_id == workspace_id, RunItem.key == key, Run.feed_id == feed_id)
         .order_by(RunItem.run_id.desc())
@@ -252,7 +256,12 @@ def run_of_image(db: Session, workspace_id: UUID, image_id: UUID) -> UUID | None
     return db.scalar(
         select(RunItem.run_id)
         .join(Run, and_(Run.workspace_id == RunItem.workspace_id, Run.id == RunItem.run_id))
-        .where(RunItem.workspace_id == workspace_id, RunItem.image_id == image_id, Run.feed_id.is_not(None))
+        .where(
+            RunItem.workspace_id == workspace_id,
+            RunItem.image_id == image_id,
+            RunItem.state != "pending",
+            Run.feed_id.is_not(None),
+        )
         .order_by(RunItem.run_id.desc())
         .limit(1)
     )

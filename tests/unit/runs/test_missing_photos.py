@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import select, text, update
@@ -26,7 +27,7 @@ from cwz_web.runs.missing_photos import MAX_ATTEMPTS, MAX_DELAY, RETRY_DELAYS, O
 from cwz_web.runs.models import Run, RunItem
 from cwz_web.runs.output_feed import write_output_feed
 from cwz_web.runs.planning import RunPlan, RunSpec, cancel_run, plan_run, retry_run, start_run
-from cwz_web.runs.progress import RunState, findings_of, postponed_of, results_after, state_of
+from cwz_web.runs.progress import RunState, findings_of, postponed_of, results_after, run_of_image, state_of
 from cwz_web.runs.protocol import ItemResult, Report, SpecificationRequest
 from cwz_web.runs.render_worker import RenderWorker
 from cwz_web.runs.reports import apply_report
@@ -311,6 +312,20 @@ def test_announced_are_only_good_images(shop: Shop) -> None:
     assert [body.count('"image.created"') for body in bodies] == [1, 0]
     assert '"state":"completed_with_findings"' in bodies[1]
     assert '"incomplete":1' in bodies[1]
+
+
+def test_canceled_refresh_has_no_images_of_earlier_runs(shop: Shop) -> None:
+    shop.render(shop.start())
+    run = shop.start(refresh_photos=True)
+    with shop.make.database.transaction(run.workspace_id) as db:
+        assert zip_entries(db, run) == []
+        cancel_run(db, db.get_one(Run, (run.workspace_id, run.id)))
+    with shop.make.database.transaction(run.workspace_id) as db:
+        canceled = db.get_one(Run, (run.workspace_id, run.id))
+        assert zip_entries(db, canceled) == []
+        assert [(item.state, image) for item, image in results_after(db, canceled)] == [("pending", None)] * 2
+        earlier = run_of_image(db, run.workspace_id, shop.items(run)[0].image_id or uuid4())
+        assert earlier not in (None, run.id)
 
 
 def test_zip_names_row_and_size_and_keeps_incomplete_images_apart(shop: Shop) -> None:
