@@ -193,7 +193,11 @@ def _parameters(entry: dict[str, Any]) -> Iterator[FieldDescription]:
 
 def _body_fields(operation: Operation, schemas: dict[str, Any]) -> list[FieldDescription]:
     if operation.accepts_file:
-        return [FieldDescription("(file)", "CSV, TSV, JSON or XML, optionally gzipped", False, "body")]
+        return [
+            FieldDescription(
+                "(file)", "CSV, TSV, JSON, XML, XLSX, XLS or ODS, also gzipped or in a zip file", False, "body"
+            )
+        ]
     return _properties(schemas[operation.body.__name__], "body") if operation.body else []
 
 

@@ -138,3 +138,9 @@ def test_spreadsheet_longer_than_the_preview_is_fetched_to_its_end(
     form["url"] = http_server.url("/products.xlsx")
     page = form.submit("do", value="connect").follow()
     assert "Spreadsheet, Products, header in row 3" in page.text
+
+
+def test_file_chooser_offers_every_type_that_is_read(user: FeedUser) -> None:
+    offered = user.app.get(f"{user.feeds}/new").html.find(id="file")["accept"].split(",")
+    extensions = "csv tsv txt json jsonl ndjson xml rss atom gz zip xlsx xls ods"
+    assert {f".{extension}" for extension in extensions.split()} <= set(offered)
