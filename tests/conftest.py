@@ -50,9 +50,11 @@ SMALL_PLANS = {"pro": {"images": 3, "feeds": 2}, "free": {"images": 1, "members"
 PRESERVED_TABLES = {"alembic_version"}
 SLOW_FIRST = ("tests/functional/test_process_kills", "tests/functional/test_serve", "tests/browser")
 
-# No test is timed: machines are noisy.
-hypothesis.settings.register_profile("untimed", deadline=None)
-hypothesis.settings.load_profile("untimed")
+# No test is timed: machines are noisy. The same examples in each run: a change fails for what it changed, and
+# HYPOTHESIS_PROFILE=explore looks for new ones.
+hypothesis.settings.register_profile("reproducible", deadline=None, derandomize=True, database=None)
+hypothesis.settings.register_profile("explore", deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "reproducible"))
 
 # Modules live as long as the session: collecting garbage rarely, and never among them, saves seconds.
 gc.set_threshold(20_000, 20, 20)
