@@ -58,9 +58,11 @@ def find_scan_problem(code: RenderedCode, canvas: Pixels) -> str | None:
     top, left = code.patch.y, code.patch.x
     if top < 0 or left < 0 or top + height > canvas.shape[0] or left + width > canvas.shape[1]:
         return "it is partly outside of the image"
+    is_module = code.patch.mask() > 0
+    if not is_module.any():
+        return "it is not visible. Use an opaque color"
     light_of = _luminance if code.is_qr else _red
     reflectance = _linear[canvas[top : top + height, left : left + width, :3]] @ light_of
-    is_module = code.patch.mask() > 0
     dark = float(np.percentile(reflectance[is_module], 100 - OUTLIERS))
     light = float(np.percentile(reflectance[~is_module], OUTLIERS))
     if reflectance[is_module].mean() > reflectance[~is_module].mean():
