@@ -12,9 +12,8 @@ from typing import Any
 from cwz_web.feeds.columns import normalize_name
 from cwz_web.feeds.limits import InvalidFileError
 
-ITEM = "item"  # ijson's name for the elements of a list
 # Names of the list of rows in an object with several lists.
-ROW_LIST_NAMES = ("products", "items", "rows", "data", "entries", "records", "results", "listings", "offers")
+ROW_LIST_NAMES = ("products", "items", "item", "rows", "data", "entries", "records", "results", "listings", "offers")
 # A record with one of these names may have a list of offers.
 IDENTIFIERS = frozenset(
     ("id", "sku", "gid", "guid", "productid", "itemid", "articleid", "ean", "gtin", "articlenumber", "artikelnummer")
@@ -120,45 +119,43 @@ def json_outline(events: Iterable[tuple[str, Any]], error: type[Exception]) -> J
 
 
 def _read_outline(events: Iterable[tuple[str, Any]], outline: JsonOutline) -> None:
-    path: list[str] = []  # a key for each open object, "item" for each open list
+    path: list[str | None] = []  # a key for each open object, None for each open list
     for count, (event, value) in enumerate(events):
         if event == "map_key":
             path[-1] = value
         elif event in ("start_map", "start_array"):
             _start(outline, path, event)
-            path.append(ITEM if event == "start_array" else "")
+            path.append(None if event == "start_array" else "")
             is_found = bool(outline.lists or outline.arrays)
             if (count > MAX_EVENTS and is_found) or len(outline.lists) >= MAX_PLACES:
                 return
         elif event in ("end_map", "end_array"):
             path.pop()
-        elif path and path[-1] != ITEM:
+        elif path and path[-1] is not None:
             _scalar(outline, path)
 
 
-def _start(outline: JsonOutline, path: list[str], event: str) -> None:
-    if ITEM in path[:-1]:
+def _start(outline: JsonOutline, path: list[str | None], event: str) -> None:
+    """Record where an object or a list begins, unless it is inside a list's element."""
+    keys = [key for key in path if key is not None]
+    if len(keys) < len(path):
+        if len(keys) == len(path) - 1 and path[-1] is None:
+            (outline.lists if event == "start_map" else outline.arrays).setdefault(".".join(keys))
         return
-    parent = ".".join(path[:-1])
-    if path and path[-1] == ITEM:
-        if event == "start_map":
-            outline.lists.setdefault(parent)
-        else:
-            outline.arrays.setdefault(parent)
-        return
-    if path and (owner := outline.objects.get(parent)) is not None:
+    if path and (owner := outline.objects.get(".".join(keys[:-1]))) is not None:
         owner.has_others = owner.has_others or event == "start_array"
         if event == "start_map":
             owner.members.append(set())
     if event == "start_map" and len(outline.objects) < MAX_PLACES:
-        outline.objects[".".join(path)] = _Object()
+        outline.objects[".".join(keys)] = _Object()
 
 
-def _scalar(outline: JsonOutline, path: list[str]) -> None:
+def _scalar(outline: JsonOutline, path: list[str | None]) -> None:
     """Record the name of a scalar in an object and in the object's owner."""
-    *outer, name = path
-    if ITEM in outer:
+    keys = [key for key in path if key is not None]
+    if len(keys) < len(path):
         return
+    *outer, name = keys
     if (found := outline.objects.get(".".join(outer))) is not None:
         found.scalars.add(name)
     owner = outline.objects.get(".".join(outer[:-1])) if outer else None

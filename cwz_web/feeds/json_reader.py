@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import ijson
 
-from cwz_web.feeds.json_outline import ITEM, RowKind, RowPlace, json_outline
+from cwz_web.feeds.json_outline import RowKind, RowPlace, json_outline
 from cwz_web.feeds.limits import MAX_ROW_BYTES, InvalidFileError, check_row_count
 from cwz_web.feeds.reading import FileFormat, Reading, ReadOptions
 from cwz_web.feeds.records import BoundedReader, Entry, InvalidEntry, Records, RowSizeLimit, clean_row
@@ -28,6 +28,7 @@ MAX_DIGITS = sys.int_info.default_max_str_digits
 _quotation_mark = re.compile(rb'[^\\]"')  # not an escaped one inside a string
 _many_digits = re.compile(rb"(?<!\d)\d{%d}" % (MAX_DIGITS + 1))
 SEPARATOR = ", "
+ITEM = "item"  # ijson's name for the elements of a list
 # The column of a key that is the name of an object's member.
 KEY = "key"
 

@@ -45,6 +45,15 @@ def rows_of(document: Any, row_element: str | None = None) -> list[Row]:
         ({"id": "feed", "title": "Shop", "items": [SOFA, CHAIR]}, ROWS),
         ({"total": 2, "page": 1, "artikel": [SOFA, CHAIR]}, ROWS),
         ({"meta": {"page": 1}, "data": {"products": [SOFA, CHAIR]}}, ROWS),
+        ({"item": [SOFA, CHAIR]}, ROWS),
+        ({"rss": {"channel": {"title": "Shop", "category": [{"name": "x"}], "item": [SOFA, CHAIR]}}}, ROWS),
+        ({"item": {"item": [["id", "title"], [1, "Sofa"], [2, "Chair"]]}}, ROWS),
+        ({"item": {"A1": {"n": 1}, "A2": {"n": 2}}}, [{"key": "A1", "n": "1"}, {"key": "A2", "n": "2"}]),
+        ({"item": SOFA}, ROWS[:1]),
+        (
+            [{"item": SOFA}, {"item": CHAIR}],
+            [{"item.id": "1", "item.title": "Sofa"}, {"item.id": "2", "item.title": "Chair"}],
+        ),
         (
             {"data": {"products": {"edges": [{"node": SOFA}, {"node": CHAIR}]}}},
             [{"node.id": "1", "node.title": "Sofa"}, {"node.id": "2", "node.title": "Chair"}],
