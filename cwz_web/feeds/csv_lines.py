@@ -57,6 +57,7 @@ class CsvParser:
     def __post_init__(self) -> None:
         self._record: list[str] = []
         self._pending: deque[str] = deque()
+        self._is_exhausted = False
         self._is_too_large = False
         self._has_line_end = True
         self._read_again = 0
@@ -105,6 +106,7 @@ class CsvParser:
             size = size + len(line) if record else len(line)
             if size > MAX_ROW_BYTES:
                 self._is_too_large = True
+                self._pending.appendleft(line)
                 return
             record.append(line)
             yield line
@@ -113,6 +115,7 @@ class CsvParser:
         if self._pending:
             return self._pending.popleft()
         line = self.readline(MAX_ROW_BYTES + 1)
+        self._is_exhausted = not line
         if line:
             self._has_line_end = line[-1] in "\r\n"
             if self.clean is not None:
@@ -130,42 +133,39 @@ class CsvParser:
     def _irregular_record(self) -> tuple[int, list[str]] | CsvLine:
         """Parse the record that the csv module rejected; the lines behind it are read again."""
         raw, number = list(self._record), self._number
-        is_at_end = not self._pending and self._is_too_large is False
         for count in range(1, MAX_IRREGULAR_LINES + 1):
             if count > len(raw):
                 if not (line := self._next_line()):
                     break
                 raw.append(line)
+            if count > 1 and self._looks_like_row(raw[count - 1]):
+                break
             text = "".join(raw[:count])
             if len(text) > MAX_IRREGULAR_SIZE and count > 1:
                 break
             cells = parse_irregular(text, self.dialect)
-            if cells is not None and not self._swallows_rows(raw[:count]):
+            if cells is not None:
                 self._put_back(raw, count)
                 return self._checked(number, cells)
-        return self._unclosed_record(raw, number, is_at_end)
+        return self._unclosed_record(raw, number)
 
-    def _swallows_rows(self, lines: list[str]) -> bool:
-        """Whether lines inside a quoted cell look like rows, so that the mark before them is not closed."""
+    def _looks_like_row(self, line: str) -> bool:
+        """Whether a line inside a quoted cell looks like a row, so that the mark before it is not closed."""
         delimiter, quote = self.dialect.delimiter, self.dialect.quote
-        for line in lines[1:]:
-            if self.width > 1 and line.count(delimiter) == self.width - 1:
-                return True
-            if re.search(rf"(?:^|{re.escape(delimiter)}){quote}[^{quote}{re.escape(delimiter)}\r\n]", line):
-                return True
-        return False
+        if self.width > 1 and line.count(delimiter) == self.width - 1:
+            return True
+        return re.search(rf"(?:^|{re.escape(delimiter)}){quote}[^{quote}{re.escape(delimiter)}\r\n]", line) is not None
 
-    def _unclosed_record(self, raw: list[str], number: int, is_at_end: bool) -> tuple[int, list[str]] | CsvLine:
+    def _unclosed_record(self, raw: list[str], number: int) -> tuple[int, list[str]] | CsvLine:
         """Take a mark that is not closed as part of the text, if the line then has all its cells."""
-        delimiter = self.dialect.delimiter
         following = [line for line in raw[1:] if line.strip()]
         cells = split_literally(raw[0], self.dialect)
         looks_complete = len(cells) == self.width
-        has_rows_below = any(line.count(delimiter) == self.width - 1 for line in following[:MAX_IRREGULAR_LINES])
-        is_last = is_at_end and not has_rows_below
+        is_last = self._is_exhausted and not self._pending
+        has_rows_below = is_last and any(map(self._looks_like_row, following[:MAX_IRREGULAR_LINES]))
         if self._is_too_large and not looks_complete:
             raise _row_too_large()
-        if is_last and (following or not self._has_line_end):
+        if is_last and not has_rows_below and (following or not self._has_line_end):
             self.ends_in_quotes, self.last_number = True, number
             self._number += len(raw)
             return CsvLine(number, cells, f"{NOT_CLOSED}; the file may be incomplete")

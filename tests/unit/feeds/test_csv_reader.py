@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cwz_web.feeds import limits
+from cwz_web.feeds import csv_lines, limits
 from cwz_web.feeds.csv_reader import csv_records
 from cwz_web.feeds.file_types import temporary_file
 from cwz_web.feeds.limits import InvalidFileError
@@ -234,6 +234,29 @@ def test_quotation_mark_that_is_not_closed_does_not_swallow_rows() -> None:
     table = read_csv(b'id,t,p\n1,"Sofa 24,9\n2,Table,3\n3,"Lamp, red",4\n4,Bowl,5\n')
     assert [row["id"] for row in table.rows] == ["1", "2", "3", "4"]
     assert table.rows[2]["t"] == "Lamp, red"
+
+
+@pytest.mark.parametrize("bad", ['"bad, x "quote here, y', '"bad, x', '"bad "x" y'])
+@pytest.mark.parametrize("number", [1, 30, 58, 59])
+def test_row_with_a_bad_quotation_mark_is_the_only_invalid_one(bad: str, number: int) -> None:
+    """The lines below have more delimiters than a row: theirs are inside quotation marks."""
+    lines = [f'{each},"a, b"' for each in range(1, 60)]
+    lines[number - 1] = f"{number},{bad}"
+    records = csv_records(temporary_file("\n".join(["id,t", *lines, ""]).encode()))
+    entries = list(records)
+    valid = [entry[1]["id"] for entry in entries if not isinstance(entry, InvalidEntry)]
+    others = [str(each) for each in range(1, 60) if each != number]
+    assert [each for each in valid if each != str(number)] == others
+    assert [entry.line for entry in entries if isinstance(entry, InvalidEntry)] in ([], [number + 1])
+    assert not records.cut_off or number == 59
+
+
+def test_mark_that_is_not_closed_loses_no_row_at_the_limit_of_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_lines, "MAX_ROW_BYTES", 1000)
+    rows = [f"{number},Mug" for number in range(1000)]
+    rows[60] = '60,"Sofa'
+    table = read_csv("\n".join(["id,t", *rows, ""]).encode())
+    assert [row["id"] for row in table.rows] == [str(number) for number in range(1000)]
 
 
 def test_oversized_cell_leaves_out_its_row_only() -> None:
