@@ -196,22 +196,28 @@ def _flatten(element: Element, names: ColumnNames, prefix: str = "", depth: int 
 
 def _nested(child: Element, names: ColumnNames, name: str, depth: int) -> Iterable[tuple[str, str]]:
     """Yield the columns of a child that has children: its text with markup, or its own text and nested columns."""
-    own = "".join([child.text or "", *(each.tail or "" for each in child)])
     if all(local_name(each.tag).lower() in HTML for each in child):
         yield name, _marked_up_text(child)
         return
-    yield name, own
+    yield name, "".join([child.text or "", *(each.tail or "" for each in child)])
     if depth < MAX_DEPTH:
         yield from _flatten(child, names, f"{name}.", depth + 1).items()
 
 
 def _marked_up_text(element: Element) -> str:
     """Return the text of an element with HTML inside, with a line break for each block."""
-    parts = [element.text or ""]
+    lines = map(str.strip, "".join(_marked_up_parts(element)).split("\n"))
+    return "\n".join(filter(None, lines))
+
+
+def _marked_up_parts(element: Element) -> Iterator[str]:
+    yield element.text or ""
     for child in element:
-        is_block = local_name(child.tag).lower() in HTML_BLOCKS
-        parts += ["\n" if is_block else "", _marked_up_text(child), "\n" if is_block else "", child.tail or ""]
-    return re.sub(r"\s*\n\s*", "\n", "".join(parts))
+        line_break = "\n" if local_name(child.tag).lower() in HTML_BLOCKS else ""
+        yield line_break
+        yield from _marked_up_parts(child)
+        yield line_break
+        yield child.tail or ""
 
 
 def _leaf_name(child: Element, names: ColumnNames, name: str) -> str:

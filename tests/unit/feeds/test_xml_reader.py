@@ -69,6 +69,15 @@ def test_rows_and_columns_by_structure(data: str, rows: list[dict[str, str]]) ->
     assert read_xml(data).rows == rows
 
 
+def test_blanks_in_markup_take_linear_time() -> None:
+    """They would take minutes in quadratic time."""
+    blanks = " " * 400_000
+    data = f"<s><item><id>1</id><d>a<p>{blanks}b  c</p>{blanks}\n\n{blanks}d</d></item></s>"
+    assert read_xml(data).rows == [{"id": "1", "d": "a\nb  c\nd"}]
+    data = f"<s><item><id>1</id><d>a<p>b{blanks}c</p></d></item><item><id>2</id></item></s>"
+    assert read_xml(data).rows == [{"id": "2"}]
+
+
 def test_row_element_can_be_chosen() -> None:
     lines = "<line><sku>a</sku><q>1</q></line><line><sku>b</sku><q>2</q></line>"
     data = f"<o><order><nr>1</nr><d>x</d><c>y</c>{lines}</order></o>"
