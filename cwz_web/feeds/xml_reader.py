@@ -150,8 +150,6 @@ def _records(source: XmlSource, row: Path, names: ColumnNames, records: Records)
                     inside = reader.in_row = _is_at(open_elements, row)
                     if inside:
                         reader.reset()
-                elif len(open_elements) > MAX_NESTING:
-                    raise InvalidFileError(f"The XML is nested deeper than {MAX_NESTING} levels")
                 continue
             open_elements.pop()
             if inside and len(open_elements) == depth - 1:
@@ -244,5 +242,17 @@ def _reader(source: XmlSource) -> BoundedReader:
 def _events(reader: BoundedReader, *, namespaces: bool = False) -> Iterator[tuple[str, Any]]:
     parser = _Parser(target=TreeBuilder(), encoding="utf-8", forbid_dtd=True)
     names = ("start", "end", "start-ns") if namespaces else ("start", "end")
-    events: Iterator[tuple[str, Any]] = iterparse(reader, events=names, parser=parser)
-    return events
+    return _limit_nesting(iterparse(reader, events=names, parser=parser))
+
+
+def _limit_nesting(events: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Yield the events up to a limit of nesting, since the outline has a path for each element."""
+    depth = 0
+    for event in events:
+        if event[0] == "start":
+            depth += 1
+            if depth > MAX_NESTING:
+                raise InvalidFileError(f"The XML is nested deeper than {MAX_NESTING} levels")
+        elif event[0] == "end":
+            depth -= 1
+        yield event

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cwz_web.feeds.file_types import read_table, temporary_file
+from cwz_web.feeds.file_types import open_records, read_table, temporary_file
 from cwz_web.feeds.limits import InvalidFileError
 from cwz_web.feeds.reading import ReadOptions
 from cwz_web.feeds.records import Table
@@ -67,6 +67,11 @@ def read_xml(data: str | bytes, row_element: str | None = None) -> Table:
 )
 def test_rows_and_columns_by_structure(data: str, rows: list[dict[str, str]]) -> None:
     assert read_xml(data).rows == rows
+
+
+def test_nesting_is_limited_before_the_outline_has_a_path_for_each_level() -> None:
+    with pytest.raises(InvalidFileError, match="nested deeper than 50 levels"):
+        open_records(temporary_file(b"<r><item><id>1</id></item>" + b"<a>" * 1000 + b"</a>" * 1000 + b"</r>"))
 
 
 def test_blanks_in_markup_take_linear_time() -> None:
