@@ -4,9 +4,11 @@ Decimals, leading zeros, percent and literals such as a currency follow the cell
 point and thousands are not separated, since both depend on the settings of the computer that shows the cell.
 """
 
+import math
 import re
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
+from functools import lru_cache
 
 # Formats without a code in the file, by their numbers. Dates are not here: they are read as dates.
 BUILT_IN_FORMATS = {
@@ -29,6 +31,10 @@ BUILT_IN_FORMATS = {
 }
 SIGNIFICANT_DIGITS = 15
 MAX_DECIMALS = 15
+# A sheet has few different formats, and a cell for each number.
+CACHED_FORMATS = 256
+# A float has at most 309 digits before the point, two more as a percentage.
+_decimals = Context(prec=400, rounding=ROUND_HALF_UP)
 _tokens = re.compile(
     r'"(?P<quoted>[^"]*)"|\\(?P<escaped>.)|_.|\*.|\[\$(?P<currency>[^\]-]*)[^\]]*\]|\[[^\]]*\]'
     r"|(?P<exponent>[eE][-+])|(?P<digit>[0#?])|(?P<other>.)",
@@ -60,11 +66,13 @@ class _Section:
 
 def show_number(value: float, code: str | None) -> ShownNumber:
     """Return a number in a cell's format; without a format as it is."""
-    sections = _split_sections(code) if code else []
+    if not math.isfinite(value):
+        return ShownNumber(str(value), False)
+    sections = _sections_of(code) if code else ()
     if not sections:
         return ShownNumber(plain_number(value), True)
     is_negative = value < 0
-    section = _parse_section(sections[1] if is_negative and len(sections) > 1 else sections[0])
+    section = sections[1] if is_negative and len(sections) > 1 else sections[0]
     if not section.is_supported or not section.mask:
         return ShownNumber(plain_number(value), True)
     text = _fill(abs(Decimal(repr(value))), section)
@@ -87,11 +95,13 @@ def is_plain(text: str) -> bool:
     return re.fullmatch(r"-?(?:0|[1-9]\d*)(?:\.\d+)?", text) is not None
 
 
-def _split_sections(code: str) -> list[str]:
-    """Split a format into its sections for positive and negative numbers."""
+@lru_cache(CACHED_FORMATS)
+def _sections_of(code: str) -> tuple[_Section, ...]:
+    """Return the sections of a format for positive and negative numbers. Memoized: it is parsed for each cell."""
     if code.strip().lower() in ("general", "@", "standard", ""):
-        return []
-    return re.findall(r'(?:"[^"]*"|\\.|\[[^\]]*\]|[^;"\\\[])+', code[:500])[:2]
+        return ()
+    parts = re.findall(r'(?:"[^"]*"|\\.|\[[^\]]*\]|[^;"\\\[])+', code[:500])
+    return tuple(map(_parse_section, parts[:2]))
 
 
 def _parse_section(code: str) -> _Section:
@@ -128,8 +138,8 @@ def _parse_section(code: str) -> _Section:
 
 def _fill(value: Decimal, section: _Section) -> str:
     """Return a number in the digits of a section."""
-    value = value * 100 if section.is_percent else value.scaleb(-3 * section.scale)
-    rounded = value.quantize(Decimal(1).scaleb(-section.decimals), ROUND_HALF_UP)
+    value = value.scaleb(2 if section.is_percent else -3 * section.scale, _decimals)
+    rounded = value.quantize(Decimal(1).scaleb(-section.decimals), context=_decimals)
     whole, _, decimals = format(rounded, "f").partition(".")
     while len(decimals) > section.min_decimals and decimals.endswith("0"):
         decimals = decimals[:-1]

@@ -121,16 +121,15 @@ def test_damaged_spreadsheets_are_rejected() -> None:
         (12345.0, "0.00E+00", "12345"),
         (0.0, "0.00", "0.00"),
         (-0.001, "0.00", "0.00"),
+        (1e27, "0.00", f"1{'0' * 27}.00"),
+        (-1.5e300, "0%", f"-15{'0' * 301}%"),
     ],
 )
 def test_numbers_in_their_formats(value: float, code: str | None, shown: str) -> None:
     assert show_number(value, code).text == shown
 
 
-@given(
-    st.floats(allow_nan=False, allow_infinity=False, min_value=-1e15, max_value=1e15),
-    st.text('0#?,.;%"€$-()[]E/ ', max_size=12),
-)
+@given(st.floats(), st.text('0#?,.;%"€$-()[]E/ ', max_size=12))
 def test_any_format_shows_a_text(value: float, code: str) -> None:
     assert isinstance(show_number(value, code).text, str)
 
