@@ -94,10 +94,12 @@ def _sample_rows(text: str, delimiter: str, quote: str) -> list[list[str]]:
 
 def _is_apostrophe_quoted(text: str) -> bool:
     """Whether most lines begin or contain a cell in apostrophes, and none in quotation marks."""
+    if '"' in text:
+        return False
     lines = text.splitlines()[:SNIFF_ROWS]
-    cells = re.compile(r"(?:^|[,;\t|])\s*'[^']*'\s*(?=[,;\t|]|$)")
+    cells = re.compile(r"(?:^|[,;\t|]) *'[^']*' *(?=[,;\t|]|$)")
     quoted = sum(1 for line in lines if cells.search(line))
-    return quoted > 1 and quoted * 2 > len(lines) and '"' not in text
+    return quoted > 1 and quoted * 2 > len(lines)
 
 
 def _has_backslashes(text: str, delimiter: str, quote: str) -> bool:

@@ -8,9 +8,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cwz_web.feeds import csv_lines, limits
+from cwz_web.feeds.csv_dialect import detect_dialect
 from cwz_web.feeds.csv_reader import csv_records
 from cwz_web.feeds.file_types import temporary_file
 from cwz_web.feeds.limits import InvalidFileError
+from cwz_web.feeds.reading import ReadOptions
 from cwz_web.feeds.records import InvalidEntry, Table
 
 
@@ -270,6 +272,12 @@ def test_surplus_cells_are_kept_in_the_report() -> None:
     entries = csv_records(temporary_file(b"id,t\n1,Mug\n2,Lamp,red,5\n"))
     [invalid] = [entry for entry in entries if isinstance(entry, InvalidEntry)]
     assert invalid.row == {"id": "2", "t": "Lamp", "Column 3": "red", "Column 4": "5"}
+
+
+@pytest.mark.parametrize("text", ["\t" * 200_000, ", " * 100_000, ",'" * 100_000, "' " * 100_000, "'" + " " * 200_000])
+def test_dialect_is_detected_in_linear_time(text: str) -> None:
+    """Each would take minutes in quadratic time."""
+    assert detect_dialect(text, ReadOptions()).quote == '"'
 
 
 @pytest.mark.parametrize(
