@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from functools import lru_cache
+from itertools import islice
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -50,8 +51,8 @@ _option = re.compile(r"option\d*value|colou?r|size|variant(name|title)?")
 _price_name = re.compile(r"price|preis|prix|precio|amount|cost|betrag|uvp|msrp")
 _image_name = re.compile(r"image|photo|picture|bild|foto|thumbnail|img|logo|avatar")
 
-_url = re.compile(r"https?://[^\s/]+\S*", re.IGNORECASE)
-_image = re.compile(r"https?://\S+\.(?:jpe?g|png|webp|gif|avif)(?:[?#]\S*)?", re.IGNORECASE)
+_url = re.compile(r"https?://[^\s/]\S*", re.IGNORECASE)
+_image_suffix = re.compile(r"\.(?:jpe?g|png|webp|gif|avif)(?:[?#]|\Z)", re.IGNORECASE)
 _number = re.compile(r"[-+]?(?:0|[1-9]\d*)(?:[.,]\d+)?(?:[eE][-+]?\d+)?")
 _code = re.compile(r"(?=\S*\d)\S{1,64}")
 _money_sign = re.compile(r"[€$£¥₹₽₩₺₴₫฿₪₦₱]|\b[A-Z]{3}\b|\b(?:kr|zł|Kč|Ft|lei|RM|Rp|Fr|CHF|Rs)\b|\b[A-Z]{3}(?=\d)")
@@ -266,16 +267,16 @@ def guess_type(name: str, values: Iterable[str]) -> ColumnType:
     filled = [value for value in values if value]
     if not filled:
         return ColumnType.TEXT
-    if _mostly(_url.fullmatch, filled):
-        images = _mostly(_image.fullmatch, filled) or _image_name.search(normalize_name(name))
+    if mostly(_url.fullmatch, filled):
+        images = _image_name.search(normalize_name(name)) or mostly(_image_suffix.search, filled)
         return ColumnType.IMAGE if images else ColumnType.URL
-    if _mostly(_is_price, filled) and (is_price_name(name) or _mostly(_money_sign.search, filled)):
+    if (is_price_name(name) or mostly(_money_sign.search, filled)) and mostly(_is_price, filled):
         return ColumnType.PRICE
-    if _date_name.search(normalize_name(name)) and _mostly(_compact_date.fullmatch, filled):
+    if _date_name.search(normalize_name(name)) and mostly(_compact_date.fullmatch, filled):
         return ColumnType.DATE
-    if normalize_name(name) not in KEY_NAMES and _mostly(_is_number, filled):
+    if normalize_name(name) not in KEY_NAMES and mostly(_is_number, filled):
         return ColumnType.NUMBER
-    return ColumnType.DATE if _mostly(_is_date, filled) else ColumnType.TEXT
+    return ColumnType.DATE if mostly(_is_date, filled) else ColumnType.TEXT
 
 
 def is_price_name(name: str) -> bool:
@@ -308,7 +309,7 @@ def _guess_key(sample: Table) -> FeedSchema:
         return FeedSchema(key=[group, *options][:MAX_KEY_COLUMNS], group=group)
     named = [column for name in KEY_NAMES for column in sample.columns if normalize_name(column) == name]
     nested = [column for name in KEY_NAMES for column in sample.columns if _last_name(column) == name]
-    codes = [column for column in sample.columns[:1] if _mostly(_code.fullmatch, _values(sample, column))]
+    codes = [column for column in sample.columns[:1] if mostly(_code.fullmatch, _values(sample, column))]
     candidates = dict.fromkeys([*named, *nested, *codes])
     return next((FeedSchema(key=[column]) for column in candidates if _is_unique(sample, column)), FeedSchema())
 
@@ -337,5 +338,8 @@ def _values(sample: Table, column: str) -> list[str]:
     return [row[column] for row in sample.rows if column in row]
 
 
-def _mostly(matches: Callable[[str], object], values: list[str]) -> bool:
-    return sum(1 for value in values if matches(value)) * 100 >= len(values) * MIN_MATCH_PERCENT
+def mostly(matches: Callable[[str], object], values: list[str]) -> bool:
+    """Return whether nearly all values match, as soon as too many of them do not."""
+    allowed = len(values) * (100 - MIN_MATCH_PERCENT) // 100
+    misses = (value for value in values if not matches(value))
+    return len(list(islice(misses, allowed + 1))) <= allowed

@@ -2,7 +2,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cwz_web.feeds.columns import VALUE_CHECKS, Column, ColumnType, FeedSchema, guess_schema, guess_type, unique_name
+from cwz_web.feeds.columns import (
+    VALUE_CHECKS,
+    Column,
+    ColumnType,
+    FeedSchema,
+    guess_schema,
+    guess_type,
+    mostly,
+    unique_name,
+)
 from cwz_web.feeds.limits import InvalidFileError
 from cwz_web.feeds.records import InvalidEntry, Table
 from cwz_web.feeds.variants import keyed_rows
@@ -39,6 +48,34 @@ from cwz_web.feeds.variants import keyed_rows
 )
 def test_guess_type(name: str, values: list[str], column_type: ColumnType) -> None:
     assert guess_type(name, values) == column_type
+
+
+@pytest.mark.parametrize(
+    ("value", "column_type"),
+    [
+        (f"https://{'a' * 90_000} b", ColumnType.TEXT),
+        (f"https://{'.jpg?' * 18_000} b", ColumnType.TEXT),
+        (f"https://{'a.jpg' * 18_000}", ColumnType.IMAGE),
+        ("1" * 90_000 + " x", ColumnType.TEXT),
+        ("1." * 45_000, ColumnType.TEXT),
+        ("EUR " * 22_000, ColumnType.TEXT),
+    ],
+)
+def test_type_of_long_values_is_guessed_in_linear_time(value: str, column_type: ColumnType) -> None:
+    """A value may have 100,000 characters, and each would take minutes in quadratic time."""
+    for name in ("price", "valid until", "x"):
+        assert guess_type(name, [value] * 20) == column_type
+
+
+def test_few_values_are_checked_if_most_do_not_match() -> None:
+    checked: list[str] = []
+    assert not mostly(lambda value: checked.append(value), ["x"] * 100)
+    assert len(checked) == 6
+
+
+@given(st.lists(st.booleans(), max_size=60))
+def test_a_column_matches_if_nineteen_of_twenty_values_do(matches: list[bool]) -> None:
+    assert mostly(bool, ["x" * value for value in matches]) == (sum(matches) * 20 >= len(matches) * 19)
 
 
 @given(st.sampled_from(list(ColumnType)), st.text(max_size=40))
