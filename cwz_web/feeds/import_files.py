@@ -12,9 +12,11 @@ from sqlalchemy import ColumnElement, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from cwz_web.feeds.file_types import NEEDS_END, temporary_file, truncate_to_line
+from cwz_web.feeds.limits import PREVIEW_BYTES
 from cwz_web.feeds.models import FeedImport, FilePart
 
 CHUNK = 1024 * 1024
+DECOMPRESSED_BYTES = 4 * CHUNK
 
 
 def store_file(db: Session, record: FeedImport, file: BinaryIO) -> None:
@@ -32,23 +34,26 @@ def open_file(db: Session, record: FeedImport) -> BinaryIO | None:
     decompressor = isal_zlib.decompressobj()
     file, is_stored = temporary_file(), False
     for data in db.scalars(parts.execution_options(yield_per=8)):
-        file.write(decompressor.decompress(data))
         is_stored = True
+        while data:  # a chunk may expand to a thousand times its size
+            file.write(decompressor.decompress(data, DECOMPRESSED_BYTES))
+            data = decompressor.unconsumed_tail
+    file.write(decompressor.flush())
     return file if is_stored else None
 
 
 def open_file_start(db: Session, record: FeedImport) -> BinaryIO | None:
     """Return the start of an import's file for a preview.
 
-    It is the first chunk of the file, or the whole file if it has only one, or is a zip file or a spreadsheet, which
+    It is the start of the first chunk, or the whole file if it is small, or is a zip file or a spreadsheet, which
     cannot be read without its end.
     """
-    parts = select(FilePart.data).where(*_parts_of(record)).order_by(FilePart.part).limit(2)
-    first, *more = [*db.scalars(parts), b""]
-    if not first:
+    first = db.scalar(select(FilePart.data).where(*_parts_of(record)).order_by(FilePart.part).limit(1))
+    if first is None:
         return None
-    start = isal_zlib.decompressobj().decompress(first)
-    if more == [b""]:
+    decompressor = isal_zlib.decompressobj()
+    start = decompressor.decompress(first, PREVIEW_BYTES)
+    if decompressor.eof:
         return temporary_file(start)
     return open_file(db, record) if start.startswith(NEEDS_END) else truncate_to_line(temporary_file(start))
 

@@ -1,6 +1,8 @@
 """Limits of a feed's files, and the error of a file that cannot be imported."""
 
 MAX_BYTES = 512 * 1024 * 1024
+# A preview reads the start of a longer file.
+PREVIEW_BYTES = 4 * 1024 * 1024
 # A parsed row takes about thirty times its size in the file, and all of it is in memory at once.
 MAX_ROW_BYTES = 4 * 1024 * 1024
 MAX_ROWS = 2_000_000

@@ -13,16 +13,15 @@ from sqlalchemy.orm import Session
 from cwz_web.crypto import DecryptionError, KeyRing
 from cwz_web.feeds.file_types import needs_end, read_sample, temporary_file, truncate_to_line
 from cwz_web.feeds.json_pages import MAX_PAGE_BYTES, PageFetcher, find_next_page, join_pages, read_page
-from cwz_web.feeds.limits import MAX_BYTES, SAMPLE_ROWS, InvalidFileError
+from cwz_web.feeds.limits import MAX_BYTES, PREVIEW_BYTES, SAMPLE_ROWS, InvalidFileError
 from cwz_web.feeds.models import FeedSource
 from cwz_web.feeds.records import Table, file_size
 from cwz_web.feeds.share_links import file_url
 from cwz_web.net.client import BlockedRequestError, FetchedBody, Fetcher, FetchError, check_url
 
 FETCH_TIMEOUT = 120.0
-# A preview ends after this time or size, with the start of a longer file.
+# A preview ends after this time, or with PREVIEW_BYTES.
 PREVIEW_TIMEOUT = 8.0
-PREVIEW_BYTES = 4 * 1024 * 1024
 CHUNK = 1024 * 1024
 _header = re.compile(r"\A[A-Za-z][A-Za-z0-9-]{0,59}\Z")
 # Headers that control the connection and do not authenticate; and Cookie.

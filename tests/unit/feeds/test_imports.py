@@ -12,11 +12,12 @@ from cwz_web.feeds import imports as imports_module
 from cwz_web.feeds.columns import Column, FeedSchema
 from cwz_web.feeds.fetch_job import process_import
 from cwz_web.feeds.file_types import temporary_file
-from cwz_web.feeds.import_files import open_file
+from cwz_web.feeds.import_files import open_file, open_file_start
 from cwz_web.feeds.import_guard import ReviewReason
 from cwz_web.feeds.imports import (
     ImportNotReviewableError,
     approve_import,
+    create_feed,
     create_import,
     discard_import,
     import_file,
@@ -25,7 +26,7 @@ from cwz_web.feeds.imports import (
     newest_import_with_file,
     run_import,
 )
-from cwz_web.feeds.limits import InvalidFileError
+from cwz_web.feeds.limits import PREVIEW_BYTES, InvalidFileError
 from cwz_web.feeds.models import Feed, FeedImport, FilePart, Item, ItemVersion
 from cwz_web.feeds.queries import list_feeds, list_items
 from cwz_web.feeds.row_writes import delete_items, put_items
@@ -63,6 +64,31 @@ def test_invalid_file_creates_nothing(make: Factory) -> None:
     with pytest.raises(InvalidFileError):
         make.feed(space, b"only a header\n")
     assert make.count(Feed, space.id) == make.count(Item, space.id) == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "size"),
+    [
+        (b"", 0),
+        (b"id\n1\n2", 6),
+        (b"id,title\n" + b"1,x\n" * 3_000_000, PREVIEW_BYTES - 3),  # up to the last line end
+        (b"PK\x03\x04" + bytes(6_000_000), 6_000_004),
+    ],
+)
+def test_start_of_a_stored_file_is_bounded(make: Factory, data: bytes, size: int) -> None:
+    """A chunk of a file may expand to a thousand times its size."""
+    space = make.workspace()
+    with make.database.transaction(space.id) as db:
+        feed = create_feed(db, space.id, name="x", file_name="x")
+        record = create_import(db, feed, file_name="x", file=temporary_file(data))
+        start, whole = open_file_start(db, record), open_file(db, record)
+        assert start is not None
+        assert whole is not None
+        start.seek(0)
+        whole.seek(0)
+        assert data.startswith(start.read())
+        assert start.tell() == size
+        assert whole.read() == data
 
 
 def csv_of(rows: dict[str, str]) -> bytes:
