@@ -24,7 +24,8 @@ NOT_A_URL = "The value is not a URL that begins with https:// or http://"
 
 _start = re.compile(r"(?:https?:)?//", re.IGNORECASE)
 _scheme = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
-_protocol_relative = re.compile(r"//[^\s/?#,;|]+\.[^\s/?#,;|]+/")
+# A host has at most 253 characters (RFC 1035). The possessive quantifiers keep the time linear.
+_protocol_relative = re.compile(r"//[^\s/?#,;|.]{1,253}+\.[^\s/?#,;|]{1,253}+/")
 _path_start = re.compile(r"[/?#\\]")
 _port = re.compile(r"[0-9]{1,5}")
 # A percent sign that does not begin an encoded byte.
@@ -79,11 +80,11 @@ def _find_start(text: str, position: int, *, in_parentheses: bool) -> int | None
         before = match.start()
         while before > 0 and match.start() - before < MAX_QUOTES and text[before - 1] in QUOTES:
             before -= 1
-        is_absolute = not match[0].startswith("/") or _protocol_relative.match(text, match.start()) is not None
         if before == 0:
             return match.start()
         preceding = text[before - 1]
-        if is_absolute and (preceding in SEPARATORS or preceding.isspace() or (preceding == "(" and in_parentheses)):
+        is_separated = preceding in SEPARATORS or preceding.isspace() or (preceding == "(" and in_parentheses)
+        if is_separated and (not match[0].startswith("/") or _protocol_relative.match(text, match.start())):
             return match.start()
     return None
 

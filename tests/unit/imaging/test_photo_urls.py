@@ -32,6 +32,7 @@ def normalize(cell: str) -> list[str]:
         (f"{A} {B}\t{C}", [A, B, C]),
         (f'"{A}","{B}"', [A, B]),
         (f"{A}, //cdn.example/x.jpg", [A, "//cdn.example/x.jpg"]),
+        (f"{A}, //cdn/x.jpg, //cdn./x.jpg",) * 2,
         (f"front (1).jpg ({A}),back.jpg ({B})", [A, B]),
         (f"![Front]({A})", [A]),
         (r'["https:\/\/a.example\/1.jpg", "http:\/\/b.example\/2.jpg?w=1,2"]', [A, B]),
@@ -127,3 +128,9 @@ def test_any_cell_yields_clean_urls_or_reasons(cell: str) -> None:
 @pytest.mark.parametrize("part", [",", "(", "http://", "//a.b", " ,'", "a (http://", "[", "%"])
 def test_long_cell_is_bounded(part: str) -> None:
     assert len(split_urls(part * 20_000)) <= MAX_URLS
+
+
+@pytest.mark.parametrize("cell", ["x //" + "a." * 50_000, ("x //" + "a." * 100) * 500, "x" + " //a" * 25_000])
+def test_long_host_takes_linear_time(cell: str) -> None:
+    """The first one would take minutes with a naive pattern."""
+    assert split_urls(cell) == [cell]
