@@ -135,9 +135,7 @@ def fetch_source(fetcher: Fetcher, spec: SourceSpec, secret: str, known: FeedSou
         max_bytes=MAX_BYTES,
         seconds=FETCH_TIMEOUT,
     )
-    if fetched.data is None:
-        if known is None:
-            raise FetchError("The server returned 304 Not Modified to a request without conditions")
+    if known is not None and fetched.data is None:
         return FetchResult(None, known.etag, known.last_modified, known.digest)
     joined = join_pages(file, spec.url, fetched.links, _page_fetcher(fetcher, spec, secret))
     if joined is not None:  # its validators are those of the first page
@@ -211,8 +209,6 @@ def _fetch_preview(fetcher: Fetcher, spec: SourceSpec, secret: str, stop_after: 
         seconds=PREVIEW_TIMEOUT,
         stop_after=stop_after,
     )
-    if fetched.data is None:
-        raise FetchError("The server returned 304 Not Modified to a request without conditions")
     return file, fetched
 
 

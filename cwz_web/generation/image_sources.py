@@ -154,11 +154,10 @@ class ImageSources:
                 str(error), is_temporary=error.is_temporary, retry_after=error.retry_after
             ) from None
         host.interruptions = 0
-        if body.data is not None:
-            return Source(body.data, sha256(body.data).hexdigest(), body.etag, body.last_modified)
-        if known is None:
-            raise SourceMissingError("The server answered with status 304")
-        return Source(b"", known.digest, known.etag, known.last_modified)
+        if known is not None and body.data is None:
+            return Source(b"", known.digest, known.etag, known.last_modified)
+        data = body.data or b""
+        return Source(data, sha256(data).hexdigest(), body.etag, body.last_modified)
 
     def _host(self, name: str) -> _Host:
         with self._lock:

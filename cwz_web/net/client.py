@@ -37,6 +37,8 @@ KEEPALIVE_SECONDS = 15.0
 TIMEOUTS = {"connect": CONNECT_SECONDS, "read": READ_SECONDS, "write": READ_SECONDS, "pool": READ_SECONDS}
 HEADERS = {"User-Agent": "ConnectWyze/1", "Accept": "*/*", "Accept-Encoding": "identity"}
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# Only a request with one of these is answered with 304 (RFC 9110, section 15.4.5).
+CONDITIONS = frozenset({"if-none-match", "if-modified-since"})
 # Request Timeout, Too Early, Too Many Requests (RFC 9110, 8470, 6585), and what servers and proxies answer when they
 # are overloaded.
 TEMPORARY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
@@ -101,9 +103,9 @@ def resolve(host: str, port: int) -> list[str]:
 class FetchedBody:
     """A fetched body, and the validators of the next conditional request.
 
-    `data` is None when the server answered 304, and empty when the body went to a file. `is_complete` is False when
-    the caller wanted only the beginning of the body. `is_length_known` is False if the server did not state the
-    length of the body, so that it may end early. `links` is the Link header.
+    `data` is None when the server answered a conditional request with 304, and empty when the body went to a file.
+    `is_complete` is False when the caller wanted only the beginning of the body. `is_length_known` is False if the
+    server did not state the length of the body, so that it may end early. `links` is the Link header.
     """
 
     data: bytes | None
@@ -203,10 +205,7 @@ class Fetcher:
 
     def get(self, url: str, *, max_bytes: int, seconds: float = 20.0) -> bytes:
         """Return the body of a public URL; see `fetch`."""
-        result = self.fetch(url, max_bytes=max_bytes, seconds=seconds)
-        if result.data is None:
-            raise FetchError("The server answered with status 304")
-        return result.data
+        return self.fetch(url, max_bytes=max_bytes, seconds=seconds).data or b""
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str], *, seconds: float) -> int:
         """Send a POST request to a public URL without following redirects, and return the response's status.
@@ -266,6 +265,8 @@ class Fetcher:
                     _stream(pool, "GET", checked, {**(headers or {}), **(secrets or {})}) as response,
                 ):
                     location = _header(response, b"location")
+                    if response.status == HTTPStatus.NOT_MODIFIED and not _is_conditional(headers or {}):
+                        raise ResponseStatusError(response.status)
                     if response.status not in REDIRECTS or location is None:
                         return _read_result(response, file, max_bytes, stop_after)
                     url = _redirect_target(url, location)
@@ -344,6 +345,10 @@ def _explain_redirect(*, is_redirected: bool) -> Iterator[None]:
 def _redirect_target(url: str, location: str) -> str:
     """Return where a redirect leads, with the characters encoded that servers forget to encode."""
     return urljoin(url, quote(location.encode("latin-1"), safe="%/?#:@!$&'()*+,;=-._~[]"))
+
+
+def _is_conditional(headers: Mapping[str, str]) -> bool:
+    return not CONDITIONS.isdisjoint(map(str.lower, headers))
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:

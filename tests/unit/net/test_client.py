@@ -163,7 +163,7 @@ def test_body_shorter_than_its_content_length_is_an_error(http_server: Recording
         fetcher_at(http_server).get(http_server.url("/liar"), max_bytes=10_000)
 
 
-@pytest.mark.parametrize("status", [401, 404, 500])
+@pytest.mark.parametrize("status", [304, 401, 404, 500])
 def test_error_status_is_reported(http_server: RecordingServer, status: int) -> None:
     http_server.paths["/x"] = (status, {}, b"")
     with pytest.raises(FetchError, match=str(status)):
