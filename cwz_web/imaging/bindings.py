@@ -5,7 +5,7 @@ in `filters.py`.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from cwz_web.imaging.filters import FILTERS, decode_html, raw
@@ -60,17 +60,22 @@ class BoundText:
     def fields(self) -> frozenset[str]:
         return frozenset(part.field for part in self.parts if isinstance(part, Binding))
 
-    def resolve(self, values: Mapping[str, str]) -> str:
-        """Return the text for a row, whose `values` have every bound field; a single binding keeps its format."""
-        if len(self.parts) == 1 and isinstance(self.parts[0], Binding):
-            return self.parts[0].resolve(values)[0]
-        return "".join(part if isinstance(part, str) else part.resolve(values)[0] for part in self.parts)
+    def resolve(self, values: Mapping[str, str]) -> tuple[str, tuple[tuple[str, Unclear], ...]]:
+        """Return the text for a row, and the field of each value that a filter left as it was, with the reason.
 
-    def unclear_values(self, values: Mapping[str, str]) -> Iterator[tuple[str, Unclear]]:
-        """Yield the field of each value of a row that a filter left as it was, with the reason."""
+        The text of a single binding keeps its format.
+
+        Args:
+            values: the row, which has every bound field.
+        """
+        texts: list[str] = []
+        unclear_values: list[tuple[str, Unclear]] = []
         for part in self.parts:
-            if isinstance(part, Binding) and (unclear := part.resolve(values)[1]):
-                yield part.field, unclear
+            text, unclear = (part, None) if isinstance(part, str) else part.resolve(values)
+            texts.append(text)
+            if isinstance(part, Binding) and unclear:
+                unclear_values.append((part.field, unclear))
+        return texts[0] if len(texts) == 1 else "".join(texts), tuple(unclear_values)
 
 
 def parse_bindings(text: str) -> BoundText:

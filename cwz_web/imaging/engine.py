@@ -121,7 +121,15 @@ class _PlannedLayer:
 
     def content(self, values: Mapping[str, str]) -> str:
         """Return the layer's content for a row."""
-        return self.bound_text.resolve(values) if self.bound_text else ""
+        return self.bound_text.resolve(values)[0] if self.bound_text else ""
+
+    def resolve(self, values: Mapping[str, str]) -> tuple[str, Iterable[Finding]]:
+        """Return the layer's content for a row, and the values that it cannot show as its template asks."""
+        content, unclear_values = self.bound_text.resolve(values) if self.bound_text else ("", ())
+        return content, (
+            _unclear_value(self.layer, f"shows the field “{field}” as it is", values[field], unclear)
+            for field, unclear in unclear_values
+        )
 
     def is_shown(self, values: Mapping[str, str]) -> bool:
         """Return whether the layer's condition holds for a row."""
@@ -134,11 +142,6 @@ class _PlannedLayer:
             return None
         content = self.content(values)
         return str(read_rating(content, self.layer.stars)) if isinstance(self.layer, RatingLayer) else content
-
-    def unclear_values(self, values: Mapping[str, str]) -> Iterator[Finding]:
-        """Yield the values of a row that the layer cannot show as its template asks, or that its condition compares."""
-        for field, unclear in self.bound_text.unclear_values(values) if self.bound_text else ():
-            yield _unclear_value(self.layer, f"shows the field “{field}” as it is", values[field], unclear)
 
     def unclear_condition(self, values: Mapping[str, str]) -> Iterator[Finding]:
         """Yield the value of a row that the layer's condition cannot compare."""
@@ -362,8 +365,9 @@ class Plan:
 
     def _render_layer(self, planned: _PlannedLayer, values: Mapping[str, str], sources: LoadedSources) -> _Rendering:
         if not planned.is_static:
-            rendering = self._render_content(planned.layer, planned.content(values), sources)
-            return replace(rendering, findings=(*rendering.findings, *planned.unclear_values(values)))
+            content, unclear = planned.resolve(values)
+            rendering = self._render_content(planned.layer, content, sources)
+            return replace(rendering, findings=(*rendering.findings, *unclear))
         key = ("layer", self.digest, planned.layer.name, self._source_state(planned, sources))
         static: _Rendering = self._pixels.get_or_create(
             key, lambda: self._render_content(planned.layer, planned.content(values), sources)

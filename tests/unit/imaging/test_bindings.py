@@ -1,4 +1,5 @@
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 
 import pytest
@@ -8,31 +9,35 @@ from hypothesis import strategies as st
 from cwz_web.imaging.bindings import BindingError, parse_bindings
 
 
+def resolve(text: str, values: Mapping[str, str]) -> str:
+    return parse_bindings(text).resolve(values)[0]
+
+
 def test_text_without_bindings_is_unchanged() -> None:
     bound = parse_bindings("plain { text } 100 %")
     assert bound.fields == frozenset()
-    assert bound.resolve({}) == "plain { text } 100 %"
+    assert bound.resolve({}) == ("plain { text } 100 %", ())
 
 
 def test_fields_and_filters() -> None:
     bound = parse_bindings("{{ brand | upper }}: {{title}} {{ note | default('new') }}")
     assert bound.fields == {"brand", "title", "note"}
-    assert bound.resolve({"brand": "acme", "title": "Mug", "note": " "}) == "ACME: Mug new"
+    assert bound.resolve({"brand": "acme", "title": "Mug", "note": " "}) == ("ACME: Mug new", ())
 
 
 def test_pipe_inside_quotes_is_text() -> None:
-    assert parse_bindings("""{{ a | default("x | y") }}""").resolve({"a": ""}) == "x | y"
+    assert resolve("""{{ a | default("x | y") }}""", {"a": ""}) == "x | y"
 
 
 @pytest.mark.parametrize(
     ("argument", "expected"), [("'|'", "|"), ("'a|b'", "a|b"), ('"it\'s|"', "it's|"), ("'\"|'", '"|'), ("''", "")]
 )
 def test_quoted_argument(argument: str, expected: str) -> None:
-    assert parse_bindings("{{ a | default(" + argument + ") | upper }}").resolve({"a": ""}) == expected.upper()
+    assert resolve("{{ a | default(" + argument + ") | upper }}", {"a": ""}) == expected.upper()
 
 
 def test_value_is_not_parsed() -> None:
-    assert parse_bindings("{{ a }}").resolve({"a": "{{ b }}"}) == "{{ b }}"
+    assert resolve("{{ a }}", {"a": "{{ b }}"}) == "{{ b }}"
 
 
 @pytest.mark.parametrize(
@@ -63,4 +68,4 @@ def test_syntax_error_is_quoted(text: str, quoted: str) -> None:
 def test_any_text_is_parsed_or_rejected_with_a_message(text: str) -> None:
     with suppress(BindingError):  # anything else fails the test
         bound = parse_bindings(text)
-        assert isinstance(bound.resolve(dict.fromkeys(bound.fields, "v")), str)
+        assert isinstance(bound.resolve(dict.fromkeys(bound.fields, "v"))[0], str)

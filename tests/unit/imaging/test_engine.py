@@ -21,6 +21,8 @@ from cwz_web.imaging.errors import (
     UnknownFieldsError,
     UnknownSizeError,
 )
+from cwz_web.imaging.filters import FILTERS, Filter
+from cwz_web.values.formats import Unclear
 from tests.factories import FONT, jpeg, small_document
 
 RED = Source.of(jpeg(color=(250, 0, 0)))
@@ -387,6 +389,16 @@ def test_progressive_jpeg_and_palette_png(options: dict[str, Any]) -> None:
         assert image.get("palette") == 1
     else:
         assert image.get("interlaced") == 1
+
+
+def test_each_filter_runs_once_for_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setitem(FILTERS, "upper", Filter(lambda text: calls.append(text) or Unclear("is unclear")))
+    plan = create_plan([text("t", "{{ title | upper }}, {{ title | upper }}")])
+    image = plan.compose(plan.fill_values({"title": "Mug"}), {})
+    assert calls == ["Mug", "Mug"]
+    message = "shows the field “title” as it is: “Mug” is unclear"
+    assert [finding.message for finding in image.findings] == [message] * 2
 
 
 def test_lint_reports_findings_of_every_type() -> None:
