@@ -186,7 +186,8 @@ def preview_source(fetcher: Fetcher, spec: SourceSpec, secret: str) -> tuple[Bin
     start = file if fetched.is_complete else truncate_to_line(file)
     try:
         sample = read_sample(start, SAMPLE_ROWS)
-        if fetched.is_complete and find_next_page(spec.url, fetched.links, read_page(start)):
+        page = read_page(start) if fetched.is_complete else None
+        if page is not None and find_next_page(spec.url, fetched.links, page):
             sample.notes.append("This is the first page; an import fetches all pages")
         return start, sample
     except InvalidFileError:

@@ -38,6 +38,17 @@ def test_preview_reads_only_the_start_of_a_long_file(
     assert file.seek(0, 2) < 500_000
 
 
+@pytest.mark.parametrize(
+    ("body", "is_paged"),
+    [(b"sku,title\n1,Mug\n", False), (b"<r><item><id>1</id></item></r>", False), (b'[{"id": 1}]', True)],
+)
+def test_only_json_has_more_pages(http_server: RecordingServer, body: bytes, is_paged: bool) -> None:
+    """A site may send a link to its next page with each of its responses."""
+    http_server.paths["/feed"] = (200, {"Link": '</feed?page=2>; rel="next"'}, body)
+    _, sample = preview_source(Fetcher([http_server.host]), SourceSpec(url=http_server.url("/feed")), "")
+    assert sample.notes == (["This is the first page; an import fetches all pages"] if is_paged else [])
+
+
 @pytest.mark.parametrize("start", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\nsku,title\n"])
 def test_server_that_sends_no_complete_row_in_time_is_too_slow(start: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "PREVIEW_TIMEOUT", 0.5)
