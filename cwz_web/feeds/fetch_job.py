@@ -87,6 +87,7 @@ def fetch_feed(context: FetchContext, workspace_id: UUID, feed_id: UUID, import_
             _fail_import(db, workspace_id, import_id, "The feed no longer has a URL")
             return
         if feed.deleted_at:
+            _fail_import(db, workspace_id, import_id, "The feed was deleted")
             schedule_next_fetch(source)
             return
         known = source if feed.item_count else None  # an empty feed is imported even if the file has not changed
@@ -106,11 +107,11 @@ def process_import(context: FetchContext, workspace_id: UUID, import_id: UUID) -
         record = db.get(FeedImport, (workspace_id, import_id))
         if record is None or record.state != ImportState.QUEUED:
             return
-        file = open_file(db, record)
         feed = db.get_one(Feed, (workspace_id, record.feed_id))
         if feed.deleted_at:
             fail_import(db, record, "The feed was deleted")
             return
+        file = open_file(db, record)
     if file is None:
         fetch_feed(context, workspace_id, record.feed_id, import_id)
         return

@@ -249,6 +249,18 @@ def test_deleted_feed_is_not_fetched_but_stays_scheduled(subscription: Subscript
     assert subscription.source.next_at is not None
 
 
+def test_import_of_a_feed_that_was_just_deleted_fails(subscription: Subscription) -> None:
+    services, ids = subscription.make.services, (subscription.space.id, subscription.feed.id)
+    with subscription.make.database.transaction(subscription.space.id) as db:
+        feed = db.get_one(Feed, ids)
+        record = request_fetch(db, feed, db.get_one(FeedSource, ids))
+        feed.deleted_at = datetime.now(UTC)
+    context = FetchContext(services.database, Fetcher([]), services.ring, "http://localhost")
+    fetch_feed(context, *ids, record.id)  # as process_import does, which has not seen the deletion
+    assert (subscription.newest.state, subscription.newest.error_message) == ("failed", "The feed was deleted")
+    assert subscription.server.seen == []
+
+
 def test_private_address_is_blocked_before_connecting(subscription: Subscription) -> None:
     subscription.fetch(allow_loopback=False)
     assert "cannot be fetched" in str(subscription.source.error_message)
