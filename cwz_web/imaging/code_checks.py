@@ -15,6 +15,8 @@ MIN_CONTRAST = 0.4
 MAX_DARK = 0.08
 # The lightest tenth of the dark modules and the darkest tenth of the light ones decide.
 OUTLIERS = 10
+# How many rows of a barcode are read (as in ISO/IEC 15416), and how many pixels along a module of the quiet zone.
+SCANS, ZONE_SAMPLES = 10, 4
 
 # From sRGB to linear light.
 _linear = np.array([c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in np.arange(256) / 255])
@@ -58,11 +60,12 @@ def find_scan_problem(code: RenderedCode, canvas: Pixels) -> str | None:
     top, left = code.patch.y, code.patch.x
     if top < 0 or left < 0 or top + height > canvas.shape[0] or left + width > canvas.shape[1]:
         return "it is partly outside of the image"
-    is_module = code.patch.mask() > 0
+    samples = _sample_positions(code)
+    is_module = code.patch.mask()[samples] > 0
     if not is_module.any():
         return "it is not visible. Use an opaque color"
     light_of = _luminance if code.is_qr else _red
-    reflectance = _linear[canvas[top : top + height, left : left + width, :3]] @ light_of
+    reflectance = _linear[canvas[top : top + height, left : left + width, :3][samples]] @ light_of
     dark = float(np.percentile(reflectance[is_module], 100 - OUTLIERS))
     light = float(np.percentile(reflectance[~is_module], OUTLIERS))
     if reflectance[is_module].mean() > reflectance[~is_module].mean():
@@ -72,6 +75,12 @@ def find_scan_problem(code: RenderedCode, canvas: Pixels) -> str | None:
     if _is_covered(code, canvas, light_of, (dark + light) / 2):
         return f"it has no quiet zone. Leave {code.quiet_zone} light pixels free around it"
     return None
+
+
+def _sample_positions(code: RenderedCode) -> tuple[slice, slice]:
+    """Return the rows and columns that decide: the centers of the modules, in SCANS rows of a barcode."""
+    step = code.module if code.is_qr else max(code.patch.shape[0] // SCANS, 1)
+    return slice(step // 2, None, step), slice(code.module // 2, None, code.module)
 
 
 def _is_covered(code: RenderedCode, canvas: Pixels, light_of: NDArray[np.float64], threshold: float) -> bool:
@@ -84,4 +93,6 @@ def _is_covered(code: RenderedCode, canvas: Pixels, light_of: NDArray[np.float64
     around = canvas[top - rows : top + height + rows, left - zone : left + width + zone, :3]
     is_zone = np.ones(around.shape[:2], np.bool_)
     is_zone[rows : rows + height, zone : zone + width] = False
-    return bool((_linear[around[is_zone]] @ light_of < threshold).mean() > MAX_DARK)
+    step = max(code.module // ZONE_SAMPLES, 1)
+    samples = (slice(step // 2, None, step),) * 2
+    return bool((_linear[around[samples][is_zone[samples]]] @ light_of < threshold).mean() > MAX_DARK)

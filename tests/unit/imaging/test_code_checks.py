@@ -82,6 +82,21 @@ def test_layer_that_covers_a_code_is_noticed() -> None:
     assert problems({**COVER, "x": 0, "y": 0, "width": 300, "height": 200}) != []
 
 
+@pytest.mark.parametrize("y", [0, 20, 70])
+def test_layer_that_covers_a_part_of_the_bars_is_noticed(y: int) -> None:
+    cover = {**COVER, "x": 0, "width": 300}
+    assert problems({**cover, "y": y, "height": 50}, **BARS) != []
+    assert problems({**cover, "y": 60, "height": 2}, **BARS) == []
+
+
+@pytest.mark.parametrize("side", [29, 58, 59, 110, 160])
+@pytest.mark.parametrize("values", [{}, {"code": "code128", "content": "A", "height": 9}], ids=["qr", "code128"])
+def test_code_of_any_size_is_checked(side: int, values: dict[str, Any]) -> None:
+    place = {"x": 20, "y": 20, "width": max(side, 46) if values else side, "padding": 0}
+    assert problems(canvas="#ffffff", **{"height": side, **place, **values}) == []
+    assert problems(canvas="#ffffff", **{"height": side, **place, **values}, color="#eeeeee") != []
+
+
 def test_designer_shows_the_finding() -> None:
     code = {"type": "code", "name": "Code", "content": "x", **BOX, "color": "#eeeeee"}
     plan = Engine().plan(ImageTemplate.model_validate(small_document(layers=[code])))
