@@ -1,7 +1,7 @@
 """Dates in texts: ISO 8601, numbers with separators, and month names. A time after the date is ignored."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import date
 from functools import cache
 
@@ -23,6 +23,7 @@ _time = re.compile(
 _compact = re.compile(r"(\d{4})(\d{2})(\d{2})(?:T?\d{4,6}Z?)?")
 _year_first = re.compile(r"(\d{4})(?:([-/.]) ?(\d{1,2})\2 ?(\d{1,2})\.?|[年년] ?(\d{1,2}) ?[月월] ?(\d{1,2}) ?[日일])")
 _year_last = re.compile(r"(\d{1,2})([-/.]) ?(\d{1,2})\2 ?(\d{4}|\d{2})\.?")
+_digit = re.compile(r"\d")
 _part = re.compile(r"\d+|[^\W\d_]+")
 # Words beside day, month and year, in the languages of CLDR's long dates with Latin and Cyrillic letters.
 _FILLERS = frozenset(["of", "the", "de", "del", "d", "di", "den", "st", "nd", "rd", "th", "er", "г", "р", "year"])
@@ -55,6 +56,8 @@ def scan_date(text: str, hint: str = DEFAULT_LOCALE) -> dict[DateOrder, date] | 
     """
     if len(text) > MAX_LENGTH:
         return Unclear("is too long for a date")
+    if not _digit.search(text):
+        return Unclear("is not a date")
     plain = _time.sub("", normalize(text))
     if match := _compact.fullmatch(plain):
         found = _date(match[1], match[2], match[3]) if int(match[1]) in COMPACT_YEARS else None
@@ -64,7 +67,7 @@ def scan_date(text: str, hint: str = DEFAULT_LOCALE) -> dict[DateOrder, date] | 
         return {DateOrder.YMD: found} if found else Unclear("is not a date of the calendar")
     if match := _year_last.fullmatch(plain):
         return _numeric(match[1], match[3], match[4], match[2])
-    found = _with_month_name(plain, dict.fromkeys([DEFAULT_LOCALE, hint, format_of(text).locale or hint]))
+    found = _with_month_name(plain, dict.fromkeys([format_of(text).locale or hint, hint, DEFAULT_LOCALE]))
     return {DateOrder.YMD: found} if found else Unclear("is not a date")
 
 
@@ -79,24 +82,25 @@ def _numeric(first: str, second: str, last: str, separator: str) -> dict[DateOrd
     return dates or Unclear("is not a date of the calendar")
 
 
-def _with_month_name(text: str, locales: Iterable[str]) -> date | None:
-    """Return the date of a text with a month's name, a day and a year of four digits."""
-    months: list[int] = []
-    numbers: list[str] = []
-    names = {name: month for locale in locales for name, month in _months(locale).items()}
-    weekdays = {name for locale in locales for name in _weekdays(locale)}
-    for part in map(str.casefold, _part.findall(text)):
-        if part.isdecimal():
-            numbers.append(part)
-        elif part in names:
-            months.append(names[part])
-        elif part not in weekdays and part not in _FILLERS:
-            return None
-    days = [number for number in numbers if len(number) <= 2]
-    years = [number for number in numbers if len(number) == 4]
-    if len(months) != 1 or len(days) != 1 or len(years) != 1 or len(numbers) != 2:
+def _with_month_name(text: str, locales: Collection[str]) -> date | None:
+    """Return the date of a text with a month's name, a day and a year of four digits.
+
+    Args:
+        text: the text.
+        locales: the locales of the names; of two months with the same name, the one of the first locale counts.
+    """
+    parts = _part.findall(text)
+    numbers = [part for part in parts if part.isdecimal()]
+    if sorted(map(len, numbers)) not in ([1, 4], [2, 4]):
         return None
-    return _date(years[0], str(months[0]), days[0])
+    months: list[int] = []
+    for word in (part.casefold() for part in parts if not part.isdecimal()):
+        if month := next((names[word] for names in map(_months, locales) if word in names), None):
+            months.append(month)
+        elif word not in _FILLERS and not any(word in _weekdays(locale) for locale in locales):
+            return None
+    day, year = sorted(numbers, key=len)
+    return _date(year, str(months[0]), day) if len(months) == 1 else None
 
 
 def _date(year: str, month: str, day: str) -> date | None:
