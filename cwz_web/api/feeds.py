@@ -20,7 +20,7 @@ from cwz_web.feeds.file_types import read_table, temporary_file
 from cwz_web.feeds.import_guard import ReasonCode
 from cwz_web.feeds.imports import create_feed, create_import, enqueue_import, find_import, list_imports, resolve_schema
 from cwz_web.feeds.limits import MAX_BYTES, MAX_CELL, MAX_COLUMNS, MAX_NAME, SAMPLE_ROWS, InvalidFileError
-from cwz_web.feeds.models import Feed, FeedImport, ImportState, Item
+from cwz_web.feeds.models import API_FILE_NAME, Feed, FeedImport, ImportState, Item
 from cwz_web.feeds.queries import find_item, list_items
 from cwz_web.feeds.reading import FileFormat, ReadOptions
 from cwz_web.feeds.records import Row, Table
@@ -252,7 +252,7 @@ def post_feed(context: ApiFeedCollection, request: Request) -> Response:
     body = read_body(request, FeedRequest)
     with transaction(request) as db:
         check_plan_limit(db, request.services.settings, request.api_key.workspace_id, PlanLimit.FEEDS)
-        feed = create_feed(db, request.api_key.workspace_id, name=body.name, file_name="API")
+        feed = create_feed(db, request.api_key.workspace_id, name=body.name, file_name=API_FILE_NAME)
         record(db, request.api_key.workspace_id, request.actor, "feed.create", feed.name, {})
     return Response(json_body=_json(_feed_info(feed)), status=201)
 
@@ -432,7 +432,7 @@ def _posted_file(request: Request, feed: Feed, options: ReadOptions) -> BinaryIO
 
 
 def _import_file(db: Session, feed: Feed, file: BinaryIO) -> FeedImport:
-    feed_import = create_import(db, feed, file_name="API", file=file)
+    feed_import = create_import(db, feed, file_name=API_FILE_NAME, file=file)
     enqueue_import(db, feed_import)
     return feed_import
 

@@ -42,6 +42,10 @@ IMPORT_STATE_LABELS = {
 }
 
 
+# The file name of what a program sent to the API, which has none.
+API_FILE_NAME = "API"
+
+
 class Feed(WorkspaceOwned, Base):
     """A table of rows that images are rendered from.
 
@@ -75,6 +79,11 @@ class Feed(WorkspaceOwned, Base):
     max_removed_percent: Mapped[int] = mapped_column(default=50, server_default="50")
     baseline: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     deleted_at: Mapped[datetime | None]
+
+    @property
+    def source(self) -> str:
+        """Where the rows come from, to be read after “from”."""
+        return _describe_source(self.file_name)
 
 
 class Item(Timestamped, Base):
@@ -183,6 +192,11 @@ class FeedImport(WorkspaceOwned, Base):
         ),
     )
 
+    @property
+    def source(self) -> str:
+        """Where its rows come from, to be read after “from”."""
+        return _describe_source(self.file_name)
+
 
 class FilePart(Base):
     """A compressed chunk of an import's file. Only the newest file of a feed is stored (import_files.py)."""
@@ -256,3 +270,7 @@ class FeedSource(Base):
     __table_args__ = (
         ForeignKeyConstraint(["workspace_id", "feed_id"], ["feeds.workspace_id", "feeds.id"], ondelete="CASCADE"),
     )
+
+
+def _describe_source(file_name: str) -> str:
+    return "the API" if file_name == API_FILE_NAME else file_name

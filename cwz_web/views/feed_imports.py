@@ -304,9 +304,9 @@ def progress_of_import(record: FeedImport | None) -> ImportProgress | None:
     seconds = (datetime.now(UTC) - record.created_at).total_seconds()
     if record.percent:
         rate, left = record.rows_read / max(seconds, 1), seconds * (100 - record.percent) / record.percent
-        status = f"Importing {record.file_name}: {record.rows_read:,} rows read"
+        status = f"Importing from {record.source}: {record.rows_read:,} rows read"
         return ImportProgress(status, f"{rate:,.0f} rows per second, about {duration(left)} left", record.percent)
-    status = f"{'Fetching' if record.fetched else 'Importing'} {record.file_name}"
+    status = f"Fetching {record.file_name}" if record.fetched else f"Importing from {record.source}"
     return ImportProgress(status, "Waiting for a worker" if seconds > WAITING_AFTER else "", None)
 
 
@@ -349,11 +349,11 @@ def _columns_page(
 def _columns_introduction(feed: Feed, newest: FeedImport | None) -> str:
     if not feed.item_count:
         return (
-            f"Columns detected in the first rows of {feed.file_name}. Import the file as it is, or change the columns "
+            f"Columns detected in the first rows from {feed.source}. Import the file as it is, or change the columns "
             "first."
         )
     if newest:
-        return f"{newest.file_name} is imported again with these columns."
+        return f"The rows from {newest.source} are imported again with these columns."
     return "Changes apply to the next file."
 
 

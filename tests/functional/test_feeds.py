@@ -119,7 +119,7 @@ def test_draft_is_imported_after_columns_are_saved(user: FeedUser) -> None:
     assert "not imported yet" in page.text
     assert "Nothing has been imported yet" in page.text
     page = user.save_columns(columns).follow()
-    assert "Importing shop.csv" in page.html.find(id="progress").text
+    assert "Importing from shop.csv" in page.html.find(id="progress").text
     assert "HX-Refresh" not in user.app.get(f"{page.request.path}/progress").headers
     page = user.run_jobs(page)
     assert page.html.find(id="progress") is None
@@ -150,7 +150,7 @@ def test_columns_are_renamed_dropped_typed_and_used_as_key(user: FeedUser) -> No
 def test_same_file_is_imported_with_other_columns(user: FeedUser) -> None:
     page = user.upload("shop.csv", b"sku,title\n1,Mug\n2,Lamp\n")
     columns = page.click("Columns")
-    assert "shop.csv is imported again" in columns.text
+    assert "The rows from shop.csv are imported again" in columns.text
     page = user.run_jobs(user.save_columns(columns, name__1="Name", key__0=False, key__1=True).follow())
     assert [cell.text for cell in page.html.table.tbody.find_all("th")] == ["Mug", "Lamp"]
     assert states(page)[0] == ["Completed", "2", "0", "2", "0", "0"], "another key needs no review"
@@ -212,6 +212,7 @@ def test_import_that_removes_too_many_rows_needs_review(user: FeedUser) -> None:
     path = page.request.path
     page = user.import_newer(page, b"sku,title\n1,Thing 1\n")
     assert "would remove 9 of 10 rows" in page.text
+    assert "An import from newer.csv needs your review" in page.text
     page = user.form(path, "/discard").submit().follow()
     assert "needs your review" not in page.text
     assert "10 rows" in page.text

@@ -50,6 +50,10 @@ def test_import_keeps_the_order_of_the_file(make: Factory) -> None:
         assert [listed.item_count for listed in list_feeds(db, space.id)] == [2]
 
 
+def test_source_of_an_import_can_be_read_after_from() -> None:
+    assert (Feed(file_name="shop.csv").source, FeedImport(file_name="API").source) == ("shop.csv", "the API")
+
+
 def test_list_items_in_pages(make: Factory) -> None:
     space = make.workspace()
     feed = make.feed(space, b"sku\n" + b"\n".join(b"%d" % number for number in range(7)))
