@@ -14,6 +14,7 @@ from babel import Locale
 from babel.dates import format_date
 from babel.numbers import format_currency, format_decimal
 
+from cwz_web.imaging.casing import change_case
 from cwz_web.imaging.line_breaking import character_ends
 from cwz_web.imaging.photo_urls import split_urls
 from cwz_web.values.currencies import decimals_of
@@ -47,7 +48,6 @@ _cdata = re.compile(r"<!\[CDATA\[(.*?)(?:\]\]>|\Z)", re.DOTALL)
 # As in browsers (HTML, section 13.2.5), an element that is not closed extends to the end.
 _hidden = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)", re.IGNORECASE | re.DOTALL)
 _tag = re.compile(r"</?[A-Za-z][^<>]*>")
-_word = re.compile(r"\w[\w’'-]*")
 
 
 def strip_html(text: str) -> str:
@@ -69,7 +69,7 @@ def truncate(text: str, length: int) -> str:
 
 def title(text: str) -> str:
     """Capitalize each word; capitals inside a word are kept."""
-    return _word.sub(lambda word: word[0][0].upper() + word[0][1:], text)
+    return change_case(text, "title")
 
 
 def default(text: str, fallback: str) -> str:
