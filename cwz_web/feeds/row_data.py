@@ -12,9 +12,7 @@ from sqlalchemy.types import TypeDecorator
 
 from cwz_web.feeds.records import Row
 from cwz_web.values.formats import FormattedText, is_json_number, json_number
-
-# A larger number is an identifier: it stays a text with all its digits.
-MAX_DIGITS = 20
+from cwz_web.values.numbers import MAX_DIGITS, is_in_limits
 
 
 class RowData(TypeDecorator[dict[str, str]]):
@@ -76,7 +74,5 @@ def _to_json(text: str) -> object:
 
 
 def _is_storable_number(text: str) -> bool:
-    if not is_json_number(text) or len(text) > 2 * MAX_DIGITS:
-        return False
-    number = Decimal(text)
-    return len(number.as_tuple().digits) <= MAX_DIGITS and abs(number.adjusted()) <= MAX_DIGITS
+    """Return whether a text is stored as a number; an identifier stays a text with all its digits."""
+    return is_json_number(text) and len(text) <= 2 * MAX_DIGITS and is_in_limits(Decimal(text))

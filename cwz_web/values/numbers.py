@@ -169,13 +169,16 @@ def scan_number(text: str) -> Readings | Unclear:
     return Readings(point, comma, signs, is_percent)
 
 
+def is_in_limits(number: Decimal) -> bool:
+    """Return whether a number has few enough digits, and a small enough exponent, for what is no identifier."""
+    return len(number.as_tuple().digits) <= MAX_DIGITS and abs(number.adjusted()) <= MAX_EXPONENT
+
+
 def _scan_json_number(text: str) -> Readings | Unclear:
     if not _json_number.fullmatch(text):
         return Unclear("is not a number")
     value = Decimal(text)
-    if len(value.as_tuple().digits) > MAX_DIGITS or abs(value.adjusted()) > MAX_EXPONENT:
-        return Unclear(f"has more than {MAX_DIGITS} digits")
-    return Readings(value, value)
+    return Readings(value, value) if is_in_limits(value) else Unclear(f"has more than {MAX_DIGITS} digits")
 
 
 def _read_affixes(before: str, after: str) -> tuple[bool, bool, tuple[str, ...]] | Unclear:
