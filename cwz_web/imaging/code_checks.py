@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cwz_web.imaging.compositing import Patch, Pixels
+from cwz_web.imaging.luminance import LINEAR, WEIGHTS
 
 # The free modules around a code that readers need; the standards of the codes ask for twice as many.
 QR_QUIET_ZONE, BAR_QUIET_ZONE = 2, 5
@@ -18,9 +19,6 @@ OUTLIERS = 10
 # How many rows of a barcode are read (as in ISO/IEC 15416), and how many pixels along a module of the quiet zone.
 SCANS, ZONE_SAMPLES = 10, 4
 
-# From sRGB to linear light.
-_linear = np.array([c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in np.arange(256) / 255])
-_luminance = np.array([0.2126, 0.7152, 0.0722])
 # Laser scanners of barcodes are red.
 _red = np.array([1.0, 0.0, 0.0])
 
@@ -64,8 +62,8 @@ def find_scan_problem(code: RenderedCode, canvas: Pixels) -> str | None:
     is_module = code.patch.mask()[samples] > 0
     if not is_module.any():
         return "it is not visible. Use an opaque color"
-    light_of = _luminance if code.is_qr else _red
-    reflectance = _linear[canvas[top : top + height, left : left + width, :3][samples]] @ light_of
+    light_of = WEIGHTS if code.is_qr else _red
+    reflectance = LINEAR[canvas[top : top + height, left : left + width, :3][samples]] @ light_of
     dark = float(np.percentile(reflectance[is_module], 100 - OUTLIERS))
     light = float(np.percentile(reflectance[~is_module], OUTLIERS))
     if reflectance[is_module].mean() > reflectance[~is_module].mean():
@@ -95,4 +93,4 @@ def _is_covered(code: RenderedCode, canvas: Pixels, light_of: NDArray[np.float64
     is_zone[rows : rows + height, zone : zone + width] = False
     step = max(code.module // ZONE_SAMPLES, 1)
     samples = (slice(step // 2, None, step),) * 2
-    return bool((_linear[around[samples][is_zone[samples]]] @ light_of < threshold).mean() > MAX_DARK)
+    return bool((LINEAR[around[samples][is_zone[samples]]] @ light_of < threshold).mean() > MAX_DARK)

@@ -7,6 +7,7 @@ import numpy as np
 from cwz_web.imaging.compositing import RGB, Patch, Pixels
 from cwz_web.imaging.findings import Finding, FindingCode
 from cwz_web.imaging.layers import TextLayer
+from cwz_web.imaging.luminance import relative_luminance
 from cwz_web.imaging.text import MAX_CHARACTERS, RenderedText
 
 # WCAG 2.2, success criterion 1.4.3: large text is at least 24 pixels high, or 19 pixels if it is bold.
@@ -72,10 +73,5 @@ def contrast_finding(layer: TextLayer, size: int, letters: Patch, canvas: Pixels
 
 def _contrast(one: RGB, other: RGB) -> float:
     """Return the contrast ratio of two colors (WCAG 2.2): 1 if they are equal, 21 for black on white."""
-    darker, lighter = sorted((_luminance(one), _luminance(other)))
+    darker, lighter = sorted((relative_luminance(one), relative_luminance(other)))
     return (lighter + 0.05) / (darker + 0.05)
-
-
-def _luminance(color: RGB) -> float:
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (part / 255 for part in color)]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
