@@ -57,7 +57,7 @@ def spreadsheet_records(file: BinaryIO, options: ReadOptions) -> Records:
 def _read_sheet(file: BinaryIO, sheet: str | None) -> BinaryIO:
     """Return the sheet's rows as the process writes them. Raises InvalidFileError."""
     output = temporary_file()
-    with tempfile.TemporaryFile() as content, tempfile.TemporaryFile() as rows:
+    with tempfile.TemporaryFile() as content:
         file.seek(0)
         shutil.copyfileobj(file, content)
         content.seek(0)
@@ -65,7 +65,7 @@ def _read_sheet(file: BinaryIO, sheet: str | None) -> BinaryIO:
             process = subprocess.run(  # noqa: S603 - no shell, and this interpreter
                 [sys.executable, "-m", PROCESS, sheet or "", str(MAX_BYTES)],
                 stdin=content,
-                stdout=rows,
+                stdout=output,
                 stderr=subprocess.PIPE,
                 timeout=MAX_SECONDS,
                 check=False,
@@ -79,8 +79,6 @@ def _read_sheet(file: BinaryIO, sheet: str | None) -> BinaryIO:
             raise InvalidFileError("The spreadsheet is too large; export the sheet as CSV")
         if process.returncode:
             raise InvalidFileError(_error_message(process.stderr, sheet))
-        rows.seek(0)
-        shutil.copyfileobj(rows, output)
     output.seek(0)
     return output
 
