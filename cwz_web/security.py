@@ -51,7 +51,7 @@ class SignedInUser:
 
     def lacks_second_factor(self, access: Access) -> bool:
         """Return whether the workspace is closed to the user until a second factor is set up."""
-        return access.second_factor_required and not self.account.has_second_factor
+        return access.second_factor_required and not self.session.has_second_factor
 
 
 class SecurityPolicy:

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from cwz_web.accounts import emails
 from cwz_web.accounts.google import list_identities, unlink_google
 from cwz_web.accounts.models import Account, LoginSession, Token, has_email
+from cwz_web.accounts.passkeys import list_passkeys, remove_all_passkeys
 from cwz_web.accounts.passwords import Passwords
 from cwz_web.accounts.sessions import end_all_sessions, is_recently_authenticated
 from cwz_web.accounts.tokens import InvalidTokenError, Purpose, delete_tokens, find_token
@@ -48,7 +49,13 @@ def reauthenticate(session: LoginSession, password: str, passwords: Passwords) -
 
 
 def reset_password(
-    db: Session, plain_token: str, password: str, passwords: Passwords, *, unlink_google_accounts: bool = False
+    db: Session,
+    plain_token: str,
+    password: str,
+    passwords: Passwords,
+    *,
+    unlink_google_accounts: bool = False,
+    remove_passkeys: bool = False,
 ) -> Account:
     """Set a new password with a reset token, and end every session.
 
@@ -60,6 +67,7 @@ def reset_password(
         password: The new password.
         passwords: Checks and hashes it.
         unlink_google_accounts: Whether to unlink every Google account, one of which an attacker may have linked.
+        remove_passkeys: Whether to remove every passkey, for the same reason.
 
     Returns:
         The account.
@@ -70,6 +78,8 @@ def reset_password(
     _, account = find_token(db, plain_token, Purpose.RESET)
     if unlink_google_accounts:
         unlink_google(db, account)
+    if remove_passkeys:
+        remove_all_passkeys(db, account)
     _set_password(db, account, password, passwords)
     account.verified_at = account.verified_at or datetime.now(UTC)
     end_all_sessions(db, account)
@@ -136,4 +146,5 @@ def pending_email(db: Session, account: Account) -> str | None:
 def _set_password(db: Session, account: Account, password: str, passwords: Passwords) -> None:
     account.password_hash = passwords.hash(password)
     delete_tokens(db, account)
-    enqueue_email(db, account.email, emails.password_changed(account, list_identities(db, account)))
+    message = emails.password_changed(account, list_identities(db, account), list_passkeys(db, account))
+    enqueue_email(db, account.email, message)

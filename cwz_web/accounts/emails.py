@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from cwz_web.accounts.models import Account, ExternalIdentity
+from cwz_web.accounts.models import Account, ExternalIdentity, Passkey
 from cwz_web.notify.emails import PRODUCT, EmailMessage
 
 IGNORE = "If you did not request this, you can ignore this email."
@@ -40,14 +40,17 @@ def account_exists(account: Account, url: str) -> EmailMessage:
     )
 
 
-def reset(account: Account, identities: Iterable[ExternalIdentity], url: str) -> EmailMessage:
+def reset(
+    account: Account, identities: Iterable[ExternalIdentity], passkeys: Iterable[Passkey], url: str
+) -> EmailMessage:
     """Return the email with a link to reset the password."""
     return EmailMessage(
         f"Reset your {PRODUCT} password",
         (
             f"Hello {account.name},",
             "We received a request to reset your password. The link expires in one hour, and can be used once.",
-            _linked_accounts(identities) + " You can unlink Google when you set the new password.",
+            f"{_linked_accounts(identities)} {_passkeys(passkeys)}"
+            " You can unlink Google and remove passkeys when you set the new password.",
             IGNORE,
         ),
         ("Reset password", url),
@@ -67,14 +70,16 @@ def reset_by_google(account: Account, identities: Iterable[ExternalIdentity], ur
     )
 
 
-def password_changed(account: Account, identities: Iterable[ExternalIdentity]) -> EmailMessage:
+def password_changed(
+    account: Account, identities: Iterable[ExternalIdentity], passkeys: Iterable[Passkey]
+) -> EmailMessage:
     """Return the notification of a changed password."""
     return EmailMessage(
         f"Your {PRODUCT} password was changed",
         (
             f"Hello {account.name},",
             "Your password was changed, and all other browsers were signed out.",
-            _linked_accounts(identities),
+            f"{_linked_accounts(identities)} {_passkeys(passkeys)}",
             ALERT,
         ),
     )
@@ -120,6 +125,30 @@ def google_unlinked(account: Account, identities: Iterable[ExternalIdentity]) ->
         (
             f"Hello {account.name},",
             f"These Google accounts can no longer sign in to your account: {_addresses(identities)}.",
+            ALERT,
+        ),
+    )
+
+
+def passkey_added(account: Account, name: str) -> EmailMessage:
+    """Return the notification of a new passkey."""
+    return EmailMessage(
+        f"A passkey was added to your {PRODUCT} account",
+        (
+            f"Hello {account.name},",
+            f"The passkey {name} can now sign in to your account, without your password.",
+            ALERT,
+        ),
+    )
+
+
+def passkeys_removed(account: Account, passkeys: Iterable[Passkey]) -> EmailMessage:
+    """Return the notification of removed passkeys."""
+    return EmailMessage(
+        f"A passkey was removed from your {PRODUCT} account",
+        (
+            f"Hello {account.name},",
+            f"These passkeys can no longer sign in to your account: {_names(passkeys)}.",
             ALERT,
         ),
     )
@@ -178,3 +207,11 @@ def _linked_accounts(identities: Iterable[ExternalIdentity]) -> str:
 
 def _addresses(identities: Iterable[ExternalIdentity]) -> str:
     return ", ".join(sorted(identity.email for identity in identities))
+
+
+def _passkeys(passkeys: Iterable[Passkey]) -> str:
+    return f"Passkeys: {_names(passkeys) or 'none'}."
+
+
+def _names(passkeys: Iterable[Passkey]) -> str:
+    return ", ".join(sorted(passkey.name for passkey in passkeys))

@@ -20,7 +20,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from cwz_web.accounts import emails
-from cwz_web.accounts.models import Account, ExternalIdentity, LoginSession, has_email
+from cwz_web.accounts.models import Account, ExternalIdentity, LoginSession, Passkey, has_email
 from cwz_web.accounts.registration import normalize_email
 from cwz_web.accounts.sessions import end_all_sessions
 from cwz_web.accounts.tokens import delete_tokens
@@ -288,6 +288,7 @@ def _take_over(db: Session, account: Account, profile: GoogleProfile) -> None:
     account.password_hash = None
     account.name = profile.name
     account.encrypted_totp_secret = account.totp_confirmed_at = account.totp_last_step = None
+    db.execute(delete(Passkey).where(Passkey.account_id == account.id))
     delete_tokens(db, account)
     end_all_sessions(db, account)
     account.verified_at = datetime.now(UTC)

@@ -1,10 +1,11 @@
 """Models of accounts and sessions. They belong to no workspace, so row-level security does not apply to them."""
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ColumnElement, ForeignKey, Index, func
+from sqlalchemy import BigInteger, CheckConstraint, ColumnElement, ForeignKey, Index, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from uuid_utils.compat import uuid7
@@ -53,12 +54,21 @@ def has_email(email: str) -> ColumnElement[bool]:
     return func.lower(Account.email) == email.lower()
 
 
+class Method(StrEnum):
+    """How a user signed in."""
+
+    PASSWORD = "password"  # noqa: S105 - not a password
+    GOOGLE = "google"
+    PASSKEY = "passkey"
+
+
 class LoginSession(Timestamped, Base):
     """A signed-in browser.
 
     Attributes:
         id: The `jti` claim of the session cookie.
-        authenticated_at: When the user last authenticated, by password or with Google.
+        method: How the user signed in.
+        authenticated_at: When the user last authenticated, by any method.
         ip_address: IP address at sign-in.
     """
 
@@ -66,6 +76,7 @@ class LoginSession(Timestamped, Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
     account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
+    method: Mapped[str] = mapped_column(default=Method.PASSWORD, server_default=Method.PASSWORD)
     last_seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
     authenticated_at: Mapped[datetime] = mapped_column(server_default=func.now())
     ended_at: Mapped[datetime | None]
@@ -73,6 +84,13 @@ class LoginSession(Timestamped, Base):
     user_agent: Mapped[str]
 
     account: Mapped[Account] = relationship(lazy="joined", innerjoin=True)
+
+    __table_args__ = (CheckConstraint("method IN ('password', 'google', 'passkey')", name="method"),)
+
+    @property
+    def has_second_factor(self) -> bool:
+        """Return whether the user proved two factors: a passkey is a device and what unlocks it."""
+        return self.account.has_second_factor or self.method == Method.PASSKEY
 
 
 class Token(Timestamped, Base):
@@ -114,6 +132,36 @@ class ExternalIdentity(Timestamped, Base):
     subject: Mapped[str] = mapped_column(primary_key=True)
     account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
     email: Mapped[str]
+
+
+class Passkey(Timestamped, Base):
+    """A credential of the Web Authentication API.
+
+    Attributes:
+        credential_id: The authenticator's id of the credential.
+        public_key: The public key in COSE format (RFC 9052).
+        sign_count: The authenticator's count of signatures at its last use; always 0 for synchronized passkeys.
+        name: The owner's name for it.
+    """
+
+    __tablename__ = "passkeys"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
+    credential_id: Mapped[bytes] = mapped_column(unique=True)
+    public_key: Mapped[bytes]
+    sign_count: Mapped[int] = mapped_column(BigInteger)
+    name: Mapped[str]
+    last_used_at: Mapped[datetime | None]
+
+
+class UsedChallenge(Base):
+    """A challenge that a passkey has answered, until it expires."""
+
+    __tablename__ = "used_challenges"
+
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    expires_at: Mapped[datetime]
 
 
 class RecoveryCode(Base):

@@ -15,7 +15,7 @@ from joserfc.jwk import KeySet, OctKey
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from cwz_web.accounts.models import Account, LoginSession
+from cwz_web.accounts.models import Account, LoginSession, Method
 
 ALGORITHM = "HS256"
 ISSUER = "connectwyze"
@@ -62,7 +62,13 @@ class BrowserTokens:
 
 
 def start_session(
-    db: Session, account: Account, tokens: BrowserTokens, *, ip_address: str, user_agent: str
+    db: Session,
+    account: Account,
+    tokens: BrowserTokens,
+    *,
+    ip_address: str,
+    user_agent: str,
+    method: Method = Method.PASSWORD,
 ) -> tuple[LoginSession, str]:
     """Start a session for an authenticated user.
 
@@ -72,11 +78,12 @@ def start_session(
         tokens: Signs the token.
         ip_address: The client's IP address, for the list of sessions.
         user_agent: The client's User-Agent header, for the list of sessions.
+        method: How the user authenticated.
 
     Returns:
         The session, and the token for the cookie.
     """
-    session = LoginSession(account_id=account.id, ip_address=ip_address, user_agent=user_agent[:400])
+    session = LoginSession(account_id=account.id, method=method, ip_address=ip_address, user_agent=user_agent[:400])
     db.add(session)
     account.signed_in_at = datetime.now(UTC)
     db.flush()

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from cwz_web.accounts import emails
 from cwz_web.accounts.google import list_identities
 from cwz_web.accounts.models import Account, has_email
+from cwz_web.accounts.passkeys import list_passkeys
 from cwz_web.accounts.tokens import Purpose, issue_token
 from cwz_web.db.session import raw_connection
 from cwz_web.jobs import app
@@ -46,7 +47,8 @@ def send_password_reset(context: JobContext, email: str) -> None:
             message = emails.reset_by_google(account, list_identities(db, account), f"{email_service.url}/signin")
         else:
             token = issue_token(db, account, Purpose.RESET)
-            message = emails.reset(account, list_identities(db, account), f"{email_service.url}/reset?token={token}")
+            url = f"{email_service.url}/reset?token={token}"
+            message = emails.reset(account, list_identities(db, account), list_passkeys(db, account), url)
     email_service.send(account.email, message)
 
 

@@ -89,6 +89,11 @@ def enter_workspace(session: Session, workspace_id: UUID, *, deleted: bool = Fal
         session.execute(_ENTER, {"id": workspace_id, "value": str(workspace_id)})
 
 
+def leave_workspace(session: Session) -> None:
+    """Make no workspace's rows visible."""
+    session.execute(select(func.set_config("cwz.workspace_id", "", True)))
+
+
 def lock_name(session: Session, name: str) -> None:
     """Hold the advisory lock of a name until the transaction ends, for what may exist once at a time."""
     session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))

@@ -23,6 +23,18 @@ class SessionCollection(Resource):
         return SessionResource(self.request, self, name)
 
 
+class PasskeyResource(Resource):
+    """A passkey of the user."""
+
+
+class PasskeyCollection(Resource):
+    """`/account/passkeys`. The view checks in the database that the passkey is the user's own."""
+
+    def __getitem__(self, name: str) -> PasskeyResource:
+        parse_uuid(name)
+        return PasskeyResource(self.request, self, name)
+
+
 class SecondFactor(Resource):
     """`/account/second-factor`: authentication codes of an authenticator app."""
 
@@ -30,7 +42,11 @@ class SecondFactor(Resource):
 class AccountRoot(Resource):
     """`/account`: the user's own account."""
 
-    children: ClassVar[dict[str, type[Resource]]] = {"sessions": SessionCollection, "second-factor": SecondFactor}
+    children: ClassVar[dict[str, type[Resource]]] = {
+        "sessions": SessionCollection,
+        "second-factor": SecondFactor,
+        "passkeys": PasskeyCollection,
+    }
 
 
 class GoogleSignIn(Resource):

@@ -1,7 +1,7 @@
 """`/account`: profile, credentials, notifications, sessions, export and deletion."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID
 
@@ -20,7 +20,8 @@ from cwz_web.accounts.credentials import (
 )
 from cwz_web.accounts.deletion import cancel_deletion, schedule_deletion
 from cwz_web.accounts.google import list_identities, unlink_google
-from cwz_web.accounts.models import Account, ExternalIdentity, LoginSession
+from cwz_web.accounts.models import Account, ExternalIdentity, LoginSession, Passkey
+from cwz_web.accounts.passkeys import Ceremony, PasskeyError, list_passkeys
 from cwz_web.accounts.passwords import weakness
 from cwz_web.accounts.second_factor import count_recovery_codes
 from cwz_web.accounts.sessions import (
@@ -47,6 +48,7 @@ from cwz_web.web.forms import (
     form_view,
 )
 from cwz_web.web.login_flow import remember_device
+from cwz_web.web.passkeys import PasskeyForm, has_passkeys, passkey_service
 from cwz_web.web.request import Request
 from cwz_web.web.urls import safe_next
 from cwz_web.workspaces.account_deletion import WorkspaceOutcome, workspace_outcomes
@@ -155,6 +157,7 @@ class AccountPage:
     sessions: list[LoginSession]
     has_google: bool
     identities: list[ExternalIdentity]
+    passkeys: list[Passkey]
     topics: list[TopicChoice]
     codes_left: int
     is_operator: bool
@@ -166,11 +169,14 @@ class ProvePage:
     """The view model of account/prove.jinja2.
 
     Attributes:
+        has_passkeys: Whether the account has a passkey that can be used here.
         next: The path to redirect to afterwards.
     """
 
-    form: SubmittedForm[ProofForm]
+    form: SubmittedForm[ProofForm] | SubmittedForm[PasskeyForm]
     has_password: bool
+    has_passkeys: bool
+    has_google: bool
     next: str
 
 
@@ -202,6 +208,7 @@ def _account_page(context: AccountRoot, request: Request, form: AccountPageForm)
         sessions=list_sessions(request.db, account.id),
         has_google=request.services.google is not None,
         identities=list_identities(request.db, account),
+        passkeys=list_passkeys(request.db, account),
         topics=[
             TopicChoice(topic, label, topic not in account.unsubscribed_topics) for topic, label in TOPIC_LABELS.items()
         ],
@@ -211,10 +218,15 @@ def _account_page(context: AccountRoot, request: Request, form: AccountPageForm)
     )
 
 
-def _prove_page(context: AccountRoot, request: Request, form: SubmittedForm[ProofForm]) -> ProvePage:
+def _prove_page(
+    context: AccountRoot, request: Request, form: SubmittedForm[ProofForm] | SubmittedForm[PasskeyForm]
+) -> ProvePage:
+    account = request.user.account
     return ProvePage(
         form=form,
-        has_password=request.user.account.password_hash is not None,
+        has_password=account.password_hash is not None,
+        has_passkeys=has_passkeys(request) and bool(list_passkeys(request.db, account)),
+        has_google=bool(list_identities(request.db, account)),
         next=safe_next(request.params.get("next", "/account")),
     )
 
@@ -332,6 +344,49 @@ def prove_identity(context: AccountRoot, request: Request, form: ProofForm) -> R
         reauthenticate(request.user.session, form.proof or "", request.services.passwords)
     except ReauthenticationError:
         raise FieldError("proof", INCORRECT) from None
+    return HTTPSeeOther(safe_next(form.next))
+
+
+@view_config(
+    context=AccountRoot,
+    name="prove-challenge",
+    request_method="POST",
+    permission=Permission.SIGNED_IN,
+    rate_limit="passkey-challenge",
+)
+def challenge_own_passkey(context: AccountRoot, request: Request) -> Response:
+    """Return a challenge for the user's passkeys, as JSON."""
+    user = request.user
+    options = passkey_service(request).authentication_options(
+        request.db, Ceremony.PROVE, user.account, str(user.session.id)
+    )
+    return Response(json_body=options)
+
+
+@form_view(
+    PasskeyForm,
+    _prove_page,
+    context=AccountRoot,
+    name="prove-passkey",
+    renderer=PROVE_PAGE,
+    permission=Permission.SIGNED_IN,
+    rate_limit="passkey",
+)
+def prove_with_passkey(context: AccountRoot, request: Request, form: PasskeyForm) -> Response:
+    """Authenticate the user again with a passkey."""
+    session = request.user.session
+    try:
+        passkey_service(request).authenticate(
+            request.db,
+            Ceremony.PROVE,
+            session.account,
+            challenge=form.challenge,
+            credential=form.credential,
+            binding=str(session.id),
+        )
+    except PasskeyError as error:
+        raise FieldError("passkey", str(error)) from None
+    session.authenticated_at = datetime.now(UTC)
     return HTTPSeeOther(safe_next(form.next))
 
 

@@ -19,7 +19,7 @@ from cwz_web.accounts.google import (
     PasswordRequiredError,
     sign_in_with_google,
 )
-from cwz_web.accounts.models import LoginSession
+from cwz_web.accounts.models import LoginSession, Method
 from cwz_web.accounts.sessions import is_recently_authenticated
 from cwz_web.resources.application import GoogleSignIn
 from cwz_web.security import cookie_name, find_browser_session, set_cookie
@@ -126,7 +126,7 @@ def _sign_in(request: Request, profile: GoogleProfile, pending: PendingSignIn) -
             return redirect_to_password(request, profile)
         if linking is not None:
             return HTTPSeeOther(f"/account?done={_link_result(linking, account.id)}")
-        return continue_sign_in(request, db, account, pending.next_path)
+        return continue_sign_in(request, db, account, pending.next_path, method=Method.GOOGLE)
 
 
 def _link_result(session: LoginSession, account_id: object) -> str:

@@ -5,12 +5,14 @@ from typing import Annotated
 
 import structlog
 from pydantic import StringConstraints
-from pyramid.httpexceptions import HTTPSeeOther
+from pyramid.httpexceptions import HTTPForbidden, HTTPSeeOther
 from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
 from cwz_web.accounts.google import GoogleProfile
+from cwz_web.accounts.models import Account, Method
+from cwz_web.accounts.passkeys import Ceremony, PasskeyError, list_passkeys
 from cwz_web.accounts.registration import EmailNotVerifiedError, SignInError, authenticate
 from cwz_web.accounts.second_factor import WrongCodeError, check_second_factor
 from cwz_web.accounts.sessions import end_session
@@ -29,6 +31,7 @@ from cwz_web.web.login_flow import (
     find_pending_profile,
     find_step_account,
 )
+from cwz_web.web.passkeys import PasskeyForm, has_passkeys, passkey_service
 from cwz_web.web.request import Request
 from cwz_web.web.urls import safe_next
 
@@ -84,23 +87,30 @@ class SignInPage:
     """The view model of sign_in.jinja2.
 
     Attributes:
+        has_passkeys: Whether passkeys can be used at this URL.
         next: The path to redirect to afterwards.
         demo: The credentials of the demo, or None if it is disabled.
         has_google: Whether the installation offers sign-in with Google.
     """
 
-    form: SubmittedForm[SignInForm]
+    form: SubmittedForm[SignInForm] | SubmittedForm[PasskeyForm]
     next: str
     demo: DemoCredentials | None
+    has_passkeys: bool
     has_google: bool
     notice: str | None
 
 
 @dataclass(frozen=True)
 class CodePage:
-    """The view model of sign_in_code.jinja2."""
+    """The view model of sign_in_code.jinja2.
 
-    form: SubmittedForm[CodeForm]
+    Attributes:
+        has_passkeys: Whether the account has a passkey, which replaces the code.
+    """
+
+    form: SubmittedForm[CodeForm] | SubmittedForm[PasskeyForm]
+    has_passkeys: bool
 
 
 @dataclass(frozen=True)
@@ -115,18 +125,26 @@ class LinkPage:
     email: str
 
 
-def _sign_in_page(context: SignInRoot, request: Request, form: SubmittedForm[SignInForm]) -> SignInPage:
+def _sign_in_page(
+    context: SignInRoot, request: Request, form: SubmittedForm[SignInForm] | SubmittedForm[PasskeyForm]
+) -> SignInPage:
     return SignInPage(
         form=form,
         next=safe_next(request.params.get("next", "/")),
         demo=demo_credentials(request),
+        has_passkeys=has_passkeys(request),
         has_google=request.services.google is not None,
         notice=NOTICES.get(request.GET.get("done", "")),
     )
 
 
-def _code_page(context: SignInRoot, request: Request, form: SubmittedForm[CodeForm]) -> CodePage | Response:
-    return CodePage(form) if find_step_account(request, request.db) else HTTPSeeOther("/signin")
+def _code_page(
+    context: SignInRoot, request: Request, form: SubmittedForm[CodeForm] | SubmittedForm[PasskeyForm]
+) -> CodePage | Response:
+    account = find_step_account(request, request.db)
+    if account is None:
+        return HTTPSeeOther("/signin")
+    return CodePage(form, has_passkeys(request) and bool(list_passkeys(request.db, account)))
 
 
 def _link_page(context: SignInRoot, request: Request, form: SubmittedForm[LinkForm]) -> LinkPage | Response:
@@ -192,8 +210,73 @@ def verify_code(context: SignInRoot, request: Request, form: CodeForm) -> Respon
     except WrongCodeError:
         log.warning("second factor failed", account=str(account.id), ip_address=request.remote_addr)
         raise FieldError("code", INVALID_CODE) from None
-    google = GoogleProfile.from_claims(request.login_step)
-    return complete_sign_in(request, request.db, account, safe_next(request.login_step["next"]), google)
+    return _complete_step(request, account)
+
+
+@view_config(
+    context=SignInRoot,
+    name="passkey-challenge",
+    request_method="POST",
+    permission=NO_PERMISSION_REQUIRED,
+    rate_limit="passkey-challenge",
+)
+def challenge_passkey(context: SignInRoot, request: Request) -> Response:
+    """Return a challenge for any passkey of this site, as JSON."""
+    service = passkey_service(request)
+    return Response(
+        json_body=service.authentication_options(request.db, Ceremony.SIGN_IN, None, request.visitor_id),
+    )
+
+
+@form_view(
+    PasskeyForm,
+    _sign_in_page,
+    context=SignInRoot,
+    name="passkey",
+    renderer=PAGE,
+    permission=NO_PERMISSION_REQUIRED,
+    rate_limit="passkey",
+)
+def sign_in_with_passkey(context: SignInRoot, request: Request, form: PasskeyForm) -> Response:
+    """Authenticate with a passkey, which is two factors: no code is asked for."""
+    account = _check_passkey(request, form, Ceremony.SIGN_IN, None, request.visitor_id)
+    return complete_sign_in(request, request.db, account, safe_next(form.next), method=Method.PASSKEY)
+
+
+@view_config(
+    context=SignInRoot,
+    name="code-challenge",
+    request_method="POST",
+    permission=NO_PERMISSION_REQUIRED,
+    rate_limit="passkey-challenge",
+)
+def challenge_second_factor(context: SignInRoot, request: Request) -> Response:
+    """Return a challenge for the passkeys of the account that signs in, as JSON."""
+    account = find_step_account(request, request.db)
+    if account is None:
+        raise HTTPForbidden
+    options = passkey_service(request).authentication_options(
+        request.db, Ceremony.SECOND_FACTOR, account, _step_binding(request)
+    )
+    return Response(json_body=options)
+
+
+@form_view(
+    PasskeyForm,
+    _code_page,
+    context=SignInRoot,
+    name="code-passkey",
+    renderer=CODE_PAGE,
+    permission=NO_PERMISSION_REQUIRED,
+    rate_limit="passkey",
+)
+def verify_second_factor_passkey(context: SignInRoot, request: Request, form: PasskeyForm) -> Response:
+    """Verify a passkey in place of the code, and complete the sign-in."""
+    account = find_step_account(request, request.db)
+    if account is None:
+        return HTTPSeeOther("/signin")
+    _check_passkey(request, form, Ceremony.SECOND_FACTOR, account, _step_binding(request))
+    return _complete_step(request, account)
 
 
 @view_config(
@@ -239,6 +322,31 @@ def sign_out(context: Root, request: Request) -> Response:
     response.headers["Clear-Site-Data"] = '"cache", "storage"'
     set_session_cookie(request, response, None)
     return response
+
+
+def _check_passkey(
+    request: Request, form: PasskeyForm, ceremony: Ceremony, account: Account | None, binding: str
+) -> Account:
+    """Return the account of the passkey. Raises FieldError if it was not accepted."""
+    try:
+        return passkey_service(request).authenticate(
+            request.db, ceremony, account, challenge=form.challenge, credential=form.credential, binding=binding
+        )
+    except PasskeyError as error:
+        log.warning("passkey failed", ceremony=ceremony, ip_address=request.remote_addr)
+        raise FieldError("passkey", str(error)) from None
+
+
+def _complete_step(request: Request, account: Account) -> Response:
+    """Complete a sign-in after the second factor."""
+    step = request.login_step
+    google = GoogleProfile.from_claims(step)
+    return complete_sign_in(request, request.db, account, safe_next(step["next"]), google, Method(step["method"]))
+
+
+def _step_binding(request: Request) -> str:
+    """Return what binds a challenge to the browser and to the sign-in that waits for the second factor."""
+    return f"{request.visitor_id}/{request.login_step['sub']}"
 
 
 def redirect_to_password(request: Request, profile: GoogleProfile) -> Response:

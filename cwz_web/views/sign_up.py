@@ -15,6 +15,7 @@ from pyramid.view import view_config
 from cwz_web.accounts.credentials import ReauthenticationError, change_email, is_session_of, reset_password
 from cwz_web.accounts.google import list_identities
 from cwz_web.accounts.models import LoginSession
+from cwz_web.accounts.passkeys import list_passkeys
 from cwz_web.accounts.passwords import weakness
 from cwz_web.accounts.registration import BrowserMismatchError, is_sign_up_browser, sign_up, verify_email
 from cwz_web.accounts.tasks import enqueue_password_reset, enqueue_sign_up_email
@@ -70,11 +71,12 @@ class VerifyForm(Form):
 
 
 class ResetForm(Form):
-    """The token, a new password, and whether to unlink every Google account."""
+    """The token, a new password, and whether to unlink every Google account and to remove every passkey."""
 
     token: str
     password: NewPassword
     unlink_google: Literal["on", ""] = ""
+    remove_passkeys: Literal["on", ""] = ""
 
 
 class NewEmailForm(Form):
@@ -138,12 +140,14 @@ class ResetPage:
     Attributes:
         email: The email address of the account.
         google_accounts: The addresses of the linked Google accounts.
+        passkeys: The names of the passkeys.
     """
 
     form: SubmittedForm[ResetForm]
     token: str
     email: str
     google_accounts: list[str]
+    passkeys: list[str]
 
 
 @dataclass(frozen=True)
@@ -200,7 +204,8 @@ def _reset_page(context: Root, request: Request, form: SubmittedForm[ResetForm])
     except InvalidTokenError:
         return _bad_reset_link(request)
     google_accounts = sorted(identity.email for identity in list_identities(request.db, account))
-    return ResetPage(form, _token(request), account.email, google_accounts)
+    passkeys = [passkey.name for passkey in list_passkeys(request.db, account)]
+    return ResetPage(form, _token(request), account.email, google_accounts, passkeys)
 
 
 def _new_email_page(context: Root, request: Request, form: SubmittedForm[NewEmailForm]) -> NewEmailPage | BadLinkPage:
@@ -356,6 +361,7 @@ def set_new_password(context: Root, request: Request, form: ResetForm) -> BadLin
             form.password,
             request.services.passwords,
             unlink_google_accounts=form.unlink_google == "on",
+            remove_passkeys=form.remove_passkeys == "on",
         )
     except InvalidTokenError:
         return _bad_reset_link(request)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from cwz_web.accounts.devices import LIFETIME, PURPOSE, KnownDevice
 from cwz_web.accounts.google import GoogleProfile, link_google
-from cwz_web.accounts.models import Account
+from cwz_web.accounts.models import Account, Method
 from cwz_web.accounts.sessions import end_session, start_session
 from cwz_web.security import cookie_name, find_browser_session, set_cookie, set_session_cookie
 from cwz_web.web.request import LOGIN_STEP, Request
@@ -24,7 +24,12 @@ GOOGLE_PROFILE_LIFETIME = timedelta(minutes=10)
 
 
 def continue_sign_in(
-    request: Request, db: Session, account: Account, next_path: str, google: GoogleProfile | None = None
+    request: Request,
+    db: Session,
+    account: Account,
+    next_path: str,
+    google: GoogleProfile | None = None,
+    method: Method = Method.PASSWORD,
 ) -> Response:
     """Redirect to the page for the authentication code, or start the session if the account has no second factor.
 
@@ -32,12 +37,13 @@ def continue_sign_in(
         db: The transaction; the callback of Google opens its own.
         next_path: The path to redirect to afterwards.
         google: The Google profile to link to the account when sign-in is complete.
+        method: How the user authenticated.
     """
     if not account.has_second_factor:
-        return complete_sign_in(request, db, account, next_path, google)
+        return complete_sign_in(request, db, account, next_path, google, method)
     claims = google.as_claims() if google else {}
     token = request.services.browser_tokens.sign(
-        LOGIN_STEP, STEP_LIFETIME, sub=str(account.id), epoch=account.epoch, next=next_path, **claims
+        LOGIN_STEP, STEP_LIFETIME, sub=str(account.id), epoch=account.epoch, next=next_path, method=method, **claims
     )
     response = HTTPSeeOther("/signin/code")
     set_cookie(request, response, "step", token, STEP_LIFETIME)
@@ -45,7 +51,12 @@ def continue_sign_in(
 
 
 def complete_sign_in(
-    request: Request, db: Session, account: Account, next_path: str, google: GoogleProfile | None = None
+    request: Request,
+    db: Session,
+    account: Account,
+    next_path: str,
+    google: GoogleProfile | None = None,
+    method: Method = Method.PASSWORD,
 ) -> Response:
     """Start a session, in place of the one that the browser had, and redirect to the next page."""
     if google is not None:
@@ -59,8 +70,9 @@ def complete_sign_in(
         request.services.browser_tokens,
         ip_address=request.remote_addr or "",
         user_agent=request.user_agent or "",
+        method=method,
     )
-    log.info("signed in", account=str(account.id), ip_address=request.remote_addr)
+    log.info("signed in", account=str(account.id), method=method, ip_address=request.remote_addr)
     response = HTTPSeeOther(next_path)
     set_session_cookie(request, response, token)
     set_cookie(request, response, "step", None)

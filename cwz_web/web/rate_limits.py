@@ -70,6 +70,10 @@ LIMITS: dict[str, dict[str, str]] = {
         "user": "60 per hour",
         "network": "120 per hour",
     },
+    # Signing in with a passkey: a response cannot be guessed, but verifying one costs time.
+    "passkey": {"account": "60 per 10 minutes", "user": "60 per 10 minutes", "network": "60 per 10 minutes"},
+    # Challenges: browsers ask for one on every visit of the sign-in page.
+    "passkey-challenge": {"user": "120 per 10 minutes", "network": "1200 per 10 minutes"},
     "google": {"user": "60 per 10 minutes", "network": "60 per 10 minutes"},
     "workspace": {"user": "10 per hour", "network": "30 per hour"},
     "storage": {"workspace": "240 per hour", "user": "120 per hour", "network": "240 per hour"},
@@ -90,7 +94,7 @@ LIMITS: dict[str, dict[str, str]] = {
     "api": {"key": "600000 per minute"},
 }
 # The limits of which only failed attempts count.
-FAILURES_ONLY = frozenset({"sign-in", "second-factor", "enrollment", "reauthentication", "link"})
+FAILURES_ONLY = frozenset({"sign-in", "second-factor", "enrollment", "reauthentication", "link", "passkey"})
 # A server of counts that does not respond must not occupy the threads of the web process.
 STORAGE_TIMEOUT_SECONDS = 1.0
 

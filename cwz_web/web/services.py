@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 
 from cwz_web.accounts.google import GoogleProvider
+from cwz_web.accounts.passkeys import PasskeyService, RelyingParty
 from cwz_web.accounts.passwords import Passwords
 from cwz_web.accounts.sessions import BrowserTokens
 from cwz_web.billing.subscriptions import BillingService
@@ -62,6 +63,12 @@ class Services:
     def quotas(self) -> Quotas:
         """The monthly quotas of workspaces and API keys."""
         return Quotas(self.settings.image_limit, self.settings.url, self.settings.plan_image_limits)
+
+    @property
+    def passkeys(self) -> PasskeyService | None:
+        """The ceremonies of passkeys; None if the site's URL has no host name."""
+        party = RelyingParty.of(self.settings.url)
+        return PasskeyService(party, self.browser_tokens) if party else None
 
     @classmethod
     def start(cls, settings: Settings) -> "Services":

@@ -15,8 +15,9 @@ from uuid import UUID
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from cwz_web.db.session import lock_name
+from cwz_web.db.session import enter_workspace, leave_workspace, lock_name
 from cwz_web.spreadsheets import csv_line
+from cwz_web.workspaces.access import list_workspaces
 from cwz_web.workspaces.models import AuditEntry, Workspace
 
 PAGE_SIZE = 50
@@ -29,6 +30,8 @@ AUDIT_LABELS = {
     "access.outside": "Refused access to a non-member",
     "access.refuse": "Refused permission",
     "access.unknown": "Refused unknown ID",
+    "account.passkey-add": "Added passkey to own account",
+    "account.passkey-remove": "Removed passkey from own account",
     "auto_run.disable": "Disabled automatic runs",
     "auto_run.enable": "Enabled automatic runs",
     "billing.checkout": "Opened checkout",
@@ -149,6 +152,15 @@ def record(
     entry.digest = _digest(previous.digest if previous else INITIAL_DIGEST, entry)
     db.add(entry)
     db.flush()
+
+
+def record_in_all_workspaces(db: Session, actor: Actor, action: str, target: str) -> None:
+    """Add an entry to each workspace of a user, about a change of their account. The session leaves its workspace."""
+    assert actor.account_id is not None
+    for access in list_workspaces(db, actor.account_id):
+        enter_workspace(db, access.workspace_id)
+        record(db, access.workspace_id, actor, action, target)
+    leave_workspace(db)
 
 
 def record_outside_attempt(db: Session, workspace_id: UUID, target: str, account_id: UUID, ip_address: str) -> None:

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from cwz_web.accounts.google import list_identities
 from cwz_web.accounts.models import Account, LoginSession, account_columns
+from cwz_web.accounts.passkeys import list_passkeys
 from cwz_web.accounts.second_factor import count_recovery_codes
 from cwz_web.db.session import enter_workspace
 from cwz_web.workspaces.access import Access, list_workspaces
@@ -14,7 +15,7 @@ from cwz_web.workspaces.models import AuditEntry
 
 
 def export_account(db: Session, account: Account) -> dict[str, Any]:
-    """Return the account, its sessions, Google accounts and workspaces, and its audit entries in each."""
+    """Return the account, its sessions, Google accounts, passkeys and workspaces, and its audit entries in each."""
     sessions = db.scalars(
         select(LoginSession).where(LoginSession.account_id == account.id).order_by(LoginSession.created_at)
     )
@@ -23,6 +24,10 @@ def export_account(db: Session, account: Account) -> dict[str, Any]:
         "google": [
             {"subject": identity.subject, "email": identity.email, "linked_at": identity.created_at}
             for identity in list_identities(db, account)
+        ],
+        "passkeys": [
+            {"name": passkey.name, "added_at": passkey.created_at, "last_used_at": passkey.last_used_at}
+            for passkey in list_passkeys(db, account)
         ],
         "sessions": [
             {

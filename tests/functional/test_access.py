@@ -31,7 +31,13 @@ from cwz_web.resources.api import (
     ApiTemplate,
     ApiTemplateCollection,
 )
-from cwz_web.resources.application import Root, SessionCollection, SessionResource
+from cwz_web.resources.application import (
+    PasskeyCollection,
+    PasskeyResource,
+    Root,
+    SessionCollection,
+    SessionResource,
+)
 from cwz_web.resources.base import Resource
 from cwz_web.resources.permissions import PERMISSION_LABELS, ROLE_PERMISSIONS, SCOPE_PERMISSIONS, Permission
 from cwz_web.resources.signed_urls import (
@@ -144,6 +150,7 @@ class SampleWorkspace:
             ApiImageCollection: {rows["images"]: ApiImage},
             ApiFeedItemCollection: {"1": ApiFeedItem},
             ApiFeedImportCollection: {"1": ApiFeedImport},
+            PasskeyCollection: {str(uuid4()): PasskeyResource},
             SessionCollection: {str(uuid4()): SessionResource},
             SignedUrlRoot: {f"{rows['templates']}.png": OnDemandImage},
             SignedImageCollection: {str(self.space.id): WorkspaceSignedImages},
@@ -256,7 +263,11 @@ def test_every_view_declares_a_permission(pages: list[Page]) -> None:
         "SchemaCollection/template",
         "SignInRoot/",
         "SignInRoot/code",
+        "SignInRoot/code-challenge",
+        "SignInRoot/code-passkey",
         "SignInRoot/link",
+        "SignInRoot/passkey",
+        "SignInRoot/passkey-challenge",
         "SignedImage/",
         "SignedFeed/",
         "OnDemandImage/",

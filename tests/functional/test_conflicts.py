@@ -52,6 +52,12 @@ NEW_TEMPLATES = {
 }  # fmt: skip
 PUBLISHING = {"TemplateResource/publish", "TemplateResource/document", "TemplateResource/versions"}
 NEW_IMAGES = {"ApiImageCollection/", "HooksRoot/render"}
+USES_OF_PASSKEYS = {
+    "PasskeyCollection/",
+    "SignInRoot/passkey",
+    "SignInRoot/code-passkey",
+    "AccountRoot/prove-passkey",
+}
 # The views that can hit a key when two requests race.
 VIEWS = {
     "pk_external_identities": {"GoogleSignIn/callback", "SignInRoot/", "SignInRoot/code", "SignInRoot/link"},
@@ -62,6 +68,7 @@ VIEWS = {
     "pk_slack_links": {"SlackCallback/callback"},
     "pk_subscriptions": {"BillingResource/", "HooksRoot/stripe"},
     "pk_template_steps": {"TemplateResource/design"},
+    "pk_used_challenges": USES_OF_PASSKEYS,
     "pk_tombstones": {"WorkspaceResource/delete", "AccountRoot/delete"},
     "uq_accounts_email_lower": {"Root/signup", "Root/email", "GoogleSignIn/callback"},
     "uq_auto_runs_workspace_id_feed_id_template_id": {"RunResource/auto-run"},
@@ -75,6 +82,7 @@ VIEWS = {
     "uq_images_workspace_id_digest": NEW_IMAGES,
     "uq_invitations_open": {"MemberCollection/"},
     "uq_items_workspace_id_feed_id_key": IMPORTS | ROW_WRITES,
+    "uq_passkeys_credential_id": {"PasskeyCollection/"},
     "uq_subscriptions_customer": {"BillingResource/", "HooksRoot/stripe"},
     "uq_template_versions_workspace_id_template_id_number": PUBLISHING | NEW_TEMPLATES,
     "uq_templates_workspace_id_slug": NEW_TEMPLATES,

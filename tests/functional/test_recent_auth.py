@@ -22,6 +22,8 @@ CONTENT = {P.VIEW, P.FEED_EDIT, P.TEMPLATE_EDIT, P.RUN_START, P.RUN_RETRY}
 # Every other view that changes something without a fresh proof, and why it may.
 WITHOUT_PROOF = {
     "POST AccountRoot/prove": "asks for the proof",
+    "POST AccountRoot/prove-challenge": "asks for the proof",
+    "POST AccountRoot/prove-passkey": "asks for the proof",
     "POST AccountRoot/profile": "the display name",
     "POST AccountRoot/mails": "notifications",
     "POST AccountRoot/keep": "cancels a deletion",
