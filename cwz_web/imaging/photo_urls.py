@@ -9,12 +9,12 @@ and percent-encodes the path and the query (RFC 3986).
 """
 
 import re
-from urllib.parse import quote
 
 import idna
 
+from cwz_web.net.urls import MAX_URL_LENGTH, percent_encode
+
 MAX_URLS = 50
-MAX_URL_LENGTH = 2048
 QUOTES = "\"'`“”„‟‘’‚‛«»‹›<>"
 # How many quotes may stand between a separator and a URL.
 MAX_QUOTES = 3
@@ -32,8 +32,6 @@ _port = re.compile(r"[0-9]{1,5}")
 _bare_percent = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # Byte order marks, zero-width spaces and soft hyphens, which word processors and spreadsheets leave behind.
 _invisible = dict.fromkeys(map(ord, "\ufeff\u200b\u200c\u200d\u2060\u00ad\x00"))
-# What browsers leave as it is in a path, a query and a fragment.
-_SAFE = "%/?#:@!$&'()*+,;=-._~[]"
 
 
 class InvalidPhotoUrlError(ValueError):
@@ -68,7 +66,7 @@ def normalize_url(text: str) -> str:
     found = _path_start.search(rest)
     end = found.start() if found else len(rest)
     path = _bare_percent.sub("%25", rest[end:].replace("\\", "/"))
-    url = f"{scheme.lower()}://{_normalize_authority(rest[:end])}{quote(path, _SAFE, errors='replace')}"
+    url = f"{scheme.lower()}://{_normalize_authority(rest[:end])}{percent_encode(path)}"
     if len(url) > MAX_URL_LENGTH:
         raise InvalidPhotoUrlError(f"The URL is longer than {MAX_URL_LENGTH:,} characters")
     return url

@@ -1,5 +1,6 @@
 """Outbound HTTP with protection against server-side request forgery (SSRF).
 
 Every URL that a user enters is fetched through this package. Modules: public IP addresses (`addresses.py`), the client
-that connects to checked addresses only (`client.py`), and the same guard for third-party SDKs (`guard.py`).
+that connects to checked addresses only (`client.py`), the same guard for third-party SDKs (`guard.py`), and the length
+and encoding of URLs (`urls.py`).
 """

@@ -19,7 +19,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, BinaryIO
-from urllib.parse import quote, urljoin
+from urllib.parse import urljoin
 
 import certifi
 import httpcore
@@ -27,9 +27,9 @@ import httpx
 
 from cwz_web.net.addresses import is_public
 from cwz_web.net.content_encoding import ContentEncodingError, decode_body
+from cwz_web.net.urls import MAX_URL_LENGTH, percent_encode
 
 MAX_REDIRECTS = 5
-MAX_URL_LENGTH = 2048
 ALLOWED_PORTS = {80, 443}
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 10.0
@@ -344,7 +344,7 @@ def _explain_redirect(*, is_redirected: bool) -> Iterator[None]:
 
 def _redirect_target(url: str, location: str) -> str:
     """Return where a redirect leads, with the characters encoded that servers forget to encode."""
-    return urljoin(url, quote(location.encode("latin-1"), safe="%/?#:@!$&'()*+,;=-._~[]"))
+    return urljoin(url, percent_encode(location.encode("latin-1")))
 
 
 def _is_conditional(headers: Mapping[str, str]) -> bool:
