@@ -23,6 +23,7 @@ from cwz_web.values.formats import (
     Unclear,
     ValueFormat,
     is_json_number,
+    load_formats,
     with_format,
 )
 from cwz_web.values.numbers import Readings, read_money, read_number, scan_number
@@ -241,7 +242,7 @@ def column_formats(feed: Feed, default: ValueFormat) -> dict[str, ValueFormat]:
     """
     schema = FeedSchema.model_validate(feed.schema)
     names = dict.fromkeys([*feed.columns, *schema.formats])
-    found = {name: ValueFormat.model_validate(value) for name, value in feed.column_formats.items()}
+    found = load_formats(feed.column_formats)
     unknown = ValueFormat()
     return {
         name: schema.formats.get(name, unknown).with_defaults(found.get(name, unknown)).with_defaults(default)

@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from cwz_web.feeds.reading import ReadOptions
@@ -28,6 +29,17 @@ class CsvDialect:
     delimiter: str
     quote: str = '"'
     has_backslashes: bool = False
+
+    def reader(self, lines: Iterable[str], *, strict: bool = False) -> Iterator[list[str]]:
+        """Return a parser of lines; a strict one raises csv.Error at irregular quotation marks."""
+        return csv.reader(
+            lines,
+            delimiter=self.delimiter,
+            quotechar=self.quote or None,
+            quoting=csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE,
+            skipinitialspace=self.delimiter != "\t",
+            strict=strict,
+        )
 
 
 def detect_dialect(text: str, options: ReadOptions) -> CsvDialect:
@@ -72,13 +84,7 @@ def _sample_rows(text: str, delimiter: str, quote: str) -> list[list[str]]:
     lines = text.splitlines()
     if len(lines) > 1 and not text.endswith(("\n", "\r")):
         lines.pop()  # it may be cut
-    reader = csv.reader(
-        io.StringIO("\n".join(lines), newline=""),
-        delimiter=delimiter,
-        quotechar=quote or None,
-        quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
-        skipinitialspace=delimiter != "\t",
-    )
+    reader = CsvDialect(delimiter, quote).reader(io.StringIO("\n".join(lines), newline=""))
     rows: list[list[str]] = []
     try:
         for row in reader:

@@ -69,7 +69,7 @@ class CsvParser:
         """Yield the number and the cells of each record, or an invalid record. Raises InvalidFileError."""
         csv.field_size_limit(MAX_ROW_BYTES * 2)
         record = self._record
-        reader = self._new_reader()
+        reader = self.dialect.reader(self._source(), strict=True)
         while True:
             try:
                 for cells in reader:
@@ -86,18 +86,7 @@ class CsvParser:
             except csv.Error:
                 yield self._irregular_record()
                 record.clear()
-                reader = self._new_reader()
-
-    def _new_reader(self) -> Iterator[list[str]]:
-        quote = self.dialect.quote
-        return csv.reader(
-            self._source(),
-            delimiter=self.dialect.delimiter,
-            quotechar=quote or None,
-            quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
-            skipinitialspace=self.dialect.delimiter != "\t",
-            strict=True,
-        )
+                reader = self.dialect.reader(self._source(), strict=True)
 
     def _source(self) -> Iterator[str]:
         """Yield the lines of the file and keep those of the current record."""

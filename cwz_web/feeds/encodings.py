@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 from cwz_web.feeds.language_samples import LANGUAGE_SAMPLES
 from cwz_web.feeds.limits import InvalidFileError
+from cwz_web.feeds.temporary_files import temporary_file
 
 CHUNK = 1024 * 1024
 HEAD = 64 * 1024
@@ -181,6 +182,16 @@ def detect_encoding(file: BinaryIO, chosen: str | None = None) -> TextEncoding:
         name = "utf-8-sig"
     checked = _check_text(file, name)
     return TextEncoding(name, checked.has_marks, [] if checked.is_valid else _damage_notes(file, name))
+
+
+def convert_to_utf8(file: BinaryIO, encoding: str) -> BinaryIO:
+    """Return a copy of a text file in UTF-8; what cannot be decoded is replaced."""
+    converted, decoder = temporary_file(), codecs.getincrementaldecoder(encoding)("replace")
+    file.seek(0)
+    while data := file.read(CHUNK):
+        converted.write(decoder.decode(data).encode("utf-8", "replace"))
+    converted.write(decoder.decode(b"", final=True).encode("utf-8", "replace"))
+    return converted
 
 
 def encoding_key(codec: str) -> str:

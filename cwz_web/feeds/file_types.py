@@ -17,7 +17,7 @@ from cwz_web.feeds.archives import (
     open_zip_member,
 )
 from cwz_web.feeds.csv_reader import csv_records
-from cwz_web.feeds.encodings import detect_encoding
+from cwz_web.feeds.encodings import convert_to_utf8, detect_encoding
 from cwz_web.feeds.json_reader import json_lines_records, json_records
 from cwz_web.feeds.limits import MAX_BYTES, InvalidFileError
 from cwz_web.feeds.reading import ReadOptions
@@ -99,7 +99,7 @@ def _open_json(file: BinaryIO, options: ReadOptions) -> Records:
     encoding = detect_encoding(file, options.encoding)
     name = encoding.name.removesuffix("-sig")
     if name != "utf-8" or encoding.notes or head.startswith(codecs.BOM_UTF8):
-        file = _as_utf8(file, encoding.name)
+        file = convert_to_utf8(file, encoding.name)
     is_lines = head.lstrip()[:1] == b"{" and _is_json_lines(_head(file))
     records = json_lines_records(file) if is_lines else json_records(file, options)
     records.reading = replace(records.reading, encoding=name)
@@ -164,15 +164,6 @@ def _decode_head(head: bytes) -> str:
     if head[:4].count(0) == 2:  # UTF-16 without a byte order mark
         return head.decode("utf-16-le" if head[1:2] == b"\x00" else "utf-16-be", "replace")
     return head.decode("utf-8-sig", "replace")
-
-
-def _as_utf8(file: BinaryIO, encoding: str) -> BinaryIO:
-    converted, decoder = temporary_file(), codecs.getincrementaldecoder(encoding)("replace")
-    file.seek(0)
-    while data := file.read(CHUNK):
-        converted.write(decoder.decode(data).encode("utf-8", "replace"))
-    converted.write(decoder.decode(b"", final=True).encode("utf-8", "replace"))
-    return converted
 
 
 def _is_json_lines(head: bytes) -> bool:

@@ -45,7 +45,7 @@ from cwz_web.feeds.records import Entry, InvalidEntry, Records, Row, Table, file
 from cwz_web.feeds.row_data import dump_row
 from cwz_web.feeds.variants import keyed_rows
 from cwz_web.jobs import FEEDS_QUEUE, app, defer_once
-from cwz_web.values.formats import is_json_number
+from cwz_web.values.formats import dump_formats, is_json_number
 from cwz_web.workspaces.models import Workspace
 
 LISTED_IMPORTS = 50
@@ -252,7 +252,7 @@ def run_import(db: Session, feed: Feed, record: FeedImport, file: BinaryIO, prog
         record.state = ImportState.NEEDS_REVIEW
     else:
         feed.schema = schema.model_dump(mode="json")
-        feed.column_formats = {name: value.model_dump(mode="json") for name, value in detection.formats().items()}
+        feed.column_formats = dump_formats(detection.formats())
         _apply(db, feed, record)
     record.finished_at = datetime.now(UTC)
     db.flush()

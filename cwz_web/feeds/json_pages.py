@@ -15,6 +15,7 @@ from urllib.parse import quote, urljoin, urlsplit
 import orjson
 
 from cwz_web.feeds.columns import normalize_name
+from cwz_web.feeds.json_reader import reject_constant
 from cwz_web.feeds.limits import InvalidFileError
 from cwz_web.net.client import FetchError
 
@@ -168,15 +169,11 @@ def _load(data: bytes, number: int) -> Any:
 
 
 def _parse(data: bytes) -> Any:
-    return json.loads(data, parse_float=orjson.Fragment, parse_int=_parse_int, parse_constant=_reject_constant)
+    return json.loads(data, parse_float=orjson.Fragment, parse_int=_parse_int, parse_constant=reject_constant)
 
 
 def _parse_int(digits: str) -> int | orjson.Fragment:
     return int(digits) if len(digits) < 19 else orjson.Fragment(digits)
-
-
-def _reject_constant(constant: str) -> None:
-    raise ValueError(f"{constant} is not valid JSON")
 
 
 def _compact(value: Any, depth: int = 0) -> Any:

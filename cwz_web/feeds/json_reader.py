@@ -124,11 +124,12 @@ def _lines(file: BinaryIO) -> Iterator[Entry]:
             yield entry
 
 
-def _reject_constant(constant: str) -> None:
+def reject_constant(constant: str) -> None:
+    """Raise ValueError for NaN and Infinity, which JSON does not have."""
     raise ValueError(f"{constant} is not valid JSON")
 
 
-_decoder = json.JSONDecoder(parse_float=Decimal, parse_constant=_reject_constant)
+_decoder = json.JSONDecoder(parse_float=Decimal, parse_constant=reject_constant)
 
 
 @contextmanager

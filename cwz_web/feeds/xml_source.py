@@ -9,9 +9,8 @@ import re
 from html.entities import html5
 from typing import BinaryIO
 
-from cwz_web.feeds.encodings import detect_encoding, encoding_key
+from cwz_web.feeds.encodings import convert_to_utf8, detect_encoding, encoding_key
 from cwz_web.feeds.reading import ReadOptions
-from cwz_web.feeds.temporary_files import temporary_file
 
 CHUNK = 64 * 1024
 HEAD = 4096
@@ -55,7 +54,7 @@ class XmlSource:
         if declared and options.encoding is None and not _is_same(declared, self.encoding):
             self._file_notes.append(f"The file declares the encoding “{declared[:40]}” but is in {self.encoding}")
         is_utf8 = self.encoding == "utf-8" and not detected.notes
-        self.file = file if is_utf8 else _transcode(file, detected.name)
+        self.file = file if is_utf8 else convert_to_utf8(file, detected.name)
         self.file.seek(0)
         self._start = _content_start(self.file.read(HEAD))
         self.notes: list[str] = []
@@ -188,15 +187,6 @@ def _is_same(declared: str, encoding: str) -> bool:
     return (
         canonical == codecs.lookup(encoding).name or canonical.startswith(("utf-16", "ascii")) or encoding == "utf-16"
     )
-
-
-def _transcode(file: BinaryIO, encoding: str) -> BinaryIO:
-    converted, decoder = temporary_file(), codecs.getincrementaldecoder(encoding)("replace")
-    file.seek(0)
-    while data := file.read(CHUNK):
-        converted.write(decoder.decode(data).encode("utf-8", "replace"))
-    converted.write(decoder.decode(b"", final=True).encode("utf-8", "replace"))
-    return converted
 
 
 def _content_start(head: bytes) -> int:
