@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from cwz_web.feeds.csv_dialect import CsvDialect
-from cwz_web.feeds.limits import MAX_CELL, MAX_ROW_BYTES, InvalidFileError
+from cwz_web.feeds.limits import MAX_CELL, MAX_ROW_BYTES, InvalidFileError, row_size_error
 
 # A record with irregular quotation marks is searched in this many lines and characters.
 MAX_IRREGULAR_LINES = 20
@@ -81,7 +81,7 @@ class CsvParser:
                         yield number, cells
                     record.clear()
                 if self._is_too_large:
-                    raise _row_too_large()
+                    raise row_size_error()
                 return
             except csv.Error:
                 yield self._irregular_record()
@@ -153,7 +153,7 @@ class CsvParser:
         is_last = self._is_exhausted and not self._pending
         has_rows_below = is_last and any(map(self._looks_like_row, following[:MAX_IRREGULAR_LINES]))
         if self._is_too_large and not looks_complete:
-            raise _row_too_large()
+            raise row_size_error()
         if is_last and not has_rows_below and (following or not self._has_line_end):
             self.ends_in_quotes, self.last_number = True, number
             self._number += len(raw)
@@ -174,10 +174,6 @@ class CsvParser:
                 f"Too many quotation marks are not closed, the last one in line {self._number - used}"
             )
         self._pending.extendleft(reversed(raw[used:]))
-
-
-def _row_too_large() -> InvalidFileError:
-    return InvalidFileError(f"A row is larger than {MAX_ROW_BYTES // 1024**2} MB")
 
 
 def parse_irregular(text: str, dialect: CsvDialect) -> list[str] | None:

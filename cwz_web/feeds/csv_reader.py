@@ -2,7 +2,6 @@
 
 import io
 import unicodedata
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -17,7 +16,15 @@ from cwz_web.feeds.limits import (
 )
 from cwz_web.feeds.reading import FileFormat, Reading, ReadOptions
 from cwz_web.feeds.records import Entry, InvalidEntry, Records, Row, file_size
-from cwz_web.feeds.table_header import Header, cells_by_name, column_names, find_header, is_comment_row, width_of
+from cwz_web.feeds.table_header import (
+    Header,
+    cells_by_name,
+    find_header,
+    is_comment_row,
+    names_of_columns,
+    surplus_reason,
+    width_of,
+)
 
 SNIFF_ROWS = 50
 SNIFF_CHARACTERS = 200_000
@@ -52,16 +59,13 @@ def csv_records(file: BinaryIO, options: ReadOptions | None = None) -> Records:
     dialect = detect_dialect(_open_text(file, encoding.name).read(SNIFF_CHARACTERS), options)
     source = _TextFile(file, encoding, dialect)
     first, has_invalid = _first_lines(source, options)
-    header, widths = find_header(first, options.header_row), Counter[int]()
+    header = find_header(first, options.header_row)
     body = [cells for number, cells in first if number > header.line]
     if not body and not has_invalid:
         if header.cells:
             raise InvalidFileError("The file has a header row but no rows of data below it")
         raise InvalidFileError("The file is empty; it needs a header row and at least one row of data")
-    widths.update(map(width_of, body))
-    # Some exports have one more cell in each row than in the header.
-    usual_width = widths.most_common(1)[0][0] if widths else 0
-    names = column_names(header.cells + [""] * (usual_width - len(header.cells)))
+    names = names_of_columns(header, body)
     reading = Reading(
         FileFormat.CSV,
         encoding=encoding.name.removesuffix("-sig"),
@@ -139,10 +143,8 @@ def _line_notes(skipped: int, repeated: int, repaired: list[int]) -> list[str]:
 
 
 def _surplus_reason(cells: list[str], names: list[str], dialect: CsvDialect) -> str:
-    return (
-        f"The row has {width_of(cells)} cells, but the header has {len(names)}; "
-        f"put cells that contain a “{dialect.delimiter}” in quotation marks"
-    )
+    hint = f"put cells that contain a “{dialect.delimiter}” in quotation marks"
+    return f"{surplus_reason(width_of(cells), names)}; {hint}"
 
 
 def _table_lines(parser: CsvParser) -> Iterator[tuple[int, list[str]] | CsvLine]:

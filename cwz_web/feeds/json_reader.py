@@ -18,7 +18,7 @@ from cwz_web.feeds.json_outline import RowKind, RowPlace, json_outline
 from cwz_web.feeds.limits import MAX_ROW_BYTES, InvalidFileError, check_row_count
 from cwz_web.feeds.reading import FileFormat, Reading, ReadOptions
 from cwz_web.feeds.records import BoundedReader, Entry, InvalidEntry, Records, RowSizeLimit, clean_row
-from cwz_web.feeds.table_header import column_names
+from cwz_web.feeds.table_header import column_names, surplus_reason
 from cwz_web.values.formats import json_number
 
 MAX_DEPTH = 5
@@ -68,8 +68,7 @@ def _rows(file: BinaryIO, place: RowPlace) -> Iterator[Entry]:
                 surplus = len(record) - len(header)
                 entry = clean_row(row, number)
                 if surplus > 0 and not isinstance(entry, InvalidEntry):
-                    reason = f"The row has {len(record)} cells, but the header has {len(header)}"
-                    entry = InvalidEntry(number, reason, entry[1])
+                    entry = InvalidEntry(number, surplus_reason(len(record), header), entry[1])
             elif isinstance(record, dict):
                 entry = clean_row(({KEY: key} if key else {}) | _flatten(record), number)
             else:

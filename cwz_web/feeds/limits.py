@@ -21,6 +21,17 @@ class InvalidFileError(Exception):
     """A file cannot be read as rows. The message says why and, where possible, how to fix it."""
 
 
+def row_size_error() -> InvalidFileError:
+    """Return the error of a file with a row that is too large."""
+    return InvalidFileError(f"A row is larger than {MAX_ROW_BYTES // 1024**2} MB")
+
+
+def check_row_size(size: int) -> None:
+    """Raise InvalidFileError if a row has too many bytes."""
+    if size > MAX_ROW_BYTES:
+        raise row_size_error()
+
+
 def check_row_count(count: int) -> None:
     """Raise InvalidFileError if a file has too many rows."""
     if count > MAX_ROWS:

@@ -9,10 +9,10 @@ from typing import BinaryIO, Protocol
 from cwz_web.feeds.limits import (
     MAX_CELL,
     MAX_NAME,
-    MAX_ROW_BYTES,
     InvalidFileError,
     check_column_count,
     check_row_count,
+    check_row_size,
 )
 from cwz_web.feeds.reading import FileFormat, Reading
 from cwz_web.values.formats import is_json_number
@@ -46,8 +46,7 @@ class RowSizeLimit:
     def add(self, size: int) -> None:
         """Count bytes that were read. Raises InvalidFileError if the row is too large."""
         self._size += size
-        if self._size > MAX_ROW_BYTES:
-            raise InvalidFileError(f"A row is larger than {MAX_ROW_BYTES // 1024**2} MB")
+        check_row_size(self._size)
 
 
 class ReadableFile(Protocol):

@@ -10,15 +10,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any, BinaryIO
 
-from cwz_web.feeds.limits import MAX_BYTES, MAX_ROW_BYTES, InvalidFileError, check_row_count
+from cwz_web.feeds.limits import MAX_BYTES, MAX_ROW_BYTES, InvalidFileError, check_row_count, check_row_size
 from cwz_web.feeds.reading import FileFormat, Reading, ReadOptions
 from cwz_web.feeds.records import Entry, InvalidEntry, Records, clean_row
-from cwz_web.feeds.table_header import Header, cells_by_name, column_names, find_header, width_of
+from cwz_web.feeds.table_header import Header, cells_by_name, find_header, names_of_columns, surplus_reason
 from cwz_web.feeds.temporary_files import temporary_file
 from cwz_web.values.formats import json_number
 
@@ -39,8 +38,7 @@ def spreadsheet_records(file: BinaryIO, options: ReadOptions) -> Records:
         raise InvalidFileError(
             f"The sheet “{about['sheet']}” has no rows of data below a header row; choose another sheet"
         )
-    usual_width = Counter(map(width_of, body)).most_common(1)[0][0]
-    names = column_names(header.cells + [""] * (usual_width - len(header.cells)))
+    names = names_of_columns(header, body)
     reading = Reading(
         FileFormat.SPREADSHEET,
         header_row=header.line,
@@ -106,8 +104,7 @@ def _lines(output: BinaryIO) -> Iterator[tuple[int, list[str]]]:
 def _bounded_line(output: BinaryIO) -> bytes:
     """Return the next line. Raises InvalidFileError if it is too large."""
     line = output.readline(MAX_ROW_BYTES + 1)
-    if len(line) > MAX_ROW_BYTES:
-        raise InvalidFileError(f"A row is larger than {MAX_ROW_BYTES // 1024**2} MB")
+    check_row_size(len(line))
     return line
 
 
@@ -117,8 +114,7 @@ def _rows(output: BinaryIO, header: Header, names: list[str]) -> Iterator[Entry]
         if number <= header.line:
             continue
         if len(cells) > len(names):
-            reason = f"The row has {len(cells)} cells, but the header has {len(names)}"
-            yield InvalidEntry(number, reason, cells_by_name(names, cells))
+            yield InvalidEntry(number, surplus_reason(len(cells), names), cells_by_name(names, cells))
             continue
         entry: Any = clean_row(dict(zip(names, cells, strict=False)), number)
         if isinstance(entry, InvalidEntry) or entry[1]:

@@ -113,6 +113,18 @@ def column_names(header: list[str]) -> list[str]:
     ]
 
 
+def names_of_columns(header: Header, rows: list[list[str]]) -> list[str]:
+    """Return the names of a table's columns; some exports have one more cell in each row than in the header."""
+    widths = Counter(map(width_of, rows))
+    usual_width = widths.most_common(1)[0][0] if widths else 0
+    return column_names(header.cells + [""] * (usual_width - len(header.cells)))
+
+
+def surplus_reason(count: int, names: list[str]) -> str:
+    """Return why a row with more cells than the header is invalid."""
+    return f"The row has {count} cells, but the header has {len(names)}"
+
+
 def cells_by_name(names: list[str], cells: list[str]) -> Row:
     """Return the cells of an invalid row, at most 200 characters each, surplus ones under a number."""
     taken, last = set(names), min(width_of(cells), len(names) + MAX_COLUMNS)

@@ -199,7 +199,7 @@ def test_invalid_row_does_not_stop_the_others(data: bytes, line: int, reason: st
 @pytest.fixture
 def low_row_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limit a row to 1 MB, so that the files of these tests are small."""
-    for module in ("csv_lines", "json_reader", "records"):
+    for module in ("csv_lines", "json_reader", "limits"):
         monkeypatch.setattr(f"cwz_web.feeds.{module}.MAX_ROW_BYTES", 1024 * 1024)
 
 
