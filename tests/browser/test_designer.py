@@ -73,7 +73,11 @@ def test_design_with_mouse(designer: Page) -> None:
     assert int(value(page, "width")) < start[1]
 
     page.get_by_label("Type of the new layer").select_option("shape")
-    page.get_by_role("button", name="Add layer").click()
+    add = page.get_by_role("button", name="Add layer")
+    box = add.bounding_box()
+    assert box is not None
+    assert box["height"] < 40, "its label is on one line"
+    add.click()
     expect(page.locator("#p-shape")).to_be_visible()
     assert layers(page) == ["Shape", "Title"]
     page.locator(".layer-list li").nth(0).drag_to(page.locator(".layer-list li").nth(1))
