@@ -22,9 +22,9 @@ from cwz_web.accounts.models import Account
 from cwz_web.accounts.passwords import Passwords
 from cwz_web.db.session import Database, enter_workspace
 from cwz_web.feeds.fetch_job import FetchContext
-from cwz_web.feeds.file_types import temporary_file
 from cwz_web.feeds.imports import create_feed, import_file
 from cwz_web.feeds.models import Feed, FeedImport, FeedSource
+from cwz_web.feeds.temporary_files import temporary_file
 from cwz_web.generation.api_keys import KeyTerms, Scope, create_key
 from cwz_web.generation.fonts import add_font
 from cwz_web.generation.images import StoredImage, record_images

@@ -16,7 +16,7 @@ from cwz_web.billing.plans import PlanLimit, check_plan_limit
 from cwz_web.db.session import FOR_NO_KEY_UPDATE
 from cwz_web.feeds.columns import ColumnType, FeedSchema
 from cwz_web.feeds.fetch_job import request_fetch
-from cwz_web.feeds.file_types import read_table, temporary_file
+from cwz_web.feeds.file_types import read_table
 from cwz_web.feeds.import_guard import ReasonCode
 from cwz_web.feeds.imports import create_feed, create_import, enqueue_import, find_import, list_imports, resolve_schema
 from cwz_web.feeds.limits import MAX_BYTES, MAX_CELL, MAX_COLUMNS, MAX_NAME, SAMPLE_ROWS, InvalidFileError
@@ -26,6 +26,7 @@ from cwz_web.feeds.reading import FileFormat, ReadOptions
 from cwz_web.feeds.records import Row, Table
 from cwz_web.feeds.row_writes import FeedFullError, delete_items, put_items
 from cwz_web.feeds.sources import find_source
+from cwz_web.feeds.temporary_files import temporary_file
 from cwz_web.feeds.variants import clean_key
 from cwz_web.resources.api import (
     ApiFeed,

@@ -6,9 +6,9 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from cwz_web.demo import contents
-from cwz_web.feeds.file_types import temporary_file
 from cwz_web.feeds.imports import create_feed, import_file
 from cwz_web.feeds.models import Feed
+from cwz_web.feeds.temporary_files import temporary_file
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import create_template
 from cwz_web.imaging.decoding import Source

@@ -23,8 +23,7 @@ from cwz_web.feeds.limits import MAX_BYTES, InvalidFileError
 from cwz_web.feeds.reading import ReadOptions
 from cwz_web.feeds.records import InvalidEntry, Records, Row, Table
 from cwz_web.feeds.spreadsheet_reader import spreadsheet_records
-from cwz_web.feeds.temporary_files import IN_MEMORY as IN_MEMORY
-from cwz_web.feeds.temporary_files import temporary_file as temporary_file
+from cwz_web.feeds.temporary_files import temporary_file
 from cwz_web.feeds.xml_reader import xml_records
 
 CHUNK = 64 * 1024

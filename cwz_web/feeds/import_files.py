@@ -11,9 +11,10 @@ from isal import isal_zlib
 from sqlalchemy import ColumnElement, delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from cwz_web.feeds.file_types import NEEDS_END, temporary_file, truncate_to_line
+from cwz_web.feeds.file_types import NEEDS_END, truncate_to_line
 from cwz_web.feeds.limits import PREVIEW_BYTES
 from cwz_web.feeds.models import FeedImport, FilePart
+from cwz_web.feeds.temporary_files import temporary_file
 
 CHUNK = 1024 * 1024
 DECOMPRESSED_BYTES = 4 * CHUNK

@@ -11,12 +11,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from sqlalchemy.orm import Session
 
 from cwz_web.crypto import DecryptionError, KeyRing
-from cwz_web.feeds.file_types import needs_end, read_sample, temporary_file, truncate_to_line
+from cwz_web.feeds.file_types import needs_end, read_sample, truncate_to_line
 from cwz_web.feeds.json_pages import MAX_PAGE_BYTES, PageFetcher, find_next_page, join_pages, read_page
 from cwz_web.feeds.limits import MAX_BYTES, PREVIEW_BYTES, SAMPLE_ROWS, InvalidFileError
 from cwz_web.feeds.models import FeedSource
 from cwz_web.feeds.records import Table, file_size
 from cwz_web.feeds.share_links import file_url
+from cwz_web.feeds.temporary_files import temporary_file
 from cwz_web.net.client import BlockedRequestError, FetchedBody, Fetcher, FetchError, check_url
 
 FETCH_TIMEOUT = 120.0

@@ -14,9 +14,9 @@ from sqlalchemy import bindparam, func, or_, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
-from cwz_web.feeds.file_types import IN_MEMORY
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.row_data import load_row
+from cwz_web.feeds.temporary_files import IN_MEMORY
 from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.encoders import Output

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from cwz_web.billing.plans import PlanLimit, PlanLimitError, check_plan_limit
 from cwz_web.feeds.columns import COLUMN_TYPE_LABELS, MAX_KEY_COLUMNS, Column, ColumnType, FeedSchema, guess_group
-from cwz_web.feeds.file_types import read_table, temporary_file
+from cwz_web.feeds.file_types import read_table
 from cwz_web.feeds.import_files import delete_file, move_file
 from cwz_web.feeds.imports import (
     ImportNotReviewableError,
@@ -32,6 +32,7 @@ from cwz_web.feeds.limits import MAX_COLUMNS, MAX_INVALID, SAMPLE_ROWS, InvalidF
 from cwz_web.feeds.models import Feed, FeedImport, ImportState, InvalidRow
 from cwz_web.feeds.queries import list_items
 from cwz_web.feeds.records import Table
+from cwz_web.feeds.temporary_files import temporary_file
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedCollection, FeedResource
 from cwz_web.spreadsheets import csv_line

@@ -4,10 +4,10 @@ import signal
 import subprocess
 import sys
 
-from cwz_web.feeds.file_types import temporary_file
 from cwz_web.feeds.imports import create_import, enqueue_import
 from cwz_web.feeds.models import Feed, FeedImport
 from cwz_web.feeds.queries import list_items
+from cwz_web.feeds.temporary_files import temporary_file
 from tests.factories import Factory
 from tests.installation import ROOT
 

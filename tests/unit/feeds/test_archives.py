@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cwz_web.feeds import archives
-from cwz_web.feeds.file_types import read_sample, read_table, temporary_file, truncate_to_line
+from cwz_web.feeds.file_types import read_sample, read_table, truncate_to_line
 from cwz_web.feeds.limits import InvalidFileError
 from cwz_web.feeds.reading import ReadOptions
+from cwz_web.feeds.temporary_files import temporary_file
 
 CSV = b"id,title\n1,Mug\n"
 

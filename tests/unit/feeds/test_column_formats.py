@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from cwz_web.feeds.column_formats import FormatDetection, column_formats, format_row
 from cwz_web.feeds.columns import Column, ColumnType, FeedSchema
-from cwz_web.feeds.file_types import temporary_file
 from cwz_web.feeds.imports import create_feed, import_file
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import list_items
 from cwz_web.feeds.records import InvalidEntry, Row
 from cwz_web.feeds.row_writes import put_items
+from cwz_web.feeds.temporary_files import temporary_file
 from cwz_web.values.dates import read_date
 from cwz_web.values.formats import FormattedText, ValueFormat, is_json_number, json_number
 from cwz_web.values.numbers import read_number

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from cwz_web.feeds import csv_lines, limits
 from cwz_web.feeds.csv_dialect import detect_dialect
 from cwz_web.feeds.csv_reader import csv_records
-from cwz_web.feeds.file_types import temporary_file
 from cwz_web.feeds.limits import InvalidFileError
 from cwz_web.feeds.reading import ReadOptions
 from cwz_web.feeds.records import InvalidEntry, Table
+from cwz_web.feeds.temporary_files import temporary_file
 
 
 def read_csv(data: bytes) -> Table:

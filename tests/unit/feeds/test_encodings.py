@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cwz_web.feeds.encodings import ENCODING_LABELS, detect_encoding
-from cwz_web.feeds.file_types import read_table, temporary_file, truncate_to_line
+from cwz_web.feeds.file_types import read_table, truncate_to_line
 from cwz_web.feeds.limits import InvalidFileError
+from cwz_web.feeds.temporary_files import temporary_file
 
 # Sentences as product feeds have them, three for each language.
 SENTENCES = {

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cwz_web.feeds import file_types
-from cwz_web.feeds.file_types import temporary_file
 from cwz_web.feeds.limits import InvalidFileError
 from cwz_web.feeds.records import InvalidEntry, Table
+from cwz_web.feeds.temporary_files import temporary_file
 
 
 def read_table(data: bytes) -> Table:

@@ -11,7 +11,6 @@ from cwz_web.feeds import fetch_job
 from cwz_web.feeds import imports as imports_module
 from cwz_web.feeds.columns import Column, FeedSchema
 from cwz_web.feeds.fetch_job import process_import
-from cwz_web.feeds.file_types import temporary_file
 from cwz_web.feeds.import_files import open_file, open_file_start
 from cwz_web.feeds.import_guard import ReviewReason
 from cwz_web.feeds.imports import (
@@ -30,6 +29,7 @@ from cwz_web.feeds.limits import PREVIEW_BYTES, InvalidFileError
 from cwz_web.feeds.models import Feed, FeedImport, FilePart, Item, ItemVersion
 from cwz_web.feeds.queries import list_feeds, list_items
 from cwz_web.feeds.row_writes import delete_items, put_items
+from cwz_web.feeds.temporary_files import temporary_file
 from cwz_web.generation.models import Template
 from cwz_web.runs.auto_runs import start_auto_run
 from cwz_web.runs.models import Run

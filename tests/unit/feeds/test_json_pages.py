@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cwz_web.feeds import json_pages
-from cwz_web.feeds.file_types import read_table, temporary_file
+from cwz_web.feeds.file_types import read_table
 from cwz_web.feeds.json_pages import find_next_page, join_pages, read_page
 from cwz_web.feeds.limits import InvalidFileError
 from cwz_web.feeds.sources import SourceSpec, fetch_source, preview_source
+from cwz_web.feeds.temporary_files import temporary_file
 from cwz_web.net.client import Fetcher, FetchError
 from tests.conftest import RecordingServer
 

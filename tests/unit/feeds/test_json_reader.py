@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cwz_web.feeds.file_types import open_records, read_table, temporary_file
+from cwz_web.feeds.file_types import open_records, read_table
 from cwz_web.feeds.limits import InvalidFileError
 from cwz_web.feeds.reading import ReadOptions
 from cwz_web.feeds.records import InvalidEntry, Row
+from cwz_web.feeds.temporary_files import temporary_file
 
 SOFA, CHAIR = {"id": 1, "title": "Sofa"}, {"id": 2, "title": "Chair"}
 ROWS = [{"id": "1", "title": "Sofa"}, {"id": "2", "title": "Chair"}]

@@ -4,11 +4,11 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from cwz_web.feeds import queries, sort_index
-from cwz_web.feeds.file_types import temporary_file
 from cwz_web.feeds.imports import import_file
 from cwz_web.feeds.models import Feed, SortIndexEntry
 from cwz_web.feeds.queries import RowQuery, find_items, list_versions
 from cwz_web.feeds.sort_index import build_sort_index, ensure_sort_index
+from cwz_web.feeds.temporary_files import temporary_file
 from tests.factories import Factory
 
 ROWS = (

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cwz_web.feeds.file_types import read_table, temporary_file
+from cwz_web.feeds.file_types import read_table
 from cwz_web.feeds.limits import InvalidFileError
 from cwz_web.feeds.number_formats import plain_number, show_number
 from cwz_web.feeds.reading import ReadOptions
 from cwz_web.feeds.records import Table
+from cwz_web.feeds.temporary_files import temporary_file
 from cwz_web.values.formats import is_json_number
 
 DATA = Path(__file__).parents[2] / "data" / "feeds"

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cwz_web.feeds.columns import FeedSchema, guess_schema
-from cwz_web.feeds.file_types import read_table, temporary_file
+from cwz_web.feeds.file_types import read_table
 from cwz_web.feeds.records import InvalidEntry, Row, Table
+from cwz_web.feeds.temporary_files import temporary_file
 from cwz_web.feeds.variants import MAX_KEY, clean_key, keyed_rows
 
 DATA = Path(__file__).parents[2] / "data"

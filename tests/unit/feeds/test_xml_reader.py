@@ -2,10 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cwz_web.feeds.file_types import open_records, read_table, temporary_file
+from cwz_web.feeds.file_types import open_records, read_table
 from cwz_web.feeds.limits import InvalidFileError
 from cwz_web.feeds.reading import ReadOptions
 from cwz_web.feeds.records import Table
+from cwz_web.feeds.temporary_files import temporary_file
 from cwz_web.feeds.xml_source import CHUNK, XmlSource
 
 CORRECTED = ["Characters that XML does not allow, such as a bare “&”, were corrected"]

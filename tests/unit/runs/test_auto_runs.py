@@ -2,10 +2,10 @@ from datetime import UTC, datetime
 
 from sqlalchemy import text
 
-from cwz_web.feeds.file_types import temporary_file
 from cwz_web.feeds.imports import import_file
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.row_writes import delete_items, put_items
+from cwz_web.feeds.temporary_files import temporary_file
 from cwz_web.runs.auto_runs import auto_runs_of, find_auto_run, start_auto_run, start_due_auto_runs, stop_auto_run
 from cwz_web.runs.models import Run, RunItem
 from cwz_web.storage.models import Connection

@@ -7,9 +7,9 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select, text, update
 
-from cwz_web.feeds.file_types import temporary_file
 from cwz_web.feeds.imports import import_file
 from cwz_web.feeds.models import Feed
+from cwz_web.feeds.temporary_files import temporary_file
 from cwz_web.generation.image_service import ImageService
 from cwz_web.generation.image_sources import ImageSources
 from cwz_web.generation.models import Image, Template

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import select, text
 
 from cwz_web.accounts.models import Account
-from cwz_web.feeds.file_types import temporary_file
 from cwz_web.feeds.imports import import_file
 from cwz_web.feeds.models import Feed
+from cwz_web.feeds.temporary_files import temporary_file
 from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.generation.templates import Template
 from cwz_web.generation.usage import READ_ONLY_MESSAGE, Quota, QuotaExceededError, count, monthly_usage

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from sqlalchemy import select, text, update
 
 from cwz_web.db.session import enter_workspace
-from cwz_web.feeds.file_types import temporary_file
 from cwz_web.feeds.imports import import_file
 from cwz_web.feeds.models import Feed
+from cwz_web.feeds.temporary_files import temporary_file
 from cwz_web.generation.images import StoredImage
 from cwz_web.generation.models import Image, Template
 from cwz_web.generation.signed_urls import SignedUrls
