@@ -79,7 +79,7 @@ class ImageRequest(Encoding, Body):
 
     def output(self, format: Format) -> Output:
         """Return the size and format to render."""
-        return Output(size=self.size, format=format, scale=self.scale, **self.encoding())
+        return Output(size=self.size, format=format, scale=self.scale, **self.encoding_options())
 
     def values(self, default: ValueFormat) -> dict[str, str]:
         """Return the data as the engine takes it, in the format of the request or the workspace."""

@@ -64,7 +64,7 @@ def show_on_demand_image(context: OnDemandImage, request: Request) -> Response:
         _check_signature(request, context.workspace_id, state.signing_key_numbers, context.__name__, parameters)
     values = {_field_of(name): value for name, value in parameters.items() if not _is_option(name)}
     data = {name: with_format(value, state.value_format) for name, value in values.items()}
-    output = Output(size=options.size, format=context.format, scale=options.scale, **options.encoding())
+    output = Output(size=options.size, format=context.format, scale=options.scale, **options.encoding_options())
     quota = services.quotas.of(context.workspace_id, state.plan_status)
     rendering = OnDemandRendering(request, quota, _find_plan(request, state, options.version), data, output)
     cache_control = _cache_control(parameters, YEAR if options.version else FIVE_MINUTES)

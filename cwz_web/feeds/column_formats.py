@@ -7,7 +7,7 @@ A value that stays unclear is imported as it is and noted.
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -24,7 +24,6 @@ from cwz_web.values.formats import (
     ValueFormat,
     is_json_number,
     load_formats,
-    with_format,
 )
 from cwz_web.values.numbers import Readings, read_money, read_number, scan_number
 
@@ -40,6 +39,7 @@ MAX_SHAPES = 1000
 # What a number proves depends on where it has digits, zeros and signs, and, with an exponent, on the digits.
 _SHAPE = str.maketrans("23456789", "11111111")
 _exponent = re.compile(r"\d[eE]")
+_iso_date = re.compile(r"[12]\d{3}-[01]\d-[0-3]\d(?:\Z|[T ])")
 _numeric_date = re.compile(r"(\d{1,2})/(\d{1,2})/[12]\d{3}(?:\Z|[T ])")
 
 
@@ -250,11 +250,6 @@ def column_formats(feed: Feed, default: ValueFormat) -> dict[str, ValueFormat]:
     }
 
 
-def format_row(row: Mapping[str, str], formats: Mapping[str, ValueFormat]) -> dict[str, str]:
-    """Return the values of a row with their formats, under the names of columns or of fields."""
-    return {name: with_format(text, formats[name]) if name in formats else text for name, text in row.items()}
-
-
 def _sign_of(readings: Readings) -> DecimalSign | None:
     """Return the decimal sign that a value proves."""
     if readings.point is None:
@@ -284,6 +279,3 @@ def _note(name: str, noun: str, values: UnclearValues) -> str:
     if values.count == 1:
         return f"A value of “{name}” cannot be read as a {noun} with certainty: {where}"
     return f"{values.count:,} values of “{name}” cannot be read as a {noun} with certainty: {where}"
-
-
-_iso_date = re.compile(r"[12]\d{3}-[01]\d-[0-3]\d(?:\Z|[T ])")

@@ -134,7 +134,7 @@ class CsvParser:
                 break
             cells = parse_irregular(text, self.dialect)
             if cells is not None:
-                self._put_back(raw, count)
+                self._unread_lines(raw, count)
                 return self._checked(number, cells)
         return self._unclosed_record(raw, number)
 
@@ -158,13 +158,13 @@ class CsvParser:
             self.ends_in_quotes, self.last_number = True, number
             self._number += len(raw)
             return CsvLine(number, cells, f"{NOT_CLOSED}; the file may be incomplete")
-        self._put_back(raw, 1)
+        self._unread_lines(raw, 1)
         if looks_complete:
             self.repaired.append(number)
             return self._checked(number, cells)
         return CsvLine(number, cells, NOT_CLOSED)
 
-    def _put_back(self, raw: list[str], used: int) -> None:
+    def _unread_lines(self, raw: list[str], used: int) -> None:
         """Read the lines after the record again."""
         self._number += used
         self._is_too_large = False

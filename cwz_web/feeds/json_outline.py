@@ -1,7 +1,7 @@
 """Outline of a JSON file: where its rows are.
 
 Rows are the objects of a list, the arrays of a list below a header, the members of an object that are objects (keyed by
-their names), or a single object. A list with a usual name is preferred. A user can choose another place.
+their names), or a single object. A list with a usual name is preferred. A user can choose another path.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ IDENTIFIERS = frozenset(
     ("id", "sku", "gid", "guid", "productid", "itemid", "articleid", "ean", "gtin", "articlenumber", "artikelnummer")
 )
 MAX_EVENTS = 20_000
-MAX_PLACES = 1000
+MAX_ROW_PATHS = 1000
 MAX_CHOICES = 20
 
 
@@ -33,7 +33,7 @@ class RowKind(StrEnum):
 
 
 @dataclass(frozen=True)
-class RowPlace:
+class RowPath:
     """Where the rows are: the path of the list or object, and what its members are."""
 
     kind: RowKind
@@ -62,21 +62,21 @@ class JsonOutline:
     arrays: dict[str, None] = field(default_factory=dict)
     objects: dict[str, _Object] = field(default_factory=dict)
 
-    def places(self) -> list[RowPlace]:
+    def row_paths(self) -> list[RowPath]:
         """Return where the rows can be, the likeliest first. Raises InvalidFileError if there are none."""
         top = self.objects.get("")
-        single = [RowPlace(RowKind.SINGLE, path) for path in self._single_objects()]
-        keyed = [RowPlace(RowKind.KEYED, path) for path in sorted(filter(self._is_keyed, self.objects), key=_depth)]
-        lists = [RowPlace(RowKind.OBJECTS, path) for path in sorted(self.lists, key=self._list_order)]
-        arrays = [RowPlace(RowKind.ARRAYS, path) for path in sorted(self.arrays, key=_depth)]
-        places = [*lists, *arrays, *keyed, *single]
-        if keyed and all(_is_inside(place.path, keyed[0].path) for place in lists):
-            places = [*keyed, *lists, *arrays, *single]
+        single = [RowPath(RowKind.SINGLE, path) for path in self._single_objects()]
+        keyed = [RowPath(RowKind.KEYED, path) for path in sorted(filter(self._is_keyed, self.objects), key=_depth)]
+        lists = [RowPath(RowKind.OBJECTS, path) for path in sorted(self.lists, key=self._list_order)]
+        arrays = [RowPath(RowKind.ARRAYS, path) for path in sorted(self.arrays, key=_depth)]
+        paths = [*lists, *arrays, *keyed, *single]
+        if keyed and all(_is_inside(row_path.path, keyed[0].path) for row_path in lists):
+            paths = [*keyed, *lists, *arrays, *single]
         elif top is not None and self._is_record(top):
-            places = [RowPlace(RowKind.SINGLE, ""), *places]
-        if not places:
+            paths = [RowPath(RowKind.SINGLE, ""), *paths]
+        if not paths:
             raise InvalidFileError("The JSON has no list of objects; a feed is a list with one object for each row")
-        return list(dict.fromkeys(places))[:MAX_CHOICES]
+        return list(dict.fromkeys(paths))[:MAX_CHOICES]
 
     def _list_order(self, path: str) -> tuple[bool, int]:
         is_usual = not path or path.rpartition(".")[2].lower() in ROW_LIST_NAMES
@@ -127,7 +127,7 @@ def _read_outline(events: Iterable[tuple[str, Any]], outline: JsonOutline) -> No
             _start(outline, path, event)
             path.append(None if event == "start_array" else "")
             is_found = bool(outline.lists or outline.arrays)
-            if (count > MAX_EVENTS and is_found) or len(outline.lists) >= MAX_PLACES:
+            if (count > MAX_EVENTS and is_found) or len(outline.lists) >= MAX_ROW_PATHS:
                 return
         elif event in ("end_map", "end_array"):
             path.pop()
@@ -146,7 +146,7 @@ def _start(outline: JsonOutline, path: list[str | None], event: str) -> None:
         owner.has_others = owner.has_others or event == "start_array"
         if event == "start_map":
             owner.members.append(set())
-    if event == "start_map" and len(outline.objects) < MAX_PLACES:
+    if event == "start_map" and len(outline.objects) < MAX_ROW_PATHS:
         outline.objects[".".join(keys)] = _Object()
 
 

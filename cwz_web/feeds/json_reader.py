@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import ijson
 
-from cwz_web.feeds.json_outline import RowKind, RowPlace, json_outline
+from cwz_web.feeds.json_outline import RowKind, RowPath, json_outline
 from cwz_web.feeds.limits import MAX_ROW_BYTES, InvalidFileError, check_row_count
 from cwz_web.feeds.reading import FileFormat, Reading, ReadOptions
 from cwz_web.feeds.records import BoundedReader, Entry, InvalidEntry, Records, RowSizeLimit, clean_row
@@ -36,13 +36,13 @@ KEY = "key"
 def json_records(file: BinaryIO, options: ReadOptions) -> Records:
     """Read a file of JSON. Raises InvalidFileError, also while the rows are read."""
     with _parser_errors():
-        places = json_outline(_limit_nesting(_events(_JsonReader(file))), ijson.JSONError).places()
-    place = next((place for place in places if place.name == options.row_element), places[0])
-    if options.row_element and place.name != options.row_element:
+        paths = json_outline(_limit_nesting(_events(_JsonReader(file))), ijson.JSONError).row_paths()
+    row_path = next((row_path for row_path in paths if row_path.name == options.row_element), paths[0])
+    if options.row_element and row_path.name != options.row_element:
         raise InvalidFileError(f"The JSON has no rows at “{options.row_element}”; choose another row element")
-    names = tuple(dict.fromkeys(each.name for each in (place, *places)))
-    reading = Reading(FileFormat.JSON, row_element=place.name, row_elements=names)
-    return Records(file, lambda: _rows(file, place), "object", reading=reading)
+    names = tuple(dict.fromkeys(each.name for each in (row_path, *paths)))
+    reading = Reading(FileFormat.JSON, row_element=row_path.name, row_elements=names)
+    return Records(file, lambda: _rows(file, row_path), "object", reading=reading)
 
 
 def json_lines_records(file: BinaryIO) -> Records:
@@ -54,12 +54,12 @@ def json_lines_records(file: BinaryIO) -> Records:
     return Records(file, lambda: _lines(file), "line", reading=Reading(FileFormat.JSON_LINES))
 
 
-def _rows(file: BinaryIO, place: RowPlace) -> Iterator[Entry]:
+def _rows(file: BinaryIO, row_path: RowPath) -> Iterator[Entry]:
     with _parser_errors():
         header: list[str] | None = None
-        for number, (key, record) in enumerate(_records(file, place), 1):
+        for number, (key, record) in enumerate(_records(file, row_path), 1):
             check_row_count(number)
-            if place.kind == RowKind.ARRAYS and isinstance(record, list):
+            if row_path.kind == RowKind.ARRAYS and isinstance(record, list):
                 if header is None:
                     header = _header_of(record)
                     if all(isinstance(cell, str) for cell in record):
@@ -77,13 +77,13 @@ def _rows(file: BinaryIO, place: RowPlace) -> Iterator[Entry]:
                 yield entry
 
 
-def _records(file: BinaryIO, place: RowPlace) -> Iterator[tuple[str, Any]]:
+def _records(file: BinaryIO, row_path: RowPath) -> Iterator[tuple[str, Any]]:
     """Yield the rows with their keys, which are empty unless the rows are members of an object."""
-    path = place.path
-    if place.kind == RowKind.KEYED:
+    path = row_path.path
+    if row_path.kind == RowKind.KEYED:
         yield from ijson.kvitems(_bounded_events(file, path, is_keyed=True), path)
         return
-    row = path if place.kind == RowKind.SINGLE else f"{path}.{ITEM}" if path else ITEM
+    row = path if row_path.kind == RowKind.SINGLE else f"{path}.{ITEM}" if path else ITEM
     for record in ijson.items(_bounded_events(file, row), row):
         yield "", record
 

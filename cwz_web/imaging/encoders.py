@@ -67,7 +67,7 @@ class Encoding(BaseModel):
     palette: bool = False
     max_bytes: int | None = Field(default=None, ge=1000, le=MAX_FILE_BYTES)
 
-    def encoding(self) -> dict[str, Any]:
+    def encoding_options(self) -> dict[str, Any]:
         """Return the encoding options by name."""
         return {name: getattr(self, name) for name in Encoding.model_fields}
 

@@ -90,7 +90,7 @@ class RunForm(Form):
     def _empty_is_none(cls, value: Any) -> Any:
         return value or None
 
-    def encoding(self) -> dict[str, Any]:
+    def encoding_options(self) -> dict[str, Any]:
         """Return the encoding options of the run's outputs."""
         options = {name: getattr(self, name) == "yes" for name in FILE_OPTION_LABELS}
         return {**options, "quality": self.quality, "max_bytes": self.max_kilobytes and self.max_kilobytes * 1000}
@@ -345,7 +345,7 @@ def _outputs_of(typed: Mapping[str, str], design: TemplateDesign, form: RunForm)
     """The chosen formats in each of the chosen sizes; the first of each unless one is chosen."""
     sizes = [size for size in design.document.size_names if f"size.{size}" in typed] or [DEFAULT_SIZE]
     formats = [format for format in Format if f"format.{format}" in typed] or [Format.JPEG]
-    return [Output(size=size, format=format, **form.encoding()) for size in sizes for format in formats]
+    return [Output(size=size, format=format, **form.encoding_options()) for size in sizes for format in formats]
 
 
 def _mapping_of(typed: Mapping[str, str], design: TemplateDesign, feed: Feed) -> dict[str, str]:

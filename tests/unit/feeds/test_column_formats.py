@@ -6,7 +6,7 @@ from babel.numbers import format_decimal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cwz_web.feeds.column_formats import FormatDetection, column_formats, format_row
+from cwz_web.feeds.column_formats import FormatDetection, column_formats
 from cwz_web.feeds.columns import Column, ColumnType, FeedSchema
 from cwz_web.feeds.imports import create_feed, import_file
 from cwz_web.feeds.models import Feed
@@ -15,7 +15,7 @@ from cwz_web.feeds.records import InvalidEntry, Row
 from cwz_web.feeds.row_writes import put_items
 from cwz_web.feeds.temporary_files import temporary_file
 from cwz_web.values.dates import read_date
-from cwz_web.values.formats import FormattedText, ValueFormat, is_json_number, json_number
+from cwz_web.values.formats import FormattedText, ValueFormat, is_json_number, json_number, with_format
 from cwz_web.values.numbers import read_number
 from tests.factories import Factory
 
@@ -211,9 +211,8 @@ def test_import_stores_the_formats_and_notes_unclear_values(make: Factory) -> No
     assert formats["preis"] == ValueFormat(decimal="comma", currency="EUR")
     assert formats["ab"].date_order == "mdy"
     assert feed.notes == ["A value of “preis” cannot be read as a price with certainty: line 4 (“N/A”)"]
-    row = format_row(rows[0], formats)
-    assert read_number(row["preis"]) == 1234
-    assert read_date(row["ab"]).isoformat() == "2024-03-04"  # type: ignore[union-attr]
+    assert read_number(with_format(rows[0]["preis"], formats["preis"])) == 1234
+    assert read_date(with_format(rows[0]["ab"], formats["ab"])).isoformat() == "2024-03-04"  # type: ignore[union-attr]
 
 
 def test_json_numbers_are_stored_as_numbers(make: Factory) -> None:
@@ -223,7 +222,7 @@ def test_json_numbers_are_stored_as_numbers(make: Factory) -> None:
     assert first == {"id": "1", "price": "0.999", "was": "19.90", "note": "1.234"}
     assert is_json_number(second["price"])
     assert not isinstance(first["note"], FormattedText)
-    assert read_number(format_row(second, {"price": ValueFormat(decimal="comma")})["price"]) == Decimal("1.234")
+    assert read_number(with_format(second["price"], ValueFormat(decimal="comma"))) == Decimal("1.234")
 
 
 def test_written_numbers_differ_from_their_digits(make: Factory) -> None:

@@ -65,7 +65,7 @@ def test_rows_are_found_by_structure(document: Any, rows: list[Row]) -> None:
     assert rows_of(document) == rows
 
 
-def test_place_of_the_rows_can_be_chosen() -> None:
+def test_path_of_the_rows_can_be_chosen() -> None:
     document = {"products": [SOFA, CHAIR], "stores": [{"city": "Berlin"}]}
     table = read_table(temporary_file(json.dumps(document).encode()))
     assert table.reading is not None
