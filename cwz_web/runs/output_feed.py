@@ -53,7 +53,7 @@ _ROWS = text("""
 
 def latest_run(db: Session, feed: Feed, template_id: UUID) -> Run | None:
     """Return the newest run of the feed and template that was prepared; if there is none, the newest run."""
-    has_items = or_(Run.prepared, Run.done > 0)
+    has_items = or_(Run.prepared, Run.done + Run.incomplete > 0)
     return db.scalar(select(Run).where(*_runs(feed, template_id)).order_by(has_items.desc(), Run.id.desc()).limit(1))
 
 
@@ -66,8 +66,8 @@ def version_of(db: Session, feed: Feed, latest: Run, column: str) -> str:
         latest: its newest run.
         column: the column for the first image's URL.
     """
-    images = db.scalar(select(func.sum(Run.done + Run.incomplete)).where(*_runs(feed, latest.template_id)))
-    done = db.scalar(select(func.sum(Run.done)).where(*_runs(feed, latest.template_id)))
+    sums = select(func.sum(Run.done + Run.incomplete), func.sum(Run.done)).where(*_runs(feed, latest.template_id))
+    images, done = db.execute(sums).one()
     return sha256(f"{feed.revision} {latest.id} {images} {done} {feed.columns} {column}".encode()).hexdigest()
 
 

@@ -316,6 +316,7 @@ def fail_unprepared_run(db: Session, run: Run, error_message: str) -> None:
     """Fail a run that could not be prepared, unless it was prepared or has ended meanwhile."""
     _lock(db, run)
     if not run.prepared and not run.finished_at:
+        run.incomplete = _count_incomplete(db, run)
         run.failed, run.error_message = run.pending, error_message
         run.finished_at = db.scalar(select(func.clock_timestamp()))
         db.flush()
@@ -409,7 +410,10 @@ def cancel_run(db: Session, run: Run) -> int:
     _lock(db, run)
     left_out = run.pending
     if left_out:
-        if run.prepared:
+        if not run.prepared:
+            run.incomplete = _count_incomplete(db, run)
+            left_out = run.pending
+        else:
             refund(db, quota_of(run), left_out, run.usage_month)
             delete_chunks_later(db, run)
         run.failed += left_out
@@ -417,6 +421,11 @@ def cancel_run(db: Session, run: Run) -> int:
         db.flush()
         notify_run_finished(db, run)
     return left_out
+
+
+def _count_incomplete(db: Session, run: Run) -> int:
+    """Return how many incomplete images an unprepared run has: those of its last attempt, if it is retried."""
+    return db.scalar(select(func.count()).where(*_items(run, "incomplete"))) or 0
 
 
 def _prepare_or_enqueue(db: Session, run: Run, quota: Quota, since: int = -1) -> None:
@@ -470,7 +479,7 @@ def _new_run_of(db: Session, template: Template, outputs: Sequence[Output], conn
 def _has_rendered(db: Session, feed: Feed, template: Template) -> bool:
     """Return whether a row of the feed was rendered with the template before."""
     earlier = Run.workspace_id == feed.workspace_id, Run.feed_id == feed.id, Run.template_id == template.id
-    return db.scalar(select(Run.id).where(*earlier, Run.done > 0).limit(1)) is not None
+    return db.scalar(select(Run.id).where(*earlier, Run.done + Run.incomplete > 0).limit(1)) is not None
 
 
 def _check_outputs(db: Session, template: Template, outputs: Sequence[Output], version: int | None = None) -> None:

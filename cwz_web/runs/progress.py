@@ -114,7 +114,7 @@ def state_of(run: Run) -> RunState:
     if run.pending and not run.finished_at:
         return RunState.RUNNING if run.prepared else RunState.PREPARING
     if run.error_message:
-        return RunState.STOPPED if run.done else RunState.NOT_STARTED
+        return RunState.STOPPED if run.done + run.incomplete else RunState.NOT_STARTED
     if run.canceled_at:
         return RunState.CANCELED
     if run.failed:

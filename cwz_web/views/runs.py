@@ -245,7 +245,7 @@ def show_results(context: RunResource, request: Request) -> ResultsFragment:
         is_exporting=is_exporting,
         export_error=export.error_message if export is not None and export.state == ExportState.FAILED else None,
         can_download=export is not None and export.state == ExportState.DONE,
-        can_export=run.done > 0 and (export is None or _can_export_again(export, run)),
+        can_export=run.done + run.incomplete > 0 and (export is None or _can_export_again(export, run)),
         download_label="Download zip" if export is None or not is_outdated(export, run) else "Download earlier zip",
         retry_label=_retry_label(state),
         images=[_result_image(run, item, image, paths[image.id]) for item, image in results if image],

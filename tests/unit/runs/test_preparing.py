@@ -32,7 +32,7 @@ from cwz_web.runs.planning import (
     retry_run,
     start_run,
 )
-from cwz_web.runs.progress import progress_of
+from cwz_web.runs.progress import RunState, progress_of, state_of
 from cwz_web.runs.protocol import ItemResult, Report, SpecificationRequest
 from cwz_web.runs.render_worker import RenderWorker
 from cwz_web.runs.reports import apply_report
@@ -440,3 +440,24 @@ def test_output_feed_is_of_the_last_prepared_run(large: Large) -> None:
     assert latest() == first.id
     large.prepare(second)
     assert latest() == second.id
+
+
+@pytest.mark.parametrize("ends", ["canceled", "refused"])
+def test_retry_that_ends_unprepared_keeps_incomplete_images(large: Large, ends: str) -> None:
+    run = large.prepare(large.begin())
+    with large.make.database.transaction(large.space.id) as db:
+        db.execute(text("UPDATE run_items SET state = CASE position WHEN 1 THEN 'failed' ELSE 'incomplete' END"))
+        stored = db.get_one(Run, (large.space.id, run.id))
+        stored.incomplete, stored.failed, stored.finished_at = ROWS - 1, 1, stored.created_at
+    large.at_once(0)
+    large.retry(run, Quota(large.space.id, limit=0 if ends == "refused" else None))
+    if ends == "canceled":
+        assert large.cancel(run) == 1
+    ended = large.prepare(run)
+    assert (ended.done, ended.incomplete, ended.failed) == (0, ROWS - 1, 1)
+    assert state_of(ended) == (RunState.CANCELED if ends == "canceled" else RunState.STOPPED)
+    with large.make.database.transaction(large.space.id) as db:
+        newer = large.begin()
+        found = latest_run(db, db.get_one(Feed, (large.space.id, large.feed.id)), large.template.id)
+    assert found is not None
+    assert (found.id, newer.prepared) == (run.id, False)
