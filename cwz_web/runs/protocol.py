@@ -59,6 +59,7 @@ class ItemResult(Message):
         is_unchanged: whether the item's earlier image is kept, since its photos have not changed.
         is_postponed: whether the item waits for another attempt; `error` says why.
         retry_after: how many seconds the photo's host wants it to wait.
+        attempts: how often the item had been postponed when the worker got it.
     """
 
     position: Number
@@ -70,6 +71,7 @@ class ItemResult(Message):
     error: Explanation | None = None
     is_postponed: bool = False
     retry_after: Annotated[float, Field(ge=0, le=3600)] = 0.0
+    attempts: Number = 0
 
 
 class ChunkMessage(Message):

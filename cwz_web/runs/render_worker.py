@@ -235,5 +235,9 @@ class _Chunk:
 
 def _postpone(item: RenderItem, error: SourceMissingError) -> ItemResult:
     return ItemResult(
-        position=item.position, error=str(error)[:500], is_postponed=True, retry_after=min(error.retry_after, 3600.0)
+        position=item.position,
+        error=str(error)[:500],
+        is_postponed=True,
+        retry_after=min(error.retry_after, 3600.0),
+        attempts=item.attempts,
     )

@@ -246,15 +246,24 @@ def _describe_image(item: _FinishedItem, signed_urls: SignedUrls) -> dict[str, A
     return {**signed_urls.describe(item.image), "key": item.item.key, "findings": findings}
 
 
-def _lock_pending_items(db: Session, run: Run, results: Iterable[ItemResult]) -> Sequence[RunItem]:
-    """Return the pending items of a locked run that results are of; finished items keep their result."""
+def _lock_pending_items(db: Session, run: Run, results: Sequence[ItemResult]) -> Sequence[RunItem]:
+    """Return the pending items of a locked run that results are of; finished items keep their result.
+
+    An item that another job has postponed meanwhile is not postponed twice.
+    """
     pending = select(RunItem).where(
         RunItem.workspace_id == run.workspace_id,
         RunItem.run_id == run.id,
         RunItem.position.in_([result.position for result in results]),
         RunItem.state == "pending",
     )
-    return db.scalars(pending.order_by(RunItem.position).execution_options(populate_existing=True)).all()
+    items = db.scalars(pending.order_by(RunItem.position).execution_options(populate_existing=True))
+    by_position = {result.position: result for result in results}
+    return [item for item in items if not _is_postponed_already(item, by_position[item.position])]
+
+
+def _is_postponed_already(item: RunItem, result: ItemResult) -> bool:
+    return result.is_postponed and result.attempts < item.attempts
 
 
 def _is_postponed(item: RunItem, results: Mapping[int, ItemResult]) -> bool:

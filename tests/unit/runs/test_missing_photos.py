@@ -284,11 +284,23 @@ def test_worker_cannot_keep_an_image_that_the_item_does_not_have(shop: Shop) -> 
 
 def test_worker_cannot_postpone_an_item_forever(shop: Shop) -> None:
     run = shop.start()
-    results = (ItemResult(position=1, error="Later", is_postponed=True),)
-    for _ in range(MAX_ATTEMPTS):
+    for attempts in range(MAX_ATTEMPTS):
+        results = (ItemResult(position=1, error="Later", is_postponed=True, attempts=attempts),)
         with shop.make.database.transaction(run.workspace_id) as db:
             apply_report(db, Report(workspace_id=run.workspace_id, run_id=run.id, results=results), SIGNED_URLS)
     assert shop.states(run) == ["failed", "pending"]
+
+
+def test_two_jobs_of_a_chunk_postpone_an_item_once(shop: Shop) -> None:
+    run = shop.start()
+    results = (ItemResult(position=1, error="Later", is_postponed=True),)
+    for _ in range(2):
+        with shop.make.database.transaction(run.workspace_id) as db:
+            apply_report(db, Report(workspace_id=run.workspace_id, run_id=run.id, results=results), SIGNED_URLS)
+    assert [item.attempts for item in shop.items(run)] == [1, 0]
+    with shop.make.database.transaction(run.workspace_id) as db:
+        scheduled = text("SELECT count(*) FROM procrastinate_jobs WHERE scheduled_at > now()")
+        assert db.scalar(scheduled) == 1
 
 
 def test_canceled_run_resumes_postponed_images(shop: Shop) -> None:
