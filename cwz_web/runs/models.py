@@ -46,6 +46,8 @@ class Run(WorkspaceOwned, Base):
         design_digests: for each output, the digest of what its images show of the template.
         key_id: the API key that started it, and that its images count against.
         usage_month: the month that its images count in (generation/usage.py).
+        retries: how often it was retried after it had ended; render workers' results of earlier attempts name a lower
+            number.
         canceled_at: when it was canceled; its pending items were left out and count as failed.
         rendering_seconds: how long render workers took, in sum.
         webhook: a URL that is notified when the run finishes.
@@ -72,6 +74,7 @@ class Run(WorkspaceOwned, Base):
     refresh_photos: Mapped[bool] = mapped_column(default=False, server_default=false())
     on_missing_photo: Mapped[str] = mapped_column(default=OnMissingPhoto.KEEP, server_default=OnMissingPhoto.KEEP)
     design_digests: Mapped[list[Any]] = mapped_column(JSONB, default=list, server_default="[]")
+    retries: Mapped[int] = mapped_column(default=0, server_default="0")
     key_id: Mapped[UUID | None]
     usage_month: Mapped[date] = mapped_column(default=month_of, server_default=text("date_trunc('month', now())::date"))
     canceled_at: Mapped[datetime | None]

@@ -380,6 +380,7 @@ def retry_run(db: Session, run: Run, quota: Quota | None = None) -> int:
         return 0
     if run.finished_at:
         run.failed = run.incomplete = 0
+        run.retries += 1
         run.error_message, run.key_id, run.prepared = None, quota.key_id, False
         run.finished_at = run.canceled_at = None
         db.flush()

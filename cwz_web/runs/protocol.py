@@ -95,13 +95,17 @@ class RequeueRequest(ChunkMessage):
 
 
 class Report(Message):
-    """Report the results of items. `seconds` is how long rendering them took."""
+    """Report the results of items.
+
+    `seconds` is how long rendering them took, `retries` that of the specification.
+    """
 
     type: Literal["report"] = "report"
     workspace_id: UUID
     run_id: UUID
     results: Annotated[tuple[ItemResult, ...], Field(max_length=500)]
     seconds: Annotated[float, Field(ge=0, le=3600)] = 0.0
+    retries: Number = 0
 
 
 class ObjectMessage(Message):
@@ -194,7 +198,8 @@ class RenderItem(Message):
 class Specification(Message):
     """Everything that a render worker needs for a chunk. Images are stored in the first of the connections.
 
-    `formats` says how the values of each field are written, `unmapped` are the fields that are empty in every row.
+    `formats` says how the values of each field are written, `unmapped` are the fields that are empty in every row,
+    `retries` is how often the run was retried.
     """
 
     template: ImageTemplate
@@ -206,6 +211,7 @@ class Specification(Message):
     force: bool = False
     refresh_photos: bool = False
     on_missing_photo: OnMissingPhoto = OnMissingPhoto.KEEP
+    retries: Number = 0
 
     def values_of(self, item: RenderItem) -> dict[str, str]:
         """Return the values of an item in their formats."""

@@ -106,10 +106,10 @@ class RenderWorker:
                         results.append(result)
                         rendered += 1
                     if time.monotonic() - reported_at > REPORT_SECONDS or len(results) >= MAX_REPORTED_RESULTS:
-                        self._report(request, results, time.monotonic() - reported_at)
+                        self._report(request, results, time.monotonic() - reported_at, specification.retries)
                         reported_at = time.monotonic()
         finally:
-            self._report(request, results, time.monotonic() - reported_at)
+            self._report(request, results, time.monotonic() - reported_at, specification.retries)
         return rendered == len(specification.items)
 
     @contextmanager
@@ -126,10 +126,16 @@ class RenderWorker:
                     buckets[connection] = RelayedBucket(self.client, run_id, connection)
             yield buckets.__getitem__
 
-    def _report(self, request: SpecificationRequest, results: list[ItemResult], seconds: float) -> None:
+    def _report(self, request: SpecificationRequest, results: list[ItemResult], seconds: float, retries: int) -> None:
         if results:
-            chunk_of = {"workspace_id": request.workspace_id, "run_id": request.run_id}
-            self.client.report(Report(**chunk_of, results=tuple(results), seconds=min(seconds, 3600.0)))
+            report = Report(
+                workspace_id=request.workspace_id,
+                run_id=request.run_id,
+                results=tuple(results),
+                seconds=min(seconds, 3600.0),
+                retries=retries,
+            )
+            self.client.report(report)
             results.clear()
 
 

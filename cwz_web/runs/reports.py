@@ -114,6 +114,7 @@ def build_specification(db: Session, request: SpecificationRequest, providers: P
         force=run.force,
         refresh_photos=run.refresh_photos,
         on_missing_photo=OnMissingPhoto(run.on_missing_photo),
+        retries=run.retries,
     )
 
 
@@ -151,8 +152,9 @@ def apply_report(db: Session, report: Report, signed_urls: SignedUrls) -> None:
     run = _get_run(db, report.workspace_id, report.run_id, lock=True)
     if not run.is_rendering:
         return
-    items = _lock_pending_items(db, run, report.results)
-    results = {result.position: result for result in report.results}
+    is_current = report.retries == run.retries
+    results = {each.position: each for each in report.results if is_current or _counts_after_retry(each)}
+    items = _lock_pending_items(db, run, results)
     _postpone_items(db, run, [(item, results[item.position]) for item in items if _is_postponed(item, results)])
     finished = _finish_items(db, run, [item for item in items if not _is_postponed(item, results)], results)
     if not finished:
@@ -170,6 +172,11 @@ def apply_report(db: Session, report: Report, signed_urls: SignedUrls) -> None:
         run.finished_at = db.scalar(select(func.clock_timestamp()))
     db.flush()
     _notify(db, run, finished, signed_urls)
+
+
+def _counts_after_retry(result: ItemResult) -> bool:
+    """Return whether a result of before a retry counts: the retry has queued the item again, unless it is complete."""
+    return result.image is not None and not result.is_incomplete
 
 
 def fail_items_of_chunks(
@@ -196,7 +203,9 @@ def fail_items_of_chunks(
     results = tuple(
         ItemResult(position=position, error=ORPHANED) for position in db.scalars(orphaned.limit(MAX_ORPHANED_ITEMS))
     )
-    apply_report(db, Report(workspace_id=workspace_id, run_id=run_id, results=results), signed_urls)
+    retries = db.scalar(select(Run.retries).where(Run.workspace_id == workspace_id, Run.id == run_id)) or 0
+    report = Report(workspace_id=workspace_id, run_id=run_id, results=results, retries=retries)
+    apply_report(db, report, signed_urls)
 
 
 class _FinishedItem(NamedTuple):
@@ -246,7 +255,7 @@ def _describe_image(item: _FinishedItem, signed_urls: SignedUrls) -> dict[str, A
     return {**signed_urls.describe(item.image), "key": item.item.key, "findings": findings}
 
 
-def _lock_pending_items(db: Session, run: Run, results: Sequence[ItemResult]) -> Sequence[RunItem]:
+def _lock_pending_items(db: Session, run: Run, results: Mapping[int, ItemResult]) -> Sequence[RunItem]:
     """Return the pending items of a locked run that results are of; finished items keep their result.
 
     An item that another job has postponed meanwhile is not postponed twice.
@@ -254,12 +263,11 @@ def _lock_pending_items(db: Session, run: Run, results: Sequence[ItemResult]) ->
     pending = select(RunItem).where(
         RunItem.workspace_id == run.workspace_id,
         RunItem.run_id == run.id,
-        RunItem.position.in_([result.position for result in results]),
+        RunItem.position.in_(results.keys()),
         RunItem.state == "pending",
     )
     items = db.scalars(pending.order_by(RunItem.position).execution_options(populate_existing=True))
-    by_position = {result.position: result for result in results}
-    return [item for item in items if not _is_postponed_already(item, by_position[item.position])]
+    return [item for item in items if not _is_postponed_already(item, results[item.position])]
 
 
 def _is_postponed_already(item: RunItem, result: ItemResult) -> bool:

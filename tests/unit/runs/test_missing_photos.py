@@ -347,3 +347,20 @@ def test_zip_names_row_and_size_and_keeps_incomplete_images_apart(shop: Shop) ->
         names = [entry.name for entry in zip_entries(db, run)]
         assert [item.key for item, _ in results_after(db, run, state="incomplete")] == ["2"]
     assert names == ["00001-1-300x200.jpg", "incomplete/00002-2-300x200.jpg"]
+
+
+@pytest.mark.parametrize("late", [{"error": "No"}, {"error": "Later", "is_postponed": True}, {"is_unchanged": True}])
+def test_late_error_of_before_a_retry_is_ignored(shop: Shop, late: dict[str, Any]) -> None:
+    run = shop.start()
+    with shop.make.database.transaction(run.workspace_id) as db:
+        stored = db.get_one(Run, (run.workspace_id, run.id))
+        cancel_run(db, stored)
+        retry_run(db, stored)
+    for retries in (0, 1):
+        results = (ItemResult(position=1, **late),)
+        report = Report(workspace_id=run.workspace_id, run_id=run.id, results=results, retries=retries)
+        with shop.make.database.transaction(run.workspace_id) as db:
+            apply_report(db, report, SIGNED_URLS)
+        item = shop.items(run)[0]
+        is_recorded = item.state == "failed" or item.attempts == 1
+        assert is_recorded == (retries == 1)

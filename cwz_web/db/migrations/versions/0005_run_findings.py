@@ -13,6 +13,7 @@ _UPGRADE = """
         ADD COLUMN refresh_photos BOOLEAN DEFAULT false NOT NULL,
         ADD COLUMN on_missing_photo VARCHAR DEFAULT 'keep' NOT NULL,
         ADD COLUMN design_digests JSONB DEFAULT '[]' NOT NULL,
+        ADD COLUMN retries INTEGER DEFAULT '0' NOT NULL,
         DROP CONSTRAINT ck_runs_counts,
         ADD CONSTRAINT ck_runs_counts CHECK (done + incomplete + failed <= total),
         ADD CONSTRAINT ck_runs_on_missing_photo CHECK (on_missing_photo IN ('keep', 'replace', 'fail'));
@@ -88,7 +89,7 @@ _DOWNGRADE = """
     ALTER TABLE runs
         DROP CONSTRAINT ck_runs_counts,
         DROP COLUMN incomplete, DROP COLUMN findings, DROP COLUMN force, DROP COLUMN refresh_photos,
-        DROP COLUMN on_missing_photo, DROP COLUMN design_digests,
+        DROP COLUMN on_missing_photo, DROP COLUMN design_digests, DROP COLUMN retries,
         ADD CONSTRAINT ck_runs_counts CHECK (done + failed <= total);
 """
 
