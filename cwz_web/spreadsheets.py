@@ -2,14 +2,17 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable
 
-# A spreadsheet evaluates a cell that begins with one of these characters (OWASP, CSV injection).
-FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n")
+# A spreadsheet evaluates a cell that begins with one of these characters (OWASP, CSV injection); some evaluate the
+# full-width ones, too.
+FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_number = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)*(?:[eE][+-]?[0-9]+)?%?")
 
 
 def csv_line(values: Iterable[object]) -> bytes:
-    """Return a line of a CSV file for spreadsheets, in UTF-8; None is an empty cell, formulas are escaped."""
+    """Return a line of a CSV file for people, in UTF-8; None is an empty cell, formulas are escaped."""
     return csv_record(map(plain_cell, values))
 
 
@@ -21,6 +24,6 @@ def csv_record(values: Iterable[object]) -> bytes:
 
 
 def plain_cell(value: object) -> str:
-    """Return a cell as text that a spreadsheet does not evaluate."""
+    """Return a cell as text that a spreadsheet does not evaluate; a number such as -5 stays as it is."""
     text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(FORMULA_PREFIXES) else text
+    return f"'{text}" if text.startswith(FORMULA_PREFIXES) and not _number.fullmatch(text) else text

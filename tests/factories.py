@@ -194,12 +194,13 @@ class Factory:
             feed = db.get_one(Feed, (feed.workspace_id, feed.id))
             return import_file(db, feed, file_name="short.csv", file=temporary_file(b"sku,title\n1,Alone\n"))
 
-    def import_with_invalid_row(self, feed: Feed) -> FeedImport:
+    def import_with_invalid_row(
+        self, feed: Feed, data: bytes = b"sku,title\n1,One\n2,Two\n3,Three\n,No key\n"
+    ) -> FeedImport:
         """Import a file with an invalid row."""
         with self.database.transaction(feed.workspace_id) as db:
             feed = db.get_one(Feed, (feed.workspace_id, feed.id))
-            file = temporary_file(b"sku,title\n1,One\n2,Two\n3,Three\n,No key\n")
-            return import_file(db, feed, file_name="invalid.csv", file=file)
+            return import_file(db, feed, file_name="invalid.csv", file=temporary_file(data))
 
     def source(self, feed: Feed, url: str = "https://shop.example/feed.csv", **more: Any) -> FeedSource:
         """Add a source to a feed."""

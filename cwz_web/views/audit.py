@@ -12,6 +12,7 @@ from pyramid.view import view_config
 
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import WorkspaceResource
+from cwz_web.web.downloads import csv_download
 from cwz_web.web.forms import Form, SubmittedForm, read_form
 from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
@@ -20,7 +21,7 @@ from cwz_web.workspaces.audit import (
     AUDIT_LABELS,
     PAGE_SIZE,
     AuditFilter,
-    export_csv,
+    export_rows,
     find_chain_break,
     list_actions,
     list_entries,
@@ -106,10 +107,8 @@ def audit_page(context: WorkspaceResource, request: Request) -> AuditPage:
 def audit_csv(context: WorkspaceResource, request: Request) -> Response:
     """Download the log as CSV."""
     filters = _filters(read_form(FilterForm, request.GET))
-    body = b"".join(export_csv(request.db, context.access.workspace_id, filters))
-    response = Response(body, content_type="text/csv", charset="utf-8")
-    response.content_disposition = f'attachment; filename="{context.access.slug}-activity.csv"'
-    return response
+    rows = export_rows(request.db, context.access.workspace_id, filters)
+    return csv_download(f"{context.access.slug}-activity.csv", rows)
 
 
 def _filters(form: SubmittedForm[FilterForm]) -> AuditFilter:

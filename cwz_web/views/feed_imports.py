@@ -35,10 +35,10 @@ from cwz_web.feeds.records import Table
 from cwz_web.feeds.temporary_files import temporary_file
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedCollection, FeedResource
-from cwz_web.spreadsheets import csv_line
 from cwz_web.values.formats import UNKNOWN, ValueFormat
 from cwz_web.views.column_formats import FormatControl, detected_formats, format_controls, posted_format
 from cwz_web.views.feed_reading import PostedReading, ReadingPanel, posted_reading, read_preview
+from cwz_web.web.downloads import csv_download
 from cwz_web.web.forms import (
     FieldError,
     Form,
@@ -291,11 +291,8 @@ def invalid_rows_csv(context: FeedResource, request: Request) -> Response:
     names = dict.fromkeys(name for row in rows for name in row.data)
     # Rows with a duplicate key are written by the database, which does not keep the order of columns.
     columns = [name for name in record.columns if name in names] if names.keys() <= set(record.columns) else list(names)
-    lines = [csv_line(["line", "reason", *columns])]
-    lines += [csv_line([row.line, row.reason, *map(row.data.get, columns)]) for row in rows]
-    response = Response(b"".join(lines), content_type="text/csv", charset="utf-8")
-    response.content_disposition = f'attachment; filename="invalid-rows-{record.number}.csv"'
-    return response
+    lines = ([row.line, row.reason, *map(row.data.get, columns)] for row in rows)
+    return csv_download(f"invalid-rows-{record.number}.csv", [["line", "reason", *columns], *lines])
 
 
 def progress_of_import(record: FeedImport | None) -> ImportProgress | None:

@@ -16,7 +16,6 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from cwz_web.db.session import enter_workspace, leave_workspace, lock_name
-from cwz_web.spreadsheets import csv_line
 from cwz_web.workspaces.access import list_workspaces
 from cwz_web.workspaces.models import AuditEntry, Workspace
 
@@ -223,14 +222,14 @@ def find_chain_break(db: Session, workspace_id: UUID) -> int | None:
     return None
 
 
-def export_csv(db: Session, workspace_id: UUID, filters: AuditFilter) -> Iterator[bytes]:
-    """Yield the log as CSV (RFC 4180), the newest entry first; cells cannot be formulas."""
-    yield csv_line(COLUMNS)
+def export_rows(db: Session, workspace_id: UUID, filters: AuditFilter) -> Iterator[tuple[object, ...]]:
+    """Yield the log as rows of a table, the newest entry first, after the names of the columns."""
+    yield COLUMNS
     with db.scalars(_filtered(workspace_id, filters).execution_options(yield_per=500)) as found:
         for entry in found:
             details = json.dumps(entry.details, ensure_ascii=False, sort_keys=True) if entry.details else ""
             values = (entry.number, entry.at.isoformat(), entry.actor, entry.action, entry.target, details)
-            yield csv_line((*values, entry.ip_address, entry.digest))
+            yield (*values, entry.ip_address, entry.digest)
 
 
 def _newest_first(workspace_id: UUID) -> Select[AuditEntry]:

@@ -1,15 +1,30 @@
 import csv
 import io
+import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cwz_web.spreadsheets import FORMULA_PREFIXES, csv_line, plain_cell
 
 
-@given(st.text())
-def test_plain_cell_is_never_a_formula(value: str) -> None:
-    assert not plain_cell(value).startswith(FORMULA_PREFIXES)
+@given(st.one_of(st.text(), st.builds("{}{}".format, st.sampled_from(FORMULA_PREFIXES), st.text())))
+def test_plain_cell_is_no_formula(value: str) -> None:
+    cell = plain_cell(value)
+    assert not cell.startswith(FORMULA_PREFIXES) or re.fullmatch(r"[+-][0-9.,eE%+-]+", cell)
+
+
+@pytest.mark.parametrize("value", ["-5", "+5", "-1,234.50", "-1.234,5", "-5%", "+1e-3", "-0", "5"])
+def test_number_stays_as_it_is(value: str) -> None:
+    assert plain_cell(value) == value
+
+
+@pytest.mark.parametrize(
+    "value", ["-", "+", "-5-", "+1+1", "-5 ", "-5\n", "-1e", "--5", "-.", "-5+cmd", "−5\t=1", "-٣"]
+)
+def test_other_text_after_a_sign_is_escaped(value: str) -> None:
+    assert plain_cell(value) == (f"'{value}" if value.startswith(FORMULA_PREFIXES) else value)
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00")), min_size=1))
