@@ -158,7 +158,8 @@ class PostponedInfo(ResponseModel):
 class RunStatus(RunInfo):
     """A run, and the URL of its output feed: the feed's rows with the URLs of their newest images, as CSV.
 
-    `finding_counts` are its most frequent findings. `postponed` is set while images wait for their photos.
+    `finding_counts` are the most frequent findings of a finished run. `postponed` is set while images wait for their
+    photos.
     """
 
     output_feed: str

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, func, select, text, true
+from sqlalchemy import and_, func, select, text
 from sqlalchemy.orm import Session
 
 from cwz_web.generation.models import Image
@@ -175,7 +175,6 @@ def results_after(
     position: int = 0,
     *,
     state: str | None = None,
-    except_error: str | None = None,
     limit: int = PAGE,
 ) -> list[tuple[RunItem, Image | None]]:
     """Return a run's finished items, in order, with their images.
@@ -186,14 +185,14 @@ def results_after(
         db: a transaction in the workspace.
         run: the run.
         position: only items after this position.
-        state: only items in this state.
-        except_error: only items without this error.
+        state: only items in this state; items that were left out have failed.
         limit: at most so many items.
     """
     if not run.done + run.incomplete + run.failed:
         return []  # the query would read all items of a large run
-    finished = ("done", "incomplete", "failed", "pending") if run.canceled_at else ("done", "incomplete", "failed")
-    states = finished if state is None else (state,)
+    states = ["done", "incomplete", "failed"] if state is None else [state]
+    if run.canceled_at and "failed" in states:
+        states.append("pending")
     query = (
         select(RunItem, Image)
         .outerjoin(Image, _IS_IMAGE_OF_ITEM)
@@ -202,7 +201,6 @@ def results_after(
             RunItem.run_id == run.id,
             RunItem.position > position,
             RunItem.state.in_(states),
-            RunItem.error.is_distinct_from(except_error) if except_error else true(),
         )
         .order_by(RunItem.position)
         .limit(limit)
@@ -211,8 +209,11 @@ def results_after(
 
 
 def findings_of(db: Session, run: Run, limit: int = 10) -> list[FindingCount]:
-    """Return the findings of a run's images, and how many images have each; the most frequent first."""
-    if not run.findings:
+    """Return the findings of a finished run's images, and how many images have each; the most frequent first.
+
+    They are not counted while the run is rendered: the query reads all its items with findings.
+    """
+    if not run.findings or not run.finished_at:
         return []
     rows = db.execute(_COUNT_FINDINGS, {"workspace": run.workspace_id, "run": run.id, "limit": limit})
     return [FindingCount(row.code, row.layer, row.message, row.images) for row in rows]

@@ -133,6 +133,8 @@ class ResultsFragment:
     images: list[ResultImage]
     failures: list[ProblemRow]
     more_failures: int
+    failed_rows: list[ProblemRow]
+    failed_query: str
     incomplete: list[ProblemRow]
     more_incomplete: int
     findings: list[FindingCount]
@@ -226,8 +228,10 @@ def show_results(context: RunResource, request: Request) -> ResultsFragment:
     results = results_after(request.db, run, position, state=shown_state or None)
     paths = {link.image.id: link.path for link in image_links(request, [image for _, image in results if image])}
     export = find_run_export(request.db, run)
-    failures = _problems(request, run, "failed", MAX_FAILURES) if run.failed and not run.error_message else []
+    has_failures = run.failed and not run.error_message and not run.canceled_at and shown_state != "failed"
+    failures = _problems(request, run, "failed", MAX_FAILURES) if has_failures else []
     incomplete = _problems(request, run, "incomplete", MAX_INCOMPLETE) if run.incomplete else []
+    postponed = None if progress.finished else postponed_of(request.db, run)
     is_exporting = export is not None and export.state == ExportState.PENDING
     headline, summary = _summary(run, state, progress)
     return ResultsFragment(
@@ -240,7 +244,7 @@ def show_results(context: RunResource, request: Request) -> ResultsFragment:
         badge=BADGES[state],
         headline=headline,
         summary=summary,
-        detail=_detail(state, progress),
+        detail=_detail(state, progress, postponed),
         export=export,
         is_exporting=is_exporting,
         export_error=export.error_message if export is not None and export.state == ExportState.FAILED else None,
@@ -250,11 +254,13 @@ def show_results(context: RunResource, request: Request) -> ResultsFragment:
         retry_label=_retry_label(state),
         images=[_result_image(run, item, image, paths[image.id]) for item, image in results if image],
         failures=failures,
-        more_failures=run.failed - len(failures) if failures and not run.canceled_at else 0,
+        more_failures=run.failed - len(failures) if failures else 0,
+        failed_rows=_problem_rows(run, [result for result in results if result[1] is None]),
+        failed_query=_results_query("failed"),
         incomplete=incomplete,
         more_incomplete=run.incomplete - len(incomplete),
-        findings=findings_of(request.db, run) if progress.finished else [],
-        postponed=_postponed_text(postponed_of(request.db, run)) if not progress.finished else "",
+        findings=findings_of(request.db, run) if not position else [],
+        postponed=_postponed_text(postponed),
         filters=_state_filters(run, shown_state),
         query=_results_query(shown_state, position),
         is_first=not position,
@@ -328,11 +334,16 @@ def _state_text(run: Run) -> str:
 
 def _problems(request: Request, run: Run, state: str, limit: int) -> list[ProblemRow]:
     """Return the first rows of a state, with the reasons."""
-    results = results_after(request.db, run, state=state, except_error=RUN_CANCELED, limit=limit)
+    return _problem_rows(run, results_after(request.db, run, state=state, limit=limit))
+
+
+def _problem_rows(run: Run, results: Iterable[tuple[RunItem, Image | None]]) -> list[ProblemRow]:
     return [ProblemRow(item.key, _size_of(run, item), _reason(item)) for item, _ in results]
 
 
 def _reason(item: RunItem) -> str:
+    if item.state == "pending":
+        return RUN_CANCELED
     if item.error:
         return item.error
     findings = FINDINGS.validate_python(item.findings or ())
@@ -357,9 +368,9 @@ def _results_query(state: str, after: int = 0) -> str:
 
 
 def _state_filters(run: Run, current: str) -> list[StateFilter]:
-    """Return the links to the images of each state; none if all images are in the same one."""
+    """Return the links to the images of each state; none if all images are ready or all are incomplete."""
     numbers = {"done": run.done, "incomplete": run.incomplete, "failed": 0 if run.error_message else run.failed}
-    if not current and sum(number > 0 for number in numbers.values()) < 2:
+    if not current and not numbers["failed"] and not (numbers["done"] and numbers["incomplete"]):
         return []
     numbers[""] = sum(numbers.values())
     return [
@@ -399,7 +410,7 @@ def _summary(run: Run, state: RunState, progress: Progress) -> tuple[str, str]:
     return f"{run.done:,} of {run.total:,}", "".join(parts)
 
 
-def _detail(state: RunState, progress: Progress) -> str:
+def _detail(state: RunState, progress: Progress, postponed: PostponedImages | None) -> str:
     if state == RunState.PREPARING:
         return "A million rows take about a minute. Unchanged images are not rendered again"
     if state in (RunState.NOT_STARTED, RunState.STOPPED):
@@ -408,6 +419,8 @@ def _detail(state: RunState, progress: Progress) -> str:
         return f"{progress.per_second:.1f} per second"
     if progress.seconds_left is not None:
         return f"{progress.per_second:.1f} per second, about {duration(progress.seconds_left)} left"
+    if postponed is not None and postponed.images == progress.total:
+        return "Waiting for the hosts of photos"
     return "Waiting for a render worker"
 
 

@@ -17,8 +17,10 @@ from cwz_web.notify.models import Webhook, WebhookDelivery
 from cwz_web.runs import planning
 from cwz_web.runs.local_client import LocalRenderClient
 from cwz_web.runs.models import Run
-from cwz_web.runs.protocol import SpecificationRequest
+from cwz_web.runs.protocol import ItemResult, Report, SpecificationRequest
 from cwz_web.runs.render_worker import RenderWorker
+from cwz_web.runs.reports import apply_report
+from cwz_web.views.runs import MAX_FAILURES
 from cwz_web.workspaces.models import Role, Workspace
 from tests.factories import Factory, sign_in, small_document
 from tests.functional.test_api_key_limits import Program
@@ -262,6 +264,32 @@ def test_canceled_run_does_not_list_its_skipped_rows_as_failed(app: TestApp, mak
     assert "Failed images" not in shown.text
     assert "0.0 per second" in shown.text
     assert "Canceled" in app.get(f"/w/{space.slug}/runs").html.find("table").text
+    left_out = app.get(f"/w/{space.slug}/runs/{run.id}?state=failed").html.select("#results li")
+    assert ["Not rendered (run canceled)" in row.text for row in left_out] == [True] * 3
+
+
+def test_run_page_lists_all_failures_and_what_it_waits_for(app: TestApp, make: Factory) -> None:
+    space = make.workspace()
+    sign_in(app, make.member(space))
+    lines = [f"{number},Row" for number in range(MAX_FAILURES + 1)]
+    run = make.run(make.feed(space, "\n".join(["sku,title", *lines]).encode()), make.template(space))
+    here = f"/w/{space.slug}/runs/{run.id}"
+
+    def report(**result: Any) -> None:
+        numbers = range(1, run.total + 1)
+        results = tuple(ItemResult(position=number, error="No photo", **result) for number in numbers)
+        with make.database.transaction(space.id) as db:
+            done = Report(workspace_id=space.id, run_id=run.id, results=results)
+            apply_report(db, done, make.services.signed_urls)
+
+    report(is_postponed=True)
+    assert "Waiting for the hosts of photos" in app.get(here).text
+    report()
+    page = app.get(here)
+    assert len(page.html.find("section", attrs={"aria-label": "Failed images"}).find_all("li")) == MAX_FAILURES
+    page = page.click(f"Show all {MAX_FAILURES + 1} failed images")
+    listed = page.html.find("section", attrs={"aria-label": "Rows without an image"}).find_all("li")
+    assert [row.text.strip() for row in listed] == [f"{number}: No photo" for number in range(MAX_FAILURES + 1)]
 
 
 def prepare(make: Factory) -> None:

@@ -145,6 +145,7 @@ def test_photo_of_an_overloaded_host_is_fetched_again(shop: Shop) -> None:
     run = shop.work(shop.start())
     assert (run.done, run.incomplete, run.failed, run.pending) == (1, 0, 0, 1)
     with shop.make.database.transaction(run.workspace_id) as db:
+        assert findings_of(db, run) == [], "they are not counted before the run has finished"
         postponed = postponed_of(db, run)
         assert postponed is not None
         assert (postponed.images, postponed.attempt) == (1, 2)
@@ -336,6 +337,7 @@ def test_canceled_refresh_has_no_images_of_earlier_runs(shop: Shop) -> None:
         canceled = db.get_one(Run, (run.workspace_id, run.id))
         assert zip_entries(db, canceled) == []
         assert [(item.state, image) for item, image in results_after(db, canceled)] == [("pending", None)] * 2
+        assert [item.position for item, _ in results_after(db, canceled, state="failed")] == [1, 2]
         earlier = run_of_image(db, run.workspace_id, shop.items(run)[0].image_id or uuid4())
         assert earlier not in (None, run.id)
 
