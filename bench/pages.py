@@ -48,7 +48,8 @@ def start_installation(folder: Path) -> tuple[Services, dict[str, str]]:
     Returns:
         Its services, and what `cwz demo --json` prints.
     """
-    unlimited = {f"cwz.limit.{name}.{scope}": "1000000 per hour" for name, scopes in LIMITS.items() for scope in scopes}
+    limits = [f"{name}.{scope}" for name, scopes in LIMITS.items() for scope in scopes]
+    unlimited = {f"cwz.limit.{limit}": "1000000 per minute" for limit in limits}
     settings = Settings.load(
         {
             "cwz.environment": "development",

@@ -22,7 +22,7 @@ def limited_view(view: Callable[[Any, Request], Response], info: Any) -> Callabl
     def limited(context: Any, request: Request) -> Response:
         api_key = request.api_key
         _check_origin(request, api_key)
-        remaining = request.services.limiter.hit("api", str(api_key.key_id), api_key.requests_per_minute)
+        remaining = request.services.limiter.hit(str(api_key.key_id), api_key.requests_per_minute)
         request.add_response_callback(lambda _, response: response.headerlist.extend(remaining.headers.items()))
         if not remaining.allowed:
             raise ProblemError(

@@ -70,9 +70,9 @@ def show_on_demand_image(context: OnDemandImage, request: Request) -> Response:
     cache_control = _cache_control(parameters, YEAR if options.version else FIVE_MINUTES)
     if rendering.digest in request.if_none_match:
         return _not_modified(rendering.digest, cache_control)
-    if SIGNATURE not in parameters and not rendering.is_cached:
-        network = client_network(request.remote_addr or "")
-        services.limiter.reserve("unsigned-image", {"template": str(state.template_id), "network": network})
+    if not rendering.is_cached:
+        limit = "signed-image" if SIGNATURE in parameters else "unsigned-image"
+        services.limiter.reserve(limit, {"template": str(state.template_id), "network": _network(request)})
     rendered, _ = rendering.render()
     if rendering.lacks_photo:
         cache_control = REVALIDATE_ALWAYS  # the photo may be there a minute later
@@ -98,6 +98,7 @@ def show_stored_image(context: SignedImage, request: Request) -> Response:
     cache_control = _cache_control(parameters, YEAR)
     if tag in request.if_none_match:
         return _not_modified(tag, cache_control)
+    services.limiter.reserve("stored-image", {"workspace": str(context.workspace_id), "network": _network(request)})
     data = read_image(services.providers.open(connection.spec), image)
     return cacheable_response(thumbnail(data, width) if width else data, content_type, tag, cache_control)
 
@@ -119,8 +120,7 @@ def show_output_feed(context: SignedFeed, request: Request) -> Response:
         version = version_of(db, feed, run, column)
         if version in request.if_none_match:
             return _not_modified(version, REVALIDATE_ALWAYS)
-        network = client_network(request.remote_addr or "")
-        services.limiter.reserve("output-feed", {"feed": str(feed.id), "network": network})
+        services.limiter.reserve("output-feed", {"feed": str(feed.id), "network": _network(request)})
         with services.slow_requests.slot(context.workspace_id, when=feed.item_count > FEW_ROWS):
             file = write_output_feed(db, feed, run, column, services.signed_urls)
     size = file.seek(0, SEEK_END)
@@ -213,6 +213,10 @@ def _options(parameters: dict[str, str]) -> Options:
     except ValidationError as error:
         errors = {f"_{name}": message for name, message in problems_with(error).items()}
         raise ProblemError(422, "invalid", "The URL is not valid", errors) from None
+
+
+def _network(request: Request) -> str:
+    return client_network(request.remote_addr or "")
 
 
 def _is_option(name: str) -> bool:

@@ -43,6 +43,8 @@ from cwz_web.workspaces.deletion import list_deletions, restore_workspace
 from cwz_web.workspaces.models import Workspace
 
 PROVIDER = "local"
+# The demo key is also that of benchmarks and load tests.
+DEMO_PER_MINUTE = 600_000
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def _find_demo(db: Session) -> Demo | None:
 def _create_demo(db: Session, account: Account, providers: ProviderRegistry, ring: KeyRing, secret: str) -> Run:
     workspace = create_workspace(db, account, name=contents.WORKSPACE, slug=contents.SLUG)
     create_connection(db, workspace.id, ring, provider=PROVIDER, name="This server")
-    terms = KeyTerms(scopes=(Scope.ADMIN,))
+    terms = KeyTerms(scopes=(Scope.ADMIN,), requests_per_minute=DEMO_PER_MINUTE)
     create_key(db, workspace.id, "Demo", terms, demo_api_key(secret), created_by=account.id)
     template = add_sample_template(db, workspace.id, providers)
     feed = add_sample_feed(db, workspace.id, providers)

@@ -421,7 +421,12 @@ def end_others(context: SessionCollection, request: Request) -> Response:
 
 
 @view_config(
-    context=AccountRoot, name="export", request_method="GET", permission=Permission.SIGNED_IN, requires_recent_auth=True
+    context=AccountRoot,
+    name="export",
+    request_method="GET",
+    permission=Permission.SIGNED_IN,
+    rate_limit="account-export",
+    requires_recent_auth=True,
 )
 def export(context: AccountRoot, request: Request) -> Response:
     """Download the user's personal data as JSON."""

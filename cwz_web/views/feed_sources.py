@@ -277,7 +277,13 @@ def save_source(context: FeedResource, request: Request, form: ChangeSourceForm)
 
 # Two names, since support agents may retry a fetch without editing feeds, and users may edit feeds without this right.
 @view_config(context=FeedResource, name="retry-fetch", request_method="POST", permission=Permission.RUN_RETRY)
-@view_config(context=FeedResource, name="fetch", request_method="POST", permission=Permission.FEED_EDIT)
+@view_config(
+    context=FeedResource,
+    name="fetch",
+    request_method="POST",
+    permission=Permission.FEED_EDIT,
+    rate_limit="feed-fetch",
+)
 def fetch_now(context: FeedResource, request: Request) -> Response:
     """Enqueue a fetch of the feed."""
     feed = context.row

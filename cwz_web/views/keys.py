@@ -45,7 +45,7 @@ class KeyForm(Form):
     admin: Literal["on", ""] = ""
     template: Annotated[UUID | None, EmptyIsNone] = None
     origins: Annotated[str, Field(max_length=1000)] = ""
-    requests_per_minute: Annotated[Annotated[int, Field(ge=1, le=1_000_000)] | None, EmptyIsNone] = None
+    requests_per_minute: Annotated[Annotated[int, Field(ge=1, le=60_000)] | None, EmptyIsNone] = None
     images_per_month: Annotated[Annotated[int, Field(ge=1, le=1_000_000_000)] | None, EmptyIsNone] = None
     days: Annotated[Annotated[int, Field(ge=1, le=3650)] | None, EmptyIsNone] = None
 
@@ -88,6 +88,7 @@ class KeyRow:
     scopes: str
     creator: str
     usage: str
+    per_minute: int
     last_used_at: datetime | None
     expires_at: datetime | None
     revoked_at: datetime | None
@@ -98,7 +99,8 @@ class KeyRow:
 class ApiPage:
     """What keys.jinja2 shows. `new_key` is a key that was just created, shown this once.
 
-    `signing_keys` are empty until the user has authenticated recently.
+    `signing_keys` are empty until the user has authenticated recently. `default_per_minute` is the limit of keys that
+    have none of their own.
     """
 
     form: SubmittedForm[KeyForm]
@@ -112,6 +114,7 @@ class ApiPage:
     limit: int | None
     resets_on: date
     signing_keys: dict[int, str]
+    default_per_minute: int
     new_key: str | None = None
 
 
@@ -122,11 +125,12 @@ def _page(context: KeyCollection | KeyResource, request: Request, form: Submitte
     workspace = request.db.get_one(Workspace, workspace_id)
     used = usage_by_subject(request.db, workspace_id)
     keys = list_keys(request.db, workspace_id)
+    default = services.limiter.api_key_limit(None)
     creators = name_creators(request.db, workspace_id, {key.created_by for key in keys if key.created_by})
     return ApiPage(
         form=form,
         scopes=[_scope_option(scope, form) for scope in Scope],
-        keys=[_key_row(key, used.get(key.id, 0), creators) for key in keys],
+        keys=[_key_row(key, used.get(key.id, 0), creators, default) for key in keys],
         templates=templates,
         base_url=services.settings.url,
         example_feed=str(feeds[0].id) if feeds else "$FEED",
@@ -138,6 +142,7 @@ def _page(context: KeyCollection | KeyResource, request: Request, form: Submitte
             number: services.signed_urls.key(workspace_id, number) if request.is_recently_authenticated else ""
             for number in valid_numbers(workspace)
         },
+        default_per_minute=default,
     )
 
 
@@ -224,7 +229,7 @@ def _scope_option(scope: Scope, form: SubmittedForm[KeyForm]) -> ScopeOption:
     return ScopeOption(field, SCOPE_LABELS[scope], is_checked)
 
 
-def _key_row(key: ApiKey, used: int, creators: dict[UUID, str]) -> KeyRow:
+def _key_row(key: ApiKey, used: int, creators: dict[UUID, str], default_per_minute: int) -> KeyRow:
     is_expired = key.expires_at is not None and key.expires_at <= datetime.now(UTC)
     return KeyRow(
         id=key.id,
@@ -233,6 +238,7 @@ def _key_row(key: ApiKey, used: int, creators: dict[UUID, str]) -> KeyRow:
         scopes=", ".join(SCOPE_LABELS[Scope(scope)] for scope in key.scopes),
         creator=creators.get(key.created_by, "") if key.created_by else "",
         usage=f"{used:,} of {key.images_per_month:,}" if key.images_per_month else f"{used:,}",
+        per_minute=key.requests_per_minute or default_per_minute,
         last_used_at=key.last_used_at,
         expires_at=key.expires_at,
         revoked_at=key.revoked_at,

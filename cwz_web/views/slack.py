@@ -152,6 +152,7 @@ def finish_connecting(context: SlackCallback, request: Request) -> Response:
     request_method="POST",
     renderer=PAGE,
     permission=Permission.SETTINGS_MANAGE,
+    rate_limit="slack",
     requires_recent_auth=True,
 )
 def choose_channel(context: SlackResource, request: Request) -> SlackPage | Response:
@@ -175,6 +176,7 @@ def choose_channel(context: SlackResource, request: Request) -> SlackPage | Resp
     name="disconnect",
     request_method="POST",
     permission=Permission.SETTINGS_MANAGE,
+    rate_limit="slack",
     requires_recent_auth=True,
 )
 def disconnect(context: SlackResource, request: Request) -> Response:

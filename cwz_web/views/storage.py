@@ -231,7 +231,7 @@ def change_connection(context: ConnectionResource, request: Request) -> Connecti
     request_method="POST",
     renderer=FORM,
     permission=Permission.STORAGE_VIEW,
-    rate_limit="storage",
+    rate_limit="storage-test",
 )
 def run_saved_test(context: ConnectionResource, request: Request) -> ConnectionPage:
     """Test a saved connection, and save the result."""

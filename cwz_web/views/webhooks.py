@@ -173,7 +173,13 @@ def change_webhook(context: WebhookResource, request: Request) -> Response:
     return HTTPSeeOther(request.path_in("webhooks", *([] if form.value.do == "delete" else [webhook.id])))
 
 
-@view_config(context=WebhookResource, name="resend", request_method="POST", permission=Permission.WEBHOOK_VIEW)
+@view_config(
+    context=WebhookResource,
+    name="resend",
+    request_method="POST",
+    permission=Permission.WEBHOOK_VIEW,
+    rate_limit="webhook-resend",
+)
 def resend(context: WebhookResource, request: Request) -> Response:
     """Send a delivery again."""
     form = read_form(ResendForm, request.POST)

@@ -133,6 +133,7 @@ def export_list(context: ExportCollection, request: Request) -> ExportPage:
     context=ExportCollection,
     renderer=EXPORTS_PAGE,
     permission=Permission.DELETE,
+    rate_limit="workspace-export",
     requires_recent_auth=True,
 )
 def start_export(context: ExportCollection, request: Request, form: ExportForm) -> Response:

@@ -95,6 +95,11 @@ def _workspace(request: Request) -> str | None:
     return str(access.workspace_id) if access else None
 
 
+def _role(request: Request) -> str | None:
+    access = request.workspace_or_none
+    return access.role if access else None
+
+
 def _user(request: Request) -> str | None:
     return str(request.identity.account.id) if isinstance(request.identity, SignedInUser) else None
 
@@ -125,6 +130,7 @@ SUBJECTS: dict[str, Callable[[Request], str | None]] = {
     "account": _account,
     "link": _link,
     "workspace": _workspace,
+    "role": _role,
     "user": _user,
     "session": _session,
     "network": _network,

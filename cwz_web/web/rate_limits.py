@@ -9,16 +9,16 @@ Valkey must not lock out every user.
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
 
 import structlog
 from limits import RateLimitItem, RateLimitItemPerMinute, parse
 from limits.errors import ConfigurationError, StorageError
-from limits.storage import Storage, storage_from_string
+from limits.storage import MovingWindowSupport, Storage, storage_from_string
 from pyramid.config import Configurator
 from pyramid.response import Response
 
@@ -32,7 +32,8 @@ log = structlog.get_logger()
 # The limits by name and scope. A scope is what attempts are counted by, or several of it joined by "-":
 #   targets: address (an email address), account (whose second factor is guessed), link (of an email), workspace,
 #            template, feed, key, request (the caller's, with its URL)
-#   callers: user (the signed-in account), session, network (an IP address, or the /64 of IPv6), device (a known one)
+#   callers: user (the signed-in account), session, role (in the workspace), network (an IP address, or the /64 of
+#            IPv6), device (a known one)
 #   total:   all attempts together
 # Attempts of a known device of the target count in the scope with "device" only: no stranger can lock its owner out.
 LIMITS: dict[str, dict[str, str]] = {
@@ -76,9 +77,20 @@ LIMITS: dict[str, dict[str, str]] = {
     "passkey-challenge": {"user": "120 per 10 minutes", "network": "1200 per 10 minutes"},
     "google": {"user": "60 per 10 minutes", "network": "60 per 10 minutes"},
     "workspace": {"user": "10 per hour", "network": "30 per hour"},
+    # Adding and changing storage connections, which tests them.
     "storage": {"workspace": "240 per hour", "user": "120 per hour", "network": "240 per hour"},
+    # Tests of saved connections: those of a role leave the tests of other roles to them.
+    "storage-test": {"workspace-role": "60 per hour", "user": "30 per hour", "network": "120 per hour"},
     # Testing, connecting and changing the URL of a feed, which fetches it.
     "feed-source": {"workspace": "240 per hour", "user": "60 per hour", "network": "240 per hour"},
+    # Fetching a feed, and sending a webhook delivery again, on request: a job each.
+    "feed-fetch": {"workspace": "240 per hour", "user": "120 per hour", "network": "240 per hour"},
+    "webhook-resend": {"workspace": "240 per hour", "user": "120 per hour", "network": "240 per hour"},
+    # Pages that ask Slack.
+    "slack": {"workspace": "120 per hour", "user": "60 per hour", "network": "120 per hour"},
+    # Exports of personal data, and of workspaces.
+    "account-export": {"user": "10 per hour", "network": "30 per hour"},
+    "workspace-export": {"workspace": "10 per hour", "user": "10 per hour", "network": "30 per hour"},
     "billing": {"workspace": "60 per hour", "user": "30 per hour", "network": "60 per hour"},
     # Entries of the activity log about refused requests.
     "refusal": {
@@ -89,10 +101,18 @@ LIMITS: dict[str, dict[str, str]] = {
     },
     # Rendering for unsigned URLs; cached images do not count.
     "unsigned-image": {"template": "1200 per minute", "network": "60 per minute"},
+    # The same for signed URLs. Image proxies of email providers send the requests of many readers.
+    "signed-image": {"template": "6000 per minute", "network": "1200 per minute"},
+    # Reading stored images from the storage of the workspace.
+    "stored-image": {"workspace": "60000 per minute", "network": "6000 per minute"},
     # An output feed of a hundred thousand rows takes seconds; an unchanged one does not count.
     "output-feed": {"feed": "30 per minute", "network": "120 per minute"},
-    "api": {"key": "600000 per minute"},
+    # The limit of API keys that have none of their own.
+    "api": {"key": "600 per minute"},
 }
+# The limit of API keys without their own.
+API_KEY_LIMIT = "api.key"
+MINUTE = 60
 # The limits of which only failed attempts count.
 FAILURES_ONLY = frozenset({"sign-in", "second-factor", "enrollment", "reauthentication", "link", "passkey"})
 # A server of counts that does not respond must not occupy the threads of the web process.
@@ -130,11 +150,16 @@ class RateLimitStatus:
 
 @dataclass(frozen=True)
 class Counter:
-    """The count of one limit for one subject; its window begins with the first attempt."""
+    """The count of one limit for one subject; its window begins with the first attempt.
+
+    Attributes:
+        ends: When the window of a counted attempt ends, as a Unix time.
+    """
 
     limit: str
     subject: str
     item: RateLimitItem
+    ends: float = 0.0
 
     @property
     def key(self) -> str:
@@ -161,7 +186,9 @@ class RateLimiter:
         except ConfigurationError as error:
             raise SettingsError(f"cwz.rate_limits: {error}") from None
         assert isinstance(opened, Storage), "not one of asyncio"
-        self._storage = opened
+        if not isinstance(opened, MovingWindowSupport):
+            raise SettingsError("cwz.rate_limits: use memory:// or redis://")
+        self._storage, self._windows = opened, opened
         # The storage in memory is not atomic; a server's is, and must not be waited for with a lock.
         self._lock: AbstractContextManager[Any] = threading.Lock() if is_local else nullcontext()
         limits = {f"{name}.{scope}": limit for name, scopes in LIMITS.items() for scope, limit in scopes.items()}
@@ -189,59 +216,87 @@ class RateLimiter:
             Counter(limit, subjects[scope], self._items[limit])
             for scope, limit in ((scope, f"{name}.{scope}") for scope in LIMITS[name] if scope in subjects)
         ]
+        counted: list[Counter] = []
         with self._lock:
-            for position, counter in enumerate(counters):
-                if self._add(counter, 1) > counter.item.amount:
-                    self._add_to_all(counters[: position + 1], -1)
+            for counter in counters:
+                count = self._add(counter)
+                counted.append(replace(counter, ends=self._end_of(counter)))
+                if count > counter.item.amount:
+                    self._remove_all(counted)
                     log.warning("too many attempts", limit=counter.limit, subject=counter.subject)
                     raise RateLimitedError(self._seconds_left(counter))
-        return Reservation(self, tuple(counters))
+        return Reservation(self, tuple(counted))
 
     def refund(self, counters: tuple[Counter, ...]) -> None:
         """Uncount an attempt that was reserved."""
         with self._lock:
-            self._add_to_all(counters, -1)
+            self._remove_all(counters)
 
-    def hit(self, name: str, key: str, per_minute: int | None) -> RateLimitStatus:
-        """Count a request of an API key, and return the state of its limit.
+    def api_key_limit(self, own: int | None) -> int:
+        """Return the requests per minute of an API key.
 
         Args:
+            own: The limit of the key; None for the one of the installation.
+        """
+        item = self._items[API_KEY_LIMIT]
+        return own or max(item.amount * MINUTE // item.get_expiry(), 1)
+
+    def hit(self, key: str, per_minute: int | None) -> RateLimitStatus:
+        """Count a request of an API key, and return the state of its limit: in any minute, at most so many pass.
+
+        Args:
+            key: The id of the API key.
             per_minute: The limit of the key; None for the one of LIMITS.
         """
-        item = RateLimitItemPerMinute(per_minute) if per_minute else self._items[f"{name}.key"]
-        counter = Counter(f"{name}.key", key, item)
-        with self._lock:
-            count = self._add(counter, 1)
+        item = RateLimitItemPerMinute(self.api_key_limit(per_minute))
+        name, seconds = item.key_for("api.window", key), item.get_expiry()
+        try:
+            with self._lock:
+                allowed = self._windows.acquire_entry(name, item.amount, seconds)
+                start, count = self._windows.get_moving_window(name, item.amount, seconds)
+        except StorageError as error:
+            log.error("rate limit storage failed", error=type(error.storage_error).__name__)
+            return RateLimitStatus(allowed=True, limit=item.amount, remaining=item.amount, seconds=seconds)
         return RateLimitStatus(
-            allowed=count <= item.amount,
+            allowed=allowed,
             limit=item.amount,
             remaining=max(item.amount - count, 0),
-            seconds=self._seconds_left(counter),
+            seconds=max(ceil(start + seconds - time.time()), 1),
         )
 
     def reset(self) -> None:
         """Reset all counts."""
         self._storage.reset()
 
-    def _add_to_all(self, counters: "list[Counter] | tuple[Counter, ...]", amount: int) -> None:
-        for counter in counters:
-            self._add(counter, amount)
-
-    def _add(self, counter: Counter, amount: int) -> int:
-        """Add to a count and return it; 0 if the storage fails, which allows the attempt."""
+    def _add(self, counter: Counter) -> int:
+        """Count an attempt, and return the count; 0 if the storage fails, which allows the attempt."""
         try:
-            if amount < 0 and self._storage.get(counter.key) <= 0:  # the window has ended meanwhile
-                return 0
-            return self._storage.incr(counter.key, counter.item.get_expiry(), amount)
+            return self._storage.incr(counter.key, counter.item.get_expiry())
         except StorageError as error:
             log.error("rate limit storage failed", error=type(error.storage_error).__name__)
             return 0
 
-    def _seconds_left(self, counter: Counter) -> int:
+    def _remove_all(self, counters: Iterable[Counter]) -> None:
+        """Uncount attempts, each from the window that it was counted in: later windows stay as they are."""
+        for counter in counters:
+            seconds = counter.item.get_expiry()
+            try:
+                if self._storage.get(counter.key) <= 0 or self._end_of(counter) - counter.ends > seconds / 2:
+                    continue
+                if self._storage.incr(counter.key, seconds, -1) < 0:  # the window has ended since
+                    self._storage.incr(counter.key, seconds)
+            except StorageError as error:
+                log.error("rate limit storage failed", error=type(error.storage_error).__name__)
+
+    def _end_of(self, counter: Counter) -> float:
+        """Return when the window of a count ends; in a server, to the second."""
         try:
-            return max(ceil(self._storage.get_expiry(counter.key) - time.time()), 1)
+            return self._storage.get_expiry(counter.key)
         except StorageError:  # logged already
-            return counter.item.get_expiry()
+            return time.time() + counter.item.get_expiry()
+
+    def _seconds_left(self, counter: Counter) -> int:
+        return max(ceil(self._end_of(counter) - time.time()), 1)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
-"""Caching of signed URLs: no cache keeps an image longer than its URL is valid."""
+"""Caching and limits of signed URLs: no cache keeps an image longer than its URL is valid."""
 
+import dataclasses
 import re
 import time
 from collections.abc import Callable
@@ -8,6 +9,8 @@ import pytest
 from webtest import TestApp
 
 from cwz_web.imaging.encoders import Format
+from cwz_web.web.rate_limits import RateLimiter
+from cwz_web.web.services import Services
 from tests.factories import Factory, jpeg, local_bucket
 
 
@@ -51,3 +54,22 @@ def test_image_is_cached_until_its_url_expires(app: TestApp, sign: Callable[...,
 @pytest.mark.parametrize(("name", "is_immutable"), [("published", False), ("version", True), ("stored", True)])
 def test_url_without_expiry(app: TestApp, sign: Callable[..., str], name: str, is_immutable: bool) -> None:
     assert ("immutable" in app.get(sign(name)).headers["Cache-Control"]) == is_immutable
+
+
+@pytest.mark.parametrize("limit", ["signed-image.template", "signed-image.network"])
+def test_rendering_for_signed_urls_is_limited(
+    services: Services, app_with: Callable[[Services], TestApp], sign: Callable[..., str], limit: str
+) -> None:
+    """Whoever has a signed URL of a template with free parameters cannot occupy the renderers; the cache is free."""
+    browser = app_with(dataclasses.replace(services, limiter=RateLimiter("memory://", {limit: "2 per minute"})))
+    urls = [sign("published", title=str(number)) for number in range(3)]
+    assert [browser.get(url, status="*").status_int for url in (*urls, urls[0])] == [200, 200, 429, 200]
+
+
+@pytest.mark.parametrize("limit", ["stored-image.workspace", "stored-image.network"])
+def test_reading_stored_images_is_limited(
+    services: Services, app_with: Callable[[Services], TestApp], sign: Callable[..., str], limit: str
+) -> None:
+    browser = app_with(dataclasses.replace(services, limiter=RateLimiter("memory://", {limit: "2 per minute"})))
+    urls = [sign("stored"), sign("thumbnail"), sign("stored")]
+    assert [browser.get(url, status="*").status_int for url in urls] == [200, 200, 429]

@@ -33,6 +33,10 @@ def storage(request: pytest.FixtureRequest) -> str:
     return "memory://" if request.param == "memory" else request.getfixturevalue("valkey")
 
 
+# Limits of URLs that have no session, which views reserve themselves.
+OF_SIGNED_URLS = {"unsigned-image", "signed-image", "stored-image", "output-feed"}
+
+
 def attempts(limiter: RateLimiter, name: str, subjects: dict[str, str], most: int = 200) -> int:
     """Return how many attempts are allowed."""
     for count in range(most):
@@ -60,10 +64,10 @@ def test_every_limit_counts_in_each_of_its_scopes(name: str, scope: str) -> None
 @pytest.mark.parametrize("name", sorted(LIMITS.keys() - {"api"}))
 def test_every_limit_counts_target_and_caller(name: str) -> None:
     parts = {part for scope in LIMITS[name] for part in scope.split("-")}
-    assert parts <= {*TARGETS, *CALLERS, "total"}
+    assert parts <= {*TARGETS, *CALLERS, "role", "total"}
     assert "network" in parts
-    assert parts & TARGETS or name in WITHOUT_TARGET
-    assert "user" in parts or name in {"unsigned-image", "output-feed"}, "these URLs have no session"
+    assert parts & TARGETS or name in {*WITHOUT_TARGET, "account-export"}
+    assert "user" in parts or name in OF_SIGNED_URLS
 
 
 @pytest.mark.parametrize("name", sorted(FAILURES_ONLY))
@@ -121,22 +125,62 @@ def test_error_has_the_waiting_time(storage: str) -> None:
     assert 1 <= raised.value.seconds <= 61
 
 
-def test_limit_per_minute_is_exact_under_concurrency(storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = time.time()  # no minute ends during the test
-    monkeypatch.setattr("limits.storage.memory.time", SimpleNamespace(time=lambda: now))
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The clock of the limits; tests set `now`."""
+    clock = SimpleNamespace(now=time.time())
+    for module in ("limits.storage.memory", "cwz_web.web.rate_limits"):
+        monkeypatch.setattr(f"{module}.time", SimpleNamespace(time=lambda: clock.now))
+    return clock
+
+
+def test_refund_leaves_the_next_window_as_it_is(clock: SimpleNamespace) -> None:
+    """An attempt that ends in another window than it began in gives no further attempt there."""
+    limiter = RateLimiter("memory://", {"sign-in.address": "20 per minute"})
+    reservations = [limiter.reserve("sign-in", {"address": "ada"}) for _ in range(5)]
+    clock.now += 61
+    assert attempts(limiter, "sign-in", {"address": "ada"}, most=19) == 19
+    for reservation in reservations:
+        reservation.refund()
+    assert attempts(limiter, "sign-in", {"address": "ada"}) == 1
+    clock.now += 61
+    reservations[0].refund()
+    assert attempts(limiter, "sign-in", {"address": "ada"}) == 20
+
+
+def test_requests_per_minute_are_exact_in_parallel(storage: str) -> None:
     limiter = RateLimiter(storage, {})
     limiter.reset()
-    with ThreadPoolExecutor(16) as pool:
-        through = list(pool.map(lambda _: limiter.hit("api", "a key", 100).allowed, range(400)))
-    assert sum(through) == 100
+    with ThreadPoolExecutor(40) as pool:
+        statuses = list(pool.map(lambda _: limiter.hit("a key", 20), range(40)))
+    assert sum(status.allowed for status in statuses) == 20
+    assert {status.limit for status in statuses} == {20}
+
+
+@pytest.mark.parametrize("pause", [0, 1, 29, 30, 59])
+def test_no_minute_has_more_requests_than_the_limit(clock: SimpleNamespace, pause: int) -> None:
+    """Also a minute that begins within another one."""
+    limiter, passed = RateLimiter("memory://", {}), []
+    for _ in range(6):
+        passed += [clock.now for _ in range(15) if limiter.hit("a key", 20).allowed]
+        clock.now += pause or 60.1
+    for start in passed:
+        assert sum(start <= moment < start + 60 for moment in passed) <= 20
+    assert len(passed) >= 20
 
 
 def test_status_counts_down(storage: str) -> None:
     limiter = RateLimiter(storage, {})
     limiter.reset()
-    statuses = [limiter.hit("api", "a key", 2) for _ in range(3)]
+    statuses = [limiter.hit("a key", 2) for _ in range(3)]
     assert [(status.allowed, status.remaining) for status in statuses] == [(True, 1), (True, 0), (False, 0)]
     assert 1 <= statuses[-1].seconds <= 60
+
+
+def test_api_key_without_a_limit_has_that_of_the_installation() -> None:
+    assert RateLimiter("memory://", {}).hit("a key", None).limit == 600
+    assert RateLimiter("memory://", {"api.key": "7 per minute"}).hit("a key", None).limit == 7
+    assert RateLimiter("memory://", {"api.key": "600 per hour"}).hit("a key", None).limit == 10
 
 
 @pytest.mark.parametrize("overrides", [{"sign-in.ipp": "1 per minute"}, {"sign-in.network": "a lot"}])
@@ -153,7 +197,7 @@ def test_unknown_storage_is_rejected() -> None:
 def test_unreachable_storage_allows_requests() -> None:
     limiter = RateLimiter("redis://127.0.0.1:9", {"reauthentication.user": "1 per minute"})
     assert attempts(limiter, "reauthentication", {"user": "ada"}, most=5) == 5
-    status = limiter.hit("api", "a key", 7)
+    status = limiter.hit("a key", 7)
     assert (status.allowed, status.headers["RateLimit-Limit"]) == (True, "7")
 
 
@@ -186,7 +230,7 @@ def test_spellings_of_one_mailbox_count_together(address: str, mailbox: str) -> 
 
 
 def test_every_scope_of_a_view_has_a_subject() -> None:
-    views = LIMITS.keys() - {"api", "unsigned-image", "output-feed", "refusal"}
+    views = LIMITS.keys() - OF_SIGNED_URLS - {"api", "refusal"}
     parts = {part for name in views for scope in LIMITS[name] for part in scope.split("-")}
     assert parts == SUBJECTS.keys()
 
