@@ -293,8 +293,8 @@ def cancel_running_run(context: ApiRun, request: Request) -> dict[str, Any]:
     """Cancel a run."""
     with transaction(request) as db:
         run = db.get_one(Run, (context.row.workspace_id, context.row.id))
-        cancel_run(db, run)
-        _audit(db, request, "run.cancel", run)
+        if cancel_run(db, run):
+            _audit(db, request, "run.cancel", run)
     return _run_info(run).model_dump(mode="json")
 
 
@@ -311,8 +311,8 @@ def retry_failed_items(context: ApiRun, request: Request) -> dict[str, Any]:
     api_key = request.api_key
     with transaction(request) as db:
         run = db.get_one(Run, (context.row.workspace_id, context.row.id))
-        retry_run(db, run, request.services.quotas.of(api_key.workspace_id, api_key.plan_status, api_key))
-        _audit(db, request, "run.retry", run)
+        if retry_run(db, run, request.services.quotas.of(api_key.workspace_id, api_key.plan_status, api_key)):
+            _audit(db, request, "run.retry", run)
     return _run_info(run).model_dump(mode="json")
 
 

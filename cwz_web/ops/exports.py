@@ -32,7 +32,7 @@ from cwz_web.generation.templates import list_templates, load_design
 from cwz_web.jobs import EXPORT_QUEUE, app
 from cwz_web.notify.emails import EmailMessage
 from cwz_web.ops.models import Export, ExportState
-from cwz_web.ops.run_exports import zip_name, zip_run
+from cwz_web.ops.run_exports import MAX_PENDING, zip_name, zip_run
 from cwz_web.runs.models import Run
 from cwz_web.storage.connections import get_connection, get_default_connection, list_connections, upload_key
 from cwz_web.storage.contract import InvalidSettingsError, ObjectNotFoundError, StorageError
@@ -55,8 +55,6 @@ JSON_TYPES = (str, int, float, bool, list, dict, type(None))
 
 # A user waits on the page for a zip file for at most a minute; when it takes longer, they get an email.
 EMAIL_AFTER = timedelta(minutes=1)
-# A pending export prevents another one, unless it is older: then its job was lost.
-PENDING_LIMIT = timedelta(days=1)
 
 
 class ExportPendingError(Exception):
@@ -149,7 +147,7 @@ def request_export(db: Session, workspace_id: UUID, account_id: UUID, *, with_im
     """
     get_default_connection(db, workspace_id)
     lock_name(db, f"export of {workspace_id}")
-    oldest = datetime.now(UTC) - PENDING_LIMIT
+    oldest = datetime.now(UTC) - MAX_PENDING
     exports = list_exports(db, workspace_id)
     if any(export.state == ExportState.PENDING and export.created_at > oldest for export in exports):
         raise ExportPendingError("An export is already in progress. Wait until it is completed")

@@ -22,7 +22,7 @@ from cwz_web.storage.connections import get_connection
 from cwz_web.storage.contract import Bucket, ObjectNotFoundError
 from cwz_web.storage.plugins import ProviderRegistry
 
-# A pending export that is older has been lost.
+# A pending export prevents another one, unless it is older: then its job was lost.
 MAX_PENDING = timedelta(days=1)
 MISSING_FILE = "missing.txt"
 INCOMPLETE_FOLDER = "incomplete"

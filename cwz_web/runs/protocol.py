@@ -27,10 +27,10 @@ from cwz_web.values.formats import FormattedText, ValueFormat
 
 PATH = "/hooks/render"
 TIMEOUT = httpx.Timeout(30, connect=5)
-# Limits in bytes. An image is sent in base64, which takes four bytes for three; together with its message it must stay
-# below the server's `max_request_body_size`.
 # Of the id and the time of a message, without its body.
 HEAD_SIGNATURE = "webhook-head-signature"
+# Limits in bytes. An image is sent in base64, which takes four bytes for three; together with its message it must stay
+# below the server's `max_request_body_size`.
 MAX_MESSAGE_BYTES = 2 * 1024 * 1024
 MAX_IMAGE_BYTES = 12 * 1024 * 1024
 MAX_IMAGE_MESSAGE_BYTES = MAX_IMAGE_BYTES * 4 // 3 + 64 * 1024

@@ -39,7 +39,7 @@ from cwz_web.runs.protocol import (
 from cwz_web.runs.scheduling import requeue_chunk
 from cwz_web.storage.connections import image_key, list_connections_first
 from cwz_web.storage.plugins import ProviderRegistry
-from cwz_web.values.formats import is_json_number, load_formats
+from cwz_web.values.formats import ValueFormat, is_json_number, load_formats
 
 # One statement for all items: one each would cost a round trip, and its part of a report's time under the run's lock.
 _UPDATE_ITEMS = text("""
@@ -103,12 +103,13 @@ def build_specification(db: Session, request: SpecificationRequest, providers: P
     )
     items = db.scalars(pending.order_by(RunItem.position)) if run.is_rendering else ()
     document = load_design(db, template, run.template_version).document
-    rendered = tuple(_render_item(run, item) for item in items)
+    formats = load_formats(run.formats)
+    rendered = tuple(_render_item(run, item, formats) for item in items)
     return Specification(
         template=document,
         outputs=tuple(Output.model_validate(output) for output in run.outputs),
         connections=tuple(providers.delegate(connection.spec) for connection in connections),
-        formats=load_formats(run.formats),
+        formats=formats,
         items=rendered,
         unmapped=_unmapped_fields(run, document, rendered),
         force=run.force,
@@ -118,8 +119,7 @@ def build_specification(db: Session, request: SpecificationRequest, providers: P
     )
 
 
-def _render_item(run: Run, item: RunItem) -> RenderItem:
-    formats = load_formats(run.formats)
+def _render_item(run: Run, item: RunItem, formats: Mapping[str, ValueFormat]) -> RenderItem:
     values = finish_values(run.mapping, item.data, formats) if run.feed_id else item.data
     photos = (item.photos or ()) if item.image_id else ()
     return RenderItem(

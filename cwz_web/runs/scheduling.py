@@ -12,13 +12,13 @@ from uuid import UUID
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from cwz_web.db.queue_role import RENDER_TASK
 from cwz_web.db.session import FOR_NO_KEY_UPDATE, raw_connection
 from cwz_web.generation.models import Template
 from cwz_web.jobs import PREPARE_QUEUE, RENDER_QUEUE, app
 from cwz_web.runs.models import Run
 from cwz_web.runs.protocol import RunNotFoundError
 
-RENDER_TASK = "runs.render_chunk"
 # A chunk has as many images as a worker last rendered in so many seconds: few enough that progress moves and a killed
 # worker repeats little, enough that the queue is not the bottleneck.
 CHUNK_SECONDS = 2.0

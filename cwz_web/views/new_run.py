@@ -188,7 +188,7 @@ def check_first_rows(context: RunCollection, request: Request) -> SampleCheckPag
     workspace_id = request.workspace.workspace_id
     feed = request.db.get(Feed, (workspace_id, form.feed))
     template = request.db.get(Template, (workspace_id, form.template))
-    if feed is None or template is None:
+    if feed is None or feed.deleted_at or template is None or template.deleted_at:
         raise HTTPNotFound
     design = load_design(request.db, template)
     mapping = _mapping_of(typed, design, feed)
@@ -217,10 +217,10 @@ def start_new_run(context: RunCollection, request: Request, form: RunForm) -> Re
     workspace_id = request.workspace.workspace_id
     typed = {name: value for name, value in request.POST.items() if name != CSRF_FIELD and isinstance(value, str)}
     feed = request.db.get(Feed, (workspace_id, form.feed))
-    if feed is None:
+    if feed is None or feed.deleted_at:
         raise FieldError("feed", "This feed does not exist. Choose one from the list")
     template = request.db.get(Template, (workspace_id, form.template))
-    if template is None:
+    if template is None or template.deleted_at:
         raise FieldError("template", "This template does not exist. Choose one from the list")
     design = load_design(request.db, template)
     outputs = _outputs_of(typed, design, form)

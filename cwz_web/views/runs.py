@@ -273,15 +273,17 @@ def show_results(context: RunResource, request: Request) -> ResultsFragment:
 def retry(context: RunResource, request: Request) -> Response:
     """Render the failed and incomplete images of a run again."""
     run = context.row
-    retry_run(request.db, run, request.services.quotas.of(run.workspace_id, request.workspace.plan_status))
-    return _redirect(request, run, "run.retry")
+    if retry_run(request.db, run, request.services.quotas.of(run.workspace_id, request.workspace.plan_status)):
+        return _redirect(request, run, "run.retry")
+    return HTTPSeeOther(request.path_in("runs", run.id))
 
 
 @view_config(context=RunResource, name="cancel", request_method="POST", permission=Permission.RUN_START)
 def cancel(context: RunResource, request: Request) -> Response:
     """Cancel a run."""
-    left_out = cancel_run(request.db, context.row)
-    return _redirect(request, context.row, "run.cancel", rows=left_out)
+    if left_out := cancel_run(request.db, context.row):
+        return _redirect(request, context.row, "run.cancel", rows=left_out)
+    return HTTPSeeOther(request.path_in("runs", context.row.id))
 
 
 @view_config(context=RunResource, name="auto-run", request_method="POST", permission=Permission.RUN_START)

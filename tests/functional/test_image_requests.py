@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 from pyramid.router import Router
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 from webtest import TestApp
 
+from cwz_web.feeds.models import Feed
 from cwz_web.generation.api_keys import Scope
-from cwz_web.generation.models import Image
+from cwz_web.generation.models import Image, Template
 from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.generation.usage import Quota, Quotas
 from cwz_web.jobs import PREPARE_QUEUE
@@ -21,7 +22,7 @@ from cwz_web.runs.protocol import ItemResult, Report, SpecificationRequest
 from cwz_web.runs.render_worker import RenderWorker
 from cwz_web.runs.reports import apply_report
 from cwz_web.views.runs import MAX_FAILURES
-from cwz_web.workspaces.models import Role, Workspace
+from cwz_web.workspaces.models import AuditEntry, Role, Workspace
 from tests.factories import Factory, sign_in, small_document
 from tests.functional.test_api_key_limits import Program
 from tests.jobs import run_jobs
@@ -373,3 +374,31 @@ def test_page_of_a_large_run_shows_its_preparation_and_why_it_failed_to_start(
     form = next(form for form in page.forms.values() if form.action.endswith("/cancel"))
     page = form.submit(status=303).follow()
     assert "3 left out: the run was canceled" in page.html.find(role="status").text
+
+
+@pytest.mark.parametrize("deleted", [Feed, Template])
+def test_run_over_something_deleted_cannot_be_planned_or_checked(
+    app: TestApp, make: Factory, deleted: type[Feed | Template]
+) -> None:
+    space = make.workspace()
+    sign_in(app, make.member(space))
+    make.template(space)
+    make.feed(space)
+    form = app.get(f"/w/{space.slug}/runs/new").forms["run-form"]
+    with make.database.transaction(space.id) as db:
+        db.execute(update(deleted).values(deleted_at=func.now()))
+    form.submit(status=422)
+    typed = {"feed": form["feed"].value, "template": form["template"].value}
+    app.get(f"/w/{space.slug}/runs/checks", typed, status=404)
+
+
+def test_cancellation_is_recorded_once(app: TestApp, make: Factory) -> None:
+    space = make.workspace()
+    sign_in(app, make.member(space))
+    run = make.run(make.feed(space), make.template(space))
+    form = next(f for f in app.get(f"/w/{space.slug}/runs/{run.id}").forms.values() if f.action.endswith("/cancel"))
+    for _ in range(2):
+        form.submit(status=303)
+    with make.database.transaction(space.id) as db:
+        recorded = select(func.count()).where(AuditEntry.action == "run.cancel", AuditEntry.workspace_id == space.id)
+        assert db.scalar(recorded) == 1
