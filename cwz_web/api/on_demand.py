@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 from uuid import UUID
 
+from pydantic_core import to_jsonable_python
 from pyramid.response import Response
 
 from cwz_web.api.pagination import ResponseModel
@@ -134,8 +135,13 @@ class OnDemandRendering:
             image, is_new = recorded[stored.digest]
             if is_new:
                 count(db, self._quota)
-                origin = {"run": None, "template": str(template.id), "key": image.name}
-                emit(db, workspace_id, Event.IMAGE_CREATED, services.signed_urls.describe(image) | origin)
+                about = {
+                    "run": None,
+                    "template": str(template.id),
+                    "key": image.name,
+                    "findings": to_jsonable_python(findings),
+                }
+                emit(db, workspace_id, Event.IMAGE_CREATED, services.signed_urls.describe(image) | about)
         return image, findings, not is_new
 
     def read(self, image: Image) -> bytes:

@@ -217,6 +217,7 @@ def test_stored_image_is_sent_to_webhooks_once(program: Program, make: Factory) 
         first["id"],
         first["url"],
     )
+    assert payload["data"]["findings"] == first["findings"] != []
 
 
 def test_too_many_images_per_row_are_rejected_beside_the_field(app: TestApp, make: Factory) -> None:
