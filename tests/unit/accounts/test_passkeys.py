@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select, update
+from structlog.testing import LogCapture
 
 from cwz_web.accounts import passkeys
 from cwz_web.accounts.models import Account, Passkey, UsedChallenge
@@ -178,14 +180,16 @@ def test_passkey_of_another_account_is_refused(make: Factory, key: Authenticator
 
 @pytest.mark.parametrize("count", [0, 4, 5])
 def test_count_that_does_not_grow_is_refused_and_logged(
-    make: Factory, account: Account, key: Authenticator, count: int, capsys: pytest.CaptureFixture[str]
+    make: Factory, account: Account, key: Authenticator, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    logs = LogCapture()
+    monkeypatch.setattr(passkeys, "log", structlog.wrap_logger(None, processors=[logs]))
     key.count = 5
     authenticate(make, key)
     key.count = count
     with pytest.raises(PasskeyError, match="may have been copied"):
         authenticate(make, key)
-    assert "passkey may have been copied" in capsys.readouterr().out
+    assert [entry["event"] for entry in logs.entries] == ["passkey may have been copied"]
     key.count = 6
     assert authenticate(make, key).id == account.id
 
