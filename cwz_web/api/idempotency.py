@@ -2,7 +2,8 @@
 
 The key is stored before the request is executed, its response afterwards. A response that does not depend on the
 request alone (402, 409, 429, 5xx) is not stored, so the client can retry. A key whose process was killed becomes free
-again after a few minutes.
+again after a few minutes. The keys of two callers do not meet: a caller is an API key with those that replace it, so a
+retry can be sent with a rotated API key.
 """
 
 import json
@@ -44,7 +45,7 @@ def run_once(request: Request, execute: Callable[[], Response]) -> Response:
         raise ProblemError(
             400, "invalid_idempotency_key", f"{HEADER} must be 1 to {MAX_KEY} printable ASCII characters"
         )
-    fingerprint = _fingerprint(request, api_key)
+    fingerprint = _fingerprint(request)
     stored = _reserve(request, api_key, key, fingerprint)
     if stored is not None:
         return stored
@@ -67,8 +68,8 @@ def run_once(request: Request, execute: Callable[[], Response]) -> Response:
     return response
 
 
-def _fingerprint(request: Request, api_key: ApiKeyIdentity) -> str:
-    identity = [str(api_key.key_id), request.method, request.path_qs, request.headers.get("Accept", "")]
+def _fingerprint(request: Request) -> str:
+    identity = [request.method, request.path_qs, request.headers.get("Accept", "")]
     digest = sha256(json.dumps(identity).encode())
     request.body_file_seekable.seek(0)
     while chunk := request.body_file_seekable.read(1024 * 1024):
@@ -80,9 +81,10 @@ def _fingerprint(request: Request, api_key: ApiKeyIdentity) -> str:
 def _reserve(request: Request, api_key: ApiKeyIdentity, key: str, fingerprint: str) -> Response | None:
     """Reserve the key for this request, or return the response that is stored for it."""
     of_workspace = IdempotencyKey.workspace_id == api_key.workspace_id
-    row = insert(IdempotencyKey).values(workspace_id=api_key.workspace_id, key=key, fingerprint=fingerprint)
+    identity = {"workspace_id": api_key.workspace_id, "lineage_id": api_key.lineage_id, "key": key}
+    row = insert(IdempotencyKey).values(**identity, fingerprint=fingerprint)
     reserve = row.on_conflict_do_update(
-        index_elements=["workspace_id", "key"],
+        index_elements=list(identity),
         set_={"fingerprint": fingerprint, "started_at": func.now()},
         where=IdempotencyKey.status.is_(None) & (IdempotencyKey.started_at < ABANDONED),
     ).returning(IdempotencyKey.key)
@@ -90,7 +92,7 @@ def _reserve(request: Request, api_key: ApiKeyIdentity, key: str, fingerprint: s
         db.execute(delete(IdempotencyKey).where(of_workspace, IdempotencyKey.started_at < RETENTION))
         if db.execute(reserve).one_or_none() is not None:
             return None
-        stored = db.get_one(IdempotencyKey, (api_key.workspace_id, key))
+        stored = db.get_one(IdempotencyKey, identity)
     if stored.fingerprint != fingerprint:
         raise ProblemError(422, "idempotency_key_reused", f"This {HEADER} was used for another request. Use a new key.")
     if stored.status is None:
@@ -120,4 +122,5 @@ def _release(request: Request, api_key: ApiKeyIdentity, key: str) -> None:
 
 
 def _where(api_key: ApiKeyIdentity, key: str) -> tuple[ColumnElement[bool], ...]:
-    return IdempotencyKey.workspace_id == api_key.workspace_id, IdempotencyKey.key == key
+    of_caller = IdempotencyKey.workspace_id == api_key.workspace_id, IdempotencyKey.lineage_id == api_key.lineage_id
+    return *of_caller, IdempotencyKey.key == key

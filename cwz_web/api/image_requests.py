@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from cwz_web.api.on_demand import StoredImageInfo
 from cwz_web.api.pagination import ResponseModel, transaction
-from cwz_web.api.request_body import Body, max_items, scalar_value
+from cwz_web.api.request_body import Body, Metadata, max_items, scalar_value
 from cwz_web.api.templates import check_template, unknown_template
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import find_item
@@ -50,7 +50,7 @@ class ImageRequest(Encoding, Body):
     `locale` says how numbers, prices and dates in `data` are written, by default as in the workspace.
     `webhook` is a URL that is notified when an image requested with `Prefer: respond-async` is ready.
     `on_missing_photo` decides about an image whose photo is missing: `render` it without, or answer with an `error`
-    (422 `photo_missing`), which is neither stored nor counted.
+    (422 `photo_missing`), which is neither stored nor counted. `metadata` is returned in JSON and in webhooks.
     """
 
     template: Annotated[str, Field(min_length=1, max_length=100)]
@@ -65,6 +65,7 @@ class ImageRequest(Encoding, Body):
     store: bool = False
     webhook: WebhookUrl | None = None
     on_missing_photo: Literal["render", "error"] = "render"
+    metadata: Metadata = Field({})
 
     @model_validator(mode="after")
     def _check_item(self) -> Self:
@@ -91,8 +92,9 @@ class ImageRequestInfo(ResponseModel):
     """An image request: `pending`, `done` (with its `image` and its `findings`) or `failed` (with an `error`)."""
 
     id: UUID
-    state: str
+    state: Literal["pending", "done", "failed"]
     status_url: str
+    metadata: Metadata
     error: str | None = None
     findings: tuple[Finding, ...] = ()
     image: StoredImageInfo | None = None
@@ -168,6 +170,7 @@ def defer_image(request: Request, body: ImageRequest) -> Response:
             quota=request.services.quotas.of(api_key.workspace_id, api_key.plan_status, api_key),
             webhook=body.webhook,
             on_missing_photo=OnMissingPhoto.FAIL if body.must_be_complete else OnMissingPhoto.KEEP,
+            metadata=body.metadata,
         )
     info = _info(request, run)
     response = Response(json_body=info.model_dump(mode="json"), status=202)
@@ -178,7 +181,7 @@ def defer_image(request: Request, body: ImageRequest) -> Response:
 
 def _info(request: Request, run: Run) -> ImageRequestInfo:
     status_url = f"{request.services.settings.url}/v1/image-requests/{run.id}"
-    return ImageRequestInfo(id=run.id, state="pending", status_url=status_url)
+    return ImageRequestInfo(id=run.id, state="pending", status_url=status_url, metadata=run.request_metadata)
 
 
 def _item_values(db: Session, design: TemplateDesign, feed_id: UUID, key: str) -> dict[str, str]:

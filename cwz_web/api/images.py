@@ -11,7 +11,7 @@ from webob.acceptparse import create_accept_header
 from cwz_web.api.image_requests import ImageRequest, defer_image, find_plan, resolve_values
 from cwz_web.api.on_demand import OnDemandRendering, StoredImageInfo, add_findings
 from cwz_web.api.pagination import ResponseModel, paginate, transaction
-from cwz_web.api.request_body import JSON, read_body
+from cwz_web.api.request_body import JSON, Metadata, read_body
 from cwz_web.generation.models import Image
 from cwz_web.imaging.encoders import Format
 from cwz_web.imaging.engine import RenderedImage
@@ -30,6 +30,7 @@ class CreatedImage(StoredImageInfo):
 
     cached: bool
     findings: list[Finding]
+    metadata: Metadata
 
 
 class ImageInfo(StoredImageInfo):
@@ -52,24 +53,26 @@ class ImagePage(ResponseModel):
 def create_image(context: ApiImageCollection, request: Request) -> Response:
     """Render an image.
 
-    Return the image; a stored image's description for `Accept: application/json`; an image request for
-    `Prefer: respond-async`.
+    Return a stored image's description; the image if the client asks for an image type by name, in Accept or in
+    `?format=`; an image request for `Prefer: respond-async`.
     """
     body = read_body(request, ImageRequest)
+    format_of_url = _format_of_url(request, body)
+    body = body.model_copy(update={"format": format_of_url or body.format})
     if _prefers_async(request):
         return defer_image(request, body)
     if body.webhook:
         errors = {"webhook": "Send the header Prefer: respond-async, or leave webhook out"}
         raise ProblemError(422, "invalid", "A webhook needs an asynchronous request", errors)
-    accepted = _negotiate(request, body.format)
+    accepted = format_of_url.content_type if format_of_url else _negotiate(request, body.format)
     format = IMAGE_TYPES.get(accepted, body.format or Format.JPEG)
     rendering = _rendering(request, body, format)
     if accepted != JSON and not body.store:
         rendered, is_cached = rendering.render(must_be_complete=body.must_be_complete)
         return _image_response(rendered, rendering.digest, format, is_cached)
-    image, findings, was_stored = rendering.store(must_be_complete=body.must_be_complete)
+    image, findings, was_stored = rendering.store(must_be_complete=body.must_be_complete, metadata=body.metadata)
     described = request.services.signed_urls.describe(image)
-    info = CreatedImage(**described, cached=was_stored, findings=list(findings))
+    info = CreatedImage(**described, cached=was_stored, findings=list(findings), metadata=body.metadata)
     if accepted == JSON:
         response = Response(json_body=info.model_dump(mode="json"), status=200 if was_stored else 201)
         add_findings(response, findings)
@@ -125,14 +128,36 @@ def _info(request: Request, image: Image) -> ImageInfo:
     )
 
 
+def _format_of_url(request: Request, body: ImageRequest) -> Format | None:
+    """Return the format that the URL asks for (`?format=png`). Raises ProblemError."""
+    if "format" not in request.GET:
+        return None
+    formats = {format.value: format for format in IMAGE_TYPES.values()}
+    format = formats.get(request.GET["format"])
+    if format is None:
+        errors = {"format": f"Use {', '.join(formats)}"}
+    elif body.format not in (None, format):
+        errors = {"format": "The URL asks for another format than the body"}
+    else:
+        return format
+    raise ProblemError(422, "invalid", "The request is not valid", errors)
+
+
 def _negotiate(request: Request, format: Format | None) -> str:
     """Return the best content type of Accept (RFC 9110) that the body's `format` permits.
+
+    Image types are offered only if Accept names them, as `image/png` or `image/*`: HTTP libraries send `*/*` on their
+    own. Of equal types, JSON is best if it is named, too.
 
     Raises:
         ProblemError: Accept permits none.
     """
-    offers = (format.content_type, JSON) if format else (*IMAGE_TYPES, JSON)
-    acceptable = create_accept_header(request.headers.get("Accept")).acceptable_offers(offers)
+    accept = create_accept_header(request.headers.get("Accept") or None)
+    ranges = [str(entry[0]).lower() for entry in accept.parsed or () if entry[1]]
+    types = [format.content_type] if format else list(IMAGE_TYPES)
+    images = [each for each in types if each in ranges or "image/*" in ranges]
+    offers = [JSON, *images] if JSON in ranges else [*images, JSON]
+    acceptable = accept.acceptable_offers(offers)
     if not acceptable:
-        raise ProblemError(406, "not_acceptable", f"Accept one of {', '.join(offers)}")
+        raise ProblemError(406, "not_acceptable", f"Accept one of {', '.join([*types, JSON])}")
     return str(acceptable[0][0])

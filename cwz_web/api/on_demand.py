@@ -102,13 +102,16 @@ class OnDemandRendering:
         image_service.cache(workspace_id, self._image, rendered)
         return rendered, False
 
-    def store(self, *, must_be_complete: bool = False) -> tuple[Image, tuple[Finding, ...], bool]:
+    def store(
+        self, *, must_be_complete: bool = False, metadata: Mapping[str, object] | None = None
+    ) -> tuple[Image, tuple[Finding, ...], bool]:
         """Return the image in the workspace's storage, its findings, and whether it was there before.
 
         It is recorded and counted in one transaction, once it is in the storage.
 
         Args:
             must_be_complete: do not store an image without its photos.
+            metadata: what webhooks return to the client.
 
         Raises:
             IncompleteImageError: A photo is missing.
@@ -140,6 +143,7 @@ class OnDemandRendering:
                     "template": str(template.id),
                     "key": image.name,
                     "findings": to_jsonable_python(findings),
+                    "metadata": metadata or {},
                 }
                 emit(db, workspace_id, Event.IMAGE_CREATED, services.signed_urls.describe(image) | about)
         return image, findings, not is_new

@@ -2,9 +2,9 @@
 
 import re
 from math import isfinite
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from cwz_web.web.forms import error_messages
 from cwz_web.web.problems import ProblemError
@@ -113,3 +113,18 @@ def scalar_value(max_length: int) -> BeforeValidator:
         return value
 
     return BeforeValidator(check)
+
+
+MAX_METADATA, MAX_METADATA_NAME, MAX_METADATA_VALUE = 20, 40, 500
+# What a client sends to have it returned in responses and webhooks, such as the number of an order.
+Metadata = Annotated[
+    dict[
+        Annotated[str, Field(min_length=1, max_length=MAX_METADATA_NAME)],
+        Annotated[
+            Annotated[str, Field(max_length=MAX_METADATA_VALUE)] | int | float | bool | None,
+            scalar_value(MAX_METADATA_VALUE),
+        ],
+    ],
+    Field(max_length=MAX_METADATA),
+    max_items(MAX_METADATA),
+]

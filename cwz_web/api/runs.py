@@ -11,7 +11,7 @@ from pyramid.view import view_config
 from sqlalchemy.orm import Session
 
 from cwz_web.api.pagination import ResponseModel, page_limit, paginate, position_after, transaction
-from cwz_web.api.request_body import Body, read_body
+from cwz_web.api.request_body import Body, Metadata, read_body
 from cwz_web.api.templates import check_template, unknown_template
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import list_items
@@ -66,6 +66,8 @@ class RunRequest(Body):
     `force` renders every image again, also those that have not changed. `refresh_photos` asks the hosts of photos
     whether they have changed, and renders their images again. `on_missing_photo` decides about an image whose photo is
     missing: `keep` keeps the row's earlier image in the output feed, `replace` replaces it, `fail` renders nothing.
+
+    `metadata` is returned with the run, and in the webhooks of the run and its images.
     """
 
     feed: UUID
@@ -76,6 +78,7 @@ class RunRequest(Body):
     force: bool = False
     refresh_photos: bool = False
     on_missing_photo: OnMissingPhoto = OnMissingPhoto.KEEP
+    metadata: Metadata = Field({})
 
     @field_validator("outputs")
     @classmethod
@@ -133,6 +136,7 @@ class RunInfo(ResponseModel):
     on_missing_photo: OnMissingPhoto
     canceled: bool
     error_message: str | None
+    metadata: Metadata
     started_at: datetime
     finished_at: datetime | None
 
@@ -344,6 +348,7 @@ def _run_spec(db: Session, api_key: ApiKeyIdentity, body: RunRequest) -> RunSpec
         force=body.force,
         refresh_photos=body.refresh_photos,
         on_missing_photo=body.on_missing_photo,
+        metadata=body.metadata,
     )
 
 

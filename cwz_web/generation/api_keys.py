@@ -53,6 +53,7 @@ class ApiKeyIdentity:
     """A valid API key: the identity of an API request.
 
     Attributes:
+        lineage_id: the id of the first key of the caller, which this one replaces through all rotations; or its own.
         templates: ids of the only templates that it may render; empty for all.
         origins: the only origins whose pages may use it; empty for servers.
         requests_per_minute: its rate limit; None for the installation's default.
@@ -60,6 +61,7 @@ class ApiKeyIdentity:
     """
 
     key_id: UUID
+    lineage_id: UUID
     workspace_id: UUID
     name: str
     prefix: str
@@ -126,7 +128,7 @@ def create_key(
 def rotate_key(
     db: Session, key: ApiKey, overlap: timedelta = ROTATION_OVERLAP, created_by: UUID | None = None
 ) -> tuple[ApiKey, str]:
-    """Create a key with the same terms; the old one expires after the overlap."""
+    """Create a key of the same caller with the same terms; the old one expires after the overlap."""
     terms = KeyTerms(
         scopes=tuple(Scope(scope) for scope in key.scopes),
         templates=tuple(key.templates),
@@ -137,7 +139,9 @@ def rotate_key(
     )
     expires_at = datetime.now(UTC) + overlap
     key.expires_at = min(key.expires_at, expires_at) if key.expires_at else expires_at
-    return create_key(db, key.workspace_id, key.name, terms, created_by=created_by)
+    replacement, plain = create_key(db, key.workspace_id, key.name, terms, created_by=created_by)
+    replacement.lineage_id = key.lineage_id or key.id
+    return replacement, plain
 
 
 class ApiKeys:
@@ -193,6 +197,7 @@ def revoke_key(db: Session, key: ApiKey) -> None:
 def _identity_from(row: Row[Any]) -> ApiKeyIdentity:
     return ApiKeyIdentity(
         key_id=row.id,
+        lineage_id=row.lineage_id,
         workspace_id=row.workspace_id,
         name=row.name,
         prefix=row.prefix,

@@ -125,7 +125,8 @@ class ApiKey(WorkspaceOwned, Base):
     """An API key for `/v1`. Only its SHA-256 is stored; `prefix` identifies it to people.
 
     A key with `templates` may render only these; one with `origins` is for web pages of these origins only. It belongs
-    to the workspace, and outlives the membership and the account of `created_by`.
+    to the workspace, and outlives the membership and the account of `created_by`. `lineage_id` is the key that it
+    replaces, through all rotations; NULL for a key that replaces none.
     """
 
     __tablename__ = "api_keys"
@@ -142,6 +143,7 @@ class ApiKey(WorkspaceOwned, Base):
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
     created_by: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
+    lineage_id: Mapped[UUID | None]
 
 
 class Usage(Base):
@@ -168,11 +170,15 @@ class UsageDay(Base):
 
 
 class IdempotencyKey(Base):
-    """A request with an `Idempotency-Key`, and its response once there is one."""
+    """A request with an `Idempotency-Key`, and its response once there is one.
+
+    The caller is an API key together with those that replace it (`ApiKeyIdentity.lineage_id`).
+    """
 
     __tablename__ = "idempotency_keys"
 
     workspace_id: Mapped[UUID] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"), primary_key=True)
+    lineage_id: Mapped[UUID] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
     fingerprint: Mapped[str]
     status: Mapped[int | None]

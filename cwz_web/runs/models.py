@@ -51,6 +51,7 @@ class Run(WorkspaceOwned, Base):
         canceled_at: when it was canceled; its pending items were left out and count as failed.
         rendering_seconds: how long render workers took, in sum.
         webhook: a URL that is notified when the run finishes.
+        request_metadata: what the client sent to have it returned, such as the number of an order.
     """
 
     __tablename__ = "runs"
@@ -80,6 +81,7 @@ class Run(WorkspaceOwned, Base):
     canceled_at: Mapped[datetime | None]
     rendering_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
     webhook: Mapped[str | None]
+    request_metadata: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB, default=dict, server_default="{}")
     started_by: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
     finished_at: Mapped[datetime | None]
 

@@ -5,7 +5,7 @@ the same query (`_RENDERED_ROWS`), so that what is done is what the user confirm
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -149,6 +149,7 @@ class RunSpec:
         force: whether every image is rendered again, also those that have not changed.
         refresh_photos: whether the photos of unchanged rows are compared with their hosts' current ones.
         on_missing_photo: what happens to an image whose photo is missing.
+        metadata: returned to the client with the run.
     """
 
     feed: Feed
@@ -159,6 +160,7 @@ class RunSpec:
     force: bool = False
     refresh_photos: bool = False
     on_missing_photo: OnMissingPhoto = OnMissingPhoto.KEEP
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -333,6 +335,7 @@ def start_image_run(
     quota: Quota,
     webhook: str | None = None,
     on_missing_photo: OnMissingPhoto = OnMissingPhoto.KEEP,
+    metadata: Mapping[str, Any] | None = None,
 ) -> Run:
     """Enqueue a single image in the caller's transaction: a run of one row, without a feed.
 
@@ -344,6 +347,7 @@ def start_image_run(
         output: size and format.
         quota: what the image counts against.
         webhook: a URL that is notified when the image is stored, or has failed.
+        metadata: returned to the client with the image.
 
     Raises:
         QuotaExceededError: the quota is used up.
@@ -354,7 +358,7 @@ def start_image_run(
     run = _new_run_of(db, template, [output])
     run.template_version, run.total, run.key_id, run.webhook = version, 1, quota.key_id, webhook
     run.formats = dump_formats({name: format_of(text) for name, text in data.items()})
-    run.on_missing_photo = on_missing_photo
+    run.on_missing_photo, run.request_metadata = on_missing_photo, dict(metadata or {})
     db.add(run)
     db.flush()
     row = {"key": template.name, "data": dict(data)}
@@ -460,7 +464,7 @@ def _new_run(db: Session, spec: RunSpec) -> Run:
     mapping = _used_mapping(spec.mapping, document, spec.outputs)
     run.formats = dump_formats(field_formats(mapping, formats_of(db, spec.feed)))
     run.force, run.refresh_photos, run.on_missing_photo = spec.force, spec.refresh_photos, spec.on_missing_photo
-    run.design_digests = _design_digests(document, spec.outputs)
+    run.design_digests, run.request_metadata = _design_digests(document, spec.outputs), dict(spec.metadata)
     return run
 
 

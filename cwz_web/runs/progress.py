@@ -164,6 +164,7 @@ def describe_run(run: Run) -> dict[str, Any]:
         "on_missing_photo": run.on_missing_photo,
         "canceled": run.canceled_at is not None,
         "error_message": run.error_message,
+        "metadata": run.request_metadata,
         "started_at": run.created_at,
         "finished_at": run.finished_at,
     }

@@ -230,7 +230,7 @@ class _FinishedItem(NamedTuple):
 
 def _notify(db: Session, run: Run, finished: Sequence[_FinishedItem], signed_urls: SignedUrls) -> None:
     """Notify webhooks of new images, and of the run when it has finished."""
-    common = {"run": str(run.id), "template": str(run.template_id)}
+    common = {"run": str(run.id), "template": str(run.template_id), "metadata": run.request_metadata}
     if run.feed_id is None:
         (item,) = finished
         if item.image:

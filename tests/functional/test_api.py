@@ -61,7 +61,6 @@ def test_image_has_the_accepted_format(client: Client, accept: str) -> None:
 @pytest.mark.parametrize(
     ("accept", "body", "expected"),
     [
-        ("*/*", {}, "image/jpeg"),
         ("image/*", {}, "image/jpeg"),
         ("text/html, image/webp;q=0.9, image/png;q=0.5", {}, "image/webp"),
         ("image/*", {"format": "png"}, "image/png"),
@@ -188,7 +187,55 @@ def test_invalid_body_is_rejected(client: Client, raw: bytes, content_type: str,
 
 
 def test_unsupported_format_is_not_acceptable(client: Client) -> None:
-    assert client.post(accept="application/pdf", status=406).json["code"] == "not_acceptable"
+    for accept in ("application/pdf", "image/gif", "image/png;q=0", "*/*;q=0"):
+        assert client.post(accept=accept, status=406).json["code"] == "not_acceptable"
+    assert client.post({"format": "webp"}, accept="image/png", status=406).json["code"] == "not_acceptable"
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        (None, "application/json"),
+        ("", "application/json"),
+        ("*/*", "application/json"),
+        ("application/json, text/plain, */*", "application/json"),
+        ("application/*", "application/json"),
+        ("application/json, image/png", "application/json"),
+        ("image/png;q=0.5, */*", "application/json"),
+        ("image/png;q=0, */*", "application/json"),
+        ("image/gif, */*", "application/json"),
+        ("image/png", "image/png"),
+        ("IMAGE/PNG", "image/png"),
+        ("image/*", "image/jpeg"),
+        ("image/png, */*", "image/png"),
+        ("image/avif,image/webp,*/*;q=0.8", "image/webp"),
+        ("application/json;q=0.5, image/webp", "image/webp"),
+    ],
+)
+def test_image_is_returned_only_if_its_type_is_named(client: Client, accept: str | None, content_type: str) -> None:
+    headers = {"Authorization": f"Bearer {client.key}"} | ({} if accept is None else {"Accept": accept})
+    answer = client.app.post_json("/v1/images", {"template": client.template.slug}, headers=headers, status="2*")
+    assert answer.content_type == content_type
+
+
+def test_format_in_the_url_names_an_image_type(client: Client) -> None:
+    for format in ("jpg", "png", "webp", "avif"):
+        answer = client.post(accept="application/json", path=f"/v1/images?format={format}", status=200)
+        assert answer.content_type == f"image/{'jpeg' if format == 'jpg' else format}"
+    for query, body in (("bmp", {}), ("", {}), ("png", {"format": "webp"})):
+        assert list(client.post(body, path=f"/v1/images?format={query}", status=422).json["errors"]) == ["format"]
+
+
+def test_metadata_is_returned(client: Client) -> None:
+    metadata = {"order": "A-17", "line": 3, "rush": True, "note": None}
+    answer = client.post({"metadata": metadata}, accept="*/*", status=201)
+    assert answer.json["metadata"] == metadata
+    assert client.post({}, accept="*/*", status=200).json["metadata"] == {}
+    for wrong, field in (({"a": [1]}, "metadata.a"), ({"a": "x" * 501}, "metadata.a"), ("x", "metadata")):
+        assert list(client.post({"metadata": wrong}, status=422).json["errors"]) == [field]
+    assert list(client.post({"metadata": dict.fromkeys(map(str, range(21)))}, status=422).json["errors"]) == [
+        "metadata"
+    ]
 
 
 @pytest.mark.parametrize("header", [None, "Bearer", "Bearer x", "Basic Zm9vOmJhcg==", "Bearer cwz_live_" + "a" * 43])

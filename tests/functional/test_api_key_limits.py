@@ -11,10 +11,10 @@ from pyramid.router import Router
 from sqlalchemy.exc import OperationalError
 from webtest import TestApp
 
-from cwz_web.generation.api_keys import Scope
+from cwz_web.generation.api_keys import Scope, revoke_key, rotate_key
 from cwz_web.generation.models import ApiKey, IdempotencyKey, Image
 from cwz_web.generation.usage import QuotaExceededError, monthly_usage
-from tests.factories import Factory, sign_in, small_document
+from tests.factories import Factory, api, sign_in, small_document
 
 
 class Program:
@@ -31,7 +31,8 @@ class Program:
         return self.send(body, status, Accept=accept, **headers)
 
     def send(self, body: Any, status: int | None = None, path: str = "/v1/images", **headers: str) -> Any:
-        all_headers = {"Authorization": f"Bearer {self.plain}", "Content-Type": "application/json"} | headers
+        all_headers = {"Authorization": f"Bearer {self.plain}", "Content-Type": "application/json", "Accept": "image/*"}
+        all_headers |= headers
         all_headers = {name.replace("_", "-"): value for name, value in all_headers.items()}
         return TestApp(self.wsgi).post(path, json.dumps(body), headers=all_headers, status=status or "*")
 
@@ -202,8 +203,7 @@ def test_rotated_key_remains_valid_for_a_day(app: TestApp, make: Factory) -> Non
     assert (newer.images_per_month, newer.scopes, newer.expires_at) == (5, older.scopes, None)
     assert timedelta(hours=23) < older.expires_at - datetime.now(UTC) <= timedelta(days=1)
     for plain in (old, new):
-        headers = {"Authorization": f"Bearer {plain}"}
-        TestApp(app.app).post_json("/v1/images", {"template": template.slug}, headers=headers, status=200)
+        api(app, plain, {"template": template.slug}, status=200)
 
 
 @pytest.mark.parametrize(
@@ -238,6 +238,23 @@ def test_repeated_request_gets_the_stored_response(wsgi: Router, make: Factory) 
     assert "Idempotent-Replayed" not in first.headers
     assert program.post("Other", 422, Idempotency_Key="a").json["code"] == "idempotency_key_reused"
     assert program.post("Once", 422, accept="image/jpeg", Idempotency_Key="a").json["code"] == "idempotency_key_reused"
+
+
+def test_idempotency_key_belongs_to_a_caller(wsgi: Router, make: Factory) -> None:
+    """A rotated key is the same caller; another key of the workspace is another one, also when the first is revoked."""
+    program = Program(wsgi, make)
+    program.post("Once", 200, Idempotency_Key="a")
+    first = program.row
+    for _ in range(2):
+        with make.database.transaction(program.space.id) as db:
+            newest = db.query(ApiKey).order_by(ApiKey.id.desc()).limit(1).one()
+            _, program.plain = rotate_key(db, newest)
+        assert program.post("Once", 200, Idempotency_Key="a").headers["Idempotent-Replayed"] == "true"
+    with make.database.transaction(program.space.id) as db:
+        revoke_key(db, first)
+    assert program.post("Other", 422, Idempotency_Key="a").json["code"] == "idempotency_key_reused"
+    program.plain = make.key(program.space)
+    assert "Idempotent-Replayed" not in program.post("Other", 200, Idempotency_Key="a").headers
 
 
 def test_repeated_request_creates_one_feed(wsgi: Router, make: Factory) -> None:

@@ -53,20 +53,22 @@ def get(program: Program, url: str) -> Any:
 
 def test_requested_image_is_rendered_later(program: Program, make: Factory) -> None:
     body = {"template": program.template.slug, "data": {"title": "Later"}, "webhook": "https://shop.example/hook"}
+    body["metadata"] = {"order": "A-17"}
     answer = program.send(body, 202, **ASYNC)
     assert answer.headers["Preference-Applied"] == "respond-async"
-    assert answer.json["state"] == "pending"
+    assert (answer.json["state"], answer.json["metadata"]) == ("pending", {"order": "A-17"})
     assert answer.location == answer.json["status_url"]
     assert get(program, answer.location).json["state"] == "pending"
     render(make, program.space, answer.json["id"])
     status = get(program, answer.location).json
-    assert status["state"] == "done"
+    assert (status["state"], status["metadata"]) == ("done", {"order": "A-17"})
     image = TestApp(program.wsgi).get(status["image"]["url"].removeprefix("http://localhost"))
     assert image.content_type == "image/jpeg"
     assert program.used == 1
     with make.database.transaction(program.space.id) as db:
         [delivery] = db.scalars(select(WebhookDelivery))
     assert (delivery.url, delivery.event) == ("https://shop.example/hook", "image.created")
+    assert json.loads(delivery.body)["data"]["metadata"] == {"order": "A-17"}
 
 
 def test_image_request_with_an_idempotency_key_is_created_once(program: Program, make: Factory) -> None:

@@ -164,7 +164,7 @@ def fill(make: Factory, space: Workspace) -> None:
         db.add(BillingRecord(workspace_id=space.id, **vars(bill)))
         db.add(SlackLink(workspace_id=space.id, team="T", team_id="T1", encrypted_token=b"x", events=[]))
         db.add(Export(workspace_id=space.id, with_images=False, state="expired"))
-        db.add(IdempotencyKey(workspace_id=space.id, key="k", fingerprint="f"))
+        db.add(IdempotencyKey(workspace_id=space.id, lineage_id=space.id, key="k", fingerprint="f"))
         record(db, space.id, Actor(admin.id, admin.email, ""), "feed.upload", feed.name)
 
 
