@@ -1,20 +1,30 @@
 """A real Chromium against a real installation. The machine's Chromium is found by scripts/get_chromium.py."""
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from typing import Literal
+from collections.abc import Callable, Container, Iterable, Iterator
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, ViewportSize, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    StorageState,
+    ViewportSize,
+    sync_playwright,
+)
 
-from tests.installation import ROOT, Installation
+from tests.installation import ROOT, Installation, free_port
+from tests.slack_server import SlackServer
+from tests.stripe_server import SECRET_KEY, WEBHOOK_SECRET, StripeServer
 
 AXE = (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text()
+RUN_AXE = "options => axe.run(options).then(result => result.violations)"
+# Without the details of passed rules, and without fetching style sheets a second time.
+AXE_OPTIONS = {"resultTypes": ["violations"], "preload": False}
 DESKTOP: ViewportSize = {"width": 1280, "height": 900}
 PHONE: ViewportSize = {"width": 390, "height": 844}
-# Without the details of passed rules, and without fetching style sheets a second time.
-RUN_AXE = "axe.run({resultTypes: ['violations'], preload: false}).then(result => result.violations)"
-Theme = Literal["light", "dark"]
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -42,6 +52,59 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def stripe() -> Iterator[StripeServer]:
+    server = StripeServer()
+    server.pages = dict.fromkeys(server.pages, server.url)
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def slack() -> Iterator[SlackServer]:
+    server = SlackServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def installation(
+    tmp_path_factory: pytest.TempPathFactory, seed: Path, stripe: StripeServer, slack: SlackServer
+) -> Iterator[Installation]:
+    """One for all browser tests, in which plans are sold and Slack can be added; tests leave the demo as it was."""
+    installation = Installation(tmp_path_factory.mktemp("serve"), seed)
+    installation.set(
+        {
+            "CWZ_STRIPE_SECRET_KEY": SECRET_KEY,
+            "CWZ_STRIPE_WEBHOOK_SECRETS": WEBHOOK_SECRET,
+            "CWZ_SLACK_CLIENT_SECRET": "a-client-secret",
+        },
+        **{
+            "billing.stripe_api": stripe.url,
+            "billing.stripe_pages": stripe.url,
+            "slack.client_id": "client",
+            "slack.api": f"{slack.url}/api/",
+            "slack.authorize": f"{slack.url}/oauth/v2/authorize",
+            "worker.metrics_address": f"127.0.0.1:{free_port()}",
+            "worker.render_metrics_address": f"127.0.0.1:{free_port()}",
+        },
+    )
+    installation.start()
+    yield installation
+    installation.stop()
+
+
+@pytest.fixture(scope="session")
+def demo_session(browser: Browser, installation: Installation) -> StorageState:
+    """The cookies of a browser that is signed in to the demo workspace."""
+    with browser.new_context(base_url=installation.url) as context:
+        page = context.new_page()
+        page.goto("/")
+        page.get_by_role("button", name="Explore the demo").click()
+        page.wait_for_url("**/w/demo")
+        return context.storage_state()
+
+
 @pytest.fixture
 def console_errors() -> list[str]:
     """Errors and warnings on the console. A test that expects some clears the list."""
@@ -66,41 +129,53 @@ def context(browser: Browser, installation: Installation, console_errors: list[s
 
 
 @pytest.fixture
-def page(context: BrowserContext) -> Page:
-    """A page that is signed in to the demo workspace."""
+def page(context: BrowserContext, demo_session: StorageState) -> Page:
+    """The demo workspace in a browser that is signed in to it."""
+    context.add_cookies(demo_session["cookies"])
     page = context.new_page()
-    page.goto("/")
-    page.get_by_role("button", name="Explore the demo").click()
-    page.wait_for_url("**/w/demo")
+    page.goto("/w/demo")
     return page
 
 
 @pytest.fixture
-def find_defects(context: BrowserContext, installation: Installation) -> Callable[..., list[object]]:
-    """Visit pages once each and return what axe finds in a theme, and pages wider than a phone or a desktop."""
+def find_defects(
+    browser: Browser, installation: Installation, demo_session: StorageState
+) -> Callable[..., list[object]]:
+    """Visit pages once each; return what axe finds, and pages wider than a phone or a desktop.
 
-    def visit(paths: Iterable[str], *, signed_in: bool = True, theme: Theme = "light") -> list[object]:
+    axe checks all of its rules in the light theme, and the colors of the `dark` pages in the dark theme too.
+    """
+
+    def visit(paths: Iterable[str], *, signed_in: bool = True, dark: Container[str] = ()) -> list[object]:
         # axe is injected past the page's own Content-Security-Policy, which would refuse it.
-        visitor = context.browser.new_context(  # type: ignore[union-attr]
+        context = browser.new_context(
             bypass_csp=True,
-            storage_state=context.storage_state() if signed_in else None,
+            storage_state=demo_session if signed_in else None,
             base_url=installation.url,
             viewport=DESKTOP,
-            color_scheme=theme,
+            reduced_motion="reduce",  # no color is in transition
         )
-        page, defects = visitor.new_page(), []
+        page, defects = context.new_page(), []
+
+        def run_axe(theme: str, options: dict[str, object]) -> None:
+            for violation in page.evaluate(RUN_AXE, AXE_OPTIONS | options):
+                nodes = [node["html"][:160] for node in violation["nodes"]]
+                defects.append((path, theme, violation["id"], nodes))
+
         for path in paths:
             page.goto(path)
             page.evaluate(AXE)
-            for violation in page.evaluate(RUN_AXE):
-                nodes = [node["html"][:160] for node in violation["nodes"]]
-                defects.append((path, theme, violation["id"], nodes))
+            run_axe("light", {})
+            if path in dark:
+                page.emulate_media(color_scheme="dark")
+                run_axe("dark", {"runOnly": ["color-contrast", "link-in-text-block"]})
+                page.emulate_media(color_scheme="light")
             for viewport in (PHONE, DESKTOP):
                 page.set_viewport_size(viewport)
                 overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
                 if overflow > 0:
                     defects.append((path, viewport["width"], f"{overflow} px wider than the window"))
-        visitor.close()
+        context.close()
         return defects
 
     return visit

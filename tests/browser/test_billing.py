@@ -3,58 +3,14 @@
 import io
 import re
 import zipfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import httpx
-import pytest
 from playwright.sync_api import Page, expect
 
-from tests.installation import Installation, free_port, wait_for
+from tests.installation import Installation, wait_for
 from tests.slack_server import SlackServer
-from tests.stripe_server import SECRET_KEY, WEBHOOK_SECRET, StripeServer, signed
-
-
-@pytest.fixture(scope="module")
-def stripe() -> Iterator[StripeServer]:
-    server = StripeServer()
-    server.pages = dict.fromkeys(server.pages, server.url)
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
-def slack() -> Iterator[SlackServer]:
-    server = SlackServer()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
-def installation(
-    tmp_path_factory: pytest.TempPathFactory, seed: Path, stripe: StripeServer, slack: SlackServer
-) -> Iterator[Installation]:
-    """One in which plans are sold, and Slack can be added."""
-    installation = Installation(tmp_path_factory.mktemp("money"), seed)
-    installation.set(
-        {
-            "CWZ_STRIPE_SECRET_KEY": SECRET_KEY,
-            "CWZ_STRIPE_WEBHOOK_SECRETS": WEBHOOK_SECRET,
-            "CWZ_SLACK_CLIENT_SECRET": "a-client-secret",
-        },
-        **{
-            "billing.stripe_api": stripe.url,
-            "billing.stripe_pages": stripe.url,
-            "slack.client_id": "client",
-            "slack.api": f"{slack.url}/api/",
-            "slack.authorize": f"{slack.url}/oauth/v2/authorize",
-            "worker.metrics_address": f"127.0.0.1:{free_port()}",
-            "worker.render_metrics_address": f"127.0.0.1:{free_port()}",
-        },
-    )
-    installation.start()
-    yield installation
-    installation.stop()
+from tests.stripe_server import StripeServer, signed
 
 
 def test_subscribing_activates_plan(page: Page, stripe: StripeServer, installation: Installation) -> None:
@@ -83,7 +39,9 @@ def test_operator_reaches_operations_page(page: Page) -> None:
     expect(page.get_by_text("Active queue consumers")).to_be_visible()
 
 
-def test_slack_is_connected_configured_and_disconnected(page: Page, slack: SlackServer) -> None:
+def test_slack_is_connected_configured_and_disconnected(
+    page: Page, slack: SlackServer, find_defects: Callable[..., list[object]]
+) -> None:
     page.get_by_role("link", name="Settings").click()
     page.get_by_role("link", name="Slack").click()
     page.get_by_role("link", name="Add to Slack").click()
@@ -92,6 +50,7 @@ def test_slack_is_connected_configured_and_disconnected(page: Page, slack: Slack
     page.get_by_role("button", name="Save changes").click()
     expect(page.get_by_role("status")).to_be_visible()
     expect(page.get_by_label("Channel")).to_have_value("C1")
+    assert find_defects(["/w/demo/slack", "/w/demo/billing", "/ops"]) == []
     page.get_by_role("button", name="Disconnect Slack").click()
     expect(page.get_by_role("link", name="Add to Slack")).to_be_visible()
     assert "auth.revoke" in [method for method, _ in slack.asked]
@@ -119,10 +78,3 @@ def test_workspace_is_deleted_and_restored(page: Page) -> None:
     expect(page.get_by_role("status")).to_contain_text("Workspace deleted.")
     page.get_by_role("button", name=re.compile("^Restore")).click()
     page.wait_for_url("**/w/demo")
-
-
-def test_pages_with_billing_and_slack_are_accessible(page: Page, find_defects: Callable[..., list[object]]) -> None:
-    page.goto("/w/demo/slack")
-    page.get_by_role("link", name="Add to Slack").click()
-    expect(page.get_by_label("Channel")).to_be_visible()
-    assert find_defects(["/ops", *(f"/w/demo{path}" for path in ("/billing", "/slack", "/exports", "/delete"))]) == []

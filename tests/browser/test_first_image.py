@@ -7,7 +7,6 @@ from pathlib import Path
 from playwright.sync_api import BrowserContext, Page, expect
 
 DATA = Path(__file__).parent.parent / "data"
-PAGES = ["", "/templates", "/feeds", "/feeds/new", "/feeds/connect", "/runs", "/runs/new", "/images", "/keys"]
 
 
 def test_shop_export_becomes_images(page: Page, tmp_path: Path) -> None:

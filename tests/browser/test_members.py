@@ -7,18 +7,6 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 PASSWORD = "violet harbour 93 teapots"
-OUTSIDE = ["/signin", "/signup", "/forgot", "/verify?token=x", "/invitation?token=x", "/dev/mail"]
-INSIDE = [
-    "/account",
-    "/account/passkeys",
-    "/account/delete",
-    "/account/second-factor",
-    "/account/prove",
-    "/w",
-    "/w/new",
-]
-OF_A_WORKSPACE = ["/members", "/members/leave", "/audit?check=1", "/settings", "/setup"]
-STORAGE = ["/storage", "/storage/new", "/storage/new?provider=s3", "/storage/new?provider=gcs"]
 
 
 def sign_up(page: Page, email: str) -> None:
