@@ -32,6 +32,7 @@ from cwz_web.db.embedded import EmbeddedPostgres
 from cwz_web.db.migrate import migrate
 from cwz_web.db.session import Database
 from cwz_web.imaging.fonts import install_fonts
+from cwz_web.net import resolution
 from cwz_web.notify.email_delivery import mail_folder
 from cwz_web.notify.slack import Slack
 from cwz_web.settings import SECRETS, Settings
@@ -84,6 +85,12 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def fonts(shared_folder: Path) -> None:
     install_fonts(ROOT / "node_modules", shared_folder / "fonts")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_refusals() -> None:
+    """Refuse unknown hosts at once; tests/unit/net/test_resolution.py tests the time."""
+    resolution.REFUSAL_SECONDS = 0.0
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,9 @@ It is built on httpcore, whose network backend is public API; httpx opens its ow
 
 import io
 import math
-import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -25,8 +24,8 @@ import certifi
 import httpcore
 import httpx
 
-from cwz_web.net.addresses import is_public
 from cwz_web.net.content_encoding import ContentEncodingError, decode_body
+from cwz_web.net.resolution import Resolver, find_public_address, resolve
 from cwz_web.net.urls import MAX_URL_LENGTH, percent_encode
 
 MAX_REDIRECTS = 5
@@ -44,7 +43,6 @@ CONDITIONS = frozenset({"if-none-match", "if-modified-since"})
 TEMPORARY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 MAX_RETRY_AFTER = 3600.0
 
-Resolver = Callable[[str, int], list[str]]
 # The deadline of the current fetch on the monotonic clock. Connections outlive a fetch, so they look it up here. A
 # server that sends a byte every few seconds, in the head or the body, never reaches the timeout between two reads.
 _deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
@@ -75,6 +73,13 @@ class HostUnreachableError(FetchError):
     is_temporary = True
 
 
+class UnknownHostError(BlockedRequestError, HostUnreachableError):
+    """The host is unknown, or one of its addresses is internal: the message does not say which."""
+
+    def __init__(self) -> None:
+        super().__init__("its host is unknown, or not on the public internet")
+
+
 class ResponseInterruptedError(FetchError):
     """The response began late or ended early."""
 
@@ -92,11 +97,6 @@ class ResponseStatusError(FetchError):
 
 class ResponseTooLargeError(FetchError):
     """The response is larger than the caller's limit."""
-
-
-def resolve(host: str, port: int) -> list[str]:
-    """Return the IP addresses of a host from the system's resolver."""
-    return [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
 @dataclass(frozen=True)
@@ -173,13 +173,10 @@ class PinnedBackend(httpcore.SyncBackend):
         is_allowed = f"{host}:{port}" in self._allow
         if not is_allowed and port not in ALLOWED_PORTS:
             raise BlockedRequestError("only the ports 80 and 443 are allowed")
-        try:
-            addresses = self._resolver(host, port)
-        except (OSError, UnicodeError):
-            raise httpcore.ConnectError("unknown host") from None
-        if not addresses or not (is_allowed or all(map(is_public, addresses))):
-            raise BlockedRequestError("its host is not on the public internet")
-        return _DeadlineStream(super().connect_tcp(addresses[0], port, timeout, local_address, socket_options))
+        address = find_public_address(self._resolver, host, port, is_allowed=is_allowed)
+        if address is None:
+            raise UnknownHostError
+        return _DeadlineStream(super().connect_tcp(address, port, timeout, local_address, socket_options))
 
     def connect_unix_socket(self, *args: Any, **kwargs: Any) -> httpcore.NetworkStream:
         """Refuse: a Unix socket is never outbound."""
@@ -328,6 +325,8 @@ def check_url(url: str) -> httpx.URL:
         raise BlockedRequestError from None
     if parsed.scheme not in ("http", "https") or not parsed.host or parsed.userinfo or "%" in parsed.host:
         raise BlockedRequestError
+    if parsed.port == 0:  # httpcore would use the default port, others refuse it
+        raise BlockedRequestError("the port must be a number from 1 to 65535")
     return parsed.copy_with(fragment=None)
 
 

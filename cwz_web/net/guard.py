@@ -22,9 +22,9 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util import connection as urllib3_connection
 
-from cwz_web.net.addresses import is_public
-from cwz_web.net.client import BlockedRequestError, Resolver, resolve
+from cwz_web.net.client import BlockedRequestError, UnknownHostError
 from cwz_web.net.deadlines import deadline_response
+from cwz_web.net.resolution import Resolver, find_public_address, resolve
 
 HTTPS_PORT = 443
 CA_FILE = certifi.where()
@@ -55,19 +55,17 @@ class OutboundPolicy:
             secure: The connection uses TLS.
 
         Raises:
-            BlockedRequestError: The host is undeclared, an address is not public, or TLS is missing.
-            OSError: The host cannot be resolved.
+            BlockedRequestError: The host is undeclared, or TLS is missing.
+            UnknownHostError: The host cannot be resolved, or an address is not public.
         """
         authority = f"{host.lower()}:{port}"
         is_allowed = authority in self._allow
         if authority not in self.hosts or not (secure or is_allowed):
             raise BlockedRequestError
-        addresses = self._resolver(host, port)
-        if not addresses:
-            raise OSError("unknown host")
-        if not (is_allowed or all(map(is_public, addresses))):
-            raise BlockedRequestError
-        return addresses[0]
+        address = find_public_address(self._resolver, host, port, is_allowed=is_allowed)
+        if address is None:
+            raise UnknownHostError
+        return address
 
     def pool_classes(self, http: type = HTTPConnection, https: type = HTTPSConnection) -> dict[str, type]:
         """Return guarded pools for `urllib3.PoolManager.pool_classes_by_scheme`.
@@ -104,10 +102,7 @@ class _GuardedConnection(HTTPConnection):
     # support overrides (urllib3.contrib.socks), so it is stable.
     def _new_conn(self) -> socket.socket:
         secure = isinstance(self, HTTPSConnection)
-        try:
-            address = self.outbound.resolve_address(self.host, self.port, secure=secure)
-        except (OSError, UnicodeError) as error:
-            raise NewConnectionError(self, f"{self.host} cannot be resolved") from error
+        address = self.outbound.resolve_address(self.host, self.port, secure=secure)
         options: dict[str, Any] = {"source_address": self.source_address, "socket_options": self.socket_options}
         try:
             return urllib3_connection.create_connection((address, self.port), self.timeout, **options)

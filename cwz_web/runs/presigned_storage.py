@@ -198,7 +198,7 @@ class PresignedBucket:
             )
         except (BlockedRequestError, requests.RequestException) as error:
             if is_blocked_error(error):
-                raise BlockedAddressError("The storage's URL leads to an address that is not allowed") from None
+                raise BlockedAddressError from None
             # The error's text contains the presigned URL.
             raise StorageUnreachableError("The storage does not respond") from None
         with response:

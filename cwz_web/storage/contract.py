@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, BinaryIO, ClassVar, Generic, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
@@ -13,6 +14,8 @@ from cwz_web.net.guard import OutboundPolicy
 
 API_VERSION = 1
 MAX_KEY_BYTES = 1024
+# What may surround a pasted value. Other blanks, such as a no-break space, are invisible and refused.
+ASCII_BLANKS = " \t\r\n"
 
 SettingsT = TypeVar("SettingsT", bound="Fields")
 CredentialsT = TypeVar("CredentialsT", bound="Fields")
@@ -69,10 +72,13 @@ class StorageThrottledError(StorageUnreachableError):
     """The storage limits the request rate; a later retry helps."""
 
 
-class BlockedAddressError(StorageError):
-    """The storage's host is undeclared, or resolves to an address that is not public."""
+class BlockedAddressError(StorageUnreachableError):
+    """The storage's host is undeclared, unknown, or resolves to an address that is not public.
 
-    def __init__(self, message: str = "The storage's URL leads to a host that this server may not connect to") -> None:
+    The message does not say which: internal names must not be found by trying.
+    """
+
+    def __init__(self, message: str = "The storage's host is unknown, or not on the public internet") -> None:
         super().__init__(message)
 
 
@@ -91,8 +97,9 @@ class Fields(BaseModel):
 
     A field's title, description and examples become its label, help text and placeholder. A `pattern` has to be
     anchored at both ends (`^...$`), since a host or a path may be built from the value. pydantic's default engine is
-    Rust's regex crate: there `$` matches only at the very end, and `\\Z` does not exist. Line breaks and control
-    characters are rejected in every field, unless it has `json_schema_extra={"multiline": True}`.
+    Rust's regex crate: there `$` matches only at the very end, and `\\Z` does not exist. Line breaks, control
+    characters, no-break spaces and URLs with an invalid port are rejected in every field, unless it has
+    `json_schema_extra={"multiline": True}`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, hide_input_in_errors=True)
@@ -110,9 +117,21 @@ class Fields(BaseModel):
     def _reject_control_characters(cls, value: Any, info: ValidationInfo) -> Any:
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
         is_multiline = is_multiline_field(cls.model_fields[info.field_name or ""])
-        if isinstance(text, str) and not is_multiline and not text.strip().isprintable():
-            raise ValueError("Remove the line breaks and control characters")
+        if isinstance(text, str) and not is_multiline:
+            _check_text(text.strip(ASCII_BLANKS))
         return value
+
+
+def _check_text(text: str) -> None:
+    if not text.isprintable():
+        raise ValueError("Remove the line breaks, control characters and no-break spaces")
+    if text.lower().startswith(("http://", "https://")):
+        try:
+            has_port = urlsplit(text).port != 0
+        except ValueError:
+            has_port = False
+        if not has_port:
+            raise ValueError("Enter a URL with a port from 1 to 65535, or without one")
 
 
 def is_multiline_field(info: FieldInfo) -> bool:

@@ -15,8 +15,8 @@ import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cwz_web.crypto import DecryptionError, KeyRing
-from cwz_web.net.client import Resolver, resolve
 from cwz_web.net.guard import OutboundPolicy
+from cwz_web.net.resolution import Resolver, resolve
 from cwz_web.settings import Settings
 from cwz_web.storage import hookspecs
 from cwz_web.storage.contract import (

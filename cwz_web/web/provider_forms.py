@@ -7,7 +7,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from webob.multidict import MultiDict
 
-from cwz_web.storage.contract import StorageProvider, is_multiline_field
+from cwz_web.storage.contract import ASCII_BLANKS, StorageProvider, is_multiline_field
 from cwz_web.web.forms import Form, Name, SubmittedForm, error_messages, find_repeated_fields, read_form
 
 
@@ -74,7 +74,7 @@ def read_provider_form(
     secret_names = list(provider.credentials_model.model_fields)
     rest = MultiDict((name, value) for name, value in posted.items() if name not in (*settings_names, *secret_names))
     form = read_form(ConnectionForm, rest)
-    typed = {name: str(posted.get(name, "")).strip() for name in settings_names}
+    typed = {name: str(posted.get(name, "")).strip(ASCII_BLANKS) for name in settings_names}
     errors = form.errors | find_repeated_fields(posted, [*settings_names, *secret_names])
     settings = _validate(provider.settings_model, {name: value for name, value in typed.items() if value}, errors)
     entered = {name: str(posted[name]) for name in secret_names if str(posted.get(name, "")).strip()}

@@ -6,9 +6,10 @@ from contextlib import ExitStack
 import pytest
 from cwz_storage_firebase import FirebaseProvider, FirebaseSettings
 from cwz_storage_gcs import GoogleCredentials
+from pydantic import ValidationError
 
 from cwz_web.net.guard import OutboundPolicy
-from cwz_web.storage import BlockedAddressError, Bucket, BucketContext, InvalidCredentialsError
+from cwz_web.storage import BlockedAddressError, Bucket, BucketContext
 from cwz_web.storage.testing import ProviderConformance, ProviderSetup
 from tests.emulators import BUCKET, fixed_response_server, gcs_emulator, google_error, host_of, service_account
 
@@ -69,5 +70,5 @@ def test_emulator_variables_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_invalid_private_key_is_reported() -> None:
     broken = service_account(private_key="nonsense")
-    with pytest.raises(InvalidCredentialsError):
+    with pytest.raises(ValidationError):
         ProviderSetup(FirebaseProvider(), {"bucket": BUCKET}, {"service_account": broken}).bucket()

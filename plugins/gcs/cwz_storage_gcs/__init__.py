@@ -13,6 +13,7 @@ HOSTS = ("storage.googleapis.com", "oauth2.googleapis.com")
 ENDPOINT = "https://storage.googleapis.com"
 TOKEN_URL = "https://oauth2.googleapis.com/token"  # noqa: S105 - a URL
 UNIVERSE = "googleapis.com"
+MIN_KEY_BITS = 2048
 CAPABILITIES = frozenset(Capability)
 BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 
@@ -21,6 +22,8 @@ def _check_bucket(name: str) -> str:
     # https://cloud.google.com/storage/docs/buckets#naming
     if not BUCKET_NAME.fullmatch(name) or ".." in name:
         raise ValueError("Enter a bucket name: at least 3 lower-case letters, digits, dots, hyphens and underscores")
+    if name.startswith("goog") or re.fullmatch(r"[0-9.]+", name) or "xn--" in name:
+        raise ValueError("Enter the name of a bucket: no IP address, and no name that begins with goog or holds xn--")
     return name
 
 
@@ -48,8 +51,23 @@ def read_service_account(text: str) -> dict[str, Any]:
     missing = [name for name in required if not isinstance(info.get(name), str)]
     if missing:
         raise ValueError(f"The key file lacks {', '.join(missing)}")
+    _check_private_key(info["private_key"])
     values = {name: info[name] for name in (*required, "client_id") if isinstance(info.get(name), str)}
     return {**values, "type": "service_account", "token_uri": TOKEN_URL, "universe_domain": UNIVERSE}
+
+
+def _check_private_key(pem: str) -> None:
+    """Raise ValueError for a key that Google does not issue: its keys are RSA keys of 2,048 bits."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        key = load_pem_private_key(pem.encode(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise ValueError("The private key in the key file is not valid; download a new key") from None
+    if not isinstance(key, RSAPrivateKey) or key.key_size < MIN_KEY_BITS:
+        raise ValueError(f"The private key must be an RSA key of at least {MIN_KEY_BITS:,} bits; download a new key")
 
 
 class GcsSettings(Fields):

@@ -2,8 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cwz_storage_gcs import GcsProvider, GcsSettings, GoogleCredentials, read_service_account
 from pydantic import ValidationError
 
@@ -165,11 +168,46 @@ def test_key_file_is_reduced_to_known_fields_and_google_urls() -> None:
 
 def test_invalid_private_key_is_reported() -> None:
     broken = service_account(private_key="-----BEGIN PRIVATE KEY-----\nnonsense\n-----END PRIVATE KEY-----\n")
-    with pytest.raises(InvalidCredentialsError, match="download a new key"):
-        ProviderSetup(GcsProvider(), {"bucket": BUCKET}, {"service_account": broken}).bucket()
+    with pytest.raises(ValidationError, match="download a new key"):
+        GoogleCredentials(service_account=broken)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("bucket", ["Upper", "a", "a..b", "evil.test/", "a b", "../x"])
+# A key of 512 bits, which cryptography does not generate any more; it protects nothing.
+SHORT_KEY = "\n".join(
+    (
+        "-----BEGIN PRIVATE KEY-----",
+        "MIIBVAIBADANBgkqhkiG9w0BAQEFAASCAT4wggE6AgEAAkEAs6Pnq719fVQHUhbV",  # pragma: allowlist secret
+        "d21kQGxR19v3dVllC++3u0CTahipkW7jf0lLj0XC7yzpGq6gPCObB4bcj0jrvjdX",  # pragma: allowlist secret
+        "Ws8AGQIDAQABAkALfZB0C8rbGWTee1dsLDMda9BQXmGVwAIWoV6/O4IyZwXfldLw",  # pragma: allowlist secret
+        "AViNvITaycIN/keS71SMg2E1tgw3HF2zG04BAiEA7OtFyoKQPyH4Sjxdz8Sto0/7",  # pragma: allowlist secret
+        "MPjquW63xwNRqwSCLS0CIQDCG6zaGMwRXlYbbYUIQHy9Vj10FPclgNtJDmdVaFCq",  # pragma: allowlist secret
+        "HQIgCLKif0rHzOmMWf1ZXFVWIpa/HA8nXuNnr9C5YNPri4kCIQDAU/uo/fj1HKvk",  # pragma: allowlist secret
+        "8VdnHb57PAAYDM31cv/UG1l33qxOYQIgPaUVkiHFNu/4/kSnW6vTfr6u6oqLm+ZB",  # pragma: allowlist secret
+        "Kai7Cqp1CBo=",  # pragma: allowlist secret
+        "-----END PRIVATE KEY-----",
+    )
+)
+
+
+@pytest.mark.parametrize("kind", ["512 bits", "1024 bits", "EC", "Ed25519"])
+def test_key_that_google_does_not_issue_is_refused(kind: str) -> None:
+    keys: dict[str, Any] = {
+        "1024 bits": lambda: rsa.generate_private_key(public_exponent=65537, key_size=1024),  # noqa: S505
+        "EC": lambda: ec.generate_private_key(ec.SECP256R1()),
+        "Ed25519": ed25519.Ed25519PrivateKey.generate,
+    }
+    encoding = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    pem = keys[kind]().private_bytes(*encoding).decode() if kind in keys else SHORT_KEY
+    with pytest.raises(ValidationError, match=r"download a new key") as refusal:
+        GoogleCredentials(service_account=service_account(private_key=pem))  # type: ignore[arg-type]
+    assert "BEGIN" not in str(refusal.value)
+
+
+INVALID_BUCKETS = ["Upper", "a", "a..b", "evil.test/", "a b", "../x", "our-images\u00a0"]
+RESERVED_BUCKETS = ["goog-x", "google", "192.168.5.4", "xn--a-b", "a.xn--b"]
+
+
+@pytest.mark.parametrize("bucket", [*INVALID_BUCKETS, *RESERVED_BUCKETS])
 def test_invalid_bucket_name_is_rejected(bucket: str) -> None:
     with pytest.raises(ValidationError):
         GcsSettings(bucket=bucket)

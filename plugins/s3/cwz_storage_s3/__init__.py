@@ -10,14 +10,27 @@ from cwz_web.storage import Bucket, BucketContext, Capability, Fields, StoragePr
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+# Names of another kind than buckets: aliases of access points, directory buckets, internationalized domain names.
+RESERVED_PREFIXES = ("xn--", "sthree-", "amzn-s3-demo-")
+RESERVED_SUFFIXES = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
 S3_CAPABILITIES = frozenset(
     {Capability.RANGE, Capability.MULTIPART, Capability.PRESIGNED_GET, Capability.PRESIGNED_PUT}
 )
 
 
 def _check_bucket(name: str) -> str:
-    if not BUCKET_NAME.fullmatch(name) or ".." in name or re.fullmatch(r"[0-9.]+", name):
+    if (
+        not BUCKET_NAME.fullmatch(name)
+        or ".." in name
+        or ".-" in name
+        or "-." in name
+        or re.fullmatch(r"[0-9.]+", name)
+    ):
         raise ValueError("Enter a bucket name: 3 to 63 lower-case letters, digits, dots and hyphens")
+    reserved = [word for word in RESERVED_PREFIXES if name.startswith(word)]
+    reserved += [word for word in RESERVED_SUFFIXES if name.endswith(word)]
+    if reserved:
+        raise ValueError(f"Enter the name of the bucket itself: {reserved[0]} is reserved by AWS and marks no bucket")
     return name
 
 

@@ -249,6 +249,13 @@ def test_unknown_host_is_unreachable() -> None:
         Fetcher(resolver=resolver).get("http://unknown.example/", max_bytes=10)
 
 
+@pytest.mark.parametrize("url", ["http://shop.example:0/", "https://shop.example:0/a", "http://shop.example:00/"])
+def test_port_zero_is_refused(url: str) -> None:
+    """httpcore would connect to the default port."""
+    with pytest.raises(BlockedRequestError, match="port must be a number from 1 to 65535"):
+        check_url(url)
+
+
 def test_conditional_request_returns_no_data_for_304(http_server: RecordingServer) -> None:
     http_server.paths["/a"] = (200, {"ETag": '"v1"', "Last-Modified": "Tue, 24 Nov 2026 10:00:00 GMT"}, b"rows")
     fetcher = fetcher_at(http_server)

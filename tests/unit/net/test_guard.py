@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from cwz_web.net import guard
-from cwz_web.net.client import BlockedRequestError
+from cwz_web.net.client import BlockedRequestError, UnknownHostError
 from cwz_web.net.guard import OutboundPolicy, is_blocked_error
 from tests.conftest import RecordingServer
 
@@ -91,9 +91,10 @@ def test_proxies_and_certificates_of_the_environment_are_ignored(
     assert session.get(http_server.url("/x"), timeout=5).content == b"direct"
 
 
-def test_unknown_host_is_an_os_error() -> None:
-    with pytest.raises(OSError, match="unknown host"):
-        outbound().resolve_address(HOST, 443, secure=True)
+@pytest.mark.parametrize("addresses", [[], ["10.0.0.1"], ["93.184.216.34", "10.0.0.1"]])
+def test_internal_host_is_refused_like_an_unknown_one(addresses: list[str]) -> None:
+    with pytest.raises(UnknownHostError, match="its host is unknown, or not on the public internet"):
+        outbound(*addresses).resolve_address(HOST, 443, secure=True)
 
 
 def test_dns_rebinding_is_blocked() -> None:
