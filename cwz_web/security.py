@@ -17,8 +17,9 @@ from sqlalchemy.orm import Session
 from cwz_web.accounts.models import Account, LoginSession
 from cwz_web.accounts.sessions import ABSOLUTE_LIMIT, find_session
 from cwz_web.generation.api_keys import ApiKeyIdentity
-from cwz_web.resources.permissions import api_principal, member_principal
+from cwz_web.resources.permissions import SESSION_PRINCIPAL, api_principal, member_principal
 from cwz_web.workspaces.access import Access, list_workspaces
+from cwz_web.workspaces.models import Role
 
 if TYPE_CHECKING:
     from cwz_web.web.request import Request
@@ -45,13 +46,28 @@ class SignedInUser:
 
     @property
     def principals(self) -> list[str]:
-        """The user's principals; a workspace that requires a second factor is left out until the user has one."""
-        accessible = [access for access in self.workspaces if not self.lacks_second_factor(access)]
-        return [Authenticated, *(member_principal(access.workspace_id, access.role) for access in accessible)]
+        """The user's principals: those of the account only if they proved to own it."""
+        opened = [access for access in self.workspaces if self.can_open(access)]
+        roles = [member_principal(access.workspace_id, access.role) for access in opened]
+        return [SESSION_PRINCIPAL, *([Authenticated] if self.session.is_own else []), *roles]
+
+    def can_open(self, access: Access) -> bool:
+        """Return whether the user has proved what a workspace requires of its members."""
+        return not self.lacks_second_factor(access) and not self.lacks_single_sign_on(access)
 
     def lacks_second_factor(self, access: Access) -> bool:
         """Return whether the workspace is closed to the user until a second factor is set up."""
-        return access.second_factor_required and not self.session.has_second_factor
+        has_provider = self.session.sso_workspace_id == access.workspace_id
+        return access.second_factor_required and not self.session.has_second_factor and not has_provider
+
+    def lacks_single_sign_on(self, access: Access) -> bool:
+        """Return whether the workspace is closed to the user until they sign in through its identity provider.
+
+        Admins can also use their own credentials with a second factor: a failing provider must not lock everyone out.
+        """
+        is_break_glass = access.role is Role.ADMIN and self.session.has_second_factor
+        has_provider = self.session.sso_workspace_id == access.workspace_id
+        return access.single_sign_on_required and not has_provider and not is_break_glass
 
 
 class SecurityPolicy:
@@ -134,9 +150,14 @@ def find_identity(request: "Request") -> SignedInUser | ApiKeyIdentity | None:
     if request.area.uses_api_keys:
         return request.services.keys.find(_bearer_token(request))
     session = find_browser_session(request, request.db) if request.uses_transaction else None
-    if session is None:
-        return None
-    return SignedInUser(session, tuple(list_workspaces(request.db, session.account_id)), session.account_id)
+    return find_user(request.db, session) if session else None
+
+
+def find_user(db: Session, session: LoginSession) -> SignedInUser:
+    """Return the user of a session, with the workspaces that it can open."""
+    workspaces = list_workspaces(db, session.account_id)
+    opened = tuple(access for access in workspaces if session.opens(access.workspace_id))
+    return SignedInUser(session, opened, session.account_id)
 
 
 def _bearer_token(request: "Request") -> str:

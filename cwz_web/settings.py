@@ -251,6 +251,7 @@ class Network(SettingsGroup):
     """Outbound requests."""
 
     allow: StringTuple = Field(default=(), description="private host:port pairs that outbound requests may reach")
+    dns: StringTuple = Field(default=(), description="name servers for TXT records, as host:port; unset: the system's")
 
 
 class Plugins(SettingsGroup):

@@ -43,7 +43,7 @@ from cwz_web.storage.contract import Bucket
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import ConnectionSpec
 from cwz_web.web.services import Services
-from cwz_web.workspaces.models import Membership, Role, Workspace
+from cwz_web.workspaces.models import EmailDomain, Membership, Role, Workspace
 from tests.installation import ROOT
 
 FONT = ROOT / "node_modules/@expo-google-fonts/caveat/700Bold/Caveat_700Bold.ttf"
@@ -262,6 +262,13 @@ class Factory:
         local_bucket(self.services).put(key, data, content_type="font/ttf")
         with self.database.transaction(workspace.id) as db:
             return add_font(db, workspace.id, data)
+
+    def email_domain(self, workspace: Workspace, domain: str = "example.org", **more: Any) -> EmailDomain:
+        """Add an email domain, which is not verified."""
+        found = EmailDomain(workspace_id=workspace.id, domain=domain, token=f"token of {domain}", **more)
+        with self.database.transaction(workspace.id) as db:
+            db.add(found)
+        return found
 
     def key(self, workspace: Workspace, *scopes: Scope, **terms: Any) -> str:
         with self.database.transaction(workspace.id) as db:

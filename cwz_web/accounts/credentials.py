@@ -133,8 +133,8 @@ def change_email(
 
 
 def is_session_of(session: LoginSession | None, account: Account) -> bool:
-    """Return whether a browser's session is of an account."""
-    return session is not None and session.account_id == account.id
+    """Return whether a browser's session is of an account, and of its owner."""
+    return session is not None and session.is_own and session.account_id == account.id
 
 
 def pending_email(db: Session, account: Account) -> str | None:

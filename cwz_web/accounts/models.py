@@ -60,6 +60,7 @@ class Method(StrEnum):
     PASSWORD = "password"  # noqa: S105 - not a password
     GOOGLE = "google"
     PASSKEY = "passkey"
+    SINGLE_SIGN_ON = "sso"
 
 
 class LoginSession(Timestamped, Base):
@@ -68,6 +69,7 @@ class LoginSession(Timestamped, Base):
     Attributes:
         id: The `jti` claim of the session cookie.
         method: How the user signed in.
+        sso_workspace_id: The workspace whose identity provider has vouched for the user.
         authenticated_at: When the user last authenticated, by any method.
         ip_address: IP address at sign-in.
     """
@@ -77,6 +79,7 @@ class LoginSession(Timestamped, Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
     account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
     method: Mapped[str] = mapped_column(default=Method.PASSWORD, server_default=Method.PASSWORD)
+    sso_workspace_id: Mapped[UUID | None] = mapped_column(ForeignKey("workspaces.id", ondelete="SET NULL"))
     last_seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
     authenticated_at: Mapped[datetime] = mapped_column(server_default=func.now())
     ended_at: Mapped[datetime | None]
@@ -85,7 +88,16 @@ class LoginSession(Timestamped, Base):
 
     account: Mapped[Account] = relationship(lazy="joined", innerjoin=True)
 
-    __table_args__ = (CheckConstraint("method IN ('password', 'google', 'passkey')", name="method"),)
+    __table_args__ = (CheckConstraint("method IN ('password', 'google', 'passkey', 'sso')", name="method"),)
+
+    @property
+    def is_own(self) -> bool:
+        """Return whether the user proved to own the account; an identity provider vouches for its workspace only."""
+        return self.method != Method.SINGLE_SIGN_ON
+
+    def opens(self, workspace_id: UUID) -> bool:
+        """Return whether the session can open a workspace of its account."""
+        return self.is_own or self.sso_workspace_id == workspace_id
 
     @property
     def has_second_factor(self) -> bool:

@@ -69,6 +69,7 @@ def start_session(
     ip_address: str,
     user_agent: str,
     method: Method = Method.PASSWORD,
+    sso_workspace_id: UUID | None = None,
 ) -> tuple[LoginSession, str]:
     """Start a session for an authenticated user.
 
@@ -79,11 +80,18 @@ def start_session(
         ip_address: The client's IP address, for the list of sessions.
         user_agent: The client's User-Agent header, for the list of sessions.
         method: How the user authenticated.
+        sso_workspace_id: The workspace whose identity provider vouches for the user.
 
     Returns:
         The session, and the token for the cookie.
     """
-    session = LoginSession(account_id=account.id, method=method, ip_address=ip_address, user_agent=user_agent[:400])
+    session = LoginSession(
+        account_id=account.id,
+        method=method,
+        sso_workspace_id=sso_workspace_id,
+        ip_address=ip_address,
+        user_agent=user_agent[:400],
+    )
     db.add(session)
     account.signed_in_at = datetime.now(UTC)
     db.flush()

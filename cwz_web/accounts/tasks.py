@@ -43,12 +43,13 @@ def send_password_reset(context: JobContext, email: str) -> None:
         account = db.scalar(select(Account).where(has_email(email)))
         if account is None:
             return
-        if account.password_hash is None and account.verified_at is not None:
-            message = emails.reset_by_google(account, list_identities(db, account), f"{email_service.url}/signin")
+        identities = list_identities(db, account)
+        if account.password_hash is None and account.verified_at is not None and identities:
+            message = emails.reset_by_google(account, identities, f"{email_service.url}/signin")
         else:
             token = issue_token(db, account, Purpose.RESET)
             url = f"{email_service.url}/reset?token={token}"
-            message = emails.reset(account, list_identities(db, account), list_passkeys(db, account), url)
+            message = emails.reset(account, identities, list_passkeys(db, account), url)
     email_service.send(account.email, message)
 
 

@@ -157,7 +157,7 @@ def _example_data(request: Request) -> ExampleData:
     user = request.identity
     if not isinstance(user, SignedInUser):
         return ExampleData()
-    accessible = [access for access in user.workspaces if not user.lacks_second_factor(access)]
+    accessible = [access for access in user.workspaces if user.can_open(access)]
     slug = request.GET.get("workspace")
     access = next((each for each in accessible if each.slug == slug), accessible[0] if accessible else None)
     if access is None:

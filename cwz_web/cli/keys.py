@@ -20,6 +20,8 @@ from cwz_web.notify.slack import reencrypt_slack_link
 from cwz_web.settings import Settings
 from cwz_web.storage.connections import reencrypt_secrets
 from cwz_web.storage.models import Connection
+from cwz_web.workspaces.models import IdentityProvider
+from cwz_web.workspaces.single_sign_on import reencrypt_client_secret
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,11 @@ SECRET_TABLES = (
         SlackLink,
         "SELECT workspace_id FROM all_slack_links()",
         lambda _, link, ring: reencrypt_slack_link(link, ring),
+    ),
+    SecretTable(
+        IdentityProvider,
+        "SELECT workspace_id FROM all_identity_providers()",
+        lambda _, provider, ring: reencrypt_client_secret(provider, ring),
     ),
     SecretTable(
         Account,

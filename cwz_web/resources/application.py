@@ -1,12 +1,13 @@
 """The root of the tree, and the pages outside a workspace: `/account`, `/signin`, `/ops`, ..."""
 
 from typing import Any, ClassVar
+from uuid import UUID
 
 from pyramid.authorization import DENY_ALL, Allow, Authenticated
 
 from cwz_web.resources.api import ApiRoot
 from cwz_web.resources.base import CALLBACKS, Area, Resource, parse_uuid
-from cwz_web.resources.permissions import Permission
+from cwz_web.resources.permissions import SESSION_PRINCIPAL, Permission
 from cwz_web.resources.signed_urls import SignedUrlRoot
 from cwz_web.resources.workspace import WorkspaceCollection
 
@@ -55,10 +56,29 @@ class GoogleSignIn(Resource):
     area = CALLBACKS
 
 
+class WorkspaceSignOn(Resource):
+    """`/signin/sso/{workspace}`: the redirect to a workspace's identity provider, and the callback."""
+
+    @property
+    def workspace_id(self) -> UUID:
+        """The id of the workspace."""
+        return parse_uuid(self.__name__)
+
+
+class SingleSignOn(Resource):
+    """`/signin/sso`: finds the identity provider of an email address."""
+
+    area = CALLBACKS
+
+    def __getitem__(self, name: str) -> WorkspaceSignOn:
+        parse_uuid(name)
+        return WorkspaceSignOn(self.request, self, name)
+
+
 class SignInRoot(Resource):
     """`/signin`."""
 
-    children: ClassVar[dict[str, type[Resource]]] = {"google": GoogleSignIn}
+    children: ClassVar[dict[str, type[Resource]]] = {"google": GoogleSignIn, "sso": SingleSignOn}
 
 
 class DevelopmentRoot(Resource):
@@ -131,4 +151,8 @@ class Root(Resource):
         )
 
     def __acl__(self) -> list[Any]:
-        return [(Allow, Authenticated, Permission.SIGNED_IN), DENY_ALL]
+        return [
+            (Allow, Authenticated, Permission.SIGNED_IN),
+            (Allow, SESSION_PRINCIPAL, Permission.SESSION),
+            DENY_ALL,
+        ]

@@ -10,6 +10,7 @@ from cwz_web.workspaces.models import Role
 class Permission(StrEnum):
     """What a view can require."""
 
+    SESSION = "session"
     SIGNED_IN = "signed-in"
     GENERATE = "image.generate"
     API_READ = "api.read"
@@ -68,6 +69,10 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
 READ_ONLY_PERMISSIONS = frozenset(
     {P.VIEW, P.MEMBER_VIEW, P.AUDIT_VIEW, P.STORAGE_VIEW, P.WEBHOOK_VIEW, P.API_READ, P.BILLING_MANAGE, P.DELETE}
 )
+
+
+# The principal of every session, also of one that an identity provider started: it has no access to the account.
+SESSION_PRINCIPAL = "system.Session"
 
 
 def member_principal(workspace_id: UUID, role: Role) -> str:

@@ -16,7 +16,7 @@ from cwz_web.runs.models import Run
 from cwz_web.storage.models import Connection
 from cwz_web.workspaces.access import Access
 from cwz_web.workspaces.members import Member, find_member
-from cwz_web.workspaces.models import Invitation
+from cwz_web.workspaces.models import EmailDomain, Invitation
 
 if TYPE_CHECKING:
     from cwz_web.web.request import Request
@@ -153,6 +153,18 @@ class SlackResource(Resource):
     """`/w/{slug}/slack`; exists where the installation has a Slack app."""
 
 
+class EmailDomainResource(WorkspaceItem):
+    row: EmailDomain
+
+
+class EmailDomainCollection(WorkspaceItemCollection):
+    model, item_class = EmailDomain, EmailDomainResource
+
+
+class SingleSignOnSettings(Resource):
+    """`/w/{slug}/single-sign-on`: the workspace's identity provider."""
+
+
 class BillingResource(Resource):
     """`/w/{slug}/billing`; exists where the installation has plans."""
 
@@ -174,6 +186,8 @@ class WorkspaceResource(Resource):
         "billing": BillingResource,
         "slack": SlackResource,
         "exports": ExportCollection,
+        "single-sign-on": SingleSignOnSettings,
+        "email-domains": EmailDomainCollection,
     }
 
     def __init__(self, request: "Request", parent: Resource, access: Access) -> None:

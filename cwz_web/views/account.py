@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeAlias
+from urllib.parse import urlencode
 from uuid import UUID
 
 import structlog
@@ -170,10 +171,12 @@ class ProvePage:
 
     Attributes:
         has_passkeys: Whether the account has a passkey that can be used here.
+        provider_path: The URL of the identity provider that vouches for the user, or None.
         next: The path to redirect to afterwards.
     """
 
     form: SubmittedForm[ProofForm] | SubmittedForm[PasskeyForm]
+    provider_path: str | None
     has_password: bool
     has_passkeys: bool
     has_google: bool
@@ -221,13 +224,16 @@ def _account_page(context: AccountRoot, request: Request, form: AccountPageForm)
 def _prove_page(
     context: AccountRoot, request: Request, form: SubmittedForm[ProofForm] | SubmittedForm[PasskeyForm]
 ) -> ProvePage:
-    account = request.user.account
+    account, session = request.user.account, request.user.session
+    next_path = safe_next(request.params.get("next", "/account"))
+    start = f"/signin/sso/{session.sso_workspace_id}/start?{urlencode({'next': next_path})}"
     return ProvePage(
         form=form,
+        provider_path=None if session.is_own else start,
         has_password=account.password_hash is not None,
         has_passkeys=has_passkeys(request) and bool(list_passkeys(request.db, account)),
         has_google=bool(list_identities(request.db, account)),
-        next=safe_next(request.params.get("next", "/account")),
+        next=next_path,
     )
 
 
@@ -322,7 +328,7 @@ def unlink(context: AccountRoot, request: Request, form: Form) -> Response:
 
 
 @view_config(
-    context=AccountRoot, name="prove", request_method="GET", renderer=PROVE_PAGE, permission=Permission.SIGNED_IN
+    context=AccountRoot, name="prove", request_method="GET", renderer=PROVE_PAGE, permission=Permission.SESSION
 )
 def prove_page(context: AccountRoot, request: Request) -> ProvePage:
     """Show the form that authenticates the user again."""

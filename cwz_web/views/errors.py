@@ -1,5 +1,7 @@
 """Error responses: each family of errors becomes a page for browsers, or a problem for API clients."""
 
+from urllib.parse import urlencode
+
 import psycopg
 import structlog
 from pyramid.exceptions import BadCSRFOrigin, BadCSRFToken, PredicateMismatch
@@ -36,6 +38,10 @@ CONTENTION = (
     psycopg.errors.LockNotAvailable,
     psycopg.errors.DeadlockDetected,
     psycopg.errors.SerializationFailure,
+)
+OWN_CREDENTIALS = (
+    "Single sign-on opens the workspace of your organization only. Sign out, and sign in with your own password,"
+    " passkey or Google account to do this"
 )
 # The code and the message of a status that a view does not explain.
 DEFAULT_PROBLEMS = {
@@ -76,7 +82,11 @@ def forbidden(exc: HTTPForbidden, request: Request) -> Response:
     access = request.workspace_or_none
     if access is not None and user.lacks_second_factor(access):
         return HTTPSeeOther("/account/second-factor")
+    if access is not None and user.lacks_single_sign_on(access):
+        return HTTPSeeOther(f"/signin/sso/{access.workspace_id}?{urlencode({'next': request.path})}")
     log.warning("permission denied", account=str(user.account.id), path=request.raw_path, method=request.method)
+    if access is None and not user.session.is_own:
+        return _error_response(request, ProblemError(403, "own_credentials_required", OWN_CREDENTIALS))
     return _error_response(request, _default_problem(403))
 
 

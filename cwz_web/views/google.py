@@ -10,16 +10,15 @@ from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
-from cwz_web.accounts.google import (
+from cwz_web.accounts.google import PasswordRequiredError, sign_in_with_google
+from cwz_web.accounts.models import LoginSession, Method
+from cwz_web.accounts.openid import (
     AuthorizationRequest,
     EmailNotVerifiedByProviderError,
-    GoogleProfile,
-    GoogleProvider,
-    GoogleSignInError,
-    PasswordRequiredError,
-    sign_in_with_google,
+    OpenIDError,
+    OpenIDProfile,
+    OpenIDProvider,
 )
-from cwz_web.accounts.models import LoginSession, Method
 from cwz_web.accounts.sessions import is_recently_authenticated
 from cwz_web.resources.application import GoogleSignIn
 from cwz_web.security import cookie_name, find_browser_session, set_cookie
@@ -27,7 +26,7 @@ from cwz_web.views.sign_in import redirect_to_password
 from cwz_web.web.login_flow import continue_sign_in
 from cwz_web.web.recent_auth import proof_path
 from cwz_web.web.request import Request
-from cwz_web.web.urls import safe_next
+from cwz_web.web.urls import safe_next, single_parameter
 
 log = structlog.get_logger()
 
@@ -64,13 +63,15 @@ def redirect_to_google(context: GoogleSignIn, request: Request) -> Response:
     if request.GET.get("link"):
         with request.services.database.transaction() as db:
             session = find_browser_session(request, db)
+            if session is not None and not session.is_own:
+                session = None
             if session is not None and not is_recently_authenticated(session):
                 return HTTPSeeOther(proof_path("/account#google"))
             link = str(session.id) if session else ""
     authorization = AuthorizationRequest.create()
     try:
         url = _provider(request).authorization_url(authorization)
-    except GoogleSignInError as error:
+    except OpenIDError as error:
         return _failed(error)
     response = HTTPSeeOther(url)
     token = request.services.browser_tokens.sign(
@@ -90,15 +91,15 @@ def redirect_to_google(context: GoogleSignIn, request: Request) -> Response:
 def handle_callback(context: GoogleSignIn, request: Request) -> Response:
     """Handle the callback; its state must match the cookie of the same browser."""
     pending = _pending_sign_in(request)
-    state, code = _single_parameter(request, "state"), _single_parameter(request, "code")
+    state, code = single_parameter(request, "state"), single_parameter(request, "code")
     if pending is None or state is None or not compare_digest(state.encode(), pending.authorization.state.encode()):
-        return _failed(GoogleSignInError("callback: state does not match, or has expired"))
+        return _failed(OpenIDError("callback: state does not match, or has expired"))
     if code is None:
-        return _failed(GoogleSignInError("callback: no code"))
+        return _failed(OpenIDError("callback: no code"))
     try:
-        profile = _provider(request).fetch_profile(pending.authorization, code, _single_parameter(request, "iss"))
+        profile = _provider(request).fetch_profile(pending.authorization, code, single_parameter(request, "iss"))
         response = _sign_in(request, profile, pending)
-    except GoogleSignInError as error:
+    except OpenIDError as error:
         return _failed(error)
     except EmailNotVerifiedByProviderError:
         return HTTPSeeOther("/signin?done=google-unverified")
@@ -116,7 +117,7 @@ def _pending_sign_in(request: Request) -> PendingSignIn | None:
     return PendingSignIn(authorization, next_path=claims["next"], session_id=claims["link"])
 
 
-def _sign_in(request: Request, profile: GoogleProfile, pending: PendingSignIn) -> Response:
+def _sign_in(request: Request, profile: OpenIDProfile, pending: PendingSignIn) -> Response:
     with request.services.database.transaction() as db:
         session = find_browser_session(request, db)
         linking = session if session and str(session.id) == pending.session_id else None
@@ -133,19 +134,13 @@ def _link_result(session: LoginSession, account_id: object) -> str:
     return "google-linked" if session.account_id == account_id else "google-taken"
 
 
-def _provider(request: Request) -> GoogleProvider:
-    google: GoogleProvider | None = request.services.google
+def _provider(request: Request) -> OpenIDProvider:
+    google: OpenIDProvider | None = request.services.google
     if google is None:
         raise HTTPNotFound
     return google
 
 
-def _single_parameter(request: Request, name: str) -> str | None:
-    """Return a parameter that occurs exactly once, or None."""
-    values = request.GET.getall(name)
-    return values[0] if len(values) == 1 else None
-
-
-def _failed(error: GoogleSignInError) -> Response:
+def _failed(error: OpenIDError) -> Response:
     log.warning("sign-in with Google failed", reason=str(error))
     return HTTPSeeOther("/signin?done=google")

@@ -10,8 +10,8 @@ from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
-from cwz_web.accounts.google import GoogleProfile
 from cwz_web.accounts.models import Account, Method
+from cwz_web.accounts.openid import OpenIDProfile
 from cwz_web.accounts.passkeys import Ceremony, PasskeyError, list_passkeys
 from cwz_web.accounts.registration import EmailNotVerifiedError, SignInError, authenticate
 from cwz_web.accounts.second_factor import WrongCodeError, check_second_factor
@@ -312,7 +312,7 @@ def link_google_account(context: SignInRoot, request: Request, form: LinkForm) -
     return response
 
 
-@view_config(context=Root, name="signout", request_method="POST", permission=Permission.SIGNED_IN)
+@view_config(context=Root, name="signout", request_method="POST", permission=Permission.SESSION)
 def sign_out(context: Root, request: Request) -> Response:
     """End the browser's session."""
     user = request.user
@@ -340,8 +340,10 @@ def _check_passkey(
 def _complete_step(request: Request, account: Account) -> Response:
     """Complete a sign-in after the second factor."""
     step = request.login_step
-    google = GoogleProfile.from_claims(step)
-    return complete_sign_in(request, request.db, account, safe_next(step["next"]), google, Method(step["method"]))
+    google = OpenIDProfile.from_claims(step)
+    return complete_sign_in(
+        request, request.db, account, safe_next(step["next"]), google, Method(step.get("method", Method.PASSWORD))
+    )
 
 
 def _step_binding(request: Request) -> str:
@@ -349,7 +351,7 @@ def _step_binding(request: Request) -> str:
     return f"{request.visitor_id}/{request.login_step['sub']}"
 
 
-def redirect_to_password(request: Request, profile: GoogleProfile) -> Response:
+def redirect_to_password(request: Request, profile: OpenIDProfile) -> Response:
     """Redirect to the page that asks for the password before Google is linked."""
     response = HTTPSeeOther("/signin/link")
     token = request.services.browser_tokens.sign(GOOGLE_PROFILE, GOOGLE_PROFILE_LIFETIME, **profile.as_claims())

@@ -30,11 +30,11 @@ from cwz_web.notify.webhooks import EVENT_LABELS, Event
 from cwz_web.resources.application import SlackCallback
 from cwz_web.resources.permissions import ROLE_PERMISSIONS, Permission
 from cwz_web.resources.workspace import SlackResource
-from cwz_web.security import SignedInUser, cookie_name, find_browser_session, set_cookie
+from cwz_web.security import SignedInUser, cookie_name, find_browser_session, find_user, set_cookie
 from cwz_web.web.forms import Form, read_form
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
-from cwz_web.workspaces.access import Access, list_workspaces
+from cwz_web.workspaces.access import Access
 from cwz_web.workspaces.audit import Actor, record
 
 log = structlog.get_logger()
@@ -124,7 +124,7 @@ def finish_connecting(context: SlackCallback, request: Request) -> Response:
         session = find_browser_session(request, db)
         if session is None or str(session.id) != claims["session"]:
             raise HTTPNotFound
-        person = SignedInUser(session, tuple(list_workspaces(db, session.account_id)), session.account_id)
+        person = find_user(db, session)
     access = _find_manageable(person, claims["workspace"])
     notice = "refused"
     if len(code) == 1:
@@ -237,7 +237,7 @@ def _find_manageable(person: SignedInUser, slug: str) -> Access:
         HTTPNotFound: They may not.
     """
     for access in person.workspaces:
-        allowed = Permission.SETTINGS_MANAGE in ROLE_PERMISSIONS[access.role] and not person.lacks_second_factor(access)
+        allowed = Permission.SETTINGS_MANAGE in ROLE_PERMISSIONS[access.role] and person.can_open(access)
         if access.slug == slug and allowed:
             return access
     raise HTTPNotFound

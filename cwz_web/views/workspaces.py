@@ -77,6 +77,7 @@ class WorkspaceListPage:
     """The view model of workspaces/list.jinja2.
 
     Attributes:
+        can_create: Whether the user can create a workspace.
         invitations: The user's open invitations.
         email: The address to which their emails were sent.
         deletions: The deleted workspaces that the user can restore.
@@ -84,6 +85,7 @@ class WorkspaceListPage:
     """
 
     workspaces: tuple[Access, ...]
+    can_create: bool
     invitations: list[OpenInvitation]
     email: str
     deletions: list[Deletion]
@@ -166,14 +168,16 @@ def _settings_page(context: WorkspaceResource, request: Request, form: Submitted
     )
 
 
-@view_config(context=WorkspaceCollection, request_method="GET", renderer=LIST_PAGE, permission=Permission.SIGNED_IN)
+@view_config(context=WorkspaceCollection, request_method="GET", renderer=LIST_PAGE, permission=Permission.SESSION)
 def workspace_list(context: WorkspaceCollection, request: Request) -> WorkspaceListPage:
     """List the user's workspaces."""
     user = request.user
+    is_own = user.session.is_own  # an identity provider does not learn of other workspaces
     return WorkspaceListPage(
         workspaces=user.workspaces,
-        invitations=list_open_invitations(request.db, user.account),
-        deletions=list_deletions(request.db, user.account.id),
+        can_create=is_own,
+        invitations=list_open_invitations(request.db, user.account) if is_own else [],
+        deletions=list_deletions(request.db, user.account.id) if is_own else [],
         email=user.account.email,
         notice=LIST_NOTICES.get(request.GET.get("done", "")),
     )

@@ -13,9 +13,8 @@ from pyramid.registry import Registry
 from cwz_web.generation.api_keys import ApiKeyIdentity
 from cwz_web.runs.protocol import PATH as RENDER_HOOK_PATH
 from cwz_web.runs.protocol import has_valid_head
-from cwz_web.security import find_browser_session, find_identity
+from cwz_web.security import find_browser_session, find_identity, find_user
 from cwz_web.web.request import Request
-from cwz_web.workspaces.access import list_workspaces
 
 # Bytes of a body from a client that is not known.
 MAX_ANONYMOUS_BODY = 1024 * 1024
@@ -73,6 +72,6 @@ def find_sender(registry: Registry, head: RequestHead) -> str | None:
         session = find_browser_session(request, db)
         if session is None:
             return None
-        workspaces = {access.slug: str(access.workspace_id) for access in list_workspaces(db, session.account_id)}
+        workspaces = {access.slug: str(access.workspace_id) for access in find_user(db, session).workspaces}
     collection, _, rest = head.path.removeprefix("/").partition("/")
     return workspaces.get(rest.partition("/")[0]) if collection == "w" else str(session.account_id)

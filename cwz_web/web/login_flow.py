@@ -9,8 +9,9 @@ from pyramid.response import Response
 from sqlalchemy.orm import Session
 
 from cwz_web.accounts.devices import LIFETIME, PURPOSE, KnownDevice
-from cwz_web.accounts.google import GoogleProfile, link_google
+from cwz_web.accounts.google import link_google
 from cwz_web.accounts.models import Account, Method
+from cwz_web.accounts.openid import OpenIDProfile
 from cwz_web.accounts.sessions import end_session, start_session
 from cwz_web.security import cookie_name, find_browser_session, set_cookie, set_session_cookie
 from cwz_web.web.request import LOGIN_STEP, Request
@@ -28,7 +29,7 @@ def continue_sign_in(
     db: Session,
     account: Account,
     next_path: str,
-    google: GoogleProfile | None = None,
+    google: OpenIDProfile | None = None,
     method: Method = Method.PASSWORD,
 ) -> Response:
     """Redirect to the page for the authentication code, or start the session if the account has no second factor.
@@ -55,15 +56,13 @@ def complete_sign_in(
     db: Session,
     account: Account,
     next_path: str,
-    google: GoogleProfile | None = None,
+    google: OpenIDProfile | None = None,
     method: Method = Method.PASSWORD,
 ) -> Response:
     """Start a session, in place of the one that the browser had, and redirect to the next page."""
     if google is not None:
         link_google(db, account, google)
-    previous = find_browser_session(request, db)
-    if previous is not None:
-        end_session(db, previous.account_id, previous.id)
+    _end_previous_session(request, db)
     _, token = start_session(
         db,
         account,
@@ -77,6 +76,33 @@ def complete_sign_in(
     set_session_cookie(request, response, token)
     set_cookie(request, response, "step", None)
     remember_device(request, response, account)
+    return response
+
+
+def start_provider_session(
+    request: Request, db: Session, account: Account, workspace_id: UUID, next_path: str
+) -> Response:
+    """Open a workspace whose identity provider vouches for the user, and redirect to the next page.
+
+    A session in which the owner of the account has signed in remains, and is extended. A new one opens the workspace
+    only. The browser does not become a known device: the provider does not vouch for the owner of the account.
+    """
+    session, response = find_browser_session(request, db), HTTPSeeOther(next_path)
+    if session is not None and session.is_own and session.account_id == account.id:
+        session.sso_workspace_id = workspace_id
+        return response
+    _end_previous_session(request, db)
+    _, token = start_session(
+        db,
+        account,
+        request.services.browser_tokens,
+        ip_address=request.remote_addr or "",
+        user_agent=request.user_agent or "",
+        method=Method.SINGLE_SIGN_ON,
+        sso_workspace_id=workspace_id,
+    )
+    log.info("signed in", account=str(account.id), method=Method.SINGLE_SIGN_ON, ip_address=request.remote_addr)
+    set_session_cookie(request, response, token)
     return response
 
 
@@ -100,8 +126,14 @@ def remember_device(request: Request, response: Response, account: Account) -> N
     set_cookie(request, response, PURPOSE, device.to_token(request.services.browser_tokens), LIFETIME)
 
 
-def find_pending_profile(request: Request) -> GoogleProfile | None:
+def find_pending_profile(request: Request) -> OpenIDProfile | None:
     """Return the Google profile that waits for the password of the account with its email address, or None."""
     token = request.cookies.get(cookie_name(request, GOOGLE_PROFILE))
     claims = request.services.browser_tokens.read(GOOGLE_PROFILE, token) if token else None
-    return GoogleProfile.from_claims(claims) if claims else None
+    return OpenIDProfile.from_claims(claims) if claims else None
+
+
+def _end_previous_session(request: Request, db: Session) -> None:
+    previous = find_browser_session(request, db)
+    if previous is not None:
+        end_session(db, previous.account_id, previous.id)

@@ -75,6 +75,10 @@ LIMITS: dict[str, dict[str, str]] = {
     "passkey": {"account": "60 per 10 minutes", "user": "60 per 10 minutes", "network": "60 per 10 minutes"},
     # Challenges: browsers ask for one on every visit of the sign-in page.
     "passkey-challenge": {"user": "120 per 10 minutes", "network": "1200 per 10 minutes"},
+    # An office has one network, and its members sign in at the same hour.
+    "single-sign-on": {"user": "60 per 10 minutes", "network": "1200 per 10 minutes"},
+    # Queries of name servers.
+    "domain": {"workspace": "60 per hour", "user": "60 per hour", "network": "120 per hour"},
     "google": {"user": "60 per 10 minutes", "network": "60 per 10 minutes"},
     "workspace": {"user": "10 per hour", "network": "30 per hour"},
     # Adding and changing storage connections, which tests them.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-from cwz_web.accounts.google import GoogleProvider
+from cwz_web.accounts.openid import OpenIDProvider
 from cwz_web.accounts.passkeys import PasskeyService, RelyingParty
 from cwz_web.accounts.passwords import Passwords
 from cwz_web.accounts.sessions import BrowserTokens
@@ -21,6 +21,8 @@ from cwz_web.imaging.engine import Engine
 from cwz_web.imaging.fonts import install_fonts
 from cwz_web.imaging.render_pool import RenderPool
 from cwz_web.net.client import Fetcher
+from cwz_web.net.dns import TxtResolver
+from cwz_web.net.guard import OutboundPolicy
 from cwz_web.notify.slack import Slack
 from cwz_web.notify.topics import UnsubscribeLinks
 from cwz_web.notify.webhooks import WebhookSender
@@ -54,7 +56,7 @@ class Services:
     ring: KeyRing
     limiter: RateLimiter
     slow_requests: SlowRequestLimiter
-    google: GoogleProvider | None
+    google: OpenIDProvider | None
     billing: BillingService | None
     unsubscribe_links: UnsubscribeLinks
     slack: Slack | None
@@ -69,6 +71,16 @@ class Services:
         """The ceremonies of passkeys; None if the site's URL has no host name."""
         party = RelyingParty.of(self.settings.url)
         return PasskeyService(party, self.browser_tokens) if party else None
+
+    @property
+    def provider_outbound(self) -> OutboundPolicy:
+        """The hosts that the identity providers of workspaces can have: every public one, with https."""
+        return OutboundPolicy(None, self.settings.network.allow)
+
+    @property
+    def txt_resolver(self) -> TxtResolver:
+        """Looks up the TXT records that verify domains."""
+        return TxtResolver(self.settings.network.dns)
 
     @classmethod
     def start(cls, settings: Settings) -> "Services":
@@ -107,11 +119,11 @@ class Services:
         self.database.dispose()
 
 
-def _google(settings: Settings) -> GoogleProvider | None:
+def _google(settings: Settings) -> OpenIDProvider | None:
     if not settings.google.client_id:
         return None
     secret = settings.google.client_secret.get_secret_value()
-    return GoogleProvider(
+    return OpenIDProvider(
         settings.google.discovery_url, settings.google.client_id, secret, f"{settings.url}{GOOGLE_CALLBACK}"
     )
 

@@ -23,6 +23,12 @@ def safe_next(path: str) -> str:
     return path if is_local else "/"
 
 
+def single_parameter(request: Request, name: str) -> str | None:
+    """Return a parameter of the query that occurs exactly once, or None."""
+    values: list[str] = request.GET.getall(name)
+    return values[0] if len(values) == 1 else None
+
+
 def after_position(request: Request, name: str = "after") -> int:
     """Return the position after which a list continues (`?after=`); 0 if it is missing or invalid."""
     return parse_number(request.GET.get(name, ""))

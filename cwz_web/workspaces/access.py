@@ -33,6 +33,7 @@ class Access:
     name: str
     role: Role
     second_factor_required: bool
+    single_sign_on_required: bool
     plan_status: PlanStatus
 
 
@@ -49,6 +50,7 @@ def list_workspaces(db: Session, account_id: UUID) -> list[Access]:
             row.name,
             Role(row.role),
             row.second_factor_required,
+            row.single_sign_on_required,
             PlanStatus(row.plan, row.unpaid, row.read_only),
         )
         for row in rows

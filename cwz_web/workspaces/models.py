@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, func, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 from uuid_utils.compat import uuid7
@@ -107,6 +107,64 @@ Index(
     postgresql_where=Invitation.ended_at.is_(None),
 )
 Index("ix_invitations_email", func.lower(Invitation.email))
+
+
+class IdentityProvider(Timestamped, Base):
+    """The OpenID provider of a workspace.
+
+    Attributes:
+        default_role: The role of members who join through the provider.
+        is_required: Whether members have to use it who have used it before, or have an address in a verified domain.
+    """
+
+    __tablename__ = "identity_providers"
+
+    workspace_id: Mapped[UUID] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"), primary_key=True)
+    issuer: Mapped[str]
+    client_id: Mapped[str]
+    encrypted_client_secret: Mapped[bytes]
+    default_role: Mapped[str]
+    is_required: Mapped[bool]
+
+    __table_args__ = (CheckConstraint("default_role IN ('support', 'user')", name="default_role"),)
+
+
+class EmailDomain(WorkspaceOwned, Base):
+    """A domain of email addresses; at most one workspace has verified it.
+
+    Attributes:
+        token: Part of the TXT record that verifies the domain.
+    """
+
+    __tablename__ = "email_domains"
+
+    domain: Mapped[str]
+    token: Mapped[str]
+    verified_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index("uq_email_domains_workspace_id_domain", "workspace_id", "domain", unique=True),
+        Index("uq_email_domains_verified", "domain", unique=True, postgresql_where=text("verified_at IS NOT NULL")),
+    )
+
+
+class ProviderIdentity(Timestamped, Base):
+    """A user of a workspace's provider, identified by issuer and subject, and the member that it is."""
+
+    __tablename__ = "provider_identities"
+
+    workspace_id: Mapped[UUID] = mapped_column(primary_key=True)
+    issuer: Mapped[str] = mapped_column(primary_key=True)
+    subject: Mapped[str] = mapped_column(primary_key=True)
+    account_id: Mapped[UUID]
+    email: Mapped[str]
+
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["workspace_id", "account_id"], ["memberships.workspace_id", "memberships.account_id"], ondelete="CASCADE"
+        ),
+        Index("ix_provider_identities_workspace_id_account_id", "workspace_id", "account_id"),
+    )
 
 
 class AuditEntry(Base):

@@ -38,6 +38,8 @@ from cwz_web.resources.application import (
     Root,
     SessionCollection,
     SessionResource,
+    SingleSignOn,
+    WorkspaceSignOn,
 )
 from cwz_web.resources.base import Resource
 from cwz_web.resources.permissions import PERMISSION_LABELS, ROLE_PERMISSIONS, SCOPE_PERMISSIONS, Permission
@@ -127,7 +129,20 @@ class SampleWorkspace:
         self.member = make.member(self.space, Role.USER)
         font = make.font(self.space)
         export = make.export(self.space)
-        found = (font, feed, template, run, image, key, invitation, connection, make.webhook(self.space), export)
+        domain = make.email_domain(self.space)
+        found = (
+            domain,
+            font,
+            feed,
+            template,
+            run,
+            image,
+            key,
+            invitation,
+            connection,
+            make.webhook(self.space),
+            export,
+        )
         rows = {row.__tablename__: str(row.id) for row in found}
         self.rows, self.feed_id = rows, rows["feeds"]
         self.image_run_id = str(make.image_run(template).id)
@@ -152,6 +167,7 @@ class SampleWorkspace:
             ApiFeedItemCollection: {"1": ApiFeedItem},
             ApiFeedImportCollection: {"1": ApiFeedImport},
             PasskeyCollection: {str(uuid4()): PasskeyResource},
+            SingleSignOn: {str(self.space.id): WorkspaceSignOn},
             SessionCollection: {str(uuid4()): SessionResource},
             SignedUrlRoot: {f"{rows['templates']}.png": OnDemandImage},
             SignedImageCollection: {str(self.space.id): WorkspaceSignedImages},
@@ -268,6 +284,10 @@ def test_every_view_declares_a_permission(pages: list[Page]) -> None:
         "SignInRoot/code-passkey",
         "SignInRoot/link",
         "SignInRoot/passkey",
+        "SingleSignOn/",
+        "WorkspaceSignOn/",
+        "WorkspaceSignOn/callback",
+        "WorkspaceSignOn/start",
         "SignInRoot/passkey-challenge",
         "SignedImage/",
         "SignedFeed/",

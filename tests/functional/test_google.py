@@ -18,8 +18,9 @@ import pytest
 from sqlalchemy import select
 from webtest import TestApp
 
-from cwz_web.accounts.google import WELL_KNOWN, GoogleProvider, list_identities
+from cwz_web.accounts.google import list_identities
 from cwz_web.accounts.models import Account, ExternalIdentity, LoginSession
+from cwz_web.accounts.openid import WELL_KNOWN, OpenIDProvider
 from cwz_web.accounts.second_factor import confirm_enrollment, pending_secret, start_enrollment
 from cwz_web.app import create_app
 from cwz_web.web.services import GOOGLE_CALLBACK, Services
@@ -51,7 +52,7 @@ def issuer() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def google_wsgi(shared_services: Services, issuer: str) -> Any:
     return create_app(
-        dataclasses.replace(shared_services, google=GoogleProvider(issuer + WELL_KNOWN, *CLIENT, CALLBACK))
+        dataclasses.replace(shared_services, google=OpenIDProvider(issuer + WELL_KNOWN, *CLIENT, CALLBACK))
     )
 
 
@@ -279,7 +280,7 @@ def test_redirects_to_the_next_path_of_this_site_only(app: TestApp) -> None:
 
 
 def test_unreachable_provider_shows_an_error(shared_services: Services, services: Services) -> None:
-    google = GoogleProvider("http://127.0.0.1:9/.well-known/openid-configuration", *CLIENT, CALLBACK)
+    google = OpenIDProvider("http://127.0.0.1:9/.well-known/openid-configuration", *CLIENT, CALLBACK)
     app = TestApp(create_app(dataclasses.replace(shared_services, google=google)))
     assert app.get("/signin/google").location == "http://localhost/signin?done=google"
     assert "Sign-in with Google failed" in app.get("/signin?done=google").text
@@ -302,7 +303,7 @@ def test_discovery_document_of_another_issuer_is_rejected(
         "jwks_uri": http_server.url("/k"),
     }
     http_server.paths[WELL_KNOWN] = (200, {"Content-Type": "application/json"}, json.dumps(document).encode())
-    google = GoogleProvider(http_server.url(WELL_KNOWN), *CLIENT, CALLBACK)
+    google = OpenIDProvider(http_server.url(WELL_KNOWN), *CLIENT, CALLBACK)
     app = TestApp(create_app(dataclasses.replace(shared_services, google=google)))
     assert app.get("/signin/google").location == "http://localhost/signin?done=google"
 

@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from webtest import TestApp
 from webtest.response import TestResponse
 
-from cwz_web.accounts.models import Account, LoginSession, Token
+from cwz_web.accounts.models import Account, ExternalIdentity, LoginSession, Token
 from cwz_web.accounts.passwords import Passwords
 from tests.factories import PASSWORD, PEPPER, Factory, put_cookie, sign_in
 from tests.mailbox import Mailbox, text_of
@@ -260,6 +260,9 @@ def test_reset_does_not_reveal_accounts(app: TestApp, make: Factory, mailbox: Ma
 
 def test_reset_of_an_account_without_password_refers_to_google(app: TestApp, make: Factory, mailbox: Mailbox) -> None:
     account = make.account(password_hash=None)
+    google = {"issuer": "https://accounts.google.com", "subject": "1", "email": account.email}
+    with make.database.transaction() as db:
+        db.add(ExternalIdentity(account_id=account.id, **google))
     request_reset(app, account.email)
     assert "Google" in mailbox.last(account.email)["Subject"]
     assert "/reset" not in text_of(mailbox.last(account.email))

@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import create_engine, select, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
+from sqlalchemy.orm import Session
 
+from cwz_web.accounts.models import Account
 from cwz_web.billing.models import BillingRecord, Subscription
 from cwz_web.billing.stripe_api import BillingEntry
 from cwz_web.db.base import Base
@@ -24,7 +26,7 @@ from cwz_web.runs.models import Run
 from cwz_web.web.services import Services
 from cwz_web.workspaces.audit import Actor, record
 from cwz_web.workspaces.invitations import invite
-from cwz_web.workspaces.models import Role, Workspace
+from cwz_web.workspaces.models import EmailDomain, IdentityProvider, ProviderIdentity, Role, Workspace
 from tests.factories import Factory
 
 PROTECTED_TABLES = """
@@ -71,6 +73,9 @@ def test_other_policies_are_for_the_owner_only(services: Services) -> None:
         "slack_links",
         "billing_records",
         "exports",
+        "identity_providers",
+        "email_domains",
+        "provider_identities",
     }
     # A function of the owner deletes billing records after seven years.
     retention = others.pop("billing_records")
@@ -164,8 +169,17 @@ def fill(make: Factory, space: Workspace) -> None:
         db.add(BillingRecord(workspace_id=space.id, **vars(bill)))
         db.add(SlackLink(workspace_id=space.id, team="T", team_id="T1", encrypted_token=b"x", events=[]))
         db.add(Export(workspace_id=space.id, with_images=False, state="expired"))
+        add_single_sign_on(db, space, admin)
         db.add(IdempotencyKey(workspace_id=space.id, lineage_id=space.id, key="k", fingerprint="f"))
         record(db, space.id, Actor(admin.id, admin.email, ""), "feed.upload", feed.name)
+
+
+def add_single_sign_on(db: Session, space: Workspace, account: Account) -> None:
+    settings = {"client_id": "id", "encrypted_client_secret": b"x", "default_role": Role.USER, "is_required": False}
+    db.add(IdentityProvider(workspace_id=space.id, issuer="https://id.test", **settings))
+    db.add(EmailDomain(workspace_id=space.id, domain=f"{space.slug}.test", token="t", verified_at=datetime.now(UTC)))
+    identity = {"issuer": "https://id.test", "subject": "1", "email": account.email}
+    db.add(ProviderIdentity(workspace_id=space.id, account_id=account.id, **identity))
 
 
 def test_insert_into_another_workspace_is_rejected(make: Factory) -> None:
@@ -223,6 +237,9 @@ def test_cross_workspace_functions_are_safe_and_for_the_application_only(service
         "orphaned_chunks",
         "orphaned_runs",
         "plan_status_of",
+        "all_identity_providers",
+        "provider_workspace_of",
+        "workspace_of_domain",
         "all_slack_links",
         "find_stripe_customers",
         "delete_old_billing_records",

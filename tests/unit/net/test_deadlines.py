@@ -6,7 +6,7 @@ import pytest
 import requests
 from authlib.integrations.requests_client import OAuth2Session
 
-from cwz_web.accounts.google import AuthorizationRequest, GoogleProvider, GoogleSignInError
+from cwz_web.accounts.openid import AuthorizationRequest, OpenIDError, OpenIDProvider
 from cwz_web.net.deadlines import DeadlineAdapter
 from tests.unit.net.test_guard import HEAD, SlowServer
 
@@ -31,8 +31,8 @@ def test_response_in_time_is_complete() -> None:
 
 
 def test_dripping_provider_ends_the_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cwz_web.accounts.google.TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr("cwz_web.accounts.openid.TIMEOUT_SECONDS", 0.3)
     server = SlowServer(chain([HEAD], repeat(b" ", 100_000)), 0.02)
-    provider = GoogleProvider(f"http://{server.host}/.well-known/openid-configuration", "id", "secret", "http://x/")
-    with pytest.raises(GoogleSignInError, match="discovery"):
+    provider = OpenIDProvider(f"http://{server.host}/.well-known/openid-configuration", "id", "secret", "http://x/")
+    with pytest.raises(OpenIDError, match="discovery"):
         provider.authorization_url(AuthorizationRequest.create())

@@ -18,7 +18,7 @@ PAIRS = [(name, scope) for name, scopes in LIMITS.items() for scope in scopes]
 TARGETS = {"address", "account", "link", "workspace", "template", "feed", "key", "request"}
 CALLERS = {"user", "session", "network", "device"}
 # Attempts that have no other target: the caller's own account, a new workspace, a redirect to Google.
-WITHOUT_TARGET = {"enrollment", "reauthentication", "passkey-challenge", "google", "workspace"}
+WITHOUT_TARGET = {"enrollment", "reauthentication", "passkey-challenge", "google", "single-sign-on", "workspace"}
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,117 @@ from alembic import op
 revision = "0007"
 down_revision = "0006"
 
+_PROVIDERS = """
+    CREATE TABLE identity_providers (
+        workspace_id UUID NOT NULL,
+        issuer VARCHAR NOT NULL,
+        client_id VARCHAR NOT NULL,
+        encrypted_client_secret BYTEA NOT NULL,
+        default_role VARCHAR NOT NULL,
+        is_required BOOLEAN NOT NULL,
+        created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+        CONSTRAINT pk_identity_providers PRIMARY KEY (workspace_id),
+        CONSTRAINT ck_identity_providers_default_role CHECK (default_role IN ('support', 'user')),
+        CONSTRAINT fk_identity_providers_workspace_id_workspaces
+            FOREIGN KEY(workspace_id) REFERENCES workspaces (id) ON DELETE CASCADE
+    );
+    CREATE TABLE email_domains (
+        domain VARCHAR NOT NULL,
+        token VARCHAR NOT NULL,
+        verified_at TIMESTAMP WITH TIME ZONE,
+        workspace_id UUID NOT NULL,
+        id UUID NOT NULL,
+        created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+        CONSTRAINT pk_email_domains PRIMARY KEY (workspace_id, id),
+        CONSTRAINT fk_email_domains_workspace_id_workspaces
+            FOREIGN KEY(workspace_id) REFERENCES workspaces (id) ON DELETE CASCADE
+    );
+    CREATE UNIQUE INDEX uq_email_domains_workspace_id_domain ON email_domains (workspace_id, domain);
+    CREATE UNIQUE INDEX uq_email_domains_verified ON email_domains (domain) WHERE verified_at IS NOT NULL;
+    CREATE TABLE provider_identities (
+        workspace_id UUID NOT NULL,
+        issuer VARCHAR NOT NULL,
+        subject VARCHAR NOT NULL,
+        account_id UUID NOT NULL,
+        email VARCHAR NOT NULL,
+        created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+        CONSTRAINT pk_provider_identities PRIMARY KEY (workspace_id, issuer, subject),
+        CONSTRAINT fk_provider_identities_workspace_id_account_id_memberships
+            FOREIGN KEY(workspace_id, account_id) REFERENCES memberships (workspace_id, account_id) ON DELETE CASCADE
+    );
+    CREATE INDEX ix_provider_identities_workspace_id_account_id ON provider_identities (workspace_id, account_id);
+    DO $$
+    DECLARE protected text;
+    BEGIN
+        FOREACH protected IN ARRAY ARRAY['identity_providers', 'email_domains', 'provider_identities'] LOOP
+            EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', protected);
+            EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', protected);
+            EXECUTE format(
+                'CREATE POLICY tenant ON %I'
+                ' USING (workspace_id = nullif(current_setting(''cwz.workspace_id'', true), '''')::uuid)'
+                ' WITH CHECK (workspace_id = nullif(current_setting(''cwz.workspace_id'', true), '''')::uuid)',
+                protected);
+        END LOOP;
+    END $$;
+    CREATE POLICY cross_workspace ON identity_providers FOR SELECT TO CURRENT_USER USING (true);
+    CREATE POLICY cross_workspace ON email_domains FOR SELECT TO CURRENT_USER USING (true);
+    CREATE POLICY cross_workspace ON provider_identities FOR SELECT TO CURRENT_USER USING (true);
+"""
+# A deleted workspace keeps its domains until it is purged, since it can be restored. Its provider vouches for no user.
+_FUNCTIONS = """
+    CREATE FUNCTION all_identity_providers() RETURNS TABLE(workspace_id uuid)
+        LANGUAGE sql STABLE SECURITY DEFINER
+        SET search_path = pg_catalog, public
+        AS $$ SELECT p.workspace_id FROM identity_providers p ORDER BY p.workspace_id $$;
+    CREATE FUNCTION workspace_of_domain(requested varchar) RETURNS uuid
+        LANGUAGE sql STABLE SECURITY DEFINER
+        SET search_path = pg_catalog, public
+        AS $$ SELECT d.workspace_id FROM email_domains d WHERE d.domain = requested AND d.verified_at IS NOT NULL $$;
+    CREATE FUNCTION provider_workspace_of(requested varchar) RETURNS uuid
+        LANGUAGE sql STABLE SECURITY DEFINER
+        SET search_path = pg_catalog, public
+        AS $$
+            SELECT d.workspace_id FROM email_domains d JOIN identity_providers p ON p.workspace_id = d.workspace_id
+            WHERE d.domain = requested AND d.verified_at IS NOT NULL
+              AND NOT EXISTS (SELECT FROM tombstones t WHERE t.id = d.workspace_id)
+        $$;
+    DROP FUNCTION memberships_of;
+    CREATE FUNCTION memberships_of(account uuid) RETURNS TABLE(
+        workspace_id uuid, slug varchar, name varchar, role varchar, second_factor_required boolean,
+        single_sign_on_required boolean)
+        LANGUAGE sql STABLE SECURITY DEFINER
+        SET search_path = pg_catalog, public
+        AS $$
+            SELECT w.id, w.slug, w.name, m.role, w.second_factor_required,
+                EXISTS (
+                    SELECT FROM identity_providers p WHERE p.workspace_id = w.id AND p.is_required AND (
+                        EXISTS (
+                            SELECT FROM email_domains d
+                            JOIN accounts a ON d.domain = lower(split_part(a.email, '@', -1))
+                            WHERE d.workspace_id = w.id AND d.verified_at IS NOT NULL AND a.id = m.account_id)
+                        OR EXISTS (
+                            SELECT FROM provider_identities i
+                            WHERE i.workspace_id = w.id AND i.account_id = m.account_id)))
+            FROM memberships m JOIN workspaces w ON w.id = m.workspace_id
+            WHERE m.account_id = account ORDER BY lower(w.name), w.slug
+        $$;
+    REVOKE ALL ON FUNCTION all_identity_providers, workspace_of_domain, provider_workspace_of, memberships_of
+        FROM PUBLIC;
+"""
+_FUNCTIONS_BEFORE = """
+    DROP FUNCTION all_identity_providers, workspace_of_domain, provider_workspace_of, memberships_of;
+    CREATE FUNCTION memberships_of(account uuid) RETURNS TABLE(
+        workspace_id uuid, slug varchar, name varchar, role varchar, second_factor_required boolean)
+        LANGUAGE sql STABLE SECURITY DEFINER
+        SET search_path = pg_catalog, public
+        AS $$
+            SELECT w.id, w.slug, w.name, m.role, w.second_factor_required
+            FROM memberships m JOIN workspaces w ON w.id = m.workspace_id
+            WHERE m.account_id = account ORDER BY lower(w.name), w.slug
+        $$;
+    REVOKE ALL ON FUNCTION memberships_of FROM PUBLIC;
+"""
+
 
 def upgrade() -> None:
     op.execute("""
@@ -30,13 +141,23 @@ def upgrade() -> None:
         );
         ALTER TABLE login_sessions
             ADD COLUMN method VARCHAR DEFAULT 'password' NOT NULL,
-            ADD CONSTRAINT ck_login_sessions_method CHECK (method IN ('password', 'google', 'passkey'))
+            ADD COLUMN sso_workspace_id UUID
+                CONSTRAINT fk_login_sessions_sso_workspace_id_workspaces REFERENCES workspaces (id) ON DELETE SET NULL,
+            ADD CONSTRAINT ck_login_sessions_method CHECK (method IN ('password', 'google', 'passkey', 'sso'))
     """)
+    for script in (_PROVIDERS, _FUNCTIONS):
+        op.get_bind().exec_driver_sql(script.replace("%", "%%"))
 
 
 def downgrade() -> None:
+    op.get_bind().exec_driver_sql(_FUNCTIONS_BEFORE)
+    # Without the column, a session of an identity provider would open everything.
     op.execute("""
-        ALTER TABLE login_sessions DROP COLUMN method;
+        DELETE FROM login_sessions WHERE method = 'sso';
+        DROP TABLE provider_identities;
+        DROP TABLE email_domains;
+        DROP TABLE identity_providers;
+        ALTER TABLE login_sessions DROP COLUMN method, DROP COLUMN sso_workspace_id;
         DROP TABLE used_challenges;
         DROP TABLE passkeys
     """)

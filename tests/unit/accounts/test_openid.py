@@ -7,10 +7,10 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet, OctKey, RSAKey
 
-from cwz_web.accounts.google import (
+from cwz_web.accounts.openid import (
     EmailNotVerifiedByProviderError,
-    GoogleProfile,
-    GoogleSignInError,
+    OpenIDError,
+    OpenIDProfile,
     read_id_token,
     verified_profile,
 )
@@ -37,7 +37,7 @@ def read_claims(claims: dict[str, Any], key: Any = KEY, header: dict[str, str] |
 
 
 def test_valid_token_is_accepted() -> None:
-    assert verified_profile(read_claims(CLAIMS)) == GoogleProfile("https://id.test", "7", "ada@example.org", "ada")
+    assert verified_profile(read_claims(CLAIMS)) == OpenIDProfile("https://id.test", "7", "ada@example.org", "ada")
     assert read_claims(CLAIMS | {"aud": ["us"], "azp": "us"})["sub"] == "7"
 
 
@@ -62,7 +62,7 @@ def test_valid_token_is_accepted() -> None:
     ],
 )
 def test_wrong_claim_is_rejected(change: dict[str, Any]) -> None:
-    with pytest.raises(GoogleSignInError):
+    with pytest.raises(OpenIDError):
         read_claims(CLAIMS | change)
 
 
@@ -70,10 +70,10 @@ def test_other_key_or_algorithm_is_rejected() -> None:
     other_key = RSAKey.generate_key(2048, {"kid": "k1"})
     shared_key = OctKey.import_key("a shared secret of an attacker")
     for key, header in ((other_key, {"alg": "RS256", "kid": "k1"}), (shared_key, {"alg": "HS256", "kid": "k1"})):
-        with pytest.raises(GoogleSignInError):
+        with pytest.raises(OpenIDError):
             read_claims(CLAIMS, key, header)
     for token in ("", "a.b.c", None, "eyJhbGciOiJub25lIn0.e30."):
-        with pytest.raises(GoogleSignInError):
+        with pytest.raises(OpenIDError):
             read_id_token(token, KEYS, issuer="https://id.test", client_id="us", nonce="n")
 
 

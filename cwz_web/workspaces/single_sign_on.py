@@ -1,0 +1,309 @@
+"""Single sign-on: the OpenID provider of a workspace, its verified email domains, and the accounts that it vouches for.
+
+A provider vouches for users of its own workspace only: the session that it starts opens no other workspace and not the
+account. It has to confirm an email address in a domain that the workspace has verified by a TXT record.
+"""
+
+import hmac
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from uuid import UUID
+
+import idna
+from sqlalchemy import delete, select, text
+from sqlalchemy.orm import Session
+
+from cwz_web.accounts.google import take_over
+from cwz_web.accounts.models import Account, has_email
+from cwz_web.accounts.openid import WELL_KNOWN, OpenIDProfile, OpenIDProvider
+from cwz_web.crypto import KeyRing
+from cwz_web.net.client import BlockedRequestError, check_url
+from cwz_web.net.guard import OutboundPolicy
+from cwz_web.notify.emails import PRODUCT, EmailMessage
+from cwz_web.notify.tasks import enqueue_email
+from cwz_web.workspaces.audit import Actor, record
+from cwz_web.workspaces.models import EmailDomain, IdentityProvider, Membership, ProviderIdentity, Role, Workspace
+
+MAX_DOMAINS = 20
+MAX_DOMAIN_LENGTH = 253
+RECORD_PREFIX = "_connectwyze"
+VALUE_PREFIX = "connectwyze-verification="
+# A provider cannot create admins: they are invited, or promoted by another admin.
+DEFAULT_ROLES = (Role.USER, Role.SUPPORT)
+
+
+class SingleSignOnError(Exception):
+    """A setting cannot be saved, or a user cannot sign in; the message can be shown in a form."""
+
+
+@dataclass(frozen=True)
+class ProviderSettings:
+    """What an admin enters.
+
+    Attributes:
+        issuer: The issuer URL, without a slash at its end.
+        client_secret: The client secret; None to keep the saved one.
+        default_role: The role of members who join through the provider.
+        is_required: Whether members have to use it who have used it before, or have an address in a verified domain.
+    """
+
+    issuer: str
+    client_id: str
+    client_secret: str | None
+    default_role: Role
+    is_required: bool
+
+
+def find_provider(db: Session, workspace_id: UUID) -> IdentityProvider | None:
+    """Return the provider of the entered workspace, or None."""
+    return db.get(IdentityProvider, workspace_id)
+
+
+def find_workspace_of_email(db: Session, email: str) -> UUID | None:
+    """Return the workspace whose provider is responsible for an email address: one that verified its domain."""
+    found: UUID | None = db.scalar(text("SELECT provider_workspace_of(:domain)"), {"domain": domain_of(email)})
+    return found
+
+
+def open_provider(provider: IdentityProvider, ring: KeyRing, url: str, outbound: OutboundPolicy) -> OpenIDProvider:
+    """Return the client of a workspace's provider.
+
+    Raises:
+        DecryptionError: The client secret cannot be decrypted.
+    """
+    secret = ring.decrypt(provider.encrypted_client_secret, *_context(provider.workspace_id))
+    redirect_uri = redirect_uri_of(url, provider.workspace_id)
+    return OpenIDProvider(provider.issuer + WELL_KNOWN, provider.client_id, secret, redirect_uri, outbound)
+
+
+def redirect_uri_of(url: str, workspace_id: UUID) -> str:
+    """Return the callback URL: one for each provider, so that none can answer for another (RFC 9700, section 4.4)."""
+    return f"{url}/signin/sso/{workspace_id}/callback"
+
+
+def check_issuer(issuer: str, outbound: OutboundPolicy) -> str:
+    """Return an issuer URL as it is stored.
+
+    Raises:
+        ValueError: It is no https URL of an issuer; the message can be shown in a form.
+    """
+    stripped = issuer.rstrip("/")
+    try:
+        parsed = check_url(stripped)
+    except BlockedRequestError:
+        raise ValueError("Enter the issuer URL, such as https://login.example.com") from None
+    if not outbound.is_secure(stripped):
+        raise ValueError("Enter a URL that begins with https://")
+    if parsed.query or "#" in issuer or stripped.endswith(WELL_KNOWN):
+        raise ValueError(f"Enter the issuer URL only, without {WELL_KNOWN}")
+    return stripped
+
+
+def save_provider(db: Session, workspace_id: UUID, ring: KeyRing, entered: ProviderSettings) -> IdentityProvider:
+    """Save the provider of a workspace. Another issuer or client forgets who signed in before.
+
+    Raises:
+        SingleSignOnError: The client secret is missing.
+    """
+    provider = find_provider(db, workspace_id)
+    if provider is None:
+        if entered.client_secret is None:
+            raise SingleSignOnError("Enter the client secret")
+        provider = IdentityProvider(workspace_id=workspace_id, issuer=entered.issuer, client_id=entered.client_id)
+        db.add(provider)
+    elif (provider.issuer, provider.client_id) != (entered.issuer, entered.client_id):
+        if entered.client_secret is None:
+            raise SingleSignOnError("Enter the client secret of the new client")
+        db.execute(delete(ProviderIdentity).where(ProviderIdentity.workspace_id == workspace_id))
+    if entered.client_secret is not None:
+        provider.encrypted_client_secret = ring.encrypt(entered.client_secret, *_context(workspace_id))
+    provider.issuer, provider.client_id = entered.issuer, entered.client_id
+    provider.default_role, provider.is_required = entered.default_role, entered.is_required
+    db.flush()
+    return provider
+
+
+def remove_provider(db: Session, provider: IdentityProvider) -> None:
+    """Remove the provider of a workspace, and forget who signed in. Its domains remain verified."""
+    db.execute(delete(ProviderIdentity).where(ProviderIdentity.workspace_id == provider.workspace_id))
+    db.delete(provider)
+    db.flush()
+
+
+def has_been_used(db: Session, workspace_id: UUID) -> bool:
+    """Return whether a user has signed in through the provider as it is saved."""
+    used = select(ProviderIdentity.subject).where(ProviderIdentity.workspace_id == workspace_id).limit(1)
+    return db.scalar(used) is not None
+
+
+def reencrypt_client_secret(provider: IdentityProvider, ring: KeyRing) -> bool:
+    """Encrypt the client secret with the newest key. Return whether it used another key before."""
+    if ring.is_newest(provider.encrypted_client_secret):
+        return False
+    context = _context(provider.workspace_id)
+    provider.encrypted_client_secret = ring.encrypt(ring.decrypt(provider.encrypted_client_secret, *context), *context)
+    return True
+
+
+def list_domains(db: Session, workspace_id: UUID) -> list[EmailDomain]:
+    """Return the email domains of a workspace, by name."""
+    return list(
+        db.scalars(select(EmailDomain).where(EmailDomain.workspace_id == workspace_id).order_by(EmailDomain.domain))
+    )
+
+
+def normalize_domain(text: str) -> str:
+    """Return a domain in the ASCII form of email addresses, in lower case.
+
+    Raises:
+        ValueError: The text is no domain; the message can be shown in a form.
+    """
+    message = "Enter a domain, such as example.com"
+    try:
+        domain = idna.encode(text.strip().lower().removeprefix("@"), uts46=True).decode()
+    except idna.IDNAError:
+        raise ValueError(message) from None
+    if "." not in domain or domain.endswith(".") or len(domain) > MAX_DOMAIN_LENGTH - len(RECORD_PREFIX) - 1:
+        raise ValueError(message)
+    try:
+        ip_address(domain)
+    except ValueError:
+        return domain
+    raise ValueError(message)
+
+
+def add_domain(db: Session, workspace_id: UUID, domain: str) -> EmailDomain:
+    """Add a domain, which counts once it is verified.
+
+    Raises:
+        SingleSignOnError: The domain is there, or there are too many.
+    """
+    domains = list_domains(db, workspace_id)
+    if domain in {known.domain for known in domains}:
+        raise SingleSignOnError("This domain has already been added")
+    if len(domains) >= MAX_DOMAINS:
+        raise SingleSignOnError(f"A workspace can have at most {MAX_DOMAINS} domains. Remove one first")
+    added = EmailDomain(workspace_id=workspace_id, domain=domain, token=secrets.token_urlsafe(32))
+    db.add(added)
+    db.flush()
+    return added
+
+
+def record_name(domain: EmailDomain) -> str:
+    """Return the name of the TXT record that verifies a domain."""
+    return f"{RECORD_PREFIX}.{domain.domain}"
+
+
+def record_value(domain: EmailDomain) -> str:
+    """Return the value of the TXT record that verifies a domain."""
+    return VALUE_PREFIX + domain.token
+
+
+def has_record(domain: EmailDomain, lookup: Callable[[str], list[str]]) -> bool:
+    """Return whether the domain has its TXT record. Nothing is read from the database.
+
+    Args:
+        domain: The domain.
+        lookup: Returns the TXT records of a name.
+    """
+    expected = record_value(domain).encode()
+    return any(hmac.compare_digest(found.strip().encode(), expected) for found in lookup(record_name(domain)))
+
+
+def mark_verified(db: Session, workspace_id: UUID, domain: str) -> None:
+    """Mark a domain as verified, whose TXT record was found.
+
+    Raises:
+        SingleSignOnError: Another workspace has verified it.
+    """
+    owner = db.scalar(text("SELECT workspace_of_domain(:domain)"), {"domain": domain})
+    if owner not in (None, workspace_id):
+        raise SingleSignOnError("Another workspace has verified this domain. Remove it there first")
+    row = db.scalars(
+        select(EmailDomain).where(EmailDomain.workspace_id == workspace_id, EmailDomain.domain == domain)
+    ).one()
+    row.verified_at = row.verified_at or datetime.now(UTC)
+    db.flush()
+
+
+def find_account(db: Session, workspace_id: UUID, profile: OpenIDProfile) -> Account:
+    """Return the account of a user of the provider, which is created if there is none.
+
+    Args:
+        db: A transaction in the workspace.
+        workspace_id: The workspace.
+        profile: The validated profile.
+
+    Raises:
+        SingleSignOnError: The workspace has not verified the domain of the email address.
+    """
+    verified = {known.domain for known in list_domains(db, workspace_id) if known.verified_at is not None}
+    if domain_of(profile.email) not in verified:
+        raise SingleSignOnError("domain not verified")
+    known = db.get(ProviderIdentity, (workspace_id, profile.issuer, profile.subject))
+    if known is not None:
+        return db.get_one(Account, known.account_id)
+    account = db.scalar(select(Account).where(has_email(profile.email)).with_for_update())
+    if account is None:
+        account = Account(email=profile.email, name=profile.name)
+        db.add(account)
+        db.flush()
+    if account.verified_at is None:
+        take_over(db, account, profile.name)
+    return account
+
+
+def is_member(db: Session, workspace_id: UUID, account: Account) -> bool:
+    """Return whether an account is a member of the entered workspace."""
+    return db.get(Membership, (workspace_id, account.id)) is not None
+
+
+def join(db: Session, provider: IdentityProvider, account: Account, ip_address: str) -> None:
+    """Make an account a member, with the default role."""
+    db.add(Membership(workspace_id=provider.workspace_id, account_id=account.id, role=provider.default_role))
+    db.flush()
+    actor = Actor(account.id, f"{account.name} <{account.email}>", ip_address)
+    details = {"role": provider.default_role, "through": "single sign-on"}
+    record(db, provider.workspace_id, actor, "member.join", account.email, details)
+
+
+def remember_identity(db: Session, workspace_id: UUID, account: Account, profile: OpenIDProfile) -> None:
+    """Remember which account a user of the provider has, and notify its owner the first time."""
+    if db.get(ProviderIdentity, (workspace_id, profile.issuer, profile.subject)) is not None:
+        return
+    db.add(
+        ProviderIdentity(
+            workspace_id=workspace_id,
+            issuer=profile.issuer,
+            subject=profile.subject,
+            account_id=account.id,
+            email=profile.email,
+        )
+    )
+    db.flush()
+    enqueue_email(db, account.email, provider_linked(account, db.get_one(Workspace, workspace_id)))
+
+
+def domain_of(email: str) -> str:
+    """Return the domain of an email address, in lower case."""
+    return email.rpartition("@")[2].lower()
+
+
+def provider_linked(account: Account, workspace: Workspace) -> EmailMessage:
+    """Return the notification of the first sign-in through a workspace's provider."""
+    return EmailMessage(
+        f"You can now sign in to {workspace.name} with single sign-on",
+        (
+            f"Hello {account.name},",
+            f"Someone, probably you, signed in to the workspace {workspace.name} of {PRODUCT} through the identity"
+            " provider of your organization. Such a sign-in opens this workspace only, not your account.",
+            "If this was not you, contact the administrators of your organization.",
+        ),
+    )
+
+
+def _context(workspace_id: UUID) -> tuple[str, ...]:
+    return ("identity_providers", str(workspace_id), "client_secret")

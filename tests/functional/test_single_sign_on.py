@@ -1,0 +1,659 @@
+"""Single sign-on of a workspace, against an OpenID provider and a name server on loopback."""
+
+import base64
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from joserfc import jwt
+from joserfc.jwk import OctKey, RSAKey
+from pyramid.router import Router
+from sqlalchemy import select
+from webtest import TestApp
+
+from cwz_web.accounts.models import Account, ExternalIdentity, LoginSession
+from cwz_web.app import create_app
+from cwz_web.web.services import Services
+from cwz_web.workspaces.deletion import tombstone_workspace
+from cwz_web.workspaces.models import (
+    AuditEntry,
+    EmailDomain,
+    IdentityProvider,
+    Membership,
+    ProviderIdentity,
+    Role,
+    Workspace,
+)
+from cwz_web.workspaces.single_sign_on import ProviderSettings, record_name, record_value, save_provider
+from tests.conftest import change_settings
+from tests.dns_server import DnsServer
+from tests.factories import PASSWORD, Factory, sign_in
+from tests.functional.test_attempt_limits import with_second_factor
+from tests.mailbox import Mailbox, text_of
+from tests.openid_server import CLIENT_ID, CLIENT_SECRET, OpenIDServer
+
+ADA = {"sub": "ada-1", "email": "ada@example.org", "email_verified": True, "name": "Ada Lovelace"}
+
+
+@pytest.fixture(scope="module")
+def shared_provider() -> Iterator[OpenIDServer]:
+    server = OpenIDServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def provider(shared_provider: OpenIDServer) -> OpenIDServer:
+    """The provider, which tells the truth."""
+    shared_provider.user, shared_provider.documents = dict(ADA), {}
+    shared_provider.change_claims, shared_provider.sign = dict, shared_provider.sign_with_newest_key
+    shared_provider.requests.clear()
+    return shared_provider
+
+
+@pytest.fixture(scope="module")
+def dns_server() -> Iterator[DnsServer]:
+    server = DnsServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def sso_wsgi(shared_paid_services: Services, shared_provider: OpenIDServer, dns_server: DnsServer) -> Router:
+    """With plans, the provider allowed and the name server."""
+    network = {"network.allow": (shared_provider.host,), "network.dns": (dns_server.address,)}
+    return create_app(
+        dataclasses.replace(shared_paid_services, settings=change_settings(shared_paid_services.settings, network))
+    )
+
+
+@pytest.fixture
+def app(sso_wsgi: Router, services: Services) -> TestApp:
+    return TestApp(sso_wsgi)
+
+
+@pytest.fixture
+def space(make: Factory, provider: OpenIDServer) -> Workspace:
+    """A workspace with the provider, whose domain is verified."""
+    space = make.workspace(plan="scale")
+    make.email_domain(space, verified_at=datetime.now(UTC))
+    set_up(make, space, provider)
+    return space
+
+
+def set_up(make: Factory, space: Workspace, provider: OpenIDServer, is_required: bool = False) -> None:
+    entered = ProviderSettings(provider.issuer, CLIENT_ID, CLIENT_SECRET, Role.SUPPORT, is_required)
+    with make.database.transaction(space.id) as db:
+        save_provider(db, space.id, make.services.ring, entered)
+
+
+def start_path(space: Workspace, next_path: str = "/") -> str:
+    return f"/signin/sso/{space.id}/start?next={next_path}"
+
+
+def sign_in_through(app: TestApp, provider: OpenIDServer, space: Workspace, next_path: str = "/w") -> Any:
+    """Run the whole flow and return the response of the callback."""
+    return app.get(provider.authorize(app.get(start_path(space, next_path), status=303).location))
+
+
+def is_refused(answer: Any, space: Workspace, done: str = "failed") -> bool:
+    return bool(answer.location == f"http://localhost/signin/sso/{space.id}?done={done}")
+
+
+def session_of(make: Factory) -> LoginSession | None:
+    with make.database.transaction() as db:
+        return db.scalars(select(LoginSession).where(LoginSession.ended_at.is_(None))).one_or_none()
+
+
+def account_of(make: Factory, email: str = "ada@example.org") -> Account:
+    with make.database.transaction() as db:
+        return db.scalars(select(Account).where(Account.email == email)).one()
+
+
+def member_role(make: Factory, space: Workspace, account: Account) -> str | None:
+    with make.database.transaction(space.id) as db:
+        found = db.get(Membership, (space.id, account.id))
+        return found.role if found else None
+
+
+def submit(app: TestApp, page: str, action: str, status: int = 303, **fields: Any) -> Any:
+    form = next(form for form in app.get(page).forms.values() if form.action == action)
+    for name, value in fields.items():
+        form[name] = value
+    return form.submit(status=status)
+
+
+def test_email_leads_to_the_provider_of_its_domain(app: TestApp, space: Workspace, provider: OpenIDServer) -> None:
+    assert "Continue with single sign-on" in app.get("/signin").text
+    form = app.get("/signin/sso?next=/w").forms[0]
+    form["email"] = "Someone@EXAMPLE.org"
+    page = form.submit(status=303).follow()
+    assert urlsplit(page.request.url).path == f"/signin/sso/{space.id}"
+    assert "127.0.0.1" in page.text
+    query = parse_qs(urlsplit(page.click("Continue to").location).query)
+    assert query["redirect_uri"] == [f"http://localhost/signin/sso/{space.id}/callback"]
+    assert query["code_challenge_method"] == ["S256"]
+    assert all(len(query[name][0]) >= 43 for name in ("state", "nonce", "code_challenge"))
+
+
+@pytest.mark.parametrize("email", ["a@elsewhere.net", "a@sub.example.org", "a@xexample.org"])
+def test_other_domain_has_no_provider(app: TestApp, space: Workspace, email: str) -> None:
+    form = app.get("/signin/sso").forms[0]
+    form["email"] = email
+    assert "not set up" in form.submit(status=422).text
+
+
+def test_new_user_joins_with_the_default_role(
+    app: TestApp, make: Factory, space: Workspace, provider: OpenIDServer, mailbox: Mailbox
+) -> None:
+    assert sign_in_through(app, provider, space).location == "http://localhost/w"
+    account = account_of(make)
+    assert (account.name, account.password_hash, account.verified_at is not None) == ("Ada Lovelace", None, True)
+    assert member_role(make, space, account) == Role.SUPPORT
+    app.get(f"/w/{space.slug}", status=200)
+    assert "opens this workspace only" in text_of(mailbox.last(account.email))
+    with make.database.transaction(space.id) as db:
+        [entry] = db.scalars(select(AuditEntry))
+        assert (entry.action, entry.actor_id, entry.details["through"]) == ("member.join", account.id, "single sign-on")
+
+
+def test_returning_user_is_found_by_issuer_and_subject(
+    app: TestApp, make: Factory, space: Workspace, provider: OpenIDServer
+) -> None:
+    sign_in_through(app, provider, space)
+    provider.user["email"] = "countess@example.org"
+    sign_in_through(TestApp(app.app), provider, space)
+    with make.database.transaction() as db:
+        assert db.query(Account).count() == 1
+
+
+def test_members_join_within_the_plan(app: TestApp, make: Factory, provider: OpenIDServer) -> None:
+    space = make.workspace(plan="free")  # of the tests: two members
+    make.email_domain(space, verified_at=datetime.now(UTC))
+    set_up(make, space, provider)
+    make.member(space)
+    sign_in_through(app, provider, space)
+    provider.user = ADA | {"sub": "bob-1", "email": "bob@example.org"}
+    assert is_refused(sign_in_through(TestApp(app.app), provider, space), space, "full")
+    with make.database.transaction() as db:
+        assert db.scalar(select(Account).where(Account.email == "bob@example.org")) is None
+
+
+def test_session_of_a_provider_opens_its_workspace_only(
+    app: TestApp, make: Factory, space: Workspace, provider: OpenIDServer
+) -> None:
+    other = make.workspace()
+    account = make.member(other)
+    provider.user = ADA | {"email": account.email}
+    sign_in_through(app, provider, space)
+    app.get(f"/w/{space.slug}", status=200)
+    app.get(f"/w/{other.slug}", status=404)
+    assert other.name not in app.get("/w").text
+    assert other.name not in app.get(f"/w/{space.slug}").text
+    for path in (
+        "/account",
+        "/account/passkeys",
+        "/account/export",
+        "/account/delete",
+        "/w/new",
+        "/account/second-factor",
+    ):
+        assert "Single sign-on opens the workspace" in app.get(path, status=403).text, path
+    token = app.get("/w").forms[0]["csrf_token"].value
+    changes = {
+        "/account/password": {"password": "violet harbour 93 teapots"},
+        "/account/email": {"email": "x@evil.test"},
+    }
+    for path, fields in changes.items():
+        app.post(path, {"csrf_token": token, **fields}, status=403)
+    stored = account_of(make, account.email)
+    assert stored.password_hash == account.password_hash
+    app.get("/ops", status="4*")
+    app.post("/signout", {"csrf_token": token}, status=303)
+
+
+def test_session_of_a_provider_links_no_google_account(
+    app: TestApp, make: Factory, space: Workspace, provider: OpenIDServer
+) -> None:
+    sign_in_through(app, provider, space)
+    app.get("/signin/google?link=1", status="*")
+    with make.database.transaction() as db:
+        assert db.query(ExternalIdentity).count() == 0
+
+
+def test_existing_account_keeps_its_password_and_sessions(
+    app: TestApp, make: Factory, space: Workspace, provider: OpenIDServer
+) -> None:
+    account, own = make.account(), TestApp(app.app)
+    sign_in(own, account)
+    provider.user = ADA | {"email": account.email}
+    sign_in_through(app, provider, space)
+    assert account_of(make, account.email).password_hash == account.password_hash
+    own.get("/account", status=200)
+    sign_in(TestApp(app.app), account)
+
+
+def test_unverified_account_loses_its_password(
+    app: TestApp, make: Factory, space: Workspace, provider: OpenIDServer
+) -> None:
+    account = make.account(verified_at=None)
+    provider.user = ADA | {"email": account.email}
+    sign_in_through(app, provider, space)
+    assert account_of(make, account.email).password_hash is None
+
+
+@pytest.mark.parametrize("domain", ["elsewhere.net", "example.org.elsewhere.net", "sub.example.org"])
+def test_address_in_another_domain_is_refused(
+    app: TestApp, make: Factory, space: Workspace, provider: OpenIDServer, domain: str
+) -> None:
+    victim = make.account(email=f"victim@{domain}")
+    provider.user = ADA | {"email": victim.email}
+    assert is_refused(sign_in_through(app, provider, space), space, "domain")
+    assert member_role(make, space, victim) is None
+    assert session_of(make) is None
+
+
+def test_domain_of_another_workspace_does_not_count(app: TestApp, make: Factory, provider: OpenIDServer) -> None:
+    owner, attacker = make.workspace(), make.workspace(plan="scale")
+    make.email_domain(owner, verified_at=datetime.now(UTC))
+    make.email_domain(attacker)  # claimed, and not verified
+    set_up(make, attacker, provider)
+    assert is_refused(sign_in_through(app, provider, attacker), attacker, "domain")
+
+
+def test_removed_domain_no_longer_counts(app: TestApp, make: Factory, space: Workspace, provider: OpenIDServer) -> None:
+    sign_in_through(app, provider, space)
+    with make.database.transaction(space.id) as db:
+        db.query(EmailDomain).delete()
+    assert is_refused(sign_in_through(TestApp(app.app), provider, space), space, "domain")
+
+
+def test_answer_for_one_workspace_is_refused_by_another(
+    app: TestApp, make: Factory, space: Workspace, provider: OpenIDServer
+) -> None:
+    other = make.workspace(plan="scale")
+    set_up(make, other, provider)
+    callback = provider.authorize(app.get(start_path(space), status=303).location)
+    assert is_refused(app.get(callback.replace(str(space.id), str(other.id))), other)
+    assert session_of(make) is None
+
+
+def test_callback_in_another_browser_is_refused(
+    app: TestApp, make: Factory, space: Workspace, provider: OpenIDServer
+) -> None:
+    callback = provider.authorize(app.get(start_path(space)).location)
+    assert is_refused(TestApp(app.app).get(callback), space)
+    app.get(callback)
+    assert is_refused(app.get(callback), space), "valid once"
+
+
+@pytest.mark.parametrize("change", ["state=wrong", "code=wrong", "iss=https://evil.test", "code="])
+def test_modified_callback_is_refused(
+    app: TestApp, make: Factory, space: Workspace, provider: OpenIDServer, change: str
+) -> None:
+    callback = urlsplit(provider.authorize(app.get(start_path(space)).location))
+    name, _, value = change.partition("=")
+    query = {key: values[0] for key, values in parse_qs(callback.query).items()} | {name: value}
+    assert is_refused(app.get(callback.path, query), space)
+    assert session_of(make) is None
+
+
+def lie(**changes: Any) -> Callable[[OpenIDServer], None]:
+    def change(provider: OpenIDServer) -> None:
+        provider.change_claims = lambda claims: {k: v for k, v in (claims | changes).items() if v is not None}
+
+    return change
+
+
+def signed_with(key: Any, **header: str) -> Callable[[OpenIDServer], None]:
+    def change(provider: OpenIDServer) -> None:
+        provider.sign = lambda claims: jwt.encode(header, claims, key, algorithms=[header["alg"]])
+
+    return change
+
+
+def unsigned(provider: OpenIDServer) -> None:
+    def part(value: Any) -> str:
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+    provider.sign = lambda claims: f"{part({'alg': 'none'})}.{part(claims)}."
+
+
+def signed_with_the_client_secret(provider: OpenIDServer) -> None:
+    signed_with(OctKey.import_key(CLIENT_SECRET), alg="HS256", kid="1")(provider)
+
+
+LIES: dict[str, Callable[[OpenIDServer], None]] = {
+    "issuer": lie(iss="https://evil.test"),
+    "audience": lie(aud="another client"),
+    "audiences": lie(aud=[CLIENT_ID, "another client"]),
+    "authorized party": lie(azp="another client"),
+    "nonce": lie(nonce="another"),
+    "no nonce": lie(nonce=None),
+    "no subject": lie(sub=None),
+    "expired": lie(exp=int(time.time()) - 3600),
+    "no expiry": lie(exp=None),
+    "from the future": lie(iat=int(time.time()) + 3600),
+    "no signature": unsigned,
+    "shared secret": signed_with_the_client_secret,
+    "another key": signed_with(RSAKey.generate_key(2048, {"kid": "1"}), alg="RS256", kid="1"),
+    "unknown key": signed_with(RSAKey.generate_key(2048, {"kid": "9"}), alg="RS256", kid="9"),
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_forged_token_is_refused(
+    app: TestApp, make: Factory, space: Workspace, provider: OpenIDServer, name: str
+) -> None:
+    LIES[name](provider)
+    assert is_refused(sign_in_through(app, provider, space), space)
+    assert session_of(make) is None
+    with make.database.transaction() as db:
+        assert db.query(Account).count() == 0
+
+
+@pytest.mark.parametrize("verified", [False, None, "true", 1])
+def test_unverified_address_is_refused(
+    app: TestApp, make: Factory, space: Workspace, provider: OpenIDServer, verified: object
+) -> None:
+    provider.user["email_verified"] = verified
+    assert is_refused(sign_in_through(app, provider, space), space, "unverified")
+    assert session_of(make) is None
+
+
+def test_keys_are_rotated(app: TestApp, space: Workspace, provider: OpenIDServer) -> None:
+    sign_in_through(app, provider, space)
+    provider.rotate()
+    assert sign_in_through(TestApp(app.app), provider, space).location == "http://localhost/w"
+
+
+WEIRD = [b"", b"[]", b"7", b"null", b'"text"', b"[" * 200_000, b"{" + b" " * 600_000 + b"}", b"\xff", b'{"keys": 7}']
+
+
+@pytest.mark.parametrize("path", ["/.well-known/openid-configuration", "/token", "/jwks"])
+def test_malformed_answers_are_refused(
+    app: TestApp, make: Factory, space: Workspace, provider: OpenIDServer, path: str
+) -> None:
+    for body in WEIRD:
+        provider.documents = {}
+        url = app.get(start_path(space)).location
+        callback = provider.authorize(url)
+        provider.documents = {path: body}
+        answer = app.get(start_path(space)) if "well-known" in path else app.get(callback)
+        assert is_refused(answer, space), body[:20]
+    assert session_of(make) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"issuer": "https://evil.test"},
+        {"token_endpoint": "http://169.254.169.254/token"},
+        {"jwks_uri": "file:///etc/passwd"},
+        {"authorization_endpoint": "javascript:alert(1)"},
+        {"authorization_endpoint": "http://elsewhere.test/"},
+    ],
+)
+def test_configuration_leads_to_no_other_place(
+    app: TestApp, space: Workspace, provider: OpenIDServer, change: dict[str, str]
+) -> None:
+    document = {name: f"{provider.issuer}/{name}" for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")}
+    configuration = json.dumps({"issuer": provider.issuer} | document | change).encode()
+    provider.documents = {"/.well-known/openid-configuration": configuration}
+    assert is_refused(app.get(start_path(space)), space)
+
+
+@pytest.mark.parametrize("issuer", ["https://127.0.0.1", "https://localhost", "https://10.0.0.1", "https://[::1]"])
+def test_internal_provider_is_not_requested(
+    app: TestApp, make: Factory, space: Workspace, provider: OpenIDServer, issuer: str
+) -> None:
+    with make.database.transaction(space.id) as db:
+        db.get_one(IdentityProvider, space.id).issuer = issuer
+    assert is_refused(app.get(start_path(space)), space)
+
+
+def test_workspace_without_provider_has_no_page(app: TestApp, make: Factory, space: Workspace) -> None:
+    for path in (f"/signin/sso/{make.workspace().id}", f"/signin/sso/{make.workspace().id}/start", "/signin/sso/x"):
+        app.get(path, status=404)
+    with make.database.transaction(space.id) as db:
+        tombstone_workspace(db, db.get_one(Workspace, space.id))
+    app.get(f"/signin/sso/{space.id}", status=404)
+
+
+# Requiring single sign-on.
+
+
+def require(make: Factory, space: Workspace) -> None:
+    with make.database.transaction(space.id) as db:
+        db.get_one(IdentityProvider, space.id).is_required = True
+
+
+def test_required_provider_closes_the_workspace_to_passwords(
+    app: TestApp, make: Factory, space: Workspace, provider: OpenIDServer
+) -> None:
+    account = make.member(space, Role.USER)
+    sign_in(app, account)
+    app.get(f"/w/{space.slug}", status=200)
+    require(make, space)
+    refused = app.get(f"/w/{space.slug}/feeds", status=303)
+    assert refused.location.startswith(f"http://localhost/signin/sso/{space.id}?next=")
+    provider.user = ADA | {"email": account.email}
+    answer = sign_in_through(app, provider, space, f"/w/{space.slug}/feeds")
+    answer.follow(status=200)
+    app.get("/account", status=200)  # their own session remains, and is extended
+
+
+def test_new_address_does_not_evade_the_provider(
+    app: TestApp, make: Factory, space: Workspace, provider: OpenIDServer
+) -> None:
+    account = make.member(space, Role.USER)
+    provider.user = ADA | {"email": account.email}
+    sign_in_through(app, provider, space)
+    require(make, space)
+    with make.database.transaction() as db:
+        db.get_one(Account, account.id).email = "private@elsewhere.net"
+    browser = TestApp(app.app)
+    form = browser.get("/signin").forms[0]
+    form["email"], form["password"] = "private@elsewhere.net", PASSWORD
+    form.submit(status=303)
+    assert "/signin/sso/" in browser.get(f"/w/{space.slug}", status=303).location
+
+
+def test_required_provider_does_not_concern_other_domains(app: TestApp, make: Factory, space: Workspace) -> None:
+    require(make, space)
+    guest = make.account(email="guest@elsewhere.test")
+    with make.database.transaction(space.id) as db:
+        db.add(Membership(workspace_id=space.id, account_id=guest.id, role=Role.USER))
+    sign_in(app, guest)
+    app.get(f"/w/{space.slug}", status=200)
+
+
+def test_admin_with_a_second_factor_gets_in_without_the_provider(app: TestApp, make: Factory, space: Workspace) -> None:
+    require(make, space)
+    admin = make.member(space)
+    sign_in(app, admin)
+    app.get(f"/w/{space.slug}", status=303)
+    totp, browser = with_second_factor(make, admin), TestApp(app.app)
+    form = browser.get("/signin").forms[0]
+    form["email"], form["password"] = admin.email, PASSWORD
+    form = form.submit().follow().forms[0]
+    form["code"] = totp.now()
+    form.submit(status=303)
+    browser.get(f"/w/{space.slug}", status=200)
+
+
+def test_provider_replaces_the_second_factor_that_its_workspace_requires(
+    app: TestApp, make: Factory, space: Workspace, provider: OpenIDServer
+) -> None:
+    with make.database.transaction(space.id) as db:
+        db.get_one(Workspace, space.id).second_factor_required = True
+    sign_in_through(app, provider, space)
+    app.get(f"/w/{space.slug}", status=200)
+
+
+def test_proof_of_identity_comes_from_the_provider(
+    app: TestApp, make: Factory, space: Workspace, provider: OpenIDServer
+) -> None:
+    admin = make.member(space)
+    provider.user = ADA | {"email": admin.email}
+    sign_in_through(app, provider, space)
+    with make.database.transaction() as db:
+        session = db.scalars(select(LoginSession)).one()
+        session.authenticated_at = session.authenticated_at.replace(year=2020)
+    page = f"/w/{space.slug}/settings"
+    form = next(form for form in app.get(page).forms.values() if "second_factor_required" in form.fields)
+    proof = form.submit(status=303).follow()
+    answer = app.get(provider.authorize(proof.click("Continue with single sign-on").location))
+    assert answer.location.startswith(f"http://localhost{page}")
+    form = next(form for form in app.get(page).forms.values() if "second_factor_required" in form.fields)
+    assert "done=saved" in form.submit(status=303).location
+
+
+def test_removed_member_loses_the_identity(
+    app: TestApp, make: Factory, space: Workspace, provider: OpenIDServer
+) -> None:
+    sign_in_through(app, provider, space)
+    with make.database.transaction(space.id) as db:
+        db.delete(db.get_one(Membership, (space.id, account_of(make).id)))
+        db.flush()
+        assert db.query(ProviderIdentity).count() == 0
+    app.get(f"/w/{space.slug}", status=404)
+
+
+def test_account_without_credentials_can_set_a_password(
+    app: TestApp, make: Factory, space: Workspace, provider: OpenIDServer, mailbox: Mailbox
+) -> None:
+    sign_in_through(app, provider, space)
+    browser = TestApp(app.app)
+    form = browser.get("/forgot").forms[0]
+    form["email"] = "ada@example.org"
+    form.submit()
+    form = browser.get(mailbox.link("ada@example.org")).forms[0]
+    form["password"] = "violet harbour 93 teapots"
+    form.submit(status=303)
+
+
+# Settings.
+
+
+@pytest.fixture
+def admin(app: TestApp, make: Factory, space: Workspace) -> Account:
+    """An admin who is signed in."""
+    admin = make.member(space)
+    sign_in(app, admin)
+    return admin
+
+
+def test_domain_is_verified_by_its_record(
+    app: TestApp, make: Factory, space: Workspace, admin: Account, dns_server: DnsServer
+) -> None:
+    page, domains = f"/w/{space.slug}/single-sign-on", f"/w/{space.slug}/email-domains"
+    assert "already been added" in submit(app, page, domains, 422, domain="Example.org").text
+    submit(app, page, domains, domain="  Wörk.Example ")
+    with make.database.transaction(space.id) as db:
+        added = db.scalars(select(EmailDomain).where(EmailDomain.domain == "xn--wrk-sna.example")).one()
+    name, value = record_name(added), record_value(added)
+    assert name == "_connectwyze.xn--wrk-sna.example"
+    assert value in app.get(page).text
+    for records in ([], ["connectwyze-verification=wrong"], [value[:-1]], [value + "x"]):
+        dns_server.records = {name: records}
+        assert "was not found" in submit(app, page, f"{domains}/{added.id}/verify", 422).text
+    dns_server.records = {name: ["v=spf1 -all", value]}
+    assert "done=verified" in submit(app, page, f"{domains}/{added.id}/verify").location
+    assert make.reload(added).verified_at is not None
+    submit(app, page, f"{domains}/{added.id}/remove")
+    with make.database.transaction(space.id) as db:
+        actions = list(db.scalars(select(AuditEntry.action).order_by(AuditEntry.number)))
+    assert actions == ["sso.domain-add", "sso.domain-verify", "sso.domain-remove"]
+
+
+def test_domain_belongs_to_one_workspace(app: TestApp, make: Factory, admin: Account, dns_server: DnsServer) -> None:
+    other = make.workspace()
+    rival = make.email_domain(other)
+    with make.database.transaction(other.id) as db:
+        db.add(Membership(workspace_id=other.id, account_id=admin.id, role=Role.ADMIN))
+    dns_server.records = {record_name(rival): [record_value(rival)]}
+    path = f"/w/{other.slug}/email-domains/{rival.id}/verify"
+    assert "Another workspace has verified" in submit(app, f"/w/{other.slug}/single-sign-on", path, 422).text
+
+
+@pytest.mark.parametrize("domain", ["", "localhost", "192.0.2.1", "a..b", "x" * 64 + ".org", "ex ample.org", "a.org."])
+def test_invalid_domain_is_refused(app: TestApp, space: Workspace, admin: Account, domain: str) -> None:
+    submit(app, f"/w/{space.slug}/single-sign-on", f"/w/{space.slug}/email-domains", 422, domain=domain)
+
+
+def test_unreachable_name_server_is_named(
+    shared_paid_services: Services, make: Factory, services: Services, space: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cwz_web.net.dns.TOTAL_SECONDS", 0.2)
+    settings = change_settings(shared_paid_services.settings, {"network.dns": ("127.0.0.1:9",)})
+    app = TestApp(create_app(dataclasses.replace(shared_paid_services, settings=settings)))
+    sign_in(app, make.member(space))
+    domain = make.email_domain(space, "other.example")
+    path = f"/w/{space.slug}/email-domains/{domain.id}/verify"
+    assert "No name server answered" in submit(app, f"/w/{space.slug}/single-sign-on", path, 422).text
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "http://id.example.com",
+        "id.example.com",
+        "https://user@id.example.com",
+        "https://id.example.com/?a=b",
+        "https://id.example.com/.well-known/openid-configuration",
+        "https://id.example.com/#x",
+        "javascript:alert(1)",
+        "file:///etc/passwd",
+    ],
+)
+def test_invalid_issuer_is_refused(app: TestApp, space: Workspace, admin: Account, issuer: str) -> None:
+    page = f"/w/{space.slug}/single-sign-on"
+    answer = submit(app, page, page, 422, issuer=issuer, client_id="x", client_secret="y")
+    assert "issuer-error" in answer.text
+
+
+def test_provider_is_saved_with_an_encrypted_secret(
+    app: TestApp, make: Factory, space: Workspace, admin: Account, provider: OpenIDServer
+) -> None:
+    page = f"/w/{space.slug}/single-sign-on"
+    with make.database.transaction(space.id) as db:
+        before = db.get_one(IdentityProvider, space.id).encrypted_client_secret
+    submit(app, page, page, default_role="user")
+    with make.database.transaction(space.id) as db:
+        kept = db.get_one(IdentityProvider, space.id)
+        assert (kept.encrypted_client_secret, kept.default_role) == (before, Role.USER)
+        assert CLIENT_SECRET.encode() not in before
+    assert CLIENT_SECRET not in app.get(page).text
+    assert "Enter the client secret" in submit(app, page, page, 422, issuer="https://id.example.com").text
+    fields = {"issuer": "https://id.example.com/", "client_secret": "new"}
+    submit(app, page, page, **fields)
+    with make.database.transaction(space.id) as db:
+        assert db.get_one(IdentityProvider, space.id).issuer == "https://id.example.com"
+    submit(app, page, f"{page}/remove")
+    app.get(f"/signin/sso/{space.id}", status=404)
+
+
+def test_new_members_are_no_admins(app: TestApp, space: Workspace, admin: Account) -> None:
+    page = f"/w/{space.slug}/single-sign-on"
+    form = next(form for form in app.get(page).forms.values() if form.action == page)
+    form["default_role"].force_value("admin")
+    assert "Choose another role" in form.submit(status=422).text
+
+
+def test_requirement_locks_no_member_out(
+    app: TestApp, make: Factory, space: Workspace, admin: Account, provider: OpenIDServer
+) -> None:
+    page = f"/w/{space.slug}/single-sign-on"
+    assert "Sign in through the identity provider once" in submit(app, page, page, 422, is_required=True).text
+    sign_in_through(TestApp(app.app), provider, space)
+    assert "Turn on two-factor" in submit(app, page, page, 422, is_required=True).text
+    provider.user = ADA | {"sub": "admin-1", "email": admin.email}
+    sign_in_through(app, provider, space)
+    submit(app, page, page, is_required=True)
+    app.get(page, status=200)
