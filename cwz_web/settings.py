@@ -315,6 +315,19 @@ class Operator(SettingsGroup):
     security_expires: date | None = Field(
         default=None, description="expiry date of security.txt; half a year ahead unless set"
     )
+    security_reviewed: date | None = Field(default=None, description="when the security page was last reviewed")
+    disclosure_days: int = Field(default=90, ge=1, le=365, description="days until a report may be published")
+    certifications: str = Field(
+        default="",
+        max_length=1000,
+        description="certifications on the roadmap, separated by semicolons",
+    )
+    enterprise_contact: EmailOrNothing = Field(
+        default="", description="an email address for security questionnaires and agreements"
+    )
+    encrypted_volumes: str = Field(
+        default="", max_length=200, description="how the volumes of database and backups are encrypted, such as LUKS"
+    )
     since: date | None = Field(default=None, description="effective date of the privacy policy and the terms")
     governing_law: str = Field(default="", max_length=200, description="governing law and place of jurisdiction")
     hosting: str = Field(default="", max_length=200, description="the hosting provider and its country")

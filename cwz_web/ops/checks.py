@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
+from ssl import SSLCertVerificationError
+from urllib.parse import urlsplit
 
 import httpx
 from limits.storage import storage_from_string
@@ -22,6 +24,7 @@ from cwz_web.db.session import Database
 from cwz_web.notify.email_delivery import EmailDeliveryError, SmtpTransport, create_transport
 from cwz_web.ops import health
 from cwz_web.ops.backup_store import PREFIX, open_backup_bucket
+from cwz_web.ops.tls import inspect_tls
 from cwz_web.settings import Settings, SettingsError
 from cwz_web.storage.contract import StorageError
 from cwz_web.storage.models import Connection
@@ -30,6 +33,7 @@ from cwz_web.storage.plugins import ProviderRegistry
 HTTP_TIMEOUT_SECONDS = 10.0
 MIN_FREE_BYTES = 2 * 1024**3
 MAX_CLOCK_DIFFERENCE = timedelta(seconds=2)
+MIN_CERTIFICATE_VALIDITY = timedelta(days=14)
 MAX_BACKUP_AGE = timedelta(hours=26)
 MAX_RESTORE_TEST_AGE = timedelta(days=8)
 NPM_PACKAGES = ("htmx.org", "lucide-static")
@@ -279,6 +283,40 @@ def _check_proxy(context: CheckContext) -> Iterator[Finding]:
         yield _ok("proxy", f"{url} responds as expected")
 
 
+def _check_tls(context: CheckContext) -> Iterator[Finding]:
+    parts = urlsplit(context.settings.url)
+    if parts.scheme != "https":
+        return  # in development only
+    try:
+        state = inspect_tls(parts.hostname or "", parts.port or 443)
+    except SSLCertVerificationError as error:
+        message = f"The certificate of {context.settings.url} is not valid: {error.verify_message}. Renew it"
+        yield _error("TLS", message)
+        return
+    except OSError as error:
+        yield _error("TLS", f"Cannot connect to {context.settings.url}: {type(error).__name__}. Check the proxy")
+        return
+    if state.accepts_old_versions:
+        yield _error("TLS", "The proxy accepts TLS 1.0 or 1.1. Allow 1.2 and 1.3 only; see deploy/Caddyfile")
+    remaining = state.expires_at - datetime.now(UTC)
+    if remaining < MIN_CERTIFICATE_VALIDITY:
+        yield _warning("TLS", f"The certificate expires in {remaining.days} days. Check that the proxy renews it")
+    else:
+        yield _ok("TLS", f"{state.version}, with a certificate until {state.expires_at:%Y-%m-%d}")
+
+
+def _check_volumes(context: CheckContext) -> Iterator[Finding]:
+    stated = context.settings.operator.encrypted_volumes
+    if stated:
+        yield _ok("volumes", f"The operator states that the volumes are encrypted: {stated}")
+    elif not context.is_development:
+        message = (
+            "Are the volumes of the database and of the backups encrypted? No program sees it. Encrypt them, and state"
+            " how in cwz.operator.encrypted_volumes"
+        )
+        yield _warning("volumes", message)
+
+
 def _check_disks(context: CheckContext) -> Iterator[Finding]:
     for folder in {context.settings.var, context.settings.backup_folder}:
         existing = next(path for path in (folder, *folder.resolve().parents) if path.exists())
@@ -399,6 +437,8 @@ CHECKS: Mapping[str, Check] = {
     "storage plugins": _check_storage,
     "rate limits": _check_rate_limits,
     "proxy": _check_proxy,
+    "TLS": _check_tls,
+    "volumes": _check_volumes,
     "disk": _check_disks,
     "backups": _check_backups,
     "workers": _check_workers,

@@ -1,7 +1,8 @@
 """Public pages: the front page, pricing, security, privacy, terms and security.txt."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 
 import structlog
@@ -76,6 +77,8 @@ class SecurityPage:
     claims: SecurityClaims
     operator: Operator
     contact_url: str
+    reviewed: str
+    certifications: list[str]
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,13 @@ def pricing(context: Root, request: Request) -> PricingPage:
 def security(context: Root, request: Request) -> SecurityPage:
     """Show the security claims with their code and tests, and what the software does not do."""
     operator = request.services.settings.operator
-    return SecurityPage(load_claims(), operator, _security_contact_url(operator))
+    return SecurityPage(
+        load_claims(),
+        operator,
+        _security_contact_url(operator),
+        reviewed=_date(operator.security_reviewed),
+        certifications=_listed(operator.certifications),
+    )
 
 
 @view_config(
@@ -196,13 +205,14 @@ def security_txt(context: WellKnown, request: Request) -> Response:
     if not operator.security_contact:
         raise HTTPNotFound
     expires = operator.security_expires or (datetime.now(UTC) + SECURITY_TXT_LIFETIME).date()
-    lines = (
+    lines = [
         f"Contact: {_security_contact_url(operator)}",
         f"Expires: {datetime.combine(expires, time(), UTC).isoformat().replace('+00:00', 'Z')}",
         "Preferred-Languages: en",
         f"Canonical: {settings.url}/.well-known/security.txt",
         f"Policy: {settings.url}/security",
-    )
+        *_security_comments(operator),
+    ]
     return Response("".join(f"{line}\n" for line in lines), content_type="text/plain", charset="utf-8")
 
 
@@ -277,8 +287,25 @@ def _subprocessors(request: Request) -> list[Subprocessor]:
             Subprocessor("Google Ireland Limited", "Verifies users who sign in with Google", "Ireland, USA"),
         ),
     )
-    others = [Subprocessor(name.strip()) for name in operator.processors.split(";") if name.strip()]
+    others = [Subprocessor(name) for name in _listed(operator.processors)]
     return [subprocessor for is_used, subprocessor in configured if is_used] + others
+
+
+def _security_comments(operator: Operator) -> Iterator[str]:
+    """Yield what the page says as well, for those who read the file only (RFC 9116, section 2.3: comments)."""
+    if operator.security_reviewed:
+        yield f"# Last reviewed: {operator.security_reviewed}"
+    yield "# Report: what is affected, the steps to reproduce it, what an attacker gains, and how to credit you"
+    yield f"# Disclosure: after {operator.disclosure_days} days, or as soon as a fix is released"
+    yield "# Bounty: none; we credit you if you want"
+    if operator.certifications:
+        yield f"# Certifications on the roadmap: {'; '.join(_listed(operator.certifications))}"
+    if operator.enterprise_contact:
+        yield f"# Enterprise: mailto:{operator.enterprise_contact}"
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(";") if part.strip()]
 
 
 def _security_contact_url(operator: Operator) -> str:
@@ -287,4 +314,8 @@ def _security_contact_url(operator: Operator) -> str:
 
 
 def _effective_date(operator: Operator) -> str:
-    return operator.since.strftime("%-d %B %Y") if operator.since else ""
+    return _date(operator.since)
+
+
+def _date(day: date | None) -> str:
+    return day.strftime("%-d %B %Y") if day else ""

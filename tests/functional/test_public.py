@@ -29,6 +29,11 @@ OPERATOR = {
     "since": "2026-11-01",
     "governing_law": "German law, Bremen",
     "source": "https://code.example/connectwyze",
+    "security_reviewed": "2026-11-20",
+    "disclosure_days": "60",
+    "certifications": "SOC 2 Type I, planned for 2027; ISO 27001",
+    "enterprise_contact": "enterprise@bilder.example",
+    "encrypted_volumes": "LUKS",
 }
 PAGES = ("/", "/pricing", "/security", "/privacy", "/terms")
 
@@ -137,7 +142,7 @@ def test_terms_use_the_operator_settings(named: TestApp) -> None:
 def test_security_txt_follows_rfc_9116(named: TestApp, services: Services) -> None:
     answer = named.get("/.well-known/security.txt")
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
-    fields = dict(line.split(": ", 1) for line in answer.text.splitlines())
+    fields = dict(line.split(": ", 1) for line in answer.text.splitlines() if not line.startswith("#"))
     assert fields["Contact"] == "mailto:security@bilder.example"
     assert fields["Canonical"] == "http://localhost/.well-known/security.txt"
     ends = datetime.fromisoformat(fields["Expires"].replace("Z", "+00:00"))
@@ -148,9 +153,42 @@ def test_security_txt_follows_rfc_9116(named: TestApp, services: Services) -> No
     assert "Expires: 2027-01-31T00:00:00Z\n" in fixed
 
 
+PROMISES = {
+    "security_reviewed": ("20 November 2026", "# Last reviewed: 2026-11-20"),
+    "disclosure_days": ("wait 60 days", "# Disclosure: after 60 days"),
+    "certifications": ("ISO 27001", "# Certifications on the roadmap: SOC 2 Type I, planned for 2027; ISO 27001"),
+    "enterprise_contact": ("enterprise@bilder.example", "# Enterprise: mailto:enterprise@bilder.example"),
+    "security_contact": ("steps to reproduce it", "# Report: what is affected, the steps to reproduce it"),
+    "name": ("There is no bounty", "# Bounty: none; we credit you"),
+}
+
+
+@pytest.mark.parametrize("setting", PROMISES)
+def test_security_page_and_security_txt_say_the_same(named: TestApp, setting: str) -> None:
+    on_page, in_file = PROMISES[setting]
+    assert on_page in " ".join(named.get("/security").html.find("main").text.split())
+    assert in_file in named.get("/.well-known/security.txt").text
+
+
+def test_security_page_names_the_duties_of_the_operator(named: TestApp, app: TestApp) -> None:
+    stated, silent = (" ".join(each.get("/security").html.find("main").text.split()) for each in (named, app))
+    assert "The operator states: LUKS" in stated
+    assert "The operator has not stated how" in silent
+    assert "no plans for certifications" in silent
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("contact", "nobody"), ("security_contact", "http://x"), ("since", "soon"), ("nme", "x"), ("source", "ftp://x")],
+    [
+        ("disclosure_days", "0"),
+        ("enterprise_contact", "x"),
+        ("security_reviewed", "lately"),
+        ("contact", "nobody"),
+        ("security_contact", "http://x"),
+        ("since", "soon"),
+        ("nme", "x"),
+        ("source", "ftp://x"),
+    ],
 )
 def test_invalid_operator_setting_is_reported(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=rf"cwz\.operator\.{name}"):
