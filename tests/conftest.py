@@ -7,6 +7,7 @@ is emptied after each test that used it.
 import dataclasses
 import fcntl
 import gc
+import json
 import os
 import shutil
 import signal
@@ -48,6 +49,8 @@ ENCRYPTION_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"  # 32 bytes
 # An installation with billing, and plans that are soon full.
 STRIPE_SECRETS = {"stripe_secret_key": SECRET_KEY, "stripe_webhook_secrets": f"whsec_another,{WEBHOOK_SECRET}"}
 SMALL_PLANS = {"pro": {"images": 3, "feeds": 2}, "free": {"images": 1, "members": 2, "connections": 1, "feeds": 1}}
+# Each process takes seconds of CPU to start.
+ONE_RENDER_PROCESS = {"rendering.processes": "1"}
 PRESERVED_TABLES = {"alembic_version"}
 SLOW_FIRST = ("tests/functional/test_process_kills", "tests/functional/test_serve", "tests/browser")
 
@@ -273,16 +276,14 @@ def wsgi_paid(shared_paid_services: Services, shared_folder: Path) -> Router:
 
 @pytest.fixture(scope="session")
 def seed(shared_folder: Path) -> Path:
-    """An installation that was started once and stopped: what others begin as, in half the time."""
+    """An installation with its database and demo, not running: what others begin as, in half the time."""
     folder = shared_folder / "seed"
     with open(shared_folder / "seed.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "stopped").exists():
-            folder.mkdir(exist_ok=True)
-            installation = Installation(folder)
-            installation.start()
-            installation.stop()
-            (folder / "stopped").touch()
+        if not folder.exists():
+            folder.mkdir()
+            details = Installation(folder).demo()
+            (folder / "demo.json").write_text(json.dumps(details))
     return folder
 
 
@@ -290,6 +291,7 @@ def seed(shared_folder: Path) -> Path:
 def installation(tmp_path_factory: pytest.TempPathFactory, seed: Path) -> Iterator[Installation]:
     """One installation, served by real processes, for all tests of this worker; tests leave the demo as it was."""
     installation = Installation(tmp_path_factory.mktemp("serve"), seed)
+    installation.set({}, **ONE_RENDER_PROCESS)
     installation.start()
     yield installation
     installation.stop()
@@ -299,6 +301,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory, seed: Path) -> Iterat
 def own_installation(tmp_path: Path, seed: Path) -> Iterator[Installation]:
     """An installation of the test's own, which ends with it."""
     installation = Installation(tmp_path, seed)
+    installation.set({}, **ONE_RENDER_PROCESS)
     yield installation
     installation.stop(signal.SIGTERM)
 

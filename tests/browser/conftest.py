@@ -15,6 +15,7 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from tests.conftest import ONE_RENDER_PROCESS
 from tests.installation import ROOT, Installation, free_port
 from tests.slack_server import SlackServer
 from tests.stripe_server import SECRET_KEY, WEBHOOK_SECRET, StripeServer
@@ -82,6 +83,7 @@ def installation(
         **{
             "billing.stripe_api": stripe.url,
             "billing.stripe_pages": stripe.url,
+            **ONE_RENDER_PROCESS,
             "plan.free.connections": "2",  # the demo has one, and a page adds another
             "slack.client_id": "client",
             "slack.api": f"{slack.url}/api/",

@@ -7,14 +7,18 @@ import signal
 import socket
 import subprocess
 import threading
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
+import plaster
 import pytest
 
+from cwz_web import app
 from cwz_web.cli.serve import WorkerProcess
-from tests.conftest import ENCRYPTION_KEY
+from cwz_web.db.embedded import EmbeddedPostgres
+from tests.conftest import ENCRYPTION_KEY, url_of
 from tests.installation import CWZ, ROOT, Installation, wait_for
 
 
@@ -85,25 +89,16 @@ def test_small_run_does_not_wait_for_a_large_one(installation: Installation) -> 
     assert after - before < 400
 
 
-@pytest.mark.parametrize("stops_at", ["request", "worker"])
-def test_second_ctrl_c_still_stops_the_database(own_installation: Installation, stops_at: str) -> None:
-    """Wherever the second signal arrives: while the server waits for a request, or while it waits for a worker."""
+def test_second_ctrl_c_kills_the_workers_and_stops_the_database(own_installation: Installation) -> None:
     own_installation.start()
     assert own_installation.process is not None
     workers = own_installation.workers()
     for pid in workers:
         os.kill(pid, signal.SIGSTOP)  # they do not react to SIGTERM
-    with ExitStack() as requests:
-        if stops_at == "request":
-            unfinished = requests.enter_context(socket.create_connection(("127.0.0.1", own_installation.port)))
-            unfinished.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
-            own_installation.answers()  # the server has read it
-        own_installation.process.send_signal(signal.SIGINT)
-        wait_for(lambda: not own_installation.accepts_connections())
-        if stops_at == "worker":
-            wait_for(lambda: "stopping the workers" in own_installation.log())
-        own_installation.process.send_signal(signal.SIGINT)
-        own_installation.process.wait(60)  # twice as long as it waits for one worker
+    own_installation.process.send_signal(signal.SIGINT)
+    wait_for(lambda: "stopping the workers" in own_installation.log())
+    own_installation.process.send_signal(signal.SIGINT)
+    own_installation.process.wait(60)  # twice as long as it waits for one worker
     own_installation.process = None
     assert not own_installation.database_runs()
     for pid in workers:
@@ -138,32 +133,51 @@ def test_worker_that_cannot_start_is_restarted_less_and_less_often() -> None:
 PSERVE = str(Path(CWZ).with_name("pserve"))
 
 
-def test_pserve_serves_development_ini(tmp_path: Path, seed: Path) -> None:
-    installation = Installation(tmp_path, seed)
-    process = subprocess.Popen(
+def start_pserve(installation: Installation, environment: Mapping[str, str]) -> None:
+    installation.process = subprocess.Popen(
         [PSERVE, str(installation.ini)],
-        env=installation.environment,
+        env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        text=True,
     )
-    installation.process = process  # type: ignore[assignment]
-    try:
-        wait_for(installation.answers)
-    finally:
-        installation.stop(signal.SIGTERM)
-    assert not installation.database_runs()
+    wait_for(installation.answers)
 
 
-def production(tmp_path: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("CWZ_", "DATABASE_"))}
-    return subprocess.run(
-        [PSERVE, str(ROOT / "production.ini")], env=clean | environment, capture_output=True, text=True, timeout=60
-    )
+def test_pserve_serves_development_ini(own_installation: Installation) -> None:
+    """The database stops with it, even by a second signal while it waits for a request."""
+    start_pserve(own_installation, own_installation.environment)
+    assert own_installation.process is not None
+    with socket.create_connection(("127.0.0.1", own_installation.port)) as unfinished:
+        unfinished.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
+        own_installation.answers()  # the server has read it
+        own_installation.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: not own_installation.accepts_connections())
+        own_installation.stop(signal.SIGTERM)
+    assert not own_installation.database_runs()
 
 
-def test_production_does_not_start_without_secrets(tmp_path: Path) -> None:
-    done = production(tmp_path)
-    assert done.returncode != 0
+@pytest.fixture
+def start_production(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Start the application of `production.ini` in this process; return why it does not start."""
+
+    def start(**environment: str) -> str:
+        for name in [name for name in os.environ if name.startswith(("CWZ_", "DATABASE_"))]:
+            monkeypatch.delenv(name)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        for name in ("configure_logs", "configure_error_reports"):  # those of the tests stay
+            monkeypatch.setattr(app, name, lambda *_, **__: None)
+        ini = plaster.get_loader(str(ROOT / "production.ini"), protocols=["wsgi"]).get_wsgi_app_settings()
+        with pytest.raises(SystemExit) as stopped:
+            app.main({}, **ini)
+        return str(stopped.value)
+
+    return start
+
+
+def test_production_does_not_start_without_secrets(start_production: Callable[..., str]) -> None:
+    message = start_production()
     for name in (
         "DATABASE_URL",
         "CWZ_SESSION_SECRET",
@@ -173,8 +187,14 @@ def test_production_does_not_start_without_secrets(tmp_path: Path) -> None:
         "CWZ_SIGNING_SECRET",
         "CWZ_ENCRYPTION_KEYS",
     ):
-        assert f"{name} is missing" in done.stderr
-    assert "Traceback" not in done.stderr
+        assert f"{name} is missing" in message
+
+
+def test_production_does_not_start_before_migration(
+    start_production: Callable[..., str], postgres: EmbeddedPostgres, strong: dict[str, str]
+) -> None:
+    message = start_production(DATABASE_URL=url_of(postgres, "cwz_app", "postgres"), **strong)
+    assert "cwz -c production.ini migrate" in message
 
 
 def test_render_worker_gets_no_secrets_but_its_own(installation: Installation) -> None:
@@ -200,15 +220,8 @@ def test_production_serves_with_an_external_database(
     text = (ROOT / "production.ini").read_text().replace("%(here)s/node_modules", str(ROOT / "node_modules"))
     installation.ini.write_text(text.replace("drain_seconds = 5", "drain_seconds = 0"))
     environment = {**installation.environment, **strong, "DATABASE_URL": app_url, "DATABASE_OWNER_URL": owner_url}
-    process = subprocess.Popen(
-        [PSERVE, str(installation.ini)],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    installation.process = process  # type: ignore[assignment]
     try:
-        wait_for(installation.answers)
+        start_pserve(installation, environment)
         proxied = {"Host": "connectwyze.example.com", "X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.7"}
         page = httpx.get(f"{installation.url}/signin", headers=proxied)
         assert page.status_code == 200
@@ -218,10 +231,3 @@ def test_production_serves_with_an_external_database(
         assert "secure" in page.headers["Set-Cookie"].lower()
     finally:
         installation.stop()
-
-
-def test_production_does_not_start_before_migration(tmp_path: Path, postgres: object, strong: dict[str, str]) -> None:
-    url = f"postgresql://cwz_app@/postgres?host={postgres.socket}"  # type: ignore[attr-defined]
-    done = production(tmp_path, DATABASE_URL=url, **strong)
-    assert done.returncode != 0
-    assert "cwz -c production.ini migrate" in done.stderr
