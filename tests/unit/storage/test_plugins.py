@@ -102,10 +102,10 @@ def test_local_plugin_is_found_by_its_entry_point() -> None:
 
 def test_bucket_is_opened_with_validated_settings_and_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, good=plugin(MemoryProvider()))
-    providers = ProviderRegistry({"memory": {"limit": "3"}})
+    providers = ProviderRegistry({"memory": {"limit": "3"}}, resolver=lambda host, port: ["93.184.216.34"])
     context: Any = providers.open(spec_of(folder="x"))
     assert (context.settings, context.operator) == (Settings(folder="x"), {"limit": "3"})
-    assert context.outbound.hosts == {"storage.example.com:443"}
+    assert context.outbound.resolve_address("storage.example.com", 443, secure=True) == "93.184.216.34"
     assert providers.open(spec_of(folder="x")) is context
     with pytest.raises(InvalidSettingsError, match="settings of Memory are not valid: folder"):
         providers.open(spec_of())
