@@ -53,6 +53,7 @@ ENVIRONMENT = {
     "monitoring.sentry_dsn": "CWZ_SENTRY_DSN",
     "monitoring.metrics_token": "CWZ_METRICS_TOKEN",
     "backup.credentials": "CWZ_BACKUP_CREDENTIALS",
+    "included_storage.credentials": "CWZ_INCLUDED_STORAGE_CREDENTIALS",
 }
 MIN_SECRET_LENGTH = 32
 EMBEDDED_ROLES = {"url": "cwz_app", "owner_url": "cwz_owner", "queue_url": "cwz_render"}
@@ -271,13 +272,12 @@ class Retention(SettingsGroup):
     export_days: int = Field(default=7, ge=1, description="exports that can be downloaded")
 
 
-class Backup(SettingsGroup):
-    """Where backups are stored."""
+class OperatorBucket(SettingsGroup):
+    """A bucket of the operator: a storage provider with its settings and credentials."""
 
-    folder: Path | None = Field(default=None, description="unset: `backups` in cwz.var")
-    provider: str = Field(default="", description="the storage provider that receives copies")
+    provider: str = Field(default="", description="the storage provider; empty for none")
     credentials: SecretStr = Field(default=SecretStr(""), description="its credentials, as a JSON object")
-    options: dict[str, str] = Field(default_factory=dict, description="its settings: cwz.backup.<name>")
+    options: dict[str, str] = Field(default_factory=dict, description="its settings, each a key of this group")
 
     @model_validator(mode="before")
     @classmethod
@@ -297,6 +297,18 @@ class Backup(SettingsGroup):
         if not isinstance(found, dict):
             raise ValueError("is not a JSON object of the storage provider's credentials")
         return value
+
+
+class Backup(OperatorBucket):
+    """Where backups are stored; the provider receives copies."""
+
+    folder: Path | None = Field(default=None, description="unset: `backups` in cwz.var")
+
+
+class IncludedStorage(OperatorBucket):
+    """The storage of workspaces that bring none."""
+
+    label: str = Field(default="Included storage", min_length=1, max_length=40, description="its name")
 
 
 class Operator(SettingsGroup):
@@ -442,6 +454,7 @@ class Settings(CommonSettings):
     google: Google = Google()
     retention: Retention = Retention()
     backup: Backup = Backup()
+    included_storage: IncludedStorage = IncludedStorage()
     operator: Operator = Operator()
     demo: bool = Field(default=False, description="create the demo workspace, and offer it on the sign-in page")
     images_per_month: int = Field(default=0, ge=0, description="limit for each workspace without plans; 0: unlimited")

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from cwz_web.feeds.models import Feed
 from cwz_web.settings import FREE, Plan, Settings
+from cwz_web.storage.included import INCLUDED
 from cwz_web.storage.models import Connection
 from cwz_web.workspaces.models import Invitation, Membership, Workspace
 
@@ -32,11 +33,12 @@ def find_plan(settings: Settings, name: str) -> Plan:
 
 
 def count_usage(db: Session, workspace_id: UUID) -> Mapping[PlanLimit, int]:
-    """Count what a workspace uses of each limit; open invitations count as members."""
+    """Count what a workspace uses of each limit; open invitations count as members, included storage does not count."""
     members = _count(Membership, workspace_id)
     invited = _count(Invitation, workspace_id).where(Invitation.ended_at.is_(None), Invitation.expires_at > func.now())
     feeds = _count(Feed, workspace_id).where(Feed.deleted_at.is_(None))
-    counts: tuple[Any, ...] = (members, invited, _count(Connection, workspace_id), feeds)
+    connections = _count(Connection, workspace_id).where(Connection.provider != INCLUDED)
+    counts: tuple[Any, ...] = (members, invited, connections, feeds)
     row = db.execute(select(*(each.scalar_subquery() for each in counts))).one()
     return {PlanLimit.MEMBERS: row[0] + row[1], PlanLimit.CONNECTIONS: row[2], PlanLimit.FEEDS: row[3]}
 

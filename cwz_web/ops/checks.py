@@ -27,6 +27,7 @@ from cwz_web.ops.backup_store import PREFIX, open_backup_bucket
 from cwz_web.ops.tls import inspect_tls
 from cwz_web.settings import Settings, SettingsError
 from cwz_web.storage.contract import StorageError
+from cwz_web.storage.included import INCLUDED, NoFields
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import ProviderRegistry
 
@@ -236,6 +237,14 @@ def _check_storage(context: CheckContext) -> Iterator[Finding]:
         yield _ok("storage plugins", labels)
     else:
         yield _error("storage plugins", "No storage plugin is installed. Install one, for example `cwz-web[s3]`")
+    included = context.providers.get(INCLUDED)
+    if included is not None:
+        try:
+            bucket = context.providers.open_unsaved(included, NoFields(), NoFields())
+            next(iter(bucket.list("connectwyze-doctor/")), None)
+            yield _ok("included storage", "The bucket of cwz.included_storage is reachable")
+        except StorageError as error:
+            yield _error("included storage", f"The bucket of cwz.included_storage does not work: {error}")
     root = context.settings.storage.get("local", {}).get("root")
     if root and context.providers.get("local"):
         folder = Path(root)

@@ -12,7 +12,9 @@ from uuid_utils.compat import uuid7
 
 from cwz_web.crypto import KeyRing
 from cwz_web.storage.contract import InvalidSettingsError
+from cwz_web.storage.included import INCLUDED
 from cwz_web.storage.models import Connection
+from cwz_web.storage.plugins import ProviderRegistry
 
 Values = Mapping[str, Any]
 NO_CONNECTION = "This workspace has no storage for its images; connect storage first"
@@ -97,7 +99,7 @@ def create_connection(
     settings: Values | None = None,
     secrets: Mapping[str, str] | None = None,
 ) -> Connection:
-    """Add a connection. The first one of a workspace is its default.
+    """Add a connection. The first one of a workspace is its default; one of its own replaces the included storage.
 
     Args:
         db: The session.
@@ -108,18 +110,30 @@ def create_connection(
         settings: Values that the provider's `settings_model` validated.
         secrets: Values that the provider's `credentials_model` validated.
     """
+    current = db.scalar(select(Connection).where(Connection.workspace_id == workspace_id, Connection.is_default))
+    is_replaced = current is not None and current.provider == INCLUDED != provider
+    if current is not None and is_replaced:
+        current.is_default = False
+        db.flush()  # there is one default at any time
     connection = Connection(
         workspace_id=workspace_id,
         id=uuid7(),
         name=name,
         provider=provider,
         settings=dict(settings or {}),
-        is_default=not has_storage(db, workspace_id),
+        is_default=current is None or is_replaced,
     )
     _encrypt(connection, ring, secrets)
     db.add(connection)
     db.flush()
     return connection
+
+
+def connect_included_storage(db: Session, workspace_id: UUID, ring: KeyRing, providers: ProviderRegistry) -> None:
+    """Connect the operator's own storage, if the installation has one and the workspace has none yet."""
+    provider = providers.get(INCLUDED)
+    if provider is not None and not has_storage(db, workspace_id):
+        create_connection(db, workspace_id, ring, provider=INCLUDED, name=provider.label)
 
 
 def update_connection(

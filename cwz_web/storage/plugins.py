@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from cwz_web.crypto import DecryptionError, KeyRing
 from cwz_web.net.guard import OutboundPolicy
 from cwz_web.net.resolution import Resolver, resolve
-from cwz_web.settings import Settings
+from cwz_web.settings import IncludedStorage, Settings
 from cwz_web.storage import hookspecs
 from cwz_web.storage.contract import (
     API_VERSION,
@@ -28,6 +28,7 @@ from cwz_web.storage.contract import (
     InvalidSettingsError,
     StorageProvider,
 )
+from cwz_web.storage.included import INCLUDED, WorkspaceBucket, create_included_provider
 
 log = structlog.get_logger()
 
@@ -77,6 +78,7 @@ class ProviderRegistry:
         blocked: Plugins that the operator turned off.
         allow: `host:port` pairs that may be reached although they are private.
         ring: The keys that decrypt the secrets of connections.
+        included: The operator's own storage, for workspaces that bring none.
         resolver: Returns the IP addresses of a host and port.
 
     Attributes:
@@ -90,6 +92,7 @@ class ProviderRegistry:
         *,
         allow: Iterable[str] = (),
         ring: KeyRing | None = None,
+        included: IncludedStorage | None = None,
         resolver: Resolver = resolve,
     ) -> None:
         self._operator = operator
@@ -107,12 +110,18 @@ class ProviderRegistry:
         for point in entry_points(group=hookspecs.PROJECT):
             if not manager.is_blocked(point.name):
                 self._load(manager, point)
+        if included is not None and included.provider:
+            self._add_included(included)
 
     @classmethod
     def of(cls, settings: Settings) -> "ProviderRegistry":
         """Load the plugins of an installation."""
         return cls(
-            settings.storage, settings.plugins.block, allow=settings.network.allow, ring=settings.secrets.key_ring
+            settings.storage,
+            settings.plugins.block,
+            allow=settings.network.allow,
+            ring=settings.secrets.key_ring,
+            included=settings.included_storage,
         )
 
     def __iter__(self) -> Iterator[StorageProvider[Any, Any]]:
@@ -143,6 +152,8 @@ class ProviderRegistry:
             fields = ", ".join(sorted({str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}))
             raise InvalidSettingsError(f"Some settings of {provider.label} are not valid: {fields}") from None
         bucket = self.open_unsaved(provider, settings, credentials)
+        if provider.name == INCLUDED:
+            bucket = WorkspaceBucket(bucket, spec.workspace_id)
         with self._lock:
             self._buckets[spec] = bucket
         return bucket
@@ -211,6 +222,23 @@ class ProviderRegistry:
             self._skip(point.name, str(error))
             if manager.has_plugin(point.name):
                 manager.unregister(name=point.name)
+
+    def _add_included(self, included: IncludedStorage) -> None:
+        """Add the operator's own storage, or record why its settings cannot work."""
+        target = self.get(included.provider)
+        if target is None:
+            self._skip(INCLUDED, f"cwz.included_storage.provider: {included.provider} is not installed")
+            return
+        secrets = json.loads(included.credentials.get_secret_value() or "{}")
+        try:
+            settings = target.settings_model.model_validate(included.options)
+            credentials = target.credentials_model.model_validate(secrets)
+        except ValidationError as error:
+            fields = ", ".join(sorted({str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}))
+            self._skip(INCLUDED, f"settings or credentials of cwz.included_storage are not valid: {fields}")
+            return
+        operator = self._operator.get(target.name, {})
+        self._add(create_included_provider(target, settings, credentials, operator, included.label), INCLUDED)
 
     def _add(self, provider: StorageProvider[Any, Any], plugin: str) -> None:
         if problem := self._problem(provider):

@@ -19,7 +19,7 @@ from cwz_web.generation.models import Template
 from cwz_web.generation.templates import list_templates
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import WorkspaceCollection, WorkspaceResource
-from cwz_web.storage.connections import create_connection, has_storage
+from cwz_web.storage.connections import connect_included_storage, create_connection, has_storage
 from cwz_web.storage.contract import StorageError, StorageProvider
 from cwz_web.storage.plugins import ProviderRegistry
 from cwz_web.values.formats import CurrencyCode, LocaleCode
@@ -229,6 +229,7 @@ def add_workspace(context: WorkspaceCollection, request: Request, form: Workspac
     except SlugTakenError:
         raise FieldError("slug", f"The URL “{slug}” is taken. Choose another one") from None
     record(request.db, workspace.id, request.actor, "workspace.create", workspace.name)
+    connect_included_storage(request.db, workspace.id, request.services.ring, request.services.providers)
     return HTTPSeeOther(f"/w/{workspace.slug}/setup")
 
 
