@@ -16,7 +16,7 @@ from pyramid.view import view_config
 from cwz_web.api.examples import KEY, LANGUAGES, Example
 from cwz_web.api.feeds import ColumnFormatsRequest, FeedRequest, ItemKeysRequest, ItemRequest, ItemsRequest
 from cwz_web.api.image_requests import ImageRequest
-from cwz_web.api.openapi import OPERATIONS, Operation, document
+from cwz_web.api.openapi import OPERATIONS, TAGS, Operation, document
 from cwz_web.api.runs import RunRequest
 from cwz_web.feeds.queries import list_feeds
 from cwz_web.generation.templates import list_designs
@@ -26,15 +26,6 @@ from cwz_web.web.request import Request
 
 SAMPLE_ID = "0190b0a0-0000-7000-8000-000000000002"
 LIMIT_LABELS = {"minimum": "from", "maximum": "to", "maxLength": "at most", "maxItems": "at most"}
-# Section titles by the first path segment.
-SECTIONS = {
-    "images": "Images",
-    "image-requests": "Images",
-    "templates": "Templates",
-    "feeds": "Feeds",
-    "runs": "Runs",
-    "usage": "Usage",
-}
 
 
 @dataclass(frozen=True)
@@ -100,10 +91,9 @@ def api_reference(context: DocsRoot, request: Request) -> ApiReferencePage:
     """Show every operation of the API, each with an example in three languages."""
     example_data, url = _example_data(request), request.services.settings.url
     openapi = document(url)
-    sections: dict[str, list[OperationDescription]] = {title: [] for title in SECTIONS.values()}
+    sections: dict[str, list[OperationDescription]] = {title: [] for title in TAGS.values()}
     for operation in OPERATIONS:
-        title = SECTIONS[operation.path.split("/")[1]]
-        sections[title].append(_describe_operation(operation, openapi, url, example_data))
+        sections[operation.tag].append(_describe_operation(operation, openapi, url, example_data))
     bodies = {operation.body.__name__ for operation in OPERATIONS if operation.body}
     schemas = openapi["components"]["schemas"]
     return ApiReferencePage(
@@ -211,16 +201,21 @@ def _properties(schema: dict[str, Any], location: str) -> list[FieldDescription]
 
 def _type(schema: dict[str, Any]) -> str:
     """Return a schema's type, limits and default in words."""
+    description = f". {schema['description']}" if "description" in schema else ""
+    return _type_name(schema) + description
+
+
+def _type_name(schema: dict[str, Any]) -> str:
     if "$ref" in schema:
         return str(schema["$ref"]).rpartition("/")[2]
     if "anyOf" in schema:
-        return " or ".join(dict.fromkeys(_type(each) for each in schema["anyOf"]))
+        return " or ".join(dict.fromkeys(_type_name(each) for each in schema["anyOf"]))
     if "enum" in schema:
         return ", ".join(map(str, schema["enum"]))
     name = str(schema.get("format") or schema.get("type", "any"))
     if name == "array":
-        name = f"list of {_type(schema['items'])}" if "items" in schema else "list"
+        name = f"list of {_type_name(schema['items'])}" if "items" in schema else "list"
     details = [f"{label} {schema[limit]:,}" for limit, label in LIMIT_LABELS.items() if limit in schema]
-    if "default" in schema and schema["default"] not in (None, "", [], {}):
+    if "default" in schema:
         details.append(f"default {json.dumps(schema['default'])}")
     return ", ".join([name, *details])

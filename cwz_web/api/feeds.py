@@ -46,6 +46,8 @@ from cwz_web.workspaces.audit import record
 MAX_ITEMS = 1000
 MAX_ITEMS_BODY = 16 * 1024 * 1024
 
+# A generated client in Python cannot have a parameter `quote`, which the API accepts as well.
+QUOTE_PARAMETER = "quote_character"
 NO_NUL = r"^[^\x00]*$"
 
 
@@ -414,6 +416,8 @@ def _put_rows(request: Request, feed: Feed, rows: dict[str, Row]) -> dict[str, A
 def _read_options(request: Request, feed: Feed) -> ReadOptions:
     """Return how the file is to be read: as the feed's last one, except for the request's parameters."""
     given = {name: request.GET[name] for name in ReadOptions.model_fields if name in request.GET}
+    if QUOTE_PARAMETER in request.GET:
+        given["quote"] = request.GET[QUOTE_PARAMETER]
     values = {name: value for name, value in (feed.reading | given).items() if value != ""}
     try:
         return ReadOptions.model_validate(values)

@@ -1,10 +1,11 @@
 """`/v1/openapi.json`: the OpenAPI 3.1 document, built from the models that the views use."""
 
+import json
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
@@ -14,10 +15,21 @@ from cwz_web.api import feeds, image_requests, images, runs, templates, usage
 from cwz_web.api.idempotency import HEADER, MAX_KEY
 from cwz_web.api.images import IMAGE_TYPES
 from cwz_web.api.pagination import DEFAULT_LIMIT, MAX_LIMIT, POSITION_PATTERN
+from cwz_web.api.problem_codes import (
+    ANY_OPERATION,
+    PROBLEM_STATUSES,
+    WITH_FILE,
+    WITH_IDEMPOTENCY_KEY,
+    WITH_JSON_BODY,
+    codes_by_status,
+)
+from cwz_web.api.webhook_events import WEBHOOK_EVENTS
 from cwz_web.feeds.encodings import ENCODING_LABELS
 from cwz_web.feeds.reading import CHARACTER_NAMES, DELIMITER_LABELS, MAX_CHOICE, MAX_HEADER_ROW, QUOTE_LABELS
-from cwz_web.generation.api_keys import Scope
+from cwz_web.generation.api_keys import SCOPE_LABELS, Scope
+from cwz_web.notify.webhooks import EVENT_LABELS, Event
 from cwz_web.resources.api import ApiRoot
+from cwz_web.web.problems import PROBLEM_JSON
 from cwz_web.web.request import Request
 
 MAX_AGE_SECONDS = 3600
@@ -32,7 +44,7 @@ class ProblemInfo(BaseModel):
     type: str
     title: str
     status: int
-    code: str
+    code: str = Field(json_schema_extra={"enum": [*sorted(PROBLEM_STATUSES)]})
     detail: str
     request_id: str
     errors: dict[str, str] = {}
@@ -46,6 +58,7 @@ class Operation:
         responses: the model of the response body by status; None for a response without one.
         is_paginated: whether it takes `limit` and `after`.
         accepts_file: whether the body is a file of any type, or empty.
+        problems: the codes of problems that not every operation has.
     """
 
     method: str
@@ -56,8 +69,36 @@ class Operation:
     body: type[BaseModel] | None = None
     is_paginated: bool = False
     accepts_file: bool = False
+    problems: tuple[str, ...] = ()
+
+    @property
+    def tag(self) -> str:
+        """The tag that groups it with others."""
+        return TAGS[self.path.split("/")[1]]
+
+    @property
+    def problem_codes(self) -> dict[int, list[str]]:
+        """The codes of all its problems, by status."""
+        codes = [*ANY_OPERATION, *self.problems]
+        codes += WITH_JSON_BODY if self.body else WITH_FILE if self.accepts_file else ()
+        codes += WITH_IDEMPOTENCY_KEY if self.method == "post" else ()
+        codes += ["not_found"] if "{" in self.path else []
+        codes += ["invalid"] if self.is_paginated else []
+        codes += ["conflict", "read_only"] if self.method != "get" else []
+        return codes_by_status(codes)
 
 
+# Tags by the first path segment.
+TAGS = {
+    "images": "Images",
+    "image-requests": "Images",
+    "templates": "Templates",
+    "feeds": "Feeds",
+    "runs": "Runs",
+    "usage": "Usage",
+}
+TEMPLATE = ("template_not_allowed", "unknown_template")
+RUN = (*TEMPLATE, "cannot_render", "nothing_to_render", "unknown_feed")
 GENERATE, READ, WRITE = Scope.GENERATE, Scope.READ, Scope.FEEDS_WRITE
 OPERATIONS = (
     Operation(
@@ -67,6 +108,17 @@ OPERATIONS = (
         GENERATE,
         {200: images.CreatedImage, 201: images.CreatedImage, 202: image_requests.ImageRequestInfo},
         image_requests.ImageRequest,
+        problems=(
+            *TEMPLATE,
+            "cannot_render",
+            "not_acceptable",
+            "photo_missing",
+            "quota_exceeded",
+            "storage_unavailable",
+            "unknown_feed",
+            "unknown_item",
+            "unknown_version",
+        ),
     ),
     Operation("get", "/images", "List stored images", READ, {200: images.ImagePage}, is_paginated=True),
     Operation("get", "/images/{id}", "Get a stored image", READ, {200: images.ImageInfo}),
@@ -76,11 +128,25 @@ OPERATIONS = (
         "get", "/templates/{id}", "Get a template with its fields and sizes", READ, {200: templates.TemplateDetails}
     ),
     Operation("get", "/feeds", "List feeds", READ, {200: feeds.FeedPage}, is_paginated=True),
-    Operation("post", "/feeds", "Create an empty feed", WRITE, {201: feeds.FeedInfo}, feeds.FeedRequest),
+    Operation(
+        "post",
+        "/feeds",
+        "Create an empty feed",
+        WRITE,
+        {201: feeds.FeedInfo},
+        feeds.FeedRequest,
+        problems=("plan_limit_reached",),
+    ),
     Operation("get", "/feeds/{id}", "Get a feed", READ, {200: feeds.FeedInfo}),
     Operation("get", "/feeds/{id}/items", "List a feed's items", READ, {200: feeds.ItemPage}, is_paginated=True),
     Operation(
-        "post", "/feeds/{id}/items", "Create or replace items", WRITE, {200: feeds.ItemWriteInfo}, feeds.ItemsRequest
+        "post",
+        "/feeds/{id}/items",
+        "Create or replace items",
+        WRITE,
+        {200: feeds.ItemWriteInfo},
+        feeds.ItemsRequest,
+        problems=("feed_full",),
     ),
     Operation("post", "/feeds/{id}/remove", "Delete items", WRITE, {200: feeds.ItemDeleteInfo}, feeds.ItemKeysRequest),
     Operation(
@@ -99,6 +165,7 @@ OPERATIONS = (
         WRITE,
         {200: feeds.ItemWriteInfo},
         feeds.ItemRequest,
+        problems=("feed_full",),
     ),
     Operation("delete", "/feeds/{id}/items/{key}", "Delete an item", WRITE, {204: None}),
     Operation("get", "/feeds/{id}/imports", "List a feed's newest imports", READ, {200: feeds.ImportPage}),
@@ -109,15 +176,31 @@ OPERATIONS = (
         WRITE,
         {202: feeds.ImportInfo},
         accepts_file=True,
+        problems=("invalid_file", "no_source"),
     ),
     Operation("get", "/feeds/{id}/imports/{number}", "Get an import", READ, {200: feeds.ImportInfo}),
     Operation("get", "/runs", "List runs", READ, {200: runs.RunPage}, is_paginated=True),
-    Operation("post", "/runs", "Start a run", GENERATE, {201: runs.RunInfo}, runs.RunRequest),
-    Operation("post", "/runs/plan", "Preview a run", GENERATE, {200: runs.RunPlanInfo}, runs.RunRequest),
+    Operation(
+        "post",
+        "/runs",
+        "Start a run",
+        GENERATE,
+        {201: runs.RunInfo},
+        runs.RunRequest,
+        problems=(*RUN, "quota_exceeded"),
+    ),
+    Operation("post", "/runs/plan", "Preview a run", GENERATE, {200: runs.RunPlanInfo}, runs.RunRequest, problems=RUN),
     Operation("get", "/runs/{id}", "Get a run", READ, {200: runs.RunStatus}),
     Operation("get", "/runs/{id}/items", "List a run's items", READ, {200: runs.RunItemPage}, is_paginated=True),
     Operation("post", "/runs/{id}/cancel", "Cancel a run", GENERATE, {200: runs.RunInfo}),
-    Operation("post", "/runs/{id}/retry", "Retry the failed items of a run", GENERATE, {200: runs.RunInfo}),
+    Operation(
+        "post",
+        "/runs/{id}/retry",
+        "Retry the failed items of a run",
+        GENERATE,
+        {200: runs.RunInfo},
+        problems=("quota_exceeded",),
+    ),
     Operation("get", "/usage", "Get this month's usage and quotas", READ, {200: usage.UsageInfo}),
 )
 
@@ -144,28 +227,57 @@ def document(url: str) -> dict[str, Any]:
             "description": "Render images from data. Every error is a problem (RFC 9457) with a stable `code`.",
         },
         "servers": [{"url": f"{url}/v1"}],
-        "security": [{"key": []}],
+        "tags": [{"name": tag} for tag in dict.fromkeys(TAGS.values())],
         "paths": paths,
-        "components": {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}, "schemas": _schemas()},
+        "webhooks": {str(event): {"post": _webhook(event)} for event in WEBHOOK_EVENTS},
+        "components": {"securitySchemes": {"key": _security_scheme()}, "schemas": _schemas()},
+    }
+
+
+def _security_scheme() -> dict[str, Any]:
+    scopes = "; ".join(f"`{scope}`: {label}" for scope, label in SCOPE_LABELS.items())
+    return {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "cwz_live_…",
+        "description": f"An API key. Each operation lists the scope that the key needs, or it has `admin`. {scopes}.",
+    }
+
+
+def _webhook(event: Event) -> dict[str, Any]:
+    """Return the request that subscribed URLs get (Standard Webhooks)."""
+    headers = ("webhook-id", "webhook-timestamp", "webhook-signature")
+    return {
+        "operationId": str(event).replace(".", "_"),
+        "tags": ["Webhooks"],
+        "summary": EVENT_LABELS[event],
+        "security": [],
+        "parameters": [_parameter("header", name, {"type": "string"}) | {"required": True} for name in headers],
+        "requestBody": {"required": True, "content": {"application/json": _model(WEBHOOK_EVENTS[event])}},
+        "responses": {
+            "2XX": {"description": "Delivered"},
+            "410": {"description": "The webhook is disabled"},
+            "default": {"description": "Delivered again later"},
+        },
     }
 
 
 def _operation(operation: Operation) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "operationId": f"{operation.method}_{operation.path.strip('/').translate(_name)}".replace("__", "_"),
+        "tags": [operation.tag],
         "summary": operation.summary,
         "description": f"Requires an API key with the scope `{operation.scope}`.",
+        "security": [{"key": [str(operation.scope)]}],
         "parameters": _parameters(operation),
-        "responses": {str(status): _response(operation, model) for status, model in operation.responses.items()}
-        | {"default": {"description": "Problem", "content": {"application/problem+json": _model(ProblemInfo)}}},
+        "responses": {str(status): _response(operation, status) for status in operation.responses}
+        | {str(status): _problem(codes) for status, codes in operation.problem_codes.items()}
+        | {"default": _problem([])},
     }
     if operation.body is not None:
         entry["requestBody"] = {"required": True, "content": {"application/json": _model(operation.body)}}
     if operation.accepts_file:
-        entry["requestBody"] = {
-            "required": False,
-            "content": dict.fromkeys(["application/octet-stream", "text/csv"], BINARY),
-        }
+        entry["requestBody"] = {"required": False, "content": {"application/octet-stream": BINARY}}
     return entry
 
 
@@ -191,7 +303,11 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
     if operation.accepts_file:
         parameters += [_parameter("query", name, schema) for name, schema in _read_option_schemas().items()]
     if operation.body is image_requests.ImageRequest:
+        formats = [format.value for format in IMAGE_TYPES.values()]
+        parameters.append(_parameter("query", "format", {"type": "string", "enum": formats}))
         parameters.append(_parameter("header", "Prefer", {"type": "string", "enum": ["respond-async"]}))
+    if operation.path == "/runs/{id}/items":
+        parameters.append(_parameter("query", "state", {"type": "string", "enum": list(runs.ITEM_STATES)}))
     return parameters
 
 
@@ -199,10 +315,11 @@ def _read_option_schemas() -> dict[str, dict[str, Any]]:
     """Return the schemas of the options of how a file is read (feeds/reading.py)."""
     names = {character: name for name, character in CHARACTER_NAMES.items()}
     name = {"type": "string", "minLength": 1, "maxLength": MAX_CHOICE}
+    quotes = [names.get(character, character) for character in QUOTE_LABELS]
     return {
         "encoding": {"type": "string", "enum": list(ENCODING_LABELS)},
         "delimiter": {"type": "string", "enum": [names[character] for character in DELIMITER_LABELS]},
-        "quote": {"type": "string", "enum": [names.get(character, character) for character in QUOTE_LABELS]},
+        feeds.QUOTE_PARAMETER: {"type": "string", "enum": quotes},
         "header_row": {"type": "integer", "minimum": 0, "maximum": MAX_HEADER_ROW},
         "sheet": name,
         "member": name,
@@ -214,11 +331,19 @@ def _parameter(location: str, name: str, schema: dict[str, Any]) -> dict[str, An
     return {"in": location, "name": name, "required": location == "path", "schema": schema}
 
 
-def _response(operation: Operation, model: type[BaseModel] | None) -> dict[str, Any]:
+def _problem(codes: list[str]) -> dict[str, Any]:
+    """Return the response of a status with its codes; without any, of a status that every URL can have."""
+    description = f"Problem: {', '.join(f'`{code}`' for code in codes)}" if codes else "Problem"
+    content = {PROBLEM_JSON: _model(ProblemInfo)}
+    return {"description": description, "content": content} | ({"x-problem-codes": codes} if codes else {})
+
+
+def _response(operation: Operation, status: int) -> dict[str, Any]:
+    model = operation.responses[status]
     if model is None:
         return {"description": "No content"}
     content = {"application/json": _model(model)}
-    if model is images.CreatedImage:
+    if model is images.CreatedImage and status == 200:
         content |= dict.fromkeys(IMAGE_TYPES, BINARY)
     return {"description": operation.summary, "content": content}
 
@@ -234,10 +359,22 @@ def _schemas() -> dict[str, Any]:
     responses = [
         (m, "serialization") for operation in OPERATIONS for m in operation.responses.values() if m is not None
     ]
-    models: Any = dict.fromkeys([*bodies, *responses, (ProblemInfo, "serialization")])
+    others = [(model, "serialization") for model in (ProblemInfo, *WEBHOOK_EVENTS.values())]
+    models: Any = dict.fromkeys([*bodies, *responses, *others])
     _, schemas = models_json_schema(list(models), ref_template=REF)
     definitions: dict[str, Any] = schemas["$defs"]
+    for schema in definitions.values():
+        for member in schema.get("properties", {}).values():
+            _describe_default(member)
     return definitions
+
+
+def _describe_default(schema: dict[str, Any]) -> None:
+    """Move a default into the description: some code generators require each property that has a default."""
+    default = schema.pop("default", None)
+    if default not in (None, "", [], {}):
+        text = f"Default: {json.dumps(default)}."
+        schema["description"] = f"{schema['description']} {text}" if "description" in schema else text
 
 
 _name = str.maketrans({"/": "_", "{": "", "}": ""})

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Field, field_validator
@@ -186,7 +186,7 @@ class RunItemInfo(ResponseModel):
 
     key: str
     output: int
-    state: str
+    state: Literal["done", "incomplete", "failed"]
     error: str | None
     findings: list[Finding]
     image: UUID | None

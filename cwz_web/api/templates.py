@@ -1,6 +1,6 @@
 """`/v1/templates`: the workspace's templates, with their fields and sizes."""
 
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from pyramid.view import view_config
@@ -37,7 +37,7 @@ class TemplateFieldInfo(ResponseModel):
 
     name: str
     label: str
-    type: str
+    type: Literal["text", "image"]
     default: str
 
 

@@ -1,0 +1,107 @@
+"""The bodies of webhooks, for the OpenAPI document."""
+
+from datetime import date, datetime
+from typing import Literal
+from uuid import UUID
+
+from cwz_web.api.on_demand import StoredImageInfo
+from cwz_web.api.pagination import ResponseModel
+from cwz_web.api.request_body import Metadata
+from cwz_web.api.runs import RunInfo
+from cwz_web.imaging.findings import Finding
+from cwz_web.notify.webhooks import Event
+
+
+class WebhookEvent(ResponseModel):
+    """What every event has in common: when it happened."""
+
+    timestamp: datetime
+
+
+class RunFinishedEvent(WebhookEvent):
+    """A run has finished, and no image has failed."""
+
+    type: Literal[Event.RUN_FINISHED]
+    data: RunInfo
+
+
+class RunFailedEvent(WebhookEvent):
+    """A run has ended with failed images."""
+
+    type: Literal[Event.RUN_FAILED]
+    data: RunInfo
+
+
+class NewImageInfo(StoredImageInfo):
+    """A new image; `run` is null for an image that was returned at once, `key` is that of its row."""
+
+    run: UUID | None
+    template: UUID
+    key: str
+    findings: list[Finding]
+    metadata: Metadata
+
+
+class ImageCreatedEvent(WebhookEvent):
+    """An image was stored."""
+
+    type: Literal[Event.IMAGE_CREATED]
+    data: NewImageInfo
+
+
+class FailedImageInfo(ResponseModel):
+    """A requested image that failed; `run` is the id of the image request."""
+
+    run: UUID
+    template: UUID
+    error: str | None
+    metadata: Metadata
+
+
+class ImageFailedEvent(WebhookEvent):
+    """A requested image could not be rendered."""
+
+    type: Literal[Event.IMAGE_FAILED]
+    data: FailedImageInfo
+
+
+class FailedFeedInfo(ResponseModel):
+    """A feed whose URL could not be fetched or imported, how often in a row, and the last error."""
+
+    feed: UUID
+    name: str
+    error: str | None
+    failures: int
+
+
+class FeedFailedEvent(WebhookEvent):
+    """A feed could not be fetched or imported."""
+
+    type: Literal[Event.FEED_FAILED]
+    data: FailedFeedInfo
+
+
+class QuotaInfo(ResponseModel):
+    """How much of a month's quota is used, in images and in percent; `month` is its first day."""
+
+    percent: int
+    used: int
+    limit: int
+    month: date
+
+
+class QuotaReachedEvent(WebhookEvent):
+    """80% or 100% of the monthly image quota is used."""
+
+    type: Literal[Event.QUOTA_REACHED]
+    data: QuotaInfo
+
+
+WEBHOOK_EVENTS: dict[Event, type[WebhookEvent]] = {
+    Event.RUN_FINISHED: RunFinishedEvent,
+    Event.RUN_FAILED: RunFailedEvent,
+    Event.IMAGE_CREATED: ImageCreatedEvent,
+    Event.IMAGE_FAILED: ImageFailedEvent,
+    Event.FEED_FAILED: FeedFailedEvent,
+    Event.QUOTA_REACHED: QuotaReachedEvent,
+}
