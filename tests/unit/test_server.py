@@ -389,37 +389,28 @@ def test_failing_lookup_is_answered(
     assert b"Retry-After: 60" in answer
 
 
-def test_port_in_use_is_reported() -> None:
-    """In a separate process, since waitress leaves its sockets open."""
-    with socket.create_server(("127.0.0.1", 0)) as used:
-        port = used.getsockname()[1]
-        serve = f"from cwz_web.server import server_factory; server_factory({{}}, listen='127.0.0.1:{port}')(id)"
-        ended = subprocess.run(
-            [sys.executable, "-c", serve], env={**os.environ, "PORT": ""}, capture_output=True, text=True, check=False
-        )
-    assert ended.returncode == 1
-    assert ended.stderr == f"127.0.0.1:{port} is already in use. Choose another port: PORT=6544\n"
-
-
 STOPPING = """
 import sys, time
+from pathlib import Path
 from cwz_web.ops.health import draining
 from cwz_web.server import server_factory
 
+port, drain_seconds, released = sys.argv[1:]
 started = []
 
 def app(environ, start_response):
     path = environ["PATH_INFO"]
     if path == "/slow":
         started.append(path)
-        time.sleep(1.5)
+        while not Path(released).exists():
+            time.sleep(0.05)
         body = b"x" * 3_000_000
     else:
         body = str(len(started) if path == "/started" else draining.is_set()).encode()
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
 
-serve = server_factory({}, listen="127.0.0.1:" + sys.argv[1], drain_seconds=sys.argv[2], threads="8")
+serve = server_factory({}, listen="127.0.0.1:" + port, drain_seconds=drain_seconds, threads="8")
 try:
     serve(app)
 except KeyboardInterrupt:
@@ -427,9 +418,11 @@ except KeyboardInterrupt:
 """
 
 
-INTERRUPTED_HANDLER = """
+# In a process of its own, since waitress leaves its sockets open and signals end processes. A signal can interrupt the
+# handler at any line; the second signal raises, and later ones are ignored.
+SIGNALS = """
 import contextlib, signal, sys
-from cwz_web.server import StopSignal
+from cwz_web.server import StopSignal, server_factory
 
 for line in range(1, 30):
     stop, seen = StopSignal.install(), 0
@@ -448,16 +441,6 @@ for line in range(1, 30):
         sys.settrace(None)
     sys.settrace(None)
     assert stop.count
-"""
-
-
-def test_signal_can_interrupt_the_handler_at_any_line() -> None:
-    subprocess.run([sys.executable, "-c", INTERRUPTED_HANDLER], timeout=60, check=True)
-
-
-THREE_SIGNALS = """
-import signal
-from cwz_web.server import StopSignal
 
 stop = StopSignal.install()
 signal.raise_signal(signal.SIGTERM)
@@ -466,26 +449,32 @@ try:
 except KeyboardInterrupt:
     signal.raise_signal(signal.SIGINT)
     print(stop.count)
+server_factory({}, listen=sys.argv[1])(id)
 """
 
 
-def test_second_signal_raises_and_later_ones_are_ignored() -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", THREE_SIGNALS], timeout=60, capture_output=True, text=True, check=True
-    )
+def test_signals_and_port_in_use() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as used:
+        address = f"127.0.0.1:{used.getsockname()[1]}"
+        command = [sys.executable, "-c", SIGNALS, address]
+        environment = {**os.environ, "PORT": ""}
+        ended = subprocess.run(command, env=environment, timeout=60, capture_output=True, text=True, check=False)
+    assert ended.stderr == f"{address} is already in use. Choose another port: PORT=6544\n"
     assert ended.stdout == "3\n"
+    assert ended.returncode == 1
 
 
 @pytest.fixture
 def start_server(tmp_path: Path) -> Iterator[Callable[[float], "tuple[subprocess.Popen[bytes], str]"]]:
-    """Starts a server process, given its drain time."""
+    """Starts a server process, given its drain time; `/slow` waits for the file `released`."""
     script, processes = tmp_path / "serve.py", []
     script.write_text(STOPPING)
 
     def start(drain: float) -> "tuple[subprocess.Popen[bytes], str]":
         port = free_port()
         environment = {name: value for name, value in os.environ.items() if name != "PORT"}
-        process = subprocess.Popen([sys.executable, script, str(port), str(drain)], env=environment)
+        command = [sys.executable, script, str(port), str(drain), tmp_path / "released"]
+        process = subprocess.Popen(command, env=environment)
         processes.append(process)
         url = f"http://127.0.0.1:{port}"
         wait_for(lambda: is_serving(url))
@@ -497,32 +486,25 @@ def start_server(tmp_path: Path) -> Iterator[Callable[[float], "tuple[subprocess
         process.wait()
 
 
-@pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGINT])
-def test_requests_in_progress_finish_before_the_process_ends(start_server: Any, stop_signal: int) -> None:
-    process, url = start_server(0)
+def test_server_drains_and_finishes_requests_before_its_process_ends(start_server: Any, tmp_path: Path) -> None:
+    process, url = start_server(2)
     with ThreadPoolExecutor(4) as pool, httpx.Client(base_url=url, timeout=20) as client:
-        client.get("/")  # an idle keep-alive connection
+        assert client.get("/").text == "False"  # its connection stays, idle
         slow = [pool.submit(client.get, "/slow") for _ in range(4)]
         wait_for(lambda: client.get("/started").text == "4")
-        process.send_signal(stop_signal)
+        process.send_signal(signal.SIGTERM)
+        wait_for(lambda: client.get("/").text == "True")
+        wait_for(lambda: not is_serving(url))
+        (tmp_path / "released").touch()
         assert [len(response.result().content) for response in slow] == [3_000_000] * 4
-    assert process.wait(20) == 0
-    assert not is_serving(url)
-
-
-def test_server_keeps_serving_while_it_drains(start_server: Any) -> None:
-    process, url = start_server(2)
-    assert httpx.get(url).text == "False"
-    process.send_signal(signal.SIGTERM)
-    wait_for(lambda: httpx.get(url).text == "True")
     assert process.wait(20) == 0
 
 
 def test_second_signal_ends_the_process_at_once(start_server: Any) -> None:
     process, url = start_server(60)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
     wait_for(lambda: httpx.get(url).text == "True")
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
     assert process.wait(20) == 3, "the caller learns of it"
 
 
