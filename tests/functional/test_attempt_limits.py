@@ -16,8 +16,10 @@ from cwz_web.accounts.models import Account
 from cwz_web.accounts.second_factor import start_enrollment
 from cwz_web.app import create_app
 from cwz_web.generation.models import Template
+from cwz_web.storage.connections import create_connection
 from cwz_web.web.rate_limits import LIMITS, RateLimiter
 from cwz_web.web.services import Services
+from cwz_web.workspaces.models import Role
 from tests.factories import PASSWORD, Factory, put_cookie, sign_in
 from tests.mailbox import Mailbox
 
@@ -282,3 +284,64 @@ def test_token_of_a_session_is_no_device(default_limits: Callable[..., TestApp],
     fresh = default_limits()
     put_cookie(fresh, "cwz_device", session)
     assert guess_password(fresh, account.email, PASSWORD) == 429
+
+
+# Limits that views or other code reserve themselves, since they depend on more than the request.
+RESERVED_IN_CODE = {"api", "refusal", "unsigned-image", "signed-image", "stored-image", "output-feed"}
+# Views that reach other servers or write exports, and their limits.
+COSTLY_VIEWS = {
+    "POST FeedCollection/connect": "feed-source",
+    "POST FeedResource/source": "feed-source",
+    "POST FeedResource/fetch": "feed-fetch",
+    "POST ConnectionCollection/new": "storage",
+    "POST ConnectionResource/": "storage",
+    "POST ConnectionResource/test": "storage-test",
+    "POST WebhookResource/resend": "webhook-resend",
+    "POST SlackResource/": "slack",
+    "POST SlackResource/disconnect": "slack",
+    "GET AccountRoot/export": "account-export",
+    "POST ExportCollection/": "workspace-export",
+}
+
+
+def test_every_limit_is_used_and_costly_views_have_theirs(wsgi_paid: Router) -> None:
+    declared = {}
+    for entry in wsgi_paid.registry.introspector.get_category("views"):
+        view = entry["introspectable"]
+        methods = view["request_methods"] or ("GET",)
+        for method in {methods} if isinstance(methods, str) else set(methods):
+            name = f"{method} {getattr(view['context'], '__name__', '')}/{view['name'] or ''}"
+            declared[name] = view.get("rate_limit")
+    assert {limit for limit in declared.values() if limit} == LIMITS.keys() - RESERVED_IN_CODE
+    assert {name: declared.get(name) for name in COSTLY_VIEWS} == COSTLY_VIEWS
+
+
+def test_tests_of_one_role_leave_those_of_admins(
+    services: Services, app_with: Callable[[Services], TestApp], make: Factory
+) -> None:
+    space = make.workspace()
+    with make.database.transaction(space.id) as db:
+        connection = create_connection(db, space.id, services.ring, provider="local", name="Ours")
+        path = f"/w/{space.slug}/storage/{connection.id}/test"
+    limiter = RateLimiter("memory://", {"storage-test.workspace-role": "2 per hour"})
+    app = app_with(dataclasses.replace(services, limiter=limiter))
+    browsers = {role: TestApp(app.app) for role in (Role.SUPPORT, Role.ADMIN)}
+    for role, browser in browsers.items():
+        sign_in(browser, make.member(space, role))
+    assert [post(browsers[Role.SUPPORT], path) for _ in range(3)] == [200, 200, 429]
+    assert post(browsers[Role.ADMIN], path) == 200
+
+
+def test_parallel_exports_do_not_pass_together(
+    services: Services, app_with: Callable[[Services], TestApp], make: Factory
+) -> None:
+    account = make.account()
+    limiter = RateLimiter("memory://", {"account-export.user": f"{LIMIT} per hour"})
+    app = app_with(dataclasses.replace(services, limiter=limiter))
+    browsers = [TestApp(app.app, extra_environ={"REMOTE_ADDR": f"192.0.2.{number}"}) for number in range(PARALLEL)]
+    sign_in(browsers[0], account)
+    for browser in browsers[1:]:
+        for cookie in browsers[0].cookiejar:
+            browser.cookiejar.set_cookie(cookie)
+    through = run_in_parallel(browsers, lambda browser: int(browser.get("/account/export", status="*").status_int))
+    assert through == {True: LIMIT, False: PARALLEL - LIMIT}
