@@ -30,7 +30,7 @@ def _check_bucket(name: str) -> str:
     reserved = [word for word in RESERVED_PREFIXES if name.startswith(word)]
     reserved += [word for word in RESERVED_SUFFIXES if name.endswith(word)]
     if reserved:
-        raise ValueError(f"Enter the name of the bucket itself: {reserved[0]} is reserved by AWS and marks no bucket")
+        raise ValueError(f"Enter the name of the bucket itself: {reserved[0]} is reserved for other resources")
     return name
 
 
