@@ -5,7 +5,9 @@ finds an account.
 """
 
 import secrets
+import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import requests
@@ -26,6 +28,8 @@ SCOPE = "openid email profile"
 ALGORITHMS = ["RS256", "PS256", "ES256"]
 # Of each of the three requests: to connect, and to receive the whole response.
 TIMEOUT_SECONDS = 5.0
+# Of the responses of a provider that a user named, all together: a slow one holds a thread.
+TOTAL_SECONDS = 8.0
 LEEWAY_SECONDS = 60
 MAX_RESPONSE_BYTES = 512 * 1024
 # What sending a request and reading any response can raise.
@@ -173,7 +177,9 @@ class OpenIDProvider:
             default_timeout=TIMEOUT_SECONDS,
         )
         if self._outbound is not None:
-            self._outbound.guard(client, seconds=TIMEOUT_SECONDS, max_bytes=MAX_RESPONSE_BYTES)
+            deadline = time.monotonic() + TOTAL_SECONDS
+            remaining = partial(_seconds_until, deadline)
+            self._outbound.guard(client, seconds=remaining, max_bytes=MAX_RESPONSE_BYTES)
         else:
             for scheme in ("https://", "http://"):
                 client.mount(scheme, DeadlineAdapter(TIMEOUT_SECONDS))
@@ -247,6 +253,10 @@ def verified_profile(claims: dict[str, Any]) -> OpenIDProfile:
     name = claims.get("name")
     display_name = " ".join(name.split())[:100] if isinstance(name, str) and name.isprintable() else ""
     return OpenIDProfile(claims["iss"], claims["sub"], email, display_name or email.partition("@")[0])
+
+
+def _seconds_until(deadline: float) -> float:
+    return min(deadline - time.monotonic(), TIMEOUT_SECONDS)
 
 
 def _authentication_method(supported: object) -> str:

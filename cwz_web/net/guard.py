@@ -10,7 +10,7 @@ response has a deadline, too.
 """
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http.cookiejar import DefaultCookiePolicy
 from io import BytesIO
 from typing import Any
@@ -88,16 +88,16 @@ class OutboundPolicy:
         return authority in self._hosts
 
     def pool_classes(
-        self, http: type = HTTPConnection, https: type = HTTPSConnection, seconds: float | None = None
+        self, http: type = HTTPConnection, https: type = HTTPSConnection, seconds: Callable[[], float] | None = None
     ) -> dict[str, type]:
         """Return guarded pools for `urllib3.PoolManager.pool_classes_by_scheme`.
 
         Args:
             http: The connection class to guard.
             https: The TLS connection class to guard.
-            seconds: How long reading a response may take, from its first byte to its last; by default, a minute.
+            seconds: Returns how long reading a response may take, from first byte to last; by default, a minute.
         """
-        attributes = {"outbound": self, "response_class": deadline_response(lambda: seconds or RESPONSE_SECONDS)}
+        attributes = {"outbound": self, "response_class": deadline_response(seconds or (lambda: RESPONSE_SECONDS))}
         classes: dict[str, type] = {}
         for scheme, pool, connection in (("http", HTTPConnectionPool, http), ("https", HTTPSConnectionPool, https)):
             guarded = type("Guarded" + connection.__name__, (_GuardedConnection, connection), dict(attributes))
@@ -109,7 +109,7 @@ class OutboundPolicy:
         session: requests.Session,
         connections: int = 32,
         *,
-        seconds: float | None = None,
+        seconds: Callable[[], float] | None = None,
         max_bytes: int | None = None,
     ) -> requests.Session:
         """Return the session, with guarded connections, without cookies and settings of the environment.
@@ -117,7 +117,7 @@ class OutboundPolicy:
         Args:
             session: The session.
             connections: The number of connections kept.
-            seconds: How long reading a response may take, from its first byte to its last; by default, a minute.
+            seconds: Returns how long reading a response may take, from first byte to last; by default, a minute.
             max_bytes: The largest body; by default, callers read it in parts.
         """
         session.trust_env = False
@@ -152,7 +152,9 @@ class _GuardedConnection(HTTPConnection):
 class _GuardedAdapter(HTTPAdapter):
     """Sends the requests of a session through guarded connections."""
 
-    def __init__(self, outbound: OutboundPolicy, seconds: float | None, max_bytes: int | None, **options: Any) -> None:
+    def __init__(
+        self, outbound: OutboundPolicy, seconds: Callable[[], float] | None, max_bytes: int | None, **options: Any
+    ) -> None:
         self._outbound, self._seconds, self._max_bytes = outbound, seconds, max_bytes
         super().__init__(**options)
 

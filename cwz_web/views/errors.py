@@ -80,10 +80,10 @@ def forbidden(exc: HTTPForbidden, request: Request) -> Response:
     if not isinstance(user, SignedInUser):
         return HTTPSeeOther(sign_in_path(request))
     access = request.workspace_or_none
-    if access is not None and user.lacks_second_factor(access):
-        return HTTPSeeOther("/account/second-factor")
     if access is not None and user.lacks_single_sign_on(access):
         return HTTPSeeOther(f"/signin/sso/{access.workspace_id}?{urlencode({'next': request.path})}")
+    if access is not None and user.lacks_second_factor(access):
+        return HTTPSeeOther("/account/second-factor")
     log.warning("permission denied", account=str(user.account.id), path=request.raw_path, method=request.method)
     if access is None and not user.session.is_own:
         return _error_response(request, ProblemError(403, "own_credentials_required", OWN_CREDENTIALS))
@@ -128,7 +128,7 @@ def too_many_password_checks(exc: ServerBusyError, request: Request) -> Response
 @exception_view_config(SlowRequestLimitError)
 def too_many_slow_requests(exc: SlowRequestLimitError, request: Request) -> Response:
     """Answer 503 when too many slow requests run at once."""
-    return _busy(request, "Too many large requests are running. Try again in a moment")
+    return _busy(request, "Too many slow requests are running. Try again in a moment")
 
 
 @exception_view_config(HTTPException)

@@ -56,6 +56,8 @@ class Services:
     ring: KeyRing
     limiter: RateLimiter
     slow_requests: SlowRequestLimiter
+    # Apart from the others: a provider that does not respond must not take their places.
+    provider_requests: SlowRequestLimiter
     google: OpenIDProvider | None
     billing: BillingService | None
     unsubscribe_links: UnsubscribeLinks
@@ -104,6 +106,7 @@ class Services:
             BrowserTokens(settings.secrets.session.get_secret_value(), _value(settings.secrets.session_previous)),
             settings.secrets.key_ring,
             RateLimiter(settings.rate_limits, settings.limit),
+            SlowRequestLimiter(),
             SlowRequestLimiter(),
             _google(settings),
             BillingService.of(settings),

@@ -1,7 +1,7 @@
 """A limit on concurrent slow requests, so that threads remain for all others.
 
-A slow request counts many rows or copies a large object. Sending a file to a slow client is no such request: waitress
-sends files without occupying a thread.
+A slow request counts many rows, copies a large object, or waits for the identity provider of a workspace. Sending a
+file to a slow client is no such request: waitress sends files without occupying a thread.
 """
 
 import threading

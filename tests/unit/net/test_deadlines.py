@@ -6,8 +6,9 @@ import pytest
 import requests
 from authlib.integrations.requests_client import OAuth2Session
 
-from cwz_web.accounts.openid import AuthorizationRequest, OpenIDError, OpenIDProvider
+from cwz_web.accounts.openid import WELL_KNOWN, AuthorizationRequest, OpenIDError, OpenIDProvider
 from cwz_web.net.deadlines import DeadlineAdapter
+from cwz_web.net.guard import OutboundPolicy
 from tests.unit.net.test_guard import HEAD, SlowServer
 
 
@@ -34,5 +35,15 @@ def test_dripping_provider_ends_the_sign_in(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("cwz_web.accounts.openid.TIMEOUT_SECONDS", 0.3)
     server = SlowServer(chain([HEAD], repeat(b" ", 100_000)), 0.02)
     provider = OpenIDProvider(f"http://{server.host}/.well-known/openid-configuration", "id", "secret", "http://x/")
+    with pytest.raises(OpenIDError, match="discovery"):
+        provider.authorization_url(AuthorizationRequest.create())
+
+
+def test_dripping_provider_of_a_workspace_ends_the_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All responses together have one deadline, and each has a largest size."""
+    monkeypatch.setattr("cwz_web.accounts.openid.TOTAL_SECONDS", 0.3)
+    server = SlowServer(chain([HEAD], repeat(b"x")), 0.05)
+    outbound = OutboundPolicy(None, [server.host])
+    provider = OpenIDProvider(f"http://{server.host}{WELL_KNOWN}", "id", "secret", "http://x/", outbound)
     with pytest.raises(OpenIDError, match="discovery"):
         provider.authorization_url(AuthorizationRequest.create())
