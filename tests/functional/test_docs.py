@@ -107,8 +107,8 @@ NO_SETTINGS = {"ini", "backup_session", "workspace_id"}
 # Settings that only development.ini has.
 DEVELOPMENT = {"database.embedded", "demo"}
 # Settings whose names continue with a name of the operator's choice, and their collections.
-OPEN_GROUPS = ("backup.", "limit.", "plan.", "storage.", "secrets.file")
-OPEN_SETTINGS = {"backup.options", "limit", "plan", "storage"}
+OPEN_GROUPS = ("backup.", "included_storage.", "limit.", "plan.", "storage.", "secrets.file")
+OPEN_SETTINGS = {"backup.options", "included_storage.options", "limit", "plan", "storage"}
 
 
 def anchors_of(path: Path) -> set[str]:
