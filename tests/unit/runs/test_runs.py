@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
@@ -186,7 +186,7 @@ def test_results_page_reads_only_what_it_shows(make: Factory, owner_url: str) ->
         assert db.scalar(read) == before
         finding = {"code": "photo_missing", "layer": "Image", "message": "has no image"}
         db.execute(update(RunItem).where(*last).values(state="failed", error="No", findings=[finding]))
-        mine.failed, mine.findings, before = 1, 1, db.scalar(read)
+        mine.failed, mine.findings, mine.finished_at, before = 1, 1, datetime.now(UTC), db.scalar(read)
         assert [item.position for item, _ in results_after(db, mine, state="failed")] == [2000]
         assert findings_of(db, mine) == [FindingCount(**finding, images=1)]
         assert db.scalar(read) < before + 10
