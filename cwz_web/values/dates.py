@@ -45,7 +45,7 @@ def read_date(text: str, hint: str = DEFAULT_LOCALE) -> date | Unclear:
         return values.pop()
     if order in dates:
         return dates[order]
-    readings = " or ".join(f"{value.day} {_ENGLISH_MONTHS[value.month]}" for value in sorted(values)[:2])
+    readings = " or ".join(f"{value.day} {_english_months()[value.month]}" for value in sorted(values)[:2])
     return Unclear(f"can be {readings}. Set the column's date order, or the locale of the request")
 
 
@@ -136,4 +136,7 @@ def _weekdays(locale: str) -> frozenset[str]:
     )
 
 
-_ENGLISH_MONTHS = Locale.parse(DEFAULT_LOCALE).months["format"]["wide"]
+@cache  # a constant, read when it is needed: parsing a locale takes a twentieth of a process' start
+def _english_months() -> dict[int, str]:
+    months: dict[int, str] = Locale.parse(DEFAULT_LOCALE).months["format"]["wide"]
+    return months

@@ -41,8 +41,13 @@ def answers(server: EmbeddedPostgres) -> bool:
         return connection.execute("SELECT 1").fetchone() == (1,)
 
 
-def test_last_user_stops_the_server_even_after_another_was_killed(tmp_path: Path) -> None:
-    folder = tmp_path / "postgres"
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of one cluster, which takes seconds to create; no server uses it between tests."""
+    return tmp_path_factory.mktemp("embedded") / "parent" / "postgres"
+
+
+def test_last_user_stops_the_server_even_after_another_was_killed(folder: Path) -> None:
     server = EmbeddedPostgres(folder)
     server.start()
     first, second = start_user(folder), start_user(folder)
@@ -58,8 +63,8 @@ def test_last_user_stops_the_server_even_after_another_was_killed(tmp_path: Path
     server.stop()
 
 
-def test_data_persists_between_starts(tmp_path: Path) -> None:
-    server = EmbeddedPostgres(tmp_path / "postgres")
+def test_data_persists_between_starts(folder: Path) -> None:
+    server = EmbeddedPostgres(folder)
     for expected in (0, 1):
         server.start()
         with psycopg.connect(server.admin_url("cwz"), autocommit=True) as connection:
@@ -70,15 +75,15 @@ def test_data_persists_between_starts(tmp_path: Path) -> None:
         assert not server.is_running()
 
 
-def test_dead_server_starts_again_with_the_next_process(tmp_path: Path) -> None:
-    server = EmbeddedPostgres(tmp_path / "postgres")
+def test_dead_server_starts_again_with_the_next_process(folder: Path) -> None:
+    server = EmbeddedPostgres(folder)
     server.start()
     os.kill(int((server.folder / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)  # "immediate shutdown"
     while server.is_running():
         pass
     with pytest.raises(psycopg.OperationalError):
         answers(server)
-    restarted = EmbeddedPostgres(tmp_path / "postgres")
+    restarted = EmbeddedPostgres(folder)
     restarted.start()
     assert answers(restarted)
     server.stop()
@@ -87,19 +92,18 @@ def test_dead_server_starts_again_with_the_next_process(tmp_path: Path) -> None:
     assert not restarted.is_running()
 
 
-def test_parent_folder_without_traversal_permission_is_opened(tmp_path: Path) -> None:
-    parent = tmp_path / "parent"
-    server = EmbeddedPostgres(parent / "postgres")
+def test_parent_folder_without_traversal_permission_is_opened(folder: Path) -> None:
+    server = EmbeddedPostgres(folder)
     server.start()
     server.stop()
-    parent.chmod(0o700)
+    folder.parent.chmod(0o700)
     server.start()
     assert server.is_running()
     server.stop()
 
 
-def test_server_is_reachable_by_its_owner_only(tmp_path: Path) -> None:
-    server = EmbeddedPostgres(tmp_path / "postgres")
+def test_server_is_reachable_by_its_owner_only(folder: Path) -> None:
+    server = EmbeddedPostgres(folder)
     server.start()
     try:
         assert server.folder.stat().st_mode & 0o077 == 0
