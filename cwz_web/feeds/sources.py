@@ -18,7 +18,15 @@ from cwz_web.feeds.models import FeedSource
 from cwz_web.feeds.records import Table, file_size
 from cwz_web.feeds.share_links import file_url
 from cwz_web.feeds.temporary_files import temporary_file
-from cwz_web.net.client import BlockedRequestError, FetchedBody, Fetcher, FetchError, check_url
+from cwz_web.net.client import (
+    INVALID_PORT,
+    BlockedRequestError,
+    FetchedBody,
+    Fetcher,
+    FetchError,
+    InvalidPortError,
+    check_url,
+)
 
 FETCH_TIMEOUT = 120.0
 # A preview ends after this time, or with PREVIEW_BYTES.
@@ -39,6 +47,8 @@ class SecretRequiredError(Exception):
 def _checked_url(url: str) -> str:
     try:
         return str(check_url(file_url(url)))
+    except InvalidPortError:
+        raise ValueError(INVALID_PORT) from None
     except BlockedRequestError:
         raise ValueError("Enter a public URL that begins with http:// or https://, without a user name in it") from None
 

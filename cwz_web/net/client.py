@@ -48,6 +48,10 @@ MAX_RETRY_AFTER = 3600.0
 _deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
 
 
+# For forms.
+INVALID_PORT = "The port must be a number from 1 to 65535"
+
+
 class FetchError(Exception):
     """The URL could not be fetched. The message is for users and reveals nothing of the internal network.
 
@@ -65,6 +69,13 @@ class BlockedRequestError(FetchError):
 
     def __init__(self, reason: str = "only public http and https URLs are allowed") -> None:
         super().__init__(f"This URL cannot be fetched: {reason}")
+
+
+class InvalidPortError(BlockedRequestError):
+    """The URL has the port 0."""
+
+    def __init__(self) -> None:
+        super().__init__(INVALID_PORT[0].lower() + INVALID_PORT[1:])
 
 
 class HostUnreachableError(FetchError):
@@ -326,7 +337,7 @@ def check_url(url: str) -> httpx.URL:
     if parsed.scheme not in ("http", "https") or not parsed.host or parsed.userinfo or "%" in parsed.host:
         raise BlockedRequestError
     if parsed.port == 0:  # httpcore would use the default port, others refuse it
-        raise BlockedRequestError("the port must be a number from 1 to 65535")
+        raise InvalidPortError
     return parsed.copy_with(fragment=None)
 
 

@@ -24,7 +24,7 @@ from uuid_utils.compat import uuid7
 from cwz_web.crypto import derive
 from cwz_web.db.session import Database, raw_connection
 from cwz_web.jobs import app
-from cwz_web.net.client import BlockedRequestError, Fetcher, FetchError, check_url
+from cwz_web.net.client import INVALID_PORT, BlockedRequestError, Fetcher, FetchError, InvalidPortError, check_url
 from cwz_web.notify.models import Webhook, WebhookDelivery
 from cwz_web.notify.slack import enqueue_slack_posts
 
@@ -63,6 +63,8 @@ EVENT_LABELS = {
 def _check_public_url(url: str) -> str:
     try:
         check_url(url)
+    except InvalidPortError:
+        raise ValueError(INVALID_PORT) from None
     except BlockedRequestError:
         raise ValueError("Use a public URL that starts with https://") from None
     return url

@@ -20,7 +20,7 @@ from cwz_web.accounts.google import take_over
 from cwz_web.accounts.models import Account, has_email
 from cwz_web.accounts.openid import WELL_KNOWN, OpenIDProfile, OpenIDProvider
 from cwz_web.crypto import KeyRing
-from cwz_web.net.client import BlockedRequestError, check_url
+from cwz_web.net.client import INVALID_PORT, BlockedRequestError, InvalidPortError, check_url
 from cwz_web.net.guard import OutboundPolicy
 from cwz_web.notify.emails import PRODUCT, EmailMessage
 from cwz_web.notify.tasks import enqueue_email
@@ -93,6 +93,8 @@ def check_issuer(issuer: str, outbound: OutboundPolicy) -> str:
     stripped = issuer.rstrip("/")
     try:
         parsed = check_url(stripped)
+    except InvalidPortError:
+        raise ValueError(INVALID_PORT) from None
     except BlockedRequestError:
         raise ValueError("Enter the issuer URL, such as https://login.example.com") from None
     if not outbound.is_secure(stripped):

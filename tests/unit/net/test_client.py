@@ -5,10 +5,13 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 import requests as requests_library
+from pydantic import TypeAdapter, ValidationError
 
+from cwz_web.feeds.sources import SourceSpec
 from cwz_web.net import client
 from cwz_web.net.client import (
     BlockedRequestError,
@@ -19,6 +22,7 @@ from cwz_web.net.client import (
     check_url,
 )
 from cwz_web.net.guard import OutboundPolicy
+from cwz_web.notify.webhooks import WebhookUrl
 from tests.conftest import RecordingServer
 
 METADATA = "169.254.169.254"
@@ -342,3 +346,11 @@ def test_storage_sessions_keep_no_cookies(session_server: tuple[str, list[dict[s
     for _ in range(2):
         assert session.get(f"http://{host}/x", timeout=5).content == b"public page"
     assert [headers for headers in requests if "Cookie" in headers] == []
+
+
+@pytest.mark.parametrize("model", [SourceSpec, None])
+def test_forms_say_that_the_port_is_invalid(model: type[SourceSpec] | None) -> None:
+    adapter: Any = TypeAdapter(model or WebhookUrl)
+    url = "https://shop.example:0/"
+    with pytest.raises(ValidationError, match="The port must be a number from 1 to 65535"):
+        adapter.validate_python({"url": url} if model else url)
