@@ -152,6 +152,19 @@ def end_all_sessions(db: Session, account: Account, *, keep: UUID | None = None)
     db.flush()
 
 
+def end_provider_sessions(db: Session, workspace_id: UUID, *, keep: UUID) -> None:
+    """End what the identity provider of a workspace has vouched for.
+
+    Args:
+        db: The database session.
+        workspace_id: The workspace, whose provider was changed or removed.
+        keep: The session of the admin who did so.
+    """
+    vouched = update(LoginSession).where(LoginSession.sso_workspace_id == workspace_id, LoginSession.id != keep)
+    db.execute(vouched.where(LoginSession.method == Method.SINGLE_SIGN_ON).values(ended_at=func.now()))
+    db.execute(vouched.where(LoginSession.method != Method.SINGLE_SIGN_ON).values(sso_workspace_id=None))
+
+
 def is_recently_authenticated(session: LoginSession) -> bool:
     """Return whether the user has authenticated recently enough for a sensitive action."""
     return datetime.now(UTC) - session.authenticated_at < AUTHENTICATION_LIFETIME

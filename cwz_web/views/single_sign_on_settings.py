@@ -137,7 +137,7 @@ def save(context: SingleSignOnSettings, request: Request, form: ProviderForm) ->
         raise FieldError("default_role", "Choose another role. Admins are invited, or promoted by another admin")
     entered = ProviderSettings(issuer, form.client_id, form.client_secret or None, form.default_role, form.is_required)
     try:
-        save_provider(request.db, workspace_id, request.services.ring, entered)
+        save_provider(request.db, workspace_id, request.services.ring, entered, admin=request.user.session)
     except SingleSignOnError as error:
         raise FieldError("client_secret", str(error)) from None
     if form.is_required:
@@ -162,7 +162,7 @@ def remove(context: SingleSignOnSettings, request: Request, form: Form) -> Respo
     provider = find_provider(request.db, request.workspace.workspace_id)
     if provider is None:
         raise FieldError("provider", "Single sign-on is not set up")
-    remove_provider(request.db, provider)
+    remove_provider(request.db, provider, admin=request.user.session)
     request.audit("sso.remove", provider.issuer)
     return _back(request, "removed")
 

@@ -17,8 +17,9 @@ from sqlalchemy import delete, select, text
 from sqlalchemy.orm import Session
 
 from cwz_web.accounts.google import take_over
-from cwz_web.accounts.models import Account, has_email
+from cwz_web.accounts.models import Account, LoginSession, has_email
 from cwz_web.accounts.openid import WELL_KNOWN, OpenIDProfile, OpenIDProvider
+from cwz_web.accounts.sessions import end_provider_sessions
 from cwz_web.crypto import KeyRing
 from cwz_web.net.client import INVALID_PORT, BlockedRequestError, InvalidPortError, check_url
 from cwz_web.net.guard import OutboundPolicy
@@ -104,8 +105,17 @@ def check_issuer(issuer: str, outbound: OutboundPolicy) -> str:
     return stripped
 
 
-def save_provider(db: Session, workspace_id: UUID, ring: KeyRing, entered: ProviderSettings) -> IdentityProvider:
-    """Save the provider of a workspace. Another issuer or client forgets who signed in before.
+def save_provider(
+    db: Session, workspace_id: UUID, ring: KeyRing, entered: ProviderSettings, *, admin: LoginSession
+) -> IdentityProvider:
+    """Save the provider of a workspace. Another issuer or client ends the sessions of the previous one.
+
+    Args:
+        db: A transaction in the workspace.
+        workspace_id: The workspace.
+        ring: Encrypts the client secret.
+        entered: The settings.
+        admin: The session of the admin, which remains.
 
     Raises:
         SingleSignOnError: The client secret is missing.
@@ -119,7 +129,7 @@ def save_provider(db: Session, workspace_id: UUID, ring: KeyRing, entered: Provi
     elif (provider.issuer, provider.client_id) != (entered.issuer, entered.client_id):
         if entered.client_secret is None:
             raise SingleSignOnError("Enter the client secret of the new client")
-        db.execute(delete(ProviderIdentity).where(ProviderIdentity.workspace_id == workspace_id))
+        _forget_users(db, workspace_id, admin)
     if entered.client_secret is not None:
         provider.encrypted_client_secret = ring.encrypt(entered.client_secret, *_context(workspace_id))
     provider.issuer, provider.client_id = entered.issuer, entered.client_id
@@ -128,9 +138,9 @@ def save_provider(db: Session, workspace_id: UUID, ring: KeyRing, entered: Provi
     return provider
 
 
-def remove_provider(db: Session, provider: IdentityProvider) -> None:
-    """Remove the provider of a workspace, and forget who signed in. Its domains remain verified."""
-    db.execute(delete(ProviderIdentity).where(ProviderIdentity.workspace_id == provider.workspace_id))
+def remove_provider(db: Session, provider: IdentityProvider, *, admin: LoginSession) -> None:
+    """Remove the provider of a workspace, and end its sessions but the admin's. Its domains remain verified."""
+    _forget_users(db, provider.workspace_id, admin)
     db.delete(provider)
     db.flush()
 
@@ -305,6 +315,11 @@ def provider_linked(account: Account, workspace: Workspace) -> EmailMessage:
             "If this was not you, contact the administrators of your organization.",
         ),
     )
+
+
+def _forget_users(db: Session, workspace_id: UUID, admin: LoginSession) -> None:
+    db.execute(delete(ProviderIdentity).where(ProviderIdentity.workspace_id == workspace_id))
+    end_provider_sessions(db, workspace_id, keep=admin.id)
 
 
 def _context(workspace_id: UUID) -> tuple[str, ...]:

@@ -8,16 +8,18 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
 
 import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
 from pyramid.router import Router
-from sqlalchemy import select
+from sqlalchemy import select, text
 from webtest import TestApp
 
 from cwz_web.accounts.models import Account, ExternalIdentity, LoginSession
 from cwz_web.app import create_app
+from cwz_web.crypto import KeyRing, parse_keys
 from cwz_web.web.services import Services
 from cwz_web.workspaces.deletion import tombstone_workspace
 from cwz_web.workspaces.models import (
@@ -29,8 +31,14 @@ from cwz_web.workspaces.models import (
     Role,
     Workspace,
 )
-from cwz_web.workspaces.single_sign_on import ProviderSettings, record_name, record_value, save_provider
-from tests.conftest import change_settings
+from cwz_web.workspaces.single_sign_on import (
+    ProviderSettings,
+    record_name,
+    record_value,
+    reencrypt_client_secret,
+    save_provider,
+)
+from tests.conftest import ENCRYPTION_KEY, change_settings
 from tests.dns_server import DnsServer
 from tests.factories import PASSWORD, Factory, sign_in
 from tests.functional.test_attempt_limits import with_second_factor
@@ -89,7 +97,7 @@ def space(make: Factory, provider: OpenIDServer) -> Workspace:
 def set_up(make: Factory, space: Workspace, provider: OpenIDServer, is_required: bool = False) -> None:
     entered = ProviderSettings(provider.issuer, CLIENT_ID, CLIENT_SECRET, Role.SUPPORT, is_required)
     with make.database.transaction(space.id) as db:
-        save_provider(db, space.id, make.services.ring, entered)
+        save_provider(db, space.id, make.services.ring, entered, admin=LoginSession(id=uuid4()))
 
 
 def start_path(space: Workspace, next_path: str = "/") -> str:
@@ -637,6 +645,41 @@ def test_provider_is_saved_with_an_encrypted_secret(
         assert db.get_one(IdentityProvider, space.id).issuer == "https://id.example.com"
     submit(app, page, f"{page}/remove")
     app.get(f"/signin/sso/{space.id}", status=404)
+
+
+@pytest.mark.parametrize("change", ["issuer", "removal"])
+def test_sessions_of_the_previous_provider_end(
+    app: TestApp, make: Factory, space: Workspace, admin: Account, provider: OpenIDServer, change: str
+) -> None:
+    page, user, own = f"/w/{space.slug}/single-sign-on", TestApp(app.app), TestApp(app.app)
+    sign_in_through(user, provider, space)
+    member = make.member(space)
+    provider.user = ADA | {"sub": "2", "email": member.email}
+    sign_in(own, member)
+    sign_in_through(own, provider, space)
+    if change == "issuer":
+        submit(app, page, page, issuer="https://id.example.com", client_secret="new")
+    else:
+        submit(app, page, f"{page}/remove")
+    assert user.get(f"/w/{space.slug}").location.startswith("http://localhost/signin")
+    own.get(f"/w/{space.slug}", status=200)
+    with make.database.transaction() as db:
+        assert (
+            db.scalars(select(LoginSession.sso_workspace_id).where(LoginSession.ended_at.is_(None))).all() == [None] * 2
+        )
+        assert db.scalars(select(LoginSession).where(LoginSession.ended_at.is_not(None))).one().method == "sso"
+
+
+def test_client_secret_is_encrypted_again_with_a_new_key(make: Factory, space: Workspace) -> None:
+    ring = KeyRing([b"n" * 32, *parse_keys(ENCRYPTION_KEY)])
+    with make.database.transaction(space.id) as db:
+        saved = db.get_one(IdentityProvider, space.id)
+        before = saved.encrypted_client_secret
+        assert reencrypt_client_secret(saved, ring)
+        assert not reencrypt_client_secret(saved, ring)
+        assert saved.encrypted_client_secret != before
+        assert ring.decrypt(saved.encrypted_client_secret, "identity_providers", str(space.id), "client_secret")
+        assert list(db.execute(text("SELECT workspace_id FROM all_identity_providers()"))) == [(space.id,)]
 
 
 def test_new_members_are_no_admins(app: TestApp, space: Workspace, admin: Account) -> None:
