@@ -14,6 +14,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,12 @@ SMALL_PLANS = {"pro": {"images": 3, "feeds": 2}, "free": {"images": 1, "members"
 # Each process takes seconds of CPU to start.
 ONE_RENDER_PROCESS = {"rendering.processes": "1"}
 PRESERVED_TABLES = {"alembic_version"}
-SLOW_FIRST = ("tests/functional/test_process_kills", "tests/functional/test_serve", "tests/browser")
+# Slow tests by the worker that starts with them; Chromium and the installations are fixtures of one worker.
+SLOW_FIRST = (
+    ("tests/browser/",),
+    ("tests/functional/test_process_kills", "tests/functional/test_render_worker", "tests/functional/test_serve"),
+    ("tests/functional/test_log_redaction", "tests/unit/db/test_embedded", "tests/unit/ops/", "tests/unit/test_server"),
+)
 
 # No test is timed: machines are noisy. The same examples in each run: a change fails for what it changed, and
 # HYPOTHESIS_PROFILE=explore looks for new ones.
@@ -69,8 +75,18 @@ structlog.configure(processors=[*structlog.get_config()["processors"][:-1], PLAI
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the slow tests first, so that no worker still runs one when the others are done."""
-    items.sort(key=lambda item: not item.nodeid.startswith(SLOW_FIRST))
+    """Start each worker's share with a group of slow tests, so that none still runs one when the others are done.
+
+    xdist sends contiguous shares to its workers, which then steal from the ends of each other's shares.
+    """
+    groups = [[item for item in items if item.nodeid.startswith(prefixes)] for prefixes in SLOW_FIRST]
+    slow = {item for group in groups for item in group}
+    others = iter([item for item in items if item not in slow])
+    ordered: list[pytest.Item] = []
+    for number, group in enumerate(groups):
+        share = (len(items) - len(ordered)) // (len(groups) - number)
+        ordered += [*group, *islice(others, max(0, share - len(group)))]
+    items[:] = ordered
 
 
 def pytest_collection_finish() -> None:
