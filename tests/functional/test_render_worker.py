@@ -80,34 +80,19 @@ def start_run(make: Factory, space: Workspace) -> Run:
     return run
 
 
-def test_run_is_rendered_without_presigned_urls(
-    make: Factory, services: Services, queue_url: str, tmp_path: Path
-) -> None:
-    run = start_run(make, make.workspace())
-    with (
-        web_application(services) as url,
-        render_worker(tmp_path, services, url, queue_url) as pid,
-    ):
-        wait_for(lambda: make.reload(run).finished_at)
-        assert_has_no_keys(pid, services)
-    ended = make.reload(run)
-    assert (ended.done, ended.failed) == (20, 0)
-    folder = Path(services.settings.storage["local"]["root"]) / str(run.workspace_id) / "images"
-    assert len(list(folder.rglob("*.jpg"))) == 20
-
-
 @pytest.fixture
 def moto() -> Iterator[str]:
     with moto_server() as url:
         yield url
 
 
-def test_run_is_rendered_with_presigned_urls(
+def test_runs_are_rendered_with_and_without_presigned_urls(
     make: Factory, services: Services, queue_url: str, tmp_path: Path, moto: str
 ) -> None:
+    """A bucket of S3 gets the images from the worker; a local folder, through the web application."""
     operator = {**services.settings.storage, "s3": {"endpoint": moto}}
     providers = ProviderRegistry(operator, allow=[host_of(moto)], ring=services.settings.secrets.key_ring)
-    space = make.workspace()
+    local, space = make.workspace(), make.workspace()
     with make.database.transaction(space.id) as db:
         connection = create_connection(
             db,
@@ -119,13 +104,16 @@ def test_run_is_rendered_with_presigned_urls(
             secrets={"access_key_id": KEY, "secret_access_key": SECRET},
         )
         set_default_connection(db, connection)
-    run = start_run(make, space)
+    runs = [start_run(make, local), start_run(make, space)]
     with (
         web_application(replace(services, providers=providers)) as url,
         render_worker(tmp_path, services, url, queue_url, host_of(moto)) as pid,
     ):
-        wait_for(lambda: make.reload(run).finished_at)
+        wait_for(lambda: all(make.reload(run).finished_at for run in runs))
         assert_has_no_keys(pid, services)
-    ended = make.reload(run)
-    assert (ended.done, ended.failed) == (20, 0)
+    for run in runs:
+        ended = make.reload(run)
+        assert (ended.done, ended.failed) == (20, 0)
+    folder = Path(services.settings.storage["local"]["root"]) / str(local.id) / "images"
+    assert len(list(folder.rglob("*.jpg"))) == 20
     assert len(list(providers.open(connection.spec).list(f"{space.id}/images/"))) == 20

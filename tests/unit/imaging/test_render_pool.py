@@ -1,5 +1,6 @@
 """Child processes render the same images and raise the same errors as this process, and are replaced if they die."""
 
+import json
 import multiprocessing
 import os
 import subprocess
@@ -159,39 +160,57 @@ def test_image_that_ends_its_process_twice_fails_alone(shared_pool: RenderPool) 
         assert not is_rendered_here(shared_pool)
 
 
-def test_closed_pool_renders_here(pool: RenderPool) -> None:
-    before = set(multiprocessing.active_children())
-    with busy(pool):
-        assert not is_rendered_here(pool)
-        pool.close()
-        assert is_rendered_here(pool)
-    assert set(multiprocessing.active_children()) == before
-
-
 def test_child_processes_end_with_their_parent(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
+    document = json.dumps(small_document(layers=[], sizes=[SQUARE]))
     script.write_text(
         dedent(f"""
         import time
+        from multiprocessing import active_children
         from pathlib import Path
+        from threading import Event, Thread
+        from cwz_web.imaging.documents import ImageTemplate
+        from cwz_web.imaging.encoders import Output
+        from cwz_web.imaging.engine import Engine, Plan
         from cwz_web.imaging.fonts import install_fonts
         from cwz_web.imaging.render_pool import RenderPool
-        from tests.unit.imaging.test_render_pool import busy, is_rendered_here
+
+        started = Event()
+
+        class EndlessPlan(Plan):
+            def __init__(self):
+                pass
+
+            def render(self, *_):
+                started.set()
+                time.sleep(600)
 
         if __name__ == "__main__":
             folders = Path({str(ROOT / "node_modules")!r}), Path({str(tmp_path / "fonts")!r})
             install_fonts(*folders)
-            pool = RenderPool(1, *folders)
-            with busy(pool):
-                print(is_rendered_here(pool), flush=True)
-                time.sleep(600)
+            pool, output = RenderPool(1, *folders), Output()
+            Thread(target=pool.render, args=(EndlessPlan(), {{}}, {{}}, output)).start()
+            started.wait()
+            plan = Engine().plan(ImageTemplate.model_validate_json({document!r}), output.size, output.scale)
+            pool.render(plan, plan.fill_values({{}}), {{}}, output)
+            print(len(active_children()), flush=True)
+            time.sleep(600)
         """)
     )
     with subprocess.Popen(
         [sys.executable, script], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=PIPE
     ) as parent:
         assert parent.stdout is not None
-        assert parent.stdout.readline() == b"False\n"
+        assert parent.stdout.readline() == b"1\n"
         parent.kill()
         # The child has the same standard output, which ends when both processes have ended.
         assert parent.communicate(timeout=60) == (b"", None)
+
+
+def test_closed_pool_renders_here(shared_pool: RenderPool) -> None:
+    with busy(shared_pool):
+        assert not is_rendered_here(shared_pool)
+        children = len(multiprocessing.active_children())
+        shared_pool.close()
+        assert is_rendered_here(shared_pool)
+    assert len(multiprocessing.active_children()) == children - 1
