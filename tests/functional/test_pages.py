@@ -65,7 +65,7 @@ def test_images_from_an_uploaded_feed(
     assert part.text.lstrip().startswith('<div id="results"')
     assert re.fullmatch(r"Completed with \d+ findings", part.html.find(class_="badge").text)
     assert "22 without a photo" in part.text
-    assert "Image has no image: its host is unknown" in " ".join(part.text.split())
+    assert "Image has no image: this URL cannot be fetched: its host is unknown" in " ".join(part.text.split())
     assert len(part.html.find("section", attrs={"aria-label": "Incomplete images"}).find_all("li")) == 10
     assert "hx-trigger" not in part.text
     assert part.headers["Vary"]
