@@ -1,6 +1,7 @@
 """`/v1/feeds`: feeds, their items (rows), and their imports."""
 
 import shutil
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, BinaryIO, Self
 from uuid import UUID
@@ -18,7 +19,17 @@ from cwz_web.feeds.columns import ColumnType, FeedSchema
 from cwz_web.feeds.fetch_job import request_fetch
 from cwz_web.feeds.file_types import read_table
 from cwz_web.feeds.import_guard import ReasonCode
-from cwz_web.feeds.imports import create_feed, create_import, enqueue_import, find_import, list_imports, resolve_schema
+from cwz_web.feeds.imports import (
+    ImportNotReviewableError,
+    approve_import,
+    create_feed,
+    create_import,
+    discard_import,
+    enqueue_import,
+    find_import,
+    list_imports,
+    resolve_schema,
+)
 from cwz_web.feeds.limits import MAX_BYTES, MAX_CELL, MAX_COLUMNS, MAX_NAME, SAMPLE_ROWS, InvalidFileError
 from cwz_web.feeds.models import API_FILE_NAME, Feed, FeedImport, ImportState, Item
 from cwz_web.feeds.queries import find_item, list_items
@@ -394,10 +405,70 @@ def post_import(context: ApiFeedImportCollection, request: Request) -> Response:
 def get_import(context: ApiFeedImport, request: Request) -> dict[str, Any]:
     """Return an import."""
     with transaction(request) as db:
-        feed_import = find_import(db, context.feed, context.number)
+        return _json(_import_info(_find_import(db, context)))
+
+
+@view_config(
+    context=ApiFeedImport,
+    name="apply",
+    request_method="POST",
+    renderer="json",
+    permission=Permission.API_FEEDS_WRITE,
+    require_csrf=False,
+)
+def apply_reviewed_import(context: ApiFeedImport, request: Request) -> dict[str, Any]:
+    """Apply an import that needs a review; return one that is or will be applied as it is."""
+    return _end_review(context, request, approve_import, _is_approved, "feed.apply")
+
+
+@view_config(
+    context=ApiFeedImport,
+    name="discard",
+    request_method="POST",
+    renderer="json",
+    permission=Permission.API_FEEDS_WRITE,
+    require_csrf=False,
+)
+def discard_reviewed_import(context: ApiFeedImport, request: Request) -> dict[str, Any]:
+    """Discard an import that needs a review; return a discarded one as it is."""
+    return _end_review(context, request, discard_import, _is_discarded, "feed.discard")
+
+
+def _end_review(
+    context: ApiFeedImport,
+    request: Request,
+    end: Callable[[Session, FeedImport], None],
+    has_ended: Callable[[FeedImport], bool],
+    action: str,
+) -> dict[str, Any]:
+    """Apply or discard an import, unless an earlier request did. Raises ProblemError."""
+    with transaction(request) as db:
+        feed_import = _find_import(db, context)
+        try:
+            end(db, feed_import)  # reads the import again, once the feed is locked
+        except ImportNotReviewableError as error:
+            if not has_ended(feed_import):
+                raise ProblemError(409, "import_not_reviewable", str(error)) from None
+        else:
+            details = {"number": feed_import.number, "removed": feed_import.removed}
+            record(db, feed_import.workspace_id, request.actor, action, context.feed.name, details)
+        return _json(_import_info(feed_import))
+
+
+def _is_approved(feed_import: FeedImport) -> bool:
+    is_approved = feed_import.state == ImportState.QUEUED and feed_import.confirmed
+    return is_approved or feed_import.state == ImportState.APPLIED
+
+
+def _is_discarded(feed_import: FeedImport) -> bool:
+    return feed_import.state == ImportState.DISCARDED
+
+
+def _find_import(db: Session, context: ApiFeedImport) -> FeedImport:
+    feed_import = find_import(db, context.feed, context.number)
     if feed_import is None:
         raise ProblemError(404, "not_found", "The feed has no import with this number")
-    return _json(_import_info(feed_import))
+    return feed_import
 
 
 def _lock_feed(db: Session, feed: Feed) -> Feed:

@@ -179,6 +179,22 @@ OPERATIONS = (
         problems=("invalid_file", "no_source"),
     ),
     Operation("get", "/feeds/{id}/imports/{number}", "Get an import", READ, {200: feeds.ImportInfo}),
+    Operation(
+        "post",
+        "/feeds/{id}/imports/{number}/apply",
+        "Apply an import that needs a review",
+        WRITE,
+        {200: feeds.ImportInfo},
+        problems=("import_not_reviewable",),
+    ),
+    Operation(
+        "post",
+        "/feeds/{id}/imports/{number}/discard",
+        "Discard an import that needs a review",
+        WRITE,
+        {200: feeds.ImportInfo},
+        problems=("import_not_reviewable",),
+    ),
     Operation("get", "/runs", "List runs", READ, {200: runs.RunPage}, is_paginated=True),
     Operation(
         "post",

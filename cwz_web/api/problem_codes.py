@@ -13,6 +13,7 @@ PROBLEM_STATUSES = {
     "forbidden": 403,
     "headers_too_large": 431,
     "idempotency_key_reused": 422,
+    "import_not_reviewable": 409,
     "internal_error": 500,
     "invalid": 422,
     "invalid_characters": 422,

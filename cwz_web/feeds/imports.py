@@ -561,7 +561,9 @@ def _lock_for_review(db: Session, record: FeedImport) -> None:
     """Lock the feed and check that the import needs a review. Raises ImportNotReviewableError."""
     feed = db.get_one(Feed, (record.workspace_id, record.feed_id), with_for_update=FOR_NO_KEY_UPDATE)
     db.refresh(record)
-    if record.state != ImportState.NEEDS_REVIEW:
+    if record.state in (ImportState.APPLIED, ImportState.DISCARDED):
         raise ImportNotReviewableError("This import has already been applied, discarded or replaced by a newer one")
+    if record.state != ImportState.NEEDS_REVIEW:
+        raise ImportNotReviewableError(f"This import does not need a review; it is {record.state}")
     if db.scalar(select(exists().where(*_imports_of(feed), FeedImport.state == ImportState.QUEUED))):
         raise ImportNotReviewableError("A newer import is running; wait until it has finished")

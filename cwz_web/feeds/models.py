@@ -148,7 +148,7 @@ class FeedImport(WorkspaceOwned, Base):
         number: Counts the imports of a feed.
         state: The state (ImportState).
         fetched: Whether the file comes from the feed's source.
-        confirmed: Whether a person reviewed the import, so that the guard does not hold it.
+        confirmed: Whether the import was applied after a review, so that the guard does not hold it.
         length_known: Whether the length of the file was stated, so that it cannot be cut off unnoticed.
         review_reasons: Why the import needs or needed a review (import_guard.ReviewReason).
         invalid: The number of rows that were skipped because they are invalid (InvalidRow).

@@ -217,6 +217,42 @@ def test_import_that_needs_review_says_why(client: Client, feed: str) -> None:
     assert client.get(f"/{feed}")["items"] == 3
 
 
+def test_review_is_ended_once(client: Client, feed: str) -> None:
+    """Repeated requests change nothing, and the activity log has one entry for each review."""
+    first, second = (client.send(f"/{feed}/imports", b"sku,title\n1,Uno\n").location for _ in range(2))
+    discarded, applied = (location.partition("/v1/feeds")[2] for location in (first, second))
+    problem = client.post(f"{applied}/apply", None, status=409)
+    assert (problem["code"], problem["detail"]) == (
+        "import_not_reviewable",
+        "This import does not need a review; it is queued",
+    )
+    run_feed_jobs(client.make.services)
+    assert [client.get(path)["state"] for path in (discarded, applied)] == ["discarded", "needs_review"]
+    assert client.post(f"{discarded}/discard", None) == client.get(discarded)
+    assert client.post(f"{discarded}/apply", None, status=409)["code"] == "import_not_reviewable"
+    assert [client.post(f"{applied}/apply", None)["state"] for _ in range(2)] == ["queued", "queued"]
+    run_feed_jobs(client.make.services)
+    assert client.post(f"{applied}/apply", None) == client.get(applied)
+    assert client.get(f"/{feed}")["items"] == 1
+    assert client.post(f"{applied}/discard", None, status=409)["code"] == "import_not_reviewable"
+    client.post(f"/{feed}/imports/9/apply", None, status=404)
+    assert audit_entries(client)[2:] == [("feed.apply", {"number": 3, "removed": 2})]
+
+
+def test_discarded_import_changes_nothing(client: Client, feed: str) -> None:
+    status = client.send(f"/{feed}/imports", b"sku,title\n1,Uno\n").location.partition("/v1/feeds")[2]
+    run_feed_jobs(client.make.services)
+    assert [client.post(f"{status}/discard", None)["state"] for _ in range(2)] == ["discarded", "discarded"]
+    assert client.get(f"/{feed}")["items"] == 3
+    assert audit_entries(client)[1:] == [("feed.discard", {"number": 2, "removed": 2})]
+
+
+def audit_entries(client: Client) -> list[tuple[str, dict[str, Any]]]:
+    """Return the actions of the activity log with their details, oldest first."""
+    with client.make.database.transaction(client.space.id) as db:
+        return [(entry.action, entry.details) for entry in db.query(AuditEntry).order_by(AuditEntry.number)]
+
+
 @pytest.mark.parametrize("file", [b"\x89PNG\r\n\x1a\n" + b"\0" * 100, b"name,title\nx,y\n"])
 def test_invalid_file_is_rejected_immediately(client: Client, feed: str, file: bytes) -> None:
     assert client.send(f"/{feed}/imports", file, status=422).json["code"] == "invalid_file"
