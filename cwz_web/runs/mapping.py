@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from cwz_web.feeds.column_formats import column_formats
 from cwz_web.feeds.models import Feed
 from cwz_web.imaging.documents import TemplateField
+from cwz_web.imaging.prices import OLD_PRICES
 from cwz_web.values.formats import UNKNOWN, ValueFormat, with_format
 from cwz_web.values.numbers import Money, read_money
 from cwz_web.workspaces.models import Workspace
@@ -70,7 +71,7 @@ ALIASES = {
     "headline": "title",
     "vendor": "subtitle",
     "brand": "subtitle",
-    "compare_at_price": "old_price",
+    **dict.fromkeys(OLD_PRICES, "old_price"),
 }
 # Columns of a reduced price, which rows without a reduction leave empty, and of the regular one beside it.
 SALE_PRICES = [
@@ -154,7 +155,7 @@ def apply_mapping(
 def finish_values(
     mapping: Mapping[str, str], values: Mapping[str, str], formats: Mapping[str, ValueFormat]
 ) -> dict[str, str]:
-    """Return mapped values in their formats; an old price is empty unless it is higher than the current one.
+    """Return mapped values in their formats; a sale price of 0 stands for no reduction, as some shops write it.
 
     Args:
         mapping: the template's fields to the feed's columns.
@@ -163,20 +164,18 @@ def finish_values(
     """
     finished: dict[str, str] = {name: with_format(text, formats.get(name, UNKNOWN)) for name, text in values.items()}
     prices = {_meaning(name): name for name in finished if _meaning(name) in ("price", "old_price")}
-    if len(prices) < 2:
+    if len(prices) < 2 or FALLBACK not in mapping.get(prices["price"], ""):
         return finished
     current, old = read_money(finished[prices["price"]]), read_money(finished[prices["old_price"]])
-    if not isinstance(current, Money) or not isinstance(old, Money):
-        return finished | {prices["old_price"]: ""}
-    if not current.amount and old.amount and FALLBACK in mapping.get(prices["price"], ""):
-        # Some shops write 0 for no reduction.
-        return finished | {prices["price"]: finished[prices["old_price"]], prices["old_price"]: ""}
-    is_comparable = current.currency == old.currency or not current.currency or not old.currency
-    return finished if is_comparable and old.amount > current.amount else finished | {prices["old_price"]: ""}
+    is_free = isinstance(current, Money) and not current.amount
+    if not is_free or not isinstance(old, Money) or not old.amount:
+        return finished
+    # The engine leaves out an old price that is equal to the current one.
+    return finished | {prices["price"]: finished[prices["old_price"]]}
 
 
 def used_mapping(mapping: Mapping[str, str], used: Collection[str]) -> dict[str, str]:
-    """Return the part of a mapping that fills the used fields; with both prices if one is used, see finish_values.
+    """Return the part of a mapping that fills the used fields; with both prices if one is used: they are compared.
 
     Args:
         mapping: the template's fields to the feed's columns.

@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 from pyramid.router import Router
 from sqlalchemy import select
+from webtest import TestApp
 
-from cwz_web.generation.models import Image
-from cwz_web.runs.models import Run
+from cwz_web.generation.models import Image, Template
+from cwz_web.imaging.encoders import Format
+from cwz_web.runs.models import Run, RunItem
 from cwz_web.workspaces.models import Workspace
 from tests.factories import Factory
 from tests.functional.test_api_key_limits import Program
-from tests.functional.test_image_requests import render
+from tests.functional.test_image_requests import ASYNC, get, render
 
 DATA = Path(__file__).parents[1] / "data" / "values"
 GERMAN = b"sku;preis;ab;sterne\n1;1.234;03/04/2024;1.333\n2;12,50;03/14/2024;4,5\n3;7,00 EUR;05/06/2024;5\n"
@@ -118,20 +120,67 @@ def test_another_format_renders_the_rows_again(program: Program, make: Factory) 
     assert make.run(feed, program.template, mapping).unchanged == 0
 
 
-def test_sale_price_or_else_the_price(program: Program, make: Factory) -> None:
+@pytest.fixture
+def prices(program: Program, make: Factory) -> Template:
     fields = [{"name": "price", "label": "Price"}, {"name": "old_price", "label": "Before"}]
     box = {"x": 0, "y": 0, "width": 300, "height": 40, "size": 20}
     layers = [{"type": "text", "name": "Text", "text": "{{ price }} / {{ old_price }}", **box}]
-    template = make.template(
-        program.space, {"canvas": {"width": 300, "height": 40}, "fields": fields, "layers": layers}, name="Sale"
-    )
-    feed = make.feed(program.space, b"id,price,sale_price\n1,20.00,15.00\n2,20.00,\n3,20.00,20.00\n")
-    run = make.run(feed, template, {"price": "sale_price | price", "old_price": "price"})
+    document = {"canvas": {"width": 300, "height": 40}, "fields": fields, "layers": layers}
+    program.template = make.template(program.space, document, name="Sale")
+    return program.template
+
+
+def test_sale_price_or_else_the_price(program: Program, prices: Template, make: Factory) -> None:
+    feed = make.feed(program.space, b"id,price,sale_price\n1,20.00,15.00\n2,20.00,\n3,20.00,20.00\n4,20.00,0\n")
+    run = make.run(feed, prices, {"price": "sale_price | price", "old_price": "price"})
     render(make, program.space, str(run.id))
     wanted = [{"price": "15.00", "old_price": "20.00"}, {"price": "20.00", "old_price": ""}]
-    digests = {create(program, data, template=template.slug)["digest"] for data in wanted}
+    digests = {create(program, data)["digest"] for data in wanted}
     with make.database.transaction(program.space.id) as db:
         assert set(db.scalars(select(Image.digest))) == digests
+        assert db.get_one(Run, (program.space.id, run.id)).findings == 0
+
+
+@pytest.mark.parametrize(
+    ("price", "old_price", "is_shown", "findings"),
+    [
+        ("15.00", "20.00", True, []),
+        ("20.00", "20.00", False, []),
+        ("25.00", "20.00", False, []),
+        ("15.00 EUR", "20.00 USD", False, ["value_unclear"]),
+        ("15.00", "ask us", False, ["value_unclear"]),
+    ],
+)
+def test_old_price_is_shown_only_if_it_is_higher(
+    program: Program, prices: Template, make: Factory, price: str, old_price: str, is_shown: bool, findings: list[str]
+) -> None:
+    """One rule for data, a feed item, data over a feed item, image requests, signed URLs and runs."""
+    data = {"price": price, "old_price": old_price}
+    feed = make.feed(program.space, f"id,price,compare_at_price\n1,{price},{old_price}\n2,{price},999\n".encode())
+    run = make.run(feed, prices, {"price": "price", "old_price": "compare_at_price"})
+    render(make, program.space, str(run.id))
+    request = program.send({"template": prices.slug, "data": data}, 202, **ASYNC).json
+    render(make, program.space, request["id"])
+    with make.database.transaction(program.space.id) as db:
+        [item] = db.scalars(select(RunItem).where(RunItem.run_id == run.id, RunItem.key == "1"))
+        of_run = db.get_one(Image, (program.space.id, item.image_id)).digest
+    answers = [
+        create(program, data),
+        create(program, feed=str(feed.id), item="1"),
+        create(program, {"old_price": old_price}, feed=str(feed.id), item="2"),
+    ]
+    requested = get(program, request["status_url"]).json
+    url = make.services.signed_urls.on_demand_image(program.space.id, prices.id, Format.JPEG, data)
+    signed = TestApp(program.wsgi).get(url)
+    digests = {*(answer["digest"] for answer in answers), requested["image"]["digest"], of_run, signed.etag}
+    assert len(digests) == 1
+    for answer in [*answers, requested, {"findings": item.findings or []}]:
+        assert [finding["code"] for finding in answer["findings"]] == findings
+    assert signed.headers.get("Findings", "").count("value_unclear") == len(findings)
+    without = TestApp(program.wsgi).get(
+        make.services.signed_urls.on_demand_image(program.space.id, prices.id, Format.JPEG, {"price": price})
+    )
+    assert (signed.body != without.body) is is_shown
 
 
 def test_probe_is_read_right(program: Program, make: Factory) -> None:

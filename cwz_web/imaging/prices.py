@@ -1,0 +1,56 @@
+"""Old prices: shown only if they are higher than the current price, whatever the values of an image come from."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from cwz_web.imaging.filters import decode_html
+from cwz_web.values.formats import Unclear
+from cwz_web.values.numbers import Readings, read_money, read_number, scan_number
+
+PRICE = "price"
+OLD_PRICES = ("old_price", "compare_at_price")
+
+
+def hidden_old_prices(values: Mapping[str, str]) -> dict[str, Unclear | None]:
+    """Return the fields with an old price that is not shown, each with the reason if it cannot be compared.
+
+    Args:
+        values: by field; without a field for the current price nothing is hidden.
+    """
+    if PRICE not in values:
+        return {}
+    price = decode_html(values[PRICE])
+    hidden: dict[str, Unclear | None] = {}
+    for name in OLD_PRICES:
+        old_price = decode_html(values.get(name, ""))
+        is_higher = not old_price.strip() or _is_higher(old_price, price)
+        if is_higher is not True:
+            hidden[name] = is_higher or None
+    return hidden
+
+
+def _is_higher(old_price: str, price: str) -> bool | Unclear:
+    if not price.strip():
+        return Unclear("cannot be compared, since there is no price")
+    old, current = read_money(old_price), read_money(price)
+    if isinstance(old, Unclear) or isinstance(current, Unclear):
+        amounts = _amounts_of_one_sign(old_price, price)
+        if amounts is not None:
+            return amounts[0] > amounts[1]
+    if isinstance(old, Unclear):
+        return old
+    if isinstance(current, Unclear):
+        return Unclear(f"cannot be compared with the price “{price[:40]}”, which {current.reason}")
+    if old.currency and current.currency and old.currency != current.currency:
+        return Unclear(f"is in another currency than the price: {old.currency}, not {current.currency}")
+    return old.amount > current.amount
+
+
+def _amounts_of_one_sign(old_price: str, price: str) -> tuple[Decimal, Decimal] | None:
+    """Return two amounts with the same currency sign, such as kr, which can be compared whatever it stands for."""
+    readings = scan_number(old_price), scan_number(price)
+    signs = [each.signs for each in readings if isinstance(each, Readings) and not each.is_percent]
+    old, current = read_number(old_price), read_number(price)
+    if len(signs) < 2 or signs[0] != signs[1] or not signs[0]:
+        return None
+    return None if isinstance(old, Unclear) or isinstance(current, Unclear) else (old, current)

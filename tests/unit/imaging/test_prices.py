@@ -1,0 +1,101 @@
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cwz_web.imaging.documents import ImageTemplate
+from cwz_web.imaging.encoders import Output
+from cwz_web.imaging.engine import Engine, Plan
+from cwz_web.imaging.prices import hidden_old_prices
+from cwz_web.values.formats import ValueFormat, json_number, with_format
+
+BOX: dict[str, Any] = {"x": 0, "y": 0, "width": 200, "height": 40, "size": 20}
+
+
+def create_plan(**field: str) -> Plan:
+    layers = [
+        {"type": "text", "name": "Price", "text": "{{ price }}", **BOX},
+        {"type": "text", "name": "Before", "text": "was {{ old_price }}", "show_if": {"field": "old_price"}, **BOX},
+        {"type": "text", "name": "Sale", "text": "Sale", "show_if": {"field": "old_price"}, **BOX},
+    ]
+    fields = [{"name": "price", "label": "Price"}, {"name": "old_price", "label": "Before", **field}]
+    document = {"canvas": {"width": 200, "height": 40}, "fields": fields, "layers": layers}
+    return Engine().plan(ImageTemplate.model_validate(document))
+
+
+def digest(plan: Plan, data: dict[str, str]) -> str:
+    return plan.image_digest(plan.fill_values(data), {}, Output())
+
+
+@pytest.mark.parametrize(
+    ("price", "old_price"),
+    [
+        ("15.00", "20.00"),
+        ("999,00 €", "1.000,00 €"),
+        ("15", "20 EUR"),
+        ("149 kr", "199 kr"),
+        ("15&nbsp;&euro;", "<b>20 €</b>"),
+        ("-", ""),
+        ("15.00", " "),
+        (json_number(1.333), json_number(1.334)),
+        (with_format("999", ValueFormat(decimal="comma")), with_format("1.234", ValueFormat(decimal="comma"))),
+    ],
+)
+def test_higher_old_price_is_shown(price: str, old_price: str) -> None:
+    assert hidden_old_prices({"price": price, "old_price": old_price}) == {}
+
+
+@pytest.mark.parametrize(
+    ("price", "old_price"),
+    [("20.00", "20.00"), ("25.00", "20.00"), ("20 €", "19,99 €"), ("199 kr", "199 kr"), ("0", "0"), ("79 EUR", "79")],
+)
+def test_old_price_that_is_not_higher_is_hidden(price: str, old_price: str) -> None:
+    assert hidden_old_prices({"price": price, "compare_at_price": old_price}) == {"compare_at_price": None}
+
+
+@pytest.mark.parametrize(
+    ("price", "old_price", "reason"),
+    [
+        ("15.00", "N/A", "is not a number"),
+        ("15.00", "10-20 EUR", "is not one number"),
+        ("10-20 EUR", "30", "cannot be compared with the price “10-20 EUR”, which is not one number"),
+        ("15.00 EUR", "20.00 USD", "is in another currency than the price: USD, not EUR"),
+        ("", "20.00", "cannot be compared, since there is no price"),
+        ("kr 149", "199 EUR", "cannot be compared with the price “kr 149”"),
+        ("10% €", "20% €", "is a percentage"),
+    ],
+)
+def test_old_price_that_cannot_be_compared_is_a_finding(price: str, old_price: str, reason: str) -> None:
+    data = {"price": price, "old_price": old_price}
+    plan = create_plan()
+    for findings in (plan.compose(plan.fill_values(data), {}).findings, plan.lint(plan.fill_values(data), {})):
+        found = [finding for finding in findings if finding.code == "value_unclear"]
+        assert [finding.layer for finding in found] == ["Before", "Sale"]
+        assert all(f"leaves out the field “old_price”: “{old_price}” {reason}" in each.message for each in found)
+    assert digest(plan, data) != digest(plan, data | {"old_price": ""}), "a cached image has its own findings"
+
+
+def test_hidden_old_price_is_an_empty_one() -> None:
+    plan = create_plan()
+    assert digest(plan, {"price": "20", "old_price": "20"}) == digest(plan, {"price": "20"})
+    assert digest(plan, {"price": "20", "old_price": "21"}) != digest(plan, {"price": "20"})
+    values = [plan.fill_values({"price": "20", "old_price": old_price}) for old_price in ("20", "")]
+    assert len({plan.compose(each, {}).pixels.tobytes() for each in values}) == 1
+    assert not plan.compose(values[0], {}).findings
+
+
+def test_default_is_compared_as_well() -> None:
+    plan = create_plan(default="79 EUR")
+    assert digest(plan, {"price": "99 EUR"}) == digest(plan, {"price": "99 EUR", "old_price": ""})
+
+
+def test_old_price_without_a_field_for_the_price_is_shown() -> None:
+    assert hidden_old_prices({"old_price": "20"}) == {}
+
+
+@given(st.text(max_size=30), st.text(max_size=30))
+def test_any_text_is_compared(price: str, old_price: str) -> None:
+    hidden = hidden_old_prices({"price": price, "old_price": old_price})
+    if old_price == price and old_price.strip():
+        assert list(hidden) == ["old_price"]
