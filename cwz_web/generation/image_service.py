@@ -13,7 +13,7 @@ from cwz_web.imaging.effects import shrink
 from cwz_web.imaging.encoders import Output, encode
 from cwz_web.imaging.engine import Engine, LoadedSources, Plan, RenderedImage
 from cwz_web.imaging.errors import ImagingError, SourceMissingError
-from cwz_web.imaging.findings import Finding, FindingCode
+from cwz_web.imaging.findings import Finding, FindingCode, faults
 from cwz_web.imaging.render_pool import RenderPool
 from cwz_web.metrics import IMAGE_CACHE_HITS, RENDER_DURATION
 from cwz_web.storage.connections import image_key
@@ -176,7 +176,7 @@ class ImageService:
         force: bool = False,
         must_be_complete: bool = False,
     ) -> tuple[StoredImage, tuple[Finding, ...]]:
-        """Render an image, and store it in the workspace's storage unless it is there already.
+        """Render an image into the workspace's storage, unless it is there already.
 
         Args:
             workspace_id: the workspace.
@@ -195,13 +195,17 @@ class ImageService:
         """
         format = image.output.format
         key = image_key(workspace_id, image.digest, format)
-        rendered = self.render(image)
-        if must_be_complete:
-            check_complete(image, rendered.findings)
         size = None if force else _stored_size(bucket, key)
         if size is None:
+            rendered = self.render(image)
+            if must_be_complete:
+                check_complete(image, rendered.findings)
             bucket.put(key, rendered.data, content_type=format.content_type)
-            size = rendered.nbytes
+            size, findings = rendered.nbytes, rendered.findings
+        else:
+            findings = faults(image.plan.compose(image.values, image.sources).findings)
+            if must_be_complete:
+                check_complete(image, findings)
         stored = StoredImage(
             digest=image.digest,
             key=key,
@@ -210,7 +214,7 @@ class ImageService:
             height=image.plan.height,
             size=size,
         )
-        return stored, rendered.findings
+        return stored, findings
 
     def cached(self, workspace_id: UUID, digest: str) -> RenderedImage | None:
         """Return a finished image from the cache."""
