@@ -14,6 +14,7 @@ import pytest
 from pydantic import ValidationError
 from sqlalchemy import text
 
+from cwz_web.generation.image_service import ImageService
 from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.jobs import RENDER_QUEUE
 from cwz_web.net.guard import OutboundPolicy
@@ -153,19 +154,18 @@ def test_worker_without_credentials_stores_images(shop: Shop) -> None:
     assert "X-Amz-Signature" in shop.web.sent
 
 
-def test_stored_image_is_not_stored_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is rendered again for its findings."""
-    stored: list[str] = []
-    put = PresignedBucket.put
+def test_stored_image_is_not_rendered_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered: list[Any] = []
+    render = ImageService.render
     monkeypatch.setattr(
-        PresignedBucket, "put", lambda self, key, *args, **more: stored.append(key) or put(self, key, *args, **more)
+        ImageService, "render", lambda image_service, image: rendered.append(image) or render(image_service, image)
     )
     template = shop.make.template(shop.space)
     first = shop.render(shop.make.image_run(template, title="One"))
     again = shop.render(shop.make.image_run(template, title="One"))
     assert (first.done, again.done) == (1, 1)
     assert len(shop.web.requested) == 2
-    assert len(stored) == 1
+    assert len(rendered) == 1
 
 
 def test_uploads_are_read_with_presigned_urls(shop: Shop) -> None:
