@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +25,7 @@ import pytest
 import structlog
 from jinja2 import FileSystemBytecodeCache
 from pyramid.router import Router
+from pyramid.threadlocal import get_current_request
 from pyramid_jinja2 import IJinja2Environment
 from webtest import TestApp
 
@@ -38,6 +40,7 @@ from cwz_web.net import resolution
 from cwz_web.notify.email_delivery import mail_folder
 from cwz_web.notify.slack import Slack
 from cwz_web.settings import SECRETS, Settings
+from cwz_web.web.request import Request
 from cwz_web.web.services import Services
 from tests.factories import PASSWORDS, Factory
 from tests.installation import Installation
@@ -52,6 +55,8 @@ STRIPE_SECRETS = {"stripe_secret_key": SECRET_KEY, "stripe_webhook_secrets": f"w
 SMALL_PLANS = {"pro": {"images": 3, "feeds": 2}, "free": {"images": 1, "members": 2, "connections": 1, "feeds": 1}}
 # Each process takes seconds of CPU to start.
 ONE_RENDER_PROCESS = {"rendering.processes": "1"}
+# They show Stripe's prices, for which one request at a time waits.
+PRICE_PAGES = {"Root/pricing", "BillingResource/"}
 PRESERVED_TABLES = {"alembic_version"}
 # Slow tests by the worker that starts with them; Chromium and the installations are fixtures of one worker.
 SLOW_FIRST = (
@@ -92,6 +97,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def outbound_places() -> Iterator[None]:
+    """No request of any test may connect to another server without a place among those that wait (web/outbound.py)."""
+    connect = socket.socket.connect
+
+    def checked(self: socket.socket, address: Any) -> None:
+        request = get_current_request()
+        if isinstance(address, tuple) and isinstance(request, Request) and not request.has_outbound_place:
+            page = f"{type(request.context).__name__}/{request.view_name}"
+            assert page in PRICE_PAGES, f"{page} connects to another server without a place"
+        connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", checked)
+        yield
 
 
 @pytest.fixture(scope="session")

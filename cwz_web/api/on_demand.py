@@ -1,6 +1,7 @@
 """On-demand images, for an API key or a signed URL: rendered, counted, and stored on request."""
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import quote
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from pyramid.response import Response
 
 from cwz_web.api.pagination import ResponseModel
 from cwz_web.generation.image_service import check_complete
+from cwz_web.generation.image_sources import FetchLimits
 from cwz_web.generation.images import find_image, read_image, record_images
 from cwz_web.generation.models import Image
 from cwz_web.generation.template_cache import TemplatePlan
@@ -22,6 +24,8 @@ from cwz_web.web.request import Request
 
 # A proxy may reject longer headers.
 MAX_HEADER_FINDINGS = 20
+# All photos of an image.
+FETCH_SECONDS = 5.0
 
 
 class StoredImageInfo(ResponseModel):
@@ -45,6 +49,7 @@ class OnDemandRendering:
         plan: the template, and the connections of its workspace.
         data: values of the template's fields.
         output: size and format.
+        admit: called before a photo is fetched; raises an error if the client has asked too often.
 
     Raises:
         ImagingError: The data does not fit the template.
@@ -52,12 +57,20 @@ class OnDemandRendering:
     """
 
     def __init__(
-        self, request: Request, quota: Quota, plan: TemplatePlan, data: Mapping[str, str], output: Output
+        self,
+        request: Request,
+        quota: Quota,
+        plan: TemplatePlan,
+        data: Mapping[str, str],
+        output: Output,
+        *,
+        admit: Callable[[], None] = lambda: None,
     ) -> None:
         self._services, self._quota = request.services, quota
         self._design, self._connection = plan.design, plan.connections[0]
         uploads = Uploads(quota.workspace_id, plan.connection_specs, self._services.providers.open)
-        self._image = self._services.image_service.prepare(uploads, self._design.document, data, output)
+        limits = FetchLimits(time.monotonic() + FETCH_SECONDS, admit)
+        self._image = self._services.image_service.prepare(uploads, self._design.document, data, output, limits=limits)
 
     @property
     def digest(self) -> str:

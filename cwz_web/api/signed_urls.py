@@ -5,6 +5,7 @@ Responses have an ETag and Cache-Control, so that browsers and a CDN in front of
 
 import math
 import time
+from functools import cache
 from io import SEEK_END
 from typing import Annotated
 from uuid import UUID
@@ -66,13 +67,20 @@ def show_on_demand_image(context: OnDemandImage, request: Request) -> Response:
     data = {name: with_format(value, state.value_format) for name, value in values.items()}
     output = Output(size=options.size, format=context.format, scale=options.scale, **options.encoding_options())
     quota = services.quotas.of(context.workspace_id, state.plan_status)
-    rendering = OnDemandRendering(request, quota, _find_plan(request, state, options.version), data, output)
+    limit = "signed-image" if SIGNATURE in parameters else "unsigned-image"
+
+    @cache
+    def admit() -> None:
+        """Count the request once: if a photo has to be fetched, or the image to be rendered."""
+        services.limiter.reserve(limit, {"template": str(state.template_id), "network": _network(request)})
+
+    plan = _find_plan(request, state, options.version)
+    rendering = OnDemandRendering(request, quota, plan, data, output, admit=admit)
     cache_control = _cache_control(parameters, YEAR if options.version else FIVE_MINUTES)
     if rendering.digest in request.if_none_match:
         return _not_modified(rendering.digest, cache_control)
     if not rendering.is_cached:
-        limit = "signed-image" if SIGNATURE in parameters else "unsigned-image"
-        services.limiter.reserve(limit, {"template": str(state.template_id), "network": _network(request)})
+        admit()
     rendered, _ = rendering.render()
     if rendering.lacks_photo:
         cache_control = REVALIDATE_ALWAYS  # the photo may be there a minute later

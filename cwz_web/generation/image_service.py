@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from cwz_web.generation.image_sources import ImageSources, PhotoState
+from cwz_web.generation.image_sources import UNLIMITED, FetchLimits, ImageSources, PhotoState
 from cwz_web.generation.images import StoredImage
 from cwz_web.imaging.byte_cache import ByteCache
 from cwz_web.imaging.decoding import Source
@@ -123,6 +123,7 @@ class ImageService:
         known: Sequence[PhotoState] = (),
         newer_than: float = 0.0,
         unmapped: Collection[str] = (),
+        limits: FetchLimits = UNLIMITED,
     ) -> PreparedImage:
         """Load everything that an image is rendered from.
 
@@ -135,6 +136,7 @@ class ImageService:
                 right, but the image cannot be rendered.
             newer_than: a time of the monotonic clock; sources that were cached before are loaded again.
             unmapped: the fields that are empty in every row.
+            limits: what fetches of photos are subject to.
 
         Raises:
             ImagingError: the image cannot be rendered.
@@ -143,7 +145,7 @@ class ImageService:
 
         def load(reference: str) -> Source:
             state = next((photo for photo in known if photo.is_of(reference)), None)
-            return self._sources.load(uploads, reference, known=state, newer_than=newer_than)
+            return self._sources.load(uploads, reference, known=state, newer_than=newer_than, limits=limits)
 
         plan = self._engine.plan(template, output.size, output.scale)
         values = plan.fill_values(data)

@@ -1,7 +1,9 @@
 """Sources of images: photos from the web, and uploads of the workspace."""
 
+import math
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from threading import Lock
@@ -24,12 +26,12 @@ CACHE_SECONDS = 300
 # What an entry takes beside its bytes.
 ENTRY_BYTES = 1024
 FETCH_SECONDS = 20.0
-# An unreachable host is not tried again for this long, so that a run does not wait for it in every row. It is shorter
-# than the last delays of `runs.missing_photos`.
+# An unreachable origin is not tried again for a workspace for this long, so that a run does not wait for it in every
+# row. It is shorter than the last delays of `runs.missing_photos`.
 UNREACHABLE_SECONDS = 10
-# So many responses in succession that are late or cut off make a host unreachable as well.
+# So many responses in succession that are late or cut off make an origin unreachable as well.
 MAX_INTERRUPTIONS = 4
-MAX_HOSTS = 1000
+MAX_ORIGINS = 1000
 # Conditional requests to one host, for each process.
 REVALIDATIONS_PER_SECOND = 10.0
 MAX_VALIDATOR_LENGTH = 200
@@ -73,13 +75,28 @@ class PhotoState(BaseModel):
 
 
 @dataclass
-class _Host:
-    """What is known of a host: whether it responds, and when the next conditional request is due."""
+class _Origin:
+    """What a workspace's fetches have shown of an origin: whether it responds."""
 
     error_message: str = ""
     unreachable_until: float = 0.0
     interruptions: int = 0
-    next_revalidation: float = 0.0
+
+
+@dataclass(frozen=True)
+class FetchLimits:
+    """What the fetches of one image are subject to.
+
+    Attributes:
+        deadline: when the last one has to end, as a time of the monotonic clock.
+        admit: called before each; raises an error if the client has asked too often.
+    """
+
+    deadline: float = math.inf
+    admit: Callable[[], None] = lambda: None
+
+
+UNLIMITED = FetchLimits()
 
 
 class ImageSources:
@@ -91,8 +108,10 @@ class ImageSources:
         self._sources: cachetools.TTLCache[tuple[UUID, str, str], tuple[Source, float]] = cachetools.TTLCache(
             CACHE_BYTES, CACHE_SECONDS, getsizeof=lambda entry: len(entry[0].data) + ENTRY_BYTES
         )
-        # Not a cache of data, but a circuit breaker and a rate limit.
-        self._hosts: cachetools.LRUCache[str, _Host] = cachetools.LRUCache(MAX_HOSTS)
+        # Not caches of data, but circuit breakers and a rate limit. No workspace can make a host fail for another one:
+        # what they share, the rate, only slows.
+        self._origins: cachetools.LRUCache[tuple[UUID, str], _Origin] = cachetools.LRUCache(MAX_ORIGINS)
+        self._next_revalidations: cachetools.LRUCache[str, float] = cachetools.LRUCache(MAX_ORIGINS)
         self._lock = Lock()
 
     def load(
@@ -102,6 +121,7 @@ class ImageSources:
         *,
         known: PhotoState | None = None,
         newer_than: float = 0.0,
+        limits: FetchLimits = UNLIMITED,
     ) -> Source:
         """Load an image or a font.
 
@@ -110,6 +130,7 @@ class ImageSources:
             reference: `upload:<sha256>`, or a text with one photo URL or several, of which the first is used.
             known: the photo's earlier state; if it has not changed, the result has its digest, but no bytes.
             newer_than: a time of the monotonic clock; what was cached before is loaded again.
+            limits: what a fetch is subject to.
 
         Raises:
             SourceMissingError: the source is not available; the message says why.
@@ -124,7 +145,10 @@ class ImageSources:
             if cached is not None and cached[1] >= newer_than:
                 return cached[0]
         loaded_at = time.monotonic()
-        source = self._read_upload(uploads, upload[1]) if upload else self._fetch(name, known)
+        if upload:
+            source = self._read_upload(uploads, upload[1])
+        else:
+            source = self._fetch(uploads.workspace_id, name, known, limits)
         with self._lock:
             if len(source.data) + ENTRY_BYTES <= CACHE_BYTES:
                 self._sources[key if source.data else (*key[:2], source.digest)] = (source, loaded_at)
@@ -138,45 +162,50 @@ class ImageSources:
         except ObjectTooLargeError:
             raise SourceMissingError(f"The upload is larger than {MAX_BYTES // 1024**2} MB") from None
 
-    def _fetch(self, url: str, known: PhotoState | None) -> Source:
-        host = self._host(urlsplit(url).netloc)
+    def _fetch(self, workspace_id: UUID, url: str, known: PhotoState | None, limits: FetchLimits) -> Source:
+        parts = urlsplit(url)
         if known:
-            self._wait_for_turn(host)
-        if time.monotonic() < host.unreachable_until:
-            raise SourceMissingError(host.error_message, is_temporary=True)
+            self._wait_for_turn(parts.netloc)
+        origin = self._origin(workspace_id, f"{parts.scheme}://{parts.netloc}")
+        if time.monotonic() < origin.unreachable_until:
+            raise SourceMissingError(origin.error_message, is_temporary=True)
+        limits.admit()
+        seconds = min(FETCH_SECONDS, limits.deadline - time.monotonic())
+        if seconds <= 0:
+            raise SourceMissingError("There was no time left to fetch it", is_temporary=True)
         try:
             body = self._fetcher.fetch(
-                url, headers=known.headers if known else None, max_bytes=MAX_BYTES, seconds=FETCH_SECONDS
+                url, headers=known.headers if known else None, max_bytes=MAX_BYTES, seconds=seconds
             )
         except FetchError as error:
-            self._note_error(host, error)
+            self._note_error(origin, error)
             raise SourceMissingError(
                 str(error), is_temporary=error.is_temporary, retry_after=error.retry_after
             ) from None
-        host.interruptions = 0
+        origin.interruptions = 0
         if known is not None and body.data is None:
             return Source(b"", known.digest, known.etag, known.last_modified)
         data = body.data or b""
         return Source(data, sha256(data).hexdigest(), body.etag, body.last_modified)
 
-    def _host(self, name: str) -> _Host:
+    def _origin(self, workspace_id: UUID, name: str) -> _Origin:
         with self._lock:
-            return self._hosts.setdefault(name, _Host())
+            return self._origins.setdefault((workspace_id, name), _Origin())
 
-    def _note_error(self, host: _Host, error: FetchError) -> None:
-        """Stop requests to a host that does not respond, for a while."""
+    def _note_error(self, origin: _Origin, error: FetchError) -> None:
+        """Stop requests to an origin that does not respond, for a while."""
         with self._lock:
-            host.interruptions = host.interruptions + 1 if isinstance(error, ResponseInterruptedError) else 0
-            if isinstance(error, HostUnreachableError) or host.interruptions >= MAX_INTERRUPTIONS:
-                host.error_message, host.interruptions = str(error), 0
-                host.unreachable_until = time.monotonic() + UNREACHABLE_SECONDS
+            origin.interruptions = origin.interruptions + 1 if isinstance(error, ResponseInterruptedError) else 0
+            if isinstance(error, HostUnreachableError) or origin.interruptions >= MAX_INTERRUPTIONS:
+                origin.error_message, origin.interruptions = str(error), 0
+                origin.unreachable_until = time.monotonic() + UNREACHABLE_SECONDS
 
-    def _wait_for_turn(self, host: _Host) -> None:
-        """Wait until the rate of conditional requests permits another one."""
+    def _wait_for_turn(self, host: str) -> None:
+        """Wait until the rate of conditional requests to a host permits another one."""
         now = time.monotonic()
         with self._lock:
-            turn = max(host.next_revalidation, now)
-            host.next_revalidation = turn + 1 / REVALIDATIONS_PER_SECOND
+            turn = max(self._next_revalidations.get(host, 0.0), now)
+            self._next_revalidations[host] = turn + 1 / REVALIDATIONS_PER_SECOND
         time.sleep(turn - now)
 
 

@@ -10,8 +10,8 @@ import io
 import math
 import ssl
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC
@@ -89,6 +89,12 @@ class UnknownHostError(BlockedRequestError, HostUnreachableError):
 
     def __init__(self) -> None:
         super().__init__("its host is unknown, or not on the public internet")
+
+
+class ConnectionLimitError(FetchError):
+    """Other fetches occupy all connections of this process."""
+
+    is_temporary = True
 
 
 class ResponseInterruptedError(FetchError):
@@ -200,9 +206,16 @@ class Fetcher:
     Args:
         allow: `host:port` pairs that the operator allows although they are private.
         resolver: Returns the IP addresses of a host and port.
+        admit: Entered for the time of each request; it limits how many run at once, by raising an error of its own.
     """
 
-    def __init__(self, allow: Iterable[str] = (), resolver: Resolver = resolve) -> None:
+    def __init__(
+        self,
+        allow: Iterable[str] = (),
+        resolver: Resolver = resolve,
+        admit: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        self._admit = admit
         self._ssl_context = ssl.create_default_context(cafile=certifi.where())
         self._backend = PinnedBackend(allow, resolver)
         self._anonymous = self._create_pool(max_connections=32, max_keepalive=16)
@@ -229,6 +242,7 @@ class Fetcher:
             FetchError: The request failed.
         """
         with (
+            self._admit(),
             _time_limit(seconds),
             self._create_pool(max_connections=1) as pool,
             _stream(pool, "POST", check_url(url), headers, body) as response,
@@ -263,7 +277,7 @@ class Fetcher:
             FetchError: The fetch failed; the message says why.
         """
         start, origin = url, _origin(check_url(url))
-        with _time_limit(seconds), self._select_pool(secret_headers) as pool:
+        with self._admit(), _time_limit(seconds), self._select_pool(secret_headers) as pool:
             for _ in range(MAX_REDIRECTS + 1):
                 with _explain_redirect(is_redirected=url != start):
                     checked = check_url(url)
@@ -318,6 +332,8 @@ def _time_limit(seconds: float) -> Iterator[None]:
         yield
     except httpcore.ConnectTimeout:
         raise HostUnreachableError("The server did not respond in time") from None
+    except httpcore.PoolTimeout:  # no fault of the server
+        raise ConnectionLimitError("Too many photos and files are fetched at once") from None
     except httpcore.TimeoutException:
         raise ResponseInterruptedError("The server did not respond in time") from None
     except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol):

@@ -200,7 +200,8 @@ def _redirect_to_stripe(request: Request, create_url: Callable[[str], str], acti
     email = request.user.account.email
     release_connection(request)
     try:
-        url = create_url(ensure_customer(services.database, request.billing.stripe, workspace_id, email))
+        with services.outbound.place():
+            url = create_url(ensure_customer(services.database, request.billing.stripe, workspace_id, email))
     except (StripeUnavailableError, PriceNotFoundError) as error:
         log.error("stripe request failed", reason=str(error), type=type(error).__name__)
         enter_workspace(request.db, workspace_id)

@@ -70,7 +70,8 @@ def redirect_to_google(context: GoogleSignIn, request: Request) -> Response:
             link = str(session.id) if session else ""
     authorization = AuthorizationRequest.create()
     try:
-        url = _provider(request).authorization_url(authorization)
+        with request.services.outbound.place():
+            url = _provider(request).authorization_url(authorization)
     except OpenIDError as error:
         return _failed(error)
     response = HTTPSeeOther(url)
@@ -97,7 +98,8 @@ def handle_callback(context: GoogleSignIn, request: Request) -> Response:
     if code is None:
         return _failed(OpenIDError("callback: no code"))
     try:
-        profile = _provider(request).fetch_profile(pending.authorization, code, single_parameter(request, "iss"))
+        with request.services.outbound.place():
+            profile = _provider(request).fetch_profile(pending.authorization, code, single_parameter(request, "iss"))
         response = _sign_in(request, profile, pending)
     except OpenIDError as error:
         return _failed(error)

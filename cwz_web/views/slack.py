@@ -129,7 +129,8 @@ def finish_connecting(context: SlackCallback, request: Request) -> Response:
     notice = "refused"
     if len(code) == 1:
         try:
-            installed = slack.install(code[0])
+            with services.outbound.place():
+                installed = slack.install(code[0])
         except SlackUnavailableError as error:
             log.warning("slack unavailable", reason=str(error))
             notice = "down"
@@ -187,7 +188,8 @@ def disconnect(context: SlackResource, request: Request) -> Response:
         raise HTTPUnprocessableEntity("Slack is not connected")
     release_connection(request)
     try:
-        request.slack.revoke(decrypt_slack_token(link, services.ring))
+        with services.outbound.place():
+            request.slack.revoke(decrypt_slack_token(link, services.ring))
     except SlackUnavailableError as error:
         log.warning("slack unavailable", reason=str(error))
         return HTTPSeeOther(f"{request.path_in('slack')}?done=down")
@@ -220,7 +222,8 @@ def _list_channels(request: Request, link: SlackLink | None) -> tuple[dict[str, 
     services = request.services
     release_connection(request)
     try:
-        return request.slack.channels(decrypt_slack_token(link, services.ring)), None
+        with services.outbound.place():
+            return request.slack.channels(decrypt_slack_token(link, services.ring)), None
     except SlackUnavailableError as error:
         log.warning("slack unavailable", reason=str(error))
         return {}, NOTICES["down"]

@@ -293,7 +293,8 @@ def _opener(
 def _run_test(request: Request, open_bucket: Callable[[], Bucket]) -> list[Step]:
     """Test a bucket. The request's transaction ends first: none stays open during network calls."""
     release_connection(request)
-    return run_connection_test(open_bucket, request.workspace.workspace_id)
+    with request.services.outbound.place():
+        return run_connection_test(open_bucket, request.workspace.workspace_id)
 
 
 def _is_saved(entered: ConnectionInput, steps: list[Step]) -> bool:

@@ -91,8 +91,11 @@ def _link(request: Request) -> str | None:
 
 
 def _workspace(request: Request) -> str | None:
-    access = request.workspace_or_none
-    return str(access.workspace_id) if access else None
+    """Return the workspace of the page, of the signed URL, or of the API key."""
+    owner = request.workspace_or_none or request.context
+    if not hasattr(owner, "workspace_id"):
+        owner = request.identity
+    return str(owner.workspace_id) if hasattr(owner, "workspace_id") else None
 
 
 def _role(request: Request) -> str | None:

@@ -45,6 +45,8 @@ class Request(pyramid.request.Request):
 
     request_body_tempfile_limit = IN_MEMORY
 
+    # Whether the request is counted among those that wait for other servers (outbound.py).
+    has_outbound_place = False
     # Other sites that this page's forms may redirect to, for the Content-Security-Policy.
     form_targets: tuple[str, ...] = ()
 

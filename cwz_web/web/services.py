@@ -28,6 +28,7 @@ from cwz_web.notify.topics import UnsubscribeLinks
 from cwz_web.notify.webhooks import WebhookSender
 from cwz_web.settings import Settings
 from cwz_web.storage.plugins import ProviderRegistry
+from cwz_web.web.outbound import OutboundRequests
 from cwz_web.web.rate_limits import RateLimiter
 from cwz_web.web.slow_requests import SlowRequestLimiter
 
@@ -56,8 +57,7 @@ class Services:
     ring: KeyRing
     limiter: RateLimiter
     slow_requests: SlowRequestLimiter
-    # Apart from the others: a provider that does not respond must not take their places.
-    provider_requests: SlowRequestLimiter
+    outbound: OutboundRequests
     google: OpenIDProvider | None
     billing: BillingService | None
     unsubscribe_links: UnsubscribeLinks
@@ -88,7 +88,8 @@ class Services:
     def start(cls, settings: Settings) -> "Services":
         """Create the services from the settings; uses neither network nor database."""
         install_fonts(settings.node_modules, settings.font_folder)
-        fetcher = Fetcher(settings.network.allow)
+        outbound = OutboundRequests()
+        fetcher = Fetcher(settings.network.allow, admit=outbound.place)
         render_pool = RenderPool(settings.rendering.processes, settings.node_modules, settings.font_folder)
         database = Database(settings.database.url.get_secret_value(), lock_seconds=LOCK_SECONDS)
         return cls(
@@ -107,7 +108,7 @@ class Services:
             settings.secrets.key_ring,
             RateLimiter(settings.rate_limits, settings.limit),
             SlowRequestLimiter(),
-            SlowRequestLimiter(),
+            outbound,
             _google(settings),
             BillingService.of(settings),
             UnsubscribeLinks(settings.secrets.signing.get_secret_value(), settings.url),

@@ -1,16 +1,15 @@
 """A limit on concurrent slow requests, so that threads remain for all others.
 
-A slow request counts many rows, copies a large object, or waits for the identity provider of a workspace. Sending a
-file to a slow client is no such request: waitress sends files without occupying a thread.
+A slow request counts many rows, or copies a large object. Sending a file to a slow client is no such request: waitress
+sends files without occupying a thread. Requests that wait for other servers have a limit of their own (outbound.py).
 """
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-from uuid import UUID
 
-# The .ini files configure eight threads.
+# The .ini files configure 24 threads.
 MAX_SLOW_REQUESTS = 4
 MAX_PER_WORKSPACE = 2
 
@@ -20,18 +19,20 @@ class SlowRequestLimitError(Exception):
 
 
 class SlowRequestLimiter:
-    """Counts the slow requests of a process, in total and by workspace. Thread-safe."""
+    """Counts the slow requests of a process, in total and by caller. Thread-safe."""
 
-    def __init__(self, total: int = MAX_SLOW_REQUESTS, per_workspace: int = MAX_PER_WORKSPACE) -> None:
-        self._total, self._per_workspace = total, per_workspace
-        self._running: Counter[UUID] = Counter()
+    def __init__(self, total: int = MAX_SLOW_REQUESTS, per_caller: int = MAX_PER_WORKSPACE) -> None:
+        self._total, self._per_caller = total, per_caller
+        self._running = 0
+        self._by_caller: Counter[Hashable] = Counter()
         self._lock = threading.Lock()
 
     @contextmanager
-    def slot(self, workspace_id: UUID, *, when: bool = True) -> Iterator[None]:
+    def slot(self, *callers: Hashable, when: bool = True) -> Iterator[None]:
         """Occupy a slot while the block runs.
 
         Args:
+            callers: Whose slots are limited: a workspace, or several callers at once.
             when: Whether the block is slow; if not, it needs no slot.
 
         Raises:
@@ -41,13 +42,13 @@ class SlowRequestLimiter:
             yield
             return
         with self._lock:
-            if self._running.total() >= self._total or self._running[workspace_id] >= self._per_workspace:
+            if self._running >= self._total or any(self._by_caller[key] >= self._per_caller for key in callers):
                 raise SlowRequestLimitError
-            self._running[workspace_id] += 1
+            self._running += 1
+            self._by_caller.update(callers)
         try:
             yield
         finally:
             with self._lock:
-                self._running[workspace_id] -= 1
-                if not self._running[workspace_id]:
-                    del self._running[workspace_id]
+                self._running -= 1
+                self._by_caller = +(self._by_caller - Counter(callers))

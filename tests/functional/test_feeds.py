@@ -78,7 +78,7 @@ def connected(
     services: Services, make: Factory, http_server: RecordingServer, app_with: Callable[[Services], TestApp]
 ) -> FeedUser:
     """A user of an installation that may fetch from the loopback server."""
-    fetcher = Fetcher([http_server.host])
+    fetcher = Fetcher([http_server.host], admit=services.outbound.place)
     return FeedUser(app_with(dataclasses.replace(services, fetcher=fetcher)), make, fetcher=fetcher)
 
 

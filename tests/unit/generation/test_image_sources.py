@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from cwz_web.generation.image_sources import MAX_INTERRUPTIONS, ImageSources, PhotoState
+from cwz_web.generation.image_sources import MAX_INTERRUPTIONS, FetchLimits, ImageSources, PhotoState
 from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.errors import SourceMissingError
 from cwz_web.net.client import Fetcher
@@ -16,6 +16,7 @@ from cwz_web.storage.uploads import Uploads
 from cwz_web.web.services import Services
 from tests.conftest import RecordingServer
 from tests.factories import jpeg, local_bucket
+from tests.installation import free_port
 
 WORKSPACE_ID = uuid4()
 
@@ -94,6 +95,39 @@ def test_unreachable_host_is_not_tried_for_every_row(services: Services) -> None
         with pytest.raises(SourceMissingError, match="its host is unknown"):
             sources.load(uploads_in(WORKSPACE_ID, local_bucket(services)), f"https://dead.example/{number}.jpg")
     assert resolved == ["dead.example"]
+
+
+def test_dead_origin_of_a_workspace_is_no_dead_origin_of_another(
+    http_server: RecordingServer, services: Services
+) -> None:
+    """Nor is another port of the host."""
+    http_server.paths["/a.jpg"] = (200, {}, jpeg())
+    closed = f"127.0.0.1:{free_port()}"
+    sources = ImageSources(Fetcher([http_server.host, closed]))
+    ours, other = (uploads_in(workspace_id, local_bucket(services)) for workspace_id in (WORKSPACE_ID, uuid4()))
+    http_server.paths["/cut.jpg"] = (200, {"Content-Length": "10"}, b"short")
+    for _ in range(MAX_INTERRUPTIONS):
+        with pytest.raises(SourceMissingError, match="closed the connection"):
+            sources.load(other, http_server.url("/cut.jpg"))
+    with pytest.raises(SourceMissingError, match="closed the connection"):
+        sources.load(other, http_server.url("/a.jpg"))
+    with pytest.raises(SourceMissingError, match="could not be reached"):
+        sources.load(ours, f"http://{closed}/a.jpg")
+    assert sources.load(ours, http_server.url("/a.jpg")).data == jpeg()
+
+
+def test_limits_end_fetches_and_not_what_is_cached(http_server: RecordingServer, services: Services) -> None:
+    http_server.paths["/a.jpg"] = (200, {}, jpeg())
+    sources, uploads = ImageSources(Fetcher([http_server.host])), uploads_in(WORKSPACE_ID, local_bucket(services))
+    admitted: list[None] = []
+    sources.load(uploads, http_server.url("/a.jpg"), limits=FetchLimits(admit=lambda: admitted.append(None)))
+    over = FetchLimits(time.monotonic(), lambda: admitted.append(None))
+    assert sources.load(uploads, http_server.url("/a.jpg"), limits=over).data == jpeg()
+    with pytest.raises(SourceMissingError, match="no time left") as error:
+        sources.load(uploads, http_server.url("/b.jpg"), limits=over)
+    assert error.value.is_temporary
+    assert len(admitted) == 2
+    assert http_server.seen == ["/a.jpg"]
 
 
 def test_first_of_several_urls_is_fetched(http_server: RecordingServer, services: Services) -> None:

@@ -22,7 +22,7 @@ def free_slots(limiter: SlowRequestLimiter, workspace_id: UUID) -> int:
 
 
 def test_slots_are_limited_in_total_and_by_workspace() -> None:
-    limiter = SlowRequestLimiter(total=3, per_workspace=2)
+    limiter = SlowRequestLimiter(total=3, per_caller=2)
     with limiter.slot(OURS), limiter.slot(OURS):
         with pytest.raises(SlowRequestLimitError), limiter.slot(OURS):
             pass
