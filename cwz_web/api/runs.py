@@ -297,7 +297,7 @@ def cancel_running_run(context: ApiRun, request: Request) -> dict[str, Any]:
     """Cancel a run."""
     with transaction(request) as db:
         run = db.get_one(Run, (context.row.workspace_id, context.row.id))
-        if cancel_run(db, run):
+        if cancel_run(db, run) is not None:
             _audit(db, request, "run.cancel", run)
     return _run_info(run).model_dump(mode="json")
 

@@ -407,24 +407,27 @@ def quota_of(run: Run) -> Quota:
     return Quota(run.workspace_id, key_id=run.key_id)
 
 
-def cancel_run(db: Session, run: Run) -> int:
-    """Cancel a run. Return how many items are left out; they count as failed, and can be retried.
+def cancel_run(db: Session, run: Run) -> int | None:
+    """Cancel a run, unless it has finished.
 
-    Their rows are not changed, so that a run of any size is canceled immediately.
+    The rows of its items are not changed, so that a run of any size is canceled immediately.
+
+    Returns:
+        How many items are left out (they count as failed, and can be retried); None if the run has finished.
     """
     _lock(db, run)
+    if not run.pending:
+        return None
+    if not run.prepared:
+        run.incomplete = _count_incomplete(db, run)
+    else:
+        refund(db, quota_of(run), run.pending, run.usage_month)
+        delete_chunks_later(db, run)
     left_out = run.pending
-    if left_out:
-        if not run.prepared:
-            run.incomplete = _count_incomplete(db, run)
-            left_out = run.pending
-        else:
-            refund(db, quota_of(run), left_out, run.usage_month)
-            delete_chunks_later(db, run)
-        run.failed += left_out
-        run.canceled_at = run.finished_at = db.scalar(select(func.clock_timestamp()))
-        db.flush()
-        notify_run_finished(db, run)
+    run.failed += left_out
+    run.canceled_at = run.finished_at = db.scalar(select(func.clock_timestamp()))
+    db.flush()
+    notify_run_finished(db, run)
     return left_out
 
 

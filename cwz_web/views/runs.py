@@ -281,7 +281,8 @@ def retry(context: RunResource, request: Request) -> Response:
 @view_config(context=RunResource, name="cancel", request_method="POST", permission=Permission.RUN_START)
 def cancel(context: RunResource, request: Request) -> Response:
     """Cancel a run."""
-    if left_out := cancel_run(request.db, context.row):
+    left_out = cancel_run(request.db, context.row)
+    if left_out is not None:
         return _redirect(request, context.row, "run.cancel", rows=left_out)
     return HTTPSeeOther(request.path_in("runs", context.row.id))
 

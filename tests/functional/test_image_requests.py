@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from pyramid.router import Router
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 from webtest import TestApp
 
 from cwz_web.feeds.models import Feed
@@ -395,10 +395,16 @@ def test_run_over_something_deleted_cannot_be_planned_or_checked(
     app.get(f"/w/{space.slug}/runs/checks", typed, status=404)
 
 
-def test_cancellation_is_recorded_once(app: TestApp, make: Factory) -> None:
+@pytest.mark.parametrize("is_retried", [False, True])
+def test_cancellation_is_recorded_once(app: TestApp, make: Factory, is_retried: bool) -> None:
+    """Also if it leaves out nothing, since a retry that is not prepared yet has only incomplete images."""
     space = make.workspace()
     sign_in(app, make.member(space))
     run = make.run(make.feed(space), make.template(space))
+    if is_retried:
+        with make.database.transaction(space.id) as db:
+            db.execute(text("UPDATE run_items SET state = 'incomplete'"))
+            db.get_one(Run, (space.id, run.id)).prepared = False
     form = next(f for f in app.get(f"/w/{space.slug}/runs/{run.id}").forms.values() if f.action.endswith("/cancel"))
     for _ in range(2):
         form.submit(status=303)

@@ -94,7 +94,7 @@ class Large:
         ask = SpecificationRequest(workspace_id=run.workspace_id, run_id=run.id, chunk=chunk)
         RenderWorker(web, services.image_service, services.providers.outbound).render_chunk(ask, last_try=True)
 
-    def cancel(self, run: Run) -> int:
+    def cancel(self, run: Run) -> int | None:
         with self.make.database.transaction(self.space.id) as db:
             db.execute(text("SET LOCAL lock_timeout = '3s'"))
             return cancel_run(db, db.get_one(Run, (self.space.id, run.id)))
@@ -223,7 +223,7 @@ def test_feed_emptied_before_preparation_fails_the_run(large: Large) -> None:
 def test_unprepared_run_can_be_canceled_and_resumed(large: Large) -> None:
     run = large.begin(webhook="https://shop.example/hook")
     assert large.cancel(run) == ROWS
-    assert large.cancel(run) == 0
+    assert large.cancel(run) is None
     canceled = large.prepare(run)
     assert (canceled.failed, canceled.prepared, canceled.error_message) == (ROWS, False, None)
     assert canceled.canceled_at == canceled.finished_at is not None
@@ -442,19 +442,21 @@ def test_output_feed_is_of_the_last_prepared_run(large: Large) -> None:
     assert latest() == second.id
 
 
-@pytest.mark.parametrize("ends", ["canceled", "refused"])
-def test_retry_that_ends_unprepared_keeps_incomplete_images(large: Large, ends: str) -> None:
+@pytest.mark.parametrize(("ends", "failed"), [("canceled", 1), ("canceled", 0), ("refused", 1)])
+def test_retry_that_ends_unprepared_keeps_incomplete_images(large: Large, ends: str, failed: int) -> None:
     run = large.prepare(large.begin())
     with large.make.database.transaction(large.space.id) as db:
-        db.execute(text("UPDATE run_items SET state = CASE position WHEN 1 THEN 'failed' ELSE 'incomplete' END"))
+        states = text("UPDATE run_items SET state = CASE WHEN position > :failed THEN 'incomplete' ELSE 'failed' END")
+        db.execute(states, {"failed": failed})
         stored = db.get_one(Run, (large.space.id, run.id))
-        stored.incomplete, stored.failed, stored.finished_at = ROWS - 1, 1, stored.created_at
+        stored.incomplete, stored.failed, stored.finished_at = ROWS - failed, failed, stored.created_at
     large.at_once(0)
     large.retry(run, Quota(large.space.id, limit=0 if ends == "refused" else None))
     if ends == "canceled":
-        assert large.cancel(run) == 1
+        assert large.cancel(run) == failed
+        assert large.cancel(run) is None
     ended = large.prepare(run)
-    assert (ended.done, ended.incomplete, ended.failed) == (0, ROWS - 1, 1)
+    assert (ended.done, ended.incomplete, ended.failed) == (0, ROWS - failed, failed)
     assert state_of(ended) == (RunState.CANCELED if ends == "canceled" else RunState.STOPPED)
     with large.make.database.transaction(large.space.id) as db:
         newer = large.begin()

@@ -547,7 +547,7 @@ def test_canceled_run_can_be_resumed(make: Factory) -> None:
     assert canceled.canceled_at is not None
     assert count_of(make, space.id) == CHUNK
     with make.database.transaction(space.id) as db:
-        assert cancel_run(db, db.get_one(Run, (space.id, run.id))) == 0
+        assert cancel_run(db, db.get_one(Run, (space.id, run.id))) is None
         assert retry_run(db, db.get_one(Run, (space.id, run.id))) == CHUNK
     resumed = work(make, run)
     assert (resumed.done, resumed.canceled_at) == (CHUNK * 2, None)
