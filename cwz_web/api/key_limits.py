@@ -28,7 +28,7 @@ def limited_view(view: Callable[[Any, Request], Response], info: Any) -> Callabl
             raise ProblemError(
                 429,
                 "too_many_requests",
-                f"This API key can send at most {remaining.limit:,} requests per minute. Try again later.",
+                f"This API key can send at most {remaining.limit:,} requests per {remaining.period}. Try again later.",
             )
         if request.method == "POST" and HEADER in request.headers:
             return run_once(request, lambda: view(context, request))

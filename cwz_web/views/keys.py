@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Literal
 from uuid import UUID
 
+from limits import RateLimitItem
 from pydantic import BeforeValidator, Field, field_validator
 from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.response import Response
@@ -20,6 +21,7 @@ from cwz_web.generation.usage import month_of, next_month, usage_by_subject
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import KeyCollection, KeyResource
 from cwz_web.web.forms import FieldError, Form, SubmittedForm, empty_form, form_view, read_form
+from cwz_web.web.rate_limits import RateLimiter, period_of
 from cwz_web.web.request import Request
 from cwz_web.workspaces.members import name_creators
 from cwz_web.workspaces.models import Workspace
@@ -88,7 +90,7 @@ class KeyRow:
     scopes: str
     creator: str
     usage: str
-    per_minute: int
+    request_limit: str
     last_used_at: datetime | None
     expires_at: datetime | None
     revoked_at: datetime | None
@@ -99,7 +101,7 @@ class KeyRow:
 class ApiPage:
     """What keys.jinja2 shows. `new_key` is a key that was just created, shown this once.
 
-    `signing_keys` are empty until the user has authenticated recently. `default_per_minute` is the limit of keys that
+    `signing_keys` are empty until the user has authenticated recently. `default_limit` is the limit of keys that
     have none of their own.
     """
 
@@ -114,7 +116,7 @@ class ApiPage:
     limit: int | None
     resets_on: date
     signing_keys: dict[int, str]
-    default_per_minute: int
+    default_limit: str
     new_key: str | None = None
 
 
@@ -125,12 +127,11 @@ def _page(context: KeyCollection | KeyResource, request: Request, form: Submitte
     workspace = request.db.get_one(Workspace, workspace_id)
     used = usage_by_subject(request.db, workspace_id)
     keys = list_keys(request.db, workspace_id)
-    default = services.limiter.api_key_limit(None)
     creators = name_creators(request.db, workspace_id, {key.created_by for key in keys if key.created_by})
     return ApiPage(
         form=form,
         scopes=[_scope_option(scope, form) for scope in Scope],
-        keys=[_key_row(key, used.get(key.id, 0), creators, default) for key in keys],
+        keys=[_key_row(key, used.get(key.id, 0), creators, services.limiter) for key in keys],
         templates=templates,
         base_url=services.settings.url,
         example_feed=str(feeds[0].id) if feeds else "$FEED",
@@ -142,7 +143,7 @@ def _page(context: KeyCollection | KeyResource, request: Request, form: Submitte
             number: services.signed_urls.key(workspace_id, number) if request.is_recently_authenticated else ""
             for number in valid_numbers(workspace)
         },
-        default_per_minute=default,
+        default_limit=_limit_text(services.limiter.api_key_limit(None)),
     )
 
 
@@ -229,7 +230,7 @@ def _scope_option(scope: Scope, form: SubmittedForm[KeyForm]) -> ScopeOption:
     return ScopeOption(field, SCOPE_LABELS[scope], is_checked)
 
 
-def _key_row(key: ApiKey, used: int, creators: dict[UUID, str], default_per_minute: int) -> KeyRow:
+def _key_row(key: ApiKey, used: int, creators: dict[UUID, str], limiter: RateLimiter) -> KeyRow:
     is_expired = key.expires_at is not None and key.expires_at <= datetime.now(UTC)
     return KeyRow(
         id=key.id,
@@ -238,9 +239,13 @@ def _key_row(key: ApiKey, used: int, creators: dict[UUID, str], default_per_minu
         scopes=", ".join(SCOPE_LABELS[Scope(scope)] for scope in key.scopes),
         creator=creators.get(key.created_by, "") if key.created_by else "",
         usage=f"{used:,} of {key.images_per_month:,}" if key.images_per_month else f"{used:,}",
-        per_minute=key.requests_per_minute or default_per_minute,
+        request_limit=_limit_text(limiter.api_key_limit(key.requests_per_minute)),
         last_used_at=key.last_used_at,
         expires_at=key.expires_at,
         revoked_at=key.revoked_at,
         ended="revoked" if key.revoked_at else "expired" if is_expired else "",
     )
+
+
+def _limit_text(item: RateLimitItem) -> str:
+    return f"{item.amount:,} per {period_of(item)}"

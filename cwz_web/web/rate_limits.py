@@ -116,7 +116,6 @@ LIMITS: dict[str, dict[str, str]] = {
 }
 # The limit of API keys without their own.
 API_KEY_LIMIT = "api.key"
-MINUTE = 60
 # The limits of which only failed attempts count.
 FAILURES_ONLY = frozenset({"sign-in", "second-factor", "enrollment", "reauthentication", "link", "passkey"})
 # A server of counts that does not respond must not occupy the threads of the web process.
@@ -137,10 +136,19 @@ class RateLimitedError(Exception):
 
 @dataclass(frozen=True)
 class RateLimitStatus:
-    """The state of a limit per minute: requests allowed and remaining, and seconds until it resets."""
+    """The state of an API key's limit.
+
+    Attributes:
+        allowed: Whether the request can proceed.
+        limit: The requests allowed in a period.
+        period: The period, such as `minute`.
+        remaining: The requests that remain.
+        seconds: The time until one more remains.
+    """
 
     allowed: bool
     limit: int
+    period: str
     remaining: int
     seconds: int
 
@@ -236,23 +244,23 @@ class RateLimiter:
         with self._lock:
             self._remove_all(counters)
 
-    def api_key_limit(self, own: int | None) -> int:
-        """Return the requests per minute of an API key.
+    def api_key_limit(self, per_minute: int | None) -> RateLimitItem:
+        """Return the limit of an API key.
 
         Args:
-            own: The limit of the key; None for the one of the installation.
+            per_minute: The limit of the key; None for the one of the installation, which can have another period.
         """
-        item = self._items[API_KEY_LIMIT]
-        return own or max(item.amount * MINUTE // item.get_expiry(), 1)
+        return RateLimitItemPerMinute(per_minute) if per_minute else self._items[API_KEY_LIMIT]
 
     def hit(self, key: str, per_minute: int | None) -> RateLimitStatus:
-        """Count a request of an API key, and return the state of its limit: in any minute, at most so many pass.
+        """Count a request of an API key, and return the state of its limit: in any period, at most so many pass.
 
         Args:
             key: The id of the API key.
             per_minute: The limit of the key; None for the one of LIMITS.
         """
-        item = RateLimitItemPerMinute(self.api_key_limit(per_minute))
+        item = self.api_key_limit(per_minute)
+        period = period_of(item)
         name, seconds = item.key_for("api.window", key), item.get_expiry()
         try:
             with self._lock:
@@ -260,10 +268,13 @@ class RateLimiter:
                 start, count = self._windows.get_moving_window(name, item.amount, seconds)
         except StorageError as error:
             log.error("rate limit storage failed", error=type(error.storage_error).__name__)
-            return RateLimitStatus(allowed=True, limit=item.amount, remaining=item.amount, seconds=seconds)
+            return RateLimitStatus(
+                allowed=True, limit=item.amount, period=period, remaining=item.amount, seconds=seconds
+            )
         return RateLimitStatus(
             allowed=allowed,
             limit=item.amount,
+            period=period,
             remaining=max(item.amount - count, 0),
             seconds=max(ceil(start + seconds - time.time()), 1),
         )
@@ -313,6 +324,12 @@ class Reservation:
     def refund(self) -> None:
         """Uncount the attempt."""
         self.limiter.refund(self.counters)
+
+
+def period_of(item: RateLimitItem) -> str:
+    """Return the period of a limit, such as `minute` or `2 hours`."""
+    unit = item.GRANULARITY.name
+    return unit if item.multiples == 1 else f"{item.multiples} {unit}s"
 
 
 def limited_view(view: Callable[[Any, Request], Response], info: Any) -> Callable[[Any, Request], Response]:

@@ -180,7 +180,19 @@ def test_status_counts_down(storage: str) -> None:
 def test_api_key_without_a_limit_has_that_of_the_installation() -> None:
     assert RateLimiter("memory://", {}).hit("a key", None).limit == 600
     assert RateLimiter("memory://", {"api.key": "7 per minute"}).hit("a key", None).limit == 7
-    assert RateLimiter("memory://", {"api.key": "600 per hour"}).hit("a key", None).limit == 10
+
+
+@pytest.mark.parametrize("limit", ["2 per hour", "2 per 2 minutes", "2 per second"])
+def test_limit_of_the_installation_has_its_own_period(clock: SimpleNamespace, limit: str) -> None:
+    limiter = RateLimiter("memory://", {"api.key": limit})
+    count, _, period = limit.partition(" per ")
+    seconds = {"hour": 3600, "2 minutes": 120, "second": 1}[period]
+    assert [limiter.hit("a key", None).allowed for _ in range(3)] == [True, True, False]
+    assert (limiter.hit("a key", None).limit, limiter.hit("a key", None).period) == (int(count), period)
+    assert limiter.hit("a key", None).seconds in (seconds, seconds + 1)
+    assert limiter.hit("a key", 2).allowed, "the limit of a key is per minute"
+    clock.now += seconds + 0.1
+    assert limiter.hit("a key", None).allowed
 
 
 @pytest.mark.parametrize("overrides", [{"sign-in.ipp": "1 per minute"}, {"sign-in.network": "a lot"}])
