@@ -240,6 +240,7 @@ class FeedSource(Base):
         username: The user name for HTTP Basic authentication; "" for none.
         header: The name of the header that carries the secret; "" for none.
         user_agent: The User-Agent of the requests; "" for ours.
+        allowed_hosts: Hosts outside of the site of the URL that redirects and next pages may lead to.
         encrypted_secret: The encrypted password or header value.
         cron: When to fetch the feed, in `time_zone` (schedules.py); None for only on request.
         next_at: When the feed is fetched next.
@@ -256,6 +257,7 @@ class FeedSource(Base):
     username: Mapped[str] = mapped_column(default="")
     header: Mapped[str] = mapped_column(default="")
     user_agent: Mapped[str] = mapped_column(default="", server_default="")
+    allowed_hosts: Mapped[list[str]] = mapped_column(JSONB, default=list, server_default="[]")
     encrypted_secret: Mapped[bytes | None]
     cron: Mapped[str | None]
     time_zone: Mapped[str] = mapped_column(default="UTC", server_default="UTC")

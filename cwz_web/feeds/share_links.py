@@ -26,6 +26,11 @@ def file_url(url: str) -> str:
     return found or url
 
 
+def download_domain(host: str) -> str | None:
+    """Return the domain that a service redirects its downloads to, or None for any other host."""
+    return _DOWNLOAD_DOMAINS.get(host.lower().removeprefix("www."))
+
+
 def _google_sheet(path: str, query: str, fragment: str) -> str | None:
     parameters = parse_qs(query)
     number = _sheet_number.search(fragment) or _sheet_number.search(f"gid={parameters.get('gid', [''])[-1]}")
@@ -67,6 +72,14 @@ def _github(path: str, query: str, fragment: str) -> str | None:
 def _last(parameters: dict[str, list[str]], name: str) -> str:
     return parameters.get(name, [""])[-1]
 
+
+# The domains that the files of a service are downloaded from.
+_DOWNLOAD_DOMAINS = {
+    "docs.google.com": "googleusercontent.com",
+    "drive.google.com": "googleusercontent.com",
+    "dropbox.com": "dropboxusercontent.com",
+    "github.com": "githubusercontent.com",
+}
 
 _CONVERSIONS: dict[str, Callable[[str, str, str], str | None]] = {
     "docs.google.com": _google_sheet,

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from sqlalchemy.orm import Session
 
 from cwz_web.crypto import DecryptionError, KeyRing
+from cwz_web.feeds.allowed_hosts import check_hosts, is_allowed
 from cwz_web.feeds.file_types import needs_end, read_sample, truncate_to_line
 from cwz_web.feeds.json_pages import MAX_PAGE_BYTES, PageFetcher, find_next_page, join_pages, read_page
 from cwz_web.feeds.limits import MAX_BYTES, PREVIEW_BYTES, SAMPLE_ROWS, InvalidFileError
@@ -25,6 +26,8 @@ from cwz_web.net.client import (
     Fetcher,
     FetchError,
     InvalidPortError,
+    RedirectRefusedError,
+    ascii_host,
     check_url,
 )
 
@@ -73,6 +76,7 @@ class SourceSpec(BaseModel):
     username: Annotated[str, Field(max_length=200)] = ""
     header: Annotated[str, AfterValidator(_checked_header)] = ""
     user_agent: Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]*$", strip_whitespace=True, max_length=200)] = ""
+    allowed_hosts: Annotated[tuple[str, ...], AfterValidator(check_hosts)] = ()
 
     @model_validator(mode="after")
     def _one_authentication(self) -> Self:
@@ -95,6 +99,10 @@ class SourceSpec(BaseModel):
     def host(self) -> str:
         """The host of the URL, which is shown and logged; the path and the query can hold secrets."""
         return check_url(self.url).host
+
+    def allows(self, host: str) -> bool:
+        """Return whether a redirect or a next page may lead to a host, in ASCII."""
+        return is_allowed(host, ascii_host(check_url(self.url)), self.allowed_hosts)
 
     @property
     def plain_headers(self) -> dict[str, str]:
@@ -145,6 +153,7 @@ def fetch_source(fetcher: Fetcher, spec: SourceSpec, secret: str, known: FeedSou
         file=file,
         max_bytes=MAX_BYTES,
         seconds=FETCH_TIMEOUT,
+        allows_redirect=spec.allows,
     )
     if known is not None and fetched.data is None:
         return FetchResult(None, known.etag, known.last_modified, known.digest)
@@ -164,6 +173,7 @@ def _page_fetcher(fetcher: Fetcher, spec: SourceSpec, secret: str) -> PageFetche
     """Return a function that fetches another page of a feed's file. Only the feed's own origin gets the secret."""
 
     def fetch(url: str, seconds: float) -> tuple[bytes, str]:
+        _check_page(spec, url)
         page = spec.model_copy(update={"url": url})
         if spec.origin[0] == "https" and url.startswith("http://"):  # an API behind a proxy may not know its scheme
             secure = page.model_copy(update={"url": f"https://{url.removeprefix('http://')}"})
@@ -174,10 +184,18 @@ def _page_fetcher(fetcher: Fetcher, spec: SourceSpec, secret: str) -> PageFetche
             secret_headers=spec.headers(secret) if page.origin == spec.origin else None,
             max_bytes=MAX_PAGE_BYTES,
             seconds=min(seconds, FETCH_TIMEOUT),
+            allows_redirect=spec.allows,
         )
         return fetched.data or b"", fetched.links
 
     return fetch
+
+
+def _check_page(spec: SourceSpec, url: str) -> None:
+    """Raise FetchError if a feed's next page is on a host that is not allowed."""
+    host = ascii_host(check_url(url))
+    if not spec.allows(host):
+        raise RedirectRefusedError(host, "The next page is on")
 
 
 def preview_source(fetcher: Fetcher, spec: SourceSpec, secret: str) -> tuple[BinaryIO, Table]:
@@ -198,7 +216,8 @@ def preview_source(fetcher: Fetcher, spec: SourceSpec, secret: str) -> tuple[Bin
     try:
         sample = read_sample(start, SAMPLE_ROWS)
         page = read_page(start) if fetched.is_complete else None
-        if page is not None and find_next_page(spec.url, fetched.links, page):
+        if page is not None and (next_url := find_next_page(spec.url, fetched.links, page)):
+            _check_page(spec, next_url)
             sample.notes.append("This is the first page; an import fetches all pages")
         return start, sample
     except InvalidFileError:
@@ -220,6 +239,7 @@ def _fetch_preview(fetcher: Fetcher, spec: SourceSpec, secret: str, stop_after: 
         max_bytes=MAX_BYTES,
         seconds=PREVIEW_TIMEOUT,
         stop_after=stop_after,
+        allows_redirect=spec.allows,
     )
     return file, fetched
 
@@ -244,7 +264,7 @@ def change_source(ring: KeyRing, source: FeedSource, spec: SourceSpec, secret: s
         SecretRequiredError: The saved one must not be kept.
     """
     check_secret(source, spec, secret)
-    for name, value in spec.model_dump().items():
+    for name, value in spec.model_dump(mode="json").items():
         setattr(source, name, value)
     if secret or not spec.has_secret:
         set_secret(ring, source, secret if spec.has_secret else "")
@@ -324,7 +344,7 @@ def decrypt_secret(ring: KeyRing, source: FeedSource) -> str:
 
 def source_spec(source: FeedSource) -> SourceSpec:
     """Return the URL of a source and how to authenticate."""
-    return SourceSpec(url=source.url, username=source.username, header=source.header, user_agent=source.user_agent)
+    return SourceSpec.model_validate({name: getattr(source, name) for name in SourceSpec.model_fields})
 
 
 def find_source(db: Session, workspace_id: UUID, feed_id: UUID) -> FeedSource | None:

@@ -30,6 +30,7 @@ from cwz_web.net.urls import MAX_URL_LENGTH, percent_encode
 
 MAX_REDIRECTS = 5
 ALLOWED_PORTS = {80, 443}
+MAX_HOST_LENGTH = 253
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 10.0
 KEEPALIVE_SECONDS = 15.0
@@ -110,6 +111,19 @@ class ResponseStatusError(FetchError):
         self.status, self.retry_after = status, retry_after
         self.is_temporary = status in TEMPORARY_STATUSES
         super().__init__(f"The server answered with status {status}")
+
+
+class RedirectRefusedError(FetchError):
+    """A redirect or a next page leads to a host that the caller does not allow.
+
+    Attributes:
+        host: The host.
+    """
+
+    def __init__(self, host: str, subject: str = "The URL redirects to") -> None:
+        self.host = host[:MAX_HOST_LENGTH]
+        self.finding = f"{subject} {self.host}"
+        super().__init__(f"{self.finding}. Allow this host under Change source, or use the final URL")
 
 
 class ResponseTooLargeError(FetchError):
@@ -259,6 +273,7 @@ class Fetcher:
         max_bytes: int,
         seconds: float,
         stop_after: int | None = None,
+        allows_redirect: Callable[[str], bool] | None = None,
     ) -> FetchedBody:
         """Send a GET request to a public URL, following redirects.
 
@@ -270,9 +285,11 @@ class Fetcher:
             max_bytes: The largest body.
             seconds: The limit of the whole fetch.
             stop_after: So many bytes of the body suffice, as do fewer that arrived within the time limit.
+            allows_redirect: Says whether a redirect may lead to a host, in ASCII; by default, to any.
 
         Raises:
             BlockedRequestError: The URL or a redirect leads inward, or is ambiguous.
+            RedirectRefusedError: `allows_redirect` refused a host.
             ResponseTooLargeError: The body is larger than `max_bytes`.
             FetchError: The fetch failed; the message says why.
         """
@@ -281,6 +298,8 @@ class Fetcher:
             for _ in range(MAX_REDIRECTS + 1):
                 with _explain_redirect(is_redirected=url != start):
                     checked = check_url(url)
+                if url != start and allows_redirect is not None and not allows_redirect(ascii_host(checked)):
+                    raise RedirectRefusedError(ascii_host(checked))
                 secrets = secret_headers if _origin(checked) == origin else None
                 with (
                     _explain_redirect(is_redirected=url != start),
@@ -355,6 +374,11 @@ def check_url(url: str) -> httpx.URL:
     if parsed.port == 0:  # httpcore would use the default port, others refuse it
         raise InvalidPortError
     return parsed.copy_with(fragment=None)
+
+
+def ascii_host(url: httpx.URL) -> str:
+    """Return the host of a URL as it is resolved: an international name in Punycode."""
+    return url.raw_host.decode("ascii")
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Sources of feeds: preview and connect a URL, its schedule, and fetching it on request."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, BinaryIO, Literal
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from pyramid.view import view_config
 from sqlalchemy.orm import Session
 
 from cwz_web.billing.plans import PlanLimit, check_plan_limit
+from cwz_web.feeds.allowed_hosts import split_hosts
 from cwz_web.feeds.columns import COLUMN_TYPE_LABELS, guess_schema
 from cwz_web.feeds.fetch_job import file_name_from_url, request_fetch, schedule_next_fetch
 from cwz_web.feeds.imports import create_feed, create_import, resolve_schema
@@ -40,7 +41,7 @@ from cwz_web.feeds.sources import (
     source_spec,
     unmask_query,
 )
-from cwz_web.net.client import FetchError
+from cwz_web.net.client import MAX_HOST_LENGTH, FetchError, RedirectRefusedError
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedCollection, FeedResource
 from cwz_web.views.feed_imports import PREVIEW_ROWS
@@ -58,6 +59,8 @@ from cwz_web.web.forms import (
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 from cwz_web.workspaces.audit import record
+
+MAX_HOSTS_LENGTH = 2600
 
 
 class ScheduleFields(Form):
@@ -95,6 +98,13 @@ class RequestFields(Form):
     header: Annotated[str, Field(max_length=60)] = ""
     secret: Printable = ""
     user_agent: Printable = ""
+    allowed_hosts: Annotated[str, Field(max_length=MAX_HOSTS_LENGTH)] = ""
+    also_allow: Annotated[str, Field(max_length=MAX_HOST_LENGTH)] = ""
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """All hosts that redirects may lead to, with the one that a test has found."""
+        return split_hosts(f"{self.allowed_hosts} {self.also_allow}")
 
 
 class SourceForm(RequestFields, ScheduleFields):
@@ -139,11 +149,12 @@ class Preview:
 
 @dataclass(frozen=True)
 class ConnectPage:
-    """Values of feeds/connect.jinja2."""
+    """Values of feeds/connect.jinja2; a redirect to `refused_host` needs to be allowed, "" for none."""
 
     form: SubmittedForm[SourceForm]
     schedule: ScheduleChoices
     preview: Preview | None
+    refused_host: str
 
 
 @dataclass(frozen=True)
@@ -155,6 +166,7 @@ class SourcePage:
     saved: Mapping[str, str]
     has_secret: bool
     preview: Preview | None
+    refused_host: str
 
 
 @dataclass(frozen=True)
@@ -168,20 +180,29 @@ class SchedulePage:
 
 
 def _connect_page(
-    context: FeedCollection, request: Request, form: SubmittedForm[SourceForm], sample: Table | None = None
+    context: FeedCollection,
+    request: Request,
+    form: SubmittedForm[SourceForm],
+    sample: Table | None = None,
+    refused_host: str = "",
 ) -> ConnectPage:
-    return ConnectPage(form, _choices(Schedule(Frequency.DAILY), "UTC"), _preview(sample) if sample else None)
+    preview = _preview(sample) if sample else None
+    return ConnectPage(form, _choices(Schedule(Frequency.DAILY), "UTC"), preview, refused_host)
 
 
 def _source_page(
-    context: FeedResource, request: Request, form: SubmittedForm[ChangeSourceForm], sample: Table | None = None
+    context: FeedResource,
+    request: Request,
+    form: SubmittedForm[ChangeSourceForm],
+    sample: Table | None = None,
+    refused_host: str = "",
 ) -> SourcePage:
     with request.services.database.transaction(context.row.workspace_id) as db:  # the request's may have ended
         source = _source_of(context.row, db)
     spec = source_spec(source)
-    saved = {**spec.model_dump(), "url": mask_query(spec.url)}
+    saved = {**spec.model_dump(), "url": mask_query(spec.url), "allowed_hosts": ", ".join(spec.allowed_hosts)}
     preview = _preview(sample) if sample else None
-    return SourcePage(context.row, form, saved, source.encrypted_secret is not None, preview)
+    return SourcePage(context.row, form, saved, source.encrypted_secret is not None, preview, refused_host)
 
 
 def _schedule_page(context: FeedResource, request: Request, form: SubmittedForm[ScheduleForm]) -> SchedulePage:
@@ -215,7 +236,10 @@ def connect_source(context: FeedCollection, request: Request, form: SourceForm) 
     """Fetch a URL, and preview its first rows or create a feed from it."""
     spec = _spec(form, form.url)
     release_connection(request)
-    file, sample = _fetch_preview(request, spec, form.secret)
+    try:
+        file, sample = _fetch_preview(request, spec, form.secret)
+    except RedirectRefusedError as error:
+        return _connect_page(context, request, _refused(request, form, error), refused_host=error.host)
     if form.do == "test":
         return _connect_page(context, request, _as_typed(request, form), sample)
     return HTTPSeeOther(request.path_in("feeds", _create_connected_feed(request, form, spec, file), "columns"))
@@ -256,9 +280,11 @@ def save_source(context: FeedResource, request: Request, form: ChangeSourceForm)
     except (SecretRequiredError, FetchError) as error:
         raise FieldError("secret", str(error)) from None
     release_connection(request)
-    _, sample = _fetch_preview(request, spec, secret)
     try:
+        _, sample = _fetch_preview(request, spec, secret)
         resolve_schema(feed, sample)
+    except RedirectRefusedError as error:
+        return _source_page(context, request, _refused(request, form, error), refused_host=error.host)
     except InvalidFileError as error:
         raise FieldError("url", str(error)) from None
     if form.do == "test":
@@ -346,7 +372,7 @@ def _create_connected_feed(request: Request, form: SourceForm, spec: SourceSpec,
             cron=form.expression,
             time_zone=form.time_zone,
             failures=0,
-            **spec.model_dump(),
+            **spec.model_dump(mode="json"),
         )
         set_secret(request.services.ring, source, form.secret if spec.has_secret else "")
         db.add(source)
@@ -357,23 +383,39 @@ def _create_connected_feed(request: Request, form: SourceForm, spec: SourceSpec,
 def _spec(form: RequestFields, url: str) -> SourceSpec:
     """Return the URL and how to authenticate. Raises FieldError."""
     try:
-        return SourceSpec(url=url, username=form.username, header=form.header, user_agent=form.user_agent)
+        return SourceSpec(
+            url=url,
+            username=form.username,
+            header=form.header,
+            user_agent=form.user_agent,
+            allowed_hosts=form.hosts,
+        )
     except ValidationError as error:
         field, message = next(iter(error_messages(error).items()))
         raise FieldError(field or "header", message) from None
 
 
 def _fetch_preview(request: Request, spec: SourceSpec, secret: str) -> tuple[BinaryIO, Table]:
-    """Return the start of a URL's file and its first rows. Raises FieldError."""
+    """Return the start of a URL's file and its first rows. Raises FieldError and RedirectRefusedError."""
     try:
         return preview_source(request.services.fetcher, spec, secret)
+    except RedirectRefusedError:
+        raise
     except (FetchError, InvalidFileError) as error:
         raise FieldError("url", str(error)) from None
 
 
-def _as_typed(request: Request, form: Any) -> SubmittedForm[Any]:
+def _as_typed(request: Request, form: RequestFields) -> SubmittedForm[Any]:
     """Return a valid form with the typed values, to show it again below a preview."""
-    return read_form(type(form), request.POST)
+    typed = read_form(type(form), request.POST)
+    return replace(typed, typed={**typed.typed, "allowed_hosts": ", ".join(form.hosts)})
+
+
+def _refused(request: Request, form: RequestFields, error: RedirectRefusedError) -> SubmittedForm[Any]:
+    """Return a form that offers to allow the host that a redirect led to."""
+    request.response.status = 422
+    message = f"{error.finding}. Allow this host below, or use the final URL"
+    return _as_typed(request, form).with_error("url", message)
 
 
 def _source_of(feed: Feed, db: Session) -> FeedSource:

@@ -78,7 +78,7 @@ def connected(
     services: Services, make: Factory, http_server: RecordingServer, app_with: Callable[[Services], TestApp]
 ) -> FeedUser:
     """A user of an installation that may fetch from the loopback server."""
-    fetcher = Fetcher([http_server.host], admit=services.outbound.place)
+    fetcher = Fetcher([http_server.host, f"localhost:{http_server.port}"], admit=services.outbound.place)
     return FeedUser(app_with(dataclasses.replace(services, fetcher=fetcher)), make, fetcher=fetcher)
 
 
@@ -359,6 +359,37 @@ def test_invalid_change_of_a_source_changes_nothing(
     assert "localhost" not in path or len(http_server.seen) == requests, "nothing is sent to another host"
     again = next(f for f in connected.app.get(f"{page.request.path}/source").forms.values() if "user_agent" in f.fields)
     assert again["url"].value == http_server.url("/feed.csv")
+
+
+def test_host_of_a_redirect_is_allowed_by_users(connected: FeedUser, http_server: RecordingServer) -> None:
+    cdn = f"http://localhost:{http_server.port}/cdn.csv"
+    http_server.paths["/cdn.csv"] = (200, {}, b"sku,title\n1,Mug\n")
+    http_server.paths["/feed.csv"] = http_server.paths["/new.csv"] = (302, {"Location": cdn}, b"")
+    form = connected.form_with(f"{connected.feeds}/connect", "url")
+    form["url"] = http_server.url("/feed.csv")
+    refused = form.submit("do", value="connect", status=422)
+    assert "redirects to localhost. Allow this host below" in refused.html.find(id="url-error").text
+    form = next(f for f in refused.forms.values() if "url" in f.fields)
+    form["also_allow"] = True
+    form = next(f for f in form.submit("do", value="test").forms.values() if "url" in f.fields)
+    assert form["allowed_hosts"].value == "localhost"
+    page = connected.run_jobs(connected.save_columns(form.submit("do", value="connect").follow()).follow())
+    assert "Mug" in page.text
+    form = next(f for f in page.click("Change source").forms.values() if "user_agent" in f.fields)
+    for hosts, field, message in (
+        ("", "url", "redirects to localhost"),
+        ("https://localhost/", "allowed_hosts", "Enter host names"),
+        (" ".join(f"cdn{n}.example.net" for n in range(11)), "allowed_hosts", "at most 10 hosts"),
+    ):
+        form["url"], form["allowed_hosts"] = http_server.url("/new.csv"), hosts
+        rejected = form.submit("do", value="save", status=422)
+        assert message in rejected.html.find(id=f"{field}-error").text
+    source = connected.app.get(f"{page.request.path}/source")
+    form = next(f for f in source.forms.values() if "user_agent" in f.fields)
+    assert form["allowed_hosts"].value == "localhost", "invalid changes change nothing"
+    http_server.paths["/feed.csv"] = (302, {"Location": "http://192.0.2.7/feed.csv"}, b"")
+    page = connected.run_jobs(connected.form(page.request.path, "/fetch").submit().follow())
+    assert "redirects to 192.0.2.7. Allow this host under Change source" in page.text
 
 
 def test_tests_of_urls_are_limited(connected: FeedUser, http_server: RecordingServer) -> None:

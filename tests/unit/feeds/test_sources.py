@@ -21,7 +21,7 @@ from cwz_web.feeds.sources import (
     set_secret,
     unmask_query,
 )
-from cwz_web.net.client import Fetcher, FetchError
+from cwz_web.net.client import Fetcher, FetchError, RedirectRefusedError
 from cwz_web.web.services import Services
 from tests.conftest import RecordingServer
 from tests.unit.net.test_client import DrippingServer
@@ -74,6 +74,7 @@ URL = "https://shop.example/feed.csv?token=hush&format=csv"
 
 def saved_source(ring: KeyRing, url: str = URL, **more: Any) -> FeedSource:
     source = FeedSource(workspace_id=UUID(int=1), feed_id=UUID(int=2), url=url, digest="d", etag="e", failures=2)
+    source.allowed_hosts = []
     source.username, source.header, source.user_agent = more.get("username", ""), more.get("header", "X-Key"), ""
     set_secret(ring, source, "planted")
     return source
@@ -147,7 +148,9 @@ queries = st.lists(st.text("ab=*%c", max_size=6), max_size=4).map("&".join)
 
 @given(queries)
 def test_masked_url_stands_for_the_saved_one(query: str) -> None:
-    source = FeedSource(url=f"https://shop.example/feed?{query}", username="", header="", user_agent="")
+    source = FeedSource(
+        url=f"https://shop.example/feed?{query}", username="", header="", user_agent="", allowed_hosts=[]
+    )
     assert unmask_query(mask_query(source.url), source) == source.url
 
 
@@ -178,3 +181,36 @@ def test_unsafe_headers_are_rejected(given: dict[str, str]) -> None:
 def test_other_port_is_named_in_the_error() -> None:
     with pytest.raises(FetchError, match="only the ports 80 and 443 are allowed"):
         preview_source(Fetcher(), SourceSpec(url="https://shop.example:8443/feed.csv"), "")
+
+
+def redirect(location: str) -> tuple[int, dict[str, str], bytes]:
+    return 302, {"Location": location}, b""
+
+
+def test_feed_leaves_its_site_only_for_allowed_hosts(http_server: RecordingServer) -> None:
+    """Redirects and next pages, of the file and of its pages, in imports as in tests."""
+    elsewhere = f"http://localhost:{http_server.port}/file"
+    next_page = b'{"items": [{"id": 1}], "next": "%s"}'
+    http_server.paths |= {
+        "/file": (200, {}, b'{"items": [{"id": 2}]}'),
+        "/redirect": redirect(elsewhere),
+        "/twice": redirect("/redirect"),
+        "/paged": (200, {}, next_page % elsewhere.encode()),
+        "/paged-redirect": (200, {}, next_page % b"/redirect"),
+    }
+    fetcher = Fetcher([http_server.host, f"localhost:{http_server.port}"])
+    for path, function, message in (
+        ("/redirect", fetch_source, "The URL redirects to localhost. Allow this host under Change source"),
+        ("/redirect", preview_source, "The URL redirects to localhost"),
+        ("/twice", fetch_source, "The URL redirects to localhost"),
+        ("/paged", fetch_source, "The next page is on localhost. Allow this host under Change source"),
+        ("/paged", preview_source, "The next page is on localhost"),
+        ("/paged-redirect", fetch_source, "The URL redirects to localhost"),
+    ):
+        http_server.seen.clear()
+        with pytest.raises(RedirectRefusedError, match=message) as refused:
+            function(fetcher, SourceSpec(url=http_server.url(path)), "")
+        assert refused.value.host == "localhost"
+        assert "/file" not in http_server.seen, "nothing is sent to the other host"
+        function(fetcher, SourceSpec(url=http_server.url(path), allowed_hosts=("LocalHost",)), "")
+        assert "/file" in http_server.seen or (path, function) == ("/paged", preview_source)
