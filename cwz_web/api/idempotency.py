@@ -12,7 +12,7 @@ from hashlib import sha256
 
 import structlog
 from pyramid.response import Response
-from sqlalchemy import ColumnElement, delete, func, text, update
+from sqlalchemy import ColumnElement, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -26,6 +26,9 @@ log = structlog.get_logger()
 HEADER = "Idempotency-Key"
 MAX_KEY = 255
 MAX_BODY = 16 * 1024 * 1024
+# Of responses with a larger body than this, the newest ones of a workspace are kept: they would fill the database.
+SMALL_BODY = 64 * 1024
+MAX_LARGE_RESPONSES = 20
 RETENTION = text("now() - interval '1 day'")
 # No request takes longer.
 ABANDONED = text("now() - interval '5 minutes'")
@@ -69,7 +72,7 @@ def run_once(request: Request, execute: Callable[[], Response]) -> Response:
 
 
 def _fingerprint(request: Request) -> str:
-    identity = [request.method, request.path_qs, request.headers.get("Accept", "")]
+    identity = [request.method, request.path_qs, *(request.headers.get(name, "") for name in ("Accept", "Prefer"))]
     digest = sha256(json.dumps(identity).encode())
     request.body_file_seekable.seek(0)
     while chunk := request.body_file_seekable.read(1024 * 1024):
@@ -114,6 +117,14 @@ def _store(request: Request, api_key: ApiKeyIdentity, key: str, response: Respon
     values = {"status": response.status_int, "headers": headers, "body": response.body}
     with request.services.database.transaction(api_key.workspace_id) as db:
         db.execute(update(IdempotencyKey).where(*_where(api_key, key)).values(**values))
+        if len(response.body) > SMALL_BODY:
+            is_large = (
+                IdempotencyKey.workspace_id == api_key.workspace_id,
+                func.octet_length(IdempotencyKey.body) > text(str(SMALL_BODY)),
+            )
+            newest = select(IdempotencyKey.started_at).where(*is_large).order_by(IdempotencyKey.started_at.desc())
+            oldest_kept = newest.offset(MAX_LARGE_RESPONSES - 1).limit(1).scalar_subquery()
+            db.execute(delete(IdempotencyKey).where(*is_large, IdempotencyKey.started_at < oldest_kept))
 
 
 def _release(request: Request, api_key: ApiKeyIdentity, key: str) -> None:

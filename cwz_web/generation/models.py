@@ -4,7 +4,16 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, func
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    UniqueConstraint,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -186,4 +195,12 @@ class IdempotencyKey(Base):
     body: Mapped[bytes | None]
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
-    __table_args__ = (Index(None, "workspace_id", "started_at"),)
+    __table_args__ = (
+        Index(None, "workspace_id", "started_at"),
+        Index(
+            "ix_idempotency_keys_large",
+            "workspace_id",
+            "started_at",
+            postgresql_where=text("octet_length(body) > 65536"),
+        ),
+    )

@@ -38,7 +38,7 @@ class ApiCollection(Resource):
             raise KeyError(name)
         with self.request.services.database.transaction(owner.workspace_id) as db:
             row = self.find_row(db, owner.workspace_id, key)
-        if row is None or not self.includes(row):
+        if row is None or not self.includes(row) or not self._is_open(row):
             raise KeyError(name)
         return self.item_class(self.request, self, name, row)
 
@@ -53,6 +53,11 @@ class ApiCollection(Resource):
     def includes(self, row: Any) -> bool:
         """Return whether a row of the model belongs to this collection."""
         return not getattr(row, "deleted_at", None)
+
+    def _is_open(self, row: Any) -> bool:
+        """Return whether the API key may use the row: one of its templates, if it is limited to some."""
+        allowed = getattr(self.request.identity, "templates", None)
+        return not allowed or not hasattr(row, "template_id") or str(row.template_id) in allowed
 
 
 class ApiFeedItem(Resource):

@@ -11,9 +11,12 @@ from pyramid.router import Router
 from sqlalchemy.exc import OperationalError
 from webtest import TestApp
 
+from cwz_web.api import idempotency
+from cwz_web.api.on_demand import OnDemandRendering
 from cwz_web.generation.api_keys import Scope, revoke_key, rotate_key
 from cwz_web.generation.models import ApiKey, IdempotencyKey, Image
 from cwz_web.generation.usage import QuotaExceededError, monthly_usage
+from cwz_web.imaging.engine import RenderedImage
 from tests.factories import Factory, api, sign_in, small_document
 
 
@@ -140,6 +143,18 @@ def test_key_restricted_to_a_template_renders_no_other(wsgi: Router, make: Facto
     assert program.send({"template": other.slug}, 403).json["code"] == "template_not_allowed"
 
 
+def test_key_restricted_to_a_template_sees_nothing_of_others(wsgi: Router, make: Factory) -> None:
+    program = Program(wsgi, make)
+    other = make.template(program.space, name="Other")
+    run, image_run, image = make.run(make.feed(program.space), other), make.image_run(other), make.image(other)
+    program.plain = make.key(program.space, *Scope, templates=(str(program.template.id),))
+    for path in (f"/v1/runs/{run.id}/cancel", f"/v1/runs/{run.id}/retry"):
+        assert program.send({}, 404, path).json["code"] == "not_found"
+    headers = {"Authorization": f"Bearer {program.plain}"}
+    for path in (f"runs/{run.id}", f"runs/{run.id}/items", f"image-requests/{image_run.id}", f"images/{image.id}"):
+        TestApp(wsgi).get(f"/v1/{path}", headers=headers, status=404)
+
+
 def test_key_restricted_to_origins_works_on_these_only(wsgi: Router, make: Factory) -> None:
     program = Program(wsgi, make, origins=("https://shop.example",))
     good = program.post("x", 200, Origin="https://shop.example")
@@ -238,6 +253,27 @@ def test_repeated_request_gets_the_stored_response(wsgi: Router, make: Factory) 
     assert "Idempotent-Replayed" not in first.headers
     assert program.post("Other", 422, Idempotency_Key="a").json["code"] == "idempotency_key_reused"
     assert program.post("Once", 422, accept="image/jpeg", Idempotency_Key="a").json["code"] == "idempotency_key_reused"
+
+
+def test_other_preference_is_another_request(wsgi: Router, make: Factory) -> None:
+    program = Program(wsgi, make)
+    program.post("Once", 201, accept="application/json", Idempotency_Key="a")
+    other = program.post("Once", 422, accept="application/json", Idempotency_Key="a", Prefer="respond-async")
+    assert other.json["code"] == "idempotency_key_reused"
+
+
+def test_newest_of_large_responses_are_kept(wsgi: Router, make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images would fill the database: a repeated request whose response is gone is executed again."""
+    monkeypatch.setattr(idempotency, "MAX_LARGE_RESPONSES", 2)
+    program = Program(wsgi, make, *Scope)
+    image = program.post("Large", 200).body
+    monkeypatch.setattr(OnDemandRendering, "render", lambda self, **_: (RenderedImage(image + bytes(70_000), ()), True))
+    program.send({"name": "Small"}, 201, "/v1/feeds", Idempotency_Key="small")
+    for key in "abc":
+        program.post("Large", 200, Idempotency_Key=key)
+    replayed = [program.post("Large", 200, Idempotency_Key=key).headers.get("Idempotent-Replayed") for key in "cba"]
+    assert replayed == ["true", "true", None]
+    assert program.send({"name": "Small"}, 201, "/v1/feeds", Idempotency_Key="small").headers["Idempotent-Replayed"]
 
 
 def test_idempotency_key_belongs_to_a_caller(wsgi: Router, make: Factory) -> None:

@@ -33,6 +33,8 @@ def upgrade() -> None:
         ALTER TABLE idempotency_keys ADD COLUMN lineage_id UUID NOT NULL,
             DROP CONSTRAINT pk_idempotency_keys,
             ADD CONSTRAINT pk_idempotency_keys PRIMARY KEY (workspace_id, lineage_id, key);
+        CREATE INDEX ix_idempotency_keys_large ON idempotency_keys (workspace_id, started_at)
+            WHERE octet_length(body) > 65536;
         ALTER TABLE runs ADD COLUMN metadata JSONB DEFAULT '{}' NOT NULL;
     """)
     op.execute(_FIND_KEY.format(lineage_type="lineage_id uuid,", lineage="coalesce(k.lineage_id, k.id),"))
@@ -43,6 +45,7 @@ def downgrade() -> None:
     op.execute("""
         ALTER TABLE runs DROP COLUMN metadata;
         TRUNCATE idempotency_keys;
+        DROP INDEX ix_idempotency_keys_large;
         ALTER TABLE idempotency_keys DROP CONSTRAINT pk_idempotency_keys,
             DROP COLUMN lineage_id,
             ADD CONSTRAINT pk_idempotency_keys PRIMARY KEY (workspace_id, key);
