@@ -159,7 +159,7 @@ def redirect_to_provider(context: WorkspaceSignOn, request: Request) -> Response
     client = _client(request, _load_provider(request, context.workspace_id))
     authorization = AuthorizationRequest.create()
     try:
-        with request.services.outbound.place():
+        with request.services.outbound.place(str(context.workspace_id)):
             url = client.authorization_url(authorization)
     except OpenIDError as error:
         return _failed(context, error)
@@ -198,7 +198,7 @@ def handle_callback(context: WorkspaceSignOn, request: Request) -> Response:
     provider = _load_provider(request, context.workspace_id)
     client = _client(request, provider)
     try:
-        with request.services.outbound.place():
+        with request.services.outbound.place(str(context.workspace_id)):
             profile = client.fetch_profile(pending.authorization, code, single_parameter(request, "iss"))
         response = _sign_in(request, provider, profile, pending.next_path)
     except OpenIDError as error:
