@@ -8,6 +8,8 @@ from collections.abc import Iterable
 # A spreadsheet evaluates a cell that begins with one of these characters (OWASP, CSV injection); some evaluate the
 # full-width ones, too.
 FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+# A spreadsheet whose list separator is not the comma begins a cell behind it.
+_formula_inside = re.compile(r"([;\t])(?=[ ]*(?:[=@＝＠]|[-+－＋](?![0-9])))")
 _number = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)*(?:[eE][+-]?[0-9]+)?%?")
 
 
@@ -25,5 +27,5 @@ def csv_record(values: Iterable[object]) -> bytes:
 
 def plain_cell(value: object) -> str:
     """Return a cell as text that a spreadsheet does not evaluate; a number such as -5 stays as it is."""
-    text = "" if value is None else str(value)
+    text = _formula_inside.sub(r"\1'", "" if value is None else str(value))
     return f"'{text}" if text.startswith(FORMULA_PREFIXES) and not _number.fullmatch(text) else text

@@ -24,7 +24,22 @@ def test_number_stays_as_it_is(value: str) -> None:
     "value", ["-", "+", "-5-", "+1+1", "-5 ", "-5\n", "-1e", "--5", "-.", "-5+cmd", "−5\t=1", "-٣"]
 )
 def test_other_text_after_a_sign_is_escaped(value: str) -> None:
-    assert plain_cell(value) == (f"'{value}" if value.startswith(FORMULA_PREFIXES) else value)
+    escaped = value.replace("\t=", "\t'=")
+    assert plain_cell(value) == (f"'{escaped}" if value.startswith(FORMULA_PREFIXES) else escaped)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("x;=HYPERLINK(1)", "x;'=HYPERLINK(1)"),
+        ("x; @a", "x;' @a"),
+        ("x\t+cmd", "x\t'+cmd"),
+        ("red; -5; +1", "red; -5; +1"),
+        ("a=b; c", "a=b; c"),
+    ],
+)
+def test_formula_behind_another_separator_is_escaped(value: str, expected: str) -> None:
+    assert plain_cell(value) == expected
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00")), min_size=1))
