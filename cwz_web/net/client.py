@@ -300,10 +300,11 @@ class Fetcher:
                     checked = check_url(url)
                 if url != start and allows_redirect is not None and not allows_redirect(ascii_host(checked)):
                     raise RedirectRefusedError(ascii_host(checked))
-                secrets = secret_headers if _origin(checked) == origin else None
+                if _origin(checked) != origin:
+                    secret_headers = None  # not sent again after a detour: the other server has chosen the path
                 with (
                     _explain_redirect(is_redirected=url != start),
-                    _stream(pool, "GET", checked, {**(headers or {}), **(secrets or {})}) as response,
+                    _stream(pool, "GET", checked, {**(headers or {}), **(secret_headers or {})}) as response,
                 ):
                     location = _header(response, b"location")
                     if response.status == HTTPStatus.NOT_MODIFIED and not _is_conditional(headers or {}):

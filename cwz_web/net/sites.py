@@ -1,10 +1,10 @@
 """Sites: hosts of one registrable domain, as the Public Suffix List (https://publicsuffix.org) defines it."""
 
 import re
+from functools import cache
 
 from publicsuffixlist import PublicSuffixList
 
-_suffixes = PublicSuffixList()
 # The last label of an IPv4 address in any notation (https://url.spec.whatwg.org/#ends-in-a-number-checker).
 _number = re.compile(r"\d+|0x[\da-f]*", re.IGNORECASE)
 
@@ -19,8 +19,14 @@ def is_same_site(host: str, other: str) -> bool:
         return True
     if _is_address(host) or _is_address(other):
         return False
-    domain = _suffixes.privatesuffix(host)
-    return domain is not None and domain == _suffixes.privatesuffix(other)
+    domain = _load_suffixes().privatesuffix(host)
+    return domain is not None and domain == _load_suffixes().privatesuffix(other)
+
+
+@cache
+def _load_suffixes() -> PublicSuffixList:
+    """Load the list, which takes a tenth of a second, with the first fetch that is redirected."""
+    return PublicSuffixList()
 
 
 def _normalize(host: str) -> str:

@@ -270,18 +270,20 @@ def test_conditional_request_returns_no_data_for_304(http_server: RecordingServe
 
 
 def test_secret_header_is_not_sent_to_another_origin(http_server: RecordingServer) -> None:
+    """Nor to a path of its own origin that the other one has chosen."""
     other = RecordingServer()
     try:
-        other.paths["/b"] = (200, {}, b"ok")
+        other.paths["/b"] = (302, {"Location": http_server.url("/chosen")}, b"")
         http_server.paths |= {
             "/a": (302, {"Location": "/here"}, b""),
             "/here": (302, {"Location": other.url("/b")}, b""),
+            "/chosen": (200, {}, b"ok"),
         }
         fetcher = Fetcher(allow=[http_server.host, other.host])
         secret = {"X-Api-Key": "planted-canary"}
         fetched = fetcher.fetch(http_server.url("/a"), secret_headers=secret, max_bytes=100, seconds=5)
         assert fetched.data == b"ok"
-        assert [seen.get("X-Api-Key") for seen in http_server.headers] == ["planted-canary"] * 2
+        assert [seen.get("X-Api-Key") for seen in http_server.headers] == ["planted-canary", "planted-canary", None]
         assert [seen.get("X-Api-Key") for seen in other.headers] == [None]
     finally:
         other.close()
