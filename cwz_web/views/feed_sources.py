@@ -302,7 +302,13 @@ def save_source(context: FeedResource, request: Request, form: ChangeSourceForm)
 
 
 # Two names, since support agents may retry a fetch without editing feeds, and users may edit feeds without this right.
-@view_config(context=FeedResource, name="retry-fetch", request_method="POST", permission=Permission.RUN_RETRY)
+@view_config(
+    context=FeedResource,
+    name="retry-fetch",
+    request_method="POST",
+    permission=Permission.RUN_RETRY,
+    rate_limit="feed-fetch",
+)
 @view_config(
     context=FeedResource,
     name="fetch",

@@ -293,6 +293,7 @@ COSTLY_VIEWS = {
     "POST FeedCollection/connect": "feed-source",
     "POST FeedResource/source": "feed-source",
     "POST FeedResource/fetch": "feed-fetch",
+    "POST FeedResource/retry-fetch": "feed-fetch",
     "POST ConnectionCollection/new": "storage",
     "POST ConnectionResource/": "storage",
     "POST ConnectionResource/test": "storage-test",
