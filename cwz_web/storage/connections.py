@@ -111,8 +111,8 @@ def create_connection(
         secrets: Values that the provider's `credentials_model` validated.
     """
     current = db.scalar(select(Connection).where(Connection.workspace_id == workspace_id, Connection.is_default))
-    is_replaced = current is not None and current.provider == INCLUDED != provider
-    if current is not None and is_replaced:
+    replaces_included = current is not None and current.provider == INCLUDED and provider != INCLUDED
+    if current is not None and replaces_included:
         current.is_default = False
         db.flush()  # there is one default at any time
     connection = Connection(
@@ -121,7 +121,7 @@ def create_connection(
         name=name,
         provider=provider,
         settings=dict(settings or {}),
-        is_default=current is None or is_replaced,
+        is_default=current is None or replaces_included,
     )
     _encrypt(connection, ring, secrets)
     db.add(connection)

@@ -12,6 +12,7 @@ from typing import Any
 from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther
 from pyramid.response import Response
 from pyramid.view import view_config
+from sqlalchemy.orm import Session
 
 from cwz_web.billing.plans import PlanLimit, check_plan_limit
 from cwz_web.resources.permissions import Permission
@@ -29,12 +30,14 @@ from cwz_web.storage.connections import (
     usage_by_connection,
 )
 from cwz_web.storage.contract import Bucket, StorageProvider
+from cwz_web.storage.included import INCLUDED
 from cwz_web.storage.models import Connection, ConnectionState
 from cwz_web.web.forms import SubmittedForm, empty_form
 from cwz_web.web.provider_forms import ConnectionInput, ProviderField, provider_fields, read_provider_form
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 from cwz_web.workspaces.audit import record
+from cwz_web.workspaces.models import Workspace
 
 LIST = "storage/list.jinja2"
 CHOOSE = "storage/choose.jinja2"
@@ -127,10 +130,12 @@ def connection_list(context: ConnectionCollection, request: Request) -> Connecti
 )
 def new_connection_page(context: ConnectionCollection, request: Request) -> ProviderListPage | ConnectionPage:
     """Show the providers, or the form of the chosen one."""
-    check_plan_limit(request.db, request.services.settings, request.workspace.workspace_id, PlanLimit.CONNECTIONS)
-    provider = request.services.providers.get(request.GET.get("provider", ""))
+    offered = _offered_providers(request, request.db)
+    provider = offered.get(request.GET.get("provider", ""))
+    if INCLUDED not in (offered if provider is None else (provider.name,)):  # included storage is in every plan
+        check_plan_limit(request.db, request.services.settings, request.workspace.workspace_id, PlanLimit.CONNECTIONS)
     if provider is None:
-        return ProviderListPage(list(request.services.providers))
+        return ProviderListPage(list(offered.values()))
     request.override_renderer = FORM
     return _page(provider, empty_form())
 
@@ -146,11 +151,10 @@ def new_connection_page(context: ConnectionCollection, request: Request) -> Prov
 )
 def add_connection(context: ConnectionCollection, request: Request) -> ProviderListPage | ConnectionPage | HTTPSeeOther:
     """Test the entered connection, and save it if the test passes."""
-    provider = request.services.providers.get(request.POST.get("provider", ""))
+    offered = _offered_providers(request, request.db)
+    provider = offered.get(request.POST.get("provider", ""))
     if provider is None:
-        request.override_renderer = CHOOSE
-        request.response.status = 422
-        return ProviderListPage(list(request.services.providers))
+        return _choose_another(request, offered)
     form, entered = read_provider_form(provider, request.POST, has_secrets=False)
     if entered is None or entered.credentials is None:
         return _respond(request, _page(provider, form))
@@ -160,7 +164,12 @@ def add_connection(context: ConnectionCollection, request: Request) -> ProviderL
     if not _is_saved(entered, steps):
         return _respond(request, _page(provider, form, steps=steps))
     with request.services.database.transaction(workspace_id) as db:
-        check_plan_limit(db, request.services.settings, workspace_id, PlanLimit.CONNECTIONS)
+        if provider.name != INCLUDED:
+            check_plan_limit(db, request.services.settings, workspace_id, PlanLimit.CONNECTIONS)
+        else:  # another request may have connected it since
+            db.get_one(Workspace, workspace_id, with_for_update=True)
+            if INCLUDED not in (offered := _offered_providers(request, db)):
+                return _choose_another(request, offered)
         connection = create_connection(
             db,
             workspace_id,
@@ -278,6 +287,22 @@ def remove_connection(context: ConnectionResource, request: Request) -> Connecti
         return replace(page, form=page.form.with_error("delete", str(error)))
     request.audit("storage.delete", connection.name)
     return HTTPSeeOther(f"{request.path_in('storage')}?done=deleted")
+
+
+def _offered_providers(request: Request, db: Session) -> dict[str, StorageProvider[Any, Any]]:
+    """Return the providers of a new connection by name. Included storage is connected once: there is one bucket."""
+    connected = {connection.provider for connection in list_connections(db, request.workspace.workspace_id)}
+    return {
+        provider.name: provider
+        for provider in request.services.providers
+        if provider.name != INCLUDED or INCLUDED not in connected
+    }
+
+
+def _choose_another(request: Request, offered: dict[str, StorageProvider[Any, Any]]) -> ProviderListPage:
+    request.override_renderer = CHOOSE
+    request.response.status = 422
+    return ProviderListPage(list(offered.values()))
 
 
 def _opener(

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -11,12 +12,15 @@ from webtest import TestApp
 
 from cwz_web.billing.plans import PlanLimit, count_usage
 from cwz_web.settings import IncludedStorage
+from cwz_web.storage.connection_test import Step
 from cwz_web.storage.connections import connect_included_storage, create_connection
 from cwz_web.storage.included import INCLUDED
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import ProviderRegistry
+from cwz_web.views import storage
 from cwz_web.web.services import Services
 from cwz_web.workspaces.access import list_workspaces
+from cwz_web.workspaces.models import Workspace
 from tests.factories import Factory, sign_in
 
 SECRET, BUCKET, TITLE = "canary/secret/of/the/operator/0001", "operators-canary-bucket", "Storage of Bilder GmbH"
@@ -76,6 +80,53 @@ def test_own_storage_is_not_replaced(make: Factory, services: Services, provider
         with services.database.transaction(space.id) as db:
             connect_included_storage(db, space.id, services.ring, providers)
     assert INCLUDED not in dict(connections(services, space.id))
+
+
+def offered(app: TestApp, space: Workspace) -> set[str]:
+    page = app.get(f"/w/{space.slug}/storage/new")
+    return {link["href"].partition("=")[2] for link in page.html.find("ul", {"class": "cards"}).find_all("a")}
+
+
+def test_included_storage_is_connected_once_and_is_in_every_plan(
+    services: Services,
+    shared_paid_services: Services,
+    app_with: Callable[[Services], TestApp],
+    make: Factory,
+    tmp_path: Path,
+) -> None:
+    included = IncludedStorage.model_validate({"provider": "local"})
+    registry = ProviderRegistry({"local": {"root": str(tmp_path)}}, ring=services.ring, included=included)
+    app = app_with(dataclasses.replace(shared_paid_services, providers=registry))
+    space = make.workspace()  # with a connection, as many as its plan allows
+    sign_in(app, make.member(space))
+    path = f"/w/{space.slug}/storage/new"
+    assert INCLUDED in offered(app, space)
+    assert "plan allows 1 connection" in app.get(f"{path}?provider=local", status=402).text
+    form = next(form for form in app.get(f"{path}?provider={INCLUDED}").forms.values() if form.action == "")
+    form["connection_name"] = "Included"
+    saved = [form.submit("action", value="save", status=status) for status in (303, 422)]
+    assert "Choose a storage provider" in saved[1].text
+    assert [provider for provider, _ in connections(services, space.id)].count(INCLUDED) == 1
+    app.get(f"{path}?provider={INCLUDED}", status=402)
+
+
+def test_included_storage_connected_during_the_test_is_not_connected_again(
+    app: TestApp, services: Services, make: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = make.workspace()
+    sign_in(app, make.member(space))
+    page = app.get(f"/w/{space.slug}/storage/new?provider={INCLUDED}")
+    form = next(form for form in page.forms.values() if form.action == "")
+    form["connection_name"] = "Included"
+
+    def connect_meanwhile(*_: object) -> list[Step]:
+        with services.database.transaction(space.id) as db:
+            create_connection(db, space.id, services.ring, provider=INCLUDED, name="Included")
+        return []
+
+    monkeypatch.setattr(storage, "run_connection_test", connect_meanwhile)
+    form.submit("action", value="save", status=422)
+    assert [provider for provider, _ in connections(services, space.id)].count(INCLUDED) == 1
 
 
 def test_installation_without_included_storage(make: Factory, services: Services) -> None:
