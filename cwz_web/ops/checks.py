@@ -320,8 +320,8 @@ def _check_volumes(context: CheckContext) -> Iterator[Finding]:
         yield _ok("volumes", f"The operator states that the volumes are encrypted: {stated}")
     elif not context.is_development:
         message = (
-            "Are the volumes of the database and of the backups encrypted? No program sees it. Encrypt them, and state"
-            " how in cwz.operator.encrypted_volumes"
+            "No statement about encrypted volumes of the database and of the backups. Encrypt them, and set"
+            " cwz.operator.encrypted_volumes"
         )
         yield _warning("volumes", message)
 

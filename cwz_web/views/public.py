@@ -29,6 +29,8 @@ log = structlog.get_logger()
 SHOWCASE_WIDTH = 720
 SHOWCASE = ("product-ad", "social-card", "event-invitation", "listing", "quote", "sale-badge")
 SECURITY_TXT_LIFETIME = timedelta(days=180)
+# The provider that stores in a folder of the server: no other company receives the images.
+LOCAL = "local"
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ def security(context: Root, request: Request) -> SecurityPage:
 def privacy(context: Root, request: Request) -> PrivacyPage:
     """Show the privacy policy, as this installation is configured."""
     settings = request.services.settings
-    return PrivacyPage(settings.operator, settings, _subprocessors(request), _effective_date(settings.operator))
+    return PrivacyPage(settings.operator, settings, _subprocessors(request), _date(settings.operator.since))
 
 
 @view_config(
@@ -194,7 +196,7 @@ def privacy(context: Root, request: Request) -> PrivacyPage:
 def terms(context: Root, request: Request) -> TermsPage:
     """Show the terms of service."""
     settings = request.services.settings
-    return TermsPage(settings.operator, settings, _effective_date(settings.operator))
+    return TermsPage(settings.operator, settings, _date(settings.operator.since))
 
 
 @view_config(context=WellKnown, name="security.txt", request_method="GET", permission=NO_PERMISSION_REQUIRED)
@@ -258,8 +260,13 @@ def _subprocessors(request: Request) -> list[Subprocessor]:
     """Return the companies that receive data, as this installation is configured."""
     services, settings = request.services, request.services.settings
     operator = settings.operator
+    storage = services.providers.get(settings.included_storage.provider)
     configured = (
         (operator.hosting, Subprocessor(operator.hosting, "Hosts the servers and the database")),
+        (
+            storage and storage.name != LOCAL,
+            Subprocessor(storage.label if storage else "", "Stores images of workspaces that use the included storage"),
+        ),
         (
             settings.billing.enabled,
             Subprocessor(
@@ -311,10 +318,6 @@ def _listed(text: str) -> list[str]:
 def _security_contact_url(operator: Operator) -> str:
     contact = operator.security_contact
     return contact if ":" in contact or not contact else f"mailto:{contact}"
-
-
-def _effective_date(operator: Operator) -> str:
-    return _date(operator.since)
 
 
 def _date(day: date | None) -> str:

@@ -115,15 +115,22 @@ def test_privacy_names_the_operator_and_the_subprocessors(named: TestApp, servic
         assert unused not in page, unused
     assert "1 November 2026" in page
     assert "730 days" in page
+    assert "included storage" not in page
     more = {
+        "included_storage.provider": "s3",
         "mail.transport": "resend",
         "monitoring.sentry_dsn": SecretStr("https://k@sentry.example/1"),
         "retention.audit_days": 100,
     }
     page = app_with(services, **more).get("/privacy").text
     assert "Resend, Inc." in page
+    assert "AWS S3" in page
+    assert "included storage are stored by the operator" in page
     assert "Sentry" in page
     assert "100 days" in page
+    for data in ("passkeys", "identity provider of a workspace"):
+        assert data in page, data
+    assert "Local folder" not in app_with(services, **{"included_storage.provider": "local"}).get("/privacy").text
 
 
 def test_pages_without_operator_settings_say_so(app: TestApp) -> None:
