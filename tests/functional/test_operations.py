@@ -323,7 +323,7 @@ def test_doctor_checks_production_settings(services: Services) -> None:
         "cwz.operator.security_contact",
         "redis://",
         "Cannot connect to https://127.0.0.1:1",
-        "state how in cwz.operator.encrypted_volumes",
+        "set cwz.operator.encrypted_volumes",
     ):
         assert word in messages
     proxied = {"trusted_proxy": "127.0.0.1", "trusted_proxy_headers": "x-forwarded-proto"}
