@@ -1,7 +1,7 @@
 """`/v1/openapi.json`: the OpenAPI 3.1 document, built from the models that the views use."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -59,6 +59,8 @@ class Operation:
         is_paginated: whether it takes `limit` and `after`.
         accepts_file: whether the body is a file of any type, or empty.
         problems: the codes of problems that not every operation has.
+        description: what the summary does not say.
+        descriptions: what the responses are, by status; by default, the summary.
     """
 
     method: str
@@ -70,6 +72,8 @@ class Operation:
     is_paginated: bool = False
     accepts_file: bool = False
     problems: tuple[str, ...] = ()
+    description: str = ""
+    descriptions: dict[int, str] = field(default_factory=dict)
 
     @property
     def tag(self) -> str:
@@ -119,6 +123,15 @@ OPERATIONS = (
             "unknown_item",
             "unknown_version",
         ),
+        description=(
+            "Returns JSON about the stored image. A client that names an image type in Accept (image/png, image/*), or "
+            "in the parameter format, gets the image itself."
+        ),
+        descriptions={
+            200: "The image itself, or JSON about an image that was stored before",
+            201: "JSON about the image that was stored now",
+            202: "The image request, for Prefer: respond-async",
+        },
     ),
     Operation("get", "/images", "List stored images", READ, {200: images.ImagePage}, is_paginated=True),
     Operation("get", "/images/{id}", "Get a stored image", READ, {200: images.ImageInfo}),
@@ -256,7 +269,7 @@ def _security_scheme() -> dict[str, Any]:
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "cwz_live_…",
-        "description": f"An API key. Each operation lists the scope that the key needs, or it has `admin`. {scopes}.",
+        "description": f"An API key. The key needs the scope of the operation, or `admin`. {scopes}.",
     }
 
 
@@ -283,7 +296,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "operationId": f"{operation.method}_{operation.path.strip('/').translate(_name)}".replace("__", "_"),
         "tags": [operation.tag],
         "summary": operation.summary,
-        "description": f"Requires an API key with the scope `{operation.scope}`.",
+        "description": f"{operation.description} Requires an API key with the scope `{operation.scope}`.".strip(),
         "security": [{"key": [str(operation.scope)]}],
         "parameters": _parameters(operation),
         "responses": {str(status): _response(operation, status) for status in operation.responses}
@@ -320,7 +333,8 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         parameters += [_parameter("query", name, schema) for name, schema in _read_option_schemas().items()]
     if operation.body is image_requests.ImageRequest:
         formats = [format.value for format in IMAGE_TYPES.values()]
-        parameters.append(_parameter("query", "format", {"type": "string", "enum": formats}))
+        format = _parameter("query", "format", {"type": "string", "enum": formats})
+        parameters.append(format | {"description": "Return the image itself, in this format, whatever Accept says"})
         parameters.append(_parameter("header", "Prefer", {"type": "string", "enum": ["respond-async"]}))
     if operation.path == "/runs/{id}/items":
         parameters.append(_parameter("query", "state", {"type": "string", "enum": list(runs.ITEM_STATES)}))
@@ -361,7 +375,7 @@ def _response(operation: Operation, status: int) -> dict[str, Any]:
     content = {"application/json": _model(model)}
     if model is images.CreatedImage and status == 200:
         content |= dict.fromkeys(IMAGE_TYPES, BINARY)
-    return {"description": operation.summary, "content": content}
+    return {"description": operation.descriptions.get(status, operation.summary), "content": content}
 
 
 def _model(model: type[BaseModel]) -> dict[str, Any]:
