@@ -28,6 +28,7 @@ from pydantic import (
 
 from cwz_web.crypto import KeyRing, parse_keys
 from cwz_web.db.embedded import socket_directory
+from cwz_web.net.addresses import DNS_PORT, split_port
 
 PREFIX = "cwz."
 # The secrets that every installation needs, each of its own value.
@@ -252,7 +253,19 @@ class Network(SettingsGroup):
     """Outbound requests."""
 
     allow: StringTuple = Field(default=(), description="private host:port pairs that outbound requests may reach")
-    dns: StringTuple = Field(default=(), description="name servers for TXT records, as host:port; unset: the system's")
+    dns: StringTuple = Field(
+        default=(), description="name servers for TXT records: IP addresses, optionally with a port"
+    )
+
+    @field_validator("dns")
+    @classmethod
+    def _check_dns(cls, servers: tuple[str, ...]) -> tuple[str, ...]:
+        for server in servers:
+            try:
+                split_port(server, DNS_PORT)
+            except ValueError:
+                raise ValueError(f"{server!r} is no IP address, optionally with a port") from None
+        return servers
 
 
 class Plugins(SettingsGroup):

@@ -6,6 +6,7 @@ Sources: the IANA special-purpose address registries for IPv4 and IPv6 (RFC 6890
 RFC 4380 (Teredo).
 """
 
+import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 BLOCKED_IPV4 = [
@@ -34,7 +35,24 @@ GLOBAL_UNICAST = IPv6Network("2000::/3")
 BLOCKED_IPV6 = [
     IPv6Network(block) for block in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "2620:4f:8000::/48")
 ]
+DNS_PORT = 53
 NAT64 = IPv6Network("64:ff9b::/96")
+_address_and_port = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<v4>[0-9.]+)):(?P<port>[0-9]{1,5})")
+
+
+def split_port(text: str, default: int) -> tuple[str, int]:
+    """Return the IP address and the port of `192.0.2.1`, `192.0.2.1:53`, `2001:db8::1` or `[2001:db8::1]:53`.
+
+    Raises:
+        ValueError: The text is no IP address, or the port is invalid.
+    """
+    found = _address_and_port.fullmatch(text)
+    if found is None:
+        return str(ip_address(text)), default
+    if not 0 < int(found["port"]) < 65536:
+        raise ValueError("The port must be a number from 1 to 65535")
+    address = IPv6Address(found["v6"]) if found["v6"] else IPv4Address(found["v4"])
+    return str(address), int(found["port"])
 
 
 def is_public(address: str) -> bool:

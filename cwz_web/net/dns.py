@@ -7,7 +7,8 @@ import dns.exception
 import dns.nameserver
 import dns.resolver
 
-DNS_PORT = 53
+from cwz_web.net.addresses import DNS_PORT, split_port
+
 TIMEOUT_SECONDS = 2.0
 TOTAL_SECONDS = 5.0
 
@@ -21,7 +22,7 @@ class TxtResolver:
     """Looks up TXT records.
 
     Attributes:
-        servers: The IP addresses of name servers, with a port if it is not 53; empty for those of the system.
+        servers: The IP addresses of name servers, optionally with a port; empty for those of the system.
     """
 
     servers: Sequence[str] = ()
@@ -35,16 +36,13 @@ class TxtResolver:
         try:
             resolver = dns.resolver.Resolver(configure=not self.servers)
             if self.servers:
-                resolver.nameservers = [_name_server(server) for server in self.servers]
+                resolver.nameservers = [
+                    dns.nameserver.Do53Nameserver(*split_port(server, DNS_PORT)) for server in self.servers
+                ]
             resolver.timeout, resolver.lifetime = TIMEOUT_SECONDS, TOTAL_SECONDS
-            answer = resolver.resolve(name, "TXT", search=False)
+            records = resolver.resolve(name, "TXT", search=False)
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
             return []
         except (dns.exception.DNSException, OSError):
-            raise DnsError(f"No name server answered the query for {name}. Try again in a few minutes") from None
-        return [b"".join(record.strings).decode("utf-8", "replace") for record in answer]
-
-
-def _name_server(server: str) -> dns.nameserver.Nameserver:
-    host, _, port = server.rpartition(":") if server.count(":") == 1 else (server, "", "")
-    return dns.nameserver.Do53Nameserver(host, int(port or DNS_PORT))
+            raise DnsError(f"No name server responded to the query for {name}. Try again in a few minutes") from None
+        return [b"".join(record.strings).decode("utf-8", "replace") for record in records]

@@ -65,7 +65,7 @@ class OutboundPolicy:
         """
         authority = f"{host.lower()}:{port}"
         is_allowed = authority in self._allow
-        if not self._is_declared(authority, port) or not (secure or is_allowed):
+        if not self.is_declared(authority, port) or not (secure or is_allowed):
             raise BlockedRequestError
         address = find_public_address(self._resolver, host, port, is_allowed=is_allowed)
         if address is None:
@@ -82,7 +82,8 @@ class OutboundPolicy:
         except ValueError:
             return False
 
-    def _is_declared(self, authority: str, port: int) -> bool:
+    def is_declared(self, authority: str, port: int) -> bool:
+        """Return whether connections to a `host:port` may be opened, if its address is public."""
         if self._hosts is None:
             return port == HTTPS_PORT or authority in self._allow
         return authority in self._hosts

@@ -1,4 +1,4 @@
-// Passkeys: asks the server for a challenge, the browser for a passkey, and submits the answer with the page's own form.
+// Passkeys: requests a challenge from the server and a passkey from the browser, and submits both with the page's form.
 // A form says with data-passkey whether it creates or uses a passkey, and with data-challenge where its challenge is.
 "use strict";
 
@@ -16,19 +16,21 @@ function show(form, message) {
   if (status) status.textContent = message;
 }
 
-// Return the challenge and its options, or null if the user has to confirm their identity first.
+// Return the challenge and its options, or null if the user has to sign in or to confirm their identity first.
 async function fetchChallenge(form) {
   const body = new URLSearchParams({ csrf_token: form.elements.csrf_token.value });
-  const answer = await fetch(form.dataset.challenge, { method: "POST", body });
-  if (answer.redirected) {
-    location.assign(answer.url);
+  const response = await fetch(form.dataset.challenge, { method: "POST", body });
+  if (response.redirected) {
+    // The session has ended: the sign-in page has to return to this page, not to the challenge, which is no page.
+    if (new URL(response.url).pathname === "/signin") location.reload();
+    else location.assign(response.url);
     return null;
   }
-  if (!answer.ok) throw new Error("The server did not respond as expected. Reload the page and try again.");
-  return answer.json();
+  if (!response.ok) throw new Error("The server did not respond as expected. Reload the page and try again.");
+  return response.json();
 }
 
-function ask(form, options, extra) {
+function requestPasskey(form, options, extra) {
   if (form.dataset.passkey === "create") {
     return navigator.credentials.create({ publicKey: PublicKeyCredential.parseCreationOptionsFromJSON(options) });
   }
@@ -38,7 +40,7 @@ function ask(form, options, extra) {
 async function submitWithPasskey(form, extra = {}) {
   const found = await fetchChallenge(form);
   if (!found) return;
-  const credential = await ask(form, found.options, extra);
+  const credential = await requestPasskey(form, found.options, extra);
   form.elements.challenge.value = found.challenge;
   form.elements.credential.value = JSON.stringify(credential.toJSON());
   form.submit();
@@ -50,18 +52,18 @@ function explain(error) {
   return error.message;
 }
 
-// Offer passkeys among the suggestions of the email field, as long as the page is open.
+// Offer passkeys among the suggestions of the email field, until one is chosen or a button requests one.
 async function offerInField(form) {
   if (!(await PublicKeyCredential.isConditionalMediationAvailable?.())) return;
+  offer?.abort();
   offer = new AbortController();
-  const renewal = setTimeout(() => {
-    offer?.abort();
-    offerInField(form);
-  }, RENEW_MS);
+  const renewal = setTimeout(() => offerInField(form), RENEW_MS);
   try {
     await submitWithPasskey(form, { mediation: "conditional", signal: offer.signal });
-  } catch (error) {
-    if (error.name !== "AbortError") clearTimeout(renewal);
+  } catch {
+    // A button or the next offer has aborted it, or passkeys fail here; the button shows why.
+  } finally {
+    clearTimeout(renewal);
   }
 }
 
@@ -76,6 +78,7 @@ function start() {
         await submitWithPasskey(form);
       } catch (error) {
         show(form, explain(error));
+        if ("offer" in form.dataset) offerInField(form);
       }
     });
     if ("offer" in form.dataset) offerInField(form);

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Annotated, TypeAlias
+from urllib.parse import urlencode
 
 from pydantic import AfterValidator, StringConstraints
 from pyramid.httpexceptions import HTTPSeeOther
@@ -31,6 +32,7 @@ from cwz_web.workspaces.single_sign_on import (
     record_name,
     record_value,
     redirect_uri_of,
+    remove_domain,
     remove_provider,
     save_provider,
 )
@@ -39,7 +41,8 @@ PAGE = "workspaces/single_sign_on.jinja2"
 NOTICES = {
     "saved": "Single sign-on saved.",
     "removed": "Single sign-on removed.",
-    "added": "Domain added. Create its TXT record, and verify it then.",
+    "added": "Domain added. Create its TXT record at your DNS provider, then verify the domain.",
+    "tested": "You signed in through the identity provider.",
     "verified": "Domain verified.",
     "domain-removed": "Domain removed.",
 }
@@ -80,7 +83,7 @@ class SingleSignOnPage:
     Attributes:
         provider: The saved provider, or None.
         redirect_uri: The callback URL to register at the provider.
-        start_path: The URL that signs in through the provider, to try it.
+        start_path: The URL that signs in through the provider, to test it.
         roles: The roles that members who join can have.
     """
 
@@ -98,11 +101,12 @@ Context: TypeAlias = SingleSignOnSettings | EmailDomainCollection | EmailDomainR
 
 def _page(context: Context, request: Request, form: SettingsForm) -> SingleSignOnPage:
     workspace_id = request.workspace.workspace_id
+    tested = urlencode({"next": f"{request.path_in('single-sign-on')}?done=tested"})
     return SingleSignOnPage(
         form=form,
         provider=find_provider(request.db, workspace_id),
         redirect_uri=redirect_uri_of(request.services.settings.url, workspace_id),
-        start_path=f"/signin/sso/{workspace_id}/start?next={request.path_in('single-sign-on')}",
+        start_path=f"/signin/sso/{workspace_id}/start?{tested}",
         roles=DEFAULT_ROLES,
         domains=[
             DomainRow(domain, record_name(domain), record_value(domain))
@@ -228,7 +232,10 @@ def verify_email_domain(context: EmailDomainResource, request: Request, form: Fo
 )
 def remove_email_domain(context: EmailDomainResource, request: Request, form: Form) -> Response:
     """Remove a domain; its users can no longer sign in through the provider."""
-    request.db.delete(context.row)
+    try:
+        remove_domain(request.db, context.row)
+    except SingleSignOnError as error:
+        raise FieldError(str(context.row.id), str(error)) from None
     request.audit("sso.domain-remove", context.row.domain)
     return _back(request, "domain-removed")
 

@@ -17,7 +17,7 @@ CONFLICTS = {
     "pk_identity_providers": "Single sign-on was just set up. Reload the page",
     "pk_items": "Another import changed this feed. Try again",
     "pk_memberships": "This person is already a member. Reload the page",
-    "pk_provider_identities": "You were just signed in. Reload the page",
+    "pk_provider_identities": "You were just signed in by another request. Sign in again",
     "pk_slack_links": "Slack was just connected. Reload the page",
     "pk_subscriptions": "The workspace already has a subscription. Reload the page",
     "pk_template_steps": "This template was changed in another window. Reload the page",

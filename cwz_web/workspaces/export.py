@@ -11,11 +11,11 @@ from cwz_web.accounts.passkeys import list_passkeys
 from cwz_web.accounts.second_factor import count_recovery_codes
 from cwz_web.db.session import enter_workspace
 from cwz_web.workspaces.access import Access, list_workspaces
-from cwz_web.workspaces.models import AuditEntry
+from cwz_web.workspaces.models import AuditEntry, ProviderIdentity
 
 
 def export_account(db: Session, account: Account) -> dict[str, Any]:
-    """Return the account, its sessions, Google accounts, passkeys and workspaces, and its audit entries in each."""
+    """Return the account, its sessions and credentials, and its workspaces with the audit entries in each."""
     sessions = db.scalars(
         select(LoginSession).where(LoginSession.account_id == account.id).order_by(LoginSession.created_at)
     )
@@ -32,6 +32,7 @@ def export_account(db: Session, account: Account) -> dict[str, Any]:
         "sessions": [
             {
                 "at": session.created_at,
+                "method": session.method,
                 "last_seen_at": session.last_seen_at,
                 "ended_at": session.ended_at,
                 "ip_address": session.ip_address,
@@ -50,10 +51,24 @@ def _export_workspace(db: Session, account: Account, access: Access) -> dict[str
         .where(AuditEntry.workspace_id == access.workspace_id, AuditEntry.actor_id == account.id)
         .order_by(AuditEntry.number)
     )
+    identities = db.scalars(
+        select(ProviderIdentity)
+        .where(ProviderIdentity.workspace_id == access.workspace_id, ProviderIdentity.account_id == account.id)
+        .order_by(ProviderIdentity.created_at)
+    )
     return {
         "slug": access.slug,
         "name": access.name,
         "role": access.role,
+        "single_sign_on": [
+            {
+                "issuer": identity.issuer,
+                "subject": identity.subject,
+                "email": identity.email,
+                "linked_at": identity.created_at,
+            }
+            for identity in identities
+        ],
         "activity": [
             {
                 "at": entry.at,

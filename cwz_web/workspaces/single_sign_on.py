@@ -28,6 +28,7 @@ from cwz_web.notify.tasks import enqueue_email
 from cwz_web.workspaces.audit import Actor, record
 from cwz_web.workspaces.models import EmailDomain, IdentityProvider, Membership, ProviderIdentity, Role, Workspace
 
+DEFAULT_PORTS = {"http": 80, "https": 443}
 MAX_DOMAINS = 20
 MAX_DOMAIN_LENGTH = 253
 RECORD_PREFIX = "_connectwyze"
@@ -100,6 +101,9 @@ def check_issuer(issuer: str, outbound: OutboundPolicy) -> str:
         raise ValueError("Enter the issuer URL, such as https://login.example.com") from None
     if not outbound.is_secure(stripped):
         raise ValueError("Enter a URL that begins with https://")
+    port = parsed.port or DEFAULT_PORTS[parsed.scheme]
+    if not outbound.is_declared(f"{parsed.host}:{port}", port):
+        raise ValueError("Enter a URL without a port: only port 443 is allowed, besides what the operator allows")
     if parsed.query or "#" in issuer or stripped.endswith(WELL_KNOWN):
         raise ValueError(f"Enter the issuer URL only, without {WELL_KNOWN}")
     return stripped
@@ -202,6 +206,20 @@ def add_domain(db: Session, workspace_id: UUID, domain: str) -> EmailDomain:
     db.add(added)
     db.flush()
     return added
+
+
+def remove_domain(db: Session, domain: EmailDomain) -> None:
+    """Remove a domain; its users can no longer sign in through the provider.
+
+    Raises:
+        SingleSignOnError: The workspace requires single sign-on, and has no other verified domain.
+    """
+    provider = db.get(IdentityProvider, domain.workspace_id, with_for_update=True)
+    verified = [known.id for known in list_domains(db, domain.workspace_id) if known.verified_at is not None]
+    if provider is not None and provider.is_required and verified == [domain.id]:
+        raise SingleSignOnError("Verify another domain, or stop requiring single sign-on, before you remove this one")
+    db.delete(domain)
+    db.flush()
 
 
 def record_name(domain: EmailDomain) -> str:

@@ -604,7 +604,7 @@ def test_unreachable_name_server_is_named(
     sign_in(app, make.member(space))
     domain = make.email_domain(space, "other.example")
     path = f"/w/{space.slug}/email-domains/{domain.id}/verify"
-    assert "No name server answered" in submit(app, f"/w/{space.slug}/single-sign-on", path, 422).text
+    assert "No name server responded" in submit(app, f"/w/{space.slug}/single-sign-on", path, 422).text
 
 
 @pytest.mark.parametrize(
@@ -616,6 +616,7 @@ def test_unreachable_name_server_is_named(
         "https://id.example.com/?a=b",
         "https://id.example.com/.well-known/openid-configuration",
         "https://id.example.com/#x",
+        "https://id.example.com:8443",
         "javascript:alert(1)",
         "file:///etc/passwd",
     ],
@@ -700,3 +701,65 @@ def test_requirement_locks_no_member_out(
     sign_in_through(app, provider, space)
     submit(app, page, page, is_required=True)
     app.get(page, status=200)
+
+
+def test_error_of_a_domain_keeps_the_saved_provider(
+    app: TestApp, make: Factory, space: Workspace, admin: Account, provider: OpenIDServer
+) -> None:
+    page = f"/w/{space.slug}/single-sign-on"
+    set_up(make, space, provider, is_required=True)
+    provider.user = ADA | {"sub": "admin-1", "email": admin.email}
+    sign_in_through(app, provider, space)
+    answer = submit(app, page, f"/w/{space.slug}/email-domains", 422, domain="com")
+    form = next(form for form in answer.forms.values() if form.action == page)
+    assert form["is_required"].checked
+
+
+def test_last_verified_domain_remains_while_the_provider_is_required(
+    app: TestApp, make: Factory, space: Workspace, admin: Account, provider: OpenIDServer
+) -> None:
+    page = f"/w/{space.slug}/single-sign-on"
+    with make.database.transaction(space.id) as db:
+        only = db.scalars(select(EmailDomain)).one()
+    pending = make.email_domain(space, "pending.example")
+    provider.user = ADA | {"sub": "admin-1", "email": admin.email}
+    sign_in_through(app, provider, space)
+    require(make, space)
+    path = f"/w/{space.slug}/email-domains/{only.id}/remove"
+    assert "Verify another domain" in submit(app, page, path, 422).text
+    submit(app, page, f"/w/{space.slug}/email-domains/{pending.id}/remove")
+    make.email_domain(space, "second.example", verified_at=datetime.now(UTC))
+    assert "done=domain-removed" in submit(app, page, path).location
+
+
+def test_workspace_has_a_limited_number_of_domains(
+    app: TestApp, make: Factory, space: Workspace, admin: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cwz_web.workspaces.single_sign_on.MAX_DOMAINS", 1)
+    answer = submit(
+        app, f"/w/{space.slug}/single-sign-on", f"/w/{space.slug}/email-domains", 422, domain="second.example"
+    )
+    assert "at most 1 domains" in answer.text
+
+
+def test_other_sites_start_no_sign_in(app: TestApp, space: Workspace) -> None:
+    app.get(start_path(space), headers={"Sec-Fetch-Site": "cross-site"}, status=400)
+    app.get(start_path(space), headers={"Sec-Fetch-Site": "same-origin"}, status=303)
+
+
+def test_test_sign_in_is_confirmed(app: TestApp, space: Workspace, admin: Account, provider: OpenIDServer) -> None:
+    provider.user = ADA | {"sub": "admin-1", "email": admin.email}
+    page = app.get(f"/w/{space.slug}/single-sign-on")
+    answer = app.get(provider.authorize(page.click("Test sign-in").location)).follow()
+    assert "You signed in through the identity provider" in answer.text
+
+
+def test_account_export_names_the_identity(
+    app: TestApp, space: Workspace, admin: Account, provider: OpenIDServer
+) -> None:
+    provider.user = ADA | {"sub": "admin-1", "email": admin.email}
+    sign_in_through(app, provider, space)
+    exported = app.get("/account/export").json
+    [identity] = exported["workspaces"][0]["single_sign_on"]
+    assert (identity["issuer"], identity["subject"], identity["email"]) == (provider.issuer, "admin-1", admin.email)
+    assert exported["sessions"][0]["method"] == "password"

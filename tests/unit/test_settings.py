@@ -69,6 +69,13 @@ def test_one_limit_of_a_plan_can_be_changed() -> None:
     assert (plans["pro"].images, plans["pro"].members, plans["free"].images) == (5, 10, 100)
 
 
+def test_name_server_is_an_ip_address() -> None:
+    servers = "192.0.2.53 [2001:db8::53]:5353"
+    assert len(Settings.load(INI | {"cwz.network.dns": servers}, OUTSIDE).network.dns) == 2
+    with pytest.raises(SettingsError, match=r"cwz\.network\.dns .*'127\.0\.0\.1:abc' is no IP address"):
+        Settings.load(INI | {"cwz.network.dns": "127.0.0.1:abc"}, OUTSIDE)
+
+
 def test_production_requires_https() -> None:
     with pytest.raises(SettingsError, match="https://"):
         Settings.load(INI | {"cwz.url": "http://images.example.org"}, OUTSIDE)

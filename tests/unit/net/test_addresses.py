@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cwz_web.net.addresses import is_public
+from cwz_web.net.addresses import is_public, split_port
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "93.184.216.34", "2606:4700:4700::1111", "2a00:1450:4001:81b::200e"])
@@ -80,3 +80,24 @@ def test_embedded_ipv4_address_is_classified_like_itself(number: int) -> None:
 @given(st.text(max_size=40))
 def test_any_text_is_classified(text: str) -> None:
     assert is_public(text) in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("192.0.2.1", ("192.0.2.1", 53)),
+        ("192.0.2.1:5353", ("192.0.2.1", 5353)),
+        ("2001:db8::1", ("2001:db8::1", 53)),
+        ("[2001:db8::1]:5353", ("2001:db8::1", 5353)),
+    ],
+)
+def test_port_is_split_from_an_address(text: str, expected: tuple[str, int]) -> None:
+    assert split_port(text, 53) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "127.0.0.1:abc", "127.0.0.1:0", "127.0.0.1:65536", "dns.example.com:53", "[192.0.2.1]:53", "[::1]x"]
+)
+def test_other_text_has_no_address(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - the caller writes the message
+        split_port(text, 53)
