@@ -46,7 +46,12 @@ log = structlog.get_logger()
 # Tables of secrets, or of what is computed from other tables.
 EXCLUDED_TABLES = ("exports", "file_parts", "idempotency_keys", "sort_index")
 # Digests of secrets. Columns of bytes are never exported: they hold encrypted secrets.
-EXCLUDED_COLUMNS = {"api_keys": ("digest",), "invitations": ("digest",), "email_domains": ("token",)}
+EXCLUDED_COLUMNS = {
+    "api_keys": ("digest",),
+    "invitations": ("digest",),
+    "email_domains": ("token",),
+    "removed_members": ("email_digest",),
+}
 # URLs are exported without their query, which may hold a secret.
 URL_COLUMNS = {"webhooks": ("url",), "webhook_deliveries": ("url",), "feed_sources": ("url",), "runs": ("webhook",)}
 PROGRESS_SECONDS = 2.0

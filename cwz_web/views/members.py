@@ -32,6 +32,7 @@ from cwz_web.workspaces.members import (
     Member,
     change_role,
     email_admins,
+    end_membership,
     find_member,
     keys_of_former_member,
     list_members,
@@ -285,7 +286,7 @@ def leave_workspace(context: MemberCollection, request: Request, form: Form) -> 
     member = find_member(request.db, request.workspace.workspace_id, account.id)
     assert member is not None
     try:
-        remove_member(request.db, member.membership)
+        end_membership(request.db, member.membership)
     except LastAdminError:
         raise FieldError("leave", "You are the only admin. Make another member an admin first") from None
     request.audit("member.leave", account.email)

@@ -32,6 +32,7 @@ from cwz_web.web.request import Request
 from cwz_web.web.urls import safe_next, single_parameter
 from cwz_web.workspaces.models import IdentityProvider
 from cwz_web.workspaces.single_sign_on import (
+    RemovedMemberError,
     SingleSignOnError,
     domain_of,
     find_account,
@@ -53,6 +54,7 @@ NOTICES = {
     "failed": "Single sign-on failed. Try again, or ask an admin of your workspace.",
     "unverified": "Your identity provider does not confirm your email address (claim email_verified). Ask an admin.",
     "domain": "Your workspace has not verified the domain of your email address. Ask an admin of your workspace.",
+    "removed": "An admin removed you from this workspace. Ask an admin to invite you again.",
     "full": "The plan of your workspace allows no more members. Ask an admin of your workspace.",
 }
 
@@ -205,6 +207,8 @@ def handle_callback(context: WorkspaceSignOn, request: Request) -> Response:
         return _failed(context, error)
     except EmailNotVerifiedByProviderError:
         return _back(context, "unverified")
+    except RemovedMemberError:
+        return _back(context, "removed")
     except SingleSignOnError:
         return _back(context, "domain")
     except PlanLimitError:
@@ -218,6 +222,7 @@ def _sign_in(request: Request, known: IdentityProvider, profile: OpenIDProfile, 
 
     Raises:
         OpenIDError: The provider was changed since it was asked.
+        RemovedMemberError: An admin removed the member, and has not invited them again.
         SingleSignOnError: The domain of the email address is not verified.
         PlanLimitError: The plan allows no more members.
     """
@@ -229,7 +234,7 @@ def _sign_in(request: Request, known: IdentityProvider, profile: OpenIDProfile, 
         account = find_account(db, workspace_id, profile)
         if not is_member(db, workspace_id, account):
             check_plan_limit(db, request.services.settings, workspace_id, PlanLimit.MEMBERS)
-            join(db, provider, account, request.remote_addr or "")
+            join(db, provider, account, profile, request.remote_addr or "")
         remember_identity(db, workspace_id, account, profile)
         return start_provider_session(request, db, account, workspace_id, next_path)
 

@@ -18,6 +18,7 @@ CONFLICTS = {
     "pk_items": "Another import changed this feed. Try again",
     "pk_memberships": "This person is already a member. Reload the page",
     "pk_provider_identities": "You were just signed in by another request. Sign in again",
+    "pk_removed_members": "This member was just removed. Reload the page",
     "pk_slack_links": "Slack was just connected. Reload the page",
     "pk_subscriptions": "The workspace already has a subscription. Reload the page",
     "pk_template_steps": "This template was changed in another window. Reload the page",

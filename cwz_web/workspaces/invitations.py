@@ -12,6 +12,7 @@ from cwz_web.accounts.models import Account, has_email
 from cwz_web.accounts.tokens import digest
 from cwz_web.db.session import enter_workspace
 from cwz_web.workspaces.models import Invitation, Membership, Role, Workspace
+from cwz_web.workspaces.removed_members import forget_removal
 
 LIFETIME = timedelta(days=7)
 MAX_OPEN_INVITATIONS = 200
@@ -111,6 +112,7 @@ def accept_invitation(db: Session, invitation: Invitation, account: Account) -> 
         raise InvitationError(f"This invitation is for {invitation.email}. Sign in with that account to accept it")
     if db.get(Membership, (invitation.workspace_id, account.id)) is None:
         db.add(Membership(workspace_id=invitation.workspace_id, account_id=account.id, role=invitation.role))
+        forget_removal(db, invitation.workspace_id, account, account.email)
     invitation.ended_at = datetime.now(UTC)
     db.flush()
 

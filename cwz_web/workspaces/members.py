@@ -14,6 +14,7 @@ from cwz_web.accounts.models import Account
 from cwz_web.notify.emails import EmailMessage
 from cwz_web.notify.tasks import enqueue_email
 from cwz_web.workspaces.models import Membership, Role, Workspace
+from cwz_web.workspaces.removed_members import remember_removal
 
 
 class LastAdminError(Exception):
@@ -80,7 +81,18 @@ def change_role(db: Session, membership: Membership, role: Role) -> None:
 
 
 def remove_member(db: Session, membership: Membership) -> None:
-    """Remove a member. Raises LastAdminError, or StaleDataError if the member is gone."""
+    """Remove a member, who does not join again without an invitation.
+
+    Raises:
+        LastAdminError: The workspace would have no admin.
+        StaleDataError: The member is gone.
+    """
+    remember_removal(db, membership.workspace_id, db.get_one(Account, membership.account_id))
+    end_membership(db, membership)
+
+
+def end_membership(db: Session, membership: Membership) -> None:
+    """End a membership. Raises LastAdminError, or StaleDataError if the member is gone."""
     _require_other_admin(db, membership)
     db.delete(membership)
     db.flush()

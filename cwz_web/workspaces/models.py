@@ -167,6 +167,21 @@ class ProviderIdentity(Timestamped, Base):
     )
 
 
+class RemovedMember(Timestamped, Base):
+    """A member whom an admin removed.
+
+    Attributes:
+        email_digest: Digest of an email address of the member, in lower case.
+        account_id: The account, until it is deleted.
+    """
+
+    __tablename__ = "removed_members"
+
+    workspace_id: Mapped[UUID] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"), primary_key=True)
+    email_digest: Mapped[str] = mapped_column(primary_key=True)
+    account_id: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"), index=True)
+
+
 class AuditEntry(Base):
     """An action of a user. The application's database role may only insert entries.
 

@@ -27,6 +27,7 @@ from cwz_web.notify.emails import PRODUCT, EmailMessage
 from cwz_web.notify.tasks import enqueue_email
 from cwz_web.workspaces.audit import Actor, record
 from cwz_web.workspaces.models import EmailDomain, IdentityProvider, Membership, ProviderIdentity, Role, Workspace
+from cwz_web.workspaces.removed_members import forget_removal, may_join
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 MAX_DOMAINS = 20
@@ -39,6 +40,10 @@ DEFAULT_ROLES = (Role.USER, Role.SUPPORT)
 
 class SingleSignOnError(Exception):
     """A setting cannot be saved, or a user cannot sign in; the message can be shown in a form."""
+
+
+class RemovedMemberError(SingleSignOnError):
+    """An admin removed the member, and has not invited them again."""
 
 
 @dataclass(frozen=True)
@@ -291,8 +296,15 @@ def is_member(db: Session, workspace_id: UUID, account: Account) -> bool:
     return db.get(Membership, (workspace_id, account.id)) is not None
 
 
-def join(db: Session, provider: IdentityProvider, account: Account, ip_address: str) -> None:
-    """Make an account a member, with the default role."""
+def join(db: Session, provider: IdentityProvider, account: Account, profile: OpenIDProfile, ip_address: str) -> None:
+    """Make an account a member, with the default role.
+
+    Raises:
+        RemovedMemberError: An admin removed the member, and has not invited them again.
+    """
+    if not may_join(db, provider.workspace_id, account, profile.email):
+        raise RemovedMemberError("removed")
+    forget_removal(db, provider.workspace_id, account, profile.email)
     db.add(Membership(workspace_id=provider.workspace_id, account_id=account.id, role=provider.default_role))
     db.flush()
     actor = Actor(account.id, f"{account.name} <{account.email}>", ip_address)

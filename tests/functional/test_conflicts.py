@@ -67,6 +67,7 @@ VIEWS = {
     "pk_items": IMPORTS | ROW_WRITES,
     "pk_memberships": {"Root/invitation", "WorkspaceSignOn/callback"},
     "pk_provider_identities": {"WorkspaceSignOn/callback"},
+    "pk_removed_members": {"MemberResource/remove"},
     "pk_slack_links": {"SlackCallback/callback"},
     "pk_subscriptions": {"BillingResource/", "HooksRoot/stripe"},
     "pk_template_steps": {"TemplateResource/design"},

@@ -22,6 +22,8 @@ from cwz_web.app import create_app
 from cwz_web.crypto import KeyRing, parse_keys
 from cwz_web.web.services import Services
 from cwz_web.workspaces.deletion import tombstone_workspace
+from cwz_web.workspaces.invitations import invite, revoke_invitation
+from cwz_web.workspaces.members import remove_member
 from cwz_web.workspaces.models import (
     AuditEntry,
     EmailDomain,
@@ -531,6 +533,32 @@ def test_removed_member_loses_the_identity(
         db.flush()
         assert db.query(ProviderIdentity).count() == 0
     app.get(f"/w/{space.slug}", status=404)
+
+
+@pytest.mark.parametrize("evasion", ["none", "email", "deletion"])
+def test_removed_member_joins_again_by_invitation_only(
+    app: TestApp, make: Factory, space: Workspace, provider: OpenIDServer, evasion: str
+) -> None:
+    sign_in_through(app, provider, space)
+    account, admin = account_of(make), make.member(space)
+    with make.database.transaction(space.id) as db:
+        remove_member(db, db.get_one(Membership, (space.id, account.id)))
+    with make.database.transaction() as db:
+        if evasion == "email":
+            db.get_one(Account, account.id).email = "private@elsewhere.net"
+        if evasion == "deletion":
+            db.delete(db.get_one(Account, account.id))
+    again = TestApp(app.app)
+    refused = sign_in_through(again, provider, space)
+    assert is_refused(refused, space, "removed")
+    assert "invite you again" in refused.follow().text
+    with make.database.transaction(space.id) as db:
+        invitation = invite(db, space.id, email="Ada@example.org", role=Role.USER, invited_by=admin)
+        revoke_invitation(invitation)
+    assert is_refused(sign_in_through(again, provider, space), space, "removed")
+    with make.database.transaction(space.id) as db:
+        invite(db, space.id, email="Ada@example.org", role=Role.USER, invited_by=admin)
+    assert sign_in_through(again, provider, space).location == "http://localhost/w"
 
 
 def test_account_without_credentials_can_set_a_password(

@@ -26,7 +26,7 @@ from cwz_web.runs.models import Run
 from cwz_web.web.services import Services
 from cwz_web.workspaces.audit import Actor, record
 from cwz_web.workspaces.invitations import invite
-from cwz_web.workspaces.models import EmailDomain, IdentityProvider, ProviderIdentity, Role, Workspace
+from cwz_web.workspaces.models import EmailDomain, IdentityProvider, ProviderIdentity, RemovedMember, Role, Workspace
 from tests.factories import Factory
 
 PROTECTED_TABLES = """
@@ -180,6 +180,7 @@ def add_single_sign_on(db: Session, space: Workspace, account: Account) -> None:
     db.add(EmailDomain(workspace_id=space.id, domain=f"{space.slug}.test", token="t", verified_at=datetime.now(UTC)))
     identity = {"issuer": "https://id.test", "subject": "1", "email": account.email}
     db.add(ProviderIdentity(workspace_id=space.id, account_id=account.id, **identity))
+    db.add(RemovedMember(workspace_id=space.id, email_digest="x"))
 
 
 def test_insert_into_another_workspace_is_rejected(make: Factory) -> None:

@@ -44,10 +44,23 @@ _PROVIDERS = """
             FOREIGN KEY(workspace_id, account_id) REFERENCES memberships (workspace_id, account_id) ON DELETE CASCADE
     );
     CREATE INDEX ix_provider_identities_workspace_id_account_id ON provider_identities (workspace_id, account_id);
+    CREATE TABLE removed_members (
+        workspace_id UUID NOT NULL,
+        email_digest VARCHAR NOT NULL,
+        account_id UUID,
+        created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+        CONSTRAINT pk_removed_members PRIMARY KEY (workspace_id, email_digest),
+        CONSTRAINT fk_removed_members_workspace_id_workspaces
+            FOREIGN KEY(workspace_id) REFERENCES workspaces (id) ON DELETE CASCADE,
+        CONSTRAINT fk_removed_members_account_id_accounts
+            FOREIGN KEY(account_id) REFERENCES accounts (id) ON DELETE SET NULL
+    );
+    CREATE INDEX ix_removed_members_account_id ON removed_members (account_id);
     DO $$
     DECLARE protected text;
     BEGIN
-        FOREACH protected IN ARRAY ARRAY['identity_providers', 'email_domains', 'provider_identities'] LOOP
+        FOREACH protected IN ARRAY
+            ARRAY['identity_providers', 'email_domains', 'provider_identities', 'removed_members'] LOOP
             EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', protected);
             EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', protected);
             EXECUTE format(
@@ -154,6 +167,7 @@ def downgrade() -> None:
     # Without the column, a session of an identity provider would open everything.
     op.execute("""
         DELETE FROM login_sessions WHERE method = 'sso';
+        DROP TABLE removed_members;
         DROP TABLE provider_identities;
         DROP TABLE email_domains;
         DROP TABLE identity_providers;
