@@ -40,7 +40,7 @@ from cwz_web.imaging.findings import Finding, FindingCode, faults
 from cwz_web.imaging.fonts import FAMILIES, fonts_version, use_font
 from cwz_web.imaging.layers import CodeLayer, ImageLayer, Layer, RatingLayer, ShapeLayer, TextLayer
 from cwz_web.imaging.lint import MAX_ENLARGEMENT, contrast_finding, text_findings
-from cwz_web.imaging.prices import hidden_old_prices
+from cwz_web.imaging.prices import HiddenPrice, hide_old_prices
 from cwz_web.imaging.shapes import (
     elliptic_mask,
     render_box,
@@ -235,11 +235,16 @@ class Plan:
         return layer.content_fields() if layer else frozenset()
 
     def fill_values(self, data: Mapping[str, str]) -> dict[str, str]:
-        """Return a row's values, with the template's defaults for missing fields. Raises UnknownFieldsError."""
+        """Return a row's values, with the template's defaults for missing fields, and without lower old prices.
+
+        Raises:
+            UnknownFieldsError: the row has fields that the template does not have.
+        """
         unknown = sorted(set(data) - set(self._defaults))
         if unknown:
             raise UnknownFieldsError(unknown, list(self._defaults))
-        return {**self._defaults, **data}
+        values = {**self._defaults, **data}
+        return {**values, **hide_old_prices(values)}
 
     def load_sources(self, values: Mapping[str, str], load: LoadSource) -> dict[str, Source | SourceMissingError]:
         """Load all images and fonts of a row.
@@ -271,9 +276,8 @@ class Plan:
 
     def image_digest(self, values: Mapping[str, str], sources: LoadedSources, output: Output) -> str:
         """Return the digest that names the image. It is equal if and only if all inputs of the image are equal."""
-        values, unclear = self._without_old_prices(values)
         used = [planned.appearance(values) for planned in self._layers]
-        used += [finding.message for finding in unclear]  # an image that is cached has its findings
+        used += [finding.message for finding in self._unclear_prices(values)]  # a cached image has its findings
         digests = {key: source.digest if isinstance(source, Source) else None for key, source in sources.items()}
         engine = [ENGINE_VERSION, fonts_version()]
         # The plan's digest covers the size.
@@ -292,18 +296,17 @@ class Plan:
         base: Composition = self._pixels.get_or_create(
             key, lambda: self._blend(Composition(self._background()), self._base_layers, values, sources, deadline)
         )
-        values, unclear_prices = self._without_old_prices(values)
         upper = (layer for layer in self._upper_layers if layer.is_shown(values))
         unclear = (finding for layer in self._upper_layers for finding in layer.unclear_condition(values))
-        start = replace(base, pixels=base.pixels.copy(), findings=(*base.findings, *unclear_prices, *unclear))
+        findings = (*base.findings, *self._unclear_prices(values), *unclear)
+        start = replace(base, pixels=base.pixels.copy(), findings=findings)
         image = self._blend(start, upper, values, sources, deadline)
         # At the end, since a layer above can cover a code.
         return replace(image, findings=(*image.findings, *_check_codes(image.codes, image.pixels)))
 
     def lint(self, values: Mapping[str, str], sources: LoadedSources) -> list[Finding]:
         """Return the findings of a row's image, from the lowest layer to the highest."""
-        values, unclear_prices = self._without_old_prices(values)
-        findings = [*unclear_prices]
+        findings = [*self._unclear_prices(values)]
         codes: list[RenderedCode] = []
         canvas = self._background()
         for planned in self._layers:
@@ -327,21 +330,16 @@ class Plan:
                 blend_patch(canvas, patch)
         return [*findings, *_check_codes(codes, canvas)]
 
-    def _without_old_prices(self, values: Mapping[str, str]) -> tuple[Mapping[str, str], tuple[Finding, ...]]:
-        """Return a row's values without old prices that are not shown, and those that cannot be compared."""
-        hidden = hidden_old_prices(values)
-        unclear_prices = {name: unclear for name, unclear in hidden.items() if unclear}
-        findings = tuple(
-            _unclear_value(planned.layer, f"leaves out the field “{name}”", values[name], unclear)
-            for name, unclear in unclear_prices.items()
-            for planned in self._layers
-            if name in planned.layer.fields()
-        )
-        return {**values, **dict.fromkeys(hidden, "")}, findings
+    def _unclear_prices(self, values: Mapping[str, str]) -> Iterator[Finding]:
+        """Yield the old prices of a row that cannot be compared, for each layer that would show them."""
+        for name, value in values.items():
+            if isinstance(value, HiddenPrice) and value.unclear:
+                for planned in self._layers:
+                    if name in planned.layer.fields():
+                        yield _unclear_value(planned.layer, f"leaves out the field “{name}”", value.text, value.unclear)
 
     def _references(self, values: Mapping[str, str]) -> Iterator[tuple[Layer, str, str]]:
         """Yield the references of the visible layers, with the name of the source if it is required."""
-        values, _ = self._without_old_prices(values)
         for planned in self._layers:
             layer = planned.layer
             if not planned.is_shown(values):

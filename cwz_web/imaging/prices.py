@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 from cwz_web.imaging.filters import decode_html
 from cwz_web.values.formats import Unclear
@@ -11,21 +12,46 @@ PRICE = "price"
 OLD_PRICES = ("old_price", "compare_at_price")
 
 
-def hidden_old_prices(values: Mapping[str, str]) -> dict[str, Unclear | None]:
-    """Return the fields with an old price that is not shown, each with the reason if it cannot be compared.
+class HiddenPrice(str):
+    """An empty text in the place of an old price that is not shown.
+
+    Attributes:
+        text: The old price.
+        unclear: Why it cannot be compared; None if it is not higher than the current price.
+    """
+
+    __slots__ = ("text", "unclear")
+
+    text: str
+    unclear: Unclear | None
+
+    def __new__(cls, text: str, unclear: Unclear | None) -> "HiddenPrice":
+        """Return an empty text."""
+        hidden = super().__new__(cls)
+        hidden.text, hidden.unclear = text, unclear
+        return hidden
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return HiddenPrice, (self.text, self.unclear)
+
+
+def hide_old_prices(values: Mapping[str, str]) -> dict[str, HiddenPrice]:
+    """Return what takes the place of old prices that are not shown, by field.
 
     Args:
         values: by field; without a field for the current price nothing is hidden.
     """
-    if PRICE not in values:
-        return {}
-    price = decode_html(values[PRICE])
-    hidden: dict[str, Unclear | None] = {}
-    for name in OLD_PRICES:
-        old_price = decode_html(values.get(name, ""))
-        is_higher = not old_price.strip() or _is_higher(old_price, price)
-        if is_higher is not True:
-            hidden[name] = is_higher or None
+    old_prices = {name: values[name] for name in OLD_PRICES if PRICE in values and values.get(name)}
+    hidden: dict[str, HiddenPrice] = {}
+    for name, text in old_prices.items():
+        old_price = decode_html(text)
+        if not old_price.strip():
+            continue
+        is_higher = _is_higher(old_price, decode_html(values[PRICE]))
+        if isinstance(is_higher, Unclear):
+            hidden[name] = HiddenPrice(text, is_higher)
+        elif not is_higher:
+            hidden[name] = HiddenPrice(text, None)
     return hidden
 
 
