@@ -88,8 +88,8 @@ class HostUnreachableError(FetchError):
 class UnknownHostError(BlockedRequestError, HostUnreachableError):
     """The host is unknown, or one of its addresses is internal: the message does not say which."""
 
-    def __init__(self) -> None:
-        super().__init__("its host is unknown, or not on the public internet")
+    def __init__(self, reason: str = "its host is unknown, or not on the public internet") -> None:
+        super().__init__(reason)
 
 
 class ConnectionLimitError(FetchError):
@@ -385,12 +385,13 @@ def ascii_host(url: httpx.URL) -> str:
 @contextmanager
 def _explain_redirect(*, is_redirected: bool) -> Iterator[None]:
     """Say that it is a redirect, and not the caller's URL, that leads to a blocked host."""
+    reason = "it redirects to a URL that is not on the public internet"
     try:
         yield
-    except BlockedRequestError:
-        if not is_redirected:
-            raise
-        raise BlockedRequestError("it redirects to a URL that is not on the public internet") from None
+    except UnknownHostError as error:  # temporary: a name server may know the host a minute later
+        raise (UnknownHostError(reason) if is_redirected else error) from None
+    except BlockedRequestError as error:
+        raise (BlockedRequestError(reason) if is_redirected else error) from None
 
 
 def _redirect_target(url: str, location: str) -> str:

@@ -19,6 +19,7 @@ from cwz_web.net.client import (
     FetchError,
     HostUnreachableError,
     ResponseTooLargeError,
+    UnknownHostError,
     check_url,
 )
 from cwz_web.net.guard import OutboundPolicy
@@ -77,6 +78,20 @@ def test_redirect_to_an_internal_address_is_blocked(http_server: RecordingServer
         assert inside.seen == []
     finally:
         inside.close()
+
+
+def test_redirect_to_an_unknown_host_is_a_temporary_error(http_server: RecordingServer) -> None:
+    """A name server that does not answer for a minute spoils no image for good."""
+
+    def resolve(host: str, port: int) -> list[str]:
+        if host == "shop.invalid":
+            raise OSError
+        return ["127.0.0.1"]
+
+    http_server.paths["/a"] = (302, {"Location": "http://shop.invalid/b"}, b"")
+    with pytest.raises(UnknownHostError, match="redirects to a URL that is not on the public internet") as error:
+        Fetcher([http_server.host], resolve).get(http_server.url("/a"), max_bytes=100)
+    assert error.value.is_temporary
 
 
 def test_redirects_are_followed_up_to_a_limit(http_server: RecordingServer) -> None:
