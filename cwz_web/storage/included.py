@@ -27,35 +27,42 @@ class NoFields(Fields):
     """Nothing to enter."""
 
 
-def create_included_provider(
-    target: StorageProvider[Any, Any], options: BaseModel, secrets: BaseModel, operator: Mapping[str, str], title: str
-) -> StorageProvider[NoFields, NoFields]:
-    """Return the provider that opens the operator's bucket.
+class IncludedProvider(StorageProvider[NoFields, NoFields]):
+    """The provider that opens the operator's bucket.
 
     Args:
         target: The provider of the bucket.
         options: An instance of its settings model.
         secrets: An instance of its credentials model.
         operator: The .ini settings `cwz.storage.<provider>.*`.
-        title: The name of the included storage in the interface.
+        label: The name of the included storage in the interface.
     """
 
-    class IncludedProvider(StorageProvider[NoFields, NoFields]):
-        api_version = API_VERSION
-        name = INCLUDED
-        label = title
-        icon = "package"
-        capabilities = target.capabilities
-        settings_model = NoFields
-        credentials_model = NoFields
+    api_version = API_VERSION
+    name = INCLUDED
+    icon = "package"
+    settings_model = NoFields
+    credentials_model = NoFields
 
-        def hosts(self, settings: NoFields, ini: Mapping[str, str]) -> Iterable[str]:
-            return target.hosts(options, operator)
+    def __init__(
+        self,
+        target: StorageProvider[Any, Any],
+        options: BaseModel,
+        secrets: BaseModel,
+        operator: Mapping[str, str],
+        label: str,
+    ) -> None:
+        self._target, self._options, self._secrets, self._operator = target, options, secrets, operator
+        # Class variables of other providers; an installation has one included storage.
+        self.label, self.capabilities = label, target.capabilities  # type: ignore[misc]
 
-        def open(self, context: BucketContext[NoFields, NoFields]) -> Bucket:
-            return target.open(BucketContext(options, secrets, operator, context.outbound))
+    def hosts(self, settings: NoFields, ini: Mapping[str, str]) -> Iterable[str]:
+        """Return the hosts of the operator's bucket."""
+        return self._target.hosts(self._options, self._operator)
 
-    return IncludedProvider()
+    def open(self, context: BucketContext[NoFields, NoFields]) -> Bucket:
+        """Open the operator's bucket."""
+        return self._target.open(BucketContext(self._options, self._secrets, self._operator, context.outbound))
 
 
 class WorkspaceBucket(Bucket):
@@ -81,8 +88,14 @@ class WorkspaceBucket(Bucket):
         if_absent: bool = False,
     ) -> None:
         """See Bucket.put."""
-        options: dict[str, Any] = {"cache_control": cache_control, "metadata": metadata, "if_absent": if_absent}
-        self._bucket.put(self._own(key), body, content_type=content_type, **options)
+        self._bucket.put(
+            self._own(key),
+            body,
+            content_type=content_type,
+            cache_control=cache_control,
+            metadata=metadata,
+            if_absent=if_absent,
+        )
 
     def get(self, key: str, start: int = 0, length: int | None = None) -> bytes:
         """See Bucket.get."""

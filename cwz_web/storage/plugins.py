@@ -28,7 +28,7 @@ from cwz_web.storage.contract import (
     InvalidSettingsError,
     StorageProvider,
 )
-from cwz_web.storage.included import INCLUDED, WorkspaceBucket, create_included_provider
+from cwz_web.storage.included import INCLUDED, IncludedProvider, WorkspaceBucket
 
 log = structlog.get_logger()
 
@@ -149,7 +149,7 @@ class ProviderRegistry:
             settings = provider.settings_model.model_validate_json(spec.settings)
             credentials = provider.credentials_model.model_validate(self._decrypt(spec))
         except ValidationError as error:
-            fields = ", ".join(sorted({str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}))
+            fields = _fields_of(error)
             raise InvalidSettingsError(f"Some settings of {provider.label} are not valid: {fields}") from None
         bucket = self.open_unsaved(provider, settings, credentials)
         if provider.name == INCLUDED:
@@ -234,11 +234,10 @@ class ProviderRegistry:
             settings = target.settings_model.model_validate(included.options)
             credentials = target.credentials_model.model_validate(secrets)
         except ValidationError as error:
-            fields = ", ".join(sorted({str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}))
-            self._skip(INCLUDED, f"settings or credentials of cwz.included_storage are not valid: {fields}")
+            self._skip(INCLUDED, f"settings or credentials of cwz.included_storage are not valid: {_fields_of(error)}")
             return
         operator = self._operator.get(target.name, {})
-        self._add(create_included_provider(target, settings, credentials, operator, included.label), INCLUDED)
+        self._add(IncludedProvider(target, settings, credentials, operator, included.label), INCLUDED)
 
     def _add(self, provider: StorageProvider[Any, Any], plugin: str) -> None:
         if problem := self._problem(provider):
@@ -263,3 +262,8 @@ class ProviderRegistry:
         if provider.name in self._by_name:
             return "another plugin has a provider of this name"
         return None
+
+
+def _fields_of(error: ValidationError) -> str:
+    """Return the names of the invalid fields."""
+    return ", ".join(sorted({str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}))
