@@ -3,6 +3,8 @@
 import socket
 import ssl
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -53,10 +55,10 @@ def _accepts_old_versions(host: str, port: int) -> bool:
         return False
 
 
-def _connect(host: str, port: int, context: ssl.SSLContext) -> ssl.SSLSocket:
-    connection = socket.create_connection((host, port), TIMEOUT_SECONDS)
-    try:
-        return context.wrap_socket(connection, server_hostname=host)
-    except BaseException:
-        connection.close()
-        raise
+@contextmanager
+def _connect(host: str, port: int, context: ssl.SSLContext) -> Iterator[ssl.SSLSocket]:
+    with (
+        socket.create_connection((host, port), TIMEOUT_SECONDS) as plain,
+        context.wrap_socket(plain, server_hostname=host) as connection,
+    ):
+        yield connection
