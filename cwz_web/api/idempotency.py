@@ -9,12 +9,14 @@ retry can be sent with a rotated API key.
 import json
 from collections.abc import Callable
 from hashlib import sha256
+from uuid import UUID
 
 import structlog
 from pyramid.response import Response
-from sqlalchemy import ColumnElement, delete, func, select, text, update
+from sqlalchemy import ColumnElement, delete, func, literal_column, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from cwz_web.generation.api_keys import ApiKeyIdentity
 from cwz_web.generation.models import IdempotencyKey
@@ -118,13 +120,18 @@ def _store(request: Request, api_key: ApiKeyIdentity, key: str, response: Respon
     with request.services.database.transaction(api_key.workspace_id) as db:
         db.execute(update(IdempotencyKey).where(*_where(api_key, key)).values(**values))
         if len(response.body) > SMALL_BODY:
-            is_large = (
-                IdempotencyKey.workspace_id == api_key.workspace_id,
-                func.octet_length(IdempotencyKey.body) > text(str(SMALL_BODY)),
-            )
-            newest = select(IdempotencyKey.started_at).where(*is_large).order_by(IdempotencyKey.started_at.desc())
-            oldest_kept = newest.offset(MAX_LARGE_RESPONSES - 1).limit(1).scalar_subquery()
-            db.execute(delete(IdempotencyKey).where(*is_large, IdempotencyKey.started_at < oldest_kept))
+            _delete_older_large_responses(db, api_key.workspace_id)
+
+
+def _delete_older_large_responses(db: Session, workspace_id: UUID) -> None:
+    is_large = (
+        IdempotencyKey.workspace_id == workspace_id,
+        # A literal, as in the index.
+        func.octet_length(IdempotencyKey.body) > literal_column(str(SMALL_BODY)),
+    )
+    newest = select(IdempotencyKey.started_at).where(*is_large).order_by(IdempotencyKey.started_at.desc())
+    oldest_kept = newest.offset(MAX_LARGE_RESPONSES - 1).limit(1).scalar_subquery()
+    db.execute(delete(IdempotencyKey).where(*is_large, IdempotencyKey.started_at < oldest_kept))
 
 
 def _release(request: Request, api_key: ApiKeyIdentity, key: str) -> None:

@@ -51,4 +51,4 @@ class SlowRequestLimiter:
         finally:
             with self._lock:
                 self._running -= 1
-                self._by_caller = +(self._by_caller - Counter(callers))
+                self._by_caller -= Counter(callers)  # without what is 0 then
