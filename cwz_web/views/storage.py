@@ -132,7 +132,8 @@ def new_connection_page(context: ConnectionCollection, request: Request) -> Prov
     """Show the providers, or the form of the chosen one."""
     offered = _offered_providers(request, request.db)
     provider = offered.get(request.GET.get("provider", ""))
-    if INCLUDED not in (offered if provider is None else (provider.name,)):  # included storage is in every plan
+    is_in_every_plan = provider.name == INCLUDED if provider else INCLUDED in offered
+    if not is_in_every_plan:
         check_plan_limit(request.db, request.services.settings, request.workspace.workspace_id, PlanLimit.CONNECTIONS)
     if provider is None:
         return ProviderListPage(list(offered.values()))

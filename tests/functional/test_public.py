@@ -190,7 +190,7 @@ def test_security_page_names_the_duties_of_the_operator(named: TestApp, app: Tes
         ("disclosure_days", "0"),
         ("enterprise_contact", "x"),
         ("security_reviewed", "lately"),
-        ("contact", "nobody"),
+        ("contact", "no address"),
         ("security_contact", "http://x"),
         ("since", "soon"),
         ("nme", "x"),

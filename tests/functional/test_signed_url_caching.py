@@ -60,7 +60,7 @@ def test_url_without_expiry(app: TestApp, sign: Callable[..., str], name: str, i
 def test_rendering_for_signed_urls_is_limited(
     services: Services, app_with: Callable[[Services], TestApp], sign: Callable[..., str], limit: str
 ) -> None:
-    """Whoever has a signed URL of a template with free parameters cannot occupy the renderers; the cache is free."""
+    """A client with a signed URL of a template with free parameters cannot occupy the renderers; the cache is free."""
     browser = app_with(dataclasses.replace(services, limiter=RateLimiter("memory://", {limit: "2 per minute"})))
     urls = [sign("published", title=str(number)) for number in range(3)]
     assert [browser.get(url, status="*").status_int for url in (*urls, urls[0])] == [200, 200, 429, 200]
