@@ -12,7 +12,7 @@ from cwz_web.runs import missing_photos
 from cwz_web.workspaces.models import Workspace
 from tests.factories import Factory, sign_in, small_document
 from tests.jobs import run_feed_jobs
-from tests.unit.runs.test_runs import work
+from tests.rendering import work
 
 DATA = Path(__file__).parent.parent / "data"
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}

@@ -1,41 +1,30 @@
 """Runs from their plan to their last image, with a render worker in this process."""
 
-import json
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import psycopg
 import pytest
-from pydantic import ValidationError
 from sqlalchemy import select, text, update
 
 from cwz_web.db.session import enter_workspace
 from cwz_web.feeds.imports import import_file
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.temporary_files import temporary_file
-from cwz_web.generation.images import StoredImage
 from cwz_web.generation.models import Image, Template
-from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.generation.templates import publish
-from cwz_web.generation.usage import Quota, QuotaExceededError, monthly_usage
+from cwz_web.generation.usage import Quota, QuotaExceededError
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.errors import UnknownSizeError
-from cwz_web.imaging.findings import Finding, FindingCode
-from cwz_web.jobs import RENDER_QUEUE
-from cwz_web.notify.models import WebhookDelivery
-from cwz_web.notify.webhooks import Event
-from cwz_web.runs.local_client import LocalRenderClient
+from cwz_web.imaging.findings import FindingCode
 from cwz_web.runs.models import RenderMessage, Run, RunItem
 from cwz_web.runs.planning import (
     EmptyFeedError,
     RunPlan,
     RunSpec,
     cancel_run,
-    latest_runs,
     plan_run,
     retry_run,
     start_run,
@@ -59,65 +48,27 @@ from cwz_web.runs.protocol import (
     Specification,
     SpecificationRequest,
 )
-from cwz_web.runs.render_worker import STORAGE_FAILED, RenderWorker
+from cwz_web.runs.render_worker import STORAGE_FAILED
 from cwz_web.runs.reports import (
-    OTHER_IMAGE,
     apply_report,
     delete_old_messages,
-    fail_items_of_chunks,
     record_message_id,
 )
-from cwz_web.runs.scheduling import CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK, chunk_size_of, requeue_chunk
-from cwz_web.storage.connections import image_key
+from cwz_web.runs.scheduling import CHUNK
 from cwz_web.storage.contract import PermissionDeniedError, StorageError, StorageUnreachableError
 from cwz_web.storage.models import Connection
-from tests.factories import Factory, local_bucket, record_queries, small_document
-from tests.jobs import run_jobs
-
-SIGNED_URLS = SignedUrls("a signing secret")
-
-
-@dataclass
-class RecordingClient(LocalRenderClient):
-    """A client that records the reports."""
-
-    reports: list[Report] = field(default_factory=list)
-
-    def report(self, report: Report) -> None:
-        self.reports.append(report)
-        super().report(report)
-
-
-def recording_client(make: Factory) -> RecordingClient:
-    return RecordingClient(make.database.transaction, make.services.providers, SIGNED_URLS)
-
-
-def ask(run: Run, chunk: int = 0) -> SpecificationRequest:
-    return SpecificationRequest(workspace_id=run.workspace_id, run_id=run.id, chunk=chunk)
-
-
-def worker(make: Factory, client: LocalRenderClient | None = None) -> RenderWorker:
-    services = make.services
-    return RenderWorker(client or recording_client(make), services.image_service, services.providers.outbound)
-
-
-def work(make: Factory, run: Run, *, last_try: bool = False) -> Run:
-    """Render all chunks. Returns the run as it is then."""
-    for chunk in range(-(-run.total // CHUNK)):
-        worker(make).render_chunk(ask(run, chunk), last_try=last_try)
-    reloaded: Run = make.reload(run)
-    return reloaded
-
-
-def rows(number: int) -> bytes:
-    return b"sku,title\n" + b"".join(b"%d,Title %d\n" % (n, n) for n in range(number))
-
-
-def jobs(make: Factory) -> list[dict[str, object]]:
-    with make.database.transaction() as db:
-        return list(
-            db.scalars(text("SELECT args FROM procrastinate_jobs WHERE task_name = 'runs.render_chunk' ORDER BY id"))
-        )
+from tests.factories import Factory, local_bucket, small_document
+from tests.rendering import (
+    SIGNED_URLS,
+    RecordingClient,
+    count_of,
+    jobs,
+    recording_client,
+    request_chunk,
+    rows,
+    work,
+    worker,
+)
 
 
 def test_run_writes_its_items_and_enqueues_its_chunks(make: Factory) -> None:
@@ -199,33 +150,15 @@ def test_equal_images_are_stored_once(make: Factory) -> None:
     assert make.count(Image, space.id) == 2
 
 
-def test_duplicate_report_counts_once(make: Factory) -> None:
-    space = make.workspace()
-    run = make.run(make.feed(space), make.template(space))
-    client = recording_client(make)
-    worker(make, client).render_chunk(ask(run), last_try=False)
-    for report in list(client.reports):
-        client.report(report)
-    client.report(
-        Report(
-            workspace_id=space.id,
-            run_id=run.id,
-            results=(ItemResult(position=1, error="no"), ItemResult(position=99, error="no")),
-        )
-    )
-    run = make.reload(run)
-    assert (run.done, run.failed) == (3, 0)
-
-
 def test_retried_chunk_renders_only_pending_items(make: Factory) -> None:
     space = make.workspace()
     run = make.run(make.feed(space), make.template(space))
     client = recording_client(make)
     client.report(Report(workspace_id=space.id, run_id=run.id, results=(ItemResult(position=2, error="told before"),)))
-    worker(make, client).render_chunk(ask(run), last_try=False)
+    worker(make, client).render_chunk(request_chunk(run), last_try=False)
     rendered = [result.position for report in client.reports[1:] for result in report.results]
     assert sorted(rendered) == [1, 3]
-    assert worker(make, client).render_chunk(ask(run), last_try=False)
+    assert worker(make, client).render_chunk(request_chunk(run), last_try=False)
     run = make.reload(run)
     assert (run.done, run.failed) == (2, 1)
 
@@ -264,7 +197,7 @@ def test_render_worker_reports_findings(make: Factory) -> None:
     space = make.workspace()
     run = make.run(make.feed(space, b"sku,title,image\n1,One,nowhere\n"), make.template(space), {"image": "image"})
     client = recording_client(make)
-    worker(make, client).render_chunk(ask(run), last_try=False)
+    worker(make, client).render_chunk(request_chunk(run), last_try=False)
     [result] = client.reports[0].results
     [finding] = result.findings
     assert (finding.code, finding.layer) == (FindingCode.PHOTO_MISSING, "Image")
@@ -311,9 +244,9 @@ def test_unreachable_storage_delays_the_chunk(
         patch.setattr("cwz_storage_local.LocalBucket.put", refuse)
         if waits:
             with pytest.raises(StorageUnreachableError):
-                worker(make).render_chunk(ask(run), last_try=last_try)
+                worker(make).render_chunk(request_chunk(run), last_try=last_try)
         else:
-            worker(make).render_chunk(ask(run), last_try=last_try)
+            worker(make).render_chunk(request_chunk(run), last_try=last_try)
     run = make.reload(run)
     assert (run.done, run.failed) == (0, 0 if waits else 3)
     if last_try:
@@ -375,11 +308,6 @@ def test_workspace_without_storage_cannot_start_a_run(make: Factory) -> None:
         make.run(feed, template)
 
 
-def count_of(make: Factory, space_id: UUID) -> int:
-    with make.database.transaction(space_id) as db:
-        return monthly_usage(db, space_id, space_id)
-
-
 def begin(make: Factory, feed: Feed, template: Template, **more: Any) -> Run:
     with make.database.transaction(feed.workspace_id) as db:
         current = db.get_one(Feed, (feed.workspace_id, feed.id))
@@ -387,7 +315,7 @@ def begin(make: Factory, feed: Feed, template: Template, **more: Any) -> Run:
         return start_run(db, spec, started_by=None, **more)
 
 
-def test_unchanged_images_are_taken_over_for_free(make: Factory) -> None:
+def test_unchanged_images_are_reused_for_free(make: Factory) -> None:
     space = make.workspace()
     feed, template = make.feed(space, rows(20)), make.template(space)
     work(make, make.run(feed, template))
@@ -415,95 +343,6 @@ def test_other_version_mapping_or_format_is_rendered_again(make: Factory) -> Non
         document["canvas"]["background"] = "#eeeeee"
         publish(db, db.merge(template), ImageTemplate.model_validate(document))
     assert make.run(feed, make.reload(template)).unchanged == 0
-
-
-def stored_image(run: Run, number: int) -> StoredImage:
-    """An image in storage, as a worker reports it."""
-    digest = f"{number:064x}"
-    key = image_key(run.workspace_id, digest, "jpg")
-    return StoredImage(digest=digest, key=key, content_type="image/jpeg", width=3, height=2, size=9)
-
-
-def test_image_of_another_object_is_not_recorded(make: Factory) -> None:
-    space, other = make.workspace(), make.workspace()
-    run = make.run(make.feed(space, b"sku\n1\n2\n3\n"), make.template(space))
-    image = stored_image(run, 1)
-    forged = (
-        {"key": image_key(other.id, image.digest, "jpg")},
-        {"key": f"{space.id}/uploads/{image.digest}"},
-        {"content_type": "text/html"},
-    )
-    results = tuple(
-        ItemResult(position=position, image=image.model_copy(update=update))
-        for position, update in enumerate(forged, 1)
-    )
-    with make.database.transaction(space.id) as db:
-        apply_report(db, Report(workspace_id=space.id, run_id=run.id, results=results), SIGNED_URLS)
-    with make.database.transaction(space.id) as db:
-        assert db.scalars(select(RunItem.error)).all() == [OTHER_IMAGE] * 3
-        assert db.scalars(select(Image)).all() == []
-
-
-@pytest.mark.parametrize("update", [{"width": 2**31}, {"height": 0}, {"size": 2**40}])
-def test_image_beyond_the_limits_is_rejected(update: dict[str, int]) -> None:
-    fields = {"digest": "0" * 64, "key": "k", "content_type": "image/jpeg", "width": 3, "height": 2, "size": 9}
-    with pytest.raises(ValidationError, match=next(iter(update))):
-        StoredImage.model_validate(fields | update)
-
-
-@pytest.mark.parametrize("result", [{"position": 2**31}, {"position": -1}, {"position": 1, "error": "a\0b"}])
-def test_result_that_the_database_cannot_hold_is_rejected(result: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError):
-        ItemResult.model_validate(result)
-
-
-def test_report_takes_a_constant_number_of_queries(make: Factory) -> None:
-    space = make.workspace()
-    run = make.run(make.feed(space, b"sku\n" + b"".join(b"%d\n" % row for row in range(60))), make.template(space))
-    counts = []
-    for positions in (range(1, 2), range(2, 52)):
-        results = tuple(ItemResult(position=position, image=stored_image(run, position)) for position in positions)
-        with make.database.transaction(space.id) as db, record_queries(make.database) as asked:
-            apply_report(db, Report(workspace_id=space.id, run_id=run.id, results=results), SIGNED_URLS)
-        counts.append(len(asked))
-    assert counts[0] == counts[1]
-    assert make.reload(run).done == 51
-
-
-def test_report_of_all_kinds_of_results(make: Factory) -> None:
-    space = make.workspace()
-    run = make.run(make.feed(space, b"sku\n1\n2\n3\n4\n5\n"), make.template(space))
-    first = (ItemResult(position=1, image=stored_image(run, 1)),)
-    finding = Finding(FindingCode.PHOTO_MISSING, "has no image", "Photo")
-    results = (
-        ItemResult(position=5, image=stored_image(run, 1)),  # is there already
-        ItemResult(position=4, image=stored_image(run, 2), findings=(finding,), is_incomplete=True),
-        ItemResult(position=3, error="No"),
-        ItemResult(position=2, image=stored_image(run, 2)),  # the same as another's
-        ItemResult(position=1, error="Told before, and otherwise"),
-        ItemResult(position=99, image=stored_image(run, 3)),  # of no item
-    )
-    for told in (first, results):
-        with make.database.transaction(space.id) as db:
-            apply_report(db, Report(workspace_id=space.id, run_id=run.id, results=told), SIGNED_URLS)
-    with make.database.transaction(space.id) as db:
-        items = db.execute(
-            select(RunItem.state, Image.digest, Image.name, RunItem.findings, RunItem.error)
-            .outerjoin(Image, Image.id == RunItem.image_id)
-            .order_by(RunItem.position)
-        ).all()
-    one, two = stored_image(run, 1).digest, stored_image(run, 2).digest
-    assert [tuple(item) for item in items] == [
-        ("done", one, "1", None, None),
-        ("done", two, "2", None, None),
-        ("failed", None, None, None, "No"),
-        ("incomplete", two, "2", [{"code": "photo_missing", "message": "has no image", "layer": "Photo"}], None),
-        ("done", one, "1", None, None),
-    ]
-    assert make.count(Image, space.id) == 2
-    run = make.reload(run)
-    assert (run.done, run.incomplete, run.failed, run.findings, run.finished_at is not None) == (3, 1, 1, 1, True)
-    assert count_of(make, space.id) == 2, "two images, however many rows show them"
 
 
 def test_run_counts_its_images_in_advance_and_refunds_failed_and_existing_ones(make: Factory) -> None:
@@ -539,7 +378,7 @@ def test_canceled_run_can_be_resumed(make: Factory) -> None:
     space = make.workspace()
     feed, template = make.feed(space, rows(CHUNK * 2)), make.template(space)
     run = make.run(feed, template)
-    worker(make).render_chunk(ask(run, 0), last_try=False)
+    worker(make).render_chunk(request_chunk(run, 0), last_try=False)
     with make.database.transaction(space.id) as db:
         assert cancel_run(db, db.get_one(Run, (space.id, run.id))) == CHUNK
     canceled = work(make, run)
@@ -576,7 +415,7 @@ def test_items_rendered_during_cancellation_do_not_count(make: Factory) -> None:
             return found
 
     web = CanceledMeanwhile(make.database.transaction, make.services.providers, SIGNED_URLS)
-    worker(make, web).render_chunk(ask(run), last_try=False)
+    worker(make, web).render_chunk(request_chunk(run), last_try=False)
     canceled = make.reload(run)
     assert (canceled.done, canceled.failed, count_of(make, space.id)) == (0, 2, 0)
     assert make.count(Image, space.id) == 0
@@ -647,203 +486,3 @@ def test_plan_counts_new_changed_unchanged_removed_and_invalid_rows(make: Factor
     run = make.run(make.reload(feed), template)
     assert (run.unchanged, run.pending) == (2, 3), "the run does what the plan says"
     assert make.count(Run, space.id) == 2, "a plan begins nothing"
-
-
-def test_large_run_does_not_delay_a_small_one_of_another_workspace(make: Factory) -> None:
-    """The order in which a worker gets the jobs: the small run's comes after one of the large one's at most."""
-    large, small = make.workspace(), make.workspace()
-    make.run(make.feed(large, rows(40 * CHUNK)), make.template(large))
-    take_job(make)
-    run = make.run(make.feed(small, rows(10)), make.template(small))
-    order = [take_job(make) for _ in range(3)]
-    assert str(run.id) in order[:2]
-    again = make.run(make.feed(small, rows(2 * CHUNK)), make.template(small))
-    other = [take_job(make) for _ in range(5)]
-    assert other.count(str(again.id)) == 2, "they take turns"
-
-
-def take_job(make: Factory) -> str:
-    """The run of the job that a worker would get next."""
-    with make.database.transaction() as db:
-        worker_id = db.scalar(text("SELECT procrastinate_register_worker_v1()"))
-        row = db.execute(
-            text("SELECT id, args FROM procrastinate_fetch_job_v2(ARRAY['render'], :worker)"), {"worker": worker_id}
-        ).one()
-    return str(row.args["run_id"])
-
-
-def test_render_chunk_stops_at_its_time_limit(make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
-    space = make.workspace()
-    run = make.run(make.feed(space, rows(CHUNK)), make.template(space))
-    clock = iter(range(10**6))  # a second for each look
-    monkeypatch.setattr("cwz_web.runs.render_worker.time", SimpleNamespace(monotonic=lambda: next(clock)))
-    assert not worker(make).render_chunk(ask(run), last_try=False, seconds=9)
-    left = make.reload(run)
-    assert 0 < left.done < CHUNK
-    assert (left.failed, left.finished_at) == (0, None)
-    assert worker(make).render_chunk(ask(run), last_try=False, seconds=10**6)
-    assert make.reload(run).done == CHUNK
-
-
-def test_requeued_chunk_waits_for_other_workspaces(make: Factory) -> None:
-    slow, small = make.workspace(), make.workspace()
-    run = make.run(make.feed(slow, rows(3 * CHUNK)), make.template(slow))
-    assert take_job(make) == str(run.id)
-    other = make.run(make.feed(small, rows(2)), make.template(small))
-    with make.database.transaction(slow.id) as db:
-        requeue_chunk(db, slow.id, run.id, 0)
-    assert jobs(make)[-1]["chunk"] == 0
-    assert str(other.id) in [take_job(make) for _ in range(2)]
-    with make.database.transaction(slow.id) as db, pytest.raises(RunNotFoundError):
-        requeue_chunk(db, slow.id, uuid4(), 0)
-    assert len(jobs(make)) == 5
-
-
-def test_run_that_is_requeued_repeatedly_gets_its_fair_share(make: Factory) -> None:
-    slow, other = make.workspace(), make.workspace()
-    template = make.template(slow)
-    run = make.run(make.feed(slow, rows(4 * CHUNK)), template)
-    theirs = make.run(make.feed(other, rows(40 * CHUNK)), make.template(other))
-
-    def take(jobs: int) -> list[str]:
-        taken = []
-        for _ in range(jobs):
-            taken.append(take_job(make))
-            if taken[-1] == str(run.id):
-                with make.database.transaction(slow.id) as db:
-                    requeue_chunk(db, slow.id, run.id, 0)
-        return taken
-
-    assert 11 <= take(24).count(str(run.id)) <= 13, "the two workspaces take turns"
-    make.run(make.feed(slow, rows(20 * CHUNK)), template)
-    taken = take(24)
-    assert taken.count(str(run.id)) >= 7, "it does not wait for a whole run that began later"
-    assert taken.count(str(theirs.id)) >= 7, "nor does the other workspace"
-
-
-def test_job_requeues_the_rest_of_its_chunk(make: Factory) -> None:
-    space = make.workspace()
-    run = make.run(make.feed(space, rows(2)), make.template(space))
-    asked: list[SpecificationRequest] = []
-
-    class Slow:
-        client = recording_client(make)
-
-        def render_chunk(self, ask: SpecificationRequest, *, last_try: bool, seconds: float) -> bool:
-            asked.append(ask)
-            return len(asked) == 3
-
-    url = make.services.settings.database.url.get_secret_value()
-    run_jobs(url, RENDER_QUEUE, {"render_worker": Slow()})
-    assert asked == [ask(run)] * 3
-    assert jobs(make) == []
-
-
-def test_chunk_size_is_what_a_worker_renders_in_two_seconds(make: Factory) -> None:
-    space = make.workspace()
-    feed, template = make.feed(space, rows(3)), make.template(space)
-
-    def chunk_after(seconds: float) -> int:
-        with make.database.transaction(space.id) as db:
-            db.execute(update(Run).values(done=30, total=30, unchanged=0, rendering_seconds=seconds))
-            return chunk_size_of(db, template)
-
-    work(make, make.run(feed, template))
-    assert make.reload(make.run(feed, template)).rendering_seconds == 0
-    assert chunk_after(0.0) == CHUNK
-    assert [chunk_after(seconds) for seconds in (1.0, 3.0, 0.01, 600.0)] == [60, 20, LARGEST_CHUNK, SMALLEST_CHUNK]
-
-
-def test_lost_chunks_fail_and_can_be_retried(make: Factory) -> None:
-    space = make.workspace()
-    run = make.run(make.feed(space, rows(CHUNK + 1)), make.template(space))
-    lost = text("SELECT run_id, chunk FROM orphaned_chunks()")
-    with make.database.transaction() as db:
-        assert db.execute(lost).all() == []
-        db.execute(text("UPDATE procrastinate_jobs SET status = 'failed' WHERE (args ->> 'chunk')::int = 1"))
-        assert db.execute(lost).all() == [(run.id, 1)]
-    with make.database.transaction(space.id) as db:
-        fail_items_of_chunks(db, space.id, run.id, [1], SIGNED_URLS)
-        assert db.get_one(Run, (space.id, run.id)).failed == 1
-        assert monthly_usage(db, space.id, space.id) == CHUNK, "and costs nothing"
-        assert retry_run(db, db.get_one(Run, (space.id, run.id))) == 1
-
-
-def test_single_image_is_rendered_and_sent_to_its_webhook(make: Factory) -> None:
-    space = make.workspace()
-    template = make.template(space)
-    make.webhook(space, "https://all.example/")
-    run = make.image_run(template, "https://named.example/", title="Hello")
-    worker(make).render_chunk(ask(run), last_try=False)
-    with make.database.transaction(space.id) as db:
-        ended = db.get_one(Run, (space.id, run.id))
-        assert (ended.feed_id, ended.done, monthly_usage(db, space.id, space.id)) == (None, 1, 1)
-        sent = sorted((each.url, each.event) for each in db.scalars(select(WebhookDelivery)))
-        assert latest_runs(db, space.id) == [], "it is no run to people"
-    assert sent == [("https://all.example/", "image.created"), ("https://named.example/", "image.created")]
-
-
-def test_webhooks_get_images_and_the_finished_run_once(make: Factory) -> None:
-    space = make.workspace()
-    make.webhook(space, "https://all.example/")
-    client = recording_client(make)
-    run = make.run(make.feed(space, rows(3)), make.template(space))
-    worker(make, client).render_chunk(ask(run), last_try=False)
-    for report in list(client.reports):
-        client.report(report)
-    with make.database.transaction(space.id) as db:
-        bodies = [json.loads(each.body) for each in db.scalars(select(WebhookDelivery).order_by(WebhookDelivery.id))]
-    assert [body["type"] for body in bodies] == ["image.created"] * 3 + ["run.finished"]
-    assert {body["data"]["key"] for body in bodies[:3]} == {"0", "1", "2"}
-    assert (bodies[3]["data"]["done"], bodies[3]["data"]["failed"]) == (3, 0)
-
-
-def test_run_with_failed_images_is_sent_as_failed(make: Factory) -> None:
-    space = make.workspace()
-    make.webhook(space, "https://all.example/", Event.RUN_FAILED)
-    run = make.run(make.feed(space, rows(1)), make.template(space))
-    with make.database.transaction(space.id) as db:
-        results = (ItemResult(position=1, error="No"),)
-        apply_report(db, Report(workspace_id=space.id, run_id=run.id, results=results), SIGNED_URLS)
-        [told] = db.scalars(select(WebhookDelivery))
-    assert json.loads(told.body)["data"]["failed"] == 1
-
-
-def told(make: Factory, run: Run) -> list[tuple[str, dict[str, Any]]]:
-    """The webhooks' messages about a workspace's runs, oldest first."""
-    with make.database.transaction(run.workspace_id) as db:
-        sent = db.scalars(
-            select(WebhookDelivery).where(WebhookDelivery.event.like("run.%")).order_by(WebhookDelivery.id)
-        )
-        return [(each.url, json.loads(each.body)["data"]) for each in sent]
-
-
-def test_run_with_nothing_to_render_is_sent_as_finished(make: Factory) -> None:
-    space = make.workspace()
-    feed, template = make.feed(space, rows(2)), make.template(space)
-    work(make, make.run(feed, template))
-    make.webhook(space, "https://all.example/")
-    run = make.run(feed, template)
-    [(url, about)] = told(make, run)
-    assert (url, about["unchanged"], about["failed"]) == ("https://all.example/", 2, 0)
-    assert datetime.fromisoformat(about["finished_at"]) == make.reload(run).finished_at
-    assert about["outputs"] == [Output().model_dump(mode="json")]
-
-
-def test_canceled_run_is_sent_as_failed_and_canceled(make: Factory) -> None:
-    space = make.workspace()
-    make.webhook(space, "https://all.example/")
-    run = make.run(make.feed(space, rows(2)), make.template(space))
-    with make.database.transaction(space.id) as db:
-        cancel_run(db, db.get_one(Run, (space.id, run.id)))
-    [(_, about)] = told(make, run)
-    assert (about["canceled"], about["failed"]) == (True, 2)
-
-
-def test_single_images_do_not_affect_the_chunk_size(make: Factory) -> None:
-    space = make.workspace()
-    template = make.template(space)
-    worker(make).render_chunk(ask(make.image_run(template, title="Slow")), last_try=False)
-    with make.database.transaction(space.id) as db:
-        db.execute(update(Run).values(rendering_seconds=60.0))
-        assert chunk_size_of(db, template) == CHUNK
