@@ -53,6 +53,8 @@ log = structlog.get_logger()
 
 CHALLENGE_LIFETIME = timedelta(minutes=10)
 MAX_PASSKEYS = 20
+# WebAuthn Level 3, section 7.1.
+MAX_CREDENTIAL_ID_BYTES = 1023
 ALGORITHMS = [
     COSEAlgorithmIdentifier.ECDSA_SHA_256,
     COSEAlgorithmIdentifier.EDDSA,
@@ -183,6 +185,8 @@ class PasskeyService:
         """
         expected = self._read(Ceremony.ADD, binding, challenge)
         verified = self._verify_registration(credential, expected)
+        if not 0 < len(verified.credential_id) <= MAX_CREDENTIAL_ID_BYTES:
+            raise PasskeyError("This passkey was not accepted. Try again, or use another one")
         _consume(db, expected)
         db.refresh(account, with_for_update=True)
         if len(list_passkeys(db, account)) >= MAX_PASSKEYS:

@@ -126,6 +126,17 @@ def test_wrong_registration_is_refused(make: Factory, account: Account, change: 
         add(make, account, key)
 
 
+@pytest.mark.parametrize(("length", "is_accepted"), [(1, True), (1023, True), (1024, False), (8000, False)])
+def test_credential_ids_are_bounded(make: Factory, account: Account, length: int, is_accepted: bool) -> None:
+    key = Authenticator(id=b"i" * length)
+    if is_accepted:
+        add(make, account, key)
+        assert authenticate(make, key).id == account.id
+    else:
+        with pytest.raises(PasskeyError, match="not accepted"):
+            add(make, account, key)
+
+
 def test_second_factor_needs_no_verified_user(make: Factory, account: Account, key: Authenticator) -> None:
     key.flags, key.user_handle = USER_PRESENT, None
     assert authenticate(make, key, Ceremony.SECOND_FACTOR, account).id == account.id
