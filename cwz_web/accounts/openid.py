@@ -19,7 +19,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from cwz_web.accounts.registration import normalize_email
-from cwz_web.net.client import BlockedRequestError
+from cwz_web.net.client import BlockedRequestError, check_url
 from cwz_web.net.deadlines import DeadlineAdapter
 from cwz_web.net.guard import OutboundPolicy
 
@@ -32,6 +32,8 @@ TIMEOUT_SECONDS = 5.0
 TOTAL_SECONDS = 8.0
 LEEWAY_SECONDS = 60
 MAX_RESPONSE_BYTES = 512 * 1024
+# OpenID Connect Core 1.0, section 2.
+MAX_SUBJECT_LENGTH = 255
 # What sending a request and reading any response can raise.
 RESPONSE_ERRORS = (
     AuthlibBaseError,
@@ -195,6 +197,8 @@ class OpenIDProvider:
                 known = {name: str(found[name]) for name in needed}
                 if known["issuer"].rstrip("/") + WELL_KNOWN != self._discovery_url:
                     raise ValueError("unexpected issuer")
+                for url in known.values():
+                    check_url(url)
                 if self._outbound and not all(map(self._outbound.is_secure, known.values())):
                     raise ValueError("URL without https")
                 self._configuration = known | {"methods": found.get("token_endpoint_auth_methods_supported")}
@@ -233,7 +237,8 @@ def read_id_token(token: object, keys: KeySet, *, issuer: str, client_id: str, n
         raise OpenIDError(f"id token: {type(error).__name__}") from None
     if claims.get("aud") not in (client_id, [client_id]) or claims.get("azp", client_id) != client_id:
         raise OpenIDError("id token: wrong audience")
-    if not isinstance(claims["sub"], str) or not 0 < len(claims["sub"]) <= 255:
+    subject = claims["sub"]
+    if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT_LENGTH or not subject.isprintable():
         raise OpenIDError("id token: invalid subject")
     return claims
 

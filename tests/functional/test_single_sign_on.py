@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import pytest
-from joserfc import jwt
+from joserfc import jws, jwt
 from joserfc.jwk import OctKey, RSAKey
 from pyramid.router import Router
 from sqlalchemy import select, text
@@ -367,6 +368,29 @@ def test_forged_token_is_refused(
         assert db.query(Account).count() == 0
 
 
+@pytest.mark.parametrize(
+    ("claim", "value", "done"),
+    [
+        ("sub", "\ud800", "failed"),
+        ("sub", "a\0b", "failed"),
+        ("exp", math.inf, "failed"),
+        ("iat", -math.inf, "failed"),
+        ("email", "a\0b@example.org", "unverified"),
+        ("email", "\ud800@example.org", "unverified"),
+    ],
+)
+def test_claim_that_cannot_be_stored_is_refused(
+    app: TestApp, make: Factory, space: Workspace, provider: OpenIDServer, claim: str, value: object, done: str
+) -> None:
+    key = provider.keys[-1]
+    provider.change_claims = lambda claims: claims | {claim: value}
+    provider.sign = lambda claims: jws.serialize_compact(
+        {"alg": "RS256", "kid": key.kid}, json.dumps(claims).encode(), key
+    )
+    assert is_refused(sign_in_through(app, provider, space), space, done)
+    assert session_of(make) is None
+
+
 @pytest.mark.parametrize("verified", [False, None, "true", 1])
 def test_unverified_address_is_refused(
     app: TestApp, make: Factory, space: Workspace, provider: OpenIDServer, verified: object
@@ -407,12 +431,24 @@ def test_malformed_answers_are_refused(
         {"jwks_uri": "file:///etc/passwd"},
         {"authorization_endpoint": "javascript:alert(1)"},
         {"authorization_endpoint": "http://elsewhere.test/"},
+        {"authorization_endpoint": "{issuer}/\0"},
+        {"authorization_endpoint": "{issuer}/a\r\nX-Evil: 1"},
+        {"authorization_endpoint": "{issuer}/a b"},
+        {"authorization_endpoint": "{issuer}/\u0416"},
+        {"authorization_endpoint": "{issuer}/\ud800"},
+        {"authorization_endpoint": "{issuer}/" + "a" * 3000},
+        {"authorization_endpoint": "https://elsewhere.test\\@127.0.0.1/"},
+        {"authorization_endpoint": "https://user@elsewhere.test/"},
+        {"authorization_endpoint": "https:elsewhere.test"},
+        {"authorization_endpoint": "https://elsewhere.test:0/"},
+        {"issuer": "{issuer}" + "/" * 3000},
     ],
 )
 def test_configuration_leads_to_no_other_place(
     app: TestApp, space: Workspace, provider: OpenIDServer, change: dict[str, str]
 ) -> None:
     document = {name: f"{provider.issuer}/{name}" for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")}
+    change = {name: url.replace("{issuer}", provider.issuer) for name, url in change.items()}
     configuration = json.dumps({"issuer": provider.issuer} | document | change).encode()
     provider.documents = {"/.well-known/openid-configuration": configuration}
     assert is_refused(app.get(start_path(space)), space)
