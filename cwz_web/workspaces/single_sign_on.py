@@ -202,6 +202,8 @@ def add_domain(db: Session, workspace_id: UUID, domain: str) -> EmailDomain:
     Raises:
         SingleSignOnError: The domain is there, or there are too many.
     """
+    # The lock serializes two admins who add domains at the same time.
+    db.execute(select(Workspace.id).where(Workspace.id == workspace_id).with_for_update())
     domains = list_domains(db, workspace_id)
     if domain in {known.domain for known in domains}:
         raise SingleSignOnError("This domain has already been added")

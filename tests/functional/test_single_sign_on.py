@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -36,6 +37,7 @@ from cwz_web.workspaces.models import (
 )
 from cwz_web.workspaces.single_sign_on import (
     ProviderSettings,
+    add_domain,
     record_name,
     record_value,
     reencrypt_client_secret,
@@ -804,6 +806,21 @@ def test_workspace_has_a_limited_number_of_domains(
         app, f"/w/{space.slug}/single-sign-on", f"/w/{space.slug}/email-domains", 422, domain="second.example"
     )
     assert "at most 1 domains" in answer.text
+
+
+def test_two_admins_at_once_do_not_exceed_the_number_of_domains(
+    make: Factory, space: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cwz_web.workspaces.single_sign_on.MAX_DOMAINS", 3)
+
+    def add(number: int) -> None:
+        with make.database.transaction(space.id) as db:
+            add_domain(db, space.id, f"domain{number}.example")
+
+    with ThreadPoolExecutor(4) as pool:
+        outcomes = [pool.submit(add, number) for number in range(8)]
+    assert [outcome.exception() for outcome in outcomes].count(None) == 2
+    assert make.count(EmailDomain, space.id) == 3
 
 
 def test_other_sites_start_no_sign_in(app: TestApp, space: Workspace) -> None:
