@@ -12,7 +12,7 @@ from uuid import UUID
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet, OctKey
-from sqlalchemy import func, select, update
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
 from cwz_web.accounts.models import Account, LoginSession, Method
@@ -152,17 +152,23 @@ def end_all_sessions(db: Session, account: Account, *, keep: UUID | None = None)
     db.flush()
 
 
-def end_provider_sessions(db: Session, workspace_id: UUID, *, keep: UUID) -> None:
-    """End what the identity provider of a workspace has vouched for.
+def end_provider_sessions(
+    db: Session, workspace_id: UUID, *, keep: UUID, account_ids: Select[UUID] | None = None
+) -> None:
+    """End the sessions that the identity provider of a workspace has started, and its part of the owners' sessions.
 
     Args:
         db: The database session.
-        workspace_id: The workspace, whose provider was changed or removed.
+        workspace_id: The workspace, whose provider or domains were changed.
         keep: The session of the admin who did so.
+        account_ids: A query for the accounts concerned; by default, all.
     """
-    vouched = update(LoginSession).where(LoginSession.sso_workspace_id == workspace_id, LoginSession.id != keep)
-    db.execute(vouched.where(LoginSession.method == Method.SINGLE_SIGN_ON).values(ended_at=func.now()))
-    db.execute(vouched.where(LoginSession.method != Method.SINGLE_SIGN_ON).values(sso_workspace_id=None))
+    sessions = update(LoginSession).where(LoginSession.sso_workspace_id == workspace_id, LoginSession.id != keep)
+    if account_ids is not None:
+        sessions = sessions.where(LoginSession.account_id.in_(account_ids))
+    ended = sessions.where(LoginSession.method == Method.SINGLE_SIGN_ON, LoginSession.ended_at.is_(None))
+    db.execute(ended.values(ended_at=func.now()))
+    db.execute(sessions.where(LoginSession.method != Method.SINGLE_SIGN_ON).values(sso_workspace_id=None))
 
 
 def is_recently_authenticated(session: LoginSession) -> bool:

@@ -233,7 +233,7 @@ def verify_email_domain(context: EmailDomainResource, request: Request, form: Fo
 def remove_email_domain(context: EmailDomainResource, request: Request, form: Form) -> Response:
     """Remove a domain; its users can no longer sign in through the provider."""
     try:
-        remove_domain(request.db, context.row)
+        remove_domain(request.db, context.row, admin=request.user.session)
     except SingleSignOnError as error:
         raise FieldError(str(context.row.id), str(error)) from None
     request.audit("sso.domain-remove", context.row.domain)

@@ -13,8 +13,8 @@ from ipaddress import ip_address
 from uuid import UUID
 
 import idna
-from sqlalchemy import delete, select, text
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, delete, func, or_, select, text
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from cwz_web.accounts.google import take_over
 from cwz_web.accounts.models import Account, LoginSession, has_email
@@ -215,8 +215,13 @@ def add_domain(db: Session, workspace_id: UUID, domain: str) -> EmailDomain:
     return added
 
 
-def remove_domain(db: Session, domain: EmailDomain) -> None:
-    """Remove a domain; its users can no longer sign in through the provider.
+def remove_domain(db: Session, domain: EmailDomain, *, admin: LoginSession) -> None:
+    """Remove a domain; its users can no longer sign in through the provider, and the sessions that it started end.
+
+    Args:
+        db: A transaction in the workspace.
+        domain: The domain.
+        admin: The session of the admin, which remains.
 
     Raises:
         SingleSignOnError: The workspace requires single sign-on, and has no other verified domain.
@@ -225,6 +230,10 @@ def remove_domain(db: Session, domain: EmailDomain) -> None:
     verified = [known.id for known in list_domains(db, domain.workspace_id) if known.verified_at is not None]
     if provider is not None and provider.is_required and verified == [domain.id]:
         raise SingleSignOnError("Verify another domain, or stop requiring single sign-on, before you remove this one")
+    if domain.verified_at is not None:
+        end_provider_sessions(
+            db, domain.workspace_id, keep=admin.id, account_ids=_accounts_of_domain(domain.workspace_id, domain.domain)
+        )
     db.delete(domain)
     db.flush()
 
@@ -352,6 +361,26 @@ def provider_linked(account: Account, workspace: Workspace) -> EmailMessage:
 def _forget_users(db: Session, workspace_id: UUID, admin: LoginSession) -> None:
     db.execute(delete(ProviderIdentity).where(ProviderIdentity.workspace_id == workspace_id))
     end_provider_sessions(db, workspace_id, keep=admin.id)
+
+
+def _accounts_of_domain(workspace_id: UUID, domain: str) -> Select[UUID]:
+    """Return the query for members with an address in a domain, of their account or as the provider confirmed it."""
+    identity = (ProviderIdentity.workspace_id == Membership.workspace_id) & (
+        ProviderIdentity.account_id == Membership.account_id
+    )
+    return (
+        select(Membership.account_id)
+        .join(Account, Account.id == Membership.account_id)
+        .outerjoin(ProviderIdentity, identity)
+        .where(
+            Membership.workspace_id == workspace_id,
+            or_(_domain(Account.email) == domain, _domain(ProviderIdentity.email) == domain),
+        )
+    )
+
+
+def _domain(email: InstrumentedAttribute[str]) -> ColumnElement[str]:
+    return func.lower(func.split_part(email, "@", -1))
 
 
 def _context(workspace_id: UUID) -> tuple[str, ...]:

@@ -823,6 +823,28 @@ def test_two_admins_at_once_do_not_exceed_the_number_of_domains(
     assert make.count(EmailDomain, space.id) == 3
 
 
+@pytest.mark.parametrize("moved", [False, True])
+def test_sessions_of_a_removed_domain_end(
+    app: TestApp, make: Factory, space: Workspace, admin: Account, provider: OpenIDServer, moved: bool
+) -> None:
+    page, domains = f"/w/{space.slug}/single-sign-on", f"/w/{space.slug}/email-domains"
+    second = make.email_domain(space, "second.example", verified_at=datetime.now(UTC))
+    pending = make.email_domain(space, "pending.example")
+    user, other = TestApp(app.app), TestApp(app.app)
+    provider.user = ADA | {"sub": "2", "email": "bob@second.example"}
+    sign_in_through(user, provider, space)
+    provider.user = ADA
+    sign_in_through(other, provider, space)
+    if moved:
+        with make.database.transaction() as db:
+            db.get_one(Account, account_of(make, "bob@second.example").id).email = "bob@pending.example"
+    submit(app, page, f"{domains}/{pending.id}/remove")
+    user.get(f"/w/{space.slug}", status=200)
+    submit(app, page, f"{domains}/{second.id}/remove")
+    assert user.get(f"/w/{space.slug}").location.startswith("http://localhost/signin")
+    other.get(f"/w/{space.slug}", status=200)
+
+
 def test_other_sites_start_no_sign_in(app: TestApp, space: Workspace) -> None:
     app.get(start_path(space), headers={"Sec-Fetch-Site": "cross-site"}, status=400)
     app.get(start_path(space), headers={"Sec-Fetch-Site": "same-origin"}, status=303)
