@@ -70,6 +70,7 @@ class LoginSession(Timestamped, Base):
         id: The `jti` claim of the session cookie.
         method: How the user signed in.
         sso_workspace_id: The workspace whose identity provider has vouched for the user.
+        passkey_id: The passkey that signed in, or replaced the code. The session ends if it is removed.
         authenticated_at: When the user last authenticated, by any method.
         ip_address: IP address at sign-in.
     """
@@ -80,6 +81,7 @@ class LoginSession(Timestamped, Base):
     account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
     method: Mapped[str] = mapped_column(default=Method.PASSWORD, server_default=Method.PASSWORD)
     sso_workspace_id: Mapped[UUID | None] = mapped_column(ForeignKey("workspaces.id", ondelete="SET NULL"))
+    passkey_id: Mapped[UUID | None] = mapped_column(ForeignKey("passkeys.id", ondelete="SET NULL"), index=True)
     last_seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
     authenticated_at: Mapped[datetime] = mapped_column(server_default=func.now())
     ended_at: Mapped[datetime | None]
@@ -165,6 +167,8 @@ class Passkey(Timestamped, Base):
     sign_count: Mapped[int] = mapped_column(BigInteger)
     name: Mapped[str]
     last_used_at: Mapped[datetime | None]
+
+    account: Mapped[Account] = relationship()
 
 
 class UsedChallenge(Base):

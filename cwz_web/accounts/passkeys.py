@@ -43,8 +43,8 @@ from webauthn.helpers.structs import (
 from webauthn.registration.verify_registration_response import VerifiedRegistration
 
 from cwz_web.accounts import emails
-from cwz_web.accounts.models import Account, Passkey, UsedChallenge
-from cwz_web.accounts.sessions import BrowserTokens
+from cwz_web.accounts.models import Account, LoginSession, Passkey, UsedChallenge
+from cwz_web.accounts.sessions import BrowserTokens, end_passkey_sessions
 from cwz_web.accounts.tokens import digest
 from cwz_web.notify.emails import PRODUCT
 from cwz_web.notify.tasks import enqueue_email
@@ -214,8 +214,8 @@ class PasskeyService:
         challenge: str,
         credential: str,
         binding: str,
-    ) -> Account:
-        """Return the account whose passkey answered a challenge.
+    ) -> Passkey:
+        """Return the passkey that signed a challenge, with its account.
 
         Args:
             db: The database session.
@@ -236,14 +236,14 @@ class PasskeyService:
         handle = response.response.user_handle
         if (account is None or handle is not None) and handle != passkey.account_id.bytes:
             raise PasskeyError("This passkey was not accepted")
-        owner = db.get_one(Account, passkey.account_id)
+        owner = passkey.account
         if (account is not None and owner.id != account.id) or owner.verified_at is None:
             raise PasskeyError("This passkey belongs to another account")
         verified = self._verify_response(response, passkey, expected, ceremony)
         _check_sign_count(passkey, verified.new_sign_count)
         _consume(db, expected)
         passkey.sign_count, passkey.last_used_at = verified.new_sign_count, datetime.now(UTC)
-        return owner
+        return passkey
 
     def _verify_registration(self, credential: str, expected: bytes) -> VerifiedRegistration:
         try:
@@ -293,10 +293,23 @@ def list_passkeys(db: Session, account: Account) -> list[Passkey]:
     return list(db.scalars(select(Passkey).where(Passkey.account_id == account.id).order_by(Passkey.id)))
 
 
-def remove_passkey(db: Session, account: Account, passkey_id: UUID) -> Passkey | None:
-    """Remove a passkey of an account, and notify the owner. Return it, or None if the account has no such passkey."""
-    passkey = db.scalar(select(Passkey).where(Passkey.account_id == account.id, Passkey.id == passkey_id))
+def remove_passkey(db: Session, current: LoginSession, passkey_id: UUID) -> Passkey | None:
+    """Remove a passkey, end the sessions that it has proved, and notify the owner.
+
+    Args:
+        db: The database session.
+        current: The owner's session; it remains if the owner has also signed in with something else.
+        passkey_id: The passkey.
+
+    Returns:
+        The removed passkey, or None if the account has no such passkey.
+    """
+    account = current.account
+    # The lock waits for a sign-in with the passkey, whose session ends as well.
+    owned = select(Passkey).where(Passkey.account_id == account.id, Passkey.id == passkey_id)
+    passkey = db.scalar(owned.with_for_update())
     if passkey is not None:
+        end_passkey_sessions(db, passkey.id, current)
         db.delete(passkey)
         enqueue_email(db, account.email, emails.passkeys_removed(account, [passkey]))
     return passkey

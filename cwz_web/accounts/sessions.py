@@ -70,6 +70,7 @@ def start_session(
     user_agent: str,
     method: Method = Method.PASSWORD,
     sso_workspace_id: UUID | None = None,
+    passkey_id: UUID | None = None,
 ) -> tuple[LoginSession, str]:
     """Start a session for an authenticated user.
 
@@ -81,6 +82,7 @@ def start_session(
         user_agent: The client's User-Agent header, for the list of sessions.
         method: How the user authenticated.
         sso_workspace_id: The workspace whose identity provider vouches for the user.
+        passkey_id: The passkey that the user has proved to have.
 
     Returns:
         The session, and the token for the cookie.
@@ -89,6 +91,7 @@ def start_session(
         account_id=account.id,
         method=method,
         sso_workspace_id=sso_workspace_id,
+        passkey_id=passkey_id,
         ip_address=ip_address,
         user_agent=user_agent[:400],
     )
@@ -150,6 +153,20 @@ def end_all_sessions(db: Session, account: Account, *, keep: UUID | None = None)
         others = others.where(LoginSession.id != keep)
     db.execute(others.values(ended_at=func.now()))
     db.flush()
+
+
+def end_passkey_sessions(db: Session, passkey_id: UUID, current: LoginSession) -> None:
+    """End the sessions that a passkey has proved.
+
+    Args:
+        db: The database session.
+        passkey_id: The passkey, which is about to be removed.
+        current: The session that removes it; it remains if its user has also signed in with something else.
+    """
+    sessions = update(LoginSession).where(LoginSession.passkey_id == passkey_id, LoginSession.ended_at.is_(None))
+    if current.method != Method.PASSKEY:
+        sessions = sessions.where(LoginSession.id != current.id)
+    db.execute(sessions.values(ended_at=func.now()))
 
 
 def end_provider_sessions(

@@ -115,9 +115,9 @@ def add_new_passkey(context: PasskeyCollection, request: Request, form: AddForm)
     requires_recent_auth=True,
 )
 def remove_own_passkey(context: PasskeyResource, request: Request) -> Response:
-    """Remove a passkey."""
-    account = request.user.account
-    removed = remove_passkey(request.db, account, parse_uuid(context.__name__))
+    """Remove a passkey. A user who has signed in with this passkey only has to sign in again."""
+    session, account = request.user.session, request.user.account
+    removed = remove_passkey(request.db, session, parse_uuid(context.__name__))
     if removed is None:
         raise HTTPNotFound
     _record(request, account, "account.passkey-remove", removed.name)

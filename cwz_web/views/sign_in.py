@@ -10,7 +10,7 @@ from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
-from cwz_web.accounts.models import Account, Method
+from cwz_web.accounts.models import Account, Method, Passkey
 from cwz_web.accounts.openid import OpenIDProfile
 from cwz_web.accounts.passkeys import Ceremony, PasskeyError, list_passkeys
 from cwz_web.accounts.registration import EmailNotVerifiedError, SignInError, authenticate
@@ -239,8 +239,9 @@ def challenge_passkey(context: SignInRoot, request: Request) -> Response:
 )
 def sign_in_with_passkey(context: SignInRoot, request: Request, form: PasskeyForm) -> Response:
     """Authenticate with a passkey, which is two factors: no code is asked for."""
-    account = _check_passkey(request, form, Ceremony.SIGN_IN, None, request.visitor_id)
-    return complete_sign_in(request, request.db, account, safe_next(form.next), method=Method.PASSKEY)
+    passkey = _check_passkey(request, form, Ceremony.SIGN_IN, None, request.visitor_id)
+    next_path = safe_next(form.next)
+    return complete_sign_in(request, request.db, passkey.account, next_path, method=Method.PASSKEY, passkey=passkey)
 
 
 @view_config(
@@ -275,8 +276,8 @@ def verify_second_factor_passkey(context: SignInRoot, request: Request, form: Pa
     account = find_step_account(request, request.db)
     if account is None:
         return HTTPSeeOther("/signin")
-    _check_passkey(request, form, Ceremony.SECOND_FACTOR, account, _step_binding(request))
-    return _complete_step(request, account)
+    passkey = _check_passkey(request, form, Ceremony.SECOND_FACTOR, account, _step_binding(request))
+    return _complete_step(request, account, passkey)
 
 
 @view_config(
@@ -326,8 +327,8 @@ def sign_out(context: Root, request: Request) -> Response:
 
 def _check_passkey(
     request: Request, form: PasskeyForm, ceremony: Ceremony, account: Account | None, binding: str
-) -> Account:
-    """Return the account of the passkey. Raises FieldError if it was not accepted."""
+) -> Passkey:
+    """Return the passkey. Raises FieldError if it was not accepted."""
     try:
         return passkey_service(request).authenticate(
             request.db, ceremony, account, challenge=form.challenge, credential=form.credential, binding=binding
@@ -337,13 +338,11 @@ def _check_passkey(
         raise FieldError("passkey", str(error)) from None
 
 
-def _complete_step(request: Request, account: Account) -> Response:
+def _complete_step(request: Request, account: Account, passkey: Passkey | None = None) -> Response:
     """Complete a sign-in after the second factor."""
     step = request.login_step
-    google = OpenIDProfile.from_claims(step)
-    return complete_sign_in(
-        request, request.db, account, safe_next(step["next"]), google, Method(step.get("method", Method.PASSWORD))
-    )
+    google, method = OpenIDProfile.from_claims(step), Method(step.get("method", Method.PASSWORD))
+    return complete_sign_in(request, request.db, account, safe_next(step["next"]), google, method, passkey)
 
 
 def _step_binding(request: Request) -> str:

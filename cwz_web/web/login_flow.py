@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from cwz_web.accounts.devices import LIFETIME, PURPOSE, KnownDevice
 from cwz_web.accounts.google import link_google
-from cwz_web.accounts.models import Account, Method
+from cwz_web.accounts.models import Account, Method, Passkey
 from cwz_web.accounts.openid import OpenIDProfile
 from cwz_web.accounts.sessions import end_session, start_session
 from cwz_web.security import cookie_name, find_browser_session, set_cookie, set_session_cookie
@@ -58,6 +58,7 @@ def complete_sign_in(
     next_path: str,
     google: OpenIDProfile | None = None,
     method: Method = Method.PASSWORD,
+    passkey: Passkey | None = None,
 ) -> Response:
     """Start a session, in place of the one that the browser had, and redirect to the next page."""
     if google is not None:
@@ -70,6 +71,7 @@ def complete_sign_in(
         ip_address=request.remote_addr or "",
         user_agent=request.user_agent or "",
         method=method,
+        passkey_id=passkey.id if passkey else None,
     )
     log.info("signed in", account=str(account.id), method=method, ip_address=request.remote_addr)
     response = HTTPSeeOther(next_path)

@@ -84,6 +84,52 @@ def test_several_passkeys_are_added_and_removed(
     sign_in_with(TestApp(app.app), key, status=422)
 
 
+def remove_passkey(app: TestApp, number: int = 0) -> None:
+    removals = [form for form in app.get(PAGE).forms.values() if form.action.endswith("/remove")]
+    removals[number].submit(status=303)
+
+
+def sign_in_with_code(app: TestApp, account: Account, key: Authenticator) -> None:
+    """Sign in with the password, and the passkey in place of the code."""
+    form = app.get("/signin").forms[0]
+    form["email"], form["password"] = account.email, PASSWORD
+    use_passkey(app, form.submit().follow(), "/signin/code-passkey", "/signin/code-challenge", key)
+
+
+def is_signed_in(app: TestApp) -> bool:
+    return bool(app.get("/account", status="*").status_int == 200)
+
+
+def test_sessions_end_with_their_passkey(app: TestApp, make: Factory, account: Account, key: Authenticator) -> None:
+    with_second_factor(make, account)
+    other_key = Authenticator()
+    add_passkey(app, other_key, "Phone")
+    alone, second, other, remover = (TestApp(app.app) for _ in range(4))
+    sign_in_with(alone, key)
+    sign_in_with_code(second, account, key)
+    sign_in_with(other, other_key)
+    sign_in_with_code(remover, account, key)
+    remove_passkey(remover)
+    assert [is_signed_in(browser) for browser in (alone, second, other, remover, app)] == [
+        False, False, True, True, True,
+    ]  # fmt: skip
+
+
+def test_session_that_removes_its_own_passkey_needs_another_proof(
+    app: TestApp, account: Account, key: Authenticator
+) -> None:
+    other_key, browser = Authenticator(), TestApp(app.app)
+    add_passkey(app, other_key, "Phone")
+    sign_in_with(browser, key)
+    page = browser.get(f"/account/prove?next={PAGE}")
+    use_passkey(browser, page, "/account/prove-passkey", "/account/prove-challenge", other_key)
+    remove_passkey(browser)
+    assert is_signed_in(browser)
+    remove_passkey(browser)
+    assert not is_signed_in(browser)
+    assert is_signed_in(app)
+
+
 def test_changes_are_in_the_activity_log_of_each_workspace(
     app: TestApp, make: Factory, account: Account, key: Authenticator, space: Workspace
 ) -> None:
@@ -190,7 +236,8 @@ def test_workspace_that_requires_a_second_factor_accepts_a_passkey(
 def test_reset_lists_and_removes_passkeys(
     app: TestApp, make: Factory, mailbox: Mailbox, account: Account, key: Authenticator
 ) -> None:
-    browser = TestApp(app.app)
+    browser, passkey_browser = TestApp(app.app), TestApp(app.app)
+    sign_in_with(passkey_browser, key)
     form = browser.get("/forgot").forms[0]
     form["email"] = account.email
     form.submit()
@@ -200,6 +247,7 @@ def test_reset_lists_and_removes_passkeys(
     form["password"], form["remove_passkeys"] = "violet harbour 93 teapots", True
     form.submit(status=303)
     assert passkeys_of(make, account) == []
+    assert not is_signed_in(passkey_browser)
     sent = {mail["Subject"]: text_of(mail) for mail in mailbox.emails()}
     assert "Passkeys: none." in sent["Your ConnectWyze password was changed"]
     sign_in_with(TestApp(app.app), key, status=422)

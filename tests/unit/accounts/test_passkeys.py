@@ -48,7 +48,7 @@ def answer(
     with make.database.transaction() as db:
         return SERVICE.authenticate(
             db, ceremony, account, challenge=found["challenge"], credential=credential, binding=binding
-        )
+        ).account
 
 
 def authenticate(

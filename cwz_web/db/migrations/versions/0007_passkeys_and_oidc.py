@@ -156,7 +156,10 @@ def upgrade() -> None:
             ADD COLUMN method VARCHAR DEFAULT 'password' NOT NULL,
             ADD COLUMN sso_workspace_id UUID
                 CONSTRAINT fk_login_sessions_sso_workspace_id_workspaces REFERENCES workspaces (id) ON DELETE SET NULL,
-            ADD CONSTRAINT ck_login_sessions_method CHECK (method IN ('password', 'google', 'passkey', 'sso'))
+            ADD COLUMN passkey_id UUID
+                CONSTRAINT fk_login_sessions_passkey_id_passkeys REFERENCES passkeys (id) ON DELETE SET NULL,
+            ADD CONSTRAINT ck_login_sessions_method CHECK (method IN ('password', 'google', 'passkey', 'sso'));
+        CREATE INDEX ix_login_sessions_passkey_id ON login_sessions (passkey_id)
     """)
     for script in (_PROVIDERS, _FUNCTIONS):
         op.get_bind().exec_driver_sql(script.replace("%", "%%"))
@@ -171,7 +174,7 @@ def downgrade() -> None:
         DROP TABLE provider_identities;
         DROP TABLE email_domains;
         DROP TABLE identity_providers;
-        ALTER TABLE login_sessions DROP COLUMN method, DROP COLUMN sso_workspace_id;
+        ALTER TABLE login_sessions DROP COLUMN method, DROP COLUMN sso_workspace_id, DROP COLUMN passkey_id;
         DROP TABLE used_challenges;
         DROP TABLE passkeys
     """)
