@@ -35,6 +35,7 @@ from cwz_web.web.forms import (
 )
 from cwz_web.web.login_flow import remember_device
 from cwz_web.web.request import Request
+from cwz_web.workspaces.single_sign_on import keep_requirement
 
 log = structlog.get_logger()
 
@@ -391,7 +392,9 @@ def new_email_page(context: Root, request: Request) -> NewEmailPage | BadLinkPag
 def confirm_new_email(context: Root, request: Request, form: NewEmailForm) -> BadLinkPage | Response:
     """Confirm a new email address."""
     try:
-        account = change_email(
+        _, account = find_token(request.db, form.token, Purpose.EMAIL)
+        previous_email = account.email
+        change_email(
             request.db,
             form.token,
             session=_session(request),
@@ -402,6 +405,7 @@ def confirm_new_email(context: Root, request: Request, form: NewEmailForm) -> Ba
         return _bad_new_email_link(request)
     except ReauthenticationError:
         raise FieldError("password", NOT_OWNER) from None
+    keep_requirement(request.db, account, previous_email)
     log.info("email address changed", account=str(account.id), ip_address=request.remote_addr)
     is_own = is_session_of(_session(request), account)
     return HTTPSeeOther("/account?done=email" if is_own else "/signin?done=email")

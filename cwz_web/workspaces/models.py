@@ -63,7 +63,12 @@ class Workspace(Timestamped, Base):
 
 
 class Membership(Timestamped, Base):
-    """The membership of an account in a workspace."""
+    """The membership of an account in a workspace.
+
+    Attributes:
+        provider_domain: The verified domain of the address that the member had at the identity provider, or in their
+            account before it changed: another address does not evade required single sign-on.
+    """
 
     __tablename__ = "memberships"
 
@@ -72,6 +77,7 @@ class Membership(Timestamped, Base):
         ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True, index=True
     )
     role: Mapped[str]
+    provider_domain: Mapped[str | None]
 
     __table_args__ = (CheckConstraint("role IN ('admin', 'support', 'user')", name="role"),)
 

@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from uuid import UUID
 
 import idna
-from sqlalchemy import ColumnElement, Select, delete, func, or_, select, text
+from sqlalchemy import ColumnElement, Select, delete, func, or_, select, text, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from cwz_web.accounts.google import take_over
@@ -21,6 +21,7 @@ from cwz_web.accounts.models import Account, LoginSession, has_email
 from cwz_web.accounts.openid import WELL_KNOWN, OpenIDProfile, OpenIDProvider
 from cwz_web.accounts.sessions import end_provider_sessions
 from cwz_web.crypto import KeyRing
+from cwz_web.db.session import enter_workspace, leave_workspace
 from cwz_web.net.client import INVALID_PORT, BlockedRequestError, InvalidPortError, check_url
 from cwz_web.net.guard import OutboundPolicy
 from cwz_web.notify.emails import PRODUCT, EmailMessage
@@ -231,9 +232,9 @@ def remove_domain(db: Session, domain: EmailDomain, *, admin: LoginSession) -> N
     if provider is not None and provider.is_required and verified == [domain.id]:
         raise SingleSignOnError("Verify another domain, or stop requiring single sign-on, before you remove this one")
     if domain.verified_at is not None:
-        end_provider_sessions(
-            db, domain.workspace_id, keep=admin.id, account_ids=_accounts_of_domain(domain.workspace_id, domain.domain)
-        )
+        accounts = _accounts_of_domain(domain.workspace_id, domain.domain)
+        end_provider_sessions(db, domain.workspace_id, keep=admin.id, account_ids=accounts)
+        _release_members(db, domain.workspace_id, domain.domain)
     db.delete(domain)
     db.flush()
 
@@ -325,6 +326,7 @@ def join(db: Session, provider: IdentityProvider, account: Account, profile: Ope
 
 def remember_identity(db: Session, workspace_id: UUID, account: Account, profile: OpenIDProfile) -> None:
     """Remember which account a user of the provider has, and notify its owner the first time."""
+    db.get_one(Membership, (workspace_id, account.id)).provider_domain = domain_of(profile.email)
     if db.get(ProviderIdentity, (workspace_id, profile.issuer, profile.subject)) is not None:
         return
     db.add(
@@ -338,6 +340,23 @@ def remember_identity(db: Session, workspace_id: UUID, account: Account, profile
     )
     db.flush()
     enqueue_email(db, account.email, provider_linked(account, db.get_one(Workspace, workspace_id)))
+
+
+def keep_requirement(db: Session, account: Account, previous_email: str) -> None:
+    """Keep single sign-on required of a member whose email address leaves a verified domain.
+
+    Args:
+        db: A transaction outside of workspaces, where it ends as well.
+        account: The account, whose email address changes.
+        previous_email: The email address before the change.
+    """
+    domain = domain_of(previous_email)
+    workspace_id = db.scalar(text("SELECT workspace_of_domain(:domain)"), {"domain": domain})
+    if workspace_id is not None:
+        enter_workspace(db, workspace_id, deleted=True)  # it can be restored
+        own = (Membership.workspace_id == workspace_id) & (Membership.account_id == account.id)
+        db.execute(update(Membership).where(own).values(provider_domain=domain))
+        leave_workspace(db)
 
 
 def domain_of(email: str) -> str:
@@ -374,9 +393,19 @@ def _accounts_of_domain(workspace_id: UUID, domain: str) -> Select[UUID]:
         .outerjoin(ProviderIdentity, identity)
         .where(
             Membership.workspace_id == workspace_id,
-            or_(_domain(Account.email) == domain, _domain(ProviderIdentity.email) == domain),
+            or_(
+                Membership.provider_domain == domain,
+                _domain(Account.email) == domain,
+                _domain(ProviderIdentity.email) == domain,
+            ),
         )
     )
+
+
+def _release_members(db: Session, workspace_id: UUID, domain: str) -> None:
+    """Release members from single sign-on whose domain is removed: the provider no longer signs them in."""
+    members = (Membership.workspace_id == workspace_id) & (Membership.provider_domain == domain)
+    db.execute(update(Membership).where(members).values(provider_domain=None))
 
 
 def _domain(email: InstrumentedAttribute[str]) -> ColumnElement[str]:

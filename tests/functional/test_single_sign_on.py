@@ -20,6 +20,7 @@ from sqlalchemy import select, text
 from webtest import TestApp
 
 from cwz_web.accounts.models import Account, ExternalIdentity, LoginSession
+from cwz_web.accounts.tokens import Purpose, issue_token
 from cwz_web.app import create_app
 from cwz_web.crypto import KeyRing, parse_keys
 from cwz_web.web.services import Services
@@ -41,6 +42,7 @@ from cwz_web.workspaces.single_sign_on import (
     record_name,
     record_value,
     reencrypt_client_secret,
+    remove_domain,
     save_provider,
 )
 from tests.conftest import ENCRYPTION_KEY, change_settings
@@ -496,20 +498,70 @@ def test_required_provider_closes_the_workspace_to_passwords(
     app.get("/account", status=200)  # their own session remains, and is extended
 
 
+def change_email(make: Factory, app: TestApp, account: Account, email: str) -> None:
+    """Follow the link that was sent to a new address, in a browser of the account."""
+    with make.database.transaction() as db:
+        token = issue_token(db, db.get_one(Account, account.id), Purpose.EMAIL, email=email)
+    form = next(form for form in app.get(f"/email?token={token}").forms.values() if "token" in form.fields)
+    assert "done=email" in form.submit(status=303).location
+
+
+def is_open(app: TestApp, space: Workspace) -> bool:
+    """Return whether a user can open a workspace without its provider."""
+    answer = app.get(f"/w/{space.slug}", status="*")
+    assert answer.status_int == 200 or "/signin/sso/" in answer.location
+    return bool(answer.status_int == 200)
+
+
+@pytest.mark.parametrize("has_used", [False, True])
 def test_new_address_does_not_evade_the_provider(
+    app: TestApp, make: Factory, space: Workspace, provider: OpenIDServer, has_used: bool
+) -> None:
+    account = make.member(space, Role.USER)
+    if has_used:
+        provider.user = ADA | {"email": account.email}
+        sign_in_through(TestApp(app.app), provider, space)
+    sign_in(app, account)
+    change_email(make, app, account, "private@elsewhere.net")
+    assert is_open(app, space), "not required yet"
+    require(make, space)
+    assert not is_open(app, space)
+    change_email(make, app, account, "other@elsewhere.net")
+    assert not is_open(app, space)
+
+
+def test_another_issuer_leaves_single_sign_on_required(
     app: TestApp, make: Factory, space: Workspace, provider: OpenIDServer
 ) -> None:
     account = make.member(space, Role.USER)
     provider.user = ADA | {"email": account.email}
-    sign_in_through(app, provider, space)
-    require(make, space)
+    sign_in_through(TestApp(app.app), provider, space)
+    sign_in(app, account)
+    change_email(make, app, account, "private@elsewhere.net")
+    entered = ProviderSettings("https://id.example.com", CLIENT_ID, CLIENT_SECRET, Role.USER, is_required=True)
+    with make.database.transaction(space.id) as db:
+        save_provider(db, space.id, make.services.ring, entered, admin=LoginSession(id=uuid4()))
+    assert not is_open(app, space)
+
+
+def test_removed_domain_locks_no_member_out(
+    app: TestApp, make: Factory, space: Workspace, provider: OpenIDServer
+) -> None:
+    second = make.email_domain(space, "second.example", verified_at=datetime.now(UTC))
+    account = make.member(space, Role.USER)
+    provider.user = ADA | {"email": "ada@second.example"}
     with make.database.transaction() as db:
-        db.get_one(Account, account.id).email = "private@elsewhere.net"
-    browser = TestApp(app.app)
-    form = browser.get("/signin").forms[0]
-    form["email"], form["password"] = "private@elsewhere.net", PASSWORD
+        db.get_one(Account, account.id).email = "ada@second.example"
+    sign_in_through(TestApp(app.app), provider, space)
+    form = app.get("/signin").forms[0]
+    form["email"], form["password"] = "ada@second.example", PASSWORD
     form.submit(status=303)
-    assert "/signin/sso/" in browser.get(f"/w/{space.slug}", status=303).location
+    change_email(make, app, account, "private@elsewhere.net")
+    require(make, space)
+    assert not is_open(app, space)
+    with make.database.transaction(space.id) as db:
+        remove_domain(db, db.get_one(EmailDomain, (space.id, second.id)), admin=LoginSession(id=uuid4()))
+    assert is_open(app, space)
 
 
 def test_required_provider_does_not_concern_other_domains(app: TestApp, make: Factory, space: Workspace) -> None:

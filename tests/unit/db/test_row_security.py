@@ -75,7 +75,6 @@ def test_other_policies_are_for_the_owner_only(services: Services) -> None:
         "exports",
         "identity_providers",
         "email_domains",
-        "provider_identities",
     }
     # A function of the owner deletes billing records after seven years.
     retention = others.pop("billing_records")

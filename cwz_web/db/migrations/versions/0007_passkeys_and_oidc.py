@@ -72,7 +72,6 @@ _PROVIDERS = """
     END $$;
     CREATE POLICY cross_workspace ON identity_providers FOR SELECT TO CURRENT_USER USING (true);
     CREATE POLICY cross_workspace ON email_domains FOR SELECT TO CURRENT_USER USING (true);
-    CREATE POLICY cross_workspace ON provider_identities FOR SELECT TO CURRENT_USER USING (true);
 """
 # A deleted workspace keeps its domains until it is purged, since it can be restored. Its provider vouches for no user.
 _FUNCTIONS = """
@@ -102,13 +101,11 @@ _FUNCTIONS = """
             SELECT w.id, w.slug, w.name, m.role, w.second_factor_required,
                 EXISTS (
                     SELECT FROM identity_providers p WHERE p.workspace_id = w.id AND p.is_required AND (
-                        EXISTS (
+                        m.provider_domain IS NOT NULL
+                        OR EXISTS (
                             SELECT FROM email_domains d
                             JOIN accounts a ON d.domain = lower(split_part(a.email, '@', -1))
-                            WHERE d.workspace_id = w.id AND d.verified_at IS NOT NULL AND a.id = m.account_id)
-                        OR EXISTS (
-                            SELECT FROM provider_identities i
-                            WHERE i.workspace_id = w.id AND i.account_id = m.account_id)))
+                            WHERE d.workspace_id = w.id AND d.verified_at IS NOT NULL AND a.id = m.account_id)))
             FROM memberships m JOIN workspaces w ON w.id = m.workspace_id
             WHERE m.account_id = account ORDER BY lower(w.name), w.slug
         $$;
@@ -159,7 +156,8 @@ def upgrade() -> None:
             ADD COLUMN passkey_id UUID
                 CONSTRAINT fk_login_sessions_passkey_id_passkeys REFERENCES passkeys (id) ON DELETE SET NULL,
             ADD CONSTRAINT ck_login_sessions_method CHECK (method IN ('password', 'google', 'passkey', 'sso'));
-        CREATE INDEX ix_login_sessions_passkey_id ON login_sessions (passkey_id)
+        CREATE INDEX ix_login_sessions_passkey_id ON login_sessions (passkey_id);
+        ALTER TABLE memberships ADD COLUMN provider_domain VARCHAR
     """)
     for script in (_PROVIDERS, _FUNCTIONS):
         op.get_bind().exec_driver_sql(script.replace("%", "%%"))
@@ -174,6 +172,7 @@ def downgrade() -> None:
         DROP TABLE provider_identities;
         DROP TABLE email_domains;
         DROP TABLE identity_providers;
+        ALTER TABLE memberships DROP COLUMN provider_domain;
         ALTER TABLE login_sessions DROP COLUMN method, DROP COLUMN sso_workspace_id, DROP COLUMN passkey_id;
         DROP TABLE used_challenges;
         DROP TABLE passkeys
