@@ -85,12 +85,12 @@ class OpenIDProfile:
 
         The browser keeps the token until the user has authenticated.
         """
-        return {f"google_{name}": value for name, value in asdict(self).items()}
+        return {f"profile_{name}": value for name, value in asdict(self).items()}
 
     @classmethod
     def from_claims(cls, claims: dict[str, Any]) -> "OpenIDProfile | None":
         """Return the profile that as_claims() serialized, or None."""
-        values = {name: claims.get(f"google_{name}") for name in ("issuer", "subject", "email", "name")}
+        values = {name: claims.get(f"profile_{name}") for name in ("issuer", "subject", "email", "name")}
         return cls(**{name: str(value) for name, value in values.items()}) if all(values.values()) else None
 
 

@@ -3,33 +3,32 @@
 No transaction is open while the provider is called.
 """
 
-from dataclasses import asdict, dataclass
-from datetime import timedelta
-from hmac import compare_digest
+from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 from uuid import UUID
 
 import structlog
-from pyramid.httpexceptions import HTTPBadRequest, HTTPNotFound, HTTPSeeOther
+from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther
 from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
-from cwz_web.accounts.openid import (
-    AuthorizationRequest,
-    EmailNotVerifiedByProviderError,
-    OpenIDError,
-    OpenIDProfile,
-    OpenIDProvider,
-)
+from cwz_web.accounts.openid import EmailNotVerifiedByProviderError, OpenIDError, OpenIDProfile, OpenIDProvider
 from cwz_web.billing.plans import PlanLimit, PlanLimitError, check_plan_limit
 from cwz_web.crypto import DecryptionError
 from cwz_web.resources.application import SingleSignOn, WorkspaceSignOn
-from cwz_web.security import cookie_name, set_cookie
+from cwz_web.security import set_cookie
+from cwz_web.web.authorization import (
+    AuthorizationFlow,
+    check_start,
+    fetch_profile,
+    read_callback,
+    redirect_to_provider,
+)
 from cwz_web.web.forms import Email, FieldError, Form, SubmittedForm, empty_form, form_view
 from cwz_web.web.login_flow import start_provider_session
 from cwz_web.web.request import Request
-from cwz_web.web.urls import safe_next, single_parameter
+from cwz_web.web.urls import safe_next
 from cwz_web.workspaces.models import IdentityProvider
 from cwz_web.workspaces.single_sign_on import (
     RemovedMemberError,
@@ -48,8 +47,7 @@ log = structlog.get_logger()
 
 FIND_PAGE = "sso.jinja2"
 CONTINUE_PAGE = "sso_continue.jinja2"
-AUTHORIZATION = "sso"
-AUTHORIZATION_LIFETIME = timedelta(minutes=10)
+COOKIE = "sso"
 NOTICES = {
     "failed": "Single sign-on failed. Try again, or ask an admin of your workspace.",
     "unverified": "Your identity provider does not confirm your email address (claim email_verified). Ask an admin.",
@@ -91,20 +89,6 @@ class ContinuePage:
     host: str
     path: str
     notice: str | None
-
-
-@dataclass(frozen=True)
-class PendingSignIn:
-    """A sign-in that waits for the provider, kept in a signed cookie.
-
-    Attributes:
-        workspace: The id of the workspace whose provider was asked.
-        next_path: The path to redirect to afterwards.
-    """
-
-    authorization: AuthorizationRequest
-    workspace: str
-    next_path: str
 
 
 def _find_page(context: SingleSignOn, request: Request, form: SubmittedForm[EmailForm]) -> FindPage:
@@ -154,27 +138,14 @@ def continue_page(context: WorkspaceSignOn, request: Request) -> ContinuePage:
     permission=NO_PERMISSION_REQUIRED,
     rate_limit="single-sign-on",
 )
-def redirect_to_provider(context: WorkspaceSignOn, request: Request) -> Response:
+def redirect_to_own_provider(context: WorkspaceSignOn, request: Request) -> Response:
     """Redirect to the provider."""
-    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
-        raise HTTPBadRequest("Start on the sign-in page")
+    check_start(request)
     client = _client(request, _load_provider(request, context.workspace_id))
-    authorization = AuthorizationRequest.create()
     try:
-        with request.services.outbound.place(str(context.workspace_id)):
-            url = client.authorization_url(authorization)
+        return redirect_to_provider(request, _flow(context), client)
     except OpenIDError as error:
         return _failed(context, error)
-    response = HTTPSeeOther(url)
-    token = request.services.browser_tokens.sign(
-        AUTHORIZATION,
-        AUTHORIZATION_LIFETIME,
-        **asdict(authorization),
-        workspace=str(context.workspace_id),
-        next=safe_next(request.GET.get("next", "/")),
-    )
-    set_cookie(request, response, AUTHORIZATION, token, AUTHORIZATION_LIFETIME)
-    return response
 
 
 @view_config(
@@ -186,23 +157,12 @@ def redirect_to_provider(context: WorkspaceSignOn, request: Request) -> Response
 )
 def handle_callback(context: WorkspaceSignOn, request: Request) -> Response:
     """Handle the callback; workspace and state must match the cookie of the same browser."""
-    pending = _pending_sign_in(request)
-    state, code = single_parameter(request, "state"), single_parameter(request, "code")
-    if (
-        pending is None
-        or pending.workspace != str(context.workspace_id)
-        or state is None
-        or not compare_digest(state.encode(), pending.authorization.state.encode())
-    ):
-        return _failed(context, OpenIDError("callback: state does not match, or has expired"))
-    if code is None:
-        return _failed(context, OpenIDError("callback: no code"))
-    provider = _load_provider(request, context.workspace_id)
-    client = _client(request, provider)
+    flow = _flow(context)
     try:
-        with request.services.outbound.place(str(context.workspace_id)):
-            profile = client.fetch_profile(pending.authorization, code, single_parameter(request, "iss"))
-        response = _sign_in(request, provider, profile, pending.next_path)
+        callback = read_callback(request, flow)
+        provider = _load_provider(request, context.workspace_id)
+        profile = fetch_profile(request, flow, _client(request, provider), callback)
+        response = _sign_in(request, provider, profile, callback.next_path)
     except OpenIDError as error:
         return _failed(context, error)
     except EmailNotVerifiedByProviderError:
@@ -213,7 +173,7 @@ def handle_callback(context: WorkspaceSignOn, request: Request) -> Response:
         return _back(context, "domain")
     except PlanLimitError:
         return _back(context, "full")
-    set_cookie(request, response, AUTHORIZATION, None)
+    set_cookie(request, response, COOKIE, None)
     return response
 
 
@@ -257,14 +217,8 @@ def _client(request: Request, provider: IdentityProvider) -> OpenIDProvider:
         raise HTTPNotFound from None
 
 
-def _pending_sign_in(request: Request) -> PendingSignIn | None:
-    """Return the sign-in that this browser has started, or None if its cookie is missing, forged or expired."""
-    token = request.cookies.get(cookie_name(request, AUTHORIZATION))
-    claims = request.services.browser_tokens.read(AUTHORIZATION, token) if token else None
-    if claims is None:
-        return None
-    authorization = AuthorizationRequest(claims["state"], claims["nonce"], claims["verifier"])
-    return PendingSignIn(authorization, claims["workspace"], claims["next"])
+def _flow(context: WorkspaceSignOn) -> AuthorizationFlow:
+    return AuthorizationFlow(COOKIE, binding=str(context.workspace_id), target=str(context.workspace_id))
 
 
 def _failed(context: WorkspaceSignOn, error: OpenIDError) -> Response:

@@ -63,19 +63,8 @@ def complete_sign_in(
     """Start a session, in place of the one that the browser had, and redirect to the next page."""
     if google is not None:
         link_google(db, account, google)
-    _end_previous_session(request, db)
-    _, token = start_session(
-        db,
-        account,
-        request.services.browser_tokens,
-        ip_address=request.remote_addr or "",
-        user_agent=request.user_agent or "",
-        method=method,
-        passkey_id=passkey.id if passkey else None,
-    )
-    log.info("signed in", account=str(account.id), method=method, ip_address=request.remote_addr)
     response = HTTPSeeOther(next_path)
-    set_session_cookie(request, response, token)
+    _replace_session(request, db, response, account, method, passkey_id=passkey.id if passkey else None)
     set_cookie(request, response, "step", None)
     remember_device(request, response, account)
     return response
@@ -93,18 +82,7 @@ def start_provider_session(
     if session is not None and session.is_own and session.account_id == account.id:
         session.sso_workspace_id = workspace_id
         return response
-    _end_previous_session(request, db)
-    _, token = start_session(
-        db,
-        account,
-        request.services.browser_tokens,
-        ip_address=request.remote_addr or "",
-        user_agent=request.user_agent or "",
-        method=Method.SINGLE_SIGN_ON,
-        sso_workspace_id=workspace_id,
-    )
-    log.info("signed in", account=str(account.id), method=Method.SINGLE_SIGN_ON, ip_address=request.remote_addr)
-    set_session_cookie(request, response, token)
+    _replace_session(request, db, response, account, Method.SINGLE_SIGN_ON, sso_workspace_id=workspace_id)
     return response
 
 
@@ -135,7 +113,29 @@ def find_pending_profile(request: Request) -> OpenIDProfile | None:
     return OpenIDProfile.from_claims(claims) if claims else None
 
 
-def _end_previous_session(request: Request, db: Session) -> None:
+def _replace_session(
+    request: Request,
+    db: Session,
+    response: Response,
+    account: Account,
+    method: Method,
+    *,
+    sso_workspace_id: UUID | None = None,
+    passkey_id: UUID | None = None,
+) -> None:
+    """Start a session in place of the one that the browser had."""
     previous = find_browser_session(request, db)
     if previous is not None:
         end_session(db, previous.account_id, previous.id)
+    _, token = start_session(
+        db,
+        account,
+        request.services.browser_tokens,
+        ip_address=request.remote_addr or "",
+        user_agent=request.user_agent or "",
+        method=method,
+        sso_workspace_id=sso_workspace_id,
+        passkey_id=passkey_id,
+    )
+    log.info("signed in", account=str(account.id), method=method, ip_address=request.remote_addr)
+    set_session_cookie(request, response, token)
