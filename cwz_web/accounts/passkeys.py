@@ -5,7 +5,8 @@ code of a password sign-in. A challenge is a signed token that is bound to a pur
 once it was used, so that requests of strangers write nothing.
 """
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -15,6 +16,8 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import structlog
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
@@ -33,6 +36,7 @@ from webauthn.helpers import (
     parse_authentication_credential_json,
 )
 from webauthn.helpers.cose import COSEAlgorithmIdentifier
+from webauthn.helpers.exceptions import WebAuthnException
 from webauthn.helpers.structs import (
     AuthenticationCredential,
     AuthenticatorSelectionCriteria,
@@ -60,6 +64,22 @@ ALGORITHMS = [
     COSEAlgorithmIdentifier.EDDSA,
     COSEAlgorithmIdentifier.RSASSA_PKCS1_v1_5_SHA_256,
 ]
+NOT_ACCEPTED = "This passkey was not accepted. Try again, or use another one"
+# What verifying any response can raise: besides its own errors, the library lets those of its parsers through.
+RESPONSE_ERRORS = (
+    WebAuthnException,
+    UnsupportedAlgorithm,
+    InvalidSignature,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -186,7 +206,7 @@ class PasskeyService:
         expected = self._read(Ceremony.ADD, binding, challenge)
         verified = self._verify_registration(credential, expected)
         if not 0 < len(verified.credential_id) <= MAX_CREDENTIAL_ID_BYTES:
-            raise PasskeyError("This passkey was not accepted. Try again, or use another one")
+            raise PasskeyError(NOT_ACCEPTED)
         _consume(db, expected)
         db.refresh(account, with_for_update=True)
         if len(list_passkeys(db, account)) >= MAX_PASSKEYS:
@@ -235,7 +255,7 @@ class PasskeyService:
             raise PasskeyError("This passkey is not known here. It may have been removed from its account")
         handle = response.response.user_handle
         if (account is None or handle is not None) and handle != passkey.account_id.bytes:
-            raise PasskeyError("This passkey was not accepted")
+            raise PasskeyError(NOT_ACCEPTED)
         owner = passkey.account
         if (account is not None and owner.id != account.id) or owner.verified_at is None:
             raise PasskeyError("This passkey belongs to another account")
@@ -246,7 +266,7 @@ class PasskeyService:
         return passkey
 
     def _verify_registration(self, credential: str, expected: bytes) -> VerifiedRegistration:
-        try:
+        with _valid_response():
             return verify_registration_response(
                 credential=credential,
                 expected_challenge=expected,
@@ -255,14 +275,11 @@ class PasskeyService:
                 require_user_verification=True,
                 supported_pub_key_algs=ALGORITHMS,
             )
-        except Exception as error:  # besides its own errors, the library lets those of parsers of CBOR and keys through
-            log.warning("passkey refused", reason=type(error).__name__)
-            raise PasskeyError("This passkey was not accepted. Try again, or use another one") from None
 
     def _verify_response(
         self, response: AuthenticationCredential, passkey: Passkey, expected: bytes, ceremony: Ceremony
     ) -> VerifiedAuthentication:
-        try:
+        with _valid_response(account=str(passkey.account_id)):
             return verify_authentication_response(
                 credential=response,
                 expected_challenge=expected,
@@ -272,9 +289,6 @@ class PasskeyService:
                 credential_current_sign_count=0,  # _check_sign_count, once the signature is known to be valid
                 require_user_verification=ceremony is not Ceremony.SECOND_FACTOR,
             )
-        except Exception as error:  # see _verify_registration
-            log.warning("passkey refused", account=str(passkey.account_id), reason=type(error).__name__)
-            raise PasskeyError("This passkey was not accepted. Try again") from None
 
     def _sign(self, ceremony: Ceremony, binding: str, challenge: bytes) -> str:
         return self.tokens.sign(
@@ -323,15 +337,23 @@ def remove_all_passkeys(db: Session, account: Account) -> None:
     db.execute(delete(Passkey).where(Passkey.account_id == account.id))
 
 
+@contextmanager
+def _valid_response(**context: str) -> Iterator[None]:
+    """Raise PasskeyError for a response that cannot be verified, and log the reason."""
+    try:
+        yield
+    except RESPONSE_ERRORS as error:
+        log.warning("passkey refused", reason=type(error).__name__, **context)
+        raise PasskeyError(NOT_ACCEPTED) from None
+
+
 def _descriptors(db: Session, account: Account) -> list[PublicKeyCredentialDescriptor]:
     return [PublicKeyCredentialDescriptor(id=passkey.credential_id) for passkey in list_passkeys(db, account)]
 
 
 def _parse(credential: str) -> AuthenticationCredential:
-    try:
+    with _valid_response():
         return parse_authentication_credential_json(credential)
-    except Exception:  # see PasskeyService._verify_registration
-        raise PasskeyError("This passkey was not accepted. Try again") from None
 
 
 def _find(db: Session, credential_id: bytes) -> Passkey | None:

@@ -1,5 +1,6 @@
 """Sign-in and sign-out: password, second factor, and linking Google to an existing account."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -202,15 +203,7 @@ def code_page(context: SignInRoot, request: Request) -> CodePage | Response:
 )
 def verify_code(context: SignInRoot, request: Request, form: CodeForm) -> Response:
     """Verify the second factor and complete the sign-in."""
-    account = find_step_account(request, request.db)
-    if account is None:
-        return HTTPSeeOther("/signin")
-    try:
-        check_second_factor(request.db, account, form.code, request.services.ring)
-    except WrongCodeError:
-        log.warning("second factor failed", account=str(account.id), ip_address=request.remote_addr)
-        raise FieldError("code", INVALID_CODE) from None
-    return _complete_step(request, account)
+    return _complete_step(request, lambda account: _check_code(request, form, account))
 
 
 @view_config(
@@ -273,11 +266,10 @@ def challenge_second_factor(context: SignInRoot, request: Request) -> Response:
 )
 def verify_second_factor_passkey(context: SignInRoot, request: Request, form: PasskeyForm) -> Response:
     """Verify a passkey in place of the code, and complete the sign-in."""
-    account = find_step_account(request, request.db)
-    if account is None:
-        return HTTPSeeOther("/signin")
-    passkey = _check_passkey(request, form, Ceremony.SECOND_FACTOR, account, _step_binding(request))
-    return _complete_step(request, account, passkey)
+    return _complete_step(
+        request,
+        lambda account: _check_passkey(request, form, Ceremony.SECOND_FACTOR, account, _step_binding(request)),
+    )
 
 
 @view_config(
@@ -338,9 +330,25 @@ def _check_passkey(
         raise FieldError("passkey", str(error)) from None
 
 
-def _complete_step(request: Request, account: Account, passkey: Passkey | None = None) -> Response:
-    """Complete a sign-in after the second factor."""
-    step = request.login_step
+def _check_code(request: Request, form: CodeForm, account: Account) -> None:
+    """Check an authentication code or a recovery code. Raises FieldError if it was not accepted."""
+    try:
+        check_second_factor(request.db, account, form.code, request.services.ring)
+    except WrongCodeError:
+        log.warning("second factor failed", account=str(account.id), ip_address=request.remote_addr)
+        raise FieldError("code", INVALID_CODE) from None
+
+
+def _complete_step(request: Request, check: Callable[[Account], Passkey | None]) -> Response:
+    """Check the second factor of the account that completed the first step, and complete the sign-in.
+
+    Args:
+        check: Checks the second factor, and returns the passkey that replaced the code.
+    """
+    account = find_step_account(request, request.db)
+    if account is None:
+        return HTTPSeeOther("/signin")
+    passkey, step = check(account), request.login_step
     google, method = OpenIDProfile.from_claims(step), Method(step.get("method", Method.PASSWORD))
     return complete_sign_in(request, request.db, account, safe_next(step["next"]), google, method, passkey)
 

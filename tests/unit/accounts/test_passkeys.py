@@ -5,12 +5,18 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import cbor2
 import pytest
 import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select, update
 from structlog.testing import LogCapture
+from webauthn.helpers import base64url_to_bytes, bytes_to_base64url
 
 from cwz_web.accounts import passkeys
 from cwz_web.accounts.models import Account, Passkey, UsedChallenge
@@ -248,6 +254,28 @@ def test_malformed_answer_is_refused(data: st.DataObject) -> None:
     credential = data.draw(mutations(key.get({"challenge": "AA"})))
     with pytest.raises(PasskeyError):
         SERVICE._verify_response(passkeys._parse(credential), known, b"another", Ceremony.SIGN_IN)
+
+
+def certificate(key: Authenticator, change: str) -> bytes:
+    """Return a certificate in DER that no parser accepts."""
+    name, day = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x")]), datetime(2026, 1, 1, tzinfo=UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.key.public_key())
+    signed = builder.serial_number(1).not_valid_before(day).not_valid_after(day).sign(key.key, SHA256())
+    data = signed.public_bytes(Encoding.DER)
+    version = bytes.fromhex("a003020102")
+    return data.replace(version, version[:-1] + b"\x07") if change == "version" else data[:-40]
+
+
+@pytest.mark.parametrize("change", ["version", "truncated"])
+def test_malformed_attestation_is_refused(change: str) -> None:
+    key = Authenticator()
+    credential = json.loads(key.create({"challenge": "AA", "user": {"id": "AA"}}))
+    attestation = cbor2.loads(base64url_to_bytes(credential["response"]["attestationObject"]))
+    statement = {"alg": -7, "sig": b"x", "x5c": [certificate(key, change)]}
+    changed = cbor2.dumps(attestation | {"fmt": "packed", "attStmt": statement})
+    credential["response"]["attestationObject"] = bytes_to_base64url(changed)
+    with pytest.raises(PasskeyError):
+        SERVICE._verify_registration(json.dumps(credential), base64url_to_bytes("AA"))
 
 
 @pytest.mark.parametrize(
