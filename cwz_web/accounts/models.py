@@ -70,7 +70,7 @@ class LoginSession(Timestamped, Base):
         id: The `jti` claim of the session cookie.
         method: How the user signed in.
         sso_workspace_id: The workspace whose identity provider has vouched for the user.
-        passkey_id: The passkey that signed in, or replaced the code. The session ends if it is removed.
+        passkey_id: The passkey that signed in, or replaced the code. If it is removed, the session ends.
         authenticated_at: When the user last authenticated, by any method.
         ip_address: IP address at sign-in.
     """

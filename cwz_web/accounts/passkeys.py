@@ -308,11 +308,11 @@ def list_passkeys(db: Session, account: Account) -> list[Passkey]:
 
 
 def remove_passkey(db: Session, current: LoginSession, passkey_id: UUID) -> Passkey | None:
-    """Remove a passkey, end the sessions that it has proved, and notify the owner.
+    """Remove a passkey, end the sessions that began with it, and notify the owner.
 
     Args:
         db: The database session.
-        current: The owner's session; it remains if the owner has also signed in with something else.
+        current: The owner's session, which remains.
         passkey_id: The passkey.
 
     Returns:
@@ -323,7 +323,7 @@ def remove_passkey(db: Session, current: LoginSession, passkey_id: UUID) -> Pass
     owned = select(Passkey).where(Passkey.account_id == account.id, Passkey.id == passkey_id)
     passkey = db.scalar(owned.with_for_update())
     if passkey is not None:
-        end_passkey_sessions(db, passkey.id, current)
+        end_passkey_sessions(db, passkey.id, keep=current.id)
         db.delete(passkey)
         enqueue_email(db, account.email, emails.passkeys_removed(account, [passkey]))
     return passkey

@@ -155,18 +155,13 @@ def end_all_sessions(db: Session, account: Account, *, keep: UUID | None = None)
     db.flush()
 
 
-def end_passkey_sessions(db: Session, passkey_id: UUID, current: LoginSession) -> None:
-    """End the sessions that a passkey has proved.
-
-    Args:
-        db: The database session.
-        passkey_id: The passkey, which is about to be removed.
-        current: The session that removes it; it remains if its user has also signed in with something else.
-    """
-    sessions = update(LoginSession).where(LoginSession.passkey_id == passkey_id, LoginSession.ended_at.is_(None))
-    if current.method != Method.PASSKEY:
-        sessions = sessions.where(LoginSession.id != current.id)
-    db.execute(sessions.values(ended_at=func.now()))
+def end_passkey_sessions(db: Session, passkey_id: UUID, *, keep: UUID) -> None:
+    """End the sessions that began with a passkey, except the session that removes it."""
+    db.execute(
+        update(LoginSession)
+        .where(LoginSession.passkey_id == passkey_id, LoginSession.ended_at.is_(None), LoginSession.id != keep)
+        .values(ended_at=func.now())
+    )
 
 
 def end_provider_sessions(

@@ -382,7 +382,7 @@ def prove_with_passkey(context: AccountRoot, request: Request, form: PasskeyForm
     """Authenticate the user again with a passkey."""
     session = request.user.session
     try:
-        passkey = passkey_service(request).authenticate(
+        passkey_service(request).authenticate(
             request.db,
             Ceremony.PROVE,
             session.account,
@@ -393,8 +393,6 @@ def prove_with_passkey(context: AccountRoot, request: Request, form: PasskeyForm
     except PasskeyError as error:
         raise FieldError("passkey", str(error)) from None
     session.authenticated_at = datetime.now(UTC)
-    if session.passkey_id is not None:
-        session.passkey_id = passkey.id
     return HTTPSeeOther(safe_next(form.next))
 
 

@@ -115,7 +115,7 @@ def add_new_passkey(context: PasskeyCollection, request: Request, form: AddForm)
     requires_recent_auth=True,
 )
 def remove_own_passkey(context: PasskeyResource, request: Request) -> Response:
-    """Remove a passkey. A user who has signed in with this passkey only has to sign in again."""
+    """Remove a passkey."""
     session, account = request.user.session, request.user.account
     removed = remove_passkey(request.db, session, parse_uuid(context.__name__))
     if removed is None:
