@@ -100,15 +100,15 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def outbound_places() -> Iterator[None]:
-    """No request of any test may connect to another server without a place among those that wait (web/outbound.py)."""
+def outbound_slots() -> Iterator[None]:
+    """No request of any test may connect to another server without a slot among those that wait (web/outbound.py)."""
     connect = socket.socket.connect
 
     def checked(self: socket.socket, address: Any) -> None:
         request = get_current_request()
-        if isinstance(address, tuple) and isinstance(request, Request) and not request.has_outbound_place:
+        if isinstance(address, tuple) and isinstance(request, Request) and not request.has_outbound_slot:
             page = f"{type(request.context).__name__}/{request.view_name}"
-            assert page in PRICE_PAGES, f"{page} connects to another server without a place"
+            assert page in PRICE_PAGES, f"{page} connects to another server without a slot"
         connect(self, address)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -200,7 +200,7 @@ def _redirect_to_stripe(request: Request, create_url: Callable[[str], str], acti
     email = request.user.account.email
     release_connection(request)
     try:
-        with services.outbound.place():
+        with services.outbound.slot():
             url = create_url(ensure_customer(services.database, request.billing.stripe, workspace_id, email))
     except (StripeUnavailableError, PriceNotFoundError) as error:
         log.error("stripe request failed", reason=str(error), type=type(error).__name__)

@@ -204,7 +204,7 @@ def verify_email_domain(context: EmailDomainResource, request: Request, form: Fo
     domain, workspace_id = context.row, request.workspace.workspace_id
     release_connection(request)
     try:
-        with request.services.outbound.place():
+        with request.services.outbound.slot():
             is_verified = has_record(domain, request.services.txt_resolver.lookup)
         message = f"The TXT record {record_name(domain)} was not found. A new record can take an hour to be visible"
     except DnsError as error:

@@ -129,7 +129,7 @@ def finish_connecting(context: SlackCallback, request: Request) -> Response:
     notice = "refused"
     if len(code) == 1:
         try:
-            with services.outbound.place():
+            with services.outbound.slot():
                 installed = slack.install(code[0])
         except SlackUnavailableError as error:
             log.warning("slack unavailable", reason=str(error))
@@ -188,7 +188,7 @@ def disconnect(context: SlackResource, request: Request) -> Response:
         raise HTTPUnprocessableEntity("Slack is not connected")
     release_connection(request)
     try:
-        with services.outbound.place():
+        with services.outbound.slot():
             request.slack.revoke(decrypt_slack_token(link, services.ring))
     except SlackUnavailableError as error:
         log.warning("slack unavailable", reason=str(error))
@@ -222,7 +222,7 @@ def _list_channels(request: Request, link: SlackLink | None) -> tuple[dict[str, 
     services = request.services
     release_connection(request)
     try:
-        with services.outbound.place():
+        with services.outbound.slot():
             return request.slack.channels(decrypt_slack_token(link, services.ring)), None
     except SlackUnavailableError as error:
         log.warning("slack unavailable", reason=str(error))

@@ -319,7 +319,7 @@ def _opener(
 def _run_test(request: Request, open_bucket: Callable[[], Bucket]) -> list[Step]:
     """Test a bucket. The request's transaction ends first: none stays open during network calls."""
     release_connection(request)
-    with request.services.outbound.place():
+    with request.services.outbound.slot():
         return run_connection_test(open_bucket, request.workspace.workspace_id)
 
 

@@ -63,7 +63,7 @@ def redirect_to_provider(request: Request, flow: AuthorizationFlow, client: Open
         OpenIDError: The provider did not respond correctly.
     """
     authorization = AuthorizationRequest.create()
-    with request.services.outbound.place(flow.target):
+    with request.services.outbound.slot(flow.target):
         response = HTTPSeeOther(client.authorization_url(authorization))
     claims = {"next": safe_next(request.GET.get("next", "/")), "binding": flow.binding or ""}
     token = request.services.browser_tokens.sign(flow.cookie, LIFETIME, **asdict(authorization), **claims)
@@ -100,5 +100,5 @@ def fetch_profile(
         OpenIDError: The provider did not respond correctly.
         EmailNotVerifiedByProviderError: The provider does not confirm the email address.
     """
-    with request.services.outbound.place(flow.target):
+    with request.services.outbound.slot(flow.target):
         return client.fetch_profile(callback.authorization, callback.code, callback.issuer)

@@ -1,11 +1,11 @@
 """A limit on concurrent requests that wait for other servers, so that threads remain for all others.
 
 A server that never answers would otherwise occupy a thread for each request that asks it: photos of on-demand images,
-tests of feeds and storage, identity providers, Stripe, Slack. A request holds one place, however many servers it asks;
+tests of feeds and storage, identity providers, Stripe, Slack. A request holds one slot, however many servers it asks;
 beyond the limit, it is refused at once (503, `Retry-After`). Workers have no requests, and no limit here.
 
 A server that a tenant names, and that keeps requests waiting, is left alone for a while: otherwise strangers could
-occupy all places with it, time after time.
+occupy all slots with it, time after time.
 """
 
 import threading
@@ -43,8 +43,8 @@ class OutboundRequests:
         self._lock = threading.Lock()
 
     @contextmanager
-    def place(self, target: str | None = None) -> Iterator[None]:
-        """Occupy a place while the block runs, unless the current request has one.
+    def slot(self, target: str | None = None) -> Iterator[None]:
+        """Occupy a slot while the block runs, unless the current request has one.
 
         The current request is looked up: what fetches is far below the view, and knows no request.
 
@@ -52,24 +52,24 @@ class OutboundRequests:
             target: The server, with the workspace that names it, if a stranger can cause the request.
 
         Raises:
-            SlowRequestLimitError: No place is free, or the target was slow a moment ago.
+            SlowRequestLimitError: No slot is free, or the target was slow a moment ago.
         """
         request: Request | None = get_current_request()
-        if request is None or request.has_outbound_place:
+        if request is None or request.has_outbound_slot:
             yield
             return
-        with ExitStack() as places:
-            places.enter_context(self._callers.slot(*find_subjects(request, CALLERS).items()))
+        with ExitStack() as slots:
+            slots.enter_context(self._callers.slot(*find_subjects(request, CALLERS).items()))
             if target is not None:
-                places.enter_context(self._target_place(target))
-            request.has_outbound_place = True
+                slots.enter_context(self._target_slot(target))
+            request.has_outbound_slot = True
             try:
                 yield
             finally:
-                request.has_outbound_place = False
+                request.has_outbound_slot = False
 
     @contextmanager
-    def _target_place(self, target: str) -> Iterator[None]:
+    def _target_slot(self, target: str) -> Iterator[None]:
         with self._lock:
             if target in self._resting:
                 raise SlowRequestLimitError

@@ -46,7 +46,7 @@ class Request(pyramid.request.Request):
     request_body_tempfile_limit = IN_MEMORY
 
     # Whether the request is counted among those that wait for other servers (outbound.py).
-    has_outbound_place = False
+    has_outbound_slot = False
     # Other sites that this page's forms may redirect to, for the Content-Security-Policy.
     form_targets: tuple[str, ...] = ()
 

@@ -89,7 +89,7 @@ class Services:
         """Create the services from the settings; uses neither network nor database."""
         install_fonts(settings.node_modules, settings.font_folder)
         outbound = OutboundRequests()
-        fetcher = Fetcher(settings.network.allow, admit=outbound.place)
+        fetcher = Fetcher(settings.network.allow, admit=outbound.slot)
         render_pool = RenderPool(settings.rendering.processes, settings.node_modules, settings.font_folder)
         database = Database(settings.database.url.get_secret_value(), lock_seconds=LOCK_SECONDS)
         return cls(

@@ -78,7 +78,7 @@ def connected(
     services: Services, make: Factory, http_server: RecordingServer, app_with: Callable[[Services], TestApp]
 ) -> FeedUser:
     """A user of an installation that may fetch from the loopback server."""
-    fetcher = Fetcher([http_server.host, f"localhost:{http_server.port}"], admit=services.outbound.place)
+    fetcher = Fetcher([http_server.host, f"localhost:{http_server.port}"], admit=services.outbound.slot)
     return FeedUser(app_with(dataclasses.replace(services, fetcher=fetcher)), make, fetcher=fetcher)
 
 

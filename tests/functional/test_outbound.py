@@ -34,7 +34,7 @@ CLIENTS = 64
 def with_fetcher(services: Services, *allowed: str, **more: Any) -> Services:
     """Return services whose photos can be on a loopback host."""
     outbound = OutboundRequests()
-    fetcher = Fetcher(allowed, admit=outbound.place)
+    fetcher = Fetcher(allowed, admit=outbound.slot)
     image_service = ImageService(Engine(), ImageSources(fetcher))
     return replace(services, outbound=outbound, fetcher=fetcher, image_service=image_service, **more)
 

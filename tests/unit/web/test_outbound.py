@@ -17,7 +17,7 @@ from cwz_web.web.slow_requests import SlowRequestLimitError
 def request_of(workspace_id: str, network: str = "203.0.113.1") -> Iterator[None]:
     """A request, as the current one."""
     request: Any = SimpleNamespace(
-        has_outbound_place=False,
+        has_outbound_slot=False,
         workspace_or_none=SimpleNamespace(workspace_id=workspace_id),
         remote_addr=network,
     )
@@ -28,18 +28,18 @@ def request_of(workspace_id: str, network: str = "203.0.113.1") -> Iterator[None
         manager.pop()
 
 
-def occupy(requests: OutboundRequests, places: ExitStack, workspace_id: str, network: str, target: str | None) -> None:
-    """Let a request take a place that it keeps."""
+def occupy(requests: OutboundRequests, slots: ExitStack, workspace_id: str, network: str, target: str | None) -> None:
+    """Let a request take a slot that it keeps."""
     with request_of(workspace_id, network):
-        places.enter_context(requests.place(target))
+        slots.enter_context(requests.slot(target))
 
 
 def free_places(requests: OutboundRequests, workspace_id: str, network: str, target: str | None = None) -> int:
-    """Return how many places a caller can have now."""
-    with ExitStack() as places:
+    """Return how many slots a caller can have now."""
+    with ExitStack() as slots:
         for number in range(100):
             try:
-                occupy(requests, places, workspace_id, network, target)
+                occupy(requests, slots, workspace_id, network, target)
             except SlowRequestLimitError:
                 return number
     raise AssertionError("there is no limit")
@@ -47,9 +47,9 @@ def free_places(requests: OutboundRequests, workspace_id: str, network: str, tar
 
 def test_places_are_limited_by_workspace_and_by_network() -> None:
     requests = OutboundRequests()
-    with ExitStack() as places:
+    with ExitStack() as slots:
         for number in range(MAX_PER_CALLER):
-            occupy(requests, places, "ours", f"203.0.113.{number}", None)
+            occupy(requests, slots, "ours", f"203.0.113.{number}", None)
         assert free_places(requests, "ours", "198.51.100.1") == 0
         assert free_places(requests, "other", "203.0.113.0") == MAX_PER_CALLER - 1
         assert free_places(requests, "other", "198.51.100.1") == MAX_PER_CALLER
@@ -58,25 +58,25 @@ def test_places_are_limited_by_workspace_and_by_network() -> None:
 
 def test_request_has_one_place() -> None:
     requests = OutboundRequests()
-    with ExitStack() as places:
+    with ExitStack() as slots:
         for number in range(MAX_PER_CALLER - 1):
-            occupy(requests, places, "ours", f"203.0.113.{number}", None)
-        with request_of("ours"), requests.place(), requests.place("a target"), requests.place():
+            occupy(requests, slots, "ours", f"203.0.113.{number}", None)
+        with request_of("ours"), requests.slot(), requests.slot("a target"), requests.slot():
             assert free_places(requests, "ours", "198.51.100.1") == 0
 
 
 def test_worker_has_no_limit() -> None:
     requests = OutboundRequests()
-    with ExitStack() as places:
+    with ExitStack() as slots:
         for _ in range(100):
-            places.enter_context(requests.place("a target"))
+            slots.enter_context(requests.slot("a target"))
 
 
 def test_slow_target_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     requests = OutboundRequests()
     assert free_places(requests, "ours", "198.51.100.1", "slow") == MAX_PER_TARGET
     monkeypatch.setattr(outbound, "SLOW_SECONDS", -1.0)
-    with pytest.raises(TimeoutError), request_of("ours"), requests.place("slow"):
+    with pytest.raises(TimeoutError), request_of("ours"), requests.slot("slow"):
         raise TimeoutError
     assert free_places(requests, "ours", "198.51.100.1", "slow") == 0
     assert free_places(requests, "ours", "198.51.100.1", "another") == MAX_PER_TARGET
