@@ -11,9 +11,10 @@ from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.effects import shrink
 from cwz_web.imaging.encoders import Output, encode
-from cwz_web.imaging.engine import Engine, LoadedSources, Plan, RenderedImage
+from cwz_web.imaging.engine import Engine, Plan, RenderedImage
 from cwz_web.imaging.errors import ImagingError, SourceMissingError
 from cwz_web.imaging.findings import Finding, FindingCode, faults
+from cwz_web.imaging.layer_rendering import LoadedSources
 from cwz_web.imaging.render_pool import RenderPool
 from cwz_web.metrics import IMAGE_CACHE_HITS, RENDER_DURATION
 from cwz_web.storage.connections import image_key

@@ -16,15 +16,11 @@ from typing import Any
 import cachetools
 import pyvips
 
-from cwz_web.imaging.barcodes import is_upca, render_code
-from cwz_web.imaging.bindings import BoundText
 from cwz_web.imaging.byte_cache import ByteCache
 from cwz_web.imaging.code_checks import RenderedCode, find_scan_problem
-from cwz_web.imaging.compositing import Patch, Pixels, blend_patch, new_canvas, parse_color
-from cwz_web.imaging.conditions import evaluate_condition
-from cwz_web.imaging.decoding import FittedImage, Source, fit_image
+from cwz_web.imaging.compositing import Pixels, blend_patch, new_canvas, parse_color
+from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
-from cwz_web.imaging.effects import apply_effects
 from cwz_web.imaging.encoders import Output, encode
 from cwz_web.imaging.errors import (
     ImageTooLargeError,
@@ -37,21 +33,14 @@ from cwz_web.imaging.errors import (
     UnknownSizeError,
 )
 from cwz_web.imaging.findings import Finding, FindingCode, faults
-from cwz_web.imaging.fonts import FAMILIES, fonts_version, use_font
-from cwz_web.imaging.layers import CodeLayer, ImageLayer, Layer, RatingLayer, ShapeLayer, TextLayer
-from cwz_web.imaging.lint import MAX_ENLARGEMENT, contrast_finding, text_findings
+from cwz_web.imaging.fonts import FAMILIES, fonts_version
+from cwz_web.imaging.layer_rendering import LayerRenderer, LoadedSources, check_contrast
+from cwz_web.imaging.layers import ImageLayer, Layer, TextLayer
+from cwz_web.imaging.planned_layers import PlannedLayer, unclear_value
 from cwz_web.imaging.prices import HiddenPrice, hide_old_prices
 from cwz_web.imaging.shapes import (
-    elliptic_mask,
     render_box,
-    render_placeholder,
-    render_rating,
-    render_shape,
-    rounded_mask,
 )
-from cwz_web.imaging.text import Typeface, render_text
-from cwz_web.values.formats import Unclear
-from cwz_web.values.numbers import read_rating
 
 # Increment the first number whenever the same inputs result in other pixels: digests of images contain it.
 ENGINE_VERSION = f"4/{pyvips.version(0)}.{pyvips.version(1)}/{version('simplejpeg')}/{version('isal')}"
@@ -63,8 +52,6 @@ CACHED_PLANS = 64
 
 # Loads an image or a font by its reference: a URL or `upload:<sha256>`. Raises SourceMissingError.
 LoadSource = Callable[[str], Source]
-# The sources of an image by reference, with the error in the place of each one that is missing.
-LoadedSources = Mapping[str, Source | SourceMissingError]
 
 
 @dataclass(frozen=True)
@@ -92,64 +79,6 @@ class Composition:
     def nbytes(self) -> int:
         """The size of the pixels in bytes."""
         return self.pixels.nbytes
-
-
-@dataclass(frozen=True)
-class _Rendering:
-    """A rendered layer: its patches and findings, and its code, if it is one."""
-
-    patches: tuple[Patch, ...] = ()
-    findings: tuple[Finding, ...] = ()
-    code: RenderedCode | None = None
-
-    @property
-    def nbytes(self) -> int:
-        """The size of the patches in bytes."""
-        return sum(patch.nbytes for patch in self.patches)
-
-
-@dataclass(frozen=True)
-class _PlannedLayer:
-    """A layer with its parsed content."""
-
-    layer: Layer
-    bound_text: BoundText | None
-
-    @property
-    def is_static(self) -> bool:
-        """Whether the layer looks the same in every row that shows it."""
-        return self.bound_text is None or not self.bound_text.fields
-
-    def content(self, values: Mapping[str, str]) -> str:
-        """Return the layer's content for a row."""
-        return self.bound_text.resolve(values)[0] if self.bound_text else ""
-
-    def resolve(self, values: Mapping[str, str]) -> tuple[str, Iterable[Finding]]:
-        """Return the layer's content for a row, and the values that it cannot show as its template asks."""
-        content, unclear_values = self.bound_text.resolve(values) if self.bound_text else ("", ())
-        return content, (
-            _unclear_value(self.layer, f"shows the field “{field}” as it is", values[field], unclear)
-            for field, unclear in unclear_values
-        )
-
-    def is_shown(self, values: Mapping[str, str]) -> bool:
-        """Return whether the layer's condition holds for a row."""
-        condition = self.layer.show_if
-        return condition is None or evaluate_condition(condition, values)[0]
-
-    def appearance(self, values: Mapping[str, str]) -> str | None:
-        """Return what the layer shows of a row; None if it is hidden."""
-        if not self.is_shown(values):
-            return None
-        content = self.content(values)
-        return str(read_rating(content, self.layer.stars)) if isinstance(self.layer, RatingLayer) else content
-
-    def unclear_condition(self, values: Mapping[str, str]) -> Iterator[Finding]:
-        """Yield the value of a row that the layer's condition cannot compare."""
-        condition = self.layer.show_if
-        if condition and (unclear := evaluate_condition(condition, values)[1]):
-            field = condition.field
-            yield _unclear_value(self.layer, f"is hidden because of the field “{field}”", values[field], unclear)
 
 
 class Engine:
@@ -208,8 +137,9 @@ class Plan:
         self._pixels = pixels
         self._canvas = template.scaled(scale).canvas
         self._defaults = {field.name: field.default for field in template.fields}
+        self._renderer = LayerRenderer(pixels, self.digest, self._defaults)
         visible = [layer for layer in template.scaled(scale).layers if not layer.hidden]
-        self._layers = [_PlannedLayer(layer, layer.bound_text()) for layer in visible]
+        self._layers = [PlannedLayer(layer, layer.bound_text()) for layer in visible]
         changing = [bool(layer.fields()) for layer in visible]
         first = changing.index(True) if True in changing else len(changing)
         self._base_layers, self._upper_layers = self._layers[:first], self._layers[first:]
@@ -292,7 +222,7 @@ class Plan:
     def compose(self, values: Mapping[str, str], sources: LoadedSources) -> Composition:
         """Render the image of a row as pixels. Raises ImagingError."""
         deadline = time.monotonic() + RENDER_SECONDS
-        key = ("base", self.digest, *(self._source_state(layer, sources) for layer in self._base_layers))
+        key = ("base", self.digest, *(self._renderer.source_state(layer, sources) for layer in self._base_layers))
         base: Composition = self._pixels.get_or_create(
             key, lambda: self._blend(Composition(self._background()), self._base_layers, values, sources, deadline)
         )
@@ -315,7 +245,7 @@ class Plan:
             if not planned.is_shown(values):
                 continue
             try:
-                rendering = self._render_layer(planned, values, sources)
+                rendering = self._renderer.render(planned, values, sources)
             except InvalidBarcodeError as error:
                 findings.append(Finding(FindingCode.BAD_CODE, f"cannot be rendered: {error.reason}", layer.name))
                 continue
@@ -325,7 +255,7 @@ class Plan:
             findings += rendering.findings
             codes += [rendering.code] if rendering.code else []
             if isinstance(layer, TextLayer) and rendering.patches and not layer.stroke:
-                findings += _check_contrast(layer, planned.content(values), _typeface(layer, sources), canvas)
+                findings += check_contrast(layer, planned.content(values), sources, canvas)
             for patch in rendering.patches:
                 blend_patch(canvas, patch)
         return [*findings, *_check_codes(codes, canvas)]
@@ -336,7 +266,7 @@ class Plan:
             if isinstance(value, HiddenPrice) and value.unclear:
                 for planned in self._layers:
                     if name in planned.layer.fields():
-                        yield _unclear_value(planned.layer, f"leaves out the field “{name}”", value.text, value.unclear)
+                        yield unclear_value(planned.layer, f"leaves out the field “{name}”", value.text, value.unclear)
 
     def _references(self, values: Mapping[str, str]) -> Iterator[tuple[Layer, str, str]]:
         """Yield the references of the visible layers, with the name of the source if it is required."""
@@ -362,7 +292,7 @@ class Plan:
     def _blend(
         self,
         below: Composition,
-        layers: Iterable[_PlannedLayer],
+        layers: Iterable[PlannedLayer],
         values: Mapping[str, str],
         sources: LoadedSources,
         deadline: float,
@@ -370,7 +300,7 @@ class Plan:
         """Render layers onto the pixels of a composition. Raises RenderTimeoutError after the deadline."""
         findings, codes = list(below.findings), list(below.codes)
         for layer in layers:
-            rendering = self._render_layer(layer, values, sources)
+            rendering = self._renderer.render(layer, values, sources)
             findings += rendering.findings
             codes += [rendering.code] if rendering.code else []
             for patch in rendering.patches:
@@ -379,126 +309,6 @@ class Plan:
                 raise RenderTimeoutError(f"The image takes longer than {RENDER_SECONDS:.0f} seconds to render")
         return Composition(below.pixels, tuple(findings), tuple(codes))
 
-    def _render_layer(self, planned: _PlannedLayer, values: Mapping[str, str], sources: LoadedSources) -> _Rendering:
-        if not planned.is_static:
-            content, unclear = planned.resolve(values)
-            rendering = self._render_content(planned.layer, content, sources)
-            return replace(rendering, findings=(*rendering.findings, *unclear))
-        key = ("layer", self.digest, planned.layer.name, self._source_state(planned, sources))
-        static: _Rendering = self._pixels.get_or_create(
-            key, lambda: self._render_content(planned.layer, planned.content(values), sources)
-        )
-        return static
-
-    def _source_state(self, planned: _PlannedLayer, sources: LoadedSources) -> str:
-        """Return what a static layer depends on beside the document: the digest of its image, or why it is missing."""
-        if not isinstance(planned.layer, ImageLayer):
-            return ""
-        source = sources[planned.content(self._defaults).strip()]
-        return source.digest if isinstance(source, Source) else f"missing: {source}"
-
-    def _render_content(self, layer: Layer, content: str, sources: LoadedSources) -> _Rendering:
-        match layer:
-            case ShapeLayer():
-                rendering = _Rendering((render_shape(layer),))
-            case TextLayer():
-                text = render_text(layer, content, _typeface(layer, sources))
-                rendering = _Rendering(text.patches, text_findings(layer, text))
-            case ImageLayer():
-                rendering = self._render_image(layer, content.strip(), sources)
-            case CodeLayer():
-                rendering = _render_code(layer, content)
-            case RatingLayer():
-                rendering = _render_rating(layer, content)
-            case _:
-                raise AssertionError(layer)
-        return replace(rendering, patches=tuple(apply_effects(layer, rendering.patches)))
-
-    def _render_image(self, layer: ImageLayer, reference: str, sources: LoadedSources) -> _Rendering:
-        box = (layer.left, layer.top, layer.width, layer.height)
-        patches: list[Patch] = [render_box(*box, layer.background)] if layer.background else []
-        findings = []
-        try:
-            image = self._fit_image(layer, _available(sources[reference]))
-        except (InvalidImageError, SourceMissingError) as error:
-            if not _is_optional(layer, error):
-                findings.append(Finding(FindingCode.PHOTO_MISSING, f"has no image: {error.clause}", layer.name))
-            match layer.missing:
-                case "fail":
-                    raise InvalidImageError(
-                        f"The image of the layer “{layer.name}” cannot be used: {error.clause}"
-                    ) from None
-                case "skip":
-                    return _Rendering((), tuple(findings))
-                case "placeholder":
-                    patches.append(render_placeholder(*box, layer.placeholder))
-                case "fallback":
-                    patches.append(self._render_fallback(layer, sources))
-        else:
-            patches.append(image.patch.moved(layer.left, layer.top))
-            if image.is_cut_off:
-                message = "is cut off: the file of the image ends too early"
-                findings.append(Finding(FindingCode.PHOTO_CUT_OFF, message, layer.name))
-            if image.enlargement > MAX_ENLARGEMENT:
-                message = f"is enlarged {image.enlargement:.1f} times and will look blurred"
-                findings.append(Finding(FindingCode.UPSCALED, message, layer.name))
-        patches = [self._clip(layer, patch) for patch in patches]
-        if layer.border:
-            radius = min(layer.width, layer.height) / 2 if layer.mask == "circle" else layer.radius
-            patches.append(render_box(*box, None, radius, layer.border))
-        return _Rendering(tuple(patches), tuple(findings))
-
-    def _render_fallback(self, layer: ImageLayer, sources: LoadedSources) -> Patch:
-        try:
-            image = self._fit_image(layer, _available(sources[layer.fallback]))
-        except (InvalidImageError, SourceMissingError):
-            return render_placeholder(layer.left, layer.top, layer.width, layer.height, layer.placeholder)
-        return image.patch.moved(layer.left, layer.top)
-
-    def _fit_image(self, layer: ImageLayer, source: Source) -> FittedImage:
-        key = (source.digest, layer.width, layer.height, layer.fit, layer.focus, layer.grayscale)
-        image: FittedImage = self._pixels.get_or_create(key, lambda: fit_image(layer, source.data))
-        return image
-
-    def _clip(self, layer: ImageLayer, patch: Patch) -> Patch:
-        """Clip a patch to the layer's mask or round corners."""
-        height, width = patch.shape
-        if layer.mask == "circle":
-            mask: Pixels = self._pixels.get_or_create(("circle", width, height), lambda: elliptic_mask(width, height))
-            return patch.clipped(mask)
-        if not layer.radius:
-            return patch
-        key = ("corners", width, height, layer.radius)
-        mask = self._pixels.get_or_create(key, lambda: rounded_mask(width, height, layer.radius))
-        return patch.clipped(mask)
-
-
-def _check_contrast(layer: TextLayer, content: str, typeface: Typeface, canvas: Pixels) -> Iterator[Finding]:
-    text = render_text(layer, content, typeface)
-    *box, letters = text.patches
-    below = canvas.copy() if box else canvas
-    for patch in box:
-        blend_patch(below, patch)
-    finding = contrast_finding(layer, text.font_size, letters, below)
-    if finding:
-        yield finding
-
-
-def _render_code(layer: CodeLayer, content: str) -> _Rendering:
-    try:
-        code = render_code(layer, content)
-    except InvalidBarcodeError as error:
-        message = f"The code of the layer “{layer.name}” cannot be rendered: {error}"
-        raise InvalidBarcodeError(message, str(error)) from None
-    if code is None:
-        return _Rendering()
-    box = (layer.left, layer.top, layer.width, layer.height, layer.background, layer.radius, layer.border)
-    findings: tuple[Finding, ...] = ()
-    if layer.code == "ean13" and is_upca(content):
-        message = "has 12 digits, which are read as a UPC-A number; choose the type UPC-A or GTIN"
-        findings = (Finding(FindingCode.VALUE_UNCLEAR, message, layer.name),)
-    return _Rendering((render_box(*box), code.patch), findings, code)
-
 
 def _check_codes(codes: Iterable[RenderedCode], canvas: Pixels) -> Iterator[Finding]:
     """Yield the findings of codes in a finished image. A rotated code is not checked."""
@@ -506,38 +316,6 @@ def _check_codes(codes: Iterable[RenderedCode], canvas: Pixels) -> Iterator[Find
         problem = None if code.is_rotated else find_scan_problem(code, canvas)
         if problem:
             yield Finding(FindingCode.UNSCANNABLE, f"cannot be scanned reliably: {problem}", code.layer)
-
-
-def _render_rating(layer: RatingLayer, content: str) -> _Rendering:
-    if not content.strip():
-        return _Rendering()
-    value = read_rating(content, layer.stars)
-    if isinstance(value, Unclear):
-        return _Rendering((), (_unclear_value(layer, "shows no stars", content, value),))
-    return _Rendering((render_rating(layer, float(value)),))
-
-
-def _unclear_value(layer: Layer, consequence: str, value: str, unclear: Unclear) -> Finding:
-    message = f"{consequence}: “{value[:40]}” {unclear.reason}"
-    return Finding(FindingCode.VALUE_UNCLEAR, message.replace("\x00", ""), layer.name)
-
-
-def _typeface(layer: TextLayer, sources: LoadedSources) -> Typeface:
-    if layer.font in FAMILIES:
-        return Typeface(layer.font)
-    source = _available(sources[layer.font])
-    return Typeface(*use_font(source.data, source.digest))
-
-
-def _is_optional(layer: ImageLayer, error: InvalidImageError | SourceMissingError) -> bool:
-    """Return whether the row names no image for a layer that can do without one."""
-    return isinstance(error, SourceMissingError) and error.is_unnamed and layer.missing in ("skip", "fallback")
-
-
-def _available(source: Source | SourceMissingError) -> Source:
-    if isinstance(source, SourceMissingError):
-        raise source
-    return source
 
 
 _canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode

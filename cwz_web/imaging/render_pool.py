@@ -17,9 +17,10 @@ import structlog
 
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Output
-from cwz_web.imaging.engine import Engine, LoadedSources, Plan, RenderedImage
+from cwz_web.imaging.engine import Engine, Plan, RenderedImage
 from cwz_web.imaging.errors import RenderProcessError
 from cwz_web.imaging.fonts import install_fonts
+from cwz_web.imaging.layer_rendering import LoadedSources
 
 log = structlog.get_logger()
 

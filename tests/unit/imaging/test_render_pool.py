@@ -18,8 +18,9 @@ import pytest
 from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
-from cwz_web.imaging.engine import Engine, LoadedSources, Plan, RenderedImage
+from cwz_web.imaging.engine import Engine, Plan, RenderedImage
 from cwz_web.imaging.errors import InvalidBarcodeError, RenderProcessError, SourceMissingError
+from cwz_web.imaging.layer_rendering import LoadedSources
 from cwz_web.imaging.render_pool import RenderPool
 from tests.factories import FONT, jpeg, small_document
 from tests.installation import ROOT

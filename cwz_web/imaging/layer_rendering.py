@@ -1,0 +1,208 @@
+"""Rendering of single layers: from a layer, its content and the loaded images to patches of pixels."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cwz_web.imaging.barcodes import is_upca, render_code
+from cwz_web.imaging.byte_cache import ByteCache
+from cwz_web.imaging.code_checks import RenderedCode
+from cwz_web.imaging.compositing import Patch, Pixels, blend_patch
+from cwz_web.imaging.decoding import FittedImage, Source, fit_image
+from cwz_web.imaging.effects import apply_effects
+from cwz_web.imaging.errors import InvalidBarcodeError, InvalidImageError, SourceMissingError
+from cwz_web.imaging.findings import Finding, FindingCode
+from cwz_web.imaging.fonts import FAMILIES, use_font
+from cwz_web.imaging.layers import CodeLayer, ImageLayer, Layer, RatingLayer, ShapeLayer, TextLayer
+from cwz_web.imaging.lint import MAX_ENLARGEMENT, contrast_finding, text_findings
+from cwz_web.imaging.planned_layers import PlannedLayer, unclear_value
+from cwz_web.imaging.shapes import (
+    elliptic_mask,
+    render_box,
+    render_placeholder,
+    render_rating,
+    render_shape,
+    rounded_mask,
+)
+from cwz_web.imaging.text import Typeface, render_text
+from cwz_web.values.formats import Unclear
+from cwz_web.values.numbers import read_rating
+
+# The sources of an image by reference, with the error in the place of each one that is missing.
+LoadedSources = Mapping[str, Source | SourceMissingError]
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """A rendered layer: its patches and findings, and its code, if it is one."""
+
+    patches: tuple[Patch, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    code: RenderedCode | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """The size of the patches in bytes."""
+        return sum(patch.nbytes for patch in self.patches)
+
+
+class LayerRenderer:
+    """Renders the layers of a plan.
+
+    Args:
+        pixels: the cache for decoded images and rendered static layers.
+        digest: the plan's digest.
+        defaults: the default values of the template's fields.
+    """
+
+    def __init__(self, pixels: ByteCache[Any], digest: str, defaults: Mapping[str, str]) -> None:
+        self._pixels, self._digest, self._defaults = pixels, digest, defaults
+
+    def render(self, planned: PlannedLayer, values: Mapping[str, str], sources: LoadedSources) -> Rendering:
+        """Render a layer for a row. Raises ImagingError."""
+        if not planned.is_static:
+            content, unclear = planned.resolve(values)
+            rendering = self._render_content(planned.layer, content, sources)
+            return replace(rendering, findings=(*rendering.findings, *unclear))
+        key = ("layer", self._digest, planned.layer.name, self.source_state(planned, sources))
+        static: Rendering = self._pixels.get_or_create(
+            key, lambda: self._render_content(planned.layer, planned.content(values), sources)
+        )
+        return static
+
+    def source_state(self, planned: PlannedLayer, sources: LoadedSources) -> str:
+        """Return what a static layer depends on beside the document: the digest of its image, or why it is missing."""
+        if not isinstance(planned.layer, ImageLayer):
+            return ""
+        source = sources[planned.content(self._defaults).strip()]
+        return source.digest if isinstance(source, Source) else f"missing: {source}"
+
+    def _render_content(self, layer: Layer, content: str, sources: LoadedSources) -> Rendering:
+        match layer:
+            case ShapeLayer():
+                rendering = Rendering((render_shape(layer),))
+            case TextLayer():
+                text = render_text(layer, content, _typeface(layer, sources))
+                rendering = Rendering(text.patches, text_findings(layer, text))
+            case ImageLayer():
+                rendering = self._render_image(layer, content.strip(), sources)
+            case CodeLayer():
+                rendering = _render_code(layer, content)
+            case RatingLayer():
+                rendering = _render_rating(layer, content)
+            case _:
+                raise AssertionError(layer)
+        return replace(rendering, patches=tuple(apply_effects(layer, rendering.patches)))
+
+    def _render_image(self, layer: ImageLayer, reference: str, sources: LoadedSources) -> Rendering:
+        box = (layer.left, layer.top, layer.width, layer.height)
+        patches: list[Patch] = [render_box(*box, layer.background)] if layer.background else []
+        findings = []
+        try:
+            image = self._fit_image(layer, _available(sources[reference]))
+        except (InvalidImageError, SourceMissingError) as error:
+            if not _is_optional(layer, error):
+                findings.append(Finding(FindingCode.PHOTO_MISSING, f"has no image: {error.clause}", layer.name))
+            match layer.missing:
+                case "fail":
+                    raise InvalidImageError(
+                        f"The image of the layer “{layer.name}” cannot be used: {error.clause}"
+                    ) from None
+                case "skip":
+                    return Rendering((), tuple(findings))
+                case "placeholder":
+                    patches.append(render_placeholder(*box, layer.placeholder))
+                case "fallback":
+                    patches.append(self._render_fallback(layer, sources))
+        else:
+            patches.append(image.patch.moved(layer.left, layer.top))
+            if image.is_cut_off:
+                message = "is cut off: the file of the image ends too early"
+                findings.append(Finding(FindingCode.PHOTO_CUT_OFF, message, layer.name))
+            if image.enlargement > MAX_ENLARGEMENT:
+                message = f"is enlarged {image.enlargement:.1f} times and will look blurred"
+                findings.append(Finding(FindingCode.UPSCALED, message, layer.name))
+        patches = [self._clip(layer, patch) for patch in patches]
+        if layer.border:
+            radius = min(layer.width, layer.height) / 2 if layer.mask == "circle" else layer.radius
+            patches.append(render_box(*box, None, radius, layer.border))
+        return Rendering(tuple(patches), tuple(findings))
+
+    def _render_fallback(self, layer: ImageLayer, sources: LoadedSources) -> Patch:
+        try:
+            image = self._fit_image(layer, _available(sources[layer.fallback]))
+        except (InvalidImageError, SourceMissingError):
+            return render_placeholder(layer.left, layer.top, layer.width, layer.height, layer.placeholder)
+        return image.patch.moved(layer.left, layer.top)
+
+    def _fit_image(self, layer: ImageLayer, source: Source) -> FittedImage:
+        key = (source.digest, layer.width, layer.height, layer.fit, layer.focus, layer.grayscale)
+        image: FittedImage = self._pixels.get_or_create(key, lambda: fit_image(layer, source.data))
+        return image
+
+    def _clip(self, layer: ImageLayer, patch: Patch) -> Patch:
+        """Clip a patch to the layer's mask or round corners."""
+        height, width = patch.shape
+        if layer.mask == "circle":
+            mask: Pixels = self._pixels.get_or_create(("circle", width, height), lambda: elliptic_mask(width, height))
+            return patch.clipped(mask)
+        if not layer.radius:
+            return patch
+        key = ("corners", width, height, layer.radius)
+        mask = self._pixels.get_or_create(key, lambda: rounded_mask(width, height, layer.radius))
+        return patch.clipped(mask)
+
+
+def check_contrast(layer: TextLayer, content: str, sources: LoadedSources, canvas: Pixels) -> Iterator[Finding]:
+    """Yield a finding if a text is hard to read on the pixels below it."""
+    text = render_text(layer, content, _typeface(layer, sources))
+    *box, letters = text.patches
+    below = canvas.copy() if box else canvas
+    for patch in box:
+        blend_patch(below, patch)
+    finding = contrast_finding(layer, text.font_size, letters, below)
+    if finding:
+        yield finding
+
+
+def _render_code(layer: CodeLayer, content: str) -> Rendering:
+    try:
+        code = render_code(layer, content)
+    except InvalidBarcodeError as error:
+        message = f"The code of the layer “{layer.name}” cannot be rendered: {error}"
+        raise InvalidBarcodeError(message, str(error)) from None
+    if code is None:
+        return Rendering()
+    box = (layer.left, layer.top, layer.width, layer.height, layer.background, layer.radius, layer.border)
+    findings: tuple[Finding, ...] = ()
+    if layer.code == "ean13" and is_upca(content):
+        message = "has 12 digits, which are read as a UPC-A number; choose the type UPC-A or GTIN"
+        findings = (Finding(FindingCode.VALUE_UNCLEAR, message, layer.name),)
+    return Rendering((render_box(*box), code.patch), findings, code)
+
+
+def _render_rating(layer: RatingLayer, content: str) -> Rendering:
+    if not content.strip():
+        return Rendering()
+    value = read_rating(content, layer.stars)
+    if isinstance(value, Unclear):
+        return Rendering((), (unclear_value(layer, "shows no stars", content, value),))
+    return Rendering((render_rating(layer, float(value)),))
+
+
+def _typeface(layer: TextLayer, sources: LoadedSources) -> Typeface:
+    if layer.font in FAMILIES:
+        return Typeface(layer.font)
+    source = _available(sources[layer.font])
+    return Typeface(*use_font(source.data, source.digest))
+
+
+def _is_optional(layer: ImageLayer, error: InvalidImageError | SourceMissingError) -> bool:
+    """Return whether the row names no image for a layer that can do without one."""
+    return isinstance(error, SourceMissingError) and error.is_unnamed and layer.missing in ("skip", "fallback")
+
+
+def _available(source: Source | SourceMissingError) -> Source:
+    if isinstance(source, SourceMissingError):
+        raise source
+    return source
