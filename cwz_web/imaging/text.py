@@ -85,7 +85,7 @@ class RenderedText:
 
 
 @dataclass(frozen=True)
-class _Style:
+class TextStyle:
     """Everything but the font size that determines how a text is rendered."""
 
     typeface: Typeface
@@ -104,7 +104,7 @@ class _Style:
 
 
 @dataclass(frozen=True)
-class _RenderedGlyphs:
+class RenderedGlyphs:
     """The visible pixels of a text.
 
     Attributes:
@@ -124,24 +124,70 @@ class _RenderedGlyphs:
         """The y offset of the lower edge in the layout."""
         return self.top + int(self.mask.shape[0])
 
-    def lines(self, style: _Style, size: float) -> int:
+    def lines(self, style: TextStyle, size: float) -> int:
         """Return the number of lines. The ink always ends near the baseline of the last line."""
         last = (self.bottom - _baseline(style, size)) / style.line(size)
         return max(round(last + 0.5 - MAX_DEPTH), 0) + 1
 
 
-_NO_INK = _RenderedGlyphs(np.empty((0, 0), np.uint8), None, 0, 0)
+NO_INK = RenderedGlyphs(np.empty((0, 0), np.uint8), None, 0, 0)
 
 
 @dataclass(frozen=True)
-class _Fit:
-    """A text as it fits its box: the font size, the ink and the number of lines, and what does not fit."""
+class FittedText:
+    """A text as it fits a box, before it has a position.
 
-    size: int
-    ink: _RenderedGlyphs
+    Attributes:
+        style: how it is rendered, except for the font size.
+        font_size: the font size that fits, in pixels.
+        ink: its visible pixels.
+        lines: the number of its lines; none without ink.
+        is_cut: whether the end of the text is cut.
+        missing: the characters that no font supports.
+        is_too_high: whether a line is higher than the box.
+        is_too_long: whether the text has more than MAX_CHARACTERS, and is cut for that.
+    """
+
+    style: TextStyle
+    font_size: int
+    ink: RenderedGlyphs
     lines: int
     is_cut: bool = False
+    missing: tuple[str, ...] = ()
     is_too_high: bool = False
+    is_too_long: bool = False
+
+    @property
+    def height(self) -> float:
+        """The height of the lines in pixels, without padding."""
+        return self.lines * self.style.line(self.font_size)
+
+    @property
+    def natural_width(self) -> int:
+        """The width that the lines need at least to be rendered alike, in pixels, without padding."""
+        if not self.ink.mask.size:
+            return 0
+        left, right = self._room
+        return self.style.width - round({0.0: right, 0.5: 2 * min(left, right), 1.0: left}[self.side])
+
+    @property
+    def side(self) -> float:
+        """Where the lines are if there is more room: 0 on the left, 0.5 in the middle, 1 on the right."""
+        if self.style.align == "center":
+            return 0.5
+        # Lines start on the left or on the right, by the direction of their letters.
+        left, right = self._room
+        return 0.0 if left <= right else 1.0
+
+    @property
+    def _room(self) -> tuple[int, int]:
+        """The room on the left and on the right of the ink, in pixels."""
+        return self.ink.left, self.style.width - self.ink.left - int(self.ink.mask.shape[1])
+
+    @property
+    def baseline(self) -> int:
+        """The distance of the first baseline from the top of the first line, in pixels."""
+        return _baseline(self.style, self.font_size)
 
 
 def render_text(layer: TextLayer, text: str, typeface: Typeface | None = None) -> RenderedText:
@@ -149,46 +195,64 @@ def render_text(layer: TextLayer, text: str, typeface: Typeface | None = None) -
 
     An empty text has no letters, and no box if the layer's box hugs the text.
     """
-    typeface = typeface or Typeface(layer.font)
+    fitted = fit_text(layer, text, typeface or Typeface(layer.font), layer.width, layer.height)
+    return place_text(layer, fitted, layer.left, layer.top, layer.width, layer.height)
+
+
+def fit_text(layer: TextLayer, text: str, typeface: Typeface, width: int, height: int) -> FittedText:
+    """Fit the text of a layer into a box.
+
+    Args:
+        width: the width of the box in pixels, with padding.
+        height: the height of the box in pixels, with padding.
+    """
     text, is_too_long = _clean(text)
     text = change_case(text, layer.case, layer.language)
     missing = find_missing_characters(typeface.family, text)
     for character in missing:
         text = text.replace(character, REPLACEMENT)
-    color, opacity = parse_color(layer.color)
-    width = max(layer.width - 2 * layer.padding, 1)
-    style = _Style(
+    style = TextStyle(
         typeface,
         layer.weight,
         layer.italic,
         layer.line_height,
         layer.letter_spacing,
         layer.align,
-        width,
-        color,
+        max(width - 2 * layer.padding, 1),
+        parse_color(layer.color)[0],
         layer.language,
     )
-    text, has_more_lines = _limit_lines(layer, style, text)
-    fit = _fit(layer, style, _mark(layer, text)) if text else _Fit(layer.size, _NO_INK, 0)
-    ink, height = fit.ink, fit.lines * style.line(fit.size)
-    is_cut = fit.is_cut or has_more_lines
-    rendered = RenderedText((), fit.size, is_cut, tuple(missing), fit.is_too_high, is_too_long)
+    box = _Box(layer, height - 2 * layer.padding)
+    text, has_more_lines = _limit_lines(box, style, text)
+    fitted = _fit(box, style, _mark(layer, text)) if text else FittedText(style, layer.size, NO_INK, 0)
+    is_cut = fitted.is_cut or has_more_lines
+    return replace(fitted, is_cut=is_cut, missing=tuple(missing), is_too_long=is_too_long)
+
+
+def place_text(layer: TextLayer, fitted: FittedText, left: int, top: int, width: int, height: int) -> RenderedText:
+    """Place a fitted text in a box of the canvas, which can have another width than the one that it was fitted to.
+
+    Args:
+        left: the x coordinate of the box.
+        top: the y coordinate of the box.
+        width: the width of the box in pixels, with padding.
+        height: the height of the box in pixels, with padding.
+    """
+    ink, padding = fitted.ink, layer.padding
+    rendered = RenderedText((), fitted.font_size, fitted.is_cut, fitted.missing, fitted.is_too_high, fitted.is_too_long)
     if not ink.mask.size:
-        box = () if layer.hug else _render_box(layer, layer.left, layer.top, layer.width, layer.height)
+        box = () if layer.hug else _render_box(layer, left, top, width, height)
         return replace(rendered, patches=box)
-    free = layer.height - 2 * layer.padding - height
-    down = layer.padding + round({"top": 0.0, "middle": free / 2, "bottom": free}[layer.valign])
-    x, y = layer.left + layer.padding + ink.left, layer.top + down + ink.top
+    free = height - 2 * padding - fitted.height
+    down = padding + round({"top": 0.0, "middle": free / 2, "bottom": free}[layer.valign])
+    right = padding + round((max(width - 2 * padding, 1) - fitted.style.width) * fitted.side)
+    x, y = left + right + ink.left, top + down + ink.top
     if layer.hug:
-        box = _render_box(
-            layer,
-            x - layer.padding,
-            layer.top + down - layer.padding,
-            ink.mask.shape[1] + 2 * layer.padding,
-            ceil(height) + 2 * layer.padding,
-        )
+        hugged = ink.mask.shape[1] + 2 * padding, ceil(fitted.height) + 2 * padding
+        box = _render_box(layer, x - padding, top + down - padding, *hugged)
     else:
-        box = _render_box(layer, layer.left, layer.top, layer.width, layer.height)
+        box = _render_box(layer, left, top, width, height)
+    color, opacity = parse_color(layer.color)
     letters = Patch(x, y, color if ink.colors is None else ink.colors, ink.mask).faded(opacity)
     return replace(rendered, patches=(*box, *_render_stroke(layer, x, y, ink.mask), letters))
 
@@ -207,19 +271,26 @@ def _render_box(layer: TextLayer, x: int, y: int, width: int, height: int) -> tu
     return (render_box(x, y, width, height, layer.background, layer.radius, layer.border),)
 
 
-def _max_lines(layer: TextLayer, style: _Style, size: int) -> int:
-    """Return how many lines of a font size the layer has room for."""
-    height = layer.height - 2 * layer.padding
-    return max(min(layer.max_lines, int((height + 1) / style.line(size))), 1)
+@dataclass(frozen=True)
+class _Box:
+    """The layer of a text, and the height that its lines have."""
+
+    layer: TextLayer
+    height: int
+
+    @property
+    def smallest_size(self) -> int:
+        """The smallest font size in pixels."""
+        return min(self.layer.min_size or self.layer.size, self.layer.size)
+
+    def max_lines(self, style: TextStyle, size: int) -> int:
+        """Return how many lines of a font size there is room for."""
+        return max(min(self.layer.max_lines, int((self.height + 1) / style.line(size))), 1)
 
 
-def _smallest_size(layer: TextLayer) -> int:
-    return min(layer.min_size or layer.size, layer.size)
-
-
-def _limit_lines(layer: TextLayer, style: _Style, text: str) -> tuple[str, bool]:
+def _limit_lines(box: _Box, style: TextStyle, text: str) -> tuple[str, bool]:
     """Cut a text that has more line breaks than lines, which no font size could change. Return whether it is cut."""
-    lines, max_lines = text.split("\n"), _max_lines(layer, style, _smallest_size(layer))
+    lines, max_lines = text.split("\n"), box.max_lines(style, box.smallest_size)
     if len(lines) <= max_lines:
         return text, False
     return "\n".join(lines[:max_lines]).rstrip(_removed_before_ellipsis) + ELLIPSIS, True
@@ -234,13 +305,12 @@ def _mark(layer: TextLayer, text: str) -> str:
     return mark + text.replace("\n", f"\n{mark}")
 
 
-def _fit(layer: TextLayer, style: _Style, text: str) -> _Fit:
+def _fit(box: _Box, style: TextStyle, text: str) -> FittedText:
     """Return the text at the largest font size at which it fits, or cut at the smallest one."""
-    height = layer.height - 2 * layer.padding
-    smallest = _smallest_size(layer)
+    height, smallest = box.height, box.smallest_size
 
-    def render_if_fits(text: str, size: int) -> _Fit | None:
-        max_lines = _max_lines(layer, style, size)
+    def render_if_fits(text: str, size: int) -> FittedText | None:
+        max_lines = box.max_lines(style, size)
         if _min_lines(text, style, size) > max_lines:  # do not render what cannot fit: it could be huge
             return None
         if size > smallest and _breaks_word(text, style, size):
@@ -252,9 +322,9 @@ def _fit(layer: TextLayer, style: _Style, text: str) -> _Fit:
         if lines > max_lines or (is_high and size > smallest and _letter_height(style, size) > height + 1):
             return None
         is_too_high = is_high and ink.mask.shape[0] > height + 1
-        return None if is_too_high and size > smallest else _Fit(size, ink, lines, is_too_high=is_too_high)
+        return None if is_too_high and size > smallest else FittedText(style, size, ink, lines, is_too_high=is_too_high)
 
-    found = find_largest(smallest, layer.size, lambda size: render_if_fits(text, size))
+    found = find_largest(smallest, box.layer.size, lambda size: render_if_fits(text, size))
     if found is not None:
         return found[1]
     ends = [0, *character_ends(text)[:-1]]
@@ -263,11 +333,11 @@ def _fit(layer: TextLayer, style: _Style, text: str) -> _Fit:
         return text[: ends[index]].rstrip(_removed_before_ellipsis) + ELLIPSIS
 
     longest = find_largest(0, len(ends) - 1, lambda index: render_if_fits(cut(index), smallest))
-    fit = longest[1] if longest else _Fit(smallest, _render(cut(0), style, smallest), 1)
+    fit = longest[1] if longest else FittedText(style, smallest, _render(cut(0), style, smallest), 1)
     return replace(fit, is_cut=True)
 
 
-def _count_lines(text: str, style: _Style, size: int, ink: _RenderedGlyphs) -> int:
+def _count_lines(text: str, style: TextStyle, size: int, ink: RenderedGlyphs) -> int:
     """Count the lines of a rendered text; a text without ink has none."""
     if not ink.mask.size:
         return 0
@@ -277,14 +347,14 @@ def _count_lines(text: str, style: _Style, size: int, ink: _RenderedGlyphs) -> i
     return _render(text, spread, size).lines(spread, size)
 
 
-def _depth(text: str, style: _Style) -> float:
+def _depth(text: str, style: TextStyle) -> float:
     """Return how far the letters of a text can extend below the baseline, relative to the font size."""
     if _simple.match(text):
         return _latin_depth(style)
     return deepest_ink(style.typeface.family, text)
 
 
-def _breaks_word(text: str, style: _Style, size: int) -> bool:
+def _breaks_word(text: str, style: TextStyle, size: int) -> bool:
     """Return whether the longest word is wider than a line."""
     longest = max(_words.findall(text), key=len, default="")
     # Hardly any letter is wider than the font size.
@@ -297,7 +367,7 @@ def _breaks_word(text: str, style: _Style, size: int) -> bool:
     return bool(ink.mask.size) and ink.mask.shape[1] + size * 0.2 > style.width
 
 
-def _min_lines(text: str, style: _Style, size: int) -> float:
+def _min_lines(text: str, style: TextStyle, size: int) -> float:
     """Return a lower bound of the number of lines."""
     is_large = len(text) * size**2 > LARGE_TEXT
     width = _measure_character_width(text[:SAMPLE_LENGTH], style) if is_large else MIN_CHARACTER_WIDTH
@@ -312,7 +382,7 @@ def _count_advancing(text: str) -> int:
     return sum(not unicodedata.combining(character) and character not in _without_width for character in text)
 
 
-def _measure_character_width(text: str, style: _Style) -> float:
+def _measure_character_width(text: str, style: TextStyle) -> float:
     """Return a lower bound of the average character width, relative to the font size, measured at a small size."""
     sample = replace(style, width=MAX_SIDE, letter_spacing=0, align="start")
     ink = _render(text.replace("\n", " "), sample, SAMPLE_FONT_SIZE)
@@ -321,7 +391,7 @@ def _measure_character_width(text: str, style: _Style) -> float:
     return int(ink.mask.shape[1]) / (max(_count_advancing(text), 1) * SAMPLE_FONT_SIZE) * SAMPLE_TOLERANCE
 
 
-def _render(text: str, style: _Style, size: float) -> _RenderedGlyphs:
+def _render(text: str, style: TextStyle, size: float) -> RenderedGlyphs:
     """Render a text with Pango, wrapped at the style's width."""
     # Pango takes a line height above 1,024 as absolute, in 1,024ths of a point; at 72 dpi a point is a pixel.
     attributes = f'weight="{style.weight}" line_height="{round(style.line(size) * PANGO_SCALE)}"'
@@ -346,28 +416,28 @@ def _render(text: str, style: _Style, size: float) -> _RenderedGlyphs:
         markup = build_markup(text, family, size, style.line(size), style.letter_spacing)
         image = pyvips.Image.text(f"<span {attributes}>{markup}</span>", string_options=",".join(options), **file)
     except pyvips.Error:  # raised for a text without any ink
-        return _NO_INK
+        return NO_INK
     pixels, left, top = to_pixels(image), image.get("xoffset"), image.get("yoffset")
     if in_color:
-        return _RenderedGlyphs(pixels[..., 3].copy(), pixels, left, top)
-    return _RenderedGlyphs(pixels, None, left, top)
+        return RenderedGlyphs(pixels[..., 3].copy(), pixels, left, top)
+    return RenderedGlyphs(pixels, None, left, top)
 
 
 @lru_cache(maxsize=1024)  # metrics of fonts, independent of the text
-def _baseline(style: _Style, size: float) -> int:
+def _baseline(style: TextStyle, size: float) -> int:
     """Return the distance of the first baseline from the top of the layout, in pixels."""
     ink = _render("H", style, size)
     return (ink if ink.mask.size else _render(REPLACEMENT, style, size)).bottom
 
 
 @lru_cache(maxsize=1024)  # metrics of fonts, independent of the text
-def _letter_height(style: _Style, size: float) -> int:
+def _letter_height(style: TextStyle, size: float) -> int:
     """Return the height of the highest and deepest Latin letters, in pixels."""
     return int(_render(TALL_LETTERS, replace(style, width=MAX_SIDE), size).mask.shape[0])
 
 
 @lru_cache(maxsize=1024)  # metrics of fonts, independent of the text
-def _latin_depth(style: _Style) -> float:
+def _latin_depth(style: TextStyle) -> float:
     """Return how far Latin letters extend below the baseline, relative to the font size."""
     size = 100
     wide = replace(style, width=MAX_SIDE, letter_spacing=0, line_height=SPREAD_LINE_HEIGHT)

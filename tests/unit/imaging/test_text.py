@@ -421,3 +421,31 @@ def test_language_selects_the_forms_of_han_characters() -> None:
     assert np.array_equal(chinese, auto)
     assert not np.array_equal(chinese, japanese)
     assert np.array_equal(japanese, render("直の", language=None).patches[-1].mask()[:, : japanese.shape[1]])
+
+
+TEXT_OF_EACH_SIDE = [("Hamburg", "start"), ("Hamburg", "center"), ("Hamburg", "end"), ("مرحبا", "start")]
+
+
+@pytest.mark.parametrize(("text", "align"), TEXT_OF_EACH_SIDE)
+def test_fitted_text_is_placed_in_its_natural_width(text: str, align: str) -> None:
+    """A layout measures a text in the width that there is, and places it in the width that it takes."""
+    values = layer(align=align, padding=10)
+    fitted = text_module.fit_text(values, text, text_module.Typeface("Inter"), 400, 100)
+    wide = text_module.place_text(values, fitted, 0, 0, 400, 100).patches[-1]
+    width = fitted.natural_width + 20
+    narrow = text_module.place_text(values, fitted, 0, 0, width, 100).patches[-1]
+    assert np.array_equal(wide.mask(), narrow.mask())
+    assert wide.y == narrow.y
+    assert narrow.x >= 10
+    assert narrow.x + narrow.shape[1] <= width - 10
+    assert text_module.render_text(values, text).patches[-1].x == wide.x
+
+
+@pytest.mark.parametrize("line_height", [0.8, 1.2, 2.0])
+def test_fitted_text_has_a_height_and_a_baseline(line_height: float) -> None:
+    values = layer(max_lines=3, height=300, line_height=line_height)
+    fitted = text_module.fit_text(values, "One\ntwo", text_module.Typeface("Inter"), 400, 300)
+    assert (fitted.lines, fitted.height) == (2, pytest.approx(2 * 40 * line_height))
+    assert fitted.baseline == bottom_of(render("H", line_height=line_height, height=300).patches[-1])
+    empty = text_module.fit_text(values, "", text_module.Typeface("Inter"), 400, 300)
+    assert (empty.lines, empty.height, empty.natural_width) == (0, 0, 0)
