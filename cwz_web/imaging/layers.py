@@ -5,7 +5,7 @@ with PIXELS, so that a template can be rendered at two or three times its size.
 """
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
@@ -48,6 +48,15 @@ Point = tuple[Fraction, Fraction]
 Anchor = Literal[
     "top-left", "top", "top-right", "left", "center", "right", "bottom-left", "bottom", "bottom-right"
 ]  # fmt: skip
+
+
+def new_key(default: Any) -> Any:
+    """Define a key that documents did not have at first.
+
+    It is left out of the canonical document while it has its default, so that the digests of documents without the key,
+    and with them the URLs of their images, stay as they were.
+    """
+    return Field(default=default, exclude_if=lambda value: value == default)
 
 
 class DocumentPart(BaseModel):

@@ -25,6 +25,7 @@ from tests.installation import ROOT
 
 DOCUMENTS = ROOT / "tests" / "data" / "documents"
 PIXELS: dict[str, dict[str, str]] = json.loads((DOCUMENTS / "pixels.json").read_text())
+DIGESTS: dict[str, str] = json.loads((DOCUMENTS / "digests.json").read_text())
 PHOTO_SIZE = (400, 300)
 
 
@@ -59,6 +60,12 @@ def test_document_of_an_earlier_version_renders_the_same_pixels(name: str, photo
         values = plan.fill_values({})
         pixels = plan.compose(values, plan.load_sources(values, load)).pixels[..., :3]
         assert sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest() == digest, key
+
+
+@pytest.mark.parametrize("name", PIXELS)
+def test_document_without_new_keys_keeps_its_digest(name: str) -> None:
+    """The digest names images. A key that is added to the document is defined with `new_key`."""
+    assert ImageTemplate.model_validate(read_document(name)).digest == DIGESTS[name]
 
 
 def test_version_1_is_converted() -> None:
