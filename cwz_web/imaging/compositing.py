@@ -1,7 +1,7 @@
 """The canvas, an array of pixels, and the patches that are blended onto it.
 
 A pixel has four bytes: red, green, blue and one that is not used. numpy and libjpeg-turbo are faster with four bytes
-than with three.
+than with three. In a transparent canvas the fourth byte is alpha, and colors are not premultiplied.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,8 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cwz_web.imaging.blending import BlendMode, mix_bytes, mix_colors
 
 Pixels: TypeAlias = NDArray[np.uint8]
 RGB: TypeAlias = tuple[int, int, int]
@@ -37,12 +39,14 @@ class Patch:
     Attributes:
         color: one color for the whole patch, or an array (height, width, 4) whose last band is not used.
         alpha: the coverage, an array (height, width) of 0 to 255; None is opaque.
+        blend: how the color mixes with the canvas.
     """
 
     x: int
     y: int
     color: RGB | Pixels
     alpha: Pixels | None
+    blend: BlendMode = "normal"
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -82,8 +86,21 @@ def new_canvas(width: int, height: int, color: RGB) -> Pixels:
     return np.full((height, width), pixel, np.uint32).view(np.uint8).reshape(height, width, 4)
 
 
-def blend_patch(canvas: Pixels, patch: Patch) -> None:
-    """Blend a patch onto the canvas; pixels outside of the canvas are ignored."""
+def new_transparent_canvas(width: int, height: int, color: RGB, opacity: float) -> Pixels:
+    """Return a canvas of one color with an opacity of 0 to 1."""
+    pixels = new_canvas(width, height, color)
+    pixels[..., 3] = round(opacity * 255)
+    return pixels
+
+
+def blend_patch(canvas: Pixels, patch: Patch, *, has_alpha: bool = False) -> None:
+    """Blend a patch onto the canvas; pixels outside of the canvas are ignored.
+
+    Args:
+        canvas: the pixels, which change.
+        patch: the patch.
+        has_alpha: whether the canvas is transparent.
+    """
     height, width = patch.shape
     top, left = max(patch.y, 0), max(patch.x, 0)
     bottom, right = min(patch.y + height, canvas.shape[0]), min(patch.x + width, canvas.shape[1])
@@ -91,23 +108,43 @@ def blend_patch(canvas: Pixels, patch: Patch) -> None:
         return
     inside = (slice(top - patch.y, bottom - patch.y), slice(left - patch.x, right - patch.x))
     color = patch.color[inside] if isinstance(patch.color, np.ndarray) else patch.color
-    if patch.alpha is None:
-        canvas[top:bottom, left:right] = color if isinstance(color, np.ndarray) else (*color, 255)
+    under = canvas[top:bottom, left:right]
+    if patch.alpha is None and patch.blend == "normal":
+        under[:] = color if isinstance(color, np.ndarray) else (*color, 255)
+        if has_alpha:
+            under[..., 3] = 255
         return
-    alpha, under = patch.alpha[inside], canvas[top:bottom, left:right]
+    alpha = patch.mask()[inside]
     strip = max(STRIP // (4 * (right - left)), 1)
     for start in range(0, bottom - top, strip):
         rows = slice(start, start + strip)
         columns = _covered_columns(alpha[rows])
-        if columns is not None:
-            above = color[rows, columns] if isinstance(color, np.ndarray) else color
+        if columns is None:
+            continue
+        above = color[rows, columns] if isinstance(color, np.ndarray) else color
+        if has_alpha:
+            _blend_transparent(under[rows, columns], above, alpha[rows, columns], patch.blend)
+        else:
+            if patch.blend != "normal":
+                above = mix_bytes(patch.blend, under[rows, columns], _color_array(above))
             _blend(under[rows, columns], above, alpha[rows, columns])
 
 
+def flatten(canvas: Pixels, color: RGB) -> Pixels:
+    """Return a transparent canvas on an opaque color."""
+    opaque = new_canvas(canvas.shape[1], canvas.shape[0], color)
+    blend_patch(opaque, Patch(0, 0, canvas, np.ascontiguousarray(canvas[..., 3])))
+    return opaque
+
+
 def merge_patches(patches: Sequence[Patch]) -> Patch:
-    """Combine patches into one that looks the same on every canvas."""
+    """Combine patches into one that looks the same on every canvas.
+
+    Patches with a blend mode mix with the ones below them only, on a transparent backdrop: the merged patch is an
+    isolated group (Compositing and Blending Level 1, section 5.2).
+    """
     if len(patches) == 1:
-        return patches[0]
+        return patches[0] if patches[0].blend == "normal" else replace(patches[0], blend="normal")
     left, top = min(patch.x for patch in patches), min(patch.y for patch in patches)
     right = max(patch.x + patch.shape[1] for patch in patches)
     bottom = max(patch.y + patch.shape[0] for patch in patches)
@@ -116,13 +153,8 @@ def merge_patches(patches: Sequence[Patch]) -> Patch:
     for patch in patches:
         height, width = patch.shape
         target = (slice(patch.y - top, patch.y - top + height), slice(patch.x - left, patch.x - left + width))
-        alpha = patch.mask()[..., None] / np.float32(255)
-        above = patch.color if isinstance(patch.color, np.ndarray) else np.array((*patch.color, 255), np.uint8)
-        light[target] += (above.astype(np.float32) - light[target]) * alpha
-        cover[target] += (1 - cover[target]) * alpha
-    # `light` is premultiplied by `cover`.
-    color = np.divide(light, cover, out=np.zeros_like(light), where=cover > 0)
-    return Patch(left, top, _to_bytes(color), _to_bytes(cover[..., 0] * 255))
+        _composite(light[target], cover[target], _color_array(patch.color), patch.mask(), patch.blend)
+    return Patch(left, top, _to_bytes(_unpremultiply(light, cover)), _to_bytes(cover[..., 0] * 255))
 
 
 def parse_color(text: str) -> tuple[RGB, float]:
@@ -160,6 +192,47 @@ def _blend(under: Pixels, color: RGB | Pixels, alpha: Pixels) -> None:
     mixed += cover
     mixed >>= 8
     under[:] = mixed.reshape(height, width, 4)
+
+
+def _blend_transparent(under: Pixels, color: RGB | Pixels, alpha: Pixels, mode: BlendMode) -> None:
+    """Blend a color onto pixels with alpha."""
+    cover = under[..., 3:].astype(np.float32) / np.float32(255)
+    light = under * cover
+    _composite(light, cover, _color_array(color), alpha, mode)
+    under[:] = _to_bytes(_unpremultiply(light, cover))
+    under[..., 3] = _to_bytes(cover[..., 0] * 255)
+
+
+def _composite(
+    light: NDArray[np.float32], cover: NDArray[np.float32], color: Pixels, alpha: Pixels, mode: BlendMode
+) -> None:
+    """Put a color above pixels whose colors are premultiplied (Compositing and Blending Level 1, sections 5 and 9).
+
+    Args:
+        light: premultiplied colors of 0 to 255, an array (height, width, 4), which changes.
+        cover: their alpha of 0 to 1, an array (height, width, 1), which changes.
+        color: the colors above.
+        alpha: their alpha.
+        mode: how they mix.
+    """
+    opacity = alpha[..., None] / np.float32(255)
+    above = color.astype(np.float32)
+    if mode != "normal":
+        below = _unpremultiply(light, cover)[..., :3] / 255
+        mixed = mix_colors(mode, below, above[..., :3] / 255) * 255
+        above = np.broadcast_to(above, light.shape).copy()
+        above[..., :3] += (mixed - above[..., :3]) * cover
+    light += (above - light) * opacity
+    cover += (1 - cover) * opacity
+
+
+def _unpremultiply(light: NDArray[np.float32], cover: NDArray[np.float32]) -> NDArray[np.float32]:
+    color: NDArray[np.float32] = np.divide(light, cover, out=np.zeros_like(light), where=cover > 0)
+    return color
+
+
+def _color_array(color: RGB | Pixels) -> Pixels:
+    return color if isinstance(color, np.ndarray) else np.array((*color, 255), np.uint8)
 
 
 def _to_bytes(values: NDArray[np.float32]) -> Pixels:

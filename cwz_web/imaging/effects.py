@@ -1,6 +1,7 @@
 """Effects on the patches of a layer: shadow, rotation, opacity and outline; conversion between arrays and libvips."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from math import ceil, cos, hypot, radians, sin
 
@@ -16,7 +17,7 @@ ROTATION_MARGIN = 2
 
 
 def apply_effects(layer: Layer, patches: Sequence[Patch]) -> Sequence[Patch]:
-    """Apply the shadow, the rotation and the opacity of a layer to its patches."""
+    """Apply the shadow, the rotation, the opacity and the blend mode of a layer to its patches."""
     if not patches:
         return patches
     if layer.shadow:
@@ -26,6 +27,8 @@ def apply_effects(layer: Layer, patches: Sequence[Patch]) -> Sequence[Patch]:
         patches = [rotate(merge_patches(patches), layer.rotation, center)]
     if layer.opacity < 1:
         patches = [merge_patches(patches).faded(layer.opacity)]
+    if layer.blend != "normal":
+        patches = [replace(merge_patches(patches), blend=layer.blend)]
     return patches
 
 

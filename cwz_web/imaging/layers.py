@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from cwz_web.imaging.bindings import FIELD_NAME, BoundText, parse_bindings
+from cwz_web.imaging.blending import BlendMode
 from cwz_web.imaging.fonts import FAMILIES
 from cwz_web.imaging.line_breaking import can_hyphenate
 
@@ -150,6 +151,7 @@ class Layer(DocumentPart):
     anchor: Anchor = "top-left"
     rotation: Annotated[float, Field(ge=-360, le=360)] = 0
     opacity: Fraction = 1
+    blend: BlendMode = new_key("normal")
     radius: Annotated[float, Field(ge=0, le=MAX_SIDE), PIXELS] = 0
     border: Border | None = None
     shadow: Shadow | None = None

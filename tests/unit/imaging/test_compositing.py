@@ -2,7 +2,17 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cwz_web.imaging.compositing import Patch, blend_patch, merge_patches, new_canvas, parse_color
+from cwz_web.imaging.blending import BlendMode
+from cwz_web.imaging.compositing import (
+    Patch,
+    blend_patch,
+    flatten,
+    merge_patches,
+    new_canvas,
+    new_transparent_canvas,
+    parse_color,
+)
+from tests.unit.imaging.test_blending import MODES, composite
 
 
 @given(
@@ -67,3 +77,59 @@ def test_merged_patches_look_like_separate_ones(seed: int, number: int) -> None:
         blend_patch(separate, patch)
     blend_patch(merged, merge_patches(patches))
     assert np.abs(separate[..., :3].astype(int) - merged[..., :3].astype(int)).max() <= number + 1
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from(MODES), st.booleans())
+@settings(max_examples=100)
+def test_transparent_canvas_matches_the_formula(seed: int, mode: BlendMode, solid: bool) -> None:
+    random = np.random.default_rng(seed)
+    canvas = random.integers(0, 256, (6, 7, 4), np.uint8)
+    alpha = random.integers(0, 256, (6, 7), np.uint8)
+    color = tuple(map(int, random.integers(0, 256, 3))) if solid else random.integers(0, 256, (6, 7, 4), np.uint8)
+    expected = [
+        [
+            composite(mode, canvas[y, x] / 255, np.array(color if solid else color[y, x])[:3] / 255, alpha[y, x] / 255)
+            for x in range(7)
+        ]
+        for y in range(6)
+    ]
+    blend_patch(canvas, Patch(0, 0, color, alpha, mode), has_alpha=True)
+    assert np.abs(canvas - np.array(expected) * 255).max() <= 1
+
+
+def test_opaque_patch_makes_a_transparent_canvas_opaque() -> None:
+    canvas = new_transparent_canvas(4, 4, (0, 0, 0), 0)
+    blend_patch(canvas, Patch(2, 0, np.full((4, 4, 4), 9, np.uint8), None), has_alpha=True)
+    assert canvas[0, :, 3].tolist() == [0, 0, 255, 255]
+
+
+def test_flattened_canvas_looks_like_one_that_was_opaque() -> None:
+    patches = [
+        Patch(0, 0, (200, 0, 0), np.full((4, 4), 90, np.uint8)),
+        Patch(1, 1, (0, 0, 250), np.full((2, 2), 255, np.uint8)),
+    ]
+    opaque, transparent = new_canvas(4, 4, (255, 255, 255)), new_transparent_canvas(4, 4, (9, 9, 9), 0)
+    for patch in patches:
+        blend_patch(opaque, patch)
+        blend_patch(transparent, patch, has_alpha=True)
+    assert np.abs(flatten(transparent, (255, 255, 255)).astype(int) - opaque)[..., :3].max() <= 1
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from(MODES))
+@settings(max_examples=60)
+def test_merged_patches_mix_with_each_other_on_a_transparent_backdrop(seed: int, mode: BlendMode) -> None:
+    random = np.random.default_rng(seed)
+    colors, alphas = random.integers(0, 256, (2, 5, 6, 4), np.uint8), random.integers(0, 256, (2, 5, 6), np.uint8)
+    merged = merge_patches([Patch(3, 3, colors[0], alphas[0]), Patch(3, 3, colors[1], alphas[1], mode)])
+    assert isinstance(merged.color, np.ndarray)
+    assert merged.blend == "normal"
+    for at in np.ndindex(5, 6):
+        below = np.array([*colors[0][at][:3], alphas[0][at]]) / 255
+        expected = composite(mode, below, colors[1][at][:3] / 255, alphas[1][at] / 255)
+        assert abs(merged.mask()[at] - expected[3] * 255) <= 1
+        assert np.abs(merged.color[at][:3] - np.array(expected[:3]) * 255).max() <= 1.01
+
+
+def test_single_patch_of_an_isolated_group_has_nothing_to_mix_with() -> None:
+    patch = Patch(0, 0, (9, 9, 9), np.full((1, 1), 255, np.uint8), "multiply")
+    assert merge_patches([patch]).blend == "normal"
