@@ -5,10 +5,11 @@ A form field's name is its path in the document (`border.width`); a fill consist
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
+from cwz_web.imaging.blending import BlendMode
 from cwz_web.imaging.layers import AnyLayer, Layer
 from cwz_web.web.forms import error_messages
 
@@ -87,6 +88,7 @@ POSITION = _group(
         bottom_right="Bottom right",
     ),
     FormField("opacity", "Opacity", help="0 to 1", step="any"),
+    _select("blend", "Blend mode", **{mode: mode.replace("-", " ").capitalize() for mode in get_args(BlendMode)}),
 )
 EDGES = _group(
     "Corners and border",
@@ -257,7 +259,7 @@ def is_open(group: FieldGroup, typed: Mapping[str, str], errors: Mapping[str, st
 def serialize_layer(layer: Layer) -> dict[str, str]:
     """Return the layer as the values of its form; an unchecked box has none."""
     typed: dict[str, str] = {}
-    for name, value in layer.model_dump(mode="json").items():
+    for name, value in _every_value(layer).items():
         if name in FILLS:
             typed |= _serialize_fill(name, value)
         elif isinstance(value, dict):
@@ -282,7 +284,7 @@ def read_layer(layer: AnyLayer, typed: Mapping[str, str]) -> tuple[dict[str, Any
         The layer's values, and a message for each invalid form field.
     """
     names = [field.name for group in list_groups(layer) for field in group.fields]
-    values = {**layer.model_dump(mode="json"), **_values(names, typed)}
+    values = {**_every_value(layer), **_values(names, typed)}
     try:
         _any_layer.validate_python(values)
     except ValidationError as error:
@@ -293,6 +295,12 @@ def read_layer(layer: AnyLayer, typed: Mapping[str, str]) -> tuple[dict[str, Any
 def find_bound_fields(values: Mapping[str, Any]) -> frozenset[str]:
     """Return the template fields that a layer of these values uses."""
     return _any_layer.validate_python(values).fields()
+
+
+def _every_value(layer: Layer) -> dict[str, Any]:
+    """Return the values of a layer, with the defaults that its canonical form leaves out."""
+    defaults = {name: field.default for name, field in type(layer).model_fields.items() if not field.is_required()}
+    return defaults | layer.model_dump(mode="json")
 
 
 def _values(names: Iterable[str], typed: Mapping[str, str]) -> dict[str, Any]:
