@@ -9,8 +9,7 @@ from cwz_web.generation.images import StoredImage
 from cwz_web.imaging.byte_cache import ByteCache
 from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.documents import ImageTemplate
-from cwz_web.imaging.effects import shrink
-from cwz_web.imaging.encoders import Output, encode
+from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.engine import Engine, Plan, RenderedImage
 from cwz_web.imaging.errors import ImagingError, SourceMissingError
 from cwz_web.imaging.findings import Finding, FindingCode, faults
@@ -163,8 +162,7 @@ class ImageService:
 
     def preview(self, image: PreparedImage, width: int | None = None) -> bytes:
         """Render an image in this process, at most `width` pixels wide. Raises ImagingError."""
-        pixels = image.plan.compose(image.values, image.sources).pixels
-        return encode(shrink(pixels, width) if width else pixels, image.output)
+        return image.plan.compose(image.values, image.sources).encode(image.output, width)
 
     def lint(self, image: PreparedImage) -> list[Finding]:
         """Return the findings of an image."""

@@ -17,6 +17,8 @@ from cwz_web.imaging.blending import BlendMode, mix_bytes, mix_colors
 Pixels: TypeAlias = NDArray[np.uint8]
 RGB: TypeAlias = tuple[int, int, int]
 
+WHITE: RGB = (255, 255, 255)
+
 # Blending works on strips of at most this many values in preallocated arrays: allocating memory takes longer than the
 # arithmetic. Smaller strips would make threads wait for the interpreter lock.
 STRIP = 600_000

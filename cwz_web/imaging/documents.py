@@ -8,13 +8,13 @@ import json
 from hashlib import sha256
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
+from cwz_web.imaging.compositing import parse_color
 from cwz_web.imaging.document_migrations import migrate_document
 from cwz_web.imaging.layers import (
     Anchor,
     AnyLayer,
-    Color,
     DocumentPart,
     FieldName,
     Fill,
@@ -29,21 +29,22 @@ MAX_DOCUMENT_BYTES = 500_000
 DEFAULT_SIZE = "default"
 
 
-def _check_opaque(value: Color | Any) -> Color | Any:
-    if isinstance(value, str) and len(value) > 7:
-        raise ValueError("The canvas background cannot be transparent. Use #rrggbb")
-    return value
-
-
-OpaqueFill = Annotated[Fill, AfterValidator(_check_opaque)]
-
-
 class Canvas(DocumentPart):
-    """The image's size, and the background below every layer."""
+    """The image's size, and the background below every layer.
+
+    A background of None, or of a color with alpha, makes the image transparent. A gradient with alpha is on white.
+    """
 
     width: Length
     height: Length
-    background: OpaqueFill = "#ffffff"
+    background: Fill | None = "#ffffff"
+
+    @property
+    def opacity(self) -> float:
+        """The opacity of the background, 0 to 1."""
+        if self.background is None:
+            return 0
+        return parse_color(self.background)[1] if isinstance(self.background, str) else 1
 
 
 class TemplateField(DocumentPart):
@@ -80,7 +81,7 @@ class TemplateSize(DocumentPart):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
     width: Length
     height: Length
-    background: OpaqueFill | None = None
+    background: Fill | None = None
     overrides: dict[str, Override] = Field(default_factory=dict)
 
 

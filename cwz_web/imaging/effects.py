@@ -109,10 +109,12 @@ def _disc(radius: float) -> list[tuple[int, int, int]]:
     return points
 
 
-def shrink(pixels: Pixels, width: int) -> Pixels:
+def shrink(pixels: Pixels, width: int, *, has_alpha: bool = False) -> Pixels:
     """Scale a canvas down to at most a width in pixels."""
     if pixels.shape[1] <= width:
         return pixels
+    if has_alpha:
+        return np.ascontiguousarray(to_pixels(from_pixels(pixels).thumbnail_image(width)))
     image = from_pixels(pixels)[0:3].thumbnail_image(width).bandjoin(255)
     return np.ascontiguousarray(to_pixels(image))
 

@@ -18,9 +18,18 @@ import pyvips
 
 from cwz_web.imaging.byte_cache import ByteCache
 from cwz_web.imaging.code_checks import RenderedCode, find_scan_problem
-from cwz_web.imaging.compositing import Pixels, blend_patch, new_canvas, parse_color
+from cwz_web.imaging.compositing import (
+    WHITE,
+    Pixels,
+    blend_patch,
+    flatten,
+    new_canvas,
+    new_transparent_canvas,
+    parse_color,
+)
 from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
+from cwz_web.imaging.effects import shrink
 from cwz_web.imaging.encoders import Output, encode
 from cwz_web.imaging.errors import (
     ImageTooLargeError,
@@ -35,7 +44,7 @@ from cwz_web.imaging.errors import (
 from cwz_web.imaging.findings import Finding, FindingCode, faults
 from cwz_web.imaging.fonts import FAMILIES, fonts_version
 from cwz_web.imaging.layer_rendering import LayerRenderer, LoadedSources, check_contrast
-from cwz_web.imaging.layers import ImageLayer, Layer, TextLayer
+from cwz_web.imaging.layers import Gradient, ImageLayer, Layer, TextLayer
 from cwz_web.imaging.planned_layers import PlannedLayer, unclear_value
 from cwz_web.imaging.prices import HiddenPrice, hide_old_prices
 from cwz_web.imaging.shapes import (
@@ -69,16 +78,29 @@ class RenderedImage:
 
 @dataclass(frozen=True)
 class Composition:
-    """The pixels of an image (height, width, 4), and the findings and the codes of its layers."""
+    """The pixels of an image (height, width, 4), and the findings and the codes of its layers.
+
+    The fourth byte of a pixel is alpha if `has_alpha`; otherwise it is not used.
+    """
 
     pixels: Pixels
     findings: tuple[Finding, ...] = ()
     codes: tuple[RenderedCode, ...] = ()
+    has_alpha: bool = False
 
     @property
     def nbytes(self) -> int:
         """The size of the pixels in bytes."""
         return self.pixels.nbytes
+
+    def encode(self, output: Output, width: int | None = None) -> bytes:
+        """Encode the image, at most `width` pixels wide. Raises ImageTooLargeError."""
+        pixels = shrink(self.pixels, width, has_alpha=self.has_alpha) if width else self.pixels
+        return encode(pixels, output, has_alpha=self.has_alpha)
+
+    def opaque_pixels(self) -> Pixels:
+        """Return the pixels on white, as checks see them."""
+        return flatten(self.pixels, WHITE) if self.has_alpha else self.pixels
 
 
 class Engine:
@@ -217,14 +239,14 @@ class Plan:
     def render(self, values: Mapping[str, str], sources: LoadedSources, output: Output) -> RenderedImage:
         """Render and encode the image of a row. Raises ImagingError."""
         composition = self.compose(values, sources)
-        return RenderedImage(encode(composition.pixels, output), faults(composition.findings))
+        return RenderedImage(composition.encode(output), faults(composition.findings))
 
     def compose(self, values: Mapping[str, str], sources: LoadedSources) -> Composition:
         """Render the image of a row as pixels. Raises ImagingError."""
         deadline = time.monotonic() + RENDER_SECONDS
         key = ("base", self.digest, *(self._renderer.source_state(layer, sources) for layer in self._base_layers))
         base: Composition = self._pixels.get_or_create(
-            key, lambda: self._blend(Composition(self._background()), self._base_layers, values, sources, deadline)
+            key, lambda: self._blend(self._background(), self._base_layers, values, sources, deadline)
         )
         upper = (layer for layer in self._upper_layers if layer.is_shown(values))
         unclear = (finding for layer in self._upper_layers for finding in layer.unclear_condition(values))
@@ -232,13 +254,13 @@ class Plan:
         start = replace(base, pixels=base.pixels.copy(), findings=findings)
         image = self._blend(start, upper, values, sources, deadline)
         # At the end, since a layer above can cover a code.
-        return replace(image, findings=(*image.findings, *_check_codes(image.codes, image.pixels)))
+        return replace(image, findings=(*image.findings, *_check_codes(image.codes, image.opaque_pixels())))
 
     def lint(self, values: Mapping[str, str], sources: LoadedSources) -> list[Finding]:
         """Return the findings of a row's image, from the lowest layer to the highest."""
         findings = [*self._unclear_prices(values)]
         codes: list[RenderedCode] = []
-        canvas = self._background()
+        canvas = self._background().opaque_pixels()
         for planned in self._layers:
             layer = planned.layer
             findings += planned.unclear_condition(values)
@@ -281,13 +303,17 @@ class Plan:
             elif isinstance(layer, TextLayer) and layer.font not in FAMILIES:
                 yield layer, layer.font, "font"
 
-    def _background(self) -> Pixels:
+    def _background(self) -> Composition:
         canvas = self._canvas
-        if isinstance(canvas.background, str):
-            return new_canvas(canvas.width, canvas.height, parse_color(canvas.background)[0])
-        pixels = new_canvas(canvas.width, canvas.height, (255, 255, 255))
-        blend_patch(pixels, render_box(0, 0, canvas.width, canvas.height, canvas.background))
-        return pixels
+        if isinstance(canvas.background, Gradient):
+            pixels = new_canvas(canvas.width, canvas.height, WHITE)
+            blend_patch(pixels, render_box(0, 0, canvas.width, canvas.height, canvas.background))
+            return Composition(pixels)
+        color = parse_color(canvas.background)[0] if canvas.background else WHITE
+        if canvas.opacity == 1:
+            return Composition(new_canvas(canvas.width, canvas.height, color))
+        pixels = new_transparent_canvas(canvas.width, canvas.height, color, canvas.opacity)
+        return Composition(pixels, has_alpha=True)
 
     def _blend(
         self,
@@ -304,10 +330,10 @@ class Plan:
             findings += rendering.findings
             codes += [rendering.code] if rendering.code else []
             for patch in rendering.patches:
-                blend_patch(below.pixels, patch)
+                blend_patch(below.pixels, patch, has_alpha=below.has_alpha)
             if time.monotonic() > deadline:
                 raise RenderTimeoutError(f"The image takes longer than {RENDER_SECONDS:.0f} seconds to render")
-        return Composition(below.pixels, tuple(findings), tuple(codes))
+        return replace(below, findings=tuple(findings), codes=tuple(codes))
 
 
 def _check_codes(codes: Iterable[RenderedCode], canvas: Pixels) -> Iterator[Finding]:

@@ -28,7 +28,7 @@ def change(path: str, value: Any) -> dict[str, Any]:
         ("canvas.width", 5000, "canvas.width", "less than or equal to 4096"),
         ("canvas.background", "red", "canvas.background.color", "pattern"),
         ("canvas.background", "#ffffff\n", "canvas.background.color", "pattern"),
-        ("canvas.background", "#ffffff80", "canvas.background", "cannot be transparent"),
+        ("canvas.background", "#ffffff8", "canvas.background.color", "pattern"),
         ("canvas.background", {"start": "#ffffff"}, "canvas.background.gradient.end", "required"),
         ("layers.1.font", "Comic Sans", "layers.1.text.font", "Unknown font: Comic Sans"),
         ("layers.1.text", "{{ nothing_there }}", "", "uses the unknown field nothing_there"),

@@ -7,7 +7,7 @@ import pytest
 import pyvips
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageCms
 
 from cwz_web.imaging.encoders import Format, Output, encode
 from cwz_web.imaging.errors import ImageTooLargeError
@@ -130,3 +130,48 @@ def test_file_that_cannot_be_small_enough_is_rejected() -> None:
     for output in (Output(max_bytes=1000), Output(format=Format.WEBP, lossless=True, max_bytes=1000)):
         with pytest.raises(ImageTooLargeError, match="the limit is 1 KB"):
             encode(photo(), output)
+
+
+def translucent() -> np.ndarray:
+    """Return pixels that are red and half transparent on the left, and blue and opaque on the right."""
+    pixels = np.empty((40, 60, 4), np.uint8)
+    pixels[:, :30], pixels[:, 30:] = (255, 0, 0, 128), (0, 0, 255, 255)
+    return pixels
+
+
+@pytest.mark.parametrize("palette", [False, True])
+@pytest.mark.parametrize("format", [Format.PNG, Format.WEBP, Format.AVIF])
+def test_transparency_is_kept(format: Format, palette: bool) -> None:
+    data = encode(translucent(), Output(format=format, palette=palette, quality=95), has_alpha=True)
+    pixels = pyvips.Image.new_from_buffer(data, "").numpy().astype(int)
+    assert np.abs(pixels[20, 10] - (255, 0, 0, 128)).max() <= 4
+    assert np.abs(pixels[20, 50] - (0, 0, 255, 255)).max() <= 4
+
+
+def test_transparent_jpeg_is_on_white() -> None:
+    pixels = pyvips.Image.new_from_buffer(encode(translucent(), Output(quality=100), has_alpha=True), "").numpy()
+    assert pixels[20, 10].tolist() == pytest.approx([255, 127, 127], abs=3)
+
+
+def test_png_with_alpha_is_lossless() -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (9, 11, 4), np.uint8)
+    image = Image.open(io.BytesIO(encode(pixels, Output(format=Format.PNG, color_profile=True), has_alpha=True)))
+    assert image.mode == "RGBA"
+    assert np.array_equal(np.asarray(image), pixels)
+
+
+@pytest.mark.parametrize("format", Format)
+@pytest.mark.parametrize("more", [{}, {"palette": True, "optimize": True}], ids=str)
+def test_color_profile_is_embedded_when_asked_for(format: Format, more: dict[str, Any]) -> None:
+    plain, tagged = (
+        Image.open(io.BytesIO(encode(photo(), Output(format=format, color_profile=wanted, **more))))
+        for wanted in (False, True)
+    )
+    assert "icc_profile" not in plain.info or not plain.info["icc_profile"]
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(tagged.info["icc_profile"]))
+    assert "sRGB" in ImageCms.getProfileDescription(profile)
+
+
+def test_new_options_keep_the_canonical_output() -> None:
+    """The output is part of the digest that names an image."""
+    assert "color_profile" not in Output().model_dump()

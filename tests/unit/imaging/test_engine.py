@@ -474,3 +474,41 @@ def test_reason_of_a_missing_static_image_is_that_of_this_row() -> None:
     for reason in ("The URL returned 503", "The URL returned 404"):
         [finding] = plan.compose(plan.fill_values({}), {"fixed": SourceMissingError(reason)}).findings
         assert finding.message == f"has no image: the URL returned {reason[-3:]}"
+
+
+@pytest.mark.parametrize("background", [None, "#33669980"])
+def test_transparent_canvas(background: str | None) -> None:
+    layers = [shape("low", "#ff0000", 0), image(x=100), shape("top", "#0000ff80", 150)]
+    plan = create_plan(layers, canvas={"width": 300, "height": 200, "background": background})
+    values = plan.fill_values({"image": "red"})
+    composition = plan.compose(values, plan.load_sources(values, load))
+    below = [51, 102, 153, 128] if background else [255, 255, 255, 0]
+    assert composition.has_alpha
+    assert composition.pixels[150, 270].tolist() == below
+    assert composition.pixels[10, 10].tolist() == [255, 0, 0, 255]
+    assert composition.pixels[50, 120, 3] == 255
+    assert composition.pixels[150, 200].tolist() == ([17, 34, 221, 192] if background else [0, 0, 255, 128])
+    small = pyvips.Image.new_from_buffer(composition.encode(Output(format=Format.PNG), 150), "").numpy()
+    assert small.shape == (100, 150, 4)
+    assert np.abs(small[75, 135].astype(int) - below)[3] <= 1
+
+
+def test_code_on_a_transparent_canvas_is_checked_on_white() -> None:
+    code = {
+        "type": "code",
+        "name": "c",
+        "content": "x",
+        "x": 0,
+        "y": 0,
+        "width": 100,
+        "height": 100,
+        "background": None,
+    }
+    plan = create_plan([code], canvas={"width": 100, "height": 100, "background": None})
+    assert plan.compose(plan.fill_values({}), {}).findings == ()
+    assert plan.lint(plan.fill_values({}), {}) == []
+
+
+def test_opaque_canvas_has_no_alpha() -> None:
+    plan = create_plan([], canvas={"width": 30, "height": 20, "background": "#112233ff"})
+    assert not plan.compose(plan.fill_values({}), {}).has_alpha
