@@ -161,7 +161,7 @@ class Plan:
         self._defaults = {field.name: field.default for field in template.fields}
         self._renderer = LayerRenderer(pixels, self.digest, self._defaults)
         visible = [layer for layer in template.scaled(scale).layers if not layer.hidden]
-        self._layers = [PlannedLayer(layer, layer.bound_text()) for layer in visible]
+        self._layers = [PlannedLayer(layer, layer.bound_texts()) for layer in visible]
         changing = [bool(layer.fields()) for layer in visible]
         first = changing.index(True) if True in changing else len(changing)
         self._base_layers, self._upper_layers = self._layers[:first], self._layers[first:]
@@ -277,7 +277,7 @@ class Plan:
             findings += rendering.findings
             codes += [rendering.code] if rendering.code else []
             if isinstance(layer, TextLayer) and rendering.patches and not layer.stroke:
-                findings += check_contrast(layer, planned.content(values), sources, canvas)
+                findings += check_contrast(layer, planned.texts(values), sources, canvas)
             for patch in rendering.patches:
                 blend_patch(canvas, patch)
         return [*findings, *_check_codes(codes, canvas)]
@@ -300,8 +300,8 @@ class Plan:
                 yield layer, planned.content(values).strip(), "image" if layer.missing == "fail" else ""
                 if layer.missing == "fallback":
                     yield layer, layer.fallback, ""
-            elif isinstance(layer, TextLayer) and layer.font not in FAMILIES:
-                yield layer, layer.font, "font"
+            elif isinstance(layer, TextLayer):
+                yield from ((layer, font, "font") for font in layer.fonts() if font not in FAMILIES)
 
     def _background(self) -> Composition:
         canvas = self._canvas

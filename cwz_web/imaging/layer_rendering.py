@@ -61,12 +61,12 @@ class LayerRenderer:
     def render(self, planned: PlannedLayer, values: Mapping[str, str], sources: LoadedSources) -> Rendering:
         """Render a layer for a row. Raises ImagingError."""
         if not planned.is_static:
-            content, unclear = planned.resolve(values)
-            rendering = self._render_content(planned.layer, content, sources)
+            texts, unclear = planned.resolve(values)
+            rendering = self._render_content(planned.layer, texts, sources)
             return replace(rendering, findings=(*rendering.findings, *unclear))
         key = ("layer", self._digest, planned.layer.name, self.source_state(planned, sources))
         static: Rendering = self._pixels.get_or_create(
-            key, lambda: self._render_content(planned.layer, planned.content(values), sources)
+            key, lambda: self._render_content(planned.layer, planned.texts(values), sources)
         )
         return static
 
@@ -77,12 +77,13 @@ class LayerRenderer:
         source = sources[planned.content(self._defaults).strip()]
         return source.digest if isinstance(source, Source) else f"missing: {source}"
 
-    def _render_content(self, layer: Layer, content: str, sources: LoadedSources) -> Rendering:
+    def _render_content(self, layer: Layer, texts: tuple[str, ...], sources: LoadedSources) -> Rendering:
+        content = texts[0] if texts else ""
         match layer:
             case ShapeLayer():
                 rendering = Rendering((render_shape(layer),))
             case TextLayer():
-                text = render_text(layer, content, _typeface(layer, sources))
+                text = render_text(layer, texts, _typefaces(layer, sources))
                 rendering = Rendering(text.patches, text_findings(layer, text))
             case ImageLayer():
                 rendering = self._render_image(layer, content.strip(), sources)
@@ -153,9 +154,11 @@ class LayerRenderer:
         return patch.clipped(mask)
 
 
-def check_contrast(layer: TextLayer, content: str, sources: LoadedSources, canvas: Pixels) -> Iterator[Finding]:
+def check_contrast(
+    layer: TextLayer, texts: tuple[str, ...], sources: LoadedSources, canvas: Pixels
+) -> Iterator[Finding]:
     """Yield a finding if a text is hard to read on the pixels below it."""
-    text = render_text(layer, content, _typeface(layer, sources))
+    text = render_text(layer, texts, _typefaces(layer, sources))
     *box, letters = text.patches
     below = canvas.copy() if box else canvas
     for patch in box:
@@ -190,10 +193,14 @@ def _render_rating(layer: RatingLayer, content: str) -> Rendering:
     return Rendering((render_rating(layer, float(value)),))
 
 
-def _typeface(layer: TextLayer, sources: LoadedSources) -> Typeface:
-    if layer.font in FAMILIES:
-        return Typeface(layer.font)
-    source = _available(sources[layer.font])
+def _typefaces(layer: TextLayer, sources: LoadedSources) -> dict[str, Typeface]:
+    return {font: _typeface(font, sources) for font in layer.fonts()}
+
+
+def _typeface(font: str, sources: LoadedSources) -> Typeface:
+    if font in FAMILIES:
+        return Typeface(font)
+    source = _available(sources[font])
     return Typeface(*use_font(source.data, source.digest))
 
 

@@ -169,14 +169,13 @@ class Layer(DocumentPart):
         """The y coordinate of the box's top edge."""
         return self.y - (0 if "top" in self.anchor else self.height if "bottom" in self.anchor else self.height // 2)
 
-    def bound_text(self) -> BoundText | None:
-        """Parse the text with bindings that defines the layer's content, if it has one."""
-        return None
+    def bound_texts(self) -> tuple[BoundText, ...]:
+        """Parse the texts with bindings that define the layer's content, if it has any."""
+        return ()
 
     def content_fields(self) -> frozenset[str]:
         """Return the fields that the layer's content depends on."""
-        bound = self.bound_text()
-        return bound.fields if bound else frozenset()
+        return frozenset[str]().union(*(bound.fields for bound in self.bound_texts()))
 
     def fields(self) -> frozenset[str]:
         """Return the fields that the layer's content or its condition depends on."""
@@ -224,8 +223,8 @@ class ImageLayer(Layer):
             raise ValueError("Enter the URL of the fallback image")
         return self
 
-    def bound_text(self) -> BoundText:
-        return parse_bindings(self.source)
+    def bound_texts(self) -> tuple[BoundText, ...]:
+        return (parse_bindings(self.source),)
 
 
 class TextLayer(Layer):
@@ -265,8 +264,12 @@ class TextLayer(Layer):
             raise ValueError("Enter a language that has hyphenation, such as de or en-GB")
         return self
 
-    def bound_text(self) -> BoundText:
-        return parse_bindings(self.text)
+    def bound_texts(self) -> tuple[BoundText, ...]:
+        return (parse_bindings(self.text),)
+
+    def fonts(self) -> list[str]:
+        """Return the fonts of the text, each once."""
+        return [self.font]
 
 
 class CodeLayer(Layer):
@@ -285,8 +288,8 @@ class CodeLayer(Layer):
     correction: Literal["L", "M", "Q", "H"] = "M"
     padding: Annotated[int, Field(ge=0, le=500), PIXELS] = 12
 
-    def bound_text(self) -> BoundText:
-        return parse_bindings(self.content)
+    def bound_texts(self) -> tuple[BoundText, ...]:
+        return (parse_bindings(self.content),)
 
 
 class RatingLayer(Layer):
@@ -298,8 +301,8 @@ class RatingLayer(Layer):
     color: Color = "#f4a83d"
     empty: Color = "#d5dae3"
 
-    def bound_text(self) -> BoundText:
-        return parse_bindings(self.value)
+    def bound_texts(self) -> tuple[BoundText, ...]:
+        return (parse_bindings(self.value),)
 
 
 AnyLayer = Annotated[

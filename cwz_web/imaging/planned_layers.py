@@ -13,25 +13,30 @@ from cwz_web.values.numbers import read_rating
 
 @dataclass(frozen=True)
 class PlannedLayer:
-    """A layer with its parsed content."""
+    """A layer with its parsed content: a text for each of its spans, or one text."""
 
     layer: Layer
-    bound_text: BoundText | None
+    bound_texts: tuple[BoundText, ...]
 
     @property
     def is_static(self) -> bool:
         """Whether the layer looks the same in every row that shows it."""
-        return self.bound_text is None or not self.bound_text.fields
+        return not any(bound.fields for bound in self.bound_texts)
 
     def content(self, values: Mapping[str, str]) -> str:
-        """Return the layer's content for a row."""
-        return self.bound_text.resolve(values)[0] if self.bound_text else ""
+        """Return the content of a layer that has one text at most."""
+        return self.bound_texts[0].resolve(values)[0] if self.bound_texts else ""
 
-    def resolve(self, values: Mapping[str, str]) -> tuple[str, Iterable[Finding]]:
+    def texts(self, values: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the layer's content for a row."""
+        return tuple(bound.resolve(values)[0] for bound in self.bound_texts)
+
+    def resolve(self, values: Mapping[str, str]) -> tuple[tuple[str, ...], Iterable[Finding]]:
         """Return the layer's content for a row, and the values that it cannot show as its template asks."""
-        content, unclear_values = self.bound_text.resolve(values) if self.bound_text else ("", ())
-        return content, (
+        resolved = [bound.resolve(values) for bound in self.bound_texts]
+        return tuple(text for text, _ in resolved), (
             unclear_value(self.layer, f"shows the field “{field}” as it is", values[field], unclear)
+            for _, unclear_values in resolved
             for field, unclear in unclear_values
         )
 
@@ -40,10 +45,12 @@ class PlannedLayer:
         condition = self.layer.show_if
         return condition is None or evaluate_condition(condition, values)[0]
 
-    def appearance(self, values: Mapping[str, str]) -> str | None:
+    def appearance(self, values: Mapping[str, str]) -> str | tuple[str, ...] | None:
         """Return what the layer shows of a row; None if it is hidden."""
         if not self.is_shown(values):
             return None
+        if len(self.bound_texts) > 1:
+            return self.texts(values)
         content = self.content(values)
         return str(read_rating(content, self.layer.stars)) if isinstance(self.layer, RatingLayer) else content
 

@@ -8,6 +8,7 @@ down to the layer's `min_size`, and is then cut with an ellipsis. What Pango lac
 
 import re
 import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import ceil
@@ -190,23 +191,32 @@ class FittedText:
         return _baseline(self.style, self.font_size)
 
 
-def render_text(layer: TextLayer, text: str, typeface: Typeface | None = None) -> RenderedText:
+def render_text(layer: TextLayer, texts: Sequence[str], typefaces: Mapping[str, Typeface]) -> RenderedText:
     """Render the text of a layer.
 
     An empty text has no letters, and no box if the layer's box hugs the text.
+
+    Args:
+        texts: the resolved text of each of the layer's bound texts.
+        typefaces: the typeface of each of the layer's fonts.
     """
-    fitted = fit_text(layer, text, typeface or Typeface(layer.font), layer.width, layer.height)
+    fitted = fit_text(layer, texts, typefaces, layer.width, layer.height)
     return place_text(layer, fitted, layer.left, layer.top, layer.width, layer.height)
 
 
-def fit_text(layer: TextLayer, text: str, typeface: Typeface, width: int, height: int) -> FittedText:
+def fit_text(
+    layer: TextLayer, texts: Sequence[str], typefaces: Mapping[str, Typeface], width: int, height: int
+) -> FittedText:
     """Fit the text of a layer into a box.
 
     Args:
+        texts: the resolved text of each of the layer's bound texts.
+        typefaces: the typeface of each of the layer's fonts.
         width: the width of the box in pixels, with padding.
         height: the height of the box in pixels, with padding.
     """
-    text, is_too_long = _clean(text)
+    typeface = typefaces[layer.font]
+    text, is_too_long = _clean(texts[0])
     text = change_case(text, layer.case, layer.language)
     missing = find_missing_characters(typeface.family, text)
     for character in missing:

@@ -24,7 +24,7 @@ OTHER = ROOT / "node_modules/@expo-google-fonts/lora/400Regular/Lora_400Regular.
 
 def render(content: str, typeface: text.Typeface) -> np.ndarray:
     values = {"type": "text", "name": "t", "text": "x", "x": 0, "y": 0, "width": 900, "height": 100, "size": 40}
-    return text.render_text(TextLayer.model_validate(values), content, typeface).patches[-1].mask()
+    return text.render_text(TextLayer.model_validate(values), [content], {"Inter": typeface}).patches[-1].mask()
 
 
 def upload(path: Path) -> text.Typeface:
@@ -95,9 +95,10 @@ SAMPLES = {
 @pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES.keys())
 def test_script_has_a_fallback(sample: str) -> None:
     values = {"type": "text", "name": "t", "text": "x", "x": 0, "y": 0, "width": 900, "height": 100, "size": 40}
-    rendered = text.render_text(TextLayer.model_validate(values), sample)
+    layer, typefaces = TextLayer.model_validate(values), {"Inter": text.Typeface("Inter")}
+    rendered = text.render_text(layer, [sample], typefaces)
     assert rendered.missing == ()
-    boxes = text.render_text(TextLayer.model_validate(values), "\ufffd" * len(sample))
+    boxes = text.render_text(layer, ["\ufffd" * len(sample)], typefaces)
     assert not np.array_equal(rendered.patches[-1].mask(), boxes.patches[-1].mask())
 
 
@@ -138,7 +139,7 @@ def test_fallback_moves_no_baseline_of_an_uploaded_font() -> None:
 
     def baseline(content: str) -> int:
         values = {"type": "text", "name": "t", "text": "x", "x": 0, "y": 0, "width": 900, "height": 100, "size": 40}
-        patch = text.render_text(TextLayer.model_validate(values), content, uploaded).patches[-1]
+        patch = text.render_text(TextLayer.model_validate(values), [content], {"Inter": uploaded}).patches[-1]
         return patch.y + int(np.nonzero(patch.mask()[:, :20].max(axis=1) > 120)[0].max())
 
     assert {baseline(f"H {other}") for other in ("x", "日本", "مرحبا", "नमस्ते", "👍")} == {baseline("H")}

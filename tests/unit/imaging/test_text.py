@@ -10,6 +10,7 @@ from cwz_web.imaging import text as text_module
 from cwz_web.imaging.compositing import Patch
 from cwz_web.imaging.fonts import FAMILIES
 from cwz_web.imaging.layers import TextLayer
+from cwz_web.imaging.text import Typeface
 
 
 def layer(**values: Any) -> TextLayer:
@@ -17,9 +18,13 @@ def layer(**values: Any) -> TextLayer:
     return TextLayer.model_validate(defaults | values)
 
 
+def render_plain(layer: TextLayer, text: str) -> text_module.RenderedText:
+    return text_module.render_text(layer, [text], {layer.font: Typeface(layer.font)})
+
+
 def render_letters(layer: TextLayer, text: str) -> Patch | None:
     """Render the letters of a layer without a box or a stroke."""
-    patches = text_module.render_text(layer, text).patches
+    patches = render_plain(layer, text).patches
     return patches[-1] if patches else None
 
 
@@ -121,7 +126,7 @@ def test_any_text_fits_its_width(text: str) -> None:
 
 
 def render(text: str, **values: Any) -> text_module.RenderedText:
-    return text_module.render_text(layer(**values), text)
+    return render_plain(layer(**values), text)
 
 
 def test_long_word_is_reduced_before_it_is_broken() -> None:
@@ -430,7 +435,7 @@ TEXT_OF_EACH_SIDE = [("Hamburg", "start"), ("Hamburg", "center"), ("Hamburg", "e
 def test_fitted_text_is_placed_in_its_natural_width(text: str, align: str) -> None:
     """A layout measures a text in the width that there is, and places it in the width that it takes."""
     values = layer(align=align, padding=10)
-    fitted = text_module.fit_text(values, text, text_module.Typeface("Inter"), 400, 100)
+    fitted = text_module.fit_text(values, [text], {"Inter": Typeface("Inter")}, 400, 100)
     wide = text_module.place_text(values, fitted, 0, 0, 400, 100).patches[-1]
     width = fitted.natural_width + 20
     narrow = text_module.place_text(values, fitted, 0, 0, width, 100).patches[-1]
@@ -438,14 +443,14 @@ def test_fitted_text_is_placed_in_its_natural_width(text: str, align: str) -> No
     assert wide.y == narrow.y
     assert narrow.x >= 10
     assert narrow.x + narrow.shape[1] <= width - 10
-    assert text_module.render_text(values, text).patches[-1].x == wide.x
+    assert render_plain(values, text).patches[-1].x == wide.x
 
 
 @pytest.mark.parametrize("line_height", [0.8, 1.2, 2.0])
 def test_fitted_text_has_a_height_and_a_baseline(line_height: float) -> None:
     values = layer(max_lines=3, height=300, line_height=line_height)
-    fitted = text_module.fit_text(values, "One\ntwo", text_module.Typeface("Inter"), 400, 300)
+    fitted = text_module.fit_text(values, ["One\ntwo"], {"Inter": Typeface("Inter")}, 400, 300)
     assert (fitted.lines, fitted.height) == (2, pytest.approx(2 * 40 * line_height))
     assert fitted.baseline == bottom_of(render("H", line_height=line_height, height=300).patches[-1])
-    empty = text_module.fit_text(values, "", text_module.Typeface("Inter"), 400, 300)
+    empty = text_module.fit_text(values, [""], {"Inter": Typeface("Inter")}, 400, 300)
     assert (empty.lines, empty.height, empty.natural_width) == (0, 0, 0)
