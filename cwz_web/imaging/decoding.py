@@ -15,11 +15,12 @@ import numpy as np
 import pyvips
 import simplejpeg
 
-from cwz_web.imaging.compositing import Patch
+from cwz_web.imaging.compositing import Patch, Pixels
 from cwz_web.imaging.effects import from_pixels
 from cwz_web.imaging.errors import InvalidImageError
 from cwz_web.imaging.file_types import is_heic, name_file_type
 from cwz_web.imaging.layers import ImageLayer
+from cwz_web.imaging.trimming import EXAMINED_SIDE, Box, PhotoClass, classify_photo, extend_edges, find_ground
 
 MAX_BYTES = 20 * 1024 * 1024
 MAX_PIXELS = 50_000_000
@@ -100,22 +101,99 @@ def thumbnail(data: bytes, width: int) -> bytes:
     return encoded
 
 
+def read_photo_class(data: bytes) -> PhotoClass:
+    """Return the class of a photo. Raises InvalidImageError."""
+    header = _read_header(data)
+    try:
+        return classify_photo(_examined_pixels(data, header), *_displayed_size(header))
+    except pyvips.Error:
+        raise InvalidImageError("The image is damaged and cannot be decoded") from None
+
+
 def fit_image(layer: ImageLayer, data: bytes) -> FittedImage:
     """Decode an image and fit it into the layer's box. Raises InvalidImageError."""
     header = _read_header(data)
     try:
-        image, is_cut_off = _fit(layer, data, header)
-        opaque = not image.hasalpha()
-        image = image.bandjoin(255) if opaque else image
-        pixels = np.frombuffer(image.write_to_memory(), np.uint8).reshape(image.height, image.width, 4)
+        product = _find_product(layer, data, header)
+        return _fit_product(layer, data, header, product) if product else _fit_whole(layer, data, header)
     except pyvips.Error as error:
         if "killed" in str(error):
             raise InvalidImageError("The image takes too long to decode") from None
         raise InvalidImageError("The image is damaged and cannot be decoded") from None
+
+
+def _find_product(layer: ImageLayer, data: bytes, header: pyvips.Image) -> Box | None:
+    """Return the part of the image that a trimmed or extended layer contains; None for any other layer.
+
+    Raises pyvips.Error.
+    """
+    if layer.fit == "extend":
+        return Box()
+    if layer.fit != "trim":
+        return None
+    ground = find_ground(_examined_pixels(data, header))
+    return ground.product if ground else None
+
+
+def _fit_whole(layer: ImageLayer, data: bytes, header: pyvips.Image) -> FittedImage:
+    image, is_cut_off = _fit(layer, data, header)
+    pixels, opaque = _to_srgb_pixels(image, grayscale=layer.grayscale)
     height, width = pixels.shape[:2]
     left, top = (layer.width - width) // 2, (layer.height - height) // 2
     patch = Patch(left, top, pixels, None if opaque else pixels[..., 3].copy())
     return FittedImage(patch, _scale(layer, _displayed_size(header)), is_cut_off)
+
+
+def _fit_product(layer: ImageLayer, data: bytes, header: pyvips.Image, product: Box) -> FittedImage:
+    """Fit a part of an image into the layer's box with even padding; what surrounds it fills the rest of the box.
+
+    Raises pyvips.Error.
+    """
+    size, box = _displayed_size(header), (layer.width, layer.height)
+    starts, ends = (product.left, product.top), (product.right, product.bottom)
+    padding = round(min(box) * layer.trim_padding) if layer.fit == "trim" else 0
+    inner = [max(side - 2 * padding, 1) for side in box]
+    scale = min(
+        side / (whole * (end - start)) for side, whole, start, end in zip(inner, size, starts, ends, strict=True)
+    )
+    full = [max(round(side * scale), 1) for side in size]
+    image, is_cut_off = _decode(data, header, *full)
+    # Where the whole image would begin in the box, and which part of it is inside.
+    centers = [(start + end) * whole / 2 for start, end, whole in zip(starts, ends, full, strict=True)]
+    corner = [round(side / 2 - center) for side, center in zip(box, centers, strict=True)]
+    first = [max(at, 0) for at in corner]
+    last = [min(at + whole, side) for at, whole, side in zip(corner, full, box, strict=True)]
+    sides = (image.width, image.height)
+    cut = [(at - start) * side // whole for at, start, side, whole in zip(first, corner, sides, full, strict=True)]
+    kept = [
+        min(max(round((end - at) * side / whole), 1), side - begin)
+        for end, at, side, whole, begin in zip(last, first, sides, full, cut, strict=True)
+    ]
+    image = _resize(image.crop(*cut, *kept), *(end - at for end, at in zip(last, first, strict=True)))
+    pixels, opaque = _to_srgb_pixels(image, grayscale=layer.grayscale)
+    pixels = extend_edges(pixels, *first, *(side - end for side, end in zip(box, last, strict=True)))
+    return FittedImage(Patch(0, 0, pixels, None if opaque else pixels[..., 3].copy()), scale, is_cut_off)
+
+
+def _examined_pixels(data: bytes, header: pyvips.Image) -> Pixels:
+    """Return an image in sRGB with alpha, small enough to be examined. Raises pyvips.Error."""
+    size = _displayed_size(header)
+    scale = min(EXAMINED_SIDE / max(size), 1)
+    width, height = (max(round(side * scale), 1) for side in size)
+    image = _resize(_decode(data, header, width, height)[0], width, height)
+    return _to_srgb_pixels(image, grayscale=False)[0]
+
+
+def _to_srgb_pixels(image: pyvips.Image, *, grayscale: bool) -> tuple[Pixels, bool]:
+    """Return an image in sRGB as an array (height, width, 4), and whether it is opaque. Raises pyvips.Error."""
+    if image.get_typeof("icc-profile-data"):
+        image = image.icc_transform("srgb")
+    if grayscale:
+        image = image.colourspace("b-w")
+    image = image.colourspace("srgb").cast("uchar")
+    opaque = not image.hasalpha()
+    image = image.bandjoin(255) if opaque else image
+    return np.frombuffer(image.write_to_memory(), np.uint8).reshape(image.height, image.width, 4), opaque
 
 
 def _read_header(data: bytes) -> pyvips.Image:
@@ -155,11 +233,11 @@ def _displayed_size(header: pyvips.Image) -> tuple[int, int]:
 def _scale(layer: ImageLayer, size: tuple[int, int]) -> float:
     """Return the factor by which an image of this size is scaled to fit the layer's box."""
     ratios = (layer.width / size[0], layer.height / size[1])
-    return min(ratios) if layer.fit == "contain" else max(ratios)
+    return max(ratios) if layer.fit in ("cover", "fill") else min(ratios)
 
 
 def _fit(layer: ImageLayer, data: bytes, header: pyvips.Image) -> tuple[pyvips.Image, bool]:
-    """Return the image in sRGB at the size that the layer needs, and whether it is cut off. Raises pyvips.Error."""
+    """Return the image at the size that the layer needs, and whether it is cut off. Raises pyvips.Error."""
     box = (layer.width, layer.height)
     size = _displayed_size(header)
     scale = _scale(layer, size)
@@ -179,11 +257,7 @@ def _fit(layer: ImageLayer, data: bytes, header: pyvips.Image) -> tuple[pyvips.I
         image = _resize(image.crop(*corner, *kept), *box)
     else:
         image = _resize(image, *full)
-    if image.get_typeof("icc-profile-data"):
-        image = image.icc_transform("srgb")
-    if layer.grayscale:
-        image = image.colourspace("b-w")
-    return image.colourspace("srgb").cast("uchar"), is_cut_off
+    return image, is_cut_off
 
 
 def _resize(image: pyvips.Image, width: int, height: int) -> pyvips.Image:

@@ -30,6 +30,8 @@ from cwz_web.values.numbers import read_rating
 
 # The sources of an image by reference, with the error in the place of each one that is missing.
 LoadedSources = Mapping[str, Source | SourceMissingError]
+# What the pixels of an image depend on beside its file.
+FITTED = ("width", "height", "fit", "trim_padding", "focus", "grayscale")
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ class LayerRenderer:
         return image.patch.moved(layer.left, layer.top)
 
     def _fit_image(self, layer: ImageLayer, source: Source) -> FittedImage:
-        key = (source.digest, layer.width, layer.height, layer.fit, layer.focus, layer.grayscale)
+        key = (source.digest, *(getattr(layer, name) for name in FITTED))
         image: FittedImage = self._pixels.get_or_create(key, lambda: fit_image(layer, source.data))
         return image
 

@@ -201,14 +201,17 @@ class ShapeLayer(Layer):
 class ImageLayer(Layer):
     """An image from a URL or from the workspace's uploads (`upload:<sha256>`).
 
-    `focus` is the focal point when `cover` crops the image: the center, its most salient part (`attention`), or a point
-    in fractions of the image. `missing` decides what happens if the image is not available: render a placeholder, skip
-    the layer, fail the row, or use the image that `fallback` refers to.
+    `fit`: `trim` finds the product on a uniform ground and shows it with a padding of `trim_padding` on all sides, a
+    fraction of the box's shorter side; a photo without such a ground is contained. `extend` contains the image and
+    continues its edges. `focus` is the focal point when `cover` crops the image: the center, its most salient part
+    (`attention`), or a point in fractions of the image. `missing` decides what happens if the image is not available:
+    render a placeholder, skip the layer, fail the row, or use the image that `fallback` refers to.
     """
 
     type: Literal["image"]
     source: Bound
-    fit: Literal["cover", "contain", "fill"] = "cover"
+    fit: Literal["cover", "contain", "fill", "trim", "extend"] = "cover"
+    trim_padding: Annotated[float, Field(ge=0, le=0.45)] = new_key(0.08)
     focus: Literal["center", "attention"] | Point = "center"
     mask: Literal["box", "circle"] = "box"
     grayscale: bool = False

@@ -160,7 +160,16 @@ CONTENT: dict[str, tuple[FieldGroup, ...]] = {
         _group(
             "Image",
             FormField("source", "Image", "text", help="a URL, or {{ field }}"),
-            _select("fit", "Fit", cover="Fill the box", contain="Fit inside", fill="Stretch"),
+            _select(
+                "fit",
+                "Fit",
+                cover="Fill the box",
+                contain="Fit inside",
+                fill="Stretch",
+                trim="Trim to the product",
+                extend="Fit inside, extend the edges",
+            ),
+            FormField("trim_padding", "Padding", help="around a trimmed product, from 0 to 0.45", step="any"),
             _select(
                 "focus",
                 "Focal point",
