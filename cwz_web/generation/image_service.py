@@ -13,7 +13,7 @@ from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.engine import Engine, Plan, RenderedImage
 from cwz_web.imaging.errors import ImagingError, SourceMissingError
 from cwz_web.imaging.findings import Finding, FindingCode, faults
-from cwz_web.imaging.layer_rendering import LoadedSources
+from cwz_web.imaging.placement import LoadedSources
 from cwz_web.imaging.render_pool import RenderPool
 from cwz_web.metrics import IMAGE_CACHE_HITS, RENDER_DURATION
 from cwz_web.storage.connections import image_key

@@ -81,6 +81,18 @@ class Patch:
         alpha = mask if self.alpha is None else (self.alpha * mask.astype(np.uint16) // 255).astype(np.uint8)
         return replace(self, alpha=alpha)
 
+    def cropped(self, left: int, top: int, width: int, height: int) -> "Patch | None":
+        """Return the part of the patch within a box, in pixels of the canvas; None if there is none."""
+        own_height, own_width = self.shape
+        start, end = max(left - self.x, 0), min(left + width - self.x, own_width)
+        upper, lower = max(top - self.y, 0), min(top + height - self.y, own_height)
+        if end <= start or lower <= upper:
+            return None
+        inside = (slice(upper, lower), slice(start, end))
+        color = self.color[inside] if isinstance(self.color, np.ndarray) else self.color
+        alpha = None if self.alpha is None else self.alpha[inside]
+        return replace(self, x=self.x + start, y=self.y + upper, color=color, alpha=alpha)
+
 
 def new_canvas(width: int, height: int, color: RGB) -> Pixels:
     """Return a canvas of one color."""

@@ -196,6 +196,11 @@ def _to_srgb_pixels(image: pyvips.Image, *, grayscale: bool) -> tuple[Pixels, bo
     return np.frombuffer(image.write_to_memory(), np.uint8).reshape(image.height, image.width, 4), opaque
 
 
+def read_image_size(data: bytes) -> tuple[int, int]:
+    """Return the width and the height of an image as it is displayed, in pixels. Raises InvalidImageError."""
+    return _displayed_size(_read_header(data))
+
+
 def _read_header(data: bytes) -> pyvips.Image:
     """Read an image's header without decoding it. Raises InvalidImageError for an image that will not be decoded."""
     if not data:

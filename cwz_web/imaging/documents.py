@@ -5,6 +5,8 @@ older versions are converted on load by `document_migrations.py`.
 """
 
 import json
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from hashlib import sha256
 from typing import Annotated, Any, Literal, Self
 
@@ -13,18 +15,27 @@ from pydantic import Field, model_validator
 from cwz_web.imaging.compositing import parse_color
 from cwz_web.imaging.document_migrations import migrate_document
 from cwz_web.imaging.layers import (
+    MAX_DEPTH,
+    MAX_LAYERS,
+    REPEAT_FIELDS,
     Anchor,
     AnyLayer,
+    Container,
     DocumentPart,
     FieldName,
     Fill,
+    GroupLayer,
     Layer,
     Length,
     Position,
+    StackLayer,
+    walk_layers,
 )
+from cwz_web.imaging.pins import pin_layer
 
-MAX_LAYERS = 100
 MAX_DOCUMENT_BYTES = 500_000
+# How many layers an image can show, those of repeated stacks counted as often as they can repeat.
+MAX_REPEATED_LAYERS = 300
 # The name of the canvas's own size, beside the template's other sizes.
 DEFAULT_SIZE = "default"
 
@@ -97,11 +108,14 @@ class ImageTemplate(DocumentPart):
     @model_validator(mode="before")
     @classmethod
     def _migrate(cls, document: Any) -> Any:
+        if isinstance(document, dict) and _depth(document.get("layers")) > MAX_DEPTH:
+            raise ValueError(f"Groups and stacks are nested more than {MAX_DEPTH} deep")
         return migrate_document(document)
 
     @model_validator(mode="after")
     def _check_unique_names(self) -> Self:
-        for plural, parts in (("fields", self.fields), ("layers", self.layers), ("sizes", self.sizes)):
+        layers = tuple(walk_layers(self.layers))
+        for plural, parts in (("fields", self.fields), ("layers", layers), ("sizes", self.sizes)):
             names = [part.name for part in parts]
             repeated = {name for name in names if names.count(name) > 1}
             if repeated:
@@ -112,17 +126,29 @@ class ImageTemplate(DocumentPart):
     def _check_fields(self) -> Self:
         known = {field.name for field in self.fields}
         for layer in self.layers:
-            unknown = layer.fields() - known
-            if unknown:
-                raise ValueError(
-                    f"The layer “{layer.name}” uses the unknown field {', '.join(sorted(unknown))}."
-                    f" The template has: {', '.join(sorted(known)) or 'no fields'}"
-                )
+            _check_layer_fields(layer, known)
+        return self
+
+    @model_validator(mode="after")
+    def _check_tree(self) -> Self:
+        count = sum(1 for _ in walk_layers(self.layers))
+        if count > MAX_LAYERS:
+            raise ValueError(
+                f"The template has {count} layers, those in groups and stacks included; the limit is {MAX_LAYERS}"
+            )
+        shown = sum(map(_count_repeated, self.layers))
+        if shown > MAX_REPEATED_LAYERS:
+            raise ValueError(
+                f"The repeated stacks show up to {shown} layers; the limit is {MAX_REPEATED_LAYERS}."
+                " Use a lower limit or fewer layers"
+            )
+        for layer in self.layers:
+            _check_parent(layer, parent=None)
         return self
 
     @model_validator(mode="after")
     def _check_overrides(self) -> Self:
-        known = {layer.name for layer in self.layers}
+        known = {layer.name for layer in walk_layers(self.layers)}
         for size in self.sizes:
             if size.name == DEFAULT_SIZE:
                 raise ValueError(f"The size name “{DEFAULT_SIZE}” is reserved for the canvas. Choose another name")
@@ -132,7 +158,7 @@ class ImageTemplate(DocumentPart):
 
     def find_layer(self, name: str) -> AnyLayer | None:
         """Return the layer of this name, if there is one."""
-        return next((layer for layer in self.layers if layer.name == name), None)
+        return next((layer for layer in walk_layers(self.layers) if layer.name == name), None)
 
     def find_size(self, name: str) -> TemplateSize | None:
         """Return the additional size of this name, if there is one."""
@@ -156,15 +182,13 @@ class ImageTemplate(DocumentPart):
             raise KeyError(name)
         background = size.background or self.canvas.background
         canvas = Canvas(width=size.width, height=size.height, background=background)
-        unchanged = Override()
-        layers = (
-            layer.model_copy(update=size.overrides.get(layer.name, unchanged).changes(layer)) for layer in self.layers
-        )
-        return self.model_copy(update={"canvas": canvas, "layers": tuple(layers), "sizes": ()})
+        old, new = (self.canvas.width, self.canvas.height), (size.width, size.height)
+        layers = tuple(_override(layer, size.overrides, old, new) for layer in self.layers)
+        return self.model_copy(update={"canvas": canvas, "layers": layers, "sizes": ()})
 
     def visible(self) -> "ImageTemplate":
         """Return a template in one size without what no image shows: hidden layers, unused fields, labels and locks."""
-        layers = tuple(layer.model_copy(update={"locked": False}) for layer in self.layers if not layer.hidden)
+        layers = tuple(_visible(layer) for layer in self.layers if not layer.hidden)
         used = frozenset[str]().union(*(layer.fields() for layer in layers))
         fields = sorted((field for field in self.fields if field.name in used), key=lambda field: field.name)
         unlabeled = tuple(field.model_copy(update={"label": field.name, "type": "text"}) for field in fields)
@@ -183,3 +207,73 @@ class ImageTemplate(DocumentPart):
         """Return the document as indented JSON text without default values, as users export it."""
         document = {"version": self.version, **self.model_dump(mode="json", exclude_defaults=True)}
         return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def _check_layer_fields(layer: Layer, known: AbstractSet[str]) -> None:
+    """Check that a layer and the layers in it use known fields only."""
+    if isinstance(layer, StackLayer) and layer.repeat:
+        known = known | REPEAT_FIELDS
+    if isinstance(layer, Container):
+        for child in layer.layers:
+            _check_layer_fields(child, known)
+    if unknown := layer.fields() - known:
+        raise ValueError(
+            f"The layer “{layer.name}” uses the unknown field {', '.join(sorted(unknown))}."
+            f" The template has: {', '.join(sorted(known)) or 'no fields'}"
+        )
+
+
+def _check_parent(layer: Layer, parent: Layer | None) -> None:
+    """Check that only layers in a stack fill its room."""
+    if "fill" in (layer.sizing.width, layer.sizing.height) and not isinstance(parent, StackLayer):
+        raise ValueError(f"The layer “{layer.name}” has the sizing fill, which needs a stack around it. Use pins")
+    if isinstance(layer, Container):
+        for child in layer.layers:
+            _check_parent(child, layer)
+
+
+def _count_repeated(layer: Layer) -> int:
+    """Return how many layers an image can show of a layer and those in it."""
+    if not isinstance(layer, Container):
+        return 1
+    repeats = layer.repeat.limit if isinstance(layer, StackLayer) and layer.repeat else 1
+    return 1 + repeats * sum(map(_count_repeated, layer.layers))
+
+
+def _override(
+    layer: AnyLayer, overrides: Mapping[str, Override], old: tuple[int, int], new: tuple[int, int]
+) -> AnyLayer:
+    """Return a layer as it is in one size: placed by its pins, then changed by overrides, also those of its content."""
+    changed = pin_layer(layer, old, new)
+    override = overrides.get(layer.name)
+    if override:
+        changed = changed.model_copy(update=override.changes(layer))
+    if isinstance(layer, GroupLayer):
+        old, new = (layer.width, layer.height), (changed.width, changed.height)
+    if isinstance(layer, Container):
+        # The content of a stack is placed by the stack.
+        children = tuple(_override(child, overrides, old, new) for child in layer.layers)
+        changed = changed.model_copy(update={"layers": children})
+    return changed
+
+
+def _visible(layer: AnyLayer) -> AnyLayer:
+    """Return a layer as it is without what only concerns the designer."""
+    changes: dict[str, Any] = {"locked": False}
+    if isinstance(layer, Container):
+        changes["layers"] = tuple(_visible(child) for child in layer.layers if not child.hidden)
+    return layer.model_copy(update=changes)
+
+
+def _depth(layers: Any) -> int:
+    """Return how deep layers are nested in a document that is not validated yet; counting stops beyond MAX_DEPTH."""
+    depth, level = 0, layers
+    while depth <= MAX_DEPTH and isinstance(level, list | tuple) and level:
+        depth += 1
+        level = [
+            child
+            for layer in level
+            if isinstance(layer, dict) and isinstance(layer.get("layers"), list | tuple)
+            for child in layer["layers"]
+        ]
+    return depth

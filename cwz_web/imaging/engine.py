@@ -6,7 +6,7 @@ starts from; the other ones are cached as patches.
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
@@ -43,13 +43,15 @@ from cwz_web.imaging.errors import (
 )
 from cwz_web.imaging.findings import Finding, FindingCode, faults
 from cwz_web.imaging.fonts import FAMILIES, fonts_version
-from cwz_web.imaging.layer_rendering import LayerRenderer, LoadedSources, check_contrast
+from cwz_web.imaging.layer_rendering import LayerRenderer, check_contrast, fit_layer_text
 from cwz_web.imaging.layers import Gradient, ImageLayer, Layer, TextLayer
+from cwz_web.imaging.placement import LoadedSources, PlacedLayer, Placement
 from cwz_web.imaging.planned_layers import PlannedLayer, unclear_value
 from cwz_web.imaging.prices import HiddenPrice, hide_old_prices
 from cwz_web.imaging.shapes import (
     render_box,
 )
+from cwz_web.imaging.text import FittedText
 
 # Increment the first number whenever the same inputs result in other pixels: digests of images contain it.
 ENGINE_VERSION = f"4/{pyvips.version(0)}.{pyvips.version(1)}/{version('simplejpeg')}/{version('isal')}"
@@ -161,7 +163,7 @@ class Plan:
         self._defaults = {field.name: field.default for field in template.fields}
         self._renderer = LayerRenderer(pixels, self.digest, self._defaults)
         visible = [layer for layer in template.scaled(scale).layers if not layer.hidden]
-        self._layers = [PlannedLayer(layer, layer.bound_texts()) for layer in visible]
+        self._layers = [PlannedLayer.of(layer) for layer in visible]
         changing = [bool(layer.fields()) for layer in visible]
         first = changing.index(True) if True in changing else len(changing)
         self._base_layers, self._upper_layers = self._layers[:first], self._layers[first:]
@@ -248,60 +250,74 @@ class Plan:
         base: Composition = self._pixels.get_or_create(
             key, lambda: self._blend(self._background(), self._base_layers, values, sources, deadline)
         )
-        upper = (layer for layer in self._upper_layers if layer.is_shown(values))
-        unclear = (finding for layer in self._upper_layers for finding in layer.unclear_condition(values))
+        unclear = (finding for layer in self._upper_layers for finding in layer.unclear_conditions(values))
         findings = (*base.findings, *self._unclear_prices(values), *unclear)
         start = replace(base, pixels=base.pixels.copy(), findings=findings)
-        image = self._blend(start, upper, values, sources, deadline)
+        image = self._blend(start, self._upper_layers, values, sources, deadline)
         # At the end, since a layer above can cover a code.
         return replace(image, findings=(*image.findings, *_check_codes(image.codes, image.opaque_pixels())))
 
     def lint(self, values: Mapping[str, str], sources: LoadedSources) -> list[Finding]:
         """Return the findings of a row's image, from the lowest layer to the highest."""
+        placement = self._placement(sources)
         findings = [*self._unclear_prices(values)]
         codes: list[RenderedCode] = []
         canvas = self._background().opaque_pixels()
         for planned in self._layers:
-            layer = planned.layer
-            findings += planned.unclear_condition(values)
-            if not planned.is_shown(values):
-                continue
-            try:
-                rendering = self._renderer.render(planned, values, sources)
-            except InvalidBarcodeError as error:
-                findings.append(Finding(FindingCode.BAD_CODE, f"cannot be rendered: {error.reason}", layer.name))
-                continue
-            except (InvalidImageError, InvalidFontError) as error:
-                findings.append(Finding(FindingCode.PHOTO_MISSING, f"cannot be rendered: {error.clause}", layer.name))
-                continue
-            findings += rendering.findings
-            codes += [rendering.code] if rendering.code else []
-            if isinstance(layer, TextLayer) and rendering.patches and not layer.stroke:
-                findings += check_contrast(layer, planned.texts(values), sources, canvas)
-            for patch in rendering.patches:
-                blend_patch(canvas, patch)
+            findings += planned.unclear_conditions(values)
+            if planned.is_shown(values):
+                findings += self._lint_layer(placement.place(planned, values), sources, canvas, codes)
         return [*findings, *_check_codes(codes, canvas)]
+
+    def _lint_layer(
+        self, placed: PlacedLayer, sources: LoadedSources, canvas: Pixels, codes: list[RenderedCode]
+    ) -> Iterator[Finding]:
+        """Yield the findings of a layer, blend it onto a canvas and add its codes.
+
+        The layers in a container are checked as if the container were neither rotated nor transparent.
+        """
+        layer = placed.layer
+        try:
+            rendering = self._renderer.render_own(placed, sources)
+        except InvalidBarcodeError as error:
+            yield Finding(FindingCode.BAD_CODE, f"cannot be rendered: {error.reason}", layer.name)
+            return
+        except (InvalidImageError, InvalidFontError) as error:
+            yield Finding(FindingCode.PHOTO_MISSING, f"cannot be rendered: {error.clause}", layer.name)
+            return
+        yield from rendering.findings
+        codes += rendering.codes
+        if isinstance(layer, TextLayer) and rendering.patches and not layer.stroke:
+            yield from check_contrast(placed, layer, sources, canvas)
+        for patch in rendering.patches:
+            blend_patch(canvas, patch)
+        for child in placed.children:
+            yield from self._lint_layer(child, sources, canvas, codes)
 
     def _unclear_prices(self, values: Mapping[str, str]) -> Iterator[Finding]:
         """Yield the old prices of a row that cannot be compared, for each layer that would show them."""
         for name, value in values.items():
             if isinstance(value, HiddenPrice) and value.unclear:
-                for planned in self._layers:
+                for planned in (leaf for layer in self._layers for leaf in layer.leaves()):
                     if name in planned.layer.fields():
                         yield unclear_value(planned.layer, f"leaves out the field “{name}”", value.text, value.unclear)
 
     def _references(self, values: Mapping[str, str]) -> Iterator[tuple[Layer, str, str]]:
         """Yield the references of the visible layers, with the name of the source if it is required."""
-        for planned in self._layers:
+        for planned, row in (each for layer in self._layers for each in layer.walk(values)):
             layer = planned.layer
-            if not planned.is_shown(values):
-                continue
             if isinstance(layer, ImageLayer):
-                yield layer, planned.content(values).strip(), "image" if layer.missing == "fail" else ""
+                yield layer, planned.content(row).strip(), "image" if layer.missing == "fail" else ""
                 if layer.missing == "fallback":
                     yield layer, layer.fallback, ""
             elif isinstance(layer, TextLayer):
                 yield from ((layer, font, "font") for font in layer.fonts() if font not in FAMILIES)
+
+    def _placement(self, sources: LoadedSources) -> Placement:
+        def fit(layer: TextLayer, texts: Sequence[str], width: int, height: int) -> FittedText:
+            return fit_layer_text(layer, texts, width, height, sources)
+
+        return Placement(self.width, self.height, sources, fit)
 
     def _background(self) -> Composition:
         canvas = self._canvas
@@ -323,12 +339,15 @@ class Plan:
         sources: LoadedSources,
         deadline: float,
     ) -> Composition:
-        """Render layers onto the pixels of a composition. Raises RenderTimeoutError after the deadline."""
+        """Render the layers that a row shows onto a composition. Raises RenderTimeoutError after the deadline."""
         findings, codes = list(below.findings), list(below.codes)
-        for layer in layers:
-            rendering = self._renderer.render(layer, values, sources)
+        placement = self._placement(sources)
+        for planned in layers:
+            if not planned.is_shown(values):
+                continue
+            rendering = self._renderer.render(placement.place(planned, values), sources)
             findings += rendering.findings
-            codes += [rendering.code] if rendering.code else []
+            codes += rendering.codes
             for patch in rendering.patches:
                 blend_patch(below.pixels, patch, has_alpha=below.has_alpha)
             if time.monotonic() > deadline:

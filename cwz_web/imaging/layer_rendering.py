@@ -1,20 +1,29 @@
 """Rendering of single layers: from a layer, its content and the loaded images to patches of pixels."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from cwz_web.imaging.barcodes import is_upca, render_code
 from cwz_web.imaging.byte_cache import ByteCache
 from cwz_web.imaging.code_checks import RenderedCode
-from cwz_web.imaging.compositing import Patch, Pixels, blend_patch
+from cwz_web.imaging.compositing import Patch, Pixels, blend_patch, merge_patches
 from cwz_web.imaging.decoding import FittedImage, Source, fit_image
 from cwz_web.imaging.effects import apply_effects
 from cwz_web.imaging.errors import InvalidBarcodeError, InvalidImageError, SourceMissingError
 from cwz_web.imaging.findings import Finding, FindingCode
 from cwz_web.imaging.fonts import FAMILIES, use_font
-from cwz_web.imaging.layers import CodeLayer, ImageLayer, Layer, RatingLayer, ShapeLayer, TextLayer
+from cwz_web.imaging.layers import (
+    CodeLayer,
+    Container,
+    ImageLayer,
+    RatingLayer,
+    ShapeLayer,
+    StackLayer,
+    TextLayer,
+)
 from cwz_web.imaging.lint import MAX_ENLARGEMENT, contrast_finding, text_findings
+from cwz_web.imaging.placement import LoadedSources, PlacedLayer
 from cwz_web.imaging.planned_layers import PlannedLayer, unclear_value
 from cwz_web.imaging.shapes import (
     elliptic_mask,
@@ -24,23 +33,21 @@ from cwz_web.imaging.shapes import (
     render_shape,
     rounded_mask,
 )
-from cwz_web.imaging.text import Typeface, render_text
+from cwz_web.imaging.text import FittedText, Typeface, fit_text, place_text
 from cwz_web.values.formats import Unclear
 from cwz_web.values.numbers import read_rating
 
-# The sources of an image by reference, with the error in the place of each one that is missing.
-LoadedSources = Mapping[str, Source | SourceMissingError]
 # What the pixels of an image depend on beside its file.
 FITTED = ("width", "height", "fit", "trim_padding", "focus", "grayscale")
 
 
 @dataclass(frozen=True)
 class Rendering:
-    """A rendered layer: its patches and findings, and its code, if it is one."""
+    """A rendered layer: its patches and findings, and the codes in it."""
 
     patches: tuple[Patch, ...] = ()
     findings: tuple[Finding, ...] = ()
-    code: RenderedCode | None = None
+    codes: tuple[RenderedCode, ...] = ()
 
     @property
     def nbytes(self) -> int:
@@ -60,32 +67,71 @@ class LayerRenderer:
     def __init__(self, pixels: ByteCache[Any], digest: str, defaults: Mapping[str, str]) -> None:
         self._pixels, self._digest, self._defaults = pixels, digest, defaults
 
-    def render(self, planned: PlannedLayer, values: Mapping[str, str], sources: LoadedSources) -> Rendering:
-        """Render a layer for a row. Raises ImagingError."""
+    def render(self, placed: PlacedLayer, sources: LoadedSources) -> Rendering:
+        """Render a layer of a row, with the layers in it. Raises ImagingError."""
+        own = self.render_own(placed, sources)
+        if not isinstance(placed.layer, Container):
+            return own
+        renderings = [own, *(self.render(child, sources) for child in placed.children)]
+        patches = [patch for rendering in renderings for patch in rendering.patches]
+        if placed.layer.clip and patches:
+            patches = self._clip_container(placed.layer, patches)
+        is_turned = bool(placed.layer.rotation % 360)
+        return Rendering(
+            tuple(apply_effects(placed.layer, patches)),
+            tuple(finding for rendering in renderings for finding in rendering.findings),
+            tuple(
+                replace(code, is_rotated=code.is_rotated or is_turned)
+                for rendering in renderings
+                for code in rendering.codes
+            ),
+        )
+
+    def render_own(self, placed: PlacedLayer, sources: LoadedSources) -> Rendering:
+        """Render a layer of a row without the layers in it. Raises ImagingError."""
+        planned, layer = placed.planned, placed.layer
+        if isinstance(layer, Container):
+            return _render_container_box(layer, placed.overflow)
         if not planned.is_static:
-            texts, unclear = planned.resolve(values)
-            rendering = self._render_content(planned.layer, texts, sources)
+            texts, unclear = planned.resolve(placed.values)
+            rendering = self._render_content(placed, texts, sources)
             return replace(rendering, findings=(*rendering.findings, *unclear))
-        key = ("layer", self._digest, planned.layer.name, self.source_state(planned, sources))
+        box = (layer.left, layer.top, layer.width, layer.height)
+        key = ("layer", self._digest, layer.name, self.source_state(planned, sources), box)
         static: Rendering = self._pixels.get_or_create(
-            key, lambda: self._render_content(planned.layer, planned.texts(values), sources)
+            key, lambda: self._render_content(placed, planned.texts(placed.values), sources)
         )
         return static
 
+    def _clip_container(self, layer: Container, patches: Sequence[Patch]) -> list[Patch]:
+        """Cut patches off at the edges of a container, with its round corners."""
+        cropped = merge_patches(patches).cropped(layer.left, layer.top, layer.width, layer.height)
+        if cropped is None:
+            return []
+        if not layer.radius:
+            return [cropped]
+        corners = rounded_mask(layer.width, layer.height, layer.radius)
+        height, width = cropped.shape
+        top, left = cropped.y - layer.top, cropped.x - layer.left
+        return [cropped.clipped(corners[top : top + height, left : left + width])]
+
     def source_state(self, planned: PlannedLayer, sources: LoadedSources) -> str:
-        """Return what a static layer depends on beside the document: the digest of its image, or why it is missing."""
+        """Return what a static layer depends on beside the document: the digests of its images, or why they miss."""
+        if planned.children:
+            return " ".join(self.source_state(child, sources) for child in planned.children)
         if not isinstance(planned.layer, ImageLayer):
             return ""
         source = sources[planned.content(self._defaults).strip()]
         return source.digest if isinstance(source, Source) else f"missing: {source}"
 
-    def _render_content(self, layer: Layer, texts: tuple[str, ...], sources: LoadedSources) -> Rendering:
-        content = texts[0] if texts else ""
+    def _render_content(self, placed: PlacedLayer, texts: tuple[str, ...], sources: LoadedSources) -> Rendering:
+        layer, content = placed.layer, texts[0] if texts else ""
         match layer:
             case ShapeLayer():
                 rendering = Rendering((render_shape(layer),))
             case TextLayer():
-                text = render_text(layer, texts, _typefaces(layer, sources))
+                fitted = placed.text or fit_layer_text(layer, texts, layer.width, layer.height, sources)
+                text = place_text(layer, fitted, layer.left, layer.top, layer.width, layer.height)
                 rendering = Rendering(text.patches, text_findings(layer, text))
             case ImageLayer():
                 rendering = self._render_image(layer, content.strip(), sources)
@@ -156,11 +202,30 @@ class LayerRenderer:
         return patch.clipped(mask)
 
 
-def check_contrast(
-    layer: TextLayer, texts: tuple[str, ...], sources: LoadedSources, canvas: Pixels
-) -> Iterator[Finding]:
+def fit_layer_text(
+    layer: TextLayer, texts: Sequence[str], width: int, height: int, sources: LoadedSources
+) -> FittedText:
+    """Fit the content of a text layer into a width and a height in pixels."""
+    return fit_text(layer, texts, _typefaces(layer, sources), width, height)
+
+
+def _render_container_box(layer: Container, overflow: int) -> Rendering:
+    """Render the box of a stack, and report by how many pixels its layers exceed it."""
+    patches: tuple[Patch, ...] = ()
+    if isinstance(layer, StackLayer) and (layer.background or layer.border):
+        box = (layer.left, layer.top, layer.width, layer.height)
+        patches = (render_box(*box, layer.background, layer.radius, layer.border),)
+    if not overflow:
+        return Rendering(patches)
+    message = f"does not fit: its layers need {overflow} pixels more than it has"
+    return Rendering(patches, (Finding(FindingCode.OVERFLOW, message, layer.name),))
+
+
+def check_contrast(placed: PlacedLayer, layer: TextLayer, sources: LoadedSources, canvas: Pixels) -> Iterator[Finding]:
     """Yield a finding if a text is hard to read on the pixels below it."""
-    text = render_text(layer, texts, _typefaces(layer, sources))
+    texts = placed.planned.texts(placed.values)
+    fitted = placed.text or fit_layer_text(layer, texts, layer.width, layer.height, sources)
+    text = place_text(layer, fitted, layer.left, layer.top, layer.width, layer.height)
     *box, letters = text.patches
     below = canvas.copy() if box else canvas
     for patch in box:
@@ -183,7 +248,7 @@ def _render_code(layer: CodeLayer, content: str) -> Rendering:
     if layer.code == "ean13" and is_upca(content):
         message = "has 12 digits, which are read as a UPC-A number; choose the type UPC-A or GTIN"
         findings = (Finding(FindingCode.VALUE_UNCLEAR, message, layer.name),)
-    return Rendering((render_box(*box), code.patch), findings, code)
+    return Rendering((render_box(*box), code.patch), findings, (code,))
 
 
 def _render_rating(layer: RatingLayer, content: str) -> Rendering:

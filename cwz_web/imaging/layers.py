@@ -5,6 +5,7 @@ with PIXELS, so that a template can be rendered at two or three times its size.
 """
 
 import re
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
@@ -15,9 +16,17 @@ from cwz_web.imaging.fonts import FAMILIES
 from cwz_web.imaging.line_breaking import can_hyphenate
 
 MAX_SIDE = 4096
+MAX_LAYERS = 100
 # Query parameters of signed URLs, which fields must not shadow.
 RESERVED_FIELDS = {"s", "k", "e", "v"}
 PIXELS = "pixels"
+# The width and height of a layer whose sizing decides about both.
+DEFAULT_SIDE = 100
+# How deep groups and stacks can be nested.
+MAX_DEPTH = 6
+MAX_REPEATS = 20
+# What the layers of a repeated stack can use beside the fields: the entry of the list, and its number.
+REPEAT_FIELDS = frozenset({"item", "index"})
 
 _uploaded_font = re.compile(r"\Aupload:[0-9a-f]{64}\Z")
 
@@ -136,18 +145,51 @@ class Condition(DocumentPart):
     model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
 
 
+class Sizing(DocumentPart):
+    """How a layer's box gets its size: `fixed`, from its content (`hug`), or from the room in its stack (`fill`).
+
+    The limits apply to `hug` and `fill`. In a stack without enough room, layers with a higher `shrink` become smaller
+    first, down to their minimum; those with 0 keep their size.
+    """
+
+    width: Literal["fixed", "hug", "fill"] = "fixed"
+    height: Literal["fixed", "hug", "fill"] = "fixed"
+    min_width: Annotated[Length | None, PIXELS] = None
+    max_width: Annotated[Length | None, PIXELS] = None
+    min_height: Annotated[Length | None, PIXELS] = None
+    max_height: Annotated[Length | None, PIXELS] = None
+    shrink: Annotated[int, Field(ge=0, le=9)] = 1
+
+    @model_validator(mode="after")
+    def _check_limits(self) -> Self:
+        for side in ("width", "height"):
+            low, high = getattr(self, f"min_{side}"), getattr(self, f"max_{side}")
+            if low and high and low > high:
+                raise ValueError(f"min_{side} is larger than max_{side}. Enter at most {high}")
+        return self
+
+
+class Pins(DocumentPart):
+    """How a layer follows the size of its group or canvas: by its distance to edges, or in proportion (`scale`)."""
+
+    horizontal: Literal["left", "right", "both", "center", "scale"] = "left"
+    vertical: Literal["top", "bottom", "both", "center", "scale"] = "top"
+
+
 class Layer(DocumentPart):
     """What all layers have in common.
 
-    (`x`, `y`) is the position of the box's anchor. The box rotates around its center. A hidden layer is never rendered;
-    `locked` only concerns the designer.
+    (`x`, `y`) is the position of the box's anchor, on the canvas or in the layer's group; a stack ignores it. The box
+    rotates around its center. A hidden layer is never rendered; `locked` only concerns the designer.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=60, pattern=r"^\S(?:.*\S)?$")]
-    x: Position
-    y: Position
-    width: Length
-    height: Length
+    x: Position = 0
+    y: Position = 0
+    width: Length = DEFAULT_SIDE
+    height: Length = DEFAULT_SIDE
+    sizing: Sizing = new_key(Sizing())
+    pins: Pins | None = new_key(None)
     anchor: Anchor = "top-left"
     rotation: Annotated[float, Field(ge=-360, le=360)] = 0
     opacity: Fraction = 1
@@ -158,6 +200,13 @@ class Layer(DocumentPart):
     show_if: Condition | None = None
     hidden: bool = False
     locked: bool = False
+
+    @model_validator(mode="after")
+    def _check_sides(self) -> Self:
+        for side in ("width", "height"):
+            if getattr(self.sizing, side) == "fixed" and side not in self.model_fields_set:
+                raise ValueError(f"Enter the {side}, or a sizing with the {side} hug or fill")
+        return self
 
     @property
     def left(self) -> int:
@@ -308,6 +357,67 @@ class RatingLayer(Layer):
         return (parse_bindings(self.value),)
 
 
+class Container(Layer):
+    """A layer that contains layers. `clip` cuts them off at the edges of its box, with its round corners."""
+
+    layers: Annotated[tuple["AnyLayer", ...], Field(max_length=MAX_LAYERS)]
+    clip: bool = False
+
+    def content_fields(self) -> frozenset[str]:
+        return frozenset[str]().union(*(layer.fields() for layer in self.layers))
+
+
+class GroupLayer(Container):
+    """Layers with positions of their own, relative to the group. They rotate, fade and blend together."""
+
+    type: Literal["group"]
+
+
+class Repeat(DocumentPart):
+    """A stack that shows its layers once for each entry of a list, such as the photos or the features of a product."""
+
+    field: FieldName
+    limit: Annotated[int, Field(ge=1, le=MAX_REPEATS)] = 5
+
+
+class StackLayer(Container):
+    """Layers in a row or a column, one after the other. What is hidden or empty takes no room.
+
+    `justify` places them along the stack, `align` across it. Layers that do not fit shrink, as their `sizing` says.
+    """
+
+    type: Literal["stack"]
+    direction: Literal["row", "column"] = "column"
+    gap: Annotated[int, Field(ge=0, le=MAX_SIDE), PIXELS] = 0
+    padding: Annotated[int, Field(ge=0, le=MAX_SIDE), PIXELS] = 0
+    align: Literal["start", "center", "end", "stretch", "baseline"] = "start"
+    justify: Literal["start", "center", "end", "space-between", "space-evenly"] = "start"
+    wrap: bool = False
+    background: Fill | None = None
+    repeat: Repeat | None = None
+
+    @model_validator(mode="after")
+    def _check_direction(self) -> Self:
+        if self.direction == "column" and (self.wrap or self.align == "baseline"):
+            raise ValueError("Only a row can wrap or be aligned by the baseline")
+        return self
+
+    def content_fields(self) -> frozenset[str]:
+        fields = super().content_fields()
+        return (fields - REPEAT_FIELDS) | {self.repeat.field} if self.repeat else fields
+
+
 AnyLayer = Annotated[
-    ShapeLayer | ImageLayer | TextLayer | CodeLayer | RatingLayer, Field(discriminator="type")
+    ShapeLayer | ImageLayer | TextLayer | CodeLayer | RatingLayer | GroupLayer | StackLayer,
+    Field(discriminator="type"),
 ]  # fmt: skip
+for _container in (GroupLayer, StackLayer):
+    _container.model_rebuild()
+
+
+def walk_layers(layers: Iterable[AnyLayer]) -> Iterator[AnyLayer]:
+    """Yield layers and all layers in them, each container before its content."""
+    for layer in layers:
+        yield layer
+        if isinstance(layer, Container):
+            yield from walk_layers(layer.layers)

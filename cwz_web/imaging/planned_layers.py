@@ -2,21 +2,48 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from cwz_web.imaging.bindings import BoundText
 from cwz_web.imaging.conditions import evaluate_condition
 from cwz_web.imaging.findings import Finding, FindingCode
-from cwz_web.imaging.layers import Layer, RatingLayer
+from cwz_web.imaging.layers import Container, Layer, RatingLayer, StackLayer
+from cwz_web.imaging.lists import split_list
 from cwz_web.values.formats import Unclear
 from cwz_web.values.numbers import read_rating
 
 
 @dataclass(frozen=True)
 class PlannedLayer:
-    """A layer with its parsed content: a text for each of its spans, or one text."""
+    """A layer with its parsed content: a text for each of its spans, or one text; and the layers in it."""
 
     layer: Layer
-    bound_texts: tuple[BoundText, ...]
+    bound_texts: tuple[BoundText, ...] = ()
+    children: tuple["PlannedLayer", ...] = ()
+
+    @classmethod
+    def of(cls, layer: Layer) -> "PlannedLayer":
+        """Parse a layer; hidden layers in a container are left out."""
+        children = layer.layers if isinstance(layer, Container) else ()
+        planned = tuple(cls.of(child) for child in children if not child.hidden)
+        return cls(layer, layer.bound_texts(), planned)
+
+    def instances(self, values: Mapping[str, str]) -> Iterator[tuple["PlannedLayer", Mapping[str, str]]]:
+        """Yield the layers in a container with their values: those of the row, and of each entry of a repeated list."""
+        repeat = self.layer.repeat if isinstance(self.layer, StackLayer) else None
+        if repeat is None:
+            yield from ((child, values) for child in self.children)
+            return
+        for number, entry in enumerate(split_list(values[repeat.field])[: repeat.limit], start=1):
+            entry_values = {**values, "item": entry, "index": str(number)}
+            yield from ((child, entry_values) for child in self.children)
+
+    def walk(self, values: Mapping[str, str]) -> Iterator[tuple["PlannedLayer", Mapping[str, str]]]:
+        """Yield the layer and all layers in it that a row shows, with their values."""
+        if self.is_shown(values):
+            yield self, values
+            for child, child_values in self.instances(values):
+                yield from child.walk(child_values)
 
     @property
     def is_static(self) -> bool:
@@ -45,16 +72,32 @@ class PlannedLayer:
         condition = self.layer.show_if
         return condition is None or evaluate_condition(condition, values)[0]
 
-    def appearance(self, values: Mapping[str, str]) -> str | tuple[str, ...] | None:
-        """Return what the layer shows of a row; None if it is hidden."""
+    def appearance(self, values: Mapping[str, str]) -> Any:
+        """Return what the layer shows of a row, a container a list for its layers; None if it is hidden."""
         if not self.is_shown(values):
             return None
+        if isinstance(self.layer, Container):
+            return [child.appearance(child_values) for child, child_values in self.instances(values)]
         if len(self.bound_texts) > 1:
             return self.texts(values)
         content = self.content(values)
         return str(read_rating(content, self.layer.stars)) if isinstance(self.layer, RatingLayer) else content
 
-    def unclear_condition(self, values: Mapping[str, str]) -> Iterator[Finding]:
+    def leaves(self) -> Iterator["PlannedLayer"]:
+        """Yield the layer, or all layers in it that are no containers."""
+        if not isinstance(self.layer, Container):
+            yield self
+        for child in self.children:
+            yield from child.leaves()
+
+    def unclear_conditions(self, values: Mapping[str, str]) -> Iterator[Finding]:
+        """Yield the values of a row that the conditions of the layer, and of the layers in it, cannot compare."""
+        yield from self._unclear_condition(values)
+        if self.children and self.is_shown(values):
+            for child, child_values in self.instances(values):
+                yield from child.unclear_conditions(child_values)
+
+    def _unclear_condition(self, values: Mapping[str, str]) -> Iterator[Finding]:
         """Yield the value of a row that the layer's condition cannot compare."""
         condition = self.layer.show_if
         if condition and (unclear := evaluate_condition(condition, values)[1]):

@@ -20,7 +20,7 @@ from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.engine import Engine, Plan, RenderedImage
 from cwz_web.imaging.errors import RenderProcessError
 from cwz_web.imaging.fonts import install_fonts
-from cwz_web.imaging.layer_rendering import LoadedSources
+from cwz_web.imaging.placement import LoadedSources
 
 log = structlog.get_logger()
 

@@ -20,7 +20,7 @@ from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.engine import Engine, Plan, RenderedImage
 from cwz_web.imaging.errors import InvalidBarcodeError, RenderProcessError, SourceMissingError
-from cwz_web.imaging.layer_rendering import LoadedSources
+from cwz_web.imaging.placement import LoadedSources
 from cwz_web.imaging.render_pool import RenderPool
 from tests.factories import FONT, jpeg, small_document
 from tests.installation import ROOT
