@@ -20,7 +20,7 @@ from cwz_web.imaging.photo_urls import split_urls
 from cwz_web.values.currencies import decimals_of
 from cwz_web.values.dates import read_date
 from cwz_web.values.formats import DEFAULT_LOCALE, Unclear, check_currency, check_locale, format_of, with_format
-from cwz_web.values.numbers import MAX_DIGITS, MAX_EXPONENT, read_money, read_number
+from cwz_web.values.numbers import MAX_DIGITS, MAX_EXPONENT, Money, read_money, read_number
 
 NO_CURRENCY = 'has no currency. Set the currency of the column or the workspace, or name one, as in currency("EUR")'
 # Enough for the longest number with the largest exponent, rounded to the decimals of a currency.
@@ -113,8 +113,11 @@ def currency(text: str, code: str = "", locale: str = DEFAULT_LOCALE) -> str | U
     money = read_money(text, code, locale)
     if isinstance(money, Unclear):
         return money
-    if not money.currency:
-        return Unclear(NO_CURRENCY)
+    return show_money(money, locale) if money.currency else Unclear(NO_CURRENCY)
+
+
+def show_money(money: Money, locale: str) -> str | Unclear:
+    """Format an amount of money with a currency for a locale, rounded to the currency's decimals."""
     amount = round_money(money.amount, money.currency)
     if money.amount and not amount:
         return Unclear(f"is less than the smallest amount of {money.currency}")
@@ -151,7 +154,8 @@ def _check_code(value: str) -> str:
     return check_currency(value) if value else ""
 
 
-def _check_style(value: str) -> str:
+def check_style(value: str) -> str:
+    """Return the style of a date. Raises ValueError."""
     if value not in ("short", "medium", "long", "full"):
         raise ValueError(f"“{value}” is not a date style. Use short, medium, long or full")
     return value
@@ -198,5 +202,5 @@ FILTERS: dict[str, Filter] = {
     "default": Filter(default, (str,), 1, 'default("none")'),
     "number": Filter(number, (check_locale,), 0, 'number("de")'),
     "currency": Filter(currency, (_check_code, check_locale), 0, 'currency("EUR", "de")'),
-    "date": Filter(date, (_check_style, check_locale), 0, 'date("long", "de")'),
+    "date": Filter(date, (check_style, check_locale), 0, 'date("long", "de")'),
 }

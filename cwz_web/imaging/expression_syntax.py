@@ -1,0 +1,298 @@
+"""The syntax of expressions: tokens, limits, and the translation into what the CEL library compiles.
+
+The library neither interrupts an evaluation nor limits its memory. So what an expression may do is limited here, before
+it is compiled: its length, its functions, and how much its macros can repeat.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+MAX_LENGTH = 500
+MAX_TOKENS = 200
+# Each + copies both sides; inside a macro it does so for each item.
+MAX_ADDITIONS, MAX_REPEATED_ADDITIONS = 40, 10
+MAX_LIST_ITEMS = 50
+
+MACROS = frozenset(["all", "exists", "exists_one", "filter", "map"])
+_KEYWORDS = frozenset(["in", "true", "false", "null"])
+# The CEL specification, section "Syntax".
+_RESERVED = frozenset(
+    [*("as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package")]
+) | {"namespace", "return", "var", "void", "while"}
+# Functions of CEL that the library computes otherwise than its specification, or without a limit, and ours.
+_SUBSTITUTES = {"size": "length", "string": "text", "matches": "has_match"}
+
+_token = re.compile(
+    r"""(?P<blank>\s+|//[^\n]*)
+    |(?P<string>[rR]?(?:\"{3}(?:[^\\]|\\.)*?\"{3}|'{3}(?:[^\\]|\\.)*?'{3}|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'))
+    |(?P<number>(?:\d+\.\d+|\.\d+|\d+)(?:[eE][-+]?\d+)?)(?![A-Za-z0-9_])
+    |(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?!["'])
+    |(?P<sign>&&|\|\||[=!<>]=|[-+*/<>!?:.,()\[\]{}])""",
+    re.VERBOSE | re.DOTALL,
+)
+_brackets = {"(": ")", "[": "]", "{": "}"}
+_whole = re.compile(r"\d+")
+
+
+class ExpressionError(ValueError):
+    """An expression cannot be used; the message says where and why."""
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token of an expression: a string, number, name or sign, and where it begins (from 0)."""
+
+    kind: str
+    text: str
+    start: int
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of a function or a macro.
+
+    Attributes:
+        name: the name of the function, as CEL calls it.
+        arguments: the tokens of each argument.
+        has_target: whether the first argument stands before a point, as in `title.upper()`.
+        start: where its name is, as an index of a token.
+        end: where its closing parenthesis is.
+        place: where it is in the source, for messages.
+    """
+
+    name: str
+    arguments: tuple[tuple[Token, ...], ...]
+    has_target: bool
+    start: int
+    end: int
+    place: str
+
+    @property
+    def is_macro(self) -> bool:
+        """Whether it is a macro, which is evaluated for each item of a list."""
+        return self.has_target and self.name in MACROS
+
+    @property
+    def count(self) -> int:
+        """How many arguments the function gets."""
+        return len(self.arguments) + self.has_target
+
+
+@dataclass(frozen=True)
+class Syntax:
+    """A checked expression.
+
+    Attributes:
+        translation: what the library compiles.
+        calls: the calls of functions, without macros.
+        macro_names: the variables of macros.
+        repeated_names: other names inside macros that must not be lists.
+        has_macros: whether a part is evaluated for each item of a list.
+    """
+
+    translation: str
+    calls: tuple[Call, ...]
+    macro_names: frozenset[str]
+    repeated_names: frozenset[str]
+    has_macros: bool
+
+
+def read_syntax(source: str) -> Syntax:
+    """Read and check an expression. Raises ExpressionError."""
+    if len(source) > MAX_LENGTH:
+        raise ExpressionError(f"The expression has {len(source):,} characters. Use at most {MAX_LENGTH}")
+    tokens = [token for token in _split(source) if token.kind != "blank"]
+    if not tokens:
+        raise ExpressionError("Enter an expression, such as price > 10")
+    if len(tokens) > MAX_TOKENS:
+        raise ExpressionError(f"The expression has {len(tokens)} names, values and signs. Use at most {MAX_TOKENS}")
+    closing = _match_brackets(tokens)
+    calls = [_read_call(tokens, closing, index) for index in _call_starts(tokens)]
+    macros = [call for call in calls if call.is_macro]
+    _check_names(tokens)
+    if _count(tokens, "+") > MAX_ADDITIONS:
+        raise ExpressionError(f"The expression has more than {MAX_ADDITIONS} additions")
+    for start, end in closing.items():
+        if len(_split_arguments(tokens, start, end)) > MAX_LIST_ITEMS:
+            raise ExpressionError(f"A list has more than {MAX_LIST_ITEMS} items{_place(tokens[start])}")
+    repeated = _check_macros(tokens, closing, macros)
+    return Syntax(
+        " ".join(_translate(tokens, closing)),
+        tuple(call for call in calls if not call.is_macro),
+        frozenset(macro.arguments[0][0].text for macro in macros),
+        repeated,
+        bool(macros),
+    )
+
+
+def _split(source: str) -> Iterator[Token]:
+    position = 0
+    while position < len(source):
+        match = _token.match(source, position)
+        if match is None:
+            hint = {"%": ". Use round_to", "=": ". Compare with =="}.get(source[position], "")
+            raise ExpressionError(f"“{source[position : position + 10]}” is not expected here{_at(position)}{hint}")
+        yield Token(str(match.lastgroup), match[0], position)
+        position = match.end()
+
+
+def _match_brackets(tokens: list[Token]) -> dict[int, int]:
+    """Return the index of the closing bracket of each opening one."""
+    closing: dict[int, int] = {}
+    opened: list[int] = []
+    for index, token in enumerate(tokens):
+        if token.kind != "sign":
+            continue
+        if token.text in _brackets:
+            opened.append(index)
+        elif token.text in _brackets.values():
+            if not opened or _brackets[tokens[opened[-1]].text] != token.text:
+                raise ExpressionError(f"“{token.text}” closes nothing{_place(token)}")
+            closing[opened.pop()] = index
+    if opened:
+        raise ExpressionError(f"“{tokens[opened[-1]].text}” is not closed{_place(tokens[opened[-1]])}")
+    return closing
+
+
+def _call_starts(tokens: list[Token]) -> Iterator[int]:
+    for index, (token, following) in enumerate(pairwise(tokens)):
+        if token.kind == "name" and token.text not in _KEYWORDS and following.text == "(":
+            yield index
+
+
+def _read_call(tokens: list[Token], closing: dict[int, int], index: int) -> Call:
+    name, end = tokens[index].text, closing[index + 1]
+    has_target = index > 0 and tokens[index - 1].text == "."
+    arguments = tuple(_split_arguments(tokens, index + 1, end))
+    return Call(_SUBSTITUTES.get(name, name), arguments, has_target, index, end, _place(tokens[index]))
+
+
+def _split_arguments(tokens: list[Token], start: int, end: int) -> list[tuple[Token, ...]]:
+    """Return the parts between commas inside of brackets."""
+    arguments: list[list[Token]] = [[]]
+    depth = 0
+    for token in tokens[start + 1 : end]:
+        depth += (token.text in _brackets) - (token.text in _brackets.values()) if token.kind == "sign" else 0
+        if token.text == "," and depth == 0:
+            arguments.append([])
+        else:
+            arguments[-1].append(token)
+    return [tuple(argument) for argument in arguments] if arguments != [[]] else []
+
+
+def _check_names(tokens: list[Token]) -> None:
+    for index, token in enumerate(tokens):
+        following = tokens[index + 1].text if index + 1 < len(tokens) else ""
+        if token.kind == "name" and token.text in _RESERVED:
+            raise ExpressionError(f"“{token.text}” is a reserved word of CEL{_place(token)}. Rename the field")
+        if token.kind == "name" and index and tokens[index - 1].text == "." and following != "(":
+            raise ExpressionError(f"Values have no parts: remove “.{token.text}”{_place(token)}")
+
+
+def _check_macros(tokens: list[Token], closing: dict[int, int], macros: list[Call]) -> frozenset[str]:
+    """Check what macros repeat, and return the names in them that must not be lists."""
+    opening = {end: start for start, end in closing.items()}
+    inside: dict[str, set[int]] = {}
+    repeated: set[str] = set()
+    additions = 0
+    for macro in macros:
+        place = macro.place
+        if any(macro.start < other.start < macro.end for other in macros):
+            raise ExpressionError(f"{macro.name} contains another macro{place}. Use one macro after the other")
+        if len(macro.arguments) not in (2, 3) or [token.kind for token in macro.arguments[0]] != ["name"]:
+            raise ExpressionError(f"{macro.name} needs a name and a value{place}, as in tags.{macro.name}(tag, …)")
+        _check_macro_list(tokens, opening, macro)
+        name = macro.arguments[0][0].text
+        body = range(macro.start + 2, macro.end)
+        inside.setdefault(name, set()).update(body)
+        additions += _count(tokens[body.start : body.stop], "+")
+        repeated.update(_repeated_names(tokens, body) - {name})
+    if additions > MAX_REPEATED_ADDITIONS:
+        raise ExpressionError(f"Macros contain more than {MAX_REPEATED_ADDITIONS} additions")
+    for index, token in enumerate(tokens):
+        is_variable = token.kind == "name" and not _is_called(tokens, index)
+        if is_variable and token.text in inside and index not in inside[token.text]:
+            raise ExpressionError(f"“{token.text}” is the name of a macro’s item{_place(token)}. Use another name")
+    return frozenset(repeated)
+
+
+def _check_macro_list(tokens: list[Token], opening: dict[int, int], macro: Call) -> None:
+    """Check that a macro's list has a limit: a field, a list of single values, or the result of a function."""
+    end = macro.start - 2
+    target = tokens[end]
+    start = opening.get(end, end)
+    before = tokens[start - 1] if start else None
+    if target.text == ")" and target.kind == "sign":
+        is_limited = before is not None and before.kind == "name" and before.text not in MACROS | _KEYWORDS
+    elif target.text == "]" and target.kind == "sign":
+        is_limited = not _is_index(tokens, start)
+    else:
+        is_limited = target.kind == "name" and (before is None or before.text != ".")
+    if not is_limited:
+        raise ExpressionError(f"{macro.name} needs a field, a list or a function before it{macro.place}")
+
+
+def _repeated_names(tokens: list[Token], body: range) -> set[str]:
+    """Return the names in a macro that must not be lists, since its results would contain them many times."""
+    names: set[str] = set()
+    for index in body:
+        token, before = tokens[index], tokens[index - 1]
+        is_in = before.kind == "name" and before.text == "in"
+        if _makes_list(tokens, index):
+            raise ExpressionError(f"A macro cannot make lists{_place(token)}. Use a list only behind “in”")
+        if token.kind == "name" and token.text not in _KEYWORDS and not is_in and not _is_called(tokens, index):
+            names.add(token.text)
+    return names
+
+
+def _makes_list(tokens: list[Token], index: int) -> bool:
+    """Return whether a token begins a list or a map, or calls `split`; a list behind `in` only is a test."""
+    token, before = tokens[index], tokens[index - 1]
+    if token.kind == "name":
+        return token.text == "split" and _is_called(tokens, index)
+    if token.kind != "sign" or token.text not in "{[":
+        return False
+    return token.text == "{" or (before.text != "in" and not _is_index(tokens, index))
+
+
+def _is_called(tokens: list[Token], index: int) -> bool:
+    return index + 1 < len(tokens) and tokens[index + 1].text == "("
+
+
+def _is_index(tokens: list[Token], index: int) -> bool:
+    """Return whether a bracket is behind a value, and not the beginning of a list."""
+    if index == 0:
+        return False
+    before = tokens[index - 1]
+    if before.kind == "sign":
+        return before.text in (")", "]", "}")
+    return before.kind == "string" or before.text not in _KEYWORDS
+
+
+def _translate(tokens: list[Token], closing: dict[int, int]) -> Iterator[str]:
+    """Yield the tokens that the library compiles: with our functions, and every number as a double.
+
+    CEL does not multiply a double by an integer, so that `price * 2` would fail. An index stays an integer.
+    """
+    for index, token in enumerate(tokens):
+        if token.kind == "number" and _whole.fullmatch(token.text):
+            is_index = tokens[index - 1].text == "[" and closing.get(index - 1) == index + 1
+            yield token.text if is_index and _is_index(tokens, index - 1) else f"{token.text}.0"
+        elif token.kind == "name" and _is_called(tokens, index):
+            yield _SUBSTITUTES.get(token.text, token.text)
+        else:
+            yield token.text
+
+
+def _count(tokens: list[Token], sign: str) -> int:
+    return sum(token.kind == "sign" and token.text == sign for token in tokens)
+
+
+def _place(token: Token) -> str:
+    return _at(token.start)
+
+
+def _at(position: int) -> str:
+    return f" (character {position + 1})"

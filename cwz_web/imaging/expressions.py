@@ -1,0 +1,272 @@
+"""Expressions in the Common Expression Language (CEL): conditions, computed fields and bound properties of templates.
+
+Three deviations from the specification are documented in docs/templates.md: numbers are doubles, an operator on an
+empty value makes the whole expression empty, and `string`, `size` and `matches` are functions of ours.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from cwz_web.imaging.expression_functions import (
+    FUNCTIONS,
+    Evaluation,
+    EvaluationContext,
+    Function,
+    UnclearError,
+    Value,
+    as_decimal,
+    as_text,
+)
+from cwz_web.imaging.expression_syntax import MAX_LIST_ITEMS, Call, ExpressionError, Syntax, Token, read_syntax
+from cwz_web.values.formats import FormattedText, Unclear, format_of
+from cwz_web.values.numbers import Money
+
+if TYPE_CHECKING:
+    from cel import Program
+
+# The texts that an expression may use, in characters together: with macros each may be copied for each item.
+MAX_INPUT, MAX_INPUT_WITH_MACROS = 50_000, 10_000
+MAX_RESULT = 10_000
+
+# A value of a row. None is an empty number, amount or date.
+FieldValue = str | float | Decimal | Money | bool | date | Sequence[str] | None
+
+# Functions of CEL that the library computes as its specification says, in linear time.
+_NATIVE = {"contains": 2, "endsWith": 2, "startsWith": 2, "timestamp": 1, "duration": 1}
+# What the library calls its operators, and what its macros consist of.
+_OPERATORS = frozenset(
+    ["!_", "-_", "@in", "_!=_", "_&&_", "_*_", "_+_", "_-_", "_/_", "_<=_", "_<_", "_==_", "_>=_", "_>_", "_?_:_"]
+) | {"_[_]", "_||_", "@not_strictly_false"}
+_HINTS = {
+    "int": "round_to(x, 1)",
+    "uint": "round_to(x, 1)",
+    "double": "amount(x)",
+    "has": "filled(x)",
+    "currency": "money(x)",
+    "lookup": "translate(x, table)",
+}
+_position = re.compile(r"<input>:(\d+):(\d+):")
+_surrogate = re.compile("[\ud800-\udfff]")
+_ERRORS = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A compiled expression. Safe for several threads.
+
+    Attributes:
+        source: its text.
+        fields: the fields that it depends on.
+    """
+
+    source: str
+    fields: frozenset[str]
+    _syntax: Syntax
+    _program: "Program"
+
+    def evaluate(self, values: Mapping[str, FieldValue], context: EvaluationContext) -> Value | Unclear:
+        """Return the value of the expression for a row.
+
+        Args:
+            values: the row, which has every field of the expression. A text may have its format (FormattedText).
+            context: what the result depends on beside the row.
+
+        Returns:
+            A text, a finite number, a boolean, a date (midnight in UTC) or a list of texts; None if it is empty; or the
+            reason why it is not certain, which continues a sentence that begins with the expression.
+        """
+        used = {name: values[name] for name in self.fields}
+        problem = self._check_inputs(used)
+        if problem:
+            return problem
+        evaluation = _start(used, context)
+        try:
+            for value in used.values():
+                if isinstance(value, Money):
+                    evaluation.use_currency(value.currency)
+            result = self._execute(used, evaluation)
+            # An error of a function can be left out by && and ||, but not that there was too much to do.
+            evaluation.charge(0)
+            return _check_result(result)
+        except UnclearError as error:
+            return error.unclear
+
+    def _check_inputs(self, used: Mapping[str, FieldValue]) -> Unclear | None:
+        limit = MAX_INPUT_WITH_MACROS if self._syntax.has_macros else MAX_INPUT
+        if sum(map(_characters, used.values())) > limit:
+            return Unclear(f"uses texts of more than {limit:,} characters")
+        for name in sorted(self._syntax.repeated_names & used.keys()):
+            if isinstance(used[name], list | tuple):
+                return Unclear(f"uses the list “{name}” inside of a macro, where it can only stand behind “in”")
+        return None
+
+    def _execute(self, used: Mapping[str, FieldValue], evaluation: Evaluation) -> Any:
+        import cel  # imports a command line, which takes longer than the rest of the engine
+
+        functions: dict[str, Callable[..., Any]] = {
+            call.name: evaluation.bind(call.name) for call in self._syntax.calls if call.name in FUNCTIONS
+        }
+        variables = {name: _to_library(value) for name, value in used.items()}
+        try:
+            return self._program.execute(cel.Context(variables, functions))
+        except _ERRORS as error:
+            if isinstance(error, RuntimeError) and evaluation.unclear:
+                raise UnclearError(evaluation.unclear.reason) from None
+            if isinstance(error, TypeError) and (evaluation.is_empty or None in used.values()):
+                return None
+            raise UnclearError(_explain(error)) from None
+
+
+def parse_expression(source: str) -> Expression:
+    """Compile an expression. Raises ExpressionError, which says what is wrong and where."""
+    syntax = read_syntax(source)
+    for call in syntax.calls:
+        _check_call(call)
+    _compile(source)  # for the positions of syntax errors, which the translation changes
+    program = _compile(syntax.translation)
+    references = program.references()
+    unknown = set(references["functions"]) - _OPERATORS - FUNCTIONS.keys() - _NATIVE.keys()
+    if unknown:
+        raise ExpressionError(f"“{min(unknown)}” is not available in expressions")
+    return Expression(source, frozenset(references["variables"]) - syntax.macro_names, syntax, program)
+
+
+def _compile(source: str) -> "Program":
+    import cel  # see above
+
+    # The library logs each error of a function, with values of the row. They are findings already.
+    logging.getLogger("cel").setLevel(logging.ERROR)
+    try:
+        return cel.compile(source)
+    except ValueError as error:
+        raise ExpressionError(_explain_syntax_error(source, str(error))) from None
+
+
+def _explain_syntax_error(source: str, message: str) -> str:
+    """Return what is wrong with an expression; the library's own message lists all signs that could follow."""
+    line, column = next(((int(line), int(column)) for line, column in _position.findall(message)), (1, len(source) + 1))
+    lines = source.split("\n")
+    position = sum(len(each) + 1 for each in lines[: line - 1]) + column - 1
+    if position >= len(source.rstrip()):
+        return "The expression is not complete"
+    return f"The expression has a syntax error at “{source[position : position + 20]}” (character {position + 1})"
+
+
+def _check_call(call: Call) -> None:
+    """Check the name and the number of arguments of a call, and the arguments that are the same for each row."""
+    if call.name in _NATIVE:
+        if call.count != _NATIVE[call.name]:
+            raise ExpressionError(f"{call.name} takes another number of arguments{call.place}")
+        return
+    if call.name not in FUNCTIONS:
+        hint = f"Use {_HINTS[call.name]}" if call.name in _HINTS else f"Use one of: {', '.join(sorted(FUNCTIONS))}"
+        raise ExpressionError(f"“{call.name}” is not a function{call.place}. {hint}")
+    function = FUNCTIONS[call.name]
+    if not function.required <= call.count <= len(function.parameters):
+        raise ExpressionError(f"{call.name} takes other arguments{call.place}, as in {function.example}")
+    for position, argument in enumerate(call.arguments, start=int(call.has_target)):
+        _check_argument(call, function, position, argument)
+
+
+def _check_argument(call: Call, function: Function, position: int, argument: tuple[Token, ...]) -> None:
+    if position not in function.checks or [token.kind for token in argument] != ["string"]:
+        return
+    try:
+        function.checks[position](str(_compile(argument[0].text).execute()))
+    except ValueError as error:
+        raise ExpressionError(f"{call.name} has a wrong argument{call.place}: {error}") from None
+
+
+def _start(used: Mapping[str, FieldValue], context: EvaluationContext) -> Evaluation:
+    """Return the state of a new evaluation, with the formats of texts, which the library does not keep."""
+    texts: dict[str, str] = {}
+    unclear: set[str] = set()
+    for text in _texts(used.values()):
+        known = texts.setdefault(str(text), text)
+        if format_of(known) != format_of(text) or type(known) is not type(text):
+            unclear.add(str(text))
+    # One text in two formats has none: it is not known which field a function got.
+    texts = {key: text for key, text in texts.items() if key not in unclear and isinstance(text, FormattedText)}
+    currencies = {format_of(text).currency for text in texts.values()} - {None}
+    if len(currencies) == 1:
+        context = replace(context, currency=currencies.pop() or context.currency)
+    return Evaluation(context, texts)
+
+
+def _texts(values: Iterable[FieldValue]) -> Iterator[str]:
+    for value in values:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from value
+
+
+def _characters(value: FieldValue) -> int:
+    if isinstance(value, str):
+        return len(value)
+    return sum(map(len, value)) if isinstance(value, list | tuple) else 0
+
+
+def _to_library(value: FieldValue) -> object:
+    if isinstance(value, Money):
+        return float(value.amount)
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day, tzinfo=UTC)
+    if isinstance(value, str):
+        return _without_surrogates(value)
+    if isinstance(value, list | tuple):
+        return [_without_surrogates(item) for item in value[:MAX_LIST_ITEMS]]
+    return value
+
+
+def _without_surrogates(text: str) -> str:
+    """Return a text that UTF-8 can encode: a lone surrogate is no character."""
+    return _surrogate.sub("\ufffd", text)
+
+
+def _check_result(value: object) -> Value:
+    """Return the result of an evaluation. Raises UnclearError if it is too long, or no value of a field."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        as_decimal(value)
+        return float(value)
+    if isinstance(value, list):
+        if len(value) > MAX_LIST_ITEMS:
+            raise UnclearError(f"makes a list of more than {MAX_LIST_ITEMS} items")
+        texts = [as_text(item) for item in value if not isinstance(item, list)]
+        if len(texts) < len(value):
+            raise UnclearError("makes a list of lists")
+        return _check_length(texts)
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str):
+        raise UnclearError("is neither a text, a number, a date nor a list")
+    return _check_length([value])[0]
+
+
+def _check_length(texts: list[str]) -> list[str]:
+    if sum(map(len, texts)) > MAX_RESULT:
+        raise UnclearError(f"makes a text of more than {MAX_RESULT:,} characters")
+    return texts
+
+
+def _explain(error: Exception) -> str:
+    """Say why an evaluation failed."""
+    match error:
+        case KeyError():
+            return f"has no entry for “{str(error.args[0])[:40]}”"
+        case IndexError():
+            return "has no item at this position. Use item(list, number)"
+        case TypeError():
+            return "combines values of different types. Convert a text with amount(…), a number with string(…)"
+        case ArithmeticError():
+            return "computes with a number that is too large, or divides by zero"
+    return "calls a function with a value that it does not take"
