@@ -1,6 +1,6 @@
 """`/v1/templates`: the workspace's templates, with their fields and sizes."""
 
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from pyramid.view import view_config
@@ -10,6 +10,7 @@ from cwz_web.generation.api_keys import ApiKeyIdentity
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import load_design
 from cwz_web.imaging.documents import DEFAULT_SIZE
+from cwz_web.imaging.field_values import FieldType
 from cwz_web.resources.api import ApiTemplate, ApiTemplateCollection
 from cwz_web.resources.permissions import Permission
 from cwz_web.web.problems import ProblemError
@@ -37,7 +38,7 @@ class TemplateFieldInfo(ResponseModel):
 
     name: str
     label: str
-    type: Literal["text", "image"]
+    type: FieldType
     default: str
 
 

@@ -7,13 +7,17 @@ older versions are converted on load by `document_migrations.py`.
 import json
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from graphlib import CycleError, TopologicalSorter
 from hashlib import sha256
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from cwz_web.imaging.bindings import FIELD_NAME
 from cwz_web.imaging.compositing import parse_color
 from cwz_web.imaging.document_migrations import migrate_document
+from cwz_web.imaging.expressions import parse_expression
+from cwz_web.imaging.field_values import FieldType, read_field
 from cwz_web.imaging.layers import (
     MAX_DEPTH,
     MAX_LAYERS,
@@ -22,6 +26,7 @@ from cwz_web.imaging.layers import (
     AnyLayer,
     Container,
     DocumentPart,
+    ExpressionText,
     FieldName,
     Fill,
     GroupLayer,
@@ -29,13 +34,17 @@ from cwz_web.imaging.layers import (
     Length,
     Position,
     StackLayer,
+    new_key,
     walk_layers,
 )
 from cwz_web.imaging.pins import pin_layer
+from cwz_web.values.formats import Unclear
 
 MAX_DOCUMENT_BYTES = 500_000
 # How many layers an image can show, those of repeated stacks counted as often as they can repeat.
 MAX_REPEATED_LAYERS = 300
+MAX_COMPUTED_FIELDS = 30
+MAX_TABLES, MAX_TABLE_ENTRIES = 10, 200
 # The name of the canvas's own size, beside the template's other sizes.
 DEFAULT_SIZE = "default"
 
@@ -63,8 +72,22 @@ class TemplateField(DocumentPart):
 
     name: FieldName
     label: Annotated[str, Field(min_length=1, max_length=60)]
-    type: Literal["text", "image"] = "text"
+    type: FieldType = "text"
     default: Annotated[str, Field(max_length=2000)] = ""
+
+    @model_validator(mode="after")
+    def _check_default(self) -> Self:
+        value = read_field(self.type, self.default)
+        if isinstance(value, Unclear):
+            raise ValueError(f"The default of the field “{self.name}” {value.reason}")
+        return self
+
+
+class ComputedField(DocumentPart):
+    """A value that an expression computes from fields and other computed fields."""
+
+    name: FieldName
+    value: ExpressionText
 
 
 class Override(DocumentPart):
@@ -96,14 +119,26 @@ class TemplateSize(DocumentPart):
     overrides: dict[str, Override] = Field(default_factory=dict)
 
 
+TableName = Annotated[str, Field(pattern=rf"^{FIELD_NAME}$")]
+Table = Annotated[
+    dict[Annotated[str, Field(max_length=200)], Annotated[str, Field(max_length=500)]],
+    Field(max_length=MAX_TABLE_ENTRIES),
+]
+
+
 class ImageTemplate(DocumentPart):
-    """A template: canvas, fields, layers and additional sizes."""
+    """A template: canvas, fields, layers and additional sizes.
+
+    `computed` are fields that expressions compute; `tables` are texts by text, for the function `translate`.
+    """
 
     version: Literal[3] = 3
     canvas: Canvas
     fields: Annotated[tuple[TemplateField, ...], Field(max_length=50)] = ()
     layers: Annotated[tuple[AnyLayer, ...], Field(max_length=MAX_LAYERS)]
     sizes: Annotated[tuple[TemplateSize, ...], Field(max_length=12)] = ()
+    computed: Annotated[tuple[ComputedField, ...], Field(max_length=MAX_COMPUTED_FIELDS)] = new_key(())
+    tables: Annotated[dict[TableName, Table], Field(max_length=MAX_TABLES)] = new_key({})
 
     @model_validator(mode="before")
     @classmethod
@@ -115,8 +150,9 @@ class ImageTemplate(DocumentPart):
     @model_validator(mode="after")
     def _check_unique_names(self) -> Self:
         layers = tuple(walk_layers(self.layers))
-        for plural, parts in (("fields", self.fields), ("layers", layers), ("sizes", self.sizes)):
-            names = [part.name for part in parts]
+        field_names = [*(field.name for field in self.fields), *(field.name for field in self.computed)]
+        layer_names, size_names = [layer.name for layer in layers], [size.name for size in self.sizes]
+        for plural, names in (("fields", field_names), ("layers", layer_names), ("sizes", size_names)):
             repeated = {name for name in names if names.count(name) > 1}
             if repeated:
                 raise ValueError(f"Two {plural} have the same name: {', '.join(sorted(repeated))}")
@@ -124,7 +160,15 @@ class ImageTemplate(DocumentPart):
 
     @model_validator(mode="after")
     def _check_fields(self) -> Self:
-        known = {field.name for field in self.fields}
+        known = self.field_names
+        for field in self.computed:
+            if unknown := parse_expression(field.value).fields - known:
+                raise ValueError(_unknown_fields(f"computed field “{field.name}”", unknown, known))
+        try:
+            self.ordered_computed()
+        except CycleError as error:
+            cycle = " → ".join(f"“{name}”" for name in reversed(error.args[1]))
+            raise ValueError(f"Computed fields depend on one another: {cycle}") from None
         for layer in self.layers:
             _check_layer_fields(layer, known)
         return self
@@ -155,6 +199,25 @@ class ImageTemplate(DocumentPart):
             if unknown := set(size.overrides) - known:
                 raise ValueError(f"The size {size.name} overrides an unknown layer: {', '.join(sorted(unknown))}")
         return self
+
+    @property
+    def field_names(self) -> frozenset[str]:
+        """The names of all fields, computed ones included."""
+        return frozenset(field.name for field in self.fields) | {field.name for field in self.computed}
+
+    def ordered_computed(self) -> list[ComputedField]:
+        """Return the computed fields, each behind those that it depends on. Raises graphlib.CycleError."""
+        fields = {field.name: field for field in self.computed}
+        inputs = {name: sorted(parse_expression(field.value).fields & fields.keys()) for name, field in fields.items()}
+        return [fields[name] for name in TopologicalSorter(inputs).static_order()]
+
+    def with_inputs(self, names: AbstractSet[str]) -> frozenset[str]:
+        """Return fields with all fields that they are computed from."""
+        used = set(names)
+        for field in reversed(self.ordered_computed() if self.computed else []):
+            if field.name in used:
+                used |= parse_expression(field.value).fields
+        return frozenset(used)
 
     def find_layer(self, name: str) -> AnyLayer | None:
         """Return the layer of this name, if there is one."""
@@ -189,10 +252,11 @@ class ImageTemplate(DocumentPart):
     def visible(self) -> "ImageTemplate":
         """Return a template in one size without what no image shows: hidden layers, unused fields, labels and locks."""
         layers = tuple(_visible(layer) for layer in self.layers if not layer.hidden)
-        used = frozenset[str]().union(*(layer.fields() for layer in layers))
+        used = self.with_inputs(frozenset[str]().union(*(layer.fields() for layer in layers)))
         fields = sorted((field for field in self.fields if field.name in used), key=lambda field: field.name)
-        unlabeled = tuple(field.model_copy(update={"label": field.name, "type": "text"}) for field in fields)
-        return self.model_copy(update={"layers": layers, "fields": unlabeled})
+        computed = sorted((field for field in self.computed if field.name in used), key=lambda field: field.name)
+        unlabeled = tuple(_unlabeled(field) for field in fields)
+        return self.model_copy(update={"layers": layers, "fields": unlabeled, "computed": tuple(computed)})
 
     def canonical(self) -> dict[str, Any]:
         """Return the document as plain JSON values, including every default."""
@@ -217,10 +281,14 @@ def _check_layer_fields(layer: Layer, known: AbstractSet[str]) -> None:
         for child in layer.layers:
             _check_layer_fields(child, known)
     if unknown := layer.fields() - known:
-        raise ValueError(
-            f"The layer “{layer.name}” uses the unknown field {', '.join(sorted(unknown))}."
-            f" The template has: {', '.join(sorted(known)) or 'no fields'}"
-        )
+        raise ValueError(_unknown_fields(f"layer “{layer.name}”", unknown, known))
+
+
+def _unknown_fields(part: str, unknown: AbstractSet[str], known: AbstractSet[str]) -> str:
+    return (
+        f"The {part} uses the unknown field {', '.join(sorted(unknown))}."
+        f" The template has: {', '.join(sorted(known)) or 'no fields'}"
+    )
 
 
 def _check_parent(layer: Layer, parent: Layer | None) -> None:
@@ -255,6 +323,12 @@ def _override(
         children = tuple(_override(child, overrides, old, new) for child in layer.layers)
         changed = changed.model_copy(update={"layers": children})
     return changed
+
+
+def _unlabeled(field: TemplateField) -> TemplateField:
+    """Return a field as images depend on it: an image is a text that an image layer shows."""
+    changes = {"label": field.name, "type": "text" if field.type == "image" else field.type}
+    return field.model_copy(update=changes)
 
 
 def _visible(layer: AnyLayer) -> AnyLayer:

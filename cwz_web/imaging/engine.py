@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import version
 from threading import Lock
@@ -41,6 +42,8 @@ from cwz_web.imaging.errors import (
     UnknownFieldsError,
     UnknownSizeError,
 )
+from cwz_web.imaging.expression_functions import EvaluationContext
+from cwz_web.imaging.field_values import FieldText
 from cwz_web.imaging.findings import Finding, FindingCode, faults
 from cwz_web.imaging.fonts import FAMILIES, fonts_version
 from cwz_web.imaging.layer_rendering import LayerRenderer, check_contrast, fit_layer_text
@@ -48,6 +51,7 @@ from cwz_web.imaging.layers import Gradient, ImageLayer, Layer, TextLayer
 from cwz_web.imaging.placement import LoadedSources, PlacedLayer, Placement
 from cwz_web.imaging.planned_layers import PlannedLayer, unclear_value
 from cwz_web.imaging.prices import HiddenPrice, hide_old_prices
+from cwz_web.imaging.row_values import RowReader
 from cwz_web.imaging.shapes import (
     render_box,
 )
@@ -161,6 +165,7 @@ class Plan:
         self._pixels = pixels
         self._canvas = template.scaled(scale).canvas
         self._defaults = {field.name: field.default for field in template.fields}
+        self._reader = RowReader(template, ())
         self._renderer = LayerRenderer(pixels, self.digest, self._defaults)
         visible = [layer for layer in template.scaled(scale).layers if not layer.hidden]
         self._layers = [PlannedLayer.of(layer) for layer in visible]
@@ -181,15 +186,18 @@ class Plan:
     @property
     def used_fields(self) -> frozenset[str]:
         """The fields that the visible layers and their conditions depend on."""
-        return frozenset[str]().union(*(planned.layer.fields() for planned in self._layers))
+        used = frozenset[str]().union(*(planned.layer.fields() for planned in self._layers))
+        return self.template.with_inputs(used) & self._defaults.keys()
 
     def content_fields(self, layer_name: str) -> frozenset[str]:
         """Return the fields that the content of a layer depends on."""
         layer = self.template.find_layer(layer_name)
-        return layer.content_fields() if layer else frozenset()
+        return self.template.with_inputs(layer.content_fields()) & self._defaults.keys() if layer else frozenset()
 
     def fill_values(self, data: Mapping[str, str]) -> dict[str, str]:
-        """Return a row's values, with the template's defaults for missing fields, and without lower old prices.
+        """Return a row's values, with defaults and computed fields, and without lower old prices.
+
+        The template's defaults take the place of missing fields, and of values that do not fit the type of their field.
 
         Raises:
             UnknownFieldsError: the row has fields that the template does not have.
@@ -197,8 +205,9 @@ class Plan:
         unknown = sorted(set(data) - set(self._defaults))
         if unknown:
             raise UnknownFieldsError(unknown, list(self._defaults))
-        values = {**self._defaults, **data}
-        return {**values, **hide_old_prices(values)}
+        values = self._reader.fit({**self._defaults, **data})
+        context = EvaluationContext(today=datetime.now(UTC).date(), tables=self.template.tables)
+        return self._reader.evaluate({**values, **hide_old_prices(values)}, context)
 
     def load_sources(self, values: Mapping[str, str], load: LoadSource) -> dict[str, Source | SourceMissingError]:
         """Load all images and fonts of a row.
@@ -231,7 +240,7 @@ class Plan:
     def image_digest(self, values: Mapping[str, str], sources: LoadedSources, output: Output) -> str:
         """Return the digest that names the image. It is equal if and only if all inputs of the image are equal."""
         used = [planned.appearance(values) for planned in self._layers]
-        used += [finding.message for finding in self._unclear_prices(values)]  # a cached image has its findings
+        used += [finding.message for finding in self._unclear_fields(values)]  # a cached image has its findings
         digests = {key: source.digest if isinstance(source, Source) else None for key, source in sources.items()}
         engine = [ENGINE_VERSION, fonts_version()]
         # The plan's digest covers the size.
@@ -251,7 +260,7 @@ class Plan:
             key, lambda: self._blend(self._background(), self._base_layers, values, sources, deadline)
         )
         unclear = (finding for layer in self._upper_layers for finding in layer.unclear_conditions(values))
-        findings = (*base.findings, *self._unclear_prices(values), *unclear)
+        findings = (*base.findings, *self._unclear_fields(values), *unclear)
         start = replace(base, pixels=base.pixels.copy(), findings=findings)
         image = self._blend(start, self._upper_layers, values, sources, deadline)
         # At the end, since a layer above can cover a code.
@@ -260,7 +269,7 @@ class Plan:
     def lint(self, values: Mapping[str, str], sources: LoadedSources) -> list[Finding]:
         """Return the findings of a row's image, from the lowest layer to the highest."""
         placement = self._placement(sources)
-        findings = [*self._unclear_prices(values)]
+        findings = [*self._unclear_fields(values)]
         codes: list[RenderedCode] = []
         canvas = self._background().opaque_pixels()
         for planned in self._layers:
@@ -294,13 +303,23 @@ class Plan:
         for child in placed.children:
             yield from self._lint_layer(child, sources, canvas, codes)
 
-    def _unclear_prices(self, values: Mapping[str, str]) -> Iterator[Finding]:
-        """Yield the old prices of a row that cannot be compared, for each layer that would show them."""
+    def _unclear_fields(self, values: Mapping[str, str]) -> Iterator[Finding]:
+        """Yield what is wrong with the fields of a row, for each layer that would show them.
+
+        These are old prices that cannot be compared, values that do not fit their type, and expressions that fail.
+        """
         for name, value in values.items():
-            if isinstance(value, HiddenPrice) and value.unclear:
-                for planned in (leaf for layer in self._layers for leaf in layer.leaves()):
-                    if name in planned.layer.fields():
-                        yield unclear_value(planned.layer, f"leaves out the field “{name}”", value.text, value.unclear)
+            if not isinstance(value, HiddenPrice | FieldText) or not value.unclear:
+                continue
+            if isinstance(value, HiddenPrice):
+                consequence, text = f"leaves out the field “{name}”", value.text
+            elif name in self._defaults:
+                consequence, text = f"uses the default of the field “{name}”", value.source
+            else:
+                consequence, text = f"has no value for the computed field “{name}”", value.source
+            for planned in (leaf for layer in self._layers for leaf in layer.leaves()):
+                if name in self.template.with_inputs(planned.layer.fields()):
+                    yield unclear_value(planned.layer, consequence, text, value.unclear)
 
     def _references(self, values: Mapping[str, str]) -> Iterator[tuple[Layer, str, str]]:
         """Yield the references of the visible layers, with the name of the source if it is required."""

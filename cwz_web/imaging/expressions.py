@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from cwz_web.imaging.expression_functions import (
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 # The texts that an expression may use, in characters together: with macros each may be copied for each item.
 MAX_INPUT, MAX_INPUT_WITH_MACROS = 50_000, 10_000
 MAX_RESULT = 10_000
+# How many compiled expressions are kept: compiling takes ten times as long as evaluating, and a document asks for each
+# of its expressions many times.
+PARSED = 512
 
 # A value of a row. None is an empty number, amount or date.
 FieldValue = str | float | Decimal | Money | bool | date | Sequence[str] | None
@@ -122,6 +126,7 @@ class Expression:
             raise UnclearError(_explain(error)) from None
 
 
+@lru_cache(PARSED)
 def parse_expression(source: str) -> Expression:
     """Compile an expression. Raises ExpressionError, which says what is wrong and where."""
     syntax = read_syntax(source)

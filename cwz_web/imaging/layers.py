@@ -12,6 +12,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 
 from cwz_web.imaging.bindings import FIELD_NAME, BoundText, parse_bindings
 from cwz_web.imaging.blending import BlendMode
+from cwz_web.imaging.expression_syntax import MAX_LENGTH as MAX_EXPRESSION_LENGTH
+from cwz_web.imaging.expressions import parse_expression
 from cwz_web.imaging.fonts import FAMILIES
 from cwz_web.imaging.line_breaking import can_hyphenate
 
@@ -36,6 +38,11 @@ def _check_bindings(value: str) -> str:
     return value
 
 
+def _check_expression(value: str) -> str:
+    parse_expression(value)
+    return value
+
+
 def _check_font(value: str) -> str:
     if value not in FAMILIES and not _uploaded_font.match(value):
         raise ValueError(f"Unknown font: {value}. Use an upload or one of: {', '.join(sorted(FAMILIES))}")
@@ -51,6 +58,7 @@ def _check_not_reserved(value: str) -> str:
 Color = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}(?:[0-9a-fA-F]{2})?$")]
 FieldName = Annotated[str, Field(pattern=rf"^{FIELD_NAME}$"), AfterValidator(_check_not_reserved)]
 Bound = Annotated[str, Field(max_length=2000), AfterValidator(_check_bindings)]
+ExpressionText = Annotated[str, Field(max_length=MAX_EXPRESSION_LENGTH), AfterValidator(_check_expression)]
 Position = Annotated[int, Field(ge=-MAX_SIDE, le=MAX_SIDE), PIXELS]
 Length = Annotated[int, Field(ge=1, le=MAX_SIDE), PIXELS]
 Fraction = Annotated[float, Field(ge=0, le=1)]

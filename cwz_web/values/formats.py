@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from babel import Locale, UnknownLocaleError
 from babel.numbers import get_decimal_symbol, list_currencies
@@ -105,7 +105,7 @@ class FormattedText(str):
     value_format: ValueFormat
     is_number: bool
 
-    def __new__(cls, text: str, format: ValueFormat = UNKNOWN, is_number: bool = False) -> "FormattedText":
+    def __new__(cls, text: str, format: ValueFormat = UNKNOWN, is_number: bool = False) -> Self:
         """Return the text with a format."""
         formatted = super().__new__(cls, text)
         formatted.value_format, formatted.is_number = format, is_number

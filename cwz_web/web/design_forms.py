@@ -146,7 +146,7 @@ def _properties(document: ImageTemplate, selection: Selection, typed: Typed) -> 
         raise InvalidDesignError(errors)
     if typed.get("add"):
         document = _add_field(document, typed["add"], "image" if layer.type == "image" else "text")
-    unknown = sorted(find_bound_fields(values) - {field.name for field in document.fields})
+    unknown = sorted(find_bound_fields(values) - document.field_names)
     if unknown:
         raise InvalidDesignError({MISSING_FIELD: unknown[0]})
     changed = change_layer(document, layer.name, values, selection.size)

@@ -1,0 +1,50 @@
+"""The values of a row: its fields by type, its computed fields, and the results of the layers' expressions.
+
+Everything is evaluated once for a row, before anything is rendered, so that all layers see the same day.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from cwz_web.imaging.documents import ImageTemplate
+from cwz_web.imaging.expression_functions import EvaluationContext
+from cwz_web.imaging.expressions import parse_expression
+from cwz_web.imaging.field_values import computed_text, fit_field, value_of
+
+
+def result_key(source: str) -> str:
+    """Return the name of an expression's result among the values of a row, which no field has."""
+    return f"={source}"
+
+
+class RowReader:
+    """Reads the values of rows for a template.
+
+    Args:
+        template: the template.
+        expressions: the expressions of its layers.
+    """
+
+    def __init__(self, template: ImageTemplate, expressions: Iterable[str]) -> None:
+        self._fields = template.fields
+        self._typed = [field for field in template.fields if field.type not in ("text", "image")]
+        self._computed = [(field.name, parse_expression(field.value)) for field in template.ordered_computed()]
+        self._expressions = [parse_expression(source) for source in dict.fromkeys(expressions)]
+
+    def fit(self, values: Mapping[str, str]) -> dict[str, str]:
+        """Return the values with the defaults of fields in the place of those that do not fit their type."""
+        fitted = {field.name: fit_field(field.type, values[field.name], field.default) for field in self._typed}
+        return {**values, **fitted}
+
+    def evaluate(self, values: Mapping[str, str], context: EvaluationContext) -> dict[str, str]:
+        """Return the values with those of computed fields, and with the results of expressions by their keys."""
+        results: dict[str, str] = dict(values)
+        if not self._computed and not self._expressions:
+            return results
+        known = {field.name: value_of(field.type, values[field.name]) for field in self._fields}
+        for name, expression in self._computed:
+            text = computed_text(expression.evaluate(known, context), expression.source)
+            results[name], known[name] = text, text.value
+        for expression in self._expressions:
+            result = expression.evaluate(known, context)
+            results[result_key(expression.source)] = computed_text(result, expression.source)
+        return results
