@@ -136,12 +136,16 @@ def blend_patch(canvas: Pixels, patch: Patch, *, has_alpha: bool = False) -> Non
         if columns is None:
             continue
         above = color[rows, columns] if isinstance(color, np.ndarray) else color
+        below, cover = under[rows, columns], alpha[rows, columns]
         if has_alpha:
-            _blend_transparent(under[rows, columns], above, alpha[rows, columns], patch.blend)
+            _blend_transparent(below, above, cover, patch.blend)
+            continue
+        if patch.blend != "normal":
+            above = mix_bytes(patch.blend, below, _color_array(above))
+        if cover.min() == 255:  # between the round corners of photos and boxes
+            below[:] = _color_array(above)
         else:
-            if patch.blend != "normal":
-                above = mix_bytes(patch.blend, under[rows, columns], _color_array(above))
-            _blend(under[rows, columns], above, alpha[rows, columns])
+            _blend(below, above, cover)
 
 
 def flatten(canvas: Pixels, color: RGB) -> Pixels:

@@ -32,6 +32,11 @@ def apply_effects(layer: Layer, patches: Sequence[Patch]) -> Sequence[Patch]:
     return patches
 
 
+def has_effects(layer: Layer) -> bool:
+    """Return whether apply_effects would change the patches of a layer."""
+    return bool(layer.shadow or layer.rotation % 360 or layer.opacity < 1 or layer.blend != "normal")
+
+
 def cast_shadow(patch: Patch, shadow: Shadow) -> Patch:
     """Return the shadow of a patch: its shape in one color, moved and blurred."""
     color, opacity = parse_color(shadow.color)

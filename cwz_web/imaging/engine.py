@@ -46,7 +46,7 @@ from cwz_web.imaging.expression_functions import EvaluationContext
 from cwz_web.imaging.field_values import FieldText
 from cwz_web.imaging.findings import Finding, FindingCode, faults
 from cwz_web.imaging.fonts import FAMILIES, fonts_version
-from cwz_web.imaging.layer_rendering import LayerRenderer, check_contrast, fit_layer_text
+from cwz_web.imaging.layer_rendering import LayerRenderer, check_contrast
 from cwz_web.imaging.layers import Gradient, ImageLayer, Layer, TextLayer
 from cwz_web.imaging.placement import LoadedSources, PlacedLayer, Placement
 from cwz_web.imaging.planned_layers import PlannedLayer, unclear_value
@@ -172,6 +172,8 @@ class Plan:
         changing = [bool(layer.fields()) for layer in visible]
         first = changing.index(True) if True in changing else len(changing)
         self._base_layers, self._upper_layers = self._layers[:first], self._layers[first:]
+        # The box of the first stack that changes is part of the base, if it is the same in every image.
+        self._base_box = next((layer for layer in self._upper_layers[:1] if layer.has_static_box), None)
 
     @property
     def width(self) -> int:
@@ -256,9 +258,7 @@ class Plan:
         """Render the image of a row as pixels. Raises ImagingError."""
         deadline = time.monotonic() + RENDER_SECONDS
         key = ("base", self.digest, *(self._renderer.source_state(layer, sources) for layer in self._base_layers))
-        base: Composition = self._pixels.get_or_create(
-            key, lambda: self._blend(self._background(), self._base_layers, values, sources, deadline)
-        )
+        base: Composition = self._pixels.get_or_create(key, lambda: self._render_base(values, sources, deadline))
         unclear = (finding for layer in self._upper_layers for finding in layer.unclear_conditions(values))
         findings = (*base.findings, *self._unclear_fields(values), *unclear)
         start = replace(base, pixels=base.pixels.copy(), findings=findings)
@@ -334,9 +334,16 @@ class Plan:
 
     def _placement(self, sources: LoadedSources) -> Placement:
         def fit(layer: TextLayer, texts: Sequence[str], width: int, height: int) -> FittedText:
-            return fit_layer_text(layer, texts, width, height, sources)
+            return self._renderer.fit_text(layer, texts, width, height, sources)
 
         return Placement(self.width, self.height, sources, fit)
+
+    def _render_base(self, values: Mapping[str, str], sources: LoadedSources, deadline: float) -> Composition:
+        base = self._blend(self._background(), self._base_layers, values, sources, deadline)
+        if self._base_box:
+            for patch in self._renderer.render_box(self._base_box.layer).patches:
+                blend_patch(base.pixels, patch, has_alpha=base.has_alpha)
+        return base
 
     def _background(self) -> Composition:
         canvas = self._canvas
@@ -367,7 +374,8 @@ class Plan:
             rendering = self._renderer.render(placement.place(planned, values), sources)
             findings += rendering.findings
             codes += rendering.codes
-            for patch in rendering.patches:
+            in_base = len(self._renderer.render_box(planned.layer).patches) if planned is self._base_box else 0
+            for patch in rendering.patches[in_base:]:
                 blend_patch(below.pixels, patch, has_alpha=below.has_alpha)
             if time.monotonic() > deadline:
                 raise RenderTimeoutError(f"The image takes longer than {RENDER_SECONDS:.0f} seconds to render")

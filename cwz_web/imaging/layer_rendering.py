@@ -1,15 +1,16 @@
 """Rendering of single layers: from a layer, its content and the loaded images to patches of pixels."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import Any
 
 from cwz_web.imaging.barcodes import is_upca, render_code
 from cwz_web.imaging.byte_cache import ByteCache
 from cwz_web.imaging.code_checks import RenderedCode
-from cwz_web.imaging.compositing import Patch, Pixels, blend_patch, merge_patches
+from cwz_web.imaging.compositing import Patch, Pixels, blend_patch
 from cwz_web.imaging.decoding import FittedImage, Source, fit_image
-from cwz_web.imaging.effects import apply_effects
+from cwz_web.imaging.effects import apply_effects, cast_shadow, has_effects
 from cwz_web.imaging.errors import InvalidBarcodeError, InvalidImageError, SourceMissingError
 from cwz_web.imaging.findings import Finding, FindingCode
 from cwz_web.imaging.fonts import FAMILIES, use_font
@@ -17,6 +18,7 @@ from cwz_web.imaging.layers import (
     CodeLayer,
     Container,
     ImageLayer,
+    Layer,
     RatingLayer,
     ShapeLayer,
     StackLayer,
@@ -70,15 +72,19 @@ class LayerRenderer:
     def render(self, placed: PlacedLayer, sources: LoadedSources) -> Rendering:
         """Render a layer of a row, with the layers in it. Raises ImagingError."""
         own = self.render_own(placed, sources)
-        if not isinstance(placed.layer, Container):
+        layer = placed.layer
+        if not isinstance(layer, Container):
             return own
-        renderings = [own, *(self.render(child, sources) for child in placed.children)]
+        renderings = [self.render(child, sources) for child in placed.children]
         patches = [patch for rendering in renderings for patch in rendering.patches]
-        if placed.layer.clip and patches:
-            patches = self._clip_container(placed.layer, patches)
-        is_turned = bool(placed.layer.rotation % 360)
+        if layer.clip:
+            patches = [clipped for patch in patches if (clipped := self._clip_content(layer, patch))]
+        # The box of a stack has cast the shadow already.
+        effects = layer.model_copy(update={"shadow": None}) if own.patches else layer
+        renderings.insert(0, own)
+        is_turned = bool(layer.rotation % 360)
         return Rendering(
-            tuple(apply_effects(placed.layer, patches)),
+            self._apply_effects(effects, (*own.patches, *patches), placed, sources),
             tuple(finding for rendering in renderings for finding in rendering.findings),
             tuple(
                 replace(code, is_rotated=code.is_rotated or is_turned)
@@ -89,40 +95,80 @@ class LayerRenderer:
 
     def render_own(self, placed: PlacedLayer, sources: LoadedSources) -> Rendering:
         """Render a layer of a row without the layers in it. Raises ImagingError."""
-        planned, layer = placed.planned, placed.layer
+        layer = placed.layer
         if isinstance(layer, Container):
-            return _render_container_box(layer, placed.overflow)
-        if not planned.is_static:
-            texts, unclear = planned.resolve(placed.values)
-            rendering = self._render_content(placed, texts, sources)
-            return replace(rendering, findings=(*rendering.findings, *unclear))
-        box = (layer.left, layer.top, layer.width, layer.height)
-        key = ("layer", self._digest, layer.name, self.source_state(planned, sources), box)
-        static: Rendering = self._pixels.get_or_create(
-            key, lambda: self._render_content(placed, planned.texts(placed.values), sources)
-        )
-        return static
+            return replace(self.render_box(layer), findings=tuple(_find_overflow(placed)))
+        texts, unclear = placed.planned.resolve(placed.values)
+        key = ("layer", *self._inputs(placed, texts, sources))
+        rendering: Rendering = self._pixels.get_or_create(key, lambda: self._render_content(placed, texts, sources))
+        findings = tuple(unclear)
+        return replace(rendering, findings=(*rendering.findings, *findings)) if findings else rendering
 
-    def _clip_container(self, layer: Container, patches: Sequence[Patch]) -> list[Patch]:
-        """Cut patches off at the edges of a container, with its round corners."""
-        cropped = merge_patches(patches).cropped(layer.left, layer.top, layer.width, layer.height)
-        if cropped is None:
-            return []
-        if not layer.radius:
-            return [cropped]
-        corners = rounded_mask(layer.width, layer.height, layer.radius)
+    def fit_text(
+        self, layer: TextLayer, texts: Sequence[str], width: int, height: int, sources: LoadedSources
+    ) -> FittedText:
+        """Fit the content of a text layer into a width and a height in pixels."""
+        key = ("text", self._digest, layer.name, _source_state(layer, texts, sources), *texts, width, height)
+        fitted: FittedText = self._pixels.get_or_create(
+            key, lambda: fit_layer_text(layer, texts, width, height, sources)
+        )
+        return fitted
+
+    def _apply_effects(
+        self, layer: Container, patches: tuple[Patch, ...], placed: PlacedLayer, sources: LoadedSources
+    ) -> tuple[Patch, ...]:
+        """Apply the effects of a container to the patches of its layers."""
+        if not has_effects(layer):
+            return patches
+        key = ("effects", *self._tree_inputs(placed, sources))
+        rendering: Rendering = self._pixels.get_or_create(key, lambda: Rendering(tuple(apply_effects(layer, patches))))
+        return rendering.patches
+
+    def _inputs(self, placed: PlacedLayer, texts: Sequence[str], sources: LoadedSources) -> tuple[Hashable, ...]:
+        """Return what the pixels of a layer depend on."""
+        layer, fitted = placed.layer, placed.text
+        box = (layer.left, layer.top, layer.width, layer.height)
+        fit = (fitted.font_size, fitted.style.width) if fitted else ()
+        state = _source_state(layer, texts, sources)
+        return (self._digest, layer.name, box, fit, state, *texts)
+
+    def _tree_inputs(self, placed: PlacedLayer, sources: LoadedSources) -> tuple[Hashable, ...]:
+        """Return what the pixels of a layer and of the layers in it depend on."""
+        own = self._inputs(placed, placed.planned.texts(placed.values), sources)
+        return (*own, *(self._tree_inputs(child, sources) for child in placed.children))
+
+    def render_box(self, layer: Layer) -> Rendering:
+        """Render the box of a stack with its shadow; other containers have none."""
+        if not isinstance(layer, StackLayer) or not (layer.background or layer.border):
+            return Rendering()
+        key = ("box", self._digest, layer.name, layer.left, layer.top, layer.width, layer.height)
+        box: Rendering = self._pixels.get_or_create(key, lambda: _render_stack_box(layer))
+        return box
+
+    def _clip_content(self, layer: Container, patch: Patch) -> Patch | None:
+        """Cut a patch off at the edges of a container, with its round corners; None if nothing is left."""
+        cropped = patch.cropped(layer.left, layer.top, layer.width, layer.height)
+        if cropped is None or not layer.radius:
+            return cropped
         height, width = cropped.shape
         top, left = cropped.y - layer.top, cropped.x - layer.left
-        return [cropped.clipped(corners[top : top + height, left : left + width])]
+        reach = ceil(layer.radius)
+        is_beside = left >= reach and left + width <= layer.width - reach
+        is_between = top >= reach and top + height <= layer.height - reach
+        if is_beside or is_between:
+            return cropped
+        corners = self._round_corners(layer.width, layer.height, layer.radius)
+        return cropped.clipped(corners[top : top + height, left : left + width])
+
+    def _round_corners(self, width: int, height: int, radius: float) -> Pixels:
+        key = ("corners", width, height, radius)
+        mask: Pixels = self._pixels.get_or_create(key, lambda: rounded_mask(width, height, radius))
+        return mask
 
     def source_state(self, planned: PlannedLayer, sources: LoadedSources) -> str:
         """Return what a static layer depends on beside the document: the digests of its images, or why they miss."""
-        if planned.children:
-            return " ".join(self.source_state(child, sources) for child in planned.children)
-        if not isinstance(planned.layer, ImageLayer):
-            return ""
-        source = sources[planned.content(self._defaults).strip()]
-        return source.digest if isinstance(source, Source) else f"missing: {source}"
+        states = [self.source_state(child, sources) for child in planned.children]
+        return " ".join([_source_state(planned.layer, planned.texts(self._defaults), sources), *states])
 
     def _render_content(self, placed: PlacedLayer, texts: tuple[str, ...], sources: LoadedSources) -> Rendering:
         layer, content = placed.layer, texts[0] if texts else ""
@@ -197,9 +243,7 @@ class LayerRenderer:
             return patch.clipped(mask)
         if not layer.radius:
             return patch
-        key = ("corners", width, height, layer.radius)
-        mask = self._pixels.get_or_create(key, lambda: rounded_mask(width, height, layer.radius))
-        return patch.clipped(mask)
+        return patch.clipped(self._round_corners(width, height, layer.radius))
 
 
 def fit_layer_text(
@@ -209,16 +253,27 @@ def fit_layer_text(
     return fit_text(layer, texts, _typefaces(layer, sources), width, height)
 
 
-def _render_container_box(layer: Container, overflow: int) -> Rendering:
-    """Render the box of a stack, and report by how many pixels its layers exceed it."""
-    patches: tuple[Patch, ...] = ()
-    if isinstance(layer, StackLayer) and (layer.background or layer.border):
-        box = (layer.left, layer.top, layer.width, layer.height)
-        patches = (render_box(*box, layer.background, layer.radius, layer.border),)
-    if not overflow:
-        return Rendering(patches)
-    message = f"does not fit: its layers need {overflow} pixels more than it has"
-    return Rendering(patches, (Finding(FindingCode.OVERFLOW, message, layer.name),))
+def _source_state(layer: Layer, texts: Sequence[str], sources: LoadedSources) -> str:
+    """Return the digests of the image or the uploaded fonts of a layer, or why they are missing."""
+    references: list[str] = []
+    if isinstance(layer, ImageLayer):
+        references = [texts[0].strip(), *([layer.fallback] if layer.missing == "fallback" else [])]
+    elif isinstance(layer, TextLayer):
+        references = [font for font in layer.fonts() if font not in FAMILIES]
+    found = (sources[reference] for reference in references)
+    return " ".join(source.digest if isinstance(source, Source) else f"missing: {source}" for source in found)
+
+
+def _find_overflow(placed: PlacedLayer) -> Iterator[Finding]:
+    if placed.overflow:
+        message = f"does not fit: its layers need {placed.overflow} pixels more than it has"
+        yield Finding(FindingCode.OVERFLOW, message, placed.layer.name)
+
+
+def _render_stack_box(layer: StackLayer) -> Rendering:
+    """Render the background and the border of a stack, with its shadow."""
+    box = render_box(layer.left, layer.top, layer.width, layer.height, layer.background, layer.radius, layer.border)
+    return Rendering((cast_shadow(box, layer.shadow), box) if layer.shadow else (box,))
 
 
 def check_contrast(placed: PlacedLayer, layer: TextLayer, sources: LoadedSources, canvas: Pixels) -> Iterator[Finding]:

@@ -50,6 +50,14 @@ class PlannedLayer:
         """Whether the layer looks the same in every row that shows it."""
         return not any(bound.fields for bound in self.bound_texts)
 
+    @property
+    def has_static_box(self) -> bool:
+        """Whether the layer is a stack whose box is the same in every image, and directly on the canvas."""
+        layer = self.layer
+        is_fixed = layer.sizing.width == layer.sizing.height == "fixed" and layer.show_if is None
+        is_plain = not layer.rotation % 360 and layer.opacity == 1 and layer.blend == "normal"
+        return isinstance(layer, StackLayer) and is_fixed and is_plain
+
     def content(self, values: Mapping[str, str]) -> str:
         """Return the content of a layer that has one text at most."""
         return self.bound_texts[0].resolve(values)[0] if self.bound_texts else ""

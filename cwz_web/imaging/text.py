@@ -159,6 +159,11 @@ class FittedText:
     is_too_long: bool = False
 
     @property
+    def nbytes(self) -> int:
+        """The size of the pixels in bytes."""
+        return self.ink.mask.nbytes + (0 if self.ink.colors is None else self.ink.colors.nbytes)
+
+    @property
     def height(self) -> float:
         """The height of the lines in pixels, without padding."""
         return self.lines * self.style.line(self.font_size)

@@ -369,6 +369,28 @@ def test_uploaded_font_is_loaded_as_a_source() -> None:
         plan.compose(values, {reference: RED})
 
 
+def test_fallback_image_that_becomes_available_is_rendered() -> None:
+    plan = create_plan([image(missing="fallback", fallback="blue", placeholder="#112233")])
+    values = plan.fill_values({"image": "gone"})
+    missing = SourceMissingError("The URL returned 404")
+    first = plan.compose(values, {"gone": missing, "blue": missing}).pixels
+    second = plan.compose(values, {"gone": missing, "blue": BLUE}).pixels
+    assert first[5, 5, :3].tolist() == [0x11, 0x22, 0x33]
+    assert second[5, 5, 2] > 240
+
+
+def test_layers_whose_content_stays_the_same_are_not_rendered_again() -> None:
+    group = {"type": "group", "name": "g", "width": 100, "height": 100, "rotation": 30, "layers": [image()]}
+    plan = create_plan([text("t", "{{ title }}", y=100), group])
+    values = plan.fill_values({"title": "One", "image": "red"})
+    first = plan.compose(values, {"red": RED}).pixels
+    # An image that cannot be decoded, under the same digest.
+    second = plan.compose({**values, "title": "Two"}, {"red": Source(b"", RED.digest)})
+    assert np.array_equal(first[:100], second.pixels[:100])
+    assert not np.array_equal(first[100:], second.pixels[100:])
+    assert [finding.code.value for finding in second.findings] == ["upscaled"]
+
+
 def test_canvas_can_have_a_gradient() -> None:
     plan = create_plan([], canvas={"width": 300, "height": 200, "background": {"start": "#ff0000", "end": "#0000ff"}})
     pixels = render(plan)
