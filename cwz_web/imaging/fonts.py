@@ -75,6 +75,8 @@ REPLACEMENT = "\ufffd"
 MAX_FONT_BYTES = 10 * 1024 * 1024
 # A font has at most 65,535 glyphs. The set of its characters takes about 110 bytes for each.
 MAX_FONT_CHARACTERS = 100_000
+# The height of capital letters of a font that does not say it, relative to the font size.
+CAP_HEIGHT = 0.7
 # The bit of OS/2.fsSelection.
 USE_TYPO_METRICS = 1 << 7
 # The tables that are kept of an uploaded font: outlines, metrics and shaping; no bitmaps and no programs.
@@ -104,10 +106,12 @@ class FontMetrics:
         baseline: the ascent minus the descent. Of two fonts with the same line height, the one with the larger value
             has the lower baseline.
         deepest: how far glyphs extend below the baseline at most.
+        cap_height: the height of capital letters.
     """
 
     baseline: float
     deepest: float
+    cap_height: float
 
 
 _east_asian = re.compile(r"[\u2e80-\ud7ff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
@@ -211,7 +215,9 @@ def font_metrics(family: str) -> FontMetrics:
         ascent, descent = line.ascent, line.descent
         if os2.fsSelection & USE_TYPO_METRICS or not (ascent or descent):
             ascent, descent = os2.sTypoAscender, os2.sTypoDescender
-        return FontMetrics((ascent + descent) / em, max(os2.usWinDescent, -descent) / em)
+        # Fonts with an OS/2 table before version 2 do not say it.
+        cap_height = getattr(os2, "sCapHeight", 0) / em or CAP_HEIGHT
+        return FontMetrics((ascent + descent) / em, max(os2.usWinDescent, -descent) / em, cap_height)
 
 
 def has_color_glyphs(family: str, text: str) -> bool:

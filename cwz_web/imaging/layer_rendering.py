@@ -24,7 +24,7 @@ from cwz_web.imaging.layers import (
     StackLayer,
     TextLayer,
 )
-from cwz_web.imaging.lint import MAX_ENLARGEMENT, contrast_finding, text_findings
+from cwz_web.imaging.lint import MAX_ENLARGEMENT, contrast_findings, text_findings
 from cwz_web.imaging.placement import LoadedSources, PlacedLayer
 from cwz_web.imaging.planned_layers import PlannedLayer, unclear_value
 from cwz_web.imaging.shapes import (
@@ -35,7 +35,8 @@ from cwz_web.imaging.shapes import (
     render_shape,
     rounded_mask,
 )
-from cwz_web.imaging.text import FittedText, Typeface, fit_text, place_text
+from cwz_web.imaging.text import FittedText, fit_text, place_text
+from cwz_web.imaging.text_runs import Typeface
 from cwz_web.values.formats import Unclear
 from cwz_web.values.numbers import read_rating
 
@@ -285,9 +286,7 @@ def check_contrast(placed: PlacedLayer, layer: TextLayer, sources: LoadedSources
     below = canvas.copy() if box else canvas
     for patch in box:
         blend_patch(below, patch)
-    finding = contrast_finding(layer, text.font_size, letters, below)
-    if finding:
-        yield finding
+    yield from contrast_findings(layer, text, letters, below)
 
 
 def _render_code(layer: CodeLayer, content: str) -> Rendering:

@@ -19,6 +19,8 @@ from cwz_web.imaging.line_breaking import can_hyphenate
 
 MAX_SIDE = 4096
 MAX_LAYERS = 100
+MAX_SPANS = 30
+MAX_FONT_SIZE = 1000
 # Query parameters of signed URLs, which fields must not shadow.
 RESERVED_FIELDS = {"s", "k", "e", "v"}
 PIXELS = "pixels"
@@ -287,8 +289,31 @@ class ImageLayer(Layer):
         return (parse_bindings(self.source),)
 
 
+class TextSpan(DocumentPart):
+    """A part of a text with a style of its own; what it leaves open is as in the layer.
+
+    `scale` is the font size relative to the layer's. A `super` or `sub` belongs to the span before it: the capitals and
+    digits of a `super` are as high as those of that span, and its scale is 0.6 of that, unless it has one of its own.
+    `highlight` is a color behind the letters.
+    """
+
+    text: Bound
+    font: Annotated[str | None, AfterValidator(lambda font: font and _check_font(font))] = None
+    weight: Annotated[int | None, Field(ge=100, le=900, multiple_of=100)] = None
+    italic: bool | None = None
+    scale: Annotated[float | None, Field(ge=0.1, le=4)] = None
+    color: Color | None = None
+    strike: bool = False
+    underline: bool = False
+    position: Literal["normal", "super", "sub"] = "normal"
+    highlight: Color | None = None
+
+
 class TextLayer(Layer):
-    """Plain text: wrapped into the box, reduced down to `min_size`, then cut with an ellipsis.
+    """Text: wrapped into the box, reduced down to `min_size`, then cut with an ellipsis.
+
+    It has a `text` in one style, or `spans` in several. Spans are joined as they are: blanks between them are a part of
+    their texts. A span whose text is empty in a row disappears. All lines are as high as the largest span needs.
 
     `direction` is that of paragraphs; `auto` is the direction of their first letter. `language` (BCP 47) affects case
     and hyphens; words are hyphenated only with `hyphens`.
@@ -297,12 +322,13 @@ class TextLayer(Layer):
     """
 
     type: Literal["text"]
-    text: Bound
+    text: Bound | None = None
+    spans: Annotated[tuple[TextSpan, ...], Field(max_length=MAX_SPANS)] = new_key(())
     font: Annotated[str, AfterValidator(_check_font)] = "Inter"
     weight: Annotated[int, Field(ge=100, le=900, multiple_of=100)] = 400
     italic: bool = False
-    size: Annotated[int, Field(ge=6, le=1000), PIXELS]
-    min_size: Annotated[int | None, Field(ge=6, le=1000), PIXELS] = None
+    size: Annotated[int, Field(ge=6, le=MAX_FONT_SIZE), PIXELS]
+    min_size: Annotated[int | None, Field(ge=6, le=MAX_FONT_SIZE), PIXELS] = None
     color: Color = "#111111"
     align: Literal["start", "center", "end", "justify"] = "start"
     valign: Literal["top", "middle", "bottom"] = "top"
@@ -319,17 +345,27 @@ class TextLayer(Layer):
     hug: bool = False
 
     @model_validator(mode="after")
+    def _check_spans(self) -> Self:
+        if (self.text is None) == (not self.spans):
+            raise ValueError("Enter either a text or spans")
+        largest = max((span.scale or 1 for span in self.spans), default=1) * self.size
+        if largest > MAX_FONT_SIZE:
+            raise ValueError(f"A span is {largest:g} pixels high; the limit is {MAX_FONT_SIZE}. Reduce its scale")
+        return self
+
+    @model_validator(mode="after")
     def _check_hyphens(self) -> Self:
         if self.hyphens == "auto" and not (self.language and can_hyphenate(self.language)):
             raise ValueError("Enter a language that has hyphenation, such as de or en-GB")
         return self
 
     def bound_texts(self) -> tuple[BoundText, ...]:
-        return (parse_bindings(self.text),)
+        texts = [span.text for span in self.spans] or [self.text or ""]
+        return tuple(parse_bindings(text) for text in texts)
 
     def fonts(self) -> list[str]:
         """Return the fonts of the text, each once."""
-        return [self.font]
+        return list(dict.fromkeys([self.font, *(span.font for span in self.spans if span.font)]))
 
 
 class CodeLayer(Layer):

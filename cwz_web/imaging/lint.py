@@ -1,14 +1,17 @@
 """Checks of rendered texts: whether they fit, their characters and their contrast."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from math import floor
 
 import numpy as np
 
-from cwz_web.imaging.compositing import RGB, Patch, Pixels
+from cwz_web.imaging.compositing import RGB, Patch, Pixels, parse_color
 from cwz_web.imaging.findings import Finding, FindingCode
 from cwz_web.imaging.layers import TextLayer
 from cwz_web.imaging.luminance import relative_luminance
 from cwz_web.imaging.text import MAX_CHARACTERS, RenderedText
+from cwz_web.imaging.text_runs import RunStyle, Typeface
 
 # WCAG 2.2, success criterion 1.4.3: large text is at least 24 pixels high, or 19 pixels if it is bold.
 LARGE, LARGE_BOLD, BOLD = 24, 19, 700
@@ -42,12 +45,34 @@ def text_findings(layer: TextLayer, text: RenderedText) -> tuple[Finding, ...]:
     return tuple(findings)
 
 
-def contrast_finding(layer: TextLayer, size: int, letters: Patch, canvas: Pixels) -> Finding | None:
-    """Check the contrast of letters with the canvas (WCAG 2.2, success criterion 1.4.3).
+def contrast_findings(layer: TextLayer, text: RenderedText, letters: Patch, canvas: Pixels) -> Iterator[Finding]:
+    """Yield the finding of the first color of a text that is hard to read.
 
     Args:
         layer: the layer of the text.
+        text: the rendered text.
+        letters: its letters.
+        canvas: the pixels below them (height, width, 4).
+    """
+    styles = text.styles or (RunStyle(Typeface(layer.font), layer.weight, layer.italic, layer.color),)
+    for style in styles:
+        part = letters
+        if text.styles and isinstance(letters.color, np.ndarray):
+            color = parse_color(style.color)[0]
+            is_part = (letters.color[..., :3] == color).all(axis=2)
+            part = replace(letters, color=color, alpha=letters.mask() * is_part)
+        if finding := _contrast_finding(layer.name, round(text.font_size * style.scale), style.weight, part, canvas):
+            yield finding
+            return
+
+
+def _contrast_finding(name: str, size: int, weight: int, letters: Patch, canvas: Pixels) -> Finding | None:
+    """Check the contrast of letters with the canvas (WCAG 2.2, success criterion 1.4.3).
+
+    Args:
+        name: the name of the layer.
         size: the font size, in pixels.
+        weight: the font weight.
         letters: the rendered letters.
         canvas: the pixels below them (height, width, 4).
 
@@ -62,13 +87,13 @@ def contrast_finding(layer: TextLayer, size: int, letters: Patch, canvas: Pixels
         return None
     below = np.average(under.reshape(-1, 4), axis=0, weights=cover.ravel())
     ratio = _contrast(letters.color, (int(below[0]), int(below[1]), int(below[2])))
-    large = size >= LARGE or (size >= LARGE_BOLD and layer.weight >= BOLD)
+    large = size >= LARGE or (size >= LARGE_BOLD and weight >= BOLD)
     required = MIN_CONTRAST_LARGE if large else MIN_CONTRAST
     if ratio >= required:
         return None
     # Rounded down, so that 4.46 is not reported as 4.5.
     message = f"is hard to read: its contrast is {floor(ratio * 10) / 10:.1f}:1; at least {required:g}:1 is needed"
-    return Finding(FindingCode.LOW_CONTRAST, message, layer.name)
+    return Finding(FindingCode.LOW_CONTRAST, message, name)
 
 
 def _contrast(one: RGB, other: RGB) -> float:

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import ceil
-from pathlib import Path
 
 import numpy as np
 import pyvips
@@ -25,7 +24,17 @@ from cwz_web.imaging.fonts import REPLACEMENT, find_missing_characters, font_fam
 from cwz_web.imaging.layers import MAX_SIDE, TextLayer
 from cwz_web.imaging.line_breaking import MARKS, SOFT_HYPHEN, character_ends, mark_breaks, mark_hyphens
 from cwz_web.imaging.shapes import render_box
-from cwz_web.imaging.text_markup import PANGO_SCALE, build_markup, deepest_ink
+from cwz_web.imaging.text_markup import PANGO_SCALE, build_markup, build_runs, deepest_ink
+from cwz_web.imaging.text_runs import (
+    Run,
+    RunStyle,
+    Typeface,
+    change_text,
+    join_spans,
+    keep_characters,
+    move_to_marked,
+    split_runs,
+)
 
 MAX_CHARACTERS = 2000
 ELLIPSIS = "…"
@@ -43,6 +52,9 @@ SAMPLE_TOLERANCE = 0.8
 # Lines are counted by their ink if no letter of the last line extends below the baseline by more than this part of a
 # line; otherwise by rendering the text again with this line height.
 MAX_DEPTH, SPREAD_LINE_HEIGHT = 0.38, 2.0
+# How high a highlight is, and how far it extends beyond its letters, relative to the font size.
+HIGHLIGHT_HEIGHT, HIGHLIGHT_MARGIN = 1.2, 0.08
+INVISIBLE = "#00000000"
 # The highest and deepest letters of Latin, Greek and Cyrillic texts.
 TALL_LETTERS, DEEP_LETTERS = "Hgjp", "gjpqy,;()@ŞĘĶ"
 
@@ -57,14 +69,6 @@ _removed_before_ellipsis = " \n\t\u00a0\u3000" + MARKS
 
 
 @dataclass(frozen=True)
-class Typeface:
-    """A font family, and the font file if it is an upload."""
-
-    family: str
-    file: Path | None = None
-
-
-@dataclass(frozen=True)
 class RenderedText:
     """A text as a layer shows it.
 
@@ -75,6 +79,7 @@ class RenderedText:
         missing: the characters that no font supports.
         is_too_high: whether a line is higher than the box.
         is_too_long: whether the text has more than MAX_CHARACTERS, and is cut for that.
+        styles: the styles of its runs, if they have several colors.
     """
 
     patches: tuple[Patch, ...]
@@ -83,6 +88,7 @@ class RenderedText:
     missing: tuple[str, ...] = ()
     is_too_high: bool = False
     is_too_long: bool = False
+    styles: tuple[RunStyle, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,10 +104,30 @@ class TextStyle:
     width: int
     color: RGB
     language: str | None = None
+    opacity: float = 1
+    # The size of the largest run, which all lines have room for, relative to the font size.
+    scale: float = 1
+    runs: tuple[Run, ...] = ()
+
+    @property
+    def is_in_color(self) -> bool:
+        """Whether the text has several colors, and not one color that a mask is enough for."""
+        colors = {run.style.color for run in self.runs}
+        return len(colors) > 1 or any(run.style.background for run in self.runs)
+
+    @property
+    def base(self) -> "TextStyle":
+        """The style without runs: that of a letter in the layer's font, as large as the largest run."""
+        return replace(self, runs=()) if self.runs else self
 
     def line(self, size: float) -> float:
         """Return the height of a line in pixels."""
-        return self.line_height * size
+        return self.line_height * size * self.scale
+
+    @property
+    def typefaces(self) -> set[Typeface]:
+        """The typefaces of the runs."""
+        return {run.style.typeface for run in self.runs} or {self.typeface}
 
 
 @dataclass(frozen=True)
@@ -127,7 +153,7 @@ class RenderedGlyphs:
 
     def lines(self, style: TextStyle, size: float) -> int:
         """Return the number of lines. The ink always ends near the baseline of the last line."""
-        last = (self.bottom - _baseline(style, size)) / style.line(size)
+        last = (self.bottom - _baseline(style.base, size)) / style.line(size)
         return max(round(last + 0.5 - MAX_DEPTH), 0) + 1
 
 
@@ -141,6 +167,7 @@ class FittedText:
     Attributes:
         style: how it is rendered, except for the font size.
         font_size: the font size that fits, in pixels.
+        text: the text as it is rendered: marked and cut.
         ink: its visible pixels.
         lines: the number of its lines; none without ink.
         is_cut: whether the end of the text is cut.
@@ -151,6 +178,7 @@ class FittedText:
 
     style: TextStyle
     font_size: int
+    text: str
     ink: RenderedGlyphs
     lines: int
     is_cut: bool = False
@@ -193,7 +221,7 @@ class FittedText:
     @property
     def baseline(self) -> int:
         """The distance of the first baseline from the top of the first line, in pixels."""
-        return _baseline(self.style, self.font_size)
+        return _baseline(self.style.base, self.font_size)
 
 
 def render_text(layer: TextLayer, texts: Sequence[str], typefaces: Mapping[str, Typeface]) -> RenderedText:
@@ -220,28 +248,50 @@ def fit_text(
         width: the width of the box in pixels, with padding.
         height: the height of the box in pixels, with padding.
     """
-    typeface = typefaces[layer.font]
-    text, is_too_long = _clean(texts[0])
-    text = change_case(text, layer.case, layer.language)
-    missing = find_missing_characters(typeface.family, text)
-    for character in missing:
-        text = text.replace(character, REPLACEMENT)
-    style = TextStyle(
+    text, runs = join_spans(layer, texts, typefaces)
+    text, runs, is_too_long = _clean_runs(text, runs)
+    text, runs = change_text(text, runs, lambda part: change_case(part, layer.case, layer.language))
+    runs = keep_characters(text, runs)
+    text, missing = _replace_missing(text, runs, typefaces[layer.font].family)
+    style = _style(layer, typefaces[layer.font], runs, max(width - 2 * layer.padding, 1))
+    box = _Box(layer, height - 2 * layer.padding)
+    text, has_more_lines = _limit_lines(box, style, text)
+    marked = _mark(layer, text)
+    style = replace(style, runs=move_to_marked(runs, text, marked)) if runs else style
+    fitted = _fit(box, style, marked) if text else FittedText(style, layer.size, "", NO_INK, 0)
+    is_cut = fitted.is_cut or has_more_lines
+    return replace(fitted, is_cut=is_cut, missing=tuple(missing), is_too_long=is_too_long)
+
+
+def _style(layer: TextLayer, typeface: Typeface, runs: tuple[Run, ...], width: int) -> TextStyle:
+    colors = {run.style.color for run in runs} or {layer.color}
+    # A text in one color is a mask; in several, each run has its color in the rendered pixels.
+    color, opacity = parse_color(colors.pop()) if len(colors) == 1 else (parse_color(layer.color)[0], 1.0)
+    return TextStyle(
         typeface,
         layer.weight,
         layer.italic,
         layer.line_height,
         layer.letter_spacing,
         layer.align,
-        max(width - 2 * layer.padding, 1),
-        parse_color(layer.color)[0],
+        width,
+        color,
         layer.language,
+        opacity,
+        max((run.style.scale for run in runs), default=1),
+        runs,
     )
-    box = _Box(layer, height - 2 * layer.padding)
-    text, has_more_lines = _limit_lines(box, style, text)
-    fitted = _fit(box, style, _mark(layer, text)) if text else FittedText(style, layer.size, NO_INK, 0)
-    is_cut = fitted.is_cut or has_more_lines
-    return replace(fitted, is_cut=is_cut, missing=tuple(missing), is_too_long=is_too_long)
+
+
+def _replace_missing(text: str, runs: tuple[Run, ...], family: str) -> tuple[str, list[str]]:
+    """Return the text with U+FFFD in the place of characters that no font supports, and these characters."""
+    if not runs:
+        missing = find_missing_characters(family, text)
+        for character in missing:
+            text = text.replace(character, REPLACEMENT)
+        return text, missing
+    parts = [_replace_missing(part, (), style.typeface.family) for part, style in split_runs(text, runs)]
+    return "".join(part for part, _ in parts), sorted({character for _, missing in parts for character in missing})
 
 
 def place_text(layer: TextLayer, fitted: FittedText, left: int, top: int, width: int, height: int) -> RenderedText:
@@ -267,9 +317,68 @@ def place_text(layer: TextLayer, fitted: FittedText, left: int, top: int, width:
         box = _render_box(layer, x - padding, top + down - padding, *hugged)
     else:
         box = _render_box(layer, left, top, width, height)
-    color, opacity = parse_color(layer.color)
-    letters = Patch(x, y, color if ink.colors is None else ink.colors, ink.mask).faded(opacity)
-    return replace(rendered, patches=(*box, *_render_stroke(layer, x, y, ink.mask), letters))
+    highlights = _render_highlights(fitted, left + right, top + down)
+    color = fitted.style.color if ink.colors is None else ink.colors
+    letters = Patch(x, y, color, ink.mask).faded(fitted.style.opacity)
+    styles = tuple(dict.fromkeys(run.style for run in fitted.style.runs)) if fitted.style.is_in_color else ()
+    patches = (*box, *highlights, *_render_stroke(layer, x, y, ink.mask), letters)
+    return replace(rendered, styles=styles, patches=patches)
+
+
+def _render_highlights(fitted: FittedText, left: int, top: int) -> tuple[Patch, ...]:
+    """Render the colors behind runs: in each line, from the first pixel of a run to its last one.
+
+    Args:
+        left: the x coordinate of the layout.
+        top: the y coordinate of the layout.
+    """
+    colors = list(dict.fromkeys(run.style.highlight for run in fitted.style.runs if run.style.highlight))
+    if not colors:
+        return ()
+    size, style = fitted.font_size, fitted.style
+    coded = _render(fitted.text, replace(style, runs=_code_highlights(style.runs, colors)), size)
+    is_broken = has_color_glyphs(style.typeface.family, fitted.text)
+    line, height, margin = style.line(size), size * style.scale * HIGHLIGHT_HEIGHT, round(size * HIGHLIGHT_MARGIN)
+    patches = []
+    for number in range(fitted.lines):
+        rows = slice(*(max(round((number + each) * line) - coded.top, 0) for each in (0, 1)))
+        y = round((number + 0.5) * line - min(height, line) / 2)
+        for code, color in enumerate(colors, 1):
+            for first, last in _find_ranges(coded, rows, code, is_broken):
+                rgb, opacity = parse_color(color)
+                shape = (round(min(height, line)), last - first + 2 * margin)
+                patch = Patch(left + coded.left + first - margin, top + y, rgb, np.full(shape, 255, np.uint8))
+                patches.append(patch.faded(opacity))
+    return tuple(patches)
+
+
+def _code_highlights(runs: Sequence[Run], colors: Sequence[str]) -> tuple[Run, ...]:
+    """Return runs without visible letters, on a background that is the number of their highlight, from 1 on."""
+    numbers = {color: number for number, color in enumerate(colors, 1)}
+    return tuple(
+        replace(
+            run,
+            style=replace(run.style, color=INVISIBLE, background=f"#{numbers.get(run.style.highlight or '', 0):06x}"),
+        )
+        for run in runs
+    )
+
+
+def _find_ranges(coded: RenderedGlyphs, rows: slice, code: int, is_broken: bool) -> list[tuple[int, int]]:
+    """Return the ranges of columns with a background.
+
+    Args:
+        coded: the runs with coded backgrounds.
+        rows: the rows of a line.
+        code: the code of the background.
+        is_broken: whether color glyphs interrupt the backgrounds; there is one range then.
+    """
+    assert coded.colors is not None
+    has_code = (coded.colors[rows, :, 2] == code) & (coded.colors[rows, :, :2] == 0).all(axis=2)
+    columns = (has_code & (coded.mask[rows] == 255)).any(axis=0)
+    starts, ends = (np.flatnonzero(np.diff(np.pad(columns, 1).astype(np.int8)) == step).tolist() for step in (1, -1))
+    ranges = list(zip(starts, ends, strict=True))
+    return [(ranges[0][0], ranges[-1][1])] if is_broken and ranges else ranges
 
 
 def _render_stroke(layer: TextLayer, x: int, y: int, mask: Pixels) -> tuple[Patch, ...]:
@@ -334,10 +443,12 @@ def _fit(box: _Box, style: TextStyle, text: str) -> FittedText:
         lines = _count_lines(text, style, size, ink)
         is_high = style.line(size) > height + 1
         # All rows shrink alike, but only a row whose own letters do not fit has a finding.
-        if lines > max_lines or (is_high and size > smallest and _letter_height(style, size) > height + 1):
+        if lines > max_lines or (is_high and size > smallest and _letter_height(style.base, size) > height + 1):
             return None
         is_too_high = is_high and ink.mask.shape[0] > height + 1
-        return None if is_too_high and size > smallest else FittedText(style, size, ink, lines, is_too_high=is_too_high)
+        if is_too_high and size > smallest:
+            return None
+        return FittedText(style, size, text, ink, lines, is_too_high=is_too_high)
 
     found = find_largest(smallest, box.layer.size, lambda size: render_if_fits(text, size))
     if found is not None:
@@ -348,7 +459,8 @@ def _fit(box: _Box, style: TextStyle, text: str) -> FittedText:
         return text[: ends[index]].rstrip(_removed_before_ellipsis) + ELLIPSIS
 
     longest = find_largest(0, len(ends) - 1, lambda index: render_if_fits(cut(index), smallest))
-    fit = longest[1] if longest else FittedText(style, smallest, _render(cut(0), style, smallest), 1)
+    first = cut(0)
+    fit = longest[1] if longest else FittedText(style, smallest, first, _render(first, style, smallest), 1)
     return replace(fit, is_cut=True)
 
 
@@ -365,16 +477,18 @@ def _count_lines(text: str, style: TextStyle, size: int, ink: RenderedGlyphs) ->
 def _depth(text: str, style: TextStyle) -> float:
     """Return how far the letters of a text can extend below the baseline, relative to the font size."""
     if _simple.match(text):
-        return _latin_depth(style)
-    return deepest_ink(style.typeface.family, text)
+        return max(_latin_depth(replace(style.base, typeface=each)) for each in style.typefaces)
+    return max(deepest_ink(each.family, text) for each in style.typefaces)
 
 
 def _breaks_word(text: str, style: TextStyle, size: int) -> bool:
     """Return whether the longest word is wider than a line."""
-    longest = max(_words.findall(text), key=len, default="")
+    words = ((match[0], match.start()) for match in _words.finditer(text))
+    longest, start = max(words, key=lambda word: _count_advancing(word[0], style, word[1]), default=("", 0))
     # Hardly any letter is wider than the font size.
-    if len(longest) * (size + max(style.letter_spacing, 0)) < style.width:
+    if len(longest) * (size * style.scale + max(style.letter_spacing, 0)) < style.width:
         return False
+    style = replace(style, runs=tuple(replace(run, start=max(run.start - start, 0)) for run in style.runs))
     if _min_lines(longest, style, size) > 1:
         return True
     ink = _render(longest, replace(style, width=MAX_SIDE * 3, align="start"), size)
@@ -384,16 +498,23 @@ def _breaks_word(text: str, style: TextStyle, size: int) -> bool:
 
 def _min_lines(text: str, style: TextStyle, size: int) -> float:
     """Return a lower bound of the number of lines."""
-    is_large = len(text) * size**2 > LARGE_TEXT
+    is_large = len(text) * (size * style.scale) ** 2 > LARGE_TEXT
     width = _measure_character_width(text[:SAMPLE_LENGTH], style) if is_large else MIN_CHARACTER_WIDTH
     advance = max(size * width + min(style.letter_spacing, 0), size * width / 4)
-    if len(text) * advance <= style.width and "\n" not in text:
+    if len(text) * advance * style.scale <= style.width and "\n" not in text:
         return 1
-    return sum(max(_count_advancing(line) * advance / style.width, 1) for line in text.split("\n"))
+    lines, start = 0.0, 0
+    for line in text.split("\n"):
+        lines += max(_count_advancing(line, style, start) * advance / style.width, 1)
+        start += len(line) + 1
+    return lines
 
 
-def _count_advancing(text: str) -> int:
-    """Count the characters that have an advance width."""
+def _count_advancing(text: str, style: TextStyle, start: int = 0) -> float:
+    """Count the characters that have an advance width; one in twice the font size counts as two."""
+    if style.runs:
+        parts = split_runs(text, style.runs, start)
+        return sum(_count_advancing(part, style.base) * each.scale for part, each in parts)
     return sum(not unicodedata.combining(character) and character not in _without_width for character in text)
 
 
@@ -403,7 +524,7 @@ def _measure_character_width(text: str, style: TextStyle) -> float:
     ink = _render(text.replace("\n", " "), sample, SAMPLE_FONT_SIZE)
     if not ink.mask.size:
         return MIN_CHARACTER_WIDTH
-    return int(ink.mask.shape[1]) / (max(_count_advancing(text), 1) * SAMPLE_FONT_SIZE) * SAMPLE_TOLERANCE
+    return int(ink.mask.shape[1]) / (max(_count_advancing(text, style), 1) * SAMPLE_FONT_SIZE) * SAMPLE_TOLERANCE
 
 
 def _render(text: str, style: TextStyle, size: float) -> RenderedGlyphs:
@@ -418,24 +539,43 @@ def _render(text: str, style: TextStyle, size: float) -> RenderedGlyphs:
         # Where a word does not fit a line, Pango would insert a hyphen at any letter.
         attributes += ' insert_hyphens="false"'
     family = style.typeface.family
-    in_color = has_color_glyphs(family, text)
+    in_color = has_color_glyphs(family, text) or style.is_in_color
     if in_color:
         attributes += f' foreground="#{bytes(style.color).hex()}"'
     # One string: setting each option separately takes a tenth of the rendering time.
-    options = [f'font="{font_families(family, text, style.language)} {size}"', f"width={style.width}", "wrap=word-char"]
+    font = f'font="{font_families(family, text, style.language)} {size * style.scale}"'
+    options = [font, f"width={style.width}", "wrap=word-char"]
     options += [f"align={ALIGNMENTS[style.align]}"] if style.align in ALIGNMENTS else []
     options += ["justify"] if style.align == "justify" else []
     options += ["rgba"] if in_color else []
     file = {"fontfile": str(style.typeface.file)} if style.typeface.file else {}
     try:
-        markup = build_markup(text, family, size, style.line(size), style.letter_spacing)
-        image = pyvips.Image.text(f"<span {attributes}>{markup}</span>", string_options=",".join(options), **file)
+        markup = f"<span {attributes}>{_build_markup(text, style, size)}</span>"
+        image = pyvips.Image.text(markup, string_options=",".join(options), **file)
     except pyvips.Error:  # raised for a text without any ink
         return NO_INK
     pixels, left, top = to_pixels(image), image.get("xoffset"), image.get("yoffset")
     if in_color:
         return RenderedGlyphs(pixels[..., 3].copy(), pixels, left, top)
     return RenderedGlyphs(pixels, None, left, top)
+
+
+def _build_markup(text: str, style: TextStyle, size: float) -> str:
+    line = style.line(size)
+    if not style.runs:
+        return build_markup(text, style.typeface.family, size * style.scale, line, style.letter_spacing)
+    for run in style.runs:
+        if run.style.typeface.file:
+            _load_font(run.style.typeface)
+    color = f"#{bytes(style.color).hex()}" if style.is_in_color else style.runs[0].style.color
+    base = RunStyle(style.typeface, style.weight, style.italic, color, style.scale)
+    return build_runs([*split_runs(text, style.runs)], base, size, line, style.letter_spacing, style.language)
+
+
+@lru_cache(maxsize=128)  # libvips keeps the fonts that it has loaded
+def _load_font(typeface: Typeface) -> None:
+    """Load the file of a font, of which an image has several."""
+    pyvips.Image.text("x", font=f"{typeface.family} 12", fontfile=str(typeface.file))
 
 
 @lru_cache(maxsize=1024)  # metrics of fonts, independent of the text
@@ -457,6 +597,13 @@ def _latin_depth(style: TextStyle) -> float:
     size = 100
     wide = replace(style, width=MAX_SIDE, letter_spacing=0, line_height=SPREAD_LINE_HEIGHT)
     return (_render(DEEP_LETTERS, wide, size).bottom - _baseline(wide, size)) / size
+
+
+def _clean_runs(text: str, runs: tuple[Run, ...]) -> tuple[str, tuple[Run, ...], bool]:
+    cleaned, is_too_long = _clean(text)
+    # A letter after the part of the text before a run keeps the blanks between them.
+    starts = (len(_clean(text[: run.start] + "x")[0]) - 1 for run in runs)
+    return cleaned, tuple(replace(run, start=start) for run, start in zip(runs, starts, strict=True)), is_too_long
 
 
 def _clean(text: str) -> tuple[str, bool]:

@@ -294,6 +294,8 @@ def read_layer(layer: AnyLayer, typed: Mapping[str, str]) -> tuple[dict[str, Any
     """
     names = [field.name for group in list_groups(layer) for field in group.fields]
     values = {**_every_value(layer), **_values(names, typed)}
+    if values.get("spans") and not values["text"]:
+        values["text"] = None
     try:
         _any_layer.validate_python(values)
     except ValidationError as error:

@@ -12,7 +12,7 @@ from fontTools.ttLib.tables.DefaultTable import DefaultTable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cwz_web.imaging import fonts, text
+from cwz_web.imaging import fonts, text, text_runs
 from cwz_web.imaging.errors import InvalidFontError
 from cwz_web.imaging.layers import TextLayer
 from cwz_web.imaging.woff2 import check_decompressed_size, end_of_directory
@@ -22,14 +22,14 @@ from tests.installation import ROOT
 OTHER = ROOT / "node_modules/@expo-google-fonts/lora/400Regular/Lora_400Regular.ttf"
 
 
-def render(content: str, typeface: text.Typeface) -> np.ndarray:
+def render(content: str, typeface: text_runs.Typeface) -> np.ndarray:
     values = {"type": "text", "name": "t", "text": "x", "x": 0, "y": 0, "width": 900, "height": 100, "size": 40}
     return text.render_text(TextLayer.model_validate(values), [content], {"Inter": typeface}).patches[-1].mask()
 
 
-def upload(path: Path) -> text.Typeface:
+def upload(path: Path) -> text_runs.Typeface:
     data = path.read_bytes()
-    return text.Typeface(*fonts.use_font(data, sha256(data).hexdigest()))
+    return text_runs.Typeface(*fonts.use_font(data, sha256(data).hexdigest()))
 
 
 def test_names_are_read_from_the_font() -> None:
@@ -37,7 +37,7 @@ def test_names_are_read_from_the_font() -> None:
 
 
 def test_uploaded_font_renders_like_the_installed_one() -> None:
-    assert np.array_equal(render("Sphinx", upload(OTHER)), render("Sphinx", text.Typeface("Lora")))
+    assert np.array_equal(render("Sphinx", upload(OTHER)), render("Sphinx", text_runs.Typeface("Lora")))
 
 
 def woff2(path: Path) -> bytes:
@@ -50,8 +50,8 @@ def woff2(path: Path) -> bytes:
 def test_woff2_font_renders_like_the_same_ttf_font() -> None:
     data = woff2(OTHER)
     assert fonts.check_font(data) == ("Lora", "Regular")
-    uploaded = text.Typeface(*fonts.use_font(data, sha256(data).hexdigest()))
-    assert np.array_equal(render("Sphinx", uploaded), render("Sphinx", text.Typeface("Lora")))
+    uploaded = text_runs.Typeface(*fonts.use_font(data, sha256(data).hexdigest()))
+    assert np.array_equal(render("Sphinx", uploaded), render("Sphinx", text_runs.Typeface("Lora")))
 
 
 def test_woff2_bomb_is_rejected_while_it_is_decompressed() -> None:
@@ -95,7 +95,7 @@ SAMPLES = {
 @pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES.keys())
 def test_script_has_a_fallback(sample: str) -> None:
     values = {"type": "text", "name": "t", "text": "x", "x": 0, "y": 0, "width": 900, "height": 100, "size": 40}
-    layer, typefaces = TextLayer.model_validate(values), {"Inter": text.Typeface("Inter")}
+    layer, typefaces = TextLayer.model_validate(values), {"Inter": text_runs.Typeface("Inter")}
     rendered = text.render_text(layer, [sample], typefaces)
     assert rendered.missing == ()
     boxes = text.render_text(layer, ["\ufffd" * len(sample)], typefaces)
@@ -104,9 +104,9 @@ def test_script_has_a_fallback(sample: str) -> None:
 
 @pytest.mark.parametrize("symbol", "☎✈✔☀♥⚠")
 def test_symbol_without_variation_selector_has_its_text_style(symbol: str) -> None:
-    text_style = render(f"x{symbol}x", text.Typeface("Inter"))
-    assert np.array_equal(text_style, render(f"x{symbol}\ufe0ex", text.Typeface("Inter")))
-    assert not np.array_equal(text_style, render(f"x{symbol}\ufe0fx", text.Typeface("Inter")))
+    text_style = render(f"x{symbol}x", text_runs.Typeface("Inter"))
+    assert np.array_equal(text_style, render(f"x{symbol}\ufe0ex", text_runs.Typeface("Inter")))
+    assert not np.array_equal(text_style, render(f"x{symbol}\ufe0fx", text_runs.Typeface("Inter")))
 
 
 def test_icon_of_a_private_use_area_is_missing() -> None:
@@ -119,7 +119,7 @@ def test_private_use_character_is_missing_in_installed_fonts(family: str) -> Non
     """The symbols that Inter, JetBrains Mono or the emoji font have there are not what a text means by them."""
     characters = ["\ue000", "\ue0a0", "\uf6c3", "\uf8ff", "\U000fe4e5"]
     assert fonts.find_missing_characters(family, "a" + "".join(characters)) == characters
-    typeface = text.Typeface(family)
+    typeface = text_runs.Typeface(family)
     assert np.array_equal(render("\ue000x", typeface), render("\ufffdx", typeface))
 
 
@@ -128,7 +128,7 @@ def test_private_use_character_of_an_uploaded_font_is_rendered() -> None:
     for table in font["cmap"].tables:
         table.cmap[0xE000] = "A"
     font.save(data)
-    icons = text.Typeface(*fonts.use_font(data.getvalue(), sha256(data.getvalue()).hexdigest()))
+    icons = text_runs.Typeface(*fonts.use_font(data.getvalue(), sha256(data.getvalue()).hexdigest()))
     assert fonts.find_missing_characters(icons.family, "\ue000\ue002\uf8ff") == ["\ue002", "\uf8ff"]
     assert np.array_equal(render("\ue000", icons), render("A", icons))
     assert np.array_equal(render("x\ue002", icons), render("x\ufffd", icons))
@@ -151,9 +151,9 @@ def test_fonts_of_the_same_name_are_not_confused() -> None:
         renamed["name"].setName("Caveat", number, 3, 1, 0x409)
     data = io.BytesIO()
     renamed.save(data)
-    uploaded = text.Typeface(*fonts.use_font(data.getvalue(), sha256(data.getvalue()).hexdigest()))
+    uploaded = text_runs.Typeface(*fonts.use_font(data.getvalue(), sha256(data.getvalue()).hexdigest()))
     assert not np.array_equal(render("Sphinx", uploaded), render("Sphinx", upload(FONT)))
-    assert not np.array_equal(render("Sphinx", uploaded), render("Sphinx", text.Typeface("Caveat")))
+    assert not np.array_equal(render("Sphinx", uploaded), render("Sphinx", text_runs.Typeface("Caveat")))
 
 
 def test_uploaded_font_is_never_a_fallback_of_another_font() -> None:
@@ -163,11 +163,11 @@ def test_uploaded_font_is_never_a_fallback_of_another_font() -> None:
         table.cmap[0xA4D0] = "A"
     data = io.BytesIO()
     font.save(data)
-    uploaded = text.Typeface(*fonts.use_font(data.getvalue(), sha256(data.getvalue()).hexdigest()))
+    uploaded = text_runs.Typeface(*fonts.use_font(data.getvalue(), sha256(data.getvalue()).hexdigest()))
     assert fonts.find_missing_characters(uploaded.family, "ꓐ") == []
     assert np.array_equal(render("ꓐ", uploaded), render("A", uploaded))
     assert fonts.find_missing_characters("Lora", "ꓐ") == ["ꓐ"]
-    assert np.array_equal(render("ꓐ", text.Typeface("Lora")), render("\ufffd", text.Typeface("Lora")))
+    assert np.array_equal(render("ꓐ", text_runs.Typeface("Lora")), render("\ufffd", text_runs.Typeface("Lora")))
 
 
 def test_unused_tables_of_an_uploaded_font_are_removed() -> None:

@@ -10,7 +10,7 @@ from cwz_web.imaging import text as text_module
 from cwz_web.imaging.compositing import Patch
 from cwz_web.imaging.fonts import FAMILIES
 from cwz_web.imaging.layers import TextLayer
-from cwz_web.imaging.text import Typeface
+from cwz_web.imaging.text_runs import Typeface
 
 
 def layer(**values: Any) -> TextLayer:

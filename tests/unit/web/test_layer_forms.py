@@ -28,10 +28,21 @@ def test_unchanged_form_changes_nothing(layer: Layer) -> None:
 
 def test_form_covers_every_property_of_every_layer_type() -> None:
     """One that is forgotten could never be changed in the designer."""
-    elsewhere = {"type", "hidden", "locked"}
+    elsewhere = {"type", "hidden", "locked", "pins", "sizing", "spans"}
     for layer in every_layer()[:5]:
         shown = {field.name.partition(".")[0] for group in list_groups(layer) for field in group.fields}
         assert shown == set(type(layer).model_fields) - elsewhere, layer.name
+
+
+def test_spans_are_kept_unless_a_text_is_entered_beside_them() -> None:
+    box = {"x": 0, "y": 0, "width": 100, "height": 50, "size": 20}
+    layer = _layer.validate_python({"type": "text", "name": "t", "spans": [{"text": "x", "strike": True}], **box})
+    values, errors = read_layer(layer, serialize_layer(layer))
+    assert errors == {}
+    assert _layer.validate_python(values) == layer
+    assert list(read_layer(layer, {**serialize_layer(layer), "text": "y"})[1].values()) == [
+        "Enter either a text or spans"
+    ]
 
 
 def text_layer(**typed: str) -> tuple[dict[str, Any], dict[str, str]]:
