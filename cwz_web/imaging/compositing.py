@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cwz_web.imaging.blending import BlendMode, mix_bytes, mix_colors
+from cwz_web.imaging.errors import ImageTooLargeError
 
 Pixels: TypeAlias = NDArray[np.uint8]
 RGB: TypeAlias = tuple[int, int, int]
@@ -22,6 +23,8 @@ WHITE: RGB = (255, 255, 255)
 # Blending works on strips of at most this many values in preallocated arrays: allocating memory takes longer than the
 # arithmetic. Smaller strips would make threads wait for the interpreter lock.
 STRIP = 600_000
+# Five bytes for each of them.
+MAX_MERGED_PIXELS = 40_000_000
 
 
 class _Scratch(local):
@@ -166,13 +169,29 @@ def merge_patches(patches: Sequence[Patch]) -> Patch:
     left, top = min(patch.x for patch in patches), min(patch.y for patch in patches)
     right = max(patch.x + patch.shape[1] for patch in patches)
     bottom = max(patch.y + patch.shape[0] for patch in patches)
+    if (bottom - top) * (right - left) > MAX_MERGED_PIXELS:
+        raise ImageTooLargeError("The layers that rotate, fade or blend together are too large, or too far apart")
+    color = np.empty((bottom - top, right - left, 4), np.uint8)
+    alpha = np.empty((bottom - top, right - left), np.uint8)
+    # In strips: floating-point numbers of all pixels would take five times the memory of the result.
+    step = max(STRIP // (4 * (right - left)), 1)
+    for start in range(top, bottom, step):
+        rows = slice(start - top, start - top + step)
+        color[rows], alpha[rows] = _merge_rows(patches, left, start, right, min(start + step, bottom))
+    return Patch(left, top, color, alpha)
+
+
+def _merge_rows(patches: Sequence[Patch], left: int, top: int, right: int, bottom: int) -> tuple[Pixels, Pixels]:
+    """Return the colors and the alpha of merged patches within a box."""
     light = np.zeros((bottom - top, right - left, 4), np.float32)
     cover = np.zeros((bottom - top, right - left, 1), np.float32)
     for patch in patches:
-        height, width = patch.shape
-        target = (slice(patch.y - top, patch.y - top + height), slice(patch.x - left, patch.x - left + width))
-        _composite(light[target], cover[target], _color_array(patch.color), patch.mask(), patch.blend)
-    return Patch(left, top, _to_bytes(_unpremultiply(light, cover)), _to_bytes(cover[..., 0] * 255))
+        inside = patch.cropped(left, top, right - left, bottom - top)
+        if inside is not None:
+            height, width = inside.shape
+            target = (slice(inside.y - top, inside.y - top + height), slice(inside.x - left, inside.x - left + width))
+            _composite(light[target], cover[target], _color_array(inside.color), inside.mask(), inside.blend)
+    return _to_bytes(_unpremultiply(light, cover)), _to_bytes(cover[..., 0] * 255)
 
 
 def parse_color(text: str) -> tuple[RGB, float]:

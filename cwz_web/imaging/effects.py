@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from math import ceil, cos, hypot, radians, sin
+from typing import TypeAlias
 
 import numpy as np
 import pyvips
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from cwz_web.imaging.compositing import Patch, Pixels, merge_patches, parse_color
 from cwz_web.imaging.layers import Layer, Shadow
 
+# The left and upper edge of a box, its width and its height, in pixels of the canvas.
+Window: TypeAlias = tuple[int, int, int, int]
 # Transparent pixels around a patch, so that its rotated edges are antialiased.
 ROTATION_MARGIN = 2
 
@@ -35,6 +38,22 @@ def apply_effects(layer: Layer, patches: Sequence[Patch]) -> Sequence[Patch]:
 def has_effects(layer: Layer) -> bool:
     """Return whether apply_effects would change the patches of a layer."""
     return bool(layer.shadow or layer.rotation % 360 or layer.opacity < 1 or layer.blend != "normal")
+
+
+def find_window(layer: Layer, window: Window) -> Window:
+    """Return which part of a layer can be seen in a window, before the layer is rotated and casts its shadow."""
+    left, top, width, height = window
+    if layer.rotation % 360:
+        x, y = layer.left + layer.width / 2, layer.top + layer.height / 2
+        corners = [(a - x, b - y) for a in (left, left + width) for b in (top, top + height)]
+        cosine, sine = cos(radians(-layer.rotation)), sin(radians(-layer.rotation))
+        turned = [(a * cosine - b * sine + x, a * sine + b * cosine + y) for a, b in corners]
+        left, top = (int(min(corner[axis] for corner in turned)) - ROTATION_MARGIN for axis in (0, 1))
+        right, bottom = (ceil(max(corner[axis] for corner in turned)) + ROTATION_MARGIN for axis in (0, 1))
+        width, height = right - left, bottom - top
+    shadow = layer.shadow
+    reach = ceil(shadow.blur * 3) + max(abs(shadow.x), abs(shadow.y)) if shadow else 0
+    return left - reach, top - reach, width + 2 * reach, height + 2 * reach
 
 
 def cast_shadow(patch: Patch, shadow: Shadow) -> Patch:

@@ -371,7 +371,9 @@ class Plan:
         for planned in layers:
             if not planned.is_shown(values):
                 continue
-            rendering = self._renderer.render(placement.place(planned, values), sources)
+            rendering = self._renderer.render(
+                placement.place(planned, values), sources, (0, 0, self.width, self.height)
+            )
             findings += rendering.findings
             codes += rendering.codes
             in_base = len(self._renderer.render_box(planned.layer).patches) if planned is self._base_box else 0

@@ -10,7 +10,7 @@ from cwz_web.imaging.byte_cache import ByteCache
 from cwz_web.imaging.code_checks import RenderedCode
 from cwz_web.imaging.compositing import Patch, Pixels, blend_patch
 from cwz_web.imaging.decoding import FittedImage, Source, fit_image
-from cwz_web.imaging.effects import apply_effects, cast_shadow, has_effects
+from cwz_web.imaging.effects import Window, apply_effects, cast_shadow, find_window, has_effects
 from cwz_web.imaging.errors import InvalidBarcodeError, InvalidImageError, SourceMissingError
 from cwz_web.imaging.findings import Finding, FindingCode
 from cwz_web.imaging.fonts import FAMILIES, use_font
@@ -70,13 +70,23 @@ class LayerRenderer:
     def __init__(self, pixels: ByteCache[Any], digest: str, defaults: Mapping[str, str]) -> None:
         self._pixels, self._digest, self._defaults = pixels, digest, defaults
 
-    def render(self, placed: PlacedLayer, sources: LoadedSources) -> Rendering:
-        """Render a layer of a row, with the layers in it. Raises ImagingError."""
+    def render(self, placed: PlacedLayer, sources: LoadedSources, window: Window) -> Rendering:
+        """Render a layer of a row, with the layers in it.
+
+        Args:
+            placed: the layer.
+            sources: the images and fonts of the row.
+            window: what can be seen; containers that rotate, fade or blend are not rendered beyond it.
+
+        Raises:
+            ImagingError: the layer cannot be rendered.
+        """
         own = self.render_own(placed, sources)
         layer = placed.layer
         if not isinstance(layer, Container):
             return own
-        renderings = [self.render(child, sources) for child in placed.children]
+        inner = find_window(layer, window)
+        renderings = [self.render(child, sources, inner) for child in placed.children]
         patches = [patch for rendering in renderings for patch in rendering.patches]
         if layer.clip:
             patches = [clipped for patch in patches if (clipped := self._clip_content(layer, patch))]
@@ -85,7 +95,7 @@ class LayerRenderer:
         renderings.insert(0, own)
         is_turned = bool(layer.rotation % 360)
         return Rendering(
-            self._apply_effects(effects, (*own.patches, *patches), placed, sources),
+            self._apply_effects(effects, [*own.patches, *patches], placed, sources, inner),
             tuple(finding for rendering in renderings for finding in rendering.findings),
             tuple(
                 replace(code, is_rotated=code.is_rotated or is_turned)
@@ -116,13 +126,14 @@ class LayerRenderer:
         return fitted
 
     def _apply_effects(
-        self, layer: Container, patches: tuple[Patch, ...], placed: PlacedLayer, sources: LoadedSources
+        self, layer: Container, patches: Sequence[Patch], placed: PlacedLayer, sources: LoadedSources, window: Window
     ) -> tuple[Patch, ...]:
-        """Apply the effects of a container to the patches of its layers."""
+        """Apply the effects of a container to the patches of its layers, as far as they are in the window."""
         if not has_effects(layer):
-            return patches
-        key = ("effects", *self._tree_inputs(placed, sources))
-        rendering: Rendering = self._pixels.get_or_create(key, lambda: Rendering(tuple(apply_effects(layer, patches))))
+            return tuple(patches)
+        inside = [cropped for patch in patches if (cropped := patch.cropped(*window))]
+        key = ("effects", window, *self._tree_inputs(placed, sources))
+        rendering: Rendering = self._pixels.get_or_create(key, lambda: Rendering(tuple(apply_effects(layer, inside))))
         return rendering.patches
 
     def _inputs(self, placed: PlacedLayer, texts: Sequence[str], sources: LoadedSources) -> tuple[Hashable, ...]:

@@ -379,3 +379,17 @@ def test_layers_of_a_stack_keep_their_order_and_do_not_overlap(
     used = sum(getattr(layer, side) for layer in placed) + options["gap"] * (len(placed) - 1)
     if not first[0].overflow:
         assert used + 2 * options["padding"] <= getattr(own, side)
+
+
+def test_group_is_rendered_as_far_as_it_can_be_seen() -> None:
+    """Layers that are far apart would need gigabytes if they were merged as a whole."""
+    far = [
+        shape(f"S{at}", 4096, 4096, x=x, y=y, fill="#ff0000")
+        for at, (x, y) in enumerate([(-4096, -4096), (4096, 4096), (0, -4096)])
+    ]
+    inner = {"type": "group", "name": "Inner", "width": 100, "height": 100, "rotation": 45, "layers": far}
+    outer = {"type": "group", "name": "Outer", "width": 100, "height": 100, "rotation": 45, "opacity": 0.5}
+    pixels = Engine().plan(template({**outer, "layers": [inner]})).compose({}, {}).pixels
+    # Twice 45 degrees around the same center: what was above the group is on its right.
+    assert pixels[50, 300, :3].tolist() == [255, 127, 127]
+    assert pixels[250, 50, :3].tolist() == [255, 255, 255]
