@@ -273,13 +273,24 @@ class ImageTemplate(DocumentPart):
         return json.dumps(document, indent=2, ensure_ascii=False)
 
 
-def _check_layer_fields(layer: Layer, known: AbstractSet[str]) -> None:
-    """Check that a layer and the layers in it use known fields only."""
+def _check_layer_fields(layer: Layer, known: AbstractSet[str], repeated: AbstractSet[str] = frozenset()) -> None:
+    """Check that a layer and the layers in it use known fields only.
+
+    Args:
+        layer: the layer.
+        known: the fields of the template.
+        repeated: what the layers of a repeated stack can use in bindings. Expressions are evaluated once for a row.
+    """
+    if name := next(iter(sorted((layer.expression_fields() & repeated) - known)), None):
+        raise ValueError(
+            f"The layer “{layer.name}” uses “{name}” in an expression. Use it in a binding: {{{{ {name} }}}}"
+        )
     if isinstance(layer, StackLayer) and layer.repeat:
-        known = known | REPEAT_FIELDS
+        repeated = repeated | REPEAT_FIELDS
     if isinstance(layer, Container):
         for child in layer.layers:
-            _check_layer_fields(child, known)
+            _check_layer_fields(child, known, repeated)
+    known = known | repeated
     if unknown := layer.fields() - known:
         raise ValueError(_unknown_fields(f"layer “{layer.name}”", unknown, known))
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import version
+from itertools import chain
 from threading import Lock
 from typing import Any
 
@@ -47,7 +48,7 @@ from cwz_web.imaging.field_values import FieldText
 from cwz_web.imaging.findings import Finding, FindingCode, faults
 from cwz_web.imaging.fonts import FAMILIES, fonts_version
 from cwz_web.imaging.layer_rendering import LayerRenderer, check_contrast
-from cwz_web.imaging.layers import Gradient, ImageLayer, Layer, TextLayer
+from cwz_web.imaging.layers import Gradient, ImageLayer, Layer, TextLayer, walk_layers
 from cwz_web.imaging.placement import LoadedSources, PlacedLayer, Placement
 from cwz_web.imaging.planned_layers import PlannedLayer, unclear_value
 from cwz_web.imaging.prices import HiddenPrice, hide_old_prices
@@ -165,11 +166,12 @@ class Plan:
         self._pixels = pixels
         self._canvas = template.scaled(scale).canvas
         self._defaults = {field.name: field.default for field in template.fields}
-        self._reader = RowReader(template, ())
         self._renderer = LayerRenderer(pixels, self.digest, self._defaults)
         visible = [layer for layer in template.scaled(scale).layers if not layer.hidden]
-        self._layers = [PlannedLayer.of(layer) for layer in visible]
-        changing = [bool(layer.fields()) for layer in visible]
+        self._layers = [PlannedLayer.of(layer, scale) for layer in visible]
+        expressions = [[source for each in walk_layers([layer]) for source in each.expressions()] for layer in visible]
+        self._reader = RowReader(template, chain.from_iterable(expressions))
+        changing = [bool(layer.fields() or sources) for layer, sources in zip(visible, expressions, strict=True)]
         first = changing.index(True) if True in changing else len(changing)
         self._base_layers, self._upper_layers = self._layers[:first], self._layers[first:]
         # The box of the first stack that changes is part of the base, if it is the same in every image.
@@ -241,7 +243,7 @@ class Plan:
 
     def image_digest(self, values: Mapping[str, str], sources: LoadedSources, output: Output) -> str:
         """Return the digest that names the image. It is equal if and only if all inputs of the image are equal."""
-        used = [planned.appearance(values) for planned in self._layers]
+        used = [planned.for_row(values).appearance(values) for planned in self._layers]
         used += [finding.message for finding in self._unclear_fields(values)]  # a cached image has its findings
         digests = {key: source.digest if isinstance(source, Source) else None for key, source in sources.items()}
         engine = [ENGINE_VERSION, fonts_version()]
@@ -259,10 +261,11 @@ class Plan:
         deadline = time.monotonic() + RENDER_SECONDS
         key = ("base", self.digest, *(self._renderer.source_state(layer, sources) for layer in self._base_layers))
         base: Composition = self._pixels.get_or_create(key, lambda: self._render_base(values, sources, deadline))
-        unclear = (finding for layer in self._upper_layers for finding in layer.unclear_conditions(values))
+        upper = [planned.for_row(values) for planned in self._upper_layers]
+        unclear = (finding for layer in upper for finding in layer.unclear_conditions(values))
         findings = (*base.findings, *self._unclear_fields(values), *unclear)
         start = replace(base, pixels=base.pixels.copy(), findings=findings)
-        image = self._blend(start, self._upper_layers, values, sources, deadline)
+        image = self._blend(start, upper, values, sources, deadline)
         # At the end, since a layer above can cover a code.
         return replace(image, findings=(*image.findings, *_check_codes(image.codes, image.opaque_pixels())))
 
@@ -272,7 +275,7 @@ class Plan:
         findings = [*self._unclear_fields(values)]
         codes: list[RenderedCode] = []
         canvas = self._background().opaque_pixels()
-        for planned in self._layers:
+        for planned in (layer.for_row(values) for layer in self._layers):
             findings += planned.unclear_conditions(values)
             if planned.is_shown(values):
                 findings += self._lint_layer(placement.place(planned, values), sources, canvas, codes)
@@ -313,6 +316,8 @@ class Plan:
                 continue
             if isinstance(value, HiddenPrice):
                 consequence, text = f"leaves out the field “{name}”", value.text
+            elif name.startswith("="):
+                continue  # a condition or a property, of which the layer has the finding
             elif name in self._defaults:
                 consequence, text = f"uses the default of the field “{name}”", value.source
             else:
@@ -323,7 +328,7 @@ class Plan:
 
     def _references(self, values: Mapping[str, str]) -> Iterator[tuple[Layer, str, str]]:
         """Yield the references of the visible layers, with the name of the source if it is required."""
-        for planned, row in (each for layer in self._layers for each in layer.walk(values)):
+        for planned, row in (each for layer in self._layers for each in layer.for_row(values).walk(values)):
             layer = planned.layer
             if isinstance(layer, ImageLayer):
                 yield layer, planned.content(row).strip(), "image" if layer.missing == "fail" else ""

@@ -113,6 +113,11 @@ def computed_text(result: Value | Unclear, source: str) -> FieldText:
     return FieldText(as_text(result), is_number=_is_number(result), value=result)
 
 
+def result_key(source: str) -> str:
+    """Return the name of an expression's result among the values of a row, which no field has."""
+    return f"={source}"
+
+
 def value_of(field_type: FieldType, text: str) -> FieldValue:
     """Return the value of a field of a row."""
     if isinstance(text, FieldText):

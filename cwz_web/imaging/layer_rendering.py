@@ -119,7 +119,7 @@ class LayerRenderer:
         self, layer: TextLayer, texts: Sequence[str], width: int, height: int, sources: LoadedSources
     ) -> FittedText:
         """Fit the content of a text layer into a width and a height in pixels."""
-        key = ("text", self._digest, layer.name, _source_state(layer, texts, sources), *texts, width, height)
+        key = ("text", self._digest, _identity(layer), _source_state(layer, texts, sources), *texts, width, height)
         fitted: FittedText = self._pixels.get_or_create(
             key, lambda: fit_layer_text(layer, texts, width, height, sources)
         )
@@ -142,7 +142,7 @@ class LayerRenderer:
         box = (layer.left, layer.top, layer.width, layer.height)
         fit = (fitted.font_size, fitted.style.width) if fitted else ()
         state = _source_state(layer, texts, sources)
-        return (self._digest, layer.name, box, fit, state, *texts)
+        return (self._digest, _identity(layer), box, fit, state, *texts)
 
     def _tree_inputs(self, placed: PlacedLayer, sources: LoadedSources) -> tuple[Hashable, ...]:
         """Return what the pixels of a layer and of the layers in it depend on."""
@@ -153,7 +153,7 @@ class LayerRenderer:
         """Render the box of a stack with its shadow; other containers have none."""
         if not isinstance(layer, StackLayer) or not (layer.background or layer.border):
             return Rendering()
-        key = ("box", self._digest, layer.name, layer.left, layer.top, layer.width, layer.height)
+        key = ("box", self._digest, _identity(layer), layer.left, layer.top, layer.width, layer.height)
         box: Rendering = self._pixels.get_or_create(key, lambda: _render_stack_box(layer))
         return box
 
@@ -280,6 +280,11 @@ def _find_overflow(placed: PlacedLayer) -> Iterator[Finding]:
     if placed.overflow:
         message = f"does not fit: its layers need {placed.overflow} pixels more than it has"
         yield Finding(FindingCode.OVERFLOW, message, placed.layer.name)
+
+
+def _identity(layer: Layer) -> Hashable:
+    """Return what distinguishes a layer in a plan: its name, and the properties that a row has decided."""
+    return (layer.name, *((name, getattr(layer, name)) for name in sorted(layer.bound))) if layer.bound else layer.name
 
 
 def _render_stack_box(layer: StackLayer) -> Rendering:

@@ -32,6 +32,15 @@ MAX_REPEATS = 20
 # What the layers of a repeated stack can use beside the fields: the entry of the list, and its number.
 REPEAT_FIELDS = frozenset({"item", "index"})
 
+SOURCE = "source"
+# The properties that an expression can decide.
+BINDABLE = frozenset(
+    [
+        *("x", "y", "width", "height", "rotation", "opacity", "background", "fill", "color", "font", "size", "weight"),
+        *("focus", SOURCE),
+    ]
+)
+
 _uploaded_font = re.compile(r"\Aupload:[0-9a-f]{64}\Z")
 
 
@@ -155,6 +164,13 @@ class Condition(DocumentPart):
     model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
 
 
+# A discriminated union, as Fill is.
+ShowIf = Annotated[
+    Annotated[Condition, Tag("condition")] | Annotated[ExpressionText, Tag("expression")],
+    Discriminator(lambda value: "expression" if isinstance(value, str) else "condition"),
+]
+
+
 class Sizing(DocumentPart):
     """How a layer's box gets its size: `fixed`, from its content (`hug`), or from the room in its stack (`fill`).
 
@@ -186,12 +202,47 @@ class Pins(DocumentPart):
     vertical: Literal["top", "bottom", "both", "center", "scale"] = "top"
 
 
+def _split_bound_properties(layer: dict[str, Any]) -> dict[str, Any]:
+    """Return a layer with its bound properties as their defaults, and with the expressions in `bound`."""
+    split, bound = dict(layer), {}
+    for name in BINDABLE & layer.keys():
+        value = layer[name]
+        if isinstance(value, dict) and "value" in value and value.keys() <= {"value", "default"}:
+            bound[name] = value["value"]
+            del split[name]
+            split |= {name: value["default"]} if "default" in value else {}
+    if bound and isinstance(layer.get("bound", {}), dict):
+        split["bound"] = {**layer.get("bound", {}), **bound}
+    return split
+
+
+def _describe_bound_properties(schema: dict[str, Any]) -> None:
+    """Say in a layer's JSON Schema which properties can be an expression with a default."""
+    properties = schema["properties"]
+    for name in sorted(BINDABLE & properties.keys()):
+        own = properties[name]
+        described = {key: own.pop(key) for key in ("title", "description", "default") if key in own}
+        expression = {"type": "string", "maxLength": MAX_EXPRESSION_LENGTH, "description": "An expression in CEL."}
+        bound = {
+            "type": "object",
+            "properties": {"value": expression, "default": own},
+            "required": ["value"],
+            "additionalProperties": False,
+        }
+        properties[name] = {"anyOf": [own, bound], **described}
+
+
 class Layer(DocumentPart):
     """What all layers have in common.
 
     (`x`, `y`) is the position of the box's anchor, on the canvas or in the layer's group; a stack ignores it. The box
     rotates around its center. A hidden layer is never rendered; `locked` only concerns the designer.
+
+    `bound` has the expressions of properties; the property itself is their default. A document can write both at once:
+    `"color": {"value": "brand_color", "default": "#111111"}`.
     """
+
+    model_config = ConfigDict(json_schema_extra=_describe_bound_properties)
 
     name: Annotated[str, Field(min_length=1, max_length=60, pattern=r"^\S(?:.*\S)?$")]
     x: Position = 0
@@ -207,9 +258,22 @@ class Layer(DocumentPart):
     radius: Annotated[float, Field(ge=0, le=MAX_SIDE), PIXELS] = 0
     border: Border | None = None
     shadow: Shadow | None = None
-    show_if: Condition | None = None
+    show_if: ShowIf | None = None
     hidden: bool = False
     locked: bool = False
+    bound: dict[str, ExpressionText] = new_key({})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_bound_properties(cls, layer: Any) -> Any:
+        return _split_bound_properties(layer) if isinstance(layer, dict) else layer
+
+    @model_validator(mode="after")
+    def _check_bound(self) -> Self:
+        possible = BINDABLE & type(self).model_fields.keys()
+        if unknown := sorted(self.bound.keys() - possible):
+            raise ValueError(f"{unknown[0]} cannot be bound. Use one of: {', '.join(sorted(possible))}")
+        return self
 
     @model_validator(mode="after")
     def _check_sides(self) -> Self:
@@ -237,8 +301,18 @@ class Layer(DocumentPart):
         return frozenset[str]().union(*(bound.fields for bound in self.bound_texts()))
 
     def fields(self) -> frozenset[str]:
-        """Return the fields that the layer's content or its condition depends on."""
-        return self.content_fields() | ({self.show_if.field} if self.show_if else set())
+        """Return the fields that the layer's content, its condition or its bound properties depend on."""
+        fields = self.content_fields() | self.expression_fields()
+        return fields | {self.show_if.field} if isinstance(self.show_if, Condition) else fields
+
+    def expressions(self) -> tuple[str, ...]:
+        """Return the expressions of the layer's condition and its bound properties."""
+        condition = (self.show_if,) if isinstance(self.show_if, str) else ()
+        return (*condition, *self.bound.values())
+
+    def expression_fields(self) -> frozenset[str]:
+        """Return the fields that these expressions depend on."""
+        return frozenset[str]().union(*(parse_expression(source).fields for source in self.expressions()))
 
 
 class ShapeLayer(Layer):
@@ -287,6 +361,10 @@ class ImageLayer(Layer):
 
     def bound_texts(self) -> tuple[BoundText, ...]:
         return (parse_bindings(self.source),)
+
+    def content_fields(self) -> frozenset[str]:
+        fields = super().content_fields()
+        return fields | parse_expression(self.bound[SOURCE]).fields if SOURCE in self.bound else fields
 
 
 class TextSpan(DocumentPart):

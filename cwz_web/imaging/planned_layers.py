@@ -1,13 +1,14 @@
 """Layers with their parsed content: what a row's values decide about a layer, before anything is rendered."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cwz_web.imaging.bindings import BoundText
+from cwz_web.imaging.bound_properties import resolve_properties
 from cwz_web.imaging.conditions import evaluate_condition
 from cwz_web.imaging.findings import Finding, FindingCode
-from cwz_web.imaging.layers import Container, Layer, RatingLayer, StackLayer
+from cwz_web.imaging.layers import SOURCE, Container, Layer, RatingLayer, StackLayer
 from cwz_web.imaging.lists import split_list
 from cwz_web.values.formats import Unclear
 from cwz_web.values.numbers import read_rating
@@ -15,18 +16,42 @@ from cwz_web.values.numbers import read_rating
 
 @dataclass(frozen=True)
 class PlannedLayer:
-    """A layer with its parsed content: a text for each of its spans, or one text; and the layers in it."""
+    """A layer with its parsed content: a text for each of its spans, or one text; and the layers in it.
+
+    Attributes:
+        scale: how many pixels of the image correspond to one pixel of the canvas.
+        is_bound: whether the layer, or one in it, has properties that depend on the row.
+        problems: the findings of properties that have their defaults in a row.
+    """
 
     layer: Layer
     bound_texts: tuple[BoundText, ...] = ()
     children: tuple["PlannedLayer", ...] = ()
+    scale: int = 1
+    is_bound: bool = False
+    problems: tuple[Finding, ...] = ()
 
     @classmethod
-    def of(cls, layer: Layer) -> "PlannedLayer":
-        """Parse a layer; hidden layers in a container are left out."""
+    def of(cls, layer: Layer, scale: int = 1) -> "PlannedLayer":
+        """Parse a scaled layer; hidden layers in a container are left out."""
         children = layer.layers if isinstance(layer, Container) else ()
-        planned = tuple(cls.of(child) for child in children if not child.hidden)
-        return cls(layer, layer.bound_texts(), planned)
+        planned = tuple(cls.of(child, scale) for child in children if not child.hidden)
+        is_bound = bool(layer.bound) or any(child.is_bound for child in planned)
+        return cls(layer, layer.bound_texts(), planned, scale, is_bound)
+
+    def for_row(self, values: Mapping[str, str]) -> "PlannedLayer":
+        """Return the layer, and the layers in it, with the properties that they have in a row."""
+        if not self.is_bound:
+            return self
+        children = tuple(child.for_row(values) for child in self.children)
+        changes, unclear = resolve_properties(self.layer, values, self.scale)
+        texts = (BoundText((changes.pop(SOURCE),)),) if SOURCE in changes else self.bound_texts
+        problems = tuple(
+            unclear_value(self.layer, f"has its default {name}", source, reason)
+            for name, (source, reason) in unclear.items()
+        )
+        layer = self.layer.model_copy(update=changes)
+        return replace(self, layer=layer, bound_texts=texts, children=children, problems=problems)
 
     def instances(self, values: Mapping[str, str]) -> Iterator[tuple["PlannedLayer", Mapping[str, str]]]:
         """Yield the layers in a container with their values: those of the row, and of each entry of a repeated list."""
@@ -48,7 +73,7 @@ class PlannedLayer:
     @property
     def is_static(self) -> bool:
         """Whether the layer looks the same in every row that shows it."""
-        return not any(bound.fields for bound in self.bound_texts)
+        return not self.is_bound and not any(bound.fields for bound in self.bound_texts)
 
     @property
     def has_static_box(self) -> bool:
@@ -56,7 +81,7 @@ class PlannedLayer:
         layer = self.layer
         is_fixed = layer.sizing.width == layer.sizing.height == "fixed" and layer.show_if is None
         is_plain = not layer.rotation % 360 and layer.opacity == 1 and layer.blend == "normal"
-        return isinstance(layer, StackLayer) and is_fixed and is_plain
+        return isinstance(layer, StackLayer) and is_fixed and is_plain and not self.is_bound
 
     def content(self, values: Mapping[str, str]) -> str:
         """Return the content of a layer that has one text at most."""
@@ -84,6 +109,13 @@ class PlannedLayer:
         """Return what the layer shows of a row, a container a list for its layers; None if it is hidden."""
         if not self.is_shown(values):
             return None
+        shown = self._content_appearance(values)
+        if not self.layer.bound:
+            return shown
+        bound = self.layer.model_dump(mode="json", include=set(self.layer.bound))
+        return [shown, bound, [finding.message for finding in self.problems]]
+
+    def _content_appearance(self, values: Mapping[str, str]) -> Any:
         if isinstance(self.layer, Container):
             return [child.appearance(child_values) for child, child_values in self.instances(values)]
         if len(self.bound_texts) > 1:
@@ -99,8 +131,10 @@ class PlannedLayer:
             yield from child.leaves()
 
     def unclear_conditions(self, values: Mapping[str, str]) -> Iterator[Finding]:
-        """Yield the values of a row that the conditions of the layer, and of the layers in it, cannot compare."""
+        """Yield the values that conditions and properties of the layer, and of the layers in it, cannot use."""
         yield from self._unclear_condition(values)
+        if self.problems and self.is_shown(values):
+            yield from self.problems
         if self.children and self.is_shown(values):
             for child, child_values in self.instances(values):
                 yield from child.unclear_conditions(child_values)
@@ -109,6 +143,9 @@ class PlannedLayer:
         """Yield the value of a row that the layer's condition cannot compare."""
         condition = self.layer.show_if
         if condition and (unclear := evaluate_condition(condition, values)[1]):
+            if isinstance(condition, str):
+                yield unclear_value(self.layer, "is hidden because of its condition", condition, unclear)
+                return
             field = condition.field
             yield unclear_value(self.layer, f"is hidden because of the field “{field}”", values[field], unclear)
 

@@ -8,12 +8,7 @@ from collections.abc import Iterable, Mapping
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.expression_functions import EvaluationContext
 from cwz_web.imaging.expressions import parse_expression
-from cwz_web.imaging.field_values import computed_text, fit_field, value_of
-
-
-def result_key(source: str) -> str:
-    """Return the name of an expression's result among the values of a row, which no field has."""
-    return f"={source}"
+from cwz_web.imaging.field_values import computed_text, fit_field, result_key, value_of
 
 
 class RowReader:

@@ -120,6 +120,7 @@ CONDITION = _group(
         less="is less than",
     ),
     FormField("show_if.value", "Value", "text"),
+    FormField("show_if", "Or an expression", "text", help="such as stock < 5 && filled(price)"),
     folded=True,
 )
 CONTENT: dict[str, tuple[FieldGroup, ...]] = {
@@ -244,6 +245,7 @@ OPENING_FIELDS = {
     "language",
     "padding",
     "radius",
+    "show_if",
 }
 _UNSET = {"", "0", "auto", "none", None}
 CHECKS = {
@@ -325,6 +327,8 @@ def _values(names: Iterable[str], typed: Mapping[str, str]) -> dict[str, Any]:
             values.setdefault(whole, {} if _is_present(whole, typed) else None)
             if values[whole] is not None and name != "shadow.on" and (text or name == "show_if.value"):
                 values[whole][part] = text
+        elif name == "show_if":
+            values[name] = text or values.get(name)
         elif name in CHECKS:
             values[name] = bool(text)
         elif name == "points":
@@ -362,7 +366,9 @@ def _serialize_fill(name: str, value: Any) -> dict[str, str]:
 def _form_field_of(path: str) -> str:
     """Return the form field of a path in the document, without the names of union members."""
     layer_type, _, rest = path.partition(".")
-    parts = [part for part in rest.split(".") if part not in ("gradient",) and not part.isdigit()]
+    parts = [
+        part for part in rest.split(".") if part not in ("gradient", "condition", "expression") and not part.isdigit()
+    ]
     if parts and parts[0] in FILLS:
         return f"{parts[0]}.{parts[1] if len(parts) > 1 and parts[1] != 'color' else 'start'}"
     if parts and parts[0] in ("points", "focus"):

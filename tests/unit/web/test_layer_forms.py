@@ -28,7 +28,7 @@ def test_unchanged_form_changes_nothing(layer: Layer) -> None:
 
 def test_form_covers_every_property_of_every_layer_type() -> None:
     """One that is forgotten could never be changed in the designer."""
-    elsewhere = {"type", "hidden", "locked", "pins", "sizing", "spans"}
+    elsewhere = {"type", "hidden", "locked", "bound", "pins", "sizing", "spans"}
     for layer in every_layer()[:5]:
         shown = {field.name.partition(".")[0] for group in list_groups(layer) for field in group.fields}
         assert shown == set(type(layer).model_fields) - elsewhere, layer.name
@@ -117,3 +117,14 @@ def test_focus_accepts_any_point() -> None:
         assert errors == {}
         assert _layer.validate_python(values).focus == focus  # type: ignore[attr-defined]
     assert list(read_layer(layer, {**serialize_layer(layer), "focus": "9,9"})[1]) == ["focus"]
+
+
+def test_condition_is_a_comparison_or_an_expression() -> None:
+    comparison = {"show_if.field": "price", "show_if.is": "filled", "show_if.value": ""}
+    values, errors = text_layer(**comparison, show_if="price > 5")
+    assert (values["show_if"], errors) == ("price > 5", {})
+    assert text_layer(**comparison, show_if="")[0]["show_if"]["field"] == "price"
+    assert "not complete" in text_layer(show_if="price >")[1]["show_if"]
+    layer = _layer.validate_python(values)
+    assert serialize_layer(layer)["show_if"] == "price > 5"
+    assert read_layer(layer, serialize_layer(layer))[0]["show_if"] == "price > 5"
