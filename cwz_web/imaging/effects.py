@@ -118,6 +118,13 @@ def outline(mask: Pixels, width: float) -> Pixels:
     return grown
 
 
+def shrink_mask(mask: Pixels, width: float) -> Pixels:
+    """Return the mask reduced by a width in pixels on every side of its ink; the array keeps its size."""
+    margin = ceil(width)
+    grown = outline(255 - np.pad(mask, margin), width)
+    return 255 - grown[2 * margin : -2 * margin, 2 * margin : -2 * margin]
+
+
 @lru_cache(maxsize=64)  # constant for a radius
 def _disc(radius: float) -> list[tuple[int, int, int]]:
     """Return the rim and every second inner point of a disc, as (down, right, weight)."""

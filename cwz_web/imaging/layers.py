@@ -137,10 +137,11 @@ class Border(DocumentPart):
 
 
 class Stroke(DocumentPart):
-    """A line in one color around the outside of letters."""
+    """A line in one color along the edge of letters: below the letters if it is outside, otherwise above them."""
 
     color: Color
     width: Annotated[float, Field(gt=0, le=40), PIXELS]
+    position: Literal["outside", "center", "inside"] = new_key("outside")
 
 
 class Shadow(DocumentPart):
@@ -372,7 +373,7 @@ class TextSpan(DocumentPart):
 
     `scale` is the font size relative to the layer's. A `super` or `sub` belongs to the span before it: the capitals and
     digits of a `super` are as high as those of that span, and its scale is 0.6 of that, unless it has one of its own.
-    `highlight` is a color behind the letters.
+    `highlight` is a color behind the letters. `gradient` colors the letters of all spans that have the same one.
     """
 
     text: Bound
@@ -381,8 +382,9 @@ class TextSpan(DocumentPart):
     italic: bool | None = None
     scale: Annotated[float | None, Field(ge=0.1, le=4)] = None
     color: Color | None = None
-    strike: bool = False
-    underline: bool = False
+    gradient: Gradient | None = None
+    strike: bool | None = None
+    underline: bool | None = None
     position: Literal["normal", "super", "sub"] = "normal"
     highlight: Color | None = None
 
@@ -393,6 +395,7 @@ class TextLayer(Layer):
     It has a `text` in one style, or `spans` in several. Spans are joined as they are: blanks between them are a part of
     their texts. A span whose text is empty in a row disappears. All lines are as high as the largest span needs.
 
+    `gradient` colors the ink of the letters in the place of `color`. `figures` that are tabular have one width.
     `direction` is that of paragraphs; `auto` is the direction of their first letter. `language` (BCP 47) affects case
     and hyphens; words are hyphenated only with `hyphens`.
     `background`, `radius` and `border` render a box behind the text: the layer's own, or with `hug` one that fits the
@@ -408,6 +411,10 @@ class TextLayer(Layer):
     size: Annotated[int, Field(ge=6, le=MAX_FONT_SIZE), PIXELS]
     min_size: Annotated[int | None, Field(ge=6, le=MAX_FONT_SIZE), PIXELS] = None
     color: Color = "#111111"
+    gradient: Gradient | None = new_key(None)
+    strike: bool = new_key(False)
+    underline: bool = new_key(False)
+    figures: Literal["default", "tabular"] = new_key("default")
     align: Literal["start", "center", "end", "justify"] = "start"
     valign: Literal["top", "middle", "bottom"] = "top"
     line_height: Annotated[float, Field(ge=0.7, le=3)] = 1.2

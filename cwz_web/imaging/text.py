@@ -19,9 +19,9 @@ import pyvips
 from cwz_web.imaging.bisection import find_largest
 from cwz_web.imaging.casing import change_case
 from cwz_web.imaging.compositing import RGB, Patch, Pixels, parse_color
-from cwz_web.imaging.effects import outline, to_pixels
+from cwz_web.imaging.effects import outline, shrink_mask, to_pixels
 from cwz_web.imaging.fonts import REPLACEMENT, find_missing_characters, font_families, has_color_glyphs
-from cwz_web.imaging.layers import MAX_SIDE, TextLayer
+from cwz_web.imaging.layers import MAX_SIDE, Gradient, TextLayer
 from cwz_web.imaging.line_breaking import MARKS, SOFT_HYPHEN, character_ends, mark_breaks, mark_hyphens
 from cwz_web.imaging.shapes import render_box
 from cwz_web.imaging.text_markup import PANGO_SCALE, build_markup, build_runs, deepest_ink
@@ -79,7 +79,7 @@ class RenderedText:
         missing: the characters that no font supports.
         is_too_high: whether a line is higher than the box.
         is_too_long: whether the text has more than MAX_CHARACTERS, and is cut for that.
-        styles: the styles of its runs, if they have several colors.
+        styles: the styles of its runs that are in one color.
     """
 
     patches: tuple[Patch, ...]
@@ -108,12 +108,14 @@ class TextStyle:
     # The size of the largest run, which all lines have room for, relative to the font size.
     scale: float = 1
     runs: tuple[Run, ...] = ()
+    has_tabular_figures: bool = False
+    # Whether each run is rendered in its color, also if all have the same one.
+    is_painted: bool = False
 
     @property
     def is_in_color(self) -> bool:
         """Whether the text has several colors, and not one color that a mask is enough for."""
-        colors = {run.style.color for run in self.runs}
-        return len(colors) > 1 or any(run.style.background for run in self.runs)
+        return self.is_painted or len({run.style.color for run in self.runs}) > 1
 
     @property
     def base(self) -> "TextStyle":
@@ -280,6 +282,7 @@ def _style(layer: TextLayer, typeface: Typeface, runs: tuple[Run, ...], width: i
         opacity,
         max((run.style.scale for run in runs), default=1),
         runs,
+        layer.figures == "tabular",
     )
 
 
@@ -318,11 +321,59 @@ def place_text(layer: TextLayer, fitted: FittedText, left: int, top: int, width:
     else:
         box = _render_box(layer, left, top, width, height)
     highlights = _render_highlights(fitted, left + right, top + down)
-    color = fitted.style.color if ink.colors is None else ink.colors
-    letters = Patch(x, y, color, ink.mask).faded(fitted.style.opacity)
-    styles = tuple(dict.fromkeys(run.style for run in fitted.style.runs)) if fitted.style.is_in_color else ()
-    patches = (*box, *highlights, *_render_stroke(layer, x, y, ink.mask), letters)
+    letters = _paint_letters(fitted, x - ink.left, y - ink.top)
+    styles = tuple(dict.fromkeys(run.style for run in fitted.style.runs if not run.style.gradient))
+    stroke = _render_stroke(layer, x, y, ink.mask)
+    is_below = layer.stroke is None or layer.stroke.position == "outside"
+    patches = (*box, *highlights, *stroke, *letters) if is_below else (*box, *highlights, *letters, *stroke)
     return replace(rendered, styles=styles, patches=patches)
+
+
+def _paint_letters(fitted: FittedText, left: int, top: int) -> tuple[Patch, ...]:
+    """Return the letters: a patch for each gradient, and above them one for the letters without.
+
+    Args:
+        fitted: the text.
+        left: the x coordinate of the layout.
+        top: the y coordinate of the layout.
+    """
+    ink, style = fitted.ink, fitted.style
+    gradients = list(dict.fromkeys(run.style.gradient for run in style.runs))
+    if gradients in ([], [None]):
+        color = style.color if ink.colors is None else ink.colors
+        return (Patch(left + ink.left, top + ink.top, color, ink.mask).faded(style.opacity),)
+    has_emoji = has_color_glyphs(style.typeface.family, fitted.text)
+    emoji = _render_visible(fitted, ()) if has_emoji else NO_INK
+    patches = []
+    for gradient in filter(None, gradients):
+        letters = _render_visible(fitted, (gradient,))
+        mask = np.where(emoji.mask > 0, np.uint8(0), letters.mask) if has_emoji else letters.mask
+        patches.append(_fill_letters(mask, gradient, left + letters.left, top + letters.top))
+    if has_emoji or None in gradients:
+        plain = _render_visible(fitted, (None,))
+        assert plain.colors is not None
+        patches.append(Patch(left + plain.left, top + plain.top, plain.colors, plain.mask))
+    return tuple(patches)
+
+
+def _render_visible(fitted: FittedText, gradients: Sequence[Gradient | None]) -> RenderedGlyphs:
+    """Render a fitted text with the letters of these gradients, and the color glyphs, which are always visible."""
+    runs = tuple(
+        run if run.style.gradient in gradients else replace(run, style=replace(run.style, color=INVISIBLE))
+        for run in fitted.style.runs
+    )
+    return _render(fitted.text, replace(fitted.style, runs=runs, is_painted=True), fitted.font_size)
+
+
+def _fill_letters(mask: Pixels, gradient: Gradient, left: int, top: int) -> Patch:
+    """Return letters in a gradient, which extends over their ink."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
+        return Patch(left, top, (0, 0, 0), mask)
+    ink = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    height, width = ink.shape
+    fill = render_box(left + int(columns[0]), top + int(rows[0]), width, height, gradient)
+    return fill.clipped(ink)
 
 
 def _render_highlights(fitted: FittedText, left: int, top: int) -> tuple[Patch, ...]:
@@ -336,7 +387,7 @@ def _render_highlights(fitted: FittedText, left: int, top: int) -> tuple[Patch, 
     if not colors:
         return ()
     size, style = fitted.font_size, fitted.style
-    coded = _render(fitted.text, replace(style, runs=_code_highlights(style.runs, colors)), size)
+    coded = _render(fitted.text, replace(style, runs=_code_highlights(style.runs, colors), is_painted=True), size)
     is_broken = has_color_glyphs(style.typeface.family, fitted.text)
     line, height, margin = style.line(size), size * style.scale * HIGHLIGHT_HEIGHT, round(size * HIGHLIGHT_MARGIN)
     patches = []
@@ -384,9 +435,13 @@ def _find_ranges(coded: RenderedGlyphs, rows: slice, code: int, is_broken: bool)
 def _render_stroke(layer: TextLayer, x: int, y: int, mask: Pixels) -> tuple[Patch, ...]:
     if not layer.stroke:
         return ()
-    margin = ceil(layer.stroke.width)
     color, opacity = parse_color(layer.stroke.color)
-    return (Patch(x - margin, y - margin, color, outline(mask, layer.stroke.width)).faded(opacity),)
+    outside, inside = {"outside": (1.0, 0.0), "center": (0.5, 0.5), "inside": (0.0, 1.0)}[layer.stroke.position]
+    margin = ceil(layer.stroke.width * outside)
+    line = outline(mask, layer.stroke.width * outside) if outside else mask
+    if inside:
+        line = line - np.pad(shrink_mask(mask, layer.stroke.width * inside), margin)
+    return (Patch(x - margin, y - margin, color, line).faded(opacity),)
 
 
 def _render_box(layer: TextLayer, x: int, y: int, width: int, height: int) -> tuple[Patch, ...]:
@@ -538,6 +593,8 @@ def _render(text: str, style: TextStyle, size: float) -> RenderedGlyphs:
     if SOFT_HYPHEN not in text:
         # Where a word does not fit a line, Pango would insert a hyphen at any letter.
         attributes += ' insert_hyphens="false"'
+    if style.has_tabular_figures:
+        attributes += ' font_features="tnum"'
     family = style.typeface.family
     in_color = has_color_glyphs(family, text) or style.is_in_color
     if in_color:

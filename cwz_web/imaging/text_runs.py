@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cwz_web.imaging.fonts import font_metrics
-from cwz_web.imaging.layers import TextLayer, TextSpan
+from cwz_web.imaging.layers import Gradient, TextLayer, TextSpan
 from cwz_web.imaging.line_breaking import MARKS, character_ends
 
 # The size of superscripts and subscripts, unless the span has a scale of its own.
@@ -39,6 +39,7 @@ class RunStyle:
         rise: how far it is above the baseline, relative to the layer's font size.
         color: `#rrggbb` or `#rrggbbaa`.
         highlight: the color behind it.
+        gradient: the colors of its letters, in the place of its color.
         background: the color that Pango paints behind it.
     """
 
@@ -51,6 +52,7 @@ class RunStyle:
     strike: bool = False
     underline: bool = False
     highlight: str | None = None
+    gradient: Gradient | None = None
     background: str | None = None
 
 
@@ -71,9 +73,18 @@ def join_spans(
         texts: the resolved text of each span, or the text of a layer without spans.
         typefaces: the typeface of each of the layer's fonts.
     """
+    plain = RunStyle(
+        typefaces[layer.font],
+        layer.weight,
+        layer.italic,
+        layer.color[:7] if layer.gradient else layer.color,
+        strike=layer.strike,
+        underline=layer.underline,
+        gradient=layer.gradient,
+    )
+    is_plain = not (layer.strike or layer.underline or layer.gradient)
     if not layer.spans:
-        return texts[0], ()
-    plain = RunStyle(typefaces[layer.font], layer.weight, layer.italic, layer.color)
+        return texts[0], () if is_plain else (Run(0, plain),)
     joined, runs, beside = "", list[Run](), plain
     for span, text in zip(layer.spans, texts, strict=True):
         style = _style(layer, span, plain, beside, typefaces)
@@ -82,7 +93,7 @@ def join_spans(
         if text and (not runs or runs[-1].style != style):
             runs.append(Run(len(joined), style))
         joined += text
-    return joined, () if all(run.style == plain for run in runs) else tuple(runs)
+    return joined, () if is_plain and all(run.style == plain for run in runs) else tuple(runs)
 
 
 def _style(
@@ -97,16 +108,18 @@ def _style(
         # The capitals and digits of a superscript are as high as those beside it.
         height = font_metrics(beside.typeface.family).cap_height * beside.scale
         rise = max(height - font_metrics(typeface.family).cap_height * scale, 0)
+    color, gradient = span.color or layer.color, span.gradient or (None if span.color else plain.gradient)
     return RunStyle(
         typeface,
         plain.weight if span.weight is None else span.weight,
         plain.italic if span.italic is None else span.italic,
-        span.color or plain.color,
+        color[:7] if gradient else color,
         scale,
         rise,
-        span.strike,
-        span.underline,
+        plain.strike if span.strike is None else span.strike,
+        plain.underline if span.underline is None else span.underline,
         span.highlight,
+        gradient,
     )
 
 

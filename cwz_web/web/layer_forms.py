@@ -155,7 +155,12 @@ CONTENT: dict[str, tuple[FieldGroup, ...]] = {
             FormField("hug", "Hug text", "check"),
             folded=True,
         ),
-        _group("Outline", *_line_fields("stroke", "Outline"), folded=True),
+        _group(
+            "Outline",
+            *_line_fields("stroke", "Outline"),
+            _select("stroke.position", "Position", outside="Outside", center="Center", inside="Inside"),
+            folded=True,
+        ),
     ),
     "image": (
         _group(

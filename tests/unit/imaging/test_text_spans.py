@@ -213,6 +213,66 @@ def test_missing_characters_of_each_font_are_reported() -> None:
     assert render({"text": "a𓀀"}, {"text": "b\ue000", "font": "Lora"}).missing == ("\ue000", "𓀀")
 
 
+RED_TO_BLUE = {"start": "#ff0000", "end": "#0000ff", "angle": 0}
+
+
+def test_gradient_extends_over_the_ink_of_its_letters() -> None:
+    [plain] = render_plain("Hamburg HH").patches
+    [letters] = render_plain("Hamburg HH", gradient=RED_TO_BLUE, color="#11111180").patches
+    assert np.abs(letters.mask().astype(int) - plain.mask()).max() <= 2, "the color has no effect"
+    assert isinstance(letters.color, np.ndarray)
+    assert letters.color[10, 1, :3].tolist() == pytest.approx([254, 0, 0], abs=4)
+    assert letters.color[10, -2, :3].tolist() == pytest.approx([0, 0, 254], abs=4)
+    [part, rest] = render({"text": "Hamburg "}, {"text": "HH", "gradient": RED_TO_BLUE}).patches
+    assert (part.shape[1], rest.shape[1]) == (pytest.approx(53, abs=3), plain.shape[1])
+    assert part.x > rest.x + 100
+
+
+def test_emoji_in_a_gradient_keep_their_colors() -> None:
+    [gradient, emoji] = render_plain("Hi 👍", gradient=RED_TO_BLUE).patches
+    [plain] = render_plain("Hi 👍").patches
+    assert np.array_equal(emoji.mask()[:, -30:], plain.mask()[:, -30:])
+    assert gradient.shape[1] < emoji.shape[1] - 30
+
+
+@pytest.mark.parametrize("text", SAMPLES)
+@pytest.mark.parametrize("line", ["strike", "underline"])
+def test_lines_of_letters_move_none(text: str, line: str) -> None:
+    plain, lined = (render_plain(text, **values).patches[-1] for values in ({}, {line: True}))
+    rows = slice(plain.y - lined.y, plain.y - lined.y + plain.shape[0])
+    columns = slice(plain.x - lined.x, plain.x - lined.x + plain.shape[1])
+    assert (lined.mask()[rows, columns].astype(int) - plain.mask() >= -2).mean() > 0.999
+    assert lined.mask().sum() > plain.mask().sum() * 1.05
+
+
+def test_span_leaves_out_the_line_of_its_layer() -> None:
+    assert has_equal_pixels(render({"text": "ab", "strike": False}, strike=True), render_plain("ab"))
+
+
+@pytest.mark.parametrize("font", ["Inter", "Montserrat", "Lora"])
+def test_tabular_figures_have_one_width(font: str) -> None:
+    def width(text: str, figures: str) -> int:
+        return render_plain(f"|{text}|", figures=figures, font=font).patches[-1].shape[1]
+
+    assert width("1111", "tabular") == width("8888", "tabular")
+
+
+def test_outline_is_outside_inside_or_on_both_sides() -> None:
+    def outlined(position: str) -> tuple[Patch, Patch]:
+        stroke = {"color": "#ff0000", "width": 4, "position": position}
+        one, other = render_plain("HO", weight=900, stroke=stroke).patches
+        return one, other
+
+    outside, letters = outlined("outside")
+    assert outside.shape[1] == letters.shape[1] + 8
+    letters, center = outlined("center")
+    assert center.shape[1] == letters.shape[1] + 4
+    letters, inside = outlined("inside")
+    assert inside.shape == letters.shape
+    assert (inside.mask() <= letters.mask()).all()
+    assert 0.3 < inside.mask().sum() / letters.mask().sum() < 0.9
+
+
 GOLDEN: list[tuple[list[Span], dict[str, Any], str]] = [
     (
         [
@@ -235,6 +295,16 @@ GOLDEN: list[tuple[list[Span], dict[str, Any], str]] = [
         ],
         {"letter_spacing": 2, "background": "#f3f4f6", "padding": 12},
         "073a894a483af15e",
+    ),
+    (
+        [
+            {"text": "Some "},
+            {"text": "gradient", "gradient": RED_TO_BLUE, "weight": 800},
+            {"text": " & color ", "color": "#0a7d33"},
+            {"text": "👍 مرحبا 19", "gradient": {**RED_TO_BLUE, "type": "radial"}, "underline": False},
+        ],
+        {"underline": True, "figures": "tabular", "stroke": {"color": "#ffe066", "width": 3, "position": "center"}},
+        "e03cdd91529536a4",
     ),
 ]
 
