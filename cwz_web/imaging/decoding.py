@@ -15,6 +15,7 @@ import numpy as np
 import pyvips
 import simplejpeg
 
+from cwz_web.imaging.adjustments import adjust_pixels
 from cwz_web.imaging.compositing import Patch, Pixels
 from cwz_web.imaging.effects import from_pixels
 from cwz_web.imaging.errors import InvalidImageError
@@ -137,7 +138,7 @@ def _find_product(layer: ImageLayer, data: bytes, header: pyvips.Image) -> Box |
 
 def _fit_whole(layer: ImageLayer, data: bytes, header: pyvips.Image) -> FittedImage:
     image, is_cut_off = _fit(layer, data, header)
-    pixels, opaque = _to_srgb_pixels(image, grayscale=layer.grayscale)
+    pixels, opaque = _adjusted_pixels(layer, image)
     height, width = pixels.shape[:2]
     left, top = (layer.width - width) // 2, (layer.height - height) // 2
     patch = Patch(left, top, pixels, None if opaque else pixels[..., 3].copy())
@@ -170,7 +171,7 @@ def _fit_product(layer: ImageLayer, data: bytes, header: pyvips.Image, product: 
         for end, at, side, whole, begin in zip(last, first, sides, full, cut, strict=True)
     ]
     image = _resize(image.crop(*cut, *kept), *(end - at for end, at in zip(last, first, strict=True)))
-    pixels, opaque = _to_srgb_pixels(image, grayscale=layer.grayscale)
+    pixels, opaque = _adjusted_pixels(layer, image)
     pixels = extend_edges(pixels, *first, *(side - end for side, end in zip(box, last, strict=True)))
     return FittedImage(Patch(0, 0, pixels, None if opaque else pixels[..., 3].copy()), scale, is_cut_off)
 
@@ -182,6 +183,12 @@ def _examined_pixels(data: bytes, header: pyvips.Image) -> Pixels:
     width, height = (max(round(side * scale), 1) for side in size)
     image = _resize(_decode(data, header, width, height)[0], width, height)
     return _to_srgb_pixels(image, grayscale=False)[0]
+
+
+def _adjusted_pixels(layer: ImageLayer, image: pyvips.Image) -> tuple[Pixels, bool]:
+    """Return an image in sRGB with the layer's adjustments, and whether it is opaque. Raises pyvips.Error."""
+    pixels, opaque = _to_srgb_pixels(image, grayscale=layer.grayscale)
+    return adjust_pixels(layer, pixels) if layer.adjust or layer.duotone else pixels, opaque
 
 
 def _to_srgb_pixels(image: pyvips.Image, *, grayscale: bool) -> tuple[Pixels, bool]:

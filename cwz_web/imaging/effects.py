@@ -11,20 +11,22 @@ import pyvips
 from numpy.typing import NDArray
 
 from cwz_web.imaging.compositing import Patch, Pixels, merge_patches, parse_color
-from cwz_web.imaging.layers import Layer, Shadow
+from cwz_web.imaging.layers import Layer, Outline, Shadow
 
 # The left and upper edge of a box, its width and its height, in pixels of the canvas.
 Window: TypeAlias = tuple[int, int, int, int]
 # Transparent pixels around a patch, so that its rotated edges are antialiased.
 ROTATION_MARGIN = 2
+# A wider outline is computed on a smaller mask: the time grows with the square of the width.
+MAX_EXACT_OUTLINE = 12
 
 
 def apply_effects(layer: Layer, patches: Sequence[Patch]) -> Sequence[Patch]:
-    """Apply the shadow, the rotation, the opacity and the blend mode of a layer to its patches."""
+    """Apply the shadows, the rotation, the opacity and the blend mode of a layer to its patches."""
     if not patches:
         return patches
     if layer.shadow:
-        patches = [cast_shadow(merge_patches(patches), layer.shadow), *patches]
+        patches = [*cast_shadows(layer, merge_patches(patches)), *patches]
     if layer.rotation % 360:
         center = (layer.left + layer.width / 2, layer.top + layer.height / 2)
         patches = [rotate(merge_patches(patches), layer.rotation, center)]
@@ -51,9 +53,13 @@ def find_window(layer: Layer, window: Window) -> Window:
         left, top = (int(min(corner[axis] for corner in turned)) - ROTATION_MARGIN for axis in (0, 1))
         right, bottom = (ceil(max(corner[axis] for corner in turned)) + ROTATION_MARGIN for axis in (0, 1))
         width, height = right - left, bottom - top
-    shadow = layer.shadow
-    reach = ceil(shadow.blur * 3) + max(abs(shadow.x), abs(shadow.y)) if shadow else 0
+    reach = max((ceil(each.blur * 3) + max(abs(each.x), abs(each.y)) for each in layer.shadows), default=0)
     return left - reach, top - reach, width + 2 * reach, height + 2 * reach
+
+
+def cast_shadows(layer: Layer, patch: Patch) -> list[Patch]:
+    """Return the shadows of a layer with the shape of a patch, the lowest first."""
+    return [cast_shadow(patch, shadow) for shadow in reversed(layer.shadows)]
 
 
 def cast_shadow(patch: Patch, shadow: Shadow) -> Patch:
@@ -102,6 +108,23 @@ def rotate(patch: Patch, angle: float, center: tuple[float, float]) -> Patch:
         return Patch(new_left, new_top, patch.color, rotate_pixels(patch.mask()))
     pixels = rotate_pixels(np.dstack([patch.color[..., :3], patch.mask()]))
     return Patch(new_left, new_top, pixels, pixels[..., 3].copy())
+
+
+def outline_patch(patch: Patch, line: Outline) -> Patch:
+    """Return an outline around a patch, to be blended below it. A wide one is computed on fewer pixels."""
+    factor = ceil(line.width / MAX_EXACT_OUTLINE)
+    # A multiple of the factor, so that the reduced mask has no part of a pixel on the left.
+    margin = ceil((line.width + 1) / factor) * factor
+    height, width = (side + 2 * margin for side in patch.shape)
+    mask = np.pad(patch.mask(), margin)
+    if factor > 1:
+        mask = to_pixels(from_pixels(mask).shrink(factor, factor, ceil=True))
+    inset = ceil(line.width / factor)
+    grown = outline(mask, line.width / factor)[inset:-inset, inset:-inset]
+    if factor > 1:
+        grown = to_pixels(from_pixels(grown).resize(factor, kernel="cubic"))[:height, :width]
+    color, opacity = parse_color(line.color)
+    return Patch(patch.x - margin, patch.y - margin, color, grown).faded(opacity)
 
 
 def outline(mask: Pixels, width: float) -> Pixels:

@@ -5,12 +5,20 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
 
+from cwz_web.imaging.adjustments import fade_mask
 from cwz_web.imaging.barcodes import is_upca, render_code
 from cwz_web.imaging.byte_cache import ByteCache
 from cwz_web.imaging.code_checks import RenderedCode
-from cwz_web.imaging.compositing import Patch, Pixels, blend_patch
+from cwz_web.imaging.compositing import Patch, Pixels, blend_patch, merge_patches
 from cwz_web.imaging.decoding import FittedImage, Source, fit_image
-from cwz_web.imaging.effects import Window, apply_effects, cast_shadow, find_window, has_effects
+from cwz_web.imaging.effects import (
+    Window,
+    apply_effects,
+    cast_shadows,
+    find_window,
+    has_effects,
+    outline_patch,
+)
 from cwz_web.imaging.errors import InvalidBarcodeError, InvalidImageError, SourceMissingError
 from cwz_web.imaging.findings import Finding, FindingCode
 from cwz_web.imaging.fonts import FAMILIES, use_font
@@ -29,6 +37,7 @@ from cwz_web.imaging.placement import LoadedSources, PlacedLayer
 from cwz_web.imaging.planned_layers import PlannedLayer, unclear_value
 from cwz_web.imaging.shapes import (
     elliptic_mask,
+    polygon_mask,
     render_box,
     render_placeholder,
     render_rating,
@@ -41,7 +50,7 @@ from cwz_web.values.formats import Unclear
 from cwz_web.values.numbers import read_rating
 
 # What the pixels of an image depend on beside its file.
-FITTED = ("width", "height", "fit", "trim_padding", "focus", "grayscale")
+FITTED = ("width", "height", "fit", "trim_padding", "focus", "grayscale", "adjust", "duotone")
 
 
 @dataclass(frozen=True)
@@ -233,6 +242,8 @@ class LayerRenderer:
         if layer.border:
             radius = min(layer.width, layer.height) / 2 if layer.mask == "circle" else layer.radius
             patches.append(render_box(*box, None, radius, layer.border))
+        if layer.outline:
+            patches.insert(0, outline_patch(merge_patches(patches), layer.outline))
         return Rendering(tuple(patches), tuple(findings))
 
     def _render_fallback(self, layer: ImageLayer, sources: LoadedSources) -> Patch:
@@ -248,8 +259,12 @@ class LayerRenderer:
         return image
 
     def _clip(self, layer: ImageLayer, patch: Patch) -> Patch:
-        """Clip a patch to the layer's mask or round corners."""
+        """Clip a patch to the layer's mask or round corners, and fade it out."""
         height, width = patch.shape
+        if layer.fade:
+            patch = patch.clipped(fade_mask(width, height, layer.fade))
+        if layer.mask == "polygon":
+            return patch.clipped(polygon_mask(width, height, layer.mask_points))
         if layer.mask == "circle":
             mask: Pixels = self._pixels.get_or_create(("circle", width, height), lambda: elliptic_mask(width, height))
             return patch.clipped(mask)
@@ -288,9 +303,9 @@ def _identity(layer: Layer) -> Hashable:
 
 
 def _render_stack_box(layer: StackLayer) -> Rendering:
-    """Render the background and the border of a stack, with its shadow."""
+    """Render the background and the border of a stack, with its shadows."""
     box = render_box(layer.left, layer.top, layer.width, layer.height, layer.background, layer.radius, layer.border)
-    return Rendering((cast_shadow(box, layer.shadow), box) if layer.shadow else (box,))
+    return Rendering((*cast_shadows(layer, box), box))
 
 
 def check_contrast(placed: PlacedLayer, layer: TextLayer, sources: LoadedSources, canvas: Pixels) -> Iterator[Finding]:

@@ -31,6 +31,7 @@ MAX_DEPTH = 6
 MAX_REPEATS = 20
 # What the layers of a repeated stack can use beside the fields: the entry of the list, and its number.
 REPEAT_FIELDS = frozenset({"item", "index"})
+MIN_CORNERS = 3
 
 SOURCE = "source"
 # The properties that an expression can decide.
@@ -144,6 +145,13 @@ class Stroke(DocumentPart):
     position: Literal["outside", "center", "inside"] = new_key("outside")
 
 
+class Outline(DocumentPart):
+    """A line in one color around the visible pixels of a photo."""
+
+    color: Color
+    width: Annotated[float, Field(gt=0, le=40), PIXELS]
+
+
 class Shadow(DocumentPart):
     """The shadow of a layer on the layers below. `blur` is the standard deviation of a Gaussian blur."""
 
@@ -151,6 +159,50 @@ class Shadow(DocumentPart):
     x: Annotated[int, Field(ge=-500, le=500), PIXELS] = 0
     y: Annotated[int, Field(ge=-500, le=500), PIXELS] = 8
     blur: Annotated[float, Field(ge=0, le=100), PIXELS] = 12
+
+
+# One shadow or several, the first one on top.
+Shadows = Annotated[
+    Annotated[Shadow, Tag("one")] | Annotated[tuple[Shadow, ...], Tag("several"), Field(min_length=1, max_length=4)],
+    Discriminator(lambda shadows: "several" if isinstance(shadows, list | tuple) else "one"),
+]
+
+
+class Adjustments(DocumentPart):
+    """Adjustments of a photo. Brightness, contrast and saturation are factors; 1 changes nothing.
+
+    `sharpen` is an amount from 0 to 1, `blur` the standard deviation of a Gaussian blur.
+    """
+
+    brightness: Annotated[float, Field(ge=0, le=4)] = 1
+    contrast: Annotated[float, Field(ge=0, le=4)] = 1
+    saturation: Annotated[float, Field(ge=0, le=4)] = 1
+    sharpen: Fraction = 0
+    blur: Annotated[float, Field(ge=0, le=100), PIXELS] = 0
+
+
+class Duotone(DocumentPart):
+    """Two colors that replace the dark and the light tones of a photo."""
+
+    dark: Color = "#000000"
+    light: Color = "#ffffff"
+
+
+class Fade(DocumentPart):
+    """A layer's transition to transparent: 0 degrees runs to the right, 90 down.
+
+    `start` and `end` are fractions of the way: opaque up to the first, transparent from the second on.
+    """
+
+    angle: Annotated[float, Field(ge=-360, le=360)] = 90
+    start: Fraction = 0
+    end: Fraction = 1
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if self.start > self.end:
+            raise ValueError("A fade starts before it ends: choose a start that is not larger than the end")
+        return self
 
 
 class Condition(DocumentPart):
@@ -258,7 +310,7 @@ class Layer(DocumentPart):
     blend: BlendMode = new_key("normal")
     radius: Annotated[float, Field(ge=0, le=MAX_SIDE), PIXELS] = 0
     border: Border | None = None
-    shadow: Shadow | None = None
+    shadow: Shadows | None = None
     show_if: ShowIf | None = None
     hidden: bool = False
     locked: bool = False
@@ -282,6 +334,13 @@ class Layer(DocumentPart):
             if getattr(self.sizing, side) == "fixed" and side not in self.model_fields_set:
                 raise ValueError(f"Enter the {side}, or a sizing with the {side} hug or fill")
         return self
+
+    @property
+    def shadows(self) -> tuple[Shadow, ...]:
+        """The shadows, the first one on top."""
+        if self.shadow is None:
+            return ()
+        return self.shadow if isinstance(self.shadow, tuple) else (self.shadow,)
 
     @property
     def left(self) -> int:
@@ -326,7 +385,7 @@ class ShapeLayer(Layer):
 
     @model_validator(mode="after")
     def _check_points(self) -> Self:
-        required = {"line": 2, "polygon": 3}.get(self.shape, 0)
+        required = {"line": 2, "polygon": MIN_CORNERS}.get(self.shape, 0)
         if len(self.points) < required:
             raise ValueError(f"A {self.shape} needs at least {required} points, each a pair of fractions of the box")
         return self
@@ -340,6 +399,7 @@ class ImageLayer(Layer):
     continues its edges. `focus` is the focal point when `cover` crops the image: the center, its most salient part
     (`attention`), or a point in fractions of the image. `missing` decides what happens if the image is not available:
     render a placeholder, skip the layer, fail the row, or use the image that `fallback` refers to.
+    `outline` follows the visible pixels: it is that of a cut-out, a circle or a polygon.
     """
 
     type: Literal["image"]
@@ -347,12 +407,23 @@ class ImageLayer(Layer):
     fit: Literal["cover", "contain", "fill", "trim", "extend"] = "cover"
     trim_padding: Annotated[float, Field(ge=0, le=0.45)] = new_key(0.08)
     focus: Literal["center", "attention"] | Point = "center"
-    mask: Literal["box", "circle"] = "box"
+    mask: Literal["box", "circle", "polygon"] = "box"
+    mask_points: Annotated[tuple[Point, ...], Field(max_length=60)] = new_key(())
     grayscale: bool = False
+    adjust: Adjustments | None = new_key(None)
+    duotone: Duotone | None = new_key(None)
+    fade: Fade | None = new_key(None)
+    outline: Outline | None = new_key(None)
     background: Fill | None = None
     missing: Literal["placeholder", "skip", "fail", "fallback"] = "placeholder"
     placeholder: Color = "#d5dae3"
     fallback: Annotated[str, Field(max_length=2000)] = ""
+
+    @model_validator(mode="after")
+    def _check_mask(self) -> Self:
+        if self.mask == "polygon" and len(self.mask_points) < MIN_CORNERS:
+            raise ValueError(f"A polygon mask needs {MIN_CORNERS} or more mask_points: pairs of fractions of the image")
+        return self
 
     @model_validator(mode="after")
     def _check_fallback(self) -> Self:

@@ -1,5 +1,6 @@
 """Shapes, rendered by librsvg (inside libvips) from generated SVG. SVG of users is never rendered."""
 
+from collections.abc import Sequence
 from math import ceil, cos, pi, radians, sin
 
 import numpy as np
@@ -7,7 +8,7 @@ import pyvips
 
 from cwz_web.imaging.compositing import Patch, Pixels, parse_color
 from cwz_web.imaging.effects import to_pixels
-from cwz_web.imaging.layers import Border, Fill, Gradient, RatingLayer, ShapeLayer
+from cwz_web.imaging.layers import Border, Fill, Gradient, Point, RatingLayer, ShapeLayer
 
 # The distance of a star's inner corners from its center, relative to its outer ones.
 STAR_INNER = 0.42
@@ -111,6 +112,12 @@ def elliptic_mask(width: int, height: int) -> Pixels:
     """Render a mask (height, width) of the largest ellipse."""
     body = f'<ellipse cx="{width / 2}" cy="{height / 2}" rx="{width / 2}" ry="{height / 2}"/>'
     return _render(width, height, body)[..., 3].copy()
+
+
+def polygon_mask(width: int, height: int, points: Sequence[Point]) -> Pixels:
+    """Render a mask (height, width) of a polygon, whose points are fractions of the mask."""
+    corners = " ".join(f"{x * width:.2f},{y * height:.2f}" for x, y in points)
+    return _render(width, height, f'<polygon points="{corners}"/>')[..., 3].copy()
 
 
 def _straight_gradient(fill: Gradient, width: int, height: int) -> tuple[Pixels, Pixels] | None:

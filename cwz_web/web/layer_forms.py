@@ -16,7 +16,19 @@ from cwz_web.web.forms import error_messages
 _any_layer: TypeAdapter[Layer] = TypeAdapter(AnyLayer)
 FILLS = {"fill", "background"}
 # Optional parts of a layer, and the form field that decides whether they exist.
-OPTIONAL = {"border": "border.width", "stroke": "stroke.width", "shadow": "shadow.on", "show_if": "show_if.field"}
+OPTIONAL = {
+    "adjust": "adjust.on",
+    "border": "border.width",
+    "duotone": "duotone.on",
+    "fade": "fade.on",
+    "outline": "outline.width",
+    "shadow": "shadow.on",
+    "show_if": "show_if.field",
+    "stroke": "stroke.width",
+}
+# Optional parts that a check box turns on.
+SWITCHES = {"adjust", "duotone", "fade", "shadow"}
+POINT_LISTS = {"points", "mask_points"}
 
 
 @dataclass(frozen=True)
@@ -183,9 +195,32 @@ CONTENT: dict[str, tuple[FieldGroup, ...]] = {
                 attention="Automatic",
                 **{"0.5,0": "Top", "0.5,1": "Bottom", "0,0.5": "Left", "1,0.5": "Right"},
             ),
-            _select("mask", "Shape", box="Box", circle="Circle"),
-            FormField("grayscale", "Grayscale", "check"),
+            _select("mask", "Shape", box="Box", circle="Circle", polygon="Polygon"),
+            FormField("mask_points", "Points", "text", help="of a polygon, for example 0.5,0 1,1 0,1"),
         ),
+        _group(
+            "Adjustments",
+            FormField("grayscale", "Grayscale", "check"),
+            FormField("adjust.on", "Adjust colors", "check"),
+            FormField("adjust.brightness", "Brightness", help="1 changes nothing", step="any"),
+            FormField("adjust.contrast", "Contrast", help="1 changes nothing", step="any"),
+            FormField("adjust.saturation", "Saturation", help="1 changes nothing", step="any"),
+            FormField("adjust.sharpen", "Sharpen", help="0 to 1", step="any"),
+            FormField("adjust.blur", "Blur", step="any"),
+            FormField("duotone.on", "Duotone", "check"),
+            FormField("duotone.dark", "Dark color", "color"),
+            FormField("duotone.light", "Light color", "color"),
+            folded=True,
+        ),
+        _group(
+            "Fade",
+            FormField("fade.on", "Fade out", "check"),
+            FormField("fade.angle", "Angle", help="degrees; 0 is to the right, 90 is down", step="any"),
+            FormField("fade.start", "Start", help="0 to 1", step="any"),
+            FormField("fade.end", "End", help="0 to 1", step="any"),
+            folded=True,
+        ),
+        _group("Outline", *_line_fields("outline", "Outline"), folded=True),
         _group("Background", *_fill_fields("background", "Background"), folded=True),
         _group(
             "Missing image",
@@ -246,6 +281,7 @@ OPENING_FIELDS = {
     "background.type",
     "direction",
     "fallback",
+    "grayscale",
     "hug",
     "language",
     "padding",
@@ -261,7 +297,9 @@ CHECKS = {
 def list_groups(layer: AnyLayer) -> list[FieldGroup]:
     """Return the groups of form fields of a layer."""
     name = _group("Layer", FormField("name", "Name", "text"))
-    return [name, *CONTENT[layer.type], POSITION, EDGES, SHADOW, CONDITION]
+    # Several shadows are edited in the exported document.
+    shadow = [] if isinstance(layer.shadow, tuple) else [SHADOW]
+    return [name, *CONTENT[layer.type], POSITION, EDGES, *shadow, CONDITION]
 
 
 def is_open(group: FieldGroup, typed: Mapping[str, str], errors: Mapping[str, str]) -> bool:
@@ -280,11 +318,11 @@ def serialize_layer(layer: Layer) -> dict[str, str]:
             typed |= _serialize_fill(name, value)
         elif isinstance(value, dict):
             typed |= {f"{name}.{key}": _text(part) for key, part in value.items()}
-            if name == "shadow":
-                typed["shadow.on"] = "on"
+            if name in SWITCHES:
+                typed[f"{name}.on"] = "on"
         elif isinstance(value, bool):
             typed |= {name: "on"} if value else {}
-        elif name == "points":
+        elif name in POINT_LISTS:
             typed[name] = " ".join(",".join(map(_text, point)) for point in value)
         elif name == "focus" and isinstance(value, list):
             typed[name] = ",".join(map(_text, value))
@@ -330,13 +368,13 @@ def _values(names: Iterable[str], typed: Mapping[str, str]) -> dict[str, Any]:
             values[whole] = _read_fill(whole, typed)
         elif part:
             values.setdefault(whole, {} if _is_present(whole, typed) else None)
-            if values[whole] is not None and name != "shadow.on" and (text or name == "show_if.value"):
+            if values[whole] is not None and part != "on" and (text or name == "show_if.value"):
                 values[whole][part] = text
         elif name == "show_if":
             values[name] = text or values.get(name)
         elif name in CHECKS:
             values[name] = bool(text)
-        elif name == "points":
+        elif name in POINT_LISTS:
             values[name] = [point.split(",") for point in text.split()]
         elif name == "focus" and "," in text:
             values[name] = text.split(",")
@@ -371,12 +409,11 @@ def _serialize_fill(name: str, value: Any) -> dict[str, str]:
 def _form_field_of(path: str) -> str:
     """Return the form field of a path in the document, without the names of union members."""
     layer_type, _, rest = path.partition(".")
-    parts = [
-        part for part in rest.split(".") if part not in ("gradient", "condition", "expression") and not part.isdigit()
-    ]
+    members = ("gradient", "condition", "expression", "one")
+    parts = [part for part in rest.split(".") if part not in members and not part.isdigit()]
     if parts and parts[0] in FILLS:
         return f"{parts[0]}.{parts[1] if len(parts) > 1 and parts[1] != 'color' else 'start'}"
-    if parts and parts[0] in ("points", "focus"):
+    if parts and parts[0] in (*POINT_LISTS, "focus"):
         return parts[0]
     return ".".join(parts) or layer_type
 

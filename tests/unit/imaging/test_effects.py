@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from cwz_web.imaging.compositing import Patch, blend_patch, new_canvas
-from cwz_web.imaging.effects import apply_effects, cast_shadow, outline, rotate, shrink
-from cwz_web.imaging.layers import Shadow, ShapeLayer
+from cwz_web.imaging.effects import apply_effects, cast_shadow, outline, outline_patch, rotate, shrink
+from cwz_web.imaging.layers import Outline, Shadow, ShapeLayer
 from cwz_web.imaging.shapes import render_shape
 
 
@@ -83,3 +83,23 @@ def test_shrinking_keeps_the_aspect_ratio_and_never_enlarges() -> None:
     assert shrink(new_canvas(400, 200, (1, 2, 3)), 100).shape == (50, 100, 4)
     assert shrink(new_canvas(40, 20, (1, 2, 3)), 100).shape == (20, 40, 4)
     assert shrink(new_canvas(400, 200, (1, 2, 3)), 100)[20, 20, :3].tolist() == [1, 2, 3]
+
+
+def test_first_of_several_shadows_is_on_top() -> None:
+    shadows = [
+        {"color": "#000000", "x": 5, "y": 0, "blur": 0},
+        {"color": "#0000ff", "x": 10, "y": 0, "blur": 0},
+    ]
+    pixels = render(square(shadow=shadows))
+    assert [pixels[50, x].tolist() for x in (58, 63, 68)] == [[255, 0, 0], [0, 0, 0], [0, 0, 255]]
+
+
+@pytest.mark.parametrize("width", [2, 8, 20, 39])
+def test_outline_surrounds_a_patch_evenly(width: int) -> None:
+    mask = np.full((60, 60), 255, np.uint8)
+    patch = outline_patch(Patch(50, 50, (1, 2, 3), mask), Outline(color="#ff0000", width=width))
+    covered = np.flatnonzero(patch.mask()[80 - patch.y] > 127) + patch.x
+    assert (covered[0], covered[-1]) == pytest.approx((50 - width, 109 + width), abs=1 + width / 15)
+    assert patch.mask()[80 - patch.y, 80 - patch.x] == 255
+    corner = patch.mask()[50 - width - patch.y, 50 - width - patch.x]
+    assert corner < 128, "corners are round"

@@ -534,3 +534,22 @@ def test_code_on_a_transparent_canvas_is_checked_on_white() -> None:
 def test_opaque_canvas_has_no_alpha() -> None:
     plan = create_plan([], canvas={"width": 30, "height": 20, "background": "#112233ff"})
     assert not plan.compose(plan.fill_values({}), {}).has_alpha
+
+
+def test_polygon_mask_fade_and_outline_of_an_image() -> None:
+    triangle = {"mask": "polygon", "mask_points": [[0.5, 0], [1, 1], [0, 1]]}
+    pixels = render(create_plan([image(**triangle, outline={"color": "#00ff00", "width": 4})]), image="blue")
+    assert pixels[90, 50].tolist() == pytest.approx([0, 0, 250], abs=8)
+    assert pixels[50, 22].tolist() == pytest.approx([0, 255, 0], abs=8), "left of the edge at 25"
+    assert pixels[20, 10].tolist() == [255, 255, 255]
+    faded = render(create_plan([image(fade={"angle": 0, "start": 0.2})]), image="blue")
+    assert faded[50, 5].tolist() == pytest.approx([0, 0, 250], abs=8)
+    assert faded[50, 97, 0] > 230
+
+
+def test_adjustments_of_two_layers_are_cached_apart() -> None:
+    layers = [image(), image(name="dark", x=100, adjust={"brightness": 0.5}), image(name="gray", x=200, duotone={})]
+    pixels = render(create_plan(layers), image="red")
+    assert pixels[50, 50, 0] > 240
+    assert pixels[50, 150].tolist() == pytest.approx([125, 0, 0], abs=4)
+    assert np.ptp(pixels[50, 250]) == 0

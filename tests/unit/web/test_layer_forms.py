@@ -140,3 +140,30 @@ def test_condition_is_a_comparison_or_an_expression() -> None:
     layer = _layer.validate_python(values)
     assert serialize_layer(layer)["show_if"] == "price > 5"
     assert read_layer(layer, serialize_layer(layer))[0]["show_if"] == "price > 5"
+
+
+def test_several_shadows_keep_their_values() -> None:
+    layer = _layer.validate_python({**every_layer()[0].model_dump(mode="json"), "shadow": [{"x": 1}, {"x": 2}]})
+    values, errors = read_layer(layer, serialize_layer(layer))
+    assert errors == {}
+    assert _layer.validate_python(values) == layer
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"adjust": {"brightness": 1.5, "blur": 3}},
+        {"duotone": {"dark": "#112233"}},
+        {"fade": {"angle": 30, "start": 0.25}},
+        {"outline": {"color": "#112233", "width": 3}},
+        {"mask": "polygon", "mask_points": [[0, 0], [1, 0.5], [0, 1]]},
+    ],
+    ids=lambda part: next(iter(part)),
+)
+def test_parts_of_a_photo_are_kept_and_removed(part: dict[str, Any]) -> None:
+    plain = next(layer for layer in every_layer() if layer.model_dump()["type"] == "image")
+    layer = _layer.validate_python({**plain.model_dump(mode="json"), **part})
+    typed = serialize_layer(layer)
+    assert _layer.validate_python(read_layer(layer, typed)[0]) == layer
+    off = {f"{next(iter(part))}.on": "", "outline.width": "0", "mask": "box", "mask_points": ""}
+    assert _layer.validate_python(read_layer(layer, typed | off)[0]) == plain
