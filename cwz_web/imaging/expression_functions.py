@@ -116,10 +116,10 @@ class Evaluation:
 
     def _call(self, function: "Function", arguments: tuple[Value, ...]) -> Value:
         self.charge(CALL_STEPS + CHARACTER_STEPS * sum(_check_size(argument) for argument in arguments))
-        if None in arguments and not function.takes_empty:
+        pairs = list(zip(function.parameters, arguments, strict=False))
+        if not function.takes_empty and any(_is_empty(convert, argument) for convert, argument in pairs):
             self.is_empty = True
             return None
-        pairs = zip(function.parameters, arguments, strict=False)
         computed = function.call(self, *(convert(self, argument) for convert, argument in pairs))
         result: Value = float(computed) if isinstance(computed, Decimal) else computed
         if result is None:
@@ -218,6 +218,12 @@ def _list(evaluation: Evaluation, value: Value) -> list[str]:
     if isinstance(value, list):
         return [as_text(item) for item in value]
     return _read_list(as_text(_original(evaluation, value)))
+
+
+def _is_empty(convert: Callable[..., Any], argument: Value) -> bool:
+    """Return whether an argument has no value: an empty text has none for a number or a date."""
+    is_blank = isinstance(argument, str) and not argument.strip()
+    return argument is None or (is_blank and convert in (_number, _date))
 
 
 def _checked(check: Callable[[str], str]) -> Callable[[Evaluation, Value], str]:
