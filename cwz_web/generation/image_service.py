@@ -148,7 +148,7 @@ class ImageService:
             return self._sources.load(uploads, reference, known=state, newer_than=newer_than, limits=limits)
 
         plan = self._engine.plan(template, output.size, output.scale)
-        values = plan.fill_values(data)
+        values = plan.fill_values(data, output)
         sources = plan.load_sources(values, load)
         digest = plan.image_digest(values, sources, output)
         return PreparedImage(plan, data, values, sources, output, digest, unmapped)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from cwz_web.imaging.filters import FILTERS, decode_html, raw
 from cwz_web.values.formats import Unclear
 
+# The locale of the image among the values of a row, if one was asked for. No field or expression has this name.
+LOCALE_KEY = "==locale"
 FIELD_NAME = r"[A-Za-z_][A-Za-z0-9_]{0,62}"
 
 _binding = re.compile(r"\{\{(.*?)(\}\}|\Z)", re.DOTALL)
@@ -27,11 +29,37 @@ class BindingError(ValueError):
 
 
 @dataclass(frozen=True)
+class BoundFilter:
+    """A filter with its arguments.
+
+    Attributes:
+        function: the filter.
+        arguments: its arguments.
+        takes_locale: whether it has a locale for the output, and the arguments do not name one.
+    """
+
+    function: Callable[..., str | Unclear]
+    arguments: tuple[object, ...]
+    takes_locale: bool
+
+    def apply(self, text: str, locale: str | None) -> str | Unclear:
+        """Return the filtered text.
+
+        Args:
+            text: the text.
+            locale: the locale of the image, if one was asked for.
+        """
+        if locale and self.takes_locale:
+            return self.function(text, *self.arguments, locale=locale)
+        return self.function(text, *self.arguments)
+
+
+@dataclass(frozen=True)
 class Binding:
     """One `{{ … }}`: a field and the filters that its value passes through."""
 
     field: str
-    filters: tuple[tuple[Callable[..., str | Unclear], tuple[object, ...]], ...]
+    filters: tuple["BoundFilter", ...]
 
     def resolve(self, values: Mapping[str, str]) -> tuple[str, Unclear | None]:
         """Return the text for a row, and why a filter left it as it was.
@@ -39,10 +67,10 @@ class Binding:
         HTML in the value is decoded, unless the first filter is `raw`.
         """
         text, unclear = values[self.field], None
-        if not self.filters or self.filters[0][0] is not raw:
+        if not self.filters or self.filters[0].function is not raw:
             text = decode_html(text)
-        for function, arguments in self.filters:
-            result = function(text, *arguments)
+        for each in self.filters:
+            result = each.apply(text, values.get(LOCALE_KEY))
             if not isinstance(result, Unclear):
                 text = result
             elif text.strip():
@@ -97,13 +125,15 @@ def _parse_binding(inner: str) -> Binding:
     return Binding(field, tuple(_parse_filter(text) for text in filters))
 
 
-def _parse_filter(text: str) -> tuple[Callable[..., str | Unclear], tuple[object, ...]]:
+def _parse_filter(text: str) -> BoundFilter:
     match = _filter.match(text)
     if match is None or match[1] not in FILTERS:
         raise BindingError(f"“{text}” is not a filter. Use one of: {', '.join(sorted(FILTERS))}")
     name = match[1]
     arguments = [each if each.isdecimal() else each[1:-1] for each in _arguments.findall(match[2] or "")]
+    known = FILTERS[name]
     try:
-        return FILTERS[name].function, FILTERS[name].parse_arguments(name, arguments)
+        parsed = known.parse_arguments(name, arguments)
+        return BoundFilter(known.function, parsed, known.has_locale and len(parsed) < len(known.parsers))
     except ValueError as error:
         raise BindingError(str(error)) from None

@@ -16,6 +16,7 @@ from cwz_web.imaging.compositing import WHITE, Pixels, flatten
 from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.errors import ImageTooLargeError
 from cwz_web.imaging.layers import DocumentPart, new_key
+from cwz_web.values.formats import CurrencyCode, LocaleCode
 
 DEFAULT_QUALITY = 84
 # From this quality on, the colors of a file keep their resolution by default.
@@ -45,8 +46,22 @@ class Format(StrEnum):
 LOSSLESS = {Format.WEBP, Format.AVIF}
 
 
-class Encoding(BaseModel):
-    """The encoding options of an image. An option that a format does not have is ignored.
+class Localization(BaseModel):
+    """The market that an image is for.
+
+    Attributes:
+        output_locale: the locale of numbers, prices and dates that the image shows, where the template names none.
+        output_currency: the currency of amounts that name none. It comes before that of the column or the workspace.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    output_locale: LocaleCode | None = new_key(None)
+    output_currency: CurrencyCode | None = new_key(None)
+
+
+class Encoding(Localization):
+    """The encoding options of an image, and its market. An option that a format does not have is ignored.
 
     Attributes:
         quality: 1 to 100, for the lossy formats.
@@ -60,8 +75,6 @@ class Encoding(BaseModel):
         max_bytes: the quality is reduced until the file is not larger; a PNG gets a palette.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     quality: int = Field(default=DEFAULT_QUALITY, ge=1, le=100)
     chroma: Literal["auto", "420", "444"] = "auto"
     lossless: bool = False
@@ -72,7 +85,7 @@ class Encoding(BaseModel):
     max_bytes: int | None = Field(default=None, ge=1000, le=MAX_FILE_BYTES)
 
     def encoding_options(self) -> dict[str, Any]:
-        """Return the encoding options by name."""
+        """Return the encoding options, and the market, by name."""
         return {name: getattr(self, name) for name in Encoding.model_fields}
 
     @property

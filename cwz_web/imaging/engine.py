@@ -18,6 +18,7 @@ from typing import Any
 import cachetools
 import pyvips
 
+from cwz_web.imaging.bindings import LOCALE_KEY
 from cwz_web.imaging.byte_cache import ByteCache
 from cwz_web.imaging.code_checks import RenderedCode, find_scan_problem
 from cwz_web.imaging.compositing import (
@@ -32,7 +33,7 @@ from cwz_web.imaging.compositing import (
 from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
 from cwz_web.imaging.effects import shrink
-from cwz_web.imaging.encoders import Output, encode
+from cwz_web.imaging.encoders import Localization, Output, encode
 from cwz_web.imaging.errors import (
     ImageTooLargeError,
     InvalidBarcodeError,
@@ -57,6 +58,7 @@ from cwz_web.imaging.shapes import (
     render_box,
 )
 from cwz_web.imaging.text import FittedText
+from cwz_web.values.formats import DEFAULT_LOCALE, format_of, with_format
 
 # Increment the first number whenever the same inputs result in other pixels: digests of images contain it.
 ENGINE_VERSION = f"4/{pyvips.version(0)}.{pyvips.version(1)}/{version('simplejpeg')}/{version('isal')}"
@@ -65,6 +67,8 @@ MAX_SOURCE_BYTES = 100 * 1024 * 1024
 RENDER_SECONDS = 20.0
 CACHE_BYTES = 256 * 1024 * 1024
 CACHED_PLANS = 64
+
+DEFAULT_OUTPUT = Output()
 
 # Loads an image or a font by its reference: a URL or `upload:<sha256>`. Raises SourceMissingError.
 LoadSource = Callable[[str], Source]
@@ -198,10 +202,14 @@ class Plan:
         layer = self.template.find_layer(layer_name)
         return self.template.with_inputs(layer.content_fields()) & self._defaults.keys() if layer else frozenset()
 
-    def fill_values(self, data: Mapping[str, str]) -> dict[str, str]:
+    def fill_values(self, data: Mapping[str, str], output: Output = DEFAULT_OUTPUT) -> dict[str, str]:
         """Return a row's values, with defaults and computed fields, and without lower old prices.
 
         The template's defaults take the place of missing fields, and of values that do not fit the type of their field.
+
+        Args:
+            data: the row.
+            output: decides about the locale and the currency.
 
         Raises:
             UnknownFieldsError: the row has fields that the template does not have.
@@ -209,8 +217,18 @@ class Plan:
         unknown = sorted(set(data) - set(self._defaults))
         if unknown:
             raise UnknownFieldsError(unknown, list(self._defaults))
-        values = self._reader.fit({**self._defaults, **data})
-        context = EvaluationContext(today=datetime.now(UTC).date(), tables=self.template.tables)
+        row = {**self._defaults, **data}
+        if output.output_currency:
+            row = {name: _with_currency(text, output.output_currency) for name, text in row.items()}
+        values = self._reader.fit(row)
+        if output.output_locale:
+            values[LOCALE_KEY] = output.output_locale
+        context = EvaluationContext(
+            output.output_locale or DEFAULT_LOCALE,
+            output.output_currency or "",
+            datetime.now(UTC).date(),
+            self.template.tables,
+        )
         return self._reader.evaluate({**values, **hide_old_prices(values)}, context)
 
     def load_sources(self, values: Mapping[str, str], load: LoadSource) -> dict[str, Source | SourceMissingError]:
@@ -247,8 +265,8 @@ class Plan:
         used += [finding.message for finding in self._unclear_fields(values)]  # a cached image has its findings
         digests = {key: source.digest if isinstance(source, Source) else None for key, source in sources.items()}
         engine = [ENGINE_VERSION, fonts_version()]
-        # The plan's digest covers the size.
-        options = output.model_dump(mode="json", exclude={"size"})
+        # The plan's digest covers the size, and what the layers show covers the market.
+        options = output.model_dump(mode="json", exclude={"size", *Localization.model_fields})
         return _digest([engine, self.digest, used, digests, options])
 
     def render(self, values: Mapping[str, str], sources: LoadedSources, output: Output) -> RenderedImage:
@@ -395,6 +413,11 @@ def _check_codes(codes: Iterable[RenderedCode], canvas: Pixels) -> Iterator[Find
         problem = None if code.is_rotated else find_scan_problem(code, canvas)
         if problem:
             yield Finding(FindingCode.UNSCANNABLE, f"cannot be scanned reliably: {problem}", code.layer)
+
+
+def _with_currency(text: str, currency: str) -> str:
+    format = format_of(text).model_copy(update={"currency": currency})
+    return with_format(text, format)
 
 
 _canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode

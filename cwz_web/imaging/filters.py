@@ -182,6 +182,11 @@ class Filter:
     required: int = 0
     example: str = ""
 
+    @property
+    def has_locale(self) -> bool:
+        """Whether the last argument is the locale of the output."""
+        return self.parsers[-1:] == (check_locale,)
+
     def parse_arguments(self, name: str, texts: list[str]) -> tuple[object, ...]:
         """Return the parsed arguments. Raises ValueError, which says how to fix them."""
         if not self.parsers and texts:
@@ -202,5 +207,6 @@ FILTERS: dict[str, Filter] = {
     "default": Filter(default, (str,), 1, 'default("none")'),
     "number": Filter(number, (check_locale,), 0, 'number("de")'),
     "currency": Filter(currency, (_check_code, check_locale), 0, 'currency("EUR", "de")'),
+    "money": Filter(currency, (_check_code, check_locale), 0, 'money("EUR", "de")'),
     "date": Filter(date, (check_style, check_locale), 0, 'date("long", "de")'),
 }

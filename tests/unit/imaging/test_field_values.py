@@ -169,3 +169,26 @@ def test_digest_of_a_plan_depends_on_what_layers_use() -> None:
 
     assert digest(unused="x + x") == digest()
     assert digest(a="upper(x)") != digest()
+
+
+def test_market_decides_what_the_template_leaves_open() -> None:
+    text = "{{ price | money }} {{ price | money('CHF', 'en') }} {{ end | date('long') }} {{ n | number }} {{ badge }}"
+    fields = {"price": "text", "end": "text", "n": "number"}
+    market = plan(text, fields, {"badge": "money(amount(price) * 2) + date(end, 'short', 'en')"})
+    data = {"price": FormattedText("19.90", ValueFormat(currency="EUR")), "end": "2026-12-24", "n": "1234.5"}
+
+    def resolve(**options: str) -> str:
+        values = market.fill_values(data, Output(**options))
+        return market.template.layers[0].bound_texts()[0].resolve(values)[0].replace("\xa0", " ")
+
+    assert resolve() == "€19.90 CHF 19.90 December 24, 2026 1,234.5 €39.8012/24/26"
+    german = "19,90 $ CHF 19.90 24. Dezember 2026 1.234,5 39,80 $12/24/26"
+    assert resolve(output_locale="de", output_currency="USD") == german
+
+
+def test_market_of_an_image_that_shows_no_number_has_no_effect_on_its_digest() -> None:
+    market = plan("{{ x }}", {"x": "text"})
+    outputs = Output(), Output(output_locale="de", output_currency="USD")
+    digests = {market.image_digest(market.fill_values({"x": "a"}, output), {}, output) for output in outputs}
+    assert len(digests) == 1
+    assert "output_locale" not in Output().model_dump()
