@@ -463,6 +463,8 @@ class TextSpan(DocumentPart):
 class TextLayer(Layer):
     """Text: wrapped into the box, reduced down to `min_size`, then cut with an ellipsis.
 
+    This is the `fit` `shrink`; `grow` enlarges it up to `max_size` first, `ellipsis` and `clip` keep its size and cut
+    it with and without an ellipsis. `balance` makes lines about as long as each other.
     It has a `text` in one style, or `spans` in several. Spans are joined as they are: blanks between them are a part of
     their texts. A span whose text is empty in a row disappears. All lines are as high as the largest span needs.
 
@@ -481,6 +483,9 @@ class TextLayer(Layer):
     italic: bool = False
     size: Annotated[int, Field(ge=6, le=MAX_FONT_SIZE), PIXELS]
     min_size: Annotated[int | None, Field(ge=6, le=MAX_FONT_SIZE), PIXELS] = None
+    max_size: Annotated[int | None, Field(ge=6, le=MAX_FONT_SIZE), PIXELS] = new_key(None)
+    fit: Literal["shrink", "grow", "ellipsis", "clip"] = new_key("shrink")
+    balance: bool = new_key(False)
     color: Color = "#111111"
     gradient: Gradient | None = new_key(None)
     strike: bool = new_key(False)
@@ -504,7 +509,11 @@ class TextLayer(Layer):
     def _check_spans(self) -> Self:
         if (self.text is None) == (not self.spans):
             raise ValueError("Enter either a text or spans")
-        largest = max((span.scale or 1 for span in self.spans), default=1) * self.size
+        if (self.fit == "grow") != (self.max_size is not None):
+            raise ValueError("The fit “grow” needs a maximum size, and other fits have none")
+        if self.max_size is not None and self.max_size < self.size:
+            raise ValueError(f"The maximum size is smaller than the size. Enter at least {self.size}")
+        largest = max((span.scale or 1 for span in self.spans), default=1) * self.largest_size
         if largest > MAX_FONT_SIZE:
             raise ValueError(f"A span is {largest:g} pixels high; the limit is {MAX_FONT_SIZE}. Reduce its scale")
         return self
@@ -514,6 +523,11 @@ class TextLayer(Layer):
         if self.hyphens == "auto" and not (self.language and can_hyphenate(self.language)):
             raise ValueError("Enter a language that has hyphenation, such as de or en-GB")
         return self
+
+    @property
+    def largest_size(self) -> int:
+        """The largest font size that the text can have, in pixels."""
+        return max(self.size, self.max_size or 0)
 
     def bound_texts(self) -> tuple[BoundText, ...]:
         texts = [span.text for span in self.spans] or [self.text or ""]

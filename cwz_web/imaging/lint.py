@@ -31,7 +31,8 @@ def text_findings(layer: TextLayer, text: RenderedText) -> tuple[Finding, ...]:
     if text.is_too_high:
         message = f"does not fit its height: a line of {text.font_size} pixels is higher than the box"
         findings.append(Finding(FindingCode.TOO_HIGH, message, layer.name))
-    if cut and layer.min_size and layer.min_size < layer.size:
+    is_reduced = layer.fit in ("shrink", "grow")
+    if cut and is_reduced and layer.min_size and layer.min_size < layer.size:
         message = f"does not fit at its minimum size of {layer.min_size} and is cut"
         findings.append(Finding(FindingCode.BELOW_MINIMUM, message, layer.name))
     elif cut:

@@ -54,6 +54,8 @@ SAMPLE_TOLERANCE = 0.8
 MAX_DEPTH, SPREAD_LINE_HEIGHT = 0.38, 2.0
 # How high a highlight is, and how far it extends beyond its letters, relative to the font size.
 HIGHLIGHT_HEIGHT, HIGHLIGHT_MARGIN = 1.2, 0.08
+# By how much the width of a text is reduced at a time to balance its lines, relative to the font size.
+BALANCE_STEP = 0.25
 INVISIBLE = "#00000000"
 # The highest and deepest letters of Latin, Greek and Cyrillic texts.
 TALL_LETTERS, DEEP_LETTERS = "Hgjp", "gjpqy,;()@ŞĘĶ"
@@ -176,6 +178,8 @@ class FittedText:
         missing: the characters that no font supports.
         is_too_high: whether a line is higher than the box.
         is_too_long: whether the text has more than MAX_CHARACTERS, and is cut for that.
+        narrowed: by how much the balanced lines are narrower than the width that the text was fitted to.
+        shift: how far the balanced lines are to the right in that width.
     """
 
     style: TextStyle
@@ -187,6 +191,13 @@ class FittedText:
     missing: tuple[str, ...] = ()
     is_too_high: bool = False
     is_too_long: bool = False
+    narrowed: int = 0
+    shift: int = 0
+
+    @property
+    def width(self) -> int:
+        """The width that the text was fitted to in pixels, without padding."""
+        return self.style.width + self.narrowed
 
     @property
     def nbytes(self) -> int:
@@ -204,7 +215,7 @@ class FittedText:
         if not self.ink.mask.size:
             return 0
         left, right = self._room
-        return self.style.width - round({0.0: right, 0.5: 2 * min(left, right), 1.0: left}[self.side])
+        return self.width - round({0.0: right, 0.5: 2 * min(left, right), 1.0: left}[self.side])
 
     @property
     def side(self) -> float:
@@ -218,7 +229,8 @@ class FittedText:
     @property
     def _room(self) -> tuple[int, int]:
         """The room on the left and on the right of the ink, in pixels."""
-        return self.ink.left, self.style.width - self.ink.left - int(self.ink.mask.shape[1])
+        left = self.ink.left + self.shift
+        return left, self.width - left - int(self.ink.mask.shape[1])
 
     @property
     def baseline(self) -> int:
@@ -262,6 +274,8 @@ def fit_text(
     style = replace(style, runs=move_to_marked(runs, text, marked)) if runs else style
     fitted = _fit(box, style, marked) if text else FittedText(style, layer.size, "", NO_INK, 0)
     is_cut = fitted.is_cut or has_more_lines
+    if layer.balance and not is_cut and fitted.lines > 1 and layer.align != "justify":
+        fitted = _balance(fitted)
     return replace(fitted, is_cut=is_cut, missing=tuple(missing), is_too_long=is_too_long)
 
 
@@ -313,7 +327,7 @@ def place_text(layer: TextLayer, fitted: FittedText, left: int, top: int, width:
         return replace(rendered, patches=box)
     free = height - 2 * padding - fitted.height
     down = padding + round({"top": 0.0, "middle": free / 2, "bottom": free}[layer.valign])
-    right = padding + round((max(width - 2 * padding, 1) - fitted.style.width) * fitted.side)
+    right = padding + fitted.shift + round((max(width - 2 * padding, 1) - fitted.width) * fitted.side)
     x, y = left + right + ink.left, top + down + ink.top
     if layer.hug:
         hugged = ink.mask.shape[1] + 2 * padding, ceil(fitted.height) + 2 * padding
@@ -324,9 +338,20 @@ def place_text(layer: TextLayer, fitted: FittedText, left: int, top: int, width:
     letters = _paint_letters(fitted, x - ink.left, y - ink.top)
     styles = tuple(dict.fromkeys(run.style for run in fitted.style.runs if not run.style.gradient))
     stroke = _render_stroke(layer, x, y, ink.mask)
+    if layer.fit == "clip":
+        rows = top + padding, top + height - padding
+        letters, stroke = (tuple(_clip_rows(patch, *rows) for patch in each) for each in (letters, stroke))
     is_below = layer.stroke is None or layer.stroke.position == "outside"
     patches = (*box, *highlights, *stroke, *letters) if is_below else (*box, *highlights, *letters, *stroke)
     return replace(rendered, styles=styles, patches=patches)
+
+
+def _clip_rows(patch: Patch, top: int, bottom: int) -> Patch:
+    """Return a patch without what is above or below a range of rows of the canvas."""
+    mask = patch.mask().copy()
+    mask[: max(top - patch.y, 0)] = 0
+    mask[max(bottom - patch.y, 0) :] = 0
+    return replace(patch, alpha=mask)
 
 
 def _paint_letters(fitted: FittedText, left: int, top: int) -> tuple[Patch, ...]:
@@ -460,11 +485,20 @@ class _Box:
     @property
     def smallest_size(self) -> int:
         """The smallest font size in pixels."""
+        if self.layer.fit in ("ellipsis", "clip"):
+            return self.layer.size
         return min(self.layer.min_size or self.layer.size, self.layer.size)
 
     def max_lines(self, style: TextStyle, size: int) -> int:
         """Return how many lines of a font size there is room for."""
-        return max(min(self.layer.max_lines, int((self.height + 1) / style.line(size))), 1)
+        lines = (self.height + 1) / style.line(size)
+        # The last line of a clipped text can be visible in part.
+        return max(min(self.layer.max_lines, ceil(lines) if self.layer.fit == "clip" else int(lines)), 1)
+
+    @property
+    def ending(self) -> str:
+        """What a text that is cut ends with."""
+        return "" if self.layer.fit == "clip" else ELLIPSIS
 
 
 def _limit_lines(box: _Box, style: TextStyle, text: str) -> tuple[str, bool]:
@@ -472,7 +506,7 @@ def _limit_lines(box: _Box, style: TextStyle, text: str) -> tuple[str, bool]:
     lines, max_lines = text.split("\n"), box.max_lines(style, box.smallest_size)
     if len(lines) <= max_lines:
         return text, False
-    return "\n".join(lines[:max_lines]).rstrip(_removed_before_ellipsis) + ELLIPSIS, True
+    return "\n".join(lines[:max_lines]).rstrip(_removed_before_ellipsis) + box.ending, True
 
 
 def _mark(layer: TextLayer, text: str) -> str:
@@ -497,6 +531,8 @@ def _fit(box: _Box, style: TextStyle, text: str) -> FittedText:
         ink = _render(text, style, size)
         lines = _count_lines(text, style, size, ink)
         is_high = style.line(size) > height + 1
+        if is_high and size > box.layer.size:
+            return None
         # All rows shrink alike, but only a row whose own letters do not fit has a finding.
         if lines > max_lines or (is_high and size > smallest and _letter_height(style.base, size) > height + 1):
             return None
@@ -505,18 +541,37 @@ def _fit(box: _Box, style: TextStyle, text: str) -> FittedText:
             return None
         return FittedText(style, size, text, ink, lines, is_too_high=is_too_high)
 
-    found = find_largest(smallest, box.layer.size, lambda size: render_if_fits(text, size))
+    found = find_largest(smallest, box.layer.largest_size, lambda size: render_if_fits(text, size))
     if found is not None:
         return found[1]
     ends = [0, *character_ends(text)[:-1]]
 
     def cut(index: int) -> str:
-        return text[: ends[index]].rstrip(_removed_before_ellipsis) + ELLIPSIS
+        return text[: ends[index]].rstrip(_removed_before_ellipsis) + box.ending
 
     longest = find_largest(0, len(ends) - 1, lambda index: render_if_fits(cut(index), smallest))
     first = cut(0)
     fit = longest[1] if longest else FittedText(style, smallest, first, _render(first, style, smallest), 1)
     return replace(fit, is_cut=True)
+
+
+def _balance(fitted: FittedText) -> FittedText:
+    """Return the text in the smallest width that keeps its number of lines, so that they are about as long."""
+    style, size, text = fitted.style, fitted.font_size, fitted.text
+    step = max(round(size * BALANCE_STEP), 1)
+
+    def narrow(steps: int) -> FittedText | None:
+        narrowed = replace(style, width=max(style.width - steps * step, 1))
+        if steps and _breaks_word(text, narrowed, size):
+            return None
+        ink = _render(text, narrowed, size)
+        if _count_lines(text, narrowed, size, ink) > fitted.lines:
+            return None
+        shift = round(steps * step * fitted.side)
+        return replace(fitted, style=narrowed, ink=ink, narrowed=steps * step, shift=shift)
+
+    found = find_largest(0, round(style.width * (1 - 1 / fitted.lines)) // step, narrow)
+    return found[1] if found else fitted
 
 
 def _count_lines(text: str, style: TextStyle, size: int, ink: RenderedGlyphs) -> int:

@@ -102,7 +102,7 @@ def _style(
     """Return the style of a span; `beside` is that of the span that a superscript or subscript belongs to."""
     typeface = plain.typeface if span.font is None else typefaces[span.font]
     scale = span.scale or (1 if span.position == "normal" else SCRIPT_SCALE * beside.scale)
-    scale = min(scale, max(MAX_FONT_PIXELS / layer.size, 1))
+    scale = min(scale, max(MAX_FONT_PIXELS / layer.largest_size, 1))
     rise = {"normal": 0.0, "sub": -SUBSCRIPT_DEPTH * beside.scale}.get(span.position)
     if rise is None:
         # The capitals and digits of a superscript are as high as those beside it.

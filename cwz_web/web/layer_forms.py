@@ -144,6 +144,8 @@ CONTENT: dict[str, tuple[FieldGroup, ...]] = {
             _select("weight", "Weight", **{str(weight): str(weight) for weight in range(100, 1000, 100)}),
             FormField("size", "Size"),
             FormField("min_size", "Minimum size", help="leave empty to keep the size"),
+            _select("fit", "Fit", shrink="Shrink", grow="Grow", ellipsis="Cut with an ellipsis", clip="Cut"),
+            FormField("max_size", "Maximum size", help="for the fit Grow"),
             FormField("color", "Color", "color"),
             _select("align", "Align", start="Start", center="Center", end="End", justify="Justify"),
             _select("valign", "Vertical align", top="Top", middle="Middle", bottom="Bottom"),
@@ -152,6 +154,14 @@ CONTENT: dict[str, tuple[FieldGroup, ...]] = {
             FormField("letter_spacing", "Letter spacing", step="any"),
             _select("case", "Case", none="As typed", upper="Uppercase", lower="Lowercase", title="Title case"),
             FormField("italic", "Italic", "check"),
+        ),
+        _group(
+            "Lines and figures",
+            FormField("strike", "Strike through", "check"),
+            FormField("underline", "Underline", "check"),
+            FormField("balance", "Balance lines", "check"),
+            _select("figures", "Figures", default="As in the font", tabular="One width"),
+            folded=True,
         ),
         _group(
             "Language",
@@ -379,7 +389,7 @@ def _values(names: Iterable[str], typed: Mapping[str, str]) -> dict[str, Any]:
         elif name == "focus" and "," in text:
             values[name] = text.split(",")
         else:
-            values[name] = None if name in ("min_size", "language") and not text else text
+            values[name] = None if name in ("min_size", "max_size", "language") and not text else text
     return values
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from cwz_web.imaging import text as text_module
 from cwz_web.imaging.compositing import Patch
@@ -426,6 +427,77 @@ def test_language_selects_the_forms_of_han_characters() -> None:
     assert np.array_equal(chinese, auto)
     assert not np.array_equal(chinese, japanese)
     assert np.array_equal(japanese, render("直の", language=None).patches[-1].mask()[:, : japanese.shape[1]])
+
+
+HEADLINE = "A long headline about the summer sale that wraps in here"
+
+
+def test_growing_text_is_as_large_as_fits() -> None:
+    """The next larger size would not fit."""
+    for text in ("Short", HEADLINE):
+        grown = render(text, fit="grow", max_size=200, height=160, max_lines=3, width=600)
+        assert not grown.is_cut
+        assert grown.font_size > 40 or text == HEADLINE
+        lines = max(1, round(bottom_of(grown.patches[-1]) / (grown.font_size * 1.2)))
+        assert lines * grown.font_size * 1.2 <= 161
+        larger = render(text, size=grown.font_size + 1, height=160, max_lines=3, width=600)
+        assert larger.is_cut or (grown.font_size + 1) * 1.2 > 160 or larger.patches[-1].shape[1] > 580
+    assert render("Hi", fit="grow", max_size=60).font_size == 60
+    assert render(HEADLINE, fit="grow", max_size=60, min_size=12, max_lines=1).font_size < 40
+
+
+def test_text_that_keeps_its_size_is_cut_with_or_without_an_ellipsis() -> None:
+    values: dict[str, Any] = {"height": 110, "max_lines": 9, "min_size": 10}
+    shrunk, cut = (render(HEADLINE * 2, fit=fit, **values) for fit in ("shrink", "ellipsis"))
+    assert (shrunk.font_size < 40, cut.font_size, cut.is_cut) == (True, 40, True)
+    assert has_equal_masks(cut, render(HEADLINE * 2, **{**values, "min_size": None}))
+    clipped = render(HEADLINE * 2, fit="clip", **values)
+    assert (clipped.font_size, clipped.is_cut) == (40, True)
+    rows = np.flatnonzero(clipped.patches[-1].mask().any(axis=1)) + clipped.patches[-1].y
+    assert 96 < rows.max() < 110, "the upper part of the third line"
+    assert not render("Short", fit="clip", **values).is_cut
+
+
+def has_equal_masks(one: text_module.RenderedText, other: text_module.RenderedText) -> bool:
+    return np.array_equal(one.patches[-1].mask(), other.patches[-1].mask())
+
+
+@pytest.mark.parametrize("align", ["start", "center", "end"])
+@pytest.mark.parametrize("text", ["Sale on all the shoes in our shop now", "مرحبا بكم في متجرنا الكبير لكل العروض"])
+def test_balanced_lines_are_about_as_long_as_each_other(text: str, align: str) -> None:
+    values: dict[str, Any] = {"height": 200, "max_lines": 4, "align": align, "width": 500}
+    plain, balanced = (render(text, balance=balance, **values).patches[-1] for balance in (False, True))
+    assert bottom_of(balanced) == pytest.approx(bottom_of(plain), abs=12), "as many lines"
+    assert balanced.shape[1] <= plain.shape[1]
+    lines = [np.flatnonzero(part.any(axis=0)) for part in (balanced.mask()[:36], balanced.mask()[-30:])]
+    assert min(len(line) for line in lines) > 0
+    spans = [line.max() - line.min() for line in lines]
+    assert min(spans) > 0.55 * max(spans)
+    is_right = align == "end" if text.isascii() else align == "start"
+    if align == "center":
+        assert balanced.x + balanced.shape[1] / 2 == pytest.approx(250, abs=8)
+    elif is_right:
+        assert balanced.x + balanced.shape[1] > 480
+    else:
+        assert balanced.x < 20
+
+
+def test_balanced_text_in_one_line_or_cut_is_unchanged() -> None:
+    for values in ({"text": "One"}, {"text": HEADLINE * 3}):
+        assert has_equal_masks(render(**values), render(**values, balance=True))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"fit": "grow"}, "needs a maximum size"),
+        ({"max_size": 50}, "needs a maximum size"),
+        ({"fit": "grow", "max_size": 20}, "Enter at least 40"),
+    ],
+)
+def test_sizes_of_a_fit_are_checked(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        layer(**values)
 
 
 TEXT_OF_EACH_SIDE = [("Hamburg", "start"), ("Hamburg", "center"), ("Hamburg", "end"), ("مرحبا", "start")]
