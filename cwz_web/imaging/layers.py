@@ -113,14 +113,40 @@ def _scaled(value: object, factor: int) -> object:
     return value
 
 
-class Gradient(DocumentPart):
-    """A gradient of two or three colors. A linear one has an `angle`: 0 runs to the right, 90 down."""
+class GradientStop(DocumentPart):
+    """A color of a gradient at a fraction of the way from its start to its end."""
 
-    type: Literal["linear", "radial"] = "linear"
+    offset: Fraction
+    color: Color
+
+
+class Gradient(DocumentPart):
+    """A gradient of two to eight colors: `start`, `stops` or a `middle` between them, and `end`.
+
+    A linear one has an `angle`: 0 runs to the right, 90 down. A conic one turns clockwise around the center and begins
+    at its `angle`: 0 is to the right, 90 below.
+    """
+
+    type: Literal["linear", "radial", "conic"] = "linear"
     start: Color
     middle: Color | None = None
+    stops: Annotated[tuple[GradientStop, ...], Field(max_length=6)] = new_key(())
     end: Color
     angle: Annotated[float, Field(ge=-360, le=360)] = 90
+
+    @model_validator(mode="after")
+    def _check_stops(self) -> Self:
+        if self.middle and self.stops:
+            raise ValueError("A gradient has either a middle or stops. Make the middle a stop at 0.5")
+        offsets = [stop.offset for stop in self.stops]
+        if offsets != sorted(offsets):
+            raise ValueError("The stops of a gradient are in the order of their offsets, the smallest one first")
+        return self
+
+    def colors(self) -> list[tuple[float, str]]:
+        """Return all colors with their offsets from 0 to 1."""
+        middle = [(0.5, self.middle)] if self.middle else [(stop.offset, stop.color) for stop in self.stops]
+        return [(0.0, self.start), *middle, (1.0, self.end)]
 
 
 # A discriminated union, so that an invalid value gets one error message and not two.
@@ -131,10 +157,11 @@ Fill = Annotated[
 
 
 class Border(DocumentPart):
-    """A line in one color along the inside of a layer's edge."""
+    """A line in one color along the inside of a layer's edge, with `dash` in dashes of this length and gaps as long."""
 
     color: Color
     width: Annotated[float, Field(gt=0, le=200), PIXELS]
+    dash: Annotated[float | None, Field(ge=1, le=500), PIXELS] = new_key(None)
 
 
 class Stroke(DocumentPart):
@@ -376,12 +403,20 @@ class Layer(DocumentPart):
 
 
 class ShapeLayer(Layer):
-    """A rectangle, an ellipse, a line or a polygon; the last two have `points` in fractions of the box."""
+    """A rectangle, an ellipse, a line, a polygon, or a figure that fills the box.
+
+    Lines and polygons have `points` in fractions of the box. `corners` is the number of corners of a star and a burst,
+    and `depth` how deep their notches are, those of a ribbon, and the head of an arrow, as fractions.
+    """
 
     type: Literal["shape"]
-    shape: Literal["rectangle", "ellipse", "line", "polygon"] = "rectangle"
+    shape: Literal["rectangle", "ellipse", "line", "polygon", "arrow", "star", "burst", "ribbon", "bubble"] = (
+        "rectangle"
+    )
     fill: Fill | None = None
     points: Annotated[tuple[Point, ...], Field(max_length=60)] = ()
+    corners: Annotated[int, Field(ge=3, le=60)] = new_key(5)
+    depth: Annotated[float, Field(ge=0.02, le=0.95)] = new_key(0.5)
 
     @model_validator(mode="after")
     def _check_points(self) -> Self:

@@ -5,9 +5,11 @@ from math import ceil, cos, pi, radians, sin
 
 import numpy as np
 import pyvips
+from numpy.typing import NDArray
 
-from cwz_web.imaging.compositing import Patch, Pixels, parse_color
+from cwz_web.imaging.compositing import Patch, Pixels, merge_patches, parse_color
 from cwz_web.imaging.effects import to_pixels
+from cwz_web.imaging.figures import outline_points
 from cwz_web.imaging.layers import Border, Fill, Gradient, Point, RatingLayer, ShapeLayer
 
 # The distance of a star's inner corners from its center, relative to its outer ones.
@@ -20,21 +22,19 @@ def render_shape(layer: ShapeLayer) -> Patch:
     if layer.shape == "rectangle":
         return render_box(layer.left, layer.top, width, height, layer.fill, layer.radius, layer.border)
     border_width = layer.border.width if layer.border else 0
+    points = layer.points if layer.shape in ("line", "polygon") else outline_points(layer, border_width / 2)
     if layer.shape == "ellipse":
         radii = f'rx="{max(width - border_width, 0) / 2}" ry="{max(height - border_width, 0) / 2}"'
         geometry = f'<ellipse cx="{width / 2}" cy="{height / 2}" {radii}'
     else:
-        points = " ".join(f"{x * width:.2f},{y * height:.2f}" for x, y in layer.points)
+        corners = " ".join(f"{x * width:.2f},{y * height:.2f}" for x, y in points)
         element = "polyline" if layer.shape == "line" else "polygon"
-        geometry = f'<{element} points="{points}" stroke-linecap="round" stroke-linejoin="round"'
+        cap = "butt" if layer.border and layer.border.dash else "round"
+        geometry = f'<{element} points="{corners}" stroke-linecap="{cap}" stroke-linejoin="round"'
     fill = None if layer.shape == "line" else layer.fill
     # Half of the stroke of a line or a polygon is outside of the box.
     margin = ceil(border_width / 2) if layer.points else 0
-    return _patch(
-        layer.left - margin,
-        layer.top - margin,
-        _render(width, height, _paint_shape(geometry, fill, layer.border), margin),
-    )
+    return _render_shape(layer.left, layer.top, width, height, geometry, fill, layer.border, margin)
 
 
 def render_box(
@@ -62,7 +62,7 @@ def render_box(
     inner_width, inner_height = max(width - line, 0), max(height - line, 0)
     corner = min(max(radius - line / 2, 0), inner_width / 2, inner_height / 2)
     geometry = f'<rect x="{line / 2}" y="{line / 2}" width="{inner_width}" height="{inner_height}" rx="{corner}"'
-    return _patch(x, y, _render(width, height, _paint_shape(geometry, fill, border)))
+    return _render_shape(x, y, width, height, geometry, fill, border)
 
 
 def render_placeholder(x: int, y: int, width: int, height: int, color: str) -> Patch:
@@ -126,15 +126,46 @@ def _straight_gradient(fill: Gradient, width: int, height: int) -> tuple[Pixels,
         return None
     down = fill.angle in (90, 270)
     side = height if down else width
-    stops = [parse_color(color) for color in (fill.start, fill.middle, fill.end) if color]
-    if fill.angle >= 180:
-        stops.reverse()
     offsets = (np.arange(side) + 0.5) / side
-    bands = [[rgb[band] for rgb, _ in stops] for band in range(3)] + [[opacity * 255 for _, opacity in stops]]
-    values = [np.interp(offsets, np.linspace(0, 1, len(stops)), band) for band in bands]
-    line = np.rint(np.stack(values, axis=-1)).astype(np.uint8)
+    line = _gradient_colors(fill, offsets, is_reversed=fill.angle >= 180)
     pixels = np.repeat(line[:, None] if down else line[None, :], width if down else height, axis=1 if down else 0)
     return pixels, pixels[..., 3].copy()
+
+
+def _gradient_colors(fill: Gradient, offsets: NDArray[np.float64], *, is_reversed: bool = False) -> Pixels:
+    """Return the colors and alphas of a gradient at offsets of any shape."""
+    colors = [(1 - offset, color) for offset, color in fill.colors()[::-1]] if is_reversed else fill.colors()
+    places, stops = [offset for offset, _ in colors], [parse_color(color) for _, color in colors]
+    bands = [[rgb[band] for rgb, _ in stops] for band in range(3)] + [[opacity * 255 for _, opacity in stops]]
+    values = [np.interp(offsets, places, band) for band in bands]
+    return np.rint(np.stack(values, axis=-1)).astype(np.uint8)
+
+
+def _conic_pixels(fill: Gradient, width: int, height: int) -> Pixels:
+    """Compute the colors of a conic gradient, which SVG does not have."""
+    x, y = np.arange(width) + 0.5 - width / 2, np.arange(height) + 0.5 - height / 2
+    turn = np.degrees(np.arctan2(y[:, None], x)) - fill.angle
+    return _gradient_colors(fill, (turn % 360) / 360)
+
+
+def _render_shape(
+    x: int,
+    y: int,
+    width: int,
+    height: int,
+    geometry: str,
+    fill: Fill | None,
+    border: Border | None,
+    margin: int = 0,
+) -> Patch:
+    """Render an SVG element with a fill and a border, at (x, y) without its margin."""
+    if isinstance(fill, Gradient) and fill.type == "conic":
+        mask = _render(width, height, _paint_shape(geometry, "#ffffff", None))[..., 3]
+        pixels = _conic_pixels(fill, width, height)
+        inside = Patch(x, y, pixels, pixels[..., 3].copy()).clipped(mask)
+        return merge_patches([inside, _render_shape(x, y, width, height, geometry, None, border, margin)])
+    pixels = _render(width, height, _paint_shape(geometry, fill, border), margin)
+    return Patch(x - margin, y - margin, pixels, pixels[..., 3].copy())
 
 
 def _star(x: float, y: float, radius: float) -> str:
@@ -161,16 +192,15 @@ def _render(width: int, height: int, body: str, margin: int = 0) -> Pixels:
 def _paint_shape(geometry: str, fill: Fill | None, border: Border | None) -> str:
     definitions, paint = _fill(fill)
     stroke = f' stroke-width="{border.width}" {_paint("stroke", border.color)}' if border else ""
+    if border and border.dash:
+        stroke += f' stroke-dasharray="{border.dash}"'
     return f"{definitions}{geometry} {paint}{stroke}/>"
 
 
 def _fill(fill: Fill | None) -> tuple[str, str]:
     if not isinstance(fill, Gradient):
         return "", _paint("fill", fill)
-    colors = [fill.start, *([fill.middle] if fill.middle else []), fill.end]
-    stops = "".join(
-        f'<stop offset="{at / (len(colors) - 1)}" {_paint("stop", color)}/>' for at, color in enumerate(colors)
-    )
+    stops = "".join(f'<stop offset="{offset}" {_paint("stop", color)}/>' for offset, color in fill.colors())
     if fill.type == "radial":
         return f'<defs><radialGradient id="fill" r="0.71">{stops}</radialGradient></defs>', 'fill="url(#fill)"'
     dx, dy = cos(radians(fill.angle)) / 2, sin(radians(fill.angle)) / 2

@@ -62,11 +62,20 @@ def _select(name: str, label: str, **choices: str) -> FormField:
 
 
 def _fill_fields(name: str, label: str) -> tuple[FormField, ...]:
-    types = _select(f"{name}.type", label, none="None", solid="One color", linear="Gradient", radial="Radial gradient")
+    types = _select(
+        f"{name}.type",
+        label,
+        none="None",
+        solid="One color",
+        linear="Gradient",
+        radial="Radial gradient",
+        conic="Conic gradient",
+    )
     return (
         types,
         FormField(f"{name}.start", "Color", "color"),
         FormField(f"{name}.middle", "Middle", "color", help="gradients only"),
+        FormField(f"{name}.stops", "Stops", "text", help="in place of the middle, for example 0.2,#ff0000 0.6,#00ff00"),
         FormField(f"{name}.end", "End", "color", help="gradients only"),
         FormField(f"{name}.angle", "Angle", help="degrees; 0 is to the right, 90 is down"),
     )
@@ -106,6 +115,7 @@ EDGES = _group(
     "Corners and border",
     FormField("radius", "Corner radius", step="any"),
     *_line_fields("border", "Border"),
+    FormField("border.dash", "Dash length", help="leave empty for a solid line", step="any"),
     folded=True,
 )
 SHADOW = _group(
@@ -250,9 +260,23 @@ CONTENT: dict[str, tuple[FieldGroup, ...]] = {
     "shape": (
         _group(
             "Shape",
-            _select("shape", "Shape", rectangle="Rectangle", ellipse="Ellipse", line="Line", polygon="Polygon"),
+            _select(
+                "shape",
+                "Shape",
+                rectangle="Rectangle",
+                ellipse="Ellipse",
+                line="Line",
+                polygon="Polygon",
+                arrow="Arrow",
+                star="Star",
+                burst="Burst",
+                ribbon="Ribbon",
+                bubble="Speech bubble",
+            ),
             *_fill_fields("fill", "Fill"),
             FormField("points", "Points", "text", help="for lines and polygons, for example 0,0 1,0 0.5,1"),
+            FormField("corners", "Corners", help="of a star or a burst"),
+            FormField("depth", "Depth", help="of a star, burst, ribbon or arrow, from 0.02 to 0.95", step="any"),
         ),
     ),
     "code": (
@@ -404,7 +428,10 @@ def _read_fill(name: str, typed: Mapping[str, str]) -> Any:
         return None
     if fill_type == "solid":
         return parts["start"] or "#000000"
-    gradient = {part: text for part, text in parts.items() if text}
+    gradient: dict[str, Any] = {part: text for part, text in parts.items() if text}
+    stops = [stop.partition(",") for stop in typed.get(f"{name}.stops", "").split()]
+    if stops:
+        gradient["stops"] = [{"offset": offset, "color": color} for offset, _, color in stops]
     return {"type": fill_type, "start": "#000000", "end": "#ffffff"} | gradient
 
 
@@ -413,7 +440,8 @@ def _serialize_fill(name: str, value: Any) -> dict[str, str]:
         return {f"{name}.type": "none"}
     if isinstance(value, str):
         return {f"{name}.type": "solid", f"{name}.start": value}
-    return {f"{name}.{part}": _text(text) for part, text in value.items()}
+    stops = " ".join(f"{_text(stop['offset'])},{stop['color']}" for stop in value.get("stops", ()))
+    return {f"{name}.{part}": _text(text) for part, text in value.items()} | {f"{name}.stops": stops}
 
 
 def _form_field_of(path: str) -> str:

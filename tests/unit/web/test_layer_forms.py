@@ -164,3 +164,15 @@ def test_parts_of_a_photo_are_kept_and_removed(part: dict[str, Any]) -> None:
     assert _layer.validate_python(read_layer(layer, typed)[0]) == layer
     off = {f"{next(iter(part))}.on": "", "outline.width": "0", "mask": "box", "mask_points": ""}
     assert _layer.validate_python(read_layer(layer, typed | off)[0]) == plain
+
+
+def test_stops_of_a_gradient_and_dashes_are_kept() -> None:
+    plain = next(layer for layer in every_layer() if layer.model_dump()["type"] == "shape")
+    fill = {"type": "conic", "start": "#111111", "stops": [{"offset": 0.25, "color": "#222222"}], "end": "#333333"}
+    border = {"color": "#000000", "width": 2, "dash": 6}
+    layer = _layer.validate_python({**plain.model_dump(mode="json"), "fill": fill, "border": border, "shape": "burst"})
+    values, errors = read_layer(layer, serialize_layer(layer))
+    assert errors == {}
+    assert _layer.validate_python(values) == layer
+    wrong = read_layer(layer, serialize_layer(layer) | {"fill.stops": "0.5,red"})[1]
+    assert list(wrong) == ["fill.stops"]
