@@ -37,7 +37,7 @@ def run_feed_jobs(services: Services, fetcher: Fetcher | None = None) -> None:
 
 
 async def _work(app_url: str, queue: str, context: dict[str, object], concurrency: int) -> None:
-    with app.replace_connector(WorkerConnector(conninfo=app_url)) as worker_app:
+    with app.replace_connector(WorkerConnector(conninfo=app_url, min_size=1)) as worker_app:
         async with worker_app.open_async():
             await worker_app.run_worker_async(
                 queues=[queue],

@@ -45,6 +45,8 @@ class StripeServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # Otherwise the body waits for the acknowledgement of the headers, which a kept connection delays by 40 ms.
+            disable_nagle_algorithm = True
 
             def do_GET(self) -> None:
                 self._answer()

@@ -314,6 +314,7 @@ def session_server() -> Iterator[tuple[str, list[dict[str, str]]]]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
         is_signed_in = False  # of this connection
 
         def do_GET(self) -> None:

@@ -463,6 +463,7 @@ def test_images_of_a_chunk_reuse_the_connection() -> None:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def setup(self) -> None:
             connections.append(self)
