@@ -7,11 +7,12 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
-import httpx
 from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
 
@@ -57,8 +58,13 @@ class OpenIDServer:
 
     def authorize(self, url: str) -> str:
         """Answer an authorization request as a browser with a signed-in user gets it. Return the callback URL."""
-        with httpx.Client(follow_redirects=False) as browser:
-            return str(browser.get(url).headers["Location"])
+        address = urlsplit(url)
+        # Without httpx, which loads the certificates of all authorities for each client.
+        with closing(HTTPConnection(address.netloc, timeout=10)) as browser:
+            browser.request("GET", f"{address.path}?{address.query}")
+            location = browser.getresponse().headers["Location"]
+        assert location, url
+        return location
 
     def _configuration(self) -> dict[str, Any]:
         return {

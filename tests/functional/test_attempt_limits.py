@@ -20,7 +20,7 @@ from cwz_web.storage.connections import create_connection
 from cwz_web.web.rate_limits import LIMITS, RateLimiter
 from cwz_web.web.services import Services
 from cwz_web.workspaces.models import Role
-from tests.factories import PASSWORD, Factory, put_cookie, sign_in
+from tests.factories import PASSWORD, Factory, put_cookie, sign_in, token_of
 from tests.mailbox import Mailbox
 
 VICTIM = "victim@example.org"
@@ -62,12 +62,8 @@ def with_second_factor(make: Factory, account: Account) -> pyotp.TOTP:
     return pyotp.TOTP(secret)
 
 
-def token_of(browser: TestApp) -> str:
-    return str(browser.get("/forgot").html.find("input", {"name": "csrf_token"})["value"])
-
-
 def post(browser: TestApp, path: str, **fields: str) -> int:
-    answer = browser.post(path, {"csrf_token": token_of(browser), **fields}, status="*")
+    answer = browser.post(path, {"csrf_token": token_of(browser, "/forgot"), **fields}, status="*")
     return int(answer.status_int)
 
 

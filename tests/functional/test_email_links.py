@@ -16,7 +16,7 @@ from cwz_web.accounts.tokens import Purpose, issue_token
 from cwz_web.notify.topics import PATH as UNSUBSCRIBE
 from cwz_web.notify.topics import Topic, UnsubscribeLinks
 from cwz_web.workspaces.models import Membership
-from tests.factories import PASSWORD, Factory, put_cookie, sign_in
+from tests.factories import PASSWORD, Factory, put_cookie, sign_in, token_of
 from tests.mailbox import Mailbox
 
 ROOT = Path(__file__).parent.parent.parent
@@ -161,10 +161,6 @@ def test_link_in_three_browsers(world: World, make: Factory, kind: str, browser:
         assert link.has_effect()
 
 
-def token_of(browser: TestApp) -> str:
-    return str(browser.get("/forgot").html.find("input", {"name": "csrf_token"})["value"])
-
-
 @pytest.mark.parametrize("kind", [kind for kind, needs in NEEDS.items() if needs["another"] != {} and kind != "reset"])
 @pytest.mark.parametrize("browser", ["another", "signed-out"])
 def test_forged_post_without_the_form_has_no_effect(world: World, make: Factory, kind: str, browser: str) -> None:
@@ -172,7 +168,7 @@ def test_forged_post_without_the_form_has_no_effect(world: World, make: Factory,
     opened = world.browser(make.account() if browser == "another" else None)
     path, _, token = link.path.partition("?token=")
     for fields in ({}, {"password": ""}, {"password": "wrong"}):
-        opened.post(path, {"csrf_token": token_of(opened), "token": token, **fields}, status="*")
+        opened.post(path, {"csrf_token": token_of(opened, "/forgot"), "token": token, **fields}, status="*")
     assert not link.has_effect()
 
 
@@ -187,7 +183,7 @@ def test_account_without_password_confirms_its_new_address_in_its_session(world:
         page = submit(browser, path)
         assert "Sign in to it with Google" in page.text
         for password in ("", "x", PASSWORD):
-            fields = {"csrf_token": token_of(browser), "token": path.partition("=")[2], "password": password}
+            fields = {"csrf_token": token_of(browser, "/forgot"), "token": path.partition("=")[2], "password": password}
             browser.post("/email", fields, status=422)
         assert world.load(account).email == account.email
     own = world.browser()
@@ -221,7 +217,9 @@ def test_open_invitation_of_another_address_is_not_sent(world: World, make: Fact
     before = len(mailbox.emails())
     stranger = world.browser(make.account())
     for value in (invitation, "nonsense"):
-        stranger.post("/w/resend-invitation", {"csrf_token": token_of(stranger), "invitation": value}, status=303)
+        stranger.post(
+            "/w/resend-invitation", {"csrf_token": token_of(stranger, "/forgot"), "invitation": value}, status=303
+        )
     assert len(mailbox.emails()) == before
 
 

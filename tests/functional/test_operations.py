@@ -26,7 +26,7 @@ from cwz_web.ops.models import BackupRecord
 from cwz_web.storage.connections import create_connection
 from cwz_web.web.services import Services
 from tests.conftest import ENCRYPTION_KEY, change_settings, make_settings
-from tests.factories import Factory, api, sign_in
+from tests.factories import Factory, api, sign_in, token_of
 from tests.installation import ROOT, free_port
 
 TOKEN = "a-token-for-prometheus"
@@ -160,11 +160,7 @@ def test_operations_page_is_visible_to_operators_only(services: Services, make: 
     stranger.get("/ops", status=404)
     assert not stranger.get("/account").html.find("a", href="/ops")
     assert app.get("/account").html.find("a", href="/ops")
-    stranger.post("/ops/retry", {"job": "1", "csrf_token": token_of(stranger)}, status=404)
-
-
-def token_of(app: TestApp) -> str:
-    return str(app.get("/w").html.find("input", {"name": "csrf_token"})["value"])
+    stranger.post("/ops/retry", {"job": "1", "csrf_token": token_of(stranger, "/w")}, status=404)
 
 
 def test_operators_need_a_second_factor_in_production(services: Services, make: Factory) -> None:

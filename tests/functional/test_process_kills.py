@@ -33,16 +33,15 @@ def interrupt(installation: Installation) -> None:
     wait_for_end(render_processes)
 
 
-def test_every_image_is_stored_and_counted_once_after_kills(own_installation: Installation) -> None:
+def test_every_image_is_stored_and_counted_once_after_kills(installation: Installation) -> None:
     """Workers are killed, PostgreSQL with the web process is, and all are interrupted, at random moments of one run.
 
-    An interrupted or killed installation starts again with the same demo and resumes the run. `bench/soak_kills.py`
+    An interrupted or killed installation starts again with the same demo and resumes the run; other tests go on with it. `bench/soak_kills.py`
     runs this with more rows and kills.
     """
-    own_installation.start()
-    demo, chance = own_installation.demo_details, random.Random(7)
+    demo, chance = installation.demo_details, random.Random(7)
     headers = {"Authorization": f"Bearer {demo['api_key']}"}
-    with httpx.Client(base_url=f"{own_installation.url}/v1", headers=headers, timeout=30) as api:
+    with httpx.Client(base_url=f"{installation.url}/v1", headers=headers, timeout=30) as api:
         feed = api.post("/feeds", json={"name": "Many"}).raise_for_status().json()["id"]
         for first in range(0, ROWS, 1000):
             numbers = range(first, min(first + 1000, ROWS))
@@ -54,23 +53,23 @@ def test_every_image_is_stored_and_counted_once_after_kills(own_installation: In
     victims = [("interrupt", "workers", "database")[number % 3] for number in range(KILLS)]
     chance.shuffle(victims)
     for number, victim in enumerate(victims):
-        wait_for(lambda number=number: own_installation.rendered(run) >= number * ROWS // (KILLS + 5))  # type: ignore[misc]
+        wait_for(lambda number=number: installation.rendered(run) >= number * ROWS // (KILLS + 5))  # type: ignore[misc]
         time.sleep(chance.random() / 4)  # any moment, not just the one after a report
         match victim:
             case "interrupt":
-                interrupt(own_installation)
-                own_installation.start()
+                interrupt(installation)
+                installation.start()
             case "workers":
-                for pid in own_installation.workers():
+                for pid in installation.workers():
                     os.kill(pid, signal.SIGKILL)
             case _:
-                workers = own_installation.workers()
-                os.kill(own_installation.database_process(), signal.SIGKILL)
-                own_installation.stop(signal.SIGKILL)  # the embedded database is started by a start of the installation
+                workers = installation.workers()
+                os.kill(installation.database_process(), signal.SIGKILL)
+                installation.stop(signal.SIGKILL)  # the embedded database is started by a start of the installation
                 wait_for_end(workers)
-                own_installation.start()
-    wait_for(lambda: own_installation.rendered(run) == ROWS)
-    with own_installation.database() as db:
+                installation.start()
+    wait_for(lambda: installation.rendered(run) == ROWS)
+    with installation.database() as db:
         ended = "SELECT done, failed, finished_at IS NOT NULL FROM runs WHERE id = %s"
         assert db.execute(ended, [run]).fetchone() == (ROWS, 0, True)
         running = "SELECT count(*) FROM procrastinate_jobs WHERE status = 'doing' AND task_name = 'runs.render_chunk'"
@@ -79,11 +78,11 @@ def test_every_image_is_stored_and_counted_once_after_kills(own_installation: In
         assert db.execute(images, [run]).fetchone() == (ROWS, ROWS)
         rows = db.execute("SELECT a.key FROM images a JOIN run_items i ON i.image_id = a.id AND i.run_id = %s", [run])
         keys = {str(key) for (key,) in rows.fetchall()}
-    used = httpx.get(f"{own_installation.url}/v1/usage", headers=headers).json()["used"]
+    used = httpx.get(f"{installation.url}/v1/usage", headers=headers).json()["used"]
     assert used - used_before == ROWS
-    assert set(re.findall(r"A signed image URL +(\S+)", own_installation.log())) == {demo["signed_url"]}
+    assert set(re.findall(r"A signed image URL +(\S+)", installation.log())) == {demo["signed_url"]}
     assert httpx.get(demo["image_url"]).status_code == 200
-    storage = own_installation.folder / "var" / "storage"
+    storage = installation.folder / "var" / "storage"
     stored = {str(path.relative_to(storage)) for path in storage.rglob("*.jpg")}
     assert keys <= stored
     assert all((storage / key).read_bytes()[-2:] == b"\xff\xd9" for key in keys), "every JPEG is complete"

@@ -13,7 +13,7 @@ from cwz_web.accounts.sessions import AUTHENTICATION_LIFETIME
 from cwz_web.resources.permissions import API_PERMISSIONS, Permission
 from cwz_web.web.recent_auth import OPTION
 from cwz_web.workspaces.models import AuditEntry, Role
-from tests.factories import PASSWORD, Factory, sign_in
+from tests.factories import PASSWORD, Factory, sign_in, token_of
 from tests.functional.test_access import Page, SampleWorkspace, all_pages
 
 P = Permission
@@ -104,10 +104,6 @@ def stale(app: TestApp, make: Factory) -> tuple[TestApp, SampleWorkspace, Accoun
     return app, sample, admin
 
 
-def token_of(app: TestApp) -> str:
-    return str(app.get("/w").html.find("input", {"name": "csrf_token"})["value"])
-
-
 def test_stale_session_is_redirected_and_changes_nothing(
     stale: tuple[TestApp, SampleWorkspace, Account], make: Factory, wsgi: Any
 ) -> None:
@@ -115,7 +111,7 @@ def test_stale_session_is_redirected_and_changes_nothing(
     pages = protected_pages(wsgi)
     assert len(pages) > 25
     for page in pages:
-        path, token = sample.path(page), token_of(app)
+        path, token = sample.path(page), token_of(app, "/w")
         answer = (
             app.post(path, {"csrf_token": token}, status="*") if page.method == "POST" else app.get(path, status="*")
         )
@@ -130,7 +126,7 @@ def test_proof_leads_back_to_the_page_of_the_form(
     app, sample, _ = stale
     page = f"/w/{sample.space.slug}/members"
     referer = {"Referer": f"http://localhost{page}?done=invited"}
-    fields = {"csrf_token": token_of(app), "email": "new@example.org", "role": "user"}
+    fields = {"csrf_token": token_of(app, "/w"), "email": "new@example.org", "role": "user"}
     proof = app.post(page, fields, headers=referer, status=303).follow()
     form = next(form for form in proof.forms.values() if form.action == "/account/prove")
     form["proof"] = "wrong"
@@ -146,7 +142,7 @@ def test_proof_leads_back_to_the_page_of_the_form(
 def test_proof_leads_to_no_other_site(stale: tuple[TestApp, SampleWorkspace, Account], referer: str) -> None:
     app, sample, _ = stale
     path = f"/w/{sample.space.slug}/members"
-    answer = app.post(path, {"csrf_token": token_of(app)}, headers={"Referer": referer}, status=303)
+    answer = app.post(path, {"csrf_token": token_of(app, "/w")}, headers={"Referer": referer}, status=303)
     assert "evil" not in answer.location
     page = app.get("/account/prove?next=//evil.test/")
     assert page.html.find("input", {"name": "next"})["value"] == "/"
@@ -155,7 +151,7 @@ def test_proof_leads_to_no_other_site(stale: tuple[TestApp, SampleWorkspace, Acc
 def test_form_of_htmx_is_redirected_as_a_page(stale: tuple[TestApp, SampleWorkspace, Account]) -> None:
     app, sample, _ = stale
     path = f"/w/{sample.space.slug}/storage/new"
-    answer = app.post(path, {"csrf_token": token_of(app)}, headers={"HX-Request": "true"}, status=200)
+    answer = app.post(path, {"csrf_token": token_of(app, "/w")}, headers={"HX-Request": "true"}, status=200)
     assert answer.headers["HX-Redirect"].startswith("/account/prove?next=")
     assert answer.body == b""
 
@@ -193,7 +189,7 @@ def test_forms_with_a_password_need_it_or_a_recent_sign_in(
     account = make.account()
     sign_in(app, account)
     expire_proof(make)
-    fields = fields | {"csrf_token": token_of(app)} | ({"confirm": account.email} if "delete" in path else {})
+    fields = fields | {"csrf_token": token_of(app, "/w")} | ({"confirm": account.email} if "delete" in path else {})
     if not has_password:
         with make.database.transaction() as db:
             db.get_one(Account, account.id).password_hash = None
