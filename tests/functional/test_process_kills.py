@@ -36,8 +36,8 @@ def interrupt(installation: Installation) -> None:
 def test_every_image_is_stored_and_counted_once_after_kills(installation: Installation) -> None:
     """Workers are killed, PostgreSQL with the web process is, and all are interrupted, at random moments of one run.
 
-    An interrupted or killed installation starts again with the same demo and resumes the run; other tests go on with it. `bench/soak_kills.py`
-    runs this with more rows and kills.
+    An interrupted or killed installation starts again with the same demo and resumes the run; other tests go on with
+    it. `bench/soak_kills.py` runs this with more rows and kills.
     """
     demo, chance = installation.demo_details, random.Random(7)
     headers = {"Authorization": f"Bearer {demo['api_key']}"}
