@@ -506,8 +506,8 @@ class TextLayer(Layer):
     `gradient` colors the ink of the letters in the place of `color`. `figures` that are tabular have one width.
     `direction` is that of paragraphs; `auto` is the direction of their first letter. `language` (BCP 47) affects case
     and hyphens; words are hyphenated only with `hyphens`.
-    `background`, `radius` and `border` render a box behind the text: the layer's own, or with `hug` one that fits the
-    text.
+    `background`, `radius` and `border` render a box behind the text: the layer's own, with `hug` one that fits the
+    text, or with `box` `lines` one behind each line.
     """
 
     type: Literal["text"]
@@ -539,6 +539,7 @@ class TextLayer(Layer):
     background: Fill | None = None
     padding: Annotated[int, Field(ge=0, le=500), PIXELS] = 0
     hug: bool = False
+    box: Literal["layer", "lines"] = new_key("layer")
 
     @model_validator(mode="after")
     def _check_spans(self) -> Self:

@@ -185,6 +185,7 @@ CONTENT: dict[str, tuple[FieldGroup, ...]] = {
             *_fill_fields("background", "Background"),
             FormField("padding", "Padding"),
             FormField("hug", "Hug text", "check"),
+            _select("box", "Box", layer="One", lines="One for each line"),
             folded=True,
         ),
         _group(

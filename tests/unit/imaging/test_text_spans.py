@@ -273,6 +273,20 @@ def test_outline_is_outside_inside_or_on_both_sides() -> None:
     assert 0.3 < inside.mask().sum() / letters.mask().sum() < 0.9
 
 
+@pytest.mark.parametrize("align", ["start", "center", "end"])
+def test_box_of_each_line_fits_its_line(align: str) -> None:
+    values: dict[str, Any] = {"background": "#222222", "padding": 12, "box": "lines", "line_height": 1.6, "height": 300}
+    *boxes, letters = render_plain("One long line\ntwo\nthree 👍", align=align, **values).patches
+    assert [box.shape[0] for box in boxes] == [64, 64, 64]
+    assert [two.y - one.y for one, two in pairwise(boxes)] == [64, 64]
+    assert min(box.x for box in boxes) == pytest.approx(letters.x - 12, abs=2)
+    assert max(box.x + box.shape[1] for box in boxes) == pytest.approx(letters.x + letters.shape[1] + 12, abs=2)
+    assert boxes[1].shape[1] < boxes[2].shape[1] < boxes[0].shape[1]
+    wrapped, _, _ = render_plain("One long line two", width=boxes[0].shape[1] + 60, align=align, **values).patches
+    assert wrapped.shape[1] == pytest.approx(boxes[0].shape[1], abs=4), "without the blank at the end of the line"
+    assert render_plain("", **values).patches == ()
+
+
 GOLDEN: list[tuple[list[Span], dict[str, Any], str]] = [
     (
         [
@@ -305,6 +319,21 @@ GOLDEN: list[tuple[list[Span], dict[str, Any], str]] = [
         ],
         {"underline": True, "figures": "tabular", "stroke": {"color": "#ffe066", "width": 3, "position": "center"}},
         "e03cdd91529536a4",
+    ),
+    (
+        [{"text": "A box behind each "}, {"text": "line", "color": "#ffe066", "weight": 800}, {"text": " مرحبا"}],
+        {
+            "box": "lines",
+            "background": {"start": "#1155cc", "end": "#7a1fa2", "angle": 0},
+            "color": "#ffffff",
+            "padding": 10,
+            "radius": 12,
+            "line_height": 1.6,
+            "align": "center",
+            "width": 420,
+            "balance": True,
+        },
+        "7f7cc4a315534006",
     ),
 ]
 
