@@ -5,7 +5,7 @@ older versions are converted on load by `document_migrations.py`.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from graphlib import CycleError, TopologicalSorter
 from hashlib import sha256
@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from cwz_web.imaging.bindings import FIELD_NAME
 from cwz_web.imaging.compositing import parse_color
 from cwz_web.imaging.document_migrations import migrate_document
-from cwz_web.imaging.expressions import parse_expression
+from cwz_web.imaging.expressions import Expression, parse_expression
 from cwz_web.imaging.field_values import FieldType, read_field
 from cwz_web.imaging.layers import (
     MAX_DEPTH,
@@ -45,6 +45,8 @@ MAX_DOCUMENT_BYTES = 500_000
 MAX_REPEATED_LAYERS = 300
 MAX_COMPUTED_FIELDS = 30
 MAX_TABLES, MAX_TABLE_ENTRIES = 10, 200
+# What values of a type can be equal to in an expression, beside another value.
+_LITERALS = {"text": "string", "image": "string", "color": "string", "number": "number", "money": "number"}
 # The name of the canvas's own size, beside the template's other sizes.
 DEFAULT_SIZE = "default"
 
@@ -171,7 +173,29 @@ class ImageTemplate(DocumentPart):
             raise ValueError(f"Computed fields depend on one another: {cycle}") from None
         for layer in self.layers:
             _check_layer_fields(layer, known)
+        for source in self._expressions():
+            self._check_expression(parse_expression(source))
         return self
+
+    def _expressions(self) -> Iterator[str]:
+        yield from (field.value for field in self.computed)
+        yield from (source for layer in walk_layers(self.layers) for source in layer.expressions())
+
+    def _check_expression(self, expression: Expression) -> None:
+        """Check what depends on the fields' types and on the tables, and would be wrong in every row."""
+        types = {field.name: field.type for field in self.fields}
+        for name, kind in sorted(expression.comparisons):
+            if name in types and kind != _LITERALS.get(types[name]):
+                hint = f", or use amount({name})" if types[name] == "text" else ""
+                raise ValueError(
+                    f"The expression “{expression.source}” compares “{name}”, whose type is {types[name]}, with a"
+                    f" {kind}, so that they always differ. Change the type of the field{hint}"
+                )
+        if unknown := sorted(expression.tables - self.tables.keys()):
+            raise ValueError(
+                f"The expression “{expression.source}” uses the unknown table {unknown[0]}."
+                f" The template has: {', '.join(sorted(self.tables)) or 'no tables'}"
+            )
 
     @model_validator(mode="after")
     def _check_tree(self) -> Self:

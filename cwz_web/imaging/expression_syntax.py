@@ -90,6 +90,7 @@ class Syntax:
         macro_names: the variables of macros.
         repeated_names: other names inside macros that must not be lists.
         has_macros: whether a part is evaluated for each item of a list.
+        comparisons: the names that are compared with a literal by == or !=, each with the literal's kind.
     """
 
     translation: str
@@ -97,6 +98,7 @@ class Syntax:
     macro_names: frozenset[str]
     repeated_names: frozenset[str]
     has_macros: bool
+    comparisons: frozenset[tuple[str, str]]
 
 
 def read_syntax(source: str) -> Syntax:
@@ -124,6 +126,7 @@ def read_syntax(source: str) -> Syntax:
         frozenset(macro.arguments[0][0].text for macro in macros),
         repeated,
         bool(macros),
+        frozenset(_comparisons(tokens)),
     )
 
 
@@ -284,6 +287,15 @@ def _translate(tokens: list[Token], closing: dict[int, int]) -> Iterator[str]:
             yield _SUBSTITUTES.get(token.text, token.text)
         else:
             yield token.text
+
+
+def _comparisons(tokens: list[Token]) -> Iterator[tuple[str, str]]:
+    """Yield each name between which and a literal there is == or !=, with the literal's kind."""
+    for left, sign, right in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if sign.text in ("==", "!="):
+            for name, literal in ((left, right), (right, left)):
+                if name.kind == "name" and literal.kind in ("number", "string"):
+                    yield name.text, literal.kind
 
 
 def _count(tokens: list[Token], sign: str) -> int:

@@ -73,6 +73,18 @@ class Expression:
     _syntax: Syntax
     _program: "Program"
 
+    @property
+    def comparisons(self) -> frozenset[tuple[str, str]]:
+        """The fields that are compared with a literal by == or !=, with its kind: number or string."""
+        return frozenset(each for each in self._syntax.comparisons if each[0] in self.fields)
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """The names of the tables that `translate` looks texts up in, where the row does not decide about them."""
+        calls = (call for call in self._syntax.calls if call.name == "translate")
+        arguments = (call.arguments[-1] for call in calls)
+        return frozenset(_literal(argument[0]) for argument in arguments if _is_text(argument))
+
     def evaluate(self, values: Mapping[str, FieldValue], context: EvaluationContext) -> Value | Unclear:
         """Return the value of the expression for a row.
 
@@ -179,12 +191,22 @@ def _check_call(call: Call) -> None:
 
 
 def _check_argument(call: Call, function: Function, position: int, argument: tuple[Token, ...]) -> None:
-    if position not in function.checks or [token.kind for token in argument] != ["string"]:
+    if position not in function.checks or not _is_text(argument):
         return
     try:
-        function.checks[position](str(_compile(argument[0].text).execute()))
+        function.checks[position](_literal(argument[0]))
     except ValueError as error:
         raise ExpressionError(f"{call.name} has a wrong argument{call.place}: {error}") from None
+
+
+def _is_text(argument: tuple[Token, ...]) -> bool:
+    """Return whether an argument is a text that is the same for each row."""
+    return [token.kind for token in argument] == ["string"]
+
+
+def _literal(token: Token) -> str:
+    """Return the text of a literal, without its quotes and escapes."""
+    return str(_compile(token.text).execute())
 
 
 def _start(used: Mapping[str, FieldValue], context: EvaluationContext) -> Evaluation:

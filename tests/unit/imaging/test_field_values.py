@@ -152,14 +152,19 @@ def test_computed_list_keeps_its_items(items: list[str]) -> None:
     [
         ({"a": "b", "b": "c", "c": "a"}, "depend on one another: “"),
         ({"a": "a + 1"}, "depend on one another: “a” → “a”"),
-        ({"a": "nothing"}, "The computed field “a” uses the unknown field nothing. The template has: a, x"),
+        ({"a": "nothing"}, "The computed field “a” uses the unknown field nothing. The template has: a, n, sale, x"),
         ({"x": "1"}, "Two fields have the same name: x"),
         ({"a": "1 +"}, "The expression is not complete"),
+        ({"a": "x == 5"}, "compares “x”, whose type is text, with a number, so that they always differ"),
+        ({"a": "5 != x"}, "or use amount(x)"),
+        ({"a": 'n == "5"'}, "compares “n”, whose type is number, with a string"),
+        ({"a": 'sale == "yes"'}, "compares “sale”, whose type is boolean, with a string"),
+        ({"a": 'translate(x, "colors")'}, "uses the unknown table colors. The template has: no tables"),
     ],
 )
 def test_invalid_computed_field(computed: dict[str, str], message: str) -> None:
     with pytest.raises(ValidationError) as error:
-        plan("", {"x": "text"}, computed)
+        plan("", {"x": "text", "n": "number", "sale": "boolean"}, computed)
     assert message in str(error.value)
 
 
