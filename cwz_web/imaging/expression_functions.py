@@ -31,7 +31,7 @@ MAX_REPLACEMENTS = 100
 PATTERN_MEMORY = 1 << 18
 # What the functions of one evaluation may do, in steps of about 10 nanoseconds, and what a call, a character and an
 # item cost. They are counted and not timed, so that the result does not depend on how busy the machine is.
-MAX_STEPS = 3_000_000
+MAX_STEPS = 2_000_000
 CALL_STEPS, CHARACTER_STEPS = 6000, 20
 # A double has 15 certain digits. With more, 1.1 * 1.15 is 1.2649999999999999, and not rounded up.
 CERTAIN_DIGITS = 15

@@ -12,7 +12,7 @@ from itertools import pairwise
 MAX_LENGTH = 500
 MAX_TOKENS = 200
 # Each + copies both sides; inside a macro it does so for each item.
-MAX_ADDITIONS, MAX_REPEATED_ADDITIONS = 40, 10
+MAX_ADDITIONS, MAX_REPEATED_ADDITIONS = 40, 6
 MAX_LIST_ITEMS = 50
 
 MACROS = frozenset(["all", "exists", "exists_one", "filter", "map"])

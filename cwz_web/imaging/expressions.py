@@ -30,7 +30,7 @@ from cwz_web.values.numbers import Money
 if TYPE_CHECKING:
     from cel import Program
 
-# The texts that an expression may use, in characters together: with macros each may be copied for each item.
+# The texts that an expression may use, in bytes together: with macros each may be copied for each item.
 MAX_INPUT, MAX_INPUT_WITH_MACROS = 50_000, 10_000
 MAX_RESULT = 10_000
 # How many compiled expressions are kept: compiling takes ten times as long as evaluating, and a document asks for each
@@ -114,8 +114,8 @@ class Expression:
 
     def _check_inputs(self, used: Mapping[str, FieldValue]) -> Unclear | None:
         limit = MAX_INPUT_WITH_MACROS if self._syntax.has_macros else MAX_INPUT
-        if sum(map(_characters, used.values())) > limit:
-            return Unclear(f"uses texts of more than {limit:,} characters")
+        if sum(map(_bytes, used.values())) > limit:
+            return Unclear(f"uses texts of more than {limit:,} bytes")
         for name in sorted(self._syntax.repeated_names & used.keys()):
             if isinstance(used[name], list | tuple):
                 return Unclear(f"uses the list “{name}” inside of a macro, where it can only stand behind “in”")
@@ -233,10 +233,11 @@ def _texts(values: Iterable[FieldValue]) -> Iterator[str]:
             yield from value
 
 
-def _characters(value: FieldValue) -> int:
+def _bytes(value: FieldValue) -> int:
+    """Return the length of a text, or of the texts in a list, in UTF-8."""
     if isinstance(value, str):
-        return len(value)
-    return sum(map(len, value)) if isinstance(value, list | tuple) else 0
+        return len(value) if value.isascii() else len(value.encode(errors="replace"))
+    return sum(map(_bytes, value)) if isinstance(value, list | tuple) else 0
 
 
 def _to_library(value: FieldValue) -> object:

@@ -201,7 +201,7 @@ def test_unclear_value(source: str, reason: str) -> None:
         ("x" * 501, "has 501 characters. Use at most 500"),
         ("+".join(["1"] * 101), "has 201 names, values and signs. Use at most 200"),
         ("+".join(["a"] * 42), "more than 40 additions"),
-        (f"tags.map(a, {'+'.join(['a'] * 12)})", "more than 10 additions"),
+        (f"tags.map(a, {'+'.join(['a'] * 8)})", "more than 6 additions"),
         (f"[{','.join(['1'] * 51)}]", "more than 50 items"),
     ],
 )
@@ -246,8 +246,9 @@ def test_macro_uses_lists_only_as_tests() -> None:
     ("source", "reason"),
     [
         ("+".join(["big"] * 41), "makes a text of more than 10,000"),
-        ("big + huge", "uses texts of more than 50,000"),
-        ("many.map(x, big + huge)", "uses texts of more than 10,000"),
+        ("big + huge", "uses texts of more than 50,000 bytes"),
+        ("many.map(x, big + huge)", "uses texts of more than 10,000 bytes"),
+        ("many.map(x, wide)", "uses texts of more than 10,000 bytes"),
         ("upper(big + big)", "uses a text of more than 10,000"),
         ("many + many", "more than 50 items"),
         ("join(many + many)", "more than 50 items"),
@@ -262,7 +263,7 @@ def test_macro_uses_lists_only_as_tests() -> None:
     ],
 )
 def test_hostile_expression_is_limited(source: str, reason: str) -> None:
-    value = evaluate(source, big="a" * 9000, huge="a" * 49_000, mid="a" * 150, many=("a" * 20,) * 50)
+    value = evaluate(source, big="a" * 9000, huge="a" * 49_000, wide="ä" * 5000, mid="a" * 150, many=("a" * 20,) * 50)
     assert isinstance(value, Unclear)
     assert reason in value.reason
 
