@@ -1,18 +1,33 @@
 """Search for the largest number for which something fits."""
 
+import time
 from collections.abc import Callable
+from math import inf
 from typing import TypeVar
+
+from cwz_web.imaging.errors import RenderTimeoutError
 
 T = TypeVar("T")
 
 
-def find_largest(low: int, high: int, attempt: Callable[[int], T | None]) -> tuple[int, T] | None:
+def find_largest(
+    low: int, high: int, attempt: Callable[[int], T | None], deadline: float = inf
+) -> tuple[int, T] | None:
     """Find the largest number from `low` to `high` for which `attempt` succeeds, by bisection.
 
     The highest number is tried first, since it usually succeeds.
 
+    Args:
+        low: the smallest number.
+        high: the largest number.
+        attempt: returns the result for a number, or None.
+        deadline: the monotonic time after which no attempt begins.
+
     Returns:
         The number and the result of the attempt, or None if all attempts returned None.
+
+    Raises:
+        RenderTimeoutError: the deadline has passed.
     """
     if high < low:
         return None
@@ -21,6 +36,8 @@ def find_largest(low: int, high: int, attempt: Callable[[int], T | None]) -> tup
     best = None
     high -= 1
     while low <= high:
+        if time.monotonic() > deadline:
+            raise RenderTimeoutError("A text takes too long to fit into its box. Use a shorter text or a smaller box")
         middle = (low + high) // 2
         if (result := attempt(middle)) is not None:
             best, low = (middle, result), middle + 1

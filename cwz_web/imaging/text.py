@@ -7,6 +7,7 @@ down to the layer's `min_size`, and is then cut with an ellipsis. What Pango lac
 """
 
 import re
+import time
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from cwz_web.imaging.bisection import find_largest
 from cwz_web.imaging.casing import change_case
 from cwz_web.imaging.compositing import RGB, Patch, Pixels, parse_color
 from cwz_web.imaging.effects import outline, shrink_mask, to_pixels
+from cwz_web.imaging.errors import ImageTooLargeError
 from cwz_web.imaging.fonts import REPLACEMENT, find_missing_characters, font_families, has_color_glyphs
 from cwz_web.imaging.layers import MAX_SIDE, Gradient, TextLayer
 from cwz_web.imaging.line_breaking import MARKS, SOFT_HYPHEN, character_ends, mark_breaks, mark_hyphens
@@ -37,6 +39,9 @@ from cwz_web.imaging.text_runs import (
 )
 
 MAX_CHARACTERS = 2000
+# Texts in larger boxes take gigabytes.
+MAX_BOX_PIXELS = 100_000_000
+FIT_SECONDS = 5.0
 ELLIPSIS = "…"
 # libvips' names of the alignments that are not its default.
 ALIGNMENTS = {"center": "centre", "end": "high"}
@@ -261,21 +266,28 @@ def fit_text(
         typefaces: the typeface of each of the layer's fonts.
         width: the width of the box in pixels, with padding.
         height: the height of the box in pixels, with padding.
+
+    Raises:
+        ImageTooLargeError: the box is larger than any image.
+        RenderTimeoutError: fitting the text takes too long.
     """
+    if width * height > MAX_BOX_PIXELS:
+        limit = MAX_BOX_PIXELS // 10**6
+        raise ImageTooLargeError(f"The box of the text “{layer.name}” has more than {limit} million pixels")
     text, runs = join_spans(layer, texts, typefaces)
     text, runs, is_too_long = _clean_runs(text, runs)
     text, runs = change_text(text, runs, lambda part: change_case(part, layer.case, layer.language))
     runs = keep_characters(text, runs)
     text, missing = _replace_missing(text, runs, typefaces[layer.font].family)
     style = _style(layer, typefaces[layer.font], runs, max(width - 2 * layer.padding, 1))
-    box = _Box(layer, height - 2 * layer.padding)
+    box = _Box(layer, height - 2 * layer.padding, time.monotonic() + FIT_SECONDS)
     text, has_more_lines = _limit_lines(box, style, text)
     marked = _mark(layer, text)
     style = replace(style, runs=move_to_marked(runs, text, marked)) if runs else style
     fitted = _fit(box, style, marked) if text else FittedText(style, layer.size, "", NO_INK, 0)
     is_cut = fitted.is_cut or has_more_lines
     if layer.balance and not is_cut and fitted.lines > 1 and layer.align != "justify":
-        fitted = _balance(fitted)
+        fitted = _balance(fitted, box.deadline)
     return replace(fitted, is_cut=is_cut, missing=tuple(missing), is_too_long=is_too_long)
 
 
@@ -523,10 +535,11 @@ def _render_box(layer: TextLayer, x: int, y: int, width: int, height: int) -> tu
 
 @dataclass(frozen=True)
 class _Box:
-    """The layer of a text, and the height that its lines have."""
+    """The layer of a text, the height that its lines have, and the monotonic time until which they may be fitted."""
 
     layer: TextLayer
     height: int
+    deadline: float
 
     @property
     def smallest_size(self) -> int:
@@ -587,7 +600,7 @@ def _fit(box: _Box, style: TextStyle, text: str) -> FittedText:
             return None
         return FittedText(style, size, text, ink, lines, is_too_high=is_too_high)
 
-    found = find_largest(smallest, box.layer.largest_size, lambda size: render_if_fits(text, size))
+    found = find_largest(smallest, box.layer.largest_size, lambda size: render_if_fits(text, size), box.deadline)
     if found is not None:
         return found[1]
     ends = [0, *character_ends(text)[:-1]]
@@ -595,13 +608,13 @@ def _fit(box: _Box, style: TextStyle, text: str) -> FittedText:
     def cut(index: int) -> str:
         return text[: ends[index]].rstrip(_removed_before_ellipsis) + box.ending
 
-    longest = find_largest(0, len(ends) - 1, lambda index: render_if_fits(cut(index), smallest))
+    longest = find_largest(0, len(ends) - 1, lambda index: render_if_fits(cut(index), smallest), box.deadline)
     first = cut(0)
     fit = longest[1] if longest else FittedText(style, smallest, first, _render(first, style, smallest), 1)
     return replace(fit, is_cut=True)
 
 
-def _balance(fitted: FittedText) -> FittedText:
+def _balance(fitted: FittedText, deadline: float) -> FittedText:
     """Return the text in the smallest width that keeps its number of lines, so that they are about as long."""
     style, size, text = fitted.style, fitted.font_size, fitted.text
     step = max(round(size * BALANCE_STEP), 1)
@@ -616,7 +629,7 @@ def _balance(fitted: FittedText) -> FittedText:
         shift = round(steps * step * fitted.side)
         return replace(fitted, style=narrowed, ink=ink, narrowed=steps * step, shift=shift)
 
-    found = find_largest(0, round(style.width * (1 - 1 / fitted.lines)) // step, narrow)
+    found = find_largest(0, round(style.width * (1 - 1 / fitted.lines)) // step, narrow, deadline)
     return found[1] if found else fitted
 
 

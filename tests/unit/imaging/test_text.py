@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from cwz_web.imaging import text as text_module
 from cwz_web.imaging.compositing import Patch
+from cwz_web.imaging.errors import ImageTooLargeError, RenderTimeoutError
 from cwz_web.imaging.fonts import FAMILIES
 from cwz_web.imaging.layers import TextLayer
 from cwz_web.imaging.text_runs import Typeface
@@ -526,3 +527,15 @@ def test_fitted_text_has_a_height_and_a_baseline(line_height: float) -> None:
     assert fitted.baseline == bottom_of(render("H", line_height=line_height, height=300).patches[-1])
     empty = text_module.fit_text(values, [""], {"Inter": Typeface("Inter")}, 400, 300)
     assert (empty.lines, empty.height, empty.natural_width) == (0, 0, 0)
+
+
+def test_text_in_a_box_of_more_than_any_image_is_refused() -> None:
+    huge = layer(width=4096, height=4096).scaled(3)
+    with pytest.raises(ImageTooLargeError, match="The box of the text “t” has more than 100 million pixels"):
+        render_plain(huge, "Hi")
+
+
+def test_fitting_ends_at_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_module, "FIT_SECONDS", -1.0)
+    with pytest.raises(RenderTimeoutError, match="A text takes too long to fit into its box"):
+        render_plain(layer(size=200, min_size=10, width=100, height=50), "some words that do not fit")
