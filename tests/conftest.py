@@ -9,11 +9,13 @@ import fcntl
 import gc
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
@@ -27,7 +29,9 @@ from jinja2 import FileSystemBytecodeCache
 from pyramid.router import Router
 from pyramid.threadlocal import get_current_request
 from pyramid_jinja2 import IJinja2Environment
-from webtest import TestApp
+from webtest import TestApp, TestRequest
+from webtest.forms import Form
+from webtest.response import TestResponse
 
 from cwz_web.app import create_app
 from cwz_web.billing.stripe_api import Stripe
@@ -77,6 +81,19 @@ gc.set_threshold(20_000, 20, 20)
 # As `configure_logs` has it. Rich tracebacks take seconds.
 PLAIN_CONSOLE = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
 structlog.configure(processors=[*structlog.get_config()["processors"][:-1], PLAIN_CONSOLE])
+
+
+class Response(TestResponse):
+    """A response whose forms are found without parsing all of its page, which takes longer than the page itself."""
+
+    @cached_property
+    def forms(self) -> dict[int | str, Form]:
+        """The forms by position, and by id."""
+        forms = [Form(self, text, self.parser_features) for text in re.findall(r"<form\b.*?</form>", self.text, re.S)]
+        return dict(enumerate(forms)) | {form.id: form for form in forms if form.id}
+
+
+TestRequest.ResponseClass = Response
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
